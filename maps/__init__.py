@@ -1,0 +1,1 @@
+"""Map types: one file is one map type, whole."""
