@@ -1,8 +1,9 @@
 """Find `ebpfvm.maps` and `ebpfvm.sched` in a checkout that has no symbolic links.
 
-The folders `maps/` and `sched/` stand beside `ebpfvm/`. An installed wheel holds them inside the package, and a
-checkout reaches them through the links `ebpfvm/maps` and `ebpfvm/sched`. Git on a system without symbolic links
-writes those links as small text files; then the folder that holds the checkout has to be searched as well.
+The folders `maps/` and `sched/` stand beside `ebpfvm/`. An installed wheel holds them inside the package,
+and a checkout reaches them through the links `ebpfvm/maps` and `ebpfvm/sched`. Git on a system without
+symbolic links writes those links as small text files; then the folder that holds the checkout has to be
+searched as well.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from pathlib import Path
 
 
 def extend_search_path(package_path: MutableSequence[str]) -> None:
-    """Append the checkout's root to `package_path` when `maps` is not to be found in the package's own folder.
+    """Append the checkout's root to `package_path` when the package's own folder holds no `maps`.
 
-    package_path: the `__path__` of the `ebpfvm` package, changed in place; called from `ebpfvm/__init__.py` before
-    anything else is imported. Does nothing in an installed copy or where the links work.
+    package_path: the `__path__` of the `ebpfvm` package, changed in place; called from
+    `ebpfvm/__init__.py` before anything else is imported. Does nothing in an installed copy or where the
+    links work.
     """
     package = Path(__file__).resolve().parent
     root = package.parent

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-# With a checkout's root on sys.path the name `sched` would mean this folder and not the standard library's module.
-# Whoever imports it so gets the real one; this package is only ever `ebpfvm.sched`.
+# With a checkout's root on sys.path the name `sched` would mean this folder and not the standard library's
+# module. Whoever imports it so gets the real one; this package is only ever `ebpfvm.sched`.
 if __name__ == "sched":
     import importlib.util
     import sys
