@@ -1,0 +1,1 @@
+"""ebpfvm: run, verify and understand eBPF queueing disciplines, offline."""

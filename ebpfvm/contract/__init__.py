@@ -1,0 +1,17 @@
+"""The vocabulary in which things of a kernel are declared: helpers, kfuncs, map types, program types, dialects.
+
+Each thing is *one decorated object*: its typed signature is the verifier's contract, its body is the run time, its
+docstring is the documentation. Nothing registers itself anywhere: a dialect lists what it offers.
+"""
+
+from __future__ import annotations
+
+from ebpfvm.contract.args import Arg, ArgSpec, Ret, RetSpec
+from ebpfvm.contract.dialect import Dialect
+from ebpfvm.contract.helper import Helper, helper
+from ebpfvm.contract.kfunc import Kfunc, Param, kfunc
+from ebpfvm.contract.maptype import MapType
+from ebpfvm.contract.progtype import CtxField, ProgType
+
+__all__ = ["Arg", "ArgSpec", "CtxField", "Dialect", "Helper", "Kfunc", "MapType", "Param", "ProgType", "Ret",
+           "RetSpec", "helper", "kfunc"]

@@ -1,0 +1,78 @@
+"""A dialect: what one kernel offers, under which numbers, by which rules. Data only; see `ebpfvm.dialects`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from ebpfvm.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, TypeVar
+
+    from ebpfvm.contract.helper import Helper
+    from ebpfvm.contract.kfunc import Kfunc
+    from ebpfvm.contract.maptype import MapType
+    from ebpfvm.contract.progtype import ProgType
+
+    _T = TypeVar("_T", MapType, ProgType)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What one kernel offers.
+
+    Attributes:
+        name: "rfc6" or "linux".
+        version: kernel version whose rules and messages the verifier follows: (6, 18) or (7, 2).
+        helpers: number -> helper.
+        kfuncs: name -> kfunc.
+        map_types: number -> map type.
+        prog_types: number -> program type.
+        kptr_tags: BTF type tag -> "ref" or "unref".
+    """
+
+    name: str
+    version: tuple[int, int]
+    helpers: Mapping[int, Helper] = field(default_factory=dict)
+    kfuncs: Mapping[str, Kfunc] = field(default_factory=dict)
+    map_types: Mapping[int, MapType] = field(default_factory=dict)
+    prog_types: Mapping[int, ProgType] = field(default_factory=dict)
+    kptr_tags: Mapping[str, str] = field(default_factory=dict)
+
+    def map_type(self, type: str | int) -> MapType:
+        """The map type of a name or number.
+
+        Raises:
+            UsageError: this dialect has none.
+        """
+        return _find(self.map_types, type, "map type", self.name)
+
+    def prog_type(self, type: str | int) -> ProgType:
+        """The program type of a name or number.
+
+        Raises:
+            UsageError: this dialect has none.
+        """
+        return _find(self.prog_types, type, "program type", self.name)
+
+    def helper_id(self, name: str) -> int | None:
+        """The number of a helper in this dialect, or None."""
+        return next((number for number, helper in self.helpers.items() if helper.name == name), None)
+
+    def derive(self, **changes: Any) -> Dialect:
+        """The same dialect with some attributes replaced."""
+        return replace(self, **changes)
+
+
+def _find(table: Mapping[int, _T], key: str | int, what: str, dialect: str) -> _T:
+    if isinstance(key, int):
+        if key in table:
+            return table[key]
+        raise UsageError(f"{what} {key} is not known to dialect {dialect}")
+    for item in table.values():
+        if item.name == key:
+            return item
+    names = ", ".join(sorted(item.name for item in table.values()))
+    raise UsageError(f"{what} {key!r} is not known to dialect {dialect}; it has: {names}")

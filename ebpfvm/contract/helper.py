@@ -1,0 +1,77 @@
+"""Declaring a helper: signature = contract, body = run time, docstring = documentation."""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ebpfvm.contract.args import ArgSpec, RetSpec
+from ebpfvm.errors import InternalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class Helper:
+    """A helper function of a kernel; which number it has and who may call it is a dialect's matter.
+
+    Attributes:
+        name: kernel name, "bpf_map_lookup_elem".
+        args: contract of R1..R5, only as many as it takes.
+        ret: what R0 holds afterwards.
+        body: called as `body(env, *converted_args)`; None when only the name and contract are known (calling it at
+            run time is a fault "not supported by ebpfvm").
+        gpl_only: needs a GPL-compatible program.
+        changes_packet: packet pointers become invalid (bpf_helper_changes_pkt_data).
+        might_sleep: only for sleepable programs.
+        fastcall: clobbers R0 only (KF_FASTCALL / allow_fastcall).
+        doc: first lines of documentation.
+    """
+
+    name: str
+    args: tuple[ArgSpec, ...]
+    ret: RetSpec
+    body: Callable[..., int] | None
+    gpl_only: bool = False
+    changes_packet: bool = False
+    might_sleep: bool = False
+    fastcall: bool = False
+    doc: str = ""
+
+
+def _specs(function: Callable[..., int]) -> tuple[tuple[ArgSpec, ...], RetSpec]:
+    """Contract out of the annotations; the first parameter is the environment and has none."""
+    hints = typing.get_type_hints(function, include_extras=True, localns={"Any": Any})
+    code = function.__code__
+    args = []
+    for name in code.co_varnames[1:code.co_argcount]:
+        spec = _metadata(hints.get(name), ArgSpec)
+        if not isinstance(spec, ArgSpec):
+            raise InternalError(f"helper {function.__name__}: parameter {name!r} has no contract")
+        args.append(spec)
+    ret = _metadata(hints.get("return"), RetSpec)
+    if not isinstance(ret, RetSpec):
+        raise InternalError(f"helper {function.__name__}: the result has no contract")
+    return tuple(args), ret
+
+
+def _metadata(hint: Any, kind: type) -> object:
+    return next((item for item in getattr(hint, "__metadata__", ()) if isinstance(item, kind)), None)
+
+
+def helper(*, gpl_only: bool = False, changes_packet: bool = False, might_sleep: bool = False,
+           fastcall: bool = False) -> Callable[[Callable[..., int]], Helper]:
+    """Decorator: turn an annotated function into a `Helper` of the same name.
+
+    Raises:
+        InternalError: at import, when a parameter or the result has no contract.
+    """
+
+    def wrap(function: Callable[..., int]) -> Helper:
+        args, ret = _specs(function)
+        return Helper(function.__name__, args, ret, function, gpl_only, changes_packet, might_sleep, fastcall,
+                      (function.__doc__ or "").strip())
+
+    return wrap

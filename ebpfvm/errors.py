@@ -1,0 +1,112 @@
+"""The exception tree: what can go wrong, and whose fault it is.
+
+==================  ==========================================================
+`LoadError`         the object or capture is bad: says section, offset, symbol
+`Rejected`          the verifier said no: carries the `Verdict`
+`Fault`             the program did at run time what would crash a kernel
+`UsageError`        the caller asked for something impossible
+`InternalError`     our bug
+==================  ==========================================================
+
+Values that a *program* may see (an errno, NULL) are plain integers and never exceptions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class EbpfvmError(Exception):
+    """Root of everything that ebpfvm raises on purpose."""
+
+
+class LoadError(EbpfvmError):
+    """An object file or a capture cannot be read.
+
+    Args:
+        message: what is wrong, and what to do about it where that is known.
+        path: the file.
+        section: the ELF section (or pcap block) it happened in.
+        offset: byte offset inside `section` (or the file, without a section).
+        symbol: the symbol, map or type concerned.
+    """
+
+    def __init__(self, message: str, *, path: str | None = None, section: str | None = None,
+                 offset: int | None = None, symbol: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = path
+        self.section = section
+        self.offset = offset
+        self.symbol = symbol
+
+    def __str__(self) -> str:
+        place = [f"section {self.section}" if self.section else "",
+                 f"offset {self.offset:#x}" if self.offset is not None else "",
+                 f"symbol {self.symbol!r}" if self.symbol else ""]
+        where = ", ".join(part for part in place if part)
+        head = f"{self.path}: " if self.path else ""
+        return f"{head}{self.message}" + (f" ({where})" if where else "")
+
+
+class Rejected(EbpfvmError):
+    """The verifier refused a program. `verdict` holds message, errno and the whole log."""
+
+    def __init__(self, verdict: Any) -> None:
+        super().__init__(verdict.message)
+        self.verdict = verdict
+
+
+class Fault(EbpfvmError):
+    """A program did what would crash or corrupt a kernel.
+
+    Args:
+        kind: a short stable word: "memory", "leak", "use-after-free", "budget", "opcode", ...
+        message: one sentence.
+        pc: index of the instruction (slot) that faulted, None outside of a program.
+        insn: its disassembly.
+        line: `file.c:LINE: text` of the C source, where the object has line info.
+        regs: the registers at that instruction, r0 first.
+    """
+
+    def __init__(self, kind: str, message: str, *, pc: int | None = None, insn: str | None = None,
+                 line: str | None = None, regs: tuple[int, ...] = ()) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.pc = pc
+        self.insn = insn
+        self.line = line
+        self.regs = regs
+
+    def at(self, pc: int, insn: str | None = None, line: str | None = None,
+           regs: tuple[int, ...] = ()) -> Fault:
+        """Name the place, unless a deeper frame already did; returns itself for `raise`."""
+        if self.pc is None:
+            self.pc, self.insn, self.line, self.regs = pc, insn, line, regs
+        return self
+
+    def __str__(self) -> str:
+        text = f"{self.kind} fault: {self.message}"
+        if self.pc is not None:
+            text += f" at insn {self.pc}" + (f": {self.insn}" if self.insn else "")
+        return text + (f" ({self.line})" if self.line else "")
+
+
+class UsageError(EbpfvmError, ValueError):
+    """The caller asked for something that cannot be: a bad unit, an unknown type or option."""
+
+
+class InternalError(EbpfvmError):
+    """ebpfvm contradicted itself. Please report it with the object that provoked it.
+
+    Args:
+        details: what would help to reproduce it.
+    """
+
+    def __init__(self, message: str, details: Mapping[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.details = dict(details or {})

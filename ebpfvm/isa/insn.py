@@ -1,0 +1,65 @@
+"""One instruction slot, and bytes to slots and back (RFC 9669 section 3.1).
+
+A program is a sequence of 8-byte *slots*; the index of a slot is what the kernel's log, jump offsets and
+func_info count. A 64-bit immediate load takes two slots, the second with opcode 0, so an `Insn` is a slot and
+never both: indices need no translation anywhere.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from ebpfvm.errors import LoadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_SLOT = struct.Struct("<BBhi")
+
+
+class Insn(NamedTuple):
+    """One slot.
+
+    Attributes:
+        code: opcode byte.
+        dst, src: register numbers, 0 to 15 as encoded (legal are 0 to 10).
+        off: signed 16-bit offset.
+        imm: signed 32-bit immediate.
+    """
+
+    code: int
+    dst: int = 0
+    src: int = 0
+    off: int = 0
+    imm: int = 0
+
+    @property
+    def is_ld_imm64(self) -> bool:
+        """True for the first slot of a 64-bit immediate load."""
+        return self.code == 0x18
+
+    def encode(self) -> bytes:
+        """The 8 bytes of this slot, little-endian."""
+        return _SLOT.pack(self.code, self.dst | self.src << 4, self.off, self.imm)
+
+
+def imm64(low: Insn, high: Insn) -> int:
+    """The unsigned 64-bit immediate of the two slots of a 64-bit immediate load."""
+    return (low.imm & 0xFFFFFFFF) | (high.imm & 0xFFFFFFFF) << 32
+
+
+def decode(code: bytes) -> tuple[Insn, ...]:
+    """Split `code` into slots; any bit pattern decodes, legality is the verifier's business.
+
+    Raises:
+        LoadError: the length is not a multiple of 8.
+    """
+    if len(code) % 8:
+        raise LoadError(f"program of {len(code)} bytes is not a whole number of 8-byte instructions")
+    return tuple(Insn(op, regs & 15, regs >> 4, off, imm) for op, regs, off, imm in _SLOT.iter_unpack(code))
+
+
+def encode(insns: Iterable[Insn]) -> bytes:
+    """The bytes of `insns`, little-endian; the inverse of `decode`."""
+    return b"".join(insn.encode() for insn in insns)

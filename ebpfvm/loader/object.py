@@ -1,0 +1,189 @@
+"""What an object file says, as pure data and before any dialect gives its numbers a meaning.
+
+Numbers of map types, program types and helpers mean different things in different kernels (32 is the RFC's rbtree
+and mainline's cgroup storage), so names and raw numbers are kept as they stand in the file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from ebpfvm.errors import UsageError
+from ebpfvm.isa.insn import Insn, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ebpfvm.btf.types import Btf
+
+
+@dataclass(frozen=True, slots=True)
+class MapSpec:
+    """How to make a map.
+
+    Attributes:
+        type: the kernel's name in lower case without prefix ("array", "hash", "rbtree"), or the raw number as an
+            object has it; a dialect resolves either.
+        key_size, value_size: bytes.
+        max_entries: as in bpf(2).
+        map_flags: BPF_F_* bits.
+        name: as the object has it; may be empty.
+        map_extra: as in bpf(2).
+        btf: the BTF that `key_type` and `value_type` are ids in (None without BTF).
+        key_type, value_type: BTF type ids, 0 for none. Special fields (kptr, spin lock, ...) are found through
+            `value_type`.
+        inner: template of the inner map of a map-in-map.
+        init: initial elements of a prog array or map-in-map: slot -> name of a program or map.
+        data: initial value of an internal map (.data, .rodata); None for other maps. `.bss` and anything that only a
+            header claims is not allocated here.
+        pinning: LIBBPF_PIN_* number.
+        numa_node: as in bpf(2).
+    """
+
+    type: str | int
+    key_size: int = 0
+    value_size: int = 0
+    max_entries: int = 0
+    map_flags: int = 0
+    name: str = ""
+    map_extra: int = 0
+    btf: Btf | None = None
+    key_type: int = 0
+    value_type: int = 0
+    inner: MapSpec | None = None
+    init: Mapping[int, str] = field(default_factory=dict)
+    data: bytes | None = None
+    pinning: int = 0
+    numa_node: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FuncInfo:
+    """One func_info record: the subprogram that starts at slot `insn_off` is the BTF function `type_id`."""
+
+    insn_off: int
+    type_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineInfo:
+    """One line_info record, resolved: the C line from which the code at slot `insn_off` on came."""
+
+    insn_off: int
+    file: str
+    text: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class CoreRelo:
+    """One CO-RE relocation record (BTF.ext), with the access string resolved."""
+
+    insn_off: int
+    type_id: int
+    access: str
+    kind: int
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One program, linked with the static subprograms it reaches: what a kernel is given to load.
+
+    Attributes:
+        name: the entry function.
+        insns: the slots. A 64-bit immediate load with src_reg 1 or 2 names a map by its index in `maps` (its imm);
+            src_reg 3 names an entry of `ksyms`; a call with src_reg 2 names an entry of `kfuncs`. Imm 0 of a kfunc
+            call is a weak extern that nothing resolved.
+        type: program type, by the kernel's name in lower case ("sched_cls", "xdp", "qdisc"), a raw number, or "" if
+            the section name says nothing; a dialect resolves it.
+        section: the section's name as it stands ("tc", "sch_bpf/enqueue").
+        attach: what the section name says beyond the type ("enqueue", "ingress", "cgroup/connect4"), or "".
+        license: the object's license string, "" for none.
+        btf: types of the object, or None.
+        func_info, line_info: sorted by slot; empty without BTF.ext.
+        func_names: subprogram start slot -> symbol name, for objects without BTF.
+        sleepable: the section name asked for it (`.s`).
+        flags: BPF_F_* program load flags (strict alignment, ...).
+        struct_ops: (struct name, member name) for a struct_ops program.
+        path: where the object came from, for messages.
+    """
+
+    name: str
+    insns: tuple[Insn, ...]
+    type: str | int = ""
+    section: str = ""
+    attach: str = ""
+    license: str = ""
+    maps: tuple[MapSpec, ...] = ()
+    kfuncs: Mapping[int, str] = field(default_factory=dict)
+    ksyms: Mapping[int, str] = field(default_factory=dict)
+    btf: Btf | None = None
+    func_info: tuple[FuncInfo, ...] = ()
+    line_info: tuple[LineInfo, ...] = ()
+    core_relos: tuple[CoreRelo, ...] = ()
+    func_names: Mapping[int, str] = field(default_factory=dict)
+    sleepable: bool = False
+    flags: int = 0
+    struct_ops: tuple[str, str] | None = None
+    path: str = ""
+
+    @classmethod
+    def from_bytes(cls, code: bytes, type: str | int, maps: Sequence[MapSpec] = (), *, name: str = "prog",
+                   license: str = "GPL", flags: int = 0, attach: str = "") -> Program:
+        """A program from raw instruction bytes; a 64-bit immediate load with src_reg 1 names a map by index.
+
+        Raises:
+            UsageError: `code` is empty or not a whole number of slots.
+        """
+        if not code or len(code) % 8:
+            raise UsageError(f"a program is a whole number of 8-byte instructions, at least one; got {len(code)} bytes")
+        return cls(name=name, insns=decode(code), type=type, maps=tuple(maps), license=license, flags=flags,
+                   attach=attach)
+
+    def line_at(self, pc: int) -> LineInfo | None:
+        """The C line that slot `pc` came from, or None."""
+        found = None
+        for record in self.line_info:
+            if record.insn_off > pc:
+                break
+            found = record
+        return found
+
+    def with_type(self, type: str | int, attach: str | None = None) -> Program:
+        """The same program taken for another type, for objects whose section names say nothing."""
+        return replace(self, type=type, attach=self.attach if attach is None else attach)
+
+
+@dataclass(frozen=True, slots=True)
+class StructOps:
+    """One variable of a `.struct_ops` section: which program fills which member, and its other bytes."""
+
+    name: str
+    struct: str
+    members: Mapping[str, str]
+    data: bytes
+    link: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """Everything an object file holds.
+
+    Attributes:
+        programs: name -> program, in file order.
+        maps: name -> map, in file order (internal maps `.data`, `.rodata`, `.bss` included).
+        notes: what the loader had to assume about an unusual object, one sentence each.
+    """
+
+    path: str
+    programs: Mapping[str, Program]
+    maps: Mapping[str, MapSpec]
+    license: str
+    btf: Btf | None
+    struct_ops: tuple[StructOps, ...] = ()
+    notes: tuple[str, ...] = ()
