@@ -1,0 +1,109 @@
+"""Imports go one way. docs/architecture.md draws the picture that this file enforces."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.house.tree import ROOT, imports, modules, python_files, shown
+
+# From the ground up. Packages of one row stand beside each other: one may use another, but not both each other.
+LAYERS = (
+    ("errors", "_version", "_checkout"),
+    ("isa", "btf"),
+    ("contract", "loader"),
+    ("kernel",),
+    ("verifier", "engine"),
+    ("funcs", "maps"),
+    ("sched",),
+    ("dialects",),
+    ("testing", "api", "cli"),
+    ("ebpfvm", "__main__"),  # the package's own __init__, which gathers the public names
+)
+LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}
+
+# Two independent witnesses of what a program does.
+STRANGERS = {("verifier", "engine"), ("engine", "verifier")}
+
+CORE = {"ply", "elftools", "sortedcontainers"}
+EXTRAS = {"cli": {"rich"}, "testing": {"hypothesis", "pytest"}}
+
+
+def layer_of(module: str) -> str:
+    """'ebpfvm.verifier.domain.tnum' -> 'verifier'; 'ebpfvm' -> 'ebpfvm'."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else parts[0]
+
+
+def edges() -> list[tuple[str, str, str]]:
+    """(importing layer, imported layer, where) for all imports from one layer to another."""
+    found = []
+    for module, path in modules().items():
+        for imported in imports(path):
+            if imported.name.split(".")[0] != "ebpfvm" or imported.relative:
+                continue
+            here, there = layer_of(module), layer_of(imported.name)
+            if here != there:
+                found.append((here, there, f"{shown(path)}:{imported.line}: {here} imports {there}"))
+    return found
+
+
+def test_every_module_belongs_to_a_layer() -> None:
+    assert {layer_of(module) for module in modules()} <= set(LEVEL)
+
+
+def test_no_layer_imports_a_higher_one() -> None:
+    assert [where for here, there, where in edges() if LEVEL[there] > LEVEL[here]] == []
+
+
+def test_neighbours_do_not_import_each_other_both_ways() -> None:
+    pairs = {(here, there): where for here, there, where in edges() if LEVEL[here] == LEVEL[there]}
+    assert [where for (here, there), where in pairs.items() if (there, here) in pairs] == []
+
+
+def test_verifier_and_engine_are_strangers() -> None:
+    assert [where for here, there, where in edges() if (here, there) in STRANGERS] == []
+
+
+def test_the_domain_is_pure() -> None:
+    """The proofs take the verifier's domain as a thing by itself."""
+    strays = [
+        f"{shown(path)}:{imported.line}: {imported.name}"
+        for module, path in modules().items()
+        if module.startswith("ebpfvm.verifier.domain")
+        for imported in imports(path)
+        if imported.name.startswith("ebpfvm")
+        and not imported.name.startswith(("ebpfvm.verifier.domain", "ebpfvm.errors"))
+    ]
+    assert strays == []
+
+
+def test_the_core_needs_three_libraries() -> None:
+    strays = []
+    for module, path in modules().items():
+        allowed = CORE | EXTRAS.get(layer_of(module), set()) | sys.stdlib_module_names | {"ebpfvm"}
+        for imported in imports(path):
+            if not imported.relative and imported.name.split(".")[0] not in allowed:
+                strays.append(f"{shown(path)}:{imported.line}: {imported.name}")
+    assert strays == []
+
+
+def test_maps_and_sched_are_only_ever_ebpfvm_maps_and_ebpfvm_sched() -> None:
+    strays = [
+        f"{shown(path)}:{imported.line}: {imported.name}"
+        for path in python_files()
+        for imported in imports(path)
+        if not imported.relative and imported.name.split(".")[0] in ("maps", "sched")
+    ]
+    assert strays == []
+
+
+def test_the_linked_folders_use_no_relative_imports() -> None:
+    """They stand outside the package's folder, where `..` would mean something else."""
+    strays = [
+        f"{shown(path)}:{imported.line}"
+        for folder in (ROOT / "maps", ROOT / "sched")
+        for path in folder.rglob("*.py")
+        for imported in imports(path)
+        if imported.relative
+    ]
+    assert strays == []
