@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 from collections.abc import Iterator
 from functools import cache
@@ -62,12 +63,18 @@ def imports(path: Path) -> Iterator[Import]:
 @cache
 def tracked_files() -> list[Path]:
     """The files that git knows; in an unpacked source distribution all that are not caches."""
+    paths = [ROOT / name for name in git_files()]
+    if not paths:
+        paths = [path for path in ROOT.rglob("*") if not is_made(path.relative_to(ROOT))]
+    return [path for path in paths if path.is_file() and not path.is_symlink()]
+
+
+def git_files() -> list[str]:
+    """Empty where there is no git, no repository, or one that git does not trust."""
+    if shutil.which("git") is None:
+        return []
     git = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
-    if git.returncode == 0 and git.stdout:
-        names = [ROOT / name for name in git.stdout.split("\0") if name]
-    else:
-        names = [path for path in ROOT.rglob("*") if not is_made(path.relative_to(ROOT))]
-    return [path for path in names if path.is_file() and not path.is_symlink()]
+    return [name for name in git.stdout.split("\0") if name]
 
 
 def is_made(relative: Path) -> bool:
