@@ -1,0 +1,145 @@
+"""From registers to what a body takes, by its contract: the one conversion that both engines use.
+
+`helper_call` and `kfunc_call` look at a contract once and return a function of the environment and five numbers, so
+a call at run time costs a few conversions and no decisions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.contract.args import Arg, ArgSpec
+from ebpfvm.errors import Fault
+from ebpfvm.kernel.ctx import SchBpfCtx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ebpfvm.contract.helper import Helper
+    from ebpfvm.contract.kfunc import Kfunc, Param
+    from ebpfvm.kernel.env import Env
+
+    Regs = Sequence[int]
+    Converter = Callable[[Env, Regs], Any]
+    Call = Callable[..., int]
+
+_U64: Final = (1 << 64) - 1
+# Structs that have a Python object behind every pointer to them.
+OBJECTS: Final = frozenset({"sk_buff", "__sk_buff", "xdp_buff", "xdp_md", "bpf_map", "Qdisc", "net_device"})
+_SCALARS: Final = {"u8": (8, False), "u16": (16, False), "u32": (32, False), "unsigned int": (32, False),
+                   "s8": (8, True), "s16": (16, True), "s32": (32, True), "int": (32, True), "bool": (8, False)}
+
+
+def context_object(env: Env, ptr: int) -> Any:
+    """The object behind a context pointer; of a `SchBpfCtx` its packet, which is what helpers want of it.
+
+    Raises:
+        Fault: NULL, or not a context.
+    """
+    region = env.memory.region(ptr)
+    if region is env.ctx.region and region.owner is None:
+        return env.ctx
+    found = env.memory.owner(ptr)
+    if isinstance(found, SchBpfCtx):
+        found = found.packet
+    if found is None:
+        raise Fault("memory", f"{ptr:#x} points to {region}, where a context or kernel object is needed")
+    return found
+
+
+def map_object(env: Env, ptr: int) -> Any:
+    """The map behind a map pointer.
+
+    Raises:
+        Fault: not a map.
+    """
+    region = env.memory.region(ptr)
+    if region.kind != "map" or ptr != region.base:
+        raise Fault("memory", f"{ptr:#x} points to {region}, not to a map")
+    return region.owner
+
+
+def converters(args: Sequence[ArgSpec]) -> list[Converter | None]:
+    """One converter for each argument, None where the register is passed as it is."""
+    maps = [index for index, spec in enumerate(args) if spec.kind is Arg.CONST_MAP_PTR]
+    return [_converter(args, index, maps[0] if maps else None) for index in range(len(args))]
+
+
+def _converter(args: Sequence[ArgSpec], i: int, map_index: int | None) -> Converter | None:
+    spec = args[i]
+    kind = spec.kind
+    if kind is Arg.CONST_MAP_PTR:
+        return lambda env, r: map_object(env, r[i])
+    if kind is Arg.PTR_TO_CTX:
+        return lambda env, r: context_object(env, r[i])
+    if kind in (Arg.PTR_TO_MAP_KEY, Arg.PTR_TO_MAP_VALUE) and map_index is not None and not spec.uninit:
+        m = map_index
+        if kind is Arg.PTR_TO_MAP_KEY:
+            return lambda env, r: env.memory.read(r[i], map_object(env, r[m]).key_size)
+        return lambda env, r: env.memory.read(r[i], map_object(env, r[m]).value_size)
+    if kind is Arg.PTR_TO_MEM and not spec.write and not spec.uninit:
+        return _bytes_converter(args, i)
+    return None
+
+
+def _bytes_converter(args: Sequence[ArgSpec], i: int) -> Converter | None:
+    spec = args[i]
+    if spec.size:
+        n = spec.size
+        return lambda env, r: env.memory.read(r[i], n) if r[i] or not spec.maybe_null else b""
+    if i + 1 < len(args) and args[i + 1].kind in (Arg.CONST_SIZE, Arg.CONST_SIZE_OR_ZERO):
+        return lambda env, r: env.memory.read(r[i], r[i + 1]) if r[i] or not spec.maybe_null else b""
+    return None
+
+
+def helper_call(helper: Helper) -> Call:
+    """`call(env, r1, r2, r3, r4, r5) -> r0` for a helper. A missing body is a Fault when it is called."""
+    body = helper.body
+    if body is None:
+        return _unsupported(f"helper {helper.name}")
+    return _bind(body, converters(helper.args))
+
+
+def kfunc_call(kfunc: Kfunc) -> Call:
+    """`call(env, r1, r2, r3, r4, r5) -> r0` for a kfunc. A missing body is a Fault when it is called."""
+    body = kfunc.body
+    if body is None:
+        return _unsupported(f"kfunc {kfunc.name}")
+    return _bind(body, [_param_converter(param, index) for index, param in enumerate(kfunc.params)])
+
+
+def _param_converter(param: Param, i: int) -> Converter | None:
+    if param.pointers == 1 and param.struct in OBJECTS:
+        return lambda env, r: context_object(env, r[i]) if r[i] else None
+    if param.pointers == 0 and param.type in _SCALARS:
+        bits, signed = _SCALARS[param.type]
+        mask, sign = (1 << bits) - 1, 1 << bits - 1 if signed else 0
+        return lambda env, r: ((r[i] & mask) ^ sign) - sign
+    return None
+
+
+def _unsupported(what: str) -> Call:
+    def call(env: Env, *regs: int) -> int:
+        raise Fault("unsupported", f"{what} is not supported by ebpfvm at run time")
+    return call
+
+
+def _bind(body: Callable[..., int], conv: list[Converter | None]) -> Call:
+    """One closure per shape: most bodies take few arguments, and many take numbers only."""
+    n = len(conv)
+    if not any(conv):
+        return _bind_numbers(body, n)
+
+    def call(env: Env, *r: int) -> int:
+        return body(env, *[r[i] if c is None else c(env, r) for i, c in enumerate(conv)]) & _U64
+    return call
+
+
+def _bind_numbers(body: Callable[..., int], n: int) -> Call:
+    if n == 0:
+        return lambda env, *r: body(env) & _U64
+    if n == 1:
+        return lambda env, a, *r: body(env, a) & _U64
+    if n == 2:
+        return lambda env, a, b, *r: body(env, a, b) & _U64
+    return lambda env, *r: body(env, *r[:n]) & _U64

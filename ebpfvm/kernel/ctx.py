@@ -1,0 +1,286 @@
+"""Contexts: regions whose loads and stores are attributes of a Python object, by a declared layout.
+
+The layout is the `CtxField` tuple of a program type, so one declaration serves the verifier, both engines and the
+manual. A field reads the attribute of the same name; an array field (`cb`) reads an element of it. What a kernel does
+by rewriting the program's instructions (convert_ctx_access) happens here at the access.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Never
+
+from ebpfvm.contract.progtype import CtxField
+from ebpfvm.errors import Fault
+from ebpfvm.kernel.memory import Region
+from ebpfvm.kernel.refs import PROGRAM
+from ebpfvm.kernel.skb import SkBuff, XdpBuff
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ebpfvm.contract.progtype import ProgType
+    from ebpfvm.kernel.state import Kernel
+
+CTX_HOLDER = "ctx->skb"  # holds the reference of a packet that a dequeue program hands over
+
+
+class FieldAccess(NamedTuple):
+    """How one (offset, size) of a context is read or written.
+
+    Attributes:
+        field: the declaration.
+        item: element of an array field, None for others.
+        shift: bits below the part that is read.
+        mask: what remains; None for a pointer, which a program sees whole whatever the field's declared size.
+        wide: two u32 elements at once, as `cb` allows.
+    """
+
+    field: CtxField
+    item: int | None
+    shift: int
+    mask: int | None
+    wide: bool = False
+
+    def get(self, obj: Any) -> int:
+        """Read it from `obj`."""
+        value: Any = getattr(obj, self.field.name)
+        if self.item is not None:
+            value = value[self.item] | value[self.item + 1] << 32 if self.wide else value[self.item]
+        return value if self.mask is None else value >> self.shift & self.mask  # type: ignore[no-any-return]
+
+    def set(self, obj: Any, value: int) -> None:
+        """Write it to `obj`."""
+        name, index = self.field.name, self.item
+        if index is None:
+            setattr(obj, name, self._merge(getattr(obj, name), value))
+            return
+        elements = getattr(obj, name)
+        if self.wide:
+            elements[index + 1] = value >> 32 & 0xFFFFFFFF
+            value &= 0xFFFFFFFF
+        elements[index] = value if self.wide else self._merge(elements[index], value)
+
+    def _merge(self, old: int, value: int) -> int:
+        if self.mask is None:
+            return value
+        return old & ~(self.mask << self.shift) | (value & self.mask) << self.shift
+
+
+class Layout:
+    """Fields of a context structure by offset.
+
+    Args:
+        name: of the structure, for messages: "__sk_buff".
+        fields: the fields; later ones replace earlier ones of the same name.
+        size: bytes of the structure.
+    """
+
+    def __init__(self, name: str, fields: Iterable[CtxField], size: int = 0) -> None:
+        self.name = name
+        self.fields = {field.name: field for field in fields}
+        self.size = size or max((field.end for field in self.fields.values()), default=0)
+        self._reads: dict[tuple[int, int], FieldAccess | None] = {}
+        self._writes: dict[tuple[int, int], FieldAccess | None] = {}
+
+    def reading(self, off: int, size: int) -> FieldAccess | None:
+        """How `size` bytes at `off` are read, None if they may not be."""
+        key = off, size
+        if key not in self._reads:
+            self._reads[key] = self._find(off, size, write=False)
+        return self._reads[key]
+
+    def writing(self, off: int, size: int) -> FieldAccess | None:
+        """How `size` bytes at `off` are written, None if they may not be."""
+        key = off, size
+        if key not in self._writes:
+            self._writes[key] = self._find(off, size, write=True)
+        return self._writes[key]
+
+    def load(self, obj: Any, off: int, size: int) -> int:
+        """Read from `obj`; raises Fault."""
+        how = self.reading(off, size)
+        if how is None:
+            self._refuse(off, size, "read")
+        return how.get(obj)
+
+    def store(self, obj: Any, off: int, size: int, value: int) -> None:
+        """Write to `obj`; raises Fault."""
+        how = self.writing(off, size)
+        if how is None:
+            self._refuse(off, size, "write")
+        how.set(obj, value)
+
+    def _find(self, off: int, size: int, write: bool) -> FieldAccess | None:
+        for field in self.fields.values():
+            if field.off <= off < field.end:
+                return _access(field, off, size, write)
+        return None
+
+    def _refuse(self, off: int, size: int, verb: str) -> Never:
+        field = next((field for field in self.fields.values() if field.off <= off < field.end), None)
+        where = f"field '{field.name}' of " if field is not None else ""
+        raise Fault("memory", f"{verb} of {size} bytes at offset {off} of the context: {where}struct {self.name} "
+                              f"does not allow it")
+
+
+def _access(field: CtxField, off: int, size: int, write: bool) -> FieldAccess | None:
+    """`size` bytes, aligned, inside of one element; or two u32 at once where 8-byte writes are declared too."""
+    element = field.element or field.size
+    inside = (off - field.off) % element
+    index = (off - field.off) // element if element < field.size else None
+    if off % size or off + size > field.end or not (field.write if write else field.read):
+        return None
+    if write and size not in (field.write_sizes or {element}):
+        return None
+    wide = size == 8 and element == 4 and index is not None and 8 in field.write_sizes
+    if not wide and (inside + size > element or (size < element and not write and not field.narrow)):
+        return None
+    mask = (1 << 8 * size) - 1 if field.access == "scalar" else None
+    return FieldAccess(field, index, 8 * inside, mask, wide)
+
+
+class ObjectRegion(Region):
+    """A region whose bytes are the attributes of its owner.
+
+    Attributes:
+        layout: which attribute lies where.
+    """
+
+    __slots__ = ("layout",)
+    owner: Any
+
+    def __init__(self, kind: str, layout: Layout, owner: Any, name: str = "") -> None:
+        super().__init__(kind, _NO_BYTES, name=name or layout.name, owner=owner)
+        self.layout = layout
+        self.size = layout.size
+
+    @property
+    def region(self) -> Region:
+        """Itself: a context is its own region."""
+        return self
+
+    def load(self, off: int, size: int) -> int:
+        """Read an attribute of the owner."""
+        return self.layout.load(self.owner, off, size)
+
+    def store(self, off: int, size: int, value: int) -> None:
+        """Write an attribute of the owner."""
+        self.layout.store(self.owner, off, size, value)
+
+    def read(self, off: int, n: int) -> bytes:
+        """Refused: fields have no bytes that a helper could copy."""
+        raise Fault("memory", f"{self} cannot be used as plain memory")
+
+    def write(self, off: int, data: bytes) -> None:
+        """Refused, as `read`."""
+        raise Fault("memory", f"{self} cannot be used as plain memory")
+
+
+_NO_BYTES = bytearray()
+
+
+def layout_of(prog_type: ProgType, attach: str = "") -> Layout:
+    """The context layout of a program type, with the fields that the attach point changes."""
+    return Layout(prog_type.ctx, (*prog_type.fields, *prog_type.attach_fields.get(attach, ())), prog_type.ctx_size)
+
+
+class SkbCtx(ObjectRegion):
+    """`struct __sk_buff` over an SkBuff: the context of sched_cls, socket filters, cgroup_skb and their like.
+
+    One context may serve many packets in turn: set `owner`.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, kernel: Kernel, skb: SkBuff, layout: Layout | None = None) -> None:
+        super().__init__("ctx", layout or kernel.skb_layout, skb)
+        kernel.memory.adopt(self)
+
+
+class XdpCtx(ObjectRegion):
+    """`struct xdp_md` over an XdpBuff."""
+
+    __slots__ = ()
+
+    def __init__(self, kernel: Kernel, buff: XdpBuff, layout: Layout | None = None) -> None:
+        super().__init__("ctx", layout or _xdp_layout(kernel), buff)
+        kernel.memory.adopt(self)
+
+
+def _xdp_layout(kernel: Kernel) -> Layout:
+    return layout_of(kernel.dialect.prog_type("xdp"))
+
+
+class SchBpfCtx(ObjectRegion):
+    """`struct sch_bpf_ctx` of RFC v6, patch 3/5: `skb` at 0, `classid` at 8, `delay` at 16; 24 bytes.
+
+    Its padding is not accessible. Which fields may be written is the layout's matter (decision D1: classid and delay
+    everywhere; skb in dequeue, with NULL or a packet the program owns). A store to `skb` hands the program's
+    reference over to `CTX_HOLDER`, from which the qdisc takes it.
+
+    One context serves many runs: `prepare` it for each.
+
+    Attributes:
+        skb: address of the packet, 0 for NULL.
+        classid: u32.
+        delay: u64 ns.
+    """
+
+    __slots__ = ("classid", "delay", "kernel", "skb")
+
+    def __init__(self, kernel: Kernel, layout: Layout | None = None) -> None:
+        super().__init__("ctx", layout or layout_of(kernel.dialect.prog_type("qdisc")), self)
+        self.kernel = kernel
+        self.skb = self.classid = self.delay = 0
+        kernel.memory.adopt(self)
+
+    def prepare(self, skb: SkBuff | None, classid: int) -> None:
+        """Fill it for one run: the packet (None in dequeue) and the qdisc's handle; delay becomes 0."""
+        self.skb = 0 if skb is None else skb.ptr
+        self.classid = classid
+        self.delay = 0
+
+    @property
+    def packet(self) -> SkBuff | None:
+        """The packet that `skb` points to.
+
+        Raises:
+            Fault: it points to something else, or to a packet that was freed.
+        """
+        found = self.kernel.memory.owner(self.skb)
+        if found is None and not self.skb:
+            return None
+        if isinstance(found, SkBuff):
+            return found
+        raise Fault("memory", f"ctx->skb is {self.skb:#x}, which is not a packet")
+
+    def store(self, off: int, size: int, value: int) -> None:
+        """Write a field; `skb` takes the program's reference along."""
+        if off == 0 and size == 8 and self.layout.writing(off, size):
+            self._hand_over(value)
+        else:
+            super().store(off, size, value)
+
+    def _hand_over(self, value: int) -> None:
+        found = self.kernel.memory.owner(value)
+        if value and not isinstance(found, SkBuff):
+            raise Fault("memory", f"ctx->skb is set to {value:#x}, which is not a packet")
+        if isinstance(found, SkBuff):
+            self.kernel.refs.move(found, PROGRAM, CTX_HOLDER)
+        self.skb = value
+
+
+class BytesCtx(Region):
+    """A context of plain bytes, for programs whose context is just memory (raw programs, struct_ops arguments)."""
+
+    __slots__ = ()
+
+    def __init__(self, kernel: Kernel, data: bytes | bytearray, *, writable: bool = True) -> None:
+        storage = data if isinstance(data, bytearray) else bytearray(data)
+        super().__init__("ctx", storage, name="context", writable=writable, owner=None)
+        kernel.memory.adopt(self)
+
+    @property
+    def region(self) -> Region:
+        """Itself."""
+        return self

@@ -1,0 +1,51 @@
+"""What the body of a helper or kfunc receives first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ebpfvm.errors import Fault, UsageError
+from ebpfvm.kernel.program import LoadedProgram
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel.memory import Memory
+    from ebpfvm.kernel.refs import Refs
+    from ebpfvm.kernel.state import Kernel
+
+
+class Env:
+    """The surroundings of a running program.
+
+    Attributes:
+        kernel, memory, refs: of the program's kernel.
+        prog: the program.
+        ctx: its context object.
+        pc: slot of the running call, for messages; -1 where an engine does not keep it.
+    """
+
+    __slots__ = ("ctx", "kernel", "memory", "pc", "prog", "refs")
+
+    def __init__(self, prog: LoadedProgram, ctx: Any = None) -> None:
+        self.kernel: Kernel = prog.kernel
+        self.memory: Memory = prog.kernel.memory
+        self.refs: Refs = prog.kernel.refs
+        self.prog = prog
+        self.ctx = ctx
+        self.pc = -1
+
+    def call(self, func_ptr: int, *args: int) -> int:
+        """Call back into a program: `func_ptr` is the address of one of its functions.
+
+        Returns:
+            r0 as unsigned 64 bits.
+
+        Raises:
+            Fault: not a function; or what the function does.
+        """
+        region = self.memory.region(func_ptr)
+        target = region.owner
+        if not isinstance(target, LoadedProgram):
+            raise Fault("call", f"callback {func_ptr:#x} is in {region}, which is not a function")
+        if target.runnable is None:
+            raise UsageError(f"program {target.name} was never loaded into an engine")
+        return target.runnable.callback(func_ptr - region.base, args)

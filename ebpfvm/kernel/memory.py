@@ -1,0 +1,213 @@
+"""Memory: regions of bytes, and pointers that are plain ints and name their region.
+
+A pointer is `region.base + offset` with `region.base = (region.id << 32) + (1 << 31)`. The bias lets an offset go
+negative and still name its region, so pointer arithmetic that overshoots is caught where memory is *accessed*, with
+the region's name in the message. 0 is NULL. Ids start at 1 and are never used again: a pointer into something that
+was freed can always be told from a wild one.
+
+Kinds of `Fault` raised here:
+
+==================  =====================================================================
+``memory``          NULL, no such region, out of bounds, not readable or writable
+``use-after-free``  the region was freed
+==================  =====================================================================
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from typing import TYPE_CHECKING, Final, Never
+
+from ebpfvm.errors import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REGION_SHIFT: Final = 32
+BIAS: Final = 1 << 31
+OFFSET_MASK: Final = (1 << 32) - 1
+_REMEMBERED = 256  # freed regions whose names are kept for messages
+
+_STRUCTS = {size: struct.Struct(code) for size, code in ((1, "<B"), (2, "<H"), (4, "<I"), (8, "<Q"))}
+_UNPACK: Final[dict[int, Callable[..., tuple[int]]]] = {size: s.unpack_from for size, s in _STRUCTS.items()}
+_PACK: Final[dict[int, Callable[..., None]]] = {size: s.pack_into for size, s in _STRUCTS.items()}
+_CUT: Final = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF, 8: (1 << 64) - 1}
+
+
+class Region:
+    """A piece of memory that pointers can name. Subclasses override `load` and `store` for virtual memory.
+
+    Attributes:
+        id, base: set by `Memory`; 0 until then.
+        kind: "stack", "packet", "map_value", "map_key", "map", "ctx", "sk_buff", "mem", "func", ...
+        name: for messages, and the holder of the references that lie in it: "map pifo".
+        data: the bytes.
+        size: bytes that may be accessed; the length of `data` unless the memory is virtual.
+        writable: programs may write.
+        alive: False once freed.
+        owner: the Python object behind the memory (SkBuff, map, program), None for plain bytes.
+    """
+
+    __slots__ = ("alive", "base", "data", "id", "kind", "name", "owner", "size", "writable")
+
+    def __init__(self, kind: str, data: bytearray, *, name: str = "", writable: bool = True,
+                 owner: object = None) -> None:
+        self.kind = kind
+        self.data = data
+        self.size = len(data)
+        self.name = name
+        self.writable = writable
+        self.owner = owner
+        self.alive = True
+        self.id = 0
+        self.base = 0
+
+    def load(self, off: int, size: int) -> int:
+        """The `size`-byte (1, 2, 4, 8) little-endian number at `off`.
+
+        Raises:
+            Fault: outside of the region.
+        """
+        if 0 <= off <= self.size - size:
+            return _UNPACK[size](self.data, off)[0]
+        self.refuse(off, size, "read")
+
+    def store(self, off: int, size: int, value: int) -> None:
+        """Write the low `size` bytes (1, 2, 4, 8) of `value` at `off`.
+
+        Raises:
+            Fault: outside of the region, or it is read-only.
+        """
+        if self.writable and 0 <= off <= self.size - size:
+            _PACK[size](self.data, off, value & _CUT[size])
+            return
+        self.refuse(off, size, "write")
+
+    def read(self, off: int, n: int) -> bytes:
+        """`n` bytes at `off`."""
+        if 0 <= off <= self.size - n and n >= 0:
+            return bytes(self.data[off:off + n])
+        self.refuse(off, n, "read")
+
+    def write(self, off: int, data: bytes) -> None:
+        """Put `data` at `off`."""
+        if self.writable and 0 <= off <= self.size - len(data):
+            self.data[off:off + len(data)] = data
+            return
+        self.refuse(off, len(data), "write")
+
+    def refuse(self, off: int, size: int, verb: str) -> Never:
+        """Say why an access of this region is wrong."""
+        if verb == "write" and not self.writable:
+            raise Fault("memory", f"write of {size} bytes to {self}, which is read-only")
+        raise Fault("memory", f"{verb} of {size} bytes at offset {off} of {self}, which has {self.size} bytes")
+
+    def __str__(self) -> str:
+        return f"{self.kind} region" + (f" '{self.name}'" if self.name else "")
+
+    def __repr__(self) -> str:
+        return f"<{self} id={self.id} size={self.size}{'' if self.alive else ' freed'}>"
+
+
+class Memory:
+    """All regions of one kernel.
+
+    Attributes:
+        regions: id -> live region. Engines look ids up here themselves, for speed.
+        retired: regions that `quiesce` will free.
+    """
+
+    def __init__(self) -> None:
+        self.regions: dict[int, Region] = {}
+        self._next = 1
+        self.retired: list[Region] = []
+        self._freed: deque[Region] = deque(maxlen=_REMEMBERED)
+
+    def add(self, kind: str, data: bytearray | bytes, *, name: str = "", writable: bool = True,
+            owner: object = None) -> Region:
+        """Make a region around `data` (a bytearray is used itself, not copied)."""
+        storage = data if isinstance(data, bytearray) else bytearray(data)
+        return self.adopt(Region(kind, storage, name=name, writable=writable, owner=owner))
+
+    def adopt(self, region: Region) -> Region:
+        """Give `region` its id and base."""
+        number = self._next
+        self._next = number + 1
+        region.id = number
+        region.base = (number << REGION_SHIFT) + BIAS
+        self.regions[number] = region
+        return region
+
+    def free(self, region: Region) -> None:
+        """End the life of `region`.
+
+        Raises:
+            Fault: it is freed already.
+        """
+        if self.regions.pop(region.id, None) is None:
+            raise Fault("double-free", f"{region} is freed twice")
+        region.alive = False
+        self._freed.append(region)
+
+    def retire(self, region: Region) -> None:
+        """End the life of `region` once no program runs: as RCU, which keeps a deleted map element for its readers."""
+        self.retired.append(region)
+
+    def quiesce(self) -> None:
+        """No program runs: free what was retired. Whoever starts a program calls this after its outermost exit."""
+        retired, self.retired = self.retired, []
+        for region in retired:
+            self.free(region)
+
+    def region(self, ptr: int) -> Region:
+        """The live region that `ptr` names; its offset is `ptr - region.base`.
+
+        Raises:
+            Fault: NULL, not a pointer, or freed.
+        """
+        region = self.regions.get(ptr >> REGION_SHIFT)
+        if region is not None:
+            return region
+        self._refuse(ptr)
+
+    def _refuse(self, ptr: int) -> Never:
+        number = ptr >> REGION_SHIFT
+        if 0 < number < self._next:
+            dead = next((region for region in self._freed if region.id == number), None)
+            what = str(dead) if dead is not None else "memory that was freed long ago"
+            raise Fault("use-after-free", f"use of {what} after it was freed, through pointer {ptr:#x}")
+        # A NULL pointer to a struct is used at the offset of a member.
+        if ptr < 4096 or ptr >= (1 << 64) - 4096:
+            raise Fault("memory", f"use of a NULL pointer ({ptr:#x})")
+        raise Fault("memory", f"{ptr:#x} is not a pointer to anything")
+
+    def load(self, ptr: int, size: int) -> int:
+        """The `size`-byte (1, 2, 4, 8) little-endian number at `ptr`; raises Fault."""
+        return self.region(ptr).load((ptr & OFFSET_MASK) - BIAS, size)
+
+    def store(self, ptr: int, size: int, value: int) -> None:
+        """Write the low `size` bytes (1, 2, 4, 8) of `value` at `ptr`; raises Fault."""
+        self.region(ptr).store((ptr & OFFSET_MASK) - BIAS, size, value)
+
+    def read(self, ptr: int, n: int) -> bytes:
+        """`n` bytes at `ptr`; nothing is checked for `n == 0`, as in the kernel. Raises Fault."""
+        return self.region(ptr).read((ptr & OFFSET_MASK) - BIAS, n) if n else b""
+
+    def write(self, ptr: int, data: bytes) -> None:
+        """Put `data` at `ptr`; raises Fault."""
+        if data:
+            self.region(ptr).write((ptr & OFFSET_MASK) - BIAS, data)
+
+    def owner(self, ptr: int) -> object | None:
+        """The Python object that a pointer means (SkBuff, map, ...): None for NULL and for plain bytes.
+
+        Raises:
+            Fault: not a pointer, freed, or a pointer into the middle of an object.
+        """
+        if not ptr:
+            return None
+        region = self.region(ptr)
+        if ptr != region.base and region.owner is not None:
+            raise Fault("memory", f"pointer to offset {ptr - region.base} of {region}, where its beginning is needed")
+        return region.owner

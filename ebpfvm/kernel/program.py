@@ -1,0 +1,71 @@
+"""A loaded program: a `Program` with its names and numbers bound to what a kernel has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ebpfvm.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ebpfvm.contract.helper import Helper
+    from ebpfvm.contract.kfunc import Kfunc
+    from ebpfvm.contract.progtype import ProgType
+    from ebpfvm.kernel.engine import Runnable
+    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.loader.object import Program
+
+
+class LoadedProgram:
+    """What an engine runs.
+
+    Args:
+        kernel: where it is loaded.
+        program: the program.
+        maps: the map objects of `program.maps`, by index.
+        type: its program type; by default what the kernel's dialect makes of `program.type`, None if the type is "".
+        facts: what the verifier learned of it, None if it was not verified. Only verified programs are translated.
+
+    Attributes:
+        helpers: number -> helper.
+        kfuncs: index in `program.kfuncs` -> kfunc; what the dialect lacks is missing.
+        func_base: `func_base + slot` is the address of the function that starts at `slot`.
+        runnable: set by the engine that loaded it.
+        id: unique in its kernel.
+
+    Raises:
+        UsageError: the number of maps is wrong, or the dialect has no such program type.
+    """
+
+    def __init__(self, kernel: Kernel, program: Program, maps: Sequence[Any] = (), *,
+                 type: ProgType | None = None, facts: Any = None) -> None:
+        if len(maps) != len(program.maps):
+            raise UsageError(f"program {program.name} uses {len(program.maps)} maps, got {len(maps)}")
+        dialect = kernel.dialect
+        self.kernel = kernel
+        self.program = program
+        self.maps = tuple(maps)
+        self.type = type if type is not None or program.type == "" else dialect.prog_type(program.type)
+        self.facts = facts
+        self.helpers: Mapping[int, Helper] = dialect.helpers
+        self.kfuncs: dict[int, Kfunc] = {index: dialect.kfuncs[name] for index, name in program.kfuncs.items()
+                                         if name in dialect.kfuncs}
+        region = kernel.memory.add("func", b"", name=program.name, writable=False, owner=self)
+        self.region = region
+        self.id = region.id
+        self.func_base = region.base
+        self.runnable: Runnable | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the entry function."""
+        return self.program.name
+
+    @property
+    def verified(self) -> bool:
+        """The verifier accepted it."""
+        return self.facts is not None
+
+    def __repr__(self) -> str:
+        return f"<LoadedProgram {self.name} id={self.id}>"

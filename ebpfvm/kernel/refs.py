@@ -1,0 +1,159 @@
+"""The ledger of references: every counted object, and who holds each of its references.
+
+A kernel knows only how many references an object has; we also know whose each one is, so a leak, a release of what
+one does not hold and a use after free are reported when they happen, verified program or not, and a simulation can
+end with a check that no packet was lost and say who had it last.
+
+Holders are short texts: `PROGRAM` for what a running program holds in registers or on its stack, the `name` of a
+region for a kptr slot in it ("map pifo"), and what the layers call themselves ("qdisc 1:", "link eth0").
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Final, Never
+
+from ebpfvm.errors import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PROGRAM: Final = "program"
+
+
+class RefCounted:
+    """A counted object (SkBuff, an object of bpf_obj_new, ...).
+
+    Attributes:
+        what: name of its kind, for messages.
+        serial: its number among all objects of the kernel, from 1; 0 before `Refs.add`.
+        holders: the holder of each reference; empty once it is freed.
+        last_holder: who gave up the last reference.
+    """
+
+    what: ClassVar[str] = "object"
+    serial: int = 0
+    last_holder: str = ""
+    holders: list[str]
+
+    @property
+    def users(self) -> int:
+        """Reference count."""
+        return len(self.holders)
+
+    def destroy(self) -> None:
+        """Called by `Refs` when the last reference is gone."""
+
+    def __str__(self) -> str:
+        return f"{self.what} #{self.serial}"
+
+
+class Refs:
+    """The ledger.
+
+    Attributes:
+        objects: serial -> live object.
+        held: how many references running programs hold.
+    """
+
+    def __init__(self) -> None:
+        self.objects: dict[int, RefCounted] = {}
+        self.held = 0
+        self._next = 1
+
+    def add(self, obj: RefCounted, holder: str = PROGRAM) -> None:
+        """Enter a new object with one reference, held by `holder`."""
+        obj.serial = serial = self._next
+        self._next = serial + 1
+        obj.holders = [holder]
+        self.objects[serial] = obj
+        if holder == PROGRAM:
+            self.held += 1
+
+    def acquire(self, obj: RefCounted, holder: str = PROGRAM) -> None:
+        """Take one more reference.
+
+        Raises:
+            Fault: "use-after-free", the object is gone.
+        """
+        if not obj.holders:
+            self._gone(obj, "acquires a reference to")
+        obj.holders.append(holder)
+        if holder == PROGRAM:
+            self.held += 1
+
+    def release(self, obj: RefCounted, holder: str = PROGRAM) -> None:
+        """Give up `holder`'s reference; the last one destroys the object.
+
+        Raises:
+            Fault: "double-free", `holder` has none.
+        """
+        holders = obj.holders
+        try:
+            holders.remove(holder)
+        except ValueError:
+            self._not_held(obj, holder, "releases")
+        if holder == PROGRAM:
+            self.held -= 1
+        if not holders:
+            obj.last_holder = holder
+            del self.objects[obj.serial]
+            obj.destroy()
+
+    def move(self, obj: RefCounted, old: str, new: str) -> None:
+        """Hand a reference from `old` to `new`; the count does not change.
+
+        Raises:
+            Fault: "double-free", `old` has none.
+        """
+        holders = obj.holders
+        try:
+            holders[holders.index(old)] = new
+        except ValueError:
+            self._not_held(obj, old, f"gives to {new}")
+        if old == PROGRAM:
+            self.held -= 1
+        if new == PROGRAM:
+            self.held += 1
+
+    def give(self, obj: RefCounted, to: str) -> None:
+        """The program hands a reference to `to` (a kptr slot, ctx->skb); raises Fault as `move`."""
+        self.move(obj, PROGRAM, to)
+
+    def take(self, obj: RefCounted, holder: str) -> None:
+        """The program takes over the reference of `holder` (a kptr slot); raises Fault as `move`."""
+        self.move(obj, holder, PROGRAM)
+
+    def program_exit(self, before: int, name: str) -> None:
+        """A program ends that found `held == before`: it must have given up all it acquired.
+
+        Raises:
+            Fault: "leak", with the objects. They keep their references, from now on as "leaked by NAME".
+        """
+        if self.held <= before:
+            return
+        leaked = self.abandon(before, name)
+        raise Fault("leak", f"program {name} ends holding {', '.join(str(obj) for obj in leaked)}: "
+                            "every reference must be released, stored in a map or handed over")
+
+    def abandon(self, before: int, name: str) -> list[RefCounted]:
+        """Mark what programs hold as leaked by `name`, and return it: what the last fault left behind."""
+        found = []
+        for obj in reversed(self.objects.values()):  # youngest first: those are the ending program's
+            while self.held > before and PROGRAM in obj.holders:
+                obj.holders[obj.holders.index(PROGRAM)] = f"leaked by {name}"
+                self.held -= 1
+                found.append(obj)
+        return found
+
+    def holding(self, select: Callable[[str], bool]) -> list[RefCounted]:
+        """Live objects of which a holder fulfils `select`."""
+        return [obj for obj in self.objects.values() if any(map(select, obj.holders))]
+
+    def _gone(self, obj: RefCounted, verb: str) -> Never:
+        raise Fault("use-after-free", f"the program {verb} {obj}, which was freed by {obj.last_holder}")
+
+    def _not_held(self, obj: RefCounted, holder: str, verb: str) -> Never:
+        if not obj.holders:
+            raise Fault("double-free", f"{holder} {verb} {obj}, which was freed already by {obj.last_holder}")
+        raise Fault("double-free", f"{holder} {verb} a reference to {obj} that it does not hold; "
+                                   f"held by {', '.join(obj.holders)}")

@@ -1,0 +1,274 @@
+"""Packets: `SkBuff` with the fields of `struct __sk_buff` as attributes, and `XdpBuff`.
+
+A simulation makes hundreds of thousands of packets and programs look at few of their fields, so creation sets only
+what differs from the defaults (class attributes), and the packet buffer and the address of the sk_buff object are
+made when first asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Never
+
+from ebpfvm.errors import Fault, UsageError
+from ebpfvm.kernel.memory import Region
+from ebpfvm.kernel.refs import RefCounted
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel.state import Kernel
+
+SKB_HEADROOM = 66  # NET_SKB_PAD + NET_IP_ALIGN, what bpf_prog_test_run_skb reserves (x86-64, net/bpf/test_run.c)
+SKB_TAILROOM = 320  # room of struct skb_shared_info, which programs never see
+XDP_HEADROOM = 256  # XDP_PACKET_HEADROOM
+
+
+class PacketRegion(Region):
+    """A linear packet buffer. Offsets count from the beginning of the buffer; `start` is where the packet begins.
+
+    Attributes:
+        start, end: the packet is `data[start:end]`.
+        meta: where metadata before the packet begins; `start` if there is none.
+    """
+
+    __slots__ = ("end", "meta", "start")
+
+    def __init__(self, packet: bytes, headroom: int, tailroom: int, owner: object) -> None:
+        super().__init__("packet", bytearray(headroom + len(packet) + tailroom), name="packet", owner=owner)
+        self.start = self.meta = headroom
+        self.end = headroom + len(packet)
+        self.data[self.start:self.end] = packet
+
+    def load(self, off: int, size: int) -> int:
+        """A number in the packet or its metadata."""
+        if self.meta <= off <= self.end - size:
+            return super().load(off, size)
+        self.refuse(off, size, "read")
+
+    def store(self, off: int, size: int, value: int) -> None:
+        """Write a number in the packet or its metadata."""
+        if self.meta <= off <= self.end - size:
+            super().store(off, size, value)
+            return
+        self.refuse(off, size, "write")
+
+    def read(self, off: int, n: int) -> bytes:
+        """Bytes of the packet or its metadata."""
+        if self.meta <= off <= self.end - n and n >= 0:
+            return bytes(self.data[off:off + n])
+        self.refuse(off, n, "read")
+
+    def write(self, off: int, data: bytes) -> None:
+        """Put bytes in the packet or its metadata."""
+        if self.meta <= off <= self.end - len(data):
+            super().write(off, data)
+            return
+        self.refuse(off, len(data), "write")
+
+    def refuse(self, off: int, size: int, verb: str) -> Never:
+        """Say it in offsets of the packet, not of the buffer."""
+        if verb == "write" and not self.writable:
+            raise Fault("memory", f"write of {size} bytes to the packet, which is read-only here")
+        raise Fault("memory", f"{verb} of {size} bytes at offset {off - self.start} of a packet "
+                              f"of {self.end - self.start} bytes")
+
+
+class SkBuff(RefCounted):
+    """A packet in flight. Field names are those of `struct __sk_buff` (uapi/linux/bpf.h, Linux 7.2).
+
+    Args:
+        kernel: where it lives.
+        packet: its bytes, from the Ethernet header on.
+        holder: who holds the first reference (see `refs`).
+        fields: initial values of attributes.
+
+    Attributes:
+        protocol, vlan_proto: in network byte order, as `skb->protocol` is: an int whose little-endian bytes are
+            those on the wire (0x0008 for IPv4).
+        dev: the device it is on, or None.
+        id: number of the packet in its simulation, as its source counts; 0 for none.
+        arrival: ns at which it came into the simulation.
+        wire_len: bytes on the wire; `len` unless set.
+        flow: what a source or classifier wants to remember of it; never seen by programs.
+
+    Raises:
+        UsageError: `fields` names something a packet does not have.
+    """
+
+    what = "packet"
+    pkt_type = 0
+    mark = 0
+    queue_mapping = 0
+    protocol = 0
+    vlan_present = 0
+    vlan_tci = 0
+    vlan_proto = 0
+    priority = 0
+    ingress_ifindex = 0
+    ifindex = 0
+    tc_index = 0
+    hash = 0
+    tc_classid = 0
+    napi_id = 0
+    family = 0
+    remote_ip4 = 0
+    local_ip4 = 0
+    remote_ip6: tuple[int, ...] | list[int] = (0, 0, 0, 0)
+    local_ip6: tuple[int, ...] | list[int] = (0, 0, 0, 0)
+    remote_port = 0
+    local_port = 0
+    flow_keys = 0
+    tstamp = 0
+    gso_segs = 0
+    gso_size = 0
+    sk = 0
+    tstamp_type = 0
+    hwtstamp = 0
+
+    dev: Any = None
+    id = 0
+    arrival = 0
+    flow: Any = None
+
+    _packet: PacketRegion | None = None
+    _region: Region | None = None
+    _cb: list[int] | None = None
+    _wire_len: int | None = None
+    headroom: ClassVar[int] = SKB_HEADROOM
+
+    def __init__(self, kernel: Kernel, packet: bytes = b"", holder: str = "network", **fields: Any) -> None:
+        self.kernel = kernel
+        self._bytes = packet
+        self.len = len(packet)
+        kernel.refs.add(self, holder)
+        for name, value in fields.items():
+            if not hasattr(type(self), name):
+                raise UsageError(f"a packet has no field {name!r}")
+            setattr(self, name, value)
+
+    @property
+    def cb(self) -> list[int]:
+        """The five u32 of `cb`."""
+        if self._cb is None:
+            self._cb = [0] * 5
+        return self._cb
+
+    @cb.setter
+    def cb(self, value: list[int]) -> None:
+        self._cb = value
+
+    @property
+    def wire_len(self) -> int:
+        """Bytes on the wire."""
+        return self.len if self._wire_len is None else self._wire_len
+
+    @wire_len.setter
+    def wire_len(self, value: int) -> None:
+        self._wire_len = value
+
+    @property
+    def packet(self) -> PacketRegion:
+        """The packet's buffer, as a region."""
+        if self._packet is None:
+            self._packet = PacketRegion(self._bytes, self.headroom, SKB_TAILROOM, self)
+            self.kernel.memory.adopt(self._packet)
+        return self._packet
+
+    @property
+    def region(self) -> Region:
+        """The sk_buff object itself, as a region that reads and writes the fields of `struct __sk_buff`."""
+        if self._region is None:
+            self._region = self.kernel.object_region(self)
+        return self._region
+
+    @property
+    def ptr(self) -> int:
+        """Address of the sk_buff object."""
+        region = self._region
+        return region.base if region is not None else self.region.base
+
+    @property
+    def data(self) -> int:
+        """Address of the packet's first byte."""
+        packet = self.packet
+        return packet.base + packet.start
+
+    @property
+    def data_end(self) -> int:
+        """Address behind the packet's last byte."""
+        packet = self.packet
+        return packet.base + packet.end
+
+    @property
+    def data_meta(self) -> int:
+        """Address of the metadata before the packet."""
+        packet = self.packet
+        return packet.base + packet.meta
+
+    def payload(self) -> bytes:
+        """The packet's bytes as they are now."""
+        packet = self._packet
+        return self._bytes if packet is None else bytes(packet.data[packet.start:packet.end])
+
+    def set_payload(self, data: bytes, headroom: int | None = None) -> None:
+        """Replace the packet's bytes. Programs' packet pointers become invalid: the buffer is a new one."""
+        if self._packet is not None:
+            self.kernel.memory.free(self._packet)
+            self._packet = None
+        self._bytes = data
+        self.len = len(data)
+        if headroom is not None:
+            self._packet = PacketRegion(data, headroom, SKB_TAILROOM, self)
+            self.kernel.memory.adopt(self._packet)
+
+    def destroy(self) -> None:
+        """The last reference is gone: pointers to it become invalid."""
+        memory = self.kernel.memory
+        if self._packet is not None:
+            self._bytes = self.payload()
+            memory.free(self._packet)
+            self._packet = None
+        if self._region is not None:
+            memory.free(self._region)
+
+    def __str__(self) -> str:
+        return f"packet {self.id or self.serial} ({self.len} bytes)"
+
+
+class XdpBuff:
+    """A packet as XDP sees it; fields of `struct xdp_md` (uapi/linux/bpf.h).
+
+    Attributes:
+        packet: the buffer, with 256 bytes of headroom; metadata may be put before the packet.
+        ingress_ifindex, rx_queue_index, egress_ifindex: as in the kernel.
+    """
+
+    def __init__(self, kernel: Kernel, packet: bytes, *, ingress_ifindex: int = 0, rx_queue_index: int = 0,
+                 egress_ifindex: int = 0, headroom: int = XDP_HEADROOM, tailroom: int = SKB_TAILROOM) -> None:
+        self.kernel = kernel
+        self.ingress_ifindex = ingress_ifindex
+        self.rx_queue_index = rx_queue_index
+        self.egress_ifindex = egress_ifindex
+        self.packet = PacketRegion(packet, headroom, tailroom, self)
+        kernel.memory.adopt(self.packet)
+
+    @property
+    def data(self) -> int:
+        """Address of the packet's first byte."""
+        return self.packet.base + self.packet.start
+
+    @property
+    def data_end(self) -> int:
+        """Address behind the packet's last byte."""
+        return self.packet.base + self.packet.end
+
+    @property
+    def data_meta(self) -> int:
+        """Address of the metadata before the packet."""
+        return self.packet.base + self.packet.meta
+
+    def payload(self) -> bytes:
+        """The packet's bytes as they are now."""
+        return bytes(self.packet.data[self.packet.start:self.packet.end])
+
+    def free(self) -> None:
+        """The packet leaves XDP: pointers to it become invalid."""
+        self.kernel.memory.free(self.packet)

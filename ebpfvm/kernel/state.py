@@ -1,0 +1,108 @@
+"""One emulated kernel: everything that outlives a program run."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.contract.dialect import Dialect
+from ebpfvm.errors import Fault, UsageError
+from ebpfvm.kernel.ctx import Layout, ObjectRegion, layout_of
+from ebpfvm.kernel.memory import Memory, Region
+from ebpfvm.kernel.refs import Refs
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel.skb import SkBuff
+
+MAX_TAIL_CALL_CNT: Final = 33  # include/linux/bpf.h
+MAX_CALL_FRAMES: Final = 8  # include/linux/bpf_verifier.h
+FRAME_SIZE: Final = 512  # MAX_BPF_STACK
+_FRAMES: Final = 64  # of all nested runs together
+
+_ZEROS = bytes(FRAME_SIZE)
+
+
+class Stack:
+    """The frames of all running programs. Frame n has the same address in every run and on both engines.
+
+    Attributes:
+        frames: one region each; only those below `depth` are alive.
+        depth: frames in use.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        self.frames = [memory.add("stack", bytearray(FRAME_SIZE), name=f"frame {n}") for n in range(_FRAMES)]
+        self.depth = 0
+        self._regions = memory.regions
+        for frame in self.frames:
+            del memory.regions[frame.id]
+            frame.alive = False
+
+    def push(self) -> Region:
+        """A new frame, all zero; raises Fault when there are too many."""
+        depth = self.depth
+        if depth >= _FRAMES:
+            raise Fault("call", f"more than {_FRAMES} stack frames are in use")
+        frame = self.frames[depth]
+        frame.data[:] = _ZEROS
+        frame.alive = True
+        self._regions[frame.id] = frame
+        self.depth = depth + 1
+        return frame
+
+    def pop(self, depth: int) -> None:
+        """Drop frames until only `depth` are in use; pointers into them become invalid."""
+        while self.depth > depth:
+            self.depth -= 1
+            frame = self.frames[self.depth]
+            frame.alive = False
+            self._regions.pop(frame.id, None)
+
+
+class Kernel:
+    """What exists at run time.
+
+    Args:
+        dialect: what this kernel offers.
+        seed: of the only source of randomness.
+
+    Attributes:
+        memory: all regions.
+        clock: simulated time, ns.
+        random: the seeded source.
+        refs: the ledger of references.
+        stack: frames of the running programs.
+        devices: ifindex -> device.
+        maps: id -> map, as `bpf_map_get_fd_by_id` would find it.
+        trace: lines that bpf_trace_printk wrote.
+        ksyms: name -> address of kernel variables that programs may refer to.
+        tail_calls: how many the running program has made.
+        extra: state of what is built on top (timers, namespaces, ...), by the name of the part.
+    """
+
+    def __init__(self, dialect: Dialect | None = None, seed: int = 0) -> None:
+        self.dialect = dialect or Dialect("none", (7, 2))
+        self.memory = Memory()
+        self.clock = 0
+        self.random = random.Random(seed)
+        self.refs = Refs()
+        self.stack = Stack(self.memory)
+        self.devices: dict[int, Any] = {}
+        self.maps: dict[int, Any] = {}
+        self.trace: list[str] = []
+        self.ksyms: dict[str, int] = {}
+        self.tail_calls = 0
+        self.extra: dict[str, Any] = {}
+        self.skb_layout = _skb_layout(self.dialect)
+
+    def object_region(self, skb: SkBuff) -> Region:
+        """The region behind a pointer to `skb`, read and written by `skb_layout`."""
+        return self.memory.adopt(ObjectRegion("sk_buff", self.skb_layout, skb, "sk_buff"))
+
+
+def _skb_layout(dialect: Dialect) -> Layout:
+    """`struct __sk_buff` under the rules of tc_cls_act, whose access callbacks the RFC reuses for its skb."""
+    try:
+        return layout_of(dialect.prog_type("sched_cls"))
+    except UsageError:
+        return Layout("__sk_buff", ())
