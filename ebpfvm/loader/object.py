@@ -111,6 +111,10 @@ class Program:
         flags: BPF_F_* program load flags (strict alignment, ...).
         struct_ops: (struct name, member name) for a struct_ops program.
         path: where the object came from, for messages.
+        attach_type: the kernel's expected attach type that the section name implies, in lower case without BPF_
+            ("cgroup_inet4_connect", "tcx_ingress"), "" for none.
+        autoload: False where the section name begins with "?": loaded only on demand.
+        weak: the names in `kfuncs` and `ksyms` that a kernel need not have.
     """
 
     name: str
@@ -131,6 +135,9 @@ class Program:
     flags: int = 0
     struct_ops: tuple[str, str] | None = None
     path: str = ""
+    attach_type: str = ""
+    autoload: bool = True
+    weak: frozenset[str] = frozenset()
 
     @classmethod
     def from_bytes(cls, code: bytes, type: str | int, maps: Sequence[MapSpec] = (), *, name: str = "prog",
@@ -161,13 +168,17 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class StructOps:
-    """One variable of a `.struct_ops` section: which program fills which member, and its other bytes."""
+    """One variable of a `.struct_ops` section: which program fills which member, and its other bytes.
+
+    `autocreate` is False where the section name begins with "?".
+    """
 
     name: str
     struct: str
     members: Mapping[str, str]
     data: bytes
     link: bool
+    autocreate: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,501 @@
+"""BTF types as plain data, and the questions a loader or verifier asks about them.
+
+BTF (Documentation/bpf/btf.rst) is a table of types that name each other by index; index 0 is `void`. The table is
+kept as it is, ids and all: func_info, CO-RE records and kfunc prototypes speak in ids, and a tree of objects would
+lose them. So each type here is an immutable record, and `Btf` answers the questions that need the table.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, ClassVar
+
+from ebpfvm.errors import LoadError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+MAX_RESOLVE_DEPTH = 32
+"""How many modifiers, typedefs and arrays may hide a type (kernel/bpf/btf.c, same name)."""
+
+
+class Kind(IntEnum):
+    """BTF_KIND_* (include/uapi/linux/btf.h); 0 is the implicit `void`."""
+
+    VOID = 0
+    INT = 1
+    PTR = 2
+    ARRAY = 3
+    STRUCT = 4
+    UNION = 5
+    ENUM = 6
+    FWD = 7
+    TYPEDEF = 8
+    VOLATILE = 9
+    CONST = 10
+    RESTRICT = 11
+    FUNC = 12
+    FUNC_PROTO = 13
+    VAR = 14
+    DATASEC = 15
+    FLOAT = 16
+    DECL_TAG = 17
+    TYPE_TAG = 18
+    ENUM64 = 19
+
+
+class Linkage(IntEnum):
+    """Linkage of a FUNC or VAR (BTF_FUNC_*, BTF_VAR_*)."""
+
+    STATIC = 0
+    GLOBAL = 1
+    EXTERN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Void:
+    """Type 0: `void`, or "no type"."""
+
+    kind: ClassVar[Kind] = Kind.VOID
+    name: ClassVar[str] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Int:
+    """An integer of `size` bytes of which `bits` are used, from bit `offset` on."""
+
+    kind: ClassVar[Kind] = Kind.INT
+    name: str
+    size: int
+    bits: int
+    signed: bool = False
+    offset: int = 0
+    is_char: bool = False
+    is_bool: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ptr:
+    """Pointer to `type`."""
+
+    kind: ClassVar[Kind] = Kind.PTR
+    name: ClassVar[str] = ""
+    type: int
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """`nelems` elements of `type`."""
+
+    kind: ClassVar[Kind] = Kind.ARRAY
+    name: ClassVar[str] = ""
+    type: int
+    nelems: int
+    index_type: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Member of a struct or union: `bit_offset` from its start; `bitfield_size` is 0 for a whole field."""
+
+    name: str
+    type: int
+    bit_offset: int
+    bitfield_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Struct:
+    """A struct of `size` bytes. `bitfields` is BTF's kind_flag: member offsets carry bit field sizes."""
+
+    kind: ClassVar[Kind] = Kind.STRUCT
+    name: str
+    size: int
+    members: tuple[Member, ...] = ()
+    bitfields: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Union:
+    """A union of `size` bytes."""
+
+    kind: ClassVar[Kind] = Kind.UNION
+    name: str
+    size: int
+    members: tuple[Member, ...] = ()
+    bitfields: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Enum:
+    """An enumeration of up to 32 bits: (name, value) pairs."""
+
+    kind: ClassVar[Kind] = Kind.ENUM
+    name: str
+    size: int
+    values: tuple[tuple[str, int], ...] = ()
+    signed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Enum64:
+    """An enumeration of 64 bits: (name, value) pairs."""
+
+    kind: ClassVar[Kind] = Kind.ENUM64
+    name: str
+    size: int
+    values: tuple[tuple[str, int], ...] = ()
+    signed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fwd:
+    """A struct (or union) that was declared but not defined."""
+
+    kind: ClassVar[Kind] = Kind.FWD
+    name: str
+    is_union: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Typedef:
+    """`typedef type name`."""
+
+    kind: ClassVar[Kind] = Kind.TYPEDEF
+    name: str
+    type: int
+
+
+@dataclass(frozen=True, slots=True)
+class Volatile:
+    """`volatile type`."""
+
+    kind: ClassVar[Kind] = Kind.VOLATILE
+    name: ClassVar[str] = ""
+    type: int
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """`const type`."""
+
+    kind: ClassVar[Kind] = Kind.CONST
+    name: ClassVar[str] = ""
+    type: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restrict:
+    """`restrict type`."""
+
+    kind: ClassVar[Kind] = Kind.RESTRICT
+    name: ClassVar[str] = ""
+    type: int
+
+
+@dataclass(frozen=True, slots=True)
+class Func:
+    """A function: `type` is its FUNC_PROTO, `linkage` a `Linkage`."""
+
+    kind: ClassVar[Kind] = Kind.FUNC
+    name: str
+    type: int
+    linkage: int = Linkage.STATIC
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A parameter; a last one without name and type means `...`."""
+
+    name: str
+    type: int
+
+
+@dataclass(frozen=True, slots=True)
+class FuncProto:
+    """A prototype; return type 0 is void."""
+
+    kind: ClassVar[Kind] = Kind.FUNC_PROTO
+    name: ClassVar[str] = ""
+    return_type: int
+    params: tuple[Param, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Var:
+    """A global variable."""
+
+    kind: ClassVar[Kind] = Kind.VAR
+    name: str
+    type: int
+    linkage: int = Linkage.GLOBAL
+
+
+@dataclass(frozen=True, slots=True)
+class SecInfo:
+    """Where the variable (or extern function) `type` lies in its section: bytes."""
+
+    type: int
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Datasec:
+    """An ELF data section and its variables. Compilers leave size and offsets 0, the loader fills them."""
+
+    kind: ClassVar[Kind] = Kind.DATASEC
+    name: str
+    size: int
+    vars: tuple[SecInfo, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Float:
+    """A floating point type of `size` bytes."""
+
+    kind: ClassVar[Kind] = Kind.FLOAT
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeclTag:
+    """`btf_decl_tag(name)` on `type`: on member or parameter number `component`, or on the whole (-1).
+
+    `attr` (kind_flag, Linux 6.15) marks a plain attribute instead of a tag.
+    """
+
+    kind: ClassVar[Kind] = Kind.DECL_TAG
+    name: str
+    type: int
+    component: int = -1
+    attr: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TypeTag:
+    """`btf_type_tag(name)` on a pointee. `attr` as in `DeclTag`."""
+
+    kind: ClassVar[Kind] = Kind.TYPE_TAG
+    name: str
+    type: int
+    attr: bool = False
+
+
+Composite = Struct | Union
+Modifier = Typedef | Volatile | Const | Restrict | TypeTag
+Type = (Void | Int | Ptr | Array | Struct | Union | Enum | Enum64 | Fwd | Typedef | Volatile | Const | Restrict
+        | Func | FuncProto | Var | Datasec | Float | DeclTag | TypeTag)
+
+VOID = Void()
+
+
+class Btf:
+    """A table of types. Immutable for its users; types are decoded on first use where the table came from bytes.
+
+    >>> btf = Btf([Int("int", 4, 32, signed=True), Typedef("s32", 1), Array(2, 10)])
+    >>> btf.size_of(3), btf.find("s32", Kind.TYPEDEF), btf[btf.resolve(2)].name
+    (40, 2, 'int')
+
+    Args:
+        types: types 1, 2, ...
+        strings: the string section that func_info, line_info and CO-RE records point into.
+    """
+
+    def __init__(self, types: Sequence[Type] = (), strings: bytes = b"\0") -> None:
+        self._types: list[Type | None] = [VOID, *types]
+        self._strings = strings
+        self._decode: Callable[[int], Type] | None = None
+        self._heads: Callable[[], Iterator[tuple[int, str]]] = self._decoded_heads
+        self._index: dict[tuple[int, str], list[int]] | None = None
+        self._tags: dict[tuple[int, int], tuple[str, ...]] | None = None
+
+    @classmethod
+    def lazy(cls, count: int, strings: bytes, decode: Callable[[int], Type],
+             heads: Callable[[], Iterator[tuple[int, str]]]) -> Btf:
+        """A table of `count` types (void included) that `decode(id)` makes on demand.
+
+        `heads()` yields (kind, name) of types 1, 2, ... without decoding them.
+        """
+        btf = cls((), strings)
+        btf._types.extend([None] * (count - 1))
+        btf._decode = decode
+        btf._heads = heads
+        return btf
+
+    def _decoded_heads(self) -> Iterator[tuple[int, str]]:
+        return ((t.kind, t.name) for t in map(self.__getitem__, range(1, len(self))))
+
+    def __len__(self) -> int:
+        """Number of types, void included: ids are below it."""
+        return len(self._types)
+
+    def __repr__(self) -> str:
+        return f"<Btf of {len(self) - 1} types>"
+
+    def __getitem__(self, type_id: int) -> Type:
+        """The type with this id.
+
+        Raises:
+            LoadError: there is none.
+        """
+        if not 0 <= type_id < len(self._types):
+            raise LoadError(f"BTF has no type {type_id}: ids go up to {len(self._types) - 1}", section=".BTF")
+        found = self._types[type_id]
+        if found is None:
+            assert self._decode is not None
+            found = self._types[type_id] = self._decode(type_id)
+        return found
+
+    def items(self) -> Iterator[tuple[int, Type]]:
+        """(id, type) of all types from 1 on."""
+        return ((i, self[i]) for i in range(1, len(self)))
+
+    def replaced(self, changes: Mapping[int, Type]) -> Btf:
+        """A copy in which the types with these ids are others."""
+        new = Btf((), self._strings)
+        new._types = list(self._types)
+        new._decode = self._decode
+        for type_id, changed in changes.items():
+            new._types[type_id] = changed
+        return new
+
+    def string(self, offset: int) -> str:
+        """The string at `offset` of the string section.
+
+        Raises:
+            LoadError: `offset` is outside.
+        """
+        if not 0 <= offset < len(self._strings):
+            raise LoadError(f"BTF string offset {offset:#x} is outside of the {len(self._strings)} bytes of strings",
+                            section=".BTF")
+        end = self._strings.find(b"\0", offset)
+        return self._strings[offset:end if end >= 0 else None].decode("utf-8", "replace")
+
+    # -- by name ------------------------------------------------------------------------------------------------
+
+    def find_all(self, name: str, kind: int) -> tuple[int, ...]:
+        """Ids of all types of this name and kind, ascending. O(1) after the first call."""
+        if self._index is None:
+            index: dict[tuple[int, str], list[int]] = defaultdict(list)
+            for type_id, head in enumerate(self._heads(), 1):
+                if head[1]:
+                    index[head].append(type_id)
+            self._index = dict(index)
+        return tuple(self._index.get((kind, name), ()))
+
+    def find(self, name: str, kind: int) -> int | None:
+        """Id of the first type of this name and kind, or None."""
+        found = self.find_all(name, kind)
+        return found[0] if found else None
+
+    def names(self, kind: int) -> tuple[str, ...]:
+        """Names of all named types of a kind, in order of first appearance."""
+        self.find_all("", kind)
+        assert self._index is not None
+        return tuple(name for k, name in self._index if k == kind)
+
+    # -- through modifiers --------------------------------------------------------------------------------------
+
+    def resolve(self, type_id: int) -> int:
+        """Id of the type behind typedefs, const, volatile, restrict and type tags.
+
+        Raises:
+            LoadError: the chain is longer than a sane compiler makes, or a loop.
+        """
+        start = type_id
+        for _ in range(len(self._types) + 1):
+            found = self[type_id]
+            if not isinstance(found, Modifier):
+                return type_id
+            type_id = found.type
+        raise LoadError(f"BTF type {start} is defined through itself", section=".BTF")
+
+    def resolved(self, type_id: int) -> Type:
+        """The type behind typedefs, const, volatile, restrict and type tags."""
+        return self[self.resolve(type_id)]
+
+    def type_tags(self, type_id: int) -> tuple[str, ...]:
+        """Type tags met on the way to `resolve(type_id)`, outermost first."""
+        tags = []
+        for _ in range(len(self._types) + 1):
+            found = self[type_id]
+            if not isinstance(found, Modifier):
+                break
+            if isinstance(found, TypeTag) and not found.attr:
+                tags.append(found.name)
+            type_id = found.type
+        return tuple(tags)
+
+    def decl_tags(self, type_id: int, component: int = -1) -> tuple[str, ...]:
+        """Declaration tags on a type (-1) or on one of its members or parameters, in BTF order."""
+        if self._tags is None:
+            tags: dict[tuple[int, int], list[str]] = defaultdict(list)
+            for tag_id, head in enumerate(self._heads(), 1):
+                if head[0] == Kind.DECL_TAG:
+                    tag = self[tag_id]
+                    assert isinstance(tag, DeclTag)
+                    if not tag.attr:
+                        tags[tag.type, tag.component].append(tag.name)
+            self._tags = {key: tuple(value) for key, value in tags.items()}
+        return self._tags.get((type_id, component), ())
+
+    # -- sizes --------------------------------------------------------------------------------------------------
+
+    def size_of(self, type_id: int) -> int:
+        """Bytes that a value of this type takes.
+
+        Raises:
+            LoadError: the type has no size (void, a forward declaration, a function).
+        """
+        start, count = type_id, 1
+        for _ in range(MAX_RESOLVE_DEPTH):
+            found = self.resolved(type_id)
+            if isinstance(found, Array):
+                count *= found.nelems
+                type_id = found.type
+            elif isinstance(found, Ptr):
+                return count * 8
+            elif isinstance(found, Int | Struct | Union | Enum | Enum64 | Float | Datasec):
+                return count * found.size
+            elif isinstance(found, Var):
+                type_id = found.type
+            else:
+                raise LoadError(f"BTF type {start} ({self.describe(start)}) has no size", section=".BTF")
+        raise LoadError(f"BTF type {start} has more than {MAX_RESOLVE_DEPTH} array dimensions", section=".BTF")
+
+    def align_of(self, type_id: int) -> int:
+        """Alignment in bytes, as libbpf computes it: that of the widest member, 1 for a packed struct."""
+        return _align_of(self, type_id, 0)
+
+    def describe(self, type_id: int) -> str:
+        """A short C-like name for messages: `struct foo`, `int`, `ptr`."""
+        found = self[type_id]
+        kind = found.kind.name.lower()
+        if isinstance(found, Int | Float | Typedef | Func | Var):
+            return found.name or kind
+        return f"{kind} {found.name}" if found.name else kind
+
+
+def _align_of(btf: Btf, type_id: int, depth: int) -> int:
+    found = btf.resolved(type_id)
+    if depth > MAX_RESOLVE_DEPTH:
+        raise LoadError(f"BTF type {type_id} is nested too deeply", section=".BTF")
+    if isinstance(found, Ptr):
+        return 8
+    if isinstance(found, Int | Enum | Enum64 | Float):
+        return max(1, min(found.size, 8))
+    if isinstance(found, Array):
+        return _align_of(btf, found.type, depth + 1)
+    if isinstance(found, Struct | Union):
+        align = 1
+        for member in found.members:
+            own = _align_of(btf, member.type, depth + 1)
+            if member.bitfield_size == 0 and member.bit_offset % (8 * own):
+                return 1
+            align = max(align, own)
+        return 1 if found.size % align else align
+    return 1

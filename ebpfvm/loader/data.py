@@ -1,0 +1,95 @@
+"""Global variables: each data section becomes an array map with one element, its value the section's contents.
+
+Follows `bpf_object__init_internal_map` (tools/lib/bpf/libbpf.c, Linux 7.2). BPF_F_MMAPABLE, which libbpf adds for
+its own access to the variables, is left out: nothing that a program can see depends on it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ebpfvm.btf import types as t
+from ebpfvm.errors import LoadError
+from ebpfvm.loader.elf import SHT_NOBITS, SHT_PROGBITS
+from ebpfvm.loader.maps import MapDef
+from ebpfvm.loader.object import MapSpec
+
+if TYPE_CHECKING:
+    from ebpfvm.btf.types import Btf
+    from ebpfvm.loader.elf import Elf, Section
+    from ebpfvm.loader.maps import MapTable
+
+BPF_F_RDONLY_PROG = 1 << 7
+KCONFIG = ".kconfig"
+_OBJ_NAME_LEN = 16  # BPF_OBJ_NAME_LEN, the final NUL included
+
+
+def internal_name(object_name: str, section: str) -> str:
+    """Name of a data section's map, as libbpf gives it and the kernel's messages show it.
+
+    The section's name gets at least 7 of the 15 characters, the object's name what is left; sections with a second
+    dot (`.data.A`) keep their own name alone.
+
+    >>> internal_name("my_object_name", ".rodata"), internal_name("x.y", ".bss"), internal_name("x", ".data.A")
+    ('my_objec.rodata', 'x.y.bss', '.data.A')
+    """
+    suffix = min(max(7, len(section)), _OBJ_NAME_LEN - 1)
+    prefix = 0 if "." in section[1:] else _OBJ_NAME_LEN - suffix - 1
+    return re.sub(r"[^A-Za-z0-9_.]", "_", object_name[:prefix] + section[:suffix])
+
+
+def is_data(section: Section) -> bool:
+    """True for sections whose contents become a map."""
+    names = {SHT_PROGBITS: (".data", ".rodata"), SHT_NOBITS: (".bss",)}.get(section.type, ())
+    return any(section.name == name or section.name.startswith(name + ".") for name in names)
+
+
+def collect_data(elf: Elf, btf: Btf | None, object_name: str, table: MapTable) -> None:
+    """Add one map for each data section to `table`.
+
+    Raises:
+        LoadError: a section is larger than a map value can be.
+    """
+    for section in elf.sections:
+        if not is_data(section) or not section.size:
+            continue
+        if section.size > 0xFFFFFFFF:
+            raise LoadError(f"{section.size} bytes of global variables are more than a map value can have",
+                            section=section.name)
+        name = internal_name(object_name, section.name)
+        value_type = btf.find(section.name, t.Kind.DATASEC) if btf else None
+        spec = MapSpec("array", 4, section.size, 1,
+                       BPF_F_RDONLY_PROG if section.name.startswith(".rodata") else 0, name,
+                       btf=btf if value_type else None, value_type=value_type or 0,
+                       data=None if section.type == SHT_NOBITS else section.data)
+        # Long names lose their end, so the map's own name need not be unique.
+        key = section.name if name in table.by_name else name
+        table.add(MapDef(key, spec, section.index, 0, section.size))
+
+
+def fix_datasecs(elf: Elf, btf: Btf) -> Btf:
+    """Fill in what compilers leave to the linker: sizes of data sections and offsets of their variables.
+
+    Offsets of static variables are right already; those of global ones are the values of their symbols.
+    """
+    changes: dict[int, t.Type] = {}
+    for name in btf.names(t.Kind.DATASEC):
+        section = elf.section(name)
+        if section is None:
+            continue
+        offsets = {s.name: s.value for s in elf.symbols_in(section.index) if s.bind != "LOCAL"}
+        for type_id in btf.find_all(name, t.Kind.DATASEC):
+            changes[type_id] = _fixed(btf, type_id, section, offsets)
+    return btf.replaced(changes)
+
+
+def _fixed(btf: Btf, type_id: int, section: Section, offsets: dict[str, int]) -> t.Datasec:
+    datasec = btf[type_id]
+    assert isinstance(datasec, t.Datasec)
+    rows = []
+    for info in datasec.vars:
+        var = btf[info.type]
+        offset = offsets.get(var.name, info.offset) if isinstance(var, t.Var) and var.linkage else info.offset
+        rows.append(t.SecInfo(info.type, offset, info.size))
+    return t.Datasec(datasec.name, section.size, tuple(sorted(rows, key=lambda row: row.offset)))

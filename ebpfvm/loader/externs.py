@@ -1,0 +1,134 @@
+"""What an object expects from the kernel: kfuncs, kernel symbols and configuration values.
+
+The loader knows no kernel, so kfuncs and symbols only get numbers here (a dialect resolves the names). Configuration
+values become the read-only map `.kconfig`, laid out as libbpf does (`cmp_externs`, tools/lib/bpf/libbpf.c, 7.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ebpfvm.btf import types as t
+from ebpfvm.errors import LoadError, UsageError
+from ebpfvm.loader.data import BPF_F_RDONLY_PROG, KCONFIG, internal_name
+from ebpfvm.loader.maps import MapDef
+from ebpfvm.loader.object import MapSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ebpfvm.btf.types import Btf
+    from ebpfvm.loader.elf import Elf
+    from ebpfvm.loader.maps import MapTable
+
+_TRISTATE = {"n": 0, "y": 1, "m": 2}  # enum libbpf_tristate
+
+
+@dataclass(frozen=True, slots=True)
+class Externs:
+    """Undefined symbols.
+
+    Attributes:
+        ids: name -> number, from 1 on.
+        weak: names that may stay unresolved.
+        described: names that BTF has in `.ksyms`.
+        kconfig: name -> byte offset in the map `.kconfig`.
+        kconfig_map: key of that map in the object's map table.
+    """
+
+    ids: Mapping[str, int]
+    weak: frozenset[str]
+    described: frozenset[str]
+    kconfig: Mapping[str, int]
+    kconfig_map: str = ""
+
+
+def collect_externs(elf: Elf, btf: Btf | None, object_name: str, config: Mapping[str, int | str], table: MapTable,
+                    notes: list[str]) -> Externs:
+    """Number the undefined symbols, and add the map `.kconfig` to `table` if the object has such variables.
+
+    Args:
+        btf: as `layout_kconfig` returned it.
+
+    Raises:
+        UsageError: a value of `config` does not fit its variable.
+    """
+    undefined = {s.name: s for s in elf.symbols if s.section == 0 and s.name and s.bind != "LOCAL"}
+    ids = {name: number for number, name in enumerate(undefined, 1)}
+    weak = frozenset(name for name, symbol in undefined.items() if symbol.bind == "WEAK")
+    if btf is None:
+        return Externs(ids, weak, frozenset(), {})
+    described = frozenset(btf[info.type].name for info in _rows(btf, ".ksyms"))
+    sec_id = btf.find(KCONFIG, t.Kind.DATASEC)
+    if sec_id is None:
+        return Externs(ids, weak, described, {})
+    datasec = btf[sec_id]
+    assert isinstance(datasec, t.Datasec)
+    key = internal_name(object_name, KCONFIG)
+    spec = MapSpec("array", 4, datasec.size, 1, BPF_F_RDONLY_PROG, key, btf=btf, value_type=sec_id,
+                   data=_values(btf, datasec, config, weak, notes))
+    table.add(MapDef(key, spec, -1, 0, datasec.size))
+    return Externs(ids, weak, described, {btf[info.type].name: info.offset for info in datasec.vars}, key)
+
+
+def layout_kconfig(btf: Btf) -> Btf:
+    """The same BTF with size and offsets of `.kconfig` filled in, which no ELF section gives.
+
+    Raises:
+        LoadError: a configuration variable has no size.
+    """
+    sec_id = btf.find(KCONFIG, t.Kind.DATASEC)
+    return btf if sec_id is None else btf.replaced({sec_id: _layout(btf)})
+
+
+def _rows(btf: Btf, section: str) -> tuple[t.SecInfo, ...]:
+    sec_id = btf.find(section, t.Kind.DATASEC)
+    found = btf[sec_id] if sec_id is not None else None
+    return found.vars if isinstance(found, t.Datasec) else ()
+
+
+def _layout(btf: Btf) -> t.Datasec:
+    """`.kconfig` with offsets: widest alignment first, then smallest size, then by name."""
+    rows = []
+    for info in _rows(btf, KCONFIG):
+        var = btf[info.type]
+        if not isinstance(var, t.Var):
+            raise LoadError(f"BTF type {info.type} is not a variable", section=KCONFIG)
+        size = btf.size_of(var.type)
+        if size > 4096:
+            raise LoadError(f"a configuration value of {size} bytes makes no sense", section=KCONFIG, symbol=var.name)
+        rows.append((-btf.align_of(var.type), size, var.name, info.type))
+    offset, placed = 0, []
+    for negated, size, _, type_id in sorted(rows):
+        offset += -offset % -negated
+        placed.append(t.SecInfo(type_id, offset, size))
+        offset += size
+    return t.Datasec(KCONFIG, offset, tuple(placed))
+
+
+def _values(btf: Btf, datasec: t.Datasec, config: Mapping[str, int | str], weak: frozenset[str],
+            notes: list[str]) -> bytes:
+    data = bytearray(datasec.size)
+    for info in datasec.vars:
+        var = btf[info.type]
+        assert isinstance(var, t.Var)
+        if var.name in config:
+            data[info.offset:info.offset + info.size] = _value(btf, var, info.size, config[var.name])
+        elif var.name not in weak:
+            notes.append(f"no value is given for {var.name}, so it reads as 0")
+    return bytes(data)
+
+
+def _value(btf: Btf, var: t.Var, size: int, value: int | str) -> bytes:
+    """The bytes of one configuration value: a number, "y", "n", "m", or a string for a char array."""
+    found = btf.resolved(var.type)
+    if isinstance(found, t.Array) and isinstance(value, str):
+        return value.strip('"').encode()[:size - 1].ljust(size, b"\0") if size else b""
+    if isinstance(value, str) and value in _TRISTATE:
+        is_char = isinstance(found, t.Int) and found.size == 1 and not found.is_bool
+        value = ord(value) if is_char else _TRISTATE[value]
+    try:
+        return int(value).to_bytes(size, "little", signed=int(value) < 0)
+    except (ValueError, OverflowError):
+        raise UsageError(f"the value {value!r} does not fit {var.name}, which has {size} bytes") from None

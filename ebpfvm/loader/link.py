@@ -1,0 +1,356 @@
+"""Programs as a kernel is given them: an entry function with all it reaches, references made local to it.
+
+Every program gets its own copy of the functions that it calls or whose address it takes, appended depth-first in the
+order in which a walk through the code meets them (`bpf_object__reloc_code`, tools/lib/bpf/libbpf.c, Linux 7.2).
+Which reference a relocation makes follows from the instruction under it, so that old compilers' relocation numbers
+do no harm.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from ebpfvm.btf.ext import CoreRecord, FuncRecord, LineRecord
+from ebpfvm.errors import LoadError
+from ebpfvm.isa.insn import Insn, decode
+from ebpfvm.loader.data import is_data
+from ebpfvm.loader.object import CoreRelo, FuncInfo, LineInfo, MapSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ebpfvm.btf.ext import BtfExt
+    from ebpfvm.loader.elf import Elf, Reloc, Section, Symbol
+    from ebpfvm.loader.externs import Externs
+    from ebpfvm.loader.maps import MapTable
+
+_CALL, _LD_IMM64 = 0x85, 0x18
+_PSEUDO_CALL, _PSEUDO_KFUNC_CALL = 1, 2                                      # src_reg of a call
+_PSEUDO_MAP_FD, _PSEUDO_MAP_VALUE, _PSEUDO_BTF_ID, _PSEUDO_FUNC = 1, 2, 3, 4   # src_reg of ld_imm64
+MAX_SLOTS = 1_000_000
+MAX_LINKED = 8_000_000
+"""Slots and records of all programs of one object together: copies of shared functions can be many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the object: slots `start` to `end` of a section."""
+
+    name: str
+    section: int
+    start: int
+    end: int
+    bind: str = "GLOBAL"
+    visibility: str = "DEFAULT"
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """What identifies it: names need not be unique."""
+        return self.section, self.start
+
+
+class Ref(NamedTuple):
+    """A reference that the instruction `slot` of a function makes; `target` depends on the kind.
+
+    call, func: place of a `Function`. map: key of a map. data: key of a map, and `offset` into its value.
+    kfunc, ksym: name of an extern.
+    """
+
+    slot: int
+    kind: str
+    target: str | tuple[int, int]
+    offset: int = 0
+
+
+@dataclass
+class Code:
+    """The code of an object, section by section."""
+
+    elf: Elf
+    table: MapTable
+    externs: Externs
+    notes: list[str]
+    insns: dict[int, tuple[Insn, ...]] = field(default_factory=dict)
+    functions: dict[tuple[int, int], Function] = field(default_factory=dict)
+    aliases: list[Function] = field(default_factory=list)
+    refs: dict[tuple[int, int], tuple[Ref, ...]] = field(default_factory=dict)
+
+    def refs_of(self, function: Function) -> tuple[Ref, ...]:
+        """The references a function makes, by slot; found once."""
+        found = self.refs.get(function.place)
+        if found is None:
+            found = self.refs[function.place] = tuple(_refs(self, function))
+        return found
+
+
+def collect_code(elf: Elf, table: MapTable, externs: Externs, notes: list[str]) -> Code:
+    """Find all functions.
+
+    Raises:
+        LoadError: a code section or a function in it is damaged.
+    """
+    code = Code(elf, table, externs, notes)
+    for section in elf.sections:
+        if not section.is_code or not section.data:
+            continue
+        if len(section.data) % 8:
+            raise LoadError(f"{len(section.data)} bytes are not a whole number of 8-byte instructions",
+                            section=section.name)
+        code.insns[section.index] = decode(section.data)
+        for function in _functions(elf, section, notes):
+            if function.place in code.functions:
+                code.aliases.append(function)
+            else:
+                code.functions[function.place] = function
+    return code
+
+
+def _functions(elf: Elf, section: Section, notes: list[str]) -> list[Function]:
+    """Functions of one code section, by place; where one has no size, it ends where the next one starts."""
+    symbols = [s for s in elf.symbols_in(section.index) if s.type == "FUNC"]
+    labels = [s for s in elf.symbols_in(section.index) if s.type == "NOTYPE" and s.bind != "LOCAL"]
+    covered = {s.value for s in symbols}
+    named = [s for s in labels if s.value not in covered]
+    if named:
+        notes.append(f"section {section.name!r}: symbols without a type are taken for functions: "
+                     + ", ".join(s.name for s in named))
+    if not symbols and not named:
+        notes.append(f"section {section.name!r} has code but no function symbol: taken for one program")
+        return [Function(section.name, section.index, 0, len(section.data) // 8)]
+    starts = sorted({s.value for s in symbols + named} | {len(section.data)})
+    found = []
+    for symbol in sorted(symbols + named, key=lambda s: s.value):
+        following = starts[bisect_left(starts, symbol.value) + 1:][:1]
+        end = symbol.value + symbol.size if symbol.size else following[0] if following else 0
+        if symbol.value % 8 or end % 8 or not symbol.value < end <= len(section.data):
+            raise LoadError(f"the function at bytes {symbol.value:#x} to {end:#x} does not fit the section of "
+                            f"{len(section.data):#x} bytes", section=section.name, offset=symbol.value,
+                            symbol=symbol.name)
+        found.append(Function(symbol.name, section.index, symbol.value // 8, end // 8, symbol.bind,
+                              symbol.visibility))
+    for before, after in pairwise(found):
+        if before.end > after.start and before.start != after.start:
+            raise LoadError(f"the functions {before.name!r} and {after.name!r} overlap", section=section.name,
+                            offset=after.start * 8, symbol=after.name)
+    return found
+
+
+# -- references -------------------------------------------------------------------------------------------------
+
+
+def _refs(code: Code, function: Function) -> Iterator[Ref]:
+    """References of one function: those of relocations, and calls inside its section, which need none."""
+    section = code.elf.sections[function.section]
+    insns = code.insns[function.section]
+    relocs: dict[int, Reloc] = {}
+    for reloc in code.elf.relocs.get(function.section, ()):
+        if function.start * 8 <= reloc.offset < function.end * 8:
+            if reloc.offset % 8:
+                raise LoadError("a relocation is not at an instruction", section=section.name, offset=reloc.offset)
+            relocs[reloc.offset // 8] = reloc
+    slot = function.start
+    while slot < function.end:
+        insn = insns[slot]
+        if slot in relocs:
+            yield _ref(code, section, function, slot, insn, relocs.pop(slot))
+        elif insn.code == _CALL and insn.src == _PSEUDO_CALL:
+            place = function.section, slot + 1 + insn.imm
+            yield Ref(slot - function.start, "call", _known(code, section, slot, place))
+        slot += 2 if insn.code == _LD_IMM64 else 1
+    if relocs:
+        at = min(relocs)
+        raise LoadError("a relocation points into the second half of an instruction", section=section.name,
+                        offset=at * 8, symbol=relocs[at].symbol.name)
+
+
+def _ref(code: Code, section: Section, function: Function, slot: int, insn: Insn, reloc: Reloc) -> Ref:
+    symbol, inside = reloc.symbol, slot - function.start
+    if insn.code == _LD_IMM64:
+        if slot + 1 >= function.end:
+            raise LoadError("a 64-bit immediate load is cut short", section=section.name, offset=slot * 8)
+        offset = reloc.addend or insn.imm
+        return _address(code, section, slot, inside, symbol, offset)
+    if insn.code == _CALL:
+        if symbol.section == 0:
+            return Ref(inside, "kfunc", _extern(code, symbol, "call"))
+        target = symbol.value // 8 + (reloc.addend // 8 if reloc.addend else insn.imm + 1)
+        return Ref(inside, "call", _known(code, section, slot, (symbol.section, target)))
+    raise LoadError(f"a relocation against {symbol.name or 'a section'!r} is at an instruction (opcode "
+                    f"{insn.code:#04x}) that holds no address", section=section.name, offset=slot * 8,
+                    symbol=symbol.name or None)
+
+
+def _address(code: Code, section: Section, slot: int, inside: int, symbol: Symbol, offset: int) -> Ref:
+    """What a 64-bit immediate load refers to."""
+    if symbol.section == 0:
+        if symbol.name in code.externs.kconfig:
+            return Ref(inside, "data", code.externs.kconfig_map, code.externs.kconfig[symbol.name] + offset)
+        return Ref(inside, "ksym", _extern(code, symbol, "address"))
+    target = code.elf.sections[symbol.section] if symbol.section > 0 else None
+    if target is not None and target.is_code:
+        return Ref(inside, "func", _known(code, section, slot, (target.index, (symbol.value + offset) // 8)))
+    if target is not None and is_data(target):
+        found = code.table.at(target.index, 0)
+        if found is not None:
+            return Ref(inside, "data", found.key, symbol.value + offset)
+    elif target is not None:
+        found = code.table.at(target.index, symbol.value + offset)
+        if found is not None:
+            return Ref(inside, "map", found.key)
+    where = "no section (a common or absolute symbol)" if target is None else f"section {target.name!r}"
+    raise LoadError(f"{symbol.name or 'a local symbol'!r} is in {where}, which holds neither maps nor data that "
+                    "becomes a map", section=section.name, offset=slot * 8, symbol=symbol.name or None)
+
+
+def _known(code: Code, section: Section, slot: int, place: tuple[int, int]) -> tuple[int, int]:
+    if place not in code.functions:
+        target = code.elf.sections[place[0]].name if 0 < place[0] < len(code.elf.sections) else "no section"
+        raise LoadError(f"no function starts at instruction {place[1]} of {target!r}, which is referred to here",
+                        section=section.name, offset=slot * 8)
+    return place
+
+
+def _extern(code: Code, symbol: Symbol, use: str) -> str:
+    if symbol.name not in code.externs.ids:
+        raise LoadError(f"an undefined symbol without a name (or a local one) is used as {use}", symbol=symbol.name)
+    if symbol.name not in code.externs.described:
+        if use == "address":
+            raise LoadError("nothing defines this symbol, and BTF does not describe it as an extern of the kernel "
+                            "(__ksym) or its configuration (__kconfig)", symbol=symbol.name)
+        note = f"{symbol.name!r} is not defined and not described by BTF: taken for a function of the kernel (kfunc)"
+        if note not in code.notes:
+            code.notes.append(note)
+    return symbol.name
+
+
+# -- one program ------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Linked:
+    """A program's code, and its tables."""
+
+    insns: list[Insn] = field(default_factory=list)
+    maps: list[MapSpec] = field(default_factory=list)
+    kfuncs: dict[int, str] = field(default_factory=dict)
+    ksyms: dict[int, str] = field(default_factory=dict)
+    placed: dict[tuple[int, int], int] = field(default_factory=dict)
+    order: list[tuple[Function, int]] = field(default_factory=list)
+    map_index: dict[str, int] = field(default_factory=dict)
+
+
+def link(code: Code, entry: Function) -> Linked:
+    """Link one program.
+
+    Raises:
+        LoadError: it refers to something that is not there, or is larger than any kernel takes.
+    """
+    out = Linked()
+    stack = [(entry, iter(code.refs_of(entry)), _place(code, out, entry))]
+    while stack:
+        _, refs, base = stack[-1]
+        for ref in refs:
+            slot = base + ref.slot
+            if isinstance(ref.target, tuple):
+                callee = code.functions[ref.target]
+                fresh = ref.target not in out.placed
+                start = _place(code, out, callee) if fresh else out.placed[ref.target]
+                _patch_code(out, slot, ref, start)
+                if fresh:
+                    stack.append((callee, iter(code.refs_of(callee)), start))
+                    break
+            else:
+                _patch_table(code, out, slot, ref, ref.target)
+        else:
+            stack.pop()
+    return out
+
+
+def _place(code: Code, out: Linked, function: Function) -> int:
+    start = len(out.insns)
+    if start + function.end - function.start > MAX_SLOTS:
+        raise LoadError(f"the program has more than {MAX_SLOTS} instructions", symbol=out.order[0][0].name)
+    out.placed[function.place] = start
+    out.order.append((function, start))
+    out.insns.extend(code.insns[function.section][function.start:function.end])
+    return start
+
+
+def _patch_code(out: Linked, slot: int, ref: Ref, start: int) -> None:
+    insn = out.insns[slot]
+    if ref.kind == "call":
+        out.insns[slot] = insn._replace(src=_PSEUDO_CALL, imm=start - slot - 1)
+    else:
+        out.insns[slot] = insn._replace(src=_PSEUDO_FUNC, imm=start - slot - 1)
+        out.insns[slot + 1] = out.insns[slot + 1]._replace(imm=0)
+
+
+def _patch_table(code: Code, out: Linked, slot: int, ref: Ref, target: str) -> None:
+    insn = out.insns[slot]
+    if ref.kind in ("kfunc", "ksym"):
+        number = code.externs.ids[target]
+        table = out.kfuncs if ref.kind == "kfunc" else out.ksyms
+        table[number] = target
+        src = _PSEUDO_KFUNC_CALL if ref.kind == "kfunc" else _PSEUDO_BTF_ID
+        out.insns[slot] = insn._replace(src=src, imm=number)
+        return
+    index = out.map_index.get(target)
+    if index is None:
+        index = out.map_index[target] = len(out.maps)
+        out.maps.append(code.table.by_name[target].spec)
+    src = _PSEUDO_MAP_FD if ref.kind == "map" else _PSEUDO_MAP_VALUE
+    out.insns[slot] = insn._replace(src=src, imm=index)
+    out.insns[slot + 1] = out.insns[slot + 1]._replace(imm=_s32(ref.offset))
+
+
+def _s32(value: int) -> int:
+    return (value + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+
+
+# -- BTF.ext ----------------------------------------------------------------------------------------------------
+
+_R = TypeVar("_R", FuncRecord, LineRecord, CoreRecord)
+
+
+class Records:
+    """The records of `.BTF.ext`, sorted, to be moved to where functions are linked."""
+
+    def __init__(self, ext: BtfExt, elf: Elf) -> None:
+        self._names = [section.name for section in elf.sections]
+        self._func = _sorted(ext.func_info)
+        self._line = _sorted(ext.line_info)
+        self._core = _sorted(ext.core_relos)
+
+    def func_info(self, linked: Linked) -> tuple[FuncInfo, ...]:
+        """func_info of a linked program, by slot."""
+        found = {at: FuncInfo(at, record.type_id) for record, at in self._moved(self._func, linked)}
+        return tuple(found.values())
+
+    def line_info(self, linked: Linked) -> tuple[LineInfo, ...]:
+        """line_info of a linked program, by slot; of several records for one slot the last counts."""
+        found = {at: LineInfo(at, record.file, record.text.strip(), record.line, record.column)
+                 for record, at in self._moved(self._line, linked)}
+        return tuple(found.values())
+
+    def core_relos(self, linked: Linked) -> tuple[CoreRelo, ...]:
+        """CO-RE records of a linked program, by slot; an instruction has one at most."""
+        found = {at: CoreRelo(at, record.type_id, record.access, record.kind)
+                 for record, at in self._moved(self._core, linked)}
+        return tuple(found.values())
+
+    def _moved(self, table: dict[str, list[_R]], linked: Linked) -> Iterator[tuple[_R, int]]:
+        for function, base in linked.order:
+            name = self._names[function.section]
+            rows = table.get(name, [])
+            for row in rows[bisect_left(rows, (function.start * 8,)):bisect_left(rows, (function.end * 8,))]:
+                if row.offset % 8:
+                    raise LoadError(f"a record for byte {row.offset:#x} of section {name!r} is not at an instruction",
+                                    section=".BTF.ext")
+                yield row, base + row.offset // 8 - function.start
+
+
+def _sorted(table: dict[str, list[_R]]) -> dict[str, list[_R]]:
+    return {section: sorted(rows, key=lambda row: row.offset) for section, rows in table.items()}

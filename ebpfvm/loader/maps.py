@@ -1,0 +1,323 @@
+"""Map definitions: BTF-defined `.maps` variables, and the structs of legacy `maps` sections.
+
+BTF-defined maps follow `parse_btf_map_def` (tools/lib/bpf/libbpf.c, Linux 7.2): each member of the variable's struct
+says one property, numbers as array sizes and types as pointers. Legacy definitions are the C struct itself, whose
+layout only the loader of its time knew; the layouts are told apart by size.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ebpfvm.btf import types as t
+from ebpfvm.errors import LoadError
+from ebpfvm.loader.object import MapSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ebpfvm.btf.types import Btf
+    from ebpfvm.loader.elf import Elf, Reloc, Section, Symbol
+
+PROG_ARRAY, ARRAY_OF_MAPS, HASH_OF_MAPS, RBTREE_OF_MAPS = 3, 12, 13, 33
+_NUMBERS = {"type": "type", "max_entries": "max_entries", "map_flags": "map_flags", "numa_node": "numa_node",
+            "pinning": "pinning", "map_extra": "map_extra"}
+_U32 = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class MapDef:
+    """A map, its key in the object, and the bytes of a section that stand for it in relocations."""
+
+    key: str
+    spec: MapSpec
+    section: int
+    offset: int
+    size: int
+
+
+class MapTable:
+    """All maps of an object: in file order, by name, and by place."""
+
+    def __init__(self) -> None:
+        self.defs: list[MapDef] = []
+        self.by_name: dict[str, MapDef] = {}
+        self._by_place: dict[tuple[int, int], MapDef] = {}
+
+    def add(self, found: MapDef) -> None:
+        """Add a map.
+
+        Raises:
+            LoadError: its key is taken.
+        """
+        if found.key in self.by_name:
+            raise LoadError("two maps have this name", symbol=found.key)
+        self.defs.append(found)
+        self.by_name[found.key] = found
+        self._by_place[found.section, found.offset] = found
+
+    def at(self, section: int, offset: int) -> MapDef | None:
+        """The map defined at exactly this place, or None."""
+        return self._by_place.get((section, offset))
+
+    def replace(self, key: str, spec: MapSpec) -> None:
+        """Give a map another spec."""
+        old = self.by_name[key]
+        new = replace(old, spec=spec)
+        self.by_name[key] = self._by_place[old.section, old.offset] = new
+        self.defs[self.defs.index(old)] = new
+
+
+def collect_maps(elf: Elf, btf: Btf | None, notes: list[str]) -> MapTable:
+    """All maps that the object defines, without those of its data sections.
+
+    Raises:
+        LoadError: a definition is damaged or says something unknown; names the map.
+    """
+    table = MapTable()
+    for section in elf.sections:
+        if section.name == ".maps" and section.size:
+            if btf is None:
+                raise LoadError("maps are described by BTF, and the object has none: compile with -g",
+                                section=".maps")
+            _btf_maps(elf, section, btf, table, notes)
+        elif section.name == "maps" or section.name.startswith("maps/"):
+            _legacy_maps(elf, section, table, notes)
+    return table
+
+
+# -- BTF-defined ------------------------------------------------------------------------------------------------
+
+
+def _btf_maps(elf: Elf, section: Section, btf: Btf, table: MapTable, notes: list[str]) -> None:
+    sec_id = btf.find(".maps", t.Kind.DATASEC)
+    if sec_id is None:
+        raise LoadError("the object's BTF does not describe its maps: compile with -g", section=".maps")
+    datasec = btf[sec_id]
+    assert isinstance(datasec, t.Datasec)
+    for info in sorted(datasec.vars, key=lambda v: v.offset):
+        var = btf[info.type]
+        if not isinstance(var, t.Var):
+            raise LoadError(f"BTF type {info.type} is not a variable", section=".maps")
+        if info.offset + info.size > section.size:
+            raise LoadError(f"the map lies outside of its section of {section.size} bytes", section=".maps",
+                            offset=info.offset, symbol=var.name)
+        if var.linkage == t.Linkage.STATIC:
+            notes.append(f"map {var.name!r} is static; libbpf refuses that")
+        spec = _btf_map(btf, var.type, var.name, notes)
+        table.add(MapDef(var.name, spec, section.index, info.offset, info.size))
+
+
+def _btf_map(btf: Btf, type_id: int, name: str, notes: list[str], inner: bool = False) -> MapSpec:
+    """One map definition: the struct `type_id`."""
+    definition = btf.resolved(type_id)
+    if not isinstance(definition, t.Struct):
+        raise LoadError(f"a map is defined by a struct, not by {btf.describe(type_id)}", section=".maps", symbol=name)
+    numbers: dict[str, int] = {}
+    sizes: dict[str, int] = {}
+    types: dict[str, int] = {}
+    spec = MapSpec(0, name=name, btf=btf)
+    for member in definition.members:
+        field = member.name
+        if field in _NUMBERS:
+            numbers[field] = _number(btf, member, name)
+        elif field in ("key_size", "value_size"):
+            _set_size(sizes, field, _number(btf, member, name), name)
+        elif field in ("key", "value"):
+            types[f"{field}_type"] = target = _pointee(btf, member, name)
+            _set_size(sizes, f"{field}_size", btf.size_of(target), name)
+        elif field == "values":
+            if inner:
+                raise LoadError("an inner map cannot hold maps itself", section=".maps", symbol=name)
+            _set_size(sizes, "value_size", 4, name)
+            spec = replace(spec, inner=_inner(btf, member, name, notes))
+        else:
+            raise LoadError(f"unknown map field {field!r}; known are type, max_entries, map_flags, key, key_size, "
+                            "value, value_size, values, pinning, numa_node and map_extra", section=".maps",
+                            symbol=name)
+    if "type" not in numbers:
+        raise LoadError("the map has no type", section=".maps", symbol=name)
+    if numbers.get("pinning", 0) > 1:
+        notes.append(f"map {name!r}: pinning {numbers['pinning']} is not one of libbpf's (0 or 1)")
+    return replace(spec, **numbers, **sizes, **types)  # type: ignore[arg-type]
+
+
+def _set_size(sizes: dict[str, int], field: str, size: int, name: str) -> None:
+    if sizes.setdefault(field, size) != size:
+        raise LoadError(f"{field} is said to be {sizes[field]} and {size} bytes", section=".maps", symbol=name)
+    if size > _U32:
+        raise LoadError(f"{field} of {size} bytes is more than a map can have", section=".maps", symbol=name)
+
+
+def _number(btf: Btf, member: t.Member, name: str) -> int:
+    """`__uint(field, n)` is a pointer to an array of n; `__ulong` an enum with the one value n."""
+    found = btf.resolved(member.type)
+    if isinstance(found, t.Ptr):
+        array = btf[found.type]
+        if isinstance(array, t.Array):
+            return array.nelems
+    elif isinstance(found, t.Enum | t.Enum64) and len(found.values) == 1:
+        return found.values[0][1] & 0xFFFFFFFFFFFFFFFF
+    raise LoadError(f"map field {member.name!r} is not a number; write __uint({member.name}, N)", section=".maps",
+                    symbol=name)
+
+
+def _pointee(btf: Btf, member: t.Member, name: str) -> int:
+    found = btf[member.type]
+    if not isinstance(found, t.Ptr):
+        raise LoadError(f"map field {member.name!r} is not a type; write __type({member.name}, T)", section=".maps",
+                        symbol=name)
+    return found.type
+
+
+def _inner(btf: Btf, member: t.Member, name: str, notes: list[str]) -> MapSpec | None:
+    """The template that `__array(values, T)` gives; None for an array of programs."""
+    array = btf.resolved(member.type)
+    pointer = btf.resolved(array.type) if isinstance(array, t.Array) else None
+    if not isinstance(pointer, t.Ptr):
+        raise LoadError("map field 'values' is not an array of pointers; write __array(values, T)", section=".maps",
+                        symbol=name)
+    if isinstance(btf.resolved(pointer.type), t.FuncProto):
+        return None
+    return _btf_map(btf, pointer.type, f"{name}.inner", notes, inner=True)
+
+
+# -- initial elements -------------------------------------------------------------------------------------------
+
+
+def initial_elements(elf: Elf, table: MapTable, program_at: Callable[[Symbol, int], str | None]) -> None:
+    """Fill `init` of maps that name programs or maps as their first elements.
+
+    Args:
+        program_at: name of the program that a symbol plus addend means, or None.
+
+    Raises:
+        LoadError: an element is neither a program nor a map.
+    """
+    for found in list(table.defs):
+        section = elf.sections[found.section] if found.section > 0 else None
+        if section is None or section.name != ".maps":
+            continue
+        start = _values_offset(found)
+        init = {slot: _element(section, reloc, table, program_at)
+                for slot, reloc in _slots(elf.relocs.get(section.index, ()), found, start)}
+        if init:
+            table.replace(found.key, replace(found.spec, init=init))
+
+
+def _values_offset(found: MapDef) -> int | None:
+    """Offset of `values` in the variable; it is the last member, and the only one whose contents count."""
+    btf = found.spec.btf
+    assert btf is not None
+    var = btf.find(found.spec.name, t.Kind.VAR)
+    definition = btf.resolved(btf[var].type) if var is not None else None  # type: ignore[union-attr]
+    for member in definition.members if isinstance(definition, t.Struct) else ():
+        if member.name == "values":
+            return member.bit_offset // 8
+    return None
+
+
+def _slots(relocs: tuple[Reloc, ...], found: MapDef, start: int | None) -> Iterator[tuple[int, Reloc]]:
+    for reloc in relocs:
+        inside = reloc.offset - found.offset
+        if 0 <= inside < found.size:
+            if start is None or inside < start or (inside - start) % 8:
+                raise LoadError("the definition points at something where it should say a property",
+                                section=".maps", offset=reloc.offset, symbol=found.spec.name)
+            yield (inside - start) // 8, reloc
+
+
+def _element(section: Section, reloc: Reloc, table: MapTable,
+             program_at: Callable[[Symbol, int], str | None]) -> str:
+    addend = reloc.addend
+    if addend is None:
+        held = section.data[reloc.offset:reloc.offset + 8]
+        addend = int.from_bytes(held, "little")
+    inner = table.at(reloc.symbol.section, reloc.symbol.value + addend)
+    name = inner.key if inner else program_at(reloc.symbol, addend)
+    if name is None:
+        raise LoadError("an initial element is neither a map nor a program", section=".maps", offset=reloc.offset,
+                        symbol=reloc.symbol.name)
+    return name
+
+
+# -- legacy -----------------------------------------------------------------------------------------------------
+
+_BASE = ("type", "key_size", "value_size", "max_entries", "map_flags")
+# Layouts of `struct bpf_map_def` and its relatives by size: the fields after the common five.
+_LAYOUTS: dict[int, tuple[str, ...]] = {
+    20: (),
+    28: ("inner_map_idx", "numa_node"),                  # samples/bpf/bpf_load.h, to Linux 5.17
+    36: ("id", "pinning", "inner_id", "inner_idx"),      # iproute2 include/bpf_elf.h
+}
+_NAMES = ", ".join(str(size) for size in _LAYOUTS)
+
+
+def _legacy_maps(elf: Elf, section: Section, table: MapTable, notes: list[str]) -> None:
+    """All maps of a legacy section: one struct for each symbol in it."""
+    if not section.data:
+        return
+    symbols = sorted(elf.symbols_in(section.index), key=lambda s: s.value)
+    if not symbols:
+        raise LoadError("the section has contents but no symbol names a map in it", section=section.name)
+    notes.append(f"section {section.name!r} holds map definitions of the time before BTF; libbpf 1.0 refuses them")
+    if len({symbol.value for symbol in symbols}) != len(symbols):
+        raise LoadError("two symbols name the same map", section=section.name)
+    ends = [symbol.value for symbol in symbols[1:]] + [len(section.data)]
+    rows = [(symbol, _legacy_fields(section, symbol, end - symbol.value))
+            for symbol, end in zip(symbols, ends, strict=True)]
+    ids = {row["id"]: symbol.name for symbol, row in rows if row.get("id")}
+    specs = {symbol.name: _legacy_spec(symbol.name, row, notes) for symbol, row in rows}
+    for symbol, row in rows:
+        spec = specs[symbol.name]
+        inner = _legacy_inner(symbol, row, rows, ids)
+        if inner is not None:
+            spec = replace(spec, inner=specs[inner], init=_legacy_init(row, rows))
+        table.add(MapDef(symbol.name, spec, section.index, symbol.value, 0))
+
+
+def _legacy_fields(section: Section, symbol: Symbol, room: int) -> dict[str, int]:
+    """The struct at a symbol, by field name; what follows the known fields must be zero."""
+    size = symbol.size if 20 <= symbol.size <= room else room
+    data = section.data[symbol.value:symbol.value + size]
+    if len(data) < 20:
+        raise LoadError(f"a map definition has at least 20 bytes, here are {len(data)}", section=section.name,
+                        offset=symbol.value, symbol=symbol.name)
+    fields = _BASE + _LAYOUTS.get(size, ())
+    known = 4 * len(fields)
+    if any(data[known:]):
+        raise LoadError(f"a map definition of {size} bytes has unknown fields that are not zero (known sizes: "
+                        f"{_NAMES}); rewrite it as a BTF-defined map in .maps", section=section.name,
+                        offset=symbol.value + known, symbol=symbol.name)
+    return dict(zip(fields, struct.unpack_from(f"<{len(fields)}I", data), strict=True))
+
+
+def _legacy_spec(name: str, row: dict[str, int], notes: list[str]) -> MapSpec:
+    pinning = row.get("pinning", 0)
+    if pinning > 2:
+        notes.append(f"map {name!r}: pinning {pinning} is a namespace of the loader it was made for")
+    return MapSpec(row["type"], row["key_size"], row["value_size"], row["max_entries"], row["map_flags"], name,
+                   pinning=pinning, numa_node=row.get("numa_node", 0))
+
+
+def _legacy_inner(symbol: Symbol, row: dict[str, int], rows: list[tuple[Symbol, dict[str, int]]],
+                  ids: dict[int, str]) -> str | None:
+    """Name of the map that serves as template of a map-in-map, or None for another map."""
+    if row["type"] not in (ARRAY_OF_MAPS, HASH_OF_MAPS):
+        return None
+    if row.get("inner_id"):
+        if row["inner_id"] not in ids:
+            raise LoadError(f"no map has the id {row['inner_id']} that inner_id names", section="maps",
+                            symbol=symbol.name)
+        return ids[row["inner_id"]]
+    index = row.get("inner_map_idx")
+    return rows[index][0].name if index is not None and index < len(rows) else None
+
+
+def _legacy_init(row: dict[str, int], rows: list[tuple[Symbol, dict[str, int]]]) -> dict[int, str]:
+    """iproute2: an inner map says in `inner_idx` which slot of its outer map it fills (-1: none)."""
+    wanted = row.get("inner_id")
+    return {inner["inner_idx"]: symbol.name for symbol, inner in rows
+            if wanted and inner.get("id") == wanted and inner["inner_idx"] != _U32}

@@ -1,0 +1,197 @@
+"""`load`: from a file to an `Object`."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ebpfvm.btf.ext import BtfExt, parse_ext
+from ebpfvm.btf.parse import parse
+from ebpfvm.errors import LoadError, UsageError
+from ebpfvm.loader.data import collect_data, fix_datasecs
+from ebpfvm.loader.elf import read_elf
+from ebpfvm.loader.externs import collect_externs, layout_kconfig
+from ebpfvm.loader.link import MAX_LINKED, Code, Function, Records, collect_code, link
+from ebpfvm.loader.maps import collect_maps, initial_elements
+from ebpfvm.loader.object import Object, Program, StructOps
+from ebpfvm.loader.sections import SectionKind, classify
+from ebpfvm.loader.structops import collect_struct_ops
+
+if TYPE_CHECKING:
+    from ebpfvm.btf.types import Btf
+    from ebpfvm.loader.elf import Elf, Symbol
+
+MAX_FILE = 256 << 20
+
+
+def load(source: str | os.PathLike[str] | bytes, *, name: str | None = None,
+         config: Mapping[str, int | str] | None = None) -> Object:
+    """Read an eBPF object file.
+
+    Args:
+        source: path of an ELF object that clang (or a compatible compiler) made, or its bytes.
+        name: the object's name, which begins the names of its data maps; the file's name up to its first dot if
+            not given.
+        config: values of `__kconfig` variables: numbers, "y", "n", "m", or strings.
+
+    Raises:
+        LoadError: the file cannot be read or understood; says where, and what to do.
+        UsageError: a value of `config` does not fit its variable.
+
+    Unlike libbpf (Linux 7.2), which refuses them, this reads what older loaders read (legacy map definitions,
+    programs without BTF, section names that say nothing) and tells in `Object.notes` what it assumed.
+    """
+    path, data = _read(source)
+    object_name = name if name is not None else Path(path).name.partition(".")[0]
+    try:
+        return _load(data, path, object_name, config or {})
+    except LoadError as error:
+        error.path = error.path or path or None
+        raise
+
+
+def _read(source: str | os.PathLike[str] | bytes) -> tuple[str, bytes]:
+    if isinstance(source, bytes | bytearray | memoryview):
+        return "", bytes(source)
+    if not isinstance(source, str | os.PathLike):
+        raise UsageError(f"a path or bytes are needed, not {type(source).__name__}")
+    path = os.fspath(source)
+    try:
+        with open(path, "rb") as file:
+            if stat.S_ISDIR(os.fstat(file.fileno()).st_mode):
+                raise IsADirectoryError(0, "is a directory")
+            data = file.read(MAX_FILE + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise LoadError(f"cannot be read: {reason}", path=path) from error
+    if len(data) > MAX_FILE:
+        raise LoadError(f"larger than {MAX_FILE >> 20} MiB; no eBPF object is", path=path)
+    return path, data
+
+
+def _load(data: bytes, path: str, object_name: str, config: Mapping[str, int | str]) -> Object:
+    elf = read_elf(data)
+    notes = list(elf.notes)
+    btf, ext = _btf(elf)
+    table = collect_maps(elf, btf, notes)
+    collect_data(elf, btf, object_name, table)
+    externs = collect_externs(elf, btf, object_name, config, table, notes)
+    code = collect_code(elf, table, externs, notes)
+    entries = _entries(code, notes)
+    names = {function.place: key for key, function in reversed(entries.items())}
+
+    def program_at(symbol: Symbol, addend: int) -> str | None:
+        exact = entries.get(symbol.name)
+        if exact is not None and addend == 0:
+            return symbol.name
+        return names.get((symbol.section, (symbol.value + addend) // 8))
+
+    struct_ops = collect_struct_ops(elf, btf, program_at)
+    initial_elements(elf, table, program_at)
+    license_ = _license(elf, notes)
+    programs = _programs(code, entries, ext, btf, path, license_)
+    return Object(path, _bound(programs, struct_ops), {found.key: found.spec for found in table.defs}, license_, btf,
+                  struct_ops, tuple(notes))
+
+
+def _btf(elf: Elf) -> tuple[Btf | None, BtfExt]:
+    section = elf.section(".BTF")
+    if section is None or not section.data:
+        return None, BtfExt()
+    btf = layout_kconfig(fix_datasecs(elf, parse(section.data)))
+    extension = elf.section(".BTF.ext")
+    return btf, parse_ext(extension.data, btf) if extension is not None and extension.data else BtfExt()
+
+
+def _license(elf: Elf, notes: list[str]) -> str:
+    section = elf.section("license")
+    if section is None or not section.data:
+        notes.append("the object has no license section: helpers and kfuncs for GPL programs only are not available")
+        return ""
+    return section.data.partition(b"\0")[0][:127].decode("utf-8", "replace")
+
+
+# -- programs ---------------------------------------------------------------------------------------------------
+
+
+def _entries(code: Code, notes: list[str]) -> dict[str, Function]:
+    """Functions that are programs, by name and in file order.
+
+    Functions in `.text` are there to be called, unless nothing else is a program. Static functions elsewhere are
+    programs too (compilers before global functions made them so), unless something calls them.
+    """
+    functions = sorted([*code.functions.values(), *code.aliases], key=lambda f: f.place)
+    names = {section.index: section.name for section in code.elf.sections}
+    found = [f for f in functions if names[f.section] != ".text"]
+    static = [f for f in found if f.bind == "LOCAL"]
+    if static:
+        called = {ref.target for f in functions for ref in code.refs_of(f) if ref.kind in ("call", "func")}
+        found = [f for f in found if f.bind != "LOCAL" or f.place not in called]
+        static = [f for f in found if f.bind == "LOCAL"]
+    if static:
+        notes.append("static functions are taken for programs, which libbpf refuses: "
+                     + ", ".join(f"{f.name} ({names[f.section]})" for f in static))
+    if not found and functions:
+        found = [f for f in functions if f.bind != "LOCAL"]
+        notes.append("all functions are in .text; the global ones are taken for programs: "
+                     + ", ".join(f.name for f in found))
+    entries: dict[str, Function] = {}
+    for function in found:
+        key = function.name
+        if key in entries:
+            key = f"{function.name}@{names[function.section]}"
+            notes.append(f"two programs are named {function.name!r}; one is called {key!r} here")
+        if key in entries:
+            raise LoadError("two programs have this name", section=names[function.section], symbol=function.name)
+        entries[key] = function
+    return entries
+
+
+def _programs(code: Code, entries: Mapping[str, Function], ext: BtfExt, btf: Btf | None, path: str,
+              license_: str) -> dict[str, Program]:
+    records = Records(ext, code.elf)
+    kinds: dict[str, SectionKind] = {}
+    programs: dict[str, Program] = {}
+    total = 0
+    for key, function in entries.items():
+        section = code.elf.sections[function.section].name
+        if section not in kinds:
+            kinds[section] = classify(section)
+            if kinds[section].note:
+                code.notes.append(kinds[section].note)
+        programs[key] = made = _program(code, key, function, records, kinds[section], btf, path, license_)
+        total += len(made.insns)
+        if total > MAX_LINKED:
+            raise LoadError(f"its programs have more than {MAX_LINKED} instructions together")
+    return programs
+
+
+def _program(code: Code, name: str, function: Function, records: Records, kind: SectionKind, btf: Btf | None,
+             path: str, license_: str) -> Program:
+    linked = link(code, function)
+    section = code.elf.sections[function.section].name
+    return Program(
+        name=name, insns=tuple(linked.insns), type=kind.type, section=section, attach=kind.attach, license=license_,
+        maps=tuple(linked.maps), kfuncs=linked.kfuncs, ksyms=linked.ksyms, btf=btf,
+        func_info=records.func_info(linked), line_info=records.line_info(linked),
+        core_relos=records.core_relos(linked), func_names={at: f.name for f, at in linked.order},
+        sleepable=kind.sleepable, flags=kind.flags, path=path, attach_type=kind.attach_type, autoload=kind.autoload,
+        weak=code.externs.weak.intersection([*linked.kfuncs.values(), *linked.ksyms.values()]))
+
+
+def _bound(programs: dict[str, Program], struct_ops: tuple[StructOps, ...]) -> dict[str, Program]:
+    """Tell programs which member of a struct they fill."""
+    for variable in struct_ops:
+        for member, name in variable.members.items():
+            place = (variable.struct, member)
+            program = programs[name]
+            taken = program.struct_ops or place
+            if taken != place:
+                raise LoadError(f"program {name!r} fills {'.'.join(taken)} and {'.'.join(place)}; one program can "
+                                "serve one member", symbol=variable.name)
+            programs[name] = replace(program, struct_ops=place, type="struct_ops")
+    return programs
