@@ -1,0 +1,146 @@
+"""`Num`: what is known of the number in a 64-bit register.
+
+A `Num` stands for a set of numbers, described in several ways at once: known bits (see `tnum`), and ranges of the
+whole register and of its lower half, read as unsigned and as signed numbers. A number belongs to the set if it fits
+all descriptions. Nums are immutable tuples: equal ones compare equal, and any number of registers, stack slots and
+saved states can share one.
+
+Constants are by far the most common Nums, so they are kept and handed out again.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from ebpfvm.verifier.domain.tnum import Tnum
+from ebpfvm.verifier.domain.width import (
+    S32_MAX,
+    S32_MIN,
+    S64_MAX,
+    S64_MIN,
+    SIGN32,
+    SIGN64,
+    U32_MAX,
+    U64_MAX,
+)
+
+Arc = tuple[int, int]
+"""`(base, size)`: the numbers base, base + 1, ... base + size, modulo the width (see `arc`)."""
+
+
+class Num(NamedTuple):
+    """A set of 64-bit numbers.
+
+    Attributes:
+        value, mask: known bits, as in `tnum`.
+        umin, umax: smallest and largest member, unsigned.
+        smin, smax: the same, signed (Python ints that may be negative).
+        u32_min, u32_max: smallest and largest lower half, unsigned.
+        s32_min, s32_max: the same, signed.
+        r64, r32: Linux 7.2 keeps one circular range per width and derives the four of that width from it; these are
+            those. Linux 6.18's rules do not use them and leave them full except in constants.
+    """
+
+    value: int
+    mask: int
+    umin: int
+    umax: int
+    smin: int
+    smax: int
+    u32_min: int
+    u32_max: int
+    s32_min: int
+    s32_max: int
+    r64: Arc
+    r32: Arc
+
+    @property
+    def var_off(self) -> Tnum:
+        """The known bits as a tnum."""
+        return self.value, self.mask
+
+    @property
+    def is_const(self) -> bool:
+        """Is just one number left (judged, as in the kernel, by the known bits)?"""
+        return not self.mask
+
+    @property
+    def is_const32(self) -> bool:
+        """Is the lower half known?"""
+        return not self.mask & U32_MAX
+
+    @property
+    def is_unknown(self) -> bool:
+        """May it be any number?"""
+        return self == UNKNOWN
+
+
+FULL64: Final[Arc] = (0, U64_MAX)
+FULL32: Final[Arc] = (0, U32_MAX)
+EMPTY64: Final[Arc] = (U64_MAX, U64_MAX)
+EMPTY32: Final[Arc] = (U32_MAX, U32_MAX)
+
+UNKNOWN: Final = Num(0, U64_MAX, 0, U64_MAX, S64_MIN, S64_MAX, 0, U32_MAX, S32_MIN, S32_MAX, FULL64, FULL32)
+"""Any number at all."""
+
+_KEPT: Final = 1 << 14
+_constants: dict[int, Num] = {}  # only saves work: emptying it at any moment changes no result
+
+
+def const(value: int) -> Num:
+    """The set of one number, `value` modulo 2**64. Negative numbers are welcome.
+
+    >>> const(-1).umax == 2**64 - 1, const(-1).smin
+    (True, -1)
+    >>> const(7) is const(7)
+    True
+    """
+    num = _constants.get(value)
+    if num is None:
+        if len(_constants) >= _KEPT:
+            _constants.clear()
+        num = _constants[value] = make_const(value)
+    return num
+
+
+def make_const(value: int) -> Num:
+    """`const` without the store of constants."""
+    value &= U64_MAX
+    low = value & U32_MAX
+    signed = (value ^ SIGN64) - SIGN64
+    signed_low = (low ^ SIGN32) - SIGN32
+    return Num(value, 0, value, value, signed, signed, low, low, signed_low, signed_low, (value, 0), (low, 0))
+
+
+def unknown() -> Num:
+    """Any number at all (the kernel's `mark_reg_unknown`)."""
+    return UNKNOWN
+
+
+def to_s64(value: int) -> int:
+    """The 64-bit pattern `value` read as a signed number."""
+    return (value ^ SIGN64) - SIGN64
+
+
+def to_s32(value: int) -> int:
+    """The 32-bit pattern `value` read as a signed number."""
+    return (value ^ SIGN32) - SIGN32
+
+
+def contains(num: Num, value: int) -> bool:
+    """Is the 64-bit pattern `value` a member of `num`? The question of every soundness law.
+
+    >>> contains(UNKNOWN, 5), contains(const(4), 5)
+    (True, False)
+    """
+    low = value & U32_MAX
+    return (not is_broken(num) and value & ~num.mask == num.value
+            and num.umin <= value <= num.umax and num.smin <= to_s64(value) <= num.smax
+            and num.u32_min <= low <= num.u32_max and num.s32_min <= to_s32(low) <= num.s32_max
+            and value - num.r64[0] & U64_MAX <= num.r64[1] and low - num.r32[0] & U32_MAX <= num.r32[1])
+
+
+def is_broken(num: Num) -> bool:
+    """Is some range empty (the kernel's `range_bounds_violation`)? Then no number is left."""
+    return (num.umin > num.umax or num.smin > num.smax or num.u32_min > num.u32_max or num.s32_min > num.s32_max
+            or num.r64 == EMPTY64 or num.r32 == EMPTY32)

@@ -1,0 +1,229 @@
+"""The transfer functions of one kernel version, gathered in tables.
+
+The verifier picks a function once per instruction and then calls it as often as it walks there, so nothing is looked
+up by name in its loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ebpfvm.errors import UsageError
+from ebpfvm.verifier.domain import (
+    arc,
+    circular,
+    circular_alu,
+    circular_assume,
+    circular_cast,
+    divide,
+    interval_alu,
+    interval_assume,
+    interval_cast,
+    intervals,
+    tnum,
+)
+from ebpfvm.verifier.domain.branch import OPPOSITE, PREDICT, Assume, Outcome, Predict, predict_same
+from ebpfvm.verifier.domain.num import EMPTY32, EMPTY64, Num, const
+from ebpfvm.verifier.domain.width import U32_MAX, U64_MAX
+
+Binary = Callable[[Num, Num], Num]
+Unary = Callable[[Num], Num]
+Branch = Callable[[Num, Num], Outcome]
+Resize = Callable[[Num, int], Num]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How one kernel version computes with `Num`s.
+
+    Attributes:
+        version: "6.18" or "7.2".
+        alu: (mnemonic, width) -> function of destination and source. Mnemonics are those of the instruction table:
+            add sub mul div sdiv mod smod and or xor lsh rsh arsh.
+        unary: (mnemonic, width) -> function of the one operand: neg; mov at 32 bits (at 64 it is the identity);
+            movsx8, movsx16, movsx32; le16 le32 le64, be16 .. be64, bswap16 .. bswap64, all at width 64.
+        branch: (mnemonic, width) -> function of destination and source, two different registers or a register and a
+            constant, that returns an `Outcome`. Mnemonics: jeq jne jset jgt jge jlt jle jsgt jsge jslt jsle.
+        assume: the refinement alone: (condition, width) -> function that returns both operands as they are known to
+            be where the condition holds. Has "jnset" too.
+        cast: (num, bits) -> the low bits, zero above: loads and fills of less than 64 bits.
+        sext: (num, bits) -> the low bits, sign-extended: sign-extending loads.
+        s32_range: (num, low, high) -> num known to lie between two signed 32-bit numbers: helpers' results.
+        within: (old, new) -> does `old` hold everything `new` holds? The question of state pruning.
+        sync: (num) -> num after all its parts have told each other what they know (`reg_bounds_sync`).
+        forks: does ``&=`` or ``|=`` with a constant split a destination that is 0 or -1 (see `fork`)?
+    """
+
+    version: str
+    alu: Mapping[tuple[str, int], Binary]
+    unary: Mapping[tuple[str, int], Unary]
+    branch: Mapping[tuple[str, int], Branch]
+    assume: Mapping[tuple[str, int], Assume]
+    cast: Resize
+    sext: Resize
+    s32_range: Callable[[Num, int, int], Num]
+    within: Callable[[Num, Num], bool]
+    sync: Unary
+    forks: bool
+
+
+def same_register(op: str, width: int, num: Num) -> Outcome:
+    """The outcome of a jump that compares a register with itself: its value is not refined."""
+    return Outcome(predict_same(op, width, num), (num, num), (num, num))
+
+
+def within_intervals(old: Num, new: Num) -> bool:
+    """Linux 6.18: every bound of `new` lies inside that of `old`, and the bits agree (`range_within`, `tnum_in`).
+
+    >>> from ebpfvm.verifier.domain.num import UNKNOWN, const
+    >>> within_intervals(UNKNOWN, const(5)), within_intervals(const(5), UNKNOWN)
+    (True, False)
+    """
+    return (old.umin <= new.umin and old.umax >= new.umax and old.smin <= new.smin and old.smax >= new.smax
+            and old.u32_min <= new.u32_min and old.u32_max >= new.u32_max
+            and old.s32_min <= new.s32_min and old.s32_max >= new.s32_max
+            and not new.mask & ~old.mask and new.value & ~old.mask == old.value)
+
+
+def within_circles(old: Num, new: Num) -> bool:
+    """Linux 7.2: the ranges of `new` are parts of those of `old`, and the bits agree."""
+    return (not new.mask & ~old.mask and new.value & ~old.mask == old.value
+            and arc.subset64(old.r64, new.r64) and arc.subset32(old.r32, new.r32))
+
+
+def _sync_intervals(num: Num) -> Num:
+    return intervals.sync(num[:2], num[2:6], num[6:10])
+
+
+def _sync_circles(num: Num) -> Num:
+    return circular.sync(num[:2], num.r64, num.r32)
+
+
+def _plain_branch(predict: Predict, yes: Assume, no: Assume) -> Branch:
+    """Linux 6.18: refine where the prediction leaves both ways open."""
+    def branch(a: Num, b: Num) -> Outcome:
+        taken = predict(a, b)
+        if taken >= 0:
+            return Outcome(taken, (a, b), (a, b))
+        return Outcome(taken, yes(a, b), no(a, b))
+    return branch
+
+
+def _simulated_branch(predict: Predict, yes: Assume, no: Assume) -> Branch:
+    """Linux 7.2: a way on which an operand has no number left is never taken."""
+    def branch(a: Num, b: Num) -> Outcome:
+        taken = predict(a, b)
+        if taken >= 0:
+            return Outcome(taken, (a, b), (a, b))
+        no_a, no_b = no(a, b)
+        if _empty(no_a) or _empty(no_b):
+            return Outcome(1, (a, b), (a, b))
+        yes_a, yes_b = yes(a, b)
+        if _empty(yes_a) or _empty(yes_b):
+            return Outcome(0, (a, b), (a, b))
+        clean = circular.sanitize
+        return Outcome(-1, (clean(yes_a), clean(yes_b)), (clean(no_a), clean(no_b)))
+    return branch
+
+
+def _empty(num: Num) -> bool:
+    return num.r64 == EMPTY64 or num.r32 == EMPTY32
+
+
+_ALU: Final = ("add", "sub", "mul", "and", "or", "xor", "lsh", "rsh", "arsh")
+_DIVIDE: Final = ("div", "sdiv", "mod", "smod")
+
+
+def _intervals() -> Rules:
+    """Linux 6.18."""
+    alu = {(op, width): getattr(interval_alu, f"{op}{width}") for op in _ALU for width in (64, 32)}
+    alu |= {(op, width): interval_alu.unknown_result for op in _DIVIDE for width in (64, 32)}
+    unary: dict[tuple[str, int], Unary] = {
+        ("neg", 64): interval_alu.neg64, ("neg", 32): interval_alu.neg32, ("mov", 32): interval_cast.low32,
+    }
+    unary |= _extensions(interval_cast.sext64, interval_cast.sext32)
+    unary |= {(f"{op}{bits}", 64): _sized(interval_cast.byte_order, bits)
+              for op in ("le", "be", "bswap") for bits in (16, 32, 64)}
+    assume = interval_assume.ASSUME
+    branch = {(op, width): _plain_branch(predict, assume[op, width], assume[OPPOSITE[op], width])
+              for (op, width), predict in PREDICT.items()}
+    return Rules("6.18", alu, unary, branch, assume, interval_cast.cast, interval_cast.sext64,
+                 interval_cast.s32_range, within_intervals, _sync_intervals, forks=False)
+
+
+def _circles() -> Rules:
+    """Linux 7.2."""
+    alu = {(op, width): getattr(circular_alu, f"{op}{width}") for op in _ALU for width in (64, 32)}
+    alu |= {(op, width): getattr(divide, f"{op}{width}") for op in _DIVIDE for width in (64, 32)}
+    unary: dict[tuple[str, int], Unary] = {
+        ("neg", 64): circular_alu.neg64, ("neg", 32): circular_alu.neg32, ("mov", 32): circular_cast.low32,
+    }
+    unary |= _extensions(circular_cast.sext64, circular_cast.sext32)
+    unary |= {(f"{op}{bits}", 64): _sized(circular_cast.truncate if op == "le" else circular_cast.swap, bits)
+              for op in ("le", "be", "bswap") for bits in (16, 32, 64)}
+    assume = circular_assume.ASSUME
+    branch = {(op, width): _simulated_branch(predict, assume[op, width], assume[OPPOSITE[op], width])
+              for (op, width), predict in PREDICT.items()}
+    # Both unknown, 7.2 does not try to learn from a bit test.
+    for width in (64, 32):
+        branch["jset", width] = _known_side(branch["jset", width], width)
+    return Rules("7.2", alu, unary, branch, assume, circular_cast.cast, circular_cast.sext64,
+                 circular_cast.s32_range, within_circles, _sync_circles, forks=True)
+
+
+def _known_side(branch: Branch, width: int) -> Branch:
+    bits = U64_MAX if width == 64 else U32_MAX
+
+    def jset(a: Num, b: Num) -> Outcome:
+        if a.mask & bits and b.mask & bits:
+            return Outcome(-1, (a, b), (a, b))
+        return branch(a, b)
+    return jset
+
+
+def _extensions(sext64: Resize, sext32: Resize) -> dict[tuple[str, int], Unary]:
+    table = {(f"movsx{bits}", 64): _sized(sext64, bits) for bits in (8, 16, 32)}
+    return table | {(f"movsx{bits}", 32): _sized(sext32, bits) for bits in (8, 16)}
+
+
+def _sized(function: Resize, bits: int) -> Unary:
+    return lambda num: function(num, bits)
+
+
+RULES: Final[Mapping[str, Rules]] = {"6.18": _intervals(), "7.2": _circles()}
+"""Every version there is."""
+
+
+def rules(version: str) -> Rules:
+    """The rules of a kernel version, "6.18" or "7.2".
+
+    Raises:
+        ebpfvm.errors.UsageError: for any other version.
+    """
+    try:
+        return RULES[version]
+    except KeyError:
+        raise UsageError(f"no scalar rules for kernel {version!r}; there are {', '.join(RULES)}") from None
+
+
+def fork(num: Num) -> tuple[Num, Num] | None:
+    """Linux 7.2: a number that is 0 or -1 (a sign bit spread by ``s>>= 63``) is looked at as two, before ``&=`` or
+    ``|=`` with a constant.
+
+    Returns:
+        None, or the value for a second path that executes the instruction again later, and that for this path. If
+        only the lower half is 0 or -1, just that is split; the result is not synchronised, as in the kernel.
+
+    Source: `maybe_fork_scalars`, Linux 7.2 `kernel/bpf/verifier.c`.
+    """
+    if num.smin == -1 and num.smax == 0:
+        return const(0), const(-1)
+    if num.s32_min == -1 and num.s32_max == 0:
+        return _with_low(num, 0), _with_low(num, U32_MAX)
+    return None
+
+
+def _with_low(num: Num, low: int) -> Num:
+    return circular.build(tnum.const_subreg(num[:2], low), num.r64, (low, 0))
