@@ -163,7 +163,7 @@ def _jump_rows() -> list[Row]:
             fixed=(("src", c.BPF_PSEUDO_CALL),)),
         Row("call_kfunc", c.BPF_JMP | c.BPF_CALL, "call", "call_kfunc", uses=_use("imm", "off"),
             fixed=(("src", c.BPF_PSEUDO_KFUNC_CALL),)),
-        Row("callx", c.BPF_JMP | c.BPF_CALL | c.BPF_X, "callx", "callx", uses=_use("dst", "imm")),
+        Row("callx", c.BPF_JMP | c.BPF_CALL | c.BPF_X, "callx", "callx", uses=_use("dst")),
         Row("exit", c.BPF_JMP | c.BPF_EXIT, "exit", "exit"),
     ]
     return rows
@@ -196,10 +196,10 @@ def _atomic_rows() -> list[Row]:
     operands = _use("dst", "src", "off")
     for suffix, bits, width in _SIZES:
         code = c.BPF_STX | c.BPF_ATOMIC | bits
-        rows.append(Row(f"load_acquire_{suffix}", c.BPF_STX | c.BPF_ATOMIC | bits, "load_acquire", "load_acquire",
-                        "=", width, f"load(b + off, {width // 8})", operands, (("imm", c.BPF_LOAD_ACQ),), 5))
+        rows.append(Row(f"load_acquire_{suffix}", code, "load_acquire", "load_acquire",
+                        "=", width, f"load(b + off, {width // 8})", operands, (("imm", c.BPF_LOAD_ACQ),), 4))
         rows.append(Row(f"store_release_{suffix}", code, "store_release", "store_release", "=", width, "b",
-                        operands, (("imm", c.BPF_STORE_REL),), 5))
+                        operands, (("imm", c.BPF_STORE_REL),), 4))
         if width < 32:
             continue
         for op, imm, symbol, meaning in _ATOMICS:
