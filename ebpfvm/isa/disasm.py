@@ -106,10 +106,20 @@ def _kernel_by_code() -> dict[int, Callable[[Insn], str]]:
         found[code] = _compile("r{dst} = " + op + "{imm} r{dst}", f"({code:02x}) ", False)
     for code in BY_CODE:
         if c.bpf_class(code) == c.BPF_STX and c.bpf_mode(code) == c.BPF_ATOMIC:
-            found[code] = lambda insn: f"BUG_{insn.code:02x}"
+            found[code] = _kernel_odd_atomic
     # Internal to the kernel: a speculation barrier.
     found[c.BPF_ST | c.BPF_ATOMIC] = lambda insn: f"({insn.code:02x}) nospec"
     return found
+
+
+def _kernel_odd_atomic(insn: Insn) -> str:
+    """An atomic operation that does not exist, or not at 8 and 16 bits (which the kernel writes all the same)."""
+    wide = insn._replace(code=c.BPF_STX | c.BPF_ATOMIC | c.BPF_W)
+    row = row_of(wide)
+    if row is None:
+        return f"BUG_{insn.code:02x}"
+    size = "u8" if c.bpf_size(insn.code) == c.BPF_B else "u16"
+    return f"({insn.code:02x})" + _renderers("kernel")[row.name](wide)[4:].replace("u32", size)
 
 
 def _kernel_odd(insn: Insn) -> str:

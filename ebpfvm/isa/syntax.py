@@ -174,7 +174,8 @@ def _ordered(row: Row) -> Syntax:
 def _special(row: Row) -> Syntax:
     if row.kind == "addr_space_cast":
         cast = "r{dst} = addr_space_cast(r{src}, "
-        return Syntax(cast + "{hfrom}, {hto})", cast + "{from}, {to})", "addr_space_cast %r{dst}, %r{src}, {from}, {to}")
+        plain = "addr_space_cast %r{dst}, %r{src}, {from}, {to}"
+        return Syntax(cast + "{hfrom}, {hto})", cast + "{from}, {to})", plain)
     if row.kind == "percpu":
         text = "r{dst} = &(void __percpu *)(r{src})"
         return Syntax(text, text, "percpu %r{dst}, %r{src}")
