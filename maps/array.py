@@ -1,0 +1,134 @@
+"""Arrays: elements exist from the start, by index (Linux 7.2 kernel/bpf/arraymap.c).
+
+Elements are made when they are first touched: an untouched element is zero, and a file that claims 2^32 of them costs
+nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from ebpfvm.contract.maptype import MapType
+from ebpfvm.maps import base
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ebpfvm.kernel.memory import Region
+    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.loader.object import MapSpec
+
+_FLAGS = base.BPF_F_NUMA_NODE | base.BPF_F_MMAPABLE | base.ACCESS_FLAGS | base.BPF_F_INNER_MAP
+_INT_MAX = (1 << 31) - 1
+_PCPU_MIN_UNIT_SIZE = 32 << 10
+FIELDS = frozenset({"kptr", "spin_lock", "res_spin_lock", "timer", "wq", "task_work", "list_head", "rb_root",
+                    "refcount"})
+
+
+def array_alloc_check(spec: MapSpec, caps: object) -> int:
+    """array_map_alloc_check: 0 or a negative errno."""
+    if not spec.max_entries or spec.key_size != 4 or not spec.value_size or not base.flags_ok(spec, _FLAGS):
+        return -errno.EINVAL
+    return -errno.E2BIG if spec.value_size > _INT_MAX else 0
+
+
+def percpu_array_alloc_check(spec: MapSpec, caps: object) -> int:
+    """array_map_alloc_check for per-CPU values: no mmap, no node, no inner map of any size."""
+    if spec.map_flags & ~base.ACCESS_FLAGS:
+        return -errno.EINVAL
+    result = array_alloc_check(spec, caps)
+    return -errno.E2BIG if not result and spec.value_size > _PCPU_MIN_UNIT_SIZE else result
+
+
+class Array(base.BpfMap):
+    """BPF_MAP_TYPE_ARRAY. Lookup, update: O(1). Delete: always -EINVAL."""
+
+    def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
+        super().__init__(kernel, spec)
+        self._elems: dict[int, Region] = {}
+        if spec.data is not None:
+            self._elems[0] = self._new_value(spec.data.ljust(self.value_size, b"\0"))
+
+    def find(self, key: bytes) -> Region | None:
+        return self.at(int.from_bytes(key, "little"))
+
+    def at(self, index: int) -> Region | None:
+        """The live value at `index`, or None beyond the end."""
+        region = self._elems.get(index)
+        if region is None and index < self.max_entries:
+            region = self._elems[index] = self._new_value(bytes(self.value_size))
+        return region
+
+    def update(self, key: bytes, value: bytes, flags: int) -> int:
+        if flags & ~base.BPF_F_LOCK > base.BPF_EXIST or (flags & base.BPF_F_LOCK and not self._has_lock()):
+            return -errno.EINVAL
+        region = self.find(key)
+        if region is None:
+            return -errno.E2BIG
+        if flags & base.BPF_NOEXIST:
+            return -errno.EEXIST
+        self._release_kptrs(region)  # bpf_obj_free_fields: an overwrite empties the slots of an array
+        self._overwrite(region, value)
+        return 0
+
+    def delete(self, key: bytes) -> int:
+        return -errno.EINVAL
+
+    def for_each(self, visit: Callable[[bytes, Region], int]) -> int:
+        for index in range(self.max_entries):
+            region = self.at(index)
+            assert region is not None
+            if visit(index.to_bytes(4, "little"), region):
+                return index + 1
+        return self.max_entries
+
+    def values(self) -> Iterator[Region]:
+        return iter(self._elems.values())
+
+    def touched(self) -> Iterator[tuple[bytes, bytes]]:
+        """The elements that were ever written or read, for printing: the others are zero."""
+        for index, region in sorted(self._elems.items()):
+            yield index.to_bytes(4, "little"), self.snapshot(region)
+
+    def sys_next_key(self, key: bytes | None = None) -> bytes:
+        self._check_syscall(key, writes=False)
+        return next_index(self, key)
+
+
+def next_index(array: base.BpfMap, key: bytes | None) -> bytes:
+    """array_map_get_next_key: an absent or too large key starts again at 0; the last one has no next (ENOENT)."""
+    index = int.from_bytes(key, "little") if key is not None else -1
+    if index >= array.max_entries or index < 0:
+        return bytes(4)
+    if index == array.max_entries - 1:
+        raise base.kernel_error(errno.ENOENT, f"keys of map {array.name!r}")
+    return (index + 1).to_bytes(4, "little")
+
+
+class PercpuArray(Array):
+    """BPF_MAP_TYPE_PERCPU_ARRAY on a machine with one CPU: user space sees values rounded up to 8 bytes."""
+
+    def lookup_percpu(self, key: bytes, cpu: int) -> int:
+        return self.lookup(key) if cpu == 0 else 0
+
+    def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
+        value = super().sys_lookup(key, flags)
+        return value.ljust(-(-len(value) // 8) * 8, b"\0")
+
+    def sys_update(self, key: bytes | None, value: bytes, flags: int = 0) -> None:
+        super().sys_update(key, cut_percpu(value, self.value_size), flags)
+
+
+def cut_percpu(value: bytes, value_size: int) -> bytes:
+    """What one CPU stores of a value that user space gives rounded up to 8 bytes (or plain)."""
+    return value[:value_size] if len(value) == -(-value_size // 8) * 8 else value
+
+
+ARRAY = MapType("array", Array, base.ELEM_FUNCS, value_access=True, fields=FIELDS, check=array_alloc_check,
+                doc="Values by index 0 to max_entries-1; all exist from the start.")
+PERCPU_ARRAY = MapType("percpu_array", PercpuArray, base.ELEM_FUNCS | {"bpf_map_lookup_percpu_elem"},
+                       fields=frozenset({"kptr", "refcount"}), percpu=True, check=percpu_array_alloc_check,
+                       doc="An array with a value per CPU.")
+Array.type = ARRAY
+PercpuArray.type = PERCPU_ARRAY

@@ -1,0 +1,275 @@
+"""What every map has: sizes, flags, live values in regions, and the two sides that reach it.
+
+*Program side* methods return what a program sees: an address, NULL, 0 or a negative errno. *Syscall side* methods
+(`sys_*`) are bpf(2) as a Python user wants it: they return values and raise `OSError` with the kernel's errno.
+
+A live value is a `Region` of kind "map_value". When an element goes away, its region outlives the program that is
+running, as RCU keeps an element until the end of a read-side section (Linux 7.2 kernel/bpf/hashtab.c), so a program
+that still holds the address does not fault; what the element's kptr slots own is released at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, ClassVar
+
+from ebpfvm.btf.fields import special_fields
+from ebpfvm.contract.maptype import MapType
+from ebpfvm.kernel.refs import RefCounted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ebpfvm.kernel.memory import Region
+    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.loader.object import MapSpec
+
+BPF_ANY = 0
+BPF_NOEXIST = 1
+BPF_EXIST = 2
+BPF_F_LOCK = 4
+
+BPF_F_NO_PREALLOC = 0x1
+BPF_F_NO_COMMON_LRU = 0x2
+BPF_F_NUMA_NODE = 0x4
+BPF_F_RDONLY = 0x8
+BPF_F_WRONLY = 0x10
+BPF_F_ZERO_SEED = 0x40
+BPF_F_RDONLY_PROG = 0x80
+BPF_F_WRONLY_PROG = 0x100
+BPF_F_MMAPABLE = 0x400
+BPF_F_PRESERVE_ELEMS = 0x800
+BPF_F_INNER_MAP = 0x1000
+ACCESS_FLAGS = BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG
+
+ENOTSUPP = 524  # the kernel's own, unknown to user space's headers
+KMALLOC_MAX_SIZE = 4 << 20
+
+# The helpers that any ordinary map takes; queues, rings and arrays of programs list their own.
+ELEM_FUNCS = frozenset({"bpf_map_lookup_elem", "bpf_map_update_elem", "bpf_map_delete_elem"})
+
+
+def kernel_error(number: int, what: str) -> OSError:
+    """An `OSError` for a kernel errno, with a text for the one that user space does not know."""
+    number = abs(number)
+    text = "Operation is not supported by this map (ENOTSUPP)" if number == ENOTSUPP else os.strerror(number)
+    return OSError(number, f"{what}: {text}")
+
+
+def flags_ok(spec: MapSpec, allowed: int) -> bool:
+    """Are all of the map's flags known to its type, and the access flags free of contradiction?"""
+    both_prog = BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG
+    return not spec.map_flags & ~allowed and spec.map_flags & both_prog != both_prog
+
+
+class BpfMap:
+    """Base of all map types; a type overrides what it supports, and the rest answers as the kernel does.
+
+    Args:
+        kernel: whose memory the values live in.
+        spec: sizes, flags and BTF.
+
+    Attributes:
+        region: region of kind "map"; its base is what a program sees as the map pointer.
+        id: number given by the kernel, 0 until it is registered there.
+        holder: how the ledger of references names this map's kptr slots; also the name of its values' regions.
+        fields: special fields of the value (kptr, spin lock, timer...) from its BTF.
+    """
+
+    type: ClassVar[MapType]
+
+    def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
+        self.kernel = kernel
+        self.spec = spec
+        self.name = spec.name
+        self.key_size = spec.key_size
+        self.value_size = spec.value_size
+        self.max_entries = spec.max_entries
+        self.flags = spec.map_flags
+        self.id = 0
+        self.frozen = False
+        self.fields = special_fields(spec.btf, spec.value_type) if spec.btf and spec.value_type else ()
+        self._kptrs = tuple(field.offset for field in self.fields if field.kind in ("kptr_ref", "kptr_percpu"))
+        self.holder = f"map {spec.name}"
+        self.region = kernel.memory.add("map", bytearray(), name=spec.name, writable=False, owner=self)
+
+    # -- values ----------------------------------------------------------------------------------------------------
+
+    def _new_value(self, value: bytes) -> Region:
+        """A live value that holds `value`; its special fields start as zero (check_and_init_map_value)."""
+        data = bytearray(value)
+        for field in self.fields:
+            data[field.offset:field.offset + field.size] = bytes(field.size)
+        return self.kernel.memory.add("map_value", data, name=self.holder, owner=self)
+
+    def _overwrite(self, region: Region, value: bytes) -> None:
+        """Copy `value` over a live one; special fields keep what they hold (copy_map_value)."""
+        if not self.fields:
+            region.data[:] = value
+            return
+        kept = [(field.offset, bytes(region.data[field.offset:field.offset + field.size])) for field in self.fields]
+        region.data[:] = value
+        for offset, old in kept:
+            region.data[offset:offset + len(old)] = old
+
+    def _drop_value(self, region: Region) -> None:
+        """An element goes: what its kptrs own is released, its memory ends with the running program."""
+        self._release_kptrs(region)
+        self.kernel.memory.retire(region)
+
+    def _release_kptrs(self, region: Region) -> None:
+        for offset in self._kptrs:
+            pointer = int.from_bytes(region.data[offset:offset + 8], "little")
+            region.data[offset:offset + 8] = bytes(8)
+            owned = self.kernel.memory.owner(pointer)
+            if isinstance(owned, RefCounted):
+                self.kernel.refs.release(owned, self.holder)
+
+    def owned(self) -> Iterator[tuple[int, Region, int]]:
+        """Every non-NULL kptr that the map owns, as (address, value region, offset of the slot)."""
+        for region in self.values():
+            for offset in self._kptrs:
+                pointer = int.from_bytes(region.data[offset:offset + 8], "little")
+                if pointer:
+                    yield pointer, region, offset
+
+    def values(self) -> Iterator[Region]:
+        """The live values, in the map's own order."""
+        return iter(())
+
+    def snapshot(self, region: Region) -> bytes:
+        """What user space may read of a value: all but its special fields, which read as zero."""
+        data = bytearray(region.data)
+        for field in self.fields:
+            data[field.offset:field.offset + field.size] = bytes(field.size)
+        return bytes(data)
+
+    # -- program side ----------------------------------------------------------------------------------------------
+
+    def find(self, key: bytes) -> Region | None:
+        """The live value of `key`, or None."""
+        return None
+
+    def lookup(self, key: bytes) -> int:
+        """The address of the live value of `key`, or 0."""
+        region = self.find(key)
+        return region.base if region is not None else 0
+
+    def lookup_percpu(self, key: bytes, cpu: int) -> int:
+        """The address of one CPU's value, or 0 (per-CPU maps only)."""
+        return 0
+
+    def update(self, key: bytes, value: bytes, flags: int) -> int:
+        """Create or change an element; 0 or a negative errno."""
+        return -errno.EOPNOTSUPP
+
+    def delete(self, key: bytes) -> int:
+        """Remove an element; 0 or a negative errno."""
+        return -errno.EOPNOTSUPP
+
+    def push(self, value: bytes, flags: int) -> int:
+        """Add a value without a key; 0 or a negative errno."""
+        return -errno.EOPNOTSUPP
+
+    def pop(self) -> tuple[int, bytes]:
+        """Take a value out: (0 or a negative errno, the value or zeros)."""
+        return -errno.EOPNOTSUPP, bytes(self.value_size)
+
+    def peek(self, value: bytes = b"") -> tuple[int, bytes]:
+        """Look at the value `pop` would take; a bloom filter asks about `value`."""
+        return -errno.EOPNOTSUPP, bytes(self.value_size)
+
+    def for_each(self, visit: Callable[[bytes, Region], int]) -> int:
+        """Call `visit(key, value)` for each element until it returns non-zero; the number visited."""
+        return -errno.EINVAL
+
+    # -- syscall side ----------------------------------------------------------------------------------------------
+
+    def _check_syscall(self, key: bytes | None, *, writes: bool) -> None:
+        if writes and (self.flags & BPF_F_RDONLY or self.frozen):
+            raise kernel_error(errno.EPERM, f"map {self.name!r} is read-only to user space")
+        if not writes and self.flags & BPF_F_WRONLY:
+            raise kernel_error(errno.EPERM, f"map {self.name!r} is write-only to user space")
+        if key is not None and len(key) != self.key_size:
+            raise kernel_error(errno.EINVAL, f"map {self.name!r} has keys of {self.key_size} bytes, not {len(key)}")
+
+    def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
+        """BPF_MAP_LOOKUP_ELEM: a copy of the value with special fields zeroed.
+
+        Raises:
+            OSError: ENOENT without such an element, EINVAL for a key of another size or flags the type refuses.
+        """
+        self._check_syscall(key, writes=False)
+        if flags & ~BPF_F_LOCK or (flags & BPF_F_LOCK and not self._has_lock()):
+            raise kernel_error(errno.EINVAL, f"lookup in map {self.name!r}: flags {flags:#x}")
+        region = self.find(key if key is not None else b"")
+        if region is None:
+            raise kernel_error(errno.ENOENT, f"lookup in map {self.name!r}")
+        return self.snapshot(region)
+
+    def sys_update(self, key: bytes | None, value: bytes, flags: int = 0) -> None:
+        """BPF_MAP_UPDATE_ELEM.
+
+        Raises:
+            OSError: as the type's `update` says; EPERM for a frozen or read-only map.
+        """
+        self._check_syscall(key, writes=True)
+        if len(value) != self.value_size:
+            raise kernel_error(errno.EINVAL, f"map {self.name!r} has values of {self.value_size} bytes, "
+                                             f"not {len(value)}")
+        self._raise(self.update(key if key is not None else b"", value, flags), "update of")
+
+    def sys_delete(self, key: bytes) -> None:
+        """BPF_MAP_DELETE_ELEM; `OSError` as the type's `delete` says."""
+        self._check_syscall(key, writes=True)
+        self._raise(self.delete(key), "delete in")
+
+    def sys_next_key(self, key: bytes | None = None) -> bytes:
+        """BPF_MAP_GET_NEXT_KEY: the key after `key`, or the first for None.
+
+        Raises:
+            OSError: ENOENT at the end; ENOTSUPP where the type has no keys.
+        """
+        raise kernel_error(ENOTSUPP, f"keys of map {self.name!r}")
+
+    def sys_lookup_and_delete(self, key: bytes | None = None, flags: int = 0) -> bytes:
+        """BPF_MAP_LOOKUP_AND_DELETE_ELEM; `OSError` ENOTSUPP where the type has no such operation."""
+        raise kernel_error(ENOTSUPP, f"lookup and delete in map {self.name!r}")
+
+    def keys(self) -> Iterator[bytes]:
+        """All keys, as a loop over BPF_MAP_GET_NEXT_KEY gives them; safe against deletion of the current one."""
+        key: bytes | None = None
+        while True:
+            try:
+                key = self.sys_next_key(key)
+            except OSError as error:
+                if error.errno == errno.ENOENT:
+                    return
+                raise
+            yield key
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """All elements as user space sees them."""
+        for key in self.keys():
+            yield key, self.sys_lookup(key)
+
+    def freeze(self) -> None:
+        """BPF_MAP_FREEZE: no more writes from user space."""
+        if self.frozen:
+            raise kernel_error(errno.EBUSY, f"freeze of map {self.name!r}")
+        self.frozen = True
+
+    def close(self) -> None:
+        """The last reference goes: every element goes, and what its kptrs own is released."""
+        for region in list(self.values()):
+            self._drop_value(region)
+        self.kernel.maps.pop(self.id, None)
+        self.kernel.memory.retire(self.region)
+
+    def _has_lock(self) -> bool:
+        return any(field.kind in ("spin_lock", "res_spin_lock") for field in self.fields)
+
+    def _raise(self, result: int, what: str) -> None:
+        if result < 0:
+            raise kernel_error(result, f"{what} map {self.name!r}")

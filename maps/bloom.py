@@ -1,0 +1,73 @@
+"""Bloom filter: a set that may say yes wrongly and never no (Linux 7.2 kernel/bpf/bloom_filter.c).
+
+The bits are kept as a set of positions, so a filter costs what was pushed and not what its size claims.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from ebpfvm.contract.maptype import MapType
+from ebpfvm.maps import base
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.loader.object import MapSpec
+
+_FLAGS = base.BPF_F_NUMA_NODE | base.BPF_F_ZERO_SEED | base.ACCESS_FLAGS
+_DEFAULT_HASHES = 5
+_MAX_HASHES = 15
+
+
+def bloom_alloc_check(spec: MapSpec, caps: object) -> int:
+    """bloom_map_alloc's checks: 0 or a negative errno."""
+    if spec.key_size or not spec.value_size or not spec.max_entries or not base.flags_ok(spec, _FLAGS):
+        return -errno.EINVAL
+    return -errno.EINVAL if spec.map_extra & ~_MAX_HASHES else 0
+
+
+class BloomFilter(base.BpfMap):
+    """BPF_MAP_TYPE_BLOOM_FILTER; `map_extra` is the number of hash functions (5 if 0)."""
+
+    def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
+        super().__init__(kernel, spec)
+        self._hashes = spec.map_extra or _DEFAULT_HASHES
+        wanted = max(64, round(spec.max_entries * self._hashes / math.log(2)))
+        self._mask = (1 << min(32, (wanted - 1).bit_length())) - 1
+        self._bits: set[int] = set()
+
+    def _positions(self, value: bytes) -> Iterator[int]:
+        for seed in range(self._hashes):
+            digest = blake2b(value, digest_size=8, salt=seed.to_bytes(16, "little")).digest()
+            yield int.from_bytes(digest, "little") & self._mask
+
+    def push(self, value: bytes, flags: int) -> int:
+        if flags != base.BPF_ANY:
+            return -errno.EINVAL
+        self._bits.update(self._positions(value))
+        return 0
+
+    def peek(self, value: bytes = b"") -> tuple[int, bytes]:
+        found = all(position in self._bits for position in self._positions(value))
+        return (0 if found else -errno.ENOENT), value
+
+    def update(self, key: bytes, value: bytes, flags: int) -> int:
+        """From user space an update is a push."""
+        return self.push(value, flags)
+
+    def contains(self, value: bytes) -> bool:
+        """BPF_MAP_LOOKUP_ELEM with the value to ask for, as user space does it."""
+        return self.peek(value)[0] == 0
+
+    def sys_next_key(self, key: bytes | None = None) -> bytes:
+        raise base.kernel_error(errno.EOPNOTSUPP, f"keys of map {self.name!r}")
+
+
+BLOOM_FILTER = MapType("bloom_filter", BloomFilter, frozenset({"bpf_map_push_elem", "bpf_map_peek_elem"}),
+                       check=bloom_alloc_check, doc="Was this value pushed? Perhaps, or certainly not.")
+BloomFilter.type = BLOOM_FILTER

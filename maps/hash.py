@@ -1,0 +1,190 @@
+"""Hash tables: plain, least-recently-used, and per CPU (Linux 7.2 kernel/bpf/hashtab.c).
+
+The order of keys is that of insertion; a kernel's is that of a random seed, so no program can rely on any.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from ebpfvm.contract.maptype import MapType
+from ebpfvm.maps import base
+from ebpfvm.maps.array import cut_percpu
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ebpfvm.kernel.memory import Region
+    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.loader.object import MapSpec
+
+_FLAGS = base.BPF_F_NO_PREALLOC | base.BPF_F_NO_COMMON_LRU | base.BPF_F_NUMA_NODE | base.ACCESS_FLAGS \
+    | base.BPF_F_ZERO_SEED
+_MAX_STACK = 512
+FIELDS = frozenset({"kptr", "spin_lock", "res_spin_lock", "timer", "wq", "task_work", "list_head", "rb_root",
+                    "refcount"})
+
+
+def htab_alloc_check(spec: MapSpec, caps: object) -> int:
+    """htab_map_alloc_check: 0 or a negative errno."""
+    lru = "lru" in str(spec.type)
+    if not base.flags_ok(spec, _FLAGS) or (spec.map_flags & base.BPF_F_NO_COMMON_LRU and not lru):
+        return -errno.EINVAL
+    if lru and spec.map_flags & base.BPF_F_NO_PREALLOC:
+        return -base.ENOTSUPP
+    if not spec.max_entries or not spec.key_size or not spec.value_size:
+        return -errno.EINVAL
+    if spec.key_size + spec.value_size >= base.KMALLOC_MAX_SIZE - _MAX_STACK:
+        return -errno.E2BIG
+    return 0
+
+
+class Hash(base.BpfMap):
+    """BPF_MAP_TYPE_HASH. All operations O(1); get_next_key O(n) on an absent key only."""
+
+    def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
+        super().__init__(kernel, spec)
+        self._elems: dict[bytes, Region] = {}
+
+    def find(self, key: bytes) -> Region | None:
+        return self._elems.get(key)
+
+    def update(self, key: bytes, value: bytes, flags: int) -> int:
+        if flags & ~base.BPF_F_LOCK > base.BPF_EXIST or (flags & base.BPF_F_LOCK and not self._has_lock()):
+            return -errno.EINVAL
+        region = self._elems.get(key)
+        if region is not None:
+            if flags & base.BPF_NOEXIST:
+                return -errno.EEXIST
+            self._replace(key, region, value, flags)
+            return 0
+        if flags & base.BPF_EXIST:
+            return -errno.ENOENT
+        return self._insert(key, value)
+
+    def _replace(self, key: bytes, region: Region, value: bytes, flags: int) -> None:
+        """A changed element is a new one in the kernel, unless BPF_F_LOCK asks for a change in place."""
+        if flags & base.BPF_F_LOCK:
+            self._overwrite(region, value)
+            return
+        self._elems[key] = self._new_value(value)
+        self._drop_value(region)
+
+    def _insert(self, key: bytes, value: bytes) -> int:
+        if len(self._elems) >= self.max_entries:
+            return -errno.E2BIG
+        self._elems[key] = self._new_value(value)
+        return 0
+
+    def delete(self, key: bytes) -> int:
+        region = self._elems.pop(key, None)
+        if region is None:
+            return -errno.ENOENT
+        self._drop_value(region)
+        return 0
+
+    def for_each(self, visit: Callable[[bytes, Region], int]) -> int:
+        count = 0
+        for key, region in list(self._elems.items()):
+            if self._elems.get(key) is not region:
+                continue  # deleted or replaced by an earlier visit
+            count += 1
+            if visit(key, region):
+                break
+        return count
+
+    def values(self) -> Iterator[Region]:
+        return iter(self._elems.values())
+
+    def sys_next_key(self, key: bytes | None = None) -> bytes:
+        self._check_syscall(key, writes=False)
+        keys = iter(self._elems)
+        if key in self._elems:
+            for found in keys:
+                if found == key:
+                    break
+        for following in keys:
+            return following
+        raise base.kernel_error(errno.ENOENT, f"keys of map {self.name!r}")
+
+    def keys(self) -> Iterator[bytes]:
+        """All keys in O(n); the keys are those of the moment of the call."""
+        self._check_syscall(None, writes=False)
+        return iter(list(self._elems))
+
+    def sys_lookup_and_delete(self, key: bytes | None = None, flags: int = 0) -> bytes:
+        value = self.sys_lookup(key, flags)
+        self._raise(self.delete(key or b""), "delete in")
+        return value
+
+    def close(self) -> None:
+        super().close()
+        self._elems.clear()
+
+
+class LruHash(Hash):
+    """BPF_MAP_TYPE_LRU_HASH: a full map makes room by dropping the element used longest ago.
+
+    The kernel approximates that order with per-CPU lists; here it is exact.
+    """
+
+    def find(self, key: bytes) -> Region | None:
+        region = self._elems.pop(key, None)
+        if region is not None:
+            self._elems[key] = region
+        return region
+
+    def _replace(self, key: bytes, region: Region, value: bytes, flags: int) -> None:
+        del self._elems[key]
+        self._elems[key] = region
+        super()._replace(key, region, value, flags)
+
+    def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
+        """As `Hash`; a look-up from user space does not make an element young."""
+        order = list(self._elems) if key in self._elems else []
+        value = super().sys_lookup(key, flags)
+        if order:
+            self._elems = {name: self._elems[name] for name in order}
+        return value
+
+    def _insert(self, key: bytes, value: bytes) -> int:
+        if len(self._elems) >= self.max_entries:
+            self.delete(next(iter(self._elems)))
+        return super()._insert(key, value)
+
+
+class PercpuHash(Hash):
+    """BPF_MAP_TYPE_PERCPU_HASH on a machine with one CPU: user space sees values rounded up to 8 bytes."""
+
+    def _replace(self, key: bytes, region: Region, value: bytes, flags: int) -> None:
+        self._overwrite(region, value)
+
+    def lookup_percpu(self, key: bytes, cpu: int) -> int:
+        return self.lookup(key) if cpu == 0 else 0
+
+    def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
+        value = super().sys_lookup(key, flags)
+        return value.ljust(-(-len(value) // 8) * 8, b"\0")
+
+    def sys_update(self, key: bytes | None, value: bytes, flags: int = 0) -> None:
+        super().sys_update(key, cut_percpu(value, self.value_size), flags)
+
+
+class LruPercpuHash(LruHash, PercpuHash):
+    """BPF_MAP_TYPE_LRU_PERCPU_HASH."""
+
+
+_PERCPU = base.ELEM_FUNCS | {"bpf_map_lookup_percpu_elem"}
+HASH = MapType("hash", Hash, base.ELEM_FUNCS, fields=FIELDS, check=htab_alloc_check,
+               doc="Any key to a value.")
+LRU_HASH = MapType("lru_hash", LruHash, base.ELEM_FUNCS, fields=FIELDS - {"spin_lock", "res_spin_lock"},
+                   check=htab_alloc_check, doc="A hash that forgets what was used longest ago.")
+PERCPU_HASH = MapType("percpu_hash", PercpuHash, _PERCPU, fields=frozenset({"kptr", "refcount"}), percpu=True,
+                      check=htab_alloc_check, doc="A hash with a value per CPU.")
+LRU_PERCPU_HASH = MapType("lru_percpu_hash", LruPercpuHash, _PERCPU, fields=frozenset({"kptr", "refcount"}),
+                          percpu=True, check=htab_alloc_check, doc="Both.")
+Hash.type = HASH
+LruHash.type = LRU_HASH
+PercpuHash.type = PERCPU_HASH
+LruPercpuHash.type = LRU_PERCPU_HASH

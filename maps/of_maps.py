@@ -1,0 +1,171 @@
+"""Maps whose values are maps: array, hash, and the RFC's rbtree (kernel/bpf/map_in_map.c of Linux 7.2; RFC v6 patch 2/5).
+
+A program's look-up gives the inner map itself; user space writes an inner map by its id (which stands for the file
+descriptor of bpf(2)) and reads the id back. The RFC's rbtree of maps, which the posted code stored through a cut
+pointer, works as it was meant: pop takes out the inner map with the smallest key. An element that goes drops its
+reference to the inner map. Update and delete from a program are refused, as for the other types.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, ClassVar
+
+from sortedcontainers import SortedDict
+
+from ebpfvm.contract.maptype import MapType
+from ebpfvm.maps import base
+from ebpfvm.maps.array import array_alloc_check, next_index
+from ebpfvm.maps.hash import htab_alloc_check
+from ebpfvm.maps.rbtree import rbtree_alloc_check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, MutableMapping
+
+    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.loader.object import MapSpec
+
+
+def _needs_inner(check: Callable[[MapSpec, object], int]) -> Callable[[MapSpec, object], int]:
+    """The outer type's check, then what map_in_map asks: 4-byte values and a usable template."""
+
+    def checked(spec: MapSpec, caps: object) -> int:
+        if spec.value_size != 4:
+            return -errno.EINVAL
+        result = check(spec, caps)
+        if result:
+            return result
+        if spec.inner is None:
+            return -errno.EBADF
+        return -errno.EINVAL if spec.inner.inner is not None else 0
+
+    return checked
+
+
+def same_meta(template: MapSpec, inner: base.BpfMap) -> bool:
+    """bpf_map_meta_equal: may `inner` stand where `template` was promised?"""
+    same = (inner.type.name == _type_name(inner, template) and inner.key_size == template.key_size
+            and inner.value_size == template.value_size and inner.flags == template.map_flags)
+    if inner.type.name == "array" and not template.map_flags & base.BPF_F_INNER_MAP:
+        same = same and inner.max_entries == template.max_entries
+    return same
+
+
+def _type_name(inner: base.BpfMap, template: MapSpec) -> str:
+    return inner.kernel.dialect.map_type(template.type).name
+
+
+class MapOfMaps(base.BpfMap):
+    """Common part: a mapping from key to inner map, in the order of the outer type."""
+
+    elems: MutableMapping[bytes, base.BpfMap]
+    ordered: ClassVar[bool] = False
+
+    def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
+        super().__init__(kernel, spec)
+        self.elems = SortedDict() if self.ordered else {}
+
+    def inner(self, key: bytes) -> base.BpfMap | None:
+        """The inner map of `key`, or None."""
+        return self.elems.get(key)
+
+    def lookup(self, key: bytes) -> int:
+        inner = self.elems.get(key)
+        return inner.region.base if inner is not None else 0
+
+    def update(self, key: bytes, value: bytes, flags: int) -> int:
+        """From user space: `value` is the id of a map equal to the template."""
+        inner = self.kernel.maps.get(int.from_bytes(value, "little"))
+        if inner is None:
+            return -errno.EBADF
+        return self.put(key, inner, flags)
+
+    def put(self, key: bytes, inner: base.BpfMap, flags: int = base.BPF_ANY) -> int:
+        """Set the inner map of `key`; 0, -EINVAL (not like the template), -EEXIST, -ENOENT or -E2BIG."""
+        if flags > base.BPF_EXIST or self.spec.inner is None or not same_meta(self.spec.inner, inner):
+            return -errno.EINVAL
+        if key in self.elems:
+            if flags == base.BPF_NOEXIST:
+                return -errno.EEXIST
+        elif flags == base.BPF_EXIST:
+            return -errno.ENOENT
+        elif len(self.elems) >= self.max_entries:
+            return -errno.E2BIG
+        self.elems[key] = inner
+        return 0
+
+    def delete(self, key: bytes) -> int:
+        return 0 if self.elems.pop(key, None) is not None else -errno.ENOENT
+
+    def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
+        self._check_syscall(key, writes=False)
+        inner = self.elems.get(key or b"")
+        if inner is None:
+            raise base.kernel_error(errno.ENOENT, f"lookup in map {self.name!r}")
+        return inner.id.to_bytes(4, "little")
+
+    def sys_next_key(self, key: bytes | None = None) -> bytes:
+        self._check_syscall(key, writes=False)
+        keys = list(self.elems)
+        position = keys.index(key) + 1 if key in self.elems and key is not None else 0
+        if position >= len(keys) or (self.ordered and key is not None and key not in self.elems):
+            raise base.kernel_error(errno.ENOENT, f"keys of map {self.name!r}")
+        return keys[position]
+
+    def keys(self) -> Iterator[bytes]:
+        """All keys that have an inner map; those of the moment of the call."""
+        return iter(list(self.elems))
+
+    def close(self) -> None:
+        self.elems.clear()
+        super().close()
+
+
+class ArrayOfMaps(MapOfMaps):
+    """BPF_MAP_TYPE_ARRAY_OF_MAPS: slots by index, empty until set."""
+
+    def put(self, key: bytes, inner: base.BpfMap, flags: int = base.BPF_ANY) -> int:
+        if flags != base.BPF_ANY:
+            return -errno.EINVAL
+        if int.from_bytes(key, "little") >= self.max_entries:
+            return -errno.E2BIG
+        return super().put(key, inner, flags)
+
+    def sys_next_key(self, key: bytes | None = None) -> bytes:
+        self._check_syscall(key, writes=False)
+        return next_index(self, key)
+
+
+class HashOfMaps(MapOfMaps):
+    """BPF_MAP_TYPE_HASH_OF_MAPS."""
+
+
+class RbtreeOfMaps(MapOfMaps):
+    """BPF_MAP_TYPE_RBTREE_OF_MAPS: inner maps in the order of the bytes of their keys."""
+
+    ordered = True
+
+    def pop_inner(self) -> base.BpfMap | None:
+        """Take out the inner map with the smallest key; its reference moves to the caller."""
+        if not self.elems:
+            return None
+        return self.elems.pop(next(iter(self.elems)))
+
+    def sys_lookup_and_delete(self, key: bytes | None = None, flags: int = 0) -> bytes:
+        """Pop for user space: the id of the inner map with the smallest key."""
+        inner = self.pop_inner()
+        if inner is None:
+            raise base.kernel_error(errno.ENOENT, f"pop from map {self.name!r}")
+        return inner.id.to_bytes(4, "little")
+
+
+_LOOKUP = frozenset({"bpf_map_lookup_elem"})
+ARRAY_OF_MAPS = MapType("array_of_maps", ArrayOfMaps, _LOOKUP, in_map=True, check=_needs_inner(array_alloc_check),
+                        doc="An array whose values are maps.")
+HASH_OF_MAPS = MapType("hash_of_maps", HashOfMaps, _LOOKUP, in_map=True, check=_needs_inner(htab_alloc_check),
+                       doc="A hash whose values are maps.")
+RBTREE_OF_MAPS = MapType("rbtree_of_maps", RbtreeOfMaps, _LOOKUP | {"bpf_map_pop_elem"}, in_map=True,
+                         check=_needs_inner(rbtree_alloc_check), doc="An ordered map whose values are maps.")
+ArrayOfMaps.type = ARRAY_OF_MAPS
+HashOfMaps.type = HASH_OF_MAPS
+RbtreeOfMaps.type = RBTREE_OF_MAPS

@@ -1,0 +1,72 @@
+"""Programs by index, for tail calls (Linux 7.2 kernel/bpf/arraymap.c, fd_array)."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from ebpfvm.contract.maptype import MapType
+from ebpfvm.maps import base
+from ebpfvm.maps.array import next_index
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ebpfvm.kernel.program import LoadedProgram
+    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.loader.object import MapSpec
+
+
+def prog_array_alloc_check(spec: MapSpec, caps: object) -> int:
+    """fd_array_map_alloc_check: 0 or a negative errno."""
+    if not spec.max_entries or spec.key_size != 4 or spec.value_size != 4:
+        return -errno.EINVAL
+    flags = base.BPF_F_NUMA_NODE | base.BPF_F_RDONLY | base.BPF_F_WRONLY
+    return 0 if base.flags_ok(spec, flags) else -errno.EINVAL
+
+
+class ProgArray(base.BpfMap):
+    """BPF_MAP_TYPE_PROG_ARRAY. `put` takes a loaded program; the kernel's user space would write its descriptor."""
+
+    def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
+        super().__init__(kernel, spec)
+        self._progs: dict[int, LoadedProgram] = {}
+
+    def prog(self, index: int) -> LoadedProgram | None:
+        """The program at `index`, or None."""
+        return self._progs.get(index)
+
+    def put(self, index: int, prog: LoadedProgram) -> int:
+        """Set a slot; 0, -E2BIG beyond the end, -EINVAL for a program of another type than those that are there."""
+        if index >= self.max_entries:
+            return -errno.E2BIG
+        first = next(iter(self._progs.values()), prog)
+        if first.type is not prog.type:
+            return -errno.EINVAL
+        self._progs[index] = prog
+        return 0
+
+    def delete(self, key: bytes) -> int:
+        gone = self._progs.pop(int.from_bytes(key, "little"), None)
+        return 0 if gone is not None else -errno.ENOENT
+
+    def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
+        """The id of the program in a slot."""
+        self._check_syscall(key, writes=False)
+        prog = self._progs.get(int.from_bytes(key or b"", "little"))
+        if prog is None:
+            raise base.kernel_error(errno.ENOENT, f"lookup in map {self.name!r}")
+        return prog.id.to_bytes(4, "little")
+
+    def sys_next_key(self, key: bytes | None = None) -> bytes:
+        self._check_syscall(key, writes=False)
+        return next_index(self, key)
+
+    def keys(self) -> Iterator[bytes]:
+        """The slots that hold a program."""
+        return iter([index.to_bytes(4, "little") for index in sorted(self._progs)])
+
+
+PROG_ARRAY = MapType("prog_array", ProgArray, frozenset({"bpf_tail_call"}), check=prog_array_alloc_check,
+                     doc="Programs by index, for tail calls.")
+ProgArray.type = PROG_ARRAY

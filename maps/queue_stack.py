@@ -1,0 +1,90 @@
+"""Queue and stack: values without keys (Linux 7.2 kernel/bpf/queue_stack_maps.c)."""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from typing import TYPE_CHECKING, ClassVar
+
+from ebpfvm.contract.maptype import MapType
+from ebpfvm.maps import base
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.loader.object import MapSpec
+
+_FLAGS = base.BPF_F_NUMA_NODE | base.ACCESS_FLAGS
+
+
+def queue_stack_alloc_check(spec: MapSpec, caps: object) -> int:
+    """queue_stack_map_alloc_check: 0 or a negative errno."""
+    if not spec.max_entries or spec.key_size or not spec.value_size or not base.flags_ok(spec, _FLAGS):
+        return -errno.EINVAL
+    return -errno.E2BIG if spec.value_size > base.KMALLOC_MAX_SIZE else 0
+
+
+class Queue(base.BpfMap):
+    """BPF_MAP_TYPE_QUEUE: first in, first out. All operations O(1)."""
+
+    _take: ClassVar[int] = 0  # index of the value that pop takes
+
+    def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
+        super().__init__(kernel, spec)
+        self._items: deque[bytes] = deque()
+
+    def push(self, value: bytes, flags: int) -> int:
+        if flags & base.BPF_NOEXIST or flags > base.BPF_EXIST:
+            return -errno.EINVAL
+        if len(self._items) >= self.max_entries:
+            if flags != base.BPF_EXIST:
+                return -errno.E2BIG
+            self._items.popleft()  # BPF_EXIST: the oldest makes room
+        self._items.append(bytes(value))
+        return 0
+
+    def pop(self) -> tuple[int, bytes]:
+        result = self.peek()
+        if not result[0]:
+            del self._items[self._take]
+        return result
+
+    def peek(self, value: bytes = b"") -> tuple[int, bytes]:
+        if not self._items:
+            return -errno.ENOENT, bytes(self.value_size)
+        return 0, self._items[self._take]
+
+    def delete(self, key: bytes) -> int:
+        return -errno.EINVAL
+
+    def update(self, key: bytes, value: bytes, flags: int) -> int:
+        return self.push(value, flags)
+
+    def sys_lookup(self, key: bytes | None = None, flags: int = 0) -> bytes:
+        """Peek. The key must be absent."""
+        self._check_syscall(key or b"", writes=False)
+        result, value = self.peek()
+        self._raise(result, "peek of")
+        return value
+
+    def sys_lookup_and_delete(self, key: bytes | None = None, flags: int = 0) -> bytes:
+        """Pop. The key must be absent."""
+        self._check_syscall(key or b"", writes=True)
+        result, value = self.pop()
+        self._raise(result, "pop from")
+        return value
+
+    def sys_next_key(self, key: bytes | None = None) -> bytes:
+        raise base.kernel_error(errno.EINVAL, f"keys of map {self.name!r}")
+
+
+class Stack(Queue):
+    """BPF_MAP_TYPE_STACK: last in, first out."""
+
+    _take = -1
+
+
+_FUNCS = frozenset({"bpf_map_push_elem", "bpf_map_pop_elem", "bpf_map_peek_elem"})
+QUEUE = MapType("queue", Queue, _FUNCS, check=queue_stack_alloc_check, doc="First in, first out.")
+STACK = MapType("stack", Stack, _FUNCS, check=queue_stack_alloc_check, doc="Last in, first out.")
+Queue.type = QUEUE
+Stack.type = STACK

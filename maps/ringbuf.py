@@ -1,0 +1,117 @@
+"""Ring buffer: records from programs to user space, in order (Linux 7.2 kernel/bpf/ringbuf.c).
+
+Space is accounted as the kernel does it (an 8-byte header, records rounded up to 8 bytes) so that a full ring refuses
+at the same record; the bytes themselves live in regions, so a large ring costs nothing until it is used.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ebpfvm.contract.maptype import MapType
+from ebpfvm.maps import base
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel.memory import Region
+    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.loader.object import MapSpec
+
+BPF_RB_NO_WAKEUP, BPF_RB_FORCE_WAKEUP = 1, 2
+BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE, BPF_RB_CONS_POS, BPF_RB_PROD_POS = range(4)
+_HEADER = 8
+_MAX_RECORD = (1 << 30) - 1
+_PAGE = 4096
+_FLAGS = base.BPF_F_NUMA_NODE
+
+
+def ringbuf_alloc_check(spec: MapSpec, caps: object) -> int:
+    """ringbuf_map_alloc's checks: 0 or a negative errno. The size must be a power of two of whole pages."""
+    size = spec.max_entries
+    if spec.map_flags & ~_FLAGS or spec.key_size or spec.value_size:
+        return -errno.EINVAL
+    return 0 if size and not size & (size - 1) and size % _PAGE == 0 else -errno.EINVAL
+
+
+@dataclass(slots=True)
+class _Record:
+    region: Region
+    span: int  # bytes it takes in the ring
+    state: str  # "busy", "ready" or "discarded"
+
+
+class Ringbuf(base.BpfMap):
+    """BPF_MAP_TYPE_RINGBUF; `max_entries` is its size in bytes. User space reads with `drain`."""
+
+    def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
+        super().__init__(kernel, spec)
+        self._records: deque[_Record] = deque()
+        self._busy: dict[int, _Record] = {}
+        self.producer = 0
+        self.consumer = 0
+
+    def reserve(self, size: int, flags: int) -> int:
+        """Address of a new record of `size` bytes, or 0 when it does not fit or flags are not 0."""
+        span = -(-(size + _HEADER) // 8) * 8
+        if flags or size > _MAX_RECORD or span > self.max_entries:
+            return 0
+        if self.producer + span - self.consumer > self.max_entries - 1:
+            return 0
+        region = self.kernel.memory.add("mem", bytearray(size), name=self.holder)
+        record = _Record(region, span, "busy")
+        self._records.append(record)
+        self._busy[region.base] = record
+        self.producer += span
+        return region.base
+
+    def commit(self, pointer: int, discard: bool) -> bool:
+        """Submit or discard the record at `pointer`; False if there is none."""
+        record = self._busy.pop(pointer, None)
+        if record is None:
+            return False
+        record.state = "discarded" if discard else "ready"
+        self.kernel.memory.retire(record.region)
+        return True
+
+    def output(self, data: bytes, flags: int) -> int:
+        """Copy `data` in as one record; 0, -EINVAL for unknown flags, -EAGAIN when it does not fit."""
+        if flags & ~(BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP):
+            return -errno.EINVAL
+        pointer = self.reserve(len(data), 0)
+        if not pointer:
+            return -errno.EAGAIN
+        self._busy[pointer].region.data[:] = data
+        self.commit(pointer, discard=False)
+        return 0
+
+    def query(self, what: int) -> int:
+        """bpf_ringbuf_query: one of the BPF_RB_* numbers, 0 for an unknown question."""
+        answers = {BPF_RB_AVAIL_DATA: self.producer - self.consumer, BPF_RB_RING_SIZE: self.max_entries,
+                   BPF_RB_CONS_POS: self.consumer, BPF_RB_PROD_POS: self.producer}
+        return answers.get(what, 0)
+
+    def drain(self) -> list[bytes]:
+        """What user space reads: the submitted records up to the first that is still busy."""
+        out = []
+        while self._records and self._records[0].state != "busy":
+            record = self._records.popleft()
+            self.consumer += record.span
+            if record.state == "ready":
+                out.append(bytes(record.region.data))
+        return out
+
+    def sys_next_key(self, key: bytes | None = None) -> bytes:
+        raise base.kernel_error(base.ENOTSUPP, f"keys of map {self.name!r}")
+
+    def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
+        raise base.kernel_error(base.ENOTSUPP, f"lookup in map {self.name!r}")
+
+
+RINGBUF = MapType("ringbuf", Ringbuf,
+                  frozenset({"bpf_ringbuf_output", "bpf_ringbuf_reserve", "bpf_ringbuf_query",
+                             "bpf_ringbuf_reserve_dynptr", "bpf_ringbuf_submit_dynptr",
+                             "bpf_ringbuf_discard_dynptr"}),
+                  check=ringbuf_alloc_check, doc="Records for user space, in order.")
+Ringbuf.type = RINGBUF
