@@ -4,8 +4,13 @@
 The type records are in `ebpfvm.btf.types`.
 """
 
+from __future__ import annotations
+
+from ebpfvm.btf.encode import Builder, encode
 from ebpfvm.btf.ext import BtfExt, parse_ext
+from ebpfvm.btf.fields import Field, Record, record_of, special_fields
 from ebpfvm.btf.parse import parse
 from ebpfvm.btf.types import Btf, Kind, Linkage
 
-__all__ = ["Btf", "BtfExt", "Kind", "Linkage", "parse", "parse_ext"]
+__all__ = ["Btf", "BtfExt", "Builder", "Field", "Kind", "Linkage", "Record", "encode", "parse", "parse_ext",
+           "record_of", "special_fields"]

@@ -469,7 +469,7 @@ class Btf:
 
     def align_of(self, type_id: int) -> int:
         """Alignment in bytes, as libbpf computes it: that of the widest member, 1 for a packed struct."""
-        return _align_of(self, type_id, 0)
+        return _align_of(self, type_id, 0, {})
 
     def describe(self, type_id: int) -> str:
         """A short C-like name for messages: `struct foo`, `int`, `ptr`."""
@@ -480,20 +480,27 @@ class Btf:
         return f"{kind} {found.name}" if found.name else kind
 
 
-def _align_of(btf: Btf, type_id: int, depth: int) -> int:
-    found = btf.resolved(type_id)
-    if depth > MAX_RESOLVE_DEPTH:
-        raise LoadError(f"BTF type {type_id} is nested too deeply", section=".BTF")
+def _align_of(btf: Btf, type_id: int, depth: int, known: dict[int, int]) -> int:
+    """`known` keeps what was found, since a small table can name a type along very many paths."""
+    type_id = btf.resolve(type_id)
+    if type_id not in known:
+        if depth > MAX_RESOLVE_DEPTH:
+            raise LoadError(f"BTF type {type_id} is nested too deeply", section=".BTF")
+        known[type_id] = _align_of_resolved(btf, btf[type_id], depth + 1, known)
+    return known[type_id]
+
+
+def _align_of_resolved(btf: Btf, found: Type, depth: int, known: dict[int, int]) -> int:
     if isinstance(found, Ptr):
         return 8
     if isinstance(found, Int | Enum | Enum64 | Float):
         return max(1, min(found.size, 8))
     if isinstance(found, Array):
-        return _align_of(btf, found.type, depth + 1)
+        return _align_of(btf, found.type, depth, known)
     if isinstance(found, Struct | Union):
         align = 1
         for member in found.members:
-            own = _align_of(btf, member.type, depth + 1)
+            own = _align_of(btf, member.type, depth, known)
             if member.bitfield_size == 0 and member.bit_offset % (8 * own):
                 return 1
             align = max(align, own)

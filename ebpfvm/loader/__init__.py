@@ -5,6 +5,8 @@ program types, map types and kernel functions stay names and raw numbers, so tha
 several dialects.
 """
 
+from __future__ import annotations
+
 from ebpfvm.loader.object import CoreRelo, FuncInfo, LineInfo, MapSpec, Object, Program, StructOps
 from ebpfvm.loader.open import load
 
