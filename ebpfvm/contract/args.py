@@ -106,6 +106,7 @@ class RetSpec:
         size: bytes of returned memory; 0 means the value of the CONST_ALLOC_SIZE_OR_ZERO argument.
         ringbuf: the memory is a ring-buffer record (MEM_RINGBUF).
         rdonly: the memory may not be written.
+        trusted: the pointer is PTR_TRUSTED.
         btf: struct name for PTR_TO_BTF_ID; "" means that of the kptr slot.
         low, high: bounds the verifier may assume of an INTEGER result, None for none.
     """
@@ -116,6 +117,7 @@ class RetSpec:
     size: int = 0
     ringbuf: bool = False
     rdonly: bool = False
+    trusted: bool = False
     btf: str = ""
     low: int | None = None
     high: int | None = None
@@ -125,6 +127,7 @@ class RetSpec:
 MapPtr = Annotated[Any, ArgSpec(Arg.CONST_MAP_PTR)]
 MapKey = Annotated[bytes, ArgSpec(Arg.PTR_TO_MAP_KEY)]
 MapValue = Annotated[bytes, ArgSpec(Arg.PTR_TO_MAP_VALUE)]
+StorageValueOrNull = Annotated[bytes, ArgSpec(Arg.PTR_TO_MAP_VALUE, maybe_null=True)]
 UninitMapValue = Annotated[int, ArgSpec(Arg.PTR_TO_MAP_VALUE, uninit=True, write=True)]
 Mem = Annotated[bytes, ArgSpec(Arg.PTR_TO_MEM, rdonly=True)]
 MemOrNull = Annotated[bytes, ArgSpec(Arg.PTR_TO_MEM, rdonly=True, maybe_null=True)]
@@ -132,10 +135,16 @@ WriteMem = Annotated[int, ArgSpec(Arg.PTR_TO_MEM, write=True)]
 WriteMemOrNull = Annotated[int, ArgSpec(Arg.PTR_TO_MEM, write=True, maybe_null=True)]
 UninitMem = Annotated[int, ArgSpec(Arg.PTR_TO_MEM, uninit=True, write=True)]
 UninitMemOrNull = Annotated[int, ArgSpec(Arg.PTR_TO_MEM, uninit=True, write=True, maybe_null=True)]
+Out32 = Annotated[int, ArgSpec(Arg.PTR_TO_MEM, write=True, size=4, aligned=True)]
+Out64 = Annotated[int, ArgSpec(Arg.PTR_TO_MEM, uninit=True, write=True, size=8, aligned=True)]
+Ipv4Header = Annotated[bytes, ArgSpec(Arg.PTR_TO_MEM, size=20)]
+Ipv6Header = Annotated[bytes, ArgSpec(Arg.PTR_TO_MEM, size=40)]
+TcpHeader = Annotated[bytes, ArgSpec(Arg.PTR_TO_MEM, size=20)]
 ConstSize = Annotated[int, ArgSpec(Arg.CONST_SIZE)]
 ConstSizeOrZero = Annotated[int, ArgSpec(Arg.CONST_SIZE_OR_ZERO)]
 AllocSize = Annotated[int, ArgSpec(Arg.CONST_ALLOC_SIZE_OR_ZERO)]
 Ctx = Annotated[Any, ArgSpec(Arg.PTR_TO_CTX)]
+CtxOrNull = Annotated[Any, ArgSpec(Arg.PTR_TO_CTX, maybe_null=True)]
 Anything = Annotated[int, ArgSpec(Arg.ANYTHING)]
 Func = Annotated[int, ArgSpec(Arg.PTR_TO_FUNC)]
 StackOrNull = Annotated[int, ArgSpec(Arg.PTR_TO_STACK, maybe_null=True)]
@@ -143,16 +152,36 @@ SpinLock = Annotated[int, ArgSpec(Arg.PTR_TO_SPIN_LOCK)]
 Timer = Annotated[int, ArgSpec(Arg.PTR_TO_TIMER)]
 KptrXchgDest = Annotated[int, ArgSpec(Arg.KPTR_XCHG_DEST)]
 KptrOrNull = Annotated[int, ArgSpec(Arg.PTR_TO_BTF_ID, maybe_null=True, release=True)]
+Task = Annotated[int, ArgSpec(Arg.PTR_TO_BTF_ID, btf="task_struct")]
+TaskOrNull = Annotated[int, ArgSpec(Arg.PTR_TO_BTF_ID, maybe_null=True, btf="task_struct")]
+CgroupOrNull = Annotated[int, ArgSpec(Arg.PTR_TO_BTF_ID, maybe_null=True, btf="cgroup")]
+InodeOrNull = Annotated[int, ArgSpec(Arg.PTR_TO_BTF_ID, maybe_null=True, btf="inode")]
+PercpuBtf = Annotated[int, ArgSpec(Arg.PTR_TO_PERCPU_BTF_ID)]
 SockCommon = Annotated[int, ArgSpec(Arg.PTR_TO_SOCK_COMMON)]
 BtfSockCommon = Annotated[int, ArgSpec(Arg.PTR_TO_BTF_ID_SOCK_COMMON)]
+BtfSockCommonOrNull = Annotated[int, ArgSpec(Arg.PTR_TO_BTF_ID_SOCK_COMMON, maybe_null=True)]
 BtfSockCommonRelease = Annotated[int, ArgSpec(Arg.PTR_TO_BTF_ID_SOCK_COMMON, release=True)]
+SocketOrNull = Annotated[int, ArgSpec(Arg.PTR_TO_SOCKET, maybe_null=True)]
 RingbufMemRelease = Annotated[int, ArgSpec(Arg.PTR_TO_RINGBUF_MEM, release=True)]
 ConstStr = Annotated[int, ArgSpec(Arg.PTR_TO_CONST_STR)]
+Dynptr = Annotated[int, ArgSpec(Arg.PTR_TO_DYNPTR, rdonly=True)]
+UninitLocalDynptr = Annotated[int, ArgSpec(Arg.PTR_TO_DYNPTR, dynptr="local", uninit=True, write=True)]
+UninitRingbufDynptr = Annotated[int, ArgSpec(Arg.PTR_TO_DYNPTR, dynptr="ringbuf", uninit=True, write=True)]
+RingbufDynptrRelease = Annotated[int, ArgSpec(Arg.PTR_TO_DYNPTR, dynptr="ringbuf", release=True)]
 
 # Results.
 Integer = Annotated[int, RetSpec(Ret.INTEGER)]
 Void = Annotated[int, RetSpec(Ret.VOID)]
+RetMapValue = Annotated[int, RetSpec(Ret.PTR_TO_MAP_VALUE)]
 MapValueOrNull = Annotated[int, RetSpec(Ret.PTR_TO_MAP_VALUE, maybe_null=True)]
 KptrRefOrNull = Annotated[int, RetSpec(Ret.PTR_TO_BTF_ID, maybe_null=True, acquire=True)]
+TrustedTask = Annotated[int, RetSpec(Ret.PTR_TO_BTF_ID, trusted=True, btf="task_struct")]
+PtRegs = Annotated[int, RetSpec(Ret.PTR_TO_BTF_ID, btf="pt_regs")]
+SocketOrNullRet = Annotated[int, RetSpec(Ret.PTR_TO_SOCKET, maybe_null=True)]
 SocketRefOrNull = Annotated[int, RetSpec(Ret.PTR_TO_SOCKET, maybe_null=True, acquire=True)]
+SockCommonRefOrNull = Annotated[int, RetSpec(Ret.PTR_TO_SOCK_COMMON, maybe_null=True, acquire=True)]
+TcpSockOrNull = Annotated[int, RetSpec(Ret.PTR_TO_TCP_SOCK, maybe_null=True)]
 RingbufMemOrNull = Annotated[int, RetSpec(Ret.PTR_TO_MEM, maybe_null=True, acquire=True, ringbuf=True)]
+DynptrMemOrNull = Annotated[int, RetSpec(Ret.PTR_TO_MEM, maybe_null=True)]
+PercpuMem = Annotated[int, RetSpec(Ret.PTR_TO_MEM_OR_BTF_ID, rdonly=True)]
+PercpuMemOrNull = Annotated[int, RetSpec(Ret.PTR_TO_MEM_OR_BTF_ID, maybe_null=True, rdonly=True)]

@@ -57,6 +57,18 @@ class Dialect:
         """
         return _find(self.prog_types, type, "program type", self.name)
 
+    def helper(self, number: int, prog_type: ProgType | None = None, attach: str = "") -> Helper | None:
+        """The helper of a number as a program type sees it; None if the type (or the dialect) does not offer it.
+
+        Without a type: the dialect's general contract.
+        """
+        found = self.helpers.get(number)
+        if found is None or prog_type is None:
+            return found
+        if found.name not in prog_type.helpers and found.name not in prog_type.attach_helpers.get(attach, ()):
+            return None
+        return prog_type.variants.get(found.name, found)
+
     def helper_id(self, name: str) -> int | None:
         """The number of a helper in this dialect, or None."""
         return next((number for number, helper in self.helpers.items() if helper.name == name), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ebpfvm.contract.args import ArgSpec, RetSpec
 from ebpfvm.errors import InternalError
@@ -27,6 +27,8 @@ class Helper:
         changes_packet: packet pointers become invalid (bpf_helper_changes_pkt_data).
         might_sleep: only for sleepable programs.
         fastcall: clobbers R0 only (KF_FASTCALL / allow_fastcall).
+        pkt_access: a packet pointer may stand for a memory argument (pkt_access), where the program type allows it.
+        cap: "bpf" or "perfmon" where the kernel's base set offers it only with that capability.
         doc: first lines of documentation.
     """
 
@@ -39,11 +41,13 @@ class Helper:
     might_sleep: bool = False
     fastcall: bool = False
     doc: str = ""
+    pkt_access: bool = False
+    cap: Literal["", "bpf", "perfmon"] = ""
 
 
 def _specs(function: Callable[..., int]) -> tuple[tuple[ArgSpec, ...], RetSpec]:
     """Contract out of the annotations; the first parameter is the environment and has none."""
-    hints = typing.get_type_hints(function, include_extras=True, localns={"Any": Any})
+    hints = typing.get_type_hints(function, include_extras=True, localns={"Any": Any, "Env": Any})
     code = function.__code__
     args = []
     for name in code.co_varnames[1:code.co_argcount]:
@@ -62,8 +66,12 @@ def _metadata(hint: Any, kind: type) -> object:
 
 
 def helper(*, gpl_only: bool = False, changes_packet: bool = False, might_sleep: bool = False,
-           fastcall: bool = False) -> Callable[[Callable[..., int]], Helper]:
+           fastcall: bool = False, pkt_access: bool = False,
+           cap: Literal["", "bpf", "perfmon"] = "") -> Callable[[Callable[..., int]], Helper]:
     """Decorator: turn an annotated function into a `Helper` of the same name.
+
+    A trailing underscore and what follows it in `name__variant` is not part of the kernel's name: some types have a
+    helper of the same name with another contract.
 
     Raises:
         InternalError: at import, when a parameter or the result has no contract.
@@ -71,7 +79,28 @@ def helper(*, gpl_only: bool = False, changes_packet: bool = False, might_sleep:
 
     def wrap(function: Callable[..., int]) -> Helper:
         args, ret = _specs(function)
-        return Helper(function.__name__, args, ret, function, gpl_only, changes_packet, might_sleep, fastcall,
-                      (function.__doc__ or "").strip())
+        return Helper(function.__name__.split("__")[0], args, ret, function, gpl_only, changes_packet, might_sleep,
+                      fastcall, (function.__doc__ or "").strip(), pkt_access, cap)
 
     return wrap
+
+
+def contract_only(name: str, *args: object, ret: object, gpl_only: bool = False, changes_packet: bool = False,
+                  might_sleep: bool = False, pkt_access: bool = False,
+                  cap: Literal["", "bpf", "perfmon"] = "") -> Helper:
+    """A helper of which only name and contract are known: the verifier judges calls, running one is a fault.
+
+    Args:
+        args, ret: aliases of `ebpfvm.contract.args`, or plain `ArgSpec` and `RetSpec`.
+
+    Raises:
+        InternalError: at import, when one of them is no contract.
+    """
+    specs = tuple(arg if isinstance(arg, ArgSpec) else _metadata(arg, ArgSpec) for arg in args)
+    result = ret if isinstance(ret, RetSpec) else _metadata(ret, RetSpec)
+    if not isinstance(result, RetSpec) or len(specs) > 5:
+        raise InternalError(f"helper {name}: bad contract")
+    kinds = tuple(spec for spec in specs if isinstance(spec, ArgSpec))
+    if len(kinds) != len(specs):
+        raise InternalError(f"helper {name}: an argument has no contract")
+    return Helper(name, kinds, result, None, gpl_only, changes_packet, might_sleep, False, "", pkt_access, cap)

@@ -8,7 +8,7 @@ once, when the module is imported.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ebpfvm.errors import InternalError
@@ -105,17 +105,26 @@ def kfunc(prototype: str, *flags: str) -> Callable[[Callable[..., int]], Kfunc]:
     Raises:
         InternalError: at import, when the prototype or a flag makes no sense, or the body takes other arguments.
     """
-    match = _PROTOTYPE.match(prototype)
-    if match is None or not FLAGS.issuperset(flags):
-        raise InternalError(f"kfunc {prototype!r}: bad prototype or flags {flags}")
-    name = match.group("name")
-    params = tuple(_param(part, True) for part in _split(match.group("params")) if part != "void")
+    bare = kfunc_only(prototype, *flags)
 
     def wrap(function: Callable[..., int]) -> Kfunc:
         takes = function.__code__.co_argcount - 1
-        if function.__name__ != name or takes != len(params):
-            raise InternalError(f"kfunc {name}: body {function.__name__} takes {takes} arguments, not {len(params)}")
-        return Kfunc(name, prototype, params, _param(match.group("ret"), False), frozenset(flags), function,
-                     (function.__doc__ or "").strip())
+        if function.__name__ != bare.name or takes != len(bare.params):
+            raise InternalError(f"kfunc {bare.name}: body {function.__name__} takes {takes} arguments, "
+                                f"not {len(bare.params)}")
+        return replace(bare, body=function, doc=(function.__doc__ or "").strip())
 
     return wrap
+
+
+def kfunc_only(prototype: str, *flags: str) -> Kfunc:
+    """A kfunc of which only prototype and flags are known: the verifier judges calls, running one is a fault.
+
+    Raises:
+        InternalError: at import, when the prototype or a flag makes no sense.
+    """
+    match = _PROTOTYPE.match(prototype)
+    if match is None or not FLAGS.issuperset(flags):
+        raise InternalError(f"kfunc {prototype!r}: bad prototype or flags {flags}")
+    params = tuple(_param(part, True) for part in _split(match.group("params")) if part != "void")
+    return Kfunc(match.group("name"), prototype, params, _param(match.group("ret"), False), frozenset(flags), None)

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Access = Literal["scalar", "pkt", "pkt_meta", "pkt_end", "sock_common_or_null", "sock_or_null", "skb", "btf"]
+    from ebpfvm.contract.helper import Helper
+
+Access = Literal["scalar", "pkt", "pkt_meta", "pkt_end", "sock_common_or_null", "sock_or_null", "sock", "flow_keys",
+                 "skb", "btf"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +21,14 @@ class CtxField:
     Attributes:
         name: as in the uapi header.
         off, size: bytes; an array is one field with its whole size.
-        element: access unit of an array field (e.g. 4 for cb[5]), or `size`.
-        read: readable; write: writable with exactly `write_sizes` (empty: any size up to `element`, aligned).
+        element: access unit of an array field (e.g. 4 for remote_ip6[4]), 0 for `size`.
+        read: readable.
+        write: writable, `element` bytes at once unless `write_sizes` says otherwise.
         narrow: reads of a part are allowed (bpf_ctx_narrow_access_ok).
         access: what a read yields.
         write_sizes: sizes allowed for writes, empty for `element` only.
+        read_sizes: sizes allowed for reads, empty for `element` (and the smaller powers of two if `narrow`).
+        cap: "bpf" where the access needs CAP_BPF.
     """
 
     name: str
@@ -34,11 +40,27 @@ class CtxField:
     narrow: bool = True
     access: Access = "scalar"
     write_sizes: frozenset[int] = frozenset()
+    read_sizes: frozenset[int] = frozenset()
+    cap: str = ""
 
     @property
     def end(self) -> int:
         """First offset behind the field."""
         return self.off + self.size
+
+    def allows(self, off: int, size: int, write: bool) -> bool:
+        """May `size` bytes at `off` of the context be read or written? `off` must lie inside the field."""
+        element = self.element or self.size
+        if off % size or not (self.write if write else self.read):
+            return False
+        sizes = self.write_sizes if write else self.read_sizes
+        if sizes:  # a 4-byte read of a 2-byte port takes its padding along
+            return size in sizes and (off == self.off or off + size <= self.end)
+        if off + size > self.end:
+            return False
+        if size == element:
+            return (off - self.off) % element == 0
+        return not write and self.narrow and size < element and size in (1, 2, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +74,16 @@ class ProgType:
         fields: the context's fields, by offset. Per-hook differences are in `attach_fields`.
         attach_fields: attach string -> fields that replace those of the same name.
         helpers: names of the helpers it may call.
+        variants: helpers that have another contract for this type than the dialect's table says.
+        attach_helpers: attach string -> helpers offered to that hook only, beyond `helpers`.
         kfuncs: names of the kfuncs it may call.
-        packet_read, packet_write: direct packet access.
+        packet_read, packet_write: direct packet access by load and store.
+        helper_packet_read: packet pointers may be memory arguments of helpers that have `pkt_access` set.
         ld_abs: LD_ABS and LD_IND allowed (may_access_skb).
         returns: allowed range of R0 at exit, None for any scalar.
         attach_returns: attach string -> range, where it differs.
+        caps: capabilities needed to load it, beyond CAP_BPF: "net_admin", "perfmon"; "unpriv" means that not even
+            CAP_BPF is needed.
     """
 
     name: str
@@ -72,3 +99,25 @@ class ProgType:
     returns: tuple[int, int] | None = None
     attach_returns: Mapping[str, tuple[int, int] | None] = field(default_factory=dict)
     doc: str = ""
+    variants: Mapping[str, Helper] = field(default_factory=dict)
+    attach_helpers: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    helper_packet_read: bool = False
+    caps: frozenset[str] = frozenset()
+
+    def ctx_fields(self, attach: str = "") -> tuple[CtxField, ...]:
+        """The context's fields as the hook `attach` sees them."""
+        replaced = {item.name: item for item in self.attach_fields.get(attach, ())}
+        return tuple(replaced.get(item.name, item) for item in self.fields)
+
+    def ctx_access(self, off: int, size: int, write: bool, attach: str = "") -> CtxField | None:
+        """The field that an access to the context hits, or None where the kernel's is_valid_access says no.
+
+        Args:
+            off, size: bytes; `off` may be negative.
+            write: a store.
+            attach: what the section name says beyond the type.
+        """
+        for item in self.ctx_fields(attach):
+            if item.off <= off < item.end:
+                return item if item.allows(off, size, write) else None
+        return None

@@ -1,0 +1,42 @@
+"""What each kernel offers, under which numbers, by which rules: the composition root.
+
+Helpers, kfuncs and map types are declared where they are implemented (`ebpfvm.funcs`, `ebpfvm.maps`). Here are only
+lists, ids and differences:
+
+==================  =================================================================================
+`rfc6`              the RFC v6 "eBPF based Qdisc" (October 2022): its documented ABI, with repairs
+`linux`             mainline, 7.2 by default; (6, 18) as a delta
+==================  =================================================================================
+"""
+
+from __future__ import annotations
+
+import re
+
+from ebpfvm.contract import Dialect
+from ebpfvm.dialects.linux import linux
+from ebpfvm.dialects.rfc6 import rfc6
+from ebpfvm.errors import UsageError
+
+__all__ = ["dialect", "linux", "rfc6"]
+
+NAMES = ("rfc6", "linux", "linux-7.2", "linux-6.18")
+
+
+def dialect(name: str | tuple[int, int] = "linux") -> Dialect:
+    """The dialect of a name or kernel version.
+
+    Args:
+        name: "rfc6", "linux", "linux-6.18", "6.18", "7.2" or a version tuple.
+
+    Raises:
+        UsageError: there is no such dialect.
+    """
+    if isinstance(name, tuple):
+        return linux(name)
+    if name == "rfc6":
+        return rfc6()
+    match = re.fullmatch(r"(?:linux-?)?(?:(\d+)\.(\d+))?", name)
+    if not name or match is None:
+        raise UsageError(f"no dialect {name!r}; there are: {', '.join(NAMES)}")
+    return linux((int(match.group(1)), int(match.group(2)))) if match.group(1) else linux()

@@ -1,0 +1,32 @@
+"""Mainline Linux: 7.2, and 6.18 as what differs from it."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+from ebpfvm.contract import Dialect
+from ebpfvm.dialects import kfuncs
+from ebpfvm.dialects.built import BUILT
+from ebpfvm.dialects.helpers import HELPERS
+from ebpfvm.dialects.maptypes import CONTRACTS, implement
+from ebpfvm.dialects.progtypes import PROG_TYPES
+from ebpfvm.errors import UsageError
+
+VERSIONS: Final = ((6, 18), (7, 2))
+# Since 6.4 "kptr" means a referenced pointer (commit cb4158ce8ec8); before, "kptr_ref" did.
+KPTR_TAGS: Final = {"kptr": "ref", "kptr_untrusted": "unref", "percpu_kptr": "percpu", "uptr": "uptr"}
+
+
+@cache
+def linux(version: tuple[int, int] = (7, 2)) -> Dialect:
+    """Mainline Linux of a version.
+
+    Raises:
+        UsageError: not one of the versions whose rules are known.
+    """
+    if version not in VERSIONS:
+        known = ", ".join(f"{major}.{minor}" for major, minor in VERSIONS)
+        raise UsageError(f"the rules of Linux {version[0]}.{version[1]} are not known; take one of {known}")
+    return Dialect("linux", version, HELPERS, kfuncs.of_version(version), implement(CONTRACTS, BUILT), PROG_TYPES,
+                   KPTR_TAGS)

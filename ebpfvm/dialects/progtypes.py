@@ -1,0 +1,103 @@
+"""Program types (uapi/linux/bpf.h, include/linux/bpf_types.h, Linux 7.2), by their numbers.
+
+Besides the contexts: who reads and writes packets directly (may_access_direct_pkt_data), who has LD_ABS
+(may_access_skb), what a program may return (check_return_code), kernel/bpf/verifier.c.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.contract import ProgType
+from ebpfvm.dialects import contexts as c
+from ebpfvm.dialects.helpers import BASE, helpers_of, variants_of
+from ebpfvm.dialects.kfuncs import kfuncs_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NET = frozenset({"net_admin"})
+_PERF = frozenset({"perfmon"})
+_UNPRIV = frozenset({"unpriv"})
+_BOOL = (0, 1)
+
+
+def _hooks(prefix: str, hooks: Mapping[str, Any]) -> dict[str, Any]:
+    """Section names say a hook with or without its prefix: "connect4" and "cgroup/connect4"."""
+    return {key: value for hook, value in hooks.items() for key in (hook, f"{prefix}/{hook}")}
+
+
+def _type(name: str, ctx: str = "", size: int = 0, fields: tuple[Any, ...] = (), **more: Any) -> ProgType:
+    return ProgType(name, ctx, size, fields, helpers=helpers_of(name), variants=variants_of(name),
+                    kfuncs=kfuncs_of(name), **more)
+
+
+def _skb(name: str, fields: tuple[Any, ...], *, read: bool = True, write: bool = False, **more: Any) -> ProgType:
+    return _type(name, "__sk_buff", c.SK_BUFF_SIZE, fields, packet_read=read, helper_packet_read=read,
+                 packet_write=write, **more)
+
+
+_ADDR_RETURNS = _hooks("cgroup", {
+    **dict.fromkeys(("bind4", "bind6"), (0, 3)),
+    **dict.fromkeys((f"{hook}{version}" for hook in ("recvmsg", "getpeername", "getsockname") for version in "46"),
+                    (1, 1)),
+    **dict.fromkeys(("recvmsg_unix", "getpeername_unix", "getsockname_unix"), (1, 1)),
+})
+_ADDR_HELPERS = _hooks("cgroup", dict.fromkeys(("connect4", "connect6"), frozenset({"bpf_bind"})))
+
+_LIST: Final = (
+    _type("unspec"),
+    _skb("socket_filter", c.SOCKET_FILTER, read=False, ld_abs=True, caps=_UNPRIV),
+    _type("kprobe", "pt_regs", 168, c.PT_REGS, caps=_PERF),
+    _skb("sched_cls", c.SCHED_CLS, write=True, ld_abs=True, caps=_NET),
+    _skb("sched_act", c.SCHED_CLS, write=True, ld_abs=True, caps=_NET),
+    _type("tracepoint", "", 0, caps=_PERF),
+    _type("xdp", "xdp_md", c.XDP_MD_SIZE, c.XDP, attach_fields=_hooks("xdp", {"devmap": c.XDP_DEVMAP}),
+          packet_read=True, helper_packet_read=True, packet_write=True, caps=_NET),
+    _type("perf_event", "bpf_perf_event_data", 0, caps=_PERF),
+    _skb("cgroup_skb", c.CGROUP_SKB, returns=_BOOL, attach_returns=_hooks("cgroup_skb", {"egress": (0, 3)}),
+         caps=_UNPRIV),
+    _type("cgroup_sock", "bpf_sock", c.BPF_SOCK_SIZE, c.BPF_SOCK, returns=_BOOL,
+          attach_fields=_hooks("cgroup", {"post_bind4": c.BPF_SOCK_POST_BIND4, "post_bind6": c.BPF_SOCK_POST_BIND6}),
+          caps=_NET),
+    _skb("lwt_in", c.LWT, caps=_NET),
+    _skb("lwt_out", c.LWT, caps=_NET),
+    _skb("lwt_xmit", c.LWT, write=True, caps=_NET),
+    _type("sock_ops", "bpf_sock_ops", c.BPF_SOCK_OPS_SIZE, c.BPF_SOCK_OPS, packet_read=True, returns=_BOOL,
+          caps=_NET),
+    _skb("sk_skb", c.SK_SKB, write=True, caps=_NET),
+    _type("cgroup_device", "bpf_cgroup_dev_ctx", 12, c.CGROUP_DEV, returns=_BOOL, caps=_NET),
+    _type("sk_msg", "sk_msg_md", c.SK_MSG_MD_SIZE, c.SK_MSG_MD, packet_read=True, helper_packet_read=True,
+          packet_write=True, caps=_NET),
+    _type("raw_tracepoint", "bpf_raw_tracepoint_args", 0, caps=_PERF),
+    _type("cgroup_sock_addr", "bpf_sock_addr", c.BPF_SOCK_ADDR_SIZE, c.BPF_SOCK_ADDR,
+          attach_fields=_hooks("cgroup", c.sock_addr_hooks()), returns=_BOOL, attach_returns=_ADDR_RETURNS, caps=_NET),
+    _skb("lwt_seg6local", c.LWT, caps=_NET),
+    _type("lirc_mode2", "", 4, c.LIRC, caps=_NET),
+    _type("sk_reuseport", "sk_reuseport_md", c.SK_REUSEPORT_MD_SIZE, c.SK_REUSEPORT_MD, packet_read=True,
+          helper_packet_read=True, caps=_NET),
+    _skb("flow_dissector", c.FLOW_DISSECTOR, caps=_NET),
+    _type("cgroup_sysctl", "bpf_sysctl", 8, c.SYSCTL, returns=_BOOL, caps=_NET),
+    _type("raw_tracepoint_writable", "bpf_raw_tracepoint_args", 0, caps=_PERF),
+    _type("cgroup_sockopt", "bpf_sockopt", 40, c.SOCKOPT, packet_read=True, helper_packet_read=True,
+          packet_write=True, attach_fields=_hooks("cgroup", {"setsockopt": c.SOCKOPT_SET, "getsockopt": c.SOCKOPT_GET}),
+          returns=_BOOL, caps=_NET),
+    _type("tracing", "", 0, caps=_PERF),
+    _type("struct_ops", "", 0, caps=_NET | _PERF),
+    _type("ext", "", 0, caps=_NET | _PERF),
+    _type("lsm", "", 0, caps=_PERF),
+    _type("sk_lookup", "bpf_sk_lookup", c.SK_LOOKUP_SIZE, c.SK_LOOKUP, returns=_BOOL, caps=_NET),
+    _type("syscall", "", 0),
+    _type("netfilter", "bpf_nf_ctx", 16, returns=_BOOL, caps=_NET),
+)
+
+PROG_TYPES: Final = dict(enumerate(_LIST))
+PROG_TYPES[18] = replace(PROG_TYPES[18], helpers=PROG_TYPES[18].helpers - {"bpf_bind"}, attach_helpers=_ADDR_HELPERS)
+
+
+def with_base(types: Mapping[int, ProgType], base: frozenset[str]) -> dict[int, ProgType]:
+    """The same types on another kernel's base set of helpers."""
+    extra = BASE - base
+    return {number: replace(item, helpers=frozenset(base | (helpers_of(item.name, base) & item.helpers)))
+            for number, item in types.items()} if extra else dict(types)

@@ -1,0 +1,75 @@
+"""The RFC v6 "eBPF based Qdisc" (bpf-next, 5 October 2022): its documented ABI with repairs.
+
+Four of its numbers mean something else in mainline: map types 32 and 33, program type 32, helper 210. The rest is
+what Linux 6.1 had, with the verifier's rules and messages of 7.2. Decisions taken where the patches were silent or
+could not work (the numbers are those of the guide):
+
+====  ==================================================================================================
+D1    R1 is `struct sch_bpf_ctx`; `ctx->skb` is a packet that tc's helpers take as their context
+D2    enqueue and dequeue are told apart by the section name
+D3    in dequeue `ctx->skb` may be written with NULL or a packet that the program owns, which gives it away
+D12   bpf_map_pop_elem takes an rbtree; what the element's kptrs own is freed
+D13   values of an rbtree may hold kptrs; "kptr_ref" and "kptr" both tag a referenced one
+====  ==================================================================================================
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Final
+
+from ebpfvm.contract import Dialect, MapType, ProgType
+from ebpfvm.dialects import contexts, kfuncs
+from ebpfvm.dialects.built import BUILT
+from ebpfvm.dialects.helpers import BASE_6_1, HELPERS, variants_of
+from ebpfvm.dialects.maptypes import CONTRACTS, OPEN, implement
+from ebpfvm.dialects.progtypes import PROG_TYPES, with_base
+from ebpfvm.funcs import skb
+
+QUEUED: Final = 0  # also DEQUEUED
+DROP: Final = 1
+CN: Final = 2
+THROTTLE: Final = 3
+PASS: Final = 4
+
+BPF_PROG_TYPE_QDISC: Final = 32
+BPF_MAP_TYPE_RBTREE: Final = 32
+BPF_MAP_TYPE_RBTREE_OF_MAPS: Final = 33
+BPF_FUNC_SKB_TC_CLASSIFY: Final = 210
+
+# libbpf of that time tagged a referenced kptr "kptr_ref"; today's macros say "kptr". Both are taken (decision D13).
+KPTR_TAGS: Final = {"kptr": "ref", "kptr_ref": "ref", "kptr_untrusted": "unref"}
+
+_RBTREES: Final = {
+    BPF_MAP_TYPE_RBTREE: MapType("rbtree", funcs=OPEN | {"bpf_map_pop_elem"}, fields=frozenset({"kptr"}),
+                                 for_each=True),
+    BPF_MAP_TYPE_RBTREE_OF_MAPS: MapType("rbtree_of_maps", in_map=True,
+                                         funcs=frozenset({"bpf_map_lookup_elem", "bpf_map_pop_elem"})),
+}
+
+
+def _prog_types() -> dict[int, ProgType]:
+    types = {number: item for number, item in with_base(PROG_TYPES, BASE_6_1).items() if item.name != "netfilter"}
+    sched_cls = next(item for item in types.values() if item.name == "sched_cls")
+    types[BPF_PROG_TYPE_QDISC] = ProgType(
+        "qdisc", "sch_bpf_ctx", contexts.SCH_BPF_CTX_SIZE, contexts.SCH_BPF_CTX,
+        attach_fields={"dequeue": contexts.SCH_BPF_DEQUEUE},
+        helpers=sched_cls.helpers | {"bpf_skb_tc_classify"}, variants=variants_of("qdisc"),
+        kfuncs=frozenset(kfuncs.RFC6), packet_read=True,
+        doc="A queueing discipline's enqueue or dequeue function.")
+    return types
+
+
+@cache
+def rfc6(version: tuple[int, int] = (7, 2)) -> Dialect:
+    """The RFC's dialect.
+
+    Args:
+        version: the kernel whose verifier rules and messages are followed.
+    """
+    helpers = {number: item for number, item in HELPERS.items() if number < BPF_FUNC_SKB_TC_CLASSIFY}
+    helpers[BPF_FUNC_SKB_TC_CLASSIFY] = skb.bpf_skb_tc_classify
+    maps = {number: item for number, item in CONTRACTS.items() if number < BPF_MAP_TYPE_RBTREE} | _RBTREES
+    return Dialect("rfc6", version, helpers, kfuncs.RFC6, implement(maps, BUILT), _prog_types(), KPTR_TAGS)
+
+

@@ -1,0 +1,85 @@
+"""Helpers about control groups and system control (kernel/bpf/{cgroup,helpers}.c, net/core/filter.c, Linux 7.2).
+
+Simulated packets belong to no control group: ids are 0, as a kernel says of a packet without a full socket.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.contract import contract_only, helper
+from ebpfvm.contract.args import (
+    Anything,
+    BtfSockCommonOrNull,
+    ConstSize,
+    Ctx,
+    Integer,
+    MapPtr,
+    Mem,
+    UninitMem,
+)
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel import Env
+
+_ROOT_CGROUP_ID = 1
+
+
+@helper()
+def bpf_get_cgroup_classid(env: Env, skb: Ctx) -> Integer:
+    """net_cls class id of the task that sent the packet: 0, there is none."""
+    return 0
+
+
+@helper(cap="bpf")
+def bpf_get_cgroup_classid__curr(env: Env) -> Integer:
+    """net_cls class id of the current task: 0."""
+    return 0
+
+
+@helper()
+def bpf_skb_cgroup_classid(env: Env, skb: Ctx) -> Integer:
+    """net_cls class id of the packet's socket: 0, there is none."""
+    return 0
+
+
+@helper()
+def bpf_skb_cgroup_id(env: Env, skb: Ctx) -> Integer:
+    """Control group id of the packet's socket: 0, there is none."""
+    return 0
+
+
+@helper()
+def bpf_skb_ancestor_cgroup_id(env: Env, skb: Ctx, ancestor_level: Anything) -> Integer:
+    """Id of the ancestor of the packet's control group: 0, there is none."""
+    return 0
+
+
+@helper()
+def bpf_skb_under_cgroup(env: Env, skb: Ctx, map: MapPtr, index: Anything) -> Integer:
+    """Is the packet's socket under a control group of the array? -ENOENT: it has no full socket."""
+    return -2
+
+
+@helper(cap="bpf")
+def bpf_get_current_cgroup_id(env: Env) -> Integer:
+    """Control group of the current task: the root's, 1."""
+    return _ROOT_CGROUP_ID
+
+
+@helper(cap="bpf")
+def bpf_get_current_ancestor_cgroup_id(env: Env, ancestor_level: Anything) -> Integer:
+    """Ancestor of the current task's control group: the root's at level 0, else 0."""
+    return 0 if ancestor_level & 0xFFFFFFFF else _ROOT_CGROUP_ID
+
+
+bpf_current_task_under_cgroup = contract_only("bpf_current_task_under_cgroup", MapPtr, Anything, ret=Integer,
+                                              cap="bpf")
+bpf_sk_cgroup_id = contract_only("bpf_sk_cgroup_id", BtfSockCommonOrNull, ret=Integer)
+bpf_sk_ancestor_cgroup_id = contract_only("bpf_sk_ancestor_cgroup_id", BtfSockCommonOrNull, Anything, ret=Integer)
+bpf_sysctl_get_name = contract_only("bpf_sysctl_get_name", Ctx, UninitMem, ConstSize, Anything, ret=Integer)
+bpf_sysctl_get_current_value = contract_only("bpf_sysctl_get_current_value", Ctx, UninitMem, ConstSize, ret=Integer)
+bpf_sysctl_get_new_value = contract_only("bpf_sysctl_get_new_value", Ctx, UninitMem, ConstSize, ret=Integer)
+bpf_sysctl_set_new_value = contract_only("bpf_sysctl_set_new_value", Ctx, Mem, ConstSize, ret=Integer)
+bpf_get_retval = contract_only("bpf_get_retval", ret=Integer)
+bpf_set_retval = contract_only("bpf_set_retval", Anything, ret=Integer)

@@ -1,0 +1,53 @@
+"""Pointers in map values, and the references behind them (kernel/bpf/helpers.c; RFC v6 patch 4/5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.contract import helper, kfunc
+from ebpfvm.contract.args import KptrOrNull, KptrRefOrNull, KptrXchgDest
+from ebpfvm.kernel.refs import RefCounted
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel import Env, SkBuff
+
+
+@helper(cap="bpf")
+def bpf_kptr_xchg(env: Env, dst: KptrXchgDest, ptr: KptrOrNull) -> KptrRefOrNull:
+    """Swap the pointer in a map value (or object) with `ptr`, and the references with it; the old pointer or NULL."""
+    memory, refs = env.memory, env.refs
+    region = memory.region(dst)
+    old = memory.load(dst, 8)
+    new_object = memory.region(ptr).owner if ptr else None
+    old_object = memory.region(old).owner if old else None
+    if isinstance(old_object, RefCounted):
+        refs.take(old_object, region.name)
+    if isinstance(new_object, RefCounted):
+        refs.give(new_object, region.name)
+    memory.store(dst, 8, ptr)
+    return old
+
+
+@kfunc("struct sk_buff *bpf_skb_acquire(struct sk_buff *p)", "acquire")
+def bpf_skb_acquire(env: Env, p: SkBuff) -> int:
+    """One more reference to a packet (RFC v6 patch 4/5). Never NULL."""
+    env.refs.acquire(p)
+    return p.ptr
+
+
+@kfunc("struct sk_buff *bpf_skb_kptr_get(struct sk_buff **pp)", "acquire", "kptr_get", "ret_null")
+def bpf_skb_kptr_get(env: Env, pp: int) -> int:
+    """One more reference to the packet in a map value's slot, which keeps its own (RFC v6 patch 4/5); NULL if empty."""
+    held = env.memory.load(pp, 8)
+    skb = env.memory.owner(held)
+    if not isinstance(skb, RefCounted):
+        return 0
+    env.refs.acquire(skb)
+    return held
+
+
+@kfunc("void bpf_skb_release(struct sk_buff *p)", "release", "trusted_args")
+def bpf_skb_release(env: Env, p: SkBuff) -> int:
+    """Give back a reference to a packet; the last one consumes it, which counts as no drop (decision D21)."""
+    env.refs.release(p)
+    return 0

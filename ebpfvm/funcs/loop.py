@@ -1,0 +1,36 @@
+"""Loops by callback, and tail calls (kernel/bpf/bpf_iter.c, kernel/bpf/core.c, Linux 7.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ebpfvm.contract import contract_only, helper
+from ebpfvm.contract.args import Anything, Ctx, Func, Integer, MapPtr, StackOrNull, Void
+from ebpfvm.funcs.errno import E2BIG, EINVAL
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel import Env
+
+BPF_MAX_LOOPS: Final = 8 * 1024 * 1024
+
+
+@helper(cap="bpf")
+def bpf_loop(env: Env, nr_loops: Anything, callback_fn: Func, callback_ctx: StackOrNull, flags: Anything) -> Integer:
+    """Call `callback_fn(index, ctx)` `nr_loops` times or until it returns 1; the number of calls made.
+
+    -EINVAL for flags, -E2BIG above 8 Mi loops. Only the low 32 bits of `nr_loops` count.
+    """
+    nr_loops &= 0xFFFFFFFF
+    if flags:
+        return -EINVAL
+    if nr_loops > BPF_MAX_LOOPS:
+        return -E2BIG
+    call = env.call
+    for index in range(nr_loops):
+        if call(callback_fn, index, callback_ctx):
+            return index + 1
+    return nr_loops
+
+
+# A tail call ends the program that makes it, so the engines themselves carry it out.
+bpf_tail_call = contract_only("bpf_tail_call", Ctx, MapPtr, Anything, ret=Void)

@@ -1,0 +1,115 @@
+"""Helpers on maps (kernel/bpf/helpers.c, kernel/bpf/arraymap.c and hashtab.c for for_each, Linux 7.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ebpfvm.contract import helper
+from ebpfvm.contract.args import (
+    Anything,
+    Func,
+    Integer,
+    MapKey,
+    MapPtr,
+    MapValue,
+    MapValueOrNull,
+    StackOrNull,
+    UninitMapValue,
+)
+from ebpfvm.funcs.errno import EINVAL, ENOENT, EOPNOTSUPP
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel import Env, Region
+
+
+@helper(pkt_access=True)
+def bpf_map_lookup_elem(env: Env, map: MapPtr, key: MapKey) -> MapValueOrNull:
+    """Address of the live value of `key`, NULL if there is none. A map of maps gives the inner map."""
+    found: int = map.lookup(key)
+    return found
+
+
+@helper(pkt_access=True)
+def bpf_map_update_elem(env: Env, map: MapPtr, key: MapKey, value: MapValue, flags: Anything) -> Integer:
+    """Insert or overwrite; `flags` is BPF_ANY 0, BPF_NOEXIST 1 or BPF_EXIST 2. 0 or a negative errno."""
+    done: int = map.update(key, value, flags)
+    return done
+
+
+@helper(pkt_access=True)
+def bpf_map_delete_elem(env: Env, map: MapPtr, key: MapKey) -> Integer:
+    """Remove `key`; 0, or -ENOENT."""
+    done: int = map.delete(key)
+    return done
+
+
+@helper(pkt_access=True)
+def bpf_map_push_elem(env: Env, map: MapPtr, value: MapValue, flags: Anything) -> Integer:
+    """Push into a queue, stack or bloom filter; BPF_EXIST drops the oldest of a full queue."""
+    done: int = map.push(value, flags)
+    return done
+
+
+@helper()
+def bpf_map_pop_elem(env: Env, map: MapPtr, value: UninitMapValue) -> Integer:
+    """Take the next element into `value`; 0, or -ENOENT from an empty map.
+
+    An empty queue or stack zeroes `value`. An rbtree gives the smallest key's value, skips its kptr slots, releases
+    what they own (decision D12), and leaves `value` alone when it is empty.
+    """
+    status, data = map.pop()
+    return _give(env, map, status, data, value)
+
+
+@helper()
+def bpf_map_peek_elem(env: Env, map: MapPtr, value: UninitMapValue) -> Integer:
+    """Copy the next element into `value` without removing it. A bloom filter reads `value` and looks it up."""
+    if map.type.name == "bloom_filter":
+        held: int = map.peek(env.memory.read(value, map.value_size))[0]
+        return held
+    status, data = map.peek()
+    return _give(env, map, status, data, value)
+
+
+def _give(env: Env, map: Any, status: int, data: bytes, value: int) -> int:
+    if status == -ENOENT and map.type.name in ("queue", "stack"):
+        env.memory.write(value, bytes(map.value_size))
+    if status:
+        return status
+    start = 0
+    for item in sorted(map.fields, key=lambda item: item.offset):
+        env.memory.write(value + start, data[start:item.offset])
+        start = item.offset + item.size
+    env.memory.write(value + start, data[start:])
+    return 0
+
+
+@helper(pkt_access=True)
+def bpf_map_lookup_percpu_elem(env: Env, map: MapPtr, key: MapKey, cpu: Anything) -> MapValueOrNull:
+    """Address of the value that CPU `cpu` has for `key`, NULL without it."""
+    found: int = map.lookup_percpu(key, cpu & 0xFFFFFFFF)
+    return found
+
+
+@helper(cap="bpf")
+def bpf_for_each_map_elem(env: Env, map: MapPtr, callback_fn: Func, callback_ctx: StackOrNull,
+                          flags: Anything) -> Integer:
+    """Call `callback_fn(map, key, value, ctx)` on each element until it returns 1; the number visited.
+
+    The callback's key is a copy: it lives in the map's own memory in a kernel, and may not be written either way.
+    Flags other than 0 are -EINVAL.
+    """
+    if flags:
+        return -EINVAL
+    if not map.type.for_each:
+        return -EOPNOTSUPP
+
+    def visit(key: bytes, value: Region) -> int:
+        copy = env.memory.add("map_key", bytearray(key), name="map key", writable=False)
+        try:
+            return env.call(callback_fn, map.region.base, copy.base, value.base, callback_ctx)
+        finally:
+            env.memory.free(copy)
+
+    visited: int = map.for_each(visit)
+    return visited

@@ -1,0 +1,180 @@
+"""Helpers on sockets and their storage (net/core/{filter,sock_map,bpf_sk_storage}.c, Linux 7.2).
+
+There are no sockets behind a simulated packet, so the lookups find nothing (NULL) and the rest is contract only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.contract import Ret, RetSpec, contract_only, helper
+from ebpfvm.contract.args import (
+    Anything,
+    BtfSockCommon,
+    BtfSockCommonOrNull,
+    BtfSockCommonRelease,
+    CgroupOrNull,
+    ConstSize,
+    Ctx,
+    CtxOrNull,
+    InodeOrNull,
+    Integer,
+    Ipv4Header,
+    Ipv6Header,
+    MapKey,
+    MapPtr,
+    MapValueOrNull,
+    Mem,
+    RetMapValue,
+    SockCommon,
+    SockCommonRefOrNull,
+    SocketOrNullRet,
+    SocketRefOrNull,
+    StorageValueOrNull,
+    TaskOrNull,
+    TcpHeader,
+    TcpSockOrNull,
+    UninitMem,
+    WriteMem,
+)
+from ebpfvm.funcs.errno import EINVAL
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel import Env
+
+_TUPLE_SIZES = (12, 36)  # struct bpf_sock_tuple: ipv4, ipv6
+_BPF_F_CURRENT_NETNS = (1 << 64) - 1
+
+
+def _lookup(size: int, netns: int, flags: int) -> int:
+    """No socket is ever found; wrong arguments give NULL as well, so there is nothing to tell apart."""
+    return 0
+
+
+@helper(pkt_access=True)
+def bpf_sk_lookup_tcp(env: Env, ctx: Ctx, tuple: Mem, tuple_size: ConstSize, netns: Anything,
+                      flags: Anything) -> SocketRefOrNull:
+    """TCP socket of a 4-tuple; always NULL: simulated hosts have no sockets."""
+    return _lookup(tuple_size, netns, flags)
+
+
+@helper(pkt_access=True)
+def bpf_sk_lookup_udp(env: Env, ctx: Ctx, tuple: Mem, tuple_size: ConstSize, netns: Anything,
+                      flags: Anything) -> SocketRefOrNull:
+    """UDP socket of a 4-tuple; always NULL: simulated hosts have no sockets."""
+    return _lookup(tuple_size, netns, flags)
+
+
+@helper(pkt_access=True)
+def bpf_skc_lookup_tcp(env: Env, ctx: Ctx, tuple: Mem, tuple_size: ConstSize, netns: Anything,
+                       flags: Anything) -> SockCommonRefOrNull:
+    """TCP socket, request or time-wait socket of a 4-tuple; always NULL."""
+    return _lookup(tuple_size, netns, flags)
+
+
+@helper()
+def bpf_sk_release(env: Env, sock: BtfSockCommonRelease) -> Integer:
+    """Give back a socket reference; a program never gets one here, so only 0 is possible."""
+    return 0
+
+
+@helper()
+def bpf_sk_fullsock(env: Env, sk: SockCommon) -> SocketOrNullRet:
+    """The full socket behind `sk`; a NULL from __sk_buff.sk never reaches this, so NULL."""
+    return 0
+
+
+@helper()
+def bpf_tcp_sock(env: Env, sk: SockCommon) -> TcpSockOrNull:
+    """The TCP socket behind `sk`, NULL if it is none."""
+    return 0
+
+
+@helper()
+def bpf_get_listener_sock(env: Env, sk: SockCommon) -> SocketOrNullRet:
+    """The listener behind `sk`, NULL if it is none."""
+    return 0
+
+
+@helper()
+def bpf_sk_assign(env: Env, ctx: Ctx, sk: BtfSockCommon, flags: Anything) -> Integer:
+    """Give a packet its socket; -EINVAL for flags. No socket can reach it here."""
+    return -EINVAL
+
+
+@helper()
+def bpf_get_netns_cookie(env: Env, ctx: CtxOrNull) -> Integer:
+    """Cookie of the packet's network namespace (of the initial one for NULL): 1, as a freshly booted kernel has."""
+    return 1
+
+
+bpf_sk_assign__sk_lookup = contract_only("bpf_sk_assign", Ctx, BtfSockCommonOrNull, Anything, ret=Integer)
+bpf_tcp_check_syncookie = contract_only("bpf_tcp_check_syncookie", BtfSockCommon, Mem, ConstSize, Mem, ConstSize,
+                                        ret=Integer, gpl_only=True, pkt_access=True)
+bpf_tcp_gen_syncookie = contract_only("bpf_tcp_gen_syncookie", BtfSockCommon, Mem, ConstSize, Mem, ConstSize,
+                                      ret=Integer, gpl_only=True, pkt_access=True)
+bpf_tcp_raw_gen_syncookie_ipv4 = contract_only("bpf_tcp_raw_gen_syncookie_ipv4", Ipv4Header, Mem, ConstSize,
+                                               ret=Integer, gpl_only=True, pkt_access=True)
+bpf_tcp_raw_gen_syncookie_ipv6 = contract_only("bpf_tcp_raw_gen_syncookie_ipv6", Ipv6Header, Mem, ConstSize,
+                                               ret=Integer, gpl_only=True, pkt_access=True)
+bpf_tcp_raw_check_syncookie_ipv4 = contract_only("bpf_tcp_raw_check_syncookie_ipv4", Ipv4Header, TcpHeader,
+                                                 ret=Integer, gpl_only=True, pkt_access=True)
+bpf_tcp_raw_check_syncookie_ipv6 = contract_only("bpf_tcp_raw_check_syncookie_ipv6", Ipv6Header, TcpHeader,
+                                                 ret=Integer, gpl_only=True, pkt_access=True)
+
+
+def _skc_to(struct: str) -> RetSpec:
+    return RetSpec(Ret.PTR_TO_BTF_ID, maybe_null=True, btf=struct)
+
+
+bpf_skc_to_tcp6_sock = contract_only("bpf_skc_to_tcp6_sock", BtfSockCommon, ret=_skc_to("tcp6_sock"), cap="perfmon")
+bpf_skc_to_tcp_sock = contract_only("bpf_skc_to_tcp_sock", BtfSockCommon, ret=_skc_to("tcp_sock"), cap="perfmon")
+bpf_skc_to_tcp_timewait_sock = contract_only("bpf_skc_to_tcp_timewait_sock", BtfSockCommon,
+                                             ret=_skc_to("tcp_timewait_sock"), cap="perfmon")
+bpf_skc_to_tcp_request_sock = contract_only("bpf_skc_to_tcp_request_sock", BtfSockCommon,
+                                            ret=_skc_to("tcp_request_sock"), cap="perfmon")
+bpf_skc_to_udp6_sock = contract_only("bpf_skc_to_udp6_sock", BtfSockCommon, ret=_skc_to("udp6_sock"), cap="perfmon")
+bpf_skc_to_unix_sock = contract_only("bpf_skc_to_unix_sock", BtfSockCommon, ret=_skc_to("unix_sock"), cap="perfmon")
+bpf_skc_to_mptcp_sock = contract_only("bpf_skc_to_mptcp_sock", SockCommon, ret=_skc_to("mptcp_sock"), cap="perfmon")
+bpf_sock_from_file = contract_only("bpf_sock_from_file", InodeOrNull, ret=_skc_to("socket"))
+
+bpf_sk_storage_get = contract_only("bpf_sk_storage_get", MapPtr, BtfSockCommonOrNull, StorageValueOrNull, Anything,
+                                   ret=MapValueOrNull)
+bpf_sk_storage_delete = contract_only("bpf_sk_storage_delete", MapPtr, BtfSockCommonOrNull, ret=Integer)
+bpf_task_storage_get = contract_only("bpf_task_storage_get", MapPtr, TaskOrNull, StorageValueOrNull, Anything,
+                                     ret=MapValueOrNull, cap="bpf")
+bpf_task_storage_delete = contract_only("bpf_task_storage_delete", MapPtr, TaskOrNull, ret=Integer, cap="bpf")
+bpf_inode_storage_get = contract_only("bpf_inode_storage_get", MapPtr, InodeOrNull, StorageValueOrNull, Anything,
+                                      ret=MapValueOrNull)
+bpf_inode_storage_delete = contract_only("bpf_inode_storage_delete", MapPtr, InodeOrNull, ret=Integer)
+bpf_cgrp_storage_get = contract_only("bpf_cgrp_storage_get", MapPtr, CgroupOrNull, StorageValueOrNull, Anything,
+                                     ret=MapValueOrNull, cap="bpf")
+bpf_cgrp_storage_delete = contract_only("bpf_cgrp_storage_delete", MapPtr, CgroupOrNull, ret=Integer, cap="bpf")
+bpf_get_local_storage = contract_only("bpf_get_local_storage", MapPtr, Anything, ret=RetMapValue)
+
+bpf_setsockopt = contract_only("bpf_setsockopt", Ctx, Anything, Anything, Mem, ConstSize, ret=Integer)
+bpf_getsockopt = contract_only("bpf_getsockopt", Ctx, Anything, Anything, UninitMem, ConstSize, ret=Integer)
+bpf_sock_ops_cb_flags_set = contract_only("bpf_sock_ops_cb_flags_set", Ctx, Anything, ret=Integer)
+bpf_load_hdr_opt = contract_only("bpf_load_hdr_opt", Ctx, WriteMem, ConstSize, Anything, ret=Integer)
+bpf_store_hdr_opt = contract_only("bpf_store_hdr_opt", Ctx, Mem, ConstSize, Anything, ret=Integer,
+                                  changes_packet=True)
+bpf_reserve_hdr_opt = contract_only("bpf_reserve_hdr_opt", Ctx, Anything, Anything, ret=Integer)
+bpf_bind = contract_only("bpf_bind", Ctx, Mem, ConstSize, ret=Integer)
+
+bpf_sock_map_update = contract_only("bpf_sock_map_update", Ctx, MapPtr, MapKey, Anything, ret=Integer,
+                                    pkt_access=True)
+bpf_sock_hash_update = contract_only("bpf_sock_hash_update", Ctx, MapPtr, MapKey, Anything, ret=Integer,
+                                     pkt_access=True)
+bpf_sk_redirect_map = contract_only("bpf_sk_redirect_map", Ctx, MapPtr, Anything, Anything, ret=Integer)
+bpf_sk_redirect_hash = contract_only("bpf_sk_redirect_hash", Ctx, MapPtr, MapKey, Anything, ret=Integer)
+bpf_sk_select_reuseport = contract_only("bpf_sk_select_reuseport", Ctx, MapPtr, MapKey, Anything, ret=Integer)
+bpf_msg_redirect_map = contract_only("bpf_msg_redirect_map", Ctx, MapPtr, Anything, Anything, ret=Integer)
+bpf_msg_redirect_hash = contract_only("bpf_msg_redirect_hash", Ctx, MapPtr, MapKey, Anything, ret=Integer)
+bpf_msg_apply_bytes = contract_only("bpf_msg_apply_bytes", Ctx, Anything, ret=Integer)
+bpf_msg_cork_bytes = contract_only("bpf_msg_cork_bytes", Ctx, Anything, ret=Integer)
+bpf_msg_pull_data = contract_only("bpf_msg_pull_data", Ctx, Anything, Anything, Anything, ret=Integer,
+                                  changes_packet=True)
+bpf_msg_push_data = contract_only("bpf_msg_push_data", Ctx, Anything, Anything, Anything, ret=Integer,
+                                  changes_packet=True)
+bpf_msg_pop_data = contract_only("bpf_msg_pop_data", Ctx, Anything, Anything, Anything, ret=Integer,
+                                 changes_packet=True)

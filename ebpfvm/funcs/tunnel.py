@@ -1,0 +1,40 @@
+"""Tunnel metadata and lightweight tunnels (net/core/filter.c, Linux 7.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.contract import contract_only, helper
+from ebpfvm.contract.args import Anything, ConstSize, Ctx, Integer, Mem, UninitMem
+from ebpfvm.funcs.errno import EINVAL
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel import Env
+
+
+@helper()
+def bpf_skb_get_tunnel_key(env: Env, skb: Ctx, key: UninitMem, size: ConstSize, flags: Anything) -> Integer:
+    """Tunnel metadata of the packet: -EINVAL with `key` zeroed, as for every packet that came through no tunnel."""
+    env.memory.write(key, bytes(size))
+    return -EINVAL
+
+
+@helper()
+def bpf_skb_get_tunnel_opt(env: Env, skb: Ctx, opt: UninitMem, size: ConstSize) -> Integer:
+    """Tunnel options of the packet: -ENOENT (no tunnel metadata) with `opt` zeroed."""
+    env.memory.write(opt, bytes(size))
+    return -2
+
+
+bpf_skb_set_tunnel_key = contract_only("bpf_skb_set_tunnel_key", Ctx, Mem, ConstSize, Anything, ret=Integer)
+bpf_skb_set_tunnel_opt = contract_only("bpf_skb_set_tunnel_opt", Ctx, Mem, ConstSize, ret=Integer)
+bpf_skb_get_xfrm_state = contract_only("bpf_skb_get_xfrm_state", Ctx, Anything, UninitMem, ConstSize, Anything,
+                                       ret=Integer)
+bpf_lwt_push_encap = contract_only("bpf_lwt_push_encap", Ctx, Anything, Mem, ConstSize, ret=Integer,
+                                   changes_packet=True)
+bpf_lwt_seg6_store_bytes = contract_only("bpf_lwt_seg6_store_bytes", Ctx, Anything, Mem, ConstSize, ret=Integer,
+                                         changes_packet=True)
+bpf_lwt_seg6_adjust_srh = contract_only("bpf_lwt_seg6_adjust_srh", Ctx, Anything, Anything, ret=Integer,
+                                        changes_packet=True)
+bpf_lwt_seg6_action = contract_only("bpf_lwt_seg6_action", Ctx, Anything, Mem, ConstSize, ret=Integer,
+                                    changes_packet=True)
