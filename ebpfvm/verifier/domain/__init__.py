@@ -15,7 +15,7 @@ The parts, from the bottom up:
                        `circular_assume`
 `branch`               which way a jump goes
 `rules`                `Rules`: the tables of one kernel version
-`scalar`               `Scalar`: a Num with its links to other registers
+`links`                registers that hold the same unknown value, or that value plus a constant
 `format`               as the kernel's log prints it
 =====================  ==========================================================================================
 
@@ -38,8 +38,8 @@ True
 1
 >>> contains(sum_, 12), kernel.within(sum_, const(12)), kernel.within(const(12), sum_)
 (True, True, False)
->>> print(Scalar(sum_, id=1, precise=True))
-Pscalar(id=1,smin=umin=smin32=umin32=10,smax=umax=smax32=umax32=265,var_off=(0x0; 0x1ff))
+>>> format_scalar(sum_, id=1, precise=True)
+'Pscalar(id=1,smin=umin=smin32=umin32=10,smax=umax=smax32=umax32=265,var_off=(0x0; 0x1ff))'
 """
 
 from __future__ import annotations
@@ -47,10 +47,9 @@ from __future__ import annotations
 from ebpfvm.verifier.domain.branch import Outcome
 from ebpfvm.verifier.domain.format import format_scalar, ranges, snum, unum
 from ebpfvm.verifier.domain.num import UNKNOWN, Num, const, contains, is_broken, unknown
-from ebpfvm.verifier.domain.rules import Rules, fork, rules, same_register
-from ebpfvm.verifier.domain.scalar import Scalar
+from ebpfvm.verifier.domain.rules import Rules, rules
 
 __all__ = [
-    "UNKNOWN", "Num", "Outcome", "Rules", "Scalar", "const", "contains", "fork", "format_scalar", "is_broken",
-    "ranges", "rules", "same_register", "snum", "unknown", "unum",
+    "UNKNOWN", "Num", "Outcome", "Rules", "const", "contains", "format_scalar", "is_broken",
+    "ranges", "rules", "snum", "unknown", "unum",
 ]

@@ -153,12 +153,16 @@ PREDICT: Final = _predictors()
 """(mnemonic, width) -> function of destination and source that returns 1, 0 or -1 as in `Outcome.taken`."""
 
 
-def predict_same(op: str, width: int, a: Num) -> int:
-    """1, 0 or -1 for a jump that compares a register with itself."""
-    if op == "jset":
-        value, mask = a[:2] if width == 64 else tnum.subreg(a[:2])
+def predict_itself(op: str, width: int) -> Callable[[Num], int]:
+    """For a jump that compares a register with itself, the function that returns 1, 0 or -1. Linux 7.0."""
+    if op != "jset":
+        answer = int(op in ("jeq", "jge", "jle", "jsge", "jsle"))
+        return lambda num: answer
+
+    def jset(num: Num) -> int:
+        value, mask = num[:2] if width == 64 else tnum.subreg(num[:2])
         if not mask:
             return int(value != 0)
-        low, high = (a.smin, a.smax) if width == 64 else (a.s32_min, a.s32_max)
+        low, high = (num.smin, num.smax) if width == 64 else (num.s32_min, num.s32_max)
         return -1 if low <= 0 <= high else 1
-    return int(op in ("jeq", "jge", "jle", "jsge", "jsle"))
+    return jset

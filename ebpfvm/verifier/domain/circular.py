@@ -63,16 +63,8 @@ def update(var_off: Tnum, r64: Arc, r32: Arc) -> State:
     """
     r32 = arc.intersect32(r32, arc.from_tnum32(var_off))
     r64 = arc.intersect64(r64, arc.from_tnum64(var_off))
-    umin, umax = unsigned64(r64)
-    value, mask = var_off
-    after = tnum.step(var_off, umin)
-    if umin & ~mask == value:
-        if after <= umax:
-            return var_off, r64, r32
-        only = umin
-    elif after == value | mask or after <= umax < tnum.step(var_off, after):
-        only = after
-    else:
+    only = tnum.single(var_off, *unsigned64(r64))
+    if only is None:
         return var_off, r64, r32
     return (only, 0), (only, 0), (only & U32_MAX, 0)
 

@@ -239,3 +239,17 @@ def arsh32(a: Num, b: Num) -> Num:
     return _finish32(var_off, arc.intersect32(r32, arc.from_tnum32(var_off)))
 
 
+
+
+def pointer_add(a: Num, b: Num) -> Num:
+    """Offset of ``pointer + b``, where `a` is the pointer's offset: lower halves are not followed."""
+    if not (a.mask or b.mask):
+        return const(a.value + b.value & U64_MAX)
+    return sync(tnum.add(a[:2], b[:2]), arc.add64(a.r64, b.r64), FULL32)
+
+
+def pointer_sub(a: Num, b: Num) -> Num:
+    """Offset of ``pointer - b``, where `a` is the pointer's offset: lower halves are not followed."""
+    if not (a.mask or b.mask):
+        return const(a.value - b.value & U64_MAX)
+    return sync(tnum.sub(a[:2], b[:2]), arc.add64(a.r64, arc.negate64(b.r64)), FULL32)

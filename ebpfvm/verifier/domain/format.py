@@ -10,6 +10,8 @@ from ebpfvm.verifier.domain import tnum
 from ebpfvm.verifier.domain.num import Num, to_s64
 from ebpfvm.verifier.domain.width import S32_MAX, S32_MIN, S64_MAX, S64_MIN, U32_MAX, U64_MAX
 
+_SHORT = -0x8000  # smallest number printed in decimal
+
 
 def unum(value: int) -> str:
     """An unsigned number: decimal up to 65535, else hexadecimal.
@@ -26,14 +28,14 @@ def snum(value: int) -> str:
     >>> snum(-32768), snum(-32769)
     ('-32768', '0xffffffffffff7fff')
     """
-    return str(value) if -0x8000 <= value <= 0x7fff else f"{value & U64_MAX:#x}"
+    return str(value) if _SHORT <= value <= 0x7fff else f"{value & U64_MAX:#x}"
 
 
 def ranges(num: Num) -> list[str]:
     """The fields for bounds and known bits, for scalars and for pointers with a variable offset.
 
     Bounds at the end of their type are left out. A name takes along the later ones of its side (minimum or maximum)
-    with the same value.
+    with the same value. Signed 32-bit bounds below -32768 count and print as the 32-bit pattern.
 
     >>> from ebpfvm.verifier.domain.intervals import ANY32, ANY64, sync
     >>> ranges(sync((0, 255), ANY64, ANY32))
@@ -43,27 +45,20 @@ def ranges(num: Num) -> list[str]:
               ("umax", num.umax, U64_MAX), ("smin32", num.s32_min, S32_MIN), ("smax32", num.s32_max, S32_MAX),
               ("umin32", num.u32_min, 0), ("umax32", num.u32_max, U32_MAX)]
     done = [value == end for _, value, end in fields]
+    values = [value & U32_MAX if name[-2:] == "32" and not value >= _SHORT else value for name, value, _ in fields]
     texts = []
-    for i, (name, value, _) in enumerate(fields):
+    for i, (name, _, _) in enumerate(fields):
         if done[i]:
             continue
         names = [name]
         for j in range(i + 2, len(fields), 2):
-            if not done[j] and fields[j][1] == value:
+            if not done[j] and values[j] == values[i]:
                 done[j] = True
                 names.append(fields[j][0])
-        texts.append("=".join(names) + "=" + _bound(name, value))
+        texts.append("=".join(names) + "=" + (unum(values[i]) if name[0] == "u" else snum(values[i])))
     if num.mask != U64_MAX:
         texts.append("var_off=" + tnum.to_str(num.var_off))
     return texts
-
-
-def _bound(name: str, value: int) -> str:
-    if name[0] == "u":
-        return unum(value)
-    if name[-2:] == "32" and not -0x8000 <= value <= 0x7fff:
-        return f"{value & U32_MAX:#x}"
-    return snum(value)
 
 
 def format_scalar(num: Num, id: int = 0, delta: int | None = None, precise: bool = False) -> str:

@@ -179,7 +179,7 @@ def and64(a: Num, b: Num) -> Num:
     umin = var_off[0]
     umax = min(a.umax, b.umax)
     b64 = (umin, umax, *signed_of(umin, umax, SIGN64))
-    return _finish(var_off, *update(var_off, b64, _and32(var_off, a, b)))
+    return _finish(*update(var_off, b64, _and32(var_off, a, b)))
 
 
 def and32(a: Num, b: Num) -> Num:
@@ -204,7 +204,7 @@ def or64(a: Num, b: Num) -> Num:
     umin = max(a.umin, b.umin)
     umax = var_off[0] | var_off[1]
     b64 = (umin, umax, *signed_of(umin, umax, SIGN64))
-    return _finish(var_off, *update(var_off, b64, _or32(var_off, a, b)))
+    return _finish(*update(var_off, b64, _or32(var_off, a, b)))
 
 
 def or32(a: Num, b: Num) -> Num:
@@ -229,7 +229,7 @@ def xor64(a: Num, b: Num) -> Num:
     umin = var_off[0]
     umax = umin | var_off[1]
     b64 = (umin, umax, *signed_of(umin, umax, SIGN64))
-    return _finish(var_off, *update(var_off, b64, _xor32(var_off)))
+    return _finish(*update(var_off, b64, _xor32(var_off)))
 
 
 def xor32(a: Num, b: Num) -> Num:
@@ -260,7 +260,7 @@ def lsh64(a: Num, b: Num) -> Num:
     smin, smax = (a.s32_min << SUB, a.s32_max << SUB) if shift == SUB else (S64_MIN, S64_MAX)
     b32 = (*shift_left_unsigned(a.u32_min, a.u32_max, shift, U32_MAX), S32_MIN, S32_MAX)
     var_off = tnum.lshift(a[:2], shift)
-    return _finish(var_off, *update(var_off, (umin, umax, smin, smax), b32))
+    return _finish(*update(var_off, (umin, umax, smin, smax), b32))
 
 
 def lsh32(a: Num, b: Num) -> Num:
@@ -283,7 +283,7 @@ def rsh64(a: Num, b: Num) -> Num:
     if not a.mask:
         return const(a.value >> shift)
     var_off = tnum.rshift(a[:2], shift)
-    return _finish(var_off, *update(var_off, (a.umin >> shift, a.umax >> shift, S64_MIN, S64_MAX), ANY32))
+    return _finish(*update(var_off, (a.umin >> shift, a.umax >> shift, S64_MIN, S64_MAX), ANY32))
 
 
 def rsh32(a: Num, b: Num) -> Num:
@@ -305,7 +305,7 @@ def arsh64(a: Num, b: Num) -> Num:
     if not a.mask:
         return const(a.smin >> shift & U64_MAX)
     var_off = tnum.arshift64(a[:2], shift)
-    return _finish(var_off, *update(var_off, (0, U64_MAX, a.smin >> shift, a.smax >> shift), ANY32))
+    return _finish(*update(var_off, (0, U64_MAX, a.smin >> shift, a.smax >> shift), ANY32))
 
 
 def arsh32(a: Num, b: Num) -> Num:
@@ -317,6 +317,26 @@ def arsh32(a: Num, b: Num) -> Num:
         return const(a.s32_min >> shift & U32_MAX)
     var_off = tnum.arshift32(tnum.subreg(a[:2]), shift)
     return _finish32(var_off, update32(var_off, (0, U32_MAX, a.s32_min >> shift, a.s32_max >> shift)))
+
+
+def pointer_add(a: Num, b: Num) -> Num:
+    """Offset of ``pointer + b``, where `a` is the pointer's variable offset: lower halves are not followed."""
+    if not (a.mask or b.mask):
+        return const(a.value + b.value & U64_MAX)
+    b64 = (a.umin + b.umin, a.umax + b.umax) if a.umax + b.umax <= U64_MAX else (0, U64_MAX)
+    return sync(tnum.add(a[:2], b[:2]), (*b64, *_signed_or_any(a.smin + b.smin, a.smax + b.smax)), ANY32)
+
+
+def pointer_sub(a: Num, b: Num) -> Num:
+    """Offset of ``pointer - b``, where `a` is the pointer's variable offset: lower halves are not followed."""
+    if not (a.mask or b.mask):
+        return const(a.value - b.value & U64_MAX)
+    b64 = (a.umin - b.umax, a.umax - b.umin) if a.umin >= b.umax else (0, U64_MAX)
+    return sync(tnum.sub(a[:2], b[:2]), (*b64, *_signed_or_any(a.smin - b.smax, a.smax - b.smin)), ANY32)
+
+
+def _signed_or_any(smin: int, smax: int) -> tuple[int, int]:
+    return (smin, smax) if smin >= S64_MIN and smax <= S64_MAX else (S64_MIN, S64_MAX)
 
 
 def unknown_result(a: Num, b: Num) -> Num:

@@ -9,6 +9,7 @@ Source: `regs_refine_cond_op` and `reg_set_min_max`, Linux 6.18 `kernel/bpf/veri
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from ebpfvm.verifier.domain import tnum
@@ -54,10 +55,11 @@ def jne64(a: Num, b: Num) -> Pair:
         return _without64(a, b.value), sanitize(sync(b[:2], b[2:6], b[6:10]))
     if not a.mask:
         return sanitize(sync(a[:2], a[2:6], a[6:10])), _without64(b, a.value)
-    return _again(a), _again(b)
+    return again(a), again(b)
 
 
-def _again(a: Num) -> Num:
+def again(a: Num) -> Num:
+    """`a` after a condition that says nothing of it."""
     return sanitize(sync(a[:2], a[2:6], a[6:10]))
 
 
@@ -71,10 +73,10 @@ def _without64(a: Num, value: int) -> Num:
 def jne32(a: Num, b: Num) -> Pair:
     """Lower halves different."""
     if not b.mask & U32_MAX:
-        return _without32(a, b.value & U32_MAX), _again(b)
+        return _without32(a, b.value & U32_MAX), again(b)
     if not a.mask & U32_MAX:
-        return _again(a), _without32(b, a.value & U32_MAX)
-    return _again(a), _again(b)
+        return again(a), _without32(b, a.value & U32_MAX)
+    return again(a), again(b)
 
 
 def _without32(a: Num, value: int) -> Num:
@@ -87,43 +89,43 @@ def _without32(a: Num, value: int) -> Num:
 def jset64(a: Num, b: Num) -> Pair:
     """Some common bit is set: which, is known if one operand has a single bit."""
     if not b.mask:
-        return _with_bit64(a, b.value), _again(b)
+        return _with_bit64(a, b.value), again(b)
     if not a.mask:
-        return _again(a), _with_bit64(b, a.value)
-    return _again(a), _again(b)
+        return again(a), _with_bit64(b, a.value)
+    return again(a), again(b)
 
 
 def _with_bit64(a: Num, bit: int) -> Num:
     if bit == 0 or bit & bit - 1:
-        return _again(a)
+        return again(a)
     return _synced(tnum.or_(a[:2], (bit, 0)), a[2:6], a[6:10])
 
 
 def jset32(a: Num, b: Num) -> Pair:
     """Some common bit of the lower halves is set."""
     if not b.mask & U32_MAX:
-        return _with_bit64(a, b.value & U32_MAX), _again(b)
+        return _with_bit64(a, b.value & U32_MAX), again(b)
     if not a.mask & U32_MAX:
-        return _again(a), _with_bit64(b, a.value & U32_MAX)
-    return _again(a), _again(b)
+        return again(a), _with_bit64(b, a.value & U32_MAX)
+    return again(a), again(b)
 
 
 def jnset64(a: Num, b: Num) -> Pair:
     """No common bit is set: if one operand is known, its bits are 0 in the other, whose ranges are found anew."""
     if not b.mask:
-        return _without_bits(a, b.value), _again(b)
+        return _without_bits(a, b.value), again(b)
     if not a.mask:
-        return _again(a), _without_bits(b, a.value)
-    return _again(a), _again(b)
+        return again(a), _without_bits(b, a.value)
+    return again(a), again(b)
 
 
 def jnset32(a: Num, b: Num) -> Pair:
     """No common bit of the lower halves is set."""
     if not b.mask & U32_MAX:
-        return _without_bits(a, b.value & U32_MAX), _again(b)
+        return _without_bits(a, b.value & U32_MAX), again(b)
     if not a.mask & U32_MAX:
-        return _again(a), _without_bits(b, a.value & U32_MAX)
-    return _again(a), _again(b)
+        return again(a), _without_bits(b, a.value & U32_MAX)
+    return again(a), again(b)
 
 
 def _without_bits(a: Num, bits: int) -> Num:
@@ -180,6 +182,37 @@ def jslt32(a: Num, b: Num) -> Pair:
     above = a.s32_min + 1 if a.s32_min < S32_MAX else S32_MIN
     return (_synced(a[:2], a[2:6], (a.u32_min, a.u32_max, a.s32_min, min(a.s32_max, below))),
             _synced(b[:2], b[2:6], (b.u32_min, b.u32_max, max(above, b.s32_min), b.s32_max)))
+
+
+# A register compared with itself: 6.18 takes both operands for different registers, so that where ``a < a`` holds,
+# which is never, both bounds move inwards.
+
+
+def jlt64_itself(a: Num) -> Num:
+    """``a < a``."""
+    return _synced(a[:2], (min(a.umin + 1, U64_MAX), max(a.umax - 1, 0), a.smin, a.smax), a[6:10])
+
+
+def jslt64_itself(a: Num) -> Num:
+    """``a s< a``."""
+    return _synced(a[:2], (a.umin, a.umax, min(a.smin + 1, S64_MAX), max(a.smax - 1, S64_MIN)), a[6:10])
+
+
+def jlt32_itself(a: Num) -> Num:
+    """``a < a`` of lower halves."""
+    return _synced(a[:2], a[2:6], (min(a.u32_min + 1, U32_MAX), max(a.u32_max - 1, 0), a.s32_min, a.s32_max))
+
+
+def jslt32_itself(a: Num) -> Num:
+    """``a s< a`` of lower halves."""
+    return _synced(a[:2], a[2:6], (a.u32_min, a.u32_max, min(a.s32_min + 1, S32_MAX), max(a.s32_max - 1, S32_MIN)))
+
+
+ITSELF: Final[dict[tuple[str, int], Callable[[Num], Num]]] = {
+    ("jlt", 64): jlt64_itself, ("jgt", 64): jlt64_itself, ("jslt", 64): jslt64_itself, ("jsgt", 64): jslt64_itself,
+    ("jlt", 32): jlt32_itself, ("jgt", 32): jlt32_itself, ("jslt", 32): jslt32_itself, ("jsgt", 32): jslt32_itself,
+}
+"""Conditions of a register with itself that teach something; the others only synchronise it (`again`)."""
 
 
 def swapped(assume: Assume) -> Assume:

@@ -2,17 +2,17 @@
 
 Sizes are in bits.
 
-Source: `coerce_reg_to_size`, `coerce_reg_to_size_sx`, `coerce_subreg_to_size_sx`, `__mark_reg_s32_range`, Linux 6.18
-`kernel/bpf/verifier.c`.
+Source: `coerce_reg_to_size`, `coerce_reg_to_size_sx`, `coerce_subreg_to_size_sx`, `scalar_byte_swap`,
+`__mark_reg_s32_range`, Linux 6.18 `kernel/bpf/verifier.c`.
 """
 
 from __future__ import annotations
 
 from ebpfvm.verifier.domain import tnum
 from ebpfvm.verifier.domain.bounds import sign_extended
-from ebpfvm.verifier.domain.intervals import ANY32, build, sanitize, sync, zext
-from ebpfvm.verifier.domain.num import UNKNOWN, Num, const
-from ebpfvm.verifier.domain.width import SUB, U32_MAX, U64_MAX
+from ebpfvm.verifier.domain.intervals import ANY32, ANY64, build, sanitize, sync, zext
+from ebpfvm.verifier.domain.num import Num, const
+from ebpfvm.verifier.domain.width import BITS, SUB, U32_MAX, U64_MAX
 
 
 def low32(a: Num) -> Num:
@@ -72,9 +72,21 @@ def _extend(value: int, bits: int) -> int:
     return ((value & (1 << bits) - 1) ^ half) - half & U64_MAX
 
 
-def byte_order(a: Num, bits: int) -> Num:
-    """Every byte-order instruction: Linux 6.18 does not follow them."""
-    return UNKNOWN
+def swap(a: Num, bits: int) -> Num:
+    """The low `bits` with their bytes reversed: known bits move, ranges are forgotten."""
+    if not a.mask:
+        return const(tnum.swap_bytes(a.value, bits))
+    swapped = build(tnum.bswap(a[:2], bits), ANY64, ANY32)
+    return _again(swapped if bits == BITS else cast(swapped, bits))
+
+
+def truncate(a: Num, bits: int) -> Num:
+    """The low `bits`: conversion to the byte order the machine already has."""
+    return _again(a if bits == BITS else cast(a, bits))
+
+
+def _again(a: Num) -> Num:
+    return sync(a[:2], a[2:6], a[6:10])
 
 
 def s32_range(a: Num, low: int, high: int) -> Num:

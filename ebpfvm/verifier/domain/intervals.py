@@ -30,6 +30,8 @@ Bounds64 = tuple[int, int, int, int]
 Bounds32 = tuple[int, int, int, int]
 """u32_min, u32_max, s32_min, s32_max."""
 
+State = tuple[Tnum, Bounds64, Bounds32]
+
 ANY64: Bounds64 = (0, U64_MAX, S64_MIN, S64_MAX)
 ANY32: Bounds32 = (0, U32_MAX, S32_MIN, S32_MAX)
 
@@ -46,7 +48,7 @@ def sync(var_off: Tnum, b64: Bounds64, b32: Bounds32) -> Num:
     >>> n.umax, n.smax, n.s32_max
     (255, 255, 255)
     """
-    b64, b32 = update(var_off, b64, b32)
+    var_off, b64, b32 = update(var_off, b64, b32)
     for _ in range(3):
         before = b64, b32
         b32 = deduce32(b64, b32)
@@ -54,19 +56,27 @@ def sync(var_off: Tnum, b64: Bounds64, b32: Bounds32) -> Num:
         var_off, b64 = deduce_mixed(var_off, b64, b32)
         if before == (b64, b32):
             break  # the next round would see what this one saw
-    var_off = bound_offset(var_off, b64, b32)
-    b64, b32 = update(var_off, b64, b32)
+    var_off, b64, b32 = update(bound_offset(var_off, b64, b32), b64, b32)
     return Num(*var_off, *b64, *b32, FULL64, FULL32)
 
 
-def update(var_off: Tnum, b64: Bounds64, b32: Bounds32) -> tuple[Bounds64, Bounds32]:
-    """Ranges learn from known bits: the smallest member has all unknown bits 0, the largest all 1; signed, the sign
-    bit goes the other way."""
-    return update64(var_off, b64), update32(var_off, b32)
+def update(var_off: Tnum, b64: Bounds64, b32: Bounds32) -> State:
+    """Ranges learn from known bits; if just one number lies in both, it is the value (`__update_reg_bounds`).
+
+    >>> update((16, 8), (17, 25, 0, 99), ANY32)[0]          # of 16 and 24, only 24 is in 17..25
+    (24, 0)
+    """
+    b32 = update32(var_off, b32)
+    b64 = umin, umax, _, _ = update64(var_off, b64)
+    only = tnum.single(var_off, umin, umax)
+    if only is None:
+        return var_off, b64, b32
+    num = const(only)
+    return (only, 0), num[2:6], num[6:10]
 
 
 def update64(var_off: Tnum, b64: Bounds64) -> Bounds64:
-    """The 64-bit half of `update`."""
+    """The smallest member has all unknown bits 0, the largest all 1; signed, the sign bit goes the other way."""
     value, mask = var_off
     umin, umax, smin, smax = b64
     largest = value | mask
@@ -84,7 +94,7 @@ def update64(var_off: Tnum, b64: Bounds64) -> Bounds64:
 
 
 def update32(var_off: Tnum, b32: Bounds32) -> Bounds32:
-    """The 32-bit half of `update`."""
+    """`update64` for the lower half."""
     value, mask = var_off
     value &= U32_MAX
     mask &= U32_MAX
@@ -140,7 +150,7 @@ def deduce32(b64: Bounds64, b32: Bounds32) -> Bounds32:
 
 
 def _agree32(umin: int, umax: int, smin: int, smax: int) -> Bounds32:
-    """Signed and unsigned ranges of one width learn from each other where neither crosses the other's seam."""
+    """`deduce64` for the lower half."""
     low = (umin ^ SIGN32) - SIGN32
     high = (umax ^ SIGN32) - SIGN32
     if low <= high:
@@ -151,6 +161,12 @@ def _agree32(umin: int, umax: int, smin: int, smax: int) -> Bounds32:
     if low <= high:
         umin = low if low > umin else umin
         umax = high if high < umax else umax
+    elif umax < low:
+        smin = (umin ^ SIGN32) - SIGN32
+        umax = high if high < umax else umax
+    elif high < umin:
+        smax = (umax ^ SIGN32) - SIGN32
+        umin = low if low > umin else umin
     return umin, umax, smin, smax
 
 

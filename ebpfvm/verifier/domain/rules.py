@@ -24,13 +24,14 @@ from ebpfvm.verifier.domain import (
     intervals,
     tnum,
 )
-from ebpfvm.verifier.domain.branch import OPPOSITE, PREDICT, Assume, Outcome, Predict, predict_same
+from ebpfvm.verifier.domain.branch import OPPOSITE, PREDICT, Assume, Outcome, Predict, predict_itself
 from ebpfvm.verifier.domain.num import EMPTY32, EMPTY64, Num, const
 from ebpfvm.verifier.domain.width import U32_MAX, U64_MAX
 
 Binary = Callable[[Num, Num], Num]
 Unary = Callable[[Num], Num]
 Branch = Callable[[Num, Num], Outcome]
+Itself = Callable[[Num], Outcome]
 Resize = Callable[[Num, int], Num]
 
 
@@ -46,6 +47,7 @@ class Rules:
             movsx8, movsx16, movsx32; le16 le32 le64, be16 .. be64, bswap16 .. bswap64, all at width 64.
         branch: (mnemonic, width) -> function of destination and source, two different registers or a register and a
             constant, that returns an `Outcome`. Mnemonics: jeq jne jset jgt jge jlt jle jsgt jsge jslt jsle.
+        branch_itself: (mnemonic, width) -> function of one register that is compared with itself; the same `Outcome`.
         assume: the refinement alone: (condition, width) -> function that returns both operands as they are known to
             be where the condition holds. Has "jnset" too.
         cast: (num, bits) -> the low bits, zero above: loads and fills of less than 64 bits.
@@ -53,25 +55,27 @@ class Rules:
         s32_range: (num, low, high) -> num known to lie between two signed 32-bit numbers: helpers' results.
         within: (old, new) -> does `old` hold everything `new` holds? The question of state pruning.
         sync: (num) -> num after all its parts have told each other what they know (`reg_bounds_sync`).
-        forks: does ``&=`` or ``|=`` with a constant split a destination that is 0 or -1 (see `fork`)?
+        fork: (num) -> None, or how ``&=`` and ``|=`` with a constant split a destination that is 0 or -1, such as a
+            sign bit spread by ``s>>= 63``: the value for a second path, which executes the instruction anew, and the
+            value for this one. If just the lower half is 0 or -1, only that is split, and the rest left as it is.
+            Source: `maybe_fork_scalars`.
+        pointer_add, pointer_sub: offset of a pointer and a number -> offset of the sum or difference.
     """
 
     version: str
     alu: Mapping[tuple[str, int], Binary]
     unary: Mapping[tuple[str, int], Unary]
     branch: Mapping[tuple[str, int], Branch]
+    branch_itself: Mapping[tuple[str, int], Itself]
     assume: Mapping[tuple[str, int], Assume]
     cast: Resize
     sext: Resize
     s32_range: Callable[[Num, int, int], Num]
     within: Callable[[Num, Num], bool]
     sync: Unary
-    forks: bool
-
-
-def same_register(op: str, width: int, num: Num) -> Outcome:
-    """The outcome of a jump that compares a register with itself: its value is not refined."""
-    return Outcome(predict_same(op, width, num), (num, num), (num, num))
+    fork: Callable[[Num], tuple[Num, Num] | None]
+    pointer_add: Binary
+    pointer_sub: Binary
 
 
 def within_intervals(old: Num, new: Num) -> bool:
@@ -128,6 +132,30 @@ def _simulated_branch(predict: Predict, yes: Assume, no: Assume) -> Branch:
     return branch
 
 
+def _branch_itself_intervals(op: str, width: int) -> Itself:
+    """Linux 6.18 (6.18.44 too) compares as if it were two registers."""
+    predict = PREDICT[op, width]
+    yes = interval_assume.ITSELF.get((op, width), interval_assume.again)
+    no = interval_assume.ITSELF.get((OPPOSITE[op], width), interval_assume.again)
+
+    def branch(a: Num) -> Outcome:
+        taken = predict(a, a)
+        if taken >= 0:
+            return Outcome(taken, (a, a), (a, a))
+        a_yes, a_no = yes(a), no(a)
+        return Outcome(-1, (a_yes, a_yes), (a_no, a_no))
+    return branch
+
+
+def _branch_itself_circles(op: str, width: int) -> Itself:
+    """Linux 7.2 knows the answer, all but for a bit test."""
+    predict = predict_itself(op, width)
+
+    def branch(a: Num) -> Outcome:
+        return Outcome(predict(a), (a, a), (a, a))
+    return branch
+
+
 def _empty(num: Num) -> bool:
     return num.r64 == EMPTY64 or num.r32 == EMPTY32
 
@@ -144,13 +172,16 @@ def _intervals() -> Rules:
         ("neg", 64): interval_alu.neg64, ("neg", 32): interval_alu.neg32, ("mov", 32): interval_cast.low32,
     }
     unary |= _extensions(interval_cast.sext64, interval_cast.sext32)
-    unary |= {(f"{op}{bits}", 64): _sized(interval_cast.byte_order, bits)
+    unary |= {(f"{op}{bits}", 64): _sized(interval_cast.truncate if op == "le" else interval_cast.swap, bits)
               for op in ("le", "be", "bswap") for bits in (16, 32, 64)}
     assume = interval_assume.ASSUME
     branch = {(op, width): _plain_branch(predict, assume[op, width], assume[OPPOSITE[op], width])
               for (op, width), predict in PREDICT.items()}
-    return Rules("6.18", alu, unary, branch, assume, interval_cast.cast, interval_cast.sext64,
-                 interval_cast.s32_range, within_intervals, _sync_intervals, forks=False)
+    return Rules(
+        "6.18", alu, unary, branch, {key: _branch_itself_intervals(*key) for key in PREDICT}, assume,
+        interval_cast.cast, interval_cast.sext64, interval_cast.s32_range, within_intervals, _sync_intervals,
+        _fork(lambda num, low: intervals.build(tnum.const_subreg(num[:2], low), num[2:6], const(low)[6:10])),
+        interval_alu.pointer_add, interval_alu.pointer_sub)
 
 
 def _circles() -> Rules:
@@ -169,8 +200,11 @@ def _circles() -> Rules:
     # Both unknown, 7.2 does not try to learn from a bit test.
     for width in (64, 32):
         branch["jset", width] = _known_side(branch["jset", width], width)
-    return Rules("7.2", alu, unary, branch, assume, circular_cast.cast, circular_cast.sext64,
-                 circular_cast.s32_range, within_circles, _sync_circles, forks=True)
+    return Rules(
+        "7.2", alu, unary, branch, {key: _branch_itself_circles(*key) for key in PREDICT}, assume,
+        circular_cast.cast, circular_cast.sext64, circular_cast.s32_range, within_circles, _sync_circles,
+        _fork(lambda num, low: circular.build(tnum.const_subreg(num[:2], low), num.r64, (low, 0))),
+        circular_alu.pointer_add, circular_alu.pointer_sub)
 
 
 def _known_side(branch: Branch, width: int) -> Branch:
@@ -192,6 +226,16 @@ def _sized(function: Resize, bits: int) -> Unary:
     return lambda num: function(num, bits)
 
 
+def _fork(with_low: Resize) -> Callable[[Num], tuple[Num, Num] | None]:
+    def fork(num: Num) -> tuple[Num, Num] | None:
+        if num.smin == -1 and num.smax == 0:
+            return const(0), const(-1)
+        if num.s32_min == -1 and num.s32_max == 0:
+            return with_low(num, 0), with_low(num, U32_MAX)
+        return None
+    return fork
+
+
 RULES: Final[Mapping[str, Rules]] = {"6.18": _intervals(), "7.2": _circles()}
 """Every version there is."""
 
@@ -206,24 +250,3 @@ def rules(version: str) -> Rules:
         return RULES[version]
     except KeyError:
         raise UsageError(f"no scalar rules for kernel {version!r}; there are {', '.join(RULES)}") from None
-
-
-def fork(num: Num) -> tuple[Num, Num] | None:
-    """Linux 7.2: a number that is 0 or -1 (a sign bit spread by ``s>>= 63``) is looked at as two, before ``&=`` or
-    ``|=`` with a constant.
-
-    Returns:
-        None, or the value for a second path that executes the instruction again later, and that for this path. If
-        only the lower half is 0 or -1, just that is split; the result is not synchronised, as in the kernel.
-
-    Source: `maybe_fork_scalars`, Linux 7.2 `kernel/bpf/verifier.c`.
-    """
-    if num.smin == -1 and num.smax == 0:
-        return const(0), const(-1)
-    if num.s32_min == -1 and num.s32_max == 0:
-        return _with_low(num, 0), _with_low(num, U32_MAX)
-    return None
-
-
-def _with_low(num: Num, low: int) -> Num:
-    return circular.build(tnum.const_subreg(num[:2], low), num.r64, (low, 0))

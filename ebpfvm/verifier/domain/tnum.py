@@ -245,6 +245,24 @@ def step(a: Tnum, number: int) -> int:
     return value | (above | strayed | known) + 1 & mask
 
 
+def single(a: Tnum, umin: int, umax: int) -> int | None:
+    """The one member of `a` from `umin` to `umax`, or None if there are several.
+
+    If there is none, any number may come out: the caller has been asked about an impossible value. Linux 7.0, and in
+    the 6.18 stable series.
+
+    >>> single((16, 8), 17, 25), single((16, 8), 16, 25), single((16, 8), 16, 23)
+    (24, None, 16)
+    """
+    value, mask = a
+    after = step(a, umin)
+    if umin & ~mask == value:
+        return umin if after > umax else None
+    if after == value | mask or after <= umax < step(a, after):
+        return after
+    return None
+
+
 def to_str(a: Tnum) -> str:
     """As the kernel prints it; its ``%#llx`` prints zero as ``0x0``.
 

@@ -1,0 +1,60 @@
+"""Linked scalars: registers that hold the same unknown value, or that value plus a constant.
+
+A comparison that teaches something of one then teaches it of all. The state keeps who belongs together; here is only
+what that means for numbers.
+
+Source: `adjust_reg_min_max_vals` and `sync_linked_regs`, Linux 7.2 and 6.18.y `kernel/bpf/verifier.c` (6.18.0 knew
+additions of width 64 only).
+"""
+
+from __future__ import annotations
+
+from ebpfvm.verifier.domain.num import Num, const
+from ebpfvm.verifier.domain.rules import Rules
+from ebpfvm.verifier.domain.width import S32_MAX, S32_MIN, U32_MAX
+
+
+def delta(op: str, width: int, before: Num, added: Num) -> int | None:
+    """What ``r op= added`` adds to a linked scalar, if the link survives; else None.
+
+    A link survives one addition or subtraction of a constant that fits in 32 bits; a second one, and an operand that
+    is the destination itself, end it, which is for the caller to see. A 32-bit addition must not lose upper bits.
+
+    Args:
+        op: "add" or "sub"; any other operation ends the link.
+        width: 64 or 32.
+        before: the destination before the operation.
+        added: the source operand.
+
+    >>> delta("add", 64, const(0), const(5)), delta("sub", 64, const(0), const(5)), delta("mul", 64, const(0), const(5))
+    (5, -5, None)
+    """
+    if op not in ("add", "sub") or added.mask & (U32_MAX if width == 32 else -1):
+        return None
+    if width == 32:
+        if before.umax > U32_MAX:
+            return None
+        amount = added.s32_min
+    else:
+        amount = added.smin
+    if not S32_MIN <= amount <= S32_MAX:
+        return None
+    if op == "sub":
+        return None if amount == S32_MIN else -amount
+    return amount
+
+
+def follow(rules: Rules, learnt: Num, difference: int, width: int) -> Num:
+    """What is known of a linked scalar after its relative is known to be `learnt`.
+
+    Args:
+        rules: the kernel version.
+        learnt: the relative.
+        difference: the scalar's delta minus that of the relative.
+        width: 32 if either delta came from a 32-bit addition, else 64. A scalar of each kind are not relatives.
+
+    >>> from ebpfvm.verifier.domain.rules import rules
+    >>> follow(rules("7.2"), const(7), -2, 64) is const(5)
+    True
+    """
+    return rules.alu["add", width](learnt, const(difference))
