@@ -1,0 +1,162 @@
+"""Where every packet of a simulation went: in = out + dropped + freed by programs + held, or something is wrong.
+
+Two things are compared. The *fate* of a packet is what a layer did with it (the link sent it, the device dropped it).
+The kernel's ledger of references (`ebpfvm.kernel.refs`) says who holds it. A packet without fate that nobody can get
+at any more is lost; one with two fates was disposed of twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ebpfvm.kernel.ctx import CTX_HOLDER
+from ebpfvm.kernel.refs import PROGRAM
+from ebpfvm.kernel.skb import SkBuff
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.sched.flows import Flow
+
+SENT: Final = "sent"
+DROPPED: Final = "dropped"
+FREED: Final = "freed by the program"
+
+LOST: Final = "lost by "  # what a holder is called once it can no longer give its reference back
+_LEAKED = "leaked by "  # as Refs.abandon writes it
+_MAX_PROBLEMS = 1000  # a program that is wrong is wrong for each packet; the rest is only counted
+
+
+class Packet(SkBuff):
+    """A packet of a simulation.
+
+    Attributes:
+        account: where its fate is recorded.
+        flow: the flow it belongs to.
+        fate: `SENT`, `DROPPED`, `FREED`, or None while it is in the network.
+        departure: ns at which its last bit left, 0 before.
+    """
+
+    account: Account
+    flow: Flow
+    fate: str | None = None
+    departure: int = 0
+
+    def destroy(self) -> None:
+        """The last reference is gone. When no layer has disposed of the packet, a program did."""
+        if self.fate is None:
+            self.account.freed(self)
+        super().destroy()
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with the ownership of a packet.
+
+    Attributes:
+        kind: "lost" or "double".
+        packet: number of the packet.
+        time: ns since the beginning at which it was noticed.
+        message: one sentence.
+    """
+
+    kind: str
+    packet: int
+    time: int
+    message: str
+
+
+class Account:
+    """Counts fates. Packets and bytes of each kind since the beginning.
+
+    Args:
+        kernel: whose clock and ledger are used.
+
+    Attributes:
+        start: clock at the beginning (ns).
+        log: every packet in order of arrival, None unless asked for.
+        problems: at most 1000; `problem_count` has them all.
+    """
+
+    __slots__ = ("dropped", "dropped_bytes", "freed_bytes", "freed_packets", "in_bytes", "in_packets", "kernel", "log",
+                 "problem_count", "problems", "sent", "sent_bytes", "start")
+
+    def __init__(self, kernel: Kernel, record: bool = False) -> None:
+        self.kernel = kernel
+        self.start = kernel.clock
+        self.in_packets = self.in_bytes = self.sent = self.sent_bytes = 0
+        self.dropped = self.dropped_bytes = self.freed_packets = self.freed_bytes = 0
+        self.log: list[Packet] | None = [] if record else None
+        self.problems: list[Problem] = []
+        self.problem_count = 0
+
+    def dispose(self, packet: Packet, fate: str, holder: str) -> None:
+        """A layer that holds `packet` as `holder` is done with it: `SENT` or `DROPPED`."""
+        if packet.fate is not None:
+            self.problem("double", packet, f"{packet} is {fate} by {holder}, and was {packet.fate} before")
+        packet.fate = fate
+        if fate is SENT:
+            self.sent += 1
+            self.sent_bytes += packet.len
+        else:
+            self.dropped += 1
+            self.dropped_bytes += packet.len
+            packet.flow.drops += 1
+        self.kernel.refs.release(packet, holder)
+        if packet.holders and fate is DROPPED:
+            self.problem("double", packet, f"{packet} is {fate} by {holder} while {_holders(packet)} still holds it")
+
+    def freed(self, packet: Packet) -> None:
+        """A program gave up the last reference: a drop that no counter of the qdisc shows (decision D21)."""
+        packet.fate = FREED
+        self.freed_packets += 1
+        self.freed_bytes += packet.len
+        packet.flow.drops += 1
+
+    def lost(self, packet: Packet, holder: str, why: str) -> None:
+        """`holder` had the only reference and lets go of it without freeing the packet."""
+        self.kernel.refs.move(packet, holder, LOST + why)
+
+    def problem(self, kind: str, packet: SkBuff, message: str) -> None:
+        """Note what is wrong; the run goes on and fails at its end."""
+        self.problem_count += 1
+        if len(self.problems) < _MAX_PROBLEMS:
+            self.problems.append(Problem(kind, packet.id, self.kernel.clock - self.start, message))
+
+    @property
+    def inside(self) -> int:
+        """Packets that have no fate yet."""
+        return self.in_packets - self.sent - self.dropped - self.freed_packets
+
+    @property
+    def inside_bytes(self) -> int:
+        """Their bytes."""
+        return self.in_bytes - self.sent_bytes - self.dropped_bytes - self.freed_bytes
+
+    def close(self) -> dict[str, int]:
+        """The end of a run: note each lost packet as a problem; who holds how many of the others."""
+        held: dict[str, int] = {}
+        count = 0
+        for packet in self.kernel.refs.objects.values():
+            if not isinstance(packet, Packet) or packet.fate is not None:
+                continue
+            count += 1
+            keeper = next((holder for holder in packet.holders if not _is_lost(holder)), None)
+            if keeper is None:
+                self.problem("lost", packet, f"{packet} is lost; last held by {_holders(packet)}")
+            else:
+                held[keeper] = held.get(keeper, 0) + 1
+        if count != self.inside and not self.problem_count:
+            self.problem_count += 1
+            self.problems.append(Problem("lost", 0, self.kernel.clock - self.start,
+                                         f"{self.inside} packets should be held, the ledger has {count}"))
+        return held
+
+
+def _is_lost(holder: str) -> bool:
+    return holder in (PROGRAM, CTX_HOLDER) or holder.startswith((LOST, _LEAKED))
+
+
+def _holders(packet: SkBuff) -> str:
+    names = [holder.removeprefix(LOST).removeprefix(_LEAKED) for holder in packet.holders]
+    return " and ".join(dict.fromkeys(names)) or "nobody"

@@ -1,0 +1,76 @@
+"""The event loop: one clock in nanoseconds, one heap, and events of one time run in the order they were asked for.
+
+The loop is the core of the simulator and written for speed: an event is a tuple in a heap, `(time, number, action,
+argument)`, and nothing is allocated besides. The clock is the emulated kernel's own, so that what a program reads
+with bpf_ktime_get_ns() is the time of the event that runs it.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ebpfvm.errors import InternalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Clock(Protocol):
+    """What the loop drives: anything with a `clock` in ns."""
+
+    clock: int
+
+
+class EventLoop:
+    """Runs actions at simulated times.
+
+    Args:
+        clock: its `clock` (ns) is set to the time of each event before the event runs; the loop starts from it.
+
+    >>> from types import SimpleNamespace
+    >>> loop = EventLoop(SimpleNamespace(clock=0))
+    >>> loop.at(20, print); loop.at(10, print, "first")
+    >>> loop.run()
+    first
+    None
+    """
+
+    __slots__ = ("_clock", "_heap", "_number")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._heap: list[tuple[int, int, Callable[[Any], object], Any]] = []
+        self._number = 0
+
+    @property
+    def now(self) -> int:
+        """The simulated time in ns."""
+        return self._clock.clock
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def at(self, time: int, action: Callable[[Any], object], argument: Any = None) -> None:
+        """Run `action(argument)` at `time` (ns); O(log n).
+
+        Raises:
+            InternalError: `time` has passed.
+        """
+        if time < self._clock.clock:
+            raise InternalError(f"an event for {time} ns was asked for at {self._clock.clock} ns")
+        self._number += 1
+        heappush(self._heap, (time, self._number, action, argument))
+
+    def run(self, until: int | None = None) -> None:
+        """Run events in order of time until none is left, or none before or at `until` (ns), where the clock stops."""
+        heap, clock, pop = self._heap, self._clock, heappop
+        if until is None:
+            while heap:
+                clock.clock, _, action, argument = pop(heap)
+                action(argument)
+            return
+        while heap and heap[0][0] <= until:
+            clock.clock, _, action, argument = pop(heap)
+            action(argument)
+        clock.clock = max(clock.clock, until)

@@ -1,0 +1,99 @@
+"""Flows: which packet belongs to which, and what each flow got."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, NamedTuple
+
+from ebpfvm.sched.packet import FlowKey, flow_mark, parse, priority_of
+from ebpfvm.sched.pcap import ETHERNET
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Flow:
+    """Counters of one flow.
+
+    Attributes:
+        key: what its packets have in common.
+        name: for people.
+        in_packets, in_bytes: offered.
+        out_packets, out_bytes: that left the link.
+        drops: packets that any layer or program dropped.
+        delays: ns from arrival at the device to arrival at the other end, in order of departure.
+    """
+
+    __slots__ = ("delays", "drops", "in_bytes", "in_packets", "key", "name", "out_bytes", "out_packets")
+
+    def __init__(self, key: FlowKey, name: str = "") -> None:
+        self.key = key
+        self.name = name or str(key)
+        self.in_packets = self.in_bytes = self.out_packets = self.out_bytes = self.drops = 0
+        self.delays: array[int] = array("q")
+
+
+class Label(NamedTuple):
+    """What a packet's headers decide: its flow, skb->protocol (network byte order), skb->priority."""
+
+    flow: Flow
+    protocol: int
+    priority: int
+
+
+class FlowTable:
+    """All flows of a simulation, in order of their first packets.
+
+    Args:
+        link: link type of the packets (`ebpfvm.sched.pcap`).
+        rule: how a DSCP becomes a priority (`ebpfvm.sched.packet.priority_of`).
+    """
+
+    __slots__ = ("_flows", "_labels", "_link", "_rule")
+
+    def __init__(self, link: int = ETHERNET, rule: str = "tos") -> None:
+        self._link = link
+        self._rule = rule
+        self._flows: dict[FlowKey, Flow] = {}
+        self._labels: dict[int, Label] = {}
+
+    def flows(self) -> list[Flow]:
+        """In order of first packets."""
+        return list(self._flows.values())
+
+    def label(self, data: bytes) -> Label:
+        """The label of a packet; packets of a known flow are recognised without parsing them."""
+        mark = flow_mark(data) if self._link == ETHERNET else None
+        found = self._labels.get(mark) if mark is not None else None
+        if found is None:
+            found = self._parse(data)
+            if mark is not None:
+                self._labels[mark] = found
+        return found
+
+    def _parse(self, data: bytes) -> Label:
+        headers = parse(data, self._link)
+        flow = self._flows.get(headers.flow)
+        if flow is None:
+            flow = self._flows[headers.flow] = Flow(headers.flow)
+        protocol = (headers.protocol & 0xFF) << 8 | headers.protocol >> 8
+        return Label(flow, protocol, priority_of(headers, self._rule))
+
+
+def percentile(ordered: Sequence[int], percent: int) -> int:
+    """The nearest-rank percentile of sorted numbers: the least that `percent` in a hundred do not exceed; 0 of none.
+
+    >>> percentile([10, 20, 30, 40], 50), percentile([10, 20, 30, 40], 99)
+    (20, 40)
+    """
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)] if ordered else 0
+
+
+def jain(shares: Sequence[int]) -> float:
+    """Jain's fairness index: 1.0 when all are equal, 1/n when one has everything (Jain, Chiu, Hawe 1984).
+
+    >>> jain([5, 5, 5, 5]), jain([1, 0, 0, 0])
+    (1.0, 0.25)
+    """
+    squares = sum(share * share for share in shares)
+    return sum(shares) ** 2 / (len(shares) * squares) if squares else 1.0

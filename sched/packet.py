@@ -1,0 +1,237 @@
+"""Packets as bytes: what flow one belongs to, what priority its DSCP means, and building packets for tests.
+
+Ethernet (or bare IP), VLAN tags (802.1Q, 802.1ad), IPv4, IPv6 with extension headers, TCP and UDP. Anything shorter
+or odder than it claims is still a packet: it belongs to the flow of what could be read.
+"""
+
+from __future__ import annotations
+
+import struct
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import NamedTuple
+
+from ebpfvm.errors import UsageError
+from ebpfvm.sched.pcap import ETHERNET
+
+ETH_HLEN = 14
+ETH_P_IP, ETH_P_ARP, ETH_P_8021Q, ETH_P_IPV6, ETH_P_8021AD = 0x0800, 0x0806, 0x8100, 0x86DD, 0x88A8
+IPPROTO_TCP, IPPROTO_UDP = 6, 17
+
+PRIORITY_RULES = ("tos", "precedence", "dscp", "none")
+IP_TOS2PRIO = (0, 0, 0, 0, 2, 2, 2, 2, 6, 6, 6, 6, 4, 4, 4, 4)
+"""TOS bits to TC_PRIO_* (Linux net/ipv4/route.c, ip_tos2prio): best effort 0, bulk 2, interactive 6 and 4."""
+
+_VLAN_TYPES = (ETH_P_8021Q, ETH_P_8021AD)
+_EXTENSION_HEADERS = (0, 43, 60)  # hop-by-hop, routing, destination options
+_IP6_FRAGMENT = 44
+_PROTO_NAMES = {1: "icmp", 2: "igmp", IPPROTO_TCP: "tcp", IPPROTO_UDP: "udp", 47: "gre", 50: "esp", 58: "icmp6",
+                132: "sctp"}
+_ETHER_NAMES = {ETH_P_ARP: "arp", ETH_P_IP: "ip", ETH_P_IPV6: "ip6", 0x88CC: "lldp"}
+
+
+class FlowKey(NamedTuple):
+    """What packets of one flow have in common.
+
+    `proto` is an IP protocol, or 0x10000 + an Ethernet type for what is not IP; addresses are IP or MAC addresses in
+    network byte order; ports are 0 without TCP or UDP (and in later fragments).
+    """
+
+    proto: int
+    src: bytes
+    dst: bytes
+    sport: int
+    dport: int
+
+    def __str__(self) -> str:
+        ports = self.proto in (IPPROTO_TCP, IPPROTO_UDP)
+        ends = (_end(self.src, self.sport if ports else None), _end(self.dst, self.dport if ports else None))
+        return f"{self.proto_name} {ends[0]} > {ends[1]}"
+
+    @property
+    def proto_name(self) -> str:
+        """As in "tcp", "arp", "proto-99", "ether-0x1234"."""
+        if self.proto >= 0x10000:
+            return _ETHER_NAMES.get(self.proto - 0x10000, f"ether-{self.proto - 0x10000:#06x}")
+        return _PROTO_NAMES.get(self.proto, f"proto-{self.proto}")
+
+
+def _end(address: bytes, port: int | None) -> str:
+    if len(address) == 4:
+        text = str(IPv4Address(address))
+    elif len(address) == 16:
+        text = str(IPv6Address(address)) if port is None else f"[{IPv6Address(address)}]"
+    else:
+        text = address.hex(":") or "?"
+    return text if port is None else f"{text}:{port}"
+
+
+class Headers(NamedTuple):
+    """What `parse` reads: the flow, the Ethernet type behind no tag (as skb->protocol of a packet sent from user
+    space), the TOS or traffic class byte (None without IP), the VLAN id (None without a tag), where layer 3 starts."""
+
+    flow: FlowKey
+    protocol: int
+    tos: int | None
+    vlan: int | None
+    network: int
+
+
+def parse(data: bytes, link: int = ETHERNET) -> Headers:
+    """Read a packet's headers; never fails, whatever the bytes."""
+    vlan = None
+    if link == ETHERNET:
+        if len(data) < ETH_HLEN:
+            return Headers(FlowKey(0x10000, data[6:12], data[:6], 0, 0), 0, None, None, len(data))
+        protocol = kind = data[12] << 8 | data[13]
+        at = ETH_HLEN
+        while kind in _VLAN_TYPES and len(data) >= at + 4:
+            vlan = (data[at] << 8 | data[at + 1]) & 0xFFF
+            kind = data[at + 2] << 8 | data[at + 3]
+            at += 4
+    else:
+        at = 0
+        kind = protocol = {4: ETH_P_IP, 6: ETH_P_IPV6}.get(data[0] >> 4 if data else 0, 0)
+    if kind == ETH_P_IP and len(data) >= at + 20 and data[at] >> 4 == 4:
+        flow, tos = _ipv4(data, at), data[at + 1]
+    elif kind == ETH_P_IPV6 and len(data) >= at + 40 and data[at] >> 4 == 6:
+        flow, tos = _ipv6(data, at), (data[at] << 8 | data[at + 1]) >> 4 & 0xFF
+    else:
+        return Headers(FlowKey(0x10000 + kind, data[6:12], data[:6], 0, 0), protocol, None, vlan, at)
+    return Headers(flow, protocol, tos, vlan, at)
+
+
+def _ports(data: bytes, at: int, proto: int) -> tuple[int, int]:
+    if proto in (IPPROTO_TCP, IPPROTO_UDP) and len(data) >= at + 4:
+        return data[at] << 8 | data[at + 1], data[at + 2] << 8 | data[at + 3]
+    return 0, 0
+
+
+def _ipv4(data: bytes, at: int) -> FlowKey:
+    proto = data[at + 9]
+    later_fragment = (data[at + 6] & 0x1F) | data[at + 7]
+    ports = (0, 0) if later_fragment else _ports(data, at + 4 * (data[at] & 15), proto)
+    return FlowKey(proto, data[at + 12:at + 16], data[at + 16:at + 20], *ports)
+
+
+def _ipv6(data: bytes, at: int) -> FlowKey:
+    proto, head, ports = data[at + 6], at + 40, (0, 0)
+    later_fragment = False
+    while proto in (*_EXTENSION_HEADERS, _IP6_FRAGMENT) and len(data) >= head + 8:
+        if proto == _IP6_FRAGMENT:
+            later_fragment = bool((data[head + 2] << 8 | data[head + 3]) >> 3)
+            proto, head = data[head], head + 8
+        else:
+            proto, head = data[head], head + 8 * (data[head + 1] + 1)
+    if not later_fragment:
+        ports = _ports(data, head, proto)
+    return FlowKey(proto, data[at + 8:at + 24], data[at + 24:at + 40], *ports)
+
+
+def priority_of(headers: Headers, rule: str = "tos") -> int:
+    """skb->priority of a packet.
+
+    `tos`: as Linux sets it for IPv4 packets that it forwards or whose socket has IP_TOS (rt_tos2priority;
+    include/net/route.h); IPv6 gives 0 there, and DSCP values are not what the table was made for. `precedence`: the
+    upper three bits of the DSCP, 0 to 7. `dscp`: all six, 0 to 63. `none`: 0.
+
+    Raises:
+        UsageError: no such rule.
+    """
+    if rule not in PRIORITY_RULES:
+        raise UsageError(f"priority rule {rule!r}: expected one of {', '.join(PRIORITY_RULES)}")
+    if headers.tos is None or rule == "none":
+        return 0
+    if rule == "tos":
+        return IP_TOS2PRIO[(headers.tos & 0x1E) >> 1] if len(headers.flow.src) == 4 else 0
+    return headers.tos >> (5 if rule == "precedence" else 2)
+
+
+# ---- knowing a flow again without parsing ---------------------------------------------------------------------
+
+def _mask(size: int, *hidden: tuple[int, int]) -> int:
+    """A mask over `size` bytes, big-endian, that blanks the given (start, end) ranges."""
+    keep = bytearray(b"\xff" * size)
+    for start, end in hidden:
+        keep[start:end] = bytes(end - start)
+    return int.from_bytes(keep, "big")
+
+
+# Offsets from the Ethernet type on: total length and id, TTL, header checksum; flow label's low half, payload length
+# and hop limit. What stays decides flow, priority and protocol.
+_IP4_MASK = _mask(26, (4, 8), (10, 11), (12, 14))
+_IP6_MASK = _mask(46, (4, 8), (9, 10))
+
+
+def flow_mark(data: bytes) -> int | None:
+    """A number equal for packets that `parse` reads alike, or None if it takes a parse to know."""
+    kind = data[12:15]
+    if kind == b"\x08\x00\x45":
+        if len(data) >= 38 and data[23] in (IPPROTO_TCP, IPPROTO_UDP):
+            return int.from_bytes(data[12:38], "big") & _IP4_MASK
+    elif kind[:2] == b"\x86\xdd" and len(data) >= 58 and data[20] in (IPPROTO_TCP, IPPROTO_UDP):
+        return int.from_bytes(data[12:58], "big") & _IP6_MASK
+    return None
+
+
+# ---- building -------------------------------------------------------------------------------------------------
+
+def checksum(data: bytes) -> int:
+    """The Internet checksum (RFC 1071) of `data`, as it goes in a header that has 0 there."""
+    if len(data) & 1:
+        data += b"\0"
+    # Sums of 16-bit words are the same modulo 0xffff as the whole read as one number.
+    total = int.from_bytes(data, "big")
+    folded = total % 0xFFFF if total else 0
+    return ~(folded or (0xFFFF if total else 0)) & 0xFFFF
+
+
+def build(proto: str = "udp", src: str = "10.0.0.1", dst: str = "10.0.0.2", sport: int = 1000, dport: int = 2000, *,
+          length: int | None = None, payload: bytes = b"", tos: int = 0, vlan: int | None = None) -> bytes:
+    """An Ethernet frame with one TCP or UDP packet and correct checksums.
+
+    Args:
+        proto: "tcp" or "udp".
+        src, dst: addresses, both IPv4 or both IPv6.
+        length: of the whole frame in bytes; zeros follow `payload` up to it.
+        tos: TOS byte or traffic class; a DSCP is its upper six bits.
+        vlan: 802.1Q tag.
+
+    Raises:
+        UsageError: an unknown protocol, addresses that do not fit together, or `length` too small for the headers.
+    """
+    ends = ip_address(src), ip_address(dst)
+    if proto not in ("tcp", "udp") or ends[0].version != ends[1].version:
+        raise UsageError(f"cannot build a packet of {proto!r} from {src} to {dst}")
+    four = ends[0].version == 4
+    kind = ETH_P_IP if four else ETH_P_IPV6
+    tag = b"" if vlan is None else struct.pack("!HH", ETH_P_8021Q, vlan)
+    ether = b"\x02\0\0\0\0\x02\x02\0\0\0\0\x01" + tag + struct.pack("!H", kind)
+    least = len(ether) + (20 if four else 40) + (20 if proto == "tcp" else 8) + len(payload)
+    if length is not None and not least <= length <= 65535:
+        raise UsageError(f"a {proto} packet of {length} bytes: it needs {least} to 65535")
+    payload += bytes((length or least) - least)
+    number = IPPROTO_TCP if proto == "tcp" else IPPROTO_UDP
+    segment = _segment(number, ends[0].packed, ends[1].packed, sport, dport, payload)
+    if four:
+        return ether + _ipv4_header(number, ends[0].packed, ends[1].packed, tos, len(segment)) + segment
+    head = struct.pack("!IHBB", 6 << 28 | tos << 20, len(segment), number, 64)
+    return ether + head + ends[0].packed + ends[1].packed + segment
+
+
+def _ipv4_header(proto: int, src: bytes, dst: bytes, tos: int, size: int) -> bytes:
+    def head(check: int) -> bytes:
+        return struct.pack("!BBHHHBBH", 0x45, tos, 20 + size, 0, 0x4000, 64, proto, check) + src + dst
+    return head(checksum(head(0)))
+
+
+def _segment(proto: int, src: bytes, dst: bytes, sport: int, dport: int, payload: bytes) -> bytes:
+    def head(check: int) -> bytes:
+        if proto == IPPROTO_TCP:
+            return struct.pack("!HHIIBBHHH", sport, dport, 1, 1, 5 << 4, 0x10, 65535, check, 0)
+        return struct.pack("!HHHH", sport, dport, 8 + len(payload), check)
+
+    size = len(head(0)) + len(payload)
+    pseudo = src + dst + (struct.pack("!BBH", 0, proto, size) if len(src) == 4 else struct.pack("!II", size, proto))
+    check = checksum(pseudo + head(0) + payload)
+    # A UDP checksum of 0 would mean "none", so it is sent as its other form.
+    return head(check if check or proto == IPPROTO_TCP else 0xFFFF) + payload

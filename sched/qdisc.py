@@ -1,0 +1,167 @@
+"""What every queueing discipline is: the part of struct Qdisc that the emulated kernel knows (net/sch_generic.h).
+
+A qdisc is given packets by its device and asked for them again. A packet it is given is held under the qdisc's name
+in the ledger of references (`holder`), and so are those it gives out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ebpfvm.errors import Fault
+
+if TYPE_CHECKING:
+    from ebpfvm.sched.account import Packet
+    from ebpfvm.sched.device import NetDevice
+
+# include/linux/netdevice.h, include/net/sch_generic.h
+NET_XMIT_SUCCESS: Final = 0
+NET_XMIT_DROP: Final = 1
+NET_XMIT_CN: Final = 2
+NET_XMIT_STOLEN: Final = 0x00010000  # __NET_XMIT_STOLEN
+
+TC_H_ROOT: Final = 0xFFFFFFFF
+TC_H_MAJ_MASK: Final = 0xFFFF0000
+
+MAX_IDLE_WAKEUPS: Final = 100_000
+"""Watchdogs in a row without a packet after which a run is given up: the program would throttle for ever."""
+
+_U64 = (1 << 64) - 1
+
+
+def handle_text(handle: int) -> str:
+    """A qdisc or class id as `tc` writes it.
+
+    >>> handle_text(0x80010000), handle_text(0x80010003)
+    ('8001:', '8001:3')
+    """
+    minor = handle & 0xFFFF
+    return f"{handle >> 16:x}:{minor:x}" if minor else f"{handle >> 16:x}:"
+
+
+@dataclass(slots=True)
+class Stats:
+    """The counters that `tc -s qdisc show` prints (gnet_stats_basic and gnet_stats_queue)."""
+
+    packets: int = 0
+    bytes: int = 0
+    drops: int = 0
+    overlimits: int = 0
+    requeues: int = 0
+    qlen: int = 0
+    backlog: int = 0
+
+
+class Watchdog:
+    """The one timer of a qdisc (qdisc_watchdog, net/sched/sch_api.c): the latest call decides when it fires, and it
+    wakes the root qdisc of the device (decision D20)."""
+
+    __slots__ = ("_dev", "expires", "idle")
+
+    def __init__(self, dev: NetDevice) -> None:
+        self._dev = dev
+        self.expires: int | None = None
+        self.idle = 0
+
+    def schedule(self, expires: int) -> None:
+        """Fire at `expires` (u64 ns); what has passed, or is negative as a ktime_t, fires at once."""
+        now = self._dev.loop.now
+        expires &= _U64
+        time = now if expires < now or expires >> 63 else expires
+        if self.expires != time:
+            self.expires = time
+            self._dev.loop.at(time, self._fire, time)
+
+    def cancel(self) -> None:
+        """Do not fire."""
+        self.expires = None
+
+    def _fire(self, time: int) -> None:
+        if self.expires != time:
+            return  # re-armed or cancelled since
+        self.expires = None
+        before = self._dev.dequeued
+        self._dev.run()
+        self.idle = 0 if self._dev.dequeued != before else self.idle + 1
+        if self.idle > MAX_IDLE_WAKEUPS:
+            raise Fault("livelock", f"{MAX_IDLE_WAKEUPS} watchdogs in a row found nothing to send: "
+                                    "the program throttles and never gives a packet out")
+
+
+class Qdisc:
+    """A queueing discipline on a device.
+
+    Args:
+        dev: its device.
+        handle: 32-bit id with minor 0.
+
+    Attributes:
+        kind: as `tc` names it.
+        kernel_view: the counters as the kernel keeps them.
+        holder: how the ledger of references calls it.
+        gso_skb: a packet that `peek` took out and that leaves next.
+        parent: id of the class it hangs at, `TC_H_ROOT` for a root qdisc.
+        upper: the qdisc of that class, None for a root qdisc.
+        can_bypass: a packet may pass it without being queued while it is empty (TCQ_F_CAN_BYPASS).
+    """
+
+    kind = ""
+    parent: int = TC_H_ROOT
+    upper: Qdisc | None = None
+    can_bypass: bool = False
+
+    def __init__(self, dev: NetDevice, handle: int) -> None:
+        self.dev = dev
+        self.handle = handle
+        self.holder = f"qdisc {handle_text(handle)}"
+        self.kernel_view = Stats()
+        self.gso_skb: Packet | None = None
+        self.watchdog = Watchdog(dev)
+
+    def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
+        """Take `skb`, whose reference the qdisc holds from now on; packets to drop go to `to_free`.
+
+        Returns:
+            NET_XMIT_*.
+        """
+        raise NotImplementedError
+
+    def dequeue(self) -> Packet | None:
+        """The next packet, still held by the qdisc, or None when there is none (now)."""
+        raise NotImplementedError
+
+    def peek(self) -> Packet | None:
+        """The packet that `dequeue_peeked` will give (qdisc_peek_dequeued): it is taken out and parked."""
+        if self.gso_skb is None:
+            self.gso_skb = skb = self.dequeue()
+            if skb is not None:  # it is still part of the queue
+                self.kernel_view.qlen += 1
+                self.kernel_view.backlog += skb.len
+        return self.gso_skb
+
+    def dequeue_peeked(self) -> Packet | None:
+        """The parked packet or the next (qdisc_dequeue_peeked)."""
+        skb = self.gso_skb
+        if skb is None:
+            return self.dequeue()
+        self.gso_skb = None
+        self.kernel_view.qlen -= 1
+        self.kernel_view.backlog -= skb.len
+        return skb
+
+    def reset(self) -> None:
+        """Forget what is queued (qdisc_reset): stop the timer, free the parked packet, zero qlen and backlog."""
+        self.watchdog.cancel()
+        if self.gso_skb is not None:
+            parked, self.gso_skb = self.gso_skb, None
+            self.dev.drop(parked, self.holder)
+        self.kernel_view.qlen = self.kernel_view.backlog = 0
+
+    def destroy(self) -> None:
+        """The qdisc is deleted."""
+        self.watchdog.cancel()
+
+    def options(self) -> str:
+        """What `tc qdisc show` prints behind the parent."""
+        return ""

@@ -1,0 +1,183 @@
+"""What a simulation found out, as data, as text in the shape of `tc -s qdisc show`, and as one JSON object."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ebpfvm.sched.flows import Flow, jain, percentile
+from ebpfvm.sched.qdisc import Stats
+from ebpfvm.sched.units import NSEC_PER_SEC, format_rate, format_size, format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ebpfvm.sched.account import Problem
+
+SCHEMA = "ebpfvm.run/1"
+PERCENTILES = (50, 90, 99)
+
+
+class PacketRecord(NamedTuple):
+    """What happened to one packet. Times in ns from the beginning of the run.
+
+    Attributes:
+        number: from 1, in order of arrival.
+        flow: name of its flow.
+        length: bytes on the wire.
+        arrival: at the device.
+        departure: when its last bit had left, None if it did not leave.
+        fate: "sent", "dropped", "freed by the program" or "held".
+    """
+
+    number: int
+    flow: str
+    length: int
+    arrival: int
+    departure: int | None
+    fate: str
+
+
+@dataclass(frozen=True, slots=True)
+class FlowReport:
+    """What one flow got.
+
+    Attributes:
+        flow: its name.
+        in_packets, in_bytes, out_packets, out_bytes, drops: counted at the device and at the other end.
+        throughput: bits a second that arrived, over the whole run.
+        delay: ns from arrival at the device to arrival at the other end: "p50", "p90", "p99", "max", "mean"; empty if
+            nothing arrived.
+    """
+
+    flow: str
+    in_packets: int
+    in_bytes: int
+    out_packets: int
+    out_bytes: int
+    drops: int
+    throughput: int
+    delay: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished simulation. Counts are packets, times ns, rates bits a second.
+
+    Attributes:
+        ok: every packet is accounted for.
+        in_packets, out_packets, dropped, freed, held: the sum of the last four is the first, or something is wrong.
+            `freed` are packets of which a program gave up the last reference; no counter of the qdisc has them.
+        too_big: of `dropped`, those above the MTU.
+        holders: who holds the held packets, and how many.
+        problems: packets that were lost or disposed of twice, the first 1000 of `problem_count`.
+        duration: from the first arrival to the last packet at the other end (or the end asked for).
+        kernel_view: the qdisc's counters as the RFC's kernel keeps them.
+        truth: the same counters, from what really happened.
+        fairness: Jain's index over the flows' throughput.
+        trace: what programs wrote with bpf_trace_printk.
+        packets: one record for each packet, when asked for.
+    """
+
+    device: str
+    qdisc: str
+    rate: int
+    delay: int
+    mtu: int | None
+    seed: int
+    duration: int
+    in_packets: int
+    in_bytes: int
+    out_packets: int
+    out_bytes: int
+    dropped: int
+    freed: int
+    held: int
+    too_big: int
+    holders: Mapping[str, int]
+    problems: tuple[Problem, ...]
+    problem_count: int
+    kernel_view: Stats
+    truth: Stats
+    flows: tuple[FlowReport, ...]
+    fairness: float
+    trace: tuple[str, ...] = ()
+    packets: tuple[PacketRecord, ...] | None = field(default=None, repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Every packet is accounted for, once."""
+        return not self.problem_count and (self.in_packets == self.out_packets + self.dropped + self.freed + self.held)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The run as JSON data of schema "ebpfvm.run/1"."""
+        data = asdict(self)
+        if data["packets"] is not None:
+            data["packets"] = [record._asdict() for record in self.packets or ()]
+        return {"schema": SCHEMA, "ok": self.ok, **data}
+
+    def text(self, width: int = 100) -> str:
+        """The statistics for people, at most `width` columns where flow names can be cut."""
+        return "\n".join([*_qdisc_lines(self), *_balance_lines(self), "", *flow_table(self.flows, width),
+                          f"fairness (Jain) {self.fairness:.3f}"])
+
+
+def flow_report(flow: Flow, duration: int) -> FlowReport:
+    """The report of one flow in a run of `duration` ns."""
+    ordered = sorted(flow.delays)
+    delay = {f"p{percent}": percentile(ordered, percent) for percent in PERCENTILES} if ordered else {}
+    if ordered:
+        delay |= {"max": ordered[-1], "mean": sum(ordered) // len(ordered)}
+    rate = flow.out_bytes * 8 * NSEC_PER_SEC // duration if duration > 0 else 0
+    return FlowReport(flow.name, flow.in_packets, flow.in_bytes, flow.out_packets, flow.out_bytes, flow.drops, rate,
+                      delay)
+
+
+def fairness(flows: tuple[FlowReport, ...]) -> float:
+    """Jain's index over bytes that arrived."""
+    return jain([flow.out_bytes for flow in flows])
+
+
+def _qdisc_lines(result: Result) -> list[str]:
+    truth, kernel = result.truth, result.kernel_view
+    return [result.qdisc, *_stats_lines(truth), " kernel view (the RFC leaves statistics to maps):",
+            *(" " + line for line in _stats_lines(kernel))]
+
+
+def _stats_lines(stats: Stats) -> list[str]:
+    return [f" Sent {stats.bytes} bytes {stats.packets} pkt (dropped {stats.drops}, overlimits {stats.overlimits} "
+            f"requeues {stats.requeues})",
+            f" backlog {format_size(stats.backlog)} {stats.qlen}p requeues {stats.requeues}"]
+
+
+def _balance_lines(result: Result) -> list[str]:
+    mtu = f" mtu {result.mtu}" if result.mtu is not None else ""
+    link = f"link {format_rate(result.rate)} delay {format_time(result.delay)}{mtu}, {format_time(result.duration)}"
+    sign = "=" if result.ok else "!="
+    lines = [f"{link}: {result.in_packets} in {sign} {result.out_packets} out + {result.dropped} dropped + "
+             f"{result.freed} freed by the program + {result.held} held"]
+    if result.too_big:
+        lines.append(f" {result.too_big} of the dropped were above the MTU")
+    lines += [f" {count} held by {holder}" for holder, count in result.holders.items()]
+    return lines
+
+
+_COLUMNS = ("flow", "in", "out", "drop", "bytes", "rate", *(f"p{percent}" for percent in PERCENTILES), "max")
+
+
+def flow_table(flows: tuple[FlowReport, ...], width: int) -> list[str]:
+    """The per-flow table; numbers are right-aligned, and the flow's name is cut to fit `width`."""
+    rows = [_COLUMNS]
+    for flow in flows:
+        times = [format_time(flow.delay[name]) if flow.delay else "-"
+                 for name in (*(f"p{percent}" for percent in PERCENTILES), "max")]
+        rows.append((flow.flow, str(flow.in_packets), str(flow.out_packets), str(flow.drops), str(flow.out_bytes),
+                     format_rate(flow.throughput), *times))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    widths[0] = max(12, min(widths[0], width - sum(widths[1:]) - 2 * (len(widths) - 1)))
+    return ["  ".join([_cut(row[0], widths[0]),
+                       *(cell.rjust(size) for cell, size in zip(row[1:], widths[1:], strict=True))]) for row in rows]
+
+
+def _cut(text: str, width: int) -> str:
+    return text.ljust(width) if len(text) <= width else text[:width - 1] + "~"

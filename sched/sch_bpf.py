@@ -1,0 +1,236 @@
+"""Qdisc "bpf" of the RFC, version 6 (net/sched/sch_bpf.c, patch 3/5): two programs decide what it does.
+
+What it does with a program's return value is the RFC's, counters included, so that `kernel_view` shows what `tc -s`
+would have shown: almost nothing, because the RFC leaves statistics to the programs' maps. Where the posted code could
+not work, these repairs apply:
+
+====  ===============================================================================================================
+D3    dequeue sets `ctx->skb` and returns something else than DEQUEUED: the packet is reported as lost (the RFC leaks
+      it silently)
+D4    QUEUED gives the layer's reference to the program, whose own (bpf_skb_acquire) is the one that counts from then
+      on; without one the packet is lost, which is reported
+D5    DROP after storing a reference is a double disposition, reported
+D6    CN without a stored reference loses the packet; PASS after storing one puts it in two queues: both reported
+D8    classes: the id is stored; 0, a foreign major and a duplicate are -EINVAL; PASS to no class drops and counts
+D9    THROTTLE from dequeue counts an overlimit on the class that `ctx->classid` names, if there is one
+D10   a qdisc without both programs is refused with -EINVAL (the RFC crashes at the first packet)
+D11   `change` replaces both programs or none
+D20   `ctx->delay` is relative; one watchdog, the latest call counts
+D22   reset and destroy leave the maps alone: packets in them stay
+====  ===============================================================================================================
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from ebpfvm.errors import Fault
+from ebpfvm.kernel.ctx import CTX_HOLDER, SchBpfCtx, layout_of
+from ebpfvm.sched.account import Packet
+from ebpfvm.sched.qdisc import (
+    NET_XMIT_CN,
+    NET_XMIT_DROP,
+    NET_XMIT_STOLEN,
+    NET_XMIT_SUCCESS,
+    TC_H_MAJ_MASK,
+    Qdisc,
+    Stats,
+    handle_text,
+)
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel.engine import Runnable
+    from ebpfvm.sched.device import NetDevice
+
+SCH_BPF_QUEUED: Final = 0
+SCH_BPF_DEQUEUED: Final = 0
+SCH_BPF_DROP: Final = 1
+SCH_BPF_CN: Final = 2
+SCH_BPF_THROTTLE: Final = 3
+SCH_BPF_PASS: Final = 4
+
+RETURN_NAMES: Final = {SCH_BPF_QUEUED: "QUEUED", SCH_BPF_DROP: "DROP", SCH_BPF_CN: "CN",
+                       SCH_BPF_THROTTLE: "THROTTLE", SCH_BPF_PASS: "PASS"}
+_DEQUEUE_NAMES: Final = RETURN_NAMES | {SCH_BPF_DEQUEUED: "DEQUEUED"}
+
+
+class BpfClass:
+    """A class of the qdisc (struct sch_bpf_class): an id, a child qdisc and counters."""
+
+    __slots__ = ("child", "classid", "stats")
+
+    def __init__(self, classid: int, child: Qdisc | None = None) -> None:
+        self.classid = classid
+        self.child = child
+        self.stats = Stats()
+
+
+class SchBpf(Qdisc):
+    """The qdisc.
+
+    Args:
+        dev, handle: as of `Qdisc`.
+        enqueue, dequeue: programs of type "qdisc" in any engine.
+
+    Raises:
+        OSError: EINVAL, a program is missing (D10).
+    """
+
+    kind = "bpf"
+
+    def __init__(self, dev: NetDevice, handle: int, enqueue: Runnable | None, dequeue: Runnable | None) -> None:
+        super().__init__(dev, handle)
+        self.account = dev.account
+        self._memory = dev.account.kernel.memory
+        self.classes: dict[int, BpfClass] = {}
+        self.change(enqueue, dequeue)
+
+    def change(self, enqueue: Runnable | None, dequeue: Runnable | None) -> None:
+        """Replace both programs (TCA_OPTIONS of a change request); packets in maps are not touched.
+
+        Raises:
+            OSError: EINVAL, one is missing; nothing has changed.
+        """
+        if enqueue is None or dequeue is None:
+            missing = "an enqueue" if enqueue is None else "a dequeue"
+            raise OSError(errno.EINVAL, f"qdisc bpf needs {missing} program")
+        kernel = self.account.kernel
+        kind = kernel.dialect.prog_type("qdisc")
+        self._enqueue, self._dequeue = enqueue, dequeue
+        self._enqueue_ctx = SchBpfCtx(kernel, layout_of(kind, "enqueue"))
+        self._dequeue_ctx = SchBpfCtx(kernel, layout_of(kind, "dequeue"))
+
+    # ---- packets ------------------------------------------------------------------------------------------
+
+    def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
+        """Run the enqueue program on `skb` (sch_bpf_enqueue)."""
+        ctx = self._enqueue_ctx
+        ctx.skb = skb.ptr
+        ctx.classid = self.handle
+        ctx.delay = 0
+        result = self._enqueue(ctx) & 0xFFFFFFFF
+        if self._memory.retired:  # what the program deleted; nobody reads it any more
+            self._memory.quiesce()
+        if self.dev.observer is not None:
+            self.dev.observe("enqueue", skb, RETURN_NAMES.get(result, str(result)), ctx)
+        if result == SCH_BPF_QUEUED:
+            self._given_away(skb, "QUEUED")
+            return NET_XMIT_SUCCESS
+        if result == SCH_BPF_THROTTLE:
+            self.kernel_view.overlimits += 1
+            self.watchdog.schedule(self.dev.loop.now + ctx.delay)
+            self._given_away(skb, "THROTTLE")
+            return NET_XMIT_SUCCESS
+        if result == SCH_BPF_CN:
+            self._given_away(skb, "CN")
+            return NET_XMIT_CN
+        if result == SCH_BPF_PASS:
+            return self._pass(skb, ctx.classid, to_free)
+        to_free.append(skb)  # DROP and whatever the RFC does not know; sch->qstats.drops stays
+        return NET_XMIT_DROP
+
+    def _given_away(self, skb: Packet, result: str) -> None:
+        """The program took the packet over: its reference stays, the layer's goes."""
+        if len(skb.holders) == 1:
+            name = self._enqueue.prog.name
+            self.account.lost(skb, self.holder, f"{name}, which returned SCH_BPF_{result} without keeping a reference")
+        else:
+            self.account.kernel.refs.release(skb, self.holder)
+
+    def _pass(self, skb: Packet, classid: int, to_free: list[Packet]) -> int:
+        """The class decides (SCH_BPF_PASS)."""
+        if len(skb.holders) > 1:
+            others = ", ".join(holder for holder in skb.holders if holder != self.holder)
+            self.account.problem("double", skb, f"{skb} is in two queues: {self._enqueue.prog.name} returned "
+                                                f"SCH_BPF_PASS while {others} holds it")
+        found = self.classes.get(classid)
+        if found is None or found.child is None:
+            to_free.append(skb)
+            self.kernel_view.drops += 1
+            return NET_XMIT_DROP
+        size = skb.len
+        self.account.kernel.refs.move(skb, self.holder, found.child.holder)
+        result = found.child.enqueue(skb, to_free)
+        for packet in to_free:
+            if found.child.holder in packet.holders:
+                self.account.kernel.refs.move(packet, found.child.holder, self.holder)
+        if result == NET_XMIT_SUCCESS:
+            self.kernel_view.backlog += size
+            self.kernel_view.qlen += 1
+        elif not result & NET_XMIT_STOLEN:
+            self.kernel_view.drops += 1
+            found.stats.drops += 1
+        return result
+
+    def dequeue(self) -> Packet | None:
+        """Run the dequeue program once (sch_bpf_dequeue)."""
+        ctx = self._dequeue_ctx
+        ctx.skb = 0
+        ctx.classid = self.handle
+        ctx.delay = 0
+        result = self._dequeue(ctx) & 0xFFFFFFFF
+        if self._memory.retired:  # what the program deleted; nobody reads it any more
+            self._memory.quiesce()
+        skb = self._handed_over(ctx) if ctx.skb else None
+        if self.dev.observer is not None:
+            self.dev.observe("dequeue", skb, _DEQUEUE_NAMES.get(result, str(result)), ctx)
+        if result == SCH_BPF_DEQUEUED and skb is not None:
+            self.account.kernel.refs.move(skb, CTX_HOLDER, self.holder)
+            return skb
+        if skb is not None:
+            self.account.lost(skb, CTX_HOLDER, f"{self._dequeue.prog.name}, which set ctx->skb and returned "
+                                               f"{_DEQUEUE_NAMES.get(result, result)}")
+        if result == SCH_BPF_THROTTLE:
+            self._throttle(ctx)
+        elif result == SCH_BPF_PASS:
+            return self._dequeue_class(ctx.classid)
+        return None
+
+    def _handed_over(self, ctx: SchBpfCtx) -> Packet | None:
+        skb = ctx.packet
+        if skb is not None and not isinstance(skb, Packet):
+            raise Fault("memory", f"{self._dequeue.prog.name} set ctx->skb to {skb}, which never came in")
+        return skb
+
+    def _throttle(self, ctx: SchBpfCtx) -> None:
+        self.kernel_view.overlimits += 1
+        self.watchdog.schedule(self.dev.loop.now + ctx.delay)
+        found = self.classes.get(ctx.classid)
+        if found is not None:
+            found.stats.overlimits += 1
+
+    def _dequeue_class(self, classid: int) -> Packet | None:
+        found = self.classes.get(classid)
+        if found is None or found.child is None:
+            return None
+        skb = found.child.dequeue_peeked()
+        if skb is None:
+            return None
+        self.account.kernel.refs.move(skb, found.child.holder, self.holder)
+        for stats in (self.kernel_view, found.stats):
+            stats.packets += 1
+            stats.bytes += skb.len
+        self.kernel_view.qlen -= 1
+        self.kernel_view.backlog -= skb.len
+        return skb
+
+    # ---- classes ------------------------------------------------------------------------------------------
+
+    def create_class(self, classid: int, child: Qdisc | None = None) -> BpfClass:
+        """Add a class.
+
+        Raises:
+            OSError: EINVAL, the id is 0, of another qdisc, or taken (D8).
+        """
+        if not classid & ~TC_H_MAJ_MASK or (classid ^ self.handle) & TC_H_MAJ_MASK or classid in self.classes:
+            raise OSError(errno.EINVAL, f"class {handle_text(classid)} cannot be added to qdisc {self.holder}")
+        found = self.classes[classid] = BpfClass(classid, child)
+        return found
+
+    # ---- what tc shows ------------------------------------------------------------------------------------
+
+    def options(self) -> str:
+        """Names and ids of the programs (sch_bpf_dump)."""
+        return (f"enqueue {self._enqueue.prog.name} id {self._enqueue.prog.id} "
+                f"dequeue {self._dequeue.prog.name} id {self._dequeue.prog.id}")

@@ -1,0 +1,177 @@
+"""One bottleneck: sources of traffic, a device with a qdisc, a link, and the other end.
+
+>>> from ebpfvm.kernel import Kernel
+>>> from ebpfvm.sched.link import Link
+>>> simulation = Simulation(Kernel(), Link(10_000_000))
+>>> len(simulation.loop)
+0
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ebpfvm.errors import UsageError
+from ebpfvm.sched.account import Account, Packet
+from ebpfvm.sched.device import NetDevice
+from ebpfvm.sched.events import EventLoop
+from ebpfvm.sched.flows import FlowTable
+from ebpfvm.sched.packet import ETH_HLEN
+from ebpfvm.sched.pcap import ETHERNET
+from ebpfvm.sched.qdisc import Stats
+from ebpfvm.sched.report import PacketRecord, Result, fairness, flow_report
+from ebpfvm.sched.sink import Sink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.sched.device import Observer
+    from ebpfvm.sched.link import Link
+    from ebpfvm.sched.pcap import PcapWriter
+    from ebpfvm.sched.qdisc import Qdisc
+    from ebpfvm.sched.traffic import Arrival
+
+BOOT_NS: Final = 1_000_000_000
+"""The clock at the beginning: a machine that has been up for one second. Programs use time 0 for "never"."""
+
+_PROGRESS_EVERY = 4095
+
+
+class _Feed:
+    """A source and its next arrival."""
+
+    __slots__ = ("advance", "head")
+
+    def __init__(self, head: Arrival, advance: Iterator[Arrival]) -> None:
+        self.head = head
+        self.advance = advance
+
+
+class Simulation:
+    """A run.
+
+    Args:
+        kernel: where programs and maps live; its clock is set to `BOOT_NS`.
+        link: the wire.
+        link_type: of the packets, as a capture says.
+        priority_rule: how a DSCP becomes skb->priority (`ebpfvm.sched.packet.priority_of`).
+        writer: takes what leaves, with times of departure.
+        epoch: time stamp (ns since 1970) of the beginning of the run, for `writer`.
+        record: keep a record of each packet (`Result.packets`).
+        observer: see `NetDevice`.
+
+    Attributes:
+        loop, account, flows, sink, device: the parts. Give the device a qdisc before `run`.
+    """
+
+    def __init__(self, kernel: Kernel, link: Link, *, link_type: int = ETHERNET, priority_rule: str = "tos",
+                 writer: PcapWriter | None = None, epoch: int = 0, record: bool = False,
+                 observer: Observer | None = None) -> None:
+        kernel.clock = BOOT_NS
+        self.kernel = kernel
+        self.loop = EventLoop(kernel)
+        self.account = Account(kernel, record)
+        self.flows = FlowTable(link_type, priority_rule)
+        self.sink = Sink(writer, epoch - BOOT_NS)
+        self.device = NetDevice(self.loop, self.account, link, self.sink, observer=observer,
+                                hard_header_len=ETH_HLEN if link_type == ETHERNET else 0)
+        kernel.devices[self.device.ifindex] = self.device
+        self._progress: Callable[[int], None] | None = None
+
+    def add(self, source: Iterator[Arrival]) -> None:
+        """Feed the packets of `source`, which come in order of time."""
+        head = next(source, None)
+        if head is not None:
+            self.loop.at(BOOT_NS + head.time, self._arrive, _Feed(head, source))
+
+    def run(self, qdisc: Qdisc, *, duration: int | None = None,
+            progress: Callable[[int], None] | None = None, seed: int = 0) -> Result:
+        """Run until nothing happens any more.
+
+        Args:
+            qdisc: root qdisc of the device.
+            duration: stop after so many ns.
+            progress: called now and then with the number of packets that have arrived.
+            seed: for the report.
+
+        Raises:
+            UsageError: no source has a packet.
+            Fault: a program did what would crash a kernel, or throttles for ever.
+        """
+        if not len(self.loop):
+            raise UsageError("no traffic: no source has a packet")
+        self.device.qdisc = qdisc
+        self._progress = progress
+        self.loop.run(None if duration is None else BOOT_NS + duration)
+        if progress is not None:
+            progress(self.account.in_packets)
+        return self._result(qdisc, duration, seed)
+
+    def _arrive(self, feed: _Feed) -> None:
+        time, length, data, priority = feed.head
+        account, device = self.account, self.device
+        label = self.flows.label(data)
+        packet = Packet(self.kernel, data, device.qdisc.holder)
+        packet.account = account
+        packet.len = length
+        flow = packet.flow = label.flow
+        packet.protocol = label.protocol
+        packet.priority = label.priority if priority is None else priority
+        packet.dev = device
+        packet.ifindex = device.ifindex
+        packet.arrival = BOOT_NS + time
+        account.in_packets = packet.id = number = account.in_packets + 1
+        account.in_bytes += length
+        flow.in_packets += 1
+        flow.in_bytes += length
+        if account.log is not None:
+            account.log.append(packet)
+        head = next(feed.advance, None)
+        if head is not None:
+            feed.head = head
+            self.loop.at(BOOT_NS + head.time, self._arrive, feed)
+        device.xmit(packet)
+        if not number & _PROGRESS_EVERY and self._progress is not None:
+            self._progress(number)
+
+    # ---- the report ---------------------------------------------------------------------------------------
+
+    def _result(self, qdisc: Qdisc, duration: int | None, seed: int) -> Result:
+        account, device = self.account, self.device
+        holders = account.close()
+        if device.sending is not None:  # the run was stopped while the wire was busy
+            count = holders.pop(qdisc.holder) - 1
+            holders |= {f"link {device.name}": 1} | ({qdisc.holder: count} if count else {})
+        end = max(self.sink.last, self.loop.now) - BOOT_NS if duration is None else duration
+        flows = tuple(flow_report(flow, end) for flow in self.flows.flows())
+        return Result(
+            device=device.name, qdisc=_describe(qdisc, device), rate=device.link.rate, delay=device.link.delay,
+            mtu=device.link.mtu, seed=seed, duration=end, in_packets=account.in_packets, in_bytes=account.in_bytes,
+            out_packets=account.sent, out_bytes=account.sent_bytes, dropped=account.dropped,
+            freed=account.freed_packets, held=sum(holders.values()), too_big=device.too_big, holders=holders,
+            problems=tuple(account.problems), problem_count=account.problem_count, kernel_view=qdisc.kernel_view,
+            truth=_truth(qdisc, account, device), flows=flows, fairness=fairness(flows),
+            trace=tuple(self.kernel.trace), packets=_records(account))
+
+
+def _describe(qdisc: Qdisc, device: NetDevice) -> str:
+    return f"qdisc {qdisc.kind} {qdisc.holder.removeprefix('qdisc ')} dev {device.name} root refcnt 2 {qdisc.options()}"
+
+
+def _truth(qdisc: Qdisc, account: Account, device: NetDevice) -> Stats:
+    """The counters a qdisc would have that knew what its programs do (decision D7)."""
+    sending = device.sending
+    return Stats(packets=account.sent, bytes=account.sent_bytes, overlimits=qdisc.kernel_view.overlimits,
+                 drops=account.dropped - device.too_big + account.freed_packets,
+                 qlen=account.inside - (sending is not None),
+                 backlog=account.inside_bytes - (sending.len if sending is not None else 0))
+
+
+def _records(account: Account) -> tuple[PacketRecord, ...] | None:
+    if account.log is None:
+        return None
+    start = account.start
+    return tuple(PacketRecord(packet.id, packet.flow.name, packet.len, packet.arrival - start,
+                              packet.departure - start if packet.departure else None, packet.fate or "held")
+                 for packet in account.log)

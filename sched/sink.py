@@ -1,0 +1,38 @@
+"""The other end of the link: what arrives is counted by flow and, if asked for, written to a capture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ebpfvm.sched.account import Packet
+    from ebpfvm.sched.pcap import PcapWriter
+
+
+class Sink:
+    """Receives packets in order of departure.
+
+    Args:
+        writer: takes each packet with its time of departure, None for no capture.
+        epoch: what is added to the simulated clock (ns) for time stamps in the capture.
+
+    Attributes:
+        last: when the last packet arrived (ns), 0 before.
+    """
+
+    __slots__ = ("_epoch", "_writer", "last")
+
+    def __init__(self, writer: PcapWriter | None = None, epoch: int = 0) -> None:
+        self._writer = writer
+        self._epoch = epoch
+        self.last = 0
+
+    def receive(self, skb: Packet, arrival: int) -> None:
+        """`skb` has left the link and arrives at `arrival` (ns)."""
+        self.last = arrival
+        flow = skb.flow
+        flow.out_packets += 1
+        flow.out_bytes += skb.len
+        flow.delays.append(arrival - skb.arrival)
+        if self._writer is not None:
+            self._writer.write(skb.departure + self._epoch, skb.len, skb.payload())

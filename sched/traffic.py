@@ -1,0 +1,160 @@
+"""Traffic: captures replayed by their time stamps, constant bit rate and Poisson flows, and any mix of them.
+
+A source is an iterable of arrivals in order of time; the simulation merges them. Everything random comes from the
+seed of the run.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING, NamedTuple
+
+from ebpfvm.errors import UsageError
+from ebpfvm.sched.packet import build
+from ebpfvm.sched.units import NSEC_PER_SEC, parse_rate, parse_size, parse_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ebpfvm.sched.pcap import Capture
+
+_BIT_NS = 8 * NSEC_PER_SEC
+
+
+class Arrival(NamedTuple):
+    """One packet: when it arrives (ns from the beginning), its length on the wire, its bytes, and its skb->priority
+    where the source decides it (None: by its DSCP)."""
+
+    time: int
+    length: int
+    data: bytes
+    priority: int | None
+
+
+def replay(capture: Capture) -> Iterator[Arrival]:
+    """The packets of a capture; the first arrives at 0. One stamped before its predecessor arrives with that."""
+    first, time = capture.first, 0
+    for stamp, length, data in capture:
+        time = max(time, stamp - first)
+        yield Arrival(time, length, data, None)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSpec:
+    """Generated flows.
+
+    Attributes:
+        kind: "cbr" (evenly spaced) or "poisson" (exponentially spaced).
+        rate: bits a second of each flow, counting whole frames.
+        size: bytes of each frame.
+        count: number of such flows; they differ in their source port.
+        start, stop: ns from the beginning; nothing arrives at or after `stop`.
+        packets: of each flow at most, None for no limit.
+        priority: skb->priority, None for what the DSCP means.
+        tos: TOS byte.
+        proto: "udp" or "tcp".
+        dport: destination port.
+    """
+
+    kind: str
+    rate: int
+    size: int = 1000
+    count: int = 1
+    start: int = 0
+    stop: int = NSEC_PER_SEC
+    packets: int | None = None
+    priority: int | None = None
+    tos: int = 0
+    proto: str = "udp"
+    dport: int = 9
+
+
+_KEYS = ("rate", "size", "n", "start", "stop", "packets", "prio", "dscp", "proto", "dport")
+_MAX_FLOWS = 65535 - 10000
+
+
+def parse_flows(text: str) -> FlowSpec:
+    """`KIND:KEY=VALUE,...`, as in `cbr:rate=1mbit,size=500b,n=4,prio=2` or `poisson:rate=2mbit,stop=10s,dscp=46`.
+
+    Keys: rate (needed), size of a frame (1000b), n flows (1), start (0), stop (1s after the start), packets of each
+    flow, prio (skb->priority), dscp (0 to 63), proto (udp, tcp), dport (9). Units as in `ebpfvm.sched.units`.
+
+    Raises:
+        UsageError: names the word that is wrong and what was expected.
+    """
+    kind, _, rest = text.partition(":")
+    if kind not in ("cbr", "poisson"):
+        raise UsageError(f"flows {text!r}: expected cbr:... or poisson:..., as in cbr:rate=1mbit,size=500b")
+    words = {}
+    for word in filter(None, rest.split(",")):
+        key, equals, value = word.partition("=")
+        if key not in _KEYS or not equals or not value:
+            raise UsageError(f"flows {text!r}: {word!r} is none of {', '.join(name + '=' for name in _KEYS)}")
+        words[key] = value
+    if "rate" not in words:
+        raise UsageError(f"flows {text!r}: rate= is missing, as in cbr:rate=1mbit")
+    start = parse_time(words.get("start", "0"))
+    proto = words.get("proto", "udp")
+    if proto not in ("udp", "tcp"):
+        raise UsageError(f"flows {text!r}: proto={proto} is neither udp nor tcp")
+    return FlowSpec(
+        kind, parse_rate(words["rate"]), _size(words.get("size", "1000b"), proto),
+        _number(words, "n", 1, _MAX_FLOWS, 1), start,
+        parse_time(words["stop"]) if "stop" in words else start + NSEC_PER_SEC,
+        _number(words, "packets", 1, 1 << 40) if "packets" in words else None,
+        _number(words, "prio", 0, (1 << 32) - 1) if "prio" in words else None,
+        _number(words, "dscp", 0, 63, 0) << 2, proto, _number(words, "dport", 0, 65535, 9))
+
+
+def _size(word: str, proto: str) -> int:
+    size, least = parse_size(word), 54 if proto == "tcp" else 42
+    if not least <= size <= 65535:
+        raise UsageError(f"size {word!r}: a {proto} frame has {least} to 65535 bytes")
+    return size
+
+
+def _number(words: dict[str, str], key: str, low: int, high: int, default: int = 0) -> int:
+    word = words.get(key)
+    if word is None:
+        return default
+    if not word.isascii() or not word.isdigit() or len(word) > 20 or not low <= int(word) <= high:
+        raise UsageError(f"{key}={word}: expected a number from {low} to {high}")
+    return int(word)
+
+
+def generate(spec: FlowSpec, seed: int = 0, group: int = 0) -> list[Iterator[Arrival]]:
+    """One source for each flow of `spec`.
+
+    Args:
+        seed: of the run.
+        group: number of the specification in the run; flows of different groups have different addresses, and random
+            numbers of their own, so that adding a group changes none of the others.
+    """
+    sources = []
+    for index in range(spec.count):
+        data = build(spec.proto, str(IPv4Address(0x0A000001 + (group << 8))), "10.255.0.1", 10000 + index, spec.dport,
+                     length=spec.size, tos=spec.tos)
+        draw = random.Random(f"{seed}/{group}/{index}")
+        sources.append(_cbr(spec, data) if spec.kind == "cbr" else _poisson(spec, data, draw))
+    return sources
+
+
+def _cbr(spec: FlowSpec, data: bytes) -> Iterator[Arrival]:
+    number, gap, time = 0, len(data) * _BIT_NS, spec.start
+    while time < spec.stop and (spec.packets is None or number < spec.packets):
+        yield Arrival(time, len(data), data, spec.priority)
+        number += 1
+        time = spec.start + number * gap // spec.rate
+
+
+def _poisson(spec: FlowSpec, data: bytes, draw: random.Random) -> Iterator[Arrival]:
+    number, mean, exact = 0, len(data) * _BIT_NS / spec.rate, float(spec.start)
+    while True:
+        exact -= mean * math.log(1.0 - draw.random())
+        if exact >= spec.stop or (spec.packets is not None and number >= spec.packets):
+            return
+        yield Arrival(int(exact), len(data), data, spec.priority)
+        number += 1

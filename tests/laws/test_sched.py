@@ -1,0 +1,95 @@
+"""Laws of the packet scheduler's surroundings: nothing is lost, order is kept, time is exact, captures round trip."""
+
+from __future__ import annotations
+
+import tempfile
+from fractions import Fraction
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ebpfvm.sched.link import Link
+from ebpfvm.sched.packet import build
+from ebpfvm.sched.pcap import PcapWriter, read_capture
+from ebpfvm.sched.traffic import Arrival
+from tests.unit.sched.kit import Bench
+
+PACKET = build(length=1500)
+
+gaps = st.lists(st.tuples(st.integers(0, 3_000_000), st.integers(60, 1500)), min_size=1, max_size=40)
+
+
+def arrivals(steps: list[tuple[int, int]]) -> list[Arrival]:
+    time, found = 0, []
+    for gap, size in steps:
+        time += gap
+        found.append(Arrival(time, size, PACKET[:size], None))
+    return found
+
+
+@given(gaps, st.integers(1, 20), st.integers(10_000, 10 ** 9), st.integers(0, 10 ** 8))
+def test_a_fifo_keeps_the_order_and_nothing_is_lost(steps: list[tuple[int, int]], limit: int, rate: int,
+                                                    delay: int) -> None:
+    bench = Bench(Link(rate, delay))
+    bench.fifo.limit = limit
+    result = bench.run(arrivals(steps))
+    assert result.ok
+    assert result.in_packets == len(steps) == result.out_packets + result.dropped
+    departures = [record.departure for record in result.packets or () if record.departure is not None]
+    assert departures == sorted(departures)
+
+
+@given(gaps, st.integers(1, 10 ** 10))
+def test_departures_are_the_exact_times_cut_to_nanoseconds(steps: list[tuple[int, int]], rate: int) -> None:
+    result = Bench(Link(rate)).run(arrivals(steps))
+    free = Fraction(0)
+    for record in result.packets or ():
+        # An idle wire starts at the nanosecond the packet arrives; a busy one goes on where it was.
+        start = free if record.arrival <= int(free) else Fraction(record.arrival)
+        free = start + Fraction(record.length * 8 * 10 ** 9, rate)
+        assert record.departure == int(free)
+
+
+@given(gaps, st.lists(st.sampled_from([0, 1, 2, 3, 4, 9]), min_size=1),
+       st.lists(st.sampled_from([0, 1, 9]), min_size=1))
+def test_whatever_programs_return_every_packet_is_accounted_for(steps: list[tuple[int, int]], enqueues: list[int],
+                                                                dequeues: list[int]) -> None:
+    """Codes at random from a program that stores when it says so: a run without problems balances."""
+    bench = Bench()
+    turn = {"enqueue": 0, "dequeue": 0}
+
+    def next_code(name: str, codes: list[int]) -> int:
+        turn[name] += 1
+        return codes[turn[name] % len(codes)]
+
+    def enqueue(ctx: object) -> int:
+        code = next_code("enqueue", enqueues)
+        if code in (0, 2, 3):
+            bench.fifo.store(ctx)
+        return code
+
+    def dequeue(ctx: object) -> int:
+        return next_code("dequeue", dequeues) or bench.fifo.dequeue(ctx)
+
+    result = bench.run(arrivals(steps), enqueue, dequeue)
+    assert result.ok
+    assert result.in_packets == result.out_packets + result.dropped + result.held
+    assert result.truth.qlen == len(bench.fifo.queue)
+
+
+@given(gaps)
+def test_two_runs_of_one_scenario_are_the_same(steps: list[tuple[int, int]]) -> None:
+    first, second = (Bench().run(arrivals(steps)) for _ in range(2))
+    assert first == second
+
+
+@given(st.lists(st.tuples(st.integers(0, (1 << 32) * 10 ** 9 - 1), st.binary(max_size=100), st.integers(0, 2000)),
+                min_size=1, max_size=10))
+def test_captures_round_trip(packets: list[tuple[int, bytes, int]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.pcap"
+        with PcapWriter(path.open("wb")) as writer:
+            for stamp, data, more in packets:
+                writer.write(stamp, len(data) + more, data)
+        assert list(read_capture(str(path))) == [(stamp, len(data) + more, data) for stamp, data, more in packets]
