@@ -1,0 +1,11 @@
+"""Engines: what a program does. `Interpreter` watches, `Translator` is fast; both read `isa.table` through `steps`.
+
+A program, a map or a qdisc never knows which engine runs it (`ebpfvm.kernel.engine`). The verifier is not imported
+here: what a program does and whether it may run are told by two independent witnesses.
+"""
+
+from __future__ import annotations
+
+from ebpfvm.engine.interp import Hooks, Interpreter
+
+__all__ = ["Hooks", "Interpreter"]

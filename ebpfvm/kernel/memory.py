@@ -35,6 +35,11 @@ _PACK: Final[dict[int, Callable[..., None]]] = {size: s.pack_into for size, s in
 _CUT: Final = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF, 8: (1 << 64) - 1}
 
 
+def base_of(number: int) -> int:
+    """Base of the region with this id."""
+    return (number << REGION_SHIFT) + BIAS
+
+
 class Region:
     """A piece of memory that pointers can name. Subclasses override `load` and `store` for virtual memory.
 
@@ -138,6 +143,12 @@ class Memory:
         region.base = (number << REGION_SHIFT) + BIAS
         self.regions[number] = region
         return region
+
+    def reserve(self, n: int) -> int:
+        """Keep `n` ids for regions whose addresses must not depend on when they are made; the first of them."""
+        first = self._next
+        self._next += n
+        return first
 
     def free(self, region: Region) -> None:
         """End the life of `region`.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ebpfvm.contract.dialect import Dialect
 from ebpfvm.errors import Fault, UsageError
 from ebpfvm.kernel.ctx import Layout, ObjectRegion, layout_of
-from ebpfvm.kernel.memory import Memory, Region
+from ebpfvm.kernel.memory import Memory, Region, base_of
 from ebpfvm.kernel.refs import Refs
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MAX_TAIL_CALL_CNT: Final = 33  # include/linux/bpf.h
 MAX_CALL_FRAMES: Final = 8  # include/linux/bpf_verifier.h
 FRAME_SIZE: Final = 512  # MAX_BPF_STACK
-_FRAMES: Final = 64  # of all nested runs together
+_FRAMES: Final = 512  # of all nested runs together
 
 _ZEROS = bytes(FRAME_SIZE)
 
@@ -26,28 +26,34 @@ class Stack:
     """The frames of all running programs. Frame n has the same address in every run and on both engines.
 
     Attributes:
-        frames: one region each; only those below `depth` are alive.
+        frames: those made so far; only those below `depth` are alive.
         depth: frames in use.
     """
 
     def __init__(self, memory: Memory) -> None:
-        self.frames = [memory.add("stack", bytearray(FRAME_SIZE), name=f"frame {n}") for n in range(_FRAMES)]
+        self.frames: list[Region] = []
         self.depth = 0
         self._regions = memory.regions
-        for frame in self.frames:
-            del memory.regions[frame.id]
-            frame.alive = False
+        self._first = memory.reserve(_FRAMES)
 
     def push(self) -> Region:
         """A new frame, all zero; raises Fault when there are too many."""
         depth = self.depth
-        if depth >= _FRAMES:
-            raise Fault("call", f"more than {_FRAMES} stack frames are in use")
-        frame = self.frames[depth]
+        frame = self.frames[depth] if depth < len(self.frames) else self._make()
         frame.data[:] = _ZEROS
         frame.alive = True
         self._regions[frame.id] = frame
         self.depth = depth + 1
+        return frame
+
+    def _make(self) -> Region:
+        n = len(self.frames)
+        if n == _FRAMES:
+            raise Fault("call", f"more than {_FRAMES} stack frames are in use")
+        frame = Region("stack", bytearray(FRAME_SIZE), name=f"frame {n}")
+        frame.id = self._first + n
+        frame.base = base_of(frame.id)
+        self.frames.append(frame)
         return frame
 
     def pop(self, depth: int) -> None:

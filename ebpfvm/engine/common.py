@@ -1,0 +1,148 @@
+"""What both engines do alike at load time and at run time beside the meaning of single instructions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.errors import Fault
+from ebpfvm.isa import codes as c
+from ebpfvm.isa.insn import imm64
+from ebpfvm.kernel.convert import helper_call, kfunc_call
+from ebpfvm.kernel.program import LoadedProgram
+from ebpfvm.kernel.skb import SkBuff
+from ebpfvm.kernel.state import MAX_TAIL_CALL_CNT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ebpfvm.isa.insn import Insn
+    from ebpfvm.kernel.env import Env
+
+DEFAULT_BUDGET: Final = 100_000_000
+BPF_MAX_LOOPS: Final = 8 * 1024 * 1024  # include/linux/bpf.h; what may_goto allows each frame
+TAIL_CALL: Final = "bpf_tail_call"
+
+_SKF_NET_OFF: Final = -0x100000  # uapi/linux/filter.h
+_SKF_LL_OFF: Final = -0x200000
+_ETH_HLEN: Final = 14
+ENOENT: Final = (1 << 64) - 2
+
+
+def jump_target(insn: Insn, pc: int) -> int:
+    """Where a jump goes: `gotol` (and calls) count by imm, all others by off."""
+    long = insn.code == c.BPF_JMP32 | c.BPF_JA
+    return pc + 1 + (insn.imm if long else insn.off)
+
+
+def immediate(prog: LoadedProgram, pc: int) -> int:
+    """The value that the 64-bit immediate load at `pc` gives, in its seven forms.
+
+    Raises:
+        Fault: it names something that the program or the kernel does not have.
+    """
+    program = prog.program
+    insn = program.insns[pc]
+    if pc + 1 >= len(program.insns):
+        raise Fault("opcode", "a 64-bit immediate load without its second half")
+    second = program.insns[pc + 1]
+    if insn.src == 0:
+        return imm64(insn, second)
+    if insn.src in (c.BPF_PSEUDO_MAP_FD, c.BPF_PSEUDO_MAP_IDX):
+        base: int = _map(prog, insn.imm).region.base
+        return base
+    if insn.src in (c.BPF_PSEUDO_MAP_VALUE, c.BPF_PSEUDO_MAP_IDX_VALUE):
+        bpf_map = _map(prog, insn.imm)
+        address: int = bpf_map.lookup(bytes(bpf_map.key_size))
+        if not address:
+            raise Fault("memory", "direct address of a map value that does not exist")
+        return address + (second.imm & c.U32)
+    if insn.src == c.BPF_PSEUDO_FUNC:
+        return prog.func_base + pc + 1 + insn.imm
+    if insn.src == c.BPF_PSEUDO_BTF_ID:
+        return _ksym(prog, insn.imm)
+    raise Fault("opcode", f"64-bit immediate load of unknown form {insn.src}")
+
+
+def _map(prog: LoadedProgram, index: int) -> Any:
+    if not 0 <= index < len(prog.maps):
+        raise Fault("memory", f"the program has no map {index}; it has {len(prog.maps)}")
+    return prog.maps[index]
+
+
+def _ksym(prog: LoadedProgram, index: int) -> int:
+    name = prog.program.ksyms.get(index)
+    if name is None:
+        raise Fault("unsupported", f"variable of the kernel with number {index}")
+    address = prog.kernel.ksyms.get(name)
+    if address is None:
+        raise Fault("unsupported", f"variable '{name}' of the kernel is not supported by ebpfvm")
+    return address
+
+
+def callee(prog: LoadedProgram, insn: Insn) -> tuple[str, Callable[..., int]]:
+    """Name and converted call of the helper or kfunc that `insn` calls.
+
+    Raises:
+        Fault: this kernel has no such function.
+    """
+    if insn.src == c.BPF_PSEUDO_KFUNC_CALL:
+        kfunc = prog.kfuncs.get(insn.imm)
+        if kfunc is None:
+            name = prog.program.kfuncs.get(insn.imm, f"number {insn.imm}")
+            raise Fault("call", f"this kernel has no kfunc {name}")
+        return kfunc.name, kfunc_call(kfunc)
+    helper = prog.helpers.get(insn.imm)
+    if helper is None:
+        raise Fault("call", f"this kernel has no helper {insn.imm}")
+    if helper.name == TAIL_CALL:
+        return helper.name, tail_call
+    return helper.name, helper_call(helper)
+
+
+def tail_call(env: Env, ctx: int, prog_array: int, index: int, *rest: int) -> int:
+    """bpf_tail_call: the program that takes over, run to its end; `NO_TAIL` if there is none.
+
+    Raises:
+        Fault: the second argument is not a map of programs; what the target does.
+    """
+    from ebpfvm.kernel.convert import map_object
+    bpf_map = map_object(env, prog_array)
+    kernel = env.kernel
+    target = bpf_map.prog(index & c.U32)
+    if target is None or kernel.tail_calls >= MAX_TAIL_CALL_CNT:
+        return NO_TAIL
+    if not isinstance(target, LoadedProgram) or target.runnable is None:
+        raise Fault("call", f"tail call to {target!r}, which was never loaded into an engine")
+    kernel.tail_calls += 1
+    return target.runnable.tail(env.ctx)
+
+
+NO_TAIL: Final = -ENOENT  # no u64, so no result of a program
+
+
+def load_packet(env: Env, skb: Any, offset: int, size: int) -> int | None:
+    """What LD_ABS and LD_IND read: `size` bytes at `offset` in network byte order, None outside of the packet.
+
+    Negative offsets count from the network header (SKF_NET_OFF) or the link header (SKF_LL_OFF), as in
+    bpf_internal_load_pointer_neg_helper (kernel/bpf/core.c).
+
+    Raises:
+        Fault: R6 is not the program's context, or the context is no packet.
+    """
+    found = env.memory.owner(skb)
+    if not isinstance(found, SkBuff):
+        raise Fault("memory", "R6 is not the context of a packet program")
+    offset &= c.U32
+    if offset >> 31:
+        offset -= 1 << 32
+        if offset >= _SKF_NET_OFF:
+            offset += _ETH_HLEN - _SKF_NET_OFF
+        elif offset >= _SKF_LL_OFF:
+            offset -= _SKF_LL_OFF
+        else:
+            return None
+    packet = found.packet
+    if offset + size > packet.end - packet.start:
+        return None
+    start = packet.start + offset
+    return int.from_bytes(packet.data[start:start + size], "big")

@@ -1,0 +1,200 @@
+"""The interpreter: for clarity and observation, and for programs that no verifier has seen.
+
+A program becomes a list with one closure per slot; a closure does its instruction on the list of registers and
+returns the next slot, -1 at the end of a function. Every access is checked at the region it names, so a wrong
+program ends in a `Fault` that says what it did and where, and never harms anything else.
+
+`Hooks` see each step, each memory access and each call. Programs are built with observed steps only when there are
+hooks, so that nobody pays for what is not used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ebpfvm.engine import handlers
+from ebpfvm.engine.common import BPF_MAX_LOOPS, DEFAULT_BUDGET
+from ebpfvm.engine.place import locate
+from ebpfvm.errors import Fault
+from ebpfvm.kernel.env import Env
+from ebpfvm.kernel.state import FRAME_SIZE, MAX_CALL_FRAMES
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel.engine import Context
+    from ebpfvm.kernel.program import LoadedProgram
+
+LOOPS: Final = 11  # index, behind the registers, of what is left of may_goto's iterations in this frame
+
+
+class Hooks:
+    """What may watch a run; override what you want. `regs` is r0 to r10 and may be changed."""
+
+    def before(self, run: InterpreterRun, pc: int, regs: list[int]) -> None:
+        """Before the instruction at slot `pc`."""
+
+    def after(self, run: InterpreterRun, pc: int, regs: list[int], next_pc: int) -> None:
+        """After it; `next_pc` is -1 at the end of a function."""
+
+    def memory(self, run: InterpreterRun, kind: str, ptr: int, size: int, value: int) -> None:
+        """After a "load" or "store" by an instruction, before which nothing is known of `ptr`."""
+
+    def call(self, run: InterpreterRun, name: str, args: tuple[int, ...], result: int) -> None:
+        """After a helper or kfunc returned."""
+
+
+class Interpreter:
+    """The engine.
+
+    Args:
+        budget: instructions that one frame of a run may execute, and the run as a whole.
+        hooks: who watches.
+    """
+
+    def __init__(self, budget: int = DEFAULT_BUDGET, hooks: Hooks | None = None) -> None:
+        self.budget = budget
+        self.hooks = hooks
+
+    def load(self, prog: LoadedProgram) -> InterpreterRun:
+        """Prepare `prog` and set `prog.runnable`."""
+        run = InterpreterRun(prog, self.budget, self.hooks)
+        prog.runnable = run
+        return run
+
+
+class InterpreterRun:
+    """A program, ready to be run.
+
+    Attributes:
+        prog: the program.
+        env: what bodies of helpers and kfuncs get.
+        executed: instructions since it was loaded.
+        frames: in use by the running call of it.
+    """
+
+    def __init__(self, prog: LoadedProgram, budget: int, hooks: Hooks | None) -> None:
+        self.prog = prog
+        self.env = Env(prog)
+        self.budget = budget
+        self.hooks = hooks
+        self.executed = 0
+        self.frames = 0
+        self._limit = 0
+        self.steps = handlers.build(self)
+
+    def __call__(self, ctx: Context) -> int:
+        """Run the program; r0 as unsigned 64 bits.
+
+        Raises:
+            Fault: with the place; a reference that is still held at the end is a "leak".
+        """
+        kernel = self.prog.kernel
+        tail_calls, kernel.tail_calls = kernel.tail_calls, 0
+        try:
+            return self._guarded(ctx, 0, (ctx.region.base,))
+        finally:
+            kernel.tail_calls = tail_calls
+
+    def tail(self, ctx: Context) -> int:
+        """Run it in place of another program (a tail call): its frame replaces the caller's."""
+        frames, self.frames = self.frames, 0
+        try:
+            return self._enter(ctx, 0, (ctx.region.base,))
+        finally:
+            self.frames = frames
+
+    def callback(self, pc: int, args: tuple[int, ...]) -> int:
+        """Call the function at slot `pc`; references it acquires must be gone when it returns.
+
+        Raises:
+            Fault: no such slot; what the function does.
+        """
+        if not 0 <= pc < len(self.prog.program.insns):
+            raise Fault("call", f"callback to slot {pc}, which the program does not have")
+        return self._guarded(self.env.ctx, pc, args)
+
+    def _guarded(self, ctx: Context, pc: int, args: tuple[int, ...]) -> int:
+        """Run, and leave stack and ledger as they were found."""
+        kernel = self.prog.kernel
+        held, depth = kernel.refs.held, kernel.stack.depth
+        try:
+            result = self._enter(ctx, pc, args)
+            if kernel.refs.held > held:
+                kernel.refs.program_exit(held, self.prog.name)
+            return result
+        except (Fault, RecursionError) as error:
+            kernel.refs.abandon(held, self.prog.name)
+            kernel.stack.pop(depth)
+            if isinstance(error, RecursionError):
+                raise Fault("call", "calls are nested too deeply") from None
+            raise
+
+    def _enter(self, ctx: Context, pc: int, args: tuple[int, ...]) -> int:
+        env = self.env
+        outer, frames, limit = env.ctx, self.frames, self._limit
+        if not frames:
+            self._limit = self.executed + self.budget
+        env.ctx = ctx
+        try:
+            return self.function(pc, args)
+        finally:
+            env.ctx = outer
+            self.frames = frames
+            self._limit = limit
+
+    def function(self, pc: int, args: tuple[int, ...] | list[int]) -> int:
+        """Run one function in a frame of its own; r0.
+
+        Raises:
+            Fault: more than 8 frames, or what the function does.
+        """
+        if self.frames >= MAX_CALL_FRAMES:
+            raise Fault("call", f"{self.frames + 1} frames deep; {MAX_CALL_FRAMES} are allowed")
+        stack = self.prog.kernel.stack
+        depth = stack.depth
+        frame = stack.push()
+        regs = [0] * 12
+        regs[1:1 + len(args)] = args
+        regs[10] = frame.base + FRAME_SIZE
+        regs[LOOPS] = BPF_MAX_LOOPS
+        self.frames += 1
+        self._loop(pc, regs)
+        self.frames -= 1
+        stack.pop(depth)
+        return regs[0]
+
+    def _loop(self, pc: int, regs: list[int]) -> None:
+        steps = self.steps
+        limit = self._limit - self.executed
+        n = 0
+        try:
+            if self.hooks is not None:
+                n = self._watched(pc, regs, limit)
+            else:
+                for n in range(1, limit + 1):  # noqa: B007 (counted for `executed`)
+                    pc = steps[pc](regs)
+                    if pc < 0:
+                        break
+                else:
+                    pc = min(pc, len(self.prog.program.insns))
+                    raise Fault("budget", f"the program used up its budget of {self.budget} instructions")
+        except Fault as fault:
+            raise locate(fault, self.prog.program, pc, tuple(regs[:11])) from None
+        finally:
+            self.executed += n
+
+    def _watched(self, pc: int, regs: list[int], limit: int) -> int:
+        """The loop with hooks around each step; the number of steps."""
+        hooks, steps = self.hooks, self.steps
+        assert hooks is not None
+        for n in range(1, limit + 1):
+            hooks.before(self, pc, regs)
+            try:
+                following = steps[pc](regs)
+            except Fault as fault:
+                raise locate(fault, self.prog.program, pc, tuple(regs[:11])) from None
+            hooks.after(self, pc, regs, following)
+            if following < 0:
+                return n
+            pc = following
+        raise locate(Fault("budget", f"the program used up its budget of {self.budget} instructions"),
+                     self.prog.program, pc, tuple(regs[:11]))

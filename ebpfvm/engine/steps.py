@@ -1,0 +1,339 @@
+"""The one lowering: from the meaning of an instruction (text of its row in `isa.table`) to Python.
+
+`lower` turns the text into a Python expression over given operands. Each operand and result carries the interval its
+value lies in, and a cut to W bits is written only where the interval says that it is needed. The interpreter knows
+nothing of its operands and gets all cuts; the translator passes what its range pass found and gets fewer. The
+interval of the result comes out of the same walk, so code and range cannot disagree.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ebpfvm.errors import InternalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ebpfvm.isa.table import Row
+
+U64: Final = (1 << 64) - 1
+U32: Final = (1 << 32) - 1
+
+
+class Value(NamedTuple):
+    """A Python expression, as text that may stand anywhere, and the interval of its value.
+
+    Attributes:
+        text: an atom or in parentheses.
+        lo, hi: bounds, both included.
+    """
+
+    text: str
+    lo: int
+    hi: int
+
+    @property
+    def const(self) -> int | None:
+        """The value if there is only one."""
+        return self.lo if self.lo == self.hi else None
+
+
+def number(n: int) -> Value:
+    """A constant."""
+    text = f"{n:#x}" if n > 0xFFFF else str(n)
+    return Value(text if n >= 0 else f"({text})", n, n)
+
+
+def operand(text: str, lo: int = 0, hi: int = U64) -> Value:
+    """A register or other atom."""
+    return Value(text, lo, hi)
+
+
+def cut(value: Value, width: int) -> Value:
+    """The low `width` bits, unsigned."""
+    mask = (1 << width) - 1
+    if value.lo >= 0 and value.hi <= mask:
+        return value
+    if value.const is not None:
+        return number(value.const & mask)
+    return Value(f"({value.text} & {mask:#x})", 0, mask)
+
+
+def _signed(n: int, width: int) -> int:
+    return n - (1 << width) if n >> width - 1 else n
+
+
+def sdiv(a: int, b: int, width: int) -> int:
+    """Signed division of unsigned `width`-bit numbers, towards zero; by zero 0 (RFC 9669 section 4.1)."""
+    x, y = _signed(a, width), _signed(b, width)
+    if not y:
+        return 0
+    quotient = abs(x) // abs(y)
+    return (quotient if (x < 0) == (y < 0) else -quotient) & (1 << width) - 1
+
+
+def smod(a: int, b: int, width: int) -> int:
+    """Remainder that goes with `sdiv`: the sign of the dividend; by zero the dividend."""
+    x, y = _signed(a, width), _signed(b, width)
+    if not y:
+        return a
+    rest = abs(x) % abs(y)
+    return (-rest if x < 0 else rest) & (1 << width) - 1
+
+
+def bswap(x: int, width: int) -> int:
+    """The low `width` bits of `x` with their bytes reversed."""
+    size = width // 8
+    return int.from_bytes((x & (1 << width) - 1).to_bytes(size, "little"), "big")
+
+
+# What lowered text calls, by the name it uses.
+PRIMITIVES: Final[Mapping[str, Callable[..., int]]] = {"sdiv": sdiv, "smod": smod, "bswap": bswap}
+
+
+@functools.cache
+def _parse(meaning: str) -> ast.expr:
+    return ast.parse(meaning, mode="eval").body
+
+
+def lower(row: Row, a: Value, b: Value, **names: Value) -> Value:
+    """The value that `row.meaning` gives, cut to the row's width.
+
+    Args:
+        row: an "alu" or "atomic" row; for "ldx" pass what was loaded as `loaded`.
+        a, b: destination and source operand; of any width, they are cut as the row says.
+        names: "old" and "r0" (atomics), "loaded" (ldx).
+    """
+    width = 64 if row.kind == "ldx" else row.width
+    loose = _loose(row.meaning)
+    known = {name: value if name in loose and value.const is None else cut(value, row.width)
+             for name, value in {"a": a, "b": b, **names}.items()}
+    return cut(_Lowering(width, known).visit(_parse(row.meaning)), width)
+
+
+def condition(row: Row, a: Value, b: Value) -> Value:
+    """The condition of a "jmp" row; an interval of one number if it is always true (1) or always false (0)."""
+    width = row.width
+    return _Lowering(width, {"a": cut(a, width), "b": cut(b, width)}).visit(_parse(row.meaning))
+
+
+@functools.cache
+def _loose(meaning: str) -> frozenset[str]:
+    """Names of which only the low W bits can reach the result, once that is cut: they need no cut of their own."""
+    found: dict[str, bool] = {}
+
+    def walk(node: ast.AST, low_bits: bool) -> None:
+        if isinstance(node, ast.Name):
+            found[node.id] = low_bits and found.get(node.id, True)
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, _MODULAR):
+            mask = isinstance(node.op, ast.BitAnd) and ast.unparse(node.right) == "W - 1"
+            walk(node.left, low_bits or mask)
+            walk(node.right, low_bits or mask)
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.LShift):
+            walk(node.left, low_bits)
+            walk(node.right, False)
+        elif isinstance(node, ast.UnaryOp):
+            walk(node.operand, low_bits)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("sext", "zext", "bswap"):
+            walk(node.args[0], True)
+        else:
+            for child in ast.iter_child_nodes(node):
+                walk(child, False)
+
+    walk(_parse(meaning), True)
+    return frozenset(name for name, low_bits in found.items() if low_bits)
+
+
+_MODULAR = (ast.Add, ast.Sub, ast.Mult, ast.BitAnd, ast.BitOr, ast.BitXor)
+
+
+class _Lowering:
+    """One walk over a meaning."""
+
+    def __init__(self, width: int, names: Mapping[str, Value]) -> None:
+        self.width = width
+        self.sign = 1 << width - 1
+        self.names = names
+
+    def visit(self, node: ast.expr) -> Value:
+        if isinstance(node, ast.Name):
+            return number(self.width) if node.id == "W" else self.names[node.id]
+        if isinstance(node, ast.Constant) and isinstance(node.value, int):
+            return number(node.value)
+        if isinstance(node, ast.BinOp):
+            return _OPERATORS[type(node.op)](self.visit(node.left), self.visit(node.right), self.width)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            x = self.visit(node.operand)
+            return number(-x.const) if x.const is not None else Value(f"(-{x.text})", -x.hi, -x.lo)
+        if isinstance(node, ast.Compare):
+            return self._compare(node)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.func.id == "load":
+                return self.names["loaded"]
+            method: Callable[..., Value] = getattr(self, f"_{node.func.id}")
+            return method(*map(self.visit, node.args))
+        raise InternalError(f"the instruction table uses {ast.dump(node)}, which has no lowering")
+
+    def _compare(self, node: ast.Compare) -> Value:
+        left, right = node.left, node.comparators[0]
+        a, b = self.visit(left), self.visit(right)
+        symbol = _COMPARISONS[type(node.ops[0])]
+        fixed = _decide(symbol, a, b)
+        if fixed is not None:
+            return number(int(fixed))
+        if _is_signed(left) and _is_signed(right):
+            # Flipping the sign bit keeps the order and costs one operation less than making the number signed.
+            assert isinstance(left, ast.Call) and isinstance(right, ast.Call)
+            a, b = self._flipped(self.visit(left.args[0])), self._flipped(self.visit(right.args[0]))
+        return Value(f"({a.text} {symbol} {b.text})", 0, 1)
+
+    def _flipped(self, x: Value) -> Value:
+        return number(x.const ^ self.sign) if x.const is not None else Value(f"({x.text} ^ {self.sign:#x})", 0, U64)
+
+    def _s(self, x: Value) -> Value:
+        if x.const is not None:
+            return number(_signed(x.const, self.width))
+        if x.hi < self.sign:
+            return x
+        low = x.lo - 2 * self.sign if x.lo >= self.sign else -self.sign
+        high = x.hi - 2 * self.sign if x.lo >= self.sign else self.sign - 1
+        return Value(f"(({x.text} ^ {self.sign:#x}) - {self.sign:#x})", low, high)
+
+    def _ashr(self, x: Value, n: Value) -> Value:
+        return cut(_rshift(self._s(x), n, self.width), self.width)
+
+    def _udiv(self, x: Value, y: Value) -> Value:
+        if y.lo > 0:
+            return Value(f"({x.text} // {y.text})", x.lo // y.hi, x.hi // y.lo)
+        if y.const == 0:
+            return number(0)
+        return Value(f"({x.text} // {y.text} if {y.text} else 0)", 0, x.hi)
+
+    def _umod(self, x: Value, y: Value) -> Value:
+        if y.lo > 0:
+            return Value(f"({x.text} % {y.text})", 0, min(x.hi, y.hi - 1))
+        if y.const == 0:
+            return x
+        return Value(f"({x.text} % {y.text} if {y.text} else {x.text})", 0, x.hi)
+
+    def _sdiv(self, x: Value, y: Value) -> Value:
+        return Value(f"sdiv({x.text}, {y.text}, {self.width})", 0, 2 * self.sign - 1)
+
+    def _smod(self, x: Value, y: Value) -> Value:
+        return Value(f"smod({x.text}, {y.text}, {self.width})", 0, 2 * self.sign - 1)
+
+    def _sext(self, x: Value, n: Value) -> Value:
+        low = cut(x, n.lo)
+        if n.lo == self.width:
+            return low
+        narrow = _Lowering(n.lo, {})
+        return cut(narrow._s(low), self.width)
+
+    def _zext(self, x: Value, n: Value) -> Value:
+        return cut(x, n.lo)
+
+    def _bswap(self, x: Value, n: Value) -> Value:
+        low = cut(x, n.lo)
+        if low.const is not None:
+            return number(bswap(low.const, n.lo))
+        return Value(f"bswap({low.text}, {n.lo})", 0, (1 << n.lo) - 1)
+
+    def _ite(self, c: Value, x: Value, y: Value) -> Value:
+        return Value(f"({x.text} if {c.text} else {y.text})", min(x.lo, y.lo), max(x.hi, y.hi))
+
+
+def _is_signed(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "s"
+
+
+def _decide(symbol: str, a: Value, b: Value) -> bool | None:
+    """The outcome of a comparison that the intervals decide."""
+    if symbol in ("<", ">="):
+        less = True if a.hi < b.lo else False if a.lo >= b.hi else None
+        return less if less is None or symbol == "<" else not less
+    if symbol in (">", "<="):
+        greater = True if a.lo > b.hi else False if a.hi <= b.lo else None
+        return greater if greater is None or symbol == ">" else not greater
+    same = False if a.hi < b.lo or a.lo > b.hi else True if a.const is not None and a.const == b.const else None
+    return same if same is None or symbol == "==" else not same
+
+
+def _add(a: Value, b: Value, width: int) -> Value:
+    b = _small(b, width)
+    if a.const is not None and b.const is not None:
+        return number(a.const + b.const)
+    if b.const is not None and b.const < 0:
+        return Value(f"({a.text} - {number(-b.const).text})", a.lo + b.const, a.hi + b.const)
+    if b.const == 0:
+        return a
+    return Value(f"({a.text} + {b.text})", a.lo + b.lo, a.hi + b.hi)
+
+
+def _small(b: Value, width: int) -> Value:
+    """A constant with the sign bit set as a negative number: the sum is the same modulo 2**W and stays in range."""
+    return b if b.const is None else number(_signed(b.const, width))
+
+
+def _sub(a: Value, b: Value, width: int) -> Value:
+    if b.const is not None:
+        return _add(a, number(-_signed(b.const, width) & (1 << width) - 1), width)
+    return Value(f"({a.text} - {b.text})", a.lo - b.hi, a.hi - b.lo)
+
+
+def _mul(a: Value, b: Value, width: int) -> Value:
+    if a.const is not None and b.const is not None:
+        return number(a.const * b.const)
+    return Value(f"({a.text} * {b.text})", a.lo * b.lo, a.hi * b.hi)
+
+
+def _and(a: Value, b: Value, width: int) -> Value:
+    if a.const is not None and b.const is not None:
+        return number(a.const & b.const)
+    for x, mask in ((a, b.const), (b, a.const)):
+        # A mask of all the bits the other can have changes nothing.
+        if mask is not None and mask & (mask + 1) == 0 and x.lo >= 0 and x.hi <= mask:
+            return x
+    return Value(f"({a.text} & {b.text})", 0, min(a.hi, b.hi))
+
+
+def _all_ones(n: int) -> int:
+    return (1 << n.bit_length()) - 1
+
+
+def _or(a: Value, b: Value, width: int) -> Value:
+    if a.const is not None and b.const is not None:
+        return number(a.const | b.const)
+    return Value(f"({a.text} | {b.text})", max(a.lo, b.lo), _all_ones(a.hi | b.hi))
+
+
+def _xor(a: Value, b: Value, width: int) -> Value:
+    if a.const is not None and b.const is not None:
+        return number(a.const ^ b.const)
+    return Value(f"({a.text} ^ {b.text})", 0, _all_ones(a.hi | b.hi))
+
+
+def _lshift(a: Value, b: Value, width: int) -> Value:
+    if a.const is not None and b.const is not None:
+        return number(a.const << b.const)
+    if b.const == 0:
+        return a
+    return Value(f"({a.text} << {b.text})", a.lo << b.lo, a.hi << b.hi)
+
+
+def _rshift(a: Value, b: Value, width: int) -> Value:
+    if a.const is not None and b.const is not None:
+        return number(a.const >> b.const)
+    if b.const == 0:
+        return a
+    low = a.lo >> (b.hi if a.lo >= 0 else b.lo)
+    return Value(f"({a.text} >> {b.text})", low, a.hi >> (b.lo if a.hi >= 0 else b.hi))
+
+
+_OPERATORS: Final[Mapping[type[ast.operator], Callable[[Value, Value, int], Value]]] = {
+    ast.Add: _add, ast.Sub: _sub, ast.Mult: _mul, ast.BitAnd: _and, ast.BitOr: _or, ast.BitXor: _xor,
+    ast.LShift: _lshift, ast.RShift: _rshift}
+_COMPARISONS: Final[Mapping[type[ast.cmpop], str]] = {
+    ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}

@@ -1,0 +1,7 @@
+"""The engines that every test of behaviour runs on."""
+
+from __future__ import annotations
+
+from ebpfvm.engine import Interpreter
+
+ENGINES = [Interpreter]
