@@ -128,8 +128,9 @@ class Builder:
         return self.ptr(self.add(t.TypeTag(tag, type_id)))
 
     def array(self, type_id: int, nelems: int) -> int:
-        """An array."""
-        return self.add(t.Array(type_id, nelems))
+        """An array; its index type, which kernels want to see, is the first integer there is."""
+        index = next((i for i, made in enumerate(self._types, 1) if isinstance(made, t.Int)), 0)
+        return self.add(t.Array(type_id, nelems, index or self.integer("int", 4, signed=True)))
 
     def struct(self, name: str, members: Sequence[tuple[str, int]], size: int | None = None) -> int:
         """A struct laid out as C does; `size` if it is larger than its members."""

@@ -7,6 +7,7 @@ its own access to the variables, is left out: nothing that a program can see dep
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf import types as t
@@ -68,19 +69,26 @@ def collect_data(elf: Elf, btf: Btf | None, object_name: str, table: MapTable) -
         table.add(MapDef(key, spec, section.index, 0, section.size))
 
 
-def fix_datasecs(elf: Elf, btf: Btf) -> Btf:
-    """Fill in what compilers leave to the linker: sizes of data sections and offsets of their variables.
+def fix_btf(elf: Elf, btf: Btf) -> Btf:
+    """Fill in what only the ELF file knows, as libbpf does before it gives BTF to a kernel.
 
-    Offsets of static variables are right already; those of global ones are the values of their symbols.
+    Sizes of data sections and offsets of their global variables come from sections and symbols (those of static
+    variables are right already). Functions and variables of hidden visibility become static: a verifier may then
+    look into such a function when it is called.
     """
     changes: dict[int, t.Type] = {}
+    hidden = {s.name for s in elf.symbols if s.visibility in ("HIDDEN", "INTERNAL") and s.name and s.bind != "LOCAL"}
+    for name in hidden:
+        for type_id in btf.find_all(name, t.Kind.FUNC) + btf.find_all(name, t.Kind.VAR):
+            found = btf[type_id]
+            assert isinstance(found, t.Func | t.Var)
+            changes[type_id] = replace(found, linkage=t.Linkage.STATIC)
     for name in btf.names(t.Kind.DATASEC):
         section = elf.section(name)
-        if section is None:
-            continue
-        offsets = {s.name: s.value for s in elf.symbols_in(section.index) if s.bind != "LOCAL"}
-        for type_id in btf.find_all(name, t.Kind.DATASEC):
-            changes[type_id] = _fixed(btf, type_id, section, offsets)
+        if section is not None:
+            offsets = {s.name: s.value for s in elf.symbols_in(section.index) if s.bind != "LOCAL"}
+            for type_id in btf.find_all(name, t.Kind.DATASEC):
+                changes[type_id] = _fixed(btf, type_id, section, offsets)
     return btf.replaced(changes)
 
 
@@ -91,5 +99,8 @@ def _fixed(btf: Btf, type_id: int, section: Section, offsets: dict[str, int]) ->
     for info in datasec.vars:
         var = btf[info.type]
         offset = offsets.get(var.name, info.offset) if isinstance(var, t.Var) and var.linkage else info.offset
+        if offset + info.size > section.size:
+            raise LoadError(f"{info.size} bytes at {offset:#x} lie outside of the section of {section.size:#x}",
+                            section=section.name, offset=offset, symbol=var.name)
         rows.append(t.SecInfo(info.type, offset, info.size))
     return t.Datasec(datasec.name, section.size, tuple(sorted(rows, key=lambda row: row.offset)))

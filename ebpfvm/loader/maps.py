@@ -12,16 +12,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf import types as t
+from ebpfvm.btf.fields import record_of
 from ebpfvm.errors import LoadError
 from ebpfvm.loader.object import MapSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ebpfvm.btf.types import Btf
     from ebpfvm.loader.elf import Elf, Reloc, Section, Symbol
 
-PROG_ARRAY, ARRAY_OF_MAPS, HASH_OF_MAPS, RBTREE_OF_MAPS = 3, 12, 13, 33
+PROG_ARRAY, ARRAY_OF_MAPS, HASH_OF_MAPS = 3, 12, 13
 _NUMBERS = {"type": "type", "max_entries": "max_entries", "map_flags": "map_flags", "numa_node": "numa_node",
             "pinning": "pinning", "map_extra": "map_extra"}
 _U32 = 0xFFFFFFFF
@@ -39,11 +40,15 @@ class MapDef:
 
 
 class MapTable:
-    """All maps of an object: in file order, by name, and by place."""
+    """All maps of an object: in file order, by key, and by place.
+
+    `ids` are the numbers that iproute2's definitions carry: id -> key.
+    """
 
     def __init__(self) -> None:
         self.defs: list[MapDef] = []
         self.by_name: dict[str, MapDef] = {}
+        self.ids: dict[int, str] = {}
         self._by_place: dict[tuple[int, int], MapDef] = {}
 
     def add(self, found: MapDef) -> None:
@@ -86,6 +91,16 @@ def collect_maps(elf: Elf, btf: Btf | None, notes: list[str]) -> MapTable:
         elif section.name == "maps" or section.name.startswith("maps/"):
             _legacy_maps(elf, section, table, notes)
     return table
+
+
+def complaints(table: MapTable) -> Iterator[str]:
+    """One sentence for each map whose special fields the kernel silently drops (map_check_btf, Linux 7.2)."""
+    for found in table.defs:
+        spec = found.spec
+        if spec.btf is not None and spec.value_type:
+            error = record_of(spec.btf, spec.value_type).error
+            if error:
+                yield f"map {spec.name!r}: {error}; a kernel makes the map without any special fields"
 
 
 # -- BTF-defined ------------------------------------------------------------------------------------------------
@@ -207,6 +222,21 @@ def initial_elements(elf: Elf, table: MapTable, program_at: Callable[[Symbol, in
             table.replace(found.key, replace(found.spec, init=init))
 
 
+def tail_calls(table: MapTable, sections: Iterable[tuple[str, str]]) -> None:
+    """Programs in sections named ID/SLOT fill that slot of the program array with that id (iproute2).
+
+    Args:
+        sections: (program, section name) of all programs.
+    """
+    for program, section in sections:
+        number, _, slot = section.partition("/")
+        if number.isdecimal() and slot.isdecimal() and len(number) < 11 and len(slot) < 11:
+            key = table.ids.get(int(number))
+            if key is not None and table.by_name[key].spec.type == PROG_ARRAY:
+                spec = table.by_name[key].spec
+                table.replace(key, replace(spec, init={**spec.init, int(slot): program}))
+
+
 def _values_offset(found: MapDef) -> int | None:
     """Offset of `values` in the variable; it is the last member, and the only one whose contents count."""
     btf = found.spec.btf
@@ -268,11 +298,11 @@ def _legacy_maps(elf: Elf, section: Section, table: MapTable, notes: list[str]) 
     ends = [symbol.value for symbol in symbols[1:]] + [len(section.data)]
     rows = [(symbol, _legacy_fields(section, symbol, end - symbol.value))
             for symbol, end in zip(symbols, ends, strict=True)]
-    ids = {row["id"]: symbol.name for symbol, row in rows if row.get("id")}
+    table.ids.update((row["id"], symbol.name) for symbol, row in rows if row.get("id"))
     specs = {symbol.name: _legacy_spec(symbol.name, row, notes) for symbol, row in rows}
     for symbol, row in rows:
         spec = specs[symbol.name]
-        inner = _legacy_inner(symbol, row, rows, ids)
+        inner = _legacy_inner(symbol, row, rows, table.ids)
         if inner is not None:
             spec = replace(spec, inner=specs[inner], init=_legacy_init(row, rows))
         table.add(MapDef(symbol.name, spec, section.index, symbol.value, 0))

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from ebpfvm.btf.ext import BtfExt, parse_ext
 from ebpfvm.btf.parse import parse
 from ebpfvm.errors import LoadError, UsageError
-from ebpfvm.loader.data import collect_data, fix_datasecs
+from ebpfvm.loader.data import collect_data, fix_btf
 from ebpfvm.loader.elf import read_elf
 from ebpfvm.loader.externs import collect_externs, layout_kconfig
 from ebpfvm.loader.link import MAX_LINKED, Code, Function, Records, collect_code, link
-from ebpfvm.loader.maps import collect_maps, initial_elements
+from ebpfvm.loader.maps import collect_maps, complaints, initial_elements, tail_calls
 from ebpfvm.loader.object import Object, Program, StructOps
 from ebpfvm.loader.sections import SectionKind, classify
 from ebpfvm.loader.structops import collect_struct_ops
@@ -79,6 +79,7 @@ def _load(data: bytes, path: str, object_name: str, config: Mapping[str, int | s
     btf, ext = _btf(elf)
     table = collect_maps(elf, btf, notes)
     collect_data(elf, btf, object_name, table)
+    notes.extend(complaints(table))
     externs = collect_externs(elf, btf, object_name, config, table, notes)
     code = collect_code(elf, table, externs, notes)
     entries = _entries(code, notes)
@@ -92,6 +93,7 @@ def _load(data: bytes, path: str, object_name: str, config: Mapping[str, int | s
 
     struct_ops = collect_struct_ops(elf, btf, program_at)
     initial_elements(elf, table, program_at)
+    tail_calls(table, ((key, elf.sections[function.section].name) for key, function in entries.items()))
     license_ = _license(elf, notes)
     programs = _programs(code, entries, ext, btf, path, license_)
     return Object(path, _bound(programs, struct_ops), {found.key: found.spec for found in table.defs}, license_, btf,
@@ -102,7 +104,7 @@ def _btf(elf: Elf) -> tuple[Btf | None, BtfExt]:
     section = elf.section(".BTF")
     if section is None or not section.data:
         return None, BtfExt()
-    btf = layout_kconfig(fix_datasecs(elf, parse(section.data)))
+    btf = layout_kconfig(fix_btf(elf, parse(section.data)))
     extension = elf.section(".BTF.ext")
     return btf, parse_ext(extension.data, btf) if extension is not None and extension.data else BtfExt()
 
