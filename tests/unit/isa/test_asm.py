@@ -159,7 +159,8 @@ def test_mnemonics(text: str, insn: Insn) -> None:
 
 
 def test_mnemonics_with_labels() -> None:
-    text = "  lddw %r1, 0x1122334455667788 # wide\nagain: jeq %r1, 0, out\n  call local f\n  ja again\nout: exit\nf:\n exit"
+    text = "  lddw %r1, 0x1122334455667788 # wide\nagain: jeq %r1, 0, out\n  call local f\n  ja again\n"
+    text += "out: exit\nf:\n exit"
     assert assemble(text) == (Insn(0x18, 1, 0, 0, 0x55667788), Insn(0, imm=0x11223344), Insn(0x15, 1, 0, 2),
                               Insn(0x85, 0, 1, 0, 2), Insn(0x05, off=-3), Insn(0x95), Insn(0x95))
 
