@@ -2,6 +2,57 @@
 
 from __future__ import annotations
 
+from ebpfvm.verifier.domain import tnum
+
+
+def settle(var_off: tnum.Tnum, umin: int, umax: int, low: int, high: int) -> tuple[int, int, int, int] | None:
+    """The short way to synchronise small numbers.
+
+    If no bit above the 31st may be set, all ranges of a Num speak of the same numbers, and both rule sets come to the
+    same: all bounds are those of the narrowest range, the known bits get its common leading bits, and cut it once
+    more.
+
+    Args:
+        var_off: known bits, none above the 31st.
+        umin, umax: unsigned 64-bit bounds.
+        low, high: the tightest of the other bounds.
+
+    Returns:
+        value, mask, smallest and largest number; None if several numbers do not remain, which is for the long way.
+
+    >>> settle((0, 0xff), 0, 99, 8, 2**31)
+    (0, 127, 8, 99)
+    """
+    value, mask = var_off
+    largest = value | mask
+    if value > umin:
+        umin = value
+    if largest < umax:
+        umax = largest
+    # Nearly always the two smallest members lie in the range; then there is no need to look closer.
+    if (umin != value or value + (mask & -mask) > umax) and tnum.single(var_off, umin, umax) is not None:
+        return None
+    if umin > low:
+        low = umin
+    if umax < high:
+        high = umax
+    if low > high:
+        return None
+    unknown = (1 << (low ^ high).bit_length()) - 1
+    if unknown < mask:
+        mask &= unknown
+        value = (value | low & ~unknown) & ~mask
+        largest = value | mask
+        if value > low:
+            low = value
+        if largest < high:
+            high = largest
+    if not mask or low >= high:
+        return None
+    if (low != value or value + (mask & -mask) > high) and tnum.single((value, mask), low, high) is not None:
+        return None
+    return value, mask, low, high
+
 
 def mul_unsigned(a_min: int, a_max: int, b_min: int, b_max: int, top: int) -> tuple[int, int]:
     """Bounds of the product of unsigned numbers up to `top`; the full range if the largest product passes it.

@@ -7,9 +7,10 @@ which do the same for four ranges.
 from __future__ import annotations
 
 from ebpfvm.verifier.domain import arc, tnum
-from ebpfvm.verifier.domain.num import EMPTY32, EMPTY64, FULL32, FULL64, Arc, Num, const
+from ebpfvm.verifier.domain.bounds import settle
+from ebpfvm.verifier.domain.num import EMPTY32, EMPTY64, FULL32, FULL64, Arc, Num, const, new
 from ebpfvm.verifier.domain.tnum import Tnum
-from ebpfvm.verifier.domain.width import U32_MAX, U64_MAX
+from ebpfvm.verifier.domain.width import S32_MAX, U32_MAX, U64_MAX
 
 State = tuple[Tnum, Arc, Arc]
 """Known bits, range of the register, range of its lower half."""
@@ -17,7 +18,7 @@ State = tuple[Tnum, Arc, Arc]
 
 def build(var_off: Tnum, r64: Arc, r32: Arc) -> Num:
     """A Num of the given parts as they are, in step or not."""
-    return Num(*var_off, *arc.bounds64(r64), *arc.bounds32(r32), r64, r32)
+    return new(Num, (*var_off, *arc.bounds64(r64), *arc.bounds32(r32), r64, r32))
 
 
 def sync(var_off: Tnum, r64: Arc, r32: Arc) -> Num:
@@ -30,6 +31,25 @@ def sync(var_off: Tnum, r64: Arc, r32: Arc) -> Num:
     >>> sync((0, 0xff), (250, 100), FULL32)[:4]      # 250..350, and below 256
     (248, 7, 250, 255)
     """
+    if var_off[0] | var_off[1] <= S32_MAX:
+        base, size = r64
+        base32, size32 = r32
+        if base + size <= U64_MAX and base32 + size32 <= U32_MAX:
+            small = settle(var_off, base, base + size, base32, base32 + size32)
+            if small is not None:
+                value, mask, low, high = small
+                kept = (low, high - low)
+                return new(Num, (value, mask, low, high, low, high, low, high, low, high, kept, kept))
+    return sync_any(var_off, r64, r32)
+
+
+def again(num: Num) -> Num:
+    """`num` after its parts have told each other what they know."""
+    return sync(num[:2], num.r64, num.r32)
+
+
+def sync_any(var_off: Tnum, r64: Arc, r32: Arc) -> Num:
+    """`sync` without the short way for small numbers."""
     if r64 != EMPTY64 and r32 != EMPTY32:
         var_off, r64, r32 = update(var_off, r64, r32)
         r32 = arc.intersect32(r32, arc.low_half(r64))
@@ -40,7 +60,7 @@ def sync(var_off: Tnum, r64: Arc, r32: Arc) -> Num:
         var_off, r64, r32 = update(bound_offset(var_off, narrowed, r32), narrowed, r32)
     if not var_off[1] and r64 == var_off and r32 == (var_off[0] & U32_MAX, 0):
         return const(var_off[0])
-    return Num(*var_off, *arc.bounds64(r64), *arc.bounds32(r32), r64, r32)
+    return new(Num, (*var_off, *arc.bounds64(r64), *arc.bounds32(r32), r64, r32))
 
 
 def unsigned64(r64: Arc) -> tuple[int, int]:

@@ -8,6 +8,9 @@ Source: `adjust_scalar_min_max_vals` and the `scalar_min_max_*` functions, Linux
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from ebpfvm.verifier.domain import arc, tnum
 from ebpfvm.verifier.domain.bounds import mul_signed, mul_unsigned, shift_left_unsigned
 from ebpfvm.verifier.domain.circular import sanitize, sync, update, zext
@@ -26,30 +29,22 @@ def _finish32(var_off: Tnum, r32: Arc) -> Num:
 
 def add64(a: Num, b: Num) -> Num:
     """``a + b``."""
-    if not (a.mask or b.mask):
-        return const(a.value + b.value & U64_MAX)
     return _finish(tnum.add(a[:2], b[:2]), arc.add64(a.r64, b.r64), arc.add32(a.r32, b.r32))
 
 
 def add32(a: Num, b: Num) -> Num:
     """``a + b`` of lower halves."""
-    if not (a.mask or b.mask):
-        return const(a.value + b.value & U32_MAX)
     return _finish32(tnum.add(a[:2], b[:2]), arc.add32(a.r32, b.r32))
 
 
 def sub64(a: Num, b: Num) -> Num:
     """``a - b``."""
-    if not (a.mask or b.mask):
-        return const(a.value - b.value & U64_MAX)
     return _finish(tnum.sub(a[:2], b[:2]), arc.add64(a.r64, arc.negate64(b.r64)),
                    arc.add32(a.r32, arc.negate32(b.r32)))
 
 
 def sub32(a: Num, b: Num) -> Num:
     """``a - b`` of lower halves."""
-    if not (a.mask or b.mask):
-        return const(a.value - b.value & U32_MAX)
     return _finish32(tnum.sub(a[:2], b[:2]), arc.add32(a.r32, arc.negate32(b.r32)))
 
 
@@ -68,8 +63,6 @@ def neg32(a: Num) -> Num:
 
 def mul64(a: Num, b: Num) -> Num:
     """``a * b``: the products of the ends, signed and unsigned, where they do not overflow."""
-    if not (a.mask or b.mask):
-        return const(a.value * b.value & U64_MAX)
     unsigned = arc.from_urange64(*mul_unsigned(a.umin, a.umax, b.umin, b.umax, U64_MAX))
     signed = arc.from_srange64(*mul_signed(a.smin, a.smax, b.smin, b.smax, S64_MAX))
     return _finish(tnum.mul(a[:2], b[:2]), arc.intersect64(unsigned, signed), _mul32(a, b))
@@ -77,8 +70,6 @@ def mul64(a: Num, b: Num) -> Num:
 
 def mul32(a: Num, b: Num) -> Num:
     """``a * b`` of lower halves."""
-    if not (a.mask or b.mask):
-        return const(a.value * b.value & U32_MAX)
     return _finish32(tnum.mul(a[:2], b[:2]), _mul32(a, b))
 
 
@@ -90,8 +81,6 @@ def _mul32(a: Num, b: Num) -> Arc:
 
 def and64(a: Num, b: Num) -> Num:
     """``a & b``: at least the bits known to be 1, at most the smaller of both maxima."""
-    if not (a.mask or b.mask):
-        return const(a.value & b.value)
     var_off = tnum.and_(a[:2], b[:2])
     if not (b.mask or var_off[1]):
         return const(var_off[0])
@@ -100,8 +89,6 @@ def and64(a: Num, b: Num) -> Num:
 
 def and32(a: Num, b: Num) -> Num:
     """``a & b`` of lower halves."""
-    if not (a.mask or b.mask):
-        return const(a.value & b.value & U32_MAX)
     var_off = tnum.and_(a[:2], b[:2])
     # The kernel computes the 64-bit result too, and what it learns there about the known bits stays.
     r32 = _and32(var_off, a, b)
@@ -120,8 +107,6 @@ def _and32(var_off: Tnum, a: Num, b: Num) -> Arc:
 
 def or64(a: Num, b: Num) -> Num:
     """``a | b``: at least the larger of both minima, at most all bits that may be 1."""
-    if not (a.mask or b.mask):
-        return const(a.value | b.value)
     var_off = tnum.or_(a[:2], b[:2])
     if not (b.mask or var_off[1]):
         return const(var_off[0])
@@ -131,8 +116,6 @@ def or64(a: Num, b: Num) -> Num:
 
 def or32(a: Num, b: Num) -> Num:
     """``a | b`` of lower halves."""
-    if not (a.mask or b.mask):
-        return const((a.value | b.value) & U32_MAX)
     var_off = tnum.or_(a[:2], b[:2])
     if not (b.mask or var_off[1]):
         return const(var_off[0] & U32_MAX)
@@ -150,16 +133,12 @@ def _or32(var_off: Tnum, a: Num, b: Num) -> Arc:
 
 def xor64(a: Num, b: Num) -> Num:
     """``a ^ b``: only the known bits tell anything."""
-    if not (a.mask or b.mask):
-        return const(a.value ^ b.value)
     var_off = tnum.xor(a[:2], b[:2])
     return _finish(var_off, var_off, (var_off[0] & U32_MAX, var_off[1] & U32_MAX))
 
 
 def xor32(a: Num, b: Num) -> Num:
     """``a ^ b`` of lower halves."""
-    if not (a.mask or b.mask):
-        return const((a.value ^ b.value) & U32_MAX)
     var_off = tnum.xor(a[:2], b[:2])
     return _finish32(var_off, (var_off[0] & U32_MAX, var_off[1] & U32_MAX))
 
@@ -172,8 +151,6 @@ def lsh64(a: Num, b: Num) -> Num:
     if b.mask or b.value >= BITS:
         return UNKNOWN
     shift = b.value
-    if not a.mask:
-        return const(a.value << shift & U64_MAX)
     r64 = arc.from_urange64(*shift_left_unsigned(a.umin, a.umax, shift, U64_MAX))
     if shift == SUB:
         r64 = arc.intersect64(r64, arc.from_srange64(a.s32_min << SUB, a.s32_max << SUB))
@@ -186,8 +163,6 @@ def lsh32(a: Num, b: Num) -> Num:
     if b.mask & U32_MAX or b.umax >= SUB:
         return UNKNOWN
     shift = b.value & U32_MAX
-    if not a.mask:
-        return const(a.value << shift & U32_MAX)
     r32 = arc.from_urange32(*shift_left_unsigned(a.u32_min, a.u32_max, shift, U32_MAX))
     var_off = tnum.subreg(tnum.lshift(tnum.subreg(a[:2]), shift))
     return _finish32(var_off, arc.intersect32(r32, arc.from_tnum32(var_off)))
@@ -198,8 +173,6 @@ def rsh64(a: Num, b: Num) -> Num:
     if b.mask or b.value >= BITS:
         return UNKNOWN
     shift = b.value
-    if not a.mask:
-        return const(a.value >> shift)
     r64 = arc.from_urange64(a.umin >> shift, a.umax >> shift)
     return _finish(*update(tnum.rshift(a[:2], shift), r64, FULL32))
 
@@ -209,8 +182,6 @@ def rsh32(a: Num, b: Num) -> Num:
     if b.mask & U32_MAX or b.umax >= SUB:
         return UNKNOWN
     shift = b.value & U32_MAX
-    if not a.mask:
-        return const((a.value & U32_MAX) >> shift)
     var_off = tnum.rshift(tnum.subreg(a[:2]), shift)
     r32 = arc.from_urange32(a.u32_min >> shift, a.u32_max >> shift)
     return _finish32(var_off, arc.intersect32(r32, arc.from_tnum32(var_off)))
@@ -221,8 +192,6 @@ def arsh64(a: Num, b: Num) -> Num:
     if b.mask or b.value >= BITS:
         return UNKNOWN
     shift = b.value
-    if not a.mask:
-        return const(a.smin >> shift & U64_MAX)
     r64 = arc.from_srange64(a.smin >> shift, a.smax >> shift)
     return _finish(*update(tnum.arshift64(a[:2], shift), r64, FULL32))
 
@@ -232,8 +201,6 @@ def arsh32(a: Num, b: Num) -> Num:
     if b.mask & U32_MAX or b.umax >= SUB:
         return UNKNOWN
     shift = b.value & U32_MAX
-    if not a.mask:
-        return const(a.s32_min >> shift & U32_MAX)
     var_off = tnum.arshift32(tnum.subreg(a[:2]), shift)
     r32 = arc.from_srange32(a.s32_min >> shift, a.s32_max >> shift)
     return _finish32(var_off, arc.intersect32(r32, arc.from_tnum32(var_off)))
@@ -243,13 +210,18 @@ def arsh32(a: Num, b: Num) -> Num:
 
 def pointer_add(a: Num, b: Num) -> Num:
     """Offset of ``pointer + b``, where `a` is the pointer's offset: lower halves are not followed."""
-    if not (a.mask or b.mask):
-        return const(a.value + b.value & U64_MAX)
     return sync(tnum.add(a[:2], b[:2]), arc.add64(a.r64, b.r64), FULL32)
 
 
 def pointer_sub(a: Num, b: Num) -> Num:
     """Offset of ``pointer - b``, where `a` is the pointer's offset: lower halves are not followed."""
-    if not (a.mask or b.mask):
-        return const(a.value - b.value & U64_MAX)
     return sync(tnum.sub(a[:2], b[:2]), arc.add64(a.r64, arc.negate64(b.r64)), FULL32)
+
+
+ALU: Final[dict[tuple[str, int], Callable[[Num, Num], Num]]] = {
+    ("add", 64): add64, ("add", 32): add32, ("sub", 64): sub64, ("sub", 32): sub32, ("mul", 64): mul64,
+    ("mul", 32): mul32, ("and", 64): and64, ("and", 32): and32, ("or", 64): or64, ("or", 32): or32,
+    ("xor", 64): xor64, ("xor", 32): xor32, ("lsh", 64): lsh64, ("lsh", 32): lsh32, ("rsh", 64): rsh64,
+    ("rsh", 32): rsh32, ("arsh", 64): arsh64, ("arsh", 32): arsh32,
+}
+UNARY: Final[dict[tuple[str, int], Callable[[Num], Num]]] = {("neg", 64): neg64, ("neg", 32): neg32}

@@ -12,14 +12,10 @@ from typing import Final
 
 from ebpfvm.verifier.domain import arc, tnum
 from ebpfvm.verifier.domain.branch import Assume, Pair
-from ebpfvm.verifier.domain.circular import sync
+from ebpfvm.verifier.domain.circular import again, sync
 from ebpfvm.verifier.domain.interval_assume import swapped
 from ebpfvm.verifier.domain.num import FULL32, FULL64, Arc, Num
 from ebpfvm.verifier.domain.width import S32_MAX, S32_MIN, S64_MAX, S64_MIN, U32_MAX, U64_MAX
-
-
-def _again(a: Num) -> Num:
-    return sync(a[:2], a.r64, a.r32)
 
 
 def _with64(a: Num, r64: Arc) -> Num:
@@ -48,61 +44,61 @@ def jeq32(a: Num, b: Num) -> Pair:
 def jne64(a: Num, b: Num) -> Pair:
     """Different: a known number is cut out of the other's range, where that leaves one piece."""
     if not b.mask:
-        return _with64(a, (b.value + 1 & U64_MAX, U64_MAX - 1)), _again(b)
+        return _with64(a, (b.value + 1 & U64_MAX, U64_MAX - 1)), again(b)
     if not a.mask:
-        return _again(a), _with64(b, (a.value + 1 & U64_MAX, U64_MAX - 1))
-    return _again(a), _again(b)
+        return again(a), _with64(b, (a.value + 1 & U64_MAX, U64_MAX - 1))
+    return again(a), again(b)
 
 
 def jne32(a: Num, b: Num) -> Pair:
     """Lower halves different."""
     if not b.mask & U32_MAX:
-        return _with32(a, (b.value + 1 & U32_MAX, U32_MAX - 1)), _again(b)
+        return _with32(a, (b.value + 1 & U32_MAX, U32_MAX - 1)), again(b)
     if not a.mask & U32_MAX:
-        return _again(a), _with32(b, (a.value + 1 & U32_MAX, U32_MAX - 1))
-    return _again(a), _again(b)
+        return again(a), _with32(b, (a.value + 1 & U32_MAX, U32_MAX - 1))
+    return again(a), again(b)
 
 
 def jset64(a: Num, b: Num) -> Pair:
     """Some common bit is set: which, is known if one operand has a single bit."""
     if not b.mask:
-        return _with_bit(a, b.value), _again(b)
+        return _with_bit(a, b.value), again(b)
     if not a.mask:
-        return _again(a), _with_bit(b, a.value)
-    return _again(a), _again(b)
+        return again(a), _with_bit(b, a.value)
+    return again(a), again(b)
 
 
 def jset32(a: Num, b: Num) -> Pair:
     """Some common bit of the lower halves is set."""
     if not b.mask & U32_MAX:
-        return _with_bit(a, b.value & U32_MAX), _again(b)
+        return _with_bit(a, b.value & U32_MAX), again(b)
     if not a.mask & U32_MAX:
-        return _again(a), _with_bit(b, a.value & U32_MAX)
-    return _again(a), _again(b)
+        return again(a), _with_bit(b, a.value & U32_MAX)
+    return again(a), again(b)
 
 
 def _with_bit(a: Num, bit: int) -> Num:
     if bit == 0 or bit & bit - 1:
-        return _again(a)
+        return again(a)
     return sync(tnum.or_(a[:2], (bit, 0)), a.r64, a.r32)
 
 
 def jnset64(a: Num, b: Num) -> Pair:
     """No common bit is set: if one operand is known, its bits are 0 in the other, whose ranges are found anew."""
     if not b.mask:
-        return _without_bits(a, b.value), _again(b)
+        return _without_bits(a, b.value), again(b)
     if not a.mask:
-        return _again(a), _without_bits(b, a.value)
-    return _again(a), _again(b)
+        return again(a), _without_bits(b, a.value)
+    return again(a), again(b)
 
 
 def jnset32(a: Num, b: Num) -> Pair:
     """No common bit of the lower halves is set."""
     if not b.mask & U32_MAX:
-        return _without_bits(a, b.value & U32_MAX), _again(b)
+        return _without_bits(a, b.value & U32_MAX), again(b)
     if not a.mask & U32_MAX:
-        return _again(a), _without_bits(b, a.value & U32_MAX)
-    return _again(a), _again(b)
+        return again(a), _without_bits(b, a.value & U32_MAX)
+    return again(a), again(b)
 
 
 def _without_bits(a: Num, bits: int) -> Num:

@@ -8,9 +8,12 @@ Source: `coerce_reg_to_size`, `coerce_reg_to_size_sx`, `coerce_subreg_to_size_sx
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from ebpfvm.verifier.domain import arc, tnum
 from ebpfvm.verifier.domain.bounds import sign_extended
-from ebpfvm.verifier.domain.circular import build, sanitize, sync, zext
+from ebpfvm.verifier.domain.circular import again, build, sanitize, sync, zext
 from ebpfvm.verifier.domain.num import FULL32, FULL64, Arc, Num, const
 from ebpfvm.verifier.domain.tnum import Tnum
 from ebpfvm.verifier.domain.width import BITS, SUB, U32_MAX, U64_MAX
@@ -72,16 +75,12 @@ def swap(a: Num, bits: int) -> Num:
     if not a.mask:
         return const(tnum.swap_bytes(a.value, bits))
     swapped = build(tnum.bswap(a[:2], bits), FULL64, FULL32)
-    return sync(*_parts(swapped if bits == BITS else cast(swapped, bits)))
+    return again(swapped if bits == BITS else cast(swapped, bits))
 
 
 def truncate(a: Num, bits: int) -> Num:
     """The low `bits`: conversion to the byte order the machine already has."""
-    return sync(*_parts(a if bits == BITS else cast(a, bits)))
-
-
-def _parts(a: Num) -> tuple[Tnum, Arc, Arc]:
-    return a[:2], a.r64, a.r32
+    return again(a if bits == BITS else cast(a, bits))
 
 
 def s32_range(a: Num, low: int, high: int) -> Num:
@@ -89,3 +88,16 @@ def s32_range(a: Num, low: int, high: int) -> Num:
     r32 = arc.from_srange32(max(a.s32_min, low), min(a.s32_max, high))
     r64 = arc.from_srange64(max(a.smin, low), min(a.smax, high))
     return sanitize(sync(a[:2], r64, r32))
+
+
+def _sized(function: Callable[[Num, int], Num], bits: int) -> Callable[[Num], Num]:
+    return lambda num: function(num, bits)
+
+
+UNARY: Final[dict[tuple[str, int], Callable[[Num], Num]]] = {
+    ("mov", 32): low32,
+    **{(f"movsx{bits}", 64): _sized(sext64, bits) for bits in (8, 16, 32)},
+    **{(f"movsx{bits}", 32): _sized(sext32, bits) for bits in (8, 16)},
+    **{(f"le{bits}", 64): _sized(truncate, bits) for bits in (16, 32, 64)},
+    **{(f"{op}{bits}", 64): _sized(swap, bits) for op in ("be", "bswap") for bits in (16, 32, 64)},
+}

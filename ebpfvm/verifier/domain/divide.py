@@ -9,8 +9,11 @@ quotient or remainder (`interval_alu.unknown_result`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from ebpfvm.verifier.domain import arc
-from ebpfvm.verifier.domain.circular import sanitize, sync, zext
+from ebpfvm.verifier.domain.circular import again, sanitize, sync, zext
 from ebpfvm.verifier.domain.num import FULL32, UNKNOWN, Arc, Num, const
 from ebpfvm.verifier.domain.tnum import UNKNOWN as NO_BITS
 from ebpfvm.verifier.domain.width import S32_MIN, S64_MIN, SIGN32, SIGN64, U32_MAX
@@ -25,7 +28,7 @@ def _finish32(r32: Arc) -> Num:
 
 
 def _same64(a: Num) -> Num:
-    return sanitize(sync(a[:2], a.r64, a.r32))
+    return sanitize(again(a))
 
 
 def _same32(a: Num) -> Num:
@@ -147,3 +150,7 @@ def _smod(smin: int, smax: int, size: int) -> tuple[int, int] | None:
     return -most, most
 
 
+ALU: Final[dict[tuple[str, int], Callable[[Num, Num], Num]]] = {
+    ("div", 64): div64, ("div", 32): div32, ("sdiv", 64): sdiv64, ("sdiv", 32): sdiv32,
+    ("mod", 64): mod64, ("mod", 32): mod32, ("smod", 64): smod64, ("smod", 32): smod32,
+}

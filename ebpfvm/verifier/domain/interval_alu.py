@@ -4,12 +4,15 @@ Each takes the destination's and the source's `Num` and returns the result's. Th
 table with the width: `add64` is ``r1 += r2``, `add32` is ``w1 += w2``. 32-bit forms look only at lower halves and
 clear the upper half of the result.
 
-Constants take a short way out at the top: it gives what the long way would, sooner.
+Constants work too, but `rules` folds them before it comes to that.
 
 Source: `adjust_scalar_min_max_vals` and the `scalar_min_max_*` functions, Linux 6.18 `kernel/bpf/verifier.c`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
 
 from ebpfvm.verifier.domain import tnum
 from ebpfvm.verifier.domain.bounds import mul_signed, mul_unsigned, shift_left_unsigned, signed_of
@@ -43,8 +46,6 @@ def _finish32(var_off: Tnum, b32: Bounds32) -> Num:
 
 def add64(a: Num, b: Num) -> Num:
     """``a + b``. Bounds add up; if only some sums pass the end, nothing is known of that range."""
-    if not (a.mask or b.mask):
-        return const(a.value + b.value & U64_MAX)
     umin = a.umin + b.umin
     umax = a.umax + b.umax
     if umax > U64_MAX:
@@ -64,8 +65,6 @@ def add64(a: Num, b: Num) -> Num:
 
 def add32(a: Num, b: Num) -> Num:
     """``a + b`` of lower halves."""
-    if not (a.mask or b.mask):
-        return const(a.value + b.value & U32_MAX)
     return _finish32(tnum.add(a[:2], b[:2]), _add32(a, b))
 
 
@@ -89,15 +88,11 @@ def _add32(a: Num, b: Num) -> Bounds32:
 
 def sub64(a: Num, b: Num) -> Num:
     """``a - b``: smallest minus largest to largest minus smallest; if only some pass zero, nothing is known."""
-    if not (a.mask or b.mask):
-        return const(a.value - b.value & U64_MAX)
     return _finish(tnum.sub(a[:2], b[:2]), _sub64(a, b), _sub32(a, b))
 
 
 def sub32(a: Num, b: Num) -> Num:
     """``a - b`` of lower halves."""
-    if not (a.mask or b.mask):
-        return const(a.value - b.value & U32_MAX)
     return _finish32(tnum.sub(a[:2], b[:2]), _sub32(a, b))
 
 
@@ -152,8 +147,6 @@ def neg32(a: Num) -> Num:
 
 def mul64(a: Num, b: Num) -> Num:
     """``a * b``: if no product of ends overflows, the products of the ends bound the result."""
-    if not (a.mask or b.mask):
-        return const(a.value * b.value & U64_MAX)
     b64 = (*mul_unsigned(a.umin, a.umax, b.umin, b.umax, U64_MAX),
            *mul_signed(a.smin, a.smax, b.smin, b.smax, S64_MAX))
     return _finish(tnum.mul(a[:2], b[:2]), b64, _mul32(a, b))
@@ -161,8 +154,6 @@ def mul64(a: Num, b: Num) -> Num:
 
 def mul32(a: Num, b: Num) -> Num:
     """``a * b`` of lower halves."""
-    if not (a.mask or b.mask):
-        return const(a.value * b.value & U32_MAX)
     return _finish32(tnum.mul(a[:2], b[:2]), _mul32(a, b))
 
 
@@ -173,8 +164,6 @@ def _mul32(a: Num, b: Num) -> Bounds32:
 
 def and64(a: Num, b: Num) -> Num:
     """``a & b``: at least the bits known to be 1, at most the smaller of both maxima."""
-    if not (a.mask or b.mask):
-        return const(a.value & b.value)
     var_off = tnum.and_(a[:2], b[:2])
     umin = var_off[0]
     umax = min(a.umax, b.umax)
@@ -184,8 +173,6 @@ def and64(a: Num, b: Num) -> Num:
 
 def and32(a: Num, b: Num) -> Num:
     """``a & b`` of lower halves."""
-    if not (a.mask or b.mask):
-        return const(a.value & b.value & U32_MAX)
     var_off = tnum.and_(a[:2], b[:2])
     return _finish32(var_off, update32(var_off, _and32(var_off, a, b)))
 
@@ -198,8 +185,6 @@ def _and32(var_off: Tnum, a: Num, b: Num) -> Bounds32:
 
 def or64(a: Num, b: Num) -> Num:
     """``a | b``: at least the larger of both minima, at most all bits that may be 1."""
-    if not (a.mask or b.mask):
-        return const(a.value | b.value)
     var_off = tnum.or_(a[:2], b[:2])
     umin = max(a.umin, b.umin)
     umax = var_off[0] | var_off[1]
@@ -209,8 +194,6 @@ def or64(a: Num, b: Num) -> Num:
 
 def or32(a: Num, b: Num) -> Num:
     """``a | b`` of lower halves."""
-    if not (a.mask or b.mask):
-        return const((a.value | b.value) & U32_MAX)
     var_off = tnum.or_(a[:2], b[:2])
     return _finish32(var_off, update32(var_off, _or32(var_off, a, b)))
 
@@ -223,8 +206,6 @@ def _or32(var_off: Tnum, a: Num, b: Num) -> Bounds32:
 
 def xor64(a: Num, b: Num) -> Num:
     """``a ^ b``: only the known bits tell anything."""
-    if not (a.mask or b.mask):
-        return const(a.value ^ b.value)
     var_off = tnum.xor(a[:2], b[:2])
     umin = var_off[0]
     umax = umin | var_off[1]
@@ -234,8 +215,6 @@ def xor64(a: Num, b: Num) -> Num:
 
 def xor32(a: Num, b: Num) -> Num:
     """``a ^ b`` of lower halves."""
-    if not (a.mask or b.mask):
-        return const((a.value ^ b.value) & U32_MAX)
     var_off = tnum.xor(a[:2], b[:2])
     return _finish32(var_off, update32(var_off, _xor32(var_off)))
 
@@ -254,8 +233,6 @@ def lsh64(a: Num, b: Num) -> Num:
     if b.mask or b.value >= BITS:
         return UNKNOWN
     shift = b.value
-    if not a.mask:
-        return const(a.value << shift & U64_MAX)
     umin, umax = shift_left_unsigned(a.umin, a.umax, shift, U64_MAX)
     smin, smax = (a.s32_min << SUB, a.s32_max << SUB) if shift == SUB else (S64_MIN, S64_MAX)
     b32 = (*shift_left_unsigned(a.u32_min, a.u32_max, shift, U32_MAX), S32_MIN, S32_MAX)
@@ -268,8 +245,6 @@ def lsh32(a: Num, b: Num) -> Num:
     if b.mask & U32_MAX or b.umax >= SUB:
         return UNKNOWN
     shift = b.value & U32_MAX
-    if not a.mask:
-        return const(a.value << shift & U32_MAX)
     b32 = (*shift_left_unsigned(a.u32_min, a.u32_max, shift, U32_MAX), S32_MIN, S32_MAX)
     var_off = tnum.subreg(tnum.lshift(tnum.subreg(a[:2]), shift))
     return _finish32(var_off, update32(var_off, b32))
@@ -280,8 +255,6 @@ def rsh64(a: Num, b: Num) -> Num:
     if b.mask or b.value >= BITS:
         return UNKNOWN
     shift = b.value
-    if not a.mask:
-        return const(a.value >> shift)
     var_off = tnum.rshift(a[:2], shift)
     return _finish(*update(var_off, (a.umin >> shift, a.umax >> shift, S64_MIN, S64_MAX), ANY32))
 
@@ -291,8 +264,6 @@ def rsh32(a: Num, b: Num) -> Num:
     if b.mask & U32_MAX or b.umax >= SUB:
         return UNKNOWN
     shift = b.value & U32_MAX
-    if not a.mask:
-        return const((a.value & U32_MAX) >> shift)
     var_off = tnum.rshift(tnum.subreg(a[:2]), shift)
     return _finish32(var_off, update32(var_off, (a.u32_min >> shift, a.u32_max >> shift, S32_MIN, S32_MAX)))
 
@@ -302,8 +273,6 @@ def arsh64(a: Num, b: Num) -> Num:
     if b.mask or b.value >= BITS:
         return UNKNOWN
     shift = b.value
-    if not a.mask:
-        return const(a.smin >> shift & U64_MAX)
     var_off = tnum.arshift64(a[:2], shift)
     return _finish(*update(var_off, (0, U64_MAX, a.smin >> shift, a.smax >> shift), ANY32))
 
@@ -313,24 +282,18 @@ def arsh32(a: Num, b: Num) -> Num:
     if b.mask & U32_MAX or b.umax >= SUB:
         return UNKNOWN
     shift = b.value & U32_MAX
-    if not a.mask:
-        return const(a.s32_min >> shift & U32_MAX)
     var_off = tnum.arshift32(tnum.subreg(a[:2]), shift)
     return _finish32(var_off, update32(var_off, (0, U32_MAX, a.s32_min >> shift, a.s32_max >> shift)))
 
 
 def pointer_add(a: Num, b: Num) -> Num:
     """Offset of ``pointer + b``, where `a` is the pointer's variable offset: lower halves are not followed."""
-    if not (a.mask or b.mask):
-        return const(a.value + b.value & U64_MAX)
     b64 = (a.umin + b.umin, a.umax + b.umax) if a.umax + b.umax <= U64_MAX else (0, U64_MAX)
     return sync(tnum.add(a[:2], b[:2]), (*b64, *_signed_or_any(a.smin + b.smin, a.smax + b.smax)), ANY32)
 
 
 def pointer_sub(a: Num, b: Num) -> Num:
     """Offset of ``pointer - b``, where `a` is the pointer's variable offset: lower halves are not followed."""
-    if not (a.mask or b.mask):
-        return const(a.value - b.value & U64_MAX)
     b64 = (a.umin - b.umax, a.umax - b.umin) if a.umin >= b.umax else (0, U64_MAX)
     return sync(tnum.sub(a[:2], b[:2]), (*b64, *_signed_or_any(a.smin - b.smax, a.smax - b.smin)), ANY32)
 
@@ -344,3 +307,11 @@ def unknown_result(a: Num, b: Num) -> Num:
     return UNKNOWN
 
 
+ALU: Final[dict[tuple[str, int], Callable[[Num, Num], Num]]] = {
+    ("add", 64): add64, ("add", 32): add32, ("sub", 64): sub64, ("sub", 32): sub32, ("mul", 64): mul64,
+    ("mul", 32): mul32, ("and", 64): and64, ("and", 32): and32, ("or", 64): or64, ("or", 32): or32,
+    ("xor", 64): xor64, ("xor", 32): xor32, ("lsh", 64): lsh64, ("lsh", 32): lsh32, ("rsh", 64): rsh64,
+    ("rsh", 32): rsh32, ("arsh", 64): arsh64, ("arsh", 32): arsh32,
+    **{(op, width): unknown_result for op in ("div", "sdiv", "mod", "smod") for width in (64, 32)},
+}
+UNARY: Final[dict[tuple[str, int], Callable[[Num], Num]]] = {("neg", 64): neg64, ("neg", 32): neg32}

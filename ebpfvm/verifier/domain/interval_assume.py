@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ebpfvm.verifier.domain import tnum
+from ebpfvm.verifier.domain import intervals, tnum
 from ebpfvm.verifier.domain.branch import Assume, Pair
 from ebpfvm.verifier.domain.intervals import ANY32, ANY64, sanitize, sync
 from ebpfvm.verifier.domain.num import Num
@@ -52,15 +52,15 @@ def jeq32(a: Num, b: Num) -> Pair:
 def jne64(a: Num, b: Num) -> Pair:
     """Different: a known number is cut off the other's ends, where it is one."""
     if not b.mask:
-        return _without64(a, b.value), sanitize(sync(b[:2], b[2:6], b[6:10]))
+        return _without64(a, b.value), again(b)
     if not a.mask:
-        return sanitize(sync(a[:2], a[2:6], a[6:10])), _without64(b, a.value)
+        return again(a), _without64(b, a.value)
     return again(a), again(b)
 
 
 def again(a: Num) -> Num:
     """`a` after a condition that says nothing of it."""
-    return sanitize(sync(a[:2], a[2:6], a[6:10]))
+    return sanitize(intervals.again(a))
 
 
 def _without64(a: Num, value: int) -> Num:

@@ -8,9 +8,12 @@ Source: `coerce_reg_to_size`, `coerce_reg_to_size_sx`, `coerce_subreg_to_size_sx
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from ebpfvm.verifier.domain import tnum
 from ebpfvm.verifier.domain.bounds import sign_extended
-from ebpfvm.verifier.domain.intervals import ANY32, ANY64, build, sanitize, sync, zext
+from ebpfvm.verifier.domain.intervals import ANY32, ANY64, again, build, sanitize, sync, zext
 from ebpfvm.verifier.domain.num import Num, const
 from ebpfvm.verifier.domain.width import BITS, SUB, U32_MAX, U64_MAX
 
@@ -77,16 +80,12 @@ def swap(a: Num, bits: int) -> Num:
     if not a.mask:
         return const(tnum.swap_bytes(a.value, bits))
     swapped = build(tnum.bswap(a[:2], bits), ANY64, ANY32)
-    return _again(swapped if bits == BITS else cast(swapped, bits))
+    return again(swapped if bits == BITS else cast(swapped, bits))
 
 
 def truncate(a: Num, bits: int) -> Num:
     """The low `bits`: conversion to the byte order the machine already has."""
-    return _again(a if bits == BITS else cast(a, bits))
-
-
-def _again(a: Num) -> Num:
-    return sync(a[:2], a[2:6], a[6:10])
+    return again(a if bits == BITS else cast(a, bits))
 
 
 def s32_range(a: Num, low: int, high: int) -> Num:
@@ -95,3 +94,14 @@ def s32_range(a: Num, low: int, high: int) -> Num:
     return sanitize(sync(a[:2], (a.umin, a.umax, max(a.smin, low), min(a.smax, high)), b32))
 
 
+def _sized(function: Callable[[Num, int], Num], bits: int) -> Callable[[Num], Num]:
+    return lambda num: function(num, bits)
+
+
+UNARY: Final[dict[tuple[str, int], Callable[[Num], Num]]] = {
+    ("mov", 32): low32,
+    **{(f"movsx{bits}", 64): _sized(sext64, bits) for bits in (8, 16, 32)},
+    **{(f"movsx{bits}", 32): _sized(sext32, bits) for bits in (8, 16)},
+    **{(f"le{bits}", 64): _sized(truncate, bits) for bits in (16, 32, 64)},
+    **{(f"{op}{bits}", 64): _sized(swap, bits) for op in ("be", "bswap") for bits in (16, 32, 64)},
+}

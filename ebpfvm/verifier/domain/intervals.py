@@ -10,7 +10,8 @@ Source: `reg_bounds_sync` and what it calls, Linux 6.18 `kernel/bpf/verifier.c`.
 from __future__ import annotations
 
 from ebpfvm.verifier.domain import tnum
-from ebpfvm.verifier.domain.num import FULL32, FULL64, Num, const
+from ebpfvm.verifier.domain.bounds import settle
+from ebpfvm.verifier.domain.num import FULL32, FULL64, Num, const, new
 from ebpfvm.verifier.domain.tnum import Tnum
 from ebpfvm.verifier.domain.width import (
     HIGH,
@@ -48,6 +49,23 @@ def sync(var_off: Tnum, b64: Bounds64, b32: Bounds32) -> Num:
     >>> n.umax, n.smax, n.s32_max
     (255, 255, 255)
     """
+    if var_off[0] | var_off[1] <= S32_MAX:
+        umin, umax, smin, smax = b64
+        u32_min, u32_max, s32_min, s32_max = b32
+        small = settle(var_off, umin, umax, max(smin, u32_min, s32_min), min(smax, u32_max, s32_max))
+        if small is not None:
+            value, mask, low, high = small
+            return new(Num, (value, mask, low, high, low, high, low, high, low, high, FULL64, FULL32))
+    return sync_any(var_off, b64, b32)
+
+
+def again(num: Num) -> Num:
+    """`num` after its parts have told each other what they know."""
+    return sync(num[:2], num[2:6], num[6:10])
+
+
+def sync_any(var_off: Tnum, b64: Bounds64, b32: Bounds32) -> Num:
+    """`sync` without the short way for small numbers."""
     var_off, b64, b32 = update(var_off, b64, b32)
     for _ in range(3):
         before = b64, b32
@@ -57,7 +75,12 @@ def sync(var_off: Tnum, b64: Bounds64, b32: Bounds32) -> Num:
         if before == (b64, b32):
             break  # the next round would see what this one saw
     var_off, b64, b32 = update(bound_offset(var_off, b64, b32), b64, b32)
-    return Num(*var_off, *b64, *b32, FULL64, FULL32)
+    value, mask = var_off
+    if not mask:
+        known = const(value)
+        if known[2:6] == b64 and known[6:10] == b32:
+            return known
+    return new(Num, (value, mask, *b64, *b32, FULL64, FULL32))
 
 
 def update(var_off: Tnum, b64: Bounds64, b32: Bounds32) -> State:

@@ -83,6 +83,9 @@ EMPTY32: Final[Arc] = (U32_MAX, U32_MAX)
 UNKNOWN: Final = Num(0, U64_MAX, 0, U64_MAX, S64_MIN, S64_MAX, 0, U32_MAX, S32_MIN, S32_MAX, FULL64, FULL32)
 """Any number at all."""
 
+new: Final = tuple.__new__
+"""``new(Num, (...))`` is ``Num(...)`` in half the time."""
+
 _KEPT: Final = 1 << 14
 _constants: dict[int, Num] = {}  # only saves work: emptying it at any moment changes no result
 
@@ -105,11 +108,14 @@ def const(value: int) -> Num:
 
 def make_const(value: int) -> Num:
     """`const` without the store of constants."""
+    if 0 <= value < SIGN32:
+        arc = value, 0
+        return new(Num, (value, 0, value, value, value, value, value, value, value, value, arc, arc))
     value &= U64_MAX
     low = value & U32_MAX
     signed = (value ^ SIGN64) - SIGN64
     signed_low = (low ^ SIGN32) - SIGN32
-    return Num(value, 0, value, value, signed, signed, low, low, signed_low, signed_low, (value, 0), (low, 0))
+    return new(Num, (value, 0, value, value, signed, signed, low, low, signed_low, signed_low, (value, 0), (low, 0)))
 
 
 def unknown() -> Num:

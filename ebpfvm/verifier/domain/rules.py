@@ -25,7 +25,9 @@ from ebpfvm.verifier.domain import (
     tnum,
 )
 from ebpfvm.verifier.domain.branch import OPPOSITE, PREDICT, Assume, Outcome, Predict, predict_itself
-from ebpfvm.verifier.domain.num import EMPTY32, EMPTY64, Num, const
+from ebpfvm.verifier.domain.constant import FOLD, SHIFT
+from ebpfvm.verifier.domain.memo import remembered, remembered_alone, remembered_with_size
+from ebpfvm.verifier.domain.num import EMPTY32, EMPTY64, Num, const, new
 from ebpfvm.verifier.domain.width import U32_MAX, U64_MAX
 
 Binary = Callable[[Num, Num], Num]
@@ -97,30 +99,55 @@ def within_circles(old: Num, new: Num) -> bool:
             and arc.subset64(old.r64, new.r64) and arc.subset32(old.r32, new.r32))
 
 
-def _sync_intervals(num: Num) -> Num:
-    return intervals.sync(num[:2], num[2:6], num[6:10])
+def _folding(op: str, width: int, ranged: Binary) -> Binary:
+    """An operation that computes with constants directly."""
+    fold = FOLD[op, width]
+    ranged = remembered(ranged)
+
+    def alu(a: Num, b: Num) -> Num:
+        if a.mask or b.mask:
+            return ranged(a, b)
+        return const(fold(a.value, b.value))
+    return alu
 
 
-def _sync_circles(num: Num) -> Num:
-    return circular.sync(num[:2], num.r64, num.r32)
+def _folding_shift(op: str, width: int, ranged: Binary) -> Binary:
+    """The same for a shift, which must be by less than the width."""
+    fold = SHIFT[op, width]
+    ranged = remembered(ranged)
+
+    def shift(a: Num, b: Num) -> Num:
+        if a.mask or b.mask or b.value >= width:
+            return ranged(a, b)
+        return const(fold(a.value, b.value))
+    return shift
 
 
-def _plain_branch(predict: Predict, yes: Assume, no: Assume) -> Branch:
-    """Linux 6.18: refine where the prediction leaves both ways open."""
+def _alu(table: Mapping[tuple[str, int], Binary]) -> dict[tuple[str, int], Binary]:
+    return {(op, width): (_folding(op, width, ranged) if (op, width) in FOLD
+                          else _folding_shift(op, width, ranged) if (op, width) in SHIFT
+                          else remembered(ranged)) for (op, width), ranged in table.items()}
+
+
+def _plain_branch(predict: Predict, refine: Branch) -> Branch:
+    """Refine where the prediction leaves both ways open."""
     def branch(a: Num, b: Num) -> Outcome:
         taken = predict(a, b)
-        if taken >= 0:
-            return Outcome(taken, (a, b), (a, b))
-        return Outcome(taken, yes(a, b), no(a, b))
+        if taken < 0:
+            return refine(a, b)
+        pair = a, b
+        return new(Outcome, (taken, pair, pair))
     return branch
 
 
-def _simulated_branch(predict: Predict, yes: Assume, no: Assume) -> Branch:
+def _both(yes: Assume, no: Assume) -> Branch:
+    """Linux 6.18: both ways are taken."""
+    return lambda a, b: Outcome(-1, yes(a, b), no(a, b))
+
+
+def _simulated(yes: Assume, no: Assume) -> Branch:
     """Linux 7.2: a way on which an operand has no number left is never taken."""
     def branch(a: Num, b: Num) -> Outcome:
-        taken = predict(a, b)
-        if taken >= 0:
-            return Outcome(taken, (a, b), (a, b))
         no_a, no_b = no(a, b)
         if _empty(no_a) or _empty(no_b):
             return Outcome(1, (a, b), (a, b))
@@ -160,54 +187,39 @@ def _empty(num: Num) -> bool:
     return num.r64 == EMPTY64 or num.r32 == EMPTY32
 
 
-_ALU: Final = ("add", "sub", "mul", "and", "or", "xor", "lsh", "rsh", "arsh")
-_DIVIDE: Final = ("div", "sdiv", "mod", "smod")
-
-
 def _intervals() -> Rules:
     """Linux 6.18."""
-    alu = {(op, width): getattr(interval_alu, f"{op}{width}") for op in _ALU for width in (64, 32)}
-    alu |= {(op, width): interval_alu.unknown_result for op in _DIVIDE for width in (64, 32)}
-    unary: dict[tuple[str, int], Unary] = {
-        ("neg", 64): interval_alu.neg64, ("neg", 32): interval_alu.neg32, ("mov", 32): interval_cast.low32,
-    }
-    unary |= _extensions(interval_cast.sext64, interval_cast.sext32)
-    unary |= {(f"{op}{bits}", 64): _sized(interval_cast.truncate if op == "le" else interval_cast.swap, bits)
-              for op in ("le", "be", "bswap") for bits in (16, 32, 64)}
     assume = interval_assume.ASSUME
-    branch = {(op, width): _plain_branch(predict, assume[op, width], assume[OPPOSITE[op], width])
+    branch = {(op, width): _plain_branch(predict, remembered(_both(assume[op, width], assume[OPPOSITE[op], width])))
               for (op, width), predict in PREDICT.items()}
     return Rules(
-        "6.18", alu, unary, branch, {key: _branch_itself_intervals(*key) for key in PREDICT}, assume,
-        interval_cast.cast, interval_cast.sext64, interval_cast.s32_range, within_intervals, _sync_intervals,
+        "6.18", _alu(interval_alu.ALU), _unary(interval_alu.UNARY | interval_cast.UNARY), branch,
+        {key: _branch_itself_intervals(*key) for key in PREDICT}, assume,
+        remembered_with_size(interval_cast.cast), interval_cast.sext64, interval_cast.s32_range,
+        within_intervals, intervals.again,
         _fork(lambda num, low: intervals.build(tnum.const_subreg(num[:2], low), num[2:6], const(low)[6:10])),
-        interval_alu.pointer_add, interval_alu.pointer_sub)
+        remembered(interval_alu.pointer_add), remembered(interval_alu.pointer_sub))
 
 
 def _circles() -> Rules:
     """Linux 7.2."""
-    alu = {(op, width): getattr(circular_alu, f"{op}{width}") for op in _ALU for width in (64, 32)}
-    alu |= {(op, width): getattr(divide, f"{op}{width}") for op in _DIVIDE for width in (64, 32)}
-    unary: dict[tuple[str, int], Unary] = {
-        ("neg", 64): circular_alu.neg64, ("neg", 32): circular_alu.neg32, ("mov", 32): circular_cast.low32,
-    }
-    unary |= _extensions(circular_cast.sext64, circular_cast.sext32)
-    unary |= {(f"{op}{bits}", 64): _sized(circular_cast.truncate if op == "le" else circular_cast.swap, bits)
-              for op in ("le", "be", "bswap") for bits in (16, 32, 64)}
     assume = circular_assume.ASSUME
-    branch = {(op, width): _simulated_branch(predict, assume[op, width], assume[OPPOSITE[op], width])
+    branch = {(op, width): _plain_branch(predict, remembered(_simulated(assume[op, width],
+                                                                        assume[OPPOSITE[op], width])))
               for (op, width), predict in PREDICT.items()}
-    # Both unknown, 7.2 does not try to learn from a bit test.
     for width in (64, 32):
         branch["jset", width] = _known_side(branch["jset", width], width)
     return Rules(
-        "7.2", alu, unary, branch, {key: _branch_itself_circles(*key) for key in PREDICT}, assume,
-        circular_cast.cast, circular_cast.sext64, circular_cast.s32_range, within_circles, _sync_circles,
+        "7.2", _alu(circular_alu.ALU | divide.ALU), _unary(circular_alu.UNARY | circular_cast.UNARY), branch,
+        {key: _branch_itself_circles(*key) for key in PREDICT}, assume,
+        remembered_with_size(circular_cast.cast), circular_cast.sext64, circular_cast.s32_range,
+        within_circles, circular.again,
         _fork(lambda num, low: circular.build(tnum.const_subreg(num[:2], low), num.r64, (low, 0))),
-        circular_alu.pointer_add, circular_alu.pointer_sub)
+        remembered(circular_alu.pointer_add), remembered(circular_alu.pointer_sub))
 
 
 def _known_side(branch: Branch, width: int) -> Branch:
+    """Both operands unknown, 7.2 does not try to learn from a bit test."""
     bits = U64_MAX if width == 64 else U32_MAX
 
     def jset(a: Num, b: Num) -> Outcome:
@@ -217,13 +229,8 @@ def _known_side(branch: Branch, width: int) -> Branch:
     return jset
 
 
-def _extensions(sext64: Resize, sext32: Resize) -> dict[tuple[str, int], Unary]:
-    table = {(f"movsx{bits}", 64): _sized(sext64, bits) for bits in (8, 16, 32)}
-    return table | {(f"movsx{bits}", 32): _sized(sext32, bits) for bits in (8, 16)}
-
-
-def _sized(function: Resize, bits: int) -> Unary:
-    return lambda num: function(num, bits)
+def _unary(table: Mapping[tuple[str, int], Unary]) -> dict[tuple[str, int], Unary]:
+    return {key: remembered_alone(function) for key, function in table.items()}
 
 
 def _fork(with_low: Resize) -> Callable[[Num], tuple[Num, Num] | None]:
