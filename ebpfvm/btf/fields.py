@@ -118,13 +118,14 @@ def special_fields(btf: Btf, type_id: int, kinds: frozenset[str] = MAP_KINDS) ->
     return record_of(btf, type_id, kinds).fields
 
 
-def record_of(btf: Btf, type_id: int, kinds: frozenset[str] = MAP_KINDS) -> Record:
+def record_of(btf: Btf, type_id: int, kinds: frozenset[str] = MAP_KINDS, *,
+              known: dict[int, list[Field]] | None = None) -> Record:
     """Special fields of a type together with the kernel's complaint, if it has one.
 
-    Args and errors as for `special_fields`.
+    Args and errors as for `special_fields`; `known` keeps what was found for further calls of the same BTF and kinds.
     """
     root = btf.resolve(type_id)
-    walk = _Walk(btf, kinds)
+    walk = _Walk(btf, kinds, {} if known is None else known)
     try:
         fields = sorted(walk.fields_of(root, 0), key=lambda field: field.offset)
         _check_together(btf, fields, btf.size_of(root) if fields else 0)
@@ -136,10 +137,10 @@ def record_of(btf: Btf, type_id: int, kinds: frozenset[str] = MAP_KINDS) -> Reco
 class _Walk:
     """One walk through a type; structs met twice are walked once, so that the work stays linear."""
 
-    def __init__(self, btf: Btf, kinds: frozenset[str]) -> None:
+    def __init__(self, btf: Btf, kinds: frozenset[str], known: dict[int, list[Field]]) -> None:
         self.btf = btf
         self.kinds = kinds
-        self.known: dict[int, list[Field]] = {}
+        self.known = known
 
     def fields_of(self, type_id: int, level: int) -> list[Field]:
         found = self.known.get(type_id)

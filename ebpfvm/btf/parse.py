@@ -120,7 +120,9 @@ class _Reader:
             if offset >= len(self.strings):
                 raise _bad(f"string offset {offset:#x} is outside of the {len(self.strings)} bytes of strings",
                            self.base + at)
-            end = self.strings.index(b"\0", offset)
+            end = self.strings.find(b"\0", offset, offset + t.MAX_STRING)
+            if end < 0:
+                raise _bad(f"the name at string offset {offset:#x} is longer than {t.MAX_STRING} bytes", self.base + at)
             found = self.names[offset] = self.strings[offset:end].decode("utf-8", "replace")
         return found
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MAX_RESOLVE_DEPTH = 32
 """How many modifiers, typedefs and arrays may hide a type (kernel/bpf/btf.c, same name)."""
 
+MAX_STRING = 2048
+"""Longest string that is kept. Many offsets into one long string would else make much out of a small file."""
+
 
 class Kind(IntEnum):
     """BTF_KIND_* (include/uapi/linux/btf.h); 0 is the implicit `void`."""
@@ -364,7 +367,7 @@ class Btf:
         return new
 
     def string(self, offset: int) -> str:
-        """The string at `offset` of the string section.
+        """The string at `offset` of the string section, at most `MAX_STRING` bytes of it.
 
         Raises:
             LoadError: `offset` is outside.
@@ -372,8 +375,8 @@ class Btf:
         if not 0 <= offset < len(self._strings):
             raise LoadError(f"BTF string offset {offset:#x} is outside of the {len(self._strings)} bytes of strings",
                             section=".BTF")
-        end = self._strings.find(b"\0", offset)
-        return self._strings[offset:end if end >= 0 else None].decode("utf-8", "replace")
+        end = self._strings.find(b"\0", offset, offset + MAX_STRING)
+        return self._strings[offset:end if end >= 0 else offset + MAX_STRING].decode("utf-8", "replace")
 
     # -- by name ------------------------------------------------------------------------------------------------
 
@@ -407,12 +410,13 @@ class Btf:
             LoadError: the chain is longer than a sane compiler makes, or a loop.
         """
         start = type_id
-        for _ in range(len(self._types) + 1):
+        for _ in range(MAX_RESOLVE_DEPTH + 1):
             found = self[type_id]
             if not isinstance(found, Modifier):
                 return type_id
             type_id = found.type
-        raise LoadError(f"BTF type {start} is defined through itself", section=".BTF")
+        raise LoadError(f"BTF type {start} is hidden behind more than {MAX_RESOLVE_DEPTH} modifiers (or itself)",
+                        section=".BTF")
 
     def resolved(self, type_id: int) -> Type:
         """The type behind typedefs, const, volatile, restrict and type tags."""
@@ -421,7 +425,7 @@ class Btf:
     def type_tags(self, type_id: int) -> tuple[str, ...]:
         """Type tags met on the way to `resolve(type_id)`, outermost first."""
         tags = []
-        for _ in range(len(self._types) + 1):
+        for _ in range(MAX_RESOLVE_DEPTH + 1):
             found = self[type_id]
             if not isinstance(found, Modifier):
                 break

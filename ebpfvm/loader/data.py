@@ -65,7 +65,7 @@ def collect_data(elf: Elf, btf: Btf | None, object_name: str, table: MapTable) -
                        btf=btf if value_type else None, value_type=value_type or 0,
                        data=None if section.type == SHT_NOBITS else section.data)
         # Long names lose their end, so the map's own name need not be unique.
-        key = section.name if name in table.by_name else name
+        key = section.name if name in table.by_key else name
         table.add(MapDef(key, spec, section.index, 0, section.size))
 
 

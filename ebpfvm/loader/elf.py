@@ -1,15 +1,17 @@
 """ELF bytes to sections, symbols and relocations, as plain data.
 
-pyelftools reads the structures. It trusts what a file claims (a NOBITS section of a terabyte is a terabyte of zero
-bytes, an absurd section count a loop that never ends) and reports what it dislikes with a dozen exception types. So
-the header and the section table are checked against the file's length first, section contents are slices of the file
-and never `Section.data()`, and everything it raises becomes a `LoadError` in one place, `read_elf`.
+pyelftools reads symbols and relocations. It trusts what a file claims (a NOBITS section of a terabyte is a terabyte
+of zero bytes, an absurd section count a loop that never ends, a hash table read for every section that calls itself
+one) and reports what it dislikes with a dozen exception types. So the header and the section table are read and
+checked here first, pyelftools is asked for nothing but sections that passed, and everything it raises becomes a
+`LoadError` in one place, `read_elf`.
 """
 
 from __future__ import annotations
 
 import io
 import struct
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -18,9 +20,11 @@ from ebpfvm.errors import LoadError
 
 EM_NONE, EM_BPF = 0, 247
 ET_REL = 1
-SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_RELA, SHT_NOBITS, SHT_REL = 1, 2, 3, 4, 8, 9
+SHT_NULL, SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_RELA, SHT_NOBITS, SHT_REL = 0, 1, 2, 3, 4, 8, 9
 SHF_ALLOC, SHF_EXECINSTR, SHF_COMPRESSED = 2, 4, 0x800
 MAX_SECTIONS = 0xFF00
+MAX_NAME = 1024
+"""Kernels take symbols of up to 511 characters; a damaged table can make each name as long as the file."""
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _MACHINES = {3: "x86", 8: "MIPS", 20: "PowerPC", 21: "PowerPC64", 22: "s390", 40: "ARM", 62: "x86-64",
@@ -74,7 +78,7 @@ class Reloc(NamedTuple):
 
 @dataclass(frozen=True)
 class Elf:
-    """An ELF file's contents. `relocs` is keyed by the index of the section they apply to."""
+    """An ELF file's contents. `relocs` is keyed by the index of the section they apply to, and sorted by offset."""
 
     sections: tuple[Section, ...]
     symbols: tuple[Symbol, ...]
@@ -96,6 +100,11 @@ class Elf:
             found.setdefault(symbol.section, []).append(symbol)
         return found
 
+    def relocs_between(self, section: int, start: int, end: int) -> tuple[Reloc, ...]:
+        """Relocations of bytes `start` to `end` of a section."""
+        rows = self.relocs.get(section, ())
+        return rows[bisect_left(rows, (start,)):bisect_left(rows, (end,))]
+
     def symbols_in(self, section: int) -> list[Symbol]:
         """Named symbols defined in a section, in the table's order; files and section symbols left out."""
         return [s for s in self._symbols_of.get(section, ()) if s.name and s.type not in ("SECTION", "FILE")]
@@ -110,18 +119,18 @@ def read_elf(data: bytes) -> Elf:
     Raises:
         LoadError: it is not a little-endian 64-bit eBPF object, or damaged; says where and what to do.
     """
-    notes = _check_header(data)
+    notes, sections = _check_header(data)
     from elftools.elf.elffile import ELFFile  # here, because it costs as much as all other imports together
 
     try:
-        return _read(ELFFile(io.BytesIO(data)), data, notes)
+        return _read(ELFFile(io.BytesIO(data)), sections, notes)
     except LoadError:
         raise
     except Exception as error:  # pyelftools has no common root for what it raises on damaged files
         raise LoadError(f"damaged ELF file: {str(error) or type(error).__name__}") from error
 
 
-def _check_header(data: bytes) -> list[str]:
+def _check_header(data: bytes) -> tuple[list[str], tuple[Section, ...]]:
     """Refuse what is no eBPF object, and what would make pyelftools read or allocate without end."""
     if not data:
         raise LoadError("the file is empty")
@@ -143,11 +152,6 @@ def _check_header(data: bytes) -> list[str]:
         raise LoadError(f"machine {_MACHINES.get(machine, machine)} is not eBPF ({EM_BPF}); {_RECOMPILE}", offset=18)
     if kind_ != ET_REL:
         raise LoadError(f"ELF type {kind_} is not a relocatable object ({ET_REL}); compile with -c", offset=16)
-    _check_sections(data, shoff, shentsize, shnum, shstrndx)
-    return notes
-
-
-def _check_sections(data: bytes, shoff: int, shentsize: int, shnum: int, shstrndx: int) -> None:
     if shoff == 0 or shnum == 0:
         raise LoadError("the file has no sections (stripped of its section headers, or cut short)")
     if shentsize != _SECTION.size or shnum > MAX_SECTIONS:
@@ -158,31 +162,67 @@ def _check_sections(data: bytes, shoff: int, shentsize: int, shnum: int, shstrnd
                         f"the file at {len(data):#x}", offset=shoff)
     if shstrndx >= shnum:
         raise LoadError(f"section names are said to be in section {shstrndx} of {shnum}", offset=62)
-    for index in range(shnum):
-        _, type_, _, _, off, size, link, _, _, entsize = _SECTION.unpack_from(data, shoff + index * shentsize)
-        where = shoff + index * shentsize
-        if type_ not in (0, SHT_NOBITS) and off + size > len(data):
-            raise LoadError(f"section {index} claims bytes {off:#x} to {off + size:#x}, but the file ends at "
-                            f"{len(data):#x}: cut short or damaged", offset=where)
-        wanted = {SHT_SYMTAB: 24, SHT_REL: 16, SHT_RELA: 24}.get(type_)
-        if wanted and (entsize != wanted or size % wanted):
-            raise LoadError(f"section {index} of type {type_} has {size} bytes in entries of {entsize}; "
-                            f"entries have {wanted}", offset=where)
-        if wanted and link >= shnum:
-            raise LoadError(f"section {index} refers to section {link} of {shnum}", offset=where)
+    rows = list(_SECTION.iter_unpack(data[shoff:shoff + shnum * shentsize]))
+    for index, row in enumerate(rows):
+        _check_section(data, index, row, shoff, shnum)
+    held = sum(row[5] for row in rows if row[1] not in (SHT_NULL, SHT_NOBITS))
+    if held > len(data):
+        raise LoadError(f"sections of {held} bytes together in a file of {len(data)} overlap: damaged", offset=shoff)
+    names = _contents(data, rows[shstrndx])
+    sections = tuple(_section(index, row, names, data) for index, row in enumerate(rows))
+    for section in sections:
+        if section.type == SHT_SYMTAB:
+            for (offset,) in struct.iter_unpack("<I20x", section.data):
+                _name(sections[section.link].data, offset, section.name)
+    return notes, sections
 
 
-def _read(elf: Any, data: bytes, notes: list[str]) -> Elf:
-    """What pyelftools' ELFFile holds; Any, because its releases differ in what they declare."""
-    raw = [elf.get_section(index) for index in range(elf.num_sections())]
-    sections = tuple(_section(index, item, data) for index, item in enumerate(raw))
+def _check_section(data: bytes, index: int, row: tuple[int, ...], shoff: int, shnum: int) -> None:
+    _, type_, _, _, off, size, link, _, _, entsize = row
+    where = shoff + index * _SECTION.size
+    if type_ not in (SHT_NULL, SHT_NOBITS) and off + size > len(data):
+        raise LoadError(f"section {index} claims bytes {off:#x} to {off + size:#x}, but the file ends at "
+                        f"{len(data):#x}: cut short or damaged", offset=where)
+    wanted = {SHT_SYMTAB: 24, SHT_REL: 16, SHT_RELA: 24}.get(type_)
+    if wanted and (entsize != wanted or size % wanted):
+        raise LoadError(f"section {index} of type {type_} has {size} bytes in entries of {entsize}; "
+                        f"entries have {wanted}", offset=where)
+    if wanted and link >= shnum:
+        raise LoadError(f"section {index} refers to section {link} of {shnum}", offset=where)
+
+
+def _contents(data: bytes, row: tuple[int, ...]) -> bytes:
+    return b"" if row[1] in (SHT_NULL, SHT_NOBITS) else data[row[4]:row[4] + row[5]]
+
+
+def _name(strings: bytes, offset: int, section: str) -> str:
+    """A string of a string table; "" for one outside of it, as readers of ELF files have it."""
+    end = strings.find(b"\0", offset, offset + MAX_NAME + 1)
+    if end < 0:
+        if len(strings) - offset > MAX_NAME:
+            raise LoadError(f"a name is longer than {MAX_NAME} characters: damaged", section=section, offset=offset)
+        end = len(strings)
+    return strings[offset:end].decode("utf-8", "replace")
+
+
+def _section(index: int, row: tuple[int, ...], names: bytes, data: bytes) -> Section:
+    name_off, type_, flags, _, _, size, link, info, _, entsize = row
+    name = _name(names, name_off, "of section names")
+    if flags & SHF_COMPRESSED and not name.startswith(".debug"):
+        raise LoadError("the section is compressed; decompress it with `objcopy --decompress-debug-sections`",
+                        section=name)
+    return Section(index, name, type_, flags, size, link, info, entsize, _contents(data, row))
+
+
+def _read(elf: Any, sections: tuple[Section, ...], notes: list[str]) -> Elf:
+    """Symbols and relocations from pyelftools' ELFFile; Any, because its releases differ in what they declare."""
     tables = [section for section in sections if section.type == SHT_SYMTAB]
     if len(tables) != 1:
         raise LoadError("the file has no symbol table (.symtab), so its programs cannot be told apart; it was "
                         "stripped: use the unstripped object, or strip with `llvm-strip -g`" if not tables else
                         "the file has more than one symbol table")
-    symbols = tuple(_symbol(item, len(sections)) for item in raw[tables[0].index].iter_symbols())
-    relocs: dict[int, tuple[Reloc, ...]] = {}
+    symbols = tuple(_symbol(item, len(sections)) for item in elf.get_section(tables[0].index).iter_symbols())
+    relocs: dict[int, list[Reloc]] = {}
     for table in sections:
         if table.type not in (SHT_REL, SHT_RELA):
             continue
@@ -192,31 +232,15 @@ def _read(elf: Any, data: bytes, notes: list[str]) -> Elf:
             continue
         if table.type == SHT_RELA:
             notes.append(f"section {table.name!r} holds RELA relocations; clang writes REL")
-        found = tuple(_reloc(item, symbols, table) for item in raw[table.index].iter_relocations())
-        relocs[table.info] = relocs.get(table.info, ()) + found
-    return Elf(sections, symbols, relocs, tuple(notes))
+        found = [_reloc(item, symbols, table) for item in elf.get_section(table.index).iter_relocations()]
+        relocs.setdefault(table.info, []).extend(found)
+    ordered = {index: tuple(sorted(rows, key=lambda row: row.offset)) for index, rows in relocs.items()}
+    return Elf(sections, symbols, ordered, tuple(notes))
 
 
 def _wants_relocs(section: Section) -> bool:
     """False for debug data and BTF: its relocations exist for linkers, the contents are usable as they are."""
     return section.is_code or (bool(section.flags & SHF_ALLOC) and not section.name.startswith((".debug", ".BTF")))
-
-
-_TYPES = {"SHT_NULL": 0, "SHT_PROGBITS": SHT_PROGBITS, "SHT_SYMTAB": SHT_SYMTAB, "SHT_STRTAB": SHT_STRTAB,
-          "SHT_RELA": SHT_RELA, "SHT_NOBITS": SHT_NOBITS, "SHT_REL": SHT_REL}
-
-
-def _section(index: int, raw: Any, data: bytes) -> Section:
-    header = raw.header
-    kind = header["sh_type"]  # a name for the numbers pyelftools knows, the number for others
-    number = kind if isinstance(kind, int) else _TYPES.get(str(kind), -1)
-    size, offset, flags = header["sh_size"], header["sh_offset"], header["sh_flags"]
-    if flags & SHF_COMPRESSED and not raw.name.startswith(".debug"):
-        raise LoadError("the section is compressed; decompress it with `objcopy --decompress-debug-sections`",
-                        section=raw.name)
-    held = b"" if number in (0, SHT_NOBITS) else data[offset:offset + size]
-    return Section(index, raw.name, number, flags, size, header["sh_link"], header["sh_info"], header["sh_entsize"],
-                   held)
 
 
 def _symbol(raw: Any, sections: int) -> Symbol:

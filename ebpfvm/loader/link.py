@@ -31,7 +31,7 @@ _CALL, _LD_IMM64 = 0x85, 0x18
 _PSEUDO_CALL, _PSEUDO_KFUNC_CALL = 1, 2                                      # src_reg of a call
 _PSEUDO_MAP_FD, _PSEUDO_MAP_VALUE, _PSEUDO_BTF_ID, _PSEUDO_FUNC = 1, 2, 3, 4   # src_reg of ld_imm64
 MAX_SLOTS = 1_000_000
-MAX_LINKED = 8_000_000
+MAX_LINKED = 2_000_000
 """Slots and records of all programs of one object together: copies of shared functions can be many."""
 
 
@@ -77,6 +77,7 @@ class Code:
     functions: dict[tuple[int, int], Function] = field(default_factory=dict)
     aliases: list[Function] = field(default_factory=list)
     refs: dict[tuple[int, int], tuple[Ref, ...]] = field(default_factory=dict)
+    assumed: set[str] = field(default_factory=set)
 
     def refs_of(self, function: Function) -> tuple[Ref, ...]:
         """The references a function makes, by slot; found once."""
@@ -123,8 +124,8 @@ def _functions(elf: Elf, section: Section, notes: list[str]) -> list[Function]:
     starts = sorted({s.value for s in symbols + named} | {len(section.data)})
     found = []
     for symbol in sorted(symbols + named, key=lambda s: s.value):
-        following = starts[bisect_left(starts, symbol.value) + 1:][:1]
-        end = symbol.value + symbol.size if symbol.size else following[0] if following else 0
+        following = bisect_left(starts, symbol.value + 1)
+        end = symbol.value + symbol.size if symbol.size else starts[following] if following < len(starts) else 0
         if symbol.value % 8 or end % 8 or not symbol.value < end <= len(section.data):
             raise LoadError(f"the function at bytes {symbol.value:#x} to {end:#x} does not fit the section of "
                             f"{len(section.data):#x} bytes", section=section.name, offset=symbol.value,
@@ -132,7 +133,7 @@ def _functions(elf: Elf, section: Section, notes: list[str]) -> list[Function]:
         found.append(Function(symbol.name, section.index, symbol.value // 8, end // 8, symbol.bind,
                               symbol.visibility))
     for before, after in pairwise(found):
-        if before.end > after.start and before.start != after.start:
+        if before.end > after.start and (before.start, before.end) != (after.start, after.end):
             raise LoadError(f"the functions {before.name!r} and {after.name!r} overlap", section=section.name,
                             offset=after.start * 8, symbol=after.name)
     return found
@@ -146,11 +147,10 @@ def _refs(code: Code, function: Function) -> Iterator[Ref]:
     section = code.elf.sections[function.section]
     insns = code.insns[function.section]
     relocs: dict[int, Reloc] = {}
-    for reloc in code.elf.relocs.get(function.section, ()):
-        if function.start * 8 <= reloc.offset < function.end * 8:
-            if reloc.offset % 8:
-                raise LoadError("a relocation is not at an instruction", section=section.name, offset=reloc.offset)
-            relocs[reloc.offset // 8] = reloc
+    for reloc in code.elf.relocs_between(function.section, function.start * 8, function.end * 8):
+        if reloc.offset % 8:
+            raise LoadError("a relocation is not at an instruction", section=section.name, offset=reloc.offset)
+        relocs[reloc.offset // 8] = reloc
     slot = function.start
     while slot < function.end:
         insn = insns[slot]
@@ -220,9 +220,10 @@ def _extern(code: Code, symbol: Symbol, use: str) -> str:
         if use == "address":
             raise LoadError("nothing defines this symbol, and BTF does not describe it as an extern of the kernel "
                             "(__ksym) or its configuration (__kconfig)", symbol=symbol.name)
-        note = f"{symbol.name!r} is not defined and not described by BTF: taken for a function of the kernel (kfunc)"
-        if note not in code.notes:
-            code.notes.append(note)
+        if symbol.name not in code.assumed:
+            code.assumed.add(symbol.name)
+            code.notes.append(f"{symbol.name!r} is not defined and not described by BTF: taken for a function of the "
+                              "kernel (kfunc)")
     return symbol.name
 
 
@@ -300,7 +301,7 @@ def _patch_table(code: Code, out: Linked, slot: int, ref: Ref, target: str) -> N
     index = out.map_index.get(target)
     if index is None:
         index = out.map_index[target] = len(out.maps)
-        out.maps.append(code.table.by_name[target].spec)
+        out.maps.append(code.table.by_key[target].spec)
     src = _PSEUDO_MAP_FD if ref.kind == "map" else _PSEUDO_MAP_VALUE
     out.insns[slot] = insn._replace(src=src, imm=index)
     out.insns[slot + 1] = out.insns[slot + 1]._replace(imm=_s32(ref.offset))

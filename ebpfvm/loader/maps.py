@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf import types as t
-from ebpfvm.btf.fields import record_of
+from ebpfvm.btf.fields import Field, record_of
 from ebpfvm.errors import LoadError
 from ebpfvm.loader.object import MapSpec
 
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from ebpfvm.loader.elf import Elf, Reloc, Section, Symbol
 
 PROG_ARRAY, ARRAY_OF_MAPS, HASH_OF_MAPS = 3, 12, 13
-_NUMBERS = {"type": "type", "max_entries": "max_entries", "map_flags": "map_flags", "numa_node": "numa_node",
-            "pinning": "pinning", "map_extra": "map_extra"}
+_NUMBERS = frozenset(("type", "max_entries", "map_flags", "numa_node", "pinning", "map_extra"))
 _U32 = 0xFFFFFFFF
 
 
@@ -46,10 +45,13 @@ class MapTable:
     """
 
     def __init__(self) -> None:
-        self.defs: list[MapDef] = []
-        self.by_name: dict[str, MapDef] = {}
+        self.by_key: dict[str, MapDef] = {}
         self.ids: dict[int, str] = {}
-        self._by_place: dict[tuple[int, int], MapDef] = {}
+        self._keys: dict[tuple[int, int], str] = {}
+
+    def __iter__(self) -> Iterator[MapDef]:
+        """All maps as they are now, in file order."""
+        return iter(list(self.by_key.values()))
 
     def add(self, found: MapDef) -> None:
         """Add a map.
@@ -57,22 +59,19 @@ class MapTable:
         Raises:
             LoadError: its key is taken.
         """
-        if found.key in self.by_name:
+        if found.key in self.by_key:
             raise LoadError("two maps have this name", symbol=found.key)
-        self.defs.append(found)
-        self.by_name[found.key] = found
-        self._by_place[found.section, found.offset] = found
+        self.by_key[found.key] = found
+        self._keys[found.section, found.offset] = found.key
 
     def at(self, section: int, offset: int) -> MapDef | None:
         """The map defined at exactly this place, or None."""
-        return self._by_place.get((section, offset))
+        key = self._keys.get((section, offset))
+        return self.by_key[key] if key is not None else None
 
     def replace(self, key: str, spec: MapSpec) -> None:
         """Give a map another spec."""
-        old = self.by_name[key]
-        new = replace(old, spec=spec)
-        self.by_name[key] = self._by_place[old.section, old.offset] = new
-        self.defs[self.defs.index(old)] = new
+        self.by_key[key] = replace(self.by_key[key], spec=spec)
 
 
 def collect_maps(elf: Elf, btf: Btf | None, notes: list[str]) -> MapTable:
@@ -95,10 +94,11 @@ def collect_maps(elf: Elf, btf: Btf | None, notes: list[str]) -> MapTable:
 
 def complaints(table: MapTable) -> Iterator[str]:
     """One sentence for each map whose special fields the kernel silently drops (map_check_btf, Linux 7.2)."""
-    for found in table.defs:
+    known: dict[int, list[Field]] = {}
+    for found in table:
         spec = found.spec
         if spec.btf is not None and spec.value_type:
-            error = record_of(spec.btf, spec.value_type).error
+            error = record_of(spec.btf, spec.value_type, known=known).error
             if error:
                 yield f"map {spec.name!r}: {error}; a kernel makes the map without any special fields"
 
@@ -134,8 +134,12 @@ def _btf_map(btf: Btf, type_id: int, name: str, notes: list[str], inner: bool = 
     sizes: dict[str, int] = {}
     types: dict[str, int] = {}
     spec = MapSpec(0, name=name, btf=btf)
+    seen: set[str] = set()
     for member in definition.members:
         field = member.name
+        if field in seen:
+            raise LoadError(f"map field {field!r} is there twice", section=".maps", symbol=name)
+        seen.add(field)
         if field in _NUMBERS:
             numbers[field] = _number(btf, member, name)
         elif field in ("key_size", "value_size"):
@@ -211,13 +215,13 @@ def initial_elements(elf: Elf, table: MapTable, program_at: Callable[[Symbol, in
     Raises:
         LoadError: an element is neither a program nor a map.
     """
-    for found in list(table.defs):
+    for found in table:
         section = elf.sections[found.section] if found.section > 0 else None
         if section is None or section.name != ".maps":
             continue
         start = _values_offset(found)
-        init = {slot: _element(section, reloc, table, program_at)
-                for slot, reloc in _slots(elf.relocs.get(section.index, ()), found, start)}
+        relocs = elf.relocs_between(section.index, found.offset, found.offset + found.size)
+        init = {slot: _element(section, reloc, table, program_at) for slot, reloc in _slots(relocs, found, start)}
         if init:
             table.replace(found.key, replace(found.spec, init=init))
 
@@ -232,8 +236,8 @@ def tail_calls(table: MapTable, sections: Iterable[tuple[str, str]]) -> None:
         number, _, slot = section.partition("/")
         if number.isdecimal() and slot.isdecimal() and len(number) < 11 and len(slot) < 11:
             key = table.ids.get(int(number))
-            if key is not None and table.by_name[key].spec.type == PROG_ARRAY:
-                spec = table.by_name[key].spec
+            if key is not None and table.by_key[key].spec.type == PROG_ARRAY:
+                spec = table.by_key[key].spec
                 table.replace(key, replace(spec, init={**spec.init, int(slot): program}))
 
 
@@ -252,11 +256,10 @@ def _values_offset(found: MapDef) -> int | None:
 def _slots(relocs: tuple[Reloc, ...], found: MapDef, start: int | None) -> Iterator[tuple[int, Reloc]]:
     for reloc in relocs:
         inside = reloc.offset - found.offset
-        if 0 <= inside < found.size:
-            if start is None or inside < start or (inside - start) % 8:
-                raise LoadError("the definition points at something where it should say a property",
-                                section=".maps", offset=reloc.offset, symbol=found.spec.name)
-            yield (inside - start) // 8, reloc
+        if start is None or inside < start or (inside - start) % 8:
+            raise LoadError("the definition points at something where it should say a property",
+                            section=".maps", offset=reloc.offset, symbol=found.spec.name)
+        yield (inside - start) // 8, reloc
 
 
 def _element(section: Section, reloc: Reloc, table: MapTable,
@@ -300,11 +303,12 @@ def _legacy_maps(elf: Elf, section: Section, table: MapTable, notes: list[str]) 
             for symbol, end in zip(symbols, ends, strict=True)]
     table.ids.update((row["id"], symbol.name) for symbol, row in rows if row.get("id"))
     specs = {symbol.name: _legacy_spec(symbol.name, row, notes) for symbol, row in rows}
+    slots = _legacy_slots(rows)
     for symbol, row in rows:
         spec = specs[symbol.name]
         inner = _legacy_inner(symbol, row, rows, table.ids)
         if inner is not None:
-            spec = replace(spec, inner=specs[inner], init=_legacy_init(row, rows))
+            spec = replace(spec, inner=specs[inner], init=slots.get(row.get("inner_id", 0), {}))
         table.add(MapDef(symbol.name, spec, section.index, symbol.value, 0))
 
 
@@ -346,8 +350,10 @@ def _legacy_inner(symbol: Symbol, row: dict[str, int], rows: list[tuple[Symbol, 
     return rows[index][0].name if index is not None and index < len(rows) else None
 
 
-def _legacy_init(row: dict[str, int], rows: list[tuple[Symbol, dict[str, int]]]) -> dict[int, str]:
-    """iproute2: an inner map says in `inner_idx` which slot of its outer map it fills (-1: none)."""
-    wanted = row.get("inner_id")
-    return {inner["inner_idx"]: symbol.name for symbol, inner in rows
-            if wanted and inner.get("id") == wanted and inner["inner_idx"] != _U32}
+def _legacy_slots(rows: list[tuple[Symbol, dict[str, int]]]) -> dict[int, dict[int, str]]:
+    """iproute2: an inner map says in `inner_idx` which slot of its outer map it fills (-1: none). By id."""
+    found: dict[int, dict[int, str]] = {}
+    for symbol, row in rows:
+        if row.get("id") and row["inner_idx"] != _U32:
+            found.setdefault(row["id"], {})[row["inner_idx"]] = symbol.name
+    return found

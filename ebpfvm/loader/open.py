@@ -96,7 +96,7 @@ def _load(data: bytes, path: str, object_name: str, config: Mapping[str, int | s
     tail_calls(table, ((key, elf.sections[function.section].name) for key, function in entries.items()))
     license_ = _license(elf, notes)
     programs = _programs(code, entries, ext, btf, path, license_)
-    return Object(path, _bound(programs, struct_ops), {found.key: found.spec for found in table.defs}, license_, btf,
+    return Object(path, _bound(programs, struct_ops), {found.key: found.spec for found in table}, license_, btf,
                   struct_ops, tuple(notes))
 
 

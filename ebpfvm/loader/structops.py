@@ -67,12 +67,13 @@ def _variables(elf: Elf, section: Section, btf: Btf, sec_id: int,
 def _members(elf: Elf, section: Section, definition: t.Struct, start: int, variable: str,
              program_at: Callable[[Symbol, int], str | None]) -> dict[str, str]:
     """Member -> program, from the relocations inside the variable."""
+    relocs = elf.relocs_between(section.index, start, start + definition.size)
+    if not relocs:
+        return {}
     names = {member.bit_offset // 8: member.name for member in definition.members if member.bit_offset % 8 == 0}
     members = {}
-    for reloc in elf.relocs.get(section.index, ()):
+    for reloc in relocs:
         inside = reloc.offset - start
-        if not 0 <= inside < definition.size:
-            continue
         held = int.from_bytes(section.data[reloc.offset:reloc.offset + 8], "little")
         program = program_at(reloc.symbol, held if reloc.addend is None else reloc.addend)
         if inside not in names or program is None:

@@ -411,3 +411,34 @@ def test_a_variable_outside_of_its_section_is_refused() -> None:
     maker.symbol("v", maker.section(".data", bytes(4), flags=ALLOC | WRITE), 1 << 40, 4, OBJECT)
     maker.section(".BTF", encode(btf), flags=0)
     assert "outside of the section" in refused(maker.build()).message
+
+
+def test_sections_that_share_their_bytes_are_refused() -> None:
+    data = bytearray(simple().build())
+    shoff = int.from_bytes(data[40:48], "little")
+    first, second = shoff + 64, shoff + 128
+    data[first + 24:first + 40] = (64).to_bytes(8, "little") + (len(data) - 64).to_bytes(8, "little")
+    data[second + 24:second + 40] = data[first + 24:first + 40]
+    assert "overlap" in refused(bytes(data)).message
+
+
+def test_a_name_as_long_as_the_file_is_refused() -> None:
+    maker = simple()
+    maker.symbol("x" * 5000, 1, 0, 16)
+    assert "longer than 1024" in refused(maker.build()).message
+    maker = simple()
+    maker.section("y" * 5000)
+    assert "longer than 1024" in refused(maker.build()).message
+
+
+def test_many_copies_of_one_function_have_an_end() -> None:
+    maker = Maker()
+    code = maker.code("tc", RETURN * 30_000)
+    for i in range(100):
+        maker.symbol(f"p{i}", code, 0, 480_000)
+    assert "instructions together" in refused(maker.build()).message
+
+
+def test_a_map_field_that_is_there_twice_is_refused() -> None:
+    fields = definition(("type", t.Array(0, 1)), ("type", t.Array(0, 1)))
+    assert "there twice" in refused(with_maps(*fields).build()).message
