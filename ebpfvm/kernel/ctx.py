@@ -150,9 +150,15 @@ class ObjectRegion(Region):
     owner: Any
 
     def __init__(self, kind: str, layout: Layout, owner: Any, name: str = "") -> None:
-        super().__init__(kind, _NO_BYTES, name=name or layout.name, owner=owner)
-        self.layout = layout
+        # Written out, not through the base class: a simulation makes one of these for each packet.
+        self.kind = kind
+        self.data = _NO_BYTES
         self.size = layout.size
+        self.name = name or layout.name
+        self.writable = self.alive = True
+        self.owner = owner
+        self.layout = layout
+        self.id = self.base = 0
 
     @property
     def region(self) -> Region:

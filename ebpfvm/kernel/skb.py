@@ -183,7 +183,9 @@ class SkBuff(RefCounted):
     def ptr(self) -> int:
         """Address of the sk_buff object."""
         region = self._region
-        return region.base if region is not None else self.region.base
+        if region is None:
+            region = self._region = self.kernel.object_region(self)
+        return region.base
 
     @property
     def data(self) -> int:
@@ -226,8 +228,10 @@ class SkBuff(RefCounted):
             self._bytes = self.payload()
             memory.free(self._packet)
             self._packet = None
-        if self._region is not None:
-            memory.free(self._region)
+        region = self._region
+        if region is not None:
+            memory.free(region)
+            region.owner = None  # or the cycle would leave every packet to the garbage collector
 
     def __str__(self) -> str:
         return f"packet {self.id or self.serial} ({self.len} bytes)"
