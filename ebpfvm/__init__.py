@@ -1,1 +1,38 @@
 """ebpfvm: run, verify and understand eBPF queueing disciplines, offline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm._checkout import extend_search_path
+from ebpfvm._version import __version__ as __version__
+from ebpfvm.errors import EbpfvmError, Fault, InternalError, LoadError, Rejected, UsageError
+
+if TYPE_CHECKING:
+    from ebpfvm.api import simulate, test_run, verify
+    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.loader.object import MapSpec, Object, Program
+    from ebpfvm.loader.open import load
+    from ebpfvm.verifier import Verdict
+
+extend_search_path(__path__)
+
+__all__ = ["EbpfvmError", "Fault", "InternalError", "Kernel", "LoadError", "MapSpec", "Object", "Program", "Rejected",
+           "UsageError", "Verdict", "load", "simulate", "test_run", "verify"]
+
+# The parts behind these names take a tenth of a second to import; `import ebpfvm` alone does not wait for them.
+_LAZY = {"Kernel": "ebpfvm.kernel.state", "MapSpec": "ebpfvm.loader.object", "Object": "ebpfvm.loader.object",
+         "Program": "ebpfvm.loader.object", "Verdict": "ebpfvm.verifier", "load": "ebpfvm.loader.open",
+         "simulate": "ebpfvm.api", "test_run": "ebpfvm.api", "verify": "ebpfvm.api"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'ebpfvm' has no attribute {name!r}")
+    from importlib import import_module
+    value = globals()[name] = getattr(import_module(_LAZY[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

@@ -45,7 +45,7 @@ class NetDevice:
         sending: the packet on the wire, None when it is free.
     """
 
-    __slots__ = ("_now", "_room", "account", "dequeued", "ifindex", "link", "loop", "name", "observer", "qdisc",
+    __slots__ = ("_clock", "_room", "account", "dequeued", "ifindex", "link", "loop", "name", "observer", "qdisc",
                  "sending", "sink", "too_big")
     qdisc: Qdisc
 
@@ -54,6 +54,7 @@ class NetDevice:
                  observer: Observer | None = None) -> None:
         self.loop = loop
         self.account = account
+        self._clock = account.kernel
         self.link = link
         self.sink = sink
         self.name = name
@@ -87,13 +88,11 @@ class NetDevice:
         if skb is not None:
             self.dequeued += 1
             self.sending = skb
-            loop = self.loop
-            loop.at(self.link.send(loop.now, skb.len), self._sent, skb)
+            self.loop.at(self.link.send(self._clock.clock, skb.len), self._sent, skb)
 
     def _sent(self, skb: Packet) -> None:
         """The last bit of `skb` has left."""
-        now = self.loop.now
-        skb.departure = now
+        skb.departure = now = self._clock.clock
         if self.observer is not None:
             self.observe("sent", skb, "", None)
         self.sink.receive(skb, now + self.link.delay)

@@ -49,10 +49,11 @@ class FlowTable:
         rule: how a DSCP becomes a priority (`ebpfvm.sched.packet.priority_of`).
     """
 
-    __slots__ = ("_flows", "_labels", "_link", "_rule")
+    __slots__ = ("_ethernet", "_flows", "_labels", "_link", "_rule")
 
     def __init__(self, link: int = ETHERNET, rule: str = "tos") -> None:
         self._link = link
+        self._ethernet = link == ETHERNET
         self._rule = rule
         self._flows: dict[FlowKey, Flow] = {}
         self._labels: dict[int, Label] = {}
@@ -63,7 +64,7 @@ class FlowTable:
 
     def label(self, data: bytes) -> Label:
         """The label of a packet; packets of a known flow are recognised without parsing them."""
-        mark = flow_mark(data) if self._link == ETHERNET else None
+        mark = flow_mark(data) if self._ethernet else None
         found = self._labels.get(mark) if mark is not None else None
         if found is None:
             found = self._parse(data)

@@ -76,6 +76,7 @@ class Result:
         truth: the same counters, from what really happened.
         fairness: Jain's index over the flows' throughput.
         trace: what programs wrote with bpf_trace_printk.
+        variables: numbers in the programs' `.data` and `.bss` at the end, where the RFC's programs keep statistics.
         packets: one record for each packet, when asked for.
     """
 
@@ -102,6 +103,7 @@ class Result:
     flows: tuple[FlowReport, ...]
     fairness: float
     trace: tuple[str, ...] = ()
+    variables: Mapping[str, int] = field(default_factory=dict)
     packets: tuple[PacketRecord, ...] | None = field(default=None, repr=False)
 
     @property
@@ -159,6 +161,8 @@ def _balance_lines(result: Result) -> list[str]:
     if result.too_big:
         lines.append(f" {result.too_big} of the dropped were above the MTU")
     lines += [f" {count} held by {holder}" for holder, count in result.holders.items()]
+    if result.variables:
+        lines.append("variables: " + ", ".join(f"{name} {value}" for name, value in result.variables.items()))
     return lines
 
 

@@ -176,7 +176,11 @@ class SchBpf(Qdisc):
         if self.dev.observer is not None:
             self.dev.observe("dequeue", skb, _DEQUEUE_NAMES.get(result, str(result)), ctx)
         if result == SCH_BPF_DEQUEUED and skb is not None:
-            self.account.kernel.refs.move(skb, CTX_HOLDER, self.holder)
+            holders = skb.holders
+            if len(holders) == 1 and holders[0] is CTX_HOLDER:
+                holders[0] = self.holder  # what `move` would do, without the search
+            else:
+                self.account.kernel.refs.move(skb, CTX_HOLDER, self.holder)
             return skb
         if skb is not None:
             self.account.lost(skb, CTX_HOLDER, f"{self._dequeue.prog.name}, which set ctx->skb and returned "
@@ -188,7 +192,8 @@ class SchBpf(Qdisc):
         return None
 
     def _handed_over(self, ctx: SchBpfCtx) -> Packet | None:
-        skb = ctx.packet
+        region = self._memory.regions.get(ctx.skb >> 32)
+        skb = region.owner if region is not None and region.base == ctx.skb else ctx.packet
         if skb is not None and not isinstance(skb, Packet):
             raise Fault("memory", f"{self._dequeue.prog.name} set ctx->skb to {skb}, which never came in")
         return skb

@@ -83,7 +83,7 @@ class Simulation:
         """Feed the packets of `source`, which come in order of time."""
         head = next(source, None)
         if head is not None:
-            self.loop.at(BOOT_NS + head.time, self._arrive, _Feed(head, source))
+            self.loop.at(BOOT_NS + head[0], self._arrive, _Feed(head, source))
 
     def run(self, qdisc: Qdisc, *, duration: int | None = None,
             progress: Callable[[int], None] | None = None, seed: int = 0) -> Result:
@@ -130,7 +130,7 @@ class Simulation:
         head = next(feed.advance, None)
         if head is not None:
             feed.head = head
-            self.loop.at(BOOT_NS + head.time, self._arrive, feed)
+            self.loop.at(BOOT_NS + head[0], self._arrive, feed)
         device.xmit(packet)
         if not number & _PROGRESS_EVERY and self._progress is not None:
             self._progress(number)

@@ -10,7 +10,7 @@ import math
 import random
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.packet import build
@@ -24,14 +24,9 @@ if TYPE_CHECKING:
 _BIT_NS = 8 * NSEC_PER_SEC
 
 
-class Arrival(NamedTuple):
-    """One packet: when it arrives (ns from the beginning), its length on the wire, its bytes, and its skb->priority
-    where the source decides it (None: by its DSCP)."""
-
-    time: int
-    length: int
-    data: bytes
-    priority: int | None
+Arrival = tuple[int, int, bytes, int | None]
+"""One packet: when it arrives (ns from the beginning), its length on the wire, its bytes, and its skb->priority where
+the source decides it (None: by its DSCP). A plain tuple, because one is made for each packet."""
 
 
 def replay(capture: Capture) -> Iterator[Arrival]:
@@ -39,7 +34,7 @@ def replay(capture: Capture) -> Iterator[Arrival]:
     first, time = capture.first, 0
     for stamp, length, data in capture:
         time = max(time, stamp - first)
-        yield Arrival(time, length, data, None)
+        yield time, length, data, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +140,7 @@ def generate(spec: FlowSpec, seed: int = 0, group: int = 0) -> list[Iterator[Arr
 def _cbr(spec: FlowSpec, data: bytes) -> Iterator[Arrival]:
     number, gap, time = 0, len(data) * _BIT_NS, spec.start
     while time < spec.stop and (spec.packets is None or number < spec.packets):
-        yield Arrival(time, len(data), data, spec.priority)
+        yield time, len(data), data, spec.priority
         number += 1
         time = spec.start + number * gap // spec.rate
 
@@ -156,5 +151,5 @@ def _poisson(spec: FlowSpec, data: bytes, draw: random.Random) -> Iterator[Arriv
         exact -= mean * math.log(1.0 - draw.random())
         if exact >= spec.stop or (spec.packets is not None and number >= spec.packets):
             return
-        yield Arrival(int(exact), len(data), data, spec.priority)
+        yield int(exact), len(data), data, spec.priority
         number += 1

@@ -24,7 +24,7 @@ def arrivals(steps: list[tuple[int, int]]) -> list[Arrival]:
     time, found = 0, []
     for gap, size in steps:
         time += gap
-        found.append(Arrival(time, size, PACKET[:size], None))
+        found.append((time, size, PACKET[:size], None))
     return found
 
 

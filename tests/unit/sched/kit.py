@@ -13,13 +13,13 @@ from ebpfvm.sched.link import Link
 from ebpfvm.sched.packet import build
 from ebpfvm.sched.sch_bpf import SchBpf
 from ebpfvm.sched.simulation import Simulation
-from ebpfvm.sched.traffic import Arrival
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.report import Result
+    from ebpfvm.sched.traffic import Arrival
 
 HANDLE = 0x80010000
 MAP = "map queue"
@@ -95,4 +95,4 @@ class Bench:
 def packets(*times: int, size: int = 1000) -> list[Arrival]:
     """One packet of `size` bytes at each time (ns)."""
     data = build(length=size)
-    return [Arrival(time, size, data, None) for time in times]
+    return [(time, size, data, None) for time in times]

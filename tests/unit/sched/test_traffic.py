@@ -61,12 +61,12 @@ def capture(path: Path, stamps: list[int]) -> str:
 
 def test_a_capture_is_replayed_from_its_first_packet_and_never_backwards(tmp_path: Path) -> None:
     found = read_capture(capture(tmp_path / "a.pcap", [7 * SECOND, 8 * SECOND, 7 * SECOND + 1, 9 * SECOND]))
-    assert [arrival.time for arrival in replay(found)] == [0, SECOND, SECOND, 2 * SECOND]
+    assert [arrival[0] for arrival in replay(found)] == [0, SECOND, SECOND, 2 * SECOND]
 
 
 def test_a_constant_rate_does_not_drift() -> None:
     spec = parse_flows("cbr:rate=3mbit,size=1000b,start=1ms,stop=10s")
-    times = [arrival.time for arrival in generate(spec)[0]]
+    times = [arrival[0] for arrival in generate(spec)[0]]
     assert times[:3] == [1_000_000, 1_000_000 + 8 * SECOND // 3000, 1_000_000 + 16 * SECOND // 3000]
     assert times[3000] == 1_000_000 + 8 * SECOND
     assert times[-1] < 10 * SECOND
@@ -74,11 +74,11 @@ def test_a_constant_rate_does_not_drift() -> None:
 
 def test_poisson_flows_follow_the_seed() -> None:
     spec = parse_flows("poisson:rate=1mbit,size=125b,stop=10s,n=2")
-    first, second = ([arrival.time for arrival in source] for source in generate(spec, seed=1))
+    first, second = ([arrival[0] for arrival in source] for source in generate(spec, seed=1))
     assert first != second
-    assert first == [arrival.time for arrival in generate(spec, seed=1)[0]]
-    assert first != [arrival.time for arrival in generate(spec, seed=2)[0]]
-    assert first != [arrival.time for arrival in generate(spec, seed=1, group=1)[0]]
+    assert first == [arrival[0] for arrival in generate(spec, seed=1)[0]]
+    assert first != [arrival[0] for arrival in generate(spec, seed=2)[0]]
+    assert first != [arrival[0] for arrival in generate(spec, seed=1, group=1)[0]]
     assert 9_000 < len(first) < 11_000  # 1000 packets a second
     assert all(earlier <= later for earlier, later in pairwise(first))
 
@@ -88,10 +88,10 @@ def test_a_specification_says_everything() -> None:
     assert spec == FlowSpec("poisson", 2_000_000, 500, 3, 5_000_000, SECOND, 7, 2, 0xB8, "tcp", 80)
     sources = [list(source) for source in generate(spec)]
     assert [len(source) for source in sources] == [7, 7, 7]
-    headers = [parse(source[0].data) for source in sources]
+    headers = [parse(source[0][2]) for source in sources]
     assert {header.tos for header in headers} == {0xB8}
     assert len({header.flow for header in headers}) == 3
-    assert sources[0][0].priority == 2
+    assert sources[0][0][3] == 2
 
 
 @pytest.mark.parametrize(("text", "message"), [

@@ -1,0 +1,69 @@
+"""The command `ebpfvm`.
+
+Each subcommand is a module beside this one with two functions: `add(subparsers)` makes its parser, and `run(args)`
+does the work and returns the exit status. Heavy imports belong into `run`, so that `--help` answers at once.
+
+Exit status: 0 good, 1 rejected by the verifier, 2 wrong usage, 3 an object or capture that cannot be read, 4 a fault
+at run time, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+from ebpfvm._version import __version__
+from ebpfvm.cli import output
+from ebpfvm.errors import EbpfvmError, InternalError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS: Final = ("run", "verify", "dis", "asm", "conformance")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with all subcommands."""
+    parser = argparse.ArgumentParser(
+        prog="ebpfvm", description="Run, verify and understand eBPF queueing disciplines, offline.",
+        epilog="exit status: 0 good, 1 rejected by the verifier, 2 usage, 3 unreadable object or capture, "
+               "4 fault at run time, 130 interrupted")
+    parser.add_argument("--version", action="version", version=f"ebpfvm {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        import_module(f"ebpfvm.cli.{name}").add(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (that of the process by default); the exit status."""
+    args = build_parser().parse_args(argv)
+    try:
+        code = _run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone. The interpreter would flush once more at its end and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return output.PIPE
+    except KeyboardInterrupt:
+        output.say("interrupted")
+        return output.INTERRUPTED
+    return code
+
+
+def _run(args: argparse.Namespace) -> int:
+    try:
+        code: int = import_module(f"ebpfvm.cli.{args.command}").run(args)
+        return code
+    except (BrokenPipeError, KeyboardInterrupt):
+        raise
+    except EbpfvmError as error:
+        return output.fail(error, getattr(args, "json", False))
+    except Exception as error:
+        if os.environ.get("EBPFVM_DEBUG"):
+            raise
+        wrapped = InternalError(f"{type(error).__name__}: {error} (a bug in ebpfvm; EBPFVM_DEBUG=1 shows where)")
+        return output.fail(wrapped, getattr(args, "json", False))

@@ -1,0 +1,139 @@
+"""`ebpfvm run`: a queueing discipline in front of a simulated link."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ebpfvm.cli import output
+from ebpfvm.errors import UsageError
+
+if TYPE_CHECKING:
+    from ebpfvm.sched.account import Packet
+    from ebpfvm.sched.report import Result
+
+_EXAMPLES = """examples:
+  ebpfvm run samples/rfc/pfifo.o --pcap samples/captures/mixed.pcap --rate 4mbit
+  ebpfvm run prio.o --flows cbr:rate=2mbit,prio=0 --flows poisson:rate=9mbit,prio=1,n=3 --rate 10mbit --delay 5ms
+"""
+
+
+def add(subparsers: Any) -> None:
+    """Declare the subcommand."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "run", help="simulate a queueing discipline on a capture or generated traffic", epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Verify the object's enqueue and dequeue programs, send traffic through them over a simulated "
+                    "link, and show what happened to every packet. Rates, sizes and times as tc writes them.")
+    parser.add_argument("object", metavar="OBJECT", help="eBPF object with sections sch_bpf/... or qdisc/...")
+    traffic = parser.add_argument_group("traffic")
+    traffic.add_argument("--pcap", metavar="FILE",
+                         help="capture (pcap, pcapng) replayed by its time stamps; - is stdin")
+    traffic.add_argument("--flows", metavar="SPEC", action="append", default=[],
+                         help="generated flows: cbr:rate=1mbit,size=500b,n=4,prio=2 or poisson:...; may be repeated")
+    traffic.add_argument("--priority", metavar="RULE", default="tos",
+                         help="skb->priority from the DSCP: tos (as Linux), precedence, dscp, none; default tos")
+    traffic.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random; default 0")
+    link = parser.add_argument_group("link")
+    link.add_argument("--rate", default="10mbit", metavar="RATE", help="default 10mbit")
+    link.add_argument("--delay", default="0", metavar="TIME", help="propagation delay; default 0")
+    link.add_argument("--mtu", metavar="SIZE", help="drop what is larger; default no limit")
+    link.add_argument("--duration", metavar="TIME", help="stop then; default when nothing happens any more")
+    program = parser.add_argument_group("programs")
+    program.add_argument("--enqueue", metavar="NAME", help="program to use, if the object holds several")
+    program.add_argument("--dequeue", metavar="NAME")
+    program.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="variables",
+                         help="initial value of a global variable, as in --set limit=50; may be repeated")
+    program.add_argument("--engine", choices=("interp", "translate"), help="default: the fastest")
+    program.add_argument("--kernel", metavar="VERSION", help="whose verifier judges: 7.2 (default), 6.18")
+    program.add_argument("--unverified", action="store_true", help="run in the interpreter without verifying")
+    out = parser.add_argument_group("output")
+    out.add_argument("--out", metavar="FILE", help="write what leaves as a capture, with times of departure")
+    out.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    out.add_argument("--packets", action="store_true", help="with --json: a record of each packet")
+    out.add_argument("--trace", action="store_true", help="each event and each bpf_trace_printk line, on stderr")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; the exit status."""
+    from ebpfvm.api import load, simulate
+    from ebpfvm.loader.variables import set_variables
+    from ebpfvm.sched.pcap import read_capture
+    from ebpfvm.sched.units import parse_rate, parse_size, parse_time
+
+    rate, delay = parse_rate(args.rate), parse_time(args.delay)
+    mtu = None if args.mtu is None else parse_size(args.mtu)
+    duration = None if args.duration is None else parse_time(args.duration)
+    if args.pcap is None and not args.flows:
+        raise UsageError("no traffic: give --pcap FILE, --flows SPEC, or both")
+    found = set_variables(load(args.object), _assignments(args.variables))
+    for note in found.notes:
+        output.say(f"note: {note}")
+    capture = read_capture(args.pcap) if args.pcap is not None else None
+    progress = output.Progress(0 if args.flows or capture is None else len(capture))
+    try:
+        result = simulate(found, pcap=capture, flows=args.flows, rate=rate, delay=delay, mtu=mtu, out=args.out,
+                          seed=args.seed, duration=duration, engine=args.engine, kernel=args.kernel,
+                          priority=args.priority, enqueue=args.enqueue, dequeue=args.dequeue,
+                          unverified=args.unverified, record=args.packets and args.json, progress=progress,
+                          observer=Tracer() if args.trace else None)
+    finally:
+        progress.close()
+    if args.json:
+        output.put_json(result.as_dict())
+    else:
+        output.put(result.text(output.width()))
+    return _balance(result)
+
+
+def _balance(result: Result) -> int:
+    """A run in which packets went astray fails, and says which and who had them."""
+    if result.ok:
+        return output.GOOD
+    for problem in result.problems[:20]:
+        output.say(f"{problem.kind}: {problem.message}")
+    more = result.problem_count - 20
+    if more > 0:
+        output.say(f"... and {more} more")
+    output.say(f"error: {result.problem_count} packets were lost or disposed of twice: {result.in_packets} in != "
+               f"{result.out_packets} out + {result.dropped} dropped + {result.freed} freed + {result.held} held"
+               if result.in_packets != result.out_packets + result.dropped + result.freed + result.held
+               else f"error: {result.problem_count} packets were lost or disposed of twice")
+    return output.FAULT
+
+
+def _assignments(words: list[str]) -> dict[str, int]:
+    found = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        try:
+            found[name] = int(value, 0)
+        except ValueError:
+            equals = ""
+        if not equals or not name:
+            raise UsageError(f"--set {word}: expected NAME=NUMBER, as in --set limit=50")
+    return found
+
+
+class Tracer:
+    """Prints what happens, and what programs write with bpf_trace_printk."""
+
+    def __init__(self) -> None:
+        self._written = 0
+        self._start: int | None = None
+
+    def __call__(self, event: str, time: int, packet: Packet | None, result: str, ctx: Any) -> None:
+        kernel = packet.kernel if packet is not None else ctx.kernel
+        if self._start is None:
+            self._start = time - time % 1_000_000_000
+        seconds, ns = divmod(time - self._start, 1_000_000_000)
+        stamp = f"{seconds}.{ns:09d}"
+        for line in kernel.trace[self._written:]:
+            output.say(f"{stamp} printk: {line}")
+        self._written = len(kernel.trace)
+        what = f" packet {packet.id}, {packet.len} bytes, {packet.flow.name}" if packet is not None else ""
+        outcome = f" -> {result}" if result else ""
+        if result in ("THROTTLE", "PASS"):
+            outcome += f" delay {ctx.delay} ns" if result == "THROTTLE" else f" class {ctx.classid:#x}"
+        print(output.clean(f"{stamp} {event:8}{what}{outcome}"), file=sys.stderr)
