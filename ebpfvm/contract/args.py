@@ -11,7 +11,7 @@ PTR_TO_MAP_KEY, PTR_TO_MAP_VALUE       `bytes` of the map's key or value size (a
 PTR_TO_MEM that is only read           `bytes` as long as the size argument behind it (or `size`) says
 PTR_TO_MEM that is written, the rest   an address (int), or 0 for NULL
 PTR_TO_CTX                             the context object (`SkBuff`, `XdpBuff`, ...)
-CONST_SIZE, ANYTHING                   int, unsigned 64 bits
+CONST_SIZE, ANYTHING, DONTCARE         int, unsigned 64 bits
 =====================================  =====================================================
 
 A body returns an int; negative numbers are errno values and are cut to 64 bits by the engine.
@@ -36,6 +36,7 @@ class Arg(Enum):
     CONST_ALLOC_SIZE_OR_ZERO = "alloc_size"
     PTR_TO_CTX = "ctx"
     ANYTHING = "anything"
+    DONTCARE = "dontcare"  # the verifier does not look at the register at all (bpf_trace_printk's R3 to R5)
     PTR_TO_SPIN_LOCK = "spin_lock"
     PTR_TO_SOCK_COMMON = "sock_common"
     PTR_TO_SOCKET = "socket"
@@ -146,6 +147,7 @@ AllocSize = Annotated[int, ArgSpec(Arg.CONST_ALLOC_SIZE_OR_ZERO)]
 Ctx = Annotated[Any, ArgSpec(Arg.PTR_TO_CTX)]
 CtxOrNull = Annotated[Any, ArgSpec(Arg.PTR_TO_CTX, maybe_null=True)]
 Anything = Annotated[int, ArgSpec(Arg.ANYTHING)]
+Unchecked = Annotated[int, ArgSpec(Arg.DONTCARE)]
 Func = Annotated[int, ArgSpec(Arg.PTR_TO_FUNC)]
 StackOrNull = Annotated[int, ArgSpec(Arg.PTR_TO_STACK, maybe_null=True)]
 SpinLock = Annotated[int, ArgSpec(Arg.PTR_TO_SPIN_LOCK)]

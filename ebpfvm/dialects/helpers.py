@@ -16,9 +16,12 @@ from ebpfvm.funcs import (
     kptr,
     loop,
     maps,
+    memory,
     redirect,
     ringbuf,
     skb,
+    skb_meta,
+    skb_room,
     sock,
     task,
     text,
@@ -31,8 +34,10 @@ from ebpfvm.funcs import (
 if TYPE_CHECKING:
     from types import ModuleType
 
-_MODULES: Final[tuple[ModuleType, ...]] = (cgroup, csum, dynptr, kptr, loop, maps, redirect, ringbuf, skb, sock, task,
-                                           text, time, timer, tunnel, xdp)
+_MODULES: Final[tuple[ModuleType, ...]] = (
+    cgroup, csum, dynptr, kptr, loop, maps, memory, redirect, ringbuf, skb, skb_meta, skb_room, sock, task, text, time,
+    timer, tunnel, xdp)
+
 
 # In the order of their numbers, from 1.
 _NAMES = """
@@ -218,6 +223,8 @@ _WITH_PACKET = frozenset({"sched_cls", "sched_act", "lwt_in", "lwt_out", "lwt_xm
 def variants_of(name: str) -> dict[str, Helper]:
     """Helpers that have another contract for this type than for most."""
     variants = {} if name in _WITH_PACKET else dict(_CURR)
+    if name in ("cgroup_sock", "tracing", "lsm"):
+        variants["bpf_get_socket_cookie"] = skb_meta.bpf_get_socket_cookie__sock
     if name == "sk_lookup":
         variants["bpf_sk_assign"] = sock.bpf_sk_assign__sk_lookup
     return variants

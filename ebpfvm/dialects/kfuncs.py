@@ -1,22 +1,77 @@
-"""Which kfuncs a kernel has and who may call them."""
+"""Which kfuncs a kernel has and who may call them.
+
+A kernel keeps sets of kfuncs for hooks, and program types share hooks (bpf_prog_type_to_kfunc_hook, kernel/bpf/btf.c).
+The sets of socket_filter, sched_cls and xdp were compared with a running Linux 6.18.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import Kfunc
-from ebpfvm.funcs import kptr
+from ebpfvm.funcs import dynptr, graph, iters, kobj, kptr, qdisc, sections, strings
 
-RFC6: Final[dict[str, Kfunc]] = {item.name: item for item in (kptr.bpf_skb_acquire, kptr.bpf_skb_kptr_get,
-                                                               kptr.bpf_skb_release)}
-LINUX: Final[dict[str, Kfunc]] = {}
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+def _all(*modules: ModuleType) -> dict[str, Kfunc]:
+    return {item.name: item for module in modules for item in vars(module).values() if isinstance(item, Kfunc)}
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(f"bpf_{name}" for name in text.split())
+
+
+RFC6: Final = {item.name: item for item in (kptr.bpf_skb_acquire, kptr.bpf_skb_kptr_get, kptr.bpf_skb_release)}
+_MAINLINE: Final = _all(dynptr, graph, iters, kobj, qdisc, sections, strings)
+
+SINCE_7_2: Final = _names("""
+    obj_new obj_drop percpu_obj_new percpu_obj_drop refcount_acquire list_push_front list_push_back list_add list_del
+    list_is_first list_is_last list_empty rbtree_add
+""")
+
+_GENERIC: Final = SINCE_7_2 | _names("""
+    obj_new_impl obj_drop_impl percpu_obj_new_impl percpu_obj_drop_impl refcount_acquire_impl list_push_front_impl
+    list_push_back_impl list_pop_front list_pop_back list_front list_back rbtree_add_impl rbtree_remove rbtree_first
+    rbtree_root rbtree_left rbtree_right task_acquire task_release task_from_pid task_from_vpid task_under_cgroup
+    task_get_cgroup1 send_signal_task cgroup_acquire cgroup_release cgroup_ancestor cgroup_from_id lookup_user_key
+    lookup_system_key key_put throw
+""")
+_SKB: Final = _names("dynptr_from_skb")
+_CT: Final = _names("ct_insert_entry ct_release ct_set_timeout ct_change_timeout ct_set_status ct_change_status "
+                    "ct_set_nat_info skb_ct_alloc skb_ct_lookup xdp_ct_alloc xdp_ct_lookup")
+_CRYPTO: Final = _names("crypto_encrypt crypto_decrypt")
+_META: Final = _names("dynptr_from_skb_meta")
+_XDP: Final = _names("dynptr_from_xdp xdp_get_xfrm_state xdp_xfrm_state_release xdp_pull_data")
+_QDISC: Final = frozenset(_all(qdisc))
+_HOOKS: Final = _GENERIC | _SKB | _CT | _CRYPTO | _META | _XDP | _QDISC | _names("sk_assign_tcp_reqsk")
+
+# What every program type may call.
+COMMON: Final = frozenset(_MAINLINE) - _HOOKS
+_CGROUP: Final = _GENERIC | _SKB
+_BY_TYPE: Final = {
+    "socket_filter": _SKB,
+    "sched_cls": _GENERIC | _SKB | _CT | _CRYPTO | _META | _names("sk_assign_tcp_reqsk"),
+    "sched_act": _SKB | _CRYPTO | _META,
+    "xdp": _GENERIC | _CT | _CRYPTO | _XDP,
+    "lwt_in": _SKB, "lwt_out": _SKB, "lwt_xmit": _SKB, "lwt_seg6local": _SKB, "sk_skb": _SKB, "netfilter": _SKB,
+    **dict.fromkeys(("cgroup_skb", "cgroup_sock", "cgroup_device", "cgroup_sock_addr", "cgroup_sockopt",
+                     "cgroup_sysctl", "sock_ops"), _CGROUP),
+    **dict.fromkeys(("tracing", "lsm", "tracepoint", "raw_tracepoint", "raw_tracepoint_writable", "perf_event",
+                     "kprobe", "syscall"), _GENERIC),
+    "struct_ops": _GENERIC | _SKB | _QDISC,
+}
 
 
 def kfuncs_of(name: str) -> frozenset[str]:
     """Names of the kfuncs that a program type may call."""
-    return frozenset()
+    return COMMON | _BY_TYPE.get(name, frozenset())
 
 
 def of_version(version: tuple[int, int]) -> dict[str, Kfunc]:
-    """All kfuncs of a mainline version."""
-    return LINUX
+    """All kfuncs of a mainline version. Since 7.2 every kfunc wants trusted arguments; before, a flag said which."""
+    if version < (7, 2):
+        return {name: item for name, item in _MAINLINE.items() if name not in SINCE_7_2}
+    return {name: replace(item, flags=item.flags | {"trusted_args"}) for name, item in _MAINLINE.items()}

@@ -62,9 +62,9 @@ _ONLY_PERCPU = frozenset({"percpu_array", "percpu_hash", "lru_percpu_hash"})
 _SOCKMAP_UPDATE = frozenset({"tracing", "socket_filter", "sched_cls", "sched_act", "xdp", "sk_reuseport",
                              "flow_dissector", "sk_lookup"})
 
-_KPTR = frozenset({"kptr", "refcount"})
+_KPTR = frozenset({"kptr", "kptr_ref", "kptr_unref", "kptr_percpu", "refcount"})
 _LOCK = frozenset({"spin_lock", "res_spin_lock"})
-_ASYNC = frozenset({"timer", "workqueue", "task_work"})
+_ASYNC = frozenset({"timer", "wq", "task_work"})
 _GRAPH = frozenset({"list_head", "rb_root"})
 _LOCAL = _KPTR | _LOCK
 FIELDS: Final = {

@@ -41,8 +41,8 @@ BPF_FUNC_SKB_TC_CLASSIFY: Final = 210
 KPTR_TAGS: Final = {"kptr": "ref", "kptr_ref": "ref", "kptr_untrusted": "unref"}
 
 _RBTREES: Final = {
-    BPF_MAP_TYPE_RBTREE: MapType("rbtree", funcs=OPEN | {"bpf_map_pop_elem"}, fields=frozenset({"kptr"}),
-                                 for_each=True),
+    BPF_MAP_TYPE_RBTREE: MapType("rbtree", funcs=OPEN | {"bpf_map_pop_elem"},
+                                 fields=frozenset({"kptr", "kptr_ref", "kptr_unref"}), for_each=True),
     BPF_MAP_TYPE_RBTREE_OF_MAPS: MapType("rbtree_of_maps", in_map=True,
                                          funcs=frozenset({"bpf_map_lookup_elem", "bpf_map_pop_elem"})),
 }

@@ -1,17 +1,188 @@
-"""Redirection, routes and MTU (net/core/filter.c, Linux 7.2)."""
+"""Redirection, routes and MTU (net/core/filter.c, Linux 7.2).
+
+What needs a network around it is asked of the kernel's `extra`, which the scheduler fills:
+
+==========================  =====================================================================================
+`extra["redirect"]`         set here: the `Redirect` that the last bpf_redirect* of a program asked for; whoever
+                            ran the program takes it when the verdict is TC_ACT_REDIRECT or XDP_REDIRECT
+`extra["clone_redirect"]`   called as `hook(copy, device, flags) -> int` with a copy of the packet, whose first
+                            reference it takes over ("redirect" holds it); 0 or a negative errno
+`extra["fib_lookup"]`       called as `hook(packet, params: bytes, flags) -> (int, bytes)`: a BPF_FIB_LKUP_RET_* and
+                            the parameters as they come back; without it nothing is routed
+==========================  =====================================================================================
+"""
 
 from __future__ import annotations
 
-from ebpfvm.contract import Arg, ArgSpec, contract_only
-from ebpfvm.contract.args import Anything, ConstSize, ConstSizeOrZero, Ctx, Integer, MapPtr, MemOrNull, WriteMem
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
-_MTU_LEN = ArgSpec(Arg.PTR_TO_MEM, write=True, size=4, aligned=True)
+from ebpfvm.contract import contract_only, helper
+from ebpfvm.contract.args import (
+    Anything,
+    ConstSize,
+    ConstSizeOrZero,
+    Ctx,
+    Integer,
+    MapPtr,
+    MemOrNull,
+    Out32,
+    WriteMem,
+)
+from ebpfvm.funcs.errno import EAFNOSUPPORT, EINVAL, ENODEV
+from ebpfvm.funcs.packet import ETH_HLEN, length, s32
+from ebpfvm.kernel.skb import SkBuff
 
-bpf_clone_redirect = contract_only("bpf_clone_redirect", Ctx, Anything, Anything, ret=Integer, changes_packet=True)
-bpf_redirect = contract_only("bpf_redirect", Anything, Anything, ret=Integer)
-bpf_redirect_peer = contract_only("bpf_redirect_peer", Anything, Anything, ret=Integer)
-bpf_redirect_neigh = contract_only("bpf_redirect_neigh", Anything, MemOrNull, ConstSizeOrZero, Anything, ret=Integer)
+if TYPE_CHECKING:
+    from ebpfvm.kernel import Env, Kernel, XdpBuff
+
+TC_ACT_SHOT: Final = 2
+TC_ACT_REDIRECT: Final = 7
+XDP_ABORTED: Final = 0
+XDP_REDIRECT: Final = 4
+BPF_F_INGRESS: Final = 1
+BPF_MTU_CHK_SEGS: Final = 1
+BPF_FIB_LKUP_RET_NOT_FWDED: Final = 4
+_FIB_SIZE: Final = 64
+_FIB_FLAGS: Final = 0x3F
+_REDIR_NEIGH_SIZE: Final = 20
+_AF_INET, _AF_INET6 = 2, 10
+_DEFAULT_MTU: Final = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Where a program wants the packet to go.
+
+    Attributes:
+        kind: "redirect" (another device's egress, or ingress with BPF_F_INGRESS), "peer" (ingress of the device's
+            peer in its namespace), "neigh" (egress with the link-layer header filled in).
+        ifindex: the device.
+        flags: as given.
+        params: `struct bpf_redir_neigh`, or nothing.
+    """
+
+    kind: str
+    ifindex: int
+    flags: int
+    params: bytes = b""
+
+
+def _ask(env: Env, kind: str, ifindex: int, flags: int, params: bytes = b"") -> int:
+    env.kernel.extra["redirect"] = Redirect(kind, s32(ifindex), flags, params)
+    return TC_ACT_REDIRECT
+
+
+@helper()
+def bpf_redirect(env: Env, ifindex: Anything, flags: Anything) -> Integer:
+    """Ask that the packet go to another device; the verdict to return.
+
+    tc: TC_ACT_REDIRECT, with BPF_F_INGRESS to its ingress; TC_ACT_SHOT for other flags. XDP: XDP_REDIRECT, and
+    XDP_ABORTED for any flag.
+    """
+    if env.prog.type is not None and env.prog.type.name == "xdp":
+        if flags:
+            return XDP_ABORTED
+        _ask(env, "redirect", ifindex, flags)
+        return XDP_REDIRECT
+    return TC_ACT_SHOT if flags & ~BPF_F_INGRESS else _ask(env, "redirect", ifindex, flags)
+
+
+@helper()
+def bpf_redirect_peer(env: Env, ifindex: Anything, flags: Anything) -> Integer:
+    """Ask that the packet enter by the peer of a device (veth); TC_ACT_REDIRECT, or TC_ACT_SHOT for flags."""
+    return TC_ACT_SHOT if flags else _ask(env, "peer", ifindex, 0)
+
+
+@helper()
+def bpf_redirect_neigh(env: Env, ifindex: Anything, params: MemOrNull, plen: ConstSizeOrZero,
+                       flags: Anything) -> Integer:
+    """Ask that the packet leave by a device towards a next hop; TC_ACT_REDIRECT, or TC_ACT_SHOT for flags or a
+    `params` that is too short.
+    """
+    if flags or (plen and plen < _REDIR_NEIGH_SIZE):
+        return TC_ACT_SHOT
+    return _ask(env, "neigh", ifindex, 0, params)
+
+
+@helper(changes_packet=True)
+def bpf_clone_redirect(env: Env, skb: Ctx, ifindex: Anything, flags: Anything) -> Integer:
+    """Send a copy of the packet to another device at once; 0, -EINVAL for flags or an unknown device."""
+    device = env.kernel.devices.get(s32(ifindex))
+    if flags & ~BPF_F_INGRESS or device is None:
+        return -EINVAL
+    hook = env.kernel.extra.get("clone_redirect")
+    if hook is None:
+        return 0
+    return int(hook(copy_of(skb), device, flags))
+
+
+def copy_of(skb: SkBuff, holder: str = "redirect") -> SkBuff:
+    """A copy of a packet with its metadata (skb_clone), whose reference `holder` has."""
+    same = ("pkt_type", "mark", "queue_mapping", "protocol", "vlan_present", "vlan_tci", "vlan_proto", "priority",
+            "ingress_ifindex", "ifindex", "tc_index", "hash", "tc_classid", "tstamp", "tstamp_type", "gso_segs",
+            "gso_size", "dev", "id", "arrival", "flow")
+    clone = SkBuff(skb.kernel, skb.payload(), holder, **{name: getattr(skb, name) for name in same})
+    clone.cb = list(skb.cb)
+    return clone
+
+
+@helper(gpl_only=True)
+def bpf_check_mtu(env: Env, ctx: Ctx, ifindex: Anything, mtu_len: Out32, len_diff: Anything,
+                  flags: Anything) -> Integer:
+    """Does the packet, changed by `len_diff` bytes, fit the device? 0 yes, 1 (BPF_MTU_CHK_RET_FRAG_NEEDED) no.
+
+    `*mtu_len` is a layer-3 length to take instead of the packet's, and becomes the MTU. `ifindex` 0 is the packet's
+    own device. -ENODEV for an unknown device, -EINVAL for flags.
+    """
+    wanted = env.memory.load(mtu_len, 4)
+    is_skb = isinstance(ctx, SkBuff)
+    allowed = BPF_MTU_CHK_SEGS if is_skb else 0
+    if flags & ~allowed or (flags and (s32(len_diff) or wanted)):
+        return -EINVAL
+    device = _device(env.kernel, ctx, s32(ifindex))
+    if device is None:
+        return -ENODEV
+    mtu = mtu_of(device)
+    size = (wanted + ETH_HLEN if wanted else length(ctx)) + s32(len_diff)
+    env.memory.store(mtu_len, 4, mtu)
+    return 0 if size <= mtu + ETH_HLEN or (is_skb and ctx.gso_size) else 1
+
+
+def _device(kernel: Kernel, packet: SkBuff | XdpBuff, ifindex: int) -> Any:
+    if ifindex:
+        return kernel.devices.get(ifindex)
+    if isinstance(packet, SkBuff) and packet.dev is not None:
+        return packet.dev
+    return kernel.devices.get(packet.ingress_ifindex)
+
+
+def mtu_of(device: Any) -> int:
+    """The MTU of a device or of the link behind it; 1500 if it says none."""
+    own = getattr(device, "mtu", None) or getattr(getattr(device, "link", None), "mtu", None)
+    return int(own) if own else _DEFAULT_MTU
+
+
+@helper(gpl_only=True, pkt_access=True)
+def bpf_fib_lookup(env: Env, ctx: Ctx, params: WriteMem, plen: ConstSize, flags: Anything) -> Integer:
+    """Look the packet's route up: a BPF_FIB_LKUP_RET_*, 4 (not forwarded) where nothing routes.
+
+    -EINVAL for a `plen` below 64 or flags, -EAFNOSUPPORT for a family that is not IP, -ENODEV without the device.
+    """
+    if plen < _FIB_SIZE or flags & ~_FIB_FLAGS:
+        return -EINVAL
+    data = env.memory.read(params, _FIB_SIZE)
+    if data[0] not in (_AF_INET, _AF_INET6):
+        return -EAFNOSUPPORT
+    if int.from_bytes(data[8:12], "little") not in env.kernel.devices:
+        return -ENODEV
+    hook = env.kernel.extra.get("fib_lookup")
+    if hook is None:
+        return BPF_FIB_LKUP_RET_NOT_FWDED
+    result, answer = hook(ctx, data, flags)
+    env.memory.write(params, answer)
+    return int(result)
+
+
+# Maps of devices and sockets are not modelled, so no program that passes one is ever loaded.
 bpf_redirect_map = contract_only("bpf_redirect_map", MapPtr, Anything, Anything, ret=Integer)
-bpf_fib_lookup = contract_only("bpf_fib_lookup", Ctx, WriteMem, ConstSize, Anything, ret=Integer, gpl_only=True)
-bpf_check_mtu = contract_only("bpf_check_mtu", Ctx, Anything, _MTU_LEN, Anything, Anything, ret=Integer,
-                              gpl_only=True)

@@ -1,31 +1,71 @@
-"""Packet bytes and metadata (net/core/filter.c, Linux 7.2)."""
+"""Packet bytes (net/core/filter.c, Linux 7.2). Metadata is in `skb_meta`, sizes and headers in `skb_room`."""
 
 from __future__ import annotations
 
-from ebpfvm.contract import contract_only
-from ebpfvm.contract.args import Anything, ConstSize, Ctx, Integer, Mem, UninitMem
+from typing import TYPE_CHECKING, Final
 
-bpf_skb_load_bytes = contract_only("bpf_skb_load_bytes", Ctx, Anything, UninitMem, ConstSize, ret=Integer)
-bpf_skb_load_bytes_relative = contract_only("bpf_skb_load_bytes_relative", Ctx, Anything, UninitMem, ConstSize,
-                                            Anything, ret=Integer)
-bpf_skb_store_bytes = contract_only("bpf_skb_store_bytes", Ctx, Anything, Mem, ConstSize, Anything, ret=Integer,
-                                    changes_packet=True)
-bpf_skb_pull_data = contract_only("bpf_skb_pull_data", Ctx, Anything, ret=Integer, changes_packet=True)
-bpf_skb_change_head = contract_only("bpf_skb_change_head", Ctx, Anything, Anything, ret=Integer, changes_packet=True)
-bpf_skb_change_tail = contract_only("bpf_skb_change_tail", Ctx, Anything, Anything, ret=Integer, changes_packet=True)
-bpf_skb_change_proto = contract_only("bpf_skb_change_proto", Ctx, Anything, Anything, ret=Integer,
-                                     changes_packet=True)
-bpf_skb_change_type = contract_only("bpf_skb_change_type", Ctx, Anything, ret=Integer)
-bpf_skb_adjust_room = contract_only("bpf_skb_adjust_room", Ctx, Anything, Anything, Anything, ret=Integer,
-                                    changes_packet=True)
-bpf_skb_vlan_push = contract_only("bpf_skb_vlan_push", Ctx, Anything, Anything, ret=Integer, changes_packet=True)
-bpf_skb_vlan_pop = contract_only("bpf_skb_vlan_pop", Ctx, ret=Integer, changes_packet=True)
-bpf_get_hash_recalc = contract_only("bpf_get_hash_recalc", Ctx, ret=Integer)
-bpf_set_hash = contract_only("bpf_set_hash", Ctx, Anything, ret=Integer)
-bpf_set_hash_invalid = contract_only("bpf_set_hash_invalid", Ctx, ret=Integer)
-bpf_skb_ecn_set_ce = contract_only("bpf_skb_ecn_set_ce", Ctx, ret=Integer)
-bpf_skb_set_tstamp = contract_only("bpf_skb_set_tstamp", Ctx, Anything, Anything, ret=Integer)
-bpf_get_route_realm = contract_only("bpf_get_route_realm", Ctx, ret=Integer)
-bpf_get_socket_cookie = contract_only("bpf_get_socket_cookie", Ctx, ret=Integer)
-bpf_get_socket_uid = contract_only("bpf_get_socket_uid", Ctx, ret=Integer)
-bpf_skb_tc_classify = contract_only("bpf_skb_tc_classify", Ctx, Anything, Anything, ret=Integer)
+from ebpfvm.contract import helper
+from ebpfvm.contract.args import Anything, ConstSize, Ctx, Integer, Mem, UninitMem
+from ebpfvm.funcs.errno import EFAULT, ENOMEM
+from ebpfvm.funcs.packet import U32, get, load_bytes, network_offset, store_bytes
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel import Env, SkBuff
+
+_HDR_START_MAC: Final = 0
+_HDR_START_NET: Final = 1
+
+
+def _fill(env: Env, to: int, size: int, found: bytes | int | None) -> int:
+    """Give the program what was found; memory is zeroed when nothing was."""
+    if isinstance(found, bytes):
+        env.memory.write(to, found)
+        return 0
+    env.memory.write(to, bytes(size))
+    return -EFAULT if found is None else found
+
+
+@helper()
+def bpf_skb_load_bytes(env: Env, skb: Ctx, offset: Anything, to: UninitMem, len: ConstSize) -> Integer:
+    """Copy out of the packet; -EFAULT with `to` zeroed outside of it."""
+    return _fill(env, to, len, load_bytes(skb, offset & U32, len))
+
+
+@helper()
+def bpf_skb_load_bytes_relative(env: Env, skb: Ctx, offset: Anything, to: UninitMem, len: ConstSize,
+                                start_header: Anything) -> Integer:
+    """Copy out of the packet from the Ethernet (0) or network (1) header on; -EFAULT with `to` zeroed outside."""
+    start = {_HDR_START_MAC: 0, _HDR_START_NET: network_offset(skb)}.get(start_header & U32)
+    offset &= U32
+    return _fill(env, to, len, None if start is None or offset > 0xFFFF else get(skb, start + offset, len))
+
+
+@helper(changes_packet=True)
+def bpf_skb_store_bytes(env: Env, skb: Ctx, offset: Anything, data: Mem, len: ConstSize, flags: Anything) -> Integer:
+    """Write into the packet; -EFAULT outside of it, -EINVAL for flags but BPF_F_RECOMPUTE_CSUM (1) and
+    BPF_F_INVALIDATE_HASH (2).
+    """
+    return store_bytes(skb, offset & U32, data, flags)
+
+
+@helper(changes_packet=True)
+def bpf_skb_pull_data(env: Env, skb: Ctx, len: Anything) -> Integer:
+    """Make `len` bytes (0: what is linear) accessible directly; -ENOMEM if the packet is shorter."""
+    return -ENOMEM if len & U32 > skb.len else 0
+
+
+def classify(env: Env, skb: SkBuff, ifindex: int, handle: int) -> int:
+    """Ask the traffic control in charge; 0 when there is none."""
+    hook = getattr(env.kernel, "tc_classify", None) or env.kernel.extra.get("tc_classify")
+    return int(hook(skb, ifindex, handle)) if hook is not None else 0
+
+
+@helper()
+def bpf_skb_tc_classify(env: Env, skb: Ctx, ifindex: Anything, handle: Anything) -> Integer:
+    """Class id that the filters of a qdisc give the packet, 0 for none (RFC v6 patch 5/5).
+
+    Args:
+        ifindex: device of the qdisc, in the packet's namespace.
+        handle: of the qdisc (1:0), or of a class of it whose filters are meant.
+    """
+    return classify(env, skb, ((ifindex & U32) ^ 0x80000000) - 0x80000000, handle & U32)

@@ -15,6 +15,7 @@ from ebpfvm.contract.args import (
     BtfSockCommonRelease,
     CgroupOrNull,
     ConstSize,
+    ConstSizeOrZero,
     Ctx,
     CtxOrNull,
     InodeOrNull,
@@ -113,9 +114,9 @@ bpf_tcp_check_syncookie = contract_only("bpf_tcp_check_syncookie", BtfSockCommon
                                         ret=Integer, gpl_only=True, pkt_access=True)
 bpf_tcp_gen_syncookie = contract_only("bpf_tcp_gen_syncookie", BtfSockCommon, Mem, ConstSize, Mem, ConstSize,
                                       ret=Integer, gpl_only=True, pkt_access=True)
-bpf_tcp_raw_gen_syncookie_ipv4 = contract_only("bpf_tcp_raw_gen_syncookie_ipv4", Ipv4Header, Mem, ConstSize,
+bpf_tcp_raw_gen_syncookie_ipv4 = contract_only("bpf_tcp_raw_gen_syncookie_ipv4", Ipv4Header, Mem, ConstSizeOrZero,
                                                ret=Integer, gpl_only=True, pkt_access=True)
-bpf_tcp_raw_gen_syncookie_ipv6 = contract_only("bpf_tcp_raw_gen_syncookie_ipv6", Ipv6Header, Mem, ConstSize,
+bpf_tcp_raw_gen_syncookie_ipv6 = contract_only("bpf_tcp_raw_gen_syncookie_ipv6", Ipv6Header, Mem, ConstSizeOrZero,
                                                ret=Integer, gpl_only=True, pkt_access=True)
 bpf_tcp_raw_check_syncookie_ipv4 = contract_only("bpf_tcp_raw_check_syncookie_ipv4", Ipv4Header, TcpHeader,
                                                  ret=Integer, gpl_only=True, pkt_access=True)

@@ -69,7 +69,7 @@ bpf_perf_prog_read_value = contract_only("bpf_perf_prog_read_value", Ctx, Uninit
                                          gpl_only=True)
 bpf_read_branch_records = contract_only("bpf_read_branch_records", Ctx, UninitMemOrNull, ConstSizeOrZero, Anything,
                                         ret=Integer, gpl_only=True)
-bpf_get_branch_snapshot = contract_only("bpf_get_branch_snapshot", UninitMem, ConstSizeOrZero, Anything, ret=Integer,
+bpf_get_branch_snapshot = contract_only("bpf_get_branch_snapshot", UninitMem, ConstSizeOrZero, ret=Integer,
                                         gpl_only=True, cap="perfmon")
 bpf_get_stackid = contract_only("bpf_get_stackid", Ctx, MapPtr, Anything, ret=Integer, gpl_only=True)
 bpf_get_stack = contract_only("bpf_get_stack", Ctx, UninitMem, ConstSizeOrZero, Anything, ret=Integer, gpl_only=True)

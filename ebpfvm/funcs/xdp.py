@@ -2,12 +2,87 @@
 
 from __future__ import annotations
 
-from ebpfvm.contract import contract_only
-from ebpfvm.contract.args import Anything, ConstSize, Ctx, Integer, Mem, UninitMem
+from typing import TYPE_CHECKING, Final
 
-bpf_xdp_adjust_head = contract_only("bpf_xdp_adjust_head", Ctx, Anything, ret=Integer, changes_packet=True)
-bpf_xdp_adjust_meta = contract_only("bpf_xdp_adjust_meta", Ctx, Anything, ret=Integer, changes_packet=True)
-bpf_xdp_adjust_tail = contract_only("bpf_xdp_adjust_tail", Ctx, Anything, ret=Integer, changes_packet=True)
-bpf_xdp_get_buff_len = contract_only("bpf_xdp_get_buff_len", Ctx, ret=Integer)
-bpf_xdp_load_bytes = contract_only("bpf_xdp_load_bytes", Ctx, Anything, UninitMem, ConstSize, ret=Integer)
-bpf_xdp_store_bytes = contract_only("bpf_xdp_store_bytes", Ctx, Anything, Mem, ConstSize, ret=Integer)
+from ebpfvm.contract import helper
+from ebpfvm.contract.args import Anything, ConstSize, Ctx, Integer, Mem, UninitMem
+from ebpfvm.funcs.errno import EACCES, EFAULT, EINVAL
+from ebpfvm.funcs.packet import ETH_HLEN, U32, length, load_bytes, s32, store_bytes
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel import Env
+
+_FRAME_SIZE: Final = 40  # sizeof(struct xdp_frame), kept at the beginning of the headroom
+_META_MAX: Final = 255
+
+
+@helper(changes_packet=True)
+def bpf_xdp_adjust_head(env: Env, xdp: Ctx, delta: Anything) -> Integer:
+    """Move the packet's beginning by `delta` (negative: grow into the headroom), metadata with it.
+
+    -EINVAL beyond the headroom, or when less than an Ethernet header would be left.
+    """
+    region = xdp.packet
+    start = region.start + s32(delta)
+    meta = region.start - region.meta
+    if start < _FRAME_SIZE + meta or start > region.end - ETH_HLEN:
+        return -EINVAL
+    if meta:
+        region.data[start - meta:start] = region.data[region.meta:region.start]
+    region.start, region.meta = start, start - meta
+    return 0
+
+
+@helper(changes_packet=True)
+def bpf_xdp_adjust_meta(env: Env, xdp: Ctx, delta: Anything) -> Integer:
+    """Move the beginning of the metadata by `delta`.
+
+    -EINVAL beyond headroom or packet, -EACCES for a size that is no multiple of 4 or above 255.
+    """
+    region = xdp.packet
+    meta = region.meta + s32(delta)
+    if meta < _FRAME_SIZE or meta > region.start:
+        return -EINVAL
+    if (region.start - meta) & 3 or region.start - meta > _META_MAX:
+        return -EACCES
+    region.meta = meta
+    return 0
+
+
+@helper(changes_packet=True)
+def bpf_xdp_adjust_tail(env: Env, xdp: Ctx, delta: Anything) -> Integer:
+    """Move the packet's end by `delta`, new bytes are zero; -EINVAL beyond the buffer or below an Ethernet header."""
+    region = xdp.packet
+    end = region.end + s32(delta)
+    if end > len(region.data) or end < region.start + ETH_HLEN:
+        return -EINVAL
+    if end > region.end:
+        region.data[region.end:end] = bytes(end - region.end)
+    region.end = end
+    return 0
+
+
+@helper()
+def bpf_xdp_get_buff_len(env: Env, xdp: Ctx) -> Integer:
+    """Bytes of the packet."""
+    return length(xdp)
+
+
+@helper()
+def bpf_xdp_load_bytes(env: Env, xdp: Ctx, offset: Anything, buf: UninitMem, len: ConstSize) -> Integer:
+    """Copy out of the packet; -EINVAL outside of it, -EFAULT for an offset or length above 65535."""
+    offset &= U32
+    if offset > 0xFFFF or len > 0xFFFF:
+        return -EFAULT
+    found = load_bytes(xdp, offset, len)
+    if isinstance(found, int):
+        return found
+    env.memory.write(buf, found)
+    return 0
+
+
+@helper()
+def bpf_xdp_store_bytes(env: Env, xdp: Ctx, offset: Anything, buf: Mem, len: ConstSize) -> Integer:
+    """Copy into the packet; -EINVAL outside of it, -EFAULT for an offset or length above 65535."""
+    offset &= U32
+    return -EFAULT if offset > 0xFFFF or len > 0xFFFF else store_bytes(xdp, offset, buf, 0)

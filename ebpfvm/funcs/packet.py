@@ -1,0 +1,115 @@
+"""Changing a packet's bytes: what the helpers of skb, XDP, checksums and dynptrs have in common.
+
+A simulated packet is always linear, so "pull" never has to move anything and only checks bounds.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ebpfvm.funcs.errno import EFAULT, EINVAL
+from ebpfvm.kernel.skb import SkBuff, XdpBuff
+
+ETH_HLEN: Final = 14
+# Protocols as `skb->protocol` holds them: network byte order in a little-endian number.
+ETH_P_IP: Final = 0x0008
+ETH_P_IPV6: Final = 0xDD86
+ETH_P_8021Q: Final = 0x0081
+ETH_P_8021AD: Final = 0xA888
+VLAN_HLEN: Final = 4
+BPF_SKB_MAX_LEN: Final = 16384 - 320  # SKB_MAX_ALLOC on x86-64
+INT_MAX: Final = 0x7FFFFFFF
+U32: Final = 0xFFFFFFFF
+
+BPF_F_RECOMPUTE_CSUM: Final = 1
+BPF_F_INVALIDATE_HASH: Final = 2
+
+
+def s32(value: int) -> int:
+    """The low 32 bits as a signed number."""
+    return ((value & U32) ^ 0x80000000) - 0x80000000
+
+
+def length(packet: SkBuff | XdpBuff) -> int:
+    """Bytes of the packet."""
+    return packet.packet.end - packet.packet.start
+
+
+def get(packet: SkBuff | XdpBuff, offset: int, size: int) -> bytes | None:
+    """`size` bytes at `offset`, None outside of the packet."""
+    region = packet.packet
+    if offset < 0 or offset + size > region.end - region.start:
+        return None
+    return bytes(region.data[region.start + offset:region.start + offset + size])
+
+
+def put(packet: SkBuff | XdpBuff, offset: int, data: bytes) -> bool:
+    """Write at `offset`; False, and nothing written, outside of the packet."""
+    region = packet.packet
+    if offset < 0 or offset + len(data) > region.end - region.start:
+        return False
+    region.data[region.start + offset:region.start + offset + len(data)] = data
+    return True
+
+
+def load_bytes(packet: SkBuff | XdpBuff, offset: int, size: int) -> bytes | int:
+    """__bpf_skb_load_bytes, __bpf_xdp_load_bytes: the bytes, or -EFAULT (skb) or -EINVAL (XDP)."""
+    found = get(packet, offset, size) if offset <= INT_MAX else None
+    if found is not None:
+        return found
+    return -EFAULT if isinstance(packet, SkBuff) or offset > 0xFFFF else -EINVAL
+
+
+def store_bytes(packet: SkBuff | XdpBuff, offset: int, data: bytes, flags: int) -> int:
+    """__bpf_skb_store_bytes, __bpf_xdp_store_bytes: 0 or a negative errno."""
+    if flags & ~(BPF_F_RECOMPUTE_CSUM | BPF_F_INVALIDATE_HASH):
+        return -EINVAL
+    if offset > INT_MAX or not put(packet, offset, data):
+        return -EFAULT if isinstance(packet, SkBuff) or offset > 0xFFFF else -EINVAL
+    if flags & BPF_F_INVALIDATE_HASH and isinstance(packet, SkBuff):
+        packet.hash = 0
+    return 0
+
+
+def replace(skb: SkBuff, offset: int, remove: int, insert: bytes) -> None:
+    """Cut `remove` bytes out at `offset` and put `insert` there. Grows into the headroom, as skb_push does."""
+    region = skb.packet
+    grow = len(insert) - remove
+    start = region.start
+    head = bytes(region.data[start:start + offset])
+    if grow > start - (region.start - region.meta):  # not enough headroom: pskb_expand_head
+        tail = bytes(region.data[start + offset + remove:region.end])
+        skb.set_payload(head + insert + tail, headroom=skb.headroom)
+        return
+    region.start = start - grow
+    region.data[region.start:region.start + offset + len(insert)] = head + insert
+    region.meta = region.start
+    skb.len = region.end - region.start
+
+
+def resize(skb: SkBuff, size: int) -> None:
+    """Cut the packet's tail, or append zeros."""
+    region = skb.packet
+    end = region.start + size
+    if end > len(region.data):
+        skb.set_payload(skb.payload() + bytes(size - skb.len), headroom=skb.headroom)
+        return
+    if end > region.end:
+        region.data[region.end:end] = bytes(end - region.end)
+    region.end = end
+    skb.len = size
+
+
+def network_offset(skb: SkBuff) -> int:
+    """Where the network header begins: behind the Ethernet header and the tags that are in the packet itself."""
+    offset = ETH_HLEN
+    ethertype = get(skb, 12, 2)
+    while ethertype in (b"\x81\x00", b"\x88\xa8") and skb.protocol not in (ETH_P_8021Q, ETH_P_8021AD):
+        ethertype = get(skb, offset + 2, 2)
+        offset += VLAN_HLEN
+    return offset
+
+
+def network_size(skb: SkBuff) -> int:
+    """Bytes of the plain IPv4 or IPv6 header, 0 for another protocol (bpf_skb_net_base_len)."""
+    return {ETH_P_IP: 20, ETH_P_IPV6: 40}.get(skb.protocol, 0)

@@ -1,0 +1,95 @@
+"""Critical sections: RCU, preemption, interrupts, resilient locks (kernel/bpf/{helpers,rqspinlock}.c, Linux 7.2).
+
+One program runs at a time, so these do nothing at run time; what they allow and forbid is the verifier's matter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.contract import kfunc, kfunc_only
+from ebpfvm.funcs.errno import EDEADLK
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel import Env
+
+
+@kfunc("void bpf_rcu_read_lock(void)")
+def bpf_rcu_read_lock(env: Env) -> int:
+    """Begin a read-side section."""
+    return 0
+
+
+@kfunc("void bpf_rcu_read_unlock(void)")
+def bpf_rcu_read_unlock(env: Env) -> int:
+    """End a read-side section."""
+    return 0
+
+
+@kfunc("void bpf_preempt_disable(void)")
+def bpf_preempt_disable(env: Env) -> int:
+    """Begin a section that is not preempted."""
+    return 0
+
+
+@kfunc("void bpf_preempt_enable(void)")
+def bpf_preempt_enable(env: Env) -> int:
+    """End a section that is not preempted."""
+    return 0
+
+
+@kfunc("void bpf_local_irq_save(unsigned long *flags__irq_flag)")
+def bpf_local_irq_save(env: Env, flags__irq_flag: int) -> int:
+    """Switch interrupts off and remember their state."""
+    env.memory.store(flags__irq_flag, 8, 0x200)
+    return 0
+
+
+@kfunc("void bpf_local_irq_restore(unsigned long *flags__irq_flag)")
+def bpf_local_irq_restore(env: Env, flags__irq_flag: int) -> int:
+    """Restore the state of interrupts."""
+    env.memory.load(flags__irq_flag, 8)
+    return 0
+
+
+def _lock(env: Env, lock: int) -> int:
+    """A held lock would wait for its own holder, which the resilient lock reports."""
+    if env.memory.load(lock, 4):
+        return -EDEADLK
+    env.memory.store(lock, 4, 1)
+    return 0
+
+
+@kfunc("int bpf_res_spin_lock(struct bpf_res_spin_lock *lock)", "ret_null")
+def bpf_res_spin_lock(env: Env, lock: int) -> int:
+    """Take a lock; 0, or -EDEADLK if it is held already."""
+    return _lock(env, lock)
+
+
+@kfunc("void bpf_res_spin_unlock(struct bpf_res_spin_lock *lock)")
+def bpf_res_spin_unlock(env: Env, lock: int) -> int:
+    """Release a lock."""
+    env.memory.store(lock, 4, 0)
+    return 0
+
+
+@kfunc("int bpf_res_spin_lock_irqsave(struct bpf_res_spin_lock *lock, unsigned long *flags__irq_flag)", "ret_null")
+def bpf_res_spin_lock_irqsave(env: Env, lock: int, flags__irq_flag: int) -> int:
+    """Take a lock with interrupts off; 0, or -EDEADLK if it is held already."""
+    env.memory.store(flags__irq_flag, 8, 0x200)
+    return _lock(env, lock)
+
+
+@kfunc("void bpf_res_spin_unlock_irqrestore(struct bpf_res_spin_lock *lock, unsigned long *flags__irq_flag)")
+def bpf_res_spin_unlock_irqrestore(env: Env, lock: int, flags__irq_flag: int) -> int:
+    """Release a lock and restore interrupts."""
+    env.memory.store(lock, 4, 0)
+    return 0
+
+
+bpf_throw = kfunc_only("void bpf_throw(u64 cookie)")
+bpf_wq_init = kfunc_only("int bpf_wq_init(struct bpf_wq *wq, void *p__map, unsigned int flags)")
+bpf_wq_set_callback_impl = kfunc_only(
+    "int bpf_wq_set_callback_impl(struct bpf_wq *wq, int (callback_fn)(void *map, int *key, void *value), "
+    "unsigned int flags, void *aux__prog)")
+bpf_wq_start = kfunc_only("int bpf_wq_start(struct bpf_wq *wq, unsigned int flags)")

@@ -1,0 +1,147 @@
+"""Packet metadata: hash, type, time stamp, congestion mark, socket (net/core/filter.c, Linux 7.2)."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Final
+
+from ebpfvm.contract import contract_only, helper
+from ebpfvm.contract.args import Anything, BtfSockCommon, Ctx, Integer
+from ebpfvm.funcs.errno import EINVAL, EOPNOTSUPP
+from ebpfvm.funcs.packet import ETH_P_IP, ETH_P_IPV6, U32, get, network_offset, put
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel import Env, SkBuff
+
+PACKET_OTHERHOST: Final = 3
+SKB_CLOCK_REALTIME, SKB_CLOCK_MONOTONIC, SKB_CLOCK_TAI = 0, 1, 2
+_OVERFLOW_UID: Final = 65534
+_PORTS: Final = frozenset({6, 17, 33, 132, 136})  # TCP, UDP, DCCP, SCTP, UDP-Lite
+
+
+def flow_of(skb: SkBuff) -> bytes:
+    """What the flow dissector hashes: addresses in order, protocol, ports."""
+    at = network_offset(skb)
+    if skb.protocol == ETH_P_IP:
+        header = get(skb, at, 20)
+        if header is None:
+            return b""
+        fragment = int.from_bytes(header[6:8], "big") & 0x1FFF
+        ports = b"" if fragment else _ports(skb, header[9], at + 4 * (header[0] & 15))
+        return _ordered(header[12:16], header[16:20], ports) + header[9:10]
+    if skb.protocol == ETH_P_IPV6:
+        header = get(skb, at, 40)
+        if header is None:
+            return b""
+        return _ordered(header[8:24], header[24:40], _ports(skb, header[6], at + 40)) + header[6:7]
+    return skb.payload()[:12] + skb.protocol.to_bytes(2, "little")
+
+
+def _ports(skb: SkBuff, protocol: int, at: int) -> bytes:
+    return (get(skb, at, 4) or b"") if protocol in _PORTS else b""
+
+
+def _ordered(src: bytes, dst: bytes, ports: bytes) -> bytes:
+    """Both directions of a flow have one hash (__flow_hash_consistentify)."""
+    ends = sorted([(src, ports[:2]), (dst, ports[2:])])
+    return b"".join(address + port for address, port in ends)
+
+
+def flow_hash(skb: SkBuff, seed: int) -> int:
+    """Flow hash, never 0. A kernel's is keyed at random, so only equality within a flow means anything."""
+    return zlib.crc32(flow_of(skb), seed & U32) or 1
+
+
+@helper()
+def bpf_get_hash_recalc(env: Env, skb: Ctx) -> Integer:
+    """The packet's flow hash, computed if it has none yet."""
+    if not skb.hash:
+        skb.hash = flow_hash(skb, env.kernel.extra.setdefault("hash_seed", 0))
+    return int(skb.hash)
+
+
+@helper()
+def bpf_set_hash_invalid(env: Env, skb: Ctx) -> Integer:
+    """Forget the flow hash; the next one who asks computes it anew."""
+    skb.hash = 0
+    return 0
+
+
+@helper()
+def bpf_set_hash(env: Env, skb: Ctx, hash: Anything) -> Integer:
+    """Set the flow hash."""
+    skb.hash = hash & U32
+    return 0
+
+
+@helper()
+def bpf_skb_change_type(env: Env, skb: Ctx, type: Anything) -> Integer:
+    """Set pkt_type, among PACKET_HOST 0, BROADCAST 1, MULTICAST 2 and OTHERHOST 3; -EINVAL for others."""
+    if skb.pkt_type > PACKET_OTHERHOST or type & U32 > PACKET_OTHERHOST:
+        return -EINVAL
+    skb.pkt_type = type & U32
+    return 0
+
+
+@helper()
+def bpf_skb_ecn_set_ce(env: Env, skb: Ctx) -> Integer:
+    """Mark congestion in the IP header; 1 if it is marked now (or was), 0 if the flow does not do ECN."""
+    at = network_offset(skb)
+    if skb.protocol == ETH_P_IP:
+        return _ipv4_set_ce(skb, at)
+    header = get(skb, at, 40) if skb.protocol == ETH_P_IPV6 else None
+    if header is None or not header[1] & 0x30:
+        return 0
+    put(skb, at + 1, bytes([header[1] | 0x30]))
+    return 1
+
+
+def _ipv4_set_ce(skb: SkBuff, at: int) -> int:
+    header = get(skb, at, 20)
+    if header is None or not header[1] & 3:
+        return 0
+    if header[1] & 3 == 3:
+        return 1
+    change = 3 - (header[1] & 3)
+    check = int.from_bytes(header[10:12], "big")
+    total = (~check & 0xFFFF) + change
+    put(skb, at + 1, bytes([header[1] | 3]))
+    put(skb, at + 10, (~(total + (total >> 16)) & 0xFFFF).to_bytes(2, "big"))
+    return 1
+
+
+@helper()
+def bpf_skb_set_tstamp(env: Env, skb: Ctx, tstamp: Anything, tstamp_type: Anything) -> Integer:
+    """Set the (delivery) time in ns of the clock REALTIME 0, MONOTONIC 1 or TAI 2.
+
+    -EOPNOTSUPP for packets that are not IP, -EINVAL for another clock or time 0 of the last two.
+    """
+    tstamp_type &= U32
+    if skb.protocol not in (ETH_P_IP, ETH_P_IPV6):
+        return -EOPNOTSUPP
+    if tstamp_type > SKB_CLOCK_TAI or (tstamp_type != SKB_CLOCK_REALTIME and not tstamp):
+        return -EINVAL
+    skb.tstamp = tstamp
+    skb.tstamp_type = tstamp_type
+    return 0
+
+
+@helper()
+def bpf_get_route_realm(env: Env, skb: Ctx) -> Integer:
+    """Realm of the packet's route: 0, it has none."""
+    return 0
+
+
+@helper()
+def bpf_get_socket_cookie(env: Env, skb: Ctx) -> Integer:
+    """Cookie of the packet's socket: 0, it has none."""
+    return 0
+
+
+@helper()
+def bpf_get_socket_uid(env: Env, skb: Ctx) -> Integer:
+    """Owner of the packet's socket: 65534 (overflowuid), it has none."""
+    return _OVERFLOW_UID
+
+
+bpf_get_socket_cookie__sock = contract_only("bpf_get_socket_cookie", BtfSockCommon, ret=Integer)
