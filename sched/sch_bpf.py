@@ -23,23 +23,20 @@ D22   reset and destroy leave the maps alone: packets in them stay
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.errors import Fault
 from ebpfvm.kernel.ctx import CTX_HOLDER, SchBpfCtx, layout_of
 from ebpfvm.sched.account import Packet
-from ebpfvm.sched.qdisc import (
-    NET_XMIT_CN,
-    NET_XMIT_DROP,
-    NET_XMIT_STOLEN,
-    NET_XMIT_SUCCESS,
-    TC_H_MAJ_MASK,
-    Qdisc,
-    Stats,
-    handle_text,
-)
+from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, adopt, dequeue_peeked, drop_count, purge, qdisc_enqueue
+from ebpfvm.sched.qdisc import NET_XMIT_CN, NET_XMIT_DROP, NET_XMIT_SUCCESS, TC_H_MAJ_MASK, Qdisc, Stats, handle_text
+from ebpfvm.sched.tc.block import Block
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
     from ebpfvm.kernel.engine import Runnable
     from ebpfvm.sched.device import NetDevice
 
@@ -55,18 +52,13 @@ RETURN_NAMES: Final = {SCH_BPF_QUEUED: "QUEUED", SCH_BPF_DROP: "DROP", SCH_BPF_C
 _DEQUEUE_NAMES: Final = RETURN_NAMES | {SCH_BPF_DEQUEUED: "DEQUEUED"}
 
 
-class BpfClass:
-    """A class of the qdisc (struct sch_bpf_class): an id, a child qdisc and counters."""
+class BpfClass(QdiscClass):
+    """A class of the qdisc (struct sch_bpf_class): an id, a child qdisc and counters of its own."""
 
-    __slots__ = ("child", "classid", "stats")
-
-    def __init__(self, classid: int, child: Qdisc | None = None) -> None:
-        self.classid = classid
-        self.child = child
-        self.stats = Stats()
+    __slots__ = ()
 
 
-class SchBpf(Qdisc):
+class SchBpf(ClassfulQdisc):
     """The qdisc.
 
     Args:
@@ -83,6 +75,7 @@ class SchBpf(Qdisc):
         super().__init__(dev, handle)
         self.account = dev.account
         self._memory = dev.account.kernel.memory
+        self.block = Block(self)
         self.classes: dict[int, BpfClass] = {}
         self.change(enqueue, dequeue)
 
@@ -150,15 +143,14 @@ class SchBpf(Qdisc):
             self.kernel_view.drops += 1
             return NET_XMIT_DROP
         size = skb.len
-        self.account.kernel.refs.move(skb, self.holder, found.child.holder)
-        result = found.child.enqueue(skb, to_free)
+        result = qdisc_enqueue(self, found.child, skb, to_free)
         for packet in to_free:
             if found.child.holder in packet.holders:
                 self.account.kernel.refs.move(packet, found.child.holder, self.holder)
         if result == NET_XMIT_SUCCESS:
             self.kernel_view.backlog += size
             self.kernel_view.qlen += 1
-        elif not result & NET_XMIT_STOLEN:
+        elif drop_count(result):
             self.kernel_view.drops += 1
             found.stats.drops += 1
         return result
@@ -209,10 +201,9 @@ class SchBpf(Qdisc):
         found = self.classes.get(classid)
         if found is None or found.child is None:
             return None
-        skb = found.child.dequeue_peeked()
+        skb = dequeue_peeked(self, found.child)
         if skb is None:
             return None
-        self.account.kernel.refs.move(skb, found.child.holder, self.holder)
         for stats in (self.kernel_view, found.stats):
             stats.packets += 1
             stats.bytes += skb.len
@@ -229,9 +220,41 @@ class SchBpf(Qdisc):
             OSError: EINVAL, the id is 0, of another qdisc, or taken (D8).
         """
         if not classid & ~TC_H_MAJ_MASK or (classid ^ self.handle) & TC_H_MAJ_MASK or classid in self.classes:
-            raise OSError(errno.EINVAL, f"class {handle_text(classid)} cannot be added to qdisc {self.holder}")
+            raise OSError(errno.EINVAL, f"class {handle_text(classid)} cannot be added to {self.holder}")
         found = self.classes[classid] = BpfClass(classid, child)
+        if child is not None:
+            adopt(self, classid, child)
         return found
+
+    def change_class(self, classid: int, parent: int, options: Any, cl: BpfClass | None = None) -> BpfClass:
+        """Create a class, without a child: graft one. A class that exists has nothing to change.
+
+        Raises:
+            OSError: EINVAL as `create_class`; EINVAL, the parent is not the qdisc: classes have no classes.
+        """
+        if parent not in (0, self.handle):
+            raise OSError(errno.EINVAL, f"class {handle_text(classid)}: its parent must be {handle_text(self.handle)}")
+        return cl if cl is not None else self.create_class(classid)
+
+    def delete_class(self, cl: BpfClass) -> None:
+        """Remove a class; what its child holds is dropped. Filters that name it find no class from now on."""
+        del self.classes[cl.classid]
+        if cl.child is not None:
+            purge(cl.child)
+            cl.child.destroy()
+
+    def find(self, classid: int) -> BpfClass | None:
+        """The class of an id."""
+        return self.classes.get(classid)
+
+    def walk(self) -> Iterator[BpfClass]:
+        """The classes in the order in which they were made."""
+        return iter(list(self.classes.values()))
+
+    def class_stats(self, cl: BpfClass) -> Stats:
+        """The class's own counters, and length and backlog of its child."""
+        child = cl.child.kernel_view if cl.child is not None else Stats()
+        return replace(cl.stats, qlen=child.qlen, backlog=child.backlog)
 
     # ---- what tc shows ------------------------------------------------------------------------------------
 

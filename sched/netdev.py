@@ -1,0 +1,375 @@
+"""A network namespace: several devices, their hooks for filters, up and down, and packets that go between them
+(net/core/dev.c, drivers/net/ifb.c, Linux 7.2)."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.errors import UsageError
+from ebpfvm.sched.account import DROPPED, SENT, Account, Packet
+from ebpfvm.sched.classful import ClassfulQdisc
+from ebpfvm.sched.classify import skb_tc_classify, split_handle, tcf_classify
+from ebpfvm.sched.device import NetDevice
+from ebpfvm.sched.events import EventLoop
+from ebpfvm.sched.flows import FlowTable
+from ebpfvm.sched.link import Link
+from ebpfvm.sched.qdisc import NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
+from ebpfvm.sched.qdiscs.fifo import DEFAULT_TX_QUEUE_LEN
+from ebpfvm.sched.qdiscs.mq import Mq
+from ebpfvm.sched.qdiscs.prio import PfifoFast
+from ebpfvm.sched.sink import Sink
+from ebpfvm.sched.tc.block import Block, Result
+from ebpfvm.sched.tc.verdict import CONSUMED, TC_ACT_OK, TC_ACT_RECLASSIFY, TC_ACT_REDIRECT, TC_ACT_SHOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ebpfvm.funcs.redirect import Redirect
+    from ebpfvm.kernel.engine import Runnable
+    from ebpfvm.kernel.skb import SkBuff
+    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.sched.tc.action import Action
+
+KINDS: Final = ("dummy", "ifb", "veth")
+_FAST: Final = 1_000_000_000_000
+_FIRST_HANDLE: Final = 0x8001
+_COPIED: Final = ("pkt_type", "mark", "queue_mapping", "protocol", "vlan_present", "vlan_tci", "vlan_proto", "priority",
+                  "ingress_ifindex", "ifindex", "tc_index", "hash", "tstamp", "gso_segs", "gso_size")
+
+
+class NetDev(NetDevice):
+    """A device of a namespace.
+
+    Args:
+        net: its namespace.
+        name, kind: as `ip link` has them; an "ifb" gives back what it dequeues to where it came from.
+        link: the wire behind it.
+        num_tx_queues: transmit queues.
+
+    Attributes:
+        up: packets may pass.
+        mac: hardware address.
+        tx_queue_len: `txqueuelen`.
+        hooks: the filters of clsact or ingress: "ingress" and "egress" -> block.
+        hook_kind: "clsact", "ingress", or "" without either.
+        rx_packets, rx_bytes: delivered to the stack.
+    """
+
+    def __init__(self, net: Namespace, name: str, ifindex: int, *, kind: str = "dummy", link: Link | None = None,
+                 sink: Sink | None = None, num_tx_queues: int = 1, observer: Any = None) -> None:
+        super().__init__(net.loop, net.account, link or Link(_FAST), sink or net.sink, name=name, ifindex=ifindex,
+                         observer=observer)
+        self.net = net
+        self.kind = kind
+        self.up = False
+        self.mac = f"02:00:00:00:00:{ifindex & 0xFF:02x}"
+        self.tx_queue_len = 32 if kind == "ifb" else DEFAULT_TX_QUEUE_LEN
+        self.num_tx_queues = num_tx_queues
+        self.hooks: dict[str, Block] = {}
+        self.hook_kind = ""
+        self.rx_packets = self.rx_bytes = 0
+        self.qdisc = self.default_qdisc()
+
+    @property
+    def mtu(self) -> int:
+        """Greatest layer-3 size in bytes."""
+        return self.link.mtu or 1500
+
+    def set_mtu(self, mtu: int) -> None:
+        """Change it.
+
+        Raises:
+            UsageError: below 68.
+        """
+        self.link = Link(self.link.rate, self.link.delay, mtu)
+        self._room = mtu + 18
+
+    def default_qdisc(self) -> Qdisc:
+        """What the device has as long as nobody says otherwise."""
+        return Mq(self) if self.num_tx_queues > 1 else PfifoFast(self)
+
+    def set_root(self, qdisc: Qdisc | None) -> None:
+        """Another root qdisc, None for the default. What the old one holds is dropped (qdisc_graft)."""
+        old, new = self.qdisc, qdisc if qdisc is not None else self.default_qdisc()
+        if self.sending is not None and old.holder != new.holder:
+            self.account.kernel.refs.move(self.sending, old.holder, new.holder)
+        old.reset()
+        old.destroy()
+        self.qdisc = new
+
+    def set_up(self, up: bool) -> None:
+        """Bring the device up or down; going down drops what its qdiscs and the rbtree maps hold of its packets."""
+        if self.up and not up:
+            self.up = False
+            self.net.netdev_down(self)
+        self.up = up
+        if up:
+            self.run()
+
+    def run(self) -> None:
+        """As `NetDevice.run`, while the device is up."""
+        if self.up:
+            super().run()
+
+    # ---- packets ------------------------------------------------------------------------------------------
+
+    def xmit(self, skb: Packet) -> int:
+        """Send a packet (dev_queue_xmit): egress filters first; NET_XMIT_*. Whoever holds it, the qdisc does now."""
+        self.net.hand(skb, self.qdisc.holder)
+        skb.dev, skb.ifindex = self, self.ifindex
+        if not self.up:
+            self.drop(skb, self.qdisc.holder)
+            return NET_XMIT_DROP
+        if "egress" in self.hooks and not self._hook("egress", skb):
+            return NET_XMIT_SUCCESS if skb.fate is None or skb.fate is SENT else NET_XMIT_DROP
+        return super().xmit(skb)
+
+    def receive(self, skb: Packet) -> None:
+        """A packet has arrived here (netif_receive_skb): ingress filters, then the stack."""
+        self.net.hand(skb, f"device {self.name}")
+        skb.dev, skb.ifindex, skb.ingress_ifindex = self, self.ifindex, self.ifindex
+        if not self.up:
+            self.drop(skb, f"device {self.name}")
+        elif "ingress" not in self.hooks or self._hook("ingress", skb):
+            self.rx_packets += 1
+            self.rx_bytes += skb.len
+            self.net.deliver(self, skb)
+
+    def _hook(self, side: str, skb: Packet) -> bool:
+        """Ask the filters of a hook; False if the packet is gone (sch_handle_ingress, sch_handle_egress)."""
+        if getattr(skb, "tc_skip_classify", False):
+            setattr(skb, "tc_skip_classify", False)  # noqa: B010 - a mark of this layer
+            return True
+        result = Result()
+        holder = skb.holders[0]
+        verdict = tcf_classify(skb, self.hooks[side], result)
+        if verdict in (TC_ACT_OK, TC_ACT_RECLASSIFY):
+            skb.tc_index = result.classid & 0xFFFF
+        if verdict == TC_ACT_SHOT:
+            self.drop(skb, holder)
+        elif verdict == TC_ACT_REDIRECT:
+            self.net.redirect(skb, holder)
+        elif verdict not in CONSUMED:
+            return True
+        return False
+
+    def _sent(self, skb: Packet) -> None:
+        if self.kind == "ifb":
+            self.sending = None
+            self._give_back(skb)
+            self.run()
+        else:
+            super()._sent(skb)
+
+    def _give_back(self, skb: Packet) -> None:
+        """An ifb returns a packet to the device it was taken from (ifb_ri_tasklet); without one it is dropped."""
+        origin: tuple[NetDev, bool] | None = getattr(skb, "redirected_from", None)
+        if origin is None:
+            self.drop(skb, self.qdisc.holder)
+            return
+        dev, from_ingress = origin
+        setattr(skb, "tc_skip_classify", True)  # noqa: B010 - a mark of this layer
+        if from_ingress:
+            dev.receive(skb)
+        else:
+            dev.xmit(skb)
+
+
+class Namespace:
+    """Devices that know each other.
+
+    Args:
+        kernel: where programs and maps live. Its `devices` are filled in.
+        loop, account, flows, sink: parts of a simulation; made if they are not given.
+
+    Attributes:
+        devices: by name.
+        blocks: shared blocks by number.
+        actions: (kind, index) -> action.
+        stack: takes packets that arrive; by default they are counted as sent.
+        load_program: (path, section, kind) -> a runnable program, for `bpf obj FILE`; kind is "qdisc", "cls" or "act".
+        nest: redirections that are going on within each other.
+    """
+
+    def __init__(self, kernel: Kernel, *, loop: EventLoop | None = None, account: Account | None = None,
+                 flows: FlowTable | None = None, sink: Sink | None = None) -> None:
+        self.kernel = kernel
+        self.loop = loop or EventLoop(kernel)
+        self.account = account or Account(kernel)
+        self.flows = flows or FlowTable()
+        self.sink = sink or Sink()
+        self.devices: dict[str, NetDev] = {}
+        self.blocks: dict[int, Block] = {}
+        self.actions: dict[tuple[str, int], Action] = {}
+        self.stack: Callable[[NetDev, Packet], None] | None = None
+        self.load_program: Callable[[str, str, str], Runnable] | None = None
+        self.nest = 0
+        kernel.extra["net"] = self
+        kernel.extra["tc_classify"] = self.tc_classify
+        kernel.extra["clone_redirect"] = self.clone_redirect
+
+    def add_device(self, name: str, kind: str = "dummy", *, link: Link | None = None, sink: Sink | None = None,
+                   num_tx_queues: int = 1, up: bool = False, ifindex: int | None = None,
+                   observer: Any = None) -> NetDev:
+        """A new device.
+
+        Raises:
+            UsageError: the name is taken, the kind unknown, or no queue.
+        """
+        if name in self.devices:
+            raise UsageError(f"device {name!r} exists already")
+        if kind not in KINDS:
+            raise UsageError(f"device type {kind!r}: expected {', '.join(KINDS)}")
+        if not 1 <= num_tx_queues <= 4096:
+            raise UsageError(f"numtxqueues {num_tx_queues}: expected 1 to 4096")
+        index = ifindex if ifindex is not None else max(self.kernel.devices, default=1) + 1
+        dev = NetDev(self, name, index, kind=kind, link=link, sink=sink, num_tx_queues=num_tx_queues,
+                     observer=observer)
+        self.devices[name] = self.kernel.devices[index] = dev
+        dev.set_up(up)
+        return dev
+
+    def device(self, name: str) -> NetDev:
+        """The device of a name.
+
+        Raises:
+            UsageError: there is none.
+        """
+        found = self.devices.get(name)
+        if found is None:
+            raise UsageError(f"Cannot find device {name!r}; there are: {', '.join(self.devices) or 'none'}")
+        return found
+
+    # ---- packets ------------------------------------------------------------------------------------------
+
+    def packet(self, data: bytes, **fields: Any) -> Packet:
+        """A new packet with the protocol and priority its headers mean; `fields` as of `SkBuff`."""
+        label = self.flows.label(data)
+        skb = Packet(self.kernel, data, "network")
+        account = self.account
+        skb.account, skb.flow, skb.protocol, skb.priority = account, label.flow, label.protocol, label.priority
+        for field, value in fields.items():
+            setattr(skb, field, value)
+        skb.arrival = self.kernel.clock
+        account.in_packets = skb.id = account.in_packets + 1
+        account.in_bytes += skb.len
+        label.flow.in_packets += 1
+        label.flow.in_bytes += skb.len
+        return skb
+
+    def clone(self, skb: SkBuff) -> Packet:
+        """A copy, a packet of its own in every count (skb_clone)."""
+        copy = self.packet(skb.payload(), **{name: getattr(skb, name) for name in _COPIED})
+        self.account.in_bytes += skb.len - copy.len
+        copy.flow.in_bytes += skb.len - copy.len
+        copy.len = skb.len
+        copy.dev = skb.dev
+        if hasattr(skb, "redirected_from"):
+            setattr(copy, "redirected_from", skb.redirected_from)  # noqa: B010
+        return copy
+
+    def hand(self, skb: Packet, to: str) -> None:
+        """The layer that holds a packet hands it to another; its reference is the packet's first."""
+        holder = skb.holders[0]
+        if holder != to:
+            self.kernel.refs.move(skb, holder, to)
+
+    def forward(self, skb: SkBuff, dev: NetDev, ingress: bool) -> None:
+        """Send a packet to another device, or let it arrive there."""
+        assert isinstance(skb, Packet)
+        origin = skb.dev
+        if isinstance(origin, NetDev) and origin is not dev:
+            came_in = skb.holders[0] == f"device {origin.name}"
+            setattr(skb, "redirected_from", (origin, came_in))  # noqa: B010 - skb->skb_iif and from_ingress
+        if ingress:
+            dev.receive(skb)
+        else:
+            dev.xmit(skb)
+
+    def redirect(self, skb: Packet, holder: str) -> None:
+        """Do what bpf_redirect() has asked for (skb_do_redirect); without a request the packet is dropped."""
+        wanted: Redirect | None = self.kernel.extra.pop("redirect", None)
+        dev = self.kernel.devices.get(wanted.ifindex) if wanted is not None else None
+        if wanted is None or not isinstance(dev, NetDev) or not dev.up:
+            self.account.dispose(skb, DROPPED, holder)
+        else:
+            self.forward(skb, dev, wanted.kind == "peer" or bool(wanted.flags & 1))
+
+    def clone_redirect(self, copy: SkBuff, device: Any, flags: int) -> int:
+        """Send a copy that a program has made (bpf_clone_redirect); 0 or a negative errno."""
+        if not isinstance(device, NetDev) or not device.up:
+            self.kernel.refs.release(copy, "redirect")
+            return -errno.ENETDOWN
+        skb = self.clone(copy)
+        self.kernel.refs.release(copy, "redirect")
+        self.forward(skb, device, bool(flags & 1))
+        return 0
+
+    def deliver(self, dev: NetDev, skb: Packet) -> None:
+        """A packet reaches the stack."""
+        if self.stack is not None:
+            self.stack(dev, skb)
+        else:
+            skb.departure = self.loop.now
+            self.sink.receive(skb, self.loop.now)
+            self.account.dispose(skb, SENT, f"device {dev.name}")
+
+    # ---- for programs and tc ------------------------------------------------------------------------------
+
+    def tc_classify(self, skb: SkBuff, ifindex: int, handle: int) -> int:
+        """bpf_skb_tc_classify: the class that the filters of a qdisc (or class) of a device give a packet, or 0."""
+        dev = self.kernel.devices.get(ifindex)
+        major, classid = split_handle(handle)
+        qdisc = self.find_qdisc(dev, major) if isinstance(dev, NetDev) else None
+        return skb_tc_classify(skb, qdisc, classid) if qdisc is not None else 0
+
+    def qdiscs(self, dev: NetDev) -> Iterator[Qdisc]:
+        """All qdiscs of a device, parents first."""
+        todo = [dev.qdisc]
+        while todo:
+            qdisc = todo.pop(0)
+            yield qdisc
+            if isinstance(qdisc, ClassfulQdisc):
+                todo += list(qdisc.children())
+
+    def find_qdisc(self, dev: NetDev, handle: int) -> Qdisc | None:
+        """The qdisc of a handle (qdisc_lookup), or None."""
+        return next((qdisc for qdisc in self.qdiscs(dev) if qdisc.handle == handle), None) if handle else None
+
+    def free_handle(self, dev: NetDev) -> int:
+        """A handle nobody has: 8001:, 8002: ..."""
+        used = {qdisc.handle >> 16 for qdisc in self.qdiscs(dev)}
+        return next(number for number in range(_FIRST_HANDLE, 0xFFF0) if number not in used) << 16
+
+    def netdev_down(self, dev: NetDev, delete: bool = True) -> int:
+        """A device goes down: its packets leave every rbtree map and its qdiscs; how many left maps.
+
+        Version 5 of the RFC did this, version 6 left it out for a missing piece. The packets count as dropped; their
+        elements are deleted too, or keep an empty slot if `delete` is False.
+        """
+        count = 0
+        for bpf_map in list(self.kernel.maps.values()):
+            if bpf_map.type.name == "rbtree":
+                count += self._purge_map(bpf_map, dev, delete)
+        dev.qdisc.reset()
+        return count
+
+    def _purge_map(self, bpf_map: Any, dev: NetDev, delete: bool) -> int:
+        keys: dict[int, bytes] = {}
+
+        def note(key: bytes, region: Any) -> int:
+            keys[region.base] = key
+            return 0
+
+        bpf_map.for_each(note)
+        count = 0
+        for pointer, region, offset in list(bpf_map.owned()):
+            skb = self.kernel.memory.owner(pointer)
+            if isinstance(skb, Packet) and skb.dev is dev:
+                region.data[offset:offset + 8] = bytes(8)
+                self.account.dispose(skb, DROPPED, bpf_map.holder)
+                count += 1
+                if delete:
+                    bpf_map.delete(keys[region.base])
+        return count

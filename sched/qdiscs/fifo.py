@@ -1,0 +1,154 @@
+"""pfifo, bfifo and pfifo_head_drop (net/sched/sch_fifo.c, Linux 7.2)."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from ebpfvm.sched.classful import tree_reduce_backlog
+from ebpfvm.sched.qdisc import NET_XMIT_CN, NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
+from ebpfvm.sched.units import format_size
+
+if TYPE_CHECKING:
+    from ebpfvm.sched.account import Packet
+    from ebpfvm.sched.device import NetDevice
+
+DEFAULT_TX_QUEUE_LEN: Final = 1000  # include/net/sch_generic.h
+ETH_DATA_LEN: Final = 1500
+
+
+def psched_mtu(dev: NetDevice) -> int:
+    """The greatest frame of a device: MTU and link header, 1514 for Ethernet."""
+    return (dev.link.mtu or ETH_DATA_LEN) + 14
+
+
+def tx_queue_len(dev: NetDevice) -> int:
+    """`txqueuelen` of a device; 1000 where nothing else is said, 1 where it is 0 (fifo_init)."""
+    return getattr(dev, "tx_queue_len", DEFAULT_TX_QUEUE_LEN) or 1
+
+
+class Fifo(Qdisc):
+    """What the three kinds share.
+
+    Args:
+        dev, handle: as of `Qdisc`.
+        limit: packets or bytes, None for the kind's default.
+
+    Attributes:
+        limit: as above.
+        queue: the packets.
+    """
+
+    def __init__(self, dev: NetDevice, handle: int = 0, limit: int | None = None) -> None:
+        super().__init__(dev, handle)
+        self.queue: deque[Packet] = deque()
+        self.limit = 0
+        self.change(limit)
+
+    def change(self, limit: int | None) -> None:
+        """Set the limit; packets above it stay (fifo_change)."""
+        self.limit = self.default_limit() if limit is None else limit
+        self.can_bypass = self.limit >= 1
+
+    def default_limit(self) -> int:
+        """The limit without options."""
+        return tx_queue_len(self.dev)
+
+    def has_room(self, skb: Packet) -> bool:
+        """May `skb` be queued?"""
+        return self.kernel_view.qlen < self.limit
+
+    def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
+        """Append, or drop the newcomer."""
+        if self.has_room(skb):
+            self._append(skb)
+            return NET_XMIT_SUCCESS
+        return self._refuse(skb, to_free)
+
+    def _append(self, skb: Packet) -> None:
+        self.queue.append(skb)
+        self.kernel_view.qlen += 1
+        self.kernel_view.backlog += skb.len
+
+    def _refuse(self, skb: Packet, to_free: list[Packet]) -> int:
+        self.kernel_view.drops += 1
+        to_free.append(skb)
+        return NET_XMIT_DROP
+
+    def dequeue(self) -> Packet | None:
+        """The oldest packet."""
+        if not self.queue:
+            return None
+        skb = self.queue.popleft()
+        stats = self.kernel_view
+        stats.qlen -= 1
+        stats.backlog -= skb.len
+        stats.packets += 1
+        stats.bytes += skb.len
+        return skb
+
+    def peek(self) -> Packet | None:
+        """The oldest packet, still queued (qdisc_peek_head)."""
+        return self.queue[0] if self.queue else None
+
+    def reset(self) -> None:
+        """Drop what is queued (qdisc_reset_queue)."""
+        while self.queue:
+            self.dev.drop(self.queue.popleft(), self.holder)
+        super().reset()
+
+    def options(self) -> str:
+        """`limit 8p`."""
+        return f"limit {self.limit}p"
+
+
+class Pfifo(Fifo):
+    """First in, first out, at most `limit` packets; by default the device's txqueuelen."""
+
+    kind = "pfifo"
+
+
+class Bfifo(Fifo):
+    """First in, first out, at most `limit` bytes; by default txqueuelen full frames."""
+
+    kind = "bfifo"
+
+    def default_limit(self) -> int:
+        """txqueuelen frames of greatest size."""
+        return tx_queue_len(self.dev) * psched_mtu(self.dev)
+
+    def change(self, limit: int | None) -> None:
+        """Set the limit; a queue too short for one frame is never bypassed."""
+        super().change(limit)
+        self.can_bypass = self.limit >= psched_mtu(self.dev)
+
+    def has_room(self, skb: Packet) -> bool:
+        """Do its bytes still fit?"""
+        return self.kernel_view.backlog + skb.len <= self.limit
+
+    def options(self) -> str:
+        """`limit 3000b`, with a unit where it is exact enough."""
+        return f"limit {format_size(self.limit)}"
+
+
+class PfifoHeadDrop(Fifo):
+    """As pfifo, but a full queue drops its oldest packet for the newcomer and answers NET_XMIT_CN."""
+
+    kind = "pfifo_head_drop"
+
+    def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
+        """Append; make room at the head if there is none."""
+        if not self.limit:
+            return self._refuse(skb, to_free)
+        if self.has_room(skb):
+            self._append(skb)
+            return NET_XMIT_SUCCESS
+        before = self.kernel_view.backlog
+        oldest = self.queue.popleft()
+        self.kernel_view.qlen -= 1
+        self.kernel_view.backlog -= oldest.len
+        self.kernel_view.drops += 1
+        to_free.append(oldest)
+        self._append(skb)
+        tree_reduce_backlog(self, 0, before - self.kernel_view.backlog)
+        return NET_XMIT_CN

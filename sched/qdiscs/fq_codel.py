@@ -1,0 +1,234 @@
+"""fq_codel: flows by hash, deficit round robin between them, CoDel in each (net/sched/sch_fq_codel.c, Linux 7.2;
+RFC 8290)."""
+
+from __future__ import annotations
+
+import errno
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Final
+
+from ebpfvm.sched.classful import NET_XMIT_BYPASS, ClassfulQdisc, tree_reduce_backlog
+from ebpfvm.sched.classify import tcf_classify
+from ebpfvm.sched.qdisc import NET_XMIT_CN, NET_XMIT_STOLEN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK
+from ebpfvm.sched.qdiscs.codel import CODEL_SHIFT, CodelParams, CodelQueue, CodelVars, codel_dequeue
+from ebpfvm.sched.qdiscs.fifo import psched_mtu
+from ebpfvm.sched.tc.block import Block, Result
+from ebpfvm.sched.tc.dissect import set_ce, skb_get_hash
+from ebpfvm.sched.tc.verdict import TC_ACT_QUEUED, TC_ACT_SHOT, TC_ACT_STOLEN, TC_ACT_TRAP
+from ebpfvm.sched.units import format_size, format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from ebpfvm.sched.account import Packet
+    from ebpfvm.sched.device import NetDevice
+
+_MAX_FLOWS: Final = 65536
+
+
+class Flow:
+    """One queue: its packets with the times they came in, deficit and CoDel state."""
+
+    __slots__ = ("backlog", "cvars", "deficit", "queue")
+
+    def __init__(self) -> None:
+        self.queue: deque[tuple[Packet, int]] = deque()
+        self.backlog = self.deficit = 0
+        self.cvars = CodelVars()
+
+
+class FqCodel(ClassfulQdisc):
+    """Fair queueing with controlled delay.
+
+    Args:
+        dev, handle: as of `Qdisc`.
+        limit: packets of all flows.
+        flows: number of queues, 1 to 65536.
+        target, interval: ns.
+        quantum: bytes a flow may send in a round, None for a full frame.
+        ecn: mark instead of drop where possible.
+        memory_limit: bytes of all flows; packets count with their length, where a kernel counts its buffers.
+        drop_batch: packets that are dropped at once when a limit is hit.
+
+    Attributes:
+        drop_overlimit, ecn_mark, new_flow_count, maxpacket: as `tc -s` shows them.
+
+    Raises:
+        OSError: EINVAL, the number of flows.
+    """
+
+    kind = "fq_codel"
+    can_bypass = True
+
+    def __init__(self, dev: NetDevice, handle: int = 0, *, limit: int = 10240, flows: int = 1024,
+                 target: int = 5_000_000, interval: int = 100_000_000, quantum: int | None = None, ecn: bool = True,
+                 memory_limit: int = 32 << 20, drop_batch: int = 64) -> None:
+        super().__init__(dev, handle)
+        if not 1 <= flows <= _MAX_FLOWS:
+            raise OSError(errno.EINVAL, f"fq_codel has 1 to {_MAX_FLOWS} flows, not {flows}")
+        self.block = Block(self)
+        self.number = flows
+        self.flows: dict[int, Flow] = {}
+        self.new_flows: OrderedDict[int, Flow] = OrderedDict()
+        self.old_flows: OrderedDict[int, Flow] = OrderedDict()
+        self.drop_overlimit = self.ecn_mark = self.new_flow_count = self.maxpacket = 0
+        self._codel_drops = self._codel_bytes = 0
+        self.change(limit=limit, target=target, interval=interval, quantum=quantum, ecn=ecn,
+                    memory_limit=memory_limit, drop_batch=drop_batch)
+
+    def change(self, *, limit: int = 10240, flows: int | None = None, target: int = 5_000_000,
+               interval: int = 100_000_000, quantum: int | None = None, ecn: bool = True,
+               memory_limit: int = 32 << 20, drop_batch: int = 64) -> None:
+        """Other parameters; the number of flows is fixed."""
+        if flows is not None and flows != self.number:
+            raise OSError(errno.EINVAL, "the number of flows of an fq_codel cannot change")
+        mtu = psched_mtu(self.dev)
+        self.limit, self.memory_limit, self.drop_batch = max(1, limit), memory_limit, max(1, drop_batch)
+        self.target, self.interval, self.ecn = target, interval, ecn
+        self.quantum = max(256, quantum) if quantum is not None else mtu
+        self.params = CodelParams(target >> CODEL_SHIFT, interval >> CODEL_SHIFT, mtu, ecn)
+
+    def walk(self) -> Iterator[Any]:
+        """Flows are not classes that one could name."""
+        return iter(())
+
+    def classify(self, skb: Packet) -> tuple[int, int]:
+        """The flow of a packet, -1 for none, and what enqueue returns then (fq_codel_classify)."""
+        if skb.priority & TC_H_MAJ_MASK == self.handle and 0 < skb.priority & 0xFFFF <= self.number:
+            return (skb.priority & 0xFFFF) - 1, 0
+        if self.block is None or not self.block.chains:
+            return skb_get_hash(skb) * self.number >> 32, 0
+        result = Result()
+        verdict = tcf_classify(skb, self.block, result)
+        if verdict in (TC_ACT_STOLEN, TC_ACT_QUEUED, TC_ACT_TRAP):
+            return -1, NET_XMIT_SUCCESS | NET_XMIT_STOLEN
+        minor = result.classid & 0xFFFF
+        if verdict == TC_ACT_SHOT or verdict < 0 or not 0 < minor <= self.number:
+            return -1, NET_XMIT_SUCCESS | NET_XMIT_BYPASS
+        return minor - 1, 0
+
+    def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
+        """Append to its flow; over a limit the fattest flow loses up to half (fq_codel_enqueue)."""
+        index, result = self.classify(skb)
+        if index < 0:
+            if result & NET_XMIT_BYPASS:
+                self.kernel_view.drops += 1
+                to_free.append(skb)
+            return result
+        flow = self.flows.setdefault(index, Flow())
+        flow.queue.append((skb, self.dev.loop.now >> CODEL_SHIFT))
+        flow.backlog += skb.len
+        stats = self.kernel_view
+        stats.backlog += skb.len
+        stats.qlen += 1
+        if index not in self.new_flows and index not in self.old_flows:
+            self.new_flows[index] = flow
+            self.new_flow_count += 1
+            flow.deficit = self.quantum
+        if stats.qlen <= self.limit and stats.backlog <= self.memory_limit:
+            return NET_XMIT_SUCCESS
+        return self._overlimit(skb, index, to_free)
+
+    def _overlimit(self, skb: Packet, index: int, to_free: list[Packet]) -> int:
+        stats = self.kernel_view
+        before = stats.qlen, stats.backlog
+        hit = self._drop_batch(to_free)
+        packets, size = before[0] - stats.qlen, before[1] - stats.backlog
+        self.drop_overlimit += packets
+        if hit == index:  # the parent has not counted this packet and will not: it hears of a congestion
+            tree_reduce_backlog(self, packets - 1, size - skb.len)
+            return NET_XMIT_CN
+        tree_reduce_backlog(self, packets, size)
+        return NET_XMIT_SUCCESS
+
+    def _drop_batch(self, to_free: list[Packet]) -> int:
+        """Drop from the head of the flow with most bytes (fq_codel_drop); which one it was."""
+        index = max(sorted(self.flows), key=lambda i: self.flows[i].backlog)
+        flow = self.flows[index]
+        threshold, size, count = flow.backlog >> 1, 0, 0
+        while count < self.drop_batch and (not count or size < threshold):
+            skb, _ = flow.queue.popleft()
+            size += skb.len
+            count += 1
+            to_free.append(skb)
+        flow.cvars.count += count
+        flow.backlog -= size
+        self.kernel_view.drops += count
+        self.kernel_view.backlog -= size
+        self.kernel_view.qlen -= count
+        return index
+
+    def dequeue(self) -> Packet | None:
+        """The next packet: new flows first, a quantum each, CoDel in the flow (fq_codel_dequeue)."""
+        while True:
+            heads = self.new_flows or self.old_flows
+            if not heads:
+                return None
+            index, flow = next(iter(heads.items()))
+            if flow.deficit <= 0:
+                flow.deficit += self.quantum
+                del heads[index]
+                self.old_flows[index] = flow
+                continue
+            skb = codel_dequeue(self._codel_queue(flow), self.params, flow.cvars, self.dev.loop.now >> CODEL_SHIFT)
+            if skb is not None:
+                break
+            # An empty new flow passes through the old ones once, so that it cannot starve them.
+            del heads[index]
+            if heads is self.new_flows and self.old_flows:
+                self.old_flows[index] = flow
+        self.kernel_view.packets += 1
+        self.kernel_view.bytes += skb.len
+        flow.deficit -= skb.len
+        if self._codel_drops:
+            tree_reduce_backlog(self, self._codel_drops, self._codel_bytes)
+            self._codel_drops = self._codel_bytes = 0
+        return skb
+
+    def _codel_queue(self, flow: Flow) -> CodelQueue:
+        def pop() -> tuple[Packet, int] | None:
+            if not flow.queue:
+                return None
+            head = flow.queue.popleft()
+            size = head[0].len
+            flow.backlog -= size
+            self.kernel_view.backlog -= size
+            self.kernel_view.qlen -= 1
+            self.maxpacket = max(self.maxpacket, size)
+            return head
+
+        def drop(skb: Packet) -> None:
+            self.kernel_view.drops += 1
+            self._codel_drops += 1
+            self._codel_bytes += skb.len
+            self.dev.drop(skb, self.holder)
+
+        def mark(skb: Packet) -> bool:
+            marked = set_ce(skb)
+            self.ecn_mark += marked
+            return marked
+
+        return CodelQueue(pop, lambda: flow.backlog, drop, mark)
+
+    def reset(self) -> None:
+        """Drop what is queued, forget the flows."""
+        for flow in self.flows.values():
+            for skb, _ in flow.queue:
+                self.dev.drop(skb, self.holder)
+        self.flows.clear()
+        self.new_flows.clear()
+        self.old_flows.clear()
+        super().reset()
+
+    def options(self) -> str:
+        """The parameters as `tc` shows them."""
+        return (f"limit {self.limit}p flows {self.number} quantum {self.quantum} target {format_time(self.target)} "
+                f"interval {format_time(self.interval)} memory_limit {format_size(self.memory_limit)} "
+                f"{'ecn ' if self.ecn else ''}drop_batch {self.drop_batch} ")
+
+    def xstats(self) -> list[str]:
+        """What `tc -s` shows behind the counters."""
+        return [f"  maxpacket {self.maxpacket} drop_overlimit {self.drop_overlimit} "
+                f"new_flow_count {self.new_flow_count} ecn_mark {self.ecn_mark}",
+                f"  new_flows_len {len(self.new_flows)} old_flows_len {len(self.old_flows)}"]

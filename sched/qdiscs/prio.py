@@ -1,0 +1,193 @@
+"""prio and pfifo_fast: strict priority over bands (net/sched/sch_prio.c and sch_generic.c, Linux 7.2)."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from ebpfvm.sched.classful import (
+    NET_XMIT_BYPASS,
+    ClassfulQdisc,
+    QdiscClass,
+    account_out,
+    dequeue_peeked,
+    drop_count,
+    purge,
+    qdisc_enqueue,
+)
+from ebpfvm.sched.classify import tcf_classify
+from ebpfvm.sched.qdisc import NET_XMIT_DROP, NET_XMIT_STOLEN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK, Qdisc
+from ebpfvm.sched.qdiscs.fifo import Fifo, Pfifo, tx_queue_len
+from ebpfvm.sched.tc.block import Block, Result
+from ebpfvm.sched.tc.verdict import TC_ACT_QUEUED, TC_ACT_SHOT, TC_ACT_STOLEN, TC_ACT_TRAP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ebpfvm.sched.account import Packet
+    from ebpfvm.sched.device import NetDevice
+
+TC_PRIO_MAX: Final = 15  # include/uapi/linux/pkt_sched.h
+MAX_BANDS: Final = 16  # TCQ_PRIO_BANDS
+MIN_BANDS: Final = 2  # TCQ_MIN_PRIO_BANDS
+PRIOMAP: Final = (1, 2, 2, 2, 1, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1)
+_TC_H_MIN: Final = 0xFFFF
+
+
+def check_priomap(bands: int, priomap: Sequence[int]) -> tuple[int, ...]:
+    """The map, filled up with zeros as `tc` does.
+
+    Raises:
+        OSError: EINVAL, too few or many bands, or a band that is none (prio_tune).
+    """
+    if not MIN_BANDS <= bands <= MAX_BANDS:
+        raise OSError(errno.EINVAL, f"prio has {MIN_BANDS} to {MAX_BANDS} bands, not {bands}")
+    full = (*priomap, *(0,) * (TC_PRIO_MAX + 1 - len(priomap)))
+    wrong = next((band for band in full if not 0 <= band < bands), None)
+    if wrong is not None or len(full) != TC_PRIO_MAX + 1:
+        raise OSError(errno.EINVAL, f"priomap has {TC_PRIO_MAX + 1} bands from 0 to {bands - 1}, not {wrong}"
+                      if wrong is not None else f"priomap has {TC_PRIO_MAX + 1} bands, not {len(full)}")
+    return full
+
+
+class Prio(ClassfulQdisc):
+    """Strict priority: a band is served when all lower ones are empty. Classes X:1 to X:bands, each with a qdisc.
+
+    Args:
+        dev, handle: as of `Qdisc`.
+        bands: 2 to 16.
+        priomap: band of each skb->priority & 15, used where no filter decides.
+
+    Raises:
+        OSError: EINVAL as `check_priomap`.
+    """
+
+    kind = "prio"
+
+    def __init__(self, dev: NetDevice, handle: int = 0, bands: int = 3, priomap: Sequence[int] = PRIOMAP) -> None:
+        super().__init__(dev, handle)
+        self.block = Block(self)
+        self.bands: list[QdiscClass] = []
+        self.change(bands, priomap)
+
+    def change(self, bands: int = 3, priomap: Sequence[int] = PRIOMAP) -> None:
+        """Other bands or another map; what bands that go away hold is dropped (prio_tune)."""
+        self.priomap = check_priomap(bands, priomap)
+        while len(self.bands) > bands:
+            child = self.bands.pop().child
+            if child is not None:
+                purge(child)
+                child.destroy()
+        while len(self.bands) < bands:
+            cl = QdiscClass(self.handle | len(self.bands) + 1)
+            self.bands.append(cl)
+            self.graft(cl, None)
+
+    def walk(self) -> Iterator[QdiscClass]:
+        """One class per band."""
+        return iter(self.bands)
+
+    def graft(self, cl: QdiscClass, new: Qdisc | None) -> Qdisc | None:
+        """Another qdisc for a band; without one a pfifo (prio_graft)."""
+        return super().graft(cl, new if new is not None else Pfifo(self.dev))
+
+    def classify(self, skb: Packet) -> tuple[int, int]:
+        """The band of a packet, -1 for none, and what enqueue returns then (prio_classify)."""
+        band = skb.priority
+        if band & TC_H_MAJ_MASK != self.handle:
+            result = Result()
+            verdict = tcf_classify(skb, self.block, result)
+            if verdict in (TC_ACT_STOLEN, TC_ACT_QUEUED, TC_ACT_TRAP):
+                return -1, NET_XMIT_SUCCESS | NET_XMIT_STOLEN
+            if verdict == TC_ACT_SHOT:
+                return -1, NET_XMIT_SUCCESS | NET_XMIT_BYPASS
+            if verdict < 0 or self.block is None or not self.block.chains:
+                return self.priomap[0 if band & TC_H_MAJ_MASK else band & TC_PRIO_MAX], 0
+            band = result.classid
+        band = (band & _TC_H_MIN) - 1
+        return (band if 0 <= band < len(self.bands) else self.priomap[0]), 0
+
+    def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
+        """Give it to its band's qdisc (prio_enqueue)."""
+        band, result = self.classify(skb)
+        if band < 0:
+            if result & NET_XMIT_BYPASS:
+                self.kernel_view.drops += 1
+                to_free.append(skb)
+            return result
+        child = self.bands[band].child
+        assert child is not None
+        size = skb.len
+        result = qdisc_enqueue(self, child, skb, to_free)
+        if result == NET_XMIT_SUCCESS:
+            self.kernel_view.backlog += size
+            self.kernel_view.qlen += 1
+        elif drop_count(result):
+            self.kernel_view.drops += 1
+        return result
+
+    def dequeue(self) -> Packet | None:
+        """From the first band that has a packet."""
+        for cl in self.bands:
+            skb = dequeue_peeked(self, cl.child) if cl.child is not None else None
+            if skb is not None:
+                account_out(self, skb)
+                return skb
+        return None
+
+    def peek(self) -> Packet | None:
+        """What `dequeue` would give, still queued (prio_peek)."""
+        for child in self.children():
+            skb = child.peek()
+            if skb is not None:
+                return skb
+        return None
+
+    def options(self) -> str:
+        """`bands 3 priomap 1 2 ...`."""
+        return f"bands {len(self.bands)} priomap {' '.join(map(str, self.priomap))}"
+
+
+class PfifoFast(Qdisc):
+    """pfifo_fast, what a device has without any `tc qdisc add`: three bands of txqueuelen packets each."""
+
+    kind = "pfifo_fast"
+    can_bypass = True
+
+    def __init__(self, dev: NetDevice, handle: int = 0) -> None:
+        super().__init__(dev, handle)
+        self.bands = [Fifo(dev, 0, tx_queue_len(dev)) for _ in range(3)]
+
+    def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
+        """Append to the band that skb->priority means, or drop."""
+        band = self.bands[PRIOMAP[skb.priority & TC_PRIO_MAX]]
+        if len(band.queue) >= band.limit:
+            self.kernel_view.drops += 1
+            to_free.append(skb)
+            return NET_XMIT_DROP
+        band.queue.append(skb)
+        self.kernel_view.qlen += 1
+        self.kernel_view.backlog += skb.len
+        return NET_XMIT_SUCCESS
+
+    def dequeue(self) -> Packet | None:
+        """From the first band that has a packet."""
+        skb = next((band.queue.popleft() for band in self.bands if band.queue), None)
+        if skb is not None:
+            account_out(self, skb)
+        return skb
+
+    def peek(self) -> Packet | None:
+        """What `dequeue` would give, still queued."""
+        return next((band.queue[0] for band in self.bands if band.queue), None)
+
+    def reset(self) -> None:
+        """Drop what is queued."""
+        for band in self.bands:
+            while band.queue:
+                self.dev.drop(band.queue.popleft(), self.holder)
+        super().reset()
+
+    def options(self) -> str:
+        """As `tc` shows it; nothing can be set."""
+        return f"bands 3 priomap {' '.join(map(str, PRIOMAP))}"

@@ -1,0 +1,1 @@
+"""Traffic control: filters and actions, and the syntax of the `tc` command that sets them up."""

@@ -1,0 +1,279 @@
+"""Blocks, chains and filters: where a packet's filters are kept and in which order they are asked
+(net/sched/cls_api.c, Linux 7.2)."""
+
+from __future__ import annotations
+
+import errno
+from bisect import insort
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from ebpfvm.sched.tc.verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_REPEAT, is_jump
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ebpfvm.kernel.skb import SkBuff
+    from ebpfvm.sched.qdisc import Qdisc
+    from ebpfvm.sched.tc.action import Action
+
+ETH_P_ALL: Final = 0x0003
+FIRST_AUTO_PRIO: Final = 0xC000  # tcf_auto_prio: the first priority given to who names none, then downwards
+_AUTO_RANGE: Final = 0x8000
+_MAX_PRIO: Final = 0xFFFF
+_JUMP_TTL: Final = 32  # TCA_ACT_MAX_PRIO
+_REPEAT_TTL: Final = 32
+
+
+class Result:
+    """What a filter found (struct tcf_result).
+
+    Attributes:
+        classid: class of the match, 0 for none.
+    """
+
+    __slots__ = ("classid",)
+
+    def __init__(self) -> None:
+        self.classid = 0
+
+
+class Filter:
+    """One filter of a classifier.
+
+    Attributes:
+        handle: its number within the classifier.
+        classid: the class of what it matches, 0 for none.
+        actions: what is done with it, in order.
+        options: what was set, by the words of `tc`.
+    """
+
+    __slots__ = ("actions", "classid", "handle", "options")
+
+    def __init__(self, handle: int, options: Mapping[str, Any]) -> None:
+        self.handle = handle
+        self.classid: int = options.get("classid", 0)
+        self.actions: Sequence[Action] = tuple(options.get("actions", ()))
+        self.options = dict(options)
+
+
+class TcfProto:
+    """The filters of one kind, priority and protocol in a chain (struct tcf_proto). Kinds are subclasses.
+
+    Args:
+        block: where it belongs.
+        chain, prio, protocol: `protocol` is an Ethernet type, `ETH_P_ALL` for any.
+
+    Attributes:
+        filters: in the order in which they are asked.
+    """
+
+    kind: ClassVar[str] = ""
+    id_word: ClassVar[str] = "classid"  # how `tc` calls the class when it shows a filter of this kind
+
+    def __init__(self, block: Block, chain: int, prio: int, protocol: int) -> None:
+        self.block = block
+        self.chain = chain
+        self.prio = prio
+        self.protocol = protocol
+        self.filters: list[Filter] = []
+
+    def classify(self, skb: SkBuff, result: Result) -> int:
+        """The verdict of the first filter that matches and does not say "continue"; TC_ACT_UNSPEC without one."""
+        raise NotImplementedError
+
+    def get(self, handle: int) -> Filter | None:
+        """The filter of a handle."""
+        return next((found for found in self.filters if found.handle == handle), None)
+
+    def change(self, handle: int, options: Mapping[str, Any]) -> Filter:
+        """Add a filter, or replace the one of this handle in its place; 0 takes the least free handle.
+
+        Raises:
+            OSError: as a kernel would refuse it.
+        """
+        old = self.get(handle) if handle else None
+        new = self.make(handle or self.new_handle(), options)
+        if old is None:
+            self.insert(new)
+        else:
+            self.filters[self.filters.index(old)] = new
+        return new
+
+    def make(self, handle: int, options: Mapping[str, Any]) -> Filter:
+        """A filter of this kind."""
+        return Filter(handle, options)
+
+    def insert(self, new: Filter) -> None:
+        """Put a new filter among the others: at the end."""
+        self.filters.append(new)
+
+    def new_handle(self) -> int:
+        """The least number from 1 on that is free."""
+        used = {found.handle for found in self.filters}
+        return next(handle for handle in range(1, len(used) + 2) if handle not in used)
+
+    def delete(self, handle: int) -> bool:
+        """Remove a filter; False if there is none."""
+        found = self.get(handle)
+        if found is None:
+            return False
+        self.filters.remove(found)
+        return True
+
+    def empty(self) -> bool:
+        """Is nothing left?"""
+        return not self.filters
+
+    def take(self, found: Filter, skb: SkBuff, result: Result) -> int:
+        """A filter matches: set the class, do its actions."""
+        result.classid = found.classid
+        return exts_exec(found.actions, skb, result)
+
+    def handle_text(self, handle: int) -> str:
+        """A handle as `tc` shows it."""
+        return f"handle {handle:#x}"
+
+    def show(self, found: Filter, stats: bool) -> list[str]:
+        """What `tc filter show` prints behind the handle: the rest of the line, then further lines."""
+        return [class_text(self.id_word, found)]
+
+    def __lt__(self, other: TcfProto) -> bool:
+        return self.prio < other.prio
+
+
+def class_text(word: str, found: Filter) -> str:
+    """`classid 1:10 `, or nothing."""
+    return f"{word} {found.classid >> 16:x}:{found.classid & 0xFFFF:x} " if found.classid else ""
+
+
+class Block:
+    """Filters of a qdisc, or shared by several devices.
+
+    Args:
+        qdisc: whose filters they are, None for a shared block.
+        index: number of a shared block, 0 for others.
+
+    Attributes:
+        chains: chain index -> classifiers in order of priority.
+        shared: what the filters of the block share, by kind (hash tables of u32).
+    """
+
+    def __init__(self, qdisc: Qdisc | None = None, index: int = 0) -> None:
+        self.qdisc = qdisc
+        self.index = index
+        self.chains: dict[int, list[TcfProto]] = {}
+        self.shared: dict[str, Any] = {}
+
+    def chain(self, index: int) -> list[TcfProto]:
+        """The classifiers of a chain, in order."""
+        return self.chains.get(index, [])
+
+    def find(self, chain: int, prio: int, protocol: int = 0) -> TcfProto | None:
+        """The classifier of a priority, and of a protocol unless that is 0."""
+        return next((tp for tp in self.chain(chain)
+                     if tp.prio == prio and protocol in (0, tp.protocol)), None)
+
+    def auto_prio(self, chain: int) -> int:
+        """The priority of who names none: below those given so far."""
+        given = [tp.prio for tp in self.chain(chain) if tp.prio >= _AUTO_RANGE]
+        return min(given) - 1 if given else FIRST_AUTO_PRIO
+
+    def add(self, make: type[TcfProto], options: Mapping[str, Any], *, chain: int = 0, prio: int = 0,
+            protocol: int = ETH_P_ALL, handle: int = 0, replace: bool = False, create: bool = True) -> Filter:
+        """Add a filter (tc_new_tfilter).
+
+        Args:
+            make: its kind.
+            options: by the words of `tc`; "classid" and "actions" mean the same in all kinds.
+            chain, prio, protocol, handle: `prio` and `handle` are chosen if they are 0.
+            replace: change the filter of this handle if there is one.
+            create: make one if there is none.
+
+        Raises:
+            OSError: EEXIST, ENOENT, EINVAL or ENOSPC as in a kernel.
+        """
+        prio = prio or self.auto_prio(chain)
+        if not 0 < prio <= _MAX_PRIO:
+            raise OSError(errno.EINVAL, f"priority {prio}: expected 1 to {_MAX_PRIO}")
+        tp = self.find(chain, prio)
+        if tp is not None and tp.protocol != protocol:
+            raise OSError(errno.ENOSPC, "Filter with specified priority/protocol not found: "
+                                        f"priority {prio} of chain {chain} is taken by another protocol")
+        if tp is not None and type(tp) is not make:
+            raise OSError(errno.EINVAL, "Specified filter kind does not match existing one: "
+                                        f"priority {prio} has filters of kind {tp.kind}")
+        if tp is None and not create:
+            raise OSError(errno.ENOENT, "Filter with specified priority/protocol not found")
+        fresh = tp is None
+        tp = tp if tp is not None else make(self, chain, prio, protocol)
+        found = tp.get(handle) if handle else None
+        if found is not None and not replace:
+            raise OSError(errno.EEXIST, "Filter already exists")
+        if found is None and not create:
+            raise OSError(errno.ENOENT, "Specified filter handle not found")
+        added = tp.change(handle, options)
+        if fresh:
+            insort(self.chains.setdefault(chain, []), tp)
+        return added
+
+    def delete(self, *, chain: int | None = None, prio: int = 0, protocol: int = 0, handle: int = 0,
+               kind: str = "") -> None:
+        """Remove filters: all of the block, of a chain, of a priority, or one (tc_del_tfilter).
+
+        Raises:
+            OSError: ENOENT, what is named is not there; EINVAL, another kind is.
+        """
+        if not prio:
+            if chain is None:
+                self.chains.clear()
+                self.shared.clear()
+            elif self.chains.pop(chain, None) is None:
+                raise OSError(errno.ENOENT, "Cannot find specified filter chain")
+            return
+        chain = chain or 0
+        tp = self.find(chain, prio, protocol)
+        if tp is None:
+            raise OSError(errno.ENOENT, "Filter with specified priority/protocol not found")
+        if kind and tp.kind != kind:
+            raise OSError(errno.EINVAL, "Specified filter kind does not match existing one")
+        if handle and not tp.delete(handle):
+            raise OSError(errno.ENOENT, "Specified filter handle not found")
+        if not handle or tp.empty():
+            self.chains[chain].remove(tp)
+            if not self.chains[chain]:
+                del self.chains[chain]
+
+    def protos(self) -> Iterator[TcfProto]:
+        """All classifiers, by chain and priority."""
+        for index in sorted(self.chains):
+            yield from self.chains[index]
+
+
+def exts_exec(actions: Sequence[Action], skb: SkBuff, result: Result) -> int:
+    """Do a filter's actions in order (tcf_action_exec): the first that does not say "pipe" decides."""
+    if not actions:
+        return TC_ACT_OK
+    verdict, ttl, position = TC_ACT_OK, _JUMP_TTL, 0
+    while position < len(actions):
+        verdict = _act(actions[position], skb, result)
+        position += 1
+        if is_jump(verdict):
+            # A jump restarts the list and skips as many; those that would run again are limited.
+            skip = verdict & 0xFFFF
+            ttl -= 1
+            if not skip or skip > len(actions) or ttl <= 0:
+                return TC_ACT_OK
+            position = skip
+            verdict = TC_ACT_OK
+        elif verdict != TC_ACT_PIPE:
+            break
+    return verdict
+
+
+def _act(action: Action, skb: SkBuff, result: Result) -> int:
+    for _ in range(_REPEAT_TTL):
+        verdict = action.run(skb, result)
+        if verdict != TC_ACT_REPEAT:
+            return verdict
+    return TC_ACT_OK
+

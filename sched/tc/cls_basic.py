@@ -1,0 +1,118 @@
+"""The small classifiers: matchall, basic and fw (net/sched/cls_matchall.c, cls_basic.c, cls_fw.c, Linux 7.2)."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any
+
+from ebpfvm.sched.qdisc import TC_H_MAJ_MASK
+from ebpfvm.sched.tc.block import Filter, Result, TcfProto, class_text
+from ebpfvm.sched.tc.ematch import ematch
+from ebpfvm.sched.tc.verdict import TC_ACT_OK
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ebpfvm.kernel.skb import SkBuff
+
+
+class Matchall(TcfProto):
+    """matchall: everything matches; one filter for each priority."""
+
+    kind = "matchall"
+    id_word = "flowid"
+
+    def classify(self, skb: SkBuff, result: Result) -> int:
+        """Take the packet."""
+        return self.take(self.filters[0], skb, result) if self.filters else -1
+
+    def change(self, handle: int, options: Mapping[str, Any]) -> Filter:
+        """As `TcfProto.change`.
+
+        Raises:
+            OSError: EEXIST, there is a filter.
+        """
+        if self.filters and self.filters[0].handle != handle:
+            raise OSError(errno.EEXIST, "a matchall classifier has one filter")
+        return super().change(handle, options)
+
+    def show(self, found: Filter, stats: bool) -> list[str]:
+        """The class."""
+        return [*super().show(found, stats), "  not_in_hw"]
+
+
+class Basic(TcfProto):
+    """basic: a tree of extended matches."""
+
+    kind = "basic"
+    id_word = "flowid"
+
+    def classify(self, skb: SkBuff, result: Result) -> int:
+        """The first filter that matches and does not say "continue" (basic_classify)."""
+        for found in self.filters:
+            if ematch(found.options.get("match"), skb):
+                verdict = self.take(found, skb, result)
+                if verdict >= 0:
+                    return verdict
+        return -1
+
+    def show(self, found: Filter, stats: bool) -> list[str]:
+        """The class and the tree."""
+        tree = found.options.get("match")
+        return [class_text(self.id_word, found), *([f"  {tree}"] if tree is not None else [])]
+
+
+class Fw(TcfProto):
+    """fw: a filter's handle is the skb->mark it matches, under a mask that all filters of a priority share.
+
+    Without any filter the mark itself is the class, if its major number is the qdisc's or 0.
+    """
+
+    kind = "fw"
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.mask: int | None = None
+
+    def classify(self, skb: SkBuff, result: Result) -> int:
+        """Look the mark up (fw_classify)."""
+        if self.mask is None:
+            return self._old_method(skb.mark, result)
+        found = self.get(skb.mark & self.mask)
+        return self.take(found, skb, result) if found is not None else -1
+
+    def _old_method(self, mark: int, result: Result) -> int:
+        qdisc = self.block.qdisc
+        handle = qdisc.handle if qdisc is not None else 0
+        if mark and (not mark & TC_H_MAJ_MASK or not (mark ^ handle) & TC_H_MAJ_MASK):
+            result.classid = mark
+            return TC_ACT_OK
+        return -1
+
+    def change(self, handle: int, options: Mapping[str, Any]) -> Filter:
+        """As `TcfProto.change`, but a handle is needed.
+
+        Raises:
+            OSError: EINVAL, another mask than the filters there have, or options without a handle.
+        """
+        mask = options.get("mask", 0xFFFFFFFF)
+        if self.mask is not None and mask != self.mask:
+            raise OSError(errno.EINVAL, f"fw: the filters of this priority have mask {self.mask:#x}")
+        if not handle:
+            if set(options) - {"mask"}:
+                raise OSError(errno.EINVAL, "fw: a handle is needed, it is the mark to match")
+            return Filter(0, options)
+        self.mask = mask
+        return super().change(handle, options)
+
+    def empty(self) -> bool:
+        """A classifier without filters classifies by the mark itself, so it is never empty."""
+        return False
+
+    def show(self, found: Filter, stats: bool) -> list[str]:
+        """The class."""
+        return [class_text(self.id_word, found)]
+
+    def handle_text(self, handle: int) -> str:
+        """The mark, with its mask unless that is full."""
+        return f"handle {handle:#x}" + (f"/{self.mask:#x}" if self.mask not in (None, 0xFFFFFFFF) else "")

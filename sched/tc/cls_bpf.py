@@ -1,0 +1,95 @@
+"""Programs as filters and actions (net/sched/cls_bpf.c and act_bpf.c, Linux 7.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.kernel.ctx import SkbCtx
+from ebpfvm.sched.tc.action import Action
+from ebpfvm.sched.tc.block import Filter, Result, TcfProto, class_text
+from ebpfvm.sched.tc.verdict import (
+    TC_ACT_OK,
+    TC_ACT_PIPE,
+    TC_ACT_RECLASSIFY,
+    TC_ACT_REDIRECT,
+    TC_ACT_SHOT,
+    TC_ACT_STOLEN,
+    TC_ACT_TRAP,
+    TC_ACT_UNSPEC,
+    verdict_text,
+)
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel.engine import Runnable
+    from ebpfvm.kernel.skb import SkBuff
+
+_MAJOR: Final = 0xFFFF0000
+_DIRECT: Final = frozenset({TC_ACT_OK, TC_ACT_SHOT, TC_ACT_STOLEN, TC_ACT_TRAP, TC_ACT_REDIRECT, TC_ACT_UNSPEC})
+_ACTION: Final = frozenset({TC_ACT_PIPE, TC_ACT_RECLASSIFY, TC_ACT_OK, TC_ACT_REDIRECT, TC_ACT_SHOT})
+
+
+def run_program(program: Runnable, skb: SkBuff) -> int:
+    """Run a program of type sched_cls or sched_act on a packet; its result as a signed number of 32 bits."""
+    cache: dict[int, Any] = skb.kernel.extra.setdefault("skb_ctx", {})
+    ctx = cache.get(id(program))
+    if ctx is None:
+        ctx = cache[id(program)] = SkbCtx(skb.kernel, skb)
+    ctx.owner = skb
+    value = program(ctx) & 0xFFFFFFFF
+    return value - (1 << 32) if value >> 31 else value
+
+
+class Bpf(TcfProto):
+    """bpf. With "direct-action" the program's result is the verdict and `tc_classid` the minor number of the class;
+    without, it is the class, 0 for no match and -1 for the class of the filter."""
+
+    kind = "bpf"
+    id_word = "flowid"
+
+    def classify(self, skb: SkBuff, result: Result) -> int:
+        """Run the programs in order (cls_bpf_classify)."""
+        for found in self.filters:
+            program: Runnable = found.options["program"]
+            skb.tc_classid = found.classid & 0xFFFF if found.options.get("direct-action") else skb.tc_classid
+            value = run_program(program, skb)
+            if found.options.get("direct-action"):
+                result.classid = found.classid & _MAJOR | skb.tc_classid & 0xFFFF
+                if value in _DIRECT and value != TC_ACT_UNSPEC:
+                    return value
+                continue
+            if value == 0:
+                continue
+            verdict = self.take(found, skb, result)
+            if value != -1:
+                result.classid = value & 0xFFFFFFFF
+            if verdict >= 0:
+                return verdict
+        return -1
+
+    def show(self, found: Filter, stats: bool) -> list[str]:
+        """Class, name and id of the program."""
+        direct = "direct-action " if found.options.get("direct-action") else ""
+        name, prog = found.options.get("name", ""), found.options["program"].prog
+        return [f"{class_text(self.id_word, found)}{name} {direct}not_in_hw id {prog.id} name {prog.name} "]
+
+
+class ActBpf(Action):
+    """A program as an action: its result is the verdict, "continue" means the action's own."""
+
+    kind = "bpf"
+
+    def __init__(self, program: Runnable, control: int = TC_ACT_PIPE, name: str = "") -> None:
+        super().__init__(control)
+        self.program, self.name = program, name
+
+    def act(self, skb: SkBuff, result: Result) -> int:
+        """Run it (tcf_bpf_act)."""
+        value = run_program(self.program, skb)
+        if value == TC_ACT_UNSPEC:
+            return self.control
+        self.stats.drops += value == TC_ACT_SHOT
+        return value if value in _ACTION else TC_ACT_UNSPEC
+
+    def text(self) -> str:
+        """`bpf prog.o:[action] id 5 default-action pipe`."""
+        return f"bpf {self.name} id {self.program.prog.id} default-action {verdict_text(self.control)}"

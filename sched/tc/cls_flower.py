@@ -1,0 +1,169 @@
+"""The flower classifier: header fields under masks (net/sched/cls_flower.c, Linux 7.2)."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ebpfvm.sched.tc.block import Filter, Result, TcfProto, class_text
+from ebpfvm.sched.tc.dissect import Headers, dissect
+from ebpfvm.sched.tc.text import address_text, mac_text, number_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ebpfvm.kernel.skb import SkBuff
+
+
+class Range(NamedTuple):
+    """Ports from `low` to `high`, both included."""
+
+    low: int
+    high: int
+
+
+class Masked(NamedTuple):
+    """A value under a mask; the mask has `bits` bits when it is full."""
+
+    value: int
+    mask: int
+    bits: int
+
+
+def _vlan(depth: int, part: Callable[[int], int]) -> Callable[[Headers], int | None]:
+    return lambda headers: part(headers.vlans[depth][0]) if len(headers.vlans) > depth else None
+
+
+def _vlan_type(depth: int) -> Callable[[Headers], int | None]:
+    """The Ethernet type behind the tag number `depth`."""
+    def read(headers: Headers) -> int | None:
+        if len(headers.vlans) <= depth:
+            return None
+        return headers.vlans[depth + 1][1] if len(headers.vlans) > depth + 1 else headers.n_proto
+    return read
+
+
+def _ip_flags(headers: Headers) -> int | None:
+    return None if headers.ip_proto is None else headers.fragment | headers.first << 1
+
+
+FIELDS: Final[Mapping[str, Callable[[Headers], int | None]]] = {
+    "dst_mac": lambda headers: headers.dst_mac, "src_mac": lambda headers: headers.src_mac,
+    "vlan_id": _vlan(0, lambda tci: tci & 0xFFF), "vlan_prio": _vlan(0, lambda tci: tci >> 13),
+    "vlan_ethtype": _vlan_type(0),
+    "cvlan_id": _vlan(1, lambda tci: tci & 0xFFF), "cvlan_prio": _vlan(1, lambda tci: tci >> 13),
+    "cvlan_ethtype": _vlan_type(1),
+    "eth_type": lambda headers: headers.vlans[0][1] if headers.vlans else headers.n_proto,
+    "ip_proto": lambda headers: headers.ip_proto, "ip_tos": lambda headers: headers.tos,
+    "ip_ttl": lambda headers: headers.ttl, "ip_flags": _ip_flags,
+    "dst_ip": lambda headers: headers.dst, "src_ip": lambda headers: headers.src,
+    "dst_port": lambda headers: headers.dport, "src_port": lambda headers: headers.sport,
+    "tcp_flags": lambda headers: headers.tcp_flags,
+    "type": lambda headers: headers.icmp[0] if headers.icmp else None,
+    "code": lambda headers: headers.icmp[1] if headers.icmp else None,
+}
+"""Each word of `tc ... flower` that compares, in the order in which `tc` shows them, with what it compares."""
+
+_ETH_NAMES: Final = {0x0800: "ipv4", 0x86DD: "ipv6", 0x0806: "arp", 0x8100: "802.1Q", 0x88A8: "802.1ad"}
+_IP_NAMES: Final = {6: "tcp", 17: "udp", 132: "sctp", 1: "icmp", 58: "icmpv6"}
+
+
+class Flower(TcfProto):
+    """flower. A packet without a field does not match a filter that asks for it."""
+
+    kind = "flower"
+
+    def classify(self, skb: SkBuff, result: Result) -> int:
+        """Filters with equal masks are one table, tables are asked in order of their first filter (fl_classify).
+
+        The first match ends it, also when its actions say "continue".
+        """
+        headers = dissect(skb)
+        device = skb.ingress_ifindex or getattr(skb.dev, "ifindex", 0)
+        for found in self.filters:
+            if _matches(found, headers, device):
+                return self.take(found, skb, result)
+        return -1
+
+    def insert(self, new: Filter) -> None:
+        """Behind the filters with the same mask; a new mask comes last."""
+        mask = _mask_of(new)
+        same = [index for index, old in enumerate(self.filters) if _mask_of(old) == mask]
+        self.filters.insert(same[-1] + 1 if same else len(self.filters), new)
+
+    def change(self, handle: int, options: Mapping[str, Any]) -> Filter:
+        """As `TcfProto.change`.
+
+        Raises:
+            OSError: EEXIST, a filter with this very key exists.
+        """
+        if self.protocol != 0x0003:
+            options = {"eth_type": Masked(self.protocol, 0xFFFF, 16), **options}
+        old = self.get(handle) if handle else None
+        key = _key_of(options)
+        if any(found is not old and _key_of(found.options) == key for found in self.filters):
+            raise OSError(errno.EEXIST, "a flower filter of this priority compares the same already")
+        if old is not None:  # another mask may mean another place
+            self.filters.remove(old)
+        return super().change(handle, options)
+
+    def show(self, found: Filter, stats: bool) -> list[str]:
+        """The class, then a line for each field."""
+        lines = [class_text(self.id_word, found)]
+        ethertype = found.options.get("eth_type")
+        four = ethertype is None or ethertype.value != 0x86DD
+        for word in ("indev", *FIELDS):
+            value = found.options.get(word)
+            if value is not None:
+                lines.append(f"  {word} {_field_text(word, value, four)}")
+        return [*lines, "  not_in_hw"]
+
+
+def _mask_of(found: Filter) -> tuple[tuple[str, int], ...]:
+    return tuple((word, value.mask if isinstance(value, Masked) else -1)
+                 for word, value in sorted(found.options.items()) if word in FIELDS or word == "indev")
+
+
+def _key_of(options: Mapping[str, Any]) -> frozenset[tuple[str, Any]]:
+    return frozenset((word, value) for word, value in options.items() if word in FIELDS or word == "indev")
+
+
+def _matches(found: Filter, headers: Headers, device: int) -> bool:
+    for word, want in found.options.items():
+        if word == "indev":
+            if want.ifindex != device:
+                return False
+            continue
+        read = FIELDS.get(word)
+        if read is None:
+            continue
+        have = read(headers)
+        if have is None:
+            return False
+        if isinstance(want, Range):
+            if not want.low <= have <= want.high:
+                return False
+        elif (have ^ want.value) & want.mask:
+            return False
+    return True
+
+
+def _field_text(word: str, value: Any, four: bool) -> str:
+    if word == "indev":
+        return str(value.name)
+    if isinstance(value, Range):
+        return f"{value.low}-{value.high}"
+    if word in ("dst_ip", "src_ip"):
+        return address_text(value.value, value.mask, 32 if four else 128)
+    if word in ("dst_mac", "src_mac"):
+        return mac_text(value.value, value.mask)
+    if word in ("eth_type", "vlan_ethtype", "cvlan_ethtype"):
+        return _ETH_NAMES.get(value.value, f"{value.value:04x}")
+    if word == "ip_proto":
+        return _IP_NAMES.get(value.value, f"{value.value:02x}")
+    if word == "ip_flags":
+        names = [("" if value.value >> bit & 1 else "no") + name for bit, name in enumerate(("frag", "firstfrag"))
+                 if value.mask >> bit & 1]
+        return "/".join(names)
+    full = (1 << value.bits) - 1
+    return number_text(value.value, value.mask, full, hexadecimal=word in ("ip_tos", "tcp_flags"))

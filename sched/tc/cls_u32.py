@@ -1,0 +1,344 @@
+"""The u32 classifier: words of the packet under masks, in hash tables that may lead to others
+(net/sched/cls_u32.c, Linux 7.2)."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ebpfvm.sched.tc.block import Block, Filter, Result, TcfProto, exts_exec
+from ebpfvm.sched.tc.dissect import dissect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ebpfvm.kernel.skb import SkBuff
+
+MAX_DEPTH: Final = 8  # TC_U32_MAXDEPTH
+FIRST_NODE: Final = 0x800
+MAX_DIVISOR: Final = 256
+_LAST_NODE: Final = 0xFFF
+_ROOT: Final = 0x800
+
+
+class Key(NamedTuple):
+    """One comparison: the big-endian word at `off` behind the network header, under `mask`, is `value`.
+
+    With `nexthdr` the offset counts from where the last "offset" of a link put the next header.
+    """
+
+    value: int
+    mask: int
+    off: int
+    nexthdr: bool = False
+
+
+class Offset(NamedTuple):
+    """Where the next header is: `plus` bytes, and the 16 bits at `at` under `mask`, shifted right by `shift`, more;
+    `eat`: all further offsets count from there."""
+
+    plus: int = 0
+    at: int | None = None
+    mask: int = 0
+    shift: int = 0
+    eat: bool = False
+
+
+@dataclass
+class HashTable:
+    """A table: filters by bucket. `handle` is its number, 1 to 0xfff; `divisor` the number of buckets."""
+
+    handle: int
+    divisor: int
+    buckets: dict[int, list[Node]] = field(default_factory=dict)
+
+
+class Node(Filter):
+    """A filter of a table.
+
+    Attributes:
+        keys: all have to match.
+        mark: (value, mask) that skb->mark has to match.
+        link: the table to go on with, None if the filter decides.
+        offset, hashkey: how to get there: next header; (mask, offset) of the word that picks the bucket.
+        terminal: it decides: a class or actions are given.
+    """
+
+    def __init__(self, handle: int, options: Mapping[str, Any], link: HashTable | None) -> None:
+        super().__init__(handle, options)
+        self.keys: tuple[Key, ...] = tuple(options.get("keys", ()))
+        self.mark: tuple[int, int] | None = options.get("mark")
+        self.link = link
+        self.offset: Offset | None = options.get("offset")
+        self.hashkey: tuple[int, int] | None = options.get("hashkey")
+        self.terminal = "classid" in options or bool(self.actions)
+
+
+def pack(keys: list[Key], key: Key) -> None:
+    """Add a comparison; those of the same word become one, as in `tc`.
+
+    Raises:
+        ValueError: they contradict each other.
+    """
+    for index, old in enumerate(keys):
+        if old.off == key.off and old.nexthdr == key.nexthdr:
+            if (old.value ^ key.value) & old.mask & key.mask:
+                raise ValueError(f"the word at {key.off} would have to be two things at once")
+            keys[index] = old._replace(value=old.value | key.value, mask=old.mask | key.mask)
+            return
+    keys.append(key)
+
+
+class U32(TcfProto):
+    """u32. All classifiers of a block share the tables; each has a root table of its own, with one bucket."""
+
+    kind = "u32"
+    id_word = "flowid"
+
+    def __init__(self, block: Block, chain: int, prio: int, protocol: int) -> None:
+        super().__init__(block, chain, prio, protocol)
+        self.tables: dict[int, HashTable] = block.shared.setdefault("u32", {})
+        root = _ROOT if not self.tables else self._free_table()
+        self.root = HashTable(root, 1)
+        self.own: list[int] = [root]
+        self.tables[root] = self.root
+
+    def _free_table(self) -> int:
+        return next(number for number in range(_ROOT + 1, 0x1000) if number not in self.tables)
+
+    # ---- classification -----------------------------------------------------------------------------------
+
+    def classify(self, skb: SkBuff, result: Result) -> int:
+        """Walk the tables (u32_classify)."""
+        data = skb.payload()
+        off, off2 = dissect(skb).network, 0
+        stack: list[tuple[list[Node], int, int]] = []
+        nodes, index = self.root.buckets.get(0, []), 0
+        while True:
+            while index < len(nodes):
+                node = nodes[index]
+                index += 1
+                matched = _matches(node, data, skb.mark, off, off2)
+                if matched is None:
+                    return -1
+                if not matched:
+                    continue
+                if node.link is None:
+                    verdict = self._decide(node, skb, result)
+                    if verdict >= 0:
+                        return verdict
+                    continue
+                if len(stack) >= MAX_DEPTH:
+                    return -1
+                stack.append((nodes, index - 1, off))
+                step = _follow(node, node.link, data, off)
+                if step is None:
+                    return -1
+                bucket, off, off2 = step
+                if off >= len(data):
+                    break
+                nodes, index = node.link.buckets.get(bucket, []), 0
+            if not stack:
+                return -1
+            nodes, index, off = stack.pop()
+            verdict = self._decide(nodes[index], skb, result)
+            if verdict >= 0:
+                return verdict
+            index += 1
+
+    def _decide(self, node: Node, skb: SkBuff, result: Result) -> int:
+        if not node.terminal:
+            return -1
+        result.classid = node.classid
+        return exts_exec(node.actions, skb, result)
+
+    # ---- set-up -------------------------------------------------------------------------------------------
+
+    def change(self, handle: int, options: Mapping[str, Any]) -> Filter:
+        """Add a table (with "divisor") or a filter.
+
+        Raises:
+            OSError: EINVAL, EEXIST or ENOENT as in a kernel.
+        """
+        if "divisor" in options:
+            return self._add_table(handle, options)
+        table, bucket = self._place(handle, options)
+        nodes = table.buckets.setdefault(bucket, [])
+        number = handle & 0xFFF or self._free_node(nodes)
+        link = options.get("link")
+        if link is not None and link >> 20 not in self.tables:
+            raise OSError(errno.EINVAL, f"Link hash table not found: {link >> 20:x}:")
+        down = self.tables[link >> 20] if link is not None else None
+        if down is table:
+            raise OSError(errno.EINVAL, "Not linking to root node" if table is self.root else "u32: link to itself")
+        node = Node(table.handle << 20 | bucket << 12 | number, options, down)
+        nodes[:] = sorted([*(old for old in nodes if old.handle != node.handle), node], key=lambda old: old.handle)
+        return node
+
+    def _add_table(self, handle: int, options: Mapping[str, Any]) -> Filter:
+        divisor = options["divisor"]
+        if not 1 <= divisor <= MAX_DIVISOR or divisor & (divisor - 1):
+            raise OSError(errno.EINVAL, f"u32 divisor {divisor}: expected a power of two up to {MAX_DIVISOR}")
+        if handle & 0xFFFFF:
+            raise OSError(errno.EINVAL, "Divisor can only be used on a hash table")
+        number = handle >> 20 or self._free_table()
+        if number in self.tables:
+            raise OSError(errno.EEXIST, f"u32 table {number:x}: exists already")
+        self.tables[number] = HashTable(number, divisor)
+        self.own.append(number)
+        return Filter(number << 20, options)
+
+    def _place(self, handle: int, options: Mapping[str, Any]) -> tuple[HashTable, int]:
+        """The table and bucket of a new filter: "ht" and "sample", or the root."""
+        ht = options.get("ht", 0)
+        if handle >> 20 and ht >> 20 and handle >> 20 != ht >> 20:
+            raise OSError(errno.EINVAL, "Handle specified hash table address mismatch")
+        number = ht >> 20 or handle >> 20
+        table = self.tables.get(number) if number else self.root
+        if table is None:
+            raise OSError(errno.EINVAL, f"Specified hash table not found: {number:x}:")
+        bucket = ht >> 12 & 0xFF or handle >> 12 & 0xFF
+        if "sample" in options:
+            value, mask = options["sample"]
+            bucket = fold(value, mask, table.divisor)
+        if bucket >= table.divisor:
+            raise OSError(errno.EINVAL, f"Specified hash table buckets exceed configured value: {bucket:x}")
+        return table, bucket
+
+    def _free_node(self, nodes: list[Node]) -> int:
+        used = {node.handle & 0xFFF for node in nodes}
+        for number in range(FIRST_NODE, _LAST_NODE):
+            if number not in used:
+                return number
+        return next(number for number in range(1, FIRST_NODE) if number not in used)
+
+    def nodes(self) -> Iterator[tuple[HashTable, list[Node]]]:
+        """Own tables, each with its filters in order of buckets."""
+        for number in self.own:
+            table = self.tables[number]
+            yield table, [node for bucket in sorted(table.buckets) for node in table.buckets[bucket]]
+
+    def get(self, handle: int) -> Filter | None:
+        """The filter of a handle, or a table as a filter without options."""
+        if handle and not handle & 0xFFFFF:
+            table = self.tables.get(handle >> 20)
+            return Filter(handle, {"divisor": table.divisor}) if table is not None else None
+        return next((node for _, nodes in self.nodes() for node in nodes if node.handle == handle), None)
+
+    def delete(self, handle: int) -> bool:
+        """Remove a filter, or a table that nothing links to.
+
+        Raises:
+            OSError: EBUSY, the table is in use; EINVAL, it is the root.
+        """
+        if handle and not handle & 0xFFFFF and handle >> 20 in self.tables:
+            return self._delete_table(self.tables[handle >> 20])
+        for _, nodes in self.nodes():
+            for node in nodes:
+                if node.handle == handle:
+                    self.tables[handle >> 20].buckets[handle >> 12 & 0xFF].remove(node)
+                    return True
+        return False
+
+    def _delete_table(self, table: HashTable) -> bool:
+        if table is self.root:
+            raise OSError(errno.EINVAL, "Not allowed to delete root node")
+        links = [node for other in self.tables.values() for nodes in other.buckets.values()
+                 for node in nodes if node.link is table]
+        if links:
+            raise OSError(errno.EBUSY, "Can not delete in-use filter")
+        del self.tables[table.handle]
+        self.own.remove(table.handle)
+        return True
+
+    def empty(self) -> bool:
+        """Is nothing left but the root table?"""
+        return len(self.own) == 1 and not any(self.root.buckets.values())
+
+    # ---- what tc shows ------------------------------------------------------------------------------------
+
+    def handle_text(self, handle: int) -> str:
+        """`fh 800::800`."""
+        bucket = f"{handle >> 12 & 0xFF:x}" if handle >> 12 & 0xFF else ""
+        return f"fh {handle >> 20:x}:" + (f"{bucket}:{handle & 0xFFF:x}" if handle & 0xFFFFF else "")
+
+    def show(self, found: Filter, stats: bool) -> list[str]:
+        """Place, class, and a line for each key."""
+        if not isinstance(found, Node):
+            return [f"ht divisor {found.options['divisor']} "]
+        number = found.handle
+        head = f"order {number & 0xFFF} key ht {number >> 20:x} bkt {number >> 12 & 0xFF:x} "
+        if "classid" in found.options:
+            head += f"*flowid {found.classid >> 16:x}:{found.classid & 0xFFFF:x} "
+        elif found.link is not None:
+            head += f"link {found.link.handle:x}: "
+        else:
+            head += "terminal flowid "
+        lines = [head + "not_in_hw "]
+        if found.mark is not None:
+            lines.append(f"  mark {found.mark[0]:#010x} {found.mark[1]:#010x} ")
+        for key in found.keys:
+            lines.append(f"  match {key.value:08x}/{key.mask:08x} at {'nexthdr+' if key.nexthdr else ''}{key.off}")
+        return lines + _offset_lines(found)
+
+
+def _offset_lines(node: Node) -> list[str]:
+    lines = []
+    if node.offset is not None:
+        text = "    offset "
+        if node.offset.at is not None:
+            text += f"{node.offset.mask:04x}>>{node.offset.shift} at {node.offset.at} "
+        if node.offset.plus:
+            text += f"plus {node.offset.plus} "
+        lines.append(text + (" eat " if node.offset.eat else ""))
+    if node.hashkey is not None:
+        lines.append(f"    hash mask {node.hashkey[0]:08x} at {node.hashkey[1]} ")
+    return lines
+
+
+def _word(data: bytes, off: int, size: int) -> int | None:
+    if off < 0 or off + size > len(data):
+        return None
+    return int.from_bytes(data[off:off + size], "big")
+
+
+def _matches(node: Node, data: bytes, mark: int, off: int, off2: int) -> bool | None:
+    """Do all keys match? None if the packet ends before a key."""
+    if node.mark is not None and (mark ^ node.mark[0]) & node.mark[1]:
+        return False
+    for key in node.keys:
+        word = _word(data, off + key.off + (off2 if key.nexthdr else 0), 4)
+        if word is None:
+            return None
+        if (word ^ key.value) & key.mask:
+            return False
+    return True
+
+
+def _follow(node: Node, table: HashTable, data: bytes, off: int) -> tuple[int, int, int] | None:
+    """Bucket, offset and offset of the next header in a linked table; None if the packet is too short."""
+    bucket, off2 = 0, 0
+    mask, at = node.hashkey or (0, 0)
+    if table.divisor > 1:
+        word = _word(data, off + at, 4)
+        if word is None:
+            return None
+        bucket = fold(word, mask, table.divisor)
+    if node.offset is not None:
+        off2 = node.offset.plus + 3
+        if node.offset.at is not None:
+            half = _word(data, off + node.offset.at, 2)
+            if half is None:
+                return None
+            off2 += (half & node.offset.mask) >> node.offset.shift
+        off2 &= ~3
+        if node.offset.eat:
+            return bucket, off + off2, 0
+    return bucket, off, off2
+
+
+def fold(word: int, mask: int, divisor: int) -> int:
+    """The bucket of a word (u32_hash_fold): what is under the mask, shifted down to its lowest bit."""
+    shift = (mask & -mask).bit_length() - 1 if mask else 0
+    return (word & mask) >> shift & divisor - 1

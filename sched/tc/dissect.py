@@ -1,0 +1,180 @@
+"""What filters read of a packet: where its headers are and what they say (net/core/flow_dissector.c, Linux 7.2).
+
+A packet's bytes begin with the Ethernet header. VLAN tags that stand in the bytes count as headers, as they do on the
+egress side of a kernel; a tag kept beside the packet (`vlan_present`) comes first.
+"""
+
+from __future__ import annotations
+
+import zlib
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ebpfvm.sched.packet import (
+    ETH_HLEN,
+    ETH_P_8021AD,
+    ETH_P_8021Q,
+    ETH_P_IP,
+    ETH_P_IPV6,
+    IPPROTO_TCP,
+    IPPROTO_UDP,
+    checksum,
+    parse,
+)
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel.skb import SkBuff
+
+IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP = 1, 58, 132
+_PORTS: Final = (IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP)
+_VLANS: Final = (ETH_P_8021Q, ETH_P_8021AD)
+_EXTENSIONS: Final = (0, 43, 60)
+_FRAGMENT: Final = 44
+_ECN_MASK, _ECN_CE = 3, 3
+
+
+class Headers(NamedTuple):
+    """A dissected packet. What is absent is None.
+
+    Attributes:
+        src_mac, dst_mac: 48-bit numbers.
+        vlans: (TCI, Ethernet type of the tag) of each tag, outermost first.
+        n_proto: Ethernet type behind all tags.
+        network: offset of the network header.
+        transport: offset of the transport header; None if it is not reached.
+        ip_proto, tos, ttl: of IPv4 or IPv6 (traffic class, hop limit).
+        src, dst: addresses as numbers.
+        fragment, first: it is a fragment; it is the first of them.
+        sport, dport: TCP, UDP or SCTP ports.
+        tcp_flags: 12 bits.
+        icmp: (type, code).
+    """
+
+    src_mac: int | None = None
+    dst_mac: int | None = None
+    vlans: tuple[tuple[int, int], ...] = ()
+    n_proto: int = 0
+    network: int = 0
+    transport: int | None = None
+    ip_proto: int | None = None
+    tos: int | None = None
+    ttl: int | None = None
+    src: int | None = None
+    dst: int | None = None
+    fragment: bool = False
+    first: bool = False
+    sport: int | None = None
+    dport: int | None = None
+    tcp_flags: int | None = None
+    icmp: tuple[int, int] | None = None
+
+
+def dissect(skb: SkBuff) -> Headers:
+    """The headers of a packet; never fails, whatever the bytes."""
+    found = dissect_bytes(skb.payload())
+    if skb.vlan_present:
+        return found._replace(vlans=((skb.vlan_tci, swap16(skb.vlan_proto)), *found.vlans))
+    return found
+
+
+def swap16(value: int) -> int:
+    """A 16-bit number between network byte order and ours.
+
+    >>> hex(swap16(0x0008))
+    '0x800'
+    """
+    return (value & 0xFF) << 8 | value >> 8 & 0xFF
+
+
+@lru_cache(maxsize=1024)
+def dissect_bytes(data: bytes) -> Headers:
+    """As `dissect`, of bytes."""
+    if len(data) < ETH_HLEN:
+        return Headers(network=len(data))
+    kind, at = data[12] << 8 | data[13], ETH_HLEN
+    vlans: list[tuple[int, int]] = []
+    while kind in _VLANS and len(data) >= at + 4:
+        vlans.append((data[at] << 8 | data[at + 1], kind))
+        kind = data[at + 2] << 8 | data[at + 3]
+        at += 4
+    base = Headers(int.from_bytes(data[6:12], "big"), int.from_bytes(data[:6], "big"), tuple(vlans), kind, at)
+    if kind == ETH_P_IP and len(data) >= at + 20 and data[at] >> 4 == 4 and data[at] & 15 >= 5:
+        return _transport(_ipv4(base, data, at), data)
+    if kind == ETH_P_IPV6 and len(data) >= at + 40 and data[at] >> 4 == 6:
+        return _transport(_ipv6(base, data, at), data)
+    return base
+
+
+def _ipv4(base: Headers, data: bytes, at: int) -> Headers:
+    frag = data[at + 6] << 8 | data[at + 7]
+    offset, more = frag & 0x1FFF, frag >> 13 & 1
+    return base._replace(ip_proto=data[at + 9], tos=data[at + 1], ttl=data[at + 8],
+                         src=int.from_bytes(data[at + 12:at + 16], "big"),
+                         dst=int.from_bytes(data[at + 16:at + 20], "big"),
+                         fragment=bool(offset or more), first=bool(more and not offset),
+                         transport=at + 4 * (data[at] & 15))
+
+
+def _ipv6(base: Headers, data: bytes, at: int) -> Headers:
+    proto, head = data[at + 6], at + 40
+    fragment = first = False
+    while proto in (*_EXTENSIONS, _FRAGMENT) and len(data) >= head + 8:
+        if proto == _FRAGMENT:
+            fragment, first = True, not (data[head + 2] << 8 | data[head + 3]) >> 3
+            proto, head = data[head], head + 8
+            if not first:
+                break
+        else:
+            proto, head = data[head], head + 8 * (data[head + 1] + 1)
+    return base._replace(ip_proto=proto, tos=(data[at] << 8 | data[at + 1]) >> 4 & 0xFF, ttl=data[at + 7],
+                         src=int.from_bytes(data[at + 8:at + 24], "big"),
+                         dst=int.from_bytes(data[at + 24:at + 40], "big"),
+                         fragment=fragment, first=first, transport=head)
+
+
+def _transport(found: Headers, data: bytes) -> Headers:
+    """Ports, flags and ICMP types; not of fragments, whose dissection stops at the network header."""
+    at = found.transport
+    if at is None or found.fragment:
+        return found
+    if found.ip_proto in _PORTS and len(data) >= at + 4:
+        found = found._replace(sport=data[at] << 8 | data[at + 1], dport=data[at + 2] << 8 | data[at + 3])
+    if found.ip_proto == IPPROTO_TCP and len(data) >= at + 20:
+        return found._replace(tcp_flags=(data[at + 12] << 8 | data[at + 13]) & 0xFFF)
+    if found.ip_proto in (IPPROTO_ICMP, IPPROTO_ICMPV6) and len(data) >= at + 2:
+        return found._replace(icmp=(data[at], data[at + 1]))
+    return found
+
+
+def skb_protocol(skb: SkBuff) -> int:
+    """Ethernet type that filters are chosen by: of a tag kept beside the packet, or skb->protocol."""
+    return swap16(skb.vlan_proto if skb.vlan_present else skb.protocol)
+
+
+def skb_get_hash(skb: SkBuff) -> int:
+    """skb->hash, made from the packet's flow where it is 0. A kernel's hash has a random key; this one is fixed."""
+    if not skb.hash:
+        key = parse(skb.payload()).flow
+        text = b"%d %b %b %d %d" % (key.proto, key.src, key.dst, key.sport, key.dport)
+        skb.hash = zlib.crc32(text) or 1
+    return skb.hash
+
+
+def set_ce(skb: SkBuff) -> bool:
+    """Mark a packet "congestion experienced" (INET_ECN_set_ce); False if it is not ECN capable."""
+    headers = dissect(skb)
+    if headers.tos is None or not headers.tos & _ECN_MASK:
+        return False
+    if headers.tos & _ECN_MASK == _ECN_CE:
+        return True
+    data, at, length = bytearray(skb.payload()), headers.network, skb.len
+    if headers.n_proto == ETH_P_IP:
+        data[at + 1] |= _ECN_CE
+        data[at + 10:at + 12] = bytes(2)
+        size = 4 * (data[at] & 15)
+        data[at + 10:at + 12] = checksum(bytes(data[at:at + size])).to_bytes(2, "big")
+    else:
+        data[at + 1] |= _ECN_CE << 4
+    skb.set_payload(bytes(data))
+    skb.len = length  # of a packet of which a capture kept less
+    return True

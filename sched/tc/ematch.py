@@ -1,0 +1,201 @@
+"""Extended matches of the basic classifier: cmp, u32 and meta, joined by and, or and not
+(net/sched/ematch.c, em_cmp.c, em_u32.c, em_meta.c, Linux 7.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ebpfvm.sched.tc.dissect import Headers, dissect, swap16
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ebpfvm.kernel.skb import SkBuff
+
+LAYERS: Final = ("link", "network", "transport")  # TCF_LAYER_*
+SIZES: Final = {"u8": 1, "u16": 2, "u32": 4}
+
+
+class Ematch(Protocol):
+    """A match, or several joined."""
+
+    def matches(self, skb: SkBuff, headers: Headers) -> bool:
+        """Does it hold for a packet?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The contrary of a match."""
+
+    match: Ematch
+
+    def matches(self, skb: SkBuff, headers: Headers) -> bool:
+        """It does not hold."""
+        return not self.match.matches(skb, headers)
+
+    def __str__(self) -> str:
+        return f"NOT {self.match}"
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Two matches, joined by "and" or "or".
+
+    A kernel stops at the first false one before an "and" and the first true one before an "or", and looks no
+    further, so `a and b or c` means `a and (b or c)`: there is no precedence, everything to the right belongs
+    together. Parentheses say otherwise.
+    """
+
+    left: Ematch
+    word: str
+    right: Ematch
+
+    def matches(self, skb: SkBuff, headers: Headers) -> bool:
+        """As the word says."""
+        if self.word == "and":
+            return self.left.matches(skb, headers) and self.right.matches(skb, headers)
+        return self.left.matches(skb, headers) or self.right.matches(skb, headers)
+
+    def __str__(self) -> str:
+        return f"{self.left} {self.word.upper()} {self.right}"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Matches in parentheses."""
+
+    match: Ematch
+
+    def matches(self, skb: SkBuff, headers: Headers) -> bool:
+        """As what is inside."""
+        return self.match.matches(skb, headers)
+
+    def __str__(self) -> str:
+        return f"({self.match})"
+
+
+_COMPARE: Final[Mapping[str, Callable[[int, int], bool]]] = {
+    "eq": lambda have, want: have == want, "gt": lambda have, want: have > want,
+    "lt": lambda have, want: have < want}
+
+
+@dataclass(frozen=True, slots=True)
+class Cmp:
+    """`cmp(u16 at 2 layer transport mask 0xff00 gt 20)`: a number in the packet.
+
+    Attributes:
+        align: "u8", "u16" or "u32", big-endian in the packet.
+        at: offset from the header of the layer.
+        layer: 0 link, 1 network, 2 transport.
+        operator: "eq", "gt" or "lt".
+        value: to compare with.
+        mask: what counts, 0 for everything.
+        trans: swap the bytes first.
+    """
+
+    align: str
+    at: int
+    operator: str
+    value: int
+    layer: int = 0
+    mask: int = 0
+    trans: bool = False
+
+    def matches(self, skb: SkBuff, headers: Headers) -> bool:
+        """Compare; a packet that ends before does not match."""
+        base = (0, headers.network, headers.transport)[self.layer]
+        data, size = skb.payload(), SIZES[self.align]
+        if base is None or base + self.at < 0 or base + self.at + size > len(data):
+            return False
+        have = int.from_bytes(data[base + self.at:base + self.at + size], "little" if self.trans else "big")
+        return _COMPARE[self.operator](have & self.mask if self.mask else have, self.value)
+
+    def __str__(self) -> str:
+        mask = f" mask {self.mask:#x}" if self.mask else ""
+        return (f"cmp({self.align} at {self.at} layer {self.layer}{mask}{' trans' if self.trans else ''} "
+                f"{self.operator} {self.value})")
+
+
+@dataclass(frozen=True, slots=True)
+class EmU32:
+    """`u32(u16 0x1122 0xffff at 4)`: the word at an offset behind the network header, under a mask.
+
+    "nexthdr+" is accepted and means nothing, as in a kernel: the basic classifier knows no next header.
+    """
+
+    value: int
+    mask: int
+    at: int
+    nexthdr: bool = False
+
+    def matches(self, skb: SkBuff, headers: Headers) -> bool:
+        """Compare; a packet that ends before does not match."""
+        data, at = skb.payload(), headers.network + self.at
+        if at < 0 or at + 4 > len(data):
+            return False
+        return not (int.from_bytes(data[at:at + 4], "big") ^ self.value) & self.mask
+
+    def __str__(self) -> str:
+        return f"u32({self.value:08x}/{self.mask:08x} at {'nexthdr+' if self.nexthdr else ''}{self.at})"
+
+
+META: Final[Mapping[str, Callable[[SkBuff, Headers], int]]] = {
+    "random": lambda skb, headers: skb.kernel.random.getrandbits(32),
+    "dev": lambda skb, headers: getattr(skb.dev, "ifindex", 0),
+    "priority": lambda skb, headers: skb.priority,
+    "protocol": lambda skb, headers: swap16(skb.protocol),
+    "pkt_type": lambda skb, headers: skb.pkt_type,
+    "pkt_len": lambda skb, headers: skb.len,
+    "data_len": lambda skb, headers: 0,  # bytes in fragments: packets here have none
+    "mac_len": lambda skb, headers: headers.network,
+    "nf_mark": lambda skb, headers: skb.mark,
+    "fwmark": lambda skb, headers: skb.mark,
+    "tc_index": lambda skb, headers: skb.tc_index,
+    "rt_iif": lambda skb, headers: skb.ingress_ifindex,
+    "vlan": lambda skb, headers: skb.vlan_tci if skb.vlan_present else 0,
+}
+"""What `meta()` can read. Of what a kernel has besides, load averages, routing classes and sockets are missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetaValue:
+    """One side of `meta()`: an attribute (shifted and masked), or a number if `name` is ""."""
+
+    name: str
+    number: int = 0
+    shift: int = 0
+    mask: int = 0
+
+    def read(self, skb: SkBuff, headers: Headers) -> int:
+        """Its value for a packet."""
+        value = META[self.name](skb, headers) if self.name else self.number
+        value >>= self.shift
+        return value & self.mask if self.mask else value
+
+    def __str__(self) -> str:
+        if not self.name:
+            return str(self.number)
+        return (self.name + (f" shift {self.shift}" if self.shift else "")
+                + (f" mask {self.mask:#010x}" if self.mask else ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """`meta(priority mask 0xff gt 3)`: what is known about the packet besides its bytes."""
+
+    left: MetaValue
+    operator: str
+    right: MetaValue
+
+    def matches(self, skb: SkBuff, headers: Headers) -> bool:
+        """Compare."""
+        return _COMPARE[self.operator](self.left.read(skb, headers), self.right.read(skb, headers))
+
+    def __str__(self) -> str:
+        return f"meta({self.left} {self.operator} {self.right})"
+
+
+def ematch(tree: Any, skb: SkBuff) -> bool:
+    """Does a tree of matches hold for a packet? None always does."""
+    return tree is None or bool(tree.matches(skb, dissect(skb)))

@@ -1,0 +1,48 @@
+"""What a filter or an action says of a packet (TC_ACT_*, include/uapi/linux/pkt_cls.h, Linux 7.2)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TC_ACT_UNSPEC: Final = -1
+TC_ACT_OK: Final = 0
+TC_ACT_RECLASSIFY: Final = 1
+TC_ACT_SHOT: Final = 2
+TC_ACT_PIPE: Final = 3
+TC_ACT_STOLEN: Final = 4
+TC_ACT_QUEUED: Final = 5
+TC_ACT_REPEAT: Final = 6
+TC_ACT_REDIRECT: Final = 7
+TC_ACT_TRAP: Final = 8
+TC_ACT_JUMP: Final = 0x10000000
+TC_ACT_GOTO_CHAIN: Final = 0x20000000
+TC_ACT_EXT_VAL_MASK: Final = (1 << 28) - 1
+
+CONSUMED: Final = frozenset({TC_ACT_STOLEN, TC_ACT_QUEUED, TC_ACT_TRAP})
+"""The action has taken the packet: nobody else may touch it."""
+
+_NAMES: Final = {TC_ACT_UNSPEC: "continue", TC_ACT_OK: "pass", TC_ACT_RECLASSIFY: "reclassify", TC_ACT_SHOT: "drop",
+                 TC_ACT_PIPE: "pipe", TC_ACT_STOLEN: "stolen", TC_ACT_TRAP: "trap"}
+
+
+def is_goto(verdict: int) -> bool:
+    """Does it name a chain to go on with?"""
+    return verdict >= 0 and verdict & ~TC_ACT_EXT_VAL_MASK == TC_ACT_GOTO_CHAIN
+
+
+def is_jump(verdict: int) -> bool:
+    """Does it skip actions?"""
+    return verdict >= 0 and verdict & ~TC_ACT_EXT_VAL_MASK == TC_ACT_JUMP
+
+
+def verdict_text(verdict: int) -> str:
+    """As `tc` writes it: "pass", "drop", "goto chain 3", "jump 2".
+
+    >>> verdict_text(2), verdict_text(0x20000003)
+    ('drop', 'goto chain 3')
+    """
+    if is_goto(verdict):
+        return f"goto chain {verdict & TC_ACT_EXT_VAL_MASK}"
+    if is_jump(verdict):
+        return f"jump {verdict & TC_ACT_EXT_VAL_MASK}"
+    return _NAMES.get(verdict, str(verdict))
