@@ -1,0 +1,105 @@
+"""Objects that we linked, given to a real kernel: it must take them, and they must compute what their C says."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ebpfvm.btf import Btf, encode
+from ebpfvm.isa.insn import encode as assemble
+from ebpfvm.loader import MapSpec, Program, load
+from tests.kernel import sysbpf
+
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(bool(sysbpf.why_not()), reason=sysbpf.why_not() or "-"),
+]
+OBJECTS = Path(__file__).parents[1] / "unit" / "loader" / "objects"
+BTF_LOAD = 18
+TYPES = {"array": 2}
+PROG_ARRAY, ARRAY_OF_MAPS, BLOOM_FILTER = 3, 12, 30
+
+
+def call(command: int, *fields: tuple[int, str, int]) -> int:
+    """bpf(2) with an attr of (offset, format, value)."""
+    attr = ctypes.create_string_buffer(160)
+    for offset, form, value in fields:
+        struct.pack_into("<" + form, attr, offset, value)
+    return sysbpf.bpf(command, attr)
+
+
+def address(data: bytes, held: list[object]) -> int:
+    buffer = ctypes.create_string_buffer(data, max(len(data), 1))
+    held.append(buffer)
+    return ctypes.addressof(buffer)
+
+
+def load_btf(btf: Btf) -> int:
+    held: list[object] = []
+    data = encode(btf)
+    return call(BTF_LOAD, (0, "Q", address(data, held)), (16, "I", len(data)))
+
+
+def make_map(spec: MapSpec) -> int:
+    inner = make_map(spec.inner) if spec.inner else 0
+    kind = spec.type if isinstance(spec.type, int) else TYPES[spec.type]
+    flags = spec.map_flags
+    fd = call(sysbpf.MAP_CREATE, (0, "I", kind), (4, "I", spec.key_size), (8, "I", spec.value_size),
+              (12, "I", spec.max_entries), (16, "I", flags), (20, "I", inner), (64, "Q", spec.map_extra))
+    assert fd >= 0, (spec.name, fd)
+    if inner:
+        os.close(inner)
+    if spec.data is not None:
+        held: list[object] = []
+        assert call(sysbpf.MAP_UPDATE, (0, "I", fd), (8, "Q", address(bytes(4), held)),
+                    (16, "Q", address(spec.data, held))) == 0
+    return fd
+
+
+@contextmanager
+def loaded(program: Program, kind: int) -> Iterator[int]:
+    """The program in the kernel, with its maps, BTF and func_info."""
+    maps = [make_map(spec) for spec in program.maps]
+    insns = [insn._replace(imm=maps[insn.imm]) if insn.code == 0x18 and insn.src in (1, 2) else insn
+             for insn in program.insns]
+    code = assemble(insns)
+    held: list[object] = []
+    log = ctypes.create_string_buffer(1 << 20)
+    infos = b"".join(struct.pack("<II", info.insn_off, info.type_id) for info in program.func_info)
+    btf = load_btf(program.btf) if program.btf is not None and infos else 0
+    assert btf >= 0
+    btf_fields = [(72, "I", btf), (76, "I", 8), (80, "Q", address(infos, held)),
+                  (88, "I", len(program.func_info))] if btf else []
+    fd = call(sysbpf.PROG_LOAD, (0, "I", kind), (4, "I", len(insns)), (8, "Q", address(code, held)),
+              (16, "Q", address(program.license.encode() + b"\0", held)), (24, "I", 1), (28, "I", len(log)),
+              (32, "Q", ctypes.addressof(log)), *btf_fields)
+    assert fd >= 0, log.value.decode(errors="replace")
+    try:
+        yield fd
+    finally:
+        for each in [fd, *maps, *([btf] if btf else [])]:
+            os.close(each)
+
+
+def result(name: str, program: str, kind: int = sysbpf.SCHED_CLS) -> int:
+    with loaded(load(OBJECTS / f"{name}.o").programs[program], kind) as fd:
+        ran = sysbpf.run(fd, bytes(64))
+        assert ran.error == 0
+        return ran.retval
+
+
+@pytest.mark.parametrize("name", ["calls", "calls-v1", "calls-v2", "calls-v4"])
+def test_subprograms_and_callbacks(name: str) -> None:
+    assert result(name, "first") == 45
+    assert result(name, "second") == 6
+    assert result(name, "third") == 1
+
+
+def test_without_btf() -> None:
+    assert result("nobtf", "first", sysbpf.XDP) == 3 * (3 * 2) + 1
