@@ -9,10 +9,11 @@ from ebpfvm._version import __version__ as __version__
 from ebpfvm.errors import EbpfvmError, Fault, InternalError, LoadError, Rejected, UsageError
 
 if TYPE_CHECKING:
-    from ebpfvm.api import simulate, test_run, verify
+    from ebpfvm.api import simulate, verify
     from ebpfvm.kernel.state import Kernel
     from ebpfvm.loader.object import MapSpec, Object, Program
     from ebpfvm.loader.open import load
+    from ebpfvm.testrun import test_run
     from ebpfvm.verifier import Verdict
 
 extend_search_path(__path__)
@@ -23,7 +24,7 @@ __all__ = ["EbpfvmError", "Fault", "InternalError", "Kernel", "LoadError", "MapS
 # The parts behind these names take a tenth of a second to import; `import ebpfvm` alone does not wait for them.
 _LAZY = {"Kernel": "ebpfvm.kernel.state", "MapSpec": "ebpfvm.loader.object", "Object": "ebpfvm.loader.object",
          "Program": "ebpfvm.loader.object", "Verdict": "ebpfvm.verifier", "load": "ebpfvm.loader.open",
-         "simulate": "ebpfvm.api", "test_run": "ebpfvm.api", "verify": "ebpfvm.api"}
+         "simulate": "ebpfvm.api", "test_run": "ebpfvm.testrun", "verify": "ebpfvm.api"}
 
 
 def __getattr__(name: str) -> object:

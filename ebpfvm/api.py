@@ -1,4 +1,4 @@
-"""The Python interface: load an object, judge a program, run one on a packet, simulate a queueing discipline.
+"""The Python interface: load an object, judge a program, simulate a queueing discipline (one packet: `testrun`).
 
 Everything here only puts the parts together; `ebpfvm` offers these functions lazily, so that importing it is cheap.
 """
@@ -6,12 +6,12 @@ Everything here only puts the parts together; `ebpfvm` offers these functions la
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm import dialects
 from ebpfvm.errors import LoadError, Rejected, UsageError
-from ebpfvm.kernel import Kernel, LoadedProgram, SkbCtx, SkBuff, XdpBuff, XdpCtx
+from ebpfvm.kernel import Kernel, LoadedProgram
 from ebpfvm.loader.object import MapSpec, Object, Program
 from ebpfvm.loader.open import load
 from ebpfvm.loader.variables import variables
@@ -25,7 +25,7 @@ from ebpfvm.sched.traffic import FlowSpec, generate, parse_flows, replay
 from ebpfvm.sched.units import parse_rate, parse_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from ebpfvm.contract import Dialect
     from ebpfvm.kernel.engine import Engine, Runnable
@@ -35,14 +35,10 @@ if TYPE_CHECKING:
     from ebpfvm.sched.report import Result
     from ebpfvm.verifier import Verdict
 
-__all__ = ["Kernel", "Loaded", "MapSpec", "Object", "Program", "TestRun", "dialect_of", "load", "open_engine",
-           "simulate", "test_run", "verify"]
+__all__ = ["Kernel", "Loaded", "Object", "Program", "dialect_of", "load", "open_engine", "simulate", "verify"]
 
 ENGINES: Final = ("interp", "translate")
 HANDLE: Final = 0x80010000  # what `tc qdisc add` gives the first qdisc without a handle
-
-_ETH_HLEN = 14
-_SKB_TYPES = {"sched_cls": True, "sched_act": True, "socket_filter": False, "cgroup_skb": False}
 
 
 # ---- judging ------------------------------------------------------------------------------------------------
@@ -268,101 +264,3 @@ def _hook(found: Object, hook: str, name: str | None) -> Program:
         have = ", ".join(f"{program.name} ({program.section})" for program in found.programs.values()) or "none"
         raise UsageError(f"{found.path}: no program in a section sch_bpf/{hook} or qdisc/{hook}; programs: {have}")
     raise UsageError(f"{found.path}: several {hook} programs, name one of: {', '.join(item.name for item in fitting)}")
-
-
-# ---- one program on one packet ------------------------------------------------------------------------------
-
-@dataclass(frozen=True, slots=True)
-class TestRun:
-    """What a program did with a packet.
-
-    Attributes:
-        retval: what it returned, unsigned 32 bits.
-        data: the packet afterwards.
-        ctx: the fields of its context that can be read, by name.
-        maps: index in `Program.maps` -> what the map holds, key -> value.
-        trace: what it wrote with bpf_trace_printk.
-    """
-
-    __test__ = False  # not a class of tests
-
-    retval: int
-    data: bytes
-    ctx: Mapping[str, Any]
-    maps: Mapping[int, Mapping[bytes, bytes]]
-    trace: tuple[str, ...] = field(default=())
-
-
-def test_run(program: Program, data: bytes = bytes(64), ctx: Mapping[str, Any] | None = None,
-             maps: Mapping[int, Mapping[bytes, bytes]] | None = None, *, engine: str = "interp",
-             kernel: str | None = None, seed: int = 0) -> TestRun:
-    """Run a program on one packet, as BPF_PROG_TEST_RUN does (net/bpf/test_run.c, Linux 7.2).
-
-    Args:
-        program: of type sched_cls, sched_act, socket_filter, cgroup_skb or xdp. It is not verified first.
-        data: the packet, from the Ethernet header on, at least 14 bytes.
-        ctx: fields of the context that are set before, by name.
-        maps: what maps hold before: index in `program.maps` -> key -> value.
-        engine: "interp" or "translate"; the latter verifies the program first.
-
-    Raises:
-        UsageError: the type cannot be run so, the packet is too short, or a field does not exist.
-        Rejected: the translator was asked for and the verifier refuses the program.
-        Fault: the program did what would crash a kernel.
-    """
-    machine = Kernel(dialect_of(program, kernel), seed)
-    loaded = Loaded(machine, open_engine(engine))
-    kind = machine.dialect.prog_type(program.type)
-    if kind.name not in (*_SKB_TYPES, "xdp"):
-        raise UsageError(f"a program of type {kind.name} is run by no test run of ebpfvm; "
-                         f"types: {', '.join((*_SKB_TYPES, 'xdp'))}")
-    if len(data) < _ETH_HLEN:
-        raise UsageError(f"a packet of {len(data)} bytes: at least an Ethernet header of {_ETH_HLEN} is needed")
-    run = loaded.program(program, _facts(program, machine.dialect, False) if engine == "translate" else None)
-    for index, content in (maps or {}).items():
-        target = loaded.map(program.maps[index], index)
-        for key, value in content.items():
-            target.sys_update(key, value)
-    retval, left, fields = (_run_xdp if kind.name == "xdp" else _run_skb)(machine, run, data, ctx or {}, kind.name)
-    contents = {index: _content(loaded.map(spec, index)) for index, spec in enumerate(program.maps)}
-    return TestRun(retval & 0xFFFFFFFF, left, fields, contents, tuple(machine.trace))
-
-
-def _run_skb(machine: Kernel, run: Runnable, data: bytes, ctx: Mapping[str, Any],
-             kind: str) -> tuple[int, bytes, dict[str, Any]]:
-    """bpf_prog_test_run_skb: programs that are not tc's see the packet from the network header on."""
-    layer2 = _SKB_TYPES[kind]
-    protocol = data[12] | data[13] << 8
-    skb = SkBuff(machine, data if layer2 else data[_ETH_HLEN:], protocol=protocol)
-    _set_fields(skb, ctx)
-    retval = run(SkbCtx(machine, skb))
-    left = skb.payload() if layer2 else bytes(_ETH_HLEN) + skb.payload()
-    fields = {name: getattr(skb, name) for name in machine.skb_layout.fields if hasattr(skb, name)}
-    return retval, left, fields
-
-
-def _run_xdp(machine: Kernel, run: Runnable, data: bytes, ctx: Mapping[str, Any],
-             kind: str) -> tuple[int, bytes, dict[str, Any]]:
-    buff = XdpBuff(machine, data)
-    _set_fields(buff, ctx)
-    context = XdpCtx(machine, buff)
-    retval = run(context)
-    return retval, buff.payload(), {name: getattr(buff, name) for name in context.layout.fields if hasattr(buff, name)}
-
-
-def _set_fields(target: SkBuff | XdpBuff, ctx: Mapping[str, Any]) -> None:
-    for name, value in ctx.items():
-        if name.startswith("_") or name in ("data", "data_end", "data_meta", "len") or not hasattr(target, name):
-            raise UsageError(f"the context has no field {name!r} that can be set")
-        setattr(target, name, value)
-
-
-def _content(found: BpfMap) -> dict[bytes, bytes]:
-    content: dict[bytes, bytes] = {}
-    key: bytes | None = None
-    try:
-        while True:
-            key = found.sys_next_key(key)
-            content[key] = found.sys_lookup(key)
-    except OSError:  # the end, or a map without keys
-        return content

@@ -184,4 +184,6 @@ def flow_table(flows: tuple[FlowReport, ...], width: int) -> list[str]:
 
 
 def _cut(text: str, width: int) -> str:
-    return text.ljust(width) if len(text) <= width else text[:width - 1] + "~"
+    """The middle goes: a flow's protocol and its last port tell the most."""
+    tail = (width - 1) // 2
+    return text.ljust(width) if len(text) <= width else text[:width - 1 - tail] + "~" + text[-tail:]

@@ -22,7 +22,7 @@ from ebpfvm.errors import EbpfvmError, InternalError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS: Final = ("run", "verify", "dis", "asm", "conformance")
+COMMANDS: Final = ("run", "verify", "prog", "dis", "asm", "conformance", "doc")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -40,9 +40,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (that of the process by default); the exit status."""
-    args = build_parser().parse_args(argv)
     try:
-        code = _run(args)
+        code = _run(build_parser().parse_args(argv))
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read our output has gone. The interpreter would flush once more at its end and complain.

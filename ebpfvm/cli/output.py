@@ -43,8 +43,8 @@ def paint(text: str, colour: str, stream: TextIO) -> str:
 
 
 def width() -> int:
-    """Columns to fill: COLUMNS, or the terminal's, or 100."""
-    return max(40, shutil.get_terminal_size((100, 24)).columns)
+    """Columns to fill: COLUMNS, or the terminal's; without either there is no need to cut anything."""
+    return max(40, shutil.get_terminal_size((1000, 24)).columns)
 
 
 def clean(text: str) -> str:
@@ -95,8 +95,8 @@ def rejection(verdict: Any) -> str:
 
 def fail(error: EbpfvmError, as_json: bool) -> int:
     """Tell of an error; its exit status."""
-    say(f"{paint('error', 'red', sys.stderr)}: {describe(error)}" if not isinstance(error, Rejected)
-        else describe(error))
+    placed = isinstance(error, Rejected) or (isinstance(error, Fault) and error.line)
+    say(describe(error) if placed else f"{paint('error', 'red', sys.stderr)}: {describe(error)}")
     code = exit_code(error)
     if as_json:
         kind = next((name for type_, name, _ in _CODES if isinstance(error, type_)), "internal")

@@ -84,10 +84,10 @@ def run(args: argparse.Namespace) -> int:
         output.put_json(result.as_dict())
     else:
         output.put(result.text(output.width()))
-    return _balance(result)
+    return balance(result)
 
 
-def _balance(result: Result) -> int:
+def balance(result: Result) -> int:
     """A run in which packets went astray fails, and says which and who had them."""
     if result.ok:
         return output.GOOD

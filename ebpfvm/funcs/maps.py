@@ -16,7 +16,7 @@ from ebpfvm.contract.args import (
     StackOrNull,
     UninitMapValue,
 )
-from ebpfvm.funcs.errno import EINVAL, ENOENT, EOPNOTSUPP
+from ebpfvm.funcs.errno import EINVAL, ENOENT
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import Env, Region
@@ -101,8 +101,6 @@ def bpf_for_each_map_elem(env: Env, map: MapPtr, callback_fn: Func, callback_ctx
     """
     if flags:
         return -EINVAL
-    if not map.type.for_each:
-        return -EOPNOTSUPP
 
     def visit(key: bytes, value: Region) -> int:
         copy = env.memory.add("map_key", bytearray(key), name="map key", writable=False)

@@ -5,13 +5,17 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from ebpfvm.cli.main import main
+from ebpfvm.cli.run import balance
 from ebpfvm.sched.packet import build
 from ebpfvm.sched.pcap import PcapWriter, read_capture
+from tests.unit.sched.kit import Bench, packets
 
 ROOT = Path(__file__).parents[3]
 PFIFO = str(ROOT / "samples" / "rfc" / "pfifo.o")
@@ -30,9 +34,19 @@ def small(tmp_path: Path) -> str:
     return str(path)
 
 
-def command(*words: str, **options: object) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-m", "ebpfvm", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            text=True, cwd=ROOT, **options)  # type: ignore[call-overload,no-any-return]
+@contextmanager
+def command(*words: str) -> Iterator[subprocess.Popen[str]]:
+    """The command as a process of its own, which is gone afterwards whatever happens."""
+    process = subprocess.Popen([sys.executable, "-m", "ebpfvm", *words], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    try:
+        yield process
+    finally:
+        process.kill()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+        process.wait()
 
 
 def test_a_run_prints_statistics_as_tc_does_and_the_flows(small: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,36 +166,38 @@ def test_a_rejected_program_is_status_1_with_its_line(small: str, capsys: pytest
 
 
 def test_a_fault_at_run_time_is_status_4(small: str, capsys: pytest.CaptureFixture[str]) -> None:
-    name = first_program(BROKEN / "null_check.o")
-    assert main(["run", str(BROKEN / "null_check.o"), "--pcap", small, "--enqueue", name, "--dequeue", name,
+    name = "double_release"
+    assert main(["run", str(BROKEN / "double_release.o"), "--pcap", small, "--enqueue", name, "--dequeue", name,
                  "--unverified"]) == 4
-    assert re.search(r"null_check\.bpf\.c:\d+: memory fault: .*NULL", capsys.readouterr().err)
+    assert re.search(r"double_release\.bpf\.c:\d+: double-free fault: .* at insn \d+", capsys.readouterr().err)
 
 
-def first_program(path: Path) -> str:
-    from ebpfvm.api import load
-    return next(iter(load(path).programs))
+def test_a_run_that_loses_packets_fails_and_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+    """A program that answers QUEUED and keeps nothing: each packet is told with who had it last."""
+    result = Bench().run(packets(*range(30)), enqueue=lambda ctx: 0)
+    assert balance(result) == 4
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == ("lost: packet 1 (1000 bytes) is lost; last held by enq, which returned SCH_BPF_QUEUED "
+                        "without keeping a reference")
+    assert lines[20:] == ["... and 10 more", "error: 30 packets were lost or disposed of twice: "
+                                             "30 in != 0 out + 0 dropped + 0 freed + 0 held"]
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:
-    process = command("run", PFIFO, "--pcap", MIXED, "--json", "--packets")
-    assert process.stdout is not None and process.stderr is not None
-    process.stdout.close()
-    assert process.stderr.read() == ""
-    process.stderr.close()
-    assert process.wait(30) == 141
+    with command("run", PFIFO, "--pcap", MIXED, "--json", "--packets") as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(30) == 141
 
 
 def test_an_interrupt_is_status_130() -> None:
-    process = command("run", PFIFO, "--flows", "cbr:rate=100mbit,size=100b,stop=10000s", "--trace")
-    assert process.stderr is not None and process.stdout is not None
-    process.stderr.readline()
-    process.send_signal(signal.SIGINT)
-    err = process.stderr.read()
-    process.stderr.close()
-    process.stdout.close()
-    assert process.wait(30) == 130
-    assert "Traceback" not in err
+    with command("run", PFIFO, "--flows", "cbr:rate=100mbit,size=100b,stop=10000s", "--trace") as process:
+        assert process.stderr is not None
+        assert "enqueue" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert "Traceback" not in process.stderr.read()
+        assert process.wait(30) == 130
 
 
 def test_columns_decide_how_much_of_a_flow_is_shown(small: str, capsys: pytest.CaptureFixture[str],
