@@ -3,10 +3,10 @@
 Three dialects are read (`ebpfvm.isa.syntax`): LLVM's pseudo-C, the kernel's log and bpftool listings as they are
 pasted, and the mnemonics of user-space virtual machines. The first instruction tells which; `.dialect NAME` says it.
 
-Statements end at the end of the line, and in pseudo-C at `;` too. Comments are `//`, `/* */` and `#`; in kernel text
-also `;`. Labels are `name:`, and the numeric `1:` of `goto 1b` and `goto 1f`. Directives that produce no code
-(`.globl`, `.type`, ...) and the contents of data sections are passed over, so that `clang -S` output reads as it is;
-`.8byte NUMBER` makes a slot of any bits.
+Statements end at the end of the line, and in pseudo-C at `;` too. Comments are `//`, `/* */` and `#`, lines that begin
+with `;`, and in kernel text everything behind `;`. Labels are `name:`, and the numeric `1:` of `goto 1b` and `goto 1f`.
+Directives that produce no code (`.globl`, `.type`, ...) and the contents of data sections are passed over, so that
+`clang -S` output reads as it is; `.8byte NUMBER` makes a slot of any bits.
 
 In kernel text the offsets in front of the instructions place them: a log may show them in any order and repeat them,
 and the lines between (states, C source) are passed over.
@@ -99,7 +99,7 @@ def _read_line(source: Source, number: int, whole: str) -> None:
     if prefix:
         _read_kernel_line(source, number, whole, prefix)
         return
-    if source.dialect == "kernel" and not _is_statement(whole):
+    if whole.lstrip().startswith(";") or (source.dialect == "kernel" and not _is_statement(whole)):
         return
     text = whole if whole.lstrip().startswith(".") else _blank(whole, _address_end(whole))
     for part in _statements(source, text):

@@ -192,8 +192,16 @@ class Resolver:
                 raise self.fail(f"{callee.text!r} is neither a label nor a known helper", callee.column)
             return Insn(row.code, 0, c.BPF_PSEUDO_CALL, 0, self.distance(callee, pc, 32))
         assert callee is not None
-        number = callee.number if isinstance(callee, Numbered) else callee.value
-        return Insn(row.code, 0, dict(row.fixed)["src"], 0, self.pattern(number, callee.column))
+        if isinstance(callee, Numbered):
+            return Insn(row.code, 0, self.kind_of(callee, dict(row.fixed)["src"]), 0,
+                        self.pattern(callee.number, callee.column))
+        return Insn(row.code, 0, dict(row.fixed)["src"], 0, self.pattern(callee.value, callee.column))
+
+    def kind_of(self, callee: Numbered, guess: int) -> int:
+        """Source register of a call in kernel text: known names of helpers decide, else the number (`guess`)."""
+        if not self.helpers or callee.name in ("unknown", "kernel-function"):
+            return guess
+        return 0 if callee.name in self.helpers else c.BPF_PSEUDO_KFUNC_CALL
 
 
 def _signed(value: int) -> int:

@@ -1,0 +1,149 @@
+"""`ebpfvm conformance`: a plugin of the public eBPF conformance suite.
+
+The program arrives on standard input as hexadecimal bytes, memory as a hexadecimal argument; r1 is the address of the
+memory and r2 its length. r0 is printed in hexadecimal. What cannot be run ends with a message and a status that is
+not zero.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.cli import output
+from ebpfvm.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from ebpfvm.isa.insn import Insn
+    from ebpfvm.loader.object import Program
+
+_LEVELS: Final = {"v1": 1, "v2": 2, "v3": 3, "v4": 4}
+_CALLX: Final = 0x8D
+BUDGET: Final = 10_000_000  # instructions; a program that does more is taken for an endless loop
+
+
+def add(subparsers: Any) -> None:
+    """Declare the subcommand."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "conformance", help="run bare instructions, as a plugin of the eBPF conformance suite",
+        description="Run a program of bare instructions that was not verified, in checked memory. It comes on standard "
+                    "input as hexadecimal bytes. r1 and r2 are the address and the length of the memory.")
+    parser.add_argument("memory", metavar="MEMORY", nargs="?", default="", help="memory as hexadecimal bytes")
+    parser.add_argument("--program", metavar="HEX", help="the program, instead of standard input")
+    parser.add_argument("--elf", action="store_true",
+                        help="the program is an ELF object (this is also told from its first bytes)")
+    parser.add_argument("--engine", choices=("interp", "translate"), default="interp", help="default: interp")
+    parser.add_argument("--cpu", choices=tuple(_LEVELS), help="refuse instructions that came after this -mcpu level")
+    parser.add_argument("--kernel", metavar="VERSION", help="whose helpers can be called: 7.2 (default), 6.18, rfc6")
+    parser.add_argument("--debug", action="store_true", help="the program as text, on standard error")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; the exit status."""
+    text = args.program if args.program is not None else sys.stdin.read()
+    code = _bytes(text, "the program")
+    memory = _bytes(args.memory, "the memory")
+    program = _program(code, args.elf)
+    if args.debug:
+        from ebpfvm.isa.disasm import disassemble
+        output.say(disassemble(program.insns))
+    check(program.insns, _LEVELS.get(args.cpu, 5))
+    print(f"{execute(program, memory, args.engine, args.kernel):x}")
+    return output.GOOD
+
+
+def _bytes(text: str, what: str) -> bytes:
+    try:
+        return bytes.fromhex("".join(text.split()).removeprefix("0x"))
+    except ValueError as error:
+        raise UsageError(f"{what} is not hexadecimal text: {error}") from None
+
+
+def _program(code: bytes, elf: bool) -> Program:
+    from ebpfvm.loader.object import Program
+    if not elf and not code.startswith(b"\x7fELF"):
+        return Program.from_bytes(code, "")
+    from ebpfvm.loader.open import load
+    found = load(code)
+    if not found.programs:
+        raise UsageError("the object holds no program")
+    return next(iter(found.programs.values())).with_type("")
+
+
+def normalised(insns: tuple[Insn, ...]) -> tuple[Insn, ...]:
+    """The program with its callx in the one form that the engines know.
+
+    The register is in dst as LLVM has written it since 17; older ones put its number into the immediate.
+    """
+    return tuple(insn._replace(dst=insn.imm, imm=0) if insn.code == _CALLX and not insn.dst and 0 < insn.imm < 11
+                 else insn for insn in insns)
+
+
+def check(insns: tuple[Insn, ...], level: int = 5) -> None:
+    """Is this a program that can be run: known instructions, unused fields zero, jumps that stay inside?
+
+    Args:
+        level: the last `-mcpu` level whose instructions are taken; 5 for all.
+
+    Raises:
+        UsageError: no; says which instruction.
+    """
+    from ebpfvm.isa.disasm import is_jump, jump_distance, raw_text
+    from ebpfvm.isa.legality import check_fields, check_registers, is_legal
+    from ebpfvm.isa.table import row_of
+    insns, pc = normalised(insns), 0
+    starts: set[int] = set()
+    targets: dict[int, int] = {}
+    while pc < len(insns):
+        insn = insns[pc]
+        starts.add(pc)
+        row = row_of(insn)
+        problem = check_registers(insn)
+        if row is None or not is_legal(insns, pc):
+            message = check_fields(insn) if row is not None else None
+            problem = problem or message or f"no instruction ({raw_text(insn).removeprefix('.8byte ')})"
+        elif row.since > level:
+            problem = f"{row.name} came after -mcpu=v{level}"
+        elif is_jump(row):
+            targets[pc] = pc + 1 + jump_distance(row, insn)
+        if problem is not None:
+            raise UsageError(f"instruction {pc}: {problem}")
+        pc += 2 if insn.is_ld_imm64 else 1
+    for pc, target in targets.items():
+        if target not in starts:
+            raise UsageError(f"instruction {pc}: jump to {target}, where no instruction begins")
+
+
+def execute(program: Program, memory: bytes, engine: str = "interp", kernel: str | None = None) -> int:
+    """Run a bare program on a piece of memory; r0 as unsigned 64 bits.
+
+    Raises:
+        Fault: it did what would crash a kernel, or runs for too long.
+    """
+    from dataclasses import replace
+
+    from ebpfvm.dialects import dialect
+    from ebpfvm.kernel import BytesCtx, Kernel, LoadedProgram
+    machine = Kernel(dialect(kernel or "linux"))
+    region = BytesCtx(machine, memory)
+    loaded = LoadedProgram(machine, replace(program, insns=normalised(program.insns)),
+                           [_make(machine, spec) for spec in program.maps])
+    runnable = _engine(engine).load(loaded)
+    runnable.env.ctx = region
+    result: int = runnable.callback(0, (region.base if memory else 0, len(memory)))
+    return result
+
+
+def _make(machine: Any, spec: Any) -> Any:
+    from ebpfvm.maps import make_map
+    return make_map(machine, spec)
+
+
+def _engine(name: str) -> Any:
+    from ebpfvm import engine
+    if name == "interp":
+        return engine.Interpreter(budget=BUDGET)
+    from ebpfvm.api import open_engine
+    return open_engine(name)

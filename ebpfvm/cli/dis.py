@@ -1,0 +1,208 @@
+"""`ebpfvm dis`: an object's programs as text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ebpfvm.cli import output
+from ebpfvm.errors import LoadError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from ebpfvm.isa.insn import Insn
+    from ebpfvm.loader.object import LineInfo, Program
+
+SCHEMA = "ebpfvm.dis/1"
+
+
+def add(subparsers: Any) -> None:
+    """Declare the subcommand."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "dis", help="disassemble programs",
+        description="Write the instructions of an object's programs, linked as a kernel gets them. The text of each "
+                    "syntax can be assembled again with `ebpfvm asm`.")
+    parser.add_argument("object", metavar="OBJECT", help="eBPF object; - with --raw is standard input")
+    parser.add_argument("program", metavar="PROG", nargs="?", help="only this program")
+    parser.add_argument("--syntax", choices=("llvm", "kernel", "plain"), default="llvm",
+                        help="as llvm-objdump (default), as the kernel's log and bpftool, or mnemonics")
+    parser.add_argument("-S", "--source", action="store_true", help="C source lines between the instructions")
+    parser.add_argument("-l", "--line-numbers", action="store_true", help="file and line of the C source")
+    parser.add_argument("-r", "--reloc", action="store_true",
+                        help="what map and function references mean, behind the instruction")
+    parser.add_argument("--opcodes", action="store_true", help="the bytes of each instruction")
+    parser.add_argument("--mcpu", choices=("v1", "v2", "v3", "v4"), default="v1",
+                        help="llvm syntax: from v3 on narrow loads and stores name w registers")
+    parser.add_argument("--kernel", metavar="VERSION", help="whose helpers are named: 7.2 (default), 6.18, rfc6")
+    parser.add_argument("--raw", action="store_true",
+                        help="OBJECT is not an ELF file but instructions, as bytes or as hexadecimal text")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; the exit status."""
+    programs = _programs(args)
+    listings = [Listing(program, args) for program in programs]
+    if args.json:
+        output.put_json({"schema": SCHEMA, "ok": True, "object": args.object, "syntax": args.syntax,
+                         "programs": [listing.as_dict() for listing in listings]})
+        return output.GOOD
+    for number, listing in enumerate(listings):
+        if number:
+            print()
+        for line in listing.lines():
+            output.put(line)
+    return output.GOOD
+
+
+def _programs(args: argparse.Namespace) -> list[Program]:
+    from ebpfvm.loader.object import Program
+    if args.raw:
+        return [Program(name="prog", insns=raw_program(args.object))]
+    from ebpfvm.cli.verify import open_programs
+    found, programs = open_programs(args.object)
+    for note in found.notes:
+        output.say(f"note: {note}")
+    if args.program is None:
+        return programs
+    if args.program not in found.programs:
+        raise UsageError(f"{args.object}: no program {args.program!r}; it has: {', '.join(found.programs)}")
+    return [found.programs[args.program]]
+
+
+def raw_program(path: str) -> tuple[Insn, ...]:
+    """The instructions in a file ("-": standard input): bytes, or hexadecimal text with blanks between.
+
+    Raises:
+        LoadError: the file cannot be read, or is not a whole number of instructions.
+    """
+    import sys
+    from contextlib import suppress
+    from pathlib import Path
+
+    from ebpfvm.isa.insn import decode
+    try:
+        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    except OSError as error:
+        raise LoadError(f"cannot be read: {error.strerror or error}", path=path) from error
+    with suppress(ValueError):  # bytes, not text
+        data = bytes.fromhex(data.decode("ascii"))
+    if not data or len(data) % 8:
+        raise LoadError(f"instructions take 8 bytes each, at least one; here are {len(data)} bytes", path=path)
+    return decode(data)
+
+
+class Listing:
+    """One program as text; `args` are the options of the command."""
+
+    def __init__(self, program: Program, args: argparse.Namespace) -> None:
+        from ebpfvm.api import dialect_of
+        self.program, self.args = program, args
+        self.helpers = dialect_of(program, args.kernel).helpers
+        self.starts = sorted(program.func_names) or [0]
+
+    def lines(self) -> Iterator[str]:
+        """The listing."""
+        program = self.program
+        if program.section:
+            yield f"{';' if self.args.syntax == 'kernel' else '#'} {program.name}, section {program.section}"
+        shown: LineInfo | None = None
+        by_slot = {record.insn_off: record for record in program.line_info}
+        pc = 0
+        while pc < len(program.insns):
+            if pc in program.func_names:
+                yield ""
+                yield f"{program.func_names[pc]}:"
+                shown = None
+            record = by_slot.get(pc)
+            if record is not None and _place(record) != _place(shown):
+                yield from self._source(record)
+                shown = record
+            yield from self._insn(pc)
+            pc += self._slots(pc)
+
+    def _slots(self, pc: int) -> int:
+        from ebpfvm.isa.legality import is_legal
+        return 2 if self.program.insns[pc].is_ld_imm64 and is_legal(self.program.insns, pc) else 1
+
+    def _source(self, record: LineInfo) -> Iterator[str]:
+        if self.args.line_numbers:
+            yield f"; {record.file}:{record.line}:{record.column}"
+        if self.args.source and record.text.strip():
+            yield f"; {record.text.strip()}"
+
+    def _insn(self, pc: int) -> Iterator[str]:
+        kernel = self.args.syntax == "kernel"
+        text = self.text(pc)
+        if self.args.opcodes:
+            text = f"{self.bytes(pc).hex(' ', 1):<47}\t{text}" if not kernel else text
+        comment = self.reference(pc) if self.args.reloc else None
+        if comment is not None:
+            mark = ";" if kernel else "#"
+            text = f"{text:<37} {mark} {comment}"
+        yield f"{pc:4d}: {text}" if kernel else f"{pc:8d}:\t{text}"
+        if self.args.opcodes and kernel:
+            yield f"       {self.bytes(pc).hex(' ', 1)}"
+
+    def bytes(self, pc: int) -> bytes:
+        """The 8 or 16 bytes of the instruction at slot `pc`."""
+        return b"".join(insn.encode() for insn in self.program.insns[pc:pc + self._slots(pc)])
+
+    def text(self, pc: int) -> str:
+        """The instruction at slot `pc`."""
+        from ebpfvm.isa import disasm
+        insns, args = self.program.insns, self.args
+        if args.syntax == "kernel":
+            return disasm.kernel_text(insns, pc, call_name=self.call_name, imm_text=disasm.pseudo_text)
+        if args.syntax == "plain":
+            return disasm.plain_text(insns, pc, exact=True)
+        return disasm.llvm_text(insns, pc, label=self.label, imm_text=disasm.pseudo_text,
+                                alu32=args.mcpu in ("v3", "v4"))
+
+    def call_name(self, insn: Insn) -> str | None:
+        """Name of the helper or kfunc that `insn` calls."""
+        if insn.src == 2:
+            return self.program.kfuncs.get(insn.imm)
+        helper = self.helpers.get(insn.imm)
+        return helper.name if helper is not None else None
+
+    def label(self, pc: int) -> str | None:
+        """`function+0x18` for a slot, as llvm-objdump writes it."""
+        start = max((start for start in self.starts if start <= pc), default=0)
+        name = self.program.func_names.get(start, self.program.name)
+        return name if pc == start else f"{name}+{8 * (pc - start):#x}"
+
+    def reference(self, pc: int) -> str | None:
+        """What the instruction at slot `pc` refers to, in words."""
+        from ebpfvm.isa.table import row_of
+        insn = self.program.insns[pc]
+        row = row_of(insn)
+        if row is None or row.kind not in ("call", "ld_imm64"):
+            return None
+        if row.name == "call_local":
+            return f"function {self.label(pc + 1 + insn.imm)}"
+        if row.kind == "call":
+            name = self.call_name(insn)
+            return f"{'kfunc' if insn.src == 2 else 'helper'} {name or 'unknown'}"
+        if insn.src in (1, 2, 5, 6) and 0 <= insn.imm < len(self.program.maps):
+            return f"map {self.program.maps[insn.imm].name or '#' + str(insn.imm)}"
+        if insn.src == 3:
+            return f"kernel variable {self.program.ksyms.get(insn.imm, 'unknown')}"
+        return f"function {self.label(pc + 1 + insn.imm)}" if insn.src == 4 else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`."""
+        program, found, pc = self.program, [], 0
+        while pc < len(program.insns):
+            line = program.line_at(pc)
+            found.append({"pc": pc, "bytes": self.bytes(pc), "text": self.text(pc), "reference": self.reference(pc),
+                          "function": program.func_names.get(pc), "file": line.file if line else None,
+                          "line": line.line if line else None, "source": line.text.strip() if line else None})
+            pc += self._slots(pc)
+        return {"name": program.name, "section": program.section, "type": program.type,
+                "maps": [spec.name for spec in program.maps], "insns": found}
+
+
+def _place(record: LineInfo | None) -> tuple[str, int] | None:
+    return (record.file, record.line) if record is not None else None

@@ -1,0 +1,245 @@
+"""`ebpfvm prog run`: one program on one packet, in the shape of `bpftool prog run`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.cli import output
+from ebpfvm.errors import LoadError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ebpfvm.loader.object import MapSpec, Program
+
+SCHEMA = "ebpfvm.prog-run/1"
+
+_WORDS: Final = ("data_in", "data_out", "data_size_out", "ctx_in", "ctx_out", "ctx_size_out", "repeat")
+_TYPES: Final = {"tc": "sched_cls", "classifier": "sched_cls", "action": "sched_act", "act": "sched_act",
+                 "socket": "socket_filter", "socket1": "socket_filter", "filter": "socket_filter"}
+_HELP = """`ebpfvm prog run OBJECT[:PROGRAM] [data_in FILE] [data_out FILE] [ctx_in FILE] [ctx_out FILE] [repeat N]`
+
+Verify a program and run it on one packet, as bpf(2)'s BPF_PROG_TEST_RUN does; the words are those of bpftool. FILE
+holds bytes; - is standard input, or a hexadecimal dump on standard output. Programs of type sched_cls, sched_act,
+socket_filter, cgroup_skb, lwt_*, xdp, and those of a queueing discipline (which get a made-up packet).
+"""
+_EXAMPLES = """examples:
+  ebpfvm prog run filter.o:ingress data_in packet.bin --ctx mark=1 repeat 10
+  ebpfvm prog run code.bin --raw --type tc --map array:4:48:4 data_in packet.bin data_out -
+"""
+
+
+def add(subparsers: Any) -> None:
+    """Declare the subcommand."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "prog", help="run one program on one packet", description=_HELP, epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=("run",), help="the only action")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="see `ebpfvm prog run --help`")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ebpfvm prog run", description=_HELP, epilog=_EXAMPLES,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("object", metavar="OBJECT[:PROGRAM]", help="eBPF object, or instructions with --raw")
+    parser.add_argument("words", metavar="WORD VALUE", nargs="*", help=" ".join(f"[{word} X]" for word in _WORDS))
+    for word in _WORDS:
+        parser.add_argument("--" + word.replace("_", "-"), metavar="X", dest="opt_" + word, help=argparse.SUPPRESS)
+    parser.add_argument("--ctx", metavar="FIELD=VALUE", action="append", default=[],
+                        help="a field of the context: mark=1, cb=1,2,3,4,5; may be repeated")
+    parser.add_argument("--raw", action="store_true", help="OBJECT holds instructions: bytes or hexadecimal text")
+    parser.add_argument("--type", metavar="TYPE", help="program type: tc, xdp, socket_filter, qdisc/enqueue, ...; "
+                                                       "needed with --raw, else told by the section")
+    parser.add_argument("--map", metavar="TYPE:KEY:VALUE:ENTRIES[:NAME]", action="append", default=[], dest="maps",
+                        help="with --raw: a map; the first has index 0; may be repeated")
+    parser.add_argument("--set", metavar="MAP:KEY=VALUE", action="append", default=[], dest="items",
+                        help="an entry of a map (index or name) before the run, hexadecimal; may be repeated")
+    parser.add_argument("--engine", choices=("interp", "translate"), help="default: the fastest")
+    parser.add_argument("--kernel", metavar="VERSION", help="whose rules: 7.2 (default), 6.18, rfc6")
+    parser.add_argument("--unverified", action="store_true", help="run in the interpreter without verifying")
+    parser.add_argument("--strict", action="store_true", help="refuse what Linux would refuse, instead of warning")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; the exit status."""
+    parser = _parser()
+    options = parser.parse_intermixed_args(args.rest)
+    args.json = options.json  # so that errors come as JSON too
+    _read_words(options)
+    program = _program(options)
+    result, seconds = _run(program, options)
+    for warning in result.warnings:
+        output.say(f"warning: {warning}")
+    if options.strict and result.warnings:
+        raise UsageError("--strict: " + result.warnings[0])
+    _write(options, program, result, seconds)
+    return output.GOOD
+
+
+def _read_words(options: argparse.Namespace) -> None:
+    """bpftool's `word value` pairs become attributes; options of the same names are taken too."""
+    for word in _WORDS:
+        setattr(options, word, getattr(options, "opt_" + word))
+    words = options.words
+    for word, value in zip(words[::2], [*words[1::2], None][:(len(words) + 1) // 2], strict=True):
+        if word not in _WORDS:
+            raise UsageError(f"unknown word {word!r}; expected one of {', '.join(_WORDS)}")
+        if value is None:
+            raise UsageError(f"{word} needs a value")
+        setattr(options, word, value)
+    for word in ("repeat", "data_size_out", "ctx_size_out"):
+        value = getattr(options, word)
+        if value is not None and not (value.isdigit() and int(value) < 1 << 31):
+            raise UsageError(f"{word} takes a number, not {value!r}")
+        setattr(options, word, int(value) if value is not None else None)
+
+
+def _program(options: argparse.Namespace) -> Program:
+    from ebpfvm.loader.object import Program
+    type_, _, attach = (options.type or "").partition("/")
+    type_ = _TYPES.get(type_, type_)
+    if not options.raw:
+        if options.maps:
+            raise UsageError("--map goes with --raw; an object brings its own maps")
+        from ebpfvm.cli.verify import open_programs
+        found, programs = open_programs(options.object)
+        for note in found.notes:
+            output.say(f"note: {note}")
+        if len(programs) > 1:
+            raise UsageError(f"{options.object} holds several programs; name one: {options.object}:"
+                             + f" or {options.object}:".join(program.name for program in programs))
+        return programs[0].with_type(type_, attach or None) if type_ else programs[0]
+    if not type_:
+        raise UsageError("--raw needs --type: tc, xdp, socket_filter, ...")
+    from ebpfvm.cli.dis import raw_program
+    code = b"".join(insn.encode() for insn in raw_program(options.object))
+    return Program.from_bytes(code, type_, [parse_map(text) for text in options.maps], attach=attach)
+
+
+def parse_map(text: str) -> MapSpec:
+    """A map out of `TYPE:KEY:VALUE:ENTRIES[:NAME]`, sizes in bytes: "array:4:48:4".
+
+    Raises:
+        UsageError: anything else.
+    """
+    from ebpfvm.loader.object import MapSpec
+    parts = text.split(":")
+    try:
+        key, value, entries = (int(part, 0) for part in parts[1:4])
+    except ValueError:
+        raise UsageError(f"--map {text}: expected TYPE:KEY:VALUE:ENTRIES[:NAME], as in array:4:48:4") from None
+    if len(parts) > 5 or not parts[0]:
+        raise UsageError(f"--map {text}: expected TYPE:KEY:VALUE:ENTRIES[:NAME], as in array:4:48:4")
+    kind = int(parts[0]) if parts[0].isdigit() else parts[0]
+    return MapSpec(type=kind, key_size=key, value_size=value, max_entries=entries, name=[*parts, ""][4])
+
+
+def _run(program: Program, options: argparse.Namespace) -> tuple[Any, float]:
+    from time import perf_counter
+
+    from ebpfvm.api import dialect_of
+    from ebpfvm.errors import Rejected
+    from ebpfvm.testrun import test_run
+    from ebpfvm.verifier import verify
+    if not options.unverified:
+        verdict = verify(program, dialect_of(program, options.kernel))
+        if not verdict.ok:
+            raise Rejected(verdict)
+    data = _file(options.data_in) if options.data_in is not None else _made_up()
+    ctx: Any = _file(options.ctx_in) if options.ctx_in is not None else {}
+    if options.ctx:
+        if ctx:
+            raise UsageError("ctx_in and --ctx exclude each other")
+        ctx = dict(_assignment(text) for text in options.ctx)
+    engine = "interp" if options.unverified else options.engine or _fastest()
+    begin = perf_counter()
+    result = test_run(program, data, ctx, _items(program, options.items), engine=engine, kernel=options.kernel,
+                      repeat=options.repeat or 1)
+    return result, perf_counter() - begin
+
+
+def _fastest() -> str:
+    from ebpfvm import engine
+    return "translate" if hasattr(engine, "Translator") else "interp"
+
+
+def _file(path: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    except OSError as error:
+        raise LoadError(f"cannot be read: {error.strerror or error}", path=path) from error
+
+
+def _made_up() -> bytes:
+    """A packet for programs that are given none: UDP over IPv4 over Ethernet."""
+    from ebpfvm.sched.packet import build
+    return build()
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    try:
+        numbers = [int(part, 0) for part in value.split(",")]
+    except ValueError:
+        equals = ""
+    if not equals or not name:
+        raise UsageError(f"--ctx {text}: expected FIELD=NUMBER, as in mark=1 or cb=1,2,3,4,5")
+    return name, numbers if name == "cb" else numbers[0]
+
+
+def _items(program: Program, texts: list[str]) -> Mapping[int, Mapping[bytes, bytes]]:
+    found: dict[int, dict[bytes, bytes]] = {}
+    names = {spec.name: index for index, spec in enumerate(program.maps) if spec.name}
+    for text in texts:
+        where, _, item = text.partition(":")
+        key, equals, value = item.partition("=")
+        index = names.get(where, int(where) if where.isdigit() else -1)
+        if not equals or index < 0:
+            raise UsageError(f"--set {text}: expected MAP:KEY=VALUE in hexadecimal, as in 0:01000000=ff; maps: "
+                             + (", ".join(names) or "none with a name"))
+        try:
+            found.setdefault(index, {})[bytes.fromhex(key)] = bytes.fromhex(value)
+        except ValueError:
+            raise UsageError(f"--set {text}: key and value are hexadecimal bytes") from None
+    return found
+
+
+def _write(options: argparse.Namespace, program: Program, result: Any, seconds: float) -> None:
+    from ebpfvm.testrun import pack_ctx
+    data = result.data[:options.data_size_out] if options.data_size_out is not None else result.data
+    ctx = pack_ctx(program, result.ctx, options.kernel)[:options.ctx_size_out]
+    average = round(seconds * 1e9 / (options.repeat or 1))
+    if options.json:
+        output.put_json({"schema": SCHEMA, "ok": True, "retval": result.retval, "duration": average,
+                         "data": result.data, "ctx": dict(result.ctx), "trace": list(result.trace),
+                         "warnings": list(result.warnings), "maps": _maps(program, result)})
+    for where, what, name in ((options.data_out, data, "data"), (options.ctx_out, ctx, "context")):
+        if where is not None:
+            _put_bytes(where, what, name, options.json)
+    for line in result.trace:
+        output.say(f"printk: {line}")
+    if not options.json:
+        print(f"Return value: {result.retval}, duration (average): {average}ns")
+
+
+def _maps(program: Program, result: Any) -> list[dict[str, Any]]:
+    return [{"name": program.maps[index].name, "items": [[key, value] for key, value in content.items()]}
+            for index, content in result.maps.items()]
+
+
+def _put_bytes(path: str, data: bytes, name: str, quiet: bool) -> None:
+    if path == "-":
+        if not quiet:
+            print(f"{name}:")
+            for at in range(0, len(data), 16):
+                print(f"{at:07x} {data[at:at + 16].hex(' ', 1)}")
+        return
+    try:
+        Path(path).write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from error

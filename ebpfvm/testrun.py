@@ -1,0 +1,368 @@
+"""Run one program on one packet, as BPF_PROG_TEST_RUN does (net/bpf/test_run.c, Linux 6.18 and 7.2).
+
+Where Linux looks at a request and says EINVAL, ebpfvm does what was asked and warns (`TestRun.warnings`), as long as
+there is a sensible way to do it: any field of the context may be set. A packet that is too short is refused.
+
+What a program sees:
+
+================================  ==========================================================================
+sched_cls, sched_act              the packet from the Ethernet header on
+xdp                               the same; the first 3520 bytes of a large packet
+socket_filter, cgroup_skb, lwt_*  the packet from the network header on; afterwards the Ethernet header is zero
+qdisc (RFC)                       its context; the packet belongs to the program in enqueue
+================================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.api import Loaded, dialect_of, open_engine
+from ebpfvm.errors import Rejected, UsageError
+from ebpfvm.kernel import Kernel, SchBpfCtx, SkbCtx, SkBuff, XdpBuff, XdpCtx
+from ebpfvm.kernel.ctx import Layout, layout_of
+from ebpfvm.verifier import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ebpfvm.contract import ProgType
+    from ebpfvm.kernel.engine import Runnable
+    from ebpfvm.loader.object import Program
+    from ebpfvm.maps import BpfMap
+
+ETH_HLEN: Final = 14
+LOOPBACK: Final = 1  # ifindex of the device that Linux takes for a test run
+HANDLE: Final = 0x80010000  # what `tc qdisc add` gives the first qdisc without a handle
+_ETH_P_802_3, _ETH_P_802_2, _ETH_P_802_3_MIN = 0x0001, 0x0004, 0x0600
+_PACKET_HOST, _PACKET_MULTICAST, _PACKET_OTHERHOST = 0, 2, 3
+_XDP_LINEAR = 4096 - 256 - 320  # page, XDP_PACKET_HEADROOM, struct skb_shared_info
+_SKB_LIMIT = 4096 - 64 - 320  # the same with NET_SKB_PAD; what Linux 6.18 takes at most
+_GSO_LEGACY_MAX_SIZE, _GSO_MAX_SEGS = 65536, 65535
+
+# Types that run on an skb -> do they see the Ethernet header?
+_SKB_TYPES: Final = {"sched_cls": True, "sched_act": True, "socket_filter": False, "cgroup_skb": False,
+                     "lwt_in": False, "lwt_out": False, "lwt_xmit": False}
+# Fields of __sk_buff that Linux takes from ctx_in, and gives in ctx_out (convert___skb_to_skb and back).
+SKB_IN_OUT: Final = ("mark", "priority", "ingress_ifindex", "ifindex", "cb", "tstamp", "wire_len", "gso_segs",
+                     "gso_size", "hwtstamp")
+_POINTERS: Final = ("data", "data_end", "data_meta", "flow_keys", "sk")
+
+
+class MapView(Mapping[bytes, bytes]):
+    """What a map holds, key -> value, as bpf(2) shows it; live, without a copy. Maps without keys are empty."""
+
+    def __init__(self, bpf_map: BpfMap) -> None:
+        self._map = bpf_map
+
+    def __getitem__(self, key: bytes) -> bytes:
+        try:
+            return self._map.sys_lookup(key)
+        except OSError:
+            raise KeyError(key) from None
+
+    def __iter__(self) -> Iterator[bytes]:
+        key: bytes | None = None
+        while True:
+            try:
+                key = self._map.sys_next_key(key)
+            except OSError:
+                return
+            yield key
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return f"MapView({dict(self)!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class TestRun:
+    """What a program did with a packet.
+
+    Attributes:
+        retval: what it returned, unsigned 32 bits.
+        data: the packet afterwards.
+        ctx: fields of its context afterwards, by name; arrays as lists. For xdp `data`, `data_end` and `data_meta`
+            are offsets from the beginning of `data`.
+        maps: index in `Program.maps` -> what the map holds, key -> value.
+        trace: lines that it wrote with bpf_trace_printk.
+        warnings: what Linux would have refused, a sentence each.
+    """
+
+    __test__ = False  # not a class of tests
+
+    retval: int
+    data: bytes
+    ctx: Mapping[str, Any]
+    maps: Mapping[int, Mapping[bytes, bytes]]
+    trace: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Request:
+    """One test run while it is prepared and made."""
+
+    kernel: Kernel
+    kind: ProgType
+    attach: str
+    data: bytes
+    ctx: dict[str, Any]
+    repeat: int
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def layout(self) -> Layout:
+        return layout_of(self.kind, self.attach)
+
+
+def test_run(program: Program, data: bytes = bytes(64), ctx: Mapping[str, Any] | bytes | None = None,
+             maps: Mapping[int, Mapping[bytes, bytes]] | None = None, *, engine: str = "interp",
+             kernel: str | None = None, repeat: int = 1, seed: int = 0) -> TestRun:
+    """Run a program on one packet, as BPF_PROG_TEST_RUN does.
+
+    Args:
+        program: of type sched_cls, sched_act, socket_filter, cgroup_skb, lwt_*, xdp or qdisc.
+        data: the packet, from the Ethernet header on, at least 14 bytes.
+        ctx: fields of the context that are set before, by name (`protocol` and `vlan_proto` in network byte order, as
+            programs see them; `cb` as five numbers); or the bytes of the context structure, as bpf(2) takes them. For
+            a qdisc program, fields of its context and of the packet.
+        maps: what maps hold before: index in `program.maps` -> key -> value.
+        engine: "interp", which runs programs that were not verified too, or "translate", which verifies first.
+        kernel: whose dialect; see `ebpfvm.api.dialect_of`.
+        repeat: runs on the same packet; the last one's result counts.
+
+    Raises:
+        UsageError: the type cannot be run so, the packet is too short, or a field or map does not exist.
+        Rejected: the translator was asked for and the verifier refuses the program.
+        Fault: the program did what would crash a kernel.
+    """
+    dialect = dialect_of(program, kernel)
+    machine = Kernel(dialect, seed)
+    loaded = Loaded(machine, open_engine(engine))
+    kind = dialect.prog_type(program.type)
+    run = _runner(kind.name)
+    if len(data) < ETH_HLEN:
+        raise UsageError(f"a packet of {len(data)} bytes: at least an Ethernet header of {ETH_HLEN} is needed")
+    facts = None
+    if engine == "translate":
+        verdict = verify(program, dialect)
+        if not verdict.ok:
+            raise Rejected(verdict)
+        facts = verdict.facts if verdict.facts is not None else {}
+    runnable = loaded.program(program, facts)
+    bound = [loaded.map(spec, index) for index, spec in enumerate(program.maps)]
+    _fill_maps(bound, maps or {})
+    request = _Request(machine, kind, program.attach, data, {}, max(repeat, 1))
+    request.ctx = _fields(request.layout, ctx, request.warnings) if isinstance(ctx, bytes) else dict(ctx or {})
+    retval, left, fields = run(request, runnable)
+    views = {index: MapView(found) for index, found in enumerate(bound)}
+    return TestRun(retval & 0xFFFFFFFF, left, fields, views, tuple(machine.trace), tuple(request.warnings))
+
+
+def _runner(kind: str) -> Any:
+    if kind == "xdp":
+        return _run_xdp
+    if kind == "qdisc":
+        return _run_qdisc
+    if kind in _SKB_TYPES:
+        return _run_skb
+    types = ", ".join((*_SKB_TYPES, "xdp", "qdisc"))
+    raise UsageError(f"a program of type {kind} is run by no test run; types: {types}"
+                     + ("; `ebpfvm run` runs queueing disciplines" if kind == "struct_ops" else ""))
+
+
+def _fill_maps(bound: Sequence[BpfMap], content: Mapping[int, Mapping[bytes, bytes]]) -> None:
+    for index, items in content.items():
+        if not 0 <= index < len(bound):
+            raise UsageError(f"the program has no map {index}; it has {len(bound)}")
+        for key, value in items.items():
+            try:
+                bound[index].sys_update(key, value)
+            except OSError as error:
+                raise UsageError(f"map {index}: key {key.hex()} cannot be set: {error.strerror or error}") from error
+
+
+def _fields(layout: Layout, raw: bytes, warnings: list[str]) -> dict[str, Any]:
+    """The fields of a context structure that are not zero; a short one is taken as zero behind its end."""
+    if any(raw[layout.size:]):
+        raise UsageError(f"{len(raw)} bytes of context: struct {layout.name} has {layout.size}, and what is behind "
+                         "must be zero (E2BIG)")
+    raw = raw[:layout.size].ljust(layout.size, b"\0")
+    found: dict[str, Any] = {}
+    seen = bytearray(layout.size)
+    for item in layout.fields.values():
+        part = raw[item.off:item.end]
+        seen[item.off:item.end] = b"\1" * len(part)
+        if any(part):
+            element = item.element or item.size
+            parts = [int.from_bytes(part[at:at + element], "little") for at in range(0, len(part), element)]
+            found[item.name] = parts if element < item.size else parts[0]
+    if any(byte for byte, known in zip(raw, seen, strict=True) if not known):
+        warnings.append(f"struct {layout.name}: bytes that belong to no field are not zero; Linux gives EINVAL")
+    return found
+
+
+def pack_ctx(program: Program, fields: Mapping[str, Any], kernel: str | None = None) -> bytes:
+    """The context structure as BPF_PROG_TEST_RUN gives it in ctx_out: only the fields that Linux fills in.
+
+    fields: of a `TestRun`.
+    """
+    kind = dialect_of(program, kernel).prog_type(program.type)
+    layout = layout_of(kind, program.attach)
+    raw = bytearray(layout.size)
+    for name, value in fields.items():
+        item = layout.fields.get(name)
+        if item is None or (kind.name in _SKB_TYPES and name not in SKB_IN_OUT):
+            continue
+        size = (item.element or item.size) if isinstance(value, list) else item.size
+        for index, part in enumerate(value if isinstance(value, list) else [value]):
+            raw[item.off + index * size:item.off + (index + 1) * size] = (part & (1 << 8 * size) - 1).to_bytes(
+                size, "little")
+    return bytes(raw)
+
+
+# ---- on an skb ----------------------------------------------------------------------------------------------
+
+def _run_skb(request: _Request, run: Runnable) -> tuple[int, bytes, dict[str, Any]]:
+    """bpf_prog_test_run_skb."""
+    layer2 = _SKB_TYPES[request.kind.name]
+    data, ctx = request.data, request.ctx
+    if len(data) > _SKB_LIMIT:
+        request.warnings.append(f"a packet of {len(data)} bytes: Linux 6.18 takes at most {_SKB_LIMIT} (EINVAL)")
+    skb = made_up_skb(request.kernel, data if layer2 else data[ETH_HLEN:], data)
+    skb.wire_len = len(data) if ctx and layer2 else len(data) - ETH_HLEN if ctx else 0
+    request.warnings += _refused(ctx, len(data) if layer2 else len(data) - ETH_HLEN)
+    _set_fields(skb, ctx, request.layout)
+    context = SkbCtx(request.kernel, skb, request.layout)
+    retval = 0
+    for _ in range(request.repeat):
+        retval = run(context)
+    left = skb.payload() if layer2 else bytes(ETH_HLEN) + skb.payload()
+    return retval, left, _shown(skb, request.layout)
+
+
+def made_up_skb(kernel: Kernel, visible: bytes, frame: bytes) -> SkBuff:
+    """A packet as a test run makes it: `frame` received on the loopback device, of which `visible` is seen.
+
+    Its protocol and packet type are those of eth_type_trans for the device's address, which is zero.
+    """
+    protocol = int.from_bytes(frame[12:14], "big")
+    if protocol < _ETH_P_802_3_MIN:
+        protocol = _ETH_P_802_3 if frame[14:16] == b"\xff\xff" else _ETH_P_802_2
+    kind = _PACKET_MULTICAST if frame[0] & 1 else _PACKET_OTHERHOST if any(frame[:6]) else _PACKET_HOST
+    return SkBuff(kernel, visible, protocol=protocol >> 8 | (protocol & 0xFF) << 8, pkt_type=kind, ifindex=LOOPBACK)
+
+
+def _refused(ctx: Mapping[str, Any], length: int) -> list[str]:
+    """Why Linux would not take these fields."""
+    found = [f"field {name!r} must be zero in a test run of Linux (EINVAL)" for name, value in ctx.items()
+             if name not in SKB_IN_OUT and _nonzero(value)]
+    wire_len, segments = ctx.get("wire_len", 0), ctx.get("gso_segs", 0)
+    if wire_len and not length <= wire_len <= _GSO_LEGACY_MAX_SIZE:
+        found.append(f"wire_len {wire_len}: Linux takes {length} (the packet's length) to {_GSO_LEGACY_MAX_SIZE} "
+                     "(EINVAL)")
+    if segments > _GSO_MAX_SEGS:
+        found.append(f"gso_segs {segments}: Linux takes at most {_GSO_MAX_SEGS} (EINVAL)")
+    if ctx.get("ifindex", 0) > LOOPBACK:
+        found.append(f"ifindex {ctx['ifindex']}: Linux gives ENODEV if it has no such device")
+    return found
+
+
+def _nonzero(value: Any) -> bool:
+    return any(value) if isinstance(value, list | tuple | bytes) else bool(value)
+
+
+def _set_fields(target: Any, ctx: Mapping[str, Any], layout: Layout, also: tuple[str, ...] = ()) -> None:
+    for name, value in ctx.items():
+        item = layout.fields.get(name)
+        if name in _POINTERS or (item is None and name not in also) or not hasattr(target, name):
+            names = ", ".join(known for known in layout.fields if known not in _POINTERS and hasattr(target, known))
+            raise UsageError(f"the context has no field {name!r} that can be set; it has: {names}")
+        if name == "wire_len" and not value:
+            continue  # 0 stands for the packet's length
+        if name == "ifindex" and not value:
+            continue  # and 0 for the loopback device
+        setattr(target, name, _checked(name, value, item.size if item else 8, item.element if item else 0))
+
+
+def _checked(name: str, value: Any, size: int, element: int) -> Any:
+    """A value as the attribute holds it: numbers that fit, arrays as lists."""
+    if element and element < size:
+        if isinstance(value, bytes):
+            value = [int.from_bytes(value[at:at + element], "little") for at in range(0, len(value), element)]
+        if not isinstance(value, list | tuple) or len(value) > size // element:
+            raise UsageError(f"field {name!r} takes up to {size // element} numbers, not {value!r}")
+        return [_checked(name, part, element, 0) for part in value] + [0] * (size // element - len(value))
+    if not isinstance(value, int) or not -(1 << 8 * size - 1) <= value < 1 << 8 * size:
+        raise UsageError(f"field {name!r} takes a number of {8 * size} bits, not {value!r}")
+    return value & (1 << 8 * size) - 1
+
+
+def _shown(target: Any, layout: Layout) -> dict[str, Any]:
+    found = {name: getattr(target, name) for name in layout.fields if name not in _POINTERS and hasattr(target, name)}
+    return {name: list(value) if isinstance(value, list | tuple) else value for name, value in found.items()}
+
+
+# ---- on an xdp_buff -----------------------------------------------------------------------------------------
+
+def _run_xdp(request: _Request, run: Runnable) -> tuple[int, bytes, dict[str, Any]]:
+    """bpf_prog_test_run_xdp; the first `ctx["data"]` bytes of the packet are metadata."""
+    ctx, data = request.ctx, request.data
+    given = {name: ctx.pop(name, 0) for name in ("data", "data_end", "data_meta")}
+    meta = given["data"]
+    if given["data_meta"] or meta % 4 or meta > 255 or not meta <= len(data) or (
+            given["data_end"] not in (0, len(data))):
+        raise UsageError(f"xdp_md with {given} for {len(data)} bytes: data_meta must be 0, data the length of the "
+                         "metadata (a multiple of 4, at most 252), data_end the length of all (EINVAL)")
+    rest = data[_XDP_LINEAR:]
+    buff = XdpBuff(request.kernel, data[meta:_XDP_LINEAR], ingress_ifindex=LOOPBACK)
+    packet = buff.packet
+    packet.meta = packet.start - meta
+    packet.data[packet.meta:packet.start] = data[:meta]
+    request.warnings += _refused_xdp(ctx)
+    _set_fields(buff, ctx, request.layout)
+    context = XdpCtx(request.kernel, buff, request.layout)
+    retval = 0
+    for _ in range(request.repeat):
+        retval = run(context)
+    left = bytes(packet.data[packet.meta:packet.end]) + rest
+    fields = _shown(buff, request.layout)
+    fields |= {"data_meta": 0, "data": packet.start - packet.meta, "data_end": len(left)}
+    return retval, left, fields
+
+
+def _refused_xdp(ctx: Mapping[str, Any]) -> list[str]:
+    found = []
+    if ctx.get("egress_ifindex"):
+        found.append("field 'egress_ifindex' must be zero in a test run of Linux (EINVAL)")
+    if ctx.get("rx_queue_index"):
+        found.append(f"rx_queue_index {ctx['rx_queue_index']}: Linux gives EINVAL if the device has no such queue")
+    if ctx.get("ingress_ifindex", 0) > LOOPBACK:
+        found.append(f"ingress_ifindex {ctx['ingress_ifindex']}: Linux gives ENODEV if it has no such device")
+    return found
+
+
+# ---- on a queueing discipline's context ---------------------------------------------------------------------
+
+def _run_qdisc(request: _Request, run: Runnable) -> tuple[int, bytes, dict[str, Any]]:
+    """A program of RFC v6 by itself: enqueue gets the packet, the other hooks NULL. No kernel offers this."""
+    machine, ctx = request.kernel, request.ctx
+    skb = made_up_skb(machine, request.data, request.data)
+    own = {name: ctx.pop(name) for name in ("classid", "delay") if name in ctx}
+    _set_fields(skb, ctx, machine.skb_layout)
+    request.warnings.append("Linux has no test run for programs of queueing disciplines")
+    context = SchBpfCtx(machine, request.layout)
+    retval = 0
+    for _ in range(request.repeat):
+        context.prepare(skb if request.attach == "enqueue" else None, own.get("classid", HANDLE))
+        context.delay = own.get("delay", 0)
+        retval = run(context)
+    fields = _shown(skb, machine.skb_layout) | {"classid": context.classid, "delay": context.delay,
+                                                "skb": int(context.packet is not None)}
+    left = context.packet
+    return retval, skb.payload() if left is None else left.payload(), fields
