@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ebpfvm.engine import common
 from ebpfvm.engine.steps import PRIMITIVES, U64, condition, lower, operand
 from ebpfvm.errors import Fault
+from ebpfvm.isa.insn import Insn
 from ebpfvm.isa.table import row_of
 from ebpfvm.kernel.memory import BIAS, OFFSET_MASK, REGION_SHIFT
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ebpfvm.engine.interp import InterpreterRun
-    from ebpfvm.isa.insn import Insn
     from ebpfvm.isa.table import Row
 
     Step = Callable[[list[int]], int]
@@ -206,6 +206,23 @@ def _call_local(run: InterpreterRun, pc: int, insn: Insn) -> Step:
     return step
 
 
+def _callx(run: InterpreterRun, pc: int, insn: Insn, row: Row) -> Step:
+    """Every kernel refuses callx; bare programs may call a function by address, or a helper by number."""
+    env, reg, nxt, prog, size = run.env, insn.dst, pc + 1, run.prog, len(run.prog.program.insns)
+    base = prog.func_base
+
+    def step(r: list[int]) -> int:
+        target = r[reg]
+        if target >> REGION_SHIFT:
+            if not 0 <= target - base < size:
+                raise Fault("call", f"call of {target:#x}, which is no function of the program")
+            r[0] = run.function(target - base, r[1:6])
+        else:
+            r[0] = common.callee(prog, Insn(0x85, imm=target))[1](env, r[1], r[2], r[3], r[4], r[5])
+        return nxt
+    return step
+
+
 def _tail_call(run: InterpreterRun, pc: int) -> Step:
     env = run.env
 
@@ -222,4 +239,4 @@ def _tail_call(run: InterpreterRun, pc: int) -> Step:
 _BUILDERS: Final[dict[str, Callable[[InterpreterRun, int, Insn, Row], Step]]] = {
     "alu": _plain, "jmp": _plain, "ldx": _plain, "load_acquire": _plain, "st": _plain, "store_release": _plain,
     "atomic": _plain, "ja": _goto, "may_goto": _may_goto, "exit": _exit, "ld_imm64": _ld_imm64, "ld_abs": _ld_packet,
-    "ld_ind": _ld_packet, "call": _call}
+    "ld_ind": _ld_packet, "call": _call, "callx": _callx}
