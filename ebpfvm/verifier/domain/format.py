@@ -31,15 +31,15 @@ def snum(value: int) -> str:
     return str(value) if _SHORT <= value <= 0x7fff else f"{value & U64_MAX:#x}"
 
 
-def ranges(num: Num) -> list[str]:
-    """The fields for bounds and known bits, for scalars and for pointers with a variable offset.
+def bounds(num: Num) -> list[str]:
+    """The fields for the bounds of a scalar or of a pointer's variable offset.
 
     Bounds at the end of their type are left out. A name takes along the later ones of its side (minimum or maximum)
     with the same value. Signed 32-bit bounds below -32768 count and print as the 32-bit pattern.
 
     >>> from ebpfvm.verifier.domain.intervals import ANY32, ANY64, sync
-    >>> ranges(sync((0, 255), ANY64, ANY32))
-    ['smin=smin32=0', 'smax=umax=smax32=umax32=255', 'var_off=(0x0; 0xff)']
+    >>> bounds(sync((0, 255), ANY64, ANY32))
+    ['smin=smin32=0', 'smax=umax=smax32=umax32=255']
     """
     fields = [("smin", num.smin, S64_MIN), ("smax", num.smax, S64_MAX), ("umin", num.umin, 0),
               ("umax", num.umax, U64_MAX), ("smin32", num.s32_min, S32_MIN), ("smax32", num.s32_max, S32_MAX),
@@ -56,9 +56,12 @@ def ranges(num: Num) -> list[str]:
                 done[j] = True
                 names.append(fields[j][0])
         texts.append("=".join(names) + "=" + (unum(values[i]) if name[0] == "u" else snum(values[i])))
-    if num.mask != U64_MAX:
-        texts.append("var_off=" + tnum.to_str(num.var_off))
     return texts
+
+
+def ranges(num: Num) -> list[str]:
+    """The fields for bounds and known bits; the latter are left out if none is known."""
+    return bounds(num) if num.mask == U64_MAX else [*bounds(num), "var_off=" + tnum.to_str(num.var_off)]
 
 
 def format_scalar(num: Num, id: int = 0, delta: int | None = None, precise: bool = False) -> str:

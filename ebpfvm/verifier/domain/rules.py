@@ -28,7 +28,7 @@ from ebpfvm.verifier.domain.branch import OPPOSITE, PREDICT, Assume, Outcome, Pr
 from ebpfvm.verifier.domain.constant import FOLD, SHIFT
 from ebpfvm.verifier.domain.memo import remembered, remembered_alone, remembered_with_size
 from ebpfvm.verifier.domain.num import EMPTY32, EMPTY64, Num, const, new
-from ebpfvm.verifier.domain.width import U32_MAX, U64_MAX
+from ebpfvm.verifier.domain.width import BITS, SUB, U32_MAX, U64_MAX
 
 Binary = Callable[[Num, Num], Num]
 Unary = Callable[[Num], Num]
@@ -114,10 +114,11 @@ def _folding(op: str, width: int, ranged: Binary) -> Binary:
 def _folding_shift(op: str, width: int, ranged: Binary) -> Binary:
     """The same for a shift, which must be by less than the width."""
     fold = SHIFT[op, width]
+    limit = BITS if width == 64 else SUB
     ranged = remembered(ranged)
 
     def shift(a: Num, b: Num) -> Num:
-        if a.mask or b.mask or b.value >= width:
+        if a.mask or b.mask or b.value >= limit:
             return ranged(a, b)
         return const(fold(a.value, b.value))
     return shift

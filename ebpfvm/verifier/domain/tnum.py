@@ -246,10 +246,10 @@ def step(a: Tnum, number: int) -> int:
 
 
 def single(a: Tnum, umin: int, umax: int) -> int | None:
-    """The one member of `a` from `umin` to `umax`, or None if there are several.
+    """The one member of `a` from `umin` to `umax`, or None if there are several, or if it is the largest, at `umin`,
+    which the ranges show anyway.
 
-    If there is none, any number may come out: the caller has been asked about an impossible value. Linux 7.0, and in
-    the 6.18 stable series.
+    If there is none, any number may come out: then the value was impossible. Linux 7.0, and in the 6.18 stable series.
 
     >>> single((16, 8), 17, 25), single((16, 8), 16, 25), single((16, 8), 16, 23)
     (24, None, 16)
