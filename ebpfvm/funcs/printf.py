@@ -3,6 +3,7 @@ they print (bstr_printf, lib/vsprintf.c), Linux 7.2.
 
 Allowed: %d %i %u %x %X with l or ll, %c, %s, %pks, %pus (strings), %p %px %pK %ps %pS %pB (addresses),
 %pi4 %pI4 %pi6 %pI6 (addresses of IP addresses), flags `0`, `+`, `-`, blank, and a width. Anything else is -EINVAL.
+Text between formats may hold any bytes above 127 (since 6.17) but no control characters.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ def render(memory: Memory, fmt: bytes, args: list[int]) -> bytes | int:
         The text, -EINVAL for a format that is not allowed or too few arguments, -ENOSPC when the arguments need more
         than the kernel's 512 bytes.
     """
-    if any(char > 127 or (chr(char) not in string.printable) for char in fmt):
+    if any(char < 128 and chr(char) not in string.printable for char in fmt):
         return -EINVAL
-    text = fmt.decode("ascii")
+    text = fmt.decode("latin-1")
     out, at, used, left = [], 0, 0, list(args)
     while (percent := text.find("%", at)) >= 0:
         out.append(text[at:percent])

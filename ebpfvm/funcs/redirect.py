@@ -163,7 +163,7 @@ def mtu_of(device: Any) -> int:
     return int(own) if own else _DEFAULT_MTU
 
 
-@helper(gpl_only=True, pkt_access=True)
+@helper(gpl_only=True)
 def bpf_fib_lookup(env: Env, ctx: Ctx, params: WriteMem, plen: ConstSize, flags: Anything) -> Integer:
     """Look the packet's route up: a BPF_FIB_LKUP_RET_*, 4 (not forwarded) where nothing routes.
 
