@@ -23,7 +23,6 @@ from ebpfvm.api import Loaded, dialect_of, open_engine
 from ebpfvm.errors import Rejected, UsageError
 from ebpfvm.kernel import Kernel, SchBpfCtx, SkbCtx, SkBuff, XdpBuff, XdpCtx
 from ebpfvm.kernel.ctx import Layout, layout_of
-from ebpfvm.verifier import verify
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,6 +149,7 @@ def test_run(program: Program, data: bytes = bytes(64), ctx: Mapping[str, Any] |
         raise UsageError(f"a packet of {len(data)} bytes: at least an Ethernet header of {ETH_HLEN} is needed")
     facts = None
     if engine == "translate":
+        from ebpfvm.verifier import verify  # slow to import, and the interpreter needs none
         verdict = verify(program, dialect)
         if not verdict.ok:
             raise Rejected(verdict)
