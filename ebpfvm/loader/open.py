@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ebpfvm.btf.core import Target
 from ebpfvm.btf.ext import BtfExt, parse_ext
 from ebpfvm.btf.parse import parse
 from ebpfvm.errors import LoadError, UsageError
@@ -18,6 +19,7 @@ from ebpfvm.loader.externs import collect_externs, layout_kconfig
 from ebpfvm.loader.link import MAX_LINKED, Code, Function, Records, collect_code, link
 from ebpfvm.loader.maps import collect_maps, complaints, initial_elements, tail_calls
 from ebpfvm.loader.object import Object, Program, StructOps
+from ebpfvm.loader.relocate import relocate
 from ebpfvm.loader.sections import SectionKind, classify
 from ebpfvm.loader.structops import collect_struct_ops
 
@@ -29,7 +31,7 @@ MAX_FILE = 256 << 20
 
 
 def load(source: str | os.PathLike[str] | bytes, *, name: str | None = None,
-         config: Mapping[str, int | str] | None = None) -> Object:
+         config: Mapping[str, int | str] | None = None, btf: Btf | None = None) -> Object:
     """Read an eBPF object file.
 
     Args:
@@ -37,6 +39,8 @@ def load(source: str | os.PathLike[str] | bytes, *, name: str | None = None,
         name: the object's name, which begins the names of its data maps; the file's name up to its first dot if
             not given.
         config: values of `__kconfig` variables: numbers, "y", "n", "m", or strings.
+        btf: types of the kernel that programs with CO-RE relocations are fitted to. Without it they keep the offsets
+            they were compiled with, and their records, so that `relocate` can fit them later.
 
     Raises:
         LoadError: the file cannot be read or understood; says where, and what to do.
@@ -48,7 +52,7 @@ def load(source: str | os.PathLike[str] | bytes, *, name: str | None = None,
     path, data = _read(source)
     object_name = name if name is not None else Path(path).name.partition(".")[0]
     try:
-        return _load(data, path, object_name, config or {})
+        return _load(data, path, object_name, config or {}, Target(btf) if btf is not None else None)
     except LoadError as error:
         error.path = error.path or path or None
         raise
@@ -73,7 +77,8 @@ def _read(source: str | os.PathLike[str] | bytes) -> tuple[str, bytes]:
     return path, data
 
 
-def _load(data: bytes, path: str, object_name: str, config: Mapping[str, int | str]) -> Object:
+def _load(data: bytes, path: str, object_name: str, config: Mapping[str, int | str],
+          target: Target | None) -> Object:
     elf = read_elf(data)
     notes = list(elf.notes)
     btf, ext = _btf(elf)
@@ -95,7 +100,7 @@ def _load(data: bytes, path: str, object_name: str, config: Mapping[str, int | s
     initial_elements(elf, table, program_at)
     tail_calls(table, ((key, elf.sections[function.section].name) for key, function in entries.items()))
     license_ = _license(elf, notes)
-    programs = _programs(code, entries, ext, btf, path, license_)
+    programs = _fitted(_programs(code, entries, ext, btf, path, license_), target, notes)
     return Object(path, _bound(programs, struct_ops), {found.key: found.spec for found in table}, license_, btf,
                   struct_ops, tuple(notes))
 
@@ -183,6 +188,15 @@ def _program(code: Code, name: str, function: Function, records: Records, kind: 
         core_relos=records.core_relos(linked), func_names={at: f.name for f, at in linked.order},
         sleepable=kind.sleepable, flags=kind.flags, path=path, attach_type=kind.attach_type, autoload=kind.autoload,
         weak=code.externs.weak.intersection([*linked.kfuncs.values(), *linked.ksyms.values()]))
+
+
+def _fitted(programs: dict[str, Program], target: Target | None, notes: list[str]) -> dict[str, Program]:
+    """Apply (or only check) the CO-RE relocations."""
+    fitted = {key: relocate(program, target, notes) for key, program in programs.items()}
+    left = sum(len(program.core_relos) for program in fitted.values())
+    if left:
+        notes.append(f"{left} CO-RE relocations are left as compiled, since no kernel's types (BTF) were given")
+    return fitted
 
 
 def _bound(programs: dict[str, Program], struct_ops: tuple[StructOps, ...]) -> dict[str, Program]:

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from ebpfvm.btf import Btf, encode
+from ebpfvm.btf import Btf, encode, parse
+from ebpfvm.btf import types as t
+from ebpfvm.btf.core import Target
 from ebpfvm.isa.insn import encode as assemble
-from ebpfvm.loader import MapSpec, Program, load
+from ebpfvm.loader import MapSpec, Program, load, relocate
+from ebpfvm.loader.relocate import POISON
 from tests.kernel import sysbpf
 
 pytestmark = [
@@ -40,9 +43,8 @@ def address(data: bytes, held: list[object]) -> int:
     return ctypes.addressof(buffer)
 
 
-def load_btf(btf: Btf) -> int:
+def load_btf(data: bytes) -> int:
     held: list[object] = []
-    data = encode(btf)
     return call(BTF_LOAD, (0, "Q", address(data, held)), (16, "I", len(data)))
 
 
@@ -62,6 +64,19 @@ def make_map(spec: MapSpec) -> int:
     return fd
 
 
+def with_accesses(program: Program) -> tuple[bytes, bytes]:
+    """The program's BTF with the paths of its CO-RE records among the strings, and those records."""
+    if program.btf is None:
+        return b"", b""
+    holder = t.Typedef("holder_of_strings", 0)
+    tags = [t.DeclTag(access, len(program.btf)) for access in sorted({relo.access for relo in program.core_relos})]
+    data = encode(Btf([*(found for _, found in program.btf.items()), holder, *tags]))
+    strings = 24 + struct.unpack_from("<I", data, 12)[0]
+    return data, b"".join(struct.pack("<4I", relo.insn_off * 8, relo.type_id,
+                                      data.index(b"\0" + relo.access.encode() + b"\0", strings) + 1 - strings,
+                                      relo.kind) for relo in program.core_relos)
+
+
 @contextmanager
 def loaded(program: Program, kind: int) -> Iterator[int]:
     """The program in the kernel, with its maps, BTF and func_info."""
@@ -72,10 +87,12 @@ def loaded(program: Program, kind: int) -> Iterator[int]:
     held: list[object] = []
     log = ctypes.create_string_buffer(1 << 20)
     infos = b"".join(struct.pack("<II", info.insn_off, info.type_id) for info in program.func_info)
-    btf = load_btf(program.btf) if program.btf is not None and infos else 0
+    types, relos = with_accesses(program)
+    btf = load_btf(types) if infos else 0
     assert btf >= 0
     btf_fields = [(72, "I", btf), (76, "I", 8), (80, "Q", address(infos, held)),
-                  (88, "I", len(program.func_info))] if btf else []
+                  (88, "I", len(program.func_info)), (116, "I", len(relos) // 16), (128, "Q", address(relos, held)),
+                  (136, "I", 16)] if btf else []
     fd = call(sysbpf.PROG_LOAD, (0, "I", kind), (4, "I", len(insns)), (8, "Q", address(code, held)),
               (16, "Q", address(program.license.encode() + b"\0", held)), (24, "I", 1), (28, "I", len(log)),
               (32, "Q", ctypes.addressof(log)), *btf_fields)
@@ -103,3 +120,31 @@ def test_subprograms_and_callbacks(name: str) -> None:
 
 def test_without_btf() -> None:
     assert result("nobtf", "first", sysbpf.XDP) == 3 * (3 * 2) + 1
+
+
+RELOCATED = load(OBJECTS / "corekernel.o").programs
+
+
+@pytest.fixture(scope="module")
+def vmlinux() -> Target:
+    path = Path("/sys/kernel/btf/vmlinux")
+    if not path.exists():
+        pytest.skip("this kernel shows no types")
+    return Target(parse(path.read_bytes(), check=False))
+
+
+@pytest.mark.parametrize("name", RELOCATED)
+def test_the_kernel_relocates_as_we_do(name: str, vmlinux: Target) -> None:
+    program = RELOCATED[name]
+    assert program.core_relos
+    ours = relocate(program, vmlinux)
+    if any(insn.imm == POISON for insn in ours.insns):
+        with pytest.raises(AssertionError, match=str(POISON)), loaded(program, sysbpf.SCHED_CLS):
+            pass
+        return
+    assert run_once(ours) == run_once(program)
+
+
+def run_once(program: Program) -> int:
+    with loaded(program, sysbpf.SCHED_CLS) as fd:
+        return sysbpf.run(fd, bytes(64)).retval

@@ -8,13 +8,14 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ebpfvm.btf import record_of
+from ebpfvm.btf import Btf, record_of
 from ebpfvm.errors import LoadError
 from ebpfvm.loader import load
 
 ROOT = Path(__file__).parents[3]
 OBJECTS = {path.relative_to(ROOT).as_posix(): path.read_bytes()
            for folder in (ROOT / "samples", Path(__file__).parent / "objects") for path in sorted(folder.rglob("*.o"))}
+KERNEL = load(OBJECTS["tests/unit/loader/objects/coretarget.o"]).btf
 EXTREME = [0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 32, 1 << 40,
            (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
 
@@ -37,10 +38,10 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @settings(deadline=None, max_examples=400)
-@given(damaged())
-def test_damage_never_does_more_than_a_load_error(data: bytes) -> None:
+@given(damaged(), st.sampled_from([None, KERNEL]))
+def test_damage_never_does_more_than_a_load_error(data: bytes, kernel: Btf | None) -> None:
     try:
-        found = load(data)
+        found = load(data, btf=kernel)
     except LoadError as error:
         assert str(error)
         return

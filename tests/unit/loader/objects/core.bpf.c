@@ -32,6 +32,19 @@ struct gone {
 	u64 missing;
 } preserve;
 
+struct flexible {
+	u64 count;
+	u32 tail[];
+} preserve;
+
+struct twice {
+	u32 here;
+} preserve;
+
+struct renamed___v2 {
+	u32 value;
+} preserve;
+
 u64 results[32];
 
 SEC("tc") int offsets(struct outside *o)
@@ -60,6 +73,27 @@ SEC("tc") int infos(struct outside *o)
 	results[12] = enum_value(enum color, BLUE, 0);
 	results[13] = enum_value(enum color, BLUE, 1);
 	results[14] = type_info(struct outside, 2);
+	return 0;
+}
+
+SEC("tc") int flexible(struct flexible *f)
+{
+	return f->tail[9];
+}
+
+SEC("tc") int flavour(struct renamed___v2 *r)
+{
+	return r->value;
+}
+
+SEC("tc") int ambiguous(struct twice *t)
+{
+	return t->here;
+}
+
+SEC("tc") int store(struct outside *o)
+{
+	o->narrow = 3;
 	return 0;
 }
 
