@@ -53,21 +53,21 @@ def _lookup(size: int, netns: int, flags: int) -> int:
 
 
 @helper(pkt_access=True)
-def bpf_sk_lookup_tcp(env: Env, ctx: Ctx, tuple: Mem, tuple_size: ConstSize, netns: Anything,
+def bpf_sk_lookup_tcp(env: Env, ctx: Ctx, tuple: Mem, tuple_size: ConstSizeOrZero, netns: Anything,
                       flags: Anything) -> SocketRefOrNull:
     """TCP socket of a 4-tuple; always NULL: simulated hosts have no sockets."""
     return _lookup(tuple_size, netns, flags)
 
 
 @helper(pkt_access=True)
-def bpf_sk_lookup_udp(env: Env, ctx: Ctx, tuple: Mem, tuple_size: ConstSize, netns: Anything,
+def bpf_sk_lookup_udp(env: Env, ctx: Ctx, tuple: Mem, tuple_size: ConstSizeOrZero, netns: Anything,
                       flags: Anything) -> SocketRefOrNull:
     """UDP socket of a 4-tuple; always NULL: simulated hosts have no sockets."""
     return _lookup(tuple_size, netns, flags)
 
 
 @helper(pkt_access=True)
-def bpf_skc_lookup_tcp(env: Env, ctx: Ctx, tuple: Mem, tuple_size: ConstSize, netns: Anything,
+def bpf_skc_lookup_tcp(env: Env, ctx: Ctx, tuple: Mem, tuple_size: ConstSizeOrZero, netns: Anything,
                        flags: Anything) -> SockCommonRefOrNull:
     """TCP socket, request or time-wait socket of a 4-tuple; always NULL."""
     return _lookup(tuple_size, netns, flags)
