@@ -7,6 +7,7 @@ grow beyond the file's own size, and the whole file is checked before its first 
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 import sys
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ _LINK_NAMES = {0: "NULL", 105: "IEEE802_11", 113: "LINUX_SLL", 127: "IEEE802_11_
 
 MAX_CAPLEN = 262144  # libpcap's MAXIMUM_SNAPLEN
 MAX_BLOCK = 16 << 20  # libpcap's limit for a pcapng block
+
+_MAX_READ = 256 << 20  # larger files are mapped; pipes and devices may not be larger
 
 _MAGIC_US, _MAGIC_NS, _MAGIC_SECTION = 0xA1B2C3D4, 0xA1B23C4D, 0x0A0D0D0A
 _SECTION_ORDER = 0x1A2B3C4D
@@ -93,14 +96,17 @@ def read_capture(path: str) -> Capture:
 def _contents(path: str) -> bytes | mmap.mmap:
     try:
         if path == "-":
-            return sys.stdin.buffer.read()
-        with open(path, "rb") as file:
-            try:
-                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except (ValueError, OSError):  # empty, a pipe, or a file system without mmap
-                return file.read()
-    except OSError as error:
-        raise LoadError(f"cannot read the capture: {error.strerror or error}", path=path) from None
+            data = sys.stdin.buffer.read(_MAX_READ + 1)
+        else:
+            with open(path, "rb") as file:
+                if os.fstat(file.fileno()).st_size > _MAX_READ:
+                    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                data = file.read(_MAX_READ + 1)
+    except (OSError, ValueError) as error:
+        raise LoadError(f"cannot read the capture: {getattr(error, 'strerror', None) or error}", path=path) from None
+    if len(data) > _MAX_READ:
+        raise LoadError(f"more than {_MAX_READ >> 20} MiB come out of something that is not a file", path=path)
+    return data
 
 
 def _link(links: set[int], path: str) -> int:

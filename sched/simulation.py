@@ -109,7 +109,7 @@ class Simulation:
         return self._result(qdisc, duration, seed)
 
     def _arrive(self, feed: _Feed) -> None:
-        time, length, data, priority = feed.head
+        _, length, data, priority = feed.head
         account, device = self.account, self.device
         label = self.flows.label(data)
         packet = Packet(self.kernel, data, device.qdisc.holder)
@@ -120,7 +120,7 @@ class Simulation:
         packet.priority = label.priority if priority is None else priority
         packet.dev = device
         packet.ifindex = device.ifindex
-        packet.arrival = BOOT_NS + time
+        packet.arrival = self.kernel.clock
         account.in_packets = packet.id = number = account.in_packets + 1
         account.in_bytes += length
         flow.in_packets += 1

@@ -66,6 +66,12 @@ class FlowSpec:
     proto: str = "udp"
     dport: int = 9
 
+    @property
+    def expected(self) -> int:
+        """About how many packets will come, all flows together."""
+        by_time = max(0, self.stop - self.start) * self.rate // (self.size * _BIT_NS) + 1
+        return self.count * (by_time if self.packets is None else min(by_time, self.packets))
+
 
 _KEYS = ("rate", "size", "n", "start", "stop", "packets", "prio", "dscp", "proto", "dport")
 _MAX_FLOWS = 65535 - 10000

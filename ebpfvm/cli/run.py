@@ -60,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     from ebpfvm.api import load, simulate
     from ebpfvm.loader.variables import set_variables
     from ebpfvm.sched.pcap import read_capture
+    from ebpfvm.sched.simulation import BOOT_NS
+    from ebpfvm.sched.traffic import parse_flows
     from ebpfvm.sched.units import parse_rate, parse_size, parse_time
 
     rate, delay = parse_rate(args.rate), parse_time(args.delay)
@@ -71,13 +73,14 @@ def run(args: argparse.Namespace) -> int:
     for note in found.notes:
         output.say(f"note: {note}")
     capture = read_capture(args.pcap) if args.pcap is not None else None
-    progress = output.Progress(0 if args.flows or capture is None else len(capture))
+    flows = [parse_flows(spec) for spec in args.flows]
+    progress = output.Progress(sum(spec.expected for spec in flows) + (len(capture) if capture is not None else 0))
     try:
-        result = simulate(found, pcap=capture, flows=args.flows, rate=rate, delay=delay, mtu=mtu, out=args.out,
+        result = simulate(found, pcap=capture, flows=flows, rate=rate, delay=delay, mtu=mtu, out=args.out,
                           seed=args.seed, duration=duration, engine=args.engine, kernel=args.kernel,
                           priority=args.priority, enqueue=args.enqueue, dequeue=args.dequeue,
                           unverified=args.unverified, record=args.packets and args.json, progress=progress,
-                          observer=Tracer() if args.trace else None)
+                          observer=Tracer(BOOT_NS) if args.trace else None)
     finally:
         progress.close()
     if args.json:
@@ -119,14 +122,12 @@ def _assignments(words: list[str]) -> dict[str, int]:
 class Tracer:
     """Prints what happens, and what programs write with bpf_trace_printk."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: int) -> None:
+        self._start = start
         self._written = 0
-        self._start: int | None = None
 
     def __call__(self, event: str, time: int, packet: Packet | None, result: str, ctx: Any) -> None:
         kernel = packet.kernel if packet is not None else ctx.kernel
-        if self._start is None:
-            self._start = time - time % 1_000_000_000
         seconds, ns = divmod(time - self._start, 1_000_000_000)
         stamp = f"{seconds}.{ns:09d}"
         for line in kernel.trace[self._written:]:

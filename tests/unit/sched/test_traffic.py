@@ -70,6 +70,8 @@ def test_a_constant_rate_does_not_drift() -> None:
     assert times[:3] == [1_000_000, 1_000_000 + 8 * SECOND // 3000, 1_000_000 + 16 * SECOND // 3000]
     assert times[3000] == 1_000_000 + 8 * SECOND
     assert times[-1] < 10 * SECOND
+    assert abs(spec.expected - len(times)) <= 1
+    assert parse_flows("cbr:rate=1mbit,packets=5,n=3").expected == 15
 
 
 def test_poisson_flows_follow_the_seed() -> None:
