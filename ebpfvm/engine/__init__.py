@@ -7,5 +7,6 @@ here: what a program does and whether it may run are told by two independent wit
 from __future__ import annotations
 
 from ebpfvm.engine.interp import Hooks, Interpreter
+from ebpfvm.engine.translate import Translator
 
-__all__ = ["Hooks", "Interpreter"]
+__all__ = ["Hooks", "Interpreter", "Translator"]

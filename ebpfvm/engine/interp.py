@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 from ebpfvm.engine import handlers
 from ebpfvm.engine.common import BPF_MAX_LOOPS, DEFAULT_BUDGET
 from ebpfvm.engine.place import locate
+from ebpfvm.engine.run import Run
 from ebpfvm.errors import Fault
-from ebpfvm.kernel.env import Env
 from ebpfvm.kernel.state import FRAME_SIZE, MAX_CALL_FRAMES
 
 if TYPE_CHECKING:
@@ -61,19 +61,16 @@ class Interpreter:
         return run
 
 
-class InterpreterRun:
+class InterpreterRun(Run):
     """A program, ready to be run.
 
     Attributes:
-        prog: the program.
-        env: what bodies of helpers and kfuncs get.
         executed: instructions since it was loaded.
         frames: in use by the running call of it.
     """
 
     def __init__(self, prog: LoadedProgram, budget: int, hooks: Hooks | None) -> None:
-        self.prog = prog
-        self.env = Env(prog)
+        super().__init__(prog)
         self.budget = budget
         self.hooks = hooks
         self.executed = 0
@@ -81,65 +78,27 @@ class InterpreterRun:
         self._limit = 0
         self.steps = handlers.build(self)
 
-    def __call__(self, ctx: Context) -> int:
-        """Run the program; r0 as unsigned 64 bits.
-
-        Raises:
-            Fault: with the place; a reference that is still held at the end is a "leak".
-        """
-        kernel = self.prog.kernel
-        tail_calls, kernel.tail_calls = kernel.tail_calls, 0
-        try:
-            return self._guarded(ctx, 0, (ctx.region.base,))
-        finally:
-            kernel.tail_calls = tail_calls
-
-    def tail(self, ctx: Context) -> int:
-        """Run it in place of another program (a tail call): its frame replaces the caller's."""
-        frames, self.frames = self.frames, 0
-        try:
-            return self._enter(ctx, 0, (ctx.region.base,))
-        finally:
-            self.frames = frames
-
-    def callback(self, pc: int, args: tuple[int, ...]) -> int:
-        """Call the function at slot `pc`; references it acquires must be gone when it returns.
-
-        Raises:
-            Fault: no such slot; what the function does.
-        """
-        if not 0 <= pc < len(self.prog.program.insns):
-            raise Fault("call", f"callback to slot {pc}, which the program does not have")
-        return self._guarded(self.env.ctx, pc, args)
-
-    def _guarded(self, ctx: Context, pc: int, args: tuple[int, ...]) -> int:
-        """Run, and leave stack and ledger as they were found."""
-        kernel = self.prog.kernel
-        held, depth = kernel.refs.held, kernel.stack.depth
-        try:
-            result = self._enter(ctx, pc, args)
-            if kernel.refs.held > held:
-                kernel.refs.program_exit(held, self.prog.name)
-            return result
-        except (Fault, RecursionError) as error:
-            kernel.refs.abandon(held, self.prog.name)
-            kernel.stack.pop(depth)
-            if isinstance(error, RecursionError):
-                raise Fault("call", "calls are nested too deeply") from None
-            raise
-
-    def _enter(self, ctx: Context, pc: int, args: tuple[int, ...]) -> int:
+    def enter(self, ctx: Context, pc: int, args: tuple[int, ...]) -> int:
+        """Run the function at slot `pc`."""
         env = self.env
         outer, frames, limit = env.ctx, self.frames, self._limit
         if not frames:
             self._limit = self.executed + self.budget
         env.ctx = ctx
         try:
-            return self.function(pc, args)
+            return self.function(pc, args if pc else (ctx.region.base,))
         finally:
             env.ctx = outer
             self.frames = frames
             self._limit = limit
+
+    def tail(self, ctx: Context) -> int:
+        """A tail call: its frame replaces the caller's."""
+        frames, self.frames = self.frames, 0
+        try:
+            return self.enter(ctx, 0, ())
+        finally:
+            self.frames = frames
 
     def function(self, pc: int, args: tuple[int, ...] | list[int]) -> int:
         """Run one function in a frame of its own; r0.

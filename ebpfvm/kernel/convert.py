@@ -105,10 +105,11 @@ def kfunc_call(kfunc: Kfunc) -> Call:
     body = kfunc.body
     if body is None:
         return _unsupported(f"kfunc {kfunc.name}")
-    return _bind(body, [_param_converter(param, index) for index, param in enumerate(kfunc.params)])
+    return _bind(body, [param_converter(param, index) for index, param in enumerate(kfunc.params)])
 
 
-def _param_converter(param: Param, i: int) -> Converter | None:
+def param_converter(param: Param, i: int) -> Converter | None:
+    """The converter of a kfunc's parameter `i` (from 0), None where the register is passed as it is."""
     if param.pointers == 1 and param.struct in OBJECTS:
         return lambda env, r: context_object(env, r[i]) if r[i] else None
     if param.pointers == 0 and param.type in _SCALARS:

@@ -124,19 +124,14 @@ class Layout:
 
 
 def _access(field: CtxField, off: int, size: int, write: bool) -> FieldAccess | None:
-    """`size` bytes, aligned, inside of one element; or two u32 at once where 8-byte writes are declared too."""
+    """How an access that the field allows is done: a part of one element, or two u32 at once."""
+    if not field.allows(off, size, write):
+        return None
     element = field.element or field.size
-    inside = (off - field.off) % element
-    index = (off - field.off) // element if element < field.size else None
-    if off % size or off + size > field.end or not (field.write if write else field.read):
-        return None
-    if write and size not in (field.write_sizes or {element}):
-        return None
-    wide = size == 8 and element == 4 and index is not None and 8 in field.write_sizes
-    if not wide and (inside + size > element or (size < element and not write and not field.narrow)):
-        return None
+    item = (off - field.off) // element if element < field.size else None
     mask = (1 << 8 * size) - 1 if field.access == "scalar" else None
-    return FieldAccess(field, index, 8 * inside, mask, wide)
+    wide = item is not None and size == 2 * element
+    return FieldAccess(field, item, 8 * ((off - field.off) % element), mask, wide)
 
 
 class ObjectRegion(Region):

@@ -22,6 +22,15 @@ _FRAMES: Final = 512  # of all nested runs together
 _ZEROS = bytes(FRAME_SIZE)
 
 
+# The bytes of a frame; as numbers of 8, 4 and 2 bytes in the host's order; the frame pointer.
+FrameViews = tuple[bytearray, memoryview, memoryview, memoryview, int]
+
+
+def _views(frame: Region) -> FrameViews:
+    view = memoryview(frame.data)
+    return frame.data, view.cast("Q"), view.cast("I"), view.cast("H"), frame.base + FRAME_SIZE
+
+
 class Stack:
     """The frames of all running programs. Frame n has the same address in every run and on both engines.
 
@@ -35,34 +44,59 @@ class Stack:
         self.depth = 0
         self._regions = memory.regions
         self._first = memory.reserve(_FRAMES)
+        self._views: list[tuple[Region, FrameViews]] = []
 
     def push(self) -> Region:
         """A new frame, all zero; raises Fault when there are too many."""
         depth = self.depth
-        frame = self.frames[depth] if depth < len(self.frames) else self._make()
+        while depth >= len(self.frames):
+            self._make()
+        frame = self.frames[depth]
         frame.data[:] = _ZEROS
         frame.alive = True
         self._regions[frame.id] = frame
         self.depth = depth + 1
         return frame
 
-    def _make(self) -> Region:
+    def enter(self) -> FrameViews:
+        """`push` for generated code, which knows that no pointer to a dead frame is ever used."""
+        depth = self.depth
+        try:
+            region, views = self._views[depth]
+        except IndexError:
+            self.push()
+            self.pop(depth)
+            self._views += [(frame, _views(frame)) for frame in self.frames[len(self._views):]]
+            region, views = self._views[depth]
+        region.data[:] = _ZEROS
+        region.alive = True
+        self._regions[region.id] = region
+        self.depth = depth + 1
+        return views
+
+    def leave(self, result: int) -> int:
+        """Give up the latest frame; `result` is passed through."""
+        self.depth -= 1
+        return result
+
+    def _make(self) -> None:
         n = len(self.frames)
         if n == _FRAMES:
             raise Fault("call", f"more than {_FRAMES} stack frames are in use")
         frame = Region("stack", bytearray(FRAME_SIZE), name=f"frame {n}")
         frame.id = self._first + n
         frame.base = base_of(frame.id)
+        frame.alive = False
         self.frames.append(frame)
-        return frame
 
     def pop(self, depth: int) -> None:
         """Drop frames until only `depth` are in use; pointers into them become invalid."""
         while self.depth > depth:
             self.depth -= 1
-            frame = self.frames[self.depth]
-            frame.alive = False
-            self._regions.pop(frame.id, None)
+            if self.depth < len(self.frames):
+                frame = self.frames[self.depth]
+                frame.alive = False
+                self._regions.pop(frame.id, None)
 
 
 class Kernel:

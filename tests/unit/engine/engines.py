@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ebpfvm.engine import Interpreter
+from ebpfvm.engine import Interpreter, Translator
 
-ENGINES = [Interpreter]
+ENGINES = [Interpreter, Translator]

@@ -14,7 +14,8 @@ from ebpfvm.kernel.ctx import CTX_HOLDER
 
 SKB = ProgType("sched_cls", "__sk_buff", 192, (
     CtxField("len", 0, 4), CtxField("mark", 8, 4, write=True), CtxField("protocol", 16, 4),
-    CtxField("cb", 48, 20, element=4, write=True, write_sizes=frozenset({1, 2, 4, 8})),
+    CtxField("cb", 48, 20, element=4, write=True, write_sizes=frozenset({1, 2, 4, 8}),
+             read_sizes=frozenset({1, 2, 4, 8})),
     CtxField("data", 76, 4, access="pkt"), CtxField("data_end", 80, 4, access="pkt_end"),
     CtxField("tstamp", 152, 8, write=True)))
 XDP = ProgType("xdp", "xdp_md", 24, (CtxField("data", 0, 4, access="pkt"), CtxField("data_end", 4, 4, access="pkt_end"),

@@ -1,0 +1,75 @@
+"""What a run is on either engine: entry, tail calls, callbacks, and how ledger and stack are left when it ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.errors import Fault
+from ebpfvm.kernel.env import Env
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel.engine import Context
+    from ebpfvm.kernel.program import LoadedProgram
+
+
+class Run:
+    """A program in an engine.
+
+    Attributes:
+        prog: the program.
+        env: what bodies of helpers and kfuncs get.
+    """
+
+    def __init__(self, prog: LoadedProgram) -> None:
+        self.prog = prog
+        self.env = Env(prog)
+        self._kernel = prog.kernel
+
+    def enter(self, ctx: Context, pc: int, args: tuple[int, ...]) -> int:
+        """Run the function at slot `pc`; the program itself (slot 0) gets the address of `ctx`."""
+        raise NotImplementedError
+
+    def __call__(self, ctx: Context) -> int:
+        """Run the program; r0 as unsigned 64 bits.
+
+        Raises:
+            Fault: with the place; a reference that is still held at the end is a "leak".
+        """
+        kernel = self._kernel
+        tail_calls, kernel.tail_calls = kernel.tail_calls, 0
+        result = self._guarded(ctx, 0, ())
+        kernel.tail_calls = tail_calls
+        return result
+
+    def tail(self, ctx: Context) -> int:
+        """Run it in place of another program (a tail call): its frame replaces the caller's."""
+        return self.enter(ctx, 0, ())
+
+    def callback(self, pc: int, args: tuple[int, ...]) -> int:
+        """Call the function at slot `pc`; references it acquires must be gone when it returns.
+
+        Raises:
+            Fault: no such slot; what the function does.
+        """
+        if not 0 <= pc < len(self.prog.program.insns):
+            raise Fault("call", f"callback to slot {pc}, which the program does not have")
+        return self._guarded(self.env.ctx, pc, args)
+
+    def _guarded(self, ctx: Context, pc: int, args: tuple[int, ...]) -> int:
+        """Run, and leave stack and ledger as they were found."""
+        kernel = self._kernel
+        refs, stack = kernel.refs, kernel.stack
+        held, depth = refs.held, stack.depth
+        try:
+            result = self.enter(ctx, pc, args)
+            if refs.held > held:
+                refs.program_exit(held, self.prog.name)
+        except (Fault, RecursionError) as error:
+            refs.abandon(held, self.prog.name)
+            stack.pop(depth)
+            if isinstance(error, RecursionError):
+                raise Fault("call", "calls are nested too deeply") from None
+            raise
+        if not depth and kernel.memory.retired:
+            kernel.memory.quiesce()
+        return result

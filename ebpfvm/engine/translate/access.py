@@ -1,0 +1,179 @@
+"""Loads and stores as text: by what is known of the pointer, an index, an attribute or a checked access."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ebpfvm.engine.steps import Value, cut, operand
+from ebpfvm.engine.translate.domain import FP, Num, Origin, Ptr
+from ebpfvm.engine.translate.statements import Stmt, assign, effect
+
+if TYPE_CHECKING:
+    from ebpfvm.engine.translate.emit import Emitter
+    from ebpfvm.kernel.ctx import FieldAccess
+
+# Views of wider numbers read in the host's order.
+VIEWS: Final = sys.byteorder == "little"
+
+
+class Place(NamedTuple):
+    """What a load or store names.
+
+    Attributes:
+        pointer: what is known of the base register.
+        reg: the base register.
+        off: offset in the instruction.
+        size: bytes.
+    """
+
+    pointer: object
+    reg: int
+    off: int
+    size: int
+
+
+def value_range(size: int) -> tuple[int, int]:
+    """Interval of an unsigned number of `size` bytes."""
+    return 0, (1 << 8 * size) - 1
+
+
+def load(em: Emitter, place: Place) -> Value:
+    """The number at `place`, as an expression; may append preparing lines."""
+    pointer, size = place.pointer, place.size
+    low, high = value_range(size)
+    if not isinstance(pointer, Ptr):
+        return Value(f"LOAD({em.address(place)}, {size})", 0, high)
+    origin, off = pointer.origin, pointer.lo + place.off
+    if pointer.lo != pointer.hi:
+        if origin.layout is not None:
+            return Value(f"LOAD({em.address(place)}, {size})", 0, high)
+        return Value(_element(origin, variable_index(place), size), low, high)
+    if origin is FP and (off, size) in em.frame.local:
+        found = em.state.slots.get((off, size))
+        if isinstance(found, Num) and found.lo == found.hi:
+            return em.number(found.lo)
+        return Value(slot_name(off, size), *(found if isinstance(found, Num) else (low, high)))
+    if origin.layout is not None:
+        return _load_field(em, origin, off, size, place)
+    return Value(constant_element(origin, off, size), low, high)
+
+
+def slot_name(off: int, size: int) -> str:
+    """The variable of a stack slot."""
+    return f"s_{-off}_{size}"
+
+
+def variable_index(place: Place) -> str:
+    """Index into the region's data of a pointer whose offset is not constant."""
+    pointer = place.pointer
+    assert isinstance(pointer, Ptr)
+    origin = pointer.origin
+    if origin.kind == "const":
+        constant = place.off - origin.region.base
+        return f"r{place.reg} {'-' if constant < 0 else '+'} {abs(constant):#x}"
+    if origin.start is None:
+        return f"r{place.reg} - b_{origin.name} + i_{origin.name}{_plus(place.off)}"
+    return f"r{place.reg} - b_{origin.name}{_plus(origin.start + place.off)}"
+
+
+def _plus(n: int) -> str:
+    return f" + {n}" if n > 0 else f" - {-n}" if n else ""
+
+
+def data_name(origin: Origin) -> str:
+    """The bytes of an origin's region."""
+    return f"D{origin.region.id}" if origin.kind == "const" else f"d_{origin.name}"
+
+
+def _element(origin: Origin, index: str, size: int) -> str:
+    if size == 1:
+        return f"{data_name(origin)}[{index}]"
+    return f"U{size}({data_name(origin)}, {index})[0]"
+
+
+def constant_index(origin: Origin, off: int) -> str:
+    """Index into the region's data, `off` bytes from the origin."""
+    if origin.start is None:
+        return f"i_{origin.name}{_plus(off)}"
+    return str(origin.start + off)
+
+
+def constant_element(origin: Origin, off: int, size: int) -> str:
+    """The element at a constant offset, through a view where the region is known to have one."""
+    view = _view(origin, off, size)
+    return view or _element(origin, constant_index(origin, off), size)
+
+
+def _view(origin: Origin, off: int, size: int) -> str | None:
+    if not VIEWS or size == 1 or origin.kind not in ("fp", "const") or origin.start is None:
+        return None
+    index = origin.start + off
+    if index % size:
+        return None
+    if origin.kind == "fp":
+        return f"v{size}_f[{index // size}]"
+    return f"V{origin.region.id}_{size}[{index // size}]" if index + size <= origin.region.size // size * size else None
+
+
+def _load_field(em: Emitter, origin: Origin, off: int, size: int, place: Place) -> Value:
+    how: FieldAccess | None = origin.layout.reading(off, size)
+    if how is None:
+        return Value(f"LOAD({em.address(place)}, {size})", *value_range(size))
+    owner, access = f"o_{origin.name}", how.field.access
+    if access == "pkt_end":
+        name = f"t_{em.pc}"
+        em.add(assign(name, f"{owner}.packet", em.pc))
+        return operand(f"({name}.base + {name}.end)", 0, (1 << 63) - 1)
+    if how.wide:
+        assert how.item is not None
+        array = f"{owner}.{how.field.name}"
+        return Value(f"({array}[{how.item}] | {array}[{how.item + 1}] << 32)", *value_range(8))
+    item = "" if how.item is None else f"[{how.item}]"
+    text = f"{owner}.{how.field.name}{item}"
+    if how.mask is None:
+        return operand(text)
+    if how.shift:
+        text = f"({text} >> {how.shift})"
+    return Value(f"({text} & {how.mask:#x})", 0, how.mask)
+
+
+def store(em: Emitter, place: Place, value: Value) -> None:
+    """Append the lines that put `value` at `place`."""
+    pointer, size = place.pointer, place.size
+    value = cut(value, 8 * size)
+    if not isinstance(pointer, Ptr):
+        em.add(effect(f"STORE({em.address(place)}, {size}, {value.text})", em.pc))
+        return
+    origin, off = pointer.origin, pointer.lo + place.off
+    if pointer.lo != pointer.hi:
+        if origin.layout is not None:
+            em.add(effect(f"STORE({em.address(place)}, {size}, {value.text})", em.pc))
+        else:
+            em.add(_put(origin, variable_index(place), size, value, em.pc))
+    elif origin is FP and (off, size) in em.frame.local:
+        em.add(assign(slot_name(off, size), value.text, em.pc))
+    elif origin.layout is not None:
+        _store_field(em, origin, off, size, value)
+    else:
+        view = _view(origin, off, size)
+        if view is not None:
+            em.add(effect(f"{view} = {value.text}", em.pc))
+        else:
+            em.add(_put(origin, constant_index(origin, off), size, value, em.pc))
+
+
+def _put(origin: Origin, index: str, size: int, value: Value, pc: int) -> Stmt:
+    if size == 1:
+        return effect(f"{data_name(origin)}[{index}] = {value.text}", pc)
+    return effect(f"P{size}({data_name(origin)}, {index}, {value.text})", pc)
+
+
+def _store_field(em: Emitter, origin: Origin, off: int, size: int, value: Value) -> None:
+    how: FieldAccess | None = origin.layout.writing(off, size)
+    if how is None or how.wide or how.shift or how.mask != (1 << 8 * (how.field.element or how.field.size)) - 1:
+        # Also ctx->skb, whose store hands a reference over.
+        em.add(effect(f"g_{origin.name}.store({off}, {size}, {value.text})", em.pc))
+        return
+    item = "" if how.item is None else f"[{how.item}]"
+    em.add(effect(f"o_{origin.name}.{how.field.name}{item} = {value.text}", em.pc))

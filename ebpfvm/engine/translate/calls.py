@@ -1,0 +1,197 @@
+"""Calls as text: helpers and kfuncs with arguments converted beforehand where they are known, local functions, tail
+calls.
+
+What an argument becomes is said by its contract, as in `kernel.convert`; where nothing is known of an argument, the
+converter of that module does it at run time.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from ebpfvm.contract.args import Arg, Ret
+from ebpfvm.engine import common
+from ebpfvm.engine.steps import operand
+from ebpfvm.engine.translate.access import slot_name
+from ebpfvm.engine.translate.domain import FP, Num, Ptr
+from ebpfvm.engine.translate.frame import extent
+from ebpfvm.engine.translate.statements import assign, effect, effect_to
+from ebpfvm.errors import Fault
+from ebpfvm.isa import codes as c
+from ebpfvm.kernel.convert import OBJECTS, converters, param_converter
+
+if TYPE_CHECKING:
+    from ebpfvm.contract.helper import Helper
+    from ebpfvm.contract.kfunc import Kfunc, Param
+    from ebpfvm.engine.translate.emit import Emitter
+    from ebpfvm.isa.insn import Insn
+    from ebpfvm.isa.table import Row
+
+_CUT = f" & {c.U64:#x}"
+_FORMATS = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_LOOKUP = "bpf_map_lookup_elem"
+
+
+def emit(em: Emitter, row: Row, insn: Insn) -> None:
+    """The call at `em.pc`."""
+    if row.op == "call_local":
+        _local(em, insn)
+        return
+    helper, kfunc = em.unit.helper(em.pc), em.unit.kfunc(em.pc)
+    if helper is not None and helper.name == common.TAIL_CALL:
+        _tail(em)
+    elif helper is not None and helper.body is not None:
+        _helper(em, helper)
+    elif kfunc is not None and kfunc.body is not None:
+        _kfunc(em, kfunc)
+    else:
+        _missing(em, insn)
+
+
+def _missing(em: Emitter, insn: Insn) -> None:
+    """A function without a body, or none at all: the fault comes when it is called."""
+    try:
+        _, call = common.callee(em.unit.prog, insn)
+    except Fault as fault:
+        em.fail(fault)
+        return
+    em.names[f"H{em.pc}"] = call
+    em.add(effect_to("r0", f"H{em.pc}(ENV)", em.pc))
+
+
+def _local(em: Emitter, insn: Insn) -> None:
+    target = em.pc + 1 + insn.imm
+    used = em.unit.arguments(target)
+    text = "".join(f", {em.reg(n).text}" for n in range(1, used + 1))
+    em.calls = True
+    em.add(effect_to("r0", f"f{target}(ticks{text})", em.pc))
+
+
+def _tail(em: Emitter) -> None:
+    em.calls = True
+    em.names.update(TAIL=common.tail_call, NO_TAIL=common.NO_TAIL)
+    args = ", ".join(em.reg(n).text for n in (1, 2, 3))
+    em.add(assign(f"t_{em.pc}", f"TAIL(ENV, {args})", em.pc)._replace(pure=False))
+    em.add(effect(f"if t_{em.pc} != NO_TAIL: return t_{em.pc}", em.pc))
+    em.add(assign("r0", f"{common.ENOENT:#x}", em.pc))
+
+
+def _helper(em: Emitter, helper: Helper) -> None:
+    pc, origin = em.pc, em.facts.defined.get(em.pc)
+    em.calls |= any(spec.kind in (Arg.PTR_TO_FUNC, Arg.PTR_TO_CTX) for spec in helper.args)
+    if helper.name == _LOOKUP and origin is not None and _find(em, helper, origin.name):
+        return
+    args = "".join(f", {_argument(em, helper, n)}" for n in range(len(helper.args)))
+    em.names[f"H{pc}"] = helper.body
+    text = f"H{pc}(ENV{args})"
+    cut = _CUT if helper.ret.kind in (Ret.INTEGER, Ret.VOID) else ""
+    if origin is None:
+        em.add(effect_to("r0", text, pc, cut))
+        return
+    em.add(effect_to(f"b_{origin.name}", text, pc, cut))
+    em.describe(origin)
+    em.set(0, operand(f"b_{origin.name}"))
+
+
+def _find(em: Emitter, helper: Helper, name: str) -> bool:
+    """Look-up in a known map: its `find` gives the region at once."""
+    found = em.unit.map_at(em.state.regs[1])
+    if found is None or not hasattr(found[1], "find") or getattr(found[1].type, "in_map", False):
+        return False
+    index, bpf_map = found
+    em.names[f"FIND{index}"] = bpf_map.find
+    em.add(effect_to(f"g_{name}", f"FIND{index}({_argument(em, helper, 1)})", em.pc))
+    em.add(assign(f"b_{name}", f"g_{name}.base if g_{name} is not None else 0", em.pc))
+    em.describe(em.facts.defined[em.pc], region=False)
+    em.set(0, operand(f"b_{name}"))
+    return True
+
+
+def _argument(em: Emitter, helper: Helper, n: int) -> str:
+    """Helper argument `n`, converted."""
+    spec, value = helper.args[n], em.state.regs[n + 1]
+    convert = converters(helper.args)[n]
+    if convert is None:
+        return em.reg(n + 1).text
+    if spec.kind is Arg.CONST_MAP_PTR:
+        found = em.unit.map_at(value)
+        if found is not None:
+            em.names[f"MAP{found[0]}"] = found[1]
+            return f"MAP{found[0]}"
+    area = extent(em.unit, helper.args, n, em.state)
+    if area is not None and area.copied:
+        if isinstance(value, Num) and value.lo == value.hi == 0 and spec.maybe_null:
+            return "b''"
+        text = _copy(em, value, area.size) if not spec.maybe_null else None
+        if text is not None:
+            return text
+    if spec.kind is Arg.PTR_TO_CTX and isinstance(value, Ptr) and not value.lo and not value.hi \
+            and value.origin.kind == "object":
+        return f"o_{value.origin.name}"
+    em.names[f"C{em.pc}_{n}"] = convert
+    return f"C{em.pc}_{n}(ENV, ({', '.join(em.reg(i).text for i in range(1, len(helper.args) + 1))}, ))"
+
+
+def _copy(em: Emitter, value: object, size: int) -> str | None:
+    """`size` bytes at a known place, as a `bytes`; None if it takes the slow way."""
+    if not size:
+        return "b''"
+    if not isinstance(value, Ptr) or value.origin.layout is not None:
+        return None
+    origin = value.origin
+    if value.lo != value.hi:
+        return None
+    if origin is FP:
+        return _packed(em, value.lo, size)
+    if origin.start is None:
+        return f"bytes(d_{origin.name}[i_{origin.name} + {value.lo}:i_{origin.name} + {value.lo + size}])"
+    data = f"D{origin.region.id}" if origin.kind == "const" else f"d_{origin.name}"
+    return f"bytes({data}[{origin.start + value.lo}:{origin.start + value.lo + size}])"
+
+
+def _packed(em: Emitter, off: int, size: int) -> str:
+    """Bytes of the frame, gathered from the variables of its slots, or cut out of its memory."""
+    slots = sorted(slot for slot in em.frame.local if off <= slot[0] < off + size)
+    if not slots and em.frame.memory:
+        return f"bytes(d_f[{512 + off}:{512 + off + size}])"
+    layout, values, at = "<", [], off
+    for start, width in slots:
+        layout += f"{start - at}x" * (start > at) + _FORMATS[width]
+        known = em.state.slots.get((start, width))
+        values.append(em.value(known, slot_name(start, width)) if known is not None
+                      else operand(slot_name(start, width)))
+        at = start + width
+    layout += f"{off + size - at}x" * (at < off + size)
+    consts = [value.const for value in values]
+    if all(const is not None for const in consts):
+        return repr(struct.pack(layout, *consts))
+    name = f"PACK_{layout[1:]}"
+    em.names[name] = struct.Struct(layout).pack
+    return f"{name}({', '.join(value.text for value in values)})"
+
+
+def _kfunc(em: Emitter, kfunc: Kfunc) -> None:
+    pc, origin = em.pc, em.facts.defined.get(em.pc)
+    em.calls = True
+    args = "".join(f", {_parameter(em, param, n, len(kfunc.params))}" for n, param in enumerate(kfunc.params))
+    em.names[f"H{pc}"] = kfunc.body
+    text = f"H{pc}(ENV{args})"
+    if origin is None:
+        em.add(effect_to("r0", text, pc, _CUT))
+        return
+    em.add(effect_to(f"b_{origin.name}", text, pc))
+    em.describe(origin)
+    em.set(0, operand(f"b_{origin.name}"))
+
+
+def _parameter(em: Emitter, param: Param, n: int, count: int) -> str:
+    convert = param_converter(param, n)
+    if convert is None:
+        return em.reg(n + 1).text
+    value = em.state.regs[n + 1]
+    if param.pointers == 1 and param.struct in OBJECTS and isinstance(value, Ptr) and value.origin.kind == "object" \
+            and not value.lo and not value.hi:
+        return f"o_{value.origin.name}"
+    em.names[f"C{em.pc}_{n}"] = convert
+    return f"C{em.pc}_{n}(ENV, ({', '.join(em.reg(i).text for i in range(1, count + 1))}, ))"

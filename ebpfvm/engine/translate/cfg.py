@@ -1,0 +1,202 @@
+"""Basic blocks, dominators and loops of one function of a program (Cooper, Harvey, Kennedy: a simple dominance
+algorithm, for the dominators)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ebpfvm.engine.common import jump_target
+from ebpfvm.isa import codes as c
+from ebpfvm.isa.table import row_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ebpfvm.isa.insn import Insn
+    from ebpfvm.isa.table import Row
+
+
+@dataclass(slots=True)
+class Block:
+    """A basic block.
+
+    Attributes:
+        start: slot of its first instruction; names the block.
+        pcs: slots of its instructions, without the second halves of 64-bit loads.
+        succs: blocks that may follow. Of a conditional jump the fall-through comes first, the target second.
+        preds: blocks it may follow.
+    """
+
+    start: int
+    pcs: list[int]
+    succs: list[int]
+    preds: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Function:
+    """One function of a program.
+
+    Attributes:
+        entry: slot of its first instruction.
+        blocks: by start slot.
+        order: reverse postorder of the blocks.
+        idom: immediate dominator of each block but the entry.
+        loops: header -> blocks of its loop, the header included.
+        reducible: every cycle has one entry.
+    """
+
+    entry: int
+    blocks: dict[int, Block]
+    order: list[int] = field(default_factory=list)
+    idom: dict[int, int] = field(default_factory=dict)
+    loops: dict[int, set[int]] = field(default_factory=dict)
+    reducible: bool = True
+
+    def dominates(self, a: int, b: int) -> bool:
+        """Does every way to `b` pass `a`?"""
+        while b != a:
+            if b == self.entry:
+                return False
+            b = self.idom[b]
+        return True
+
+
+def rows(insns: Sequence[Insn]) -> list[Row | None]:
+    """The row of each slot, None for the second half of a 64-bit load."""
+    found: list[Row | None] = []
+    second = False
+    for insn in insns:
+        found.append(None if second else row_of(insn))
+        second = not second and insn.is_ld_imm64
+    return found
+
+
+def entries(insns: Sequence[Insn]) -> tuple[list[int], set[int]]:
+    """Where functions start, the program itself first; and which of them are callbacks."""
+    starts, callbacks = {0}, set()
+    table = rows(insns)
+    for pc, insn in enumerate(insns):
+        row = table[pc]
+        if row is None:
+            continue
+        target = pc + 1 + insn.imm
+        if row.op == "call_local":
+            starts.add(target)
+        elif row.kind == "ld_imm64" and insn.src == c.BPF_PSEUDO_FUNC:
+            starts.add(target)
+            callbacks.add(target)
+    return sorted(starts), callbacks
+
+
+def _next(insns: Sequence[Insn], table: Sequence[Row | None], pc: int) -> list[int]:
+    row, insn = table[pc], insns[pc]
+    if row is None or row.kind == "exit":
+        return []
+    if row.kind == "ja":
+        return [jump_target(insn, pc)]
+    after = pc + 2 if insn.is_ld_imm64 else pc + 1
+    if row.kind in ("jmp", "may_goto"):
+        target = jump_target(insn, pc)
+        return [after] if target == after else [after, target]
+    return [after]
+
+
+def build(insns: Sequence[Insn], table: Sequence[Row | None], entry: int) -> Function:
+    """The flow graph of the function that starts at slot `entry`; unreachable code is left out."""
+    flow = _flow(insns, table, entry)
+    incoming: dict[int, int] = {entry: 2}
+    for pc, following in flow.items():
+        for target in following:
+            # The target of a branch starts a block even if nothing else leads there.
+            incoming[target] = incoming.get(target, 0) + (1 if len(following) == 1 and table[pc] else 2)
+    function = Function(entry, {})
+    for start in sorted(pc for pc in flow if incoming.get(pc, 0) != 1):
+        pcs = [start]
+        while len(flow[pcs[-1]]) == 1 and incoming[flow[pcs[-1]][0]] == 1:
+            pcs.append(flow[pcs[-1]][0])
+        function.blocks[start] = Block(start, pcs, list(flow[pcs[-1]]))
+    analyse(function)
+    return function
+
+
+def _flow(insns: Sequence[Insn], table: Sequence[Row | None], entry: int) -> dict[int, list[int]]:
+    flow: dict[int, list[int]] = {}
+    work = [entry]
+    while work:
+        pc = work.pop()
+        if pc not in flow:
+            flow[pc] = _next(insns, table, pc)
+            work.extend(flow[pc])
+    return flow
+
+
+def analyse(function: Function) -> None:
+    """(Re)compute order, predecessors, dominators and loops from the successors."""
+    function.order = _reverse_postorder(function)
+    function.blocks = {start: function.blocks[start] for start in function.order}
+    for block in function.blocks.values():
+        block.preds = []
+    for start in function.order:
+        for successor in function.blocks[start].succs:
+            function.blocks[successor].preds.append(start)
+    function.idom = _dominators(function)
+    _find_loops(function)
+
+
+def _reverse_postorder(function: Function) -> list[int]:
+    seen, postorder = {function.entry}, []
+    stack = [(function.entry, iter(function.blocks[function.entry].succs))]
+    while stack:
+        start, successors = stack[-1]
+        for successor in successors:
+            if successor not in seen:
+                seen.add(successor)
+                stack.append((successor, iter(function.blocks[successor].succs)))
+                break
+        else:
+            stack.pop()
+            postorder.append(start)
+    return postorder[::-1]
+
+
+def _dominators(function: Function) -> dict[int, int]:
+    position = {start: n for n, start in enumerate(function.order)}
+    idom = {function.entry: function.entry}
+    changed = True
+    while changed:
+        changed = False
+        for start in function.order[1:]:
+            known = [pred for pred in function.blocks[start].preds if pred in idom]
+            best = known[0]
+            for other in known[1:]:
+                while best != other:
+                    if position[best] > position[other]:
+                        best = idom[best]
+                    else:
+                        other = idom[other]
+            if idom.get(start) != best:
+                idom[start] = best
+                changed = True
+    del idom[function.entry]
+    return idom
+
+
+def _find_loops(function: Function) -> None:
+    position = {start: n for n, start in enumerate(function.order)}
+    function.loops, function.reducible = {}, True
+    for start in function.order:
+        for successor in function.blocks[start].succs:
+            if position[successor] > position[start]:
+                continue
+            if not function.dominates(successor, start):
+                function.reducible = False
+                continue
+            body = function.loops.setdefault(successor, {successor})
+            work = [start]
+            while work:
+                block = work.pop()
+                if block not in body:
+                    body.add(block)
+                    work.extend(function.blocks[block].preds)

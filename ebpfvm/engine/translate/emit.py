@@ -1,0 +1,261 @@
+"""One function of a program as lines of Python, block by block; control flow comes later (`structure`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.engine import common
+from ebpfvm.engine.steps import Value, condition, lower, number, operand
+from ebpfvm.engine.translate import access, calls
+from ebpfvm.engine.translate.access import Place
+from ebpfvm.engine.translate.domain import FP, Abs, Num, Origin, Ptr
+from ebpfvm.engine.translate.statements import Code, Stmt, assign, effect, reads_of
+from ebpfvm.errors import Fault
+from ebpfvm.isa import codes as c
+from ebpfvm.kernel.memory import BIAS, OFFSET_MASK, REGION_SHIFT
+
+if TYPE_CHECKING:
+    from ebpfvm.engine.translate.cfg import Block
+    from ebpfvm.engine.translate.facts import Facts, State
+    from ebpfvm.engine.translate.frame import Frame
+    from ebpfvm.engine.translate.unit import Unit
+    from ebpfvm.isa.insn import Insn
+    from ebpfvm.isa.table import Row
+
+POINTER_MAX: Final = (1 << 63) - 1  # no region's id is that high
+
+
+class Emitter:
+    """Makes the code of one function.
+
+    Args:
+        unit, facts, frame: what is known.
+        names: what generated code may refer to, by name; filled as needed.
+
+    Attributes:
+        pc, state: the instruction at hand and what holds before it.
+        may_goto: the function counts iterations.
+        calls: it calls something that may need a frame.
+    """
+
+    def __init__(self, unit: Unit, facts: Facts, frame: Frame, names: dict[str, Any]) -> None:
+        self.unit = unit
+        self.facts = facts
+        self.frame = frame
+        self.names = names
+        self.pc = 0
+        self.state: State = facts.before[facts.function.entry]
+        self.lines: list[Stmt] = []
+        self.may_goto = False
+        self.calls = False
+
+    # -- operands -----------------------------------------------------------------------------------------------------
+
+    def add(self, line: Stmt) -> None:
+        """Append a line."""
+        self.lines.append(line)
+
+    def number(self, n: int) -> Value:
+        """A constant."""
+        return number(n)
+
+    def value(self, x: Abs, name: str) -> Value:
+        """What is known to be `x` and lies in the variable `name`, in the cheapest form."""
+        if isinstance(x, Ptr):
+            if x.lo != x.hi:
+                return operand(name, 0, POINTER_MAX)
+            return self.pointer(x.origin, x.lo)
+        return number(x.lo) if x.lo == x.hi else operand(name, x.lo, x.hi)
+
+    def pointer(self, origin: Origin, off: int) -> Value:
+        """The address `off` bytes from `origin`."""
+        if origin.kind == "const":
+            return number(origin.region.base + off)
+        base = f"b_{origin.name}"
+        if not off:
+            return operand(base, 0, POINTER_MAX)
+        return operand(f"({base} {'+' if off > 0 else '-'} {abs(off)})", 0, POINTER_MAX)
+
+    def reg(self, n: int) -> Value:
+        """Register `n` before this instruction."""
+        return self.value(self.state.regs[n], f"r{n}")
+
+    def address(self, place: Place) -> str:
+        """The address of `place`."""
+        if isinstance(place.pointer, Ptr) and place.pointer.lo == place.pointer.hi:
+            return self.pointer(place.pointer.origin, place.pointer.lo + place.off).text
+        base = self.reg(place.reg).text
+        return f"{base} {'+' if place.off > 0 else '-'} {abs(place.off)}" if place.off else base
+
+    def set(self, n: int, value: Value) -> None:
+        """Assign register `n`, by what the facts know of it if that is simpler."""
+        after = self.facts.after(self.pc).regs[n]
+        if isinstance(after, Num) and after.lo == after.hi:
+            value = number(after.lo)
+        elif isinstance(after, Ptr) and after.lo == after.hi:
+            value = self.pointer(after.origin, after.lo)
+        if value.text != f"r{n}":
+            self.add(assign(f"r{n}", value.text, self.pc))
+
+    def fail(self, fault: Fault) -> None:
+        """A line that raises `fault`; its words stay out of the code."""
+        self.names[f"X{self.pc}"] = (fault.kind, fault.message)
+        self.add(effect(f"FAIL(X{self.pc})", self.pc))
+
+    # -- blocks -------------------------------------------------------------------------------------------------------
+
+    def block(self, block: Block) -> Code:
+        """The code of one block that is reached."""
+        self.lines = []
+        ending: tuple[str, str | None] = ("", None)
+        for pc in block.pcs:
+            self.pc, self.state = pc, self.facts.before[pc]
+            ending = self._insn(self.unit.rows[pc], self.unit.insns[pc])
+        test, result = ending
+        succs = tuple(s for s in block.succs if (block.start, s) in self.facts.edges)
+        if len(succs) < 2:
+            test = ""
+        return Code(self.lines, test, reads_of(test) | reads_of(result or ""), self.pc, result, succs)
+
+    def _insn(self, row: Row | None, insn: Insn) -> tuple[str, str | None]:
+        """Emit one instruction; the condition of a jump, or what the function returns."""
+        assert row is not None, "the verifier lets no unknown instruction through"
+        kind = row.kind
+        if kind == "alu":
+            self._alu(row, insn)
+        elif kind == "jmp":
+            return self._condition(row, insn), None
+        elif kind in ("ldx", "load_acquire"):
+            self._load(row, insn)
+        elif kind in ("st", "store_release"):
+            access.store(self, self._place(row, insn.dst, insn), self._source(row, insn))
+        elif kind == "atomic":
+            self._atomic(row, insn)
+        elif kind == "ld_imm64":
+            self._immediate(insn)
+        elif kind == "call":
+            calls.emit(self, row, insn)
+        elif kind in ("ld_abs", "ld_ind"):
+            self._packet(row, insn)
+        elif kind == "may_goto":
+            self.may_goto = True
+            self.add(effect("loops -= 1", self.pc))
+            return "loops < 0", None
+        elif kind == "exit":
+            return "", self.reg(0).text
+        elif kind != "ja":
+            self.fail(Fault("unsupported", f"instruction {row.op} is not supported by ebpfvm"))
+        return "", None
+
+    def _source(self, row: Row, insn: Insn) -> Value:
+        return number(insn.imm & c.U64) if row.source == "k" else self.reg(insn.src)
+
+    def _place(self, row: Row, reg: int, insn: Insn) -> Place:
+        return Place(self.state.regs[reg], reg, insn.off, row.width // 8)
+
+    def _alu(self, row: Row, insn: Insn) -> None:
+        a = self.reg(insn.dst)
+        b = self.reg(insn.src) if row.source == "x" else number(insn.imm & c.U64)
+        after = self.facts.after(self.pc).regs[insn.dst]
+        moved = isinstance(after, Ptr) and after.lo != after.hi and row.op in ("add", "sub")
+        if moved and max(a.hi, b.hi) <= POINTER_MAX:  # a pointer with a bounded offset does not wrap
+            self.set(insn.dst, operand(f"({a.text} {'+' if row.op == 'add' else '-'} {b.text})"))
+        else:
+            self.set(insn.dst, lower(row, a, b))
+
+    def _condition(self, row: Row, insn: Insn) -> str:
+        b = self.reg(insn.src) if row.source == "x" else number(insn.imm & c.U64)
+        return condition(row, self.reg(insn.dst), b).text
+
+    def _load(self, row: Row, insn: Insn) -> None:
+        origin = self.facts.defined.get(self.pc)
+        place = self._place(row, insn.src, insn)
+        if origin is not None:
+            self._define_from_field(origin, place)
+            return
+        loaded = access.load(self, place)
+        if loaded.hi > access.value_range(place.size)[1]:  # a pointer, which a field of four bytes yields whole
+            self.set(insn.dst, loaded)
+        else:
+            self.set(insn.dst, lower(row, operand("0"), operand("0"), loaded=loaded))
+
+    def _define_from_field(self, origin: Origin, place: Place) -> None:
+        """A load that yields a packet pointer or a packet."""
+        pointer, name, pc = place.pointer, origin.name, self.pc
+        assert isinstance(pointer, Ptr)
+        how = pointer.origin.layout.reading(pointer.lo + place.off, place.size)
+        owner = f"o_{pointer.origin.name}"
+        if origin.kind == "packet":
+            edge = "meta" if how.field.access == "pkt_meta" else "start"
+            self.add(assign(f"g_{name}", f"{owner}.packet", pc))
+            self.add(assign(f"i_{name}", f"g_{name}.{edge}", pc))
+            self.add(assign(f"b_{name}", f"g_{name}.base + i_{name}", pc))
+            self.add(assign(f"d_{name}", f"g_{name}.data", pc))
+        else:
+            self.add(assign(f"b_{name}", f"{owner}.{how.field.name}", pc))
+            self.describe(origin)
+        insn = self.unit.insns[pc]
+        self.set(insn.dst, operand(f"b_{name}"))
+
+    def describe(self, origin: Origin, region: bool = True) -> None:
+        """Region, data and owner of an origin whose address is in `b_`; unused ones are swept away."""
+        name, pc = origin.name, self.pc
+        guard = f" if g_{name} is not None else None" if origin.maybe_null else ""
+        if region:
+            self.add(assign(f"g_{name}", f"GET(b_{name} >> {REGION_SHIFT})", pc))
+        if origin.layout is not None:
+            self.add(assign(f"o_{name}", f"g_{name}.owner{guard}", pc))
+        else:
+            self.add(assign(f"d_{name}", f"g_{name}.data{guard}", pc))
+        if origin.start is None:
+            self.add(assign(f"i_{name}", f"(b_{name} & {OFFSET_MASK:#x}) - {BIAS:#x}", pc))
+
+    def _atomic(self, row: Row, insn: Insn) -> None:
+        place = self._place(row, insn.dst, insn)
+        loaded = access.load(self, place)
+        old = f"t_{self.pc}"
+        self.add(assign(old, loaded.text, self.pc))
+        new = lower(row, number(0), self.reg(insn.src), old=operand(old, *access.value_range(place.size)),
+                    r0=self.reg(0))
+        access.store(self, place, new)
+        if row.fetch:
+            self.set(0 if row.op == "cmpxchg" else insn.src, operand(old, *access.value_range(place.size)))
+
+    def _immediate(self, insn: Insn) -> None:
+        try:
+            value = common.immediate(self.unit.prog, self.pc)
+        except Fault as fault:
+            self.fail(fault)
+            return
+        self.set(insn.dst, number(value))
+
+    def _packet(self, row: Row, insn: Insn) -> None:
+        self.names["LOAD_PACKET"] = common.load_packet
+        offset = f"{insn.imm}" if row.kind == "ld_abs" else f"{insn.imm} + {self.reg(insn.src).text}"
+        text = f"LOAD_PACKET(ENV, {self.reg(6).text}, {offset}, {row.width // 8})"
+        self.add(Stmt(f"r0 = {text}", self.pc, "r0", reads_of(text), False))
+        self.add(effect("if r0 is None: return 0", self.pc))
+
+    # -- the beginning ------------------------------------------------------------------------------------------------
+
+    def prologue(self, entry: int) -> list[Stmt]:
+        """Lines that describe the origins that exist from the start: the frame, the context, the arguments."""
+        self.lines, self.pc = [], entry
+        if entry == 0:
+            self.add(assign("b_c", "g_c.base", entry))
+        else:
+            self.add(assign("g_c", "ENV.ctx.region", entry))
+            self.add(assign("b_c", "g_c.base", entry))
+        self.add(assign("o_c", "g_c.owner", entry))
+        self.add(assign("d_c", "g_c.data", entry))
+        for n, value in enumerate(self.facts.before[entry].regs[1:6], 1):
+            if isinstance(value, Ptr) and value.origin.kind not in ("ctx", "const"):
+                self.add(assign(f"b_{value.origin.name}", f"r{n}", entry))
+                self.describe(value.origin)
+        if entry == 0:
+            self.add(assign("r1", "b_c", entry))
+        self.add(Stmt("d_f, v8_f, v4_f, v2_f, b_f = ENTER()", entry, "", frozenset(), False))
+        return self.lines
+
+
+assert FP.name == "f"

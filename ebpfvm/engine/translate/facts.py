@@ -1,0 +1,272 @@
+"""The range pass: what each register and stack slot holds before each instruction, over all paths, by a fixed point.
+
+It is independent of the verifier. State pruning there ignores the values of imprecise numbers, so the ranges seen on
+its walk do not cover every path; here every path is joined, with widening at loop headers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ebpfvm.engine.common import immediate
+from ebpfvm.engine.translate import domain
+from ebpfvm.engine.translate.domain import ANY, FP, OPPOSITE, Abs, Num, Origin, Ptr, known, number_of
+from ebpfvm.errors import Fault
+from ebpfvm.isa import codes as c
+from ebpfvm.kernel.memory import REGION_SHIFT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ebpfvm.engine.translate.cfg import Block, Function
+    from ebpfvm.engine.translate.unit import Unit
+    from ebpfvm.isa.insn import Insn
+    from ebpfvm.isa.table import Row
+
+_VISITS_BEFORE_WIDENING: Final = 3
+Slot = tuple[int, int]  # (offset from the frame pointer, bytes)
+
+
+class State(NamedTuple):
+    """What holds at one point: r0 to r10, and the stack slots that are tracked."""
+
+    regs: tuple[Abs, ...]
+    slots: Mapping[Slot, Abs]
+
+
+def entry_state(args: Sequence[Abs]) -> State:
+    """At the beginning of a function that gets `args`."""
+    regs: list[Abs] = [ANY] * 11
+    regs[1:1 + len(args)] = args
+    regs[10] = Ptr(FP, 0, 0)
+    return State(tuple(regs), {})
+
+
+class Facts:
+    """Facts of one function.
+
+    Args:
+        unit: the program.
+        function: its flow graph.
+        args: what r1 to r5 hold at entry.
+        tracked: stack slots that only direct accesses can reach.
+
+    Attributes:
+        before: slot -> state before the instruction; reached instructions only.
+        edges: (block, successor) pairs that can be taken.
+        defined: slot -> origin that the instruction there makes.
+    """
+
+    def __init__(self, unit: Unit, function: Function, args: Sequence[Abs],
+                 tracked: frozenset[Slot] = frozenset()) -> None:
+        self.unit = unit
+        self.function = function
+        self.tracked = tracked
+        self.args = tuple(args)
+        self.before: dict[int, State] = {}
+        self.edges: set[tuple[int, int]] = set()
+        self.defined: dict[int, Origin] = {}
+        self._stops = _stops(unit, function)
+        self._solve(args)
+
+    def _solve(self, args: Sequence[Abs]) -> None:
+        function = self.function
+        position = {start: n for n, start in enumerate(function.order)}
+        at: dict[int, State] = {function.entry: entry_state(args)}
+        visits = dict.fromkeys(function.order, 0)
+        work = {function.entry}
+        while work:
+            start = min(work, key=position.__getitem__)
+            work.discard(start)
+            visits[start] += 1
+            block = function.blocks[start]
+            for successor, state in self._run(block, at[start]):
+                self.edges.add((start, successor))
+                old = at.get(successor)
+                new = state if old is None else self._join(old, state, visits[successor] >= _VISITS_BEFORE_WIDENING)
+                if new != old:
+                    at[successor] = new
+                    work.add(successor)
+
+    def _join(self, old: State, new: State, wide: bool) -> State:
+        if old == new:
+            return old
+        regs = tuple(map(domain.join, old.regs, new.regs))
+        slots = {slot: domain.join(value, new.slots[slot]) for slot, value in old.slots.items() if slot in new.slots}
+        if wide:
+            regs = tuple(domain.widen(before, after, self._stops)
+                         for before, after in zip(old.regs, regs, strict=True))
+            slots = {slot: domain.widen(old.slots[slot], value, self._stops) for slot, value in slots.items()}
+        return State(regs, slots)
+
+    def _run(self, block: Block, state: State) -> list[tuple[int, State]]:
+        """Through `block`; the successors that can follow, each with its state."""
+        for pc in block.pcs[:-1]:
+            self.before[pc] = state
+            state = self._step(pc, state)
+        last = block.pcs[-1]
+        self.before[last] = state
+        row = self.unit.rows[last]
+        if row is not None and row.kind == "jmp" and len(block.succs) == 2:
+            return self._branch(block, row, self.unit.insns[last], state)
+        state = self._step(last, state)
+        return [(successor, state) for successor in block.succs]
+
+    def _branch(self, block: Block, row: Row, insn: Insn, state: State) -> list[tuple[int, State]]:
+        a = state.regs[insn.dst]
+        b = state.regs[insn.src] if row.source == "x" else known(insn.imm & c.U64)
+        if isinstance(a, Ptr) or isinstance(b, Ptr):
+            return [(successor, state) for successor in block.succs]
+        if row.width == 32 and isinstance(b, Num) and b.lo == b.hi:
+            b = known(b.lo & c.U32)
+        out = []
+        for successor, op in zip(block.succs, (OPPOSITE[row.op], row.op), strict=True):
+            found = domain.refine(op, row.width, a, b)
+            if found is None:
+                continue
+            regs = list(state.regs)
+            regs[insn.dst] = found[0]
+            if row.source == "x":
+                regs[insn.src] = found[1]
+            out.append((successor, State(tuple(regs), state.slots)))
+        return out
+
+    def _step(self, pc: int, state: State) -> State:
+        """The state after the instruction at `pc`."""
+        row, insn = self.unit.rows[pc], self.unit.insns[pc]
+        if row is None:
+            return state
+        if row.kind == "alu":
+            b = state.regs[insn.src] if row.source == "x" else known(insn.imm & c.U64)
+            return _set(state, insn.dst, domain.alu(row, state.regs[insn.dst], b))
+        if row.kind == "ld_imm64":
+            return _set(state, insn.dst, self._immediate(pc))
+        if row.kind in ("ldx", "load_acquire"):
+            return self._load(pc, row, insn, state)
+        if row.kind in ("st", "store_release"):
+            return self._store(row, insn, state)
+        if row.kind == "atomic":
+            return self._atomic(row, insn, state)
+        if row.kind == "call":
+            return self._call(pc, insn, state)
+        if row.kind in ("ld_abs", "ld_ind"):
+            return _set(state, 0, Num(0, (1 << row.width) - 1))
+        return state
+
+    def after(self, pc: int) -> State:
+        """The state after the instruction at `pc`, which is reached."""
+        return self._step(pc, self.before[pc])
+
+    def leaving(self, start: int) -> State:
+        """The state at the end of a block, before its jump narrows anything."""
+        return self.after(self.function.blocks[start].pcs[-1])
+
+    def _immediate(self, pc: int) -> Abs:
+        try:
+            value = immediate(self.unit.prog, pc)
+        except Fault:
+            return ANY
+        region = self.unit.memory.regions.get(value >> REGION_SHIFT)
+        if self.unit.insns[pc].src in (c.BPF_PSEUDO_MAP_VALUE, c.BPF_PSEUDO_MAP_IDX_VALUE) and region is not None:
+            origin = self.unit.const_origin(region)
+            return Ptr(origin, value - region.base, value - region.base)
+        return known(value)
+
+    def _origin(self, pc: int, state: State, kind: Any, **more: Any) -> tuple[Origin, State]:
+        """The origin that `pc` makes. What still points to the one it made before is not known any longer."""
+        origin = self.defined.get(pc)
+        if origin is None:
+            origin = self.defined[pc] = Origin(str(pc), kind, **more)
+        if any(isinstance(x, Ptr) and x.origin is origin for x in (*state.regs, *state.slots.values())):
+            regs = tuple(ANY if isinstance(x, Ptr) and x.origin is origin else x for x in state.regs)
+            slots = {slot: x for slot, x in state.slots.items() if not (isinstance(x, Ptr) and x.origin is origin)}
+            state = State(regs, slots)
+        return origin, state
+
+    def _load(self, pc: int, row: Row, insn: Insn, state: State) -> State:
+        pointer = state.regs[insn.src]
+        if row.sign:
+            return _set(state, insn.dst, ANY)
+        plain = Num(0, (1 << row.width) - 1)
+        if not isinstance(pointer, Ptr):
+            return _set(state, insn.dst, ANY)  # a field of four bytes may yield a pointer
+        if pointer.lo != pointer.hi:
+            return _set(state, insn.dst, plain if pointer.origin.layout is None else ANY)
+        off, size = pointer.lo + insn.off, row.width // 8
+        if pointer.origin is FP:
+            return _set(state, insn.dst, state.slots.get((off, size), plain))
+        if pointer.origin.layout is None:
+            return _set(state, insn.dst, plain)
+        return self._load_field(pc, insn, state, pointer.origin, off, size)
+
+    def _load_field(self, pc: int, insn: Insn, state: State, origin: Origin, off: int, size: int) -> State:
+        how = origin.layout.reading(off, size)
+        if how is None:
+            return _set(state, insn.dst, ANY)
+        access = how.field.access
+        if access in ("pkt", "pkt_meta"):
+            made, state = self._origin(pc, state, "packet")
+            return _set(state, insn.dst, Ptr(made, 0, 0))
+        if access == "skb" and self.unit.skb_layout is not None:
+            made, state = self._origin(pc, state, "object", maybe_null=True, start=0, layout=self.unit.skb_layout)
+            return _set(state, insn.dst, Ptr(made, 0, 0))
+        return _set(state, insn.dst, ANY if how.mask is None else Num(0, how.mask))
+
+    def _store(self, row: Row, insn: Insn, state: State) -> State:
+        pointer = state.regs[insn.dst]
+        if not self.tracked or not isinstance(pointer, Ptr) or pointer.origin is not FP:
+            return state
+        slot = pointer.lo + insn.off, row.width // 8
+        if slot not in self.tracked:
+            return state
+        value = known(insn.imm & c.U64) if row.source == "k" else state.regs[insn.src]
+        if row.width < 64:
+            value = _narrow(number_of(value), (1 << row.width) - 1)
+        return State(state.regs, {**state.slots, slot: value})
+
+    def _atomic(self, row: Row, insn: Insn, state: State) -> State:
+        pointer = state.regs[insn.dst]
+        slots = state.slots
+        if isinstance(pointer, Ptr) and pointer.origin is FP:
+            slots = {slot: value for slot, value in slots.items() if slot[0] != pointer.lo + insn.off}
+        state = State(state.regs, slots)
+        if not row.fetch:
+            return state
+        return _set(state, 0 if row.op == "cmpxchg" else insn.src, Num(0, (1 << row.width) - 1))
+
+    def _call(self, pc: int, insn: Insn, state: State) -> State:
+        made = self.unit.call_result(pc)
+        result: Abs = ANY
+        if made is not None:
+            kind, more = made
+            origin, state = self._origin(pc, state, kind, **more)
+            result = Ptr(origin, 0, 0)
+        regs = (result, ANY, ANY, ANY, ANY, ANY, *state.regs[6:])
+        return State(regs, state.slots)
+
+
+def _narrow(value: Num, top: int) -> Num:
+    """What is left of a number that is cut to `top`, a mask."""
+    if value.lo == value.hi:
+        return known(value.lo & top)
+    return value if value.hi <= top else Num(0, top)
+
+
+def _set(state: State, reg: int, value: Abs) -> State:
+    regs = state.regs
+    return State((*regs[:reg], value, *regs[reg + 1:]), state.slots)
+
+
+def _stops(unit: Unit, function: Function) -> list[int]:
+    """Where widening halts: bounds that comparisons of this function know, and the limits of the sizes."""
+    stops = {0, 1, 255, 65535, (1 << 31) - 1, c.U32, (1 << 63) - 1, c.U64}
+    for block in function.blocks.values():
+        row, insn = unit.rows[block.pcs[-1]], unit.insns[block.pcs[-1]]
+        if row is not None and row.kind == "jmp" and row.source == "k" and insn.imm >= 0:
+            stops |= {max(insn.imm - 1, 0), insn.imm, insn.imm + 1}
+    return sorted(stops)
+
+
+def number_range(state: State, reg: int) -> Num:
+    """The register as a number."""
+    return number_of(state.regs[reg])

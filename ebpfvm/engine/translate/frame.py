@@ -1,0 +1,210 @@
+"""Which stack slots of a function can be Python variables.
+
+A slot can if every access that may touch its bytes is a direct load or store of exactly these bytes, or a helper that
+only reads them and whose argument has a known size: then the bytes are packed from the variables for the call. All
+others live in the frame's memory, and so does everything once the frame's address gets out of sight.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ebpfvm.contract.args import Arg
+from ebpfvm.engine.translate.domain import FP, Ptr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ebpfvm.contract.args import ArgSpec
+    from ebpfvm.engine.translate.cfg import Function
+    from ebpfvm.engine.translate.facts import Facts, Slot, State
+    from ebpfvm.engine.translate.unit import Unit
+
+
+class Frame(NamedTuple):
+    """The outcome.
+
+    Attributes:
+        local: slots that become variables.
+        memory: some of the frame must be memory.
+    """
+
+    local: frozenset[Slot]
+    memory: bool
+
+
+class Extent(NamedTuple):
+    """Memory of a helper argument.
+
+    Attributes:
+        size: bytes.
+        copied: the helper gets a copy (`bytes`), so its bytes may be gathered from anywhere.
+    """
+
+    size: int
+    copied: bool
+
+
+def extent(unit: Unit, specs: tuple[ArgSpec, ...], n: int, state: State) -> Extent | None:
+    """Size of the memory behind helper argument `n` (from 0), None if it is not known or not memory."""
+    spec = specs[n]
+    copied = not spec.write and not spec.uninit
+    if spec.kind in (Arg.PTR_TO_MAP_KEY, Arg.PTR_TO_MAP_VALUE):
+        index = next((i for i, other in enumerate(specs) if other.kind is Arg.CONST_MAP_PTR), None)
+        found = unit.map_at(state.regs[index + 1]) if index is not None else None
+        if found is None:
+            return None
+        return Extent(found[1].key_size if spec.kind is Arg.PTR_TO_MAP_KEY else found[1].value_size, copied)
+    if spec.kind is not Arg.PTR_TO_MEM:
+        return None
+    if spec.size:
+        return Extent(spec.size, copied)
+    if n + 1 < len(specs) and specs[n + 1].kind in (Arg.CONST_SIZE, Arg.CONST_SIZE_OR_ZERO):
+        size = state.regs[n + 2]
+        if not isinstance(size, Ptr) and size.lo == size.hi:
+            return Extent(size.lo, copied)
+    return None
+
+
+def classify(unit: Unit, facts: Facts) -> Frame:
+    """Sort the slots of the function of `facts`."""
+    use = _Uses()
+    for pc, state in facts.before.items():
+        _look(unit, pc, state, use)
+    use.escapes |= _lost(unit, facts)
+    if use.escapes:
+        return Frame(frozenset(), True)
+    return _sort(use)
+
+
+class _Uses:
+    def __init__(self) -> None:
+        self.accesses: set[Slot] = set()
+        self.copied: set[Slot] = set()  # (offset, size) of arguments that helpers get as copies
+        self.memory: set[Slot] = set()  # ... that they write
+        self.escapes = False
+
+
+def _is_fp(value: object) -> bool:
+    return isinstance(value, Ptr) and value.origin is FP
+
+
+def _look(unit: Unit, pc: int, state: State, use: _Uses) -> None:
+    row, insn = unit.rows[pc], unit.insns[pc]
+    if row is None:
+        return
+    if row.kind in ("ldx", "load_acquire", "st", "store_release", "atomic"):
+        base = state.regs[insn.src if row.kind in ("ldx", "load_acquire") else insn.dst]
+        if isinstance(base, Ptr) and base.origin is FP:
+            use.accesses.add((base.lo + insn.off, row.width // 8))
+            use.escapes |= base.lo != base.hi
+        stored = row.kind in ("st", "store_release", "atomic") and row.source != "k"
+        use.escapes |= stored and _is_fp(state.regs[insn.src])
+    elif row.kind == "alu" and row.op not in ("mov", "add", "sub"):
+        use.escapes |= _is_fp(state.regs[insn.dst]) or (row.source == "x" and _is_fp(state.regs[insn.src]))
+    elif row.op == "call":
+        _look_at_helper(unit, pc, state, use)
+    elif row.kind == "call":
+        use.escapes |= any(map(_is_fp, state.regs[1:6]))
+
+
+def _look_at_helper(unit: Unit, pc: int, state: State, use: _Uses) -> None:
+    helper = unit.helper(pc)
+    if helper is None:
+        use.escapes |= any(map(_is_fp, state.regs[1:6]))
+        return
+    for n in range(len(helper.args)):
+        value = state.regs[n + 1]
+        if not isinstance(value, Ptr) or value.origin is not FP:
+            continue
+        found = extent(unit, helper.args, n, state)
+        if found is None or value.lo != value.hi:
+            use.escapes = True
+        else:
+            (use.copied if found.copied else use.memory).add((value.lo, found.size))
+
+
+def _lost(unit: Unit, facts: Facts) -> bool:
+    """Is there a way on which a pointer into the frame stops being known as one, while it may still be used?"""
+    for pc, state in facts.before.items():
+        row, insn = unit.rows[pc], unit.insns[pc]
+        if row is not None and row.kind == "alu" and row.op in ("mov", "add", "sub"):
+            had = row.op != "mov" and _is_fp(state.regs[insn.dst])
+            had |= row.source == "x" and _is_fp(state.regs[insn.src])
+            if had and not _is_fp(facts.after(pc).regs[insn.dst]):
+                return True
+    live = live_registers(unit, facts.function)
+    for start, successor in facts.edges:
+        out, into = facts.leaving(start).regs, facts.before[successor].regs
+        if any(_is_fp(out[reg]) and not _is_fp(into[reg]) for reg in live[successor]):
+            return True
+    return False
+
+
+def live_registers(unit: Unit, function: Function) -> dict[int, frozenset[int]]:
+    """Registers that are live at the start of each block."""
+    live: dict[int, frozenset[int]] = dict.fromkeys(function.order, frozenset())
+    work = list(function.order)
+    while work:
+        start = work.pop()
+        block = function.blocks[start]
+        now = set().union(*(live[successor] for successor in block.succs))
+        for pc in reversed(block.pcs):
+            reads, writes = _registers(unit, pc)
+            now = (now - writes) | reads
+        if now != live[start]:
+            live[start] = frozenset(now)
+            work.extend(block.preds)
+    return live
+
+
+def _registers(unit: Unit, pc: int) -> tuple[set[int], set[int]]:
+    """Registers that the instruction at `pc` reads and writes; r10 left out."""
+    row, insn = unit.rows[pc], unit.insns[pc]
+    if row is None:
+        return set(), set()
+    if row.kind == "call":
+        helper, kfunc = unit.helper(pc), unit.kfunc(pc)
+        count = 5 if helper is None and kfunc is None else len(helper.args if helper else kfunc.params if kfunc else ())
+        return set(range(1, count + 1)), set(range(6))
+    if row.kind == "exit":
+        return {0}, set()
+    if row.kind in ("ld_abs", "ld_ind"):
+        return {6, insn.src} if row.kind == "ld_ind" else {6}, {0}
+    writes = {insn.dst} if row.kind in ("alu", "ldx", "load_acquire", "ld_imm64") else set()
+    reads = {insn.dst} if row.kind in ("jmp", "st", "store_release", "atomic") else set()
+    if row.kind == "alu" and row.op != "mov" and not row.op.startswith("movsx"):
+        reads |= {insn.dst}
+    if "src" in row.uses:
+        reads |= {insn.src}
+    if row.kind == "atomic" and row.op == "cmpxchg":
+        reads |= {0}
+    return reads - {10}, writes
+
+
+def _overlap(a: Slot, b: Slot) -> bool:
+    return a[0] < b[0] + b[1] and b[0] < a[0] + a[1]
+
+
+def _sort(use: _Uses) -> Frame:
+    bad = {slot for slot in use.accesses if any(slot != other and _overlap(slot, other) for other in use.accesses)}
+    bad |= {slot for slot in use.accesses if any(_overlap(slot, other) for other in use.memory)}
+    gathered = set(use.copied)
+    changed = True
+    while changed:
+        changed = False
+        for area in list(gathered):
+            touched = {slot for slot in use.accesses if _overlap(slot, area)}
+            if touched & bad or any(not _within(slot, area) for slot in touched) or _touches(area, use.memory):
+                gathered.discard(area)
+                bad |= touched
+                changed = True
+    return Frame(frozenset(use.accesses - bad), bool(bad or use.memory or use.copied - gathered))
+
+
+def _within(slot: Slot, area: Slot) -> bool:
+    return area[0] <= slot[0] and slot[0] + slot[1] <= area[0] + area[1]
+
+
+def _touches(area: Slot, others: Iterable[Slot]) -> bool:
+    return any(_overlap(area, other) for other in others)

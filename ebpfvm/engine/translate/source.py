@@ -1,0 +1,174 @@
+"""A whole program as Python source: its functions, the table from lines to instructions, and the text for readers.
+
+Only `Source.code` is ever compiled. It is made of numbers and of names that the translator chose; no text of an object
+gets into it. `Source.annotated` is the same code, line for line, with the disassembly and the C source behind each line
+as comments; that is what a traceback or a dump shows.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ebpfvm.engine.common import BPF_MAX_LOOPS
+from ebpfvm.engine.place import insn_text, line_text
+from ebpfvm.engine.steps import PRIMITIVES
+from ebpfvm.engine.translate import cfg
+from ebpfvm.engine.translate.emit import Emitter
+from ebpfvm.engine.translate.facts import Facts
+from ebpfvm.engine.translate.frame import classify
+from ebpfvm.engine.translate.statements import Code, Stmt, sweep
+from ebpfvm.engine.translate.structure import Line, lines_of
+
+if TYPE_CHECKING:
+    from ebpfvm.engine.translate.unit import Unit
+    from ebpfvm.loader.object import Program
+
+_CLONE: Final = 1 << 32  # blocks that are copies have numbers above all slots
+_SMALL: Final = 3
+_FRAME: Final = ("d_f", "v8_f", "v4_f", "v2_f", "b_f")
+_CONST: Final = re.compile(r"\b(?:D(\d+)|V(\d+)_(\d))\b")
+
+
+class Source(NamedTuple):
+    """Generated code.
+
+    Attributes:
+        code: what is compiled.
+        slots: instruction of each line, from line 1 on.
+        names: what the code refers to.
+        enters: the program itself needs a frame (otherwise its caller accounts for one).
+    """
+
+    code: str
+    slots: tuple[int, ...]
+    names: dict[str, Any]
+    enters: bool
+
+    def annotated(self, program: Program) -> str:
+        """The code with comments."""
+        out, last = [], -1
+        for text, pc in zip(self.code.splitlines(), self.slots, strict=True):
+            if pc != last and text.strip():
+                out.append(f"{text:<70}  # {pc}: {_plain(insn_text(program, pc))} | {_plain(line_text(program, pc))}")
+            else:
+                out.append(text)
+            last = pc
+        return "\n".join(out) + "\n"
+
+
+def _plain(text: str | None) -> str:
+    """Text of an object on one line, whatever it holds."""
+    return "".join(char if char.isprintable() else "?" for char in text or "")
+
+
+def generate(unit: Unit) -> Source:
+    """Translate all functions of `unit`."""
+    unit.analyse()
+    names: dict[str, Any] = dict(PRIMITIVES)
+    lines: list[Line] = []
+    enters = False
+    for entry in unit.facts:
+        made, entered = _function(unit, entry, names)
+        lines += made
+        if entry == 0:
+            enters = entered
+    code = "\n".join("    " * indent + text for indent, text, _ in lines) + "\n"
+    _constants(unit, code, names)
+    return Source(code, tuple(pc for _, _, pc in lines), names, enters)
+
+
+def _function(unit: Unit, entry: int, names: dict[str, Any]) -> tuple[list[Line], bool]:
+    first = unit.facts[entry]
+    frame = classify(unit, first)
+    if frame.local:
+        unit.facts[entry] = Facts(unit, first.function, first.args, frame.local)
+    facts = unit.facts[entry]
+    emitter = Emitter(unit, facts, frame, names)
+    code = {start: emitter.block(block) for start, block in facts.function.blocks.items()
+            if block.pcs[0] in facts.before}
+    graph, code = simplify(facts.function, code)
+    code, live = sweep(code, graph)
+    head, enters = _head(unit, emitter, entry, live)
+    if enters or (entry and emitter.calls):
+        code = {start: block._replace(result=f"LEAVE({block.result})") if block.result is not None else block
+                for start, block in code.items()}
+    if entry and emitter.calls and not enters:
+        head.append((1, "STACK.depth += 1", entry))
+    return head + lines_of(graph, code, 1), enters
+
+
+def _head(unit: Unit, emitter: Emitter, entry: int, live: frozenset[str]) -> tuple[list[Line], bool]:
+    """The `def` and what precedes the first block; does the function use a frame?"""
+    arguments = "g_c" if entry == 0 else "r1=0, r2=0, r3=0, r4=0, r5=0"
+    lines: list[Line] = []
+    enters = False
+    for line in reversed(emitter.prologue(entry)):
+        if not line.writes:
+            wanted = live & set(_FRAME)
+            enters = bool(wanted)
+            text = ", ".join(name if name in wanted else "_" for name in _FRAME)
+            if enters:
+                lines.append((1, f"{text} = ENTER()", entry))
+        elif line.writes in live:
+            lines.append((1, line.text, entry))
+            live = (live - {line.writes}) | line.reads
+    given = set(re.findall(r"\w+", arguments))
+    lines += [(1, f"{name} = 0", entry) for name in sorted(live - given - set(_FRAME))]
+    if emitter.may_goto:
+        lines.append((1, f"loops = {BPF_MAX_LOOPS}", entry))
+    return [(0, f"def f{entry}(ticks, {arguments}):", entry), *reversed(lines)], enters
+
+
+def _constants(unit: Unit, code: str, names: dict[str, Any]) -> None:
+    """The data of regions that never move, and views of it."""
+    for match in _CONST.finditer(code):
+        number = int(match[1] or match[2])
+        if match[0] in names:
+            continue
+        data = unit.memory.regions[number].data
+        if match[1]:
+            names[match[0]] = data
+        else:
+            size = int(match[3])
+            whole = memoryview(data)[:len(data) // size * size]
+            names[match[0]] = whole.cast("Q") if size == 8 else whole.cast("I") if size == 4 else whole.cast("H")
+
+
+def simplify(function: cfg.Function, code: dict[int, Code]) -> tuple[cfg.Function, dict[int, Code]]:
+    """Follow jumps to jumps, and give each way to a small final block a copy of its own."""
+    code = {start: block._replace(succs=tuple(_follow(s, code) for s in block.succs)) for start, block in code.items()}
+    code = {start: block if len(set(block.succs)) == len(block.succs)
+            else block._replace(succs=block.succs[:1], condition="", reads=frozenset())
+            for start, block in code.items()}
+    preds: dict[int, list[int]] = {}
+    for start, block in code.items():
+        for successor in block.succs:
+            preds.setdefault(successor, []).append(start)
+    fresh = _CLONE
+    for start, incoming in preds.items():
+        block = code[start]
+        if block.result is None or len(block.lines) > _SMALL or len(incoming) < 2 or start == function.entry:
+            continue
+        for pred in incoming[1:]:
+            fresh += 1
+            code[fresh] = block
+            code[pred] = code[pred]._replace(succs=tuple(fresh if s == start else s for s in code[pred].succs))
+    graph = cfg.Function(function.entry, {start: cfg.Block(start, [block.pc], list(block.succs))
+                                          for start, block in code.items()})
+    cfg.analyse(graph)
+    return graph, {start: code[start] for start in graph.order}
+
+
+def _follow(start: int, code: dict[int, Code]) -> int:
+    """Where a jump to `start` ends up, past blocks that only jump on."""
+    seen = {start}
+    while True:
+        block = code[start]
+        if block.lines or block.result is not None or len(block.succs) != 1 or block.succs[0] in seen:
+            return start
+        start = block.succs[0]
+        seen.add(start)
+
+
+__all__ = ["Source", "Stmt", "generate", "simplify"]

@@ -1,0 +1,360 @@
+"""From a flow graph to nested Python statements: `if`, `for` (loops, counted against the budget) and one-shot `while`.
+
+The tree of dominators gives the nesting (Ramsey, "Beyond Relooper"). A block that several others jump to stands behind
+a wrapper in which they all lie; leaving the wrapper is the jump. Most wrappers turn out not to be needed: the jumps sit
+where control falls through anyway, or where the `break` of a loop lands. Python leaves one loop at a time, so a jump
+over several sets `go`, which each loop passed on the way asks. A graph with a cycle of two entries becomes a loop over
+a decision tree instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ebpfvm.engine.translate.cfg import Function
+    from ebpfvm.engine.translate.statements import Code
+
+MAX_DEPTH: Final = 18  # CPython: 20 statically nested blocks
+MAX_INDENT: Final = 90  # CPython: 100 levels of indentation
+
+
+class TooDeep(Exception):
+    """Python cannot nest that deep."""
+
+
+@dataclass(slots=True)
+class Block:
+    """Straight code of a block."""
+
+    start: int
+
+
+@dataclass(slots=True)
+class If:
+    """The jump at the end of a block."""
+
+    start: int
+    then: list[Node]
+    orelse: list[Node]
+
+
+@dataclass(slots=True)
+class Wrap:
+    """Leaving it leads to `label`."""
+
+    label: int
+    body: list[Node]
+
+
+@dataclass(slots=True)
+class Loop:
+    """The loop of `header`; leaving it leads to `follow`."""
+
+    header: int
+    body: list[Node]
+    follow: int | None = None
+
+
+@dataclass(slots=True)
+class Goto:
+    """A jump to another block."""
+
+    target: int
+
+
+Node = Block | If | Wrap | Loop | Goto
+Line = tuple[int, str, int]  # indentation, text, slot
+
+
+def lines_of(function: Function, code: Mapping[int, Code], indent: int) -> list[Line]:
+    """The body of a Python function that does what `code` does; its graph is `function`."""
+    if function.reducible:
+        try:
+            tree = _Tree(function, code).build()
+            return _Printer(code).run(tree, indent)
+        except (TooDeep, RecursionError):
+            pass
+    return _dispatch(function, code, indent)
+
+
+class _Tree:
+    """Builds the nodes of one function."""
+
+    def __init__(self, function: Function, code: Mapping[int, Code]) -> None:
+        self.function = function
+        self.code = code
+        self.position = {start: n for n, start in enumerate(function.order)}
+        self.inside: dict[int, list[int]] = {}  # block -> those that stand behind a wrapper around it
+        self.behind: dict[int, list[int]] = {}  # header -> those that stand behind its loop
+        self.inline: set[int] = set()
+        for start in function.order[1:]:
+            self._place(start)
+
+    def _place(self, start: int) -> None:
+        parent = self.function.idom[start]
+        left = [header for header, body in self.function.loops.items() if parent in body and start not in body]
+        forward = [pred for pred in self.function.blocks[start].preds if self.position[pred] < self.position[start]]
+        if left:
+            # The outermost loop that the way here leaves.
+            self.behind.setdefault(min(left, key=self.position.__getitem__), []).append(start)
+        elif len(forward) > 1:
+            self.inside.setdefault(parent, []).append(start)
+        else:
+            self.inline.add(start)
+
+    def build(self) -> list[Node]:
+        tree = self._tree(self.function.entry)
+        _resolve(tree, None)
+        return _unwrap(tree)
+
+    def _tree(self, start: int) -> list[Node]:
+        body = self._sequence([Block(start), *self._ending(start)], self.inside.get(start, []))
+        if start not in self.function.loops:
+            return body
+        return self._sequence([Loop(start, body)], self.behind.get(start, []))
+
+    def _ending(self, start: int) -> list[Node]:
+        succs = self.code[start].succs
+        if not succs:
+            return []
+        if len(succs) == 1:
+            return self._branch(succs[0])
+        return [If(start, self._branch(succs[1]), self._branch(succs[0]))]
+
+    def _branch(self, target: int) -> list[Node]:
+        if target in self.inline:
+            self.inline.discard(target)
+            return self._tree(target)
+        return [Goto(target)]
+
+    def _sequence(self, core: list[Node], children: list[int]) -> list[Node]:
+        for child in sorted(children, key=self.position.__getitem__):
+            core = [Wrap(child, core), *self._tree(child)]
+        return core
+
+
+def _resolve(nodes: list[Node], follow: int | None) -> None:
+    """Drop jumps to where control goes anyway; tell loops where leaving them leads."""
+    for n, node in enumerate(nodes):
+        if isinstance(node, Wrap):
+            _resolve(node.body, node.label)
+        elif isinstance(node, Loop):
+            node.follow = follow
+            _resolve(node.body, node.header)
+        elif isinstance(node, If):
+            _resolve(node.then, follow)
+            _resolve(node.orelse, follow)
+        elif isinstance(node, Goto) and node.target == follow:
+            del nodes[n]
+            return
+
+
+def _jumps_to(nodes: list[Node], label: int) -> bool:
+    """Is there a jump to `label` that only leaving the wrapper can do?"""
+    for node in nodes:
+        if isinstance(node, Goto) and node.target == label:
+            return True
+        if isinstance(node, If) and (_jumps_to(node.then, label) or _jumps_to(node.orelse, label)):
+            return True
+        if isinstance(node, Wrap) and _jumps_to(node.body, label):
+            return True
+        if isinstance(node, Loop) and node.follow != label and _jumps_to(node.body, label):
+            return True
+    return False
+
+
+def _unwrap(nodes: list[Node]) -> list[Node]:
+    """Dissolve wrappers that nothing jumps out of."""
+    out: list[Node] = []
+    for node in nodes:
+        if isinstance(node, Wrap):
+            node.body = _unwrap(node.body)
+            if _jumps_to(node.body, node.label):
+                out.append(node)
+            else:
+                out.extend(node.body)
+        else:
+            if isinstance(node, If):
+                node.then, node.orelse = _unwrap(node.then), _unwrap(node.orelse)
+            elif isinstance(node, Loop):
+                node.body = _unwrap(node.body)
+            out.append(node)
+    return out
+
+
+@dataclass(slots=True)
+class _Open:
+    """A Python loop being printed.
+
+    Attributes:
+        leave: block that `break` leads to.
+        again: block that `continue` leads to, None for a wrapper.
+        through: blocks that jumps from inside, over this loop, lead to.
+    """
+
+    leave: int | None
+    again: int | None
+    through: set[int]
+
+
+class _Printer:
+    """Prints nodes as lines."""
+
+    def __init__(self, code: Mapping[int, Code]) -> None:
+        self.code = code
+        self.lines: list[Line] = []
+        self.open: list[_Open] = []
+        self.pc = 0
+
+    def run(self, nodes: list[Node], indent: int) -> list[Line]:
+        self._nodes(nodes, indent)
+        return self.lines
+
+    def _add(self, indent: int, text: str) -> None:
+        if indent > MAX_INDENT:
+            raise TooDeep
+        self.lines.append((indent, text, self.pc))
+
+    def _nodes(self, nodes: list[Node], indent: int) -> bool:
+        """Print; can control reach the end?"""
+        for node in nodes:
+            if isinstance(node, Block):
+                if not self._block(node.start, indent):
+                    return False
+            elif isinstance(node, If):
+                return self._if(node, indent)
+            elif isinstance(node, Goto):
+                self._goto(node.target, indent)
+                return False
+            elif not self._loop(node, indent):
+                return False
+        return True
+
+    def _block(self, start: int, indent: int) -> bool:
+        code = self.code[start]
+        for line in code.lines:
+            self.pc = line.pc
+            self._add(indent, line.text)
+        self.pc = code.pc
+        if code.result is not None:
+            self._add(indent, f"return {code.result}")
+            return False
+        return True
+
+    def _if(self, node: If, indent: int) -> bool:
+        """A branch that does not come back is printed alone, and the other one behind it: that saves indentation."""
+        code = self.code[node.start]
+        self.pc = code.pc
+        then, orelse = node.then, node.orelse
+        if not then and not orelse:
+            return True
+        test = code.condition
+        if not then or (orelse and not _returns(then) and _returns(orelse)):
+            then, orelse, test = orelse, then, f"not {code.condition}"
+        self._add(indent, f"if {test}:")
+        before = len(self.lines)
+        reaches = self._nodes(then, indent + 1)
+        if len(self.lines) == before:
+            self._add(indent + 1, "pass")
+        if not orelse:
+            return True
+        self.pc = code.pc
+        if not reaches:
+            return self._nodes(orelse, indent)
+        self._add(indent, "else:")
+        before = len(self.lines)
+        after = self._nodes(orelse, indent + 1)
+        if len(self.lines) == before:
+            self._add(indent + 1, "pass")
+        return reaches or after
+
+    def _loop(self, node: Loop | Wrap, indent: int) -> bool:
+        if len(self.open) >= MAX_DEPTH:
+            raise TooDeep
+        loop = isinstance(node, Loop)
+        this = _Open(node.follow if isinstance(node, Loop) else node.label,
+                     node.header if isinstance(node, Loop) else None, set())
+        mark = len(self.lines)
+        self._add(indent, "for _ in ticks:" if loop else "while True:")
+        self.open.append(this)
+        reaches = self._nodes(node.body, indent + 1)
+        self.open.pop()
+        if not loop and reaches:
+            self._add(indent + 1, "break")
+        if loop:
+            if len(self.lines) == mark + 1:
+                self._add(indent + 1, "pass")
+            self._add(indent, "else:")
+            self._add(indent + 1, "OVER()")
+        if this.through:
+            self.lines.insert(mark, (indent, "go = -1", self.pc))
+            for target in sorted(this.through):
+                self._add(indent, f"if go == {target}:")
+                self._goto(target, indent + 1)
+        return True
+
+    def _goto(self, target: int, indent: int) -> None:
+        """A jump out of the loops that are open."""
+        for depth in range(len(self.open) - 1, -1, -1):
+            found = self.open[depth]
+            if target not in (found.again, found.leave):
+                continue
+            crossed = self.open[depth + 1:]
+            if not crossed:
+                self._add(indent, "continue" if target == found.again else "break")
+                return
+            for other in crossed:
+                other.through.add(target)
+            self._add(indent, f"go = {target}")
+            self._add(indent, "break")
+            return
+        raise TooDeep  # no enclosing loop leads there: cannot happen in a reducible graph
+
+
+def _returns(nodes: list[Node]) -> bool:
+    """Does this certainly not reach its end (looking at the last node only)?"""
+    if not nodes:
+        return False
+    last = nodes[-1]
+    if isinstance(last, Goto):
+        return True
+    return isinstance(last, If) and _returns(last.then) and _returns(last.orelse)
+
+
+def _dispatch(function: Function, code: Mapping[int, Code], indent: int) -> list[Line]:
+    """A loop over a tree of comparisons of the number of the next block."""
+    number = {start: n for n, start in enumerate(function.order)}
+    lines: list[Line] = [(indent, "go = 0", function.entry), (indent, "for _ in ticks:", function.entry)]
+
+    def go(target: int) -> str:
+        return f"go = {number[target]}"
+
+    def leaf(start: int, depth: int) -> None:
+        block = code[start]
+        lines.extend((depth, line.text, line.pc) for line in block.lines)
+        if block.result is not None:
+            lines.append((depth, f"return {block.result}", block.pc))
+        elif len(block.succs) == 2:
+            yes, no = number[block.succs[1]], number[block.succs[0]]
+            lines.append((depth, f"go = {yes} if {block.condition} else {no}", block.pc))
+        elif block.succs:
+            lines.append((depth, go(block.succs[0]), block.pc))
+
+    def tree(low: int, high: int, depth: int) -> None:
+        if high - low == 1:
+            leaf(function.order[low], depth)
+            return
+        middle = (low + high) // 2
+        pc = code[function.order[middle]].pc
+        lines.append((depth, f"if go < {middle}:", pc))
+        tree(low, middle, depth + 1)
+        lines.append((depth, "else:", pc))
+        tree(middle, high, depth + 1)
+
+    tree(0, len(function.order), indent + 1)
+    lines += [(indent, "else:", function.entry), (indent + 1, "OVER()", function.entry)]
+    return [line if line[1] else (line[0], "pass", line[2]) for line in lines]
