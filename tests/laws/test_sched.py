@@ -9,11 +9,13 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ebpfvm.errors import LoadError
 from ebpfvm.sched.link import Link
 from ebpfvm.sched.packet import build
 from ebpfvm.sched.pcap import PcapWriter, read_capture
 from ebpfvm.sched.traffic import Arrival
 from tests.unit.sched.kit import Bench
+from tests.unit.sched.test_pcap import classic, enhanced, interface, record, section
 
 PACKET = build(length=1500)
 
@@ -44,11 +46,11 @@ def test_a_fifo_keeps_the_order_and_nothing_is_lost(steps: list[tuple[int, int]]
 def test_departures_are_the_exact_times_cut_to_nanoseconds(steps: list[tuple[int, int]], rate: int) -> None:
     result = Bench(Link(rate)).run(arrivals(steps))
     free = Fraction(0)
-    for record in result.packets or ():
+    for found in result.packets or ():
         # An idle wire starts at the nanosecond the packet arrives; a busy one goes on where it was.
-        start = free if record.arrival <= int(free) else Fraction(record.arrival)
-        free = start + Fraction(record.length * 8 * 10 ** 9, rate)
-        assert record.departure == int(free)
+        start = free if found.arrival <= int(free) else Fraction(found.arrival)
+        free = start + Fraction(found.length * 8 * 10 ** 9, rate)
+        assert found.departure == int(free)
 
 
 @given(gaps, st.lists(st.sampled_from([0, 1, 2, 3, 4, 9]), min_size=1),
@@ -93,3 +95,26 @@ def test_captures_round_trip(packets: list[tuple[int, bytes, int]]) -> None:
             for stamp, data, more in packets:
                 writer.write(stamp, len(data) + more, data)
         assert list(read_capture(str(path))) == [(stamp, len(data) + more, data) for stamp, data, more in packets]
+
+
+CAPTURES = [classic(records=record("<", 1, 2, 60, 60) * 2), classic(">", 0xA1B23C4D, records=record(">", 1, 2, 60, 99)),
+            section("<") + interface("<", options=b"\x09\0\1\0\x09\0\0\0\0\0\0\0") + enhanced("<", 1) * 2]
+
+
+@given(st.sampled_from(CAPTURES), st.lists(st.tuples(st.integers(0, 300), st.integers(0, 255)), max_size=5),
+       st.integers(0, 300))
+def test_a_damaged_capture_is_read_or_refused(good: bytes, changes: list[tuple[int, int]], cut: int) -> None:
+    data = bytearray(good)
+    for at, value in changes:
+        data[at % len(data)] = value
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.pcap"
+        path.write_bytes(data[:len(data) - cut] if cut < len(data) else data)
+        try:
+            capture = read_capture(str(path))
+        except LoadError as error:
+            assert "x.pcap" in str(error)
+        else:
+            records = list(capture)
+            assert len(records) == len(capture)
+            assert sum(len(content) for _, _, content in records) <= len(data)
