@@ -38,6 +38,7 @@ HANDLE: Final = 0x80010000  # what `tc qdisc add` gives the first qdisc without 
 _ETH_P_802_3, _ETH_P_802_2, _ETH_P_802_3_MIN = 0x0001, 0x0004, 0x0600
 _PACKET_HOST, _PACKET_MULTICAST, _PACKET_OTHERHOST = 0, 2, 3
 _XDP_LINEAR = 4096 - 256 - 320  # page, XDP_PACKET_HEADROOM, struct skb_shared_info
+_XDP_META = 256 - 40  # XDP_PACKET_HEADROOM without struct xdp_frame
 _SKB_LIMIT = 4096 - 64 - 320  # the same with NET_SKB_PAD; what Linux 6.18 takes at most
 _GSO_LEGACY_MAX_SIZE, _GSO_MAX_SEGS = 65536, 65535
 
@@ -47,6 +48,7 @@ _SKB_TYPES: Final = {"sched_cls": True, "sched_act": True, "socket_filter": Fals
 # Fields of __sk_buff that Linux takes from ctx_in, and gives in ctx_out (convert___skb_to_skb and back).
 SKB_IN_OUT: Final = ("mark", "priority", "ingress_ifindex", "ifindex", "cb", "tstamp", "wire_len", "gso_segs",
                      "gso_size", "hwtstamp")
+XDP_OUT: Final = ("data", "data_end")
 _POINTERS: Final = ("data", "data_end", "data_meta", "flow_keys", "sk")
 
 
@@ -112,11 +114,19 @@ class _Request:
     data: bytes
     ctx: dict[str, Any]
     repeat: int
+    raw_ctx: bool  # it came as bytes, which may name what cannot be set
+    has_ctx: bool
     warnings: list[str] = field(default_factory=list)
 
     @property
     def layout(self) -> Layout:
+        """What the program may see of its context."""
         return layout_of(self.kind, self.attach)
+
+    @property
+    def whole(self) -> Layout:
+        """The context as bpf(2) has it, whatever this type of program may see of it."""
+        return self.kernel.skb_layout if self.kind.name in _SKB_TYPES else self.layout
 
 
 def test_run(program: Program, data: bytes = bytes(64), ctx: Mapping[str, Any] | bytes | None = None,
@@ -157,8 +167,9 @@ def test_run(program: Program, data: bytes = bytes(64), ctx: Mapping[str, Any] |
     runnable = loaded.program(program, facts)
     bound = [loaded.map(spec, index) for index, spec in enumerate(program.maps)]
     _fill_maps(bound, maps or {})
-    request = _Request(machine, kind, program.attach, data, {}, max(repeat, 1))
-    request.ctx = _fields(request.layout, ctx, request.warnings) if isinstance(ctx, bytes) else dict(ctx or {})
+    request = _Request(machine, kind, program.attach, data, {}, max(repeat, 1), isinstance(ctx, bytes),
+                       bool(ctx))
+    request.ctx = _fields(request.whole, ctx, request.warnings) if isinstance(ctx, bytes) else dict(ctx or {})
     retval, left, fields = run(request, runnable)
     views = {index: MapView(found) for index, found in enumerate(bound)}
     return TestRun(retval & 0xFFFFFFFF, left, fields, views, tuple(machine.trace), tuple(request.warnings))
@@ -207,17 +218,19 @@ def _fields(layout: Layout, raw: bytes, warnings: list[str]) -> dict[str, Any]:
     return found
 
 
-def pack_ctx(program: Program, fields: Mapping[str, Any], kernel: str | None = None) -> bytes:
-    """The context structure as BPF_PROG_TEST_RUN gives it in ctx_out: only the fields that Linux fills in.
+def pack_ctx(program: Program, fields: Mapping[str, Any], ctx_in: bytes = b"", kernel: str | None = None) -> bytes:
+    """The context structure as BPF_PROG_TEST_RUN gives it in ctx_out: `ctx_in` with what Linux fills in.
 
     fields: of a `TestRun`.
     """
-    kind = dialect_of(program, kernel).prog_type(program.type)
-    layout = layout_of(kind, program.attach)
-    raw = bytearray(layout.size)
+    dialect = dialect_of(program, kernel)
+    kind = dialect.prog_type(program.type)
+    layout = layout_of(dialect.prog_type("sched_cls") if kind.name in _SKB_TYPES else kind, program.attach)
+    raw = bytearray(ctx_in[:layout.size].ljust(layout.size, b"\0"))
+    filled = {"xdp": XDP_OUT, "qdisc": tuple(layout.fields)}.get(kind.name, SKB_IN_OUT)
     for name, value in fields.items():
         item = layout.fields.get(name)
-        if item is None or (kind.name in _SKB_TYPES and name not in SKB_IN_OUT):
+        if item is None or name not in filled:
             continue
         size = (item.element or item.size) if isinstance(value, list) else item.size
         for index, part in enumerate(value if isinstance(value, list) else [value]):
@@ -234,16 +247,19 @@ def _run_skb(request: _Request, run: Runnable) -> tuple[int, bytes, dict[str, An
     data, ctx = request.data, request.ctx
     if len(data) > _SKB_LIMIT:
         request.warnings.append(f"a packet of {len(data)} bytes: Linux 6.18 takes at most {_SKB_LIMIT} (EINVAL)")
+    request.warnings += _short(data)
     skb = made_up_skb(request.kernel, data if layer2 else data[ETH_HLEN:], data)
-    skb.wire_len = len(data) if ctx and layer2 else len(data) - ETH_HLEN if ctx else 0
-    request.warnings += _refused(ctx, len(data) if layer2 else len(data) - ETH_HLEN)
-    _set_fields(skb, ctx, request.layout)
+    skb.wire_len = skb.len if request.has_ctx else 0
+    request.warnings += _refused(ctx, skb.len)
+    for name in set(_POINTERS) & set(ctx if request.raw_ctx else ()):
+        del ctx[name]
+    _set_fields(skb, ctx, request.kernel.skb_layout)
     context = SkbCtx(request.kernel, skb, request.layout)
     retval = 0
     for _ in range(request.repeat):
         retval = run(context)
     left = skb.payload() if layer2 else bytes(ETH_HLEN) + skb.payload()
-    return retval, left, _shown(skb, request.layout)
+    return retval, left, _shown(skb, request.kernel.skb_layout)
 
 
 def made_up_skb(kernel: Kernel, visible: bytes, frame: bytes) -> SkBuff:
@@ -256,6 +272,14 @@ def made_up_skb(kernel: Kernel, visible: bytes, frame: bytes) -> SkBuff:
         protocol = _ETH_P_802_3 if frame[14:16] == b"\xff\xff" else _ETH_P_802_2
     kind = _PACKET_MULTICAST if frame[0] & 1 else _PACKET_OTHERHOST if any(frame[:6]) else _PACKET_HOST
     return SkBuff(kernel, visible, protocol=protocol >> 8 | (protocol & 0xFF) << 8, pkt_type=kind, ifindex=LOOPBACK)
+
+
+def _short(data: bytes) -> list[str]:
+    for protocol, header, name in ((b"\x08\0", 20, "IPv4"), (b"\x86\xdd", 40, "IPv6")):
+        if data[12:14] == protocol and len(data) < ETH_HLEN + header:
+            return [f"the Ethernet header says {name}, and {len(data) - ETH_HLEN} bytes follow: Linux wants the whole "
+                    f"header of {header} (EINVAL)"]
+    return []
 
 
 def _refused(ctx: Mapping[str, Any], length: int) -> list[str]:
@@ -277,17 +301,15 @@ def _nonzero(value: Any) -> bool:
     return any(value) if isinstance(value, list | tuple | bytes) else bool(value)
 
 
-def _set_fields(target: Any, ctx: Mapping[str, Any], layout: Layout, also: tuple[str, ...] = ()) -> None:
+def _set_fields(target: Any, ctx: Mapping[str, Any], layout: Layout) -> None:
     for name, value in ctx.items():
         item = layout.fields.get(name)
-        if name in _POINTERS or (item is None and name not in also) or not hasattr(target, name):
+        if name in _POINTERS or item is None or not hasattr(target, name):
             names = ", ".join(known for known in layout.fields if known not in _POINTERS and hasattr(target, known))
             raise UsageError(f"the context has no field {name!r} that can be set; it has: {names}")
-        if name == "wire_len" and not value:
-            continue  # 0 stands for the packet's length
-        if name == "ifindex" and not value:
-            continue  # and 0 for the loopback device
-        setattr(target, name, _checked(name, value, item.size if item else 8, item.element if item else 0))
+        if name in ("wire_len", "ifindex") and not value:
+            continue  # 0 stands for the packet's length and for the loopback device
+        setattr(target, name, _checked(name, value, item.size, item.element))
 
 
 def _checked(name: str, value: Any, size: int, element: int) -> Any:
@@ -313,14 +335,9 @@ def _shown(target: Any, layout: Layout) -> dict[str, Any]:
 def _run_xdp(request: _Request, run: Runnable) -> tuple[int, bytes, dict[str, Any]]:
     """bpf_prog_test_run_xdp; the first `ctx["data"]` bytes of the packet are metadata."""
     ctx, data = request.ctx, request.data
-    given = {name: ctx.pop(name, 0) for name in ("data", "data_end", "data_meta")}
-    meta = given["data"]
-    if given["data_meta"] or meta % 4 or meta > 255 or not meta <= len(data) or (
-            given["data_end"] not in (0, len(data))):
-        raise UsageError(f"xdp_md with {given} for {len(data)} bytes: data_meta must be 0, data the length of the "
-                         "metadata (a multiple of 4, at most 252), data_end the length of all (EINVAL)")
-    rest = data[_XDP_LINEAR:]
-    buff = XdpBuff(request.kernel, data[meta:_XDP_LINEAR], ingress_ifindex=LOOPBACK)
+    meta, linear = _xdp_lengths(request)
+    rest = data[linear:]
+    buff = XdpBuff(request.kernel, data[meta:linear], ingress_ifindex=LOOPBACK)
     packet = buff.packet
     packet.meta = packet.start - meta
     packet.data[packet.meta:packet.start] = data[:meta]
@@ -332,8 +349,22 @@ def _run_xdp(request: _Request, run: Runnable) -> tuple[int, bytes, dict[str, An
         retval = run(context)
     left = bytes(packet.data[packet.meta:packet.end]) + rest
     fields = _shown(buff, request.layout)
-    fields |= {"data_meta": 0, "data": packet.start - packet.meta, "data_end": len(left)}
+    fields |= {"data_meta": 0, "data": packet.start - packet.meta, "data_end": packet.end - packet.meta}
+    if linear == _XDP_LINEAR:
+        fields["data_end"] = len(left)
     return retval, left, fields
+
+
+def _xdp_lengths(request: _Request) -> tuple[int, int]:
+    """Bytes of metadata, and of metadata and linear part together; what is behind stays out of sight (a fragment)."""
+    ctx, size = request.ctx, len(request.data)
+    meta, end = ctx.pop("data", 0), ctx.pop("data_end", 0 if request.raw_ctx and request.has_ctx else size)
+    if ctx.pop("data_meta", 0) or not 0 <= meta <= end <= size or meta % 4 or meta > _XDP_META or (
+            size - meta < ETH_HLEN):
+        raise UsageError(f"xdp_md with data {meta} and data_end {end} for {size} bytes: data_meta must be 0, data the "
+                         f"length of the metadata (a multiple of 4, at most {_XDP_META}), data_end at most the length "
+                         "of all (EINVAL)")
+    return meta, min(end, _XDP_LINEAR)
 
 
 def _refused_xdp(ctx: Mapping[str, Any]) -> list[str]:

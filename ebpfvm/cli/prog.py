@@ -212,7 +212,8 @@ def _items(program: Program, texts: list[str]) -> Mapping[int, Mapping[bytes, by
 def _write(options: argparse.Namespace, program: Program, result: Any, seconds: float) -> None:
     from ebpfvm.testrun import pack_ctx
     data = result.data[:options.data_size_out] if options.data_size_out is not None else result.data
-    ctx = pack_ctx(program, result.ctx, options.kernel)[:options.ctx_size_out]
+    given = _file(options.ctx_in) if options.ctx_in not in (None, "-") else b""
+    ctx = pack_ctx(program, result.ctx, given, options.kernel)[:options.ctx_size_out]
     average = round(seconds * 1e9 / (options.repeat or 1))
     if options.json:
         output.put_json({"schema": SCHEMA, "ok": True, "retval": result.retval, "duration": average,
