@@ -315,10 +315,13 @@ def _legacy_maps(elf: Elf, section: Section, table: MapTable, notes: list[str]) 
 def _legacy_fields(section: Section, symbol: Symbol, room: int) -> dict[str, int]:
     """The struct at a symbol, by field name; what follows the known fields must be zero."""
     size = symbol.size if 20 <= symbol.size <= room else room
-    data = section.data[symbol.value:symbol.value + size]
-    if len(data) < 20:
-        raise LoadError(f"a map definition has at least 20 bytes, here are {len(data)}", section=section.name,
+    if symbol.value + size > len(section.data):
+        raise LoadError(f"the map definition of {size} bytes ends behind the section's {len(section.data)}",
+                        section=section.name, offset=symbol.value, symbol=symbol.name)
+    if size < 20:
+        raise LoadError(f"a map definition has at least 20 bytes, here are {size}", section=section.name,
                         offset=symbol.value, symbol=symbol.name)
+    data = section.data[symbol.value:symbol.value + size]
     fields = _BASE + _LAYOUTS.get(size, ())
     known = 4 * len(fields)
     if any(data[known:]):

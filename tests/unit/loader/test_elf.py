@@ -211,6 +211,15 @@ def test_a_legacy_map_that_is_too_short_is_refused() -> None:
     assert "at least 20 bytes" in refused(legacy(words(2, 4, 8, 3)).build()).message
 
 
+@pytest.mark.parametrize("value", [5, 36, 1 << 40])
+def test_a_legacy_map_that_ends_behind_its_section_is_refused(value: int) -> None:
+    maker = simple()
+    maps = maker.section("maps", words(2, 4, 8, 3, 0, 0, 0, 0, 0), flags=ALLOC | WRITE)
+    maker.symbol("m", maps, value, 36, OBJECT)
+    maker.symbol("far", maps, 1 << 50, 36, OBJECT)
+    assert "ends behind" in refused(maker.build()).message
+
+
 def test_a_legacy_map_in_map_names_its_template() -> None:
     good = legacy(words(12, 4, 4, 3, 0, 5, 0, 5, 0))
     assert load(good.build()).maps["m0"].inner is not None
