@@ -162,7 +162,7 @@ class TranslatedRun(Run):
         return self._main(ticks, region)
 
     def _prepare(self, ctx: Context) -> None:
-        region = ctx.region if ctx is not None else None
+        region = getattr(ctx, "region", None)  # a timer's callback has no context
         layout = region.layout if isinstance(region, ObjectRegion) else None
         if self._main is None or _signature(layout) != _signature(self._layout):
             self.translate(layout)

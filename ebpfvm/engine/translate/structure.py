@@ -226,12 +226,13 @@ class _Printer:
                 if not self._block(node.start, indent):
                     return False
             elif isinstance(node, If):
-                return self._if(node, indent)
+                if not self._if(node, indent):
+                    return False
             elif isinstance(node, Goto):
                 self._goto(node.target, indent)
                 return False
-            elif not self._loop(node, indent):
-                return False
+            else:
+                self._loop(node, indent)
         return True
 
     def _block(self, start: int, indent: int) -> bool:
@@ -253,7 +254,7 @@ class _Printer:
         if not then and not orelse:
             return True
         test = code.condition
-        if not then or (orelse and not _returns(then) and _returns(orelse)):
+        if not then or (_returns(orelse) and not _returns(then)):
             then, orelse, test = orelse, then, f"not {code.condition}"
         self._add(indent, f"if {test}:")
         before = len(self.lines)
@@ -272,7 +273,7 @@ class _Printer:
             self._add(indent + 1, "pass")
         return reaches or after
 
-    def _loop(self, node: Loop | Wrap, indent: int) -> bool:
+    def _loop(self, node: Loop | Wrap, indent: int) -> None:
         if len(self.open) >= MAX_DEPTH:
             raise TooDeep
         loop = isinstance(node, Loop)
@@ -295,7 +296,6 @@ class _Printer:
             for target in sorted(this.through):
                 self._add(indent, f"if go == {target}:")
                 self._goto(target, indent + 1)
-        return True
 
     def _goto(self, target: int, indent: int) -> None:
         """A jump out of the loops that are open."""
