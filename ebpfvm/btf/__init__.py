@@ -1,7 +1,8 @@
 """What types does an object have? BTF (BPF Type Format) as data.
 
-`parse` reads the `.BTF` section, `parse_ext` the `.BTF.ext` section, `Btf` answers questions.
-The type records are in `ebpfvm.btf.types`.
+`parse` reads the `.BTF` section (and a kernel's own types), `parse_ext` the `.BTF.ext` section; `Btf` answers
+questions, `special_fields` finds kptrs, locks and the like in a type. `encode` and `Builder` write BTF. The records
+are in `ebpfvm.btf.types`, CO-RE matching in `core`, C output in `dump`.
 """
 
 from __future__ import annotations

@@ -475,6 +475,10 @@ class Btf:
         """Alignment in bytes, as libbpf computes it: that of the widest member, 1 for a packed struct."""
         return _align_of(self, type_id, 0, {})
 
+    def align_of_type(self, found: Type) -> int:
+        """`align_of` for a type itself."""
+        return _align_of_resolved(self, found, 1, {})
+
     def describe(self, type_id: int) -> str:
         """A short C-like name for messages: `struct foo`, `int`, `ptr`."""
         found = self[type_id]
