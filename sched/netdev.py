@@ -188,7 +188,8 @@ class Namespace:
         blocks: shared blocks by number.
         actions: (kind, index) -> action.
         stack: takes packets that arrive; by default they are counted as sent.
-        load_program: (path, section, kind) -> a runnable program, for `bpf obj FILE`; kind is "qdisc", "cls" or "act".
+        load_program: (path, section, hook) -> a runnable program, for `bpf obj FILE`; see `tc.build.Builder.program`.
+        qdisc_kinds: further kinds of qdiscs by name (struct_ops that are registered): (device, handle) -> qdisc.
         nest: redirections that are going on within each other.
     """
 
@@ -204,6 +205,7 @@ class Namespace:
         self.actions: dict[tuple[str, int], Action] = {}
         self.stack: Callable[[NetDev, Packet], None] | None = None
         self.load_program: Callable[[str, str, str], Runnable] | None = None
+        self.qdisc_kinds: dict[str, Callable[[NetDev, int], Qdisc]] = {}
         self.nest = 0
         kernel.extra["net"] = self
         kernel.extra["tc_classify"] = self.tc_classify
@@ -240,6 +242,22 @@ class Namespace:
         if found is None:
             raise UsageError(f"Cannot find device {name!r}; there are: {', '.join(self.devices) or 'none'}")
         return found
+
+    def remove_device(self, dev: NetDev) -> None:
+        """A device goes away: down first, then its qdiscs and filters."""
+        dev.set_up(False)
+        dev.qdisc.destroy()
+        dev.hooks.clear()
+        del self.devices[dev.name], self.kernel.devices[dev.ifindex]
+
+    def all_blocks(self) -> Iterator[Block]:
+        """Every block there is: shared ones, of hooks and of qdiscs."""
+        found: dict[int, Block] = {id(block): block for block in self.blocks.values()}
+        for dev in self.devices.values():
+            blocks = [*dev.hooks.values(), *(qdisc.block for qdisc in self.qdiscs(dev)
+                                             if isinstance(qdisc, ClassfulQdisc) and qdisc.block is not None)]
+            found |= {id(block): block for block in blocks}
+        return iter(found.values())
 
     # ---- packets ------------------------------------------------------------------------------------------
 

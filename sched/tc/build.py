@@ -1,0 +1,264 @@
+"""From the options of a command to a qdisc, an action, or what a filter compares: defaults and checks as `tc` and the
+kernel have them."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.errors import UsageError
+from ebpfvm.sched.qdiscs.fifo import Bfifo, Pfifo, PfifoHeadDrop
+from ebpfvm.sched.qdiscs.fq_codel import FqCodel
+from ebpfvm.sched.qdiscs.mq import Mq
+from ebpfvm.sched.qdiscs.netem import Netem
+from ebpfvm.sched.qdiscs.prio import PRIOMAP, PfifoFast, Prio
+from ebpfvm.sched.qdiscs.tbf import Tbf
+from ebpfvm.sched.sch_bpf import SchBpf
+from ebpfvm.sched.tc.action import Action, Gact, Police, Skbedit
+from ebpfvm.sched.tc.cls_bpf import ActBpf
+from ebpfvm.sched.tc.cls_flower import Masked, Range
+from ebpfvm.sched.tc.cls_u32 import Key, Offset, pack
+from ebpfvm.sched.tc.mirred import Mirred
+from ebpfvm.sched.tc.values import IP_PROTOCOLS
+from ebpfvm.sched.tc.verdict import TC_ACT_PIPE, TC_ACT_RECLASSIFY
+from ebpfvm.sched.units import NSEC_PER_SEC
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ebpfvm.kernel.engine import Runnable
+    from ebpfvm.sched.netdev import Namespace, NetDev
+    from ebpfvm.sched.qdisc import Qdisc
+
+    Options = Mapping[str, Any]
+
+_IPV4, _IPV6 = 0x0800, 0x86DD
+_WITH_PORTS: Final = (6, 17, 132)
+_ICMP: Final = (1, 58)
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Makes things for a namespace.
+
+    Attributes:
+        net: the namespace.
+        folder: where relative paths of objects begin.
+    """
+
+    net: Namespace
+    folder: str = ""
+
+    def program(self, path: str, section: str, hook: str) -> Runnable:
+        """A program of an object: by section or function name, or the only one that fits the hook ("enqueue",
+        "dequeue", "cls", "act").
+
+        Raises:
+            UsageError: the namespace cannot load programs.
+        """
+        if self.net.load_program is None:
+            raise UsageError(f"object {path}: this namespace has nothing to load programs with")
+        full = path if path.startswith("/") or not self.folder else f"{self.folder}/{path}"
+        return self.net.load_program(full, section, hook)
+
+    # ---- qdiscs -------------------------------------------------------------------------------------------
+
+    def qdisc(self, kind: str, dev: NetDev, handle: int, options: Options) -> Qdisc:
+        """A new qdisc.
+
+        Raises:
+            OSError: EINVAL, EOPNOTSUPP as the kinds say.
+            UsageError: options that `tc` would refuse.
+        """
+        if kind in self.net.qdisc_kinds:
+            return self.net.qdisc_kinds[kind](dev, handle)
+        if kind == "bpf":
+            return SchBpf(dev, handle, *self._hooks(options))
+        return _MAKERS[kind](dev, handle, **self.arguments(kind, options))
+
+    def change_qdisc(self, qdisc: Qdisc, options: Options) -> None:
+        """Give a qdisc other options; raises as `qdisc`."""
+        if isinstance(qdisc, SchBpf):
+            qdisc.change(*self._hooks(options))
+            return
+        change: Callable[..., None] | None = getattr(qdisc, "change", None)
+        if change is None:
+            raise OSError(errno.ENOSYS, "Change operation not supported by specified qdisc")
+        change(**self.arguments(qdisc.kind, options))
+
+    def _hooks(self, options: Options) -> tuple[Runnable, Runnable]:
+        if "obj" not in options:
+            raise OSError(errno.EINVAL, "qdisc bpf needs an object file: bpf obj FILE [enqueue NAME] [dequeue NAME]")
+        path = options["obj"]
+        return (self.program(path, options.get("enqueue", ""), "enqueue"),
+                self.program(path, options.get("dequeue", ""), "dequeue"))
+
+    def arguments(self, kind: str, options: Options) -> dict[str, Any]:
+        """The keyword arguments of a kind's class."""
+        if kind == "tbf":
+            return _tbf(options)
+        if kind == "prio":
+            return {"bands": options.get("bands", 3), "priomap": options.get("priomap", PRIOMAP)}
+        if kind in _FIFOS:
+            return {"limit": options.get("limit")}
+        if kind == "netem":
+            delay, jitter = options.get("delay", (0, 0))
+            return {"limit": options.get("limit", 1000), "delay": delay, "jitter": jitter,
+                    "loss": options.get("loss", 0.0)}
+        given = dict(options)
+        if "noecn" in given:
+            del given["noecn"]
+            given["ecn"] = False
+        return given
+
+    # ---- actions ------------------------------------------------------------------------------------------
+
+    def action(self, kind: str, options: Options) -> Action:
+        """A new action, or the one that has the wanted index."""
+        known = self.net.actions
+        index = options.get("index", 0)
+        found = known.get((kind, index))
+        if found is None:
+            found = self._make_action(kind, options)
+            found.index = index or next(n for n in range(1, len(known) + 2) if (kind, n) not in known)
+            known[kind, found.index] = found
+        return found
+
+    def _make_action(self, kind: str, options: Options) -> Action:
+        given = {word: value for word, value in options.items() if word != "index"}
+        if kind == "gact":
+            chance, other, value = given.get("random", ("none", 0, 0))
+            return Gact(given["control"], chance, other, value)
+        if kind == "mirred":
+            if "dev" not in given:
+                raise UsageError("mirred: a device is needed: mirred egress redirect dev NAME")
+            dev = self.net.device(given["dev"])
+            return Mirred(dev, redirect=given["redirect"], ingress=given["ingress"], control=given.get("control"))
+        if kind == "skbedit":
+            mark: Masked | None = given.pop("mark", None)
+            return Skbedit(given.pop("control", TC_ACT_PIPE), mark=(mark.value, mark.mask) if mark else None, **given)
+        if kind == "police":
+            exceed, conform = given.pop("conform-exceed", (given.pop("control", TC_ACT_RECLASSIFY), 0))
+            given.pop("control", None)
+            return Police(exceed=exceed, conform=conform, now=self.net.kernel.clock, **given)
+        if "obj" not in given:
+            raise UsageError("action bpf: an object is needed: action bpf obj FILE [section NAME]")
+        section = given.get("section", "")
+        return ActBpf(self.program(given["obj"], section, "act"), given.get("control", TC_ACT_PIPE),
+                      f"{given['obj']}:[{section or 'action'}]")
+
+    # ---- filters ------------------------------------------------------------------------------------------
+
+    def filter(self, kind: str, protocol: int, items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        """The options of a filter, by word; actions made, keys packed, what is missing or contradicts refused."""
+        options: dict[str, Any] = {word: value for word, value in items if word not in ("action", "match")}
+        if options.pop("skip_sw", False):
+            raise UsageError("skip_sw is not supported by ebpfvm: there is no hardware that could match instead")
+        options.pop("skip_hw", None)
+        actions = [self.action(*value) for word, value in items if word == "action"]
+        if actions:
+            options["actions"] = actions
+        if "indev" in options:
+            options["indev"] = self.net.device(options["indev"])
+        matches = [value for word, value in items if word == "match"]
+        if kind == "u32":
+            _u32(options, matches)
+        elif kind == "flower":
+            _flower(options, protocol)
+        elif kind == "bpf":
+            self._bpf(options)
+        elif matches:
+            options["match"] = matches[-1]
+        return options
+
+    def _bpf(self, options: dict[str, Any]) -> None:
+        if "obj" not in options:
+            raise UsageError("filter bpf: an object is needed: bpf obj FILE [section NAME] [direct-action]")
+        path, section = options.pop("obj"), options.pop("section", "")
+        options["program"] = self.program(path, section, "cls")
+        options["name"] = f"{path.rpartition('/')[2]}:[{section or 'classifier'}]"
+
+
+_FIFOS: Final = ("pfifo", "bfifo", "pfifo_head_drop")
+_MAKERS: Final[Mapping[str, Callable[..., Qdisc]]] = {
+    "pfifo": Pfifo, "bfifo": Bfifo, "pfifo_head_drop": PfifoHeadDrop, "pfifo_fast": PfifoFast, "prio": Prio,
+    "tbf": Tbf, "fq_codel": FqCodel, "netem": Netem, "mq": Mq}
+
+
+def _tbf(options: Options) -> dict[str, Any]:
+    for word in ("rate", "burst"):
+        if word not in options:
+            raise UsageError(f"tbf: {word!r} is needed: tbf rate RATE burst SIZE (limit SIZE | latency TIME)")
+    if ("limit" in options) == ("latency" in options):
+        raise UsageError("tbf: one of 'limit' and 'latency' is needed, and not both")
+    rate, burst, peak = options["rate"], options["burst"], options.get("peakrate", 0)
+    if peak and "mtu" not in options:
+        raise UsageError("tbf: 'mtu' is needed with 'peakrate'")
+    limit = options.get("limit")
+    if limit is None:
+        limit = rate * options["latency"] // NSEC_PER_SEC + burst
+        if peak:
+            limit = min(limit, peak * options["latency"] // NSEC_PER_SEC + options["mtu"])
+    return {"rate": rate, "burst": burst, "limit": limit, "peakrate": peak, "mtu": options.get("mtu", 0)}
+
+
+def _u32(options: dict[str, Any], matches: Sequence[Any]) -> None:
+    keys: list[Key] = []
+    for match in matches:
+        if isinstance(match, tuple):
+            options["mark"] = match
+            continue
+        for key in match:
+            try:
+                pack(keys, key)
+            except ValueError as error:
+                raise UsageError(f"u32 match: {error}") from error
+    options["keys"] = keys
+    if "sample" in options:
+        key = options["sample"][0]
+        options["sample"] = key.value, key.mask
+    if "offset" in options:
+        options["offset"] = Offset(**options["offset"])
+    if not matches and not {"divisor", "link", "classid", "actions"} & set(options):
+        raise UsageError("u32: nothing to do: give a match, a divisor, a link, a class or an action")
+
+
+def _flower(options: dict[str, Any], protocol: int) -> None:
+    outer = options["eth_type"].value if "eth_type" in options else protocol
+    inner = next((options[word].value for word in ("cvlan_ethtype", "vlan_ethtype") if word in options), outer)
+    is_ip = inner in (_IPV4, _IPV6)
+    for word in ("ip_proto", "ip_tos", "ip_ttl", "ip_flags", "src_ip", "dst_ip"):
+        if word in options and not is_ip:
+            raise UsageError(f"flower {word}: the filter's protocol has to be ip or ipv6")
+    for word in ("vlan_id", "vlan_prio", "vlan_ethtype"):
+        if word in options and outer not in (0x8100, 0x88A8):
+            raise UsageError(f"flower {word}: the filter's protocol has to be 802.1Q or 802.1ad")
+    proto = options.get("ip_proto")
+    _needs(options, ("src_port", "dst_port"), proto, _WITH_PORTS)
+    _needs(options, ("tcp_flags",), proto, (6,))
+    _needs(options, ("type", "code"), proto, _ICMP)
+    _compare(options, inner)
+
+
+def _needs(options: Options, words: Sequence[str], proto: int | None, protos: Sequence[int]) -> None:
+    for word in words:
+        if word in options and proto not in protos:
+            names = [name for name, number in IP_PROTOCOLS.items() if number in protos and name != "icmp6"]
+            raise UsageError(f"flower {word}: give ip_proto {' or '.join(names)} before")
+
+
+def _compare(options: dict[str, Any], ethertype: int) -> None:
+    """Make every comparison a value under a mask."""
+    bits = {"ip_proto": 8, "vlan_id": 12, "cvlan_id": 12, "vlan_prio": 3, "cvlan_prio": 3}
+    for word, width in bits.items():
+        if word in options:
+            options[word] = Masked(options[word], (1 << width) - 1, width)
+    for word in ("src_ip", "dst_ip"):
+        if word in options:
+            value, mask, have = options[word]
+            if have != (32 if ethertype == _IPV4 else 128):
+                raise UsageError(f"flower {word}: the filter's protocol is "
+                                 f"{'ip' if ethertype == _IPV4 else 'ipv6'}, the address is not")
+            options[word] = Masked(value, mask, have)
+    assert all(isinstance(value, Masked | Range) for word, value in options.items() if word.endswith("_port"))

@@ -1,0 +1,194 @@
+"""The syntax of `tc` and `ip link` commands: one grammar for what all have in common, and one for the options of each
+kind of qdisc, which takes over behind the kind's name. Those of filters are in `ebpfvm.sched.tc.grammar_filter`.
+
+The grammars follow tc(8) and the kinds' manual pages of iproute2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.sched.tc.lexer import ScriptError, Word, commands
+from ebpfvm.sched.tc.lr import REST, Grammar, append, listing, no_items, option, option_rules
+from ebpfvm.sched.tc.values import VALUES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ebpfvm.sched.tc.lr import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command.
+
+    Attributes:
+        what: "qdisc", "class", "filter" or "link".
+        verb: "add", "change", "replace", "del", "show" or "set".
+        args: what stands before the kind, by its word.
+        kind: of qdisc, class or filter; "" without one.
+        options: words behind the kind.
+        flags: of `tc`: "s" for statistics, "d" for details.
+        at: the first word.
+        kind_at: the kind's word, or `at`.
+    """
+
+    what: str
+    verb: str
+    args: dict[str, Any]
+    kind: str
+    options: list[Word]
+    flags: frozenset[str]
+    at: Word
+    kind_at: Word = field(default=Word("", 0, 0))
+
+
+_TC_ARGS: Final = {
+    "qdisc": {"dev": "DEVICE", "root": "", "parent": "CLASSID", "handle": "HANDLE", "ingress_block": "NUMBER",
+              "egress_block": "NUMBER"},
+    "class": {"dev": "DEVICE", "root": "", "parent": "CLASSID", "classid": "CLASSID"},
+    "filter": {"dev": "DEVICE", "root": "", "ingress": "", "egress": "", "parent": "CLASSID", "block": "NUMBER",
+               "chain": "NUMBER", "protocol": "PROTOCOL", "prio": "NUMBER",
+               "prio=pref": "NUMBER", "prio=preference": "NUMBER", "handle": "TEXT"},
+}
+_VERBS: Final = {"add": "add", "change": "change", "replace": "replace", "del": "del", "delete": "del",
+                 "show": "show", "list": "show", "ls": "show"}
+_FLAGS: Final = {"-s": "s", "-stats": "s", "-statistics": "s", "-d": "d", "-details": "d"}
+_LINK: Final = {"mtu": "NUMBER", "txqueuelen": "NUMBER", "txqueuelen=qlen": "NUMBER", "numtxqueues": "NUMBER",
+                "numrxqueues": "NUMBER", "address": "MAC", "up": "", "down": "", "type": "NAME", "dev": "DEVICE",
+                "dev=name": "DEVICE"}
+_SETTABLE: Final = ("mtu", "txqueuelen", "txqueuelen=qlen", "address", "up", "down", "dev", "dev=name")
+
+
+def _tc_rules() -> list[Rule]:
+    rules: list[Rule] = [("command : 'tc' flags tc", lambda _, flags, found: (frozenset(flags), *found)),
+                         ("command : tc", lambda found: (frozenset(), *found)),
+                         ("command : 'ip' 'link' link", lambda _, __, found: (frozenset(), *found)),
+                         ("command : 'link' link", lambda _, found: (frozenset(), *found)),
+                         *listing("flags", "flag")]
+    rules += [(f"flag : '{text}'", lambda text: _FLAGS[text]) for text in _FLAGS]
+    for what, args in _TC_ARGS.items():
+        rules.append((f"tc : '{what}' verb {what}_args kind",
+                      lambda what, verb, found, kind: (what, verb, found, *kind)))
+        rules.append((f"tc : '{what}'", lambda what: (what, "show", [], "", [])))
+        rules += listing(f"{what}_args", f"{what}_arg")
+        rules += option_rules(f"{what}_arg", args)
+    rules += [(f"verb : '{word}'", lambda word: _VERBS[word]) for word in _VERBS]
+    rules += [("kind :", lambda: ("", [])), (f"kind : KIND {REST}", lambda kind, rest: (kind, rest))]
+    return rules
+
+
+def _link_rules() -> list[Rule]:
+    def link(verb: str, items: list[tuple[str, Any]]) -> tuple[Any, ...]:
+        return "link", verb, items, "", []
+
+    rules: list[Rule] = [("link : 'add' add_args", link), ("link : 'set' set_args", link),
+                         ("link : 'del' del_args", lambda _, items: link("del", items)),
+                         ("link : 'delete' del_args", lambda _, items: link("del", items)),
+                         ("link : 'show' del_args", link)]
+    for verb, words in (("add", tuple(_LINK)), ("set", _SETTABLE), ("del", ("dev", "dev=name"))):
+        rules += listing(f"{verb}_args", f"{verb}_arg")
+        rules += option_rules(f"{verb}_arg", {word: _LINK[word] for word in words})
+        rules.append((f"{verb}_arg : DEVICE", lambda text: ("dev", text)))
+    return rules
+
+
+@cache
+def command_grammar() -> Grammar:
+    """What all commands have in common."""
+    values = VALUES | {"KIND": VALUES["TEXT"]._replace(expected="a kind")}
+    return Grammar([*_tc_rules(), *_link_rules()], values)
+
+
+def parse_script(text: str, source: str = "") -> Iterator[Command]:
+    """The commands of a script.
+
+    Raises:
+        ScriptError: a word that is not known, or a value that is none; says where, and what was expected.
+    """
+    for words in commands(text, source):
+        flags, what, verb, items, kind, options = command_grammar().parse(words, words[0], source)
+        args: dict[str, Any] = {}
+        for key, value in items:
+            if key in args:
+                raise ScriptError(f"{key!r} is given twice", words[0], source)
+            args[key] = value
+        place = words[len(words) - len(options) - 1] if kind else words[0]
+        yield Command(what, verb, args, kind, options, flags, words[0], place)
+
+
+# ---- qdiscs -------------------------------------------------------------------------------------------------
+
+_OPTIONS: Final = {
+    "pfifo": {"limit": "NUMBER"},
+    "bfifo": {"limit": "SIZE"},
+    "pfifo_head_drop": {"limit": "NUMBER"},
+    "pfifo_fast": {},
+    "mq": {},
+    "clsact": {},
+    "ingress": {},
+    "tbf": {"rate": "RATE", "burst": "SIZE", "burst=buffer": "SIZE", "burst=maxburst": "SIZE", "limit": "SIZE",
+            "latency": "TIME", "peakrate": "RATE", "mtu": "SIZE", "mtu=minburst": "SIZE"},
+    "fq_codel": {"limit": "NUMBER", "flows": "NUMBER", "target": "TIME", "interval": "TIME", "quantum": "SIZE",
+                 "ecn": "", "noecn": "", "memory_limit": "SIZE", "drop_batch": "NUMBER"},
+    "bpf": {"obj": "FILE", "obj=object": "FILE", "obj=object-file": "FILE", "enqueue": "TEXT", "dequeue": "TEXT"},
+}
+
+
+def _prio_rules() -> list[Rule]:
+    return [*listing("options", "option"), *option_rules("option", {"bands": "NUMBER"}),
+            ("option : 'priomap' numbers", option("priomap", "numbers")),
+            ("numbers : NUMBER", lambda item: [item]), ("numbers : numbers NUMBER", append)]
+
+
+def _netem_rules() -> list[Rule]:
+    return [*listing("options", "option"), *option_rules("option", {"limit": "NUMBER"}),
+            ("option : 'delay' times", option("delay", "times")),
+            ("option : 'latency' times", option("delay", "times")),
+            ("times : TIME", lambda delay: (delay, 0)), ("times : TIME TIME", lambda delay, jitter: (delay, jitter)),
+            ("option : 'loss' PERCENT", option("loss", "PERCENT")),
+            ("option : 'loss' 'random' PERCENT", lambda _, __, value: ("loss", value))]
+
+
+@cache
+def qdisc_grammar(kind: str) -> Grammar:
+    """The options of a kind of qdisc, one of `QDISC_KINDS`."""
+    if kind == "prio":
+        return Grammar(_prio_rules(), VALUES)
+    if kind == "netem":
+        return Grammar(_netem_rules(), VALUES)
+    options = _OPTIONS[kind]
+    if not options:
+        return Grammar([("options :", no_items)], VALUES)
+    return Grammar([*listing("options", "option"), *option_rules("option", options)], VALUES)
+
+
+QDISC_KINDS: Final = tuple(sorted((*_OPTIONS, "prio", "netem")))
+
+CLASS_KINDS: Final = ("bpf",)
+
+
+def qdisc_options(command: Command, source: str = "") -> dict[str, Any]:
+    """The options of a qdisc command.
+
+    Raises:
+        ScriptError: as `parse_script`, also for an unknown kind.
+    """
+    check_kind(command, QDISC_KINDS, tuple(_TC_ARGS["qdisc"]), source)
+    return dict(qdisc_grammar(command.kind).parse(command.options, command.kind_at, source))
+
+
+def check_kind(command: Command, kinds: tuple[str, ...], args: tuple[str, ...], source: str) -> None:
+    """Raises `ScriptError` if the command's kind is none of `kinds`: then it may be a misspelt argument."""
+    if command.kind in kinds:
+        return
+    words = [*kinds, *(word.rpartition("=")[2] for word in args)]
+    near = difflib.get_close_matches(command.kind, words, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    what = f"unknown word {command.kind!r}" if command.kind else f"no kind of {command.what}"
+    raise ScriptError(f"{what}: expected a kind of {command.what} ({', '.join(kinds)}) or one of "
+                      f"{', '.join(sorted(words[len(kinds):]))}{hint}", command.kind_at, source)
+

@@ -1,0 +1,128 @@
+"""Words of a script of `tc` and `ip` commands, with their places (ply).
+
+A command is a line; a backslash at its end joins the next one. `#` begins a comment where a word could begin.
+Single and double quotes keep spaces in a word.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ply import lex
+
+from ebpfvm.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Word(NamedTuple):
+    """A word: its text without quotes, line and column (from 1) of its first character."""
+
+    text: str
+    line: int
+    column: int
+
+
+class ScriptError(UsageError):
+    """A script cannot be understood, or a command cannot be done.
+
+    Args:
+        message: what is wrong.
+        where: the word it is about.
+        source: name of the script.
+    """
+
+    def __init__(self, message: str, where: Word, source: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.line, self.column = where.line, where.column
+        self.source = source
+
+    def __str__(self) -> str:
+        head = f"{self.source}:" if self.source else "line "
+        return f"{head}{self.line}:{self.column}: {self.message}" if self.source else (
+            f"{head}{self.line}, column {self.column}: {self.message}")
+
+
+class _Rules:
+    """The lexer's rules, in the form ply wants."""
+
+    tokens = ("WORD", "QUOTED", "NEWLINE", "UNCLOSED")
+    t_ignore = " \t\r"
+
+    def t_CONTINUED(self, t: Any) -> None:
+        r"\\\r?\n"
+        t.lexer.lineno += 1
+
+    def t_COMMENT(self, t: Any) -> None:
+        r"\#[^\n]*"
+
+    def t_NEWLINE(self, t: Any) -> Any:
+        r"\n|;"
+        t.lexer.lineno += t.value == "\n"
+        return t
+
+    def t_QUOTED(self, t: Any) -> Any:
+        r"\"[^\"]*\"|'[^']*'"
+        t.lexer.lineno += t.value.count("\n")
+        return t
+
+    def t_UNCLOSED(self, t: Any) -> Any:
+        r"[\"'][^\n]*"
+        return t
+
+    def t_WORD(self, t: Any) -> Any:
+        r"(?:[^\s\"';\\]|\\(?!\r?\n))+"
+        return t
+
+    def t_error(self, t: Any) -> None:
+        raise AssertionError(f"no rule for {t.value[:1]!r}")  # the rules above take every character
+
+
+def commands(text: str, source: str = "") -> Iterator[list[Word]]:
+    """The commands of a script, as lists of words.
+
+    >>> [[word.text for word in command] for command in commands("tc qdisc add  # one\\n\\n ip 'a b'")]
+    [['tc', 'qdisc', 'add'], ['ip', 'a b']]
+
+    Raises:
+        ScriptError: a quote is not closed.
+    """
+    lexer = lex.lex(object=_Rules(), errorlog=lex.NullLogger())
+    lexer.input(text)
+    found: list[Word] = []
+    for token in lexer:
+        line = token.lineno - (token.value.count("\n") if token.type == "QUOTED" else 0)
+        if token.type == "NEWLINE":
+            if found:
+                yield found
+            found = []
+            continue
+        word = Word(token.value, line, token.lexpos - text.rfind("\n", 0, token.lexpos))
+        if token.type == "UNCLOSED":
+            raise ScriptError(f"quote {token.value[0]} is not closed in this line", word, source)
+        found.append(word._replace(text=token.value[1:-1], column=word.column + 1) if token.type == "QUOTED" else word)
+    if found:
+        yield found
+
+
+def split_parentheses(words: list[Word]) -> list[Word]:
+    """The words with parentheses as words of their own, and quoted ones taken apart at spaces.
+
+    >>> [word.text for word in split_parentheses([Word("cmp(u8 at 9)", 1, 1)])]
+    ['cmp', '(', 'u8', 'at', '9', ')']
+    """
+    found = []
+    for word in words:
+        start = None
+        for index, char in enumerate(word.text + " "):
+            if char not in "() \t\n":
+                start = index if start is None else start
+                continue
+            if start is not None:
+                found.append(Word(word.text[start:index], word.line, word.column + start))
+                start = None
+            if char in "()":
+                found.append(Word(char, word.line, word.column + index))
+    return found

@@ -1,0 +1,234 @@
+"""Grammars whose keywords are keywords only where the grammar can take them (ply).
+
+`tc` has no reserved words: `root` is a keyword behind `tc qdisc add dev eth0` and a name behind `dev`. So a word
+becomes a token by what the parser can take at that point: the keyword it spells, or else the kind of value that fits,
+which is converted at once. What the parser could have taken is also what an error says was expected.
+
+A grammar is a list of rules `("name : 'keyword' other VALUE", action)`; keywords stand in quotes, kinds of values in
+capitals. Tables are made in memory when a grammar is first used.
+"""
+
+from __future__ import annotations
+
+import difflib
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, Never
+
+from ply import yacc
+
+from ebpfvm.errors import InternalError, UsageError
+from ebpfvm.sched.tc.lexer import ScriptError, Word
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    Rule = tuple[str, Callable[..., Any]]
+
+REST = "REST"
+"""The kind of value that takes all words left, as a list."""
+
+_KEYWORD = "K-"
+
+
+class Value(NamedTuple):
+    """A kind of value.
+
+    Attributes:
+        convert: word's text -> value; raises `UsageError` or `ValueError` for what is none.
+        expected: what to expect, for messages: "a rate, as in 10mbit".
+    """
+
+    convert: Callable[[str], Any]
+    expected: str
+
+
+class _Token:
+    """What ply wants of a token; `lexer` is set by it."""
+
+    __slots__ = ("lexer", "lexpos", "lineno", "type", "value", "word")
+
+    def __init__(self, type: str, value: Any, word: Word) -> None:
+        self.type, self.value, self.word = type, value, word
+        self.lineno, self.lexpos = word.line, word.column
+
+
+class Grammar:
+    """A grammar; the first rule's name is the start.
+
+    Args:
+        rules: the rules. An action gets the values of its rule's symbols; keywords are their own text.
+        values: kinds of values by name.
+    """
+
+    def __init__(self, rules: Sequence[Rule], values: Mapping[str, Value]) -> None:
+        self.rules = tuple(rules)
+        self.values = values
+
+    @cached_property
+    def _table(self) -> Any:
+        names = {text.split(":", 1)[0].strip() for text, _ in self.rules}
+        symbols = [[_terminal(symbol) for symbol in text.split(":", 1)[1].split()] for text, _ in self.rules]
+        terminals = {symbol for line in symbols for symbol in line if symbol not in names}
+        grammar = yacc.Grammar(sorted(terminals))
+        for number, ((text, _), line) in enumerate(zip(self.rules, symbols, strict=True)):
+            grammar.add_production(text.split(":", 1)[0].strip(), line, f"rule{number}", __file__, number)
+        grammar.set_start(self.rules[0][0].split(":", 1)[0].strip())
+        grammar.build_lritems()
+        grammar.compute_first()
+        grammar.compute_follow()
+        table = yacc.LRGeneratedTable(grammar, "LALR", yacc.NullLogger())
+        table.bind_callables({f"rule{number}": _action(action) for number, (_, action) in enumerate(self.rules)})
+        return table
+
+    @property
+    def conflicts(self) -> list[Any]:
+        """Where the grammar is ambiguous: nowhere, or it is wrong."""
+        return [*self._table.sr_conflicts, *self._table.rr_conflicts]
+
+    def parse(self, words: Sequence[Word], after: Word, source: str = "") -> Any:
+        """The value of a list of words.
+
+        Args:
+            words: what to parse.
+            after: the word before, where an error is placed if there is no word to blame.
+            source: name of the script.
+
+        Raises:
+            ScriptError: a word does not fit.
+        """
+        run = _Run(self, list(words), after, source)
+        parser = run.parser = yacc.LRParser(self._table, run.error)
+        return parser.parse(lexer=run, tokenfunc=run.token)
+
+
+def _terminal(symbol: str) -> str:
+    """What ply calls a symbol: it wants names, so keywords are spelt in hexadecimal."""
+    return _KEYWORD + symbol[1:-1].encode().hex() if symbol[0] == "'" else symbol
+
+
+class _Run:
+    """One parse: makes tokens of words."""
+
+    parser: Any
+
+    def __init__(self, grammar: Grammar, words: list[Word], after: Word, source: str) -> None:
+        self.values = grammar.values
+        self.words = words
+        self.after = after
+        self.source = source
+        self.position = 0
+
+    def input(self, text: str) -> None:
+        """Part of ply's protocol of lexers; the words are there already."""
+
+    def _acceptable(self) -> list[str]:
+        """The terminals that can come now. A table of an LALR parser may promise more than holds, so each is tried."""
+        return [terminal for terminal in self.parser.action[self.parser.statestack[-1]] if self._can_take(terminal)]
+
+    def _can_take(self, terminal: str) -> bool:
+        parser, stack = self.parser, list(self.parser.statestack)
+        while True:
+            action = parser.action[stack[-1]].get(terminal)
+            if action is None or action >= 0:  # nothing, or a shift, or the end
+                return action is not None
+            production = parser.productions[-action]
+            if production.len:
+                del stack[-production.len:]
+            stack.append(parser.goto[stack[-1]][production.name])
+
+    def token(self) -> _Token | None:
+        """The next token, as the parser's state wants it."""
+        if self.position >= len(self.words):
+            if REST in self._acceptable() and self.position == len(self.words):
+                self.position += 1
+                return _Token(REST, [], self.after)
+            return None
+        word = self.words[self.position]
+        acceptable = self._acceptable()
+        if REST in acceptable:
+            rest = self.words[self.position:]
+            self.position = len(self.words) + 1
+            return _Token(REST, rest, word)
+        self.position += 1
+        keyword = _terminal(f"'{word.text}'")
+        if keyword in acceptable:
+            self.after = word
+            return _Token(keyword, word.text, word)
+        kind = next((name for name in acceptable if name in self.values), "")
+        if not kind:
+            self._refuse(word)
+        try:
+            value = self.values[kind].convert(word.text)
+        except (UsageError, ValueError) as error:
+            self._refuse(word, str(error) if isinstance(error, UsageError) else "")
+        self.after = word
+        return _Token(kind, value, word)
+
+    def error(self, token: _Token | None) -> None:
+        """ply found no way on."""
+        if token is not None:
+            self._refuse(token.word)
+        raise ScriptError(f"expected {self._expected()} after {self.after.text!r}, found the end of the command",
+                          self.after, self.source)
+
+    def _refuse(self, word: Word, why: str = "") -> Never:
+        near = difflib.get_close_matches(word.text, self._keywords(), 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        expected = self._expected() or "the end of the command"
+        if why:  # a converter's own text says what it expected
+            raise ScriptError(why, word, self.source)
+        raise ScriptError(f"unknown word {word.text!r}: expected {expected}{hint}", word, self.source)
+
+    def _keywords(self) -> list[str]:
+        return [bytes.fromhex(name[2:]).decode() for name in self._acceptable() if name.startswith(_KEYWORD)]
+
+    def _expected(self) -> str:
+        acceptable = self._acceptable()
+        parts = sorted(self._keywords()) + [self.values[name].expected for name in acceptable if name in self.values]
+        return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + f" or {parts[-1]}" if parts else ""
+
+
+def _action(action: Callable[..., Any]) -> Callable[[Any], None]:
+    def reduce(production: Any) -> None:
+        try:
+            production[0] = action(*production[1:])
+        except TypeError as error:
+            raise InternalError(f"rule {production.slice[0].type}: {error}") from error
+    return reduce
+
+
+def first(value: Any) -> Any:
+    """An action: the value of a rule with one symbol."""
+    return value
+
+
+def no_items() -> list[Any]:
+    """An action: an empty list."""
+    return []
+
+
+def append(items: list[Any], item: Any) -> list[Any]:
+    """An action: a list with one more item."""
+    return [*items, item]
+
+
+def listing(name: str, item: str) -> list[Rule]:
+    """Rules for any number of items."""
+    return [(f"{name} :", no_items), (f"{name} : {name} {item}", append)]
+
+
+def option(keyword: str, value: str = "") -> Callable[..., tuple[str, Any]]:
+    """An action: (keyword, value), or (keyword, True) for a keyword without a value."""
+    if value:
+        return lambda _, given: (keyword, given)
+    return lambda _: (keyword, True)
+
+
+def option_rules(name: str, options: Mapping[str, str]) -> list[Rule]:
+    """Rules for options `keyword VALUE`, or `keyword` alone where the kind of value is "". A keyword
+    "burst=buffer" is written `buffer` and means `burst`."""
+    rules: list[Rule] = []
+    for word, value in options.items():
+        meaning, _, written = word.partition("=")
+        rules.append((f"{name} : '{written or meaning}' {value}", option(meaning, value)))
+    return rules

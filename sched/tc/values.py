@@ -1,0 +1,248 @@
+"""Kinds of values in the commands of `tc` and `ip`, and how a word becomes one (iproute2: utils.c, tc_util.c)."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import Final
+
+from ebpfvm.errors import UsageError
+from ebpfvm.sched.tc.cls_flower import Masked, Range
+from ebpfvm.sched.tc.lr import REST, Value
+from ebpfvm.sched.tc.verdict import (
+    TC_ACT_OK,
+    TC_ACT_PIPE,
+    TC_ACT_RECLASSIFY,
+    TC_ACT_SHOT,
+    TC_ACT_TRAP,
+    TC_ACT_UNSPEC,
+)
+from ebpfvm.sched.units import parse_rate, parse_size, parse_time
+
+PROTOCOLS: Final = {"all": 0x0003, "ip": 0x0800, "ipv4": 0x0800, "ipv6": 0x86DD, "ip6": 0x86DD, "arp": 0x0806,
+                    "802.1q": 0x8100, "802.1Q": 0x8100, "802.1ad": 0x88A8, "mpls_uc": 0x8847}
+IP_PROTOCOLS: Final = {"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "ah": 51, "icmpv6": 58,
+                       "icmp6": 58, "sctp": 132}
+VERDICTS: Final = {"ok": TC_ACT_OK, "pass": TC_ACT_OK, "drop": TC_ACT_SHOT, "shot": TC_ACT_SHOT,
+                   "reclassify": TC_ACT_RECLASSIFY, "pipe": TC_ACT_PIPE, "continue": TC_ACT_UNSPEC,
+                   "trap": TC_ACT_TRAP}
+
+
+def number(text: str) -> int:
+    """A number: decimal, or hexadecimal with 0x, or octal with 0."""
+    return int(text, 8) if text.startswith("0") and text.isdigit() else int(text, 0)
+
+
+def unsigned(bits: int, base: int = 0) -> Value:
+    """A number of `bits` bits."""
+    def convert(text: str) -> int:
+        value = int(text, base) if base else number(text)
+        if not 0 <= value < 1 << bits:
+            raise UsageError(f"{text!r} is out of range, 0 to {(1 << bits) - 1}")
+        return value
+    return Value(convert, f"a number of {bits} bits" + (", hexadecimal" if base == 16 else ""))
+
+
+def signed(text: str) -> int:
+    """An offset, which may be negative."""
+    value = -number(text[1:]) if text.startswith("-") else number(text)
+    if not -32768 <= value <= 32767:
+        raise UsageError(f"offset {text!r} is out of range, -32768 to 32767")
+    return value
+
+
+def handle(text: str) -> int:
+    """A qdisc's handle: `1:` (hexadecimal).
+
+    >>> hex(handle("8001:"))
+    '0x80010000'
+    """
+    major, _, minor = text.partition(":")
+    if minor or not 0 <= int(major, 16) <= 0xFFFF:
+        raise ValueError
+    return int(major, 16) << 16
+
+
+def classid(text: str) -> int:
+    """A class or qdisc: `1:10`, `1:`, `:10`; hexadecimal, and `root` or `none`.
+
+    >>> hex(classid("1:10")), hex(classid(":3"))
+    ('0x10010', '0x3')
+    """
+    if text in ("root", "none"):
+        return 0xFFFFFFFF if text == "root" else 0
+    major, colon, minor = text.partition(":")
+    if not colon:
+        value = int(major, 16)
+        if not 0 <= value <= 0xFFFFFFFF:
+            raise ValueError
+        return value
+    parts = int(major or "0", 16), int(minor or "0", 16)
+    if not all(0 <= part <= 0xFFFF for part in parts):
+        raise ValueError
+    return parts[0] << 16 | parts[1]
+
+
+def u32_handle(text: str) -> int:
+    """`800:`, `800:1:`, `800::801`: table, bucket and number of a u32 filter, hexadecimal.
+
+    >>> hex(u32_handle("800::801")), hex(u32_handle("2:7f:"))
+    ('0x80000801', '0x27f000')
+    """
+    parts = [int(part or "0", 16) for part in text.split(":")]
+    if len(parts) == 1:
+        return parts[0]
+    table, bucket, node = (*parts, 0, 0)[:3]
+    if len(parts) > 3 or not (0 <= table < 0x1000 and 0 <= bucket < 0x100 and 0 <= node < 0x1000):
+        raise ValueError
+    return table << 20 | bucket << 12 | node
+
+
+def prefix(text: str) -> tuple[int, int, int]:
+    """An IP address with a prefix or mask, as (value, mask, bits); "any" and "default" match all IPv4 addresses."""
+    if text in ("any", "all", "default"):
+        return 0, 0, 32
+    net = ip_network(text, strict=False)
+    mask = int(net.netmask)
+    return int(net.network_address) & mask, mask, net.max_prefixlen
+
+
+def masked(bits: int) -> Value:
+    """`VALUE` or `VALUE/MASK`."""
+    def convert(text: str) -> Masked:
+        value, slash, mask = text.partition("/")
+        full = (1 << bits) - 1
+        found = Masked(number(value), number(mask) if slash else full, bits)
+        if not (0 <= found.value <= full and 0 <= found.mask <= full):
+            raise UsageError(f"{text!r} is out of range, 0 to {full:#x}")
+        return found._replace(value=found.value & found.mask)
+    return Value(convert, f"a number of {bits} bits, as in 16 or 0x10/0xf0")
+
+
+def mac(text: str) -> Masked:
+    """`02:00:00:00:00:01`, with `/ff:ff:ff:00:00:00` or `/24` for a part."""
+    address, slash, part = text.partition("/")
+    full = (1 << 48) - 1
+    mask = full
+    if slash:
+        mask = _mac(part) if ":" in part else full & ~(full >> int(part))
+    return Masked(_mac(address) & mask, mask, 48)
+
+
+def _mac(text: str) -> int:
+    parts = text.split(":")
+    if len(parts) != 6 or any(len(part) not in (1, 2) for part in parts):
+        raise ValueError
+    return int.from_bytes(bytes(int(part, 16) for part in parts), "big")
+
+
+def ports(text: str) -> Masked | Range:
+    """`80`, `80/0xfff0` or `8000-8999`."""
+    low, dash, high = text.partition("-")
+    if not dash:
+        return masked(16).convert(text)  # type: ignore[no-any-return]
+    found = Range(number(low), number(high))
+    if not 0 <= found.low < found.high <= 0xFFFF:
+        raise UsageError(f"port range {text!r}: the first port has to be less than the last")
+    return found
+
+
+def protocol(text: str) -> int:
+    """An Ethernet type: by name, or a number."""
+    value = PROTOCOLS.get(text)
+    if value is None:
+        value = number(text)
+    if not 0 <= value <= 0xFFFF:
+        raise ValueError
+    return value
+
+
+def ether_type(text: str) -> Masked:
+    """As `protocol`, for a comparison."""
+    return Masked(protocol(text), 0xFFFF, 16)
+
+
+def ip_protocol(text: str) -> int:
+    """An IP protocol: by name, or a number."""
+    value = IP_PROTOCOLS.get(text)
+    return int(unsigned(8).convert(text)) if value is None else value
+
+
+def ip_flags(text: str) -> Masked:
+    """`frag`, `nofrag`, `firstfrag`, `nofirstfrag`, joined by /."""
+    value = mask = 0
+    for part in text.split("/"):
+        bit = ("frag", "firstfrag").index(part.removeprefix("no"))
+        mask |= 1 << bit
+        value |= (not part.startswith("no")) << bit
+    return Masked(value, mask, 2)
+
+
+def u32_offset(text: str) -> tuple[int, bool]:
+    """Where a u32 key is: an offset, or `nexthdr+` and an offset."""
+    rest = text.removeprefix("nexthdr+")
+    return signed(rest), rest is not text and rest != text
+
+
+def percentage(text: str) -> float:
+    """`1%`, `0.5%`, as a fraction."""
+    value = float(text.removesuffix("%")) / 100
+    if not 0 <= value <= 1:
+        raise UsageError(f"{text!r}: a percentage from 0 to 100")
+    return value
+
+
+def exceed_conform(text: str) -> tuple[int, int]:
+    """`drop/pipe`, or `drop` for `drop/ok`: what police says above and within its rate."""
+    exceed, slash, conform = text.partition("/")
+    return VERDICTS[exceed], VERDICTS[conform] if slash else TC_ACT_OK
+
+
+def _verdicts(text: str) -> tuple[int, int]:
+    try:
+        return exceed_conform(text)
+    except KeyError:
+        raise ValueError from None
+
+
+def layer(text: str) -> int:
+    """`link`, `network`, `transport`, or 0 to 2."""
+    names = {"link": 0, "eth": 0, "network": 1, "ip": 1, "transport": 2, "tcp": 2, "0": 0, "1": 1, "2": 2}
+    if text not in names:
+        raise ValueError
+    return names[text]
+
+
+def name(text: str) -> str:
+    """A name."""
+    if not text or len(text) > 15 or "/" in text:
+        raise UsageError(f"name {text!r}: up to 15 characters without /")
+    return text
+
+
+VALUES: Final = {
+    "NUMBER": unsigned(32), "U16": unsigned(16), "U8": unsigned(8), "HEX32": unsigned(32, 16),
+    "HEX16": unsigned(16, 16), "HEX8": unsigned(8, 16),
+    "RATE": Value(lambda text: parse_rate(text) // 8, "a rate, as in 10mbit"),
+    "SIZE": Value(parse_size, "a size, as in 10k or 1500b"),
+    "TIME": Value(parse_time, "a time, as in 20ms"),
+    "PERCENT": Value(percentage, "a percentage, as in 1%"),
+    "HANDLE": Value(handle, "a qdisc's handle, as in 1:"),
+    "CLASSID": Value(classid, "a class, as in 1:10"),
+    "U32HANDLE": Value(u32_handle, "a table or filter of u32, as in 800: or 800::801"),
+    "PREFIX": Value(prefix, "an IP address, as in 10.0.0.0/8 or fd00::1"),
+    "MAC": Value(mac, "a MAC address, as in 02:00:00:00:00:01"),
+    "PORTS": Value(ports, "a port, as in 80 or 8000-8999"),
+    "PROTOCOL": Value(protocol, f"a protocol ({', '.join(sorted(set(PROTOCOLS)))} or a number)"),
+    "ETHERTYPE": Value(ether_type, "an Ethernet type, as in ip, ipv6 or 0x88cc"),
+    "IPPROTO": Value(ip_protocol, f"an IP protocol ({', '.join(sorted(IP_PROTOCOLS))} or a number)"),
+    "IPFLAGS": Value(ip_flags, "frag, nofrag, firstfrag or nofirstfrag"),
+    "MASKED8": masked(8), "MASKED12": masked(12), "MASKED32": masked(32), "PRIO3": unsigned(3), "VLANID": unsigned(12),
+    "OFFSET": Value(signed, "an offset"), "U32OFFSET": Value(u32_offset, "an offset, as in 12 or nexthdr+2"),
+    "LAYER": Value(layer, "link, network, transport or 0 to 2"),
+    "VERDICTS": Value(_verdicts, "verdicts, as in drop/pipe"),
+    "NAME": Value(name, "a name"), "DEVICE": Value(name, "a device"),
+    "FILE": Value(str, "a file"), "TEXT": Value(str, "a word"),
+    "INTEGER": Value(number, "a number"),
+    REST: Value(str, ""),
+}
+"""All kinds of values, by the names that grammars use."""
