@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import output
-from ebpfvm.errors import UsageError
+from ebpfvm.errors import Fault, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -116,34 +116,89 @@ def check(insns: tuple[Insn, ...], level: int = 5) -> None:
             raise UsageError(f"instruction {pc}: jump to {target}, where no instruction begins")
 
 
+def may_be_translated(insns: tuple[Insn, ...]) -> bool:
+    """Is it safe to translate this program, of which no verifier has proved anything?
+
+    The translator checks every access through a pointer that it knows nothing of, but trusts a verifier for the stack.
+    So the frame pointer may only be the base of accesses inside the frame. It must end where a program may end, and
+    have no callx, which the translator does not know.
+    """
+    from ebpfvm.isa import codes as c
+    from ebpfvm.isa.table import row_of
+    pc, last = 0, insns[0]
+    while pc < len(insns):
+        last = insn = insns[pc]
+        row = row_of(insn)
+        if row is None or row.kind in ("callx", "gotox", "addr_space_cast", "percpu"):
+            return False
+        if row.kind in ("ldx", "load_acquire"):
+            base, other = insn.src, insn.dst
+        elif row.kind in ("st", "atomic", "store_release"):
+            base, other = insn.dst, insn.src
+        else:
+            base, other = -1, max(insn.dst, insn.src)
+        outside = not -c.MAX_BPF_STACK <= insn.off <= -row.width // 8
+        if other == c.BPF_REG_FP or (base == c.BPF_REG_FP and outside):
+            return False
+        pc += 2 if insn.is_ld_imm64 else 1
+    return last.code in (c.BPF_JMP | c.BPF_EXIT, c.BPF_JMP | c.BPF_JA, c.BPF_JMP32 | c.BPF_JA)
+
+
 def execute(program: Program, memory: bytes, engine: str = "interp", kernel: str | None = None) -> int:
     """Run a bare program on a piece of memory; r0 as unsigned 64 bits.
+
+    It becomes a function behind a short prologue, which loads r1 and r2 from a context: so both engines start it
+    alike, and nothing is known of its pointers. With the engine "translate", what is not safe to translate runs in
+    the interpreter.
 
     Raises:
         Fault: it did what would crash a kernel, or runs for too long.
     """
     from dataclasses import replace
 
-    from ebpfvm.dialects import dialect
-    from ebpfvm.kernel import BytesCtx, Kernel, LoadedProgram
-    machine = Kernel(dialect(kernel or "linux"))
+    from ebpfvm.isa.asm import assemble
+    insns = normalised(program.insns)
+    prologue = assemble("r2 = *(u64 *)(r1 + 8)\nr1 = *(u64 *)(r1 + 0)\ncall +1\nexit")
+    wrapped = replace(program, insns=(*prologue, *insns))
+    try:
+        if engine == "translate" and may_be_translated(insns):
+            try:
+                return _translated(wrapped, memory, kernel)
+            except NameError:
+                pass  # a register that was never set; it is 0 in the interpreter
+        return _interpreted(wrapped, memory, kernel, len(prologue))
+    except Fault as fault:
+        if fault.pc is not None:
+            fault.pc -= len(prologue)
+        raise
+
+
+def _interpreted(program: Program, memory: bytes, kernel: str | None, entry: int) -> int:
+    from ebpfvm.engine import Interpreter
+    from ebpfvm.kernel import BytesCtx
+    machine = _machine(kernel)
     region = BytesCtx(machine, memory)
-    loaded = LoadedProgram(machine, replace(program, insns=normalised(program.insns)),
-                           [_make(machine, spec) for spec in program.maps])
-    runnable = _engine(engine).load(loaded)
+    runnable = Interpreter(budget=BUDGET).load(_loaded(machine, program))
     runnable.env.ctx = region
-    result: int = runnable.callback(0, (region.base if memory else 0, len(memory)))
-    return result
+    return runnable.callback(entry, (region.base if memory else 0, len(memory)))
 
 
-def _make(machine: Any, spec: Any) -> Any:
+def _translated(program: Program, memory: bytes, kernel: str | None) -> int:
+    from ebpfvm.engine import Translator
+    from ebpfvm.kernel import BytesCtx
+    machine = _machine(kernel)
+    start = BytesCtx(machine, memory).base if memory else 0
+    runnable = Translator(budget=BUDGET).load(_loaded(machine, program, facts={}))
+    return runnable(BytesCtx(machine, start.to_bytes(8, "little") + len(memory).to_bytes(8, "little")))
+
+
+def _machine(kernel: str | None) -> Any:
+    from ebpfvm.dialects import dialect
+    from ebpfvm.kernel import Kernel
+    return Kernel(dialect(kernel or "linux"))
+
+
+def _loaded(machine: Any, program: Program, facts: Any = None) -> Any:
+    from ebpfvm.kernel import LoadedProgram
     from ebpfvm.maps import make_map
-    return make_map(machine, spec)
-
-
-def _engine(name: str) -> Any:
-    from ebpfvm import engine
-    if name == "interp":
-        return engine.Interpreter(budget=BUDGET)
-    from ebpfvm.api import open_engine
-    return open_engine(name)
+    return LoadedProgram(machine, program, [make_map(machine, spec) for spec in program.maps], facts=facts)

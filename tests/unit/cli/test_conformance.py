@@ -39,19 +39,33 @@ GOOD = [
     ("r0 = 0x1122334455667788 ll\nr0 = bswap64 r0\nexit", [], "8877665544332211"),
     ("r3 = f ll\ncallx r3\nexit\nf: r0 = 9\nexit", [], "9"),
     ("r0 = 0\nr1 = 0\nr0 /= r1\nexit", [], "0"),
+    ("exit", [], "0"),
+    ("r0 += r5\nexit", [], "0"),
     ("call bpf_get_prandom_u32#7\nr0 = 1\nexit", [], "1"),
 ]
 
 
+@pytest.mark.parametrize("engine", ["interp", "translate"])
 @pytest.mark.parametrize(("text", "args", "want"), GOOD)
-def test_r0_is_printed(run, text: str, args: list[str], want: str) -> None:  # type: ignore[no-untyped-def]
-    assert run(text, *args) == (0, want + "\n", "")
+def test_r0_is_printed(run, text: str, args: list[str], want: str, engine: str) -> None:  # type: ignore[no-untyped-def]
+    assert run(text, "--engine", engine, *args) == (0, want + "\n", "")
 
 
 BAD = [
     ("r0 = *(u64 *)(r1 + 8)\nexit", ["aabb"], 4, "read of 8 bytes at offset 8"),
     ("r0 = *(u64 *)(r1 + 0)\nexit", [], 4, "memory"),
     ("goto -1", [], 4, "budget"),
+    ("r0 = *(u64 *)(r10 + 8)\nexit", [], 4, "memory"),
+    ("r0 = *(u64 *)(r10 - 520)\nexit", [], 4, "memory"),
+    ("*(u64 *)(r10 + 0) = 1\nexit", [], 4, "memory"),
+    ("r2 = r10\nr2 += 8\nr3 = *(u64 *)(r10 - 8)\nr2 += r3\nr0 = *(u64 *)(r2 + 0)\nexit", [], 4, "memory"),
+    ("r3 = 0x7fffffff\nr2 = r10\nr2 -= r3\n*(u8 *)(r2 + 0) = 1\nexit", [], 4, "memory"),
+    ("r2 = r10\nr2 += 8\nr0 = *(u64 *)(r2 + 0)\nexit", [], 4, "memory"),
+    ("r2 = r10\nr2 += -520\n*(u64 *)(r2 + 0) = 1\nexit", [], 4, "memory"),
+    ("r10 = 0\nr0 = *(u64 *)(r10 - 8)\nexit", [], 4, "NULL"),
+    ("*(u64 *)(r1 + 0) = r10\nr2 = *(u64 *)(r1 + 0)\nr0 = *(u64 *)(r2 + 0)\nexit", ["00" * 8], 4, "at insn 2"),
+    ("r0 = *(u8 *)(r1 - 1)\nexit", ["aabb"], 4, "memory"),
+    ("*(u16 *)(r1 + 1) = 1\nexit", ["aabb"], 4, "memory"),
     ("r0 = 1", [], 4, "runs off its end"),
     ("call 999\nexit", [], 4, "no helper 999"),
     (".8byte 0xff\nexit", [], 2, "instruction 0"),
@@ -61,11 +75,12 @@ BAD = [
 ]
 
 
+@pytest.mark.parametrize("engine", ["interp", "translate"])
 @pytest.mark.parametrize(("text", "args", "status", "message"), BAD)
 def test_errors_have_a_message_and_a_status(run, monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
-                                            text: str, args: list[str], status: int, message: str) -> None:
+                                            text: str, args: list[str], status: int, message: str, engine: str) -> None:
     monkeypatch.setattr("ebpfvm.cli.conformance.BUDGET", 1000)
-    got, out, err = run(text, *args)
+    got, out, err = run(text, "--engine", engine, *args)
     assert (got, out) == (status, "") and message in err
 
 
