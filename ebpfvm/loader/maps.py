@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PROG_ARRAY, ARRAY_OF_MAPS, HASH_OF_MAPS = 3, 12, 13
 _NUMBERS = frozenset(("type", "max_entries", "map_flags", "numa_node", "pinning", "map_extra"))
 _U32 = 0xFFFFFFFF
+BPF_F_NUMA_NODE = 1 << 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def collect_maps(elf: Elf, btf: Btf | None, notes: list[str]) -> MapTable:
                                 section=".maps")
             _btf_maps(elf, section, btf, table, notes)
         elif section.name == "maps" or section.name.startswith("maps/"):
-            _legacy_maps(elf, section, table, notes)
+            _legacy_maps(elf, section, btf, table, notes)
     return table
 
 
@@ -282,13 +283,16 @@ _BASE = ("type", "key_size", "value_size", "max_entries", "map_flags")
 # Layouts of `struct bpf_map_def` and its relatives by size: the fields after the common five.
 _LAYOUTS: dict[int, tuple[str, ...]] = {
     20: (),
-    28: ("inner_map_idx", "numa_node"),                  # samples/bpf/bpf_load.h, to Linux 5.17
+    24: ("inner_map_idx",),                              # samples/bpf/bpf_load.h, Linux 4.12 to 4.13
+    28: ("inner_map_idx", "numa_node"),                  # the same, to Linux 5.17
     36: ("id", "pinning", "inner_id", "inner_idx"),      # iproute2 include/bpf_elf.h
+    280: ("pinning",),                                   # gobpf, with 256 characters of a name behind
 }
+_AYA = ("id", "pinning")  # also 28 bytes
 _NAMES = ", ".join(str(size) for size in _LAYOUTS)
 
 
-def _legacy_maps(elf: Elf, section: Section, table: MapTable, notes: list[str]) -> None:
+def _legacy_maps(elf: Elf, section: Section, btf: Btf | None, table: MapTable, notes: list[str]) -> None:
     """All maps of a legacy section: one struct for each symbol in it."""
     if not section.data:
         return
@@ -302,7 +306,7 @@ def _legacy_maps(elf: Elf, section: Section, table: MapTable, notes: list[str]) 
     rows = [(symbol, _legacy_fields(section, symbol, end - symbol.value))
             for symbol, end in zip(symbols, ends, strict=True)]
     table.ids.update((row["id"], symbol.name) for symbol, row in rows if row.get("id"))
-    specs = {symbol.name: _legacy_spec(symbol.name, row, notes) for symbol, row in rows}
+    specs = {symbol.name: _legacy_spec(symbol.name, row, btf, notes) for symbol, row in rows}
     slots = _legacy_slots(rows)
     for symbol, row in rows:
         spec = specs[symbol.name]
@@ -322,21 +326,36 @@ def _legacy_fields(section: Section, symbol: Symbol, room: int) -> dict[str, int
         raise LoadError(f"a map definition has at least 20 bytes, here are {size}", section=section.name,
                         offset=symbol.value, symbol=symbol.name)
     data = section.data[symbol.value:symbol.value + size]
-    fields = _BASE + _LAYOUTS.get(size, ())
+    fields = _BASE + _layout(size, data)
     known = 4 * len(fields)
-    if any(data[known:]):
+    if any(data[known:]) and size != 280:
         raise LoadError(f"a map definition of {size} bytes has unknown fields that are not zero (known sizes: "
                         f"{_NAMES}); rewrite it as a BTF-defined map in .maps", section=section.name,
                         offset=symbol.value + known, symbol=symbol.name)
     return dict(zip(fields, struct.unpack_from(f"<{len(fields)}I", data), strict=True))
 
 
-def _legacy_spec(name: str, row: dict[str, int], notes: list[str]) -> MapSpec:
+def _layout(size: int, data: bytes) -> tuple[str, ...]:
+    """Fields of a definition of this size; two loaders had one of 28 bytes."""
+    type_, _, _, _, flags = struct.unpack_from("<5I", data)
+    if size == 28 and type_ not in (ARRAY_OF_MAPS, HASH_OF_MAPS) and not flags & BPF_F_NUMA_NODE:
+        return _AYA
+    return _LAYOUTS.get(size, ())
+
+
+def _legacy_spec(name: str, row: dict[str, int], btf: Btf | None, notes: list[str]) -> MapSpec:
     pinning = row.get("pinning", 0)
     if pinning > 2:
         notes.append(f"map {name!r}: pinning {pinning} is a namespace of the loader it was made for")
-    return MapSpec(row["type"], row["key_size"], row["value_size"], row["max_entries"], row["map_flags"], name,
+    spec = MapSpec(row["type"], row["key_size"], row["value_size"], row["max_entries"], row["map_flags"], name,
                    pinning=pinning, numa_node=row.get("numa_node", 0))
+    # BPF_ANNOTATE_KV_PAIR of libbpf before 1.0: a struct that exists only to tell the types.
+    pair = btf.find(f"____btf_map_{name}", t.Kind.STRUCT) if btf is not None else None
+    struct_ = btf[pair] if btf is not None and pair is not None else None
+    if not isinstance(struct_, t.Struct):
+        return spec
+    types = {member.name: member.type for member in struct_.members}
+    return replace(spec, btf=btf, key_type=types.get("key", 0), value_type=types.get("value", 0))
 
 
 def _legacy_inner(symbol: Symbol, row: dict[str, int], rows: list[tuple[Symbol, dict[str, int]]],
@@ -357,6 +376,7 @@ def _legacy_slots(rows: list[tuple[Symbol, dict[str, int]]]) -> dict[int, dict[i
     """iproute2: an inner map says in `inner_idx` which slot of its outer map it fills (-1: none). By id."""
     found: dict[int, dict[int, str]] = {}
     for symbol, row in rows:
-        if row.get("id") and row["inner_idx"] != _U32:
-            found.setdefault(row["id"], {})[row["inner_idx"]] = symbol.name
+        slot = row.get("inner_idx", _U32)
+        if row.get("id") and slot != _U32:
+            found.setdefault(row["id"], {})[slot] = symbol.name
     return found

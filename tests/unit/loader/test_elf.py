@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ebpfvm.btf import Btf, encode
@@ -27,6 +29,7 @@ from tests.unit.loader.elfmaker import (
     simple,
 )
 
+INT, BIG = t.Int("int", 4, 32), 0xFFFFFFFF
 CALL = Insn(0x85, 0, 1, 0, -1)
 LOAD = (Insn(0x18, 1), Insn(0))
 
@@ -197,7 +200,7 @@ def test_legacy_maps_of_any_size_with_zero_behind(extra: int) -> None:
 
 
 def test_legacy_maps_with_unknown_fields_are_refused() -> None:
-    error = refused(legacy(words(2, 4, 8, 3, 0, 7)).build())
+    error = refused(legacy(words(2, 4, 8, 3, 0, 7, 0, 0)).build())
     assert "unknown fields" in error.message and (error.symbol, error.offset) == ("m0", 20)
 
 
@@ -209,6 +212,31 @@ def test_a_legacy_map_of_iproute2_with_an_odd_pinning() -> None:
 
 def test_a_legacy_map_that_is_too_short_is_refused() -> None:
     assert "at least 20 bytes" in refused(legacy(words(2, 4, 8, 3)).build()).message
+
+
+@pytest.mark.parametrize(("entry", "pinning", "numa_node"), [
+    (words(2, 4, 8, 3, 0, 0, 1), 1, 0),               # aya
+    (words(2, 4, 8, 3, 4, 0, 1), 0, 1),               # the kernel's samples: BPF_F_NUMA_NODE is set
+    (words(2, 4, 8, 3, 0, 2) + b"name".ljust(256, b"\0"), 2, 0),  # gobpf
+])
+def test_legacy_maps_of_other_loaders(entry: bytes, pinning: int, numa_node: int) -> None:
+    spec = load(legacy(entry).build()).maps["m0"]
+    assert (spec.pinning, spec.numa_node) == (pinning, numa_node)
+
+
+def test_a_legacy_map_in_map_may_name_its_template_by_index() -> None:
+    maker = legacy(words(2, 4, 8, 3, 0, 0) + words(12, 4, 4, 3, 0, 0))
+    maker.symbols[-1] = ("outer", *maker.symbols[-1][1:3], 24, 24, 0)
+    maker.symbol("inner", 3, 0, 24, OBJECT)
+    assert load(maker.build()).maps["outer"].inner == load(maker.build()).maps["inner"]
+
+
+def test_the_types_of_a_legacy_map_may_be_annotated() -> None:
+    maker = legacy(words(1, 4, 4, 3, 0))
+    btf = Btf((INT, t.Struct("____btf_map_m0", 8, (t.Member("key", 1, 0), t.Member("value", 1, 32)))))
+    maker.section(".BTF", encode(btf), flags=0)
+    spec = load(maker.build()).maps["m0"]
+    assert (spec.key_type, spec.value_type) == (1, 1) and spec.btf is not None
 
 
 @pytest.mark.parametrize("value", [5, 36, 1 << 40])
@@ -365,9 +393,6 @@ def with_maps(*types: t.Type) -> Maker:
     return maker
 
 
-INT, BIG = t.Int("int", 4, 32), 0xFFFFFFFF
-
-
 def definition(*fields: tuple[str, t.Type]) -> tuple[t.Type, ...]:
     """A struct (type 1) whose members have the given types, each a pointer to one."""
     ids = [2 + 2 * i for i in range(len(fields))]
@@ -405,6 +430,76 @@ def test_a_map_without_btf_says_what_to_do() -> None:
 
 def test_a_map_that_is_no_struct_is_refused() -> None:
     assert "defined by a struct" in refused(with_maps(INT).build()).message
+
+
+@pytest.mark.parametrize("change", ["no datasec", "not a variable", "outside", "two names", "empty symbols"])
+def test_map_sections_that_make_no_sense(change: str) -> None:
+    maker = simple()
+    fields = definition(("type", t.Array(0, 1)))
+    var = t.Var("m", 1)
+    rows = {"not a variable": (t.SecInfo(1, 0, 8),), "two names": (t.SecInfo(4, 0, 8), t.SecInfo(4, 0, 8)),
+            "outside": (t.SecInfo(4, 0, 80),)}
+    if change == "empty symbols":
+        maker.section("maps", bytes(20), flags=ALLOC | WRITE)
+        message = "no symbol names a map"
+    else:
+        maker.section(".maps", bytes(8), flags=ALLOC | WRITE)
+        name = ".other" if change == "no datasec" else ".maps"
+        btf = Btf((*fields, var, t.Datasec(name, 8, rows.get(change, ()))))
+        maker.section(".BTF", encode(btf), flags=0)
+        message = {"no datasec": "does not describe", "not a variable": "not a variable", "outside": "outside",
+                   "two names": "two maps have this name"}[change]
+    assert message in refused(maker.build()).message
+
+
+def test_static_maps_are_taken_with_a_note() -> None:
+    maker = simple()
+    maker.section(".maps", bytes(8), flags=ALLOC | WRITE)
+    btf = Btf((*definition(("type", t.Array(0, 1))), t.Var("m", 1, 0), t.Datasec(".maps", 8, (t.SecInfo(4, 0, 8),))))
+    maker.section(".BTF", encode(btf), flags=0)
+    assert any("is static" in note for note in load(maker.build()).notes)
+
+
+def struct_ops(members: tuple[t.Member, ...] = (t.Member("fn", 2, 0),), size: int = 8, offset: int = 0,
+               target: int = 8) -> bytes:
+    """A variable `ops` of `struct thing { ... }` whose bytes 0 to 8 refer to something."""
+    maker = simple("struct_ops", RETURN)
+    ops = maker.section(".struct_ops", bytes(16), flags=ALLOC | WRITE)
+    btf = Btf((INT, t.Ptr(3), t.FuncProto(1), t.Struct("thing", size, members), t.Var("ops", 4),
+               t.Datasec(".struct_ops", 16, (t.SecInfo(5, offset, 8),))))
+    maker.section(".BTF", encode(btf), flags=0)
+    maker.relocs(ops, [(offset, 2, 1 if target == 8 else maker.symbol("nothing", 2, 0, 4, OBJECT))])
+    return maker.build()
+
+
+def test_struct_ops_of_one_member() -> None:
+    assert dict(load(struct_ops()).struct_ops[0].members) == {"fn": "prog"}
+
+
+@pytest.mark.parametrize(("kwargs", "message"), [
+    ({"members": (t.Member("fn", 2, 64),), "size": 16}, "no function pointer"),
+    ({"target": 0}, "no program"),
+    ({"size": 24, "members": ()}, "outside of the section"),
+])
+def test_struct_ops_that_make_no_sense(kwargs: dict[str, Any], message: str) -> None:
+    assert message in refused(struct_ops(**kwargs)).message
+
+
+def test_struct_ops_without_btf_say_what_to_do() -> None:
+    maker = simple()
+    maker.section(".struct_ops", bytes(8), flags=ALLOC | WRITE)
+    assert "compile with -g" in refused(maker.build()).message
+
+
+def test_one_program_cannot_serve_two_members() -> None:
+    maker = simple("struct_ops", RETURN)
+    ops = maker.section(".struct_ops", bytes(16), flags=ALLOC | WRITE)
+    thing = t.Struct("thing", 16, (t.Member("one", 2, 0), t.Member("two", 2, 64)))
+    btf = Btf((INT, t.Ptr(3), t.FuncProto(1), thing, t.Var("ops", 4),
+               t.Datasec(".struct_ops", 16, (t.SecInfo(5, 0, 16),))))
+    maker.section(".BTF", encode(btf), flags=0)
+    maker.relocs(ops, [(0, 2, 1), (8, 2, 1)])
+    assert "one program can serve one member" in refused(maker.build()).message
 
 
 def test_bad_btf_is_refused() -> None:
