@@ -267,10 +267,10 @@ class Namespace:
         skb = Packet(self.kernel, data, "network")
         account = self.account
         skb.account, skb.flow, skb.protocol, skb.priority = account, label.flow, label.protocol, label.priority
-        for field, value in fields.items():
-            setattr(skb, field, value)
         skb.arrival = self.kernel.clock
         account.in_packets = skb.id = account.in_packets + 1
+        for field, value in fields.items():
+            setattr(skb, field, value)
         account.in_bytes += skb.len
         label.flow.in_packets += 1
         label.flow.in_bytes += skb.len
