@@ -36,7 +36,7 @@ def dialect(name: str | tuple[int, int] = "linux") -> Dialect:
         return linux(name)
     if name == "rfc6":
         return rfc6()
-    match = re.fullmatch(r"(?:linux-?)?(?:(\d+)\.(\d+))?", name)
-    if not name or match is None:
+    match = re.fullmatch(r"linux|(?:linux-)?(\d+)\.(\d+)", name)
+    if match is None:
         raise UsageError(f"no dialect {name!r}; there are: {', '.join(NAMES)}")
     return linux((int(match.group(1)), int(match.group(2)))) if match.group(1) else linux()

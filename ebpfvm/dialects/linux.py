@@ -18,7 +18,6 @@ VERSIONS: Final = ((6, 18), (7, 2))
 KPTR_TAGS: Final = {"kptr": "ref", "kptr_untrusted": "unref", "percpu_kptr": "percpu", "uptr": "uptr"}
 
 
-@cache
 def linux(version: tuple[int, int] = (7, 2)) -> Dialect:
     """Mainline Linux of a version.
 
@@ -28,5 +27,10 @@ def linux(version: tuple[int, int] = (7, 2)) -> Dialect:
     if version not in VERSIONS:
         known = ", ".join(f"{major}.{minor}" for major, minor in VERSIONS)
         raise UsageError(f"the rules of Linux {version[0]}.{version[1]} are not known; take one of {known}")
+    return _linux(version)
+
+
+@cache
+def _linux(version: tuple[int, int]) -> Dialect:
     return Dialect("linux", version, HELPERS, kfuncs.of_version(version), implement(CONTRACTS, BUILT), PROG_TYPES,
                    KPTR_TAGS)

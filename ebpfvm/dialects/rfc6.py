@@ -60,13 +60,17 @@ def _prog_types() -> dict[int, ProgType]:
     return types
 
 
-@cache
 def rfc6(version: tuple[int, int] = (7, 2)) -> Dialect:
     """The RFC's dialect.
 
     Args:
         version: the kernel whose verifier rules and messages are followed.
     """
+    return _rfc6(version)
+
+
+@cache
+def _rfc6(version: tuple[int, int]) -> Dialect:
     helpers = {number: item for number, item in HELPERS.items() if number < BPF_FUNC_SKB_TC_CLASSIFY}
     helpers[BPF_FUNC_SKB_TC_CLASSIFY] = skb.bpf_skb_tc_classify
     maps = {number: item for number, item in CONTRACTS.items() if number < BPF_MAP_TYPE_RBTREE} | _RBTREES

@@ -1,59 +1,217 @@
 """Objects that a program allocates, and the lists and trees that hold them (kernel/bpf/helpers.c, Linux 7.2).
 
+What a `bpf_list_head` or `bpf_rb_root` holds is kept beside the memory, in the kernel's `Graph`: programs cannot look
+into these fields anyway. An object in a list or tree is owned by it (the ledger names the memory that the head lies
+in); taking it out hands the reference to the program.
+
 The `_impl` spellings are what every kernel so far has; 7.2 adds the same functions without it, whose hidden last
 arguments the verifier fills in.
 """
 
 from __future__ import annotations
 
-from ebpfvm.contract import kfunc_only
+from typing import TYPE_CHECKING, Any
 
-_NODE, _HEAD = "struct bpf_list_node *", "struct bpf_list_head *head"
-_LESS = "bool (less)(struct bpf_rb_node *a, const struct bpf_rb_node *b)"
+from ebpfvm.btf.fields import LOCAL_KINDS, special_fields
+from ebpfvm.contract import kfunc
+from ebpfvm.errors import Fault
+from ebpfvm.funcs.errno import EINVAL
+from ebpfvm.kernel.refs import RefCounted
 
-bpf_obj_new_impl = kfunc_only("void *bpf_obj_new_impl(u64 local_type_id__k, void *meta__ign)", "acquire", "ret_null")
-bpf_obj_drop_impl = kfunc_only("void bpf_obj_drop_impl(void *p__alloc, void *meta__ign)", "release")
-bpf_percpu_obj_new_impl = kfunc_only("void *bpf_percpu_obj_new_impl(u64 local_type_id__k, void *meta__ign)",
-                                     "acquire", "ret_null")
-bpf_percpu_obj_drop_impl = kfunc_only("void bpf_percpu_obj_drop_impl(void *p__alloc, void *meta__ign)", "release")
-bpf_refcount_acquire_impl = kfunc_only("void *bpf_refcount_acquire_impl(void *p__refcounted_kptr, void *meta__ign)",
-                                       "acquire", "ret_null", "rcu")
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-bpf_list_push_front_impl = kfunc_only(
-    f"int bpf_list_push_front_impl({_HEAD}, struct bpf_list_node *node, void *meta__ign, u64 off)")
-bpf_list_push_back_impl = kfunc_only(
-    f"int bpf_list_push_back_impl({_HEAD}, struct bpf_list_node *node, void *meta__ign, u64 off)")
-bpf_list_pop_front = kfunc_only(f"{_NODE}bpf_list_pop_front({_HEAD})", "acquire", "ret_null")
-bpf_list_pop_back = kfunc_only(f"{_NODE}bpf_list_pop_back({_HEAD})", "acquire", "ret_null")
-bpf_list_front = kfunc_only(f"{_NODE}bpf_list_front({_HEAD})", "ret_null")
-bpf_list_back = kfunc_only(f"{_NODE}bpf_list_back({_HEAD})", "ret_null")
+    from ebpfvm.kernel import Env, Kernel, Region
 
-bpf_rbtree_add_impl = kfunc_only(
-    f"int bpf_rbtree_add_impl(struct bpf_rb_root *root, struct bpf_rb_node *node, {_LESS}, void *meta__ign, u64 off)")
-bpf_rbtree_remove = kfunc_only(
-    "struct bpf_rb_node *bpf_rbtree_remove(struct bpf_rb_root *root, struct bpf_rb_node *node)", "acquire", "ret_null")
-bpf_rbtree_first = kfunc_only("struct bpf_rb_node *bpf_rbtree_first(struct bpf_rb_root *root)", "ret_null")
-bpf_rbtree_root = kfunc_only("struct bpf_rb_node *bpf_rbtree_root(struct bpf_rb_root *root)", "ret_null")
-bpf_rbtree_left = kfunc_only(
-    "struct bpf_rb_node *bpf_rbtree_left(struct bpf_rb_root *root, struct bpf_rb_node *node)", "ret_null")
-bpf_rbtree_right = kfunc_only(
-    "struct bpf_rb_node *bpf_rbtree_right(struct bpf_rb_root *root, struct bpf_rb_node *node)", "ret_null")
+_ROOTS = ("list_head", "rb_root")
+_KPTRS = ("kptr_ref", "kptr_percpu")
 
-# Since Linux 7.2.
-bpf_obj_new = kfunc_only("void *bpf_obj_new(u64 local_type_id__k)", "acquire", "ret_null", "implicit_args")
-bpf_obj_drop = kfunc_only("void bpf_obj_drop(void *p__alloc)", "release", "implicit_args")
-bpf_percpu_obj_new = kfunc_only("void *bpf_percpu_obj_new(u64 local_type_id__k)", "acquire", "ret_null",
-                                "implicit_args")
-bpf_percpu_obj_drop = kfunc_only("void bpf_percpu_obj_drop(void *p__alloc)", "release", "implicit_args")
-bpf_refcount_acquire = kfunc_only("void *bpf_refcount_acquire(void *p__refcounted_kptr)", "acquire", "ret_null", "rcu",
-                                  "implicit_args")
-bpf_list_push_front = kfunc_only(f"int bpf_list_push_front({_HEAD}, struct bpf_list_node *node)", "implicit_args")
-bpf_list_push_back = kfunc_only(f"int bpf_list_push_back({_HEAD}, struct bpf_list_node *node)", "implicit_args")
-bpf_list_add = kfunc_only(
-    f"int bpf_list_add({_HEAD}, struct bpf_list_node *node, struct bpf_list_node *prev)", "implicit_args")
-bpf_list_del = kfunc_only(f"{_NODE}bpf_list_del({_HEAD}, struct bpf_list_node *node)", "acquire", "ret_null")
-bpf_list_is_first = kfunc_only(f"bool bpf_list_is_first({_HEAD}, struct bpf_list_node *node)")
-bpf_list_is_last = kfunc_only(f"bool bpf_list_is_last({_HEAD}, struct bpf_list_node *node)")
-bpf_list_empty = kfunc_only(f"bool bpf_list_empty({_HEAD})")
-bpf_rbtree_add = kfunc_only(f"int bpf_rbtree_add(struct bpf_rb_root *root, struct bpf_rb_node *node, {_LESS})",
-                            "implicit_args")
+
+class AllocObject(RefCounted):
+    """An object of bpf_obj_new.
+
+    Attributes:
+        region: its memory.
+        fields: its special fields.
+    """
+
+    what = "object"
+
+    def __init__(self, kernel: Kernel, struct: str, size: int, fields: tuple[Any, ...]) -> None:
+        self.kernel = kernel
+        self.struct = struct
+        self.fields = fields
+        self.region = kernel.memory.add("mem", bytearray(size), name=f"object {struct}", owner=self)
+
+    def destroy(self) -> None:
+        """The last reference is gone: what its fields own goes too; its memory lives until the program ends (RCU)."""
+        memory, refs = self.kernel.memory, self.kernel.refs
+        for field in self.fields:
+            if field.kind in _KPTRS:
+                held = memory.region(int.from_bytes(self.region.data[field.offset:field.offset + 8], "little")).owner \
+                    if any(self.region.data[field.offset:field.offset + 8]) else None
+                self.region.data[field.offset:field.offset + 8] = bytes(8)
+                if isinstance(held, RefCounted):
+                    refs.release(held, self.region.name)
+        graph_of(self.kernel).drain(self.region, self.fields)
+        memory.retire(self.region)
+
+    def __str__(self) -> str:
+        return f"object {self.struct} #{self.serial}"
+
+
+class Graph:
+    """All lists and trees of a kernel.
+
+    Attributes:
+        members: address of a list head or tree root -> addresses of its nodes in order.
+        owner: address of a node -> address of the head or root that holds it.
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self.members: dict[int, list[int]] = {}
+        self.owner: dict[int, int] = {}
+
+    def object(self, node: int) -> RefCounted:
+        """The object that a node lies in.
+
+        Raises:
+            Fault: it lies in none.
+        """
+        found = self.kernel.memory.region(node).owner
+        if not isinstance(found, RefCounted):
+            raise Fault("memory", f"{node:#x} is not a node of an allocated object")
+        return found
+
+    def insert(self, head: int, node: int, index: int) -> int:
+        """Put a node that the program owns at `index`; 0, or -EINVAL, and the node is dropped, if it is in use."""
+        held = self.object(node)
+        if node in self.owner:
+            self.kernel.refs.release(held)
+            return -EINVAL
+        self.kernel.refs.give(held, self.kernel.memory.region(head).name)
+        self.members.setdefault(head, []).insert(index, node)
+        self.owner[node] = head
+        return 0
+
+    def take(self, head: int, node: int) -> int:
+        """Take a node out: the program owns it now. Its address."""
+        self._unlink(head, node)
+        self.kernel.refs.take(self.object(node), self.kernel.memory.region(head).name)
+        return node
+
+    def _unlink(self, head: int, node: int) -> None:
+        nodes = self.members[head]
+        nodes.remove(node)
+        if not nodes:
+            del self.members[head]
+        del self.owner[node]
+
+    def drain(self, region: Region, fields: Iterable[Any]) -> None:
+        """The memory with these fields goes: everything in its lists and trees is dropped."""
+        for field in fields:
+            if field.kind in _ROOTS:
+                head = region.base + field.offset
+                for node in list(self.members.get(head, ())):
+                    self._unlink(head, node)
+                    self.kernel.refs.release(self.object(node), region.name)
+
+    def nodes(self, head: int) -> list[int]:
+        """Addresses of the nodes in order."""
+        return self.members.get(head, [])
+
+
+def graph_of(kernel: Kernel) -> Graph:
+    """The lists and trees of a kernel."""
+    found = kernel.extra.get("graph")
+    if found is None:
+        found = kernel.extra["graph"] = Graph(kernel)
+    assert isinstance(found, Graph)
+    return found
+
+
+# -- objects ---------------------------------------------------------------------------------------------------------
+
+
+def _new(env: Env, type_id: int) -> int:
+    btf = env.prog.program.btf
+    if btf is None:
+        raise Fault("memory", "bpf_obj_new needs the program's BTF")
+    root = btf.resolve(type_id)
+    made = AllocObject(env.kernel, btf[root].name, btf.size_of(root), special_fields(btf, root, LOCAL_KINDS))
+    env.refs.add(made)
+    return made.region.base
+
+
+def _drop(env: Env, address: int) -> int:
+    env.refs.release(graph_of(env.kernel).object(address))
+    return 0
+
+
+def _acquire(env: Env, address: int) -> int:
+    held = graph_of(env.kernel).object(address)
+    if not held.holders:
+        return 0
+    env.refs.acquire(held)
+    return address
+
+
+@kfunc("void *bpf_obj_new_impl(u64 local_type_id__k, void *meta__ign)", "acquire", "ret_null")
+def bpf_obj_new_impl(env: Env, local_type_id__k: int, meta__ign: int) -> int:
+    """A new object of one of the program's own structs, all zero."""
+    return _new(env, local_type_id__k)
+
+
+@kfunc("void bpf_obj_drop_impl(void *p__alloc, void *meta__ign)", "release")
+def bpf_obj_drop_impl(env: Env, p__alloc: int, meta__ign: int) -> int:
+    """Give an object back; the last reference frees it with all it owns."""
+    return _drop(env, p__alloc)
+
+
+@kfunc("void *bpf_percpu_obj_new_impl(u64 local_type_id__k, void *meta__ign)", "acquire", "ret_null")
+def bpf_percpu_obj_new_impl(env: Env, local_type_id__k: int, meta__ign: int) -> int:
+    """A new object with one copy per CPU; there is one CPU."""
+    return _new(env, local_type_id__k)
+
+
+@kfunc("void bpf_percpu_obj_drop_impl(void *p__alloc, void *meta__ign)", "release")
+def bpf_percpu_obj_drop_impl(env: Env, p__alloc: int, meta__ign: int) -> int:
+    """Give a per-CPU object back."""
+    return _drop(env, p__alloc)
+
+
+@kfunc("void *bpf_refcount_acquire_impl(void *p__refcounted_kptr, void *meta__ign)", "acquire", "ret_null", "rcu")
+def bpf_refcount_acquire_impl(env: Env, p__refcounted_kptr: int, meta__ign: int) -> int:
+    """One more reference to an object with a bpf_refcount; NULL if it is being freed."""
+    return _acquire(env, p__refcounted_kptr)
+
+
+@kfunc("void *bpf_obj_new(u64 local_type_id__k)", "acquire", "ret_null", "implicit_args")
+def bpf_obj_new(env: Env, local_type_id__k: int) -> int:
+    """As bpf_obj_new_impl (since 7.2)."""
+    return _new(env, local_type_id__k)
+
+
+@kfunc("void bpf_obj_drop(void *p__alloc)", "release", "implicit_args")
+def bpf_obj_drop(env: Env, p__alloc: int) -> int:
+    """As bpf_obj_drop_impl (since 7.2)."""
+    return _drop(env, p__alloc)
+
+
+@kfunc("void *bpf_percpu_obj_new(u64 local_type_id__k)", "acquire", "ret_null", "implicit_args")
+def bpf_percpu_obj_new(env: Env, local_type_id__k: int) -> int:
+    """As bpf_percpu_obj_new_impl (since 7.2)."""
+    return _new(env, local_type_id__k)
+
+
+@kfunc("void bpf_percpu_obj_drop(void *p__alloc)", "release", "implicit_args")
+def bpf_percpu_obj_drop(env: Env, p__alloc: int) -> int:
+    """As bpf_percpu_obj_drop_impl (since 7.2)."""
+    return _drop(env, p__alloc)
+
+
+@kfunc("void *bpf_refcount_acquire(void *p__refcounted_kptr)", "acquire", "ret_null", "rcu", "implicit_args")
+def bpf_refcount_acquire(env: Env, p__refcounted_kptr: int) -> int:
+    """As bpf_refcount_acquire_impl (since 7.2)."""
+    return _acquire(env, p__refcounted_kptr)

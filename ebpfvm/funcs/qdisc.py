@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from ebpfvm.contract import kfunc_only
+from typing import TYPE_CHECKING
 
-bpf_skb_get_hash = kfunc_only("u32 bpf_skb_get_hash(struct sk_buff *skb)", "trusted_args")
-bpf_kfree_skb = kfunc_only("void bpf_kfree_skb(struct sk_buff *skb)", "release")
+from ebpfvm.contract import kfunc, kfunc_only
+from ebpfvm.funcs.skb_meta import hash_of
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel import Env, SkBuff
+
+
+@kfunc("u32 bpf_skb_get_hash(struct sk_buff *skb)", "trusted_args")
+def bpf_skb_get_hash(env: Env, skb: SkBuff) -> int:
+    """The packet's flow hash, computed once."""
+    return hash_of(env, skb)
+
+
+@kfunc("void bpf_kfree_skb(struct sk_buff *skb)", "release")
+def bpf_kfree_skb(env: Env, skb: SkBuff) -> int:
+    """Give a reference to a packet back; the last one frees it."""
+    env.refs.release(skb)
+    return 0
+
+
 bpf_qdisc_skb_drop = kfunc_only(
     "void bpf_qdisc_skb_drop(struct sk_buff *skb, struct bpf_sk_buff_ptr *to_free_list)", "release")
 bpf_qdisc_watchdog_schedule = kfunc_only(

@@ -52,12 +52,17 @@ def flow_hash(skb: SkBuff, seed: int) -> int:
     return zlib.crc32(flow_of(skb), seed & U32) or 1
 
 
+def hash_of(env: Env, skb: SkBuff) -> int:
+    """The packet's flow hash, computed if it has none yet; `extra["hash_seed"]` keys it."""
+    if not skb.hash:
+        skb.hash = flow_hash(skb, env.kernel.extra.get("hash_seed", 0))
+    return skb.hash
+
+
 @helper()
 def bpf_get_hash_recalc(env: Env, skb: Ctx) -> Integer:
     """The packet's flow hash, computed if it has none yet."""
-    if not skb.hash:
-        skb.hash = flow_hash(skb, env.kernel.extra.setdefault("hash_seed", 0))
-    return int(skb.hash)
+    return hash_of(env, skb)
 
 
 @helper()

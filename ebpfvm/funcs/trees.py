@@ -1,0 +1,97 @@
+"""Trees of allocated objects, ordered by the program's `less` (kernel/bpf/helpers.c, Linux 7.2).
+
+Objects are kept in order; the shape that root, left and right show is that of a balanced tree over them. A kernel's
+red-black tree may be shaped otherwise, but a program can only rely on its order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.contract import kfunc
+from ebpfvm.funcs.graph import graph_of
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel import Env
+
+_ROOT = "struct bpf_rb_root *root"
+_NODE = "struct bpf_rb_node *node"
+_LESS = "bool (less)(struct bpf_rb_node *a, const struct bpf_rb_node *b)"
+
+
+def _add(env: Env, root: int, node: int, less: int) -> int:
+    """Insert behind all objects that the new one is not less than: ties keep the order of arrival."""
+    graph = graph_of(env.kernel)
+    nodes = graph.nodes(root)
+    low, high = 0, len(nodes) if node not in graph.owner else 0
+    while low < high:
+        middle = (low + high) // 2
+        if env.call(less, node, nodes[middle]):
+            high = middle
+        else:
+            low = middle + 1
+    return graph.insert(root, node, low)
+
+
+def _span(env: Env, root: int, node: int) -> tuple[list[int], int, int, int] | None:
+    """Nodes, and low, middle and high of the part of them whose root `node` is."""
+    nodes = graph_of(env.kernel).nodes(root)
+    if node not in nodes:
+        return None
+    at, low, high = nodes.index(node), 0, len(nodes)
+    while (middle := (low + high) // 2) != at:
+        low, high = (low, middle) if at < middle else (middle + 1, high)
+    return nodes, low, middle, high
+
+
+@kfunc(f"int bpf_rbtree_add_impl({_ROOT}, {_NODE}, {_LESS}, void *meta__ign, u64 off)")
+def bpf_rbtree_add_impl(env: Env, root: int, node: int, less: int, meta__ign: int, off: int) -> int:
+    """Insert an object; 0, or -EINVAL (and the object is dropped) if its node is in use."""
+    return _add(env, root, node, less)
+
+
+@kfunc(f"int bpf_rbtree_add({_ROOT}, {_NODE}, {_LESS})", "implicit_args")
+def bpf_rbtree_add(env: Env, root: int, node: int, less: int) -> int:
+    """As bpf_rbtree_add_impl (since 7.2)."""
+    return _add(env, root, node, less)
+
+
+@kfunc(f"struct bpf_rb_node *bpf_rbtree_remove({_ROOT}, {_NODE})", "acquire", "ret_null")
+def bpf_rbtree_remove(env: Env, root: int, node: int) -> int:
+    """Take an object out; the node, or NULL if it is not in this tree."""
+    graph = graph_of(env.kernel)
+    return graph.take(root, node) if graph.owner.get(node) == root else 0
+
+
+@kfunc(f"struct bpf_rb_node *bpf_rbtree_first({_ROOT})", "ret_null")
+def bpf_rbtree_first(env: Env, root: int) -> int:
+    """Look at the smallest node; NULL in an empty tree."""
+    nodes = graph_of(env.kernel).nodes(root)
+    return nodes[0] if nodes else 0
+
+
+@kfunc(f"struct bpf_rb_node *bpf_rbtree_root({_ROOT})", "ret_null")
+def bpf_rbtree_root(env: Env, root: int) -> int:
+    """Look at the node at the top; NULL in an empty tree."""
+    nodes = graph_of(env.kernel).nodes(root)
+    return nodes[len(nodes) // 2] if nodes else 0
+
+
+@kfunc(f"struct bpf_rb_node *bpf_rbtree_left({_ROOT}, {_NODE})", "ret_null")
+def bpf_rbtree_left(env: Env, root: int, node: int) -> int:
+    """Look at the node below on the left; NULL without one, or if `node` is not in this tree."""
+    span = _span(env, root, node)
+    if span is None or span[1] >= span[2]:
+        return 0
+    nodes, low, middle, _ = span
+    return nodes[(low + middle) // 2]
+
+
+@kfunc(f"struct bpf_rb_node *bpf_rbtree_right({_ROOT}, {_NODE})", "ret_null")
+def bpf_rbtree_right(env: Env, root: int, node: int) -> int:
+    """Look at the node below on the right; NULL without one, or if `node` is not in this tree."""
+    span = _span(env, root, node)
+    if span is None or span[2] + 1 >= span[3]:
+        return 0
+    nodes, _, middle, high = span
+    return nodes[(middle + 1 + high) // 2]
