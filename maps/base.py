@@ -116,6 +116,9 @@ class BpfMap:
     def _drop_value(self, region: Region) -> None:
         """An element goes: what its kptrs own is released, its memory ends with the running program."""
         self._release_kptrs(region)
+        graph = self.kernel.extra.get("graph")  # lists and trees of allocated objects, once there are any
+        if graph is not None:
+            graph.drain(region, self.fields)
         self.kernel.memory.retire(region)
 
     def _release_kptrs(self, region: Region) -> None:

@@ -48,7 +48,7 @@ class LoadedProgram:
         self.maps = tuple(maps)
         self.type = type if type is not None or program.type == "" else dialect.prog_type(program.type)
         self.facts = facts
-        self.helpers: Mapping[int, Helper] = dialect.helpers
+        self.helpers: Mapping[int, Helper] = _helpers(dialect.helpers, self.type)
         self.kfuncs: dict[int, Kfunc] = {index: dialect.kfuncs[name] for index, name in program.kfuncs.items()
                                          if name in dialect.kfuncs}
         region = kernel.memory.add("func", b"", name=program.name, writable=False, owner=self)
@@ -69,3 +69,10 @@ class LoadedProgram:
 
     def __repr__(self) -> str:
         return f"<LoadedProgram {self.name} id={self.id}>"
+
+
+def _helpers(helpers: Mapping[int, Helper], type: ProgType | None) -> Mapping[int, Helper]:
+    """The helpers by number as a program type sees them: a few have another contract for some types."""
+    if type is None or not type.variants:
+        return helpers
+    return {number: type.variants.get(helper.name, helper) for number, helper in helpers.items()}
