@@ -11,6 +11,7 @@ from ebpfvm.engine.translate.statements import Stmt, assign, effect
 
 if TYPE_CHECKING:
     from ebpfvm.engine.translate.emit import Emitter
+    from ebpfvm.engine.translate.facts import Slot
     from ebpfvm.kernel.ctx import FieldAccess
 
 # Views of wider numbers read in the host's order.
@@ -50,13 +51,41 @@ def load(em: Emitter, place: Place) -> Value:
             return Value(f"LOAD({em.address(place)}, {size})", 0, high)
         return Value(_element(origin, variable_index(place), size), low, high)
     if origin is FP and (off, size) in em.frame.local:
-        found = em.state.slots.get((off, size))
-        if isinstance(found, Num) and found.lo == found.hi:
-            return em.number(found.lo)
-        return Value(slot_name(off, size), *(found if isinstance(found, Num) else (low, high)))
+        return _gather(em, em.frame.local[off, size])
     if origin.layout is not None:
         return _load_field(em, origin, off, size, place)
     return Value(constant_element(origin, off, size), low, high)
+
+
+def atom_value(em: Emitter, atom: Slot) -> Value:
+    """What an atom of the stack holds."""
+    return em.value(em.state.slots.get(atom, Num(*value_range(atom[1]))), slot_name(*atom))
+
+
+def _gather(em: Emitter, atoms: tuple[Slot, ...]) -> Value:
+    """The number that lies in `atoms`."""
+    if len(atoms) == 1:
+        return atom_value(em, atoms[0])
+    start, total = atoms[0][0], sum(size for _, size in atoms)
+    parts = [(8 * (off - start), atom_value(em, (off, size))) for off, size in atoms]
+    if all(value.const is not None for _, value in parts):
+        return em.number(sum(value.lo << shift for shift, value in parts))
+    text = " | ".join(f"{value.text} << {shift}" if shift else value.text for shift, value in parts)
+    return Value(f"({text})", *value_range(total))
+
+
+def _scatter(em: Emitter, atoms: tuple[Slot, ...], value: Value) -> None:
+    """Put a number into `atoms`."""
+    if len(atoms) > 1 and value.const is None and not value.text.isidentifier():
+        em.add(assign(f"t_{em.pc}", value.text, em.pc))
+        value = value._replace(text=f"t_{em.pc}")
+    for off, size in atoms:
+        shift = 8 * (off - atoms[0][0])
+        part = value
+        if shift:
+            part = em.number(value.lo >> shift) if value.const is not None else \
+                Value(f"({value.text} >> {shift})", value.lo >> shift, value.hi >> shift)
+        em.add(assign(slot_name(off, size), cut(part, 8 * size).text, em.pc))
 
 
 def slot_name(off: int, size: int) -> str:
@@ -152,7 +181,7 @@ def store(em: Emitter, place: Place, value: Value) -> None:
         else:
             em.add(_put(origin, variable_index(place), size, value, em.pc))
     elif origin is FP and (off, size) in em.frame.local:
-        em.add(assign(slot_name(off, size), value.text, em.pc))
+        _scatter(em, em.frame.local[off, size], value)
     elif origin.layout is not None:
         _store_field(em, origin, off, size, value)
     else:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.contract.args import Arg, Ret
 from ebpfvm.engine import common
 from ebpfvm.engine.steps import operand
-from ebpfvm.engine.translate.access import slot_name
+from ebpfvm.engine.translate.access import atom_value
 from ebpfvm.engine.translate.domain import FP, Num, Ptr
 from ebpfvm.engine.translate.frame import extent
 from ebpfvm.engine.translate.statements import assign, effect, effect_to
@@ -152,15 +152,13 @@ def _copy(em: Emitter, value: object, size: int) -> str | None:
 
 def _packed(em: Emitter, off: int, size: int) -> str:
     """Bytes of the frame, gathered from the variables of its slots, or cut out of its memory."""
-    slots = sorted(slot for slot in em.frame.local if off <= slot[0] < off + size)
+    slots = [slot for slot in em.frame.atoms if off <= slot[0] < off + size]
     if not slots and em.frame.memory:
         return f"bytes(d_f[{512 + off}:{512 + off + size}])"
     layout, values, at = "<", [], off
     for start, width in slots:
         layout += f"{start - at}x" * (start > at) + _FORMATS[width]
-        known = em.state.slots.get((start, width))
-        values.append(em.value(known, slot_name(start, width)) if known is not None
-                      else operand(slot_name(start, width)))
+        values.append(atom_value(em, (start, width)))
         at = start + width
     layout += f"{off + size - at}x" * (at < off + size)
     consts = [value.const for value in values]

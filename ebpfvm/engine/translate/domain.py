@@ -42,30 +42,52 @@ class Origin:
 
 
 class Num(NamedTuple):
-    """An unsigned number, or a pointer of which nothing is known."""
+    """An unsigned number, or a pointer of which nothing is known: a multiple of `2 ** zeros` between `lo` and `hi`."""
 
     lo: int
     hi: int
+    zeros: int = 0
 
 
 class Ptr(NamedTuple):
-    """`origin` plus an offset between `lo` and `hi`."""
+    """`origin` plus an offset: a multiple of `2 ** zeros` between `lo` and `hi`."""
 
     origin: Origin
     lo: int
     hi: int
+    zeros: int = 64
 
 
 Abs = Num | Ptr
 ANY: Final = Num(0, U64)
 WORD: Final = Num(0, U32)
 FP: Final = Origin("f", "fp", 512)
-_FAR: Final = 1 << 29  # offsets beyond this no access can have
+_FAR: Final = 1 << 31  # no offset that an access has is as large
+
+
+def trailing_zeros(n: int) -> int:
+    """How many low bits are zero; 64 for 0."""
+    return (n & -n).bit_length() - 1 if n else 64
 
 
 def known(n: int) -> Num:
     """A constant."""
-    return Num(n, n)
+    return Num(n, n, trailing_zeros(n))
+
+
+def number_between(lo: int, hi: int, zeros: int = 0) -> Num:
+    """A number in an interval, with bounds moved to multiples; an empty interval has `lo > hi`."""
+    if zeros:
+        unit = 1 << zeros
+        lo, hi = -(-lo // unit) * unit, hi // unit * unit
+    return known(lo) if lo == hi else Num(lo, hi, zeros)
+
+
+def pointer_to(origin: Origin, lo: int, hi: int, zeros: int) -> Ptr:
+    """A pointer; without bounds that mean anything, its origin is still known."""
+    if lo <= -_FAR or hi >= _FAR:
+        return Ptr(origin, -_FAR, _FAR, zeros)
+    return Ptr(origin, lo, hi, trailing_zeros(lo) if lo == hi else zeros)
 
 
 def join(a: Abs, b: Abs) -> Abs:
@@ -73,9 +95,9 @@ def join(a: Abs, b: Abs) -> Abs:
     if a == b:
         return a
     if isinstance(a, Ptr) and isinstance(b, Ptr) and a.origin is b.origin:
-        return Ptr(a.origin, min(a.lo, b.lo), max(a.hi, b.hi))
+        return pointer_to(a.origin, min(a.lo, b.lo), max(a.hi, b.hi), min(a.zeros, b.zeros))
     if isinstance(a, Num) and isinstance(b, Num):
-        return Num(min(a.lo, b.lo), max(a.hi, b.hi))
+        return number_between(min(a.lo, b.lo), max(a.hi, b.hi), min(a.zeros, b.zeros))
     return ANY
 
 
@@ -84,17 +106,34 @@ def widen(old: Abs, new: Abs, stops: Sequence[int]) -> Abs:
     if old == new or type(old) is not type(new):
         return new
     if isinstance(new, Ptr):
-        return ANY
+        return Ptr(new.origin, -_FAR, _FAR, new.zeros)
     assert isinstance(old, Num)
     low = new.lo if new.lo == old.lo else max((stop for stop in stops if stop <= new.lo), default=0)
     high = new.hi if new.hi == old.hi else min((stop for stop in stops if stop >= new.hi), default=U64)
-    return Num(low, high)
+    return number_between(low, high, new.zeros)
 
 
 @functools.lru_cache(maxsize=4096)
 def _interval(row: Row, a: Num, b: Num) -> Num:
-    value = lower(row, operand("a", *a), operand("b", *b))
-    return Num(value.lo, value.hi)
+    value = lower(row, operand("a", a.lo, a.hi), operand("b", b.lo, b.hi))
+    return number_between(value.lo, value.hi, _zeros(row, a, b))
+
+
+def _zeros(row: Row, a: Num, b: Num) -> int:
+    """Known trailing zeros of a result."""
+    op = row.op
+    if op in ("add", "sub", "or", "xor"):
+        return min(a.zeros, b.zeros, row.width)
+    if op == "and":
+        return min(max(a.zeros, b.zeros), row.width)
+    if op == "mul":
+        return min(a.zeros + b.zeros, row.width)
+    if op == "mov":
+        return min(b.zeros, row.width)
+    if b.lo == b.hi and op in ("lsh", "rsh"):
+        shift = b.lo & row.width - 1
+        return max(min(a.zeros, row.width) + (shift if op == "lsh" else -shift), 0)
+    return 0
 
 
 def number_of(x: Abs) -> Num:
@@ -119,63 +158,71 @@ def alu(row: Row, a: Abs, b: Abs) -> Abs:
 
 
 def _shift(pointer: Abs, by: Abs, sign: int) -> Abs:
-    """A pointer moved by a number; by one that may be large, nothing is known any more."""
+    """A pointer moved by a number. What is not a pointer any more (a difference of two) is a number.
+
+    A pointer of an accepted program keeps its origin however far it is moved: the verifier lets nothing be accessed
+    through a sum of which it does not know which part is the pointer.
+    """
     if not isinstance(pointer, Ptr) or not isinstance(by, Num):
         return ANY
+    zeros = min(pointer.zeros, by.zeros)
     low, high = _signed(by.lo), _signed(by.hi)
     if low > high:
-        return ANY
+        return Ptr(pointer.origin, -_FAR, _FAR, zeros)
     moves = sorted((sign * low, sign * high))
-    low, high = pointer.lo + moves[0], pointer.hi + moves[1]
-    return Ptr(pointer.origin, low, high) if low > -_FAR and high < _FAR else ANY
+    return pointer_to(pointer.origin, pointer.lo + moves[0], pointer.hi + moves[1], zeros)
 
 
 def refine(op: str, width: int, a: Num, b: Num) -> tuple[Num, Num] | None:
     """What holds of both operands when the comparison `op` of `width` bits is true; None if it cannot be."""
-    found = _refine(op, width, a, b)
-    return None if found is None or found[0].lo > found[0].hi or found[1].lo > found[1].hi else found
-
-
-def _refine(op: str, width: int, a: Num, b: Num) -> tuple[Num, Num] | None:
     top = U64 if width == 64 else U32
     if a.hi > top or b.hi > top:
         return a, b
+    low, high, low_b, high_b = _bounds(op, top, a, b)
+    left, right = number_between(low, high, a.zeros), number_between(low_b, high_b, b.zeros)
+    return None if left.lo > left.hi or right.lo > right.hi else (left, right)
+
+
+Bounds = tuple[int, int, int, int]
+
+
+def _bounds(op: str, top: int, a: Num, b: Num) -> Bounds:
+    """Bounds of `a`, then of `b`."""
     if op in ("jsgt", "jsge", "jslt", "jsle"):
         half = (top >> 1) + 1
         if a.hi >= half or b.hi >= half:
-            return _refine_sign(op, half, a, b)
+            return _sign_bounds(op, half, a, b)
         op = "j" + op[2:]
     if op == "jeq":
-        both = Num(max(a.lo, b.lo), min(a.hi, b.hi))
-        return both, both
+        both = max(a.lo, b.lo), min(a.hi, b.hi)
+        return *both, *both
     if op == "jne":
         return _unequal(a, b)
     if op in ("jlt", "jle"):
-        swapped = _refine("jgt" if op == "jlt" else "jge", width, b, a)
-        return None if swapped is None else (swapped[1], swapped[0])
+        low_b, high_b, low, high = _bounds("jgt" if op == "jlt" else "jge", top, b, a)
+        return low, high, low_b, high_b
     if op in ("jgt", "jge"):
         gap = 1 if op == "jgt" else 0
-        return Num(max(a.lo, b.lo + gap), a.hi), Num(b.lo, min(b.hi, a.hi - gap))
-    return a, b
+        return max(a.lo, b.lo + gap), a.hi, b.lo, min(b.hi, a.hi - gap)
+    return a.lo, a.hi, b.lo, b.hi
 
 
-def _refine_sign(op: str, half: int, a: Num, b: Num) -> tuple[Num, Num]:
+def _sign_bounds(op: str, half: int, a: Num, b: Num) -> Bounds:
     """A signed comparison with one side certainly not negative: the greater side is not negative either."""
     if op in ("jsgt", "jsge") and b.hi < half:
-        return Num(max(a.lo, b.lo + (op == "jsgt")) if a.lo < half else a.lo, min(a.hi, half - 1)), b
+        return max(a.lo, b.lo + (op == "jsgt")), min(a.hi, half - 1), b.lo, b.hi
     if op in ("jslt", "jsle") and a.hi < half:
-        return a, Num(max(b.lo, a.lo + (op == "jslt")) if b.lo < half else b.lo, min(b.hi, half - 1))
-    return a, b
+        return a.lo, a.hi, max(b.lo, a.lo + (op == "jslt")), min(b.hi, half - 1)
+    return a.lo, a.hi, b.lo, b.hi
 
 
-def _unequal(a: Num, b: Num) -> tuple[Num, Num] | None:
-    if a.lo == a.hi == b.lo == b.hi:
-        return None
+def _unequal(a: Num, b: Num) -> Bounds:
+    low, high, low_b, high_b = a.lo, a.hi, b.lo, b.hi
     if b.lo == b.hi:
-        a = Num(a.lo + (a.lo == b.lo), a.hi - (a.hi == b.lo))
+        low, high = low + (low == b.lo), high - (high == b.lo)
     elif a.lo == a.hi:
-        b = Num(b.lo + (b.lo == a.lo), b.hi - (b.hi == a.lo))
-    return a, b
+        low_b, high_b = low_b + (low_b == a.lo), high_b - (high_b == a.lo)
+    return low, high, low_b, high_b
 
 
 OPPOSITE: Final = {"jeq": "jne", "jne": "jeq", "jgt": "jle", "jle": "jgt", "jge": "jlt", "jlt": "jge",

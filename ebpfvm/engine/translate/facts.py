@@ -49,7 +49,7 @@ class Facts:
         unit: the program.
         function: its flow graph.
         args: what r1 to r5 hold at entry.
-        tracked: stack slots that only direct accesses can reach.
+        tracked: direct accesses of the stack that nothing else can reach -> the atoms they consist of.
 
     Attributes:
         before: slot -> state before the instruction; reached instructions only.
@@ -58,10 +58,10 @@ class Facts:
     """
 
     def __init__(self, unit: Unit, function: Function, args: Sequence[Abs],
-                 tracked: frozenset[Slot] = frozenset()) -> None:
+                 tracked: Mapping[Slot, tuple[Slot, ...]] | None = None) -> None:
         self.unit = unit
         self.function = function
-        self.tracked = tracked
+        self.tracked = tracked or {}
         self.args = tuple(args)
         self.before: dict[int, State] = {}
         self.edges: set[tuple[int, int]] = set()
@@ -117,8 +117,8 @@ class Facts:
         b = state.regs[insn.src] if row.source == "x" else known(insn.imm & c.U64)
         if isinstance(a, Ptr) or isinstance(b, Ptr):
             return [(successor, state) for successor in block.succs]
-        if row.width == 32 and isinstance(b, Num) and b.lo == b.hi:
-            b = known(b.lo & c.U32)
+        if row.width == 32 and row.source == "k":
+            b = known(insn.imm & c.U32)
         out = []
         for successor, op in zip(block.succs, (OPPOSITE[row.op], row.op), strict=True):
             found = domain.refine(op, row.width, a, b)
@@ -168,8 +168,8 @@ class Facts:
             return ANY
         region = self.unit.memory.regions.get(value >> REGION_SHIFT)
         if self.unit.insns[pc].src in (c.BPF_PSEUDO_MAP_VALUE, c.BPF_PSEUDO_MAP_IDX_VALUE) and region is not None:
-            origin = self.unit.const_origin(region)
-            return Ptr(origin, value - region.base, value - region.base)
+            off = value - region.base
+            return domain.pointer_to(self.unit.const_origin(region), off, off, 0)
         return known(value)
 
     def _origin(self, pc: int, state: State, kind: Any, **more: Any) -> tuple[Origin, State]:
@@ -220,15 +220,17 @@ class Facts:
         if slot not in self.tracked:
             return state
         value = known(insn.imm & c.U64) if row.source == "k" else state.regs[insn.src]
-        if row.width < 64:
-            value = _narrow(number_of(value), (1 << row.width) - 1)
-        return State(state.regs, {**state.slots, slot: value})
+        slots = dict(state.slots)
+        for atom in self.tracked[slot]:
+            slots[atom] = value if atom[1] == 8 else _narrow(number_of(value), 8 * (atom[0] - slot[0]), 8 * atom[1])
+        return State(state.regs, slots)
 
     def _atomic(self, row: Row, insn: Insn, state: State) -> State:
         pointer = state.regs[insn.dst]
         slots = state.slots
         if isinstance(pointer, Ptr) and pointer.origin is FP:
-            slots = {slot: value for slot, value in slots.items() if slot[0] != pointer.lo + insn.off}
+            changed = self.tracked.get((pointer.lo + insn.off, row.width // 8), ())
+            slots = {slot: value for slot, value in slots.items() if slot not in changed}
         state = State(state.regs, slots)
         if not row.fetch:
             return state
@@ -245,11 +247,14 @@ class Facts:
         return State(regs, state.slots)
 
 
-def _narrow(value: Num, top: int) -> Num:
-    """What is left of a number that is cut to `top`, a mask."""
+def _narrow(value: Num, shift: int, width: int) -> Num:
+    """`width` bits of a number, from bit `shift` on."""
+    top = (1 << width) - 1
     if value.lo == value.hi:
-        return known(value.lo & top)
-    return value if value.hi <= top else Num(0, top)
+        return known(value.lo >> shift & top)
+    if not shift:
+        return value if value.hi <= top else domain.number_between(0, top, min(value.zeros, width))
+    return Num(0, min(top, value.hi >> shift))
 
 
 def _set(state: State, reg: int, value: Abs) -> State:

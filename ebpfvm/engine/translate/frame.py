@@ -1,19 +1,21 @@
-"""Which stack slots of a function can be Python variables.
+"""Which parts of a function's stack can be Python variables.
 
-A slot can if every access that may touch its bytes is a direct load or store of exactly these bytes, or a helper that
-only reads them and whose argument has a known size: then the bytes are packed from the variables for the call. All
-others live in the frame's memory, and so does everything once the frame's address gets out of sight.
+The bytes that direct loads and stores touch are cut into atoms at every edge of every access, so that each access is a
+whole number of atoms; an atom becomes a variable. A helper that only reads memory of a known size gets its bytes packed
+from the atoms. Bytes that a helper writes stay in the frame's memory, with all that overlaps them, and so does
+everything once the frame's address gets out of sight.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 from ebpfvm.contract.args import Arg
 from ebpfvm.engine.translate.domain import FP, Ptr
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
     from ebpfvm.contract.args import ArgSpec
     from ebpfvm.engine.translate.cfg import Function
@@ -25,11 +27,13 @@ class Frame(NamedTuple):
     """The outcome.
 
     Attributes:
-        local: slots that become variables.
+        local: direct access -> the atoms it consists of, in order.
+        atoms: all of them, sorted.
         memory: some of the frame must be memory.
     """
 
-    local: frozenset[Slot]
+    local: Mapping[Slot, tuple[Slot, ...]]
+    atoms: tuple[Slot, ...]
     memory: bool
 
 
@@ -73,7 +77,7 @@ def classify(unit: Unit, facts: Facts) -> Frame:
         _look(unit, pc, state, use)
     use.escapes |= _lost(unit, facts)
     if use.escapes:
-        return Frame(frozenset(), True)
+        return Frame({}, (), True)
     return _sort(use)
 
 
@@ -182,29 +186,45 @@ def _registers(unit: Unit, pc: int) -> tuple[set[int], set[int]]:
     return reads - {10}, writes
 
 
-def _overlap(a: Slot, b: Slot) -> bool:
-    return a[0] < b[0] + b[1] and b[0] < a[0] + a[1]
-
-
 def _sort(use: _Uses) -> Frame:
-    bad = {slot for slot in use.accesses if any(slot != other and _overlap(slot, other) for other in use.accesses)}
-    bad |= {slot for slot in use.accesses if any(_overlap(slot, other) for other in use.memory)}
-    gathered = set(use.copied)
-    changed = True
-    while changed:
-        changed = False
-        for area in list(gathered):
-            touched = {slot for slot in use.accesses if _overlap(slot, area)}
-            if touched & bad or any(not _within(slot, area) for slot in touched) or _touches(area, use.memory):
-                gathered.discard(area)
-                bad |= touched
-                changed = True
-    return Frame(frozenset(use.accesses - bad), bool(bad or use.memory or use.copied - gathered))
+    local: dict[Slot, tuple[Slot, ...]] = {}
+    atoms: set[Slot] = set()
+    memory = False
+    for group in _groups(use.accesses | use.copied | use.memory):
+        if group & use.memory:
+            memory = True
+            continue
+        accesses = group & use.accesses
+        found = _cut(group, accesses)
+        atoms |= set(found)
+        for off, size in accesses:
+            local[off, size] = tuple(atom for atom in found if off <= atom[0] < off + size)
+    return Frame(local, tuple(sorted(atoms)), memory)
 
 
-def _within(slot: Slot, area: Slot) -> bool:
-    return area[0] <= slot[0] and slot[0] + slot[1] <= area[0] + area[1]
+def _groups(areas: set[Slot]) -> list[set[Slot]]:
+    """Areas that overlap, directly or through others, together."""
+    groups: list[set[Slot]] = []
+    end = 0
+    for area in sorted(areas):
+        if groups and area[0] < end:
+            groups[-1].add(area)
+            end = max(end, area[0] + area[1])
+        else:
+            groups.append({area})
+            end = area[0] + area[1]
+    return groups
 
 
-def _touches(area: Slot, others: Iterable[Slot]) -> bool:
-    return any(_overlap(area, other) for other in others)
+def _cut(group: set[Slot], accesses: set[Slot]) -> list[Slot]:
+    """The atoms of a group: between neighbouring edges, and of a size that a number can have."""
+    edges = sorted({off for off, _ in group} | {off + size for off, size in group})
+    atoms = []
+    for start, end in itertools.pairwise(edges):
+        if not any(off <= start < off + size for off, size in accesses):
+            continue
+        while start < end:
+            size = next(size for size in (8, 4, 2, 1) if size <= end - start)
+            atoms.append((start, size))
+            start += size
+    return atoms

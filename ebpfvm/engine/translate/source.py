@@ -136,28 +136,66 @@ def _constants(unit: Unit, code: str, names: dict[str, Any]) -> None:
 
 
 def simplify(function: cfg.Function, code: dict[int, Code]) -> tuple[cfg.Function, dict[int, Code]]:
-    """Follow jumps to jumps, and give each way to a small final block a copy of its own."""
+    """Follow jumps to jumps, join blocks that follow each other anyway, and give each way to a small final block a
+    copy of its own."""
     code = {start: block._replace(succs=tuple(_follow(s, code) for s in block.succs)) for start, block in code.items()}
     code = {start: block if len(set(block.succs)) == len(block.succs)
             else block._replace(succs=block.succs[:1], condition="", reads=frozenset())
             for start, block in code.items()}
-    preds: dict[int, list[int]] = {}
-    for start, block in code.items():
-        for successor in block.succs:
-            preds.setdefault(successor, []).append(start)
-    fresh = _CLONE
-    for start, incoming in preds.items():
-        block = code[start]
-        if block.result is None or len(block.lines) > _SMALL or len(incoming) < 2 or start == function.entry:
-            continue
-        for pred in incoming[1:]:
-            fresh += 1
-            code[fresh] = block
-            code[pred] = code[pred]._replace(succs=tuple(fresh if s == start else s for s in code[pred].succs))
+    changed = True
+    while changed:
+        changed = _copy_endings(function.entry, code) | _join_chains(function.entry, code)
     graph = cfg.Function(function.entry, {start: cfg.Block(start, [block.pc], list(block.succs))
                                           for start, block in code.items()})
     cfg.analyse(graph)
     return graph, {start: code[start] for start in graph.order}
+
+
+def _preds(entry: int, code: dict[int, Code]) -> dict[int, list[int]]:
+    """Predecessors of the blocks that can be reached; the others are removed."""
+    preds: dict[int, list[int]] = {entry: []}
+    work = [entry]
+    while work:
+        start = work.pop()
+        for successor in code[start].succs:
+            if successor not in preds:
+                preds[successor] = []
+                work.append(successor)
+            preds[successor].append(start)
+    for start in set(code) - set(preds):
+        del code[start]
+    return preds
+
+
+def _copy_endings(entry: int, code: dict[int, Code]) -> bool:
+    fresh = max(_CLONE, *code)
+    copied = False
+    for start, incoming in _preds(entry, code).items():
+        block = code[start]
+        if block.result is None or len(block.lines) > _SMALL or len(incoming) < 2 or start == entry:
+            continue
+        copied = True
+        for pred in incoming[1:]:
+            fresh += 1
+            code[fresh] = block
+            code[pred] = code[pred]._replace(succs=tuple(fresh if s == start else s for s in code[pred].succs))
+    return copied
+
+
+def _join_chains(entry: int, code: dict[int, Code]) -> bool:
+    joined = False
+    preds = _preds(entry, code)
+    for start in list(code):
+        while start in code and len(code[start].succs) == 1:
+            successor = code[start].succs[0]
+            if len(preds[successor]) != 1 or successor in (start, entry):
+                break
+            first, second = code[start], code.pop(successor)
+            code[start] = second._replace(lines=first.lines + second.lines)
+            for following in second.succs:
+                preds[following] = [start if pred == successor else pred for pred in preds[following]]
+            joined = True
+    return joined
 
 
 def _follow(start: int, code: dict[int, Code]) -> int:

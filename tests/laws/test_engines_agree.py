@@ -1,0 +1,42 @@
+"""Both engines mean the same: results, faults, and what is left in context and maps."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+
+from ebpfvm.engine import Interpreter, Translator
+from ebpfvm.errors import Fault
+from ebpfvm.kernel import BytesCtx, LoadedProgram
+from ebpfvm.loader.object import Program
+from tests.laws.engine_programs import SIZE, programs
+from tests.unit.engine.rig import kernel
+from tests.unit.engine.test_behaviour import HELPERS, Array
+
+COUNT = int(os.environ.get("EBPFVM_PROGRAMS", "150"))  # programs; a long run takes 20,000
+
+
+def outcome(program: Program, engine: Any) -> tuple[object, bytes, bytes]:
+    """What comes of a run: r0 or the fault, the context, the map."""
+    k = kernel(HELPERS)
+    bpf_map = Array(k, SIZE)
+    bpf_map.value.data[:] = bytes(range(SIZE))
+    ctx = BytesCtx(k, bytes(range(100, 100 + SIZE)))
+    run = engine.load(LoadedProgram(k, program, [bpf_map], facts=()))
+    result: object
+    try:
+        result = run(ctx)
+    except Fault as fault:
+        result = fault.kind, fault.pc
+    assert k.stack.depth == 0
+    return result, bytes(ctx.data), bytes(bpf_map.value.data)
+
+
+@settings(max_examples=COUNT, deadline=None, suppress_health_check=list(HealthCheck))
+@given(programs())
+def test_random_programs(program: Program) -> None:
+    expected = outcome(program, Interpreter())
+    assert isinstance(expected[0], int), expected[0]
+    assert outcome(program, Translator()) == expected
