@@ -1,0 +1,185 @@
+"""`verify`: the passes in their order (bpf_check, kernel/bpf/verifier.c), and the one place that catches a refusal.
+
+The order decides which message a program with several faults gets. 6.18 looks at the fields of an instruction only when
+the walk reaches it, 7.2 before it looks at the control flow; recursion is found by a pass of its own since 7.x.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.errors import UsageError
+from ebpfvm.isa.disasm import kernel_text
+from ebpfvm.verifier import cfg, check_btf, depth, global_funcs, liveness, resolve, subprogs
+from ebpfvm.verifier import regs as r
+from ebpfvm.verifier.env import Caps, Env
+from ebpfvm.verifier.explain import explain
+from ebpfvm.verifier.explore import LIMIT, Walk
+from ebpfvm.verifier.log import Log
+from ebpfvm.verifier.regs import pointer
+from ebpfvm.verifier.signal import EPERM, Refuse
+from ebpfvm.verifier.verdict import Verdict
+
+if TYPE_CHECKING:
+    from ebpfvm.contract.dialect import Dialect
+    from ebpfvm.loader.object import Program
+    from ebpfvm.verifier.env import Subprog
+
+ALL_CAPS = Caps()
+
+
+class _Run:
+    """One verification: the walk once there is one, and what it came to."""
+
+    def __init__(self, program: Program, dialect: Dialect, log_level: int, caps: Caps) -> None:
+        self.program = program
+        self.env = Env(program, dialect, dialect.prog_type(program.type), dialect.version, caps)
+        self.log = Log(log_level, program, dialect.version, self.insn_text)
+        self.walk: Walk | None = None
+
+    def insn_text(self, pc: int) -> str:
+        """An instruction as the kernel's log has it, helpers and kfuncs by name."""
+        return kernel_text(self.program.insns, pc, call_name=self._call_name)
+
+    def _call_name(self, insn: object) -> str | None:
+        src, imm = insn[2], insn[4]  # type: ignore[index]
+        if src == 2:
+            kfunc = self.env.kfuncs.get(imm)
+            return kfunc.name if kfunc is not None else None
+        helper = self.env.dialect.helpers.get(imm)
+        return helper.name if helper is not None else None
+
+    def passes(self) -> None:
+        """Everything, in the kernel's order."""
+        env, program = self.env, self.program
+        self._load_rights()
+        env.maps = resolve.maps_of(program, env.dialect)
+        check_btf.early(program)
+        env.subprogs, env.kfuncs = subprogs.find(program, env.dialect, env.caps)
+        for item in env.subprogs:
+            self.log.detail(f"func#{item.index} @{item.start}")
+        subprogs.check(program, env.subprogs)
+        check_btf.check(program, env.subprogs)
+        resolve.check(env)
+        marks = cfg.check(env)
+        if env.new:
+            depth.recursion(env)
+        live = liveness.compute(env)
+        self._log_live(live)
+        self.walk = walk = Walk(env, marks, live, cfg.loops(env), self.log)
+        self._main(walk)
+        self._globals(walk)
+        self._after(walk)
+
+    def _load_rights(self) -> None:
+        """bpf_prog_load: capabilities."""
+        needed = self.env.prog_type.caps
+        caps = self.env.caps
+        missing = (("net_admin" in needed and not caps.net_admin) or ("perfmon" in needed and not caps.perfmon)
+                   or ("unpriv" not in needed and not caps.bpf))
+        if missing:
+            raise Refuse(EPERM, "the capabilities to load a program of this type are missing")
+
+    def _log_live(self, live: liveness.Live) -> None:
+        if not self.log.all:
+            return
+        self.log.line("Live regs before insn:")
+        loops = cfg.loops(self.env)
+        skip = False
+        for pc, insn in enumerate(self.program.insns):
+            if skip:
+                skip = False
+                continue
+            marks = "".join(str(n) if live.regs[pc] >> n & 1 else "." for n in range(10))
+            loop = f"{loops[pc]:3d} " if loops[pc] else "    "
+            self.log.line(f"{loop}{pc:3d}: {marks} {self.insn_text(pc)}")
+            skip = insn.is_ld_imm64
+
+    def _main(self, walk: Walk) -> None:
+        walk.run(self.env.subprogs[0], {1: pointer(r.CTX)})
+        self.log.reset()
+
+    def _globals(self, walk: Walk) -> None:
+        """Global functions, each by itself, as far as they are called."""
+        done: set[int] = set()
+        while True:
+            waiting = [item for item in self.env.subprogs if item.index in walk.called and item.index not in done]
+            if not waiting:
+                return
+            for item in waiting:
+                done.add(item.index)
+                self._global(walk, item)
+
+    def _global(self, walk: Walk, item: Subprog) -> None:
+        self.log.note(f"Validating {item.name}() func#{item.index}...")
+        wanted = global_funcs.arguments(walk, item)
+        walk.run(item, global_funcs.initial_registers(walk, wanted))
+        self.log.reset()
+        self.log.note(f"Func#{item.index} ('{item.name}') is safe for any args that match its prototype")
+
+    def _after(self, walk: Walk) -> None:
+        depth.check(self.env, walk.subprog_depth, walk.async_callbacks)
+
+    # -- results ----------------------------------------------------------------------------------------------------
+
+    def accepted(self) -> Verdict:
+        """The verdict on a program that all passes let through."""
+        assert self.walk is not None
+        self.log.line(self._processed())
+        return Verdict(True, log=self.log.text(), processed=self.walk.processed, stats=self._stats())
+
+    def refused(self, refuse: Refuse) -> Verdict:
+        """The verdict on a program that a check refused."""
+        walking = self.walk is not None
+        pc = refuse.pc if refuse.pc is not None else self.walk.pc if self.walk is not None else None
+        if refuse.source and pc is not None:
+            self.log.source(pc, "; ")
+        if self.log.level:
+            self.log.entries.extend(text + "\n" for text in refuse.lines)
+        self.log.line(self._processed())
+        message = "\n".join(text for text in refuse.lines if not text.startswith(("cur state:", "old state:")))
+        # Some checks look at the program as a whole.
+        line = self.program.line_at(pc) if pc is not None else None
+        return Verdict(False, refuse.errno, message, self.log.text(), self.walk.processed if self.walk else 0,
+                       pc, line, explain(message), stats=self._stats() if walking else {})
+
+    def _processed(self) -> str:
+        processed, most, total, peak = 0, 0, 0, 0
+        if self.walk is not None:
+            kept = self.walk.states
+            processed, most, total, peak = self.walk.processed, kept.most, kept.total, kept.peak
+        return (f"processed {processed} insns (limit {LIMIT}) max_states_per_insn {most} total_states {total} "
+                f"peak_states {peak} mark_read 0")
+
+    def _stats(self) -> dict[str, int]:
+        if self.walk is None:
+            return {}
+        kept = self.walk.states
+        return {"states": kept.total, "peak_states": kept.peak, "max_states_per_insn": kept.most,
+                "stack_depth": sum(self.walk.subprog_depth.values())}
+
+
+def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps = ALL_CAPS) -> Verdict:
+    """May this program run on the kernel that `dialect` describes?
+
+    Args:
+        program: as the loader gives it.
+        dialect: what the kernel offers; its version says which rules and messages hold.
+        log_level: bits 1 (the walk up to the error), 2 (everything) and 4 (statistics only), as in bpf(2); 0: no log.
+        caps: what the loading process may do.
+
+    Returns:
+        The verdict. A refused program raises nothing here; see `Verdict.require`.
+
+    Raises:
+        UsageError: the dialect has no such program type, or `log_level` is none.
+    """
+    if not 0 <= log_level <= 7:
+        raise UsageError(f"log level {log_level} is not a sum of 1, 2 and 4")
+    run = _Run(program, dialect, log_level, caps)
+    try:
+        run.passes()
+    except Refuse as refuse:
+        return run.refused(refuse)
+    return run.accepted()
+

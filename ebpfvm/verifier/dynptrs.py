@@ -1,0 +1,158 @@
+"""Dynptrs on the stack: two slots that only their own functions may write (process_dynptr_func and what it calls)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.verifier import regs as r
+from ebpfvm.verifier.refs import acquire, drop_ref, invalidate, replace_regs
+from ebpfvm.verifier.regs import UNKNOWN_SCALAR, Reg
+from ebpfvm.verifier.signal import EINVAL, Refuse, unsupported
+from ebpfvm.verifier.state import ALL_INVALID, DYN, DynptrState, Slot
+
+if TYPE_CHECKING:
+    from ebpfvm.contract.args import ArgSpec
+    from ebpfvm.verifier.args import Call
+    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.state import Frame
+
+_ALL_DYN = bytes([DYN] * 8)
+
+
+def slot_of(w: Walk, reg: Reg) -> int:
+    """The higher of the two slots that a stack pointer names (dynptr_get_spi)."""
+    return _spi(reg, 2, "dynptr")
+
+
+def _spi(reg: Reg, count: int, what: str) -> int:
+    if reg.num.mask:
+        raise Refuse(EINVAL, f"{what} has to be at a constant offset")
+    off = reg.off + reg.num.smin
+    if off % 8:
+        raise Refuse(EINVAL, f"cannot pass in {what} at an offset={off}")
+    index = (-off - 1) >> 3
+    if index < count - 1 or index >= 64:
+        raise Refuse(EINVAL, f"cannot pass in {what} at an offset={off}")
+    return index
+
+
+def state_at(w: Walk, reg: Reg) -> DynptrState | None:
+    """The dynptr that a stack pointer names, None if there is none."""
+    if reg.type == r.DYNPTR:
+        return reg.what if isinstance(reg.what, DynptrState) else None
+    if reg.num.mask or (reg.off + reg.num.smin) % 8:
+        return None
+    index = (-(reg.off + reg.num.smin) - 1) >> 3
+    frame = w.state.frames[reg.what]
+    low, high = frame.stack.get(index), frame.stack.get(index - 1)
+    if low is None or high is None or low.types != _ALL_DYN or high.types != _ALL_DYN:
+        return None
+    if not isinstance(low.reg, DynptrState) or not isinstance(high.reg, DynptrState) or not low.reg.first:
+        return None
+    return low.reg if low.reg.id == high.reg.id and not high.reg.first else None
+
+
+def argument(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
+    """A dynptr argument of a helper."""
+    name = f"R{at}" if w.env.new else f"arg #{at - 1}"
+    if reg.type == r.DYNPTR and (spec.uninit or not spec.rdonly):
+        raise Refuse(EINVAL, f"cannot pass pointer to const bpf_dynptr, the helper mutates it at R{at}")
+    if spec.uninit:
+        prepare(w, call, at, spec, reg)
+        return
+    found = state_at(w, reg)
+    if found is None:
+        if reg.type != r.DYNPTR:
+            slot_of(w, reg)
+        raise Refuse(EINVAL, f"Expected an initialized dynptr as {name}")
+    if spec.dynptr and found.kind != spec.dynptr:
+        raise Refuse(EINVAL, f"Expected a dynptr of type {spec.dynptr} as {name}")
+    call.dynptr = found
+    if spec.release:
+        if not found.ref:
+            raise Refuse(EINVAL, f"arg {at} is an unacquired reference")
+        call.release = at
+        call.dynptr_at = at
+
+
+def prepare(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
+    """An argument that becomes a dynptr: two slots that hold none yet."""
+    index = slot_of(w, reg)
+    frame = w.state.frames[reg.what]
+    if any(DYN in frame.stack[i].types for i in (index, index - 1) if i in frame.stack):
+        destroy(w, frame, index)
+        destroy(w, frame, index - 1)
+    for i in (index, index - 1):
+        slot = frame.stack.get(i)
+        if slot is not None and any(kind in (5, 6) for kind in slot.types):
+            raise Refuse(EINVAL, "Dynptr has to be an uninitialized dynptr")
+    call.dynptr_at, call.uninit = at, True
+
+
+def finish(w: Walk, call: Call) -> None:
+    """Put a new dynptr on the stack."""
+    if not call.uninit or not call.dynptr_at:
+        return
+    at = call.dynptr_at
+    spec = call.helper.args[at - 1]
+    reg = w.regs[at]
+    assert reg is not None
+    kind = spec.dynptr or "local"
+    if kind not in ("local", "ringbuf"):
+        raise unsupported(f"dynptrs of kind {kind}")
+    ref = acquire(w) if kind == "ringbuf" else 0
+    put(w, reg, kind, ref, 0)
+
+
+def put(w: Walk, reg: Reg, kind: str, ref: int, parent: int) -> DynptrState:
+    """Mark two slots as a dynptr."""
+    index = slot_of(w, reg)
+    frame = w.state.frames[reg.what]
+    id = ref if w.env.new and ref else w.new_id()
+    stack = frame.stack_for_write()
+    stack[index - 1] = Slot(_ALL_DYN, DynptrState(kind, False, id, ref, parent))
+    stack[index] = Slot(_ALL_DYN, DynptrState(kind, True, id, ref, parent))
+    w.touch(index)
+    w.touch(index - 1)
+    return DynptrState(kind, True, id, ref, parent)
+
+
+def release(w: Walk, call: Call) -> None:
+    """A dynptr with a reference is given back; so do its copies and slices."""
+    found = call.dynptr
+    assert found is not None
+    drop_ref(w.state, found.ref)
+    invalidate(w, {found.ref, found.id})
+    for frame in w.state.frames:
+        for index, slot in list(frame.stack.items()):
+            if isinstance(slot.reg, DynptrState) and slot.reg.ref == found.ref:
+                clear(w, frame, index)
+
+
+def clear(w: Walk, frame: Frame, index: int) -> None:
+    """A slot that was part of a dynptr holds nothing any more."""
+    frame.stack_for_write()[index] = Slot(ALL_INVALID)
+
+
+def destroy(w: Walk, frame: Frame, index: int) -> None:
+    """A write hits a dynptr (destroy_if_dynptr_stack_slot): it is no dynptr any more, and its slices are numbers."""
+    slot = frame.stack.get(index)
+    if slot is None or not isinstance(slot.reg, DynptrState):
+        return
+    found = slot.reg
+    if found.ref:
+        others = sum(1 for other in w.state.frames for item in other.stack.values()
+                     if isinstance(item.reg, DynptrState) and item.reg.ref == found.ref and item.reg.id != found.id)
+        if not others:
+            raise Refuse(EINVAL, "cannot overwrite referenced dynptr")
+    pair = index - 1 if found.first else index + 1
+    clear(w, frame, index)
+    clear(w, frame, pair)
+    replace_regs(w.state, lambda reg: UNKNOWN_SCALAR
+                 if reg.type & r.BASE == r.MEM and reg.aux == found.id else reg)
+
+
+def data_refs(call: Call) -> tuple[int, int]:
+    """Reference and dynptr id of the memory that bpf_dynptr_data gives."""
+    found = call.dynptr
+    return (found.ref, found.id) if found is not None else (0, 0)

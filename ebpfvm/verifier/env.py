@@ -1,0 +1,133 @@
+"""What one verification knows besides the walk itself: the program, the dialect, and what earlier passes found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ebpfvm.btf.types import Btf
+    from ebpfvm.contract.dialect import Dialect
+    from ebpfvm.contract.kfunc import Kfunc
+    from ebpfvm.contract.maptype import MapType
+    from ebpfvm.contract.progtype import ProgType
+    from ebpfvm.loader.object import MapSpec, Program
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What the loading process may do. Everything by default, as for root.
+
+    Attributes:
+        bpf: CAP_BPF.
+        perfmon: CAP_PERFMON.
+        net_admin: CAP_NET_ADMIN.
+    """
+
+    bpf: bool = True
+    perfmon: bool = True
+    net_admin: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """A field of a map value or allocated object that only certain functions may touch (struct btf_field).
+
+    Attributes:
+        kind: "spin_lock", "res_spin_lock", "timer", "wq", "task_work", "kptr_ref", "kptr_unref", "kptr_percpu",
+            "uptr", "list_head", "list_node", "rb_root", "rb_node", "refcount".
+        off, size: bytes.
+        struct: kptr: the struct pointed to; list head and root: the struct contained.
+        btf: the types that `type_id` is an id of; None for a struct of the kernel.
+        type_id: id of that struct.
+        node: list head and root: name of the node member.
+        node_off: offset of the node in the contained struct.
+    """
+
+    kind: str
+    off: int
+    size: int
+    struct: str = ""
+    btf: Btf | None = None
+    type_id: int = 0
+    node: str = ""
+    node_off: int = 0
+
+    @property
+    def is_kptr(self) -> bool:
+        """Does it hold a pointer?"""
+        return self.kind in ("kptr_ref", "kptr_unref", "kptr_percpu", "uptr")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Map:
+    """A map as the verifier sees it. Compared by identity: two maps of equal shape are two maps."""
+
+    index: int
+    spec: MapSpec
+    type: MapType
+    number: int
+    name: str
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: int
+    fields: tuple[Special, ...] = ()
+    inner: Map | None = None
+    frozen: bool = False
+
+    def field_of(self, *kinds: str) -> Special | None:
+        """The first special field of one of these kinds."""
+        return next((item for item in self.fields if item.kind in kinds), None)
+
+
+@dataclass(frozen=True, slots=True)
+class StructType:
+    """What a BTF pointer points to. `btf` None: a struct of the kernel, known by name."""
+
+    name: str
+    btf: Btf | None = None
+    type_id: int = 0
+    fields: tuple[Special, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Subprog:
+    """A function of the program: slots start to end (exclusive)."""
+
+    index: int
+    start: int
+    end: int
+    name: str
+    is_global: bool = False
+    type_id: int = 0
+
+
+@dataclass(slots=True)
+class Env:
+    """Everything fixed while the program is walked."""
+
+    program: Program
+    dialect: Dialect
+    prog_type: ProgType
+    version: tuple[int, int]
+    caps: Caps
+    subprogs: tuple[Subprog, ...] = ()
+    maps: tuple[Map, ...] = ()
+    kfuncs: Mapping[int, Kfunc | None] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def new(self) -> bool:
+        """Rules of Linux 7.x?"""
+        return self.version >= (7, 0)
+
+    def subprog_at(self, pc: int) -> Subprog | None:
+        """The function that starts at `pc`."""
+        return next((item for item in self.subprogs if item.start == pc), None)
+
+    def subprog_of(self, pc: int) -> Subprog:
+        """The function that `pc` lies in."""
+        return next(item for item in self.subprogs if item.start <= pc < item.end)

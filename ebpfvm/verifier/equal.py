@@ -1,0 +1,237 @@
+"""Does a state seen before cover the current one (states_equal, regsafe, stacksafe, refsafe; kernel/bpf/states.c)?
+
+Three questions are asked: is the current state one of those the old one stands for (`NOT_EXACT`: numbers that did not
+matter are not compared), is it so without any such leniency (`WITHIN`, inside of loops that are not finished), or are
+both the same (`EXACT`, to find endless loops)?
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ebpfvm.verifier import regs as r
+from ebpfvm.verifier.regs import ADD_CONST, SCALAR, UNKNOWN_SCALAR, Reg
+from ebpfvm.verifier.state import (
+    ALL_SPILL,
+    DYN,
+    INVALID,
+    IRQ,
+    ITER,
+    MISC,
+    POISON,
+    SPILL,
+    DynptrState,
+    IterState,
+)
+
+if TYPE_CHECKING:
+    from ebpfvm.verifier.domain.rules import Rules
+    from ebpfvm.verifier.liveness import Live
+    from ebpfvm.verifier.state import Frame, Slot, State
+
+NOT_EXACT, EXACT, WITHIN = 0, 1, 2
+_MEMORY = frozenset({r.MAP_KEY, r.MAP_VALUE, r.MEM, r.BUF, r.TP_BUFFER})
+_EMPTY = bytes(8)
+_PLAIN = frozenset({MISC, INVALID, POISON})
+
+
+class Ids:
+    """Which id of the old state corresponds to which of the current one; each to one only (check_ids)."""
+
+    __slots__ = ("fresh", "map", "used")
+
+    def __init__(self, fresh: int) -> None:
+        self.map: dict[int, int] = {}
+        self.used: set[int] = set()
+        self.fresh = fresh
+
+    def same(self, old: int, cur: int) -> bool:
+        """Both none, or both the same thing."""
+        if not old or not cur:
+            return old == cur
+        known = self.map.get(old)
+        if known is not None:
+            return known == cur
+        if cur in self.used:
+            return False
+        self.map[old] = cur
+        self.used.add(cur)
+        return True
+
+    def same_scalar(self, old: int, cur: int) -> bool:
+        """Linked scalars of the old state must be linked now; more links do no harm (check_scalar_ids)."""
+        if not old:
+            return True
+        if not cur:
+            self.fresh += 1
+            cur = self.fresh
+        return self.same(old, cur)
+
+
+def equal(rules: Rules, live: Live, old: State, cur: State, exact: int, fresh: int) -> bool:
+    """See the module; `fresh` is an id above all that are in use."""
+    frames = old.frames
+    if len(frames) != len(cur.frames) or old.in_sleepable != cur.in_sleepable:
+        return False
+    ids = Ids(fresh)
+    if not _refs(old, cur, ids):
+        return False
+    last = len(frames) - 1
+    for at in range(last + 1):
+        a, b = frames[at], cur.frames[at]
+        if a.callsite != b.callsite:
+            return False
+        pc = old.pc if at == last else frames[at + 1].callsite
+        if a.callback_depth > b.callback_depth:
+            return False
+        if not _registers(rules, live.regs[pc] | 1 << 10, a, b, exact, ids):
+            return False
+        if not _stack(rules, a, b, exact, ids):
+            return False
+    return True
+
+
+def _refs(old: State, cur: State, ids: Ids) -> bool:
+    if len(old.refs) != len(cur.refs) or old.locks != cur.locks or old.preempt != cur.preempt or old.rcu != cur.rcu:
+        return False
+    if not ids.same(old.irq_id, cur.irq_id):
+        return False
+    if not ids.same(old.active_lock[0], cur.active_lock[0]) or old.active_lock[1] is not cur.active_lock[1]:
+        return False
+    for a, b in zip(old.refs, cur.refs, strict=True):
+        if a.kind != b.kind or a.ptr is not b.ptr or not ids.same(a.id, b.id):
+            return False
+        if bool(a.parent) != bool(b.parent) or not ids.same(a.parent, b.parent):
+            return False
+    return True
+
+
+def _registers(rules: Rules, live: int, a: Frame, b: Frame, exact: int, ids: Ids) -> bool:
+    old_regs, cur_regs, precise = a.regs, b.regs, a.precise_regs
+    for number in range(11):
+        old = old_regs[number]
+        if old is None and exact != EXACT:
+            continue
+        cur = cur_regs[number]
+        if old is cur and (old is None or not (old.id or old.ref)):
+            continue
+        if live >> number & 1 and not safe(rules, old, cur, bool(precise >> number & 1), exact, ids):
+            return False
+    return True
+
+
+def safe(rules: Rules, old: Reg | None, cur: Reg | None, precise: bool, exact: int, ids: Ids) -> bool:
+    """Does an old value cover a current one (regsafe)?"""
+    if exact == EXACT:
+        return _same(old, cur, ids)
+    if old is None:
+        return True
+    if cur is None or old.type != cur.type:
+        return False
+    type = old.type
+    if type == SCALAR:
+        if not precise and exact == NOT_EXACT:
+            return True
+        old_id, cur_id = old.id, cur.id
+        if old_id & ADD_CONST != cur_id & ADD_CONST or (old_id & ADD_CONST and old.off != cur.off):
+            return False
+        return ids.same_scalar(old_id & ~ADD_CONST, cur_id & ~ADD_CONST) and rules.within(old.num, cur.num)
+    base = type & r.BASE
+    if base in _MEMORY:
+        return (old.off == cur.off and old.what == cur.what and old.aux == cur.aux
+                and rules.within(old.num, cur.num) and ids.same(old.id, cur.id) and ids.same(old.ref, cur.ref))
+    if base in r.PKT_TYPES:
+        if old.what < 0 or cur.what < 0:
+            if old.what != cur.what:
+                return False
+        elif old.what > cur.what:
+            return False
+        return old.off == cur.off and ids.same(old.id, cur.id) and rules.within(old.num, cur.num)
+    if base == r.ARENA:
+        return True
+    return _same(old, cur, ids)
+
+
+def _same(old: Reg | None, cur: Reg | None, ids: Ids) -> bool:
+    if old is None or cur is None:
+        return old is cur
+    return (old.type == cur.type and old.off == cur.off and old.num == cur.num and old.what == cur.what
+            and old.aux == cur.aux and ids.same(old.id, cur.id) and ids.same(old.ref, cur.ref))
+
+
+# -- stack ----------------------------------------------------------------------------------------------------------
+
+
+def _stack(rules: Rules, a: Frame, b: Frame, exact: int, ids: Ids) -> bool:
+    old_stack, cur_stack, precise = a.stack, b.stack, a.precise_stack
+    if old_stack is cur_stack and exact == NOT_EXACT and not precise and _only_plain(old_stack):
+        return True
+    if exact == EXACT and _kinds(old_stack) != _kinds(cur_stack):
+        return False
+    for index, old in old_stack.items():
+        cur = cur_stack.get(index)
+        if old is cur and (old.reg is None or (isinstance(old.reg, Reg) and not old.reg.id and not old.reg.ref)):
+            continue
+        if not _slot(rules, old, cur, bool(precise >> index & 1), exact, ids):
+            return False
+    return True
+
+
+def _only_plain(stack: dict[int, Slot]) -> bool:
+    return all(slot.reg is None for slot in stack.values())
+
+
+def _kinds(stack: dict[int, Slot]) -> dict[int, bytes]:
+    return {index: slot.types for index, slot in stack.items() if slot.types != _EMPTY}
+
+
+def _slot(rules: Rules, old: Slot, cur: Slot | None, precise: bool, exact: int, ids: Ids) -> bool:
+    types = old.types
+    now = cur.types if cur is not None else _EMPTY
+    if _PLAIN.issuperset(types):
+        return True  # nothing, or bytes of any content: root may read what was never written
+    old_reg = _as_scalar(old)
+    if old_reg is not None:
+        cur_reg = _as_scalar(cur) if cur is not None else UNKNOWN_SCALAR
+        if cur_reg is not None:
+            return safe(rules, old_reg, cur_reg, precise, exact, ids)
+    if types != now:
+        for kind, other in zip(types, now, strict=True):
+            if kind != other and kind not in _PLAIN:
+                return False
+    assert cur is not None
+    return _content(rules, old, cur, precise, exact, ids)
+
+
+def _content(rules: Rules, old: Slot, cur: Slot, precise: bool, exact: int, ids: Ids) -> bool:
+    kind = old.types[7]
+    if kind == SPILL:
+        return safe(rules, old.reg, cur.reg, precise, exact, ids)
+    if kind == DYN:
+        return _dynptr(old.reg, cur.reg, ids)
+    if kind == ITER:
+        return _iterator(old.reg, cur.reg, ids)
+    if kind == IRQ:
+        return bool(ids.same(old.reg.ref, cur.reg.ref) and old.reg.kind == cur.reg.kind)
+    return True
+
+
+def _dynptr(a: DynptrState, b: DynptrState, ids: Ids) -> bool:
+    return (a.kind == b.kind and a.first == b.first and ids.same(a.ref, b.ref) and ids.same(a.id, b.id)
+            and ids.same(a.parent, b.parent))
+
+
+def _iterator(a: IterState, b: IterState, ids: Ids) -> bool:
+    # Depth is not compared: it would keep loops from converging.
+    return a.kind == b.kind and a.active == b.active and a.first == b.first and ids.same(a.ref, b.ref)
+
+
+def _as_scalar(slot: Slot) -> Any:
+    """The scalar that a whole-slot load would give, if the slot is a spilled scalar or plain bytes."""
+    if slot.types == ALL_SPILL:
+        return slot.reg if slot.reg.type == SCALAR else None
+    if all(kind in (MISC, INVALID) for kind in slot.types):
+        return UNKNOWN_SCALAR
+    return None
+
+

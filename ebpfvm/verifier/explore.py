@@ -1,0 +1,429 @@
+"""The walk: one path after another, each instruction on abstract values (do_check, kernel/bpf/verifier.c).
+
+Each instruction is compiled once into a step, a function that changes the current state and returns the slot to go
+on with. What may go two ways pushes a copy of the state; a path ends at exit, or where a state seen before covers
+the current one (`states`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ebpfvm.isa import codes as c
+from ebpfvm.isa.legality import check_fields
+from ebpfvm.verifier import (
+    access,
+    alu,
+    backtrack,
+    branch,
+    btf_access,
+    calls,
+    dynptrs,
+    exits,
+    frames,
+    kfuncs,
+    loads,
+    states,
+)
+from ebpfvm.verifier import regs as r
+from ebpfvm.verifier.domain import rules
+from ebpfvm.verifier.env import StructType
+from ebpfvm.verifier.fields import local_struct
+from ebpfvm.verifier.liveness import use_def
+from ebpfvm.verifier.regs import UNKNOWN_SCALAR, Reg, pointer
+from ebpfvm.verifier.signal import E2BIG, EFAULT, EINVAL, Refuse
+from ebpfvm.verifier.state import Frame, History, State
+from ebpfvm.verifier.subprogs import is_call, is_gpl, is_kfunc_call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ebpfvm.btf.types import Btf
+    from ebpfvm.contract.progtype import CtxField
+    from ebpfvm.isa.insn import Insn
+    from ebpfvm.verifier.cfg import Cfg
+    from ebpfvm.verifier.env import Env, Subprog
+    from ebpfvm.verifier.liveness import Live
+    from ebpfvm.verifier.log import Log
+
+    Step = Callable[["Walk"], int]
+
+LIMIT = 1_000_000
+MAX_PENDING = 8192
+END = -1
+STRICT_ALIGNMENT = 1
+
+
+class Walk:
+    """One verification in progress. Steps and checks take it as their first argument."""
+
+    def __init__(self, env: Env, cfg: Cfg, live: Live, loops: list[int], log: Log) -> None:
+        self.env = env
+        self.cfg = cfg
+        self.live = live
+        self.loops = loops
+        self.log = log
+        self.rules = rules("7.2" if env.new else "6.18")
+        self.strict = bool(env.program.flags & STRICT_ALIGNMENT)
+        self.gpl = is_gpl(env.program.license)
+        # Decision D1 of the RFC dialect; its kernel is also older than the non-NULL lookups of arrays (6.15).
+        self.packet_is_context = env.dialect.name == "rfc6"
+        self.elides_null_checks = env.dialect.name != "rfc6"
+        self.kernel_structs = btf_access.kernel_structs(env)
+        self.pointer_types: dict[int, int] = {}
+        self.called: set[int] = set()
+        self.pending: list[tuple[State, int, int, int]] = []
+        self.states = states.States(self)
+        self.ids = 0
+        self.processed = 0
+        self.jumps = 0
+        self.pc = 0
+        self.prev = -1
+        self.insn = env.program.insns[0]
+        self.subprog_depth: dict[int, int] = {}
+        self.reached_weak = False
+        self.async_callbacks: set[int] = set()
+        self.callbacks: set[int] = set()
+        self.touched = 0
+        self._locals: dict[tuple[int, int], StructType] = {}
+        self._packet_changers: dict[int, bool] = {}
+        self.state = State([Frame(0, END, 0)])
+        self.frame = self.state.frames[0]
+        self.regs = self.frame.regs
+        self.steps = [self._build(pc) for pc in range(len(env.program.insns))]
+        self._scratch = [_scratched(env, pc) for pc in range(len(env.program.insns))]
+
+    # -- building ---------------------------------------------------------------------------------------------------
+
+    def _build(self, pc: int) -> Step:
+        insn = self.env.program.insns[pc]
+        problem = None if self.env.new else _late_problem(self.env, pc)
+        if problem is not None:
+            return _refusing(problem)
+        cls = insn.code & 7
+        if cls in (c.BPF_ALU, c.BPF_ALU64):
+            return alu.build(self, pc, insn)
+        if cls == c.BPF_LDX:
+            return access.build_load(self, pc, insn)
+        if cls == c.BPF_ST:
+            return access.build_store(self, pc, insn)
+        if cls == c.BPF_STX:
+            if insn.code & 0xE0 == c.BPF_ATOMIC:
+                return access.build_atomic(self, pc, insn)
+            return access.build_store(self, pc, insn)
+        if cls == c.BPF_LD:
+            return loads.build(self, pc, insn)
+        return self._build_jump(pc)
+
+    def _build_jump(self, pc: int) -> Step:
+        insn = self.env.program.insns[pc]
+        op = insn.code & 0xF0
+        if op == c.BPF_EXIT:
+            return exits.step
+        if op == c.BPF_CALL:
+            if is_call(insn):
+                return frames.build_call(self, pc, insn)
+            return kfuncs.build(self, pc, insn) if is_kfunc_call(insn) else calls.build(self, pc, insn)
+        if op == c.BPF_JA:
+            target = pc + 1 + (insn.off if insn.code & 7 == c.BPF_JMP else insn.imm)
+            return _goto(target)
+        if op == c.BPF_JCOND:
+            return _may_goto(pc, pc + 1 + insn.off)
+        return branch.build(self, pc, insn)
+
+    # -- the loop ---------------------------------------------------------------------------------------------------
+
+    def run(self, subprog: Subprog, registers: dict[int, Reg]) -> None:
+        """Walk one function (the main program, or a global function) on all its paths.
+
+        Raises:
+            Refuse: what the program may not do.
+        """
+        self.state = State([Frame(0, END, subprog.index)])
+        for number, value in registers.items():
+            self.state.frames[0].regs[number] = value
+        self.sync()
+        self.pc, self.prev = subprog.start, -1
+        self.state.first_pc = subprog.start
+        self.states.start()
+        self.log.new_function()
+        self.touched = 0
+        if self.log.on:
+            self.log.full_state(f"{subprog.start}:", self.state)
+        print_state = False
+        while True:
+            ended = self._path(print_state)
+            if not self._next(ended):
+                return
+            print_state = True
+
+    def _path(self, print_state: bool) -> bool:
+        """Walk until the path ends. True if it was cut off by an equal state."""
+        steps, prune, jump = self.steps, self.cfg.prune, self.cfg.jump
+        insns = self.env.program.insns
+        size, log = len(insns), self.log
+        touched_regs = 0x7FF if print_state else 0
+        pc = self.pc
+        while True:
+            if pc >= size:
+                raise Refuse(EFAULT, f"invalid insn idx {pc} insn_cnt {size}")
+            self.processed += 1
+            if self.processed > LIMIT:
+                raise Refuse(E2BIG, f"BPF program is too large. Processed {self.processed} insn")
+            state = self.state
+            state.last_pc = self.prev
+            self.pc = state.pc = pc
+            self.insn = insns[pc]
+            if prune[pc]:
+                if self.states.visited(pc):
+                    if log.on:
+                        log.note(f"\nfrom {self.prev} to {pc}: safe" if print_state else f"{pc}: safe")
+                    return True
+                state = self.state
+            if jump[pc]:
+                self.remember(0)
+            if log.on:
+                if log.all and print_state:
+                    log.full_state(f"\nfrom {self.prev} to {pc}:", state)
+                print_state = False
+                if touched_regs or self.touched:
+                    log.state(pc, state, touched_regs, self._slots(touched_regs))
+                    self.touched = 0
+                log.insn(pc)
+                touched_regs = self._scratch[pc]
+            else:
+                print_state = False
+            after = steps[pc](self)
+            self.prev = pc
+            if after == END:
+                return False
+            pc = after
+
+    def _next(self, _cut: bool) -> bool:
+        """Take up the path pushed last; False when none is left."""
+        self.states.path_ended(self.state)
+        if not self.pending:
+            return False
+        state, pc, prev, mark = self.pending.pop()
+        self.log.back_to(mark)
+        self.state, self.pc, self.prev = state, pc, prev
+        self.touched = -1
+        self.sync()
+        return True
+
+    def _slots(self, regs: int) -> tuple[int, ...]:
+        if self.touched < 0 or regs == 0x7FF:
+            return tuple(sorted(self.frame.stack))
+        return tuple(at for at in range(64) if self.touched >> at & 1)
+
+    # -- what steps use ---------------------------------------------------------------------------------------------
+
+    def sync(self) -> None:
+        """The current frame has changed."""
+        self.frame = self.state.frames[-1]
+        self.regs = self.frame.regs
+
+    def new_id(self) -> int:
+        """An id that nothing has yet."""
+        self.ids += 1
+        return self.ids
+
+    def touch(self, slot: int) -> None:
+        """A stack slot is printed with the instruction."""
+        if self.touched >= 0:
+            self.touched |= 1 << slot
+
+    def push(self, pc: int, prev: int) -> State:
+        """A copy of the state, to be walked later from `pc` on."""
+        state = self.state
+        new = state.copy()
+        if state.parent is not None:
+            state.parent.branches += 1
+        new.branches = 1
+        self.pending.append((new, pc, prev, self.log.mark()))
+        if len(self.pending) > MAX_PENDING:
+            raise Refuse(E2BIG, f"The sequence of {len(self.pending)} jumps is too complex.")
+        new.dfs_depth = state.dfs_depth
+        return new
+
+    def push_async(self, pc: int, prev: int, subprog: int) -> State:
+        """A fresh state for an asynchronous callback, with nothing but its arguments."""
+        state = self.state
+        new = State([Frame(0, END, subprog)])
+        new.parent = state.parent
+        if state.parent is not None:
+            state.parent.branches += 1
+        self.pending.append((new, pc, prev, self.log.mark()))
+        if len(self.pending) > MAX_PENDING:
+            raise Refuse(E2BIG, f"The sequence of {len(self.pending)} jumps is too complex for async cb.")
+        self.async_callbacks.add(subprog)
+        return new
+
+    def remember(self, flags: int, linked: tuple[Any, ...] = ()) -> None:
+        """Put the current instruction on record for backtracking (push_jmp_history)."""
+        state = self.state
+        last = state.history
+        if last is not None and last.pc == self.pc and last.prev == self.prev and state.history_len \
+                and self.states.current_entry is last:
+            entry = History(last.before, last.pc, last.prev, last.flags | flags, linked or last.linked)
+        else:
+            entry = History(last, self.pc, self.prev, flags, linked)
+            state.history_len += 1
+        state.history = self.states.current_entry = entry
+
+    def precise(self, number: int) -> None:
+        """The exact number in a register matters (mark_chain_precision)."""
+        reg = self.regs[number]
+        if reg is not None and reg.type == r.SCALAR:
+            backtrack.mark(self, self.frame.no, 1 << number, 0)
+
+    def precise_slot(self, frame: int, slot: int) -> None:
+        """The exact number in a spill slot matters."""
+        backtrack.mark(self, frame, 0, 1 << slot)
+
+    def clobber(self, frame: Frame) -> None:
+        """A call leaves nothing in R0 to R5."""
+        frame.regs[0:6] = [None] * 6
+
+    def ctx_value(self, item: CtxField) -> Reg:
+        """What a read of a context field gives."""
+        kind = item.access
+        if kind == "scalar":
+            return UNKNOWN_SCALAR
+        if kind in _PACKET:
+            return pointer(_PACKET[kind], 0 if kind != "pkt_end" else None)
+        if kind == "skb":
+            return pointer(r.BTF_ID | r.TRUSTED, StructType("sk_buff"))
+        if kind in _SOCK:
+            type = _SOCK[kind]
+            return pointer(type, id=self.new_id() if type & r.MAYBE_NULL else 0)
+        if kind == "flow_keys":
+            return pointer(r.FLOW_KEYS)
+        raise Refuse(EINVAL, f"context field {item.name} not supported by ebpfvm")
+
+    def give_skb(self, value: Reg | None, off: int, size: int) -> None:
+        """`ctx->skb = p` of the RFC dialect: only NULL or an owned packet, which is given away (decision D3)."""
+        message = f"invalid bpf_context access off={off} size={size}"
+        if value is None or value.type == r.SCALAR:
+            if value is not None and not value.num.mask and not value.num.value:
+                return
+            raise Refuse(13, message, source=True)
+        owned = value.type & r.BASE == r.BTF_ID and value.ref and not value.type & r.MAYBE_NULL
+        if not owned or value.what.name != "sk_buff" or value.off or value.num.mask or value.num.value:
+            raise Refuse(13, message, source=True)
+        kfuncs.release_reference(self, value.ref)
+
+    def in_sleepable(self) -> bool:
+        """May the program sleep here?"""
+        return self.state.in_sleepable or (self.env.program.sleepable and not self.frame.async_cb)
+
+    def in_rcu(self) -> bool:
+        """Are RCU-protected objects safe here?"""
+        return bool(self.state.rcu or self.state.locks or not self.in_sleepable())
+
+    def in_rbtree_callback(self) -> bool:
+        """Inside of the comparison function of a tree?"""
+        if not self.state.locks or not self.frame.cb:
+            return False
+        return kfuncs.is_tree_add(self.env, self.frame.callsite)
+
+    def local_struct(self, btf: Btf, type_id: int) -> StructType:
+        """A struct of the program, one object for each."""
+        key = (id(btf), type_id)
+        if key not in self._locals:
+            self._locals[key] = local_struct(btf, type_id)
+        return self._locals[key]
+
+    def destroy_dynptr(self, frame: Frame, index: int) -> None:
+        """A write hits a dynptr."""
+        dynptrs.destroy(self, frame, index)
+
+    def clear_dynptr_slot(self, frame: Frame, index: int) -> None:
+        """A dynptr has died."""
+        dynptrs.clear(self, frame, index)
+
+    def insn_at(self, pc: int) -> Insn:
+        """The instruction in slot `pc`."""
+        return self.env.program.insns[pc]
+
+    def in_callback(self) -> bool:
+        """Inside of a synchronous callback, at any depth?"""
+        return any(frame.cb for frame in self.state.frames)
+
+    def callback(self, index: int) -> Subprog:
+        """A function that is used as callback."""
+        self.callbacks.add(index)
+        return self.env.subprogs[index]
+
+    def changes_packet(self, subprog: Subprog) -> bool:
+        """Does a function, or what it calls, move the packet?"""
+        return packets_changed(self.env, subprog, self._packet_changers)
+
+    def widen_to_previous(self, pc: int) -> None:
+        """After a callback: forget imprecise numbers that differ from the last time here (widen_imprecise_scalars)."""
+        self.states.widen(self.state, pc)
+
+
+_PACKET = {"pkt": r.PKT, "pkt_meta": r.PKT_META, "pkt_end": r.PKT_END}
+_SOCK = {"sock_common_or_null": r.SOCK_COMMON | r.MAYBE_NULL, "sock_or_null": r.SOCKET | r.MAYBE_NULL,
+         "sock": r.SOCKET}
+
+
+def packets_changed(env: Env, subprog: Subprog, known: dict[int, bool]) -> bool:
+    """Transitive search for helpers that move the packet."""
+    if subprog.index in known:
+        return known[subprog.index]
+    known[subprog.index] = False
+    result = False
+    for pc in range(subprog.start, subprog.end):
+        insn = env.program.insns[pc]
+        if insn.code == c.BPF_JMP | c.BPF_CALL and insn.src == 0:
+            helper = env.dialect.helpers.get(insn.imm)
+            result |= bool(helper and (helper.changes_packet or helper.name == "bpf_tail_call"))
+        elif is_call(insn):
+            callee = env.subprog_at(pc + insn.imm + 1)
+            result |= callee is not None and packets_changed(env, callee, known)
+    known[subprog.index] = result
+    return result
+
+
+def _late_problem(env: Env, pc: int) -> str | None:
+    insn = env.program.insns[pc]
+    if insn.code == 0 and pc and env.program.insns[pc - 1].is_ld_imm64:
+        return None
+    return check_fields(insn)
+
+
+def _refusing(problem: str) -> Step:
+    def step(w: Walk) -> int:
+        raise Refuse(EINVAL, problem)
+    return step
+
+
+def _goto(target: int) -> Step:
+    def step(w: Walk) -> int:
+        w.jumps += 1
+        return target
+    return step
+
+
+def _may_goto(pc: int, target: int) -> Step:
+    """A jump that the kernel will take after enough rounds: the loop may end here, or go on."""
+    def step(w: Walk) -> int:
+        w.jumps += 1
+        before = w.states.previous_entry(w.state, pc)
+        other = w.push(pc + 1, pc)
+        other.may_goto_depth += 1
+        if before is not None:
+            w.states.widen_from(before, other)
+        return target
+    return step
+
+
+def _scratched(env: Env, pc: int) -> int:
+    """Registers that an instruction reads or writes, for printing."""
+    insn = env.program.insns[pc]
+    if insn.code == c.BPF_JMP | c.BPF_CALL:
+        return 0x3F
+    used, defined = use_def(env, pc)
+    return used | defined

@@ -1,0 +1,109 @@
+"""LD: 64-bit immediates and the packet loads of classic BPF (check_ld_imm, check_ld_abs)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.isa import codes as c
+from ebpfvm.isa.insn import imm64
+from ebpfvm.verifier import refs
+from ebpfvm.verifier import regs as r
+from ebpfvm.verifier.alu import READ_ONLY, unreadable
+from ebpfvm.verifier.regions import unmodified
+from ebpfvm.verifier.regs import UNKNOWN_SCALAR, known, pointer
+from ebpfvm.verifier.signal import EACCES, EINVAL, Refuse, unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ebpfvm.isa.insn import Insn
+    from ebpfvm.verifier.explore import Walk
+
+    Step = Callable[[Walk], int]
+
+
+def build(w: Walk, pc: int, insn: Insn) -> Step:
+    """Any LD instruction."""
+    if insn.code & 0xE0 != c.BPF_IMM:
+        return _packet(w, pc, insn)
+    if not insn.is_ld_imm64:
+        return _second_half
+    return _immediate(w, pc, insn)
+
+
+def _second_half(w: Walk) -> int:
+    raise Refuse(EINVAL, "invalid BPF_LD_IMM insn")
+
+
+def _immediate(w: Walk, pc: int, insn: Insn) -> Step:
+    dst, after = insn.dst, pc + 2
+    high = w.env.program.insns[pc + 1]
+    if insn.src == 0:
+        value = known(imm64(insn, high))
+    elif insn.src == c.BPF_PSEUDO_FUNC:
+        return _function(w, pc, insn)
+    elif insn.src == c.BPF_PSEUDO_BTF_ID:
+        return _symbol(w, insn)
+    else:
+        used = w.env.maps[insn.imm]
+        if insn.src == c.BPF_PSEUDO_MAP_FD:
+            value = pointer(r.MAP_PTR, used)
+        else:
+                    value = pointer(r.MAP_VALUE, used, off=high.imm & c.U32)
+
+    def step(w: Walk) -> int:
+        if dst == 10:
+            raise Refuse(EACCES, READ_ONLY)
+        w.regs[dst] = value
+        return after
+    return step
+
+
+def _symbol(w: Walk, insn: Insn) -> Step:
+    name = w.env.program.ksyms.get(insn.imm, "")
+
+    def step(w: Walk) -> int:
+        raise unsupported(f"kernel symbol {name or insn.imm}")
+    return step
+
+
+def _function(w: Walk, pc: int, insn: Insn) -> Step:
+    subprog = w.env.subprog_at(pc + insn.imm + 1)
+    assert subprog is not None
+
+    def step(w: Walk) -> int:
+        if insn.dst == 10:
+            raise Refuse(EACCES, READ_ONLY)
+        if not w.env.program.func_info:
+            raise Refuse(EINVAL, "missing btf func_info")
+        if subprog.is_global:
+            raise Refuse(EINVAL, "callback function not static")
+        if not subprog.index and w.env.new:
+            raise Refuse(EINVAL, "callback function cannot be the main program")
+        w.regs[insn.dst] = pointer(r.FUNC, subprog.index)
+        return pc + 2
+    return step
+
+
+def _packet(w: Walk, pc: int, insn: Insn) -> Step:
+    def step(w: Walk) -> int:
+        if not w.env.prog_type.ld_abs:
+            raise Refuse(EINVAL, "BPF_LD_[ABS|IND] instructions not allowed for this program type")
+        regs = w.regs
+        context = regs[6]
+        if context is None:
+            raise unreadable(6)
+        # A missing byte ends the whole program, so this is an exit too.
+        refs.check_leaks(w, "BPF_LD_[ABS|IND]")
+        if context.type != r.CTX:
+            raise Refuse(EINVAL, "at the time of BPF_LD_ABS|IND R6 != pointer to skb")
+        if insn.code & 0xE0 == c.BPF_IND and regs[insn.src] is None:
+            raise unreadable(insn.src)
+        unmodified(w, context, 6)
+        if w.in_callback():
+            raise Refuse(EINVAL, "cannot use BPF_LD_[ABS|IND] within callback")
+        w.clobber(w.frame)
+        regs[0] = UNKNOWN_SCALAR
+        return pc + 1
+    return step
+

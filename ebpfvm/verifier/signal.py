@@ -1,0 +1,28 @@
+"""The one way a check says no."""
+
+from __future__ import annotations
+
+EPERM, ENOENT, E2BIG, EACCES, EFAULT, EBUSY, EEXIST, EINVAL = 1, 2, 7, 13, 14, 16, 17, 22
+EBADF, EPROTO, EOPNOTSUPP, ENOTSUPP = 9, 71, 95, 524
+
+
+class Refuse(Exception):
+    """Raised by any check, caught once in `ebpfvm.verifier.verify`.
+
+    Args:
+        errno: positive.
+        lines: what the log says, without line ends; the last but not least line is the verdict's message.
+        pc: the instruction, None for the one being walked.
+    """
+
+    def __init__(self, errno: int, *lines: str, pc: int | None = None, source: bool = False) -> None:
+        super().__init__("\n".join(lines))
+        self.errno = errno
+        self.lines = lines
+        self.pc = pc
+        self.source = source
+
+
+def unsupported(what: str, pc: int | None = None) -> Refuse:
+    """What we do not model is refused, and the message says that it is our limit, not the kernel's."""
+    return Refuse(EOPNOTSUPP, f"{what} not supported by ebpfvm", pc=pc)

@@ -1,0 +1,322 @@
+"""Kept states: when to keep one, when a path may stop, and when it will never end (is_state_visited,
+kernel/bpf/states.c)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.verifier import backtrack, show
+from ebpfvm.verifier.equal import EXACT, NOT_EXACT, WITHIN, equal
+from ebpfvm.verifier.regs import SCALAR, UNKNOWN_SCALAR, Reg
+from ebpfvm.verifier.signal import EINVAL, Refuse
+from ebpfvm.verifier.state import ITER, SPILL, IterState, Slot
+
+if TYPE_CHECKING:
+    from ebpfvm.isa.insn import Insn
+    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.state import Frame, History, State
+
+_MAX_ROUNDS = 64
+
+
+class _Kept:
+    """A kept state, and how often it was of use."""
+
+    __slots__ = ("hits", "misses", "state")
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.hits = 0
+        self.misses = 0
+
+
+class _Visit:
+    """One entry into a loop: the state it was entered with, and the states that were cut off inside."""
+
+    __slots__ = ("backedges", "entry")
+
+    def __init__(self) -> None:
+        self.entry: State | None = None
+        self.backedges: list[State] = []
+
+
+class States:
+    """All kept states of one verification."""
+
+    def __init__(self, walk: Walk) -> None:
+        self.w = walk
+        self.by_place: dict[tuple[int, int], list[_Kept]] = {}
+        self.visits: dict[tuple[int, ...], _Visit] = {}
+        self.current_entry: History | None = None
+        self.total = 0
+        self.peak = 0
+        self.most = 0
+        self.jumps_before = 0
+        self.insns_before = 0
+
+    def start(self) -> None:
+        """A new function: its states are its own."""
+        self.by_place.clear()
+        self.visits.clear()
+        self.current_entry = None
+
+    # -- at a place where states are compared -----------------------------------------------------------------------
+
+    def visited(self, pc: int) -> bool:
+        """Is the current state covered? If not, it is perhaps kept.
+
+        Raises:
+            Refuse: it has been here before on this very path, and nothing has changed.
+        """
+        w = self.w
+        cur = w.state
+        force = bool(w.cfg.force[pc]) or cur.history_len > 40
+        add = force or (w.jumps - self.jumps_before >= 2 and w.processed - self.insns_before >= 8)
+        if w.env.new:
+            self.clean(cur)
+        frame = cur.frames[-1]
+        place = (pc, frame.callsite)
+        kept = self.by_place.get(place)
+        if kept is not None:
+            self.most = max(self.most, len(kept))
+            gone = []
+            for item in kept:
+                old = item.state
+                if old.branches:
+                    hit, add = self._unfinished(item, pc, cur, force, add)
+                    loop = hit
+                else:
+                    if not old.cleaned:
+                        self.clean(old)
+                        old.cleaned = True
+                    loop = self._in_open_loop(old)
+                    hit = self._equal(old, cur, WITHIN if loop else NOT_EXACT)
+                if hit:
+                    item.hits += 1
+                    self._cut(old, cur, loop, pc)
+                    return True
+                if add:
+                    item.misses += 1
+                patience = 64 if w.cfg.force[pc] and old.branches else 3
+                if item.misses > item.hits * patience + patience:
+                    gone.append(item)
+            for item in gone:
+                kept.remove(item)
+        if add:
+            self._keep(place, pc, cur)
+        return False
+
+    def _equal(self, old: State, cur: State, exact: int) -> bool:
+        w = self.w
+        return equal(w.rules, w.live, old, cur, exact, w.ids + 1_000_000_000)
+
+    def _unfinished(self, item: _Kept, pc: int, cur: State, force: bool, add: bool) -> tuple[bool, bool]:
+        """An old state on the current path: a loop. (covered, still to be kept)"""
+        w, old = self.w, item.state
+        check_loop = True
+        a, b = old.frames[-1], cur.frames[-1]
+        if a.async_cb and a.async_cb != b.async_cb:
+            check_loop = False
+        elif _is_may_goto(w.insn_at(pc)):
+            if old.may_goto_depth != cur.may_goto_depth and self._equal(old, cur, WITHIN):
+                return True, add
+        elif w.cfg.callback[pc]:
+            if self._equal(old, cur, WITHIN):
+                return True, add
+            check_loop = False
+        elif w.cfg.force[pc]:
+            if self._equal(old, cur, WITHIN) and _iterator_active(w, cur):
+                return True, add
+            check_loop = False
+        if check_loop:
+            self._endless(old, cur, pc)
+        if not force and w.jumps - self.jumps_before < 20 and w.processed - self.insns_before < 100:
+            add = False
+        return False, add
+
+    def _endless(self, old: State, cur: State, pc: int) -> None:
+        if len(old.frames) != len(cur.frames) or old.frames[-1].regs != cur.frames[-1].regs:
+            return
+        if not self._equal(old, cur, EXACT) or _depths_differ(old, cur):
+            return
+        if old.may_goto_depth != cur.may_goto_depth or old.callback_unroll != cur.callback_unroll:
+            return
+        version = self.w.env.version
+        raise Refuse(EINVAL, f"infinite loop detected at insn {pc}",
+                     "cur state:" + show.state(cur, version), "old state:" + show.state(old, version), source=True)
+
+    def _cut(self, old: State, cur: State, loop: bool, pc: int) -> None:
+        w = self.w
+        if w.cfg.jump[pc]:
+            w.remember(0)
+        backtrack.propagate(w, old, cur)
+        if loop:
+            visit = self._visit_of(old)
+            if visit is not None:
+                edge = cur.copy()
+                edge.pc = pc
+                edge.equal_state = old
+                visit.backedges.append(edge)
+
+    def _keep(self, place: tuple[int, int], pc: int, cur: State) -> None:
+        w = self.w
+        self.total += 1
+        self.peak += 1
+        self.jumps_before = w.jumps
+        self.insns_before = w.processed
+        new = cur.copy()
+        new.branches = 1
+        visit_key = self._chain(new)
+        if visit_key is not None:
+            visit = self.visits.setdefault(visit_key, _Visit())
+            if visit.entry is None:
+                visit.entry = new
+        cur.parent = new
+        cur.first_pc = pc
+        cur.dfs_depth = new.dfs_depth + 1
+        cur.history = None
+        cur.history_len = 0
+        self.current_entry = None
+        self.by_place.setdefault(place, []).insert(0, _Kept(new))
+
+    # -- loops ------------------------------------------------------------------------------------------------------
+
+    def _chain(self, state: State) -> tuple[int, ...] | None:
+        """Call sites down to the outermost function that is in a loop, and that loop; None outside of loops."""
+        sites: list[int] = []
+        last = len(state.frames) - 1
+        for at in range(last + 1):
+            pc = state.pc if at == last else state.frames[at + 1].callsite
+            loop = self.w.loops[pc] if pc >= 0 else 0
+            if loop:
+                return (*sites, -1 - loop)
+            sites.append(pc)
+        return None
+
+    def _visit_of(self, state: State) -> _Visit | None:
+        key = self._chain(state)
+        return self.visits.get(key) if key is not None else None
+
+    def _in_open_loop(self, state: State) -> bool:
+        visit = self._visit_of(state)
+        return bool(visit and visit.backedges)
+
+    def path_ended(self, state: State) -> None:
+        """The current path is done; so are kept states that no other path waits for (update_branch_counts)."""
+        current: State | None = state
+        while current is not None:
+            current.branches -= 1
+            if current.branches:
+                return
+            self._loop_done(current)
+            current = current.parent
+
+    def _loop_done(self, state: State) -> None:
+        key = self._chain(state)
+        visit = self.visits.get(key) if key is not None else None
+        if visit is None or visit.entry is not state:
+            return
+        rounds, changed = 0, bool(visit.backedges)
+        while changed:
+            rounds += 1
+            if rounds > _MAX_ROUNDS:
+                for edge in visit.backedges:
+                    backtrack.everything(edge)
+                break
+            changed = False
+            for edge in visit.backedges:
+                assert edge.equal_state is not None
+                changed |= backtrack.propagate(self.w, edge.equal_state, edge)
+        visit.entry = None
+        visit.backedges = []
+
+    # -- what is dead -----------------------------------------------------------------------------------------------
+
+    def clean(self, state: State) -> None:
+        """Forget what is never read again (clean_verifier_state)."""
+        live = self.w.live
+        last = len(state.frames) - 1
+        for at, frame in enumerate(state.frames):
+            pc = state.pc if at == last else state.frames[at + 1].callsite
+            _clean_frame(frame, live.regs[pc], live.stack[pc])
+
+    # -- widening ---------------------------------------------------------------------------------------------------
+
+    def previous_entry(self, state: State, pc: int) -> State | None:
+        """The last kept state at `pc` on the current path (find_prev_entry)."""
+        place = (pc, state.frames[-1].callsite)
+        sites = [frame.callsite for frame in state.frames]
+        for item in self.by_place.get(place, ()):
+            old = item.state
+            if old.branches and [frame.callsite for frame in old.frames] == sites:
+                return old
+        return None
+
+    def widen(self, state: State, pc: int) -> None:
+        """Widen against the last time this place was reached."""
+        old = self.previous_entry(state, pc)
+        if old is not None:
+            self.widen_from(old, state)
+
+    def widen_from(self, old: State, cur: State) -> None:
+        """Numbers that differ from the old ones and did not matter become unknown (widen_imprecise_scalars)."""
+        for a, b in zip(old.frames, cur.frames, strict=False):
+            for number in range(10):
+                was, now = a.regs[number], b.regs[number]
+                if _widens(was, now, bool(a.precise_regs >> number & 1)):
+                    b.regs[number] = UNKNOWN_SCALAR
+            for index, slot in list(a.stack.items()):
+                now_slot = b.stack.get(index)
+                if now_slot is None or slot.types[7] != SPILL or now_slot.types[7] != SPILL:
+                    continue
+                if _widens(slot.reg, now_slot.reg, bool(a.precise_stack >> index & 1)):
+                    b.stack_for_write()[index] = Slot(now_slot.types, UNKNOWN_SCALAR)
+
+
+def _widens(old: Reg | None, cur: Reg | None, precise: bool) -> bool:
+    if old is None or cur is None or old.type != SCALAR or cur.type != SCALAR or precise:
+        return False
+    return not (old.num == cur.num and old.off == cur.off and bool(old.id) == bool(cur.id))
+
+
+def _clean_frame(frame: Frame, regs: int, stack: int) -> None:
+    values = frame.regs
+    for number in range(10):
+        if values[number] is not None and not regs >> number & 1:
+            values[number] = None
+    dead = [index for index, slot in frame.stack.items()
+            if not stack >> index * 8 & 0xFF and slot.types[7] <= SPILL + 2]
+    if dead:
+        slots = frame.stack_for_write()
+        for index in dead:
+            del slots[index]
+
+
+def _is_may_goto(insn: Insn) -> bool:
+    return insn.code == 0xE5
+
+
+def _iterator_active(w: Walk, state: State) -> bool:
+    """The iterator that R1 names may still give something."""
+    found = _iterator_of(state)
+    return found is not None and found.active
+
+
+def _iterator_of(state: State) -> IterState | None:
+    reg = state.frames[-1].regs[1]
+    if reg is None or reg.num.mask:
+        return None
+    slot = state.frames[reg.what].stack.get((-(reg.off + reg.num.smin) - 1) >> 3)
+    return slot.reg if slot is not None and isinstance(slot.reg, IterState) else None
+
+
+def _depths_differ(old: State, cur: State) -> bool:
+    """Some iterator has moved on (iter_active_depths_differ)."""
+    for a, b in zip(old.frames, cur.frames, strict=True):
+        for index, slot in a.stack.items():
+            if slot.types[7] != ITER or not isinstance(slot.reg, IterState) or not slot.reg.active:
+                continue
+            other = b.stack.get(index)
+            if other is None or not isinstance(other.reg, IterState) or other.reg.depth != slot.reg.depth:
+                return True
+    return False

@@ -1,0 +1,62 @@
+"""What a verification comes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ebpfvm.errors import Rejected
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ebpfvm.loader.object import LineInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The result of `verify`. A value: a refused program is no exception until `require` makes it one.
+
+    Attributes:
+        ok: accepted.
+        errno: positive, 0 when ok.
+        message: the terse line, as the kernel prints it; "" when ok. Messages of several lines keep them.
+        log: the log at the level asked for.
+        processed: instructions walked over.
+        pc: slot of the refused instruction, None if no single one is to blame.
+        line: its C line, where the object has line info.
+        explanation: one sentence on why the message came.
+        facts: what the walk learnt that an engine can use (empty for refused programs).
+        stats: "states", "peak_states", "max_states_per_insn", "stack_depth".
+    """
+
+    ok: bool
+    errno: int = 0
+    message: str = ""
+    log: str = ""
+    processed: int = 0
+    pc: int | None = None
+    line: LineInfo | None = None
+    explanation: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    stats: Mapping[str, int] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def require(self) -> Verdict:
+        """Itself if the program was accepted.
+
+        Raises:
+            Rejected: it was not.
+        """
+        if not self.ok:
+            raise Rejected(self)
+        return self
+
+    def __str__(self) -> str:
+        if self.ok:
+            return f"accepted, {self.processed} instructions processed"
+        place = f" at insn {self.pc}" if self.pc is not None else ""
+        place += f" ({self.line}: {self.line.text.strip()})" if self.line is not None else ""
+        return f"{self.message}{place}"
