@@ -35,10 +35,10 @@ _COMMENT: Final = re.compile(r"//.*|/\*.*?\*/")
 _HASH: Final = re.compile(r"(?<![\w>])#.*|\s#(?!\d).*|#\s.*")
 _PREFIX: Final = re.compile(r"^\s*(?:\d+ )?\s*(?P<place>\d+):(?:\s+[.\d]{10})?\s*\((?P<op>[0-9a-f]{2})\)\s*")
 _BARE_OPCODE: Final = re.compile(r"^\s*\((?P<op>[0-9a-f]{2})\)\s*")
-_ADDRESS: Final = re.compile(r"^\s*[0-9a-f]+:\s+(?:(?:[0-9a-f]{2} ){7}[0-9a-f]{2}(?=\s)\s*)?(?=\S)")
+_ADDRESS: Final = re.compile(r"^\s*[0-9a-f]+:\s+(?:(?:[0-9a-f]{2} ){7,15}[0-9a-f]{2}(?=\s)\s*)?(?=\S)")
 _OBJDUMP_NOISE: Final = re.compile(r"^\s*(?:\S+:\s+file format .*|Disassembly of section .*|[0-9a-f]+:\s+R_BPF_\S+.*"
                                    r"|[0-9a-f]{16}\s+<(?P<label>[^>]+)>:\s*|<(?P<label2>[^>]+)>:\s*)$")
-_STATE: Final = re.compile(r"\s+(?:;.*|\d+:\s+(?:frame\d+:\s+)?R\d+\S*=.*|//.*|!!.*)?$")
+_STATE: Final = re.compile(r"(?<!\s)\s+(?:;.*|\d+:\s+(?:frame\d+:\s+)?R\d+\S*=.*|//.*|!!.*)?$")
 _LABEL: Final = re.compile(r"^\s*(?P<name>[A-Za-z_.$][\w.$@]*|\d+):(?=\s|$)")
 _DIRECTIVE: Final = re.compile(r"^\s*(?P<word>\.[a-z_0-9]+)\b(?!:)\s*(?P<rest>.*)$")
 _LLVM_LOOK: Final = re.compile(r"^(?:[rRwW]\d+\s*(?:s?[-+*/|&<>%^]*=)|\*\s*\(|if\s|gotol?\b|lock\s*\*"

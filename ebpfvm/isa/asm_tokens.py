@@ -114,6 +114,15 @@ _PSEUDO_KINDS: Final = {("map", "id", False): "map", ("map", "fd", False): "map"
                         ("subprog", None, False): "func"}
 
 
+def _integer(text: str, column: int) -> int:
+    """A number as it is written; Python itself refuses very long ones."""
+    try:
+        return int(text, 0 if text.lstrip("+-")[:2].lower() in ("0x", "0b") else 10)
+    except ValueError:
+        shown = text if len(text) < 40 else text[:20] + "..."
+        raise SyntaxTrouble(f"{shown!r} is no number that can be read", column) from None
+
+
 def _pseudo(text: str, column: int) -> Pseudo:
     match = _PSEUDO.match(text)
     kind = _PSEUDO_KINDS.get((match[1], match[2], match[4] is not None)) if match else None
@@ -122,10 +131,7 @@ def _pseudo(text: str, column: int) -> Pseudo:
                             "btf[id:5], kfunc[id:5] and subprog[+3]", column)
     if kind == "map_idx" and match[5] is not None:
         kind = "map_idx_value"
-    try:
-        return Pseudo(kind, int(match[3], 0), int(match[5] or "0", 0), column)
-    except ValueError:
-        raise SyntaxTrouble(f"{text!r} needs decimal or 0x numbers", column) from None
+    return Pseudo(kind, _integer(match[3], column), _integer(match[5] or "0", column), column)
 
 
 class Lexer:
@@ -151,18 +157,18 @@ class Lexer:
     def t_NUMBERED(self, t: Any) -> Any:
         r"[A-Za-z_][\w.-]*\#-?\d+"
         name, _, number = t.value.rpartition("#")
-        t.value = Numbered(name, int(number), t.lexpos)
+        t.value = Numbered(name, _integer(number, t.lexpos), t.lexpos)
         return t
 
     def t_PC(self, t: Any) -> Any:
         r"pc[+-](0[xX][0-9a-fA-F]+|\d+)(\#[^\s]*)?"
-        t.value = Relative(int(t.value[2:].partition("#")[0], 0), t.lexpos)
+        t.value = Relative(_integer(t.value[2:].partition("#")[0], t.lexpos), t.lexpos)
         return t
 
     def t_REG(self, t: Any) -> Any:
         r"%?[rRwW]\d+(?![\w.])"
         text = t.value.lstrip("%").lower()
-        number = int(text[1:])
+        number = _integer(text[1:], t.lexpos)
         if number > c.MAX_BPF_REG:
             raise SyntaxTrouble(f"there is no register {text}", t.lexpos)
         t.value = Reg(number, text[0], t.lexpos)
@@ -175,11 +181,7 @@ class Lexer:
 
     def t_NUMBER(self, t: Any) -> Any:
         r"0[xX][0-9a-fA-F]+|0[bB][01]+|\d+(?![\w.])"
-        try:
-            t.value = Number(int(t.value, 0 if t.value[:2].lower() in ("0x", "0b") else 10), t.lexpos,
-                             t.value[:2].lower() == "0x")
-        except ValueError:
-            raise SyntaxTrouble(f"{t.value!r} is no number", t.lexpos) from None
+        t.value = Number(_integer(t.value, t.lexpos), t.lexpos, t.value[:2].lower() == "0x")
         return t
 
     def t_ASSIGN(self, t: Any) -> Any:

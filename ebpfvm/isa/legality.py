@@ -149,10 +149,12 @@ _CHECKS: Final = {c.BPF_LD: _ld, c.BPF_LDX: _ldx, c.BPF_ST: _st, c.BPF_STX: _stx
 def is_legal(insns: Sequence[Insn], pc: int) -> bool:
     """Is slot `pc` an instruction of the table with its unused fields zero (RFC 9669 section 3)?
 
-    Unlike the kernel's checks this admits the kernel's own forms (percpu), callx and any registers, and wants the
-    offset of an exit to be zero.
+    Unlike the kernel's checks this admits the kernel's own forms (percpu), callx and r11, and wants the offset of an
+    exit to be zero.
     """
     insn = insns[pc]
+    if max(insn.dst, insn.src) > c.MAX_BPF_REG:
+        return False
     if insn.is_ld_imm64:
         whole = _ld_imm64(insns, pc) is None and not insn.off
         return whole and (insn.src != c.BPF_PSEUDO_FUNC or not insns[pc + 1].imm)

@@ -10,11 +10,13 @@ from functools import cache
 
 import pytest
 
+from ebpfvm.isa.asm import assemble
 from ebpfvm.isa.disasm import kernel_text
 from ebpfvm.isa.insn import Insn, encode
 from ebpfvm.isa.legality import check_fields, check_registers, check_slot
 from ebpfvm.isa.table import ROWS
 from tests.kernel import sysbpf
+from tests.kernel.test_random_programs import program
 
 pytestmark = pytest.mark.kernel
 
@@ -89,3 +91,13 @@ def test_the_kernel_writes_instructions_as_we_do() -> None:
             assert text.startswith(kernel_text(program, 10)), insn
             seen += 1
     assert seen > 1000
+
+
+def test_the_kernel_s_logs_assemble_to_their_programs() -> None:
+    rng = random.Random(6)
+    for _ in range(100):
+        insns = program(rng, "sched_cls")
+        loaded = sysbpf.load(encode(insns), sysbpf.SCHED_CLS, log_level=2)
+        assert loaded.fd >= 0
+        os.close(loaded.fd)
+        assert assemble(loaded.log) == insns

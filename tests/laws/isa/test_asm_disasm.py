@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ebpfvm.isa.asm import assemble
+from ebpfvm.isa.asm import AsmError, assemble
 from ebpfvm.isa.disasm import disassemble, kernel_text, llvm_text, plain_text
 from ebpfvm.isa.insn import Insn, decode, encode
 from ebpfvm.isa.legality import is_legal
@@ -42,7 +42,7 @@ programs = st.lists(instructions(), min_size=1, max_size=12).map(lambda parts: t
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(data=st.data())
 def test_each_row_comes_back(row: Row, dialect: Dialect, data: st.DataObject) -> None:
     insns = data.draw(instructions(row))
@@ -80,3 +80,25 @@ def test_every_slot_has_a_text(code: bytes) -> None:
 def test_the_dialect_is_told_by_the_text(insns: tuple[Insn, ...]) -> None:
     for dialect, lead in (("llvm", "r0 = 0x0\n"), ("kernel", "(b7) r0 = 0\n"), ("plain", "mov %r0, 0\n")):
         assert assemble(lead + disassemble(insns, dialect))[1:] == insns  # type: ignore[arg-type]
+
+
+_WORDS = (
+    "r1", "w2", "%r3", "r99", "=", "+=", "s>>=", "==", "s<", "if", "goto", "call", "exit", "lock", "fetch", "local",
+    "5", "-7", "0x1f", "0xffffffffff", "9" * 5000, "1:", "1b", "l:", "l", "ll", "*", "(", ")", "(u8 *)", "(r1 + 4)",
+    "[", "]", "[%r1+2]", ",", ";", "#", "//", "/*", "*/", "map[id:1]", "map[", "kfunc[id:2]", "pc+1", "x#3", "mov",
+    "ldxw", "stb", "jeq", "add32", ".dialect", "plain", ".8byte", ".section", ".data", "0: (b7)", "12: (18)", "(95)",
+    "skb[", "<a+0x8>", "r9" * 3000, "\t", "é", "$", "callx", "be16", "atomic_fetch_add", "cmpxchg_64", "\n", "\n", "\n")
+
+
+@given(words=st.lists(st.sampled_from(_WORDS), max_size=30), glue=st.sampled_from((" ", "")))
+@settings(max_examples=400, deadline=None)
+def test_any_text_is_read_or_refused_with_a_place(words: list[str], glue: str) -> None:
+    text = glue.join(words)
+    try:
+        insns = assemble(text)
+    except AsmError as error:
+        assert 1 <= error.line <= text.count("\n") + 1
+        assert error.column >= 1
+        assert str(error).endswith("^")
+    else:
+        assert decode(encode(insns)) == insns

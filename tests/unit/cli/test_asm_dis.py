@@ -83,7 +83,7 @@ def test_what_dis_writes_asm_reads(syntax: str, tmp_path: Path, capsys: pytest.C
     assert SAMPLES
     for path in SAMPLES:
         for program in load(path).programs.values():
-            assert main(["dis", str(path), program.name, "--syntax", syntax, "-S", "-l", "-r"]) == 0
+            assert main(["dis", str(path), program.name, "--syntax", syntax, "-S", "-l", "-r", "--opcodes"]) == 0
             (tmp_path / "a.s").write_text(capsys.readouterr().out)
             assert main(["asm", str(tmp_path / "a.s"), "-o", str(tmp_path / "a.bin"), "--kernel", "rfc6"]) == 0
             assert (tmp_path / "a.bin").read_bytes() == encode(program.insns)
