@@ -29,6 +29,7 @@ class CtxField:
         write_sizes: sizes allowed for writes, empty for `element` only.
         read_sizes: sizes allowed for reads, empty for `element` (and the smaller powers of two if `narrow`).
         cap: "bpf" where the access needs CAP_BPF.
+        width: bytes that the kernel's own field keeps of what is written (2 for tc_index), 0 for all.
     """
 
     name: str
@@ -42,6 +43,7 @@ class CtxField:
     write_sizes: frozenset[int] = frozenset()
     read_sizes: frozenset[int] = frozenset()
     cap: str = ""
+    width: int = 0
 
     @property
     def end(self) -> int:

@@ -36,9 +36,11 @@ def _exact(names: str, off: int, size: int = 4) -> tuple[CtxField, ...]:
 
 _SK_BUFF: Final = (
     *_u32s("len pkt_type mark queue_mapping protocol vlan_present vlan_tci vlan_proto priority ingress_ifindex "
-           "ifindex tc_index"),
+           "ifindex"),
+    CtxField("tc_index", 44, 4, width=2),
     CtxField("cb", 48, 20, 4, write_sizes=ANY, read_sizes=ANY),
-    *_u32s("hash tc_classid", 68),
+    *_u32s("hash", 68),
+    CtxField("tc_classid", 72, 4, width=2),
     CtxField("data", 76, 4, narrow=False, access="pkt"),
     CtxField("data_end", 80, 4, narrow=False, access="pkt_end"),
     *_u32s("napi_id family", 84),

@@ -129,7 +129,8 @@ def _access(field: CtxField, off: int, size: int, write: bool) -> FieldAccess | 
         return None
     element = field.element or field.size
     item = (off - field.off) // element if element < field.size else None
-    mask = (1 << 8 * size) - 1 if field.access == "scalar" else None
+    kept = min(size, field.width) if write and field.width else size
+    mask = (1 << 8 * kept) - 1 if field.access == "scalar" else None
     wide = item is not None and size == 2 * element
     return FieldAccess(field, item, 8 * ((off - field.off) % element), mask, wide)
 

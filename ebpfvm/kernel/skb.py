@@ -96,7 +96,7 @@ class SkBuff(RefCounted):
     what = "packet"
     pkt_type = 0
     mark = 0
-    queue_mapping = 0
+    _queue_mapping = 0
     protocol = 0
     vlan_present = 0
     vlan_tci = 0
@@ -154,6 +154,16 @@ class SkBuff(RefCounted):
     @cb.setter
     def cb(self, value: list[int]) -> None:
         self._cb = value
+
+    @property
+    def queue_mapping(self) -> int:
+        """The tx queue asked for. Writes of 0xffff (NO_QUEUE_MAPPING) and above are ignored, as the kernel does."""
+        return self._queue_mapping
+
+    @queue_mapping.setter
+    def queue_mapping(self, value: int) -> None:
+        if value < 0xFFFF:
+            self._queue_mapping = value
 
     @property
     def wire_len(self) -> int:

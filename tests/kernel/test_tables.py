@@ -211,3 +211,40 @@ def _mit(type: int, number: int) -> str:
     if fd >= 0:
         os.close(fd)
     return log.value.decode()
+
+
+# -- maps ------------------------------------------------------------------------------------------------------------
+
+# Number of a map type -> key size, value size, entries.
+_SHAPES = {1: (4, 8, 4), 2: (4, 8, 1), 3: (4, 4, 4), 4: (4, 4, 1), 5: (4, 8, 4), 6: (4, 8, 4), 8: (4, 4, 1),
+           9: (4, 8, 4), 10: (4, 8, 4), 14: (4, 4, 1), 15: (4, 4, 1), 16: (4, 4, 1), 17: (4, 4, 1), 18: (4, 4, 1),
+           20: (4, 8, 1), 22: (0, 8, 4), 23: (0, 8, 4), 25: (4, 4, 1), 27: (0, 0, 4096), 30: (0, 8, 4),
+           31: (0, 0, 4096)}
+
+
+@pytest.mark.parametrize("number", _SHAPES)
+def test_which_helper_takes_which_map(number: int) -> None:
+    attr = ctypes.create_string_buffer(160)
+    struct.pack_into("<IIII", attr, 0, number, *_SHAPES[number])
+    fd = sysbpf.bpf(sysbpf.MAP_CREATE, attr)
+    if fd < 0:
+        pytest.skip(f"no such map here: {os.strerror(-fd)}")
+    map_type, compared = DIALECT.map_types[number], 0
+    try:
+        for function in DIALECT.helpers:
+            helper = DIALECT.helper(function, DIALECT.prog_type("sched_cls"))
+            if helper is None or not any(spec.kind is Arg.CONST_MAP_PTR for spec in helper.args):
+                continue
+            args = [[Insn(0x18, register, 1, 0, fd), Insn(0)] if spec.kind is Arg.CONST_MAP_PTR
+                    else _right(helper, spec, register) for register, spec in enumerate(helper.args, 1)]
+            if any(code is None for code in args):
+                continue
+            code = [*_setup(sysbpf.SCHED_CLS), *[insn for code in args for insn in code or ()]]
+            accepted, message = _judge(sysbpf.SCHED_CLS, [*code, Insn(0x85, 0, 0, 0, function), *EXIT])
+            refused = "cannot pass map_type" in message or "expected prog array" in message
+            if refused or accepted or "reference leak" in message:  # other messages come before this question
+                assert refused != (helper.name in map_type.funcs), f"{helper.name}: {message}"
+                compared += 1
+    finally:
+        os.close(fd)
+    assert compared > 3
