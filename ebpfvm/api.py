@@ -18,9 +18,11 @@ from ebpfvm.loader.variables import variables
 from ebpfvm.maps import make_map
 from ebpfvm.maps.base import BPF_F_RDONLY_PROG
 from ebpfvm.sched.link import Link
+from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.pcap import ETHERNET, PcapWriter, read_capture
 from ebpfvm.sched.sch_bpf import SchBpf
 from ebpfvm.sched.simulation import Simulation
+from ebpfvm.sched.tc.script import run_script_file, show_later
 from ebpfvm.sched.traffic import FlowSpec, generate, parse_flows, replay
 from ebpfvm.sched.units import parse_rate, parse_time
 
@@ -32,7 +34,9 @@ if TYPE_CHECKING:
     from ebpfvm.maps import BpfMap
     from ebpfvm.sched.device import Observer
     from ebpfvm.sched.pcap import Capture
+    from ebpfvm.sched.qdisc import Qdisc
     from ebpfvm.sched.report import Result
+    from ebpfvm.sched.tc.grammar import Command
     from ebpfvm.verifier import Verdict
 
 __all__ = ["Kernel", "Loaded", "Object", "Program", "dialect_of", "load", "open_engine", "simulate", "verify"]
@@ -170,17 +174,18 @@ class Loaded:
 
 # ---- the simulator ------------------------------------------------------------------------------------------
 
-def simulate(source: Object | str | os.PathLike[str], *, pcap: str | os.PathLike[str] | Capture | None = None,
-             flows: Iterable[FlowSpec | str] = (), rate: int | str = "10mbit", delay: int | str = 0,
-             mtu: int | None = None, out: str | os.PathLike[str] | None = None, seed: int = 0,
-             duration: int | str | None = None, engine: str | None = None, kernel: str | None = None,
-             priority: str = "tos", enqueue: str | None = None, dequeue: str | None = None, unverified: bool = False,
-             record: bool = False, observer: Observer | None = None,
+def simulate(source: Object | str | os.PathLike[str] | None = None, *,
+             pcap: str | os.PathLike[str] | Capture | None = None, flows: Iterable[FlowSpec | str] = (),
+             rate: int | str = "10mbit", delay: int | str = 0, mtu: int | None = None,
+             out: str | os.PathLike[str] | None = None, seed: int = 0, duration: int | str | None = None,
+             engine: str | None = None, kernel: str | None = None, priority: str = "tos",
+             tc: str | os.PathLike[str] | None = None, enqueue: str | None = None, dequeue: str | None = None,
+             unverified: bool = False, record: bool = False, observer: Observer | None = None,
              progress: Callable[[int], None] | None = None) -> Result:
     """Run a queueing discipline in front of a link and see what happens to every packet.
 
     Args:
-        source: object with an enqueue and a dequeue program of the RFC, or its path.
+        source: object with an enqueue and a dequeue program of the RFC, or its path; may be missing with `tc`.
         pcap: capture that is replayed by its time stamps.
         flows: generated flows besides, as `parse_flows` reads them.
         rate: of the link in bits a second, or as `tc` writes it.
@@ -192,6 +197,8 @@ def simulate(source: Object | str | os.PathLike[str], *, pcap: str | os.PathLike
         engine: "interp" or "translate".
         kernel: version whose verifier judges; see `dialect_of`.
         priority: how a DSCP becomes skb->priority: "tos", "precedence", "dscp" or "none".
+        tc: path of a script of `tc` and `ip` commands that sets up the device eth0 and others before the run. What
+            its `show` commands print after the run is `Result.shown`.
         enqueue, dequeue: names of the programs, needed if the object holds several.
         unverified: run in the interpreter without asking the verifier.
         record: keep a record of each packet in `Result.packets`.
@@ -203,11 +210,13 @@ def simulate(source: Object | str | os.PathLike[str], *, pcap: str | os.PathLike
         UsageError: an argument makes no sense.
         Fault: a program does at run time what would crash a kernel.
     """
-    found = _object(source)
-    programs = [_hook(found, "enqueue", enqueue), _hook(found, "dequeue", dequeue)]
+    if source is None and tc is None:
+        raise UsageError("nothing to simulate: give an object, a tc script, or both")
+    found = _object(source) if source is not None else None
+    programs = [_hook(found, "enqueue", enqueue), _hook(found, "dequeue", dequeue)] if found is not None else []
     link = Link(parse_rate(rate) if isinstance(rate, str) else rate, _ns(delay), mtu)
     specs = [parse_flows(spec) if isinstance(spec, str) else spec for spec in flows]
-    machine = Kernel(dialect_of(programs[0], kernel), seed)
+    machine = Kernel(dialect_of(programs[0], kernel) if programs else _rfc_dialect(kernel), seed)
     loaded = Loaded(machine, open_engine(engine))
     hooks = [loaded.program(program, _facts(program, machine.dialect, unverified)) for program in programs]
     capture = read_capture(os.fspath(pcap)) if isinstance(pcap, str | os.PathLike) else pcap
@@ -221,12 +230,63 @@ def simulate(source: Object | str | os.PathLike[str], *, pcap: str | os.PathLike
         for group, spec in enumerate(specs):
             for flow in generate(spec, seed, group):
                 simulation.add(flow)
-        result = simulation.run(SchBpf(simulation.device, HANDLE, *hooks), progress=progress, seed=seed,
+        net = _namespace(simulation, loaded, unverified) if tc is not None else None
+        qdisc: Qdisc | None = SchBpf(simulation.device, HANDLE, *hooks) if hooks else None
+        later: list[Command] = []
+        if net is not None and tc is not None:
+            net.device("eth0").set_root(qdisc)
+            run_script_file(tc, net, later)
+            qdisc = simulation.device.qdisc
+        assert qdisc is not None
+        result = simulation.run(qdisc, progress=progress, seed=seed,
                                 duration=None if duration is None else _ns(duration))
-        return replace(result, variables=loaded.variables(found))
+        return replace(result, variables=loaded.variables(found) if found is not None else {},
+                       shown=tuple(show_later(later, net)) if net is not None else ())
     finally:
         if writer is not None:
             writer.__exit__()
+
+
+def _rfc_dialect(kernel: str | None) -> Dialect:
+    """Programs that a script names may be of the RFC: it offers all that Linux does besides."""
+    return dialects.rfc6() if kernel in (None, "rfc6") else dialects.rfc6(dialects.dialect(kernel).version)
+
+
+def _namespace(simulation: Simulation, loaded: Loaded, unverified: bool) -> Namespace:
+    """A namespace around a simulation: its device is eth0 now, and can be set up."""
+    old, machine = simulation.device, simulation.kernel
+    net = Namespace(machine, loop=simulation.loop, account=simulation.account, flows=simulation.flows,
+                    sink=simulation.sink)
+    simulation.device = net.add_device("eth0", link=old.link, ifindex=old.ifindex, up=True, observer=old.observer)
+    net.load_program = script_programs(machine, loaded.engine, unverified)
+    return net
+
+
+def script_programs(machine: Kernel, engine: Engine, unverified: bool = False) -> Callable[[str, str, str], Runnable]:
+    """What `Namespace.load_program` wants: loads, verifies and picks programs of the objects that a script names.
+
+    Each object is loaded once: its programs share its maps, and those of another object have maps of their own.
+    """
+    objects: dict[str, tuple[Object, Loaded]] = {}
+
+    def load_program(path: str, section: str, hook: str) -> Runnable:
+        if path not in objects:
+            objects[path] = load(path), Loaded(machine, engine)
+        found, loaded = objects[path]
+        named = next((item.name for item in found.programs.values() if section in (item.name, item.section)), section)
+        if hook in ("enqueue", "dequeue"):
+            program = _hook(found, hook, named or None)
+        elif section:
+            if named not in found.programs:
+                raise UsageError(f"{path}: no section {section!r}; it has: {', '.join(found.programs) or 'none'}")
+            program = found.programs[named]
+        else:
+            program = _only(found)
+        if hook in ("cls", "act") and program.type not in ("sched_cls", "sched_act"):
+            program = program.with_type(f"sched_{hook}")
+        return loaded.program(program, _facts(program, machine.dialect, unverified))
+
+    return load_program
 
 
 def _ns(time: int | str) -> int:

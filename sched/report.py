@@ -78,6 +78,7 @@ class Result:
         trace: what programs wrote with bpf_trace_printk.
         variables: numbers in the programs' `.data` and `.bss` at the end, where the RFC's programs keep statistics.
         packets: one record for each packet, when asked for.
+        shown: what the `show` commands of a tc script print after the run.
     """
 
     device: str
@@ -105,6 +106,7 @@ class Result:
     trace: tuple[str, ...] = ()
     variables: Mapping[str, int] = field(default_factory=dict)
     packets: tuple[PacketRecord, ...] | None = field(default=None, repr=False)
+    shown: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def ok(self) -> bool:
@@ -121,7 +123,7 @@ class Result:
     def text(self, width: int = 100) -> str:
         """The statistics for people, at most `width` columns where flow names can be cut."""
         return "\n".join([*_qdisc_lines(self), *_balance_lines(self), "", *flow_table(self.flows, width),
-                          f"fairness (Jain) {self.fairness:.3f}"])
+                          f"fairness (Jain) {self.fairness:.3f}", *(("", *self.shown) if self.shown else ())])
 
 
 def flow_report(flow: Flow, duration: int) -> FlowReport:

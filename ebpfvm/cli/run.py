@@ -26,7 +26,8 @@ def add(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Verify the object's enqueue and dequeue programs, send traffic through them over a simulated "
                     "link, and show what happened to every packet. Rates, sizes and times as tc writes them.")
-    parser.add_argument("object", metavar="OBJECT", help="eBPF object with sections sch_bpf/... or qdisc/...")
+    parser.add_argument("object", metavar="OBJECT", nargs="?",
+                        help="eBPF object with sections sch_bpf/... or qdisc/...; may be left out with --tc")
     traffic = parser.add_argument_group("traffic")
     traffic.add_argument("--pcap", metavar="FILE",
                          help="capture (pcap, pcapng) replayed by its time stamps; - is stdin")
@@ -40,6 +41,8 @@ def add(subparsers: Any) -> None:
     link.add_argument("--delay", default="0", metavar="TIME", help="propagation delay; default 0")
     link.add_argument("--mtu", metavar="SIZE", help="drop what is larger; default no limit")
     link.add_argument("--duration", metavar="TIME", help="stop then; default when nothing happens any more")
+    link.add_argument("--tc", metavar="FILE",
+                      help="script of tc and ip commands that sets eth0 up before the run; its show commands run after")
     program = parser.add_argument_group("programs")
     program.add_argument("--enqueue", metavar="NAME", help="program to use, if the object holds several")
     program.add_argument("--dequeue", metavar="NAME")
@@ -69,8 +72,10 @@ def run(args: argparse.Namespace) -> int:
     duration = None if args.duration is None else parse_time(args.duration)
     if args.pcap is None and not args.flows:
         raise UsageError("no traffic: give --pcap FILE, --flows SPEC, or both")
-    found = set_variables(load(args.object), _assignments(args.variables))
-    for note in found.notes:
+    if args.object is None and args.tc is None:
+        raise UsageError("nothing to run: give an OBJECT, --tc FILE, or both")
+    found = set_variables(load(args.object), _assignments(args.variables)) if args.object is not None else None
+    for note in found.notes if found is not None else ():
         output.say(f"note: {note}")
     capture = read_capture(args.pcap) if args.pcap is not None else None
     flows = [parse_flows(spec) for spec in args.flows]
@@ -78,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         result = simulate(found, pcap=capture, flows=flows, rate=rate, delay=delay, mtu=mtu, out=args.out,
                           seed=args.seed, duration=duration, engine=args.engine, kernel=args.kernel,
-                          priority=args.priority, enqueue=args.enqueue, dequeue=args.dequeue,
+                          priority=args.priority, tc=args.tc, enqueue=args.enqueue, dequeue=args.dequeue,
                           unverified=args.unverified, record=args.packets and args.json, progress=progress,
                           observer=Tracer(BOOT_NS) if args.trace else None)
     finally:
