@@ -236,7 +236,7 @@ def _filter_rules(kind: str) -> list[Rule]:
 
 
 FILTER_KINDS: Final = ("basic", "bpf", "flower", "fw", "matchall", "u32")
-_ARGS: Final = ("dev", "root", "ingress", "egress", "parent", "block", "chain", "protocol", "prio", "handle")
+FILTER_ARGS: Final = ("dev", "root", "ingress", "egress", "parent", "block", "chain", "protocol", "prio", "handle")
 
 
 @cache
@@ -251,7 +251,7 @@ def filter_options(command: Command, source: str = "") -> list[tuple[str, Any]]:
     Raises:
         ScriptError: as `ebpfvm.sched.tc.grammar.parse_script`, also for an unknown kind.
     """
-    check_kind(command, FILTER_KINDS, _ARGS, source)
+    check_kind(command, FILTER_KINDS, FILTER_ARGS, source)
     words = split_parentheses(command.options) if command.kind == "basic" else command.options
     try:
         found: list[tuple[str, Any]] = filter_grammar(command.kind).parse(words, command.kind_at, source)

@@ -20,7 +20,7 @@ from ebpfvm.sched.tc.cls_bpf import Bpf
 from ebpfvm.sched.tc.cls_flower import Flower
 from ebpfvm.sched.tc.cls_u32 import U32
 from ebpfvm.sched.tc.grammar import CLASS_KINDS, QDISC_KINDS, Command, check_kind, parse_script, qdisc_grammar
-from ebpfvm.sched.tc.grammar_filter import filter_handle, filter_options
+from ebpfvm.sched.tc.grammar_filter import FILTER_ARGS, FILTER_KINDS, filter_handle, filter_options
 from ebpfvm.sched.tc.lexer import ScriptError
 from ebpfvm.sched.tc.show import show_class, show_filter, show_link, show_qdisc
 from ebpfvm.sched.tc.text import mac_text
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 KINDS: Final[Mapping[str, type[TcfProto]]] = {kind.kind: kind for kind in (Basic, Bpf, Flower, Fw, Matchall, U32)}
 
 ETH_P_ALL: Final = 0x0003
+_QDISC_ARGS: Final = ("dev", "root", "parent", "handle", "ingress_block", "egress_block")
 _INGRESS: Final = 0xFFFF0000  # the handle of clsact and ingress
 _HOOKS: Final = {0xFFFFFFF2: "ingress", 0xFFFFFFF3: "egress", _INGRESS: "ingress", 0xFFFFFFF1: "ingress"}
 
@@ -121,6 +122,8 @@ class _Runner:
             self._no_more(command)
             return [line for dev in devices
                     for line in show_qdisc(self.net, dev, "s" in command.flags, "dev" not in command.args)]
+        if command.kind:
+            check_kind(command, (*QDISC_KINDS, *self.net.qdisc_kinds), _QDISC_ARGS, self.source)
         dev, args = self._dev(command), command.args
         if command.kind in ("clsact", "ingress") or args.get("parent") in (0xFFFFFFF1,):
             self._hook_qdisc(command, dev)
@@ -142,10 +145,8 @@ class _Runner:
                               command.kind_at, self.source)
 
     def _options(self, command: Command) -> dict[str, Any]:
-        extra = tuple(self.net.qdisc_kinds)
-        check_kind(command, (*QDISC_KINDS, *extra),
-                   ("dev", "root", "parent", "handle", "ingress_block", "egress_block"), self.source)
-        if command.kind in extra:
+        check_kind(command, (*QDISC_KINDS, *self.net.qdisc_kinds), _QDISC_ARGS, self.source)
+        if command.kind in self.net.qdisc_kinds:
             return {}
         return dict(qdisc_grammar(command.kind).parse(command.options, command.kind_at, self.source))
 
@@ -288,6 +289,8 @@ class _Runner:
         if command.verb == "show":
             self._no_more(command)
             return show_filter(self.net, self._block(command), "s" in command.flags, args.get("chain"))
+        if command.kind or command.verb != "del":
+            check_kind(command, FILTER_KINDS, FILTER_ARGS, self.source)
         block, handle = self._block(command), filter_handle(command, self.source)
         if command.verb == "del":
             block.delete(chain=args.get("chain"), prio=args.get("prio", 0), protocol=args.get("protocol", 0),

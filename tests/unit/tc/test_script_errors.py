@@ -1,0 +1,157 @@
+"""What is wrong with a script is said with the word, what was expected, line and column; nothing else breaks."""
+
+from __future__ import annotations
+
+import pytest
+
+from ebpfvm.errors import UsageError
+from ebpfvm.kernel import Kernel
+from ebpfvm.sched.netdev import Namespace
+from ebpfvm.sched.tc.grammar import QDISC_KINDS, command_grammar, qdisc_grammar
+from ebpfvm.sched.tc.grammar_filter import FILTER_KINDS, filter_grammar
+from ebpfvm.sched.tc.lexer import ScriptError, commands
+from ebpfvm.sched.tc.script import run_script, run_script_file
+
+SETUP = """
+ip link add eth0 type dummy
+ip link add ifb0 type ifb
+ip link set eth0 up
+tc qdisc add dev eth0 root handle 1: prio
+tc qdisc add dev eth0 parent 1:1 handle 10: pfifo limit 8
+tc qdisc add dev eth0 parent 1:2 handle 20: tbf rate 1mbit burst 10k latency 50ms
+tc qdisc add dev eth0 clsact
+tc filter add dev eth0 parent 1: protocol ip prio 11 flower ip_proto udp dst_port 2000-2010 classid 1:2
+"""
+
+
+@pytest.fixture
+def net() -> Namespace:
+    net = Namespace(Kernel())
+    run_script(SETUP, net)
+    return net
+
+
+@pytest.mark.parametrize("kind", QDISC_KINDS)
+def test_grammars_of_qdiscs_are_unambiguous(kind: str) -> None:
+    assert qdisc_grammar(kind).conflicts == []
+
+
+@pytest.mark.parametrize("kind", FILTER_KINDS)
+def test_grammars_of_filters_are_unambiguous(kind: str) -> None:
+    assert filter_grammar(kind).conflicts == []
+
+
+def test_the_common_grammar_is_unambiguous() -> None:
+    assert command_grammar().conflicts == []
+
+
+@pytest.mark.parametrize(("line", "column", "parts"), [
+    ("foo", 1, ["'foo'", "class, filter, ip, link, qdisc or tc"]),
+    ("tc qdisc ad dev eth0", 10, ["'ad'", "add, change, del", "did you mean 'add'"]),
+    ("tc qdisc add dve eth0 root pfifo", 14, ["'dve'", "a kind of qdisc", "parent, root", "did you mean 'dev'"]),
+    ("tc qdisc add dev eth0 root fifo", 28, ["'fifo'", "bfifo, bpf", "did you mean 'pfifo'"]),
+    ("tc qdisc add dev eth0 root pfifo limt 5", 34, ["'limt'", "limit"]),
+    ("tc qdisc add dev eth0 root pfifo limit", 34, ["a number of 32 bits after 'limit'", "end of the command"]),
+    ("tc qdisc add dev eth0 root pfifo limit 5000000000", 40, ["5000000000", "out of range"]),
+    ("tc qdisc add dev eth0 root handle 1:3 pfifo", 35, ["'1:3'", "a qdisc's handle, as in 1:"]),
+    ("tc qdisc add dev eth0 root tbf rate 10mbti", 37, ["10mbti", "as in 10mbit"]),
+    ("tc qdisc add dev eth0 root", 1, ["no kind of qdisc"]),
+    ("tc qdisc show junk", 15, ["'junk'"]),
+    ("tc filter add dev eth0 parent 1: flwer ip_proto tcp", 34, ["'flwer'", "did you mean 'flower'"]),
+    ("tc filter add dev eth0 parent 1: flower ip_porto tcp", 41, ["'ip_porto'", "ip_proto, ip_tos"]),
+    ("tc filter add dev eth0 parent 1: flower ip_proto tpc", 50, ["'tpc'", "tcp"]),
+    ("tc filter add dev eth0 parent 1: u32 match ip dport 80", 53, ["after '80'"]),
+    ("tc filter add dev eth0 parent 1: basic match 'cmp(u9 at 3)'", 51, ["'u9'", "u16, u32 or u8"]),
+    ("tc filter add dev eth0 parent 1: matchall action drp", 50, ["'drp'", "did you mean 'drop'"]),
+    ("tc filter add dev eth0 parent 1: matchall action 'drop", 50, ["quote ' is not closed"]),
+    ("tc filter add dev eth0 parent 1: u32 match u8 1 ff at 1 match u32 1 ff at 3", 34, ["offset 3"]),
+    ("tc filter add dev eth0 parent 1: u32 match u8 1 ff at 1 match u8 2 ff at 1", 1, ["two things at once"]),
+    ("tc filter add dev eth0 parent 1: handle 1:2:3:4 u32 match u8 0 0 at 0", 1, ["handle '1:2:3:4'"]),
+])
+def test_a_word_that_does_not_fit(net: Namespace, line: str, column: int, parts: list[str]) -> None:
+    with pytest.raises(ScriptError) as caught:
+        run_script(f"\n# a comment\n{line}\n", net, "setup.tc")
+    assert (caught.value.line, caught.value.column) == (3, column)
+    assert str(caught.value).startswith(f"setup.tc:3:{column}: ")
+    assert [part for part in parts if part not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(("line", "message"), [
+    ("qdisc add dev nope root pfifo", "Cannot find device 'nope'; there are: eth0, ifb0"),
+    ("qdisc add dev eth0 pfifo", "'root' or 'parent CLASS' is needed"),
+    ("qdisc add dev eth0 root handle 1: pfifo", "Exclusivity flag on, cannot modify (EEXIST)"),
+    ("qdisc add dev eth0 root handle 2: pfifo", "NLM_F_REPLACE needed to override (EEXIST)"),
+    ("qdisc change dev eth0 root handle 3: prio", "Qdisc not found"),
+    ("qdisc add dev eth0 parent 9:9 pfifo", "Failed to find specified qdisc: 9: (ENOENT)"),
+    ("qdisc add dev eth0 parent 10:1 pfifo", "Parent qdisc is not classful: pfifo 10: (EOPNOTSUPP)"),
+    ("qdisc add dev eth0 parent 1:9 pfifo", "Specified class not found: 1:9 (ENOENT)"),
+    ("qdisc replace dev eth0 parent 1:3 handle 1: prio", "Qdisc parent/child loop detected (ELOOP)"),
+    ("qdisc add dev eth0 parent 1:3 mq", "mq needs a device with several transmit queues, eth0 has 1 (EOPNOTSUPP)"),
+    ("qdisc add dev eth0 parent 1:3 tbf rate 1mbit", "'burst' is needed"),
+    ("qdisc add dev eth0 parent 1:3 tbf rate 1mbit burst 2k", "one of 'limit' and 'latency' is needed"),
+    ("qdisc add dev eth0 parent 1:3 prio bands 1", "prio has 2 to 16 bands, not 1 (EINVAL)"),
+    ("qdisc add dev eth0 parent 1:3 prio bands 2 priomap 0 1 2", "from 0 to 1, not 2"),
+    ("qdisc add dev eth0 parent 1:3 bpf obj x.o", "nothing to load programs with"),
+    ("qdisc add dev eth0 ingress", "Exclusivity flag on, cannot modify (EEXIST)"),
+    ("qdisc del dev eth0 parent 1:3", "Cannot find a qdisc at class 1:3"),
+    ("qdisc del dev ifb0 root", "Cannot delete qdisc with handle of zero (ENOENT)"),
+    ("qdisc del dev eth0 root handle 7:", "Invalid handle (EINVAL)"),
+    ("class add dev eth0 parent 1: classid 2:1 prio", "has no classes that could be added or changed (EOPNOTSUPP)"),
+    ("class del dev eth0 classid 1:77", "No such class: 1:77 (ENOENT)"),
+    ("class add dev eth0 classid 5:1 bpf", "Failed to find specified qdisc: 5: (ENOENT)"),
+    ("filter add dev eth0 parent 7: matchall", "Parent Qdisc doesn't exists: 7: (EINVAL)"),
+    ("filter add dev ifb0 egress matchall", "device ifb0 has no egress filters, add qdisc clsact first (EINVAL)"),
+    ("filter add dev eth0 parent 10: matchall", "Qdisc not classful: pfifo 10: (EINVAL)"),
+    ("filter add dev eth0 parent 1:1 matchall", "Class doesn't support blocks (EOPNOTSUPP)"),
+    ("filter add block 5 matchall", "Block of given index was not found: 5 (EINVAL)"),
+    ("filter add dev eth0 parent 1: prio 11 protocol ipv6 flower classid 1:1", "taken by another protocol (ENOSPC)"),
+    ("filter add dev eth0 parent 1: prio 11 protocol ip matchall", "has filters of kind flower (EINVAL)"),
+    ("filter add dev eth0 parent 1: prio 11 protocol ip handle 1 flower", "Filter already exists (EEXIST)"),
+    ("filter add dev eth0 parent 1: prio 11 protocol ip flower ip_proto udp dst_port 2000-2010 classid 1:3",
+     "a flower filter of this priority compares the same already (EEXIST)"),
+    ("filter add dev eth0 parent 1: prio 12 protocol ip flower dst_port 80", "give ip_proto tcp or udp or sctp"),
+    ("filter add dev eth0 parent 1: prio 12 flower dst_ip 1.2.3.4", "has to be ip or ipv6"),
+    ("filter add dev eth0 parent 1: prio 12 protocol ip flower dst_ip fd00::1", "the address is not"),
+    ("filter add dev eth0 parent 1: prio 12 protocol ip flower skip_sw", "not supported by ebpfvm"),
+    ("filter add dev eth0 parent 1: prio 70000 matchall", "expected 1 to 65535"),
+    ("filter del dev eth0 parent 1: prio 99", "Filter with specified priority/protocol not found (ENOENT)"),
+    ("filter del dev eth0 parent 1: prio 11 handle 9 flower", "Specified filter handle not found (ENOENT)"),
+    ("filter add dev eth0 parent 1: fw classid 1:1", "a handle is needed"),
+    ("filter add dev eth0 parent 1: matchall action mirred egress redirect dev ifb9", "Cannot find device 'ifb9'"),
+    ("filter add dev eth0 parent 1: matchall police rate 1mbit drop", "police needs a burst"),
+    ("filter add dev eth0 parent 1: matchall action skbedit", "nothing to set"),
+    ("filter add dev eth0 parent 1: handle 2: u32 divisor 3", "expected a power of two"),
+    ("filter add dev eth0 parent 1: u32 ht 5: match u8 0 0 at 0 classid 1:1", "Specified hash table not found: 5:"),
+    ("filter add dev eth0 parent 1: u32 link 7: match u8 0 0 at 0", "Link hash table not found: 7:"),
+    ("link set dev eth0 mtu 10", "at least 68 bytes"),
+    ("link add eth0 type dummy", "device 'eth0' exists already"),
+    ("link add x0", "'type' is needed"),
+    ("link add x0 type bond", "expected dummy, ifb, veth"),
+])
+def test_a_command_that_cannot_be_done_changes_nothing(net: Namespace, line: str, message: str) -> None:
+    def state() -> list[str]:
+        return run_script("tc qdisc show; tc class show dev eth0; tc filter show dev eth0 parent 1:; ip link show", net)
+
+    before = state()
+    with pytest.raises(ScriptError) as caught:
+        run_script(line, net)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("line 1, column 1: ")
+    assert state() == before
+
+
+def test_words_quotes_comments_and_continuations() -> None:
+    text = "tc a \\\n  'b  c' # no\n\n;d\"e\" #\n f#g"
+    assert [[(word.text, word.line, word.column) for word in command] for command in commands(text)] == [
+        [("tc", 1, 1), ("a", 1, 4), ("b  c", 2, 4)], [("d", 4, 2), ("e", 4, 4)], [("f#g", 5, 2)]]
+
+
+def test_commands_before_the_broken_one_are_done(net: Namespace) -> None:
+    with pytest.raises(ScriptError, match="line 2"):
+        run_script("ip link set eth0 mtu 1400\nip link set eth0 mtu x", net)
+    assert net.device("eth0").mtu == 1400
+
+
+def test_a_script_that_cannot_be_read(net: Namespace) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        run_script_file("/nonexistent/x.tc", net)
