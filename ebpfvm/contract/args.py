@@ -161,7 +161,6 @@ InodeOrNull = Annotated[int, ArgSpec(Arg.PTR_TO_BTF_ID, maybe_null=True, btf="in
 PercpuBtf = Annotated[int, ArgSpec(Arg.PTR_TO_PERCPU_BTF_ID)]
 SockCommon = Annotated[int, ArgSpec(Arg.PTR_TO_SOCK_COMMON)]
 BtfSockCommon = Annotated[int, ArgSpec(Arg.PTR_TO_BTF_ID_SOCK_COMMON)]
-BtfSockCommonOrNull = Annotated[int, ArgSpec(Arg.PTR_TO_BTF_ID_SOCK_COMMON, maybe_null=True)]
 BtfSockCommonRelease = Annotated[int, ArgSpec(Arg.PTR_TO_BTF_ID_SOCK_COMMON, release=True)]
 SocketOrNull = Annotated[int, ArgSpec(Arg.PTR_TO_SOCKET, maybe_null=True)]
 RingbufMemRelease = Annotated[int, ArgSpec(Arg.PTR_TO_RINGBUF_MEM, release=True)]

@@ -223,8 +223,12 @@ _WITH_PACKET = frozenset({"sched_cls", "sched_act", "lwt_in", "lwt_out", "lwt_xm
 def variants_of(name: str) -> dict[str, Helper]:
     """Helpers that have another contract for this type than for most."""
     variants = {} if name in _WITH_PACKET else dict(_CURR)
-    if name in ("cgroup_sock", "tracing", "lsm"):
+    if name in ("tracing", "lsm"):
         variants["bpf_get_socket_cookie"] = skb_meta.bpf_get_socket_cookie__sock
+    if name == "cgroup_sock":
+        variants["bpf_sk_storage_get"] = sock.bpf_sk_storage_get__ctx
+    if name in ("cgroup_sockopt", "lsm"):
+        variants |= {"bpf_setsockopt": sock.bpf_setsockopt__sk, "bpf_getsockopt": sock.bpf_getsockopt__sk}
     if name == "sk_lookup":
         variants["bpf_sk_assign"] = sock.bpf_sk_assign__sk_lookup
     return variants

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.contract import contract_only, helper
 from ebpfvm.contract.args import (
     Anything,
-    BtfSockCommonOrNull,
+    BtfSockCommon,
     ConstSize,
     Ctx,
     Integer,
@@ -75,8 +75,8 @@ def bpf_get_current_ancestor_cgroup_id(env: Env, ancestor_level: Anything) -> In
 
 bpf_current_task_under_cgroup = contract_only("bpf_current_task_under_cgroup", MapPtr, Anything, ret=Integer,
                                               cap="bpf")
-bpf_sk_cgroup_id = contract_only("bpf_sk_cgroup_id", BtfSockCommonOrNull, ret=Integer)
-bpf_sk_ancestor_cgroup_id = contract_only("bpf_sk_ancestor_cgroup_id", BtfSockCommonOrNull, Anything, ret=Integer)
+bpf_sk_cgroup_id = contract_only("bpf_sk_cgroup_id", BtfSockCommon, ret=Integer)
+bpf_sk_ancestor_cgroup_id = contract_only("bpf_sk_ancestor_cgroup_id", BtfSockCommon, Anything, ret=Integer)
 bpf_sysctl_get_name = contract_only("bpf_sysctl_get_name", Ctx, UninitMem, ConstSize, Anything, ret=Integer)
 bpf_sysctl_get_current_value = contract_only("bpf_sysctl_get_current_value", Ctx, UninitMem, ConstSize, ret=Integer)
 bpf_sysctl_get_new_value = contract_only("bpf_sysctl_get_new_value", Ctx, UninitMem, ConstSize, ret=Integer)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfvm.contract import Ret, RetSpec, contract_only, helper
+from ebpfvm.contract import Arg, ArgSpec, Ret, RetSpec, contract_only, helper
 from ebpfvm.contract.args import (
     Anything,
     BtfSockCommon,
-    BtfSockCommonOrNull,
     BtfSockCommonRelease,
     CgroupOrNull,
     ConstSize,
@@ -29,6 +28,7 @@ from ebpfvm.contract.args import (
     RetMapValue,
     SockCommon,
     SockCommonRefOrNull,
+    SocketOrNull,
     SocketOrNullRet,
     SocketRefOrNull,
     StorageValueOrNull,
@@ -109,7 +109,7 @@ def bpf_get_netns_cookie(env: Env, ctx: CtxOrNull) -> Integer:
     return 1
 
 
-bpf_sk_assign__sk_lookup = contract_only("bpf_sk_assign", Ctx, BtfSockCommonOrNull, Anything, ret=Integer)
+bpf_sk_assign__sk_lookup = contract_only("bpf_sk_assign", Ctx, SocketOrNull, Anything, ret=Integer)
 bpf_tcp_check_syncookie = contract_only("bpf_tcp_check_syncookie", BtfSockCommon, Mem, ConstSize, Mem, ConstSize,
                                         ret=Integer, gpl_only=True, pkt_access=True)
 bpf_tcp_gen_syncookie = contract_only("bpf_tcp_gen_syncookie", BtfSockCommon, Mem, ConstSize, Mem, ConstSize,
@@ -137,11 +137,13 @@ bpf_skc_to_tcp_request_sock = contract_only("bpf_skc_to_tcp_request_sock", BtfSo
 bpf_skc_to_udp6_sock = contract_only("bpf_skc_to_udp6_sock", BtfSockCommon, ret=_skc_to("udp6_sock"), cap="perfmon")
 bpf_skc_to_unix_sock = contract_only("bpf_skc_to_unix_sock", BtfSockCommon, ret=_skc_to("unix_sock"), cap="perfmon")
 bpf_skc_to_mptcp_sock = contract_only("bpf_skc_to_mptcp_sock", SockCommon, ret=_skc_to("mptcp_sock"), cap="perfmon")
-bpf_sock_from_file = contract_only("bpf_sock_from_file", InodeOrNull, ret=_skc_to("socket"))
+bpf_sock_from_file = contract_only("bpf_sock_from_file", ArgSpec(Arg.PTR_TO_BTF_ID, btf="file"), ret=_skc_to("socket"))
 
-bpf_sk_storage_get = contract_only("bpf_sk_storage_get", MapPtr, BtfSockCommonOrNull, StorageValueOrNull, Anything,
+bpf_sk_storage_get = contract_only("bpf_sk_storage_get", MapPtr, BtfSockCommon, StorageValueOrNull, Anything,
                                    ret=MapValueOrNull)
-bpf_sk_storage_delete = contract_only("bpf_sk_storage_delete", MapPtr, BtfSockCommonOrNull, ret=Integer)
+bpf_sk_storage_get__ctx = contract_only("bpf_sk_storage_get", MapPtr, Ctx, StorageValueOrNull, Anything,
+                                        ret=MapValueOrNull)
+bpf_sk_storage_delete = contract_only("bpf_sk_storage_delete", MapPtr, BtfSockCommon, ret=Integer)
 bpf_task_storage_get = contract_only("bpf_task_storage_get", MapPtr, TaskOrNull, StorageValueOrNull, Anything,
                                      ret=MapValueOrNull, cap="bpf")
 bpf_task_storage_delete = contract_only("bpf_task_storage_delete", MapPtr, TaskOrNull, ret=Integer, cap="bpf")
@@ -155,6 +157,9 @@ bpf_get_local_storage = contract_only("bpf_get_local_storage", MapPtr, Anything,
 
 bpf_setsockopt = contract_only("bpf_setsockopt", Ctx, Anything, Anything, Mem, ConstSize, ret=Integer)
 bpf_getsockopt = contract_only("bpf_getsockopt", Ctx, Anything, Anything, UninitMem, ConstSize, ret=Integer)
+bpf_setsockopt__sk = contract_only("bpf_setsockopt", BtfSockCommon, Anything, Anything, Mem, ConstSize, ret=Integer)
+bpf_getsockopt__sk = contract_only("bpf_getsockopt", BtfSockCommon, Anything, Anything, UninitMem, ConstSize,
+                                   ret=Integer)
 bpf_sock_ops_cb_flags_set = contract_only("bpf_sock_ops_cb_flags_set", Ctx, Anything, ret=Integer)
 bpf_load_hdr_opt = contract_only("bpf_load_hdr_opt", Ctx, WriteMem, ConstSize, Anything, ret=Integer)
 bpf_store_hdr_opt = contract_only("bpf_store_hdr_opt", Ctx, Mem, ConstSize, Anything, ret=Integer,

@@ -5,7 +5,9 @@ Sources: kernel/trace/bpf_trace.c, kernel/bpf/{helpers,task_iter,stackmap,syscal
 
 from __future__ import annotations
 
-from ebpfvm.contract import Arg, ArgSpec, contract_only
+from typing import TYPE_CHECKING, Final
+
+from ebpfvm.contract import Arg, ArgSpec, contract_only, helper
 from ebpfvm.contract.args import (
     Anything,
     ConstSize,
@@ -26,8 +28,16 @@ from ebpfvm.contract.args import (
     WriteMem,
 )
 
+if TYPE_CHECKING:
+    from ebpfvm.kernel import Env
+
+_IDLE: Final = b"swapper/0"
 _FILE = ArgSpec(Arg.PTR_TO_BTF_ID, btf="file")
-_SEQ_FILE = ArgSpec(Arg.PTR_TO_BTF_ID, btf="seq_file")
+_SEQif TYPE_CHECKING:
+    from ebpfvm.kernel import Env
+
+_IDLE: Final = b"swapper/0"
+_FILE = ArgSpec(Arg.PTR_TO_BTF_ID, btf="seq_file")
 _LINUX_BINPRM = ArgSpec(Arg.PTR_TO_BTF_ID, btf="linux_binprm")
 _PATH = ArgSpec(Arg.PTR_TO_BTF_ID, btf="path")
 _INODE = ArgSpec(Arg.PTR_TO_BTF_ID, btf="inode")
@@ -48,9 +58,26 @@ bpf_copy_from_user = contract_only("bpf_copy_from_user", UninitMem, ConstSizeOrZ
 bpf_copy_from_user_task = contract_only("bpf_copy_from_user_task", UninitMem, ConstSizeOrZero, Anything, Task,
                                         Anything, ret=Integer, gpl_only=True, might_sleep=True, cap="perfmon")
 
-bpf_get_current_pid_tgid = contract_only("bpf_get_current_pid_tgid", ret=Integer)
-bpf_get_current_uid_gid = contract_only("bpf_get_current_uid_gid", ret=Integer)
-bpf_get_current_comm = contract_only("bpf_get_current_comm", UninitMem, ConstSize, ret=Integer, cap="perfmon")
+
+@helper()
+def bpf_get_current_pid_tgid(env: Env) -> Integer:
+    """Process and thread that run now: 0, packets are handled while the CPU idles."""
+    return 0
+
+
+@helper()
+def bpf_get_current_uid_gid(env: Env) -> Integer:
+    """Group and user of the current process: root."""
+    return 0
+
+
+@helper(cap="perfmon")
+def bpf_get_current_comm(env: Env, buf: UninitMem, size_of_buf: ConstSize) -> Integer:
+    """Name of the current process, that of the idle task, padded with zeros."""
+    env.memory.write(buf, _IDLE[:size_of_buf - 1].ljust(size_of_buf, b"\0"))
+    return 0
+
+
 bpf_get_ns_current_pid_tgid = contract_only("bpf_get_ns_current_pid_tgid", Anything, Anything, UninitMem, ConstSize,
                                             ret=Integer)
 bpf_get_current_task = contract_only("bpf_get_current_task", ret=Integer, gpl_only=True, cap="perfmon")

@@ -102,6 +102,14 @@ def test_no_socket_is_ever_found(name: str) -> None:
     assert w.call(name, ctx, w.mem, 12, 0, 0) == 0
 
 
+def test_the_current_task_is_the_idle_one() -> None:
+    w = World()
+    assert w.call("bpf_get_current_pid_tgid") == w.call("bpf_get_current_uid_gid") == 0
+    w.put(b"\xff" * 16)
+    assert w.call("bpf_get_current_comm", w.mem, 16) == 0 and w.get(16) == b"swapper/0" + bytes(7)
+    assert w.call("bpf_get_current_comm", w.mem, 4) == 0 and w.get(4) == b"swa\0"
+
+
 def test_the_variant_of_a_type_is_called() -> None:
     assert World(type="xdp").call("bpf_get_cgroup_classid") == 0  # takes no context there
 
