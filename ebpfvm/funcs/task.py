@@ -33,11 +33,7 @@ if TYPE_CHECKING:
 
 _IDLE: Final = b"swapper/0"
 _FILE = ArgSpec(Arg.PTR_TO_BTF_ID, btf="file")
-_SEQif TYPE_CHECKING:
-    from ebpfvm.kernel import Env
-
-_IDLE: Final = b"swapper/0"
-_FILE = ArgSpec(Arg.PTR_TO_BTF_ID, btf="seq_file")
+_SEQ_FILE = ArgSpec(Arg.PTR_TO_BTF_ID, btf="seq_file")
 _LINUX_BINPRM = ArgSpec(Arg.PTR_TO_BTF_ID, btf="linux_binprm")
 _PATH = ArgSpec(Arg.PTR_TO_BTF_ID, btf="path")
 _INODE = ArgSpec(Arg.PTR_TO_BTF_ID, btf="inode")
