@@ -157,13 +157,13 @@ def test_run(program: Program, data: bytes = bytes(64), ctx: Mapping[str, Any] |
     run = _runner(kind.name)
     if len(data) < ETH_HLEN:
         raise UsageError(f"a packet of {len(data)} bytes: at least an Ethernet header of {ETH_HLEN} is needed")
-    facts = None
+    facts: Any = None
     if engine == "translate":
         from ebpfvm.verifier import verify  # slow to import, and the interpreter needs none
         verdict = verify(program, dialect)
         if not verdict.ok:
             raise Rejected(verdict)
-        facts = verdict.facts if verdict.facts is not None else {}
+        facts = verdict.facts
     runnable = loaded.program(program, facts)
     bound = [loaded.map(spec, index) for index, spec in enumerate(program.maps)]
     _fill_maps(bound, maps or {})

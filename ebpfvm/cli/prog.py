@@ -146,8 +146,12 @@ def _run(program: Program, options: argparse.Namespace) -> tuple[Any, float]:
     from ebpfvm.errors import Rejected
     from ebpfvm.testrun import test_run
     from ebpfvm.verifier import verify
+    dialect = dialect_of(program, options.kernel)
+    dialect.prog_type(program.type)
+    for spec in program.maps:
+        dialect.map_type(spec.type)
     if not options.unverified:
-        verdict = verify(program, dialect_of(program, options.kernel))
+        verdict = verify(program, dialect)
         if not verdict.ok:
             raise Rejected(verdict)
     data = _file(options.data_in) if options.data_in is not None else _made_up()
