@@ -212,11 +212,6 @@ def _slot_value(source: Source, text: str, column: int, line: Line) -> int:
 
 
 def _add(source: Source, line: Line) -> None:
-    if line.text.lstrip().startswith(".8byte"):
-        match = _DIRECTIVE.match(line.text)
-        if match is not None:
-            _directive(source, match, line)
-        return
     try:
         parsed = grammar("plain" if line.dialect == "plain" else "pseudo_c").parse(line.text)
     except SyntaxTrouble as trouble:
