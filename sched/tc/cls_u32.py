@@ -7,6 +7,7 @@ import errno
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from ebpfvm.kernel.skb import SKB_HEADROOM
 from ebpfvm.sched.tc.block import Block, Filter, Result, TcfProto, exts_exec
 from ebpfvm.sched.tc.dissect import dissect
 
@@ -271,10 +272,10 @@ class U32(TcfProto):
         head = f"order {number & 0xFFF} key ht {number >> 20:x} bkt {number >> 12 & 0xFF:x} "
         if "classid" in found.options:
             head += f"*flowid {found.classid >> 16:x}:{found.classid & 0xFFFF:x} "
-        elif found.link is not None:
-            head += f"link {found.link.handle:x}: "
-        else:
+        elif found.link is None:
             head += "terminal flowid "
+        if found.link is not None:
+            head += f"link {found.link.handle:x}: "
         lines = [head + "not_in_hw "]
         if found.mark is not None:
             lines.append(f"  mark {found.mark[0]:#010x} {found.mark[1]:#010x} ")
@@ -298,8 +299,11 @@ def _offset_lines(node: Node) -> list[str]:
 
 
 def _word(data: bytes, off: int, size: int) -> int | None:
-    if off < 0 or off + size > len(data):
+    """A number of the packet; before its first byte is headroom, which a kernel reads too: zeros here."""
+    if off < -SKB_HEADROOM or off + size > len(data):
         return None
+    if off < 0:
+        return int.from_bytes(bytes(-off) + data[:max(size + off, 0)], "big") if off + size > 0 else 0
     return int.from_bytes(data[off:off + size], "big")
 
 

@@ -112,15 +112,15 @@ def _prefix_keys(off: int, bits: int) -> Callable[[str, tuple[int, int, int]], l
         if have != bits:
             raise UsageError(f"an IPv{4 if bits == 32 else 6} address is expected here")
         words = [(value >> shift & 0xFFFFFFFF, mask >> shift & 0xFFFFFFFF) for shift in range(bits - 32, -1, -32)]
-        # A word that does not count is left out, but there is one comparison at least.
-        found = [Key(val, msk, off + 4 * n) for n, (val, msk) in enumerate(words) if msk]
-        return found or [Key(0, 0, off)]
+        # Of IPv6, words that do not count are left out.
+        return [Key(val, msk, off + 4 * n) for n, (val, msk) in enumerate(words) if msk or bits == 32]
     return keys
 
 
 _IP_FIELDS: Final = {"tos": (1, 1), "dsfield": (1, 1), "precedence": (1, 1), "ihl": (1, 0), "protocol": (1, 9),
                      "icmp_type": (1, 20), "icmp_code": (1, 21), "sport": (2, 20), "dport": (2, 22)}
-_IP_FLAGS: Final = {"nofrag": (0, 0x3FFF), "firstfrag": (0, 0x1FFF), "df": (0x4000, 0x4000), "mf": (0x2000, 0x2000)}
+_IP_FLAGS: Final = {"nofrag": (0, 0x3FFF), "firstfrag": (0x2000, 0x3FFF), "df": (0x4000, 0x4000),
+                    "mf": (0x2000, 0x2000)}
 _IP6_FIELDS: Final = {"protocol": (1, 6), "icmp_type": (1, 40), "icmp_code": (1, 41), "sport": (2, 40),
                       "dport": (2, 42), "flowlabel": (4, 0)}
 _PORT_FIELDS: Final = {"src": (2, 0), "dst": (2, 2)}
@@ -132,10 +132,12 @@ def _field(size: int, off: int, nexthdr: bool = False) -> Callable[[str, int, in
 
 
 def _u32_match_rules() -> list[Rule]:
-    rules: list[Rule] = []
+    rules: list[Rule] = [("where :", lambda: (0, False)), ("where : 'at' U32OFFSET", lambda _, at: at),
+                         ("ip6 : 'priority' U8 HEX8",
+                          lambda _, value, mask: [Key((value & mask) << 20, mask << 20, 0)])]
     for word, size in SIZES.items():
-        rules.append((f"match : '{word}' NUMBER HEX32 'at' U32OFFSET",
-                      lambda _, value, mask, __, at, size=size: [key_of(size, value, mask, at)]))
+        rules.append((f"match : '{word}' NUMBER HEX32 where",
+                      lambda _, value, mask, at, size=size: [key_of(size, value, mask, at)]))
     for header, fields, off, bits in (("ip", _IP_FIELDS, 12, 32), ("ip6", _IP6_FIELDS, 8, 128)):
         step = bits // 8
         rules += [(f"match : '{header}' {header}", lambda _, keys: keys),
