@@ -31,7 +31,7 @@ def test_one_program_can_be_named(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("path", sorted(BROKEN.glob("*.o")), ids=lambda path: path.stem)
 def test_broken_samples_are_rejected_at_their_line(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = path.with_suffix(".bpf.c").read_text().splitlines()
-    line = next(number for number, text in enumerate(source, 1) if "<- refused here" in text)
+    line = next(number for number, text in enumerate(source, 1) if "<-- refused here" in text)
     assert main(["verify", str(path)]) == 1
     out = capsys.readouterr().out
     assert re.search(rf"{path.stem}\.bpf\.c:{line}: ", out)
