@@ -8,7 +8,7 @@ at any more is lost; one with two fates was disposed of twice.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.kernel.ctx import CTX_HOLDER
 from ebpfvm.kernel.refs import PROGRAM
@@ -35,12 +35,20 @@ class Packet(SkBuff):
         flow: the flow it belongs to.
         fate: `SENT`, `DROPPED`, `FREED`, or None while it is in the network.
         departure: ns at which its last bit left, 0 before.
+        hops: how often a filter has sent it to another device: whoever had it then has it no longer.
+        redirected_from: the device it came from, and whether from its ingress; None if it was never redirected.
+        tx_queue_chosen: `queue_mapping` is to be used (netdev_xmit_skip_txqueue).
+        tc_skip_classify: the next hook for filters lets it pass (skb->tc_skip_classify).
     """
 
     account: Account
     flow: Flow
     fate: str | None = None
     departure: int = 0
+    hops: int = 0
+    redirected_from: Any = None
+    tx_queue_chosen: bool = False
+    tc_skip_classify: bool = False
 
     def destroy(self) -> None:
         """The last reference is gone. When no layer has disposed of the packet, a program did."""

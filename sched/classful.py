@@ -93,6 +93,13 @@ class ClassfulQdisc(Qdisc):
         """What `tc class show` prints behind the leaf."""
         return ""
 
+    def unclassified(self, skb: Packet, hops: int, result: int, to_free: list[Packet]) -> int:
+        """A filter dropped or took a packet: free it, unless it went to another device (its `hops` were fewer)."""
+        self.kernel_view.drops += bool(result & NET_XMIT_BYPASS)
+        if skb.hops == hops:
+            to_free.append(skb)
+        return result
+
     def children(self) -> Iterator[Qdisc]:
         """The child qdiscs, in order of classes."""
         return (cl.child for cl in self.walk() if cl.child is not None)

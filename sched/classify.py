@@ -65,8 +65,8 @@ def skb_tc_classify(skb: SkBuff, qdisc: Qdisc, classid: int = 0) -> int:
 
     Where the posted code could not work, this holds: chain 0 is asked by the rules of `tc` (the patch walked all
     chains with an unset pointer), and the answer is the match's classid (the patch gave an internal pointer).
-    A packet that an action has dropped, stolen, queued or redirected has no class; what took it is marked on the
-    packet as `tc_consumed`, so that its qdisc can refuse to queue it.
+    A packet that an action has dropped, stolen, queued or redirected has no class. One that was sent to another
+    device is no longer the caller's: `Packet.hops` has changed.
     """
     if not isinstance(qdisc, ClassfulQdisc):
         return 0
@@ -77,10 +77,7 @@ def skb_tc_classify(skb: SkBuff, qdisc: Qdisc, classid: int = 0) -> int:
             return 0
     result = Result()
     verdict = tcf_classify(skb, qdisc.tcf_block(cl), result)
-    if verdict in CONSUMED or verdict == TC_ACT_REDIRECT:
-        setattr(skb, "tc_consumed", verdict)  # noqa: B010 - a mark of this layer, not a field of the packet
-        return 0
-    return 0 if verdict in (TC_ACT_SHOT, TC_ACT_UNSPEC) else result.classid
+    return 0 if verdict in (*CONSUMED, TC_ACT_REDIRECT, TC_ACT_SHOT, TC_ACT_UNSPEC) else result.classid
 
 
 def split_handle(handle: int) -> tuple[int, int]:

@@ -138,11 +138,10 @@ class NetDev(NetDevice):
 
     def _hook(self, side: str, skb: Packet) -> bool:
         """Ask the filters of a hook; False if the packet is gone (sch_handle_ingress, sch_handle_egress)."""
-        if getattr(skb, "tc_skip_classify", False):
-            setattr(skb, "tc_skip_classify", False)  # noqa: B010 - a mark of this layer
+        if skb.tc_skip_classify:
+            skb.tc_skip_classify = False
             return True
-        result = Result()
-        holder = skb.holders[0]
+        result, holder, hops = Result(), skb.holders[0], skb.hops
         verdict = tcf_classify(skb, self.hooks[side], result)
         if verdict in (TC_ACT_OK, TC_ACT_RECLASSIFY):
             skb.tc_index = result.classid & 0xFFFF
@@ -152,6 +151,8 @@ class NetDev(NetDevice):
             self.net.redirect(skb, holder)
         elif verdict not in CONSUMED:
             return True
+        elif skb.hops == hops:  # stolen, and nobody has it
+            self.drop(skb, holder)
         return False
 
     def _sent(self, skb: Packet) -> None:
@@ -164,12 +165,11 @@ class NetDev(NetDevice):
 
     def _give_back(self, skb: Packet) -> None:
         """An ifb returns a packet to the device it was taken from (ifb_ri_tasklet); without one it is dropped."""
-        origin: tuple[NetDev, bool] | None = getattr(skb, "redirected_from", None)
-        if origin is None:
+        if skb.redirected_from is None:
             self.drop(skb, self.qdisc.holder)
             return
-        dev, from_ingress = origin
-        setattr(skb, "tc_skip_classify", True)  # noqa: B010 - a mark of this layer
+        dev, from_ingress = skb.redirected_from
+        skb.tc_skip_classify = True
         if from_ingress:
             dev.receive(skb)
         else:
@@ -283,8 +283,8 @@ class Namespace:
         copy.flow.in_bytes += skb.len - copy.len
         copy.len = skb.len
         copy.dev = skb.dev
-        if hasattr(skb, "redirected_from"):
-            setattr(copy, "redirected_from", skb.redirected_from)  # noqa: B010
+        if isinstance(skb, Packet):
+            copy.redirected_from = skb.redirected_from
         return copy
 
     def hand(self, skb: Packet, to: str) -> None:
@@ -297,9 +297,9 @@ class Namespace:
         """Send a packet to another device, or let it arrive there."""
         assert isinstance(skb, Packet)
         origin = skb.dev
+        skb.hops += 1
         if isinstance(origin, NetDev) and origin is not dev:
-            came_in = skb.holders[0] == f"device {origin.name}"
-            setattr(skb, "redirected_from", (origin, came_in))  # noqa: B010 - skb->skb_iif and from_ingress
+            skb.redirected_from = origin, skb.holders[0] == f"device {origin.name}"
         if ingress:
             dev.receive(skb)
         else:

@@ -30,7 +30,16 @@ from ebpfvm.errors import Fault
 from ebpfvm.kernel.ctx import CTX_HOLDER, SchBpfCtx, layout_of
 from ebpfvm.sched.account import Packet
 from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, adopt, dequeue_peeked, drop_count, purge, qdisc_enqueue
-from ebpfvm.sched.qdisc import NET_XMIT_CN, NET_XMIT_DROP, NET_XMIT_SUCCESS, TC_H_MAJ_MASK, Qdisc, Stats, handle_text
+from ebpfvm.sched.qdisc import (
+    NET_XMIT_CN,
+    NET_XMIT_DROP,
+    NET_XMIT_STOLEN,
+    NET_XMIT_SUCCESS,
+    TC_H_MAJ_MASK,
+    Qdisc,
+    Stats,
+    handle_text,
+)
 from ebpfvm.sched.tc.block import Block
 
 if TYPE_CHECKING:
@@ -98,7 +107,7 @@ class SchBpf(ClassfulQdisc):
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Run the enqueue program on `skb` (sch_bpf_enqueue)."""
-        ctx = self._enqueue_ctx
+        ctx, hops = self._enqueue_ctx, skb.hops
         ctx.skb = skb.ptr
         ctx.classid = self.handle
         ctx.delay = 0
@@ -107,6 +116,8 @@ class SchBpf(ClassfulQdisc):
             self._memory.quiesce()
         if self.dev.observer is not None:
             self.dev.observe("enqueue", skb, RETURN_NAMES.get(result, str(result)), ctx)
+        if skb.hops != hops:
+            return self._redirected(skb, result)
         if result == SCH_BPF_QUEUED:
             self._given_away(skb, "QUEUED")
             return NET_XMIT_SUCCESS
@@ -122,6 +133,13 @@ class SchBpf(ClassfulQdisc):
             return self._pass(skb, ctx.classid, to_free)
         to_free.append(skb)  # DROP and whatever the RFC does not know; sch->qstats.drops stays
         return NET_XMIT_DROP
+
+    def _redirected(self, skb: Packet, result: int) -> int:
+        """A filter that the program asked has sent the packet to another device: it is not ours any more."""
+        if result in (SCH_BPF_QUEUED, SCH_BPF_THROTTLE, SCH_BPF_CN, SCH_BPF_PASS):
+            self.account.problem("double", skb, f"{self._enqueue.prog.name} returned SCH_BPF_{RETURN_NAMES[result]} "
+                                                f"for {skb}, which a filter had sent to another device")
+        return NET_XMIT_SUCCESS | NET_XMIT_STOLEN
 
     def _given_away(self, skb: Packet, result: str) -> None:
         """The program took the packet over: its reference stays, the layer's goes."""

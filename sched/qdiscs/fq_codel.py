@@ -14,7 +14,7 @@ from ebpfvm.sched.qdiscs.codel import CODEL_SHIFT, CodelParams, CodelQueue, Code
 from ebpfvm.sched.qdiscs.fifo import psched_mtu
 from ebpfvm.sched.tc.block import Block, Result
 from ebpfvm.sched.tc.dissect import set_ce, skb_get_hash
-from ebpfvm.sched.tc.verdict import TC_ACT_QUEUED, TC_ACT_SHOT, TC_ACT_STOLEN, TC_ACT_TRAP
+from ebpfvm.sched.tc.verdict import CONSUMED, TC_ACT_SHOT
 from ebpfvm.sched.units import format_size, format_time
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class FqCodel(ClassfulQdisc):
             return skb_get_hash(skb) * self.number >> 32, 0
         result = Result()
         verdict = tcf_classify(skb, self.block, result)
-        if verdict in (TC_ACT_STOLEN, TC_ACT_QUEUED, TC_ACT_TRAP):
+        if verdict in CONSUMED:
             return -1, NET_XMIT_SUCCESS | NET_XMIT_STOLEN
         minor = result.classid & 0xFFFF
         if verdict == TC_ACT_SHOT or verdict < 0 or not 0 < minor <= self.number:
@@ -110,12 +110,10 @@ class FqCodel(ClassfulQdisc):
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Append to its flow; over a limit the fattest flow loses up to half (fq_codel_enqueue)."""
+        hops = skb.hops
         index, result = self.classify(skb)
         if index < 0:
-            if result & NET_XMIT_BYPASS:
-                self.kernel_view.drops += 1
-                to_free.append(skb)
-            return result
+            return self.unclassified(skb, hops, result, to_free)
         flow = self.flows.setdefault(index, Flow())
         flow.queue.append((skb, self.dev.loop.now >> CODEL_SHIFT))
         flow.backlog += skb.len

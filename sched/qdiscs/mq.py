@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def pick_tx(skb: Packet, queues: int) -> int:
     """The transmit queue of a packet (netdev_pick_tx): the one skbedit has set, or one by the hash of its flow."""
-    if not getattr(skb, "tx_queue_chosen", False):
+    if not skb.tx_queue_chosen:
         skb.queue_mapping = skb_get_hash(skb) * queues >> 32
     return skb.queue_mapping if skb.queue_mapping < queues else 0
 

@@ -19,7 +19,7 @@ from ebpfvm.sched.classify import tcf_classify
 from ebpfvm.sched.qdisc import NET_XMIT_DROP, NET_XMIT_STOLEN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK, Qdisc
 from ebpfvm.sched.qdiscs.fifo import Fifo, Pfifo, tx_queue_len
 from ebpfvm.sched.tc.block import Block, Result
-from ebpfvm.sched.tc.verdict import TC_ACT_QUEUED, TC_ACT_SHOT, TC_ACT_STOLEN, TC_ACT_TRAP
+from ebpfvm.sched.tc.verdict import CONSUMED, TC_ACT_SHOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,7 +97,7 @@ class Prio(ClassfulQdisc):
         if band & TC_H_MAJ_MASK != self.handle:
             result = Result()
             verdict = tcf_classify(skb, self.block, result)
-            if verdict in (TC_ACT_STOLEN, TC_ACT_QUEUED, TC_ACT_TRAP):
+            if verdict in CONSUMED:
                 return -1, NET_XMIT_SUCCESS | NET_XMIT_STOLEN
             if verdict == TC_ACT_SHOT:
                 return -1, NET_XMIT_SUCCESS | NET_XMIT_BYPASS
@@ -109,12 +109,10 @@ class Prio(ClassfulQdisc):
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Give it to its band's qdisc (prio_enqueue)."""
+        hops = skb.hops
         band, result = self.classify(skb)
         if band < 0:
-            if result & NET_XMIT_BYPASS:
-                self.kernel_view.drops += 1
-                to_free.append(skb)
-            return result
+            return self.unclassified(skb, hops, result, to_free)
         child = self.bands[band].child
         assert child is not None
         size = skb.len

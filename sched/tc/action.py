@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from ebpfvm.sched.account import Packet
 from ebpfvm.sched.qdisc import Stats, handle_text
 from ebpfvm.sched.tc.verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_SHOT, verdict_text
 from ebpfvm.sched.units import NSEC_PER_SEC, format_rate, format_size
@@ -121,7 +122,8 @@ class Skbedit(Action):
         queues = getattr(skb.dev, "num_tx_queues", 1)
         if self.queue_mapping is not None and queues > self.queue_mapping:
             skb.queue_mapping = self.queue_mapping
-            setattr(skb, "tx_queue_chosen", True)  # noqa: B010 - netdev_xmit_skip_txqueue(true)
+            if isinstance(skb, Packet):
+                skb.tx_queue_chosen = True
         if self.mark is not None:
             skb.mark = skb.mark & ~self.mark[1] | self.mark[0] & self.mark[1]
         if self.ptype is not None:
