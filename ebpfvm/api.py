@@ -308,7 +308,7 @@ def _facts(program: Program, dialect: Dialect, unverified: bool) -> Any:
     verdict = _judge(program, dialect)
     if not verdict.ok:
         raise Rejected(verdict)
-    return verdict.facts if verdict.facts is not None else {}
+    return verdict.facts
 
 
 def _hook(found: Object, hook: str, name: str | None) -> Program:
