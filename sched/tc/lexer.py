@@ -6,6 +6,7 @@ Single and double quotes keep spaces in a word.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ply import lex
@@ -93,13 +94,12 @@ def commands(text: str, source: str = "") -> Iterator[list[Word]]:
     lexer.input(text)
     found: list[Word] = []
     for token in lexer:
-        line = token.lineno - (token.value.count("\n") if token.type == "QUOTED" else 0)
         if token.type == "NEWLINE":
             if found:
                 yield found
             found = []
             continue
-        word = Word(token.value, line, token.lexpos - text.rfind("\n", 0, token.lexpos))
+        word = Word(token.value, token.lineno, token.lexpos - text.rfind("\n", 0, token.lexpos))
         if token.type == "UNCLOSED":
             raise ScriptError(f"quote {token.value[0]} is not closed in this line", word, source)
         found.append(word._replace(text=token.value[1:-1], column=word.column + 1) if token.type == "QUOTED" else word)
@@ -115,14 +115,9 @@ def split_parentheses(words: list[Word]) -> list[Word]:
     """
     found = []
     for word in words:
-        start = None
-        for index, char in enumerate(word.text + " "):
-            if char not in "() \t\n":
-                start = index if start is None else start
-                continue
-            if start is not None:
-                found.append(Word(word.text[start:index], word.line, word.column + start))
-                start = None
-            if char in "()":
-                found.append(Word(char, word.line, word.column + index))
+        line, column = word.line, word.column
+        for part in re.findall(r"[()]|\s|[^\s()]+", word.text):
+            if not part.isspace():
+                found.append(Word(part, line, column))
+            line, column = (line + 1, 1) if part == "\n" else (line, column + len(part))
     return found
