@@ -85,7 +85,8 @@ class Bench:
                    and packet.dev is self.dev]
         stats = qdisc.kernel_view
         assert (stats.qlen, stats.backlog) == (len(waiting), sum(packet.len for packet in waiting))
-        assert account.inside == len(waiting) + sum(dev.sending is not None for dev in self.net.devices.values())
+        assert account.inside == sum(dev.qdisc.kernel_view.qlen + (dev.sending is not None)
+                                     for dev in self.net.devices.values())
 
 
 @settings(max_examples=120, deadline=None)
