@@ -68,6 +68,8 @@ class ArgSpec:
         aligned: the fixed-size memory must be aligned (MEM_ALIGNED).
         dynptr: kind of dynptr ("local", "ringbuf", "skb", "xdp") or "".
         btf: struct name for PTR_TO_BTF_ID.
+        object: what the body of a context argument needs: "skb", "xdp", "packet" (either), "" for any. The verifier
+            does not look at it: program types are only offered helpers that fit.
     """
 
     kind: Arg
@@ -80,6 +82,7 @@ class ArgSpec:
     aligned: bool = False
     dynptr: str = ""
     btf: str = ""
+    object: str = ""
 
 
 class Ret(Enum):
@@ -145,6 +148,9 @@ ConstSize = Annotated[int, ArgSpec(Arg.CONST_SIZE)]
 ConstSizeOrZero = Annotated[int, ArgSpec(Arg.CONST_SIZE_OR_ZERO)]
 AllocSize = Annotated[int, ArgSpec(Arg.CONST_ALLOC_SIZE_OR_ZERO)]
 Ctx = Annotated[Any, ArgSpec(Arg.PTR_TO_CTX)]
+Skb = Annotated[Any, ArgSpec(Arg.PTR_TO_CTX, object="skb")]
+Xdp = Annotated[Any, ArgSpec(Arg.PTR_TO_CTX, object="xdp")]
+Packet = Annotated[Any, ArgSpec(Arg.PTR_TO_CTX, object="packet")]
 CtxOrNull = Annotated[Any, ArgSpec(Arg.PTR_TO_CTX, maybe_null=True)]
 Anything = Annotated[int, ArgSpec(Arg.ANYTHING)]
 Unchecked = Annotated[int, ArgSpec(Arg.DONTCARE)]

@@ -8,16 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract import contract_only, helper
-from ebpfvm.contract.args import (
-    Anything,
-    BtfSockCommon,
-    ConstSize,
-    Ctx,
-    Integer,
-    MapPtr,
-    Mem,
-    UninitMem,
-)
+from ebpfvm.contract.args import Anything, BtfSockCommon, ConstSize, Ctx, Integer, MapPtr, Mem, Skb, UninitMem
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import Env
@@ -26,7 +17,7 @@ _ROOT_CGROUP_ID = 1
 
 
 @helper()
-def bpf_get_cgroup_classid(env: Env, skb: Ctx) -> Integer:
+def bpf_get_cgroup_classid(env: Env, skb: Skb) -> Integer:
     """net_cls class id of the task that sent the packet: 0, there is none."""
     return 0
 
@@ -38,25 +29,25 @@ def bpf_get_cgroup_classid__curr(env: Env) -> Integer:
 
 
 @helper()
-def bpf_skb_cgroup_classid(env: Env, skb: Ctx) -> Integer:
+def bpf_skb_cgroup_classid(env: Env, skb: Skb) -> Integer:
     """net_cls class id of the packet's socket: 0, there is none."""
     return 0
 
 
 @helper()
-def bpf_skb_cgroup_id(env: Env, skb: Ctx) -> Integer:
+def bpf_skb_cgroup_id(env: Env, skb: Skb) -> Integer:
     """Control group id of the packet's socket: 0, there is none."""
     return 0
 
 
 @helper()
-def bpf_skb_ancestor_cgroup_id(env: Env, skb: Ctx, ancestor_level: Anything) -> Integer:
+def bpf_skb_ancestor_cgroup_id(env: Env, skb: Skb, ancestor_level: Anything) -> Integer:
     """Id of the ancestor of the packet's control group: 0, there is none."""
     return 0
 
 
 @helper()
-def bpf_skb_under_cgroup(env: Env, skb: Ctx, map: MapPtr, index: Anything) -> Integer:
+def bpf_skb_under_cgroup(env: Env, skb: Skb, map: MapPtr, index: Anything) -> Integer:
     """Is the packet's socket under a control group of the array? -ENOENT: it has no full socket."""
     return -2
 

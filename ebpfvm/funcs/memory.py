@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import helper
 from ebpfvm.contract.args import Anything, ConstSizeOrZero, Integer, UninitMem
@@ -11,6 +11,9 @@ from ebpfvm.funcs.errno import EFAULT
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import Env, Memory
+
+
+_PIECE: Final = 256
 
 
 def try_read(memory: Memory, address: int, size: int) -> bytes | None:
@@ -28,21 +31,50 @@ def c_string(memory: Memory, address: int, limit: int) -> tuple[bytes | None, bo
     """
     text = bytearray()
     while len(text) < limit:
-        char = try_read(memory, address + len(text), 1)
-        if char is None:
+        piece = _piece(memory, address + len(text), min(_PIECE, limit - len(text)))
+        if not piece:
             return None, False
-        if char == b"\0":
+        before, nul, _ = piece.partition(b"\0")
+        text += before
+        if nul:
             return bytes(text), True
-        text += char
     return bytes(text), False
+
+
+def _piece(memory: Memory, address: int, size: int) -> bytes:
+    """Up to `size` bytes, fewer at the end of the memory, none where there is none."""
+    while size:
+        found = try_read(memory, address, size)
+        if found is not None:
+            return found
+        size //= 2
+    return b""
+
+
+def clear(memory: Memory, address: int, size: int) -> None:
+    """Zero `size` bytes.
+
+    Raises:
+        Fault: they do not all lie in one memory; nothing is allocated for a number that only a program claims.
+    """
+    if not size:
+        return
+    region = memory.region(address)
+    offset = address - region.base
+    if size > region.size:
+        region.refuse(offset, size, "write")
+    region.write(offset, bytes(size))
 
 
 @helper(gpl_only=True, cap="perfmon")
 def bpf_probe_read_kernel(env: Env, dst: UninitMem, size: ConstSizeOrZero, unsafe_ptr: Anything) -> Integer:
     """Copy from any kernel address; -EFAULT with `dst` zeroed where there is nothing (kernel/trace/bpf_trace.c)."""
     data = try_read(env.memory, unsafe_ptr, size)
-    env.memory.write(dst, bytes(size) if data is None else data)
-    return -EFAULT if data is None else 0
+    if data is None:
+        clear(env.memory, dst, size)
+        return -EFAULT
+    env.memory.write(dst, data)
+    return 0
 
 
 @helper(gpl_only=True, cap="perfmon")
@@ -52,7 +84,7 @@ def bpf_probe_read_kernel_str(env: Env, dst: UninitMem, size: ConstSizeOrZero, u
         return 0
     text, _ = c_string(env.memory, unsafe_ptr, size - 1)
     if text is None:
-        env.memory.write(dst, bytes(size))
+        clear(env.memory, dst, size)
         return -EFAULT
     env.memory.write(dst, text + b"\0")
     return len(text) + 1

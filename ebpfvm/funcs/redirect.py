@@ -22,11 +22,12 @@ from ebpfvm.contract.args import (
     Anything,
     ConstSize,
     ConstSizeOrZero,
-    Ctx,
     Integer,
     MapPtr,
     MemOrNull,
     Out32,
+    Packet,
+    Skb,
     WriteMem,
 )
 from ebpfvm.funcs.errno import EAFNOSUPPORT, EINVAL, ENODEV
@@ -106,7 +107,7 @@ def bpf_redirect_neigh(env: Env, ifindex: Anything, params: MemOrNull, plen: Con
 
 
 @helper(changes_packet=True)
-def bpf_clone_redirect(env: Env, skb: Ctx, ifindex: Anything, flags: Anything) -> Integer:
+def bpf_clone_redirect(env: Env, skb: Skb, ifindex: Anything, flags: Anything) -> Integer:
     """Send a copy of the packet to another device at once; 0, -EINVAL for flags or an unknown device."""
     device = env.kernel.devices.get(s32(ifindex))
     if flags & ~BPF_F_INGRESS or device is None:
@@ -128,7 +129,7 @@ def copy_of(skb: SkBuff, holder: str = "redirect") -> SkBuff:
 
 
 @helper(gpl_only=True)
-def bpf_check_mtu(env: Env, ctx: Ctx, ifindex: Anything, mtu_len: Out32, len_diff: Anything,
+def bpf_check_mtu(env: Env, ctx: Packet, ifindex: Anything, mtu_len: Out32, len_diff: Anything,
                   flags: Anything) -> Integer:
     """Does the packet, changed by `len_diff` bytes, fit the device? 0 yes, 1 (BPF_MTU_CHK_RET_FRAG_NEEDED) no.
 
@@ -164,7 +165,7 @@ def mtu_of(device: Any) -> int:
 
 
 @helper(gpl_only=True)
-def bpf_fib_lookup(env: Env, ctx: Ctx, params: WriteMem, plen: ConstSize, flags: Anything) -> Integer:
+def bpf_fib_lookup(env: Env, ctx: Packet, params: WriteMem, plen: ConstSize, flags: Anything) -> Integer:
     """Look the packet's route up: a BPF_FIB_LKUP_RET_*, 4 (not forwarded) where nothing routes.
 
     -EINVAL for a `plen` below 64 or flags, -EAFNOSUPPORT for a family that is not IP, -ENODEV without the device.

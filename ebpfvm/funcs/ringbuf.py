@@ -9,11 +9,11 @@ from ebpfvm.contract.args import (
     AllocSize,
     Anything,
     ConstSizeOrZero,
-    Ctx,
     Func,
     Integer,
     MapPtr,
     Mem,
+    Packet,
     RingbufDynptrRelease,
     RingbufMemOrNull,
     RingbufMemRelease,
@@ -44,8 +44,14 @@ class Record(RefCounted):
         self.ring = ring
 
 
+def _of_type(map: Any, name: str) -> Any:
+    if map.type.name != name:
+        raise Fault("memory", f"map '{map.name}' is a {map.type.name}, where a {name} is needed")
+    return map
+
+
 def _reserve(env: Env, ring: Any, size: int, flags: int) -> int:
-    address: int = ring.reserve(size, flags)
+    address: int = _of_type(ring, "ringbuf").reserve(size, flags)
     if address:
         record = Record(ring)
         env.refs.add(record)
@@ -65,7 +71,7 @@ def _commit(env: Env, address: int, *, discard: bool) -> int:
 @helper()
 def bpf_ringbuf_output(env: Env, ringbuf: MapPtr, data: Mem, size: ConstSizeOrZero, flags: Anything) -> Integer:
     """Copy `data` in as one record; 0, -EINVAL for flags, -EAGAIN when it does not fit."""
-    status: int = ringbuf.output(data, flags)
+    status: int = _of_type(ringbuf, "ringbuf").output(data, flags)
     return status
 
 
@@ -90,7 +96,7 @@ def bpf_ringbuf_discard(env: Env, data: RingbufMemRelease, flags: Anything) -> V
 @helper()
 def bpf_ringbuf_query(env: Env, ringbuf: MapPtr, flags: Anything) -> Integer:
     """Bytes not yet read (0), size (1), consumer's (2) or producer's (3) position; 0 for another question."""
-    answer: int = ringbuf.query(flags)
+    answer: int = _of_type(ringbuf, "ringbuf").query(flags)
     return answer
 
 
@@ -131,7 +137,7 @@ def bpf_ringbuf_discard_dynptr(env: Env, ptr: RingbufDynptrRelease, flags: Anyth
 
 
 @helper(gpl_only=True)
-def bpf_perf_event_output(env: Env, ctx: Ctx, map: MapPtr, flags: Anything, data: Mem,
+def bpf_perf_event_output(env: Env, ctx: Packet, map: MapPtr, flags: Anything, data: Mem,
                           size: ConstSizeOrZero) -> Integer:
     """Write `data`, and as many bytes of the packet as bits 32 to 51 of `flags` say, to a perf event of the array.
 
@@ -144,7 +150,8 @@ def bpf_perf_event_output(env: Env, ctx: Ctx, map: MapPtr, flags: Anything, data
     if wanted and not packet:
         return -EFAULT
     index = flags & _INDEX_MASK
-    status: int = map.output(0 if index == _CURRENT_CPU else index, data + (packet or b""))
+    events = _of_type(map, "perf_event_array")
+    status: int = events.output(0 if index == _CURRENT_CPU else index, data + (packet or b""))
     return status
 
 

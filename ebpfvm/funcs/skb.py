@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import helper
-from ebpfvm.contract.args import Anything, ConstSize, Ctx, Integer, Mem, UninitMem
+from ebpfvm.contract.args import Anything, ConstSize, Integer, Mem, Skb, UninitMem
 from ebpfvm.funcs.errno import EFAULT, ENOMEM
+from ebpfvm.funcs.memory import clear
 from ebpfvm.funcs.packet import U32, get, load_bytes, network_offset, store_bytes
 
 if TYPE_CHECKING:
@@ -21,18 +22,18 @@ def _fill(env: Env, to: int, size: int, found: bytes | int | None) -> int:
     if isinstance(found, bytes):
         env.memory.write(to, found)
         return 0
-    env.memory.write(to, bytes(size))
+    clear(env.memory, to, size)
     return -EFAULT if found is None else found
 
 
 @helper()
-def bpf_skb_load_bytes(env: Env, skb: Ctx, offset: Anything, to: UninitMem, len: ConstSize) -> Integer:
+def bpf_skb_load_bytes(env: Env, skb: Skb, offset: Anything, to: UninitMem, len: ConstSize) -> Integer:
     """Copy out of the packet; -EFAULT with `to` zeroed outside of it."""
     return _fill(env, to, len, load_bytes(skb, offset & U32, len))
 
 
 @helper()
-def bpf_skb_load_bytes_relative(env: Env, skb: Ctx, offset: Anything, to: UninitMem, len: ConstSize,
+def bpf_skb_load_bytes_relative(env: Env, skb: Skb, offset: Anything, to: UninitMem, len: ConstSize,
                                 start_header: Anything) -> Integer:
     """Copy out of the packet from the Ethernet (0) or network (1) header on; -EFAULT with `to` zeroed outside."""
     start = {_HDR_START_MAC: 0, _HDR_START_NET: network_offset(skb)}.get(start_header & U32)
@@ -41,7 +42,7 @@ def bpf_skb_load_bytes_relative(env: Env, skb: Ctx, offset: Anything, to: Uninit
 
 
 @helper(changes_packet=True)
-def bpf_skb_store_bytes(env: Env, skb: Ctx, offset: Anything, data: Mem, len: ConstSize, flags: Anything) -> Integer:
+def bpf_skb_store_bytes(env: Env, skb: Skb, offset: Anything, data: Mem, len: ConstSize, flags: Anything) -> Integer:
     """Write into the packet; -EFAULT outside of it, -EINVAL for flags but BPF_F_RECOMPUTE_CSUM (1) and
     BPF_F_INVALIDATE_HASH (2).
     """
@@ -49,7 +50,7 @@ def bpf_skb_store_bytes(env: Env, skb: Ctx, offset: Anything, data: Mem, len: Co
 
 
 @helper(changes_packet=True)
-def bpf_skb_pull_data(env: Env, skb: Ctx, len: Anything) -> Integer:
+def bpf_skb_pull_data(env: Env, skb: Skb, len: Anything) -> Integer:
     """Make `len` bytes (0: what is linear) accessible directly; -ENOMEM if the packet is shorter."""
     return -ENOMEM if len & U32 > skb.len else 0
 
@@ -61,7 +62,7 @@ def classify(env: Env, skb: SkBuff, ifindex: int, handle: int) -> int:
 
 
 @helper()
-def bpf_skb_tc_classify(env: Env, skb: Ctx, ifindex: Anything, handle: Anything) -> Integer:
+def bpf_skb_tc_classify(env: Env, skb: Skb, ifindex: Anything, handle: Anything) -> Integer:
     """Class id that the filters of a qdisc give the packet, 0 for none (RFC v6 patch 5/5).
 
     Args:

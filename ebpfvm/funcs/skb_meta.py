@@ -6,7 +6,7 @@ import zlib
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import contract_only, helper
-from ebpfvm.contract.args import Anything, BtfSockCommon, Ctx, Integer
+from ebpfvm.contract.args import Anything, BtfSockCommon, Integer, Skb
 from ebpfvm.funcs.errno import EINVAL, EOPNOTSUPP
 from ebpfvm.funcs.packet import ETH_P_IP, ETH_P_IPV6, U32, get, network_offset, put
 
@@ -60,27 +60,27 @@ def hash_of(env: Env, skb: SkBuff) -> int:
 
 
 @helper()
-def bpf_get_hash_recalc(env: Env, skb: Ctx) -> Integer:
+def bpf_get_hash_recalc(env: Env, skb: Skb) -> Integer:
     """The packet's flow hash, computed if it has none yet."""
     return hash_of(env, skb)
 
 
 @helper()
-def bpf_set_hash_invalid(env: Env, skb: Ctx) -> Integer:
+def bpf_set_hash_invalid(env: Env, skb: Skb) -> Integer:
     """Forget the flow hash; the next one who asks computes it anew."""
     skb.hash = 0
     return 0
 
 
 @helper()
-def bpf_set_hash(env: Env, skb: Ctx, hash: Anything) -> Integer:
+def bpf_set_hash(env: Env, skb: Skb, hash: Anything) -> Integer:
     """Set the flow hash."""
     skb.hash = hash & U32
     return 0
 
 
 @helper()
-def bpf_skb_change_type(env: Env, skb: Ctx, type: Anything) -> Integer:
+def bpf_skb_change_type(env: Env, skb: Skb, type: Anything) -> Integer:
     """Set pkt_type, among PACKET_HOST 0, BROADCAST 1, MULTICAST 2 and OTHERHOST 3; -EINVAL for others."""
     if skb.pkt_type > PACKET_OTHERHOST or type & U32 > PACKET_OTHERHOST:
         return -EINVAL
@@ -89,7 +89,7 @@ def bpf_skb_change_type(env: Env, skb: Ctx, type: Anything) -> Integer:
 
 
 @helper()
-def bpf_skb_ecn_set_ce(env: Env, skb: Ctx) -> Integer:
+def bpf_skb_ecn_set_ce(env: Env, skb: Skb) -> Integer:
     """Mark congestion in the IP header; 1 if it is marked now (or was), 0 if the flow does not do ECN."""
     at = network_offset(skb)
     if skb.protocol == ETH_P_IP:
@@ -116,7 +116,7 @@ def _ipv4_set_ce(skb: SkBuff, at: int) -> int:
 
 
 @helper()
-def bpf_skb_set_tstamp(env: Env, skb: Ctx, tstamp: Anything, tstamp_type: Anything) -> Integer:
+def bpf_skb_set_tstamp(env: Env, skb: Skb, tstamp: Anything, tstamp_type: Anything) -> Integer:
     """Set the (delivery) time in ns of the clock REALTIME 0, MONOTONIC 1 or TAI 2.
 
     -EOPNOTSUPP for packets that are not IP, -EINVAL for another clock or time 0 of the last two.
@@ -132,19 +132,19 @@ def bpf_skb_set_tstamp(env: Env, skb: Ctx, tstamp: Anything, tstamp_type: Anythi
 
 
 @helper()
-def bpf_get_route_realm(env: Env, skb: Ctx) -> Integer:
+def bpf_get_route_realm(env: Env, skb: Skb) -> Integer:
     """Realm of the packet's route: 0, it has none."""
     return 0
 
 
 @helper()
-def bpf_get_socket_cookie(env: Env, skb: Ctx) -> Integer:
+def bpf_get_socket_cookie(env: Env, skb: Skb) -> Integer:
     """Cookie of the packet's socket: 0, it has none."""
     return 0
 
 
 @helper()
-def bpf_get_socket_uid(env: Env, skb: Ctx) -> Integer:
+def bpf_get_socket_uid(env: Env, skb: Skb) -> Integer:
     """Owner of the packet's socket: 65534 (overflowuid), it has none."""
     return _OVERFLOW_UID
 

@@ -27,6 +27,7 @@ from ebpfvm.contract.args import (
     UninitMemOrNull,
     WriteMem,
 )
+from ebpfvm.funcs.memory import clear
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import Env
@@ -70,7 +71,8 @@ def bpf_get_current_uid_gid(env: Env) -> Integer:
 @helper(cap="perfmon")
 def bpf_get_current_comm(env: Env, buf: UninitMem, size_of_buf: ConstSize) -> Integer:
     """Name of the current process, that of the idle task, padded with zeros."""
-    env.memory.write(buf, _IDLE[:size_of_buf - 1].ljust(size_of_buf, b"\0"))
+    clear(env.memory, buf, size_of_buf)
+    env.memory.write(buf, _IDLE[:max(size_of_buf - 1, 0)])
     return 0
 
 

@@ -5,24 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract import contract_only, helper
-from ebpfvm.contract.args import Anything, ConstSize, Ctx, Integer, Mem, UninitMem
+from ebpfvm.contract.args import Anything, ConstSize, Ctx, Integer, Mem, Skb, UninitMem
 from ebpfvm.funcs.errno import EINVAL
+from ebpfvm.funcs.memory import clear
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import Env
 
 
 @helper()
-def bpf_skb_get_tunnel_key(env: Env, skb: Ctx, key: UninitMem, size: ConstSize, flags: Anything) -> Integer:
+def bpf_skb_get_tunnel_key(env: Env, skb: Skb, key: UninitMem, size: ConstSize, flags: Anything) -> Integer:
     """Tunnel metadata of the packet: -EINVAL with `key` zeroed, as for every packet that came through no tunnel."""
-    env.memory.write(key, bytes(size))
+    clear(env.memory, key, size)
     return -EINVAL
 
 
 @helper()
-def bpf_skb_get_tunnel_opt(env: Env, skb: Ctx, opt: UninitMem, size: ConstSize) -> Integer:
+def bpf_skb_get_tunnel_opt(env: Env, skb: Skb, opt: UninitMem, size: ConstSize) -> Integer:
     """Tunnel options of the packet: -ENOENT (no tunnel metadata) with `opt` zeroed."""
-    env.memory.write(opt, bytes(size))
+    clear(env.memory, opt, size)
     return -2
 
 

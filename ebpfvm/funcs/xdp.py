@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import helper
-from ebpfvm.contract.args import Anything, ConstSize, Ctx, Integer, Mem, UninitMem
+from ebpfvm.contract.args import Anything, ConstSize, Integer, Mem, UninitMem, Xdp
 from ebpfvm.funcs.errno import EACCES, EFAULT, EINVAL
 from ebpfvm.funcs.packet import ETH_HLEN, U32, length, load_bytes, s32, store_bytes
 
@@ -17,7 +17,7 @@ _META_MAX: Final = 255
 
 
 @helper(changes_packet=True)
-def bpf_xdp_adjust_head(env: Env, xdp: Ctx, delta: Anything) -> Integer:
+def bpf_xdp_adjust_head(env: Env, xdp: Xdp, delta: Anything) -> Integer:
     """Move the packet's beginning by `delta` (negative: grow into the headroom), metadata with it.
 
     -EINVAL beyond the headroom, or when less than an Ethernet header would be left.
@@ -34,7 +34,7 @@ def bpf_xdp_adjust_head(env: Env, xdp: Ctx, delta: Anything) -> Integer:
 
 
 @helper(changes_packet=True)
-def bpf_xdp_adjust_meta(env: Env, xdp: Ctx, delta: Anything) -> Integer:
+def bpf_xdp_adjust_meta(env: Env, xdp: Xdp, delta: Anything) -> Integer:
     """Move the beginning of the metadata by `delta`.
 
     -EINVAL beyond headroom or packet, -EACCES for a size that is no multiple of 4 or above 255.
@@ -50,7 +50,7 @@ def bpf_xdp_adjust_meta(env: Env, xdp: Ctx, delta: Anything) -> Integer:
 
 
 @helper(changes_packet=True)
-def bpf_xdp_adjust_tail(env: Env, xdp: Ctx, delta: Anything) -> Integer:
+def bpf_xdp_adjust_tail(env: Env, xdp: Xdp, delta: Anything) -> Integer:
     """Move the packet's end by `delta`, new bytes are zero; -EINVAL beyond the buffer or below an Ethernet header."""
     region = xdp.packet
     end = region.end + s32(delta)
@@ -63,13 +63,13 @@ def bpf_xdp_adjust_tail(env: Env, xdp: Ctx, delta: Anything) -> Integer:
 
 
 @helper()
-def bpf_xdp_get_buff_len(env: Env, xdp: Ctx) -> Integer:
+def bpf_xdp_get_buff_len(env: Env, xdp: Xdp) -> Integer:
     """Bytes of the packet."""
     return length(xdp)
 
 
 @helper()
-def bpf_xdp_load_bytes(env: Env, xdp: Ctx, offset: Anything, buf: UninitMem, len: ConstSize) -> Integer:
+def bpf_xdp_load_bytes(env: Env, xdp: Xdp, offset: Anything, buf: UninitMem, len: ConstSize) -> Integer:
     """Copy out of the packet; -EINVAL outside of it, -EFAULT for an offset or length above 65535."""
     offset &= U32
     if offset > 0xFFFF or len > 0xFFFF:
@@ -82,7 +82,7 @@ def bpf_xdp_load_bytes(env: Env, xdp: Ctx, offset: Anything, buf: UninitMem, len
 
 
 @helper()
-def bpf_xdp_store_bytes(env: Env, xdp: Ctx, offset: Anything, buf: Mem, len: ConstSize) -> Integer:
+def bpf_xdp_store_bytes(env: Env, xdp: Xdp, offset: Anything, buf: Mem, len: ConstSize) -> Integer:
     """Copy into the packet; -EINVAL outside of it, -EFAULT for an offset or length above 65535."""
     offset &= U32
     return -EFAULT if offset > 0xFFFF or len > 0xFFFF else store_bytes(xdp, offset, buf, 0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ebpfvm.contract.args import Arg, ArgSpec
 from ebpfvm.errors import Fault
 from ebpfvm.kernel.ctx import SchBpfCtx
+from ebpfvm.kernel.skb import SkBuff, XdpBuff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 _U64: Final = (1 << 64) - 1
 # Structs that have a Python object behind every pointer to them.
 OBJECTS: Final = frozenset({"sk_buff", "__sk_buff", "xdp_buff", "xdp_md", "bpf_map", "Qdisc", "net_device"})
+# What a body needs where it does not take any context (`ArgSpec.object`, or the struct of a kfunc's parameter).
+_CLASSES: Final[dict[str, tuple[type, ...]]] = {
+    "skb": (SkBuff,), "xdp": (XdpBuff,), "packet": (SkBuff, XdpBuff), "sk_buff": (SkBuff,), "__sk_buff": (SkBuff,),
+    "xdp_buff": (XdpBuff,), "xdp_md": (XdpBuff,)}
 _SCALARS: Final = {"u8": (8, False), "u16": (16, False), "u32": (32, False), "unsigned int": (32, False),
                    "s8": (8, True), "s16": (16, True), "s32": (32, True), "int": (32, True), "bool": (8, False)}
 
@@ -45,6 +50,20 @@ def context_object(env: Env, ptr: int) -> Any:
     if found is None:
         raise Fault("memory", f"{ptr:#x} points to {region}, where a context or kernel object is needed")
     return found
+
+
+def _context_converter(i: int, kind: str, nullable: bool) -> Converter:
+    """Converter of a pointer to a context or kernel object; `kind` says what it must be (`_CLASSES`)."""
+    classes = _CLASSES.get(kind)
+
+    def convert(env: Env, r: Regs) -> Any:
+        if nullable and not r[i]:
+            return None
+        found = context_object(env, r[i])
+        if classes is not None and not isinstance(found, classes):
+            raise Fault("memory", f"{r[i]:#x} points to {env.memory.region(r[i])}, where a packet is needed")
+        return found
+    return convert
 
 
 def map_object(env: Env, ptr: int) -> Any:
@@ -71,7 +90,7 @@ def _converter(args: Sequence[ArgSpec], i: int, map_index: int | None) -> Conver
     if kind is Arg.CONST_MAP_PTR:
         return lambda env, r: map_object(env, r[i])
     if kind is Arg.PTR_TO_CTX:
-        return lambda env, r: context_object(env, r[i])
+        return _context_converter(i, spec.object, spec.maybe_null)
     if kind in (Arg.PTR_TO_MAP_KEY, Arg.PTR_TO_MAP_VALUE) and map_index is not None and not spec.uninit:
         m = map_index
         if kind is Arg.PTR_TO_MAP_KEY:
@@ -111,7 +130,7 @@ def kfunc_call(kfunc: Kfunc) -> Call:
 def param_converter(param: Param, i: int) -> Converter | None:
     """The converter of a kfunc's parameter `i` (from 0), None where the register is passed as it is."""
     if param.pointers == 1 and param.struct in OBJECTS:
-        return lambda env, r: context_object(env, r[i]) if r[i] else None
+        return _context_converter(i, param.struct, param.struct not in _CLASSES or "nullable" in param.suffixes)
     if param.pointers == 0 and param.type in _SCALARS:
         bits, signed = _SCALARS[param.type]
         mask, sign = (1 << bits) - 1, 1 << bits - 1 if signed else 0

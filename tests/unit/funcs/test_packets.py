@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebpfvm.dialects import rfc6
+from ebpfvm.dialects import linux, rfc6
 from ebpfvm.funcs import csum
 from ebpfvm.funcs.errno import EACCES, EFAULT, EINVAL, ENODEV, ENOMEM, ENOTSUPP, EOPNOTSUPP
 from ebpfvm.funcs.packet import ETH_P_8021Q, ETH_P_IP, ETH_P_IPV6
@@ -233,6 +233,8 @@ def test_perf_event_output() -> None:
     out: list[tuple[int, bytes]] = []
 
     class Events:
+        type = linux().map_type("perf_event_array")
+
         def output(self, index: int, data: bytes) -> int:
             out.append((index, data))
             return 0
