@@ -37,6 +37,6 @@ def outcome(program: Program, engine: Any) -> tuple[object, bytes, bytes]:
 @settings(max_examples=COUNT, deadline=None, suppress_health_check=list(HealthCheck))
 @given(programs())
 def test_random_programs(program: Program) -> None:
-    expected = outcome(program, Interpreter())
+    expected = outcome(program, Interpreter(budget=2_000_000))
     assert isinstance(expected[0], int), expected[0]
-    assert outcome(program, Translator()) == expected
+    assert outcome(program, Translator(budget=200_000)) == expected

@@ -49,7 +49,7 @@ def load(em: Emitter, place: Place) -> Value:
     if pointer.lo != pointer.hi:
         if origin.layout is not None:
             return Value(f"LOAD({em.address(place)}, {size})", 0, high)
-        return Value(_element(origin, variable_index(place), size), low, high)
+        return Value(_variable_element(origin, place), low, high)
     if origin is FP and (off, size) in em.frame.local:
         return _gather(em, em.frame.local[off, size])
     if origin.layout is not None:
@@ -77,8 +77,9 @@ def _gather(em: Emitter, atoms: tuple[Slot, ...]) -> Value:
 def _scatter(em: Emitter, atoms: tuple[Slot, ...], value: Value) -> None:
     """Put a number into `atoms`."""
     if len(atoms) > 1 and value.const is None and not value.text.isidentifier():
-        em.add(assign(f"t_{em.pc}", value.text, em.pc))
-        value = value._replace(text=f"t_{em.pc}")
+        whole = f"t_{em.pc}_new"  # t_PC may hold the old value of an atomic operation
+        em.add(assign(whole, value.text, em.pc))
+        value = value._replace(text=whole)
     for off, size in atoms:
         shift = 8 * (off - atoms[0][0])
         part = value
@@ -101,13 +102,37 @@ def variable_index(place: Place) -> str:
     if origin.kind == "const":
         constant = place.off - origin.region.base
         return f"r{place.reg} {'-' if constant < 0 else '+'} {abs(constant):#x}"
-    if origin.start is None:
-        return f"r{place.reg} - b_{origin.name} + i_{origin.name}{_plus(place.off)}"
-    return f"r{place.reg} - b_{origin.name}{_plus(origin.start + place.off)}"
+    return f"r{place.reg} + k_{origin.name}{_plus(place.off)}"
 
 
 def _plus(n: int) -> str:
     return f" + {n}" if n > 0 else f" - {-n}" if n else ""
+
+
+def _variable_view(origin: Origin, place: Place) -> str | None:
+    """The element through a view, if the index is known to be a whole number of elements."""
+    pointer, size = place.pointer, place.size
+    assert isinstance(pointer, Ptr)
+    if not VIEWS or size == 1 or origin.kind not in ("fp", "const") or origin.start is None:
+        return None
+    if (origin.start + place.off) % size or 1 << min(pointer.zeros, 3) < size:
+        return None
+    if origin.kind == "const" and origin.region.size % size:
+        return None
+    view = f"v{size}_f" if origin.kind == "fp" else f"V{origin.region.id}_{size}"
+    return f"{view}[{variable_index(place)} >> {size.bit_length() - 1}]"
+
+
+def _variable_element(origin: Origin, place: Place) -> str:
+    return _variable_view(origin, place) or _element(origin, variable_index(place), place.size)
+
+
+def _put_variable(em: Emitter, origin: Origin, place: Place, value: Value) -> None:
+    view = _variable_view(origin, place)
+    if view is not None:
+        em.add(effect(f"{view} = {value.text}", em.pc))
+    else:
+        em.add(_put(origin, variable_index(place), place.size, value, em.pc))
 
 
 def data_name(origin: Origin) -> str:
@@ -179,7 +204,7 @@ def store(em: Emitter, place: Place, value: Value) -> None:
         if origin.layout is not None:
             em.add(effect(f"STORE({em.address(place)}, {size}, {value.text})", em.pc))
         else:
-            em.add(_put(origin, variable_index(place), size, value, em.pc))
+            _put_variable(em, origin, place, value)
     elif origin is FP and (off, size) in em.frame.local:
         _scatter(em, em.frame.local[off, size], value)
     elif origin.layout is not None:

@@ -8,7 +8,7 @@ converter of that module does it at run time.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ebpfvm.contract.args import Arg, Ret
 from ebpfvm.engine import common
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ebpfvm.contract.helper import Helper
     from ebpfvm.contract.kfunc import Kfunc, Param
     from ebpfvm.engine.translate.emit import Emitter
+    from ebpfvm.engine.translate.facts import Facts, State
+    from ebpfvm.engine.translate.unit import Unit
     from ebpfvm.isa.insn import Insn
     from ebpfvm.isa.table import Row
 
@@ -94,18 +96,46 @@ def _helper(em: Emitter, helper: Helper) -> None:
     em.set(0, operand(f"b_{origin.name}"))
 
 
-def _find(em: Emitter, helper: Helper, name: str) -> bool:
-    """Look-up in a known map: its `find` gives the region at once."""
-    found = em.unit.map_at(em.state.regs[1])
+def found_by_region(unit: Unit, facts: Facts) -> set[str]:
+    """Names of the origins that a look-up gives as a region: `g_` is None for NULL."""
+    return {origin.name for pc, origin in facts.defined.items()
+            if pc in facts.before and _known_map(unit, pc, facts.before[pc]) is not None}
+
+
+def _known_map(unit: Unit, pc: int, state: State) -> tuple[int, Any] | None:
+    """The map of a look-up in a known map of plain values, whose `find` gives the region at once."""
+    helper = unit.helper(pc)
+    if helper is None or helper.name != _LOOKUP:
+        return None
+    found = unit.map_at(state.regs[1])
     if found is None or not hasattr(found[1], "find") or getattr(found[1].type, "in_map", False):
+        return None
+    return found
+
+
+def _find(em: Emitter, helper: Helper, name: str) -> bool:
+    found = _known_map(em.unit, em.pc, em.state)
+    if found is None:
         return False
     index, bpf_map = found
-    em.names[f"FIND{index}"] = bpf_map.find
-    em.add(effect_to(f"g_{name}", f"FIND{index}({_argument(em, helper, 1)})", em.pc))
+    number = _index_key(em, em.state.regs[2]) if hasattr(bpf_map, "at") and bpf_map.key_size == 4 else None
+    if number is not None:
+        em.names[f"AT{index}"] = bpf_map.at
+        em.add(effect_to(f"g_{name}", f"AT{index}({number})", em.pc))
+    else:
+        em.names[f"FIND{index}"] = bpf_map.find
+        em.add(effect_to(f"g_{name}", f"FIND{index}({_argument(em, helper, 1)})", em.pc))
     em.add(assign(f"b_{name}", f"g_{name}.base if g_{name} is not None else 0", em.pc))
     em.describe(em.facts.defined[em.pc], region=False)
     em.set(0, operand(f"b_{name}"))
     return True
+
+
+def _index_key(em: Emitter, key: object) -> str | None:
+    """The number in a key of four bytes that lies in variables: an array is asked by index."""
+    if isinstance(key, Ptr) and key.origin is FP and key.lo == key.hi and (key.lo, 4) in em.frame.atoms:
+        return atom_value(em, (key.lo, 4)).text
+    return None
 
 
 def _argument(em: Emitter, helper: Helper, n: int) -> str:

@@ -46,6 +46,7 @@ class Emitter:
         self.pc = 0
         self.state: State = facts.before[facts.function.entry]
         self.lines: list[Stmt] = []
+        self.found = calls.found_by_region(unit, facts)
         self.may_goto = False
         self.calls = False
 
@@ -164,6 +165,10 @@ class Emitter:
             self.set(insn.dst, lower(row, a, b))
 
     def _condition(self, row: Row, insn: Insn) -> str:
+        pointer = self.state.regs[insn.dst]
+        if isinstance(pointer, Ptr) and pointer.origin.name in self.found and not pointer.lo and not pointer.hi \
+                and row.name in ("jeq64_k", "jne64_k") and not insn.imm:
+            return f"g_{pointer.origin.name} is {'' if row.op == 'jeq' else 'not '}None"
         b = self.reg(insn.src) if row.source == "x" else number(insn.imm & c.U64)
         return condition(row, self.reg(insn.dst), b).text
 
@@ -191,6 +196,7 @@ class Emitter:
             self.add(assign(f"i_{name}", f"g_{name}.{edge}", pc))
             self.add(assign(f"b_{name}", f"g_{name}.base + i_{name}", pc))
             self.add(assign(f"d_{name}", f"g_{name}.data", pc))
+            self.add(assign(f"k_{name}", f"i_{name} - b_{name}", pc))
         else:
             self.add(assign(f"b_{name}", f"{owner}.{how.field.name}", pc))
             self.describe(origin)
@@ -207,8 +213,11 @@ class Emitter:
             self.add(assign(f"o_{name}", f"g_{name}.owner{guard}", pc))
         else:
             self.add(assign(f"d_{name}", f"g_{name}.data{guard}", pc))
+        if origin.layout is None and origin.start is not None:
+            self.add(assign(f"k_{name}", f"{origin.start} - b_{name}", pc))
         if origin.start is None:
             self.add(assign(f"i_{name}", f"(b_{name} & {OFFSET_MASK:#x}) - {BIAS:#x}", pc))
+            self.add(assign(f"k_{name}", f"i_{name} - b_{name}", pc))
 
     def _atomic(self, row: Row, insn: Insn) -> None:
         place = self._place(row, insn.dst, insn)
@@ -233,7 +242,7 @@ class Emitter:
         self.names["LOAD_PACKET"] = common.load_packet
         offset = f"{insn.imm}" if row.kind == "ld_abs" else f"{insn.imm} + {self.reg(insn.src).text}"
         text = f"LOAD_PACKET(ENV, {self.reg(6).text}, {offset}, {row.width // 8})"
-        self.add(Stmt(f"r0 = {text}", self.pc, "r0", reads_of(text), False))
+        self.add(Stmt(text, self.pc, "r0", reads_of(text), False))
         self.add(effect("if r0 is None: return 0", self.pc))
 
     # -- the beginning ------------------------------------------------------------------------------------------------
@@ -254,7 +263,10 @@ class Emitter:
                 self.describe(value.origin)
         if entry == 0:
             self.add(assign("r1", "b_c", entry))
+        if self.unit.layout is None:
+            self.add(assign("k_c", "0 - b_c", entry))
         self.add(Stmt("d_f, v8_f, v4_f, v2_f, b_f = ENTER()", entry, "", frozenset(), False))
+        self.add(assign("k_f", "512 - b_f", entry))
         return self.lines
 
 

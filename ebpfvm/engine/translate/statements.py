@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 # Registers, descriptions of origins (address, data, region, index, object), slots, views of the frame, temporaries.
 # Everything else in generated code is a constant, `loops` or `ticks`.
-VARIABLE: Final = re.compile(r"\b(?:r\d|[bdgiost]_\w+|v\d_f)\b")
+VARIABLE: Final = re.compile(r"\b(?:r\d|[bdgikost]_\w+|v\d_f)\b")
 
 
 class Stmt(NamedTuple):
     """One line.
 
     Attributes:
-        text: the line.
+        value: what is assigned; the whole line if nothing is.
         pc: the instruction it belongs to.
         writes: the variable it assigns, "" for none.
         reads: variables it uses.
@@ -27,17 +27,22 @@ class Stmt(NamedTuple):
         idle: what to run instead if what it writes is never read; only for lines that are not pure.
     """
 
-    text: str
+    value: str
     pc: int
     writes: str
     reads: frozenset[str]
     pure: bool
     idle: str = ""
 
+    @property
+    def text(self) -> str:
+        """The line."""
+        return f"{self.writes} = {self.value}" if self.writes else self.value
+
 
 def assign(name: str, value: str, pc: int) -> Stmt:
     """`name = value`, which has no effect beside."""
-    return Stmt(f"{name} = {value}", pc, name, reads_of(value), True)
+    return Stmt(value, pc, name, reads_of(value), True)
 
 
 def effect(text: str, pc: int) -> Stmt:
@@ -47,7 +52,7 @@ def effect(text: str, pc: int) -> Stmt:
 
 def effect_to(name: str, value: str, pc: int, cut: str = "") -> Stmt:
     """`name = value cut`, of which `value` has an effect."""
-    return Stmt(f"{name} = {value}{cut}", pc, name, reads_of(value), False, value)
+    return Stmt(value + cut, pc, name, reads_of(value), False, value)
 
 
 def reads_of(text: str) -> frozenset[str]:
@@ -86,10 +91,78 @@ def sweep(code: Mapping[int, Code], function: Function) -> tuple[dict[int, Code]
             needed = line.writes in live
             if not needed and line.pure:
                 continue
-            kept.append(line if needed or not line.idle else line._replace(text=line.idle))
+            kept.append(line if needed or not line.idle else line._replace(value=line.idle, writes=""))
             live = (live - {line.writes}) | line.reads
-        out[start] = block._replace(lines=kept[::-1])
+        later = frozenset().union(*(live_in[successor] for successor in block.succs))
+        out[start] = _fuse(block._replace(lines=kept[::-1]), later)
     return out, live_in[function.entry]
+
+
+_ATOM: Final = re.compile(r"\w+")
+_LONGEST: Final = 160
+
+
+def _fuse(block: Code, live: frozenset[str]) -> Code:
+    """Put values that are used once where they are used; `live` is what later blocks use.
+
+    A checked load stays where it is, because it may fault and the line tells which instruction did.
+    """
+    end = block.condition or block.result or ""
+    lines = [*block.lines, Stmt(end, block.pc, "", block.reads, False)]
+    n = 0
+    while n < len(lines) - 1:
+        found = _only_use(lines, n, live) if lines[n].pure and "LOAD" not in lines[n].value else None
+        if found is None:
+            n += 1
+            continue
+        name, value = lines[n].writes, lines[n].value
+        if not _ATOM.fullmatch(value) and not _enclosed(value):
+            value = f"({value})"
+        lines[found] = _replace(lines[found], name, value)
+        del lines[n]
+    last = lines.pop()
+    if block.condition:
+        return block._replace(lines=lines, condition=last.value, reads=last.reads)
+    return block._replace(lines=lines, result=last.value if block.result is not None else None, reads=last.reads)
+
+
+def _enclosed(text: str) -> bool:
+    """Is the whole text in one pair of parentheses?"""
+    depth = 0
+    for n, char in enumerate(text):
+        depth += (char == "(") - (char == ")")
+        if not depth and n < len(text) - 1:
+            return False
+    return text.startswith("(")
+
+
+def _replace(line: Stmt, name: str, value: str) -> Stmt:
+    pattern = re.compile(rf"\b{name}\b")
+    new = pattern.sub(lambda _: value, line.value)
+    return line._replace(value=new, reads=reads_of(new), idle=pattern.sub(lambda _: value, line.idle))
+
+
+def _only_use(lines: list[Stmt], n: int, live: frozenset[str]) -> int | None:
+    """The line that alone uses what line `n` assigns, if its value can as well be computed there."""
+    line = lines[n]
+    name, fetches = line.writes, any(mark in line.value for mark in ("[", ".", "GET"))
+    use = None
+    moved_over: set[str] = set()
+    for m in range(n + 1, len(lines)):
+        other = lines[m]
+        if name in other.reads:
+            if use is not None or len(re.findall(rf"\b{name}\b", other.value)) > 1 or line.reads & moved_over:
+                return None
+            if len(other.value) + len(line.value) > _LONGEST:
+                return None
+            use = m
+        if other.writes == name:
+            return use
+        if use is None:
+            if fetches and not other.pure:
+                return None
+            moved_over.add(other.writes)
+    return None if name in live else use
 
 
 def _live_out(block: Code, live_in: Mapping[int, frozenset[str]]) -> frozenset[str]:

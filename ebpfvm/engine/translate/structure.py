@@ -98,7 +98,9 @@ class _Tree:
         parent = self.function.idom[start]
         left = [header for header, body in self.function.loops.items() if parent in body and start not in body]
         forward = [pred for pred in self.function.blocks[start].preds if self.position[pred] < self.position[start]]
-        if left:
+        if len(forward) == 1 and not self.code[start].succs:
+            self.inline.add(start)  # it returns, which can be done anywhere
+        elif left:
             # The outermost loop that the way here leaves.
             self.behind.setdefault(min(left, key=self.position.__getitem__), []).append(start)
         elif len(forward) > 1:
