@@ -91,7 +91,7 @@ def bswap(x: int, width: int) -> int:
 
 
 # What lowered text calls, by the name it uses.
-PRIMITIVES: Final[Mapping[str, Callable[..., int]]] = {"sdiv": sdiv, "smod": smod, "bswap": bswap}
+PRIMITIVES: Final[Mapping[str, Callable[..., int]]] = {"sdiv": sdiv, "smod": smod, "from_bytes": int.from_bytes}
 
 
 @functools.cache
@@ -239,7 +239,7 @@ class _Lowering:
         low = cut(x, n.lo)
         if low.const is not None:
             return number(bswap(low.const, n.lo))
-        return Value(f"bswap({low.text}, {n.lo})", 0, (1 << n.lo) - 1)
+        return Value(f"from_bytes({low.text}.to_bytes({n.lo // 8}, 'little'), 'big')", 0, (1 << n.lo) - 1)
 
     def _ite(self, c: Value, x: Value, y: Value) -> Value:
         return Value(f"({x.text} if {c.text} else {y.text})", min(x.lo, y.lo), max(x.hi, y.hi))

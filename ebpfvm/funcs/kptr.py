@@ -17,14 +17,15 @@ def bpf_kptr_xchg(env: Env, dst: KptrXchgDest, ptr: KptrOrNull) -> KptrRefOrNull
     """Swap the pointer in a map value (or object) with `ptr`, and the references with it; the old pointer or NULL."""
     memory, refs = env.memory, env.refs
     region = memory.region(dst)
-    old = memory.load(dst, 8)
+    offset = dst - region.base
+    old = region.load(offset, 8)
     new_object = memory.region(ptr).owner if ptr else None
     old_object = memory.region(old).owner if old else None
     if isinstance(old_object, RefCounted):
         refs.take(old_object, region.name)
     if isinstance(new_object, RefCounted):
         refs.give(new_object, region.name)
-    memory.store(dst, 8, ptr)
+    region.store(offset, 8, ptr)
     return old
 
 

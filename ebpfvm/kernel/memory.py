@@ -195,11 +195,17 @@ class Memory:
 
     def load(self, ptr: int, size: int) -> int:
         """The `size`-byte (1, 2, 4, 8) little-endian number at `ptr`; raises Fault."""
-        return self.region(ptr).load((ptr & OFFSET_MASK) - BIAS, size)
+        region = self.regions.get(ptr >> REGION_SHIFT)
+        if region is None:
+            self._refuse(ptr)
+        return region.load((ptr & OFFSET_MASK) - BIAS, size)
 
     def store(self, ptr: int, size: int, value: int) -> None:
         """Write the low `size` bytes (1, 2, 4, 8) of `value` at `ptr`; raises Fault."""
-        self.region(ptr).store((ptr & OFFSET_MASK) - BIAS, size, value)
+        region = self.regions.get(ptr >> REGION_SHIFT)
+        if region is None:
+            self._refuse(ptr)
+        region.store((ptr & OFFSET_MASK) - BIAS, size, value)
 
     def read(self, ptr: int, n: int) -> bytes:
         """`n` bytes at `ptr`; nothing is checked for `n == 0`, as in the kernel. Raises Fault."""
@@ -218,7 +224,9 @@ class Memory:
         """
         if not ptr:
             return None
-        region = self.region(ptr)
+        region = self.regions.get(ptr >> REGION_SHIFT)
+        if region is None:
+            self._refuse(ptr)
         if ptr != region.base and region.owner is not None:
             raise Fault("memory", f"pointer to offset {ptr - region.base} of {region}, where its beginning is needed")
         return region.owner

@@ -25,12 +25,12 @@ from ebpfvm.engine.run import Run
 from ebpfvm.engine.translate.source import Source, generate
 from ebpfvm.engine.translate.unit import Unit
 from ebpfvm.errors import Fault, InternalError, UsageError
-from ebpfvm.kernel.ctx import Layout, ObjectRegion
-from ebpfvm.kernel.state import MAX_CALL_FRAMES
+from ebpfvm.kernel.env import Env
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ebpfvm.kernel.ctx import Layout
     from ebpfvm.kernel.engine import Context
     from ebpfvm.kernel.program import LoadedProgram
 
@@ -66,6 +66,7 @@ class TranslatedRun(Run):
 
     Attributes:
         source: the generated code of the latest translation, None before the first run.
+        functions: its functions but the program itself, by entry slot.
     """
 
     def __init__(self, prog: LoadedProgram, budget: int) -> None:
@@ -74,10 +75,12 @@ class TranslatedRun(Run):
         self.source: Source | None = None
         self._layout: Layout | None = None
         self._main: Callable[..., int] | None = None
-        self._space: dict[str, Any] = {}
+        self.functions: dict[int, Callable[..., int]] = {}
         self._ticks: Iterator[None] | None = None
         self._stack = prog.kernel.stack
         self._file = ""
+        self._extra = 0  # frames to account for when the program itself does not use one
+        self.env: TranslatedEnv = TranslatedEnv(self)
 
     def translate(self, layout: Layout | None = None) -> Source:
         """Translate for contexts of `layout` (None: plain bytes) and return the source.
@@ -88,13 +91,15 @@ class TranslatedRun(Run):
         self.source = source = generate(Unit(self.prog, layout))
         self._layout = layout
         self._file = _file_name(self.prog)
-        self._space = space = {**source.names, **self._runtime()}
+        space = {**source.names, **self._runtime()}
         try:
             exec(compile(source.code, self._file, "exec", dont_inherit=True), space)
         except (SyntaxError, RecursionError, MemoryError) as error:
             raise InternalError(f"program {self.prog.name}: Python refuses its translation: {error}",
                                 {"source": source.code}) from error
         self._main = space["f0"]
+        self._extra = 0 if source.enters else 1
+        self.functions = {entry: space[f"f{entry}"] for entry in source.entries if entry}
         self._publish(source)
         return source
 
@@ -120,53 +125,80 @@ class TranslatedRun(Run):
             path.mkdir(parents=True, exist_ok=True)
             (path / f"{self._file.strip('<>').replace(' ', '-')}.py").write_text(source.annotated(program))
 
+    def __call__(self, ctx: Context) -> int:
+        """Run the program; r0 as unsigned 64 bits. The same as `Run.__call__`, in one frame for speed.
+
+        Raises:
+            Fault: with the place; a reference that is still held at the end is a "leak".
+        """
+        region, kernel, stack = ctx.region, self._kernel, self._stack
+        if getattr(region, "layout", None) is not self._layout or self._main is None or self._ticks is not None:
+            return super().__call__(ctx)
+        refs, depth, tail_calls = kernel.refs, stack.depth, kernel.tail_calls
+        held = refs.held
+        self.env.ctx = ctx
+        self._ticks = ticks = repeat(None, self.budget)
+        kernel.tail_calls = 0
+        stack.depth = depth + self._extra
+        try:
+            result = self._main(ticks, region)
+            if refs.held > held:
+                refs.program_exit(held, self.prog.name)
+        except (Fault, RecursionError, *_OUT_OF_BOUNDS) as error:
+            refs.abandon(held, self.prog.name)
+            raise self._explained(error) from error
+        finally:
+            stack.depth = depth
+            self._ticks = self.env.ctx = None
+            kernel.tail_calls = tail_calls
+        if not depth and kernel.memory.retired:
+            kernel.memory.quiesce()
+        return result
+
     def enter(self, ctx: Context, pc: int, args: tuple[int, ...]) -> int:
         """Run the function at slot `pc`."""
         env, stack = self.env, self._stack
         outer, depth, ticks = env.ctx, stack.depth, self._ticks
         env.ctx = ctx
+        if ticks is None:
+            self._ticks = repeat(None, self.budget)
         try:
-            if ticks is None:
-                ticks = self._ticks = repeat(None, self.budget)
-                try:
-                    return self._call(ctx, pc, args, ticks)
-                finally:
-                    self._ticks = None
-            return self._call(ctx, pc, args, ticks)
-        except Fault as fault:
-            raise self._located(fault) from None
-        except _OUT_OF_BOUNDS as error:
-            raise self._unproved(error) from error
+            return self._call(ctx, pc, args)
+        except (Fault, *_OUT_OF_BOUNDS) as error:
+            raise self._explained(error) from error
         finally:
+            self._ticks = ticks
             env.ctx = outer
             stack.depth = depth
 
-    def _call(self, ctx: Context, pc: int, args: tuple[int, ...], ticks: Iterator[None]) -> int:
-        if pc:
-            if not self._space:
-                self._prepare(ctx)
-            for _ in ticks:
-                break
-            else:
-                self._over()
-            result: int = self._space[f"f{pc}"](ticks, *args)
-            return result
-        region = ctx.region
-        layout = region.layout if isinstance(region, ObjectRegion) else None
-        if self._main is None or layout is not self._layout:
+    def _call(self, ctx: Context, pc: int, args: tuple[int, ...]) -> int:
+        if self._main is None or (ctx is not None and getattr(ctx.region, "layout", None) is not self._layout):
             self._prepare(ctx)
-            assert self._main is not None
-        assert self.source is not None
-        if not self.source.enters:
-            self._stack.depth += 1
-        return self._main(ticks, region)
+        assert self._main is not None and self._ticks is not None
+        if pc:
+            return self.env.function(pc, args)
+        self._stack.depth += self._extra
+        return self._main(self._ticks, ctx.region)
 
     def _prepare(self, ctx: Context) -> None:
-        region = getattr(ctx, "region", None)  # a timer's callback has no context
-        layout = region.layout if isinstance(region, ObjectRegion) else None
+        """Translate for the context's layout, unless another context of the same fields came before."""
+        layout = getattr(ctx.region, "layout", None) if ctx is not None else None
         if self._main is None or _signature(layout) != _signature(self._layout):
             self.translate(layout)
         self._layout = layout
+
+    @property
+    def idle(self) -> bool:
+        """It is not running."""
+        return self._ticks is None
+
+    def tick(self) -> Iterator[None]:
+        """What is left of the budget, less one for the call of a callback; raises Fault at its end."""
+        ticks = self._ticks
+        assert ticks is not None
+        for _ in ticks:
+            return ticks
+        self._over()
 
     def _slot(self, error: BaseException) -> int | None:
         """The instruction of the innermost generated line that `error` came through."""
@@ -177,18 +209,47 @@ class TranslatedRun(Run):
             tb = tb.tb_next
         return found
 
-    def _located(self, fault: Fault) -> Fault:
-        pc = self._slot(fault)
-        return fault if pc is None else locate(fault, self.prog.program, pc)
+    def _explained(self, error: Exception) -> Exception:
+        """`error` with its place, if it comes from generated code. An access that went wrong there is one that the
+        verifier let pass; any other error is our bug and stays as it is."""
+        if isinstance(error, RecursionError):
+            return Fault("call", "calls are nested too deeply")
+        pc = self._slot(error)
+        if not isinstance(error, Fault):
+            tb = error.__traceback__
+            while tb is not None and tb.tb_next is not None:
+                tb = tb.tb_next
+            if tb is None or tb.tb_frame.f_code.co_filename != self._file:
+                return error
+            error = Fault("memory", f"access out of bounds ({error})")
+        return error if pc is None else locate(error, self.prog.program, pc)
 
-    def _unproved(self, error: Exception) -> Exception:
-        """An access went wrong that the verifier let pass; anything else is our bug and stays as it is."""
-        tb = error.__traceback__
-        while tb is not None and tb.tb_next is not None:
-            tb = tb.tb_next
-        if tb is None or tb.tb_frame.f_code.co_filename != self._file:
-            return error
-        return self._located(Fault("memory", f"access out of bounds ({error})").with_traceback(error.__traceback__))
+
+class TranslatedEnv(Env):
+    """The surroundings of a translated program: callbacks into it take the short way."""
+
+    __slots__ = ("base", "run")
+
+    def __init__(self, run: TranslatedRun) -> None:
+        super().__init__(run.prog)
+        self.run = run
+        self.base = run.prog.func_base
+
+    def call(self, func_ptr: int, *args: int) -> int:
+        """As `Env.call`."""
+        pc = func_ptr - self.base
+        if pc not in self.run.functions or self.run.idle:
+            return super().call(func_ptr, *args)
+        return self.function(pc, args)
+
+    def function(self, pc: int, args: tuple[int, ...]) -> int:
+        """Call a function of the program that is running; raises Fault for references that it leaves."""
+        refs = self.refs
+        held = refs.held
+        result = self.run.functions[pc](self.run.tick(), *args)
+        if refs.held > held:
+            refs.program_exit(held, self.prog.name)
+        return result
 
 
 def _fail(args: tuple[str, str]) -> Never:
@@ -203,4 +264,4 @@ def _file_name(prog: LoadedProgram) -> str:
     return f"<ebpfvm {re.sub(r'[^A-Za-z0-9_]', '_', prog.name)[:64]} {prog.id}>"
 
 
-__all__ = ["MAX_CALL_FRAMES", "TranslatedRun", "Translator"]
+__all__ = ["TranslatedRun", "Translator"]

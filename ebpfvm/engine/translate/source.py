@@ -37,6 +37,7 @@ class Source(NamedTuple):
         code: what is compiled.
         slots: instruction of each line, from line 1 on.
         names: what the code refers to.
+        entries: where functions start.
         enters: the program itself needs a frame (otherwise its caller accounts for one).
     """
 
@@ -44,6 +45,7 @@ class Source(NamedTuple):
     slots: tuple[int, ...]
     names: dict[str, Any]
     enters: bool
+    entries: tuple[int, ...]
 
     def annotated(self, program: Program) -> str:
         """The code with comments."""
@@ -75,7 +77,7 @@ def generate(unit: Unit) -> Source:
             enters = entered
     code = "\n".join("    " * indent + text for indent, text, _ in lines) + "\n"
     _constants(unit, code, names)
-    return Source(code, tuple(pc for _, _, pc in lines), names, enters)
+    return Source(code, tuple(pc for _, _, pc in lines), names, enters, tuple(unit.facts))
 
 
 def _function(unit: Unit, entry: int, names: dict[str, Any]) -> tuple[list[Line], bool]:

@@ -13,7 +13,7 @@ from ebpfvm.engine.translate.frame import live_registers
 from ebpfvm.isa import codes as c
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ebpfvm.contract.helper import Helper
     from ebpfvm.contract.kfunc import Kfunc
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.memory import Region
     from ebpfvm.kernel.program import LoadedProgram
 
-# Which argument register of a callback is a pointer to plain memory, by the helper that calls back:
-# include/uapi/linux/bpf.h says what each one passes.
-_CALLBACKS = {"bpf_for_each_map_elem": {2: "key", 3: "value"}, "bpf_loop": {}}
+# What helpers pass to their callbacks (include/uapi/linux/bpf.h): a pointer to plain memory of their own (0), or an
+# argument of theirs (its number). By the callback's argument.
+_CALLBACKS: Mapping[str, Mapping[int, int]] = {"bpf_for_each_map_elem": {2: 0, 3: 0, 4: 3}, "bpf_loop": {2: 3}}
 
 
 class Unit:
@@ -150,8 +150,9 @@ class Unit:
             target = value.lo - self.prog.func_base if not isinstance(value, Ptr) and value.lo == value.hi else -1
             if target not in self.callbacks:
                 continue
-            plain = _CALLBACKS.get(helper.name, {}) if helper is not None else {}
-            self._meet(target, [self._plain(n) if n in plain else ANY for n in range(1, 6)])
+            passed = _CALLBACKS.get(helper.name, {}) if helper is not None else {}
+            self._meet(target, [ANY if n not in passed else regs[passed[n]] if passed[n] else self._plain(n)
+                                for n in range(1, 6)])
 
     def _meet(self, target: int, args: Sequence[Abs]) -> None:
         fresh = [self._argument(n, value) for n, value in enumerate(args, 1)]
