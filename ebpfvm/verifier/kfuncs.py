@@ -35,6 +35,9 @@ _INTS = {"s8": 1, "u8": 1, "bool": 1, "char": 1, "s16": 2, "u16": 2, "s32": 4, "
          "unsigned char": 1, "long long": 8, "unsigned long long": 8}
 _SPECIAL = frozenset({"map", "iter", "irq_flag", "alloc", "str", "prog", "refcounted_kptr", "nonown_allowed",
                       "const_str", "impl"})
+# They change what may follow, which needs rules of their own: refused until a family has them.
+_STATEFUL = frozenset({"bpf_rcu_read_lock", "bpf_rcu_read_unlock", "bpf_preempt_disable", "bpf_preempt_enable",
+                       "bpf_throw"})
 # Structs of plain numbers that a kfunc takes as memory.
 _PLAIN_STRUCTS: dict[str, int] = {}
 
@@ -93,7 +96,9 @@ def call(w: Walk, kfunc: Kfunc, number: int, after: int) -> int:
     """Arguments, effects, result."""
     made = KfuncCall(kfunc, number)
     family = families.BY_NAME.get(kfunc.name)
-    if family is None and (kfunc.flags & families.ITER_FLAGS or not _plain(kfunc)):
+    if kfunc.name.startswith("bpf_xdp_metadata_rx_"):
+        raise Refuse(EINVAL, "metadata kfuncs require device-bound program")
+    if family is None and (kfunc.flags & families.ITER_FLAGS or kfunc.name in _STATEFUL or not _plain(kfunc)):
         raise unsupported(f"kernel function {kfunc.name}")
     if family is not None and family.instead is not None:
         return family.instead(w, made, after)
