@@ -12,6 +12,7 @@ from ebpfvm.sched.units import NSEC_PER_SEC, format_rate, format_size, format_ti
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ebpfvm.maps.dump import MapDump
     from ebpfvm.sched.account import Problem
 
 SCHEMA = "ebpfvm.run/1"
@@ -79,6 +80,7 @@ class Result:
         variables: numbers in the programs' `.data` and `.bss` at the end, where the RFC's programs keep statistics.
         packets: one record for each packet, when asked for.
         shown: what the `show` commands of a tc script print after the run.
+        maps: what user space reads of maps at the end, when asked for.
     """
 
     device: str
@@ -107,6 +109,7 @@ class Result:
     variables: Mapping[str, int] = field(default_factory=dict)
     packets: tuple[PacketRecord, ...] | None = field(default=None, repr=False)
     shown: tuple[str, ...] = field(default=(), repr=False)
+    maps: tuple[MapDump, ...] | None = field(default=None, repr=False)
 
     @property
     def ok(self) -> bool:
@@ -118,12 +121,17 @@ class Result:
         data = asdict(self)
         if data["packets"] is not None:
             data["packets"] = [record._asdict() for record in self.packets or ()]
+        if self.maps is None:
+            del data["maps"]
+        else:
+            data["maps"] = [item.as_dict() for item in self.maps]
         return {"schema": SCHEMA, "ok": self.ok, **data}
 
     def text(self, width: int = 100) -> str:
         """The statistics for people, at most `width` columns where flow names can be cut."""
         return "\n".join([*_qdisc_lines(self), *_balance_lines(self), "", *flow_table(self.flows, width),
-                          f"fairness (Jain) {self.fairness:.3f}", *(("", *self.shown) if self.shown else ())])
+                          f"fairness (Jain) {self.fairness:.3f}", *(("", *self.shown) if self.shown else ()),
+                          *(line for item in self.maps or () for line in ("", *item.lines()))])
 
 
 def flow_report(flow: Flow, duration: int) -> FlowReport:

@@ -16,6 +16,7 @@ from ebpfvm.sched.account import Account, Packet
 from ebpfvm.sched.device import NetDevice
 from ebpfvm.sched.events import EventLoop
 from ebpfvm.sched.flows import FlowTable
+from ebpfvm.sched.netdev import NetDev
 from ebpfvm.sched.packet import ETH_HLEN
 from ebpfvm.sched.pcap import ETHERNET
 from ebpfvm.sched.qdisc import Stats
@@ -60,6 +61,7 @@ class Simulation:
         epoch: time stamp (ns since 1970) of the beginning of the run, for `writer`.
         record: keep a record of each packet (`Result.packets`).
         observer: see `NetDevice`.
+        ingress: packets arrive at the device from the wire (it is a `NetDev` then) instead of being sent by it.
 
     Attributes:
         loop, account, flows, sink, device: the parts. Give the device a qdisc before `run`.
@@ -67,8 +69,9 @@ class Simulation:
 
     def __init__(self, kernel: Kernel, link: Link, *, link_type: int = ETHERNET, priority_rule: str = "tos",
                  writer: PcapWriter | None = None, epoch: int = 0, record: bool = False,
-                 observer: Observer | None = None) -> None:
+                 observer: Observer | None = None, ingress: bool = False) -> None:
         kernel.clock = BOOT_NS
+        self._ingress = ingress
         self.kernel = kernel
         self.loop = EventLoop(kernel)
         self.account = Account(kernel, record)
@@ -131,7 +134,10 @@ class Simulation:
         if head is not None:
             feed.head = head
             self.loop.at(BOOT_NS + head[0], self._arrive, feed)
-        device.xmit(packet)
+        if self._ingress and isinstance(device, NetDev):
+            device.receive(packet)
+        else:
+            device.xmit(packet)
         if not number & _PROGRESS_EVERY and self._progress is not None:
             self._progress(number)
 

@@ -51,10 +51,10 @@ def rule(frame: bytes) -> int:
     return 3
 
 
-@pytest.fixture(scope="module")
-def result() -> Result:
+@pytest.fixture(scope="module", params=["interp", "translate"])
+def result(request: pytest.FixtureRequest) -> Result:
     # Wide enough a link for nothing to be dropped.
-    return simulate(tc=SCRIPT, pcap=CAPTURE, rate="100mbit", unverified=True, engine="interp")
+    return simulate(tc=SCRIPT, pcap=CAPTURE, rate="100mbit", engine=request.param)
 
 
 def test_every_class_gets_what_the_rules_say(result: Result) -> None:
@@ -74,7 +74,7 @@ def test_nothing_is_lost(result: Result) -> None:
 
 
 def test_an_overloaded_link_drops_from_the_last_class_only() -> None:
-    result = simulate(tc=SCRIPT, pcap=CAPTURE, rate="4mbit", unverified=True, engine="interp", record=True)
+    result = simulate(tc=SCRIPT, pcap=CAPTURE, rate="4mbit", record=True)
     assert result.ok and result.dropped
     lost = [frame for frame, record in zip(frames(), result.packets or (), strict=True) if record.fate == "dropped"]
     assert {rule(frame) for frame in lost} == {3}
