@@ -125,11 +125,12 @@ def build_store(w: Walk, pc: int, insn: Insn) -> Step:
     return step
 
 
-def load(w: Walk, reg: Reg, number: int, off: int, size: int, dst: int, sign: bool = False) -> None:
-    """A load of `size` bytes into `dst` (-1: only look)."""
+def load(w: Walk, reg: Reg, number: int, off: int, size: int, dst: int, sign: bool = False,
+         strict: bool = False) -> None:
+    """A load of `size` bytes into `dst` (-1: only look). `strict`: it has to be aligned in any memory."""
     base = reg.type & r.BASE
-    if base == r.STACK or w.strict:
-        aligned(w, reg, number, off, size)
+    if base == r.STACK or w.strict or strict:
+        aligned(w, reg, number, off, size, strict)
     if reg.type == r.STACK:
         stack.read(w, reg, number, off, size, dst)
         result = w.regs[dst] if dst >= 0 else None
@@ -244,11 +245,12 @@ _LOADERS = {r.MAP_KEY: _load_map_key, r.MAP_VALUE: _load_map_value, r.MEM: _load
 # -- stores ---------------------------------------------------------------------------------------------------------
 
 
-def store(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None, source: int) -> None:
+def store(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None, source: int,
+          strict: bool = False) -> None:
     """A store. `value` None: unknown bytes; `source` -1: not from a register."""
     base = reg.type & r.BASE
-    if base == r.STACK or w.strict:
-        aligned(w, reg, number, off, size)
+    if base == r.STACK or w.strict or strict:
+        aligned(w, reg, number, off, size, strict)
     if reg.type == r.STACK:
         stack.write(w, reg, number, off, size, value, source)
         return
@@ -364,16 +366,16 @@ def build_atomic(w: Walk, pc: int, insn: Insn) -> Step:
         base = _readable(w, insn.src)
         if insn.dst == 10:
             raise Refuse(EACCES, READ_ONLY)
-        _atomic_ok(base, insn.src, "loads from")
-        load(w, base, insn.src, insn.off, size, insn.dst)
+        load(w, base, insn.src, insn.off, size, insn.dst, strict=True)
+        _atomic_ok(_readable(w, insn.src), insn.src, "loads from")  # the load may have overwritten the pointer
         mixed(w, pc, base.type, trust_ok=True)
         return after
 
     def release(w: Walk) -> int:
         value = _readable(w, insn.src)
         base = _readable(w, insn.dst)
+        store(w, base, insn.dst, insn.off, size, value, insn.src, strict=True)
         _atomic_ok(base, insn.dst, "stores into")
-        store(w, base, insn.dst, insn.off, size, value, insn.src)
         mixed(w, pc, base.type)
         return after
 
@@ -409,7 +411,7 @@ def _rmw(w: Walk, insn: Insn, size: int) -> None:
             raise Refuse(EACCES, READ_ONLY)
         w.regs[target] = UNKNOWN_SCALAR
         base = _readable(w, insn.dst)  # it may be the same register, and is a number then
-    load(w, base, insn.dst, insn.off, size, -1)
+    load(w, base, insn.dst, insn.off, size, -1, strict=True)
     if target >= 0:
-        load(w, base, insn.dst, insn.off, size, target)
-    store(w, base, insn.dst, insn.off, size, None, -1)
+        load(w, base, insn.dst, insn.off, size, target, strict=True)
+    store(w, base, insn.dst, insn.off, size, None, -1, strict=True)

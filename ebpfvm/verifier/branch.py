@@ -42,7 +42,6 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
 
     def step(w: Walk) -> int:
         regs = w.regs
-        w.jumps += 1
         a = regs[dst]
         if a is None:
             raise unreadable(dst)
@@ -70,7 +69,6 @@ def _by_register(w: Walk, pc: int, insn: Insn, op: str, wide: bool) -> Step:
 
     def step(w: Walk) -> int:
         regs = w.regs
-        w.jumps += 1
         a = regs[dst]
         if a is None:
             raise unreadable(dst)

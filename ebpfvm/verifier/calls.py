@@ -31,6 +31,7 @@ _CASTS = frozenset({"bpf_tcp_sock", "bpf_sk_fullsock", "bpf_skc_to_tcp_sock", "b
                     "bpf_skc_to_mptcp_sock", "bpf_skc_to_unix_sock"})
 _BOUNDED = frozenset({"bpf_get_stack", "bpf_get_task_stack", "bpf_probe_read_str", "bpf_probe_read_kernel_str",
                       "bpf_probe_read_user_str"})
+_MAX_CPUS = 8192  # the kernel says how many there may be here; this is the most that x86 is built for
 _WRITERS = frozenset({"bpf_map_update_elem", "bpf_map_delete_elem", "bpf_map_push_elem", "bpf_map_pop_elem"})
 # Special cases of the kernel that are not modelled: such a call is refused.
 _UNSUPPORTED = frozenset({"bpf_find_vma", "bpf_user_ringbuf_drain", "bpf_snprintf", "bpf_get_local_storage",
@@ -207,6 +208,8 @@ def _result(w: Walk, made: Call, old: list[Reg | None]) -> Reg | None:
 def _number(w: Walk, made: Call) -> Reg:
     ret = made.helper.ret
     low, high = ret.low, ret.high
+    if made.helper.name == "bpf_get_smp_processor_id" and low is None:
+        low, high = 0, _MAX_CPUS - 1
     if made.helper.name in _BOUNDED and made.max_size is not None and made.max_size <= 0x7FFFFFFF:
         low, high = -4095, made.max_size
     if low is None or high is None:

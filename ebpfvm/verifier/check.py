@@ -23,7 +23,7 @@ from ebpfvm.verifier.verdict import Verdict
 if TYPE_CHECKING:
     from ebpfvm.contract.dialect import Dialect
     from ebpfvm.loader.object import Program
-    from ebpfvm.verifier.env import Subprog
+    from ebpfvm.verifier.env import Observer, Subprog
 
 ALL_CAPS = Caps()
 
@@ -31,9 +31,11 @@ ALL_CAPS = Caps()
 class _Run:
     """One verification: the walk once there is one, and what it came to."""
 
-    def __init__(self, program: Program, dialect: Dialect, log_level: int, caps: Caps) -> None:
+    def __init__(self, program: Program, dialect: Dialect, log_level: int, caps: Caps, observe: Observer | None,
+                 prune: bool) -> None:
         self.program = program
-        self.env = Env(program, dialect, dialect.prog_type(program.type), dialect.version, caps)
+        self.env = Env(program, dialect, dialect.prog_type(program.type), dialect.version, caps, observe=observe,
+                       prune=prune)
         self.log = Log(log_level, program, dialect.version, self.insn_text)
         self.walk: Walk | None = None
 
@@ -159,7 +161,8 @@ class _Run:
                 "stack_depth": sum(self.walk.subprog_depth.values())}
 
 
-def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps = ALL_CAPS) -> Verdict:
+def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps = ALL_CAPS,
+           observe: Observer | None = None, prune: bool = True) -> Verdict:
     """May this program run on the kernel that `dialect` describes?
 
     Args:
@@ -167,6 +170,11 @@ def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps
         dialect: what the kernel offers; its version says which rules and messages hold.
         log_level: bits 1 (the walk up to the error), 2 (everything) and 4 (statistics only), as in bpf(2); 0: no log.
         caps: what the loading process may do.
+        observe: called as `observe(pc, state)` with the abstract state before each step of the walk; it keeps a copy
+            (`State.copy`) if it keeps anything, and what it raises ends the verification.
+        prune: False: a path goes on where a finished one covers it. The verdict is the same; it takes longer, and
+            every state that a run can be in is shown to `observe`, which else need not see those that differ from a
+            kept one in numbers that do not matter.
 
     Returns:
         The verdict. A refused program raises nothing here; see `Verdict.require`.
@@ -176,7 +184,7 @@ def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps
     """
     if not 0 <= log_level <= 7:
         raise UsageError(f"log level {log_level} is not a sum of 1, 2 and 4")
-    run = _Run(program, dialect, log_level, caps)
+    run = _Run(program, dialect, log_level, caps, observe, prune)
     try:
         run.passes()
     except Refuse as refuse:

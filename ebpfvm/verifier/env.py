@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ebpfvm.btf.types import Btf
     from ebpfvm.contract.dialect import Dialect
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from ebpfvm.contract.maptype import MapType
     from ebpfvm.contract.progtype import ProgType
     from ebpfvm.loader.object import MapSpec, Program
+    from ebpfvm.verifier.state import State
+
+    Observer = Callable[[int, State], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,8 @@ class Env:
     subprogs: tuple[Subprog, ...] = ()
     maps: tuple[Map, ...] = ()
     kfuncs: Mapping[int, Kfunc | None] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
+    observe: Observer | None = None
+    prune: bool = True
 
     @property
     def new(self) -> bool:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from ebpfvm.contract.progtype import CtxField
     from ebpfvm.isa.insn import Insn
     from ebpfvm.verifier.cfg import Cfg
-    from ebpfvm.verifier.env import Env, Subprog
+    from ebpfvm.verifier.env import Env, Observer, Subprog
     from ebpfvm.verifier.liveness import Live
     from ebpfvm.verifier.log import Log
 
@@ -91,6 +91,9 @@ class Walk:
         self.frame = self.state.frames[0]
         self.regs = self.frame.regs
         self.steps = [self._build(pc) for pc in range(len(env.program.insns))]
+        if env.observe is not None:
+            self.steps = [_observed(step, env.observe) for step in self.steps]
+        self._is_jump = bytes(insn.code & 7 in (c.BPF_JMP, c.BPF_JMP32) for insn in env.program.insns)
         self._scratch = [_scratched(env, pc) for pc in range(len(env.program.insns))]
 
     # -- building ---------------------------------------------------------------------------------------------------
@@ -161,7 +164,7 @@ class Walk:
         """Walk until the path ends. True if it was cut off by an equal state."""
         steps, prune, jump = self.steps, self.cfg.prune, self.cfg.jump
         insns = self.env.program.insns
-        size, log = len(insns), self.log
+        size, log, is_jump = len(insns), self.log, self._is_jump
         touched_regs = 0x7FF if print_state else 0
         pc = self.pc
         while True:
@@ -193,6 +196,8 @@ class Walk:
                 touched_regs = self._scratch[pc]
             else:
                 print_state = False
+            if is_jump[pc]:
+                self.jumps += 1
             after = steps[pc](self)
             self.prev = pc
             if after == END:
@@ -400,17 +405,21 @@ def _refusing(problem: str) -> Step:
     return step
 
 
+def _observed(step: Step, observe: Observer) -> Step:
+    """A step that shows the state it starts from."""
+    def watched(w: Walk) -> int:
+        observe(w.pc, w.state)
+        return step(w)
+    return watched
+
+
 def _goto(target: int) -> Step:
-    def step(w: Walk) -> int:
-        w.jumps += 1
-        return target
-    return step
+    return lambda w: target
 
 
 def _may_goto(pc: int, target: int) -> Step:
     """A jump that the kernel will take after enough rounds: the loop may end here, or go on."""
     def step(w: Walk) -> int:
-        w.jumps += 1
         before = w.states.previous_entry(w.state, pc)
         other = w.push(pc + 1, pc)
         other.may_goto_depth += 1

@@ -24,8 +24,11 @@ CALLER_SAVED = 0x3F
 ARGS = 0x3E
 _CALL = c.BPF_JMP | c.BPF_CALL
 ALL_BYTES = (1 << 512) - 1
-_Value = Any  # None (anything else), ("fp", offset or None), ("map", index), ("n", constant)
-_LOST = ("fp", None)
+# (): nothing yet, None: anything else, ("fp", offsets or None for any, certainly), ("map", index), ("n", constant).
+_Value = Any
+_LOST = ("fp", None, False)
+_UNSET: _Value = ()  # reading it is refused anyway, so it does not spoil a join
+_MANY = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,7 @@ def _values(env: Env, subprog: Subprog, order: list[int]) -> dict[int, list[_Val
     """Registers before each slot, as far as this pass cares; forward until nothing changes."""
     escaped = False
     while True:
-        start: list[_Value] = [None] * 10 + [("fp", 0)]
+        start: list[_Value] = [_UNSET, *[None] * 5, *[_UNSET] * 4, ("fp", frozenset({0}), True)]
         values: dict[int, list[_Value]] = {subprog.start: start}
         work = [subprog.start]
         spilled = escaped
@@ -173,11 +176,17 @@ def _values(env: Env, subprog: Subprog, order: list[int]) -> dict[int, list[_Val
 
 
 def _join(a: _Value, b: _Value) -> _Value:
-    if a == b:
+    if a == b or b == _UNSET:
         return a
-    if (a and a[0] == "fp") or (b and b[0] == "fp"):
+    if a == _UNSET:
+        return b
+    fp = [value for value in (a, b) if value and value[0] == "fp"]
+    if not fp:
+        return None
+    if any(value[1] is None for value in fp):
         return _LOST
-    return None
+    offsets = frozenset().union(*(value[1] for value in fp))
+    return ("fp", offsets, len(fp) == 2 and all(value[2] for value in fp)) if len(offsets) <= _MANY else _LOST
 
 
 def _transfer(env: Env, pc: int, regs: list[_Value], escaped: bool) -> bool:
@@ -204,7 +213,7 @@ def _transfer(env: Env, pc: int, regs: list[_Value], escaped: bool) -> bool:
     if cls == c.BPF_LD or insn.code == _CALL:
         # What a call gives back never points into a frame, unless it is one of ours and such pointers are about.
         for number in range(6):
-            regs[number] = _LOST if escaped and insn.src == c.BPF_PSEUDO_CALL else None
+            regs[number] = _UNSET if number else _LOST if escaped and insn.src == c.BPF_PSEUDO_CALL else None
     return False
 
 
@@ -222,11 +231,11 @@ def _alu(insn: Insn, regs: list[_Value], cls: int, op: int) -> _Value:
     if not fp:
         return None
     number = other if fp[0] is mine else mine
-    known = fp[0][1] is not None and number and number[0] == "n" and len(fp) == 1
+    known = fp[0][1] is not None and len(fp) == 1 and number and number[0] == "n"
     if known and op == c.BPF_ADD and wide:
-        return ("fp", fp[0][1] + number[1])
+        return ("fp", frozenset(off + number[1] for off in fp[0][1]), fp[0][2])
     if known and op == c.BPF_SUB and wide and fp[0] is mine:
-        return ("fp", fp[0][1] - number[1])
+        return ("fp", frozenset(off - number[1] for off in fp[0][1]), fp[0][2])
     return _LOST
 
 
@@ -250,7 +259,14 @@ def _access(env: Env, value: _Value, off: int, code: int) -> int:
         return 0
     if value[1] is None:
         return ALL_BYTES
-    return _whole(env, _bytes(value[1] + off, c.SIZE_BYTES[code & 0x18]))
+    return _each(env, value[1], off, c.SIZE_BYTES[code & 0x18])
+
+
+def _each(env: Env, offsets: frozenset[int], off: int, size: int) -> int:
+    mask = 0
+    for base in offsets:
+        mask |= _whole(env, _bytes(base + off, size))
+    return mask
 
 
 def _whole(env: Env, mask: int) -> int:
@@ -266,10 +282,10 @@ def _whole(env: Env, mask: int) -> int:
 
 
 def _overwritten(env: Env, value: _Value, insn: Insn) -> int:
-    if not value or value[0] != "fp" or value[1] is None:
+    if not value or value[0] != "fp" or value[1] is None or len(value[1]) != 1 or not value[2]:
         return 0
     unit = 4 if env.new else 8
-    off, size = value[1] + insn.off, c.SIZE_BYTES[insn.code & 0x18]
+    off, size = next(iter(value[1])) + insn.off, c.SIZE_BYTES[insn.code & 0x18]
     return _bytes(off, size) if size >= unit and not off % unit else 0
 
 
@@ -286,7 +302,7 @@ def _call(env: Env, insn: Insn, regs: list[_Value]) -> int:
         size = _read_size(env, helper, at, regs) if helper is not None else None
         if value[1] is None or size is None:
             return ALL_BYTES
-        read |= _whole(env, _bytes(value[1], size))
+        read |= _each(env, value[1], 0, size)
     return read
 
 

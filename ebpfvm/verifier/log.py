@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LEVEL1 = 1
 LEVEL2 = 2
 STATS = 4
-_KEEP = 400_000  # entries; the kernel's rolling buffer keeps the tail too
+_KEEP = 50_000  # entries; the kernel's rolling buffer keeps the tail too
 
 
 class Log:
@@ -36,6 +36,7 @@ class Log:
         self.all = bool(level & LEVEL2)
         self.version = version
         self.entries: list[Any] = []
+        self._dropped = 0
         self._insn_text = insn_text
         self._lines = _lines_by_pc(program)
         self._printed: LineInfo | None = None
@@ -59,8 +60,9 @@ class Log:
         """The source line, if it is another than the last printed, and the instruction."""
         self.source(pc, "; ")
         self.entries.append(("i", pc))
-        if len(self.entries) > _KEEP and self.all:
+        if len(self.entries) > _KEEP:
             del self.entries[:_KEEP // 2]
+            self._dropped += _KEEP // 2
 
     def source(self, pc: int, prefix: str) -> None:
         """The C line of `pc` unless it was the last one printed (verbose_linfo)."""
@@ -91,7 +93,7 @@ class Log:
 
     def mark(self) -> int:
         """A place to go back to."""
-        return len(self.entries)
+        return self._dropped + len(self.entries)
 
     def back_to(self, mark: int) -> None:
         """Forget what came after `mark` (level 1: only the current path is kept).
@@ -101,6 +103,7 @@ class Log:
         """
         if self.all or not self.on:
             return
+        mark = max(mark - self._dropped, 0)
         joined = len(self.entries) > mark and isinstance(self.entries[mark], tuple) and self.entries[mark][0] == "s"
         del self.entries[mark:]
         if joined:
@@ -128,7 +131,7 @@ class Log:
             else:
                 line = show.state(_Snapshot(entry[3]), self.version, None, entry[2])  # type: ignore[arg-type]
                 if insn:
-                    out[-1] = insn + _pad(len(insn) - len(f"{insn.split(':', 1)[0]}: ")) + ";" + line + "\n"
+                    out[-1] = insn + _pad(len(insn)) + ";" + line + "\n"
                 else:
                     out.append(f"{entry[1]}:{line}\n")
                 insn = ""

@@ -24,7 +24,9 @@ _MAPS = (r.MAP_PTR, r.MAP_VALUE, r.MAP_KEY)
 
 
 def tnum(value: int, mask: int) -> str:
-    """`(0x0; 0xff)`; the kernel's "%#llx" prints zero as 0x0 (its own vsprintf)."""
+    """`(0x0; 0xff)`, or the number if all bits are known (tnum_strn)."""
+    if not mask:
+        return signed((value ^ 1 << 63) - (1 << 63))
     return f"({value:#x}; {mask:#x})"
 
 

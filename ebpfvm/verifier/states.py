@@ -85,6 +85,8 @@ class States:
                 if old.branches:
                     hit, add = self._unfinished(item, pc, cur, force, add)
                     loop = hit
+                elif not w.env.prune:
+                    continue
                 else:
                     if not old.cleaned:
                         self.clean(old)

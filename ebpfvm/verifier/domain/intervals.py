@@ -238,8 +238,9 @@ def deduce_mixed(var_off: Tnum, b64: Bounds64, b32: Bounds32) -> tuple[Tnum, Bou
     if s32_min >= 0 and smin >= S32_MIN and smax <= S32_MAX:
         # Sign-extended from 32 bits and known to be positive there: the upper half is zero.
         smin = umin = s32_min
-        smax = umax = s32_max
-        var_off = tnum.intersect(var_off, tnum.range_(smin, smax))
+        smax = s32_max
+        umax = s32_max & U64_MAX  # negative only if the range is empty
+        var_off = tnum.intersect(var_off, tnum.range_(umin, umax))
     return var_off, (umin, umax, smin, smax)
 
 

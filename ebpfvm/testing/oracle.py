@@ -1,0 +1,224 @@
+"""A real kernel as judge: loads programs through bpf(2), attaches and pins nothing, and says what the kernel said.
+
+Only for the program types whose loading has no effect on anything: socket filters, tc and XDP programs. Needs the right
+to call bpf(2); `why_not()` says why it cannot be asked.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import struct
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ebpfvm.btf import encode as encode_btf
+from ebpfvm.btf import parse as parse_btf
+from ebpfvm.btf import types as t
+from ebpfvm.errors import UsageError
+from ebpfvm.isa.insn import Insn
+from ebpfvm.isa.insn import encode as encode_insns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ebpfvm.btf.types import Btf
+    from ebpfvm.contract.dialect import Dialect
+    from ebpfvm.loader.object import MapSpec, Program
+
+_SYSCALL: Final = {"x86_64": 321, "aarch64": 280}.get(platform.machine(), -1)
+_MAP_CREATE, _MAP_UPDATE, _PROG_LOAD, _BTF_LOAD, _MAP_FREEZE = 0, 2, 5, 18, 22
+_ATTR: Final = 160
+TYPES: Final = {"socket_filter": 1, "sched_cls": 3, "xdp": 6}
+
+
+def bpf(command: int, attr: ctypes.Array[ctypes.c_char]) -> int:
+    """The system call: a descriptor or 0, or a negative errno."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    result = int(libc.syscall(_SYSCALL, command, attr, len(attr)))
+    return -ctypes.get_errno() if result < 0 else result
+
+
+def _fields(*fields: tuple[int, str, int]) -> ctypes.Array[ctypes.c_char]:
+    attr = ctypes.create_string_buffer(_ATTR)
+    for offset, form, value in fields:
+        struct.pack_into("<" + form, attr, offset, value)
+    return attr
+
+
+@cache
+def why_not() -> str:
+    """Why no kernel can be asked here; "" if one can."""
+    if platform.system() != "Linux" or _SYSCALL < 0:
+        return "no Linux with a known bpf(2) number"
+    judged = load((Insn(0xB7), Insn(0x95)), 1)
+    return "" if judged.ok else f"bpf(2) is not permitted here: {errno.errorcode.get(judged.errno, judged.errno)}"
+
+
+def kernel_version() -> tuple[int, int]:
+    """(major, minor) of the running kernel."""
+    major, minor = platform.release().split(".")[:2]
+    return int(major), int("".join(char for char in minor if char.isdigit()))
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the kernel said: `errno` is positive, 0 when accepted; `log` at the level asked for."""
+
+    ok: bool
+    errno: int
+    log: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The log without the line of statistics at its end."""
+        return [line for line in self.log.splitlines() if line and not line.startswith("processed ")]
+
+    @property
+    def processed(self) -> int:
+        """Instructions processed, by the last line of the log."""
+        last = self.log.rstrip().rpartition("processed ")[2].split(" ")[0]
+        return int(last) if last.isdigit() else 0
+
+
+def load(insns: Iterable[Insn], type: int, *extra: tuple[int, str, int], log_level: int = 1,
+         license: str = "GPL", flags: int = 0, room: int = 1 << 19) -> Judgement:
+    """BPF_PROG_LOAD; the program is unloaded at once."""
+    code = encode_insns(insns)
+    text = ctypes.create_string_buffer(code, len(code))
+    terms = ctypes.create_string_buffer(license.encode())
+    log = ctypes.create_string_buffer(room if log_level else 1)
+    attr = _fields((0, "I", type), (4, "I", len(code) // 8), (8, "Q", ctypes.addressof(text)),
+                   (16, "Q", ctypes.addressof(terms)), (24, "I", log_level), (28, "I", room if log_level else 0),
+                   (32, "Q", ctypes.addressof(log) if log_level else 0), (44, "I", flags), *extra)
+    fd = bpf(_PROG_LOAD, attr)
+    if fd >= 0:
+        os.close(fd)
+    return Judgement(fd >= 0, max(-fd, 0), log.value.decode(errors="replace"))
+
+
+class Oracle:
+    """Asks the kernel about whole programs, with maps, BTF and kfuncs. Keeps maps and BTF until it is closed."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self._by_id: dict[int, tuple[MapSpec, int]] = {}
+        self._btf: dict[int, tuple[Btf, int]] = {}
+        self._strings: dict[int, bytes] = {}
+
+    def __enter__(self) -> Oracle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give maps and BTF back."""
+        for fd in [*(fd for _, fd in self._by_id.values()), *(fd for _, fd in self._btf.values())]:
+            os.close(fd)
+        self._by_id.clear()
+        self._btf.clear()
+
+    def judge(self, program: Program, log_level: int = 1) -> Judgement:
+        """What the kernel makes of `program`.
+
+        Raises:
+            UsageError: of another type than `TYPES`, or its maps cannot be made.
+        """
+        type = self.dialect.prog_type(program.type).name
+        if type not in TYPES:
+            raise UsageError(f"the oracle does not load programs of type {type}")
+        insns = [self._insn(program, insn) for insn in program.insns]
+        held: list[object] = []
+        extra = self._records(program, held) if program.func_info and program.btf is not None else []
+        return load(insns, TYPES[type], *extra, log_level=log_level, license=program.license, flags=program.flags & 3)
+
+    def _insn(self, program: Program, insn: Insn) -> Insn:
+        if insn.code == 0x18 and insn.src in (1, 2) and 0 <= insn.imm < len(program.maps):
+            return insn._replace(imm=self.map_fd(program.maps[insn.imm]))
+        if insn.code == 0x85 and insn.src == 2 and insn.imm in program.kfuncs:
+            return insn._replace(imm=_function_id(program.kfuncs[insn.imm]))
+        return insn
+
+    def _records(self, program: Program, held: list[object]) -> list[tuple[int, str, int]]:
+        assert program.btf is not None
+        infos = b"".join(struct.pack("<II", info.insn_off, info.type_id) for info in program.func_info)
+        fd = self.btf_fd(program.btf)
+        found = [(72, "I", fd), (76, "I", 8), (80, "Q", _address(infos, held)), (88, "I", len(program.func_info))]
+        strings = self._strings[id(program.btf)]
+        lines = b"".join(
+            struct.pack("<4I", line.insn_off, _string(strings, line.file), _string(strings, line.text),
+                        line.line << 10 | line.column) for line in program.line_info)
+        if lines and b"\0" in strings:
+            found += [(92, "I", 16), (96, "Q", _address(lines, held)), (104, "I", len(program.line_info))]
+        return found
+
+    def btf_fd(self, btf: Btf) -> int:
+        """BPF_BTF_LOAD, once for each."""
+        if id(btf) not in self._btf:
+            data = encode_btf(btf)
+            held: list[object] = []
+            log = ctypes.create_string_buffer(1 << 16)
+            fd = bpf(_BTF_LOAD, _fields((0, "Q", _address(data, held)), (8, "Q", ctypes.addressof(log)),
+                                        (16, "I", len(data)), (20, "I", len(log)), (24, "I", 1)))
+            if fd < 0:
+                raise UsageError(f"the kernel refuses the BTF: {log.value.decode(errors='replace')[-300:]}")
+            self._btf[id(btf)] = (btf, fd)
+            start = 24 + struct.unpack_from("<I", data, 12)[0]
+            self._strings[id(btf)] = data[start:]
+        return self._btf[id(btf)][1]
+
+    def map_fd(self, spec: MapSpec) -> int:
+        """BPF_MAP_CREATE, once for each."""
+        if id(spec) in self._by_id:
+            return self._by_id[id(spec)][1]
+        number = next(number for number, item in self.dialect.map_types.items()
+                      if item is self.dialect.map_type(spec.type))
+        fields = [(0, "I", number), (4, "I", spec.key_size), (8, "I", spec.value_size), (12, "I", spec.max_entries),
+                  (16, "I", spec.map_flags), (64, "Q", spec.map_extra)]
+        if spec.name.replace("_", "").replace(".", "").isalnum():
+            fields += [(28 + at, "B", char) for at, char in enumerate(spec.name.encode()[:15])]
+        if spec.inner is not None:
+            fields.append((20, "I", self.map_fd(spec.inner)))
+        if spec.btf is not None and spec.value_type:
+            fields += [(48, "I", self.btf_fd(spec.btf)), (52, "I", spec.key_type), (56, "I", spec.value_type)]
+        fd = bpf(_MAP_CREATE, _fields(*fields))
+        if fd < 0 and spec.btf is not None:
+            fd = bpf(_MAP_CREATE, _fields(*fields[:6]))
+        if fd < 0:
+            raise UsageError(f"the kernel makes no map {spec.name!r}: {os.strerror(-fd)}")
+        if spec.data is not None:
+            held: list[object] = []
+            bpf(_MAP_UPDATE, _fields((0, "I", fd), (8, "Q", _address(bytes(4), held)),
+                                     (16, "Q", _address(spec.data, held))))
+            if spec.map_flags & 0x80:
+                bpf(_MAP_FREEZE, _fields((0, "I", fd)))
+        self._by_id[id(spec)] = (spec, fd)
+        return fd
+
+
+def _address(data: bytes, held: list[object]) -> int:
+    buffer = ctypes.create_string_buffer(data, max(len(data), 1))
+    held.append(buffer)
+    return ctypes.addressof(buffer)
+
+
+def _string(strings: bytes, text: str) -> int:
+    at = strings.find(b"\0" + text.encode() + b"\0")
+    return at + 1 if at >= 0 else 0
+
+
+@cache
+def _vmlinux() -> Btf:
+    return parse_btf(Path("/sys/kernel/btf/vmlinux").read_bytes(), check=False)
+
+
+def _function_id(name: str) -> int:
+    found = _vmlinux().find(name, t.Kind.FUNC)
+    if found is None:
+        raise UsageError(f"the kernel has no function {name}")
+    return found
