@@ -123,7 +123,7 @@ class TranslatedRun(Run):
         if folder:
             path = Path(folder)
             path.mkdir(parents=True, exist_ok=True)
-            (path / f"{self._file.strip('<>').replace(' ', '-')}.py").write_text(source.annotated(program))
+            (path / f"{self._file.strip('[]').replace(' ', '-')}.py").write_text(source.annotated(program))
 
     def __call__(self, ctx: Context) -> int:
         """Run the program; r0 as unsigned 64 bits. The same as `Run.__call__`, in one frame for speed.
@@ -172,7 +172,7 @@ class TranslatedRun(Run):
             stack.depth = depth
 
     def _call(self, ctx: Context, pc: int, args: tuple[int, ...]) -> int:
-        if self._main is None or (ctx is not None and getattr(ctx.region, "layout", None) is not self._layout):
+        if self._main is None or (not pc and _layout_of(ctx) is not self._layout):
             self._prepare(ctx)
         assert self._main is not None and self._ticks is not None
         if pc:
@@ -182,7 +182,7 @@ class TranslatedRun(Run):
 
     def _prepare(self, ctx: Context) -> None:
         """Translate for the context's layout, unless another context of the same fields came before."""
-        layout = getattr(ctx.region, "layout", None) if ctx is not None else None
+        layout = _layout_of(ctx)
         if self._main is None or _signature(layout) != _signature(self._layout):
             self.translate(layout)
         self._layout = layout
@@ -252,6 +252,12 @@ class TranslatedEnv(Env):
         return result
 
 
+def _layout_of(ctx: Context | None) -> Layout | None:
+    """The layout of a context, None for plain bytes; a timer's callback has no context at all."""
+    layout: Layout | None = getattr(getattr(ctx, "region", None), "layout", None)
+    return layout
+
+
 def _fail(args: tuple[str, str]) -> Never:
     raise Fault(*args)
 
@@ -261,7 +267,8 @@ def _signature(layout: Layout | None) -> object:
 
 
 def _file_name(prog: LoadedProgram) -> str:
-    return f"<ebpfvm {re.sub(r'[^A-Za-z0-9_]', '_', prog.name)[:64]} {prog.id}>"
+    # Not in angle brackets: linecache makes lines on demand only for what may be a file.
+    return f"[ebpfvm {re.sub(r'[^A-Za-z0-9_]', '_', prog.name)[:64]} {prog.id}]"
 
 
 __all__ = ["TranslatedRun", "Translator"]

@@ -270,10 +270,10 @@ class _Printer:
             return self._nodes(orelse, indent)
         self._add(indent, "else:")
         before = len(self.lines)
-        after = self._nodes(orelse, indent + 1)
+        self._nodes(orelse, indent + 1)
         if len(self.lines) == before:
             self._add(indent + 1, "pass")
-        return reaches or after
+        return True
 
     def _loop(self, node: Loop | Wrap, indent: int) -> None:
         if len(self.open) >= MAX_DEPTH:

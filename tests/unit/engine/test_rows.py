@@ -36,7 +36,7 @@ def insn(row: Row, **fields: int) -> I:
 
 @engines
 @rows("alu")
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(dst=u64, src=u64, imm=s32)
 def test_alu(engine: Any, row: Row, dst: int, src: int, imm: int) -> None:
     b = src if row.source == "x" else ref.sign_extend_imm(imm, 64)
@@ -46,7 +46,7 @@ def test_alu(engine: Any, row: Row, dst: int, src: int, imm: int) -> None:
 
 @engines
 @rows("alu")
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(value=u64, imm=s32)
 def test_alu_with_one_register_twice(engine: Any, row: Row, value: int, imm: int) -> None:
     b = value if row.source == "x" else ref.sign_extend_imm(imm, 64)
@@ -56,7 +56,7 @@ def test_alu_with_one_register_twice(engine: Any, row: Row, value: int, imm: int
 
 @engines
 @rows("alu")
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(dst=u64, src=u64, imm=s32)
 def test_alu_of_unknown_operands(engine: Any, row: Row, dst: int, src: int, imm: int) -> None:
     """The operands come from memory, so that an engine cannot compute the result beforehand."""
@@ -68,7 +68,7 @@ def test_alu_of_unknown_operands(engine: Any, row: Row, dst: int, src: int, imm:
 
 @engines
 @rows("jmp")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(dst=u64, src=u64, imm=s32, same=st.booleans(), known=st.booleans())
 def test_jumps(engine: Any, row: Row, dst: int, src: int, imm: int, same: bool, known: bool) -> None:
     src = dst if same else src
@@ -82,7 +82,7 @@ def test_jumps(engine: Any, row: Row, dst: int, src: int, imm: int, same: bool, 
 
 @engines
 @rows("ldx", "load_acquire")
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(memory=st.binary(min_size=24, max_size=24), off=st.integers(-8, 8))
 def test_loads(engine: Any, row: Row, memory: bytes, off: int) -> None:
     prog = program(I(0x07, 1, 0, 0, 8), insn(row, dst=0, src=1, off=off), I(EXIT))
@@ -91,7 +91,7 @@ def test_loads(engine: Any, row: Row, memory: bytes, off: int) -> None:
 
 @engines
 @rows("st", "store_release")
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(memory=st.binary(min_size=24, max_size=24), off=st.integers(-8, 8), src=u64, imm=s32)
 def test_stores(engine: Any, row: Row, memory: bytes, off: int, src: int, imm: int) -> None:
     value = ref.sign_extend_imm(imm, 64) if row.source == "k" else src
@@ -102,7 +102,7 @@ def test_stores(engine: Any, row: Row, memory: bytes, off: int, src: int, imm: i
 
 @engines
 @rows("atomic")
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(memory=st.binary(min_size=16, max_size=16), src=u64, r0=u64, equal=st.booleans())
 def test_atomics(engine: Any, row: Row, memory: bytes, src: int, r0: int, equal: bool) -> None:
     size = row.width // 8

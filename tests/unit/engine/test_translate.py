@@ -1,0 +1,203 @@
+"""What only the translator does: its source, what it refuses, how it shows its code."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ebpfvm.engine import Interpreter, Translator
+from ebpfvm.engine.translate import TranslatedRun, cfg
+from ebpfvm.engine.translate.statements import Code, assign, effect, reads_of, sweep
+from ebpfvm.engine.translate.structure import lines_of
+from ebpfvm.errors import Fault, UsageError
+from ebpfvm.isa.insn import Insn as I
+from ebpfvm.kernel import BytesCtx, Kernel, LoadedProgram
+from ebpfvm.loader.object import LineInfo, MapSpec, Program
+from tests.unit.engine.rig import CALL, EXIT, JA, MOV64_K, MOV64_X, kernel, lddw, program
+from tests.unit.engine.test_behaviour import HELPERS, Array
+
+
+def translated(prog: Program, k: Kernel | None = None, maps: tuple[Any, ...] = ()) -> TranslatedRun:
+    return Translator().load(LoadedProgram(k or kernel(HELPERS), prog, maps, facts=()))
+
+
+def source_of(prog: Program, **more: Any) -> str:
+    return translated(prog, **more).translate().code
+
+
+def test_only_verified_programs_are_translated() -> None:
+    with pytest.raises(UsageError, match="not verified"):
+        Translator().load(LoadedProgram(kernel(), program(I(MOV64_K), I(EXIT))))
+
+
+def test_constants_fold_and_dead_code_goes() -> None:
+    code = source_of(program(I(MOV64_K, 1, 0, 0, 6), I(MOV64_K, 2, 0, 0, 7), I(0x2F, 1, 2), I(0x15, 1, 0, 1, 42),
+                             I(0x07, 1, 0, 0, 99), I(MOV64_X, 0, 1), I(EXIT)))
+    assert "return 42" in code and "99" not in code and "if" not in code
+
+
+def test_loops_become_loops_and_small_numbers_need_no_mask() -> None:
+    prog = program(I(MOV64_K, 0), I(MOV64_K, 1, 0, 0, 0), I(0x0F, 0, 1), I(0x07, 1, 0, 0, 1), I(0xA5, 1, 0, -3, 10),
+                   I(MOV64_X, 0, 1), I(EXIT))
+    code = source_of(prog)
+    assert "for _ in ticks:" in code and "0xffffffffffffffff" not in code
+    assert translated(prog)(BytesCtx(kernel(), b"")) == 10
+
+
+def test_stack_slots_become_variables_and_keys_are_packed_from_them() -> None:
+    k = kernel(HELPERS)
+    prog = program(I(0x79, 6, 1, 0), I(0x63, 10, 6, -4), I(MOV64_X, 2, 10), I(0x07, 2, 0, 0, -4), *lddw(1, 0, 1),
+                   I(CALL, 0, 0, 0, 1), I(0x15, 0, 0, 1, 0), I(MOV64_K, 0, 0, 0, 1), I(EXIT),
+                   maps=(MapSpec("array", 4, 8, 1),))
+    run = translated(prog, k, (Array(k, 8),))
+    code = run.translate().code
+    assert "ENTER" not in code and "PACK_I(" in code
+    assert run(BytesCtx(k, bytes(8))) == 1 and run(BytesCtx(k, b"\1" * 8)) == 0
+
+
+def test_wide_stores_over_narrow_slots_are_cut_into_atoms() -> None:
+    prog = program(I(0x79, 2, 1, 0), I(0x7B, 10, 2, -8), I(0x6A, 10, 0, -6, 0x7777), I(0x61, 0, 10, -8),
+                   I(0x71, 3, 10, -1), I(0x0F, 0, 3), I(EXIT))
+    k = kernel()
+    run = translated(prog, k)
+    assert "ENTER" not in run.translate().code
+    assert run(BytesCtx(k, bytes(range(1, 9)))) == 0x77770201 + 8
+
+
+EVIL = 'x"""\nimport os; os.abort()\n\\\'); raise SystemExit #\r\x0b\x85\u2028boom('
+
+
+def test_no_text_of_an_object_becomes_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EBPFVM_DUMP", str(tmp_path))
+    insns = (I(CALL, 0, 2, 0, 5), I(CALL, 0, 1, 0, 1), I(EXIT), I(MOV64_K, 0, 0, 0, 4), I(EXIT))
+    prog = Program(name=EVIL, insns=insns, kfuncs={5: EVIL}, ksyms={0: EVIL}, func_names={3: EVIL}, license=EVIL,
+                   section=EVIL, path=EVIL, line_info=(LineInfo(0, EVIL, EVIL, 1, 1), LineInfo(3, EVIL, EVIL, 2, 1)))
+    run = translated(prog)
+    source = run.translate()
+    assert "boom" not in source.code and "abort" not in source.code
+    dumped = next(tmp_path.iterdir())
+    text = dumped.read_text()
+    assert "boom" in text, "the C line is shown"
+    # Parsed again, comments fall away and the very same code remains.
+    assert ast.dump(ast.parse(text)) == ast.dump(ast.parse(source.code))
+    assert len(text.splitlines()) == len(source.code.splitlines())
+    with pytest.raises(Fault, match="no kfunc"):
+        run(BytesCtx(kernel(), b""))
+
+
+def test_tracebacks_show_generated_source_with_the_c_line() -> None:
+    prog = program(*lddw(2, 0x1234567800000000), I(0x79, 0, 2, 0), I(EXIT),
+                   line_info=(LineInfo(0, "a.c", "x = *p;", 7, 1),))
+    run = translated(prog)
+    with pytest.raises(Fault) as caught:
+        run(BytesCtx(kernel(), b""))
+    shown = "".join(traceback.format_exception(caught.value.__cause__ or caught.value))
+    assert "LOAD(0x1234567800000000, 8)" in shown and "x = *p;" in shown
+    assert caught.value.line == "a.c:7: x = *p;" and caught.value.pc == 2
+    assert any("r0 = *(u64 *)(r2 +0)" in line for line in linecache.getlines(run._file))
+
+
+def test_one_program_serves_contexts_of_several_layouts() -> None:
+    k = kernel()
+    run = translated(program(I(0x71, 0, 1, 1), I(EXIT)), k)
+    assert run(BytesCtx(k, b"\1\2")) == 2 and run(BytesCtx(k, b"\3\4\5")) == 4
+
+
+def graph(edges: Mapping[int, tuple[int, ...]]) -> tuple[cfg.Function, dict[int, Code]]:
+    """A function whose block n records its number and takes `pick()` of its successors."""
+    function = cfg.Function(0, {n: cfg.Block(n, [n], list(succs)) for n, succs in edges.items()})
+    cfg.analyse(function)
+    code = {n: Code([effect(f"saw({n})", n)], "pick()" if len(succs) == 2 else "", frozenset(), n,
+                    None if succs else str(n), succs) for n, succs in edges.items()}
+    return function, {n: code[n] for n in function.order}
+
+
+GRAPHS: dict[str, Mapping[int, tuple[int, ...]]] = {
+    "diamond": {0: (1, 2), 1: (3,), 2: (3,), 3: ()},
+    "shared endings": {0: (1, 2), 1: (3, 4), 2: (4, 3), 3: (), 4: ()},
+    "loop": {0: (1,), 1: (1, 2), 2: ()},
+    "nested loops, exits from both": {0: (1,), 1: (2, 7), 2: (3, 4), 3: (2, 5), 4: (1, 6), 5: (1,), 6: (8,), 7: (8,),
+                                      8: ()},
+    "continue outer from inner": {0: (1,), 1: (2, 5), 2: (3, 1), 3: (2, 4), 4: (1, 5), 5: ()},
+    "irreducible": {0: (1, 2), 1: (2, 3), 2: (1, 3), 3: ()},
+    "overlapping merges": {0: (1, 2), 1: (3, 4), 2: (3, 5), 3: (6, 4), 4: (6, 5), 5: (6,), 6: ()},
+    "loop at the entry": {0: (0, 1), 1: (0, 2), 2: ()},
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_structured_code_walks_the_graph(name: str) -> None:
+    edges = GRAPHS[name]
+    function, code = graph(edges)
+    lines = lines_of(function, code, 1)
+    text = "def f(ticks):\n" + "\n".join("    " * depth + line for depth, line, _ in lines)
+    for bits in range(1 << 9):
+        walk: list[int] = []
+        choices = iter([bits >> n & 1 for n in range(9)])
+        space: dict[str, Any] = {"saw": walk.append, "pick": lambda choices=choices: next(choices)}
+
+        def over() -> None:
+            raise AssertionError("the loop ended by itself")
+
+        space["OVER"] = over
+        exec(text, space)
+        expected = [0]
+        again = iter([bits >> n & 1 for n in range(9)])
+        try:
+            while edges[expected[-1]]:
+                succs = edges[expected[-1]]
+                expected.append(succs[next(again)] if len(succs) == 2 else succs[0])
+            result = expected[-1]
+        except StopIteration:
+            with pytest.raises((StopIteration, RuntimeError)):
+                space["f"](iter(lambda: 0, 1))
+        else:
+            assert space["f"](iter(lambda: 0, 1)) == result
+        assert walk == expected
+
+
+def test_reducible_graphs_need_no_dispatch() -> None:
+    for name, edges in GRAPHS.items():
+        function, code = graph(edges)
+        text = "\n".join(line for _, line, _ in lines_of(function, code, 1))
+        assert ("if go < " in text) == (name == "irreducible"), name
+
+
+def test_dead_lines_go_and_single_uses_are_put_in_place() -> None:
+    function = cfg.Function(0, {0: cfg.Block(0, [0], [])})
+    cfg.analyse(function)
+    lines = [assign("r1", "5", 0), assign("r2", "(r3 + 1)", 0), assign("r4", "r1", 0), effect("P8(d_1, 0, r2)", 0),
+             assign("r9", "r4", 0)]
+    code, live = sweep({0: Code(lines, "", reads_of("r4"), 0, "r4", ())}, function)
+    assert [line.text for line in code[0].lines] == ["P8(d_1, 0, (r3 + 1))"]
+    assert code[0].result == "5" and live == {"r3", "d_1"}
+
+
+def test_deep_code_still_compiles() -> None:
+    """150 conditions in a row, each with a side path that joins again; and 30 nested loops."""
+    insns = [I(0x79, 1, 1, 0), I(MOV64_K, 0)]
+    for n in range(150):
+        insns += [I(0x15, 1, 0, 1, n), I(0x07, 0, 0, 0, n)]
+    k = kernel()
+    prog = program(*insns, I(EXIT))
+    ctx = BytesCtx(k, (77).to_bytes(8, "little"))
+    assert translated(prog, k)(ctx) == Interpreter().load(LoadedProgram(k, prog))(ctx)
+    ctx = BytesCtx(k, (1).to_bytes(8, "little"))
+    nest = [I(MOV64_K, 0), I(0x79, 1, 1, 0)] + [I(0x7B, 10, 1, -8 * n - 8) for n in range(30)]
+    for n in reversed(range(30)):
+        at = -8 * n - 8
+        nest += [I(0x07, 0, 0, 0, 1), I(0x79, 2, 10, at), I(0x07, 2, 0, 0, -1), I(0x7B, 10, 2, at),
+                 I(0x55, 2, 0, -5 - 5 * (29 - n), 0)]
+    loops = program(*nest, I(EXIT))
+    assert translated(loops, k)(ctx) == Interpreter().load(LoadedProgram(k, loops))(ctx)
+
+
+def test_jumps_over_the_next_instruction_only() -> None:
+    prog = program(I(MOV64_K, 0, 0, 0, 3), I(0x15, 0, 0, 0, 3), I(JA, 0, 0, 0), I(EXIT))
+    assert translated(prog)(BytesCtx(kernel(), b"")) == 3
