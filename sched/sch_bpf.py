@@ -16,7 +16,7 @@ D9    THROTTLE from dequeue counts an overlimit on the class that `ctx->classid`
 D10   a qdisc without both programs is refused with -EINVAL (the RFC crashes at the first packet)
 D11   `change` replaces both programs or none
 D20   `ctx->delay` is relative; one watchdog, the latest call counts
-D22   reset and destroy leave the maps alone: packets in them stay
+D22   reset and destroy leave the maps alone: packets in them stay; the children of classes are reset with the qdisc
 ====  ===============================================================================================================
 """
 

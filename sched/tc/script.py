@@ -288,6 +288,9 @@ class _Runner:
         args = command.args
         if command.verb == "show":
             self._no_more(command)
+            if not {"block", "root", "ingress", "egress", "parent"} & set(args) and "dev" in args \
+                    and not isinstance(self._dev(command).qdisc, ClassfulQdisc):
+                return []  # a root qdisc that takes no filters has none
             return show_filter(self.net, self._block(command), "s" in command.flags, args.get("chain"))
         if command.kind or command.verb != "del":
             check_kind(command, FILTER_KINDS, FILTER_ARGS, self.source)

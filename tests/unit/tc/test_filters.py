@@ -365,6 +365,11 @@ def test_filters_of_a_replaced_qdisc_are_gone(net: Namespace) -> None:
     assert block_of(net).chains == {} and net.actions == {}
 
 
+def test_a_root_without_filters_shows_none(net: Namespace) -> None:
+    assert run_script("tc filter show dev eth1", net) == []
+    assert run_script("tc filter show dev eth0", net) == []
+
+
 def test_replace_and_change(net: Namespace) -> None:
     add(net, "protocol ip prio 1 handle 1 flower ip_proto udp classid 1:1")
     run_script("tc filter replace dev eth0 parent 1: protocol ip prio 1 handle 1 flower ip_proto tcp classid 1:2", net)
