@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import Fault
@@ -61,6 +62,15 @@ def immediate(prog: LoadedProgram, pc: int) -> int:
     if insn.src == c.BPF_PSEUDO_BTF_ID:
         return _ksym(prog, insn.imm)
     raise Fault("opcode", f"64-bit immediate load of unknown form {insn.src}")
+
+
+def touch(prog: LoadedProgram) -> None:
+    """Make what the program's immediates name exist, so that addresses do not depend on the engine or the first run."""
+    insns = prog.program.insns
+    for pc, insn in enumerate(insns):
+        if insn.is_ld_imm64 and insn.src and not (pc and insns[pc - 1].is_ld_imm64):
+            with contextlib.suppress(Fault):
+                immediate(prog, pc)
 
 
 def _map(prog: LoadedProgram, index: int) -> Any:

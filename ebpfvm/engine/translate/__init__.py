@@ -19,7 +19,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Never
 
-from ebpfvm.engine.common import DEFAULT_BUDGET
+from ebpfvm.engine.common import DEFAULT_BUDGET, touch
 from ebpfvm.engine.place import locate
 from ebpfvm.engine.run import Run
 from ebpfvm.engine.translate.source import Source, generate
@@ -56,6 +56,7 @@ class Translator:
         """
         if not prog.verified:
             raise UsageError(f"program {prog.name} is not verified; only the interpreter runs such programs")
+        touch(prog)
         run = TranslatedRun(prog, self.budget)
         prog.runnable = run
         return run
