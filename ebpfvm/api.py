@@ -6,7 +6,8 @@ Everything here only puts the parts together; `ebpfvm` offers these functions la
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm import dialects
@@ -17,17 +18,19 @@ from ebpfvm.loader.open import load
 from ebpfvm.loader.variables import variables
 from ebpfvm.maps import make_map
 from ebpfvm.maps.base import BPF_F_RDONLY_PROG
+from ebpfvm.maps.dump import MapDump, dump_map
+from ebpfvm.maps.of_maps import MapOfMaps
 from ebpfvm.sched.link import Link
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.pcap import ETHERNET, PcapWriter, read_capture
 from ebpfvm.sched.sch_bpf import SchBpf
 from ebpfvm.sched.simulation import Simulation
-from ebpfvm.sched.tc.script import run_script_file, show_later
+from ebpfvm.sched.tc.script import run_script, run_script_file, show_later
 from ebpfvm.sched.traffic import FlowSpec, generate, parse_flows, replay
 from ebpfvm.sched.units import parse_rate, parse_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from ebpfvm.contract import Dialect
     from ebpfvm.kernel.engine import Engine, Runnable
@@ -43,6 +46,7 @@ __all__ = ["Kernel", "Loaded", "Object", "Program", "dialect_of", "load", "open_
 
 ENGINES: Final = ("interp", "translate")
 HANDLE: Final = 0x80010000  # what `tc qdisc add` gives the first qdisc without a handle
+PIN_BY_NAME: Final = 1  # LIBBPF_PIN_BY_NAME (tools/lib/bpf/bpf_helpers.h)
 
 
 # ---- judging ------------------------------------------------------------------------------------------------
@@ -115,21 +119,61 @@ def open_engine(name: str | None = None) -> Engine:
     return made
 
 
+@dataclass(slots=True)
+class Pins:
+    """Maps that objects of one run share, as /sys/fs/bpf would keep them: those whose definition says
+    LIBBPF_PIN_BY_NAME, and those that the user names.
+
+    Attributes:
+        names: pinned besides, whatever their definitions say.
+        maps: what is pinned now.
+    """
+
+    names: frozenset[str] = frozenset()
+    maps: dict[str, BpfMap] = field(default_factory=dict)
+
+    def wants(self, spec: MapSpec) -> bool:
+        """Is a map of this definition shared?"""
+        return bool(spec.name) and (spec.pinning == PIN_BY_NAME or spec.name in self.names)
+
+    def get(self, spec: MapSpec, kernel: Kernel) -> BpfMap | None:
+        """The pinned map of the definition's name, None if it has to be made.
+
+        Raises:
+            LoadError: it has other sizes, flags or another type (bpf_object__reuse_map of libbpf).
+        """
+        found = self.maps.get(spec.name)
+        if found is None:
+            return None
+        want = (kernel.dialect.map_type(spec.type).name, spec.key_size, spec.value_size, spec.max_entries,
+                spec.map_flags)
+        have = (found.type.name, found.key_size, found.value_size, found.max_entries, found.flags)
+        if want != have:
+            raise LoadError(f"the pinned map of this name is another: it has type, key, value, entries and flags "
+                            f"{have}, here are {want}", symbol=spec.name)
+        return found
+
+
 class Loaded:
     """Programs and maps in a kernel; programs that name the same map share it.
 
     Args:
         kernel: where they are made.
         engine: what runs programs that were verified; others run in the interpreter.
+        pins: maps shared with other objects.
+        specs: the object's maps by name, for maps of maps that hold some of them from the beginning.
 
     Attributes:
         maps: name (or "#n" without one) -> map.
         programs: name -> program, ready to run.
     """
 
-    def __init__(self, kernel: Kernel, engine: Engine) -> None:
+    def __init__(self, kernel: Kernel, engine: Engine, pins: Pins | None = None,
+                 specs: Mapping[str, MapSpec] | None = None) -> None:
         self.kernel = kernel
         self.engine = engine
+        self.pins = pins if pins is not None else Pins()
+        self.specs = specs if specs is not None else {}
         self.maps: dict[str, BpfMap] = {}
         self.programs: dict[str, Runnable] = {}
 
@@ -137,15 +181,29 @@ class Loaded:
         """The map of `spec`, made when first asked for.
 
         Raises:
-            LoadError: this kernel cannot make it.
+            LoadError: this kernel cannot make it, or it is pinned as another.
         """
         name = spec.name or f"#{index}"
         if name not in self.maps:
-            try:
-                self.maps[name] = make_map(self.kernel, spec)
-            except (OSError, UsageError) as error:
-                raise LoadError(str(error), symbol=spec.name or None) from error
+            shared = self.pins.wants(spec)
+            found = self.pins.get(spec, self.kernel) if shared else None
+            self.maps[name] = found if found is not None else self._make(spec)
+            if shared:
+                self.pins.maps[name] = self.maps[name]
         return self.maps[name]
+
+    def _make(self, spec: MapSpec) -> BpfMap:
+        try:
+            made = make_map(self.kernel, spec)
+        except (OSError, UsageError) as error:
+            raise LoadError(str(error), symbol=spec.name or None) from error
+        if isinstance(made, MapOfMaps):
+            for slot, name in spec.init.items():
+                inner = self.specs.get(name)
+                result = made.put(slot.to_bytes(made.key_size, "little"), self.map(inner)) if inner is not None else -2
+                if result < 0:
+                    raise LoadError(f"slot {slot}: {name!r} cannot be an element (errno {-result})", symbol=spec.name)
+        return made
 
     def variables(self, found: Object) -> dict[str, int]:
         """The numbers that `found`'s global variables hold now, without the constants."""
@@ -174,14 +232,53 @@ class Loaded:
 
 # ---- the simulator ------------------------------------------------------------------------------------------
 
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A run that is set up and has not begun: what `simulate(prepare=...)` is given.
+
+    Attributes:
+        simulation: its parts; `simulation.loop.at(time, action, argument)` does something while it runs, the time
+            in ns of a clock that begins at `ebpfvm.sched.simulation.BOOT_NS`.
+        net: the namespace, with the device eth0; None without a tc script.
+        loaded: programs and maps of the object; None without one.
+    """
+
+    simulation: Simulation
+    net: Namespace | None
+    loaded: Loaded | None
+
+    def map(self, name: str) -> BpfMap:
+        """The map of a name, the first one made if several objects have one.
+
+        Raises:
+            UsageError: there is none.
+        """
+        maps = self.simulation.kernel.maps.values()
+        found: BpfMap | None = next((item for item in maps if item.name == name), None)
+        if found is None:
+            raise UsageError(f"no map {name!r}; there are: {', '.join(item.name for item in maps) or 'none'}")
+        return found
+
+    def tc(self, text: str) -> list[str]:
+        """Do `tc` and `ip` commands now; the lines that `show` commands print.
+
+        Raises:
+            ScriptError: as `ebpfvm.sched.tc.script.run_script`.
+        """
+        if self.net is None:
+            raise UsageError("tc commands need a run with a tc script (it may be empty)")
+        return run_script(text, self.net)
+
+
 def simulate(source: Object | str | os.PathLike[str] | None = None, *,
              pcap: str | os.PathLike[str] | Capture | None = None, flows: Iterable[FlowSpec | str] = (),
              rate: int | str = "10mbit", delay: int | str = 0, mtu: int | None = None,
              out: str | os.PathLike[str] | None = None, seed: int = 0, duration: int | str | None = None,
              engine: str | None = None, kernel: str | None = None, priority: str = "tos",
              tc: str | os.PathLike[str] | None = None, enqueue: str | None = None, dequeue: str | None = None,
-             unverified: bool = False, record: bool = False, observer: Observer | None = None,
-             progress: Callable[[int], None] | None = None) -> Result:
+             unverified: bool = False, record: bool = False, ingress: bool = False, pin: Iterable[str] = (),
+             dump_maps: Iterable[str] | None = None, prepare: Callable[[Scene], None] | None = None,
+             observer: Observer | None = None, progress: Callable[[int], None] | None = None) -> Result:
     """Run a queueing discipline in front of a link and see what happens to every packet.
 
     Args:
@@ -202,6 +299,10 @@ def simulate(source: Object | str | os.PathLike[str] | None = None, *,
         enqueue, dequeue: names of the programs, needed if the object holds several.
         unverified: run in the interpreter without asking the verifier.
         record: keep a record of each packet in `Result.packets`.
+        ingress: the traffic arrives at eth0 from the wire and goes to the stack, instead of leaving by it; needs `tc`.
+        pin: names of maps that all objects of the run share, besides those that say LIBBPF_PIN_BY_NAME.
+        dump_maps: names of maps to read at the end (`Result.maps`), empty for all.
+        prepare: called when everything is set up.
         observer, progress: see `ebpfvm.sched.simulation.Simulation`.
 
     Raises:
@@ -212,24 +313,21 @@ def simulate(source: Object | str | os.PathLike[str] | None = None, *,
     """
     if source is None and tc is None:
         raise UsageError("nothing to simulate: give an object, a tc script, or both")
+    if ingress and tc is None:
+        raise UsageError("ingress: a tc script has to say what eth0 does with packets that arrive")
     found = _object(source) if source is not None else None
     programs = [_hook(found, "enqueue", enqueue), _hook(found, "dequeue", dequeue)] if found is not None else []
     link = Link(parse_rate(rate) if isinstance(rate, str) else rate, _ns(delay), mtu)
-    specs = [parse_flows(spec) if isinstance(spec, str) else spec for spec in flows]
     machine = Kernel(dialect_of(programs[0], kernel) if programs else _rfc_dialect(kernel), seed)
-    loaded = Loaded(machine, open_engine(engine))
+    loaded = Loaded(machine, open_engine(engine), Pins(frozenset(pin)), found.maps if found is not None else None)
     hooks = [loaded.program(program, _facts(program, machine.dialect, unverified)) for program in programs]
     capture = read_capture(os.fspath(pcap)) if isinstance(pcap, str | os.PathLike) else pcap
     writer = _writer(out, capture.link if capture else ETHERNET)
     try:
         simulation = Simulation(machine, link, link_type=capture.link if capture else ETHERNET, writer=writer,
                                 epoch=capture.first if capture else 0, priority_rule=priority, record=record,
-                                observer=observer)
-        if capture is not None:
-            simulation.add(replay(capture))
-        for group, spec in enumerate(specs):
-            for flow in generate(spec, seed, group):
-                simulation.add(flow)
+                                observer=observer, ingress=ingress)
+        _feed(simulation, capture, flows, seed)
         net = _namespace(simulation, loaded, unverified) if tc is not None else None
         qdisc: Qdisc | None = SchBpf(simulation.device, HANDLE, *hooks) if hooks else None
         later: list[Command] = []
@@ -238,13 +336,34 @@ def simulate(source: Object | str | os.PathLike[str] | None = None, *,
             run_script_file(tc, net, later)
             qdisc = simulation.device.qdisc
         assert qdisc is not None
+        if prepare is not None:
+            prepare(Scene(simulation, net, loaded if hooks else None))
         result = simulation.run(qdisc, progress=progress, seed=seed,
                                 duration=None if duration is None else _ns(duration))
         return replace(result, variables=loaded.variables(found) if found is not None else {},
-                       shown=tuple(show_later(later, net)) if net is not None else ())
+                       shown=tuple(show_later(later, net)) if net is not None else (),
+                       maps=_dumps(machine, dump_maps) if dump_maps is not None else None)
     finally:
         if writer is not None:
             writer.__exit__()
+
+
+def _feed(simulation: Simulation, capture: Capture | None, flows: Iterable[FlowSpec | str], seed: int) -> None:
+    if capture is not None:
+        simulation.add(replay(capture))
+    for group, spec in enumerate([parse_flows(spec) if isinstance(spec, str) else spec for spec in flows]):
+        for flow in generate(spec, seed, group):
+            simulation.add(flow)
+
+
+def _dumps(machine: Kernel, names: Iterable[str]) -> tuple[MapDump, ...]:
+    """The maps of these names, or all of them, as user space reads them."""
+    wanted = frozenset(names)
+    missing = wanted - {item.name for item in machine.maps.values()}
+    if missing:
+        have = ", ".join(sorted({item.name for item in machine.maps.values()})) or "none"
+        raise UsageError(f"no map {min(missing)!r}; there are: {have}")
+    return tuple(dump_map(item) for item in machine.maps.values() if not wanted or item.name in wanted)
 
 
 def _rfc_dialect(kernel: str | None) -> Dialect:
@@ -258,20 +377,24 @@ def _namespace(simulation: Simulation, loaded: Loaded, unverified: bool) -> Name
     net = Namespace(machine, loop=simulation.loop, account=simulation.account, flows=simulation.flows,
                     sink=simulation.sink)
     simulation.device = net.add_device("eth0", link=old.link, ifindex=old.ifindex, up=True, observer=old.observer)
-    net.load_program = script_programs(machine, loaded.engine, unverified)
+    net.load_program = script_programs(machine, loaded.engine, unverified, loaded.pins)
     return net
 
 
-def script_programs(machine: Kernel, engine: Engine, unverified: bool = False) -> Callable[[str, str, str], Runnable]:
+def script_programs(machine: Kernel, engine: Engine, unverified: bool = False,
+                    pins: Pins | None = None) -> Callable[[str, str, str], Runnable]:
     """What `Namespace.load_program` wants: loads, verifies and picks programs of the objects that a script names.
 
-    Each object is loaded once: its programs share its maps, and those of another object have maps of their own.
+    Each object is loaded once: its programs share its maps, and those of another object have maps of their own, but
+    for those that are pinned by name.
     """
+    shared = pins if pins is not None else Pins()
     objects: dict[str, tuple[Object, Loaded]] = {}
 
     def load_program(path: str, section: str, hook: str) -> Runnable:
         if path not in objects:
-            objects[path] = load(path), Loaded(machine, engine)
+            opened = load(path)
+            objects[path] = opened, Loaded(machine, engine, shared, opened.maps)
         found, loaded = objects[path]
         named = next((item.name for item in found.programs.values() if section in (item.name, item.section)), section)
         if hook in ("enqueue", "dequeue"):

@@ -43,11 +43,15 @@ def add(subparsers: Any) -> None:
     link.add_argument("--duration", metavar="TIME", help="stop then; default when nothing happens any more")
     link.add_argument("--tc", metavar="FILE",
                       help="script of tc and ip commands that sets eth0 up before the run; its show commands run after")
+    link.add_argument("--ingress", action="store_true",
+                      help="the traffic arrives at eth0 from the wire, for --tc scripts that queue on ingress")
     program = parser.add_argument_group("programs")
     program.add_argument("--enqueue", metavar="NAME", help="program to use, if the object holds several")
     program.add_argument("--dequeue", metavar="NAME")
     program.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="variables",
                          help="initial value of a global variable, as in --set limit=50; may be repeated")
+    program.add_argument("--pin", metavar="MAP", action="append", default=[],
+                         help="all objects share the map of this name, as if pinned; may be repeated")
     program.add_argument("--engine", choices=("interp", "translate"), help="default: the fastest")
     program.add_argument("--kernel", metavar="VERSION", help="whose verifier judges: 7.2 (default), 6.18")
     program.add_argument("--unverified", action="store_true", help="run in the interpreter without verifying")
@@ -55,6 +59,9 @@ def add(subparsers: Any) -> None:
     out.add_argument("--out", metavar="FILE", help="write what leaves as a capture, with times of departure")
     out.add_argument("--json", action="store_true", help="one JSON object on standard output")
     out.add_argument("--packets", action="store_true", help="with --json: a record of each packet")
+    out.add_argument("--dump-maps", metavar="MAP", action="append", nargs="?", const="",
+                     help="what user space reads of this map (of all of them without a name) at the end, in "
+                          "bpftool's shape; may be repeated")
     out.add_argument("--trace", action="store_true", help="each event and each bpf_trace_printk line, on stderr")
 
 
@@ -84,7 +91,8 @@ def run(args: argparse.Namespace) -> int:
         result = simulate(found, pcap=capture, flows=flows, rate=rate, delay=delay, mtu=mtu, out=args.out,
                           seed=args.seed, duration=duration, engine=args.engine, kernel=args.kernel,
                           priority=args.priority, tc=args.tc, enqueue=args.enqueue, dequeue=args.dequeue,
-                          unverified=args.unverified, record=args.packets and args.json, progress=progress,
+                          unverified=args.unverified, record=args.packets and args.json, ingress=args.ingress,
+                          pin=args.pin, dump_maps=_maps(args.dump_maps), progress=progress,
                           observer=Tracer(BOOT_NS) if args.trace else None)
     finally:
         progress.close()
@@ -109,6 +117,11 @@ def balance(result: Result) -> int:
                if result.in_packets != result.out_packets + result.dropped + result.freed + result.held
                else f"error: {result.problem_count} packets were lost or disposed of twice")
     return output.FAULT
+
+
+def _maps(names: list[str] | None) -> list[str] | None:
+    """The maps to dump; a bare --dump-maps means all."""
+    return names if names is None or "" not in names else []
 
 
 def _assignments(words: list[str]) -> dict[str, int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 SAMPLES = Path(__file__).parents[3] / "samples"
-SOURCES = sorted(SAMPLES.glob("*/*.bpf.c"))
+SOURCES = sorted(SAMPLES.glob("**/*.bpf.c"))
 CLANG = "clang-19"
 
 

@@ -1,0 +1,205 @@
+"""What user space reads of a map, in the shape of `bpftool map dump` (tools/bpf/bpftool/map.c and btf_dumper.c, Linux
+7.2): plain lines of hexadecimal bytes, or JSON with the bytes and, where BTF says what they mean, "formatted".
+
+A packet that an element owns is not among it: the kernel shows a kptr slot as zeros (map_lookup masks special fields;
+RFC v6 has no other way, section "user space" of its cover letter promises `__sk_buff` and its code gives nothing).
+`stored` is a view that no kernel has, for people who debug a scheduler, and is marked as such wherever it is printed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.btf import types as t
+from ebpfvm.kernel.skb import SkBuff
+from ebpfvm.maps.of_maps import MapOfMaps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ebpfvm.btf.types import Btf
+    from ebpfvm.maps.base import BpfMap
+
+DEBUG_KEY: Final = "not_kernel_abi"
+"""The name under which the debug view of stored packets appears in JSON."""
+
+_PACKET_FIELDS: Final = ("id", "len", "arrival", "priority", "mark", "tstamp", "hash", "queue_mapping", "ifindex")
+_LINE: Final = 16  # bytes in a line of a long key or value
+_MAX_DEPTH: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One element as user space sees it.
+
+    Attributes:
+        key, value: bytes; kptr slots of the value are zero.
+        formatted: key and value as BTF describes them, None without BTF.
+        stored: debug view: for each kptr slot that owns a packet, its offset and fields of the packet.
+    """
+
+    key: bytes
+    value: bytes
+    formatted: Mapping[str, Any] | None = None
+    stored: tuple[Mapping[str, Any], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """As `bpftool -j map dump` has it, and the debug view under its own name."""
+        found: dict[str, Any] = {"key": _hex_list(self.key), "value": _hex_list(self.value)}
+        if self.formatted is not None:
+            found["formatted"] = dict(self.formatted)
+        if self.stored:
+            found[DEBUG_KEY] = [dict(item) for item in self.stored]
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class MapDump:
+    """A map as `bpftool map` shows it.
+
+    Attributes:
+        name, type, id, key_size, value_size, max_entries, flags: as `bpftool map show` has them.
+        elements: in the order of BPF_MAP_GET_NEXT_KEY.
+        error: why there are none, for maps that cannot be read.
+    """
+
+    name: str
+    type: str
+    id: int
+    key_size: int
+    value_size: int
+    max_entries: int
+    flags: int
+    elements: tuple[Element, ...] = field(default=(), repr=False)
+    error: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        head = {name: getattr(self, name) for name in ("name", "type", "id", "key_size", "value_size", "max_entries",
+                                                       "flags")}
+        tail = {"error": self.error} if self.error else {}
+        return {**head, "elements": [element.as_dict() for element in self.elements], **tail}
+
+    def lines(self) -> Iterator[str]:
+        """As `bpftool map show` and `bpftool map dump` print it without BTF."""
+        yield f"{self.id}: {self.type}  name {self.name}  flags {self.flags:#x}"
+        yield f"\tkey {self.key_size}B  value {self.value_size}B  max_entries {self.max_entries}"
+        for element in self.elements:
+            yield from _element_lines(element)
+        if self.error:
+            yield self.error
+        yield f"Found {len(self.elements)} element{'s' if len(self.elements) != 1 else ''}"
+
+
+def dump_map(bpf_map: BpfMap) -> MapDump:
+    """Everything that user space may read of a map now."""
+    error = ""
+    elements: tuple[Element, ...] = ()
+    try:
+        elements = tuple(_elements(bpf_map))
+    except OSError as refused:
+        error = str(refused.strerror or refused)
+    return MapDump(bpf_map.name, bpf_map.type.name, bpf_map.id, bpf_map.key_size, bpf_map.value_size,
+                   bpf_map.max_entries, bpf_map.flags, elements, error)
+
+
+def _elements(bpf_map: BpfMap) -> Iterator[Element]:
+    stored = stored_packets(bpf_map)
+    for key in bpf_map.keys():  # noqa: SIM118 - a map is no dict
+        value = bpf_map.sys_lookup(key)
+        yield Element(key, value, formatted(bpf_map, key, value), tuple(stored.get(key, ())))
+
+
+def formatted(bpf_map: BpfMap, key: bytes, value: bytes) -> dict[str, Any] | None:
+    """Key and value as their BTF types say, or None without BTF; a map of maps holds ids."""
+    spec = bpf_map.spec
+    if spec.btf is None or (not spec.key_type and not spec.value_type):
+        return None
+    found = {"key": format_value(spec.btf, spec.key_type, key) if spec.key_type else int.from_bytes(key, "little")}
+    if isinstance(bpf_map, MapOfMaps):
+        return found | {"inner_map_id": int.from_bytes(value, "little")}
+    return found | ({"value": format_value(spec.btf, spec.value_type, value)} if spec.value_type else {})
+
+
+def stored_packets(bpf_map: BpfMap) -> dict[bytes, list[dict[str, Any]]]:
+    """Debug view, no kernel ABI: key -> the packets (and other objects) that its element owns."""
+    found: dict[bytes, list[dict[str, Any]]] = {}
+    if not bpf_map.fields:
+        return found
+    slots: dict[int, list[tuple[int, int]]] = {}
+    for pointer, region, offset in bpf_map.owned():
+        slots.setdefault(region.base, []).append((offset, pointer))
+    for key in bpf_map.keys() if slots else ():
+        value = bpf_map.find(key)
+        for offset, pointer in slots.get(value.base, ()) if value is not None else ():
+            found.setdefault(key, []).append({"offset": offset, **_describe(bpf_map, pointer)})
+    return found
+
+
+def _describe(bpf_map: BpfMap, pointer: int) -> dict[str, Any]:
+    owner = bpf_map.kernel.memory.owner(pointer)
+    if isinstance(owner, SkBuff):
+        return {"sk_buff": {name: getattr(owner, name) for name in _PACKET_FIELDS}}
+    return {"object": str(owner)}
+
+
+# ---- values as BTF describes them -----------------------------------------------------------------------------
+
+def format_value(btf: Btf, type_id: int, data: bytes, depth: int = 0) -> Any:
+    """Bytes as JSON data by their BTF type: numbers, strings for enumerators and characters, lists, objects."""
+    found = btf.resolved(type_id)
+    if depth > _MAX_DEPTH:
+        return _hex_list(data)
+    if isinstance(found, t.Int):
+        return _integer(found, data)
+    if isinstance(found, t.Enum | t.Enum64):
+        number = int.from_bytes(data[:found.size], "little", signed=found.signed)
+        return next((name for name, value in found.values if value == number), number)
+    if isinstance(found, t.Array):
+        size = btf.size_of(found.type)
+        return [format_value(btf, found.type, data[size * i:size * (i + 1)], depth + 1) for i in range(found.nelems)]
+    if isinstance(found, t.Struct | t.Union):
+        return {member.name or "(anon)": _member(btf, member, data, depth) for member in found.members}
+    if isinstance(found, t.Datasec):
+        variables = [(btf[item.type], item) for item in found.vars]
+        return [{var.name: format_value(btf, var.type, data[item.offset:item.offset + item.size], depth + 1)}
+                for var, item in variables if isinstance(var, t.Var)]
+    if isinstance(found, t.Ptr):
+        return f"{int.from_bytes(data[:8], 'little'):#x}"
+    return _hex_list(data)
+
+
+def _member(btf: Btf, member: t.Member, data: bytes, depth: int) -> Any:
+    if member.bitfield_size:
+        number = int.from_bytes(data, "little") >> member.bit_offset & (1 << member.bitfield_size) - 1
+        return number
+    start = member.bit_offset // 8
+    return format_value(btf, member.type, data[start:start + btf.size_of(member.type)], depth + 1)
+
+
+def _integer(found: t.Int, data: bytes) -> Any:
+    number = int.from_bytes(data[:found.size], "little", signed=found.signed)
+    if found.is_bool:
+        return bool(number)
+    if found.is_char and found.size == 1:
+        return chr(number & 0x7F) if 0x20 <= number < 0x7F else f"0x{number & 0xFF:02x}"
+    return number
+
+
+def _hex_list(data: bytes) -> list[str]:
+    return [f"0x{byte:02x}" for byte in data]
+
+
+def _element_lines(element: Element) -> Iterator[str]:
+    key, value = element.key, element.value
+    if len(key) + len(value) <= 24 and max(len(key), len(value)) <= _LINE:
+        yield f"key: {key.hex(' ')}  value: {value.hex(' ')}"
+    else:
+        for name, data in (("key", key), ("value", value)):
+            yield f"{name}:"
+            yield from (data[at:at + _LINE].hex(" ") for at in range(0, len(data), _LINE))
+    for item in element.stored:
+        owned = item.get("sk_buff", item.get("object"))
+        text = ", ".join(f"{name} {number}" for name, number in owned.items()) if isinstance(owned, dict) else owned
+        yield f"  [debug, no kernel shows this] owns at {item['offset']}: {text}"
