@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,29 @@ def queue(name: str, engine: Any, steps: list[tuple[bool, int, int]]) -> list[ob
     told.append(contents(maps))
     told.append([str(obj) for obj in kernel.refs.objects.values()])
     return told
+
+
+def pfifo_loop(engine: Any) -> Callable[[int], None]:
+    """A function that passes so many packets through the pfifo sample, for the benchmarks."""
+    kernel = Kernel(rfc6())
+    runs, _ = prepare(kernel, load(ROOT / "samples" / "rfc" / "pfifo.o"), engine)
+    kind = kernel.dialect.prog_type("qdisc")
+    enter, leave = (SchBpfCtx(kernel, layout_of(kind, hook)) for hook in ("enqueue", "dequeue"))
+    enqueue, dequeue = runs["pfifo_enqueue"], runs["pfifo_dequeue"]
+
+    def loop(packets: int) -> None:
+        for _ in range(packets):
+            skb = SkBuff(kernel, b"", "layer")
+            enter.prepare(skb, 1)
+            enqueue(enter)
+            kernel.refs.release(skb, "layer")
+            leave.prepare(None, 1)
+            dequeue(leave)
+            packet = leave.packet
+            assert packet is not None
+            kernel.refs.release(packet, CTX_HOLDER)
+    loop(10)
+    return loop
 
 
 @pytest.mark.parametrize("name", ["pfifo", "pifo_prio", "shaper"])
