@@ -140,10 +140,12 @@ class ObjectRegion(Region):
 
     Attributes:
         layout: which attribute lies where.
+        region: contexts only: itself.
     """
 
-    __slots__ = ("layout",)
+    __slots__ = ("layout", "region")
     owner: Any
+    region: Region
 
     def __init__(self, kind: str, layout: Layout, owner: Any, name: str = "") -> None:
         # Written out, not through the base class: a simulation makes one of these for each packet.
@@ -155,11 +157,6 @@ class ObjectRegion(Region):
         self.owner = owner
         self.layout = layout
         self.id = self.base = 0
-
-    @property
-    def region(self) -> Region:
-        """Itself: a context is its own region."""
-        return self
 
     def load(self, off: int, size: int) -> int:
         """Read an attribute of the owner."""
@@ -196,6 +193,7 @@ class SkbCtx(ObjectRegion):
 
     def __init__(self, kernel: Kernel, skb: SkBuff, layout: Layout | None = None) -> None:
         super().__init__("ctx", layout or kernel.skb_layout, skb)
+        self.region = self
         kernel.memory.adopt(self)
 
 
@@ -206,6 +204,7 @@ class XdpCtx(ObjectRegion):
 
     def __init__(self, kernel: Kernel, buff: XdpBuff, layout: Layout | None = None) -> None:
         super().__init__("ctx", layout or _xdp_layout(kernel), buff)
+        self.region = self
         kernel.memory.adopt(self)
 
 
@@ -228,10 +227,12 @@ class SchBpfCtx(ObjectRegion):
         delay: u64 ns.
     """
 
-    __slots__ = ("classid", "delay", "kernel", "skb")
+    __slots__ = ("_hands_over", "classid", "delay", "kernel", "skb")
 
     def __init__(self, kernel: Kernel, layout: Layout | None = None) -> None:
         super().__init__("ctx", layout or layout_of(kernel.dialect.prog_type("qdisc")), self)
+        self.region = self
+        self._hands_over = self.layout.writing(0, 8) is not None
         self.kernel = kernel
         self.skb = self.classid = self.delay = 0
         kernel.memory.adopt(self)
@@ -258,31 +259,26 @@ class SchBpfCtx(ObjectRegion):
 
     def store(self, off: int, size: int, value: int) -> None:
         """Write a field; `skb` takes the program's reference along."""
-        if off == 0 and size == 8 and self.layout.writing(off, size):
-            self._hand_over(value)
-        else:
+        if off or size != 8 or not self._hands_over:
             super().store(off, size, value)
-
-    def _hand_over(self, value: int) -> None:
-        found = self.kernel.memory.owner(value)
-        if value and not isinstance(found, SkBuff):
-            raise Fault("memory", f"ctx->skb is set to {value:#x}, which is not a packet")
+            return
+        kernel = self.kernel
+        found = kernel.memory.owner(value)
         if isinstance(found, SkBuff):
-            self.kernel.refs.move(found, PROGRAM, CTX_HOLDER)
+            kernel.refs.move(found, PROGRAM, CTX_HOLDER)
+        elif value:
+            raise Fault("memory", f"ctx->skb is set to {value:#x}, which is not a packet")
         self.skb = value
 
 
 class BytesCtx(Region):
     """A context of plain bytes, for programs whose context is just memory (raw programs, struct_ops arguments)."""
 
-    __slots__ = ()
+    __slots__ = ("region",)
+    region: Region
 
     def __init__(self, kernel: Kernel, data: bytes | bytearray, *, writable: bool = True) -> None:
         storage = data if isinstance(data, bytearray) else bytearray(data)
         super().__init__("ctx", storage, name="context", writable=writable, owner=None)
+        self.region = self
         kernel.memory.adopt(self)
-
-    @property
-    def region(self) -> Region:
-        """Itself."""
-        return self

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.kernel.ctx import Layout
     from ebpfvm.kernel.engine import Context
+    from ebpfvm.kernel.memory import Region
     from ebpfvm.kernel.program import LoadedProgram
 
 _STRUCTS: Final = {2: struct.Struct("<H"), 4: struct.Struct("<I"), 8: struct.Struct("<Q")}
@@ -67,6 +68,7 @@ class TranslatedRun(Run):
 
     Attributes:
         source: the generated code of the latest translation, None before the first run.
+        ticks: what is left of the budget of the running call, None while it does not run.
         functions: its functions but the program itself, by entry slot.
     """
 
@@ -75,9 +77,10 @@ class TranslatedRun(Run):
         self.budget = budget
         self.source: Source | None = None
         self._layout: Layout | None = None
+        self._latest: Region | None = None
         self._main: Callable[..., int] | None = None
         self.functions: dict[int, Callable[..., int]] = {}
-        self._ticks: Iterator[None] | None = None
+        self.ticks: Iterator[None] | None = None
         self._stack = prog.kernel.stack
         self._file = ""
         self._extra = 0  # frames to account for when the program itself does not use one
@@ -91,6 +94,7 @@ class TranslatedRun(Run):
         """
         self.source = source = generate(Unit(self.prog, layout))
         self._layout = layout
+        self._latest = None
         self._file = _file_name(self.prog)
         space = {**source.names, **self._runtime()}
         try:
@@ -110,10 +114,11 @@ class TranslatedRun(Run):
         structs: dict[str, Any] = {f"U{size}": s.unpack_from for size, s in _STRUCTS.items()}
         structs |= {f"P{size}": s.pack_into for size, s in _STRUCTS.items()}
         return {**structs, "GET": memory.regions.get, "LOAD": memory.load, "STORE": memory.store, "ENV": self.env,
-                "READ": memory.read, "STACK": kernel.stack, "ENTER": kernel.stack.enter, "LEAVE": kernel.stack.leave,
-                "OVER": self._over, "FAIL": _fail}
+                "READ": memory.read, "STACK": kernel.stack, "ENTER": kernel.stack.enter,
+                "OVER": self.over, "FAIL": _fail}
 
-    def _over(self) -> Never:
+    def over(self) -> Never:
+        """The budget is used up."""
         raise Fault("budget", f"the program used up its budget of {self.budget} instructions")
 
     def _publish(self, source: Source) -> None:
@@ -133,16 +138,20 @@ class TranslatedRun(Run):
             Fault: with the place; a reference that is still held at the end is a "leak".
         """
         region, kernel, stack = ctx.region, self._kernel, self._stack
-        if getattr(region, "layout", None) is not self._layout or self._main is None or self._ticks is not None:
+        if region is not self._latest:
+            if getattr(region, "layout", None) is not self._layout or self._main is None:
+                return super().__call__(ctx)
+            self._latest = region
+        if self.ticks is not None:  # it is running already, and calls itself by way of a helper
             return super().__call__(ctx)
         refs, depth, tail_calls = kernel.refs, stack.depth, kernel.tail_calls
         held = refs.held
         self.env.ctx = ctx
-        self._ticks = ticks = repeat(None, self.budget)
+        self.ticks = ticks = repeat(None, self.budget)
         kernel.tail_calls = 0
         stack.depth = depth + self._extra
         try:
-            result = self._main(ticks, region)
+            result = self._main(ticks, region)  # type: ignore[misc]
             if refs.held > held:
                 refs.program_exit(held, self.prog.name)
         except (Fault, RecursionError, *_OUT_OF_BOUNDS) as error:
@@ -150,7 +159,7 @@ class TranslatedRun(Run):
             raise self._explained(error) from error
         finally:
             stack.depth = depth
-            self._ticks = self.env.ctx = None
+            self.ticks = self.env.ctx = None
             kernel.tail_calls = tail_calls
         if not depth and kernel.memory.retired:
             kernel.memory.quiesce()
@@ -159,27 +168,27 @@ class TranslatedRun(Run):
     def enter(self, ctx: Context, pc: int, args: tuple[int, ...]) -> int:
         """Run the function at slot `pc`."""
         env, stack = self.env, self._stack
-        outer, depth, ticks = env.ctx, stack.depth, self._ticks
+        outer, depth, ticks = env.ctx, stack.depth, self.ticks
         env.ctx = ctx
         if ticks is None:
-            self._ticks = repeat(None, self.budget)
+            self.ticks = repeat(None, self.budget)
         try:
             return self._call(ctx, pc, args)
         except (Fault, *_OUT_OF_BOUNDS) as error:
             raise self._explained(error) from error
         finally:
-            self._ticks = ticks
+            self.ticks = ticks
             env.ctx = outer
             stack.depth = depth
 
     def _call(self, ctx: Context, pc: int, args: tuple[int, ...]) -> int:
         if self._main is None or (not pc and _layout_of(ctx) is not self._layout):
             self._prepare(ctx)
-        assert self._main is not None and self._ticks is not None
+        assert self._main is not None and self.ticks is not None
         if pc:
-            return self.env.function(pc, args)
+            return self.env.call(self.env.base + pc, *args)
         self._stack.depth += self._extra
-        return self._main(self._ticks, ctx.region)
+        return self._main(self.ticks, ctx.region)
 
     def _prepare(self, ctx: Context) -> None:
         """Translate for the context's layout, unless another context of the same fields came before."""
@@ -187,19 +196,6 @@ class TranslatedRun(Run):
         if self._main is None or _signature(layout) != _signature(self._layout):
             self.translate(layout)
         self._layout = layout
-
-    @property
-    def idle(self) -> bool:
-        """It is not running."""
-        return self._ticks is None
-
-    def tick(self) -> Iterator[None]:
-        """What is left of the budget, less one for the call of a callback; raises Fault at its end."""
-        ticks = self._ticks
-        assert ticks is not None
-        for _ in ticks:
-            return ticks
-        self._over()
 
     def _slot(self, error: BaseException) -> int | None:
         """The instruction of the innermost generated line that `error` came through."""
@@ -238,16 +234,17 @@ class TranslatedEnv(Env):
 
     def call(self, func_ptr: int, *args: int) -> int:
         """As `Env.call`."""
-        pc = func_ptr - self.base
-        if pc not in self.run.functions or self.run.idle:
+        run, refs = self.run, self.refs
+        function = run.functions.get(func_ptr - self.base)
+        ticks = run.ticks
+        if function is None or ticks is None:
             return super().call(func_ptr, *args)
-        return self.function(pc, args)
-
-    def function(self, pc: int, args: tuple[int, ...]) -> int:
-        """Call a function of the program that is running; raises Fault for references that it leaves."""
-        refs = self.refs
+        for _ in ticks:
+            break
+        else:
+            run.over()
         held = refs.held
-        result = self.run.functions[pc](self.run.tick(), *args)
+        result = function(ticks, *args)
         if refs.held > held:
             refs.program_exit(held, self.prog.name)
         return result

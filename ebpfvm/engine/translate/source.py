@@ -17,7 +17,7 @@ from ebpfvm.engine.translate import cfg
 from ebpfvm.engine.translate.emit import Emitter
 from ebpfvm.engine.translate.facts import Facts
 from ebpfvm.engine.translate.frame import classify
-from ebpfvm.engine.translate.statements import Code, Stmt, sweep
+from ebpfvm.engine.translate.statements import Code, Stmt, effect, sweep
 from ebpfvm.engine.translate.structure import Line, lines_of
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ def _function(unit: Unit, entry: int, names: dict[str, Any]) -> tuple[list[Line]
     code, live = sweep(code, graph)
     head, enters = _head(unit, emitter, entry, live)
     if enters or (entry and emitter.calls):
-        code = {start: block._replace(result=f"LEAVE({block.result})") if block.result is not None else block
-                for start, block in code.items()}
+        code = {start: block._replace(lines=[*block.lines, effect("STACK.depth -= 1", block.pc)])
+                if block.result is not None else block for start, block in code.items()}
     if entry and emitter.calls and not enters:
         head.append((1, "STACK.depth += 1", entry))
     return head + lines_of(graph, code, 1), enters
