@@ -160,7 +160,7 @@ class Oracle:
     def btf_fd(self, btf: Btf) -> int:
         """BPF_BTF_LOAD, once for each."""
         if id(btf) not in self._btf:
-            data = encode_btf(btf)
+            data = encode_btf(_without_externs(btf))
             held: list[object] = []
             log = ctypes.create_string_buffer(1 << 16)
             fd = bpf(_BTF_LOAD, _fields((0, "Q", _address(data, held)), (8, "Q", ctypes.addressof(log)),
@@ -199,6 +199,16 @@ class Oracle:
                 bpf(_MAP_FREEZE, _fields((0, "I", fd)))
         self._by_id[id(spec)] = (spec, fd)
         return fd
+
+
+def _without_externs(btf: Btf) -> Btf:
+    """Extern functions, and the section that lists them, become placeholders: a kernel takes neither."""
+    changes: dict[int, t.Type] = {}
+    for type_id, found in btf.items():
+        if (isinstance(found, t.Func) and found.linkage == t.Linkage.EXTERN) or (
+                isinstance(found, t.Datasec) and found.name == ".ksyms"):
+            changes[type_id] = t.Int(f"extern_{type_id}", 4, 32)
+    return btf.replaced(changes) if changes else btf
 
 
 def _address(data: bytes, held: list[object]) -> int:

@@ -105,6 +105,8 @@ def _typed(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> Reg:
         type &= ~r.RDONLY
     if spec.maybe_null:
         type &= ~r.MAYBE_NULL
+    if spec.kind is Arg.PTR_TO_MEM:
+        type &= ~r.PKT_SLICE
     xchg = call.helper.name == "bpf_kptr_xchg"
     if xchg and at == 2 and type & r.ALLOC:
         type &= ~(r.ALLOC | r.PERCPU)

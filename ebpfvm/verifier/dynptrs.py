@@ -100,15 +100,18 @@ def finish(w: Walk, call: Call) -> None:
     kind = spec.dynptr or "local"
     if kind not in ("local", "ringbuf"):
         raise unsupported(f"dynptrs of kind {kind}")
-    ref = acquire(w) if kind == "ringbuf" else 0
-    put(w, reg, kind, ref, 0)
+    put(w, reg, kind, 0, 0, owned=kind == "ringbuf")
 
 
-def put(w: Walk, reg: Reg, kind: str, ref: int, parent: int) -> DynptrState:
-    """Mark two slots as a dynptr."""
+def put(w: Walk, reg: Reg, kind: str, ref: int, parent: int, owned: bool = False) -> DynptrState:
+    """Mark two slots as a dynptr; `owned`: with a reference of its own, which has to be given back."""
     index = slot_of(w, reg)
     frame = w.state.frames[reg.what]
-    id = ref if w.env.new and ref else w.new_id()
+    if w.env.new and owned:
+        id = ref = acquire(w)
+    else:
+        id = w.new_id()
+        ref = acquire(w) if owned else ref
     stack = frame.stack_for_write()
     stack[index - 1] = Slot(_ALL_DYN, DynptrState(kind, False, id, ref, parent))
     stack[index] = Slot(_ALL_DYN, DynptrState(kind, True, id, ref, parent))

@@ -420,7 +420,7 @@ def _goto(target: int) -> Step:
 def _may_goto(pc: int, target: int) -> Step:
     """A jump that the kernel will take after enough rounds: the loop may end here, or go on."""
     def step(w: Walk) -> int:
-        before = w.states.previous_entry(w.state, pc)
+        before = w.states.previous_entry(w.state.parent, pc) if w.state.parent is not None else None
         other = w.push(pc + 1, pc)
         other.may_goto_depth += 1
         if before is not None:

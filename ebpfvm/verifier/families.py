@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ebpfvm.verifier.signal import unsupported
+from ebpfvm.verifier import dynptr_kfuncs, graph, iters, refs
+from ebpfvm.verifier.alu import unreadable
+from ebpfvm.verifier.regs import FUNC, SCALAR
+from ebpfvm.verifier.signal import EINVAL, Refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,28 +18,84 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.kfuncs import KfuncCall
     from ebpfvm.verifier.regs import Reg
 
+    Argument = Callable[[Walk, KfuncCall, int, Param, Reg], None]
+
 ITER_FLAGS = frozenset({"iter_new", "iter_next", "iter_destroy"})
-IN_LOCK: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
     """Where a kfunc differs from the general rules."""
 
-    before: Callable[[Walk, KfuncCall], None] | None = None
     effect: Callable[[Walk, KfuncCall], None] | None = None
     result: Callable[[Walk, KfuncCall], Reg | None] | None = None
     instead: Callable[[Walk, KfuncCall, int], int] | None = None
 
 
-BY_NAME: dict[str, Family] = {}
+def _throw(w: Walk, made: KfuncCall, after: int) -> int:
+    """bpf_throw ends the program from any depth."""
+    cookie = w.regs[1]
+    if cookie is None:
+        raise unreadable(1)
+    if cookie.type != SCALAR:
+        raise Refuse(EINVAL, "R1 is not a scalar")
+    refs.check_leaks(w, "bpf_throw")
+    return -1
 
 
-def special_argument(param: Param) -> Callable[[Walk, KfuncCall, int, Param, Reg], None] | None:
+_TAKES = Family(result=graph.taken_out)
+_LOOKS = Family(result=graph.looked_at)
+_PUTS = Family(effect=graph.put_in)
+_NEW = Family(result=graph.new_object)
+_PLAIN = Family()
+
+BY_NAME: dict[str, Family] = {
+    "bpf_obj_new": _NEW, "bpf_obj_new_impl": _NEW, "bpf_obj_drop": _PLAIN, "bpf_obj_drop_impl": _PLAIN,
+    "bpf_refcount_acquire": Family(result=graph.counted_again),
+    "bpf_refcount_acquire_impl": Family(result=graph.counted_again),
+    **dict.fromkeys(("bpf_list_push_front", "bpf_list_push_back", "bpf_list_push_front_impl",
+                     "bpf_list_push_back_impl", "bpf_rbtree_add", "bpf_rbtree_add_impl"), _PUTS),
+    **dict.fromkeys(("bpf_list_pop_front", "bpf_list_pop_back", "bpf_rbtree_remove", "bpf_list_del"), _TAKES),
+    **dict.fromkeys(("bpf_list_front", "bpf_list_back", "bpf_rbtree_first", "bpf_rbtree_root"), _LOOKS),
+    "bpf_list_empty": _PLAIN,
+    **dict.fromkeys(("bpf_iter_num_new", "bpf_iter_bits_new"), Family(effect=iters.created)),
+    **dict.fromkeys(("bpf_iter_num_next", "bpf_iter_bits_next"), Family(result=iters.next_value)),
+    **dict.fromkeys(("bpf_iter_num_destroy", "bpf_iter_bits_destroy"), Family(effect=iters.destroyed)),
+    "bpf_rcu_read_lock": Family(effect=iters.rcu_lock), "bpf_rcu_read_unlock": Family(effect=iters.rcu_unlock),
+    "bpf_preempt_disable": Family(effect=iters.preempt_disable),
+    "bpf_preempt_enable": Family(effect=iters.preempt_enable),
+    "bpf_local_irq_save": _PLAIN, "bpf_local_irq_restore": _PLAIN,
+    **dict.fromkeys(("bpf_dynptr_slice", "bpf_dynptr_slice_rdwr"), Family(result=dynptr_kfuncs.slice_of)),
+    **dict.fromkeys(("bpf_dynptr_from_skb", "bpf_dynptr_from_xdp", "bpf_dynptr_from_skb_meta", "bpf_dynptr_clone"),
+                    Family(effect=dynptr_kfuncs.made_one)),
+    **dict.fromkeys(("bpf_dynptr_adjust", "bpf_dynptr_is_null", "bpf_dynptr_is_rdonly", "bpf_dynptr_size",
+                     "bpf_dynptr_copy", "bpf_dynptr_memset"), _PLAIN),
+    "bpf_throw": Family(instead=_throw),
+}
+IN_LOCK = frozenset(name for name in BY_NAME if name.startswith(("bpf_list_", "bpf_rbtree_", "bpf_refcount_",
+                                                                 "bpf_iter_num_")))
+
+_BY_STRUCT: dict[str, Argument] = {
+    "bpf_list_head": graph.root, "bpf_rb_root": graph.root, "bpf_list_node": graph.node, "bpf_rb_node": graph.node,
+    "bpf_iter_num": iters.iterator, "bpf_iter_bits": iters.iterator, "bpf_dynptr": dynptr_kfuncs.argument,
+}
+_BY_SUFFIX: dict[str, Argument] = {"alloc": graph.owned, "refcounted_kptr": graph.counted, "irq_flag": iters.irq_flag}
+
+
+def _function(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+    if reg.type != FUNC:
+        raise Refuse(EINVAL, f"{'R' + str(at) if w.env.new else 'arg' + str(at - 1)} expected pointer to func")
+    made.subprog = reg.what
+
+
+def special_argument(param: Param) -> Argument | None:
     """The check of a parameter whose kind the general rules do not know."""
-    return None
+    if param.type == "func":
+        return _function
+    for suffix, check in _BY_SUFFIX.items():
+        if suffix in param.suffixes:
+            return check
+    return _BY_STRUCT.get(param.struct)
 
 
-def less_callback(w: Walk, made: KfuncCall) -> Any:
-    """The comparison function of a tree."""
-    raise unsupported(f"kernel function {made.kfunc.name}")
+less_callback = graph.less_callback

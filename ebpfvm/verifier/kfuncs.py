@@ -103,8 +103,6 @@ def call(w: Walk, kfunc: Kfunc, number: int, after: int) -> int:
     if family is not None and family.instead is not None:
         return family.instead(w, made, after)
     check_arguments(w, made)
-    if family is not None and family.before is not None:
-        family.before(w, made)
     if kfunc.name in SYNC_KFUNCS:
         frames.push_callback(w, made.subprog, families.less_callback(w, made))
     elif kfunc.name in ASYNC_KFUNCS:
@@ -337,8 +335,9 @@ def result(w: Walk, made: KfuncCall) -> Reg | None:
     null = r.MAYBE_NULL if "ret_null" in kfunc.flags else 0
     if not ret.struct:
         raise unsupported(f"the result of kernel function {kfunc.name}")
+    id = w.new_id() if null else 0
     ref = refs.acquire(w) if "acquire" in kfunc.flags else 0
-    id = ref or (w.new_id() if null else 0)
+    id = (ref if null else 0) or id
     trust = r.TRUSTED if ref or "rcu_protected" not in kfunc.flags else r.RCU
     if not ref and trust is r.TRUSTED:
         trust = 0

@@ -227,7 +227,7 @@ def _alu(insn: Insn, regs: list[_Value], cls: int, op: int) -> _Value:
         if not wide and other and other[0] == "n":
             return ("n", other[1] & c.U32)
         return other if wide or not other or other[0] != "fp" else _LOST
-    fp = [value for value in (mine, other) if value and value[0] == "fp"]
+    fp: list[Any] = [value for value in (mine, other) if value and value[0] == "fp"]
     if not fp:
         return None
     number = other if fp[0] is mine else mine

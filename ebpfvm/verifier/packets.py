@@ -100,4 +100,5 @@ def found_good(w: Walk, state: State, tested: Reg, one_more: bool) -> None:
 
 def forget(state: State) -> None:
     """A helper may have moved the packet: its pointers become numbers (clear_all_pkt_pointers)."""
-    replace_regs(state, lambda reg: UNKNOWN_SCALAR if reg.type & r.BASE in r.PKT_ANY else reg)
+    replace_regs(state, lambda reg: UNKNOWN_SCALAR
+                 if reg.type & r.BASE in r.PKT_ANY or reg.type & r.PKT_SLICE else reg)

@@ -48,6 +48,7 @@ UNTRUSTED: Final = 0x4000
 TRUSTED: Final = 0x8000
 ALLOC: Final = 0x10000
 NON_OWN_REF: Final = 0x20000
+PKT_SLICE: Final = 0x40000  # memory of a dynptr over a packet (DYNPTR_TYPE_SKB and _XDP)
 
 _TRUSTED_FLAGS: Final = TRUSTED | ALLOC | NON_OWN_REF  # BPF_REG_TRUSTED_MODIFIERS
 

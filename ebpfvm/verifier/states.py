@@ -245,12 +245,12 @@ class States:
     # -- widening ---------------------------------------------------------------------------------------------------
 
     def previous_entry(self, state: State, pc: int) -> State | None:
-        """The last kept state at `pc` on the current path (find_prev_entry)."""
+        """The last kept state at `pc` on the current path, before `state` (find_prev_entry)."""
         place = (pc, state.frames[-1].callsite)
         sites = [frame.callsite for frame in state.frames]
         for item in self.by_place.get(place, ()):
             old = item.state
-            if old.branches and [frame.callsite for frame in old.frames] == sites:
+            if old.branches and old.dfs_depth < state.dfs_depth and [frame.callsite for frame in old.frames] == sites:
                 return old
         return None
 

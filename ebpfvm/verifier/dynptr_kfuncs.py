@@ -1,0 +1,69 @@
+"""Dynptrs as arguments and results of kfuncs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.verifier import dynptrs
+from ebpfvm.verifier import regs as r
+from ebpfvm.verifier.regs import Reg, pointer
+from ebpfvm.verifier.signal import EINVAL, Refuse, unsupported
+from ebpfvm.verifier.state import IRQ, ITER
+
+if TYPE_CHECKING:
+    from ebpfvm.contract.kfunc import Param
+    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.kfuncs import KfuncCall
+
+_KINDS = {"bpf_dynptr_from_skb": "skb", "bpf_dynptr_from_xdp": "xdp", "bpf_dynptr_from_skb_meta": "skb_meta"}
+
+
+def argument(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+    """A dynptr that is there already, or a place for one (__uninit)."""
+    if reg.type not in (r.STACK, r.DYNPTR):
+        who = f"R{at}" if w.env.new else f"arg#{at - 1}"
+        raise Refuse(EINVAL, f"{who} expected pointer to stack or const struct bpf_dynptr")
+    if "uninit" in param.suffixes:
+        if reg.type == r.DYNPTR:
+            raise Refuse(EINVAL, "Dynptr has to be an uninitialized dynptr")
+        index = dynptrs.slot_of(w, reg)
+        frame = w.state.frames[reg.what]
+        for i in (index, index - 1):
+            dynptrs.destroy(w, frame, i)
+            slot = frame.stack.get(i)
+            if slot is not None and (ITER in slot.types or IRQ in slot.types):
+                raise Refuse(EINVAL, "Dynptr has to be an uninitialized dynptr")
+        made.extra["new"] = reg
+        return
+    found = dynptrs.state_at(w, reg)
+    if found is None:
+        if reg.type == r.STACK:
+            dynptrs.slot_of(w, reg)
+        who = f"R{at}" if w.env.new else f"arg #{at - 1}"
+        raise Refuse(EINVAL, f"Expected an initialized dynptr as {who}")
+    made.extra.setdefault("dynptr", found)
+
+
+def made_one(w: Walk, made: KfuncCall) -> None:
+    """A new dynptr over the packet, or a second one over the same memory."""
+    reg: Reg = made.extra["new"]
+    if made.kfunc.name == "bpf_dynptr_clone":
+        old = made.extra["dynptr"]
+        dynptrs.put(w, reg, old.kind, old.ref, old.parent)
+        return
+    dynptrs.put(w, reg, _KINDS[made.kfunc.name], 0, 0)
+
+
+def slice_of(w: Walk, made: KfuncCall) -> Reg:
+    """bpf_dynptr_slice and _rdwr: memory of constant size, or NULL."""
+    found = made.extra["dynptr"]
+    if made.constant is None:
+        raise unsupported("a slice of unknown size")
+    type = r.MEM | r.MAYBE_NULL
+    if made.kfunc.name == "bpf_dynptr_slice":
+        type |= r.RDONLY
+    elif found.kind in ("skb", "xdp", "skb_meta") and not w.env.prog_type.packet_write:
+        raise Refuse(EINVAL, "the prog does not allow writes to packet data")
+    if found.kind in ("skb", "xdp", "skb_meta"):
+        type |= r.PKT_SLICE
+    return pointer(type, made.constant, id=w.new_id(), ref=found.ref, aux=found.id)
