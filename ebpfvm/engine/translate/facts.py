@@ -6,6 +6,7 @@ its walk do not cover every path; here every path is joined, with widening at lo
 
 from __future__ import annotations
 
+import heapq
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ebpfvm.engine.common import immediate
@@ -74,10 +75,10 @@ class Facts:
         position = {start: n for n, start in enumerate(function.order)}
         at: dict[int, State] = {function.entry: entry_state(args)}
         visits = dict.fromkeys(function.order, 0)
-        work = {function.entry}
+        work, waiting = [0], {function.entry}
         while work:
-            start = min(work, key=position.__getitem__)
-            work.discard(start)
+            start = function.order[heapq.heappop(work)]
+            waiting.discard(start)
             visits[start] += 1
             block = function.blocks[start]
             for successor, state in self._run(block, at[start]):
@@ -86,7 +87,9 @@ class Facts:
                 new = state if old is None else self._join(old, state, visits[successor] >= _VISITS_BEFORE_WIDENING)
                 if new != old:
                     at[successor] = new
-                    work.add(successor)
+                    if successor not in waiting:
+                        waiting.add(successor)
+                        heapq.heappush(work, position[successor])
 
     def _join(self, old: State, new: State, wide: bool) -> State:
         if old == new:

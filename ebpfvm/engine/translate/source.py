@@ -93,11 +93,19 @@ def _function(unit: Unit, entry: int, names: dict[str, Any]) -> tuple[list[Line]
     code, live = sweep(code, graph)
     head, enters = _head(unit, emitter, entry, live)
     if enters or (entry and emitter.calls):
-        code = {start: block._replace(lines=[*block.lines, effect("STACK.depth -= 1", block.pc)])
-                if block.result is not None else block for start, block in code.items()}
+        code = {start: _leaving(block) for start, block in code.items()}
     if entry and emitter.calls and not enters:
         head.append((1, "STACK.depth += 1", entry))
     return head + lines_of(graph, code, 1), enters
+
+
+def _leaving(block: Code) -> Code:
+    """The block with the frame given up wherever the function returns."""
+    lines = [line._replace(value=line.value.replace(": return ", ": STACK.depth -= 1; return "))
+             if line.value.startswith("if ") else line for line in block.lines]
+    if block.result is not None:
+        lines.append(effect("STACK.depth -= 1", block.pc))
+    return block._replace(lines=lines)
 
 
 def _head(unit: Unit, emitter: Emitter, entry: int, live: frozenset[str]) -> tuple[list[Line], bool]:

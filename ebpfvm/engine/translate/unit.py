@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 _CALLBACKS: Mapping[str, Mapping[int, int]] = {"bpf_for_each_map_elem": {2: 0, 3: 0, 4: 3}, "bpf_loop": {2: 3}}
 
 
+# Helpers whose result is the beginning of a value; of others it is looked up where in its region the result lies.
+_WHOLE_VALUES = ("bpf_map_lookup_elem", "bpf_map_lookup_percpu_elem")
+
+
 class Unit:
     """One program to translate.
 
@@ -90,7 +94,7 @@ class Unit:
             return None
         if helper.ret.kind is Ret.PTR_TO_MAP_VALUE:
             # A map of maps gives a map: nothing is ever loaded from that, so nothing depends on this origin.
-            return "plain", {"start": 0, "maybe_null": True}
+            return "plain", {"start": 0 if helper.name in _WHOLE_VALUES else None, "maybe_null": True}
         return None
 
     def arguments(self, entry: int) -> int:

@@ -246,3 +246,26 @@ def test_a_fault_in_a_subprogram_leaves_nothing_behind(engine: Any) -> None:
 def test_unsupported_helpers_say_so(engine: Any) -> None:
     with fault("call", "no helper 4711"):
         run(program(I(CALL, 0, 0, 0, 4711), I(EXIT)), engine=engine(), k=full_kernel())
+
+
+def test_returns_in_the_middle_give_their_frame_up(engine: Any) -> None:
+    """A packet load outside of the packet ends a subprogram; frames after it are where they were."""
+    k = full_kernel()
+    skb = SkBuff(k, bytes(8))
+    prog = program(I(MOV64_X, 6, 1), I(CALL, 0, 1, 0, 10), I(CALL, 0, 1, 0, 7), I(MOV64_X, 7, 0), I(MOV64_X, 1, 6),
+                   I(CALL, 0, 1, 0, 6), I(MOV64_X, 1, 6), I(CALL, 0, 1, 0, 2), I(0x1F, 0, 7), I(EXIT),
+                   I(MOV64_X, 0, 10), I(EXIT),  # where is its frame?
+                   I(0x7A, 10, 0, -8, 1), I(MOV64_X, 6, 1), I(MOV64_X, 2, 10), I(0x7B, 10, 2, -16), I(0x30, imm=99),
+                   I(MOV64_K, 0), I(EXIT), type="sched_cls")
+    made = engine().load(LoadedProgram(k, prog, facts=()))
+    assert made(SkbCtx(k, skb)) == 0
+    assert k.stack.depth == 0
+
+
+def test_large_programs(engine: Any) -> None:
+    """Some thousand blocks: neither Python's limits nor time are a problem."""
+    insns = [I(0x79, 1, 1, 0), I(MOV64_K, 0)]
+    for n in range(2500):
+        insns += [I(0x15, 1, 0, 1, n), I(0x07, 0, 0, 0, n % 7), I(0x0F, 0, 1)]
+    k = kernel()
+    assert engine().load(LoadedProgram(k, program(*insns, I(EXIT)), facts=()))(BytesCtx(k, bytes(8))) == 7497
