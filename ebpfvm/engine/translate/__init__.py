@@ -186,6 +186,8 @@ class TranslatedRun(Run):
             self._prepare(ctx)
         assert self._main is not None and self.ticks is not None
         if pc:
+            if pc not in self.functions:
+                raise Fault("call", f"callback to slot {pc}, where no function begins")
             return self.env.call(self.env.base + pc, *args)
         self._stack.depth += self._extra
         return self._main(self.ticks, ctx.region)

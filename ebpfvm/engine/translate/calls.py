@@ -153,7 +153,8 @@ def _argument(em: Emitter, helper: Helper, n: int) -> str:
     if area is not None and area.copied:
         if isinstance(value, Num) and value.lo == value.hi == 0 and spec.maybe_null:
             return "b''"
-        text = _copy(em, value, area.size) if not spec.maybe_null else None
+        may_be_null = spec.maybe_null and not (isinstance(value, Ptr) and not value.origin.maybe_null)
+        text = _copy(em, value, area.size) if not may_be_null else None
         if text is not None:
             return text
     if spec.kind is Arg.PTR_TO_CTX and isinstance(value, Ptr) and not value.lo and not value.hi \

@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 
 from ebpfvm.contract import CtxField, Kfunc, ProgType, helper, kfunc
-from ebpfvm.contract.args import Anything, Ctx, Func, Integer, MapKey, MapPtr, MapValueOrNull, StackOrNull
+from ebpfvm.contract.args import (
+    Anything,
+    ConstSizeOrZero,
+    Ctx,
+    Func,
+    Integer,
+    MapKey,
+    MapPtr,
+    MapValueOrNull,
+    MemOrNull,
+    StackOrNull,
+)
 from ebpfvm.errors import Fault
 from ebpfvm.isa.insn import Insn as I
 from ebpfvm.kernel import PROGRAM, BytesCtx, Env, Kernel, LoadedProgram, RefCounted, SkbCtx, SkBuff
@@ -77,6 +88,11 @@ def bpf_fail(env: Env) -> Integer:
     return -22
 
 
+@helper()
+def bpf_sum(env: Env, a: MemOrNull, n: ConstSizeOrZero, b: MemOrNull, m: ConstSizeOrZero) -> Integer:
+    return sum(a) * 1000 + sum(b)
+
+
 class Thing(RefCounted):
     def __init__(self, k: Kernel) -> None:
         k.refs.add(self, PROGRAM)
@@ -99,7 +115,7 @@ def thing_free(env: Env, thing: int) -> int:
     return 0
 
 
-HELPERS = {1: bpf_map_lookup_elem, 12: bpf_tail_call, 181: bpf_loop, 7: bpf_fail}
+HELPERS = {1: bpf_map_lookup_elem, 12: bpf_tail_call, 181: bpf_loop, 7: bpf_fail, 28: bpf_sum}
 KFUNCS: dict[str, Kfunc] = {"thing_new": thing_new, "thing_free": thing_free}
 SCHED_CLS = ProgType("sched_cls", "__sk_buff", 192, (
     CtxField("len", 0, 4), CtxField("mark", 8, 4, write=True), CtxField("data", 76, 4, access="pkt"),
@@ -269,3 +285,25 @@ def test_large_programs(engine: Any) -> None:
         insns += [I(0x15, 1, 0, 1, n), I(0x07, 0, 0, 0, n % 7), I(0x0F, 0, 1)]
     k = kernel()
     assert engine().load(LoadedProgram(k, program(*insns, I(EXIT)), facts=()))(BytesCtx(k, bytes(8))) == 7497
+
+
+def test_memory_arguments_of_known_size(engine: Any) -> None:
+    """From the stack, from the context, and NULL."""
+    store = (I(0x7A, 10, 0, -16, 0x01010101), I(0x72, 10, 0, -9, 5), I(0x6A, 10, 0, -8, 0x0101))
+    prog = program(*store, I(MOV64_X, 3, 1), I(MOV64_X, 1, 10), I(0x07, 1, 0, 0, -16), I(MOV64_K, 2, 0, 0, 10),
+                   I(0x07, 3, 0, 0, 2), I(MOV64_K, 4, 0, 0, 3), I(CALL, 0, 0, 0, 28), I(EXIT))
+    assert run(prog, engine=engine(), k=full_kernel(), ctx=bytes(range(10)))[0] == (4 + 5 + 2) * 1000 + 9
+    null = program(I(MOV64_K, 1), I(MOV64_K, 2), I(MOV64_K, 3), I(MOV64_K, 4), I(CALL, 0, 0, 0, 28), I(EXIT))
+    assert run(null, engine=engine(), k=full_kernel())[0] == 0
+
+
+def test_callbacks_of_a_program_that_is_not_running(engine: Any) -> None:
+    """As timers call them: there is no context."""
+    k = full_kernel()
+    prog = program(I(0x18, 1, 4, 0, 3), I(0), I(MOV64_K, 0, 0, 0, 1), I(EXIT), I(MOV64_X, 0, 1), I(0x0F, 0, 2), I(EXIT))
+    made = engine().load(LoadedProgram(k, prog, facts=()))
+    assert made.callback(4, (40, 2)) == 42
+    assert made.env.call(made.prog.func_base + 4, 1, 2, 3) == 3
+    assert made(BytesCtx(k, b"")) == 1 and made.callback(4, (1, 1)) == 2
+    with fault("call"):
+        made.callback(77, ())
