@@ -84,15 +84,15 @@ class Rbtree(base.BpfMap):
 
     def for_each(self, visit: Callable[[bytes, Region], int]) -> int:
         count = 0
-        keys = self._elems.keys()
-        key = keys[0] if keys else None
+        elems = self._elems  # not through its views, which cost several calls for each step
+        key = elems.peekitem(0)[0] if elems else None
         while key is not None:
-            region = self._elems.get(key)
+            region = elems.get(key)
             if region is None:
                 raise Fault("use-after-free", f"bpf_for_each_map_elem over map {self.name!r}: the callback deleted "
                                               f"the element it would have visited next")
-            after = self._elems.bisect_right(key)
-            following = keys[after] if after < len(keys) else None
+            after = elems.bisect_right(key)
+            following = elems.peekitem(after)[0] if after < len(elems) else None
             count += 1
             if visit(key, region):
                 break

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.contract import helper, kfunc
 from ebpfvm.contract.args import KptrOrNull, KptrRefOrNull, KptrXchgDest
-from ebpfvm.kernel.refs import RefCounted
+from ebpfvm.kernel.refs import PROGRAM, RefCounted
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import Env, SkBuff
@@ -22,9 +22,9 @@ def bpf_kptr_xchg(env: Env, dst: KptrXchgDest, ptr: KptrOrNull) -> KptrRefOrNull
     new_object = memory.region(ptr).owner if ptr else None
     old_object = memory.region(old).owner if old else None
     if isinstance(old_object, RefCounted):
-        refs.take(old_object, region.name)
+        refs.move(old_object, region.name, PROGRAM)
     if isinstance(new_object, RefCounted):
-        refs.give(new_object, region.name)
+        refs.move(new_object, PROGRAM, region.name)
     region.store(offset, 8, ptr)
     return old
 

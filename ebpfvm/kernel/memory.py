@@ -133,7 +133,13 @@ class Memory:
             owner: object = None) -> Region:
         """Make a region around `data` (a bytearray is used itself, not copied)."""
         storage = data if isinstance(data, bytearray) else bytearray(data)
-        return self.adopt(Region(kind, storage, name=name, writable=writable, owner=owner))
+        region = Region(kind, storage, name=name, writable=writable, owner=owner)
+        number = self._next  # as `adopt`: a map makes one for each element
+        self._next = number + 1
+        region.id = number
+        region.base = (number << REGION_SHIFT) + BIAS
+        self.regions[number] = region
+        return region
 
     def adopt(self, region: Region) -> Region:
         """Give `region` its id and base."""
