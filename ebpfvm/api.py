@@ -24,7 +24,7 @@ from ebpfvm.sched.link import Link
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.pcap import ETHERNET, PcapWriter, read_capture
 from ebpfvm.sched.sch_bpf import SchBpf
-from ebpfvm.sched.simulation import Simulation
+from ebpfvm.sched.simulation import BOOT_NS, Simulation
 from ebpfvm.sched.tc.script import run_script, run_script_file, show_later
 from ebpfvm.sched.traffic import FlowSpec, generate, parse_flows, replay
 from ebpfvm.sched.units import parse_rate, parse_time
@@ -66,6 +66,14 @@ def dialect_of(program: Program, kernel: str | None = None) -> Dialect:
     mainline = dialects.dialect(kernel or "linux")
     of_rfc = program.type == "qdisc" or any(spec.type in ("rbtree", "rbtree_of_maps") for spec in program.maps)
     return dialects.rfc6(mainline.version) if of_rfc else mainline
+
+
+def kernel_of(found: Object, kernel: str | None = None) -> str | None:
+    """The kernel for all programs of an object when none is asked for: the RFC's if one of them is a qdisc of it, for
+    its map types' numbers mean other types in Linux."""
+    if kernel is None and any(program.type == "qdisc" for program in found.programs.values()):
+        return "rfc6"
+    return kernel
 
 
 def verify(program: Program | Object | str | os.PathLike[str], *, kernel: str | None = None,
@@ -346,6 +354,25 @@ def simulate(source: Object | str | os.PathLike[str] | None = None, *,
     finally:
         if writer is not None:
             writer.__exit__()
+
+
+def open_namespace(*, seed: int = 0, engine: str | None = None, kernel: str | None = None, unverified: bool = False,
+                   pin: Iterable[str] = ()) -> Namespace:
+    """An empty network namespace of the RFC's kernel, for scenes that `simulate` cannot set: add devices, do `tc`
+    commands with `ebpfvm.sched.tc.script.run_script`, load programs with `Namespace.load_program(path, section, hook)`
+    (hook "enqueue", "dequeue", "cls" or "act"), and run `Namespace.loop`. The clock begins at 1 s.
+
+    Args:
+        seed, engine, kernel, unverified, pin: as of `simulate`.
+
+    Raises:
+        UsageError: there is no such engine or kernel.
+    """
+    machine = Kernel(_rfc_dialect(kernel), seed)
+    machine.clock = BOOT_NS
+    net = Namespace(machine)
+    net.load_program = script_programs(machine, open_engine(engine), unverified, Pins(frozenset(pin)))
+    return net
 
 
 def _feed(simulation: Simulation, capture: Capture | None, flows: Iterable[FlowSpec | str], seed: int) -> None:

@@ -186,7 +186,8 @@ def checksum(data: bytes) -> int:
 
 
 def build(proto: str = "udp", src: str = "10.0.0.1", dst: str = "10.0.0.2", sport: int = 1000, dport: int = 2000, *,
-          length: int | None = None, payload: bytes = b"", tos: int = 0, vlan: int | None = None) -> bytes:
+          length: int | None = None, payload: bytes = b"", tos: int = 0, vlan: int | None = None, seq: int = 1,
+          ack: int = 1) -> bytes:
     """An Ethernet frame with one TCP or UDP packet and correct checksums.
 
     Args:
@@ -195,6 +196,7 @@ def build(proto: str = "udp", src: str = "10.0.0.1", dst: str = "10.0.0.2", spor
         length: of the whole frame in bytes; zeros follow `payload` up to it.
         tos: TOS byte or traffic class; a DSCP is its upper six bits.
         vlan: 802.1Q tag.
+        seq, ack: TCP's numbers.
 
     Raises:
         UsageError: an unknown protocol, addresses that do not fit together, or `length` too small for the headers.
@@ -211,7 +213,8 @@ def build(proto: str = "udp", src: str = "10.0.0.1", dst: str = "10.0.0.2", spor
         raise UsageError(f"a {proto} packet of {length} bytes: it needs {least} to 65535")
     payload += bytes((length or least) - least)
     number = IPPROTO_TCP if proto == "tcp" else IPPROTO_UDP
-    segment = _segment(number, ends[0].packed, ends[1].packed, sport, dport, payload)
+    segment = _segment(number, ends[0].packed, ends[1].packed, struct.pack("!HH", sport, dport), payload,
+                       struct.pack("!II", seq, ack))
     if four:
         return ether + _ipv4_header(number, ends[0].packed, ends[1].packed, tos, len(segment)) + segment
     head = struct.pack("!IHBB", 6 << 28 | tos << 20, len(segment), number, 64)
@@ -224,11 +227,11 @@ def _ipv4_header(proto: int, src: bytes, dst: bytes, tos: int, size: int) -> byt
     return head(checksum(head(0)))
 
 
-def _segment(proto: int, src: bytes, dst: bytes, sport: int, dport: int, payload: bytes) -> bytes:
+def _segment(proto: int, src: bytes, dst: bytes, ports: bytes, payload: bytes, numbers: bytes) -> bytes:
     def head(check: int) -> bytes:
         if proto == IPPROTO_TCP:
-            return struct.pack("!HHIIBBHHH", sport, dport, 1, 1, 5 << 4, 0x10, 65535, check, 0)
-        return struct.pack("!HHHH", sport, dport, 8 + len(payload), check)
+            return ports + numbers + struct.pack("!BBHHH", 5 << 4, 0x10, 65535, check, 0)
+        return ports + struct.pack("!HH", 8 + len(payload), check)
 
     size = len(head(0)) + len(payload)
     pseudo = src + dst + (struct.pack("!BBH", 0, proto, size) if len(src) == 4 else struct.pack("!II", size, proto))

@@ -31,11 +31,12 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do it; the exit status."""
-    from ebpfvm.api import verify
+    from ebpfvm.api import kernel_of, verify
     found, programs = open_programs(args.object)
+    kernel = kernel_of(found, args.kernel)
     for note in found.notes:
         output.say(f"note: {note}")
-    judged = [(program, verify(program, kernel=args.kernel, log_level=2 if args.verbose > 1 else 1))
+    judged = [(program, verify(program, kernel=kernel, log_level=2 if args.verbose > 1 else 1))
               for program in programs]
     if args.json:
         output.put_json({"schema": SCHEMA, "ok": all(verdict.ok for _, verdict in judged), "object": found.path,

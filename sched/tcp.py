@@ -1,0 +1,197 @@
+"""A TCP sender, small, whose retransmission queue is a program's: the RFC's sixth use.
+
+The sender keeps the sequence numbers, the window and the timer. What it has sent and nobody has acknowledged yet is
+kept by an enqueue program; a dequeue program gives out the first of it again; a program on clsact's ingress hook sees
+the ACKs and removes what they cover. As in the kernel (tcp_transmit_skb, net/ipv4/tcp_output.c) what goes on the wire
+is a clone, and the segment stays in the queue.
+
+Left out, because the queue does not need it: slow start and congestion windows, SACK, handshake and teardown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.errors import UsageError
+from ebpfvm.sched.account import DROPPED, SENT
+from ebpfvm.sched.packet import build
+from ebpfvm.sched.qdisc import NET_XMIT_SUCCESS
+from ebpfvm.sched.sch_bpf import SchBpf
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel.engine import Runnable
+    from ebpfvm.sched.account import Packet
+    from ebpfvm.sched.netdev import NetDev
+
+_U32: Final = (1 << 32) - 1
+_HEADERS: Final = 14 + 20 + 20
+_SEQ, _ACK = slice(38, 42), slice(42, 46)  # behind Ethernet and IPv4 without options
+_DUPLICATE_ACKS: Final = 3  # RFC 5681
+_HANDLE: Final = 0x7C900000
+
+
+@dataclass(slots=True)
+class TcpStats:
+    """What a connection did.
+
+    Attributes:
+        segments: sent for the first time.
+        fast, timeouts: retransmissions after three duplicate ACKs (and partial ones), and by the timer.
+        refused: segments that the enqueue program did not keep.
+        done: ns at which the last byte was acknowledged, 0 before.
+    """
+
+    segments: int = 0
+    fast: int = 0
+    timeouts: int = 0
+    refused: int = 0
+    done: int = 0
+
+
+class Receiver:
+    """The other end: puts segments together and acknowledges each packet. Takes the place of a `Sink`.
+
+    Args:
+        delay: ns that an ACK takes back.
+
+    Attributes:
+        data: what has arrived without a gap.
+        last: as of `Sink`.
+    """
+
+    def __init__(self, isn: int, delay: int) -> None:
+        self.data = bytearray()
+        self.last = 0
+        self._isn = isn
+        self._delay = delay
+        self._early: dict[int, bytes] = {}
+        self.sender: TcpSender | None = None
+
+    def receive(self, skb: Packet, arrival: int) -> None:
+        """A packet has left the sender's link and arrives at `arrival`."""
+        flow = skb.flow
+        flow.out_packets += 1
+        flow.out_bytes += skb.len
+        flow.delays.append(arrival - skb.arrival)
+        self.last = arrival
+        frame = skb.payload()
+        if self.sender is not None and frame[23] == 6:
+            self.sender.dev.loop.at(arrival, self._segment, frame)
+
+    def _segment(self, frame: bytes) -> None:
+        offset = int.from_bytes(frame[_SEQ], "big") - self._isn & _U32
+        if offset >= len(self.data):
+            self._early[offset] = frame[_HEADERS:]
+        while len(self.data) in self._early:
+            self.data += self._early.pop(len(self.data))
+        assert self.sender is not None
+        loop = self.sender.dev.loop
+        loop.at(loop.now + self._delay, self.sender.arrive, self._isn + len(self.data) & _U32)
+
+
+class TcpSender:
+    """One connection that sends `data`.
+
+    Args:
+        dev: the device it sends by; its sink must be `receiver`, and its clsact ingress the ACK program.
+        sent, again: the programs that keep segments and give the first one out again.
+        receiver: the other end.
+        data: what to send.
+        isn: initial sequence number.
+        mss, window: bytes of a segment, segments in flight at most.
+        rto: ns without progress after which the first segment is sent again.
+
+    Raises:
+        UsageError: nothing to send, or a window of less than one segment.
+    """
+
+    def __init__(self, dev: NetDev, sent: Runnable, again: Runnable, receiver: Receiver, data: bytes, *, isn: int = 0,
+                 mss: int = 1000, window: int = 20, rto: int = 200_000_000) -> None:
+        if not data or mss < 1 or window < 1:
+            raise UsageError("a TCP connection needs data to send, and a window and segments of at least 1")
+        self.dev = dev
+        self.queue = SchBpf(dev, _HANDLE, sent, again)
+        self.queue.holder = "the TCP sender"
+        self.stats = TcpStats()
+        self._data = data
+        self._isn, self._mss, self._window, self._rto = isn, mss, window, rto
+        self._una = self._next = 0  # offsets in the data
+        self._duplicates = 0
+        self._recover = -1  # NewReno: until this offset is acknowledged, partial ACKs retransmit (RFC 6582)
+        self._timer = 0
+        receiver.sender = self
+
+    def start(self) -> None:
+        """Begin; the rest happens while the event loop runs."""
+        self._send()
+        self._arm()
+
+    def _send(self) -> None:
+        """New segments, as far as the window goes."""
+        while self._next < min(len(self._data), self._una + self._window * self._mss):
+            payload = self._data[self._next:self._next + self._mss]
+            frame = build("tcp", "10.0.0.1", "10.0.0.2", 40000, 80, payload=payload, seq=self._isn + self._next & _U32)
+            segment = self.dev.net.packet(frame, dev=self.dev, ifindex=self.dev.ifindex)
+            clone = self.dev.net.clone(segment)
+            self.dev.net.hand(segment, self.queue.holder)
+            to_free: list[Packet] = []
+            if self.queue.enqueue(segment, to_free) != NET_XMIT_SUCCESS:
+                self.stats.refused += 1
+            for packet in to_free:
+                self.dev.account.dispose(packet, DROPPED, self.queue.holder)
+            self.stats.segments += 1
+            self._next += len(payload)
+            self.dev.xmit(clone)
+
+    def _again(self) -> bool:
+        """Send the first unacknowledged segment once more; False if the program has none."""
+        segment = self.queue.dequeue()
+        if segment is None:
+            return False
+        clone = self.dev.net.clone(segment)
+        self.dev.account.kernel.refs.release(segment, self.queue.holder)
+        self.dev.xmit(clone)
+        return True
+
+    def arrive(self, ack: int) -> None:
+        """An ACK arrives at the device: the filters of its ingress hook see it first."""
+        frame = build("tcp", "10.0.0.2", "10.0.0.1", 80, 40000, ack=ack)
+        self.dev.receive(self.dev.net.packet(frame))
+
+    def acknowledged(self, dev: NetDev, skb: Packet) -> None:
+        """The stack's part of an ACK; give this to `Namespace.stack`."""
+        ack = int.from_bytes(skb.payload()[_ACK], "big") - self._isn & _U32
+        skb.departure = self.dev.loop.now
+        self.dev.account.dispose(skb, SENT, f"device {dev.name}")
+        if ack > self._una:
+            self._progress(ack)
+        elif self._next > self._una:
+            self._duplicates += 1
+            if self._duplicates == _DUPLICATE_ACKS and self._una > self._recover:
+                self._recover = self._next
+                self.stats.fast += self._again()
+        self._send()
+
+    def _progress(self, ack: int) -> None:
+        self._una = ack
+        self._duplicates = 0
+        if ack >= len(self._data):
+            self.stats.done = self.dev.loop.now
+        elif ack < self._recover:
+            self.stats.fast += self._again()
+        self._arm()
+
+    def _arm(self) -> None:
+        self._timer += 1
+        if self._una < len(self._data):
+            self.dev.loop.at(self.dev.loop.now + self._rto, self._expired, self._timer)
+
+    def _expired(self, timer: Any) -> None:
+        if timer != self._timer:
+            return
+        self._recover = self._next
+        if not self._again():
+            return  # the program has lost what was not acknowledged: nothing more can be done
+        self.stats.timeouts += 1
+        self._arm()
