@@ -1,9 +1,10 @@
-"""Maps whose values are maps: array, hash, and the RFC's rbtree (kernel/bpf/map_in_map.c of Linux 7.2; RFC v6 patch 2/5).
+"""Maps whose values are maps: array, hash, and the RFC's rbtree (kernel/bpf/map_in_map.c of 7.2; RFC v6, patch 2/5).
 
 A program's look-up gives the inner map itself; user space writes an inner map by its id (which stands for the file
 descriptor of bpf(2)) and reads the id back. The RFC's rbtree of maps, which the posted code stored through a cut
-pointer, works as it was meant: pop takes out the inner map with the smallest key. An element that goes drops its
-reference to the inner map. Update and delete from a program are refused, as for the other types.
+pointer, works as it was meant: pop takes out the inner map with the smallest key, for user space. An element that goes
+drops its reference to the inner map. Update and delete from a program are refused, as for the other types, and so is
+pop: bpf_map_pop_elem() copies a value, and a map is nothing that could be copied.
 """
 
 from __future__ import annotations
@@ -164,7 +165,7 @@ ARRAY_OF_MAPS = MapType("array_of_maps", ArrayOfMaps, _LOOKUP, in_map=True, chec
                         doc="An array whose values are maps.")
 HASH_OF_MAPS = MapType("hash_of_maps", HashOfMaps, _LOOKUP, in_map=True, check=_needs_inner(htab_alloc_check),
                        doc="A hash whose values are maps.")
-RBTREE_OF_MAPS = MapType("rbtree_of_maps", RbtreeOfMaps, _LOOKUP | {"bpf_map_pop_elem"}, in_map=True,
+RBTREE_OF_MAPS = MapType("rbtree_of_maps", RbtreeOfMaps, _LOOKUP, in_map=True,
                          check=_needs_inner(rbtree_alloc_check), doc="An ordered map whose values are maps.")
 ArrayOfMaps.type = ARRAY_OF_MAPS
 HashOfMaps.type = HASH_OF_MAPS

@@ -44,7 +44,7 @@ _RBTREES: Final = {
     BPF_MAP_TYPE_RBTREE: MapType("rbtree", funcs=OPEN | {"bpf_map_pop_elem"},
                                  fields=frozenset({"kptr", "kptr_ref", "kptr_unref"}), for_each=True),
     BPF_MAP_TYPE_RBTREE_OF_MAPS: MapType("rbtree_of_maps", in_map=True,
-                                         funcs=frozenset({"bpf_map_lookup_elem", "bpf_map_pop_elem"})),
+                                         funcs=frozenset({"bpf_map_lookup_elem"})),
 }
 
 

@@ -1,0 +1,44 @@
+"""What the guide says about the product in words, where no example can show it."""
+
+from __future__ import annotations
+
+import re
+
+from ebpfvm.dialects import rfc6
+from ebpfvm.verifier.explain import explain
+from tests.unit.docs.examples import ROOT
+
+GUIDE = ROOT / "docs" / "guide"
+
+
+def test_the_helpers_of_a_map_of_maps_are_the_other_types_too() -> None:
+    types = rfc6().map_types
+    assert types[33].name == "rbtree_of_maps"
+    assert types[33].funcs == types[12].funcs == types[13].funcs == {"bpf_map_lookup_elem"}
+
+
+def test_every_decision_has_a_row() -> None:
+    rows = re.findall(r"^\| D(\d+) \|", (GUIDE / "decisions.md").read_text(), re.MULTILINE)
+    assert [int(row) for row in rows] == list(range(1, 23))
+
+
+def test_every_broken_sample_is_among_the_mistakes() -> None:
+    text = (GUIDE / "mistakes.md").read_text()
+    for path in (ROOT / "samples" / "broken").glob("*.bpf.c"):
+        assert f"samples/broken/{path.name.removesuffix('.bpf.c')}.o" in text
+
+
+def test_the_context_is_what_the_guide_says() -> None:
+    kind = rfc6().prog_type("qdisc")
+    fields = {field.name: (field.off, field.size, field.write) for field in kind.fields}
+    assert fields == {"skb": (0, 8, False), "classid": (8, 4, True), "delay": (16, 8, True)}
+    assert [field.write for field in kind.attach_fields["dequeue"]] == [True]
+    assert kind.kfuncs == {"bpf_skb_acquire", "bpf_skb_kptr_get", "bpf_skb_release"}
+
+
+def test_messages_of_the_verifiers_page_are_known() -> None:
+    """Each message in the table of categories is one that the verifier can say and explain."""
+    text = (ROOT / "docs" / "verifier.md").read_text()
+    table = text[text.index("## Messages"):text.index("## What is refused")]
+    for message in re.findall(r"`([^`]+)`", table):
+        assert explain(message), message
