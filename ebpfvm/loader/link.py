@@ -243,14 +243,25 @@ class Linked:
     map_index: dict[str, int] = field(default_factory=dict)
 
 
-def link(code: Code, entry: Function) -> Linked:
+def link(code: Code, entry: Function, also: Function | None = None) -> Linked:
     """Link one program.
+
+    Args:
+        also: a function that is appended though nothing refers to it (an exception callback).
 
     Raises:
         LoadError: it refers to something that is not there, or is larger than any kernel takes.
     """
     out = Linked()
-    stack = [(entry, iter(code.refs_of(entry)), _place(code, out, entry))]
+    for function in (entry, also):
+        if function is not None and function.place not in out.placed:
+            _append(code, out, function)
+    return out
+
+
+def _append(code: Code, out: Linked, function: Function) -> None:
+    """The function, and what it reaches that is not there yet."""
+    stack = [(function, iter(code.refs_of(function)), _place(code, out, function))]
     while stack:
         _, refs, base = stack[-1]
         for ref in refs:
@@ -267,7 +278,6 @@ def link(code: Code, entry: Function) -> Linked:
                 _patch_table(code, out, slot, ref, ref.target)
         else:
             stack.pop()
-    return out
 
 
 def _place(code: Code, out: Linked, function: Function) -> int:

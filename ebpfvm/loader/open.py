@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.btf.core import Target
 from ebpfvm.btf.ext import BtfExt, parse_ext
 from ebpfvm.btf.parse import parse
+from ebpfvm.btf.types import Kind
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.loader.data import collect_data, fix_btf
 from ebpfvm.loader.elf import read_elf
@@ -179,7 +180,7 @@ def _programs(code: Code, entries: Mapping[str, Function], ext: BtfExt, btf: Btf
 
 def _program(code: Code, name: str, function: Function, records: Records, kind: SectionKind, btf: Btf | None,
              path: str, license_: str) -> Program:
-    linked = link(code, function)
+    linked = link(code, function, _exception_callback(code, function, btf))
     section = code.elf.sections[function.section].name
     return Program(
         name=name, insns=tuple(linked.insns), type=kind.type, section=section, attach=kind.attach, license=license_,
@@ -188,6 +189,15 @@ def _program(code: Code, name: str, function: Function, records: Records, kind: 
         core_relos=records.core_relos(linked), func_names={at: f.name for f, at in linked.order},
         sleepable=kind.sleepable, flags=kind.flags, path=path, attach_type=kind.attach_type, autoload=kind.autoload,
         weak=code.externs.weak.intersection([*linked.kfuncs.values(), *linked.ksyms.values()]))
+
+
+def _exception_callback(code: Code, function: Function, btf: Btf | None) -> Function | None:
+    """The function that a decl tag `exception_callback:NAME` of the program names; a verifier judges the tag."""
+    main = btf.find(function.name, Kind.FUNC) if btf is not None else None
+    tags = btf.decl_tags(main) if btf is not None and main else ()
+    names = {tag.partition(":")[2] for tag in tags if tag.startswith("exception_callback:")}
+    found = [item for item in code.functions.values() if item.name in names and item.bind != "LOCAL"]
+    return found[0] if len(found) == 1 else None
 
 
 def _fitted(programs: dict[str, Program], target: Target | None, notes: list[str]) -> dict[str, Program]:

@@ -156,6 +156,8 @@ def check(env: Env) -> Cfg:
     """
     walk = _Walk(env)
     walk.run(0)
+    if env.exception_cb:
+        walk.run(env.subprogs[env.exception_cb].start)
     pc, size = 0, len(walk.insns)
     while pc < size:
         if walk.state[pc] != _EXPLORED:

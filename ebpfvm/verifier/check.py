@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.errors import UsageError
 from ebpfvm.isa.disasm import kernel_text
-from ebpfvm.verifier import cfg, check_btf, depth, global_funcs, liveness, resolve, subprogs
+from ebpfvm.verifier import cfg, check_btf, depth, exceptions, global_funcs, liveness, resolve, subprogs
 from ebpfvm.verifier import regs as r
 from ebpfvm.verifier.env import Caps, Env
 from ebpfvm.verifier.explain import explain
@@ -57,7 +57,9 @@ class _Run:
         self._load_rights()
         env.maps = resolve.maps_of(program, env.dialect)
         check_btf.early(program)
-        env.subprogs, env.kfuncs = subprogs.find(program, env.dialect, env.caps)
+        slot = exceptions.callback_slot(program)
+        env.subprogs, env.kfuncs = subprogs.find(program, env.dialect, env.caps, slot)
+        env.exception_cb = next(item.index for item in env.subprogs if item.start == slot)
         for item in env.subprogs:
             self.log.detail(f"func#{item.index} @{item.start}")
         subprogs.check(program, env.subprogs)
@@ -104,6 +106,8 @@ class _Run:
     def _globals(self, walk: Walk) -> None:
         """Global functions, each by itself, as far as they are called."""
         done: set[int] = set()
+        if self.env.exception_cb:
+            walk.called.add(self.env.exception_cb)
         while True:
             waiting = [item for item in self.env.subprogs if item.index in walk.called and item.index not in done]
             if not waiting:
@@ -115,12 +119,13 @@ class _Run:
     def _global(self, walk: Walk, item: Subprog) -> None:
         self.log.note(f"Validating {item.name}() func#{item.index}...")
         wanted = global_funcs.arguments(walk, item)
+        exceptions.check_prototype(walk, item, wanted)
         walk.run(item, global_funcs.initial_registers(walk, wanted))
         self.log.reset()
         self.log.note(f"Func#{item.index} ('{item.name}') is safe for any args that match its prototype")
 
     def _after(self, walk: Walk) -> None:
-        depth.check(self.env, walk.subprog_depth, walk.async_callbacks)
+        depth.check(self.env, walk.subprog_depth, walk.async_callbacks, walk.callbacks)
 
     # -- results ----------------------------------------------------------------------------------------------------
 
@@ -170,11 +175,11 @@ def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps
         dialect: what the kernel offers; its version says which rules and messages hold.
         log_level: bits 1 (the walk up to the error), 2 (everything) and 4 (statistics only), as in bpf(2); 0: no log.
         caps: what the loading process may do.
-        observe: called as `observe(pc, state)` with the abstract state before each step of the walk; it keeps a copy
-            (`State.copy`) if it keeps anything, and what it raises ends the verification.
+        observe: called as `observe(pc, state, live)` with the abstract state before each step of the walk and what is
+            read later; it keeps a copy (`State.copy`) if it keeps anything, and what it raises ends the verification.
         prune: False: a path goes on where a finished one covers it. The verdict is the same; it takes longer, and
             every state that a run can be in is shown to `observe`, which else need not see those that differ from a
-            kept one in numbers that do not matter.
+            kept one in what is dead and in numbers that do not matter.
 
     Returns:
         The verdict. A refused program raises nothing here; see `Verdict.require`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.verifier.check_btf import has_tail_call
+from ebpfvm.verifier.exceptions import is_throw
 from ebpfvm.verifier.signal import E2BIG, EACCES, EINVAL, Refuse
 from ebpfvm.verifier.subprogs import is_call, is_func_ref
 
@@ -30,17 +31,20 @@ def _callees(env: Env, subprog: Subprog) -> list[tuple[int, Subprog, bool]]:
     return found
 
 
-def check(env: Env, depths: dict[int, int], async_callbacks: set[int]) -> None:
+def check(env: Env, depths: dict[int, int], async_callbacks: set[int], callbacks: set[int]) -> None:
     """All chains from the main program and from asynchronous callbacks.
 
     Args:
         depths: subprogram -> deepest byte used, as a positive number.
+        callbacks: functions that the walk entered as callbacks, synchronous ones included.
 
     Raises:
         Refuse: more than 512 bytes, or more than 256 before a tail call.
     """
     tails = {item.index for item in env.subprogs if has_tail_call(env.program, item)}
     limit = 16 if env.new else 8
+    caught = env.exception_cb
+    roots = sorted(async_callbacks | ({caught} if caught else set()))
 
     def visit(subprog: Subprog, above: int, chain: tuple[int, ...], tail_above: bool) -> None:
         if subprog.index and tail_above and above >= 256:
@@ -53,16 +57,30 @@ def check(env: Env, depths: dict[int, int], async_callbacks: set[int]) -> None:
             raise Refuse(EACCES, f"combined stack size of {len(chain) + 1} calls is {total}. Too large")
         if len(chain) + 1 >= limit + 1:
             raise Refuse(E2BIG, f"the call stack of {len(chain) + 1} frames is too deep !")
+        _no_throw(env, subprog, callbacks | {caught} - {0}, chain)
+        if caught in chain and subprog.index in tails:
+            raise Refuse(EINVAL, "cannot tail call within exception cb")
         for pc, callee, by_reference in _callees(env, subprog):
-            if by_reference and callee.index in async_callbacks:
+            if by_reference and callee.index in roots:
                 continue
+            if callee.index == caught:
+                raise Refuse(EINVAL, f"insn {pc} cannot call exception cb directly")
             if callee.index in chain or callee.index == subprog.index:
                 raise Refuse(EINVAL, f"recursive call from {subprog.name}() to {callee.name}()", pc=pc)
             visit(callee, total, (*chain, subprog.index), callee.index in tails)
 
     visit(env.subprogs[0], 0, (), 0 in tails)
-    for index in sorted(async_callbacks):
+    for index in roots:
         visit(env.subprogs[index], 0, (), False)
+
+
+def _no_throw(env: Env, subprog: Subprog, callbacks: set[int], chain: tuple[int, ...]) -> None:
+    """Nothing that a callback calls may throw: the kernel's frames below it cannot be unwound."""
+    if not callbacks.intersection((*chain, subprog.index)):
+        return
+    for pc in range(subprog.start, subprog.end):
+        if is_throw(env, pc):
+            raise Refuse(EINVAL, f"bpf_throw kfunc (insn {pc}) cannot be called from callback subprog {subprog.index}")
 
 
 def recursion(env: Env) -> None:

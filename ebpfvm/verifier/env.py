@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from ebpfvm.contract.maptype import MapType
     from ebpfvm.contract.progtype import ProgType
     from ebpfvm.loader.object import MapSpec, Program
+    from ebpfvm.verifier.liveness import Live
     from ebpfvm.verifier.state import State
 
-    Observer = Callable[[int, State], None]
+    Observer = Callable[[int, State, Live], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ class Env:
     kfuncs: Mapping[int, Kfunc | None] = field(default_factory=dict)
     observe: Observer | None = None
     prune: bool = True
+    exception_cb: int = 0  # index of the function that gets what bpf_throw throws, 0 for none
 
     @property
     def new(self) -> bool:

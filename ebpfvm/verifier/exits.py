@@ -1,4 +1,4 @@
-"""exit: nothing left over, and a result that the program type allows (check_return_code)."""
+"""exit and bpf_throw: nothing left over, and a result that the program type allows (check_return_code)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from ebpfvm.verifier import frames, global_funcs, refs, show
 from ebpfvm.verifier.alu import unreadable
 from ebpfvm.verifier.regs import SCALAR
-from ebpfvm.verifier.signal import EINVAL, Refuse
+from ebpfvm.verifier.signal import EFAULT, EINVAL, Refuse
 
 if TYPE_CHECKING:
     from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.kfuncs import KfuncCall
 
 END = -1
 
@@ -25,37 +26,54 @@ def step(w: Walk) -> int:
     return END
 
 
-def result(w: Walk) -> None:
-    """R0 when a program, a global function or an asynchronous callback ends."""
+def throw(w: Walk, made: KfuncCall, after: int) -> int:
+    """bpf_throw ends the program from any depth; without a callback of its own the cookie is the program's result."""
+    cookie = w.regs[1]
+    if cookie is None:
+        raise unreadable(1)
+    if cookie.type != SCALAR:
+        raise Refuse(EINVAL, "R1 is not a scalar")
+    if not w.env.exception_cb:
+        result(w, 1)
+    refs.check_leaks(w, "bpf_throw")
+    chain = w.states.unvisited_loop(w.state)
+    if chain is not None:
+        # The kernel's accounting of loops does not expect a path that ends inside of one.
+        raise Refuse(EFAULT, f"verifier bug: scc exit: no visit info for call chain ({','.join(map(str, chain))})")
+    return END
+
+
+def result(w: Walk, number: int = 0) -> None:
+    """R0 when a program, a global function or an asynchronous callback ends; R1 when it throws."""
     frame = w.frame
     env = w.env
     if frame.async_cb:
-        _number(w, (0, 0), "At async callback return")
+        _number(w, number, (0, 0), "At async callback return")
         return
     subprog = env.subprogs[frame.subprog]
-    if subprog.index:
+    if subprog.index and subprog.index != env.exception_cb:
         if subprog.is_global and global_funcs.returns_void(w, subprog):
             return
-        r0 = w.regs[0]
+        r0 = w.regs[number]
         if r0 is None:
-            raise unreadable(0)
+            raise unreadable(number)
         if r0.type != SCALAR:
-            raise Refuse(EINVAL, "At subprogram exit the register R0 is not a scalar value "
+            raise Refuse(EINVAL, f"At subprogram exit the register R{number} is not a scalar value "
                                  f"({show.type_of(r0)})")
         return
     attach = env.program.attach
     allowed = env.prog_type.attach_returns.get(attach, env.prog_type.returns)
-    if w.regs[0] is None:
-        raise unreadable(0)
+    if w.regs[number] is None:
+        raise unreadable(number)
     if allowed is not None:
-        _number(w, allowed, "At program exit")
+        _number(w, number, allowed, "At program exit")
 
 
-def _number(w: Walk, allowed: tuple[int, int], when: str) -> None:
-    r0 = w.regs[0]
+def _number(w: Walk, number: int, allowed: tuple[int, int], when: str) -> None:
+    r0 = w.regs[number]
     if r0 is None:
-        raise unreadable(0)
+        raise unreadable(number)
     if r0.type != SCALAR:
-        raise Refuse(EINVAL, f"{when} the register R0 is not a known value ({show.type_of(r0)})")
-    w.precise(0)
-    frames.check_range(r0, allowed, when)
+        raise Refuse(EINVAL, f"{when} the register R{number} is not a known value ({show.type_of(r0)})")
+    w.precise(number)
+    frames.check_range(r0, allowed, when, number=number)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ebpfvm.verifier import dynptr_kfuncs, graph, iters, refs
-from ebpfvm.verifier.alu import unreadable
-from ebpfvm.verifier.regs import FUNC, SCALAR
+from ebpfvm.verifier import dynptr_kfuncs, exits, graph, iters
+from ebpfvm.verifier.regs import FUNC
 from ebpfvm.verifier.signal import EINVAL, Refuse
 
 if TYPE_CHECKING:
@@ -30,17 +29,6 @@ class Family:
     effect: Callable[[Walk, KfuncCall], None] | None = None
     result: Callable[[Walk, KfuncCall], Reg | None] | None = None
     instead: Callable[[Walk, KfuncCall, int], int] | None = None
-
-
-def _throw(w: Walk, made: KfuncCall, after: int) -> int:
-    """bpf_throw ends the program from any depth."""
-    cookie = w.regs[1]
-    if cookie is None:
-        raise unreadable(1)
-    if cookie.type != SCALAR:
-        raise Refuse(EINVAL, "R1 is not a scalar")
-    refs.check_leaks(w, "bpf_throw")
-    return -1
 
 
 _TAKES = Family(result=graph.taken_out)
@@ -70,7 +58,7 @@ BY_NAME: dict[str, Family] = {
                     Family(effect=dynptr_kfuncs.made_one)),
     **dict.fromkeys(("bpf_dynptr_adjust", "bpf_dynptr_is_null", "bpf_dynptr_is_rdonly", "bpf_dynptr_size",
                      "bpf_dynptr_copy", "bpf_dynptr_memset"), _PLAIN),
-    "bpf_throw": Family(instead=_throw),
+    "bpf_throw": Family(instead=exits.throw),
 }
 IN_LOCK = frozenset(name for name in BY_NAME if name.startswith(("bpf_list_", "bpf_rbtree_", "bpf_refcount_",
                                                                  "bpf_iter_num_")))

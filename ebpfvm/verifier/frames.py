@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfvm.verifier import global_funcs, packets
+from ebpfvm.verifier import exceptions, global_funcs, packets, refs
 from ebpfvm.verifier import regs as r
 from ebpfvm.verifier.regs import SCALAR, UNKNOWN_SCALAR, Reg, pointer
 from ebpfvm.verifier.signal import E2BIG, EACCES, EINVAL, Refuse
@@ -55,6 +55,8 @@ def _global(w: Walk, pc: int, subprog: Subprog) -> int:
         raise Refuse(problem.errno, *problem.lines, f"Caller passes invalid args into func#{subprog.index} "
                                                     f"('{subprog.name}')")
     w.log.note(f"Func#{subprog.index} ('{subprog.name}') is global and assumed valid.")
+    if w.env.new and exceptions.might_throw(w.env, subprog):
+        refs.check_leaks(w, "bpf_throw")
     if w.changes_packet(subprog):
         packets.forget(w.state)
     w.called.add(subprog.index)
@@ -166,7 +168,7 @@ def leave(w: Walk) -> int:
     return after
 
 
-def check_range(r0: Reg, allowed: tuple[int, int], when: str, bits32: bool = False) -> None:
+def check_range(r0: Reg, allowed: tuple[int, int], when: str, bits32: bool = False, number: int = 0) -> None:
     """R0 lies in a range, or say where it lies (verbose_invalid_scalar)."""
     num = r0.num
     low, high = (num.s32_min, num.s32_max) if bits32 else (num.smin, num.smax)
@@ -178,4 +180,4 @@ def check_range(r0: Reg, allowed: tuple[int, int], when: str, bits32: bool = Fal
     if num.smax < (1 << 63) - 1:
         text += f" smax={num.smax}"
     text = text or " unknown scalar value"
-    raise Refuse(EINVAL, f"{when} the register R0 has{text} should have been in [{allowed[0]}, {allowed[1]}]")
+    raise Refuse(EINVAL, f"{when} the register R{number} has{text} should have been in [{allowed[0]}, {allowed[1]}]")

@@ -199,6 +199,11 @@ class States:
         key = self._chain(state)
         return self.visits.get(key) if key is not None else None
 
+    def unvisited_loop(self, state: State) -> tuple[int, ...] | None:
+        """Call sites and number of the loop that the state is in, if no state in it was kept; else None."""
+        chain = self._chain(state)
+        return (*chain[:-1], -1 - chain[-1]) if chain is not None and chain not in self.visits else None
+
     def _in_open_loop(self, state: State) -> bool:
         visit = self._visit_of(state)
         return bool(visit and visit.backedges)

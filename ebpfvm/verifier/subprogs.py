@@ -45,9 +45,14 @@ def is_gpl(license: str) -> bool:
     return license in ("GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL")
 
 
-def find(program: Program, dialect: Dialect, caps: Caps) -> tuple[tuple[Subprog, ...], dict[int, Kfunc | None]]:
-    """The functions by start, and imm -> kernel function for the calls (None: weak and not there)."""
-    starts, kfuncs = {0}, dict[int, "Kfunc | None"]()
+def find(program: Program, dialect: Dialect, caps: Caps,
+         exception_cb: int = 0) -> tuple[tuple[Subprog, ...], dict[int, Kfunc | None]]:
+    """The functions by start, and imm -> kernel function for the calls (None: weak and not there).
+
+    Args:
+        exception_cb: where the exception callback starts, which nothing calls; 0 for none.
+    """
+    starts, kfuncs = {0, exception_cb}, dict[int, "Kfunc | None"]()
     size = len(program.insns)
     for pc, insn in enumerate(program.insns):
         if not (is_call(insn) or is_kfunc_call(insn) or is_func_ref(insn)):
