@@ -76,7 +76,10 @@ def test_context_fields(type: int, write: bool) -> None:
 @cache
 def _kfuncs() -> dict[str, int]:
     """Name -> BTF id of the running kernel's kfuncs."""
-    btf = parse(Path("/sys/kernel/btf/vmlinux").read_bytes(), check=False)
+    path = Path("/sys/kernel/btf/vmlinux")
+    if not path.exists():
+        pytest.skip("this kernel shows no BTF")
+    btf = parse(path.read_bytes(), check=False)
     found = {}
     for number in range(1, len(btf)):
         tag = btf[number]

@@ -1,0 +1,23 @@
+"""These tests ask a real kernel, and what they compare with is Linux 6.18: elsewhere they are skipped, with the reason."""
+
+from __future__ import annotations
+
+import platform
+
+import pytest
+
+from tests.kernel import sysbpf
+
+
+@pytest.fixture(scope="session")
+def reason() -> str:
+    """Why there is no kernel to compare with; "" if there is one."""
+    release = platform.release()
+    return sysbpf.why_not() or ("" if release.startswith("6.18.") else f"this is Linux {release}, not 6.18")
+
+
+@pytest.fixture(autouse=True)
+def judge(reason: str) -> None:
+    """Skips each test of this folder where there is no judge."""
+    if reason:
+        pytest.skip(reason)
