@@ -46,6 +46,7 @@ __all__ = ["Kernel", "Loaded", "Object", "Program", "dialect_of", "load", "open_
 
 ENGINES: Final = ("interp", "translate")
 HANDLE: Final = 0x80010000  # what `tc qdisc add` gives the first qdisc without a handle
+RFC_TYPES: Final = ("qdisc", "task_sched")  # program types that no Linux has
 PIN_BY_NAME: Final = 1  # LIBBPF_PIN_BY_NAME (tools/lib/bpf/bpf_helpers.h)
 
 
@@ -64,14 +65,14 @@ def dialect_of(program: Program, kernel: str | None = None) -> Dialect:
     if kernel == "rfc6":
         return dialects.rfc6()
     mainline = dialects.dialect(kernel or "linux")
-    of_rfc = program.type == "qdisc" or any(spec.type in ("rbtree", "rbtree_of_maps") for spec in program.maps)
+    of_rfc = program.type in RFC_TYPES or any(spec.type in ("rbtree", "rbtree_of_maps") for spec in program.maps)
     return dialects.rfc6(mainline.version) if of_rfc else mainline
 
 
 def kernel_of(found: Object, kernel: str | None = None) -> str | None:
     """The kernel for all programs of an object when none is asked for: the RFC's if one of them is a qdisc of it, for
     its map types' numbers mean other types in Linux."""
-    if kernel is None and any(program.type == "qdisc" for program in found.programs.values()):
+    if kernel is None and any(program.type in RFC_TYPES for program in found.programs.values()):
         return "rfc6"
     return kernel
 
@@ -409,20 +410,21 @@ def _namespace(simulation: Simulation, loaded: Loaded, unverified: bool) -> Name
 
 
 def script_programs(machine: Kernel, engine: Engine, unverified: bool = False,
-                    pins: Pins | None = None) -> Callable[[str, str, str], Runnable]:
+                    pins: Pins | None = None,
+                    objects: Mapping[str, Object] | None = None) -> Callable[[str, str, str], Runnable]:
     """What `Namespace.load_program` wants: loads, verifies and picks programs of the objects that a script names.
 
     Each object is loaded once: its programs share its maps, and those of another object have maps of their own, but
-    for those that are pinned by name.
+    for those that are pinned by name. `objects` are taken instead of the files of these paths.
     """
     shared = pins if pins is not None else Pins()
-    objects: dict[str, tuple[Object, Loaded]] = {}
+    known: dict[str, tuple[Object, Loaded]] = {}
 
     def load_program(path: str, section: str, hook: str) -> Runnable:
-        if path not in objects:
-            opened = load(path)
-            objects[path] = opened, Loaded(machine, engine, shared, opened.maps)
-        found, loaded = objects[path]
+        if path not in known:
+            opened = objects[path] if objects is not None and path in objects else load(path)
+            known[path] = opened, Loaded(machine, engine, shared, opened.maps)
+        found, loaded = known[path]
         named = next((item.name for item in found.programs.values() if section in (item.name, item.section)), section)
         if hook in ("enqueue", "dequeue"):
             program = _hook(found, hook, named or None)

@@ -18,6 +18,7 @@ from ebpfvm.sched.account import DROPPED, SENT
 from ebpfvm.sched.packet import build
 from ebpfvm.sched.qdisc import NET_XMIT_SUCCESS
 from ebpfvm.sched.sch_bpf import SchBpf
+from ebpfvm.sched.sink import Sink
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.engine import Runnable
@@ -49,20 +50,19 @@ class TcpStats:
     done: int = 0
 
 
-class Receiver:
-    """The other end: puts segments together and acknowledges each packet. Takes the place of a `Sink`.
+class Receiver(Sink):
+    """The other end: puts segments together and acknowledges each packet.
 
     Args:
         delay: ns that an ACK takes back.
 
     Attributes:
         data: what has arrived without a gap.
-        last: as of `Sink`.
     """
 
     def __init__(self, isn: int, delay: int) -> None:
+        super().__init__()
         self.data = bytearray()
-        self.last = 0
         self._isn = isn
         self._delay = delay
         self._early: dict[int, bytes] = {}
@@ -70,11 +70,7 @@ class Receiver:
 
     def receive(self, skb: Packet, arrival: int) -> None:
         """A packet has left the sender's link and arrives at `arrival`."""
-        flow = skb.flow
-        flow.out_packets += 1
-        flow.out_bytes += skb.len
-        flow.delays.append(arrival - skb.arrival)
-        self.last = arrival
+        super().receive(skb, arrival)
         frame = skb.payload()
         if self.sender is not None and frame[23] == 6:
             self.sender.dev.loop.at(arrival, self._segment, frame)

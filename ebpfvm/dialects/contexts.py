@@ -98,6 +98,16 @@ SCH_BPF_CTX: Final = (
 # In dequeue `skb` is NULL on entry and takes the packet that the program hands over.
 SCH_BPF_DEQUEUE: Final = (replace(_SCH_SKB, write=True),)
 
+# -- sched_task_ctx: not of any patch, for the RFC's seventh use (ebpfvm.sched.cpu) --------------------------------
+
+SCHED_TASK_CTX_SIZE: Final = 24
+SCHED_TASK_CTX: Final = (
+    CtxField("pid", 0, 4, write=True, narrow=False),
+    CtxField("weight", 4, 4, narrow=False),
+    CtxField("ran", 8, 8, narrow=False),
+    CtxField("slice", 16, 8, write=True, narrow=False),
+)
+
 # -- xdp_md --------------------------------------------------------------------------------------------------
 
 XDP: Final = (

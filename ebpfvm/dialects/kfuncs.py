@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import Kfunc
-from ebpfvm.funcs import dynptr, graph, iters, kobj, kptr, lists, qdisc, sections, strings, trees
+from ebpfvm.funcs import dynptr, graph, iters, kobj, kptr, lists, qdisc, sections, strings, tasks, trees
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -24,8 +24,11 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(f"bpf_{name}" for name in text.split())
 
 
-RFC6: Final = {item.name: item for item in (kptr.bpf_skb_acquire, kptr.bpf_skb_kptr_get, kptr.bpf_skb_release)}
-_MAINLINE: Final = _all(dynptr, graph, iters, kobj, lists, qdisc, sections, strings, trees)
+RFC6_PACKETS: Final = {item.name: item for item in (kptr.bpf_skb_acquire, kptr.bpf_skb_kptr_get,
+                                                    kptr.bpf_skb_release)}
+RFC6_TASKS: Final = {item.name: item for item in (tasks.bpf_task_acquire, tasks.bpf_task_release,
+                                                  tasks.bpf_task_from_pid)}
+_MAINLINE: Final = _all(dynptr, graph, iters, kobj, lists, qdisc, sections, strings, tasks, trees)
 
 SINCE_7_2: Final = _names("""
     obj_new obj_drop percpu_obj_new percpu_obj_drop refcount_acquire list_push_front list_push_back list_add list_del

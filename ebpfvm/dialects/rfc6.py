@@ -11,6 +11,9 @@ D3    in dequeue `ctx->skb` may be written with NULL or a packet that the progra
 D12   bpf_map_pop_elem takes an rbtree; what the element's kptrs own is freed
 D13   values of an rbtree may hold kptrs; "kptr_ref" and "kptr" both tag a referenced one
 ====  ==================================================================================================
+
+The cover letter's seventh use, a CPU scheduler, has no program type in any patch. Here it is "task_sched", with a
+number that the RFC does not use, a context of plain numbers and the kfuncs on tasks that Linux has had since 6.2.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ BPF_PROG_TYPE_QDISC: Final = 32
 BPF_MAP_TYPE_RBTREE: Final = 32
 BPF_MAP_TYPE_RBTREE_OF_MAPS: Final = 33
 BPF_FUNC_SKB_TC_CLASSIFY: Final = 210
+PROG_TYPE_TASK_SCHED: Final = 0x7A5C  # ebpfvm's own
 
 # libbpf of that time tagged a referenced kptr "kptr_ref"; today's macros say "kptr". Both are taken (decision D13).
 KPTR_TAGS: Final = {"kptr": "ref", "kptr_ref": "ref", "kptr_untrusted": "unref"}
@@ -55,8 +59,12 @@ def _prog_types() -> dict[int, ProgType]:
         "qdisc", "sch_bpf_ctx", contexts.SCH_BPF_CTX_SIZE, contexts.SCH_BPF_CTX,
         attach_fields={"dequeue": contexts.SCH_BPF_DEQUEUE},
         helpers=sched_cls.helpers | {"bpf_skb_tc_classify"}, variants=variants_of("qdisc"),
-        kfuncs=frozenset(kfuncs.RFC6), packet_read=True,
+        kfuncs=frozenset(kfuncs.RFC6_PACKETS), packet_read=True,
         doc="A queueing discipline's enqueue or dequeue function.")
+    types[PROG_TYPE_TASK_SCHED] = ProgType(
+        "task_sched", "sched_task_ctx", contexts.SCHED_TASK_CTX_SIZE, contexts.SCHED_TASK_CTX, helpers=BASE_6_1,
+        kfuncs=frozenset(kfuncs.RFC6_TASKS),
+        doc="A CPU scheduler's enqueue or pick function, a simulation's own (not of any patch).")
     return types
 
 
@@ -74,6 +82,7 @@ def _rfc6(version: tuple[int, int]) -> Dialect:
     helpers = {number: item for number, item in HELPERS.items() if number < BPF_FUNC_SKB_TC_CLASSIFY}
     helpers[BPF_FUNC_SKB_TC_CLASSIFY] = skb.bpf_skb_tc_classify
     maps = {number: item for number, item in CONTRACTS.items() if number < BPF_MAP_TYPE_RBTREE} | _RBTREES
-    return Dialect("rfc6", version, helpers, kfuncs.RFC6, implement(maps, BUILT), _prog_types(), KPTR_TAGS)
+    functions = kfuncs.RFC6_PACKETS | kfuncs.RFC6_TASKS
+    return Dialect("rfc6", version, helpers, functions, implement(maps, BUILT), _prog_types(), KPTR_TAGS)
 
 

@@ -17,6 +17,7 @@ BPF_F_XDP_HAS_FRAGS = 1 << 5
 # "/anything"; others stand for themselves. Attach types are the kernel's names without BPF_, in lower case.
 _TABLE = """
 qdisc: sch_bpf/enqueue sch_bpf/dequeue qdisc/enqueue qdisc/dequeue
+task_sched: task_sched/enqueue task_sched/pick
 socket_filter: socket
 sk_reuseport: sk_reuseport/migrate=sk_reuseport_select_or_migrate sk_reuseport=sk_reuseport_select
 kprobe: kprobe+ uprobe+ uprobe.s+ kretprobe+ uretprobe+ uretprobe.s+ kprobe.multi+=trace_kprobe_multi
@@ -71,7 +72,7 @@ netfilter: netfilter=netfilter
 """
 
 # First parts that name nothing but the type, so that only what follows is worth telling.
-_SELF_EVIDENT = frozenset(("sch_bpf", "qdisc", "tc", "tcx", "xdp", "xdp.frags", "cgroup_skb", "sk_skb",
+_SELF_EVIDENT = frozenset(("sch_bpf", "qdisc", "task_sched", "tc", "tcx", "xdp", "xdp.frags", "cgroup_skb", "sk_skb",
                            "sk_reuseport", "struct_ops", "struct_ops.s"))
 
 

@@ -26,7 +26,7 @@ def connection(seed: int) -> tuple[Namespace, TcpSender, Receiver]:
     net = open_namespace(seed=seed)
     assert net.load_program is not None
     receiver = Receiver(ISN, DELAY)
-    dev = net.add_device("eth0", link=Link(10_000_000, DELAY), sink=receiver, up=True)  # type: ignore[arg-type]
+    dev = net.add_device("eth0", link=Link(10_000_000, DELAY), sink=receiver, up=True)
     run_script_file(HERE / "setup.tc", net)
     sender = TcpSender(dev, net.load_program(RTX, "", "enqueue"), net.load_program(RTX, "", "dequeue"), receiver, DATA,
                        isn=ISN, window=WINDOW)

@@ -1,0 +1,41 @@
+"""kfuncs on references to tasks (kernel/bpf/helpers.c, Linux 7.2). The tasks are `ebpfvm.kernel.task`'s."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.contract import kfunc
+from ebpfvm.kernel.refs import RefCounted
+from ebpfvm.kernel.task import find_task
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel import Env
+
+
+@kfunc("struct task_struct *bpf_task_acquire(struct task_struct *p)", "acquire", "rcu", "ret_null")
+def bpf_task_acquire(env: Env, p: int) -> int:
+    """One more reference to a task; NULL for NULL."""
+    task = env.memory.owner(p)
+    if not isinstance(task, RefCounted):
+        return 0
+    env.refs.acquire(task)
+    return p
+
+
+@kfunc("void bpf_task_release(struct task_struct *p)", "release")
+def bpf_task_release(env: Env, p: int) -> int:
+    """Give a reference to a task back."""
+    task = env.memory.owner(p)
+    if isinstance(task, RefCounted):
+        env.refs.release(task)
+    return 0
+
+
+@kfunc("struct task_struct *bpf_task_from_pid(s32 pid)", "acquire", "ret_null")
+def bpf_task_from_pid(env: Env, pid: int) -> int:
+    """A reference to the task of a pid, NULL if there is none (any more)."""
+    task = find_task(env.kernel, pid)
+    if task is None:
+        return 0
+    env.refs.acquire(task)
+    return task.ptr
