@@ -39,7 +39,7 @@ COMPATIBLE: dict[Arg, tuple[int, ...]] = {
                          r.BTF_ID | r.ALLOC | r.NON_OWN_REF, r.BTF_ID | r.ALLOC | r.NON_OWN_REF | r.RCU),
     Arg.PTR_TO_DYNPTR: (r.STACK, r.DYNPTR), Arg.PTR_TO_ARENA: (r.ARENA, SCALAR),
 }
-_ANY_OFFSET = frozenset({r.STACK, r.PKT, r.PKT_META, r.MAP_KEY, r.MAP_VALUE, r.MEM, r.MEM | r.RDONLY,
+ANY_OFFSET = frozenset({r.STACK, r.PKT, r.PKT_META, r.MAP_KEY, r.MAP_VALUE, r.MEM, r.MEM | r.RDONLY,
                          r.MEM | r.RINGBUF, r.BUF, r.BUF | r.RDONLY, r.ARENA, SCALAR})
 _LOCAL_STORAGE = {"sk_storage", "inode_storage", "task_storage", "cgrp_storage"}
 
@@ -114,8 +114,12 @@ def _typed(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> Reg:
             and reg.what.name == "sk_buff" and w.env.prog_type.ctx != "__sk_buff":
         return reg  # decision D1: ctx->skb stands for the context
     fits = COMPATIBLE[spec.kind]
+    if spec.kind is Arg.PTR_TO_CTX and w.env.prog_type.ctx == "sch_bpf_ctx":
+        fits = (r.BTF_ID | r.TRUSTED,)  # decision D1: the context is no packet
     if spec.kind is Arg.PTR_TO_MAP_VALUE and call.map is not None and call.map.type.name in ("sockmap", "sockhash"):
         fits = COMPATIBLE[Arg.PTR_TO_BTF_ID_SOCK_COMMON]
+    if spec.kind is Arg.KPTR_XCHG_DEST and not w.env.new:
+        fits = fits[:2]
     if fits is _MEM and w.env.new:
         fits = (*_MEM, r.CTX)
     if type not in fits:
@@ -155,7 +159,7 @@ def _offset(w: Walk, reg: Reg, at: int, spec: ArgSpec) -> None:
             raise Refuse(EINVAL, f"R{at} must have zero offset when passed to release func or trusted arg to kfunc")
         regions.unmodified(w, reg, at)
         return
-    if reg.type in _ANY_OFFSET:
+    if reg.type in ANY_OFFSET:
         return
     fixed = reg.type & r.BASE == r.BTF_ID
     regions.unmodified(w, reg, at, fixed_ok=fixed)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Step = Callable[[Walk], int]
 
-_IN_LOCK = frozenset({"bpf_spin_lock", "bpf_spin_unlock", "bpf_kptr_xchg"})
+_IN_LOCK = frozenset({"bpf_spin_unlock", "bpf_kptr_xchg"})
 _CASTS = frozenset({"bpf_tcp_sock", "bpf_sk_fullsock", "bpf_skc_to_tcp_sock", "bpf_skc_to_tcp6_sock",
                     "bpf_skc_to_udp6_sock", "bpf_skc_to_tcp_timewait_sock", "bpf_skc_to_tcp_request_sock",
                     "bpf_skc_to_mptcp_sock", "bpf_skc_to_unix_sock"})

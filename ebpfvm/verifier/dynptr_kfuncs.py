@@ -26,7 +26,7 @@ def argument(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
     if "uninit" in param.suffixes:
         if reg.type == r.DYNPTR:
             raise Refuse(EINVAL, "Dynptr has to be an uninitialized dynptr")
-        index = dynptrs.slot_of(w, reg)
+        index = dynptrs.slot_of(w, reg, "Dynptr has to be an uninitialized dynptr")
         frame = w.state.frames[reg.what]
         for i in (index, index - 1):
             dynptrs.destroy(w, frame, i)
@@ -37,10 +37,11 @@ def argument(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
         return
     found = dynptrs.state_at(w, reg)
     if found is None:
-        if reg.type == r.STACK:
-            dynptrs.slot_of(w, reg)
         who = f"R{at}" if w.env.new else f"arg #{at - 1}"
-        raise Refuse(EINVAL, f"Expected an initialized dynptr as {who}")
+        message = f"Expected an initialized dynptr as {who}"
+        if reg.type == r.STACK:
+            dynptrs.slot_of(w, reg, message)
+        raise Refuse(EINVAL, message)
     made.extra.setdefault("dynptr", found)
 
 

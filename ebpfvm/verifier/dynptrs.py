@@ -19,20 +19,24 @@ if TYPE_CHECKING:
 _ALL_DYN = bytes([DYN] * 8)
 
 
-def slot_of(w: Walk, reg: Reg) -> int:
-    """The higher of the two slots that a stack pointer names (dynptr_get_spi)."""
-    return _spi(reg, 2, "dynptr")
+def slot_of(w: Walk, reg: Reg, after: str = "") -> int:
+    """The higher of the two slots that a stack pointer names (dynptr_get_spi).
+
+    Args:
+        after: the second line of the refusal.
+    """
+    return slots_at(reg, 2, "dynptr", after)
 
 
-def _spi(reg: Reg, count: int, what: str) -> int:
+def slots_at(reg: Reg, count: int, what: str, after: str = "") -> int:
+    """The slot at the lowest address of an object of `count` slots."""
+    more = (after,) if after else ()
     if reg.num.mask:
-        raise Refuse(EINVAL, f"{what} has to be at a constant offset")
+        raise Refuse(EINVAL, f"{what} has to be at the constant offset", *more)
     off = reg.off + reg.num.smin
-    if off % 8:
-        raise Refuse(EINVAL, f"cannot pass in {what} at an offset={off}")
     index = (-off - 1) >> 3
-    if index < count - 1 or index >= 64:
-        raise Refuse(EINVAL, f"cannot pass in {what} at an offset={off}")
+    if off % 8 or not count - 1 <= index < 64:
+        raise Refuse(EINVAL, f"cannot pass in {what} at an offset={off}", *more)
     return index
 
 
@@ -61,23 +65,24 @@ def argument(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
         prepare(w, call, at, spec, reg)
         return
     found = state_at(w, reg)
+    if spec.release and (found is None or not found.ref):
+        slot_of(w, reg, f"arg {at} is an unacquired reference")
+        raise Refuse(EINVAL, f"arg {at} is an unacquired reference")
     if found is None:
         if reg.type != r.DYNPTR:
-            slot_of(w, reg)
+            slot_of(w, reg, f"Expected an initialized dynptr as {name}")
         raise Refuse(EINVAL, f"Expected an initialized dynptr as {name}")
     if spec.dynptr and found.kind != spec.dynptr:
         raise Refuse(EINVAL, f"Expected a dynptr of type {spec.dynptr} as {name}")
     call.dynptr = found
     if spec.release:
-        if not found.ref:
-            raise Refuse(EINVAL, f"arg {at} is an unacquired reference")
         call.release = at
         call.dynptr_at = at
 
 
 def prepare(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
     """An argument that becomes a dynptr: two slots that hold none yet."""
-    index = slot_of(w, reg)
+    index = slot_of(w, reg, "Dynptr has to be an uninitialized dynptr")
     frame = w.state.frames[reg.what]
     if any(DYN in frame.stack[i].types for i in (index, index - 1) if i in frame.stack):
         destroy(w, frame, index)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.verifier import refs, stack
 from ebpfvm.verifier import regs as r
+from ebpfvm.verifier.dynptrs import slots_at
 from ebpfvm.verifier.regs import Reg, known, pointer
 from ebpfvm.verifier.signal import EACCES, EINVAL, Refuse
 from ebpfvm.verifier.state import ALL_INVALID, IRQ, ITER, IrqState, IterState, Slot
@@ -30,17 +31,6 @@ def _name(w: Walk, at: int) -> str:
     return f"R{at}" if w.env.new else f"arg #{at - 1}"
 
 
-def _place(w: Walk, at: int, reg: Reg, what: str, count: int) -> int:
-    """The slot at the lowest address."""
-    if reg.num.mask:
-        raise Refuse(EINVAL, f"{what} has to be at a constant offset")
-    off = reg.off + reg.num.smin
-    index = (-off - 1) >> 3
-    if off % 8 or not count - 1 <= index < 64:
-        raise Refuse(EINVAL, f"cannot pass in {what} at an offset={off}")
-    return index
-
-
 def iterator(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
     """The iterator argument of new, next and destroy."""
     kind, flags = _kind(param), made.kfunc.flags
@@ -48,20 +38,22 @@ def iterator(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
         who = f"R{at}" if w.env.new else f"arg#{at - 1}"
         raise Refuse(EINVAL, f"{who} expected pointer to an iterator on stack")
     count = _SLOTS[kind]
-    index = _place(w, at, reg, "iter", count)
+    new = "iter_new" in flags
+    message = f"expected {'un' if new else 'an '}initialized iter_{kind} as {_name(w, at)}"
+    index = slots_at(reg, count, "iter", message)
     frame = w.state.frames[reg.what]
     slots = [frame.stack.get(index - step) for step in range(count)]
     states = [slot.reg if slot is not None and ITER in slot.types else None for slot in slots]
-    if "iter_new" in flags:
+    if new:
         if any(slot is not None and ITER in slot.types for slot in slots):
-            raise Refuse(EINVAL, f"expected uninitialized iter_{kind} as {_name(w, at)}")
+            raise Refuse(EINVAL, message)
         stack.write(w, reg, at, 0, 8, None, -1)
         made.extra["iter"] = (frame.no, index, kind)
         return
     good = all(isinstance(item, IterState) and item.kind == kind for item in states)
     first = states[0]
     if not good or not isinstance(first, IterState) or not first.first:
-        raise Refuse(EINVAL, f"expected an initialized iter_{kind} as {_name(w, at)}")
+        raise Refuse(EINVAL, message)
     made.ref = first.ref
     made.extra["iter"] = (frame.no, index, kind)
 
@@ -156,20 +148,21 @@ def irq_flag(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
     if reg.type != r.STACK:
         raise Refuse(EINVAL, f"{who} doesn't point to an irq flag on stack")
     saving = made.kfunc.name == "bpf_local_irq_save"
-    index = _place(w, at, reg, "irq_flag", 1)
+    message = f"expected {'un' if saving else 'an '}initialized irq flag as {who}"
+    index = slots_at(reg, 1, "irq_flag", message)
     frame = w.state.frames[reg.what]
     slot = frame.stack.get(index)
     holds = slot is not None and IRQ in slot.types
     if saving:
         if holds:
-            raise Refuse(EINVAL, f"expected uninitialized irq flag as {who}")
+            raise Refuse(EINVAL, message)
         stack.write(w, reg, at, 0, 8, None, -1)
         id = refs.acquire(w, kind="irq")
         w.state.irq_id = id
         frame.stack_for_write()[index] = Slot(bytes([IRQ] * 8), IrqState(id, "native"))
         return
     if slot is None or not isinstance(slot.reg, IrqState):
-        raise Refuse(EINVAL, f"expected an initialized irq flag as {who}")
+        raise Refuse(EINVAL, message)
     _restore(w, slot.reg)
     frame.stack_for_write()[index] = Slot(ALL_INVALID)
 

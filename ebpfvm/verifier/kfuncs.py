@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from ebpfvm.verifier import args as args_
 from ebpfvm.verifier import btf_access, families, frames, refs, regions
 from ebpfvm.verifier import regs as r
-from ebpfvm.verifier.alu import unreadable
 from ebpfvm.verifier.args import is_null
 from ebpfvm.verifier.cfg import ASYNC_KFUNCS, SYNC_KFUNCS
 from ebpfvm.verifier.env import StructType
@@ -38,6 +37,7 @@ _SPECIAL = frozenset({"map", "iter", "irq_flag", "alloc", "str", "prog", "refcou
 # They change what may follow, which needs rules of their own: refused until a family has them.
 _STATEFUL = frozenset({"bpf_rcu_read_lock", "bpf_rcu_read_unlock", "bpf_preempt_disable", "bpf_preempt_enable",
                        "bpf_throw"})
+_UNSET = Reg(0, UNKNOWN_SCALAR.num)  # a register without a value, which only its type tells
 # Structs of plain numbers that a kfunc takes as memory.
 _PLAIN_STRUCTS: dict[str, int] = {}
 
@@ -137,13 +137,13 @@ def check_arguments(w: Walk, made: KfuncCall) -> None:
             continue
         if at > 5:
             raise unsupported("stack arguments of kernel functions")
-        reg = w.regs[at]
-        if reg is None:
-            raise unreadable(at)
+        reg = w.regs[at] or _UNSET
         if not param.pointers:
             _scalar(w, made, at, param, reg)
         else:
             _pointer(w, made, at, param, reg, params)
+    if "release" in made.kfunc.flags and not made.release_at and not w.env.new:
+        raise Refuse(EINVAL, f"release kernel function {made.kfunc.name} expects refcounted PTR_TO_BTF_ID")
 
 
 def _scalar(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
@@ -159,14 +159,8 @@ def _scalar(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
 def _pointer(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg, params: tuple[Param, ...]) -> None:
     kfunc = made.kfunc
     nullable = "nullable" in param.suffixes
-    trusted = "trusted_args" in kfunc.flags or "rcu" in kfunc.flags or w.env.new
-    if w.packet_is_context:
-        trusted = bool(kfunc.flags & {"trusted_args", "release"})
-    if reg.type == SCALAR and not is_null(reg) and not ("release" in kfunc.flags and w.env.new):
-        handler = families.special_argument(param)
-        if handler is None and not _is_memory(param):
-            raise Refuse(EINVAL, _not_a_pointer(w, made, at, param, reg))
-    if trusted and (is_null(reg) or reg.type & r.MAYBE_NULL) and not nullable and not _optional(params, at):
+    strict = bool(kfunc.flags & {"trusted_args", "rcu", "release"}) or (w.env.new and not w.packet_is_context)
+    if strict and (is_null(reg) or reg.type & r.MAYBE_NULL) and not nullable and not _optional(params, at):
         word = "R" if w.env.new else "arg"
         index = at if w.env.new else at - 1
         raise Refuse(EACCES, f"Possibly NULL pointer passed to trusted {word}{index}")
@@ -174,14 +168,51 @@ def _pointer(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg, params: 
         return
     _note_reference(w, made, at, reg)
     special = families.special_argument(param)
+    plain_object = special is None and bool(param.struct) and not _is_memory(param) and not _is_slot(made, at, param)
+    if (plain_object and not _is_context(param, reg)) or "alloc" in param.suffixes:
+        _trusted(w, made, at, reg, strict)
+    _offset(w, made, at, reg)
     if special is not None:
         special(w, made, at, param, reg)
-    elif "kptr_get" in kfunc.flags and at == 1 and param.pointers == 2:
+    elif _is_slot(made, at, param):
         _slot(w, made, at, reg)
-    elif param.struct and not _is_memory(param):
+    elif plain_object:
         _object(w, made, at, param, reg)
     else:
         _memory(w, made, at, param, reg, params)
+
+
+def _is_slot(made: KfuncCall, at: int, param: Param) -> bool:
+    return "kptr_get" in made.kfunc.flags and at == 1 and param.pointers == 2
+
+
+def _is_context(param: Param, reg: Reg) -> bool:
+    """Is the parameter the program's context?"""
+    return param.struct in ("__sk_buff", "xdp_md") or (reg.type == r.CTX and param.struct in ("sk_buff", "xdp_buff"))
+
+
+def _trusted(w: Walk, made: KfuncCall, at: int, reg: Reg, strict: bool) -> None:
+    """Kernel functions rely on pointers only if they were given by the kernel or are referenced."""
+    if not strict:
+        if reg.type & r.UNTRUSTED:
+            raise Refuse(EINVAL, f"R{at} must be referenced or trusted")
+        return
+    if r.is_trusted(reg):
+        return
+    if "rcu" not in made.kfunc.flags:
+        raise Refuse(EINVAL, f"R{at} must be referenced or trusted")
+    if not reg.type & r.RCU:
+        raise Refuse(EINVAL, f"R{at} must be a rcu pointer")
+
+
+def _offset(w: Walk, made: KfuncCall, at: int, reg: Reg) -> None:
+    """check_func_arg_reg_off."""
+    if "release" in made.kfunc.flags and reg.ref:
+        if reg.off or (w.env.new and (reg.num.mask or reg.num.value)):
+            raise Refuse(EINVAL, f"R{at} must have zero offset when passed to release func or trusted arg to kfunc")
+        regions.unmodified(w, reg, at)
+    elif reg.type not in args_.ANY_OFFSET:
+        regions.unmodified(w, reg, at, fixed_ok=reg.type & r.BASE == r.BTF_ID)
 
 
 def _not_a_pointer(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> str:
@@ -201,10 +232,8 @@ def _optional(params: tuple[Param, ...], at: int) -> bool:
 def _note_reference(w: Walk, made: KfuncCall, at: int, reg: Reg) -> None:
     kfunc = made.kfunc
     if "release" in kfunc.flags and not made.release_at and made.kfunc.params[at - 1].pointers:
-        if not reg.ref and _releases(made, at):
-            if w.env.new:
-                raise Refuse(EINVAL, f"release kfunc {kfunc.name} expects referenced PTR_TO_BTF_ID passed to R{at}")
-            raise Refuse(EINVAL, f"release kernel function {kfunc.name} expects refcounted PTR_TO_BTF_ID")
+        if not reg.ref and w.env.new and _releases(made, at):
+            raise Refuse(EINVAL, f"release kfunc {kfunc.name} expects referenced PTR_TO_BTF_ID passed to R{at}")
         if reg.ref:
             made.release_at = at
     if reg.ref:
@@ -243,27 +272,14 @@ def _object(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
     """A pointer to a struct of the kernel."""
     kfunc, name = made.kfunc, name_of(w, at)
     wanted = param.struct
-    if wanted in ("__sk_buff", "xdp_md") or (reg.type == r.CTX and wanted in ("sk_buff", "xdp_buff")):
+    if _is_context(param, reg):
         if reg.type != r.CTX:
             raise Refuse(EINVAL, f"{name} expected pointer to ctx, but got {r.type_name(reg.type)}")
-        regions.unmodified(w, reg, at)
         return
     if reg.type & r.BASE != r.BTF_ID:
         if reg.type & r.BASE in _SOCKETS and wanted in _SOCKETS[reg.type & r.BASE]:
             return
         raise Refuse(EINVAL, _not_a_pointer(w, made, at, param, reg))
-    if not w.packet_is_context or kfunc.flags & {"trusted_args", "rcu"}:
-        if not r.is_trusted(reg) and not ("rcu" in kfunc.flags and reg.type & r.RCU):
-            if "rcu" in kfunc.flags:
-                raise Refuse(EINVAL, f"R{at} must be a rcu pointer")
-            raise Refuse(EINVAL, f"R{at} must be referenced or trusted")
-    elif reg.type & r.UNTRUSTED:
-        raise Refuse(EINVAL, f"R{at} must be referenced or trusted")
-    if at == made.release_at or ("release" in kfunc.flags and reg.ref):
-        if reg.off or reg.num.mask or reg.num.value:
-            raise Refuse(EINVAL, f"R{at} must have zero offset when passed to release func or trusted arg to kfunc")
-    else:
-        regions.unmodified(w, reg, at, fixed_ok=True)
     if reg.what.btf is not None or reg.what.name != wanted or reg.off:
         who = f"R{at}" if w.env.new else f"args#{at - 1}"
         raise Refuse(EINVAL, f"kernel function {kfunc.name} {who} expected pointer to STRUCT {wanted} but R{at} has a "
@@ -278,11 +294,9 @@ def _memory(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg, params: t
     """Memory of the size of what is pointed to, or of the size argument behind it."""
     after = params[at] if at < len(params) else None
     if after is not None and after.suffixes & {"sz", "szk"} and not after.pointers:
-        size = w.regs[at + 1]
-        if size is None:
-            raise unreadable(at + 1)
+        size = w.regs[at + 1] or _UNSET
         if size.type != SCALAR:
-            raise Refuse(EINVAL, f"R{at + 1} is not a scalar")
+            raise Refuse(EINVAL, f"{name_of(w, at)} pointer type UNKNOWN  must point to scalar, or struct with scalar")
         if is_null(reg) and "opt" in param.suffixes:
             return
         try:

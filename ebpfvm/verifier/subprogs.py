@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.btf.types import Func, Linkage
 from ebpfvm.isa import codes as c
 from ebpfvm.verifier.env import Subprog
-from ebpfvm.verifier.signal import E2BIG, EINVAL, EPERM, Refuse
+from ebpfvm.verifier.signal import E2BIG, EINVAL, EPERM, EPROTO, Refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,6 +87,10 @@ def _kfunc(program: Program, dialect: Dialect, insn: Insn, pc: int) -> Kfunc | N
         if insn.imm <= 0 and dialect.version >= (7, 0):
             raise Refuse(EINVAL, f"invalid kernel function btf_id {insn.imm}", pc=pc)
         raise Refuse(EINVAL, f"kernel btf_id {insn.imm & c.U32} is not a function", pc=pc)
+    if insn.off:  # names a BTF of a module, and there are none
+        first = ("negative offset disallowed for kernel module function call" if insn.off < 0 else
+                 "kfunc offset > 0 without fd_array is invalid")
+        raise Refuse(EINVAL if insn.off < 0 else EPROTO, first, "failed to find BTF for kernel function", pc=pc)
     kfunc = dialect.kfuncs.get(name)
     if kfunc is None:
         raise Refuse(EINVAL, f"kernel function {name} not supported by ebpfvm", pc=pc)

@@ -169,7 +169,8 @@ RULES: tuple[Rule, ...] = (
     Rule("helper size unbounded", TC, "r6 = r1\ncall 7\nr4 = r0\nr1 = r6\nr2 = 0\nr3 = r10\nr3 += -8\ncall 26" + EXIT,
          "R4 min value is negative, either use unsigned or 'var &= const'"),
     # references
-    Rule("record submitted", TC, RESERVE + "if r0 == 0 goto out\n*(u64 *)(r0 + 8) = 1\nr1 = r0\nr2 = 0\ncall 132" + OUT),
+    Rule("record submitted", TC,
+         RESERVE + "if r0 == 0 goto out\n*(u64 *)(r0 + 8) = 1\nr1 = r0\nr2 = 0\ncall 132" + OUT),
     Rule("record lost", TC, RESERVE + EXIT,
          "Unreleased reference id=2 alloc_insn=4\nBPF_EXIT instruction in main prog would lead to reference leak"),
     Rule("record used afterwards", TC, RESERVE + "if r0 == 0 goto out\nr6 = r0\nr1 = r0\nr2 = 0\ncall 132\n"
