@@ -22,6 +22,8 @@ from ebpfvm.isa import codes as c
 from ebpfvm.kernel.convert import OBJECTS, converters, param_converter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ebpfvm.contract.helper import Helper
     from ebpfvm.contract.kfunc import Kfunc, Param
     from ebpfvm.engine.translate.emit import Emitter
@@ -160,8 +162,16 @@ def _argument(em: Emitter, helper: Helper, n: int) -> str:
     if spec.kind is Arg.PTR_TO_CTX and isinstance(value, Ptr) and not value.lo and not value.hi \
             and value.origin.kind == "object":
         return f"o_{value.origin.name}"
+    # The converter of a key or value asks for the map too, that of memory for the size behind it.
+    needed = {n, n + 1} | {i for i, other in enumerate(helper.args) if other.kind is Arg.CONST_MAP_PTR}
+    return _convert(em, convert, n, {n} if spec.kind in (Arg.CONST_MAP_PTR, Arg.PTR_TO_CTX) else needed)
+
+
+def _convert(em: Emitter, convert: Callable[..., Any], n: int, needed: set[int]) -> str:
+    """A conversion at run time of argument `n` (from 0), by a converter that looks at the arguments in `needed`."""
     em.names[f"C{em.pc}_{n}"] = convert
-    return f"C{em.pc}_{n}(ENV, ({', '.join(em.reg(i).text for i in range(1, len(helper.args) + 1))}, ))"
+    regs = ", ".join(em.reg(i + 1).text if i in needed else "0" for i in range(5))
+    return f"C{em.pc}_{n}(ENV, ({regs}))"
 
 
 def _copy(em: Emitter, value: object, size: int) -> str | None:
@@ -203,7 +213,7 @@ def _packed(em: Emitter, off: int, size: int) -> str:
 def _kfunc(em: Emitter, kfunc: Kfunc) -> None:
     pc, origin = em.pc, em.facts.defined.get(em.pc)
     em.calls = True
-    args = "".join(f", {_parameter(em, param, n, len(kfunc.params))}" for n, param in enumerate(kfunc.params))
+    args = "".join(f", {_parameter(em, param, n)}" for n, param in enumerate(kfunc.params))
     em.names[f"H{pc}"] = kfunc.body
     text = f"H{pc}(ENV{args})"
     if origin is None:
@@ -214,7 +224,7 @@ def _kfunc(em: Emitter, kfunc: Kfunc) -> None:
     em.set(0, operand(f"b_{origin.name}"))
 
 
-def _parameter(em: Emitter, param: Param, n: int, count: int) -> str:
+def _parameter(em: Emitter, param: Param, n: int) -> str:
     convert = param_converter(param, n)
     if convert is None:
         return em.reg(n + 1).text
@@ -222,5 +232,4 @@ def _parameter(em: Emitter, param: Param, n: int, count: int) -> str:
     if param.pointers == 1 and param.struct in OBJECTS and isinstance(value, Ptr) and value.origin.kind == "object" \
             and not value.lo and not value.hi:
         return f"o_{value.origin.name}"
-    em.names[f"C{em.pc}_{n}"] = convert
-    return f"C{em.pc}_{n}(ENV, ({', '.join(em.reg(i).text for i in range(1, count + 1))}, ))"
+    return _convert(em, convert, n, {n})

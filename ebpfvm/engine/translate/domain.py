@@ -31,6 +31,7 @@ class Origin:
         start: offset of the place in its region, None if that is only known at run time.
         maybe_null: it may be NULL.
         region, layout: see `kind`.
+        inner: of an inner map out of a map of maps: the template that all of them fit (sizes of key and value).
     """
 
     name: str
@@ -39,6 +40,7 @@ class Origin:
     maybe_null: bool = False
     region: Any = None
     layout: Any = None
+    inner: Any = None
 
 
 class Num(NamedTuple):

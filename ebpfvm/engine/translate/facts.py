@@ -240,7 +240,7 @@ class Facts:
         return _set(state, 0 if row.op == "cmpxchg" else insn.src, Num(0, (1 << row.width) - 1))
 
     def _call(self, pc: int, insn: Insn, state: State) -> State:
-        made = self.unit.call_result(pc)
+        made = self.unit.call_result(pc, state)
         result: Abs = ANY
         if made is not None:
             kind, more = made

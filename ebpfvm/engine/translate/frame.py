@@ -55,10 +55,10 @@ def extent(unit: Unit, specs: tuple[ArgSpec, ...], n: int, state: State) -> Exte
     copied = not spec.write and not spec.uninit
     if spec.kind in (Arg.PTR_TO_MAP_KEY, Arg.PTR_TO_MAP_VALUE):
         index = next((i for i, other in enumerate(specs) if other.kind is Arg.CONST_MAP_PTR), None)
-        found = unit.map_at(state.regs[index + 1]) if index is not None else None
-        if found is None:
+        sizes = unit.sizes_at(state.regs[index + 1]) if index is not None else None
+        if sizes is None:
             return None
-        return Extent(found[1].key_size if spec.kind is Arg.PTR_TO_MAP_KEY else found[1].value_size, copied)
+        return Extent(sizes[0] if spec.kind is Arg.PTR_TO_MAP_KEY else sizes[1], copied)
     if spec.kind is not Arg.PTR_TO_MEM:
         return None
     if spec.size:

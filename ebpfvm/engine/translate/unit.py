@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.contract.helper import Helper
     from ebpfvm.contract.kfunc import Kfunc
+    from ebpfvm.engine.translate.facts import State
     from ebpfvm.kernel.ctx import Layout
     from ebpfvm.kernel.memory import Region
     from ebpfvm.kernel.program import LoadedProgram
@@ -82,7 +83,15 @@ class Unit:
         insn = self.insns[pc]
         return self.prog.kfuncs.get(insn.imm) if insn.src == c.BPF_PSEUDO_KFUNC_CALL else None
 
-    def call_result(self, pc: int) -> tuple[OriginKind, dict[str, Any]] | None:
+    def sizes_at(self, address: Abs) -> tuple[int, int] | None:
+        """Sizes of key and value of the map that `address` names, which may be one of several alike."""
+        found = self.map_at(address)
+        if found is not None:
+            return found[1].key_size, found[1].value_size
+        inner = address.origin.inner if isinstance(address, Ptr) and not address.lo and not address.hi else None
+        return None if inner is None else (inner.key_size, inner.value_size)
+
+    def call_result(self, pc: int, state: State) -> tuple[OriginKind, dict[str, Any]] | None:
         """Kind and attributes of the origin that the call at `pc` makes; None if it makes none."""
         kfunc = self.kfunc(pc)
         if kfunc is not None:
@@ -93,8 +102,10 @@ class Unit:
         if helper is None or helper.name == TAIL_CALL:
             return None
         if helper.ret.kind is Ret.PTR_TO_MAP_VALUE:
-            # A map of maps gives a map: nothing is ever loaded from that, so nothing depends on this origin.
-            return "plain", {"start": 0 if helper.name in _WHOLE_VALUES else None, "maybe_null": True}
+            # A map of maps gives a map: nothing is ever loaded from that.
+            found = self.map_at(state.regs[1])
+            inner = getattr(getattr(found[1], "spec", None), "inner", None) if found is not None else None
+            return "plain", {"start": 0 if helper.name in _WHOLE_VALUES else None, "maybe_null": True, "inner": inner}
         return None
 
     def arguments(self, entry: int) -> int:

@@ -122,3 +122,30 @@ def test_bench_programs(name: str, packets: list[bytes]) -> None:
         results = [runs[name](SkbCtx(kernel, SkBuff(kernel, packet, mark=9))) for packet in packets]
         told.append((results, contents(maps)))
     assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("name", ["prio", "wfq"])
+@settings(max_examples=8, deadline=None)
+@given(steps=st.lists(st.tuples(st.integers(0, 20), st.integers(40, 1500)), min_size=1, max_size=25))
+def test_more_qdisc_samples(name: str, steps: list[tuple[int, int]]) -> None:
+    """Maps of maps and classes: enqueue and dequeue in turn, two packets in for each out."""
+    told = []
+    for engine in (Interpreter(), Translator()):
+        kernel = Kernel(rfc6())
+        runs, maps = prepare(kernel, load(ROOT / "samples" / "rfc" / f"{name}.o"), engine)
+        kind = kernel.dialect.prog_type("qdisc")
+        hooks = {hook: next(run for run in runs.values() if run.prog.program.attach == hook)
+                 for hook in ("enqueue", "dequeue")}
+        contexts = {hook: SchBpfCtx(kernel, layout_of(kind, hook)) for hook in hooks}
+        seen: list[object] = []
+        for n, (priority, size) in enumerate(steps):
+            skb = SkBuff(kernel, bytes(size), "layer", priority=priority, hash=priority * 0x9E3779B9 & 0xFFFFFFFF, id=n)
+            contexts["enqueue"].prepare(skb, 1)
+            seen.append((hooks["enqueue"](contexts["enqueue"]), contexts["enqueue"].classid, skb.holders[1:]))
+            if n % 2:
+                contexts["dequeue"].prepare(None, 1)
+                seen.append((hooks["dequeue"](contexts["dequeue"]), contexts["dequeue"].classid))
+                packet = contexts["dequeue"].packet
+                seen.append(packet.id if packet else None)
+        told.append((seen, contents(maps)))
+    assert told[0] == told[1]
