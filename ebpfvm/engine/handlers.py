@@ -34,7 +34,7 @@ def make(dst, src, off, imm, nxt, target, get, missing, saw):
 """
 
 
-_IGNORED: Final = (([],), ([], ["off"]))  # kernels do not look at the offset of an exit
+_IGNORED: Final[tuple[tuple[list[str], ...], ...]] = (([],), ([], ["off"]))  # kernels ignore an exit's offset
 
 
 def build(run: InterpreterRun) -> list[Step]:

@@ -156,7 +156,8 @@ def _load_packet_field(w: Walk, view: ProgType, reg: Reg, number: int, off: int,
         raise Refuse(EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
     if item.access in ("pkt", "pkt_end", "pkt_meta") and not w.env.prog_type.packet_read:
         raise Refuse(EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
-    return w.ctx_value(item)
+    value = w.ctx_value(item)
+    return value._replace(aux=reg.ref) if value.type in r.PKT_ANY else value  # so that they end with the reference
 
 
 def walk(w: Walk, struct: StructType, at: int, size: int) -> None:

@@ -146,7 +146,8 @@ def safe(rules: Rules, old: Reg | None, cur: Reg | None, precise: bool, exact: i
                 return False
         elif old.what > cur.what:
             return False
-        return old.off == cur.off and ids.same(old.id, cur.id) and rules.within(old.num, cur.num)
+        return (old.off == cur.off and ids.same(old.id, cur.id) and ids.same(old.aux, cur.aux)
+                and rules.within(old.num, cur.num))
     if base == r.ARENA:
         return True
     return _same(old, cur, ids)

@@ -408,7 +408,7 @@ def _refusing(problem: str) -> Step:
 def _observed(step: Step, observe: Observer) -> Step:
     """A step that shows the state it starts from."""
     def watched(w: Walk) -> int:
-        observe(w.pc, w.state)
+        observe(w.pc, w.state, w.live)
         return step(w)
     return watched
 

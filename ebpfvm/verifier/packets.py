@@ -24,6 +24,8 @@ _RULES = {"jgt": (True, False, True), "jlt": (False, True, False), "jge": (True,
 
 def taken(a: Reg, b: Reg, op: str) -> int:
     """1 or 0 if an earlier comparison with the end decides this one (is_pkt_ptr_branch_taken), else -1."""
+    if a.aux != b.aux:
+        return -1
     if b.type == r.PKT_END:
         pkt = a
     elif a.type == r.PKT_END:
@@ -44,6 +46,8 @@ def _is_start(reg: Reg) -> bool:
 
 
 def _is_pair(a: Reg, b: Reg) -> bool:
+    if a.aux != b.aux:
+        return False  # of two packets, which only the RFC dialect has
     return (a.type == r.PKT and b.type == r.PKT_END) or (a.type == r.PKT_META and _is_start(b))
 
 
@@ -89,10 +93,10 @@ def found_good(w: Walk, state: State, tested: Reg, one_more: bool) -> None:
         return
     if one_more:
         reach += 1
-    type, id = tested.type, tested.id
+    type, id, aux = tested.type, tested.id, tested.aux
 
     def change(reg: Reg) -> Reg:
-        if reg.type == type and reg.id == id and reg.what < reach:
+        if reg.type == type and reg.id == id and reg.aux == aux and reg.what < reach:
             return _with_range(reg, reach)
         return reg
     replace_regs(state, change)

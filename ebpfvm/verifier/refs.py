@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.state import State
 
 
+# Slices of a dynptr; bytes of a packet that the program owns (RFC dialect). Their `aux` says whose they are.
+_DERIVED = r.PKT_ANY | {r.MEM}
+
+
 def replace_regs(state: State, change: Callable[[Reg], Reg]) -> None:
     """Put `change(value)` in the place of every value in registers and spill slots of all frames."""
     for frame in state.frames:
@@ -80,7 +84,7 @@ def invalidate(w: Walk, dead: set[int]) -> None:
     def change(reg: Reg) -> Reg:
         if reg.ref and reg.ref in dead:
             return UNKNOWN_SCALAR
-        if reg.aux and reg.type & r.BASE == r.MEM and reg.aux in dead:
+        if reg.aux and reg.type & r.BASE in _DERIVED and reg.aux in dead:
             return UNKNOWN_SCALAR
         return reg
     replace_regs(w.state, change)

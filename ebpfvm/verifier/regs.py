@@ -86,7 +86,8 @@ class Reg(NamedTuple):
         ref: id of the reference that keeps this pointer alive, 0 for none.
         what: by type: map (MAP_PTR, MAP_VALUE, MAP_KEY), frame number (STACK), proven range (PKT, PKT_META), size
             (MEM, BUF), struct (BTF_ID), subprogram (FUNC), dynptr (DYNPTR).
-        aux: by type: map uid (MAP_PTR, MAP_VALUE), dynptr id (slices).
+        aux: by type: map uid (MAP_PTR, MAP_VALUE), dynptr id (slices), reference of the packet (PKT, PKT_META,
+            PKT_END; 0 for the context's).
     """
 
     type: int

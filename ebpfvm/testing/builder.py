@@ -1,0 +1,221 @@
+"""Programs in the making: instructions, and what the generator knows of registers and stack at this point.
+
+The knowledge is rough and errs to the safe side: where two ways meet only what both know stays. A generator that
+follows it writes programs that a verifier nearly always accepts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ebpfvm.isa.insn import Insn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from random import Random
+
+    from ebpfvm.isa.table import Row
+
+Body = "Callable[[], None]"
+ARGS = range(6)
+SAVED = (7, 8, 9)
+
+
+class Kind(NamedTuple):
+    """What a register or a slot holds.
+
+    Attributes:
+        name: "num", "ctx", "value", "value?" (may be NULL), "pkt", "end", "fp" (address of the stack), "mem", "mem?",
+            "skb", "skb?", "sock?", "stack" (a caller's memory).
+        room: bytes that may be accessed from where it points; fp: its offset to the frame pointer; num: it is at most
+            this, 0 for any number.
+        of: value: index of the map. skb, mem, sock: serial of the reference, 0 for none.
+    """
+
+    name: str
+    room: int = 0
+    of: int = 0
+
+
+NUM = Kind("num")
+
+
+class Known:
+    """Registers and slots (by offset, multiples of 8) at one point of a program, and the references held."""
+
+    def __init__(self) -> None:
+        self.regs: dict[int, Kind] = {}
+        self.slots: dict[int, Kind] = {}
+        self.refs: frozenset[int] = frozenset()
+        self.locked: frozenset[int] = frozenset()
+
+    def copy(self) -> Known:
+        """An independent copy."""
+        new = Known()
+        new.regs, new.slots, new.refs, new.locked = dict(self.regs), dict(self.slots), self.refs, self.locked
+        return new
+
+    def meet(self, other: Known) -> None:
+        """Keep what `other` knows too."""
+        self.regs = _both(self.regs, other.regs)
+        self.slots = _both(self.slots, other.slots)
+
+
+def _both(a: dict[int, Kind], b: dict[int, Kind]) -> dict[int, Kind]:
+    found = {}
+    for at, kind in a.items():
+        other = b.get(at)
+        if other is None or other.name != kind.name or other.of != kind.of:
+            continue
+        if kind.name == "fp" and other != kind:
+            continue
+        if kind.name == "num":
+            room = max(kind.room, other.room) if kind.room and other.room else 0
+        else:
+            room = min(kind.room, other.room)
+        found[at] = Kind(kind.name, room, kind.of)
+    return found
+
+
+class Function:
+    """A function in the making.
+
+    Args:
+        random: decides.
+
+    Attributes:
+        code: instructions so far; calls and function addresses hold the number of their function in `imm` until the
+            program is put together, and are listed in `links`.
+        known: what is known here.
+    """
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+        self.code: list[Insn] = []
+        self.links: list[int] = []
+        self.known = Known()
+        self.known.regs[10] = Kind("fp")
+
+    # -- instructions -----------------------------------------------------------------------------------------------
+
+    def emit(self, code: int, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> int:
+        """One more slot; its number."""
+        self.code.append(Insn(code, dst, src, off, imm))
+        return len(self.code) - 1
+
+    def row(self, row: Row, **fields: int) -> int:
+        """An instruction of a row of the table; fields that it does not use are left out."""
+        chosen = {name: value for name, value in fields.items() if name in row.uses} | dict(row.fixed)
+        self.code.append(Insn(row.code)._replace(**chosen))
+        return len(self.code) - 1
+
+    def mov(self, dst: int, src: int) -> None:
+        """dst = src"""
+        self.emit(0xBF, dst, src)
+        if src in self.known.regs:
+            self.known.regs[dst] = self.known.regs[src]
+        else:
+            self.known.regs.pop(dst, None)
+
+    def set(self, dst: int, value: int) -> None:
+        """dst = a number of 32 bits, sign-extended"""
+        self.emit(0xB7, dst, 0, 0, value)
+        self.known.regs[dst] = Kind("num", value) if value > 0 else NUM
+
+    def set64(self, dst: int, value: int, src: int = 0) -> None:
+        """dst = a number of 64 bits, or what `src` makes of it"""
+        low, high = value & 0xFFFFFFFF, value >> 32 & 0xFFFFFFFF
+        self.emit(0x18, dst, src, 0, low - (low >> 31 << 32))
+        self.emit(0, 0, 0, 0, high - (high >> 31 << 32))
+        self.known.regs[dst] = NUM
+
+    def address(self, dst: int, off: int) -> None:
+        """dst = frame pointer + off"""
+        self.emit(0xBF, dst, 10)
+        self.emit(0x07, dst, 0, 0, off)
+        self.known.regs[dst] = Kind("fp", off)
+
+    def call(self, number: int, src: int = 0) -> None:
+        """Call a helper (src 0), a function of the program (1) or a kfunc (2)."""
+        at = self.emit(0x85, 0, src, 0, number)
+        if src == 1:
+            self.links.append(at)
+        for reg in ARGS:
+            self.known.regs.pop(reg, None)
+
+    def function(self, dst: int, number: int) -> None:
+        """dst = address of a function of the program"""
+        self.links.append(self.emit(0x18, dst, 4, 0, number))
+        self.emit(0)
+        self.known.regs.pop(dst, None)
+
+    # -- choosing -------------------------------------------------------------------------------------------------
+
+    def holding(self, *names: str) -> list[int]:
+        """Registers that hold one of these kinds."""
+        return [reg for reg, kind in self.known.regs.items() if kind.name in names]
+
+    def pick(self, *names: str) -> int | None:
+        """One of them, or None."""
+        found = self.holding(*names)
+        return self.random.choice(found) if found else None
+
+    def number(self, avoid: Iterable[int] = ()) -> int:
+        """A register that holds a number; one is made if there is none, in none of those to avoid."""
+        found = self.holding("num")
+        if found and self.random.random() < 0.95:
+            return self.random.choice(found)
+        dst = self.free(avoid=avoid)
+        self.set(dst, self.random.choice((0, 1, 7, 255, -1, self.random.randrange(-1 << 31, 1 << 31))))
+        return dst
+
+    def free(self, saved: bool = False, avoid: Iterable[int] = ()) -> int:
+        """A register that may be overwritten; with `saved` one that a call leaves alone. Those without a pointer
+        first."""
+        banned = {6, *self.known.locked, *avoid}
+        found = [reg for reg in (SAVED if saved else (0, 1, 2, 3, 4, 5, 7, 8, 9)) if reg not in banned]
+        if not found:
+            found = [reg for reg in (0, 1, 2, 3, 4, 5) if reg not in banned]
+        plain = [reg for reg in found if self.known.regs.get(reg, NUM).name == "num"]
+        return self.random.choice(plain if plain and self.random.random() < 0.8 else found)
+
+    def slot(self) -> int:
+        """Offset of a slot of the stack whose content may be overwritten: multiples of 8, -8 to -88."""
+        for _ in range(4):
+            off = -8 * self.random.randrange(1, 9)
+            if self.known.slots.get(off, NUM).name == "num":
+                return off
+        return -8 * self.random.randrange(9, 12)
+
+    # -- control flow -----------------------------------------------------------------------------------------------
+
+    def jump_over(self, at: int, body: Callable[[], None]) -> None:
+        """The conditional jump in slot `at` skips what `body` writes."""
+        before = self.known.copy()
+        body()
+        self.code[at] = self.code[at]._replace(off=len(self.code) - at - 1)
+        self.known.meet(before)
+
+    def either(self, at: int, then: Callable[[], None], other: Callable[[], None]) -> None:
+        """The conditional jump in slot `at` goes to what `other` writes; else `then` is run."""
+        before = self.known.copy()
+        then()
+        leave = self.emit(0x05)
+        first, self.known = self.known, before
+        self.code[at] = self.code[at]._replace(off=len(self.code) - at - 1)
+        other()
+        self.code[leave] = self.code[leave]._replace(off=len(self.code) - leave - 1)
+        self.known.meet(first)
+
+    def invalidate(self, *names: str) -> None:
+        """Forget pointers of these kinds."""
+        known = self.known
+        known.regs = {at: kind for at, kind in known.regs.items() if kind.name not in names}
+        known.slots = {at: kind for at, kind in known.slots.items() if kind.name not in names}
+
+    def forget_ref(self, serial: int) -> None:
+        """A reference is given back: pointers under it are dead."""
+        known = self.known
+        known.refs -= {serial}
+        known.regs = {at: kind for at, kind in known.regs.items() if kind.of != serial or kind.name == "value"}
+        known.slots = {at: kind for at, kind in known.slots.items() if kind.of != serial or kind.name == "value"}

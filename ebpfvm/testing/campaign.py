@@ -1,0 +1,102 @@
+"""Many programs, one after the other, against all laws: what the long runs do.
+
+A program is a number: `case(seed)` gives program, dialect and inputs, so whatever is found can be looked at again.
+One in three is as generated, the others are changed a little; see `ebpfvm.testing.mutate`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING
+
+from ebpfvm.dialects import linux, rfc6
+from ebpfvm.testing import generate, mutate, programs
+from ebpfvm.testing.laws import LawBroken, check
+from ebpfvm.testing.runs import given
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ebpfvm.contract import Dialect
+    from ebpfvm.loader.object import Program
+    from ebpfvm.testing.runs import Given
+
+VERSIONS = ((6, 18), (7, 2))
+INPUTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A program under a dialect, and what it is run on."""
+
+    program: Program
+    dialect: Dialect
+    inputs: tuple[Given, ...]
+
+
+def case(seed: int, seeds: Sequence[Program] = ()) -> Case:
+    """The case of a number.
+
+    Args:
+        seeds: programs to change besides those that are generated: those of objects, say.
+    """
+    random = Random(seed)
+    version = random.choice(VERSIONS)
+    kind = random.randrange(10)
+    type = random.choice(generate.TYPES)
+    if seeds and kind == 0:
+        program = random.choice(seeds)
+        type = str(program.type)
+        program = mutate.mutate(random, program, random.randrange(1, 4))
+    elif kind == 1:
+        type = random.choice(("sched_cls", "xdp", "socket_filter"))
+        program = programs.Generator(random.getrandbits(32), type, random.randrange(8, 40)).program()
+    else:
+        written = rfc6(version) if type == "qdisc" else linux(version)
+        program = generate.program(random, written, type, random.randrange(2, 14))
+        if kind > 3:
+            program = mutate.mutate(random, program, random.choice((1, 1, 1, 2, 3)))
+    dialect = rfc6(version) if type == "qdisc" else linux(version)
+    return Case(program, dialect, tuple(given(random, program) for _ in range(INPUTS)))
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run of many cases came to.
+
+    Attributes:
+        counts: "accepted", "rejected", "long" (no verdict within the steps allowed), and the laws that were broken.
+        broken: seed -> what was found.
+        seconds: how long it took.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    broken: dict[int, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{count} {name}" for name, count in sorted(self.counts.items()))
+        return f"{self.counts.total()} programs in {self.seconds:.0f} s: {counts}"
+
+
+def run(start: int, count: int, seeds: Sequence[Program] = ()) -> Report:
+    """The cases `start` to `start + count`."""
+    report = Report()
+    began = time.monotonic()
+    for seed in range(start, start + count):
+        one = case(seed, seeds)
+        try:
+            verdict = check(one.program, one.dialect, one.inputs)
+        except LawBroken as error:
+            report.counts[error.law] += 1
+            report.broken[seed] = str(error)
+        except Exception as error:  # a traceback is a finding like any other
+            report.counts["traceback"] += 1
+            report.broken[seed] = f"{type(error).__name__}: {error}"
+        else:
+            report.counts["long" if verdict is None else "accepted" if verdict.ok else "rejected"] += 1
+    report.seconds = time.monotonic() - began
+    return report

@@ -1,0 +1,271 @@
+"""Is a moment of a run inside of an abstract state that the verifier kept for that instruction?
+
+`Recorder` keeps the states that `verify(observe=...)` shows, `Watch` compares them with what the interpreter is about
+to do. A register is inside if its number is one of the set, or if it points where the state says: the same kind of
+memory, the same map, an offset out of the set, and as much of the packet or memory behind it as was proven. The same
+holds for spilled registers, zeros on the stack, values that are known to be equal, and the number of references held.
+What the state knows nothing of may be anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ebpfvm.engine import Hooks
+from ebpfvm.errors import EbpfvmError
+from ebpfvm.kernel.memory import REGION_SHIFT
+from ebpfvm.verifier import regs as r
+from ebpfvm.verifier.domain.num import contains
+from ebpfvm.verifier.domain.rules import rules
+from ebpfvm.verifier.state import SPILL, ZERO
+
+if TYPE_CHECKING:
+    from ebpfvm.engine.interp import InterpreterRun
+    from ebpfvm.kernel.memory import Region
+    from ebpfvm.verifier.liveness import Live
+    from ebpfvm.verifier.regs import Reg
+    from ebpfvm.verifier.state import Frame, Slot, State
+
+_U64 = (1 << 64) - 1
+_U32 = (1 << 32) - 1
+_FRAME = 512
+_REGION_OF = {r.MAP_VALUE: "map_value", r.MAP_KEY: "map_key", r.MAP_PTR: "map", r.PKT: "packet", r.PKT_META: "packet",
+              r.PKT_END: "packet", r.STACK: "stack", r.CTX: "ctx", r.FUNC: "func"}
+
+
+class TooManyStates(EbpfvmError):
+    """The verifier walks a program so long that its states are not kept."""
+
+
+class Escaped(EbpfvmError):
+    """A run was in a state that the verifier did not foresee: a bug in the verifier, or in an engine."""
+
+
+class Recorder:
+    """Keeps a copy of each state that it is shown: the argument `observe` of `verify`.
+
+    Args:
+        limit: states after which TooManyStates is raised; 0 for none.
+        pruned: the walk stops where a finished path covers it, so keep only what is read later.
+
+    Attributes:
+        states: slot -> states before that instruction, in the order of the walk.
+    """
+
+    def __init__(self, limit: int = 20_000, pruned: bool = False) -> None:
+        self.pruned = pruned
+        self.states: dict[int, list[State]] = {}
+        self.count = 0
+        self.limit = limit
+
+    def __call__(self, pc: int, state: State, live: Live) -> None:
+        self.count += 1
+        if self.count == self.limit:
+            raise TooManyStates(f"more than {self.limit} states")
+        kept = state.copy()
+        if self.pruned:
+            last = len(kept.frames) - 1
+            for at, frame in enumerate(kept.frames):
+                place = pc if at == last else kept.frames[at + 1].callsite
+                _forget(frame, live.regs[place], live.stack[place])
+        self.states.setdefault(pc, []).append(kept)
+
+
+def _forget(frame: Frame, regs: int, stack: int) -> None:
+    """What is not read any more."""
+    frame.regs[:10] = [value if regs >> number & 1 else None for number, value in enumerate(frame.regs[:10])]
+    frame.stack = {index: slot for index, slot in frame.stack.items() if stack >> 8 * index & 0xFF}
+
+
+class Watch(Hooks):
+    """Compares each step of a run with what was kept; for `Interpreter(hooks=...)`.
+
+    Args:
+        kept: of a walk with `prune=False`, or else with `exact` False.
+        exact: False if the walk was pruned: then numbers are not compared, for those that did not matter where two
+            paths were found equal may be any.
+
+    Attributes:
+        steps: instructions compared.
+    """
+
+    def __init__(self, kept: Recorder, exact: bool = True) -> None:
+        self.kept = kept.states
+        self.exact = exact
+        self.steps = 0
+        self.frames: list[tuple[int, list[int]]] = []  # of the running functions: slot, registers
+        self.held = 0
+
+    def start(self, held: int) -> None:
+        """A run begins, while programs hold `held` references."""
+        self.frames.clear()
+        self.held = held
+
+    def before(self, run: InterpreterRun, pc: int, regs: list[int]) -> None:
+        """Compare.
+
+        Raises:
+            Escaped: with the nearest state and what does not fit.
+        """
+        self.steps += 1
+        depth = run.prog.kernel.stack.depth
+        frames = self.frames
+        del frames[depth:]
+        if len(frames) == depth:
+            frames[-1] = pc, regs
+        else:
+            frames.append((pc, regs))
+        moment = Moment(run, frames, self.exact, self.held)
+        kept = self.kept.get(pc)
+        if kept is None:
+            raise Escaped(f"slot {pc} was never reached in the walk")
+        nearest = ""
+        for state in reversed(kept):
+            nearest = moment.outside(state)
+            if not nearest:
+                return
+        raise Escaped(f"slot {pc}: of {len(kept)} states none fits; the first: {nearest}")
+
+
+class Moment:
+    """A run between two instructions."""
+
+    def __init__(self, run: InterpreterRun, frames: list[tuple[int, list[int]]], exact: bool = True,
+                 held: int = 0) -> None:
+        self.prog = run.prog
+        self.kernel = run.prog.kernel
+        self.regions = self.kernel.memory.regions
+        self.stack = self.kernel.stack.frames
+        self.frames = frames
+        self.exact = exact
+        self.held = held
+        self.rules = rules("7.2" if self.kernel.dialect.version >= (7, 0) else "6.18")
+
+    def outside(self, state: State) -> str:
+        """What does not fit into `state`; "" if everything does."""
+        first = len(self.frames) - len(state.frames)
+        if first < 0:
+            return f"{len(state.frames)} frames, not {len(self.frames)}"
+        ids: dict[int, tuple[int, int, int]] = {}
+        for at, frame in enumerate(state.frames):
+            if at and frame.callsite != self.frames[first + at - 1][0]:
+                return f"frame {at} is called from slot {frame.callsite}, not {self.frames[first + at - 1][0]}"
+            problem = self._frame(frame, first + at, first, ids)
+            if problem:
+                return problem
+        held = self.kernel.refs.held - self.held
+        most = sum(item.kind == "ptr" for item in state.refs)
+        return "" if first or held <= most else f"{held} references are held, not {most}"
+
+    def _frame(self, frame: Frame, at: int, first: int, ids: dict[int, tuple[int, int, int]]) -> str:
+        regs = self.frames[at][1]
+        for number, reg in enumerate(frame.regs):
+            if reg is None:
+                continue
+            problem = self._value(reg, regs[number], first) or self._linked(reg, regs[number], ids)
+            if problem:
+                return f"r{number} of frame {at - first} is {regs[number]:#x}: {problem}"
+        data = self.stack[at].data
+        for index, slot in frame.stack.items():
+            problem = self._slot(slot, data, _FRAME - 8 * index - 8, first, ids)
+            if problem:
+                return f"fp-{8 * index + 8} of frame {at - first}: {problem}"
+        return ""
+
+    def _slot(self, slot: Slot, data: bytearray, off: int, first: int, ids: dict[int, tuple[int, int, int]]) -> str:
+        types = slot.types
+        if self.exact:
+            for byte, kind in enumerate(types):
+                if kind == ZERO and data[off + 7 - byte]:
+                    return f"byte {7 - byte} is {data[off + 7 - byte]:#x}, not zero"
+        if types[7] != SPILL:
+            return ""
+        size = types.count(SPILL)
+        value = int.from_bytes(data[off:off + size], "little")
+        if size < 8:  # whatever is known of a register holds for what was cut off too
+            cut = self.rules.cast(slot.reg.num, 8 * size)
+            return "" if not self.exact or contains(cut, value) else f"{size} bytes {value:#x}: not in {cut}"
+        problem = self._value(slot.reg, value, first) or self._linked(slot.reg, value, ids)
+        return f"spilled {value:#x}: {problem}" if problem else ""
+
+    # -- values -------------------------------------------------------------------------------------------------
+
+    def _linked(self, reg: Reg, value: int, ids: dict[int, tuple[int, int, int]]) -> str:
+        """Scalars of one id are equal, or differ by a constant."""
+        if reg.type != r.SCALAR or not reg.id or not self.exact:
+            return ""
+        flags = reg.id & r.ADD_CONST
+        delta = reg.off if flags else 0
+        root = value - delta
+        known = ids.setdefault(reg.id & ~r.ADD_CONST, (root, flags, value))
+        bits = _U32 if (flags | known[1]) & r.ADD_CONST32 else _U64
+        if (root ^ known[0]) & bits:
+            return f"not {value:#x} - {known[2]:#x} as its id {reg.id:#x} says"
+        return ""
+
+    def _value(self, reg: Reg, value: int, first: int) -> str:
+        type = reg.type
+        if type == r.SCALAR:
+            return "" if not self.exact or contains(reg.num, value) else f"not in {reg.num}"
+        if type & r.MAYBE_NULL and not value:
+            return ""
+        base = type & r.BASE
+        if type & r.UNTRUSTED or base in (r.ARENA, r.INSN, r.PKT_END, r.DYNPTR):
+            return self._end(value) if base == r.PKT_END else ""
+        region = self.regions.get(value >> REGION_SHIFT)
+        if region is None:
+            return f"no live region, but {r.type_name(type)}"
+        kind = _REGION_OF.get(base)
+        if kind is not None and region.kind != kind:
+            return f"in {region}, but {r.type_name(type)}"
+        if base == r.FUNC:
+            return ""
+        start = self._start(reg, region, first)
+        offset = value - start - reg.off & _U64
+        if not contains(reg.num, offset):
+            return f"offset {offset - (offset >> 63 << 64)} of {region} is not {reg.off} + {reg.num}"
+        return self._extent(reg, region, value)
+
+    def _start(self, reg: Reg, region: Region, first: int) -> int:
+        base = reg.type & r.BASE
+        if base == r.STACK:
+            return self.stack[first + int(reg.what)].base + _FRAME
+        if base == r.PKT:
+            return region.base + region.start  # type: ignore[attr-defined, no-any-return]
+        if base == r.PKT_META:
+            return region.base + region.meta  # type: ignore[attr-defined, no-any-return]
+        return region.base
+
+    def _end(self, value: int) -> str:
+        region = self.regions.get(value >> REGION_SHIFT)
+        if region is None or region.kind != "packet":
+            return "not in a packet, but pkt_end"
+        end = region.end  # type: ignore[attr-defined]
+        return "" if value == region.base + end else f"offset {value - region.base} is not the packet's end {end}"
+
+    def _extent(self, reg: Reg, region: Region, value: int) -> str:
+        """What is proven of the memory behind the pointer."""
+        base = reg.type & r.BASE
+        if base == r.MAP_VALUE:
+            if region.size < reg.what.value_size:
+                return f"{region} has {region.size} bytes, not {reg.what.value_size}"
+            owner: Any = self.prog.maps[reg.what.index] if not reg.aux and reg.what.index >= 0 else None
+            if owner is not None and region.owner is not owner and reg.what.inner is None:
+                return f"{region} is not of map {reg.what.index}"
+        if base in (r.PKT, r.PKT_META):
+            end = region.base + (region.end if base == r.PKT else region.start)  # type: ignore[attr-defined]
+            return _packet_range(reg, value, end, self.kernel.dialect.version >= (7, 0))
+        if base == r.MEM and region.size < reg.what:
+            return f"{region} has {region.size} bytes, not {reg.what}"
+        return ""
+
+
+def _packet_range(reg: Reg, value: int, end: int, new: bool) -> str:
+    if reg.what == r.AT_PKT_END:
+        return "" if value >= end else "before the end, not at it"
+    if reg.what == r.BEYOND_PKT_END:
+        return "" if value > end else "not beyond the end"
+    if reg.what <= 0:
+        return ""
+    base = value - reg.off - (reg.num.umax if new else 0)
+    return "" if base + reg.what <= end else f"{end - base} bytes are behind it, not {reg.what}"

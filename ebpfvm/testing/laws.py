@@ -1,0 +1,150 @@
+"""The laws that hold for every program: what the verifier promises, and what both engines do.
+
+========================  ===================================================================================
+`judge`                   verdicts with and without pruning agree
+`inside`                  an accepted program runs without fault and leak, each step inside a kept state
+`engines`                 the translator does what the interpreter does
+========================  ===================================================================================
+
+`check` looks at all of them and raises `LawBroken` with the program as text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ebpfvm.engine import Interpreter, Translator
+from ebpfvm.errors import EbpfvmError, Fault, InternalError
+from ebpfvm.isa.disasm import disassemble
+from ebpfvm.testing.inside import Escaped, Recorder, TooManyStates, Watch
+from ebpfvm.testing.runs import Machine, Outcome
+from ebpfvm.verifier import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ebpfvm.contract import Dialect
+    from ebpfvm.loader.object import Program
+    from ebpfvm.testing.runs import Given
+    from ebpfvm.verifier import Verdict
+
+BUDGET = 2_000_000
+
+
+class LawBroken(EbpfvmError):
+    """A program for which a law does not hold: a bug in ebpfvm. The message shows the program.
+
+    Attributes:
+        law: "prune", "fault", "inside" or "engines".
+        program: the program.
+    """
+
+    def __init__(self, law: str, program: Program, dialect: Dialect, what: str) -> None:
+        text = disassemble(program.insns, "kernel")
+        super().__init__(f"{law}: {what}\ntype {program.type} {program.attach}, {dialect.name} {dialect.version}\n"
+                         f"{text}")
+        self.law = law
+        self.what = what
+        self.program = program
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict, and the states of the walk.
+
+    Attributes:
+        verdict: with pruning, as always.
+        kept: states; of the walk without pruning if `exact`, else of the one with it.
+        exact: see `ebpfvm.testing.inside.Watch`.
+    """
+
+    verdict: Verdict
+    kept: Recorder
+    exact: bool
+
+
+def judge(program: Program, dialect: Dialect, limit: int = 10_000) -> Judged | None:
+    """Verify with and without pruning; None if that takes more than `limit` steps of the walk with pruning.
+
+    Raises:
+        LawBroken: the verdicts differ.
+    """
+    pruned, whole = Recorder(limit, pruned=True), Recorder(limit)
+    try:
+        verdict = verify(program, dialect, log_level=0, observe=pruned)
+    except TooManyStates:
+        return None
+    try:
+        other = verify(program, dialect, log_level=0, observe=whole, prune=False)
+    except TooManyStates:
+        return Judged(verdict, pruned, False)
+    if verdict.ok != other.ok:
+        raise LawBroken("prune", program, dialect, f"{verdict.message or 'accepted'!r}, but without pruning "
+                                                   f"{other.message or 'accepted'!r} at {other.pc}")
+    return Judged(verdict, whole, True)
+
+
+def inside(program: Program, dialect: Dialect, inputs: Sequence[Given], judged: Judged) -> list[Outcome]:
+    """Run an accepted program in the interpreter, each step compared with the kept states; the outcomes.
+
+    Raises:
+        LawBroken: a fault, a leak, or a step outside of all states.
+    """
+    watch = Watch(judged.kept, judged.exact)
+    machine = Machine(program, dialect, Interpreter(budget=BUDGET, hooks=watch))
+    outcomes = []
+    for given in inputs:
+        watch.start(machine.kernel.refs.held)
+        try:
+            outcome = machine(given)
+        except Escaped as escaped:
+            raise LawBroken("inside", program, dialect, f"{escaped}\ninput {given}") from escaped
+        if outcome.fault and not allowed(outcome):
+            raise LawBroken("fault", program, dialect, f"{outcome.fault}\ninput {given}")
+        outcomes.append(outcome)
+        if outcome.fault:
+            break
+    return outcomes
+
+
+def allowed(outcome: Outcome) -> bool:
+    """Faults that no verifier rules out: a run that is too long, and what a helper does not model."""
+    return isinstance(outcome.result, tuple) and (outcome.result[0] == "budget" or "not supported" in outcome.fault)
+
+
+def engines(program: Program, dialect: Dialect, inputs: Sequence[Given], expected: Sequence[Outcome],
+            facts: object = ()) -> None:
+    """The translator gives the outcomes of the interpreter.
+
+    Raises:
+        LawBroken: it does not.
+    """
+    machine = Machine(program, dialect, Translator(budget=BUDGET))
+    for given, wanted in zip(inputs, expected, strict=False):
+        if wanted.fault:
+            return
+        try:
+            outcome = machine(given)
+        except (Fault, InternalError) as error:
+            raise LawBroken("engines", program, dialect, f"{error}\ninput {given}") from error
+        if outcome != wanted:
+            raise LawBroken("engines", program, dialect, f"translator {outcome}\ninterpreter {wanted}\ninput {given}")
+
+
+def check(program: Program, dialect: Dialect, inputs: Sequence[Given], *, limit: int = 10_000) -> Verdict | None:
+    """All laws for one program; its verdict, or None if it was not reached within `limit` steps.
+
+    Args:
+        inputs: run one after the other on one kernel, if the program is accepted.
+        limit: see `judge`.
+
+    Raises:
+        LawBroken: see the module.
+    """
+    judged = judge(program, dialect, limit)
+    if judged is None:
+        return None
+    if judged.verdict.ok:
+        engines(program, dialect, inputs, inside(program, dialect, inputs, judged))
+    return judged.verdict

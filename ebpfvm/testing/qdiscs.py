@@ -1,0 +1,209 @@
+"""Random programs for the RFC's queueing disciplines: packets that are acquired, stored, taken and released."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ebpfvm.btf.encode import Builder
+from ebpfvm.errors import UsageError
+from ebpfvm.loader.object import MapSpec
+from ebpfvm.testing.builder import NUM, Kind
+
+if TYPE_CHECKING:
+    from ebpfvm.contract import CtxField
+    from ebpfvm.testing.generate import Writer
+
+_RBTREE: Final = 32
+_INDEX: Final = 8  # of STORE among the program's maps
+_KEY: Final = -152
+_UPDATE, _LOOKUP, _DELETE, _XCHG = 2, 1, 3, 194
+
+
+def _store() -> MapSpec:
+    builder = Builder()
+    key = builder.integer("unsigned long", 8)
+    builder.integer("int", 4, signed=True)
+    skb = builder.struct("sk_buff", [("len", builder.integer("unsigned int", 4))])
+    value = builder.struct("slot", [("skb", builder.kptr(skb)), ("number", key)])
+    return MapSpec(_RBTREE, 8, 16, 16, name="store", btf=builder.btf(), key_type=key, value_type=value)
+
+
+STORE: Final = _store()
+"""An rbtree whose values own a packet: `struct { struct sk_buff __kptr *skb; u64 number; }`."""
+
+
+def packet_fields(w: Writer) -> tuple[CtxField, ...]:
+    """Fields of what `packet_base` points to that lead to packet bytes."""
+    fields = w.fields if w.type.name != "qdisc" else w.dialect.prog_type("sched_cls").fields
+    return tuple(item for item in fields if item.access in ("pkt", "pkt_end", "pkt_meta"))
+
+
+def packet_base(w: Writer) -> int | None:
+    """A register through which `data` and `data_end` are read."""
+    if w.type.name != "qdisc":
+        return w.pick("ctx")
+    found = w.pick("skb")
+    if found is None and w.attach == "enqueue":
+        context = w.pick("ctx")
+        if context is None:
+            return None
+        found = w.free(saved=True, avoid=(context,))
+        w.emit(0x79, found, context)
+        w.known.regs[found] = Kind("skb")
+    return found
+
+
+def packets(w: Writer) -> None:
+    """One of the things that a discipline does with packets."""
+    if w.nested > 2:
+        return w.alu()
+    choices = [_take, _take, _peek]
+    if w.attach == "enqueue":
+        choices += [_put, _put, _field]
+    w.random.choice(choices)(w)
+
+
+def _field(w: Writer) -> None:
+    """A field of the packet is read."""
+    base = packet_base(w)
+    plain = [item for item in w.dialect.prog_type("sched_cls").fields if item.access == "scalar" and item.size == 4]
+    if base is None:
+        return
+    dst = w.free(avoid=(base,))
+    w.emit(0x61, dst, base, w.random.choice(plain).off)
+    w.known.regs[dst] = NUM
+
+
+def _key(w: Writer) -> None:
+    if w.random.random() < 0.6:
+        w.emit(0x7A, 10, 0, _KEY, w.random.randrange(4))
+    else:
+        w.emit(0x7B, 10, w.number(), _KEY)
+
+
+def _element(w: Writer) -> None:
+    """R0 = the element of the key, or NULL."""
+    w.set64(1, _INDEX, 1)
+    w.address(2, _KEY)
+    w.call(_LOOKUP)
+
+
+def _release(w: Writer, reg: int) -> None:
+    w.mov(1, reg)
+    w.call(w.shared.kfunc("bpf_skb_release"), 2)
+    w.invalidate("pkt", "end")
+
+
+def _saved(w: Writer, count: int) -> list[int] | None:
+    found = [reg for reg in (7, 8, 9) if reg not in w.known.locked]
+    return w.random.sample(found, count) if len(found) >= count else None
+
+
+def _put(w: Writer) -> None:
+    """Acquire the packet, make an element, and exchange what its slot holds for the packet."""
+    regs = _saved(w, 1)
+    if regs is None or w.known.regs.get(6, NUM).name != "ctx":
+        return
+    packet = regs[0]
+    _key(w)
+    w.emit(0x79, 1, 6)
+    w.call(w.shared.kfunc("bpf_skb_acquire"), 2)
+    w.mov(packet, 0)
+    w.known.regs.pop(packet, None)
+    for off in (_KEY - 16, _KEY - 8):
+        w.emit(0x7A, 10, 0, off, 0)
+    w.set64(1, _INDEX, 1)
+    w.address(2, _KEY)
+    w.address(3, _KEY - 16)
+    w.set(4, w.random.choice((0, 1)))
+    w.call(_UPDATE)
+    if w.random.random() < 0.4:
+        w.known.regs[packet] = Kind("skb", 0, w.shared.new())
+        w.known.locked |= {packet}
+        w.random.choice((w.packet, w.alu, w.store))()
+        w.known.locked -= {packet}
+    _element(w)
+    at = w.emit(0x15, 0)
+
+    def stored() -> None:
+        w.emit(0xBF, 1, 0)
+        w.emit(0xBF, 2, packet)
+        w.call(_XCHG)
+        w.known.regs.pop(packet, None)
+        old = w.emit(0x15, 0)
+        w.jump_over(old, lambda: _release(w, 0))
+    w.either(at, stored, lambda: _release(w, packet))
+    w.known.regs.pop(packet, None)
+    w.invalidate("skb", "pkt", "end")
+
+
+def _take(w: Writer) -> None:
+    """Take the packet out of an element; look into it; send, store or release it."""
+    regs = _saved(w, 1)
+    if regs is None:
+        return
+    packet = regs[0]
+    _key(w)
+    _element(w)
+    at = w.emit(0x15, 0)
+
+    def found() -> None:
+        w.emit(0xBF, 1, 0)
+        w.set(2, 0)
+        w.call(_XCHG)
+        w.mov(packet, 0)
+        w.known.regs.pop(packet, None)
+        if w.random.random() < 0.5:
+            w.set64(1, _INDEX, 1)
+            w.address(2, _KEY)
+            w.call(_DELETE)
+        empty = w.emit(0x15, packet)
+        w.jump_over(empty, lambda: _use(w, packet))
+    w.jump_over(at, found)
+    w.known.regs.pop(packet, None)
+    w.invalidate("pkt", "end")
+
+
+def _use(w: Writer, packet: int) -> None:
+    w.known.regs[packet] = Kind("skb", 0, w.shared.new())
+    w.known.locked |= {packet}
+    for _ in range(w.random.randrange(3)):
+        w.random.choice((w.packet, w.alu, w.load, lambda: _field(w)))()
+    w.known.locked -= {packet}
+    if w.attach == "dequeue" and w.random.random() < 0.5 and w.known.regs.get(6, NUM).name == "ctx":
+        w.emit(0x7B, 6, packet, 0)
+    else:
+        _release(w, packet)
+    w.known.regs.pop(packet, None)
+
+
+def _peek(w: Writer) -> None:
+    """One more reference to the packet in a slot, or just its number."""
+    try:
+        w.dialect.kfuncs["bpf_skb_kptr_get"]
+    except (KeyError, UsageError):
+        return
+    regs = _saved(w, 1)
+    if regs is None:
+        return
+    packet = regs[0]
+    _key(w)
+    _element(w)
+    at = w.emit(0x15, 0)
+
+    def found() -> None:
+        if w.random.random() < 0.5:
+            dst = w.free(avoid=(0,))
+            w.emit(0x79, dst, 0, 8)
+            w.known.regs[dst] = NUM
+        w.emit(0xBF, 1, 0)
+        w.call(w.shared.kfunc("bpf_skb_kptr_get"), 2)
+        w.mov(packet, 0)
+        empty = w.emit(0x15, packet)
+
+        def body() -> None:
+            _field(w)
+            _release(w, packet)
+        w.jump_over(empty, body)
+    w.jump_over(at, found)
+    w.known.regs.pop(packet, None)

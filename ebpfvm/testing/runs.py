@@ -1,0 +1,165 @@
+"""Runs of a program for tests: the same inputs, one after the other, on one kernel, with any engine.
+
+`Machine` keeps kernel, maps and engine between runs, so what a run leaves in a map is there for the next one. `Given`
+is an input, `Outcome` all that can be seen afterwards; two engines that mean the same give equal outcomes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ebpfvm.api import Loaded
+from ebpfvm.errors import Fault, UsageError
+from ebpfvm.kernel import Kernel, SchBpfCtx, SkbCtx, XdpBuff, XdpCtx
+from ebpfvm.kernel.ctx import layout_of
+from ebpfvm.testrun import HANDLE, made_up_skb
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from random import Random
+
+    from ebpfvm.contract import Dialect
+    from ebpfvm.kernel.engine import Engine
+    from ebpfvm.loader.object import Program
+
+_SKB_TYPES = frozenset({"sched_cls", "sched_act", "socket_filter", "cgroup_skb"})
+_ETH_HLEN = 14
+# Fields that a packet may come with, and their bits.
+_FIELDS = {"mark": 32, "priority": 32, "tc_index": 16, "hash": 32, "pkt_type": 3, "tstamp": 63, "queue_mapping": 12,
+           "vlan_tci": 16, "ingress_ifindex": 8, "tc_classid": 16, "napi_id": 16}
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What one run is given.
+
+    Attributes:
+        data: the packet from the Ethernet header on, at least 14 bytes.
+        fields: attributes of the packet.
+        maps: elements that are set before: index -> key -> value.
+    """
+
+    data: bytes
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    maps: Mapping[int, Mapping[bytes, bytes]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one run.
+
+    Attributes:
+        result: r0, or the kind of the fault and its slot.
+        data: the packet afterwards.
+        maps: by index: every live value, in the map's order.
+        trace: lines written with bpf_trace_printk.
+        held: references that the program still holds; packets by serial and their holders.
+    """
+
+    result: int | tuple[str, int | None]
+    data: bytes
+    maps: tuple[tuple[bytes, ...], ...]
+    trace: tuple[str, ...]
+    held: tuple[tuple[int, tuple[str, ...]], ...]
+    fault: str = field(default="", compare=False)
+
+
+class Machine:
+    """A kernel with one program in one engine.
+
+    Args:
+        program: of type sched_cls, sched_act, socket_filter, cgroup_skb, xdp or qdisc.
+        dialect: whose kernel.
+        engine: with hooks, if you like.
+        seed: of everything random.
+
+    Raises:
+        UsageError: the type cannot be run so.
+    """
+
+    def __init__(self, program: Program, dialect: Dialect, engine: Engine, seed: int = 0) -> None:
+        self.program = program
+        self.kernel = Kernel(dialect, seed)
+        self.loaded = Loaded(self.kernel, engine)
+        self.type = dialect.prog_type(program.type)
+        if self.type.name not in _SKB_TYPES | {"xdp", "qdisc"}:
+            raise UsageError(f"a program of type {self.type.name} cannot be run on a packet")
+        self.layout = layout_of(self.type, program.attach)
+        self.run = self.loaded.program(program, ())
+        self.maps = [self.loaded.map(spec, index) for index, spec in enumerate(program.maps)]
+
+    def __call__(self, given: Given) -> Outcome:
+        """One run."""
+        self._fill(given)
+        context, packet = self._context(given)
+        fault, result = "", 0
+        before = len(self.kernel.trace)
+        try:
+            result = self.run(context)
+        except Fault as error:
+            fault, ended = str(error), (error.kind, error.pc)
+        maps = tuple(tuple(bytes(region.data) for region in found.values()) for found in self.maps)
+        held = tuple((serial, tuple(obj.holders)) for serial, obj in self.kernel.refs.objects.items())
+        return Outcome(ended if fault else result, packet.payload(), maps, tuple(self.kernel.trace[before:]), held,
+                       fault)
+
+    def _fill(self, given: Given) -> None:
+        for index, items in given.maps.items():
+            for key, value in items.items():
+                try:
+                    self.maps[index].sys_update(key, value)
+                except OSError:
+                    continue  # full, frozen, or not for user space: then it stays as it is
+
+    def _context(self, given: Given) -> tuple[Any, Any]:
+        kernel = self.kernel
+        if self.type.name == "xdp":
+            buff = XdpBuff(kernel, given.data, ingress_ifindex=1)
+            return XdpCtx(kernel, buff, self.layout), buff
+        visible = given.data if self.type.name in ("sched_cls", "sched_act", "qdisc") else given.data[_ETH_HLEN:]
+        skb = made_up_skb(kernel, visible, given.data)
+        for name, value in given.fields.items():
+            setattr(skb, name, value)
+        if self.type.name != "qdisc":
+            return SkbCtx(kernel, skb, self.layout), skb
+        context = SchBpfCtx(kernel, self.layout)
+        context.prepare(skb if self.program.attach == "enqueue" else None, HANDLE)
+        return context, skb
+
+
+def given(random: Random, program: Program) -> Given:
+    """A random input for a program: packets of any length from 14 bytes on, mostly short ones."""
+    length = random.choice((14, 14, 15, 20, 34, 42, 60, 64, random.randrange(14, 128), random.randrange(14, 400)))
+    data = bytearray(random.randbytes(length))
+    if random.random() < 0.5:
+        data[12:14] = random.choice((b"\x08\x00", b"\x86\xdd", b"\x08\x06", b"\x81\x00"))
+        data[14:16] = random.choice((b"\x45\x00", b"\x46\x00", b"\x60\x00", bytes(2)))[:max(length - 14, 0)]
+    names = random.sample(sorted(_FIELDS), random.randrange(4))
+    fields: dict[str, Any] = {name: _number(random, _FIELDS[name]) for name in names}
+    fields |= {"cb": [_number(random, 32) for _ in range(5)]} if random.random() < 0.3 else {}
+    return Given(bytes(data), fields, _elements(random, program))
+
+
+def _elements(random: Random, program: Program) -> dict[int, dict[bytes, bytes]]:
+    found: dict[int, dict[bytes, bytes]] = {}
+    for index, spec in enumerate(program.maps):
+        if spec.data is not None or not spec.key_size or random.random() < 0.3:
+            continue
+        elements = found.setdefault(index, {})
+        for _ in range(random.randrange(3)):
+            key = random.choice((0, 1, 2, _number(random, 8 * spec.key_size))) & (1 << 8 * spec.key_size) - 1
+            value = _number(random, 8 * spec.value_size) if random.random() < 0.5 else random.getrandbits(
+                8 * spec.value_size)
+            elements[key.to_bytes(spec.key_size, "little")] = value.to_bytes(spec.value_size, "little")
+    return found
+
+
+def _number(random: Random, bits: int) -> int:
+    """A number of so many bits; often one at an edge."""
+    kind = random.randrange(4)
+    if kind == 0:
+        return random.choice((0, 1, 2, 4, 7, 8, 16, 64, 255)) & (1 << bits) - 1
+    if kind == 1:
+        return (1 << random.randrange(bits + 1)) - random.randrange(2) & (1 << bits) - 1
+    return random.getrandbits(random.randrange(bits) + 1)
