@@ -124,6 +124,8 @@ class BpfMap:
     def _release_kptrs(self, region: Region) -> None:
         for offset in self._kptrs:
             pointer = int.from_bytes(region.data[offset:offset + 8], "little")
+            if not pointer:
+                continue
             region.data[offset:offset + 8] = bytes(8)
             owned = self.kernel.memory.owner(pointer)
             if isinstance(owned, RefCounted):
