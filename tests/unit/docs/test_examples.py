@@ -36,7 +36,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
 
 def run(page: Page, found: list[Block]) -> None:
     compiler = has_clang()
-    skipped = []
+    skipped: list[int] = []
     for block in found:
         # What a skipped block would have made is missing further down: the rest of the page needs it.
         if skipped or (needs_clang(block) and not compiler):
