@@ -1,0 +1,141 @@
+"""The batch commands of bpf(2), map ids, and who supports what (kernel/bpf/syscall.c, Linux 7.2).
+
+A position in a map (`in_batch`, `out_batch`) is opaque to user space: for most types the last key, for the hash family
+the number of a bucket. Here it is always the last key, so a batch of a hash ends after exactly `count` elements and
+never with ENOSPC for a bucket that does not fit.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ebpfvm.maps.base import BPF_F_LOCK, ENOTSUPP, kernel_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.maps.base import BpfMap
+
+_HASHES: Final = frozenset({"hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "hash_of_maps"})
+_READS: Final = _HASHES | {"array", "percpu_array", "array_of_maps", "lpm_trie"}
+SUPPORT: Final = {"lookup": _READS, "update": _READS, "delete": _HASHES | {"lpm_trie"}, "lookup and delete": _HASHES}
+"""Command -> map types that have it. The RFC's rbtree has none."""
+
+
+class Batch(NamedTuple):
+    """What a batch read.
+
+    Attributes:
+        items: (key, value).
+        position: to go on from, None when the map is at its end (the kernel says ENOENT and the count).
+    """
+
+    items: list[tuple[bytes, bytes]]
+    position: bytes | None
+
+
+class BatchError(OSError):
+    """A batch stopped at an element; errno as of the single command.
+
+    Attributes:
+        done: elements that were done before (the kernel's `count`).
+    """
+
+    done: int = 0
+
+
+def _check(bpf_map: BpfMap, command: str, flags: int) -> None:
+    if bpf_map.type.name not in SUPPORT[command]:
+        raise kernel_error(ENOTSUPP, f"batch {command} of map {bpf_map.name!r}")
+    locks = any(field.kind in ("spin_lock", "res_spin_lock") for field in bpf_map.fields)
+    if flags & ~BPF_F_LOCK or (flags & BPF_F_LOCK and not locks):
+        raise kernel_error(errno.EINVAL, f"batch {command} of map {bpf_map.name!r}: flags {flags:#x}")
+
+
+def lookup_batch(bpf_map: BpfMap, position: bytes | None = None, count: int = 1 << 32, flags: int = 0) -> Batch:
+    """BPF_MAP_LOOKUP_BATCH: up to `count` elements after a position (None: from the beginning).
+
+    Raises:
+        OSError: ENOTSUPP for a type without it, EINVAL for flags, EPERM for a map that is write-only.
+    """
+    _check(bpf_map, "lookup", flags)
+    return _read(bpf_map, position, count)
+
+
+def lookup_and_delete_batch(bpf_map: BpfMap, position: bytes | None = None, count: int = 1 << 32,
+                            flags: int = 0) -> Batch:
+    """BPF_MAP_LOOKUP_AND_DELETE_BATCH: as `lookup_batch`, and what was read is gone. Errors as there."""
+    _check(bpf_map, "lookup and delete", flags)
+    found = _read(bpf_map, position, count)
+    for key, _ in found.items:
+        bpf_map.sys_delete(key)
+    return found
+
+
+def _read(bpf_map: BpfMap, position: bytes | None, count: int) -> Batch:
+    items: list[tuple[bytes, bytes]] = []
+    key = position or None
+    while len(items) < count:
+        try:
+            key = bpf_map.sys_next_key(key)
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return Batch(items, None)
+            raise
+        try:
+            items.append((key, bpf_map.sys_lookup(key)))
+        except OSError as error:
+            if error.errno != errno.ENOENT:  # a slot of a map of maps may be empty
+                raise
+    return Batch(items, key)
+
+
+def update_batch(bpf_map: BpfMap, items: Iterable[tuple[bytes, bytes]], flags: int = 0) -> int:
+    """BPF_MAP_UPDATE_BATCH: update one after the other; the number done.
+
+    Raises:
+        OSError: ENOTSUPP or EINVAL as `lookup_batch`.
+        BatchError: the first that failed; those before it are done.
+    """
+    _check(bpf_map, "update", flags)
+    done = 0
+    for key, value in items:
+        try:
+            bpf_map.sys_update(key, value, flags)
+        except OSError as error:
+            raise _stopped(error, done) from error
+        done += 1
+    return done
+
+
+def delete_batch(bpf_map: BpfMap, keys: Iterable[bytes], flags: int = 0) -> int:
+    """BPF_MAP_DELETE_BATCH: delete one after the other; the number done. Errors as `update_batch`."""
+    _check(bpf_map, "delete", flags)
+    done = 0
+    for key in keys:
+        try:
+            bpf_map.sys_delete(key)
+        except OSError as error:
+            raise _stopped(error, done) from error
+        done += 1
+    return done
+
+
+def _stopped(error: OSError, done: int) -> BatchError:
+    stopped = BatchError(error.errno, f"{error.strerror} (after {done} elements)")
+    stopped.done = done
+    return stopped
+
+
+def next_id(kernel: Kernel, id: int = 0) -> int:
+    """BPF_MAP_GET_NEXT_ID: the least id of a map above `id`; `kernel.maps[id]` is the map.
+
+    Raises:
+        OSError: ENOENT, there is none.
+    """
+    above = [number for number in kernel.maps if number > id]
+    if not above:
+        raise kernel_error(errno.ENOENT, f"a map with an id above {id}")
+    return min(above)
