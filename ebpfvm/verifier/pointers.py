@@ -7,12 +7,12 @@ offset.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ebpfvm.isa import codes as c
 from ebpfvm.verifier import regs as r
 from ebpfvm.verifier.domain.num import Num, const
-from ebpfvm.verifier.domain.width import S64_MIN, U32_MAX
+from ebpfvm.verifier.domain.width import S64_MIN
 from ebpfvm.verifier.regs import UNKNOWN_SCALAR, Reg, type_name
 from ebpfvm.verifier.signal import EACCES, EINVAL, Refuse
 
@@ -90,8 +90,9 @@ def _sane_pointer(ptr: Reg, type: int) -> None:
 def _add(w: Walk, ptr: Reg, amount: Num) -> Reg:
     if not amount.mask:
         if w.env.new and ptr.num.mask:
-            return r.with_num(ptr, w.rules.pointer_add(ptr.num, amount))
-        return Reg(ptr.type, ptr.num, ptr.off + amount.smin, ptr.id, ptr.ref, ptr.what, ptr.aux)
+            return Reg(ptr.type, w.rules.pointer_add(ptr.num, amount), ptr.off, ptr.id, ptr.ref, _moved_range(w, ptr),
+                       ptr.aux)
+        return Reg(ptr.type, ptr.num, ptr.off + amount.smin, ptr.id, ptr.ref, _moved_range(w, ptr), ptr.aux)
     base, off = ptr.num, ptr.off
     if w.env.new and off:
         base, off = const(off), 0
@@ -104,8 +105,9 @@ def _add(w: Walk, ptr: Reg, amount: Num) -> Reg:
 def _sub(w: Walk, ptr: Reg, amount: Num) -> Reg:
     if not amount.mask:
         if w.env.new and ptr.num.mask:
-            return r.with_num(ptr, w.rules.pointer_sub(ptr.num, amount))
-        return Reg(ptr.type, ptr.num, ptr.off - amount.smin, ptr.id, ptr.ref, ptr.what, ptr.aux)
+            return Reg(ptr.type, w.rules.pointer_sub(ptr.num, amount), ptr.off, ptr.id, ptr.ref, _moved_range(w, ptr),
+                       ptr.aux)
+        return Reg(ptr.type, ptr.num, ptr.off - amount.smin, ptr.id, ptr.ref, _moved_range(w, ptr), ptr.aux)
     base, off = ptr.num, ptr.off
     if w.env.new and off:
         base, off = const(off), 0
@@ -117,11 +119,8 @@ def _sub(w: Walk, ptr: Reg, amount: Num) -> Reg:
     return Reg(ptr.type, num, off, ptr.id, ptr.ref, ptr.what, ptr.aux)
 
 
-def total(ptr: Reg) -> tuple[int, int]:
-    """Smallest and largest signed offset, fixed part included."""
-    return ptr.off + ptr.num.smin, ptr.off + ptr.num.smax
-
-
-def fits_u32(num: Num) -> bool:
-    """Is the number below 2**32?"""
-    return num.umax <= U32_MAX
+def _moved_range(w: Walk, ptr: Reg) -> Any:
+    """7.2: a packet pointer that was found to lie at or behind the end may lie anywhere once it has moved."""
+    if w.env.new and ptr.type in r.PKT_TYPES and ptr.what < 0:
+        return 0
+    return ptr.what
