@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ebpfvm.verifier import dynptr_kfuncs, exits, graph, iters
+from ebpfvm.verifier import dynptr_kfuncs, exits, graph, iters, reslocks
 from ebpfvm.verifier.regs import FUNC
 from ebpfvm.verifier.signal import EINVAL, Refuse
 
@@ -24,11 +24,12 @@ ITER_FLAGS = frozenset({"iter_new", "iter_next", "iter_destroy"})
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Where a kfunc differs from the general rules."""
+    """Where a kfunc differs from the general rules; `before` runs before the arguments are looked at."""
 
     effect: Callable[[Walk, KfuncCall], None] | None = None
     result: Callable[[Walk, KfuncCall], Reg | None] | None = None
     instead: Callable[[Walk, KfuncCall, int], int] | None = None
+    before: Callable[[Walk, KfuncCall, int], None] | None = None
 
 
 _TAKES = Family(result=graph.taken_out)
@@ -36,6 +37,7 @@ _LOOKS = Family(result=graph.looked_at)
 _PUTS = Family(effect=graph.put_in)
 _NEW = Family(result=graph.new_object)
 _PLAIN = Family()
+_LOCKS = Family(before=reslocks.failed, result=reslocks.taken)
 
 BY_NAME: dict[str, Family] = {
     "bpf_obj_new": _NEW, "bpf_obj_new_impl": _NEW, "bpf_obj_drop": _PLAIN, "bpf_obj_drop_impl": _PLAIN,
@@ -58,14 +60,17 @@ BY_NAME: dict[str, Family] = {
                     Family(effect=dynptr_kfuncs.made_one)),
     **dict.fromkeys(("bpf_dynptr_adjust", "bpf_dynptr_is_null", "bpf_dynptr_is_rdonly", "bpf_dynptr_size",
                      "bpf_dynptr_copy", "bpf_dynptr_memset"), _PLAIN),
+    "bpf_res_spin_lock": _LOCKS, "bpf_res_spin_lock_irqsave": _LOCKS,
+    "bpf_res_spin_unlock": _PLAIN, "bpf_res_spin_unlock_irqrestore": _PLAIN,
     "bpf_throw": Family(instead=exits.throw),
 }
-IN_LOCK = frozenset(name for name in BY_NAME if name.startswith(("bpf_list_", "bpf_rbtree_", "bpf_refcount_",
-                                                                 "bpf_iter_num_")))
+IN_LOCK = frozenset(name for name in BY_NAME if name.startswith((
+    "bpf_list_", "bpf_rbtree_", "bpf_refcount_", "bpf_res_spin_", "bpf_iter_num_")))
 
 _BY_STRUCT: dict[str, Argument] = {
     "bpf_list_head": graph.root, "bpf_rb_root": graph.root, "bpf_list_node": graph.node, "bpf_rb_node": graph.node,
     "bpf_iter_num": iters.iterator, "bpf_iter_bits": iters.iterator, "bpf_dynptr": dynptr_kfuncs.argument,
+    "bpf_res_spin_lock": reslocks.argument,
 }
 _BY_SUFFIX: dict[str, Argument] = {"alloc": graph.owned, "refcounted_kptr": graph.counted, "irq_flag": iters.irq_flag}
 

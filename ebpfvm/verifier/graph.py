@@ -58,11 +58,12 @@ def root(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
 def _locked(w: Walk, reg: Reg, name: str) -> None:
     owner, lines = locks.owner_of(reg), []
     if w.state.locks:
-        if any(ref.kind in ("lock", "res_lock") and ref.id == reg.id and ref.ptr is owner for ref in w.state.refs):
+        if any(ref.kind in locks.LOCKS and ref.id == reg.id and ref.ptr is owner for ref in w.state.refs):
             return
         lines.append("held lock and object are not in the same allocation")
-    lock = next(item for item in locks.fields_of(reg) if item.kind in ("spin_lock", "res_spin_lock"))
-    raise Refuse(EINVAL, *lines, f"bpf_spin_lock at off={lock.off} must be held for {name}")
+    # The message knows only the plain lock: where there is none, it has the kernel's -EINVAL for an offset.
+    off = next((item.off for item in locks.fields_of(reg) if item.kind == "spin_lock"), -EINVAL)
+    raise Refuse(EINVAL, *lines, f"bpf_spin_lock at off={off} must be held for {name}")
 
 
 def node(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:

@@ -147,7 +147,8 @@ def irq_flag(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
     who = f"R{at}" if w.env.new else f"arg#{at - 1}"
     if reg.type != r.STACK:
         raise Refuse(EINVAL, f"{who} doesn't point to an irq flag on stack")
-    saving = made.kfunc.name == "bpf_local_irq_save"
+    saving = made.kfunc.name.endswith("save")
+    kind = "native" if made.kfunc.name.startswith("bpf_local_irq") else "lock"
     message = f"expected {'un' if saving else 'an '}initialized irq flag as {who}"
     index = slots_at(reg, 1, "irq_flag", message)
     frame = w.state.frames[reg.what]
@@ -159,10 +160,12 @@ def irq_flag(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
         stack.write(w, reg, at, 0, 8, None, -1)
         id = refs.acquire(w, kind="irq")
         w.state.irq_id = id
-        frame.stack_for_write()[index] = Slot(bytes([IRQ] * 8), IrqState(id, "native"))
+        frame.stack_for_write()[index] = Slot(bytes([IRQ] * 8), IrqState(id, kind))
         return
     if slot is None or not isinstance(slot.reg, IrqState):
         raise Refuse(EINVAL, message)
+    if slot.reg.kind != kind:
+        raise Refuse(EINVAL, f"irq flag acquired by {slot.reg.kind} kfuncs cannot be restored with {kind} kfuncs")
     _restore(w, slot.reg)
     frame.stack_for_write()[index] = Slot(ALL_INVALID)
 

@@ -100,6 +100,8 @@ def call(w: Walk, kfunc: Kfunc, number: int, after: int) -> int:
         raise Refuse(EINVAL, "metadata kfuncs require device-bound program")
     if family is None and (kfunc.flags & families.ITER_FLAGS or kfunc.name in _STATEFUL or not _plain(kfunc)):
         raise unsupported(f"kernel function {kfunc.name}")
+    if family is not None and family.before is not None:
+        family.before(w, made, after)
     if family is not None and family.instead is not None:
         return family.instead(w, made, after)
     check_arguments(w, made)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.regs import Reg
 
 
+LOCKS = frozenset({"lock", "res_lock", "res_lock_irq"})
+
+
 def fields_of(reg: Reg) -> tuple[Special, ...]:
     """Special fields of what a map value or object pointer points to."""
     return tuple(reg.what.fields)
@@ -28,11 +31,12 @@ def owner_of(reg: Reg) -> object:
     return reg.what if reg.type & r.BASE == r.MAP_VALUE else reg.what.btf
 
 
-def spin(w: Walk, reg: Reg, at: int, lock: bool, name: str) -> None:
+def spin(w: Walk, reg: Reg, at: int, lock: bool, name: str, holds: str = "lock") -> None:
     """bpf_spin_lock, bpf_spin_unlock and their res_ siblings (process_spin_lock).
 
     Args:
         name: "bpf_spin" or "bpf_res_spin".
+        holds: kind of the reference: "lock", "res_lock" or "res_lock_irq".
     """
     if w.in_rbtree_callback():
         which = "res_spin" if name == "bpf_res_spin" else "spin"
@@ -50,30 +54,25 @@ def spin(w: Walk, reg: Reg, at: int, lock: bool, name: str) -> None:
     off = reg.off + reg.num.smin
     if field.off != off:
         raise Refuse(EINVAL, f"off {off} doesn't point to 'struct {name}_lock' that is at {field.off}")
-    (_take if lock else _give)(w, reg, owner_of(reg), name)
+    (_take if lock else _give)(w, reg, owner_of(reg), name, holds)
 
 
-def _take(w: Walk, reg: Reg, owner: object, name: str) -> None:
+def _take(w: Walk, reg: Reg, owner: object, name: str, kind: str) -> None:
     state = w.state
-    kind = "res_lock" if name == "bpf_res_spin" else "lock"
-    held = [ref for ref in state.refs if ref.kind in ("lock", "res_lock")]
+    held = [ref for ref in state.refs if ref.kind in LOCKS]
     if kind == "lock" and held:
         raise Refuse(EINVAL, "Locking two bpf_spin_locks are not allowed")
-    if kind == "res_lock":
-        if any(ref.kind == "lock" for ref in held):
-            raise Refuse(EINVAL, "Locking two bpf_spin_locks are not allowed")
-        if any(ref.id == reg.id and ref.ptr is owner for ref in held):
-            raise Refuse(EINVAL, "Acquiring the same lock again, AA deadlock detected")
+    if any(ref.kind != "lock" and ref.id == reg.id and ref.ptr is owner for ref in held):
+        raise Refuse(EINVAL, "Acquiring the same lock again, AA deadlock detected")
     state.refs += (Ref(kind, reg.id, w.pc, owner),)
     state.locks += 1
     state.active_lock = (reg.id, owner)
 
 
-def _give(w: Walk, reg: Reg, owner: object, name: str) -> None:
+def _give(w: Walk, reg: Reg, owner: object, name: str, kind: str) -> None:
     state = w.state
     if not state.locks:
         raise Refuse(EINVAL, f"{name}_unlock without taking a lock")
-    kind = "res_lock" if name == "bpf_res_spin" else "lock"
     found = next((ref for ref in state.refs if ref.kind == kind and ref.id == reg.id and ref.ptr is owner), None)
     if found is None:
         raise Refuse(EINVAL, f"{name}_unlock of different lock")
@@ -81,7 +80,7 @@ def _give(w: Walk, reg: Reg, owner: object, name: str) -> None:
         raise Refuse(EINVAL, f"{name}_unlock cannot be out of order")
     state.refs = tuple(ref for ref in state.refs if ref is not found)
     state.locks -= 1
-    left = [ref for ref in state.refs if ref.kind in ("lock", "res_lock")]
+    left = [ref for ref in state.refs if ref.kind in LOCKS]
     state.active_lock = (left[-1].id, left[-1].ptr) if left else (0, None)
     drop_non_owning(w)
 
