@@ -53,6 +53,20 @@ class Element:
             found[DEBUG_KEY] = [dict(item) for item in self.stored]
         return found
 
+    def lines(self) -> Iterator[str]:
+        """As `bpftool map dump` prints it without BTF, and the debug view."""
+        key, value = self.key, self.value
+        if len(key) + len(value) <= 24 and max(len(key), len(value)) <= _LINE:
+            yield f"key: {key.hex(' ')}  value: {value.hex(' ')}"
+        else:
+            for name, data in (("key", key), ("value", value)):
+                yield f"{name}:"
+                yield from (data[at:at + _LINE].hex(" ") for at in range(0, len(data), _LINE))
+        for item in self.stored:
+            owned = item.get("sk_buff", item.get("object"))
+            text = ", ".join(f"{name} {number}" for name, number in owned.items()) if isinstance(owned, dict) else owned
+            yield f"  [debug, no kernel shows this] owns at {item['offset']}: {text}"
+
 
 @dataclass(frozen=True, slots=True)
 class MapDump:
@@ -81,15 +95,23 @@ class MapDump:
         tail = {"error": self.error} if self.error else {}
         return {**head, "elements": [element.as_dict() for element in self.elements], **tail}
 
-    def lines(self) -> Iterator[str]:
-        """As `bpftool map show` and `bpftool map dump` print it without BTF."""
+    def head(self) -> Iterator[str]:
+        """As `bpftool map show` prints it."""
         yield f"{self.id}: {self.type}  name {self.name}  flags {self.flags:#x}"
         yield f"\tkey {self.key_size}B  value {self.value_size}B  max_entries {self.max_entries}"
+
+    def body(self) -> Iterator[str]:
+        """As `bpftool map dump` prints it without BTF."""
         for element in self.elements:
-            yield from _element_lines(element)
+            yield from element.lines()
         if self.error:
             yield self.error
         yield f"Found {len(self.elements)} element{'s' if len(self.elements) != 1 else ''}"
+
+    def lines(self) -> Iterator[str]:
+        """Both."""
+        yield from self.head()
+        yield from self.body()
 
 
 def dump_map(bpf_map: BpfMap) -> MapDump:
@@ -189,17 +211,3 @@ def _integer(found: t.Int, data: bytes) -> Any:
 
 def _hex_list(data: bytes) -> list[str]:
     return [f"0x{byte:02x}" for byte in data]
-
-
-def _element_lines(element: Element) -> Iterator[str]:
-    key, value = element.key, element.value
-    if len(key) + len(value) <= 24 and max(len(key), len(value)) <= _LINE:
-        yield f"key: {key.hex(' ')}  value: {value.hex(' ')}"
-    else:
-        for name, data in (("key", key), ("value", value)):
-            yield f"{name}:"
-            yield from (data[at:at + _LINE].hex(" ") for at in range(0, len(data), _LINE))
-    for item in element.stored:
-        owned = item.get("sk_buff", item.get("object"))
-        text = ", ".join(f"{name} {number}" for name, number in owned.items()) if isinstance(owned, dict) else owned
-        yield f"  [debug, no kernel shows this] owns at {item['offset']}: {text}"

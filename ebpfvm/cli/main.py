@@ -22,7 +22,7 @@ from ebpfvm.errors import EbpfvmError, InternalError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS: Final = ("run", "verify", "prog", "dis", "asm", "conformance", "doc")
+COMMANDS: Final = ("run", "map", "verify", "prog", "dis", "asm", "conformance", "doc")
 
 
 def build_parser() -> argparse.ArgumentParser:

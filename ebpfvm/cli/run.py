@@ -67,6 +67,16 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do it; the exit status."""
+    result = execute(args)
+    if args.json:
+        output.put_json(result.as_dict())
+    else:
+        output.put(result.text(output.width()))
+    return balance(result)
+
+
+def execute(args: argparse.Namespace) -> Result:
+    """The run that the arguments ask for."""
     from ebpfvm.api import load, simulate
     from ebpfvm.loader.variables import set_variables
     from ebpfvm.sched.pcap import read_capture
@@ -88,19 +98,14 @@ def run(args: argparse.Namespace) -> int:
     flows = [parse_flows(spec) for spec in args.flows]
     progress = output.Progress(sum(spec.expected for spec in flows) + (len(capture) if capture is not None else 0))
     try:
-        result = simulate(found, pcap=capture, flows=flows, rate=rate, delay=delay, mtu=mtu, out=args.out,
-                          seed=args.seed, duration=duration, engine=args.engine, kernel=args.kernel,
-                          priority=args.priority, tc=args.tc, enqueue=args.enqueue, dequeue=args.dequeue,
-                          unverified=args.unverified, record=args.packets and args.json, ingress=args.ingress,
-                          pin=args.pin, dump_maps=_maps(args.dump_maps), progress=progress,
-                          observer=Tracer(BOOT_NS) if args.trace else None)
+        return simulate(found, pcap=capture, flows=flows, rate=rate, delay=delay, mtu=mtu, out=args.out,
+                        seed=args.seed, duration=duration, engine=args.engine, kernel=args.kernel,
+                        priority=args.priority, tc=args.tc, enqueue=args.enqueue, dequeue=args.dequeue,
+                        unverified=args.unverified, record=args.packets and args.json, ingress=args.ingress,
+                        pin=args.pin, dump_maps=_maps(args.dump_maps), progress=progress,
+                        observer=Tracer(BOOT_NS) if args.trace else None)
     finally:
         progress.close()
-    if args.json:
-        output.put_json(result.as_dict())
-    else:
-        output.put(result.text(output.width()))
-    return balance(result)
 
 
 def balance(result: Result) -> int:
