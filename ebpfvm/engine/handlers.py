@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     Step = Callable[[list[int]], int]
     Maker = Callable[..., Step]
 
+LOOPS: Final = 11  # index, behind the registers, of what is left of may_goto's iterations in this frame
+
 _SKELETON: Final = """
 def make(dst, src, off, imm, nxt, target, get, missing, saw):
     def {name}(r):
@@ -138,9 +140,9 @@ def _may_goto(run: InterpreterRun, pc: int, insn: Insn, row: Row) -> Step:
     target = _target(run, pc)
 
     def step(r: list[int]) -> int:
-        if not r[11]:
+        if not r[LOOPS]:
             return target
-        r[11] -= 1
+        r[LOOPS] -= 1
         return pc + 1
     return step
 

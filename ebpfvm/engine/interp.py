@@ -10,7 +10,7 @@ hooks, so that nobody pays for what is not used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ebpfvm.engine import handlers
 from ebpfvm.engine.common import BPF_MAX_LOOPS, DEFAULT_BUDGET
@@ -22,8 +22,6 @@ from ebpfvm.kernel.state import FRAME_SIZE, MAX_CALL_FRAMES
 if TYPE_CHECKING:
     from ebpfvm.kernel.engine import Context
     from ebpfvm.kernel.program import LoadedProgram
-
-LOOPS: Final = 11  # index, behind the registers, of what is left of may_goto's iterations in this frame
 
 
 class Hooks:
@@ -114,7 +112,7 @@ class InterpreterRun(Run):
         regs = [0] * 12
         regs[1:1 + len(args)] = args
         regs[10] = frame.base + FRAME_SIZE
-        regs[LOOPS] = BPF_MAX_LOOPS
+        regs[handlers.LOOPS] = BPF_MAX_LOOPS
         self.frames += 1
         self._loop(pc, regs)
         self.frames -= 1

@@ -59,7 +59,8 @@ class Stack:
         return frame
 
     def enter(self) -> FrameViews:
-        """`push` for generated code, which knows that no pointer to a dead frame is ever used."""
+        """`push` for generated code, which gives the frame up by counting `depth` down: no pointer to a dead frame is
+        ever used there."""
         depth = self.depth
         try:
             region, views = self._views[depth]
@@ -73,11 +74,6 @@ class Stack:
         self._regions[region.id] = region
         self.depth = depth + 1
         return views
-
-    def leave(self, result: int) -> int:
-        """Give up the latest frame; `result` is passed through."""
-        self.depth -= 1
-        return result
 
     def _make(self) -> None:
         n = len(self.frames)

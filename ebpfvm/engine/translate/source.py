@@ -17,7 +17,7 @@ from ebpfvm.engine.translate import cfg
 from ebpfvm.engine.translate.emit import Emitter
 from ebpfvm.engine.translate.facts import Facts
 from ebpfvm.engine.translate.frame import classify
-from ebpfvm.engine.translate.statements import Code, Stmt, effect, sweep
+from ebpfvm.engine.translate.statements import Code, effect, sweep
 from ebpfvm.engine.translate.structure import Line, lines_of
 
 if TYPE_CHECKING:
@@ -217,6 +217,3 @@ def _follow(start: int, code: dict[int, Code]) -> int:
             return start
         start = block.succs[0]
         seen.add(start)
-
-
-__all__ = ["Source", "Stmt", "generate", "simplify"]
