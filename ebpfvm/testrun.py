@@ -381,7 +381,7 @@ def _refused_xdp(ctx: Mapping[str, Any]) -> list[str]:
 # ---- on a queueing discipline's context ---------------------------------------------------------------------
 
 def _run_qdisc(request: _Request, run: Runnable) -> tuple[int, bytes, dict[str, Any]]:
-    """A program of RFC v6 by itself: enqueue gets the packet, the other hooks NULL. No kernel offers this."""
+    """A program of RFC v6 by itself: dequeue gets NULL, others the packet. No kernel offers this."""
     machine, ctx = request.kernel, request.ctx
     skb = made_up_skb(machine, request.data, request.data)
     own = {name: ctx.pop(name) for name in ("classid", "delay") if name in ctx}
@@ -390,7 +390,7 @@ def _run_qdisc(request: _Request, run: Runnable) -> tuple[int, bytes, dict[str, 
     context = SchBpfCtx(machine, request.layout)
     retval = 0
     for _ in range(request.repeat):
-        context.prepare(skb if request.attach == "enqueue" else None, own.get("classid", HANDLE))
+        context.prepare(None if request.attach == "dequeue" else skb, own.get("classid", HANDLE))
         context.delay = own.get("delay", 0)
         retval = run(context)
     fields = _shown(skb, machine.skb_layout) | {"classid": context.classid, "delay": context.delay,

@@ -298,7 +298,8 @@ class Walk:
         if kind in _PACKET:
             return pointer(_PACKET[kind], 0 if kind != "pkt_end" else None)
         if kind == "skb":
-            return pointer(r.BTF_ID | r.TRUSTED, StructType("sk_buff"))
+            # Where it may be written (dequeue) it is NULL at first, and no packet of the program's afterwards.
+            return UNKNOWN_SCALAR if item.write else pointer(r.BTF_ID | r.TRUSTED, StructType("sk_buff"))
         if kind in _SOCK:
             type = _SOCK[kind]
             return pointer(type, id=self.new_id() if type & r.MAYBE_NULL else 0)
@@ -385,6 +386,9 @@ def packets_changed(env: Env, subprog: Subprog, known: dict[int, bool]) -> bool:
         if insn.code == c.BPF_JMP | c.BPF_CALL and insn.src == 0:
             helper = env.dialect.helpers.get(insn.imm)
             result |= bool(helper and (helper.changes_packet or helper.name == "bpf_tail_call"))
+        elif is_kfunc_call(insn):
+            kfunc = env.kfuncs.get(insn.imm)
+            result |= kfunc is not None and kfunc.name in kfuncs.MOVE_PACKET
         elif is_call(insn):
             callee = env.subprog_at(pc + insn.imm + 1)
             result |= callee is not None and packets_changed(env, callee, known)

@@ -210,7 +210,7 @@ class Facts:
         if access in ("pkt", "pkt_meta"):
             made, state = self._origin(pc, state, "packet")
             return _set(state, insn.dst, Ptr(made, 0, 0))
-        if access == "skb" and self.unit.skb_layout is not None:
+        if access == "skb" and not how.field.write and self.unit.skb_layout is not None:
             made, state = self._origin(pc, state, "object", maybe_null=True, start=0, layout=self.unit.skb_layout)
             return _set(state, insn.dst, Ptr(made, 0, 0))
         return _set(state, insn.dst, ANY if how.mask is None else Num(0, how.mask))
