@@ -95,7 +95,9 @@ def call(w: Walk, helper: Helper, number: int) -> None:
     result = _result(w, made, old)
     regs[0] = result
     _map_fits(w, made)
-    if helper.changes_packet:
+    # Writing through a dynptr over a packet may have to make it linear or private first.
+    written = helper.name == "bpf_dynptr_write" and made.dynptr is not None and made.dynptr.kind in ("skb", "skb_meta")
+    if helper.changes_packet or written:
         packets.forget(w.state)
 
 

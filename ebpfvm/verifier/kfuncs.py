@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.verifier import args as args_
-from ebpfvm.verifier import btf_access, families, frames, refs, regions
+from ebpfvm.verifier import btf_access, families, frames, packets, refs, regions
 from ebpfvm.verifier import regs as r
 from ebpfvm.verifier.args import is_null
 from ebpfvm.verifier.cfg import ASYNC_KFUNCS, SYNC_KFUNCS
@@ -38,6 +38,7 @@ _SPECIAL = frozenset({"map", "iter", "irq_flag", "alloc", "str", "prog", "refcou
 _STATEFUL = frozenset({"bpf_rcu_read_lock", "bpf_rcu_read_unlock", "bpf_preempt_disable", "bpf_preempt_enable",
                        "bpf_throw"})
 _UNSET = Reg(0, UNKNOWN_SCALAR.num)  # a register without a value, which only its type tells
+MOVE_PACKET = frozenset({"bpf_xdp_pull_data"})  # packet pointers are numbers afterwards
 # Structs of plain numbers that a kfunc takes as memory.
 _PLAIN_STRUCTS: dict[str, int] = {}
 
@@ -113,6 +114,8 @@ def call(w: Walk, kfunc: Kfunc, number: int, after: int) -> int:
         _release(w, made)
     if family is not None and family.effect is not None:
         family.effect(w, made)
+    if kfunc.name in MOVE_PACKET:
+        packets.forget(w.state)
     w.clobber(w.frame)
     w.regs[0] = family.result(w, made) if family is not None and family.result is not None else result(w, made)
     return after
