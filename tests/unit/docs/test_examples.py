@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NAMES = ("README.md", "docs/README.md", "docs/guide.md", "docs/guide/*.md", "docs/verifier.md", "docs/python.md",
-         "docs/simulation.md", "docs/tc.md", "docs/performance.md", "docs/rfc-promises.md",
+         "docs/simulation.md", "docs/tc.md", "docs/performance.md", "docs/rfc-promises.md", "docs/user-space.md",
          "samples/README.md")
 PAGES = [path for name in NAMES for path in sorted(ROOT.glob(name))]
 MARKDOWN = [path for folder in (".", "docs", "docs/*", "samples", "samples/captures", "tests")

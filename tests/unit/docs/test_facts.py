@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from ebpfvm.dialects import rfc6
 from ebpfvm.verifier.explain import explain
 from tests.unit.docs.examples import ROOT
@@ -42,3 +44,13 @@ def test_messages_of_the_verifiers_page_are_known() -> None:
     table = text[text.index("## Messages"):text.index("## What is refused because")]
     for message in re.findall(r"`([^`]+)`", table):
         assert explain(message), message
+
+
+@pytest.mark.parametrize(("message", "part"), [
+    ("R1 has no valid kptr", "plain bytes"),
+    ("R1 is scalar expected STRUCT sk_buff or socket", "has to point to a struct sk_buff, and is a scalar"),
+    ("arg#0 is scalar expected STRUCT sk_buff or socket", "has to point to a struct sk_buff"),
+    ("cannot write into packet", "and not write them"),
+])
+def test_messages_that_every_beginner_meets_are_explained(message: str, part: str) -> None:
+    assert part in explain(message)
