@@ -6,6 +6,7 @@ register holds, so that about half of the programs are good; the rest of the art
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,30 @@ _IMMS: Final = (0, 1, 2, 3, 4, 7, 8, 14, 15, 16, 31, 32, 63, 64, 100, 255, 256, 
                 -16, -128, -32768, -0x80000000)
 # Offsets of data, data_end, data_meta in the contexts.
 _PACKET: Final = {"sched_cls": (76, 80, 140), "socket_filter": (None, None, None), "xdp": (0, 4, 8)}
+
+
+def mutate(program: Program, seed: int) -> Program:
+    """`program` with a few instructions changed: another register, offset, number or condition, or another of its own.
+
+    Most results are refused, each by another check; the few that are accepted had better be harmless.
+    """
+    rnd = Random(seed)
+    insns = list(program.insns)
+    for _ in range(rnd.choice((1, 1, 2, 3))):
+        at = rnd.randrange(len(insns))
+        insn = insns[at]
+        if insn.code in (0, 0x18):
+            continue
+        jump = insn.code & 7 in (c.BPF_JMP, c.BPF_JMP32)
+        plain = insn.code not in (c.BPF_JMP | c.BPF_CALL, c.BPF_JMP | c.BPF_EXIT)
+        changed = (insn._replace(dst=rnd.randrange(11)),
+                   insn._replace(src=rnd.randrange(11)) if plain else insn,
+                   insn._replace(off=max(-32768, min(32767, insn.off + rnd.choice((-8, -4, -1, 1, 4, 8, 16))))),
+                   insn._replace(imm=rnd.choice((0, 1, -1, 8, 64, 255))) if plain else insn,
+                   insn._replace(code=insn.code & 15 | rnd.choice(_JUMPS)) if jump and plain else insn,
+                   Insn(c.BPF_ALU64 | c.BPF_MOV, insn.dst % 10) if plain else insn)
+        insns[at] = rnd.choice(changed)
+    return replace(program, insns=tuple(insns))
 
 
 class Generator:
