@@ -1,29 +1,21 @@
-"""The kernel's printf for programs: which formats are allowed (bpf_bprintf_prepare, kernel/bpf/helpers.c) and what
-they print (bstr_printf, lib/vsprintf.c), Linux 7.2.
-
-Allowed: %d %i %u %x %X with l or ll, %c, %s, %pks, %pus (strings), %p %px %pK %ps %pS %pB (addresses),
-%pi4 %pI4 %pi6 %pI6 (addresses of IP addresses), flags `0`, `+`, `-`, blank, and a width. Anything else is -EINVAL.
-Text between formats may hold any bytes above 127 (since 6.17) but no control characters.
-"""
+"""What formats that the kernel allows print for programs (bstr_printf, lib/vsprintf.c, Linux 7.2)."""
 
 from __future__ import annotations
 
 import ipaddress
-import re
-import string
 from typing import TYPE_CHECKING, Final
 
+from ebpfvm.contract.printf import conversions
 from ebpfvm.funcs.errno import EINVAL, ENOSPC
 from ebpfvm.funcs.memory import c_string, try_read
 
 if TYPE_CHECKING:
+    import re
+
     from ebpfvm.kernel import Memory
 
 MAX_BIN_ARGS: Final = 512
 MAX_VARARGS: Final = 12
-_SPEC: Final = re.compile(r"%(?P<flags>[0+\- ]*)(?P<width>[1-9][0-9]*)?"
-                          r"(?P<kind>p[ku]s|p[iI][46]|p[KxsSB]?|s|c|(?P<long>l{0,2})(?P<number>[diuxX]))", re.ASCII)
-_ENDS: Final = string.whitespace + string.punctuation
 
 
 def render(memory: Memory, fmt: bytes, args: list[int]) -> bytes | int:
@@ -36,32 +28,22 @@ def render(memory: Memory, fmt: bytes, args: list[int]) -> bytes | int:
         The text, -EINVAL for a format that is not allowed or too few arguments, -ENOSPC when the arguments need more
         than the kernel's 512 bytes.
     """
-    if any(char < 128 and chr(char) not in string.printable for char in fmt):
+    parts = conversions(fmt)
+    if parts is None:
         return -EINVAL
-    text = fmt.decode("latin-1")
-    out, at, used, left = [], 0, 0, list(args)
-    while (percent := text.find("%", at)) >= 0:
-        out.append(text[at:percent])
-        if text[percent + 1:percent + 2] == "%":
-            out.append("%")
-            at = percent + 2
+    out, used, left = [], 0, list(args)
+    for part in parts:
+        if isinstance(part, str):
+            out.append(part)
             continue
-        match = _SPEC.match(text, percent)
-        if match is None or not left or not _ends_well(match, text):
+        if not left:
             return -EINVAL
-        printed, size = _one(memory, match, left.pop(0))
+        printed, size = _one(memory, part, left.pop(0))
         used += size
         if used > MAX_BIN_ARGS:
             return -ENOSPC
-        out.append(_pad(match, printed))
-        at = match.end()
-    return "".join([*out, text[at:]]).encode("latin-1")
-
-
-def _ends_well(match: re.Match[str], text: str) -> bool:
-    """A string or plain %p must be followed by the end, a blank or punctuation."""
-    kind, after = match.group("kind"), text[match.end():match.end() + 1]
-    return kind not in ("s", "p", "pks", "pus") or not after or after in _ENDS
+        out.append(_pad(part, printed))
+    return "".join(out).encode("latin-1")
 
 
 def _one(memory: Memory, match: re.Match[str], value: int) -> tuple[str, int]:

@@ -163,8 +163,10 @@ class Oracle:
             data = encode_btf(_without_externs(btf))
             held: list[object] = []
             log = ctypes.create_string_buffer(1 << 16)
-            fd = bpf(_BTF_LOAD, _fields((0, "Q", _address(data, held)), (8, "Q", ctypes.addressof(log)),
-                                        (16, "I", len(data)), (20, "I", len(log)), (24, "I", 1)))
+            text = [(0, "Q", _address(data, held)), (16, "I", len(data))]
+            fd = bpf(_BTF_LOAD, _fields(*text))  # a log that does not fit would be an error of its own
+            if fd < 0:
+                bpf(_BTF_LOAD, _fields(*text, (8, "Q", ctypes.addressof(log)), (20, "I", len(log)), (24, "I", 1)))
             if fd < 0:
                 raise UsageError(f"the kernel refuses the BTF: {log.value.decode(errors='replace')[-300:]}")
             self._btf[id(btf)] = (btf, fd)

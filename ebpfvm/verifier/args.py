@@ -92,6 +92,8 @@ def check(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None) -
     if spec.release:
         _released(w, call, at, spec, reg)
     if reg.ref and spec.kind is not Arg.KPTR_XCHG_DEST:
+        if call.ref:
+            raise Refuse(EACCES, f"more than one arg with ref_obj_id R{at} {reg.ref} {call.ref}")
         call.ref = reg.ref
     handler = _HANDLERS.get(spec.kind)
     if handler is not None:
@@ -159,10 +161,13 @@ def _offset(w: Walk, reg: Reg, at: int, spec: ArgSpec) -> None:
             raise Refuse(EINVAL, f"R{at} must have zero offset when passed to release func or trusted arg to kfunc")
         regions.unmodified(w, reg, at)
         return
-    if reg.type in ANY_OFFSET:
-        return
-    fixed = reg.type & r.BASE == r.BTF_ID
-    regions.unmodified(w, reg, at, fixed_ok=fixed)
+    offset(w, reg, at)
+
+
+def offset(w: Walk, reg: Reg, at: int) -> None:
+    """Kinds of pointers that are passed on only as they were given (check_func_arg_reg_off)."""
+    if reg.type not in ANY_OFFSET:
+        regions.unmodified(w, reg, at, fixed_ok=reg.type & r.BASE == r.BTF_ID)
 
 
 def _released(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:

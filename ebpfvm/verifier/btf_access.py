@@ -77,14 +77,14 @@ def kptr_match(w: Walk, field: Special, value: Reg, number: int) -> None:
         allowed |= r.UNTRUSTED
     # A program's own object is owned when it comes here, so its non-owning kinds do not fit.
     if value.type & r.BASE != r.BTF_ID or value.type & ~r.BASE & ~allowed:
-        raise _mismatch(field, target, value, number)
+        raise _mismatch(field, target, value, number, named=bool(value.ref))
     unmodified(w, value, number, fixed_ok=True)
     if not same_struct(value.what, target) or value.off or value.num.mask or value.num.value:
         raise _mismatch(field, target, value, number)
 
 
-def _mismatch(field: Special, target: StructType, value: Reg, number: int) -> Refuse:
-    found = type_name(value.type) + (value.what.name if value.type & r.BASE == r.BTF_ID else "")
+def _mismatch(field: Special, target: StructType, value: Reg, number: int, named: bool = True) -> Refuse:
+    found = type_name(value.type) + (value.what.name if named else "")
     tail = f" or untrusted_ptr_{target.name}" if field.kind == "kptr_unref" else ""
     return Refuse(EACCES, f"invalid kptr access, R{number} type={found} expected=ptr_{target.name}{tail}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract.args import Arg, Ret
+from ebpfvm.contract.printf import wanted
 from ebpfvm.verifier import args, btf_access, dynptrs, frames, packets, refs
 from ebpfvm.verifier import regs as r
 from ebpfvm.verifier import stack as stack_
@@ -34,7 +35,7 @@ _BOUNDED = frozenset({"bpf_get_stack", "bpf_get_task_stack", "bpf_probe_read_str
 _MAX_CPUS = 8192  # the kernel says how many there may be here; this is the most that x86 is built for
 _WRITERS = frozenset({"bpf_map_update_elem", "bpf_map_delete_elem", "bpf_map_push_elem", "bpf_map_pop_elem"})
 # Special cases of the kernel that are not modelled: such a call is refused.
-_UNSUPPORTED = frozenset({"bpf_find_vma", "bpf_user_ringbuf_drain", "bpf_snprintf", "bpf_get_local_storage",
+_UNSUPPORTED = frozenset({"bpf_find_vma", "bpf_user_ringbuf_drain", "bpf_get_local_storage",
                           "bpf_per_cpu_ptr", "bpf_this_cpu_ptr", "bpf_sys_bpf"})
 
 
@@ -68,6 +69,8 @@ def _context(w: Walk, helper: Helper, number: int) -> None:
     """Helpers that may sleep, where sleeping is forbidden."""
     if not helper.might_sleep:
         return
+    if not w.env.new and not w.in_sleepable():
+        raise Refuse(EINVAL, "helper call might sleep in a non-sleepable prog")
     state = w.state
     where = ("rcu_read_lock region" if state.rcu else "non-preemptible region" if state.preempt
              else "IRQ-disabled region" if state.irq_id else "non-sleepable prog" if not w.in_sleepable() else "")
@@ -160,11 +163,25 @@ def _specials(w: Walk, made: Call) -> None:
             w.log.detail(f"frame{w.frame.no} bpf_loop iteration limit reached")
     elif name == "bpf_timer_set_callback":
         frames.push_async(w, made.subprog, frames.timer_callback)
+    elif name == "bpf_snprintf":
+        _format(w)
     elif name == "bpf_dynptr_from_mem":
         source = w.regs[1]
         assert source is not None
         if source.type != r.MAP_VALUE:
             raise Refuse(EACCES, f"Unsupported reg type {r.type_name(source.type)} for bpf_dynptr_from_mem data")
+
+
+def _format(w: Walk) -> None:
+    """The format of bpf_snprintf fits its arguments (check_bpf_snprintf_call)."""
+    fmt, size = w.regs[3], w.regs[5]
+    assert fmt is not None and size is not None
+    if size.num.value % 8:
+        raise Refuse(EINVAL)  # the kernel says nothing here
+    text = fmt.what.spec.data[fmt.off + fmt.num.smin:].partition(b"\0")[0]
+    count = wanted(text)
+    if count is None or count > size.num.value // 8:
+        raise Refuse(EINVAL, "Invalid format string")
 
 
 def _result(w: Walk, made: Call, old: list[Reg | None]) -> Reg | None:

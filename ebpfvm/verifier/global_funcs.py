@@ -137,13 +137,15 @@ def _fits(w: Walk, number: int, item: Argument) -> None:
             raise Refuse(EINVAL, f"R{number} is not a scalar")
         return
     if reg is None:
-        reg = UNKNOWN_SCALAR
+        reg = r.with_type(UNKNOWN_SCALAR, 0)
     if item.kind == "dynptr":
         raise unsupported("dynptr arguments of global functions")
     if item.kind == "ctx":
+        args_.offset(w, reg, number)
         if reg.type != r.CTX:
             raise Refuse(EINVAL, f"{name} expects pointer to ctx")
         return
+    args_.offset(w, reg, number)
     memory(w, reg, number, item.size)
     if not item.maybe_null and reg.type & r.MAYBE_NULL:
         raise Refuse(EINVAL, f"{name} is expected to be non-NULL")

@@ -203,6 +203,7 @@ def less_callback(w: Walk, made: KfuncCall) -> Callable[[Frame, Frame], None]:
 
     def prepare(above: Frame, callee: Frame) -> None:
         arg = borrowed(pointer(OBJECT, what, off=off))
-        callee.regs[1], callee.regs[2] = r.with_id(arg, w.new_id()), r.with_id(arg, w.new_id())
+        callee.regs[1] = r.with_id(arg, w.new_id()) if w.env.new else arg
+        callee.regs[2] = r.with_id(arg, w.new_id()) if w.env.new else arg
         callee.callback_range = (0, 1)
     return prepare

@@ -302,15 +302,8 @@ def _memory(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg, params: t
         size = w.regs[at + 1] or _UNSET
         if size.type != SCALAR:
             raise Refuse(EINVAL, f"{name_of(w, at)} pointer type UNKNOWN  must point to scalar, or struct with scalar")
-        if is_null(reg) and "opt" in param.suffixes:
-            return
-        try:
-            args_.sized(w, size, at + 1, False, True, False, None)
-            if not param.const:
-                args_.sized(w, size, at + 1, True, True, False, None)
-        except Refuse as refused:
-            raise Refuse(refused.errno, *refused.lines, f"{name_of(w, at)} {name_of(w, at + 1)} memory, len pair leads "
-                                                        "to invalid memory access") from refused
+        if not is_null(reg) or "opt" not in param.suffixes:
+            _sized(w, at, param, size)
         if "szk" in after.suffixes:
             if size.num.mask:
                 raise Refuse(EINVAL, f"R{at + 1} must be a known constant")
@@ -323,6 +316,16 @@ def _memory(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg, params: t
     args_.memory(w, plain, at, length, False, True, None)
     if not param.const:
         args_.memory(w, plain, at, length, True, True, None)
+
+
+def _sized(w: Walk, at: int, param: Param, size: Reg) -> None:
+    try:
+        args_.sized(w, size, at + 1, False, True, False, None)
+        if not param.const:
+            args_.sized(w, size, at + 1, True, True, False, None)
+    except Refuse as refused:
+        raise Refuse(refused.errno, *refused.lines, f"{name_of(w, at)} {name_of(w, at + 1)} memory, len pair leads "
+                                                    "to invalid memory access") from refused
 
 
 # -- effects --------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MAX_REG = 11
 BPF_F_RDONLY_PROG = 1 << 7
 BPF_F_WRONLY_PROG = 1 << 8
+_NO_WRITES = frozenset({"devmap", "devmap_hash"})  # a lookup gives the device itself (dev_map_init_map)
 
 
 def make_map(index: int, spec: MapSpec, dialect: Dialect) -> Map:
@@ -37,8 +38,11 @@ def make_map(index: int, spec: MapSpec, dialect: Dialect) -> Map:
     inner = make_map(-1, spec.inner, dialect) if spec.inner is not None else None
     # The kernel freezes what libbpf calls .rodata after filling it: constant loads are then known.
     frozen = bool(spec.data is not None and spec.map_flags & BPF_F_RDONLY_PROG)
+    flags = spec.map_flags
+    if kind.name in _NO_WRITES:
+        flags |= BPF_F_RDONLY_PROG
     return Map(index, spec, kind, number, spec.name[:15], spec.key_size, spec.value_size, spec.max_entries,
-               spec.map_flags, special_fields(spec, dialect, kind), inner, frozen)
+               flags, special_fields(spec, dialect, kind), inner, frozen)
 
 
 def check(env: Env) -> None:

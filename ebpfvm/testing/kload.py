@@ -1,0 +1,89 @@
+"""Whole objects before a real kernel and before the verifier: `compare` gives both verdicts on every program.
+
+Loads only the program types of `oracle.TYPES`; attaches and pins nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from ebpfvm.errors import UsageError
+from ebpfvm.testing.oracle import TYPES, Oracle
+from ebpfvm.verifier import verify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ebpfvm.contract.dialect import Dialect
+    from ebpfvm.loader.object import Object, Program
+    from ebpfvm.testing.oracle import Judgement
+    from ebpfvm.verifier import Verdict
+
+_STATISTICS: Final = re.compile(r"processed \d+ insns \(limit.*\n?$")
+_NO_MESSAGE: Final = ("cur state:", "old state:", "verification time ", "stack depth ")
+_KFUNC_ID: Final = re.compile(r"#\d{4,}")
+
+
+class ObjectOracle(Oracle):
+    """An oracle for programs as compilers make them."""
+
+    def judge(self, program: Program, log_level: int = 1) -> Judgement:
+        """As `Oracle.judge`; where the log is too long for its buffer, only its end is asked for."""
+        judged = super().judge(program, log_level)
+        return super().judge(program, 4) if judged.errno == errno.ENOSPC else judged
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Two verdicts on one program.
+
+    Attributes:
+        kernel, ours: the verdicts; `kernel` is None where the kernel could not be asked, `problem` says why.
+    """
+
+    program: Program
+    kernel: Judgement | None
+    ours: Verdict
+    problem: str = ""
+
+    @property
+    def kind(self) -> str:
+        """"agreed", "message" (both refuse, in other words), "errno", "false accept", "false reject" or "not asked"."""
+        if self.kernel is None:
+            return "not asked"
+        if self.ours.ok != self.kernel.ok:
+            return "false accept" if self.ours.ok else "false reject"
+        if self.kernel.errno != self.ours.errno:
+            return "errno"
+        return "agreed" if self.ours.ok or same_message(self.kernel.log, self.ours.message) else "message"
+
+
+def same_message(log: str, message: str) -> bool:
+    """Does the kernel's log end in this message? Ids of kfuncs are the kernel's own and are not compared."""
+    lines = [line for line in _STATISTICS.sub("", log).splitlines() if not line.startswith(_NO_MESSAGE)]
+    text = _KFUNC_ID.sub("#", "\n".join(lines))
+    return text.endswith(_KFUNC_ID.sub("#", message).rstrip("\n"))
+
+
+def compare(found: Object, dialect: Dialect) -> Iterator[Compared]:
+    """Both verdicts on every program of an object that is of one of `oracle.TYPES`.
+
+    Args:
+        dialect: of the running kernel's version.
+
+    Raises:
+        UsageError: a program's type is no name that the dialect knows.
+    """
+    with ObjectOracle(dialect) as oracle:
+        for program in found.programs.values():
+            if not program.type or dialect.prog_type(program.type).name not in TYPES:
+                continue
+            problem, judged = "", None
+            try:
+                judged = oracle.judge(program)
+            except UsageError as error:
+                problem = str(error)
+            yield Compared(program, judged, verify(program, dialect), problem)
