@@ -1,8 +1,13 @@
-# Sourced by the run.sh of each use, from any folder: finds a Python that has ebpfvm or what it needs, and runs the
-# run.py beside the caller. EBPFVM_VENV names a virtual environment; without it the checkout's .venv, then python3.
+# Sourced by the run.sh of each use, from any folder: finds a Python that has what ebpfvm needs and runs the run.py
+# beside the caller. EBPFVM_VENV names a virtual environment; without it the checkout's .venv, then python3.
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)
+PYTHONPATH="$root:$root/samples/uses${PYTHONPATH:+:$PYTHONPATH}"
+export PYTHONPATH
 for python in "${EBPFVM_VENV:-$root/.venv}/bin/python" python3; do
-    command -v "$python" >/dev/null 2>&1 && break
+    if "$python" -c 'import ebpfvm, elftools, ply, sortedcontainers' >/dev/null 2>&1; then
+        exec "$python" "$here/run.py" "$@"
+    fi
 done
-PYTHONPATH="$root:$root/samples/uses${PYTHONPATH:+:$PYTHONPATH}" exec "$python" "$here/run.py" "$@"
+echo "$0: no Python with what ebpfvm needs: run scripts/demo.sh once, or name a virtual environment with EBPFVM_VENV" >&2
+exit 2
