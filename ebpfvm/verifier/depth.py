@@ -58,7 +58,7 @@ def check(env: Env, depths: dict[int, int], async_callbacks: set[int], callbacks
         if len(chain) + 1 >= limit + 1:
             raise Refuse(E2BIG, f"the call stack of {len(chain) + 1} frames is too deep !")
         _no_throw(env, subprog, callbacks | {caught} - {0}, chain)
-        if caught in chain and subprog.index in tails:
+        if caught and caught in chain and subprog.index in tails:
             raise Refuse(EINVAL, "cannot tail call within exception cb")
         for pc, callee, by_reference in _callees(env, subprog):
             if by_reference and callee.index in roots:

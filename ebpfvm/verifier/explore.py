@@ -253,11 +253,8 @@ class Walk:
 
     def push_async(self, pc: int, prev: int, subprog: int) -> State:
         """A fresh state for an asynchronous callback, with nothing but its arguments."""
-        state = self.state
+        # No parent: the path that sets the callback does not wait for it, so one that sets itself comes to an end.
         new = State([Frame(0, END, subprog)])
-        new.parent = state.parent
-        if state.parent is not None:
-            state.parent.branches += 1
         self.pending.append((new, pc, prev, self.log.mark()))
         if len(self.pending) > MAX_PENDING:
             raise Refuse(E2BIG, f"The sequence of {len(self.pending)} jumps is too complex for async cb.")
