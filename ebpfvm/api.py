@@ -5,6 +5,7 @@ Everything here only puts the parts together; `ebpfvm` offers these functions la
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from ebpfvm.maps import make_map
 from ebpfvm.maps.base import BPF_F_RDONLY_PROG
 from ebpfvm.maps.dump import MapDump, dump_map
 from ebpfvm.maps.of_maps import MapOfMaps
+from ebpfvm.maps.prog_array import ProgArray
 from ebpfvm.sched.link import Link
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.pcap import ETHERNET, PcapWriter, read_capture
@@ -170,7 +172,8 @@ class Loaded:
         kernel: where they are made.
         engine: what runs programs that were verified; others run in the interpreter.
         pins: maps shared with other objects.
-        specs: the object's maps by name, for maps of maps that hold some of them from the beginning.
+        found: the object, for maps that hold some of its maps or programs from the beginning.
+        judge: what the verifier says of such a program (its facts, None for unverified); may raise Rejected.
 
     Attributes:
         maps: name (or "#n" without one) -> map.
@@ -178,11 +181,12 @@ class Loaded:
     """
 
     def __init__(self, kernel: Kernel, engine: Engine, pins: Pins | None = None,
-                 specs: Mapping[str, MapSpec] | None = None) -> None:
+                 found: Object | None = None, judge: Callable[[Program], Any] = lambda program: None) -> None:
         self.kernel = kernel
         self.engine = engine
         self.pins = pins if pins is not None else Pins()
-        self.specs = specs if specs is not None else {}
+        self._found = found
+        self._judge = judge
         self.maps: dict[str, BpfMap] = {}
         self.programs: dict[str, Runnable] = {}
 
@@ -196,9 +200,11 @@ class Loaded:
         if name not in self.maps:
             shared = self.pins.wants(spec)
             found = self.pins.get(spec, self.kernel) if shared else None
-            self.maps[name] = found if found is not None else self._make(spec)
+            self.maps[name] = made = found if found is not None else self._make(spec)
             if shared:
-                self.pins.maps[name] = self.maps[name]
+                self.pins.maps[name] = made
+            if found is None and self._found is not None:
+                self._fill(made, self._found)
         return self.maps[name]
 
     def _make(self, spec: MapSpec) -> BpfMap:
@@ -206,13 +212,20 @@ class Loaded:
             made = make_map(self.kernel, spec)
         except (OSError, UsageError) as error:
             raise LoadError(str(error), symbol=spec.name or None) from error
-        if isinstance(made, MapOfMaps):
-            for slot, name in spec.init.items():
-                inner = self.specs.get(name)
-                result = made.put(slot.to_bytes(made.key_size, "little"), self.map(inner)) if inner is not None else -2
-                if result < 0:
-                    raise LoadError(f"slot {slot}: {name!r} cannot be an element (errno {-result})", symbol=spec.name)
         return made
+
+    def _fill(self, made: BpfMap, found: Object) -> None:
+        """Put in what the definition says: inner maps, or programs for tail calls."""
+        for slot, name in made.spec.init.items():
+            result = -errno.ENOENT
+            if isinstance(made, MapOfMaps) and name in found.maps:
+                result = made.put(slot.to_bytes(made.key_size, "little"), self.map(found.maps[name]))
+            elif isinstance(made, ProgArray) and name in found.programs:
+                program = found.programs[name]
+                result = made.put(slot, self.program(program, self._judge(program)).prog)
+            if result < 0:
+                raise LoadError(f"slot {slot}: {name!r} cannot be an element ({errno.errorcode.get(-result, result)})",
+                                symbol=made.name)
 
     def variables(self, found: Object) -> dict[str, int]:
         """The numbers that `found`'s global variables hold now, without the constants."""
@@ -233,6 +246,7 @@ class Loaded:
         """
         if program.name not in self.programs:
             maps = [self.map(spec, index) for index, spec in enumerate(program.maps)]
+        if program.name not in self.programs:  # a program array may hold the program that names it
             loaded = LoadedProgram(self.kernel, program, maps, facts=facts)
             engine = self.engine if facts is not None else open_engine("interp")
             self.programs[program.name] = engine.load(loaded)
@@ -328,7 +342,8 @@ def simulate(source: Object | str | os.PathLike[str] | None = None, *,
     programs = [_hook(found, "enqueue", enqueue), _hook(found, "dequeue", dequeue)] if found is not None else []
     link = Link(parse_rate(rate) if isinstance(rate, str) else rate, _ns(delay), mtu)
     machine = Kernel(dialect_of(programs[0], kernel) if programs else _rfc_dialect(kernel), seed)
-    loaded = Loaded(machine, open_engine(engine), Pins(frozenset(pin)), found.maps if found is not None else None)
+    loaded = Loaded(machine, open_engine(engine), Pins(frozenset(pin)), found,
+                    lambda program: _facts(program, machine.dialect, unverified))
     hooks = [loaded.program(program, _facts(program, machine.dialect, unverified)) for program in programs]
     capture = read_capture(os.fspath(pcap)) if isinstance(pcap, str | os.PathLike) else pcap
     writer = _writer(out, capture.link if capture else ETHERNET)
@@ -423,7 +438,8 @@ def script_programs(machine: Kernel, engine: Engine, unverified: bool = False,
     def load_program(path: str, section: str, hook: str) -> Runnable:
         if path not in known:
             opened = objects[path] if objects is not None and path in objects else load(path)
-            known[path] = opened, Loaded(machine, engine, shared, opened.maps)
+            known[path] = opened, Loaded(machine, engine, shared, opened,
+                                         lambda program: _facts(program, machine.dialect, unverified))
         found, loaded = known[path]
         named = next((item.name for item in found.programs.values() if section in (item.name, item.section)), section)
         if hook in ("enqueue", "dequeue"):

@@ -9,7 +9,7 @@ from ebpfvm.errors import LoadError
 from ebpfvm.isa.asm import assemble
 from ebpfvm.isa.insn import encode
 from ebpfvm.kernel.engine import Runnable
-from ebpfvm.loader.object import MapSpec, Program
+from ebpfvm.loader.object import MapSpec, Object, Program
 from ebpfvm.sched.account import Packet
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.packet import build
@@ -155,10 +155,30 @@ def test_maps_of_maps_hold_what_their_definition_says() -> None:
     inner = MapSpec("array", 4, 8, 1, name="a")
     specs = {"a": inner, "b": MapSpec("array", 4, 8, 1, name="b")}
     outer = MapSpec("array_of_maps", 4, 4, 2, name="outer", inner=inner, init={0: "b", 1: "a"})
-    loaded = Loaded(net.kernel, open_engine("interp"), specs=specs)
+    loaded = Loaded(net.kernel, open_engine("interp"), found=Object("", {}, specs, "GPL", None))
     made = loaded.map(outer)
     ids = [int.from_bytes(made.sys_lookup(bytes([n, 0, 0, 0])), "little") for n in range(2)]
     assert ids == [loaded.maps["b"].id, loaded.maps["a"].id]
     wrong = MapSpec("array_of_maps", 4, 4, 2, name="wrong", inner=inner, init={0: "nobody"})
     with pytest.raises(LoadError, match="slot 0: 'nobody' cannot be an element"):
         loaded.map(wrong)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_program_arrays_hold_what_their_definition_says(engine: str) -> None:
+    net = open_namespace(engine=engine)
+    calls = MapSpec("prog_array", 4, 4, 2, name="calls", init={1: "second"})
+    first = sched_cls("r2 = map[idx:0] ll\nr3 = 1\ncall 12\nr0 = 0\nexit", calls, name="first")
+    second = sched_cls("r0 = 4\nexit", calls, name="second")
+    found = Object("", {"first": first, "second": second}, {"calls": calls}, "GPL", None)
+    loaded = Loaded(net.kernel, open_engine(engine), found=found, judge=lambda program: verify(program).facts)
+    program = runnable(loaded, first)
+    net.load_program = lambda path, section, hook: program
+    run_script("ip link add eth0 type dummy; ip link set eth0 up; tc qdisc add dev eth0 clsact\n"
+               "tc filter add dev eth0 egress bpf obj 0 da", net)
+    net.device("eth0").xmit(net.packet(build()))
+    assert [prog.name for prog in (loaded.maps["calls"].prog(1),) if prog] == ["second"]  # type: ignore[attr-defined]
+    assert net.account.dropped == 1
+    calls = MapSpec("prog_array", 4, 4, 2, name="other", init={0: "nobody"})
+    with pytest.raises(LoadError, match=r"slot 0: 'nobody' cannot be an element \(ENOENT\)"):
+        loaded.map(calls)
