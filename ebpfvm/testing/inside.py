@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _U64 = (1 << 64) - 1
 _U32 = (1 << 32) - 1
 _FRAME = 512
+_FAR = 1 << 30
 _REGION_OF = {r.MAP_VALUE: "map_value", r.MAP_KEY: "map_key", r.MAP_PTR: "map", r.PKT: "packet", r.PKT_META: "packet",
               r.PKT_END: "packet", r.STACK: "stack", r.CTX: "ctx", r.FUNC: "func"}
 
@@ -47,13 +48,15 @@ class Recorder:
     Args:
         limit: states after which TooManyStates is raised; 0 for none.
         pruned: the walk stops where a finished path covers it, so keep only what is read later.
+        keep: False: only count.
 
     Attributes:
         states: slot -> states before that instruction, in the order of the walk.
     """
 
-    def __init__(self, limit: int = 20_000, pruned: bool = False) -> None:
+    def __init__(self, limit: int = 20_000, pruned: bool = False, keep: bool = True) -> None:
         self.pruned = pruned
+        self.keep = keep
         self.states: dict[int, list[State]] = {}
         self.count = 0
         self.limit = limit
@@ -62,6 +65,8 @@ class Recorder:
         self.count += 1
         if self.count == self.limit:
             raise TooManyStates(f"more than {self.limit} states")
+        if not self.keep:
+            return
         kept = state.copy()
         if self.pruned:
             last = len(kept.frames) - 1
@@ -160,7 +165,7 @@ class Moment:
     def _frame(self, frame: Frame, at: int, first: int, ids: dict[int, tuple[int, int, int]]) -> str:
         regs = self.frames[at][1]
         for number, reg in enumerate(frame.regs):
-            if reg is None:
+            if reg is None or reg is r.UNKNOWN_SCALAR:
                 continue
             problem = self._value(reg, regs[number], first) or self._linked(reg, regs[number], ids)
             if problem:
@@ -206,12 +211,17 @@ class Moment:
     def _value(self, reg: Reg, value: int, first: int) -> str:
         type = reg.type
         if type == r.SCALAR:
-            return "" if not self.exact or contains(reg.num, value) else f"not in {reg.num}"
+            num = reg.num
+            if not self.exact or (value == num.value if not num.mask else contains(num, value)):
+                return ""
+            return f"not in {num}"
         if type & r.MAYBE_NULL and not value:
             return ""
         base = type & r.BASE
         if type & r.UNTRUSTED or base in (r.ARENA, r.INSN, r.PKT_END, r.DYNPTR):
             return self._end(value) if base == r.PKT_END else ""
+        if reg.num.smax >= _FAR or reg.num.smin <= -_FAR:
+            return ""  # it may point into another region's addresses, and can be used for nothing
         region = self.regions.get(value >> REGION_SHIFT)
         if region is None:
             return f"no live region, but {r.type_name(type)}"

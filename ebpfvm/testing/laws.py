@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ebpfvm.verifier import Verdict
 
 BUDGET = 2_000_000
+LIMIT = 10_000
+"""Steps of the walk after which a program is left alone."""
 
 
 class LawBroken(EbpfvmError):
@@ -64,20 +66,22 @@ class Judged:
     exact: bool
 
 
-def judge(program: Program, dialect: Dialect, limit: int = 10_000) -> Judged | None:
+def judge(program: Program, dialect: Dialect, limit: int = LIMIT) -> Judged | None:
     """Verify with and without pruning; None if that takes more than `limit` steps of the walk with pruning.
 
     Raises:
         LawBroken: the verdicts differ.
     """
-    pruned, whole = Recorder(limit, pruned=True), Recorder(limit)
     try:
-        verdict = verify(program, dialect, log_level=0, observe=pruned)
+        verdict = verify(program, dialect, log_level=0, observe=Recorder(limit, keep=False))
     except TooManyStates:
         return None
+    whole = Recorder(limit, keep=verdict.ok)
     try:
         other = verify(program, dialect, log_level=0, observe=whole, prune=False)
     except TooManyStates:
+        pruned = Recorder(0, pruned=True, keep=verdict.ok)
+        verify(program, dialect, log_level=0, observe=pruned)
         return Judged(verdict, pruned, False)
     if verdict.ok != other.ok:
         raise LawBroken("prune", program, dialect, f"{verdict.message or 'accepted'!r}, but without pruning "
@@ -132,7 +136,7 @@ def engines(program: Program, dialect: Dialect, inputs: Sequence[Given], expecte
             raise LawBroken("engines", program, dialect, f"translator {outcome}\ninterpreter {wanted}\ninput {given}")
 
 
-def check(program: Program, dialect: Dialect, inputs: Sequence[Given], *, limit: int = 10_000) -> Verdict | None:
+def check(program: Program, dialect: Dialect, inputs: Sequence[Given], *, limit: int = LIMIT) -> Verdict | None:
     """All laws for one program; its verdict, or None if it was not reached within `limit` steps.
 
     Args:

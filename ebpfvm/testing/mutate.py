@@ -37,6 +37,8 @@ def mutate(random: Random, program: Program, changes: int = 1) -> Program:
         code[at] = change(random, code, at)
         if code[at].code != program.insns[at].code and program.insns[at].is_ld_imm64:
             code[at] = program.insns[at]
+        if code[at].is_ld_imm64 and code[at].src == 1 and code[at].imm >= len(program.maps):
+            code[at] = code[at]._replace(imm=0)
     return replace(program, insns=tuple(code))
 
 
@@ -141,7 +143,7 @@ def _map(random: Random, code: list[Insn], at: int) -> Insn:
     loads = [n for n, insn in enumerate(code) if insn.is_ld_imm64 and insn.src == 1]
     if loads:
         found = random.choice(loads)
-        code[found] = code[found]._replace(imm=max(code[found].imm + random.choice((-1, 1)), 0))
+        code[found] = code[found]._replace(imm=max(code[found].imm - 1, 0))
     return code[at]
 
 

@@ -4,7 +4,7 @@ algorithm, for the dominators)."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.engine.common import jump_target
 from ebpfvm.isa import codes as c
@@ -63,14 +63,28 @@ class Function:
         return True
 
 
+FP: Final = 10
+
+
 def rows(insns: Sequence[Insn]) -> list[Row | None]:
-    """The row of each slot, None for the second half of a 64-bit load."""
+    """The row of each slot, None for the second half of a 64-bit load and for what no verified program ever runs
+    (6.18 does not look at the instructions that its walk never reaches)."""
     found: list[Row | None] = []
     second = False
     for insn in insns:
-        found.append(None if second else row_of(insn))
+        row = None if second else row_of(insn)
+        found.append(None if row is None or _is_dead(row, insn) else row)
         second = not second and insn.is_ld_imm64
     return found
+
+
+def _is_dead(row: Row, insn: Insn) -> bool:
+    """Does it name a register that there is not, or write the frame pointer?"""
+    if max(insn.dst, insn.src) > FP:
+        return True
+    if row.kind == "atomic":
+        return row.fetch and insn.src == FP and row.op != "cmpxchg"
+    return insn.dst == FP and row.kind in ("alu", "ld_imm64", "ldx", "load_acquire")
 
 
 def entries(insns: Sequence[Insn]) -> tuple[list[int], set[int]]:

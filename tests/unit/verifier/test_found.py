@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ebpfvm.dialects import linux, rfc6
-from ebpfvm.engine import Interpreter
+from ebpfvm.engine import Interpreter, Translator
 from ebpfvm.isa.asm import assemble
 from ebpfvm.isa.insn import Insn
 from ebpfvm.loader.object import Program
@@ -88,3 +88,17 @@ def test_an_exit_with_an_offset_runs() -> None:
     program = Program("prog", (*assemble("r0 = 3"), Insn(0x95, off=-8)), "xdp")
     assert verify(program, linux()).ok
     assert Machine(program, linux(), Interpreter())(GIVEN).result == 3
+
+
+@pytest.mark.parametrize("dead", [Insn(0x97, 4, 0, -7, -1), Insn(0xBF, 8, 8, 7), Insn(0xBF, 10, 0), Insn(0xB7, 12)],
+                         ids=["mod", "movsx", "frame pointer", "register"])
+def test_dead_code_may_be_wrong(dead: Insn) -> None:
+    """6.18 looks at an instruction when its walk reaches it; the translator looks at more."""
+    known = "r0 = *(u32 *)(r1 + 12)\nr2 = r0\nif r0 > 3 goto +3\nif r2 <= 3 goto +1"  # the walk links r2 to r0
+    code = (*assemble(known), dead,
+            *assemble("*(u64 *)(r10 - 8) = 7\nr0 = 2\nexit"))
+    program = Program("prog", code, "xdp")
+    if dead.dst <= 10:
+        assert verify(program, linux((6, 18))).ok
+    for engine in (Interpreter(), Translator()):
+        assert Machine(program, linux((6, 18)), engine)(GIVEN).result == 2
