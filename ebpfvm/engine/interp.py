@@ -135,7 +135,7 @@ class InterpreterRun(Run):
                     pc = min(pc, len(self.prog.program.insns))
                     raise Fault("budget", f"the program used up its budget of {self.budget} instructions")
         except Fault as fault:
-            raise locate(fault, self.prog.program, pc, tuple(regs[:11])) from None
+            raise locate(fault, self.prog, pc, tuple(regs[:11])) from None
         finally:
             self.executed += n
 
@@ -148,10 +148,10 @@ class InterpreterRun(Run):
             try:
                 following = steps[pc](regs)
             except Fault as fault:
-                raise locate(fault, self.prog.program, pc, tuple(regs[:11])) from None
+                raise locate(fault, self.prog, pc, tuple(regs[:11])) from None
             hooks.after(self, pc, regs, following)
             if following < 0:
                 return n
             pc = following
         raise locate(Fault("budget", f"the program used up its budget of {self.budget} instructions"),
-                     self.prog.program, pc, tuple(regs[:11]))
+                     self.prog, pc, tuple(regs[:11]))

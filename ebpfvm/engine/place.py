@@ -6,22 +6,30 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ebpfvm.errors import Fault
+    from ebpfvm.isa.disasm import CallName
+    from ebpfvm.isa.insn import Insn
+    from ebpfvm.kernel.program import LoadedProgram
     from ebpfvm.loader.object import Program
 
 
-def locate(fault: Fault, program: Program, pc: int, regs: tuple[int, ...] = ()) -> Fault:
+def locate(fault: Fault, prog: LoadedProgram, pc: int, regs: tuple[int, ...] = ()) -> Fault:
     """Name the place in `fault`, unless a deeper frame did; returns it for `raise`."""
     if fault.pc is not None:
         return fault
-    return fault.at(pc, insn_text(program, pc), line_text(program, pc), regs)
+
+    def name(insn: Insn) -> str | None:
+        found = prog.kfuncs.get(insn.imm) if insn.src == 2 else prog.helpers.get(insn.imm)
+        return None if found is None else found.name
+
+    return fault.at(pc, insn_text(prog.program, pc, name), line_text(prog.program, pc), regs)
 
 
-def insn_text(program: Program, pc: int) -> str | None:
+def insn_text(program: Program, pc: int, call_name: CallName | None = None) -> str | None:
     """One instruction as the kernel's log writes it, None outside of the program."""
     if not 0 <= pc < len(program.insns):
         return None
     from ebpfvm.isa.disasm import kernel_text  # imported here: only faults need it, and it is not small
-    return kernel_text(program.insns, pc)
+    return kernel_text(program.insns, pc, call_name=call_name)
 
 
 def line_text(program: Program, pc: int) -> str | None:

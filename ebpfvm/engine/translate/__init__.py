@@ -221,7 +221,7 @@ class TranslatedRun(Run):
             if tb is None or tb.tb_frame.f_code.co_filename != self._file:
                 return error
             error = Fault("memory", f"access out of bounds ({error})")
-        return error if pc is None else locate(error, self.prog.program, pc)
+        return error if pc is None else locate(error, self.prog, pc)
 
 
 class TranslatedEnv(Env):

@@ -1,0 +1,19 @@
+"""A fault names the instruction as the verifier's log does, functions by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from ebpfvm import Fault, Program
+from ebpfvm import test_run as run_on_packet
+from ebpfvm.isa.asm import assemble
+
+UNKNOWN_ADDRESS = "r2 = 0; r3 = r10; r3 += -8; r4 = 1; r1 = 64; call 26; exit"
+
+
+def test_a_fault_in_a_helper_names_it() -> None:
+    program = Program.from_bytes(b"".join(insn.encode() for insn in assemble(UNKNOWN_ADDRESS)), "sched_cls")
+    with pytest.raises(Fault) as caught:
+        run_on_packet(program, engine="interp")
+    assert caught.value.pc == 5
+    assert caught.value.insn == "(85) call bpf_skb_load_bytes#26"
