@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from ebpfvm.dialects import rfc6
+from ebpfvm.loader import load
+from ebpfvm.verifier import verify
 from ebpfvm.verifier.explain import explain
 from tests.unit.docs.examples import ROOT
 
@@ -28,6 +31,14 @@ def test_every_broken_sample_is_among_the_mistakes() -> None:
     text = (GUIDE / "mistakes.md").read_text()
     for path in (ROOT / "samples" / "broken").glob("*.bpf.c"):
         assert f"samples/broken/{path.name.removesuffix('.bpf.c')}.o" in text
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "samples" / "broken").glob("*.o")), ids=lambda path: path.stem)
+def test_the_table_of_broken_samples_has_the_verifiers_line(path: Path) -> None:
+    table = (ROOT / "samples" / "README.md").read_text()
+    (row,) = re.findall(rf"^\| `{path.stem}` \|.*\| `(.*)` \|$", table, re.MULTILINE)
+    (program,) = load(str(path)).programs.values()
+    assert row in verify(program, rfc6()).message
 
 
 def test_the_context_is_what_the_guide_says() -> None:
