@@ -35,18 +35,23 @@ class Element:
 
     Attributes:
         key, value: bytes; kptr slots of the value are zero.
+        percpu: it has a value for each CPU (here: for one).
+        inner: the value is the id of a map.
         formatted: key and value as BTF describes them, None without BTF.
         stored: debug view: for each kptr slot that owns a packet, its offset and fields of the packet.
     """
 
     key: bytes
     value: bytes
+    percpu: bool = False
+    inner: bool = False
     formatted: Mapping[str, Any] | None = None
     stored: tuple[Mapping[str, Any], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """As `bpftool -j map dump` has it, and the debug view under its own name."""
-        found: dict[str, Any] = {"key": _hex_list(self.key), "value": _hex_list(self.value)}
+        found: dict[str, Any] = {"key": _hex_list(self.key)}
+        found |= _cpus(_hex_list(self.value)) if self.percpu else {"value": _hex_list(self.value)}
         if self.formatted is not None:
             found["formatted"] = dict(self.formatted)
         if self.stored:
@@ -56,12 +61,16 @@ class Element:
     def lines(self) -> Iterator[str]:
         """As `bpftool map dump` prints it without BTF, and the debug view."""
         key, value = self.key, self.value
-        if len(key) + len(value) <= 24 and max(len(key), len(value)) <= _LINE:
-            yield f"key: {key.hex(' ')}  value: {value.hex(' ')}"
+        long = len(key) > _LINE or len(value) > _LINE
+        name = "inner_map_id" if self.inner else "value"
+        if self.percpu:
+            yield from ("key:", *_hex_lines(key))
+            yield from _named("value (CPU 00):", value, len(value) > _LINE)
+        elif len(key) + len(value) <= 24 and not long:
+            yield f"key: {_hex_line(key)}  {name}: {_hex_line(value)}"
         else:
-            for name, data in (("key", key), ("value", value)):
-                yield f"{name}:"
-                yield from (data[at:at + _LINE].hex(" ") for at in range(0, len(data), _LINE))
+            yield from _named("key:", key, long)
+            yield from _named(f"{name}:", value, long)
         for item in self.stored:
             owned = item.get("sk_buff", item.get("object"))
             text = ", ".join(f"{name} {number}" for name, number in owned.items()) if isinstance(owned, dict) else owned
@@ -130,18 +139,24 @@ def _elements(bpf_map: BpfMap) -> Iterator[Element]:
     stored = stored_packets(bpf_map)
     for key in bpf_map.keys():  # noqa: SIM118 - a map is no dict
         value = bpf_map.sys_lookup(key)
-        yield Element(key, value, formatted(bpf_map, key, value), tuple(stored.get(key, ())))
+        yield Element(key, value, bpf_map.type.percpu, isinstance(bpf_map, MapOfMaps), formatted(bpf_map, key, value),
+                      tuple(stored.get(key, ())))
 
 
 def formatted(bpf_map: BpfMap, key: bytes, value: bytes) -> dict[str, Any] | None:
-    """Key and value as their BTF types say, or None without BTF; a map of maps holds ids."""
+    """Key and value as their BTF types say, each if it has one; None without BTF."""
     spec = bpf_map.spec
     if spec.btf is None or (not spec.key_type and not spec.value_type):
         return None
-    found = {"key": format_value(spec.btf, spec.key_type, key) if spec.key_type else int.from_bytes(key, "little")}
-    if isinstance(bpf_map, MapOfMaps):
-        return found | {"inner_map_id": int.from_bytes(value, "little")}
-    return found | ({"value": format_value(spec.btf, spec.value_type, value)} if spec.value_type else {})
+    found = {"key": format_value(spec.btf, spec.key_type, key)} if spec.key_type else {}
+    if spec.value_type and not isinstance(bpf_map, MapOfMaps):
+        shown = format_value(spec.btf, spec.value_type, value)
+        found |= _cpus(shown) if bpf_map.type.percpu else {"value": shown}
+    return found
+
+
+def _cpus(value: Any) -> dict[str, Any]:
+    return {"values": [{"cpu": 0, "value": value}]}
 
 
 def stored_packets(bpf_map: BpfMap) -> dict[bytes, list[dict[str, Any]]]:
@@ -207,6 +222,19 @@ def _integer(found: t.Int, data: bytes) -> Any:
     if found.is_char and found.size == 1:
         return chr(number & 0x7F) if 0x20 <= number < 0x7F else f"0x{number & 0xFF:02x}"
     return number
+
+
+def _hex_line(data: bytes) -> str:
+    """At most 16 bytes, with a gap in the middle (fprint_hex)."""
+    return "  ".join(data[at:at + 8].hex(" ") for at in range(0, len(data), 8))
+
+
+def _hex_lines(data: bytes) -> list[str]:
+    return [_hex_line(data[at:at + _LINE]) for at in range(0, len(data), _LINE)]
+
+
+def _named(name: str, data: bytes, long: bool) -> list[str]:
+    return [name, *_hex_lines(data)] if long else [f"{name} {_hex_line(data)}"]
 
 
 def _hex_list(data: bytes) -> list[str]:

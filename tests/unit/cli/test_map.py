@@ -143,3 +143,26 @@ def test_ingress_reaches_the_stack(tmp_path: Path) -> None:
     result = simulate(tc=script, flows=["cbr:rate=1mbit,packets=5"], ingress=True)
     assert result.ok and result.out_packets == 5
     assert result.flows[0].delay["max"] == 0
+
+
+def test_values_of_each_cpu() -> None:
+    counts = make_map(Kernel(rfc6()), MapSpec("percpu_array", 4, 8, 1, name="counts"))
+    dump = dump_map(counts)
+    assert list(dump.body()) == ["key:", "00 00 00 00", "value (CPU 00): 00 00 00 00 00 00 00 00", "Found 1 element"]
+    assert dump.elements[0].as_dict()["values"] == [{"cpu": 0, "value": ["0x00"] * 8}]
+
+
+@pytest.mark.parametrize(("key_size", "value_size", "lines"), [
+    (4, 4, ["key: 00 00 00 00  value: 00 00 00 00"]),
+    (16, 16, ["key: " + "00 " * 8 + " " + "00 " * 7 + "00", "value: " + "00 " * 8 + " " + "00 " * 7 + "00"]),
+    (4, 17, ["key:", "00 00 00 00", "value:", "00 " * 8 + " " + "00 " * 7 + "00", "00"]),
+])
+def test_lines_break_as_bpftools(key_size: int, value_size: int, lines: list[str]) -> None:
+    made = make_map(Kernel(rfc6()), MapSpec("hash", key_size, value_size, 1, name="m"))
+    made.sys_update(bytes(key_size), bytes(value_size))
+    assert list(dump_map(made).body()) == [*lines, "Found 1 element"]
+
+
+def test_a_map_of_maps_names_its_values(capsys: pytest.CaptureFixture[str]) -> None:
+    out = said(capsys, "dump", "name", "queues", *STATS)
+    assert out.startswith("key: 00 00 00 00  inner_map_id: ")
