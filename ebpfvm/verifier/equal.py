@@ -68,8 +68,38 @@ class Ids:
         return self.same(old, cur)
 
 
-def equal(rules: Rules, live: Live, old: State, cur: State, exact: int, fresh: int) -> bool:
-    """See the module; `fresh` is an id above all that are in use."""
+def differs(rules: Rules, live: Live, old: State, cur: State, exact: int, place: tuple[int, int]) -> bool:
+    """Is the value at `place` (frame, and register or ~slot) enough to say that `old` does not cover `cur`?
+
+    States that are compared again and again tend to differ at the same place, and this is much faster than `equal`.
+    """
+    at, number = place
+    frames = old.frames
+    if number == 10 or at >= len(frames) or len(cur.frames) != len(frames):
+        return False
+    a, b = frames[at], cur.frames[at]
+    if number >= 0:
+        pc = old.pc if at == len(frames) - 1 else frames[at + 1].callsite
+        was, now, precise = a.regs[number], b.regs[number], a.precise_regs >> number & 1
+        if not live.regs[pc] >> number & 1:
+            return False
+    else:
+        slot, other = a.stack.get(~number), b.stack.get(~number)
+        if slot is None or other is None or slot.types != ALL_SPILL or other.types != ALL_SPILL:
+            return False
+        was, now, precise = slot.reg, other.reg, a.precise_stack >> ~number & 1
+    if was is None or now is None or was.type != now.type:
+        return was is not None
+    if was.type == SCALAR:
+        return bool(precise or exact == WITHIN) and not rules.within(was.num, now.num)
+    if was.type in r.PKT_TYPES and 0 <= was.what <= now.what:
+        return was.off != now.off or not rules.within(was.num, now.num)
+    return was.type in r.PKT_TYPES and bool(was.what != now.what)
+
+
+def equal(rules: Rules, live: Live, old: State, cur: State, exact: int, fresh: int,
+          place: list[tuple[int, int]] | None = None) -> bool:
+    """See the module; `fresh` is an id above all that are in use, `place` takes where the states differ."""
     frames = old.frames
     if len(frames) != len(cur.frames) or old.in_sleepable != cur.in_sleepable:
         return False
@@ -84,9 +114,12 @@ def equal(rules: Rules, live: Live, old: State, cur: State, exact: int, fresh: i
         pc = old.pc if at == last else frames[at + 1].callsite
         if a.callback_depth > b.callback_depth:
             return False
-        if not _registers(rules, live.regs[pc] | 1 << 10, a, b, exact, ids):
-            return False
-        if not _stack(rules, a, b, exact, ids):
+        found = _registers(rules, live.regs[pc] | 1 << 10, a, b, exact, ids)
+        if found is None:
+            found = _stack(rules, a, b, exact, ids)
+        if found is not None:
+            if place is not None:
+                place[:] = [(at, found)]
             return False
     return True
 
@@ -106,7 +139,8 @@ def _refs(old: State, cur: State, ids: Ids) -> bool:
     return True
 
 
-def _registers(rules: Rules, live: int, a: Frame, b: Frame, exact: int, ids: Ids) -> bool:
+def _registers(rules: Rules, live: int, a: Frame, b: Frame, exact: int, ids: Ids) -> int | None:
+    """The register that differs, or None."""
     old_regs, cur_regs, precise = a.regs, b.regs, a.precise_regs
     for number in range(11):
         old = old_regs[number]
@@ -116,8 +150,8 @@ def _registers(rules: Rules, live: int, a: Frame, b: Frame, exact: int, ids: Ids
         if old is cur and (old is None or not (old.id or old.ref)):
             continue
         if live >> number & 1 and not safe(rules, old, cur, bool(precise >> number & 1), exact, ids):
-            return False
-    return True
+            return number
+    return None
 
 
 def safe(rules: Rules, old: Reg | None, cur: Reg | None, precise: bool, exact: int, ids: Ids) -> bool:
@@ -163,19 +197,20 @@ def _same(old: Reg | None, cur: Reg | None, ids: Ids) -> bool:
 # -- stack ----------------------------------------------------------------------------------------------------------
 
 
-def _stack(rules: Rules, a: Frame, b: Frame, exact: int, ids: Ids) -> bool:
+def _stack(rules: Rules, a: Frame, b: Frame, exact: int, ids: Ids) -> int | None:
+    """The slot that differs, inverted, or None."""
     old_stack, cur_stack, precise = a.stack, b.stack, a.precise_stack
     if old_stack is cur_stack and exact == NOT_EXACT and not precise and _only_plain(old_stack):
-        return True
+        return None
     if exact == EXACT and _kinds(old_stack) != _kinds(cur_stack):
-        return False
+        return ~64
     for index, old in old_stack.items():
         cur = cur_stack.get(index)
         if old is cur and (old.reg is None or (isinstance(old.reg, Reg) and not old.reg.id and not old.reg.ref)):
             continue
         if not _slot(rules, old, cur, bool(precise >> index & 1), exact, ids):
-            return False
-    return True
+            return ~index
+    return None
 
 
 def _only_plain(stack: dict[int, Slot]) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.verifier import backtrack, show
-from ebpfvm.verifier.equal import EXACT, NOT_EXACT, WITHIN, equal
+from ebpfvm.verifier.equal import EXACT, NOT_EXACT, WITHIN, differs, equal
 from ebpfvm.verifier.regs import SCALAR, UNKNOWN_SCALAR, Reg
 from ebpfvm.verifier.signal import EINVAL, Refuse
 from ebpfvm.verifier.state import ITER, SPILL, IterState, Slot
@@ -48,6 +48,7 @@ class States:
         self.by_place: dict[tuple[int, int], list[_Kept]] = {}
         self.visits: dict[tuple[int, ...], _Visit] = {}
         self.current_entry: History | None = None
+        self.place: list[tuple[int, int]] = []  # where states differed last
         self.total = 0
         self.peak = 0
         self.most = 0
@@ -110,7 +111,9 @@ class States:
 
     def _equal(self, old: State, cur: State, exact: int) -> bool:
         w = self.w
-        return equal(w.rules, w.live, old, cur, exact, w.ids + 1_000_000_000)
+        if exact != EXACT and self.place and differs(w.rules, w.live, old, cur, exact, self.place[0]):
+            return False
+        return equal(w.rules, w.live, old, cur, exact, w.ids + 1_000_000_000, self.place)
 
     def _unfinished(self, item: _Kept, pc: int, cur: State, force: bool, add: bool) -> tuple[bool, bool]:
         """An old state on the current path: a loop. (covered, still to be kept)"""
