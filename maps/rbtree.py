@@ -15,9 +15,10 @@ code was silent or broken, these decisions hold:
 from __future__ import annotations
 
 import errno
+from bisect import bisect_left, insort
 from typing import TYPE_CHECKING
 
-from sortedcontainers import SortedDict
+from sortedcontainers import SortedList
 
 from ebpfvm.contract.maptype import MapType
 from ebpfvm.errors import Fault
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.state import Kernel
     from ebpfvm.loader.object import MapSpec
 
+_PLAIN = 4096  # keys that a plain list may hold; beyond, moving its tail costs more than a look-up in lists of lists
 _FLAGS = base.BPF_F_NUMA_NODE | base.ACCESS_FLAGS
 
 
@@ -41,89 +43,113 @@ def rbtree_alloc_check(spec: MapSpec, caps: object) -> int:
 
 
 class Rbtree(base.BpfMap):
-    """BPF_MAP_TYPE_RBTREE. Lookup O(1); update, delete, pop and next key O(log n) in practice."""
+    """BPF_MAP_TYPE_RBTREE. Lookup O(1); update, delete, pop and next key O(log n) in practice.
+
+    The elements are a dict, their order is a sorted list of keys beside it: a plain one, which is fastest while its
+    tail is cheap to move, and once it has grown beyond that one of sortedcontainers.
+    """
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
-        self._elems: SortedDict[bytes, Region] = SortedDict()
-
-    def find(self, key: bytes) -> Region | None:
-        found: Region | None = self._elems.get(key)
-        return found
+        self._elems: dict[bytes, Region] = {}
+        self._keys: list[bytes] | SortedList[bytes] = []
+        self.find = self._elems.get  # type: ignore[method-assign, assignment]  # a look-up is a look-up in the dict
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         if flags > base.BPF_EXIST:
             return -errno.EINVAL
-        region = self._elems.get(key)
-        if region is not None:
+        elems = self._elems
+        if key in elems:
             if flags == base.BPF_NOEXIST:
                 return -errno.EEXIST
-            self._overwrite(region, value)
+            self._overwrite(elems[key], value)
             return 0
         if flags == base.BPF_EXIST:
             return -errno.ENOENT
-        if len(self._elems) >= self.max_entries:
+        if len(elems) >= self.max_entries:
             return -errno.E2BIG
-        self._elems[key] = self._new_value(value)
+        elems[key] = self._new_value(value)
+        keys = self._keys
+        if type(keys) is not list or len(keys) >= _PLAIN:
+            self._add_to_many(key)
+        elif not keys or key > keys[-1]:
+            keys.append(key)
+        else:
+            insort(keys, key)
         return 0
+
+    def _add_to_many(self, key: bytes) -> None:
+        if not isinstance(self._keys, SortedList):
+            self._keys = SortedList(self._keys)
+        self._keys.add(key)
 
     def delete(self, key: bytes) -> int:
         region = self._elems.pop(key, None)
         if region is None:
             return -errno.ENOENT
+        keys = self._keys
+        del keys[0 if keys[0] == key else self._position(key)]
         self._drop_value(region)
         return 0
+
+    def _position(self, key: bytes) -> int:
+        """How many keys are less than `key`."""
+        keys = self._keys
+        return bisect_left(keys, key) if isinstance(keys, list) else keys.bisect_left(key)
 
     def pop(self) -> tuple[int, bytes]:
         if not self._elems:
             return -errno.ENOENT, bytes(self.value_size)
-        _, region = self._elems.popitem(0)
+        region = self._elems.pop(self._keys.pop(0))
         value = self.snapshot(region)
         self._drop_value(region)
         return 0, value
 
     def for_each(self, visit: Callable[[bytes, Region], int]) -> int:
-        count = 0
-        elems = self._elems  # not through its views, which cost several calls for each step
-        key = elems.peekitem(0)[0] if elems else None
+        count = at = 0
+        key = self._keys[0] if self._keys else None
         while key is not None:
-            region = elems.get(key)
+            region = self._elems.get(key)
             if region is None:
                 raise Fault("use-after-free", f"bpf_for_each_map_elem over map {self.name!r}: the callback deleted "
                                               f"the element it would have visited next")
-            after = elems.bisect_right(key)
-            following = elems.peekitem(after)[0] if after < len(elems) else None
+            keys = self._keys
+            if keys[at] is not key:  # the callback has changed what lies before
+                at = self._position(key)
+            at += 1
+            following = keys[at] if at < len(keys) else None
             count += 1
             if visit(key, region):
                 break
+            if at >= len(self._keys):  # the last element, or the callback deletes
+                at = 0
             key = following
         return count
 
     def values(self) -> Iterator[Region]:
-        return iter(self._elems.values())
+        return (self._elems[key] for key in self._keys)
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
         self._check_syscall(key, writes=False)
-        keys = self._elems.keys()
-        position = 0 if key is None else self._elems.bisect_right(key)
-        if (key is not None and key not in self._elems) or position >= len(keys):
+        position = 0 if key is None else self._position(key) + 1
+        if (key is not None and key not in self._elems) or position >= len(self._keys):
             raise base.kernel_error(errno.ENOENT, f"keys of map {self.name!r}")
-        found: bytes = keys[position]
-        return found
+        return self._keys[position]
 
     def keys(self) -> Iterator[bytes]:
         """All keys in order; the keys are those of the moment of the call."""
         self._check_syscall(None, writes=False)
-        return iter(list(self._elems))
+        return iter(list(self._keys))
 
     def close(self) -> None:
         super().close()
         self._elems.clear()
+        self._keys = []
 
     def check(self) -> None:
         """Assert what must always hold: keys sorted and of one size, no more than max_entries, values alive."""
-        keys = list(self._elems)
-        assert keys == sorted(set(keys)), "keys out of order"
+        keys = list(self._keys)
+        assert keys == sorted(self._elems), "keys out of order"
         assert all(len(key) == self.key_size for key in keys), "a key of another size"
         assert len(keys) <= self.max_entries, "more elements than max_entries"
         assert all(region.alive for region in self._elems.values()), "a dead value"
