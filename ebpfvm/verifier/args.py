@@ -100,6 +100,19 @@ def check(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None) -
         handler(w, call, at, spec, before, reg)
 
 
+def _qdisc_context(w: Walk, call: Call) -> tuple[int, ...]:
+    """What a qdisc program may give for a context (decision D1): the packet `ctx->skb`, since its own context is none.
+
+    A tail call hands over the program's own context; the filters may be asked with either, while there is a packet.
+    """
+    packet = r.BTF_ID | r.TRUSTED
+    if call.helper.name == "bpf_tail_call":
+        return (r.CTX,)
+    if call.helper.name == "bpf_skb_tc_classify" and w.env.program.attach != "dequeue":
+        return (packet, r.CTX)
+    return (packet,)
+
+
 def _typed(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> Reg:
     """check_reg_type."""
     type = reg.type
@@ -112,12 +125,11 @@ def _typed(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> Reg:
     xchg = call.helper.name == "bpf_kptr_xchg"
     if xchg and at == 2 and type & r.ALLOC:
         type &= ~(r.ALLOC | r.PERCPU)
-    if spec.kind is Arg.PTR_TO_CTX and w.packet_is_context and type == r.BTF_ID | r.TRUSTED \
-            and reg.what.name == "sk_buff" and w.env.prog_type.ctx != "__sk_buff":
-        return reg  # decision D1: ctx->skb stands for the context
     fits = COMPATIBLE[spec.kind]
     if spec.kind is Arg.PTR_TO_CTX and w.env.prog_type.ctx == "sch_bpf_ctx":
-        fits = (r.BTF_ID | r.TRUSTED,)  # decision D1: the context is no packet
+        fits = _qdisc_context(w, call)
+        if type == r.BTF_ID | r.TRUSTED and type in fits and reg.what.name == "sk_buff":
+            return reg
     if spec.kind is Arg.PTR_TO_MAP_VALUE and call.map is not None and call.map.type.name in ("sockmap", "sockhash"):
         fits = COMPATIBLE[Arg.PTR_TO_BTF_ID_SOCK_COMMON]
     if spec.kind is Arg.KPTR_XCHG_DEST and not w.env.new:

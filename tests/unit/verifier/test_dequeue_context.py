@@ -32,9 +32,29 @@ def test_there_is_no_packet_to_use_in_dequeue(text: str) -> None:
     assert "scalar" in verdict.message
 
 
+ASK_WITH_CONTEXT = "r2 = 2; r3 = 65536; call 210; r0 = 0; exit"
+LOAD_FROM_CONTEXT = "r2 = 0; r3 = r10; r3 += -8; r4 = 1; call 26; r0 = 0; exit"
+
+
+def test_filters_may_be_asked_with_the_context_while_there_is_a_packet() -> None:
+    assert judge(ASK_WITH_CONTEXT, "enqueue").ok
+    assert judge(ASK_WITH_CONTEXT, "dequeue").errno == 13
+
+
+@pytest.mark.parametrize("hook", ["enqueue", "dequeue"])
+def test_the_context_is_no_packet_to_other_helpers(hook: str) -> None:
+    assert "R1 type=ctx expected=trusted_ptr_" in judge(LOAD_FROM_CONTEXT, hook).message
+
+
 @pytest.mark.parametrize("hook", ["enqueue", "dequeue"])
 def test_it_may_be_compared(hook: str) -> None:
     assert judge(COMPARE, hook).ok
+
+
+@pytest.mark.parametrize("engine", ["interp", "translate"])
+def test_asking_with_the_context_asks_about_its_packet(engine: str) -> None:
+    """There are no filters in a test run, so no class is found; the packet is, or there would be a fault."""
+    assert run_on_packet(program(ASK_WITH_CONTEXT, "enqueue"), bytes(77), engine=engine).retval == 0
 
 
 @pytest.mark.parametrize("engine", ["interp", "translate"])
