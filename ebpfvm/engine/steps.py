@@ -239,7 +239,8 @@ class _Lowering:
         low = cut(x, n.lo)
         if low.const is not None:
             return number(bswap(low.const, n.lo))
-        return Value(f"from_bytes({low.text}.to_bytes({n.lo // 8}, 'little'), 'big')", 0, (1 << n.lo) - 1)
+        # In brackets: a number may yet take the place of a name.
+        return Value(f"from_bytes(({low.text}).to_bytes({n.lo // 8}, 'little'), 'big')", 0, (1 << n.lo) - 1)
 
     def _ite(self, c: Value, x: Value, y: Value) -> Value:
         return Value(f"({x.text} if {c.text} else {y.text})", min(x.lo, y.lo), max(x.hi, y.hi))

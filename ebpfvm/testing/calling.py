@@ -54,13 +54,11 @@ def offered(w: Writer) -> tuple[tuple[int, Helper], ...]:
 def helper(w: Writer) -> None:
     """Call one with arguments that fit."""
     number, item = w.random.choice(offered(w))
-    context = w.pick("ctx")
+    # The RFC's discipline has no packet as its context, but pointers to packets stand for one.
+    wanted = Kind("skb" if w.type.name == "qdisc" else "ctx")
+    context = next((reg for reg in (6, 7, 8, 9) if w.known.regs.get(reg) == wanted), None)
     if context is None and any(arg.kind is Arg.PTR_TO_CTX for arg in item.args):
         return
-    if context is not None and context < 6:
-        context = 6 if w.known.regs.get(6, NUM).name == "ctx" else None
-        if context is None:
-            return
     saved = [reg for reg in (7, 8, 9) if w.known.regs.get(reg, NUM).name == "num" and reg in w.known.regs]
     which = w.random.choice(_MAPS_OF.get(item.name, (0,)))
     for at, arg in enumerate(item.args, 1):
@@ -264,9 +262,10 @@ def dynptr(w: Writer) -> None:
 
 def socket(w: Writer) -> None:
     """A socket is looked up and released."""
-    offered_names = w.type.helpers
     context = 6 if w.known.regs.get(6, NUM).name == "ctx" else None
-    if "bpf_sk_lookup_tcp" not in offered_names or context is None or w.depth or w.known.refs or w.nested > 1:
+    if context is None or w.type.name == "qdisc" or "bpf_sk_lookup_tcp" not in w.type.helpers:
+        return
+    if w.depth or w.known.refs or w.nested > 1:
         return
     _buffer(w, 16)
     w.mov(1, context)

@@ -118,7 +118,7 @@ def _put(w: Writer) -> None:
     w.set(4, w.random.choice((0, 1)))
     w.call(_UPDATE)
     if w.random.random() < 0.4:
-        w.known.regs[packet] = Kind("skb", 0, w.shared.new())
+        w.known.regs[packet] = Kind("skb?", 0, w.shared.new())  # acquired, but not by a helper's standards trusted
         w.known.locked |= {packet}
         w.random.choice((w.packet, w.alu, w.store))()
         w.known.locked -= {packet}

@@ -102,3 +102,11 @@ def test_dead_code_may_be_wrong(dead: Insn) -> None:
         assert verify(program, linux((6, 18))).ok
     for engine in (Interpreter(), Translator()):
         assert Machine(program, linux((6, 18)), engine)(GIVEN).result == 2
+
+
+def test_bytes_of_a_known_number_are_swapped() -> None:
+    """The translator put a number where a name had been: `0.to_bytes` is no Python."""
+    text = "*(u64 *)(r10 - 64) = 0x1234\nr4 = *(s16 *)(r10 - 64)\nr4 = bswap64 r4\nr0 = r4\nr0 >>= 48\nexit"
+    program = Program("prog", tuple(assemble(text)), "xdp")
+    for engine in (Interpreter(), Translator()):
+        assert Machine(program, linux(), engine)(GIVEN).result == 0x3412

@@ -1,0 +1,77 @@
+"""Hypothesis strategies: instructions out of the table, programs out of a dialect's declarations, and their inputs.
+
+>>> from hypothesis import given
+>>> from ebpfvm.dialects import linux
+>>> from ebpfvm.testing import laws, strategies
+>>> @given(strategies.cases(linux(), "xdp"))
+... def test_my_change(case):
+...     laws.check(case.program, case.dialect, case.inputs)
+
+They draw through `hypothesis.strategies.randoms`, so what fails is made smaller; `ebpfvm.testing.mutate.shrink` makes
+a single program smaller still.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+
+from ebpfvm.isa.insn import Insn
+from ebpfvm.isa.table import ROWS
+from ebpfvm.testing import generate, mutate
+from ebpfvm.testing.campaign import Case
+from ebpfvm.testing.runs import Given
+from ebpfvm.testing.runs import given as random_input
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hypothesis.strategies import SearchStrategy
+
+    from ebpfvm.contract import Dialect
+    from ebpfvm.isa.table import Row
+    from ebpfvm.loader.object import Program
+
+_RANGES = {"dst": (0, 10), "src": (0, 10), "off": (-(1 << 15), (1 << 15) - 1), "imm": (-(1 << 31), (1 << 31) - 1)}
+
+
+@st.composite
+def insns(draw: Any, rows: Sequence[Row] = ROWS) -> Insn:
+    """One instruction of any of `rows`: what the row uses is drawn, what it fixes is as it must be, the rest is zero.
+
+    The second slot of a 64-bit immediate load is not part of it.
+    """
+    row = draw(st.sampled_from(rows))
+    fields = {name: draw(st.integers(*_RANGES[name])) for name in sorted(row.uses)}
+    return Insn(row.code)._replace(**(fields | dict(row.fixed)))
+
+
+def programs(dialect: Dialect, type: str = "sched_cls", *, steps: int = 8) -> SearchStrategy[Program]:
+    """Programs that a verifier is meant to accept; see `ebpfvm.testing.generate`.
+
+    Args:
+        dialect: what is offered.
+        type: one of `generate.TYPES`; "qdisc" for the RFC's dialect only.
+        steps: of the main function, each of one to a few instructions.
+    """
+    return st.randoms(use_true_random=False).map(lambda random: generate.program(random, dialect, type, steps))
+
+
+def mutants(of: SearchStrategy[Program], *, changes: int = 1) -> SearchStrategy[Program]:
+    """Programs of `of`, each with a few small changes; see `ebpfvm.testing.mutate`."""
+    return st.builds(mutate.mutate, st.randoms(use_true_random=False), of, st.integers(1, changes))
+
+
+def inputs(program: Program) -> SearchStrategy[Given]:
+    """Packets, their fields, and elements of the program's maps."""
+    return st.randoms(use_true_random=False).map(lambda random: random_input(random, program))
+
+
+@st.composite
+def cases(draw: Any, dialect: Dialect, type: str = "sched_cls", *, steps: int = 8, runs: int = 2) -> Case:
+    """A program or a mutant of one, and the inputs of `runs` runs."""
+    program = draw(programs(dialect, type, steps=steps))
+    if draw(st.booleans()):
+        program = draw(mutants(st.just(program)))
+    return Case(program, dialect, tuple(draw(inputs(program)) for _ in range(runs)))
