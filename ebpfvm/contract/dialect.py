@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from ebpfvm.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any, TypeVar
 
+    from ebpfvm.btf.types import Btf
     from ebpfvm.contract.helper import Helper
     from ebpfvm.contract.kfunc import Kfunc
     from ebpfvm.contract.maptype import MapType
@@ -30,6 +31,7 @@ class Dialect:
         kfuncs: name -> kfunc.
         map_types: number -> map type.
         prog_types: number -> program type.
+        types: gives the layouts of kernel structs, None if they are not known.
         kptr_tags: BTF type tag -> "ref" or "unref".
     """
 
@@ -40,6 +42,7 @@ class Dialect:
     map_types: Mapping[int, MapType] = field(default_factory=dict)
     prog_types: Mapping[int, ProgType] = field(default_factory=dict)
     kptr_tags: Mapping[str, str] = field(default_factory=dict)
+    types: Callable[[], Btf] | None = None
 
     def map_type(self, type: str | int) -> MapType:
         """The map type of a name or number.

@@ -9,6 +9,7 @@ from ebpfvm.contract import Dialect
 from ebpfvm.dialects import kfuncs
 from ebpfvm.dialects.built import BUILT
 from ebpfvm.dialects.helpers import HELPERS
+from ebpfvm.dialects.kernel_types import kernel_types
 from ebpfvm.dialects.maptypes import CONTRACTS, implement
 from ebpfvm.dialects.progtypes import PROG_TYPES
 from ebpfvm.errors import UsageError
@@ -33,4 +34,4 @@ def linux(version: tuple[int, int] = (7, 2)) -> Dialect:
 @cache
 def _linux(version: tuple[int, int]) -> Dialect:
     return Dialect("linux", version, HELPERS, kfuncs.of_version(version), implement(CONTRACTS, BUILT), PROG_TYPES,
-                   KPTR_TAGS)
+                   KPTR_TAGS, kernel_types)

@@ -1,7 +1,7 @@
 """Pointers to structs: of the kernel, known by name, and of the program, known by its BTF (kernel/bpf/btf.c).
 
-Reading a struct of the kernel needs the kernel's own layout, which is not modelled, with one exception: under the
-packet scheduler RFC a packet is read as `__sk_buff` (decision D1). Everything else is refused as unsupported.
+Structs of the kernel are read by the layouts of the dialect (`kernel_types`); under the packet scheduler RFC a packet
+is read as `__sk_buff` (decision D1).
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Array, Struct, Union
 from ebpfvm.errors import LoadError, UsageError
+from ebpfvm.verifier import kernel_types, show
 from ebpfvm.verifier import regs as r
-from ebpfvm.verifier import show
 from ebpfvm.verifier.env import StructType
 from ebpfvm.verifier.fields import local_struct
 from ebpfvm.verifier.regions import FIELD_NAMES, unmodified
@@ -114,8 +114,7 @@ def load(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
     if reg.what.btf is None:
         if not w.gpl:
             raise Refuse(EINVAL, f"Cannot access kernel 'struct {reg.what.name}' from non-GPL compatible program")
-        _position(w, reg, number, off)
-        raise unsupported(f"reading struct {reg.what.name}")
+        return kernel_types.load(w, reg, number, _position(w, reg, number, off), size)
     at = _position(w, reg, number, off)
     walk(w, reg.what, at, size)
     return UNKNOWN_SCALAR

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.contract.args import Arg, Ret
 from ebpfvm.contract.printf import wanted
-from ebpfvm.verifier import args, btf_access, dynptrs, frames, packets, refs
+from ebpfvm.verifier import args, btf_access, dynptrs, frames, ksyms, packets, refs
 from ebpfvm.verifier import regs as r
 from ebpfvm.verifier import stack as stack_
 from ebpfvm.verifier.args import Call, is_null
@@ -35,8 +35,7 @@ _BOUNDED = frozenset({"bpf_get_stack", "bpf_get_task_stack", "bpf_probe_read_str
 _MAX_CPUS = 8192  # the kernel says how many there may be here; this is the most that x86 is built for
 _WRITERS = frozenset({"bpf_map_update_elem", "bpf_map_delete_elem", "bpf_map_push_elem", "bpf_map_pop_elem"})
 # Special cases of the kernel that are not modelled: such a call is refused.
-_UNSUPPORTED = frozenset({"bpf_find_vma", "bpf_user_ringbuf_drain", "bpf_get_local_storage",
-                          "bpf_per_cpu_ptr", "bpf_this_cpu_ptr", "bpf_sys_bpf"})
+_UNSUPPORTED = frozenset({"bpf_find_vma", "bpf_user_ringbuf_drain", "bpf_get_local_storage", "bpf_sys_bpf"})
 
 
 def build(w: Walk, pc: int, insn: Insn) -> Step:
@@ -205,7 +204,8 @@ def _result(w: Walk, made: Call, old: list[Reg | None]) -> Reg | None:
     elif kind is Ret.PTR_TO_BTF_ID:
         base, what, flags = _object(w, made, flags)
     elif kind is Ret.PTR_TO_MEM_OR_BTF_ID:
-        raise unsupported(f"helper {name}#{made.number}")
+        assert old[0] is not None
+        base, what, flags = ksyms.of_cpu(old[0], flags)
     else:
         base = {Ret.PTR_TO_SOCKET: r.SOCKET, Ret.PTR_TO_TCP_SOCK: r.TCP_SOCK,
                 Ret.PTR_TO_SOCK_COMMON: r.SOCK_COMMON}[kind]

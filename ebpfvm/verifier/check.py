@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.errors import UsageError
 from ebpfvm.isa.disasm import kernel_text
-from ebpfvm.verifier import cfg, check_btf, depth, exceptions, global_funcs, liveness, resolve, subprogs
+from ebpfvm.verifier import cfg, check_btf, depth, exceptions, global_funcs, kernel_types, liveness, resolve, subprogs
 from ebpfvm.verifier import regs as r
 from ebpfvm.verifier.env import Caps, Env
 from ebpfvm.verifier.explain import explain
@@ -33,9 +33,10 @@ class _Run:
 
     def __init__(self, program: Program, dialect: Dialect, log_level: int, caps: Caps, observe: Observer | None,
                  prune: bool) -> None:
-        self.program = program
+        self.program, kernel_ids = kernel_types.fitted(program, dialect)
+        program = self.program
         self.env = Env(program, dialect, dialect.prog_type(program.type), dialect.version, caps, observe=observe,
-                       prune=prune)
+                       prune=prune, kernel_ids=kernel_ids)
         self.log = Log(log_level, program, dialect.version, self.insn_text)
         self.walk: Walk | None = None
 

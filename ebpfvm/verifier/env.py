@@ -123,6 +123,7 @@ class Env:
     kfuncs: Mapping[int, Kfunc | None] = field(default_factory=dict)
     observe: Observer | None = None
     prune: bool = True
+    kernel_ids: bool = False  # numbers of kernel types in the program are those of `dialect.types`
     exception_cb: int = 0  # index of the function that gets what bpf_throw throws, 0 for none
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ebpfvm.verifier import dynptr_kfuncs, exits, graph, iters, reslocks
+from ebpfvm.verifier import casts, dynptr_kfuncs, exits, graph, iters, reslocks
 from ebpfvm.verifier.regs import FUNC
 from ebpfvm.verifier.signal import EINVAL, Refuse
 
@@ -63,6 +63,8 @@ BY_NAME: dict[str, Family] = {
                      "bpf_dynptr_copy", "bpf_dynptr_memset"), _PLAIN),
     "bpf_res_spin_lock": _LOCKS, "bpf_res_spin_lock_irqsave": _LOCKS,
     "bpf_res_spin_unlock": _PLAIN, "bpf_res_spin_unlock_irqrestore": _PLAIN,
+    "bpf_cast_to_kern_ctx": Family(instead=casts.to_kernel_context),
+    "bpf_rdonly_cast": Family(instead=casts.to_read_only),
     "bpf_throw": Family(instead=exits.throw),
 }
 IN_LOCK = frozenset(name for name in BY_NAME if name.startswith((

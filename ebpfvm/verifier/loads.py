@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import imm64
-from ebpfvm.verifier import refs
+from ebpfvm.verifier import ksyms, refs
 from ebpfvm.verifier import regs as r
 from ebpfvm.verifier.alu import READ_ONLY, unreadable
 from ebpfvm.verifier.regions import unmodified
 from ebpfvm.verifier.regs import UNKNOWN_SCALAR, known, pointer
-from ebpfvm.verifier.signal import EACCES, EINVAL, Refuse, unsupported
+from ebpfvm.verifier.signal import EACCES, EINVAL, Refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ def _immediate(w: Walk, pc: int, insn: Insn) -> Step:
     elif insn.src == c.BPF_PSEUDO_FUNC:
         return _function(w, pc, insn)
     elif insn.src == c.BPF_PSEUDO_BTF_ID:
-        return _symbol(w, insn)
+        return _symbol(w, pc, insn)
     else:
         used = w.env.maps[insn.imm]
         if insn.src == c.BPF_PSEUDO_MAP_FD:
@@ -59,11 +59,16 @@ def _immediate(w: Walk, pc: int, insn: Insn) -> Step:
     return step
 
 
-def _symbol(w: Walk, insn: Insn) -> Step:
-    name = w.env.program.ksyms.get(insn.imm, "")
+def _symbol(w: Walk, pc: int, insn: Insn) -> Step:
+    value = ksyms.value(w.env, w.env.program.ksyms.get(insn.imm, str(insn.imm)))
 
     def step(w: Walk) -> int:
-        raise unsupported(f"kernel symbol {name or insn.imm}")
+        if isinstance(value, Refuse):
+            raise value
+        if insn.dst == 10:
+            raise Refuse(EACCES, READ_ONLY)
+        w.regs[insn.dst] = value
+        return pc + 2
     return step
 
 

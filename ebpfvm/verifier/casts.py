@@ -1,0 +1,62 @@
+"""bpf_cast_to_kern_ctx and bpf_rdonly_cast: other views of a pointer (check_special_kfunc, kernel/bpf/verifier.c)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.btf.types import Struct
+from ebpfvm.verifier import regions
+from ebpfvm.verifier import regs as r
+from ebpfvm.verifier.args import is_null
+from ebpfvm.verifier.env import StructType
+from ebpfvm.verifier.regs import SCALAR, pointer
+from ebpfvm.verifier.signal import EACCES, EINVAL, Refuse, unsupported
+
+if TYPE_CHECKING:
+    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.kfuncs import KfuncCall
+
+_CONTEXTS = {"__sk_buff": "sk_buff", "xdp_md": "xdp_buff"}
+_MOST_TYPES = 1 << 20  # no kernel has so many: an id above is none
+
+
+def to_kernel_context(w: Walk, made: KfuncCall, after: int) -> int:
+    """The context as the kernel sees it."""
+    reg = w.regs[1]
+    if w.env.new and reg is not None and is_null(reg):
+        raise Refuse(EACCES, "Possibly NULL pointer passed to trusted R1")
+    if reg is None or reg.type != r.CTX:
+        found = r.type_name(reg.type) if reg is not None else ""
+        raise Refuse(EINVAL, f"{'R1' if w.env.new else 'arg#0'} expected pointer to ctx, but got {found}")
+    regions.unmodified(w, reg, 1)
+    name = _CONTEXTS.get(w.env.prog_type.ctx)
+    if name is None:
+        raise unsupported(f"the kernel's context of {w.env.prog_type.name} programs")
+    w.clobber(w.frame)
+    w.regs[0] = pointer(r.BTF_ID | r.TRUSTED, StructType(name))
+    return after
+
+
+def to_read_only(w: Walk, made: KfuncCall, after: int) -> int:
+    """Any value as a pointer to a struct of the kernel (or to bytes) that may only be read."""
+    reg = w.regs[2]
+    if reg is None or reg.type != SCALAR:
+        raise Refuse(EINVAL, "R2 is not a scalar")
+    if reg.num.mask:
+        raise Refuse(EINVAL, "R2 must be a known constant")
+    w.precise(2)
+    number = reg.num.value
+    w.clobber(w.frame)
+    if not number:
+        w.regs[0] = pointer(r.MEM | r.RDONLY | r.UNTRUSTED, 0)
+        return after
+    if number >= _MOST_TYPES:
+        raise Refuse(EINVAL, f"Unknown type ID {number} passed to kfunc bpf_rdonly_cast")
+    types = w.env.dialect.types
+    if types is None or not w.env.kernel_ids:
+        raise unsupported("a type of the kernel that is named by its number")
+    found = types()[number]
+    if not isinstance(found, Struct):
+        raise Refuse(EINVAL, "kfunc bpf_rdonly_cast type ID argument must be of a struct or void")
+    w.regs[0] = pointer(r.BTF_ID | r.UNTRUSTED, StructType(found.name))
+    return after

@@ -1,0 +1,200 @@
+"""Reading structs of the kernel: where a field is, what it holds, and how far a pointer found there may be trusted
+(btf_struct_walk of kernel/bpf/btf.c; check_ptr_to_btf_access and mark_btf_ld_reg of kernel/bpf/verifier.c).
+
+The dialect has the layouts of the structs that networking programs read; what it has not is refused as unsupported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from ebpfvm.btf.core import RelocKind, Target
+from ebpfvm.btf.types import Array, Kind, Ptr, Struct, TypeTag, Union
+from ebpfvm.errors import LoadError
+from ebpfvm.loader.relocate import relocate
+from ebpfvm.verifier import regs as r
+from ebpfvm.verifier.env import StructType
+from ebpfvm.verifier.regs import UNKNOWN_SCALAR, Reg, pointer
+from ebpfvm.verifier.signal import EACCES, EINVAL, Refuse, unsupported
+
+if TYPE_CHECKING:
+    from ebpfvm.btf.types import Btf, Member
+    from ebpfvm.contract.dialect import Dialect
+    from ebpfvm.loader.object import Program
+    from ebpfvm.verifier.explore import Walk
+
+_FLAGS = {"user": r.USER, "percpu": r.PERCPU, "rcu": r.RCU}
+# Fields that a kernel declares safe (BTF_TYPE_SAFE_*): as safe as the struct they are in.
+_SAFE_RCU = {"task_struct": ("cpus_ptr", "cgroups", "real_parent", "group_leader"), "cgroup": ("kn",),
+             "css_set": ("dfl_cgrp",), "cgroup_subsys_state": ("cgroup",)}
+_SAFE_RCU_OR_NULL = {"mm_struct": ("exe_file",), "sk_buff": ("sk",), "request_sock": ("sk",)}
+_SAFE_TRUSTED_OR_NULL = {"socket": ("sk",)}
+_MOVED = frozenset({RelocKind.FIELD_BYTE_OFFSET, RelocKind.FIELD_BYTE_SIZE, RelocKind.FIELD_EXISTS,
+                    RelocKind.FIELD_SIGNED, RelocKind.FIELD_LSHIFT_U64, RelocKind.FIELD_RSHIFT_U64,
+                    RelocKind.TYPE_ID_TARGET})
+
+
+class Found(NamedTuple):
+    """What a walk ends at: "scalar", "memory" (a pointer to something else than a struct) or "struct" (one to that)."""
+
+    kind: str
+    flags: int = 0
+    struct: str = ""
+    field: str = ""
+
+
+def fitted(program: Program, dialect: Dialect) -> tuple[Program, bool]:
+    """The program with accesses to structs of the table moved to where the table has the fields.
+
+    The loader leaves these relocations when nobody says for which kernel it loads. The second value: are all numbers
+    of kernel types in the program those of the table?
+    """
+    if not program.core_relos or dialect.types is None or program.btf is None:
+        return program, False
+    types, local = dialect.types(), program.btf
+    wanted = tuple(relo for relo in program.core_relos
+                   if relo.kind in _MOVED and _known(types, local[relo.type_id].name.partition("___")[0]))
+    try:
+        moved = relocate(replace(program, core_relos=wanted), Target(types))
+    except LoadError:
+        return program, False
+    left = tuple(relo for relo in program.core_relos if relo not in wanted)
+    numbered = all(relo.kind != RelocKind.TYPE_ID_TARGET for relo in left)
+    return replace(moved, core_relos=left), numbered and bool(wanted)
+
+
+def _known(types: Btf, name: str) -> bool:
+    found = _struct(types, name) if name else None
+    return found is not None and bool(found.members)
+
+
+def _struct(types: Btf, name: str) -> Struct | Union | None:
+    for kind in (Kind.STRUCT, Kind.UNION):
+        number = types.find(name, kind)
+        if number is not None:
+            found = types[number]
+            return found if isinstance(found, Struct | Union) else None
+    return None
+
+
+def load(w: Walk, reg: Reg, number: int, at: int, size: int) -> Reg:
+    """A read of `size` bytes at `at` of a struct of the kernel."""
+    for flag, text in ((r.USER, "user"), (r.PERCPU, "percpu")):
+        if reg.type & flag:
+            raise Refuse(EACCES, f"R{number} is ptr_{reg.what.name} access {text} memory: off={at}")
+    types = w.env.dialect.types
+    found = _struct(types(), reg.what.name) if types is not None else None
+    if types is None or found is None:
+        raise unsupported(f"reading struct {reg.what.name}")
+    end = descend(types(), found, at, size, found.name)
+    if end.kind == "scalar":
+        return UNKNOWN_SCALAR
+    if end.kind == "memory":
+        return pointer(r.MEM | r.RDONLY | r.UNTRUSTED, 0)
+    type = r.BTF_ID | _trust(w, reg, end)
+    return pointer(type, StructType(end.struct), id=w.new_id() if type & r.MAYBE_NULL else 0)
+
+
+def _trust(w: Walk, reg: Reg, end: Found) -> int:
+    owner, flags = reg.what.name, end.flags
+    if reg.type & r.UNTRUSTED:
+        return r.UNTRUSTED
+    if not (r.is_trusted(reg) or reg.type & r.RCU):
+        return flags & ~r.RCU
+    if end.field in _SAFE_TRUSTED_OR_NULL.get(owner, ()) and r.is_trusted(reg):
+        return flags | r.TRUSTED | r.MAYBE_NULL
+    if not w.in_rcu() or reg.type & r.MAYBE_NULL:
+        return r.UNTRUSTED
+    if end.field in _SAFE_RCU.get(owner, ()):
+        return flags | r.RCU
+    if end.field in _SAFE_RCU_OR_NULL.get(owner, ()):
+        return (flags | r.RCU | r.MAYBE_NULL) & ~r.UNTRUSTED
+    if flags & r.RCU:
+        return flags | r.MAYBE_NULL
+    return flags
+
+
+# -- the walk -------------------------------------------------------------------------------------------------------
+
+
+def descend(types: Btf, struct: Struct | Union, off: int, size: int, top: str) -> Found:
+    """The field that `size` bytes at `off` lie in.
+
+    Raises:
+        Refuse: there is none, or they reach beyond it.
+    """
+    flags = 0
+    while True:
+        if isinstance(struct, Union) and len(struct.members) != 1:
+            flags |= r.UNTRUSTED
+        if off + size > struct.size and struct.size:
+            return _behind(types, struct, off, size)
+        if not struct.members:
+            raise unsupported(f"reading inside of struct {struct.name or top}")
+        found = _member(types, struct, off, size, flags)
+        if isinstance(found, Found):
+            return found
+        struct, off = found
+
+
+def _behind(types: Btf, struct: Struct | Union, off: int, size: int) -> Found:
+    last = types.resolved(struct.members[-1].type) if struct.members else None
+    if isinstance(last, Array) and not last.nelems and off >= struct.members[-1].bit_offset // 8:
+        raise unsupported(f"reading the flexible array of struct {struct.name}")
+    raise Refuse(EACCES, f"access beyond struct {struct.name} at off {off} size {size}")
+
+
+def _member(types: Btf, struct: Struct | Union, off: int, size: int,
+            flags: int) -> Found | tuple[Struct | Union, int]:
+    for member in struct.members:
+        start = member.bit_offset // 8
+        if off + size <= start:
+            break
+        if member.bitfield_size:
+            end = (member.bit_offset + member.bitfield_size + 7) // 8
+            if off <= start and end <= off + size:
+                return Found("scalar")
+            continue
+        if off < start:
+            break
+        length = types.size_of(member.type)
+        if off >= start + length:
+            continue
+        found = _inside(types, struct, member, (start, length), off, size, flags)
+        if found is not None:
+            return found
+    raise Refuse(EINVAL, f"struct {struct.name} doesn't have field at offset {off}")
+
+
+def _inside(types: Btf, struct: Struct | Union, member: Member, place: tuple[int, int], off: int, size: int,
+            flags: int) -> Found | tuple[Struct | Union, int] | None:
+    start, length = place
+    end, kind = start + length, types.resolved(member.type)
+    while isinstance(kind, Array):
+        if not length:
+            return None
+        length = types.size_of(kind.type)
+        start += (off - start) // length * length
+        kind = types.resolved(kind.type)
+    if isinstance(kind, Struct | Union):
+        return kind, off - start
+    if isinstance(kind, Ptr):
+        if length != size or off != start:
+            raise Refuse(EACCES, f"cannot access ptr member {member.name} with moff {start} in struct {struct.name} "
+                                 f"with off {off} size {size}")
+        return _pointed(types, kind, member.name, flags)
+    if off + size > end and not flags & r.UNTRUSTED:
+        raise Refuse(EACCES, f"access beyond the end of member {member.name} (mend:{end}) in struct {struct.name} "
+                             f"with off {off} size {size}")
+    return Found("scalar")
+
+
+def _pointed(types: Btf, kind: Ptr, field: str, flags: int) -> Found:
+    tag = types[kind.type] if kind.type else None
+    if isinstance(tag, TypeTag):
+        flags |= _FLAGS.get(tag.name, 0)
+    target = types.resolved(kind.type)
+    if isinstance(target, Struct | Union):
+        return Found("struct", flags, target.name, field)
+    return Found("memory")
