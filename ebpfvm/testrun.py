@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.contract import ProgType
     from ebpfvm.kernel.engine import Runnable
-    from ebpfvm.loader.object import Program
+    from ebpfvm.loader.object import Object, Program
     from ebpfvm.maps import BpfMap
 
 ETH_HLEN: Final = 14
@@ -131,7 +131,7 @@ class _Request:
 
 def test_run(program: Program, data: bytes = bytes(64), ctx: Mapping[str, Any] | bytes | None = None,
              maps: Mapping[int, Mapping[bytes, bytes]] | None = None, *, engine: str = "interp",
-             kernel: str | None = None, repeat: int = 1, seed: int = 0) -> TestRun:
+             kernel: str | None = None, repeat: int = 1, seed: int = 0, source: Object | None = None) -> TestRun:
     """Run a program on one packet, as BPF_PROG_TEST_RUN does.
 
     Args:
@@ -144,6 +144,7 @@ def test_run(program: Program, data: bytes = bytes(64), ctx: Mapping[str, Any] |
         engine: "interp", which runs programs that were not verified too, or "translate", which verifies first.
         kernel: whose dialect; see `ebpfvm.api.dialect_of`.
         repeat: runs on the same packet; the last one's result counts.
+        source: the object that the program is from, whose other programs and maps its maps may hold from the start.
 
     Raises:
         UsageError: the type cannot be run so, the packet is too short, or a field or map does not exist.
@@ -152,19 +153,23 @@ def test_run(program: Program, data: bytes = bytes(64), ctx: Mapping[str, Any] |
     """
     dialect = dialect_of(program, kernel)
     machine = Kernel(dialect, seed)
-    loaded = Loaded(machine, open_engine(engine))
+
+    def judge(other: Program) -> Any:
+        """What the translator needs to know of a program; the interpreter runs it unverified."""
+        if engine != "translate":
+            return None
+        from ebpfvm.verifier import verify  # slow to import, and the interpreter needs none
+        verdict = verify(other, dialect)
+        if not verdict.ok:
+            raise Rejected(verdict)
+        return verdict.facts
+
+    loaded = Loaded(machine, open_engine(engine), found=source, judge=judge)
     kind = dialect.prog_type(program.type)
     run = _runner(kind.name)
     if len(data) < ETH_HLEN:
         raise UsageError(f"a packet of {len(data)} bytes: at least an Ethernet header of {ETH_HLEN} is needed")
-    facts: Any = None
-    if engine == "translate":
-        from ebpfvm.verifier import verify  # slow to import, and the interpreter needs none
-        verdict = verify(program, dialect)
-        if not verdict.ok:
-            raise Rejected(verdict)
-        facts = verdict.facts
-    runnable = loaded.program(program, facts)
+    runnable = loaded.program(program, judge(program))
     bound = [loaded.map(spec, index) for index, spec in enumerate(program.maps)]
     _fill_maps(bound, maps or {})
     request = _Request(machine, kind, program.attach, data, {}, max(repeat, 1), isinstance(ctx, bytes),

@@ -13,7 +13,7 @@ from ebpfvm.errors import LoadError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ebpfvm.loader.object import MapSpec, Program
+    from ebpfvm.loader.object import MapSpec, Object, Program
 
 SCHEMA = "ebpfvm.prog-run/1"
 
@@ -71,8 +71,8 @@ def run(args: argparse.Namespace) -> int:
     options = parser.parse_intermixed_args(args.rest)
     args.json = options.json  # so that errors come as JSON too
     _read_words(options)
-    program = _program(options)
-    result, seconds = _run(program, options)
+    source, program = _program(options)
+    result, seconds = _run(source, program, options)
     for warning in result.warnings:
         output.say(f"warning: {warning}")
     if options.strict and result.warnings:
@@ -99,7 +99,8 @@ def _read_words(options: argparse.Namespace) -> None:
         setattr(options, word, int(value) if value is not None else None)
 
 
-def _program(options: argparse.Namespace) -> Program:
+def _program(options: argparse.Namespace) -> tuple[Object | None, Program]:
+    """The program that the command names, and the object it is in."""
     from ebpfvm.loader.object import Program
     type_, _, attach = (options.type or "").partition("/")
     type_ = _TYPES.get(type_, type_)
@@ -113,12 +114,12 @@ def _program(options: argparse.Namespace) -> Program:
         if len(programs) > 1:
             raise UsageError(f"{options.object} holds several programs; name one: {options.object}:"
                              + f" or {options.object}:".join(program.name for program in programs))
-        return programs[0].with_type(type_, attach or None) if type_ else programs[0]
+        return found, programs[0].with_type(type_, attach or None) if type_ else programs[0]
     if not type_:
         raise UsageError("--raw needs --type: tc, xdp, socket_filter, ...")
     from ebpfvm.cli.dis import raw_program
     code = b"".join(insn.encode() for insn in raw_program(options.object))
-    return Program.from_bytes(code, type_, [parse_map(text) for text in options.maps], attach=attach)
+    return None, Program.from_bytes(code, type_, [parse_map(text) for text in options.maps], attach=attach)
 
 
 def parse_map(text: str) -> MapSpec:
@@ -139,7 +140,7 @@ def parse_map(text: str) -> MapSpec:
     return MapSpec(type=kind, key_size=key, value_size=value, max_entries=entries, name=[*parts, ""][4])
 
 
-def _run(program: Program, options: argparse.Namespace) -> tuple[Any, float]:
+def _run(source: Object | None, program: Program, options: argparse.Namespace) -> tuple[Any, float]:
     from time import perf_counter
 
     from ebpfvm.api import dialect_of
@@ -163,7 +164,7 @@ def _run(program: Program, options: argparse.Namespace) -> tuple[Any, float]:
     engine = "interp" if options.unverified else options.engine or _fastest()
     begin = perf_counter()
     result = test_run(program, data, ctx, _items(program, options.items), engine=engine, kernel=options.kernel,
-                      repeat=options.repeat or 1)
+                      repeat=options.repeat or 1, source=source)
     return result, perf_counter() - begin
 
 

@@ -105,3 +105,11 @@ def test_objects(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert out.startswith("Return value: ") and "Linux has no test run" in err
     assert main(["prog", "run", "none.o"]) == 3
+
+
+@pytest.mark.parametrize("engine", ["interp", "translate"])
+def test_maps_of_programs_and_maps_are_filled_from_the_object(engine: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`first` finds a map in a map, then jumps to `last` through an array of programs."""
+    filled = ROOT / "tests" / "unit" / "loader" / "objects" / "filled.o"
+    assert main(["prog", "run", f"{filled}:first", "--engine", engine]) == 0
+    assert "Return value: 42" in capsys.readouterr().out
