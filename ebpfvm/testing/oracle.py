@@ -162,7 +162,7 @@ class Oracle:
         if id(btf) not in self._btf:
             data = encode_btf(_without_externs(btf))
             held: list[object] = []
-            log = ctypes.create_string_buffer(1 << 16)
+            log = ctypes.create_string_buffer(1 << 20)
             text = [(0, "Q", _address(data, held)), (16, "I", len(data))]
             fd = bpf(_BTF_LOAD, _fields(*text))  # a log that does not fit would be an error of its own
             if fd < 0:

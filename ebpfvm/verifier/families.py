@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ebpfvm.verifier import casts, dynptr_kfuncs, exits, graph, iters, reslocks
+from ebpfvm.verifier import casts, dynptr_kfuncs, exits, graph, iters, reslocks, workqueues
 from ebpfvm.verifier.regs import FUNC
 from ebpfvm.verifier.signal import EINVAL, Refuse
 
@@ -65,6 +65,8 @@ BY_NAME: dict[str, Family] = {
     "bpf_res_spin_unlock": _PLAIN, "bpf_res_spin_unlock_irqrestore": _PLAIN,
     "bpf_cast_to_kern_ctx": Family(instead=casts.to_kernel_context),
     "bpf_rdonly_cast": Family(instead=casts.to_read_only),
+    "bpf_wq_init": _PLAIN, "bpf_wq_start": _PLAIN,
+    "bpf_wq_set_callback_impl": Family(effect=workqueues.called_later),
     "bpf_throw": Family(instead=exits.throw),
 }
 IN_LOCK = frozenset(name for name in BY_NAME if name.startswith((
@@ -73,9 +75,10 @@ IN_LOCK = frozenset(name for name in BY_NAME if name.startswith((
 _BY_STRUCT: dict[str, Argument] = {
     "bpf_list_head": graph.root, "bpf_rb_root": graph.root, "bpf_list_node": graph.node, "bpf_rb_node": graph.node,
     "bpf_iter_num": iters.iterator, "bpf_iter_bits": iters.iterator, "bpf_dynptr": dynptr_kfuncs.argument,
-    "bpf_res_spin_lock": reslocks.argument,
+    "bpf_res_spin_lock": reslocks.argument, "bpf_wq": workqueues.argument,
 }
-_BY_SUFFIX: dict[str, Argument] = {"alloc": graph.owned, "refcounted_kptr": graph.counted, "irq_flag": iters.irq_flag}
+_BY_SUFFIX: dict[str, Argument] = {"alloc": graph.owned, "refcounted_kptr": graph.counted, "irq_flag": iters.irq_flag,
+                                 "map": workqueues.map_argument}
 
 
 def _function(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:

@@ -13,7 +13,7 @@ from ebpfvm.verifier import args as args_
 from ebpfvm.verifier import btf_access, families, frames, packets, refs, regions
 from ebpfvm.verifier import regs as r
 from ebpfvm.verifier.args import is_null
-from ebpfvm.verifier.cfg import ASYNC_KFUNCS, SYNC_KFUNCS
+from ebpfvm.verifier.cfg import SYNC_KFUNCS
 from ebpfvm.verifier.env import StructType
 from ebpfvm.verifier.regs import SCALAR, UNKNOWN_SCALAR, Reg, pointer
 from ebpfvm.verifier.signal import EACCES, EINVAL, Refuse, unsupported
@@ -108,8 +108,6 @@ def call(w: Walk, kfunc: Kfunc, number: int, after: int) -> int:
     check_arguments(w, made)
     if kfunc.name in SYNC_KFUNCS:
         frames.push_callback(w, made.subprog, families.less_callback(w, made))
-    elif kfunc.name in ASYNC_KFUNCS:
-        raise unsupported(f"kernel function {kfunc.name}")
     if "release" in kfunc.flags:
         _release(w, made)
     if family is not None and family.effect is not None:
@@ -138,7 +136,7 @@ def check_arguments(w: Walk, made: KfuncCall) -> None:
     """All arguments in order (check_kfunc_args)."""
     params = made.kfunc.params
     for at, param in enumerate(params, 1):
-        if "ign" in param.suffixes:
+        if param.suffixes & {"ign", "prog"}:
             continue
         if at > 5:
             raise unsupported("stack arguments of kernel functions")
@@ -360,8 +358,8 @@ def result(w: Walk, made: KfuncCall) -> Reg | None:
     id = w.new_id() if null else 0
     ref = refs.acquire(w) if "acquire" in kfunc.flags else 0
     id = (ref if null else 0) or id
-    trust = r.TRUSTED if ref or "rcu_protected" not in kfunc.flags else r.RCU
-    if not ref and trust is r.TRUSTED:
-        trust = 0
+    # A reference is trusted as such; under the RFC's decision D1 its type says so too.
+    trust = (r.TRUSTED if ref and w.packet_is_context else r.RCU if "rcu_protected" in kfunc.flags
+             else r.UNTRUSTED if kfunc.name == "bpf_get_kmem_cache" else 0)
     return pointer(r.BTF_ID | trust | null, StructType(ret.struct), id=id, ref=ref)
 
