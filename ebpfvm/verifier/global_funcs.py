@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from ebpfvm.btf.types import Enum, Enum64, Func, FuncProto, Fwd, Int, Ptr, Struct, Typedef, Union, Void
 from ebpfvm.errors import LoadError
 from ebpfvm.verifier import args as args_
+from ebpfvm.verifier import dynptrs
 from ebpfvm.verifier import regs as r
 from ebpfvm.verifier.regs import SCALAR, UNKNOWN_SCALAR, Reg, pointer
 from ebpfvm.verifier.signal import EFAULT, EINVAL, Refuse, unsupported
+from ebpfvm.verifier.state import DynptrState
 
 if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf
@@ -110,7 +112,7 @@ def initial_registers(w: Walk, wanted: tuple[Argument, ...]) -> dict[int, Reg]:
         elif item.kind == "scalar":
             found[at] = UNKNOWN_SCALAR
         elif item.kind == "dynptr":
-            raise unsupported("dynptr arguments of global functions")
+            found[at] = pointer(r.DYNPTR, DynptrState("local", True, w.new_id(), 0))
         else:
             found[at] = pointer(r.MEM | (r.MAYBE_NULL if item.maybe_null else 0), item.size,
                                 id=w.new_id() if item.maybe_null else 0)
@@ -139,7 +141,8 @@ def _fits(w: Walk, number: int, item: Argument) -> None:
     if reg is None:
         reg = r.with_type(UNKNOWN_SCALAR, 0)
     if item.kind == "dynptr":
-        raise unsupported("dynptr arguments of global functions")
+        _dynptr(w, reg, number)
+        return
     if item.kind == "ctx":
         args_.offset(w, reg, number)
         if reg.type != r.CTX:
@@ -151,6 +154,18 @@ def _fits(w: Walk, number: int, item: Argument) -> None:
         raise Refuse(EINVAL, f"{name} is expected to be non-NULL")
     if not item.maybe_null and args_.is_null(reg):
         raise Refuse(EINVAL, f"{name} is expected to be non-NULL")
+
+
+def _dynptr(w: Walk, reg: Reg, number: int) -> None:
+    """A dynptr of any kind that is there already (process_dynptr_func)."""
+    if reg.type not in (r.STACK, r.DYNPTR):
+        who = f"R{number}" if w.env.new else f"arg#{number - 1}"
+        raise Refuse(EINVAL, f"{who} expected pointer to stack or const struct bpf_dynptr")
+    if dynptrs.state_at(w, reg) is None:
+        text = f"Expected an initialized dynptr as {f'R{number}' if w.env.new else f'arg #{number - 1}'}"
+        if reg.type == r.STACK:
+            dynptrs.slot_of(w, reg, text)
+        raise Refuse(EINVAL, text)
 
 
 def memory(w: Walk, reg: Reg, number: int, size: int) -> None:

@@ -76,3 +76,16 @@ def test_a_moved_context_is_no_argument_of_a_global_function() -> None:
         "dereference of modified ctx ptr R1 off=8 disallowed"
     assert message(build("call 7\ncall @callee\nr0 = 0\nexit", callee)).splitlines()[0] == \
         "variable ? access var_off=(0x0; 0xffffffffffffffff) disallowed"
+
+
+def test_global_functions_take_dynptrs_of_any_kind() -> None:
+    callee = Fn("callee", "r2 = 0\nr3 = 0\nr4 = 4\ncall @bpf_dynptr_slice\nif r0 == 0 goto out\n"
+                          "r0 = *(u8 *)(r0 + 3)\nexit" + OUT, ("dynptr",))
+    made = "r2 = 0\nr3 = r10\nr3 += -16\ncall @bpf_dynptr_from_skb\n"
+    good = "r1 = r10\nr1 += -16\ncall @callee\nr0 = 0\nexit"
+    assert message(build(made + good, callee)) == ""
+    assert message(build(good, callee)).splitlines()[0] == "Expected an initialized dynptr as arg #0"
+    assert message(build("call @callee\nr0 = 0\nexit", callee)).splitlines()[0] == \
+        "arg#0 expected pointer to stack or const struct bpf_dynptr"
+    away = Fn("callee", "r2 = 0\ncall 200\nr0 = 0\nexit", ("dynptr",))
+    assert message(build(made + good, away)) == "cannot release unowned const bpf_dynptr"
