@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ebpfvm.contract.printf import conversions, wanted
 from ebpfvm.dialects.linux import linux
 from ebpfvm.isa.asm import assemble
+from ebpfvm.loader import load
 from ebpfvm.loader.object import MapSpec, Program
 from ebpfvm.verifier import verify
 from tests.unit.verifier.build import Fn, build, message
@@ -89,3 +92,14 @@ def test_global_functions_take_dynptrs_of_any_kind() -> None:
         "arg#0 expected pointer to stack or const struct bpf_dynptr"
     away = Fn("callee", "r2 = 0\ncall 200\nr0 = 0\nexit", ("dynptr",))
     assert message(build(made + good, away)) == "cannot release unowned const bpf_dynptr"
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "kernel" / "programs").glob("*.o")),
+                         ids=lambda path: path.stem)
+@pytest.mark.parametrize("version", [(6, 18), (7, 2)], ids=["6.18", "7.2"])
+def test_programs_are_what_they_are_called(path: Path, version: tuple[int, int]) -> None:
+    programs = load(path).programs
+    wrong = [name for name, program in programs.items()
+             if verify(program, linux(version)).ok != name.startswith("ok_")]
+    # Linux 7.2 names the kfuncs of objects and lists otherwise.
+    assert [name for name in wrong if version < (7, 0) or path.stem != "kfuncs"] == []
