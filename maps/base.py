@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 from typing import TYPE_CHECKING, ClassVar
 
 from ebpfvm.btf.fields import special_fields
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.memory import Region
     from ebpfvm.kernel.state import Kernel
     from ebpfvm.loader.object import MapSpec
+
+_SLOT = struct.Struct("<Q").unpack_from  # a kptr
 
 BPF_ANY = 0
 BPF_NOEXIST = 1
@@ -74,6 +77,7 @@ class BpfMap:
         region: region of kind "map"; its base is what a program sees as the map pointer.
         id: number given by the kernel, 0 until it is registered there.
         holder: how the ledger of references names this map's kptr slots; also the name of its values' regions.
+        spare_key: the region in which a walk shows keys, while there is no walk.
         fields: special fields of the value (kptr, spin lock, timer...) from its BTF.
     """
 
@@ -89,8 +93,10 @@ class BpfMap:
         self.flags = spec.map_flags
         self.id = 0
         self.frozen = False
+        self.spare_key: Region | None = None
         self.fields = special_fields(spec.btf, spec.value_type) if spec.btf and spec.value_type else ()
         self._kptrs = tuple(field.offset for field in self.fields if field.kind in ("kptr_ref", "kptr_percpu"))
+        self._blanks = tuple((field.offset, field.offset + field.size, bytes(field.size)) for field in self.fields)
         self.holder = f"map {spec.name}"
         self.region = kernel.memory.add("map", bytearray(), name=spec.name, writable=False, owner=self)
 
@@ -99,8 +105,8 @@ class BpfMap:
     def _new_value(self, value: bytes) -> Region:
         """A live value that holds `value`; its special fields start as zero (check_and_init_map_value)."""
         data = bytearray(value)
-        for field in self.fields:
-            data[field.offset:field.offset + field.size] = bytes(field.size)
+        for start, end, zeros in self._blanks:
+            data[start:end] = zeros
         return self.kernel.memory.add("map_value", data, name=self.holder, owner=self)
 
     def _overwrite(self, region: Region, value: bytes) -> None:
@@ -115,15 +121,16 @@ class BpfMap:
 
     def _drop_value(self, region: Region) -> None:
         """An element goes: what its kptrs own is released, its memory ends with the running program."""
-        self._release_kptrs(region)
+        if self._kptrs:
+            self._release_kptrs(region)
         graph = self.kernel.extra.get("graph")  # lists and trees of allocated objects, once there are any
         if graph is not None:
             graph.drain(region, self.fields)
-        self.kernel.memory.retire(region)
+        self.kernel.memory.retired.append(region)
 
     def _release_kptrs(self, region: Region) -> None:
         for offset in self._kptrs:
-            pointer = int.from_bytes(region.data[offset:offset + 8], "little")
+            pointer: int = _SLOT(region.data, offset)[0]
             if not pointer:
                 continue
             region.data[offset:offset + 8] = bytes(8)

@@ -54,7 +54,7 @@ class Packet(SkBuff):
         """The last reference is gone. When no layer has disposed of the packet, a program did."""
         if self.fate is None:
             self.account.freed(self)
-        super().destroy()
+        SkBuff.destroy(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,11 @@ class SchBpf(ClassfulQdisc):
         if skb.hops != hops:
             return self._redirected(skb, result)
         if result == SCH_BPF_QUEUED:
-            self._given_away(skb, "QUEUED")
+            holders = skb.holders
+            if len(holders) > 1 and holders[0] is self.holder:
+                del holders[0]  # what `release` would do, without the search
+            else:
+                self._given_away(skb, "QUEUED")
             return NET_XMIT_SUCCESS
         if result == SCH_BPF_THROTTLE:
             self.kernel_view.overlimits += 1
@@ -182,7 +186,11 @@ class SchBpf(ClassfulQdisc):
         result = self._dequeue(ctx) & 0xFFFFFFFF
         if self._memory.retired:  # what the program deleted; nobody reads it any more
             self._memory.quiesce()
-        skb = self._handed_over(ctx) if ctx.skb else None
+        skb: Packet | None = None
+        if ctx.skb:
+            region = self._memory.regions.get(ctx.skb >> 32)
+            owner = region.owner if region is not None and region.base == ctx.skb else None
+            skb = owner if isinstance(owner, Packet) else self._handed_over(ctx)
         if self.dev.observer is not None:
             self.dev.observe("dequeue", skb, _DEQUEUE_NAMES.get(result, str(result)), ctx)
         if result == SCH_BPF_DEQUEUED and skb is not None:
@@ -202,8 +210,7 @@ class SchBpf(ClassfulQdisc):
         return None
 
     def _handed_over(self, ctx: SchBpfCtx) -> Packet | None:
-        region = self._memory.regions.get(ctx.skb >> 32)
-        skb = region.owner if region is not None and region.base == ctx.skb else ctx.packet
+        skb = ctx.packet
         if skb is not None and not isinstance(skb, Packet):
             raise Fault("memory", f"{self._dequeue.prog.name} set ctx->skb to {skb}, which never came in")
         return skb

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.contract import helper, kfunc
 from ebpfvm.contract.args import KptrOrNull, KptrRefOrNull, KptrXchgDest
-from ebpfvm.kernel.refs import PROGRAM, RefCounted
+from ebpfvm.kernel.refs import RefCounted
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import Env, SkBuff
@@ -15,18 +15,8 @@ if TYPE_CHECKING:
 @helper(cap="bpf")
 def bpf_kptr_xchg(env: Env, dst: KptrXchgDest, ptr: KptrOrNull) -> KptrRefOrNull:
     """Swap the pointer in a map value (or object) with `ptr`, and the references with it; the old pointer or NULL."""
-    memory, refs = env.memory, env.refs
-    region = memory.region(dst)
-    offset = dst - region.base
-    old = region.load(offset, 8)
-    new_object = memory.region(ptr).owner if ptr else None
-    old_object = memory.region(old).owner if old else None
-    if isinstance(old_object, RefCounted):
-        refs.move(old_object, region.name, PROGRAM)
-    if isinstance(new_object, RefCounted):
-        refs.move(new_object, PROGRAM, region.name)
-    region.store(offset, 8, ptr)
-    return old
+    region = env.memory.region(dst)
+    return env.kernel.exchange(region, dst - region.base, ptr)
 
 
 @kfunc("struct sk_buff *bpf_skb_acquire(struct sk_buff *p)", "acquire")

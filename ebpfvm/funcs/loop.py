@@ -25,9 +25,9 @@ def bpf_loop(env: Env, nr_loops: Anything, callback_fn: Func, callback_ctx: Stac
         return -EINVAL
     if nr_loops > BPF_MAX_LOOPS:
         return -E2BIG
-    call = env.call
+    call = env.function(callback_fn) if nr_loops else None
     for index in range(nr_loops):
-        if call(callback_fn, index, callback_ctx):
+        if call and call(index, callback_ctx):
             return index + 1
     return nr_loops
 

@@ -96,18 +96,26 @@ def bpf_for_each_map_elem(env: Env, map: MapPtr, callback_fn: Func, callback_ctx
                           flags: Anything) -> Integer:
     """Call `callback_fn(map, key, value, ctx)` on each element until it returns 1; the number visited.
 
-    The callback's key is a copy: it lives in the map's own memory in a kernel, and may not be written either way.
+    The callback's key is a copy, which holds each key in turn: it lives in the map's own memory in a kernel, and may
+    not be written either way.
     Flags other than 0 are -EINVAL.
     """
     if flags:
         return -EINVAL
 
-    def visit(key: bytes, value: Region) -> int:
-        copy = env.memory.add("map_key", bytearray(key), name="map key", writable=False)
-        try:
-            return env.call(callback_fn, map.region.base, copy.base, value.base, callback_ctx)
-        finally:
-            env.memory.free(copy)
+    call, address, regions = env.function(callback_fn), map.region.base, env.memory.regions
+    copy = map.spare_key or env.memory.add("map_key", bytearray(map.key_size), name="map key", writable=False)
+    map.spare_key = None  # a walk within the walk needs one of its own
+    regions[copy.id] = copy
+    copied, where = copy.data, copy.base
 
-    visited: int = map.for_each(visit)
+    def visit(key: bytes, value: Region) -> int:
+        copied[:] = key
+        return call(address, where, value.base, callback_ctx)
+
+    try:
+        visited: int = map.for_each(visit)
+    finally:
+        del regions[copy.id]  # a key's address is worth nothing after the walk
+        map.spare_key = copy
     return visited

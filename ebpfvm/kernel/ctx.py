@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Never
 
 from ebpfvm.contract.progtype import CtxField
 from ebpfvm.errors import Fault
-from ebpfvm.kernel.memory import Region
+from ebpfvm.kernel.memory import REGION_SHIFT, Region
 from ebpfvm.kernel.refs import PROGRAM
 from ebpfvm.kernel.skb import SkBuff, XdpBuff
 
@@ -263,7 +263,8 @@ class SchBpfCtx(ObjectRegion):
             super().store(off, size, value)
             return
         kernel = self.kernel
-        found = kernel.memory.owner(value)
+        region = kernel.memory.regions.get(value >> REGION_SHIFT)
+        found = region.owner if region is not None and region.base == value else kernel.memory.owner(value)
         if isinstance(found, SkBuff):
             kernel.refs.move(found, PROGRAM, CTX_HOLDER)
         elif value:

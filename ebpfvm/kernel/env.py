@@ -8,6 +8,8 @@ from ebpfvm.errors import Fault, UsageError
 from ebpfvm.kernel.program import LoadedProgram
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ebpfvm.kernel.memory import Memory
     from ebpfvm.kernel.refs import Refs
     from ebpfvm.kernel.state import Kernel
@@ -42,10 +44,19 @@ class Env:
         Raises:
             Fault: not a function; or what the function does.
         """
+        return self.function(func_ptr)(*args)
+
+    def function(self, func_ptr: int) -> Callable[..., int]:
+        """The function at `func_ptr`, for a helper that calls it again and again; takes and returns what `call` does.
+
+        Raises:
+            Fault: not a function.
+        """
         region = self.memory.region(func_ptr)
         target = region.owner
         if not isinstance(target, LoadedProgram):
             raise Fault("call", f"callback {func_ptr:#x} is in {region}, which is not a function")
         if target.runnable is None:
             raise UsageError(f"program {target.name} was never loaded into an engine")
-        return target.runnable.callback(func_ptr - region.base, args)
+        callback, pc = target.runnable.callback, func_ptr - region.base
+        return lambda *args: callback(pc, args)

@@ -115,6 +115,9 @@ class Region:
         return f"<{self} id={self.id} size={self.size}{'' if self.alive else ' freed'}>"
 
 
+_bare = object.__new__
+
+
 class Memory:
     """All regions of one kernel.
 
@@ -133,8 +136,10 @@ class Memory:
             owner: object = None) -> Region:
         """Make a region around `data` (a bytearray is used itself, not copied)."""
         storage = data if isinstance(data, bytearray) else bytearray(data)
-        region = Region(kind, storage, name=name, writable=writable, owner=owner)
-        number = self._next  # as `adopt`: a map makes one for each element
+        region = _bare(Region)  # all of `Region` and `adopt` in one frame: a map makes one for each element
+        region.kind, region.data, region.size, region.name = kind, storage, len(storage), name
+        region.writable, region.owner, region.alive = writable, owner, True
+        number = self._next
         self._next = number + 1
         region.id = number
         region.base = (number << REGION_SHIFT) + BIAS

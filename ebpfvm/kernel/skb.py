@@ -71,6 +71,17 @@ class PacketRegion(Region):
                               f"of {self.end - self.start} bytes")
 
 
+class _Address:
+    """`SkBuff.ptr`, the address of the sk_buff object: made when first asked for, an attribute of the packet then."""
+
+    def __get__(self, skb: SkBuff, owner: object = None) -> int:
+        region = skb._region
+        if region is None:
+            region = skb._region = skb.kernel.object_region(skb)
+        skb.__dict__["ptr"] = base = region.base
+        return base
+
+
 class SkBuff(RefCounted):
     """A packet in flight. Field names are those of `struct __sk_buff` (uapi/linux/bpf.h, Linux 7.2).
 
@@ -84,6 +95,7 @@ class SkBuff(RefCounted):
         protocol, vlan_proto: in network byte order, as `skb->protocol` is: an int whose little-endian bytes are
             those on the wire (0x0008 for IPv4).
         dev: the device it is on, or None.
+        ptr: address of the sk_buff object.
         id: number of the packet in its simulation, as its source counts; 0 for none.
         arrival: ns at which it came into the simulation.
         wire_len: bytes on the wire; `len` unless set.
@@ -189,13 +201,7 @@ class SkBuff(RefCounted):
             self._region = self.kernel.object_region(self)
         return self._region
 
-    @property
-    def ptr(self) -> int:
-        """Address of the sk_buff object."""
-        region = self._region
-        if region is None:
-            region = self._region = self.kernel.object_region(self)
-        return region.base
+    ptr = _Address()
 
     @property
     def data(self) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ebpfvm.contract.dialect import Dialect
 from ebpfvm.errors import Fault, UsageError
 from ebpfvm.kernel.ctx import Layout, ObjectRegion, layout_of
+from ebpfvm.kernel.kptr import exchanger
 from ebpfvm.kernel.memory import Memory, Region, base_of
 from ebpfvm.kernel.refs import Refs
 
@@ -107,6 +108,7 @@ class Kernel:
         clock: simulated time, ns.
         random: the seeded source.
         refs: the ledger of references.
+        exchange: swaps the pointer of a slot, see `ebpfvm.kernel.kptr`.
         stack: frames of the running programs.
         devices: ifindex -> device.
         maps: id -> map, as `bpf_map_get_fd_by_id` would find it.
@@ -122,6 +124,7 @@ class Kernel:
         self.clock = 0
         self.random = random.Random(seed)
         self.refs = Refs()
+        self.exchange = exchanger(self.memory, self.refs)
         self.stack = Stack(self.memory)
         self.devices: dict[int, Any] = {}
         self.maps: dict[int, Any] = {}

@@ -69,7 +69,7 @@ class TranslatedRun(Run):
     Attributes:
         source: the generated code of the latest translation, None before the first run.
         ticks: what is left of the budget of the running call, None while it does not run.
-        functions: its functions but the program itself, by entry slot.
+        functions, callbacks: its functions but the program itself, by entry slot; the same as helpers call them.
     """
 
     def __init__(self, prog: LoadedProgram, budget: int) -> None:
@@ -80,6 +80,7 @@ class TranslatedRun(Run):
         self._latest: Region | None = None
         self._main: Callable[..., int] | None = None
         self.functions: dict[int, Callable[..., int]] = {}
+        self.callbacks: dict[int, Callable[..., int]] = {}
         self.ticks: Iterator[None] | None = None
         self._stack = prog.kernel.stack
         self._file = ""
@@ -105,6 +106,7 @@ class TranslatedRun(Run):
         self._main = space["f0"]
         self._extra = 0 if source.enters else 1
         self.functions = {entry: space[f"f{entry}"] for entry in source.entries if entry}
+        self.callbacks = {entry: _callback(self, function) for entry, function in self.functions.items()}
         self._publish(source)
         return source
 
@@ -234,22 +236,30 @@ class TranslatedEnv(Env):
         self.run = run
         self.base = run.prog.func_base
 
-    def call(self, func_ptr: int, *args: int) -> int:
-        """As `Env.call`."""
-        run, refs = self.run, self.refs
-        function = run.functions.get(func_ptr - self.base)
+    def function(self, func_ptr: int) -> Callable[..., int]:
+        """As `Env.function`."""
+        run = self.run
+        found = run.callbacks.get(func_ptr - self.base) if run.ticks is not None else None
+        return found if found is not None else super().function(func_ptr)
+
+
+def _callback(run: TranslatedRun, function: Callable[..., int]) -> Callable[..., int]:
+    """`function` as helpers call it: it costs a round of the budget, and gives up the references it takes."""
+    refs = run.env.refs
+
+    def call(a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0) -> int:
         ticks = run.ticks
-        if function is None or ticks is None:
-            return super().call(func_ptr, *args)
+        assert ticks is not None  # helpers ask for it during a run, and call it before they return
         for _ in ticks:
             break
         else:
             run.over()
         held = refs.held
-        result = function(ticks, *args)
+        result = function(ticks, a, b, c, d, e)
         if refs.held > held:
-            refs.program_exit(held, self.prog.name)
+            refs.program_exit(held, run.prog.name)
         return result
+    return call
 
 
 def _layout_of(ctx: Context | None) -> Layout | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ebpfvm.contract.args import Arg, Ret
 from ebpfvm.engine import common
 from ebpfvm.engine.steps import operand
-from ebpfvm.engine.translate.access import atom_value
+from ebpfvm.engine.translate.access import atom_value, constant_index
 from ebpfvm.engine.translate.domain import FP, Num, Ptr
 from ebpfvm.engine.translate.frame import extent
 from ebpfvm.engine.translate.statements import assign, effect, effect_to
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _CUT = f" & {c.U64:#x}"
 _FORMATS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _LOOKUP = "bpf_map_lookup_elem"
+_XCHG = "bpf_kptr_xchg"
+_METHODS = {"bpf_map_update_elem": "update", "bpf_map_delete_elem": "delete"}  # all that their bodies do
 
 
 def emit(em: Emitter, row: Row, insn: Insn) -> None:
@@ -86,9 +88,11 @@ def _helper(em: Emitter, helper: Helper) -> None:
     em.calls |= any(spec.kind in (Arg.PTR_TO_FUNC, Arg.PTR_TO_CTX) for spec in helper.args)
     if helper.name == _LOOKUP and origin is not None and _find(em, helper, origin.name):
         return
-    args = "".join(f", {_argument(em, helper, n)}" for n in range(len(helper.args)))
-    em.names[f"H{pc}"] = helper.body
-    text = f"H{pc}(ENV{args})"
+    text = _method(em, helper) or _exchange(em, helper)
+    if text is None:
+        args = "".join(f", {_argument(em, helper, n)}" for n in range(len(helper.args)))
+        em.names[f"H{pc}"] = helper.body
+        text = f"H{pc}(ENV{args})"
     cut = _CUT if helper.ret.kind in (Ret.INTEGER, Ret.VOID) else ""
     if origin is None:
         em.add(effect_to("r0", text, pc, cut))
@@ -96,6 +100,26 @@ def _helper(em: Emitter, helper: Helper) -> None:
     em.add(effect_to(f"b_{origin.name}", text, pc, cut))
     em.describe(origin)
     em.set(0, operand(f"b_{origin.name}"))
+
+
+def _method(em: Emitter, helper: Helper) -> str | None:
+    """A helper that only passes on to a method of its map, when the map is known."""
+    found = em.unit.map_at(em.state.regs[1]) if helper.name in _METHODS else None
+    method = getattr(found[1], _METHODS[helper.name], None) if found is not None else None
+    if found is None or method is None:
+        return None
+    name = f"{_METHODS[helper.name].upper()}{found[0]}"
+    em.names[name] = method
+    return f"{name}({', '.join(_argument(em, helper, n) for n in range(1, len(helper.args)))})"
+
+
+def _exchange(em: Emitter, helper: Helper) -> str | None:
+    """bpf_kptr_xchg on a slot whose region is at hand."""
+    slot = em.state.regs[1]
+    if helper.name != _XCHG or not isinstance(slot, Ptr) or slot.origin.kind != "plain" or slot.lo != slot.hi:
+        return None
+    em.names["EXCHANGE"] = em.unit.prog.kernel.exchange
+    return f"EXCHANGE(g_{slot.origin.name}, {constant_index(slot.origin, slot.lo)}, {em.reg(2).text})"
 
 
 def found_by_region(unit: Unit, facts: Facts) -> set[str]:

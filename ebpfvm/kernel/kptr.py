@@ -1,0 +1,46 @@
+"""What a pointer slot does: the pointer in it changes together with the reference behind it."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from ebpfvm.kernel.memory import REGION_SHIFT
+from ebpfvm.kernel.refs import PROGRAM, RefCounted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ebpfvm.kernel.memory import Memory, Region
+    from ebpfvm.kernel.refs import Refs
+
+    Exchange = Callable[[Region, int, int], int]
+
+_SLOT = struct.Struct("<Q")
+
+
+def exchanger(memory: Memory, refs: Refs) -> Exchange:
+    """`exchange(region, offset, pointer)`: swap the pointer in a slot with `pointer`, and the references with it.
+
+    It returns the old pointer or NULL (0), whose reference the program has then, and raises Fault: the slot lies
+    outside of the region, one of the pointers names nothing alive, the program does not hold what it gives.
+    """
+    regions, move = memory.regions, refs.move
+    load, put = _SLOT.unpack_from, _SLOT.pack_into
+
+    def exchange(region: Region, offset: int, pointer: int) -> int:
+        plain = region.kind == "map_value" and 0 <= offset <= region.size - 8 and region.writable
+        old: int = load(region.data, offset)[0] if plain else region.load(offset, 8)
+        new_object = (regions.get(pointer >> REGION_SHIFT) or memory.region(pointer)).owner if pointer else None
+        if old:
+            old_object = (regions.get(old >> REGION_SHIFT) or memory.region(old)).owner
+            if isinstance(old_object, RefCounted):
+                move(old_object, region.name, PROGRAM)
+        if isinstance(new_object, RefCounted):
+            move(new_object, PROGRAM, region.name)
+        if plain:
+            put(region.data, offset, pointer)
+        else:
+            region.store(offset, 8, pointer)
+        return old
+    return exchange
