@@ -5,23 +5,18 @@ Everything here only puts the parts together; `ebpfvm` offers these functions la
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm import dialects
-from ebpfvm.errors import LoadError, Rejected, UsageError
-from ebpfvm.kernel import Kernel, LoadedProgram
-from ebpfvm.loader.object import MapSpec, Object, Program
+from ebpfvm.errors import Rejected, UsageError
+from ebpfvm.kernel import Kernel
+from ebpfvm.loaded import Loaded, Pins, open_engine
+from ebpfvm.loader.object import Object, Program
 from ebpfvm.loader.open import load
-from ebpfvm.loader.variables import variables
-from ebpfvm.maps import make_map
-from ebpfvm.maps.base import BPF_F_RDONLY_PROG
 from ebpfvm.maps.dump import MapDump, dump_map
-from ebpfvm.maps.of_maps import MapOfMaps
-from ebpfvm.maps.prog_array import ProgArray
 from ebpfvm.sched.link import Link
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.pcap import ETHERNET, PcapWriter, read_capture
@@ -44,12 +39,10 @@ if TYPE_CHECKING:
     from ebpfvm.sched.tc.grammar import Command
     from ebpfvm.verifier import Verdict
 
-__all__ = ["Kernel", "Loaded", "Object", "Program", "dialect_of", "load", "open_engine", "simulate", "verify"]
+__all__ = ["Kernel", "Object", "Program", "dialect_of", "load", "simulate", "verify"]
 
-ENGINES: Final = ("interp", "translate")
 HANDLE: Final = 0x80010000  # what `tc qdisc add` gives the first qdisc without a handle
 RFC_TYPES: Final = ("qdisc", "task_sched")  # program types that no Linux has
-PIN_BY_NAME: Final = 1  # LIBBPF_PIN_BY_NAME (tools/lib/bpf/bpf_helpers.h)
 
 
 # ---- judging ------------------------------------------------------------------------------------------------
@@ -110,147 +103,6 @@ def _only(found: Object) -> Program:
         raise UsageError(f"{found.path or 'the object'} holds {len(found.programs)} programs "
                          f"({', '.join(found.programs)}); pick one: object.programs[NAME]")
     return next(iter(found.programs.values()))
-
-
-# ---- into a kernel ------------------------------------------------------------------------------------------
-
-def open_engine(name: str | None = None) -> Engine:
-    """The engine of a name: "interp", "translate"; by default the fastest there is.
-
-    Raises:
-        UsageError: there is none of this name.
-    """
-    from ebpfvm import engine
-    if name not in (None, *ENGINES):
-        raise UsageError(f"engine {name!r}: expected one of {', '.join(ENGINES)}")
-    translator = getattr(engine, "Translator", None)
-    if name == "translate" and translator is None:
-        raise UsageError("the translator is not part of this version of ebpfvm; use the engine interp")
-    made: Engine = engine.Interpreter() if name == "interp" or translator is None else translator()
-    return made
-
-
-@dataclass(slots=True)
-class Pins:
-    """Maps that objects of one run share, as /sys/fs/bpf would keep them: those whose definition says
-    LIBBPF_PIN_BY_NAME, and those that the user names.
-
-    Attributes:
-        names: pinned besides, whatever their definitions say.
-        maps: what is pinned now.
-    """
-
-    names: frozenset[str] = frozenset()
-    maps: dict[str, BpfMap] = field(default_factory=dict)
-
-    def wants(self, spec: MapSpec) -> bool:
-        """Is a map of this definition shared?"""
-        return bool(spec.name) and (spec.pinning == PIN_BY_NAME or spec.name in self.names)
-
-    def get(self, spec: MapSpec, kernel: Kernel) -> BpfMap | None:
-        """The pinned map of the definition's name, None if it has to be made.
-
-        Raises:
-            LoadError: it has other sizes, flags or another type (bpf_object__reuse_map of libbpf).
-        """
-        found = self.maps.get(spec.name)
-        if found is None:
-            return None
-        want = (kernel.dialect.map_type(spec.type).name, spec.key_size, spec.value_size, spec.max_entries,
-                spec.map_flags)
-        have = (found.type.name, found.key_size, found.value_size, found.max_entries, found.flags)
-        if want != have:
-            raise LoadError(f"the pinned map of this name is another: it has type, key, value, entries and flags "
-                            f"{have}, here are {want}", symbol=spec.name)
-        return found
-
-
-class Loaded:
-    """Programs and maps in a kernel; programs that name the same map share it.
-
-    Args:
-        kernel: where they are made.
-        engine: what runs programs that were verified; others run in the interpreter.
-        pins: maps shared with other objects.
-        found: the object, for maps that hold some of its maps or programs from the beginning.
-        judge: what the verifier says of such a program (its facts, None for unverified); may raise Rejected.
-
-    Attributes:
-        maps: name (or "#n" without one) -> map.
-        programs: name -> program, ready to run.
-    """
-
-    def __init__(self, kernel: Kernel, engine: Engine, pins: Pins | None = None,
-                 found: Object | None = None, judge: Callable[[Program], Any] = lambda program: None) -> None:
-        self.kernel = kernel
-        self.engine = engine
-        self.pins = pins if pins is not None else Pins()
-        self._found = found
-        self._judge = judge
-        self.maps: dict[str, BpfMap] = {}
-        self.programs: dict[str, Runnable] = {}
-
-    def map(self, spec: MapSpec, index: int = 0) -> BpfMap:
-        """The map of `spec`, made when first asked for.
-
-        Raises:
-            LoadError: this kernel cannot make it, or it is pinned as another.
-        """
-        name = spec.name or f"#{index}"
-        if name not in self.maps:
-            shared = self.pins.wants(spec)
-            found = self.pins.get(spec, self.kernel) if shared else None
-            self.maps[name] = made = found if found is not None else self._make(spec)
-            if shared:
-                self.pins.maps[name] = made
-            if found is None and self._found is not None:
-                self._fill(made, self._found)
-        return self.maps[name]
-
-    def _make(self, spec: MapSpec) -> BpfMap:
-        try:
-            made = make_map(self.kernel, spec)
-        except (OSError, UsageError) as error:
-            raise LoadError(str(error), symbol=spec.name or None) from error
-        return made
-
-    def _fill(self, made: BpfMap, found: Object) -> None:
-        """Put in what the definition says: inner maps, or programs for tail calls."""
-        for slot, name in made.spec.init.items():
-            result = -errno.ENOENT
-            if isinstance(made, MapOfMaps) and name in found.maps:
-                result = made.put(slot.to_bytes(made.key_size, "little"), self.map(found.maps[name]))
-            elif isinstance(made, ProgArray) and name in found.programs:
-                program = found.programs[name]
-                result = made.put(slot, self.program(program, self._judge(program)).prog)
-            if result < 0:
-                raise LoadError(f"slot {slot}: {name!r} cannot be an element ({errno.errorcode.get(-result, result)})",
-                                symbol=made.name)
-
-    def variables(self, found: Object) -> dict[str, int]:
-        """The numbers that `found`'s global variables hold now, without the constants."""
-        values = {}
-        for item in variables(found):
-            if item.number and item.map in self.maps and not found.maps[item.map].map_flags & BPF_F_RDONLY_PROG:
-                value = self.maps[item.map].sys_lookup(bytes(4))
-                values[item.name] = int.from_bytes(value[item.offset:item.offset + item.size], "little",
-                                                   signed=item.signed)
-        return values
-
-    def program(self, program: Program, facts: Any = None) -> Runnable:
-        """Load a program; without facts (it was not verified) it runs in the interpreter.
-
-        Raises:
-            LoadError: one of its maps cannot be made.
-            UsageError: the kernel does not have its type.
-        """
-        if program.name not in self.programs:
-            maps = [self.map(spec, index) for index, spec in enumerate(program.maps)]
-        if program.name not in self.programs:  # a program array may hold the program that names it
-            loaded = LoadedProgram(self.kernel, program, maps, facts=facts)
-            engine = self.engine if facts is not None else open_engine("interp")
-            self.programs[program.name] = engine.load(loaded)
-        return self.programs[program.name]
 
 
 # ---- the simulator ------------------------------------------------------------------------------------------

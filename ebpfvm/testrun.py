@@ -19,10 +19,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.api import Loaded, dialect_of, open_engine
+from ebpfvm.api import dialect_of
 from ebpfvm.errors import Rejected, UsageError
 from ebpfvm.kernel import Kernel, SchBpfCtx, SkbCtx, SkBuff, XdpBuff, XdpCtx
 from ebpfvm.kernel.ctx import Layout, layout_of
+from ebpfvm.loaded import Loaded, open_engine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ebpfvm.api import Loaded
 from ebpfvm.errors import Fault, UsageError
 from ebpfvm.kernel import Kernel, SchBpfCtx, SkbCtx, XdpBuff, XdpCtx
 from ebpfvm.kernel.ctx import layout_of
+from ebpfvm.loaded import Loaded
 from ebpfvm.testrun import HANDLE, made_up_skb
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""These tests ask a real kernel, and what they compare with is Linux 6.18: elsewhere they are skipped, with the reason."""
+"""These tests ask a real kernel and compare with Linux 6.18: elsewhere they are skipped, with the reason."""
 
 from __future__ import annotations
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from check import Figures
 
-from ebpfvm.api import Pins, dialect_of, load, open_engine, open_namespace, script_programs
+from ebpfvm.api import dialect_of, load, open_namespace, script_programs
+from ebpfvm.loaded import Pins, open_engine
 from ebpfvm.loader.variables import set_variables
 from ebpfvm.sched.cpu import Cpu, TaskSpec
 

@@ -8,6 +8,7 @@ import ebpfvm
 from ebpfvm import api
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.kernel import Kernel
+from ebpfvm.loaded import Loaded, open_engine
 from ebpfvm.loader.object import MapSpec, Object, Program
 from ebpfvm.sched.pcap import read_capture
 
@@ -67,11 +68,11 @@ def test_a_map_that_the_kernel_refuses_is_a_load_error() -> None:
     with pytest.raises(LoadError, match="map 'odd' of type array"):
         ebpfvm.simulate(source, flows=["cbr:rate=1mbit"], unverified=True)
     with pytest.raises(LoadError, match="map type 'blob' is not known"):
-        api.Loaded(Kernel(api.dialect_of(program("p"))), api.open_engine("interp")).map(MapSpec("blob"))
+        Loaded(Kernel(api.dialect_of(program("p"))), open_engine("interp")).map(MapSpec("blob"))
 
 
 def test_programs_share_maps_of_one_name() -> None:
-    loaded = api.Loaded(Kernel(api.dialect_of(program("p"))), api.open_engine("interp"))
+    loaded = Loaded(Kernel(api.dialect_of(program("p"))), open_engine("interp"))
     spec = MapSpec("array", 4, 8, 1, name="shared")
     first, second = (loaded.program(program(name, maps=(spec,))) for name in ("a", "b"))
     assert first.prog.maps == second.prog.maps
@@ -80,7 +81,7 @@ def test_programs_share_maps_of_one_name() -> None:
 
 def test_engines_have_names() -> None:
     with pytest.raises(UsageError, match="engine 'magic': expected one of interp, translate"):
-        api.open_engine("magic")
+        open_engine("magic")
 
 
 def test_an_object_with_several_programs_is_not_one_program() -> None:

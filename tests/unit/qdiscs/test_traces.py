@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from ebpfvm.api import Loaded, open_engine
 from ebpfvm.dialects import rfc6
 from ebpfvm.kernel import Kernel
+from ebpfvm.loaded import Loaded, open_engine
 from ebpfvm.loader.open import load
 from ebpfvm.loader.variables import set_variables
 from ebpfvm.sched.account import SENT, Packet

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ebpfvm.api import Loaded, Pins, open_engine, open_namespace, verify
+from ebpfvm.api import open_namespace, verify
 from ebpfvm.errors import LoadError
 from ebpfvm.isa.asm import assemble
 from ebpfvm.isa.insn import encode
 from ebpfvm.kernel.engine import Runnable
+from ebpfvm.loaded import Loaded, Pins, open_engine
 from ebpfvm.loader.object import MapSpec, Object, Program
 from ebpfvm.sched.account import Packet
 from ebpfvm.sched.netdev import Namespace

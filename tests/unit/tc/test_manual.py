@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ebpfvm.api import open_engine, script_programs
+from ebpfvm.api import script_programs
 from ebpfvm.dialects import rfc6
 from ebpfvm.kernel import Kernel
+from ebpfvm.loaded import open_engine
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.tc.grammar import QDISC_KINDS, command_grammar, qdisc_grammar
 from ebpfvm.sched.tc.grammar_filter import FILTER_KINDS, filter_grammar
