@@ -77,10 +77,16 @@ def _argument(w: Walk, btf: Btf, subprog: Subprog, at: int, type_id: int) -> Arg
     if tags & {"trusted", "untrusted", "arena"}:
         raise unsupported(f"the argument tag {sorted(tags)[0]} of global functions")
     if "ctx" in tags or _is_context(w, btf, found.type):
+        if tags - {"ctx"}:
+            raise Refuse(EINVAL, f"arg#{at} has invalid combination of tags")
         return Argument("ctx")
     target = btf.resolved(found.type)
     if isinstance(target, Struct) and target.name == "bpf_dynptr":
+        if tags:
+            raise Refuse(EINVAL, f"arg#{at} has invalid combination of tags")
         return Argument("dynptr")
+    if "nullable" in tags:
+        raise Refuse(EINVAL, f"arg#{at} has invalid combination of tags")
     try:
         size = btf.size_of(found.type)
     except LoadError:

@@ -66,6 +66,7 @@ def build(*functions: Fn | str, type: str = "sched_cls", maps: tuple[MapSpec, ..
 def _types(builder: Builder, made: list[Fn], starts: dict[str, int]) -> tuple[FuncInfo, ...]:
     ids = {"void": 0, "int": builder.integer("int", 4, signed=True)}
     ids["ptr"] = builder.ptr(builder.add(t.Struct("__sk_buff", 192)))
+    ids["number"] = builder.ptr(ids["int"])
     ids["dynptr"] = builder.ptr(builder.add(t.Struct("bpf_dynptr", 16)))
     infos = []
     for item in made:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ebpfvm.btf import types as t
+from ebpfvm.btf.encode import Builder
+from ebpfvm.btf.types import Btf
 from ebpfvm.contract.printf import conversions, wanted
 from ebpfvm.dialects.linux import linux
 from ebpfvm.isa.asm import assemble
@@ -103,3 +107,18 @@ def test_programs_are_what_they_are_called(path: Path, version: tuple[int, int])
              if verify(program, linux(version)).ok != name.startswith("ok_")]
     # Linux 7.2 names the kfuncs of objects and lists otherwise.
     assert [name for name in wrong if version < (7, 0) or path.stem != "kfuncs"] == []
+
+
+@pytest.mark.parametrize(("param", "tags", "expected"), [
+    ("ptr", ("arg:ctx",), ""), ("ptr", ("arg:nonnull",), "arg#0 has invalid combination of tags"),
+    ("dynptr", ("arg:nonnull",), "arg#0 has invalid combination of tags"),
+    ("number", ("arg:nullable",), "arg#0 has invalid combination of tags")])
+def test_tags_of_arguments(param: str, tags: tuple[str, ...], expected: str) -> None:
+    builder = Builder()
+    callee = Fn("callee", "r0 = 0\nexit", (param,))
+    program = build("call @callee\nr0 = 0\nexit", callee, builder=builder)
+    assert program.btf is not None
+    func = next(info.type_id for info in program.func_info if info.insn_off)
+    types = [item for _, item in program.btf.items()]
+    tagged = Btf([*types, *(t.DeclTag(tag, func, 0) for tag in tags)])
+    assert message(replace(program, btf=tagged)).partition("\n")[0] == expected
