@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm._version import __version__
 from ebpfvm.cli import output
-from ebpfvm.errors import EbpfvmError, InternalError
+from ebpfvm.errors import EbpfvmError, InternalError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,16 +40,21 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (that of the process by default); the exit status."""
+    output.open_streams()
     try:
         code = _run(build_parser().parse_args(argv))
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read our output has gone. The interpreter would flush once more at its end and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        output.forget()
         return output.PIPE
     except KeyboardInterrupt:
         output.say("interrupted")
         return output.INTERRUPTED
+    except OSError as error:
+        if error.errno not in output.UNWRITABLE:
+            raise
+        output.forget()
+        return output.fail(UsageError(f"the output cannot be written: {error.strerror}"), as_json=False)
     return code
 
 
@@ -62,6 +67,8 @@ def _run(args: argparse.Namespace) -> int:
     except EbpfvmError as error:
         return output.fail(error, getattr(args, "json", False))
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in output.UNWRITABLE:
+            raise
         if os.environ.get("EBPFVM_DEBUG"):
             raise
         wrapped = InternalError(f"{type(error).__name__}: {error} (a bug in ebpfvm; EBPFVM_DEBUG=1 shows where)")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import shutil
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from ebpfvm.errors import EbpfvmError, Fault, LoadError, Rejected, UsageError
@@ -23,11 +26,26 @@ BROKEN: Final = 70  # EX_SOFTWARE: our own bug
 INTERRUPTED: Final = 130
 PIPE: Final = 141  # as a shell tells of a process that SIGPIPE ended
 
+UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of a disk, not of a program's maps
+
 _CODES: Final[tuple[tuple[type[EbpfvmError], str, int], ...]] = (
     (Rejected, "rejected", REJECTED), (UsageError, "usage", USAGE), (LoadError, "unreadable", UNREADABLE),
     (Fault, "fault", FAULT))
 
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "bold": "1"}
+
+
+def open_streams() -> None:
+    """Give the process the standard streams that it was started without (`2>&-`); Python has None for them."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 (open until the end)
+
+
+def forget() -> None:
+    """Nobody can take what is left of our output. The interpreter would flush once more at its end and complain."""
+    with suppress(io.UnsupportedOperation):  # not a file, so nothing to flush into
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def exit_code(error: EbpfvmError) -> int:

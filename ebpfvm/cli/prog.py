@@ -94,7 +94,7 @@ def _read_words(options: argparse.Namespace) -> None:
         setattr(options, word, value)
     for word in ("repeat", "data_size_out", "ctx_size_out"):
         value = getattr(options, word)
-        if value is not None and not (value.isdigit() and int(value) < 1 << 31):
+        if value is not None and not (value.isdecimal() and int(value) < 1 << 31):
             raise UsageError(f"{word} takes a number, not {value!r}")
         setattr(options, word, int(value) if value is not None else None)
 
@@ -136,7 +136,7 @@ def parse_map(text: str) -> MapSpec:
         raise UsageError(f"--map {text}: expected TYPE:KEY:VALUE:ENTRIES[:NAME], as in array:4:48:4") from None
     if len(parts) > 5 or not parts[0]:
         raise UsageError(f"--map {text}: expected TYPE:KEY:VALUE:ENTRIES[:NAME], as in array:4:48:4")
-    kind = int(parts[0]) if parts[0].isdigit() else parts[0]
+    kind = int(parts[0]) if parts[0].isdecimal() else parts[0]
     return MapSpec(type=kind, key_size=key, value_size=value, max_entries=entries, name=[*parts, ""][4])
 
 
@@ -203,7 +203,7 @@ def _items(program: Program, texts: list[str]) -> Mapping[int, Mapping[bytes, by
     for text in texts:
         where, _, item = text.partition(":")
         key, equals, value = item.partition("=")
-        index = names.get(where, int(where) if where.isdigit() else -1)
+        index = names.get(where, int(where) if where.isdecimal() else -1)
         if not equals or index < 0:
             raise UsageError(f"--set {text}: expected MAP:KEY=VALUE in hexadecimal, as in 0:01000000=ff; maps: "
                              + (", ".join(names) or "none with a name"))

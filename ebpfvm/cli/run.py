@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,7 @@ def execute(args: argparse.Namespace) -> Result:
         raise UsageError("no traffic: give --pcap FILE, --flows SPEC, or both")
     if args.object is None and args.tc is None:
         raise UsageError("nothing to run: give an OBJECT, --tc FILE, or both")
+    _keep_inputs(args)
     found = set_variables(load(args.object), _assignments(args.variables)) if args.object is not None else None
     for note in found.notes if found is not None else ():
         output.say(f"note: {note}")
@@ -106,6 +108,14 @@ def execute(args: argparse.Namespace) -> Result:
                         observer=Tracer(BOOT_NS) if args.trace else None)
     finally:
         progress.close()
+
+
+def _keep_inputs(args: argparse.Namespace) -> None:
+    """The capture that is written must not take the place of a file that is read."""
+    for path in (args.object, args.pcap, args.tc):
+        if path and args.out and os.path.isfile(path) and os.path.exists(args.out) and os.path.samefile(
+                path, args.out):
+            raise UsageError(f"--out {args.out}: would overwrite {path}, which is read; give another name")
 
 
 def balance(result: Result) -> int:

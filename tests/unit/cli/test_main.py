@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from ebpfvm.cli import verify
 from ebpfvm.cli.main import main
+from tests.house.tree import ROOT
 
 
 def raising(error: BaseException):  # type: ignore[no-untyped-def]
@@ -40,3 +43,21 @@ def test_wrong_words_are_status_2(words: list[str], capsys: pytest.CaptureFixtur
         main(words)
     assert end.value.code == 2
     assert "usage: ebpfvm" in capsys.readouterr().err
+
+
+SAMPLE = "samples/rfc/pfifo.o"
+
+
+@pytest.mark.parametrize(("words", "streams", "status", "message"), [
+    (f"verify {SAMPLE}", ">&-", 0, ""),
+    (f"verify {SAMPLE}", ">/dev/full", 2, "error: the output cannot be written: No space left on device\n"),
+    (f"run {SAMPLE} --flows cbr:rate=1mbit --duration 1s --json", ">/dev/full", 2,
+     "error: the output cannot be written: No space left on device\n"),
+    (f"run {SAMPLE} --flows cbr:rate=1mbit --out /dev/full", "", 2,
+     "error: the output cannot be written: No space left on device\n"),
+    ("verify nothing.o", "2>&-", 3, ""),
+    (f"run {SAMPLE} --pcap -", "<&-", 3, "error: -: the capture is empty (0 bytes)\n")])
+def test_streams_that_are_closed_or_full(words: str, streams: str, status: int, message: str) -> None:
+    done = subprocess.run(["sh", "-c", f'"$0" -m ebpfvm {words} {streams}', sys.executable], cwd=ROOT, text=True,
+                          capture_output=True, check=False)
+    assert (done.stderr, done.returncode) == (message, status)

@@ -236,3 +236,14 @@ def test_the_public_names_are_there() -> None:
     with pytest.raises(AttributeError, match="no attribute 'magic'"):
         ebpfvm.magic  # noqa: B018
     assert "load" in dir(ebpfvm)
+
+
+def test_what_is_read_is_not_overwritten(small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = Path(small).read_bytes()
+    link = tmp_path / "link.pcap"
+    link.symlink_to(small)
+    for out in (small, str(link)):
+        assert main(["run", PFIFO, "--pcap", small, "--out", out]) == 2
+        assert capsys.readouterr().err == (f"error: --out {out}: would overwrite {small}, which is read; give another "
+                                           "name\n")
+    assert Path(small).read_bytes() == before
