@@ -11,17 +11,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ebpfvm.btf import types as t
 from ebpfvm.btf.encode import Builder
 from ebpfvm.isa.table import ROWS
 from ebpfvm.loader.object import FuncInfo, MapSpec, Program
-from ebpfvm.testing import calling, qdiscs
+from ebpfvm.testing import calling, qdiscs, special
 from ebpfvm.testing.builder import NUM, Function, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
+    from ebpfvm.btf.types import Btf
     from ebpfvm.contract import CtxField, Dialect, ProgType
     from ebpfvm.isa.insn import Insn
 
@@ -73,6 +73,10 @@ class Writer(Function):
             (2, self.atomic), (3, lambda: calling.helper(self)), (2, self.spill), (2, self.fill),
             (2, lambda: calling.function(self)), (1, lambda: calling.callback(self)), (1, lambda: calling.ring(self)),
             (1, lambda: calling.dynptr(self)), (1, lambda: calling.socket(self)), (1, self.bound)]
+        makers += [(1, lambda: special.may_goto(self)), (1, lambda: special.iterator(self)),
+                   (1, lambda: special.lock(self)), (1, lambda: special.global_function(self))]
+        if self.type.ld_abs:
+            makers += [(1, lambda: special.legacy(self))]
         if self.type.packet_read:
             makers += [(6, self.packet)]
         if self.type.name == "qdisc":
@@ -428,6 +432,7 @@ class Shared:
         self.serial = 0
         self.kfuncs: dict[int, str] = {}
         self.maps: tuple[MapSpec, ...] = MAPS
+        self.globals: set[int] = set()
 
     def new(self) -> int:
         """A serial."""
@@ -458,6 +463,8 @@ def program(random: Random, dialect: Dialect, type: str = "sched_cls", length: i
     kind = dialect.prog_type(type)
     if type == "qdisc":
         shared.maps = (*MAPS, qdiscs.STORE)
+    elif type != "socket_filter":  # which may not use locks
+        shared.maps = (*MAPS, special.LOCKED)
     main = Writer(random, dialect, kind, attach, shared)
     shared.functions.append(main)
     main.known.regs[1] = Kind("ctx")
@@ -479,22 +486,18 @@ def put_together(shared: Shared, type: str, attach: str) -> Program:
         for at in function.links:
             pc = start + at
             code[pc] = code[pc]._replace(imm=starts[code[pc].imm] - pc - 1)
-    btf, ids = _functions(len(starts))
+    btf, ids = _functions(len(starts), frozenset(shared.globals))
     infos = tuple(FuncInfo(start, number) for start, number in zip(starts, ids, strict=True))
     return Program("prog", tuple(code), type, "", attach, "GPL", shared.maps, dict(shared.kfuncs), {}, btf, infos)
 
 
-_BTF: dict[int, tuple[t.Btf, tuple[int, ...]]] = {}  # only saves work
+_BTF: dict[tuple[int, frozenset[int]], tuple[Btf, tuple[int, ...]]] = {}  # only saves work
 
 
-def _functions(count: int) -> tuple[t.Btf, tuple[int, ...]]:
-    if count not in _BTF:
+def _functions(count: int, globals: frozenset[int]) -> tuple[Btf, tuple[int, ...]]:
+    key = count, globals
+    if key not in _BTF:
         builder = Builder()
-        number = builder.integer("int", 4, signed=True)
-        word = builder.integer("long", 8, signed=True)
-        main = builder.add(t.FuncProto(number, (t.Param("ctx", builder.ptr(0)),)))
-        other = builder.add(t.FuncProto(word, tuple(t.Param(f"a{n}", word) for n in range(1, 5))))
-        ids = [builder.add(t.Func("prog", main, t.Linkage.GLOBAL))]
-        ids += [builder.add(t.Func(f"f{n}", other, t.Linkage.STATIC)) for n in range(1, count)]
-        _BTF[count] = builder.btf(), tuple(ids)
-    return _BTF[count]
+        ids = special.prototypes(builder, count, globals)
+        _BTF[key] = builder.btf(), ids
+    return _BTF[key]

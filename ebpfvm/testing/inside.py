@@ -230,13 +230,13 @@ class Moment:
             return f"in {region}, but {r.type_name(type)}"
         if base == r.FUNC:
             return ""
-        start = self._start(reg, region, first)
+        start = self._start(reg, region, value, first)
         offset = value - start - reg.off & _U64
         if not contains(reg.num, offset):
             return f"offset {offset - (offset >> 63 << 64)} of {region} is not {reg.off} + {reg.num}"
-        return self._extent(reg, region, value)
+        return self._extent(reg, region, value, start)
 
-    def _start(self, reg: Reg, region: Region, first: int) -> int:
+    def _start(self, reg: Reg, region: Region, value: int, first: int) -> int:
         base = reg.type & r.BASE
         if base == r.STACK:
             return self.stack[first + int(reg.what)].base + _FRAME
@@ -244,6 +244,8 @@ class Moment:
             return region.base + region.start  # type: ignore[attr-defined, no-any-return]
         if base == r.PKT_META:
             return region.base + region.meta  # type: ignore[attr-defined, no-any-return]
+        if base in (r.MEM, r.BUF) and not reg.num.mask:
+            return value - reg.off - reg.num.smin  # it may be a piece of something: what an iterator points to
         return region.base
 
     def _end(self, value: int) -> str:
@@ -253,7 +255,7 @@ class Moment:
         end = region.end  # type: ignore[attr-defined]
         return "" if value == region.base + end else f"offset {value - region.base} is not the packet's end {end}"
 
-    def _extent(self, reg: Reg, region: Region, value: int) -> str:
+    def _extent(self, reg: Reg, region: Region, value: int, start: int) -> str:
         """What is proven of the memory behind the pointer."""
         base = reg.type & r.BASE
         if base == r.MAP_VALUE:
@@ -265,12 +267,14 @@ class Moment:
         if base in (r.PKT, r.PKT_META):
             end = region.base + (region.end if base == r.PKT else region.start)  # type: ignore[attr-defined]
             return _packet_range(reg, value, end, self.kernel.dialect.version >= (7, 0))
-        if base == r.MEM and region.size < reg.what:
-            return f"{region} has {region.size} bytes, not {reg.what}"
+        if base == r.MEM and not 0 <= start - region.base <= region.size - reg.what:
+            return f"{region} has {region.size} bytes, not {reg.what} from {start - region.base} on"
         return ""
 
 
 def _packet_range(reg: Reg, value: int, end: int, new: bool) -> str:
+    if reg.what < 0 and not new:
+        return ""  # 6.18 goes on believing that a pointer is behind the end after it was moved back
     if reg.what == r.AT_PKT_END:
         return "" if value >= end else "before the end, not at it"
     if reg.what == r.BEYOND_PKT_END:

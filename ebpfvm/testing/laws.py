@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from ebpfvm.testing.runs import Given
     from ebpfvm.verifier import Verdict
 
-BUDGET = 2_000_000
+BUDGET = 5_000
+"""Steps of a run after which it is left alone."""
 LIMIT = 10_000
 """Steps of the walk after which a program is left alone."""
 

@@ -1,7 +1,7 @@
 """Programs of the laws' generator get the verdict of a real 6.18 kernel: accepted and refused ones, and mutants.
 
-`EBPFVM_PROGRAMS=n` asks about n programs. Where a kernel says that it found a bug of its own ("verifier bug": it removed
-a function as dead code whose address is taken, and does not find it), its verdict counts for nothing.
+`EBPFVM_PROGRAMS=n` asks about n programs. Where a kernel says that it found a bug of its own ("verifier bug": removed
+as dead code, a function whose address is taken is not found), its verdict counts for nothing.
 """
 
 from __future__ import annotations
