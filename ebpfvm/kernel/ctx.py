@@ -148,15 +148,9 @@ class ObjectRegion(Region):
     region: Region
 
     def __init__(self, kind: str, layout: Layout, owner: Any, name: str = "") -> None:
-        # Written out, not through the base class: a simulation makes one of these for each packet.
-        self.kind = kind
-        self.data = _NO_BYTES
+        super().__init__(kind, bytearray(), name=name or layout.name, owner=owner)
         self.size = layout.size
-        self.name = name or layout.name
-        self.writable = self.alive = True
-        self.owner = owner
         self.layout = layout
-        self.id = self.base = 0
 
     def load(self, off: int, size: int) -> int:
         """Read an attribute of the owner."""
@@ -173,9 +167,6 @@ class ObjectRegion(Region):
     def write(self, off: int, data: bytes) -> None:
         """Refused, as `read`."""
         raise Fault("memory", f"{self} cannot be used as plain memory")
-
-
-_NO_BYTES = bytearray()
 
 
 def layout_of(prog_type: ProgType, attach: str = "") -> Layout:

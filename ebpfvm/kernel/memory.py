@@ -124,11 +124,12 @@ class Memory:
     Attributes:
         regions: id -> live region. Engines look ids up here themselves, for speed.
         retired: regions that `quiesce` will free.
+        next_id: id of the next region.
     """
 
     def __init__(self) -> None:
         self.regions: dict[int, Region] = {}
-        self._next = 1
+        self.next_id = 1
         self.retired: list[Region] = []
         self._freed: deque[Region] = deque(maxlen=_REMEMBERED)
 
@@ -139,8 +140,8 @@ class Memory:
         region = _bare(Region)  # all of `Region` and `adopt` in one frame: a map makes one for each element
         region.kind, region.data, region.size, region.name = kind, storage, len(storage), name
         region.writable, region.owner, region.alive = writable, owner, True
-        number = self._next
-        self._next = number + 1
+        number = self.next_id
+        self.next_id = number + 1
         region.id = number
         region.base = (number << REGION_SHIFT) + BIAS
         self.regions[number] = region
@@ -148,8 +149,8 @@ class Memory:
 
     def adopt(self, region: Region) -> Region:
         """Give `region` its id and base."""
-        number = self._next
-        self._next = number + 1
+        number = self.next_id
+        self.next_id = number + 1
         region.id = number
         region.base = (number << REGION_SHIFT) + BIAS
         self.regions[number] = region
@@ -157,8 +158,8 @@ class Memory:
 
     def reserve(self, n: int) -> int:
         """Keep `n` ids for regions whose addresses must not depend on when they are made; the first of them."""
-        first = self._next
-        self._next += n
+        first = self.next_id
+        self.next_id += n
         return first
 
     def free(self, region: Region) -> None:
@@ -198,7 +199,7 @@ class Memory:
 
     def _refuse(self, ptr: int) -> Never:
         number = ptr >> REGION_SHIFT
-        if 0 < number < self._next:
+        if 0 < number < self.next_id:
             dead = next((region for region in self._freed if region.id == number), None)
             what = str(dead) if dead is not None else "memory that was freed long ago"
             raise Fault("use-after-free", f"use of {what} after it was freed, through pointer {ptr:#x}")

@@ -151,6 +151,10 @@ class SkBuff(RefCounted):
         self._bytes = packet
         self.len = len(packet)
         kernel.refs.add(self, holder)
+        if fields:
+            self._set(fields)
+
+    def _set(self, fields: dict[str, Any]) -> None:
         for name, value in fields.items():
             if not hasattr(type(self), name):
                 raise UsageError(f"a packet has no field {name!r}")

@@ -21,6 +21,8 @@ FRAME_SIZE: Final = 512  # MAX_BPF_STACK
 _FRAMES: Final = 512  # of all nested runs together
 
 _ZEROS = bytes(FRAME_SIZE)
+_NO_BYTES = bytearray()
+_bare = object.__new__
 
 
 # The bytes of a frame; as numbers of 8, 4 and 2 bytes in the host's order; the frame pointer.
@@ -136,7 +138,17 @@ class Kernel:
 
     def object_region(self, skb: SkBuff) -> Region:
         """The region behind a pointer to `skb`, read and written by `skb_layout`."""
-        return self.memory.adopt(ObjectRegion("sk_buff", self.skb_layout, skb, "sk_buff"))
+        memory = self.memory
+        region = _bare(ObjectRegion)  # all of its making and of `Memory.adopt` in one frame: each packet has one
+        region.layout = layout = self.skb_layout
+        region.kind = region.name = "sk_buff"
+        region.data, region.size, region.owner = _NO_BYTES, layout.size, skb
+        region.writable = region.alive = True
+        region.id = number = memory.next_id
+        memory.next_id = number + 1
+        region.base = base_of(number)
+        memory.regions[number] = region
+        return region
 
 
 def _skb_layout(dialect: Dialect) -> Layout:
