@@ -290,7 +290,7 @@ def _object(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
 
 
 _SOCKETS = {r.SOCKET: ("sock", "sock_common"), r.SOCK_COMMON: ("sock_common", "sock"),
-            r.TCP_SOCK: ("sock", "sock_common", "tcp_sock")}
+            r.TCP_SOCK: ("sock", "sock_common", "tcp_sock"), r.MAP_PTR: ("bpf_map",)}
 
 
 def _memory(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg, params: tuple[Param, ...]) -> None:

@@ -175,3 +175,8 @@ def test_walk_through_parts() -> None:
                             (33, 4, "cannot access ptr member p with moff 8 in struct inner with off 9 size 4")):
         with pytest.raises(Exception, match=text):
             at(off, size)
+
+
+def test_a_map_is_an_object_of_the_kernel() -> None:
+    assert message(build("r1 = map[id:1]\ncall @bpf_map_sum_elem_count\nexit\n")) == ""
+    assert message(build("call @bpf_map_sum_elem_count\nexit\n")) != ""
