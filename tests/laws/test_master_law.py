@@ -148,6 +148,18 @@ def _always_seen(self: Any, pc: int) -> bool:
     return found
 
 
+def test_bytes_of_a_pointer_where_another_path_has_numbers() -> None:
+    """A kernel accepts it in this order, and refuses the other; both are harmless."""
+    text = "r6 = r1\n*(u64 *)(r10 - 48) = r6\nr0 = *(u32 *)(r1 + 0)\nif r0 == 7 goto +1\n*(u32 *)(r10 - 44) = r0\n" \
+           "r2 = 1\nr3 = 1\nr4 = 1\nif r0 == 9 goto +1\nr5 = 1\nr2 = 3\nif r0 == 10 goto +1\nr5 = 2\n" \
+           "r2 = *(u8 *)(r10 - 43)\n"
+    judged = laws.judge(program(text), linux())
+    assert judged is not None
+    assert judged.verdict.ok
+    assert not judged.exact
+    laws.check(program(text), linux(), [GIVEN])
+
+
 def test_engines_that_differ_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     one = program("r2 = *(u32 *)(r1 + 0)\n")
     judged = laws.judge(one, linux())
