@@ -27,6 +27,7 @@ bits and zero-extended into the 64-bit register:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 from ebpfvm.isa import codes as c
@@ -235,6 +236,7 @@ BY_CODE: Final = _by_code(ROWS)
 BY_NAME: Final = {row.name: row for row in ROWS}
 
 
+@lru_cache(maxsize=1 << 14)
 def row_of(insn: Insn) -> Row | None:
     """The row of `insn`, or None if the standard knows no such instruction."""
     for row in BY_CODE.get(insn.code, ()):

@@ -38,6 +38,8 @@ def aligned(w: Walk, reg: Reg, number: int, off: int, size: int, strict: bool = 
         return
     num = reg.num
     fixed = reg.off + off
+    if not num.mask and not (num.value + fixed) % size and base not in r.PKT_TYPES:
+        return
     variable = show.tnum(num.value, num.mask)
     if base in r.PKT_TYPES:
         sum_ = tnum.add((num.value, num.mask), (fixed + 2 & U64_MAX, 0))
@@ -198,8 +200,7 @@ def _load_ctx(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
 
 def ctx_field(w: Walk, off: int, size: int) -> Reg:
     """What a read of the context yields (check_ctx_access)."""
-    env = w.env
-    item = env.prog_type.ctx_access(off, size, False, env.program.attach)
+    item = w.readable_ctx(off, size)
     if item is None:
         raise Refuse(EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
     return w.ctx_value(item)

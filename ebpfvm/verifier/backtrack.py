@@ -24,6 +24,9 @@ class _GiveUp(Exception):
     """An instruction that cannot be followed backwards: everything on the path becomes precise."""
 
 
+_COMPUTING = frozenset({c.BPF_ALU, c.BPF_ALU64, c.BPF_LDX})
+
+
 class _Wanted:
     """Registers and slots, per frame, whose origin is looked for."""
 
@@ -69,16 +72,21 @@ def propagate(w: Walk, old: State, cur: State) -> bool:
 def _follow(w: Walk, start: State, wanted: _Wanted) -> bool:
     state, pc, changed = start, start.pc, False
     first, subsequent = True, -1
+    insns, regs = w.env.program.insns, wanted.regs
     try:
         while True:
             history = state.history
             while True:
                 entry = history if history is not None and history.pc == pc else None
-                if not first:
-                    _step(w, pc, subsequent, entry, wanted)
-                first = False
-                if wanted.empty():
-                    return changed
+                insn = insns[pc]
+                # Nearly all instructions on the way compute what nobody has asked for.
+                if first or insn[0] & 7 not in _COMPUTING or regs[wanted.frame] >> insn[1] & 1 or (
+                        entry is not None and entry.linked):
+                    if not first:
+                        _step(w, pc, subsequent, entry, wanted)
+                    first = False
+                    if wanted.empty():
+                        return changed
                 subsequent = pc
                 # Back to where the path came from; this state began before its first instruction.
                 if pc == state.first_pc and (history is None or (history.before is None and history.pc == pc)):

@@ -23,6 +23,8 @@ ASYNC_KFUNCS = frozenset({"bpf_wq_set_callback", "bpf_wq_set_callback_impl", "bp
                           "bpf_task_work_schedule_resume_impl"})
 _DISCOVERED, _EXPLORED = 0x10, 0x20
 _FALLTHROUGH, _BRANCH = 1, 2
+_JUMPS = frozenset({c.BPF_JMP, c.BPF_JMP32})
+_LD_IMM64 = 0x18
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +143,18 @@ class _Walk:
             return
         self.state[start] = _DISCOVERED
         self.stack.append(start)
-        while self.stack:
-            pc = self.stack[-1]
-            if not self.visit(pc):
-                self.state[pc] = _EXPLORED
-                self.stack.pop()
+        insns, state, stack, size = self.insns, self.state, self.stack, len(self.insns)
+        while stack:
+            pc = stack[-1]
+            code = insns[pc][0]
+            if code & 7 not in _JUMPS and code != _LD_IMM64 and pc + 1 < size and not state[pc + 1]:
+                # What `visit` would do, for the many instructions that just go on.
+                state[pc] = _DISCOVERED | _FALLTHROUGH
+                state[pc + 1] = _DISCOVERED
+                stack.append(pc + 1)
+            elif not self.visit(pc):
+                state[pc] = _EXPLORED
+                stack.pop()
 
 
 def check(env: Env) -> Cfg:
@@ -186,12 +195,30 @@ def successors(env: Env, pc: int) -> tuple[int, ...]:
     return (pc + 1,) if target == pc + 1 else (pc + 1, target)
 
 
-def loops(env: Env) -> list[int]:
+def edges(env: Env) -> list[tuple[int, ...]]:
+    """`successors` of every slot."""
+    # Most instructions just go on, and asking each of them costs as much as walking over it.
+    return [(pc + 1,) if insn[0] != _LD_IMM64 and insn[0] & 7 not in _JUMPS else successors(env, pc)
+            for pc, insn in enumerate(env.program.insns)]
+
+
+def _straight(env: Env, after: list[tuple[int, ...]]) -> bool:
+    """Does nothing lead back, not even a callback?"""
+    if any(targets and min(targets) <= pc for pc, targets in enumerate(after)):
+        return False
+    return not any(insn[0] == c.BPF_JMP | c.BPF_CALL and _reenters(env, pc)
+                   for pc, insn in enumerate(env.program.insns))
+
+
+def loops(env: Env, after: list[tuple[int, ...]] | None = None) -> list[int]:
     """Number of the loop (strongly connected component) of each slot, 0 outside of loops (compute_scc).
 
-    Tarjan's algorithm without recursion, over the whole program; calls are not followed.
+    Tarjan's algorithm without recursion, over the whole program; calls are not followed. `after`: see `edges`.
     """
     size = len(env.program.insns)
+    after = edges(env) if after is None else after
+    if _straight(env, after):
+        return [0] * size
     index, low, found = [0] * size, [0] * size, [0] * size
     counter = number = 0
     open_nodes: list[int] = []
@@ -207,7 +234,7 @@ def loops(env: Env) -> list[int]:
                 index[pc] = low[pc] = counter
                 open_nodes.append(pc)
                 on_stack[pc] = 1
-            targets = successors(env, pc)
+            targets = after[pc]
             for position in range(at, len(targets)):
                 target = targets[position]
                 if not index[target]:

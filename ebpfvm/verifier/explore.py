@@ -86,6 +86,7 @@ class Walk:
         self.callbacks: set[int] = set()
         self.touched = 0
         self._locals: dict[tuple[int, int], StructType] = {}
+        self._ctx: dict[tuple[int, int], CtxField | None] = {}
         self._packet_changers: dict[int, bool] = {}
         self.state = State([Frame(0, END, 0)])
         self.frame = self.state.frames[0]
@@ -93,8 +94,8 @@ class Walk:
         self.steps = [self._build(pc) for pc in range(len(env.program.insns))]
         if env.observe is not None:
             self.steps = [_observed(step, env.observe) for step in self.steps]
-        self._is_jump = bytes(insn.code & 7 in (c.BPF_JMP, c.BPF_JMP32) for insn in env.program.insns)
-        self._scratch = [_scratched(env, pc) for pc in range(len(env.program.insns))]
+        self._is_jump = bytes([insn[0] & 7 in (c.BPF_JMP, c.BPF_JMP32) for insn in env.program.insns])
+        self._scratch = [_scratched(env, pc) for pc in range(len(env.program.insns))] if log.on else []
 
     # -- building ---------------------------------------------------------------------------------------------------
 
@@ -190,7 +191,8 @@ class Walk:
                     log.full_state(f"\nfrom {self.prev} to {pc}:", state)
                 print_state = False
                 if touched_regs or self.touched:
-                    log.state(pc, state, touched_regs, self._slots(touched_regs))
+                    everything = self.touched or touched_regs == 0x7FF
+                    log.state(pc, state, touched_regs, self._slots(touched_regs) if everything else ())
                     self.touched = 0
                 log.insn(pc)
                 touched_regs = self._scratch[pc]
@@ -219,7 +221,7 @@ class Walk:
     def _slots(self, regs: int) -> tuple[int, ...]:
         if self.touched < 0 or regs == 0x7FF:
             return tuple(sorted(self.frame.stack))
-        return tuple(at for at in range(64) if self.touched >> at & 1)
+        return tuple([at for at in range(self.touched.bit_length()) if self.touched >> at & 1])
 
     # -- what steps use ---------------------------------------------------------------------------------------------
 
@@ -286,6 +288,13 @@ class Walk:
     def clobber(self, frame: Frame) -> None:
         """A call leaves nothing in R0 to R5."""
         frame.regs[0:6] = [None] * 6
+
+    def readable_ctx(self, off: int, size: int) -> CtxField | None:
+        """The field that a load from the context hits (`ProgType.ctx_access`), remembered."""
+        key = off, size
+        if key not in self._ctx:
+            self._ctx[key] = self.env.prog_type.ctx_access(off, size, False, self.env.program.attach)
+        return self._ctx[key]
 
     def ctx_value(self, item: CtxField) -> Reg:
         """What a read of a context field gives."""

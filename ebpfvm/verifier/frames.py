@@ -54,7 +54,8 @@ def _global(w: Walk, pc: int, subprog: Subprog) -> int:
     if problem is not None:
         raise Refuse(problem.errno, *problem.lines, f"Caller passes invalid args into func#{subprog.index} "
                                                     f"('{subprog.name}')")
-    w.log.note(f"Func#{subprog.index} ('{subprog.name}') is global and assumed valid.")
+    if w.log.on:
+        w.log.note(f"Func#{subprog.index} ('{subprog.name}') is global and assumed valid.")
     if w.env.new and exceptions.might_throw(w.env, subprog):
         refs.check_leaks(w, "bpf_throw")
     if w.changes_packet(subprog):

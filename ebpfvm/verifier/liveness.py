@@ -10,11 +10,12 @@ and no verdict changes. Linux 6.18 tracks the same during the walk and 7.2 in a 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.contract.args import Arg
 from ebpfvm.isa import codes as c
-from ebpfvm.verifier.cfg import successors
+from ebpfvm.verifier.cfg import edges
 
 if TYPE_CHECKING:
     from ebpfvm.isa.insn import Insn
@@ -29,6 +30,9 @@ _Value = Any
 _LOST = ("fp", None, False)
 _UNSET: _Value = ()  # reading it is refused anyway, so it does not spoil a join
 _MANY = 8
+_NOTHING = (0, 0)
+_MEMORY = frozenset({c.BPF_LDX, c.BPF_ST, c.BPF_STX})
+_Edges = list[tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,11 @@ class Live:
 def use_def(env: Env, pc: int) -> tuple[int, int]:
     """Registers that an instruction reads and writes, as masks."""
     insn = env.program.insns[pc]
+    return (_arguments(env, insn), CALLER_SAVED) if insn[0] == _CALL else _use_def(insn)
+
+
+@lru_cache(maxsize=1 << 14)
+def _use_def(insn: Insn) -> tuple[int, int]:
     dst, src = 1 << insn.dst, 1 << insn.src
     cls, mode, op = insn.code & 7, insn.code & 0xE0, insn.code & 0xF0
     if cls == c.BPF_LD:
@@ -63,8 +72,6 @@ def use_def(env: Env, pc: int) -> tuple[int, int]:
         return 0, 0
     if op == c.BPF_EXIT:
         return 1, 0
-    if op == c.BPF_CALL:
-        return _arguments(env, insn), CALLER_SAVED
     return dst | (src if insn.code & c.BPF_X else 0), 0
 
 
@@ -90,47 +97,41 @@ def _arguments(env: Env, insn: Insn) -> int:
     return ARGS & ((1 << (min(count, 5) + 1)) - 1)
 
 
-def compute(env: Env) -> Live:
-    """Liveness of the whole program; one backward pass per function, repeated until nothing changes."""
-    size = len(env.program.insns)
+def compute(env: Env, after: _Edges | None = None) -> Live:
+    """Liveness of the whole program; one backward pass per function, repeated until nothing changes.
+
+    Args:
+        after: the slots behind each slot (`ebpfvm.verifier.cfg.edges`), if they are known already.
+    """
+    insns, size = env.program.insns, len(env.program.insns)
+    after = edges(env) if after is None else after
     regs, stack = [0] * size, [0] * size
     for subprog in env.subprogs:
-        order = _postorder(env, subprog)
-        _solve(env, order, regs, [use_def(env, pc) for pc in range(subprog.start, subprog.end)], subprog.start)
-        accesses = _stack_accesses(env, subprog, order)
-        _solve(env, order, stack, accesses, subprog.start)
+        # Everything can be reached but the second slots of 64-bit immediates. Backwards by number is backwards along
+        # all paths where no jump leads back, and then once is enough.
+        order = [pc for pc in range(subprog.end - 1, subprog.start - 1, -1) if insns[pc][0]]
+        once = not any(after[pc] and min(after[pc]) <= pc for pc in order)
+        _solve(after, order, regs, [use_def(env, pc) for pc in range(subprog.start, subprog.end)], subprog.start, once)
+        accesses = _stack_accesses(env, subprog, after)
+        if any(used for used, _ in accesses):
+            _solve(after, order, stack, accesses, subprog.start, once)
     return Live(regs, stack)
 
 
-def _solve(env: Env, order: list[int], live: list[int], effects: list[tuple[int, int]], start: int) -> None:
+def _solve(edges: _Edges, order: list[int], live: list[int], effects: list[tuple[int, int]], start: int,
+           once: bool) -> None:
     changed = True
     while changed:
         changed = False
         for pc in order:
             after = 0
-            for target in successors(env, pc):
+            for target in edges[pc]:
                 after |= live[target]
             used, defined = effects[pc - start]
             before = after & ~defined | used
             if before != live[pc]:
                 live[pc] = before
-                changed = True
-
-
-def _postorder(env: Env, subprog: Subprog) -> list[int]:
-    seen, order = {subprog.start}, []
-    work = [(subprog.start, 0)]
-    while work:
-        pc, at = work.pop()
-        targets = successors(env, pc)
-        if at < len(targets):
-            work.append((pc, at + 1))
-            if targets[at] not in seen:
-                seen.add(targets[at])
-                work.append((targets[at], 0))
-        else:
-            order.append(pc)
-    return order
+                changed = not once
 
 
 # -- where the frame is read and written -----------------------------------------------------------------------
@@ -142,18 +143,42 @@ def _bytes(off: int, size: int) -> int:
     return ((1 << (high - low)) - 1) << -high if high > low else 0
 
 
-def _stack_accesses(env: Env, subprog: Subprog, order: list[int]) -> list[tuple[int, int]]:
+def _stack_accesses(env: Env, subprog: Subprog, after: _Edges) -> list[tuple[int, int]]:
     """(read, overwritten) bytes of the own frame, per slot of the function."""
-    values = _values(env, subprog, order)
-    effects = []
-    for pc in range(subprog.start, subprog.end):
-        before = values.get(pc)
-        effects.append(_effect(env, pc, before) if before is not None else (0, 0))
+    values, escaped = _values(env, subprog, after)
+    effects, insns = [_NOTHING] * (subprog.end - subprog.start), env.program.insns
+    for leader, before in values.items():
+        regs, pc = before[:], leader
+        while True:
+            if insns[pc][0] & 7 in _MEMORY or insns[pc][0] == _CALL:
+                effects[pc - subprog.start] = _effect(env, pc, regs)
+            targets = after[pc]
+            if len(targets) != 1 or targets[0] in values:
+                break
+            _transfer(env, pc, regs, escaped)
+            pc = targets[0]
     return effects
 
 
-def _values(env: Env, subprog: Subprog, order: list[int]) -> dict[int, list[_Value]]:
-    """Registers before each slot, as far as this pass cares; forward until nothing changes."""
+def _leaders(subprog: Subprog, after: _Edges) -> set[int]:
+    """Where more than one way leads to, or one of several ways from somewhere else."""
+    seen, found = {subprog.start}, {subprog.start}
+    for pc in range(subprog.start, subprog.end):
+        targets = after[pc]
+        if len(targets) == 1:
+            target = targets[0]
+            if target in seen:
+                found.add(target)
+            seen.add(target)
+        else:
+            found.update(targets)
+    return found
+
+
+def _values(env: Env, subprog: Subprog, after: _Edges) -> tuple[dict[int, list[_Value]], bool]:
+    """Registers before the first slot of each block, as far as this pass cares, forward until nothing changes; and
+    whether pointers into the frame are in memory."""
+    leaders = _leaders(subprog, after)
     escaped = False
     while True:
         start: list[_Value] = [_UNSET, *[None] * 5, *[_UNSET] * 4, ("fp", frozenset({0}), True)]
@@ -162,16 +187,21 @@ def _values(env: Env, subprog: Subprog, order: list[int]) -> dict[int, list[_Val
         spilled = escaped
         while work:
             pc = work.pop()
-            after = values[pc][:]
-            spilled |= _transfer(env, pc, after, escaped)
-            for target in successors(env, pc):
+            regs = values[pc][:]
+            while True:
+                spilled |= _transfer(env, pc, regs, escaped)
+                targets = after[pc]
+                if len(targets) != 1 or targets[0] in leaders:
+                    break
+                pc = targets[0]
+            for target in targets:
                 known = values.get(target)
-                joined = after if known is None else [_join(a, b) for a, b in zip(known, after, strict=True)]
+                joined = regs if known is None else [_join(a, b) for a, b in zip(known, regs, strict=True)]
                 if joined != known:
                     values[target] = joined[:]
                     work.append(target)
         if spilled == escaped:
-            return values
+            return values, escaped
         escaped = True
 
 

@@ -20,19 +20,21 @@ if TYPE_CHECKING:
 LEVEL1 = 1
 LEVEL2 = 2
 STATS = 4
+_NO_SLOTS: dict[int, Any] = {}
 _KEEP = 50_000  # entries; the kernel's rolling buffer keeps the tail too
 
 
 class Log:
-    """Collects entries; `text()` renders them.
+    """Collects entries; `text()` renders them. Without `walk` no steps of the walk are collected.
 
-    An entry is a string (complete lines), an instruction `("i", pc)`, or a state behind an instruction
-    `("s", pc, state line)` whose line is a function to call late.
+    An entry is a string (complete lines), the slot of an instruction, a state behind an instruction
+    `("s", pc, registers to print, parts of the state...)`, or `("j",)` for a line to be continued.
     """
 
-    def __init__(self, level: int, program: Program, version: show.Version, insn_text: Callable[[int], str]) -> None:
+    def __init__(self, level: int, program: Program, version: show.Version, insn_text: Callable[[int], str],
+                 walk: bool = True) -> None:
         self.level = level
-        self.on = bool(level & (LEVEL1 | LEVEL2))
+        self.on = walk and bool(level & (LEVEL1 | LEVEL2))
         self.all = bool(level & LEVEL2)
         self.version = version
         self.entries: list[Any] = []
@@ -47,8 +49,8 @@ class Log:
             self.entries.append(text + "\n")
 
     def note(self, text: str) -> None:
-        """A line of the walk (levels 1 and 2)."""
-        if self.on:
+        """A line of levels 1 and 2."""
+        if self.level & (LEVEL1 | LEVEL2):
             self.entries.append(text + "\n")
 
     def detail(self, text: str) -> None:
@@ -58,10 +60,12 @@ class Log:
 
     def insn(self, pc: int) -> None:
         """The source line, if it is another than the last printed, and the instruction."""
-        self.source(pc, "; ")
-        self.entries.append(("i", pc))
-        if len(self.entries) > _KEEP:
-            del self.entries[:_KEEP // 2]
+        if self._lines:
+            self.source(pc, "; ")
+        entries = self.entries
+        entries.append(pc)
+        if len(entries) > _KEEP:
+            del entries[:_KEEP // 2]
             self._dropped += _KEEP // 2
 
     def source(self, pc: int, prefix: str) -> None:
@@ -83,9 +87,10 @@ class Log:
         """What the instruction before `pc` has touched (print_insn_state)."""
         frame = machine.frames[-1]
         # Registers and slots are immutable, so remembering them is remembering the state.
-        snapshot = (frame.no, frame.regs[:], {at: frame.stack[at] for at in slots if at in frame.stack},
-                    frame.precise_regs, frame.precise_stack, machine.refs, frame.cb, frame.async_cb)
-        self.entries.append(("s", pc, regs, snapshot))
+        stack = frame.stack
+        kept = {at: stack[at] for at in slots if at in stack} if slots else _NO_SLOTS
+        self.entries.append(("s", pc, regs, frame.no, frame.regs[:], kept, frame.precise_regs, frame.precise_stack,
+                             machine.refs, frame.cb, frame.async_cb))
 
     def full_state(self, head: str, machine: State, frame: Any = None) -> None:
         """A whole frame on a line of its own."""
@@ -122,14 +127,14 @@ class Log:
             if isinstance(entry, str):
                 out.append(entry)
                 insn = ""
-            elif entry[0] == "i":
-                insn = f"{entry[1]}: {self._insn_text(entry[1])}"
+            elif isinstance(entry, int):
+                insn = f"{entry}: {self._insn_text(entry)}"
                 out.append(insn + "\n")
             elif entry[0] == "j":
                 out[-1] = out[-1].rstrip("\n") + " "
                 insn = ""
             else:
-                line = show.state(_Snapshot(entry[3]), self.version, None, entry[2])  # type: ignore[arg-type]
+                line = show.state(_Snapshot(entry[3:]), self.version, None, entry[2])  # type: ignore[arg-type]
                 if insn:
                     out[-1] = insn + _pad(len(insn)) + ";" + line + "\n"
                 else:

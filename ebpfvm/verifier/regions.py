@@ -139,6 +139,8 @@ def packet(w: Walk, reg: Reg, number: int, off: int, size: int, zero_ok: bool = 
 
 def unmodified(w: Walk, reg: Reg, number: int, fixed_ok: bool = False) -> None:
     """A pointer that may only be used as it was given (check_ptr_off_reg)."""
+    if not reg.off and not reg.num.mask and not reg.num.value:
+        return
     name = type_name(reg.type)
     checks: tuple[Callable[[], str | None], ...] = (
         lambda: f"negative offset {name} ptr R{number} off={reg.off} disallowed" if reg.off < 0 else None,

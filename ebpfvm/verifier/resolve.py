@@ -5,6 +5,7 @@ Source: check_and_resolve_insns() of Linux 7.2, resolve_pseudo_ldimm64() of 6.18
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ebpfvm.errors import LoadError, UsageError
@@ -51,16 +52,15 @@ def check(env: Env) -> None:
     Raises:
         Refuse: with the kernel's message.
     """
-    insns = env.program.insns
+    insns, version = env.program.insns, env.version
     pc = 0
     while pc < len(insns):
         insn = insns[pc]
-        for number in (insn.dst, insn.src):
+        for number in (insn.dst, insn.src) if insn.dst >= MAX_REG or insn.src >= MAX_REG else ():
             if number >= MAX_REG and not (number == MAX_REG and _stack_arg(env, insn, number)):
                 raise Refuse(EINVAL, f"R{number} is invalid", pc=pc)
-        problem = check_slot(insns, pc, env.version)
-        if problem is None and env.new:
-            problem = check_fields(insn)
+        problem = _alone(insn, version) if insn[0] != 0x18 else check_slot(insns, pc, version) or (
+            check_fields(insn) if version >= (7, 0) else None)
         if problem is not None:
             raise Refuse(EINVAL, problem, pc=pc)
         if insn.is_ld_imm64:
@@ -69,6 +69,12 @@ def check(env: Env) -> None:
         pc += 1
     for used in env.maps:
         _allowed(used, env.prog_type)
+
+
+@lru_cache(maxsize=1 << 14)
+def _alone(insn: Insn, version: tuple[int, int]) -> str | None:
+    """What is wrong with an instruction of one slot; the same ones come again and again."""
+    return check_slot((insn,), 0, version) or (check_fields(insn) if version >= (7, 0) else None)
 
 
 def _stack_arg(env: Env, insn: Insn, number: int) -> bool:
