@@ -1,5 +1,7 @@
-"""Whole logs. They were compared with those of a 6.18 kernel line by line; addresses, marks of precision and the tables
-of live stack bytes, which differ or are not printed, aside.
+"""Whole logs. Those of 6.18 at level 2 were compared with a 6.18 kernel's line by line, leaving aside addresses, map
+names, marks of precision and their trace, lines about functions, loops and stack depth, time and mark_read, and the
+tables of live stack bytes. Two lines of "call of a function" differ: where the callee starts and where it returns to,
+the kernel prints R10 too, and "from 5 to 2:" before the latter. Level 1 and 7.2 were not compared.
 
 After a wanted change: `EBPFVM_UPDATE_GOLDEN=1 pytest tests/golden/verifier` writes them anew.
 """
