@@ -256,10 +256,10 @@ def _run_skb(request: _Request, run: Runnable) -> tuple[int, bytes, dict[str, An
     request.warnings += _short(data)
     skb = made_up_skb(request.kernel, data if layer2 else data[ETH_HLEN:], data)
     skb.wire_len = skb.len if request.has_ctx else 0
-    request.warnings += _refused(ctx, skb.len)
     for name in set(_POINTERS) & set(ctx if request.raw_ctx else ()):
-        del ctx[name]
+        request.warnings += _refused({name: ctx.pop(name)}, skb.len)
     _set_fields(skb, ctx, request.kernel.skb_layout)
+    request.warnings += _refused(ctx, skb.len)
     context = SkbCtx(request.kernel, skb, request.layout)
     retval = 0
     for _ in range(request.repeat):
@@ -313,9 +313,9 @@ def _set_fields(target: Any, ctx: Mapping[str, Any], layout: Layout) -> None:
         if name in _POINTERS or item is None or not hasattr(target, name):
             names = ", ".join(known for known in layout.fields if known not in _POINTERS and hasattr(target, known))
             raise UsageError(f"the context has no field {name!r} that can be set; it has: {names}")
-        if name in ("wire_len", "ifindex") and not value:
-            continue  # 0 stands for the packet's length and for the loopback device
-        setattr(target, name, _checked(name, value, item.size, item.element))
+        checked = _checked(name, value, item.size, item.element)
+        if checked or name not in ("wire_len", "ifindex"):  # 0 stands for the packet's length and for loopback
+            setattr(target, name, checked)
 
 
 def _checked(name: str, value: Any, size: int, element: int) -> Any:
@@ -347,8 +347,8 @@ def _run_xdp(request: _Request, run: Runnable) -> tuple[int, bytes, dict[str, An
     packet = buff.packet
     packet.meta = packet.start - meta
     packet.data[packet.meta:packet.start] = data[:meta]
-    request.warnings += _refused_xdp(ctx)
     _set_fields(buff, ctx, request.layout)
+    request.warnings += _refused_xdp(ctx)
     context = XdpCtx(request.kernel, buff, request.layout)
     retval = 0
     for _ in range(request.repeat):
@@ -364,6 +364,8 @@ def _run_xdp(request: _Request, run: Runnable) -> tuple[int, bytes, dict[str, An
 def _xdp_lengths(request: _Request) -> tuple[int, int]:
     """Bytes of metadata, and of metadata and linear part together; what is behind stays out of sight (a fragment)."""
     ctx, size = request.ctx, len(request.data)
+    for name in ("data", "data_end", "data_meta"):
+        _checked(name, ctx.get(name, 0), 4, 0)
     meta, end = ctx.pop("data", 0), ctx.pop("data_end", 0 if request.raw_ctx and request.has_ctx else size)
     if ctx.pop("data_meta", 0) or not 0 <= meta <= end <= size or meta % 4 or meta > _XDP_META or (
             size - meta < ETH_HLEN):
@@ -390,7 +392,8 @@ def _run_qdisc(request: _Request, run: Runnable) -> tuple[int, bytes, dict[str, 
     """A program of RFC v6 by itself: dequeue gets NULL, others the packet. No kernel offers this."""
     machine, ctx = request.kernel, request.ctx
     skb = made_up_skb(machine, request.data, request.data)
-    own = {name: ctx.pop(name) for name in ("classid", "delay") if name in ctx}
+    own = {name: _checked(name, ctx.pop(name), request.layout.fields[name].size, 0)
+           for name in ("classid", "delay") if name in ctx}
     _set_fields(skb, ctx, machine.skb_layout)
     request.warnings.append("Linux has no test run for programs of queueing disciplines")
     context = SchBpfCtx(machine, request.layout)

@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
 def _read(path: str) -> str:
     try:
         if path == "-":
-            return sys.stdin.buffer.read().decode()
-        with open(path, encoding="utf-8") as file:
+            return sys.stdin.buffer.read().decode("utf-8-sig")
+        with open(path, encoding="utf-8-sig") as file:
             return file.read()
     except UnicodeDecodeError as error:
         raise LoadError("is not text (UTF-8)", path=path, offset=error.start) from None

@@ -42,7 +42,10 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do it; the exit status."""
-    text = args.program if args.program is not None else sys.stdin.read()
+    try:
+        text = args.program if args.program is not None else sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the program is not hexadecimal text: {error}") from None
     code = _bytes(text, "the program")
     memory = _bytes(args.memory, "the memory")
     program = _program(code, args.elf)

@@ -192,7 +192,7 @@ def _assignment(text: str) -> tuple[str, Any]:
         numbers = [int(part, 0) for part in value.split(",")]
     except ValueError:
         equals = ""
-    if not equals or not name:
+    if not equals or not name or (len(numbers) > 1 and name != "cb"):
         raise UsageError(f"--ctx {text}: expected FIELD=NUMBER, as in mark=1 or cb=1,2,3,4,5")
     return name, numbers if name == "cb" else numbers[0]
 

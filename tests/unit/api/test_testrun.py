@@ -177,3 +177,12 @@ def test_a_qdisc_program_gets_a_made_up_packet() -> None:
     assert "no test run" in run.warnings[0]
     dequeue = program("r0 = *(u64 *)(r1 + 0)\nexit", "qdisc", attach="dequeue")
     assert run_once(dequeue, IPV4).retval == 0
+
+
+@pytest.mark.parametrize(("type", "name"), [
+    *[("sched_cls", name) for name in ("gso_segs", "wire_len", "ifindex", "mark")],
+    *[("xdp", name) for name in ("data", "data_end", "rx_queue_index", "ingress_ifindex")]])
+@pytest.mark.parametrize("value", ["1", [1, 2], 1 << 64, None])
+def test_fields_of_the_wrong_kind_are_usage_errors(type: str, name: str, value: object) -> None:
+    with pytest.raises(UsageError, match=f"'{name}' takes a number of 32 bits"):
+        run_once(program("r0 = 0\nexit", type), bytes(64), ctx={name: value})

@@ -111,3 +111,13 @@ def test_dis_tells_of_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 def test_doc_prints_the_tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doc", "isa"]) == 0
     assert "| atomic_cmpxchg64 | `db` imm 0xf1 | `r0 = cmpxchg_64(rD + OFF, r0, rS)`" in capsys.readouterr().out
+
+
+def test_asm_takes_text_with_a_byte_order_mark(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    text = b"\xef\xbb\xbfexit\n"
+    (tmp_path / "a.s").write_bytes(text)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
+    for path in (str(tmp_path / "a.s"), "-"):
+        assert main(["asm", path]) == 0
+        assert capsys.readouterr().out == "95 00 00 00 00 00 00 00\n"

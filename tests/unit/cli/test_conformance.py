@@ -108,3 +108,9 @@ def test_bad_text_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_old_callx_names_the_register_in_the_immediate(run) -> None:  # type: ignore[no-untyped-def]
     assert run("r3 = 7\n.8byte 0x30000008d\nr0 = 1\nexit")[:2] == (0, "1\n")
+
+
+def test_a_program_that_is_no_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), encoding="utf-8"))
+    assert main(["conformance"]) == 2
+    assert "the program is not hexadecimal text: " in capsys.readouterr().err
