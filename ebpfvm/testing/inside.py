@@ -43,19 +43,17 @@ class Escaped(EbpfvmError):
 
 
 class Recorder:
-    """Keeps a copy of each state that it is shown: the argument `observe` of `verify`.
+    """Keeps what is live of each state that it is shown: the argument `observe` of `verify`.
 
     Args:
         limit: states after which TooManyStates is raised; 0 for none.
-        pruned: the walk stops where a finished path covers it, so keep only what is read later.
         keep: False: only count.
 
     Attributes:
         states: slot -> states before that instruction, in the order of the walk.
     """
 
-    def __init__(self, limit: int = 20_000, pruned: bool = False, keep: bool = True) -> None:
-        self.pruned = pruned
+    def __init__(self, limit: int = 20_000, keep: bool = True) -> None:
         self.keep = keep
         self.states: dict[int, list[State]] = {}
         self.count = 0
@@ -68,16 +66,15 @@ class Recorder:
         if not self.keep:
             return
         kept = state.copy()
-        if self.pruned:
-            last = len(kept.frames) - 1
-            for at, frame in enumerate(kept.frames):
-                place = pc if at == last else kept.frames[at + 1].callsite
-                _forget(frame, live.regs[place], live.stack[place])
+        last = len(kept.frames) - 1
+        for at, frame in enumerate(kept.frames):
+            place = pc if at == last else kept.frames[at + 1].callsite
+            _forget(frame, live.regs[place], live.stack[place])
         self.states.setdefault(pc, []).append(kept)
 
 
 def _forget(frame: Frame, regs: int, stack: int) -> None:
-    """What is not read any more."""
+    """What is not read any more: where a loop is cut, or a path pruned, it may differ."""
     frame.regs[:10] = [value if regs >> number & 1 else None for number, value in enumerate(frame.regs[:10])]
     frame.stack = {index: slot for index, slot in frame.stack.items() if stack >> 8 * index & 0xFF}
 

@@ -96,7 +96,7 @@ def judge(program: Program, dialect: Dialect, limit: int = LIMIT) -> Judged | No
 
 
 def _of_pruned_walk(program: Program, dialect: Dialect, keep: bool) -> Recorder:
-    pruned = Recorder(0, pruned=True, keep=keep)
+    pruned = Recorder(0, keep=keep)
     verify(program, dialect, log_level=0, observe=pruned)
     return pruned
 
