@@ -106,7 +106,7 @@ def test_a_missing_bounds_check_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_wrong_range_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = "r2 = *(u32 *)(r1 + 8)\nr2 += 1\nr3 = r2\n"
+    text = "r2 = *(u32 *)(r1 + 8)\nr2 += 1\nr3 = r2\nr4 = r3\n"
     laws.check(program(text), linux(), [GIVEN])
     real = verify
 
