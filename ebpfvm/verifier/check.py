@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.env import Observer, Subprog
 
 ALL_CAPS = Caps()
+LONG_WALK = 200_000
+"""Processed instructions after which level 1 leaves the walk out: a second walk takes long, and nobody reads its log."""
 
 
 class _Run:
@@ -175,7 +177,8 @@ def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps
     Args:
         program: as the loader gives it.
         dialect: what the kernel offers; its version says which rules and messages hold.
-        log_level: bits 1 (the walk up to the error), 2 (everything) and 4 (statistics only), as in bpf(2); 0: no log.
+        log_level: bits 1 (the walk up to the error; left out after `LONG_WALK` instructions), 2 (everything) and 4
+            (statistics only), as in bpf(2); 0: no log.
         caps: what the loading process may do.
         observe: called as `observe(pc, state, live)` with the abstract state before each step of the walk and what is
             read later; it keeps a copy (`State.copy`) if it keeps anything, and what it raises ends the verification.
@@ -192,13 +195,13 @@ def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps
     if not 0 <= log_level <= 7:
         raise UsageError(f"log level {log_level} is not a sum of 1, 2 and 4")
     # At level 1 the steps of accepted paths are printed nowhere, and collecting them takes a third of the time. So the
-    # first walk collects none, and a program that it refuses is walked again for its log.
+    # first walk collects none, and a program that it refuses is walked again for its log, unless that took very long.
     log_walk = bool(log_level & LEVEL2) or not log_level & LEVEL1 or observe is not None
     run = _Run(program, dialect, log_level, caps, observe, prune, log_walk)
     try:
         run.passes()
     except Refuse as refuse:
-        if run.walk is None or log_walk:
+        if run.walk is None or log_walk or run.walk.processed > LONG_WALK:
             return run.refused(refuse)
     else:
         return run.accepted()
