@@ -20,6 +20,7 @@ SCHEMA = "ebpfvm.prog-run/1"
 _WORDS: Final = ("data_in", "data_out", "data_size_out", "ctx_in", "ctx_out", "ctx_size_out", "repeat")
 _TYPES: Final = {"tc": "sched_cls", "classifier": "sched_cls", "action": "sched_act", "act": "sched_act",
                  "socket": "socket_filter", "socket1": "socket_filter", "filter": "socket_filter"}
+_DUMP_LIMIT: Final = 1 << 20  # bytes shown of a map; an object may claim one of 2^32 entries
 _HELP = """`ebpfvm prog run OBJECT[:PROGRAM] [data_in FILE] [data_out FILE] [ctx_in FILE] [ctx_out FILE] [repeat N]`
 
 Verify a program and run it on one packet, as bpf(2)'s BPF_PROG_TEST_RUN does; the words are those of bpftool. FILE
@@ -134,7 +135,7 @@ def parse_map(text: str) -> MapSpec:
         key, value, entries = (int(part, 0) for part in parts[1:4])
     except ValueError:
         raise UsageError(f"--map {text}: expected TYPE:KEY:VALUE:ENTRIES[:NAME], as in array:4:48:4") from None
-    if len(parts) > 5 or not parts[0]:
+    if len(parts) > 5 or not parts[0] or not all(0 <= number < 1 << 32 for number in (key, value, entries)):
         raise UsageError(f"--map {text}: expected TYPE:KEY:VALUE:ENTRIES[:NAME], as in array:4:48:4")
     kind = int(parts[0]) if parts[0].isdecimal() else parts[0]
     return MapSpec(type=kind, key_size=key, value_size=value, max_entries=entries, name=[*parts, ""][4])
@@ -234,8 +235,18 @@ def _write(options: argparse.Namespace, program: Program, result: Any, seconds: 
 
 
 def _maps(program: Program, result: Any) -> list[dict[str, Any]]:
-    return [{"name": program.maps[index].name, "items": [[key, value] for key, value in content.items()]}
-            for index, content in result.maps.items()]
+    found = []
+    for index, content in result.maps.items():
+        items: list[list[bytes]] = []
+        left = _DUMP_LIMIT
+        for key, value in content.items():
+            left -= len(key) + len(value)
+            if left < 0:
+                output.say(f"warning: map {index} is too large to be shown whole; here are {len(items)} entries")
+                break
+            items.append([key, value])
+        found.append({"name": program.maps[index].name, "items": items})
+    return found
 
 
 def _put_bytes(path: str, data: bytes, name: str, quiet: bool) -> None:

@@ -88,6 +88,8 @@ def test_the_verifier_is_asked_unless_told_otherwise(raw, capsys: pytest.Capture
     (["--raw", "--type", "tc", "--set", "\u00b2:00=00"], "expected MAP:KEY=VALUE"),
     (["--raw", "--type", "tc", "--map", "\u00b2:4:4:1"], "map type '\u00b2' is not known"),
     (["--raw", "--type", "tc", "--map", "array:4"], "expected TYPE:KEY:VALUE:ENTRIES"),
+    (["--raw", "--type", "tc", "--map", "array:4:4:-1"], "expected TYPE:KEY:VALUE:ENTRIES"),
+    (["--raw", "--type", "tc", "--map", "array:4:0x100000000:1"], "expected TYPE:KEY:VALUE:ENTRIES"),
     (["--raw", "--type", "tc", "--map", "blob:4:4:1"], "map type 'blob' is not known"),
     (["--raw", "--type", "tc", "--ctx", "mark"], "expected FIELD=NUMBER"),
     (["--raw", "--type", "tc", "--ctx", "mark=1,2"], "expected FIELD=NUMBER"),
@@ -118,3 +120,10 @@ def test_maps_of_programs_and_maps_are_filled_from_the_object(engine: str, capsy
     filled = ROOT / "tests" / "unit" / "loader" / "objects" / "filled.o"
     assert main(["prog", "run", f"{filled}:first", "--engine", engine]) == 0
     assert "Return value: 42" in capsys.readouterr().out
+
+
+def test_json_shows_the_beginning_of_a_huge_map(raw, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
+    assert main(["prog", "run", raw(MARK), "--raw", "--type", "tc", "--map", "array:4:1020:0xffffffff", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert len(json.loads(out)["maps"][0]["items"]) == 1024
+    assert "warning: map 0 is too large to be shown whole; here are 1024 entries" in err
