@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 ALL_CAPS = Caps()
 LONG_WALK = 200_000
-"""Processed instructions after which level 1 leaves the walk out: a second walk takes long, and nobody reads its log."""
+"""Processed instructions after which level 1 leaves the walk out: a second one takes long, and nobody reads its log."""
 
 
 class _Run:
