@@ -91,6 +91,14 @@ class Array(base.BpfMap):
         for index, region in sorted(self._elems.items()):
             yield index.to_bytes(4, "little"), self.snapshot(region)
 
+    def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
+        """As `BpfMap`; what nobody has touched reads as zero and stays unmade."""
+        index = int.from_bytes(key or b"", "little")
+        if index in self._elems or index >= self.max_entries or flags or key is None:
+            return super().sys_lookup(key, flags)
+        self._check_syscall(key, writes=False)
+        return bytes(self.value_size)
+
     def sys_next_key(self, key: bytes | None = None) -> bytes:
         self._check_syscall(key, writes=False)
         return next_index(self, key)

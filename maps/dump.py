@@ -9,6 +9,7 @@ RFC v6 has no other way, section "user space" of its cover letter promises `__sk
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.btf import types as t
@@ -25,6 +26,8 @@ DEBUG_KEY: Final = "not_kernel_abi"
 """The name under which the debug view of stored packets appears in JSON."""
 
 _PACKET_FIELDS: Final = ("id", "len", "arrival", "priority", "mark", "tstamp", "hash", "queue_mapping", "ifindex")
+SHOWN: Final = 1 << 16
+"""Elements of a map that a dump shows."""
 _LINE: Final = 16  # bytes in a line of a long key or value
 _MAX_DEPTH: Final = 32
 
@@ -84,7 +87,7 @@ class MapDump:
     Attributes:
         name, type, id, key_size, value_size, max_entries, flags: as `bpftool map show` has them.
         elements: in the order of BPF_MAP_GET_NEXT_KEY.
-        error: why there are none, for maps that cannot be read.
+        error: why there are none, for maps that cannot be read; or that there are more.
     """
 
     name: str
@@ -124,11 +127,14 @@ class MapDump:
 
 
 def dump_map(bpf_map: BpfMap) -> MapDump:
-    """Everything that user space may read of a map now."""
+    """What user space may read of a map now, up to `SHOWN` elements: an object may claim an array of 2^32."""
     error = ""
     elements: tuple[Element, ...] = ()
     try:
-        elements = tuple(_elements(bpf_map))
+        found = _elements(bpf_map)
+        elements = tuple(islice(found, SHOWN))
+        if next(found, None) is not None:
+            error = f"only the first {SHOWN} elements are shown"
     except OSError as refused:
         error = str(refused.strerror or refused)
     return MapDump(bpf_map.name, bpf_map.type.name, bpf_map.id, bpf_map.key_size, bpf_map.value_size,
