@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,11 @@ from tests.kernel import sysbpf
 def reason() -> str:
     """Why there is no kernel to compare with; "" if there is one."""
     release = platform.release()
-    return sysbpf.why_not() or ("" if release.startswith("6.18.") else f"this is Linux {release}, not 6.18")
+    if not release.startswith("6.18."):
+        return f"this is Linux {release}, not 6.18"
+    if not Path("/sys/kernel/btf/vmlinux").exists():
+        return "this kernel shows no types of its own (is /sys mounted?)"
+    return sysbpf.why_not()
 
 
 @pytest.fixture(autouse=True)
