@@ -14,7 +14,7 @@ from typing import Final
 
 from ebpfvm.verifier.domain import arc
 from ebpfvm.verifier.domain.circular import again, sanitize, sync, zext
-from ebpfvm.verifier.domain.num import FULL32, UNKNOWN, Arc, Num, const
+from ebpfvm.verifier.domain.num import FULL32, UNKNOWN, Arc, Num, const, to_s32, to_s64
 from ebpfvm.verifier.domain.tnum import UNKNOWN as NO_BITS
 from ebpfvm.verifier.domain.width import S32_MIN, S64_MIN, SIGN32, SIGN64, U32_MAX
 
@@ -75,7 +75,7 @@ def sdiv64(a: Num, b: Num) -> Num:
         return UNKNOWN
     if b.value == 0:
         return const(0)
-    return _finish64(arc.from_srange64(*_sdiv(a.smin, a.smax, b.smin, S64_MIN)))
+    return _finish64(arc.from_srange64(*_sdiv(a.smin, a.smax, to_s64(b.value), S64_MIN)))
 
 
 def sdiv32(a: Num, b: Num) -> Num:
@@ -84,7 +84,7 @@ def sdiv32(a: Num, b: Num) -> Num:
         return UNKNOWN
     if b.value & U32_MAX == 0:
         return const(0)
-    return _finish32(arc.from_srange32(*_sdiv(a.s32_min, a.s32_max, b.s32_min, S32_MIN)))
+    return _finish32(arc.from_srange32(*_sdiv(a.s32_min, a.s32_max, to_s32(b.value & U32_MAX), S32_MIN)))
 
 
 def _sdiv(smin: int, smax: int, divisor: int, lowest: int) -> tuple[int, int]:

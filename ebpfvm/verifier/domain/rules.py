@@ -42,7 +42,7 @@ class Rules:
     """How one kernel version computes with `Num`s.
 
     Attributes:
-        version: "6.18" or "7.2".
+        version: "6.18" (the stable series as of 6.18.44) or "7.2".
         alu: (mnemonic, width) -> function of destination and source. Mnemonics are those of the instruction table:
             add sub mul div sdiv mod smod and or xor lsh rsh arsh.
         unary: (mnemonic, width) -> function of the one operand: neg; mov at 32 bits (at 64 it is the identity);
@@ -87,16 +87,18 @@ def within_intervals(old: Num, new: Num) -> bool:
     >>> within_intervals(UNKNOWN, const(5)), within_intervals(const(5), UNKNOWN)
     (True, False)
     """
-    return (old.umin <= new.umin and old.umax >= new.umax and old.smin <= new.smin and old.smax >= new.smax
-            and old.u32_min <= new.u32_min and old.u32_max >= new.u32_max
-            and old.s32_min <= new.s32_min and old.s32_max >= new.s32_max
-            and not new.mask & ~old.mask and new.value & ~old.mask == old.value)
+    return old is new or (
+        old.umin <= new.umin and old.umax >= new.umax and old.smin <= new.smin and old.smax >= new.smax
+        and old.u32_min <= new.u32_min and old.u32_max >= new.u32_max
+        and old.s32_min <= new.s32_min and old.s32_max >= new.s32_max
+        and not new.mask & ~old.mask and new.value & ~old.mask == old.value)
 
 
 def within_circles(old: Num, new: Num) -> bool:
     """Linux 7.2: the ranges of `new` are parts of those of `old`, and the bits agree."""
-    return (not new.mask & ~old.mask and new.value & ~old.mask == old.value
-            and arc.subset64(old.r64, new.r64) and arc.subset32(old.r32, new.r32))
+    return old is new or (
+        not new.mask & ~old.mask and new.value & ~old.mask == old.value
+        and arc.subset64(old.r64, new.r64) and arc.subset32(old.r32, new.r32))
 
 
 def _folding(op: str, width: int, ranged: Binary) -> Binary:
