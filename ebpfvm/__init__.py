@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING
 
 from ebpfvm._checkout import extend_search_path
 from ebpfvm._version import __version__ as __version__
-from ebpfvm.errors import EbpfvmError, Fault, InternalError, LoadError, Rejected, UsageError
+from ebpfvm.errors import EbpfvmError, Fault, LoadError, Rejected, UsageError
+
+# Offered too, but not among the fifteen names to learn first.
+from ebpfvm.errors import InternalError as InternalError
+from ebpfvm.errors import LimitError as LimitError
 
 if TYPE_CHECKING:
     from ebpfvm.api import simulate, verify
     from ebpfvm.kernel.state import Kernel
+    from ebpfvm.limits import Limits
     from ebpfvm.loader.object import MapSpec, Object, Program
     from ebpfvm.loader.open import load
     from ebpfvm.testrun import test_run
@@ -18,13 +23,14 @@ if TYPE_CHECKING:
 
 extend_search_path(__path__)
 
-__all__ = ["EbpfvmError", "Fault", "InternalError", "Kernel", "LoadError", "MapSpec", "Object", "Program", "Rejected",
-           "UsageError", "Verdict", "load", "simulate", "test_run", "verify"]
+__all__ = ["EbpfvmError", "Fault", "Kernel", "Limits", "LoadError", "MapSpec", "Object", "Program",
+           "Rejected", "UsageError", "Verdict", "load", "simulate", "test_run", "verify"]
 
 # The parts behind these names take a tenth of a second to import; `import ebpfvm` alone does not wait for them.
-_LAZY = {"Kernel": "ebpfvm.kernel.state", "MapSpec": "ebpfvm.loader.object", "Object": "ebpfvm.loader.object",
-         "Program": "ebpfvm.loader.object", "Verdict": "ebpfvm.verifier", "load": "ebpfvm.loader.open",
-         "simulate": "ebpfvm.api", "test_run": "ebpfvm.testrun", "verify": "ebpfvm.api"}
+_LAZY = {"Kernel": "ebpfvm.kernel.state", "Limits": "ebpfvm.limits", "MapSpec": "ebpfvm.loader.object",
+         "Object": "ebpfvm.loader.object", "Program": "ebpfvm.loader.object", "Verdict": "ebpfvm.verifier",
+         "load": "ebpfvm.loader.open", "simulate": "ebpfvm.api", "test_run": "ebpfvm.testrun",
+         "verify": "ebpfvm.api"}
 
 
 def __getattr__(name: str) -> object:

@@ -5,6 +5,7 @@
 `Rejected`          the verifier said no: carries the `Verdict`
 `Fault`             the program did at run time what would crash a kernel
 `UsageError`        the caller asked for something impossible
+`LimitError`        a named limit of `ebpfvm.limits` was reached
 `InternalError`     our bug
 ==================  ==========================================================
 
@@ -98,6 +99,21 @@ class Fault(EbpfvmError):
 
 class UsageError(EbpfvmError, ValueError):
     """The caller asked for something that cannot be: a bad unit, an unknown type or option."""
+
+
+class LimitError(EbpfvmError):
+    """A load, a verification or a run reached a limit of `ebpfvm.limits.Limits`.
+
+    Args:
+        message: what reached which limit, and how to raise it.
+        name: the limit, a field of `Limits`.
+        value: its value.
+    """
+
+    def __init__(self, message: str, *, name: str, value: int) -> None:
+        super().__init__(message)
+        self.name = name
+        self.value = value
 
 
 class InternalError(EbpfvmError):

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from ebpfvm.errors import EbpfvmError, Fault, LoadError, Rejected, UsageError
+from ebpfvm.errors import EbpfvmError, Fault, LimitError, LoadError, Rejected, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,7 @@ REJECTED: Final = 1
 USAGE: Final = 2
 UNREADABLE: Final = 3
 FAULT: Final = 4
+LIMIT: Final = 5
 BROKEN: Final = 70  # EX_SOFTWARE: our own bug
 INTERRUPTED: Final = 130
 PIPE: Final = 141  # as a shell tells of a process that SIGPIPE ended
@@ -30,7 +31,7 @@ UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of a
 
 _CODES: Final[tuple[tuple[type[EbpfvmError], str, int], ...]] = (
     (Rejected, "rejected", REJECTED), (UsageError, "usage", USAGE), (LoadError, "unreadable", UNREADABLE),
-    (Fault, "fault", FAULT))
+    (Fault, "fault", FAULT), (LimitError, "limit", LIMIT))
 
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "bold": "1"}
 

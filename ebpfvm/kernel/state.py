@@ -11,6 +11,7 @@ from ebpfvm.kernel.ctx import Layout, ObjectRegion, layout_of
 from ebpfvm.kernel.kptr import exchanger
 from ebpfvm.kernel.memory import Memory, Region, base_of
 from ebpfvm.kernel.refs import Refs
+from ebpfvm.limits import DEFAULTS, Limits
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.skb import SkBuff
@@ -104,6 +105,7 @@ class Kernel:
     Args:
         dialect: what this kernel offers.
         seed: of the only source of randomness.
+        limits: what programs and maps may use of this machine.
 
     Attributes:
         memory: all regions.
@@ -120,8 +122,9 @@ class Kernel:
         extra: state of what is built on top (timers, namespaces, ...), by the name of the part.
     """
 
-    def __init__(self, dialect: Dialect | None = None, seed: int = 0) -> None:
+    def __init__(self, dialect: Dialect | None = None, seed: int = 0, limits: Limits = DEFAULTS) -> None:
         self.dialect = dialect or Dialect("none", (7, 2))
+        self.limits = limits
         self.memory = Memory()
         self.clock = 0
         self.random = random.Random(seed)
