@@ -57,7 +57,20 @@ class Array(base.BpfMap):
         """The live value at `index`, or None beyond the end."""
         region = self._elems.get(index)
         if region is None and index < self.max_entries:
-            region = self._elems[index] = self._new_value(bytes(self.value_size))
+            region = self._make(index)
+        return region
+
+    def _make(self, index: int) -> Region:
+        """Make an element that was never touched.
+
+        Raises:
+            LimitError: too many are, or they take too many bytes.
+        """
+        if len(self._elems) >= self.room:
+            self.full()
+        if self.value_size > self._memory_limit:  # do not even make the zeros
+            self._too_much(self.value_size, self.value_size)
+        region = self._elems[index] = self._new_value(bytes(self.value_size))
         return region
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:

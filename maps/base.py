@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Never
 
 from ebpfvm.btf.fields import special_fields
 from ebpfvm.contract.maptype import MapType
@@ -46,6 +46,9 @@ BPF_F_PRESERVE_ELEMS = 0x800
 BPF_F_INNER_MAP = 0x1000
 ACCESS_FLAGS = BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG
 
+ELEMENT_BYTES = 256
+"""What an element costs besides its value, as `Limits.map_memory` counts it."""
+
 ENOTSUPP = 524  # the kernel's own, unknown to user space's headers
 KMALLOC_MAX_SIZE = 4 << 20
 
@@ -77,6 +80,7 @@ class BpfMap:
         region: region of kind "map"; its base is what a program sees as the map pointer.
         id: number given by the kernel, 0 until it is registered there.
         holder: how the ledger of references names this map's kptr slots; also the name of its values' regions.
+        room: elements that the map may have: `max_entries`, or fewer where `Limits.map_elements` says so.
         spare_key: the region in which a walk shows keys, while there is no walk.
         fields: special fields of the value (kptr, spin lock, timer...) from its BTF.
     """
@@ -90,6 +94,8 @@ class BpfMap:
         self.key_size = spec.key_size
         self.value_size = spec.value_size
         self.max_entries = spec.max_entries
+        self.room = min(spec.max_entries, kernel.limits.map_elements)
+        self._memory_limit = kernel.limits.map_memory
         self.flags = spec.map_flags
         self.id = 0
         self.frozen = False
@@ -103,11 +109,40 @@ class BpfMap:
     # -- values ----------------------------------------------------------------------------------------------------
 
     def _new_value(self, value: bytes) -> Region:
-        """A live value that holds `value`; its special fields start as zero (check_and_init_map_value)."""
+        """Return a live value that holds `value`; its special fields start as zero (check_and_init_map_value).
+
+        Raises:
+            LimitError: all maps together would take more than `Limits.map_memory`.
+        """
+        memory = self.kernel.memory
+        memory.map_bytes = taken = memory.map_bytes + len(value) + ELEMENT_BYTES
+        if taken > self._memory_limit:
+            self._too_much(taken, len(value))
         data = bytearray(value)
         for start, end, zeros in self._blanks:
             data[start:end] = zeros
-        return self.kernel.memory.add("map_value", data, name=self.holder, owner=self)
+        return memory.add("map_value", data, name=self.holder, owner=self)
+
+    def _count(self, size: int) -> None:
+        """Count a new element of `size` bytes that is no region; raises LimitError beyond `Limits.map_memory`."""
+        memory = self.kernel.memory
+        memory.map_bytes = taken = memory.map_bytes + size + ELEMENT_BYTES
+        if taken > self._memory_limit:
+            self._too_much(taken, size)
+
+    def _too_much(self, taken: int, size: int) -> Never:
+        raise self.kernel.limits.reached("map_memory", f"a new element of {size:,} bytes in map {self.name!r}, with "
+                                                       f"{taken:,} in all maps,")
+
+    def full(self) -> int:
+        """Return -E2BIG: there are `max_entries` elements.
+
+        Raises:
+            LimitError: there are fewer, as many as `Limits.map_elements` allows.
+        """
+        if self.room < self.max_entries:
+            raise self.kernel.limits.reached("map_elements", f"map {self.name!r} (max_entries {self.max_entries:,})")
+        return -errno.E2BIG
 
     def _overwrite(self, region: Region, value: bytes) -> None:
         """Copy `value` over a live one; special fields keep what they hold (copy_map_value)."""
@@ -126,7 +161,9 @@ class BpfMap:
         graph = self.kernel.extra.get("graph")  # lists and trees of allocated objects, once there are any
         if graph is not None:
             graph.drain(region, self.fields)
-        self.kernel.memory.retired.append(region)
+        memory = self.kernel.memory
+        memory.retired.append(region)
+        memory.retired_bytes += region.size + ELEMENT_BYTES
 
     def _release_kptrs(self, region: Region) -> None:
         for offset in self._kptrs:
@@ -231,11 +268,13 @@ class BpfMap:
             raise kernel_error(errno.EINVAL, f"map {self.name!r} has values of {self.value_size} bytes, "
                                              f"not {len(value)}")
         self._raise(self.update(key if key is not None else b"", value, flags), "update of")
+        self._settle()
 
     def sys_delete(self, key: bytes) -> None:
         """BPF_MAP_DELETE_ELEM; `OSError` as the type's `delete` says."""
         self._check_syscall(key, writes=True)
         self._raise(self.delete(key), "delete in")
+        self._settle()
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
         """BPF_MAP_GET_NEXT_KEY: the key after `key`, or the first for None.
@@ -278,6 +317,11 @@ class BpfMap:
             self._drop_value(region)
         self.kernel.maps.pop(self.id, None)
         self.kernel.memory.retire(self.region)
+
+    def _settle(self) -> None:
+        """Free what user space has replaced or deleted, unless a program runs that may hold it."""
+        if self.kernel.memory.retired and not self.kernel.stack.depth:
+            self.kernel.memory.quiesce()
 
     def _has_lock(self) -> bool:
         return any(field.kind in ("spin_lock", "res_spin_lock") for field in self.fields)

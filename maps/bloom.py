@@ -49,7 +49,10 @@ class BloomFilter(base.BpfMap):
     def push(self, value: bytes, flags: int) -> int:
         if flags != base.BPF_ANY:
             return -errno.EINVAL
+        before = len(self._bits)
         self._bits.update(self._positions(value))
+        if len(self._bits) > before:
+            self._count(0)
         return 0
 
     def peek(self, value: bytes = b"") -> tuple[int, bytes]:

@@ -72,8 +72,8 @@ class Hash(base.BpfMap):
         self._drop_value(region)
 
     def _insert(self, key: bytes, value: bytes) -> int:
-        if len(self._elems) >= self.max_entries:
-            return -errno.E2BIG
+        if len(self._elems) >= self.room:
+            return self.full()
         self._elems[key] = self._new_value(value)
         return 0
 
@@ -149,7 +149,8 @@ class LruHash(Hash):
         return value
 
     def _insert(self, key: bytes, value: bytes) -> int:
-        if len(self._elems) >= self.max_entries:
+        if len(self._elems) >= self.room:
+            self.full()
             self.delete(next(iter(self._elems)))
         return super()._insert(key, value)
 

@@ -73,7 +73,8 @@ class LpmTrie(base.BpfMap):
             return -errno.EEXIST
         if old is None and flags == base.BPF_EXIST:
             return -errno.ENOENT
-        if old is None and len(self) >= self.max_entries:
+        if old is None and len(self) >= self.room:
+            self.full()
             return -errno.ENOSPC
         self._tables.setdefault(length, {})[prefix] = (key, self._new_value(value))
         if old is not None:

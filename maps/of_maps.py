@@ -90,8 +90,8 @@ class MapOfMaps(base.BpfMap):
                 return -errno.EEXIST
         elif flags == base.BPF_EXIST:
             return -errno.ENOENT
-        elif len(self.elems) >= self.max_entries:
-            return -errno.E2BIG
+        elif len(self.elems) >= self.room:
+            return self.full()
         self.elems[key] = inner
         return 0
 

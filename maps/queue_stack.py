@@ -35,17 +35,24 @@ class Queue(base.BpfMap):
     def push(self, value: bytes, flags: int) -> int:
         if flags & base.BPF_NOEXIST or flags > base.BPF_EXIST:
             return -errno.EINVAL
-        if len(self._items) >= self.max_entries:
+        if len(self._items) >= self.room:
+            full = self.full()
             if flags != base.BPF_EXIST:
-                return -errno.E2BIG
-            self._items.popleft()  # BPF_EXIST: the oldest makes room
+                return full
+            self._forget(0)  # BPF_EXIST: the oldest makes room
+        self._count(len(value))
         self._items.append(bytes(value))
         return 0
+
+    def _forget(self, index: int) -> None:
+        memory = self.kernel.memory
+        memory.map_bytes -= len(self._items[index]) + base.ELEMENT_BYTES
+        del self._items[index]
 
     def pop(self) -> tuple[int, bytes]:
         result = self.peek()
         if not result[0]:
-            del self._items[self._take]
+            self._forget(self._take)
         return result
 
     def peek(self, value: bytes = b"") -> tuple[int, bytes]:

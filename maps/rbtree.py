@@ -66,8 +66,8 @@ class Rbtree(base.BpfMap):
             return 0
         if flags == base.BPF_EXIST:
             return -errno.ENOENT
-        if len(elems) >= self.max_entries:
-            return -errno.E2BIG
+        if len(elems) >= self.room:
+            return self.full()
         elems[key] = self._new_value(value)
         keys = self._keys
         if type(keys) is not list or len(keys) >= _PLAIN:

@@ -133,7 +133,7 @@ def _print(env: Env, fmt: bytes, args: list[int]) -> int:
     text = render(env.memory, template, args)
     if isinstance(text, int):
         return text
-    env.kernel.trace.append(text[:_MAX_PRINTK - 1].decode("latin-1").removesuffix("\n"))
+    env.kernel.printk(text[:_MAX_PRINTK - 1].decode("latin-1").removesuffix("\n"))
     return len(text)
 
 

@@ -125,12 +125,15 @@ class Memory:
         regions: id -> live region. Engines look ids up here themselves, for speed.
         retired: regions that `quiesce` will free.
         next_id: id of the next region.
+        map_bytes: what the elements of all maps take, `retired_bytes` of it those that `quiesce` will free.
     """
 
     def __init__(self) -> None:
         self.regions: dict[int, Region] = {}
         self.next_id = 1
         self.retired: list[Region] = []
+        self.map_bytes = 0
+        self.retired_bytes = 0
         self._freed: deque[Region] = deque(maxlen=_REMEMBERED)
 
     def add(self, kind: str, data: bytearray | bytes, *, name: str = "", writable: bool = True,
@@ -180,6 +183,8 @@ class Memory:
     def quiesce(self) -> None:
         """No program runs: free what was retired. Whoever starts a program calls this after its outermost exit."""
         retired, self.retired = self.retired, []
+        self.map_bytes -= self.retired_bytes
+        self.retired_bytes = 0
         for region in retired:  # as `free`; a program that deletes an element passes here each time
             if self.regions.pop(region.id, None) is None:
                 raise Fault("double-free", f"{region} is freed twice")

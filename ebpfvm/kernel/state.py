@@ -117,6 +117,7 @@ class Kernel:
         devices: ifindex -> device.
         maps: id -> map, as `bpf_map_get_fd_by_id` would find it.
         trace: lines that bpf_trace_printk wrote.
+        record_bytes: what records for user space take that nobody has read yet.
         ksyms: name -> address of kernel variables that programs may refer to.
         tail_calls: how many the running program has made.
         extra: state of what is built on top (timers, namespaces, ...), by the name of the part.
@@ -134,10 +135,31 @@ class Kernel:
         self.devices: dict[int, Any] = {}
         self.maps: dict[int, Any] = {}
         self.trace: list[str] = []
+        self.record_bytes = 0
         self.ksyms: dict[str, int] = {}
         self.tail_calls = 0
         self.extra: dict[str, Any] = {}
         self.skb_layout = _skb_layout(self.dialect)
+
+    def printk(self, line: str) -> None:
+        """Add a line to the trace.
+
+        Raises:
+            LimitError: it has as many lines as `Limits.trace_lines` allows.
+        """
+        if len(self.trace) >= self.limits.trace_lines:
+            raise self.limits.reached("trace_lines", "the trace of bpf_printk")
+        self.trace.append(line)
+
+    def keep_record(self, size: int, name: str) -> None:
+        """Count a record of `size` bytes that map `name` keeps for user space.
+
+        Raises:
+            LimitError: all records together would take more than `Limits.record_memory`.
+        """
+        self.record_bytes += size
+        if self.record_bytes > self.limits.record_memory:
+            raise self.limits.reached("record_memory", f"a record of {size:,} bytes in map {name!r}")
 
     def object_region(self, skb: SkBuff) -> Region:
         """The region behind a pointer to `skb`, read and written by `skb_layout`."""
