@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ebpfvm.contract.helper import Helper
 
 Access = Literal["scalar", "pkt", "pkt_meta", "pkt_end", "sock_common_or_null", "sock_or_null", "sock", "flow_keys",
-                 "skb", "btf"]
+                 "skb", "btf", "tp_buffer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class CtxField:
         read_sizes: sizes allowed for reads, empty for `element` (and the smaller powers of two if `narrow`).
         cap: "bpf" where the access needs CAP_BPF.
         width: bytes that the kernel's own field keeps of what is written (2 for tc_index), 0 for all.
+        from_start: a part is read only from the field's first byte on.
+        struct: the kernel's struct behind a field whose `access` is "btf".
     """
 
     name: str
@@ -44,6 +46,8 @@ class CtxField:
     read_sizes: frozenset[int] = frozenset()
     cap: str = ""
     width: int = 0
+    from_start: bool = False
+    struct: str = ""
 
     @property
     def end(self) -> int:
@@ -53,7 +57,7 @@ class CtxField:
     def allows(self, off: int, size: int, write: bool) -> bool:
         """May `size` bytes at `off` of the context be read or written? `off` must lie inside the field."""
         element = self.element or self.size
-        if off % size or not (self.write if write else self.read):
+        if off % size or not (self.write if write else self.read) or (self.from_start and off != self.off):
             return False
         sizes = self.write_sizes if write else self.read_sizes
         if sizes:  # a 4-byte read of a 2-byte port takes its padding along
@@ -84,6 +88,8 @@ class ProgType:
         ld_abs: LD_ABS and LD_IND allowed (may_access_skb).
         returns: allowed range of R0 at exit, None for any scalar.
         attach_returns: attach string -> range, where it differs.
+        ctx_offsets: which offsets the context pointer itself may have: "" none, "fixed" constant ones (for contexts
+            that the kernel does not convert), "any" (the context is plain memory of `ctx_size` bytes).
         caps: capabilities needed to load it, beyond CAP_BPF: "net_admin", "perfmon"; "unpriv" means that not even
             CAP_BPF is needed.
     """
@@ -105,6 +111,7 @@ class ProgType:
     attach_helpers: Mapping[str, frozenset[str]] = field(default_factory=dict)
     helper_packet_read: bool = False
     caps: frozenset[str] = frozenset()
+    ctx_offsets: Literal["", "fixed", "any"] = ""
 
     def ctx_fields(self, attach: str = "") -> tuple[CtxField, ...]:
         """The context's fields as the hook `attach` sees them."""

@@ -27,6 +27,11 @@ def _u32s(names: str, off: int = 0) -> tuple[CtxField, ...]:
     return tuple(CtxField(name, off + 4 * index, 4) for index, name in enumerate(names.split()))
 
 
+def _from_start(names: str, off: int) -> tuple[CtxField, ...]:
+    """u32 fields one after the other; a part is read only from the first byte of each."""
+    return tuple(replace(item, from_start=True) for item in _u32s(names, off))
+
+
 def _exact(names: str, off: int, size: int = 4) -> tuple[CtxField, ...]:
     """Fields one after the other that are read whole."""
     return tuple(CtxField(name, off + size * index, size, narrow=False) for index, name in enumerate(names.split()))
@@ -125,7 +130,7 @@ XDP_DEVMAP: Final = (CtxField("egress_ifindex", 20, 4, narrow=False),)
 BPF_SOCK_SIZE: Final = 80
 _SOCK_OPTIONS: Final = tuple(CtxField(name, off, 4, write=True, narrow=False)
                              for name, off in (("bound_dev_if", 0), ("mark", 16), ("priority", 20)))
-_SOCK_SRC: Final = (CtxField("src_ip4", 24, 4), CtxField("src_ip6", 28, 16, 4), CtxField("src_port", 44, 4))
+_SOCK_SRC: Final = (CtxField("src_ip4", 24, 4), CtxField("src_ip6", 28, 16, 4), *_from_start("src_port", 44))
 
 
 def _closed(fields: Iterable[CtxField]) -> tuple[CtxField, ...]:
@@ -134,9 +139,9 @@ def _closed(fields: Iterable[CtxField]) -> tuple[CtxField, ...]:
 
 
 BPF_SOCK: Final = (  # as BPF_CGROUP_INET_SOCK_CREATE, the default, sees it
-    _SOCK_OPTIONS[0], *_u32s("family type protocol", 4), *_SOCK_OPTIONS[1:], *_closed(_SOCK_SRC),
+    _SOCK_OPTIONS[0], *_from_start("family type protocol", 4), *_SOCK_OPTIONS[1:], *_closed(_SOCK_SRC),
     CtxField("dst_port", 48, 2, read_sizes=frozenset({1, 2, 4})),
-    CtxField("dst_ip4", 52, 4), CtxField("dst_ip6", 56, 16, 4), *_u32s("state rx_queue_mapping", 72),
+    CtxField("dst_ip4", 52, 4), CtxField("dst_ip6", 56, 16, 4), *_from_start("state rx_queue_mapping", 72),
 )
 BPF_SOCK_POST_BIND4: Final = (*_closed(_SOCK_OPTIONS), _SOCK_SRC[0], _SOCK_SRC[2])
 BPF_SOCK_POST_BIND6: Final = (*_closed(_SOCK_OPTIONS), _SOCK_SRC[1], _SOCK_SRC[2])
@@ -147,8 +152,7 @@ _SOCK_ADDR: Final = {
     "user_ip4": CtxField("user_ip4", 4, 4, write=True),
     "user_ip6": CtxField("user_ip6", 8, 16, 4, write=True, read_sizes=_WIDE, write_sizes=frozenset({4, 8})),
     "msg_src_ip4": CtxField("msg_src_ip4", 40, 4, write=True),
-    "msg_src_ip6": CtxField("msg_src_ip6", 44, 16, 4, write=True, read_sizes=frozenset({1, 2, 4}),
-                            write_sizes=frozenset({4})),
+    "msg_src_ip6": CtxField("msg_src_ip6", 44, 16, 4, write=True, read_sizes=_WIDE, write_sizes=frozenset({4, 8})),
 }
 BPF_SOCK_ADDR: Final = (
     *_exact("user_family", 0), *_closed([_SOCK_ADDR["user_ip4"], _SOCK_ADDR["user_ip6"]]),
@@ -172,7 +176,7 @@ def sock_addr_hooks() -> dict[str, tuple[CtxField, ...]]:
 
 BPF_SOCK_OPS_SIZE: Final = 224
 BPF_SOCK_OPS: Final = (
-    *_exact("op", 0), CtxField("args", 4, 16, 4, narrow=False),
+    *_exact("op", 0), CtxField("reply", 4, 4, write=True, narrow=False), *_exact("replylong1 replylong2 replylong3", 8),
     *_exact("family remote_ip4 local_ip4", 20), CtxField("remote_ip6", 32, 16, 4, narrow=False),
     CtxField("local_ip6", 48, 16, 4, narrow=False),
     *_exact("remote_port local_port is_fullsock snd_cwnd srtt_us bpf_sock_ops_cb_flags state rtt_min snd_ssthresh "
@@ -182,7 +186,7 @@ BPF_SOCK_OPS: Final = (
     CtxField("sk", 184, 8, narrow=False, access="sock_or_null"),
     CtxField("skb_data", 192, 8, narrow=False, access="pkt"),
     CtxField("skb_data_end", 200, 8, narrow=False, access="pkt_end"),
-    *_exact("skb_len", 208), CtxField("skb_tcp_flags", 212, 4), *_exact("skb_hwtstamp", 216, 8),
+    *_exact("skb_len", 208), *_from_start("skb_tcp_flags", 212), *_exact("skb_hwtstamp", 216, 8),
 )
 SK_MSG_MD_SIZE: Final = 80
 SK_MSG_MD: Final = (
@@ -195,25 +199,37 @@ SK_REUSEPORT_MD_SIZE: Final = 56
 SK_REUSEPORT_MD: Final = (
     CtxField("data", 0, 8, narrow=False, access="pkt"), CtxField("data_end", 8, 8, narrow=False, access="pkt_end"),
     CtxField("len", 16, 4), CtxField("eth_protocol", 20, 4, read_sizes=frozenset({2, 4})),
-    *_u32s("ip_protocol bind_inany hash", 24), CtxField("sk", 40, 8, narrow=False, access="sock"),
+    *_u32s("ip_protocol bind_inany", 24), *_exact("hash", 32), CtxField("sk", 40, 8, narrow=False, access="sock"),
     CtxField("migrating_sk", 48, 8, narrow=False, access="sock_common_or_null"),
 )
 SK_LOOKUP_SIZE: Final = 72
 SK_LOOKUP: Final = (
     CtxField("sk", 0, 8, narrow=False, access="sock_or_null"), *_u32s("family protocol remote_ip4", 8),
-    CtxField("remote_ip6", 20, 16, 4), CtxField("remote_port", 36, 2, read_sizes=frozenset({1, 2, 4})),
+    CtxField("remote_ip6", 20, 16, 4), CtxField("remote_port", 36, 4),  # a port and two bytes of zeros
+
     CtxField("local_ip4", 40, 4), CtxField("local_ip6", 44, 16, 4), *_u32s("local_port ingress_ifindex", 60),
 )
 
 # -- the rest ------------------------------------------------------------------------------------------------
 
-CGROUP_DEV: Final = _u32s("access_type major minor")
+CGROUP_DEV: Final = (*_u32s("access_type"), *_exact("major minor", 4))
 SYSCTL: Final = (CtxField("write", 0, 4), CtxField("file_pos", 4, 4, write=True))
 SOCKOPT: Final = (
     CtxField("sk", 0, 8, narrow=False, access="sock"), CtxField("optval", 8, 8, narrow=False, access="pkt"),
     CtxField("optval_end", 16, 8, narrow=False, access="pkt_end"), *_exact("level optname optlen retval", 24),
 )
-SOCKOPT_SET: Final = tuple(replace(item, write=True) for item in _exact("level optname optlen", 24))
+SOCKOPT_SET: Final = (*(replace(item, write=True) for item in _exact("level optname optlen", 24)),
+                      *_closed(_exact("retval", 36)))
 SOCKOPT_GET: Final = tuple(replace(item, write=True) for item in _exact("optlen retval", 32))
-PT_REGS: Final = (CtxField("regs", 0, 168, 8),)
+PT_REGS: Final = (CtxField("regs", 0, 168, 8, read_sizes=ANY, write_sizes=ANY),)
+PERF_EVENT: Final = (CtxField("regs", 0, 168, 8, narrow=False), CtxField("sample_period", 168, 8, read_sizes=ANY),
+                     CtxField("addr", 176, 8, read_sizes=ANY))
+# What a tracepoint hands over is known only when a program is attached to one (PERF_MAX_TRACE_SIZE bytes at most).
+TRACEPOINT: Final = (CtxField("fields", 8, 8184, read_sizes=ANY),)
+RAW_TRACEPOINT: Final = (CtxField("args", 0, 96, 8, read_sizes=ANY),)
+RAW_TRACEPOINT_WRITABLE: Final = (CtxField("buffer", 0, 1, read_sizes=frozenset({8}), access="tp_buffer"),
+                                  CtxField("args", 1, 95, read_sizes=ANY))
+NF_CTX: Final = (CtxField("state", 0, 8, narrow=False, access="btf", struct="nf_hook_state"),
+                 CtxField("skb", 8, 8, narrow=False, access="btf", struct="sk_buff"))
+SYSCALL: Final = (CtxField("args", 0, 65535, write=True, read_sizes=ANY, write_sizes=ANY),)
 LIRC: Final = (CtxField("sample", 0, 4, narrow=False),)

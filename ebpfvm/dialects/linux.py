@@ -6,12 +6,11 @@ from functools import cache
 from typing import Final
 
 from ebpfvm.contract import Dialect
-from ebpfvm.dialects import kfuncs
+from ebpfvm.dialects import kfuncs, progtypes
 from ebpfvm.dialects.built import BUILT
 from ebpfvm.dialects.helpers import HELPERS
 from ebpfvm.dialects.kernel_types import kernel_types
 from ebpfvm.dialects.maptypes import CONTRACTS, implement
-from ebpfvm.dialects.progtypes import PROG_TYPES
 from ebpfvm.errors import UsageError
 
 VERSIONS: Final = ((6, 18), (7, 2))
@@ -33,5 +32,5 @@ def linux(version: tuple[int, int] = (7, 2)) -> Dialect:
 
 @cache
 def _linux(version: tuple[int, int]) -> Dialect:
-    return Dialect("linux", version, HELPERS, kfuncs.of_version(version), implement(CONTRACTS, BUILT), PROG_TYPES,
-                   KPTR_TAGS, kernel_types)
+    return Dialect("linux", version, HELPERS, kfuncs.of_version(version), implement(CONTRACTS, BUILT),
+                   progtypes.of_version(version), KPTR_TAGS, kernel_types)

@@ -7,7 +7,7 @@ Besides the contexts: who reads and writes packets directly (may_access_direct_p
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ebpfvm.contract import ProgType
 from ebpfvm.dialects import contexts as c
@@ -52,10 +52,10 @@ _LIST: Final = (
     _type("kprobe", "pt_regs", 168, c.PT_REGS, caps=_PERF),
     _skb("sched_cls", c.SCHED_CLS, write=True, ld_abs=True, caps=_NET),
     _skb("sched_act", c.SCHED_CLS, write=True, ld_abs=True, caps=_NET),
-    _type("tracepoint", "", 0, caps=_PERF),
+    _type("tracepoint", "", 8192, c.TRACEPOINT, caps=_PERF),
     _type("xdp", "xdp_md", c.XDP_MD_SIZE, c.XDP, attach_fields=_hooks("xdp", {"devmap": c.XDP_DEVMAP}),
           packet_read=True, helper_packet_read=True, packet_write=True, caps=_NET),
-    _type("perf_event", "bpf_perf_event_data", 0, caps=_PERF),
+    _type("perf_event", "bpf_perf_event_data", 184, c.PERF_EVENT, caps=_PERF),
     _skb("cgroup_skb", c.CGROUP_SKB, returns=_BOOL, attach_returns=_hooks("cgroup_skb", {"egress": (0, 3)}),
          caps=_UNPRIV),
     _type("cgroup_sock", "bpf_sock", c.BPF_SOCK_SIZE, c.BPF_SOCK, returns=_BOOL,
@@ -70,7 +70,7 @@ _LIST: Final = (
     _type("cgroup_device", "bpf_cgroup_dev_ctx", 12, c.CGROUP_DEV, returns=_BOOL, caps=_NET),
     _type("sk_msg", "sk_msg_md", c.SK_MSG_MD_SIZE, c.SK_MSG_MD, packet_read=True, helper_packet_read=True,
           packet_write=True, caps=_NET),
-    _type("raw_tracepoint", "bpf_raw_tracepoint_args", 0, caps=_PERF),
+    _type("raw_tracepoint", "bpf_raw_tracepoint_args", 96, c.RAW_TRACEPOINT, caps=_PERF),
     _type("cgroup_sock_addr", "bpf_sock_addr", c.BPF_SOCK_ADDR_SIZE, c.BPF_SOCK_ADDR,
           attach_fields=_hooks("cgroup", c.sock_addr_hooks()), returns=_BOOL, attach_returns=_ADDR_RETURNS, caps=_NET),
     _skb("lwt_seg6local", c.LWT, caps=_NET),
@@ -79,7 +79,7 @@ _LIST: Final = (
           helper_packet_read=True, caps=_NET),
     _skb("flow_dissector", c.FLOW_DISSECTOR, caps=_NET),
     _type("cgroup_sysctl", "bpf_sysctl", 8, c.SYSCTL, returns=_BOOL, caps=_NET),
-    _type("raw_tracepoint_writable", "bpf_raw_tracepoint_args", 0, caps=_PERF),
+    _type("raw_tracepoint_writable", "bpf_raw_tracepoint_args", 96, c.RAW_TRACEPOINT_WRITABLE, caps=_PERF),
     _type("cgroup_sockopt", "bpf_sockopt", 40, c.SOCKOPT, packet_read=True, helper_packet_read=True,
           packet_write=True, attach_fields=_hooks("cgroup", {"setsockopt": c.SOCKOPT_SET, "getsockopt": c.SOCKOPT_GET}),
           returns=_BOOL, caps=_NET),
@@ -88,12 +88,32 @@ _LIST: Final = (
     _type("ext", "", 0, caps=_NET | _PERF),
     _type("lsm", "", 0, caps=_PERF),
     _type("sk_lookup", "bpf_sk_lookup", c.SK_LOOKUP_SIZE, c.SK_LOOKUP, returns=_BOOL, caps=_NET),
-    _type("syscall", "", 0),
-    _type("netfilter", "bpf_nf_ctx", 16, returns=_BOOL, caps=_NET),
+    _type("syscall", "", 65535, c.SYSCALL),
+    _type("netfilter", "bpf_nf_ctx", 16, c.NF_CTX, returns=_BOOL, caps=_NET),
 )
 
 PROG_TYPES: Final = dict(enumerate(_LIST))
 PROG_TYPES[18] = replace(PROG_TYPES[18], helpers=PROG_TYPES[18].helpers - {"bpf_bind"}, attach_helpers=_ADDR_HELPERS)
+
+
+_CTX_OFFSETS_7_2: Final[dict[str, Literal["fixed", "any"]]] = {
+    "kprobe": "fixed", "tracepoint": "fixed", "raw_tracepoint": "fixed", "syscall": "any",
+}
+
+
+def of_version(version: tuple[int, int]) -> dict[int, ProgType]:
+    """The program types of a mainline version.
+
+    Since 7.2 pointers into contexts that the kernel does not convert may have constant offsets, the context of a
+    syscall program is plain memory, and kprobe programs may write registers.
+    """
+    if version < (7, 2):
+        return dict(PROG_TYPES)
+    types = {}
+    for number, item in PROG_TYPES.items():
+        fields = tuple(replace(field, write=True) for field in item.fields) if item.name == "kprobe" else item.fields
+        types[number] = replace(item, ctx_offsets=_CTX_OFFSETS_7_2.get(item.name, ""), fields=fields)
+    return types
 
 
 def with_base(types: Mapping[int, ProgType], base: frozenset[str]) -> dict[int, ProgType]:

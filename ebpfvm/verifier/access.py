@@ -194,8 +194,8 @@ def _load_mem(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
 def _load_ctx(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
     if reg.type != r.CTX:
         return _no_memory(w, reg, number, off, size)
-    regions.unmodified(w, reg, number)
-    return ctx_field(w, off, size)
+    at = regions.context(w, reg, number, off, size)
+    return UNKNOWN_SCALAR if at is None else ctx_field(w, at, size)
 
 
 def ctx_field(w: Walk, off: int, size: int) -> Reg:
@@ -215,6 +215,11 @@ def _load_packet(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
 
 def _load_flow_keys(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
     regions.flow_keys(w, reg, number, off, size)
+    return UNKNOWN_SCALAR
+
+
+def _load_tp_buffer(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
+    regions.tp_buffer(w, reg, number, off, size)
     return UNKNOWN_SCALAR
 
 
@@ -240,7 +245,7 @@ def _load_map_ptr(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
 _LOADERS = {r.MAP_KEY: _load_map_key, r.MAP_VALUE: _load_map_value, r.MEM: _load_mem, r.CTX: _load_ctx,
             r.PKT: _load_packet, r.PKT_META: _load_packet, r.FLOW_KEYS: _load_flow_keys, r.SOCKET: _load_sock,
             r.SOCK_COMMON: _load_sock, r.TCP_SOCK: _load_sock, r.XDP_SOCK: _load_sock, r.BTF_ID: _load_btf,
-            r.MAP_PTR: _load_map_ptr}
+            r.MAP_PTR: _load_map_ptr, r.TP_BUFFER: _load_tp_buffer}
 
 
 # -- stores ---------------------------------------------------------------------------------------------------------
@@ -304,8 +309,10 @@ def _store_mem(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg |
 def _store_ctx(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
     if reg.type != r.CTX:
         _no_memory(w, reg, number, off, size)
-    regions.unmodified(w, reg, number)
-    env = w.env
+    at = regions.context(w, reg, number, off, size)
+    if at is None:
+        return
+    off, env = at, w.env
     item = env.prog_type.ctx_access(off, size, True, env.program.attach)
     if item is None:
         raise Refuse(EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
@@ -323,6 +330,10 @@ def _store_packet(w: Walk, reg: Reg, number: int, off: int, size: int, value: Re
 
 def _store_flow_keys(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
     regions.flow_keys(w, reg, number, off, size)
+
+
+def _store_tp_buffer(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
+    regions.tp_buffer(w, reg, number, off, size)
 
 
 def _store_sock(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
@@ -346,7 +357,7 @@ def _store_map_ptr(w: Walk, reg: Reg, number: int, off: int, size: int, value: R
 _STORERS = {r.MAP_KEY: _store_map_key, r.MAP_VALUE: _store_map_value, r.MEM: _store_mem, r.CTX: _store_ctx,
             r.PKT: _store_packet, r.PKT_META: _store_packet, r.FLOW_KEYS: _store_flow_keys, r.SOCKET: _store_sock,
             r.SOCK_COMMON: _store_sock, r.TCP_SOCK: _store_sock, r.XDP_SOCK: _store_sock, r.BTF_ID: _store_btf,
-            r.MAP_PTR: _store_map_ptr}
+            r.MAP_PTR: _store_map_ptr, r.TP_BUFFER: _store_tp_buffer}
 
 
 # -- atomics --------------------------------------------------------------------------------------------------------

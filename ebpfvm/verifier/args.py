@@ -178,7 +178,7 @@ def _offset(w: Walk, reg: Reg, at: int, spec: ArgSpec) -> None:
 
 def offset(w: Walk, reg: Reg, at: int) -> None:
     """Kinds of pointers that are passed on only as they were given (check_func_arg_reg_off)."""
-    if reg.type not in ANY_OFFSET:
+    if reg.type not in ANY_OFFSET and not (reg.type == r.CTX and w.env.prog_type.ctx_offsets == "any"):
         regions.unmodified(w, reg, at, fixed_ok=reg.type & r.BASE == r.BTF_ID)
 
 
@@ -214,6 +214,8 @@ def memory(w: Walk, reg: Reg, at: int, size: int, write: bool, zero_ok: bool, ca
             call.fill = (at, size)
     elif base == r.BTF_ID:
         btf_access.load(w, reg, at, 0, size)
+    elif reg.type == r.CTX and w.env.prog_type.ctx_offsets == "any":
+        regions.context(w, reg, at, 0, size, zero_ok)
     elif not (zero_ok and not size and is_null(reg)):
         raise Refuse(EACCES, f"R{at} type={type_name(reg.type)} expected=fp")
 

@@ -16,8 +16,8 @@ MAX_STACK = 512
 
 
 def _rounded(depth: int) -> int:
-    # With a JIT, frames are multiples of 16 bytes (round_up_stack_depth).
-    return (max(depth, 1) + 15) // 16 * 16
+    # With a JIT, frames are multiples of 16 bytes, and one without stack has none (round_up_stack_depth).
+    return (depth + 15) // 16 * 16
 
 
 def _callees(env: Env, subprog: Subprog) -> list[tuple[int, Subprog, bool]]:

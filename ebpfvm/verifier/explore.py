@@ -311,6 +311,10 @@ class Walk:
             return pointer(type, id=self.new_id() if type & r.MAYBE_NULL else 0)
         if kind == "flow_keys":
             return pointer(r.FLOW_KEYS)
+        if kind == "tp_buffer":
+            return pointer(r.TP_BUFFER)
+        if kind == "btf":
+            return pointer(r.BTF_ID | r.TRUSTED, StructType(item.struct))
         raise Refuse(EINVAL, f"context field {item.name} not supported by ebpfvm")
 
     def give_skb(self, value: Reg | None, off: int, size: int) -> None:

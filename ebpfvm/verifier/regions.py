@@ -65,9 +65,22 @@ def outside(reg: Reg, number: int, off: int, size: int, limit: int) -> str:
         return f"invalid access to map key, key_size={limit} off={off} size={size}"
     if base == r.MAP_VALUE:
         return f"invalid access to map value, value_size={limit} off={off} size={size}"
+    if base == r.CTX:
+        return f"invalid access to context, ctx_size={limit} off={off} size={size}"
     if base in r.PKT_ANY:
         return f"invalid access to packet, off={off} size={size}, R{number}(id={reg.id},off={off},r={limit})"
     return f"invalid access to memory, mem_size={limit} off={off} size={size}"
+
+
+def tp_buffer(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
+    """The buffer of a writable raw tracepoint (check_tp_buffer_access); its size is known when it is attached."""
+    num = reg.num
+    start = off + reg.off + (num.value if w.env.new and not num.mask else 0)
+    if start < 0:
+        raise Refuse(EACCES, f"R{number} invalid tracepoint buffer access: off={start}, size={size}")
+    if num.mask or (num.value and not w.env.new):
+        raise Refuse(EACCES, f"R{number} invalid variable buffer offset: off={start}, "
+                             f"var_off={show.tnum(num.value, num.mask)}")
 
 
 # -- map values ---------------------------------------------------------------------------------------------------
@@ -152,6 +165,16 @@ def unmodified(w: Walk, reg: Reg, number: int, fixed_ok: bool = False) -> None:
         message = check()
         if message is not None:
             raise Refuse(EACCES, message)
+
+
+def context(w: Walk, reg: Reg, number: int, off: int, size: int, zero_ok: bool = False) -> int | None:
+    """Where in the context an access is; None where the context is plain memory and the access is inside."""
+    kind = w.env.prog_type
+    if kind.ctx_offsets == "any":
+        region(w, reg, number, off, size, kind.ctx_size, zero_ok)
+        return None
+    unmodified(w, reg, number, fixed_ok=kind.ctx_offsets == "fixed")
+    return off + reg.off
 
 
 # -- sockets and flow keys ----------------------------------------------------------------------------------------

@@ -57,6 +57,7 @@ RULES: tuple[Rule, ...] = (
     Rule("uninitialised operand", TC, "r0 = 0\nr0 += r3\nexit", "R3 !read_ok"),
     Rule("registers die at a call", TC, "call 7\nr0 = r1\nexit", "R1 !read_ok"),
     Rule("saved registers live on", TC, "r6 = r1\ncall 7\nr0 = *(u32 *)(r6 + 0)\nexit"),
+    Rule("frames without stack take none", SF, "*(u8 *)(r10 - 512) = 0\ncall leaf\nexit\nleaf:\nr0 = 0\nexit"),
     Rule("frame pointer", TC, "r10 = 5" + EXIT, "frame pointer is read only"),
     Rule("division by zero", TC, "r0 = 1\nr0 /= 0\nexit", "div by zero"),
     Rule("division by a register", TC, "r0 = 1\nr2 = 0\nr0 /= r2\nexit"),
