@@ -15,6 +15,7 @@ and the lines between (states, C source) are passed over.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, get_args
 
 from ebpfvm.errors import LoadError
@@ -22,6 +23,7 @@ from ebpfvm.isa import codes as c
 from ebpfvm.isa.asm_grammar import grammar
 from ebpfvm.isa.asm_resolve import AsmError, Item, Line, Resolver, Source
 from ebpfvm.isa.asm_tokens import SyntaxTrouble
+from ebpfvm.isa.mnemonics import plain_words
 from ebpfvm.isa.syntax import Dialect
 
 if TYPE_CHECKING:
@@ -44,6 +46,9 @@ _DIRECTIVE: Final = re.compile(r"^\s*(?P<word>\.[a-z_0-9]+)\b(?!:)\s*(?P<rest>.*
 _LLVM_LOOK: Final = re.compile(r"^(?:[rRwW]\d+\s*(?:s?[-+*/|&<>%^]*=)|\*\s*\(|if\s|gotol?\b|lock\s*\*"
                                r"|callx?\s+[+-]|store_release\s*\()")
 _PLAIN_LOOK: Final = re.compile(r"^(?:lock\s+)?(?:fetch\s+)?[a-z_][a-z_0-9]*\s+(?:[%\[]|r\d+\b|local\b)|^ja\s")
+_PLAIN_HEAD: Final = re.compile(r"(?:lock\s+)?(?:fetch\s+)?([a-z_]\w*)(?=\s|$)")
+_SHARED_WORDS: Final = frozenset({"exit", "call", "callx", "goto", "gotol", "gotox", "may_goto"})
+_PLACE_DIGITS: Final = 9
 _SILENT: Final = frozenset({".globl", ".global", ".type", ".size", ".p2align", ".align", ".balign", ".file", ".loc",
                             ".ident", ".addrsig", ".addrsig_sym", ".local", ".weak", ".hidden", ".protected",
                             ".extern", ".comm", ".set", ".cfi_startproc", ".cfi_endproc", ".cfi_sections",
@@ -127,7 +132,10 @@ def _read_kernel_line(source: Source, number: int, whole: str, prefix: re.Match[
     if opcode == 0x18 and not text.rstrip().endswith("]") and not re.search(r"\bll\s*$|\[", text):
         text = text.rstrip() + " ll"
     place = prefix.groupdict().get("place")
-    line = Line(number, text, whole, source.dialect or "kernel", int(place) if place else None, opcode)
+    line = Line(number, text, whole, source.dialect or "kernel", None, opcode)
+    if place and len(place) > _PLACE_DIGITS:
+        raise source.error(f"instruction offset {place[:20]}... is too great", line, prefix.start("place"))
+    line = replace(line, place=int(place) if place else None)
     if text.strip():
         _add(source, line)
 
@@ -167,7 +175,9 @@ def _detect(text: str) -> Dialect | None:
     text = text.strip()
     if _LLVM_LOOK.match(text):
         return "kernel" if re.search(r"\bpc[+-]\d", text) else "llvm"
-    return "plain" if _PLAIN_LOOK.match(text) else None
+    head = _PLAIN_HEAD.match(text)
+    known = head is not None and head[1] not in _SHARED_WORDS and head[1] in plain_words()
+    return "plain" if known or _PLAIN_LOOK.match(text) else None
 
 
 def _define(source: Source, name: str, line: Line, column: int = 0) -> None:

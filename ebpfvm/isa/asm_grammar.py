@@ -90,8 +90,33 @@ class Grammar:
                   | PC
                   | WORD
                   | PLUS NUMBER
-                  | MINUS NUMBER"""
+                  | MINUS NUMBER
+                  | keyword"""
         p[0] = p[1] if len(p) == 2 else Relative(p[2].value if p[1] == "+" else -p[2].value, p.lexpos(1))
+
+    def p_keyword(self, p: Any) -> None:
+        """keyword : IF
+                   | GOTO
+                   | GOTOL
+                   | GOTOX
+                   | MAY_GOTO
+                   | CALL
+                   | CALLX
+                   | EXIT
+                   | LOCK
+                   | FETCH
+                   | LL
+                   | SKB
+                   | LOAD_ACQUIRE
+                   | STORE_RELEASE
+                   | VOID
+                   | ADDR_SPACE_CAST
+                   | PERCPU
+                   | SIZE
+                   | SWAP
+                   | ATOMIC
+                   | EXCHANGE"""
+        p[0] = Name(p[1], p.lexpos(1))  # a label may be called as an instruction is
 
     def p_callee(self, p: Any) -> None:
         """callee : target
@@ -302,8 +327,12 @@ class Grammar:
     def p_plain_operand(self, p: Any) -> None:
         """plain_operand : REG
                          | callee
+                         | LOCAL
                          | '[' REG displacement ']'"""
-        p[0] = p[1] if len(p) == 2 else (p[2].number, p[3])
+        if len(p) == 2:
+            p[0] = Name(p[1], p.lexpos(1)) if p[1] == "local" else p[1]
+        else:
+            p[0] = (p[2].number, p[3])
 
 
 def _width(reg: Reg) -> str:
@@ -399,6 +428,9 @@ def _plain(words: Name, operands: list[Any]) -> Parsed:
     """The row that `words` and the kinds of `operands` choose, with its operands filled in."""
     shape = "".join("m" if isinstance(item, tuple) and not hasattr(item, "_fields") else
                     "r" if isinstance(item, Reg) else "v" for item in operands)
+    head, _, last = words.text.rpartition(" ")
+    if last == "local" and head != "call" and not operands:  # a label of that name
+        return _plain(Name(head, words.column), [Name(last, words.column + len(head) + 1)])
     row, slots = find_mnemonic(words.text, shape)
     if row is None:
         raise SyntaxTrouble(slots, words.column)  # the explanation

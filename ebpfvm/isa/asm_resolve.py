@@ -116,10 +116,16 @@ class Resolver:
         return number.value
 
     def immediate(self, parsed: Parsed) -> int:
-        """The 32-bit immediate; a hexadecimal bit pattern is taken where only 32 bits count."""
+        """Return the 32-bit immediate; a hexadecimal bit pattern is taken where only 32 bits count.
+
+        Mnemonics write the field itself, so there the 32 bits may be any number, and 64 bits those of its extension.
+        """
         if not isinstance(parsed.imm, Number):
             return 0
         number, width = parsed.imm, parsed.row.width
+        if self.line.dialect == "plain" and (1 << 31 <= number.value < 1 << 32
+                                             or (1 << 64) - (1 << 31) <= number.value < 1 << 64):
+            return _signed(number.value & c.U32)
         if number.pattern and 1 << 31 <= number.value < 1 << 32 and (
                 width <= 32 or parsed.row.kind == "addr_space_cast" or self.line.dialect == "kernel"):
             return number.value - (1 << 32)

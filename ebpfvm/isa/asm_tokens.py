@@ -144,7 +144,7 @@ class Lexer:
 
     def __init__(self, start: Start) -> None:
         self.start = start
-        self.lexer = lex.lex(object=self, errorlog=lex.NullLogger())
+        self.lexer = lex.lex(object=self, errorlog=lex.NullLogger(), reflags=int(re.VERBOSE | re.ASCII))
 
     def t_decoration(self, t: Any) -> None:
         r"<[A-Za-z_.$][^<>\s]*>"

@@ -47,8 +47,17 @@ def _forms() -> dict[str, dict[str, tuple[Row, str]]]:
     return found
 
 
+@cache
+def plain_words() -> frozenset[str]:
+    """Return the mnemonics, without `lock` and `fetch` in front."""
+    words = {words.split()[-1] for words in _forms() if not words.endswith(" local")} | set(ALIASES)
+    return frozenset(words | {f"{word}64" for word in words})
+
+
 def find_mnemonic(words: str, kinds: str) -> tuple[Row, str] | tuple[None, str]:
     """The row and its operands' names, separated by blanks; or None and what is wrong."""
+    if (words, kinds) == ("call", "r"):  # the conformance suite's spelling of callx
+        words = "callx"
     forms, head = _forms(), words.rpartition(" ")
     last = ALIASES.get(head[2], head[2])
     for word in (last, last.removesuffix("64")):

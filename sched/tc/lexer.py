@@ -1,12 +1,14 @@
 """Words of a script of `tc` and `ip` commands, with their places (ply).
 
 A command is a line; a backslash at its end joins the next one. `#` begins a comment where a word could begin.
-Single and double quotes keep spaces in a word.
+Single and double quotes keep spaces in a word. Blanks are those of ASCII, as for `tc` itself: another character that
+only looks like one (a no-break space from a web page) is refused with its name.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ply import lex
@@ -49,8 +51,8 @@ class ScriptError(UsageError):
 class _Rules:
     """The lexer's rules, in the form ply wants."""
 
-    tokens = ("WORD", "QUOTED", "NEWLINE", "UNCLOSED")
-    t_ignore = " \t\r"
+    tokens = ("WORD", "QUOTED", "NEWLINE", "UNCLOSED", "STRANGE")
+    t_ignore = " \t\r\f\v"
 
     def t_CONTINUED(self, t: Any) -> None:
         r"\\\r?\n"
@@ -65,7 +67,7 @@ class _Rules:
         return t
 
     def t_QUOTED(self, t: Any) -> Any:
-        r"\"[^\"]*\"|'[^']*'"
+        r"\"[^\"\x00]*\"|'[^'\x00]*'"
         t.lexer.lineno += t.value.count("\n")
         return t
 
@@ -74,11 +76,25 @@ class _Rules:
         return t
 
     def t_WORD(self, t: Any) -> Any:
-        r"(?:[^\s\"';\\]|\\(?!\r?\n))+"
+        r"(?:[^\s\"';\\\x00-\x20\x7f]|\\(?!\r?\n))+"
+        return t
+
+    def t_STRANGE(self, t: Any) -> Any:
+        r"[\s\S]"
         return t
 
     def t_error(self, t: Any) -> None:
         raise AssertionError(f"no rule for {t.value[:1]!r}")  # the rules above take every character
+
+
+def character_text(char: str) -> str:
+    """Return a character that cannot be seen as its code and name.
+
+    >>> character_text("\\u00a0")
+    'U+00A0 (NO-BREAK SPACE)'
+    """
+    name = unicodedata.name(char, "")
+    return f"U+{ord(char):04X}" + (f" ({name})" if name else "")
 
 
 def commands(text: str, source: str = "") -> Iterator[list[Word]]:
@@ -102,6 +118,9 @@ def commands(text: str, source: str = "") -> Iterator[list[Word]]:
         word = Word(token.value, token.lineno, token.lexpos - text.rfind("\n", 0, token.lexpos))
         if token.type == "UNCLOSED":
             raise ScriptError(f"quote {token.value[0]} is not closed in this line", word, source)
+        if token.type == "STRANGE":
+            raise ScriptError(f"unexpected character {character_text(token.value)}: "
+                              "words are separated by spaces or tabs", word, source)
         found.append(word._replace(text=token.value[1:-1], column=word.column + 1) if token.type == "QUOTED" else word)
     if found:
         yield found

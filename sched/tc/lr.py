@@ -30,6 +30,18 @@ REST = "REST"
 _KEYWORD = "K-"
 
 
+_SHOWN = 60
+
+
+def shown(text: str) -> str:
+    """Return a word as messages quote it: the beginning of a long one.
+
+    >>> shown("eth0"), len(shown("1" * 5000))
+    ("'eth0'", 65)
+    """
+    return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}..."
+
+
 class Value(NamedTuple):
     """A kind of value.
 
@@ -177,7 +189,7 @@ class _Run:
         expected = self._expected() or "the end of the command"
         if why:  # a converter's own text says what it expected
             raise ScriptError(why, word, self.source)
-        raise ScriptError(f"unknown word {word.text!r}: expected {expected}{hint}", word, self.source)
+        raise ScriptError(f"unknown word {shown(word.text)}: expected {expected}{hint}", word, self.source)
 
     def _keywords(self) -> list[str]:
         return [bytes.fromhex(name[2:]).decode() for name in self._acceptable() if name.startswith(_KEYWORD)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from ebpfvm.errors import UsageError
@@ -155,3 +157,22 @@ def test_commands_before_the_broken_one_are_done(net: Namespace) -> None:
 def test_a_script_that_cannot_be_read(net: Namespace) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         run_script_file("/nonexistent/x.tc", net)
+
+
+@pytest.mark.parametrize(("char", "name"), [("\u00a0", "NO-BREAK SPACE"), ("\u2028", "LINE SEPARATOR"),
+                                            ("\u3000", "IDEOGRAPHIC SPACE"), ("\x00", "U+0000"), ("\x1b", "U+001B")])
+def test_what_only_looks_like_a_blank_is_named_with_its_place(net: Namespace, char: str, name: str) -> None:
+    with pytest.raises(ScriptError, match=re.escape(name)) as found:
+        run_script(f"tc qdisc show\ntc qdisc add dev eth0 root{char}pfifo limit 7", net)
+    assert (found.value.line, found.value.column) == (2, 27)
+
+
+@pytest.mark.parametrize("blank", ["\t", "\v", "\f", " \t "])
+def test_blanks_of_ascii_separate_words(blank: str) -> None:
+    assert [word.text for command in commands(f"a{blank}b") for word in command] == ["a", "b"]
+
+
+def test_a_long_word_is_quoted_in_part(net: Namespace) -> None:
+    with pytest.raises(ScriptError) as found:
+        run_script(f"tc qdisc add dev eth0 root pfifo limit {'1' * 5000}", net)
+    assert len(str(found.value)) < 200
