@@ -12,8 +12,8 @@ def code(text: str) -> list[str]:
     return [insn.encode().hex() for insn in assemble(text)]
 
 
-@pytest.mark.parametrize("first", ["ldabsb 3", "ldabsh 12", "ja32 +0", "lock add [%r1], %r2", "neg %r0", "ja exit\nexit:",
-                                   "le16 %r0", "add64 %r0, 1"])
+@pytest.mark.parametrize("first", ["ldabsb 3", "ldabsh 12", "ja32 +0", "lock add [%r1], %r2", "neg %r0",
+                                   "ja exit\nexit:", "le16 %r0", "add64 %r0, 1"])
 def test_a_mnemonic_tells_the_dialect(first: str) -> None:
     assert code(f"{first}\nexit") == [insn.encode().hex() for insn in assemble(f"{first}\nexit", dialect="plain")]
 
