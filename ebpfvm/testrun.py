@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.api import dialect_of
 from ebpfvm.errors import Rejected, UsageError
+from ebpfvm.funcs.timer import timers_of
 from ebpfvm.kernel import Kernel, SchBpfCtx, SkbCtx, SkBuff, XdpBuff, XdpCtx
 from ebpfvm.kernel.ctx import Layout, layout_of
 from ebpfvm.loaded import Loaded, open_engine
@@ -42,6 +43,10 @@ _XDP_LINEAR = 4096 - 256 - 320  # page, XDP_PACKET_HEADROOM, struct skb_shared_i
 _XDP_META = 256 - 40  # XDP_PACKET_HEADROOM without struct xdp_frame
 _SKB_LIMIT = 4096 - 64 - 320  # the same with NET_SKB_PAD; what Linux 6.18 takes at most
 _GSO_LEGACY_MAX_SIZE, _GSO_MAX_SEGS = 65536, 65535
+
+START_NS: Final = 1_000_000_000  # the clock of a test run: a machine that has been up for one second
+_SETTLE_NS: Final = 1_000_000_000
+_MOST_TIMERS: Final = 100_000
 
 # Types that run on an skb -> do they see the Ethernet header?
 _SKB_TYPES: Final = {"sched_cls": True, "sched_act": True, "socket_filter": False, "cgroup_skb": False,
@@ -132,7 +137,8 @@ class _Request:
 
 def test_run(program: Program, data: bytes = bytes(64), ctx: Mapping[str, Any] | bytes | None = None,
              maps: Mapping[int, Mapping[bytes, bytes]] | None = None, *, engine: str = "interp",
-             kernel: str | None = None, repeat: int = 1, seed: int = 0, source: Object | None = None) -> TestRun:
+             kernel: str | None = None, repeat: int = 1, seed: int = 0, source: Object | None = None,
+             clock: int = START_NS, wait: int | None = None) -> TestRun:
     """Run a program on one packet, as BPF_PROG_TEST_RUN does.
 
     Args:
@@ -146,6 +152,9 @@ def test_run(program: Program, data: bytes = bytes(64), ctx: Mapping[str, Any] |
         kernel: whose dialect; see `ebpfvm.api.dialect_of`.
         repeat: runs on the same packet; the last one's result counts.
         source: the object that the program is from, whose other programs and maps its maps may hold from the start.
+        clock: ns since boot, as programs read it; it does not move while they run.
+        wait: ns that pass after the run, while timers fire, however often they are armed. Without it each timer that
+            the run leaves armed fires once, if it comes due within a second.
 
     Raises:
         UsageError: the type cannot be run so, the packet is too short, or a field or map does not exist.
@@ -154,6 +163,7 @@ def test_run(program: Program, data: bytes = bytes(64), ctx: Mapping[str, Any] |
     """
     dialect = dialect_of(program, kernel)
     machine = Kernel(dialect, seed)
+    machine.clock = _time("clock", clock)
 
     def judge(other: Program) -> Any:
         """What the translator needs to know of a program; the interpreter runs it unverified."""
@@ -177,8 +187,24 @@ def test_run(program: Program, data: bytes = bytes(64), ctx: Mapping[str, Any] |
                        bool(ctx))
     request.ctx = _fields(request.whole, ctx, request.warnings) if isinstance(ctx, bytes) else dict(ctx or {})
     retval, left, fields = run(request, runnable)
+    _let_timers_fire(machine, None if wait is None else _time("wait", wait), request.warnings)
     views = {index: MapView(found) for index, found in enumerate(bound)}
     return TestRun(retval & 0xFFFFFFFF, left, fields, views, tuple(machine.trace), tuple(request.warnings))
+
+
+def _time(name: str, ns: Any) -> int:
+    if not isinstance(ns, int) or not 0 <= ns < 1 << 62:
+        raise UsageError(f"{name} takes a number of ns below 2^62, not {ns!r}")
+    return ns
+
+
+def _let_timers_fire(machine: Kernel, wait: int | None, warnings: list[str]) -> None:
+    """Time passes behind the run."""
+    timers = timers_of(machine)
+    if wait is None:
+        timers.finish(machine.clock + _SETTLE_NS)
+    elif timers.run_until(machine.clock + wait, _MOST_TIMERS) == _MOST_TIMERS:
+        warnings.append(f"timers fired {_MOST_TIMERS} times after the run, and no more: a shorter wait shows less")
 
 
 def _runner(kind: str) -> Any:
@@ -277,7 +303,11 @@ def made_up_skb(kernel: Kernel, visible: bytes, frame: bytes) -> SkBuff:
     if protocol < _ETH_P_802_3_MIN:
         protocol = _ETH_P_802_3 if frame[14:16] == b"\xff\xff" else _ETH_P_802_2
     kind = _PACKET_MULTICAST if frame[0] & 1 else _PACKET_OTHERHOST if any(frame[:6]) else _PACKET_HOST
-    return SkBuff(kernel, visible, protocol=protocol >> 8 | (protocol & 0xFF) << 8, pkt_type=kind, ifindex=LOOPBACK)
+    skb = SkBuff(kernel, frame, protocol=protocol >> 8 | (protocol & 0xFF) << 8, pkt_type=kind, ifindex=LOOPBACK)
+    if len(visible) < len(frame):  # the Ethernet header stays in the room before the packet
+        skb.packet.start = skb.packet.meta = skb.packet.start + ETH_HLEN
+        skb.len, skb.link_offset = len(visible), -ETH_HLEN
+    return skb
 
 
 def _short(data: bytes) -> list[str]:

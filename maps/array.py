@@ -82,6 +82,9 @@ class Array(base.BpfMap):
         if flags & base.BPF_NOEXIST:
             return -errno.EEXIST
         self._release_kptrs(region)  # bpf_obj_free_fields: an overwrite empties the slots of an array
+        timers = self.kernel.extra.get("timers")
+        if timers is not None:
+            timers.forget(region)
         self._overwrite(region, value)
         return 0
 

@@ -45,8 +45,8 @@ class NetDevice:
         sending: the packet on the wire, None when it is free.
     """
 
-    __slots__ = ("_clock", "_room", "account", "dequeued", "ifindex", "link", "loop", "name", "observer", "qdisc",
-                 "sending", "sink", "too_big")
+    __slots__ = ("_clock", "_missed", "_room", "_running", "account", "dequeued", "ifindex", "link", "loop", "name",
+                 "observer", "qdisc", "sending", "sink", "too_big")
     qdisc: Qdisc
 
     def __init__(self, loop: EventLoop, account: Account, link: Link, sink: Sink, *, name: str = "sim0",
@@ -62,6 +62,7 @@ class NetDevice:
         self.observer = observer
         self.sending: Packet | None = None
         self.too_big = self.dequeued = 0
+        self._running = self._missed = False
         self._room = None if link.mtu is None else link.mtu + hard_header_len + _VLAN_HLEN
 
     def xmit(self, skb: Packet) -> int:
@@ -83,8 +84,18 @@ class NetDevice:
         """Put the qdisc's next packet on the wire, if that is free and there is one (qdisc_run)."""
         if self.sending is not None:
             return
+        if self._running:  # a dequeue program sends to its own device (__QDISC_STATE_RUNNING)
+            self._missed = True
+            return
         qdisc = self.qdisc
-        skb = qdisc.dequeue() if qdisc.gso_skb is None else qdisc.dequeue_peeked()
+        self._running = True
+        try:
+            skb = qdisc.dequeue() if qdisc.gso_skb is None else qdisc.dequeue_peeked()
+        finally:
+            self._running = False
+        if skb is None and self._missed:
+            self.loop.at(self._clock.clock, lambda _: self.run())
+        self._missed = False
         if skb is not None:
             self.dequeued += 1
             self.sending = skb

@@ -36,12 +36,13 @@ class EventLoop:
     None
     """
 
-    __slots__ = ("_clock", "_heap", "_number")
+    __slots__ = ("_clock", "_heap", "_idle", "_number")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._heap: list[tuple[int, int, Callable[[Any], object], Any]] = []
         self._number = 0
+        self._idle = 0  # events in the heap that do not keep a run going
 
     @property
     def now(self) -> int:
@@ -62,11 +63,21 @@ class EventLoop:
         self._number += 1
         heappush(self._heap, (time, self._number, action, argument))
 
+    def at_idle(self, time: int, action: Callable[[Any], object], argument: Any = None) -> None:
+        """As `at`, for what does not keep a run going: the timers of programs, which may arm themselves for ever."""
+        self._idle += 1
+        self.at(time, self._idle_event, (action, argument))
+
+    def _idle_event(self, what: tuple[Callable[[Any], object], Any]) -> None:
+        self._idle -= 1
+        what[0](what[1])
+
     def run(self, until: int | None = None) -> None:
-        """Run events in order of time until none is left, or none before or at `until` (ns), where the clock stops."""
+        """Run events in order of time until none is left (or only those of `at_idle`), or none before or at `until`
+        (ns), where the clock stops."""
         heap, clock, pop = self._heap, self._clock, heappop
         if until is None:
-            while heap:
+            while len(heap) > self._idle:
                 clock.clock, _, action, argument = pop(heap)
                 action(argument)
             return

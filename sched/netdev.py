@@ -7,6 +7,7 @@ import errno
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
+from ebpfvm.funcs.timer import timers_of
 from ebpfvm.sched.account import DROPPED, SENT, Account, Packet
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.classify import skb_tc_classify, split_handle, tcf_classify
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 KINDS: Final = ("dummy", "ifb", "veth")
 _FAST: Final = 1_000_000_000_000
 _FIRST_HANDLE: Final = 0x8001
+XMIT_RECURSION_LIMIT: Final = 9  # as many as dev_xmit_recursion lets pass (include/linux/netdevice.h)
 _COPIED: Final = ("pkt_type", "mark", "queue_mapping", "protocol", "vlan_present", "vlan_tci", "vlan_proto", "priority",
                   "ingress_ifindex", "ifindex", "tc_index", "hash", "tstamp", "gso_segs", "gso_size")
 
@@ -190,7 +192,7 @@ class Namespace:
         stack: takes packets that arrive; by default they are counted as sent.
         load_program: (path, section, hook) -> a runnable program, for `bpf obj FILE`; see `tc.build.Builder.program`.
         qdisc_kinds: further kinds of qdiscs by name (struct_ops that are registered): (device, handle) -> qdisc.
-        nest: redirections that are going on within each other.
+        nest, sending: redirections by mirred, and by programs, that are going on within each other.
     """
 
     def __init__(self, kernel: Kernel, *, loop: EventLoop | None = None, account: Account | None = None,
@@ -206,7 +208,8 @@ class Namespace:
         self.stack: Callable[[NetDev, Packet], None] | None = None
         self.load_program: Callable[[str, str, str], Runnable] | None = None
         self.qdisc_kinds: dict[str, Callable[[NetDev, int], Qdisc]] = {}
-        self.nest = 0
+        self.nest = self.sending = 0
+        timers_of(kernel).loop = self.loop
         kernel.extra["net"] = self
         kernel.extra["tc_classify"] = self.tc_classify
         kernel.extra["clone_redirect"] = self.clone_redirect
@@ -283,6 +286,7 @@ class Namespace:
         copy.flow.in_bytes += skb.len - copy.len
         copy.len = skb.len
         copy.dev = skb.dev
+        copy.cb = list(skb.cb)
         if isinstance(skb, Packet):
             copy.redirected_from = skb.redirected_from
         return copy
@@ -293,8 +297,9 @@ class Namespace:
         if holder != to:
             self.kernel.refs.move(skb, holder, to)
 
-    def forward(self, skb: SkBuff, dev: NetDev, ingress: bool) -> None:
-        """Send a packet to another device, or let it arrive there."""
+    def forward(self, skb: SkBuff, dev: NetDev, ingress: bool) -> int:
+        """Send a packet to another device, or let it arrive there; 0, or -ENETDOWN if programs that send run within
+        each other too deeply (dev_xmit_recursion)."""
         assert isinstance(skb, Packet)
         origin = skb.dev
         skb.hops += 1
@@ -302,8 +307,16 @@ class Namespace:
             skb.redirected_from = origin, skb.holders[0] == f"device {origin.name}"
         if ingress:
             dev.receive(skb)
-        else:
+            return 0
+        if self.sending >= XMIT_RECURSION_LIMIT:
+            self.account.dispose(skb, DROPPED, skb.holders[0])
+            return -errno.ENETDOWN
+        self.sending += 1
+        try:
             dev.xmit(skb)
+        finally:
+            self.sending -= 1
+        return 0
 
     def redirect(self, skb: Packet, holder: str) -> None:
         """Do what bpf_redirect() has asked for (skb_do_redirect); without a request the packet is dropped."""
@@ -321,8 +334,7 @@ class Namespace:
             return -errno.ENETDOWN
         skb = self.clone(copy)
         self.kernel.refs.release(copy, "redirect")
-        self.forward(skb, device, bool(flags & 1))
-        return 0
+        return self.forward(skb, device, bool(flags & 1))
 
     def deliver(self, dev: NetDev, skb: Packet) -> None:
         """A packet reaches the stack."""

@@ -100,18 +100,24 @@ class SchBpf(ClassfulQdisc):
         kernel = self.account.kernel
         kind = kernel.dialect.prog_type("qdisc")
         self._enqueue, self._dequeue = enqueue, dequeue
-        self._enqueue_ctx = SchBpfCtx(kernel, layout_of(kind, "enqueue"))
-        self._dequeue_ctx = SchBpfCtx(kernel, layout_of(kind, "dequeue"))
+        # Free contexts. A program runs inside another when that one sends to the device it is on.
+        self._layouts = layout_of(kind, "enqueue"), layout_of(kind, "dequeue")
+        self._enqueue_ctx = [SchBpfCtx(kernel, self._layouts[0])]
+        self._dequeue_ctx = [SchBpfCtx(kernel, self._layouts[1])]
 
     # ---- packets ------------------------------------------------------------------------------------------
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Run the enqueue program on `skb` (sch_bpf_enqueue)."""
-        ctx, hops = self._enqueue_ctx, skb.hops
+        free, hops = self._enqueue_ctx, skb.hops
+        ctx = free.pop() if free else SchBpfCtx(self.account.kernel, self._layouts[0])
         ctx.skb = skb.ptr
         ctx.classid = self.handle
         ctx.delay = 0
-        result = self._enqueue(ctx) & 0xFFFFFFFF
+        try:
+            result = self._enqueue(ctx) & 0xFFFFFFFF
+        finally:
+            free.append(ctx)  # nothing else runs before the last look at it below
         if self._memory.retired:  # what the program deleted; nobody reads it any more
             self._memory.quiesce()
         if self.dev.observer is not None:
@@ -179,11 +185,15 @@ class SchBpf(ClassfulQdisc):
 
     def dequeue(self) -> Packet | None:
         """Run the dequeue program once (sch_bpf_dequeue)."""
-        ctx = self._dequeue_ctx
+        free = self._dequeue_ctx
+        ctx = free.pop() if free else SchBpfCtx(self.account.kernel, self._layouts[1])
         ctx.skb = 0
         ctx.classid = self.handle
         ctx.delay = 0
-        result = self._dequeue(ctx) & 0xFFFFFFFF
+        try:
+            result = self._dequeue(ctx) & 0xFFFFFFFF
+        finally:
+            free.append(ctx)
         if self._memory.retired:  # what the program deleted; nobody reads it any more
             self._memory.quiesce()
         skb: Packet | None = None

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.errors import UsageError
+from ebpfvm.funcs.timer import timers_of
 from ebpfvm.sched.account import Account, Packet
 from ebpfvm.sched.device import NetDevice
 from ebpfvm.sched.events import EventLoop
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 BOOT_NS: Final = 1_000_000_000
 """The clock at the beginning: a machine that has been up for one second. Programs use time 0 for "never"."""
+
+AFTER_NS: Final = 1_000_000_000
+"""How long timers go on after the last packet of a run without a duration."""
 
 _PROGRESS_EVERY = 4095
 
@@ -77,6 +81,7 @@ class Simulation:
         self._ingress = ingress
         self.kernel = kernel
         self.loop = EventLoop(kernel)
+        timers_of(kernel).loop = self.loop
         self.account = Account(kernel, record)
         self.flows = FlowTable(link_type, priority_rule)
         self.sink = Sink(writer, epoch - BOOT_NS)
@@ -93,7 +98,8 @@ class Simulation:
 
     def run(self, qdisc: Qdisc, *, duration: int | None = None,
             progress: Callable[[int], None] | None = None, seed: int = 0) -> Result:
-        """Run until nothing happens any more.
+        """Run until nothing happens any more but timers of programs; those that are armed then fire once more, if they
+        come due within a second.
 
         Args:
             qdisc: root qdisc of the device.
@@ -110,9 +116,12 @@ class Simulation:
         self.device.qdisc = qdisc
         self._progress = progress
         self.loop.run(None if duration is None else BOOT_NS + duration)
+        end = self.loop.now
+        if duration is None:
+            timers_of(self.kernel).finish(end + AFTER_NS)
         if progress is not None:
             progress(self.account.in_packets)
-        return self._result(qdisc, duration, seed)
+        return self._result(qdisc, end - BOOT_NS if duration is None else duration, duration is None, seed)
 
     def _arrive(self, feed: _Feed) -> None:
         _, length, data, priority = feed.head
@@ -149,13 +158,14 @@ class Simulation:
 
     # ---- the report ---------------------------------------------------------------------------------------
 
-    def _result(self, qdisc: Qdisc, duration: int | None, seed: int) -> Result:
+    def _result(self, qdisc: Qdisc, end: int, whole: bool, seed: int) -> Result:
         account, device = self.account, self.device
         holders = account.close()
         if device.sending is not None:  # the run was stopped while the wire was busy
             count = holders.pop(qdisc.holder) - 1
             holders |= {f"link {device.name}": 1} | ({qdisc.holder: count} if count else {})
-        end = max(self.sink.last, self.loop.now) - BOOT_NS if duration is None else duration
+        if whole:
+            end = max(self.sink.last - BOOT_NS, end)
         flows = tuple(flow_report(flow, end) for flow in self.flows.flows())
         return Result(
             device=device.name, qdisc=_describe(qdisc, device), rate=device.link.rate, delay=device.link.delay,

@@ -60,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
                         help="an entry of a map (index or name) before the run, hexadecimal; may be repeated")
     parser.add_argument("--engine", choices=("interp", "translate"), help="default: the fastest")
     parser.add_argument("--kernel", metavar="VERSION", help="whose rules: 7.2 (default), 6.18, rfc6")
+    parser.add_argument("--clock", metavar="TIME", help="what the clock shows, since boot (default: 1s)")
+    parser.add_argument("--wait", metavar="TIME", help="let so much time pass after the run, while timers "
+                                                       "fire; without it each one that is armed fires once")
     parser.add_argument("--unverified", action="store_true", help="run in the interpreter without verifying")
     parser.add_argument("--strict", action="store_true", help="refuse what Linux would refuse, instead of warning")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
@@ -165,8 +168,15 @@ def _run(source: Object | None, program: Program, options: argparse.Namespace) -
     engine = "interp" if options.unverified else options.engine or _fastest()
     begin = perf_counter()
     result = test_run(program, data, ctx, _items(program, options.items), engine=engine, kernel=options.kernel,
-                      repeat=options.repeat or 1, source=source)
+                      repeat=options.repeat or 1, source=source, **_times(options))
     return result, perf_counter() - begin
+
+
+def _times(options: argparse.Namespace) -> dict[str, int]:
+    """The clock and the time after the run, where they are given."""
+    from ebpfvm.sched.units import parse_time
+    given = {"clock": options.clock, "wait": options.wait}
+    return {name: parse_time(text) for name, text in given.items() if text is not None}
 
 
 def _fastest() -> str:

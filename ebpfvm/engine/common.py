@@ -10,7 +10,7 @@ from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import imm64
 from ebpfvm.kernel.convert import helper_call, kfunc_call
 from ebpfvm.kernel.program import LoadedProgram
-from ebpfvm.kernel.skb import SkBuff
+from ebpfvm.kernel.skb import SkBuff, network_offset
 from ebpfvm.kernel.state import MAX_TAIL_CALL_CNT
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ TAIL_CALL: Final = "bpf_tail_call"
 
 _SKF_NET_OFF: Final = -0x100000  # uapi/linux/filter.h
 _SKF_LL_OFF: Final = -0x200000
-_ETH_HLEN: Final = 14
 ENOENT: Final = (1 << 64) - 2
 
 
@@ -145,10 +144,10 @@ def load_packet(env: Env, skb: Any, offset: int, size: int) -> int | None:
     offset &= c.U32
     if offset >> 31:
         offset -= 1 << 32
-        if offset >= _SKF_NET_OFF:
-            offset += _ETH_HLEN - _SKF_NET_OFF
+        if offset >= _SKF_NET_OFF:  # ancillary data (SKF_AD_OFF) would be far behind it: no kernel has them here
+            offset += network_offset(found) - _SKF_NET_OFF
         elif offset >= _SKF_LL_OFF:
-            offset -= _SKF_LL_OFF
+            offset += found.link_offset - _SKF_LL_OFF
         else:
             return None
     packet = found.packet

@@ -76,6 +76,14 @@ class InterpreterRun(Run):
         self._limit = 0
         self.steps = handlers.build(self)
 
+    def __call__(self, ctx: Context) -> int:
+        """Run the program, as `Run.__call__`: inside itself (by way of a helper) with frames of its own."""
+        frames, self.frames = self.frames, 0
+        try:
+            return super().__call__(ctx)
+        finally:
+            self.frames = frames
+
     def enter(self, ctx: Context, pc: int, args: tuple[int, ...]) -> int:
         """Run the function at slot `pc`."""
         env = self.env

@@ -8,15 +8,16 @@ from __future__ import annotations
 from typing import Final
 
 from ebpfvm.funcs.errno import EFAULT, EINVAL
+from ebpfvm.kernel.skb import ETH_HLEN as ETH_HLEN
+from ebpfvm.kernel.skb import ETH_P_8021AD as ETH_P_8021AD
+from ebpfvm.kernel.skb import ETH_P_8021Q as ETH_P_8021Q
+from ebpfvm.kernel.skb import VLAN_HLEN as VLAN_HLEN
 from ebpfvm.kernel.skb import SkBuff, XdpBuff
+from ebpfvm.kernel.skb import network_offset as network_offset
 
-ETH_HLEN: Final = 14
 # Protocols as `skb->protocol` holds them: network byte order in a little-endian number.
 ETH_P_IP: Final = 0x0008
 ETH_P_IPV6: Final = 0xDD86
-ETH_P_8021Q: Final = 0x0081
-ETH_P_8021AD: Final = 0xA888
-VLAN_HLEN: Final = 4
 BPF_SKB_MAX_LEN: Final = 16384 - 320  # SKB_MAX_ALLOC on x86-64
 INT_MAX: Final = 0x7FFFFFFF
 U32: Final = 0xFFFFFFFF
@@ -98,16 +99,6 @@ def resize(skb: SkBuff, size: int) -> None:
         region.data[region.end:end] = bytes(end - region.end)
     region.end = end
     skb.len = size
-
-
-def network_offset(skb: SkBuff) -> int:
-    """Where the network header begins: behind the Ethernet header and the tags that are in the packet itself."""
-    offset = ETH_HLEN
-    ethertype = get(skb, 12, 2)
-    while ethertype in (b"\x81\x00", b"\x88\xa8") and skb.protocol not in (ETH_P_8021Q, ETH_P_8021AD):
-        ethertype = get(skb, offset + 2, 2)
-        offset += VLAN_HLEN
-    return offset
 
 
 def network_size(skb: SkBuff) -> int:

@@ -8,7 +8,7 @@ from ebpfvm.contract import helper
 from ebpfvm.contract.args import Anything, ConstSize, Integer, Mem, Skb, UninitMem
 from ebpfvm.funcs.errno import EFAULT, ENOMEM
 from ebpfvm.funcs.memory import clear
-from ebpfvm.funcs.packet import U32, get, load_bytes, network_offset, store_bytes
+from ebpfvm.funcs.packet import U32, load_bytes, network_offset, store_bytes
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import Env, SkBuff
@@ -36,9 +36,13 @@ def bpf_skb_load_bytes(env: Env, skb: Skb, offset: Anything, to: UninitMem, len:
 def bpf_skb_load_bytes_relative(env: Env, skb: Skb, offset: Anything, to: UninitMem, len: ConstSize,
                                 start_header: Anything) -> Integer:
     """Copy out of the packet from the Ethernet (0) or network (1) header on; -EFAULT with `to` zeroed outside."""
-    start = {_HDR_START_MAC: 0, _HDR_START_NET: network_offset(skb)}.get(start_header & U32)
+    start = {_HDR_START_MAC: skb.link_offset, _HDR_START_NET: network_offset(skb)}.get(start_header & U32)
     offset &= U32
-    return _fill(env, to, len, None if start is None or offset > 0xFFFF else get(skb, start + offset, len))
+    if start is None or offset > 0xFFFF:
+        return _fill(env, to, len, None)
+    packet = skb.packet
+    first = packet.start + start + offset
+    return _fill(env, to, len, bytes(packet.data[first:first + len]) if first + len <= packet.end else None)
 
 
 @helper(changes_packet=True)

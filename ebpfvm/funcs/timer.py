@@ -1,99 +1,131 @@
 """Timers and spin locks of map values (kernel/bpf/helpers.c, Linux 7.2).
 
-Timers run on the simulation's clock. Whoever owns an event loop connects it once, `timers_of(kernel).at = loop.at`;
-without one, `run_due()` fires what has come due.
+Timers run on the simulation's clock. Whoever owns an event loop connects it once, `timers_of(kernel).loop = loop`;
+without one, `run_until(time)` lets time pass. A callback belongs to the program that set it, whichever engine runs it,
+and has no context.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ebpfvm.contract import helper
 from ebpfvm.contract.args import Anything, Func, Integer, MapPtr, SpinLock, Timer, Void
 from ebpfvm.errors import Fault
 from ebpfvm.funcs.errno import EBUSY, EDEADLK, EINVAL
+from ebpfvm.kernel import Env
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ebpfvm.kernel import Env, Kernel, Region
+    from ebpfvm.kernel import Kernel, LoadedProgram, Region
 
 _CLOCKS: Final = frozenset({0, 1, 7})  # CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME: all simulated time
 _MAX_CLOCKS: Final = 16
 _F_ABS: Final = 1
 _F_CPU_PIN: Final = 2
+KTIME_MAX: Final = (1 << 63) - 1  # never
+_U64: Final = (1 << 64) - 1
+
+
+class Loop(Protocol):
+    """An event loop, as far as timers need to know."""
+
+    def at_idle(self, time: int, action: Callable[[Any], object], argument: Any = None) -> None:
+        """Run `action(argument)` at `time`; such events do not keep a run going."""
 
 
 @dataclass(slots=True)
 class BpfTimer:
-    """One timer of a map value. `expires` is None while it is not armed."""
+    """One timer (or piece of work) of a map value. `expires` is None while it is not armed."""
 
     map: Any
     value: Region
-    env: Env | None = None
+    prog: LoadedProgram | None = None
     callback: int = 0
     expires: int | None = None
+    _key: bytes | None = None
 
     def key(self) -> bytes:
-        """The key of the value it lies in."""
-        finder = getattr(self.map, "key_of", None)
-        found = finder(self.value) if finder is not None else None
-        if found is None:
-            found = next((key for key in self.map.keys() if self.map.find(key) is self.value), None)  # noqa: SIM118
-        return found if found is not None else bytes(self.map.key_size)
+        """The key of the value it lies in; found once, as a value never moves to another key."""
+        if self._key is None:
+            finder = getattr(self.map, "key_of", None)
+            found = finder(self.value) if finder is not None else None
+            if found is None:
+                found = next((key for key in self.map.keys() if self.map.find(key) is self.value), None)  # noqa: SIM118
+            self._key = found if found is not None else bytes(self.map.key_size)
+        return self._key
 
 
 class BpfTimers:
     """All timers of a kernel.
 
     Attributes:
-        at: `at(time, action, argument)` of an event loop, or None.
+        loop: what fires them at their time; without one, `run_due` and `run_until` do.
+        closing: no timer that is armed from now on fires; see `finish`.
     """
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        self.at: Callable[[int, Callable[[Any], object], Any], None] | None = None
+        self.loop: Loop | None = None
+        self.closing = False
         self._timers: dict[int, BpfTimer] = {}
-        self._running: BpfTimer | None = None
+        self._running: list[BpfTimer] = []
 
     def get(self, address: int) -> BpfTimer | None:
         """The timer at an address, None before bpf_timer_init; one whose element is gone counts as none."""
         timer = self._timers.get(address)
-        if timer is not None and not timer.value.alive:
+        if timer is not None and not self._alive(timer):
             del self._timers[address]
             return None
         return timer
+
+    def _alive(self, timer: BpfTimer) -> bool:
+        """Is the element still in its map? A deleted one keeps its memory until no program runs, but not its timer."""
+        return timer.value.alive and not any(region is timer.value for region in self.kernel.memory.retired)
 
     def add(self, address: int, timer: BpfTimer) -> None:
         """Enter a new timer."""
         self._timers[address] = timer
 
-    @property
-    def running(self) -> BpfTimer | None:
-        """The timer whose callback runs now."""
-        return self._running
+    def forget(self, value: Region) -> None:
+        """A value is overwritten: its timers are cancelled and freed (bpf_obj_free_fields)."""
+        for address, timer in list(self._timers.items()):
+            if timer.value is value:
+                timer.expires = None
+                del self._timers[address]
+
+    def runs(self, timer: BpfTimer) -> bool:
+        """Is the callback of this timer running now?"""
+        return any(timer is running for running in self._running)
 
     def start(self, timer: BpfTimer, expires: int) -> None:
         """Arm it; an earlier time it was armed for no longer counts."""
-        timer.expires = max(expires, self.kernel.clock)
-        if self.at is not None:
-            self.at(timer.expires, self._fire, (timer, timer.expires))
+        timer.expires = expires = min(max(expires, self.kernel.clock), KTIME_MAX)
+        if self.loop is not None and not self.closing and expires < KTIME_MAX:
+            self.loop.at_idle(expires, self._fire, (timer, expires))
 
     def _fire(self, armed: tuple[BpfTimer, int]) -> None:
         timer, expires = armed
-        if timer.expires == expires and timer.value.alive and timer.env is not None:
-            self._call(timer, timer.env)
+        if timer.expires == expires and self._alive(timer) and timer.prog is not None:
+            self._call(timer, timer.prog)
 
-    def _call(self, timer: BpfTimer, env: Env) -> None:
+    def _call(self, timer: BpfTimer, prog: LoadedProgram) -> None:
         timer.expires = None
-        self._running, outer = timer, self._running
-        key = env.memory.add("map_key", timer.key(), name="map key", writable=False)
+        self._running.append(timer)
+        key = self.kernel.memory.add("map_key", timer.key(), name="map key", writable=False)
         try:
-            env.call(timer.callback, timer.map.region.base, key.base, timer.value.base)
+            Env(prog).call(timer.callback, timer.map.region.base, key.base, timer.value.base)
         finally:
-            env.memory.free(key)
-            self._running = outer
+            self.kernel.memory.free(key)
+            self._running.pop()
+
+    def _due(self, until: int) -> BpfTimer | None:
+        """The timer that fires next, if it does so by `until`."""
+        due = [timer for timer in self._timers.values() if timer.expires is not None and timer.expires <= until
+               and timer.prog is not None and self._alive(timer)]
+        return min(due, key=lambda timer: timer.expires or 0, default=None)
 
     def next_expiry(self) -> int | None:
         """When the next timer fires, ns; None if none is armed."""
@@ -101,21 +133,43 @@ class BpfTimers:
 
     def run_due(self) -> int:
         """Fire what has come due by the kernel's clock, in order of time; how many fired."""
-        fired = 0
-        while True:
-            due = [timer for timer in self._timers.values()
-                   if timer.expires is not None and timer.expires <= self.kernel.clock and timer.value.alive]
-            if not due:
+        return self.run_until(self.kernel.clock)
+
+    def run_until(self, until: int, most: int = 1 << 62) -> int:
+        """Let time pass until `until` (ns) and fire what comes due, but not more than `most`; how many fired."""
+        for fired in range(most):
+            timer = self._due(until)
+            if timer is None:
+                self.kernel.clock = max(self.kernel.clock, until)
                 return fired
-            first = min(due, key=lambda timer: timer.expires or 0)
-            assert first.env is not None
-            self._call(first, first.env)
-            fired += 1
+            assert timer.prog is not None and timer.expires is not None
+            self.kernel.clock = max(self.kernel.clock, timer.expires)
+            self._call(timer, timer.prog)
+        return most
+
+    def finish(self, until: int) -> int:
+        """Fire each timer that is armed now and comes due by `until`, once; how many fired. Those that are armed
+        again meanwhile stay armed: nothing else would ever end a run of timers that arm themselves."""
+        armed = sorted(((timer.expires, number, timer) for number, timer in enumerate(self._timers.values())
+                        if timer.expires is not None and timer.expires <= until), key=lambda item: item[:2])
+        self.closing = True
+        fired = 0
+        try:
+            for expires, _, timer in armed:
+                if timer.expires == expires and timer.prog is not None and self._alive(timer):
+                    self.kernel.clock = max(self.kernel.clock, expires)
+                    self._call(timer, timer.prog)
+                    fired += 1
+        finally:
+            self.closing = False
+        return fired
 
 
 def timers_of(kernel: Kernel) -> BpfTimers:
     """The timers of a kernel."""
-    found: BpfTimers = kernel.extra.setdefault("timers", BpfTimers(kernel))
+    found: BpfTimers | None = kernel.extra.get("timers")
+    if found is None:
+        found = kernel.extra["timers"] = BpfTimers(kernel)
     return found
 
 
@@ -137,7 +191,7 @@ def bpf_timer_set_callback(env: Env, timer: Timer, callback_fn: Func) -> Integer
     held = timers_of(env.kernel).get(timer)
     if held is None:
         return -EINVAL
-    held.env, held.callback = type(env)(env.prog), callback_fn
+    held.prog, held.callback = env.prog, callback_fn
     return 0
 
 
@@ -148,9 +202,10 @@ def bpf_timer_start(env: Env, timer: Timer, nsecs: Anything, flags: Anything) ->
     -EINVAL for other flags (BPF_F_TIMER_CPU_PIN, 2, is accepted) and before init or set_callback.
     """
     held = timers_of(env.kernel).get(timer)
-    if flags & ~(_F_ABS | _F_CPU_PIN) or held is None or held.env is None:
+    if flags & ~(_F_ABS | _F_CPU_PIN) or held is None or held.prog is None:
         return -EINVAL
-    timers_of(env.kernel).start(held, nsecs if flags & _F_ABS else env.kernel.clock + nsecs)
+    time = (nsecs & _U64 ^ 1 << 63) - (1 << 63)  # ktime_t: a huge number of ns is one in the past
+    timers_of(env.kernel).start(held, time if flags & _F_ABS else env.kernel.clock + time)
     return 0
 
 
@@ -164,10 +219,10 @@ def bpf_timer_cancel(env: Env, timer: Timer) -> Integer:
     held = timers.get(timer)
     if held is None:
         return -EINVAL
-    if timers.running is held:
+    if timers.runs(held):
         return -EDEADLK
     was_armed = held.expires is not None
-    held.expires = held.env = None
+    held.expires = held.prog = None
     return int(was_armed)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ebpfvm.contract.progtype import ProgType
+    from ebpfvm.kernel.engine import Runnable
     from ebpfvm.kernel.state import Kernel
 
 CTX_HOLDER = "ctx->skb"  # holds the reference of a packet that a dequeue program hands over
@@ -186,6 +187,26 @@ class SkbCtx(ObjectRegion):
         super().__init__("ctx", layout or kernel.skb_layout, skb)
         self.region = self
         kernel.memory.adopt(self)
+
+
+class SkbContexts:
+    """Contexts of programs on packets, pooled by depth: a program that runs while another does has one of its own."""
+
+    __slots__ = ("_free", "_kernel")
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self._free: list[SkbCtx] = []
+
+    def run(self, program: Runnable, skb: SkBuff) -> int:
+        """Run a program on a packet; r0."""
+        free = self._free
+        ctx = free.pop() if free else SkbCtx(self._kernel, skb)
+        ctx.owner = skb
+        try:
+            return program(ctx)
+        finally:
+            free.append(ctx)
 
 
 class XdpCtx(ObjectRegion):

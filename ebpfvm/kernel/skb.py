@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 SKB_HEADROOM = 66  # NET_SKB_PAD + NET_IP_ALIGN, what bpf_prog_test_run_skb reserves (x86-64, net/bpf/test_run.c)
 SKB_TAILROOM = 320  # room of struct skb_shared_info, which programs never see
 XDP_HEADROOM = 256  # XDP_PACKET_HEADROOM
+ETH_HLEN = 14
+VLAN_HLEN = 4
+# As `skb->protocol` holds them: network byte order in a little-endian number.
+ETH_P_8021Q = 0x0081
+ETH_P_8021AD = 0xA888
 
 
 class PacketRegion(Region):
@@ -100,6 +105,8 @@ class SkBuff(RefCounted):
         arrival: ns at which it came into the simulation.
         wire_len: bytes on the wire; `len` unless set.
         flow: what a source or classifier wants to remember of it; never seen by programs.
+        link_offset: where the link-layer header lies, from the packet's first byte: 0, or -14 where the packet begins
+            with its network header and the Ethernet header is in the room before it.
 
     Raises:
         UsageError: `fields` names something a packet does not have.
@@ -138,6 +145,7 @@ class SkBuff(RefCounted):
     dev: Any = None
     id = 0
     arrival = 0
+    link_offset = 0
     flow: Any = None
 
     _packet: PacketRegion | None = None
@@ -255,6 +263,20 @@ class SkBuff(RefCounted):
 
     def __str__(self) -> str:
         return f"packet {self.id or self.serial} ({self.len} bytes)"
+
+
+def network_offset(skb: SkBuff) -> int:
+    """Where the network header begins: behind the Ethernet header and the tags that are in the packet itself."""
+    offset = skb.link_offset + ETH_HLEN
+    if skb.link_offset:
+        return offset
+    packet = skb.packet
+    ethertype = bytes(packet.data[packet.start + 12:min(packet.start + 14, packet.end)])
+    while ethertype in (b"\x81\x00", b"\x88\xa8") and skb.protocol not in (ETH_P_8021Q, ETH_P_8021AD):
+        at = packet.start + offset + 2
+        ethertype = bytes(packet.data[at:min(at + 2, packet.end)])
+        offset += VLAN_HLEN
+    return offset
 
 
 class XdpBuff:

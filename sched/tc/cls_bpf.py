@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from ebpfvm.kernel.ctx import SkbCtx
+from ebpfvm.kernel.ctx import SkbContexts
 from ebpfvm.sched.tc.action import Action
 from ebpfvm.sched.tc.block import Filter, Result, TcfProto, class_text
 from ebpfvm.sched.tc.verdict import (
@@ -30,12 +30,11 @@ _ACTION: Final = frozenset({TC_ACT_PIPE, TC_ACT_RECLASSIFY, TC_ACT_OK, TC_ACT_RE
 
 def run_program(program: Runnable, skb: SkBuff) -> int:
     """Run a program of type sched_cls or sched_act on a packet; its result as a signed number of 32 bits."""
-    cache: dict[int, Any] = skb.kernel.extra.setdefault("skb_ctx", {})
-    ctx = cache.get(id(program))
-    if ctx is None:
-        ctx = cache[id(program)] = SkbCtx(skb.kernel, skb)
-    ctx.owner = skb
-    value = program(ctx) & 0xFFFFFFFF
+    extra = skb.kernel.extra
+    contexts: SkbContexts | None = extra.get("skb_ctx")
+    if contexts is None:
+        contexts = extra["skb_ctx"] = SkbContexts(skb.kernel)
+    value = contexts.run(program, skb) & 0xFFFFFFFF
     return value - (1 << 32) if value >> 31 else value
 
 

@@ -9,7 +9,7 @@ import pytest
 import ebpfvm
 from ebpfvm.errors import Fault, UsageError
 from ebpfvm.isa.asm import assemble
-from ebpfvm.isa.insn import encode
+from ebpfvm.isa.insn import Insn, encode
 from ebpfvm.testrun import SKB_IN_OUT, pack_ctx
 from ebpfvm.testrun import test_run as run_once
 
@@ -186,3 +186,39 @@ def test_a_qdisc_program_gets_a_made_up_packet() -> None:
 def test_fields_of_the_wrong_kind_are_usage_errors(type: str, name: str, value: object) -> None:
     with pytest.raises(UsageError, match=f"'{name}' takes a number of 32 bits"):
         run_once(program("r0 = 0\nexit", type), bytes(64), ctx={name: value})
+
+
+@pytest.mark.parametrize("engine", ["interp", "translate"])
+def test_the_clock(engine: str) -> None:
+    clocked = program("call 5\nexit")
+    assert run_once(clocked, engine=engine).retval == 1_000_000_000
+    assert run_once(clocked, engine=engine, clock=77).retval == 77
+    for wrong in (-1, 1 << 62, "1s"):
+        with pytest.raises(UsageError, match="clock takes a number of ns"):
+            run_once(clocked, engine=engine, clock=wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("engine", ["interp", "translate"])
+def test_bytes_before_the_packet_by_legacy_loads(engine: str) -> None:
+    frame = bytes(range(12)) + b"\x08\x00\x45" + bytes(range(60, 109))
+    for offset, type, wanted in (
+            (-0x200000 + 12, "socket_filter", 0x0800), (-0x200000 + 12, "sched_cls", 0x0800),
+            (-0x100000, "socket_filter", 0x453C), (-0x100000, "sched_cls", 0x453C), (-0x1000, "sched_cls", 0),
+            (-0x200001, "socket_filter", 0), (0, "socket_filter", 0x453C)):
+        code = encode((Insn(0xBF, 6, 1), Insn(0x28, imm=offset), Insn(0x95)))
+        assert run_once(ebpfvm.Program.from_bytes(code, type), frame, engine=engine).retval == wanted
+
+
+def test_bytes_before_the_packet_by_helper() -> None:
+    for start, wanted in ((0, 0x0008), (1, 0x0245)):
+        text = f"""
+            r2 = {12 if start == 0 else 0}
+            r3 = r10
+            r3 += -8
+            r4 = 2
+            r5 = {start}
+            call 68
+            r0 = *(u16 *)(r10 - 8)
+            exit"""
+        frame = bytes(range(12)) + b"\x08\x00\x45\x02" + bytes(50)
+        assert run_once(program(text, "socket_filter"), frame).retval == wanted

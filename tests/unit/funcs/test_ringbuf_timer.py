@@ -73,11 +73,11 @@ def test_timer_life() -> None:
     assert w.call("bpf_timer_set_callback", timer, callback) == 0
     assert w.call("bpf_timer_start", timer, 10, 4) == -EINVAL
     loop = EventLoop(w.kernel)
-    timers_of(w.kernel).at = loop.at
+    timers_of(w.kernel).loop = loop
     assert w.call("bpf_timer_start", timer, 99, 0) == 0
     assert w.call("bpf_timer_start", timer, 10, 1) == 0  # the earlier start no longer counts
     assert timers_of(w.kernel).next_expiry() == 10
-    loop.run()
+    loop.run(20)
     assert seen == [(10, b"key1"), (15, b"key1")]
     assert w.call("bpf_timer_start", timer, 1, 0) == 0 and w.call("bpf_timer_cancel", timer) == 1
     assert w.call("bpf_timer_start", timer, 1, 0) == -EINVAL
@@ -125,3 +125,47 @@ def test_locks() -> None:
     w.call("bpf_local_irq_restore", w.mem + 8)
     for name in ("bpf_rcu_read_lock", "bpf_rcu_read_unlock", "bpf_preempt_disable", "bpf_preempt_enable"):
         assert w.call(name) == 0
+
+
+def test_a_timer_that_is_armed_again_ends_with_the_run() -> None:
+    w = World()
+    m, timer = _timer(w)
+    seen: list[int] = []
+
+    def again(*args: int) -> int:
+        seen.append(w.kernel.clock)
+        return w.call("bpf_timer_start", timer, 10, 0)
+
+    w.call("bpf_timer_init", timer, m.region.base, 1)  # type: ignore[attr-defined]
+    w.call("bpf_timer_set_callback", timer, w.callback(again))
+    w.call("bpf_timer_start", timer, 10, 0)
+    timers = timers_of(w.kernel)
+    assert timers.run_until(35) == 3 and seen == [10, 20, 30] and w.kernel.clock == 35
+    assert timers.finish(1000) == 1 and seen[-1] == 40 and timers.next_expiry() == 50
+    assert timers.run_until(1000, most=4) == 4 and seen[-1] == 80
+
+
+def test_times_that_do_not_fit() -> None:
+    w = World()
+    m, timer = _timer(w)
+    w.kernel.clock = 100
+    count: list[int] = []
+    w.call("bpf_timer_init", timer, m.region.base, 1)  # type: ignore[attr-defined]
+    w.call("bpf_timer_set_callback", timer, w.callback(lambda *args: count.append(1) or 0))
+    assert w.call("bpf_timer_start", timer, (1 << 63) - 1, 0) == 0
+    assert timers_of(w.kernel).next_expiry() == (1 << 63) - 1 and timers_of(w.kernel).finish(1 << 62) == 0
+    assert w.call("bpf_timer_start", timer, 1 << 63, 0) == 0  # a negative ktime_t: due at once
+    assert timers_of(w.kernel).run_due() == 1 and count == [1]
+
+
+def test_a_timer_of_a_deleted_or_overwritten_value_is_gone_at_once() -> None:
+    w = World()
+    m, timer = _timer(w)
+    w.call("bpf_timer_init", timer, m.region.base, 1)  # type: ignore[attr-defined]
+    m.delete(b"key1")  # type: ignore[attr-defined]
+    assert w.call("bpf_timer_set_callback", timer, w.callback(lambda *args: 0)) == -EINVAL
+    array = w.map("array", 4, 16)
+    value = array.lookup(bytes(4))
+    assert w.call("bpf_timer_init", value, array.region.base, 1) == 0
+    assert array.update(bytes(4), bytes(16), 0) == 0
+    assert w.call("bpf_timer_init", value, array.region.base, 1) == 0
