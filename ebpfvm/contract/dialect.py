@@ -32,6 +32,8 @@ class Dialect:
         map_types: number -> map type.
         prog_types: number -> program type.
         types: gives the layouts of kernel structs, None if they are not known.
+        struct_names: gives the names of all structs of the kernel, None if only those that kfuncs take are known.
+        destructors: structs of the kernel that a map may own through a kptr, since the kernel knows how to free them.
         kptr_tags: BTF type tag -> "ref" or "unref".
     """
 
@@ -43,6 +45,8 @@ class Dialect:
     prog_types: Mapping[int, ProgType] = field(default_factory=dict)
     kptr_tags: Mapping[str, str] = field(default_factory=dict)
     types: Callable[[], Btf] | None = None
+    struct_names: Callable[[], frozenset[str]] | None = None
+    destructors: frozenset[str] = frozenset()
 
     def map_type(self, type: str | int) -> MapType:
         """The map type of a name or number.

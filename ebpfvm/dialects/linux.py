@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Final
 
 from ebpfvm.contract import Dialect
@@ -11,6 +11,7 @@ from ebpfvm.dialects.built import BUILT
 from ebpfvm.dialects.helpers import HELPERS
 from ebpfvm.dialects.kernel_types import kernel_types
 from ebpfvm.dialects.maptypes import CONTRACTS, implement
+from ebpfvm.dialects.struct_names import DESTRUCTORS, struct_names
 from ebpfvm.errors import UsageError
 
 VERSIONS: Final = ((6, 18), (7, 2))
@@ -33,4 +34,4 @@ def linux(version: tuple[int, int] = (7, 2)) -> Dialect:
 @cache
 def _linux(version: tuple[int, int]) -> Dialect:
     return Dialect("linux", version, HELPERS, kfuncs.of_version(version), implement(CONTRACTS, BUILT),
-                   progtypes.of_version(version), KPTR_TAGS, kernel_types)
+                   progtypes.of_version(version), KPTR_TAGS, kernel_types, partial(struct_names, version), DESTRUCTORS)

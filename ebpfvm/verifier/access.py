@@ -201,9 +201,13 @@ def _load_ctx(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
 def ctx_field(w: Walk, off: int, size: int) -> Reg:
     """What a read of the context yields (check_ctx_access)."""
     item = w.readable_ctx(off, size)
-    if item is None:
+    extends = w.insn.code & 0xE7 == c.BPF_MEMSX | c.BPF_LDX
+    if item is None or (extends and item.access in _PACKET_BOUNDS):  # half of an address, extended, is no pointer
         raise Refuse(EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
     return w.ctx_value(item)
+
+
+_PACKET_BOUNDS = frozenset({"pkt", "pkt_meta", "pkt_end"})
 
 
 def _load_packet(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:

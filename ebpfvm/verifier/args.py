@@ -41,6 +41,7 @@ COMPATIBLE: dict[Arg, tuple[int, ...]] = {
 }
 ANY_OFFSET = frozenset({r.STACK, r.PKT, r.PKT_META, r.MAP_KEY, r.MAP_VALUE, r.MEM, r.MEM | r.RDONLY,
                          r.MEM | r.RINGBUF, r.BUF, r.BUF | r.RDONLY, r.ARENA, SCALAR})
+BPF_F_INNER_MAP = 1 << 12
 _LOCAL_STORAGE = {"sk_storage", "inode_storage", "task_storage", "cgrp_storage"}
 
 
@@ -248,7 +249,8 @@ def _key(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, re
     if call.map is None:
         raise unsupported("a map key without a map")
     memory(w, reg, at, call.map.key_size, False, False, None)
-    if call.map.type.name in ("array", "percpu_array") and w.elides_null_checks:
+    fixed = not call.map.flags & BPF_F_INNER_MAP  # an inner map may be replaced by one with fewer elements
+    if call.map.type.name in ("array", "percpu_array") and w.elides_null_checks and fixed:
         call.const_key = _constant_key(w, reg, call.map.key_size)
 
 

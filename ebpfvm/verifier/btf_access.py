@@ -31,7 +31,9 @@ _MAP_STRUCTS = {"array": "bpf_array", "hash": "bpf_htab", "percpu_hash": "bpf_ht
 
 
 def kernel_structs(env: Env) -> frozenset[str]:
-    """Structs that a kptr takes to be the kernel's and not the program's: those that kfuncs take or give."""
+    """Structs that a kptr takes to be the kernel's and not the program's, by their names."""
+    if env.dialect.struct_names is not None:
+        return env.dialect.struct_names()
     names = {"sk_buff", "task_struct", "cgroup", "bpf_cpumask", "nf_conn", "bpf_crypto_ctx"}
     for kfunc in env.dialect.kfuncs.values():
         if kfunc.flags & {"acquire", "release"}:

@@ -46,6 +46,7 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
     name = general.name if general is not None else "unknown"
     offered = env.dialect.helper(number, env.prog_type, env.program.attach) if general is not None else None
     after = pc + 1
+    tail_call = name == "bpf_tail_call"
 
     def step(w: Walk) -> int:
         if w.state.locks and name not in _IN_LOCK:
@@ -60,7 +61,7 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
         if name in _UNSUPPORTED:
             raise unsupported(f"helper {name}#{number}")
         call(w, offered, number)
-        return after
+        return frames.may_leave(w, after, UNKNOWN_SCALAR) if tail_call else after
     return step
 
 

@@ -8,9 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfvm.errors import UsageError
+from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.isa.disasm import kernel_text
-from ebpfvm.verifier import cfg, check_btf, depth, exceptions, global_funcs, kernel_types, liveness, resolve, subprogs
+from ebpfvm.verifier import (
+    cfg,
+    check_btf,
+    depth,
+    exceptions,
+    fields,
+    global_funcs,
+    kernel_types,
+    liveness,
+    resolve,
+    subprogs,
+)
 from ebpfvm.verifier import regs as r
 from ebpfvm.verifier.env import Caps, Env
 from ebpfvm.verifier.explain import explain
@@ -35,7 +46,7 @@ class _Run:
 
     def __init__(self, program: Program, dialect: Dialect, log_level: int, caps: Caps, observe: Observer | None,
                  prune: bool, log_walk: bool = True) -> None:
-        self.program, kernel_ids = kernel_types.fitted(program, dialect)
+        self.program, kernel_ids = kernel_types.fitted(_with_loadable_btf(program, dialect), dialect)
         program = self.program
         self.env = Env(program, dialect, dialect.prog_type(program.type), dialect.version, caps, observe=observe,
                        prune=prune, kernel_ids=kernel_ids)
@@ -168,6 +179,13 @@ class _Run:
         kept = self.walk.states
         return {"states": kept.total, "peak_states": kept.peak, "max_states_per_insn": kept.most,
                 "stack_depth": sum(self.walk.subprog_depth.values())}
+
+
+def _with_loadable_btf(program: Program, dialect: Dialect) -> Program:
+    try:
+        return fields.with_loadable_btf(program, dialect)
+    except LoadError:
+        return program  # `resolve.maps_of` says what is wrong with the types
 
 
 def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps = ALL_CAPS,

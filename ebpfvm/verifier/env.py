@@ -131,6 +131,16 @@ class Env:
         """Rules of Linux 7.x?"""
         return self.version >= (7, 0)
 
+    @property
+    def fields_checked_early(self) -> bool:
+        """Return whether unused fields and register numbers are checked before the control flow (since 7.0)."""
+        return self.new
+
+    @property
+    def counted_at_start(self) -> bool:
+        """Return whether bpf_refcount_acquire takes only the start of an object, no pointer to its node (since 7.x)."""
+        return self.new
+
     def subprog_at(self, pc: int) -> Subprog | None:
         """The function that starts at `pc`."""
         return next((item for item in self.subprogs if item.start == pc), None)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.isa import codes as c
-from ebpfvm.isa.legality import check_fields
 from ebpfvm.verifier import (
     access,
     alu,
@@ -22,6 +21,7 @@ from ebpfvm.verifier import (
     exits,
     frames,
     kfuncs,
+    legality,
     loads,
     states,
 )
@@ -29,7 +29,7 @@ from ebpfvm.verifier import regs as r
 from ebpfvm.verifier.domain import rules
 from ebpfvm.verifier.env import StructType
 from ebpfvm.verifier.fields import local_struct
-from ebpfvm.verifier.liveness import use_def
+from ebpfvm.verifier.liveness import ALL_REGS, use_def
 from ebpfvm.verifier.regs import UNKNOWN_SCALAR, Reg, pointer
 from ebpfvm.verifier.signal import E2BIG, EFAULT, EINVAL, Refuse
 from ebpfvm.verifier.state import Frame, History, State
@@ -69,7 +69,7 @@ class Walk:
         # Decision D1 of the RFC dialect; its kernel is also older than the non-NULL lookups of arrays (6.15).
         self.packet_is_context = env.dialect.name == "rfc6"
         self.elides_null_checks = env.dialect.name != "rfc6"
-        self.kernel_structs = btf_access.kernel_structs(env)
+        self.kernel_structs = btf_access.kernel_structs(env) if _has_kptrs(env) else frozenset()
         self.pointer_types: dict[int, int] = {}
         self.called: set[int] = set()
         self.pending: list[tuple[State, int, int, int]] = []
@@ -101,9 +101,10 @@ class Walk:
 
     def _build(self, pc: int) -> Step:
         insn = self.env.program.insns[pc]
-        problem = None if self.env.new else _late_problem(self.env, pc)
-        if problem is not None:
-            return _refusing(problem)
+        if insn.code or not pc or not self.env.program.insns[pc - 1].is_ld_imm64:
+            refusing = legality.late(self.env, insn)
+            if refusing is not None:
+                return refusing
         cls = insn.code & 7
         if cls in (c.BPF_ALU, c.BPF_ALU64):
             return alu.build(self, pc, insn)
@@ -406,19 +407,6 @@ def packets_changed(env: Env, subprog: Subprog, known: dict[int, bool]) -> bool:
     return result
 
 
-def _late_problem(env: Env, pc: int) -> str | None:
-    insn = env.program.insns[pc]
-    if insn.code == 0 and pc and env.program.insns[pc - 1].is_ld_imm64:
-        return None
-    return check_fields(insn)
-
-
-def _refusing(problem: str) -> Step:
-    def step(w: Walk) -> int:
-        raise Refuse(EINVAL, problem)
-    return step
-
-
 def _observed(step: Step, observe: Observer) -> Step:
     """A step that shows the state it starts from."""
     def watched(w: Walk) -> int:
@@ -443,10 +431,17 @@ def _may_goto(pc: int, target: int) -> Step:
     return step
 
 
+def _has_kptrs(env: Env) -> bool:
+    maps = [item for used in env.maps for item in (used, used.inner) if item is not None]
+    return any(item.is_kptr for used in maps for item in used.fields)
+
+
 def _scratched(env: Env, pc: int) -> int:
     """Registers that an instruction reads or writes, for printing."""
     insn = env.program.insns[pc]
     if insn.code == c.BPF_JMP | c.BPF_CALL:
         return 0x3F
     used, defined = use_def(env, pc)
+    if insn.code & 7 == c.BPF_LD and used == ALL_REGS:
+        used = 1 << 6 | (1 << insn.src if insn.code & 0xE0 == c.BPF_IND else 0)
     return used | defined

@@ -169,6 +169,21 @@ def leave(w: Walk) -> int:
     return after
 
 
+def may_leave(w: Walk, after: int, result: Reg) -> int:
+    """Return to the caller from an instruction that may end its function: LD_ABS, LD_IND and a tail call.
+
+    The function itself goes on at `after` as a path of its own. The main program has no caller to go back to.
+
+    Args:
+        result: R0 as the caller finds it.
+    """
+    if len(w.state.frames) == 1:
+        return after
+    w.push(after, w.pc)
+    w.regs[0] = result
+    return leave(w)
+
+
 def check_range(r0: Reg, allowed: tuple[int, int], when: str, bits32: bool = False, number: int = 0) -> None:
     """R0 lies in a range, or say where it lies (verbose_invalid_scalar)."""
     num = r0.num

@@ -128,6 +128,8 @@ def counted(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
         raise Refuse(EINVAL, f"{_name(w, at)} is neither owning or non-owning ref")
     if not any(item.kind == "refcount" for item in reg.what.fields):
         raise Refuse(EINVAL, f"{_name(w, at)} doesn't point to a type with bpf_refcount field")
+    if w.env.counted_at_start:
+        regions.unmodified(w, reg, at)
     made.extra["object"] = reg
 
 

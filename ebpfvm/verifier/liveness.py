@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CALLER_SAVED = 0x3F
 ARGS = 0x3E
+ALL_REGS = 0x3FF
 _CALL = c.BPF_JMP | c.BPF_CALL
 ALL_BYTES = (1 << 512) - 1
 # (): nothing yet, None: anything else, ("fp", offsets or None for any, certainly), ("map", index), ("n", constant).
@@ -56,7 +57,7 @@ def _use_def(insn: Insn) -> tuple[int, int]:
     if cls == c.BPF_LD:
         if mode == c.BPF_IMM:
             return 0, dst
-        return (1 << 6 | (src if mode == c.BPF_IND else 0)), CALLER_SAVED
+        return ALL_REGS, CALLER_SAVED  # it may end the function, as an exit that nothing is known of
     if cls == c.BPF_LDX:
         return src, dst
     if cls == c.BPF_ST:
@@ -181,7 +182,8 @@ def _values(env: Env, subprog: Subprog, after: _Edges) -> tuple[dict[int, list[_
     leaders = _leaders(subprog, after)
     escaped = False
     while True:
-        start: list[_Value] = [_UNSET, *[None] * 5, *[_UNSET] * 4, ("fp", frozenset({0}), True)]
+        # Dead code may name registers up to R15 on 6.18.
+        start: list[_Value] = [_UNSET, *[None] * 5, *[_UNSET] * 4, ("fp", frozenset({0}), True), *[_UNSET] * 5]
         values: dict[int, list[_Value]] = {subprog.start: start}
         work = [subprog.start]
         spilled = escaped

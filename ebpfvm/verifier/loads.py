@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import imm64
-from ebpfvm.verifier import ksyms, refs
+from ebpfvm.verifier import frames, ksyms, refs
 from ebpfvm.verifier import regs as r
 from ebpfvm.verifier.alu import READ_ONLY, unreadable
 from ebpfvm.verifier.regions import unmodified
@@ -102,13 +102,16 @@ def _packet(w: Walk, pc: int, insn: Insn) -> Step:
         refs.check_leaks(w, "BPF_LD_[ABS|IND]")
         if context.type != r.CTX:
             raise Refuse(EINVAL, "at the time of BPF_LD_ABS|IND R6 != pointer to skb")
-        if insn.code & 0xE0 == c.BPF_IND and regs[insn.src] is None:
-            raise unreadable(insn.src)
+        if insn.code & 0xE0 == c.BPF_IND:
+            if insn.src >= c.MAX_BPF_REG:
+                raise Refuse(EINVAL, f"R{insn.src} is invalid")
+            if regs[insn.src] is None:
+                raise unreadable(insn.src)
         unmodified(w, context, 6)
         if w.in_callback():
             raise Refuse(EINVAL, "cannot use BPF_LD_[ABS|IND] within callback")
         w.clobber(w.frame)
         regs[0] = UNKNOWN_SCALAR
-        return pc + 1
+        return frames.may_leave(w, pc + 1, known(0))
     return step
 

@@ -13,6 +13,7 @@ from ebpfvm.isa import codes as c
 from ebpfvm.isa.legality import check_fields, check_slot
 from ebpfvm.verifier.env import Map
 from ebpfvm.verifier.fields import special_fields
+from ebpfvm.verifier.legality import is_atomic
 from ebpfvm.verifier.signal import EBADF, EINVAL, ENOTSUPP, EPROTO, Refuse
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def check(env: Env) -> None:
     pc = 0
     while pc < len(insns):
         insn = insns[pc]
-        for number in (insn.dst, insn.src) if insn.dst >= MAX_REG or insn.src >= MAX_REG else ():
+        for number in (insn.dst, insn.src) if env.fields_checked_early else ():
             if number >= MAX_REG and not (number == MAX_REG and _stack_arg(env, insn, number)):
                 raise Refuse(EINVAL, f"R{number} is invalid", pc=pc)
         problem = _alone(insn, version) if insn[0] != 0x18 else check_slot(insns, pc, version) or (
@@ -74,7 +75,8 @@ def check(env: Env) -> None:
 @lru_cache(maxsize=1 << 14)
 def _alone(insn: Insn, version: tuple[int, int]) -> str | None:
     """What is wrong with an instruction of one slot; the same ones come again and again."""
-    return check_slot((insn,), 0, version) or (check_fields(insn) if version >= (7, 0) else None)
+    early = version >= (7, 0) and not is_atomic(insn)
+    return check_slot((insn,), 0, version) or (check_fields(insn) if early else None)
 
 
 def _stack_arg(env: Env, insn: Insn, number: int) -> bool:

@@ -1,0 +1,26 @@
+"""Errno and last line of Linux 6.18 and 7.2 on programs that each try one rule (`tests/data/kernel_words.jsonl`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ebpfvm.dialects import linux
+from ebpfvm.verifier import verify
+from tests.unit.verifier.words import VERSIONS, from_row, rows
+
+CASES = [pytest.param(row, version, id=f"{row['name']}-{version}") for row in rows() for version in VERSIONS
+         if version in row]
+
+
+@pytest.mark.parametrize(("row", "version"), CASES)
+def test_kernel_words(row: dict[str, Any], version: str) -> None:
+    verdict = verify(from_row(row), linux(VERSIONS[version]))
+    last = verdict.message.splitlines()[-1] if verdict.message else ""
+    assert [verdict.errno, last] == row[version]
+
+
+def test_names_are_unique() -> None:
+    names = [row["name"] for row in rows()]
+    assert len(names) == len(set(names))
