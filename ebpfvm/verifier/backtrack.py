@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.isa import codes as c
+from ebpfvm.verifier import backtrack_log
 from ebpfvm.verifier.regs import SCALAR
 from ebpfvm.verifier.state import DST_STACK, SPILL, SRC_STACK, STACK_ACCESS
 from ebpfvm.verifier.subprogs import CALL
 
 if TYPE_CHECKING:
     from ebpfvm.verifier.explore import Walk
-    from ebpfvm.verifier.state import History, State
+    from ebpfvm.verifier.state import Frame, History, State
 
 ARGS = 0x3E
 
@@ -66,6 +67,8 @@ def propagate(w: Walk, old: State, cur: State) -> bool:
     for at, frame in enumerate(old.frames):
         wanted.regs[at] = frame.precise_regs
         wanted.stack[at] = frame.precise_stack
+    if w.log.all:
+        backtrack_log.propagating(w.log, wanted.regs, wanted.stack)
     return not wanted.empty() and _follow(w, cur, wanted)
 
 
@@ -73,12 +76,19 @@ def _follow(w: Walk, start: State, wanted: _Wanted) -> bool:
     state, pc, changed = start, start.pc, False
     first, subsequent = True, -1
     insns, regs = w.env.program.insns, wanted.regs
+    log = w.log if w.log.all else None
     try:
         while True:
             history = state.history
+            if log is not None:
+                backtrack_log.stretch(log, wanted.frame, pc, state.first_pc, subsequent)
+            if pc < 0:
+                return _entry(state, wanted) or changed
             while True:
                 entry = history if history is not None and history.pc == pc else None
                 insn = insns[pc]
+                if log is not None and not first and insn[0]:
+                    backtrack_log.before(log, wanted.frame, regs[wanted.frame], wanted.stack[wanted.frame], pc)
                 # Nearly all instructions on the way compute what nobody has asked for.
                 if first or insn[0] & 7 not in _COMPUTING or regs[wanted.frame] >> insn[1] & 1 or (
                         entry is not None and entry.linked):
@@ -100,14 +110,31 @@ def _follow(w: Walk, start: State, wanted: _Wanted) -> bool:
             parent = state.parent
             if parent is None:
                 return changed
-            changed |= _mark_parent(parent, wanted)
+            changed |= _mark_parent(w, parent, wanted)
             if wanted.empty():
                 return changed
             subsequent = state.first_pc
             pc, state = state_last(state), parent
     except _GiveUp:
-        everything(start)
+        everything(w, start)
         return True
+
+
+def _entry(state: State, wanted: _Wanted) -> bool:
+    """The beginning of a global function: its arguments are what was wanted."""
+    news = _scalars(state.frames[0], wanted.regs[0]) & ~state.frames[0].precise_regs
+    state.frames[0].precise_regs |= news
+    return bool(news)
+
+
+def _scalars(frame: Frame, mask: int) -> int:
+    """The registers of a mask that are scalars."""
+    found = 0
+    for number in range(10):
+        reg = frame.regs[number] if mask >> number & 1 else None
+        if reg is not None and reg.type == SCALAR:
+            found |= 1 << number
+    return found
 
 
 def state_last(state: State) -> int:
@@ -117,20 +144,14 @@ def state_last(state: State) -> int:
     return parent.last_pc
 
 
-def _mark_parent(parent: State, wanted: _Wanted) -> bool:
+def _mark_parent(w: Walk, parent: State, wanted: _Wanted) -> bool:
     """Mark what is wanted in a kept state; what is no scalar there, or marked already, is settled."""
     changed = False
     for at in range(min(wanted.frame, len(parent.frames) - 1), -1, -1):
         frame = parent.frames[at]
         mask = wanted.regs[at]
         if mask:
-            scalars = 0
-            for number in range(10):
-                if mask >> number & 1:
-                    reg = frame.regs[number]
-                    if reg is not None and reg.type == SCALAR:
-                        scalars |= 1 << number
-            news = scalars & ~frame.precise_regs
+            news = _scalars(frame, mask) & ~frame.precise_regs
             frame.precise_regs |= news
             wanted.regs[at] = news
             changed |= bool(news)
@@ -144,21 +165,27 @@ def _mark_parent(parent: State, wanted: _Wanted) -> bool:
             frame.precise_stack |= news
             wanted.stack[at] = news
             changed |= bool(news)
+        if w.log.all:
+            backtrack_log.parent(w.log, at, wanted.regs[at], wanted.stack[at], parent)
     return changed
 
 
-def everything(state: State) -> None:
+def everything(w: Walk, state: State) -> None:
     """All scalars of all kept states on the path are precise (mark_all_scalars_precise)."""
+    w.log.detail(f"mark_precise: frame{len(state.frames) - 1}: falling back to forcing all scalars precise")
     parent = state.parent
     while parent is not None:
         for frame in parent.frames:
-            for number in range(10):
-                reg = frame.regs[number]
-                if reg is not None and reg.type == SCALAR:
-                    frame.precise_regs |= 1 << number
+            regs = _scalars(frame, 0x3FF) & ~frame.precise_regs
+            slots = 0
             for index, slot in frame.stack.items():
                 if slot.types[7] == SPILL and slot.reg.type == SCALAR:
-                    frame.precise_stack |= 1 << index
+                    slots |= 1 << index
+            slots &= ~frame.precise_stack
+            if w.log.all:
+                backtrack_log.forced(w.log, frame.no, regs, slots)
+            frame.precise_regs |= regs
+            frame.precise_stack |= slots
         parent = parent.parent
 
 

@@ -114,7 +114,7 @@ def _links(w: Walk, a: Reg, b: Reg | None) -> tuple[Link, ...]:
             continue
         group = reg.id & ~ADD_CONST
         for frame in reversed(w.state.frames):
-            live = w.live.regs[_frame_pc(w, frame.no)] if w.env.new else 0x7FF
+            live = w.live.regs[_frame_pc(w, frame.no)]
             for number, value in enumerate(frame.regs[:10]):
                 if (value is not None and value.id and live >> number & 1
                         and value.type == SCALAR and value.id & ~ADD_CONST == group):

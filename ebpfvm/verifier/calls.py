@@ -154,8 +154,10 @@ def _specials(w: Walk, made: Call) -> None:
         frames.push_callback(w, made.subprog, frames.for_each_callback)
     elif name == "bpf_loop":
         w.precise(1)
-        count = w.regs[1]
-        assert count is not None
+        count, flags = w.regs[1], w.regs[4]
+        assert count is not None and flags is not None
+        if not flags.num.mask and not flags.num.value:
+            w.inlined_loops.add(w.frame.subprog)
         if count.type != SCALAR or w.frame.callback_depth < count.num.umax:
             frames.push_callback(w, made.subprog, frames.loop_callback)
         else:

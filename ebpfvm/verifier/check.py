@@ -6,11 +6,13 @@ the walk reaches it, 7.2 before it looks at the control flow; recursion is found
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.isa.disasm import kernel_text
 from ebpfvm.verifier import (
+    addresses,
     cfg,
     check_btf,
     depth,
@@ -20,15 +22,17 @@ from ebpfvm.verifier import (
     kernel_types,
     liveness,
     resolve,
+    stats,
     subprogs,
 )
 from ebpfvm.verifier import regs as r
 from ebpfvm.verifier.env import Caps, Env
 from ebpfvm.verifier.explain import explain
 from ebpfvm.verifier.explore import LIMIT, Walk
-from ebpfvm.verifier.log import LEVEL1, LEVEL2, Log
+from ebpfvm.verifier.log import LEVEL1, LEVEL2, STATS, Log
 from ebpfvm.verifier.regs import pointer
 from ebpfvm.verifier.signal import EPERM, Refuse
+from ebpfvm.verifier.subprogs import is_kfunc_call
 from ebpfvm.verifier.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -52,10 +56,19 @@ class _Run:
                        prune=prune, kernel_ids=kernel_ids)
         self.log = Log(log_level, program, dialect.version, self.insn_text, log_walk)
         self.walk: Walk | None = None
+        self.began = time.perf_counter()
 
     def insn_text(self, pc: int) -> str:
         """An instruction as the kernel's log has it, helpers and kfuncs by name."""
-        return kernel_text(self.program.insns, pc, call_name=self._call_name)
+        insns = self.program.insns
+        insn = insns[pc]
+        if insn.is_ld_imm64 and insn.src in addresses.KINDS:
+            insns = addresses.resolved(self.env, pc)
+            pc = 0
+        elif is_kfunc_call(insn):
+            name = self._call_name(insn) or "kernel-function"
+            return f"({insn.code:02x}) call {name}#{addresses.kfunc_id(self.env, insn.imm)}"
+        return kernel_text(insns, pc, call_name=self._call_name)
 
     def _call_name(self, insn: object) -> str | None:
         src, imm = insn[2], insn[4]  # type: ignore[index]
@@ -147,7 +160,7 @@ class _Run:
     def accepted(self) -> Verdict:
         """The verdict on a program that all passes let through."""
         assert self.walk is not None
-        self.log.line(self._processed())
+        self._statistics(True)
         return Verdict(True, log=self.log.text(), processed=self.walk.processed, stats=self._stats())
 
     def refused(self, refuse: Refuse) -> Verdict:
@@ -158,12 +171,18 @@ class _Run:
             self.log.source(pc, "; ")
         if self.log.level:
             self.log.entries.extend(text + "\n" for text in refuse.lines)
-        self.log.line(self._processed())
+        self._statistics(False)
         message = "\n".join(text for text in refuse.lines if not text.startswith(("cur state:", "old state:")))
         # Some checks look at the program as a whole.
         line = self.program.line_at(pc) if pc is not None else None
         return Verdict(False, refuse.errno, message, self.log.text(), self.walk.processed if self.walk else 0,
                        pc, line, explain(message), stats=self._stats() if walking else {})
+
+    def _statistics(self, accepted: bool) -> None:
+        if self.log.level & STATS:
+            for text in stats.lines(self.env, self.walk, self.began, accepted):
+                self.log.line(text)
+        self.log.line(self._processed())
 
     def _processed(self) -> str:
         processed, most, total, peak = 0, 0, 0, 0

@@ -51,6 +51,7 @@ def check(env: Env, depths: dict[int, int], async_callbacks: set[int], callbacks
             raise Refuse(EACCES, f"tail_calls are not allowed when call stack of previous frames is {above} bytes. "
                                  "Too large")
         total = above + _rounded(depths.get(subprog.index, 0))
+        env.deepest = max(env.deepest, total)
         if total > MAX_STACK:
             if not chain:
                 raise Refuse(EACCES, f"stack size of subprog {subprog.index} is {total}. Too large")

@@ -124,6 +124,7 @@ class Env:
     observe: Observer | None = None
     prune: bool = True
     kernel_ids: bool = False  # numbers of kernel types in the program are those of `dialect.types`
+    deepest: int = 0  # bytes of stack of the deepest chain of calls, as far as it was followed
     exception_cb: int = 0  # index of the function that gets what bpf_throw throws, 0 for none
 
     @property
@@ -139,6 +140,11 @@ class Env:
     @property
     def counted_at_start(self) -> bool:
         """Return whether bpf_refcount_acquire takes only the start of an object, no pointer to its node (since 7.x)."""
+        return self.new
+
+    @property
+    def callbacks_loop(self) -> bool:
+        """Is a call that runs a callback again and again a loop of its own (compute_scc of 7.x)?"""
         return self.new
 
     def subprog_at(self, pc: int) -> Subprog | None:

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 LIMIT = 1_000_000
 MAX_PENDING = 8192
 END = -1
+CONDITIONAL = 2
 STRICT_ALIGNMENT = 1
 
 
@@ -72,6 +73,8 @@ class Walk:
         self.kernel_structs = btf_access.kernel_structs(env) if _has_kptrs(env) else frozenset()
         self.pointer_types: dict[int, int] = {}
         self.called: set[int] = set()
+        self.per_function: dict[int, int] = {}  # processed instructions of the main program and of global functions
+        self.inlined_loops: set[int] = set()  # functions with a call of bpf_loop that the kernel replaces
         self.pending: list[tuple[State, int, int, int]] = []
         self.states = states.States(self)
         self.ids = 0
@@ -85,6 +88,8 @@ class Walk:
         self.async_callbacks: set[int] = set()
         self.callbacks: set[int] = set()
         self.touched = 0
+        self._touched_regs = 0
+        self.returned = False  # the step before was a return to a caller
         self._locals: dict[tuple[int, int], StructType] = {}
         self._ctx: dict[tuple[int, int], CtxField | None] = {}
         self._packet_changers: dict[int, bool] = {}
@@ -94,7 +99,7 @@ class Walk:
         self.steps = [self._build(pc) for pc in range(len(env.program.insns))]
         if env.observe is not None:
             self.steps = [_observed(step, env.observe) for step in self.steps]
-        self._is_jump = bytes([insn[0] & 7 in (c.BPF_JMP, c.BPF_JMP32) for insn in env.program.insns])
+        self._is_jump = bytes([_jump_kind(insn[0]) for insn in env.program.insns])
         self._scratch = [_scratched(env, pc) for pc in range(len(env.program.insns))] if log.on else []
 
     # -- building ---------------------------------------------------------------------------------------------------
@@ -152,9 +157,15 @@ class Walk:
         self.state.first_pc = subprog.start
         self.states.start()
         self.log.new_function()
-        self.touched = 0
-        if self.log.on:
-            self.log.full_state(f"{subprog.start}:", self.state)
+        before = self.processed
+        try:
+            self._paths()
+        finally:
+            self.per_function[subprog.index] = self.processed - before
+
+    def _paths(self) -> None:
+        """Walk from the current state on."""
+        self.touched = -1
         print_state = False
         while True:
             ended = self._path(print_state)
@@ -167,7 +178,6 @@ class Walk:
         steps, prune, jump = self.steps, self.cfg.prune, self.cfg.jump
         insns = self.env.program.insns
         size, log, is_jump = len(insns), self.log, self._is_jump
-        touched_regs = 0x7FF if print_state else 0
         pc = self.pc
         while True:
             if pc >= size:
@@ -190,22 +200,26 @@ class Walk:
             if log.on:
                 if log.all and print_state:
                     log.full_state(f"\nfrom {self.prev} to {pc}:", state)
-                print_state = False
-                if touched_regs or self.touched:
-                    everything = self.touched or touched_regs == 0x7FF
-                    log.state(pc, state, touched_regs, self._slots(touched_regs) if everything else ())
-                    self.touched = 0
+                self._log_touched(pc)
                 log.insn(pc)
-                touched_regs = self._scratch[pc]
-            else:
-                print_state = False
+                self._touched_regs = self._scratch[pc]
             if is_jump[pc]:
                 self.jumps += 1
             after = steps[pc](self)
             self.prev = pc
             if after == END:
                 return False
+            if log.on and is_jump[pc] == CONDITIONAL:
+                self._log_touched(pc)
+            print_state, self.returned = self.returned, False
             pc = after
+
+    def _log_touched(self, pc: int) -> None:
+        """What was read or written since the last time (print_insn_state)."""
+        if self._touched_regs or self.touched:
+            regs = 0x7FF if self.touched < 0 else self._touched_regs
+            self.log.state(pc, self.state, regs, self._slots())
+            self._touched_regs = self.touched = 0
 
     def _next(self, _cut: bool) -> bool:
         """Take up the path pushed last; False when none is left."""
@@ -219,8 +233,8 @@ class Walk:
         self.sync()
         return True
 
-    def _slots(self, regs: int) -> tuple[int, ...]:
-        if self.touched < 0 or regs == 0x7FF:
+    def _slots(self) -> tuple[int, ...]:
+        if self.touched < 0:
             return tuple(sorted(self.frame.stack))
         return tuple([at for at in range(self.touched.bit_length()) if self.touched >> at & 1])
 
@@ -240,6 +254,10 @@ class Walk:
         """A stack slot is printed with the instruction."""
         if self.touched >= 0:
             self.touched |= 1 << slot
+
+    def touch_everything(self) -> None:
+        """A new frame was made: all of the state is printed with the instruction (mark_verifier_state_scratched)."""
+        self.touched = -1
 
     def push(self, pc: int, prev: int) -> State:
         """A copy of the state, to be walked later from `pc` on."""
@@ -268,13 +286,13 @@ class Walk:
         """Put the current instruction on record for backtracking (push_jmp_history)."""
         state = self.state
         last = state.history
-        if last is not None and last.pc == self.pc and last.prev == self.prev and state.history_len \
-                and self.states.current_entry is last:
+        if last is not None and self.states.current_entry is last and self.states.entry_step == self.processed:
             entry = History(last.before, last.pc, last.prev, last.flags | flags, linked or last.linked)
         else:
             entry = History(last, self.pc, self.prev, flags, linked)
             state.history_len += 1
         state.history = self.states.current_entry = entry
+        self.states.entry_step = self.processed
 
     def precise(self, number: int) -> None:
         """The exact number in a register matters (mark_chain_precision)."""
@@ -407,6 +425,13 @@ def packets_changed(env: Env, subprog: Subprog, known: dict[int, bool]) -> bool:
     return result
 
 
+def _jump_kind(code: int) -> int:
+    """0 for what is no jump, 1 for calls, exits and plain jumps, CONDITIONAL for comparisons."""
+    if code & 7 not in (c.BPF_JMP, c.BPF_JMP32):
+        return 0
+    return 1 if code & 0xF0 in (c.BPF_JA, c.BPF_CALL, c.BPF_EXIT, c.BPF_JCOND) else CONDITIONAL
+
+
 def _observed(step: Step, observe: Observer) -> Step:
     """A step that shows the state it starts from."""
     def watched(w: Walk) -> int:
@@ -439,6 +464,8 @@ def _has_kptrs(env: Env) -> bool:
 def _scratched(env: Env, pc: int) -> int:
     """Registers that an instruction reads or writes, for printing."""
     insn = env.program.insns[pc]
+    if insn.code == c.BPF_JMP | c.BPF_EXIT:
+        return 0  # a return is printed with both frames, and otherwise the path ends
     if insn.code == c.BPF_JMP | c.BPF_CALL:
         return 0x3F
     used, defined = use_def(env, pc)

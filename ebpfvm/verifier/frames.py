@@ -74,6 +74,7 @@ def _enter(w: Walk, state: State, pc: int, subprog: Subprog) -> Frame:
     caller = state.frames[-1]
     callee = Frame(len(state.frames), pc, subprog.index)
     callee.regs[1:6] = caller.regs[1:6]
+    w.touch_everything()
     state.frames.append(callee)
     return callee
 
@@ -98,6 +99,7 @@ def push_async(w: Walk, subprog_index: int, prepare: Prepare, sleepable: bool = 
     caller = w.frame
     subprog = w.callback(subprog_index)
     state = w.push_async(subprog.start, w.pc, subprog.index)
+    w.touch_everything()
     callee = state.frames[0]
     callee.async_cb = caller.async_cb + 1
     state.in_sleepable = sleepable
@@ -163,6 +165,7 @@ def leave(w: Walk) -> int:
         w.log.note(f"to caller at {after}:")
         w.log.full_state("", state, caller)
     state.frames.pop()
+    w.returned = True
     w.sync()
     if callee.cb:
         w.widen_to_previous(after)

@@ -89,9 +89,9 @@ def _store(insn: Insn, dst: int, src: int) -> tuple[int, int]:
 def _arguments(env: Env, insn: Insn) -> int:
     count = 5
     if insn.src == 0:
-        helper = env.dialect.helpers.get(insn.imm)
-        # printk and its like take what is left of the registers.
-        count = 5 if helper is None or helper.name == "bpf_trace_printk" else len(helper.args)
+        known = insn.imm in env.dialect.helpers
+        helper = env.dialect.helper(insn.imm, env.prog_type, env.program.attach) if known else None
+        count = 5 if helper is None else sum(spec.kind is not Arg.DONTCARE for spec in helper.args)
     elif insn.src == c.BPF_PSEUDO_KFUNC_CALL:
         kfunc = env.kfuncs.get(insn.imm)
         count = len(kfunc.params) if kfunc else 5

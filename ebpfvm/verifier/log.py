@@ -39,7 +39,7 @@ class Log:
         self.version = version
         self.entries: list[Any] = []
         self._dropped = 0
-        self._insn_text = insn_text
+        self.insn_text = insn_text
         self._lines = _lines_by_pc(program)
         self._printed: LineInfo | None = None
 
@@ -128,7 +128,7 @@ class Log:
                 out.append(entry)
                 insn = ""
             elif isinstance(entry, int):
-                insn = f"{entry}: {self._insn_text(entry)}"
+                insn = f"{entry}: {self.insn_text(entry)}"
                 out.append(insn + "\n")
             elif entry[0] == "j":
                 out[-1] = out[-1].rstrip("\n") + " "

@@ -75,7 +75,7 @@ def _stack_pointer(value: Reg, version: Version, frame: int) -> str:
     if not value.num.mask:
         off = value.off + value.num.smin
         return f"{name}{off:+d}" if off else name + "0"
-    parts = [*ranges(value.num), "var_off=" + tnum(value.num.value, value.num.mask)]
+    parts = _number(value.num)
     if version < (7, 0) and value.off:
         parts.insert(0, f"off={signed(value.off)}")
     return f"{name}({','.join(parts)})"

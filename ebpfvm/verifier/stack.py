@@ -190,7 +190,7 @@ def read(w: Walk, reg: Reg, number: int, off: int, size: int, dst: int) -> None:
             raise Refuse(EACCES, "variable offset stack pointer cannot be passed into helper function; var_off="
                                  f"{show.tnum(reg.num.value, reg.num.mask)} off={off} size={size}")
         _readable(w, frame, low, high, number, reg, size)
-        w.regs[dst] = _zero_or_unknown(frame, low, high)
+        w.regs[dst] = _zero_or_unknown(frame, low, high, w)
         return
     index = -low - 1 >> 3
     slot = frame.stack.get(index)
@@ -274,8 +274,10 @@ def _check_bytes(types: bytes, off: int, size: int, message: str) -> None:
             _bad_byte(kind, message % at)
 
 
-def _zero_or_unknown(frame: Frame, low: int, high: int) -> Reg:
+def _zero_or_unknown(frame: Frame, low: int, high: int, w: Walk | None = None) -> Reg:
     for off in range(low, high):
+        if w is not None:
+            w.touch(-off - 1 >> 3)
         slot = frame.stack.get(-off - 1 >> 3)
         if slot is None or slot.types[-off - 1 & 7] != ZERO:
             return UNKNOWN_SCALAR

@@ -46,10 +46,15 @@ class States:
     def __init__(self, walk: Walk) -> None:
         self.w = walk
         self.by_place: dict[tuple[int, int], list[_Kept]] = {}
+        self.size = len(walk.env.program.insns)
+        self.buckets = [0] * self.size  # kept states in each bucket of the kernel's hash table
+        self.waiting: dict[int, _Kept] = {}  # dropped while paths still lead to them, by state
         self.visits: dict[tuple[int, ...], _Visit] = {}
         self.current_entry: History | None = None
+        self.entry_step = 0  # number of the processed instruction that `current_entry` was made for
         self.place: list[tuple[int, int]] = []  # where states differed last
         self.total = 0
+        self.alive = 0
         self.peak = 0
         self.most = 0
         self.jumps_before = 0
@@ -58,6 +63,8 @@ class States:
     def start(self) -> None:
         """A new function: its states are its own."""
         self.by_place.clear()
+        self.buckets = [0] * self.size
+        self.waiting.clear()
         self.visits.clear()
         self.current_entry = None
 
@@ -77,9 +84,10 @@ class States:
             self.clean(cur)
         frame = cur.frames[-1]
         place = (pc, frame.callsite)
+        bucket = self._bucket(place)
+        compared = self.buckets[bucket]
         kept = self.by_place.get(place)
         if kept is not None:
-            self.most = max(self.most, len(kept))
             gone = []
             for item in kept:
                 old = item.state
@@ -105,9 +113,28 @@ class States:
                     gone.append(item)
             for item in gone:
                 kept.remove(item)
+                self._drop(item, bucket)
+        self.most = max(self.most, compared)
         if add:
             self._keep(place, pc, cur)
         return False
+
+    def _bucket(self, place: tuple[int, int]) -> int:
+        """Where the kernel's hash table has the states of a place (explored_state); `most` counts whole buckets."""
+        return ((place[0] ^ place[1]) & 0xFFFFFFFF) % self.size
+
+    def _drop(self, item: _Kept, bucket: int) -> None:
+        """A state of no use is freed, but not before the paths that began in it have ended."""
+        self.buckets[bucket] -= 1
+        if item.state.branches:
+            self.waiting[id(item.state)] = item
+        else:
+            self.alive -= 1
+
+    def _count(self, change: int) -> None:
+        """Kept states, those that wait to be freed, and cut-off states of loops (update_peak_states)."""
+        self.alive += change
+        self.peak = max(self.peak, self.alive)
 
     def _equal(self, old: State, cur: State, exact: int) -> bool:
         w = self.w
@@ -162,11 +189,14 @@ class States:
                 edge.pc = pc
                 edge.equal_state = old
                 visit.backedges.append(edge)
+                self._count(1)
+                w.log.detail(f"SCC backedge {self._loop_name(old)}")
 
     def _keep(self, place: tuple[int, int], pc: int, cur: State) -> None:
         w = self.w
         self.total += 1
-        self.peak += 1
+        self._count(1)
+        self.buckets[self._bucket(place)] += 1
         self.jumps_before = w.jumps
         self.insns_before = w.processed
         new = cur.copy()
@@ -176,6 +206,7 @@ class States:
             visit = self.visits.setdefault(visit_key, _Visit())
             if visit.entry is None:
                 visit.entry = new
+                w.log.detail(f"SCC enter {self._loop_name(new)}")
         cur.parent = new
         cur.first_pc = pc
         cur.dfs_depth = new.dfs_depth + 1
@@ -198,6 +229,12 @@ class States:
             sites.append(pc)
         return None
 
+    def _loop_name(self, state: State) -> str:
+        """As the log has it: call sites and number of the loop."""
+        chain = self._chain(state)
+        assert chain is not None
+        return f"({','.join(map(str, (*chain[:-1], -1 - chain[-1])))})"
+
     def _visit_of(self, state: State) -> _Visit | None:
         key = self._chain(state)
         return self.visits.get(key) if key is not None else None
@@ -219,6 +256,8 @@ class States:
             if current.branches:
                 return
             self._loop_done(current)
+            if self.waiting.pop(id(current), None) is not None:
+                self.alive -= 1
             current = current.parent
 
     def _loop_done(self, state: State) -> None:
@@ -226,15 +265,18 @@ class States:
         visit = self.visits.get(key) if key is not None else None
         if visit is None or visit.entry is not state:
             return
+        self.w.log.detail(f"SCC exit {self._loop_name(state)}")
+        self.alive -= len(visit.backedges)
         rounds, changed = 0, bool(visit.backedges)
         while changed:
             rounds += 1
             if rounds > _MAX_ROUNDS:
-                for edge in visit.backedges:
-                    backtrack.everything(edge)
+                self.w.log.detail("propagate_backedges: too many iterations")
+                for edge in reversed(visit.backedges):
+                    backtrack.everything(self.w, edge)
                 break
             changed = False
-            for edge in visit.backedges:
+            for edge in reversed(visit.backedges):
                 assert edge.equal_state is not None
                 changed |= backtrack.propagate(self.w, edge.equal_state, edge)
         visit.entry = None
