@@ -6,6 +6,7 @@ Everything here only puts the parts together; `ebpfvm` offers these functions la
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -197,7 +198,7 @@ def simulate(source: Object | str | os.PathLike[str] | None = None, *,
     loaded = Loaded(machine, open_engine(engine), Pins(frozenset(pin)), found,
                     lambda program: _facts(program, machine.dialect, unverified))
     hooks = [loaded.program(program, _facts(program, machine.dialect, unverified)) for program in programs]
-    capture = read_capture(os.fspath(pcap)) if isinstance(pcap, str | os.PathLike) else pcap
+    capture = _capture(pcap)
     writer = _writer(out, capture.link if capture else ETHERNET)
     try:
         simulation = Simulation(machine, link, link_type=capture.link if capture else ETHERNET, writer=writer,
@@ -241,6 +242,16 @@ def open_namespace(*, seed: int = 0, engine: str | None = None, kernel: str | No
     net = Namespace(machine)
     net.load_program = script_programs(machine, open_engine(engine), unverified, Pins(frozenset(pin)))
     return net
+
+
+def _capture(pcap: str | os.PathLike[str] | Capture | None) -> Capture | None:
+    """Return the capture; one that is opened here warns of what is odd about it."""
+    if not isinstance(pcap, str | os.PathLike):
+        return pcap
+    found = read_capture(os.fspath(pcap))
+    for text in found.warnings:
+        warnings.warn(f"{found.path}: {text}", stacklevel=3)
+    return found
 
 
 def _feed(simulation: Simulation, capture: Capture | None, flows: Iterable[FlowSpec | str], seed: int) -> None:

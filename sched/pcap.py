@@ -1,7 +1,8 @@
-"""Reading and writing captures: classic pcap (micro- and nanoseconds, both byte orders) and pcapng.
+"""Reading and writing captures: classic pcap and its variants, pcapng, either of them compressed.
 
 Formats: draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng. A capture is untrusted: no number in it makes memory
-grow beyond the file's own size, and the whole file is checked before its first packet is used.
+grow beyond the file's own size, and the whole file is checked before its first packet is used. A file that ends within
+a packet, as a capture does that was interrupted, is read up to there, with a warning.
 """
 
 from __future__ import annotations
@@ -11,32 +12,34 @@ import os
 import struct
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from ebpfvm.errors import LoadError
+from ebpfvm.sched import pcapng
+from ebpfvm.sched.compressed import unpack
+from ebpfvm.sched.linktypes import ETHERNET, RAW_IP, choose_link, converter
+from ebpfvm.sched.pcapng import MAGIC_SECTION, MAX_CAPLEN, CutShort, Place, wire_length
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ETHERNET = 1
-RAW_IP = 101
-_RAW_LINKS = frozenset({RAW_IP, 12, 14, 228, 229})  # DLT_RAW in the spellings of several systems, IPv4, IPv6
-_LINK_NAMES = {0: "NULL", 105: "IEEE802_11", 113: "LINUX_SLL", 127: "IEEE802_11_RADIO", 147: "USER0",
-               195: "IEEE802_15_4", 220: "USB_LINUX_MMAPPED", 249: "USBPCAP", 276: "LINUX_SLL2"}
+__all__ = ["ETHERNET", "RAW_IP", "Capture", "PcapWriter", "Record", "read_capture"]
 
-MAX_CAPLEN = 262144  # libpcap's MAXIMUM_SNAPLEN
-MAX_BLOCK = 16 << 20  # libpcap's limit for a pcapng block
+_MAX_READ: Final = 256 << 20  # larger files are mapped; pipes, devices and compressed files may not be larger
+_PIECE: Final = 1 << 20
+_MAX_SPAN: Final = 1 << 62  # ns between the first packet and the last, 146 years
 
-_MAX_READ = 256 << 20  # larger files are mapped; pipes and devices may not be larger
+_MAGIC_US, _MAGIC_NS, _MAGIC_MODIFIED = 0xA1B2C3D4, 0xA1B23C4D, 0xA1B2CD34
+_MAGIC_IXIA_NS, _MAGIC_IXIA_US = 0x1C0001AC, 0x1C0001AB
+_VARIANTS: Final = {_MAGIC_US: (1000, 24, 16), _MAGIC_NS: (1, 24, 16), _MAGIC_MODIFIED: (1000, 24, 24),
+                    _MAGIC_IXIA_NS: (1, 28, 16), _MAGIC_IXIA_US: (1000, 28, 16)}
+"""Magic number -> ns per unit of the fraction, bytes of the file header, bytes of a packet's header.
 
-_MAGIC_US, _MAGIC_NS, _MAGIC_SECTION = 0xA1B2C3D4, 0xA1B23C4D, 0x0A0D0D0A
-_SECTION_ORDER = 0x1A2B3C4D
-_SHB, _IDB, _PB, _SPB, _EPB = _MAGIC_SECTION, 1, 2, 3, 6
+The modified format is that of Kuznetsov's patches (interface, protocol and type of packet follow the lengths)."""
+_LINK_MASK: Final = 0xFFFF  # the upper bits of the link field tell about a frame check sequence
 
 Record = tuple[int, int, bytes]
 """(time stamp in ns since 1970, length on the wire, the captured bytes)."""
-
-_Place = tuple[int, int, int, int]  # time stamp, length on the wire, where the bytes start, how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,11 @@ class Capture:
 
     Attributes:
         path: for messages.
-        link: `ETHERNET` or `RAW_IP`.
+        link: `ETHERNET` or `RAW_IP`; other kinds are converted (`ebpfvm.sched.linktypes`).
         count: packets.
         truncated: packets of which not all bytes were captured (a snap length); they keep their full length.
-        first: time stamp of the first packet in ns, 0 if there is none.
+        first: time stamp of the first packet that has one, in ns; 0 if none has.
+        warnings: what is odd about the file, a sentence each.
     """
 
     path: str
@@ -56,6 +60,7 @@ class Capture:
     count: int
     truncated: int
     first: int
+    warnings: tuple[str, ...]
     _data: bytes | mmap.mmap
     _ng: bool
 
@@ -63,45 +68,84 @@ class Capture:
         return self.count
 
     def __iter__(self) -> Iterator[Record]:
-        data = self._data
-        for stamp, length, start, captured in _places(data, self.path, self._ng):
-            yield stamp, length, data[start:start + captured]
+        """Yield the records; a packet without a time stamp has that of its predecessor, or of the first with one."""
+        data, wanted, last = self._data, self.link, self.first
+        found = _places(data, self.path, self._ng)
+        for _ in range(self.count):
+            stamp, length, start, captured, link = next(found)
+            last = last if stamp is None else stamp
+            convert = None if link == wanted else converter(link, wanted)
+            if convert is None:
+                yield last, length, data[start:start + captured]
+            else:
+                yield last, *convert(length, data[start:start + captured])
 
 
 def read_capture(path: str) -> Capture:
     """Open and check a capture; "-" is standard input.
 
     Raises:
-        LoadError: it cannot be read, is empty, cut short, not a capture, holds no packet or a kind of link that
+        LoadError: it cannot be read, is empty, damaged, not a capture, holds no packet or a kind of link that
             ebpfvm does not model.
     """
-    data = _contents(path)
+    data, warning = unpack(_contents(path), path, _MAX_READ)
     if not data:
         raise LoadError("the capture is empty (0 bytes)", path=path)
     if len(data) < 4:
         raise LoadError(f"not a capture: only {len(data)} bytes", path=path)
-    magic = int.from_bytes(data[:4], "little")
-    ng = magic == _MAGIC_SECTION
-    links: set[int] = set()
-    count = truncated = first = 0
-    for stamp, length, _, captured in _places(data, path, ng, links):
-        first = first if count else stamp
-        count += 1
-        truncated += captured < length
-    if not count:
-        raise LoadError("the capture holds no packet", path=path)
-    return Capture(path, _link(links, path), count, truncated, first, data, ng)
+    ng = int.from_bytes(data[:4], "little") == MAGIC_SECTION
+    seen = _Seen()
+    try:
+        for place in _places(data, path, ng):
+            seen.add(place, path)
+    except CutShort as error:
+        if not seen.count:
+            raise
+        warning = f"{warning or error.message}; {_packets(seen.count)} used"
+    if not seen.count:
+        raise LoadError("the capture holds no packet" if not warning else f"{warning}, before its first packet",
+                        path=path)
+    return Capture(path, choose_link(seen.links, path), seen.count, seen.truncated, seen.first or 0,
+                   (warning,) if warning else (), data, ng)
+
+
+def _packets(count: int) -> str:
+    return "the packet before that is" if count == 1 else f"the {count} packets before that are"
+
+
+class _Seen:
+    """What the first pass over a capture has found."""
+
+    def __init__(self) -> None:
+        self.links: set[int] = set()
+        self.count = self.truncated = 0
+        self.first: int | None = None
+
+    def add(self, place: Place, path: str) -> None:
+        """Count a packet; raise `LoadError` if its time stamp cannot be."""
+        stamp, length, start, captured, link = place
+        self.count += 1
+        self.truncated += captured < length
+        self.links.add(link)
+        if stamp is None:
+            return
+        if self.first is None:
+            self.first = stamp
+        elif stamp - self.first > _MAX_SPAN:
+            raise LoadError(f"packet {self.count} is stamped {(stamp - self.first) // 31_557_600_000_000_000} years "
+                            "after the first: correct the time stamps", path=path, offset=start)
 
 
 def _contents(path: str) -> bytes | mmap.mmap:
     try:
         if path == "-":
-            data = sys.stdin.buffer.read(_MAX_READ + 1)
+            data = _read(sys.stdin.buffer, 0)
         else:
             with open(path, "rb") as file:
-                if os.fstat(file.fileno()).st_size > _MAX_READ:
+                size = os.fstat(file.fileno()).st_size
+                if size > _MAX_READ:
                     return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                data = file.read(_MAX_READ + 1)
+                data = _read(file, size)
     except (OSError, ValueError) as error:
         raise LoadError(f"cannot read the capture: {getattr(error, 'strerror', None) or error}", path=path) from None
     if len(data) > _MAX_READ:
@@ -109,170 +153,55 @@ def _contents(path: str) -> bytes | mmap.mmap:
     return data
 
 
-def _link(links: set[int], path: str) -> int:
-    if links <= {ETHERNET}:
-        return ETHERNET
-    if links <= _RAW_LINKS:
-        return RAW_IP
-    if len(links) > 1:
-        raise LoadError(f"the capture mixes link types {sorted(links)}: split it by interface first", path=path)
-    link = min(links)
-    name = f" ({_LINK_NAMES[link]})" if link in _LINK_NAMES else ""
-    raise LoadError(f"link type {link}{name} is not supported by ebpfvm: take the capture on one Ethernet interface",
-                    path=path)
+def _read(file: BinaryIO, size: int) -> bytes:
+    """Read a file of `size` bytes, 0 if that is not known; a buffer as large as the limit would be allocated whole."""
+    found = bytearray(file.read(size))
+    while len(found) <= _MAX_READ and (piece := file.read(_PIECE)):
+        found += piece
+    return bytes(found)
 
 
-def _places(data: bytes | mmap.mmap, path: str, ng: bool, links: set[int] | None = None) -> Iterator[_Place]:
-    links = set() if links is None else links
-    return _ng_places(data, path, links) if ng else _classic_places(data, path, links)
+def _places(data: bytes | mmap.mmap, path: str, ng: bool) -> Iterator[Place]:
+    return pcapng.places(data, path) if ng else _classic_places(data, path)
 
 
 # ---- classic ------------------------------------------------------------------------------------------------
 
-def _classic_header(data: bytes | mmap.mmap, path: str) -> tuple[str, int, int]:
-    """Byte order, ns per unit of the fraction, link type."""
+def _classic_header(data: bytes | mmap.mmap, path: str) -> tuple[str, tuple[int, int, int], int]:
+    """Return byte order, variant and link type."""
     for order in "<>":
         magic = struct.unpack_from(order + "I", data)[0]
-        if magic in (_MAGIC_US, _MAGIC_NS):
+        if magic in _VARIANTS:
             break
     else:
         raise LoadError(f"not a capture: it starts with {bytes(data[:4]).hex(' ')}, expected pcap or pcapng",
                         path=path)
-    if len(data) < 24:
-        raise LoadError(f"the capture is cut short in its file header ({len(data)} of 24 bytes)", path=path)
+    size = _VARIANTS[magic][1]
+    if len(data) < size:
+        raise LoadError(f"the capture is cut short in its file header ({len(data)} of {size} bytes)", path=path)
     major, minor = struct.unpack_from(order + "HH", data, 4)
     if major != 2:
         raise LoadError(f"pcap version {major}.{minor} is not supported by ebpfvm, only 2.x", path=path)
-    link = struct.unpack_from(order + "I", data, 20)[0] & 0x0FFFFFFF  # the upper bits tell about checksums
-    return order, 1000 if magic == _MAGIC_US else 1, link
+    return order, _VARIANTS[magic], struct.unpack_from(order + "I", data, 20)[0] & _LINK_MASK
 
 
-def _classic_places(data: bytes | mmap.mmap, path: str, links: set[int]) -> Iterator[_Place]:
-    order, unit, link = _classic_header(data, path)
-    links.add(link)
-    header = struct.Struct(order + "IIII")
-    unpack, size, end, limit = header.unpack_from, header.size, len(data), MAX_CAPLEN
-    offset, number = 24, 0
+def _classic_places(data: bytes | mmap.mmap, path: str) -> Iterator[Place]:
+    order, (unit, offset, size), link = _classic_header(data, path)
+    unpack, end, number = struct.Struct(order + "IIII").unpack_from, len(data), 0
     while offset < end:
         number += 1
         start = offset + size
         if start > end:
-            raise LoadError(f"the capture is cut short in the header of packet {number}", path=path, offset=offset)
+            raise CutShort(f"the capture is cut short in the header of packet {number}", path=path, offset=offset)
         seconds, fraction, captured, length = unpack(data, offset)
-        if captured > limit:
-            raise LoadError(f"packet {number} claims {captured} captured bytes, more than any capture has ({limit})",
-                            path=path, offset=offset)
+        if captured > MAX_CAPLEN:
+            raise LoadError(f"packet {number} claims {captured} captured bytes, more than any capture has "
+                            f"({MAX_CAPLEN})", path=path, offset=offset)
         offset = start + captured
         if offset > end:
-            raise LoadError(f"the capture is cut short: packet {number} has {end - start} of {captured} bytes",
-                            path=path, offset=start)
-        yield seconds * 1_000_000_000 + fraction * unit, _wire_length(length, captured), start, captured
-
-
-def _wire_length(length: int, captured: int) -> int:
-    """The length on the wire, as far as it can be believed; it is a number only, nothing is allocated by it."""
-    return captured if length < captured or length > MAX_CAPLEN else length
-
-
-# ---- pcapng -------------------------------------------------------------------------------------------------
-
-@dataclass(slots=True)
-class _Interface:
-    link: int
-    snaplen: int
-    resolution: int = 1_000_000  # units a second
-    offset: int = 0  # seconds
-
-    def ns(self, stamp: int) -> int:
-        return self.offset * 1_000_000_000 + stamp * 1_000_000_000 // self.resolution
-
-
-def _interface(body: bytes, order: str, path: str, offset: int) -> _Interface:
-    if len(body) < 8:
-        raise LoadError("an interface description is too short", path=path, offset=offset)
-    link, _, snaplen = struct.unpack_from(order + "HHI", body)
-    found = _Interface(link, snaplen)
-    for code, value in _options(body[8:], order):
-        if code == 9 and len(value) == 1:  # if_tsresol: a power of 2 or of 10
-            power = value[0] & 0x7F
-            if power > 63:
-                raise LoadError(f"if_tsresol {value[0]:#x} is no usable time resolution", path=path, offset=offset)
-            found.resolution = 2 ** power if value[0] & 0x80 else 10 ** min(power, 30)
-        elif code == 14 and len(value) == 8:  # if_tsoffset
-            found.offset = struct.unpack(order + "q", value)[0]
-    return found
-
-
-def _options(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at + 4 <= len(data):
-        code, length = struct.unpack_from(order + "HH", data, at)
-        if code == 0:
-            return
-        yield code, data[at + 4:at + 4 + length]
-        at += 4 + (length + 3 & ~3)
-
-
-def _blocks(data: bytes | mmap.mmap, path: str) -> Iterator[tuple[str, int, int, int]]:
-    """Each block's byte order, type, where its body starts, how long it is."""
-    order, offset, end = "<", 0, len(data)
-    while offset < end:
-        if end - offset < 12:
-            raise LoadError("the capture is cut short in a block header", path=path, offset=offset)
-        kind = struct.unpack_from(order + "I", data, offset)[0]
-        if kind == _SHB:
-            mark = bytes(data[offset + 8:offset + 12])
-            if mark not in (struct.pack("<I", _SECTION_ORDER), struct.pack(">I", _SECTION_ORDER)):
-                raise LoadError("a section header has no byte-order mark", path=path, offset=offset + 8)
-            order = "<" if mark == struct.pack("<I", _SECTION_ORDER) else ">"
-        length = struct.unpack_from(order + "I", data, offset + 4)[0]
-        if length < 12 or length % 4 or length > MAX_BLOCK:
-            raise LoadError(f"a block of type {kind:#x} claims {length} bytes", path=path, offset=offset)
-        if length > end - offset:
-            raise LoadError(f"the capture is cut short: a block has {end - offset} of {length} bytes", path=path,
-                            offset=offset)
-        yield order, kind, offset + 8, length - 12
-        offset += length
-
-
-def _ng_places(data: bytes | mmap.mmap, path: str, links: set[int]) -> Iterator[_Place]:
-    interfaces: list[_Interface] = []
-    stamp = 0
-    for order, kind, at, size in _blocks(data, path):
-        if kind == _SHB:
-            interfaces = []
-        elif kind == _IDB:
-            interfaces.append(_interface(bytes(data[at:at + size]), order, path, at))
-        elif kind in (_EPB, _SPB, _PB):
-            place = _ng_packet(data, path, order, kind, at, size, interfaces, stamp)
-            links.add(place[4])
-            stamp = place[0]
-            yield place[:4]
-
-
-def _ng_packet(data: bytes | mmap.mmap, path: str, order: str, kind: int, at: int, size: int,
-               interfaces: list[_Interface], last: int) -> tuple[int, int, int, int, int]:
-    """A packet's place and its link type; a simple packet has no time stamp and takes the last one."""
-    head = 4 if kind == _SPB else 20
-    if size < head:
-        raise LoadError("a packet block is too short", path=path, offset=at)
-    number, high, low, captured, length = 0, 0, 0, 0, 0
-    if kind == _EPB:
-        number, high, low, captured, length = struct.unpack_from(order + "IIIII", data, at)
-    elif kind == _PB:
-        number, _, high, low, captured, length = struct.unpack_from(order + "HHIIII", data, at)
-    else:
-        length = struct.unpack_from(order + "I", data, at)[0]
-    if number >= len(interfaces):
-        raise LoadError(f"a packet names interface {number}, which no block describes", path=path, offset=at)
-    interface = interfaces[number]
-    if kind == _SPB:
-        captured = min(length, interface.snaplen or length)
-    if captured > size - head or captured > MAX_CAPLEN:
-        raise LoadError(f"a packet block claims {captured} captured bytes and has {size - head}", path=path,
-                        offset=at)
-    stamp = last if kind == _SPB else interface.ns(high << 32 | low)
-    return stamp, _wire_length(length, captured), at + head, captured, interface.link
+            raise CutShort(f"the capture is cut short: packet {number} has {end - start} of {captured} bytes",
+                           path=path, offset=start)
+        yield seconds * 1_000_000_000 + fraction * unit, wire_length(length, captured), start, captured, link
 
 
 # ---- writing ------------------------------------------------------------------------------------------------

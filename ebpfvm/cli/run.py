@@ -97,6 +97,8 @@ def execute(args: argparse.Namespace) -> Result:
     for note in found.notes if found is not None else ():
         output.say(f"note: {note}")
     capture = read_capture(args.pcap) if args.pcap is not None else None
+    for warning in capture.warnings if capture is not None else ():
+        output.say(f"warning: {args.pcap}: {warning}")
     flows = [parse_flows(spec) for spec in args.flows]
     progress = output.Progress(sum(spec.expected for spec in flows) + (len(capture) if capture is not None else 0))
     try:

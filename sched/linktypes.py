@@ -1,0 +1,91 @@
+"""Link layers of captures, and how their packets become Ethernet frames or bare IP packets.
+
+The emulated device speaks Ethernet or bare IP. What an interface of another kind captured is put into that form: of
+Linux's cooked captures (`tcpdump -i any`) the address of the sender and the protocol are known, of the loopback headers
+of BSD only the protocol. Numbers: https://www.tcpdump.org/linktypes.html.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ebpfvm.errors import LoadError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ETHERNET = 1
+RAW_IP = 101
+
+NULL, LOOP, LINUX_SLL, LINUX_SLL2 = 0, 108, 113, 276
+_RAW: Final = frozenset({RAW_IP, 12, 14, 228, 229})  # DLT_RAW in the spellings of several systems, IPv4, IPv6
+_FRAMES: Final = frozenset({ETHERNET, LINUX_SLL, LINUX_SLL2})
+_NAMES: Final = {9: "PPP", 50: "PPP_HDLC", 51: "PPP_ETHER", 104: "C_HDLC", 105: "IEEE802_11", 107: "FRELAY",
+                 117: "PFLOG", 127: "IEEE802_11_RADIO", 147: "USER0", 166: "PPP_PPPD", 187: "BLUETOOTH_HCI_H4",
+                 189: "USB_LINUX", 192: "PPI", 195: "IEEE802_15_4", 220: "USB_LINUX_MMAPPED", 227: "CAN_SOCKETCAN",
+                 249: "USBPCAP", 253: "NETLINK"}
+_IPV4, _IPV6 = b"\x08\x00", b"\x86\xdd"
+_INET6: Final = frozenset({10, 24, 28, 30})  # AF_INET6 of Linux, NetBSD, FreeBSD, Darwin
+_ZEROS: Final = bytes(6)
+_SLL_DST: Final = {1: b"\xff" * 6, 2: b"\x01" + bytes(5)}  # broadcast, multicast
+
+Made = tuple[int, bytes]
+"""Length on the wire and bytes, as the simulated device has them."""
+
+
+def choose_link(links: set[int], path: str) -> int:
+    """Return `ETHERNET` or `RAW_IP`: what the packets of these link types become.
+
+    Raises:
+        LoadError: there is no conversion.
+    """
+    for link in sorted(links):
+        if link not in _FRAMES and link not in _RAW and link not in (NULL, LOOP):
+            name = f" ({_NAMES[link]})" if link in _NAMES else ""
+            raise LoadError(f"link type {link}{name} is not supported by ebpfvm: capture on an Ethernet interface, "
+                            "on 'any', or bare IP", path=path)
+    return ETHERNET if links & _FRAMES or not links else RAW_IP
+
+
+def converter(link: int, wanted: int) -> Callable[[int, bytes], Made] | None:
+    """Return what makes a packet of `link` one of `wanted`, None if it is one already."""
+    if link == wanted or (link in _RAW and wanted == RAW_IP):
+        return None
+    if link == LINUX_SLL:
+        return _cooked
+    if link == LINUX_SLL2:
+        return _cooked2
+    size = 0 if link in _RAW else 4
+    if wanted == RAW_IP:
+        return lambda length, data: (max(length - size, 0), data[size:])
+    return lambda length, data: _framed(length, data, size)
+
+
+def _ethernet(length: int, head: int, dst: bytes, src: bytes, kind: bytes, payload: bytes) -> Made:
+    """An Ethernet frame in place of a header of `head` bytes; 802.3 frames have their length for a type."""
+    size = max(length - head, len(payload))
+    if int.from_bytes(kind, "big") < 0x0600:
+        kind = min(size, 1500).to_bytes(2, "big")
+    return size + 14, dst + src + kind + payload
+
+
+def _cooked(length: int, data: bytes) -> Made:
+    if len(data) < 16:
+        return length, data
+    dst = _SLL_DST.get(int.from_bytes(data[:2], "big"), _ZEROS)
+    return _ethernet(length, 16, dst, data[6:12], data[14:16], data[16:])
+
+
+def _cooked2(length: int, data: bytes) -> Made:
+    if len(data) < 20:
+        return length, data
+    return _ethernet(length, 20, _SLL_DST.get(data[10], _ZEROS), data[12:18], data[:2], data[20:])
+
+
+def _framed(length: int, data: bytes, size: int) -> Made:
+    """A frame around a bare IP packet, which says itself what it is, or behind the family of a loopback header."""
+    payload = data[size:]
+    version = payload[0] >> 4 if payload else 0
+    six = version == 6 or (version != 4 and size == 4 and bool(
+        {int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big")} & _INET6))
+    return _ethernet(length, size, _ZEROS, _ZEROS, _IPV6 if six else _IPV4, payload)
