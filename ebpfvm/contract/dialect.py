@@ -34,6 +34,7 @@ class Dialect:
         types: gives the layouts of kernel structs, None if they are not known.
         struct_names: gives the names of all structs of the kernel, None if only those that kfuncs take are known.
         destructors: structs of the kernel that a map may own through a kptr, since the kernel knows how to free them.
+        unmodelled: names of kernel functions that this kernel has and that are not in `kfuncs`.
         kptr_tags: BTF type tag -> "ref" or "unref".
     """
 
@@ -47,6 +48,7 @@ class Dialect:
     types: Callable[[], Btf] | None = None
     struct_names: Callable[[], frozenset[str]] | None = None
     destructors: frozenset[str] = frozenset()
+    unmodelled: frozenset[str] = frozenset()
 
     def map_type(self, type: str | int) -> MapType:
         """The map type of a name or number.
@@ -75,6 +77,10 @@ class Dialect:
         if found.name not in prog_type.helpers and found.name not in prog_type.attach_helpers.get(attach, ()):
             return None
         return prog_type.variants.get(found.name, found)
+
+    def lacks_kfunc(self, name: str) -> bool:
+        """Return whether this kernel certainly has no kernel function of that name."""
+        return name not in self.kfuncs and name not in self.unmodelled
 
     def helper_id(self, name: str) -> int | None:
         """The number of a helper in this dialect, or None."""

@@ -6,7 +6,7 @@ from functools import cache, partial
 from typing import Final
 
 from ebpfvm.contract import Dialect
-from ebpfvm.dialects import kfuncs, progtypes
+from ebpfvm.dialects import kfuncs, progtypes, unmodelled
 from ebpfvm.dialects.built import BUILT
 from ebpfvm.dialects.helpers import HELPERS
 from ebpfvm.dialects.kernel_types import kernel_types
@@ -34,4 +34,5 @@ def linux(version: tuple[int, int] = (7, 2)) -> Dialect:
 @cache
 def _linux(version: tuple[int, int]) -> Dialect:
     return Dialect("linux", version, HELPERS, kfuncs.of_version(version), implement(CONTRACTS, BUILT),
-                   progtypes.of_version(version), KPTR_TAGS, kernel_types, partial(struct_names, version), DESTRUCTORS)
+                   progtypes.of_version(version), KPTR_TAGS, kernel_types, partial(struct_names, version), DESTRUCTORS,
+                   unmodelled.of_version(version))

@@ -13,6 +13,9 @@ _CIPHER = ("struct bpf_crypto_ctx *ctx, const struct bpf_dynptr *src, const stru
            "const struct bpf_dynptr *siv__nullable")
 _DYNPTR_READ = "struct bpf_dynptr *dptr, u32 off, u32 size, const void *unsafe_ptr__ign"
 
+# What a compiler calls where a program has gone wrong: a verifier refuses every path that comes there.
+__bpf_trap = kfunc_only("void __bpf_trap(void)")
+
 # Allocation, types and casts.
 bpf_cast_to_kern_ctx = kfunc_only("void *bpf_cast_to_kern_ctx(void *obj)", "fastcall")
 bpf_rdonly_cast = kfunc_only("void *bpf_rdonly_cast(const void *obj__ign, u32 btf_id__k)", "fastcall")

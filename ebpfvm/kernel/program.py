@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ebpfvm.btf.types import Kind
 from ebpfvm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,6 +67,12 @@ class LoadedProgram:
     def verified(self) -> bool:
         """The verifier accepted it."""
         return self.facts is not None
+
+    def lacks(self, name: str) -> bool:
+        """Return whether a symbol is a weak function that this kernel does not have."""
+        btf = self.program.btf
+        weak = name in self.program.weak and self.kernel.dialect.lacks_kfunc(name)
+        return weak and btf is not None and btf.find(name, Kind.FUNC) is not None
 
     def __repr__(self) -> str:
         return f"<LoadedProgram {self.name} id={self.id}>"

@@ -31,7 +31,7 @@ from ebpfvm.verifier.explain import explain
 from ebpfvm.verifier.explore import LIMIT, Walk
 from ebpfvm.verifier.log import LEVEL1, LEVEL2, STATS, Log
 from ebpfvm.verifier.regs import pointer
-from ebpfvm.verifier.signal import EPERM, Refuse
+from ebpfvm.verifier.signal import EINVAL, EPERM, Refuse
 from ebpfvm.verifier.subprogs import is_kfunc_call
 from ebpfvm.verifier.verdict import Verdict
 
@@ -66,6 +66,8 @@ class _Run:
             insns = addresses.resolved(self.env, pc)
             pc = 0
         elif is_kfunc_call(insn):
+            if insn.imm in self.program.kfuncs and self.env.kfuncs.get(insn.imm, insn) is None:
+                return "<invalid kfunc call>"
             name = self._call_name(insn) or "kernel-function"
             return f"({insn.code:02x}) call {name}#{addresses.kfunc_id(self.env, insn.imm)}"
         return kernel_text(insns, pc, call_name=self._call_name)
@@ -154,6 +156,8 @@ class _Run:
 
     def _after(self, walk: Walk) -> None:
         depth.check(self.env, walk.subprog_depth, walk.async_callbacks, walk.callbacks)
+        if walk.reached_weak:
+            raise Refuse(EINVAL, "invalid kernel function call not eliminated in verifier pass")
 
     # -- results ----------------------------------------------------------------------------------------------------
 

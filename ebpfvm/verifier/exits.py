@@ -43,6 +43,11 @@ def throw(w: Walk, made: KfuncCall, after: int) -> int:
     return END
 
 
+def trap(w: Walk, made: KfuncCall, after: int) -> int:
+    """__bpf_trap stands where the compiler found that the program uses what it never set; no path may come there."""
+    raise Refuse(EFAULT, "unexpected __bpf_trap() due to uninitialized variable?")
+
+
 def result(w: Walk, number: int = 0) -> None:
     """R0 when a program, a global function or an asynchronous callback ends; R1 when it throws."""
     frame = w.frame

@@ -67,7 +67,7 @@ BY_NAME: dict[str, Family] = {
     "bpf_rdonly_cast": Family(instead=casts.to_read_only),
     "bpf_wq_init": _PLAIN, "bpf_wq_start": _PLAIN,
     "bpf_wq_set_callback_impl": Family(effect=workqueues.called_later),
-    "bpf_throw": Family(instead=exits.throw),
+    "bpf_throw": Family(instead=exits.throw), "__bpf_trap": Family(instead=exits.trap),
 }
 IN_LOCK = frozenset(name for name in BY_NAME if name.startswith((
     "bpf_list_", "bpf_rbtree_", "bpf_refcount_", "bpf_res_spin_", "bpf_iter_num_")))

@@ -77,14 +77,18 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
     """A call of a kfunc."""
     env = w.env
     kfunc = env.kfuncs.get(insn.imm)
+    missing = env.program.kfuncs.get(insn.imm)  # libbpf makes such a call invalid and says so in the log
     after = pc + 1
     allowed = kfunc is not None and kfunc.name in env.prog_type.kfuncs
 
     def step(w: Walk) -> int:
-        if kfunc is None:
-            raise Refuse(EINVAL, "invalid kernel function call not eliminated in verifier pass")
-        if w.state.locks and kfunc.name not in families.IN_LOCK:
+        if w.state.locks and (kfunc is None or kfunc.name not in families.IN_LOCK):
             raise Refuse(EINVAL, "function calls are not allowed while holding a lock")
+        if kfunc is None and missing is not None:
+            raise Refuse(EINVAL, f"kfunc '{missing}' is referenced but wasn't resolved")
+        if kfunc is None:  # number 0: it does nothing here, and is refused after the walk
+            w.reached_weak = True
+            return after
         if not allowed:
             raise Refuse(EACCES, f"calling kernel function {kfunc.name} is not allowed")
         if "sleepable" in kfunc.flags and not w.in_sleepable():

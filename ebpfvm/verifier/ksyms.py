@@ -24,7 +24,8 @@ def value(env: Env, name: str) -> Reg | Refuse:
     if btf is not None and btf.find(name, Kind.FUNC):
         if name in env.dialect.kfuncs:
             return pointer(r.MEM | r.RDONLY, 0)
-        return known(0) if name in env.program.weak else unsupported(f"kernel function {name}")
+        absent = name in env.program.weak and env.dialect.lacks_kfunc(name)
+        return known(0) if absent else unsupported(f"kernel function {name}")
     number = btf.find(name, Kind.VAR) if btf is not None else None
     found = btf[number] if btf is not None and number else None
     if isinstance(found, Var) and btf is not None and isinstance(btf.resolved(found.type), Void):

@@ -92,6 +92,8 @@ def _kfunc(program: Program, dialect: Dialect, insn: Insn, pc: int) -> Kfunc | N
                  "kfunc offset > 0 without fd_array is invalid")
         raise Refuse(EINVAL if insn.off < 0 else EPROTO, first, "failed to find BTF for kernel function", pc=pc)
     kfunc = dialect.kfuncs.get(name)
+    if kfunc is None and name in program.weak and dialect.lacks_kfunc(name):
+        return None
     if kfunc is None:
         raise Refuse(EINVAL, f"kernel function {name} not supported by ebpfvm", pc=pc)
     return kfunc
