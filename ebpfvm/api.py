@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm import dialects
-from ebpfvm.errors import Rejected, UsageError
+from ebpfvm.errors import LimitError, Rejected, UsageError
 from ebpfvm.kernel import Kernel
+from ebpfvm.limits import DEFAULTS, Limits
 from ebpfvm.loaded import Loaded, Pins, open_engine
 from ebpfvm.loader.object import Object, Program
 from ebpfvm.loader.open import load
@@ -154,7 +155,8 @@ def simulate(source: Object | str | os.PathLike[str] | None = None, *,
              tc: str | os.PathLike[str] | None = None, enqueue: str | None = None, dequeue: str | None = None,
              unverified: bool = False, record: bool = False, ingress: bool = False, pin: Iterable[str] = (),
              dump_maps: Iterable[str] | None = None, prepare: Callable[[Scene], None] | None = None,
-             observer: Observer | None = None, progress: Callable[[int], None] | None = None) -> Result:
+             observer: Observer | None = None, progress: Callable[[int], None] | None = None,
+             limits: Limits = DEFAULTS) -> Result:
     """Run a queueing discipline in front of a link and see what happens to every packet.
 
     Args:
@@ -180,12 +182,14 @@ def simulate(source: Object | str | os.PathLike[str] | None = None, *,
         dump_maps: names of maps to read at the end (`Result.maps`), empty for all.
         prepare: called when everything is set up.
         observer, progress: see `ebpfvm.sched.simulation.Simulation`.
+        limits: what programs and maps may use of this machine, and how long a run may go on.
 
     Raises:
         LoadError: the object or the capture cannot be read, or a map cannot be made.
         Rejected: the verifier refuses a program.
         UsageError: an argument makes no sense.
         Fault: a program does at run time what would crash a kernel.
+        LimitError: a limit was reached; its `result` says what had happened until then.
     """
     if source is None and tc is None:
         raise UsageError("nothing to simulate: give an object, a tc script, or both")
@@ -194,7 +198,7 @@ def simulate(source: Object | str | os.PathLike[str] | None = None, *,
     found = _object(source) if source is not None else None
     programs = [_hook(found, "enqueue", enqueue), _hook(found, "dequeue", dequeue)] if found is not None else []
     link = Link(parse_rate(rate) if isinstance(rate, str) else rate, _ns(delay), mtu)
-    machine = Kernel(dialect_of(programs[0], kernel) if programs else _rfc_dialect(kernel), seed)
+    machine = Kernel(dialect_of(programs[0], kernel) if programs else _rfc_dialect(kernel), seed, limits)
     loaded = Loaded(machine, open_engine(engine), Pins(frozenset(pin)), found,
                     lambda program: _facts(program, machine.dialect, unverified))
     hooks = [loaded.program(program, _facts(program, machine.dialect, unverified)) for program in programs]
@@ -215,29 +219,37 @@ def simulate(source: Object | str | os.PathLike[str] | None = None, *,
         assert qdisc is not None
         if prepare is not None:
             prepare(Scene(simulation, net, loaded if hooks else None))
-        result = simulation.run(qdisc, progress=progress, seed=seed,
-                                duration=None if duration is None else _ns(duration))
-        return replace(result, variables=loaded.variables(found) if found is not None else {},
-                       shown=tuple(show_later(later, net)) if net is not None else (),
-                       maps=_dumps(machine, dump_maps) if dump_maps is not None else None)
+
+        def finish(result: Result) -> Result:
+            return replace(result, variables=loaded.variables(found) if found is not None else {},
+                           shown=tuple(show_later(later, net)) if net is not None else (),
+                           maps=_dumps(machine, dump_maps) if dump_maps is not None else None)
+
+        try:
+            return finish(simulation.run(qdisc, progress=progress, seed=seed,
+                                         duration=None if duration is None else _ns(duration)))
+        except LimitError as error:
+            if error.result is not None:
+                error.result = finish(error.result)
+            raise
     finally:
         if writer is not None:
             writer.__exit__()
 
 
 def open_namespace(*, seed: int = 0, engine: str | None = None, kernel: str | None = None, unverified: bool = False,
-                   pin: Iterable[str] = ()) -> Namespace:
+                   pin: Iterable[str] = (), limits: Limits = DEFAULTS) -> Namespace:
     """An empty network namespace of the RFC's kernel, for scenes that `simulate` cannot set: add devices, do `tc`
     commands with `ebpfvm.sched.tc.script.run_script`, load programs with `Namespace.load_program(path, section, hook)`
     (hook "enqueue", "dequeue", "cls" or "act"), and run `Namespace.loop`. The clock begins at 1 s.
 
     Args:
-        seed, engine, kernel, unverified, pin: as of `simulate`.
+        seed, engine, kernel, unverified, pin, limits: as of `simulate`.
 
     Raises:
         UsageError: there is no such engine or kernel.
     """
-    machine = Kernel(_rfc_dialect(kernel), seed)
+    machine = Kernel(_rfc_dialect(kernel), seed, limits)
     machine.clock = BOOT_NS
     net = Namespace(machine)
     net.load_program = script_programs(machine, open_engine(engine), unverified, Pins(frozenset(pin)))

@@ -108,12 +108,16 @@ class LimitError(EbpfvmError):
         message: what reached which limit, and how to raise it.
         name: the limit, a field of `Limits`.
         value: its value.
+
+    Attributes:
+        result: what a simulation had found out until then (`ebpfvm.sched.report.Result`), None elsewhere.
     """
 
     def __init__(self, message: str, *, name: str, value: int) -> None:
         super().__init__(message)
         self.name = name
         self.value = value
+        self.result: Any = None
 
 
 class InternalError(EbpfvmError):

@@ -132,6 +132,11 @@ class Account:
             self.problems.append(Problem(kind, packet.id, self.kernel.clock - self.start, message))
 
     @property
+    def progress(self) -> int:
+        """Arrivals and first fates so far: a number that grows as long as something happens to packets."""
+        return self.in_packets + self.sent + self.dropped + self.freed_packets - self.problem_count
+
+    @property
     def inside(self) -> int:
         """Packets that have no fate yet."""
         return self.in_packets - self.sent - self.dropped - self.freed_packets
@@ -141,15 +146,21 @@ class Account:
         """Their bytes."""
         return self.in_bytes - self.sent_bytes - self.dropped_bytes - self.freed_bytes
 
-    def close(self) -> dict[str, int]:
-        """The end of a run: note each lost packet as a problem; who holds how many of the others."""
+    def close(self, sending: Packet | None = None, wire: str = "") -> dict[str, int]:
+        """End the run: note each lost packet as a problem; return who holds how many of the others.
+
+        Args:
+            sending: a packet that is on the wire, whoever else holds it.
+            wire: how to call the wire.
+        """
         held: dict[str, int] = {}
         count = 0
         for packet in self.kernel.refs.objects.values():
             if not isinstance(packet, Packet) or packet.fate is not None:
                 continue
             count += 1
-            keeper = next((holder for holder in packet.holders if not _is_lost(holder)), None)
+            keeper = wire if packet is sending else next(
+                (holder for holder in packet.holders if not _is_lost(holder)), None)
             if keeper is None:
                 self.problem("lost", packet, f"{packet} is lost; last held by {_holders(packet)}")
             else:

@@ -8,12 +8,17 @@ with bpf_ktime_get_ns() is the time of the event that runs it.
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, Protocol
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ebpfvm.errors import InternalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+WATCH_EVERY: Final = 4096
+"""Events between two calls of `EventLoop.watch`."""
 
 
 class Clock(Protocol):
@@ -22,11 +27,20 @@ class Clock(Protocol):
     clock: int
 
 
+class _Stop(Exception):
+    """Leave `EventLoop.run`."""
+
+
 class EventLoop:
     """Runs actions at simulated times.
 
     Args:
         clock: its `clock` (ns) is set to the time of each event before the event runs; the loop starts from it.
+
+    Attributes:
+        watch: called with the number of events that have run, after every `WATCH_EVERY` of them; what it raises ends
+            `run`. None for nobody.
+        stopped: why `stop` ended the latest `run`, "" if it ran to its end.
 
     >>> from types import SimpleNamespace
     >>> loop = EventLoop(SimpleNamespace(clock=0))
@@ -36,13 +50,16 @@ class EventLoop:
     None
     """
 
-    __slots__ = ("_clock", "_heap", "_idle", "_number")
+    __slots__ = ("_clock", "_heap", "_idle", "_number", "_rounds", "stopped", "watch")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._heap: list[tuple[int, int, Callable[[Any], object], Any]] = []
         self._number = 0
         self._idle = 0  # events in the heap that do not keep a run going
+        self._rounds = 0
+        self.watch: Callable[[int], None] | None = None
+        self.stopped = ""
 
     @property
     def now(self) -> int:
@@ -75,13 +92,51 @@ class EventLoop:
     def run(self, until: int | None = None) -> None:
         """Run events in order of time until none is left (or only those of `at_idle`), or none before or at `until`
         (ns), where the clock stops."""
+        self.stopped = ""
+        try:
+            self._run_all() if until is None else self._run_until(until)
+        except _Stop:
+            return
+        if until is not None:
+            self._clock.clock = max(self._clock.clock, until)
+
+    def stop(self, why: str) -> None:
+        """End `run` before its next event, as if nothing were left; may be called from a signal handler.
+
+        Events that have not run stay, and a further `run` goes on with them.
+
+        Args:
+            why: what `stopped` says afterwards.
+        """
+        heappush(self._heap, (-1, 0, self._leave, (self._clock.clock, why)))
+
+    def _leave(self, argument: tuple[int, str]) -> None:
+        # `run` has set the clock to this event's -1. A handler that came between the pop of an event and its action
+        # has noted the time of the event before; that is near enough, and still before everything that is left.
+        self._clock.clock, self.stopped = argument
+        raise _Stop
+
+    def _run_all(self) -> None:
         heap, clock, pop = self._heap, self._clock, heappop
-        if until is None:
-            while len(heap) > self._idle:
+        while len(heap) > self._idle:
+            for _ in repeat(None, WATCH_EVERY):
                 clock.clock, _, action, argument = pop(heap)
                 action(argument)
-            return
+                if len(heap) <= self._idle:
+                    return
+            self._look()
+
+    def _run_until(self, until: int) -> None:
+        heap, clock, pop = self._heap, self._clock, heappop
         while heap and heap[0][0] <= until:
-            clock.clock, _, action, argument = pop(heap)
-            action(argument)
-        clock.clock = max(clock.clock, until)
+            for _ in repeat(None, WATCH_EVERY):
+                clock.clock, _, action, argument = pop(heap)
+                action(argument)
+                if not heap or heap[0][0] > until:
+                    return
+            self._look()
+
+    def _look(self) -> None:
+        self._rounds += 1
+        if self.watch is not None:
+            self.watch(self._rounds * WATCH_EVERY)

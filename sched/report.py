@@ -81,6 +81,7 @@ class Result:
         packets: one record for each packet, when asked for.
         shown: what the `show` commands of a tc script print after the run.
         maps: what user space reads of maps at the end, when asked for.
+        stopped: why the run was stopped before its end, "" if it was not.
     """
 
     device: str
@@ -110,6 +111,7 @@ class Result:
     packets: tuple[PacketRecord, ...] | None = field(default=None, repr=False)
     shown: tuple[str, ...] = field(default=(), repr=False)
     maps: tuple[MapDump, ...] | None = field(default=None, repr=False)
+    stopped: str = ""
 
     @property
     def ok(self) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ebpfvm.errors import UsageError
+from ebpfvm.errors import LimitError, UsageError
 from ebpfvm.funcs.timer import timers_of
 from ebpfvm.sched.account import Account, Packet
 from ebpfvm.sched.device import NetDevice
@@ -23,6 +23,7 @@ from ebpfvm.sched.pcap import ETHERNET
 from ebpfvm.sched.qdisc import Stats
 from ebpfvm.sched.report import PacketRecord, Result, fairness, flow_report
 from ebpfvm.sched.sink import Sink
+from ebpfvm.sched.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,17 +90,19 @@ class Simulation:
                                 hard_header_len=ETH_HLEN if link_type == ETHERNET else 0)
         kernel.devices[self.device.ifindex] = self.device
         self._progress: Callable[[int], None] | None = None
+        self._feeds = 0  # sources that still have packets
 
     def add(self, source: Iterator[Arrival]) -> None:
         """Feed the packets of `source`, which come in order of time."""
         head = next(source, None)
         if head is not None:
+            self._feeds += 1
             self.loop.at(BOOT_NS + head[0], self._arrive, _Feed(head, source))
 
     def run(self, qdisc: Qdisc, *, duration: int | None = None,
             progress: Callable[[int], None] | None = None, seed: int = 0) -> Result:
-        """Run until nothing happens any more but timers of programs; those that are armed then fire once more, if they
-        come due within a second.
+        """Run until nothing happens any more but timers of programs, or until `loop.stop` is called. Timers that are
+        armed at the end fire once more, if they come due within a second.
 
         Args:
             qdisc: root qdisc of the device.
@@ -110,18 +113,26 @@ class Simulation:
         Raises:
             UsageError: no source has a packet.
             Fault: a program did what would crash a kernel, or throttles for ever.
+            LimitError: a limit of the kernel's was reached; its `result` says what happened until then.
         """
         if not len(self.loop):
             raise UsageError("no traffic: no source has a packet")
         self.device.qdisc = qdisc
         self._progress = progress
-        self.loop.run(None if duration is None else BOOT_NS + duration)
-        end = self.loop.now
-        if duration is None:
-            timers_of(self.kernel).finish(end + AFTER_NS)
+        loop = self.loop
+        loop.watch = Watch(loop, self.account, self.kernel.limits, lambda: bool(self._feeds) or duration is not None)
+        try:
+            loop.run(None if duration is None else BOOT_NS + duration)
+            end = loop.now
+            if duration is None and not loop.stopped:
+                timers_of(self.kernel).finish(end + AFTER_NS)
+        except LimitError as error:
+            error.result = self._result(qdisc, loop.now - BOOT_NS, True, seed, str(error))
+            raise
         if progress is not None:
             progress(self.account.in_packets)
-        return self._result(qdisc, end - BOOT_NS if duration is None else duration, duration is None, seed)
+        whole = duration is None or bool(loop.stopped)
+        return self._result(qdisc, end - BOOT_NS if whole or duration is None else duration, whole, seed, loop.stopped)
 
     def _arrive(self, feed: _Feed) -> None:
         _, length, data, priority = feed.head
@@ -149,6 +160,8 @@ class Simulation:
         if head is not None:
             feed.head = head
             self.loop.at(BOOT_NS + head[0], self._arrive, feed)
+        else:
+            self._feeds -= 1
         if self._ingress and isinstance(device, NetDev):
             device.receive(packet)
         else:
@@ -158,12 +171,9 @@ class Simulation:
 
     # ---- the report ---------------------------------------------------------------------------------------
 
-    def _result(self, qdisc: Qdisc, end: int, whole: bool, seed: int) -> Result:
+    def _result(self, qdisc: Qdisc, end: int, whole: bool, seed: int, stopped: str) -> Result:
         account, device = self.account, self.device
-        holders = account.close()
-        if device.sending is not None:  # the run was stopped while the wire was busy
-            count = holders.pop(qdisc.holder) - 1
-            holders |= {f"link {device.name}": 1} | ({qdisc.holder: count} if count else {})
+        holders = account.close(device.sending, f"link {device.name}")
         if whole:
             end = max(self.sink.last - BOOT_NS, end)
         flows = tuple(flow_report(flow, end) for flow in self.flows.flows())
@@ -174,7 +184,7 @@ class Simulation:
             freed=account.freed_packets, held=sum(holders.values()), too_big=device.too_big, holders=holders,
             problems=tuple(account.problems), problem_count=account.problem_count, kernel_view=qdisc.kernel_view,
             truth=_truth(qdisc, account, device), flows=flows, fairness=fairness(flows),
-            trace=tuple(self.kernel.trace), packets=_records(account))
+            trace=tuple(self.kernel.trace), packets=_records(account), stopped=stopped)
 
 
 def _describe(qdisc: Qdisc, device: NetDevice) -> str:
@@ -186,8 +196,8 @@ def _truth(qdisc: Qdisc, account: Account, device: NetDevice) -> Stats:
     sending = device.sending
     return Stats(packets=account.sent, bytes=account.sent_bytes, overlimits=qdisc.kernel_view.overlimits,
                  drops=account.dropped - device.too_big + account.freed_packets,
-                 qlen=account.inside - (sending is not None),
-                 backlog=account.inside_bytes - (sending.len if sending is not None else 0))
+                 qlen=max(0, account.inside - (sending is not None)),
+                 backlog=max(0, account.inside_bytes - (sending.len if sending is not None else 0)))
 
 
 def _records(account: Account) -> tuple[PacketRecord, ...] | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.btf import types as t
 from ebpfvm.btf.types import Btf, Kind
 from ebpfvm.errors import LoadError
+from ebpfvm.escape import decoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,7 +124,7 @@ class _Reader:
             end = self.strings.find(b"\0", offset, offset + t.MAX_STRING)
             if end < 0:
                 raise _bad(f"the name at string offset {offset:#x} is longer than {t.MAX_STRING} bytes", self.base + at)
-            found = self.names[offset] = self.strings[offset:end].decode("utf-8", "replace")
+            found = self.names[offset] = decoded(self.strings[offset:end])
         return found
 
     def ref(self, type_id: int, at: int) -> int:

@@ -13,6 +13,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar
 
 from ebpfvm.errors import LoadError
+from ebpfvm.escape import decoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -376,7 +377,7 @@ class Btf:
             raise LoadError(f"BTF string offset {offset:#x} is outside of the {len(self._strings)} bytes of strings",
                             section=".BTF")
         end = self._strings.find(b"\0", offset, offset + MAX_STRING)
-        return self._strings[offset:end if end >= 0 else offset + MAX_STRING].decode("utf-8", "replace")
+        return decoded(self._strings[offset:end if end >= 0 else offset + MAX_STRING])
 
     # -- by name ------------------------------------------------------------------------------------------------
 

@@ -16,8 +16,15 @@ def _isa() -> str:
     return isa_tables()
 
 
+def _limits() -> str:
+    from ebpfvm.limits import Limits
+    rows = [f"| `{name}` | {default:,} | {unit} | {what} |" for name, default, unit, what in Limits.table()]
+    return "\n".join(["| limit | default | unit | what it bounds |", "|---|---:|---|---|", *rows])
+
+
 TOPICS: Final[dict[str, tuple[str, Callable[[], str]]]] = {
-    "isa": ("instructions: encoding, spelling in each dialect, meaning", _isa)}
+    "isa": ("instructions: encoding, spelling in each dialect, meaning", _isa),
+    "limits": ("what an object may use, and how to allow more", _limits)}
 
 
 def add(subparsers: Any) -> None:

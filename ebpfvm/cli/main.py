@@ -4,7 +4,7 @@ Each subcommand is a module beside this one with two functions: `add(subparsers)
 does the work and returns the exit status. Heavy imports belong into `run`, so that `--help` answers at once.
 
 Exit status: 0 good, 1 rejected by the verifier, 2 wrong usage, 3 an object or capture that cannot be read, 4 a fault
-at run time, 130 interrupted.
+at run time, 5 a limit was reached, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ COMMANDS: Final = ("run", "map", "verify", "prog", "dis", "asm", "conformance", 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser with all subcommands."""
-    parser = argparse.ArgumentParser(
+    parser = output.Parser(
         prog="ebpfvm", description="Run, verify and understand eBPF queueing disciplines, offline.",
         epilog="exit status: 0 good, 1 rejected by the verifier, 2 usage, 3 unreadable object or capture, "
-               "4 fault at run time, 130 interrupted")
+               "4 fault at run time, 5 a limit was reached, 130 interrupted, 143 terminated")
     parser.add_argument("--version", action="version", version=f"ebpfvm {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:
@@ -39,11 +39,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line `argv` (that of the process by default); the exit status."""
+    """Run the command line `argv` (by default that of the process) and return the exit status."""
     output.open_streams()
     try:
-        code = _run(build_parser().parse_args(argv))
-        sys.stdout.flush()
+        try:
+            code = _run(build_parser().parse_args(argv))
+        finally:  # argparse leaves by SystemExit after --help
+            sys.stdout.flush()
     except BrokenPipeError:
         output.forget()
         return output.PIPE

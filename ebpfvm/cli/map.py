@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _run_parser() -> argparse.ArgumentParser:
     from ebpfvm.cli import run as run_command
-    parser = argparse.ArgumentParser(prog="ebpfvm map ...")
+    parser = output.Parser(prog="ebpfvm map ...")
     run_command.add(parser.add_subparsers())
     return parser
 

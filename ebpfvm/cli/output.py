@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import io
 import json
 import os
 import shutil
 import sys
-import time
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from ebpfvm.errors import EbpfvmError, Fault, LimitError, LoadError, Rejected, UsageError
+from ebpfvm.escape import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 GOOD: Final = 0
 REJECTED: Final = 1
@@ -33,7 +35,31 @@ _CODES: Final[tuple[tuple[type[EbpfvmError], str, int], ...]] = (
     (Rejected, "rejected", REJECTED), (UsageError, "usage", USAGE), (LoadError, "unreadable", UNREADABLE),
     (Fault, "fault", FAULT), (LimitError, "limit", LIMIT))
 
+_BAR: Final = 30  # characters
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "bold": "1"}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose help is not lost in silence when it cannot be written."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if file is None or file is sys.stderr:
+            _tell(message)
+        else:
+            file.write(message)
+
+
+def _tell(text: str) -> None:
+    with suppress(OSError):  # there is nowhere left to complain
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
+def add_limit(parser: Any) -> None:
+    """Declare `--limit`, which every command has that runs or judges what an object holds."""
+    parser.add_argument("--limit", metavar="NAME=VALUE", action="append", default=[],
+                        help="set a limit, as in --limit map_memory=2g; may be repeated; "
+                             "`ebpfvm doc limits` lists them")
 
 
 def open_streams() -> None:
@@ -67,13 +93,13 @@ def width() -> int:
 
 
 def clean(text: str) -> str:
-    """`text` without control characters: names and source lines come out of untrusted files."""
-    return "".join(char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in text)
+    """Return a whole text, its lines kept, without control characters."""
+    return escape(text, "\n\t")
 
 
 def say(text: str) -> None:
     """A message for people, on standard error."""
-    print(clean(text), file=sys.stderr)
+    _tell(clean(text) + "\n")
 
 
 def put(text: str) -> None:
@@ -124,32 +150,45 @@ def fail(error: EbpfvmError, as_json: bool) -> int:
 
 
 class Progress:
-    """A bar on standard error, if that is a terminal, once a run has taken half a second.
+    """A bar on standard error that moves with time, if that is a terminal and the run takes half a second.
+
+    A thread draws it, because a single packet may keep the simulation busy for seconds.
 
     Args:
         total: packets, 0 if that is not known.
+        done: returns the number of packets so far and the simulated time in ns.
     """
 
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.shown = False
-        self._active = sys.stderr.isatty()
-        self._next = time.monotonic() + 0.5
+    def __init__(self, total: int, done: Callable[[], tuple[int, int]]) -> None:
+        self._total = total
+        self._done = done
+        self._end = threading.Event()
+        self._shown = False
+        self._thread = threading.Thread(target=self._draw, name="progress", daemon=True)
 
-    def __call__(self, done: int) -> None:
-        if not self._active or time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + 0.1
-        self.shown = True
-        if self.total:
-            size = 30
-            full = min(size, size * done // self.total)
-            bar = f"[{'#' * full}{'.' * (size - full)}] {min(100, 100 * done // self.total):3d}% "
-        else:
-            bar = ""
-        print(f"\r{bar}{done:,} packets", end="", file=sys.stderr, flush=True)
+    def __enter__(self) -> Progress:
+        if sys.stderr.isatty():
+            self._thread.start()
+        return self
 
-    def close(self) -> None:
-        """Take the bar away."""
-        if self.shown:
+    def _draw(self) -> None:
+        pause = 0.5
+        while not self._end.wait(pause):
+            pause = 0.1
+            self._shown = True
+            packets, time = self._done()
+            print(f"\r{self._bar(packets)}{packets:,} packets, {time / 1e9:.3f} s\033[K", end="", file=sys.stderr,
+                  flush=True)
+
+    def _bar(self, packets: int) -> str:
+        if not self._total:
+            return ""
+        full = min(_BAR, _BAR * packets // self._total)
+        return f"[{'#' * full}{'.' * (_BAR - full)}] {min(100, 100 * packets // self._total):3d}% "
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        if self._shown:
             print("\r\033[K", end="", file=sys.stderr, flush=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import output
 from ebpfvm.errors import LoadError, UsageError
+from ebpfvm.escape import escape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +44,7 @@ def add(subparsers: Any) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ebpfvm prog run", description=_HELP, epilog=_EXAMPLES,
+    parser = output.Parser(prog="ebpfvm prog run", description=_HELP, epilog=_EXAMPLES,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("object", metavar="OBJECT[:PROGRAM]", help="eBPF object, or instructions with --raw")
     parser.add_argument("words", metavar="WORD VALUE", nargs="*", help=" ".join(f"[{word} X]" for word in _WORDS))
@@ -239,7 +240,7 @@ def _write(options: argparse.Namespace, program: Program, result: Any, seconds: 
         if where is not None:
             _put_bytes(where, what, name, options.json)
     for line in result.trace:
-        output.say(f"printk: {line}")
+        output.say(f"printk: {escape(line)}")
     if not options.json:
         print(f"Return value: {result.retval}, duration (average): {average}ns")
 

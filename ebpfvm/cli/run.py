@@ -8,11 +8,16 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.cli import output
-from ebpfvm.errors import UsageError
+from ebpfvm.cli.interrupts import Interrupts
+from ebpfvm.errors import LimitError, UsageError
+from ebpfvm.escape import escape
+from ebpfvm.limits import Limits
 
 if TYPE_CHECKING:
+    from ebpfvm.api import Scene
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.report import Result
+    from ebpfvm.sched.simulation import Simulation
 
 _EXAMPLES = """examples:
   ebpfvm run samples/rfc/pfifo.o --pcap samples/captures/mixed.pcap --rate 4mbit
@@ -56,6 +61,7 @@ def add(subparsers: Any) -> None:
     program.add_argument("--engine", choices=("interp", "translate"), help="default: the fastest")
     program.add_argument("--kernel", metavar="VERSION", help="whose verifier judges: 7.2 (default), 6.18")
     program.add_argument("--unverified", action="store_true", help="run in the interpreter without verifying")
+    output.add_limit(program)
     out = parser.add_argument_group("output")
     out.add_argument("--out", metavar="FILE", help="write what leaves as a capture, with times of departure")
     out.add_argument("--json", action="store_true", help="one JSON object on standard output")
@@ -67,18 +73,38 @@ def add(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it; the exit status."""
-    result = execute(args)
+    """Run the command and return the exit status."""
+    with Interrupts() as interrupts:
+        try:
+            result = execute(args, interrupts)
+        except LimitError as error:
+            if error.result is None:
+                raise
+            _print(args, error.result)
+            return output.fail(error, as_json=False)
+    _print(args, result)
+    if result.stopped:
+        output.say(f"stopped: {result.stopped}")
+    code = balance(result)
+    return code if interrupts.exit_code is None else interrupts.exit_code
+
+
+def _print(args: argparse.Namespace, result: Result) -> None:
     if args.json:
         output.put_json(result.as_dict())
     else:
         output.put(result.text(output.width()))
-    return balance(result)
+    sys.stdout.flush()  # what is said on stderr comes after it
 
 
-def execute(args: argparse.Namespace) -> Result:
-    """The run that the arguments ask for."""
-    from ebpfvm.api import load, simulate
+def execute(args: argparse.Namespace, interrupts: Interrupts | None = None) -> Result:
+    """Make the run that the arguments ask for.
+
+    Args:
+        interrupts: told how to stop the run.
+    """
+    from ebpfvm.api import simulate
+    from ebpfvm.loader.open import load
     from ebpfvm.loader.variables import set_variables
     from ebpfvm.sched.pcap import read_capture
     from ebpfvm.sched.simulation import BOOT_NS
@@ -88,6 +114,7 @@ def execute(args: argparse.Namespace) -> Result:
     rate, delay = parse_rate(args.rate), parse_time(args.delay)
     mtu = None if args.mtu is None else parse_size(args.mtu)
     duration = None if args.duration is None else parse_time(args.duration)
+    limits = Limits.parse(args.limit)
     if args.pcap is None and not args.flows:
         raise UsageError("no traffic: give --pcap FILE, --flows SPEC, or both")
     if args.object is None and args.tc is None:
@@ -100,16 +127,24 @@ def execute(args: argparse.Namespace) -> Result:
     for warning in capture.warnings if capture is not None else ():
         output.say(f"warning: {args.pcap}: {warning}")
     flows = [parse_flows(spec) for spec in args.flows]
-    progress = output.Progress(sum(spec.expected for spec in flows) + (len(capture) if capture is not None else 0))
-    try:
+    running: list[Simulation] = []
+
+    def begin(scene: Scene) -> None:
+        running.append(scene.simulation)
+        if interrupts is not None:
+            interrupts.watch(scene.simulation.loop.stop)
+
+    def done() -> tuple[int, int]:
+        return (running[0].account.in_packets, running[0].loop.now - BOOT_NS) if running else (0, 0)
+
+    total = sum(spec.expected for spec in flows) + (len(capture) if capture is not None else 0)
+    with output.Progress(total, done):
         return simulate(found, pcap=capture, flows=flows, rate=rate, delay=delay, mtu=mtu, out=args.out,
                         seed=args.seed, duration=duration, engine=args.engine, kernel=args.kernel,
                         priority=args.priority, tc=args.tc, enqueue=args.enqueue, dequeue=args.dequeue,
                         unverified=args.unverified, record=args.packets and args.json, ingress=args.ingress,
-                        pin=args.pin, dump_maps=_maps(args.dump_maps), progress=progress,
+                        pin=args.pin, dump_maps=_maps(args.dump_maps), prepare=begin, limits=limits,
                         observer=Tracer(BOOT_NS) if args.trace else None)
-    finally:
-        progress.close()
 
 
 def _keep_inputs(args: argparse.Namespace) -> None:
@@ -166,10 +201,10 @@ class Tracer:
         seconds, ns = divmod(time - self._start, 1_000_000_000)
         stamp = f"{seconds}.{ns:09d}"
         for line in kernel.trace[self._written:]:
-            output.say(f"{stamp} printk: {line}")
+            output.say(f"{stamp} printk: {escape(line)}")
         self._written = len(kernel.trace)
         what = f" packet {packet.id}, {packet.len} bytes, {packet.flow.name}" if packet is not None else ""
         outcome = f" -> {result}" if result else ""
         if result in ("THROTTLE", "PASS"):
             outcome += f" delay {ctx.delay} ns" if result == "THROTTLE" else f" class {ctx.classid:#x}"
-        print(output.clean(f"{stamp} {event:8}{what}{outcome}"), file=sys.stderr)
+        output.say(f"{stamp} {event:8}{what}{outcome}")

@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from ebpfvm.errors import LoadError
+from ebpfvm.escape import decoded, escape
 
 EM_NONE, EM_BPF = 0, 247
 ET_REL = 1
@@ -202,7 +203,7 @@ def _name(strings: bytes, offset: int, section: str) -> str:
         if len(strings) - offset > MAX_NAME:
             raise LoadError(f"a name is longer than {MAX_NAME} characters: damaged", section=section, offset=offset)
         end = len(strings)
-    return strings[offset:end].decode("utf-8", "replace")
+    return decoded(strings[offset:end])
 
 
 def _section(index: int, row: tuple[int, ...], names: bytes, data: bytes) -> Section:
@@ -248,7 +249,7 @@ def _symbol(raw: Any, sections: int) -> Symbol:
     where = entry["st_shndx"]
     section = 0 if where == "SHN_UNDEF" else where if isinstance(where, int) and where < sections else -1
     info = entry["st_info"]
-    return Symbol(raw.name, entry["st_value"], entry["st_size"], str(info["type"])[4:], str(info["bind"])[4:],
+    return Symbol(escape(raw.name), entry["st_value"], entry["st_size"], str(info["type"])[4:], str(info["bind"])[4:],
                   str(entry["st_other"]["visibility"])[4:], section)
 
 

@@ -14,6 +14,7 @@ from ebpfvm.btf.ext import BtfExt, parse_ext
 from ebpfvm.btf.parse import parse
 from ebpfvm.btf.types import Kind
 from ebpfvm.errors import LoadError, UsageError
+from ebpfvm.escape import decoded
 from ebpfvm.loader.data import collect_data, fix_btf
 from ebpfvm.loader.elf import read_elf
 from ebpfvm.loader.externs import collect_externs, layout_kconfig
@@ -120,7 +121,7 @@ def _license(elf: Elf, notes: list[str]) -> str:
     if section is None or not section.data:
         notes.append("the object has no license section: helpers and kfuncs for GPL programs only are not available")
         return ""
-    return section.data.partition(b"\0")[0][:127].decode("utf-8", "replace")
+    return decoded(section.data.partition(b"\0")[0][:127])
 
 
 # -- programs ---------------------------------------------------------------------------------------------------

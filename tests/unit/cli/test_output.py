@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -48,25 +49,41 @@ def test_control_characters_of_a_file_do_not_reach_the_terminal() -> None:
     assert output.clean("a\033[2Jb\n\tc\x7f") == "a\\x1b[2Jb\n\tc\\x7f"
 
 
-def test_the_bar_is_for_long_runs_on_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen, now = Terminal(), [0.0]
+def drawn(monkeypatch: pytest.MonkeyPatch, screen: io.StringIO, total: int, *moments: tuple[int, int]) -> bool:
+    """Draw a bar at each of these (packets, time); whether the thread drew at all."""
     monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setattr(output.time, "monotonic", lambda: now[0])
-    bar = output.Progress(200)
-    bar(50)
-    assert screen.getvalue() == ""
-    now[0] = 0.6
-    bar(100)
-    assert "[###############...............]  50% 100 packets" in screen.getvalue()
-    bar.close()
+    left, seen = list(moments), threading.Event()
+
+    def done() -> tuple[int, int]:
+        moment = left.pop(0) if len(left) > 1 else left[0]
+        if len(left) == 1:
+            seen.set()
+        return moment
+
+    with output.Progress(total, done) as bar:
+        if screen.isatty():
+            assert seen.wait(30)
+            bar.__exit__()
+    return seen.is_set()
+
+
+def test_the_bar_moves_with_time_even_while_no_packet_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Terminal()
+    assert drawn(monkeypatch, screen, 200, (100, 1_500_000_000), (100, 1_600_000_000),
+                 (101, 0))
+    first, second = screen.getvalue().split("\r")[1:3]
+    assert first == "[###############...............]  50% 100 packets, 1.500 s\033[K"
+    assert second == "[###############...............]  50% 100 packets, 1.600 s\033[K"
     assert screen.getvalue().endswith("\r\033[K")
-    unknown = output.Progress(0)
-    now[0] = 2.0
-    unknown(1234)
-    assert screen.getvalue().endswith("\r1,234 packets")
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    quiet = output.Progress(1)
-    now[0] = 9.0
-    quiet(1)
-    quiet.close()
-    assert not quiet.shown
+
+
+def test_without_a_total_the_bar_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Terminal()
+    assert drawn(monkeypatch, screen, 0, (1234, 0), (1234, 0))
+    assert screen.getvalue().startswith("\r1,234 packets, 0.000 s")
+
+
+def test_there_is_no_bar_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    assert not drawn(monkeypatch, screen, 10, (1, 0))
+    assert screen.getvalue() == ""

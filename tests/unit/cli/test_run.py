@@ -196,13 +196,25 @@ def test_a_reader_that_leaves_is_no_error() -> None:
         assert process.wait(30) == 141
 
 
-def test_an_interrupt_is_status_130() -> None:
-    with command("run", PFIFO, "--flows", "cbr:rate=100mbit,size=100b,stop=10000s", "--trace") as process:
+@pytest.mark.parametrize(("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"),
+                                                      (signal.SIGTERM, 143, "terminated")])
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_signal_ends_a_run_with_the_statistics_so_far(number: signal.Signals, code: int, word: str,
+                                                        form: str) -> None:
+    options = ("--json",) if form == "json" else ()
+    with command("run", PFIFO, "--flows", "cbr:rate=100mbit,size=100b,stop=10000s", "--trace", *options) as process:
         assert process.stderr is not None
-        assert "enqueue" in process.stderr.readline()
-        process.send_signal(signal.SIGINT)
-        assert "Traceback" not in process.communicate(timeout=30)[1]
-        assert process.returncode == 130
+        assert process.stderr.readline()  # it is running
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == code
+    assert "Traceback" not in err and err.splitlines()[-1] == f"stopped: {word}"
+    if form == "json":
+        data = json.loads(out)
+        assert data["stopped"] == word and data["in_packets"] > 0 and data["ok"]
+    else:
+        assert re.search(r"\b[1-9]\d* in = ", out)
+
 
 
 def test_columns_decide_how_much_of_a_flow_is_shown(small: str, capsys: pytest.CaptureFixture[str],

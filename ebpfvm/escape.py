@@ -1,0 +1,26 @@
+"""Text from untrusted files, made harmless: nobody's names can forge lines or move the cursor of a terminal."""
+
+from __future__ import annotations
+
+
+def escape(text: str, keep: str = "\t") -> str:
+    r"""Return `text` with every character that is not printable written as a backslash escape.
+
+    Args:
+        keep: characters that stay although they are not printable.
+
+    >>> print(escape("a\nb: accepted"), escape("a\u2028b"), escape("x\x1b[2J"))
+    a\x0ab: accepted a\u2028b x\x1b[2J
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in keep else _escaped(ord(char)) for char in text)
+
+
+def _escaped(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def decoded(raw: bytes) -> str:
+    """Return a name or a source line as it is kept and printed: UTF-8, escaped."""
+    return escape(raw.decode("utf-8", "replace"))

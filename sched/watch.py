@@ -1,0 +1,45 @@
+"""What ends a simulation that would never end by itself (`ebpfvm.limits`: `events`, `idle_events`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ebpfvm.limits import Limits
+    from ebpfvm.sched.account import Account
+    from ebpfvm.sched.events import EventLoop
+
+
+class Watch:
+    """Counts events, and those since a packet last arrived or met its fate. Give it to `EventLoop.watch`.
+
+    Args:
+        loop: the loop that it stops.
+        account: where packets are counted.
+        limits: `events` raises LimitError; after `idle_events` without progress the loop is stopped, since a queue
+            that resends one packet for ever, or a timer that re-arms itself, is no reason to lose the results.
+        ends: returns whether the run ends by itself: it has an end in time, or traffic is still to come.
+    """
+
+    __slots__ = ("_account", "_ends", "_limits", "_loop", "_progress", "_since")
+
+    def __init__(self, loop: EventLoop, account: Account, limits: Limits, ends: Callable[[], bool]) -> None:
+        self._loop = loop
+        self._account = account
+        self._limits = limits
+        self._ends = ends
+        self._progress = -1
+        self._since = 0
+
+    def __call__(self, events: int) -> None:
+        if events >= self._limits.events:
+            raise self._limits.reached("events", "the simulation")
+        progress = self._account.progress
+        if progress != self._progress or self._ends():
+            self._progress, self._since = progress, events
+        elif events - self._since >= self._limits.idle_events:
+            self._loop.stop(f"the run goes round without end: in {events - self._since} events no packet arrived and "
+                            "none left the queue for the first time; end it with a duration (--duration TIME), or "
+                            "allow more with the limit idle_events")
