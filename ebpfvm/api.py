@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm import dialects
+from ebpfvm import arguments, dialects
+from ebpfvm.arguments import rate, size, time
 from ebpfvm.errors import LimitError, Rejected, UsageError
 from ebpfvm.kernel import Kernel
 from ebpfvm.limits import DEFAULTS, Limits
@@ -19,22 +20,20 @@ from ebpfvm.loaded import Loaded, Pins, open_engine
 from ebpfvm.loader.object import Object, Program
 from ebpfvm.loader.open import load
 from ebpfvm.maps.dump import MapDump, dump_map
+from ebpfvm.scenario import Scenario, Scene
 from ebpfvm.sched.link import Link
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.pcap import ETHERNET, PcapWriter, read_capture
 from ebpfvm.sched.sch_bpf import SchBpf
 from ebpfvm.sched.simulation import BOOT_NS, Simulation
-from ebpfvm.sched.tc.script import run_script, run_script_file, show_later
-from ebpfvm.sched.traffic import FlowSpec, generate, parse_flows, replay
-from ebpfvm.sched.units import parse_rate, parse_time
+from ebpfvm.sched.tc.script import run_script_file, show_later
+from ebpfvm.sched.traffic import FlowSpec, generate, replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ebpfvm.contract import Dialect
     from ebpfvm.kernel.engine import Engine, Runnable
-    from ebpfvm.maps import BpfMap
-    from ebpfvm.sched.device import Observer
     from ebpfvm.sched.pcap import Capture
     from ebpfvm.sched.qdisc import Qdisc
     from ebpfvm.sched.report import Result
@@ -59,6 +58,8 @@ def dialect_of(program: Program, kernel: str | None = None) -> Dialect:
     Raises:
         UsageError: there is no such dialect.
     """
+    if kernel is not None:
+        arguments.word("kernel", kernel)
     if kernel == "rfc6":
         return dialects.rfc6()
     mainline = dialects.dialect(kernel or "linux")
@@ -87,7 +88,10 @@ def verify(program: Program | Object | str | os.PathLike[str], *, kernel: str | 
         LoadError: the object cannot be read.
         UsageError: there is no such kernel, or the object holds several programs.
     """
-    found = program if isinstance(program, Program) else _only(_object(program))
+    arguments.whole("log_level", log_level, 0, 7)
+    if not isinstance(program, Program | Object | str | os.PathLike):
+        raise arguments.wrong("program", "a program, an object, or the path of one", program)
+    found = program if isinstance(program, Program) else only_program(_object(program))
     return _judge(found, dialect_of(found, kernel), log_level)
 
 
@@ -97,10 +101,15 @@ def _judge(program: Program, dialect: Dialect, log_level: int = 1) -> Verdict:
 
 
 def _object(source: Object | str | os.PathLike[str]) -> Object:
-    return source if isinstance(source, Object) else load(source)
+    return source if isinstance(source, Object) else load(arguments.path("source", source))
 
 
-def _only(found: Object) -> Program:
+def only_program(found: Object) -> Program:
+    """Return the one program of an object.
+
+    Raises:
+        UsageError: it holds several, or none.
+    """
     if len(found.programs) != 1:
         raise UsageError(f"{found.path or 'the object'} holds {len(found.programs)} programs "
                          f"({', '.join(found.programs)}); pick one: object.programs[NAME]")
@@ -109,80 +118,15 @@ def _only(found: Object) -> Program:
 
 # ---- the simulator ------------------------------------------------------------------------------------------
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """A run that is set up and has not begun: what `simulate(prepare=...)` is given.
-
-    Attributes:
-        simulation: its parts; `simulation.loop.at(time, action, argument)` does something while it runs, the time
-            in ns of a clock that begins at `ebpfvm.sched.simulation.BOOT_NS`.
-        net: the namespace, with the device eth0; None without a tc script.
-        loaded: programs and maps of the object; None without one.
-    """
-
-    simulation: Simulation
-    net: Namespace | None
-    loaded: Loaded | None
-
-    def map(self, name: str) -> BpfMap:
-        """The map of a name, the first one made if several objects have one.
-
-        Raises:
-            UsageError: there is none.
-        """
-        maps = self.simulation.kernel.maps.values()
-        found: BpfMap | None = next((item for item in maps if item.name == name), None)
-        if found is None:
-            raise UsageError(f"no map {name!r}; there are: {', '.join(item.name for item in maps) or 'none'}")
-        return found
-
-    def tc(self, text: str) -> list[str]:
-        """Do `tc` and `ip` commands now; the lines that `show` commands print.
-
-        Raises:
-            ScriptError: as `ebpfvm.sched.tc.script.run_script`.
-        """
-        if self.net is None:
-            raise UsageError("tc commands need a run with a tc script (it may be empty)")
-        return run_script(text, self.net)
-
-
-def simulate(source: Object | str | os.PathLike[str] | None = None, *,
-             pcap: str | os.PathLike[str] | Capture | None = None, flows: Iterable[FlowSpec | str] = (),
-             rate: int | str = "10mbit", delay: int | str = 0, mtu: int | None = None,
-             out: str | os.PathLike[str] | None = None, seed: int = 0, duration: int | str | None = None,
-             engine: str | None = None, kernel: str | None = None, priority: str = "tos",
-             tc: str | os.PathLike[str] | None = None, enqueue: str | None = None, dequeue: str | None = None,
-             unverified: bool = False, record: bool = False, ingress: bool = False, pin: Iterable[str] = (),
-             dump_maps: Iterable[str] | None = None, prepare: Callable[[Scene], None] | None = None,
-             observer: Observer | None = None, progress: Callable[[int], None] | None = None,
-             limits: Limits = DEFAULTS) -> Result:
+def simulate(source: Scenario | Object | str | os.PathLike[str] | None = None, /, **options: Any) -> Result:
     """Run a queueing discipline in front of a link and see what happens to every packet.
 
     Args:
-        source: object with an enqueue and a dequeue program of the RFC, or its path; may be missing with `tc`.
-        pcap: capture that is replayed by its time stamps.
-        flows: generated flows besides, as `parse_flows` reads them.
-        rate: of the link in bits a second, or as `tc` writes it.
-        delay: propagation delay in ns, or as `tc` writes it.
-        mtu: in bytes, None for no limit.
-        out: capture to write with times of departure.
-        seed: of everything random.
-        duration: stop after so many ns (or as `tc` writes it); by default when nothing happens any more.
-        engine: "interp" or "translate".
-        kernel: version whose verifier judges; see `dialect_of`.
-        priority: how a DSCP becomes skb->priority: "tos", "precedence", "dscp" or "none".
-        tc: path of a script of `tc` and `ip` commands that sets up the device eth0 and others before the run. What
-            its `show` commands print after the run is `Result.shown`.
-        enqueue, dequeue: names of the programs, needed if the object holds several.
-        unverified: run in the interpreter without asking the verifier.
-        record: keep a record of each packet in `Result.packets`.
-        ingress: the traffic arrives at eth0 from the wire and goes to the stack, instead of leaving by it; needs `tc`.
-        pin: names of maps that all objects of the run share, besides those that say LIBBPF_PIN_BY_NAME.
-        dump_maps: names of maps to read at the end (`Result.maps`), empty for all.
-        prepare: called when everything is set up.
-        observer, progress: see `ebpfvm.sched.simulation.Simulation`.
-        limits: what programs and maps may use of this machine, and how long a run may go on.
+        source: object with an enqueue and a dequeue program of the RFC, or its path; may be missing with `tc`. Or a
+            whole `ebpfvm.scenario.Scenario`.
+        options: the fields of `ebpfvm.scenario.Scenario` (`help(Scenario)` explains each): pcap, flows, rate, delay,
+            mtu, out, seed, duration, engine, kernel, priority, tc, enqueue, dequeue, unverified, record, ingress, pin,
+            dump_maps, prepare, observer, progress, limits.
 
     Raises:
         LoadError: the object or the capture cannot be read, or a map cannot be made.
@@ -191,50 +135,58 @@ def simulate(source: Object | str | os.PathLike[str] | None = None, *,
         Fault: a program does at run time what would crash a kernel.
         LimitError: a limit was reached; its `result` says what had happened until then.
     """
-    if source is None and tc is None:
-        raise UsageError("nothing to simulate: give an object, a tc script, or both")
-    if ingress and tc is None:
-        raise UsageError("ingress: a tc script has to say what eth0 does with packets that arrive")
-    found = _object(source) if source is not None else None
-    programs = [_hook(found, "enqueue", enqueue), _hook(found, "dequeue", dequeue)] if found is not None else []
-    link = Link(parse_rate(rate) if isinstance(rate, str) else rate, _ns(delay), mtu)
-    machine = Kernel(dialect_of(programs[0], kernel) if programs else _rfc_dialect(kernel), seed, limits)
-    loaded = Loaded(machine, open_engine(engine), Pins(frozenset(pin)), found,
-                    lambda program: _facts(program, machine.dialect, unverified))
-    hooks = [loaded.program(program, _facts(program, machine.dialect, unverified)) for program in programs]
-    capture = _capture(pcap)
-    writer = _writer(out, capture.link if capture else ETHERNET)
+    return _simulate(Scenario.of(source, options))
+
+
+def _simulate(asked: Scenario) -> Result:
+    found = _object(asked.source) if asked.source is not None else None
+    programs = ([_hook(found, "enqueue", asked.enqueue), _hook(found, "dequeue", asked.dequeue)]
+                if found is not None else [])
+    machine = Kernel(dialect_of(programs[0], asked.kernel) if programs else _rfc_dialect(asked.kernel), asked.seed,
+                     asked.limits)
+    loaded = Loaded(machine, open_engine(asked.engine), Pins(frozenset(asked.pin)), found,
+                    lambda program: _facts(program, machine.dialect, asked.unverified))
+    hooks = [loaded.program(program, _facts(program, machine.dialect, asked.unverified)) for program in programs]
+    capture = _capture(asked.pcap)
+    link_type = capture.link if capture else ETHERNET
+    writer = _writer(asked.out, link_type)
     try:
-        simulation = Simulation(machine, link, link_type=capture.link if capture else ETHERNET, writer=writer,
-                                epoch=capture.first if capture else 0, priority_rule=priority, record=record,
-                                observer=observer, ingress=ingress)
-        _feed(simulation, capture, flows, seed)
-        net = _namespace(simulation, loaded, unverified) if tc is not None else None
+        simulation = Simulation(machine, _link(asked), link_type=link_type, writer=writer,
+                                epoch=capture.first if capture else 0, priority_rule=asked.priority,
+                                record=asked.record, observer=asked.observer, ingress=asked.ingress)
+        _feed(simulation, capture, asked)
+        net = _namespace(simulation, loaded, asked.unverified) if asked.tc is not None else None
         qdisc: Qdisc | None = SchBpf(simulation.device, HANDLE, *hooks) if hooks else None
         later: list[Command] = []
-        if net is not None and tc is not None:
+        if net is not None and asked.tc is not None:
             net.device("eth0").set_root(qdisc)
-            run_script_file(tc, net, later)
+            run_script_file(asked.tc, net, later)
             qdisc = simulation.device.qdisc
         assert qdisc is not None
-        if prepare is not None:
-            prepare(Scene(simulation, net, loaded if hooks else None))
-
-        def finish(result: Result) -> Result:
-            return replace(result, variables=loaded.variables(found) if found is not None else {},
-                           shown=tuple(show_later(later, net)) if net is not None else (),
-                           maps=_dumps(machine, dump_maps) if dump_maps is not None else None)
-
-        try:
-            return finish(simulation.run(qdisc, progress=progress, seed=seed,
-                                         duration=None if duration is None else _ns(duration)))
-        except LimitError as error:
-            if error.result is not None:
-                error.result = finish(error.result)
-            raise
+        if asked.prepare is not None:
+            asked.prepare(Scene(simulation, net, loaded if hooks else None))
+        return _run(simulation, qdisc, asked, lambda result: replace(
+            result, variables=loaded.variables(found) if found is not None else {},
+            shown=tuple(show_later(later, net)) if net is not None else (),
+            maps=_dumps(machine, asked.dump_maps) if asked.dump_maps is not None else None))
     finally:
         if writer is not None:
             writer.__exit__()
+
+
+def _run(simulation: Simulation, qdisc: Qdisc, asked: Scenario, finish: Callable[[Result], Result]) -> Result:
+    duration = None if asked.duration is None else time("duration", asked.duration)
+    try:
+        return finish(simulation.run(qdisc, progress=asked.progress, seed=asked.seed, duration=duration))
+    except LimitError as error:
+        if error.result is not None:
+            error.result = finish(error.result)
+        raise
+
+
+def _link(asked: Scenario) -> Link:
+    return Link(rate("rate", asked.rate), time("delay", asked.delay),
+                None if asked.mtu is None else size("mtu", asked.mtu))
 
 
 def open_namespace(*, seed: int = 0, engine: str | None = None, kernel: str | None = None, unverified: bool = False,
@@ -247,12 +199,15 @@ def open_namespace(*, seed: int = 0, engine: str | None = None, kernel: str | No
         seed, engine, kernel, unverified, pin, limits: as of `simulate`.
 
     Raises:
-        UsageError: there is no such engine or kernel.
+        UsageError: there is no such engine or kernel, or an argument has a wrong type.
     """
+    arguments.whole("seed", seed, *arguments.SEEDS)
+    arguments.flag("unverified", unverified)
     machine = Kernel(_rfc_dialect(kernel), seed, limits)
     machine.clock = BOOT_NS
     net = Namespace(machine)
-    net.load_program = script_programs(machine, open_engine(engine), unverified, Pins(frozenset(pin)))
+    net.load_program = script_programs(machine, open_engine(engine), unverified,
+                                       Pins(frozenset(arguments.words("pin", pin))))
     return net
 
 
@@ -266,11 +221,12 @@ def _capture(pcap: str | os.PathLike[str] | Capture | None) -> Capture | None:
     return found
 
 
-def _feed(simulation: Simulation, capture: Capture | None, flows: Iterable[FlowSpec | str], seed: int) -> None:
+def _feed(simulation: Simulation, capture: Capture | None, asked: Scenario) -> None:
     if capture is not None:
         simulation.add(replay(capture))
-    for group, spec in enumerate([parse_flows(spec) if isinstance(spec, str) else spec for spec in flows]):
-        for flow in generate(spec, seed, group):
+    for group, spec in enumerate(asked.flows):
+        assert isinstance(spec, FlowSpec)
+        for flow in generate(spec, asked.seed, group):
             simulation.add(flow)
 
 
@@ -286,6 +242,8 @@ def _dumps(machine: Kernel, names: Iterable[str]) -> tuple[MapDump, ...]:
 
 def _rfc_dialect(kernel: str | None) -> Dialect:
     """Programs that a script names may be of the RFC: it offers all that Linux does besides."""
+    if kernel is not None:
+        arguments.word("kernel", kernel)
     return dialects.rfc6() if kernel in (None, "rfc6") else dialects.rfc6(dialects.dialect(kernel).version)
 
 
@@ -324,16 +282,12 @@ def script_programs(machine: Kernel, engine: Engine, unverified: bool = False,
                 raise UsageError(f"{path}: no section {section!r}; it has: {', '.join(found.programs) or 'none'}")
             program = found.programs[named]
         else:
-            program = _only(found)
+            program = only_program(found)
         if hook in ("cls", "act") and program.type not in ("sched_cls", "sched_act"):
             program = program.with_type(f"sched_{hook}")
         return loaded.program(program, _facts(program, machine.dialect, unverified))
 
     return load_program
-
-
-def _ns(time: int | str) -> int:
-    return parse_time(time) if isinstance(time, str) else time
 
 
 def _writer(out: str | os.PathLike[str] | None, link: int) -> PcapWriter | None:

@@ -15,23 +15,28 @@ qdisc (RFC)                       its context; the packet belongs to the program
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.api import dialect_of
+from ebpfvm import arguments
+from ebpfvm.api import dialect_of, only_program
+from ebpfvm.arguments import Path
 from ebpfvm.errors import Rejected, UsageError
 from ebpfvm.funcs.timer import timers_of
 from ebpfvm.kernel import Kernel, SchBpfCtx, SkbCtx, SkBuff, XdpBuff, XdpCtx
 from ebpfvm.kernel.ctx import Layout, layout_of
-from ebpfvm.loaded import Loaded, open_engine
+from ebpfvm.limits import DEFAULTS, Limits
+from ebpfvm.loaded import ENGINES, Loaded, open_engine
+from ebpfvm.loader.object import Object, Program
+from ebpfvm.loader.open import load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ebpfvm.contract import ProgType
     from ebpfvm.kernel.engine import Runnable
-    from ebpfvm.loader.object import Object, Program
     from ebpfvm.maps import BpfMap
 
 ETH_HLEN: Final = 14
@@ -135,19 +140,20 @@ class _Request:
         return self.kernel.skb_layout if self.kind.name in _SKB_TYPES else self.layout
 
 
-def test_run(program: Program, data: bytes = bytes(64), ctx: Mapping[str, Any] | bytes | None = None,
-             maps: Mapping[int, Mapping[bytes, bytes]] | None = None, *, engine: str = "interp",
+def test_run(program: Program | Object | Path, data: bytes = bytes(64), ctx: Mapping[str, Any] | bytes | None = None,
+             maps: Mapping[int | str, Mapping[bytes, bytes]] | None = None, *, engine: str = "interp",
              kernel: str | None = None, repeat: int = 1, seed: int = 0, source: Object | None = None,
-             clock: int = START_NS, wait: int | None = None) -> TestRun:
+             clock: int = START_NS, wait: int | None = None, limits: Limits = DEFAULTS) -> TestRun:
     """Run a program on one packet, as BPF_PROG_TEST_RUN does.
 
     Args:
-        program: of type sched_cls, sched_act, socket_filter, cgroup_skb, lwt_*, xdp or qdisc.
+        program: of type sched_cls, sched_act, socket_filter, cgroup_skb, lwt_*, xdp or qdisc; or an object, or its
+            path, that holds one program.
         data: the packet, from the Ethernet header on, at least 14 bytes.
         ctx: fields of the context that are set before, by name (`protocol` and `vlan_proto` in network byte order, as
             programs see them; `cb` as five numbers); or the bytes of the context structure, as bpf(2) takes them. For
             a qdisc program, fields of its context and of the packet.
-        maps: what maps hold before: index in `program.maps` -> key -> value.
+        maps: what maps hold before: index in `program.maps`, or the map's name -> key -> value.
         engine: "interp", which runs programs that were not verified too, or "translate", which verifies first.
         kernel: whose dialect; see `ebpfvm.api.dialect_of`.
         repeat: runs on the same packet; the last one's result counts.
@@ -155,15 +161,22 @@ def test_run(program: Program, data: bytes = bytes(64), ctx: Mapping[str, Any] |
         clock: ns since boot, as programs read it; it does not move while they run.
         wait: ns that pass after the run, while timers fire, however often they are armed. Without it each timer that
             the run leaves armed fires once, if it comes due within a second.
+        limits: what the program and its maps may use of this machine.
 
     Raises:
-        UsageError: the type cannot be run so, the packet is too short, or a field or map does not exist.
+        UsageError: the type cannot be run so, the packet is too short, a field or map does not exist, or an argument
+            has a wrong type or value; the message names it.
         Rejected: the translator was asked for and the verifier refuses the program.
         Fault: the program did what would crash a kernel.
+        LimitError: the program or a map reached one of `limits`.
     """
+    program, source = _program(program, source)
+    data = arguments.raw("data", data)
+    _check(ctx, maps, engine, repeat, seed)
+    arguments.instance("limits", limits, Limits, "Limits(...)")
     dialect = dialect_of(program, kernel)
-    machine = Kernel(dialect, seed)
-    machine.clock = _time("clock", clock)
+    machine = Kernel(dialect, seed, limits)
+    machine.clock = arguments.time("clock", clock)
 
     def judge(other: Program) -> Any:
         """What the translator needs to know of a program; the interpreter runs it unverified."""
@@ -183,19 +196,13 @@ def test_run(program: Program, data: bytes = bytes(64), ctx: Mapping[str, Any] |
     runnable = loaded.program(program, judge(program))
     bound = [loaded.map(spec, index) for index, spec in enumerate(program.maps)]
     _fill_maps(bound, maps or {})
-    request = _Request(machine, kind, program.attach, data, {}, max(repeat, 1), isinstance(ctx, bytes),
+    request = _Request(machine, kind, program.attach, data, {}, repeat, isinstance(ctx, bytes),
                        bool(ctx))
     request.ctx = _fields(request.whole, ctx, request.warnings) if isinstance(ctx, bytes) else dict(ctx or {})
     retval, left, fields = run(request, runnable)
-    _let_timers_fire(machine, None if wait is None else _time("wait", wait), request.warnings)
+    _let_timers_fire(machine, None if wait is None else arguments.time("wait", wait), request.warnings)
     views = {index: MapView(found) for index, found in enumerate(bound)}
     return TestRun(retval & 0xFFFFFFFF, left, fields, views, tuple(machine.trace), tuple(request.warnings))
-
-
-def _time(name: str, ns: Any) -> int:
-    if not isinstance(ns, int) or not 0 <= ns < 1 << 62:
-        raise UsageError(f"{name} takes a number of ns below 2^62, not {ns!r}")
-    return ns
 
 
 def _let_timers_fire(machine: Kernel, wait: int | None, warnings: list[str]) -> None:
@@ -219,15 +226,59 @@ def _runner(kind: str) -> Any:
                      + ("; `ebpfvm run` runs queueing disciplines" if kind == "struct_ops" else ""))
 
 
-def _fill_maps(bound: Sequence[BpfMap], content: Mapping[int, Mapping[bytes, bytes]]) -> None:
-    for index, items in content.items():
-        if not 0 <= index < len(bound):
-            raise UsageError(f"the program has no map {index}; it has {len(bound)}")
+def _program(asked: object, source: Object | None) -> tuple[Program, Object | None]:
+    """Return the program, and the object that it is from if that is known."""
+    if isinstance(asked, Program):
+        return asked, source
+    if isinstance(asked, Object):
+        return only_program(asked), asked
+    if not isinstance(asked, str | os.PathLike):
+        raise arguments.wrong("program", "a program, an object, or the path of one", asked)
+    found = load(asked)
+    return only_program(found), found
+
+
+def _check(ctx: object, maps: object, engine: object, repeat: object, seed: object) -> None:
+    """Raise UsageError for an argument of a wrong type or range."""
+    if ctx is not None and not isinstance(ctx, Mapping | bytes):
+        raise arguments.wrong("ctx", "a mapping of fields, or bytes", ctx)
+    arguments.choice("engine", engine, ENGINES)
+    arguments.whole("repeat", repeat, 1, 1 << 32)
+    arguments.whole("seed", seed, *arguments.SEEDS)
+    if maps is not None and not isinstance(maps, Mapping):
+        raise arguments.wrong("maps", "a mapping from a map's name or index to its entries", maps)
+    for which, items in (maps or {}).items():
+        if not isinstance(items, Mapping):
+            raise arguments.wrong(f"maps[{which!r}]", "a mapping from keys to values, both bytes", items)
+        for key, value in items.items():
+            arguments.raw(f"maps[{which!r}]: a key", key)
+            arguments.raw(f"maps[{which!r}]: a value", value)
+
+
+def _fill_maps(bound: Sequence[BpfMap], content: Mapping[int | str, Mapping[bytes, bytes]]) -> None:
+    for which, items in content.items():
+        found = map_of(bound, which)
         for key, value in items.items():
             try:
-                bound[index].sys_update(key, value)
+                found.sys_update(bytes(key), bytes(value))
             except OSError as error:
-                raise UsageError(f"map {index}: key {key.hex()} cannot be set: {error.strerror or error}") from error
+                raise UsageError(f"map {which!r}: key {key.hex()} cannot be set: {error.strerror or error}") from error
+
+
+def map_of(bound: Sequence[BpfMap], which: object) -> BpfMap:
+    """Return the map of a program by its index or name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if isinstance(which, str):
+        named = [found for found in bound if found.name == which]
+        if named:
+            return named[0]
+    elif isinstance(which, int) and not isinstance(which, bool) and 0 <= which < len(bound):
+        return bound[which]
+    have = ", ".join(f"{index} {found.name!r}" if found.name else str(index) for index, found in enumerate(bound))
+    raise UsageError(f"the program has no map {which!r}; it has: {have or 'none'}")
 
 
 def _fields(layout: Layout, raw: bytes, warnings: list[str]) -> dict[str, Any]:

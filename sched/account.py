@@ -154,14 +154,16 @@ class Account:
             wire: how to call the wire.
         """
         held: dict[str, int] = {}
+        on_wire = False
         count = 0
         for packet in self.kernel.refs.objects.values():
             if not isinstance(packet, Packet) or packet.fate is not None:
                 continue
             count += 1
-            keeper = wire if packet is sending else next(
-                (holder for holder in packet.holders if not _is_lost(holder)), None)
-            if keeper is None:
+            keeper = next((holder for holder in packet.holders if not _is_lost(holder)), None)
+            if packet is sending:
+                on_wire = True
+            elif keeper is None:
                 self.problem("lost", packet, f"{packet} is lost; last held by {_holders(packet)}")
             else:
                 held[keeper] = held.get(keeper, 0) + 1
@@ -169,7 +171,7 @@ class Account:
             self.problem_count += 1
             self.problems.append(Problem("lost", 0, self.kernel.clock - self.start,
                                          f"{self.inside} packets should be held, the ledger has {count}"))
-        return held
+        return held | ({wire: 1} if on_wire else {})
 
 
 def _is_lost(holder: str) -> bool:

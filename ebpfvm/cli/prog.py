@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ebpfvm.cli import output
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.escape import escape
+from ebpfvm.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--unverified", action="store_true", help="run in the interpreter without verifying")
     parser.add_argument("--strict", action="store_true", help="refuse what Linux would refuse, instead of warning")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    output.add_limit(parser)
     return parser
 
 
@@ -169,7 +171,7 @@ def _run(source: Object | None, program: Program, options: argparse.Namespace) -
     engine = "interp" if options.unverified else options.engine or _fastest()
     begin = perf_counter()
     result = test_run(program, data, ctx, _items(program, options.items), engine=engine, kernel=options.kernel,
-                      repeat=options.repeat or 1, source=source, **_times(options))
+                      repeat=options.repeat or 1, source=source, limits=Limits.parse(options.limit), **_times(options))
     return result, perf_counter() - begin
 
 
@@ -209,8 +211,8 @@ def _assignment(text: str) -> tuple[str, Any]:
     return name, numbers if name == "cb" else numbers[0]
 
 
-def _items(program: Program, texts: list[str]) -> Mapping[int, Mapping[bytes, bytes]]:
-    found: dict[int, dict[bytes, bytes]] = {}
+def _items(program: Program, texts: list[str]) -> dict[int | str, Mapping[bytes, bytes]]:
+    found: dict[int | str, dict[bytes, bytes]] = {}
     names = {spec.name: index for index, spec in enumerate(program.maps) if spec.name}
     for text in texts:
         where, _, item = text.partition(":")
@@ -223,7 +225,7 @@ def _items(program: Program, texts: list[str]) -> Mapping[int, Mapping[bytes, by
             found.setdefault(index, {})[bytes.fromhex(key)] = bytes.fromhex(value)
         except ValueError:
             raise UsageError(f"--set {text}: key and value are hexadecimal bytes") from None
-    return found
+    return dict(found)
 
 
 def _write(options: argparse.Namespace, program: Program, result: Any, seconds: float) -> None:

@@ -14,7 +14,7 @@ from ebpfvm.escape import escape
 from ebpfvm.limits import Limits
 
 if TYPE_CHECKING:
-    from ebpfvm.api import Scene
+    from ebpfvm.scenario import Scene
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.report import Result
     from ebpfvm.sched.simulation import Simulation

@@ -17,7 +17,7 @@ LAYERS = (
     ("funcs", "maps"),
     ("sched",),
     ("dialects",),
-    ("testing", "loaded", "api", "testrun", "cli"),
+    ("testing", "arguments", "scenario", "loaded", "api", "testrun", "cli"),
     ("ebpfvm", "__main__"),  # the package's own __init__, which gathers the public names
 )
 LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}

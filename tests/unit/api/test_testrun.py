@@ -159,7 +159,7 @@ def test_packets_that_are_too_short_and_types_that_cannot_be_run() -> None:
         run_once(field(0), bytes(13))
     with pytest.raises(UsageError, match="kprobe is run by no test run"):
         run_once(field(0, "kprobe"), IPV4)
-    with pytest.raises(UsageError, match="no map 1; it has 0"):
+    with pytest.raises(UsageError, match="no map 1; it has: none"):
         run_once(field(0), IPV4, maps={1: {}})
     with pytest.raises(UsageError, match="map 0: key ff cannot be set"):
         run_once(program("r0 = 0\nexit", maps=[ebpfvm.MapSpec("array", 4, 4, 1)]), IPV4, maps={0: {b"\xff": b""}})

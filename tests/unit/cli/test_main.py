@@ -50,11 +50,15 @@ SAMPLE = "samples/rfc/pfifo.o"
 
 @pytest.mark.parametrize(("words", "streams", "status", "message"), [
     (f"verify {SAMPLE}", ">&-", 0, ""),
+    ("--help", ">/dev/full", 2, "error: the output cannot be written: No space left on device\n"),
+    ("run --help", ">/dev/full", 2, "error: the output cannot be written: No space left on device\n"),
+    ("prog run --help", ">/dev/full", 2, "error: the output cannot be written: No space left on device\n"),
+    ("run", "2>/dev/full", 2, ""),
     (f"verify {SAMPLE}", ">/dev/full", 2, "error: the output cannot be written: No space left on device\n"),
     (f"run {SAMPLE} --flows cbr:rate=1mbit --duration 1s --json", ">/dev/full", 2,
      "error: the output cannot be written: No space left on device\n"),
     (f"run {SAMPLE} --flows cbr:rate=1mbit --out /dev/full", "", 2,
-     "error: the output cannot be written: No space left on device\n"),
+     "error: /dev/full: cannot be written: No space left on device\n"),
     ("verify nothing.o", "2>&-", 3, ""),
     (f"run {SAMPLE} --pcap -", "<&-", 3, "error: -: the capture is empty (0 bytes)\n")])
 def test_streams_that_are_closed_or_full(words: str, streams: str, status: int, message: str) -> None:

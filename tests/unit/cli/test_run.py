@@ -120,7 +120,7 @@ def test_the_trace_tells_every_event(small: str, capsys: pytest.CaptureFixture[s
     (["--delay", "soon"], "time 'soon'"),
     (["--mtu", "5"], "at least 68"),
     (["--flows", "cbr"], "rate= is missing"),
-    (["--priority", "high"], "priority rule 'high'"),
+    (["--priority", "high"], "priority: expected one of tos, precedence, dscp, none"),
     (["--kernel", "windows"], "no dialect 'windows'"),
     (["--set", "limit"], "expected NAME=NUMBER"),
     (["--set", "limits=1"], "no global variable 'limits'"),
