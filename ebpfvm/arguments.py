@@ -13,6 +13,8 @@ from typing import Any, Final
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.units import MAX, parse_rate, parse_size, parse_time
 
+_MOST_NS: Final = (1 << 62) - 1
+
 Path = str | os.PathLike[str]
 
 
@@ -37,8 +39,8 @@ def rate(name: str, value: object) -> int:
 
 
 def time(name: str, value: object, low: int = 0) -> int:
-    """Return ns: a number of ns, or text as `tc` writes it."""
-    return whole(name, _named(name, value, parse_time) if isinstance(value, str) else value, low)
+    """Return ns: a number of ns, or text as `tc` writes it. A century is the most, so that sums stay in 63 bits."""
+    return whole(name, _named(name, value, parse_time) if isinstance(value, str) else value, low, _MOST_NS)
 
 
 def size(name: str, value: object, low: int = 0) -> int:

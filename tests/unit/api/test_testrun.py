@@ -193,8 +193,8 @@ def test_the_clock(engine: str) -> None:
     clocked = program("call 5\nexit")
     assert run_once(clocked, engine=engine).retval == 1_000_000_000
     assert run_once(clocked, engine=engine, clock=77).retval == 77
-    for wrong in (-1, 1 << 62, "1s"):
-        with pytest.raises(UsageError, match="clock takes a number of ns"):
+    for wrong in (-1, 1 << 62, "soon", 1.5, None):
+        with pytest.raises(UsageError, match=r"^clock: "):
             run_once(clocked, engine=engine, clock=wrong)  # type: ignore[arg-type]
 
 
