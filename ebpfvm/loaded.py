@@ -6,7 +6,7 @@ import errno
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.errors import LoadError, UsageError
+from ebpfvm.errors import LoadError, Rejected, UsageError
 from ebpfvm.kernel import Kernel, LoadedProgram
 from ebpfvm.loader.object import MapSpec, Object, Program
 from ebpfvm.loader.variables import variables
@@ -133,7 +133,13 @@ class Loaded:
                 result = made.put(slot.to_bytes(made.key_size, "little"), self.map(found.maps[name]))
             elif isinstance(made, ProgArray) and name in found.programs:
                 program = found.programs[name]
-                result = made.put(slot, self.program(program, self._judge(program)).prog)
+                try:
+                    facts = self._judge(program)
+                except Rejected as error:
+                    self.kernel.notes.append(f"slot {slot} of map {made.name!r} stays empty: the verifier refuses its "
+                                             f"program {name!r} ({error.verdict.message or 'without a message'})")
+                    continue
+                result = made.put(slot, self.program(program, facts).prog)
             if result < 0:
                 raise LoadError(f"slot {slot}: {name!r} cannot be an element ({errno.errorcode.get(-result, result)})",
                                 symbol=made.name)

@@ -35,9 +35,10 @@ from ebpfvm.loader.open import load
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ebpfvm.contract import ProgType
+    from ebpfvm.contract import Dialect, ProgType
     from ebpfvm.kernel.engine import Runnable
     from ebpfvm.maps import BpfMap
+    from ebpfvm.verifier import Verdict
 
 ETH_HLEN: Final = 14
 LOOPBACK: Final = 1  # ifindex of the device that Linux takes for a test run
@@ -82,7 +83,14 @@ class MapView(Mapping[bytes, bytes]):
                 key = self._map.sys_next_key(key)
             except OSError:
                 return
-            yield key
+            if key in self:  # an array of programs or maps walks its empty slots too
+                yield key
+
+    def __contains__(self, key: object) -> bool:
+        try:
+            return isinstance(key, bytes) and self._map.sys_lookup(key) is not None
+        except OSError:
+            return False
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -143,7 +151,8 @@ class _Request:
 def test_run(program: Program | Object | Path, data: bytes = bytes(64), ctx: Mapping[str, Any] | bytes | None = None,
              maps: Mapping[int | str, Mapping[bytes, bytes]] | None = None, *, engine: str = "interp",
              kernel: str | None = None, repeat: int = 1, seed: int = 0, source: Object | None = None,
-             clock: int = START_NS, wait: int | None = None, limits: Limits = DEFAULTS) -> TestRun:
+             clock: int = START_NS, wait: int | None = None, limits: Limits = DEFAULTS,
+             unverified: bool = False) -> TestRun:
     """Run a program on one packet, as BPF_PROG_TEST_RUN does.
 
     Args:
@@ -162,6 +171,8 @@ def test_run(program: Program | Object | Path, data: bytes = bytes(64), ctx: Map
         wait: ns that pass after the run, while timers fire, however often they are armed. Without it each timer that
             the run leaves armed fires once, if it comes due within a second.
         limits: what the program and its maps may use of this machine.
+        unverified: do not ask the verifier about the targets of tail calls either. Those that it refuses are not
+            there, as in a kernel, unless it refuses the program itself.
 
     Raises:
         UsageError: the type cannot be run so, the packet is too short, a field or map does not exist, or an argument
@@ -178,31 +189,61 @@ def test_run(program: Program | Object | Path, data: bytes = bytes(64), ctx: Map
     machine = Kernel(dialect, seed, limits)
     machine.clock = arguments.time("clock", clock)
 
-    def judge(other: Program) -> Any:
-        """What the translator needs to know of a program; the interpreter runs it unverified."""
-        if engine != "translate":
-            return None
-        from ebpfvm.verifier import verify  # slow to import, and the interpreter needs none
-        verdict = verify(other, dialect)
-        if not verdict.ok:
-            raise Rejected(verdict)
-        return verdict.facts
-
-    loaded = Loaded(machine, open_engine(engine), found=source, judge=judge)
+    judge = _Judge(program, dialect, engine == "translate", unverified)
+    loaded = Loaded(machine, open_engine(engine), found=source, judge=judge.other)
     kind = dialect.prog_type(program.type)
     run = _runner(kind.name)
     if len(data) < ETH_HLEN:
         raise UsageError(f"a packet of {len(data)} bytes: at least an Ethernet header of {ETH_HLEN} is needed")
-    runnable = loaded.program(program, judge(program))
+    runnable = loaded.program(program, judge.facts())
     bound = [loaded.map(spec, index) for index, spec in enumerate(program.maps)]
     _fill_maps(bound, maps or {})
     request = _Request(machine, kind, program.attach, data, {}, repeat, isinstance(ctx, bytes),
-                       bool(ctx))
+                       bool(ctx), list(machine.notes))
     request.ctx = _fields(request.whole, ctx, request.warnings) if isinstance(ctx, bytes) else dict(ctx or {})
     retval, left, fields = run(request, runnable)
     _let_timers_fire(machine, None if wait is None else arguments.time("wait", wait), request.warnings)
     views = {index: MapView(found) for index, found in enumerate(bound)}
     return TestRun(retval & 0xFFFFFFFF, left, fields, views, tuple(machine.trace), tuple(request.warnings))
+
+
+class _Judge:
+    """What the engine needs to know of a program, and which programs may be targets of tail calls."""
+
+    def __init__(self, program: Program, dialect: Dialect, translates: bool, unverified: bool) -> None:
+        self._program, self._dialect, self._translates = program, dialect, translates
+        self._verdict: Verdict | None = None
+        self._unverified = unverified
+
+    def facts(self) -> Any:
+        """Of the program itself; the interpreter runs it unverified."""
+        if not self._translates:
+            return None
+        if self._verdict is None:
+            self._verdict = _verify(self._program, self._dialect)
+        if not self._verdict.ok:
+            raise Rejected(self._verdict)
+        return self._verdict.facts
+
+    def other(self, program: Program) -> Any:
+        """Of a program that a map names; raises Rejected if no kernel would have it."""
+        if program.name == self._program.name:
+            return self.facts()
+        if self._unverified:
+            return None
+        if self._verdict is None:
+            self._verdict = _verify(self._program, self._dialect)
+        if not self._verdict.ok:
+            return None
+        verdict = _verify(program, self._dialect)
+        if not verdict.ok:
+            raise Rejected(verdict)
+        return verdict.facts if self._translates else None
+
+
+def _verify(program: Program, dialect: Dialect) -> Verdict:
+    from ebpfvm.verifier import verify  # slow to import, and the interpreter needs none
+    return verify(program, dialect)
 
 
 def _let_timers_fire(machine: Kernel, wait: int | None, warnings: list[str]) -> None:

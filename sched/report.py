@@ -82,6 +82,7 @@ class Result:
         shown: what the `show` commands of a tc script print after the run.
         maps: what user space reads of maps at the end, when asked for.
         stopped: why the run was stopped before its end, "" if it was not.
+        notes: what was left out when programs were loaded (tail calls to refused programs), a sentence each.
     """
 
     device: str
@@ -112,6 +113,7 @@ class Result:
     shown: tuple[str, ...] = field(default=(), repr=False)
     maps: tuple[MapDump, ...] | None = field(default=None, repr=False)
     stopped: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -184,7 +184,8 @@ class Simulation:
             freed=account.freed_packets, held=sum(holders.values()), too_big=device.too_big, holders=holders,
             problems=tuple(account.problems), problem_count=account.problem_count, kernel_view=qdisc.kernel_view,
             truth=_truth(qdisc, account, device), flows=flows, fairness=fairness(flows),
-            trace=tuple(self.kernel.trace), packets=_records(account), stopped=stopped)
+            trace=tuple(self.kernel.trace), packets=_records(account), stopped=stopped,
+            notes=tuple(self.kernel.notes))
 
 
 def _describe(qdisc: Qdisc, device: NetDevice) -> str:

@@ -171,7 +171,8 @@ def _run(source: Object | None, program: Program, options: argparse.Namespace) -
     engine = "interp" if options.unverified else options.engine or _fastest()
     begin = perf_counter()
     result = test_run(program, data, ctx, _items(program, options.items), engine=engine, kernel=options.kernel,
-                      repeat=options.repeat or 1, source=source, limits=Limits.parse(options.limit), **_times(options))
+                      repeat=options.repeat or 1, source=source, limits=Limits.parse(options.limit),
+                      unverified=options.unverified, **_times(options))
     return result, perf_counter() - begin
 
 

@@ -90,6 +90,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print(args: argparse.Namespace, result: Result) -> None:
+    for note in result.notes:
+        output.say(f"note: {note}")
     if args.json:
         output.put_json(result.as_dict())
     else:

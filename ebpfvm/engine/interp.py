@@ -17,6 +17,7 @@ from ebpfvm.engine.common import BPF_MAX_LOOPS, DEFAULT_BUDGET
 from ebpfvm.engine.place import locate
 from ebpfvm.engine.run import Run
 from ebpfvm.errors import Fault
+from ebpfvm.kernel.engine import Thrown
 from ebpfvm.kernel.state import FRAME_SIZE, MAX_CALL_FRAMES
 
 if TYPE_CHECKING:
@@ -91,8 +92,16 @@ class InterpreterRun(Run):
         if not frames:
             self._limit = self.executed + self.budget
         env.ctx = ctx
+        stack = self.prog.kernel.stack
+        depth = stack.depth
         try:
             return self.function(pc, args if pc else (ctx.region.base,))
+        except Thrown as thrown:
+            if pc:
+                raise
+            stack.pop(depth)
+            self.frames = frames
+            return self.caught(thrown, ctx)
         finally:
             env.ctx = outer
             self.frames = frames

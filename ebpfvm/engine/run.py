@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.errors import Fault
+from ebpfvm.kernel.engine import Thrown
 from ebpfvm.kernel.env import Env
 
 if TYPE_CHECKING:
@@ -28,6 +29,12 @@ class Run:
     def enter(self, ctx: Context, pc: int, args: tuple[int, ...]) -> int:
         """Run the function at slot `pc`; the program itself (slot 0) gets the address of `ctx`."""
         raise NotImplementedError
+
+    def caught(self, thrown: Thrown, ctx: Context) -> int:
+        """What the program returns that has thrown: the result of its exception callback, or the cookie itself."""
+        if self.prog.catches:
+            return self.enter(ctx, self.prog.catches, (thrown.cookie,))
+        return thrown.cookie
 
     def __call__(self, ctx: Context) -> int:
         """Run the program; r0 as unsigned 64 bits.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.contract import kfunc, kfunc_only
 from ebpfvm.funcs.errno import EDEADLK
+from ebpfvm.kernel.engine import Thrown
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import Env
@@ -87,7 +88,12 @@ def bpf_res_spin_unlock_irqrestore(env: Env, lock: int, flags__irq_flag: int) ->
     return 0
 
 
-bpf_throw = kfunc_only("void bpf_throw(u64 cookie)")
+@kfunc("void bpf_throw(u64 cookie)")
+def bpf_throw(env: Env, cookie: int) -> int:
+    """End the program, from any depth: its exception callback gets the cookie, or it is the program's result."""
+    raise Thrown(cookie)
+
+
 bpf_wq_init = kfunc_only("int bpf_wq_init(struct bpf_wq *wq, void *p__map, unsigned int flags)")
 bpf_wq_set_callback_impl = kfunc_only(
     "int bpf_wq_set_callback_impl(struct bpf_wq *wq, int (callback_fn)(void *map, int *key, void *value), "

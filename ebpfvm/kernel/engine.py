@@ -9,6 +9,18 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.program import LoadedProgram
 
 
+class Thrown(Exception):
+    """What bpf_throw does: it ends the program that runs, from any depth of its own functions.
+
+    Attributes:
+        cookie: what the program's exception callback gets, or else its result.
+    """
+
+    def __init__(self, cookie: int) -> None:
+        super().__init__(cookie)
+        self.cookie = cookie
+
+
 class Context(Protocol):
     """What a program is run on: R1 is the address of its region."""
 

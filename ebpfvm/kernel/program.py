@@ -33,6 +33,7 @@ class LoadedProgram:
         kfuncs: index in `program.kfuncs` -> kfunc; what the dialect lacks is missing.
         func_base: `func_base + slot` is the address of the function that starts at `slot`.
         runnable: set by the engine that loaded it.
+        catches: slot of the function that gets what bpf_throw throws, 0 for none.
         id: unique in its kernel.
 
     Raises:
@@ -57,6 +58,7 @@ class LoadedProgram:
         self.id = region.id
         self.func_base = region.base
         self.runnable: Runnable | None = None
+        self.catches = _exception_callback(program)
 
     @property
     def name(self) -> str:
@@ -83,3 +85,15 @@ def _helpers(helpers: Mapping[int, Helper], type: ProgType | None) -> Mapping[in
     if type is None or not type.variants:
         return helpers
     return {number: type.variants.get(helper.name, helper) for number, helper in helpers.items()}
+
+
+def _exception_callback(program: Program) -> int:
+    """Slot of the function that the decl tag `exception_callback:NAME` of the program names, 0 for none."""
+    btf = program.btf
+    if btf is None or not program.func_info or not 0 < program.func_info[0].type_id < len(btf):
+        return 0
+    names = [tag.partition(":")[2] for tag in btf.decl_tags(program.func_info[0].type_id, -1)
+             if tag.startswith("exception_callback:")]
+    slots = [info.insn_off for info in program.func_info
+             if 0 < info.type_id < len(btf) and getattr(btf[info.type_id], "name", None) in names]
+    return slots[0] if slots else 0

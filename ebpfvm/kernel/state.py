@@ -117,6 +117,7 @@ class Kernel:
         devices: ifindex -> device.
         maps: id -> map, as `bpf_map_get_fd_by_id` would find it.
         trace: lines that bpf_trace_printk wrote.
+        notes: what whoever loads programs should know, a sentence each.
         record_bytes: what records for user space take that nobody has read yet.
         ksyms: name -> address of kernel variables that programs may refer to.
         tail_calls: how many the running program has made.
@@ -135,6 +136,7 @@ class Kernel:
         self.devices: dict[int, Any] = {}
         self.maps: dict[int, Any] = {}
         self.trace: list[str] = []
+        self.notes: list[str] = []
         self.record_bytes = 0
         self.ksyms: dict[str, int] = {}
         self.tail_calls = 0

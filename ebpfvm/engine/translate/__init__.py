@@ -25,6 +25,7 @@ from ebpfvm.engine.run import Run
 from ebpfvm.engine.translate.source import Source, generate
 from ebpfvm.engine.translate.unit import Unit
 from ebpfvm.errors import Fault, InternalError, UsageError
+from ebpfvm.kernel.engine import Thrown
 from ebpfvm.kernel.env import Env
 
 if TYPE_CHECKING:
@@ -153,7 +154,11 @@ class TranslatedRun(Run):
         kernel.tail_calls = 0
         stack.depth = depth + self._extra
         try:
-            result = self._main(ticks, region)  # type: ignore[misc]
+            try:
+                result = self._main(ticks, region)  # type: ignore[misc]
+            except Thrown as thrown:
+                stack.depth = depth
+                result = self.caught(thrown, ctx)
             if refs.held > held:
                 refs.program_exit(held, self.prog.name)
         except (Fault, RecursionError, *_OUT_OF_BOUNDS) as error:
@@ -191,8 +196,13 @@ class TranslatedRun(Run):
             if pc not in self.functions:
                 raise Fault("call", f"callback to slot {pc}, where no function begins")
             return self.env.call(self.env.base + pc, *args)
-        self._stack.depth += self._extra
-        return self._main(self.ticks, ctx.region)
+        depth = self._stack.depth
+        self._stack.depth = depth + self._extra
+        try:
+            return self._main(self.ticks, ctx.region)
+        except Thrown as thrown:
+            self._stack.depth = depth
+            return self.caught(thrown, ctx)
 
     def _prepare(self, ctx: Context) -> None:
         """Translate for the context's layout, unless another context of the same fields came before."""

@@ -51,6 +51,9 @@ class Unit:
         self.insns = prog.program.insns
         self.rows = cfg.rows(self.insns)
         starts, self.callbacks = cfg.entries(self.insns)
+        if prog.catches:
+            self.callbacks.add(prog.catches)
+            starts = sorted({*starts, prog.catches})
         self.functions = {start: cfg.build(self.insns, self.rows, start) for start in starts}
         self.skb_layout = prog.kernel.skb_layout if prog.kernel.skb_layout.fields else None
         self.facts: dict[int, Facts] = {}
@@ -134,6 +137,8 @@ class Unit:
                     visit(callee)
                 order.append(entry)
 
+        if self.prog.catches:
+            visit(self.prog.catches)
         visit(0)
         return order[::-1]
 
