@@ -1,0 +1,103 @@
+"""The mutation job: switch off single rules, and name those that no fast test notices.
+
+    python -m tests.mutants [--count 200] [--seed 0] [--only verifier maps] [--list] [PATH:LINE ...]
+
+The tree is copied; a mutant is one change in the copy, and only the tests that run the changed line are asked
+(`tox -e mutants`). Exit status 0: the job was done, whatever it found; the score is for people.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from tests.mutants.choosing import Choice, measure
+from tests.mutants.sites import Mutant, mutants, mutated
+
+ROOT = Path(__file__).parents[2]
+PARTS = {"verifier": ("ebpfvm/verifier",), "maps": ("maps",), "engine": ("ebpfvm/engine", "ebpfvm/kernel"),
+         "funcs": ("ebpfvm/funcs",), "tc": ("sched/tc",),
+         "qdiscs": ("sched/qdiscs", "sched/sch_bpf.py", "sched/qdisc.py", "sched/device.py")}
+SECONDS = 120  # of one mutant: an endless loop is noticed too
+
+
+def files(parts: list[str]) -> list[Path]:
+    """Return the files that may be changed."""
+    found: list[Path] = []
+    for name in (place for part in parts for place in PARTS[part]):
+        path = ROOT / name
+        found += sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    return found
+
+
+def tree(folder: Path) -> Path:
+    """Copy what the tests need, links kept, and return the copy's root."""
+    copied = folder / "tree"
+    shutil.copytree(ROOT, copied, symlinks=True, ignore=shutil.ignore_patterns(
+        ".git", ".venv", ".tox", ".hypothesis", "__pycache__", ".*_cache", "build", "*.egg-info"))
+    return copied
+
+
+def verdict(copied: Path, mutant: Mutant, tests: list[str], list_file: Path) -> str:
+    """Return "untested", "noticed" or "survived"."""
+    if not tests:
+        return "untested"
+    path = copied / mutant.path
+    before = path.read_text(encoding="utf-8")
+    path.write_text(mutated(path, mutant), encoding="utf-8")
+    list_file.write_text("\n".join(tests))
+    try:
+        done = subprocess.run([sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", f"@{list_file}"],
+                              cwd=copied, capture_output=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return "noticed"
+    finally:
+        path.write_text(before, encoding="utf-8")
+    return "survived" if done.returncode == 0 else "noticed"
+
+
+def chosen(args: argparse.Namespace) -> list[Mutant]:
+    """Return the mutants to try, in the order of their places."""
+    every = [mutant for path in files(args.only) for mutant in mutants(path, str(path.relative_to(ROOT)))]
+    if args.places:
+        return sorted(item for item in every if f"{item.path}:{item.line}" in args.places)
+    return sorted(random.Random(args.seed).sample(every, min(args.count, len(every))))
+
+
+def main() -> None:
+    """Run the job."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__.partition("\n")[0])
+    parser.add_argument("--count", type=int, default=200, help="mutants to try, chosen by --seed; default %(default)s")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", choices=tuple(PARTS), default=list(PARTS), help="parts of the tree")
+    parser.add_argument("--data", type=Path, help="folder with the measurement of an earlier job on the same tree")
+    parser.add_argument("--list", action="store_true", help="print the chosen mutants and try none")
+    parser.add_argument("places", nargs="*", metavar="PATH:LINE", help="try all mutants of these lines instead")
+    args = parser.parse_args()
+    todo = chosen(args)
+    if args.list:
+        print(*todo, sep="\n")
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        copied = tree(Path(scratch))
+        data = args.data or Path(scratch) / "measured"
+        if not (data / "seconds.json").exists():
+            measure(ROOT, data)
+        choice, counts = Choice(ROOT, data), Counter[str]()
+        for mutant in todo:
+            said = verdict(copied, mutant, choice.tests(mutant.path, mutant.line), Path(scratch) / "tests")
+            counts[said] += 1
+            if said != "noticed":
+                print(f"{said}: {mutant}", flush=True)
+    print(f"{len(todo)} mutants: {counts['noticed']} noticed, {counts['survived']} survived, "
+          f"{counts['untested']} in lines that no fast test runs")
+
+
+if __name__ == "__main__":
+    main()
