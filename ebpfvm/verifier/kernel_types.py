@@ -78,6 +78,42 @@ def _struct(types: Btf, name: str) -> Struct | Union | None:
     return None
 
 
+def fits(w: Walk, has: str, off: int, wanted: str, strict: bool) -> bool:
+    """Return whether a pointer into a struct of the kernel is one to another struct (btf_struct_ids_match).
+
+    A struct may stand for those that it begins with (tcp_sock for sock) or has at that offset, unless `strict`; one
+    whose name says that it is only being made (nf_conn___init) never stands for the finished one.
+    """
+    if has == wanted and not off:
+        return True
+    if strict or (has.partition("___")[0] == wanted.partition("___")[0] and has != wanted):
+        return False
+    types = w.env.dialect.types() if w.env.dialect.types is not None else None
+    found = _struct(types, has) if types is not None else None
+    if types is None or found is None or not found.members:
+        raise unsupported(f"looking for struct {wanted} in struct {has}")
+    while True:
+        inner = _starting(types, found, off)
+        if inner is None:
+            return False
+        if inner.name == wanted:
+            return True
+        found, off = inner, 0
+
+
+def _starting(types: Btf, struct: Struct | Union, off: int) -> Struct | Union | None:
+    """The outermost struct inside of `struct` that starts at `off`."""
+    for member in struct.members:
+        start = member.bit_offset // 8
+        kind = types.resolved(member.type)
+        if isinstance(kind, Array) and start <= off < start + types.size_of(member.type):
+            start += (off - start) // types.size_of(kind.type) * types.size_of(kind.type)
+            kind = types.resolved(kind.type)
+        if isinstance(kind, Struct | Union) and start <= off < start + kind.size:
+            return kind if start == off else _starting(types, kind, off - start)
+    return None
+
+
 def load(w: Walk, reg: Reg, number: int, at: int, size: int) -> Reg:
     """A read of `size` bytes at `at` of a struct of the kernel."""
     for flag, text in ((r.USER, "user"), (r.PERCPU, "percpu")):

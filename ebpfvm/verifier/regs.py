@@ -50,7 +50,7 @@ ALLOC: Final = 0x10000
 NON_OWN_REF: Final = 0x20000
 PKT_SLICE: Final = 0x40000  # memory of a dynptr over a packet (DYNPTR_TYPE_SKB and _XDP)
 
-_TRUSTED_FLAGS: Final = TRUSTED | ALLOC | NON_OWN_REF  # BPF_REG_TRUSTED_MODIFIERS
+TRUSTED_FLAGS: Final = TRUSTED | ALLOC | NON_OWN_REF  # BPF_REG_TRUSTED_MODIFIERS
 
 _BASES: Final = {
     SCALAR: "scalar", CTX: "ctx", MAP_PTR: "map_ptr", MAP_VALUE: "map_value", MAP_KEY: "map_key", STACK: "fp",
@@ -161,9 +161,9 @@ def is_trusted(reg: Reg) -> bool:
     if reg.ref:
         return True
     flags = reg.type & ~BASE
-    if reg.type & BASE in (SOCKET, TCP_SOCK, SOCK_COMMON, MAP_PTR) and not flags & ~_TRUSTED_FLAGS:
+    if reg.type & BASE in (SOCKET, TCP_SOCK, SOCK_COMMON, MAP_PTR) and not flags & ~TRUSTED_FLAGS:
         return True
-    return bool(flags & _TRUSTED_FLAGS) and not flags & ~_TRUSTED_FLAGS
+    return bool(flags & TRUSTED_FLAGS) and not flags & ~TRUSTED_FLAGS
 
 
 def with_type(reg: Reg, type: int) -> Reg:

@@ -67,7 +67,8 @@ FREE = "r1 = r6\ncall @bpf_task_release\n"
 def test_tasks_are_given_back() -> None:
     assert message(build(TASK + FREE + OUT)) == ""
     assert message(build(TASK + OUT)).endswith("would lead to reference leak")
-    assert message(build(TASK + FREE + FREE + OUT)) == "R1 must be referenced or trusted"
+    assert message(build(TASK + FREE + FREE + OUT)) == (
+        "arg#0 pointer type STRUCT task_struct must point to scalar, or struct with scalar")
     unchecked = "r1 = 1\ncall @bpf_task_from_pid\nr1 = r0\ncall @bpf_task_release\n" + END
     assert message(build(unchecked)) == "Possibly NULL pointer passed to trusted arg0"
     assert message(build("call 158\nr1 = r0\ncall @bpf_task_release\n" + END)) \
