@@ -146,7 +146,7 @@ def _simulate(asked: Scenario) -> Result:
                      asked.limits)
     loaded = Loaded(machine, open_engine(asked.engine), Pins(frozenset(asked.pin)), found,
                     lambda program: _facts(program, machine.dialect, asked.unverified))
-    hooks = [loaded.program(program, _facts(program, machine.dialect, asked.unverified)) for program in programs]
+    hooks = [loaded.program(program) for program in programs]
     capture = _capture(asked.pcap)
     link_type = capture.link if capture else ETHERNET
     writer = _writer(asked.out, link_type)
@@ -285,7 +285,7 @@ def script_programs(machine: Kernel, engine: Engine, unverified: bool = False,
             program = only_program(found)
         if hook in ("cls", "act") and program.type not in ("sched_cls", "sched_act"):
             program = program.with_type(f"sched_{hook}")
-        return loaded.program(program, _facts(program, machine.dialect, unverified))
+        return loaded.program(program)
 
     return load_program
 

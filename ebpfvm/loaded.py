@@ -10,6 +10,7 @@ from ebpfvm.errors import LoadError, Rejected, UsageError
 from ebpfvm.kernel import Kernel, LoadedProgram
 from ebpfvm.loader.object import MapSpec, Object, Program
 from ebpfvm.loader.variables import variables
+from ebpfvm.loading import prepare
 from ebpfvm.maps import make_map
 from ebpfvm.maps.base import BPF_F_RDONLY_PROG
 from ebpfvm.maps.of_maps import MapOfMaps
@@ -132,14 +133,13 @@ class Loaded:
             if isinstance(made, MapOfMaps) and name in found.maps:
                 result = made.put(slot.to_bytes(made.key_size, "little"), self.map(found.maps[name]))
             elif isinstance(made, ProgArray) and name in found.programs:
-                program = found.programs[name]
                 try:
-                    facts = self._judge(program)
+                    target = self.program(found.programs[name])
                 except Rejected as error:
                     self.kernel.notes.append(f"slot {slot} of map {made.name!r} stays empty: the verifier refuses its "
                                              f"program {name!r} ({error.verdict.message or 'without a message'})")
                     continue
-                result = made.put(slot, self.program(program, facts).prog)
+                result = made.put(slot, target.prog)
             if result < 0:
                 raise LoadError(f"slot {slot}: {name!r} cannot be an element ({errno.errorcode.get(-result, result)})",
                                 symbol=made.name)
@@ -154,15 +154,19 @@ class Loaded:
                                                    signed=item.signed)
         return values
 
-    def program(self, program: Program, facts: Any = None) -> Runnable:
-        """Load a program; without facts (it was not verified) it runs in the interpreter.
+    def program(self, program: Program) -> Runnable:
+        """Judge a program and load what was judged; one that was not verified runs in the interpreter.
 
         Raises:
-            LoadError: one of its maps cannot be made.
+            LoadError: it cannot be fitted to the kernel, or one of its maps cannot be made.
+            Rejected: the verifier refuses it.
             UsageError: the kernel does not have its type.
         """
-        if program.name not in self.programs:
-            maps = [self.map(spec, index) for index, spec in enumerate(program.maps)]
+        if program.name in self.programs:
+            return self.programs[program.name]
+        program = prepare(program, self.kernel.dialect)
+        facts = self._judge(program)
+        maps = [self.map(spec, index) for index, spec in enumerate(program.maps)]
         if program.name not in self.programs:  # a program array may hold the program that names it
             loaded = LoadedProgram(self.kernel, program, maps, facts=facts)
             engine = self.engine if facts is not None else open_engine("interp")

@@ -186,6 +186,7 @@ def test_run(program: Program | Object | Path, data: bytes = bytes(64), ctx: Map
     _check(ctx, maps, engine, repeat, seed)
     arguments.instance("limits", limits, Limits, "Limits(...)")
     dialect = dialect_of(program, kernel)
+    program = prepare(program, dialect)
     machine = Kernel(dialect, seed, limits)
     machine.clock = arguments.time("clock", clock)
 
@@ -195,7 +196,7 @@ def test_run(program: Program | Object | Path, data: bytes = bytes(64), ctx: Map
     run = _runner(kind.name)
     if len(data) < ETH_HLEN:
         raise UsageError(f"a packet of {len(data)} bytes: at least an Ethernet header of {ETH_HLEN} is needed")
-    runnable = loaded.program(program, judge.facts())
+    runnable = loaded.program(program)
     bound = [loaded.map(spec, index) for index, spec in enumerate(program.maps)]
     _fill_maps(bound, maps or {})
     request = _Request(machine, kind, program.attach, data, {}, repeat, isinstance(ctx, bytes),

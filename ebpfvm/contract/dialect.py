@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from typing import Any, TypeVar
 
     from ebpfvm.btf.types import Btf
@@ -35,7 +35,10 @@ class Dialect:
         struct_names: gives the names of all structs of the kernel, None if only those that kfuncs take are known.
         destructors: structs of the kernel that a map may own through a kptr, since the kernel knows how to free them.
         unmodelled: names of kernel functions that this kernel has and that are not in `kfuncs`.
+        type_names: gives (kind, name) of all types and per-CPU variables of the kernel; None if `types` has them all
+            (or nothing is known).
         kptr_tags: BTF type tag -> "ref" or "unref".
+        config: values of the `__kconfig` variables that programs may read: "CONFIG_HZ", "LINUX_KERNEL_VERSION".
     """
 
     name: str
@@ -49,6 +52,8 @@ class Dialect:
     struct_names: Callable[[], frozenset[str]] | None = None
     destructors: frozenset[str] = frozenset()
     unmodelled: frozenset[str] = frozenset()
+    type_names: Callable[[], Collection[tuple[int, str]]] | None = None
+    config: Mapping[str, int | str] = field(default_factory=dict)
 
     def map_type(self, type: str | int) -> MapType:
         """The map type of a name or number.
@@ -85,6 +90,10 @@ class Dialect:
     def helper_id(self, name: str) -> int | None:
         """The number of a helper in this dialect, or None."""
         return next((number for number, helper in self.helpers.items() if helper.name == name), None)
+
+    def with_types(self, btf: Btf) -> Dialect:
+        """The same dialect with all types of a kernel, instead of those that it knows itself."""
+        return replace(self, types=lambda: btf, type_names=None)
 
     def derive(self, **changes: Any) -> Dialect:
         """The same dialect with some attributes replaced."""

@@ -1,10 +1,22 @@
-"""Layouts of the kernel structs that networking programs read, and the kernel's variables they name.
+"""Layouts of the kernel structs that programs name, and the names that a kernel's types have.
 
-The table `kernel_types.json` states facts of Linux 6.18 on amd64, pruned: name -> "s" or "u" (struct, union), size in
-bytes, and members `name:bit offset:type`. A type is a size in bytes, `e` and a size (enum), `b` and bits (bit field),
-`=struct` (embedded), `*struct` (pointer; `*` alone to something else, `*|u` to a union, `*@rcu@s` with a type tag),
-each with `[n]` for arrays. A struct without members is one whose inside is not in the table. Parts without a name of
-their own are named after what they are in, with a dot.
+`kernel_types.json` states facts of Linux 7.2 on amd64 (with Debian's configuration), pruned to what programs read;
+`kernel_types_6_18.json` has the rows that differ in 6.18, null for those that it lacks. A row is one type:
+
+==============  ===================================================================================================
+name            "s" or "u" (struct, union), size in bytes, and members `name:bit offset:type`
+e:name          "e", size ("-" before it: signed), and `NAME=VALUE` of each enumerator
+t:name          "t" and the type that this typedef stands for
+==============  ===================================================================================================
+
+A type is a size in bytes ("-" before it: signed), `e` and a size (enum), `=struct` (embedded), `*struct` (pointer; `*`
+alone to something else, `*|u` to a union, `*@rcu@s` with a type tag), each with `[n]` for arrays and with `bN` behind
+for a bit field. A struct without members is one whose inside is not in the table. Parts without a name of their own
+are named after what they are in, with a dot.
+
+`kernel_names.txt` has the names of all structs ("s"), unions ("u"), enums ("e"), typedefs ("t") and per-CPU variables
+("v") of 7.2, `kernel_names_6_18.txt` those that 6.18 has besides ("+s") or lacks ("-s"). So a type that no such kernel
+has can be told from one that the table lacks. `scripts/kernel_types.py` writes all four files.
 """
 
 from __future__ import annotations
@@ -12,20 +24,46 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.btf import types as t
 
 if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf
 
-_FILE: Final = Path(__file__).with_name("kernel_types.json")
+_HERE: Final = Path(__file__).parent
+_DELTAS: Final = {(7, 2): "", (6, 18): "_6_18"}
+_KINDS: Final = {"s": (t.Kind.STRUCT,), "u": (t.Kind.UNION,), "e": (t.Kind.ENUM, t.Kind.ENUM64),
+                 "t": (t.Kind.TYPEDEF,), "v": (t.Kind.VAR,)}
 
 
 @cache
-def kernel_types() -> Btf:
-    """The table as types."""
-    return _Table(json.loads(_FILE.read_text())).btf()
+def kernel_types(version: tuple[int, int] = (7, 2)) -> Btf:
+    """The table of a version as types."""
+    rows: dict[str, str | None] = _json("kernel_types.json")
+    if _DELTAS[version]:
+        rows = rows | _json(f"kernel_types{_DELTAS[version]}.json")
+    return _Table({name: row for name, row in rows.items() if row is not None}).btf()
+
+
+@cache
+def kernel_names(version: tuple[int, int] = (7, 2)) -> frozenset[tuple[int, str]]:
+    """(kind, name) of all types and per-CPU variables that this version has, in the table or not."""
+    found = _names("kernel_names.txt")
+    if _DELTAS[version]:
+        changes = _names(f"kernel_names{_DELTAS[version]}.txt")
+        for letter in _KINDS:
+            found[letter] = found[letter] - changes.get("-" + letter, set()) | changes.get("+" + letter, set())
+    return frozenset((kind, name) for letter, names in found.items() for kind in _KINDS[letter] for name in names)
+
+
+def _json(name: str) -> Any:
+    return json.loads((_HERE / name).read_text(encoding="ascii"))
+
+
+def _names(name: str) -> dict[str, set[str]]:
+    lines = (_HERE / name).read_text(encoding="ascii").splitlines()
+    return {line.partition(" ")[0]: set(line.split(" ")[1:]) for line in lines}
 
 
 class _Table:
@@ -38,18 +76,25 @@ class _Table:
         self.known: dict[str, int] = {}
 
     def btf(self) -> Btf:
-        structs = tuple(self.struct(name, row) for name, row in self.rows.items())
-        return t.Btf((*structs, *self.more))
+        made = tuple(self.row(name, row) for name, row in self.rows.items())
+        return t.Btf((*made, *self.more))
 
-    def struct(self, name: str, row: str) -> t.Type:
-        kind, size, *members = row.split(" ")
-        made = (t.Union if kind == "u" else t.Struct)
-        return made("" if "." in name else name, int(size), tuple(self.member(item) for item in members if item))
+    def row(self, name: str, row: str) -> t.Type:
+        kind, size, *rest = row.split(" ")
+        if kind == "t":
+            return t.Typedef(name[2:], self.type(size))
+        if kind == "e":
+            values = ((key, int(value)) for key, _, value in (item.partition("=") for item in rest))
+            wide = t.Enum64 if size.endswith("8") else t.Enum
+            return wide(name[2:], abs(int(size)), tuple(values), size.startswith("-"))
+        make = t.Union if kind == "u" else t.Struct
+        return make("" if "." in name else name, int(size), tuple(self.member(item) for item in rest if item))
 
     def member(self, text: str) -> t.Member:
         name, offset, type = text.split(":")
-        if type.startswith("b"):
-            return t.Member(name, self.type("4"), int(offset), int(type[1:]))
+        base, _, bits = type.rpartition("b")
+        if base.strip("-e").isdecimal() and bits.isdecimal():
+            return t.Member(name, self.type(base), int(offset), int(bits))
         return t.Member(name, self.type(type), int(offset))
 
     def add(self, made: t.Type) -> int:
@@ -70,8 +115,9 @@ class _Table:
         if text.startswith("*"):
             return self.add(t.Ptr(self.target(text[1:])))
         if text.startswith("e"):
-            return self.add(t.Enum("", int(text[1:]), ()))
-        return self.add(t.Int("", int(text), int(text) * 8, False))
+            return self.add(t.Enum("", abs(int(text[1:])), (), text.startswith("e-")))
+        size = abs(int(text))
+        return self.add(t.Int("", size, size * 8, text.startswith("-")))
 
     def target(self, text: str) -> int:
         if text.startswith("@"):

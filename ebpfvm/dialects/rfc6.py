@@ -25,6 +25,7 @@ from ebpfvm.contract import Dialect, MapType, ProgType
 from ebpfvm.dialects import contexts, kfuncs
 from ebpfvm.dialects.built import BUILT
 from ebpfvm.dialects.helpers import BASE_6_1, HELPERS, variants_of
+from ebpfvm.dialects.kernel_config import kernel_config
 from ebpfvm.dialects.maptypes import CONTRACTS, OPEN, implement
 from ebpfvm.dialects.progtypes import PROG_TYPES, with_base
 from ebpfvm.funcs import skb
@@ -83,6 +84,7 @@ def _rfc6(version: tuple[int, int]) -> Dialect:
     helpers[BPF_FUNC_SKB_TC_CLASSIFY] = skb.bpf_skb_tc_classify
     maps = {number: item for number, item in CONTRACTS.items() if number < BPF_MAP_TYPE_RBTREE} | _RBTREES
     functions = kfuncs.RFC6_PACKETS | kfuncs.RFC6_TASKS
-    return Dialect("rfc6", version, helpers, functions, implement(maps, BUILT), _prog_types(), KPTR_TAGS)
+    return Dialect("rfc6", version, helpers, functions, implement(maps, BUILT), _prog_types(), KPTR_TAGS,
+                   config=kernel_config(version))
 
 

@@ -44,6 +44,9 @@ class LoadedProgram:
                  type: ProgType | None = None, facts: Any = None) -> None:
         if len(maps) != len(program.maps):
             raise UsageError(f"program {program.name} uses {len(program.maps)} maps, got {len(maps)}")
+        if program.core_relos:
+            raise UsageError(f"program {program.name} has CO-RE relocations that nothing applied; load what "
+                             "ebpfvm.loading.prepare() makes of it")
         dialect = kernel.dialect
         self.kernel = kernel
         self.program = program

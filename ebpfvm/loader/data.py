@@ -40,6 +40,12 @@ def internal_name(object_name: str, section: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.]", "_", object_name[:prefix] + section[:suffix])
 
 
+def made_by_gcc(elf: Elf) -> bool:
+    """Return whether GCC's BPF back end made the object."""
+    comment = elf.section(".comment")
+    return comment is not None and b"GCC: " in comment.data
+
+
 def is_data(section: Section) -> bool:
     """True for sections whose contents become a map."""
     names = {SHT_PROGBITS: (".data", ".rodata"), SHT_NOBITS: (".bss",)}.get(section.type, ())
@@ -73,10 +79,11 @@ def fix_btf(elf: Elf, btf: Btf) -> Btf:
     """Fill in what only the ELF file knows, as libbpf does before it gives BTF to a kernel.
 
     Sizes of data sections and offsets of their global variables come from sections and symbols (those of static
-    variables are right already). Functions and variables of hidden visibility become static: a verifier may then
-    look into such a function when it is called.
+    variables are right already, but for GCC, which leaves all of them 0). Functions and variables of hidden visibility
+    become static: a verifier may then look into such a function when it is called.
     """
     changes: dict[int, t.Type] = {}
+    gcc = made_by_gcc(elf)
     hidden = {s.name for s in elf.symbols if s.visibility in ("HIDDEN", "INTERNAL") and s.name and s.bind != "LOCAL"}
     for name in hidden:
         for type_id in btf.find_all(name, t.Kind.FUNC) + btf.find_all(name, t.Kind.VAR):
@@ -86,19 +93,19 @@ def fix_btf(elf: Elf, btf: Btf) -> Btf:
     for name in btf.names(t.Kind.DATASEC):
         section = elf.section(name)
         if section is not None:
-            offsets = {s.name: s.value for s in elf.symbols_in(section.index) if s.bind != "LOCAL"}
+            offsets = {s.name: s.value for s in elf.symbols_in(section.index) if s.bind != "LOCAL" or gcc}
             for type_id in btf.find_all(name, t.Kind.DATASEC):
-                changes[type_id] = _fixed(btf, type_id, section, offsets)
+                changes[type_id] = _fixed(btf, type_id, section, offsets, gcc)
     return btf.replaced(changes)
 
 
-def _fixed(btf: Btf, type_id: int, section: Section, offsets: dict[str, int]) -> t.Datasec:
+def _fixed(btf: Btf, type_id: int, section: Section, offsets: dict[str, int], gcc: bool) -> t.Datasec:
     datasec = btf[type_id]
     assert isinstance(datasec, t.Datasec)
     rows = []
     for info in datasec.vars:
         var = btf[info.type]
-        offset = offsets.get(var.name, info.offset) if isinstance(var, t.Var) and var.linkage else info.offset
+        offset = offsets.get(var.name, info.offset) if isinstance(var, t.Var) and (var.linkage or gcc) else info.offset
         if offset + info.size > section.size:
             raise LoadError(f"{info.size} bytes at {offset:#x} lie outside of the section of {section.size:#x}",
                             section=section.name, offset=offset, symbol=var.name)

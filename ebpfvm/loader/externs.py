@@ -1,7 +1,8 @@
 """What an object expects from the kernel: kfuncs, kernel symbols and configuration values.
 
-The loader knows no kernel, so kfuncs and symbols only get numbers here (a dialect resolves the names). Configuration
-values become the read-only map `.kconfig`, laid out as libbpf does (`cmp_externs`, tools/lib/bpf/libbpf.c, 7.2).
+The loader knows no kernel, so kfuncs and symbols only get numbers here, in libbpf's order (`cmp_externs`,
+tools/lib/bpf/libbpf.c, 7.2), and configuration values a place in the read-only map `.kconfig`; `ebpfvm.loading` binds
+the names and fills the map.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ebpfvm.loader.maps import MapDef
 from ebpfvm.loader.object import MapSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from ebpfvm.btf.types import Btf
     from ebpfvm.loader.elf import Elf
@@ -44,8 +45,8 @@ class Externs:
     kconfig_map: str = ""
 
 
-def collect_externs(elf: Elf, btf: Btf | None, object_name: str, config: Mapping[str, int | str], table: MapTable,
-                    notes: list[str]) -> Externs:
+def collect_externs(elf: Elf, btf: Btf | None, object_name: str, config: Mapping[str, int | str],
+                    table: MapTable) -> Externs:
     """Number the undefined symbols, and add the map `.kconfig` to `table` if the object has such variables.
 
     Args:
@@ -55,21 +56,31 @@ def collect_externs(elf: Elf, btf: Btf | None, object_name: str, config: Mapping
         UsageError: a value of `config` does not fit its variable.
     """
     undefined = {s.name: s for s in elf.symbols if s.section == 0 and s.name and s.bind != "LOCAL"}
-    ids = {name: number for number, name in enumerate(undefined, 1)}
     weak = frozenset(name for name, symbol in undefined.items() if symbol.bind == "WEAK")
     if btf is None:
-        return Externs(ids, weak, frozenset(), {})
+        return Externs(_numbered(undefined), weak, frozenset(), {})
     described = frozenset(btf[info.type].name for info in _rows(btf, ".ksyms"))
     sec_id = btf.find(KCONFIG, t.Kind.DATASEC)
     if sec_id is None:
-        return Externs(ids, weak, described, {})
+        return Externs(_numbered(undefined), weak, described, {})
     datasec = btf[sec_id]
     assert isinstance(datasec, t.Datasec)
+    for info in datasec.vars:
+        var = btf[info.type]
+        if isinstance(var, t.Var) and var.name in config:
+            put_value(btf, var, info.size, config[var.name])  # so that a bad value is told at once
     key = internal_name(object_name, KCONFIG)
     spec = MapSpec("array", 4, datasec.size, 1, BPF_F_RDONLY_PROG, key, btf=btf, value_type=sec_id,
-                   data=_values(btf, datasec, config, weak, notes))
+                   data=bytes(datasec.size))
     table.add(MapDef(key, spec, -1, 0, datasec.size))
-    return Externs(ids, weak, described, {btf[info.type].name: info.offset for info in datasec.vars}, key)
+    places = {btf[info.type].name: info.offset for info in datasec.vars}
+    return Externs(_numbered(undefined, places), weak, described, places, key)
+
+
+def _numbered(undefined: Iterable[str], kconfig: Iterable[str] = ()) -> dict[str, int]:
+    """Numbers from 1 on: configuration values by their place, then all others by name."""
+    first = [name for name in kconfig if name in undefined]
+    return {name: number for number, name in enumerate([*first, *sorted({*undefined} - {*first})], 1)}
 
 
 def layout_kconfig(btf: Btf) -> Btf:
@@ -107,21 +118,12 @@ def _layout(btf: Btf) -> t.Datasec:
     return t.Datasec(KCONFIG, offset, tuple(placed))
 
 
-def _values(btf: Btf, datasec: t.Datasec, config: Mapping[str, int | str], weak: frozenset[str],
-            notes: list[str]) -> bytes:
-    data = bytearray(datasec.size)
-    for info in datasec.vars:
-        var = btf[info.type]
-        assert isinstance(var, t.Var)
-        if var.name in config:
-            data[info.offset:info.offset + info.size] = _value(btf, var, info.size, config[var.name])
-        elif var.name not in weak:
-            notes.append(f"no value is given for {var.name}, so it reads as 0")
-    return bytes(data)
+def put_value(btf: Btf, var: t.Var, size: int, value: int | str) -> bytes:
+    """The bytes of one configuration value: a number, "y", "n", "m", or a string for a char array.
 
-
-def _value(btf: Btf, var: t.Var, size: int, value: int | str) -> bytes:
-    """The bytes of one configuration value: a number, "y", "n", "m", or a string for a char array."""
+    Raises:
+        UsageError: the variable cannot hold it.
+    """
     found = btf.resolved(var.type)
     if isinstance(found, t.Array) and isinstance(value, str):
         return value.strip('"').encode()[:size - 1].ljust(size, b"\0") if size else b""

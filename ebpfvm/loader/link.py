@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from ebpfvm.btf.ext import CoreRecord, FuncRecord, LineRecord
 from ebpfvm.errors import LoadError
 from ebpfvm.isa.insn import Insn, decode
-from ebpfvm.loader.data import is_data
+from ebpfvm.loader.data import is_data, made_by_gcc
 from ebpfvm.loader.object import CoreRelo, FuncInfo, LineInfo, MapSpec
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class Code:
     aliases: list[Function] = field(default_factory=list)
     refs: dict[tuple[int, int], tuple[Ref, ...]] = field(default_factory=dict)
     assumed: set[str] = field(default_factory=set)
+    values_in_place: bool = False  # instructions under relocations hold the symbol's value too (GCC)
 
     def refs_of(self, function: Function) -> tuple[Ref, ...]:
         """The references a function makes, by slot; found once."""
@@ -93,7 +94,7 @@ def collect_code(elf: Elf, table: MapTable, externs: Externs, notes: list[str]) 
     Raises:
         LoadError: a code section or a function in it is damaged.
     """
-    code = Code(elf, table, externs, notes)
+    code = Code(elf, table, externs, notes, values_in_place=made_by_gcc(elf))
     for section in elf.sections:
         if not section.is_code or not section.data:
             continue
@@ -172,11 +173,15 @@ def _ref(code: Code, section: Section, function: Function, slot: int, insn: Insn
         if slot + 1 >= function.end:
             raise LoadError("a 64-bit immediate load is cut short", section=section.name, offset=slot * 8)
         offset = reloc.addend or insn.imm
+        if code.values_in_place:
+            offset -= symbol.value
         return _address(code, section, slot, inside, symbol, offset)
     if insn.code == _CALL:
         if symbol.section == 0:
             return Ref(inside, "kfunc", _extern(code, symbol, "call"))
         target = symbol.value // 8 + (reloc.addend // 8 if reloc.addend else insn.imm + 1)
+        if code.values_in_place and symbol.type != "SECTION":
+            target = symbol.value // 8  # here it is the value in bytes
         return Ref(inside, "call", _known(code, section, slot, (symbol.section, target)))
     raise LoadError(f"a relocation against {symbol.name or 'a section'!r} is at an instruction (opcode "
                     f"{insn.code:#04x}) that holds no address", section=section.name, offset=slot * 8,

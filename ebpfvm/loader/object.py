@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ebpfvm.btf.types import Btf
+    from ebpfvm.errors import LoadError
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,8 @@ class Program:
         attach_type: the kernel's expected attach type that the section name implies, in lower case without BPF_
             ("cgroup_inet4_connect", "tcx_ingress"), "" for none.
         autoload: False where the section name begins with "?": loaded only on demand.
-        weak: the names in `kfuncs` and `ksyms` that a kernel need not have.
+        weak: the names in `kfuncs`, `ksyms` and the map `.kconfig` that a kernel need not have.
+        config: given values of `__kconfig` variables; others are those of the kernel.
     """
 
     name: str
@@ -138,6 +140,7 @@ class Program:
     attach_type: str = ""
     autoload: bool = True
     weak: frozenset[str] = frozenset()
+    config: Mapping[str, int | str] = field(default_factory=dict)
 
     @classmethod
     def from_bytes(cls, code: bytes, type: str | int, maps: Sequence[MapSpec] = (), *, name: str = "prog",
@@ -189,6 +192,7 @@ class Object:
         programs: name -> program, in file order.
         maps: name -> map, in file order (internal maps `.data`, `.rodata`, `.bss` included).
         notes: what the loader had to assume about an unusual object, one sentence each.
+        broken: name -> why this program could not be read and is not in `programs`.
     """
 
     path: str
@@ -198,3 +202,18 @@ class Object:
     btf: Btf | None
     struct_ops: tuple[StructOps, ...] = ()
     notes: tuple[str, ...] = ()
+    broken: Mapping[str, LoadError] = field(default_factory=dict)
+
+    def program(self, name: str) -> Program:
+        """The program of a name.
+
+        Raises:
+            LoadError: it could not be read.
+            UsageError: there is none.
+        """
+        if name in self.broken:
+            raise self.broken[name]
+        if name not in self.programs:
+            raise UsageError(f"{self.path or 'the object'}: no program {name!r}; it has: "
+                             f"{', '.join([*self.programs, *self.broken]) or 'none'}")
+        return self.programs[name]

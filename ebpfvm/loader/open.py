@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ebpfvm.btf.core import Target
 from ebpfvm.btf.ext import BtfExt, parse_ext
 from ebpfvm.btf.parse import parse
 from ebpfvm.btf.types import Kind
@@ -21,7 +20,6 @@ from ebpfvm.loader.externs import collect_externs, layout_kconfig
 from ebpfvm.loader.link import MAX_LINKED, Code, Function, Records, collect_code, link
 from ebpfvm.loader.maps import collect_maps, complaints, initial_elements, tail_calls
 from ebpfvm.loader.object import Object, Program, StructOps
-from ebpfvm.loader.relocate import relocate
 from ebpfvm.loader.sections import SectionKind, classify
 from ebpfvm.loader.structops import collect_struct_ops
 
@@ -33,19 +31,19 @@ MAX_FILE = 256 << 20
 
 
 def load(source: str | os.PathLike[str] | bytes, *, name: str | None = None,
-         config: Mapping[str, int | str] | None = None, btf: Btf | None = None) -> Object:
+         config: Mapping[str, int | str] | None = None) -> Object:
     """Read an eBPF object file.
 
     Args:
         source: path of an ELF object that clang (or a compatible compiler) made, or its bytes.
         name: the object's name, which begins the names of its data maps; the file's name up to its first dot if
             not given.
-        config: values of `__kconfig` variables: numbers, "y", "n", "m", or strings.
-        btf: types of the kernel that programs with CO-RE relocations are fitted to. Without it they keep the offsets
-            they were compiled with, and their records, so that `relocate` can fit them later.
+        config: values of `__kconfig` variables: numbers, "y", "n", "m", or strings. Others are those of the kernel
+            that judges and runs the programs.
 
     Raises:
-        LoadError: the file cannot be read or understood; says where, and what to do.
+        LoadError: the file cannot be read or understood; says where, and what to do. One program that cannot be
+            understood is left out and told in `Object.broken`.
         UsageError: a value of `config` does not fit its variable.
 
     Unlike libbpf (Linux 7.2), which refuses them, this reads what older loaders read (legacy map definitions,
@@ -54,7 +52,7 @@ def load(source: str | os.PathLike[str] | bytes, *, name: str | None = None,
     path, data = _read(source)
     object_name = name if name is not None else Path(path).name.partition(".")[0]
     try:
-        return _load(data, path, object_name, config or {}, Target(btf) if btf is not None else None)
+        return _load(data, path, object_name, config or {})
     except LoadError as error:
         error.path = error.path or path or None
         raise
@@ -79,15 +77,14 @@ def _read(source: str | os.PathLike[str] | bytes) -> tuple[str, bytes]:
     return path, data
 
 
-def _load(data: bytes, path: str, object_name: str, config: Mapping[str, int | str],
-          target: Target | None) -> Object:
+def _load(data: bytes, path: str, object_name: str, config: Mapping[str, int | str]) -> Object:
     elf = read_elf(data)
     notes = list(elf.notes)
     btf, ext = _btf(elf)
     table = collect_maps(elf, btf, notes)
     collect_data(elf, btf, object_name, table)
     notes.extend(complaints(table))
-    externs = collect_externs(elf, btf, object_name, config, table, notes)
+    externs = collect_externs(elf, btf, object_name, config, table)
     code = collect_code(elf, table, externs, notes)
     entries = _entries(code, notes)
     names = {function.place: key for key, function in reversed(entries.items())}
@@ -102,9 +99,11 @@ def _load(data: bytes, path: str, object_name: str, config: Mapping[str, int | s
     initial_elements(elf, table, program_at)
     tail_calls(table, ((key, elf.sections[function.section].name) for key, function in entries.items()))
     license_ = _license(elf, notes)
-    programs = _fitted(_programs(code, entries, ext, btf, path, license_), target, notes)
-    return Object(path, _bound(programs, struct_ops), {found.key: found.spec for found in table}, license_, btf,
-                  struct_ops, tuple(notes))
+    programs, broken = _programs(code, entries, ext, Program("", (), license=license_, btf=btf, path=path,
+                                                             config=dict(config)))
+    _bind(programs, struct_ops)
+    return Object(path, programs, {found.key: found.spec for found in table}, license_, btf, struct_ops, tuple(notes),
+                  broken)
 
 
 def _btf(elf: Elf) -> tuple[Btf | None, BtfExt]:
@@ -160,11 +159,17 @@ def _entries(code: Code, notes: list[str]) -> dict[str, Function]:
     return entries
 
 
-def _programs(code: Code, entries: Mapping[str, Function], ext: BtfExt, btf: Btf | None, path: str,
-              license_: str) -> dict[str, Program]:
+def _programs(code: Code, entries: Mapping[str, Function], ext: BtfExt,
+              common: Program) -> tuple[dict[str, Program], dict[str, LoadError]]:
+    """All programs, and why some could not be made.
+
+    Args:
+        common: what they have in common.
+    """
     records = Records(ext, code.elf)
     kinds: dict[str, SectionKind] = {}
     programs: dict[str, Program] = {}
+    broken: dict[str, LoadError] = {}
     total = 0
     for key, function in entries.items():
         section = code.elf.sections[function.section].name
@@ -172,24 +177,31 @@ def _programs(code: Code, entries: Mapping[str, Function], ext: BtfExt, btf: Btf
             kinds[section] = classify(section)
             if kinds[section].note:
                 code.notes.append(kinds[section].note)
-        programs[key] = made = _program(code, key, function, records, kinds[section], btf, path, license_)
+        try:
+            made = _program(code, key, function, records, kinds[section], common)
+        except LoadError as error:
+            error.path = error.path or common.path or None
+            error.symbol = error.symbol or key
+            broken[key] = error
+            continue
+        programs[key] = made
         total += len(made.insns)
         if total > MAX_LINKED:
             raise LoadError(f"its programs have more than {MAX_LINKED} instructions together")
-    return programs
+    return programs, broken
 
 
-def _program(code: Code, name: str, function: Function, records: Records, kind: SectionKind, btf: Btf | None,
-             path: str, license_: str) -> Program:
-    linked = link(code, function, _exception_callback(code, function, btf))
+def _program(code: Code, name: str, function: Function, records: Records, kind: SectionKind,
+             common: Program) -> Program:
+    linked = link(code, function, _exception_callback(code, function, common.btf))
     section = code.elf.sections[function.section].name
-    return Program(
-        name=name, insns=tuple(linked.insns), type=kind.type, section=section, attach=kind.attach, license=license_,
-        maps=tuple(linked.maps), kfuncs=linked.kfuncs, ksyms=linked.ksyms, btf=btf,
-        func_info=records.func_info(linked), line_info=records.line_info(linked),
-        core_relos=records.core_relos(linked), func_names={at: f.name for f, at in linked.order},
-        sleepable=kind.sleepable, flags=kind.flags, path=path, attach_type=kind.attach_type, autoload=kind.autoload,
-        weak=code.externs.weak.intersection([*linked.kfuncs.values(), *linked.ksyms.values()]))
+    return replace(
+        common, name=name, insns=tuple(linked.insns), type=kind.type, section=section, attach=kind.attach,
+        maps=tuple(linked.maps), kfuncs=linked.kfuncs, ksyms=linked.ksyms, func_info=records.func_info(linked),
+        line_info=records.line_info(linked), core_relos=records.core_relos(linked),
+        func_names={at: f.name for f, at in linked.order}, sleepable=kind.sleepable, flags=kind.flags,
+        attach_type=kind.attach_type, autoload=kind.autoload,
+        weak=code.externs.weak.intersection([*linked.kfuncs.values(), *linked.ksyms.values(), *code.externs.kconfig]))
 
 
 def _exception_callback(code: Code, function: Function, btf: Btf | None) -> Function | None:
@@ -201,24 +213,16 @@ def _exception_callback(code: Code, function: Function, btf: Btf | None) -> Func
     return found[0] if len(found) == 1 else None
 
 
-def _fitted(programs: dict[str, Program], target: Target | None, notes: list[str]) -> dict[str, Program]:
-    """Apply (or only check) the CO-RE relocations."""
-    fitted = {key: relocate(program, target, notes) for key, program in programs.items()}
-    left = sum(len(program.core_relos) for program in fitted.values())
-    if left:
-        notes.append(f"{left} CO-RE relocations are left as compiled, since no kernel's types (BTF) were given")
-    return fitted
-
-
-def _bound(programs: dict[str, Program], struct_ops: tuple[StructOps, ...]) -> dict[str, Program]:
+def _bind(programs: dict[str, Program], struct_ops: tuple[StructOps, ...]) -> None:
     """Tell programs which member of a struct they fill."""
     for variable in struct_ops:
         for member, name in variable.members.items():
             place = (variable.struct, member)
+            if name not in programs:
+                continue  # it could not be read
             program = programs[name]
             taken = program.struct_ops or place
             if taken != place:
                 raise LoadError(f"program {name!r} fills {'.'.join(taken)} and {'.'.join(place)}; one program can "
                                 "serve one member", symbol=variable.name)
             programs[name] = replace(program, struct_ops=place, type="struct_ops")
-    return programs

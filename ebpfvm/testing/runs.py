@@ -81,13 +81,14 @@ class Machine:
     def __init__(self, program: Program, dialect: Dialect, engine: Engine, seed: int = 0) -> None:
         self.program = program
         self.kernel = Kernel(dialect, seed)
-        self.loaded = Loaded(self.kernel, engine)
+        self.loaded = Loaded(self.kernel, engine, judge=lambda program: ())  # what is run was judged before
         self.type = dialect.prog_type(program.type)
         if self.type.name not in _SKB_TYPES | {"xdp", "qdisc"}:
             raise UsageError(f"a program of type {self.type.name} cannot be run on a packet")
         self.layout = layout_of(self.type, program.attach)
-        self.run = self.loaded.program(program, ())
-        self.maps = [self.loaded.map(spec, index) for index, spec in enumerate(program.maps)]
+        self.run = self.loaded.program(program)
+        self.program = self.run.prog.program
+        self.maps = [self.loaded.map(spec, index) for index, spec in enumerate(self.program.maps)]
 
     def __call__(self, given: Given) -> Outcome:
         """One run."""

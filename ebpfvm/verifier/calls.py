@@ -45,6 +45,7 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
     general = env.dialect.helpers.get(number)
     name = general.name if general is not None else "unknown"
     offered = env.dialect.helper(number, env.prog_type, env.program.attach) if general is not None else None
+    poison = env.program.poisoned.get(pc)
     after = pc + 1
     tail_call = name == "bpf_tail_call"
 
@@ -52,6 +53,8 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
         if w.state.locks and name not in _IN_LOCK:
             raise Refuse(EINVAL, "function calls are not allowed while holding a lock")
         if general is None:
+            if poison is not None and not poison.modelled:
+                raise unsupported(poison.reason)
             raise Refuse(EINVAL, f"invalid func {name}#{number}")
         if offered is None:
             raise Refuse(EINVAL, f"program of this type cannot use helper {name}#{number}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.isa.disasm import kernel_text
+from ebpfvm.loading import prepare
 from ebpfvm.verifier import (
     addresses,
     cfg,
@@ -19,7 +20,6 @@ from ebpfvm.verifier import (
     exceptions,
     fields,
     global_funcs,
-    kernel_types,
     liveness,
     resolve,
     stats,
@@ -38,6 +38,7 @@ from ebpfvm.verifier.verdict import Verdict
 if TYPE_CHECKING:
     from ebpfvm.contract.dialect import Dialect
     from ebpfvm.loader.object import Program
+    from ebpfvm.loading import Prepared
     from ebpfvm.verifier.env import Observer, Subprog
 
 ALL_CAPS = Caps()
@@ -48,12 +49,11 @@ LONG_WALK = 200_000
 class _Run:
     """One verification: the walk once there is one, and what it came to."""
 
-    def __init__(self, program: Program, dialect: Dialect, log_level: int, caps: Caps, observe: Observer | None,
+    def __init__(self, program: Prepared, dialect: Dialect, log_level: int, caps: Caps, observe: Observer | None,
                  prune: bool, log_walk: bool = True) -> None:
-        self.program, kernel_ids = kernel_types.fitted(_with_loadable_btf(program, dialect), dialect)
-        program = self.program
+        self.program = program = _with_loadable_btf(program, dialect)
         self.env = Env(program, dialect, dialect.prog_type(program.type), dialect.version, caps, observe=observe,
-                       prune=prune, kernel_ids=kernel_ids)
+                       prune=prune, kernel_ids=program.kernel_ids)
         self.log = Log(log_level, program, dialect.version, self.insn_text, log_walk)
         self.walk: Walk | None = None
         self.began = time.perf_counter()
@@ -165,7 +165,8 @@ class _Run:
         """The verdict on a program that all passes let through."""
         assert self.walk is not None
         self._statistics(True)
-        return Verdict(True, log=self.log.text(), processed=self.walk.processed, stats=self._stats())
+        return Verdict(True, log=self.log.text(), processed=self.walk.processed, stats=self._stats(),
+                       program=self.program)
 
     def refused(self, refuse: Refuse) -> Verdict:
         """The verdict on a program that a check refused."""
@@ -180,7 +181,13 @@ class _Run:
         # Some checks look at the program as a whole.
         line = self.program.line_at(pc) if pc is not None else None
         return Verdict(False, refuse.errno, message, self.log.text(), self.walk.processed if self.walk else 0,
-                       pc, line, explain(message), stats=self._stats() if walking else {})
+                       pc, line, self._explanation(message, pc), stats=self._stats() if walking else {},
+                       program=self.program)
+
+    def _explanation(self, message: str, pc: int | None) -> str:
+        """Why the message came: an instruction that was made unreachable says it best itself."""
+        poison = self.program.poisoned.get(pc) if pc is not None and message.startswith("invalid func") else None
+        return f"libbpf: {poison.reason}." if poison is not None else explain(message)
 
     def _statistics(self, accepted: bool) -> None:
         if self.log.level & STATS:
@@ -204,7 +211,7 @@ class _Run:
                 "stack_depth": sum(self.walk.subprog_depth.values())}
 
 
-def _with_loadable_btf(program: Program, dialect: Dialect) -> Program:
+def _with_loadable_btf(program: Prepared, dialect: Dialect) -> Prepared:
     try:
         return fields.with_loadable_btf(program, dialect)
     except LoadError:
@@ -216,7 +223,7 @@ def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps
     """May this program run on the kernel that `dialect` describes?
 
     Args:
-        program: as the loader gives it.
+        program: as the loader gives it, or as `ebpfvm.loading.prepare` made it for this dialect.
         dialect: what the kernel offers; its version says which rules and messages hold.
         log_level: bits 1 (the walk up to the error; left out after `LONG_WALK` instructions), 2 (everything) and 4
             (statistics only), as in bpf(2); 0: no log.
@@ -231,14 +238,16 @@ def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps
         The verdict. A refused program raises nothing here; see `Verdict.require`.
 
     Raises:
+        LoadError: a CO-RE relocation of the program makes no sense.
         UsageError: the dialect has no such program type, or `log_level` is none.
     """
+    judged = prepare(program, dialect)
     if not 0 <= log_level <= 7:
         raise UsageError(f"log level {log_level} is not a sum of 1, 2 and 4")
     # At level 1 the steps of accepted paths are printed nowhere, and collecting them takes a third of the time. So the
     # first walk collects none, and a program that it refuses is walked again for its log, unless that took very long.
     log_walk = bool(log_level & LEVEL2) or not log_level & LEVEL1 or observe is not None
-    run = _Run(program, dialect, log_level, caps, observe, prune, log_walk)
+    run = _Run(judged, dialect, log_level, caps, observe, prune, log_walk)
     try:
         run.passes()
     except Refuse as refuse:
@@ -246,7 +255,7 @@ def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps
             return run.refused(refuse)
     else:
         return run.accepted()
-    run = _Run(program, dialect, log_level, caps, observe, prune)
+    run = _Run(judged, dialect, log_level, caps, observe, prune)
     try:
         run.passes()
     except Refuse as refuse:

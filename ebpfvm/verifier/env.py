@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from ebpfvm.contract.kfunc import Kfunc
     from ebpfvm.contract.maptype import MapType
     from ebpfvm.contract.progtype import ProgType
-    from ebpfvm.loader.object import MapSpec, Program
+    from ebpfvm.loader.object import MapSpec
+    from ebpfvm.loading import Prepared
     from ebpfvm.verifier.liveness import Live
     from ebpfvm.verifier.state import State
 
@@ -113,7 +114,7 @@ class Subprog:
 class Env:
     """Everything fixed while the program is walked."""
 
-    program: Program
+    program: Prepared
     dialect: Dialect
     prog_type: ProgType
     version: tuple[int, int]

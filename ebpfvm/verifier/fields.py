@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf
     from ebpfvm.contract.dialect import Dialect
     from ebpfvm.contract.maptype import MapType
-    from ebpfvm.loader.object import MapSpec, Program
+    from ebpfvm.loader.object import MapSpec
+    from ebpfvm.loading import Prepared
 
 # Field kind -> the word a map type uses for the fields it may hold.
 _WORD = {"kptr_ref": "kptr", "kptr_unref": "kptr", "kptr_percpu": "kptr"}
@@ -32,7 +33,7 @@ def special_fields(spec: MapSpec, dialect: Dialect, kind: MapType) -> tuple[Spec
     return tuple(_special(item, spec.btf, local=False) for item in fields)
 
 
-def with_loadable_btf(program: Program, dialect: Dialect) -> Program:
+def with_loadable_btf(program: Prepared, dialect: Dialect) -> Prepared:
     """Return the program as a loader loads it where the kernel refuses its BTF: without any.
 
     A kernel refuses the types of a map that would own a struct of the kernel which the kernel cannot free.
@@ -43,7 +44,7 @@ def with_loadable_btf(program: Program, dialect: Dialect) -> Program:
     if names is None or not any(name in names() and name not in dialect.destructors for name in owned):
         return program
     maps = tuple(replace(spec, btf=None, key_type=0, value_type=0) for spec in program.maps)
-    return replace(program, maps=maps, btf=None, func_info=(), line_info=(), core_relos=())
+    return replace(program, maps=maps, btf=None, func_info=(), line_info=())
 
 
 def _special(item: Field, btf: Btf, local: bool) -> Special:

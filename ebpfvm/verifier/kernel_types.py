@@ -6,13 +6,9 @@ The dialect has the layouts of the structs that networking programs read; what i
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from ebpfvm.btf.core import RelocKind, Target
 from ebpfvm.btf.types import Array, Kind, Ptr, Struct, TypeTag, Union
-from ebpfvm.errors import LoadError
-from ebpfvm.loader.relocate import relocate
 from ebpfvm.verifier import regs as r
 from ebpfvm.verifier.env import StructType
 from ebpfvm.verifier.regs import UNKNOWN_SCALAR, Reg, pointer
@@ -20,8 +16,6 @@ from ebpfvm.verifier.signal import EACCES, EINVAL, Refuse, unsupported
 
 if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf, Member
-    from ebpfvm.contract.dialect import Dialect
-    from ebpfvm.loader.object import Program
     from ebpfvm.verifier.explore import Walk
 
 _FLAGS = {"user": r.USER, "percpu": r.PERCPU, "rcu": r.RCU}
@@ -30,9 +24,6 @@ _SAFE_RCU = {"task_struct": ("cpus_ptr", "cgroups", "real_parent", "group_leader
              "css_set": ("dfl_cgrp",), "cgroup_subsys_state": ("cgroup",)}
 _SAFE_RCU_OR_NULL = {"mm_struct": ("exe_file",), "sk_buff": ("sk",), "request_sock": ("sk",)}
 _SAFE_TRUSTED_OR_NULL = {"socket": ("sk",)}
-_MOVED = frozenset({RelocKind.FIELD_BYTE_OFFSET, RelocKind.FIELD_BYTE_SIZE, RelocKind.FIELD_EXISTS,
-                    RelocKind.FIELD_SIGNED, RelocKind.FIELD_LSHIFT_U64, RelocKind.FIELD_RSHIFT_U64,
-                    RelocKind.TYPE_ID_TARGET})
 
 
 class Found(NamedTuple):
@@ -42,31 +33,6 @@ class Found(NamedTuple):
     flags: int = 0
     struct: str = ""
     field: str = ""
-
-
-def fitted(program: Program, dialect: Dialect) -> tuple[Program, bool]:
-    """The program with accesses to structs of the table moved to where the table has the fields.
-
-    The loader leaves these relocations when nobody says for which kernel it loads. The second value: are all numbers
-    of kernel types in the program those of the table?
-    """
-    if not program.core_relos or dialect.types is None or program.btf is None:
-        return program, False
-    types, local = dialect.types(), program.btf
-    wanted = tuple(relo for relo in program.core_relos
-                   if relo.kind in _MOVED and _known(types, local[relo.type_id].name.partition("___")[0]))
-    try:
-        moved = relocate(replace(program, core_relos=wanted), Target(types))
-    except LoadError:
-        return program, False
-    left = tuple(relo for relo in program.core_relos if relo not in wanted)
-    numbered = all(relo.kind != RelocKind.TYPE_ID_TARGET for relo in left)
-    return replace(moved, core_relos=left), numbered and bool(wanted)
-
-
-def _known(types: Btf, name: str) -> bool:
-    found = _struct(types, name) if name else None
-    return found is not None and bool(found.members)
 
 
 def _struct(types: Btf, name: str) -> Struct | Union | None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ebpfvm.loader.object import LineInfo
+    from ebpfvm.loading import Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Verdict:
         explanation: one sentence on why the message came.
         facts: what the walk learnt that an engine can use (empty for refused programs).
         stats: "states", "peak_states", "max_states_per_insn", "stack_depth".
+        program: what was judged, which is what an engine is given to run (see `ebpfvm.loading`).
     """
 
     ok: bool
@@ -40,6 +42,7 @@ class Verdict:
     explanation: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
     stats: Mapping[str, int] = field(default_factory=dict)
+    program: Prepared | None = field(default=None, repr=False, compare=False)
 
     def __bool__(self) -> bool:
         return self.ok

@@ -13,6 +13,7 @@ LAYERS = (
     ("isa", "btf"),
     ("contract", "loader"),
     ("kernel",),
+    ("loading",),
     ("verifier", "engine"),
     ("funcs", "maps"),
     ("sched",),

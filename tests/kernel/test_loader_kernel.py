@@ -15,8 +15,9 @@ from ebpfvm.btf import Btf, encode, parse
 from ebpfvm.btf import types as t
 from ebpfvm.btf.core import Target
 from ebpfvm.isa.insn import encode as assemble
-from ebpfvm.loader import MapSpec, Program, load, relocate
-from ebpfvm.loader.relocate import POISON
+from ebpfvm.loader import MapSpec, Program, load
+from ebpfvm.loading import relocate
+from ebpfvm.loading.relocate import POISON
 from tests.kernel import sysbpf
 
 pytestmark = [

@@ -9,13 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ebpfvm.btf import Btf, record_of
+from ebpfvm.contract import Dialect
+from ebpfvm.dialects import linux
 from ebpfvm.errors import LoadError
 from ebpfvm.loader import load
+from ebpfvm.loading import prepare
 
 ROOT = Path(__file__).parents[3]
 OBJECTS = {path.relative_to(ROOT).as_posix(): path.read_bytes()
            for folder in (ROOT / "samples", Path(__file__).parent / "objects") for path in sorted(folder.rglob("*.o"))}
-KERNEL = load(OBJECTS["tests/unit/loader/objects/coretarget.o"]).btf
+KERNELS = (linux(), linux().with_types(load(OBJECTS["tests/unit/loader/objects/coretarget.o"]).btf or Btf()))
 EXTREME = [0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 32, 1 << 40,
            (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
 
@@ -38,14 +41,18 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @settings(deadline=None, max_examples=400)
-@given(damaged(), st.sampled_from([None, KERNEL]))
-def test_damage_never_does_more_than_a_load_error(data: bytes, kernel: Btf | None) -> None:
+@given(damaged(), st.sampled_from(KERNELS))
+def test_damage_never_does_more_than_a_load_error(data: bytes, kernel: Dialect) -> None:
     try:
-        found = load(data, btf=kernel)
+        found = load(data)
     except LoadError as error:
         assert str(error)
         return
     for program in found.programs.values():
+        try:
+            prepare(program, kernel)
+        except LoadError as error:
+            assert str(error)
         assert all(0 <= insn.imm < len(program.maps) for insn in program.insns
                    if insn.code == 0x18 and insn.src in (1, 2) and program.maps)
     for spec in found.maps.values():

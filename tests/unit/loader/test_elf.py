@@ -35,8 +35,9 @@ LOAD = (Insn(0x18, 1), Insn(0))
 
 
 def refused(data: bytes) -> LoadError:
+    """Why an object cannot be read, or its one program."""
     with pytest.raises(LoadError) as caught:
-        load(data)
+        load(data).program("prog")
     return caught.value
 
 

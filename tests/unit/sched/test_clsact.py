@@ -65,16 +65,18 @@ def sched_cls(text: str, *maps: MapSpec, name: str = "cls") -> Program:
     return Program.from_bytes(encode(assemble(text)), "sched_cls", maps, name=name)
 
 
+def judged(program: Program) -> object:
+    return verify(program, kernel="rfc6").require().facts
+
+
 def runnable(loaded: Loaded, program: Program) -> Runnable:
-    verdict = verify(program, kernel="rfc6")
-    verdict.require()
-    return loaded.program(program, verdict.facts)
+    return loaded.program(program)
 
 
 def hooked(engine: str, *texts: str, side: str = "egress") -> Namespace:
     """eth0 with programs on one side of clsact."""
     net = open_namespace(engine=engine)
-    loaded = Loaded(net.kernel, open_engine(engine))
+    loaded = Loaded(net.kernel, open_engine(engine), judge=judged)
     programs = [runnable(loaded, sched_cls(text, name=f"cls{number}")) for number, text in enumerate(texts)]
     net.load_program = lambda path, section, hook: programs[int(path)]
     filters = [f"tc filter add dev eth0 {side} prio {n + 1} bpf obj {n} da" for n in range(len(texts))]
@@ -125,7 +127,8 @@ def test_verdicts(engine: str, side: str, verdict: int, passes: bool) -> None:
 def test_objects_share_a_pinned_map(engine: str) -> None:
     net = open_namespace(engine=engine)
     pins = Pins()
-    programs = [runnable(Loaded(net.kernel, open_engine(engine), pins), sched_cls(ADD_ONE, PINNED)) for _ in range(2)]
+    programs = [runnable(Loaded(net.kernel, open_engine(engine), pins, judge=judged), sched_cls(ADD_ONE, PINNED))
+                for _ in range(2)]
     net.load_program = lambda path, section, hook: programs[int(path)]
     run_script("ip link add eth0 type dummy; ip link set eth0 up; tc qdisc add dev eth0 clsact\n"
                "tc filter add dev eth0 egress bpf obj 0 da; tc filter add dev eth0 ingress bpf obj 1 da", net)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -20,9 +21,9 @@ KERNEL = "call @bpf_cast_to_kern_ctx\nr6 = r0\n"
 TASK = "call 158\nr6 = r0\n"
 
 
-def place(struct: str, field: str) -> int:
+def place(struct: str, field: str, version: tuple[int, int] = OLD) -> int:
     """Byte offset of a field, also of one inside of parts without a name."""
-    types = kernel_types()
+    types = kernel_types(version)
 
     def find(number: int) -> int | None:
         found = types.resolved(number)
@@ -36,41 +37,44 @@ def place(struct: str, field: str) -> int:
     return at
 
 
-LEN, SK, DEV, DATA, HASH = (place("sk_buff", name) for name in ("len", "sk", "dev", "data", "hash"))
-MARK = place("sock", "sk_mark")
+def placed(text: str, version: tuple[int, int]) -> str:
+    """The text with `struct.field` replaced by its offset in this version, and `struct.field+N` by N bytes more."""
+    return re.sub(r"(\w+)\.(\w+)(?:\+(\d+))?", lambda m: str(place(m[1], m[2], version) + int(m[3] or 0)), text)
 
 
-def field(at: int, size: str = "u32", dst: str = "r0", base: str = "r6") -> str:
+def field(at: int | str, size: str = "u32", dst: str = "r0", base: str = "r6") -> str:
     return f"{dst} = *({size} *)({base} + {at})\n"
 
 
 @pytest.mark.parametrize("version", [OLD, NEW])
 @pytest.mark.parametrize(("text", "expected"), [
-    (KERNEL + field(LEN), ""),
-    (KERNEL + field(LEN, "u8"), ""),
-    (KERNEL + field(DATA, "u64") + "r0 = *(u8 *)(r0 + 100)\n", ""),
-    (KERNEL + field(DEV, "u64") + field(place("net_device", "ifindex"), base="r0"), ""),
-    (KERNEL + field(SK, "u64") + field(MARK, base="r0"), "R0 invalid mem access 'rcu_ptr_or_null_'"),
-    (KERNEL + field(SK, "u64") + "if r0 == 0 goto +1\n" + field(MARK, base="r0"), ""),
-    (KERNEL + field(SK, "u32"), f"cannot access ptr member sk with moff {SK} in struct sk_buff with off {SK} size 4"),
+    (KERNEL + field("sk_buff.len"), ""),
+    (KERNEL + field("sk_buff.len", "u8"), ""),
+    (KERNEL + field("sk_buff.data", "u64") + "r0 = *(u8 *)(r0 + 100)\n", ""),
+    (KERNEL + field("sk_buff.dev", "u64") + field("net_device.ifindex", base="r0"), ""),
+    (KERNEL + field("sk_buff.sk", "u64") + field("sock.sk_mark", base="r0"),
+     "R0 invalid mem access 'rcu_ptr_or_null_'"),
+    (KERNEL + field("sk_buff.sk", "u64") + "if r0 == 0 goto +1\n" + field("sock.sk_mark", base="r0"), ""),
+    (KERNEL + field("sk_buff.sk", "u32"),
+     "cannot access ptr member sk with moff sk_buff.sk in struct sk_buff with off sk_buff.sk size 4"),
     (KERNEL + field(4096), "access beyond struct sk_buff at off 4096 size 4"),
-    (KERNEL + field(LEN + 2), f"access beyond the end of member len (mend:{LEN + 4}) in struct sk_buff with off "
-                              f"{LEN + 2} size 4"),
+    (KERNEL + field("sk_buff.len+2"), "access beyond the end of member len (mend:sk_buff.len+4) in struct sk_buff with "
+                                      "off sk_buff.len+2 size 4"),
     (KERNEL + field(-8), "R6 is ptr_sk_buff invalid negative access: off=-8"),
-    (KERNEL + f"*(u32 *)(r6 + {HASH}) = 1\n", "only read is supported"),
-    (TASK + field(place("task_struct", "pid")), ""),
-    (TASK + field(place("task_struct", "real_parent"), "u64") + field(place("task_struct", "pid"), base="r0"), ""),
-    (TASK + field(place("task_struct", "comm") + 3, "u8"), ""),
+    (KERNEL + "*(u32 *)(r6 + sk_buff.hash) = 1\n", "only read is supported"),
+    (TASK + field("task_struct.pid"), ""),
+    (TASK + field("task_struct.real_parent", "u64") + field("task_struct.pid", base="r0"), ""),
+    (TASK + field("task_struct.comm+3", "u8"), ""),
 ])
 def test_reads(text: str, expected: str, version: tuple[int, int]) -> None:
-    assert message(build(text + "r0 = 0\nexit\n"), version) == expected
+    assert message(build(placed(text, version) + "r0 = 0\nexit\n"), version) == placed(expected, version)
 
 
 def test_a_moved_pointer() -> None:
     index = "r7 = *(u32 *)(r1 + 0)\nr7 &= 8\n"
     assert message(build(index + KERNEL + "r6 += r7\n" + field(0) + "exit\n")) \
         == "R6 is ptr_sk_buff invalid variable offset: off=0, var_off=(0x0; 0x8)"
-    assert message(build(KERNEL + f"r6 += {LEN}\n" + field(0) + "exit\n")) == ""
+    assert message(build(KERNEL + f"r6 += {place('sk_buff', 'len')}\n" + field(0) + "exit\n")) == ""
 
 
 def test_casts() -> None:

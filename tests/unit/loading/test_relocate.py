@@ -8,20 +8,23 @@ from pathlib import Path
 import pytest
 
 from ebpfvm.btf.core import RelocKind, Target, Value
+from ebpfvm.dialects import linux
 from ebpfvm.errors import LoadError
 from ebpfvm.isa.insn import Insn
-from ebpfvm.loader import CoreRelo, Program, load, relocate
-from ebpfvm.loader.relocate import POISON, patch
+from ebpfvm.loader import CoreRelo, load
+from ebpfvm.loading import Prepared, prepare, relocate
+from ebpfvm.loading.relocate import POISON, patch
 
-OBJECTS = Path(__file__).parent / "objects"
+OBJECTS = Path(__file__).parents[1] / "loader" / "objects"
 CORE = load(OBJECTS / "core.o")
 OTHER = load(OBJECTS / "coretarget.o").btf
 assert OTHER is not None
 TARGET = Target(OTHER)
+KERNEL = linux().with_types(OTHER)
 
 
-def fitted(name: str, notes: list[str] | None = None) -> Program:
-    return relocate(CORE.programs[name], TARGET, notes)
+def fitted(name: str) -> Prepared:
+    return prepare(CORE.programs[name], KERNEL)
 
 
 def test_loads_and_stores_move_with_their_fields() -> None:
@@ -46,11 +49,11 @@ def test_every_kind_of_value() -> None:
 
 
 def test_what_is_not_there_is_poisoned_and_told() -> None:
-    notes: list[str] = []
-    after = fitted("lost", notes)
+    after = fitted("lost")
     assert after.insns[0] == Insn(0x85, 0, 0, 0, POISON)
-    assert notes == ["program 'lost', instruction 0: struct gone 0:1 (field_byte_offset) is not in the target's "
-                     "types; the program must not get there"]
+    assert after.poisoned[0].modelled
+    assert after.poisoned[0].reason.startswith("failed to resolve CO-RE relocation <byte_off> [")
+    assert "] struct gone.missing (0:1 @ offset 8): " in after.poisoned[0].reason
 
 
 def test_an_array_at_the_end_of_a_struct_has_no_end() -> None:
@@ -67,11 +70,6 @@ def test_candidates_that_differ_are_refused_with_the_place() -> None:
     assert "ambiguous, instruction 0" in str(caught.value)
 
 
-def test_without_target_a_program_keeps_its_offsets_and_its_records() -> None:
-    assert relocate(CORE.programs["offsets"], None) is CORE.programs["offsets"]
-    assert any("CO-RE relocations are left as compiled" in note for note in CORE.notes)
-
-
 def test_fitting_to_its_own_types_changes_nothing() -> None:
     own = CORE.btf
     assert own is not None
@@ -79,17 +77,18 @@ def test_fitting_to_its_own_types_changes_nothing() -> None:
         assert relocate(program, Target(own)).insns == program.insns
 
 
-def test_the_loader_fits_all_programs() -> None:
-    with pytest.raises(LoadError, match="several types"):
-        load(OBJECTS / "core.o", btf=OTHER)
-    own = load(OBJECTS / "core.o", btf=CORE.btf)
-    assert all(not program.core_relos for program in own.programs.values())
-    assert own.notes == ()
-
-
-def test_a_program_without_records_stays_itself() -> None:
+def test_a_program_without_records_keeps_its_instructions() -> None:
     program = load(OBJECTS / "nobtf.o").programs["first"]
-    assert relocate(program, TARGET) is program
+    assert prepare(program, KERNEL).insns == program.insns
+
+
+def test_preparing_twice_is_preparing_once_and_another_kernel_begins_again() -> None:
+    program = CORE.programs["offsets"]
+    once = prepare(program, KERNEL)
+    assert prepare(once, KERNEL) is once
+    own = linux().with_types(CORE.btf)  # type: ignore[arg-type]
+    assert prepare(once, own).insns == program.insns == prepare(program, own).insns
+    assert prepare(once.with_type("xdp"), own).type == "xdp"
 
 
 @pytest.mark.parametrize(("access", "kind", "message"), [
@@ -97,17 +96,18 @@ def test_a_program_without_records_stays_itself() -> None:
     ("0:x", 0, "not a path"), ("0:-1", 0, "not a path"), ("1", 8, "not '0'"), ("0", 13, "kind 13"),
     (":".join("0" * 99), 0, "not a path"), ("0:1", 10, "no enumerator"),
 ])
-def test_paths_that_make_no_sense_are_refused_without_a_target(access: str, kind: int, message: str) -> None:
+def test_paths_that_make_no_sense_are_refused_whatever_the_kernel(access: str, kind: int, message: str) -> None:
     program = CORE.programs["offsets"]
     bad = replace(program, core_relos=(replace(program.core_relos[0], access=access, kind=kind),))
-    with pytest.raises(LoadError, match=message):
-        relocate(bad, None)
+    for kernel in (KERNEL, linux(), linux().derive(types=None, type_names=None)):
+        with pytest.raises(LoadError, match=message):
+            prepare(bad, kernel)
 
 
 def test_a_record_of_an_unknown_type_is_refused() -> None:
     program = replace(CORE.programs["offsets"], core_relos=(CoreRelo(0, 4000, "0:1", 0),))
     with pytest.raises(LoadError, match="no type 4000"):
-        relocate(program, None)
+        prepare(program, linux())
 
 
 LOAD, MOV, ADD_REG, WIDE = Insn(0x61, 0, 1, 8), Insn(0xB7, 1, 0, 0, 8), Insn(0x0F, 1, 2), Insn(0x18, 1, 0, 0, 8)

@@ -1,0 +1,59 @@
+"""What is known of a kernel's types and variables by name.
+
+A dialect has the layouts of some types and the names of all; a BTF file has all of both. So a name can be there, be
+missing in that kernel, or be there without being known any closer.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+from ebpfvm.btf.core import Target, essential_name
+from ebpfvm.btf.types import Kind, Struct, Union
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ebpfvm.btf.types import Btf
+    from ebpfvm.contract.dialect import Dialect
+
+_NAMED = frozenset({Kind.STRUCT, Kind.UNION, Kind.ENUM, Kind.ENUM64, Kind.TYPEDEF, Kind.VAR})
+_EITHER = {Kind.ENUM: (Kind.ENUM, Kind.ENUM64), Kind.ENUM64: (Kind.ENUM, Kind.ENUM64)}
+
+
+class Known:
+    """What a dialect knows of its kernel's names."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+
+    @cached_property
+    def target(self) -> Target | None:
+        """The types that programs are fitted to, None if the dialect has none."""
+        return _target(self.dialect.types) if self.dialect.types is not None else None
+
+    @property
+    def whole(self) -> bool:
+        """Return whether all types of the kernel are known, as they are from a BTF file."""
+        return self.dialect.types is not None and self.dialect.type_names is None
+
+    def lacks(self, kind: Kind, name: str) -> bool:
+        """Return whether this kernel is known to have nothing of this kind and name (without its flavour)."""
+        name, kinds = essential_name(name), _EITHER.get(kind, (kind,))
+        if self.dialect.type_names is not None:
+            return kind in _NAMED and not any((each, name) in self.dialect.type_names() for each in kinds)
+        if self.target is None:
+            return False
+        return not any(self.target.btf.find_all(name, each) for each in kinds)
+
+    def hollow(self, candidate: int) -> bool:
+        """Return whether a type of the table is one whose inside the table does not have."""
+        assert self.target is not None
+        found = self.target.btf[candidate]
+        return not self.whole and isinstance(found, Struct | Union) and not found.members
+
+
+@lru_cache(maxsize=8)
+def _target(types: Callable[[], Btf]) -> Target:
+    return Target(types())

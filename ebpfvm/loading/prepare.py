@@ -1,0 +1,79 @@
+"""`prepare`: a program with everything in it that depends on the kernel, as libbpf's loader makes it.
+
+What a kernel's types lack is no error yet: the instruction becomes a call of a helper that no kernel has, and is
+refused only if a path leads there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+from ebpfvm.loader.object import Program
+from ebpfvm.loading import kconfig, names
+from ebpfvm.loading.known import Known
+from ebpfvm.loading.relocate import fit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ebpfvm.contract.dialect import Dialect
+    from ebpfvm.loading.poison import Poison
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared(Program):
+    """A program as a kernel is given it.
+
+    Attributes:
+        source: the program that it was made from.
+        dialect: the kernel that it was made for.
+        poisoned: slot -> why it must not be reached.
+        kernel_ids: numbers of kernel types in its instructions are those of `dialect.types`.
+        notes: what had to be assumed, one sentence each.
+    """
+
+    source: Program | None = None
+    dialect: Dialect | None = None
+    poisoned: Mapping[int, Poison] = field(default_factory=dict)
+    kernel_ids: bool = False
+    notes: tuple[str, ...] = ()
+
+
+_FIELDS = tuple(item.name for item in fields(Program))
+
+
+def prepare(program: Program, dialect: Dialect) -> Prepared:
+    """Fit a program to a kernel.
+
+    Args:
+        program: as the loader gives it. One that was prepared for this dialect is returned as it is; one for another
+            dialect is made again from its source.
+        dialect: the kernel.
+
+    Raises:
+        LoadError: a relocation makes no sense, does not fit its instruction, or has several answers.
+        UsageError: a given configuration value does not fit its variable.
+    """
+    if isinstance(program, Prepared):
+        if program.dialect is dialect:
+            return program
+        program = _again(program)
+    known = Known(dialect)
+    notes: list[str] = []
+    insns = list(program.insns)
+    poisoned = fit(program, insns, known)
+    names.bind(program, insns, known)
+    parts = {name: getattr(program, name) for name in _FIELDS}
+    parts |= {"insns": tuple(insns), "core_relos": (), "maps": kconfig.fill(program, dialect, notes)}
+    return Prepared(**parts, source=program, dialect=dialect, poisoned=poisoned, kernel_ids=bool(program.core_relos),
+                    notes=tuple(notes))
+
+
+def _again(program: Prepared) -> Program:
+    """The source, with what was said of the prepared program since (its type, other initial values)."""
+    assert program.source is not None
+    parts = {name: getattr(program, name) for name in _FIELDS}
+    for name in ("insns", "core_relos", "btf", "func_info"):
+        parts[name] = getattr(program.source, name)
+    return Program(**parts)

@@ -1,0 +1,167 @@
+"""CO-RE relocations applied to a program's instructions (bpf_core_patch_insn, tools/lib/bpf/relo_core.c, Linux 7.2)."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ebpfvm.btf.core import RelocKind, Target, Value, essential_name, parse_spec, resolve
+from ebpfvm.errors import LoadError
+from ebpfvm.isa.insn import Insn, imm64
+from ebpfvm.loading.poison import Poison
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ebpfvm.btf.types import Btf
+    from ebpfvm.loader.object import CoreRelo, Program
+    from ebpfvm.loading.known import Known
+
+POISON = 195896080
+"""The helper number (0xbad2310) that an instruction calls which must not be reached."""
+_POISONED = Insn(0x85, 0, 0, 0, POISON)
+_LD, _LDX, _ST, _STX, _ALU, _ALU64 = 0, 1, 2, 3, 4, 7
+_SIZES = {0x00: 4, 0x08: 2, 0x10: 1, 0x18: 8}
+_CODES = {size: code for code, size in _SIZES.items()}
+_WORDS = {
+    RelocKind.FIELD_BYTE_OFFSET: "byte_off", RelocKind.FIELD_BYTE_SIZE: "byte_sz",
+    RelocKind.FIELD_EXISTS: "field_exists", RelocKind.FIELD_SIGNED: "signed",
+    RelocKind.FIELD_LSHIFT_U64: "lshift_u64", RelocKind.FIELD_RSHIFT_U64: "rshift_u64",
+    RelocKind.TYPE_ID_LOCAL: "local_type_id", RelocKind.TYPE_ID_TARGET: "target_type_id",
+    RelocKind.TYPE_EXISTS: "type_exists", RelocKind.TYPE_SIZE: "type_size", RelocKind.TYPE_MATCHES: "type_matches",
+    RelocKind.ENUMVAL_EXISTS: "enumval_exists", RelocKind.ENUMVAL_VALUE: "enumval_value"}
+
+
+def relocate(program: Program, target: Target) -> Program:
+    """Fit a program to these types alone; the result has no CO-RE records left.
+
+    Raises:
+        LoadError: a record makes no sense or does not fit its instruction, or the target is ambiguous.
+    """
+    insns = list(program.insns)
+    for relo, local in _records(program):
+        with _placed(program, relo):
+            patch(insns, relo.insn_off, resolve(local, relo.type_id, relo.access, relo.kind, target))
+    return replace(program, insns=tuple(insns), core_relos=())
+
+
+def fit(program: Program, insns: list[Insn], known: Known) -> dict[int, Poison]:
+    """Apply a program's CO-RE records to its instructions.
+
+    Returns:
+        slot -> why it must not be reached, for what the kernel lacks and for what is not known of it.
+
+    Raises:
+        LoadError: as `relocate`.
+    """
+    poisoned: dict[int, Poison] = {}
+    for relo, local in _records(program):
+        with _placed(program, relo):
+            reason = "" if relo.kind == RelocKind.TYPE_ID_LOCAL else _unknown(local, relo, known)
+            # Without an answer the program's own types say whether the record fits its instruction.
+            value = resolve(local, relo.type_id, relo.access, relo.kind, known.target if not reason else None)
+            patch(insns, relo.insn_off, replace(value, poison=True) if reason else value)
+            if reason:
+                poisoned[relo.insn_off] = Poison(f"{reason}: {describe(local, relo)}", False)
+            elif insns[relo.insn_off] == _POISONED:
+                poisoned[relo.insn_off] = Poison(f"failed to resolve CO-RE relocation {describe(local, relo)}: "
+                                                 "this kernel's types have no such thing")
+    return poisoned
+
+
+def _records(program: Program) -> Iterator[tuple[CoreRelo, Btf]]:
+    if program.btf is not None:
+        for relo in program.core_relos:
+            yield relo, program.btf
+
+
+@contextmanager
+def _placed(program: Program, relo: CoreRelo) -> Iterator[None]:
+    """Errors inside say which instruction and C line they are about."""
+    try:
+        yield
+    except LoadError as error:
+        line = program.line_at(relo.insn_off)
+        error.symbol = error.symbol or (f"{program.name}, instruction {relo.insn_off}" + (f", {line}" if line else ""))
+        raise
+
+
+def _unknown(local: Btf, relo: CoreRelo, known: Known) -> str:
+    """Why a record has no answer in what is known of the kernel; "" if it has one, which may be that it is missing."""
+    root = local[relo.type_id]
+    if known.target is None:
+        return "the types of this kernel are not known; give them with --btf FILE"
+    if not essential_name(root.name) or known.whole or known.lacks(root.kind, root.name):
+        return ""
+    found = known.target.candidates(local, relo.type_id)
+    exists = relo.kind == RelocKind.TYPE_EXISTS
+    if not found or (not exists and any(map(known.hollow, found))) or relo.kind == RelocKind.TYPE_MATCHES:
+        return f"the inside of {local.describe(relo.type_id)} is not known; give the kernel's types with --btf FILE"
+    return ""
+
+
+def describe(local: Btf, relo: CoreRelo) -> str:
+    """A record as libbpf's messages have it: `<byte_off> [7] struct sk_buff.len (0:1 @ offset 112)`."""
+    spec = parse_spec(local, relo.type_id, relo.access, relo.kind)
+    text = f"<{_WORDS[RelocKind(relo.kind)]}> [{relo.type_id}] {local.describe(relo.type_id)}"
+    if relo.kind in (RelocKind.ENUMVAL_EXISTS, RelocKind.ENUMVAL_VALUE):
+        return text + f"::{spec.steps[0].name}"
+    for at, step in enumerate(spec.steps):
+        text += f".{step.name}" if step.name else f"[{step.index}]" if at or step.index else ""
+    if spec.steps:
+        text += f" ({relo.access} @ offset {spec.bits // 8}{f'.{spec.bits % 8}' if spec.bits % 8 else ''})"
+    return text
+
+
+def patch(insns: list[Insn], slot: int, value: Value) -> None:
+    """Write a relocation's value into the instruction at `slot`.
+
+    Raises:
+        LoadError: the instruction is none that holds such a value, or holds another one now.
+    """
+    insn = insns[slot] if 0 <= slot < len(insns) else None
+    if insn is None:
+        raise LoadError(f"a CO-RE relocation is at instruction {slot} of {len(insns)}")
+    kind = insn.code & 7
+    wide = insn.is_ld_imm64 and slot + 1 < len(insns)
+    if value.poison:
+        insns[slot] = _POISONED
+        if wide:
+            insns[slot + 1] = _POISONED
+    elif kind in (_ALU, _ALU64) and not insn.code & 8:
+        _check(insn.imm & 0xFFFFFFFF, value.old & 0xFFFFFFFF, value)
+        insns[slot] = insn._replace(imm=_s32(value.new))
+    elif kind in (_LDX, _ST, _STX):
+        _check(insn.off, value.old, value)
+        insns[slot] = _moved(insn, value)
+    elif wide and insn.src == 0 and insn.off == 0:
+        _check(imm64(insn, insns[slot + 1]), value.old & 0xFFFFFFFFFFFFFFFF, value)
+        insns[slot] = insn._replace(imm=_s32(value.new))
+        insns[slot + 1] = insns[slot + 1]._replace(imm=_s32(value.new >> 32))
+    else:
+        raise LoadError(f"a CO-RE relocation is at an instruction (opcode {insn.code:#04x}) that holds no such value")
+
+
+def _moved(insn: Insn, value: Value) -> Insn:
+    """A load or store at another offset, and of another width where the field has one."""
+    if value.new > 0x7FFF:
+        raise LoadError(f"a CO-RE relocation moves a field to offset {value.new}, too far for one instruction")
+    if not value.resizable:
+        return _POISONED
+    code = insn.code
+    if value.old_size != value.new_size:
+        if _SIZES[code & 0x18] != value.old_size or value.new_size not in _CODES:
+            raise LoadError(f"a field of {value.old_size} bytes has {value.new_size} in the target's types, and its "
+                            f"instruction moves {_SIZES[code & 0x18]}")
+        code = code & ~0x18 | _CODES[value.new_size]
+    return insn._replace(code=code, off=value.new)
+
+
+def _check(held: int, expected: int, value: Value) -> None:
+    if value.check and held != expected:
+        raise LoadError(f"a CO-RE relocation expects its instruction to hold {expected}, which holds {held}")
+
+
+def _s32(value: int) -> int:
+    return (value + 0x80000000 & 0xFFFFFFFF) - 0x80000000
