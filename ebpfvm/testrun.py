@@ -31,6 +31,7 @@ from ebpfvm.limits import DEFAULTS, Limits
 from ebpfvm.loaded import ENGINES, Loaded, open_engine
 from ebpfvm.loader.object import Object, Program
 from ebpfvm.loader.open import load
+from ebpfvm.loading import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -181,12 +182,12 @@ def test_run(program: Program | Object | Path, data: bytes = bytes(64), ctx: Map
         Fault: the program did what would crash a kernel.
         LimitError: the program or a map reached one of `limits`.
     """
-    program, source = _program(program, source)
+    given, source = _program(program, source)
     data = arguments.raw("data", data)
     _check(ctx, maps, engine, repeat, seed)
     arguments.instance("limits", limits, Limits, "Limits(...)")
-    dialect = dialect_of(program, kernel)
-    program = prepare(program, dialect)
+    dialect = dialect_of(given, kernel)
+    program = prepare(given, dialect)
     machine = Kernel(dialect, seed, limits)
     machine.clock = arguments.time("clock", clock)
 
