@@ -114,7 +114,7 @@ def _map_rules(w: Walk, made: Call) -> None:
         raise Refuse(EACCES, "write into map forbidden")
     if name == "bpf_tail_call":
         if used is None or used.type.name != "prog_array":
-            raise Refuse(EINVAL, "expected prog array map for tail call")
+            raise Refuse(EINVAL, "expected prog array map for tail call", open_end=True)
         index = w.regs[3]
         if index is not None and index.type == SCALAR and not index.num.mask and index.num.value < used.max_entries:
             w.precise(3)
@@ -156,11 +156,10 @@ def _specials(w: Walk, made: Call) -> None:
             raise Refuse(524, "callback function not allowed for map")
         frames.push_callback(w, made.subprog, frames.for_each_callback)
     elif name == "bpf_loop":
+        _inlined(w, made.subprog)
         w.precise(1)
-        count, flags = w.regs[1], w.regs[4]
-        assert count is not None and flags is not None
-        if not flags.num.mask and not flags.num.value:
-            w.inlined_loops.add(w.frame.subprog)
+        count = w.regs[1]
+        assert count is not None
         if count.type != SCALAR or w.frame.callback_depth < count.num.umax:
             frames.push_callback(w, made.subprog, frames.loop_callback)
         else:
@@ -175,6 +174,18 @@ def _specials(w: Walk, made: Call) -> None:
         assert source is not None
         if source.type != r.MAP_VALUE:
             raise Refuse(EACCES, f"Unsupported reg type {r.type_name(source.type)} for bpf_dynptr_from_mem data")
+
+
+def _inlined(w: Walk, callback: int) -> None:
+    """Will the kernel replace this bpf_loop by a loop of its own (update_loop_inline_state)?"""
+    before = w.inlined_loops.get(w.pc)
+    if before is not None and not before[0]:
+        return
+    flags = w.regs[4]
+    plain = flags is not None and is_null(flags)
+    if plain:
+        w.precise(4)
+    w.inlined_loops[w.pc] = (plain and (before is None or before[1] == callback), callback)
 
 
 def _format(w: Walk) -> None:
@@ -224,7 +235,7 @@ def _result(w: Walk, made: Call, old: list[Reg | None]) -> Reg | None:
     if name in _CASTS:
         ref = made.ref
     elif name == "bpf_dynptr_data":
-        ref, aux = dynptrs.data_refs(made)
+        ref, aux = dynptrs.data_refs(w, made)
     elif ret.acquire or sock_map:
         id = ref = refs.acquire(w)
     return pointer(base | flags, what, id=id, ref=ref, aux=aux)

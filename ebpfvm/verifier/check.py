@@ -130,8 +130,20 @@ class _Run:
             skip = insn.is_ld_imm64
 
     def _main(self, walk: Walk) -> None:
-        walk.run(self.env.subprogs[0], {1: pointer(r.CTX)})
+        main = self.env.subprogs[0]
+        if main.type_id:
+            self._prototype(walk, main)
+        walk.run(main, {1: pointer(r.CTX)})
         self.log.reset()
+
+    def _prototype(self, walk: Walk, main: Subprog) -> None:
+        """What a kernel says of a main program whose prototype it cannot read; nothing comes of it but a line."""
+        try:
+            global_funcs.arguments(walk, main)
+        except Refuse as refuse:
+            if refuse.errno == EINVAL:
+                for text in refuse.lines:
+                    self.log.line(text)
 
     def _globals(self, walk: Walk) -> None:
         """Global functions, each by itself, as far as they are called."""
@@ -175,7 +187,7 @@ class _Run:
         if refuse.source and pc is not None:
             self.log.source(pc, "; ")
         if self.log.level:
-            self.log.entries.extend(text + "\n" for text in refuse.lines)
+            self.log.refusal(refuse.lines, refuse.open_end)
         self._statistics(False)
         message = "\n".join(text for text in refuse.lines if not text.startswith(("cur state:", "old state:")))
         # Some checks look at the program as a whole.

@@ -65,7 +65,7 @@ def check(env: Env, depths: dict[int, int], async_callbacks: set[int], callbacks
             if by_reference and callee.index in roots:
                 continue
             if callee.index == caught:
-                raise Refuse(EINVAL, f"insn {pc} cannot call exception cb directly")
+                raise Refuse(EINVAL, f"insn {pc} cannot call exception cb directly", open_end=True)
             if callee.index in chain or callee.index == subprog.index:
                 raise Refuse(EINVAL, f"recursive call from {subprog.name}() to {callee.name}()", pc=pc)
             visit(callee, total, (*chain, subprog.index), callee.index in tails)

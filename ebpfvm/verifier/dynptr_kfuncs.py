@@ -42,6 +42,7 @@ def argument(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
         if reg.type == r.STACK:
             dynptrs.slot_of(w, reg, message)
         raise Refuse(EINVAL, message)
+    dynptrs.touch(w, reg)
     made.extra.setdefault("dynptr", found)
 
 
@@ -67,4 +68,5 @@ def slice_of(w: Walk, made: KfuncCall) -> Reg:
         raise Refuse(EINVAL, "the prog does not allow writes to packet data")
     if found.kind in ("skb", "xdp", "skb_meta"):
         type |= r.PKT_SLICE
-    return pointer(type, made.constant, id=w.new_id(), ref=found.ref, aux=found.id)
+    ref, aux = dynptrs.owner_of_slice(w, found)
+    return pointer(type, made.constant, id=w.new_id(), ref=ref, aux=aux)

@@ -76,6 +76,7 @@ def argument(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
         raise Refuse(EINVAL, f"Expected an initialized dynptr as {name}")
     if spec.dynptr and found.kind != spec.dynptr:
         raise Refuse(EINVAL, f"Expected a dynptr of type {spec.dynptr} as {name}")
+    touch(w, reg)
     call.dynptr = found
     if spec.release:
         call.release = at
@@ -114,8 +115,10 @@ def put(w: Walk, reg: Reg, kind: str, ref: int, parent: int, owned: bool = False
     """Mark two slots as a dynptr; `owned`: with a reference of its own, which has to be given back."""
     index = slot_of(w, reg)
     frame = w.state.frames[reg.what]
+    w.deepen(frame, (index + 1) * 8)
     if w.env.new and owned:
-        id = ref = acquire(w)
+        ref = parent = acquire(w)
+        id = w.new_id()
     else:
         id = w.new_id()
         ref = acquire(w) if owned else ref
@@ -132,7 +135,9 @@ def release(w: Walk, call: Call) -> None:
     found = call.dynptr
     assert found is not None
     drop_ref(w.state, found.ref)
-    invalidate(w, {found.ref, found.id})
+    clones = {slot.reg.id for frame in w.state.frames for slot in frame.stack.values()
+              if isinstance(slot.reg, DynptrState) and slot.reg.ref == found.ref}
+    invalidate(w, {found.ref, found.id} | clones)
     for frame in w.state.frames:
         for index, slot in list(frame.stack.items()):
             if isinstance(slot.reg, DynptrState) and slot.reg.ref == found.ref:
@@ -162,7 +167,20 @@ def destroy(w: Walk, frame: Frame, index: int) -> None:
                  if reg.type & r.BASE == r.MEM and reg.aux == found.id else reg)
 
 
-def data_refs(call: Call) -> tuple[int, int]:
+def data_refs(w: Walk, call: Call) -> tuple[int, int]:
     """Reference and dynptr id of the memory that bpf_dynptr_data gives."""
     found = call.dynptr
-    return (found.ref, found.id) if found is not None else (0, 0)
+    return owner_of_slice(w, found) if found is not None else (0, 0)
+
+
+def owner_of_slice(w: Walk, found: DynptrState) -> tuple[int, int]:
+    """What a slice dies with: 7.x makes it a child of the dynptr, 6.18 of the dynptr's reference. And the dynptr."""
+    return (found.id if w.env.new else found.ref), found.id
+
+
+def touch(w: Walk, reg: Reg) -> None:
+    """The slots of a dynptr were looked at (mark_dynptr_read)."""
+    if reg.type == r.STACK:
+        index = (-(reg.off + reg.num.smin) - 1) >> 3
+        w.touch(index)
+        w.touch(index - 1)

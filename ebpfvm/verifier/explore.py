@@ -74,7 +74,9 @@ class Walk:
         self.pointer_types: dict[int, int] = {}
         self.called: set[int] = set()
         self.per_function: dict[int, int] = {}  # processed instructions of the main program and of global functions
-        self.inlined_loops: set[int] = set()  # functions with a call of bpf_loop that the kernel replaces
+        self.entered: set[int] = set()  # functions that were walked at all
+        self.inlined_loops: dict[int, tuple[bool, int]] = {}  # calls of bpf_loop: is it replaced, and its callback
+        self.unreliable: set[int] = set()  # functions whose prototypes a call did not fit
         self.pending: list[tuple[State, int, int, int]] = []
         self.states = states.States(self)
         self.ids = 0
@@ -157,6 +159,7 @@ class Walk:
         self.state.first_pc = subprog.start
         self.states.start()
         self.log.new_function()
+        self.entered.add(subprog.index)
         before = self.processed
         try:
             self._paths()
@@ -249,6 +252,11 @@ class Walk:
         """An id that nothing has yet."""
         self.ids += 1
         return self.ids
+
+    def deepen(self, frame: Frame, size: int) -> None:
+        """A frame has at least so many bytes, in whole slots (grow_stack_state)."""
+        if size > self.subprog_depth.get(frame.subprog, 0):
+            self.subprog_depth[frame.subprog] = size + 7 & -8
 
     def touch(self, slot: int) -> None:
         """A stack slot is printed with the instruction."""

@@ -33,6 +33,7 @@ def build_call(w: Walk, pc: int, insn: Insn) -> Step:
         if subprog.is_global:
             return _global(w, pc, subprog)
         caller = w.frame
+        global_funcs.match_static(w, subprog)
         _enter(w, w.state, pc, subprog)
         w.clobber(caller)
         if w.log.on:
@@ -73,6 +74,7 @@ def _enter(w: Walk, state: State, pc: int, subprog: Subprog) -> Frame:
         raise Refuse(E2BIG, f"the call stack of {limit + 1} frames is too deep")
     caller = state.frames[-1]
     callee = Frame(len(state.frames), pc, subprog.index)
+    w.entered.add(subprog.index)
     callee.regs[1:6] = caller.regs[1:6]
     w.touch_everything()
     state.frames.append(callee)
@@ -83,6 +85,7 @@ def push_callback(w: Walk, subprog_index: int, prepare: Prepare) -> None:
     """Another walk, through a callback that may run now; this one goes on behind the call."""
     caller = w.frame
     subprog = w.callback(subprog_index)
+    global_funcs.match_static(w, subprog)
     state = w.push(subprog.start, w.pc)
     above = state.frames[-1]
     callee = _enter(w, state, w.pc, subprog)
@@ -98,9 +101,11 @@ def push_async(w: Walk, subprog_index: int, prepare: Prepare, sleepable: bool = 
     """A walk of a callback that runs some time later, on a stack of its own."""
     caller = w.frame
     subprog = w.callback(subprog_index)
+    global_funcs.match_static(w, subprog)
     state = w.push_async(subprog.start, w.pc, subprog.index)
     w.touch_everything()
     callee = state.frames[0]
+    w.entered.add(subprog.index)
     callee.async_cb = caller.async_cb + 1
     state.in_sleepable = sleepable
     prepare(caller, callee)

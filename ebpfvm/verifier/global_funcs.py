@@ -137,6 +137,44 @@ def match_arguments(w: Walk, subprog: Subprog) -> Refuse | None:
     return None
 
 
+def match_static(w: Walk, subprog: Subprog) -> None:
+    """What a kernel says of a call that does not fit a static function's prototype: nothing comes of it but a line."""
+    if subprog.index in w.unreliable or subprog.is_global:
+        return
+    try:
+        for number, item in enumerate(_of_static(w, subprog), 1):
+            _fits(w, number, item)
+    except Refuse as refused:
+        w.unreliable.add(subprog.index)
+        for text in refused.lines:
+            w.log.line(text)
+
+
+def _of_static(w: Walk, subprog: Subprog) -> tuple[Argument, ...]:
+    """The prototype of a static function, () if it says nothing that is checked."""
+    btf = w.env.program.btf
+    func = btf[subprog.type_id] if btf is not None and subprog.type_id else None
+    proto = btf[func.type] if btf is not None and isinstance(func, Func) else None
+    if btf is None or not isinstance(proto, FuncProto) or len(proto.params) > 5:
+        return ()
+    found = []
+    numbers = (Int, Enum, Enum64)
+    if not isinstance(btf.resolved(proto.return_type), (*numbers, Void) if w.env.new else numbers):
+        return ()
+    for param in proto.params:
+        type = btf.resolved(param.type)
+        if isinstance(type, numbers):
+            found.append(Argument("scalar"))
+        elif isinstance(type, Ptr) and _is_context(w, btf, type.type):
+            found.append(Argument("ctx"))
+        elif isinstance(type, Ptr) and isinstance(btf.resolved(type.type), Struct) \
+                and btf.resolved(type.type).name == "bpf_dynptr":
+            found.append(Argument("dynptr"))
+        else:
+            return ()
+    return tuple(found)
+
+
 def _fits(w: Walk, number: int, item: Argument) -> None:
     reg = w.regs[number]
     name = f"R{number}" if w.env.new else f"arg#{number - 1}"

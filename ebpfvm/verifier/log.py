@@ -48,6 +48,12 @@ class Log:
         if self.level:
             self.entries.append(text + "\n")
 
+    def refusal(self, lines: tuple[str, ...], open_end: bool) -> None:
+        """The complaint that ends the walk."""
+        self.entries.extend(text + "\n" for text in lines)
+        if lines and open_end:
+            self.entries[-1] = lines[-1]
+
     def note(self, text: str) -> None:
         """A line of levels 1 and 2."""
         if self.level & (LEVEL1 | LEVEL2):
@@ -109,7 +115,9 @@ class Log:
         if self.all or not self.on:
             return
         mark = max(mark - self._dropped, 0)
-        joined = len(self.entries) > mark and isinstance(self.entries[mark], tuple) and self.entries[mark][0] == "s"
+        entries = self.entries
+        joined = (len(entries) > mark > 0 and isinstance(entries[mark], tuple) and entries[mark][0] == "s"
+                  and isinstance(entries[mark - 1], int))
         del self.entries[mark:]
         if joined:
             self.entries.append(("j",))

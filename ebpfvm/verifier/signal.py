@@ -13,14 +13,17 @@ class Refuse(Exception):
         errno: positive.
         lines: what the log says, without line ends; the last but not least line is the verdict's message.
         pc: the instruction, None for the one being walked.
+        open_end: the kernel forgot the line end, so the statistics follow on the same line.
     """
 
-    def __init__(self, errno: int, *lines: str, pc: int | None = None, source: bool = False) -> None:
+    def __init__(self, errno: int, *lines: str, pc: int | None = None, source: bool = False,
+                 open_end: bool = False) -> None:
         super().__init__("\n".join(lines))
         self.errno = errno
         self.lines = lines
         self.pc = pc
         self.source = source
+        self.open_end = open_end
 
 
 def unsupported(what: str, pc: int | None = None) -> Refuse:

@@ -54,9 +54,7 @@ def within_bounds(w: Walk, reg: Reg, number: int, off: int, size: int, verb: str
             raise Refuse(EACCES, f"invalid unbounded variable-offset{verb} stack R{number}")
         low, high = num.smin + off, num.smax + off + size
     if -512 <= low <= -1 and high <= 0:
-        subprog = w.state.frames[reg.what].subprog
-        if -low > w.subprog_depth.get(subprog, 0):
-            w.subprog_depth[subprog] = -low
+        w.deepen(w.state.frames[reg.what], -low)
         return low, high
     errno = EINVAL if -512 <= low <= -1 else EACCES
     if not num.mask:
@@ -208,7 +206,7 @@ def read(w: Walk, reg: Reg, number: int, off: int, size: int, dst: int) -> None:
     value = slot.reg
     if size == 8 and types == ALL_SPILL:
         if dst >= 0:
-            w.regs[dst] = _filled(w, frame, index, slot)
+            w.regs[dst] = value  # as it is: only a narrow fill gives an id
         w.remember(flags(frame.no, index))
         return
     if value.type != SCALAR:

@@ -35,9 +35,11 @@ def _depths(env: Env, walk: Walk | None, accepted: bool) -> list[int]:
         return [0] * max(len(env.subprogs), 1)
     found = []
     for item in env.subprogs:
+        if accepted and item.index not in walk.entered:
+            continue  # removed as dead code
         depth = walk.subprog_depth.get(item.index, 0)
         if accepted:
-            if item.index in walk.inlined_loops:
+            if any(fits and item.start <= pc < item.end for pc, (fits, _) in walk.inlined_loops.items()):
                 depth = (depth + 7) // 8 * 8 + _LOOP
             if any(insn[0] == _JCOND for insn in env.program.insns[item.start:item.end]):
                 depth += _MAY_GOTO
