@@ -16,6 +16,7 @@ qdisc (RFC)                       its context; the packet belongs to the program
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,7 @@ from ebpfvm.errors import Rejected, UsageError
 from ebpfvm.funcs.timer import timers_of
 from ebpfvm.kernel import Kernel, SchBpfCtx, SkbCtx, SkBuff, XdpBuff, XdpCtx
 from ebpfvm.kernel.ctx import Layout, layout_of
+from ebpfvm.kernel.sock import AF_INET, AF_INET6, Sock
 from ebpfvm.limits import DEFAULTS, Limits
 from ebpfvm.loaded import ENGINES, Loaded, open_engine
 from ebpfvm.loader.object import Object, Program
@@ -398,10 +400,25 @@ def made_up_skb(kernel: Kernel, visible: bytes, frame: bytes) -> SkBuff:
         protocol = _ETH_P_802_3 if frame[14:16] == b"\xff\xff" else _ETH_P_802_2
     kind = _PACKET_MULTICAST if frame[0] & 1 else _PACKET_OTHERHOST if any(frame[:6]) else _PACKET_HOST
     skb = SkBuff(kernel, frame, protocol=protocol >> 8 | (protocol & 0xFF) << 8, pkt_type=kind, ifindex=LOOPBACK)
+    skb.sk = _made_up_sock(kernel, frame).ptr
     if len(visible) < len(frame):  # the Ethernet header stays in the room before the packet
         skb.packet.start = skb.packet.meta = skb.packet.start + ETH_HLEN
         skb.len, skb.link_offset = len(visible), -ETH_HLEN
     return skb
+
+
+def _made_up_sock(kernel: Kernel, frame: bytes) -> Sock:
+    """The socket of a test run's packet: closed, with the packet's addresses."""
+    sock, packet = Sock(kernel), frame[ETH_HLEN:]
+    if frame[12:14] == b"\x08\x00":
+        sock.family = AF_INET
+        if len(packet) >= 20:
+            sock.src_ip4, sock.dst_ip4 = struct.unpack_from("<2I", packet, 12)
+    elif frame[12:14] == b"\x86\xdd":
+        sock.family = AF_INET6
+        if len(packet) >= 40:
+            sock.src_ip6, sock.dst_ip6 = struct.unpack_from("<4I", packet, 8), struct.unpack_from("<4I", packet, 24)
+    return sock
 
 
 def _short(data: bytes) -> list[str]:

@@ -30,6 +30,8 @@ class CtxField:
         read_sizes: sizes allowed for reads, empty for `element` (and the smaller powers of two if `narrow`).
         cap: "bpf" where the access needs CAP_BPF.
         width: bytes that the kernel's own field keeps of what is written (2 for tc_index), 0 for all.
+        loaded: bytes that the kernel's conversion loads for a read, 0 for `size`. A read of so many bytes or more is
+            not shifted, wherever in the field it begins (bpf_convert_ctx_accesses).
         from_start: a part is read only from the field's first byte on.
         struct: the kernel's struct behind a field whose `access` is "btf".
     """
@@ -48,6 +50,7 @@ class CtxField:
     width: int = 0
     from_start: bool = False
     struct: str = ""
+    loaded: int = 0
 
     @property
     def end(self) -> int:

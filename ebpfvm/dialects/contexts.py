@@ -22,6 +22,20 @@ XDP_MD_SIZE: Final = 24
 SCH_BPF_CTX_SIZE: Final = 24
 
 
+# Fields of four bytes that the kernel keeps in fewer, by context structure.
+_NARROWER: Final = {
+    "__sk_buff": {"pkt_type": 1, "queue_mapping": 2, "protocol": 2, "vlan_tci": 2, "vlan_proto": 2, "tc_index": 2,
+                  "tc_classid": 2, "family": 2, "remote_port": 2, "local_port": 2, "gso_segs": 2, "gso_size": 2},
+    "bpf_sock": {"family": 2, "type": 2, "protocol": 2, "src_port": 2, "dst_port": 2, "state": 1,
+                 "rx_queue_mapping": 2},
+}
+
+
+def _kept(struct: str, fields: Iterable[CtxField]) -> tuple[CtxField, ...]:
+    """The same fields, with the bytes that a kernel loads of each."""
+    return tuple(replace(item, loaded=_NARROWER[struct].get(item.name, 0)) for item in fields)
+
+
 def _u32s(names: str, off: int = 0) -> tuple[CtxField, ...]:
     """Plain u32 fields one after the other; reads of a part are fine."""
     return tuple(CtxField(name, off + 4 * index, 4) for index, name in enumerate(names.split()))
@@ -39,7 +53,7 @@ def _exact(names: str, off: int, size: int = 4) -> tuple[CtxField, ...]:
 
 # -- __sk_buff -----------------------------------------------------------------------------------------------
 
-_SK_BUFF: Final = (
+_SK_BUFF: Final = _kept("__sk_buff", (
     *_u32s("len pkt_type mark queue_mapping protocol vlan_present vlan_tci vlan_proto priority ingress_ifindex "
            "ifindex"),
     CtxField("tc_index", 44, 4, width=2),
@@ -62,7 +76,7 @@ _SK_BUFF: Final = (
     CtxField("gso_size", 176, 4),
     CtxField("tstamp_type", 180, 1),
     CtxField("hwtstamp", 184, 8, narrow=False),
-)
+))
 _SOCKET = "family remote_ip4 local_ip4 remote_ip6 local_ip6 remote_port local_port"
 
 
@@ -138,11 +152,11 @@ def _closed(fields: Iterable[CtxField]) -> tuple[CtxField, ...]:
     return tuple(replace(item, read=False, write=False) for item in fields)
 
 
-BPF_SOCK: Final = (  # as BPF_CGROUP_INET_SOCK_CREATE, the default, sees it
+BPF_SOCK: Final = _kept("bpf_sock", (  # as BPF_CGROUP_INET_SOCK_CREATE, the default, sees it
     _SOCK_OPTIONS[0], *_from_start("family type protocol", 4), *_SOCK_OPTIONS[1:], *_closed(_SOCK_SRC),
     CtxField("dst_port", 48, 2, read_sizes=frozenset({1, 2, 4})),
     CtxField("dst_ip4", 52, 4), CtxField("dst_ip6", 56, 16, 4), *_from_start("state rx_queue_mapping", 72),
-)
+))
 BPF_SOCK_POST_BIND4: Final = (*_closed(_SOCK_OPTIONS), _SOCK_SRC[0], _SOCK_SRC[2])
 BPF_SOCK_POST_BIND6: Final = (*_closed(_SOCK_OPTIONS), _SOCK_SRC[1], _SOCK_SRC[2])
 

@@ -38,7 +38,9 @@ from ebpfvm.contract.args import (
     UninitMem,
     WriteMem,
 )
-from ebpfvm.funcs.errno import EINVAL
+from ebpfvm.errors import Fault
+from ebpfvm.funcs.errno import EINVAL, EOPNOTSUPP
+from ebpfvm.kernel.sock import IPPROTO_TCP, TCP_LISTEN, find_sock
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import Env
@@ -81,26 +83,33 @@ def bpf_sk_release(env: Env, sock: BtfSockCommonRelease) -> Integer:
 
 @helper()
 def bpf_sk_fullsock(env: Env, sk: SockCommon) -> SocketOrNullRet:
-    """The full socket behind `sk`; a NULL from __sk_buff.sk never reaches this, so NULL."""
-    return 0
+    """The socket itself if it is a full one, else NULL."""
+    found = find_sock(env.kernel, sk)
+    return sk if found is not None and found.full else 0
 
 
 @helper()
 def bpf_tcp_sock(env: Env, sk: SockCommon) -> TcpSockOrNull:
-    """The TCP socket behind `sk`, NULL if it is none."""
+    """The TCP socket behind `sk`, NULL if it is none; here no socket is one."""
+    found = find_sock(env.kernel, sk)
+    if found is not None and found.full and found.protocol == IPPROTO_TCP:
+        raise Fault("unsupported", "struct bpf_tcp_sock is not supported by ebpfvm at run time")
     return 0
 
 
 @helper()
 def bpf_get_listener_sock(env: Env, sk: SockCommon) -> SocketOrNullRet:
-    """The listener behind `sk`, NULL if it is none."""
-    return 0
+    """The socket itself if it listens, else NULL."""
+    found = find_sock(env.kernel, sk)
+    return sk if found is not None and found.state == TCP_LISTEN else 0
 
 
 @helper()
 def bpf_sk_assign(env: Env, ctx: Ctx, sk: BtfSockCommon, flags: Anything) -> Integer:
-    """Give a packet its socket; -EINVAL for flags. No socket can reach it here."""
-    return -EINVAL
+    """Give a packet its socket: -EINVAL for flags, -EOPNOTSUPP where the packet does not arrive, or the socket is in
+    no table, as the one of a test run.
+    """
+    return -EINVAL if flags or not sk else -EOPNOTSUPP
 
 
 @helper()

@@ -131,9 +131,12 @@ def _access(field: CtxField, off: int, size: int, write: bool) -> FieldAccess | 
     element = field.element or field.size
     item = (off - field.off) // element if element < field.size else None
     kept = min(size, field.width) if write and field.width else size
+    shift = 8 * ((off - field.off) % element)
+    if not write and field.loaded and size >= field.loaded:
+        shift, kept = 0, 8  # nor is it cut: rx_queue_mapping reads -1 in 64 bits
     mask = (1 << 8 * kept) - 1 if field.access == "scalar" else None
     wide = item is not None and size == 2 * element
-    return FieldAccess(field, item, 8 * ((off - field.off) % element), mask, wide)
+    return FieldAccess(field, item, shift, mask, wide)
 
 
 class ObjectRegion(Region):

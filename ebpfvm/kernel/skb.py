@@ -87,6 +87,27 @@ class _Address:
         return base
 
 
+class _OfSocket:
+    """A field of `struct __sk_buff` that is read of the packet's socket; its own value without one."""
+
+    def __init__(self, name: str, none: Any, shift: int = 0) -> None:
+        self._of, self._none, self._shift = name, none, shift
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._key = "_" + name
+
+    def __get__(self, skb: SkBuff | None, owner: type | None = None) -> Any:
+        if skb is None:
+            return self._none
+        if self._key in skb.__dict__:
+            return skb.__dict__[self._key]
+        value = self._none if not skb.sk else getattr(skb.kernel.memory.owner(skb.sk), self._of)
+        return value << self._shift if self._shift else value
+
+    def __set__(self, skb: SkBuff, value: Any) -> None:
+        skb.__dict__[self._key] = value
+
+
 class SkBuff(RefCounted):
     """A packet in flight. Field names are those of `struct __sk_buff` (uapi/linux/bpf.h, Linux 7.2).
 
@@ -127,13 +148,13 @@ class SkBuff(RefCounted):
     hash = 0
     tc_classid = 0
     napi_id = 0
-    family = 0
-    remote_ip4 = 0
-    local_ip4 = 0
-    remote_ip6: tuple[int, ...] | list[int] = (0, 0, 0, 0)
-    local_ip6: tuple[int, ...] | list[int] = (0, 0, 0, 0)
-    remote_port = 0
-    local_port = 0
+    family = _OfSocket("family", 0)
+    remote_ip4 = _OfSocket("dst_ip4", 0)
+    local_ip4 = _OfSocket("src_ip4", 0)
+    remote_ip6 = _OfSocket("dst_ip6", (0, 0, 0, 0))
+    local_ip6 = _OfSocket("src_ip6", (0, 0, 0, 0))
+    remote_port = _OfSocket("dst_port", 0, 16)
+    local_port = _OfSocket("src_port", 0)
     flow_keys = 0
     tstamp = 0
     gso_segs = 0

@@ -1,0 +1,87 @@
+"""Sockets, as far as programs look at them (struct bpf_sock, include/uapi/linux/bpf.h, Linux 7.2)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from ebpfvm.errors import UsageError
+from ebpfvm.kernel.ctx import Layout, ObjectRegion
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel.state import Kernel
+
+AF_INET: Final = 2
+AF_INET6: Final = 10
+TCP_LISTEN: Final = 10
+TCP_CLOSE: Final = 7
+IPPROTO_TCP: Final = 6
+_NOT_FULL: Final = frozenset({6, 12})  # TCP_TIME_WAIT, TCP_NEW_SYN_RECV
+_SIZE: Final = 80
+
+
+class Sock:
+    """A socket. Names are those of `struct bpf_sock`.
+
+    Attributes:
+        family, type, protocol, state, mark, priority, bound_dev_if: numbers as the kernel has them.
+        src_ip4, dst_ip4, src_ip6, dst_ip6: addresses in network byte order.
+        src_port: in host byte order.
+        dst_port: in network byte order.
+        rx_queue_mapping: -1 in 64 bits for none.
+        cookie: number of the socket, given when first asked for.
+        ptr: address of the socket.
+    """
+
+    family = 0
+    type = 0
+    protocol = 0
+    state = TCP_CLOSE
+    mark = 0
+    priority = 0
+    bound_dev_if = 0
+    src_ip4 = 0
+    dst_ip4 = 0
+    src_ip6: tuple[int, ...] = (0, 0, 0, 0)
+    dst_ip6: tuple[int, ...] = (0, 0, 0, 0)
+    src_port = 0
+    dst_port = 0
+    rx_queue_mapping = (1 << 64) - 1
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+        self._cookie = 0
+        region = ObjectRegion("sock", _layout(kernel), self, "sock")
+        kernel.memory.adopt(region)
+        self.ptr = region.base
+
+    @property
+    def full(self) -> bool:
+        """It is a full socket, neither a request nor in TIME_WAIT (sk_fullsock)."""
+        return self.state not in _NOT_FULL
+
+    @property
+    def cookie(self) -> int:
+        """Its cookie; the kernel counts them from 1."""
+        if not self._cookie:
+            self._cookie = self.kernel.extra["sock_cookies"] = self.kernel.extra.get("sock_cookies", 0) + 1
+        return self._cookie
+
+
+def find_sock(kernel: Kernel, ptr: int) -> Sock | None:
+    """The socket behind a pointer, None for NULL and for what is none."""
+    found = kernel.memory.owner(ptr)
+    return found if isinstance(found, Sock) else None
+
+
+def _layout(kernel: Kernel) -> Layout:
+    """What may be read of a socket: all of it, unlike of the context of a program for new sockets."""
+    found: Layout | None = kernel.extra.get("sock_layout")
+    if found is None:
+        try:
+            fields = kernel.dialect.prog_type("cgroup_sock").fields
+        except UsageError:
+            fields = ()
+        found = Layout("bpf_sock", [replace(item, read=True, write=False) for item in fields], _SIZE)
+        kernel.extra["sock_layout"] = found
+    return found
