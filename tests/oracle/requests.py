@@ -1,0 +1,66 @@
+"""Programs as the guest takes them: bare instructions with maps, BTF and kfuncs beside them."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+from ebpfvm.btf import encode as encode_btf
+from ebpfvm.btf import types as t
+from ebpfvm.isa.insn import encode as encode_insns
+
+if TYPE_CHECKING:
+    from ebpfvm.btf.types import Btf
+    from ebpfvm.contract.dialect import Dialect
+    from ebpfvm.loader.object import MapSpec, Program
+
+
+def raw(program: Program, dialect: Dialect, log_level: int = 1) -> dict[str, Any]:
+    """Return the request for the verdict on a program.
+
+    Args:
+        dialect: gives the program's type and maps their names in the kernel.
+    """
+    kfuncs = sorted(set(program.kfuncs.values()))
+    insns = [insn._replace(imm=kfuncs.index(program.kfuncs[insn.imm]))
+             if insn.code == 0x85 and insn.src == 2 and insn.imm in program.kfuncs else insn for insn in program.insns]
+    request = {"op": "raw", "insns": encode_insns(insns).hex(), "type": dialect.prog_type(program.type).name,
+               "license": program.license, "log_level": log_level, "prog_flags": program.flags & 3,
+               "kfuncs": kfuncs, "maps": [_map(spec, dialect) for spec in program.maps]}
+    if program.func_info and program.btf is not None:
+        data = _btf(program.btf)
+        strings = data[24 + struct.unpack_from("<I", data, 12)[0]:]
+        infos = b"".join(struct.pack("<II", info.insn_off, info.type_id) for info in program.func_info)
+        lines = b"".join(struct.pack("<4I", line.insn_off, _string(strings, line.file), _string(strings, line.text),
+                                     line.line << 10 | line.column) for line in program.line_info)
+        request |= {"btf": data.hex(), "func_info": infos.hex(), "line_info": lines.hex()}
+    return request
+
+
+def _map(spec: MapSpec, dialect: Dialect) -> dict[str, Any]:
+    found: dict[str, Any] = {"type": dialect.map_type(spec.type).name, "key": spec.key_size, "value": spec.value_size,
+                             "entries": spec.max_entries, "flags": spec.map_flags, "extra": spec.map_extra}
+    if spec.name.replace("_", "").replace(".", "").isalnum():
+        found["name"] = spec.name[:15]
+    if spec.inner is not None:
+        found["inner"] = _map(spec.inner, dialect)
+    if spec.btf is not None and spec.value_type:
+        found |= {"btf": _btf(spec.btf).hex(), "key_type": spec.key_type, "value_type": spec.value_type}
+    if spec.data is not None:
+        found |= {"contents": {"00000000": spec.data.hex()}, "frozen": bool(spec.map_flags & 0x80)}
+    return found
+
+
+def _btf(btf: Btf) -> bytes:
+    """BTF as a kernel takes it: extern functions, and the sections that list them, become placeholders."""
+    changes: dict[int, t.Type] = {}
+    for type_id, found in btf.items():
+        if (isinstance(found, t.Func) and found.linkage == t.Linkage.EXTERN) or (
+                isinstance(found, t.Datasec) and found.name == ".ksyms"):
+            changes[type_id] = t.Int(f"extern_{type_id}", 4, 32)
+    return encode_btf(btf.replaced(changes) if changes else btf)
+
+
+def _string(strings: bytes, text: str) -> int:
+    at = strings.find(b"\0" + text.encode() + b"\0")
+    return at + 1 if at >= 0 else 0
