@@ -6,13 +6,13 @@ import errno
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from ebpfvm.contract.maptype import BPF_F_RDONLY_PROG
 from ebpfvm.errors import LoadError, Rejected, UsageError
 from ebpfvm.kernel import Kernel, LoadedProgram
 from ebpfvm.loader.object import MapSpec, Object, Program
 from ebpfvm.loader.variables import variables
 from ebpfvm.loading import prepare
 from ebpfvm.maps import make_map
-from ebpfvm.maps.base import BPF_F_RDONLY_PROG
 from ebpfvm.maps.of_maps import MapOfMaps
 from ebpfvm.maps.prog_array import ProgArray
 

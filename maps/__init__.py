@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.contract.mapcreate import as_created, creation_refusal
 from ebpfvm.errors import UsageError
 from ebpfvm.maps.array import ARRAY, PERCPU_ARRAY
 from ebpfvm.maps.base import BpfMap, kernel_error
@@ -35,11 +36,10 @@ def make_map(kernel: Kernel, spec: MapSpec) -> BpfMap:
     type = kernel.dialect.map_type(spec.type)
     if type.make is None:
         raise UsageError(f"map {spec.name!r}: map type {type.name} is not supported by ebpfvm")
-    result = type.check(spec, None) if type.check else 0
-    if result < 0:
-        raise kernel_error(result, f"map {spec.name!r} of type {type.name} (key_size {spec.key_size}, value_size "
-                                   f"{spec.value_size}, max_entries {spec.max_entries}, flags {spec.map_flags:#x})")
-    made: BpfMap = type.make(kernel, spec)
+    refusal = creation_refusal(spec, kernel.dialect)
+    if refusal is not None:
+        raise kernel_error(refusal.errno, f"map {spec.name!r} of type {type.name} cannot be created: {refusal.why}")
+    made: BpfMap = type.make(kernel, as_created(spec, kernel.dialect))
     made.id = made.region.id
     kernel.maps[made.id] = made
     return made

@@ -9,7 +9,9 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from ebpfvm.contract.maptype import MapType
+from ebpfvm.btf import types as t
+from ebpfvm.contract import maptype as mt
+from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
 from ebpfvm.maps import base
 
 if TYPE_CHECKING:
@@ -19,26 +21,57 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.state import Kernel
     from ebpfvm.loader.object import MapSpec
 
-_FLAGS = base.BPF_F_NUMA_NODE | base.BPF_F_MMAPABLE | base.ACCESS_FLAGS | base.BPF_F_INNER_MAP
+_FLAGS = mt.BPF_F_NUMA_NODE | mt.BPF_F_MMAPABLE | base.ACCESS_FLAGS | mt.BPF_F_INNER_MAP
 _INT_MAX = (1 << 31) - 1
-_PCPU_MIN_UNIT_SIZE = 32 << 10
-FIELDS = frozenset({"kptr", "spin_lock", "res_spin_lock", "timer", "wq", "task_work", "list_head", "rb_root",
-                    "refcount"})
+_VMALLOC_SPACE = 32 << 40  # x86-64
 
 
-def array_alloc_check(spec: MapSpec, caps: object) -> int:
-    """array_map_alloc_check: 0 or a negative errno."""
-    if not spec.max_entries or spec.key_size != 4 or not spec.value_size or not base.flags_ok(spec, _FLAGS):
-        return -errno.EINVAL
-    return -errno.E2BIG if spec.value_size > _INT_MAX else 0
+def array_alloc_check(args: CreateArgs, flags: int = _FLAGS) -> MapRefusal | None:
+    """array_map_alloc_check; `flags` are those that the type knows."""
+    refusal = mt.sizes(args, 4) or mt.flags_within(args, flags)
+    if refusal is None and args.value_size > _INT_MAX:
+        return MapRefusal(errno.E2BIG, f"value_size is {args.value_size:,}, more than {_INT_MAX:,}")
+    return refusal
 
 
-def percpu_array_alloc_check(spec: MapSpec, caps: object) -> int:
+def _plain_array(args: CreateArgs) -> MapRefusal | None:
+    refusal = array_alloc_check(args)
+    size = -(-args.value_size // 8) * 8 * args.max_entries
+    if refusal is None and size >= _VMALLOC_SPACE:
+        return MapRefusal(errno.ENOMEM, f"{args.max_entries:,} elements of {args.value_size:,} bytes are more than a "
+                                        "kernel has addresses for")
+    return refusal
+
+
+def percpu_array_alloc_check(args: CreateArgs) -> MapRefusal | None:
     """array_map_alloc_check for per-CPU values: no mmap, no node, no inner map of any size."""
-    if spec.map_flags & ~base.ACCESS_FLAGS:
-        return -errno.EINVAL
-    result = array_alloc_check(spec, caps)
-    return -errno.E2BIG if not result and spec.value_size > _PCPU_MIN_UNIT_SIZE else result
+    refusal = array_alloc_check(args, base.ACCESS_FLAGS)
+    if refusal is None and -(-args.value_size // 8) * 8 > base.PCPU_MIN_UNIT_SIZE:
+        return MapRefusal(errno.E2BIG, f"value_size is {args.value_size:,}, and a value per CPU has at most "
+                                       f"{base.PCPU_MIN_UNIT_SIZE:,} bytes")
+    return refusal
+
+
+def descriptors_check(args: CreateArgs, flags: int = base.FILE_FLAGS) -> MapRefusal | None:
+    """fd_array_map_alloc_check: an array of 4-byte descriptors."""
+    return mt.value_size(args, (4,)) or array_alloc_check(args, flags)
+
+
+def array_check_btf(args: CreateArgs) -> MapRefusal | None:
+    """array_map_check_btf: the key is a u32, or there is none and the value is a data section."""
+    assert args.btf is not None
+    if not args.key_type:
+        section = isinstance(args.btf.resolved(args.value_type), t.Datasec)
+        if args.max_entries == 1 and section:
+            return None
+        return MapRefusal(errno.EINVAL, "BTF says nothing of its key")
+    return None if is_i32(args.btf, args.key_type) else MapRefusal(errno.EINVAL, "the BTF type of its key is no u32")
+
+
+def is_i32(btf: t.Btf, type_id: int) -> bool:
+    """btf_type_is_i32: an integer of 32 bits, signed or not."""
+    found = btf.resolved(type_id)
+    return isinstance(found, t.Int) and found.size == 4 and found.bits == 32
 
 
 class Array(base.BpfMap):
@@ -149,10 +182,12 @@ def cut_percpu(value: bytes, value_size: int) -> bytes:
     return value[:value_size] if len(value) == -(-value_size // 8) * 8 else value
 
 
-ARRAY = MapType("array", Array, base.ELEM_FUNCS, value_access=True, fields=FIELDS, check=array_alloc_check,
-                doc="Values by index 0 to max_entries-1; all exist from the start.")
-PERCPU_ARRAY = MapType("percpu_array", PercpuArray, base.ELEM_FUNCS | {"bpf_map_lookup_percpu_elem"},
-                       fields=frozenset({"kptr", "refcount"}), percpu=True, check=percpu_array_alloc_check,
-                       doc="An array with a value per CPU.")
+_BATCH = frozenset({"lookup", "update"})
+ARRAY = MapType("array", Array, base.ORDINARY, value_access=True, for_each=True, batch=_BATCH,
+                fields=mt.KPTRS | mt.LOCKS | mt.ASYNC | mt.GRAPHS | {"refcount"}, check=_plain_array,
+                check_btf=array_check_btf, doc="Values by index 0 to max_entries-1; all exist from the start.")
+PERCPU_ARRAY = MapType("percpu_array", PercpuArray, base.ORDINARY | {"bpf_map_lookup_percpu_elem"}, for_each=True,
+                       batch=_BATCH, fields=mt.KPTRS | {"refcount"}, percpu=True, check=percpu_array_alloc_check,
+                       check_btf=array_check_btf, doc="An array with a value per CPU.")
 Array.type = ARRAY
 PercpuArray.type = PERCPU_ARRAY

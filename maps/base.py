@@ -16,7 +16,15 @@ import struct
 from typing import TYPE_CHECKING, ClassVar, Never
 
 from ebpfvm.btf.fields import special_fields
-from ebpfvm.contract.maptype import MapType
+from ebpfvm.contract.maptype import (
+    BPF_F_NUMA_NODE,
+    BPF_F_RDONLY,
+    BPF_F_RDONLY_PROG,
+    BPF_F_WRONLY,
+    BPF_F_WRONLY_PROG,
+    MapType,
+)
+from ebpfvm.contract.maptype import ENOTSUPP as ENOTSUPP
 from ebpfvm.kernel.refs import RefCounted
 
 if TYPE_CHECKING:
@@ -33,27 +41,21 @@ BPF_NOEXIST = 1
 BPF_EXIST = 2
 BPF_F_LOCK = 4
 
-BPF_F_NO_PREALLOC = 0x1
-BPF_F_NO_COMMON_LRU = 0x2
-BPF_F_NUMA_NODE = 0x4
-BPF_F_RDONLY = 0x8
-BPF_F_WRONLY = 0x10
-BPF_F_ZERO_SEED = 0x40
-BPF_F_RDONLY_PROG = 0x80
-BPF_F_WRONLY_PROG = 0x100
-BPF_F_MMAPABLE = 0x400
-BPF_F_PRESERVE_ELEMS = 0x800
-BPF_F_INNER_MAP = 0x1000
 ACCESS_FLAGS = BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG
 
 ELEMENT_BYTES = 256
 """What an element costs besides its value, as `Limits.map_memory` counts it."""
 
-ENOTSUPP = 524  # the kernel's own, unknown to user space's headers
+FILE_FLAGS = BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY  # what most maps of descriptors take
 KMALLOC_MAX_SIZE = 4 << 20
+PCPU_MIN_UNIT_SIZE = 32 << 10
+PAGE_SIZE = 4096
 
-# The helpers that any ordinary map takes; queues, rings and arrays of programs list their own.
-ELEM_FUNCS = frozenset({"bpf_map_lookup_elem", "bpf_map_update_elem", "bpf_map_delete_elem"})
+# The helpers that take any map whose type does not list its own (check_map_func_compatibility). What else they want of
+# a map (a timer, a walk) is asked later.
+ORDINARY = frozenset({"bpf_map_lookup_elem", "bpf_map_update_elem", "bpf_map_delete_elem", "bpf_for_each_map_elem",
+                      "bpf_timer_init"})
+BATCH = frozenset({"lookup", "update", "delete", "lookup and delete"})
 
 
 def kernel_error(number: int, what: str) -> OSError:
@@ -61,12 +63,6 @@ def kernel_error(number: int, what: str) -> OSError:
     number = abs(number)
     text = "Operation is not supported by this map (ENOTSUPP)" if number == ENOTSUPP else os.strerror(number)
     return OSError(number, f"{what}: {text}")
-
-
-def flags_ok(spec: MapSpec, allowed: int) -> bool:
-    """Are all of the map's flags known to its type, and the access flags free of contradiction?"""
-    both_prog = BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG
-    return not spec.map_flags & ~allowed and spec.map_flags & both_prog != both_prog
 
 
 class BpfMap:

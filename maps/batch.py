@@ -1,28 +1,24 @@
-"""The batch commands of bpf(2), map ids, and who supports what (kernel/bpf/syscall.c, Linux 7.2).
+"""The batch commands of bpf(2), map ids (kernel/bpf/syscall.c, Linux 7.2).
 
 A position in a map (`in_batch`, `out_batch`) is opaque to user space: for most types the last key, for the hash family
 the number of a bucket. Here it is always the last key, so a batch of a hash ends after exactly `count` elements and
-never with ENOSPC for a bucket that does not fit.
+never with ENOSPC for a bucket that does not fit. Which types have which command stands with the types; the RFC's
+rbtree has none.
 """
 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ebpfvm.maps.base import BPF_F_LOCK, ENOTSUPP, kernel_error
+from ebpfvm.contract.maptype import ENOTSUPP
+from ebpfvm.maps.base import BPF_F_LOCK, kernel_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ebpfvm.kernel.state import Kernel
     from ebpfvm.maps.base import BpfMap
-
-_HASHES: Final = frozenset({"hash", "lru_hash", "percpu_hash", "lru_percpu_hash", "hash_of_maps"})
-_READS: Final = _HASHES | {"array", "percpu_array", "array_of_maps", "lpm_trie"}
-SUPPORT: Final = {"lookup": _READS, "update": _READS, "delete": _HASHES | {"lpm_trie"}, "lookup and delete": _HASHES}
-"""Command -> map types that have it. The RFC's rbtree has none."""
-
 
 class Batch(NamedTuple):
     """What a batch read.
@@ -47,7 +43,7 @@ class BatchError(OSError):
 
 
 def _check(bpf_map: BpfMap, command: str, flags: int) -> None:
-    if bpf_map.type.name not in SUPPORT[command]:
+    if command not in bpf_map.type.batch:
         raise kernel_error(ENOTSUPP, f"batch {command} of map {bpf_map.name!r}")
     locks = any(field.kind in ("spin_lock", "res_spin_lock") for field in bpf_map.fields)
     if flags & ~BPF_F_LOCK or (flags & BPF_F_LOCK and not locks):

@@ -10,7 +10,8 @@ import math
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from ebpfvm.contract.maptype import MapType
+from ebpfvm.contract import maptype as mt
+from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
 from ebpfvm.maps import base
 
 if TYPE_CHECKING:
@@ -19,16 +20,24 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.state import Kernel
     from ebpfvm.loader.object import MapSpec
 
-_FLAGS = base.BPF_F_NUMA_NODE | base.BPF_F_ZERO_SEED | base.ACCESS_FLAGS
+_FLAGS = mt.BPF_F_NUMA_NODE | mt.BPF_F_ZERO_SEED | base.ACCESS_FLAGS
 _DEFAULT_HASHES = 5
 _MAX_HASHES = 15
 
 
-def bloom_alloc_check(spec: MapSpec, caps: object) -> int:
-    """bloom_map_alloc's checks: 0 or a negative errno."""
-    if spec.key_size or not spec.value_size or not spec.max_entries or not base.flags_ok(spec, _FLAGS):
-        return -errno.EINVAL
-    return -errno.EINVAL if spec.map_extra & ~_MAX_HASHES else 0
+def bloom_alloc_check(args: CreateArgs) -> MapRefusal | None:
+    """bloom_map_alloc's checks."""
+    refusal = mt.sizes(args, 0) or mt.flags_within(args, _FLAGS)
+    if refusal is None and args.map_extra & ~_MAX_HASHES:
+        return MapRefusal(errno.EINVAL, f"map_extra is {args.map_extra:#x}; the number of hash functions is at most 15")
+    if refusal is None and args.value_size > base.KMALLOC_MAX_SIZE:
+        return MapRefusal(errno.E2BIG, f"value_size is {args.value_size:,}, more than {base.KMALLOC_MAX_SIZE:,}")
+    return refusal
+
+
+def bloom_check_btf(args: CreateArgs) -> MapRefusal | None:
+    """bloom_map_check_btf: there is no key."""
+    return MapRefusal(errno.EINVAL, "BTF names a type of its key, and there is none") if args.key_type else None
 
 
 class BloomFilter(base.BpfMap):
@@ -72,5 +81,6 @@ class BloomFilter(base.BpfMap):
 
 
 BLOOM_FILTER = MapType("bloom_filter", BloomFilter, frozenset({"bpf_map_push_elem", "bpf_map_peek_elem"}),
-                       check=bloom_alloc_check, doc="Was this value pushed? Perhaps, or certainly not.")
+                       map_extra=True, check=bloom_alloc_check, check_btf=bloom_check_btf,
+                       doc="Was this value pushed? Perhaps, or certainly not.")
 BloomFilter.type = BLOOM_FILTER

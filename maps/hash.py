@@ -6,9 +6,11 @@ The order of keys is that of insertion; a kernel's is that of a random seed, so 
 from __future__ import annotations
 
 import errno
+from functools import partial
 from typing import TYPE_CHECKING
 
-from ebpfvm.contract.maptype import MapType
+from ebpfvm.contract import maptype as mt
+from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
 from ebpfvm.maps import base
 from ebpfvm.maps.array import cut_percpu
 
@@ -19,25 +21,28 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.state import Kernel
     from ebpfvm.loader.object import MapSpec
 
-_FLAGS = base.BPF_F_NO_PREALLOC | base.BPF_F_NO_COMMON_LRU | base.BPF_F_NUMA_NODE | base.ACCESS_FLAGS \
-    | base.BPF_F_ZERO_SEED
-_MAX_STACK = 512
-FIELDS = frozenset({"kptr", "spin_lock", "res_spin_lock", "timer", "wq", "task_work", "list_head", "rb_root",
-                    "refcount"})
+_FLAGS = mt.BPF_F_NO_PREALLOC | mt.BPF_F_NUMA_NODE | base.ACCESS_FLAGS | mt.BPF_F_ZERO_SEED
+_ELEM_SIZE = 48  # sizeof(struct htab_elem)
+_MAX_ENTRIES = 1 << 27  # the buckets, as many rounded up to a power of two, of 16 bytes must fit in 32 bits
 
 
-def htab_alloc_check(spec: MapSpec, caps: object) -> int:
-    """htab_map_alloc_check: 0 or a negative errno."""
-    lru = "lru" in str(spec.type)
-    if not base.flags_ok(spec, _FLAGS) or (spec.map_flags & base.BPF_F_NO_COMMON_LRU and not lru):
-        return -errno.EINVAL
-    if lru and spec.map_flags & base.BPF_F_NO_PREALLOC:
-        return -base.ENOTSUPP
-    if not spec.max_entries or not spec.key_size or not spec.value_size:
-        return -errno.EINVAL
-    if spec.key_size + spec.value_size >= base.KMALLOC_MAX_SIZE - _MAX_STACK:
-        return -errno.E2BIG
-    return 0
+def htab_alloc_check(args: CreateArgs, lru: bool = False, percpu: bool = False) -> MapRefusal | None:
+    """htab_map_alloc_check."""
+    refusal = mt.flags_within(args, _FLAGS | mt.BPF_F_NO_COMMON_LRU)
+    if refusal is None and args.map_flags & mt.BPF_F_NO_COMMON_LRU and not lru:
+        refusal = MapRefusal(errno.EINVAL, "map_flags BPF_F_NO_COMMON_LRU belong to LRU maps")
+    if refusal is None and lru and args.map_flags & mt.BPF_F_NO_PREALLOC:
+        refusal = MapRefusal(mt.ENOTSUPP, "an LRU map is always preallocated: BPF_F_NO_PREALLOC is impossible")
+    refusal = refusal or mt.sizes(args)
+    if refusal is None and args.max_entries > _MAX_ENTRIES:
+        refusal = MapRefusal(errno.E2BIG, f"max_entries is {args.max_entries:,}, more than {_MAX_ENTRIES:,}")
+    if refusal is None and args.key_size + args.value_size >= base.KMALLOC_MAX_SIZE - _ELEM_SIZE:
+        return MapRefusal(errno.E2BIG, f"key and value have {args.key_size + args.value_size:,} bytes, more than the "
+                                       "kernel allocates in one piece")
+    if refusal is None and percpu and -(-args.value_size // 8) * 8 > base.PCPU_MIN_UNIT_SIZE:
+        return MapRefusal(errno.E2BIG, f"value_size is {args.value_size:,}, and a value per CPU has at most "
+                                       f"{base.PCPU_MIN_UNIT_SIZE:,} bytes")
+    return refusal
 
 
 class Hash(base.BpfMap):
@@ -176,15 +181,18 @@ class LruPercpuHash(LruHash, PercpuHash):
     """BPF_MAP_TYPE_LRU_PERCPU_HASH."""
 
 
-_PERCPU = base.ELEM_FUNCS | {"bpf_map_lookup_percpu_elem"}
-HASH = MapType("hash", Hash, base.ELEM_FUNCS, fields=FIELDS, check=htab_alloc_check,
-               doc="Any key to a value.")
-LRU_HASH = MapType("lru_hash", LruHash, base.ELEM_FUNCS, fields=FIELDS - {"spin_lock", "res_spin_lock"},
-                   check=htab_alloc_check, doc="A hash that forgets what was used longest ago.")
-PERCPU_HASH = MapType("percpu_hash", PercpuHash, _PERCPU, fields=frozenset({"kptr", "refcount"}), percpu=True,
-                      check=htab_alloc_check, doc="A hash with a value per CPU.")
-LRU_PERCPU_HASH = MapType("lru_percpu_hash", LruPercpuHash, _PERCPU, fields=frozenset({"kptr", "refcount"}),
-                          percpu=True, check=htab_alloc_check, doc="Both.")
+_PERCPU = base.ORDINARY | {"bpf_map_lookup_percpu_elem"}
+_FIELDS = mt.KPTRS | mt.ASYNC | mt.GRAPHS | {"refcount"}
+HASH = MapType("hash", Hash, base.ORDINARY, fields=_FIELDS | mt.LOCKS, for_each=True, batch=base.BATCH,
+               check=htab_alloc_check, doc="Any key to a value.")
+LRU_HASH = MapType("lru_hash", LruHash, base.ORDINARY, fields=_FIELDS, for_each=True, batch=base.BATCH,
+                   check=partial(htab_alloc_check, lru=True), doc="A hash that forgets what was used longest ago.")
+PERCPU_HASH = MapType("percpu_hash", PercpuHash, _PERCPU, fields=mt.KPTRS | {"refcount"}, percpu=True, for_each=True,
+                      batch=base.BATCH, check=partial(htab_alloc_check, percpu=True),
+                      doc="A hash with a value per CPU.")
+LRU_PERCPU_HASH = MapType("lru_percpu_hash", LruPercpuHash, _PERCPU, fields=mt.KPTRS | {"refcount"}, percpu=True,
+                          for_each=True, batch=base.BATCH, check=partial(htab_alloc_check, lru=True, percpu=True),
+                          doc="A hash with a value per CPU that forgets what was used longest ago.")
 Hash.type = HASH
 LruHash.type = LRU_HASH
 PercpuHash.type = PERCPU_HASH

@@ -9,7 +9,9 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from ebpfvm.contract.maptype import MapType
+from ebpfvm.btf import types as t
+from ebpfvm.contract import maptype as mt
+from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
 from ebpfvm.maps import base
 
 if TYPE_CHECKING:
@@ -19,17 +21,31 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.state import Kernel
     from ebpfvm.loader.object import MapSpec
 
-_FLAGS = base.BPF_F_NO_PREALLOC | base.BPF_F_NUMA_NODE | base.ACCESS_FLAGS
+_FLAGS = mt.BPF_F_NO_PREALLOC | mt.BPF_F_NUMA_NODE | base.ACCESS_FLAGS
 _DATA_MIN, _DATA_MAX = 1, 256
+_NODE_SIZE = 40  # sizeof(struct lpm_trie_node)
 
 
-def lpm_alloc_check(spec: MapSpec, caps: object) -> int:
-    """trie_alloc's checks: 0 or a negative errno. BPF_F_NO_PREALLOC is a must."""
-    data = spec.key_size - 4
-    if (not spec.max_entries or not spec.map_flags & base.BPF_F_NO_PREALLOC or not base.flags_ok(spec, _FLAGS)
-            or not _DATA_MIN <= data <= _DATA_MAX or not spec.value_size):
-        return -errno.EINVAL
-    return -errno.EINVAL if spec.value_size > base.KMALLOC_MAX_SIZE else 0
+def lpm_alloc_check(args: CreateArgs) -> MapRefusal | None:
+    """trie_alloc's checks."""
+    refusal = mt.sizes(args) or mt.flags_within(args, _FLAGS)
+    if refusal is None and not args.map_flags & mt.BPF_F_NO_PREALLOC:
+        refusal = MapRefusal(errno.EINVAL, "map_flags lack BPF_F_NO_PREALLOC, which a trie needs")
+    data = args.key_size - 4
+    if refusal is None and not _DATA_MIN <= data <= _DATA_MAX:
+        refusal = MapRefusal(errno.EINVAL, f"key_size is {args.key_size}, and must be from {4 + _DATA_MIN} to "
+                                           f"{4 + _DATA_MAX}")
+    if refusal is None and args.value_size > base.KMALLOC_MAX_SIZE - _DATA_MAX - _NODE_SIZE:
+        refusal = MapRefusal(errno.EINVAL, f"value_size is {args.value_size:,}, more than the kernel allocates in one "
+                                           "piece")
+    return refusal
+
+
+def trie_check_btf(args: CreateArgs) -> MapRefusal | None:
+    """trie_check_btf: the key is a struct."""
+    assert args.btf is not None
+    keyed = isinstance(args.btf.resolved(args.key_type), t.Struct) if args.key_type else False
+    return None if keyed else MapRefusal(errno.EINVAL, "the BTF type of its key is no struct")
 
 
 class LpmTrie(base.BpfMap):
@@ -123,6 +139,7 @@ class LpmTrie(base.BpfMap):
         return stored[position]
 
 
-LPM_TRIE = MapType("lpm_trie", LpmTrie, base.ELEM_FUNCS, check=lpm_alloc_check,
+LPM_TRIE = MapType("lpm_trie", LpmTrie, base.ORDINARY, batch=frozenset({"lookup", "update", "delete"}),
+                   check=lpm_alloc_check, check_btf=trie_check_btf,
                    doc="The value of the longest prefix that matches, as a routing table does.")
 LpmTrie.type = LPM_TRIE

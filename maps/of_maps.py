@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sortedcontainers import SortedDict
 
-from ebpfvm.contract.maptype import MapType
+from ebpfvm.contract import maptype as mt
+from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType, no_btf
 from ebpfvm.maps import base
-from ebpfvm.maps.array import array_alloc_check, next_index
+from ebpfvm.maps.array import descriptors_check, next_index
 from ebpfvm.maps.hash import htab_alloc_check
 from ebpfvm.maps.rbtree import rbtree_alloc_check
 
@@ -27,18 +28,23 @@ if TYPE_CHECKING:
     from ebpfvm.loader.object import MapSpec
 
 
-def _needs_inner(check: Callable[[MapSpec, object], int]) -> Callable[[MapSpec, object], int]:
-    """The outer type's check, then what map_in_map asks: 4-byte values and a usable template."""
+def _needs_inner(check: Callable[[CreateArgs], MapRefusal | None]) -> Callable[[CreateArgs], MapRefusal | None]:
+    """Return the outer type's check followed by what map_in_map asks: 4-byte values and a usable template."""
 
-    def checked(spec: MapSpec, caps: object) -> int:
-        if spec.value_size != 4:
-            return -errno.EINVAL
-        result = check(spec, caps)
-        if result:
-            return result
-        if spec.inner is None:
-            return -errno.EBADF
-        return -errno.EINVAL if spec.inner.inner is not None else 0
+    def checked(args: CreateArgs) -> MapRefusal | None:
+        refusal = mt.value_size(args, (4,)) or check(args)
+        if refusal is not None:
+            return refusal
+        inner = args.inner
+        if inner is None:
+            return MapRefusal(errno.EBADF, "it has no inner map")
+        if args.inner_refusal is not None:
+            return MapRefusal(args.inner_refusal.errno, f"its inner map cannot be made: {args.inner_refusal.why}")
+        if inner.in_map:
+            return MapRefusal(errno.EINVAL, "its inner map is a map of maps itself")
+        if not inner.inner:
+            return MapRefusal(mt.ENOTSUPP, f"a map of type {inner.name} cannot be an inner map")
+        return None
 
     return checked
 
@@ -47,7 +53,7 @@ def same_meta(template: MapSpec, inner: base.BpfMap) -> bool:
     """bpf_map_meta_equal: may `inner` stand where `template` was promised?"""
     same = (inner.type.name == _type_name(inner, template) and inner.key_size == template.key_size
             and inner.value_size == template.value_size and inner.flags == template.map_flags)
-    if inner.type.name == "array" and not template.map_flags & base.BPF_F_INNER_MAP:
+    if inner.type.name == "array" and not template.map_flags & mt.BPF_F_INNER_MAP:
         same = same and inner.max_entries == template.max_entries
     return same
 
@@ -161,9 +167,11 @@ class RbtreeOfMaps(MapOfMaps):
 
 
 _LOOKUP = frozenset({"bpf_map_lookup_elem"})
-ARRAY_OF_MAPS = MapType("array_of_maps", ArrayOfMaps, _LOOKUP, in_map=True, check=_needs_inner(array_alloc_check),
+ARRAY_OF_MAPS = MapType("array_of_maps", ArrayOfMaps, _LOOKUP, in_map=True, batch=frozenset({"lookup", "update"}),
+                        check=_needs_inner(descriptors_check), check_btf=no_btf, takes_btf=False,
                         doc="An array whose values are maps.")
-HASH_OF_MAPS = MapType("hash_of_maps", HashOfMaps, _LOOKUP, in_map=True, check=_needs_inner(htab_alloc_check),
+HASH_OF_MAPS = MapType("hash_of_maps", HashOfMaps, _LOOKUP, in_map=True, batch=base.BATCH,
+                       check=_needs_inner(htab_alloc_check), check_btf=no_btf, takes_btf=False,
                        doc="A hash whose values are maps.")
 RBTREE_OF_MAPS = MapType("rbtree_of_maps", RbtreeOfMaps, _LOOKUP, in_map=True,
                          check=_needs_inner(rbtree_alloc_check), doc="An ordered map whose values are maps.")

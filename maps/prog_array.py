@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.contract.maptype import MapType
 from ebpfvm.maps import base
-from ebpfvm.maps.array import next_index
+from ebpfvm.maps.array import descriptors_check, next_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,14 +15,6 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.program import LoadedProgram
     from ebpfvm.kernel.state import Kernel
     from ebpfvm.loader.object import MapSpec
-
-
-def prog_array_alloc_check(spec: MapSpec, caps: object) -> int:
-    """fd_array_map_alloc_check: 0 or a negative errno."""
-    if not spec.max_entries or spec.key_size != 4 or spec.value_size != 4:
-        return -errno.EINVAL
-    flags = base.BPF_F_NUMA_NODE | base.BPF_F_RDONLY | base.BPF_F_WRONLY
-    return 0 if base.flags_ok(spec, flags) else -errno.EINVAL
 
 
 class ProgArray(base.BpfMap):
@@ -67,6 +59,6 @@ class ProgArray(base.BpfMap):
         return iter([index.to_bytes(4, "little") for index in sorted(self._progs)])
 
 
-PROG_ARRAY = MapType("prog_array", ProgArray, frozenset({"bpf_tail_call"}), check=prog_array_alloc_check,
+PROG_ARRAY = MapType("prog_array", ProgArray, frozenset({"bpf_tail_call"}), inner=False, check=descriptors_check,
                      doc="Programs by index, for tail calls.")
 ProgArray.type = PROG_ARRAY

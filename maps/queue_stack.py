@@ -6,21 +6,23 @@ import errno
 from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
-from ebpfvm.contract.maptype import MapType
+from ebpfvm.contract import maptype as mt
+from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
 from ebpfvm.maps import base
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.state import Kernel
     from ebpfvm.loader.object import MapSpec
 
-_FLAGS = base.BPF_F_NUMA_NODE | base.ACCESS_FLAGS
+_FLAGS = mt.BPF_F_NUMA_NODE | base.ACCESS_FLAGS
 
 
-def queue_stack_alloc_check(spec: MapSpec, caps: object) -> int:
-    """queue_stack_map_alloc_check: 0 or a negative errno."""
-    if not spec.max_entries or spec.key_size or not spec.value_size or not base.flags_ok(spec, _FLAGS):
-        return -errno.EINVAL
-    return -errno.E2BIG if spec.value_size > base.KMALLOC_MAX_SIZE else 0
+def queue_stack_alloc_check(args: CreateArgs) -> MapRefusal | None:
+    """queue_stack_map_alloc_check."""
+    refusal = mt.sizes(args, 0) or mt.flags_within(args, _FLAGS)
+    if refusal is None and args.value_size > base.KMALLOC_MAX_SIZE:
+        return MapRefusal(errno.E2BIG, f"value_size is {args.value_size:,}, more than {base.KMALLOC_MAX_SIZE:,}")
+    return refusal
 
 
 class Queue(base.BpfMap):

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 
 from sortedcontainers import SortedList
 
-from ebpfvm.contract.maptype import MapType
+from ebpfvm.contract import maptype as mt
+from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
 from ebpfvm.errors import Fault
 from ebpfvm.maps import base
 
@@ -32,14 +33,17 @@ if TYPE_CHECKING:
     from ebpfvm.loader.object import MapSpec
 
 _PLAIN = 4096  # keys that a plain list may hold; beyond, moving its tail costs more than a look-up in lists of lists
-_FLAGS = base.BPF_F_NUMA_NODE | base.ACCESS_FLAGS
+_FLAGS = mt.BPF_F_NUMA_NODE | base.ACCESS_FLAGS
 
 
-def rbtree_alloc_check(spec: MapSpec, caps: object) -> int:
-    """The RFC's creation checks: 0 or a negative errno. Sizes of 0 are legal, a key of 0 bytes makes one element."""
-    if not spec.max_entries or not base.flags_ok(spec, _FLAGS):
-        return -errno.EINVAL
-    return -errno.E2BIG if spec.value_size > base.KMALLOC_MAX_SIZE else 0
+def rbtree_alloc_check(args: CreateArgs) -> MapRefusal | None:
+    """The RFC's creation checks. Sizes of 0 are legal: a key of 0 bytes makes one element."""
+    if not args.max_entries:
+        return MapRefusal(errno.EINVAL, "max_entries is 0")
+    refusal = mt.flags_within(args, _FLAGS)
+    if refusal is None and args.value_size > base.KMALLOC_MAX_SIZE:
+        return MapRefusal(errno.E2BIG, f"value_size is {args.value_size:,}, more than {base.KMALLOC_MAX_SIZE:,}")
+    return refusal
 
 
 class Rbtree(base.BpfMap):
@@ -155,6 +159,7 @@ class Rbtree(base.BpfMap):
         assert all(region.alive for region in self._elems.values()), "a dead value"
 
 
-RBTREE = MapType("rbtree", Rbtree, base.ELEM_FUNCS | {"bpf_map_pop_elem"}, fields=frozenset({"kptr"}),
-                 check=rbtree_alloc_check, doc="An ordered map by bytes of the key that may own packets.")
+RBTREE = MapType("rbtree", Rbtree, base.ORDINARY | {"bpf_map_pop_elem"}, fields=frozenset({"kptr_ref", "kptr_unref"}),
+                 for_each=True, check=rbtree_alloc_check,
+                 doc="An ordered map by bytes of the key that may own packets.")
 Rbtree.type = RBTREE

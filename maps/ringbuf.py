@@ -11,7 +11,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ebpfvm.contract.maptype import MapType
+from ebpfvm.contract import maptype as mt
+from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
 from ebpfvm.maps import base
 
 if TYPE_CHECKING:
@@ -23,16 +24,20 @@ BPF_RB_NO_WAKEUP, BPF_RB_FORCE_WAKEUP = 1, 2
 BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE, BPF_RB_CONS_POS, BPF_RB_PROD_POS = range(4)
 _HEADER = 8
 _MAX_RECORD = (1 << 30) - 1
-_PAGE = 4096
-_FLAGS = base.BPF_F_NUMA_NODE
 
 
-def ringbuf_alloc_check(spec: MapSpec, caps: object) -> int:
-    """ringbuf_map_alloc's checks: 0 or a negative errno. The size must be a power of two of whole pages."""
-    size = spec.max_entries
-    if spec.map_flags & ~_FLAGS or spec.key_size or spec.value_size:
-        return -errno.EINVAL
-    return 0 if size and not size & (size - 1) and size % _PAGE == 0 else -errno.EINVAL
+def ringbuf_alloc_check(args: CreateArgs, flags: int = mt.BPF_F_NUMA_NODE) -> MapRefusal | None:
+    """ringbuf_map_alloc's checks. The size must be a power of two of whole pages."""
+    size = args.max_entries
+    refusal = mt.flags_within(args, flags) or mt.key_size(args, 0) or mt.value_size(args, (0,))
+    if refusal is None and (not size or size & (size - 1) or size % base.PAGE_SIZE):
+        return MapRefusal(errno.EINVAL, f"max_entries is {size}, and must be a power of two of at least "
+                                        f"{base.PAGE_SIZE}")
+    return refusal
+
+
+def _ring_check(args: CreateArgs) -> MapRefusal | None:
+    return ringbuf_alloc_check(args, mt.BPF_F_NUMA_NODE | (mt.BPF_F_RB_OVERWRITE if args.overwrite_ring else 0))
 
 
 @dataclass(slots=True)
@@ -115,5 +120,5 @@ RINGBUF = MapType("ringbuf", Ringbuf,
                   frozenset({"bpf_ringbuf_output", "bpf_ringbuf_reserve", "bpf_ringbuf_query",
                              "bpf_ringbuf_reserve_dynptr", "bpf_ringbuf_submit_dynptr",
                              "bpf_ringbuf_discard_dynptr"}),
-                  check=ringbuf_alloc_check, doc="Records for user space, in order.")
+                  check=_ring_check, doc="Records for user space, in order.")
 Ringbuf.type = RINGBUF

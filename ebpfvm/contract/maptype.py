@@ -1,12 +1,85 @@
-"""Declaring a map type: what the verifier must know about it, and the class that runs it."""
+"""Declaring a map type: what the verifier must know about it, how it is made, and the class that runs it."""
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ebpfvm.errors import InternalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from ebpfvm.btf.types import Btf
+
+ENOTSUPP: Final = 524  # the kernel's own, unknown to user space's headers
+_NAMES: Final[dict[int, str]] = {**errno.errorcode, errno.EOPNOTSUPP: "EOPNOTSUPP", ENOTSUPP: "ENOTSUPP"}
+
+BPF_F_NO_PREALLOC: Final = 0x1
+BPF_F_NO_COMMON_LRU: Final = 0x2
+BPF_F_NUMA_NODE: Final = 0x4
+BPF_F_RDONLY: Final = 0x8
+BPF_F_WRONLY: Final = 0x10
+BPF_F_STACK_BUILD_ID: Final = 0x20
+BPF_F_ZERO_SEED: Final = 0x40
+BPF_F_RDONLY_PROG: Final = 0x80
+BPF_F_WRONLY_PROG: Final = 0x100
+BPF_F_CLONE: Final = 0x200
+BPF_F_MMAPABLE: Final = 0x400
+BPF_F_PRESERVE_ELEMS: Final = 0x800
+BPF_F_INNER_MAP: Final = 0x1000
+BPF_F_SEGV_ON_FAULT: Final = 0x20000
+BPF_F_NO_USER_CONV: Final = 0x40000
+BPF_F_RB_OVERWRITE: Final = 0x80000
+FLAG_NAMES: Final = {value: name for name, value in list(globals().items()) if name.startswith("BPF_F_")}
+
+FIELD_NAMES: Final = {
+    "kptr_ref": "a kptr", "kptr_unref": "an untrusted kptr", "kptr_percpu": "a percpu_kptr", "uptr": "a uptr",
+    "spin_lock": "a bpf_spin_lock", "res_spin_lock": "a bpf_res_spin_lock", "timer": "a bpf_timer", "wq": "a bpf_wq",
+    "task_work": "a bpf_task_work", "list_head": "a bpf_list_head", "rb_root": "a bpf_rb_root",
+    "refcount": "a bpf_refcount"}
+KPTRS: Final = frozenset({"kptr_ref", "kptr_unref", "kptr_percpu"})
+LOCKS: Final = frozenset({"spin_lock", "res_spin_lock"})
+ASYNC: Final = frozenset({"timer", "wq", "task_work"})
+GRAPHS: Final = frozenset({"list_head", "rb_root"})
+
+
+class MapRefusal(NamedTuple):
+    """Why a kernel does not make a map.
+
+    Attributes:
+        errno: positive.
+        why: what is wrong with the definition, without the map's name.
+    """
+
+    errno: int
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.why} ({_NAMES.get(self.errno, self.errno)})"
+
+
+class CreateArgs(NamedTuple):
+    """What BPF_MAP_CREATE is given, as far as types look at it.
+
+    Attributes:
+        inner: type of the inner map's template, None without one.
+        inner_refusal: why the template itself cannot be made.
+        inner_fields: the template's special fields.
+    """
+
+    key_size: int
+    value_size: int
+    max_entries: int
+    map_flags: int
+    map_extra: int = 0
+    btf: Btf | None = None
+    key_type: int = 0
+    value_type: int = 0
+    inner: MapType | None = None
+    inner_refusal: MapRefusal | None = None
+    overwrite_ring: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +95,16 @@ class MapType:
         for_each: bpf_for_each_map_elem can walk it ("callback function not allowed for map" otherwise).
         value_access: direct access through BPF_PSEUDO_MAP_VALUE (array with one element).
         in_map: the values are maps ("array_of_maps").
-        fields: special fields the value may hold: "kptr", "spin_lock", "timer", "list_head", ...
+        inner: it may be the inner map of such a map.
+        fields: special fields the value may hold, by the kinds of `ebpfvm.btf.fields`.
         percpu: values are per CPU.
-        check: called as `check(spec, caps)` -> 0 or a negative errno, the alloc_check of the kernel.
+        batch: the batch commands of bpf(2) that it has: "lookup", "update", "delete", "lookup and delete".
+        check: the type's own conditions at creation (the kernel's map_alloc_check); None with `make` None only.
+        check_btf: its conditions on BTF (map_check_btf); None: any types, but there must be a key.
+        takes_btf: libbpf passes BTF on; for other types it leaves it out.
+        prog_read_only: programs may not write what a look-up gives.
+        map_extra: it has a use for that number.
+        doc: one line.
     """
 
     name: str
@@ -32,9 +112,77 @@ class MapType:
     funcs: frozenset[str] = frozenset()
     value_access: bool = False
     in_map: bool = False
+    inner: bool = True
     fields: frozenset[str] = frozenset()
     percpu: bool = False
     for_each: bool = False
     update_from: frozenset[str] = frozenset()
-    check: Callable[[Any, Any], int] | None = None
+    batch: frozenset[str] = frozenset()
+    check: Callable[[CreateArgs], MapRefusal | None] | None = None
+    check_btf: Callable[[CreateArgs], MapRefusal | None] | None = None
+    takes_btf: bool = True
+    prog_read_only: bool = False
+    map_extra: bool = False
     doc: str = ""
+
+    def __post_init__(self) -> None:
+        unknown = self.fields - set(FIELD_NAMES)
+        if unknown:
+            raise InternalError(f"map type {self.name}: unknown special fields {', '.join(sorted(unknown))}")
+        if self.make is not None and self.check is None:
+            raise InternalError(f"map type {self.name}: it can be made, but nothing says which definitions are good")
+        if self.for_each and "bpf_for_each_map_elem" not in self.funcs:
+            raise InternalError(f"map type {self.name}: can be walked, but bpf_for_each_map_elem does not take it")
+
+
+def first(*refusals: MapRefusal | None) -> MapRefusal | None:
+    """Return the first refusal, None if there is none."""
+    return next((item for item in refusals if item is not None), None)
+
+
+def flags_within(args: CreateArgs, allowed: int) -> MapRefusal | None:
+    """Refuse flags that the type does not know, and access flags that contradict each other."""
+    strange = args.map_flags & ~allowed
+    if strange:
+        return MapRefusal(errno.EINVAL, f"map_flags {flag_text(strange)} are not known to this type")
+    both = BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG
+    if args.map_flags & both == both:
+        return MapRefusal(errno.EINVAL, f"map_flags {flag_text(both)} exclude each other")
+    return None
+
+
+def flag_text(flags: int) -> str:
+    """Return flags as `0x3 (BPF_F_NO_PREALLOC | BPF_F_NO_COMMON_LRU)`."""
+    known = [name for value, name in FLAG_NAMES.items() if flags & value]
+    return f"{flags:#x}" + (f" ({' | '.join(known)})" if known else "")
+
+
+def sizes(args: CreateArgs, key: int | None = None, values: tuple[int, ...] = ()) -> MapRefusal | None:
+    """Refuse a map without entries, or with another key or value size; no value size given: any but 0."""
+    if not args.max_entries:
+        return MapRefusal(errno.EINVAL, "max_entries is 0")
+    return first(key_size(args, key), value_size(args, values))
+
+
+def key_size(args: CreateArgs, key: int | None) -> MapRefusal | None:
+    """Refuse a key of another size than `key`; None: of no size."""
+    if key is None:
+        return None if args.key_size else MapRefusal(errno.EINVAL, "key_size is 0")
+    if args.key_size == key:
+        return None
+    return MapRefusal(errno.EINVAL, f"key_size is {args.key_size}, and must be {key}")
+
+
+def value_size(args: CreateArgs, values: tuple[int, ...]) -> MapRefusal | None:
+    """Refuse values of another size than one of these; without any: of no size."""
+    if args.value_size in values or (not values and args.value_size):
+        return None
+    if not values:
+        return MapRefusal(errno.EINVAL, "value_size is 0")
+    want = " or ".join(str(value) for value in values)
+    return MapRefusal(errno.EINVAL, f"value_size is {args.value_size}, and must be {want}")
+
+
+def no_btf(args: CreateArgs) -> MapRefusal | None:
+    """map_check_no_btf: the type takes no BTF."""
+    return MapRefusal(ENOTSUPP, "maps of this type take no BTF")

@@ -7,11 +7,10 @@ from typing import Final
 
 from ebpfvm.contract import Dialect
 from ebpfvm.dialects import kfuncs, progtypes, unmodelled
-from ebpfvm.dialects.built import BUILT
 from ebpfvm.dialects.helpers import HELPERS
 from ebpfvm.dialects.kernel_config import kernel_config
 from ebpfvm.dialects.kernel_types import kernel_names, kernel_types
-from ebpfvm.dialects.maptypes import CONTRACTS, implement
+from ebpfvm.dialects.maptypes import NUMBERS
 from ebpfvm.dialects.struct_names import DESTRUCTORS, struct_names
 from ebpfvm.errors import UsageError
 
@@ -34,7 +33,7 @@ def linux(version: tuple[int, int] = (7, 2)) -> Dialect:
 
 @cache
 def _linux(version: tuple[int, int]) -> Dialect:
-    return Dialect("linux", version, HELPERS, kfuncs.of_version(version), implement(CONTRACTS, BUILT),
+    return Dialect("linux", version, HELPERS, kfuncs.of_version(version), NUMBERS,
                    progtypes.of_version(version), KPTR_TAGS, partial(kernel_types, version),
                    partial(struct_names, version), DESTRUCTORS, unmodelled.of_version(version),
                    partial(kernel_names, version), kernel_config(version))

@@ -21,12 +21,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from ebpfvm.contract import Dialect, MapType, ProgType
+from ebpfvm.contract import Dialect, ProgType
 from ebpfvm.dialects import contexts, kfuncs
-from ebpfvm.dialects.built import BUILT
 from ebpfvm.dialects.helpers import BASE_6_1, HELPERS, variants_of
 from ebpfvm.dialects.kernel_config import kernel_config
-from ebpfvm.dialects.maptypes import CONTRACTS, OPEN, implement
+from ebpfvm.dialects.maptypes import NUMBERS, map_type
 from ebpfvm.dialects.progtypes import PROG_TYPES, with_base
 from ebpfvm.funcs import skb
 
@@ -45,12 +44,7 @@ PROG_TYPE_TASK_SCHED: Final = 0x7A5C  # ebpfvm's own
 # libbpf of that time tagged a referenced kptr "kptr_ref"; today's macros say "kptr". Both are taken (decision D13).
 KPTR_TAGS: Final = {"kptr": "ref", "kptr_ref": "ref", "kptr_untrusted": "unref"}
 
-_RBTREES: Final = {
-    BPF_MAP_TYPE_RBTREE: MapType("rbtree", funcs=OPEN | {"bpf_map_pop_elem"},
-                                 fields=frozenset({"kptr", "kptr_ref", "kptr_unref"}), for_each=True),
-    BPF_MAP_TYPE_RBTREE_OF_MAPS: MapType("rbtree_of_maps", in_map=True,
-                                         funcs=frozenset({"bpf_map_lookup_elem"})),
-}
+_RBTREES: Final = {BPF_MAP_TYPE_RBTREE: map_type("rbtree"), BPF_MAP_TYPE_RBTREE_OF_MAPS: map_type("rbtree_of_maps")}
 
 
 def _prog_types() -> dict[int, ProgType]:
@@ -82,9 +76,9 @@ def rfc6(version: tuple[int, int] = (7, 2)) -> Dialect:
 def _rfc6(version: tuple[int, int]) -> Dialect:
     helpers = {number: item for number, item in HELPERS.items() if number < BPF_FUNC_SKB_TC_CLASSIFY}
     helpers[BPF_FUNC_SKB_TC_CLASSIFY] = skb.bpf_skb_tc_classify
-    maps = {number: item for number, item in CONTRACTS.items() if number < BPF_MAP_TYPE_RBTREE} | _RBTREES
+    maps = {number: item for number, item in NUMBERS.items() if number < BPF_MAP_TYPE_RBTREE} | _RBTREES
     functions = kfuncs.RFC6_PACKETS | kfuncs.RFC6_TASKS
-    return Dialect("rfc6", version, helpers, functions, implement(maps, BUILT), _prog_types(), KPTR_TAGS,
+    return Dialect("rfc6", version, helpers, functions, maps, _prog_types(), KPTR_TAGS,
                    config=kernel_config(version))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from ebpfvm.contract.mapcreate import as_created, creation_refusal
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.legality import check_fields, check_slot
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 MAX_REG = 11
 BPF_F_RDONLY_PROG = 1 << 7
 BPF_F_WRONLY_PROG = 1 << 8
-_NO_WRITES = frozenset({"devmap", "devmap_hash"})  # a lookup gives the device itself (dev_map_init_map)
 
 
 def make_map(index: int, spec: MapSpec, dialect: Dialect) -> Map:
@@ -34,14 +34,19 @@ def make_map(index: int, spec: MapSpec, dialect: Dialect) -> Map:
 
     Raises:
         UsageError: the dialect has no such map type.
+        Refuse: no kernel makes such a map.
     """
     kind = dialect.map_type(spec.type)
+    refusal = creation_refusal(spec, dialect)
+    if refusal is not None:
+        raise Refuse(refusal.errno, f"map {spec.name!r} of type {kind.name} cannot be created: {refusal}")
+    spec = as_created(spec, dialect)
     number = next(number for number, item in dialect.map_types.items() if item is kind)
     inner = make_map(-1, spec.inner, dialect) if spec.inner is not None else None
     # The kernel freezes what libbpf calls .rodata after filling it: constant loads are then known.
     frozen = bool(spec.data is not None and spec.map_flags & BPF_F_RDONLY_PROG)
     flags = spec.map_flags
-    if kind.name in _NO_WRITES:
+    if kind.prog_read_only:  # a lookup gives the device itself (dev_map_init_map)
         flags |= BPF_F_RDONLY_PROG
     return Map(index, spec, kind, number, spec.name[:15], spec.key_size, spec.value_size, spec.max_entries,
                flags, special_fields(spec, dialect, kind), inner, frozen)
@@ -120,7 +125,7 @@ def maps_of(program: Program, dialect: Dialect) -> tuple[Map, ...]:
     """All maps of a program.
 
     Raises:
-        Refuse: a map that this dialect cannot have.
+        Refuse: a map that this dialect cannot have or no kernel makes.
     """
     found = []
     for index, spec in enumerate(program.maps):

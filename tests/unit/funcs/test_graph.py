@@ -135,7 +135,8 @@ def test_a_map_element_takes_its_list_along() -> None:
     inner = b.struct("item", [("value", u64), ("list", 3)])
     value = b.struct("value", [("lock", lock), ("head", head_type)])
     b.tag("contains:item:list", value, 1)
-    m = w.map("hash", 4, 24, btf=b.btf(), value_type=value)
+    key = b.integer("int", 4)
+    m = w.map("hash", 4, 24, btf=b.btf(), key_type=key, value_type=value)
     if not m.fields:
         pytest.skip("this BTF has no list head that counts")
     assert inner and m.update(bytes(4), bytes(24), 0) == 0

@@ -17,10 +17,10 @@ SET = "r1 = r7\nr2 = @cb\ncall 170\n"
 def timed(text: str, *functions: Fn) -> Program:
     """A map whose values begin with a timer."""
     b = Builder()
-    u64 = b.integer("unsigned long long", 8)
+    u64, u32 = b.integer("unsigned long long", 8), b.integer("unsigned int", 4)
     timer = b.add(t.Struct("bpf_timer", 16, (t.Member("a", u64, 0), t.Member("b", u64, 64))))
     value = b.struct("value", [("timer", timer), ("x", u64)])
-    spec = MapSpec("array", 4, 24, 2, name="timers", btf=b.btf(), key_type=u64, value_type=value)
+    spec = MapSpec("array", 4, 24, 2, name="timers", btf=b.btf(), key_type=u32, value_type=value)
     return build(text, *functions, maps=(spec, *MAPS), builder=b)
 
 

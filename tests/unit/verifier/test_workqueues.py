@@ -18,11 +18,11 @@ SET = "r1 = r7\nr1 += 8\nr2 = @cb\nr3 = 0\nr4 = 0\ncall @bpf_wq_set_callback_imp
 def queued(text: str, *functions: Fn) -> Program:
     """Two maps whose values hold a work queue at 8, and a map of numbers."""
     b = Builder()
-    u64 = b.integer("unsigned long long", 8)
+    u64, u32 = b.integer("unsigned long long", 8), b.integer("unsigned int", 4)
     queue = b.add(t.Struct("bpf_wq", 16, (t.Member("a", u64, 0), t.Member("b", u64, 64))))
     value = b.struct("value", [("x", u64), ("wq", queue)])
-    maps = [MapSpec("array", 4, 24, 2, name=name, btf=b.btf(), key_type=u64, value_type=value) for name in "ab"]
-    plain = MapSpec("array", 4, 8, 2, name="plain", btf=b.btf(), key_type=u64, value_type=u64)
+    maps = [MapSpec("array", 4, 24, 2, name=name, btf=b.btf(), key_type=u32, value_type=value) for name in "ab"]
+    plain = MapSpec("array", 4, 8, 2, name="plain", btf=b.btf(), key_type=u32, value_type=u64)
     return build(text, *functions, maps=(*maps, plain), builder=b)
 
 

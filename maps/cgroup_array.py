@@ -1,0 +1,17 @@
+"""Control groups by index (kernel/bpf/arraymap.c, Linux 7.2). Nothing here runs in a control group but the root's."""
+
+from __future__ import annotations
+
+from ebpfvm.contract.maptype import MapType, no_btf
+from ebpfvm.maps.array import descriptors_check
+from ebpfvm.maps.fd_array import FdArray
+
+
+class CgroupArray(FdArray):
+    """BPF_MAP_TYPE_CGROUP_ARRAY; `put` takes any object that stands for a control group."""
+
+
+CGROUP_ARRAY = MapType("cgroup_array", CgroupArray, frozenset({"bpf_skb_under_cgroup",
+                                                               "bpf_current_task_under_cgroup"}),
+                       check=descriptors_check, check_btf=no_btf, takes_btf=False, doc="Control groups by index.")
+CgroupArray.type = CGROUP_ARRAY

@@ -1,0 +1,149 @@
+"""Sockets by index or by any key (net/core/sock_map.c, kernel/bpf/reuseport_array.c, Linux 7.2).
+
+User space writes descriptors and reads cookies. There are no descriptors here (EBADF), so Python code puts sockets in
+with `put`: any object in the kernel's memory that has a `base`, the address that programs see.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.contract import maptype as mt
+from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType, no_btf
+from ebpfvm.maps import base
+from ebpfvm.maps.array import array_alloc_check, next_index
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.loader.object import MapSpec
+
+_MAX_KEY: Final = 512  # MAX_BPF_STACK
+_FD_MAX: Final = (1 << 31) - 1
+
+
+def sock_map_alloc_check(args: CreateArgs) -> MapRefusal | None:
+    """sock_map_alloc's checks."""
+    return mt.sizes(args, 4, (4, 8)) or mt.flags_within(args, base.FILE_FLAGS)
+
+
+def sock_hash_alloc_check(args: CreateArgs) -> MapRefusal | None:
+    """sock_hash_alloc's checks."""
+    refusal = mt.sizes(args, None, (4, 8)) or mt.flags_within(args, base.FILE_FLAGS)
+    if refusal is None and args.key_size > _MAX_KEY:
+        return MapRefusal(errno.E2BIG, f"key_size is {args.key_size:,}, more than {_MAX_KEY}")
+    if refusal is None and args.max_entries > 1 << 27:
+        return MapRefusal(errno.EINVAL, f"max_entries is {args.max_entries:,}, more than {1 << 27:,}")
+    return refusal
+
+
+def reuseport_alloc_check(args: CreateArgs) -> MapRefusal | None:
+    """reuseport_array_alloc_check."""
+    return mt.value_size(args, (4, 8)) or array_alloc_check(args, mt.BPF_F_NUMA_NODE | base.ACCESS_FLAGS)
+
+
+class Sockmap(base.BpfMap):
+    """BPF_MAP_TYPE_SOCKMAP: sockets by index."""
+
+    def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
+        super().__init__(kernel, spec)
+        self._socks: dict[bytes, Any] = {}
+
+    def put(self, key: bytes, sock: Any, flags: int = base.BPF_ANY) -> int:
+        """Set an element; 0, -EINVAL for flags, -E2BIG, -EEXIST or -ENOENT."""
+        if flags > base.BPF_EXIST:
+            return -errno.EINVAL
+        refused = self._out_of_range(key)
+        if refused:
+            return refused
+        if key in self._socks and flags == base.BPF_NOEXIST:
+            return -errno.EEXIST
+        if key not in self._socks and flags == base.BPF_EXIST:
+            return -errno.ENOENT
+        self._socks[key] = sock
+        return 0
+
+    def _out_of_range(self, key: bytes) -> int:
+        return -errno.E2BIG if int.from_bytes(key, "little") >= self.max_entries else 0
+
+    def sock(self, key: bytes) -> Any:
+        """Return the socket of a key, None without one."""
+        return self._socks.get(key)
+
+    def lookup(self, key: bytes) -> int:
+        sock = self._socks.get(key)
+        return 0 if sock is None else int(sock.base)
+
+    def update(self, key: bytes, value: bytes, flags: int) -> int:
+        """User space's way, by a descriptor that nobody has."""
+        return -errno.EINVAL if int.from_bytes(value, "little") > _FD_MAX else -errno.EBADF
+
+    def delete(self, key: bytes) -> int:
+        return 0 if self._socks.pop(key, None) is not None else -errno.EINVAL
+
+    def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
+        """The socket's cookie, in maps with 8-byte values; ENOSPC in others."""
+        self._check_syscall(key, writes=False)
+        if self.value_size != 8:
+            raise base.kernel_error(errno.ENOSPC, f"lookup in map {self.name!r}")
+        if key not in self._socks:
+            raise base.kernel_error(errno.ENOENT, f"lookup in map {self.name!r}")
+        return int(getattr(self._socks[key], "cookie", 0)).to_bytes(8, "little")
+
+    def sys_next_key(self, key: bytes | None = None) -> bytes:
+        self._check_syscall(key, writes=False)
+        return next_index(self, key)
+
+    def keys(self) -> Iterator[bytes]:
+        """The keys that have a socket."""
+        return iter(list(self._socks))
+
+
+class Sockhash(Sockmap):
+    """BPF_MAP_TYPE_SOCKHASH: sockets by any key."""
+
+    def _out_of_range(self, key: bytes) -> int:
+        return self.full() if key not in self._socks and len(self._socks) >= self.room else 0
+
+    def delete(self, key: bytes) -> int:
+        return 0 if self._socks.pop(key, None) is not None else -errno.ENOENT
+
+    def sys_next_key(self, key: bytes | None = None) -> bytes:
+        self._check_syscall(key, writes=False)
+        keys = list(self._socks)
+        position = keys.index(key) + 1 if key in self._socks and key is not None else 0
+        if position >= len(keys):
+            raise base.kernel_error(errno.ENOENT, f"keys of map {self.name!r}")
+        return keys[position]
+
+
+class ReuseportSockarray(Sockmap):
+    """BPF_MAP_TYPE_REUSEPORT_SOCKARRAY: listeners of a SO_REUSEPORT group by index."""
+
+    def update(self, key: bytes, value: bytes, flags: int) -> int:
+        if flags > base.BPF_EXIST:
+            return -errno.EINVAL
+        return self._out_of_range(key) or super().update(key, value, flags)
+
+    def delete(self, key: bytes) -> int:
+        refused = self._out_of_range(key)
+        return refused or (0 if self._socks.pop(key, None) is not None else -errno.ENOENT)
+
+
+_UPDATERS = frozenset({"tracing", "socket_filter", "sched_cls", "sched_act", "xdp", "sk_reuseport", "flow_dissector",
+                       "sk_lookup"})
+_ELEM = frozenset({"bpf_map_lookup_elem", "bpf_map_update_elem", "bpf_map_delete_elem", "bpf_sk_select_reuseport"})
+SOCKMAP = MapType("sockmap", Sockmap, _ELEM | {"bpf_sk_redirect_map", "bpf_sock_map_update", "bpf_msg_redirect_map"},
+                  update_from=_UPDATERS, batch=frozenset({"lookup", "update", "delete", "lookup and delete"}),
+                  check=sock_map_alloc_check, check_btf=no_btf, takes_btf=False, doc="Sockets by index.")
+SOCKHASH = MapType("sockhash", Sockhash,
+                   _ELEM | {"bpf_sk_redirect_hash", "bpf_sock_hash_update", "bpf_msg_redirect_hash"},
+                   update_from=_UPDATERS, check=sock_hash_alloc_check, check_btf=no_btf, takes_btf=False,
+                   doc="Sockets by any key.")
+REUSEPORT_SOCKARRAY = MapType("reuseport_sockarray", ReuseportSockarray, frozenset({"bpf_sk_select_reuseport"}),
+                              check=reuseport_alloc_check, doc="Listeners of a SO_REUSEPORT group by index.")
+Sockmap.type = SOCKMAP
+Sockhash.type = SOCKHASH
+ReuseportSockarray.type = REUSEPORT_SOCKARRAY
