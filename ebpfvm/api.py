@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm import arguments, dialects
 from ebpfvm.arguments import rate, size, time
+from ebpfvm.btf.kernel import read_kernel_btf
+from ebpfvm.btf.types import Btf
 from ebpfvm.errors import LimitError, Rejected, UsageError
 from ebpfvm.kernel import Kernel
 from ebpfvm.limits import DEFAULTS, Limits
 from ebpfvm.loaded import Loaded, Pins, open_engine
 from ebpfvm.loader.object import Object, Program
 from ebpfvm.loader.open import load
+from ebpfvm.loading import Prepared
 from ebpfvm.maps.dump import MapDump, dump_map
 from ebpfvm.scenario import Scenario, Scene
 from ebpfvm.sched.link import Link
@@ -48,16 +51,25 @@ RFC_TYPES: Final = ("qdisc", "task_sched")  # program types that no Linux has
 
 # ---- judging ------------------------------------------------------------------------------------------------
 
-def dialect_of(program: Program, kernel: str | None = None) -> Dialect:
+def dialect_of(program: Program, kernel: str | None = None, btf: Btf | arguments.Path | None = None) -> Dialect:
     """The dialect that gives a program its meaning.
 
     Args:
         kernel: "rfc6", or a version of Linux such as "7.2" and "6.18". A program whose section says that it is a
             qdisc of the RFC, or that uses the RFC's maps, is taken for that, with the rules of the version.
+        btf: the kernel's types, or the path of a file that holds them, such as /sys/kernel/btf/vmlinux. By default
+            those of an ordinary kernel of that version. A program that was prepared for a kernel keeps it if neither
+            is given.
 
     Raises:
+        LoadError: the file cannot be read.
         UsageError: there is no such dialect.
     """
+    if isinstance(program, Prepared) and program.dialect is not None and kernel is None and btf is None:
+        return program.dialect
+    if btf is not None:
+        types = btf if isinstance(btf, Btf) else read_kernel_btf(arguments.path("btf", btf))
+        return dialect_of(program, kernel).with_types(types)
     if kernel is not None:
         arguments.word("kernel", kernel)
     if kernel == "rfc6":
@@ -76,12 +88,12 @@ def kernel_of(found: Object, kernel: str | None = None) -> str | None:
 
 
 def verify(program: Program | Object | str | os.PathLike[str], *, kernel: str | None = None,
-           log_level: int = 1) -> Verdict:
+           btf: Btf | arguments.Path | None = None, log_level: int = 1) -> Verdict:
     """Judge a program as the kernel's verifier would.
 
     Args:
         program: a program, or an object (or its path) that holds one program.
-        kernel: whose rules; see `dialect_of`.
+        kernel, btf: whose rules and types; see `dialect_of`.
         log_level: of the log: 0 none, 1 as bpf(2)'s, 2 with all states.
 
     Raises:
@@ -92,7 +104,7 @@ def verify(program: Program | Object | str | os.PathLike[str], *, kernel: str | 
     if not isinstance(program, Program | Object | str | os.PathLike):
         raise arguments.wrong("program", "a program, an object, or the path of one", program)
     found = program if isinstance(program, Program) else only_program(_object(program))
-    return _judge(found, dialect_of(found, kernel), log_level)
+    return _judge(found, dialect_of(found, kernel, btf), log_level)
 
 
 def _judge(program: Program, dialect: Dialect, log_level: int = 1) -> Verdict:
@@ -142,8 +154,7 @@ def _simulate(asked: Scenario) -> Result:
     found = _object(asked.source) if asked.source is not None else None
     programs = ([_hook(found, "enqueue", asked.enqueue), _hook(found, "dequeue", asked.dequeue)]
                 if found is not None else [])
-    machine = Kernel(dialect_of(programs[0], asked.kernel) if programs else _rfc_dialect(asked.kernel), asked.seed,
-                     asked.limits)
+    machine = Kernel(_dialect(programs, asked), asked.seed, asked.limits)
     loaded = Loaded(machine, open_engine(asked.engine), Pins(frozenset(asked.pin)), found,
                     lambda program: _facts(program, machine.dialect, asked.unverified))
     hooks = [loaded.program(program) for program in programs]
@@ -238,6 +249,14 @@ def _dumps(machine: Kernel, names: Iterable[str]) -> tuple[MapDump, ...]:
         have = ", ".join(sorted({item.name for item in machine.maps.values()})) or "none"
         raise UsageError(f"no map {min(missing)!r}; there are: {have}")
     return tuple(dump_map(item) for item in machine.maps.values() if not wanted or item.name in wanted)
+
+
+def _dialect(programs: list[Program], asked: Scenario) -> Dialect:
+    if programs:
+        return dialect_of(programs[0], asked.kernel, asked.btf)
+    found = _rfc_dialect(asked.kernel)
+    return found if asked.btf is None else found.with_types(
+        asked.btf if isinstance(asked.btf, Btf) else read_kernel_btf(asked.btf))
 
 
 def _rfc_dialect(kernel: str | None) -> Dialect:

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm import arguments
+from ebpfvm.btf.types import Btf
 from ebpfvm.errors import UsageError
 from ebpfvm.limits import DEFAULTS, Limits
 from ebpfvm.loader.object import Object
@@ -43,7 +44,7 @@ class Scenario:
         seed: random seed.
         duration: stop after this many ns; None to run until nothing happens any more.
         engine: "interp" or "translate"; None for the fastest.
-        kernel: version whose verifier judges; see `ebpfvm.api.dialect_of`.
+        kernel, btf: version whose verifier judges, and its types; see `ebpfvm.api.dialect_of`.
         priority: how a DSCP becomes skb->priority: "tos", "precedence", "dscp" or "none".
         tc: path of a script of `tc` and `ip` commands that sets up the device eth0 and others before the run. What
             its `show` commands print after the run is `Result.shown`.
@@ -72,6 +73,7 @@ class Scenario:
     duration: int | str | None = None
     engine: str | None = None
     kernel: str | None = None
+    btf: Btf | Path | None = None
     priority: str = "tos"
     tc: Path | None = None
     enqueue: str | None = None
@@ -188,14 +190,18 @@ def _limits(name: str, value: object) -> object:
     return arguments.instance(name, value, Limits, "Limits(...)")
 
 
+def _btf(name: str, value: object) -> object:
+    return value if isinstance(value, Btf) else arguments.path(name, value)
+
+
 _CHECKS: dict[str, Callable[[str, Any], object]] = {
     "source": _object, "pcap": _capture, "flows": _flows, "rate": arguments.rate, "delay": arguments.time,
     "mtu": lambda name, value: arguments.size(name, value, 68), "out": arguments.path,
     "seed": lambda name, value: arguments.whole(name, value, *arguments.SEEDS), "duration": arguments.time,
-    "engine": arguments.word, "kernel": arguments.word,
+    "engine": arguments.word, "kernel": arguments.word, "btf": _btf,
     "priority": lambda name, value: arguments.choice(name, value, PRIORITY_RULES), "tc": arguments.path,
     "enqueue": arguments.word, "dequeue": arguments.word, "unverified": arguments.flag, "record": arguments.flag,
     "ingress": arguments.flag, "pin": arguments.words, "dump_maps": arguments.words, "prepare": arguments.function,
     "observer": arguments.function, "progress": arguments.function, "limits": _limits}
-_OPTIONAL = frozenset({"source", "pcap", "mtu", "out", "duration", "engine", "kernel", "tc", "enqueue", "dequeue",
-                       "dump_maps", "prepare", "observer", "progress"})
+_OPTIONAL = frozenset({"source", "pcap", "mtu", "out", "duration", "engine", "kernel", "btf", "tc", "enqueue",
+                       "dequeue", "dump_maps", "prepare", "observer", "progress"})

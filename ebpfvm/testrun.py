@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ebpfvm import arguments
 from ebpfvm.api import dialect_of, only_program
 from ebpfvm.arguments import Path
+from ebpfvm.btf.types import Btf
 from ebpfvm.errors import Rejected, UsageError
 from ebpfvm.funcs.timer import timers_of
 from ebpfvm.kernel import Kernel, SchBpfCtx, SkbCtx, SkBuff, XdpBuff, XdpCtx
@@ -153,8 +154,8 @@ class _Request:
 
 def test_run(program: Program | Object | Path, data: bytes = bytes(64), ctx: Mapping[str, Any] | bytes | None = None,
              maps: Mapping[int | str, Mapping[bytes, bytes]] | None = None, *, engine: str = "interp",
-             kernel: str | None = None, repeat: int = 1, seed: int = 0, source: Object | None = None,
-             clock: int = START_NS, wait: int | None = None, limits: Limits = DEFAULTS,
+             kernel: str | None = None, btf: Btf | Path | None = None, repeat: int = 1, seed: int = 0,
+             source: Object | None = None, clock: int = START_NS, wait: int | None = None, limits: Limits = DEFAULTS,
              unverified: bool = False) -> TestRun:
     """Run a program on one packet, as BPF_PROG_TEST_RUN does.
 
@@ -167,9 +168,10 @@ def test_run(program: Program | Object | Path, data: bytes = bytes(64), ctx: Map
             a qdisc program, fields of its context and of the packet.
         maps: what maps hold before: index in `program.maps`, or the map's name -> key -> value.
         engine: "interp", which runs programs that were not verified too, or "translate", which verifies first.
-        kernel: whose dialect; see `ebpfvm.api.dialect_of`.
+        kernel, btf: whose dialect and types; see `ebpfvm.api.dialect_of`.
         repeat: runs on the same packet; the last one's result counts.
-        source: the object that the program is from, whose other programs and maps its maps may hold from the start.
+        source: the object whose other programs and maps its maps may hold from the start; by default the one that
+            it was loaded from.
         clock: ns since boot, as programs read it; it does not move while they run.
         wait: ns that pass after the run, while timers fire, however often they are armed. Without it each timer that
             the run leaves armed fires once, if it comes due within a second.
@@ -188,7 +190,7 @@ def test_run(program: Program | Object | Path, data: bytes = bytes(64), ctx: Map
     data = arguments.raw("data", data)
     _check(ctx, maps, engine, repeat, seed)
     arguments.instance("limits", limits, Limits, "Limits(...)")
-    dialect = dialect_of(given, kernel)
+    dialect = dialect_of(given, kernel, btf)
     program = prepare(given, dialect)
     machine = Kernel(dialect, seed, limits)
     machine.clock = arguments.time("clock", clock)
@@ -274,7 +276,7 @@ def _runner(kind: str) -> Any:
 def _program(asked: object, source: Object | None) -> tuple[Program, Object | None]:
     """Return the program, and the object that it is from if that is known."""
     if isinstance(asked, Program):
-        return asked, source
+        return asked, source if source is not None else asked.home.object
     if isinstance(asked, Object):
         return only_program(asked), asked
     if not isinstance(asked, str | os.PathLike):

@@ -38,20 +38,21 @@ def _bad(message: str, offset: int | None = None) -> LoadError:
     return LoadError(f"bad BTF: {message}", section=".BTF", offset=offset)
 
 
-def parse(data: bytes, *, check: bool = True) -> Btf:
+def parse(data: bytes, *, check: bool = True, path: str = "") -> Btf:
     """Read BTF.
 
     Args:
         data: a whole `.BTF` section (or /sys/kernel/btf/vmlinux).
         check: decode and check all types now. Without it types are checked when they are first asked for, which
             suits a kernel's BTF of more than a hundred thousand types.
+        path: the file, for messages about types that are checked later.
 
     Raises:
         LoadError: the bytes are not BTF that makes sense; names the type and the offset.
     """
     types, strings, base = _split(data)
     offsets = _scan(types, base)
-    reader = _Reader(types, strings, offsets, base)
+    reader = _Reader(types, strings, offsets, base, path)
     btf = Btf.lazy(len(offsets) + 1, strings, reader.decode, reader.heads)
     if check:
         for type_id in range(1, len(btf)):
@@ -108,7 +109,8 @@ def _scan(types: bytes, base: int) -> list[int]:
 class _Reader:
     """Decodes single types of one BTF."""
 
-    def __init__(self, types: bytes, strings: bytes, offsets: list[int], base: int) -> None:
+    def __init__(self, types: bytes, strings: bytes, offsets: list[int], base: int, path: str) -> None:
+        self.path = path
         self.types = types
         self.strings = strings
         self.offsets = offsets
@@ -140,7 +142,12 @@ class _Reader:
     def decode(self, type_id: int) -> t.Type:
         at = self.offsets[type_id - 1]
         name_off, info, size = _TYPE.unpack_from(self.types, at)
-        return _DECODERS[info >> 24 & 0x1F](self, at, self.name(name_off, at), info, size)
+        try:
+            return _DECODERS[info >> 24 & 0x1F](self, at, self.name(name_off, at), info, size)
+        except LoadError as error:
+            error.path = self.path or error.path
+            error.symbol = error.symbol or f"type {type_id}"
+            raise
 
 
 def _int(r: _Reader, at: int, name: str, info: int, size: int) -> t.Type:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.cli import output
+from ebpfvm.cli.programs import add_kernel_options, open_object
 from ebpfvm.errors import LoadError, UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--opcodes", action="store_true", help="the bytes of each instruction")
     parser.add_argument("--mcpu", choices=("v1", "v2", "v3", "v4"), default="v1",
                         help="llvm syntax: from v3 on narrow loads and stores name w registers")
-    parser.add_argument("--kernel", metavar="VERSION", help="whose helpers are named: 7.2 (default), 6.18, rfc6")
+    parser.add_argument("--kernel", metavar="VERSION",
+                        help="as this kernel gets it, with the offsets of its types: 7.2, 6.18, rfc6; default: as the "
+                             "object has it")
+    add_kernel_options(parser)
     parser.add_argument("--raw", action="store_true",
                         help="OBJECT is not an ELF file but instructions, as bytes or as hexadecimal text")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
@@ -60,15 +64,27 @@ def _programs(args: argparse.Namespace) -> list[Program]:
     from ebpfvm.loader.object import Program
     if args.raw:
         return [Program(name="prog", insns=raw_program(args.object))]
-    from ebpfvm.cli.verify import open_programs
-    found, programs = open_programs(args.object)
+    found = open_object(args.object, args.kconfig)
     for note in found.notes:
         output.say(f"note: {note}")
-    if args.program is None:
-        return programs
-    if args.program not in found.programs:
-        raise UsageError(f"{args.object}: no program {args.program!r}; it has: {', '.join(found.programs)}")
-    return [found.programs[args.program]]
+    if args.program is not None:
+        programs = [found.program(args.program)]
+    else:
+        programs = list(found.programs.values())
+        for name, error in found.broken.items():
+            output.say(f"warning: {name} cannot be shown: {error}")
+        if not programs:
+            raise UsageError(f"{args.object}: the object holds no program")
+    return [_fitted(program, args) for program in programs]
+
+
+def _fitted(program: Program, args: argparse.Namespace) -> Program:
+    """The program as the kernel that is asked for gets it; as the object has it if none is."""
+    from ebpfvm.api import dialect_of
+    from ebpfvm.loading import prepare
+    if args.kernel is None and args.btf is None:
+        return program
+    return prepare(program, dialect_of(program, args.kernel, args.btf))
 
 
 def raw_program(path: str) -> tuple[Insn, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import output
+from ebpfvm.cli.programs import add_kernel_options, open_programs, split_type
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.escape import escape
 from ebpfvm.limits import Limits
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 SCHEMA = "ebpfvm.prog-run/1"
 
 _WORDS: Final = ("data_in", "data_out", "data_size_out", "ctx_in", "ctx_out", "ctx_size_out", "repeat")
-_TYPES: Final = {"tc": "sched_cls", "classifier": "sched_cls", "action": "sched_act", "act": "sched_act",
-                 "socket": "socket_filter", "socket1": "socket_filter", "filter": "socket_filter"}
 _DUMP_LIMIT: Final = 1 << 20  # bytes shown of a map; an object may claim one of 2^32 entries
 _HELP = """`ebpfvm prog run OBJECT[:PROGRAM] [data_in FILE] [data_out FILE] [ctx_in FILE] [ctx_out FILE] [repeat N]`
 
@@ -65,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--clock", metavar="TIME", help="what the clock shows, since boot (default: 1s)")
     parser.add_argument("--wait", metavar="TIME", help="let so much time pass after the run, while timers "
                                                        "fire; without it each one that is armed fires once")
+    add_kernel_options(parser)
     parser.add_argument("--unverified", action="store_true", help="run in the interpreter without verifying")
     parser.add_argument("--strict", action="store_true", help="refuse what Linux would refuse, instead of warning")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
@@ -79,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
     args.json = options.json  # so that errors come as JSON too
     _read_words(options)
     source, program = _program(options)
+    program = _prepared(program, options)
     result, seconds = _run(source, program, options)
     for warning in result.warnings:
         output.say(f"warning: {warning}")
@@ -109,24 +110,34 @@ def _read_words(options: argparse.Namespace) -> None:
 def _program(options: argparse.Namespace) -> tuple[Object | None, Program]:
     """The program that the command names, and the object it is in."""
     from ebpfvm.loader.object import Program
-    type_, _, attach = (options.type or "").partition("/")
-    type_ = _TYPES.get(type_, type_)
     if not options.raw:
         if options.maps:
             raise UsageError("--map goes with --raw; an object brings its own maps")
-        from ebpfvm.cli.verify import open_programs
-        found, programs = open_programs(options.object)
-        for note in found.notes:
-            output.say(f"note: {note}")
+        found, programs = open_programs(options)
         if len(programs) > 1:
             raise UsageError(f"{options.object} holds several programs; name one: {options.object}:"
                              + f" or {options.object}:".join(program.name for program in programs))
-        return found, programs[0].with_type(type_, attach or None) if type_ else programs[0]
+        if not programs:
+            raise next(iter(found.broken.values()))
+        return found, programs[0]
+    type_, attach = split_type(options.type)
     if not type_:
         raise UsageError("--raw needs --type: tc, xdp, socket_filter, ...")
     from ebpfvm.cli.dis import raw_program
     code = b"".join(insn.encode() for insn in raw_program(options.object))
     return None, Program.from_bytes(code, type_, [parse_map(text) for text in options.maps], attach=attach)
+
+
+def _prepared(program: Program, options: argparse.Namespace) -> Program:
+    """The program fitted to the kernel asked for, so that the same one is judged and run."""
+    from ebpfvm.api import dialect_of
+    from ebpfvm.loading import prepare
+    dialect = dialect_of(program, options.kernel, options.btf)
+    dialect.prog_type(program.type)
+    prepared = prepare(program, dialect)
+    for note in prepared.notes:
+        output.say(f"note: {note}")
+    return prepared
 
 
 def parse_map(text: str) -> MapSpec:
@@ -154,8 +165,7 @@ def _run(source: Object | None, program: Program, options: argparse.Namespace) -
     from ebpfvm.errors import Rejected
     from ebpfvm.testrun import test_run
     from ebpfvm.verifier import verify
-    dialect = dialect_of(program, options.kernel)
-    dialect.prog_type(program.type)
+    dialect = dialect_of(program)
     for spec in program.maps:
         dialect.map_type(spec.type)
     if not options.unverified:
@@ -170,13 +180,13 @@ def _run(source: Object | None, program: Program, options: argparse.Namespace) -
         ctx = dict(_assignment(text) for text in options.ctx)
     engine = "interp" if options.unverified else options.engine or _fastest()
     begin = perf_counter()
-    result = test_run(program, data, ctx, _items(program, options.items), engine=engine, kernel=options.kernel,
+    result = test_run(program, data, ctx, _items(program, options.items), engine=engine,
                       repeat=options.repeat or 1, source=source, limits=Limits.parse(options.limit),
                       unverified=options.unverified, **_times(options))
     return result, perf_counter() - begin
 
 
-def _times(options: argparse.Namespace) -> dict[str, int]:
+def _times(options: argparse.Namespace) -> dict[str, Any]:
     """The clock and the time after the run, where they are given."""
     from ebpfvm.sched.units import parse_time
     given = {"clock": options.clock, "wait": options.wait}
@@ -233,7 +243,7 @@ def _write(options: argparse.Namespace, program: Program, result: Any, seconds: 
     from ebpfvm.testrun import pack_ctx
     data = result.data[:options.data_size_out] if options.data_size_out is not None else result.data
     given = _file(options.ctx_in) if options.ctx_in not in (None, "-") else b""
-    ctx = pack_ctx(program, result.ctx, given, options.kernel)[:options.ctx_size_out]
+    ctx = pack_ctx(program, result.ctx, given)[:options.ctx_size_out]
     average = round(seconds * 1e9 / (options.repeat or 1))
     if options.json:
         output.put_json({"schema": SCHEMA, "ok": True, "retval": result.retval, "duration": average,

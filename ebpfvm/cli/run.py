@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ebpfvm.cli import output
 from ebpfvm.cli.interrupts import Interrupts
+from ebpfvm.cli.programs import add_kernel_options, open_object
 from ebpfvm.errors import LimitError, UsageError
 from ebpfvm.escape import escape
 from ebpfvm.limits import Limits
@@ -60,6 +61,7 @@ def add(subparsers: Any) -> None:
                          help="all objects share the map of this name, as if pinned; may be repeated")
     program.add_argument("--engine", choices=("interp", "translate"), help="default: the fastest")
     program.add_argument("--kernel", metavar="VERSION", help="whose verifier judges: 7.2 (default), 6.18")
+    add_kernel_options(program)
     program.add_argument("--unverified", action="store_true", help="run in the interpreter without verifying")
     output.add_limit(program)
     out = parser.add_argument_group("output")
@@ -106,7 +108,6 @@ def execute(args: argparse.Namespace, interrupts: Interrupts | None = None) -> R
         interrupts: told how to stop the run.
     """
     from ebpfvm.api import simulate
-    from ebpfvm.loader.open import load
     from ebpfvm.loader.variables import set_variables
     from ebpfvm.sched.pcap import read_capture
     from ebpfvm.sched.simulation import BOOT_NS
@@ -122,7 +123,9 @@ def execute(args: argparse.Namespace, interrupts: Interrupts | None = None) -> R
     if args.object is None and args.tc is None:
         raise UsageError("nothing to run: give an OBJECT, --tc FILE, or both")
     _keep_inputs(args)
-    found = set_variables(load(args.object), _assignments(args.variables)) if args.object is not None else None
+    found = open_object(args.object, args.kconfig) if args.object is not None else None
+    if found is not None:
+        found = set_variables(found, _assignments(args.variables))
     for note in found.notes if found is not None else ():
         output.say(f"note: {note}")
     capture = read_capture(args.pcap) if args.pcap is not None else None
@@ -142,7 +145,7 @@ def execute(args: argparse.Namespace, interrupts: Interrupts | None = None) -> R
     total = sum(spec.expected for spec in flows) + (len(capture) if capture is not None else 0)
     with output.Progress(total, done):
         return simulate(found, pcap=capture, flows=flows, rate=rate, delay=delay, mtu=mtu, out=args.out,
-                        seed=args.seed, duration=duration, engine=args.engine, kernel=args.kernel,
+                        seed=args.seed, duration=duration, engine=args.engine, kernel=args.kernel, btf=args.btf,
                         priority=args.priority, tc=args.tc, enqueue=args.enqueue, dequeue=args.dequeue,
                         unverified=args.unverified, record=args.packets and args.json, ingress=args.ingress,
                         pin=args.pin, dump_maps=_maps(args.dump_maps), prepare=begin, limits=limits,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sys
+from errno import EINVAL
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.cli import output
-from ebpfvm.errors import UsageError
+from ebpfvm.cli.programs import add_kernel_options, open_programs
+from ebpfvm.errors import LoadError, UsageError
+from ebpfvm.verifier.verdict import Verdict
 
 if TYPE_CHECKING:
     import argparse
 
-    from ebpfvm.loader.object import Object, Program
+    from ebpfvm.btf.types import Btf
+    from ebpfvm.loader.object import Program
 
 SCHEMA = "ebpfvm.verify/1"
 
@@ -21,51 +25,54 @@ def add(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "verify", help="judge programs as the kernel's verifier would",
         description="Judge each program of an object (or one of them). Exit status 0: all are accepted; 1: some are "
-                    "not, each with the kernel's message, the C line and one sentence that says why.")
+                    "not (or cannot be read), each with the kernel's message, the C line and one sentence that says "
+                    "why.")
     parser.add_argument("object", metavar="OBJECT[:PROGRAM]", help="eBPF object, and a program of it")
     parser.add_argument("-v", "--verbose", action="count", default=0,
                         help="the verifier's log; twice: with all states (log level 2)")
     parser.add_argument("--kernel", metavar="VERSION", help="whose rules: 7.2 (default), 6.18, rfc6")
+    parser.add_argument("--type", metavar="TYPE", help="program type: tc, xdp, socket_filter, qdisc/enqueue, ...; "
+                                                       "default: what the section says")
+    add_kernel_options(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do it; the exit status."""
-    from ebpfvm.api import kernel_of, verify
-    found, programs = open_programs(args.object)
+    from ebpfvm.api import kernel_of
+    from ebpfvm.btf.kernel import read_kernel_btf
+    from ebpfvm.loader.object import Program
+    found, programs = open_programs(args)
     kernel = kernel_of(found, args.kernel)
-    for note in found.notes:
-        output.say(f"note: {note}")
-    judged = [(program, verify(program, kernel=kernel, log_level=2 if args.verbose > 1 else 1))
-              for program in programs]
+    btf = read_kernel_btf(args.btf) if args.btf is not None else None
+    alone = len(programs) + len(found.broken) == 1
+    if alone and found.broken:
+        raise next(iter(found.broken.values()))
+    judged = [(program, _judge(program, kernel, btf, args.verbose, alone)) for program in programs]
+    judged += [(Program(name, ()), _unreadable(error)) for name, error in found.broken.items()]
+    good = all(verdict.ok for _, verdict in judged)
     if args.json:
-        output.put_json({"schema": SCHEMA, "ok": all(verdict.ok for _, verdict in judged), "object": found.path,
+        output.put_json({"schema": SCHEMA, "ok": good, "object": found.path,
                          "programs": [_as_dict(program, verdict) for program, verdict in judged]})
     else:
         for program, verdict in judged:
             _show(program, verdict, args.verbose)
-    return output.GOOD if all(verdict.ok for _, verdict in judged) else output.REJECTED
+    return output.GOOD if good else output.REJECTED
 
 
-def open_programs(word: str) -> tuple[Object, list[Program]]:
-    """The object, and the programs, that `OBJECT[:PROGRAM]` names.
+def _judge(program: Program, kernel: str | None, btf: Btf | None, verbose: int, alone: bool) -> Verdict:
+    """The verdict; where none can be had, that costs one program of several and no more."""
+    from ebpfvm.api import verify
+    try:
+        return verify(program, kernel=kernel, btf=btf, log_level=2 if verbose > 1 else 1)
+    except (LoadError, UsageError) as error:
+        if alone:
+            raise
+        return _unreadable(error)
 
-    Raises:
-        LoadError: the object cannot be read.
-        UsageError: it holds no such program, or none at all.
-    """
-    import os
 
-    from ebpfvm.loader.open import load
-    path, colon, name = word.rpartition(":")
-    if not colon or os.path.exists(word):
-        path, name = word, ""
-    found = load(path)
-    if name and name not in found.programs:
-        raise UsageError(f"{path}: no program {name!r}; it has: {', '.join(found.programs) or 'none'}")
-    if not found.programs:
-        raise UsageError(f"{path}: the object holds no program")
-    return found, [found.programs[name]] if name else list(found.programs.values())
+def _unreadable(error: LoadError | UsageError) -> Verdict:
+    return Verdict(False, EINVAL, str(error))
 
 
 def _show(program: Program, verdict: Any, verbose: int) -> None:
@@ -75,8 +82,8 @@ def _show(program: Program, verdict: Any, verbose: int) -> None:
         word = output.paint("accepted", "green", sys.stdout)
         print(f"{output.clean(program.name)}: {word}, {verdict.processed} instructions processed")
         return
-    word = output.paint("rejected", "red", sys.stdout)
-    print(f"{output.clean(program.name)}: {word} (errno {verdict.errno})")
+    word = output.paint("rejected" if verdict.program is not None else "cannot be judged", "red", sys.stdout)
+    print(f"{output.clean(program.name)}: {word}" + (f" (errno {verdict.errno})" if verdict.program else ""))
     output.put(output.rejection(verdict))
 
 

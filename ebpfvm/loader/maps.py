@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 PROG_ARRAY, ARRAY_OF_MAPS, HASH_OF_MAPS = 3, 12, 13
 _NUMBERS = frozenset(("type", "max_entries", "map_flags", "numa_node", "pinning", "map_extra"))
 _U32 = 0xFFFFFFFF
+_RINGS = frozenset((27, 31))  # ringbuf and user_ringbuf, whose sizes libbpf rounds up (adjust_ringbuf_sz)
+_PAGE = 4096
 BPF_F_NUMA_NODE = 1 << 2
 
 
@@ -161,7 +163,17 @@ def _btf_map(btf: Btf, type_id: int, name: str, notes: list[str], inner: bool = 
         raise LoadError("the map has no type", section=".maps", symbol=name)
     if numbers.get("pinning", 0) > 1:
         notes.append(f"map {name!r}: pinning {numbers['pinning']} is not one of libbpf's (0 or 1)")
+    if numbers["type"] in _RINGS:
+        numbers["max_entries"] = _ring_size(numbers.get("max_entries", 0))
     return replace(spec, **numbers, **sizes, **types)  # type: ignore[arg-type]
+
+
+def _ring_size(size: int) -> int:
+    """A power of 2 of pages that holds `size` bytes; itself where there is none, and the kernel says so."""
+    if not size:
+        return size
+    pages = 1 << max(0, (-(-size // _PAGE) - 1).bit_length())
+    return pages * _PAGE if pages * _PAGE <= _U32 else size
 
 
 def _set_size(sizes: dict[str, int], field: str, size: int, name: str) -> None:

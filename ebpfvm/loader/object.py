@@ -91,6 +91,13 @@ class CoreRelo:
     kind: int
 
 
+@dataclass(slots=True, eq=False)
+class Home:
+    """Where a program is from: its object, which is made after it."""
+
+    object: Object | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """One program, linked with the static subprograms it reaches: what a kernel is given to load.
@@ -117,6 +124,7 @@ class Program:
         autoload: False where the section name begins with "?": loaded only on demand.
         weak: the names in `kfuncs`, `ksyms` and the map `.kconfig` that a kernel need not have.
         config: given values of `__kconfig` variables; others are those of the kernel.
+        home: the object that it is from, whose maps and programs its own maps may hold.
     """
 
     name: str
@@ -141,6 +149,7 @@ class Program:
     autoload: bool = True
     weak: frozenset[str] = frozenset()
     config: Mapping[str, int | str] = field(default_factory=dict)
+    home: Home = field(default_factory=Home, repr=False, compare=False)
 
     @classmethod
     def from_bytes(cls, code: bytes, type: str | int, maps: Sequence[MapSpec] = (), *, name: str = "prog",
@@ -203,6 +212,13 @@ class Object:
     struct_ops: tuple[StructOps, ...] = ()
     notes: tuple[str, ...] = ()
     broken: Mapping[str, LoadError] = field(default_factory=dict)
+
+    def at_home(self) -> Object:
+        """Return the same object, with programs that know it."""
+        home = Home()
+        programs = {name: replace(program, home=home) for name, program in self.programs.items()}
+        home.object = replace(self, programs=programs)
+        return home.object
 
     def program(self, name: str) -> Program:
         """The program of a name.

@@ -103,7 +103,7 @@ def _load(data: bytes, path: str, object_name: str, config: Mapping[str, int | s
                                                              config=dict(config)))
     _bind(programs, struct_ops)
     return Object(path, programs, {found.key: found.spec for found in table}, license_, btf, struct_ops, tuple(notes),
-                  broken)
+                  broken).at_home()
 
 
 def _btf(elf: Elf) -> tuple[Btf | None, BtfExt]:

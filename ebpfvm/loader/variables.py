@@ -65,7 +65,7 @@ def set_variables(found: Object, values: Mapping[str, int]) -> Object:
         changed[variable.map] = _with_value(changed[variable.map], variable, value)
     programs = {name: replace(program, maps=tuple(changed.get(spec.name, spec) for spec in program.maps))
                 for name, program in found.programs.items()}
-    return replace(found, maps=changed, programs=programs)
+    return replace(found, maps=changed, programs=programs).at_home()
 
 
 def _with_value(spec: MapSpec, variable: Variable, value: int) -> MapSpec:

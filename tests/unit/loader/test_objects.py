@@ -11,6 +11,8 @@ import pytest
 from ebpfvm.btf import Kind, Linkage, special_fields
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.loader import Object, Program, load
+from ebpfvm.loader.maps import _ring_size
+from ebpfvm.loader.variables import set_variables
 
 OBJECTS = Path(__file__).parent / "objects"
 
@@ -232,3 +234,21 @@ def test_a_missing_file_is_a_load_error(tmp_path: Path) -> None:
         load("a\0b")
     with pytest.raises(UsageError, match="path or bytes"):
         load(7)  # type: ignore[arg-type]
+
+
+# -- ring buffers, and where a program is from ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("asked", "size"), [
+    (0, 0), (1, 4096), (4095, 4096), (4096, 4096), (4097, 8192), (5000, 8192), (12288, 16384), (1 << 20, 1 << 20),
+    ((1 << 31) + 1, (1 << 31) + 1),
+])
+def test_sizes_of_ring_buffers_are_rounded_up_to_a_power_of_two_of_pages(asked: int, size: int) -> None:
+    assert _ring_size(asked) == size
+
+
+def test_a_program_knows_the_object_that_it_is_from() -> None:
+    found = obj("globals")
+    assert all(program.home.object is found for program in found.programs.values())
+    changed = set_variables(found, {})
+    assert changed is found

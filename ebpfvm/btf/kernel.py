@@ -1,0 +1,77 @@
+"""A kernel's own types out of a file: /sys/kernel/btf/vmlinux, `vmlinux.btf`, or the `.BTF` section of a `vmlinux`.
+
+A `vmlinux` has hundreds of megabytes, of which only the section is read. The types are checked when they are first
+used, since a kernel has more than a hundred thousand of them.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import TYPE_CHECKING, BinaryIO
+
+from ebpfvm.btf.parse import parse
+from ebpfvm.errors import LoadError
+
+if TYPE_CHECKING:
+    from ebpfvm.btf.types import Btf
+
+MAX_BTF = 256 << 20
+_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
+_SECTION = struct.Struct("<IIQQQQIIQQ")
+
+
+def read_kernel_btf(path: str | os.PathLike[str]) -> Btf:
+    """Read the types of a kernel.
+
+    Raises:
+        LoadError: the file cannot be read, or holds no types of a kernel; says where it goes wrong.
+    """
+    name = os.fspath(path)
+    try:
+        with open(name, "rb") as file:
+            data = _section(file) if file.read(4) == b"\x7fELF" else _whole(file)
+        return parse(data, check=False, path=name)
+    except LoadError as error:
+        error.path = error.path or name
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise LoadError(f"cannot be read: {reason}", path=name) from error
+
+
+def _whole(file: BinaryIO) -> bytes:
+    file.seek(0)
+    data = file.read(MAX_BTF + 1)
+    if len(data) > MAX_BTF:
+        raise LoadError(f"larger than {MAX_BTF >> 20} MiB; no kernel's BTF is")
+    return data
+
+
+def _section(file: BinaryIO) -> bytes:
+    """The `.BTF` section of an ELF file."""
+    header = _exactly(file, 0, _HEADER.size, "the ELF header")
+    if header[4] != 2 or header[5] != 1:
+        raise LoadError("not a 64-bit little-endian ELF file", offset=4)
+    fields = _HEADER.unpack(header)
+    start, size, count, names = fields[6], fields[11], fields[12], fields[13]
+    if size != _SECTION.size or not count or names >= count:
+        raise LoadError(f"{count} section headers of {size} bytes, with names in section {names}, make no sense",
+                        offset=58)
+    rows = list(_SECTION.iter_unpack(_exactly(file, start, size * count, "the section headers")))
+    strings = _exactly(file, rows[names][4], rows[names][5], "the names of sections")
+    for row in rows:
+        if strings[row[0]:row[0] + 5] == b".BTF\0":
+            return _exactly(file, row[4], row[5], "the section .BTF")
+    raise LoadError("there is no section .BTF; a kernel has one if CONFIG_DEBUG_INFO_BTF is set")
+
+
+def _exactly(file: BinaryIO, offset: int, size: int, what: str) -> bytes:
+    if size > MAX_BTF:
+        raise LoadError(f"{what} cannot have {size} bytes", offset=offset)
+    length = file.seek(0, os.SEEK_END)
+    if offset + size > length:
+        raise LoadError(f"{what}, {size} bytes at {offset:#x}, end behind the file's {length} bytes: cut short",
+                        offset=offset)
+    file.seek(offset)
+    return file.read(size)
