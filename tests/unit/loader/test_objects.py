@@ -236,7 +236,7 @@ def test_a_missing_file_is_a_load_error(tmp_path: Path) -> None:
         load(7)  # type: ignore[arg-type]
 
 
-# -- ring buffers, and where a program is from ---------------------------------------------------------------------------
+# -- ring buffers, and where a program is from -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("asked", "size"), [
