@@ -11,7 +11,7 @@ PTR_TO_MAP_KEY, PTR_TO_MAP_VALUE       `bytes` of the map's key or value size (a
 PTR_TO_MEM that is only read           `bytes` as long as the size argument behind it (or `size`) says
 PTR_TO_MEM that is written, the rest   an address (int), or 0 for NULL
 PTR_TO_CTX                             the context object (`SkBuff`, `XdpBuff`, ...)
-CONST_SIZE, ANYTHING, DONTCARE         int, unsigned 64 bits
+CONST_SIZE, SCALAR, ANYTHING, DONTCARE int, unsigned 64 bits
 =====================================  =====================================================
 
 A body returns an int; negative numbers are errno values and are cut to 64 bits by the engine.
@@ -36,6 +36,7 @@ class Arg(Enum):
     CONST_ALLOC_SIZE_OR_ZERO = "alloc_size"
     PTR_TO_CTX = "ctx"
     ANYTHING = "anything"
+    SCALAR = "scalar"
     DONTCARE = "dontcare"  # the verifier does not look at the register at all (bpf_trace_printk's R3 to R5)
     PTR_TO_SPIN_LOCK = "spin_lock"
     PTR_TO_SOCK_COMMON = "sock_common"
@@ -68,6 +69,7 @@ class ArgSpec:
         aligned: the fixed-size memory must be aligned (MEM_ALIGNED).
         dynptr: kind of dynptr ("local", "ringbuf", "skb", "xdp") or "".
         btf: struct name for PTR_TO_BTF_ID.
+        low, high: ANYTHING: the argument is a number between them, None for any value.
         object: what the body of a context argument needs: "skb", "xdp", "packet" (either), "" for any. The verifier
             does not look at it: program types are only offered helpers that fit.
     """
@@ -83,6 +85,8 @@ class ArgSpec:
     dynptr: str = ""
     btf: str = ""
     object: str = ""
+    low: int | None = None
+    high: int | None = None
 
 
 class Ret(Enum):

@@ -30,6 +30,8 @@ class Helper:
         pkt_access: a packet pointer may stand for a memory argument (pkt_access), where the program type allows it.
         cap: "bpf" or "perfmon" where the kernel's base set offers it only with that capability.
         doc: first lines of documentation.
+        barred: the kernel lists it for a program type and then bars the call: "probe"; "" otherwise.
+        needs_function: works only where a program knows which function it was called for (check_get_func_ip).
     """
 
     name: str
@@ -43,6 +45,8 @@ class Helper:
     doc: str = ""
     pkt_access: bool = False
     cap: Literal["", "bpf", "perfmon"] = ""
+    barred: Literal["", "probe"] = ""
+    needs_function: bool = False
 
 
 def _specs(function: Callable[..., int]) -> tuple[tuple[ArgSpec, ...], RetSpec]:

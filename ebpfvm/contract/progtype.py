@@ -90,7 +90,9 @@ class ProgType:
         helper_packet_read: packet pointers may be memory arguments of helpers that have `pkt_access` set.
         ld_abs: LD_ABS and LD_IND allowed (may_access_skb).
         returns: allowed range of R0 at exit, None for any scalar.
-        attach_returns: attach string -> range, where it differs.
+        attach_returns: attach string or expected attach type -> range, where it differs.
+        sleep: may a program of this type be loaded as one that sleeps, must it?
+        judged: False where the rules of the type are not modelled: the verifier refuses its programs as unsupported.
         ctx_offsets: which offsets the context pointer itself may have: "" none, "fixed" constant ones (for contexts
             that the kernel does not convert), "any" (the context is plain memory of `ctx_size` bytes).
         caps: capabilities needed to load it, beyond CAP_BPF: "net_admin", "perfmon"; "unpriv" means that not even
@@ -113,6 +115,8 @@ class ProgType:
     variants: Mapping[str, Helper] = field(default_factory=dict)
     attach_helpers: Mapping[str, frozenset[str]] = field(default_factory=dict)
     helper_packet_read: bool = False
+    sleep: Literal["never", "may", "must"] = "never"
+    judged: bool = True
     caps: frozenset[str] = frozenset()
     ctx_offsets: Literal["", "fixed", "any"] = ""
 

@@ -6,9 +6,11 @@ kernel/trace/bpf_trace.c; those of socket_filter, sched_cls and xdp were compare
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import Helper
+from ebpfvm.contract.args import Arg, ArgSpec, Ret, RetSpec
 from ebpfvm.funcs import (
     cgroup,
     csum,
@@ -87,6 +89,26 @@ def _all() -> dict[str, Helper]:
 BY_NAME: Final = _all()
 HELPERS: Final = {number: BY_NAME[f"bpf_{name}"] for number, name in enumerate(NAMES, 1)}
 
+# Contracts that differ in 7.2: the number of loops is a number, and what becomes a system call's result a result.
+_IN_7_2: Final = {
+    "bpf_loop": {0: ArgSpec(Arg.SCALAR)}, "bpf_set_retval": {0: ArgSpec(Arg.ANYTHING, low=-4095, high=0)},
+}
+
+
+def of_version(version: tuple[int, int]) -> dict[int, Helper]:
+    """Return the helpers of a mainline version, by number."""
+    if version < (7, 2):
+        return HELPERS
+    found = dict(HELPERS)
+    for number, item in HELPERS.items():
+        changed = _IN_7_2.get(item.name, {})
+        if changed:
+            args = tuple(changed.get(at, spec) for at, spec in enumerate(item.args))
+            found[number] = replace(item, args=args)
+        elif item.name == "bpf_get_retval":
+            found[number] = replace(item, ret=RetSpec(Ret.INTEGER, low=-4095, high=0))
+    return found
+
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(f"bpf_{name}" for name in text.split())
@@ -122,9 +144,9 @@ _SYNCOOKIE: Final = _names("""
     tcp_raw_check_syncookie_ipv4 tcp_raw_check_syncookie_ipv6
 """)
 _SK_STORAGE: Final = _names("sk_storage_get sk_storage_delete")
-_CGROUP: Final = _names("get_local_storage get_retval set_retval")
-_CURRENT: Final = _names("get_current_uid_gid get_current_pid_tgid get_current_comm get_current_cgroup_id "
-                         "get_current_ancestor_cgroup_id get_cgroup_classid")
+_CGROUP: Final = _names("get_local_storage")
+_RETVAL: Final = _names("get_retval set_retval")
+_SOCKOPT: Final = _names("setsockopt getsockopt")
 
 # -- beyond the base set, by program type --------------------------------------------------------------------------
 
@@ -148,10 +170,11 @@ _XDP = _SK_BASE | _SK_LOOKUP | _SYNCOOKIE | _names("""
     xdp_get_buff_len xdp_load_bytes xdp_store_bytes fib_lookup check_mtu
 """)
 _LWT_OUT = _SK_BASE | _names("""
-    skb_load_bytes skb_pull_data csum_diff get_cgroup_classid get_route_realm get_hash_recalc perf_event_output
+    skb_load_bytes csum_diff get_cgroup_classid get_route_realm get_hash_recalc perf_event_output
     skb_under_cgroup
 """)
 _LWT_XMIT = _LWT_OUT | _names("""
+    skb_pull_data
     skb_get_tunnel_key skb_set_tunnel_key skb_get_tunnel_opt skb_set_tunnel_opt redirect clone_redirect
     skb_change_tail skb_change_head skb_store_bytes csum_update csum_level l3_csum_replace l4_csum_replace
     set_hash_invalid lwt_push_encap
@@ -160,7 +183,7 @@ _SK_SKB = _SK_BASE | _SK_LOOKUP | _names("""
     skb_store_bytes skb_load_bytes skb_pull_data skb_change_tail skb_change_head skb_adjust_room get_socket_cookie
     get_socket_uid sk_redirect_map sk_redirect_hash perf_event_output
 """)
-_SK_MSG = _SK_BASE | _SK_STORAGE | _CURRENT | _names("""
+_SK_MSG = _SK_BASE | _SK_STORAGE | _names("""
     msg_redirect_map msg_redirect_hash msg_apply_bytes msg_cork_bytes msg_pull_data msg_push_data msg_pop_data
     perf_event_output get_netns_cookie
 """)
@@ -168,52 +191,81 @@ _SOCK_OPS = _SK_BASE | _SK_STORAGE | _CGROUP | _names("""
     setsockopt getsockopt sock_ops_cb_flags_set sock_map_update sock_hash_update get_socket_cookie perf_event_output
     get_netns_cookie load_hdr_opt store_hdr_opt reserve_hdr_opt tcp_sock
 """)
-_CGROUP_SOCK = _CGROUP | _CURRENT | _names("get_socket_cookie get_netns_cookie perf_event_output sk_storage_get "
+_CGROUP_SOCK = _CGROUP | _RETVAL | _names("get_socket_cookie get_netns_cookie perf_event_output sk_storage_get "
                                            "ktime_get_coarse_ns")
-_CGROUP_SOCK_ADDR = _SK_BASE | _SK_LOOKUP | _SK_STORAGE | _CGROUP | _CURRENT | _names("""
-    bind get_socket_cookie get_netns_cookie perf_event_output setsockopt getsockopt
+_CGROUP_SOCK_ADDR = _SK_BASE | _SK_LOOKUP | _SK_STORAGE | _CGROUP | _names("""
+    get_socket_cookie get_netns_cookie perf_event_output
 """)
-_CGROUP_DEVICE = _CGROUP | _CURRENT | _names("perf_event_output")
+_CGROUP_DEVICE = _CGROUP | _names("perf_event_output")
 _CGROUP_SYSCTL = _CGROUP_DEVICE | _names("strtol strtoul sysctl_get_name sysctl_get_current_value "
                                          "sysctl_get_new_value sysctl_set_new_value ktime_get_coarse_ns")
-_CGROUP_SOCKOPT = _CGROUP_DEVICE | _SK_STORAGE | _names("get_netns_cookie setsockopt getsockopt tcp_sock")
+_CGROUP_SOCKOPT = _CGROUP_DEVICE | _RETVAL | _SK_STORAGE | _names("get_netns_cookie tcp_sock")
 _SK_REUSEPORT = _names("sk_select_reuseport skb_load_bytes skb_load_bytes_relative get_socket_cookie "
                        "ktime_get_coarse_ns")
 _SK_LOOKUP_TYPE = _SK_BASE | _names("perf_event_output sk_assign sk_release")
-_LIRC = _names("rc_repeat rc_keydown rc_pointer_rel ktime_get_coarse_ns perf_event_output")
 
-_TRACING = _CURRENT | _SK_BASE | _names("""
-    probe_read probe_read_str probe_write_user current_task_under_cgroup send_signal send_signal_thread perf_event_read
-    perf_event_read_value get_task_stack copy_from_user copy_from_user_task task_storage_get task_storage_delete
-    find_vma get_func_ip get_attach_cookie get_branch_snapshot get_stackid get_stack perf_event_output override_return
-    strtol strtoul get_ns_current_pid_tgid cgrp_storage_get cgrp_storage_delete
+# What every program for tracing may call (bpf_tracing_func_proto), but for bpf_override_return, which needs a kernel
+# that is configured for it.
+_TRACING = _names("probe_read probe_read_str get_func_ip get_attach_cookie get_stackid get_stack perf_event_output")
+_BTF_TRACING = _TRACING - _names("get_attach_cookie") | _SK_BASE - _names("ktime_get_coarse_ns") | _names("""
+    skb_output xdp_output d_path sock_from_file get_socket_cookie sk_storage_get sk_storage_delete xdp_get_buff_len
 """)
-_BTF_TRACING = _TRACING | _names("""
-    skb_output xdp_output seq_printf seq_write seq_printf_btf d_path get_func_arg get_func_ret get_func_arg_cnt
-    sock_from_file get_socket_cookie sk_storage_get sk_storage_delete
-""")
+_TRAMPOLINE: Final = _names("get_attach_cookie get_func_arg get_func_ret get_func_arg_cnt")
 
 BY_TYPE: Final = {
     "socket_filter": _SOCKET_FILTER, "sched_cls": _SCHED_CLS, "sched_act": _SCHED_CLS, "xdp": _XDP,
-    "cgroup_skb": _CGROUP_SKB, "cgroup_sock": _CGROUP_SOCK, "lwt_in": _LWT_OUT | _names("lwt_push_encap"),
-    "lwt_out": _LWT_OUT, "lwt_xmit": _LWT_XMIT, "sock_ops": _SOCK_OPS, "sk_skb": _SK_SKB,
+    "cgroup_skb": _CGROUP_SKB, "cgroup_sock": _CGROUP_SOCK,
+    "lwt_in": _LWT_OUT | _names("skb_pull_data lwt_push_encap"), "lwt_out": _LWT_OUT | _names("skb_pull_data"),
+    "lwt_xmit": _LWT_XMIT, "sock_ops": _SOCK_OPS, "sk_skb": _SK_SKB,
     "cgroup_device": _CGROUP_DEVICE, "sk_msg": _SK_MSG, "cgroup_sock_addr": _CGROUP_SOCK_ADDR,
     "lwt_seg6local": _LWT_OUT | _names("lwt_seg6_store_bytes lwt_seg6_adjust_srh lwt_seg6_action"),
-    "lirc_mode2": _LIRC, "sk_reuseport": _SK_REUSEPORT, "flow_dissector": _SK_BASE | _names("skb_load_bytes"),
+    "sk_reuseport": _SK_REUSEPORT, "flow_dissector": _SK_BASE | _names("skb_load_bytes"),
     "cgroup_sysctl": _CGROUP_SYSCTL, "cgroup_sockopt": _CGROUP_SOCKOPT, "sk_lookup": _SK_LOOKUP_TYPE,
     "kprobe": _TRACING, "tracepoint": _TRACING, "perf_event": _TRACING | _names("perf_prog_read_value "
                                                                                 "read_branch_records"),
     "raw_tracepoint": _TRACING, "raw_tracepoint_writable": _TRACING, "tracing": _BTF_TRACING,
-    "lsm": _BTF_TRACING | _names("bprm_opts_set inode_storage_get inode_storage_delete ima_inode_hash ima_file_hash "
-                                 "get_retval set_retval setsockopt getsockopt"),
-    "syscall": _TRACING | _names("sys_bpf btf_find_by_name_kind sys_close kallsyms_lookup_name"),
-    "struct_ops": frozenset(), "netfilter": frozenset(), "ext": frozenset(),
+    "syscall": _BTF_TRACING | _names("sys_bpf btf_find_by_name_kind sys_close kallsyms_lookup_name"),
+}
+
+_ADDR_WITH_RESULT = [*(f"{hook}{version}" for hook in ("bind", "connect", "sendmsg") for version in "46"),
+                     "connect_unix", "sendmsg_unix"]
+_ADDR_WITHOUT = [f"{hook}{version}" for hook in ("recvmsg", "getpeername", "getsockname") for version in "46"]
+_NAMELESS = ("getpeername_unix", "getsockname_unix")
+# Helpers that only some hooks of a type offer: by what the section name says, or the expected attach type.
+_BY_HOOK: Final[dict[str, dict[str, frozenset[str]]]] = {
+    "cgroup_device": dict.fromkeys(("dev", "cgroup_device"), _RETVAL),
+    "cgroup_sysctl": dict.fromkeys(("sysctl", "cgroup_sysctl"), _RETVAL),
+    "cgroup_sockopt": {"setsockopt": _SOCKOPT},
+    "cgroup_sock_addr": {**dict.fromkeys(_ADDR_WITH_RESULT, _RETVAL | _SOCKOPT),
+                         **dict.fromkeys((*_ADDR_WITHOUT, "recvmsg_unix"), _SOCKOPT),
+                         **dict.fromkeys(("connect4", "connect6"), _RETVAL | _SOCKOPT | _names("bind"))},
+    "tracing": {"trace_iter": _names("seq_printf seq_write seq_printf_btf"),
+                "trace_raw_tp": _names("get_attach_cookie"),
+                **dict.fromkeys(("trace_fentry", "trace_fexit", "modify_return", "trace_fsession"), _TRAMPOLINE)},
+}
+# What one version offers beyond: to a type, and to a hook ("" for a program whose section says nothing of one).
+_MORE: Final[dict[tuple[int, int], dict[str, frozenset[str]]]] = {
+    (6, 18): {"lwt_seg6local": _names("skb_pull_data")},
+    (7, 2): dict.fromkeys(("kprobe", "tracepoint", "perf_event", "raw_tracepoint", "raw_tracepoint_writable",
+                           "tracing", "syscall"), _names("probe_write_user")),  # 6.18 as compared bars writers
+}
+_MORE_BY_HOOK: Final[dict[tuple[int, int], dict[str, dict[str, frozenset[str]]]]] = {
+    (6, 18): {"cgroup_sock_addr": dict.fromkeys(_NAMELESS, _SOCKOPT)},
+    (7, 2): {"cgroup_sock": dict.fromkeys(("", "sock", "sock_create"), _SOCKOPT),
+             "tracing": {"trace_raw_tp": _names("get_attach_cookie get_func_arg get_func_arg_cnt")}},
 }
 
 
-def helpers_of(name: str, base: frozenset[str] = BASE) -> frozenset[str]:
+def hook_helpers_of(name: str, version: tuple[int, int]) -> dict[str, frozenset[str]]:
+    """Return what the hooks of a program type may call beyond what the type may."""
+    hooks = {**_BY_HOOK.get(name, {}), **_MORE_BY_HOOK[version].get(name, {})}
+    prefix = "" if name == "tracing" else "cgroup/"
+    return {key: names for hook, names in hooks.items() for key in ({hook, prefix + hook} if hook else {hook})}
+
+
+def helpers_of(name: str, base: frozenset[str] = BASE, version: tuple[int, int] = (6, 18)) -> frozenset[str]:
     """Names of the helpers that a program type may call; `base` is what every type may."""
-    return base | BY_TYPE.get(name, frozenset())
+    return base | BY_TYPE.get(name, frozenset()) | _MORE[version].get(name, frozenset())
 
 
 _CURR = {"bpf_get_cgroup_classid": cgroup.bpf_get_cgroup_classid__curr}
@@ -223,11 +275,16 @@ _WITH_PACKET = frozenset({"sched_cls", "sched_act", "lwt_in", "lwt_out", "lwt_xm
 def variants_of(name: str) -> dict[str, Helper]:
     """Helpers that have another contract for this type than for most."""
     variants = {} if name in _WITH_PACKET else dict(_CURR)
-    if name in ("tracing", "lsm"):
+    if name in ("tracing", "syscall", "sk_reuseport"):
         variants["bpf_get_socket_cookie"] = skb_meta.bpf_get_socket_cookie__sock
+    if name in ("tracing", "syscall"):
+        variants["bpf_xdp_get_buff_len"] = xdp.bpf_xdp_get_buff_len__btf
+    if name == "syscall":
+        variants |= {item.name: replace(item, barred="probe") for item in (
+            task.bpf_d_path, sock.bpf_sk_storage_get, sock.bpf_sk_storage_delete)}
     if name == "cgroup_sock":
         variants["bpf_sk_storage_get"] = sock.bpf_sk_storage_get__ctx
-    if name in ("cgroup_sockopt", "lsm"):
+    if name == "cgroup_sockopt":
         variants |= {"bpf_setsockopt": sock.bpf_setsockopt__sk, "bpf_getsockopt": sock.bpf_getsockopt__sk}
     if name == "sk_lookup":
         variants["bpf_sk_assign"] = sock.bpf_sk_assign__sk_lookup

@@ -6,8 +6,7 @@ from functools import cache, partial
 from typing import Final
 
 from ebpfvm.contract import Dialect
-from ebpfvm.dialects import kfuncs, progtypes, unmodelled
-from ebpfvm.dialects.helpers import HELPERS
+from ebpfvm.dialects import helpers, kfuncs, progtypes, unmodelled
 from ebpfvm.dialects.kernel_config import kernel_config
 from ebpfvm.dialects.kernel_types import kernel_names, kernel_types
 from ebpfvm.dialects.maptypes import NUMBERS
@@ -33,7 +32,7 @@ def linux(version: tuple[int, int] = (7, 2)) -> Dialect:
 
 @cache
 def _linux(version: tuple[int, int]) -> Dialect:
-    return Dialect("linux", version, HELPERS, kfuncs.of_version(version), NUMBERS,
+    return Dialect("linux", version, helpers.of_version(version), kfuncs.of_version(version), NUMBERS,
                    progtypes.of_version(version), KPTR_TAGS, partial(kernel_types, version),
                    partial(struct_names, version), DESTRUCTORS, unmodelled.of_version(version),
                    partial(kernel_names, version), kernel_config(version))

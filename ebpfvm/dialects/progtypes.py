@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ebpfvm.contract import ProgType
 from ebpfvm.dialects import contexts as c
-from ebpfvm.dialects.helpers import BASE, helpers_of, variants_of
+from ebpfvm.dialects.helpers import BASE, helpers_of, hook_helpers_of, variants_of
 from ebpfvm.dialects.kfuncs import kfuncs_of
 
 if TYPE_CHECKING:
@@ -44,12 +44,16 @@ _ADDR_RETURNS = _hooks("cgroup", {
                     (1, 1)),
     **dict.fromkeys(("recvmsg_unix", "getpeername_unix", "getsockname_unix"), (1, 1)),
 })
-_ADDR_HELPERS = _hooks("cgroup", dict.fromkeys(("connect4", "connect6"), frozenset({"bpf_bind"})))
+_SESSION_RETURNS = dict.fromkeys(("trace_kprobe_session", "trace_uprobe_session"), _BOOL)
+_TRACING_RETURNS: dict[str, tuple[int, int] | None] = {
+    "trace_raw_tp": None, "trace_iter": _BOOL,
+    **dict.fromkeys(("trace_fentry", "trace_fexit", "trace_fsession"), (0, 0)),
+}
 
 _LIST: Final = (
-    _type("unspec"),
+    _type("unspec", judged=False),
     _skb("socket_filter", c.SOCKET_FILTER, read=False, ld_abs=True, caps=_UNPRIV),
-    _type("kprobe", "pt_regs", 168, c.PT_REGS, caps=_PERF),
+    _type("kprobe", "pt_regs", 168, c.PT_REGS, attach_returns=_SESSION_RETURNS, sleep="may", caps=_PERF),
     _skb("sched_cls", c.SCHED_CLS, write=True, ld_abs=True, caps=_NET),
     _skb("sched_act", c.SCHED_CLS, write=True, ld_abs=True, caps=_NET),
     _type("tracepoint", "", 8192, c.TRACEPOINT, caps=_PERF),
@@ -74,7 +78,7 @@ _LIST: Final = (
     _type("cgroup_sock_addr", "bpf_sock_addr", c.BPF_SOCK_ADDR_SIZE, c.BPF_SOCK_ADDR,
           attach_fields=_hooks("cgroup", c.sock_addr_hooks()), returns=_BOOL, attach_returns=_ADDR_RETURNS, caps=_NET),
     _skb("lwt_seg6local", c.LWT, caps=_NET),
-    _type("lirc_mode2", "", 4, c.LIRC, caps=_NET),
+    _type("lirc_mode2", "", 4, c.LIRC, judged=False, caps=_NET),
     _type("sk_reuseport", "sk_reuseport_md", c.SK_REUSEPORT_MD_SIZE, c.SK_REUSEPORT_MD, packet_read=True,
           helper_packet_read=True, caps=_NET),
     _skb("flow_dissector", c.FLOW_DISSECTOR, caps=_NET),
@@ -83,17 +87,16 @@ _LIST: Final = (
     _type("cgroup_sockopt", "bpf_sockopt", 40, c.SOCKOPT, packet_read=True, helper_packet_read=True,
           packet_write=True, attach_fields=_hooks("cgroup", {"setsockopt": c.SOCKOPT_SET, "getsockopt": c.SOCKOPT_GET}),
           returns=_BOOL, caps=_NET),
-    _type("tracing", "", 0, caps=_PERF),
-    _type("struct_ops", "", 0, caps=_NET | _PERF),
-    _type("ext", "", 0, caps=_NET | _PERF),
-    _type("lsm", "", 0, caps=_PERF),
+    _type("tracing", "", 0, attach_returns=_TRACING_RETURNS, sleep="may", caps=_PERF),
+    _type("struct_ops", "", 0, judged=False, sleep="may", caps=_NET | _PERF),
+    _type("ext", "", 0, judged=False, caps=_NET | _PERF),
+    _type("lsm", "", 0, judged=False, sleep="may", caps=_PERF),
     _type("sk_lookup", "bpf_sk_lookup", c.SK_LOOKUP_SIZE, c.SK_LOOKUP, returns=_BOOL, caps=_NET),
-    _type("syscall", "", 65535, c.SYSCALL),
+    _type("syscall", "", 65535, c.SYSCALL, sleep="must"),
     _type("netfilter", "bpf_nf_ctx", 16, c.NF_CTX, returns=_BOOL, caps=_NET),
 )
 
 PROG_TYPES: Final = dict(enumerate(_LIST))
-PROG_TYPES[18] = replace(PROG_TYPES[18], helpers=PROG_TYPES[18].helpers - {"bpf_bind"}, attach_helpers=_ADDR_HELPERS)
 
 
 _CTX_OFFSETS_7_2: Final[dict[str, Literal["fixed", "any"]]] = {
@@ -107,10 +110,12 @@ def of_version(version: tuple[int, int]) -> dict[int, ProgType]:
     Since 7.2 pointers into contexts that the kernel does not convert may have constant offsets, the context of a
     syscall program is plain memory, and kprobe programs may write registers.
     """
+    types = {number: replace(item, helpers=helpers_of(item.name, version=version),
+                             attach_helpers=hook_helpers_of(item.name, version))
+             for number, item in PROG_TYPES.items()}
     if version < (7, 2):
-        return dict(PROG_TYPES)
-    types = {}
-    for number, item in PROG_TYPES.items():
+        return types
+    for number, item in types.items():
         fields = tuple(replace(field, write=True) for field in item.fields) if item.name == "kprobe" else item.fields
         types[number] = replace(item, ctx_offsets=_CTX_OFFSETS_7_2.get(item.name, ""), fields=fields)
     return types

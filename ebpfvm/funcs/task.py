@@ -5,6 +5,7 @@ Sources: kernel/trace/bpf_trace.c, kernel/bpf/{helpers,task_iter,stackmap,syscal
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import Arg, ArgSpec, contract_only, helper
@@ -106,7 +107,7 @@ bpf_xdp_output = contract_only("bpf_xdp_output", _XDP_BUFF, MapPtr, Anything, Me
                                gpl_only=True)
 
 bpf_override_return = contract_only("bpf_override_return", Ctx, Anything, ret=Integer, gpl_only=True)
-bpf_get_func_ip = contract_only("bpf_get_func_ip", Ctx, ret=Integer, gpl_only=True)
+bpf_get_func_ip = replace(contract_only("bpf_get_func_ip", Ctx, ret=Integer, gpl_only=True), needs_function=True)
 bpf_get_attach_cookie = contract_only("bpf_get_attach_cookie", Ctx, ret=Integer)
 bpf_get_func_arg = contract_only("bpf_get_func_arg", Ctx, Anything, Out64, ret=Integer)
 bpf_get_func_ret = contract_only("bpf_get_func_ret", Ctx, Out64, ret=Integer)

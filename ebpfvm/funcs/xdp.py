@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ebpfvm.contract import helper
+from ebpfvm.contract import Arg, ArgSpec, contract_only, helper
 from ebpfvm.contract.args import Anything, ConstSize, Integer, Mem, UninitMem, Xdp
 from ebpfvm.funcs.errno import EACCES, EFAULT, EINVAL
 from ebpfvm.funcs.packet import ETH_HLEN, U32, length, load_bytes, s32, store_bytes
@@ -66,6 +66,10 @@ def bpf_xdp_adjust_tail(env: Env, xdp: Xdp, delta: Anything) -> Integer:
 def bpf_xdp_get_buff_len(env: Env, xdp: Xdp) -> Integer:
     """Bytes of the packet."""
     return length(xdp)
+
+
+bpf_xdp_get_buff_len__btf = contract_only("bpf_xdp_get_buff_len", ArgSpec(Arg.PTR_TO_BTF_ID, btf="xdp_buff"),
+                                          ret=Integer)
 
 
 @helper()

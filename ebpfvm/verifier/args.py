@@ -26,7 +26,7 @@ _SCALAR = (SCALAR,)
 COMPATIBLE: dict[Arg, tuple[int, ...]] = {
     Arg.PTR_TO_MAP_KEY: _MEM, Arg.PTR_TO_MAP_VALUE: _MEM, Arg.PTR_TO_MEM: _MEM,
     Arg.CONST_SIZE: _SCALAR, Arg.CONST_SIZE_OR_ZERO: _SCALAR, Arg.CONST_ALLOC_SIZE_OR_ZERO: _SCALAR,
-    Arg.CONST_MAP_PTR: (r.MAP_PTR,), Arg.PTR_TO_CTX: (r.CTX,),
+    Arg.SCALAR: _SCALAR, Arg.CONST_MAP_PTR: (r.MAP_PTR,), Arg.PTR_TO_CTX: (r.CTX,),
     Arg.PTR_TO_SOCK_COMMON: (r.SOCK_COMMON, r.SOCKET, r.TCP_SOCK, r.XDP_SOCK),
     Arg.PTR_TO_BTF_ID_SOCK_COMMON: (r.SOCK_COMMON, r.SOCKET, r.TCP_SOCK, r.XDP_SOCK, r.BTF_ID,
                                     r.BTF_ID | r.TRUSTED),
@@ -35,8 +35,8 @@ COMPATIBLE: dict[Arg, tuple[int, ...]] = {
     Arg.PTR_TO_PERCPU_BTF_ID: (r.BTF_ID | r.PERCPU, r.BTF_ID | r.PERCPU | r.RCU, r.BTF_ID | r.PERCPU | r.TRUSTED),
     Arg.PTR_TO_FUNC: (r.FUNC,), Arg.PTR_TO_STACK: (r.STACK,), Arg.PTR_TO_CONST_STR: (r.MAP_VALUE,),
     Arg.PTR_TO_TIMER: (r.MAP_VALUE,),
-    Arg.KPTR_XCHG_DEST: (r.MAP_VALUE, r.BTF_ID | r.ALLOC, r.BTF_ID | r.ALLOC | r.RCU,
-                         r.BTF_ID | r.ALLOC | r.NON_OWN_REF, r.BTF_ID | r.ALLOC | r.NON_OWN_REF | r.RCU),
+    Arg.KPTR_XCHG_DEST: (r.MAP_VALUE, r.BTF_ID | r.ALLOC, r.BTF_ID | r.ALLOC | r.NON_OWN_REF,
+                         r.BTF_ID | r.ALLOC | r.NON_OWN_REF | r.RCU),
     Arg.PTR_TO_DYNPTR: (r.STACK, r.DYNPTR), Arg.PTR_TO_ARENA: (r.ARENA, SCALAR),
 }
 ANY_OFFSET = frozenset({r.STACK, r.PKT, r.PKT_META, r.MAP_KEY, r.MAP_VALUE, r.MEM, r.MEM | r.RDONLY,

@@ -13,7 +13,7 @@ from ebpfvm.verifier.args import Call, is_null
 from ebpfvm.verifier.domain.num import Num
 from ebpfvm.verifier.env import StructType
 from ebpfvm.verifier.regs import SCALAR, UNKNOWN_SCALAR, Reg, pointer
-from ebpfvm.verifier.signal import EACCES, EINVAL, Refuse, unsupported
+from ebpfvm.verifier.signal import EACCES, EINVAL, ENOTSUPP, Refuse, unsupported
 from ebpfvm.verifier.state import MISC
 from ebpfvm.verifier.subprogs import is_gpl
 
@@ -44,7 +44,8 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
     number = insn.imm
     general = env.dialect.helpers.get(number)
     name = general.name if general is not None else "unknown"
-    offered = env.dialect.helper(number, env.prog_type, env.program.attach) if general is not None else None
+    hooks = (env.program.attach, env.program.attach_type) if env.program.attach_type else (env.program.attach,)
+    offered = next(filter(None, (env.dialect.helper(number, env.prog_type, hook) for hook in hooks)), None)
     poison = env.program.poisoned.get(pc)
     after = pc + 1
     tail_call = name == "bpf_tail_call"
@@ -60,6 +61,8 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
             raise Refuse(EINVAL, f"program of this type cannot use helper {name}#{number}")
         if offered.gpl_only and not is_gpl(env.program.license):
             raise Refuse(EINVAL, "cannot call GPL-restricted function from non-GPL compatible program")
+        if offered.barred:
+            raise Refuse(EINVAL, f"helper call is not allowed in {offered.barred}")
         _context(w, offered, number)
         if name in _UNSUPPORTED:
             raise unsupported(f"helper {name}#{number}")
@@ -95,16 +98,43 @@ def call(w: Walk, helper: Helper, number: int) -> None:
     if made.release:
         _release(w, made)
     _specials(w, made)
+    for at, spec in enumerate(helper.args, 1):
+        if spec.low is not None and spec.high is not None:
+            _within(w, helper, at, (spec.low, spec.high))
     regs = w.regs
     old = regs[1:6]
     w.clobber(w.frame)
     result = _result(w, made, old)
     regs[0] = result
     _map_fits(w, made)
+    if helper.needs_function:
+        _function_known(w, helper, number)
     # Writing through a dynptr over a packet may have to make it linear or private first.
     written = helper.name == "bpf_dynptr_write" and made.dynptr is not None and made.dynptr.kind in ("skb", "skb_meta")
     if helper.changes_packet or written:
         packets.forget(w.state)
+
+
+def _within(w: Walk, helper: Helper, at: int, allowed: tuple[int, int]) -> None:
+    """Raise Refuse if argument `at` is no number of a range."""
+    reg = w.regs[at]
+    assert reg is not None
+    if reg.type != SCALAR:
+        raise Refuse(EINVAL, f"R{at} is not a scalar")
+    w.precise(at)
+    frames.check_range(reg, allowed, f"At {helper.name}", number=at)
+
+
+def _function_known(w: Walk, helper: Helper, number: int) -> None:
+    """Raise Refuse where a program is not called for a function (check_get_func_ip)."""
+    kind, program = w.env.prog_type, w.env.program
+    if kind.name == "tracing":
+        if program.attach_type in ("trace_raw_tp", "trace_iter"):
+            names = "fentry/fexit/fsession/fmod_ret" if w.env.new else "fentry/fexit/fmod_ret"
+            raise Refuse(ENOTSUPP, f"func {helper.name}#{number} supported only for {names} programs")
+    elif kind.name != "kprobe":
+        type_number = next(key for key, item in w.env.dialect.prog_types.items() if item is kind)
+        raise Refuse(ENOTSUPP, f"func {helper.name}#{number} not supported for program type {type_number}")
 
 
 def _map_rules(w: Walk, made: Call) -> None:

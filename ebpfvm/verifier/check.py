@@ -14,6 +14,7 @@ from ebpfvm.isa.disasm import kernel_text
 from ebpfvm.loading import prepare
 from ebpfvm.verifier import (
     addresses,
+    attach,
     cfg,
     check_btf,
     depth,
@@ -97,6 +98,7 @@ class _Run:
         marks = cfg.check(env)
         if env.new:
             depth.recursion(env)
+        attach.check(env)
         after = cfg.edges(env)
         live = liveness.compute(env, after)
         self._log_live(live)

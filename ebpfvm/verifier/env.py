@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     Observer = Callable[[int, State, Live], None]
 
 
+BPF_F_SLEEPABLE = 1 << 4
+
+
 @dataclass(frozen=True, slots=True)
 class Caps:
     """What the loading process may do. Everything by default, as for root.
@@ -132,6 +135,11 @@ class Env:
     def new(self) -> bool:
         """Rules of Linux 7.x?"""
         return self.version >= (7, 0)
+
+    @property
+    def sleepable(self) -> bool:
+        """Return whether the program is loaded as one that may sleep."""
+        return self.program.sleepable or bool(self.program.flags & BPF_F_SLEEPABLE)
 
     @property
     def fields_checked_early(self) -> bool:

@@ -66,8 +66,8 @@ def result(w: Walk, number: int = 0) -> None:
             raise Refuse(EINVAL, f"At subprogram exit the register R{number} is not a scalar value "
                                  f"({show.type_of(r0)})")
         return
-    attach = env.program.attach
-    allowed = env.prog_type.attach_returns.get(attach, env.prog_type.returns)
+    hooks = env.prog_type.attach_returns
+    allowed = hooks.get(env.program.attach, hooks.get(env.program.attach_type, env.prog_type.returns))
     if w.regs[number] is None:
         raise unreadable(number)
     if allowed is not None:

@@ -358,7 +358,7 @@ class Walk:
 
     def in_sleepable(self) -> bool:
         """May the program sleep here?"""
-        return self.state.in_sleepable or (self.env.program.sleepable and not self.frame.async_cb)
+        return self.state.in_sleepable or (self.env.sleepable and not self.frame.async_cb)
 
     def in_rcu(self) -> bool:
         """Are RCU-protected objects safe here?"""
