@@ -32,6 +32,8 @@ class Helper:
         doc: first lines of documentation.
         barred: the kernel lists it for a program type and then bars the call: "probe"; "" otherwise.
         needs_function: works only where a program knows which function it was called for (check_get_func_ip).
+        context_to: register of the callback that gets the context argument (`Arg.PTR_TO_STACK`) of a helper that runs
+            a callback before it returns; 0: it runs none.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Helper:
     cap: Literal["", "bpf", "perfmon"] = ""
     barred: Literal["", "probe"] = ""
     needs_function: bool = False
+    context_to: int = 0
 
 
 def _specs(function: Callable[..., int]) -> tuple[tuple[ArgSpec, ...], RetSpec]:
@@ -71,7 +74,7 @@ def _metadata(hint: Any, kind: type) -> object:
 
 def helper(*, gpl_only: bool = False, changes_packet: bool = False, might_sleep: bool = False,
            fastcall: bool = False, pkt_access: bool = False,
-           cap: Literal["", "bpf", "perfmon"] = "") -> Callable[[Callable[..., int]], Helper]:
+           cap: Literal["", "bpf", "perfmon"] = "", context_to: int = 0) -> Callable[[Callable[..., int]], Helper]:
     """Decorator: turn an annotated function into a `Helper` of the same name.
 
     A trailing underscore and what follows it in `name__variant` is not part of the kernel's name: some types have a
@@ -84,14 +87,14 @@ def helper(*, gpl_only: bool = False, changes_packet: bool = False, might_sleep:
     def wrap(function: Callable[..., int]) -> Helper:
         args, ret = _specs(function)
         return Helper(function.__name__.split("__")[0], args, ret, function, gpl_only, changes_packet, might_sleep,
-                      fastcall, (function.__doc__ or "").strip(), pkt_access, cap)
+                      fastcall, (function.__doc__ or "").strip(), pkt_access, cap, context_to=context_to)
 
     return wrap
 
 
 def contract_only(name: str, *args: object, ret: object, gpl_only: bool = False, changes_packet: bool = False,
                   might_sleep: bool = False, pkt_access: bool = False,
-                  cap: Literal["", "bpf", "perfmon"] = "") -> Helper:
+                  cap: Literal["", "bpf", "perfmon"] = "", context_to: int = 0) -> Helper:
     """A helper of which only name and contract are known: the verifier judges calls, running one is a fault.
 
     Args:
@@ -107,4 +110,5 @@ def contract_only(name: str, *args: object, ret: object, gpl_only: bool = False,
     kinds = tuple(spec for spec in specs if isinstance(spec, ArgSpec))
     if len(kinds) != len(specs):
         raise InternalError(f"helper {name}: an argument has no contract")
-    return Helper(name, kinds, result, None, gpl_only, changes_packet, might_sleep, False, "", pkt_access, cap)
+    return Helper(name, kinds, result, None, gpl_only, changes_packet, might_sleep, False, "", pkt_access, cap,
+                  context_to=context_to)

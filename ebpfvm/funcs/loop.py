@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 BPF_MAX_LOOPS: Final = 8 * 1024 * 1024
 
 
-@helper(cap="bpf")
+@helper(cap="bpf", context_to=2)
 def bpf_loop(env: Env, nr_loops: Anything, callback_fn: Func, callback_ctx: StackOrNull, flags: Anything) -> Integer:
     """Call `callback_fn(index, ctx)` `nr_loops` times or until it returns 1; the number of calls made.
 

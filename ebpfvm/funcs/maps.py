@@ -91,7 +91,7 @@ def bpf_map_lookup_percpu_elem(env: Env, map: MapPtr, key: MapKey, cpu: Anything
     return found
 
 
-@helper(cap="bpf")
+@helper(cap="bpf", context_to=4)
 def bpf_for_each_map_elem(env: Env, map: MapPtr, callback_fn: Func, callback_ctx: StackOrNull,
                           flags: Anything) -> Integer:
     """Call `callback_fn(map, key, value, ctx)` on each element until it returns 1; the number visited.

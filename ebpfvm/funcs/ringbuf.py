@@ -156,4 +156,4 @@ def bpf_perf_event_output(env: Env, ctx: Packet, map: MapPtr, flags: Anything, d
 
 
 bpf_user_ringbuf_drain = contract_only("bpf_user_ringbuf_drain", MapPtr, Func, StackOrNull, Anything, ret=Integer,
-                                       cap="bpf")
+                                       cap="bpf", context_to=2)

@@ -83,7 +83,7 @@ bpf_get_current_task = contract_only("bpf_get_current_task", ret=Integer, gpl_on
 bpf_get_current_task_btf = contract_only("bpf_get_current_task_btf", ret=TrustedTask, gpl_only=True, cap="perfmon")
 bpf_task_pt_regs = contract_only("bpf_task_pt_regs", Task, ret=PtRegs, gpl_only=True, cap="perfmon")
 bpf_find_vma = contract_only("bpf_find_vma", Task, Anything, Func, StackOrNull, Anything, ret=Integer,
-                             cap="perfmon")
+                             cap="perfmon", context_to=3)
 bpf_send_signal = contract_only("bpf_send_signal", Anything, ret=Integer, cap="perfmon")
 bpf_send_signal_thread = contract_only("bpf_send_signal_thread", Anything, ret=Integer, cap="perfmon")
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ebpfvm.engine import Hooks
 from ebpfvm.errors import EbpfvmError
 from ebpfvm.kernel.memory import REGION_SHIFT
+from ebpfvm.verifier import cleaning
 from ebpfvm.verifier import regs as r
 from ebpfvm.verifier.domain.num import contains
 from ebpfvm.verifier.domain.rules import rules
@@ -67,16 +68,12 @@ class Recorder:
             return
         kept = state.copy()
         last = len(kept.frames) - 1
-        for at, frame in enumerate(kept.frames):
-            place = pc if at == last else kept.frames[at + 1].callsite
-            _forget(frame, live.regs[place], live.stack[place])
+        assert live.stack is not None
+        for at, (frame, alive) in enumerate(zip(kept.frames, live.stack.alive(state), strict=True)):
+            # What is not read any more may differ where a loop is cut, or a path pruned.
+            cleaning.registers(frame, live.regs[pc if at == last else kept.frames[at + 1].callsite])
+            cleaning.halves(frame, alive)
         self.states.setdefault(pc, []).append(kept)
-
-
-def _forget(frame: Frame, regs: int, stack: int) -> None:
-    """What is not read any more: where a loop is cut, or a path pruned, it may differ."""
-    frame.regs[:10] = [value if regs >> number & 1 else None for number, value in enumerate(frame.regs[:10])]
-    frame.stack = {index: slot for index, slot in frame.stack.items() if stack >> 8 * index & 0xFF}
 
 
 class Watch(Hooks):

@@ -87,6 +87,7 @@ def build_load(w: Walk, pc: int, insn: Insn) -> Step:
             slot = w.frame.stack.get(-off - 1 >> 3)
             if slot is not None and slot.types == ALL_SPILL and slot.reg.type != SCALAR:
                 w.touch(-off - 1 >> 3)
+                w.stack_read(w.frame, 1 << (-off - 1 >> 3))
                 regs[dst] = slot.reg
                 w.remember(stack.flags(w.frame.no, -off - 1 >> 3))
                 mixed(w, pc, r.STACK)

@@ -17,12 +17,16 @@ from ebpfvm.verifier import (
     attach,
     cfg,
     check_btf,
+    const_regs,
     depth,
     exceptions,
     fields,
     global_funcs,
     liveness,
+    postorder,
     resolve,
+    stack_static,
+    stack_walk,
     stats,
     subprogs,
 )
@@ -100,12 +104,27 @@ class _Run:
             depth.recursion(env)
         attach.check(env)
         after = cfg.edges(env)
-        live = liveness.compute(env, after)
+        orders = postorder.of_functions(env, after)
+        live = liveness.Live(liveness.registers(env, after, orders), self._stack(marks, after, orders))
         self._log_live(live)
-        self.walk = walk = Walk(env, marks, live, cfg.loops(env, after), self.log)
+        on_walk = stack_walk.WalkLiveness(env, orders, after, marks.callback, marks.prune, self.log)
+        self.walk = walk = Walk(env, marks, live, cfg.loops(env, after), self.log,
+                                on_walk if env.stack_liveness == "walk" else None)
         self._main(walk)
         self._globals(walk)
         self._after(walk)
+
+    def _stack(self, marks: cfg.Cfg, after: list[tuple[int, ...]],
+               orders: list[list[int]]) -> stack_static.StaticLiveness | None:
+        """The pass over the stack before the walk, where there is one; who observes the walk needs it in any case."""
+        env = self.env
+        if env.stack_liveness != "static" and env.observe is None:
+            return None
+        log = self.log if env.stack_liveness == "static" else None
+        consts = const_regs.compute(env, after, orders)
+        analysis = stack_static.Analysis(env, after, orders, marks.callback, consts, log)
+        analysis.run()
+        return stack_static.StaticLiveness(env, analysis.instances, marks.callback)
 
     def _load_rights(self) -> None:
         """bpf_prog_load: capabilities."""

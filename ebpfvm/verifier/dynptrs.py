@@ -127,6 +127,7 @@ def put(w: Walk, reg: Reg, kind: str, ref: int, parent: int, owned: bool = False
     stack[index] = Slot(_ALL_DYN, DynptrState(kind, True, id, ref, parent))
     w.touch(index)
     w.touch(index - 1)
+    w.stack_written(frame, 3 << index - 1)
     return DynptrState(kind, True, id, ref, parent)
 
 
@@ -147,6 +148,7 @@ def release(w: Walk, call: Call) -> None:
 def clear(w: Walk, frame: Frame, index: int) -> None:
     """A slot that was part of a dynptr holds nothing any more."""
     frame.stack_for_write()[index] = Slot(ALL_INVALID)
+    w.stack_written(frame, 1 << index)
 
 
 def destroy(w: Walk, frame: Frame, index: int) -> None:
@@ -184,3 +186,4 @@ def touch(w: Walk, reg: Reg) -> None:
         index = (-(reg.off + reg.num.smin) - 1) >> 3
         w.touch(index)
         w.touch(index - 1)
+        w.stack_read(w.state.frames[reg.what], 3 << index - 1)

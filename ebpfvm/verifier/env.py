@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -152,8 +152,32 @@ class Env:
         return self.new
 
     @property
+    def stack_liveness(self) -> Literal["static", "walk"]:
+        """Where it comes from what is read of a stack later: since Linux 7.1 from a pass before the walk, which knows
+        halves of slots and lets dead ones be forgotten at once (`stack_static`); in 6.18 from the walk itself, for
+        whole slots of states that are done (`stack_walk`)."""
+        return "static" if self.new else "walk"
+
+    @property
+    def clears_lone_ids(self) -> bool:
+        """Return whether ids of numbers that are linked to nothing are dropped from states that are kept, and are of
+        no account where states are compared (since 7.0, bpf_clear_singular_ids)."""
+        return self.new
+
+    @property
     def callbacks_loop(self) -> bool:
         """Is a call that runs a callback again and again a loop of its own (compute_scc of 7.x)?"""
+        return self.new
+
+    @property
+    def strict_in_loops(self) -> bool:
+        """Return whether states inside of loops that are not done, to cover each other, have to agree on registers
+        that hold nothing and on the kind of each byte of the stack (6.18: regsafe and stacksafe, RANGE_WITHIN)."""
+        return not self.new
+
+    @property
+    def compares_halves(self) -> bool:
+        """Return whether half a slot is compared as a number where the other half is something else (since 7.1)."""
         return self.new
 
     def subprog_at(self, pc: int) -> Subprog | None:

@@ -22,25 +22,38 @@ from ebpfvm.verifier.state import (
     SPILL,
     DynptrState,
     IterState,
+    Slot,
 )
 
 if TYPE_CHECKING:
     from ebpfvm.verifier.domain.rules import Rules
     from ebpfvm.verifier.liveness import Live
-    from ebpfvm.verifier.state import Frame, Slot, State
+    from ebpfvm.verifier.state import Frame, State
 
 NOT_EXACT, EXACT, WITHIN = 0, 1, 2
 _MEMORY = frozenset({r.MAP_KEY, r.MAP_VALUE, r.MEM, r.BUF, r.TP_BUFFER})
 _EMPTY = bytes(8)
+_POISON, _INVALID = bytes([POISON]), bytes([INVALID])
 _PLAIN = frozenset({MISC, INVALID, POISON})
+_NOTHING = Slot(_EMPTY)
 
 
 class Ids:
-    """Which id of the old state corresponds to which of the current one; each to one only (check_ids)."""
+    """Which id of the old state corresponds to which of the current one; each to one only (check_ids).
 
-    __slots__ = ("fresh", "map", "used")
+    Args:
+        fresh: above all ids that are in use.
+        lone: numbers of the old state without an id may be linked to anything now.
+        halves: halves of slots are compared by themselves.
+        kinds: what holds nothing, and the kinds of all bytes of the stack, must be the same.
+    """
 
-    def __init__(self, fresh: int) -> None:
+    __slots__ = ("fresh", "halves", "kinds", "lone", "map", "used")
+
+    def __init__(self, fresh: int, lone: bool, halves: bool, kinds: bool) -> None:
+        self.lone = lone
+        self.kinds = kinds
+        self.halves = halves
         self.map: dict[int, int] = {}
         self.used: set[int] = set()
         self.fresh = fresh
@@ -59,13 +72,22 @@ class Ids:
         return True
 
     def same_scalar(self, old: int, cur: int) -> bool:
-        """Linked scalars of the old state must be linked now; more links do no harm (check_scalar_ids)."""
+        """Linked scalars of the old state must be linked now (check_scalar_ids).
+
+        Those that were linked to nothing may be linked now: to anything, if lone ids are of no account, and else to
+        each one of those only (6.18).
+        """
         if not old:
-            return True
+            if self.lone or not cur:
+                return True
+            self.fresh += 1
+            old = self.fresh
         if not cur:
             self.fresh += 1
             cur = self.fresh
-        return self.same(old, cur)
+        if not self.same(old, cur):
+            return False
+        return not old & ADD_CONST or self.same(old & ~ADD_CONST, cur & ~ADD_CONST)
 
 
 def differs(rules: Rules, live: Live, old: State, cur: State, exact: int, place: tuple[int, int]) -> bool:
@@ -97,13 +119,12 @@ def differs(rules: Rules, live: Live, old: State, cur: State, exact: int, place:
     return was.type in r.PKT_TYPES and bool(was.what != now.what)
 
 
-def equal(rules: Rules, live: Live, old: State, cur: State, exact: int, fresh: int,
+def equal(rules: Rules, live: Live, old: State, cur: State, exact: int, ids: Ids,
           place: list[tuple[int, int]] | None = None) -> bool:
-    """See the module; `fresh` is an id above all that are in use, `place` takes where the states differ."""
+    """See the module; `place` takes where the states differ."""
     frames = old.frames
     if len(frames) != len(cur.frames) or old.in_sleepable != cur.in_sleepable:
         return False
-    ids = Ids(fresh)
     if not _refs(old, cur, ids):
         return False
     last = len(frames) - 1
@@ -144,7 +165,7 @@ def _registers(rules: Rules, live: int, a: Frame, b: Frame, exact: int, ids: Ids
     old_regs, cur_regs, precise = a.regs, b.regs, a.precise_regs
     for number in range(11):
         old = old_regs[number]
-        if old is None and exact != EXACT:
+        if old is None and exact != EXACT and not ids.kinds:
             continue
         cur = cur_regs[number]
         if old is cur and (old is None or not (old.id or old.ref)):
@@ -159,7 +180,7 @@ def safe(rules: Rules, old: Reg | None, cur: Reg | None, precise: bool, exact: i
     if exact == EXACT:
         return _same(old, cur, ids)
     if old is None:
-        return True
+        return not ids.kinds or cur is None
     if cur is None or old.type != cur.type:
         return False
     type = old.type
@@ -167,9 +188,11 @@ def safe(rules: Rules, old: Reg | None, cur: Reg | None, precise: bool, exact: i
         if not precise and exact == NOT_EXACT:
             return True
         old_id, cur_id = old.id, cur.id
-        if old_id & ADD_CONST != cur_id & ADD_CONST or (old_id & ADD_CONST and old.off != cur.off):
+        if (old_id or not ids.lone) and old_id & ADD_CONST != cur_id & ADD_CONST:
             return False
-        return ids.same_scalar(old_id & ~ADD_CONST, cur_id & ~ADD_CONST) and rules.within(old.num, cur.num)
+        if old_id & ADD_CONST and old.off != cur.off:
+            return False
+        return ids.same_scalar(old_id, cur_id) and rules.within(old.num, cur.num)
     base = type & r.BASE
     if base in _MEMORY:
         return (old.off == cur.off and old.what == cur.what and old.aux == cur.aux
@@ -204,6 +227,8 @@ def _stack(rules: Rules, a: Frame, b: Frame, exact: int, ids: Ids) -> int | None
         return None
     if exact == EXACT and _kinds(old_stack) != _kinds(cur_stack):
         return ~64
+    if ids.kinds and (a.allocated > b.allocated or _kinds(old_stack) != _kinds(cur_stack, a.allocated >> 3)):
+        return ~64
     for index, old in old_stack.items():
         cur = cur_stack.get(index)
         if old is cur and (old.reg is None or (isinstance(old.reg, Reg) and not old.reg.id and not old.reg.ref)):
@@ -217,26 +242,33 @@ def _only_plain(stack: dict[int, Slot]) -> bool:
     return all(slot.reg is None for slot in stack.values())
 
 
-def _kinds(stack: dict[int, Slot]) -> dict[int, bytes]:
-    return {index: slot.types for index, slot in stack.items() if slot.types != _EMPTY}
+def _kinds(stack: dict[int, Slot], count: int = 64) -> dict[int, bytes]:
+    # What was never written, and what is dead, is the same.
+    found = {index: slot.types.replace(_POISON, _INVALID) for index, slot in stack.items() if index < count}
+    return {index: types for index, types in found.items() if types != _EMPTY}
 
 
 def _slot(rules: Rules, old: Slot, cur: Slot | None, precise: bool, exact: int, ids: Ids) -> bool:
     types = old.types
-    now = cur.types if cur is not None else _EMPTY
     if _PLAIN.issuperset(types):
         return True  # nothing, or bytes of any content: root may read what was never written
-    old_reg = _as_scalar(old)
-    if old_reg is not None:
-        cur_reg = _as_scalar(cur) if cur is not None else UNKNOWN_SCALAR
-        if cur_reg is not None:
-            return safe(rules, old_reg, cur_reg, precise, exact, ids)
-    if types != now:
-        for kind, other in zip(types, now, strict=True):
-            if kind != other and kind not in _PLAIN:
-                return False
-    assert cur is not None
-    return _content(rules, old, cur, precise, exact, ids)
+    if cur is None:
+        cur = _NOTHING
+    first = 0
+    while first < 8 and types[first] in _PLAIN:
+        first += 1
+    # A slot that is a number, or the half of one, is compared as what a load would give.
+    for start in (0, 4) if ids.halves else (0,):
+        if first <= start:
+            old_reg, cur_reg = _as_scalar(old, start), _as_scalar(cur, start)
+            if old_reg is not None and cur_reg is not None:
+                return (start == 0 or _same_bytes(types[:4], cur.types[:4])) and safe(
+                    rules, old_reg, cur_reg, precise and old_reg is old.reg, exact, ids)
+    return _same_bytes(types, cur.types) and _content(rules, old, cur, precise, exact, ids)
+
+
+def _same_bytes(types: bytes, now: bytes) -> bool:
+    return types == now or all(kind == other or kind in _PLAIN for kind, other in zip(types, now, strict=True))
 
 
 def _content(rules: Rules, old: Slot, cur: Slot, precise: bool, exact: int, ids: Ids) -> bool:
@@ -262,12 +294,9 @@ def _iterator(a: IterState, b: IterState, ids: Ids) -> bool:
     return a.kind == b.kind and a.active == b.active and a.first == b.first and ids.same(a.ref, b.ref)
 
 
-def _as_scalar(slot: Slot) -> Any:
-    """The scalar that a whole-slot load would give, if the slot is a spilled scalar or plain bytes."""
-    if slot.types == ALL_SPILL:
-        return slot.reg if slot.reg.type == SCALAR else None
-    if all(kind in (MISC, INVALID) for kind in slot.types):
-        return UNKNOWN_SCALAR
-    return None
-
-
+def _as_scalar(slot: Slot, start: int) -> Any:
+    """The scalar that a load of the slot (`start` 0) or of its upper half (4) would give, if it gives one."""
+    types = slot.types
+    if types[start] == SPILL and slot.reg.type == SCALAR:
+        return slot.reg
+    return UNKNOWN_SCALAR if _PLAIN.issuperset(types[start:]) else None

@@ -23,6 +23,7 @@ from ebpfvm.verifier import (
     kfuncs,
     legality,
     loads,
+    stack,
     states,
 )
 from ebpfvm.verifier import regs as r
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.env import Env, Observer, Subprog
     from ebpfvm.verifier.liveness import Live
     from ebpfvm.verifier.log import Log
+    from ebpfvm.verifier.stack_walk import WalkLiveness
 
     Step = Callable[["Walk"], int]
 
@@ -58,10 +60,12 @@ STRICT_ALIGNMENT = 1
 class Walk:
     """One verification in progress. Steps and checks take it as their first argument."""
 
-    def __init__(self, env: Env, cfg: Cfg, live: Live, loops: list[int], log: Log) -> None:
+    def __init__(self, env: Env, cfg: Cfg, live: Live, loops: list[int], log: Log,
+                 marks: WalkLiveness | None = None) -> None:
         self.env = env
         self.cfg = cfg
         self.live = live
+        self.marks = marks
         self.loops = loops
         self.log = log
         self.rules = rules("7.2" if env.new else "6.18")
@@ -117,12 +121,9 @@ class Walk:
             return alu.build(self, pc, insn)
         if cls == c.BPF_LDX:
             return access.build_load(self, pc, insn)
-        if cls == c.BPF_ST:
-            return access.build_store(self, pc, insn)
-        if cls == c.BPF_STX:
-            if insn.code & 0xE0 == c.BPF_ATOMIC:
-                return access.build_atomic(self, pc, insn)
-            return access.build_store(self, pc, insn)
+        if cls in (c.BPF_ST, c.BPF_STX):
+            atomic = cls == c.BPF_STX and insn.code & 0xE0 == c.BPF_ATOMIC
+            return self._marked((access.build_atomic if atomic else access.build_store)(self, pc, insn))
         if cls == c.BPF_LD:
             return loads.build(self, pc, insn)
         return self._build_jump(pc)
@@ -135,13 +136,26 @@ class Walk:
         if op == c.BPF_CALL:
             if is_call(insn):
                 return frames.build_call(self, pc, insn)
-            return kfuncs.build(self, pc, insn) if is_kfunc_call(insn) else calls.build(self, pc, insn)
+            return self._marked((kfuncs if is_kfunc_call(insn) else calls).build(self, pc, insn))
         if op == c.BPF_JA:
             target = pc + 1 + (insn.off if insn.code & 7 == c.BPF_JMP else insn.imm)
             return _goto(target)
         if op == c.BPF_JCOND:
             return _may_goto(pc, pc + 1 + insn.off)
         return branch.build(self, pc, insn)
+
+    def _marked(self, step: Step) -> Step:
+        """A step after which it is noted what it wrote to the stack, if that is how liveness is found."""
+        marks = self.marks
+        if marks is None:
+            return step
+
+        def marked(w: Walk) -> int:
+            marks.begin()
+            after = step(w)
+            marks.commit(w.state, w.pc)
+            return after
+        return marked
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
@@ -227,6 +241,8 @@ class Walk:
     def _next(self, _cut: bool) -> bool:
         """Take up the path pushed last; False when none is left."""
         self.states.path_ended(self.state)
+        if self.marks is not None:
+            self.marks.update(self.state)
         if not self.pending:
             return False
         state, pc, prev, mark = self.pending.pop()
@@ -247,6 +263,18 @@ class Walk:
         """The current frame has changed."""
         self.frame = self.state.frames[-1]
         self.regs = self.frame.regs
+        if self.marks is not None:
+            self.marks.moved()
+
+    def stack_read(self, frame: Frame, slots: int) -> None:
+        """The current instruction reads slots of a stack (bpf_mark_stack_read)."""
+        if self.marks is not None:
+            self.marks.read(self.state, frame.no, slots)
+
+    def stack_written(self, frame: Frame, slots: int) -> None:
+        """It fills slots (bpf_mark_stack_write)."""
+        if self.marks is not None:
+            self.marks.wrote(frame.no, slots)
 
     def new_id(self) -> int:
         """An id that nothing has yet."""
@@ -257,6 +285,12 @@ class Walk:
         """A frame has at least so many bytes, in whole slots (grow_stack_state)."""
         if size > self.subprog_depth.get(frame.subprog, 0):
             self.subprog_depth[frame.subprog] = size + 7 & -8
+        first, frame.allocated = frame.allocated >> 3, max(frame.allocated, size + 7 & -8)
+        if self.marks is None and frame.allocated >> 3 > first:
+            # Dead bytes are marked as such, whether anything was ever there or not.
+            slots = frame.stack_for_write()
+            for index in range(first, frame.allocated >> 3):
+                slots.setdefault(index, stack.EMPTY)
 
     def touch(self, slot: int) -> None:
         """A stack slot is printed with the instruction."""
@@ -476,6 +510,8 @@ def _scratched(env: Env, pc: int) -> int:
         return 0  # a return is printed with both frames, and otherwise the path ends
     if insn.code == c.BPF_JMP | c.BPF_CALL:
         return 0x3F
+    if insn.code & 7 == c.BPF_LD and insn.code & 0xE0 != c.BPF_IMM:
+        return 0x7F | (1 << insn.src if insn.code & 0xE0 == c.BPF_IND else 0)
     used, defined = use_def(env, pc)
     if insn.code & 7 == c.BPF_LD and used == ALL_REGS:
         used = 1 << 6 | (1 << insn.src if insn.code & 0xE0 == c.BPF_IND else 0)

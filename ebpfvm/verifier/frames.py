@@ -150,6 +150,8 @@ def drain_callback(above: Frame, callee: Frame) -> None:
 def leave(w: Walk) -> int:
     """exit in an inner frame: back to the caller, or to the call that runs the callback again."""
     state, callee = w.state, w.frame
+    if w.marks is not None:
+        w.marks.update(state)
     caller = state.frames[-2]
     r0 = callee.regs[0]
     if r0 is not None and r0.type == r.STACK:

@@ -210,6 +210,7 @@ def _dynptr(w: Walk, reg: Reg, number: int) -> None:
         if reg.type == r.STACK:
             dynptrs.slot_of(w, reg, text)
         raise Refuse(EINVAL, text)
+    dynptrs.touch(w, reg)
 
 
 def memory(w: Walk, reg: Reg, number: int, size: int) -> None:

@@ -54,6 +54,7 @@ def iterator(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
     first = states[0]
     if not good or not isinstance(first, IterState) or not first.first:
         raise Refuse(EINVAL, message)
+    w.stack_read(frame, (1 << count) - 1 << index - count + 1)
     made.ref = first.ref
     made.extra["iter"] = (frame.no, index, kind)
 
@@ -63,6 +64,7 @@ def created(w: Walk, made: KfuncCall) -> None:
     number, index, kind = made.extra["iter"]
     ref = refs.acquire(w)
     slots = w.state.frames[number].stack_for_write()
+    w.stack_written(w.state.frames[number], (1 << _SLOTS[kind]) - 1 << index - _SLOTS[kind] + 1)
     for step in range(_SLOTS[kind]):
         slots[index - step] = Slot(bytes([ITER] * 8), IterState(kind, ref, True, 0, step == 0))
         w.touch(index - step)
@@ -73,6 +75,7 @@ def destroyed(w: Walk, made: KfuncCall) -> None:
     number, index, kind = made.extra["iter"]
     refs.release(w, made.ref)
     slots = w.state.frames[number].stack_for_write()
+    w.stack_written(w.state.frames[number], (1 << _SLOTS[kind]) - 1 << index - _SLOTS[kind] + 1)
     for step in range(_SLOTS[kind]):
         slots[index - step] = Slot(ALL_INVALID)
         w.touch(index - step)
@@ -161,12 +164,15 @@ def irq_flag(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
         id = refs.acquire(w, kind="irq")
         w.state.irq_id = id
         frame.stack_for_write()[index] = Slot(bytes([IRQ] * 8), IrqState(id, kind))
+        w.stack_written(frame, 1 << index)
         return
     if slot is None or not isinstance(slot.reg, IrqState):
         raise Refuse(EINVAL, message)
     if slot.reg.kind != kind:
         raise Refuse(EINVAL, f"irq flag acquired by {slot.reg.kind} kfuncs cannot be restored with {kind} kfuncs")
+    w.stack_read(frame, 1 << index)
     _restore(w, slot.reg)
+    w.stack_written(frame, 1 << index)
     frame.stack_for_write()[index] = Slot(ALL_INVALID)
 
 

@@ -54,7 +54,9 @@ def within_bounds(w: Walk, reg: Reg, number: int, off: int, size: int, verb: str
             raise Refuse(EACCES, f"invalid unbounded variable-offset{verb} stack R{number}")
         low, high = num.smin + off, num.smax + off + size
     if -512 <= low <= -1 and high <= 0:
-        w.deepen(w.state.frames[reg.what], -low)
+        frame = w.state.frames[reg.what]
+        if -low > frame.allocated:
+            w.deepen(frame, -low)
         return low, high
     errno = EINVAL if -512 <= low <= -1 else EACCES
     if not num.mask:
@@ -94,6 +96,8 @@ def _write_fixed(w: Walk, frame: Frame, off: int, size: int, value: Reg | None, 
         w.destroy_dynptr(frame, index)
         old = stack.get(index, EMPTY)
     w.touch(index)
+    if size == 8:
+        w.stack_written(frame, 1 << index)
     if value is not None and not off & 7 and value.type == SCALAR:
         if size == 8 or value.num.umax >> size * 8 == 0:
             if source >= 0:
@@ -193,6 +197,7 @@ def read(w: Walk, reg: Reg, number: int, off: int, size: int, dst: int) -> None:
     index = -low - 1 >> 3
     slot = frame.stack.get(index)
     w.touch(index)
+    w.stack_read(frame, 1 << index)
     if slot is None:
         if dst >= 0:
             w.regs[dst] = UNKNOWN_SCALAR
@@ -284,6 +289,8 @@ def _zero_or_unknown(frame: Frame, low: int, high: int, w: Walk | None = None) -
 
 def _readable(w: Walk, frame: Frame, low: int, high: int, number: int, reg: Reg, size: int) -> None:
     """Every byte that may be read is plain data or a spill (check_stack_range_initialized, for reads)."""
+    if high > low:
+        w.stack_read(frame, (2 << (-low - 1 >> 3)) - (1 << (-high >> 3)))
     for off in range(low, high):
         slot = frame.stack.get(-off - 1 >> 3)
         if slot is None:

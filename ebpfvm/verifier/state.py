@@ -94,8 +94,8 @@ ARG_ACCESS: Final = 1 << 23
 class Frame:
     """One function's registers and stack."""
 
-    __slots__ = ("async_cb", "callback_depth", "callback_range", "callsite", "cb", "depth_at", "exception_cb",
-                 "no", "precise_regs", "precise_stack", "regs", "shared", "stack", "subprog")
+    __slots__ = ("allocated", "async_cb", "callback_depth", "callback_range", "callsite", "cb", "depth_at",
+                 "exception_cb", "no", "precise_regs", "precise_stack", "regs", "shared", "stack", "subprog")
 
     def __init__(self, no: int, callsite: int, subprog: int) -> None:
         self.no = no
@@ -112,6 +112,7 @@ class Frame:
         self.precise_regs = 0
         self.precise_stack = 0
         self.depth_at = 0
+        self.allocated = 0  # bytes of stack that have been accessed, from the top
 
     def copy(self) -> Frame:
         """An independent copy; the stack stays shared until one of the two writes."""
@@ -130,6 +131,7 @@ class Frame:
         new.precise_regs = 0
         new.precise_stack = 0
         new.depth_at = self.depth_at
+        new.allocated = self.allocated
         return new
 
     def stack_for_write(self) -> dict[int, Slot]:
@@ -143,9 +145,9 @@ class Frame:
 class State:
     """The whole machine on one path (bpf_verifier_state)."""
 
-    __slots__ = ("active_lock", "branches", "callback_unroll", "cleaned", "dfs_depth", "equal_state", "first_pc",
-                 "frames", "history", "history_len", "in_sleepable", "irq_id", "last_pc", "locks", "may_goto_depth",
-                 "parent", "pc", "preempt", "rcu", "refs")
+    __slots__ = ("active_lock", "branches", "callback_unroll", "cleaned", "dfs_depth", "equal_state",
+                 "first_pc", "frames", "history", "history_len", "in_sleepable", "irq_id", "last_pc", "locks",
+                 "may_goto_depth", "parent", "pc", "preempt", "rcu", "refs")
 
     def __init__(self, frames: list[Frame]) -> None:
         self.frames = frames

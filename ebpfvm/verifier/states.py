@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfvm.verifier import backtrack, show
-from ebpfvm.verifier.equal import EXACT, NOT_EXACT, WITHIN, differs, equal
+from ebpfvm.verifier import backtrack, cleaning, show
+from ebpfvm.verifier.equal import EXACT, NOT_EXACT, WITHIN, Ids, differs, equal
 from ebpfvm.verifier.regs import SCALAR, UNKNOWN_SCALAR, Reg
 from ebpfvm.verifier.signal import EINVAL, Refuse
 from ebpfvm.verifier.state import ITER, SPILL, IterState, Slot
@@ -14,9 +14,10 @@ from ebpfvm.verifier.state import ITER, SPILL, IterState, Slot
 if TYPE_CHECKING:
     from ebpfvm.isa.insn import Insn
     from ebpfvm.verifier.explore import Walk
-    from ebpfvm.verifier.state import Frame, History, State
+    from ebpfvm.verifier.state import History, State
 
 _MAX_ROUNDS = 64
+_ABOVE_IDS = 1 << 32  # clear of all flags of ids
 
 
 class _Kept:
@@ -80,43 +81,39 @@ class States:
         cur = w.state
         force = bool(w.cfg.force[pc]) or cur.history_len > 40
         add = force or (w.jumps - self.jumps_before >= 2 and w.processed - self.insns_before >= 8)
-        if w.env.new:
-            self.clean(cur)
         frame = cur.frames[-1]
         place = (pc, frame.callsite)
         bucket = self._bucket(place)
         compared = self.buckets[bucket]
         kept = self.by_place.get(place)
-        if kept is not None:
-            gone = []
-            for item in kept:
-                old = item.state
-                if old.branches:
-                    hit, add = self._unfinished(item, pc, cur, force, add)
-                    loop = hit
-                elif not w.env.prune:
-                    continue
-                else:
-                    if not old.cleaned:
-                        self.clean(old)
-                        old.cleaned = True
-                    loop = self._in_open_loop(old)
-                    hit = self._equal(old, cur, WITHIN if loop else NOT_EXACT)
-                if hit:
-                    item.hits += 1
-                    self._cut(old, cur, loop, pc)
-                    return True
-                if add:
-                    item.misses += 1
-                patience = 64 if w.cfg.force[pc] and old.branches else 3
-                if item.misses > item.hits * patience + patience:
-                    gone.append(item)
-            for item in gone:
+        if w.marks is None:
+            self.clean(cur)
+        elif kept is not None:
+            self._clean_finished(kept, cur)
+        for item in tuple(kept or ()):
+            old = item.state
+            if old.branches:
+                hit, add = self._unfinished(item, pc, cur, force, add)
+                loop = hit and (w.env.callbacks_loop or not w.cfg.callback[pc])
+            elif not w.env.prune:
+                continue
+            else:
+                loop = self._in_open_loop(old)
+                hit = self._equal(old, cur, WITHIN if loop else NOT_EXACT)
+            if hit:
+                item.hits += 1
+                self._cut(old, cur, loop, pc)
+                return True
+            if add:
+                item.misses += 1
+            patience = 64 if w.cfg.force[pc] and old.branches else 3
+            if item.misses > item.hits * patience + patience:
+                assert kept is not None
                 kept.remove(item)
                 self._drop(item, bucket)
         self.most = max(self.most, compared)
         if add:
-            self._keep(place, pc, cur)
+            self._keep(place, bucket, pc, cur)
         return False
 
     def _bucket(self, place: tuple[int, int]) -> int:
@@ -136,11 +133,27 @@ class States:
         self.alive += change
         self.peak = max(self.peak, self.alive)
 
+    def _clean_finished(self, kept: list[_Kept], cur: State) -> None:
+        """States whose paths are all done are cleaned once, when their place is reached by the same calls again."""
+        sites: list[int] | None = None
+        for item in kept:
+            old = item.state
+            if old.branches or old.cleaned or self._in_open_loop(old):
+                continue
+            if sites is None:
+                sites = [frame.callsite for frame in cur.frames]
+            if [frame.callsite for frame in old.frames] == sites:
+                self.clean(old)
+                old.cleaned = True
+
     def _equal(self, old: State, cur: State, exact: int) -> bool:
         w = self.w
         if exact != EXACT and self.place and differs(w.rules, w.live, old, cur, exact, self.place[0]):
             return False
-        return equal(w.rules, w.live, old, cur, exact, w.ids + 1_000_000_000, self.place)
+        env = w.env
+        ids = Ids(w.ids + _ABOVE_IDS, env.clears_lone_ids, env.compares_halves,
+                  env.strict_in_loops and exact != NOT_EXACT)
+        return equal(w.rules, w.live, old, cur, exact, ids, self.place)
 
     def _unfinished(self, item: _Kept, pc: int, cur: State, force: bool, add: bool) -> tuple[bool, bool]:
         """An old state on the current path: a loop. (covered, still to be kept)"""
@@ -192,11 +205,13 @@ class States:
                 self._count(1)
                 w.log.detail(f"SCC backedge {self._loop_name(old)}")
 
-    def _keep(self, place: tuple[int, int], pc: int, cur: State) -> None:
+    def _keep(self, place: tuple[int, int], bucket: int, pc: int, cur: State) -> None:
         w = self.w
         self.total += 1
         self._count(1)
-        self.buckets[self._bucket(place)] += 1
+        self.buckets[bucket] += 1
+        if w.env.clears_lone_ids:
+            cleaning.lone_ids(cur)
         self.jumps_before = w.jumps
         self.insns_before = w.processed
         new = cur.copy()
@@ -286,11 +301,13 @@ class States:
 
     def clean(self, state: State) -> None:
         """Forget what is never read again (clean_verifier_state)."""
-        live = self.w.live
-        last = len(state.frames) - 1
-        for at, frame in enumerate(state.frames):
-            pc = state.pc if at == last else state.frames[at + 1].callsite
-            _clean_frame(frame, live.regs[pc], live.stack[pc])
+        w = self.w
+        live, last = w.live, len(state.frames) - 1
+        known = w.marks if w.marks is not None else live.stack
+        assert known is not None
+        for at, (frame, alive) in enumerate(zip(state.frames, known.alive(state), strict=True)):
+            cleaning.registers(frame, live.regs[state.pc if at == last else state.frames[at + 1].callsite])
+            (cleaning.halves if w.marks is None else cleaning.slots)(frame, alive)
 
     # -- widening ---------------------------------------------------------------------------------------------------
 
@@ -329,19 +346,6 @@ def _widens(old: Reg | None, cur: Reg | None, precise: bool) -> bool:
     if old is None or cur is None or old.type != SCALAR or cur.type != SCALAR or precise:
         return False
     return not (old.num == cur.num and old.off == cur.off and bool(old.id) == bool(cur.id))
-
-
-def _clean_frame(frame: Frame, regs: int, stack: int) -> None:
-    values = frame.regs
-    for number in range(10):
-        if values[number] is not None and not regs >> number & 1:
-            values[number] = None
-    dead = [index for index, slot in frame.stack.items()
-            if not stack >> index * 8 & 0xFF and slot.types[7] <= SPILL + 2]
-    if dead:
-        slots = frame.stack_for_write()
-        for index in dead:
-            del slots[index]
 
 
 def _is_may_goto(insn: Insn) -> bool:
