@@ -151,9 +151,9 @@ class Walk:
             return step
 
         def marked(w: Walk) -> int:
-            marks.begin()
+            marks.begin(w.state)
             after = step(w)
-            marks.commit(w.state, w.pc)
+            marks.commit(w.pc)
             return after
         return marked
 

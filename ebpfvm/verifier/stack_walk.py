@@ -122,17 +122,21 @@ class WalkLiveness:
         """The walk is in another function, or on another path."""
         self._here = None
 
-    def begin(self) -> None:
+    def begin(self, state: State) -> None:
         """An instruction that may write to a stack starts."""
         self._written.clear()
+        if self._here is None:
+            self._enter(state)
 
     def wrote(self, frame: int, mask: int) -> None:
         """It has filled slots."""
         self._written[frame] = self._written.get(frame, 0) | mask
 
-    def commit(self, state: State, pc: int) -> None:
-        """It is done."""
-        here = self._here or self._enter(state)
+    def commit(self, pc: int) -> None:
+        """It is done; nothing is noted of one that went to another function, as a tail call may."""
+        here = self._here
+        if here is None:
+            return
         if self._written or here.frames:
             here.wrote(pc, self._written)
         else:
