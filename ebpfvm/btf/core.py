@@ -418,7 +418,7 @@ def _compare(spec: Spec, found: Spec | None, kind: int) -> Value:
     if kind in _ENUMS:
         if kind == RelocKind.ENUMVAL_EXISTS:
             return Value(1, int(found is not None))
-        return Value(_enumerator(spec), _enumerator(found) if found else 0, poison=found is None)
+        return Value(enumerator(spec), enumerator(found) if found else 0, poison=found is None)
     if kind == RelocKind.TYPE_SIZE:
         return Value(spec.btf.size_of(spec.root), found.btf.size_of(found.root) if found else 0)
     if kind == RelocKind.TYPE_ID_TARGET:
@@ -426,7 +426,8 @@ def _compare(spec: Spec, found: Spec | None, kind: int) -> Value:
     return Value(1, int(found is not None))
 
 
-def _enumerator(spec: Spec) -> int:
+def enumerator(spec: Spec) -> int:
+    """The value of the enumerator that a path leads to."""
     found = spec.btf[spec.steps[0].type_id]
     assert isinstance(found, t.Enum | t.Enum64)
     return found.values[spec.steps[0].index][1]

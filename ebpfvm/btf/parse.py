@@ -38,7 +38,7 @@ def _bad(message: str, offset: int | None = None) -> LoadError:
     return LoadError(f"bad BTF: {message}", section=".BTF", offset=offset)
 
 
-def parse(data: bytes, *, check: bool = True, path: str = "") -> Btf:
+def parse(data: bytes, *, check: bool = True, path: str = "", outside: bool = False) -> Btf:
     """Read BTF.
 
     Args:
@@ -46,13 +46,15 @@ def parse(data: bytes, *, check: bool = True, path: str = "") -> Btf:
         check: decode and check all types now. Without it types are checked when they are first asked for, which
             suits a kernel's BTF of more than a hundred thousand types.
         path: the file, for messages about types that are checked later.
+        outside: take members that lie outside of their struct, as compilers for C++ write them for functions; no
+            kernel does (see `ebpfvm.btf.loadable`).
 
     Raises:
         LoadError: the bytes are not BTF that makes sense; names the type and the offset.
     """
     types, strings, base = _split(data)
     offsets = _scan(types, base)
-    reader = _Reader(types, strings, offsets, base, path)
+    reader = _Reader(types, strings, offsets, base, path, outside)
     btf = Btf.lazy(len(offsets) + 1, strings, reader.decode, reader.heads)
     if check:
         for type_id in range(1, len(btf)):
@@ -109,8 +111,10 @@ def _scan(types: bytes, base: int) -> list[int]:
 class _Reader:
     """Decodes single types of one BTF."""
 
-    def __init__(self, types: bytes, strings: bytes, offsets: list[int], base: int, path: str) -> None:
+    def __init__(self, types: bytes, strings: bytes, offsets: list[int], base: int, path: str,
+                 outside: bool) -> None:
         self.path = path
+        self.outside = outside
         self.types = types
         self.strings = strings
         self.offsets = offsets
@@ -170,7 +174,7 @@ def _members(r: _Reader, at: int, info: int, size: int) -> Iterator[t.Member]:
         bits = offset >> 24 if packed else 0
         start = offset & 0xFFFFFF if packed else offset
         name = r.name(name_off, at)
-        if start + bits > size * 8:
+        if start + bits > size * 8 and not r.outside:
             raise _bad(f"member {name!r} at bit {start} lies outside of its struct of {size} bytes", r.base + at)
         yield t.Member(name, r.ref(type_id, at), start, bits)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import output
-from ebpfvm.cli.programs import add_kernel_options, open_programs, split_type
+from ebpfvm.cli.programs import add_kernel_options, needs_type, open_programs, split_type
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.escape import escape
 from ebpfvm.limits import Limits
@@ -132,6 +132,7 @@ def _prepared(program: Program, options: argparse.Namespace) -> Program:
     """The program fitted to the kernel asked for, so that the same one is judged and run."""
     from ebpfvm.api import dialect_of
     from ebpfvm.loading import prepare
+    needs_type(program)
     dialect = dialect_of(program, options.kernel, options.btf)
     dialect.prog_type(program.type)
     prepared = prepare(program, dialect)

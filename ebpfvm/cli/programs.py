@@ -72,3 +72,9 @@ def split_type(text: str | None) -> tuple[str, str]:
     """Type and attachment of a word as in `tc` or `qdisc/enqueue`; both empty for None."""
     type_, _, attach = (text or "").partition("/")
     return _TYPES.get(type_, type_), attach
+
+
+def needs_type(program: Program) -> None:
+    """Raise UsageError if nothing says of what type a program is."""
+    if program.type == "":
+        raise UsageError(f"{program.name}: its section {program.section!r} says no program type; give one with --type")

@@ -7,7 +7,7 @@ from errno import EINVAL
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.cli import output
-from ebpfvm.cli.programs import add_kernel_options, open_programs
+from ebpfvm.cli.programs import add_kernel_options, needs_type, open_programs
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.verifier.verdict import Verdict
 
@@ -64,6 +64,7 @@ def _judge(program: Program, kernel: str | None, btf: Btf | None, verbose: int, 
     """The verdict; where none can be had, that costs one program of several and no more."""
     from ebpfvm.api import verify
     try:
+        needs_type(program)
         return verify(program, kernel=kernel, btf=btf, log_level=2 if verbose > 1 else 1)
     except (LoadError, UsageError) as error:
         if alone:

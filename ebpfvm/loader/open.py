@@ -110,7 +110,7 @@ def _btf(elf: Elf) -> tuple[Btf | None, BtfExt]:
     section = elf.section(".BTF")
     if section is None or not section.data:
         return None, BtfExt()
-    btf = layout_kconfig(fix_btf(elf, parse(section.data)))
+    btf = layout_kconfig(fix_btf(elf, parse(section.data, outside=True)))
     extension = elf.section(".BTF.ext")
     return btf, parse_ext(extension.data, btf) if extension is not None and extension.data else BtfExt()
 
@@ -129,12 +129,13 @@ def _license(elf: Elf, notes: list[str]) -> str:
 def _entries(code: Code, notes: list[str]) -> dict[str, Function]:
     """Functions that are programs, by name and in file order.
 
-    Functions in `.text` are there to be called, unless nothing else is a program. Static functions elsewhere are
-    programs too (compilers before global functions made them so), unless something calls them.
+    Functions in `.text` (and `.text.NAME`, where compilers put templates) are there to be called, unless nothing else
+    is a program. Static functions elsewhere are programs too (compilers before global functions made them so), unless
+    something calls them.
     """
     functions = sorted([*code.functions.values(), *code.aliases], key=lambda f: f.place)
     names = {section.index: section.name for section in code.elf.sections}
-    found = [f for f in functions if names[f.section] != ".text"]
+    found = [f for f in functions if not _is_text(names[f.section])]
     static = [f for f in found if f.bind == "LOCAL"]
     if static:
         called = {ref.target for f in functions for ref in code.refs_of(f) if ref.kind in ("call", "func")}
@@ -157,6 +158,10 @@ def _entries(code: Code, notes: list[str]) -> dict[str, Function]:
             raise LoadError("two programs have this name", section=names[function.section], symbol=function.name)
         entries[key] = function
     return entries
+
+
+def _is_text(section: str) -> bool:
+    return section == ".text" or section.startswith(".text.")
 
 
 def _programs(code: Code, entries: Mapping[str, Function], ext: BtfExt,

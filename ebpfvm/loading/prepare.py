@@ -6,9 +6,11 @@ refused only if a path leads there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from ebpfvm.btf import loadable
 from ebpfvm.loader.object import Program
 from ebpfvm.loading import kconfig, names
 from ebpfvm.loading.known import Known
@@ -17,7 +19,9 @@ from ebpfvm.loading.relocate import fit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ebpfvm.btf.types import Btf
     from ebpfvm.contract.dialect import Dialect
+    from ebpfvm.loader.object import MapSpec
     from ebpfvm.loading.poison import Poison
 
 
@@ -66,8 +70,22 @@ def prepare(program: Program, dialect: Dialect) -> Prepared:
     names.bind(program, insns, known)
     parts = {name: getattr(program, name) for name in _FIELDS}
     parts |= {"insns": tuple(insns), "core_relos": (), "maps": kconfig.fill(program, dialect, notes)}
+    refused = _refusal(program.btf) if program.btf is not None else ""
+    if refused:
+        parts |= {"btf": None, "func_info": (), "maps": tuple(map(_without_types, parts["maps"]))}
+        notes.append(f"no kernel takes the object's types ({refused}), so it is loaded without them")
     return Prepared(**parts, source=program, dialect=dialect, poisoned=poisoned, kernel_ids=bool(program.core_relos),
                     notes=tuple(notes))
+
+
+@lru_cache(maxsize=64)
+def _refusal(btf: Btf) -> str:
+    return loadable.why_not(btf)
+
+
+def _without_types(spec: MapSpec) -> MapSpec:
+    inner = _without_types(spec.inner) if spec.inner is not None else None
+    return replace(spec, btf=None, key_type=0, value_type=0, inner=inner)
 
 
 def _again(program: Prepared) -> Program:

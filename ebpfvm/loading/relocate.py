@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ebpfvm.btf.core import RelocKind, Target, Value, essential_name, parse_spec, resolve
+from ebpfvm.btf.core import RelocKind, Target, Value, enumerator, essential_name, parse_spec, resolve
 from ebpfvm.errors import LoadError
 from ebpfvm.isa.insn import Insn, imm64
 from ebpfvm.loading.poison import Poison
@@ -106,7 +106,7 @@ def describe(local: Btf, relo: CoreRelo) -> str:
     spec = parse_spec(local, relo.type_id, relo.access, relo.kind)
     text = f"<{_WORDS[RelocKind(relo.kind)]}> [{relo.type_id}] {local.describe(relo.type_id)}"
     if relo.kind in (RelocKind.ENUMVAL_EXISTS, RelocKind.ENUMVAL_VALUE):
-        return text + f"::{spec.steps[0].name}"
+        return text + f"::{spec.steps[0].name} = {enumerator(spec)}"
     for at, step in enumerate(spec.steps):
         text += f".{step.name}" if step.name else f"[{step.index}]" if at or step.index else ""
     if spec.steps:
