@@ -62,14 +62,15 @@ _BY_TYPE: Final = {
     "lwt_in": _SKB, "lwt_out": _SKB, "lwt_xmit": _SKB, "lwt_seg6local": _SKB, "sk_skb": _SKB, "netfilter": _SKB,
     **dict.fromkeys(("cgroup_skb", "cgroup_sock", "cgroup_device", "cgroup_sock_addr", "cgroup_sockopt",
                      "cgroup_sysctl", "sock_ops"), _CGROUP),
-    **dict.fromkeys(("tracing", "lsm", "tracepoint", "raw_tracepoint", "raw_tracepoint_writable", "perf_event",
-                     "kprobe", "syscall"), _GENERIC),
+    **dict.fromkeys(("tracing", "lsm", "tracepoint", "perf_event"), _GENERIC | _SKB), "syscall": _GENERIC,
     "struct_ops": _GENERIC | _SKB | _QDISC,
 }
 
 
-def kfuncs_of(name: str) -> frozenset[str]:
-    """Names of the kfuncs that a program type may call."""
+def kfuncs_of(name: str, version: tuple[int, int] = (6, 18)) -> frozenset[str]:
+    """Names of the kfuncs that a program type may call; in 7.2 raw tracepoints count as tracing programs."""
+    if version >= (7, 2) and name == "raw_tracepoint":
+        name = "tracepoint"
     return COMMON | _BY_TYPE.get(name, frozenset())
 
 

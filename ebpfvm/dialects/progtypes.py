@@ -117,7 +117,8 @@ def of_version(version: tuple[int, int]) -> dict[int, ProgType]:
         return types
     for number, item in types.items():
         fields = tuple(replace(field, write=True) for field in item.fields) if item.name == "kprobe" else item.fields
-        types[number] = replace(item, ctx_offsets=_CTX_OFFSETS_7_2.get(item.name, ""), fields=fields)
+        types[number] = replace(item, ctx_offsets=_CTX_OFFSETS_7_2.get(item.name, ""), fields=fields,
+                                kfuncs=kfuncs_of(item.name, (7, 2)))
     return types
 
 

@@ -27,6 +27,8 @@ _NUMBERS = frozenset(("type", "max_entries", "map_flags", "numa_node", "pinning"
 _U32 = 0xFFFFFFFF
 _RINGS = frozenset((27, 31))  # ringbuf and user_ringbuf, whose sizes libbpf rounds up (adjust_ringbuf_sz)
 _PAGE = 4096
+_PERF_EVENT_ARRAY = 4  # without a size of its own it gets an entry for each CPU (map_set_def_max_entries)
+_CPUS = 1
 BPF_F_NUMA_NODE = 1 << 2
 
 
@@ -165,6 +167,8 @@ def _btf_map(btf: Btf, type_id: int, name: str, notes: list[str], inner: bool = 
         notes.append(f"map {name!r}: pinning {numbers['pinning']} is not one of libbpf's (0 or 1)")
     if numbers["type"] in _RINGS:
         numbers["max_entries"] = _ring_size(numbers.get("max_entries", 0))
+    if numbers["type"] == _PERF_EVENT_ARRAY and not numbers.get("max_entries"):
+        numbers["max_entries"] = _CPUS
     return replace(spec, **numbers, **sizes, **types)  # type: ignore[arg-type]
 
 

@@ -35,7 +35,7 @@ _BOUNDED = frozenset({"bpf_get_stack", "bpf_get_task_stack", "bpf_probe_read_str
 _MAX_CPUS = 8192  # the kernel says how many there may be here; this is the most that x86 is built for
 _WRITERS = frozenset({"bpf_map_update_elem", "bpf_map_delete_elem", "bpf_map_push_elem", "bpf_map_pop_elem"})
 # Special cases of the kernel that are not modelled: such a call is refused.
-_UNSUPPORTED = frozenset({"bpf_find_vma", "bpf_user_ringbuf_drain", "bpf_get_local_storage", "bpf_sys_bpf"})
+_UNSUPPORTED = frozenset({"bpf_find_vma", "bpf_user_ringbuf_drain", "bpf_sys_bpf"})
 
 
 def build(w: Walk, pc: int, insn: Insn) -> Step:
@@ -53,6 +53,8 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
     def step(w: Walk) -> int:
         if w.state.locks and name not in _IN_LOCK:
             raise Refuse(EINVAL, "function calls are not allowed while holding a lock")
+        if not number:
+            raise Refuse(EINVAL, "program of this type cannot use helper bpf_unspec#0")
         if general is None:
             if poison is not None and not poison.modelled:
                 raise unsupported(poison.reason)
@@ -64,8 +66,6 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
         if offered.barred:
             raise Refuse(EINVAL, f"helper call is not allowed in {offered.barred}")
         _context(w, offered, number)
-        if name in _UNSUPPORTED:
-            raise unsupported(f"helper {name}#{number}")
         call(w, offered, number)
         return frames.may_leave(w, after, UNKNOWN_SCALAR) if tail_call else after
     return step
@@ -121,8 +121,10 @@ def _within(w: Walk, helper: Helper, at: int, allowed: tuple[int, int]) -> None:
     assert reg is not None
     if reg.type != SCALAR:
         raise Refuse(EINVAL, f"R{at} is not a scalar")
+    if w.env.program.attach_type == "cgroup_getsockopt":  # the kernel looks at the value when the program has run
+        return
     w.precise(at)
-    frames.check_range(reg, allowed, f"At {helper.name}", number=at)
+    frames.check_range(reg, allowed, f"At {helper.name}", bits32=True, number=at)
 
 
 def _function_known(w: Walk, helper: Helper, number: int) -> None:
@@ -178,6 +180,8 @@ def _release(w: Walk, made: Call) -> None:
 
 def _specials(w: Walk, made: Call) -> None:
     name = made.helper.name
+    if name in _UNSUPPORTED:
+        raise unsupported(f"helper {name}#{made.number}")
     if name == "bpf_tail_call":
         refs.check_leaks(w, "tail_call")
     elif name == "bpf_for_each_map_elem":
@@ -197,6 +201,10 @@ def _specials(w: Walk, made: Call) -> None:
             w.log.detail(f"frame{w.frame.no} bpf_loop iteration limit reached")
     elif name == "bpf_timer_set_callback":
         frames.push_async(w, made.subprog, frames.timer_callback)
+    elif name == "bpf_get_local_storage":
+        flags = w.regs[2]
+        if flags is None or flags.type != SCALAR or flags.num.mask or flags.num.value:
+            raise Refuse(EINVAL, "get_local_storage() doesn't support non-zero flags")
     elif name == "bpf_snprintf":
         _format(w)
     elif name == "bpf_dynptr_from_mem":

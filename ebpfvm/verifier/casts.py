@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.explore import Walk
     from ebpfvm.verifier.kfuncs import KfuncCall
 
-_CONTEXTS = {"__sk_buff": "sk_buff", "xdp_md": "xdp_buff"}
+# By program type; the contexts of tracepoints and of syscall programs are no structs.
+_CONTEXTS = {
+    "xdp": "xdp_buff", "sock_ops": "bpf_sock_ops_kern", "sk_msg": "sk_msg", "cgroup_sock": "sock",
+    "cgroup_sock_addr": "bpf_sock_addr_kern", "cgroup_sysctl": "bpf_sysctl_kern", "cgroup_sockopt": "bpf_sockopt_kern",
+    "cgroup_device": "bpf_cgroup_dev_ctx", "sk_lookup": "bpf_sk_lookup_kern", "netfilter": "bpf_nf_ctx",
+    "sk_reuseport": "sk_reuseport_kern", "flow_dissector": "bpf_flow_dissector", "kprobe": "pt_regs",
+    "perf_event": "bpf_perf_event_data_kern",
+}
 _MOST_TYPES = 1 << 20  # no kernel has so many: an id above is none
 
 
@@ -29,9 +36,10 @@ def to_kernel_context(w: Walk, made: KfuncCall, after: int) -> int:
         found = r.type_name(reg.type) if reg is not None else ""
         raise Refuse(EINVAL, f"{'R1' if w.env.new else 'arg#0'} expected pointer to ctx, but got {found}")
     regions.unmodified(w, reg, 1)
-    name = _CONTEXTS.get(w.env.prog_type.ctx)
+    kind = w.env.prog_type
+    name = _CONTEXTS.get(kind.name, "sk_buff" if kind.ctx == "__sk_buff" else None)
     if name is None:
-        raise unsupported(f"the kernel's context of {w.env.prog_type.name} programs")
+        raise unsupported(f"the kernel's context of {kind.name} programs")
     w.clobber(w.frame)
     w.regs[0] = pointer(r.BTF_ID | r.TRUSTED, StructType(name))
     return after

@@ -165,7 +165,7 @@ def _offset(w: Walk, made: KfuncCall, at: int, reg: Reg) -> None:
         if reg.off or (w.env.new and (reg.num.mask or reg.num.value)):
             raise Refuse(EINVAL, f"R{at} must have zero offset when passed to release func or trusted arg to kfunc")
         regions.unmodified(w, reg, at)
-    elif reg.type:
+    else:
         args_.offset(w, reg, at)
 
 

@@ -15,7 +15,7 @@ from ebpfvm.isa.legality import check_fields, check_slot
 from ebpfvm.verifier.env import Map
 from ebpfvm.verifier.fields import special_fields
 from ebpfvm.verifier.legality import is_atomic
-from ebpfvm.verifier.signal import EBADF, EINVAL, ENOTSUPP, EPROTO, Refuse
+from ebpfvm.verifier.signal import EBADF, EBUSY, EINVAL, ENOTSUPP, EPROTO, Refuse
 
 if TYPE_CHECKING:
     from ebpfvm.contract.dialect import Dialect
@@ -75,6 +75,9 @@ def check(env: Env) -> None:
         pc += 1
     for used in env.maps:
         _allowed(used, env.prog_type)
+    for name in ("cgroup_storage", "percpu_cgroup_storage"):
+        if sum(used.type.name == name for used in env.maps) > 1:
+            raise Refuse(EBUSY, "only one cgroup storage of each type is allowed")
 
 
 @lru_cache(maxsize=1 << 14)
