@@ -128,7 +128,7 @@ def describe(error: EbpfvmError) -> str:
 
 
 def rejection(verdict: Any) -> str:
-    """`file.c:LINE: message`, then the C line and one sentence that says why."""
+    """`file.c:LINE: message`, then the C line, why it is refused, and what led to it."""
     line = verdict.line
     lines = [f"{line}: {verdict.message}" if line is not None else verdict.message]
     if line is not None and line.text.strip():

@@ -25,8 +25,8 @@ def add(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "verify", help="judge programs as the kernel's verifier would",
         description="Judge each program of an object (or one of them). Exit status 0: all are accepted; 1: some are "
-                    "not (or cannot be read), each with the kernel's message, the C line and one sentence that says "
-                    "why.")
+                    "not (or cannot be read), each with the kernel's message, the C line, the reason, and what led to "
+                    "it.")
     parser.add_argument("object", metavar="OBJECT[:PROGRAM]", help="eBPF object, and a program of it")
     parser.add_argument("-v", "--verbose", action="count", default=0,
                         help="the verifier's log; twice: with all states (log level 2)")

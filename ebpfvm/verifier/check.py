@@ -31,6 +31,7 @@ from ebpfvm.verifier import (
     subprogs,
 )
 from ebpfvm.verifier import regs as r
+from ebpfvm.verifier.causes import cause
 from ebpfvm.verifier.env import Caps, Env
 from ebpfvm.verifier.explain import explain
 from ebpfvm.verifier.explore import LIMIT, Walk
@@ -220,7 +221,10 @@ class _Run:
     def _explanation(self, message: str, pc: int | None) -> str:
         """Why the message came: an instruction that was made unreachable says it best itself."""
         poison = self.program.poisoned.get(pc) if pc is not None and message.startswith("invalid func") else None
-        return f"libbpf: {poison.reason}." if poison is not None else explain(message)
+        if poison is not None:
+            return f"libbpf: {poison.reason}."
+        about = cause(self.walk, message) if self.walk is not None and pc == self.walk.pc else ""
+        return "\n".join(filter(None, (explain(message, self.env.prog_type.name), about)))
 
     def _statistics(self, accepted: bool) -> None:
         if self.log.level & STATS:

@@ -20,11 +20,7 @@ _RULES: Final[tuple[tuple[str, str], ...]] = (
     (r"R(\d+) offset is outside of the packet", "the pointer is known to lie behind the end of the packet."),
     (r"R(\d+) min value is negative", "the offset in R{0} may be negative; give it a lower bound."),
     (r"R(\d+) unbounded memory access", "nothing limits R{0} from above; compare it with a constant first."),
-    (r"invalid bpf_context access off=0 size=8",
-     "this field of the context cannot be used this way: ctx->skb takes NULL or a packet that the program owns, and "
-     "only in dequeue."),
-    (r"invalid bpf_context access off=(-?\d+) size=(\d+)",
-     "the context has no field at offset {0} that {1} bytes may be read from or written to this way."),
+    (r"invalid bpf_context access", "the context cannot be accessed this way."),
     (r"Unreleased reference id=(\d+) alloc_insn=(\d+)",
      "what instruction {1} acquired is still owned here, and has to be released or handed over."),
     (r"would lead to reference leak", "something acquired is still owned here."),
@@ -93,14 +89,22 @@ _RULES: Final[tuple[tuple[str, str], ...]] = (
     (r"stack size", "a frame has 512 bytes."),
     (r"unknown opcode|uses reserved fields|is invalid", "these bytes are no instruction."),
 )
+# Messages that mean something of their own for one type of program.
+_OF_TYPES: Final = {"qdisc": (
+    (re.compile(r"invalid bpf_context access off=0 size=8"),
+     "the field ctx->skb takes NULL or a packet that the program owns, and only in dequeue."),)}
 _COMPILED: Final = tuple((re.compile(pattern), text) for pattern, text in _RULES)
 
 
-def explain(message: str) -> str:
-    """A sentence for a message; "" if there is none."""
-    for pattern, text in _COMPILED:
+def explain(message: str, prog_type: str = "") -> str:
+    """Return a sentence for a message, "" if there is none.
+
+    Args:
+        prog_type: name of the program's type, for messages that mean something of their own there.
+    """
+    for pattern, text in (*_OF_TYPES.get(prog_type, ()), *_COMPILED):
         found = pattern.search(message)
         if found:
-            sentence = text.format(*found.groups())
+            sentence: str = text.format(*found.groups())
             return sentence[:1].upper() + sentence[1:]
     return ""

@@ -26,7 +26,8 @@ class Verdict:
         processed: instructions walked over.
         pc: slot of the refused instruction, None if no single one is to blame.
         line: its C line, where the object has line info.
-        explanation: one sentence on why the message came.
+        explanation: why the message came: a sentence on the rule, then, on a line of its own, what led to it on the
+            path that was walked, where that is known.
         facts: what the walk learnt that an engine can use (empty for refused programs).
         stats: "states", "peak_states", "max_states_per_insn", "stack_depth".
         program: what was judged, which is what an engine is given to run (see `ebpfvm.loading`).

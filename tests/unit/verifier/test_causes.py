@@ -1,0 +1,161 @@
+"""The cause of a refusal, on another line than the one where the walk stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ebpfvm.dialects import linux
+from ebpfvm.dialects.rfc6 import rfc6
+from ebpfvm.isa.asm import assemble
+from ebpfvm.loader import load
+from ebpfvm.loader.object import Program
+from ebpfvm.verifier import verify
+
+BROKEN = Path(__file__).parents[3] / "samples" / "broken"
+LOOKUP = """
+    *(u64 *)(r10 - 16) = 0
+    *(u64 *)(r10 - 8) = 0
+    r6 = r1
+    r2 = r10
+    r2 += -16
+    r3 = 12
+    r4 = -1
+    r5 = 0
+    call 84
+"""
+
+
+def explained(text: str, type: str = "sched_cls") -> str:
+    verdict = verify(Program(name="prog", insns=assemble(text), type=type, license="GPL"), linux())
+    assert not verdict.ok
+    return verdict.explanation
+
+
+def of_sample(name: str) -> str:
+    (program,) = load(BROKEN / f"{name}.o").programs.values()
+    return verify(program, rfc6()).explanation
+
+
+@pytest.mark.parametrize("copies", ["", "r8 = r7\nr7 = r8", "*(u64 *)(r10 - 8) = r7\nr7 = 0\nr7 = *(u64 *)(r10 - 8)"])
+def test_a_packet_pointer_names_the_call_that_moved_the_packet(copies: str) -> None:
+    said = explained(f"""
+        r6 = r1
+        r7 = *(u32 *)(r6 + 76)
+        {copies}
+        r2 = 60
+        r1 = r6
+        call 39
+        r0 = *(u8 *)(r7 + 0)
+        exit""")
+    at = 4 + (len(copies.splitlines()))
+    assert f"until bpf_skb_pull_data() at instruction {at}, which may move the packet" in said
+
+
+def test_the_first_of_several_calls_is_named() -> None:
+    said = explained("""
+        r6 = r1
+        r7 = *(u32 *)(r6 + 76)
+        r1 = r6
+        r2 = 60
+        call 39
+        r1 = r6
+        r2 = 60
+        call 39
+        r0 = *(u8 *)(r7 + 0)
+        exit""")
+    assert "bpf_skb_pull_data() at instruction 4," in said
+
+
+def test_a_number_that_never_was_a_pointer_blames_no_call() -> None:
+    said = explained("""
+        r6 = r1
+        r7 = *(u32 *)(r6 + 8)
+        r1 = r6
+        r2 = 60
+        call 39
+        r0 = *(u8 *)(r7 + 0)
+        exit""")
+    assert "moved" not in said and "may move" not in said
+    assert "The number was made at instruction 1." in said
+
+
+def test_what_was_released_names_who_released_it() -> None:
+    said = explained(LOOKUP + """
+        if r0 == 0 goto out
+        r7 = r0
+        r1 = r0
+        call 86
+        r0 = *(u32 *)(r7 + 4)
+    out:
+        exit""")
+    assert "It came from bpf_sk_lookup_tcp() at instruction 8," in said
+    assert "and bpf_sk_release() at instruction 12 released it." in said
+    assert "bpf_skb_release() at line 17 released it." in of_sample("use_after_release")
+
+
+def test_a_leak_names_who_acquired_and_the_branches_since() -> None:
+    said = explained(LOOKUP + """
+        if r0 == 0 goto out
+        r7 = *(u32 *)(r0 + 4)
+        if r7 != 2 goto out
+        r1 = r0
+        call 86
+    out:
+        r0 = 0
+        exit""")
+    assert "acquired by bpf_sk_lookup_tcp() at instruction 8" in said
+    assert "by the branches at instruction 9, instruction 11." in said
+    assert "acquired by bpf_skb_acquire() at line 16" in of_sample("leak")
+
+
+@pytest.mark.parametrize(("text", "told"), [
+    ("*(u32 *)(r1 + 0) = 100\nr0 = 0\nexit", "__sk_buff->len is read-only"),
+    ("r0 = *(u64 *)(r1 + 8)\nexit", "__sk_buff->mark is 4 bytes at offset 8 and is read 4 bytes at a time"),
+    ("r0 = *(u32 *)(r1 + 400)\nexit", "struct __sk_buff has no field at offset 400")])
+def test_a_field_of_the_context_is_named(text: str, told: str) -> None:
+    said = explained(text)
+    assert told in said
+    assert "dequeue" not in said
+
+
+def test_an_endless_walk_names_its_loop() -> None:
+    said = explained("""
+        r6 = r1
+        r7 = 0
+    again:
+        r1 = *(u32 *)(r6 + 0)
+        if r7 >= r1 goto out
+        r7 += 1
+        call 7
+        goto again
+    out:
+        r0 = 0
+        exit""")
+    assert "The walk was in the loop of the instructions 2 to 6." in said
+
+
+def test_a_missing_result_is_told_from_a_cleared_register() -> None:
+    assert "No instruction on this path sets the result." in explained("exit")
+    assert explained("call 7\nr0 = r2\nexit").endswith(
+        "The call of bpf_get_prandom_u32() at instruction 0 cleared R1 to R5.")
+    assert "cleared R1" not in explained("r0 = r2\nexit")
+    assert "sets the result" not in explained("r0 = r3\nexit")
+
+
+def test_a_function_that_returned_is_stepped_over() -> None:
+    said = explained("""
+        r6 = r1
+        r7 = *(u32 *)(r6 + 76)
+        call sub
+        r1 = r6
+        r2 = 60
+        call 39
+        r0 = *(u8 *)(r7 + 0)
+        exit
+    sub:
+        r7 = 5
+        r0 = r7
+        exit""".replace("call sub", "call pc+5"))
+    assert "until bpf_skb_pull_data() at instruction 5" in said
