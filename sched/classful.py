@@ -84,9 +84,9 @@ class ClassfulQdisc(Qdisc):
         """The filters of the qdisc; those of a class, of which no kind here has any."""
         return self.block if cl is None else None
 
-    def class_stats(self, cl: Any) -> Stats:
-        """What `tc -s class show` prints: most kinds show the child's counters."""
-        stats: Stats = cl.child.kernel_view if cl.child is not None else cl.stats
+    def class_stats(self, cl: Any) -> Stats | None:
+        """What `tc -s class show` prints: most kinds show the child's counters; None for no counters."""
+        stats: Stats | None = cl.child.kernel_view if cl.child is not None else cl.stats
         return stats
 
     def class_options(self, cl: Any) -> str:

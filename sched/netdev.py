@@ -70,6 +70,7 @@ class NetDev(NetDevice):
         self.num_tx_queues = num_tx_queues
         self.hooks: dict[str, Block] = {}
         self.hook_kind = ""
+        self.hook_seen = False  # there was one: a kernel keeps the queue that it hangs at
         self.rx_packets = self.rx_bytes = 0
         self.qdisc = self.default_qdisc()
 
@@ -209,6 +210,7 @@ class Namespace:
         self.load_program: Callable[[str, str, str], Runnable] | None = None
         self.qdisc_kinds: dict[str, Callable[[NetDev, int], Qdisc]] = {}
         self.nest = self.sending = 0
+        self._next_handle = _FIRST_HANDLE
         timers_of(kernel).loop = self.loop
         kernel.extra["net"] = self
         kernel.extra["tc_classify"] = self.tc_classify
@@ -368,9 +370,13 @@ class Namespace:
         return next((qdisc for qdisc in self.qdiscs(dev) if qdisc.handle == handle), None) if handle else None
 
     def free_handle(self, dev: NetDev) -> int:
-        """A handle nobody has: 8001:, 8002: ..."""
+        """A handle nobody has: 8001:, 8002: and so on, counting on over all devices (qdisc_alloc_handle)."""
         used = {qdisc.handle >> 16 for qdisc in self.qdiscs(dev)}
-        return next(number for number in range(_FIRST_HANDLE, 0xFFF0) if number not in used) << 16
+        while True:
+            number = self._next_handle
+            self._next_handle = number + 1 if number < 0xFFFE else _FIRST_HANDLE
+            if number not in used:
+                return number << 16
 
     def netdev_down(self, dev: NetDev, delete: bool = True) -> int:
         """A device goes down: its packets leave every rbtree map and its qdiscs; how many left maps.

@@ -6,6 +6,7 @@ in the ledger of references (`holder`), and so are those it gives out.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,7 @@ MAX_IDLE_WAKEUPS: Final = 100_000
 """Watchdogs in a row without a packet after which a run is given up: the program would throttle for ever."""
 
 _U64 = (1 << 64) - 1
+_SERIALS = itertools.count(1)  # only their order matters
 
 
 def handle_text(handle: int) -> str:
@@ -103,6 +105,7 @@ class Qdisc:
         gso_skb: a packet that `peek` took out and that leaves next.
         parent: id of the class it hangs at, `TC_H_ROOT` for a root qdisc.
         upper: the qdisc of that class, None for a root qdisc.
+        serial: counts the qdiscs of the namespace: later ones have greater numbers.
         can_bypass: a packet may pass it without being queued while it is empty (TCQ_F_CAN_BYPASS).
     """
 
@@ -118,6 +121,7 @@ class Qdisc:
         self.kernel_view = Stats()
         self.gso_skb: Packet | None = None
         self.watchdog = Watchdog(dev)
+        self.serial = next(_SERIALS)
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Take `skb`, whose reference the qdisc holds from now on; packets to drop go to `to_free`.

@@ -1,13 +1,15 @@
-"""Rates, sizes and times as `tc` writes them (iproute2, tc(8) section UNITS).
+"""Rates, sizes and times as `tc` reads and writes them (iproute2, tc(8) section UNITS).
 
 ================  =====================================================================================
 rate              bits a second: `10mbit`, `1gbit`; a bare number is bits a second. With `bps` the same
                   prefixes mean *bytes* a second: `100kbps` is 800 kbit/s. `k` is 1000, `ki` is 1024.
-size              bytes: `1500b`, `10k` (10240), `1m`; a bare number is bytes; `8kbit` is 1024 bytes.
-time              `1s`, `5ms`, `20us`, `300ns`; a bare number is *microseconds*.
+size              bytes: `1500b`, `10k` (10240), `1m`, `1gb`; a bare number is bytes; `8kbit` is 1024 bytes.
+time              `1s`, `5ms`, `20us`, `300ns`; a bare number is *microseconds*, but nanoseconds in the options of
+                  netem.
 ================  =====================================================================================
 
-Unlike `tc`, which computes with floating point numbers, a value is exact before it is rounded to an integer.
+Numbers are those of strtod(3): `1.5`, `1e3`, `0x10`. Units are read in any case. A fraction of the smallest unit is cut
+off. Unlike `tc`, which computes with floating point numbers, a value is exact before that.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from ebpfvm.errors import UsageError
 NSEC_PER_SEC = 1_000_000_000
 MAX = (1 << 63) - 1
 
-_WORD = re.compile(r"(\d{1,20}(?:\.\d{0,20})?|\.\d{1,20})(?:e([+-]?\d{1,2}))?([a-z]*)", re.ASCII | re.IGNORECASE)
+_WORD = re.compile(r"(?:(?P<hex>0x[0-9a-f]{1,16})|(?P<number>\d{1,20}(?:\.\d{0,20})?|\.\d{1,20})"
+                   r"(?:e(?P<exponent>[+-]?\d{1,2}))?)(?P<unit>[a-z]*)", re.ASCII | re.IGNORECASE)
 
 _PREFIXES = {"": 1, "k": 10 ** 3, "m": 10 ** 6, "g": 10 ** 9, "t": 10 ** 12,
              "ki": 2 ** 10, "mi": 2 ** 20, "gi": 2 ** 30, "ti": 2 ** 40}
@@ -36,14 +39,17 @@ _TIMES = {"": Fraction(1000)} | {name: Fraction(ns)
                                  for name in names.split()}
 
 
-def _parse(word: str, units: dict[str, Fraction], what: str, expected: str) -> int:
-    match = _WORD.fullmatch(word.strip())
-    if match is None or match.group(3).lower() not in units:
-        raise UsageError(f"{what} {word!r}: expected a number and a unit, {expected}")
-    number, exponent, unit = match.groups()
-    value = Fraction(number) * Fraction(10) ** int(exponent or 0) * units[unit.lower()]
-    result = int(value + Fraction(1, 2))
-    if result > MAX:
+def _parse(word: str, units: dict[str, Fraction], what: str, expected: str, maximum: int = MAX) -> int:
+    match = _WORD.fullmatch(word)
+    if match is None or match["unit"].lower() not in units:
+        shown = word if len(word) < 60 else word[:60] + "..."
+        raise UsageError(f"{what} {shown!r}: expected a number and a unit, {expected}")
+    if match["hex"]:
+        value = Fraction(int(match["hex"], 16))
+    else:
+        value = Fraction(match["number"]) * Fraction(10) ** int(match["exponent"] or 0)
+    result = int(value * units[match["unit"].lower()])
+    if result > maximum:
         raise UsageError(f"{what} {word!r} is out of range, {expected}")
     return result
 
@@ -76,6 +82,16 @@ def parse_size(word: str) -> int:
     return _parse(word, _SIZES, "size", "as in 1500b, 10k, 1mb")
 
 
+def parse_tc_size(word: str) -> int:
+    """Return the bytes of a size of 32 bits, which is what most options of `tc` are."""
+    return _parse(word, _SIZES, "size", "as in 1500b, 10k, 1mb", (1 << 32) - 1)
+
+
+def parse_tc_rate(word: str) -> int:
+    """Return the bytes a second of a rate; 0 is one."""
+    return _parse(word, _RATES, "rate", "as in 10mbit, 1gbit, 100kbps (bytes a second)") // 8
+
+
 def parse_time(word: str) -> int:
     """Nanoseconds of a time; a bare number is microseconds, as in `tc`.
 
@@ -88,6 +104,25 @@ def parse_time(word: str) -> int:
     return _parse(word, _TIMES, "time", "as in 1s, 5ms, 20us, 300ns (bare: microseconds)")
 
 
+def parse_tc_time(word: str) -> int:
+    """Return the nanoseconds of a time of other options than netem's: whole microseconds, and no nanoseconds.
+
+    >>> parse_tc_time("1.5ms"), parse_tc_time("20")
+    (1500000, 20000)
+    """
+    units = {name: factor for name, factor in _TIMES.items() if not name.startswith("n")}
+    return _parse(word, units, "time", "as in 1s, 5ms, 20us (bare: microseconds)") // 1000 * 1000
+
+
+def parse_time64(word: str) -> int:
+    """Return the nanoseconds of a time of netem's options, where a bare number is nanoseconds.
+
+    >>> parse_time64("20us"), parse_time64("20")
+    (20000, 20)
+    """
+    return _parse(word, _TIMES | {"": Fraction(1)}, "time", "as in 1s, 5ms, 20us, 300ns (bare: nanoseconds)")
+
+
 def _scaled(value: int, steps: tuple[tuple[int, str], ...], last: str) -> str:
     for factor, unit in steps:
         if value >= factor:
@@ -96,7 +131,7 @@ def _scaled(value: int, steps: tuple[tuple[int, str], ...], last: str) -> str:
 
 
 def format_rate(bits: int) -> str:
-    """A rate in bits a second as `tc` prints it.
+    """A rate in bits a second, with four digits.
 
     >>> format_rate(10_000_000), format_rate(1_500_000), format_rate(999)
     ('10Mbit', '1.5Mbit', '999bit')
@@ -104,13 +139,26 @@ def format_rate(bits: int) -> str:
     return _scaled(bits, ((10 ** 12, "Tbit"), (10 ** 9, "Gbit"), (10 ** 6, "Mbit"), (10 ** 3, "Kbit")), "bit")
 
 
+def format_tc_rate(bits: int) -> str:
+    """Return a rate in bits a second as `tc` prints it: whole numbers, of up to six digits.
+
+    >>> format_tc_rate(10_000_000), format_tc_rate(1_500_000), format_tc_rate(12_345_678), format_tc_rate(999)
+    ('10Mbit', '1500Kbit', '12345Kbit', '999bit')
+    """
+    for unit in ("", "K", "M", "G"):
+        if bits < 1000 or (bits % 1000 and bits < 1_000_000):
+            return f"{bits}{unit}bit"
+        bits //= 1000
+    return f"{bits}Tbit"
+
+
 def format_size(size: int) -> str:
     """Bytes as `tc` prints a backlog: exact up to 1 KB, then in units of 1024.
 
-    >>> format_size(1514), format_size(20480), format_size(90)
-    ('1514b', '20Kb', '90b')
+    >>> format_size(1514), format_size(20480), format_size(90), format_size(3 << 30)
+    ('1514b', '20Kb', '90b', '3Gb')
     """
-    for factor, near, unit in ((1 << 20, 1024, "Mb"), (1 << 10, 16, "Kb")):
+    for factor, near, unit in ((1 << 30, 1 << 20, "Gb"), (1 << 20, 1024, "Mb"), (1 << 10, 16, "Kb")):
         rounded = (size + factor // 2) // factor
         if size >= factor and abs(rounded * factor - size) < near:
             return f"{rounded}{unit}"
@@ -125,3 +173,24 @@ def format_time(ns: int) -> str:
     """
     sign, ns = ("-", -ns) if ns < 0 else ("", ns)
     return sign + _scaled(ns, ((NSEC_PER_SEC, "s"), (10 ** 6, "ms"), (10 ** 3, "us")), "ns")
+
+
+def format_tc_time(ns: int) -> str:
+    """Return a time as `tc` prints it: three digits.
+
+    >>> format_tc_time(1_234_567), format_tc_time(99_999_000), format_tc_time(7), format_tc_time(10 ** 15)
+    ('1.23ms', '100ms', '7ns', '1e+06s')
+    """
+    for factor, unit in ((NSEC_PER_SEC, "s"), (10 ** 6, "ms"), (10 ** 3, "us")):
+        if ns >= factor:
+            return f"{ns / factor:.3g}{unit}"
+    return f"{ns}ns"
+
+
+def format_percent(chance: int) -> str:
+    """Return a probability, of which 0xffffffff is 1, as `tc` prints it.
+
+    >>> format_percent(round(0.003 * 0xffffffff)), format_percent(0xffffffff)
+    ('0.3%', '100%')
+    """
+    return f"{100 * chance / 0xFFFFFFFF:g}%"

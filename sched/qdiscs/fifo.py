@@ -43,11 +43,11 @@ class Fifo(Qdisc):
         super().__init__(dev, handle)
         self.queue: deque[Packet] = deque()
         self.limit = 0
-        self.change(limit)
+        self.change(self.default_limit() if limit is None else limit)
 
-    def change(self, limit: int | None) -> None:
-        """Set the limit; packets above it stay (fifo_change)."""
-        self.limit = self.default_limit() if limit is None else limit
+    def change(self, limit: int | None = None) -> None:
+        """Set the limit, None leaves it; packets above it stay (fifo_change)."""
+        self.limit = self.limit if limit is None else limit
         self.can_bypass = self.limit >= 1
 
     def default_limit(self) -> int:
@@ -117,8 +117,8 @@ class Bfifo(Fifo):
         """txqueuelen frames of greatest size."""
         return tx_queue_len(self.dev) * psched_mtu(self.dev)
 
-    def change(self, limit: int | None) -> None:
-        """Set the limit; a queue too short for one frame is never bypassed."""
+    def change(self, limit: int | None = None) -> None:
+        """Set the limit, None leaves it; a queue too short for one frame is never bypassed."""
         super().change(limit)
         self.can_bypass = self.limit >= psched_mtu(self.dev)
 

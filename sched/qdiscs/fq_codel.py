@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import errno
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.sched.classful import NET_XMIT_BYPASS, ClassfulQdisc, tree_reduce_backlog
 from ebpfvm.sched.classify import tcf_classify
@@ -13,18 +13,18 @@ from ebpfvm.sched.qdisc import NET_XMIT_CN, NET_XMIT_STOLEN, NET_XMIT_SUCCESS, T
 from ebpfvm.sched.qdiscs.codel import CODEL_SHIFT, CodelParams, CodelQueue, CodelVars, codel_dequeue
 from ebpfvm.sched.qdiscs.fifo import psched_mtu
 from ebpfvm.sched.tc.block import Block, Result
-from ebpfvm.sched.tc.dissect import set_ce, skb_get_hash
+from ebpfvm.sched.tc.dissect import dissect, set_ce, skb_get_hash
 from ebpfvm.sched.tc.verdict import CONSUMED, TC_ACT_SHOT
-from ebpfvm.sched.units import format_size, format_time
+from ebpfvm.sched.units import format_size, format_tc_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.device import NetDevice
 
 _MAX_FLOWS: Final = 65536
+_MAX_QUANTUM: Final = 1 << 20  # FQ_CODEL_QUANTUM_MAX
 
 
 class Flow:
@@ -36,6 +36,11 @@ class Flow:
         self.queue: deque[tuple[Packet, int]] = deque()
         self.backlog = self.deficit = 0
         self.cvars = CodelVars()
+
+
+def _codel_time(ns: int) -> str:
+    """Return a time as `tc` shows it, after the kernel kept it in units of 1024 ns."""
+    return format_tc_time((ns >> CODEL_SHIFT << CODEL_SHIFT) // 1000 * 1000)
 
 
 class FqCodel(ClassfulQdisc):
@@ -50,6 +55,8 @@ class FqCodel(ClassfulQdisc):
         ecn: mark instead of drop where possible.
         memory_limit: bytes of all flows; packets count with their length, where a kernel counts its buffers.
         drop_batch: packets that are dropped at once when a limit is hit.
+        ce_threshold: ns; packets that waited longer are marked, None for no such mark.
+        ce_selector: value and mask of the DSCP and ECN byte of packets that `ce_threshold` is for; mask 0 for all.
 
     Attributes:
         drop_overlimit, ecn_mark, new_flow_count, maxpacket: as `tc -s` shows them.
@@ -61,9 +68,7 @@ class FqCodel(ClassfulQdisc):
     kind = "fq_codel"
     can_bypass = True
 
-    def __init__(self, dev: NetDevice, handle: int = 0, *, limit: int = 10240, flows: int = 1024,
-                 target: int = 5_000_000, interval: int = 100_000_000, quantum: int | None = None, ecn: bool = True,
-                 memory_limit: int = 32 << 20, drop_batch: int = 64) -> None:
+    def __init__(self, dev: NetDevice, handle: int = 0, *, flows: int = 1024, **options: Any) -> None:
         super().__init__(dev, handle)
         if not 1 <= flows <= _MAX_FLOWS:
             raise OSError(errno.EINVAL, f"fq_codel has 1 to {_MAX_FLOWS} flows, not {flows}")
@@ -72,22 +77,41 @@ class FqCodel(ClassfulQdisc):
         self.flows: dict[int, Flow] = {}
         self.new_flows: OrderedDict[int, Flow] = OrderedDict()
         self.old_flows: OrderedDict[int, Flow] = OrderedDict()
-        self.drop_overlimit = self.ecn_mark = self.new_flow_count = self.maxpacket = 0
-        self._codel_drops = self._codel_bytes = 0
-        self.change(limit=limit, target=target, interval=interval, quantum=quantum, ecn=ecn,
-                    memory_limit=memory_limit, drop_batch=drop_batch)
+        self.drop_overlimit = self.ecn_mark = self.new_flow_count = self.maxpacket = self.ce_mark = 0
+        self._codel_drops = self._codel_bytes = self._waited = 0
+        self.limit, self.memory_limit, self.drop_batch, self.ecn = 10240, 32 << 20, 64, True
+        self.target, self.interval, self.quantum = 5_000_000, 100_000_000, psched_mtu(dev)
+        self.ce_threshold: int | None = None
+        self.ce_selector = (0, 0)
+        self.change(**options)
 
-    def change(self, *, limit: int = 10240, flows: int | None = None, target: int = 5_000_000,
-               interval: int = 100_000_000, quantum: int | None = None, ecn: bool = True,
-               memory_limit: int = 32 << 20, drop_batch: int = 64) -> None:
-        """Other parameters; the number of flows is fixed."""
+    def change(self, *, limit: int | None = None, flows: int | None = None, target: int | None = None,
+               interval: int | None = None, quantum: int | None = None, ecn: bool | None = None,
+               memory_limit: int | None = None, drop_batch: int | None = None, ce_threshold: int | None = None,
+               ce_selector: tuple[int, int] | None = None) -> None:
+        """Set the parameters that are named, None leaves one; the number of flows is fixed (fq_codel_change)."""
         if flows is not None and flows != self.number:
             raise OSError(errno.EINVAL, "the number of flows of an fq_codel cannot change")
-        mtu = psched_mtu(self.dev)
-        self.limit, self.memory_limit, self.drop_batch = max(1, limit), memory_limit, max(1, drop_batch)
-        self.target, self.interval, self.ecn = target, interval, ecn
-        self.quantum = max(256, quantum) if quantum is not None else mtu
-        self.params = CodelParams(target >> CODEL_SHIFT, interval >> CODEL_SHIFT, mtu, ecn)
+        if quantum is not None and quantum > _MAX_QUANTUM:
+            raise OSError(errno.EINVAL, "Invalid quantum")
+        self.limit = self.limit if limit is None else max(1, limit)
+        self.memory_limit = self.memory_limit if memory_limit is None else min(1 << 31, memory_limit)
+        self.drop_batch = self.drop_batch if drop_batch is None else max(1, drop_batch)
+        self.quantum = self.quantum if quantum is None else max(256, quantum)
+        self.target = self.target if target is None else target
+        self.interval = self.interval if interval is None else interval
+        self.ecn = self.ecn if ecn is None else ecn
+        self.ce_threshold = self.ce_threshold if ce_threshold is None else ce_threshold
+        self.ce_selector = self.ce_selector if ce_selector is None else ce_selector
+        self.params = CodelParams(self.target >> CODEL_SHIFT, self.interval >> CODEL_SHIFT, psched_mtu(self.dev),
+                                  self.ecn)
+        while self.kernel_view.qlen > self.limit or self.kernel_view.backlog > self.memory_limit:
+            skb = self.dequeue()  # a smaller limit drops at once, from the flow whose turn it is
+            if skb is None:
+                break
+            self.kernel_view.packets -= 1
+            self.kernel_view.bytes -= skb.len
+            self.dev.drop(skb, self.holder)
 
     def walk(self) -> Iterator[Any]:
         """Flows are not classes that one could name."""
@@ -176,6 +200,7 @@ class FqCodel(ClassfulQdisc):
             del heads[index]
             if heads is self.new_flows and self.old_flows:
                 self.old_flows[index] = flow
+        self._mark_late(skb)
         self.kernel_view.packets += 1
         self.kernel_view.bytes += skb.len
         flow.deficit -= skb.len
@@ -183,6 +208,15 @@ class FqCodel(ClassfulQdisc):
             tree_reduce_backlog(self, self._codel_drops, self._codel_bytes)
             self._codel_drops = self._codel_bytes = 0
         return skb
+
+    def _mark_late(self, skb: Packet) -> None:
+        """Mark a packet that has waited longer than `ce_threshold`."""
+        if self.ce_threshold is None or self._waited <= self.ce_threshold >> CODEL_SHIFT:
+            return
+        value, mask = self.ce_selector
+        tos = dissect(skb).tos
+        if not mask or (tos is not None and not (tos ^ value) & mask):
+            self.ce_mark += set_ce(skb)
 
     def _codel_queue(self, flow: Flow) -> CodelQueue:
         def pop() -> tuple[Packet, int] | None:
@@ -194,6 +228,7 @@ class FqCodel(ClassfulQdisc):
             self.kernel_view.backlog -= size
             self.kernel_view.qlen -= 1
             self.maxpacket = max(self.maxpacket, size)
+            self._waited = (self.dev.loop.now >> CODEL_SHIFT) - head[1]
             return head
 
         def drop(skb: Packet) -> None:
@@ -221,12 +256,19 @@ class FqCodel(ClassfulQdisc):
 
     def options(self) -> str:
         """The parameters as `tc` shows them."""
-        return (f"limit {self.limit}p flows {self.number} quantum {self.quantum} target {format_time(self.target)} "
-                f"interval {format_time(self.interval)} memory_limit {format_size(self.memory_limit)} "
-                f"{'ecn ' if self.ecn else ''}drop_batch {self.drop_batch} ")
+        parts = [f"limit {self.limit}p flows {self.number} quantum {self.quantum} target {_codel_time(self.target)}"]
+        if self.ce_threshold is not None:
+            parts.append(f"ce_threshold {_codel_time(self.ce_threshold)}")
+        if self.ce_selector[1]:
+            parts.append(f"ce_threshold_selector {self.ce_selector[0]:#x}/{self.ce_selector[1]:#x}")
+        parts.append(f"interval {_codel_time(self.interval)} memory_limit {format_size(self.memory_limit)}")
+        if self.ecn:
+            parts.append("ecn")
+        return " ".join((*parts, f"drop_batch {self.drop_batch} "))
 
     def xstats(self) -> list[str]:
         """What `tc -s` shows behind the counters."""
         return [f"  maxpacket {self.maxpacket} drop_overlimit {self.drop_overlimit} "
-                f"new_flow_count {self.new_flow_count} ecn_mark {self.ecn_mark}",
+                f"new_flow_count {self.new_flow_count} ecn_mark {self.ecn_mark}"
+                + (f" ce_mark {self.ce_mark}" if self.ce_mark else ""),
                 f"  new_flows_len {len(self.new_flows)} old_flows_len {len(self.old_flows)}"]

@@ -1,86 +1,358 @@
-"""netem: delay, jitter, loss and a limit (net/sched/sch_netem.c, Linux 7.2). Chance comes from the run's one seed."""
+"""netem: emulates a path with delay, jitter, loss, duplication, corruption, reordering and a rate
+(net/sched/sch_netem.c, Linux 7.2). Chance comes from the seed that is given, or else from the run's."""
 
 from __future__ import annotations
 
-from bisect import insort
-from typing import TYPE_CHECKING
+from collections import deque
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.sched.classful import NET_XMIT_BYPASS
+from ebpfvm.sched.classful import (
+    NET_XMIT_BYPASS,
+    ClassfulQdisc,
+    QdiscClass,
+    account_out,
+    dequeue_peeked,
+    drop_count,
+    qdisc_enqueue,
+    tree_reduce_backlog,
+)
 from ebpfvm.sched.qdisc import NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
-from ebpfvm.sched.units import format_time
+from ebpfvm.sched.qdiscs.netem_chance import Correlated, LossModel, Prng, Table, tabledist
+from ebpfvm.sched.tc.dissect import set_ce
+from ebpfvm.sched.units import NSEC_PER_SEC, format_percent, format_tc_rate, format_tc_time
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.device import NetDevice
 
+_UNLIMITED: Final = (1 << 31) - 1
 
-class Netem(Qdisc):
-    """Emulates a path. Packets leave in order of their times, so jitter may reorder them.
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Packets leave together, in slots.
+
+    Attributes:
+        shortest, longest: ns between slots.
+        delay, jitter, table: the same by a distribution, if `jitter` is not 0.
+        packets, size: at most so many packets and bytes in a slot, 0 for no limit.
+    """
+
+    shortest: int = 0
+    longest: int = 0
+    delay: int = 0
+    jitter: int = 0
+    table: Table | None = None
+    packets: int = 0
+    size: int = 0
+
+    def text(self) -> str:
+        """Return it as `tc` shows it."""
+        if self.jitter:
+            text = f"slot distribution {format_tc_time(self.delay)} {format_tc_time(self.jitter)}"
+        else:
+            text = f"slot {format_tc_time(self.shortest)} {format_tc_time(self.longest)}"
+        limits = (("packets", self.packets), ("bytes", self.size))
+        return text + "".join(f" {word} {value}" for word, value in limits if value)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A rate in bytes a second, with what a link adds: bytes for each packet, and cells of a size with their header."""
+
+    rate: int
+    overhead: int = 0
+    cell: int = 0
+    cell_overhead: int = 0
+
+    def time(self, size: int) -> int:
+        """Return the ns that a packet takes (packet_time_ns)."""
+        size += self.overhead
+        if self.cell:
+            size = -(-size // self.cell) * (self.cell + self.cell_overhead)
+        return (size & ((1 << 64) - 1)) * NSEC_PER_SEC // self.rate
+
+    def text(self) -> str:
+        """Return it as `tc` shows it."""
+        extra = ((" packetoverhead", self.overhead), (" cellsize", self.cell), (" celloverhead", self.cell_overhead))
+        return f"rate {format_tc_rate(8 * self.rate)}" + "".join(f"{word} {value}" for word, value in extra if value)
+
+
+class Netem(ClassfulQdisc):
+    """Emulates a path. One child, whatever the minor number of its class; packets pass to it when their time comes.
 
     Args:
         dev, handle: as of `Qdisc`.
+        options: as of `change`.
+
+    Attributes:
         limit: packets.
-        delay, jitter: ns; each packet waits `delay` plus something even between -jitter and +jitter.
-        loss: probability from 0 to 1; a lost packet counts as a drop, and its sender is told nothing.
+        delay, jitter: ns.
+        chances: probabilities by name: "loss", "duplicate", "reorder", "corrupt"; 0xffffffff is 1.
+        model: how packets are lost, None for `loss` by chance.
+        seed: of its random numbers.
     """
 
     kind = "netem"
 
-    def __init__(self, dev: NetDevice, handle: int = 0, *, limit: int = 1000, delay: int = 0, jitter: int = 0,
-                 loss: float = 0.0) -> None:
+    def __init__(self, dev: NetDevice, handle: int = 0, **options: Any) -> None:
         super().__init__(dev, handle)
-        self._queue: list[tuple[int, int, Packet]] = []
-        self._count = 0
-        self.change(limit=limit, delay=delay, jitter=jitter, loss=loss)
+        self.leaf = QdiscClass(handle | 1)
+        self._heap: list[tuple[int, int, Packet]] = []
+        self._front: deque[tuple[int, Packet]] = deque()  # reordered packets, which leave at once
+        self._count = self._latest = self._counter = 0
+        self._slot_next = self._slot_packets = self._slot_bytes = 0
+        self.table: Table | None = None
+        self.rate: Rate | None = None
+        self.slot: Slot | None = None
+        self.model: LossModel | None = None
+        self.ecn = self._duplicating = False
+        self.chances = dict.fromkeys(("loss", "duplicate", "reorder", "corrupt"), 0)
+        self._random = dev.account.kernel.random
+        self._set_seed(options.pop("seed") if "seed" in options else self._random.getrandbits(64))
+        self._draws = {name: self._correlated(0) for name in ("delay", *self.chances)}
+        self.change(**options)
 
-    def change(self, *, limit: int = 1000, delay: int = 0, jitter: int = 0, loss: float = 0.0) -> None:
-        """Other parameters for packets that come from now on."""
-        self.limit, self.delay, self.jitter, self.loss = limit, delay, jitter, loss
+    def _set_seed(self, seed: int) -> None:
+        self.seed = seed
+        self.prng = Prng(seed)
+        for draw in getattr(self, "_draws", {}).values():
+            draw.prng = self.prng
+
+    def _correlated(self, rho: int) -> Correlated:
+        return Correlated(self.prng, rho, self._random.getrandbits(32))
+
+    def change(self, **options: Any) -> None:
+        """Set other parameters for packets that come from now on (netem_change).
+
+        `limit`, `delay`, `jitter`, `loss`, `model`, `duplicate` and `gap` go back to their defaults if they are not
+        named, everything else stays.
+
+        Args:
+            options: `limit`, `delay`, `jitter`, `gap`; `loss`, `duplicate`, `reorder`, `corrupt` and `model`;
+                `correlations` (delay, loss and duplication together), `reorder_correlation`, `corrupt_correlation`;
+                `table`, `rate`, `slot`, `ecn`, `seed`.
+        """
+        if "seed" in options:
+            self._set_seed(options["seed"])
+        self.limit, self.delay = options.get("limit", 1000), options.get("delay", 0)
+        self.jitter, self.gap = min(options.get("jitter", 0), _UNLIMITED), options.get("gap", 0)
+        self.model = options.get("model")
+        self.chances["loss"], self.chances["duplicate"] = options.get("loss", 0), options.get("duplicate", 0)
+        for name in ("reorder", "corrupt"):
+            if name in options:
+                self.chances[name] = options[name]
+                self._draws[name] = self._correlated(options.get(f"{name}_correlation", 0))
+        for name, rho in zip(("delay", "loss", "duplicate"), options.get("correlations", ()), strict=False):
+            self._draws[name] = self._correlated(rho)
+        self.ecn = self.ecn or bool(options.get("ecn"))
+        self.table = options.get("table", self.table)
+        if "rate" in options:
+            self.rate = options["rate"] if options["rate"].rate else None
+        if "slot" in options:
+            self._set_slot(options["slot"])
+
+    def _set_slot(self, slot: Slot) -> None:
+        self.slot = slot
+        self._slot_packets, self._slot_bytes = slot.packets or _UNLIMITED, slot.size or _UNLIMITED
+        self._slot_next = self.dev.loop.now if slot.shortest or slot.longest or slot.jitter else 0
+
+    # ---- the one class ----------------------------------------------------------------------------------------
+
+    def find(self, classid: int) -> QdiscClass:
+        """Return the one class."""
+        return self.leaf
+
+    def walk(self) -> Iterator[QdiscClass]:
+        """Yield the class, if it has a child."""
+        return iter((self.leaf,) if self.leaf.child is not None else ())
+
+    def class_stats(self, cl: Any) -> None:
+        """No counters are shown."""
+
+    # ---- packets ----------------------------------------------------------------------------------------------
+
+    def _hit(self, name: str) -> bool:
+        chance = self.chances[name]
+        return bool(chance) and chance >= self._draws[name]()
+
+    def _lost(self) -> bool:
+        return self.model.lost(self.prng) if self.model is not None else self._hit("loss")
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
-        """Lose it, drop it because of the limit, or queue it by its time (netem_enqueue)."""
-        random = self.dev.account.kernel.random
-        if self.loss and random.random() < self.loss:
+        """Duplicate, lose, corrupt or queue it (netem_enqueue)."""
+        count = 1 + (not self._duplicating and self._hit("duplicate"))
+        if self._lost():
+            if self.ecn and set_ce(skb):
+                self.kernel_view.drops += 1  # marked, and counted as if it were lost
+            else:
+                count -= 1
+        if not count:
             self.kernel_view.drops += 1
             to_free.append(skb)
             return NET_XMIT_SUCCESS | NET_XMIT_BYPASS
-        if len(self._queue) >= self.limit:
+        copy = self._clone(skb) if count > 1 else None
+        if self._hit("corrupt"):
+            self._corrupt(skb)
+        if self.kernel_view.qlen >= self.limit:
             self.kernel_view.drops += 1
             to_free.append(skb)
+            if copy is not None:
+                self.dev.drop(copy, self.holder)
             return NET_XMIT_DROP
-        delay = self.delay + (random.randrange(-self.jitter, self.jitter) if self.jitter else 0)
-        self._count += 1
-        insort(self._queue, (self.dev.loop.now + max(delay, 0), self._count, skb), key=lambda item: item[:2])
-        self.kernel_view.qlen += 1
+        if copy is not None:
+            self._send_copy(copy)
         self.kernel_view.backlog += skb.len
+        self.kernel_view.qlen += 1
+        self._put(skb)
         return NET_XMIT_SUCCESS
 
+    def _put(self, skb: Packet) -> None:
+        """Queue it by its time, or in front of all others to reorder it."""
+        now = self.dev.loop.now
+        if not self.gap or self._counter < self.gap - 1 or self.chances["reorder"] < self._draws["reorder"]():
+            delay = tabledist(self.delay, self.jitter, self._draws["delay"], self.table)
+            if self.rate is not None:
+                last = self._last_time()
+                if last is not None:
+                    delay = max(0, delay - (last - now))
+                    now = last
+                delay += self.rate.time(skb.len)
+            self._counter += 1
+            self._count += 1
+            time = now + delay
+            self._latest = max(self._latest, time) if self._heap else time
+            heappush(self._heap, (time, self._count, skb))
+        else:
+            self._counter = 0
+            self._front.appendleft((now, skb))
+            self.kernel_view.requeues += 1
+
+    def _last_time(self) -> int | None:
+        """When the last of the queued packets leaves, None without any."""
+        times = [self._front[-1][0]] if self._front else []
+        if self._heap:
+            times.append(self._latest)
+        return max(times, default=None)
+
+    def _clone(self, skb: Packet) -> Packet:
+        net: Any = self.dev.net  # type: ignore[attr-defined]
+        copy: Packet = net.clone(skb)
+        net.hand(copy, self.holder)
+        return copy
+
+    def _send_copy(self, copy: Packet) -> None:
+        """Give a duplicate to the root qdisc; it is not duplicated again."""
+        root, before = self.dev.qdisc, self._duplicating
+        refused: list[Packet] = []
+        self._duplicating = True
+        self.dev.account.kernel.refs.move(copy, self.holder, root.holder)
+        root.enqueue(copy, refused)
+        self._duplicating = before
+        for packet in refused:
+            self.dev.drop(packet, root.holder)
+
+    def _corrupt(self, skb: Packet) -> None:
+        """Flip a bit of those that are there."""
+        data, length = bytearray(skb.payload()), skb.len
+        if data:
+            data[self._random.randrange(len(data))] ^= 1 << self._random.randrange(8)
+            skb.set_payload(bytes(data))
+            skb.len = length
+
     def dequeue(self) -> Packet | None:
-        """The packet whose time has come, or a timer for the first (netem_dequeue)."""
-        if not self._queue:
-            return None
-        time, _, skb = self._queue[0]
-        if time > self.dev.loop.now:
-            self.watchdog.schedule(time)
-            return None
-        del self._queue[0]
-        stats = self.kernel_view
-        stats.qlen -= 1
-        stats.backlog -= skb.len
-        stats.packets += 1
-        stats.bytes += skb.len
+        """Return the packet whose time has come, or set a timer for the first (netem_dequeue)."""
+        if self._front:
+            return self._deliver(self._front.popleft()[1])
+        while self._heap:
+            time, now = self._heap[0][0], self.dev.loop.now
+            if self._slot_next and self._slot_next < time:
+                self._next_slot(now)
+            if time > now or self._slot_next > now:
+                skb = self._from_child()
+                if skb is None:
+                    self.watchdog.schedule(max(time, self._slot_next))
+                return skb
+            skb = heappop(self._heap)[2]
+            self._count_slot(skb, now)
+            if self.leaf.child is None:
+                return self._deliver(skb)
+            self._pass_down(self.leaf.child, skb)
+        return self._from_child()
+
+    def _deliver(self, skb: Packet) -> Packet:
+        account_out(self, skb)
         return skb
 
+    def _from_child(self) -> Packet | None:
+        child = self.leaf.child
+        skb = dequeue_peeked(self, child) if child is not None else None
+        return self._deliver(skb) if skb is not None else None
+
+    def _pass_down(self, child: Qdisc, skb: Packet) -> None:
+        size = skb.len
+        refused: list[Packet] = []
+        result = qdisc_enqueue(self, child, skb, refused)
+        for packet in refused:
+            self.dev.drop(packet, self.holder)
+        if result != NET_XMIT_SUCCESS:
+            stats = self.kernel_view
+            stats.drops += drop_count(result)
+            stats.backlog -= size
+            stats.qlen -= 1
+            tree_reduce_backlog(self, 1, size)
+
+    def _count_slot(self, skb: Packet, now: int) -> None:
+        if self._slot_next:
+            self._slot_packets -= 1
+            self._slot_bytes -= skb.len
+            if self._slot_packets <= 0 or self._slot_bytes <= 0:
+                self._next_slot(now)
+
+    def _next_slot(self, now: int) -> None:
+        """Begin another slot (get_slot_next)."""
+        slot = self.slot
+        assert slot is not None
+        if slot.table is None:
+            delay = slot.shortest + (self.prng() * (slot.longest - slot.shortest) >> 32)
+        else:
+            delay = tabledist(slot.delay, slot.jitter, self.prng, slot.table)
+        self._slot_next = now + delay
+        self._slot_packets, self._slot_bytes = slot.packets or _UNLIMITED, slot.size or _UNLIMITED
+
     def reset(self) -> None:
-        """Drop what is queued."""
-        for _, _, skb in self._queue:
-            self.dev.drop(skb, self.holder)
-        self._queue.clear()
+        """Drop what is queued here and in the child."""
+        for packet in (*(entry[1] for entry in self._front), *(entry[2] for entry in self._heap)):
+            self.dev.drop(packet, self.holder)
+        self._front.clear()
+        self._heap.clear()
         super().reset()
 
+    # ---- what tc shows ----------------------------------------------------------------------------------------
+
     def options(self) -> str:
-        """What is set."""
-        text = f"limit {self.limit}"
-        if self.delay or self.jitter:
-            text += f" delay {format_time(self.delay)}" + (f"  {format_time(self.jitter)}" if self.jitter else "")
-        return text + (f" loss {100 * self.loss:g}%" if self.loss else "")
+        """Return what is set."""
+        parts = [f"limit {self.limit}"]
+        if self.delay:
+            parts.append(f"delay {format_tc_time(self.delay)}"
+                         + (f"  {format_tc_time(self.jitter)}{self._rho('delay')}" if self.jitter else ""))
+        if self.model is not None:
+            name = "state" if len(self.model.words()) == 5 else "gemodel"
+            parts.append(f"loss {name} " + " ".join(f"{word} {format_percent(value)}"
+                                                    for word, value in self.model.words()))
+        parts += [f"{name} {format_percent(value)}{self._rho(name)}" for name, value in self.chances.items() if value]
+        parts += [part.text() for part in (self.rate, self.slot) if part is not None]
+        parts.append(f"seed {self.seed}")
+        if self.ecn:
+            parts.append("ecn ")
+        if self.gap:
+            parts.append(f"gap {self.gap}")
+        return " ".join(parts)
+
+    def _rho(self, name: str) -> str:
+        rho = self._draws[name].rho
+        return f" {format_percent(rho)}" if rho else ""

@@ -35,14 +35,14 @@ _TC_H_MIN: Final = 0xFFFF
 
 
 def check_priomap(bands: int, priomap: Sequence[int]) -> tuple[int, ...]:
-    """The map, filled up with zeros as `tc` does.
+    """The map, filled up with the default as `tc` does.
 
     Raises:
         OSError: EINVAL, too few or many bands, or a band that is none (prio_tune).
     """
     if not MIN_BANDS <= bands <= MAX_BANDS:
         raise OSError(errno.EINVAL, f"prio has {MIN_BANDS} to {MAX_BANDS} bands, not {bands}")
-    full = (*priomap, *(0,) * (TC_PRIO_MAX + 1 - len(priomap)))
+    full = (*priomap, *PRIOMAP[len(priomap):])
     wrong = next((band for band in full if not 0 <= band < bands), None)
     if wrong is not None or len(full) != TC_PRIO_MAX + 1:
         raise OSError(errno.EINVAL, f"priomap has {TC_PRIO_MAX + 1} bands from 0 to {bands - 1}, not {wrong}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, account_out, dequeue_peeked, drop_count, qdisc_enqueue
+from ebpfvm.sched.psched import ATM, PSCHED_SHIFT, RateConfig
 from ebpfvm.sched.qdisc import NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
 from ebpfvm.sched.qdiscs.fifo import Bfifo, Fifo
-from ebpfvm.sched.units import NSEC_PER_SEC, format_rate, format_size, format_time
+from ebpfvm.sched.units import NSEC_PER_SEC, format_size, format_tc_rate, format_tc_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,13 +18,8 @@ if TYPE_CHECKING:
     from ebpfvm.sched.device import NetDevice
 
 
-def send_time(rate: int, size: int) -> int:
-    """Nanoseconds that `size` bytes take at `rate` bytes a second (psched_l2t_ns)."""
-    return size * NSEC_PER_SEC // rate
-
-
 class Tbf(ClassfulQdisc):
-    """A shaper: packets leave as tokens come in. One class, X:1, a bfifo at first.
+    """A shaper: packets leave as tokens come in. One class, whatever its minor number, with a bfifo at first.
 
     Args:
         dev, handle: as of `Qdisc`.
@@ -32,6 +28,7 @@ class Tbf(ClassfulQdisc):
         limit: bytes that the child may queue.
         peakrate: bytes a second that are never exceeded, 0 for none.
         mtu: bytes of the second bucket, needed with `peakrate`.
+        overhead, mpu, linklayer: what a packet counts besides, as of `RateConfig`.
 
     Raises:
         OSError: EINVAL, no rate or burst, a peak rate without MTU or not above the rate.
@@ -39,23 +36,25 @@ class Tbf(ClassfulQdisc):
 
     kind = "tbf"
 
-    def __init__(self, dev: NetDevice, handle: int = 0, *, rate: int, burst: int, limit: int, peakrate: int = 0,
-                 mtu: int = 0) -> None:
+    def __init__(self, dev: NetDevice, handle: int = 0, *, limit: int, **options: Any) -> None:
         super().__init__(dev, handle)
         self.leaf = QdiscClass(handle | 1)
-        self.change(rate=rate, burst=burst, limit=limit, peakrate=peakrate, mtu=mtu)
+        self.change(limit=limit, **options)
         self.graft(self.leaf, Bfifo(dev, 0, limit))
         self._fill()
 
-    def change(self, *, rate: int, burst: int, limit: int, peakrate: int = 0, mtu: int = 0) -> None:
-        """Other parameters, and a full bucket (tbf_change)."""
+    def change(self, *, rate: int, burst: int, limit: int, peakrate: int = 0, mtu: int = 0, overhead: int = 0,
+               mpu: int = 0, linklayer: str = "ethernet") -> None:
+        """Set other parameters, and fill the bucket (tbf_change)."""
         if rate < 1 or burst < 1:
             raise OSError(errno.EINVAL, "tbf needs a rate and a burst")
         if peakrate and (not mtu or peakrate <= rate):
             raise OSError(errno.EINVAL, "tbf needs an mtu with peakrate, and a peakrate above the rate")
-        self.rate, self.burst, self.limit, self.peakrate, self.mtu = rate, burst, limit, peakrate, mtu
-        self.buffer = send_time(rate, burst)
-        self.peak_buffer = send_time(peakrate, mtu) if peakrate else 0
+        self.rate = RateConfig(rate, overhead, mpu, linklayer)
+        self.peak = RateConfig(peakrate, overhead, mpu, linklayer) if peakrate else None
+        self.burst, self.limit, self.mtu = burst, limit, mtu
+        self.buffer = self.rate.time(burst)
+        self.peak_buffer = self.peak.time(mtu) if self.peak is not None else 0
         self.max_size = min(burst, mtu) if peakrate else burst
         if isinstance(self.leaf.child, Fifo):
             self.leaf.child.change(limit)
@@ -66,9 +65,16 @@ class Tbf(ClassfulQdisc):
         self.tokens = self.buffer
         self.peak_tokens = self.peak_buffer
 
+    def find(self, classid: int) -> QdiscClass:
+        """Return the one class."""
+        return self.leaf
+
     def walk(self) -> Iterator[QdiscClass]:
         """The one class."""
         return iter((self.leaf,))
+
+    def class_stats(self, cl: Any) -> None:
+        """No counters are shown."""
 
     def graft(self, cl: QdiscClass, new: Qdisc | None) -> Qdisc | None:
         """Another child; without one the bfifo again."""
@@ -99,9 +105,9 @@ class Tbf(ClassfulQdisc):
         now = self.dev.loop.now
         tokens = min(now - self.time, self.buffer)
         peak = 0
-        if self.peakrate:
-            peak = min(tokens + self.peak_tokens, self.peak_buffer) - send_time(self.peakrate, skb.len)
-        tokens = min(tokens + self.tokens, self.buffer) - send_time(self.rate, skb.len)
+        if self.peak is not None:
+            peak = min(tokens + self.peak_tokens, self.peak_buffer) - self.peak.time(skb.len)
+        tokens = min(tokens + self.tokens, self.buffer) - self.rate.time(skb.len)
         if tokens < 0 or peak < 0:
             self.watchdog.schedule(now + max(-tokens, -peak))
             self.kernel_view.overlimits += 1
@@ -118,11 +124,24 @@ class Tbf(ClassfulQdisc):
         super().reset()
         self._fill()
 
-    def options(self) -> str:
-        """Rate, burst and the latency that the limit means."""
-        latency = send_time(self.rate, max(self.limit - self.burst, 0))
-        peak = ""
-        if self.peakrate:
-            peak = f"peakrate {format_rate(8 * self.peakrate)} minburst {format_size(self.mtu)} "
-            latency = max(latency, send_time(self.peakrate, max(self.limit - self.mtu, 0)))
-        return f"rate {format_rate(8 * self.rate)} burst {format_size(self.burst)} {peak}lat {format_time(latency)} "
+    def options(self, details: bool = False) -> str:
+        """Return rate, burst and the latency that the limit means, or the limit if it holds less than the burst."""
+        more = f"/1 mpu {self.rate.mpu}b" if details else ""
+        parts = [f"rate {format_tc_rate(8 * self.rate.rate)}",
+                 f"burst {format_size(self.rate.size_of(self.buffer))}{more}"]
+        latency = self._latency(self.rate, self.buffer)
+        if self.peak is not None:
+            parts += [f"peakrate {format_tc_rate(8 * self.peak.rate)}",
+                      f"{'mtu' if details else 'minburst'} {format_size(self.peak.size_of(self.peak_buffer))}{more}"]
+            latency = max(latency, self._latency(self.peak, self.peak_buffer))
+        parts.append(f"lat {format_tc_time(latency)}" if latency >= 0 else f"limit {format_size(self.limit)}")
+        if self.rate.overhead:
+            parts.append(f"overhead {self.rate.overhead}")
+        if self.rate.linklayer == ATM or details:
+            parts.append(f"linklayer {self.rate.linklayer}")
+        return " ".join(parts) + " "
+
+    def _latency(self, rate: RateConfig, buffer: int) -> int:
+        """Return the ns that a packet waits at most behind a full queue, in whole microseconds; negative for none."""
+        exact = self.limit * NSEC_PER_SEC // rate.rate - (buffer >> PSCHED_SHIFT << PSCHED_SHIFT)
+        return exact if exact < 0 else exact // 1000 * 1000

@@ -1,5 +1,5 @@
 """Actions of filters: gact, skbedit, police (net/sched/act_*.c, Linux 7.2). `mirred` is in `ebpfvm.sched.tc.mirred`,
-`bpf` in `ebpfvm.sched.tc.cls_bpf`."""
+`vlan` and `pedit` in `ebpfvm.sched.tc.act_edit`, `bpf` in `ebpfvm.sched.tc.cls_bpf`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import errno
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from ebpfvm.sched.account import Packet
-from ebpfvm.sched.qdisc import Stats, handle_text
+from ebpfvm.sched.psched import RateConfig
+from ebpfvm.sched.qdisc import Stats
+from ebpfvm.sched.tc.dissect import dissect
+from ebpfvm.sched.tc.text import classid_text
 from ebpfvm.sched.tc.verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_SHOT, verdict_text
-from ebpfvm.sched.units import NSEC_PER_SEC, format_rate, format_size
+from ebpfvm.sched.units import NSEC_PER_SEC, format_size, format_tc_rate
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.skb import SkBuff
@@ -27,6 +30,8 @@ class Action:
     Attributes:
         index: its number among the actions of its kind.
         bound: how many filters use it.
+        cookie: bytes that user space keeps with it.
+        made, used, first_used: ns at which it was made, used last and first; None before.
         stats: packets and bytes that came to it, and drops and overlimits of its own.
     """
 
@@ -36,10 +41,17 @@ class Action:
         self.control = control
         self.index = 0
         self.bound = 0
+        self.cookie = b""
+        self.made = 0
+        self.used: int | None = None
+        self.first_used: int | None = None
         self.stats = Stats()
 
     def run(self, skb: SkBuff, result: Result) -> int:
         """Count the packet and do it; TC_ACT_*."""
+        self.used = skb.kernel.clock
+        if self.first_used is None:
+            self.first_used = self.used
         self.stats.packets += 1
         self.stats.bytes += skb.len
         return self.act(skb, result)
@@ -52,9 +64,17 @@ class Action:
         """What `tc` shows in the action's line."""
         return f"{self.kind} {verdict_text(self.control)}"
 
-    def lines(self) -> list[str]:
-        """What `tc` shows below it."""
-        return [f"\tindex {self.index} ref {self.bound} bind {self.bound}"]
+    def lines(self, more: str = "") -> list[str]:
+        """What `tc` shows below it; `more` is what stands behind the index."""
+        return [f"\t index {self.index} ref {self.bound} bind {self.bound}{more}"]
+
+    def times(self, now: int) -> str:
+        """When it was made and used, as `tc -s` shows it in whole seconds."""
+        def ago(time: int) -> int:
+            return (now - time) // NSEC_PER_SEC
+
+        text = f" installed {ago(self.made)} sec used {ago(self.made if self.used is None else self.used)} sec"
+        return text + (f" firstused {ago(self.first_used)} sec" if self.first_used is not None else "")
 
 
 class Gact(Action):
@@ -91,10 +111,9 @@ class Gact(Action):
         """`gact action drop`."""
         return f"gact action {verdict_text(self.control)}"
 
-    def lines(self) -> list[str]:
+    def lines(self, more: str = "") -> list[str]:
         """What is random about it, then the index."""
-        return [f"\t random type {self.chance} {verdict_text(self.other)} val {self.value}",
-                f"\t index {self.index} ref {self.bound} bind {self.bound}"]
+        return [f"\t random type {self.chance} {verdict_text(self.other)} val {self.value}", *super().lines(more)]
 
 
 class Skbedit(Action):
@@ -103,29 +122,36 @@ class Skbedit(Action):
     Args:
         control: as of `Action`.
         priority, queue_mapping, ptype: None leaves it; `ptype` is an index in `PKT_TYPES`.
-        mark: (value, mask), None leaves it.
+        mark: (value, mask), None leaves it; a mask of None is all bits, and not shown.
+        inheritdsfield: the DSCP is the priority of IP packets.
     """
 
     kind = "skbedit"
 
     def __init__(self, control: int = TC_ACT_PIPE, *, priority: int | None = None, queue_mapping: int | None = None,
-                 mark: tuple[int, int] | None = None, ptype: int | None = None) -> None:
+                 mark: tuple[int, int | None] | None = None, ptype: int | None = None,
+                 inheritdsfield: bool = False) -> None:
         super().__init__(control)
-        if priority is None and queue_mapping is None and mark is None and ptype is None:
+        if priority is None and queue_mapping is None and mark is None and ptype is None and not inheritdsfield:
             raise OSError(errno.EINVAL, "skbedit: nothing to set; it sets priority, mark, queue_mapping and ptype")
+        self.inheritdsfield = inheritdsfield
         self.priority, self.queue_mapping, self.mark, self.ptype = priority, queue_mapping, mark, ptype
 
     def act(self, skb: SkBuff, result: Result) -> int:
         """Set them (tcf_skbedit_act); a queue that the device does not have is not set."""
         if self.priority is not None:
             skb.priority = self.priority
+        tos = dissect(skb).tos if self.inheritdsfield else None
+        if tos is not None:
+            skb.priority = tos >> 2
         queues = getattr(skb.dev, "num_tx_queues", 1)
         if self.queue_mapping is not None and queues > self.queue_mapping:
             skb.queue_mapping = self.queue_mapping
             if isinstance(skb, Packet):
                 skb.tx_queue_chosen = True
         if self.mark is not None:
-            skb.mark = skb.mark & ~self.mark[1] | self.mark[0] & self.mark[1]
+            value, mask = self.mark[0], 0xFFFFFFFF if self.mark[1] is None else self.mark[1]
+            skb.mark = skb.mark & ~mask | value & mask
         if self.ptype is not None:
             skb.pkt_type = self.ptype
         return self.control
@@ -134,18 +160,17 @@ class Skbedit(Action):
         """`skbedit  priority 1:10 mark 5 pipe`."""
         text = "skbedit "
         if self.queue_mapping is not None:
-            text += f" queue_mapping {self.queue_mapping}"
+            text += f"queue_mapping {self.queue_mapping}"
         if self.priority is not None:
-            text += f" priority {handle_text(self.priority) if self.priority >> 16 else f':{self.priority:x}'}"
+            text += f" priority {classid_text(self.priority)}"
         if self.mark is not None:
-            text += f" mark {self.mark[0]}" + (f"/{self.mark[1]:#x}" if self.mark[1] != 0xFFFFFFFF else "")
+            mask = self.mark[1]
+            text += f" mark {self.mark[0]}" + ("" if mask is None else f"/{mask:#x}" if mask else "/0")
         if self.ptype is not None:
             text += f" ptype {PKT_TYPES[self.ptype]}"
+        if self.inheritdsfield:
+            text += " inheritdsfield"
         return f"{text} {verdict_text(self.control)}"
-
-    def lines(self) -> list[str]:
-        """The index."""
-        return [f"\t index {self.index} ref {self.bound} bind {self.bound}"]
 
 
 class Police(Action):
@@ -158,6 +183,8 @@ class Police(Action):
         mtu: greatest packet that may conform, None for what `tc` makes of its default (2040 bytes with a rate).
         peakrate: bytes a second that are never exceeded, 0 for none; needs `mtu`.
         now: the clock, ns: the bucket is full now.
+        overhead, linklayer: what a packet counts besides, as of `RateConfig`.
+        pkts_rate, pkts_burst: packets a second and in the bucket, instead of a rate.
 
     Raises:
         OSError: EINVAL, neither a rate nor an MTU, a rate without burst, a peak rate without MTU.
@@ -166,17 +193,27 @@ class Police(Action):
     kind = "police"
 
     def __init__(self, *, rate: int = 0, burst: int = 0, mtu: int | None = None, peakrate: int = 0,
-                 exceed: int = 1, conform: int = TC_ACT_OK, now: int = 0) -> None:
+                 exceed: int = 1, conform: int = TC_ACT_OK, now: int = 0, overhead: int = 0,
+                 linklayer: str = "ethernet", pkts_rate: int = 0, pkts_burst: int = 0) -> None:
         super().__init__(exceed)
-        if not rate and mtu is None:
+        mtu = mtu or None  # 0 is what tc takes for none
+        if not rate and mtu is None and not pkts_rate:
             raise OSError(errno.EINVAL, "police needs a rate or an mtu")
         if (rate and not burst) or (peakrate and (not mtu or not rate)):
             raise OSError(errno.EINVAL, "police needs a burst with a rate, and a rate and an mtu with a peakrate")
-        self.conform, self.rate, self.burst, self.peakrate = conform, rate, burst, peakrate
-        self.mtu = mtu if mtu is not None else 255 << 3  # 256 cells of 8 bytes, as tc's rate table has
+        if bool(pkts_rate) != bool(pkts_burst) or (pkts_rate and rate):
+            raise OSError(errno.EINVAL, "police needs pkts_rate and pkts_burst together, and neither with a rate")
+        self.conform, self.burst, self.overhead = conform, burst, overhead
+        self.rate = RateConfig(rate, overhead, 0, linklayer) if rate else None
+        self.peak = RateConfig(peakrate, overhead, 0, linklayer) if peakrate else None
+        # 256 cells of 8 bytes, as tc's rate table has, or no limit where packets are counted
+        self.mtu = mtu if mtu is not None else (1 << 32) - 1 if pkts_rate else 255 << 3
         # tc hands the burst over as a time of whole microseconds in ticks of 64 ns.
         self.buffer = (burst * 10 ** 6 // rate * 1000 >> 6 << 6) if rate else 0
-        self.peak_buffer = mtu * NSEC_PER_SEC // peakrate if peakrate and mtu else 0
+        self.peak_buffer = self.peak.time(self.mtu) if self.peak is not None else 0
+        self.pkts_rate, self.pkts_burst = pkts_rate, pkts_burst
+        self.packet_buffer = pkts_burst * NSEC_PER_SEC // pkts_rate if pkts_rate else 0
+        self.packet_tokens = self.packet_buffer
         self.time, self.tokens, self.peak_tokens = now, self.buffer, self.peak_buffer
 
     def act(self, skb: SkBuff, result: Result) -> int:
@@ -189,17 +226,28 @@ class Police(Action):
         if skb.len > self.mtu:
             self.stats.overlimits += 1
             return False
-        if not self.rate:
-            return True
         now = skb.kernel.clock
+        if self.pkts_rate:
+            return self._packet_conforms(now)
+        if self.rate is None:
+            return True
         tokens, peak = min(now - self.time, self.buffer), 0
-        if self.peakrate:
-            peak = min(tokens + self.peak_tokens, self.peak_buffer) - skb.len * NSEC_PER_SEC // self.peakrate
-        tokens = min(tokens + self.tokens, self.buffer) - skb.len * NSEC_PER_SEC // self.rate
+        if self.peak is not None:
+            peak = min(tokens + self.peak_tokens, self.peak_buffer) - self.peak.time(skb.len)
+        tokens = min(tokens + self.tokens, self.buffer) - self.rate.time(skb.len)
         if tokens < 0 or peak < 0:
             self.stats.overlimits += 1
             return False
         self.time, self.tokens, self.peak_tokens = now, tokens, peak
+        return True
+
+    def _packet_conforms(self, now: int) -> bool:
+        tokens = min(min(now - self.time, self.packet_buffer) + self.packet_tokens, self.packet_buffer)
+        tokens -= NSEC_PER_SEC // self.pkts_rate
+        if tokens < 0:
+            self.stats.overlimits += 1
+            return False
+        self.time, self.packet_tokens = now, tokens
         return True
 
     def text(self) -> str:
@@ -207,10 +255,16 @@ class Police(Action):
         control = verdict_text(self.control)
         if self.conform != TC_ACT_OK:
             control += f"/{verdict_text(self.conform)}"
-        peak = f"peakrate {format_rate(8 * self.peakrate)} " if self.peakrate else ""
-        return (f" police {self.index:#x} rate {format_rate(8 * self.rate) if self.rate else '0bit'} "
-                f"burst {format_size(self.burst)} mtu {format_size(self.mtu)} {peak}action {control} overhead 0b ")
+        rate, peak = (f"{format_tc_rate(8 * config.rate) if config is not None else '0bit'}"
+                      for config in (self.rate, self.peak))
+        parts = [f" police {self.index:#x} rate {rate} burst {format_size(self.burst)} mtu {format_size(self.mtu)}"]
+        if self.peak is not None:
+            parts.append(f"peakrate {peak}")
+        if self.pkts_rate:
+            parts.append(f"pkts_rate {self.pkts_rate} pkts_burst {self.pkts_burst}")
+        parts.append(f"action {control} overhead {self.overhead}b ")
+        return " ".join(parts)
 
-    def lines(self) -> list[str]:
+    def lines(self, more: str = "") -> list[str]:
         """How many filters use it."""
-        return [f"\tref {self.bound} bind {self.bound} "]
+        return [f"\tref {self.bound} bind {self.bound} {more}"]

@@ -7,6 +7,7 @@ import errno
 from bisect import insort
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from ebpfvm.sched.tc.text import classid_text
 from ebpfvm.sched.tc.verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_REPEAT, is_jump
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ ETH_P_ALL: Final = 0x0003
 FIRST_AUTO_PRIO: Final = 0xC000  # tcf_auto_prio: the first priority given to who names none, then downwards
 _AUTO_RANGE: Final = 0x8000
 _MAX_PRIO: Final = 0xFFFF
+_NOT_FOUND: Final = "Filter with specified priority/protocol not found"
+_OTHER_KIND: Final = "Specified filter kind does not match existing one"
+_NO_CREATE: Final = "Need both RTM_NEWTFILTER and NLM_F_CREATE to create a new filter"
 _JUMP_TTL: Final = 32  # TCA_ACT_MAX_PRIO
 _REPEAT_TTL: Final = 32
 
@@ -124,6 +128,9 @@ class TcfProto:
         """Is nothing left?"""
         return not self.filters
 
+    def destroy(self) -> None:
+        """The classifier has been taken out of its chain."""
+
     def take(self, found: Filter, skb: SkBuff, result: Result) -> int:
         """A filter matches: set the class, do its actions."""
         result.classid = found.classid
@@ -143,7 +150,7 @@ class TcfProto:
 
 def class_text(word: str, found: Filter) -> str:
     """`classid 1:10 `, or nothing."""
-    return f"{word} {found.classid >> 16:x}:{found.classid & 0xFFFF:x} " if found.classid else ""
+    return f"{word} {classid_text(found.classid)} " if "classid" in found.options else ""
 
 
 class Block:
@@ -178,6 +185,18 @@ class Block:
         given = [tp.prio for tp in self.chain(chain) if tp.prio >= _AUTO_RANGE]
         return min(given) - 1 if given else FIRST_AUTO_PRIO
 
+    def _find(self, chain: int, prio: int, protocol: int) -> TcfProto | None:
+        """The classifier of a priority (tcf_chain_tp_find).
+
+        Raises:
+            OSError: EINVAL, it is of another protocol.
+        """
+        tp = self.find(chain, prio)
+        if tp is not None and protocol not in (0, tp.protocol):
+            raise OSError(errno.EINVAL, "Protocol mismatch for filter with specified priority: "
+                                        f"priority {prio} of chain {chain} is taken by another protocol")
+        return tp
+
     def add(self, make: type[TcfProto], options: Mapping[str, Any], *, chain: int = 0, prio: int = 0,
             protocol: int = ETH_P_ALL, handle: int = 0, replace: bool = False, create: bool = True) -> Filter:
         """Add a filter (tc_new_tfilter).
@@ -192,61 +211,71 @@ class Block:
         Raises:
             OSError: EEXIST, ENOENT, EINVAL or ENOSPC as in a kernel.
         """
+        if not prio and not create:
+            raise OSError(errno.ENOENT, "Invalid filter command with priority of zero")
         prio = prio or self.auto_prio(chain)
         if not 0 < prio <= _MAX_PRIO:
             raise OSError(errno.EINVAL, f"priority {prio}: expected 1 to {_MAX_PRIO}")
-        tp = self.find(chain, prio)
-        if tp is not None and tp.protocol != protocol:
-            raise OSError(errno.ENOSPC, "Filter with specified priority/protocol not found: "
-                                        f"priority {prio} of chain {chain} is taken by another protocol")
+        tp = self._find(chain, prio, protocol)
         if tp is not None and type(tp) is not make:
-            raise OSError(errno.EINVAL, "Specified filter kind does not match existing one: "
-                                        f"priority {prio} has filters of kind {tp.kind}")
-        if tp is None and not create:
-            raise OSError(errno.ENOENT, "Filter with specified priority/protocol not found")
-        fresh = tp is None
-        tp = tp if tp is not None else make(self, chain, prio, protocol)
-        found = tp.get(handle) if handle else None
+            raise OSError(errno.EINVAL, f"{_OTHER_KIND}: priority {prio} has filters of kind {tp.kind}")
+        found = tp.get(handle) if tp is not None and handle else None
+        if found is None and not create:
+            raise OSError(errno.ENOENT, _NO_CREATE)
         if found is not None and not replace:
             raise OSError(errno.EEXIST, "Filter already exists")
-        if found is None and not create:
-            raise OSError(errno.ENOENT, "Specified filter handle not found")
-        added = tp.change(handle, options)
+        fresh = tp is None
+        tp = tp if tp is not None else make(self, chain, prio, protocol)
+        try:
+            added = tp.change(handle, options)
+        except OSError:
+            if fresh:
+                tp.destroy()
+            raise
         if fresh:
             insort(self.chains.setdefault(chain, []), tp)
         return added
 
     def delete(self, *, chain: int | None = None, prio: int = 0, protocol: int = 0, handle: int = 0,
                kind: str = "") -> None:
-        """Remove filters: all of the block, of a chain, of a priority, or one (tc_del_tfilter).
+        """Remove filters: all of a chain (chain 0 if none is named), of a priority, or one (tc_del_tfilter).
 
         Raises:
-            OSError: ENOENT, what is named is not there; EINVAL, another kind is.
+            OSError: ENOENT, what is named is not there, or a priority is missing; EINVAL, another kind or protocol is.
         """
-        if not prio:
-            if chain is None:
-                self.chains.clear()
-                self.shared.clear()
-            elif self.chains.pop(chain, None) is None:
-                raise OSError(errno.ENOENT, "Cannot find specified filter chain")
-            return
+        if not prio and (protocol or handle or kind):
+            raise OSError(errno.ENOENT, "Cannot flush filters with protocol, handle or kind set: name a priority too")
         chain = chain or 0
-        tp = self.find(chain, prio, protocol)
-        if tp is None:
-            raise OSError(errno.ENOENT, "Filter with specified priority/protocol not found")
-        if kind and tp.kind != kind:
-            raise OSError(errno.EINVAL, "Specified filter kind does not match existing one")
-        if handle and not tp.delete(handle):
+        if chain not in self.chains:
+            if prio:
+                raise OSError(errno.ENOENT, "Cannot find specified filter chain" if chain else _NOT_FOUND)
+            return
+        if not prio:
+            for tp in list(self.chains[chain]):
+                self._remove(tp)
+            return
+        tp_found = self._find(chain, prio, protocol)
+        if tp_found is None:
+            raise OSError(errno.ENOENT, _NOT_FOUND)
+        if kind and tp_found.kind != kind:
+            raise OSError(errno.EINVAL, _OTHER_KIND)
+        if handle and not tp_found.delete(handle):
             raise OSError(errno.ENOENT, "Specified filter handle not found")
-        if not handle or tp.empty():
-            self.chains[chain].remove(tp)
-            if not self.chains[chain]:
-                del self.chains[chain]
+        if not handle or tp_found.empty():
+            self._remove(tp_found)
+
+    def _remove(self, tp: TcfProto) -> None:
+        """A classifier goes, and its chain with the last one."""
+        chain = self.chains[tp.chain]
+        chain.remove(tp)
+        if not chain:
+            del self.chains[tp.chain]
+        tp.destroy()
 
     def protos(self) -> Iterator[TcfProto]:
-        """All classifiers, by chain and priority."""
-        for index in sorted(self.chains):
-            yield from self.chains[index]
+        """All classifiers: chains in the order in which they were made, by priority."""
+        for chain in self.chains.values():
+            yield from chain
 
 
 def exts_exec(actions: Sequence[Action], skb: SkBuff, result: Result) -> int:

@@ -12,17 +12,18 @@ from ebpfvm.sched.qdiscs.fifo import Bfifo, Pfifo, PfifoHeadDrop
 from ebpfvm.sched.qdiscs.fq_codel import FqCodel
 from ebpfvm.sched.qdiscs.mq import Mq
 from ebpfvm.sched.qdiscs.netem import Netem
-from ebpfvm.sched.qdiscs.prio import PRIOMAP, PfifoFast, Prio
+from ebpfvm.sched.qdiscs.prio import PfifoFast, Prio
 from ebpfvm.sched.qdiscs.tbf import Tbf
 from ebpfvm.sched.sch_bpf import SchBpf
+from ebpfvm.sched.tc.act_edit import Pedit, Vlan
 from ebpfvm.sched.tc.action import Action, Gact, Police, Skbedit
+from ebpfvm.sched.tc.build_qdisc import qdisc_arguments
 from ebpfvm.sched.tc.cls_bpf import ActBpf
 from ebpfvm.sched.tc.cls_flower import Masked, Range
 from ebpfvm.sched.tc.cls_u32 import Key, Offset, pack
 from ebpfvm.sched.tc.mirred import Mirred
 from ebpfvm.sched.tc.values import IP_PROTOCOLS
-from ebpfvm.sched.tc.verdict import TC_ACT_PIPE, TC_ACT_RECLASSIFY
-from ebpfvm.sched.units import NSEC_PER_SEC
+from ebpfvm.sched.tc.verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_RECLASSIFY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -75,7 +76,7 @@ class Builder:
             return self.net.qdisc_kinds[kind](dev, handle)
         if kind == "bpf":
             return SchBpf(dev, handle, *self._hooks(options))
-        return _MAKERS[kind](dev, handle, **self.arguments(kind, options))
+        return _MAKERS[kind](dev, handle, **options)
 
     def change_qdisc(self, qdisc: Qdisc, options: Options) -> None:
         """Give a qdisc other options; raises as `qdisc`."""
@@ -84,8 +85,10 @@ class Builder:
             return
         change: Callable[..., None] | None = getattr(qdisc, "change", None)
         if change is None:
+            if qdisc.kind in ("pfifo_fast", "mq") and not options:
+                return
             raise OSError(errno.ENOSYS, "Change operation not supported by specified qdisc")
-        change(**self.arguments(qdisc.kind, options))
+        change(**options)
 
     def _hooks(self, options: Options) -> tuple[Runnable, Runnable]:
         if "obj" not in options:
@@ -94,23 +97,9 @@ class Builder:
         return (self.program(path, options.get("enqueue", ""), "enqueue"),
                 self.program(path, options.get("dequeue", ""), "dequeue"))
 
-    def arguments(self, kind: str, options: Options) -> dict[str, Any]:
-        """The keyword arguments of a kind's class."""
-        if kind == "tbf":
-            return _tbf(options)
-        if kind == "prio":
-            return {"bands": options.get("bands", 3), "priomap": options.get("priomap", PRIOMAP)}
-        if kind in _FIFOS:
-            return {"limit": options.get("limit")}
-        if kind == "netem":
-            delay, jitter = options.get("delay", (0, 0))
-            return {"limit": options.get("limit", 1000), "delay": delay, "jitter": jitter,
-                    "loss": options.get("loss", 0.0)}
-        given = dict(options)
-        if "noecn" in given:
-            del given["noecn"]
-            given["ecn"] = False
-        return given
+    def qdisc_options(self, kind: str, items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        """Return the arguments of a kind's class; of kind bpf, the options by word."""
+        return qdisc_arguments(kind, items, self.folder)
 
     # ---- actions ------------------------------------------------------------------------------------------
 
@@ -121,12 +110,16 @@ class Builder:
         found = known.get((kind, index))
         if found is None:
             found = self._make_action(kind, options)
+            found.made = self.net.kernel.clock
+            found.cookie = options.get("cookie", b"")
             found.index = index or next(n for n in range(1, len(known) + 2) if (kind, n) not in known)
             known[kind, found.index] = found
         return found
 
     def _make_action(self, kind: str, options: Options) -> Action:
-        given = {word: value for word, value in options.items() if word != "index"}
+        given = {word: value for word, value in options.items() if word not in ("index", "cookie")}
+        if kind in ("gact", "vlan", "mirred") and not given:
+            raise OSError(errno.EINVAL, f"Invalid argument: there is no action {kind} of index {options['index']}")
         if kind == "gact":
             chance, other, value = given.get("random", ("none", 0, 0))
             return Gact(given["control"], chance, other, value)
@@ -136,8 +129,11 @@ class Builder:
             dev = self.net.device(given["dev"])
             return Mirred(dev, redirect=given["redirect"], ingress=given["ingress"], control=given.get("control"))
         if kind == "skbedit":
-            mark: Masked | None = given.pop("mark", None)
-            return Skbedit(given.pop("control", TC_ACT_PIPE), mark=(mark.value, mark.mask) if mark else None, **given)
+            return Skbedit(given.pop("control", TC_ACT_PIPE), **given)
+        if kind == "vlan":
+            return Vlan(given.pop("what"), given.pop("control", TC_ACT_PIPE), **given)
+        if kind == "pedit":
+            return Pedit(given["keys"], given.get("control", TC_ACT_OK))
         if kind == "police":
             exceed, conform = given.pop("conform-exceed", (given.pop("control", TC_ACT_RECLASSIFY), 0))
             given.pop("control", None)
@@ -153,10 +149,18 @@ class Builder:
     def filter(self, kind: str, protocol: int, items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         """The options of a filter, by word; actions made, keys packed, what is missing or contradicts refused."""
         options: dict[str, Any] = {word: value for word, value in items if word not in ("action", "match")}
-        if options.pop("skip_sw", False):
-            raise UsageError("skip_sw is not supported by ebpfvm: there is no hardware that could match instead")
-        options.pop("skip_hw", None)
-        actions = [self.action(*value) for word, value in items if word == "action"]
+        if "skip_sw" in options and "skip_hw" in options:
+            raise UsageError("skip_hw and skip_sw are mutually exclusive")
+        if "skip_sw" in options and kind != "u32":
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported: there is no hardware that could match instead")
+        options.pop("police", None)
+        acts = [word for word, _ in items if word in ("action", "police")]
+        options.pop("actions", None)
+        wanted = [action for word, value in items for action in (
+            value if word == "actions" else [value] if word in ("action", "police") else [])]
+        actions = [self.action(*action) for action in wanted]
+        if acts == ["police"] and kind in ("u32", "basic", "fw"):
+            options["police"] = True  # shown as it was written
         if actions:
             options["actions"] = actions
         if "indev" in options:
@@ -180,27 +184,9 @@ class Builder:
         options["name"] = f"{path.rpartition('/')[2]}:[{section or 'classifier'}]"
 
 
-_FIFOS: Final = ("pfifo", "bfifo", "pfifo_head_drop")
 _MAKERS: Final[Mapping[str, Callable[..., Qdisc]]] = {
     "pfifo": Pfifo, "bfifo": Bfifo, "pfifo_head_drop": PfifoHeadDrop, "pfifo_fast": PfifoFast, "prio": Prio,
     "tbf": Tbf, "fq_codel": FqCodel, "netem": Netem, "mq": Mq}
-
-
-def _tbf(options: Options) -> dict[str, Any]:
-    for word in ("rate", "burst"):
-        if word not in options:
-            raise UsageError(f"tbf: {word!r} is needed: tbf rate RATE burst SIZE (limit SIZE | latency TIME)")
-    if ("limit" in options) == ("latency" in options):
-        raise UsageError("tbf: one of 'limit' and 'latency' is needed, and not both")
-    rate, burst, peak = options["rate"], options["burst"], options.get("peakrate", 0)
-    if peak and "mtu" not in options:
-        raise UsageError("tbf: 'mtu' is needed with 'peakrate'")
-    limit = options.get("limit")
-    if limit is None:
-        limit = rate * options["latency"] // NSEC_PER_SEC + burst
-        if peak:
-            limit = min(limit, peak * options["latency"] // NSEC_PER_SEC + options["mtu"])
-    return {"rate": rate, "burst": burst, "limit": limit, "peakrate": peak, "mtu": options.get("mtu", 0)}
 
 
 def _u32(options: dict[str, Any], matches: Sequence[Any]) -> None:
@@ -220,8 +206,8 @@ def _u32(options: dict[str, Any], matches: Sequence[Any]) -> None:
         options["sample"] = key.value, key.mask
     if "offset" in options:
         options["offset"] = Offset(**options["offset"])
-    if not matches and not {"divisor", "link", "classid", "actions"} & set(options):
-        raise UsageError("u32: nothing to do: give a match, a divisor, a link, a class or an action")
+    if not keys:
+        del options["keys"]
 
 
 def _flower(options: dict[str, Any], protocol: int) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ebpfvm.sched.qdisc import TC_H_MAJ_MASK
 from ebpfvm.sched.tc.block import Filter, Result, TcfProto, class_text
-from ebpfvm.sched.tc.ematch import ematch
+from ebpfvm.sched.tc.ematch import ematch, tree_lines
 from ebpfvm.sched.tc.verdict import TC_ACT_OK
 
 if TYPE_CHECKING:
@@ -24,21 +24,26 @@ class Matchall(TcfProto):
 
     def classify(self, skb: SkBuff, result: Result) -> int:
         """Take the packet."""
+        self.hits += 1
         return self.take(self.filters[0], skb, result) if self.filters else -1
 
     def change(self, handle: int, options: Mapping[str, Any]) -> Filter:
-        """As `TcfProto.change`.
+        """As `TcfProto.change`; the one filter cannot be changed.
 
         Raises:
-            OSError: EEXIST, there is a filter.
+            OSError: EEXIST, there is a filter; EINVAL, there is nothing to do with what matches.
         """
-        if self.filters and self.filters[0].handle != handle:
-            raise OSError(errno.EEXIST, "a matchall classifier has one filter")
+        if self.filters:
+            raise OSError(errno.EEXIST, "File exists: a matchall classifier has one filter, which cannot be changed")
+        if not set(options) - {"skip_hw"}:
+            raise OSError(errno.EINVAL, "Invalid argument: matchall needs a classid or an action")
+        self.hits = 0
         return super().change(handle, options)
 
     def show(self, found: Filter, stats: bool) -> list[str]:
-        """The class."""
-        return [*super().show(found, stats), "  not_in_hw"]
+        """The class, flags, and how often it was asked."""
+        return [*super().show(found, stats), *(["  skip_hw"] if found.options.get("skip_hw") else []),
+                "  not_in_hw" + (f" (rule hit {self.hits})" if stats else "")]
 
 
 class Basic(TcfProto):
@@ -56,10 +61,16 @@ class Basic(TcfProto):
                     return verdict
         return -1
 
+    def change(self, handle: int, options: Mapping[str, Any]) -> Filter:
+        """As `TcfProto.change`; EINVAL without any option."""
+        if not options:
+            raise OSError(errno.EINVAL, "Invalid argument: basic needs a match, a classid or an action")
+        return super().change(handle, options)
+
     def show(self, found: Filter, stats: bool) -> list[str]:
-        """The class and the tree."""
+        """The class and the tree, in a line for each match."""
         tree = found.options.get("match")
-        return [class_text(self.id_word, found), *([f"  {tree}"] if tree is not None else [])]
+        return [class_text(self.id_word, found), *(tree_lines(tree) if tree is not None else [])]
 
 
 class Fw(TcfProto):
@@ -78,7 +89,7 @@ class Fw(TcfProto):
         """Look the mark up (fw_classify)."""
         if self.mask is None:
             return self._old_method(skb.mark, result)
-        found = self.get(skb.mark & self.mask)
+        found = self.get(skb.mark & self.mask)  # compared as it was given: one with bits outside the mask never is
         return self.take(found, skb, result) if found is not None else -1
 
     def _old_method(self, mark: int, result: Result) -> int:
@@ -97,21 +108,20 @@ class Fw(TcfProto):
         """
         mask = options.get("mask", 0xFFFFFFFF)
         if self.mask is not None and mask != self.mask:
-            raise OSError(errno.EINVAL, f"fw: the filters of this priority have mask {self.mask:#x}")
-        if not handle:
-            if set(options) - {"mask"}:
-                raise OSError(errno.EINVAL, "fw: a handle is needed, it is the mark to match")
+            raise OSError(errno.EINVAL, f"Invalid argument: the fw filters of this priority have mask {self.mask:#x}")
+        if not set(options) - {"mask"} and mask == 0xFFFFFFFF:
+            if handle:
+                raise OSError(errno.EINVAL, "Invalid argument: fw needs a classid or an action with a handle")
             return Filter(0, options)
+        if not handle:
+            raise OSError(errno.EINVAL, "Invalid argument: fw needs a handle other than 0, which is the mark to match")
         self.mask = mask
         return super().change(handle, options)
 
-    def empty(self) -> bool:
-        """A classifier without filters classifies by the mark itself, so it is never empty."""
-        return False
-
     def show(self, found: Filter, stats: bool) -> list[str]:
-        """The class."""
-        return [class_text(self.id_word, found)]
+        """The class and the device."""
+        device = found.options.get("indev")
+        return [class_text(self.id_word, found) + (f"input dev {device.name} " if device is not None else "")]
 
     def handle_text(self, handle: int) -> str:
         """The mark, with its mask unless that is full."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ebpfvm.sched.tc.block import Filter, Result, TcfProto, class_text
 from ebpfvm.sched.tc.dissect import Headers, dissect
-from ebpfvm.sched.tc.text import address_text, mac_text, number_text
+from ebpfvm.sched.tc.text import address_text, mac_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -64,8 +64,13 @@ FIELDS: Final[Mapping[str, Callable[[Headers], int | None]]] = {
 }
 """Each word of `tc ... flower` that compares, in the order in which `tc` shows them, with what it compares."""
 
+_SHOWN: Final = ("indev", "vlan_id", "vlan_prio", "vlan_ethtype", "cvlan_id", "cvlan_prio", "cvlan_ethtype", "dst_mac",
+                 "src_mac", "eth_type", "ip_proto", "ip_tos", "ip_ttl", "tcp_flags", "dst_ip", "src_ip", "dst_port",
+                 "src_port", "type", "code", "ip_flags")
+_SHOWN_AS: Final = {"type": "icmp_type", "code": "icmp_code"}
 _ETH_NAMES: Final = {0x0800: "ipv4", 0x86DD: "ipv6", 0x0806: "arp", 0x8100: "802.1Q", 0x88A8: "802.1ad"}
-_IP_NAMES: Final = {6: "tcp", 17: "udp", 132: "sctp", 1: "icmp", 58: "icmpv6"}
+_VLAN_NAMES: Final = {**_ETH_NAMES, 0x0800: "ip"}
+_IP_NAMES: Final = {6: "tcp", 17: "udp", 132: "sctp", 1: "icmp", 58: "icmpv6", 50: "esp", 51: "ah", 115: "l2tp"}
 
 
 class Flower(TcfProto):
@@ -102,21 +107,25 @@ class Flower(TcfProto):
         old = self.get(handle) if handle else None
         key = _key_of(options)
         if any(found is not old and _key_of(found.options) == key for found in self.filters):
-            raise OSError(errno.EEXIST, "a flower filter of this priority compares the same already")
-        if old is not None:  # another mask may mean another place
-            self.filters.remove(old)
+            raise OSError(errno.EEXIST, "File exists: a flower filter of this priority compares the same already")
+        if old is not None and _mask_of(old) != _mask_of(Filter(0, options)):
+            raise OSError(errno.EINVAL, "Invalid argument: a flower filter's fields and masks stay, only values change")
         return super().change(handle, options)
 
     def show(self, found: Filter, stats: bool) -> list[str]:
         """The class, then a line for each field."""
         lines = [class_text(self.id_word, found)]
-        ethertype = found.options.get("eth_type")
+        options = dict(found.options)
+        inner = next((options[word] for word in ("cvlan_ethtype", "vlan_ethtype") if word in options), None)
+        if inner is not None:
+            options["eth_type"] = inner
+        ethertype = options.get("eth_type")
         four = ethertype is None or ethertype.value != 0x86DD
-        for word in ("indev", *FIELDS):
-            value = found.options.get(word)
+        for word in _SHOWN:
+            value = options.get(word)
             if value is not None:
-                lines.append(f"  {word} {_field_text(word, value, four)}")
-        return [*lines, "  not_in_hw"]
+                lines.append(f"  {_SHOWN_AS.get(word, word)} {_field_text(word, value, four)}")
+        return [*lines, *(["  skip_hw"] if options.get("skip_hw") else []), "  not_in_hw"]
 
 
 def _mask_of(found: Filter) -> tuple[tuple[str, int], ...]:
@@ -125,7 +134,8 @@ def _mask_of(found: Filter) -> tuple[tuple[str, int], ...]:
 
 
 def _key_of(options: Mapping[str, Any]) -> frozenset[tuple[str, Any]]:
-    return frozenset((word, value) for word, value in options.items() if word in FIELDS or word == "indev")
+    return frozenset((word, value._replace(value=value.value & value.mask) if isinstance(value, Masked) else value)
+                     for word, value in options.items() if word in FIELDS or word == "indev")
 
 
 def _matches(found: Filter, headers: Headers, device: int) -> bool:
@@ -158,12 +168,14 @@ def _field_text(word: str, value: Any, four: bool) -> str:
     if word in ("dst_mac", "src_mac"):
         return mac_text(value.value, value.mask)
     if word in ("eth_type", "vlan_ethtype", "cvlan_ethtype"):
-        return _ETH_NAMES.get(value.value, f"{value.value:04x}")
+        names = _ETH_NAMES if word == "eth_type" else _VLAN_NAMES
+        return names.get(value.value, f"{value.value:04x}")
     if word == "ip_proto":
-        return _IP_NAMES.get(value.value, f"{value.value:02x}")
+        return _IP_NAMES.get(value.value, f"0x{value.value:02x}")
     if word == "ip_flags":
-        names = [("" if value.value >> bit & 1 else "no") + name for bit, name in enumerate(("frag", "firstfrag"))
+        parts = [("" if value.value >> bit & 1 else "no") + name for bit, name in enumerate(("frag", "firstfrag"))
                  if value.mask >> bit & 1]
-        return "/".join(names)
-    full = (1 << value.bits) - 1
-    return number_text(value.value, value.mask, full, hexadecimal=word in ("ip_tos", "tcp_flags"))
+        return "/".join(parts)
+    flags = word == "tcp_flags"
+    mask = "" if value.mask == (1 << value.bits) - 1 else f"/{value.mask:x}" if flags else f"/{value.mask:#x}"
+    return f"{value.value:#x}{mask}" if flags else f"{value.value}{mask}"

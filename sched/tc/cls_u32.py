@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ebpfvm.kernel.skb import SKB_HEADROOM
 from ebpfvm.sched.tc.block import Block, Filter, Result, TcfProto, exts_exec
 from ebpfvm.sched.tc.dissect import dissect
+from ebpfvm.sched.tc.text import classid_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,10 +49,12 @@ class Offset(NamedTuple):
 
 @dataclass
 class HashTable:
-    """A table: filters by bucket. `handle` is its number, 1 to 0xfff; `divisor` the number of buckets."""
+    """A table: filters by bucket. `handle` is its number, 1 to 0xfff; `divisor` the number of buckets; `root`: where a
+    classifier begins."""
 
     handle: int
     divisor: int
+    root: bool = False
     buckets: dict[int, list[Node]] = field(default_factory=dict)
 
 
@@ -63,7 +66,9 @@ class Node(Filter):
         mark: (value, mask) that skb->mark has to match.
         link: the table to go on with, None if the filter decides.
         offset, hashkey: how to get there: next header; (mask, offset) of the word that picks the bucket.
-        terminal: it decides: a class or actions are given.
+        terminal: it decides: a class or actions were given when it was made.
+        skip_sw: it never matches here, where there is no hardware that could.
+        asked, hits, marked, key_hits: counters: packets that came, that matched, whose mark did, and of each key.
     """
 
     def __init__(self, handle: int, options: Mapping[str, Any], link: HashTable | None) -> None:
@@ -73,7 +78,10 @@ class Node(Filter):
         self.link = link
         self.offset: Offset | None = options.get("offset")
         self.hashkey: tuple[int, int] | None = options.get("hashkey")
-        self.terminal = "classid" in options or bool(self.actions)
+        self.terminal: bool = options.get("terminal", "classid" in options or bool(self.actions))
+        self.skip_sw = bool(options.get("skip_sw"))
+        self.asked = self.hits = self.marked = 0
+        self.key_hits = [0] * len(self.keys)
 
 
 def pack(keys: list[Key], key: Key) -> None:
@@ -101,7 +109,7 @@ class U32(TcfProto):
         super().__init__(block, chain, prio, protocol)
         self.tables: dict[int, HashTable] = block.shared.setdefault("u32", {})
         root = _ROOT if not self.tables else self._free_table()
-        self.root = HashTable(root, 1)
+        self.root = HashTable(root, 1, root=True)
         self.own: list[int] = [root]
         self.tables[root] = self.root
 
@@ -120,7 +128,8 @@ class U32(TcfProto):
             while index < len(nodes):
                 node = nodes[index]
                 index += 1
-                matched = _matches(node, data, skb.mark, off, off2)
+                node.asked += 1
+                matched = not node.skip_sw and _matches(node, data, skb.mark, off, off2)
                 if matched is None:
                     return -1
                 if not matched:
@@ -151,30 +160,64 @@ class U32(TcfProto):
     def _decide(self, node: Node, skb: SkBuff, result: Result) -> int:
         if not node.terminal:
             return -1
+        node.hits += 1
         result.classid = node.classid
         return exts_exec(node.actions, skb, result)
 
     # ---- set-up -------------------------------------------------------------------------------------------
 
     def change(self, handle: int, options: Mapping[str, Any]) -> Filter:
-        """Add a table (with "divisor") or a filter.
+        """Add a table (with "divisor") or a filter, or change one (u32_change).
 
         Raises:
             OSError: EINVAL, EEXIST or ENOENT as in a kernel.
         """
+        if not options:
+            return Filter(handle, options)  # accepted, and nothing is made
+        old = self.get(handle) if handle else None
+        if isinstance(old, Node):
+            return self._change_node(old, options)
+        if old is not None:
+            raise OSError(errno.EINVAL, "cls_u32: Key node id cannot be zero: a table cannot be changed")
         if "divisor" in options:
             return self._add_table(handle, options)
+        if not options.get("keys") and "mark" not in options and "offset" not in options and "hashkey" not in options:
+            raise OSError(errno.EINVAL, "cls_u32: Selector not specified: give a match, as in match u32 0 0")
         table, bucket = self._place(handle, options)
         nodes = table.buckets.setdefault(bucket, [])
-        number = handle & 0xFFF or self._free_node(nodes)
+        number = handle & 0xFFF or options.get("order", 0)
+        if number and any(node.handle & 0xFFF == number for node in nodes):
+            raise OSError(errno.ENOSPC, f"No space left on device: number {number:x} is taken")
+        node = Node(table.handle << 20 | bucket << 12 | (number or self._free_node(nodes)), options,
+                    self._down(table, options))
+        nodes[:] = sorted([*nodes, node], key=lambda old: old.handle)
+        return node
+
+    def _down(self, table: HashTable, options: Mapping[str, Any]) -> HashTable | None:
+        """The table that "link" names."""
         link = options.get("link")
-        if link is not None and link >> 20 not in self.tables:
-            raise OSError(errno.EINVAL, f"Link hash table not found: {link >> 20:x}:")
-        down = self.tables[link >> 20] if link is not None else None
+        if link is None:
+            return None
+        if link >> 20 not in self.tables:
+            raise OSError(errno.EINVAL, f"cls_u32: Link hash table not found: {link >> 20:x}:")
+        down = self.tables[link >> 20]
+        if down.root:
+            raise OSError(errno.EINVAL, "cls_u32: Not linking to root node")
         if down is table:
-            raise OSError(errno.EINVAL, "Not linking to root node" if table is self.root else "u32: link to itself")
-        node = Node(table.handle << 20 | bucket << 12 | number, options, down)
-        nodes[:] = sorted([*(old for old in nodes if old.handle != node.handle), node], key=lambda old: old.handle)
+            raise OSError(errno.EINVAL, "u32: link to itself")
+        return down
+
+    def _change_node(self, old: Node, options: Mapping[str, Any]) -> Node:
+        """Another class, other actions, another link: what a filter compares cannot be changed."""
+        if any(bool(options.get(flag)) != bool(old.options.get(flag)) for flag in ("skip_hw", "skip_sw")):
+            raise OSError(errno.EINVAL, "cls_u32: Key node flags do not match passed flags")
+        table = self.tables[old.handle >> 20]
+        kept = {word: value for word, value in old.options.items() if word not in ("classid", "actions", "link")}
+        fresh = {word: value for word, value in options.items() if word in ("classid", "actions", "link", "indev")}
+        node = Node(old.handle, {**kept, **fresh, "terminal": old.terminal},
+                    self._down(table, options) if "link" in options else old.link)
+        nodes = table.buckets[old.handle >> 12 & 0xFF]
+        nodes[nodes.index(old)] = node
         return node
 
     def _add_table(self, handle: int, options: Mapping[str, Any]) -> Filter:
@@ -182,7 +225,7 @@ class U32(TcfProto):
         if not 1 <= divisor <= MAX_DIVISOR or divisor & (divisor - 1):
             raise OSError(errno.EINVAL, f"u32 divisor {divisor}: expected a power of two up to {MAX_DIVISOR}")
         if handle & 0xFFFFF:
-            raise OSError(errno.EINVAL, "Divisor can only be used on a hash table")
+            raise OSError(errno.EINVAL, "cls_u32: Divisor can only be used on a hash table")
         number = handle >> 20 or self._free_table()
         if number in self.tables:
             raise OSError(errno.EEXIST, f"u32 table {number:x}: exists already")
@@ -194,17 +237,18 @@ class U32(TcfProto):
         """The table and bucket of a new filter: "ht" and "sample", or the root."""
         ht = options.get("ht", 0)
         if handle >> 20 and ht >> 20 and handle >> 20 != ht >> 20:
-            raise OSError(errno.EINVAL, "Handle specified hash table address mismatch")
+            raise OSError(errno.EINVAL, "cls_u32: Handle specified hash table address mismatch")
         number = ht >> 20 or handle >> 20
         table = self.tables.get(number) if number else self.root
         if table is None:
-            raise OSError(errno.EINVAL, f"Specified hash table not found: {number:x}:")
+            raise OSError(errno.EINVAL, f"cls_u32: Specified hash table not found: {number:x}:")
         bucket = ht >> 12 & 0xFF or handle >> 12 & 0xFF
         if "sample" in options:
             value, mask = options["sample"]
             bucket = fold(value, mask, table.divisor)
         if bucket >= table.divisor:
-            raise OSError(errno.EINVAL, f"Specified hash table buckets exceed configured value: {bucket:x}")
+            raise OSError(errno.EINVAL, "cls_u32: Specified hash table buckets exceed configured value: "
+                          f"{bucket:x}")
         return table, bucket
 
     def _free_node(self, nodes: list[Node]) -> int:
@@ -215,8 +259,8 @@ class U32(TcfProto):
         return next(number for number in range(1, FIRST_NODE) if number not in used)
 
     def nodes(self) -> Iterator[tuple[HashTable, list[Node]]]:
-        """Own tables, each with its filters in order of buckets."""
-        for number in self.own:
+        """Own tables, the newest first, each with its filters in order of buckets."""
+        for number in reversed(self.own):
             table = self.tables[number]
             yield table, [node for bucket in sorted(table.buckets) for node in table.buckets[bucket]]
 
@@ -243,12 +287,12 @@ class U32(TcfProto):
         return False
 
     def _delete_table(self, table: HashTable) -> bool:
-        if table is self.root:
-            raise OSError(errno.EINVAL, "Not allowed to delete root node")
+        if table.root:
+            raise OSError(errno.EINVAL, "cls_u32: Not allowed to delete root node")
         links = [node for other in self.tables.values() for nodes in other.buckets.values()
                  for node in nodes if node.link is table]
-        if links:
-            raise OSError(errno.EBUSY, "Can not delete in-use filter")
+        if links or any(table.buckets.values()):
+            raise OSError(errno.EBUSY, "cls_u32: Can not delete in-use filter")
         del self.tables[table.handle]
         self.own.remove(table.handle)
         return True
@@ -256,6 +300,13 @@ class U32(TcfProto):
     def empty(self) -> bool:
         """Is nothing left but the root table?"""
         return len(self.own) == 1 and not any(self.root.buckets.values())
+
+    def destroy(self) -> None:
+        """The root goes, and with the last classifier of the block all tables."""
+        self.tables.pop(self.root.handle, None)
+        if not any(table.root for table in self.tables.values()):
+            self.tables.clear()
+            self.block.shared.pop("u32", None)
 
     # ---- what tc shows ------------------------------------------------------------------------------------
 
@@ -271,17 +322,20 @@ class U32(TcfProto):
         number = found.handle
         head = f"order {number & 0xFFF} key ht {number >> 20:x} bkt {number >> 12 & 0xFF:x} "
         if "classid" in found.options:
-            head += f"*flowid {found.classid >> 16:x}:{found.classid & 0xFFFF:x} "
-        elif found.link is None:
+            head += f"{'' if found.terminal else '*'}flowid {classid_text(found.classid)} "
+        elif found.terminal:
             head += "terminal flowid "
         if found.link is not None:
             head += f"link {found.link.handle:x}: "
-        lines = [head + "not_in_hw "]
+        head += "".join(f"{flag} " for flag in ("skip_hw", "skip_sw") if found.options.get(flag)) + "not_in_hw "
+        lines = [head + (f"(rule hit {found.asked} success {found.hits})" if stats else "")]
         if found.mark is not None:
-            lines.append(f"  mark {found.mark[0]:#010x} {found.mark[1]:#010x} ")
-        for key in found.keys:
-            lines.append(f"  match {key.value:08x}/{key.mask:08x} at {'nexthdr+' if key.nexthdr else ''}{key.off}")
-        return lines + _offset_lines(found)
+            lines.append(f"  mark 0x{found.mark[0]:04x} 0x{found.mark[1]:04x} (success {found.marked})")
+        for key, hits in zip(found.keys, found.key_hits, strict=True):
+            lines.append(f"  match {key.value:08x}/{key.mask:08x} at {'nexthdr+' if key.nexthdr else ''}{key.off}"
+                         + (f" (success {hits} ) " if stats else ""))
+        device = found.options.get("indev")
+        return lines + _offset_lines(found) + ([f"  input dev {device.name}"] if device is not None else [])
 
 
 def _offset_lines(node: Node) -> list[str]:
@@ -311,12 +365,14 @@ def _matches(node: Node, data: bytes, mark: int, off: int, off2: int) -> bool | 
     """Do all keys match? None if the packet ends before a key."""
     if node.mark is not None and (mark ^ node.mark[0]) & node.mark[1]:
         return False
-    for key in node.keys:
+    node.marked += node.mark is not None
+    for position, key in enumerate(node.keys):
         word = _word(data, off + key.off + (off2 if key.nexthdr else 0), 4)
         if word is None:
             return None
         if (word ^ key.value) & key.mask:
             return False
+        node.key_hits[position] += 1
     return True
 
 

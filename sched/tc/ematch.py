@@ -196,6 +196,26 @@ class Meta:
         return f"meta({self.left} {self.operator} {self.right})"
 
 
+def tree_lines(tree: Any, depth: int = 1, lead: str = "") -> list[str]:
+    """Return a tree as `tc` shows it: a line for each match, further in for a group; an empty line ends it, unless a
+    group does."""
+    lines: list[str] = []
+    node = tree
+    while True:
+        here = node.left if isinstance(node, Joined) else node
+        word, inner = lead, here
+        while isinstance(inner, Not):
+            word, inner = f"{word}NOT ", inner.match
+        if isinstance(inner, Group):
+            inside = tree_lines(inner.match, depth + 1)
+            lines += [f"{'  ' * depth}{word}(", *(inside if inside[-1] else inside[:-1]), f"{'  ' * depth}) "]
+        else:
+            lines.append(f"{'  ' * depth}{word}{inner}")
+        if not isinstance(node, Joined):
+            return lines if isinstance(inner, Group) else [*lines, ""]
+        lead, node = f"{node.word.upper()} ", node.right
+
+
 def ematch(tree: Any, skb: SkBuff) -> bool:
     """Does a tree of matches hold for a packet? None always does."""
     return tree is None or bool(tree.matches(skb, dissect(skb)))

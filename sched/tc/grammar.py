@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from ebpfvm.sched.tc.grammar_netem import netem_rules
 from ebpfvm.sched.tc.lexer import ScriptError, Word, commands
-from ebpfvm.sched.tc.lr import REST, Grammar, append, listing, no_items, option, option_rules
+from ebpfvm.sched.tc.lr import REST, Grammar, first, listing, no_items, option, option_rules
 from ebpfvm.sched.tc.values import VALUES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ebpfvm.sched.tc.lr import Rule
 
@@ -27,7 +28,7 @@ class Command:
 
     Attributes:
         what: "qdisc", "class", "filter" or "link".
-        verb: "add", "change", "replace", "del", "show" or "set".
+        verb: "add", "change", "replace", "link", "del", "show" or "set".
         args: what stands before the kind, by its word.
         kind: of qdisc, class or filter; "" without one.
         options: words behind the kind.
@@ -51,12 +52,19 @@ _TC_ARGS: Final = {
               "egress_block": "NUMBER"},
     "class": {"dev": "DEVICE", "root": "", "parent": "CLASSID", "classid": "CLASSID"},
     "filter": {"dev": "DEVICE", "root": "", "ingress": "", "egress": "", "parent": "CLASSID", "block": "NUMBER",
-               "chain": "NUMBER", "protocol": "PROTOCOL", "prio": "NUMBER",
-               "prio=pref": "NUMBER", "prio=preference": "NUMBER", "handle": "TEXT"},
+               "handle": "TEXT", "prio=pref": "PRIO", "prio=preference~": "PRIO", "prio=priority~": "PRIO",
+               "protocol~": "PROTOCOL", "chain~": "NUMBER"},
 }
-_VERBS: Final = {"add": "add", "change": "change", "replace": "replace", "del": "del", "delete": "del",
-                 "show": "show", "list": "show", "ls": "show"}
-_FLAGS: Final = {"-s": "s", "-stats": "s", "-statistics": "s", "-d": "d", "-details": "d"}
+_SHOW_ARGS: Final = {
+    "qdisc": {"dev": "DEVICE", "root": "", "parent": "CLASSID", "handle": "HANDLE", "ingress": "", "clsact": "",
+              "invisible": ""},
+    "class": {"dev": "DEVICE", "root": "", "parent": "CLASSID", "classid": "CLASSID"},
+    "filter": _TC_ARGS["filter"],
+}
+_WHATS: Final = ("qdisc", "class", "filter")
+_VERBS: Final = {"add": "add", "change": "change", "replace": "replace", "link": "link", "delete": "del"}
+_SHOWS: Final = ("list", "show", "lst", "ls")
+_FLAGS: Final = {"statistics": "s", "details": "d"}
 _LINK: Final = {"mtu": "NUMBER", "txqueuelen": "NUMBER", "txqueuelen=qlen": "NUMBER", "numtxqueues": "NUMBER",
                 "numrxqueues": "NUMBER", "address": "MAC", "up": "", "down": "", "type": "NAME", "dev": "DEVICE",
                 "dev=name": "DEVICE"}
@@ -66,29 +74,31 @@ _SETTABLE: Final = ("mtu", "txqueuelen", "txqueuelen=qlen", "address", "up", "do
 def _tc_rules() -> list[Rule]:
     rules: list[Rule] = [("command : 'tc' flags tc", lambda _, flags, found: (frozenset(flags), *found)),
                          ("command : tc", lambda found: (frozenset(), *found)),
-                         ("command : 'ip' 'link' link", lambda _, __, found: (frozenset(), *found)),
+                         ("command : 'ip' 'link~' link", lambda _, __, found: (frozenset(), *found)),
                          ("command : 'link' link", lambda _, found: (frozenset(), *found)),
                          *listing("flags", "flag")]
-    rules += [(f"flag : '{text}'", lambda text: _FLAGS[text]) for text in _FLAGS]
-    for what, args in _TC_ARGS.items():
-        rules.append((f"tc : '{what}' verb {what}_args kind",
-                      lambda what, verb, found, kind: (what, verb, found, *kind)))
-        rules.append((f"tc : '{what}'", lambda what: (what, "show", [], "", [])))
-        rules += listing(f"{what}_args", f"{what}_arg")
-        rules += option_rules(f"{what}_arg", args)
-    rules += [(f"verb : '{word}'", lambda word: _VERBS[word]) for word in _VERBS]
+    # tc takes -s, -st, -statistics and so on; each is a word of its own here, so that messages can list them.
+    rules += [(f"flag : '-{text}~'", lambda _, text=text: _FLAGS[text]) for text in _FLAGS]
+    for what in _WHATS:
+        rules += [(f"tc : '{what}~' verb {what}_args kind",
+                   lambda _, verb, found, kind, what=what: (what, verb, found, *kind)),
+                  (f"tc : '{what}~' show {what}_shows", lambda _, __, found, what=what: (what, "show", found, "", [])),
+                  (f"tc : '{what}~'", lambda _, what=what: (what, "show", [], "", [])),
+                  *listing(f"{what}_args", f"{what}_arg"), *option_rules(f"{what}_arg", _TC_ARGS[what]),
+                  *listing(f"{what}_shows", f"{what}_show"), *option_rules(f"{what}_show", _SHOW_ARGS[what])]
+    rules += [(f"verb : '{word}~'", lambda _, word=word: _VERBS[word]) for word in _VERBS]
+    rules += [("verb : 'del'", lambda word: word), *((f"show : '{word}~'", first) for word in _SHOWS)]
     rules += [("kind :", lambda: ("", [])), (f"kind : KIND {REST}", lambda kind, rest: (kind, rest))]
     return rules
 
 
 def _link_rules() -> list[Rule]:
-    def link(verb: str, items: list[tuple[str, Any]]) -> tuple[Any, ...]:
-        return "link", verb, items, "", []
+    def link(verb: str) -> Callable[..., tuple[Any, ...]]:
+        return lambda _, items: ("link", verb, items, "", [])
 
-    rules: list[Rule] = [("link : 'add' add_args", link), ("link : 'set' set_args", link),
-                         ("link : 'del' del_args", lambda _, items: link("del", items)),
-                         ("link : 'delete' del_args", lambda _, items: link("del", items)),
-                         ("link : 'show' del_args", link)]
+    rules: list[Rule] = [("link : 'add~' add_args", link("add")), ("link : 'set~' set_args", link("set")),
+                         ("link : 'del' del_args", link("del")), ("link : 'delete~' del_args", link("del")),
+                         ("link : 'show~' del_args", link("show")), ("link : 'list~' del_args", link("show"))]
     for verb, words in (("add", tuple(_LINK)), ("set", _SETTABLE), ("del", ("dev", "dev=name"))):
         rules += listing(f"{verb}_args", f"{verb}_arg")
         rules += option_rules(f"{verb}_arg", {word: _LINK[word] for word in words})
@@ -123,34 +133,26 @@ def parse_script(text: str, source: str = "") -> Iterator[Command]:
 # ---- qdiscs -------------------------------------------------------------------------------------------------
 
 _OPTIONS: Final = {
-    "pfifo": {"limit": "NUMBER"},
+    "pfifo": {"limit": "SIZE"},
     "bfifo": {"limit": "SIZE"},
-    "pfifo_head_drop": {"limit": "NUMBER"},
+    "pfifo_head_drop": {"limit": "SIZE"},
     "pfifo_fast": {},
     "mq": {},
     "clsact": {},
-    "ingress": {},
-    "tbf": {"rate": "RATE", "burst": "SIZE", "burst=buffer": "SIZE", "burst=maxburst": "SIZE", "limit": "SIZE",
-            "latency": "TIME", "peakrate": "RATE", "mtu": "SIZE", "mtu=minburst": "SIZE"},
-    "fq_codel": {"limit": "NUMBER", "flows": "NUMBER", "target": "TIME", "interval": "TIME", "quantum": "SIZE",
-                 "ecn": "", "noecn": "", "memory_limit": "SIZE", "drop_batch": "NUMBER"},
+    "ingress": {"handle": "HANDLE"},
+    "tbf": {"limit~": "SIZE", "latency~": "TIME", "burst~": "BURST", "burst=buffer": "BURST",
+            "burst=maxburst": "BURST", "mtu": "BURST", "mtu=minburst": "BURST", "mpu": "NUMBER", "rate": "RATE",
+            "peakrate~": "RATE", "overhead~": "NUMBER", "linklayer~": "LINKLAYER"},
+    "fq_codel": {"limit": "NUMBER", "flows": "NUMBER", "target": "TIME", "interval": "TIME", "quantum": "NUMBER",
+                 "ecn": "", "noecn": "", "memory_limit": "SIZE", "drop_batch": "NUMBER", "ce_threshold": "TIME",
+                 "ce_threshold_selector": "SELECTOR"},
     "bpf": {"obj": "FILE", "obj=object": "FILE", "obj=object-file": "FILE", "enqueue": "TEXT", "dequeue": "TEXT"},
 }
 
 
 def _prio_rules() -> list[Rule]:
-    return [*listing("options", "option"), *option_rules("option", {"bands": "NUMBER"}),
-            ("option : 'priomap' numbers", option("priomap", "numbers")),
-            ("numbers : NUMBER", lambda item: [item]), ("numbers : numbers NUMBER", append)]
-
-
-def _netem_rules() -> list[Rule]:
-    return [*listing("options", "option"), *option_rules("option", {"limit": "NUMBER"}),
-            ("option : 'delay' times", option("delay", "times")),
-            ("option : 'latency' times", option("delay", "times")),
-            ("times : TIME", lambda delay: (delay, 0)), ("times : TIME TIME", lambda delay, jitter: (delay, jitter)),
-            ("option : 'loss' PERCENT", option("loss", "PERCENT")),
-            ("option : 'loss' 'random' PERCENT", lambda _, __, value: ("loss", value))]
+    return [*listing("options", "option"), *option_rules("option", {"bands": "NUMBER", "multiqueue": ""}),
+            ("option : 'priomap' numbers", option("priomap", "numbers")), *listing("numbers", "NUMBER")]
 
 
 @cache
@@ -159,7 +161,7 @@ def qdisc_grammar(kind: str) -> Grammar:
     if kind == "prio":
         return Grammar(_prio_rules(), VALUES)
     if kind == "netem":
-        return Grammar(_netem_rules(), VALUES)
+        return Grammar(netem_rules(), VALUES)
     options = _OPTIONS[kind]
     if not options:
         return Grammar([("options :", no_items)], VALUES)
@@ -185,7 +187,7 @@ def check_kind(command: Command, kinds: tuple[str, ...], args: tuple[str, ...], 
     """Raises `ScriptError` if the command's kind is none of `kinds`: then it may be a misspelt argument."""
     if command.kind in kinds:
         return
-    words = [*kinds, *(word.rpartition("=")[2] for word in args)]
+    words = [*kinds, *(word.rpartition("=")[2].rstrip("~") for word in args)]
     near = difflib.get_close_matches(command.kind, words, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     what = f"unknown word {command.kind!r}" if command.kind else f"no kind of {command.what}"

@@ -1,5 +1,5 @@
-"""The syntax of filters and actions, behind the kind's name (iproute2: tc-u32(8), tc-flower(8), tc-basic(8),
-tc-ematch(8), tc-bpf(8), tc-mirred(8), tc-skbedit(8), tc-police(8) and so on)."""
+"""The syntax of filters, behind the kind's name (iproute2: tc-u32(8), tc-flower(8), tc-basic(8), tc-ematch(8),
+tc-bpf(8) and so on)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
-from ebpfvm.sched.tc.action import PKT_TYPES
 from ebpfvm.sched.tc.cls_u32 import Key
 from ebpfvm.sched.tc.ematch import META, SIZES, Cmp, EmU32, Group, Joined, Meta, MetaValue, Not
 from ebpfvm.sched.tc.grammar import Command, check_kind
+from ebpfvm.sched.tc.grammar_action import action_rules
 from ebpfvm.sched.tc.lexer import ScriptError, split_parentheses
 from ebpfvm.sched.tc.lr import Grammar, append, first, listing, option, option_rules
-from ebpfvm.sched.tc.values import VALUES, VERDICTS, masked
-from ebpfvm.sched.tc.verdict import TC_ACT_GOTO_CHAIN, TC_ACT_JUMP
+from ebpfvm.sched.tc.values import VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,70 +21,10 @@ if TYPE_CHECKING:
     from ebpfvm.sched.tc.lr import Rule
 
 
-# ---- actions: each is (kind, options) -----------------------------------------------------------------------
-
-def _merge(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    return dict(items)
-
-
-def _control_rules() -> list[Rule]:
-    rules: list[Rule] = [(f"control : '{word}'", lambda word: VERDICTS[word]) for word in VERDICTS]
-    return [*rules, ("control : 'goto' 'chain' NUMBER", lambda _, __, chain: TC_ACT_GOTO_CHAIN | chain),
-            ("control : 'jump' U8", lambda _, count: TC_ACT_JUMP | count)]
-
-
-def _gact_rules() -> list[Rule]:
-    chance = [(f"chance : '{word}'", first) for word in ("determ", "netrand", "none")]
-    return [("action : control gact_options", lambda control, items: ("gact", {"control": control, **_merge(items)})),
-            ("action : 'gact' control gact_options",
-             lambda _, control, items: ("gact", {"control": control, **_merge(items)})),
-            *listing("gact_options", "gact_option"), *option_rules("gact_option", {"index": "NUMBER"}),
-            ("gact_option : 'random' chance control NUMBER",
-             lambda _, chance, control, value: ("random", (chance, control, value))), *chance]
-
-
-def _mirred_rules() -> list[Rule]:
-    def mirred(_: str, side: str, what: str, items: list[tuple[str, Any]]) -> tuple[str, dict[str, Any]]:
-        return "mirred", {"ingress": side == "ingress", "redirect": what == "redirect", **_merge(items)}
-
-    return [("action : 'mirred' side what mirred_options", mirred),
-            *((f"side : '{word}'", first) for word in ("egress", "ingress")),
-            *((f"what : '{word}'", first) for word in ("redirect", "mirror")),
-            *listing("mirred_options", "mirred_option"),
-            *option_rules("mirred_option", {"dev": "DEVICE", "index": "NUMBER"}),
-            ("mirred_option : control", lambda control: ("control", control))]
-
-
-def _other_action_rules() -> list[Rule]:
-    rules: list[Rule] = []
-    for kind, options in (("skbedit", {"priority": "CLASSID", "queue_mapping": "U16", "mark": "MASKED32",
-                                       "index": "NUMBER"}),
-                          ("bpf", {"obj": "FILE", "obj=object": "FILE", "obj=object-file": "FILE", "section": "TEXT",
-                                   "section=sec": "TEXT", "index": "NUMBER"})):
-        rules += [(f"action : '{kind}' {kind}_options", lambda kind, items: (kind, _merge(items))),
-                  *listing(f"{kind}_options", f"{kind}_option"), *option_rules(f"{kind}_option", options),
-                  (f"{kind}_option : control", lambda control: ("control", control))]
-    rules += [("skbedit_option : 'ptype' ptype", option("ptype", "ptype")),
-              *((f"ptype : '{word}'", PKT_TYPES.index) for word in PKT_TYPES)]
-    return rules
-
-
-def _police_rules() -> list[Rule]:
-    return [("police : 'police' police_options", lambda _, items: ("police", _merge(items))),
-            *listing("police_options", "police_option"),
-            *option_rules("police_option", {
-                "rate": "RATE", "burst": "SIZE", "burst=buffer": "SIZE", "burst=maxburst": "SIZE", "mtu": "SIZE",
-                "mtu=minburst": "SIZE", "peakrate": "RATE", "conform-exceed": "VERDICTS", "index": "NUMBER"}),
-            ("police_option : control", lambda control: ("control", control))]
-
-
 def _common_rules() -> list[Rule]:
     """What all classifiers take: a class and actions."""
-    return [("class : 'classid' CLASSID", option("classid", "CLASSID")),
-            ("class : 'flowid' CLASSID", lambda _, value: ("classid", value)),
-            ("act : 'action' action", option("action", "action")),
-            ("act : police", lambda action: ("action", action)), ("action : police", first),
-            *_control_rules(), *_gact_rules(), *_mirred_rules(), *_other_action_rules(), *_police_rules()]
+    return [("class : 'classid~' CLASSID", option("classid", "CLASSID")),
+            ("class : 'flowid' CLASSID", lambda _, value: ("classid", value)), *action_rules()]
 
 
 # ---- u32 ----------------------------------------------------------------------------------------------------
@@ -158,13 +97,16 @@ def _mac_keys(value: int, mask: int, off: int) -> list[Key]:
             for n, shift in ((0, 32), (2, 16), (4, 0))]
 
 
+_SKIP: Final = {"skip_hw": "", "skip_sw": ""}
+
+
 def _u32_rules() -> list[Rule]:
-    return [*_mixed_rules(), ("option : 'match' match", option("match", "match")),
-            *option_rules("option", {"divisor": "NUMBER", "ht": "U32HANDLE", "link": "U32HANDLE", "order": "U16",
-                                     "skip_hw": ""}),
-            ("option : 'sample' match", option("sample", "match")),
-            ("option : 'hashkey' 'mask' HEX32 'at' OFFSET", lambda _, __, mask, ___, at: ("hashkey", (mask, at))),
-            ("option : 'offset' parts", lambda _, parts: ("offset", dict(parts))),
+    return [*_mixed_rules(), ("option : 'match~' match", option("match", "match")),
+            *option_rules("option", {"divisor~": "NUMBER", "order~": "U32NODE", "link~": "U32HANDLE",
+                                     "ht~": "U32HANDLE", "indev": "DEVICE", **_SKIP}),
+            ("option : 'sample~' match", option("sample", "match")),
+            ("option : 'hashkey~' 'mask' HEX32 'at' OFFSET", lambda _, __, mask, ___, at: ("hashkey", (mask, at))),
+            ("option : 'offset~' parts", lambda _, parts: ("offset", dict(parts))),
             ("parts : part", lambda part: [part]), ("parts : parts part", append),
             *option_rules("part", {"plus": "U8", "at": "OFFSET", "mask": "HEX16", "shift": "U8", "eat": ""}),
             *_u32_match_rules()]
@@ -230,7 +172,7 @@ def _filter_rules(kind: str) -> list[Rule]:
         return _u32_rules()
     if kind == "bpf":
         return _bpf_rules()
-    options = {"flower": _FLOWER, "matchall": {"skip_hw": ""}, "basic": {}, "fw": {"indev": "DEVICE"}}[kind]
+    options = {"flower": _FLOWER, "matchall": _SKIP, "basic": {}, "fw": {"indev": "DEVICE"}}[kind]
     rules = [*_mixed_rules(), *option_rules("option", options)]
     if kind == "basic":
         rules += [("option : 'match' expr", option("match", "expr")), *_ematch_rules()]
@@ -276,8 +218,9 @@ def filter_handle(command: Command, source: str = "") -> tuple[int, int]:
     try:
         if command.kind == "u32" or (not command.kind and ":" in text):
             return VALUES["U32HANDLE"].convert(text), 0xFFFFFFFF
-        found = masked(32).convert(text)
+        value, slash, mask = text.partition("/")
+        convert = VALUES["NUMBER"].convert
+        return convert(value), convert(mask) if slash and command.kind == "fw" else 0xFFFFFFFF
     except (ValueError, UsageError) as error:
         expected = VALUES["U32HANDLE"].expected if command.kind == "u32" else "a number, of fw with /MASK"
         raise ScriptError(f"handle {text!r}: expected {expected}", command.at, source) from error
-    return found.value, found.mask

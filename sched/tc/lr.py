@@ -5,7 +5,8 @@ becomes a token by what the parser can take at that point: the keyword it spells
 which is converted at once. What the parser could have taken is also what an error says was expected.
 
 A grammar is a list of rules `("name : 'keyword' other VALUE", action)`; keywords stand in quotes, kinds of values in
-capitals. Tables are made in memory when a grammar is first used.
+capitals. A keyword written `'keyword~'` may be abbreviated: as in `tc`, the first of the rules that a word begins wins.
+Tables are made in memory when a grammar is first used.
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ class Grammar:
     """
 
     def __init__(self, rules: Sequence[Rule], values: Mapping[str, Value]) -> None:
-        self.rules = tuple(rules)
+        self.short = [symbol[1:-2] for text, _ in rules for symbol in text.split(":", 1)[1].split()
+                      if symbol.endswith("~'")]
+        self.rules = tuple((text.replace("~'", "'"), action) for text, action in rules)
         self.values = values
 
     @cached_property
@@ -125,6 +128,7 @@ class _Run:
 
     def __init__(self, grammar: Grammar, words: list[Word], after: Word, source: str) -> None:
         self.values = grammar.values
+        self.short = grammar.short
         self.words = words
         self.after = after
         self.source = source
@@ -167,6 +171,10 @@ class _Run:
             self.after = word
             return _Token(keyword, word.text, word)
         kind = next((name for name in acceptable if name in self.values), "")
+        short = self._abbreviated(word.text, acceptable)
+        if short and (not kind or word.text[0] not in "0123456789.+-"):
+            self.after = word
+            return _Token(_terminal(f"'{short}'"), short, word)
         if not kind:
             self._refuse(word)
         try:
@@ -175,6 +183,11 @@ class _Run:
             self._refuse(word, str(error) if isinstance(error, UsageError) else "")
         self.after = word
         return _Token(kind, value, word)
+
+    def _abbreviated(self, text: str, acceptable: list[str]) -> str:
+        """The keyword that a word is the beginning of, "" for none."""
+        return next((word for word in self.short if text and word.startswith(text)
+                     and _terminal(f"'{word}'") in acceptable), "")
 
     def error(self, token: _Token | None) -> None:
         """ply found no way on."""
@@ -238,9 +251,9 @@ def option(keyword: str, value: str = "") -> Callable[..., tuple[str, Any]]:
 
 def option_rules(name: str, options: Mapping[str, str]) -> list[Rule]:
     """Rules for options `keyword VALUE`, or `keyword` alone where the kind of value is "". A keyword
-    "burst=buffer" is written `buffer` and means `burst`."""
+    "burst=buffer" is written `buffer` and means `burst`, "limit~" may be abbreviated."""
     rules: list[Rule] = []
     for word, value in options.items():
         meaning, _, written = word.partition("=")
-        rules.append((f"{name} : '{written or meaning}' {value}", option(meaning, value)))
+        rules.append((f"{name} : '{written or meaning}' {value}", option(meaning.rstrip("~"), value)))
     return rules

@@ -49,3 +49,7 @@ class Mirred(Action):
         """`mirred (Egress Redirect to device ifb0) stolen`."""
         where, what = "Ingress" if self.ingress else "Egress", "Redirect" if self.redirect else "Mirror"
         return f"mirred ({where} {what} to device {self.dev.name}) {verdict_text(self.control)}"
+
+    def lines(self, more: str = "") -> list[str]:
+        """The index, without the blank that others have."""
+        return [f"\tindex {self.index} ref {self.bound} bind {self.bound}{more}"]

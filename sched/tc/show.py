@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ebpfvm.sched.classful import ClassfulQdisc
-from ebpfvm.sched.qdisc import Stats, handle_text
+from ebpfvm.sched.qdisc import TC_H_MAJ_MASK, Stats, handle_text
 from ebpfvm.sched.qdiscs.mq import Mq
-from ebpfvm.sched.tc.block import ETH_P_ALL, Block, Filter, TcfProto
-from ebpfvm.sched.tc.cls_u32 import U32
+from ebpfvm.sched.qdiscs.tbf import Tbf
 from ebpfvm.sched.units import format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection
 
     from ebpfvm.sched.netdev import Namespace, NetDev
     from ebpfvm.sched.qdisc import Qdisc
-
-_PROTOCOLS = {0x0800: "ip", 0x86DD: "ipv6", 0x0806: "arp", 0x8100: "802.1Q", 0x88A8: "802.1ad", ETH_P_ALL: "all"}
 
 
 def stats_lines(stats: Stats, indent: str = " ") -> list[str]:
@@ -32,22 +29,68 @@ def stats_lines(stats: Stats, indent: str = " ") -> list[str]:
             f"{indent}backlog {format_size(stats.backlog)} {stats.qlen}p requeues {stats.requeues}"]
 
 
-def show_qdisc(net: Namespace, dev: NetDev, stats: bool, name_device: bool) -> list[str]:
-    """`tc [-s] qdisc show`: the qdiscs of a device, parents first; clsact last."""
+class QdiscFilter(NamedTuple):
+    """Which qdiscs are shown: `root`, those of `clsact` and ingress, of a parent, or of a handle; all without any.
+    `invisible`: default children too."""
+
+    root: bool = False
+    ingress: bool = False
+    parent: int = 0
+    handle: int = 0
+    invisible: bool = False
+
+    def takes(self, qdisc: Qdisc) -> bool:
+        """Return whether a qdisc (of the transmitting side) is shown."""
+        if self.root:
+            return qdisc.upper is None
+        if self.parent:
+            return qdisc.parent == self.parent
+        return qdisc.handle == self.handle if self.handle else not self.ingress
+
+
+class ClassFilter(NamedTuple):
+    """Which classes are shown: of `root`, of a qdisc (`parent`), or one; all without any."""
+
+    root: bool = False
+    parent: int = 0
+    classid: int = 0
+
+
+ALL_QDISCS: Final = QdiscFilter()
+ALL_CLASSES: Final = ClassFilter()
+
+
+def in_order(net: Namespace, dev: NetDev) -> list[Qdisc]:
+    """Return the qdiscs of a device as a kernel lists them: the root, then by the hash of their handles (hash_32), of
+    which the newest comes first."""
+    root, *others = net.qdiscs(dev)
+    order = {qdisc: number for number, qdisc in enumerate(others)}
+    return [root, *sorted(others, key=lambda qdisc: ((qdisc.handle * 0x61C88647 & 0xFFFFFFFF) >> 28, -qdisc.serial,
+                                                     -order[qdisc]))]
+
+
+def show_qdisc(net: Namespace, dev: NetDev, flags: Collection[str], name_device: bool,
+               wanted: QdiscFilter = ALL_QDISCS) -> list[str]:
+    """`tc [-s] qdisc show`: the qdiscs of a device; clsact last."""
     where = f"dev {dev.name} " if name_device else ""
     lines = []
-    for qdisc in net.qdiscs(dev):
-        if not qdisc.handle and qdisc.upper is not None and not isinstance(qdisc.upper, Mq):
+    for qdisc in in_order(net, dev):
+        if not qdisc.handle and qdisc.upper is not None and not isinstance(qdisc.upper, Mq) and not wanted.invisible:
             continue  # default children are not shown
-        place = "root refcnt 2 " if qdisc.upper is None else f"parent {handle_text(qdisc.parent)} "
-        lines.append(f"qdisc {qdisc.kind} {handle_text(qdisc.handle)} {where}{place}{qdisc.options()}")
-        if stats:
+        if not wanted.takes(qdisc):
+            continue
+        place = f"parent {handle_text(qdisc.parent)} " if qdisc.upper is not None else (
+            "root " if isinstance(qdisc, Mq) else "root refcnt 2 ")
+        text = qdisc.options(details=True) if "d" in flags and isinstance(qdisc, Tbf) else qdisc.options()
+        lines.append(f"qdisc {qdisc.kind} {handle_text(qdisc.handle)} {where}{place}{text}")
+        if "s" in flags:
             lines += stats_lines(qdisc.kernel_view) + _xstats(qdisc)
-    if dev.hook_kind:
+    if dev.hook_kind and (wanted.ingress or wanted.parent == 0xFFFFFFF1 or wanted.handle == 0xFFFF0000
+                          or not (wanted.root or wanted.parent or wanted.handle)):
         tail = "---------------- " if dev.hook_kind == "ingress" else ""
         blocks = "".join(f"{side}_block {block.index} " for side, block in dev.hooks.items() if block.index)
         lines.append(f"qdisc {dev.hook_kind} ffff: {where}parent ffff:fff1 {blocks}{tail}")
-        if stats:
+        if "s" in flags:
             lines += stats_lines(Stats())
     return lines
 
@@ -57,57 +100,23 @@ def _xstats(qdisc: Qdisc) -> list[str]:
     return more() if more is not None else []
 
 
-def show_class(net: Namespace, dev: NetDev, stats: bool) -> list[str]:
-    """`tc [-s] class show dev`: the classes of all qdiscs of a device."""
+def show_class(net: Namespace, dev: NetDev, flags: Collection[str], wanted: ClassFilter = ALL_CLASSES) -> list[str]:
+    """`tc [-s] class show dev`: the classes of the qdiscs of a device."""
     lines = []
-    for qdisc in net.qdiscs(dev):
-        if not isinstance(qdisc, ClassfulQdisc):
+    for qdisc in in_order(net, dev):
+        if not isinstance(qdisc, ClassfulQdisc) or (wanted.parent and wanted.parent & TC_H_MAJ_MASK != qdisc.handle) \
+                or (wanted.root and not isinstance(qdisc, Mq)):
             continue
         for cl in qdisc.walk():
+            if wanted.classid and wanted.classid != cl.classid:
+                continue
             leaf = f"leaf {handle_text(cl.child.handle)} " if cl.child is not None and cl.child.handle else ""
             parent = "root " if isinstance(qdisc, Mq) else f"parent {handle_text(qdisc.handle)} "
             lines.append(f"class {qdisc.kind} {handle_text(cl.classid)} {parent}{leaf}{qdisc.class_options(cl)}")
-            if stats:
-                lines += [*stats_lines(qdisc.class_stats(cl)), ""]
+            if "s" in flags:
+                stats = qdisc.class_stats(cl)
+                lines += stats_lines(stats) if stats is not None else [""]
     return lines
-
-
-def show_filter(net: Namespace, block: Block, stats: bool, chain: int | None = None) -> list[str]:
-    """`tc [-s] filter show`: the filters of a block."""
-    lines = []
-    for tp in block.protos():
-        if chain is not None and tp.chain != chain:
-            continue
-        where = f"block {block.index} " if block.index else ""
-        head = f"filter {where}protocol {_protocol(tp)} pref {tp.prio} {tp.kind} chain {tp.chain} "
-        lines.append(head)
-        for found in _filters(tp):
-            first, *rest = tp.show(found, stats)
-            lines += [f"{head}{tp.handle_text(found.handle)} {first}", *rest, *_actions(found, stats)]
-    return lines
-
-
-def _protocol(tp: TcfProto) -> str:
-    return _PROTOCOLS.get(tp.protocol, f"[{tp.protocol}]")
-
-
-def _filters(tp: TcfProto) -> Iterator[Filter]:
-    if not isinstance(tp, U32):
-        yield from tp.filters
-        return
-    for table, nodes in tp.nodes():
-        yield Filter(table.handle << 20, {"divisor": table.divisor})
-        yield from nodes
-
-
-def _actions(found: Filter, stats: bool) -> Iterator[str]:
-    for order, action in enumerate(found.actions, 1):
-        yield f"\taction order {order}: {action.text()}"
-        yield from action.lines()
-        if stats:
-            yield "\tAction statistics:"
-            yield from stats_lines(action.stats, "\t")
-        yield ""
 
 
 def show_link(dev: NetDev) -> list[str]:

@@ -41,13 +41,13 @@ def mac_text(value: int, mask: int) -> str:
     return f"{text}/{mask.to_bytes(6, 'big').hex(':') if length is None else length}"
 
 
-def number_text(value: int, mask: int, full: int, hexadecimal: bool = False) -> str:
-    """A number, with its mask unless that is full.
+def classid_text(classid: int) -> str:
+    """A class as `tc` writes it.
 
-    >>> number_text(16, 16, 255, hexadecimal=True), number_text(64, 255, 255)
-    ('0x10/0x10', '64')
+    >>> classid_text(0x10010), classid_text(0x10000), classid_text(5), classid_text(0), classid_text(0xffffffff)
+    ('1:10', '1:', ':5', 'none', 'root')
     """
-    text = f"{value:#x}" if hexadecimal else str(value)
-    if mask == full:
-        return text
-    return f"{text}/{mask:#x}" if hexadecimal else f"{text}/{mask}"
+    if classid in (0, 0xFFFFFFFF):
+        return "root" if classid else "none"
+    major, minor = classid >> 16, classid & 0xFFFF
+    return (f"{major:x}" if major else "") + ":" + (f"{minor:x}" if minor else "")

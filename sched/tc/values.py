@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from fractions import Fraction
 from ipaddress import ip_network
 from typing import Final
 
@@ -16,7 +18,7 @@ from ebpfvm.sched.tc.verdict import (
     TC_ACT_TRAP,
     TC_ACT_UNSPEC,
 )
-from ebpfvm.sched.units import parse_rate, parse_size, parse_time
+from ebpfvm.sched.units import parse_tc_rate, parse_tc_size, parse_tc_time, parse_time64
 
 PROTOCOLS: Final = {"all": 0x0003, "ip": 0x0800, "ipv4": 0x0800, "ipv6": 0x86DD, "ip6": 0x86DD, "arp": 0x0806,
                     "802.1q": 0x8100, "802.1Q": 0x8100, "802.1ad": 0x88A8, "mpls_uc": 0x8847}
@@ -27,15 +29,30 @@ VERDICTS: Final = {"ok": TC_ACT_OK, "pass": TC_ACT_OK, "drop": TC_ACT_SHOT, "sho
                    "trap": TC_ACT_TRAP}
 
 
+_DIGITS: Final = re.compile(r"0[xX][0-9a-fA-F]{1,16}|0[0-7]{0,22}|[1-9][0-9]{0,19}", re.ASCII)
+_PERCENT: Final = re.compile(r"(\d{1,20}(?:\.\d{0,20})?|\.\d{1,20})(?:e([+-]?\d{1,2}))?%?", re.ASCII | re.IGNORECASE)
+_SHORT_ADDRESS: Final = re.compile(r"\d{1,3}(\.\d{1,3}){0,2}", re.ASCII)
+_HEX: Final = re.compile(r"(?:0[xX])?[0-9a-fA-F]{1,16}", re.ASCII)
+
+
 def number(text: str) -> int:
     """A number: decimal, or hexadecimal with 0x, or octal with 0."""
+    if not _DIGITS.fullmatch(text):
+        raise ValueError
     return int(text, 8) if text.startswith("0") and text.isdigit() else int(text, 0)
+
+
+def hexadecimal(text: str) -> int:
+    """A hexadecimal number, with or without 0x."""
+    if not _HEX.fullmatch(text):
+        raise ValueError
+    return int(text, 16)
 
 
 def unsigned(bits: int, base: int = 0) -> Value:
     """A number of `bits` bits."""
     def convert(text: str) -> int:
-        value = int(text, base) if base else number(text)
+        value = hexadecimal(text) if base == 16 else number(text)
         if not 0 <= value < 1 << bits:
             raise UsageError(f"{text!r} is out of range, 0 to {(1 << bits) - 1}")
         return value
@@ -50,16 +67,24 @@ def signed(text: str) -> int:
     return value
 
 
-def handle(text: str) -> int:
-    """A qdisc's handle: `1:` (hexadecimal).
+def signed32(text: str) -> int:
+    """A number of 32 bits, which may be negative."""
+    value = -number(text[1:]) if text.startswith("-") else number(text)
+    if not -(1 << 31) <= value < 1 << 31:
+        raise UsageError(f"{text!r} is out of range")
+    return value
 
-    >>> hex(handle("8001:"))
-    '0x80010000'
+
+def handle(text: str) -> int:
+    """A qdisc's handle: `1:`, `1` or `0x1:` (hexadecimal); what follows the colon is ignored, "none" is 0.
+
+    >>> hex(handle("8001:")), hex(handle("20:5"))
+    ('0x80010000', '0x200000')
     """
-    major, _, minor = text.partition(":")
-    if minor or not 0 <= int(major, 16) <= 0xFFFF:
+    major = 0 if text == "none" else hexadecimal(text.partition(":")[0])
+    if not major <= 0xFFFF:
         raise ValueError
-    return int(major, 16) << 16
+    return major << 16
 
 
 def classid(text: str) -> int:
@@ -72,12 +97,12 @@ def classid(text: str) -> int:
         return 0xFFFFFFFF if text == "root" else 0
     major, colon, minor = text.partition(":")
     if not colon:
-        value = int(major, 16)
-        if not 0 <= value <= 0xFFFFFFFF:
+        value = hexadecimal(major)
+        if not value <= 0xFFFFFFFF:
             raise ValueError
         return value
-    parts = int(major or "0", 16), int(minor or "0", 16)
-    if not all(0 <= part <= 0xFFFF for part in parts):
+    parts = hexadecimal(major or "0"), hexadecimal(minor or "0")
+    if not all(part <= 0xFFFF for part in parts):
         raise ValueError
     return parts[0] << 16 | parts[1]
 
@@ -88,8 +113,10 @@ def u32_handle(text: str) -> int:
     >>> hex(u32_handle("800::801")), hex(u32_handle("2:7f:"))
     ('0x80000801', '0x27f000')
     """
-    parts = [int(part or "0", 16) for part in text.split(":")]
+    parts = [hexadecimal(part or "0") for part in text.split(":")]
     if len(parts) == 1:
+        if parts[0] >> 32 or not text.startswith("0x"):
+            raise ValueError
         return parts[0]
     table, bucket, node = (*parts, 0, 0)[:3]
     if len(parts) > 3 or not (0 <= table < 0x1000 and 0 <= bucket < 0x100 and 0 <= node < 0x1000):
@@ -101,6 +128,9 @@ def prefix(text: str) -> tuple[int, int, int]:
     """An IP address with a prefix or mask, as (value, mask, bits); "any" and "default" match all IPv4 addresses."""
     if text in ("any", "all", "default"):
         return 0, 0, 32
+    address, slash, length = text.partition("/")
+    if _SHORT_ADDRESS.fullmatch(address):  # 10.1 is 10.1.0.0
+        text = f"{address}{'.0' * (3 - address.count('.'))}{slash}{length}"
     net = ip_network(text, strict=False)
     mask = int(net.netmask)
     return int(net.network_address) & mask, mask, net.max_prefixlen
@@ -124,15 +154,15 @@ def mac(text: str) -> Masked:
     full = (1 << 48) - 1
     mask = full
     if slash:
-        mask = _mac(part) if ":" in part else full & ~(full >> int(part))
-    return Masked(_mac(address) & mask, mask, 48)
+        mask = _mac(part) if ":" in part else full & ~(full >> number(part))
+    return Masked(_mac(address), mask, 48)
 
 
 def _mac(text: str) -> int:
     parts = text.split(":")
     if len(parts) != 6 or any(len(part) not in (1, 2) for part in parts):
         raise ValueError
-    return int.from_bytes(bytes(int(part, 16) for part in parts), "big")
+    return int.from_bytes(bytes(hexadecimal(part) for part in parts), "big")
 
 
 def ports(text: str) -> Masked | Range:
@@ -162,9 +192,9 @@ def ether_type(text: str) -> Masked:
 
 
 def ip_protocol(text: str) -> int:
-    """An IP protocol: by name, or a number."""
+    """An IP protocol: by name, or a number, which is hexadecimal as in `tc`."""
     value = IP_PROTOCOLS.get(text)
-    return int(unsigned(8).convert(text)) if value is None else value
+    return int(unsigned(8, 16).convert(text)) if value is None else value
 
 
 def ip_flags(text: str) -> Masked:
@@ -183,12 +213,43 @@ def u32_offset(text: str) -> tuple[int, bool]:
     return signed(rest), rest is not text and rest != text
 
 
-def percentage(text: str) -> float:
-    """`1%`, `0.5%`, as a fraction."""
-    value = float(text.removesuffix("%")) / 100
-    if not 0 <= value <= 1:
+def chance(text: str) -> int:
+    """A percentage, with or without %, as a part of 0xffffffff.
+
+    >>> chance("100%"), chance("0.5")
+    (4294967295, 21474836)
+    """
+    match = _PERCENT.fullmatch(text)
+    if match is None:
+        raise ValueError
+    value = Fraction(match[1]) * Fraction(10) ** int(match[2] or 0) / 100
+    if value > 1:
         raise UsageError(f"{text!r}: a percentage from 0 to 100")
-    return value
+    return round(value * 0xFFFFFFFF)
+
+
+def burst(text: str) -> int:
+    """A size, which may be followed by / and the size of a cell (of the rate table that no kernel uses any more)."""
+    size, slash, cell = text.partition("/")
+    if slash and number(cell).bit_count() != 1:
+        raise UsageError(f"{text!r}: the size of a cell is a power of two")
+    return parse_tc_size(size)
+
+
+def selector(text: str) -> tuple[int, int]:
+    """A byte under a mask: `0x01/0x3`."""
+    value, slash, mask = text.partition("/")
+    found = number(value), number(mask) if slash else 0xFF
+    if not all(part <= 0xFF for part in found):
+        raise ValueError
+    return found
+
+
+def linklayer(text: str) -> str:
+    """`ethernet`, or `atm` (and `adsl`), which sends cells."""
+    if text not in ("ethernet", "atm", "adsl"):
+        raise ValueError
+    return "ethernet" if text == "ethernet" else "atm"
 
 
 def exceed_conform(text: str) -> tuple[int, int]:
@@ -214,18 +275,52 @@ def layer(text: str) -> int:
 
 def name(text: str) -> str:
     """A name."""
-    if not text or len(text) > 15 or "/" in text:
-        raise UsageError(f"name {text!r}: up to 15 characters without /")
+    if not text or len(text) > 15 or "/" in text or not text.isprintable():
+        raise UsageError(f"name {text[:20]!r}: up to 15 characters without /")
     return text
 
 
+def mark(text: str) -> tuple[int, int | None]:
+    """A mark, and its mask if one is given."""
+    value, slash, mask = text.partition("/")
+    convert = unsigned(32).convert
+    return convert(value), convert(mask) if slash else None
+
+
+def random_value(text: str) -> int:
+    """How many packets one of them is drawn from; 0 is taken for 1."""
+    value = number(text)
+    if value > 10000:
+        raise UsageError(f"{text!r} is out of range, 0 to 10000")
+    return value or 1
+
+
+def cookie(text: str) -> bytes:
+    """Bytes that user space keeps with an action."""
+    found = bytes.fromhex(text if len(text) % 2 == 0 else "x")
+    if not 0 < len(found) <= 16:
+        raise ValueError
+    return found
+
+
+def vlan_protocol(text: str) -> int:
+    """802.1Q or 802.1ad."""
+    found = PROTOCOLS.get(text if text[-2:].lower() != "ad" else "802.1ad", 0)
+    if found not in (0x8100, 0x88A8):
+        raise ValueError
+    return found
+
+
 VALUES: Final = {
-    "NUMBER": unsigned(32), "U16": unsigned(16), "U8": unsigned(8), "HEX32": unsigned(32, 16),
+    "NUMBER": unsigned(32), "PRIO": unsigned(16), "SEED": unsigned(64),
+    "U16": unsigned(16), "U32NODE": unsigned(12), "U8": unsigned(8), "HEX32": unsigned(32, 16),
     "HEX16": unsigned(16, 16), "HEX8": unsigned(8, 16),
-    "RATE": Value(lambda text: parse_rate(text) // 8, "a rate, as in 10mbit"),
-    "SIZE": Value(parse_size, "a size, as in 10k or 1500b"),
-    "TIME": Value(parse_time, "a time, as in 20ms"),
-    "PERCENT": Value(percentage, "a percentage, as in 1%"),
+    "RATE": Value(parse_tc_rate, "a rate, as in 10mbit"),
+    "SIZE": Value(parse_tc_size, "a size, as in 10k or 1500b"), "BURST": Value(burst, "a size, as in 10k or 10k/8"),
+    "TIME": Value(parse_tc_time, "a time, as in 20ms"),
+    "TIME64": Value(parse_time64, "a time, as in 20ms (bare: nanoseconds)"),
+    "CHANCE": Value(chance, "a percentage, as in 1%"), "SELECTOR": Value(selector, "a byte, as in 0x01/0x3"),
+    "LINKLAYER": Value(linklayer, "ethernet, atm or adsl"),
     "HANDLE": Value(handle, "a qdisc's handle, as in 1:"),
     "CLASSID": Value(classid, "a class, as in 1:10"),
     "U32HANDLE": Value(u32_handle, "a table or filter of u32, as in 800: or 800::801"),
@@ -240,9 +335,12 @@ VALUES: Final = {
     "OFFSET": Value(signed, "an offset"), "U32OFFSET": Value(u32_offset, "an offset, as in 12 or nexthdr+2"),
     "LAYER": Value(layer, "link, network, transport or 0 to 2"),
     "VERDICTS": Value(_verdicts, "verdicts, as in drop/pipe"),
+    "MARK": Value(mark, "a mark, as in 0x10 or 0x10/0xf0"), "RANDOM": Value(random_value, "a number up to 10000"),
+    "CHAIN": unsigned(28), "COOKIE": Value(cookie, "up to 16 bytes in hexadecimal"),
+    "VLANPROTO": Value(vlan_protocol, "802.1Q or 802.1ad"), "HEXDEC": unsigned(32),
     "NAME": Value(name, "a name"), "DEVICE": Value(name, "a device"),
     "FILE": Value(str, "a file"), "TEXT": Value(str, "a word"),
-    "INTEGER": Value(number, "a number"),
+    "INTEGER": Value(number, "a number"), "INTEGER32": Value(signed32, "a number"),
     REST: Value(str, ""),
 }
 """All kinds of values, by the names that grammars use."""

@@ -31,10 +31,16 @@ LEAVES = st.one_of(
     st.builds("fq_codel limit {} flows {} drop_batch {}".format, st.integers(1, 8), st.integers(1, 5),
               st.integers(1, 4)),
     st.builds("tbf rate {}kbit burst {} limit {}".format, st.integers(100, 9000), st.integers(200, 3000),
-              st.integers(0, 5000)),
+              st.integers(1, 5000)),
     st.builds("netem limit {} delay {}us loss {}%".format, st.integers(0, 6), st.integers(0, 3000),
               st.integers(0, 60)))
-ROOTS = st.one_of(LEAVES, st.just("prio"), st.just("prio bands 2 priomap 1 0"),
+PATHS = st.one_of(  # these may change the order of packets
+    st.builds("netem delay {}us {}us duplicate {}% corrupt {}% reorder {}% gap {} rate {}kbit".format,
+              st.integers(1, 3000), st.integers(0, 2000), st.integers(0, 40), st.integers(0, 90), st.integers(1, 90),
+              st.integers(1, 5), st.integers(500, 9000)),
+    st.builds("netem slot {}us {}us packets {} loss gemodel {}% {}% {}% {}%".format, st.integers(0, 900),
+              st.integers(900, 3000), st.integers(1, 4), *(st.integers(1, 99) for _ in range(4))))
+ROOTS = st.one_of(LEAVES, st.just("prio"), st.just("prio bands 2 priomap 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0"),
                   st.just("tbf rate 4mbit burst 3000 limit 5000"))
 FILTERS = st.sampled_from((
     "matchall action ok", "protocol ip flower ip_proto udp classid 1:1", "protocol ip basic classid 1:2",
@@ -44,7 +50,7 @@ FILTERS = st.sampled_from((
 EVENTS = st.one_of(
     st.tuples(st.just("send"), st.integers(60, 1500), st.integers(0, 3), st.integers(0, 3)),
     st.tuples(st.just("wait"), st.integers(0, 5_000_000)),
-    st.tuples(st.just("graft"), st.integers(1, 2), LEAVES), st.tuples(st.just("root"), ROOTS),
+    st.tuples(st.just("graft"), st.integers(1, 2), LEAVES | PATHS), st.tuples(st.just("root"), ROOTS | PATHS),
     st.tuples(st.just("filter"), FILTERS), st.just(("down",)), st.just(("up",)))
 
 

@@ -71,7 +71,7 @@ def test_prio_with_fewer_bands_drops_what_the_others_hold() -> None:
     net, dev = network("tc qdisc add dev eth0 root handle 1: prio")
     burst(net, dev, 1)
     burst(net, dev, 3, priority=2)
-    run_script("tc qdisc change dev eth0 root handle 1: prio bands 2 priomap 0 1", net)
+    run_script("tc qdisc change dev eth0 root handle 1: prio bands 2 priomap 0 1 1 1 1 1 0 0 1 1 1 1 1 1 1 1", net)
     assert (dev.qdisc.kernel_view.qlen, dev.qdisc.kernel_view.backlog) == (0, 0)
     net.loop.run()
     assert (net.account.sent, net.account.dropped) == (1, 3) and balanced(net)

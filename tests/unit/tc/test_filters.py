@@ -303,7 +303,8 @@ def test_a_block_is_shared_by_devices(net: Namespace) -> None:
         net.device(name).receive(net.packet(TCP))
     assert (net.account.dropped, net.device("eth0").rx_packets, net.device("eth1").rx_packets) == (2, 1, 1)
     assert net.account.close() == {} and not net.account.problems
-    assert "block 22" in "\n".join(run_script("tc filter show block 22", net))
+    assert "block 22" in "\n".join(run_script("tc filter show dev eth0 ingress", net))
+    assert "block" not in "\n".join(run_script("tc filter show block 22", net))
 
 
 def test_mirred_copies_and_redirects(net: Namespace) -> None:

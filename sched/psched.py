@@ -1,0 +1,52 @@
+"""The packet scheduler's arithmetic of rates (psched_ratecfg_precompute and psched_l2t_ns, net/sched/sch_generic.c,
+Linux 7.2): sending times by multiplication and shift, and its clock of 64 ns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from ebpfvm.sched.units import NSEC_PER_SEC
+
+PSCHED_SHIFT: Final = 6  # PSCHED_NS2TICKS: a tick is 64 ns
+_ATM_PAYLOAD, _ATM_CELL = 48, 53
+ATM: Final = "atm"
+
+
+@dataclass(frozen=True)
+class RateConfig:
+    """A rate.
+
+    Attributes:
+        rate: bytes a second, at least 1.
+        overhead: bytes that the link adds to each packet.
+        mpu: bytes that a packet counts at least.
+        linklayer: "ethernet" or "atm", which sends cells of 53 bytes.
+    """
+
+    rate: int
+    overhead: int = 0
+    mpu: int = 0
+    linklayer: str = "ethernet"
+
+    @cached_property
+    def _factors(self) -> tuple[int, int]:
+        factor, shift = NSEC_PER_SEC, 0
+        while True:
+            mult = factor // self.rate
+            if mult & 1 << 31 or factor & 1 << 63:
+                return mult & 0xFFFFFFFF, shift
+            factor, shift = factor << 1, shift + 1
+
+    def time(self, size: int) -> int:
+        """Return the ns that a packet of `size` bytes takes."""
+        mult, shift = self._factors
+        size = max(size + self.overhead, self.mpu)
+        if self.linklayer == ATM:
+            size = -(-size // _ATM_PAYLOAD) * _ATM_CELL
+        return size * mult >> shift
+
+    def size_of(self, time: int) -> int:
+        """Return the bytes that `tc` takes a time for when it shows it (tc_calc_xmitsize): the time in whole ticks."""
+        return self.rate * (time >> PSCHED_SHIFT << PSCHED_SHIFT) // NSEC_PER_SEC

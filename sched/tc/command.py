@@ -1,0 +1,89 @@
+"""What the commands of `tc` have in common: their namespace, and how a kernel's refusal is raised."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+from typing import TYPE_CHECKING, Any, Never
+
+from ebpfvm.errors import UsageError
+from ebpfvm.sched.classful import ClassfulQdisc
+from ebpfvm.sched.qdisc import TC_H_MAJ_MASK, Qdisc, handle_text
+from ebpfvm.sched.tc.cls_u32 import U32
+from ebpfvm.sched.tc.lexer import ScriptError
+
+if TYPE_CHECKING:
+    from ebpfvm.sched.netdev import Namespace, NetDev
+    from ebpfvm.sched.tc.build import Builder
+    from ebpfvm.sched.tc.grammar import Command
+
+TC_H_INGRESS = 0xFFFFFFF1
+INGRESS_HANDLE = 0xFFFF0000
+
+
+def refuse(number: int, message: str, *detail: object) -> Never:
+    """Raise what a kernel answers: an errno and its words, after a colon what it is about."""
+    raise OSError(number, message + "".join(f": {part}" for part in detail))
+
+
+class Commands:
+    """The base of the classes that do commands.
+
+    Args:
+        net: the namespace.
+        builder: makes qdiscs, filters and actions of it.
+        source: name of the script.
+    """
+
+    def __init__(self, net: Namespace, builder: Builder, source: str) -> None:
+        self.net = net
+        self.builder = builder
+        self.source = source
+
+    def dev(self, command: Command) -> NetDev:
+        """Return the device that the command names."""
+        if "dev" not in command.args:
+            raise UsageError(f"tc {command.what} {command.verb}: 'dev NAME' is needed")
+        return self.net.device(command.args["dev"])
+
+    def upper(self, dev: NetDev, parent: int, missing: str) -> tuple[ClassfulQdisc, Any]:
+        """Return the qdisc and class that `parent` names (qdisc_lookup and qdisc_leaf).
+
+        Raises:
+            OSError: `missing`, there is no such qdisc; it has no classes, or not this one.
+        """
+        found = self.net.find_qdisc(dev, parent & TC_H_MAJ_MASK)
+        if found is None:
+            refuse(errno.ENOENT, missing, handle_text(parent & TC_H_MAJ_MASK))
+        if not isinstance(found, ClassfulQdisc):
+            refuse(errno.EOPNOTSUPP, "Parent qdisc is not classful", f"{found.kind} {handle_text(found.handle)}")
+        cl = found.find(parent)
+        if cl is None:
+            refuse(errno.ENOENT, "Specified class not found", handle_text(parent))
+        return found, cl
+
+    def forget_unused(self) -> None:
+        """Count again which filters use an action, and forget those that none uses and nobody made by itself."""
+        for action in self.net.actions.values():
+            action.bound = 0
+        for block in self.net.all_blocks():
+            for tp in block.protos():
+                found = [node for _, nodes in tp.nodes() for node in nodes] if isinstance(tp, U32) else tp.filters
+                for item in found:
+                    for action in item.actions:
+                        action.bound += 1
+        for key, action in list(self.net.actions.items()):
+            if not action.bound:
+                del self.net.actions[key]
+
+    def unknown(self, command: Command, text: str, words: tuple[str, ...]) -> Never:
+        """Raise `ScriptError` for a word at the kind's place that is none of `words`."""
+        near = difflib.get_close_matches(text, words, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ScriptError(f"unknown word {text!r}: expected the end of the command or one of "
+                          f"{', '.join(sorted(words))}{hint}", command.kind_at, self.source)
+
+
+def is_default(qdisc: Qdisc | None) -> bool:
+    """Return whether this is no qdisc that a command made: it does not count where one is looked for."""
+    return qdisc is None or not qdisc.handle

@@ -1,0 +1,156 @@
+"""`tc filter`, as a kernel does it (tc_new_tfilter, tc_del_tfilter and tc_dump_tfilter, net/sched/cls_api.c,
+Linux 7.2)."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.errors import UsageError
+from ebpfvm.sched.classful import ClassfulQdisc
+from ebpfvm.sched.qdisc import TC_H_MAJ_MASK, handle_text
+from ebpfvm.sched.tc.cls_basic import Basic, Fw, Matchall
+from ebpfvm.sched.tc.cls_bpf import Bpf
+from ebpfvm.sched.tc.cls_flower import Flower
+from ebpfvm.sched.tc.cls_u32 import U32
+from ebpfvm.sched.tc.command import INGRESS_HANDLE, TC_H_INGRESS, Commands, refuse
+from ebpfvm.sched.tc.grammar import check_kind
+from ebpfvm.sched.tc.grammar_filter import FILTER_ARGS, FILTER_KINDS, filter_handle, filter_options
+from ebpfvm.sched.tc.lexer import ScriptError
+from ebpfvm.sched.tc.show_filter import FilterFilter, show_filter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ebpfvm.sched.netdev import NetDev
+    from ebpfvm.sched.tc.block import Block, TcfProto
+    from ebpfvm.sched.tc.grammar import Command
+
+KINDS: Final[Mapping[str, type[TcfProto]]] = {kind.kind: kind for kind in (Basic, Bpf, Flower, Fw, Matchall, U32)}
+
+ETH_P_ALL: Final = 0x0003
+_HOOKS: Final = {0xFFFFFFF2: "ingress", 0xFFFFFFF3: "egress", INGRESS_HANDLE: "ingress", TC_H_INGRESS: "ingress"}
+_PLACES: Final = ("root", "ingress", "egress", "parent")
+
+
+class FilterCommands(Commands):
+    """Does `tc filter`."""
+
+    def run(self, command: Command) -> list[str]:
+        """Do one; return the lines that it prints."""
+        if command.verb == "show":
+            return self._show(command)
+        if command.verb == "link":
+            raise ScriptError("unknown word 'link': expected add, change, del, replace or show", command.at,
+                              self.source)
+        if command.kind or command.verb != "del":
+            check_kind(command, FILTER_KINDS, FILTER_ARGS, self.source)
+        if command.verb == "del":
+            self._delete(command)
+        else:
+            self._modify(command)
+        return []
+
+    def _modify(self, command: Command) -> None:
+        args = command.args
+        protocol, handle = args.get("protocol", ETH_P_ALL), filter_handle(command, self.source)
+        items = filter_options(command, self.source)
+        try:
+            options = self.builder.filter(command.kind, protocol, items)
+            if command.kind == "fw":
+                options["mask"] = handle[1]
+            block = self._block(command, change=True)
+            block.add(KINDS[command.kind], options, chain=args.get("chain", 0), prio=args.get("prio", 0),
+                      protocol=protocol, handle=handle[0], replace=command.verb != "add",
+                      create=command.verb != "change")
+        finally:
+            self.forget_unused()
+
+    def _delete(self, command: Command) -> None:
+        args = command.args
+        if "handle" in args and not command.kind:
+            raise UsageError("tc filter del: name the kind of the filter too with 'handle', as in handle 800::800 u32")
+        handle = filter_handle(command, self.source)
+        if not args.get("prio") and ("protocol" in args or handle[0] or command.kind):
+            refuse(errno.ENOENT, "Cannot flush filters with protocol, handle or kind set", "name a priority too")
+        self._block(command, change=True).delete(
+            chain=args.get("chain"), prio=args.get("prio", 0), protocol=args.get("protocol", 0), handle=handle[0],
+            kind=command.kind)
+        self.forget_unused()
+
+    # ---- show ---------------------------------------------------------------------------------------------
+
+    def _show(self, command: Command) -> list[str]:
+        args = command.args
+        if "handle" in args:
+            raise UsageError("tc filter show: one filter by its handle is not supported by ebpfvm: show those of its "
+                             "priority")
+        if "block" not in args and "dev" not in args:
+            return []
+        block = self._shown(command)
+        if block is None:
+            return []
+        parent = "" if "block" in args or any(word in args for word in _PLACES) else self._parent_text(command)
+        wanted = FilterFilter(args.get("chain"), args.get("prio"), args.get("protocol"))
+        return show_filter(block, command.flags, wanted, parent, name_block="block" not in args,
+                           now=self.net.kernel.clock)
+
+    def _shown(self, command: Command) -> Block | None:
+        """The block to show; there is nothing to show of a place that takes no filters."""
+        try:
+            return self._block(command)
+        except OSError:
+            if "block" in command.args:
+                raise
+            return None
+
+    def _parent_text(self, command: Command) -> str:
+        return f"parent {handle_text(self.dev(command).qdisc.handle)} "
+
+    # ---- where --------------------------------------------------------------------------------------------
+
+    def _block(self, command: Command, change: bool = False) -> Block:
+        """Return the block that a filter command is about (tcf_block_find)."""
+        args = command.args
+        places = [word for word in (*_PLACES, "block") if word in args]
+        if len(places) > 1:
+            raise UsageError(f"tc filter: {' and '.join(map(repr, places))} exclude each other")
+        if "block" in args:
+            found = self.net.blocks.get(args["block"])
+            if found is None:
+                refuse(errno.EINVAL, "Block of given index was not found", args["block"])
+            return found
+        dev = self.dev(command)
+        if "root" in args:
+            refuse(errno.EINVAL, "Parent Qdisc doesn't exists", "root is no qdisc's handle")
+        parent = args.get("parent", 0)
+        side = places[0] if places and places[0] in ("ingress", "egress") else _HOOKS.get(parent)
+        if side is not None:
+            return self._hook(dev, side, change)
+        return self._qdisc_block(dev, parent)
+
+    def _hook(self, dev: NetDev, side: str, change: bool) -> Block:
+        if side not in dev.hooks:
+            refuse(errno.EINVAL, "Parent Qdisc doesn't exists",
+                   f"device {dev.name} has no {side} filters, add qdisc clsact first")
+        block = dev.hooks[side]
+        if change and block.index:
+            refuse(errno.EOPNOTSUPP,
+                   "This filter block is shared. Please use the block index to manipulate the filters",
+                   f"block {block.index}")
+        return block
+
+    def _qdisc_block(self, dev: NetDev, parent: int) -> Block:
+        major = parent & TC_H_MAJ_MASK
+        qdisc: Any = self.net.find_qdisc(dev, major) if major else dev.qdisc
+        if qdisc is None:
+            refuse(errno.EINVAL, "Parent Qdisc doesn't exists", handle_text(major))
+        if not isinstance(qdisc, ClassfulQdisc):
+            refuse(errno.EINVAL, "Qdisc not classful", f"{qdisc.kind} {handle_text(qdisc.handle)}")
+        cl = qdisc.find(parent) if parent & ~TC_H_MAJ_MASK else None
+        if parent & ~TC_H_MAJ_MASK and cl is None:
+            refuse(errno.EINVAL, "Specified class doesn't exist", handle_text(parent))
+        block = qdisc.tcf_block(cl)
+        if block is None:
+            refuse(errno.EOPNOTSUPP, "Class doesn't support blocks", f"{qdisc.kind} {handle_text(qdisc.handle)}")
+        return block

@@ -1,0 +1,86 @@
+"""What `tc filter show` prints (iproute2's shape)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ebpfvm.sched.tc.block import ETH_P_ALL, Block, Filter, TcfProto
+from ebpfvm.sched.tc.cls_basic import Fw
+from ebpfvm.sched.tc.cls_u32 import U32
+from ebpfvm.sched.tc.show import stats_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+_PROTOCOLS: Final = {0x0800: "ip", 0x86DD: "ipv6", 0x0806: "arp", 0x8100: "802.1Q", 0x88A8: "802.1ad",
+                     0x8847: "mpls_uc", 0x8848: "mpls_mc", 0x88CC: "LLDP", ETH_P_ALL: "all"}
+
+
+class FilterFilter(NamedTuple):
+    """Which filters are shown: of a chain, a priority, a protocol; None for all. What is named is not printed."""
+
+    chain: int | None = None
+    prio: int | None = None
+    protocol: int | None = None
+
+    def takes(self, tp: TcfProto) -> bool:
+        """Return whether the filters of a classifier are shown."""
+        return (self.chain in (None, tp.chain) and self.prio in (None, 0, tp.prio)
+                and self.protocol in (None, tp.protocol))
+
+
+ALL: Final = FilterFilter()
+
+
+def show_filter(block: Block, flags: Collection[str], wanted: FilterFilter = ALL, parent: str = "",
+                name_block: bool = True, now: int = 0) -> list[str]:
+    """Return the lines for the filters of a block.
+
+    Args:
+        block: whose filters.
+        flags: "s" for counters.
+        wanted: which of them.
+        parent: what stands in front of the protocol if the command named no parent.
+        name_block: name a shared block in each line.
+        now: the clock, ns.
+    """
+    lines = []
+    for tp in block.protos():
+        if not wanted.takes(tp):
+            continue
+        where = f"block {block.index} " if block.index and name_block else parent
+        head = "".join((f"filter {where}", "" if wanted.protocol is not None else f"protocol {_protocol(tp)} ",
+                        "" if wanted.prio else f"pref {tp.prio} ", f"{tp.kind} ",
+                        "" if wanted.chain is not None else f"chain {tp.chain} "))
+        lines.append(head)
+        for found in _filters(tp):
+            first, *rest = tp.show(found, "s" in flags)
+            gap = [""] if found.actions and isinstance(tp, Fw) else []
+            lines += [f"{head}{tp.handle_text(found.handle)} {first}", *rest, *gap, *_actions(found, now, "s" in flags)]
+    return lines
+
+
+def _protocol(tp: TcfProto) -> str:
+    return _PROTOCOLS.get(tp.protocol, f"[{tp.protocol}]")
+
+
+def _filters(tp: TcfProto) -> Iterator[Filter]:
+    if not isinstance(tp, U32):
+        yield from sorted(tp.filters, key=lambda found: found.handle) if isinstance(tp, Fw) else tp.filters
+        return
+    for table, nodes in tp.nodes():
+        yield Filter(table.handle << 20, {"divisor": table.divisor})
+        yield from nodes
+
+
+def _actions(found: Filter, now: int, stats: bool) -> Iterator[str]:
+    for order, action in enumerate(found.actions, 1):
+        text = action.text()
+        yield text if found.options.get("police") else f"\taction order {order}: {text}"
+        yield from action.lines(action.times(now) if stats else "")
+        if action.cookie:
+            yield f"\tcookie {action.cookie.hex()}"
+        if stats:
+            yield "\tAction statistics:"
+            yield from stats_lines(action.stats, "\t")
+        yield ""
