@@ -90,6 +90,8 @@ def check(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None) -
     if not (is_null(reg) and spec.maybe_null):
         reg = _typed(w, call, at, spec, reg)
         _offset(w, reg, at, spec)
+    elif w.env.null_is_precise:
+        w.precise(at)
     if spec.release:
         _released(w, call, at, spec, reg)
     if reg.ref and spec.kind is not Arg.KPTR_XCHG_DEST:

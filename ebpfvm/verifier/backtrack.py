@@ -282,7 +282,7 @@ def _jump(w: Walk, pc: int, subsequent: int, wanted: _Wanted, flags: int, dst: i
     if insn.code == CALL:
         _call(w, pc, subsequent, wanted)
     elif op == c.BPF_EXIT:
-        if subsequent >= 0 and w.cfg.callback[subsequent]:
+        if subsequent >= 0 and w.cfg.callback[subsequent] and not w.env.callback_keeps_arguments:
             wanted.regs[frame] &= ~ARGS
         before = w.env.program.insns[subsequent - 1] if subsequent > 0 else None
         returned = before is not None and before.code == CALL and before.src == c.BPF_PSEUDO_CALL

@@ -223,8 +223,8 @@ def loops(env: Env, after: list[tuple[int, ...]] | None = None) -> list[int]:
     counter = number = 0
     open_nodes: list[int] = []
     on_stack = bytearray(size)
-    for root in [item.start for item in env.subprogs]:
-        if index[root]:
+    for root in range(size):
+        if index[root] or (root and env.program.insns[root - 1].is_ld_imm64):
             continue
         work = [(root, 0)]
         while work:

@@ -18,6 +18,7 @@ from ebpfvm.verifier import (
     cfg,
     check_btf,
     const_regs,
+    dead_branches,
     depth,
     exceptions,
     fields,
@@ -42,10 +43,14 @@ from ebpfvm.verifier.subprogs import is_kfunc_call
 from ebpfvm.verifier.verdict import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ebpfvm.contract.dialect import Dialect
     from ebpfvm.loader.object import Program
     from ebpfvm.loading import Prepared
     from ebpfvm.verifier.env import Observer, Subprog
+
+    Consts = dict[int, Sequence[const_regs.Value | None]]
 
 ALL_CAPS = Caps()
 LONG_WALK = 200_000
@@ -66,7 +71,7 @@ class _Run:
 
     def insn_text(self, pc: int) -> str:
         """An instruction as the kernel's log has it, helpers and kfuncs by name."""
-        insns = self.program.insns
+        insns = self.env.program.insns
         insn = insns[pc]
         if insn.is_ld_imm64 and insn.src in addresses.KINDS:
             insns = addresses.resolved(self.env, pc)
@@ -101,12 +106,17 @@ class _Run:
         check_btf.check(program, env.subprogs)
         resolve.check(env)
         marks = cfg.check(env)
-        if env.new:
-            depth.recursion(env)
         attach.check(env)
         after = cfg.edges(env)
         orders = postorder.of_functions(env, after)
-        live = liveness.Live(liveness.registers(env, after, orders), self._stack(marks, after, orders))
+        consts = None
+        if env.folds_constants:
+            consts = const_regs.compute(env, after, orders)
+            dead_branches.fold(env, consts)
+            after = cfg.edges(env)
+            orders = postorder.of_functions(env, after)
+            depth.recursion(env)
+        live = liveness.Live(liveness.registers(env, after, orders), self._stack(marks, after, orders, consts))
         self._log_live(live)
         on_walk = stack_walk.WalkLiveness(env, orders, after, marks.callback, marks.prune, self.log)
         self.walk = walk = Walk(env, marks, live, cfg.loops(env, after), self.log,
@@ -116,13 +126,15 @@ class _Run:
         self._after(walk)
 
     def _stack(self, marks: cfg.Cfg, after: list[tuple[int, ...]],
-               orders: list[list[int]]) -> stack_static.StaticLiveness | None:
+               orders: list[list[int]],
+               consts: Consts | None) -> stack_static.StaticLiveness | None:
         """The pass over the stack before the walk, where there is one; who observes the walk needs it in any case."""
         env = self.env
         if env.stack_liveness != "static" and env.observe is None:
             return None
         log = self.log if env.stack_liveness == "static" else None
-        consts = const_regs.compute(env, after, orders)
+        if consts is None:
+            consts = const_regs.compute(env, after, orders)
         analysis = stack_static.Analysis(env, after, orders, marks.callback, consts, log)
         analysis.run()
         return stack_static.StaticLiveness(env, analysis.instances, marks.callback)
@@ -142,7 +154,7 @@ class _Run:
         self.log.line("Live regs before insn:")
         loops = cfg.loops(self.env)
         skip = False
-        for pc, insn in enumerate(self.program.insns):
+        for pc, insn in enumerate(self.env.program.insns):
             if skip:
                 skip = False
                 continue

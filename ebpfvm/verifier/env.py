@@ -165,6 +165,36 @@ class Env:
         return self.new
 
     @property
+    def folds_constants(self) -> bool:
+        """Return whether branches on constants are decided before the walk (compute_const_regs, since 7.x)."""
+        return self.new
+
+    @property
+    def shows_linked(self) -> bool:
+        """Return whether what a comparison teaches of linked values is printed with it (since 7.x)."""
+        return self.new
+
+    @property
+    def acquired_is_trusted(self) -> bool:
+        """Return whether what a kfunc acquires has a type that says that it is trusted (PTR_TRUSTED, since 7.x)."""
+        return self.new
+
+    @property
+    def null_is_precise(self) -> bool:
+        """Return whether a zero that stands for NULL in an argument has to stay zero (since 7.x)."""
+        return self.new
+
+    @property
+    def callback_keeps_arguments(self) -> bool:
+        """Return whether backtracking out of a callback keeps what is wanted of R1 to R5 of the caller (since 7.x)."""
+        return self.new
+
+    @property
+    def fill_gives_id(self) -> bool:
+        """Return whether a number loaded from a whole slot is linked with the slot (since 7.x; narrow loads always)."""
+        return self.new
+
+    @property
     def callbacks_loop(self) -> bool:
         """Is a call that runs a callback again and again a loop of its own (compute_scc of 7.x)?"""
         return self.new

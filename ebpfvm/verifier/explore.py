@@ -297,6 +297,10 @@ class Walk:
         if self.touched >= 0:
             self.touched |= 1 << slot
 
+    def touch_reg(self, number: int) -> None:
+        """A register is printed with the instruction though that does not name it."""
+        self._touched_regs |= 1 << number
+
     def touch_everything(self) -> None:
         """A new frame was made: all of the state is printed with the instruction (mark_verifier_state_scratched)."""
         self.touched = -1

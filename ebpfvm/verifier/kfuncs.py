@@ -151,8 +151,9 @@ def result(w: Walk, made: KfuncCall) -> Reg | None:
     id = w.new_id() if null else 0
     ref = refs.acquire(w) if "acquire" in kfunc.flags else 0
     id = (ref if null else 0) or id
-    # A reference is trusted as such; under the RFC's decision D1 its type says so too.
-    trust = (r.TRUSTED if ref and w.packet_is_context else r.RCU if "rcu_protected" in kfunc.flags
+    # A reference is trusted as such; since 7.x, and under the RFC's decision D1, its type says so too.
+    says_so = w.packet_is_context or w.env.acquired_is_trusted
+    trust = (r.TRUSTED if ref and says_so else r.RCU if "rcu_protected" in kfunc.flags
              else r.UNTRUSTED if kfunc.name == "bpf_get_kmem_cache" else 0)
     return pointer(r.BTF_ID | trust | null, StructType(ret.struct), id=id, ref=ref)
 

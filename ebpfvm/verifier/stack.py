@@ -211,7 +211,7 @@ def read(w: Walk, reg: Reg, number: int, off: int, size: int, dst: int) -> None:
     value = slot.reg
     if size == 8 and types == ALL_SPILL:
         if dst >= 0:
-            w.regs[dst] = value  # as it is: only a narrow fill gives an id
+            w.regs[dst] = _filled(w, frame, index, slot) if w.env.fill_gives_id else value
         w.remember(flags(frame.no, index))
         return
     if value.type != SCALAR:
@@ -287,8 +287,13 @@ def _zero_or_unknown(frame: Frame, low: int, high: int, w: Walk | None = None) -
     return known(0)
 
 
-def _readable(w: Walk, frame: Frame, low: int, high: int, number: int, reg: Reg, size: int) -> None:
-    """Every byte that may be read is plain data or a spill (check_stack_range_initialized, for reads)."""
+def _readable(w: Walk, frame: Frame, low: int, high: int, number: int, reg: Reg, size: int,
+              write: bool = False) -> None:
+    """Every byte that may be read is plain data or a spill (check_stack_range_initialized).
+
+    Args:
+        write: it is written, in part perhaps: then it may be poisoned, for nobody reads what it was.
+    """
     if high > low:
         w.stack_read(frame, (2 << (-low - 1 >> 3)) - (1 << (-high >> 3)))
     for off in range(low, high):
@@ -296,7 +301,7 @@ def _readable(w: Walk, frame: Frame, low: int, high: int, number: int, reg: Reg,
         if slot is None:
             continue
         kind = slot.types[-off - 1 & 7]
-        if kind in (MISC, ZERO, INVALID) or (kind == SPILL and slot.types[7] == SPILL):
+        if kind in (MISC, ZERO, INVALID) or (kind == SPILL and slot.types[7] == SPILL) or (kind == POISON and write):
             continue
         if not reg.num.mask:
             _bad_byte(kind, f"invalid read from stack R{number} off {low}+{off - low} size {size}")
@@ -326,7 +331,7 @@ def for_helper(w: Walk, reg: Reg, number: int, size: int, write: bool, uninit: b
             if slot is not None and slot.types[-off - 1 & 7] == DYN:
                 raise Refuse(EACCES, f"potential write to dynptr at off={off} disallowed")
         return True
-    _readable(w, frame, low, high, number, reg, size)
+    _readable(w, frame, low, high, number, reg, size, write)
     if write:
         stack = frame.stack_for_write()
         for off in range(low, high):
@@ -334,7 +339,7 @@ def for_helper(w: Walk, reg: Reg, number: int, size: int, write: bool, uninit: b
             old = stack.get(index)
             if old is None:
                 stack[index] = put_bytes(EMPTY, at, 1, MISC)
-            elif old.types[7] == SPILL or old.types[at] in (ZERO, INVALID):
+            elif old.types[7] == SPILL or old.types[at] in (ZERO, INVALID, POISON):
                 stack[index] = put_bytes(old, at, 1, MISC)
     return False
 
