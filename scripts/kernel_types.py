@@ -50,6 +50,9 @@ trace_event_raw_inet_sock_set_state trace_event_raw_tcp_event_sk_skb trace_event
 gendisk block_device bio page folio ring_buffer_event pid_link task_group cpu_stop_work lsm_ctx kernel_cap_t kuid_t
 sk_filter skb_ext nh_info fib_nh_common fib6_info rt6_info sk_psock sk_psock_progs ipv6_pinfo raw_sock raw6_sock
 netlink_sock packet_sock proto proto_ops sock_cgroup_data inet_bind_bucket
+bpf_array bpf_htab bpf_stab bpf_shtab bpf_dtab bpf_cpu_map xsk_map bpf_queue_stack lpm_trie bpf_ringbuf_map
+bpf_bloom_filter bpf_stack_map bpf_local_storage_map bpf_cgroup_storage_map reuseport_array bpf_arena bpf_map_ops
+bpf_flow_dissector
 """
 ENUMS = """
 bpf_func_id bpf_map_type bpf_prog_type bpf_attach_type bpf_cmd bpf_link_type bpf_ret_code tcx_action_base xdp_action

@@ -95,6 +95,7 @@ class ProgType:
         judged: False where the rules of the type are not modelled: the verifier refuses its programs as unsupported.
         ctx_offsets: which offsets the context pointer itself may have: "" none, "fixed" constant ones (for contexts
             that the kernel does not convert), "any" (the context is plain memory of `ctx_size` bytes).
+        struct_writes: struct of the kernel -> its member that programs may write (btf_struct_access).
         caps: capabilities needed to load it, beyond CAP_BPF: "net_admin", "perfmon"; "unpriv" means that not even
             CAP_BPF is needed.
     """
@@ -119,6 +120,7 @@ class ProgType:
     judged: bool = True
     caps: frozenset[str] = frozenset()
     ctx_offsets: Literal["", "fixed", "any"] = ""
+    struct_writes: Mapping[str, str] = field(default_factory=dict)
 
     def ctx_fields(self, attach: str = "") -> tuple[CtxField, ...]:
         """The context's fields as the hook `attach` sees them."""

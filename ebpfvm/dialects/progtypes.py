@@ -50,15 +50,17 @@ _TRACING_RETURNS: dict[str, tuple[int, int] | None] = {
     **dict.fromkeys(("trace_fentry", "trace_fexit", "trace_fsession"), (0, 0)),
 }
 
+_CONNTRACK = {"nf_conn": "mark", "nf_conn___init": "mark"}
+
 _LIST: Final = (
     _type("unspec", judged=False),
     _skb("socket_filter", c.SOCKET_FILTER, read=False, ld_abs=True, caps=_UNPRIV),
     _type("kprobe", "pt_regs", 168, c.PT_REGS, attach_returns=_SESSION_RETURNS, sleep="may", caps=_PERF),
-    _skb("sched_cls", c.SCHED_CLS, write=True, ld_abs=True, caps=_NET),
-    _skb("sched_act", c.SCHED_CLS, write=True, ld_abs=True, caps=_NET),
+    _skb("sched_cls", c.SCHED_CLS, write=True, ld_abs=True, struct_writes=_CONNTRACK, caps=_NET),
+    _skb("sched_act", c.SCHED_CLS, write=True, ld_abs=True, struct_writes=_CONNTRACK, caps=_NET),
     _type("tracepoint", "", 8192, c.TRACEPOINT, caps=_PERF),
     _type("xdp", "xdp_md", c.XDP_MD_SIZE, c.XDP, attach_fields=_hooks("xdp", {"devmap": c.XDP_DEVMAP}),
-          packet_read=True, helper_packet_read=True, packet_write=True, caps=_NET),
+          packet_read=True, helper_packet_read=True, packet_write=True, struct_writes=_CONNTRACK, caps=_NET),
     _type("perf_event", "bpf_perf_event_data", 184, c.PERF_EVENT, caps=_PERF),
     _skb("cgroup_skb", c.CGROUP_SKB, returns=_BOOL, attach_returns=_hooks("cgroup_skb", {"egress": (0, 3)}),
          caps=_UNPRIV),

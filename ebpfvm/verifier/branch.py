@@ -219,9 +219,17 @@ def _pointers(w: Walk, pc: int, insn: Insn, a: Reg, b: Reg, op: str, wide: bool,
         if b.type == SCALAR:
             w.precise(insn.src)
         return target if taken else pc + 1
+    null = b.type == SCALAR and not b.num.mask and not b.num.value
+    tests_null = wide and null and w.env.null_by_register and op in _NULL_TESTS and a.type & r.MAYBE_NULL
+    if tests_null:
+        w.precise(insn.src)
     links = _links(w, a, b)
     other = w.push(target, pc)
     del links  # nothing is learnt of a number that was compared with a pointer
+    if tests_null:
+        mark_or_null(w, w.state, a, op == "jne")
+        mark_or_null(w, other, a, op == "jeq")
+        return pc + 1
     if wide and a.type != SCALAR and b.type != SCALAR:
         _nullness(w, insn, a, b, op, other)
     if wide:

@@ -25,9 +25,19 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.explore import Walk
 
 _RCU_PROTECTED = frozenset({"cgroup", "bpf_cpumask", "task_struct", "bpf_crypto_ctx"})
-# struct bpf_array starts with the map itself; ops is the first pointer. Only these two are known by offset.
-_MAP_STRUCTS = {"array": "bpf_array", "hash": "bpf_htab", "percpu_hash": "bpf_htab", "lru_hash": "bpf_htab",
-                "percpu_array": "bpf_array"}
+# The struct of each map type (map_btf_id); it begins with a struct bpf_map.
+_MAP_STRUCTS = {
+    **dict.fromkeys(("array", "percpu_array", "prog_array", "perf_event_array", "cgroup_array", "array_of_maps"),
+                    "bpf_array"),
+    **dict.fromkeys(("hash", "percpu_hash", "lru_hash", "lru_percpu_hash", "hash_of_maps"), "bpf_htab"),
+    **dict.fromkeys(("devmap", "devmap_hash"), "bpf_dtab"), **dict.fromkeys(("queue", "stack"), "bpf_queue_stack"),
+    **dict.fromkeys(("ringbuf", "user_ringbuf"), "bpf_ringbuf_map"),
+    **dict.fromkeys(("sk_storage", "inode_storage", "task_storage", "cgrp_storage"), "bpf_local_storage_map"),
+    **dict.fromkeys(("cgroup_storage", "percpu_cgroup_storage"), "bpf_cgroup_storage_map"),
+    "sockmap": "bpf_stab", "sockhash": "bpf_shtab", "cpumap": "bpf_cpu_map", "xskmap": "xsk_map", "arena": "bpf_arena",
+    "lpm_trie": "lpm_trie", "bloom_filter": "bpf_bloom_filter", "stack_trace": "bpf_stack_map",
+    "reuseport_sockarray": "reuseport_array",
+}
 
 
 def kernel_structs(env: Env) -> frozenset[str]:
@@ -131,6 +141,10 @@ def store(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
             raise Refuse(EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
         return
     at = _position(w, reg, number, off)
+    member = w.env.prog_type.struct_writes.get(reg.what.name) if reg.what.btf is None else None
+    if member is not None:
+        kernel_types.write_member(w, reg.what.name, member, at, size)
+        return
     if reg.what.btf is None or not reg.type & r.ALLOC or reg.type & (r.UNTRUSTED | r.PERCPU):
         raise Refuse(EACCES, "only read is supported")
     if not (reg.ref or reg.type & (r.NON_OWN_REF | r.RCU)):
@@ -210,14 +224,13 @@ def map_struct(reg: Reg) -> str:
 
 
 def load_map_ptr(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
-    """A read of struct bpf_map (check_ptr_to_map_access); only its first fields' layout is known."""
-    if reg.what.type.name not in _MAP_STRUCTS and reg.what.type.name not in ("queue", "stack", "ringbuf", "lpm_trie"):
+    """A read of a map's own struct (check_ptr_to_map_access)."""
+    name = map_struct(reg)
+    if reg.type == r.MAP_PTR and reg.what.type.name == "struct_ops":
         raise Refuse(ENOTSUPP, f"map_ptr access not supported for map type {reg.what.number}")
     if off + reg.off < 0:
-        raise Refuse(EACCES, f"R{number} is {map_struct(reg)} invalid negative access: off={off + reg.off}")
-    if off + reg.off == 0 and size == 8:
-        return pointer(r.BTF_ID | r.UNTRUSTED, StructType("bpf_map_ops"))
-    raise unsupported("reading fields of a map through its pointer")
+        raise Refuse(EACCES, f"R{number} is {name} invalid negative access: off={off + reg.off}")
+    return kernel_types.load_plain(w, name, off + reg.off, size)
 
 
 def struct_type(w: Walk, btf: Btf, type_id: int) -> StructType:

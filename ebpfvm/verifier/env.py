@@ -137,6 +137,11 @@ class Env:
         return self.version >= (7, 0)
 
     @property
+    def null_by_register(self) -> bool:
+        """Return whether a comparison with a register that is known to be 0 tests a pointer for NULL (since 7.x)."""
+        return self.new
+
+    @property
     def sleepable(self) -> bool:
         """Return whether the program is loaded as one that may sleep."""
         return self.program.sleepable or bool(self.program.flags & BPF_F_SLEEPABLE)

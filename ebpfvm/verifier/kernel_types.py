@@ -85,17 +85,46 @@ def load(w: Walk, reg: Reg, number: int, at: int, size: int) -> Reg:
     for flag, text in ((r.USER, "user"), (r.PERCPU, "percpu")):
         if reg.type & flag:
             raise Refuse(EACCES, f"R{number} is ptr_{reg.what.name} access {text} memory: off={at}")
-    types = w.env.dialect.types
-    found = _struct(types(), reg.what.name) if types is not None else None
-    if types is None or found is None:
-        raise unsupported(f"reading struct {reg.what.name}")
-    end = descend(types(), found, at, size, found.name)
+    end = _end(w, reg.what.name, at, size)
     if end.kind == "scalar":
         return UNKNOWN_SCALAR
     if end.kind == "memory":
         return pointer(r.MEM | r.RDONLY | r.UNTRUSTED, 0)
     type = r.BTF_ID | _trust(w, reg, end)
     return pointer(type, StructType(end.struct), id=w.new_id() if type & r.MAYBE_NULL else 0)
+
+
+def load_plain(w: Walk, name: str, at: int, size: int) -> Reg:
+    """A read of a struct that the kernel itself points to, whose pointers are neither trusted nor untrusted."""
+    end = _end(w, name, at, size)
+    if end.kind == "scalar":
+        return UNKNOWN_SCALAR
+    if end.kind == "memory":
+        return pointer(r.MEM | r.RDONLY | r.UNTRUSTED, 0)
+    type = r.BTF_ID | end.flags
+    return pointer(type, StructType(end.struct), id=w.new_id() if type & r.MAYBE_NULL else 0)
+
+
+def write_member(w: Walk, name: str, member: str, at: int, size: int) -> None:
+    """A write into a struct of the kernel of which one member may be written (_nf_conntrack_btf_struct_access)."""
+    types = w.env.dialect.types
+    found = _struct(types(), name.partition("___")[0]) if types is not None else None
+    if types is None or found is None:
+        raise unsupported(f"writing struct {name}")
+    item = next((item for item in found.members if item.name == member), None)
+    if item is None or item.bit_offset // 8 != at:
+        raise Refuse(EACCES, f"no write support to nf_conn at off {at}")
+    end = at + types().size_of(item.type)
+    if at + size > end:
+        raise Refuse(EACCES, f"write access at off {at} with size {size} beyond the member of nf_conn ended at {end}")
+
+
+def _end(w: Walk, name: str, at: int, size: int) -> Found:
+    types = w.env.dialect.types
+    found = _struct(types(), name) if types is not None else None
+    if types is None or found is None:
+        raise unsupported(f"reading struct {name}")
+    return descend(types(), found, at, size, found.name)
 
 
 def _trust(w: Walk, reg: Reg, end: Found) -> int:
