@@ -231,7 +231,8 @@ class ClassCommands(Commands):
         major = classid & TC_H_MAJ_MASK
         if parent not in (0, TC_H_ROOT) and parent & TC_H_MAJ_MASK:
             if major and major != parent & TC_H_MAJ_MASK:
-                refuse(errno.EINVAL, "Invalid argument", f"class {handle_text(classid)} under {handle_text(parent)}")
+                refuse(errno.EINVAL, f"class {handle_text(classid)} cannot be added to qdisc "
+                                     f"{handle_text(parent & TC_H_MAJ_MASK)}")
             major = parent & TC_H_MAJ_MASK
         qdisc = self.net.find_qdisc(dev, major)
         if qdisc is None:
