@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ebpfvm.contract import Dialect, ProgType
     from ebpfvm.kernel.engine import Runnable
     from ebpfvm.maps import BpfMap
+    from ebpfvm.maps.base import Record
     from ebpfvm.verifier import Verdict
 
 ETH_HLEN: Final = 14
@@ -73,6 +74,10 @@ class MapView(Mapping[bytes, bytes]):
 
     def __init__(self, bpf_map: BpfMap) -> None:
         self._map = bpf_map
+
+    def records(self) -> list[Record]:
+        """Read what the program wrote into a ring buffer or perf event array, oldest first; each record once."""
+        return self._map.records()
 
     def __getitem__(self, key: bytes) -> bytes:
         try:
@@ -307,7 +312,7 @@ def _fill_maps(bound: Sequence[BpfMap], content: Mapping[int | str, Mapping[byte
         found = map_of(bound, which)
         for key, value in items.items():
             try:
-                found.sys_update(bytes(key), bytes(value))
+                found.fill(bytes(key), bytes(value))
             except OSError as error:
                 raise UsageError(f"map {which!r}: key {key.hex()} cannot be set: {error.strerror or error}") from error
 

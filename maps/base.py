@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from typing import TYPE_CHECKING, ClassVar, Never
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Never
 
 from ebpfvm.btf.fields import special_fields
 from ebpfvm.contract.maptype import (
@@ -63,6 +63,13 @@ def kernel_error(number: int, what: str) -> OSError:
     number = abs(number)
     text = "Operation is not supported by this map (ENOTSUPP)" if number == ENOTSUPP else os.strerror(number)
     return OSError(number, f"{what}: {text}")
+
+
+class Record(NamedTuple):
+    """What a program wrote for user space: the CPU it ran on, and the bytes without a kernel's padding."""
+
+    cpu: int
+    data: bytes
 
 
 class BpfMap:
@@ -229,6 +236,15 @@ class BpfMap:
         """Call `visit(key, value)` for each element until it returns non-zero; the number visited."""
         return -errno.EINVAL
 
+    def pending(self) -> list[Record]:
+        """Return the records that nobody has read, oldest first, and leave them there; ring buffers and perf event
+        arrays have some."""
+        return []
+
+    def records(self) -> list[Record]:
+        """Read the records that programs wrote for user space, oldest first; each is read once."""
+        return []
+
     # -- syscall side ----------------------------------------------------------------------------------------------
 
     def _check_syscall(self, key: bytes | None, *, writes: bool) -> None:
@@ -260,15 +276,31 @@ class BpfMap:
             OSError: as the type's `update` says; EPERM for a frozen or read-only map.
         """
         self._check_syscall(key, writes=True)
+        if flags & BPF_F_LOCK and not self._has_lock():
+            raise kernel_error(errno.EINVAL, f"update of map {self.name!r}: there is no lock for BPF_F_LOCK")
         if len(value) != self.value_size:
             raise kernel_error(errno.EINVAL, f"map {self.name!r} has values of {self.value_size} bytes, "
                                              f"not {len(value)}")
-        self._raise(self.update(key if key is not None else b"", value, flags), "update of")
+        self._raise(self.user_update(key if key is not None else b"", value, flags), "update of")
         self._settle()
+
+    def user_update(self, key: bytes, value: bytes, flags: int) -> int:
+        """Create or change an element from user space, where that is not what programs do; 0 or a negative errno."""
+        return self.update(key, value, flags)
+
+    def fill(self, key: bytes, value: bytes) -> None:
+        """Set an element before a run, as a loader does; for most types an update.
+
+        Raises:
+            OSError: as `sys_update`.
+        """
+        self.sys_update(key, value)
 
     def sys_delete(self, key: bytes) -> None:
         """BPF_MAP_DELETE_ELEM; `OSError` as the type's `delete` says."""
         self._check_syscall(key, writes=True)
+        if not self.key_size:
+            raise kernel_error(errno.EINVAL, f"delete in map {self.name!r}, which has no keys")
         self._raise(self.delete(key), "delete in")
         self._settle()
 

@@ -107,11 +107,11 @@ class PercpuCgroupStorage(CgroupStorage):
 
 
 _FUNCS = frozenset({"bpf_get_local_storage"})
-CGROUP_STORAGE = MapType("cgroup_storage", CgroupStorage, _FUNCS, inner=False, fields=mt.LOCKS,
-                         check=cgroup_storage_alloc_check, check_btf=cgroup_storage_check_btf,
+CGROUP_STORAGE = MapType("cgroup_storage", CgroupStorage, _FUNCS, inner=False, one_per_program=True,
+                         fields=mt.LOCKS, check=cgroup_storage_alloc_check, check_btf=cgroup_storage_check_btf,
                          doc="A value that belongs to a control group and an attached program.")
-PERCPU_CGROUP_STORAGE = MapType("percpu_cgroup_storage", PercpuCgroupStorage, _FUNCS, inner=False, percpu=True,
-                                check=partial(cgroup_storage_alloc_check, percpu=True),
+PERCPU_CGROUP_STORAGE = MapType("percpu_cgroup_storage", PercpuCgroupStorage, _FUNCS, inner=False, one_per_program=True,
+                                percpu=True, check=partial(cgroup_storage_alloc_check, percpu=True),
                                 check_btf=cgroup_storage_check_btf, doc="The same with a value per CPU.")
 CgroupStorage.type = CGROUP_STORAGE
 PercpuCgroupStorage.type = PERCPU_CGROUP_STORAGE

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ebpfvm.btf.types import Btf
-    from ebpfvm.maps.base import BpfMap
+    from ebpfvm.maps.base import BpfMap, Record
 
 DEBUG_KEY: Final = "not_kernel_abi"
 """The name under which the debug view of stored packets appears in JSON."""
@@ -88,6 +88,7 @@ class MapDump:
         name, type, id, key_size, value_size, max_entries, flags: as `bpftool map show` has them.
         elements: in the order of BPF_MAP_GET_NEXT_KEY.
         error: why there are none, for maps that cannot be read; or that there are more.
+        records: what programs wrote into a ring buffer or perf event array and nobody has read.
     """
 
     name: str
@@ -99,12 +100,15 @@ class MapDump:
     flags: int
     elements: tuple[Element, ...] = field(default=(), repr=False)
     error: str = ""
+    records: tuple[Record, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         head = {name: getattr(self, name) for name in ("name", "type", "id", "key_size", "value_size", "max_entries",
                                                        "flags")}
-        tail = {"error": self.error} if self.error else {}
+        tail: dict[str, Any] = {"error": self.error} if self.error else {}
+        if self.records is not None:
+            tail["records"] = [{"cpu": record.cpu, "data": _hex_list(record.data)} for record in self.records]
         return {**head, "elements": [element.as_dict() for element in self.elements], **tail}
 
     def head(self) -> Iterator[str]:
@@ -113,7 +117,12 @@ class MapDump:
         yield f"\tkey {self.key_size}B  value {self.value_size}B  max_entries {self.max_entries}"
 
     def body(self) -> Iterator[str]:
-        """As `bpftool map dump` prints it without BTF."""
+        """As `bpftool map dump` prints it without BTF; records, which bpftool does not show, one after the other."""
+        if self.records is not None:
+            for record in self.records:
+                yield from _named(f"record (CPU {record.cpu:02d}):", record.data, len(record.data) > _LINE)
+            yield f"Found {len(self.records)} record{'s' if len(self.records) != 1 else ''}"
+            return
         for element in self.elements:
             yield from element.lines()
         if self.error:
@@ -130,6 +139,7 @@ def dump_map(bpf_map: BpfMap) -> MapDump:
     """What user space may read of a map now, up to `SHOWN` elements: an object may claim an array of 2^32."""
     error = ""
     elements: tuple[Element, ...] = ()
+    records = tuple(islice(bpf_map.pending(), SHOWN)) if bpf_map.type.records else None
     try:
         found = _elements(bpf_map)
         elements = tuple(islice(found, SHOWN))
@@ -138,7 +148,7 @@ def dump_map(bpf_map: BpfMap) -> MapDump:
     except OSError as refused:
         error = str(refused.strerror or refused)
     return MapDump(bpf_map.name, bpf_map.type.name, bpf_map.id, bpf_map.key_size, bpf_map.value_size,
-                   bpf_map.max_entries, bpf_map.flags, elements, error)
+                   bpf_map.max_entries, bpf_map.flags, elements, "" if records is not None else error, records)
 
 
 def _elements(bpf_map: BpfMap) -> Iterator[Element]:

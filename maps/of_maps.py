@@ -83,9 +83,7 @@ class MapOfMaps(base.BpfMap):
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         """From user space: `value` is the id of a map equal to the template."""
         inner = self.kernel.maps.get(int.from_bytes(value, "little"))
-        if inner is None:
-            return -errno.EBADF
-        return self.put(key, inner, flags)
+        return -errno.EBADF if inner is None else self.put(key, inner, flags)
 
     def put(self, key: bytes, inner: base.BpfMap, flags: int = base.BPF_ANY) -> int:
         """Set the inner map of `key`; 0, -EINVAL (not like the template), -EEXIST, -ENOENT or -E2BIG."""
@@ -131,12 +129,21 @@ class MapOfMaps(base.BpfMap):
 class ArrayOfMaps(MapOfMaps):
     """BPF_MAP_TYPE_ARRAY_OF_MAPS: slots by index, empty until set."""
 
+    def update(self, key: bytes, value: bytes, flags: int) -> int:
+        if flags != base.BPF_ANY:
+            return -errno.EINVAL
+        return -errno.E2BIG if self._beyond(key) else super().update(key, value, flags)
+
+    def delete(self, key: bytes) -> int:
+        return -errno.E2BIG if self._beyond(key) else super().delete(key)
+
+    def _beyond(self, key: bytes) -> bool:
+        return int.from_bytes(key, "little") >= self.max_entries
+
     def put(self, key: bytes, inner: base.BpfMap, flags: int = base.BPF_ANY) -> int:
         if flags != base.BPF_ANY:
             return -errno.EINVAL
-        if int.from_bytes(key, "little") >= self.max_entries:
-            return -errno.E2BIG
-        return super().put(key, inner, flags)
+        return -errno.E2BIG if self._beyond(key) else super().put(key, inner, flags)
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
         self._check_syscall(key, writes=False)

@@ -7,12 +7,13 @@ slot 0, that of the only CPU, holds an event, as after libbpf's perf_buffer__new
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType, no_btf
 from ebpfvm.maps import base
 from ebpfvm.maps.array import descriptors_check
+from ebpfvm.maps.base import Record
 from ebpfvm.maps.fd_array import FdArray
 
 if TYPE_CHECKING:
@@ -25,20 +26,13 @@ def perf_event_alloc_check(args: CreateArgs) -> MapRefusal | None:
     return descriptors_check(args, base.FILE_FLAGS | mt.BPF_F_PRESERVE_ELEMS)
 
 
-class PerfRecord(NamedTuple):
-    """What a program wrote: the slot, which is the number of a CPU, and the bytes without a kernel's padding."""
-
-    cpu: int
-    data: bytes
-
-
 class PerfEventArray(FdArray):
     """BPF_MAP_TYPE_PERF_EVENT_ARRAY."""
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
         self.slots[0] = "event"
-        self._order: list[PerfRecord] = []
+        self._order: list[Record] = []
 
     def output(self, index: int, data: bytes) -> int:
         """Write a record; 0, -E2BIG beyond the end, -ENOENT without an event in the slot.
@@ -51,14 +45,14 @@ class PerfEventArray(FdArray):
         if index not in self.slots:
             return -errno.ENOENT
         self.kernel.keep_record(len(data), self.name)
-        self._order.append(PerfRecord(index, data))
+        self._order.append(Record(index, data))
         return 0
 
-    def pending(self) -> list[PerfRecord]:
+    def pending(self) -> list[Record]:
         """Return the records that nobody has read, and leave them there."""
         return list(self._order)
 
-    def records(self) -> list[PerfRecord]:
+    def records(self) -> list[Record]:
         """Read all records, oldest first."""
         found, self._order = self._order, []
         self.kernel.record_bytes -= sum(len(record.data) for record in found)
@@ -68,5 +62,6 @@ class PerfEventArray(FdArray):
 _FUNCS = frozenset({"bpf_perf_event_read", "bpf_perf_event_output", "bpf_skb_output", "bpf_perf_event_read_value",
                     "bpf_xdp_output"})
 PERF_EVENT_ARRAY = MapType("perf_event_array", PerfEventArray, _FUNCS, check=perf_event_alloc_check, check_btf=no_btf,
-                           takes_btf=False, doc="Perf events by CPU, for records that user space reads.")
+                           takes_btf=False, records=True,
+                           doc="Perf events by CPU, for records that user space reads.")
 PerfEventArray.type = PERF_EVENT_ARRAY

@@ -38,7 +38,15 @@ class ProgArray(base.BpfMap):
         self._progs[index] = prog
         return 0
 
+    def update(self, key: bytes, value: bytes, flags: int) -> int:
+        """From user space, by a descriptor that nobody has."""
+        if flags != base.BPF_ANY:
+            return -errno.EINVAL
+        return -errno.E2BIG if int.from_bytes(key, "little") >= self.max_entries else -errno.EBADF
+
     def delete(self, key: bytes) -> int:
+        if int.from_bytes(key, "little") >= self.max_entries:
+            return -errno.E2BIG
         gone = self._progs.pop(int.from_bytes(key, "little"), None)
         return 0 if gone is not None else -errno.ENOENT
 

@@ -7,6 +7,7 @@ at the same record; the bytes themselves live in regions, so a large ring costs 
 from __future__ import annotations
 
 import errno
+import itertools
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
 from ebpfvm.maps import base
+from ebpfvm.maps.base import Record
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.memory import Region
@@ -98,8 +100,17 @@ class Ringbuf(base.BpfMap):
                    BPF_RB_CONS_POS: self.consumer, BPF_RB_PROD_POS: self.producer}
         return answers.get(what, 0)
 
+    def pending(self) -> list[Record]:
+        """Return what `records` would read, and leave it there."""
+        done = itertools.takewhile(lambda record: record.state != "busy", self._records)
+        return [Record(0, bytes(record.region.data)) for record in done if record.state == "ready"]
+
+    def records(self) -> list[Record]:
+        """Read the submitted records up to the first that is still being written, oldest first."""
+        return [Record(0, data) for data in self.drain()]
+
     def drain(self) -> list[bytes]:
-        """What user space reads: the submitted records up to the first that is still busy."""
+        """As `records`, the bytes only."""
         out = []
         while self._records and self._records[0].state != "busy":
             record = self._records.popleft()
@@ -108,6 +119,12 @@ class Ringbuf(base.BpfMap):
             if record.state == "ready":
                 out.append(bytes(record.region.data))
         return out
+
+    def update(self, key: bytes, value: bytes, flags: int) -> int:
+        return -base.ENOTSUPP
+
+    def delete(self, key: bytes) -> int:
+        return -base.ENOTSUPP
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
         raise base.kernel_error(base.ENOTSUPP, f"keys of map {self.name!r}")
@@ -120,5 +137,5 @@ RINGBUF = MapType("ringbuf", Ringbuf,
                   frozenset({"bpf_ringbuf_output", "bpf_ringbuf_reserve", "bpf_ringbuf_query",
                              "bpf_ringbuf_reserve_dynptr", "bpf_ringbuf_submit_dynptr",
                              "bpf_ringbuf_discard_dynptr"}),
-                  check=_ring_check, doc="Records for user space, in order.")
+                  check=_ring_check, records=True, doc="Records for user space, in order.")
 Ringbuf.type = RINGBUF

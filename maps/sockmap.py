@@ -1,22 +1,24 @@
 """Sockets by index or by any key (net/core/sock_map.c, kernel/bpf/reuseport_array.c, Linux 7.2).
 
 User space writes descriptors and reads cookies. There are no descriptors here (EBADF), so Python code puts sockets in
-with `put`: any object in the kernel's memory that has a `base`, the address that programs see.
+with `put` (`ebpfvm.kernel.sock.Sock`).
 """
 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType, no_btf
+from ebpfvm.kernel.sock import Sock
 from ebpfvm.maps import base
 from ebpfvm.maps.array import array_alloc_check, next_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ebpfvm.kernel.memory import Region
     from ebpfvm.kernel.state import Kernel
     from ebpfvm.loader.object import MapSpec
 
@@ -49,9 +51,14 @@ class Sockmap(base.BpfMap):
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
-        self._socks: dict[bytes, Any] = {}
+        self._socks: dict[bytes, Sock] = {}
 
-    def put(self, key: bytes, sock: Any, flags: int = base.BPF_ANY) -> int:
+    def fill(self, key: bytes, value: bytes) -> None:
+        """Set an element to a new socket, whatever `value` is."""
+        self._check_syscall(key, writes=True)
+        self._raise(self.put(key, Sock(self.kernel)), "update of")
+
+    def put(self, key: bytes, sock: Sock, flags: int = base.BPF_ANY) -> int:
         """Set an element; 0, -EINVAL for flags, -E2BIG, -EEXIST or -ENOENT."""
         if flags > base.BPF_EXIST:
             return -errno.EINVAL
@@ -68,16 +75,20 @@ class Sockmap(base.BpfMap):
     def _out_of_range(self, key: bytes) -> int:
         return -errno.E2BIG if int.from_bytes(key, "little") >= self.max_entries else 0
 
-    def sock(self, key: bytes) -> Any:
+    def sock(self, key: bytes) -> Sock | None:
         """Return the socket of a key, None without one."""
         return self._socks.get(key)
 
-    def lookup(self, key: bytes) -> int:
+    def find(self, key: bytes) -> Region | None:
         sock = self._socks.get(key)
-        return 0 if sock is None else int(sock.base)
+        return None if sock is None else self.kernel.memory.region(sock.ptr)
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
-        """User space's way, by a descriptor that nobody has."""
+        """From a program. Its sockets are those of test runs, whose protocol cannot be in a map (EOPNOTSUPP)."""
+        return -errno.EOPNOTSUPP
+
+    def user_update(self, key: bytes, value: bytes, flags: int) -> int:
+        """By a descriptor that nobody has."""
         return -errno.EINVAL if int.from_bytes(value, "little") > _FD_MAX else -errno.EBADF
 
     def delete(self, key: bytes) -> int:
@@ -90,7 +101,7 @@ class Sockmap(base.BpfMap):
             raise base.kernel_error(errno.ENOSPC, f"lookup in map {self.name!r}")
         if key not in self._socks:
             raise base.kernel_error(errno.ENOENT, f"lookup in map {self.name!r}")
-        return int(getattr(self._socks[key], "cookie", 0)).to_bytes(8, "little")
+        return self._socks[key].cookie.to_bytes(8, "little")
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
         self._check_syscall(key, writes=False)
@@ -122,10 +133,11 @@ class Sockhash(Sockmap):
 class ReuseportSockarray(Sockmap):
     """BPF_MAP_TYPE_REUSEPORT_SOCKARRAY: listeners of a SO_REUSEPORT group by index."""
 
-    def update(self, key: bytes, value: bytes, flags: int) -> int:
+    def user_update(self, key: bytes, value: bytes, flags: int) -> int:
         if flags > base.BPF_EXIST:
             return -errno.EINVAL
-        return self._out_of_range(key) or super().update(key, value, flags)
+        refused = self._out_of_range(key)
+        return refused or (-errno.EBADF if self.value_size == 4 else super().user_update(key, value, flags))
 
     def delete(self, key: bytes) -> int:
         refused = self._out_of_range(key)

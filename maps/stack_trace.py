@@ -35,6 +35,9 @@ class StackTrace(base.BpfMap):
         buckets = 1 << (self.max_entries - 1).bit_length()
         return -errno.E2BIG if int.from_bytes(key, "little") >= buckets else -errno.ENOENT
 
+    def sys_lookup_and_delete(self, key: bytes | None = None, flags: int = 0) -> bytes:
+        return self.sys_lookup(key, flags)
+
     def sys_next_key(self, key: bytes | None = None) -> bytes:
         self._check_syscall(key, writes=False)
         raise base.kernel_error(errno.ENOENT, f"keys of map {self.name!r}")

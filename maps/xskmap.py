@@ -42,6 +42,11 @@ class Xskmap(FdArray):
                                                        writable=False)
         return result
 
+    def fill(self, key: bytes, value: bytes) -> None:
+        """Set the slot of `key` to a socket, whatever `value` is."""
+        self._check_syscall(key, writes=True)
+        self._raise(self.put(self._index(key)), "update of")
+
     def target(self, index: int) -> int | None:
         """Return the slot if it holds a socket, else None."""
         return index if index in self.slots else None

@@ -104,6 +104,8 @@ class MapType:
         takes_btf: libbpf passes BTF on; for other types it leaves it out.
         prog_read_only: programs may not write what a look-up gives.
         map_extra: it has a use for that number.
+        records: programs write records into it that user space reads.
+        one_per_program: a program may use only one map of this type.
         doc: one line.
     """
 
@@ -123,6 +125,8 @@ class MapType:
     takes_btf: bool = True
     prog_read_only: bool = False
     map_extra: bool = False
+    one_per_program: bool = False
+    records: bool = False
     doc: str = ""
 
     def __post_init__(self) -> None:

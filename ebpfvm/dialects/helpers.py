@@ -25,6 +25,8 @@ from ebpfvm.funcs import (
     skb_meta,
     skb_room,
     sock,
+    sockmap,
+    storage,
     task,
     text,
     time,
@@ -37,8 +39,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _MODULES: Final[tuple[ModuleType, ...]] = (
-    cgroup, csum, dynptr, kptr, loop, maps, memory, redirect, ringbuf, skb, skb_meta, skb_room, sock, task, text, time,
-    timer, tunnel, xdp)
+    cgroup, csum, dynptr, kptr, loop, maps, memory, redirect, ringbuf, skb, skb_meta, skb_room, sock, sockmap, storage,
+    task, text, time, timer, tunnel, xdp)
 
 
 # In the order of their numbers, from 1.
@@ -281,9 +283,9 @@ def variants_of(name: str) -> dict[str, Helper]:
         variants["bpf_xdp_get_buff_len"] = xdp.bpf_xdp_get_buff_len__btf
     if name == "syscall":
         variants |= {item.name: replace(item, barred="probe") for item in (
-            task.bpf_d_path, sock.bpf_sk_storage_get, sock.bpf_sk_storage_delete)}
+            task.bpf_d_path, storage.bpf_sk_storage_get, storage.bpf_sk_storage_delete)}
     if name == "cgroup_sock":
-        variants["bpf_sk_storage_get"] = sock.bpf_sk_storage_get__ctx
+        variants["bpf_sk_storage_get"] = storage.bpf_sk_storage_get__ctx
     if name == "cgroup_sockopt":
         variants |= {"bpf_setsockopt": sock.bpf_setsockopt__sk, "bpf_getsockopt": sock.bpf_getsockopt__sk}
     if name == "sk_lookup":

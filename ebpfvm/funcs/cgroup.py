@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.contract import contract_only, helper
 from ebpfvm.contract.args import Anything, BtfSockCommon, ConstSize, Ctx, Integer, MapPtr, Mem, Skb, UninitMem
+from ebpfvm.funcs.errno import E2BIG, EAGAIN
+from ebpfvm.funcs.map_kind import of_type
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import Env
@@ -64,8 +66,19 @@ def bpf_get_current_ancestor_cgroup_id(env: Env, ancestor_level: Anything) -> In
     return 0 if ancestor_level & 0xFFFFFFFF else _ROOT_CGROUP_ID
 
 
-bpf_current_task_under_cgroup = contract_only("bpf_current_task_under_cgroup", MapPtr, Anything, ret=Integer,
-                                              cap="bpf")
+
+@helper(cap="bpf")
+def bpf_current_task_under_cgroup(env: Env, map: MapPtr, index: Anything) -> Integer:
+    """Is the current task under a control group of the array? -E2BIG beyond its end, -EAGAIN for an empty slot.
+
+    The task is in the root's, so it is under no other (0).
+    """
+    index &= 0xFFFFFFFF
+    if index >= of_type(map, "cgroup_array").max_entries:
+        return -E2BIG
+    return -EAGAIN if index not in map.slots else 0
+
+
 bpf_sk_cgroup_id = contract_only("bpf_sk_cgroup_id", BtfSockCommon, ret=Integer)
 bpf_sk_ancestor_cgroup_id = contract_only("bpf_sk_ancestor_cgroup_id", BtfSockCommon, Anything, ret=Integer)
 bpf_sysctl_get_name = contract_only("bpf_sysctl_get_name", Ctx, UninitMem, ConstSize, Anything, ret=Integer)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.contract import contract_only, helper
+from ebpfvm.contract import helper
 from ebpfvm.contract.args import (
     Anything,
     ConstSize,
@@ -31,6 +31,7 @@ from ebpfvm.contract.args import (
     WriteMem,
 )
 from ebpfvm.funcs.errno import EAFNOSUPPORT, EINVAL, ENODEV
+from ebpfvm.funcs.map_kind import of_type
 from ebpfvm.funcs.packet import ETH_HLEN, length, s32
 from ebpfvm.kernel.skb import SkBuff
 
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 TC_ACT_SHOT: Final = 2
 TC_ACT_REDIRECT: Final = 7
 XDP_ABORTED: Final = 0
+BPF_F_BROADCAST: Final = 8
+BPF_F_EXCLUDE_INGRESS: Final = 16
+_ACTIONS: Final = 3  # XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX
 XDP_REDIRECT: Final = 4
 BPF_F_INGRESS: Final = 1
 BPF_MTU_CHK_SEGS: Final = 1
@@ -57,16 +61,21 @@ class Redirect:
 
     Attributes:
         kind: "redirect" (another device's egress, or ingress with BPF_F_INGRESS), "peer" (ingress of the device's
-            peer in its namespace), "neigh" (egress with the link-layer header filled in).
-        ifindex: the device.
+            peer in its namespace), "neigh" (egress with the link-layer header filled in), "map" (an entry of a map),
+            "broadcast" (all entries of a map of devices).
+        ifindex: the device; 0 for a broadcast, and for an entry that is no device.
         flags: as given.
         params: `struct bpf_redir_neigh`, or nothing.
+        map: the map of "map" and "broadcast".
+        targets: interfaces, CPUs or queues that the entries name.
     """
 
     kind: str
     ifindex: int
     flags: int
     params: bytes = b""
+    map: Any = None
+    targets: tuple[int, ...] = ()
 
 
 def _ask(env: Env, kind: str, ifindex: int, flags: int, params: bytes = b"") -> int:
@@ -185,5 +194,23 @@ def bpf_fib_lookup(env: Env, ctx: Packet, params: WriteMem, plen: ConstSize, fla
     return int(result)
 
 
-# Maps of devices and sockets are not modelled, so no program that passes one is ever loaded.
-bpf_redirect_map = contract_only("bpf_redirect_map", MapPtr, Anything, Anything, ret=Integer)
+@helper()
+def bpf_redirect_map(env: Env, map: MapPtr, key: Anything, flags: Anything) -> Integer:
+    """Ask that the packet go to the device, CPU or AF_XDP socket of an entry; XDP_REDIRECT.
+
+    Without the entry: the low two bits of `flags`, an action. With BPF_F_BROADCAST (devices only) a copy goes to each
+    entry, with BPF_F_EXCLUDE_INGRESS not to the device that it came from. XDP_ABORTED for other flags.
+    """
+    devices = of_type(map, "devmap", "devmap_hash", "cpumap", "xskmap").type.name.startswith("devmap")
+    if flags & ~(_ACTIONS | (BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS if devices else 0)):
+        return XDP_ABORTED
+    index = key & 0xFFFFFFFF
+    target = map.target(index)
+    if flags & BPF_F_BROADCAST:
+        env.kernel.extra["redirect"] = Redirect("broadcast", 0, flags, b"", map, tuple(map.targets()))
+        return XDP_REDIRECT
+    if target is None:
+        env.kernel.extra.pop("redirect", None)
+        return int(flags & _ACTIONS)
+    env.kernel.extra["redirect"] = Redirect("map", target if devices else 0, 0, b"", map, (target,))
+    return XDP_REDIRECT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.contract import contract_only, helper
+from ebpfvm.contract import helper
 from ebpfvm.contract.args import (
     AllocSize,
     Anything,
@@ -23,11 +23,14 @@ from ebpfvm.contract.args import (
 )
 from ebpfvm.errors import Fault
 from ebpfvm.funcs import dynptr
-from ebpfvm.funcs.errno import E2BIG, EFAULT, EINVAL
+from ebpfvm.funcs.errno import E2BIG, EBUSY, EFAULT, EINVAL
+from ebpfvm.funcs.map_kind import of_type
 from ebpfvm.funcs.packet import U32, get, length
 from ebpfvm.kernel.refs import RefCounted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ebpfvm.kernel import Env
 
 _INDEX_MASK: Final = U32
@@ -44,14 +47,8 @@ class Record(RefCounted):
         self.ring = ring
 
 
-def _of_type(map: Any, name: str) -> Any:
-    if map.type.name != name:
-        raise Fault("memory", f"map '{map.name}' is a {map.type.name}, where a {name} is needed")
-    return map
-
-
 def _reserve(env: Env, ring: Any, size: int, flags: int) -> int:
-    address: int = _of_type(ring, "ringbuf").reserve(size, flags)
+    address: int = of_type(ring, "ringbuf").reserve(size, flags)
     if address:
         record = Record(ring)
         env.refs.add(record)
@@ -71,7 +68,7 @@ def _commit(env: Env, address: int, *, discard: bool) -> int:
 @helper()
 def bpf_ringbuf_output(env: Env, ringbuf: MapPtr, data: Mem, size: ConstSizeOrZero, flags: Anything) -> Integer:
     """Copy `data` in as one record; 0, -EINVAL for flags, -EAGAIN when it does not fit."""
-    status: int = _of_type(ringbuf, "ringbuf").output(data, flags)
+    status: int = of_type(ringbuf, "ringbuf").output(data, flags)
     return status
 
 
@@ -96,7 +93,7 @@ def bpf_ringbuf_discard(env: Env, data: RingbufMemRelease, flags: Anything) -> V
 @helper()
 def bpf_ringbuf_query(env: Env, ringbuf: MapPtr, flags: Anything) -> Integer:
     """Bytes not yet read (0), size (1), consumer's (2) or producer's (3) position; 0 for another question."""
-    answer: int = _of_type(ringbuf, "ringbuf").query(flags)
+    answer: int = of_type(ringbuf, "ringbuf").query(flags)
     return answer
 
 
@@ -150,10 +147,48 @@ def bpf_perf_event_output(env: Env, ctx: Packet, map: MapPtr, flags: Anything, d
     if wanted and not packet:
         return -EFAULT
     index = flags & _INDEX_MASK
-    events = _of_type(map, "perf_event_array")
+    events = of_type(map, "perf_event_array")
     status: int = events.output(0 if index == _CURRENT_CPU else index, data + (packet or b""))
     return status
 
 
-bpf_user_ringbuf_drain = contract_only("bpf_user_ringbuf_drain", MapPtr, Func, StackOrNull, Anything, ret=Integer,
-                                       cap="bpf", context_to=2)
+_MAX_SAMPLES: Final = 128 * 1024  # BPF_MAX_USER_RINGBUF_SAMPLES
+_WAKEUPS: Final = 3  # BPF_RB_NO_WAKEUP, BPF_RB_FORCE_WAKEUP
+
+
+@helper(cap="bpf", context_to=2)
+def bpf_user_ringbuf_drain(env: Env, map: MapPtr, callback_fn: Func, ctx: StackOrNull, flags: Anything) -> Integer:
+    """Call `callback_fn(dynptr, ctx)` for each record of user space until it returns 1; the number of records taken.
+
+    -EINVAL for flags but BPF_RB_NO_WAKEUP and BPF_RB_FORCE_WAKEUP, -EBUSY while the buffer is being drained.
+    """
+    ring = of_type(map, "user_ringbuf")
+    if flags & ~_WAKEUPS:
+        return -EINVAL
+    if ring.busy:
+        return -EBUSY
+    call, taken = env.function(callback_fn), 0
+    ring.busy = True
+    try:
+        while taken < _MAX_SAMPLES:
+            data = ring.take()
+            if data is None:
+                break
+            taken += 1
+            if _give_sample(env, call, data, ctx):
+                break
+    finally:
+        ring.busy = False
+    return taken
+
+
+def _give_sample(env: Env, call: Callable[..., int], data: bytes, ctx: int) -> int:
+    """Call back with a dynptr over a record, which the callback may only read."""
+    record = env.memory.add("mem", bytearray(data), name="user ring buffer record", writable=False)
+    pointer = env.memory.add("mem", bytearray(16), name="dynptr")
+    dynptr.init(env, pointer.base, record.base, dynptr.LOCAL, len(data), rdonly=True)
+    try:
+        return call(pointer.base, ctx)
+    finally:
+        env.memory.free(record)
+        env.memory.free(pointer)

@@ -12,27 +12,19 @@ from ebpfvm.contract.args import (
     Anything,
     BtfSockCommon,
     BtfSockCommonRelease,
-    CgroupOrNull,
     ConstSize,
     ConstSizeOrZero,
     Ctx,
     CtxOrNull,
-    InodeOrNull,
     Integer,
     Ipv4Header,
     Ipv6Header,
-    MapKey,
-    MapPtr,
-    MapValueOrNull,
     Mem,
-    RetMapValue,
     SockCommon,
     SockCommonRefOrNull,
     SocketOrNull,
     SocketOrNullRet,
     SocketRefOrNull,
-    StorageValueOrNull,
-    TaskOrNull,
     TcpHeader,
     TcpSockOrNull,
     UninitMem,
@@ -148,22 +140,6 @@ bpf_skc_to_unix_sock = contract_only("bpf_skc_to_unix_sock", BtfSockCommon, ret=
 bpf_skc_to_mptcp_sock = contract_only("bpf_skc_to_mptcp_sock", SockCommon, ret=_skc_to("mptcp_sock"), cap="perfmon")
 bpf_sock_from_file = contract_only("bpf_sock_from_file", ArgSpec(Arg.PTR_TO_BTF_ID, btf="file"), ret=_skc_to("socket"))
 
-bpf_sk_storage_get = contract_only("bpf_sk_storage_get", MapPtr, BtfSockCommon, StorageValueOrNull, Anything,
-                                   ret=MapValueOrNull)
-bpf_sk_storage_get__ctx = contract_only("bpf_sk_storage_get", MapPtr, Ctx, StorageValueOrNull, Anything,
-                                        ret=MapValueOrNull)
-bpf_sk_storage_delete = contract_only("bpf_sk_storage_delete", MapPtr, BtfSockCommon, ret=Integer)
-bpf_task_storage_get = contract_only("bpf_task_storage_get", MapPtr, TaskOrNull, StorageValueOrNull, Anything,
-                                     ret=MapValueOrNull, cap="bpf")
-bpf_task_storage_delete = contract_only("bpf_task_storage_delete", MapPtr, TaskOrNull, ret=Integer, cap="bpf")
-bpf_inode_storage_get = contract_only("bpf_inode_storage_get", MapPtr, InodeOrNull, StorageValueOrNull, Anything,
-                                      ret=MapValueOrNull)
-bpf_inode_storage_delete = contract_only("bpf_inode_storage_delete", MapPtr, InodeOrNull, ret=Integer)
-bpf_cgrp_storage_get = contract_only("bpf_cgrp_storage_get", MapPtr, CgroupOrNull, StorageValueOrNull, Anything,
-                                     ret=MapValueOrNull, cap="bpf")
-bpf_cgrp_storage_delete = contract_only("bpf_cgrp_storage_delete", MapPtr, CgroupOrNull, ret=Integer, cap="bpf")
-bpf_get_local_storage = contract_only("bpf_get_local_storage", MapPtr, Anything, ret=RetMapValue)
-
 bpf_setsockopt = contract_only("bpf_setsockopt", Ctx, Anything, Anything, Mem, ConstSize, ret=Integer)
 bpf_getsockopt = contract_only("bpf_getsockopt", Ctx, Anything, Anything, UninitMem, ConstSize, ret=Integer)
 bpf_setsockopt__sk = contract_only("bpf_setsockopt", BtfSockCommon, Anything, Anything, Mem, ConstSize, ret=Integer)
@@ -176,15 +152,6 @@ bpf_store_hdr_opt = contract_only("bpf_store_hdr_opt", Ctx, Mem, ConstSize, Anyt
 bpf_reserve_hdr_opt = contract_only("bpf_reserve_hdr_opt", Ctx, Anything, Anything, ret=Integer)
 bpf_bind = contract_only("bpf_bind", Ctx, Mem, ConstSize, ret=Integer)
 
-bpf_sock_map_update = contract_only("bpf_sock_map_update", Ctx, MapPtr, MapKey, Anything, ret=Integer,
-                                    pkt_access=True)
-bpf_sock_hash_update = contract_only("bpf_sock_hash_update", Ctx, MapPtr, MapKey, Anything, ret=Integer,
-                                     pkt_access=True)
-bpf_sk_redirect_map = contract_only("bpf_sk_redirect_map", Ctx, MapPtr, Anything, Anything, ret=Integer)
-bpf_sk_redirect_hash = contract_only("bpf_sk_redirect_hash", Ctx, MapPtr, MapKey, Anything, ret=Integer)
-bpf_sk_select_reuseport = contract_only("bpf_sk_select_reuseport", Ctx, MapPtr, MapKey, Anything, ret=Integer)
-bpf_msg_redirect_map = contract_only("bpf_msg_redirect_map", Ctx, MapPtr, Anything, Anything, ret=Integer)
-bpf_msg_redirect_hash = contract_only("bpf_msg_redirect_hash", Ctx, MapPtr, MapKey, Anything, ret=Integer)
 bpf_msg_apply_bytes = contract_only("bpf_msg_apply_bytes", Ctx, Anything, ret=Integer)
 bpf_msg_cork_bytes = contract_only("bpf_msg_cork_bytes", Ctx, Anything, ret=Integer)
 bpf_msg_pull_data = contract_only("bpf_msg_pull_data", Ctx, Anything, Anything, Anything, ret=Integer,

@@ -6,7 +6,7 @@ Sources: kernel/trace/bpf_trace.c, kernel/bpf/{helpers,task_iter,stackmap,syscal
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.contract import Arg, ArgSpec, contract_only, helper
 from ebpfvm.contract.args import (
@@ -28,6 +28,8 @@ from ebpfvm.contract.args import (
     UninitMemOrNull,
     WriteMem,
 )
+from ebpfvm.funcs.errno import E2BIG, EINVAL, ENOENT
+from ebpfvm.funcs.map_kind import of_type
 from ebpfvm.funcs.memory import clear
 
 if TYPE_CHECKING:
@@ -87,10 +89,35 @@ bpf_find_vma = contract_only("bpf_find_vma", Task, Anything, Func, StackOrNull, 
 bpf_send_signal = contract_only("bpf_send_signal", Anything, ret=Integer, cap="perfmon")
 bpf_send_signal_thread = contract_only("bpf_send_signal_thread", Anything, ret=Integer, cap="perfmon")
 
-bpf_perf_event_read = contract_only("bpf_perf_event_read", MapPtr, Anything, ret=Integer, gpl_only=True,
-                                    cap="perfmon")
-bpf_perf_event_read_value = contract_only("bpf_perf_event_read_value", MapPtr, Anything, UninitMem, ConstSize,
-                                          ret=Integer, gpl_only=True, cap="perfmon")
+_INDEX_MASK = 0xFFFFFFFF  # also BPF_F_CURRENT_CPU
+_PERF_VALUE_SIZE = 24  # sizeof(struct bpf_perf_event_value)
+
+
+def _event(map: Any, flags: int) -> int:
+    """0 if there is an event in the slot that `flags` names, else a negative errno."""
+    if flags & ~_INDEX_MASK:
+        return -EINVAL
+    index = 0 if flags == _INDEX_MASK else flags
+    entries: int = of_type(map, "perf_event_array").max_entries
+    if index >= entries:
+        return -E2BIG
+    return 0 if index in map.slots else -ENOENT
+
+
+@helper(gpl_only=True, cap="perfmon")
+def bpf_perf_event_read(env: Env, map: MapPtr, flags: Anything) -> Integer:
+    """Read an event's counter: 0, as that of an event for output is. -EINVAL for flags, -E2BIG, -ENOENT."""
+    return _event(map, flags)
+
+
+@helper(gpl_only=True, cap="perfmon")
+def bpf_perf_event_read_value(env: Env, map: MapPtr, flags: Anything, buf: UninitMem, buf_size: ConstSize) -> Integer:
+    """Read an event's counter and times, all 0, into `buf`; errors as bpf_perf_event_read, and `buf` is zero then."""
+    status = _event(map, flags) if buf_size == _PERF_VALUE_SIZE else -EINVAL
+    clear(env.memory, buf, buf_size)
+    return status
+
+
 bpf_perf_prog_read_value = contract_only("bpf_perf_prog_read_value", Ctx, UninitMem, ConstSize, ret=Integer,
                                          gpl_only=True)
 bpf_read_branch_records = contract_only("bpf_read_branch_records", Ctx, UninitMemOrNull, ConstSizeOrZero, Anything,

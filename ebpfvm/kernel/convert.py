@@ -95,6 +95,8 @@ def _converter(args: Sequence[ArgSpec], i: int, map_index: int | None) -> Conver
         m = map_index
         if kind is Arg.PTR_TO_MAP_KEY:
             return lambda env, r: env.memory.read(r[i], map_object(env, r[m]).key_size)
+        if spec.maybe_null:
+            return lambda env, r: env.memory.read(r[i], map_object(env, r[m]).value_size) if r[i] else b""
         return lambda env, r: env.memory.read(r[i], map_object(env, r[m]).value_size)
     if kind is Arg.PTR_TO_MEM and not spec.write and not spec.uninit:
         return _bytes_converter(args, i)

@@ -35,7 +35,7 @@ _BOUNDED = frozenset({"bpf_get_stack", "bpf_get_task_stack", "bpf_probe_read_str
 _MAX_CPUS = 8192  # the kernel says how many there may be here; this is the most that x86 is built for
 _WRITERS = frozenset({"bpf_map_update_elem", "bpf_map_delete_elem", "bpf_map_push_elem", "bpf_map_pop_elem"})
 # Special cases of the kernel that are not modelled: such a call is refused.
-_UNSUPPORTED = frozenset({"bpf_find_vma", "bpf_user_ringbuf_drain", "bpf_sys_bpf"})
+_UNSUPPORTED = frozenset({"bpf_find_vma", "bpf_sys_bpf"})
 
 
 def build(w: Walk, pc: int, insn: Insn) -> Step:
@@ -189,6 +189,8 @@ def _specials(w: Walk, made: Call) -> None:
         if not made.map.type.for_each:
             raise Refuse(524, "callback function not allowed for map")
         frames.push_callback(w, made.subprog, frames.for_each_callback)
+    elif name == "bpf_user_ringbuf_drain":
+        frames.push_callback(w, made.subprog, frames.drain_callback(w))
     elif name == "bpf_loop":
         _inlined(w, made.subprog)
         w.precise(1)

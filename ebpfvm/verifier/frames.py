@@ -9,7 +9,7 @@ from ebpfvm.verifier import exceptions, global_funcs, packets, refs
 from ebpfvm.verifier import regs as r
 from ebpfvm.verifier.regs import SCALAR, UNKNOWN_SCALAR, Reg, pointer
 from ebpfvm.verifier.signal import E2BIG, EACCES, EINVAL, Refuse
-from ebpfvm.verifier.state import Frame
+from ebpfvm.verifier.state import DynptrState, Frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,9 +139,14 @@ def timer_callback(above: Frame, callee: Frame) -> None:
     callee.callback_range = (0, 0)
 
 
-def drain_callback(above: Frame, callee: Frame) -> None:
+def drain_callback(w: Walk) -> Prepare:
     """bpf_user_ringbuf_drain: long f(struct bpf_dynptr *, void *ctx)."""
-    raise AssertionError("not offered")
+
+    def prepare(above: Frame, callee: Frame) -> None:
+        callee.regs[1] = pointer(r.DYNPTR, DynptrState("local", True, w.new_id(), 0))
+        callee.regs[2] = above.regs[3]
+        callee.callback_range = (0, 1)
+    return prepare
 
 
 # -- return ---------------------------------------------------------------------------------------------------------

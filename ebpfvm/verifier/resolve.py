@@ -75,9 +75,9 @@ def check(env: Env) -> None:
         pc += 1
     for used in env.maps:
         _allowed(used, env.prog_type)
-    for name in ("cgroup_storage", "percpu_cgroup_storage"):
-        if sum(used.type.name == name for used in env.maps) > 1:
-            raise Refuse(EBUSY, "only one cgroup storage of each type is allowed")
+    alone = [used.type.name for used in env.maps if used.type.one_per_program]
+    if len(alone) > len(set(alone)):
+        raise Refuse(EBUSY, "only one cgroup storage of each type is allowed")
 
 
 @lru_cache(maxsize=1 << 14)

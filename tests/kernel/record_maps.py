@@ -6,9 +6,11 @@ bpf(2). The record of 7.2 was made in a guest that knows neither BTF nor map_ext
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import platform
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ from ebpfvm.dialects.linux import linux
 from ebpfvm.loader.object import MapSpec
 from ebpfvm.testing.oracle import Oracle, bpf, kernel_version
 from ebpfvm.testing.oracle import _fields as fields
-from tests.kernel.map_grid import GOOD, inner_questions, questions, spec_of, typed_questions, typed_spec
+from tests.kernel import map_ops
+from tests.kernel.map_grid import GOOD, INNER, inner_questions, questions, spec_of, typed_questions, typed_spec
 
+_LOOKUP, _UPDATE, _DELETE, _NEXT_KEY, _LOOKUP_DELETE = 1, 2, 3, 4, 21
 DATA = Path(__file__).parents[1] / "data"
 
 
@@ -31,17 +35,18 @@ class Asker:
 
     def __call__(self, spec: MapSpec) -> int:
         """The kernel's errno, 0 if it made the map."""
-        fd = self._create(spec)
+        fd = self.create(spec)
         if fd >= 0:
             os.close(fd)
         return max(-fd, 0)
 
-    def _create(self, spec: MapSpec) -> int:
+    def create(self, spec: MapSpec) -> int:
+        """BPF_MAP_CREATE: a descriptor or a negative errno."""
         attr = [(0, "I", self.numbers[str(spec.type)]), (4, "I", spec.key_size), (8, "I", spec.value_size),
                 (12, "I", spec.max_entries), (16, "I", spec.map_flags), (64, "Q", spec.map_extra)]
         if spec.inner is not None:
             if str(spec.inner) not in self.inner:
-                self.inner[str(spec.inner)] = self._create(spec.inner)
+                self.inner[str(spec.inner)] = self.create(spec.inner)
             if self.inner[str(spec.inner)] < 0:
                 return self.inner[str(spec.inner)]
             attr.append((20, "I", self.inner[str(spec.inner)]))
@@ -55,6 +60,53 @@ class Asker:
         return fd
 
 
+class KernelMap:
+    """A map of the running kernel, for `map_ops.play`. Values for each CPU are those of the first."""
+
+    def __init__(self, fd: int, key_size: int, value_size: int) -> None:
+        self.fd, self.key_size, self.value_size = fd, key_size, value_size
+
+    def _elem(self, command: int, key: bytes | None, value: bytes = b"", flags: int = 0) -> tuple[int, bytes]:
+        keys = ctypes.create_string_buffer(key or b"", max(1, len(key or b"")))
+        values = ctypes.create_string_buffer(value, 1 << 16)
+        attr = fields((0, "I", self.fd), (8, "Q", ctypes.addressof(keys) if key is not None else 0),
+                      (16, "Q", 0 if command == _DELETE else ctypes.addressof(values)), (24, "Q", flags))
+        return bpf(command, attr), values.raw
+
+    def update(self, key: bytes | None, value: bytes, flags: int) -> int:
+        return self._elem(_UPDATE, key, value, flags)[0]
+
+    def delete(self, key: bytes) -> int:
+        return self._elem(_DELETE, key)[0]
+
+    def lookup(self, key: bytes | None) -> int | bytes:
+        return self._value(self._elem(_LOOKUP, key))
+
+    def lookup_and_delete(self, key: bytes | None) -> int | bytes:
+        return self._value(self._elem(_LOOKUP_DELETE, key))
+
+    def next_key(self, key: bytes | None) -> int | bytes:
+        result, found = self._elem(_NEXT_KEY, key)
+        return found[:self.key_size] if result >= 0 else result
+
+    def _value(self, answer: tuple[int, bytes]) -> int | bytes:
+        return answer[1][:self.value_size] if answer[0] >= 0 else answer[0]
+
+
+def operations(ask: Asker) -> dict[str, list[Any]]:
+    """What the kernel answers to the sequences of `map_ops`."""
+    inner = [ask.create(INNER), ask.create(replace(INNER, value_size=16))]
+    words = {"inner": inner[0].to_bytes(4, "little"), "other": inner[1].to_bytes(4, "little"),
+             "none": (9999).to_bytes(4, "little")}
+    found = {}
+    for type in map_ops.TYPES:
+        spec = spec_of(map_ops.question(type))
+        fd = ask.create(spec)
+        found[type] = map_ops.play(KernelMap(fd, spec.key_size, spec.value_size), type, words)
+        os.close(fd)
+    return found
+
+
 def main() -> None:
     """Ask everything and write the file."""
     ask = Asker()
@@ -62,7 +114,7 @@ def main() -> None:
         "kernel": platform.release(),
         "plain": {type: [ask(spec_of(question)) for question in questions(type)] for type in GOOD},
         "typed": [ask(typed_spec(question)) for question in typed_questions()],
-        "inner": [ask(spec) for spec in inner_questions()]}
+        "inner": [ask(spec) for spec in inner_questions()], "operations": operations(ask)}
     major, minor = kernel_version()
     path = DATA / f"map_creation_{major}_{minor}.json"
     path.write_text(json.dumps(found, separators=(",", ":")) + "\n", encoding="utf-8")

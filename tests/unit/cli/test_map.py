@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -102,9 +103,30 @@ def test_a_map_of_maps_reads_as_ids() -> None:
 
 
 def test_what_cannot_be_read_says_so() -> None:
-    ring = make_map(Kernel(rfc6()), MapSpec("ringbuf", max_entries=4096, name="ring"))
+    ring = make_map(Kernel(rfc6()), MapSpec("user_ringbuf", max_entries=4096, name="ring"))
     dump = dump_map(ring)
     assert dump.elements == () and "ENOTSUPP" in dump.error and dump.error in list(dump.body())
+
+
+def test_records_are_shown_and_stay() -> None:
+    ring: Any = make_map(Kernel(rfc6()), MapSpec("ringbuf", max_entries=4096, name="ring"))
+    ring.output(b"abc", 0)
+    ring.output(bytes(range(20)), 0)
+    for _ in range(2):
+        dump = dump_map(ring)
+        assert list(dump.body()) == [
+            "record (CPU 00): 61 62 63", "record (CPU 00):", "00 01 02 03 04 05 06 07  08 09 0a 0b 0c 0d 0e 0f",
+            "10 11 12 13", "Found 2 records"]
+        assert dump.as_dict()["records"][0] == {"cpu": 0, "data": ["0x61", "0x62", "0x63"]}
+    assert [record.data for record in ring.records()] == [b"abc", bytes(range(20))]
+    assert dump_map(ring).records == () and ring.records() == []
+
+
+def test_perf_records_are_shown() -> None:
+    events: Any = make_map(Kernel(rfc6()), MapSpec("perf_event_array", 4, 4, 2, name="events"))
+    assert [events.output(index, b"x") for index in (0, 1, 2)] == [0, -errno.ENOENT, -errno.E2BIG]
+    assert list(dump_map(events).body()) == ["record (CPU 00): 78", "Found 1 record"]
+    assert events.records() == [(0, b"x")] and events.kernel.record_bytes == 0
 
 
 def test_values_by_their_types() -> None:

@@ -1,0 +1,87 @@
+"""Redirection between sockets, and the choice among listeners (net/core/{sock_map,filter}.c, Linux 7.2).
+
+No packet or message moves between sockets here: a verdict is returned, and what it would do is not modelled.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ebpfvm.contract import helper
+from ebpfvm.contract.args import Anything, Ctx, Integer, MapKey, MapPtr
+from ebpfvm.funcs.errno import EINVAL, ENOENT, EOPNOTSUPP
+from ebpfvm.funcs.map_kind import of_type
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ebpfvm.kernel import Env
+
+_SK_DROP, _SK_PASS = 0, 1
+_BPF_F_INGRESS: Final = 1
+_ESTABLISHED: Final = 1
+
+
+def _redirect(map: Any, key: bytes, flags: int) -> int:
+    of_type(map, "sockmap", "sockhash")
+    if flags & ~_BPF_F_INGRESS or map.sock(key) is None:
+        return _SK_DROP
+    return _SK_PASS
+
+
+def _index(key: int) -> bytes:
+    return (key & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+@helper()
+def bpf_sk_redirect_map(env: Env, skb: Ctx, map: MapPtr, key: Anything, flags: Anything) -> Integer:
+    """Redirect the packet to a socket of the map: SK_PASS, or SK_DROP without one or for flags but BPF_F_INGRESS."""
+    return _redirect(map, _index(key), flags)
+
+
+@helper()
+def bpf_sk_redirect_hash(env: Env, skb: Ctx, map: MapPtr, key: MapKey, flags: Anything) -> Integer:
+    """Redirect the packet to a socket of the map: SK_PASS, or SK_DROP without one or for flags but BPF_F_INGRESS."""
+    return _redirect(map, key, flags)
+
+
+@helper()
+def bpf_msg_redirect_map(env: Env, msg: Ctx, map: MapPtr, key: Anything, flags: Anything) -> Integer:
+    """Redirect the message to a socket of the map: SK_PASS, or SK_DROP without one or for flags but BPF_F_INGRESS."""
+    return _redirect(map, _index(key), flags)
+
+
+@helper()
+def bpf_msg_redirect_hash(env: Env, msg: Ctx, map: MapPtr, key: MapKey, flags: Anything) -> Integer:
+    """Redirect the message to a socket of the map: SK_PASS, or SK_DROP without one or for flags but BPF_F_INGRESS."""
+    return _redirect(map, key, flags)
+
+
+def _update(ctx: Any, map: Any, key: bytes, flags: int) -> int:
+    of_type(map, "sockmap", "sockhash")
+    sock = getattr(ctx, "sock", None)
+    if sock is None:
+        return -EOPNOTSUPP
+    status: int = map.put(key, sock, flags)
+    return status
+
+
+@helper(pkt_access=True)
+def bpf_sock_map_update(env: Env, skops: Ctx, map: MapPtr, key: MapKey, flags: Anything) -> Integer:
+    """Put the socket of the event into the map; -EOPNOTSUPP for one that cannot be in a map, else as an update."""
+    return _update(skops, map, key, flags)
+
+
+@helper(pkt_access=True)
+def bpf_sock_hash_update(env: Env, skops: Ctx, map: MapPtr, key: MapKey, flags: Anything) -> Integer:
+    """Put the socket of the event into the map; -EOPNOTSUPP for one that cannot be in a map, else as an update."""
+    return _update(skops, map, key, flags)
+
+
+@helper()
+def bpf_sk_select_reuseport(env: Env, reuse: Ctx, map: MapPtr, key: MapKey, flags: Anything) -> Integer:
+    """Choose a socket of the map for the packet; 0, -EINVAL for flags, -ENOENT without one."""
+    of_type(map, "sockmap", "sockhash", "reuseport_sockarray")
+    if flags:
+        return -EINVAL
+    return -ENOENT if map.sock(key) is None else 0
