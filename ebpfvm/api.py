@@ -21,7 +21,7 @@ from ebpfvm.limits import DEFAULTS, Limits
 from ebpfvm.loaded import Loaded, Pins, open_engine
 from ebpfvm.loader.object import Object, Program
 from ebpfvm.loader.open import load
-from ebpfvm.loading import Prepared
+from ebpfvm.loading import Prepared, notes_of
 from ebpfvm.maps.dump import MapDump, dump_map
 from ebpfvm.scenario import Scenario, Scene
 from ebpfvm.sched.link import Link
@@ -158,6 +158,7 @@ def _simulate(asked: Scenario) -> Result:
     loaded = Loaded(machine, open_engine(asked.engine), Pins(frozenset(asked.pin)), found,
                     lambda program: _facts(program, machine.dialect, asked.unverified))
     hooks = [loaded.program(program) for program in programs]
+    machine.notes.extend(dict.fromkeys(note for hook in hooks for note in notes_of(hook.prog.program)))
     capture = _capture(asked.pcap)
     link_type = capture.link if capture else ETHERNET
     writer = _writer(asked.out, link_type)

@@ -11,7 +11,7 @@ from ebpfvm.errors import LoadError, Rejected, UsageError
 from ebpfvm.kernel import Kernel, LoadedProgram
 from ebpfvm.loader.object import MapSpec, Object, Program
 from ebpfvm.loader.variables import variables
-from ebpfvm.loading import prepare
+from ebpfvm.loading import fit_map, prepare
 from ebpfvm.maps import make_map
 from ebpfvm.maps.of_maps import MapOfMaps
 from ebpfvm.maps.prog_array import ProgArray
@@ -121,7 +121,7 @@ class Loaded:
 
     def _make(self, spec: MapSpec) -> BpfMap:
         try:
-            made = make_map(self.kernel, spec)
+            made = make_map(self.kernel, fit_map(spec, self.kernel.dialect))
         except (OSError, UsageError) as error:
             raise LoadError(str(error), symbol=spec.name or None) from error
         return made

@@ -50,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
         raise next(iter(found.broken.values()))
     judged = [(program, _judge(program, kernel, btf, args.verbose, alone)) for program in programs]
     judged += [(Program(name, ()), _unreadable(error)) for name, error in found.broken.items()]
+    for note in dict.fromkeys(note for _, verdict in judged if verdict.program for note in verdict.program.notes):
+        output.say(f"note: {note}")
     good = all(verdict.ok for _, verdict in judged)
     if args.json:
         output.put_json({"schema": SCHEMA, "ok": good, "object": found.path,

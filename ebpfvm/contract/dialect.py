@@ -38,6 +38,7 @@ class Dialect:
         type_names: gives (kind, name) of all types and per-CPU variables of the kernel; None if `types` has them all
             (or nothing is known).
         kptr_tags: BTF type tag -> "ref" or "unref".
+        forward_kptrs: a kptr may point to a struct of the kernel that the object only declares.
         config: values of the `__kconfig` variables that programs may read: "CONFIG_HZ", "LINUX_KERNEL_VERSION".
     """
 
@@ -54,6 +55,7 @@ class Dialect:
     unmodelled: frozenset[str] = frozenset()
     type_names: Callable[[], Collection[tuple[int, str]]] | None = None
     config: Mapping[str, int | str] = field(default_factory=dict)
+    forward_kptrs: bool = False
 
     def map_type(self, type: str | int) -> MapType:
         """The map type of a name or number.
@@ -82,6 +84,11 @@ class Dialect:
         if found.name not in prog_type.helpers and found.name not in prog_type.attach_helpers.get(attach, ()):
             return None
         return prog_type.variants.get(found.name, found)
+
+    def kfunc_structs(self) -> frozenset[str]:
+        """Return the names of the structs of the kernel that its functions acquire or release."""
+        return frozenset(param.struct for kfunc in self.kfuncs.values() if kfunc.flags & {"acquire", "release"}
+                         for param in (*kfunc.params, kfunc.ret) if param.struct)
 
     def lacks_kfunc(self, name: str) -> bool:
         """Return whether this kernel certainly has no kernel function of that name."""

@@ -79,6 +79,6 @@ def _rfc6(version: tuple[int, int]) -> Dialect:
     maps = {number: item for number, item in NUMBERS.items() if number < BPF_MAP_TYPE_RBTREE} | _RBTREES
     functions = kfuncs.RFC6_PACKETS | kfuncs.RFC6_TASKS
     return Dialect("rfc6", version, helpers, functions, maps, _prog_types(), KPTR_TAGS,
-                   config=kernel_config(version))
+                   config=kernel_config(version), forward_kptrs=True)
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf import types as t
-from ebpfvm.btf.fields import Field, record_of
 from ebpfvm.errors import LoadError
 from ebpfvm.loader.object import MapSpec
 
@@ -95,17 +94,6 @@ def collect_maps(elf: Elf, btf: Btf | None, notes: list[str]) -> MapTable:
         elif section.name == "maps" or section.name.startswith("maps/"):
             _legacy_maps(elf, section, btf, table, notes)
     return table
-
-
-def complaints(table: MapTable) -> Iterator[str]:
-    """One sentence for each map whose special fields the kernel silently drops (map_check_btf, Linux 7.2)."""
-    known: dict[int, list[Field]] = {}
-    for found in table:
-        spec = found.spec
-        if spec.btf is not None and spec.value_type:
-            error = record_of(spec.btf, spec.value_type, known=known).error
-            if error:
-                yield f"map {spec.name!r}: {error}; a kernel makes the map without any special fields"
 
 
 # -- BTF-defined ------------------------------------------------------------------------------------------------

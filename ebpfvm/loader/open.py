@@ -18,7 +18,7 @@ from ebpfvm.loader.data import collect_data, fix_btf
 from ebpfvm.loader.elf import read_elf
 from ebpfvm.loader.externs import collect_externs, layout_kconfig
 from ebpfvm.loader.link import MAX_LINKED, Code, Function, Records, collect_code, link
-from ebpfvm.loader.maps import collect_maps, complaints, initial_elements, tail_calls
+from ebpfvm.loader.maps import collect_maps, initial_elements, tail_calls
 from ebpfvm.loader.object import Object, Program, StructOps
 from ebpfvm.loader.sections import SectionKind, classify
 from ebpfvm.loader.structops import collect_struct_ops
@@ -83,7 +83,6 @@ def _load(data: bytes, path: str, object_name: str, config: Mapping[str, int | s
     btf, ext = _btf(elf)
     table = collect_maps(elf, btf, notes)
     collect_data(elf, btf, object_name, table)
-    notes.extend(complaints(table))
     externs = collect_externs(elf, btf, object_name, config, table)
     code = collect_code(elf, table, externs, notes)
     entries = _entries(code, notes)

@@ -7,7 +7,8 @@ the engines take what it returns, so that the program judged is the program run 
 
 from __future__ import annotations
 
-from ebpfvm.loading.prepare import Prepared, prepare
+from ebpfvm.loading.mapspecs import fit_map
+from ebpfvm.loading.prepare import Prepared, notes_of, prepare
 from ebpfvm.loading.relocate import relocate
 
-__all__ = ["Prepared", "prepare", "relocate"]
+__all__ = ["Prepared", "fit_map", "notes_of", "prepare", "relocate"]

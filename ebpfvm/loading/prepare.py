@@ -14,6 +14,7 @@ from ebpfvm.btf import loadable
 from ebpfvm.loader.object import Program
 from ebpfvm.loading import kconfig, names
 from ebpfvm.loading.known import Known
+from ebpfvm.loading.mapspecs import complaints, fit_map
 from ebpfvm.loading.relocate import fit
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def prepare(program: Program, dialect: Dialect) -> Prepared:
     names.bind(program, insns, known)
     parts = {name: getattr(program, name) for name in _FIELDS}
     parts |= {"insns": tuple(insns), "core_relos": (), "maps": kconfig.fill(program, dialect, notes)}
+    parts["maps"] = tuple(fit_map(spec, dialect) for spec in parts["maps"])
+    notes.extend(complaints(parts["maps"]))
     refused = _refusal(program.btf) if program.btf is not None else ""
     if refused:
         parts |= {"btf": None, "func_info": (), "maps": tuple(map(_without_types, parts["maps"]))}
@@ -95,3 +98,8 @@ def _again(program: Prepared) -> Program:
     for name in ("insns", "core_relos", "btf", "func_info"):
         parts[name] = getattr(program.source, name)
     return Program(**parts)
+
+
+def notes_of(program: Program) -> tuple[str, ...]:
+    """What had to be assumed when a program was prepared."""
+    return program.notes if isinstance(program, Prepared) else ()

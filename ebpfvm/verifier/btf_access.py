@@ -45,10 +45,7 @@ def kernel_structs(env: Env) -> frozenset[str]:
     if env.dialect.struct_names is not None:
         return env.dialect.struct_names()
     names = {"sk_buff", "task_struct", "cgroup", "bpf_cpumask", "nf_conn", "bpf_crypto_ctx"}
-    for kfunc in env.dialect.kfuncs.values():
-        if kfunc.flags & {"acquire", "release"}:
-            names |= {param.struct for param in (*kfunc.params, kfunc.ret) if param.struct}
-    return frozenset(names)
+    return frozenset(names) | env.dialect.kfunc_structs()
 
 
 def struct_of(w: Walk, field: Special) -> StructType:

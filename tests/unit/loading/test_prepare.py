@@ -10,15 +10,16 @@ import pytest
 from ebpfvm.btf import types as t
 from ebpfvm.btf.encode import Builder
 from ebpfvm.contract import Dialect
-from ebpfvm.dialects import linux
+from ebpfvm.dialects import linux, rfc6
 from ebpfvm.dialects.kernel_types import kernel_types
 from ebpfvm.errors import UsageError
 from ebpfvm.isa.insn import Insn
 from ebpfvm.kernel import Kernel, LoadedProgram
-from ebpfvm.loader import CoreRelo, Program, load
+from ebpfvm.loader import CoreRelo, MapSpec, Program, load
 from ebpfvm.loading import prepare
 from ebpfvm.loading.relocate import POISON
 from ebpfvm.verifier import verify
+from tests.unit.verifier.build import build
 
 OBJECTS = Path(__file__).parents[1] / "loader" / "objects"
 GLOBALS = OBJECTS / "globals.o"
@@ -176,3 +177,32 @@ def test_an_engine_takes_only_what_was_prepared() -> None:
     with pytest.raises(UsageError, match="CO-RE relocations that nothing applied"):
         LoadedProgram(Kernel(NEW), relo(OFFSET))
     assert LoadedProgram(Kernel(NEW), prepare(relo(OFFSET), NEW)).program.insns[0].imm == 112
+
+
+# -- pointers in maps -----------------------------------------------------------------------------------------------
+
+
+def lone(dequeue: bool) -> Program:
+    """A program that takes a packet out of a map, whose struct the object only declares."""
+    b = Builder()
+    tagged = b.add(t.TypeTag("kptr", b.add(t.Fwd("sk_buff", False))))
+    value = b.struct("slot", [("skb", b.add(t.Ptr(tagged)))])
+    key = b.integer("int", 4)
+    spec = MapSpec("array", 4, 8, 1, name="slots", btf=b.btf(), key_type=key, value_type=value)
+    text = ("*(u32 *)(r10 - 4) = 0\nr2 = r10\nr2 += -4\nr1 = map[id:0]\ncall 1\nif r0 == 0 goto out\nr1 = r0\n"
+            "r2 = 0\ncall 194\nif r0 == 0 goto out\nr1 = r0\ncall @bpf_skb_release\nout:\nr0 = 1\nexit\n")
+    made = build(text, maps=(spec,), type="qdisc" if dequeue else "sched_cls", builder=b)
+    return replace(made, attach="dequeue" if dequeue else "")
+
+
+def test_the_rfc_s_kernel_finds_a_declared_struct_by_its_name() -> None:
+    assert verify(lone(dequeue=True), rfc6()).message == ""
+    assert verify(lone(dequeue=True), rfc6((6, 18))).message == ""
+    assert prepare(lone(dequeue=True), rfc6()).notes == ()
+
+
+def test_mainline_kernels_do_not() -> None:
+    """As 6.18 and 7.2 say: the map is made, without any special fields."""
+    program = replace(lone(dequeue=False), kfuncs={})
+    for kernel in (OLD, NEW):
+        assert any("a kptr points to fwd sk_buff" in note for note in prepare(program, kernel).notes)

@@ -1,0 +1,46 @@
+"""Map definitions fitted to a kernel: which structs of the kernel their values may own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from ebpfvm.btf.fields import record_of
+from ebpfvm.btf.types import Fwd, Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ebpfvm.btf.types import Btf
+    from ebpfvm.contract.dialect import Dialect
+    from ebpfvm.loader.object import MapSpec
+
+
+def fit_map(spec: MapSpec, dialect: Dialect) -> MapSpec:
+    """Return a map's definition as this kernel takes it.
+
+    A compiler leaves a struct that a program names only through the pointer in a map's value as a declaration. Where
+    the dialect says so, the kernel looks such a struct up by its name in its own types.
+    """
+    if not dialect.forward_kptrs or spec.btf is None:
+        return spec
+    inner = fit_map(spec.inner, dialect) if spec.inner is not None else None
+    return replace(spec, btf=_defined(spec.btf, dialect.kfunc_structs()), inner=inner)
+
+
+@lru_cache(maxsize=64)
+def _defined(btf: Btf, names: frozenset[str]) -> Btf:
+    """The types with the declared structs of these names defined, for what nobody looks into."""
+    declared = {number: Struct(found.name, 0) for number, found in btf.items()
+                if isinstance(found, Fwd) and not found.is_union and found.name in names}
+    return btf.replaced(declared) if declared else btf
+
+
+def complaints(specs: tuple[MapSpec, ...]) -> Iterator[str]:
+    """One sentence for each map whose special fields the kernel silently drops (map_check_btf, Linux 7.2)."""
+    for spec in specs:
+        if spec.btf is not None and spec.value_type:
+            error = record_of(spec.btf, spec.value_type).error
+            if error:
+                yield f"map {spec.name!r}: {error}; a kernel makes the map without any special fields"
