@@ -77,6 +77,9 @@ class Pins:
         return found
 
 
+_ASK: Final = object()
+
+
 class Loaded:
     """Programs and maps in a kernel; programs that name the same map share it.
 
@@ -154,8 +157,11 @@ class Loaded:
                                                    signed=item.signed)
         return values
 
-    def program(self, program: Program) -> Runnable:
+    def program(self, program: Program, facts: Any = _ASK) -> Runnable:
         """Judge a program and load what was judged; one that was not verified runs in the interpreter.
+
+        Args:
+            facts: what the verifier said of the program, None if it was not asked; by default it is asked now.
 
         Raises:
             LoadError: it cannot be fitted to the kernel, or one of its maps cannot be made.
@@ -165,7 +171,8 @@ class Loaded:
         if program.name in self.programs:
             return self.programs[program.name]
         program = prepare(program, self.kernel.dialect)
-        facts = self._judge(program)
+        if facts is _ASK:
+            facts = self._judge(program)
         maps = [self.map(spec, index) for index, spec in enumerate(program.maps)]
         if program.name not in self.programs:  # a program array may hold the program that names it
             loaded = LoadedProgram(self.kernel, program, maps, facts=facts)

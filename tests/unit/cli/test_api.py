@@ -87,3 +87,13 @@ def test_engines_have_names() -> None:
 def test_an_object_with_several_programs_is_not_one_program() -> None:
     with pytest.raises(UsageError, match=r"holds 2 programs \(pfifo_enqueue, pfifo_dequeue\)"):
         ebpfvm.verify(PFIFO)
+
+
+def test_a_verdict_that_is_known_is_not_asked_for_again() -> None:
+    def judge(asked: Program) -> object:
+        raise AssertionError("the verifier was asked")
+
+    loaded = Loaded(Kernel(api.dialect_of(program("p", "sched_cls"))), open_engine("translate"), judge=judge)
+    assert loaded.program(program("p", "sched_cls"), None) is loaded.programs["p"]
+    verdict = ebpfvm.verify(program("q", "sched_cls"))
+    assert type(loaded.program(program("q", "sched_cls"), verdict.facts)).__name__ == "TranslatedRun"
