@@ -92,6 +92,7 @@ class ProgType:
         returns: allowed range of R0 at exit, None for any scalar.
         attach_returns: attach string or expected attach type -> range, where it differs.
         sleep: may a program of this type be loaded as one that sleeps, must it?
+        traces: may run anywhere, so that maps with locks and the like are barred (is_tracing_prog_type).
         judged: False where the rules of the type are not modelled: the verifier refuses its programs as unsupported.
         ctx_offsets: which offsets the context pointer itself may have: "" none, "fixed" constant ones (for contexts
             that the kernel does not convert), "any" (the context is plain memory of `ctx_size` bytes).
@@ -118,6 +119,7 @@ class ProgType:
     helper_packet_read: bool = False
     sleep: Literal["never", "may", "must"] = "never"
     judged: bool = True
+    traces: bool = False
     caps: frozenset[str] = frozenset()
     ctx_offsets: Literal["", "fixed", "any"] = ""
     struct_writes: Mapping[str, str] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from ebpfvm.verifier import btf_access, regions, show, stack
 from ebpfvm.verifier import regs as r
 from ebpfvm.verifier.alu import READ_ONLY, unreadable
 from ebpfvm.verifier.domain import tnum
+from ebpfvm.verifier.domain.format import unum
 from ebpfvm.verifier.domain.width import U64_MAX
 from ebpfvm.verifier.regs import SCALAR, UNKNOWN_SCALAR, Reg, known, type_name
 from ebpfvm.verifier.signal import EACCES, EINVAL, Refuse
@@ -40,7 +41,7 @@ def aligned(w: Walk, reg: Reg, number: int, off: int, size: int, strict: bool = 
     fixed = reg.off + off
     if not num.mask and not (num.value + fixed) % size and base not in r.PKT_TYPES:
         return
-    variable = show.tnum(num.value, num.mask)
+    variable = show.tnum(num.value, num.mask) if w.env.new or num.mask else unum(num.value & U64_MAX)
     if base in r.PKT_TYPES:
         sum_ = tnum.add((num.value, num.mask), (fixed + 2 & U64_MAX, 0))
         if not tnum.is_aligned(sum_, size):

@@ -254,6 +254,6 @@ def _with_pointer(w: Walk, insn: Insn, a: Reg, b: Reg) -> Reg:
                 return UNKNOWN_SCALAR
             raise Refuse(EACCES, f"R{insn.dst} pointer {pointers.SYMBOLS[insn.code & 0xF0]} pointer prohibited")
         w.precise(insn.dst)
-        return pointers.adjust(w, insn, b, a.num, True)
+        return pointers.adjust(w, insn, b, a.num, True, a.off)
     w.precise(insn.src)
-    return pointers.adjust(w, insn, a, b.num, False)
+    return pointers.adjust(w, insn, a, b.num, False, b.off)

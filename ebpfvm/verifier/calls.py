@@ -13,7 +13,7 @@ from ebpfvm.verifier.args import Call, is_null
 from ebpfvm.verifier.domain.num import Num
 from ebpfvm.verifier.env import StructType
 from ebpfvm.verifier.regs import SCALAR, UNKNOWN_SCALAR, Reg, pointer
-from ebpfvm.verifier.signal import EACCES, EINVAL, ENOTSUPP, Refuse, unsupported
+from ebpfvm.verifier.signal import EACCES, EFAULT, EINVAL, ENOTSUPP, Refuse, unsupported
 from ebpfvm.verifier.state import MISC
 from ebpfvm.verifier.subprogs import is_gpl
 
@@ -43,7 +43,7 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
     env = w.env
     number = insn.imm
     general = env.dialect.helpers.get(number)
-    name = general.name if general is not None else "unknown"
+    name = general.name if general is not None else "unknown" if number else "bpf_unspec"
     hooks = (env.program.attach, env.program.attach_type) if env.program.attach_type else (env.program.attach,)
     offered = next(filter(None, (env.dialect.helper(number, env.prog_type, hook) for hook in hooks)), None)
     poison = env.program.poisoned.get(pc)
@@ -193,10 +193,12 @@ def _specials(w: Walk, made: Call) -> None:
         frames.push_callback(w, made.subprog, frames.drain_callback(w))
     elif name == "bpf_loop":
         _inlined(w, made.subprog)
-        w.precise(1)
         count = w.regs[1]
         assert count is not None
-        if count.type != SCALAR or w.frame.callback_depth < count.num.umax:
+        if count.type != SCALAR:
+            raise Refuse(EFAULT, "verifier bug: backtracking misuse")  # 6.18 takes anything and then trips over it
+        w.precise(1)
+        if w.frame.callback_depth < count.num.umax:
             frames.push_callback(w, made.subprog, frames.loop_callback)
         else:
             w.frame.callback_depth = 0
@@ -274,6 +276,10 @@ def _result(w: Walk, made: Call, old: list[Reg | None]) -> Reg | None:
     sock_map = name == "bpf_map_lookup_elem" and made.map is not None and made.map.type.name in ("sockmap", "sockhash")
     if name in _CASTS:
         ref = made.ref
+        if ref and w.env.casts_fork:
+            # NULL is a path of its own, so that the result lives by the reference without an id to check.
+            w.push(w.pc + 1, w.pc).frames[-1].regs[0] = r.known(0)
+            flags, id = flags & ~r.MAYBE_NULL, ref
     elif name == "bpf_dynptr_data":
         ref, aux = dynptrs.data_refs(w, made)
     elif ret.acquire or sock_map:

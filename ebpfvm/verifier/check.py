@@ -38,7 +38,7 @@ from ebpfvm.verifier.explain import explain
 from ebpfvm.verifier.explore import LIMIT, Walk
 from ebpfvm.verifier.log import LEVEL1, LEVEL2, STATS, Log
 from ebpfvm.verifier.regs import pointer
-from ebpfvm.verifier.signal import EINVAL, EPERM, Refuse
+from ebpfvm.verifier.signal import EFAULT, EINVAL, EPERM, Refuse
 from ebpfvm.verifier.subprogs import is_kfunc_call
 from ebpfvm.verifier.verdict import Verdict
 
@@ -202,6 +202,8 @@ class _Run:
 
     def _after(self, walk: Walk) -> None:
         depth.check(self.env, walk.subprog_depth, walk.async_callbacks, walk.callbacks)
+        if walk.unconverted:
+            raise Refuse(EFAULT, "verifier bug: error during ctx access conversion (0)")
         if walk.reached_weak:
             raise Refuse(EINVAL, "invalid kernel function call not eliminated in verifier pass")
 

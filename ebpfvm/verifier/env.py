@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from ebpfvm.verifier.signal import E2BIG, EFAULT, ENOMEM
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -214,6 +216,15 @@ class Env:
     def compares_halves(self) -> bool:
         """Return whether half a slot is compared as a number where the other half is something else (since 7.1)."""
         return self.new
+
+    @property
+    def casts_fork(self) -> bool:
+        """Return whether casts of a referenced socket give NULL on a path of its own (since 7.x)."""
+        return self.new
+
+    def too_complex(self, queued: bool = False) -> int:
+        """Return the errno of too many waiting paths: E2BIG since 7.x, before that it depends on who adds one more."""
+        return E2BIG if self.new else ENOMEM if queued else EFAULT
 
     def subprog_at(self, pc: int) -> Subprog | None:
         """The function that starts at `pc`."""

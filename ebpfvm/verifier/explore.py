@@ -91,6 +91,7 @@ class Walk:
         self.insn = env.program.insns[0]
         self.subprog_depth: dict[int, int] = {}
         self.reached_weak = False
+        self.unconverted = False  # half of a 64-bit field of bpf_tcp_sock is read, which the kernel cannot translate
         self.async_callbacks: set[int] = set()
         self.callbacks: set[int] = set()
         self.touched = 0
@@ -305,8 +306,12 @@ class Walk:
         """A new frame was made: all of the state is printed with the instruction (mark_verifier_state_scratched)."""
         self.touched = -1
 
-    def push(self, pc: int, prev: int) -> State:
-        """A copy of the state, to be walked later from `pc` on."""
+    def push(self, pc: int, prev: int, queued: bool = False) -> State:
+        """A copy of the state, to be walked later from `pc` on.
+
+        Args:
+            queued: it is no branch but another round: of an iterator, a callback or may_goto.
+        """
         state = self.state
         new = state.copy()
         if state.parent is not None:
@@ -314,7 +319,7 @@ class Walk:
         new.branches = 1
         self.pending.append((new, pc, prev, self.log.mark()))
         if len(self.pending) > MAX_PENDING:
-            raise Refuse(E2BIG, f"The sequence of {len(self.pending)} jumps is too complex.")
+            raise Refuse(self.env.too_complex(queued), f"The sequence of {len(self.pending)} jumps is too complex.")
         new.dfs_depth = state.dfs_depth
         return new
 
@@ -324,7 +329,8 @@ class Walk:
         new = State([Frame(0, END, subprog)])
         self.pending.append((new, pc, prev, self.log.mark()))
         if len(self.pending) > MAX_PENDING:
-            raise Refuse(E2BIG, f"The sequence of {len(self.pending)} jumps is too complex for async cb.")
+            raise Refuse(self.env.too_complex(),
+                         f"The sequence of {len(self.pending)} jumps is too complex for async cb.")
         self.async_callbacks.add(subprog)
         return new
 
@@ -494,7 +500,7 @@ def _may_goto(pc: int, target: int) -> Step:
     """A jump that the kernel will take after enough rounds: the loop may end here, or go on."""
     def step(w: Walk) -> int:
         before = w.states.previous_entry(w.state.parent, pc) if w.state.parent is not None else None
-        other = w.push(pc + 1, pc)
+        other = w.push(pc + 1, pc, queued=True)
         other.may_goto_depth += 1
         if before is not None:
             w.states.widen_from(before, other)

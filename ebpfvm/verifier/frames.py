@@ -86,7 +86,7 @@ def push_callback(w: Walk, subprog_index: int, prepare: Prepare) -> None:
     caller = w.frame
     subprog = w.callback(subprog_index)
     global_funcs.match_static(w, subprog)
-    state = w.push(subprog.start, w.pc)
+    state = w.push(subprog.start, w.pc, queued=True)
     above = state.frames[-1]
     callee = _enter(w, state, w.pc, subprog)
     callee.regs[1:6] = [None] * 5

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Step = Callable[[Walk], int]
 
 _JUMPS = frozenset({c.BPF_JMP, c.BPF_JMP32})
+_NO_OPERANDS = frozenset({c.BPF_JA, c.BPF_CALL, c.BPF_EXIT, c.BPF_JCOND})
 _SOURCE_FIRST = frozenset({c.BPF_LDX, c.BPF_STX})
 _COMPUTING = frozenset({c.BPF_ALU, c.BPF_ALU64})
 
@@ -37,12 +38,15 @@ def late(env: Env, insn: Insn) -> Step | None:
     if env.fields_checked_early and not is_atomic(insn):
         return None
     problem = check_fields(insn)
-    if problem is not None:
+    branches = insn.code & 7 in _JUMPS and insn.code & 0xF0 not in _NO_OPERANDS
+    if problem is not None and not branches:
         return _refusing(problem)
     read_before: int | None = None
     for number in _operands(insn):
         if number >= c.MAX_BPF_REG:
             return _refusing(f"R{number} is invalid", read_before)
+        if problem is not None:  # a branch reads its first operand before it looks at its other fields
+            return _refusing(problem, number)
         read_before = number
     return None
 

@@ -29,8 +29,11 @@ _MOVABLE = frozenset({r.CTX, r.MAP_VALUE, r.MAP_KEY, r.STACK, r.PKT_META, r.PKT,
 _ZERO = const(0)
 
 
-def adjust(w: Walk, insn: Insn, ptr: Reg, amount: Num, scalar_is_dst: bool) -> Reg:
+def adjust(w: Walk, insn: Insn, ptr: Reg, amount: Num, scalar_is_dst: bool, added: int = 0) -> Reg:
     """The result of `ptr op amount` (or of `scalar += ptr`).
+
+    Args:
+        added: the constant by which the scalar differs from those it is linked with; 6.18 takes it for an offset.
 
     Raises:
         Refuse: arithmetic that no pointer, or not this one, may take part in.
@@ -52,8 +55,8 @@ def adjust(w: Walk, insn: Insn, ptr: Reg, amount: Num, scalar_is_dst: bool) -> R
     movable = base in _MOVABLE or (base == r.FLOW_KEYS and known)
     if not movable and not (base in (r.MAP_PTR, r.FLOW_KEYS) and known and amount.smin == 0 and op == c.BPF_ADD):
         raise Refuse(EACCES, f"R{dst} pointer arithmetic on {type_name(ptr.type)} prohibited")
-    _sane_amount(amount, ptr.type)
-    _sane_pointer(ptr, ptr.type)
+    _sane_amount(amount, ptr.type, 0 if w.env.new else added)
+    _sane_pointer(w, ptr, ptr.type)
     if op == c.BPF_ADD:
         result = _add(w, ptr, amount)
     elif op == c.BPF_SUB:
@@ -66,23 +69,27 @@ def adjust(w: Walk, insn: Insn, ptr: Reg, amount: Num, scalar_is_dst: bool) -> R
         raise Refuse(EACCES, f"R{dst} bitwise operator {SYMBOLS[op]} on pointer prohibited")
     else:
         raise Refuse(EACCES, f"R{dst} pointer arithmetic with {SYMBOLS[op]} operator prohibited")
-    _sane_pointer(result, ptr.type)
+    _sane_pointer(w, result, ptr.type)
     return result
 
 
-def _sane_amount(num: Num, type: int) -> None:
+def _sane_amount(num: Num, type: int, added: int = 0) -> None:
     name = type_name(type)
     if not num.mask and not -MAX_VAR_OFF < num.smin < MAX_VAR_OFF:
         raise Refuse(EINVAL, f"math between {name} pointer and {num.smin} is not allowed")
+    if not -MAX_VAR_OFF < added < MAX_VAR_OFF:
+        raise Refuse(EINVAL, f"{name} pointer offset {added} is not allowed")
     if num.smin == S64_MIN:
         raise Refuse(EINVAL, f"math between {name} pointer and register with unbounded min value is not allowed")
     if not -MAX_VAR_OFF < num.smin < MAX_VAR_OFF:
         raise Refuse(EINVAL, f"value {num.smin} makes {name} pointer be out of bounds")
 
 
-def _sane_pointer(ptr: Reg, type: int) -> None:
+def _sane_pointer(w: Walk, ptr: Reg, type: int) -> None:
     if not -MAX_VAR_OFF < ptr.off < MAX_VAR_OFF:
         raise Refuse(EINVAL, f"{type_name(type)} pointer offset {ptr.off} is not allowed")
+    if w.env.new and ptr.num.mask and not -MAX_VAR_OFF < ptr.num.smin < MAX_VAR_OFF and ptr.num.smin != S64_MIN:
+        raise Refuse(EINVAL, f"{type_name(type)} pointer offset {ptr.num.smin} is not allowed")
     if ptr.num.mask or ptr.num.value:
         _sane_amount(ptr.num, type)
 

@@ -179,7 +179,9 @@ def context(w: Walk, reg: Reg, number: int, off: int, size: int, zero_ok: bool =
 
 # -- sockets and flow keys ----------------------------------------------------------------------------------------
 
-_NARROW = {4: 4, 8: 4, 12: 4, 44: 4, 52: 4, 72: 4, 76: 4, 24: 4, 28: 4, 32: 4, 36: 4, 40: 4, 56: 4, 60: 4, 64: 4, 68: 4}
+# Fields of bpf_sock that may be read in part: addresses anywhere, the others from their first byte on.
+_ADDRESSES = frozenset({24, *range(28, 44, 4), 52, *range(56, 72, 4)})
+_NARROW = frozenset({4, 8, 12, 44, 72, 76})
 
 
 def socket(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
@@ -190,6 +192,7 @@ def socket(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
     base = reg.type & r.BASE
     if base == r.TCP_SOCK:
         good = 0 <= at < 112 and not at % size and size == (8 if at in (80, 88) else 4)
+        w.unconverted |= at in (84, 92)
     elif base == r.XDP_SOCK:
         good = at == 0 and size == 4
     else:
@@ -207,9 +210,8 @@ def _sock(off: int, size: int, common: bool) -> bool:
         return size <= 2 or (size == 4 and off == 48)
     if 50 <= off < 52:
         return False
-    start = off & ~3
-    if start in _NARROW:
-        return size in (1, 2, 4) and (off & 3) + size <= 4
+    if off & ~3 in _ADDRESSES or off in _NARROW:
+        return size <= 4
     return size == 4
 
 

@@ -12,6 +12,7 @@ from ebpfvm.contract.mapcreate import as_created, creation_refusal
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.legality import check_fields, check_slot
+from ebpfvm.verifier import mapuse
 from ebpfvm.verifier.env import Map
 from ebpfvm.verifier.fields import special_fields
 from ebpfvm.verifier.legality import is_atomic
@@ -19,7 +20,6 @@ from ebpfvm.verifier.signal import EBADF, EBUSY, EINVAL, ENOTSUPP, EPROTO, Refus
 
 if TYPE_CHECKING:
     from ebpfvm.contract.dialect import Dialect
-    from ebpfvm.contract.progtype import ProgType
     from ebpfvm.isa.insn import Insn
     from ebpfvm.loader.object import MapSpec, Program
     from ebpfvm.verifier.env import Env
@@ -73,8 +73,6 @@ def check(env: Env) -> None:
             _immediate(env, pc)
             pc += 1
         pc += 1
-    for used in env.maps:
-        _allowed(used, env.prog_type)
     alone = [used.type.name for used in env.maps if used.type.one_per_program]
     if len(alone) > len(set(alone)):
         raise Refuse(EBUSY, "only one cgroup storage of each type is allowed")
@@ -102,6 +100,7 @@ def _immediate(env: Env, pc: int) -> None:
         return
     if not 0 <= insn.imm < len(env.maps):
         raise Refuse(EBADF, f"fd {insn.imm} is not pointing to valid bpf_map", pc=pc)
+    mapuse.check(env, env.maps[insn.imm])
     if insn.src == c.BPF_PSEUDO_MAP_VALUE:
         used, off = env.maps[insn.imm], high.imm & c.U32
         if not used.type.value_access:
@@ -114,14 +113,6 @@ def _immediate(env: Env, pc: int) -> None:
         if off >= used.value_size:
             raise Refuse(EINVAL, f"invalid access to map value pointer, value_size={used.value_size} off={off}",
                          pc=pc)
-
-
-def _allowed(used: Map, prog_type: ProgType) -> None:
-    """check_map_prog_compatibility, as far as networking programs can fail it."""
-    if used.field_of("spin_lock", "res_spin_lock") and prog_type.name == "socket_filter":
-        raise Refuse(EINVAL, "socket filter progs cannot use bpf_spin_lock yet")
-    if used.type.name == "struct_ops":
-        raise Refuse(EINVAL, "bpf_struct_ops map cannot be used in prog")
 
 
 def maps_of(program: Program, dialect: Dialect) -> tuple[Map, ...]:

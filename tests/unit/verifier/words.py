@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ebpfvm.btf import encode as encode_btf
 from ebpfvm.btf import parse as parse_btf
 from ebpfvm.isa.insn import decode, encode
 from ebpfvm.loader.object import FuncInfo, MapSpec, Program
+
+if TYPE_CHECKING:
+    from ebpfvm.btf.types import Btf
 
 FILE = Path(__file__).parents[2] / "data" / "kernel_words.jsonl"
 VERSIONS = {"6.18": (6, 18), "7.2": (7, 2)}
@@ -33,24 +36,25 @@ def to_row(name: str, program: Program) -> dict[str, Any]:
         row["flags"] = program.flags
     if program.license != "GPL":
         row["license"] = program.license
+    btf = next((item.btf for item in (program, *program.maps) if item.btf is not None), None)
     if program.maps:
-        row["maps"] = [_map_row(spec, program) for spec in program.maps]
+        row["maps"] = [_map_row(spec, btf) for spec in program.maps]
     if program.kfuncs:
         row["kfuncs"] = {str(number): kfunc for number, kfunc in program.kfuncs.items()}
-    if program.btf is not None and (program.func_info or any(spec.btf for spec in program.maps)):
-        row["btf"] = encode_btf(program.btf).hex()
+    if btf is not None and (program.func_info or any(spec.btf for spec in program.maps)):
+        row["btf"] = encode_btf(btf).hex()
         row["functions"] = [[info.insn_off, info.type_id] for info in program.func_info]
     return row
 
 
-def _map_row(spec: MapSpec, program: Program) -> dict[str, Any]:
+def _map_row(spec: MapSpec, btf: Btf | None) -> dict[str, Any]:
     row: dict[str, Any] = {"type": spec.type, "shape": [spec.key_size, spec.value_size, spec.max_entries,
                                                        spec.map_flags]}
     if spec.btf is not None and spec.value_type:
-        assert spec.btf == program.btf
+        assert spec.btf == btf
         row["types"] = [spec.key_type, spec.value_type]
     if spec.inner is not None:
-        row["inner"] = _map_row(spec.inner, program)
+        row["inner"] = _map_row(spec.inner, btf)
     return row
 
 
