@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.contract.maptype import BPF_F_RDONLY_PROG
+from ebpfvm.engine.missing import without_body
 from ebpfvm.errors import LoadError, Rejected, UsageError
+from ebpfvm.funcs.unsupported import why_not
 from ebpfvm.kernel import Kernel, LoadedProgram
 from ebpfvm.loader.object import MapSpec, Object, Program
 from ebpfvm.loader.variables import variables
@@ -137,7 +139,7 @@ class Loaded:
                 result = made.put(slot.to_bytes(made.key_size, "little"), self.map(found.maps[name]))
             elif isinstance(made, ProgArray) and name in found.programs:
                 try:
-                    target = self.program(found.programs[name])
+                    target = self.program(found.programs[name], asked=False)
                 except Rejected as error:
                     self.kernel.notes.append(f"slot {slot} of map {made.name!r} stays empty: the verifier refuses its "
                                              f"program {name!r} ({error.verdict.message or 'without a message'})")
@@ -157,14 +159,16 @@ class Loaded:
                                                    signed=item.signed)
         return values
 
-    def program(self, program: Program, facts: Any = _ASK) -> Runnable:
+    def program(self, program: Program, facts: Any = _ASK, *, asked: bool = True) -> Runnable:
         """Judge a program and load what was judged; one that was not verified runs in the interpreter.
 
         Args:
             facts: what the verifier said of the program, None if it was not asked; by default it is asked now.
+            asked: it is to be run, not only a target of tail calls, which may never be reached.
 
         Raises:
-            LoadError: it cannot be fitted to the kernel, or one of its maps cannot be made.
+            LoadError: it cannot be fitted to the kernel, one of its maps cannot be made, or it calls what has no run
+                time.
             Rejected: the verifier refuses it.
             UsageError: the kernel does not have its type.
         """
@@ -176,6 +180,20 @@ class Loaded:
         maps = [self.map(spec, index) for index, spec in enumerate(program.maps)]
         if program.name not in self.programs:  # a program array may hold the program that names it
             loaded = LoadedProgram(self.kernel, program, maps, facts=facts)
+            if asked:
+                _refuse_missing(loaded)
             engine = self.engine if facts is not None else open_engine("interp")
             self.programs[program.name] = engine.load(loaded)
         return self.programs[program.name]
+
+
+def _refuse_missing(loaded: LoadedProgram) -> None:
+    """Raise LoadError if the program may call a function that has no run time."""
+    found = without_body(loaded)
+    if found is None:
+        return
+    slot, kind, name = found
+    line = loaded.program.line_at(slot)
+    where = f"{line}: {line.text.strip()}" if line is not None else f"insn {slot}"
+    raise LoadError(f"{kind} {name} is not supported by ebpfvm at run time: {why_not(name)} ({where})",
+                    symbol=loaded.name)

@@ -69,6 +69,15 @@ XDP_OUT: Final = ("data", "data_end")
 _POINTERS: Final = ("data", "data_end", "data_meta", "flow_keys", "sk")
 
 
+class _Loopback:
+    """The device that a test run's packet is on."""
+
+    name = "lo"
+    ifindex = LOOPBACK
+    mtu = 65536
+    up = True
+
+
 class MapView(Mapping[bytes, bytes]):
     """What a map holds, key -> value, as bpf(2) shows it; live, without a copy. Maps without keys are empty."""
 
@@ -199,6 +208,7 @@ def test_run(program: Program | Object | Path, data: bytes = bytes(64), ctx: Map
     program = prepare(given, dialect)
     machine = Kernel(dialect, seed, limits)
     machine.clock = arguments.time("clock", clock)
+    machine.devices[LOOPBACK] = _Loopback()
 
     judge = _Judge(program, dialect, engine == "translate", unverified)
     loaded = Loaded(machine, open_engine(engine), found=source, judge=judge.other)
@@ -406,7 +416,8 @@ def made_up_skb(kernel: Kernel, visible: bytes, frame: bytes) -> SkBuff:
     if protocol < _ETH_P_802_3_MIN:
         protocol = _ETH_P_802_3 if frame[14:16] == b"\xff\xff" else _ETH_P_802_2
     kind = _PACKET_MULTICAST if frame[0] & 1 else _PACKET_OTHERHOST if any(frame[:6]) else _PACKET_HOST
-    skb = SkBuff(kernel, frame, protocol=protocol >> 8 | (protocol & 0xFF) << 8, pkt_type=kind, ifindex=LOOPBACK)
+    skb = SkBuff(kernel, frame, protocol=protocol >> 8 | (protocol & 0xFF) << 8, pkt_type=kind, ifindex=LOOPBACK,
+                 dev=kernel.devices.get(LOOPBACK))
     skb.sk = _made_up_sock(kernel, frame).ptr
     if len(visible) < len(frame):  # the Ethernet header stays in the room before the packet
         skb.packet.start = skb.packet.meta = skb.packet.start + ETH_HLEN

@@ -27,6 +27,7 @@ from ebpfvm.funcs import (
     sock,
     sockmap,
     storage,
+    syncookie,
     task,
     text,
     time,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 _MODULES: Final[tuple[ModuleType, ...]] = (
     cgroup, csum, dynptr, kptr, loop, maps, memory, redirect, ringbuf, skb, skb_meta, skb_room, sock, sockmap, storage,
-    task, text, time, timer, tunnel, xdp)
+    syncookie, task, text, time, timer, tunnel, xdp)
 
 
 # In the order of their numbers, from 1.

@@ -10,7 +10,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import Kfunc
-from ebpfvm.funcs import dynptr, graph, iters, kobj, kptr, lists, qdisc, sections, strings, tasks, trees
+from ebpfvm.funcs import (
+    conntrack,
+    dynptr,
+    graph,
+    iters,
+    kobj,
+    kptr,
+    lists,
+    qdisc,
+    sections,
+    strings,
+    tasks,
+    trees,
+    workqueue,
+)
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -28,7 +42,8 @@ RFC6_PACKETS: Final = {item.name: item for item in (kptr.bpf_skb_acquire, kptr.b
                                                     kptr.bpf_skb_release)}
 RFC6_TASKS: Final = {item.name: item for item in (tasks.bpf_task_acquire, tasks.bpf_task_release,
                                                   tasks.bpf_task_from_pid)}
-_MAINLINE: Final = _all(dynptr, graph, iters, kobj, lists, qdisc, sections, strings, tasks, trees)
+_MAINLINE: Final = _all(conntrack, dynptr, graph, iters, kobj, lists, qdisc, sections, strings, tasks,
+                                        trees, workqueue)
 
 SINCE_7_2: Final = _names("""
     obj_new obj_drop percpu_obj_new percpu_obj_drop refcount_acquire list_push_front list_push_back list_add list_del

@@ -11,6 +11,7 @@ from ebpfvm.contract import contract_only, helper
 from ebpfvm.contract.args import Anything, BtfSockCommon, ConstSize, Ctx, Integer, MapPtr, Mem, Skb, UninitMem
 from ebpfvm.funcs.errno import E2BIG, EAGAIN
 from ebpfvm.funcs.map_kind import of_type
+from ebpfvm.kernel.sock import find_sock
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import Env
@@ -38,14 +39,14 @@ def bpf_skb_cgroup_classid(env: Env, skb: Skb) -> Integer:
 
 @helper()
 def bpf_skb_cgroup_id(env: Env, skb: Skb) -> Integer:
-    """Control group id of the packet's socket: 0, there is none."""
-    return 0
+    """Control group id of the packet's socket: the root's, 1; 0 if there is none."""
+    return _socket_cgroup(env, skb.sk)
 
 
 @helper()
 def bpf_skb_ancestor_cgroup_id(env: Env, skb: Skb, ancestor_level: Anything) -> Integer:
-    """Id of the ancestor of the packet's control group: 0, there is none."""
-    return 0
+    """Id of the ancestor of the packet's control group: the root's at level 0, else 0."""
+    return 0 if ancestor_level & 0xFFFFFFFF else _socket_cgroup(env, skb.sk)
 
 
 @helper()
@@ -79,11 +80,36 @@ def bpf_current_task_under_cgroup(env: Env, map: MapPtr, index: Anything) -> Int
     return -EAGAIN if index not in map.slots else 0
 
 
-bpf_sk_cgroup_id = contract_only("bpf_sk_cgroup_id", BtfSockCommon, ret=Integer)
-bpf_sk_ancestor_cgroup_id = contract_only("bpf_sk_ancestor_cgroup_id", BtfSockCommon, Anything, ret=Integer)
+def _socket_cgroup(env: Env, sk: int) -> int:
+    return _ROOT_CGROUP_ID if find_sock(env.kernel, sk) is not None else 0
+
+
+@helper()
+def bpf_sk_cgroup_id(env: Env, sk: BtfSockCommon) -> Integer:
+    """Control group id of a socket: the root's, 1; 0 for NULL."""
+    return _socket_cgroup(env, sk)
+
+
+@helper()
+def bpf_sk_ancestor_cgroup_id(env: Env, sk: BtfSockCommon, ancestor_level: Anything) -> Integer:
+    """Id of the ancestor of a socket's control group: the root's at level 0, else 0."""
+    return 0 if ancestor_level & 0xFFFFFFFF else _socket_cgroup(env, sk)
+
+
+@helper()
+def bpf_get_retval(env: Env) -> Integer:
+    """What the system call will return, as programs of the control group have set it; 0 at first."""
+    return int(env.kernel.extra.get("cgroup_retval", 0))
+
+
+@helper()
+def bpf_set_retval(env: Env, retval: Anything) -> Integer:
+    """Set what the system call will return."""
+    env.kernel.extra["cgroup_retval"] = ((retval & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
+    return 0
+
+
 bpf_sysctl_get_name = contract_only("bpf_sysctl_get_name", Ctx, UninitMem, ConstSize, Anything, ret=Integer)
 bpf_sysctl_get_current_value = contract_only("bpf_sysctl_get_current_value", Ctx, UninitMem, ConstSize, ret=Integer)
 bpf_sysctl_get_new_value = contract_only("bpf_sysctl_get_new_value", Ctx, UninitMem, ConstSize, ret=Integer)
 bpf_sysctl_set_new_value = contract_only("bpf_sysctl_set_new_value", Ctx, Mem, ConstSize, ret=Integer)
-bpf_get_retval = contract_only("bpf_get_retval", ret=Integer)
-bpf_set_retval = contract_only("bpf_set_retval", Anything, ret=Integer)

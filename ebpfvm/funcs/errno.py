@@ -18,6 +18,7 @@ EINVAL: Final = 22
 ENOSPC: Final = 28
 ERANGE: Final = 34
 EDEADLK: Final = 35
+ENONET: Final = 64
 EPROTO: Final = 71
 EOVERFLOW: Final = 75
 ENOTSUPP: Final = 524

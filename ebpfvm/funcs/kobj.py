@@ -6,7 +6,13 @@ net/xfrm/xfrm_state_bpf.c, net/core/{filter,xdp}.c, Linux 6.18.
 
 from __future__ import annotations
 
-from ebpfvm.contract import kfunc_only
+from typing import TYPE_CHECKING
+
+from ebpfvm.contract import kfunc, kfunc_only
+from ebpfvm.errors import Fault
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel import Env
 
 _TUPLE = "struct bpf_sock_tuple *bpf_tuple, u32 tuple__sz, struct bpf_ct_opts *opts, u32 opts__sz"
 _CIPHER = ("struct bpf_crypto_ctx *ctx, const struct bpf_dynptr *src, const struct bpf_dynptr *dst, "
@@ -14,7 +20,12 @@ _CIPHER = ("struct bpf_crypto_ctx *ctx, const struct bpf_dynptr *src, const stru
 _DYNPTR_READ = "struct bpf_dynptr *dptr, u32 off, u32 size, const void *unsafe_ptr__ign"
 
 # What a compiler calls where a program has gone wrong: a verifier refuses every path that comes there.
-__bpf_trap = kfunc_only("void __bpf_trap(void)")
+@kfunc("void __bpf_trap(void)")
+def __bpf_trap(env: Env) -> int:
+    """Stands where the compiler found that the program uses what it never set."""
+    raise Fault("trap", "the program comes to __bpf_trap: it uses what it never set")
+
+
 
 # Allocation, types and casts.
 bpf_cast_to_kern_ctx = kfunc_only("void *bpf_cast_to_kern_ctx(void *obj)", "fastcall")
@@ -76,15 +87,10 @@ bpf_task_work_schedule_resume_impl = kfunc_only(f"int bpf_task_work_schedule_res
 # Network: connection tracking, IPsec, cryptography, hardware metadata.
 bpf_skb_ct_alloc = kfunc_only(f"struct nf_conn___init *bpf_skb_ct_alloc(struct __sk_buff *skb_ctx, {_TUPLE})",
                               "acquire", "ret_null")
-bpf_skb_ct_lookup = kfunc_only(f"struct nf_conn *bpf_skb_ct_lookup(struct __sk_buff *skb_ctx, {_TUPLE})", "acquire",
-                               "ret_null")
 bpf_xdp_ct_alloc = kfunc_only(f"struct nf_conn___init *bpf_xdp_ct_alloc(struct xdp_md *xdp_ctx, {_TUPLE})", "acquire",
                               "ret_null")
-bpf_xdp_ct_lookup = kfunc_only(f"struct nf_conn *bpf_xdp_ct_lookup(struct xdp_md *xdp_ctx, {_TUPLE})", "acquire",
-                               "ret_null")
 bpf_ct_insert_entry = kfunc_only("struct nf_conn *bpf_ct_insert_entry(struct nf_conn___init *nfct_i)", "acquire",
                                  "ret_null", "release")
-bpf_ct_release = kfunc_only("void bpf_ct_release(struct nf_conn *nfct)", "release")
 bpf_ct_set_timeout = kfunc_only("void bpf_ct_set_timeout(struct nf_conn___init *nfct, u32 timeout)", "trusted_args")
 bpf_ct_change_timeout = kfunc_only("int bpf_ct_change_timeout(struct nf_conn *nfct, u32 timeout)", "trusted_args")
 bpf_ct_set_status = kfunc_only("int bpf_ct_set_status(const struct nf_conn___init *nfct, u32 status)", "trusted_args")
@@ -101,11 +107,4 @@ bpf_sk_assign_tcp_reqsk = kfunc_only(
     "int attrs__sz)", "trusted_args")
 bpf_crypto_encrypt = kfunc_only(f"int bpf_crypto_encrypt({_CIPHER})", "rcu")
 bpf_crypto_decrypt = kfunc_only(f"int bpf_crypto_decrypt({_CIPHER})", "rcu")
-bpf_xdp_metadata_rx_timestamp = kfunc_only(
-    "int bpf_xdp_metadata_rx_timestamp(const struct xdp_md *ctx, u64 *timestamp)", "trusted_args")
-bpf_xdp_metadata_rx_hash = kfunc_only(
-    "int bpf_xdp_metadata_rx_hash(const struct xdp_md *ctx, u32 *hash, enum xdp_rss_hash_type *rss_type)",
-    "trusted_args")
-bpf_xdp_metadata_rx_vlan_tag = kfunc_only(
-    "int bpf_xdp_metadata_rx_vlan_tag(const struct xdp_md *ctx, __be16 *vlan_proto, u16 *vlan_tci)", "trusted_args")
 bpf_xdp_pull_data = kfunc_only("int bpf_xdp_pull_data(struct xdp_md *x, u32 len)")

@@ -8,7 +8,7 @@ What needs a network around it is asked of the kernel's `extra`, which the sched
 `extra["clone_redirect"]`   called as `hook(copy, device, flags) -> int` with a copy of the packet, whose first
                             reference it takes over ("redirect" holds it); 0 or a negative errno
 `extra["fib_lookup"]`       called as `hook(packet, params: bytes, flags) -> (int, bytes)`: a BPF_FIB_LKUP_RET_* and
-                            the parameters as they come back; without it nothing is routed
+                            the parameters as they come back; without it devices do not forward, as after boot
 ==========================  =====================================================================================
 """
 
@@ -47,7 +47,7 @@ _ACTIONS: Final = 3  # XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX
 XDP_REDIRECT: Final = 4
 BPF_F_INGRESS: Final = 1
 BPF_MTU_CHK_SEGS: Final = 1
-BPF_FIB_LKUP_RET_NOT_FWDED: Final = 4
+BPF_FIB_LKUP_RET_FWD_DISABLED: Final = 5
 _FIB_SIZE: Final = 64
 _FIB_FLAGS: Final = 0x3F
 _REDIR_NEIGH_SIZE: Final = 20
@@ -131,7 +131,7 @@ def copy_of(skb: SkBuff, holder: str = "redirect") -> SkBuff:
     """A copy of a packet with its metadata (skb_clone), whose reference `holder` has."""
     same = ("pkt_type", "mark", "queue_mapping", "protocol", "vlan_present", "vlan_tci", "vlan_proto", "priority",
             "ingress_ifindex", "ifindex", "tc_index", "hash", "tc_classid", "tstamp", "tstamp_type", "gso_segs",
-            "gso_size", "dev", "id", "arrival", "flow")
+            "gso_size", "dev", "id", "arrival", "flow", "tunnel", "link_offset")
     clone = SkBuff(skb.kernel, skb.payload(), holder, **{name: getattr(skb, name) for name in same})
     clone.cb = list(skb.cb)
     return clone
@@ -175,7 +175,7 @@ def mtu_of(device: Any) -> int:
 
 @helper(gpl_only=True)
 def bpf_fib_lookup(env: Env, ctx: Packet, params: WriteMem, plen: ConstSize, flags: Anything) -> Integer:
-    """Look the packet's route up: a BPF_FIB_LKUP_RET_*, 4 (not forwarded) where nothing routes.
+    """Look the packet's route up: a BPF_FIB_LKUP_RET_*, 5 (forwarding is off on the device) where nothing routes.
 
     -EINVAL for a `plen` below 64 or flags, -EAFNOSUPPORT for a family that is not IP, -ENODEV without the device.
     """
@@ -188,7 +188,7 @@ def bpf_fib_lookup(env: Env, ctx: Packet, params: WriteMem, plen: ConstSize, fla
         return -ENODEV
     hook = env.kernel.extra.get("fib_lookup")
     if hook is None:
-        return BPF_FIB_LKUP_RET_NOT_FWDED
+        return BPF_FIB_LKUP_RET_FWD_DISABLED
     result, answer = hook(ctx, data, flags)
     env.memory.write(params, answer)
     return int(result)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfvm.contract import kfunc, kfunc_only
+from ebpfvm.contract import kfunc
 from ebpfvm.funcs.errno import EDEADLK
 from ebpfvm.kernel.engine import Thrown
 
@@ -92,10 +92,3 @@ def bpf_res_spin_unlock_irqrestore(env: Env, lock: int, flags__irq_flag: int) ->
 def bpf_throw(env: Env, cookie: int) -> int:
     """End the program, from any depth: its exception callback gets the cookie, or it is the program's result."""
     raise Thrown(cookie)
-
-
-bpf_wq_init = kfunc_only("int bpf_wq_init(struct bpf_wq *wq, void *p__map, unsigned int flags)")
-bpf_wq_set_callback_impl = kfunc_only(
-    "int bpf_wq_set_callback_impl(struct bpf_wq *wq, int (callback_fn)(void *map, int *key, void *value), "
-    "unsigned int flags, void *aux__prog)")
-bpf_wq_start = kfunc_only("int bpf_wq_start(struct bpf_wq *wq, unsigned int flags)")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Final
 
-from ebpfvm.contract import contract_only, helper
+from ebpfvm.contract import helper
 from ebpfvm.contract.args import Anything, BtfSockCommon, Integer, Skb
 from ebpfvm.funcs.errno import EINVAL, EOPNOTSUPP
 from ebpfvm.funcs.packet import ETH_P_IP, ETH_P_IPV6, U32, get, network_offset, put
+from ebpfvm.kernel.sock import find_sock
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import Env, SkBuff
@@ -139,14 +140,19 @@ def bpf_get_route_realm(env: Env, skb: Skb) -> Integer:
 
 @helper()
 def bpf_get_socket_cookie(env: Env, skb: Skb) -> Integer:
-    """Cookie of the packet's socket: 0, it has none."""
-    return 0
+    """Cookie of the packet's socket, 0 if it has none."""
+    sock = find_sock(env.kernel, skb.sk)
+    return sock.cookie if sock is not None else 0
 
 
 @helper()
 def bpf_get_socket_uid(env: Env, skb: Skb) -> Integer:
-    """Owner of the packet's socket: 65534 (overflowuid), it has none."""
-    return _OVERFLOW_UID
+    """Owner of the packet's socket: root, or 65534 (overflowuid) if it has none."""
+    return 0 if skb.sk else _OVERFLOW_UID
 
 
-bpf_get_socket_cookie__sock = contract_only("bpf_get_socket_cookie", BtfSockCommon, ret=Integer)
+@helper()
+def bpf_get_socket_cookie__sock(env: Env, sk: BtfSockCommon) -> Integer:
+    """Cookie of a socket, 0 for NULL."""
+    sock = find_sock(env.kernel, sk)
+    return sock.cookie if sock is not None else 0

@@ -5,6 +5,7 @@ There are no sockets behind a simulated packet, so the lookups find nothing (NUL
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract import Arg, ArgSpec, Ret, RetSpec, contract_only, helper
@@ -17,15 +18,12 @@ from ebpfvm.contract.args import (
     Ctx,
     CtxOrNull,
     Integer,
-    Ipv4Header,
-    Ipv6Header,
     Mem,
     SockCommon,
     SockCommonRefOrNull,
     SocketOrNull,
     SocketOrNullRet,
     SocketRefOrNull,
-    TcpHeader,
     TcpSockOrNull,
     UninitMem,
     WriteMem,
@@ -35,6 +33,7 @@ from ebpfvm.funcs.errno import EINVAL, EOPNOTSUPP
 from ebpfvm.kernel.sock import IPPROTO_TCP, TCP_LISTEN, find_sock
 
 if TYPE_CHECKING:
+    from ebpfvm.contract import Helper
     from ebpfvm.kernel import Env
 
 _TUPLE_SIZES = (12, 36)  # struct bpf_sock_tuple: ipv4, ipv6
@@ -111,33 +110,27 @@ def bpf_get_netns_cookie(env: Env, ctx: CtxOrNull) -> Integer:
 
 
 bpf_sk_assign__sk_lookup = contract_only("bpf_sk_assign", Ctx, SocketOrNull, Anything, ret=Integer)
-bpf_tcp_check_syncookie = contract_only("bpf_tcp_check_syncookie", BtfSockCommon, Mem, ConstSize, Mem, ConstSize,
-                                        ret=Integer, gpl_only=True, pkt_access=True)
-bpf_tcp_gen_syncookie = contract_only("bpf_tcp_gen_syncookie", BtfSockCommon, Mem, ConstSize, Mem, ConstSize,
-                                      ret=Integer, gpl_only=True, pkt_access=True)
-bpf_tcp_raw_gen_syncookie_ipv4 = contract_only("bpf_tcp_raw_gen_syncookie_ipv4", Ipv4Header, Mem, ConstSizeOrZero,
-                                               ret=Integer, gpl_only=True, pkt_access=True)
-bpf_tcp_raw_gen_syncookie_ipv6 = contract_only("bpf_tcp_raw_gen_syncookie_ipv6", Ipv6Header, Mem, ConstSizeOrZero,
-                                               ret=Integer, gpl_only=True, pkt_access=True)
-bpf_tcp_raw_check_syncookie_ipv4 = contract_only("bpf_tcp_raw_check_syncookie_ipv4", Ipv4Header, TcpHeader,
-                                                 ret=Integer, gpl_only=True, pkt_access=True)
-bpf_tcp_raw_check_syncookie_ipv6 = contract_only("bpf_tcp_raw_check_syncookie_ipv6", Ipv6Header, TcpHeader,
-                                                 ret=Integer, gpl_only=True, pkt_access=True)
-
-
 def _skc_to(struct: str) -> RetSpec:
     return RetSpec(Ret.PTR_TO_BTF_ID, maybe_null=True, btf=struct)
 
 
-bpf_skc_to_tcp6_sock = contract_only("bpf_skc_to_tcp6_sock", BtfSockCommon, ret=_skc_to("tcp6_sock"), cap="perfmon")
-bpf_skc_to_tcp_sock = contract_only("bpf_skc_to_tcp_sock", BtfSockCommon, ret=_skc_to("tcp_sock"), cap="perfmon")
-bpf_skc_to_tcp_timewait_sock = contract_only("bpf_skc_to_tcp_timewait_sock", BtfSockCommon,
-                                             ret=_skc_to("tcp_timewait_sock"), cap="perfmon")
-bpf_skc_to_tcp_request_sock = contract_only("bpf_skc_to_tcp_request_sock", BtfSockCommon,
-                                            ret=_skc_to("tcp_request_sock"), cap="perfmon")
-bpf_skc_to_udp6_sock = contract_only("bpf_skc_to_udp6_sock", BtfSockCommon, ret=_skc_to("udp6_sock"), cap="perfmon")
-bpf_skc_to_unix_sock = contract_only("bpf_skc_to_unix_sock", BtfSockCommon, ret=_skc_to("unix_sock"), cap="perfmon")
-bpf_skc_to_mptcp_sock = contract_only("bpf_skc_to_mptcp_sock", SockCommon, ret=_skc_to("mptcp_sock"), cap="perfmon")
+def _no_such_socket(env: Env, sk: int) -> int:
+    return 0
+
+
+def _skc_to_helper(name: str, sk: object) -> Helper:
+    """A cast to a kind of socket: NULL for all others, and no simulated socket is of any."""
+    bare = contract_only(f"bpf_skc_to_{name}", sk, ret=_skc_to(name), cap="perfmon")
+    return replace(bare, body=_no_such_socket, doc=f"The socket as a struct {name}; always NULL: no socket is one.")
+
+
+bpf_skc_to_tcp6_sock = _skc_to_helper("tcp6_sock", BtfSockCommon)
+bpf_skc_to_tcp_sock = _skc_to_helper("tcp_sock", BtfSockCommon)
+bpf_skc_to_tcp_timewait_sock = _skc_to_helper("tcp_timewait_sock", BtfSockCommon)
+bpf_skc_to_tcp_request_sock = _skc_to_helper("tcp_request_sock", BtfSockCommon)
+bpf_skc_to_udp6_sock = _skc_to_helper("udp6_sock", BtfSockCommon)
+bpf_skc_to_unix_sock = _skc_to_helper("unix_sock", BtfSockCommon)
+bpf_skc_to_mptcp_sock = _skc_to_helper("mptcp_sock", SockCommon)
 bpf_sock_from_file = contract_only("bpf_sock_from_file", ArgSpec(Arg.PTR_TO_BTF_ID, btf="file"), ret=_skc_to("socket"))
 
 bpf_setsockopt = contract_only("bpf_setsockopt", Ctx, Anything, Anything, Mem, ConstSize, ret=Integer)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel import Env
 
 _IDLE: Final = b"swapper/0"
+_IDLE_TASK: Final = 0xFFFF_FFFF_8200_0000  # where init_task lies
 _FILE = ArgSpec(Arg.PTR_TO_BTF_ID, btf="file")
 _SEQ_FILE = ArgSpec(Arg.PTR_TO_BTF_ID, btf="seq_file")
 _LINUX_BINPRM = ArgSpec(Arg.PTR_TO_BTF_ID, btf="linux_binprm")
@@ -79,9 +80,19 @@ def bpf_get_current_comm(env: Env, buf: UninitMem, size_of_buf: ConstSize) -> In
     return 0
 
 
-bpf_get_ns_current_pid_tgid = contract_only("bpf_get_ns_current_pid_tgid", Anything, Anything, UninitMem, ConstSize,
-                                            ret=Integer)
-bpf_get_current_task = contract_only("bpf_get_current_task", ret=Integer, gpl_only=True, cap="perfmon")
+@helper()
+def bpf_get_ns_current_pid_tgid(env: Env, dev: Anything, ino: Anything, nsdata: UninitMem, size: ConstSize) -> Integer:
+    """Process and thread in a namespace: -EINVAL with `nsdata` zeroed, no device and inode name a namespace here."""
+    clear(env.memory, nsdata, size)
+    return -EINVAL
+
+
+@helper(gpl_only=True, cap="perfmon")
+def bpf_get_current_task(env: Env) -> Integer:
+    """Address of the current task, the idle one, where nothing can be read."""
+    return _IDLE_TASK
+
+
 bpf_get_current_task_btf = contract_only("bpf_get_current_task_btf", ret=TrustedTask, gpl_only=True, cap="perfmon")
 bpf_task_pt_regs = contract_only("bpf_task_pt_regs", Task, ret=PtRegs, gpl_only=True, cap="perfmon")
 bpf_find_vma = contract_only("bpf_find_vma", Task, Anything, Func, StackOrNull, Anything, ret=Integer,

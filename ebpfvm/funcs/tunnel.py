@@ -2,35 +2,142 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import contract_only, helper
 from ebpfvm.contract.args import Anything, ConstSize, Ctx, Integer, Mem, Skb, UninitMem
-from ebpfvm.funcs.errno import EINVAL
+from ebpfvm.funcs.errno import EINVAL, ENOENT, ENOMEM, EPROTO
 from ebpfvm.funcs.memory import clear
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env
+    from ebpfvm.kernel import Env, SkBuff
+
+_KEY: Final = struct.Struct("<I16sBBHI16s")  # struct bpf_tunnel_key
+_SHORTER: Final = frozenset({28, 24, 22})  # what older headers had of it
+_SHORTEST: Final = 8  # and the oldest, whose remote address is IPv4
+_F_IPV6: Final = 1  # BPF_F_TUNINFO_IPV6
+_F_FLAGS: Final = 16  # BPF_F_TUNINFO_FLAGS
+_SET_FLAGS: Final = 0x1F
+_OPTIONS_MAX: Final = 255  # IP_TUNNEL_OPTS_MAX
+# Bits of key.tun_flags that flags of bpf_skb_set_tunnel_key set: IP_TUNNEL_*_BIT.
+_CSUM, _KEY_BIT, _SEQ, _DONT_FRAGMENT, _NO_CACHE = 1 << 0, 1 << 2, 1 << 3, 1 << 8, 1 << 13
+
+
+@dataclass(slots=True)
+class TunnelInfo:
+    """Tunnel metadata of a packet (struct ip_tunnel_info): where it is to go, as a program has set it.
+
+    Attributes:
+        key: `struct bpf_tunnel_key` as it was set, source and destination from the sender's view.
+        ipv6: the addresses are IPv6 ones.
+        flags: IP_TUNNEL_* bits.
+        options: tunnel options, None for none.
+    """
+
+    key: tuple[int, bytes, int, int, int, int, bytes]
+    ipv6: bool
+    flags: int
+    options: bytes | None = None
+
+
+def _info(skb: SkBuff) -> TunnelInfo | None:
+    found: TunnelInfo | None = skb.tunnel
+    return found
 
 
 @helper()
 def bpf_skb_get_tunnel_key(env: Env, skb: Skb, key: UninitMem, size: ConstSize, flags: Anything) -> Integer:
-    """Tunnel metadata of the packet: -EINVAL with `key` zeroed, as for every packet that came through no tunnel."""
-    clear(env.memory, key, size)
-    return -EINVAL
+    """Tunnel metadata of the packet.
+
+    -EINVAL for a packet that has none, unknown flags or a size of no header; -EPROTO where the addresses are of the
+    other family. `key` is zeroed then. "Remote" is the packet's source: metadata that a program has just set reads
+    with local and remote addresses changed over.
+    """
+    info = _info(skb)
+    error = 0
+    if info is None or flags & ~(_F_IPV6 | _F_FLAGS):
+        error = -EINVAL
+    elif info.ipv6 != bool(flags & _F_IPV6):
+        error = -EPROTO
+    elif size != _KEY.size and size not in _SHORTER and (size != _SHORTEST or info.ipv6):
+        error = -EINVAL
+    if info is None or error:
+        clear(env.memory, key, size)
+        return error
+    number, remote, tos, ttl, _, label, local = info.key
+    shown = info.flags if flags & _F_FLAGS else 0
+    if not info.ipv6:
+        remote, local, label = remote[:4].ljust(16, b"\0"), local[:4].ljust(16, b"\0"), 0
+    env.memory.write(key, _KEY.pack(number, local, tos, ttl, shown, label, remote)[:size])
+    return 0
+
+
+@helper()
+def bpf_skb_set_tunnel_key(env: Env, skb: Skb, key: Mem, size: ConstSize, flags: Anything) -> Integer:
+    """Set the tunnel metadata of the packet, without options; -EINVAL for unknown flags, a size of no header, a label
+    without IPv6, or bits in `tunnel_ext`.
+    """
+    if flags & ~_SET_FLAGS or (size != _KEY.size and size not in _SHORTER and size != _SHORTEST):
+        return -EINVAL
+    found = _KEY.unpack(key.ljust(_KEY.size, b"\0"))
+    ipv6 = bool(flags & _F_IPV6)
+    if (found[5] and not ipv6) or found[4]:
+        return -EINVAL
+    bits = _KEY_BIT | _CSUM | _NO_CACHE
+    if flags & 2:  # BPF_F_ZERO_CSUM_TX
+        bits &= ~_CSUM
+    if flags & 4:
+        bits |= _DONT_FRAGMENT
+    if flags & 8:
+        bits |= _SEQ
+    if flags & 16:  # BPF_F_NO_TUNNEL_KEY
+        bits &= ~_KEY_BIT
+    skb.tunnel = TunnelInfo(found, ipv6, bits)
+    return 0
 
 
 @helper()
 def bpf_skb_get_tunnel_opt(env: Env, skb: Skb, opt: UninitMem, size: ConstSize) -> Integer:
-    """Tunnel options of the packet: -ENOENT (no tunnel metadata) with `opt` zeroed."""
-    clear(env.memory, opt, size)
-    return -2
+    """Tunnel options of the packet: their length; -ENOENT without any and -ENOMEM if they are longer than `size`,
+    with `opt` zeroed.
+    """
+    info = _info(skb)
+    if info is None or info.options is None:
+        clear(env.memory, opt, size)
+        return -ENOENT
+    if len(info.options) > size:
+        clear(env.memory, opt, size)
+        return -ENOMEM
+    env.memory.write(opt, info.options.ljust(size, b"\0"))
+    return len(info.options)
 
 
-bpf_skb_set_tunnel_key = contract_only("bpf_skb_set_tunnel_key", Ctx, Mem, ConstSize, Anything, ret=Integer)
-bpf_skb_set_tunnel_opt = contract_only("bpf_skb_set_tunnel_opt", Ctx, Mem, ConstSize, ret=Integer)
-bpf_skb_get_xfrm_state = contract_only("bpf_skb_get_xfrm_state", Ctx, Anything, UninitMem, ConstSize, Anything,
-                                       ret=Integer)
+@helper()
+def bpf_skb_set_tunnel_opt(env: Env, skb: Skb, opt: Mem, size: ConstSize) -> Integer:
+    """Set the tunnel options of a packet whose metadata a program has set: -EINVAL for others and for a size that is
+    no multiple of 4, -ENOMEM above 255 bytes.
+    """
+    info = _info(skb)
+    if info is None or size & 3:
+        return -EINVAL
+    if size > _OPTIONS_MAX:
+        return -ENOMEM
+    info.options = opt
+    return 0
+
+
+@helper()
+def bpf_skb_get_xfrm_state(env: Env, skb: Skb, index: Anything, xfrm_state: UninitMem, size: ConstSize,
+                           flags: Anything) -> Integer:
+    """State of the IPsec transformation that the packet came through: -EINVAL with `xfrm_state` zeroed, as for every
+    packet that came through none.
+    """
+    clear(env.memory, xfrm_state, size)
+    return -EINVAL
+
+
 bpf_lwt_push_encap = contract_only("bpf_lwt_push_encap", Ctx, Anything, Mem, ConstSize, ret=Integer,
                                    changes_packet=True)
 bpf_lwt_seg6_store_bytes = contract_only("bpf_lwt_seg6_store_bytes", Ctx, Anything, Mem, ConstSize, ret=Integer,

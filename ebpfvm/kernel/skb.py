@@ -128,6 +128,7 @@ class SkBuff(RefCounted):
         flow: what a source or classifier wants to remember of it; never seen by programs.
         link_offset: where the link-layer header lies, from the packet's first byte: 0, or -14 where the packet begins
             with its network header and the Ethernet header is in the room before it.
+        tunnel: metadata of the tunnel that it is to take, None for none.
 
     Raises:
         UsageError: `fields` names something a packet does not have.
@@ -167,6 +168,7 @@ class SkBuff(RefCounted):
     id = 0
     arrival = 0
     link_offset = 0
+    tunnel: Any = None
     flow: Any = None
 
     _packet: PacketRegion | None = None

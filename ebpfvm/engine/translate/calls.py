@@ -228,7 +228,10 @@ def _packed(em: Emitter, off: int, size: int) -> str:
     layout += f"{off + size - at}x" * (at < off + size)
     consts = [value.const for value in values]
     if all(const is not None for const in consts):
-        return repr(struct.pack(layout, *consts))
+        # By name: bytes of a program in the text could look like a name of ours.
+        name = f"BYTES_{em.pc}_{-off}"
+        em.names[name] = struct.pack(layout, *consts)
+        return name
     name = f"PACK_{layout[1:]}"
     em.names[name] = struct.Struct(layout).pack
     return f"{name}({', '.join(value.text for value in values)})"

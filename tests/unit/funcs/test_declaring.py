@@ -68,5 +68,5 @@ def test_every_helper_of_linux_is_declared() -> None:
 def test_running_a_contract_is_a_fault() -> None:
     with pytest.raises(Fault, match="helper bpf_send_signal is not supported by ebpfvm"):
         World().call("bpf_send_signal", 9)
-    with pytest.raises(Fault, match="kfunc bpf_wq_start is not supported by ebpfvm"):
-        World().call("bpf_wq_start", 0, 0)
+    with pytest.raises(Fault, match="kfunc bpf_key_put is not supported by ebpfvm"):
+        World().call("bpf_key_put", 0)

@@ -213,7 +213,7 @@ def test_fib_lookup() -> None:
     assert w.call("bpf_fib_lookup", ctx, w.put(bytes(64)), 64, 0) == -97
     assert w.call("bpf_fib_lookup", ctx, w.put(params), 64, 0) == -ENODEV
     w.kernel.devices[2] = _Device()
-    assert w.call("bpf_fib_lookup", ctx, w.put(params), 64, 0) == 4
+    assert w.call("bpf_fib_lookup", ctx, w.put(params), 64, 0) == 5
     w.kernel.extra["fib_lookup"] = lambda packet, data, flags: (0, b"\xaa" * 64)
     assert w.call("bpf_fib_lookup", ctx, w.put(params), 64, 0) == 0 and w.get(64) == b"\xaa" * 64
 

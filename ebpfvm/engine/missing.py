@@ -1,0 +1,33 @@
+"""What a program needs to run that ebpfvm does not have: found before the run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.engine.common import TAIL_CALL
+from ebpfvm.engine.translate import cfg
+from ebpfvm.isa import codes as c
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel.program import LoadedProgram
+
+
+def without_body(prog: LoadedProgram) -> tuple[int, str, str] | None:
+    """Return slot, kind ("helper" or "kfunc") and name of the first function without a run time that the program may
+    call, or None.
+
+    Functions that this kernel lacks do not count: a program that names a weak one asks before it calls it.
+    """
+    insns = prog.program.insns
+    table = cfg.rows(insns)
+    starts, _ = cfg.entries(insns)
+    reached = {pc for start in starts for block in cfg.build(insns, table, start).blocks.values() for pc in block.pcs}
+    for pc in sorted(reached):
+        insn, row = insns[pc], table[pc]
+        if row is None or row.kind != "call" or row.op == "call_local":
+            continue
+        kfunc = insn.src == c.BPF_PSEUDO_KFUNC_CALL
+        found = prog.kfuncs.get(insn.imm) if kfunc else prog.helpers.get(insn.imm)
+        if found is not None and found.body is None and found.name != TAIL_CALL:
+            return pc, "kfunc" if kfunc else "helper", found.name
+    return None

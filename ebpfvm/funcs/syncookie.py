@@ -1,0 +1,134 @@
+"""SYN cookies (net/ipv4/syncookies.c, net/ipv6/syncookies.c, net/core/filter.c, Linux 7.2).
+
+A cookie is the time in units of 64 s, the index of the segment size in a small table, and two hashes keyed with a
+secret. A kernel's secret is random; here it comes from the simulation's seed, so cookies are as reproducible as
+everything else and tell as much: a cookie checks where it was made, for the same addresses, within two minutes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from typing import TYPE_CHECKING, Final
+
+from ebpfvm.contract import helper
+from ebpfvm.contract.args import (
+    BtfSockCommon,
+    ConstSize,
+    ConstSizeOrZero,
+    Integer,
+    Ipv4Header,
+    Ipv6Header,
+    Mem,
+    TcpHeader,
+)
+from ebpfvm.funcs.errno import EACCES, EINVAL
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel import Env
+
+_TCP_HLEN: Final = 20
+_V4_SIZES: Final = (536, 1300, 1440, 1460)
+_V6_SIZES: Final = (1220, 1420, 1440, 8940)
+_MSS_DEFAULT: Final = 536
+_V6_MSS_DEFAULT: Final = 1220
+_PERIOD_NS: Final = 64_000_000_000
+_MAX_AGE: Final = 2
+_BITS: Final = 24
+_U32: Final = 0xFFFFFFFF
+
+
+def _hash(env: Env, addresses: bytes, ports: bytes, count: int, which: int) -> int:
+    secret: bytes | None = env.kernel.extra.get("syncookie_secret")
+    if secret is None:
+        secret = env.kernel.extra["syncookie_secret"] = env.kernel.random.randbytes(16)
+    data = addresses + ports + struct.pack("<II", count & _U32, which)
+    return int.from_bytes(hashlib.blake2s(data, digest_size=4, key=secret).digest(), "little")
+
+
+def _segment_size(tcp: bytes) -> int:
+    """The MSS option, 0 without a usable one (tcp_parse_mss_option)."""
+    at = _TCP_HLEN
+    while at < len(tcp):
+        kind = tcp[at]
+        if kind == 0:
+            return 0
+        if kind == 1:
+            at += 1
+            continue
+        length = tcp[at + 1] if at + 1 < len(tcp) else 0
+        if length < 2 or at + length > len(tcp):
+            return 0
+        if kind == 2 and length == 4:
+            return int.from_bytes(tcp[at + 2:at + 4], "big")
+        at += length
+    return 0
+
+
+def _make(env: Env, addresses: bytes, tcp: bytes, wanted: int, sizes: tuple[int, ...]) -> int:
+    """The cookie, with the segment size that it stands for in the upper half."""
+    index = max(number for number in range(len(sizes)) if not number or wanted >= sizes[number])
+    count = env.kernel.clock // _PERIOD_NS
+    sequence, ports = int.from_bytes(tcp[4:8], "big"), tcp[:4]
+    second = (_hash(env, addresses, ports, count, 1) + index) & (1 << _BITS) - 1
+    cookie = (_hash(env, addresses, ports, 0, 0) + sequence + (count << _BITS) + second) & _U32
+    return cookie | sizes[index] << 32
+
+
+def _check(env: Env, addresses: bytes, tcp: bytes, sizes: tuple[int, ...]) -> int:
+    """0 if the acknowledged number is a cookie that was made here, else -EACCES."""
+    cookie = int.from_bytes(tcp[8:12], "big") - 1
+    sequence, ports = int.from_bytes(tcp[4:8], "big") - 1, tcp[:4]
+    count = env.kernel.clock // _PERIOD_NS
+    cookie = (cookie - _hash(env, addresses, ports, 0, 0) - sequence) & _U32
+    age = (count - (cookie >> _BITS)) & _U32 >> _BITS
+    if age >= _MAX_AGE:
+        return -EACCES
+    index = (cookie - _hash(env, addresses, ports, count - age, 1)) & (1 << _BITS) - 1
+    return 0 if index < len(sizes) else -EACCES
+
+
+def _bad_length(tcp: bytes, length: int) -> bool:
+    return length < _TCP_HLEN or length != (tcp[12] >> 4) * 4
+
+
+@helper(gpl_only=True, pkt_access=True)
+def bpf_tcp_raw_gen_syncookie_ipv4(env: Env, iph: Ipv4Header, th: Mem, th_len: ConstSizeOrZero) -> Integer:
+    """A SYN cookie, and in the upper half its segment size; -EINVAL if `th_len` is not the header's length."""
+    if _bad_length(th, th_len):
+        return -EINVAL
+    return _make(env, iph[12:20], th, _segment_size(th) or _MSS_DEFAULT, _V4_SIZES)
+
+
+@helper(gpl_only=True, pkt_access=True)
+def bpf_tcp_raw_gen_syncookie_ipv6(env: Env, iph: Ipv6Header, th: Mem, th_len: ConstSizeOrZero) -> Integer:
+    """A SYN cookie, and in the upper half its segment size; -EINVAL if `th_len` is not the header's length."""
+    if _bad_length(th, th_len):
+        return -EINVAL
+    return _make(env, iph[8:40], th, _segment_size(th) or _V6_MSS_DEFAULT, _V6_SIZES)
+
+
+@helper(gpl_only=True, pkt_access=True)
+def bpf_tcp_raw_check_syncookie_ipv4(env: Env, iph: Ipv4Header, th: TcpHeader) -> Integer:
+    """0 if the packet acknowledges a cookie, else -EACCES."""
+    return _check(env, iph[12:20], th, _V4_SIZES)
+
+
+@helper(gpl_only=True, pkt_access=True)
+def bpf_tcp_raw_check_syncookie_ipv6(env: Env, iph: Ipv6Header, th: TcpHeader) -> Integer:
+    """0 if the packet acknowledges a cookie, else -EACCES."""
+    return _check(env, iph[8:40], th, _V6_SIZES)
+
+
+@helper(gpl_only=True, pkt_access=True)
+def bpf_tcp_check_syncookie(env: Env, sk: BtfSockCommon, iph: Mem, iph_len: ConstSize, th: Mem,
+                            th_len: ConstSize) -> Integer:
+    """Does the packet acknowledge a cookie of a listening socket? -EINVAL: no simulated socket listens for TCP."""
+    return -EINVAL
+
+
+@helper(gpl_only=True, pkt_access=True)
+def bpf_tcp_gen_syncookie(env: Env, sk: BtfSockCommon, iph: Mem, iph_len: ConstSize, th: Mem,
+                          th_len: ConstSize) -> Integer:
+    """A cookie of a listening socket; -EINVAL: no simulated socket listens for TCP."""
+    return -EINVAL

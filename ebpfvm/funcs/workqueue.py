@@ -1,0 +1,49 @@
+"""Work that a program puts off (struct bpf_wq, kernel/bpf/helpers.c, Linux 7.2).
+
+Work runs at once when nothing else does: it is a timer that is due already, in `ebpfvm.funcs.timer`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.contract import kfunc
+from ebpfvm.funcs.errno import EBUSY, EINVAL
+from ebpfvm.funcs.timer import BpfTimer, timers_of
+from ebpfvm.kernel.convert import map_object
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel import Env
+
+
+@kfunc("int bpf_wq_init(struct bpf_wq *wq, void *p__map, unsigned int flags)")
+def bpf_wq_init(env: Env, wq: int, p__map: int, flags: int) -> int:
+    """Make a work queue; -EINVAL for flags, -EBUSY if there is one."""
+    if flags:
+        return -EINVAL
+    timers = timers_of(env.kernel)
+    if timers.get(wq) is not None:
+        return -EBUSY
+    timers.add(wq, BpfTimer(map_object(env, p__map), env.memory.region(wq)))
+    return 0
+
+
+@kfunc("int bpf_wq_set_callback_impl(struct bpf_wq *wq, int (callback_fn)(void *map, int *key, void *value), "
+       "unsigned int flags, void *aux__prog)")
+def bpf_wq_set_callback_impl(env: Env, wq: int, callback_fn: int, flags: int, aux__prog: int) -> int:
+    """Say what to call; -EINVAL for flags and before bpf_wq_init."""
+    held = timers_of(env.kernel).get(wq)
+    if flags or held is None:
+        return -EINVAL
+    held.prog, held.callback = env.prog, callback_fn
+    return 0
+
+
+@kfunc("int bpf_wq_start(struct bpf_wq *wq, unsigned int flags)")
+def bpf_wq_start(env: Env, wq: int, flags: int) -> int:
+    """Have the callback called once; -EINVAL for flags and before bpf_wq_init or bpf_wq_set_callback."""
+    held = timers_of(env.kernel).get(wq)
+    if flags or held is None or held.prog is None:
+        return -EINVAL
+    timers_of(env.kernel).start(held, env.kernel.clock)
+    return 0
