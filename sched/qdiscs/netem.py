@@ -106,6 +106,7 @@ class Netem(ClassfulQdisc):
         self._front: deque[tuple[int, Packet]] = deque()  # reordered packets, which leave at once
         self._count = self._latest = self._counter = 0
         self._slot_next = self._slot_packets = self._slot_bytes = 0
+        self._slotted = False
         self.table: Table | None = None
         self.rate: Rate | None = None
         self.slot: Slot | None = None
@@ -159,7 +160,8 @@ class Netem(ClassfulQdisc):
     def _set_slot(self, slot: Slot) -> None:
         self.slot = slot
         self._slot_packets, self._slot_bytes = slot.packets or _UNLIMITED, slot.size or _UNLIMITED
-        self._slot_next = self.dev.loop.now if slot.shortest or slot.longest or slot.jitter else 0
+        self._slotted = bool(slot.shortest or slot.longest or slot.jitter)
+        self._slot_next = self.dev.loop.now if self._slotted else 0
 
     # ---- the one class ----------------------------------------------------------------------------------------
 
@@ -270,7 +272,7 @@ class Netem(ClassfulQdisc):
             return self._deliver(self._front.popleft()[1])
         while self._heap:
             time, now = self._heap[0][0], self.dev.loop.now
-            if self._slot_next and self._slot_next < time:
+            if self._slotted and self._slot_next < time:
                 self._next_slot(now)
             if time > now or self._slot_next > now:
                 skb = self._from_child()
@@ -307,7 +309,7 @@ class Netem(ClassfulQdisc):
             tree_reduce_backlog(self, 1, size)
 
     def _count_slot(self, skb: Packet, now: int) -> None:
-        if self._slot_next:
+        if self._slotted:
             self._slot_packets -= 1
             self._slot_bytes -= skb.len
             if self._slot_packets <= 0 or self._slot_bytes <= 0:
