@@ -31,4 +31,5 @@ UNSPEC = MapType("unspec", check=lambda args: MapRefusal(errno.EINVAL, "there is
 # Its values are structs of the kernel, which programs never see.
 STRUCT_OPS = MapType("struct_ops", funcs=base.ORDINARY, doc="Programs that implement an interface of the kernel.")
 ARENA = MapType("arena", funcs=base.ORDINARY, check=arena_alloc_check, check_btf=no_btf, map_extra=True,
+                modelled=False,
                 doc="Memory shared with user space.")

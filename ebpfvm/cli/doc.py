@@ -22,8 +22,14 @@ def _limits() -> str:
     return "\n".join(["| limit | default | unit | what it bounds |", "|---|---:|---|---|", *rows])
 
 
+def _functions() -> str:
+    from ebpfvm.cli.doc_functions import functions
+    return functions()
+
+
 TOPICS: Final[dict[str, tuple[str, Callable[[], str]]]] = {
     "isa": ("instructions: encoding, spelling in each dialect, meaning", _isa),
+    "functions": ("map types, helpers and kernel functions: judged, run, or unsupported", _functions),
     "limits": ("what an object may use, and how to allow more", _limits)}
 
 

@@ -34,6 +34,8 @@ class Helper:
         needs_function: works only where a program knows which function it was called for (check_get_func_ip).
         context_to: register of the callback that gets the context argument (`Arg.PTR_TO_STACK`) of a helper that runs
             a callback before it returns; 0: it runs none.
+        modelled: the verifier has the kernel's special cases of it; without them a call is refused as unsupported.
+        in_engine: the engines themselves carry it out, so it needs no body.
     """
 
     name: str
@@ -50,6 +52,8 @@ class Helper:
     barred: Literal["", "probe"] = ""
     needs_function: bool = False
     context_to: int = 0
+    modelled: bool = True
+    in_engine: bool = False
 
 
 def _specs(function: Callable[..., int]) -> tuple[tuple[ArgSpec, ...], RetSpec]:
@@ -94,7 +98,8 @@ def helper(*, gpl_only: bool = False, changes_packet: bool = False, might_sleep:
 
 def contract_only(name: str, *args: object, ret: object, gpl_only: bool = False, changes_packet: bool = False,
                   might_sleep: bool = False, pkt_access: bool = False,
-                  cap: Literal["", "bpf", "perfmon"] = "", context_to: int = 0) -> Helper:
+                  cap: Literal["", "bpf", "perfmon"] = "", context_to: int = 0, modelled: bool = True,
+                  in_engine: bool = False) -> Helper:
     """A helper of which only name and contract are known: the verifier judges calls, running one is a fault.
 
     Args:
@@ -111,4 +116,4 @@ def contract_only(name: str, *args: object, ret: object, gpl_only: bool = False,
     if len(kinds) != len(specs):
         raise InternalError(f"helper {name}: an argument has no contract")
     return Helper(name, kinds, result, None, gpl_only, changes_packet, might_sleep, False, "", pkt_access, cap,
-                  context_to=context_to)
+                  context_to=context_to, modelled=modelled, in_engine=in_engine)

@@ -106,6 +106,7 @@ class MapType:
         map_extra: it has a use for that number.
         records: programs write records into it that user space reads.
         one_per_program: a program may use only one map of this type.
+        modelled: the verifier knows its rules; programs with other maps are refused as unsupported.
         doc: one line.
     """
 
@@ -127,6 +128,7 @@ class MapType:
     map_extra: bool = False
     one_per_program: bool = False
     records: bool = False
+    modelled: bool = True
     doc: str = ""
 
     def __post_init__(self) -> None:

@@ -33,4 +33,4 @@ def bpf_loop(env: Env, nr_loops: Anything, callback_fn: Func, callback_ctx: Stac
 
 
 # A tail call ends the program that makes it, so the engines themselves carry it out.
-bpf_tail_call = contract_only("bpf_tail_call", Ctx, MapPtr, Anything, ret=Void)
+bpf_tail_call = contract_only("bpf_tail_call", Ctx, MapPtr, Anything, ret=Void, in_engine=True)

@@ -96,7 +96,7 @@ def bpf_get_current_task(env: Env) -> Integer:
 bpf_get_current_task_btf = contract_only("bpf_get_current_task_btf", ret=TrustedTask, gpl_only=True, cap="perfmon")
 bpf_task_pt_regs = contract_only("bpf_task_pt_regs", Task, ret=PtRegs, gpl_only=True, cap="perfmon")
 bpf_find_vma = contract_only("bpf_find_vma", Task, Anything, Func, StackOrNull, Anything, ret=Integer,
-                             cap="perfmon", context_to=3)
+                             cap="perfmon", context_to=3, modelled=False)
 bpf_send_signal = contract_only("bpf_send_signal", Anything, ret=Integer, cap="perfmon")
 bpf_send_signal_thread = contract_only("bpf_send_signal_thread", Anything, ret=Integer, cap="perfmon")
 
@@ -165,7 +165,7 @@ bpf_ima_inode_hash = contract_only("bpf_ima_inode_hash", _INODE, UninitMem, Cons
                                    might_sleep=True)
 bpf_ima_file_hash = contract_only("bpf_ima_file_hash", _FILE, UninitMem, ConstSize, ret=Integer, might_sleep=True)
 
-bpf_sys_bpf = contract_only("bpf_sys_bpf", Anything, Mem, ConstSize, ret=Integer)
+bpf_sys_bpf = contract_only("bpf_sys_bpf", Anything, Mem, ConstSize, ret=Integer, modelled=False)
 bpf_sys_close = contract_only("bpf_sys_close", Anything, ret=Integer)
 bpf_btf_find_by_name_kind = contract_only("bpf_btf_find_by_name_kind", Mem, ConstSize, Anything, Anything,
                                           ret=Integer)

@@ -34,8 +34,6 @@ _BOUNDED = frozenset({"bpf_get_stack", "bpf_get_task_stack", "bpf_probe_read_str
                       "bpf_probe_read_user_str"})
 _MAX_CPUS = 8192  # the kernel says how many there may be here; this is the most that x86 is built for
 _WRITERS = frozenset({"bpf_map_update_elem", "bpf_map_delete_elem", "bpf_map_push_elem", "bpf_map_pop_elem"})
-# Special cases of the kernel that are not modelled: such a call is refused.
-_UNSUPPORTED = frozenset({"bpf_find_vma", "bpf_sys_bpf"})
 
 
 def build(w: Walk, pc: int, insn: Insn) -> Step:
@@ -180,7 +178,7 @@ def _release(w: Walk, made: Call) -> None:
 
 def _specials(w: Walk, made: Call) -> None:
     name = made.helper.name
-    if name in _UNSUPPORTED:
+    if not made.helper.modelled:
         raise unsupported(f"helper {name}#{made.number}")
     if name == "bpf_tail_call":
         refs.check_leaks(w, "tail_call")

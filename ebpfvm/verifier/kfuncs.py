@@ -89,7 +89,7 @@ def call(w: Walk, kfunc: Kfunc, number: int, after: int) -> int:
     family = families.BY_NAME.get(kfunc.name)
     if kfunc.name.startswith("bpf_xdp_metadata_rx_"):
         raise Refuse(EINVAL, "metadata kfuncs require device-bound program")
-    if family is None and (kfunc.flags & families.ITER_FLAGS or kfunc.name in _STATEFUL or not _plain(kfunc)):
+    if not modelled(kfunc):
         raise unsupported(f"kernel function {kfunc.name}")
     if family is not None and family.before is not None:
         family.before(w, made, after)
@@ -107,6 +107,13 @@ def call(w: Walk, kfunc: Kfunc, number: int, after: int) -> int:
     w.clobber(w.frame)
     w.regs[0] = family.result(w, made) if family is not None and family.result is not None else result(w, made)
     return after
+
+
+def modelled(kfunc: Kfunc) -> bool:
+    """Return whether calls are judged as the kernel judges them; others are refused as unsupported."""
+    if kfunc.name in families.BY_NAME:
+        return True
+    return not kfunc.flags & families.ITER_FLAGS and kfunc.name not in _STATEFUL and _plain(kfunc)
 
 
 def _plain(kfunc: Kfunc) -> bool:

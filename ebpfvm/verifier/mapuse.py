@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfvm.verifier.signal import EINVAL, Refuse
+from ebpfvm.verifier.signal import EINVAL, Refuse, unsupported
 
 if TYPE_CHECKING:
     from ebpfvm.verifier.env import Env, Map
@@ -25,6 +25,8 @@ def check(env: Env, used: Map) -> None:
     _fields(env, used)
     if used.type.name == "struct_ops":
         raise Refuse(EINVAL, "bpf_struct_ops map cannot be used in prog")
+    if not used.type.modelled:
+        raise unsupported(f"map type {used.type.name}")
     allowed = _SLEEPABLE | _SLEEPABLE_SINCE_7 if env.new else _SLEEPABLE
     if env.sleepable and used.type.name not in allowed:
         raise Refuse(EINVAL, "Sleepable programs can only use array, hash, ringbuf and local storage maps")
