@@ -69,7 +69,7 @@ def _locked(w: Walk, reg: Reg, name: str) -> None:
 def node(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
     """A node of an object: owned, or for looking and removing borrowed."""
     name, kind = param.struct, _NODES[param.struct]
-    if made.kfunc.name in _LOOKERS:
+    if made.kfunc.name in _LOOKERS or at > 2:  # the node that another is put after stays where it is
         if not _is_object(reg) or not (reg.ref or reg.type & r.NON_OWN_REF):
             raise Refuse(EINVAL, f"{made.kfunc.name} can only take non-owning or refcounted {name} pointer")
         if w.in_rbtree_callback():
