@@ -60,11 +60,13 @@ def loaded_kptr(w: Walk, field: Special) -> Reg:
     target = struct_of(w, field)
     local = target.btf is not None
     type = r.BTF_ID | r.MAYBE_NULL
-    if field.kind == "kptr_ref" and (local or target.name in _RCU_PROTECTED) and w.in_rcu():
+    if field.kind == "kptr_percpu":
+        type |= r.RCU | r.PERCPU if w.in_rcu() else r.UNTRUSTED
+    elif field.kind == "kptr_ref" and (local or target.name in _RCU_PROTECTED) and w.in_rcu():
         type |= r.RCU | (r.ALLOC if local else 0)
         if local and any(item.kind in ("list_node", "rb_node") for item in target.fields):
             type |= r.NON_OWN_REF
-    elif field.kind in ("kptr_percpu", "uptr"):
+    elif field.kind == "uptr":
         raise unsupported(f"{FIELD_NAMES[field.kind]} fields")
     else:
         type |= r.UNTRUSTED
@@ -81,9 +83,11 @@ def kptr_match(w: Walk, field: Special, value: Reg, number: int) -> None:
     target = struct_of(w, field)
     allowed = r.MAYBE_NULL | r.TRUSTED | r.RCU
     if target.btf is not None:
-        allowed |= r.ALLOC
+        allowed |= r.ALLOC | (r.PERCPU if field.kind == "kptr_percpu" else 0)
     if field.kind == "kptr_unref":
         allowed |= r.UNTRUSTED
+    if field.kind == "kptr_percpu" and w.env.percpu_in_percpu and not value.type & r.PERCPU:
+        raise _mismatch(field, target, value, number, named=False)
     # A program's own object is owned when it comes here, so its non-owning kinds do not fit.
     if value.type & r.BASE != r.BTF_ID or value.type & ~r.BASE & ~allowed:
         raise _mismatch(field, target, value, number, named=bool(value.ref))
@@ -125,6 +129,7 @@ def load(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
             raise Refuse(EINVAL, f"Cannot access kernel 'struct {reg.what.name}' from non-GPL compatible program")
         return kernel_types.load(w, reg, number, _position(w, reg, number, off), size)
     at = _position(w, reg, number, off)
+    kernel_types.own_memory(reg, number, at)
     walk(w, reg.what, at, size)
     return UNKNOWN_SCALAR
 

@@ -310,7 +310,7 @@ def _object(w: Walk, made: Call, flags: int) -> tuple[int, StructType, int]:
     if made.kptr is not None:
         target = btf_access.struct_of(w, made.kptr)
         if target.btf is not None:
-            flags |= r.ALLOC
+            flags |= r.ALLOC | (r.PERCPU if made.kptr.kind == "kptr_percpu" else 0)
         return r.BTF_ID, target, flags
     if not ret.btf:
         raise unsupported(f"helper {made.helper.name}#{made.number}")

@@ -144,6 +144,11 @@ class Env:
         return self.new
 
     @property
+    def percpu_in_percpu(self) -> bool:
+        """Return whether a slot for per-CPU objects takes no others (since 7.x)."""
+        return self.new
+
+    @property
     def sleepable(self) -> bool:
         """Return whether the program is loaded as one that may sleep."""
         return self.program.sleepable or bool(self.program.flags & BPF_F_SLEEPABLE)

@@ -40,7 +40,8 @@ _PLAIN = Family()
 _LOCKS = Family(before=reslocks.failed, result=reslocks.taken)
 
 BY_NAME: dict[str, Family] = {
-    "bpf_obj_new": _NEW, "bpf_obj_new_impl": _NEW, "bpf_obj_drop": _PLAIN, "bpf_obj_drop_impl": _PLAIN,
+    **dict.fromkeys(("bpf_obj_new", "bpf_obj_new_impl", "bpf_percpu_obj_new", "bpf_percpu_obj_new_impl"), _NEW),
+    **dict.fromkeys(("bpf_obj_drop", "bpf_obj_drop_impl", "bpf_percpu_obj_drop", "bpf_percpu_obj_drop_impl"), _PLAIN),
     "bpf_refcount_acquire": Family(result=graph.counted_again),
     "bpf_refcount_acquire_impl": Family(result=graph.counted_again),
     **dict.fromkeys(("bpf_list_push_front", "bpf_list_push_back", "bpf_list_push_front_impl",

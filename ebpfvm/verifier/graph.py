@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfvm.btf.types import Struct
+from ebpfvm.btf.types import Array, Enum, Enum64, Int, Struct, Union
 from ebpfvm.verifier import locks, refs, regions
 from ebpfvm.verifier import regs as r
 from ebpfvm.verifier.regs import Reg, pointer
@@ -16,6 +16,7 @@ from ebpfvm.verifier.signal import EINVAL, Refuse, unsupported
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ebpfvm.btf.types import Btf, Type
     from ebpfvm.contract.kfunc import Param
     from ebpfvm.verifier.env import Special, StructType
     from ebpfvm.verifier.explore import Walk
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.state import Frame
 
 OBJECT = r.BTF_ID | r.ALLOC
+_MOST_PERCPU = 512  # BPF_GLOBAL_PERCPU_MA_MAX_SIZE
 _ROOTS = {"bpf_list_head": "list_head", "bpf_rb_root": "rb_root"}
 _NODES = {"bpf_list_node": "list_node", "bpf_rb_node": "rb_node"}
 _LOOKERS = frozenset({"bpf_rbtree_remove", "bpf_rbtree_left", "bpf_rbtree_right", "bpf_list_del", "bpf_list_is_first",
@@ -110,16 +112,20 @@ def held_struct(w: Walk, field: Special) -> StructType:
 
 def owned(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
     """An allocated object that is given away whole (__alloc)."""
-    drop = "percpu" in made.kfunc.name
-    if reg.type & r.PERCPU or drop:
-        raise unsupported("per-CPU objects")
-    if reg.type != OBJECT:
+    percpu = "percpu" in made.kfunc.name
+    if reg.type not in (OBJECT, OBJECT | r.PERCPU):
         raise Refuse(EINVAL, f"{_name(w, at)} expected pointer to allocated object")
+    if bool(reg.type & r.PERCPU) != percpu:
+        raise Refuse(EINVAL, f"{_name(w, at)} expected for {_dropper(w, not percpu)}()")
     if not reg.ref:
         raise Refuse(EINVAL, "allocated object must be referenced")
     if reg.off or reg.num.mask or reg.num.value:
         raise Refuse(EINVAL, f"R{at} must have zero offset when passed to release func or trusted arg to kfunc")
     regions.unmodified(w, reg, at)
+
+
+def _dropper(w: Walk, percpu: bool) -> str:
+    return f"bpf_{'percpu_' * percpu}obj_drop{'' if w.env.new else '_impl'}"
 
 
 def counted(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
@@ -155,8 +161,6 @@ def put_in(w: Walk, made: KfuncCall) -> None:
 
 def new_object(w: Walk, made: KfuncCall) -> Reg:
     """bpf_obj_new: a struct of the program."""
-    if "percpu" in made.kfunc.name:
-        raise unsupported("per-CPU objects")
     type_id, btf = made.constant, w.env.program.btf
     if type_id is None or type_id > 0xFFFFFFFF:
         raise Refuse(EINVAL, "local type ID argument must be in range [0, U32_MAX]")
@@ -164,9 +168,39 @@ def new_object(w: Walk, made: KfuncCall) -> Reg:
         raise Refuse(EINVAL, "bpf_obj_new/bpf_percpu_obj_new requires prog BTF")
     if not 0 < type_id < len(btf) or not isinstance(btf[type_id], Struct):
         raise Refuse(EINVAL, "bpf_obj_new/bpf_percpu_obj_new type ID argument must be of a struct")
+    type, what = OBJECT, w.local_struct(btf, type_id)
+    if "percpu" in made.kfunc.name:
+        type |= r.PERCPU
+        _percpu_struct(btf, btf[type_id], what)
     w.new_id()
     ref = refs.acquire(w)
-    return pointer(OBJECT | r.MAYBE_NULL, w.local_struct(btf, type_id), id=ref, ref=ref)
+    return pointer(type | r.MAYBE_NULL, what, id=ref, ref=ref)
+
+
+def _percpu_struct(btf: Btf, found: Type, what: StructType) -> None:
+    """What an object for each CPU may hold: numbers."""
+    assert isinstance(found, Struct)
+    if found.size > _MOST_PERCPU:
+        raise Refuse(EINVAL, f"bpf_percpu_obj_new type size ({found.size}) is greater than {_MOST_PERCPU}")
+    if not _only_numbers(btf, found):
+        raise Refuse(EINVAL, "bpf_percpu_obj_new type ID argument must be of a struct of scalars")
+    if what.fields:
+        raise Refuse(EINVAL, "bpf_percpu_obj_new type ID argument must not contain special fields")
+
+
+def _only_numbers(btf: Btf, found: Struct | Union, depth: int = 0) -> bool:
+    """Return whether a struct holds nothing but numbers, arrays of them and such structs, three deep at most."""
+    for member in found.members:
+        kind = btf.resolved(member.type)
+        if isinstance(kind, Struct | Union):
+            if depth >= 3 or not _only_numbers(btf, kind, depth + 1):
+                return False
+            continue
+        if isinstance(kind, Array):
+            kind = btf.resolved(kind.type) if kind.nelems else kind
+        if not isinstance(kind, Int | Enum | Enum64):
+            return False
+    return True
 
 
 def counted_again(w: Walk, made: KfuncCall) -> Reg:

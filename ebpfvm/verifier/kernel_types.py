@@ -80,11 +80,16 @@ def _starting(types: Btf, struct: Struct | Union, off: int) -> Struct | Union | 
     return None
 
 
-def load(w: Walk, reg: Reg, number: int, at: int, size: int) -> Reg:
-    """A read of `size` bytes at `at` of a struct of the kernel."""
+def own_memory(reg: Reg, number: int, at: int) -> None:
+    """Raise Refuse for memory that is a process's or each CPU's: it needs a helper to be read."""
     for flag, text in ((r.USER, "user"), (r.PERCPU, "percpu")):
         if reg.type & flag:
             raise Refuse(EACCES, f"R{number} is ptr_{reg.what.name} access {text} memory: off={at}")
+
+
+def load(w: Walk, reg: Reg, number: int, at: int, size: int) -> Reg:
+    """A read of `size` bytes at `at` of a struct of the kernel."""
+    own_memory(reg, number, at)
     end = _end(w, reg.what.name, at, size)
     if end.kind == "scalar":
         return UNKNOWN_SCALAR

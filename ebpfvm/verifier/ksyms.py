@@ -40,8 +40,8 @@ def value(env: Env, name: str) -> Reg | Refuse:
 
 def of_cpu(reg: Reg, flags: int) -> tuple[int, object, int]:
     """What bpf_per_cpu_ptr and bpf_this_cpu_ptr give for a per-CPU variable: base type, struct or size, flags."""
-    if reg.type & r.ALLOC or not isinstance(reg.what, StructType):
-        raise unsupported("per-CPU objects")
+    if reg.type & r.RCU:  # an object of the program's own, of which this is one CPU's
+        return r.BTF_ID, reg.what, r.ALLOC | r.RCU
     if reg.aux:
         return r.MEM, reg.aux, flags
     return r.BTF_ID, reg.what, flags & ~r.RDONLY
