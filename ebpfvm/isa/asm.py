@@ -8,6 +8,8 @@ with `;`, and in kernel text everything behind `;`. Labels are `name:`, and the 
 Directives that produce no code (`.globl`, `.type`, ...) and the contents of data sections are passed over, so that
 `clang -S` output reads as it is; `.8byte NUMBER` makes a slot of any bits.
 
+Of a test of the conformance suite (`-- asm`, `-- mem`, `-- result`) the section `-- asm` is read.
+
 In kernel text the offsets in front of the instructions place them: a log may show them in any order and repeat them,
 and the lines between (states, C source) are passed over.
 """
@@ -77,7 +79,7 @@ def assemble(text: str, *, dialect: Dialect | None = None, helpers: Mapping[str,
     source = Source(path, dialect, dialect is not None)
     if dialect is None and re.search(_PREFIX.pattern, text, re.M):
         source.dialect = "kernel"
-    for number, line in enumerate(_without_block_comments(text).split("\n"), 1):
+    for number, line in enumerate(_without_block_comments(_section(text)).split("\n"), 1):
         _read_line(source, number, line.rstrip("\r"))
     _place(source)
     resolver = Resolver(source, helpers or {}, maps or {})
@@ -87,6 +89,18 @@ def assemble(text: str, *, dialect: Dialect | None = None, helpers: Mapping[str,
 def _without_block_comments(text: str) -> str:
     """Blanks for `/* ... */`, so that lines and columns stay."""
     return re.sub(r"/\*.*?\*/", lambda match: re.sub(r"[^\n]", " ", match[0]), text, flags=re.S)
+
+
+def _section(text: str) -> str:
+    """The `-- asm` section of a test of the conformance suite, other lines blank; any other text as it is."""
+    if not re.search(r"^-- asm\s*$", text, re.M):
+        return text
+    inside, lines = False, []
+    for line in text.split("\n"):
+        if line.startswith("-- "):
+            inside = line.rstrip() == "-- asm"
+        lines.append(line if inside and not line.startswith("-- ") else "")
+    return "\n".join(lines)
 
 
 def _blank(text: str, end: int) -> str:

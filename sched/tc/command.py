@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 from typing import TYPE_CHECKING, Any, Never
 
@@ -10,7 +9,6 @@ from ebpfvm.errors import UsageError
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.qdisc import TC_H_MAJ_MASK, Qdisc, handle_text
 from ebpfvm.sched.tc.cls_u32 import U32
-from ebpfvm.sched.tc.lexer import ScriptError
 
 if TYPE_CHECKING:
     from ebpfvm.sched.netdev import Namespace, NetDev
@@ -75,13 +73,6 @@ class Commands:
         for key, action in list(self.net.actions.items()):
             if not action.bound:
                 del self.net.actions[key]
-
-    def unknown(self, command: Command, text: str, words: tuple[str, ...]) -> Never:
-        """Raise `ScriptError` for a word at the kind's place that is none of `words`."""
-        near = difflib.get_close_matches(text, words, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ScriptError(f"unknown word {text!r}: expected the end of the command or one of "
-                          f"{', '.join(sorted(words))}{hint}", command.kind_at, self.source)
 
 
 def is_default(qdisc: Qdisc | None) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.sched.tc.grammar_netem import netem_rules
 from ebpfvm.sched.tc.lexer import ScriptError, Word, commands
-from ebpfvm.sched.tc.lr import REST, Grammar, first, listing, no_items, option, option_rules
+from ebpfvm.sched.tc.lr import REST, Grammar, first, listing, no_items, option, option_rules, shown
 from ebpfvm.sched.tc.values import VALUES
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def check_kind(command: Command, kinds: tuple[str, ...], args: tuple[str, ...], 
     words = [*kinds, *(word.rpartition("=")[2].rstrip("~") for word in args)]
     near = difflib.get_close_matches(command.kind, words, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    what = f"unknown word {command.kind!r}" if command.kind else f"no kind of {command.what}"
+    what = f"unknown word {shown(command.kind)}" if command.kind else f"no kind of {command.what}"
     raise ScriptError(f"{what}: expected a kind of {command.what} ({', '.join(kinds)}) or one of "
                       f"{', '.join(sorted(words[len(kinds):]))}{hint}", command.kind_at, source)
 

@@ -193,7 +193,7 @@ class _Run:
         """ply found no way on."""
         if token is not None:
             self._refuse(token.word)
-        raise ScriptError(f"expected {self._expected()} after {self.after.text!r}, found the end of the command",
+        raise ScriptError(f"expected {self._expected()} after {shown(self.after.text)}, found the end of the command",
                           self.after, self.source)
 
     def _refuse(self, word: Word, why: str = "") -> Never:

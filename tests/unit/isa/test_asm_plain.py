@@ -58,3 +58,11 @@ def test_strange_characters_and_numbers_have_a_place(text: str, column: int, wha
     assert (found.value.line, found.value.column) == (1, column)
     assert what in found.value.message
     assert str(found.value).endswith(f"\n    {' ' * (column - 1)}^")
+
+
+def test_the_asm_section_of_a_conformance_test_is_read() -> None:
+    text = "# a test\n-- asm\nmov %r0, 0xffffffff\nexit\n-- mem\n00 11\n-- result\n0x1\n"
+    assert code(text) == ["b7000000ffffffff", "9500000000000000"]
+    with pytest.raises(AsmError) as found:
+        assemble("-- result\n0\n-- asm\nmov %r0\n")
+    assert found.value.line == 4
