@@ -65,8 +65,9 @@ def propagate(w: Walk, old: State, cur: State) -> bool:
     """What was precise in `old` is precise on the way to `cur`, which it covers. True if that was news."""
     wanted = _Wanted(len(cur.frames) - 1)
     for at, frame in enumerate(old.frames):
-        wanted.regs[at] = frame.precise_regs
-        wanted.stack[at] = frame.precise_stack
+        # What is dead has been forgotten since it was marked.
+        wanted.regs[at] = _scalars(frame, frame.precise_regs)
+        wanted.stack[at] = _spills(frame, frame.precise_stack)
     if w.log.all:
         backtrack_log.propagating(w.log, wanted.regs, wanted.stack)
     return not wanted.empty() and _follow(w, cur, wanted)
@@ -108,8 +109,9 @@ def _follow(w: Walk, start: State, wanted: _Wanted) -> bool:
                 if pc < 0:
                     return changed
             parent = state.parent
-            if parent is None:
-                return changed
+            if parent is None:  # it came from nowhere that is known
+                everything(w, start)
+                return True
             changed |= _mark_parent(w, parent, wanted)
             if wanted.empty():
                 return changed
@@ -144,6 +146,15 @@ def state_last(state: State) -> int:
     return parent.last_pc
 
 
+def _spills(frame: Frame, mask: int) -> int:
+    """The slots of a mask that hold spilled scalars."""
+    found = 0
+    for index, slot in frame.stack.items():
+        if mask >> index & 1 and slot.types[7] == SPILL and slot.reg.type == SCALAR:
+            found |= 1 << index
+    return found
+
+
 def _mark_parent(w: Walk, parent: State, wanted: _Wanted) -> bool:
     """Mark what is wanted in a kept state; what is no scalar there, or marked already, is settled."""
     changed = False
@@ -157,11 +168,7 @@ def _mark_parent(w: Walk, parent: State, wanted: _Wanted) -> bool:
             changed |= bool(news)
         mask = wanted.stack[at]
         if mask:
-            scalars = 0
-            for index, slot in frame.stack.items():
-                if mask >> index & 1 and slot.types[7] == SPILL and slot.reg.type == SCALAR:
-                    scalars |= 1 << index
-            news = scalars & ~frame.precise_stack
+            news = _spills(frame, mask) & ~frame.precise_stack
             frame.precise_stack |= news
             wanted.stack[at] = news
             changed |= bool(news)
@@ -177,11 +184,7 @@ def everything(w: Walk, state: State) -> None:
     while parent is not None:
         for frame in parent.frames:
             regs = _scalars(frame, 0x3FF) & ~frame.precise_regs
-            slots = 0
-            for index, slot in frame.stack.items():
-                if slot.types[7] == SPILL and slot.reg.type == SCALAR:
-                    slots |= 1 << index
-            slots &= ~frame.precise_stack
+            slots = _spills(frame, (1 << 64) - 1) & ~frame.precise_stack
             if w.log.all:
                 backtrack_log.forced(w.log, frame.no, regs, slots)
             frame.precise_regs |= regs
@@ -224,7 +227,7 @@ def _step(w: Walk, pc: int, subsequent: int, entry: History | None, wanted: _Wan
             wanted.regs[wanted.frame] = mask & ~dst
             _fill(flags, wanted)
     elif cls in (c.BPF_ST, c.BPF_STX):
-        _store(insn, wanted, flags, dst, src)
+        _store(insn, wanted, flags, dst, src, w.env.follows_fetch)
     elif cls in (c.BPF_JMP, c.BPF_JMP32):
         _jump(w, pc, subsequent, wanted, flags, dst, src)
     elif mask & (dst if code & 0xE0 == c.BPF_IMM else 1):
@@ -252,10 +255,12 @@ def _fill(flags: int, wanted: _Wanted) -> None:
             wanted.stack[frame] |= 1 << (flags & 0x3F)
 
 
-def _store(insn: tuple[int, int, int, int, int], wanted: _Wanted, flags: int, dst: int, src: int) -> None:
+def _store(insn: tuple[int, int, int, int, int], wanted: _Wanted, flags: int, dst: int, src: int,
+           follow_fetch: bool) -> None:
     code, imm = insn[0], insn[4]
     mask = wanted.regs[wanted.frame]
-    if code & 7 == c.BPF_STX and code & 0xE0 == c.BPF_ATOMIC and imm & c.BPF_FETCH and imm != c.BPF_STORE_REL:
+    fetches = code & 7 == c.BPF_STX and code & 0xE0 == c.BPF_ATOMIC and imm & c.BPF_FETCH and imm != c.BPF_STORE_REL
+    if fetches and follow_fetch:
         target = 1 if imm == c.BPF_CMPXCHG else src
         if mask & target:
             wanted.regs[wanted.frame] = mask = mask & ~target

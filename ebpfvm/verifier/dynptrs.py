@@ -34,7 +34,7 @@ def slots_at(reg: Reg, count: int, what: str, after: str = "") -> int:
     if reg.num.mask:
         raise Refuse(EINVAL, f"{what} has to be at the constant offset", *more)
     off = reg.off + reg.num.smin
-    index = (-off - 1) >> 3
+    index = (-off - 1) >> 3 if off else 0  # C divides towards zero
     if off % 8 or not count - 1 <= index < 64:
         raise Refuse(EINVAL, f"cannot pass in {what} at an offset={off}", *more)
     return index

@@ -207,6 +207,11 @@ class Env:
         return self.new
 
     @property
+    def follows_fetch(self) -> bool:
+        """Return whether backtracking knows that an atomic instruction fetches the old value (since 7.x)."""
+        return self.new
+
+    @property
     def callbacks_loop(self) -> bool:
         """Is a call that runs a callback again and again a loop of its own (compute_scc of 7.x)?"""
         return self.new

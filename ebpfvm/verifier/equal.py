@@ -233,6 +233,8 @@ def _stack(rules: Rules, a: Frame, b: Frame, exact: int, ids: Ids) -> int | None
         cur = cur_stack.get(index)
         if old is cur and (old.reg is None or (isinstance(old.reg, Reg) and not old.reg.id and not old.reg.ref)):
             continue
+        if index * 8 >= b.allocated and not _PLAIN.issuperset(old.types):
+            return ~index  # the frame does not even reach so far
         if not _slot(rules, old, cur, bool(precise >> index & 1), exact, ids):
             return ~index
     return None

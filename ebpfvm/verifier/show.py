@@ -139,7 +139,8 @@ def _dynptr(state: DynptrState, version: Version) -> str:
         parent = f",parent_id={state.parent}" if state.parent else ""
         return f"dynptr_{state.kind}(id={state.id}{parent})"
     ref = f",ref_id={state.ref}" if state.ref else ""
-    return f"dynptr_{state.kind}(id={state.id}{ref},dynptr_id={state.id})"
+    # The last field is the flag of the first slot, printed under the name of what shares its place in memory.
+    return f"dynptr_{state.kind}(id={state.id}{ref},dynptr_id=1)"
 
 
 def _iterator(state: IterState, version: Version) -> str:
