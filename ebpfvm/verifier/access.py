@@ -145,7 +145,10 @@ def load(w: Walk, reg: Reg, number: int, off: int, size: int, dst: int, sign: bo
     assert result is not None
     if size < 8 and result.type == SCALAR:
         if sign:
-            result = Reg(SCALAR, w.rules.sext(result.num, size * 8))
+            # 6.18 keeps the id even where the number changes; that links what is not equal, so we do not.
+            same = not result.num.umax >> size * 8 - 1
+            num = w.rules.sext(result.num, size * 8)
+            result = Reg(SCALAR, num, result.off, result.id) if same else Reg(SCALAR, num)
         elif result.num.umax >> size * 8 or result.id:
             num = result.num if not result.num.umax >> size * 8 else w.rules.cast(result.num, size * 8)
             result = Reg(SCALAR, num, result.off, result.id)

@@ -137,6 +137,7 @@ def _movsx(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
 def _unary(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
     dst, after = insn.dst, pc + 1
     function = w.rules.unary[op, width]
+    changes = op != "le64"  # nothing to do on the machines that we know: the number stays linked
 
     def step(w: Walk) -> int:
         regs = w.regs
@@ -145,7 +146,10 @@ def _unary(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
             raise unreadable(dst)
         if dst == 10:
             raise Refuse(EACCES, READ_ONLY)
-        regs[dst] = Reg(SCALAR, function(value.num)) if value.type == SCALAR else UNKNOWN_SCALAR
+        if value.type != SCALAR:
+            regs[dst] = UNKNOWN_SCALAR
+        elif changes:
+            regs[dst] = Reg(SCALAR, function(value.num))
         return after
     return step
 

@@ -88,6 +88,8 @@ class _Run:
         if src == 2:
             kfunc = self.env.kfuncs.get(imm)
             return kfunc.name if kfunc is not None else None
+        if not imm:
+            return "bpf_unspec"
         helper = self.env.dialect.helpers.get(imm)
         return helper.name if helper is not None else None
 
@@ -193,7 +195,8 @@ class _Run:
                 self._global(walk, item)
 
     def _global(self, walk: Walk, item: Subprog) -> None:
-        self.log.note(f"Validating {item.name}() func#{item.index}...")
+        # 6.18 says so at level 4 too; it is left there if the function is refused.
+        (self.log.note if self.env.new else self.log.line)(f"Validating {item.name}() func#{item.index}...")
         wanted = global_funcs.arguments(walk, item)
         exceptions.check_prototype(walk, item, wanted)
         walk.run(item, global_funcs.initial_registers(walk, wanted))

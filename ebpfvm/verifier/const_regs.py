@@ -24,6 +24,8 @@ Value = tuple[str, int, int]
 _Regs = list["Value | None"]
 _U64 = (1 << 64) - 1
 _CALL = c.BPF_JMP | c.BPF_CALL
+_JUMPS = (c.BPF_JMP, c.BPF_JMP32)
+_PLAIN = (c.BPF_JA, c.BPF_CALL, c.BPF_EXIT, c.BPF_JCOND)
 _ADD_K, _SUB_K, _AND_K, _AND_X = (c.BPF_ADD, c.BPF_SUB, c.BPF_AND, c.BPF_AND | c.BPF_X)
 
 
@@ -36,7 +38,7 @@ def compute(env: Env, after: list[tuple[int, ...]], orders: list[list[int]]) -> 
     """
     found: dict[int, Sequence[Value | None]] = {}
     for item, order in zip(env.subprogs, orders, strict=True):
-        if not any(len(after[pc]) > 1 or env.program.insns[pc][0] == _CALL for pc in order):
+        if not any(_asked(env.program.insns[pc]) for pc in order):
             continue
         parts = blocks(order, after)
         entry: dict[int, _Regs] = {item.start: [None] * 11}
@@ -44,6 +46,12 @@ def compute(env: Env, after: list[tuple[int, ...]], orders: list[list[int]]) -> 
             pass
         _round(env, after, parts, entry, found)
     return found
+
+
+def _asked(insn: Insn) -> bool:
+    """A call or a comparison, even one that jumps to where it would go anyway."""
+    code = insn[0]
+    return code == _CALL or (code & 7 in _JUMPS and code & 0xF0 not in _PLAIN)
 
 
 def number(value: Value | None) -> int | None:
@@ -62,7 +70,7 @@ def _round(env: Env, after: list[tuple[int, ...]], parts: list[tuple[int, ...]],
         regs = known[:]
         for pc in block:
             insn = insns[pc]
-            if found is not None and (insn[0] == _CALL or len(after[pc]) > 1):
+            if found is not None and _asked(insn):
                 found[pc] = tuple(regs)
             _transfer(env, pc, insn, regs)
         if found is None:

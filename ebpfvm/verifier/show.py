@@ -74,7 +74,7 @@ def _stack_pointer(value: Reg, version: Version, frame: int) -> str:
     name = "fp" if value.what == frame else f"fp[{value.what}]"
     if not value.num.mask:
         off = value.off + value.num.smin
-        return f"{name}{off:+d}" if off else name + "0"
+        return f"{name}{off}"
     parts = _number(value.num)
     if version < (7, 0) and value.off:
         parts.insert(0, f"off={signed(value.off)}")

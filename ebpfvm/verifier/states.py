@@ -125,7 +125,7 @@ class States:
         self.buckets[bucket] -= 1
         if item.state.branches:
             self.waiting[id(item.state)] = item
-        else:
+        elif not self._in_open_loop(item.state):
             self.alive -= 1
 
     def _count(self, change: int) -> None:
