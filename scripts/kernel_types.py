@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ebpfvm.btf import parse
 from ebpfvm.btf import types as t
+from ebpfvm.dialects.kernel_types import INTS
 
 HERE = Path(__file__).parent.parent / "ebpfvm" / "dialects"
 STRUCTS = """
@@ -109,8 +110,8 @@ class Table:
         self.rows[name] = " ".join([f"{'u' if isinstance(found, t.Union) else 's'} {found.size}", *members])
 
     def member(self, name: str, item: t.Member) -> str:
-        text = self.text(name, item.type)
-        return f"{text}b{item.bitfield_size}" if item.bitfield_size else text
+        text, tilde, enum = self.text(name, item.type).partition("~")
+        return f"{text}b{item.bitfield_size}{tilde}{enum}" if item.bitfield_size else text + tilde + enum
 
     def text(self, name: str, number: int) -> str:
         """The word for a type; a struct that is embedded gets a row."""
@@ -124,15 +125,22 @@ class Table:
         if isinstance(found, t.Ptr):
             return "*" + self.pointee(found.type)
         if isinstance(found, t.Enum | t.Enum64):
-            return f"e{'-' if found.signed else ''}{found.size}"
+            return f"e{'-' if found.signed else ''}{found.size}" + (f"~{found.name}" if found.name else "")
         if isinstance(found, t.Int):
-            return f"{'-' if found.signed else ''}{found.size}"
+            return next(word for word, made in INTS.items() if made == (found.name, found.size, found.signed))
+        if isinstance(found, t.FuncProto):
+            return "f"
+        if isinstance(found, t.Void):
+            return ""
         raise SystemExit(f"{name}: {self.btf.describe(number)} has no word")
 
     def pointee(self, number: int) -> str:
         tags = "".join(f"@{tag}@" for tag in self.btf.type_tags(number))
         found = self.btf.resolved(number)
         name = found.name if isinstance(found, t.Struct | t.Union | t.Fwd) else ""
+        if not name:
+            word = self.text("", number) if not isinstance(found, t.Struct | t.Union) else ""
+            return tags + (f"({word})" if word else "")
         union = name and (isinstance(found, t.Union) or (isinstance(found, t.Fwd) and found.is_union))
         return tags + "|" * bool(union) + name
 

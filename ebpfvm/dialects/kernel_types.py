@@ -9,9 +9,10 @@ e:name          "e", size ("-" before it: signed), and `NAME=VALUE` of each enum
 t:name          "t" and the type that this typedef stands for
 ==============  ===================================================================================================
 
-A type is a size in bytes ("-" before it: signed), `e` and a size (enum), `=struct` (embedded), `*struct` (pointer; `*`
-alone to something else, `*|u` to a union, `*@rcu@s` with a type tag), each with `[n]` for arrays and with `bN` behind
-for a bit field. A struct without members is one whose inside is not in the table. Parts without a name of their own
+A type is one of `INTS` (mostly a size in bytes, "-" before it: signed), `e` and a size (enum; `~` and its name behind),
+`=struct` (embedded), `*struct` (pointer; `*` alone to void or a struct without a name, `*|u` to a union, `*(type)` to
+another type, `*@rcu@s` with a type tag), `f` (function), each with `[n]` for arrays and with `bN` behind for a bit
+field. A struct without members is one whose inside is not in the table. Parts without a name of their own
 are named after what they are in, with a dot.
 
 `kernel_names.txt` has the names of all structs ("s"), unions ("u"), enums ("e"), typedefs ("t") and per-CPU variables
@@ -22,6 +23,7 @@ has can be told from one that the table lacks. `scripts/kernel_types.py` writes 
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -33,6 +35,14 @@ if TYPE_CHECKING:
 
 _HERE: Final = Path(__file__).parent
 _DELTAS: Final = {(7, 2): "", (6, 18): "_6_18"}
+INTS: Final = {
+    "1": ("unsigned char", 1, False), "-1": ("signed char", 1, True), "c": ("char", 1, False), "B": ("_Bool", 1, False),
+    "2": ("short unsigned int", 2, False), "-2": ("short int", 2, True),
+    "4": ("unsigned int", 4, False), "-4": ("int", 4, True),
+    "8": ("long unsigned int", 8, False), "-8": ("long int", 8, True),
+    "q": ("long long unsigned int", 8, False), "-q": ("long long int", 8, True),
+    "16": ("__int128 unsigned", 16, False), "-16": ("__int128", 16, True)}
+_BITS: Final = re.compile(r"([-0-9cBqe]+)b(\d+)(~.+)?", re.ASCII)
 _KINDS: Final = {"s": (t.Kind.STRUCT,), "u": (t.Kind.UNION,), "e": (t.Kind.ENUM, t.Kind.ENUM64),
                  "t": (t.Kind.TYPEDEF,), "v": (t.Kind.VAR,)}
 
@@ -92,9 +102,9 @@ class _Table:
 
     def member(self, text: str) -> t.Member:
         name, offset, type = text.split(":")
-        base, _, bits = type.rpartition("b")
-        if base.strip("-e").isdecimal() and bits.isdecimal():
-            return t.Member(name, self.type(base), int(offset), int(bits))
+        field = _BITS.fullmatch(type)
+        if field is not None:
+            return t.Member(name, self.type(field[1] + (field[3] or "")), int(offset), int(field[2]))
         return t.Member(name, self.type(type), int(offset))
 
     def add(self, made: t.Type) -> int:
@@ -115,14 +125,21 @@ class _Table:
         if text.startswith("*"):
             return self.add(t.Ptr(self.target(text[1:])))
         if text.startswith("e"):
-            return self.add(t.Enum("", abs(int(text[1:])), (), text.startswith("e-")))
-        size = abs(int(text))
-        return self.add(t.Int("", size, size * 8, text.startswith("-")))
+            size, _, name = text[1:].partition("~")
+            if "e:" + name in self.ids:
+                return self.ids["e:" + name]
+            return self.add(t.Enum(name, abs(int(size)), (), size.startswith("-")))
+        if text == "f":
+            return self.add(t.FuncProto(0))
+        name, length, signed = INTS[text]
+        return self.add(t.Int(name, length, length * 8, signed))
 
     def target(self, text: str) -> int:
         if text.startswith("@"):
             tag, _, rest = text[1:].partition("@")
             return self.add(t.TypeTag(tag, self.target(rest)))
+        if text.startswith("("):
+            return self.type(text[1:-1])
         name = text.removeprefix("|")
         if not name:
             return 0

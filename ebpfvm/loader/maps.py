@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf
     from ebpfvm.loader.elf import Elf, Reloc, Section, Symbol
 
-PROG_ARRAY, ARRAY_OF_MAPS, HASH_OF_MAPS = 3, 12, 13
+PROG_ARRAY, PERF_EVENT_ARRAY, ARRAY_OF_MAPS, HASH_OF_MAPS = 3, 4, 12, 13
+POSSIBLE_CPUS = 1  # of the simulated machine: what libbpf puts for a perf event array without a size
 _NUMBERS = frozenset(("type", "max_entries", "map_flags", "numa_node", "pinning", "map_extra"))
 _U32 = 0xFFFFFFFF
 _RINGS = frozenset((27, 31))  # ringbuf and user_ringbuf, whose sizes libbpf rounds up (adjust_ringbuf_sz)
@@ -153,11 +154,17 @@ def _btf_map(btf: Btf, type_id: int, name: str, notes: list[str], inner: bool = 
         raise LoadError("the map has no type", section=".maps", symbol=name)
     if numbers.get("pinning", 0) > 1:
         notes.append(f"map {name!r}: pinning {numbers['pinning']} is not one of libbpf's (0 or 1)")
-    if numbers["type"] in _RINGS:
-        numbers["max_entries"] = _ring_size(numbers.get("max_entries", 0))
+    numbers["max_entries"] = _entries(numbers["type"], numbers.get("max_entries", 0))
     if numbers["type"] == _PERF_EVENT_ARRAY and not numbers.get("max_entries"):
         numbers["max_entries"] = _CPUS
     return replace(spec, **numbers, **sizes, **types)  # type: ignore[arg-type]
+
+
+def _entries(type: int, asked: int) -> int:
+    """The entries that libbpf asks the kernel for."""
+    if type in _RINGS:
+        return _ring_size(asked)
+    return asked or (POSSIBLE_CPUS if type == PERF_EVENT_ARRAY else 0)
 
 
 def _ring_size(size: int) -> int:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf.core import RelocKind, Target, Value, enumerator, essential_name, parse_spec, resolve
+from ebpfvm.btf.types import Array, FuncProto, Ptr, Struct, Union
 from ebpfvm.errors import LoadError
 from ebpfvm.isa.insn import Insn, imm64
 from ebpfvm.loading.poison import Poison
@@ -96,9 +97,30 @@ def _unknown(local: Btf, relo: CoreRelo, known: Known) -> str:
         return ""
     found = known.target.candidates(local, relo.type_id)
     exists = relo.kind == RelocKind.TYPE_EXISTS
-    if not found or (not exists and any(map(known.hollow, found))) or relo.kind == RelocKind.TYPE_MATCHES:
+    inside = relo.kind != RelocKind.TYPE_MATCHES or not _has_functions(local, relo.type_id)
+    if not found or not inside or (not exists and any(map(known.hollow, found))):
         return f"the inside of {local.describe(relo.type_id)} is not known; give the kernel's types with --btf FILE"
     return ""
+
+
+def _has_functions(local: Btf, type_id: int) -> bool:
+    """Return whether a type holds a function pointer, whose arguments the table of kernel types leaves out."""
+    seen: set[int] = set()
+    todo = [type_id]
+    while todo:
+        number = local.resolve(todo.pop())
+        if number in seen:
+            continue
+        seen.add(number)
+        found = local[number]
+        if isinstance(found, FuncProto):
+            return True
+        if isinstance(found, Struct | Union):
+            todo.extend(member.type for member in found.members)
+        elif isinstance(found, Array | Ptr) and not (
+                isinstance(found, Ptr) and isinstance(local.resolved(found.type), Struct | Union)):
+            todo.append(found.type)
+    return False
 
 
 def describe(local: Btf, relo: CoreRelo) -> str:

@@ -131,6 +131,8 @@ def relo(kind: int, name: str = "sk_buff", members: tuple[str, ...] = ("len",), 
     (relo(TYPE_EXISTS, "no_such_struct_in_linux", access="0"), 0, 0),
     (relo(TYPE_SIZE, "no_such_struct_in_linux", access="0"), 0, 0),
     (relo(EXISTS, "no_such_struct_in_linux"), 0, 0),
+    (relo(MATCHES, access="0"), 1, 1),
+    (relo(MATCHES, members=("len", "sk"), access="0"), 0, 0),
     (relo(ENUM_EXISTS, "bpf_func_id", ("BPF_FUNC_skb_load_bytes",), "0", "enum"), 1, 1),
     (relo(ENUM_EXISTS, "bpf_func_id", ("BPF_FUNC_of_tomorrow",), "0", "enum"), 0, 0),
     (relo(ENUM_VALUE, "bpf_func_id___other", ("BPF_FUNC_skb_load_bytes",), "0", "enum"), 26, 26),
@@ -157,7 +159,7 @@ def test_what_the_kernel_lacks_is_refused_only_where_it_is_reached(program: Prog
 
 
 @pytest.mark.parametrize("program", [
-    relo(OFFSET, "hpet_dev", ("x",)), relo(TYPE_SIZE, "hpet_dev", access="0"), relo(MATCHES, access="0"),
+    relo(OFFSET, "hpet_dev", ("x",)), relo(TYPE_SIZE, "hpet_dev", access="0"),
     relo(ENUM_VALUE, "hwmon_chip_attributes", ("x",), "0", "enum"),
 ])
 def test_what_ebpfvm_does_not_know_is_not_taken_for_missing(program: Program) -> None:
