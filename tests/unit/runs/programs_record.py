@@ -10,7 +10,7 @@ from ebpfvm.dialects import linux
 from ebpfvm.loader.object import Object, Program
 from tests.unit.runs.packets import PACKETS, contexts
 
-OBJECTS = ("parsers", "rewriting", "tunnels", "filters")
+OBJECTS = ("parsers", "rewriting", "tunnels", "filters", "devices")
 _PERCPU = frozenset({"percpu_array", "percpu_hash", "lru_percpu_hash"})
 _WITHOUT_KEYS = frozenset({"prog_array", "ringbuf", "queue", "stack", "bloom_filter", "perf_event_array"})
 
