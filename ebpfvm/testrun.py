@@ -88,6 +88,10 @@ class MapView(Mapping[bytes, bytes]):
         """Read what the program wrote into a ring buffer or perf event array, oldest first; each record once."""
         return self._map.records()
 
+    def pending(self) -> list[Record]:
+        """Return the records that `records` would read, and leave them there."""
+        return self._map.pending()
+
     def __getitem__(self, key: bytes) -> bytes:
         try:
             return self._map.sys_lookup(key)

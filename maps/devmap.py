@@ -1,7 +1,7 @@
 """Network devices as targets of bpf_redirect_map, by index or by any number (kernel/bpf/devmap.c, Linux 7.2).
 
 A value is `struct bpf_devmap_val`: the interface's number, and in 8-byte values a program's descriptor, which must be 0
-here. Where a kernel has devices (`Kernel.devices`) the number must name one; a test run has none, and takes any.
+here. Where a kernel has devices (`Kernel.devices`) the number must name one; what a test run puts in before need not.
 """
 
 from __future__ import annotations
@@ -69,9 +69,20 @@ class Devmap(base.BpfMap):
             return 0
         return self._set(index, value)
 
+    def fill(self, key: bytes, value: bytes) -> None:
+        """Set an element before a run to any number of an interface, whether there is one or not."""
+        self._check_syscall(key, writes=True)
+        devices, self.kernel.devices = self.kernel.devices, {}
+        try:
+            self.sys_update(key, value)
+        finally:
+            self.kernel.devices = devices
+
+    def _known(self, value: bytes) -> bool:
+        return not self.kernel.devices or int.from_bytes(value[:4], "little") in self.kernel.devices
+
     def _set(self, index: int, value: bytes) -> int:
-        ifindex = int.from_bytes(value[:4], "little")
-        if self.kernel.devices and ifindex not in self.kernel.devices:
+        if not self._known(value):
             return -errno.EINVAL
         if int.from_bytes(value[4:], "little", signed=True) > 0:
             return -errno.EBADF  # no descriptor names a program here
@@ -115,8 +126,7 @@ class DevmapHash(Devmap):
             return -errno.EINVAL
         if index in self._elems:
             return -errno.EEXIST if flags & base.BPF_NOEXIST else self._set(index, value)
-        ifindex = int.from_bytes(value[:4], "little")
-        if self.kernel.devices and ifindex not in self.kernel.devices:
+        if not self._known(value):
             return -errno.EINVAL
         return self.full() if len(self._elems) >= self.room else self._set(index, value)
 

@@ -270,7 +270,9 @@ def _maps(program: Program, result: Any) -> list[dict[str, Any]]:
                 output.say(f"warning: map {index} is too large to be shown whole; here are {len(items)} entries")
                 break
             items.append([key, value])
-        found.append({"name": program.maps[index].name, "items": items})
+        records = content.records()
+        found.append({"name": program.maps[index].name, "items": items}
+                     | ({"records": [{"cpu": cpu, "data": data} for cpu, data in records]} if records else {}))
     return found
 
 
