@@ -121,6 +121,18 @@ class MapView(Mapping[bytes, bytes]):
         return f"MapView({dict(self)!r})"
 
 
+class MapViews(dict[int, MapView]):
+    """The maps of a program by their index; a name in place of an index works too."""
+
+    def __init__(self, views: dict[int, MapView], bound: Sequence[BpfMap]) -> None:
+        super().__init__(views)
+        self._bound = bound
+
+    def __missing__(self, which: object) -> MapView:
+        found = map_of(self._bound, which)
+        return self[self._bound.index(found)]
+
+
 @dataclass(frozen=True, slots=True)
 class TestRun:
     """What a program did with a packet.
@@ -130,7 +142,7 @@ class TestRun:
         data: the packet afterwards.
         ctx: fields of its context afterwards, by name; arrays as lists. For xdp `data`, `data_end` and `data_meta`
             are offsets from the beginning of `data`.
-        maps: index in `Program.maps` -> what the map holds, key -> value.
+        maps: index in `Program.maps`, or the map's name -> what the map holds, key -> value.
         trace: lines that it wrote with bpf_trace_printk.
         warnings: what Linux would have refused, a sentence each.
     """
@@ -140,7 +152,7 @@ class TestRun:
     retval: int
     data: bytes
     ctx: Mapping[str, Any]
-    maps: Mapping[int, Mapping[bytes, bytes]]
+    maps: MapViews
     trace: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -228,7 +240,7 @@ def test_run(program: Program | Object | Path, data: bytes = bytes(64), ctx: Map
     request.ctx = _fields(request.whole, ctx, request.warnings) if isinstance(ctx, bytes) else dict(ctx or {})
     retval, left, fields = run(request, runnable)
     _let_timers_fire(machine, None if wait is None else arguments.time("wait", wait), request.warnings)
-    views = {index: MapView(found) for index, found in enumerate(bound)}
+    views = MapViews({index: MapView(found) for index, found in enumerate(bound)}, bound)
     return TestRun(retval & 0xFFFFFFFF, left, fields, views, tuple(machine.trace), tuple(request.warnings))
 
 
