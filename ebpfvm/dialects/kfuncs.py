@@ -50,6 +50,9 @@ SINCE_7_2: Final = _names("""
     list_is_first list_is_last list_empty rbtree_add
 """)
 
+# The same for those that are everybody's.
+_ALL_SINCE_7_2: Final = _names("wq_set_callback")
+
 _GENERIC: Final = SINCE_7_2 | _names("""
     obj_new_impl obj_drop_impl percpu_obj_new_impl percpu_obj_drop_impl refcount_acquire_impl list_push_front_impl
     list_push_back_impl list_pop_front list_pop_back list_front list_back rbtree_add_impl rbtree_remove rbtree_first
@@ -92,5 +95,5 @@ def kfuncs_of(name: str, version: tuple[int, int] = (6, 18)) -> frozenset[str]:
 def of_version(version: tuple[int, int]) -> dict[str, Kfunc]:
     """All kfuncs of a mainline version. Since 7.2 every kfunc wants trusted arguments; before, a flag said which."""
     if version < (7, 2):
-        return {name: item for name, item in _MAINLINE.items() if name not in SINCE_7_2}
+        return {name: item for name, item in _MAINLINE.items() if name not in SINCE_7_2 | _ALL_SINCE_7_2}
     return {name: replace(item, flags=item.flags | {"trusted_args"}) for name, item in _MAINLINE.items()}

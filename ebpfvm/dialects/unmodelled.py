@@ -35,7 +35,7 @@ _ONLY_7_2: Final = """
     bpf_mem_cgroup_vm_events bpf_put_mem_cgroup bpf_real_data_inode bpf_strcasestr bpf_stream_print_stack
     bpf_stream_vprintk bpf_strncasecmp bpf_strncasestr bpf_task_work_schedule_resume bpf_task_work_schedule_signal
     bpf_timer_cancel_async bpf_verify_pkcs7_signature bpf_wakeup_sources_get_head bpf_wakeup_sources_read_lock
-    bpf_wakeup_sources_read_unlock bpf_wq_set_callback crash_kexec cubictcp_cwnd_event_tx_start
+    bpf_wakeup_sources_read_unlock crash_kexec cubictcp_cwnd_event_tx_start
     hid_bpf_allocate_context hid_bpf_get_data hid_bpf_hw_output_report hid_bpf_hw_request hid_bpf_input_report
     hid_bpf_release_context hid_bpf_try_input_report scx_bpf_cid_curr scx_bpf_cid_override scx_bpf_cid_to_cpu
     scx_bpf_cid_topo scx_bpf_cidperf_cap scx_bpf_cidperf_cur scx_bpf_cidperf_set scx_bpf_cpu_curr scx_bpf_cpu_node

@@ -96,7 +96,7 @@ def bpf_get_current_task(env: Env) -> Integer:
 bpf_get_current_task_btf = contract_only("bpf_get_current_task_btf", ret=TrustedTask, gpl_only=True, cap="perfmon")
 bpf_task_pt_regs = contract_only("bpf_task_pt_regs", Task, ret=PtRegs, gpl_only=True, cap="perfmon")
 bpf_find_vma = contract_only("bpf_find_vma", Task, Anything, Func, StackOrNull, Anything, ret=Integer,
-                             cap="perfmon", context_to=3, modelled=False)
+                             cap="perfmon", context_to=3)
 bpf_send_signal = contract_only("bpf_send_signal", Anything, ret=Integer, cap="perfmon")
 bpf_send_signal_thread = contract_only("bpf_send_signal_thread", Anything, ret=Integer, cap="perfmon")
 

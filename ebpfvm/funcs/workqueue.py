@@ -39,6 +39,17 @@ def bpf_wq_set_callback_impl(env: Env, wq: int, callback_fn: int, flags: int, au
     return 0
 
 
+@kfunc("int bpf_wq_set_callback(struct bpf_wq *wq, int (callback_fn)(void *map, int *key, void *value), "
+       "unsigned int flags)", "implicit_args")
+def bpf_wq_set_callback(env: Env, wq: int, callback_fn: int, flags: int) -> int:
+    """Say what to call, as bpf_wq_set_callback_impl (since 7.2)."""
+    held = timers_of(env.kernel).get(wq)
+    if flags or held is None:
+        return -EINVAL
+    held.prog, held.callback = env.prog, callback_fn
+    return 0
+
+
 @kfunc("int bpf_wq_start(struct bpf_wq *wq, unsigned int flags)")
 def bpf_wq_start(env: Env, wq: int, flags: int) -> int:
     """Have the callback called once; -EINVAL for flags and before bpf_wq_init or bpf_wq_set_callback."""

@@ -187,6 +187,8 @@ def _specials(w: Walk, made: Call) -> None:
         if not made.map.type.for_each:
             raise Refuse(524, "callback function not allowed for map")
         frames.push_callback(w, made.subprog, frames.for_each_callback)
+    elif name == "bpf_find_vma":
+        frames.push_callback(w, made.subprog, frames.vma_callback)
     elif name == "bpf_user_ringbuf_drain":
         frames.push_callback(w, made.subprog, frames.drain_callback(w))
     elif name == "bpf_loop":

@@ -60,7 +60,8 @@ def argument(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
     """A dynptr argument of a helper."""
     name = f"R{at}" if w.env.new else f"arg #{at - 1}"
     if reg.type == r.DYNPTR and spec.release:
-        raise Refuse(EINVAL, "cannot release unowned const bpf_dynptr")
+        raise Refuse(EINVAL, "CONST_PTR_TO_DYNPTR cannot be released" if w.env.new
+                     else "cannot release unowned const bpf_dynptr")
     if reg.type == r.DYNPTR and (spec.uninit or not spec.rdonly):
         raise Refuse(EINVAL, f"cannot pass pointer to const bpf_dynptr, the helper mutates it at R{at}")
     if spec.uninit:

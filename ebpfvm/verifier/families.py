@@ -67,7 +67,10 @@ BY_NAME: dict[str, Family] = {
     "bpf_cast_to_kern_ctx": Family(instead=casts.to_kernel_context),
     "bpf_rdonly_cast": Family(instead=casts.to_read_only),
     "bpf_wq_init": _PLAIN, "bpf_wq_start": _PLAIN,
-    "bpf_wq_set_callback_impl": Family(effect=workqueues.called_later),
+    **dict.fromkeys(("bpf_wq_set_callback", "bpf_wq_set_callback_impl"), Family(effect=workqueues.called_later)),
+    **dict.fromkeys(("bpf_crypto_encrypt", "bpf_crypto_decrypt", *(f"bpf_{name}_dynptr" for name in (
+        "probe_read_user", "probe_read_kernel", "probe_read_user_str", "probe_read_kernel_str", "copy_from_user",
+        "copy_from_user_str", "copy_from_user_task", "copy_from_user_task_str"))), _PLAIN),
     "bpf_throw": Family(instead=exits.throw), "__bpf_trap": Family(instead=exits.trap),
 }
 IN_LOCK = frozenset(name for name in BY_NAME if name.startswith((

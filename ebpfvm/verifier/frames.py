@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.verifier import exceptions, global_funcs, packets, refs
 from ebpfvm.verifier import regs as r
+from ebpfvm.verifier.env import StructType
 from ebpfvm.verifier.regs import SCALAR, UNKNOWN_SCALAR, Reg, pointer
 from ebpfvm.verifier.signal import E2BIG, EACCES, EINVAL, Refuse
 from ebpfvm.verifier.state import DynptrState, Frame
@@ -147,6 +148,14 @@ def drain_callback(w: Walk) -> Prepare:
         callee.regs[2] = above.regs[3]
         callee.callback_range = (0, 1)
     return prepare
+
+
+def vma_callback(above: Frame, callee: Frame) -> None:
+    """bpf_find_vma: long f(struct task_struct *, struct vm_area_struct *, void *ctx)."""
+    callee.regs[1] = above.regs[1]
+    callee.regs[2] = pointer(r.BTF_ID, StructType("vm_area_struct"))
+    callee.regs[3] = above.regs[4]
+    callee.callback_range = (0, 1)
 
 
 # -- return ---------------------------------------------------------------------------------------------------------
