@@ -142,7 +142,7 @@ class Builder:
             raise UsageError("action bpf: an object is needed: action bpf obj FILE [section NAME]")
         section = given.get("section", "")
         return ActBpf(self.program(given["obj"], section, "act"), given.get("control", TC_ACT_PIPE),
-                      f"{given['obj']}:[{section or 'action'}]")
+                      f"{given['obj'].rpartition('/')[2]}:[{section or 'action'}]")
 
     # ---- filters ------------------------------------------------------------------------------------------
 

@@ -67,7 +67,7 @@ class Bpf(TcfProto):
 
     def show(self, found: Filter, stats: bool) -> list[str]:
         """Class, name and id of the program."""
-        direct = "direct-action " if found.options.get("direct-action") else ""
+        direct = "".join(f"{word} " for word in ("direct-action", "skip_hw") if found.options.get(word))
         name, prog = found.options.get("name", ""), found.options["program"].prog
         return [f"{class_text(self.id_word, found)}{name} {direct}not_in_hw id {prog.id} name {prog.name} "]
 
@@ -90,5 +90,6 @@ class ActBpf(Action):
         return value if value in _ACTION else TC_ACT_UNSPEC
 
     def text(self) -> str:
-        """`bpf prog.o:[action] id 5 default-action pipe`."""
-        return f"bpf {self.name} id {self.program.prog.id} default-action {verdict_text(self.control)}"
+        """`bpf prog.o:[action] id 5 name act default-action pipe`."""
+        prog = self.program.prog
+        return f"bpf {self.name} id {prog.id} name {prog.name} default-action {verdict_text(self.control)}"

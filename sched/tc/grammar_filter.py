@@ -152,7 +152,7 @@ def _em_u32(size: int, value: int, mask: int, at: tuple[int, bool]) -> EmU32:
 
 
 _BPF_OPTIONS: Final = {"obj": "FILE", "obj=object": "FILE", "obj=object-file": "FILE", "section": "TEXT",
-                       "section=sec": "TEXT", "direct-action": "", "direct-action=da": "", "skip_hw": ""}
+                       "section=sec": "TEXT", "direct-action": "", "direct-action=da": "", **_SKIP}
 
 
 def _mixed_rules() -> list[Rule]:

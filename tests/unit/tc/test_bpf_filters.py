@@ -86,7 +86,7 @@ def test_a_program_as_an_action(value: int, expected: int) -> None:
     (action,) = net.actions.values()
     assert (action.stats.packets, action.stats.drops) == (1, value == 2)
     shown = "\n".join(run_script("tc filter show dev eth0 parent 1:", net))
-    assert "action order 1: bpf 0:[action] id 7 default-action drop" in shown
+    assert "action order 1: bpf 0:[action] id 7 name body default-action drop" in shown
 
 
 def redirecting(net: Namespace, ifindex: int, flags: int = 0, kind: str = "redirect") -> None:
