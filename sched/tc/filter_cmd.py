@@ -127,8 +127,8 @@ class FilterCommands(Commands):
         side = places[0] if places and places[0] in ("ingress", "egress") else _HOOKS.get(parent)
         if side is not None:
             if dev.hook_kind == "clsact" and parent in (INGRESS_HANDLE, TC_H_INGRESS):
-                refuse(errno.EINVAL, "Invalid argument" if parent == INGRESS_HANDLE else "Specified class doesn't exist",
-                       "a clsact has the parents ffff:fff2 (ingress) and ffff:fff3 (egress)")
+                what = "Invalid argument" if parent == INGRESS_HANDLE else "Specified class doesn't exist"
+                refuse(errno.EINVAL, what, "a clsact has the parents ffff:fff2 (ingress) and ffff:fff3 (egress)")
             return self._hook(dev, "ingress" if dev.hook_kind == "ingress" else side, change)
         return self._qdisc_block(dev, parent)
 
