@@ -120,8 +120,11 @@ def only_program(found: Object) -> Program:
     """Return the one program of an object.
 
     Raises:
+        LoadError: it holds one that could not be read.
         UsageError: it holds several, or none.
     """
+    if not found.programs and len(found.broken) == 1:
+        return found.program(next(iter(found.broken)))
     if len(found.programs) != 1:
         raise UsageError(f"{found.path or 'the object'} holds {len(found.programs)} programs "
                          f"({', '.join(found.programs)}); pick one: object.programs[NAME]")
@@ -298,9 +301,9 @@ def script_programs(machine: Kernel, engine: Engine, unverified: bool = False,
         if hook in ("enqueue", "dequeue"):
             program = _hook(found, hook, named or None)
         elif section:
-            if named not in found.programs:
+            if named not in found.programs and named not in found.broken:
                 raise UsageError(f"{path}: no section {section!r}; it has: {', '.join(found.programs) or 'none'}")
-            program = found.programs[named]
+            program = found.program(named)
         else:
             program = only_program(found)
         if hook in ("cls", "act") and program.type not in ("sched_cls", "sched_act"):
@@ -331,13 +334,12 @@ def _facts(program: Program, dialect: Dialect, unverified: bool) -> Any:
 def _hook(found: Object, hook: str, name: str | None) -> Program:
     """The program for a hook, by name or as the only one whose section says so."""
     if name is not None:
-        if name not in found.programs:
-            raise UsageError(f"{found.path}: no program {name!r}; it has: {', '.join(found.programs) or 'none'}")
-        return found.programs[name].with_type("qdisc", hook)
+        return found.program(name).with_type("qdisc", hook)
     fitting = [program for program in found.programs.values() if program.type == "qdisc" and program.attach == hook]
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:
-        have = ", ".join(f"{program.name} ({program.section})" for program in found.programs.values()) or "none"
+        have = ", ".join([*(f"{program.name} ({program.section})" for program in found.programs.values()),
+                          *(f"{broken} (cannot be read: {error})" for broken, error in found.broken.items())]) or "none"
         raise UsageError(f"{found.path}: no program in a section sch_bpf/{hook} or qdisc/{hook}; programs: {have}")
     raise UsageError(f"{found.path}: several {hook} programs, name one of: {', '.join(item.name for item in fitting)}")

@@ -66,8 +66,7 @@ def fit(program: Program, insns: list[Insn], known: Known) -> dict[int, Poison]:
             if reason:
                 poisoned[relo.insn_off] = Poison(f"{reason}: {describe(local, relo)}", False)
             elif insns[relo.insn_off] == _POISONED:
-                poisoned[relo.insn_off] = Poison(f"failed to resolve CO-RE relocation {describe(local, relo)}: "
-                                                 "this kernel's types have no such thing")
+                poisoned[relo.insn_off] = Poison(f"failed to resolve CO-RE relocation {describe(local, relo)}")
     return poisoned
 
 

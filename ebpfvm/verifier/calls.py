@@ -54,8 +54,8 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
         if not number:
             raise Refuse(EINVAL, "program of this type cannot use helper bpf_unspec#0")
         if general is None:
-            if poison is not None and not poison.modelled:
-                raise unsupported(poison.reason)
+            if poison is not None:
+                raise Refuse(EINVAL, poison.reason) if poison.modelled else unsupported(poison.reason)
             raise Refuse(EINVAL, f"invalid func {name}#{number}")
         if offered is None:
             raise Refuse(EINVAL, f"program of this type cannot use helper {name}#{number}")

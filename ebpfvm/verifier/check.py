@@ -76,6 +76,8 @@ class _Run:
         if insn.is_ld_imm64 and insn.src in addresses.KINDS:
             insns = addresses.resolved(self.env, pc)
             pc = 0
+        elif pc in self.program.poisoned:
+            return "<invalid CO-RE relocation>"
         elif is_kfunc_call(insn):
             if insn.imm in self.program.kfuncs and self.env.kfuncs.get(insn.imm, insn) is None:
                 return "<invalid kfunc call>"
@@ -237,9 +239,10 @@ class _Run:
 
     def _explanation(self, message: str, pc: int | None) -> str:
         """Why the message came: an instruction that was made unreachable says it best itself."""
-        poison = self.program.poisoned.get(pc) if pc is not None and message.startswith("invalid func") else None
-        if poison is not None:
-            return f"libbpf: {poison.reason}."
+        poison = self.program.poisoned.get(pc) if pc is not None else None
+        if poison is not None and poison.modelled and message.endswith(poison.reason):
+            return ("This kernel's types have no such thing, so the instruction became a call of a helper that no "
+                    f"kernel has (invalid func unknown#{self.program.insns[pc or 0].imm}).")
         about = cause(self.walk, message) if self.walk is not None and pc == self.walk.pc else ""
         return "\n".join(filter(None, (explain(message, self.env.prog_type.name), about)))
 

@@ -23,7 +23,8 @@ WRONG: dict[str, tuple[object, ...]] = {
     "source": (3, b"x", [PFIFO]), "pcap": (3, b"x", True), "flows": ("cbr:rate=1mbit", 3, [3], [b"cbr:rate=1mbit"]),
     "rate": (1.5, 0, -1, True, None, "fast", [1]), "delay": (1.5, -1, None, "soon"), "mtu": (5, 67, 1.5, "big", True),
     "out": (3, b"x", True), "seed": (1.5, "1", None, 1 << 64), "duration": (-5, 1.5, "later", True),
-    "engine": (3, "jit"), "kernel": (3, 7.2, "2.6"), "priority": (3, None, "high"), "tc": (3, b"tc qdisc show"),
+    "engine": (3, "jit"), "kernel": (3, 7.2, "2.6"), "btf": (3, b"x"),
+    "priority": (3, None, "high"), "tc": (3, b"tc qdisc show"),
     "enqueue": (3, b"e"), "dequeue": (["d"],), "unverified": (1, "no", None), "record": (1, None),
     "ingress": ("yes", 0), "pin": ("flows", 3, [3], b"x"), "dump_maps": ("flows", 3, [None]), "prepare": (3, "f"),
     "observer": (3,), "progress": ("p",), "limits": (3, {"events": 1}, None)}

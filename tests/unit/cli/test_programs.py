@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import ebpfvm
 from ebpfvm.btf import parse
 from ebpfvm.btf.encode import Builder, encode
 from ebpfvm.btf.kernel import read_kernel_btf
@@ -16,7 +17,7 @@ from ebpfvm.cli.main import main
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.isa.insn import Insn
 from ebpfvm.isa.insn import encode as assemble
-from ebpfvm.loader import load
+from ebpfvm.loader import CoreRelo, Program, load
 from ebpfvm.loader.kconfig import read_values
 from tests.unit.loader.elfmaker import EXIT, MOV0, NOTYPE, RETURN, Maker
 
@@ -162,3 +163,34 @@ def test_the_given_types_are_judged_and_run(tmp_path: Path, capsys: pytest.Captu
     assert main(["dis", program, "flexible", "--btf", str(path), "--syntax", "kernel"]) == 0
     capsys.readouterr()
     assert main(["verify", program, "--btf", str(tmp_path / "none")]) == 3
+
+
+def test_the_kernel_s_types_are_taken_from_python_too(tmp_path: Path) -> None:
+    path = tmp_path / "types"
+    path.write_bytes(moved_skb())
+    b = Builder()
+    root = b.struct("sk_buff", [("len", b.integer("unsigned int", 4))])
+    program = Program("p", (Insn(0xB7), EXIT), "sched_cls", license="GPL", btf=b.btf(),
+                      core_relos=(CoreRelo(0, root, "0:0", 0),))
+    for btf in (path, str(path), parse(moved_skb())):
+        assert ebpfvm.test_run(program, btf=btf).retval == 4
+        verdict = ebpfvm.verify(program, btf=btf)
+        assert verdict.program is not None and verdict.program.insns[0].imm == 4
+    assert ebpfvm.test_run(program).retval == 112
+    with pytest.raises(LoadError, match="cannot be read"):
+        ebpfvm.verify(program, btf=tmp_path / "none")
+    with pytest.raises(UsageError, match=r"^btf"):
+        ebpfvm.verify(program, btf=3)  # type: ignore[arg-type]
+
+
+def test_an_object_whose_one_program_cannot_be_read_says_why(tmp_path: Path) -> None:
+    maker = Maker()
+    bad = maker.code("tc", assemble([*LOAD, MOV0, EXIT]))
+    maker.symbol("bad", bad, 0, 32)
+    maker.relocs(bad, [(0, 1, maker.symbol("absent", 0, kind=NOTYPE))])
+    path = tmp_path / "bad.o"
+    path.write_bytes(maker.build())
+    with pytest.raises(LoadError, match="nothing defines this symbol"):
+        ebpfvm.verify(path)
+    with pytest.raises(UsageError, match=r"bad .cannot be read"):
+        ebpfvm.simulate(path, flows=["cbr:rate=1mbit"])
