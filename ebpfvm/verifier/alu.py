@@ -70,9 +70,14 @@ def _mov_k(insn: Insn, pc: int) -> Step:
 
 
 def give_id(w: Walk, reg: Reg) -> Reg:
-    """The scalar `reg` with an id to share with its copy (assign_scalar_id_before_mov)."""
-    if not reg.num.mask or (reg.id and not reg.id & ADD_CONST):
+    """The scalar `reg` with an id to share with its copy (assign_scalar_id_before_mov).
+
+    What is linked with an added constant is linked anew, and if it is a constant itself, not at all.
+    """
+    if reg.id and not reg.id & ADD_CONST:
         return reg
+    if not reg.num.mask:
+        return Reg(SCALAR, reg.num) if reg.id else reg
     return Reg(SCALAR, reg.num, 0, w.new_id())
 
 
@@ -87,7 +92,7 @@ def _mov_x(w: Walk, insn: Insn, pc: int, width: int) -> Step:
             raise unreadable(src)
         if dst == 10:
             raise Refuse(EACCES, READ_ONLY)
-        if value.type == SCALAR and value.num.mask and (not value.id or value.id & ADD_CONST):
+        if value.type == SCALAR and (value.id & ADD_CONST or (value.num.mask and not value.id)):
             regs[src] = value = give_id(w, value)
         regs[dst] = value
         return after
