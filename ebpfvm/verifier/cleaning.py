@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.verifier.regs import ADD_CONST, SCALAR, Reg
-from ebpfvm.verifier.state import ALL_POISON, DYN, IRQ, ITER, MISC, POISON, SPILL, ZERO, Slot
+from ebpfvm.verifier.state import ALL_POISON, DYN, IRQ, ITER, MISC, POISON, SPILL, Slot
 
 if TYPE_CHECKING:
     from ebpfvm.verifier.state import Frame, State
@@ -54,8 +54,9 @@ def _halved(slot: Slot, alive: int) -> Slot:
     if high == _POISON4:
         return slot
     if slot.types[7] == SPILL:
-        zero = reg.type == SCALAR and not reg.num.mask and not reg.num.value
-        low = bytes((ZERO if zero else MISC) if kind == SPILL else kind for kind in low)
+        if reg.type != SCALAR or not (reg.num.mask or reg.num.value):
+            return slot  # the bytes of a pointer may not be read one by one, those of a zero are known
+        low = bytes(MISC if kind == SPILL else kind for kind in low)
     return Slot(low + _POISON4)
 
 
