@@ -139,7 +139,8 @@ class _Writer:
 
     def choose(self) -> None:
         v, i = self.name("v"), self.name("i")
-        self.put(f"void *map{i} = {self.field()} & {1 << self.random.randrange(8)} ? (void *)&stats : (void *)&limits;\n"
+        bit = 1 << self.random.randrange(8)
+        self.put(f"void *map{i} = {self.field()} & {bit} ? (void *)&stats : (void *)&limits;\n"
                  f"__u32 {i} = {self.field()} & 15;\nstruct val *{v} = bpf_map_lookup_elem(map{i}, &{i});\n"
                  f"if ({v})\n\t{v}->bytes += {self.field()};")
 
