@@ -229,13 +229,7 @@ def _stack(rules: Rules, a: Frame, b: Frame, exact: int, ids: Ids) -> int | None
         return ~64
     if ids.kinds and (a.allocated > b.allocated or _kinds(old_stack) != _kinds(cur_stack, a.allocated >> 3)):
         return ~64
-    end = b.allocated >> 3
     for index, old in old_stack.items():
-        if index >= end:
-            # Something was there that is read, and now the frame does not reach so far.
-            if not _PLAIN.issuperset(old.types):
-                return ~index
-            continue
         cur = cur_stack.get(index)
         if old is cur and (old.reg is None or (isinstance(old.reg, Reg) and not old.reg.id and not old.reg.ref)):
             continue
