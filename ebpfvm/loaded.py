@@ -182,7 +182,7 @@ class Loaded:
             loaded = LoadedProgram(self.kernel, program, maps, facts=facts)
             if asked:
                 _refuse_missing(loaded)
-            engine = self.engine if facts is not None else open_engine("interp")
+            engine = self.engine if facts is not None or self.engine.checks else open_engine("interp")
             self.programs[program.name] = engine.load(loaded)
         return self.programs[program.name]
 

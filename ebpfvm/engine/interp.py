@@ -10,7 +10,7 @@ hooks, so that nobody pays for what is not used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.engine import handlers
 from ebpfvm.engine.common import BPF_MAX_LOOPS, DEFAULT_BUDGET
@@ -48,6 +48,8 @@ class Interpreter:
         budget: instructions that one frame of a run may execute, and the run as a whole.
         hooks: who watches.
     """
+
+    checks: Final = True
 
     def __init__(self, budget: int = DEFAULT_BUDGET, hooks: Hooks | None = None) -> None:
         self.budget = budget

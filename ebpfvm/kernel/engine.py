@@ -49,7 +49,14 @@ class Runnable(Protocol):
 
 
 class Engine(Protocol):
-    """Makes loaded programs runnable."""
+    """Makes loaded programs runnable.
+
+    Attributes:
+        checks: it checks every access, so it may run programs that were not verified.
+    """
+
+    @property
+    def checks(self) -> bool: ...
 
     def load(self, prog: LoadedProgram) -> Runnable:
         """Prepare `prog` and set `prog.runnable`."""

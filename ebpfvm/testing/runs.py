@@ -13,7 +13,7 @@ from ebpfvm.errors import Fault, UsageError
 from ebpfvm.kernel import Kernel, SchBpfCtx, SkbCtx, XdpBuff, XdpCtx
 from ebpfvm.kernel.ctx import layout_of
 from ebpfvm.loaded import Loaded
-from ebpfvm.testrun import HANDLE, made_up_skb
+from ebpfvm.runners import HANDLE, made_up_skb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

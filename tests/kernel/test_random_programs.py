@@ -20,7 +20,7 @@ from ebpfvm.isa.insn import Insn, encode
 from ebpfvm.isa.table import ROWS
 from ebpfvm.kernel import Kernel, LoadedProgram, SkbCtx, XdpBuff, XdpCtx
 from ebpfvm.loader.object import Program
-from ebpfvm.testrun import made_up_skb
+from ebpfvm.runners import made_up_skb
 from tests.kernel import sysbpf
 
 pytestmark = pytest.mark.kernel

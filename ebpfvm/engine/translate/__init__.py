@@ -47,6 +47,8 @@ class Translator:
         budget: rounds of loops that a run may make.
     """
 
+    checks: Final = False
+
     def __init__(self, budget: int = DEFAULT_BUDGET) -> None:
         self.budget = budget
 
