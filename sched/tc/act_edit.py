@@ -155,7 +155,7 @@ class Pedit(Action):
 
     def lines(self, more: str = "") -> list[str]:
         """The index, then a line for each word."""
-        found = [f" \t index {self.index} ref {self.bound} bind {self.bound}{more}"]
+        found = [f" \t index {self.index} ref {self.refs} bind {self.bound}{more}"]
         for number, key in enumerate(self.keys):
             place = f"{key.header}{key.off:+d}" if key.header else str(key.off)
             found.append(f"\t key #{number}  at {place}: {'add' if key.add else 'val'} {key.value:08x} "

@@ -31,6 +31,8 @@ class Action:
         index: its number among the actions of its kind.
         bound: how many filters use it.
         cookie: bytes that user space keeps with it.
+        own: it was made by itself, so it stays without a filter that uses it.
+        replaced: its options have been set again.
         made, used, first_used: ns at which it was made, used last and first; None before.
         stats: packets and bytes that came to it, and drops and overlimits of its own.
     """
@@ -42,6 +44,7 @@ class Action:
         self.index = 0
         self.bound = 0
         self.cookie = b""
+        self.own = self.replaced = False
         self.made = 0
         self.used: int | None = None
         self.first_used: int | None = None
@@ -66,7 +69,12 @@ class Action:
 
     def lines(self, more: str = "") -> list[str]:
         """What `tc` shows below it; `more` is what stands behind the index."""
-        return [f"\t index {self.index} ref {self.bound} bind {self.bound}{more}"]
+        return [f"\t index {self.index} ref {self.refs} bind {self.bound}{more}"]
+
+    @property
+    def refs(self) -> int:
+        """How many keep it: filters, and its maker if that was no filter."""
+        return self.bound + self.own
 
     def times(self, now: int) -> str:
         """When it was made and used, as `tc -s` shows it in whole seconds."""
@@ -267,4 +275,4 @@ class Police(Action):
 
     def lines(self, more: str = "") -> list[str]:
         """How many filters use it."""
-        return [f"\tref {self.bound} bind {self.bound} {more}"]
+        return [f"\tref {self.refs} bind {self.bound} {more}"]

@@ -109,14 +109,15 @@ class Builder:
         index = options.get("index", 0)
         found = known.get((kind, index))
         if found is None:
-            found = self._make_action(kind, options)
+            found = self.make_action(kind, options)
             found.made = self.net.kernel.clock
             found.cookie = options.get("cookie", b"")
             found.index = index or next(n for n in range(1, len(known) + 2) if (kind, n) not in known)
             known[kind, found.index] = found
         return found
 
-    def _make_action(self, kind: str, options: Options) -> Action:
+    def make_action(self, kind: str, options: Options) -> Action:
+        """A new action, which no index names yet."""
         given = {word: value for word, value in options.items() if word not in ("index", "cookie")}
         if kind in ("gact", "vlan", "mirred") and not given:
             raise OSError(errno.EINVAL, f"Invalid argument: there is no action {kind} of index {options['index']}")

@@ -71,7 +71,7 @@ class Commands:
                     for action in item.actions:
                         action.bound += 1
         for key, action in list(self.net.actions.items()):
-            if not action.bound:
+            if not action.bound and not action.own:
                 del self.net.actions[key]
 
 

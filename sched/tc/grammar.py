@@ -27,8 +27,8 @@ class Command:
     """A command.
 
     Attributes:
-        what: "qdisc", "class", "filter" or "link".
-        verb: "add", "change", "replace", "link", "del", "show" or "set".
+        what: "qdisc", "class", "filter", "actions" or "link".
+        verb: "add", "change", "replace", "link", "del", "show" or "set"; of actions also "get" and "flush".
         args: what stands before the kind, by its word.
         kind: of qdisc, class or filter; "" without one.
         options: words behind the kind.
@@ -63,6 +63,8 @@ _SHOW_ARGS: Final = {
 }
 _WHATS: Final = ("qdisc", "class", "filter")
 _VERBS: Final = {"add": "add", "change": "change", "replace": "replace", "link": "link", "delete": "del"}
+_ACTIONS: Final = {"add": "add", "change": "change", "replace": "replace", "delete": "del", "get": "get",
+                   "flush": "flush", "list": "show", "show": "show", "lst": "show", "ls": "show"}
 _SHOWS: Final = ("list", "show", "lst", "ls")
 _FLAGS: Final = {"statistics": "s", "details": "d"}
 _LINK: Final = {"mtu": "NUMBER", "txqueuelen": "NUMBER", "txqueuelen=qlen": "NUMBER", "numtxqueues": "NUMBER",
@@ -86,6 +88,9 @@ def _tc_rules() -> list[Rule]:
                   (f"tc : '{what}~'", lambda _, what=what: (what, "show", [], "", [])),
                   *listing(f"{what}_args", f"{what}_arg"), *option_rules(f"{what}_arg", _TC_ARGS[what]),
                   *listing(f"{what}_shows", f"{what}_show"), *option_rules(f"{what}_show", _SHOW_ARGS[what])]
+    rules += [(f"tc : 'actions~' actions_verb {REST}", lambda _, verb, rest: ("actions", verb, [], "", rest)),
+              *((f"actions_verb : '{word}~'", lambda _, word=word: _ACTIONS[word]) for word in _ACTIONS),
+              ("actions_verb : 'del'", first)]
     rules += [(f"verb : '{word}~'", lambda _, word=word: _VERBS[word]) for word in _VERBS]
     rules += [("verb : 'del'", lambda word: word), *((f"show : '{word}~'", first) for word in _SHOWS)]
     rules += [("kind :", lambda: ("", [])), (f"kind : KIND {REST}", lambda kind, rest: (kind, rest))]

@@ -52,4 +52,4 @@ class Mirred(Action):
 
     def lines(self, more: str = "") -> list[str]:
         """The index, without the blank that others have."""
-        return [f"\tindex {self.index} ref {self.bound} bind {self.bound}{more}"]
+        return [f"\tindex {self.index} ref {self.refs} bind {self.bound}{more}"]

@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.errors import EbpfvmError, UsageError
+from ebpfvm.sched.tc.action_cmd import ActionCommands
 from ebpfvm.sched.tc.build import Builder
 from ebpfvm.sched.tc.filter_cmd import FilterCommands
 from ebpfvm.sched.tc.grammar import Command, parse_script
@@ -81,7 +82,8 @@ class _Runner:
         self.source = source
         self._todo = {"qdisc": QdiscCommands(net, builder, source).run, "link": self._link,
                       "class": ClassCommands(net, builder, source).run,
-                      "filter": FilterCommands(net, builder, source).run}
+                      "filter": FilterCommands(net, builder, source).run,
+                      "actions": ActionCommands(net, builder, source).run}
 
     def run(self, command: Command) -> list[str]:
         """Do one; the lines it prints."""

@@ -1,0 +1,103 @@
+"""`tc actions`: actions that no filter has made (tc_ctl_action, net/sched/act_api.c, Linux 7.2)."""
+
+from __future__ import annotations
+
+import errno
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.sched.tc.command import Commands, refuse
+from ebpfvm.sched.tc.grammar_action import action_rules
+from ebpfvm.sched.tc.lr import Grammar, append
+from ebpfvm.sched.tc.show import stats_lines
+from ebpfvm.sched.tc.values import VALUES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ebpfvm.sched.tc.action import Action
+    from ebpfvm.sched.tc.grammar import Command
+
+ACTION_KINDS: Final = ("bpf", "gact", "mirred", "pedit", "police", "skbedit", "vlan")
+_KEPT: Final = ("index", "bound", "own", "stats", "made", "used", "first_used")
+
+
+@cache
+def actions_grammar() -> Grammar:
+    """Return the grammar of what `add`, `change` and `replace` take."""
+    return Grammar([("acts : act", lambda item: [item]), ("acts : acts act", append), *action_rules()], VALUES)
+
+
+@cache
+def named_grammar(index: bool) -> Grammar:
+    """Return the grammar of `action KIND`, with `index N` or without."""
+    tail = " 'index' NUMBER" if index else ""
+    return Grammar([(f"what : 'action' kind{tail}", lambda _, kind, *more: (kind, *more[1:])),
+                    *((f"kind : '{kind}'", lambda kind: kind) for kind in ACTION_KINDS)], VALUES)
+
+
+class ActionCommands(Commands):
+    """Does `tc actions`."""
+
+    def run(self, command: Command) -> list[str]:
+        """Do one; return the lines that it prints."""
+        if command.verb in ("add", "change", "replace"):
+            items = actions_grammar().parse(command.options, command.at, self.source)
+            for word, value in items:
+                for kind, options in value if word == "actions" else [value]:
+                    self._add(kind, options, command.verb == "add")
+            return []
+        single = command.verb in ("get", "del")
+        kind, *index = named_grammar(single).parse(command.options, command.at, self.source)
+        if single:
+            return self._one(kind, index[0], command.verb == "del")
+        found = sorted((action for (known, _), action in self.net.actions.items() if known == kind),
+                       key=lambda action: action.index)
+        return self._flush(found) if command.verb == "flush" else list(self._show(found, "s" in command.flags))
+
+    def _add(self, kind: str, options: dict[str, Any], exclusive: bool) -> None:
+        old = self.net.actions.get((kind, options.get("index", 0)))
+        if old is None:
+            self.builder.action(kind, options).own = True
+            return
+        if exclusive:
+            refuse(errno.EEXIST, "File exists", f"action {kind} index {old.index}")
+        new = self.builder.make_action(kind, options)
+        vars(old).update({name: value for name, value in vars(new).items() if name not in _KEPT})
+        old.replaced = True
+
+    def _one(self, kind: str, index: int, delete: bool) -> list[str]:
+        found = self.net.actions.get((kind, index))
+        if found is None:
+            refuse(errno.ENOENT, "TC action with specified index not found", f"action {kind} index {index}")
+        if not delete:
+            return ["total acts 0", "", f"\taction order 1: {found.text()}", *found.lines(), "\tnot_in_hw"]
+        if found.bound:
+            refuse(errno.EPERM, "Failed to delete TC action", f"{found.bound} filters use it")
+        del self.net.actions[kind, index]
+        return []
+
+    def _flush(self, found: list[Action]) -> list[str]:
+        for action in found:
+            if not action.bound:
+                del self.net.actions[action.kind, action.index]
+        if any(action.bound for action in found):
+            refuse(errno.EPERM, "Operation not permitted", "filters use some of these actions")
+        return []
+
+    def _show(self, found: list[Action], stats: bool) -> Iterator[str]:
+        now = self.net.kernel.clock
+        if found:
+            yield f"total acts {len(found)}"
+        for order, action in enumerate(found):
+            yield ""
+            yield f"\taction order {order}: {action.text()}"
+            yield from action.lines(action.times(now) if stats else "")
+            if action.cookie:
+                yield f"\tcookie {action.cookie.hex()}"
+            if stats:
+                yield "\tAction statistics:"
+                yield from stats_lines(action.stats, "\t")
+            yield "\tnot_in_hw"
+            if not action.replaced:
+                yield "\tused_hw_stats disabled"
