@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FLAGS = frozenset({"acquire", "release", "ret_null", "trusted_args", "sleepable", "destructive", "rcu", "iter_new",
-                   "iter_next", "iter_destroy", "kptr_get", "implicit_args", "fastcall", "rcu_protected"})
+                   "iter_next", "iter_destroy", "kptr_get", "implicit_args", "fastcall", "rcu_protected",
+                   "without_code", "device_bound"})
 SUFFIXES = ("k", "sz", "szk", "ign", "uninit", "nullable", "alloc", "refcounted_kptr", "nonown_allowed", "str", "map",
             "iter", "irq_flag", "prog", "opt", "const_str", "impl")
 

@@ -96,4 +96,15 @@ def of_version(version: tuple[int, int]) -> dict[str, Kfunc]:
     """All kfuncs of a mainline version. Since 7.2 every kfunc wants trusted arguments; before, a flag said which."""
     if version < (7, 2):
         return {name: item for name, item in _MAINLINE.items() if name not in SINCE_7_2 | _ALL_SINCE_7_2}
-    return {name: replace(item, flags=item.flags | {"trusted_args"}) for name, item in _MAINLINE.items()}
+    return {name: replace(item, flags=_flags_7_2(name, item.flags)) for name, item in _MAINLINE.items()}
+
+
+# Named in the types of 7.2 only for what takes their place, which has arguments that the kernel adds.
+_WITHOUT_CODE: Final = _names("wq_set_callback_impl task_work_schedule_signal_impl "
+                              "task_work_schedule_resume_impl stream_vprintk_impl")
+
+
+def _flags_7_2(name: str, flags: frozenset[str]) -> frozenset[str]:
+    if name in _WITHOUT_CODE:
+        flags |= {"without_code"}
+    return (flags - {"sleepable"} if name.startswith("bpf_arena_") else flags) | {"trusted_args"}

@@ -68,21 +68,21 @@ def bpf_ct_release(env: Env, nfct: int) -> int:
     return 0
 
 
-@kfunc("int bpf_xdp_metadata_rx_timestamp(const struct xdp_md *ctx, u64 *timestamp)", "trusted_args")
+@kfunc("int bpf_xdp_metadata_rx_timestamp(const struct xdp_md *ctx, u64 *timestamp)", "trusted_args", "device_bound")
 def bpf_xdp_metadata_rx_timestamp(env: Env, ctx: object, timestamp: int) -> int:
     """When the card received the packet: -EOPNOTSUPP, no card says so."""
     return -EOPNOTSUPP
 
 
 @kfunc("int bpf_xdp_metadata_rx_hash(const struct xdp_md *ctx, u32 *hash, enum xdp_rss_hash_type *rss_type)",
-       "trusted_args")
+       "trusted_args", "device_bound")
 def bpf_xdp_metadata_rx_hash(env: Env, ctx: object, hash: int, rss_type: int) -> int:
     """The card's hash of the packet: -EOPNOTSUPP, no card says so."""
     return -EOPNOTSUPP
 
 
 @kfunc("int bpf_xdp_metadata_rx_vlan_tag(const struct xdp_md *ctx, __be16 *vlan_proto, u16 *vlan_tci)",
-       "trusted_args")
+       "trusted_args", "device_bound")
 def bpf_xdp_metadata_rx_vlan_tag(env: Env, ctx: object, vlan_proto: int, vlan_tci: int) -> int:
     """The tag that the card removed: -EOPNOTSUPP, no card says so."""
     return -EOPNOTSUPP

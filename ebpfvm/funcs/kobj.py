@@ -31,7 +31,7 @@ def __bpf_trap(env: Env) -> int:
 bpf_cast_to_kern_ctx = kfunc_only("void *bpf_cast_to_kern_ctx(void *obj)", "fastcall")
 bpf_rdonly_cast = kfunc_only("void *bpf_rdonly_cast(const void *obj__ign, u32 btf_id__k)", "fastcall")
 bpf_map_sum_elem_count = kfunc_only("s64 bpf_map_sum_elem_count(const struct bpf_map *map)", "trusted_args")
-bpf_get_kmem_cache = kfunc_only("struct kmem_cache *bpf_get_kmem_cache(u64 addr)", "ret_null")
+bpf_get_kmem_cache = kfunc_only("struct kmem_cache *bpf_get_kmem_cache(u64 addr)")
 bpf_arena_alloc_pages = kfunc_only(
     "void *bpf_arena_alloc_pages(void *p__map, void *addr__ign, u32 page_cnt, int node_id, u64 flags)",
     "trusted_args", "sleepable")

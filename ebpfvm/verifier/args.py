@@ -95,7 +95,7 @@ def check(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None) -
     if spec.release:
         _released(w, call, at, spec, reg)
     if reg.ref and spec.kind is not Arg.KPTR_XCHG_DEST:
-        if call.ref:
+        if call.ref and w.env.one_reference:
             raise Refuse(EACCES, f"more than one arg with ref_obj_id R{at} {reg.ref} {call.ref}")
         call.ref = reg.ref
     handler = _HANDLERS.get(spec.kind)

@@ -8,6 +8,7 @@ from ebpfvm.btf.types import Struct
 from ebpfvm.verifier import regions
 from ebpfvm.verifier import regs as r
 from ebpfvm.verifier.args import is_null
+from ebpfvm.verifier.domain.width import SIGN32, U32_MAX
 from ebpfvm.verifier.env import StructType
 from ebpfvm.verifier.regs import SCALAR, pointer
 from ebpfvm.verifier.signal import EACCES, EINVAL, Refuse, unsupported
@@ -59,7 +60,7 @@ def to_read_only(w: Walk, made: KfuncCall, after: int) -> int:
         w.regs[0] = pointer(r.MEM | r.RDONLY | r.UNTRUSTED, 0)
         return after
     if number >= _MOST_TYPES:
-        raise Refuse(EINVAL, f"Unknown type ID {number} passed to kfunc bpf_rdonly_cast")
+        raise Refuse(EINVAL, f"Unknown type ID {(number & U32_MAX ^ SIGN32) - SIGN32} passed to kfunc bpf_rdonly_cast")
     types = w.env.dialect.types
     if types is None or not w.env.kernel_ids:
         raise unsupported("a type of the kernel that is named by its number")

@@ -68,9 +68,12 @@ def argument(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
         prepare(w, call, at, spec, reg)
         return
     found = state_at(w, reg)
-    if spec.release and (found is None or not found.ref):
-        slot_of(w, reg, f"arg {at} is an unacquired reference")
-        raise Refuse(EINVAL, f"arg {at} is an unacquired reference")
+    if spec.release and not w.env.new:
+        index = slot_of(w, reg, f"arg {at} is an unacquired reference")
+        slot = w.state.frames[reg.what].stack.get(index)
+        half = slot.reg if slot is not None and isinstance(slot.reg, DynptrState) else None
+        if half is None or not half.ref:
+            raise Refuse(EINVAL, f"arg {at} is an unacquired reference")
     if found is None:
         if reg.type != r.DYNPTR:
             slot_of(w, reg, f"Expected an initialized dynptr as {name}")

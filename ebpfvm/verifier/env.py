@@ -236,6 +236,11 @@ class Env:
         """Return the errno of too many waiting paths: E2BIG since 7.x, before that it depends on who adds one more."""
         return E2BIG if self.new else ENOMEM if queued else EFAULT
 
+    @property
+    def one_reference(self) -> bool:
+        """Return whether a call of a helper takes only one owned object (until 7.0)."""
+        return not self.new
+
     def subprog_at(self, pc: int) -> Subprog | None:
         """The function that starts at `pc`."""
         return next((item for item in self.subprogs if item.start == pc), None)

@@ -87,8 +87,6 @@ def call(w: Walk, kfunc: Kfunc, number: int, after: int) -> int:
     """Arguments, effects, result."""
     made = KfuncCall(kfunc, number)
     family = families.BY_NAME.get(kfunc.name)
-    if kfunc.name.startswith("bpf_xdp_metadata_rx_"):
-        raise Refuse(EINVAL, "metadata kfuncs require device-bound program")
     if not modelled(kfunc):
         raise unsupported(f"kernel function {kfunc.name}")
     if family is not None and family.before is not None:

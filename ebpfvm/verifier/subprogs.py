@@ -96,6 +96,10 @@ def _kfunc(program: Program, dialect: Dialect, insn: Insn, pc: int) -> Kfunc | N
         return None
     if kfunc is None:
         raise Refuse(EINVAL, f"kernel function {name} not supported by ebpfvm", pc=pc)
+    if "device_bound" in kfunc.flags:
+        raise Refuse(EINVAL, "metadata kfuncs require device-bound program", pc=pc)
+    if "without_code" in kfunc.flags:
+        raise Refuse(EINVAL, f"cannot find address for kernel function {name}", pc=pc)
     return kfunc
 
 
