@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.contract.args import Arg
@@ -87,6 +87,8 @@ def check(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None) -
         return
     if reg.type in r.PKT_TYPES and not (w.env.prog_type.helper_packet_read and call.helper.pkt_access):
         raise Refuse(EACCES, "helper access to the packet is not allowed")
+    if spec.kind is Arg.PTR_TO_MAP_VALUE:
+        spec = _as_map_has_it(call, spec)
     if not (is_null(reg) and spec.maybe_null):
         reg = _typed(w, call, at, spec, reg)
         _offset(w, reg, at, spec)
@@ -101,6 +103,16 @@ def check(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None) -
     handler = _HANDLERS.get(spec.kind)
     if handler is not None:
         handler(w, call, at, spec, before, reg)
+
+
+def _as_map_has_it(call: Call, spec: ArgSpec) -> ArgSpec:
+    """Return the contract of a value argument as the map's type changes it (resolve_map_arg_type)."""
+    if call.map is None or not spec.write:
+        return spec
+    if call.map.type.name in ("sockmap", "sockhash"):
+        raise Refuse(EINVAL, "invalid arg_type for sockmap/sockhash")
+    # A filter is asked about a value, where other maps give one.
+    return replace(spec, uninit=False, write=False) if call.map.type.name == "bloom_filter" else spec
 
 
 def _qdisc_context(w: Walk, call: Call) -> tuple[int, ...]:

@@ -25,16 +25,16 @@ def slot_of(w: Walk, reg: Reg, after: str = "") -> int:
     Args:
         after: the second line of the refusal.
     """
-    return slots_at(reg, 2, "dynptr", after)
+    return slots_at(w, reg, 2, "dynptr", after)
 
 
-def slots_at(reg: Reg, count: int, what: str, after: str = "") -> int:
+def slots_at(w: Walk, reg: Reg, count: int, what: str, after: str = "") -> int:
     """The slot at the lowest address of an object of `count` slots."""
     more = (after,) if after else ()
     if reg.num.mask:
         raise Refuse(EINVAL, f"{what} has to be at the constant offset", *more)
     off = reg.off + reg.num.smin
-    index = (-off - 1) >> 3 if off else 0  # C divides towards zero
+    index = 0 if not off and w.env.rounds_to_zero else (-off - 1) >> 3
     if off % 8 or not count - 1 <= index < 64:
         raise Refuse(EINVAL, f"cannot pass in {what} at an offset={off}", *more)
     return index

@@ -237,6 +237,11 @@ class Env:
         return E2BIG if self.new else ENOMEM if queued else EFAULT
 
     @property
+    def rounds_to_zero(self) -> bool:
+        """Return whether fp+0 is taken for the slot at fp-8: until 7.0, as C divides negative numbers towards zero."""
+        return not self.new
+
+    @property
     def one_reference(self) -> bool:
         """Return whether a call of a helper takes only one owned object (until 7.0)."""
         return not self.new

@@ -31,11 +31,6 @@ def _name(w: Walk, at: int) -> str:
     return f"R{at}" if w.env.new else f"arg #{at - 1}"
 
 
-def _rounded(w: Walk, reg: Reg, count: int) -> bool:
-    """Return whether 6.18 takes fp+0 for the slot at fp-8: its division of a negative number rounds towards zero."""
-    return not w.env.new and count == 1 and not reg.num.mask and not reg.off + reg.num.smin
-
-
 def iterator(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
     """The iterator argument of new, next and destroy."""
     kind, flags = _kind(param), made.kfunc.flags
@@ -45,7 +40,7 @@ def iterator(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
     count = _SLOTS[kind]
     new = "iter_new" in flags
     message = f"expected {'un' if new else 'an '}initialized iter_{kind} as {_name(w, at)}"
-    index = 0 if new and _rounded(w, reg, count) else slots_at(reg, count, "iter", message)
+    index = slots_at(w, reg, count, "iter", message)
     frame = w.state.frames[reg.what]
     slots = [frame.stack.get(index - step) for step in range(count)]
     states = [slot.reg if slot is not None and ITER in slot.types else None for slot in slots]
@@ -158,7 +153,7 @@ def irq_flag(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
     saving = made.kfunc.name.endswith("save")
     kind = "native" if made.kfunc.name.startswith("bpf_local_irq") else "lock"
     message = f"expected {'un' if saving else 'an '}initialized irq flag as {who}"
-    index = 0 if saving and _rounded(w, reg, 1) else slots_at(reg, 1, "irq_flag", message)
+    index = slots_at(w, reg, 1, "irq_flag", message)
     frame = w.state.frames[reg.what]
     slot = frame.stack.get(index)
     holds = slot is not None and IRQ in slot.types

@@ -200,11 +200,12 @@ def _member(types: Btf, struct: Struct | Union, off: int, size: int,
         found = _inside(types, struct, member, (start, length), off, size, flags)
         if found is not None:
             return found
-    raise Refuse(EINVAL, f"struct {struct.name} doesn't have field at offset {off}")
+    raise Refuse(EINVAL, f"struct {struct.name or '(anon)'} doesn't have field at offset {off}")
 
 
 def _inside(types: Btf, struct: Struct | Union, member: Member, place: tuple[int, int], off: int, size: int,
             flags: int) -> Found | tuple[Struct | Union, int] | None:
+    name = struct.name or "(anon)"
     start, length = place
     end, kind = start + length, types.resolved(member.type)
     while isinstance(kind, Array):
@@ -217,11 +218,11 @@ def _inside(types: Btf, struct: Struct | Union, member: Member, place: tuple[int
         return kind, off - start
     if isinstance(kind, Ptr):
         if length != size or off != start:
-            raise Refuse(EACCES, f"cannot access ptr member {member.name} with moff {start} in struct {struct.name} "
+            raise Refuse(EACCES, f"cannot access ptr member {member.name} with moff {start} in struct {name} "
                                  f"with off {off} size {size}")
         return _pointed(types, kind, member.name, flags)
     if off + size > end and not flags & r.UNTRUSTED:
-        raise Refuse(EACCES, f"access beyond the end of member {member.name} (mend:{end}) in struct {struct.name} "
+        raise Refuse(EACCES, f"access beyond the end of member {member.name} (mend:{end}) in struct {name} "
                              f"with off {off} size {size}")
     return Found("scalar")
 
