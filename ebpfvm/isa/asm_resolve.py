@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.errors import LoadError
 from ebpfvm.isa import codes as c
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ebpfvm.isa.syntax import Dialect
+
+
+_WINDOW: Final = 200  # characters of a long line that an error shows
 
 
 class AsmError(LoadError):
@@ -33,8 +36,12 @@ class AsmError(LoadError):
         self.text = text
 
     def __str__(self) -> str:
-        shown = self.text.expandtabs(1)
-        return f"{self.path}:{self.line}:{self.column}: {self.message}\n    {shown}\n    {' ' * (self.column - 1)}^"
+        # What cannot be printed would move the caret, or look like a line of its own.
+        shown = "".join(char if char.isprintable() else "\ufffd" for char in self.text.expandtabs(1))
+        start = max(0, self.column - _WINDOW // 2) if len(shown) > _WINDOW else 0
+        shown = shown[start:start + _WINDOW]
+        return (f"{self.path}:{self.line}:{self.column}: {self.message}\n    {shown}\n"
+                f"    {' ' * (self.column - 1 - start)}^")
 
 
 @dataclass(frozen=True, slots=True)

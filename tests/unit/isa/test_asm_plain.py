@@ -66,3 +66,14 @@ def test_the_asm_section_of_a_conformance_test_is_read() -> None:
     with pytest.raises(AsmError) as found:
         assemble("-- result\n0\n-- asm\nmov %r0\n")
     assert found.value.line == 4
+
+
+def test_an_error_shows_a_line_that_can_be_printed_and_the_part_that_matters() -> None:
+    with pytest.raises(AsmError) as found:
+        assemble("r0 = 1\u2028b: accepted")
+    assert str(found.value).split("\n")[1:] == ["    r0 = 1\ufffdb: accepted", "          ^"]
+    with pytest.raises(AsmError) as found:
+        assemble("r0 = 1;" * 1000 + "r0 = x y")
+    lines = str(found.value).split("\n")
+    assert max(map(len, lines)) < 220
+    assert lines[1][lines[2].index("^")] == "y"
