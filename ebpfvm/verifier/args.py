@@ -208,8 +208,14 @@ def _released(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
 # -- memory ---------------------------------------------------------------------------------------------------------
 
 
-def memory(w: Walk, reg: Reg, at: int, size: int, write: bool, zero_ok: bool, call: Call | None) -> None:
-    """A helper's use of `size` bytes (check_helper_mem_access). `call` when the memory need not be initialised."""
+def memory(w: Walk, reg: Reg, at: int, size: int, write: bool, zero_ok: bool, call: Call | None,
+           dead_ok: bool = False) -> None:
+    """A helper's use of `size` bytes (check_helper_mem_access).
+
+    Args:
+        call: given when the memory need not be initialised.
+        dead_ok: it may be stack that nobody reads any more, for what the callee does has been looked at before.
+    """
     base = reg.type & r.BASE
     if base in r.PKT_TYPES:
         regions.packet(w, reg, at, 0, size, zero_ok)
@@ -225,7 +231,7 @@ def memory(w: Walk, reg: Reg, at: int, size: int, write: bool, zero_ok: bool, ca
             raise Refuse(EACCES, f"R{at} cannot write into {type_name(reg.type)}")
         regions.region(w, reg, at, 0, size, reg.what, zero_ok)
     elif base == r.STACK:
-        if stack.for_helper(w, reg, at, size, write, call is not None, zero_ok) and call is not None:
+        if stack.for_helper(w, reg, at, size, write, call is not None, zero_ok, dead_ok) and call is not None:
             call.fill = (at, size)
     elif base == r.BTF_ID:
         btf_access.load(w, reg, at, 0, size)

@@ -219,7 +219,7 @@ def memory(w: Walk, reg: Reg, number: int, size: int) -> None:
         return
     plain = r.with_type(reg, reg.type & ~r.MAYBE_NULL)
     try:
-        args_.memory(w, plain, number, size, False, True, None)
+        args_.memory(w, plain, number, size, False, True, None, dead_ok=True)
         args_.memory(w, plain, number, size, True, True, None)
     except Refuse as refused:
         raise Refuse(EINVAL, *refused.lines) from refused

@@ -223,7 +223,7 @@ def _memory(w: Walk, at: int, param: Param, reg: Reg) -> None:
         return
     length = _INTS.get(param.type) or PLAIN[param.type]
     plain = r.with_type(reg, reg.type & ~r.MAYBE_NULL)
-    args_.memory(w, plain, at, length, False, True, None)
+    args_.memory(w, plain, at, length, False, True, None, dead_ok=True)
     args_.memory(w, plain, at, length, True, True, None)
 
 

@@ -288,11 +288,11 @@ def _zero_or_unknown(frame: Frame, low: int, high: int, w: Walk | None = None) -
 
 
 def _readable(w: Walk, frame: Frame, low: int, high: int, number: int, reg: Reg, size: int,
-              write: bool = False) -> None:
+              dead_ok: bool = False) -> None:
     """Every byte that may be read is plain data or a spill (check_stack_range_initialized).
 
     Args:
-        write: it is written, in part perhaps: then it may be poisoned, for nobody reads what it was.
+        dead_ok: it may be poisoned, for it is written, in part perhaps, or nobody reads what it was.
     """
     if high > low:
         w.stack_read(frame, (2 << (-low - 1 >> 3)) - (1 << (-high >> 3)))
@@ -301,7 +301,7 @@ def _readable(w: Walk, frame: Frame, low: int, high: int, number: int, reg: Reg,
         if slot is None:
             continue
         kind = slot.types[-off - 1 & 7]
-        if kind in (MISC, ZERO, INVALID) or (kind == SPILL and slot.types[7] == SPILL) or (kind == POISON and write):
+        if kind in (MISC, ZERO, INVALID) or (kind == SPILL and slot.types[7] == SPILL) or (kind == POISON and dead_ok):
             continue
         if not reg.num.mask:
             _bad_byte(kind, f"invalid read from stack R{number} off {low}+{off - low} size {size}")
@@ -312,11 +312,13 @@ def _readable(w: Walk, frame: Frame, low: int, high: int, number: int, reg: Reg,
 # -- helpers ----------------------------------------------------------------------------------------------------
 
 
-def for_helper(w: Walk, reg: Reg, number: int, size: int, write: bool, uninit: bool, zero_ok: bool) -> bool:
+def for_helper(w: Walk, reg: Reg, number: int, size: int, write: bool, uninit: bool, zero_ok: bool,
+               dead_ok: bool = False) -> bool:
     """A helper uses `size` bytes (check_stack_range_initialized).
 
     Args:
         uninit: the helper fills the memory, so its content does not matter.
+        dead_ok: bytes may be poisoned.
 
     Returns:
         True if the caller has to mark the bytes as written after the call.
@@ -331,7 +333,7 @@ def for_helper(w: Walk, reg: Reg, number: int, size: int, write: bool, uninit: b
             if slot is not None and slot.types[-off - 1 & 7] == DYN:
                 raise Refuse(EACCES, f"potential write to dynptr at off={off} disallowed")
         return True
-    _readable(w, frame, low, high, number, reg, size, write)
+    _readable(w, frame, low, high, number, reg, size, write or dead_ok)
     if write:
         stack = frame.stack_for_write()
         for off in range(low, high):
