@@ -14,6 +14,7 @@ from ebpfvm.errors import UsageError
 from ebpfvm.kernel import Kernel, SchBpfCtx, SkbCtx, SkBuff, XdpBuff, XdpCtx
 from ebpfvm.kernel.ctx import Layout, layout_of
 from ebpfvm.kernel.sock import AF_INET, AF_INET6, Sock
+from ebpfvm.testtypes import PLAIN, RUNNERS
 
 if TYPE_CHECKING:
     from ebpfvm.contract import ProgType
@@ -62,6 +63,7 @@ class Request:
     raw_ctx: bool  # it came as bytes, which may name what cannot be set
     has_ctx: bool
     warnings: list[str] = field(default_factory=list)
+    raw: bytes = b""  # the context of types for which it is plain memory
 
     @property
     def layout(self) -> Layout:
@@ -89,9 +91,21 @@ def runner(kind: str) -> Runner:
         return _run_qdisc
     if kind in _SKB_TYPES:
         return _run_skb
-    types = ", ".join((*_SKB_TYPES, "xdp", "qdisc"))
+    if kind in RUNNERS:
+        return RUNNERS[kind]
+    types = ", ".join((*_SKB_TYPES, "xdp", "qdisc", *RUNNERS))
     raise UsageError(f"test runs do not support program type {kind}; supported: {types}"
                      + ("; `ebpfvm run` runs queueing disciplines" if kind == "struct_ops" else ""))
+
+
+def set_ctx(request: Request, ctx: Mapping[str, Any] | bytes | None) -> None:
+    """Give a request its context: fields by name, a context structure, or plain memory."""
+    if isinstance(ctx, bytes) and request.kind.name in PLAIN:
+        request.raw = ctx
+    elif isinstance(ctx, bytes):
+        request.ctx = fields_of(request.whole, ctx, request.warnings)
+    else:
+        request.ctx = dict(ctx or {})
 
 
 def fields_of(layout: Layout, raw: bytes, warnings: list[str]) -> dict[str, Any]:
@@ -119,11 +133,14 @@ def pack_ctx(program: Program, fields: Mapping[str, Any], ctx_in: bytes = b"", k
 
     fields: of a `TestRun`.
     """
+    if "context" in fields:
+        return bytes(fields["context"])
     dialect = dialect_of(program, kernel)
     kind = dialect.prog_type(program.type)
     layout = layout_of(dialect.prog_type("sched_cls") if kind.name in _SKB_TYPES else kind, program.attach)
     raw = bytearray(ctx_in[:layout.size].ljust(layout.size, b"\0"))
-    filled = {"xdp": XDP_OUT, "qdisc": tuple(layout.fields)}.get(kind.name, SKB_IN_OUT)
+    whole = tuple(layout.fields)
+    filled = {"xdp": XDP_OUT, "qdisc": whole, "sk_lookup": whole}.get(kind.name, SKB_IN_OUT)
     for name, value in fields.items():
         item = layout.fields.get(name)
         if item is None or name not in filled:

@@ -10,6 +10,9 @@ sched_cls, sched_act              the packet from the Ethernet header on
 xdp                               the same; the first 3520 bytes of a large packet
 socket_filter, cgroup_skb, lwt_*  the packet from the network header on; afterwards the Ethernet header is zero
 qdisc (RFC)                       its context; the packet belongs to the program in enqueue
+flow_dissector                    the packet; `struct bpf_flow_keys` comes back as data
+sk_lookup                         addresses and ports, as fields of its context
+syscall, raw_tracepoint           memory, given as the bytes of its context
 ================================  ==========================================================================
 """
 
@@ -33,7 +36,7 @@ from ebpfvm.loaded import ENGINES, Loaded, open_engine
 from ebpfvm.loader.object import Object, Program
 from ebpfvm.loader.open import load
 from ebpfvm.loading import prepare
-from ebpfvm.runners import ETH_HLEN, LOOPBACK, Loopback, Request, fields_of, runner
+from ebpfvm.runners import ETH_HLEN, LOOPBACK, Loopback, Request, runner, set_ctx
 from ebpfvm.runners import SKB_IN_OUT as SKB_IN_OUT
 from ebpfvm.runners import pack_ctx as pack_ctx
 
@@ -148,8 +151,8 @@ def test_run(program: Program | Object | Path, data: bytes = bytes(64), ctx: Map
     """Run a program on one packet, as BPF_PROG_TEST_RUN does.
 
     Args:
-        program: of type sched_cls, sched_act, socket_filter, cgroup_skb, lwt_*, xdp or qdisc; or an object, or its
-            path, that holds one program.
+        program: of type sched_cls, sched_act, socket_filter, cgroup_skb, lwt_*, xdp, qdisc, flow_dissector,
+            sk_lookup, syscall or raw_tracepoint; or an object, or its path, that holds one program.
         data: the packet, from the Ethernet header on, at least 14 bytes.
         ctx: fields of the context that are set before, by name (`protocol` and `vlan_proto` in network byte order, as
             programs see them; `cb` as five numbers); or the bytes of the context structure, as bpf(2) takes them. For
@@ -266,8 +269,7 @@ class Session:
         written = len(machine.trace)
         request = Request(machine, self._kind, self.program.attach, data, {}, repeat, isinstance(ctx, bytes), bool(ctx),
                           list(machine.notes))
-        request.ctx = (fields_of(request.whole, ctx, request.warnings) if isinstance(ctx, bytes)
-                       else dict(ctx or {}))
+        set_ctx(request, ctx)
         retval, left, fields = self._runner(request, self._runnable)
         return TestRun(retval & 0xFFFFFFFF, left, fields, self.maps, tuple(machine.trace[written:]),
                        tuple(request.warnings))

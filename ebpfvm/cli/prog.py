@@ -26,7 +26,8 @@ _HELP = """`ebpfvm prog run OBJECT[:PROGRAM] [data_in FILE] [data_out FILE] [ctx
 
 Verify a program and run it on one packet, as bpf(2)'s BPF_PROG_TEST_RUN does; the words are those of bpftool. FILE
 holds bytes; - is standard input, or a hexadecimal dump on standard output. Programs of type sched_cls, sched_act,
-socket_filter, cgroup_skb, lwt_*, xdp, and those of a queueing discipline (which get a made-up packet).
+socket_filter, cgroup_skb, lwt_*, xdp, flow_dissector, sk_lookup, syscall, raw_tracepoint, and those of a queueing
+discipline (which get a made-up packet).
 """
 _EXAMPLES = """examples:
   ebpfvm prog run filter.o:ingress data_in packet.bin --ctx mark=1 repeat 10

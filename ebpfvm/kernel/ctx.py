@@ -192,6 +192,17 @@ class SkbCtx(ObjectRegion):
         kernel.memory.adopt(self)
 
 
+class ObjectCtx(ObjectRegion):
+    """The context of a type whose fields are attributes of any object."""
+
+    __slots__ = ()
+
+    def __init__(self, kernel: Kernel, owner: object, layout: Layout) -> None:
+        super().__init__("ctx", layout, owner)
+        self.region = self
+        kernel.memory.adopt(self)
+
+
 class SkbContexts:
     """Contexts of programs on packets, pooled by depth: a program that runs while another does has one of its own."""
 
