@@ -166,6 +166,13 @@ def next_index(array: base.BpfMap, key: bytes | None) -> bytes:
 class PercpuArray(Array):
     """BPF_MAP_TYPE_PERCPU_ARRAY on a machine with one CPU: user space sees values rounded up to 8 bytes."""
 
+    def update(self, key: bytes, value: bytes, flags: int) -> int:
+        if self.names_cpus:
+            if flags & 0xFFFFFFFF > base.BPF_F_ALL_CPUS or flags & base.BPF_F_LOCK:
+                return -errno.EINVAL
+            flags = flags & base.BPF_NOEXIST
+        return super().update(key, value, flags)
+
     def lookup_percpu(self, key: bytes, cpu: int) -> int:
         return self.lookup(key) if cpu == 0 else 0
 
@@ -187,7 +194,8 @@ ARRAY = MapType("array", Array, base.ORDINARY, value_access=True, for_each=True,
                 fields=mt.KPTRS | mt.LOCKS | mt.ASYNC | mt.GRAPHS | {"refcount"}, check=_plain_array,
                 check_btf=array_check_btf, doc="Values by index 0 to max_entries-1; all exist from the start.")
 PERCPU_ARRAY = MapType("percpu_array", PercpuArray, base.ORDINARY | {"bpf_map_lookup_percpu_elem"}, for_each=True,
-                       batch=_BATCH, fields=mt.KPTRS | {"refcount"}, percpu=True, check=percpu_array_alloc_check,
+                       batch=_BATCH, fields=mt.KPTRS | {"refcount"}, percpu=True,
+                       cpu_flags=True, check=percpu_array_alloc_check,
                        check_btf=array_check_btf, doc="An array with a value per CPU.")
 Array.type = ARRAY
 PercpuArray.type = PERCPU_ARRAY

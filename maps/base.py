@@ -40,6 +40,8 @@ BPF_ANY = 0
 BPF_NOEXIST = 1
 BPF_EXIST = 2
 BPF_F_LOCK = 4
+BPF_F_CPU = 8
+BPF_F_ALL_CPUS = 16
 
 ACCESS_FLAGS = BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG
 
@@ -84,6 +86,7 @@ class BpfMap:
         id: number given by the kernel, 0 until it is registered there.
         holder: how the ledger of references names this map's kptr slots; also the name of its values' regions.
         room: elements that the map may have: `max_entries`, or fewer where `Limits.map_elements` says so.
+        names_cpus: user space may name a CPU in the flags of an operation (BPF_F_CPU, since Linux 7.0).
         spare_key: the region in which a walk shows keys, while there is no walk.
         fields: special fields of the value (kptr, spin lock, timer...) from its BTF.
     """
@@ -98,6 +101,7 @@ class BpfMap:
         self.value_size = spec.value_size
         self.max_entries = spec.max_entries
         self.room = min(spec.max_entries, kernel.limits.map_elements)
+        self.names_cpus = kernel.dialect.version >= (7, 0)
         self._memory_limit = kernel.limits.map_memory
         self.flags = spec.map_flags
         self.id = 0
@@ -276,8 +280,7 @@ class BpfMap:
             OSError: as the type's `update` says; EPERM for a frozen or read-only map.
         """
         self._check_syscall(key, writes=True)
-        if flags & BPF_F_LOCK and not self._has_lock():
-            raise kernel_error(errno.EINVAL, f"update of map {self.name!r}: there is no lock for BPF_F_LOCK")
+        self._check_op_flags(flags)
         if len(value) != self.value_size:
             raise kernel_error(errno.EINVAL, f"map {self.name!r} has values of {self.value_size} bytes, "
                                              f"not {len(value)}")
@@ -287,6 +290,18 @@ class BpfMap:
     def user_update(self, key: bytes, value: bytes, flags: int) -> int:
         """Create or change an element from user space, where that is not what programs do; 0 or a negative errno."""
         return self.update(key, value, flags)
+
+    def _check_op_flags(self, flags: int) -> None:
+        """bpf_map_check_op_flags, for an update."""
+        wrong = flags & BPF_F_LOCK and not self._has_lock()
+        if self.names_cpus:
+            cpus = flags & (BPF_F_CPU | BPF_F_ALL_CPUS)
+            wrong = wrong or (cpus and not self.type.cpu_flags) or cpus == BPF_F_CPU | BPF_F_ALL_CPUS or (
+                flags >> 32 and not flags & BPF_F_CPU)
+        if wrong:
+            raise kernel_error(errno.EINVAL, f"update of map {self.name!r}: flags {flags:#x}")
+        if self.names_cpus and flags & BPF_F_CPU and flags >> 32:
+            raise kernel_error(errno.ERANGE, f"update of map {self.name!r}: there is no CPU {flags >> 32}")
 
     def fill(self, key: bytes, value: bytes) -> None:
         """Set an element before a run, as a loader does; for most types an update.

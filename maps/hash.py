@@ -163,6 +163,14 @@ class LruHash(Hash):
 class PercpuHash(Hash):
     """BPF_MAP_TYPE_PERCPU_HASH on a machine with one CPU: user space sees values rounded up to 8 bytes."""
 
+    def update(self, key: bytes, value: bytes, flags: int) -> int:
+        if self.names_cpus:
+            if flags & 0xFFFFFFFF > base.BPF_F_ALL_CPUS or flags & base.BPF_F_LOCK:
+                return -errno.EINVAL
+            # Only these two are looked for, and only alone.
+            flags = flags if flags in (base.BPF_NOEXIST, base.BPF_EXIST) else base.BPF_ANY
+        return super().update(key, value, flags)
+
     def _replace(self, key: bytes, region: Region, value: bytes, flags: int) -> None:
         self._overwrite(region, value)
 
@@ -184,14 +192,17 @@ class LruPercpuHash(LruHash, PercpuHash):
 _PERCPU = base.ORDINARY | {"bpf_map_lookup_percpu_elem"}
 _FIELDS = mt.KPTRS | mt.ASYNC | mt.GRAPHS | {"refcount"}
 HASH = MapType("hash", Hash, base.ORDINARY, fields=_FIELDS | mt.LOCKS, for_each=True, batch=base.BATCH,
-               check=htab_alloc_check, doc="Any key to a value.")
+               check=htab_alloc_check, check_btf=mt.keyed, doc="Any key to a value.")
 LRU_HASH = MapType("lru_hash", LruHash, base.ORDINARY, fields=_FIELDS, for_each=True, batch=base.BATCH,
-                   check=partial(htab_alloc_check, lru=True), doc="A hash that forgets what was used longest ago.")
-PERCPU_HASH = MapType("percpu_hash", PercpuHash, _PERCPU, fields=mt.KPTRS | {"refcount"}, percpu=True, for_each=True,
-                      batch=base.BATCH, check=partial(htab_alloc_check, percpu=True),
+                   check=partial(htab_alloc_check, lru=True),
+                   check_btf=mt.keyed, doc="A hash that forgets what was used longest ago.")
+PERCPU_HASH = MapType("percpu_hash", PercpuHash, _PERCPU, fields=mt.KPTRS | {"refcount"}, percpu=True,
+                      cpu_flags=True, for_each=True, batch=base.BATCH, check=partial(htab_alloc_check, percpu=True),
+                      check_btf=mt.keyed,
                       doc="A hash with a value per CPU.")
 LRU_PERCPU_HASH = MapType("lru_percpu_hash", LruPercpuHash, _PERCPU, fields=mt.KPTRS | {"refcount"}, percpu=True,
-                          for_each=True, batch=base.BATCH, check=partial(htab_alloc_check, lru=True, percpu=True),
+                          cpu_flags=True, for_each=True, batch=base.BATCH, check_btf=mt.keyed,
+                          check=partial(htab_alloc_check, lru=True, percpu=True),
                           doc="A hash with a value per CPU that forgets what was used longest ago.")
 Hash.type = HASH
 LruHash.type = LRU_HASH

@@ -66,7 +66,8 @@ class CreateArgs(NamedTuple):
     Attributes:
         inner: type of the inner map's template, None without one.
         inner_refusal: why the template itself cannot be made.
-        inner_fields: the template's special fields.
+        overwrite_ring: ring buffers may overwrite their oldest records (BPF_F_RB_OVERWRITE, since 6.19).
+        hash_checks_btf: hashes look at their BTF themselves (since 7.0), after the special fields.
     """
 
     key_size: int
@@ -80,6 +81,7 @@ class CreateArgs(NamedTuple):
     inner: MapType | None = None
     inner_refusal: MapRefusal | None = None
     overwrite_ring: bool = False
+    hash_checks_btf: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class MapType:
         inner: it may be the inner map of such a map.
         fields: special fields the value may hold, by the kinds of `ebpfvm.btf.fields`.
         percpu: values are per CPU.
+        cpu_flags: user space may name the CPU of a value (BPF_F_CPU, BPF_F_ALL_CPUS).
         batch: the batch commands of bpf(2) that it has: "lookup", "update", "delete", "lookup and delete".
         check: the type's own conditions at creation (the kernel's map_alloc_check); None with `make` None only.
         check_btf: its conditions on BTF (map_check_btf); None: any types, but there must be a key.
@@ -118,6 +121,7 @@ class MapType:
     inner: bool = True
     fields: frozenset[str] = frozenset()
     percpu: bool = False
+    cpu_flags: bool = False
     for_each: bool = False
     update_from: frozenset[str] = frozenset()
     batch: frozenset[str] = frozenset()
@@ -192,3 +196,8 @@ def value_size(args: CreateArgs, values: tuple[int, ...]) -> MapRefusal | None:
 def no_btf(args: CreateArgs) -> MapRefusal | None:
     """map_check_no_btf: the type takes no BTF."""
     return MapRefusal(ENOTSUPP, "maps of this type take no BTF")
+
+
+def keyed(args: CreateArgs) -> MapRefusal | None:
+    """Refuse BTF that says nothing of the key (htab_map_check_btf)."""
+    return None if args.key_type else MapRefusal(errno.EINVAL, "BTF says nothing of its key")

@@ -47,6 +47,7 @@ class ElementMap(Protocol):
 def question(type: str, value_size: int = 0) -> Question:
     """Return the definition of the map that a type's operations are done on."""
     key, value, entries, flags = GOOD[type]
+    entries = 1 if type == "cpumap" else entries  # every machine has a first CPU
     return Question(type, key, value_size or value, min(ENTRIES, entries) if "ringbuf" not in type else entries,
                     flags)
 
@@ -91,28 +92,40 @@ def _value(type: str, picked: random.Random, number: int) -> str:
     return number.to_bytes(size, "little").hex() if size else ""
 
 
+def shown(type: str, answers: list[Any]) -> list[Any]:
+    """Return raw answers without what differs from one machine to another: the order of some keys, ids of maps."""
+    *found, keys, end = answers
+    return [*(_shown(type, op, item) for op, item in zip(sequence(type), found, strict=True)), keys, end]
+
+
+def _shown(type: str, op: Op, found: Any) -> Any:
+    if not isinstance(found, str):
+        return found
+    if op.name == "next_key":
+        return "a key" if type in UNORDERED else found
+    if type.endswith("_of_maps"):
+        return "an id" if found.strip("0") else "0"
+    return found
+
+
 def play(target: ElementMap, type: str, words: dict[str, bytes]) -> list[Any]:
-    """Do a type's operations; the answers as JSON has them, at the end all keys.
+    """Do a type's operations; the answers as JSON has them, then all keys, and what ended the walk over them.
 
     Args:
         words: the bytes that the words of `INNER_VALUES` stand for.
     """
-    answers = [_answer(target, type, op, words) for op in sequence(type)]
+    answers = [_answer(target, op, words) for op in sequence(type)]
     keys, key = [], None
     while isinstance(key := target.next_key(key), bytes) and len(keys) < 20:
         keys.append(key.hex())
-    return [*answers, sorted(keys), key if isinstance(key, int) else 0]
+    return shown(type, [*answers, sorted(keys), key if isinstance(key, int) else 0])
 
 
-def _answer(target: ElementMap, type: str, op: Op, words: dict[str, bytes]) -> Any:
+def _answer(target: ElementMap, op: Op, words: dict[str, bytes]) -> Any:
     key = bytes.fromhex(op.key) if op.key is not None else None
     if op.name == "update":
         return target.update(key, words.get(op.value) or bytes.fromhex(op.value), op.flags)
     if op.name == "delete":
         return target.delete(key or b"")
     found = getattr(target, op.name)(key)
-    if op.name == "next_key" and type in UNORDERED:
-        return "a key" if isinstance(found, bytes) else found
-    if isinstance(found, bytes) and type.endswith("_of_maps") and op.name != "next_key":
-        return "an id" if any(found) else "0"
     return found.hex() if isinstance(found, bytes) else found

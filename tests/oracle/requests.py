@@ -26,7 +26,7 @@ def raw(program: Program, dialect: Dialect, log_level: int = 1) -> dict[str, Any
              if insn.code == 0x85 and insn.src == 2 and insn.imm in program.kfuncs else insn for insn in program.insns]
     request = {"op": "raw", "insns": encode_insns(insns).hex(), "type": dialect.prog_type(program.type).name,
                "license": program.license, "log_level": log_level, "prog_flags": program.flags & 3,
-               "kfuncs": kfuncs, "maps": [_map(spec, dialect) for spec in program.maps]}
+               "kfuncs": kfuncs, "maps": [map_of(spec, dialect) for spec in program.maps]}
     if program.func_info and program.btf is not None:
         data = _btf(program.btf)
         strings = data[24 + struct.unpack_from("<I", data, 12)[0]:]
@@ -37,13 +37,14 @@ def raw(program: Program, dialect: Dialect, log_level: int = 1) -> dict[str, Any
     return request
 
 
-def _map(spec: MapSpec, dialect: Dialect) -> dict[str, Any]:
+def map_of(spec: MapSpec, dialect: Dialect) -> dict[str, Any]:
+    """Return what the guest needs to create a map."""
     found: dict[str, Any] = {"type": dialect.map_type(spec.type).name, "key": spec.key_size, "value": spec.value_size,
                              "entries": spec.max_entries, "flags": spec.map_flags, "extra": spec.map_extra}
     if spec.name.replace("_", "").replace(".", "").isalnum():
         found["name"] = spec.name[:15]
     if spec.inner is not None:
-        found["inner"] = _map(spec.inner, dialect)
+        found["inner"] = map_of(spec.inner, dialect)
     if spec.btf is not None and spec.value_type:
         found |= {"btf": _btf(spec.btf).hex(), "key_type": spec.key_type, "value_type": spec.value_type}
     if spec.data is not None:

@@ -71,7 +71,7 @@ def maps_for(specs: list[dict], fds: list[int], fresh: bool) -> list[int]:
 
 
 def make_map(spec: dict, fds: list[int]) -> int:
-    """Create a map; without its BTF where the kernel refuses that, as libbpf does."""
+    """Create a map; without its BTF where the kernel refuses that, as libbpf does, unless it is to be `exact`."""
     inner = make_map(spec["inner"], fds) if "inner" in spec else 0
     words = (spec["type"], spec["key"], spec["value"], spec["entries"], spec.get("flags", 0), inner)
     more = {"extra": spec.get("extra", 0), "name": spec.get("name", "")}
@@ -82,7 +82,7 @@ def make_map(spec: dict, fds: list[int]) -> int:
     try:
         fd = bpf.create_map(*words, types, **more)
     except OSError:
-        if not types:
+        if not types or spec.get("exact"):
             raise
         fd = bpf.create_map(*words, **more)
     fds.append(fd)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import traceback
 
-OPERATIONS = {"raw": "raw", "verdicts": "verdicts", "run": "objrun", "qdisc": "qdisc"}
+OPERATIONS = {"raw": "raw", "maps": "maps", "verdicts": "verdicts", "run": "objrun", "qdisc": "qdisc"}
 
 
 def shell(request: dict) -> dict:

@@ -17,7 +17,6 @@ from tests.kernel.map_grid import GOOD, Question, inner_questions, questions, sp
 
 DATA = Path(__file__).parents[2] / "data"
 RECORDS = {"6.18": "map_creation_6_18.json", "7.2": "map_creation_7_2.json"}
-WITH_BTF = ("6.18",)
 
 
 @cache
@@ -52,7 +51,7 @@ def test_definitions_without_btf(version: str, type: str) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("version", WITH_BTF)
+@pytest.mark.parametrize("version", RECORDS)
 def test_definitions_with_btf(version: str) -> None:
     said = record(version)["typed"]
     asked = typed_questions()
@@ -62,7 +61,7 @@ def test_definitions_with_btf(version: str) -> None:
     assert [item for item in answers if (item[2].errno if item[2] is not None else 0) != item[1]] == []
 
 
-@pytest.mark.parametrize("version", WITH_BTF)
+@pytest.mark.parametrize("version", RECORDS)
 def test_inner_maps(version: str) -> None:
     said = record(version)["inner"]
     answers = [(f"{spec.type} of {spec.inner.type}" if spec.inner else "", errno,

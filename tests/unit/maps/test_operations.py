@@ -1,5 +1,5 @@
-"""Element operations from user space on every map type: what Linux 6.18 answered to the same sequences, recorded
-(tests/kernel/map_ops.py, tests/kernel/record_maps.py)."""
+"""Element operations from user space on every map type: what Linux 6.18 and 7.2 answered to the same sequences,
+recorded (tests/kernel/map_ops.py, tests/kernel/record_maps.py)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from ebpfvm.maps.perf_event_array import PerfEventArray
 from tests.kernel import map_ops
 from tests.kernel.map_grid import INNER, spec_of
 
-DATA = Path(__file__).parents[2] / "data" / "map_creation_6_18.json"
+DATA = Path(__file__).parents[2] / "data"
+VERSIONS = ((6, 18), (7, 2))
 
 
 @cache
-def recorded() -> Any:
-    return json.loads(DATA.read_text(encoding="utf-8"))["operations"]
+def recorded(version: tuple[int, int]) -> Any:
+    path = DATA / f"map_creation_{version[0]}_{version[1]}.json"
+    return json.loads(path.read_text(encoding="utf-8"))["operations"]
 
 
 class OurMap:
@@ -57,8 +59,8 @@ class OurMap:
         return self._call("next_key", key)
 
 
-def played(type: str) -> list[Any]:
-    kernel = Kernel(linux((6, 18)))
+def played(type: str, version: tuple[int, int] = (6, 18)) -> list[Any]:
+    kernel = Kernel(linux(version))
     kernel.devices[1] = "lo"
     inner, other = make_map(kernel, INNER), make_map(kernel, replace(INNER, value_size=16))
     words = {"inner": inner.id.to_bytes(4, "little"), "other": other.id.to_bytes(4, "little"),
@@ -69,9 +71,10 @@ def played(type: str) -> list[Any]:
     return map_ops.play(OurMap(made), type, words)
 
 
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("type", map_ops.TYPES)
-def test_operations(type: str) -> None:
-    ours, said = played(type), recorded()[type]
+def test_operations(type: str, version: tuple[int, int]) -> None:
+    ours, said = played(type, version), recorded(version)[type]
     ops: list[Any] = [*map_ops.sequence(type), "keys", "end of keys"]
     assert len(ours) == len(said) == len(ops), "the sequences have changed: record again"
     answers = list(zip(ops, said, ours, strict=True))
