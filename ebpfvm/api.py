@@ -88,15 +88,17 @@ def kernel_of(found: Object, kernel: str | None = None) -> str | None:
 
 
 def verify(program: Program | Object | str | os.PathLike[str], *, kernel: str | None = None,
-           btf: Btf | arguments.Path | None = None, log_level: int = 1) -> Verdict:
+           btf: Btf | arguments.Path | None = None, log_level: int = 1, limits: Limits = DEFAULTS) -> Verdict:
     """Judge a program as the kernel's verifier would.
 
     Args:
         program: a program, or an object (or its path) that holds one program.
         kernel, btf: whose rules and types; see `dialect_of`.
         log_level: of the log: 0 none, 1 as bpf(2)'s, 2 with all states.
+        limits: how many states the verifier keeps, how long its log gets, and how long it may take.
 
     Raises:
+        LimitError: judging the program needs more than `limits`.
         LoadError: the object cannot be read.
         UsageError: there is no such kernel, or the object holds several programs.
     """
@@ -104,12 +106,13 @@ def verify(program: Program | Object | str | os.PathLike[str], *, kernel: str | 
     if not isinstance(program, Program | Object | str | os.PathLike):
         raise arguments.wrong("program", "a program, an object, or the path of one", program)
     found = program if isinstance(program, Program) else only_program(_object(program))
-    return _judge(found, dialect_of(found, kernel, btf), log_level)
+    return _judge(found, dialect_of(found, kernel, btf), arguments.instance("limits", limits, Limits, "Limits(...)"),
+                  log_level)
 
 
-def _judge(program: Program, dialect: Dialect, log_level: int = 1) -> Verdict:
+def _judge(program: Program, dialect: Dialect, limits: Limits, log_level: int = 1) -> Verdict:
     from ebpfvm.verifier import verify as judge
-    return judge(program, dialect, log_level=log_level)
+    return judge(program, dialect, log_level=log_level, limits=limits)
 
 
 def _object(source: Object | str | os.PathLike[str]) -> Object:
@@ -159,7 +162,7 @@ def _simulate(asked: Scenario) -> Result:
                 if found is not None else [])
     machine = Kernel(_dialect(programs, asked), asked.seed, asked.limits)
     loaded = Loaded(machine, open_engine(asked.engine), Pins(frozenset(asked.pin)), found,
-                    lambda program: _facts(program, machine.dialect, asked.unverified))
+                    lambda program: _facts(program, machine, asked.unverified))
     hooks = [loaded.program(program) for program in programs]
     machine.notes.extend(dict.fromkeys(note for hook in hooks for note in notes_of(hook.prog.program)))
     capture = _capture(asked.pcap)
@@ -295,7 +298,7 @@ def script_programs(machine: Kernel, engine: Engine, unverified: bool = False,
         if path not in known:
             opened = objects[path] if objects is not None and path in objects else load(path)
             known[path] = opened, Loaded(machine, engine, shared, opened,
-                                         lambda program: _facts(program, machine.dialect, unverified))
+                                         lambda program: _facts(program, machine, unverified))
         found, loaded = known[path]
         named = next((item.name for item in found.programs.values() if section in (item.name, item.section)), section)
         if hook in ("enqueue", "dequeue"):
@@ -322,10 +325,10 @@ def _writer(out: str | os.PathLike[str] | None, link: int) -> PcapWriter | None:
         raise UsageError(f"{os.fspath(out)}: cannot be written: {error.strerror or error}") from error
 
 
-def _facts(program: Program, dialect: Dialect, unverified: bool) -> Any:
+def _facts(program: Program, machine: Kernel, unverified: bool) -> Any:
     if unverified:
         return None
-    verdict = _judge(program, dialect)
+    verdict = _judge(program, machine.dialect, machine.limits)
     if not verdict.ok:
         raise Rejected(verdict)
     return verdict.facts

@@ -227,7 +227,7 @@ class Session:
         machine.devices[LOOPBACK] = Loopback()
         self._kind = dialect.prog_type(self.program.type)
         self._runner = runner(self._kind.name)
-        judge = _Judge(self.program, dialect, engine == "translate", arguments.flag("unverified", unverified))
+        judge = _Judge(self.program, dialect, limits, engine == "translate", arguments.flag("unverified", unverified))
         opened = open_engine(engine) if hooks is None else Interpreter(hooks=hooks)
         self._loaded = Loaded(machine, opened, found=source, judge=judge.other)
         self._runnable = self._loaded.program(self.program)
@@ -296,7 +296,8 @@ class Session:
 class _Judge:
     """What the engine needs to know of a program, and which programs may be targets of tail calls."""
 
-    def __init__(self, program: Program, dialect: Dialect, translates: bool, unverified: bool) -> None:
+    def __init__(self, program: Program, dialect: Dialect, limits: Limits, translates: bool, unverified: bool) -> None:
+        self._limits = limits
         self._program, self._dialect, self._translates = program, dialect, translates
         self._verdict: Verdict | None = None
         self._unverified = unverified
@@ -306,7 +307,7 @@ class _Judge:
         if not self._translates:
             return None
         if self._verdict is None:
-            self._verdict = _verify(self._program, self._dialect)
+            self._verdict = _verify(self._program, self._dialect, self._limits)
         if not self._verdict.ok:
             raise Rejected(self._verdict)
         return self._verdict.facts
@@ -318,18 +319,18 @@ class _Judge:
         if self._unverified:
             return None
         if self._verdict is None:
-            self._verdict = _verify(self._program, self._dialect)
+            self._verdict = _verify(self._program, self._dialect, self._limits)
         if not self._verdict.ok:
             return None
-        verdict = _verify(program, self._dialect)
+        verdict = _verify(program, self._dialect, self._limits)
         if not verdict.ok:
             raise Rejected(verdict)
         return verdict.facts if self._translates else None
 
 
-def _verify(program: Program, dialect: Dialect) -> Verdict:
+def _verify(program: Program, dialect: Dialect, limits: Limits) -> Verdict:
     from ebpfvm.verifier import verify  # slow to import, and the interpreter needs none
-    return verify(program, dialect)
+    return verify(program, dialect, limits=limits)
 
 
 def _program(asked: object, source: Object | None) -> tuple[Program, Object | None]:

@@ -167,11 +167,11 @@ def _run(source: Object | None, program: Program, options: argparse.Namespace) -
     from ebpfvm.errors import Rejected
     from ebpfvm.testrun import test_run
     from ebpfvm.verifier import verify
-    dialect = dialect_of(program)
+    dialect, limits = dialect_of(program), Limits.parse(options.limit)
     for spec in program.maps:
         dialect.map_type(spec.type)
     if not options.unverified:
-        verdict = verify(program, dialect)
+        verdict = verify(program, dialect, limits=limits)
         if not verdict.ok:
             raise Rejected(verdict)
     data = _file(options.data_in) if options.data_in is not None else _made_up()
@@ -183,7 +183,7 @@ def _run(source: Object | None, program: Program, options: argparse.Namespace) -
     engine = "interp" if options.unverified else options.engine or _fastest()
     begin = perf_counter()
     result = test_run(program, data, ctx, _items(program, options.items), engine=engine,
-                      repeat=options.repeat or 1, source=source, limits=Limits.parse(options.limit),
+                      repeat=options.repeat or 1, source=source, limits=limits,
                       unverified=options.unverified, **_times(options))
     return result, perf_counter() - begin
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ebpfvm.cli import output
 from ebpfvm.cli.programs import add_kernel_options, needs_type, open_programs
 from ebpfvm.errors import LoadError, UsageError
+from ebpfvm.limits import Limits
 from ebpfvm.verifier.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def add(subparsers: Any) -> None:
                                                        "default: what the section says")
     add_kernel_options(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    output.add_limit(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     alone = len(programs) + len(found.broken) == 1
     if alone and found.broken:
         raise next(iter(found.broken.values()))
-    judged = [(program, _judge(program, kernel, btf, args.verbose, alone)) for program in programs]
+    judged = [(program, _judge(program, kernel, btf, args, alone)) for program in programs]
     judged += [(Program(name, ()), _unreadable(error)) for name, error in found.broken.items()]
     for note in dict.fromkeys(note for _, verdict in judged if verdict.program for note in verdict.program.notes):
         output.say(f"note: {note}")
@@ -62,12 +64,13 @@ def run(args: argparse.Namespace) -> int:
     return output.GOOD if good else output.REJECTED
 
 
-def _judge(program: Program, kernel: str | None, btf: Btf | None, verbose: int, alone: bool) -> Verdict:
+def _judge(program: Program, kernel: str | None, btf: Btf | None, args: argparse.Namespace, alone: bool) -> Verdict:
     """The verdict; where none can be had, that costs one program of several and no more."""
     from ebpfvm.api import verify
     try:
         needs_type(program)
-        return verify(program, kernel=kernel, btf=btf, log_level=2 if verbose > 1 else 1)
+        return verify(program, kernel=kernel, btf=btf, log_level=2 if args.verbose > 1 else 1,
+                      limits=Limits.parse(args.limit))
     except (LoadError, UsageError) as error:
         if alone:
             raise

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.isa.disasm import kernel_text
+from ebpfvm.limits import DEFAULTS, Limits
 from ebpfvm.loading import prepare
 from ebpfvm.verifier import (
     addresses,
@@ -32,6 +33,7 @@ from ebpfvm.verifier import (
     subprogs,
 )
 from ebpfvm.verifier import regs as r
+from ebpfvm.verifier.budget import Budget
 from ebpfvm.verifier.causes import cause
 from ebpfvm.verifier.env import Caps, Env
 from ebpfvm.verifier.explain import explain
@@ -61,10 +63,10 @@ class _Run:
     """One verification: the walk once there is one, and what it came to."""
 
     def __init__(self, program: Prepared, dialect: Dialect, log_level: int, caps: Caps, observe: Observer | None,
-                 prune: bool, log_walk: bool = True) -> None:
+                 prune: bool, budget: Budget, log_walk: bool = True) -> None:
         self.program = program = _with_loadable_btf(program, dialect)
         self.env = Env(program, dialect, dialect.prog_type(program.type), dialect.version, caps, observe=observe,
-                       prune=prune, kernel_ids=program.kernel_ids)
+                       prune=prune, kernel_ids=program.kernel_ids, budget=budget)
         self.log = Log(log_level, program, dialect.version, self.insn_text, log_walk)
         self.walk: Walk | None = None
         self.began = time.perf_counter()
@@ -276,7 +278,7 @@ def _with_loadable_btf(program: Prepared, dialect: Dialect) -> Prepared:
 
 
 def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps = ALL_CAPS,
-           observe: Observer | None = None, prune: bool = True) -> Verdict:
+           observe: Observer | None = None, prune: bool = True, limits: Limits = DEFAULTS) -> Verdict:
     """May this program run on the kernel that `dialect` describes?
 
     Args:
@@ -290,11 +292,13 @@ def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps
         prune: False: a path goes on where a finished one covers it. The verdict is the same; it takes longer, and
             every state that a run can be in is shown to `observe`, which else need not see those that differ from a
             kept one in what is dead and in numbers that do not matter.
+        limits: how many states are kept, how long the log gets and how long it may take.
 
     Returns:
         The verdict. A refused program raises nothing here; see `Verdict.require`.
 
     Raises:
+        LimitError: the program needs more than `limits`; that is no verdict.
         LoadError: a CO-RE relocation of the program makes no sense.
         UsageError: the dialect has no such program type, or `log_level` is none.
     """
@@ -304,7 +308,8 @@ def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps
     # At level 1 the steps of accepted paths are printed nowhere, and collecting them takes a third of the time. So the
     # first walk collects none, and a program that it refuses is walked again for its log, unless that took very long.
     log_walk = bool(log_level & LEVEL2) or not log_level & LEVEL1 or observe is not None
-    run = _Run(judged, dialect, log_level, caps, observe, prune, log_walk)
+    budget = Budget(limits)
+    run = _Run(judged, dialect, log_level, caps, observe, prune, budget, log_walk)
     try:
         run.passes()
     except Refuse as refuse:
@@ -312,7 +317,7 @@ def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps
             return run.refused(refuse)
     else:
         return run.accepted()
-    run = _Run(judged, dialect, log_level, caps, observe, prune)
+    run = _Run(judged, dialect, log_level, caps, observe, prune, budget)
     try:
         run.passes()
     except Refuse as refuse:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from ebpfvm.limits import DEFAULTS
+from ebpfvm.verifier.budget import Budget
 from ebpfvm.verifier.signal import E2BIG, EFAULT, ENOMEM
 
 if TYPE_CHECKING:
@@ -131,6 +133,7 @@ class Env:
     prune: bool = True
     kernel_ids: bool = False  # numbers of kernel types in the program are those of `dialect.types`
     deepest: int = 0  # bytes of stack of the deepest chain of calls, as far as it was followed
+    budget: Budget = field(default_factory=lambda: Budget(DEFAULTS))
     exception_cb: int = 0  # index of the function that gets what bpf_throw throws, 0 for none
 
     @property

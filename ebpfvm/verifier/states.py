@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.verifier import backtrack, cleaning, show
+from ebpfvm.verifier.budget import LOOK_EVERY
 from ebpfvm.verifier.equal import EXACT, NOT_EXACT, WITHIN, Ids, differs, equal
 from ebpfvm.verifier.regs import SCALAR, UNKNOWN_SCALAR, Reg
 from ebpfvm.verifier.signal import EINVAL, Refuse
@@ -210,6 +211,8 @@ class States:
         self.total += 1
         self._count(1)
         self.buckets[bucket] += 1
+        if not self.total % LOOK_EVERY:
+            w.env.budget.look(self.alive, len(w.log.entries))
         if w.env.clears_lone_ids:
             cleaning.lone_ids(cur)
         self.jumps_before = w.jumps
