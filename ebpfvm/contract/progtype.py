@@ -96,6 +96,7 @@ class ProgType:
         judged: False where the rules of the type are not modelled: the verifier refuses its programs as unsupported.
         ctx_offsets: which offsets the context pointer itself may have: "" none, "fixed" constant ones (for contexts
             that the kernel does not convert), "any" (the context is plain memory of `ctx_size` bytes).
+        args: what the context of a type without fields holds that is not modelled, for the message; "" for nothing.
         struct_writes: struct of the kernel -> its member that programs may write (btf_struct_access).
         caps: capabilities needed to load it, beyond CAP_BPF: "net_admin", "perfmon"; "unpriv" means that not even
             CAP_BPF is needed.
@@ -122,6 +123,7 @@ class ProgType:
     traces: bool = False
     caps: frozenset[str] = frozenset()
     ctx_offsets: Literal["", "fixed", "any"] = ""
+    args: str = ""
     struct_writes: Mapping[str, str] = field(default_factory=dict)
 
     def ctx_fields(self, attach: str = "") -> tuple[CtxField, ...]:

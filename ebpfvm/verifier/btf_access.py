@@ -144,8 +144,8 @@ def store(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
         return
     at = _position(w, reg, number, off)
     member = w.env.prog_type.struct_writes.get(reg.what.name) if reg.what.btf is None else None
-    if member is not None:
-        kernel_types.write_member(w, reg.what.name, member, at, size)
+    if w.env.prog_type.struct_writes and reg.what.btf is None and not (w.env.new and reg.type & r.UNTRUSTED):
+        kernel_types.write_member(w, reg, number, member, at, size)
         return
     if reg.what.btf is None or not reg.type & r.ALLOC or reg.type & (r.UNTRUSTED | r.PERCPU):
         raise Refuse(EACCES, "only read is supported")

@@ -110,18 +110,31 @@ def load_plain(w: Walk, name: str, at: int, size: int) -> Reg:
     return pointer(type, StructType(end.struct), id=w.new_id() if type & r.MAYBE_NULL else 0)
 
 
-def write_member(w: Walk, name: str, member: str, at: int, size: int) -> None:
-    """A write into a struct of the kernel of which one member may be written (_nf_conntrack_btf_struct_access)."""
+def write_member(w: Walk, reg: Reg, number: int, member: str | None, at: int, size: int) -> None:
+    """A write into a struct of the kernel of which at most one member may be written.
+
+    Source: tc_cls_act_btf_struct_access and _nf_conntrack_btf_struct_access. Since 7.x the log names the access too.
+    """
+    name = reg.what.name
+    problem = "only read is supported" if member is None else _member_problem(w, name, member, at, size)
+    if problem:
+        named = [f"R{number} cannot write into ptr_{name} at off={at} size={size}"]
+        raise Refuse(EACCES, problem, *(named if w.env.new else ()))
+
+
+def _member_problem(w: Walk, name: str, member: str, at: int, size: int) -> str:
+    """What is wrong with a write of `size` bytes at `at`, "" for nothing."""
     types = w.env.dialect.types
     found = _struct(types(), name.partition("___")[0]) if types is not None else None
     if types is None or found is None:
         raise unsupported(f"writing struct {name}")
     item = next((item for item in found.members if item.name == member), None)
     if item is None or item.bit_offset // 8 != at:
-        raise Refuse(EACCES, f"no write support to nf_conn at off {at}")
+        return f"no write support to nf_conn at off {at}"
     end = at + types().size_of(item.type)
     if at + size > end:
-        raise Refuse(EACCES, f"write access at off {at} with size {size} beyond the member of nf_conn ended at {end}")
+        return f"write access at off {at} with size {size} beyond the member of nf_conn ended at {end}"
+    return ""
 
 
 def _end(w: Walk, name: str, at: int, size: int) -> Found:

@@ -13,7 +13,7 @@ from ebpfvm.verifier import show
 from ebpfvm.verifier.domain.width import S64_MIN, U64_MAX
 from ebpfvm.verifier.pointers import MAX_VAR_OFF
 from ebpfvm.verifier.regs import Reg, type_name
-from ebpfvm.verifier.signal import EACCES, EINVAL, Refuse
+from ebpfvm.verifier.signal import EACCES, EINVAL, Refuse, unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,6 +170,8 @@ def unmodified(w: Walk, reg: Reg, number: int, fixed_ok: bool = False) -> None:
 def context(w: Walk, reg: Reg, number: int, off: int, size: int, zero_ok: bool = False) -> int | None:
     """Where in the context an access is; None where the context is plain memory and the access is inside."""
     kind = w.env.prog_type
+    if kind.args:
+        raise unsupported(f"the {kind.args} in {kind.name} programs")
     if kind.ctx_offsets == "any":
         region(w, reg, number, off, size, kind.ctx_size, zero_ok)
         return None

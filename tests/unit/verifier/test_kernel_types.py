@@ -61,13 +61,19 @@ def field(at: int | str, size: str = "u32", dst: str = "r0", base: str = "r6") -
     (KERNEL + field("sk_buff.len+2"), "access beyond the end of member len (mend:sk_buff.len+4) in struct sk_buff with "
                                       "off sk_buff.len+2 size 4"),
     (KERNEL + field(-8), "R6 is ptr_sk_buff invalid negative access: off=-8"),
-    (KERNEL + "*(u32 *)(r6 + sk_buff.hash) = 1\n", "only read is supported"),
     (TASK + field("task_struct.pid"), ""),
     (TASK + field("task_struct.real_parent", "u64") + field("task_struct.pid", base="r0"), ""),
     (TASK + field("task_struct.comm+3", "u8"), ""),
 ])
 def test_reads(text: str, expected: str, version: tuple[int, int]) -> None:
     assert message(build(placed(text, version) + "r0 = 0\nexit\n"), version) == placed(expected, version)
+
+
+@pytest.mark.parametrize(("version", "more"), [
+    ((6, 18), ""), ((7, 2), "\nR6 cannot write into ptr_sk_buff at off=sk_buff.hash size=4")], ids=["6.18", "7.2"])
+def test_a_write(version: tuple[int, int], more: str) -> None:
+    text = KERNEL + "*(u32 *)(r6 + sk_buff.hash) = 1\nr0 = 0\nexit\n"
+    assert message(build(placed(text, version)), version) == placed("only read is supported" + more, version)
 
 
 def test_a_moved_pointer() -> None:
