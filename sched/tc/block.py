@@ -264,6 +264,22 @@ class Block:
         if not handle or tp_found.empty():
             self._remove(tp_found)
 
+    def find_one(self, chain: int, prio: int, protocol: int, kind: str, handle: int) -> tuple[TcfProto, Filter]:
+        """A filter and its classifier.
+
+        Raises:
+            OSError: ENOENT, it is not there; EINVAL, another kind or protocol is.
+        """
+        tp = self._find(chain, prio, protocol)
+        if tp is None:
+            raise OSError(errno.ENOENT, _NOT_FOUND)
+        if tp.kind != kind:
+            raise OSError(errno.EINVAL, _OTHER_KIND)
+        found = tp.get(handle)
+        if found is None:
+            raise OSError(errno.ENOENT, "Specified filter handle not found")
+        return tp, found
+
     def _remove(self, tp: TcfProto) -> None:
         """A classifier goes, and its chain with the last one."""
         chain = self.chains[tp.chain]

@@ -9,6 +9,7 @@ from ebpfvm.errors import UsageError
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.qdisc import TC_H_MAJ_MASK, Qdisc, handle_text
 from ebpfvm.sched.tc.cls_u32 import U32
+from ebpfvm.sched.tc.lexer import ScriptError
 
 if TYPE_CHECKING:
     from ebpfvm.sched.netdev import Namespace, NetDev
@@ -59,6 +60,11 @@ class Commands:
         if cl is None:
             refuse(errno.ENOENT, "Specified class not found", handle_text(parent))
         return found, cl
+
+    def no_verb(self, command: Command) -> Never:
+        """Raise `ScriptError`: the command has no such verb."""
+        raise ScriptError(f"tc {command.what} has no {command.verb!r}: expected add, change, del, replace or show",
+                          command.at, self.source)
 
     def forget_unused(self) -> None:
         """Count again which filters use an action, and forget those that none uses and nobody made by itself."""

@@ -16,8 +16,7 @@ from ebpfvm.sched.tc.cls_u32 import U32
 from ebpfvm.sched.tc.command import INGRESS_HANDLE, TC_H_INGRESS, Commands, refuse
 from ebpfvm.sched.tc.grammar import check_kind
 from ebpfvm.sched.tc.grammar_filter import FILTER_ARGS, FILTER_KINDS, filter_handle, filter_options
-from ebpfvm.sched.tc.lexer import ScriptError
-from ebpfvm.sched.tc.show_filter import FilterFilter, show_filter
+from ebpfvm.sched.tc.show_filter import FilterFilter, show_filter, show_one
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,10 +40,11 @@ class FilterCommands(Commands):
         if command.verb == "show":
             return self._show(command)
         if command.verb == "link":
-            raise ScriptError("unknown word 'link': expected add, change, del, replace or show", command.at,
-                              self.source)
+            self.no_verb(command)
         if command.kind or command.verb != "del":
             check_kind(command, FILTER_KINDS, FILTER_ARGS, self.source)
+        if command.verb == "get":
+            return self._get(command)
         if command.verb == "del":
             self._delete(command)
         else:
@@ -82,9 +82,6 @@ class FilterCommands(Commands):
 
     def _show(self, command: Command) -> list[str]:
         args = command.args
-        if "handle" in args:
-            raise UsageError("tc filter show: one filter by its handle is not supported by ebpfvm: show those of its "
-                             "priority")
         if "block" not in args and "dev" not in args:
             return []
         block = self._shown(command)
@@ -94,6 +91,17 @@ class FilterCommands(Commands):
         wanted = FilterFilter(args.get("chain"), args.get("prio"), args.get("protocol"))
         return show_filter(block, command.flags, wanted, parent, name_block="block" not in args,
                            now=self.net.kernel.clock)
+
+    def _get(self, command: Command) -> list[str]:
+        """One filter, by priority, protocol, handle and kind (tc_get_tfilter)."""
+        args = command.args
+        for word in ("protocol", "prio", "handle"):
+            if not args.get(word):
+                raise UsageError(f"tc filter get: {word!r} is needed")
+        handle, block = filter_handle(command, self.source)[0], self._block(command)
+        found = block.find_one(args.get("chain", 0), args["prio"], args["protocol"], command.kind, handle)
+        parent = "" if block.index else f"parent {handle_text(args.get('parent', self.dev(command).qdisc.handle))} "
+        return show_one(*found, command.flags, parent, self.net.kernel.clock)
 
     def _shown(self, command: Command) -> Block | None:
         """The block to show; there is nothing to show of a place that takes no filters."""

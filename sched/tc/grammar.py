@@ -28,7 +28,8 @@ class Command:
 
     Attributes:
         what: "qdisc", "class", "filter", "actions" or "link".
-        verb: "add", "change", "replace", "link", "del", "show" or "set"; of actions also "get" and "flush".
+        verb: "add", "change", "replace", "link", "del", "show" or "set"; of filters also "get", of actions "get" and
+            "flush".
         args: what stands before the kind, by its word.
         kind: of qdisc, class or filter; "" without one.
         options: words behind the kind.
@@ -62,7 +63,8 @@ _SHOW_ARGS: Final = {
     "filter": _TC_ARGS["filter"],
 }
 _WHATS: Final = ("qdisc", "class", "filter")
-_VERBS: Final = {"add": "add", "change": "change", "replace": "replace", "link": "link", "delete": "del"}
+_VERBS: Final = {"add": "add", "change": "change", "replace": "replace", "link": "link", "delete": "del",
+                 "get": "get"}
 _ACTIONS: Final = {"add": "add", "change": "change", "replace": "replace", "delete": "del", "get": "get",
                    "flush": "flush", "list": "show", "show": "show", "lst": "show", "ls": "show"}
 _SHOWS: Final = ("list", "show", "lst", "ls")

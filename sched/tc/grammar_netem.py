@@ -74,7 +74,8 @@ def netem_arguments(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found["delay"], found["jitter"] = times[0], times[1] if len(times) > 1 else 0
     loss, duplicate = given.get("loss", [0]), given.get("duplicate", [0])
     found["loss"], found["duplicate"] = loss[0], duplicate[0]
-    if rho or len(loss) > 1:  # as in tc, a correlation of duplication alone is not handed over
+    # As in tc, any correlation but that of duplication hands over those of delay, loss and duplication, 0 or not.
+    if rho or any(len(given.get(word, ())) > 1 for word in ("loss", "reorder", "corrupt")):
         found["correlations"] = (rho, (*loss, 0)[1], (*duplicate, 0)[1])
     for word in ("reorder", "corrupt"):
         if word in given:

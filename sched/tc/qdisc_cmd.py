@@ -33,6 +33,8 @@ class QdiscCommands(Commands):
         """Do one; return the lines that it prints."""
         if command.verb == "show":
             return self._show(command)
+        if command.verb == "get":
+            self.no_verb(command)
         if command.kind:
             check_kind(command, (*QDISC_KINDS, *self.net.qdisc_kinds), _ARGS, self.source)
         dev, parent, handle = self.dev(command), self._parent(command), command.args.get("handle", 0)
@@ -214,9 +216,8 @@ class ClassCommands(Commands):
             wanted = ClassFilter("root" in args, args.get("parent", 0), args.get("classid", 0))
             return show_class(self.net, self.dev(command), command.flags, wanted)
         dev, args = self.dev(command), command.args
-        if command.verb == "link":
-            raise ScriptError("unknown word 'link': expected add, change, del, replace or show", command.at,
-                              self.source)
+        if command.verb in ("link", "get"):
+            self.no_verb(command)
         if "classid" not in args:
             raise UsageError(f"tc class {command.verb}: 'classid CLASS' is needed")
         self._check_kind(command)

@@ -54,10 +54,20 @@ def show_filter(block: Block, flags: Collection[str], wanted: FilterFilter = ALL
                         "" if wanted.chain is not None else f"chain {tp.chain} "))
         lines.append(head)
         for found in _filters(tp):
-            first, *rest = tp.show(found, "s" in flags)
-            gap = [""] if found.actions and isinstance(tp, Fw) else []
-            lines += [f"{head}{tp.handle_text(found.handle)} {first}", *rest, *gap, *_actions(found, now, "s" in flags)]
+            lines += _filter_lines(tp, found, head, flags, now)
     return lines
+
+
+def show_one(tp: TcfProto, found: Filter, flags: Collection[str], parent: str, now: int) -> list[str]:
+    """Return the lines of `tc filter get`."""
+    head = f"filter {parent}protocol {_protocol(tp)} pref {tp.prio} {tp.kind} chain {tp.chain} "
+    return _filter_lines(tp, found, head, flags, now)
+
+
+def _filter_lines(tp: TcfProto, found: Filter, head: str, flags: Collection[str], now: int) -> list[str]:
+    first, *rest = tp.show(found, "s" in flags)
+    gap = [""] if found.actions and isinstance(tp, Fw) else []
+    return [f"{head}{tp.handle_text(found.handle)} {first}", *rest, *gap, *_actions(found, now, "s" in flags)]
 
 
 def _protocol(tp: TcfProto) -> str:
