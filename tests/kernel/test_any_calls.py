@@ -1,4 +1,4 @@
-"""Random calls of any helper, and functions that LD_ABS or a tail call may end, before a 6.18 kernel: errno, last line."""
+"""Random calls of any helper, and functions that LD_ABS or a tail call may end: what a 6.18 kernel says of them."""
 
 from __future__ import annotations
 
