@@ -67,7 +67,7 @@ def bpf_skb_get_tunnel_key(env: Env, skb: Skb, key: UninitMem, size: ConstSize, 
         clear(env.memory, key, size)
         return error
     number, remote, tos, ttl, _, label, local = info.key
-    shown = info.flags if flags & _F_FLAGS else 0
+    shown = info.flags >> 8 | (info.flags & 0xFF) << 8 if flags & _F_FLAGS else 0  # in network byte order
     if not info.ipv6:
         remote, local, label = remote[:4].ljust(16, b"\0"), local[:4].ljust(16, b"\0"), 0
     env.memory.write(key, _KEY.pack(number, local, tos, ttl, shown, label, remote)[:size])
