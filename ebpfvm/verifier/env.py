@@ -226,6 +226,12 @@ class Env:
         return not self.new
 
     @property
+    def widens_by_value(self) -> bool:
+        """Return whether a number is left as it is, round after round of an open loop, if it is the same number; in
+        6.18 it also has to be linked to the same ones (maybe_widen_reg)."""
+        return self.new
+
+    @property
     def compares_halves(self) -> bool:
         """Return whether half a slot is compared as a number where the other half is something else (since 7.1)."""
         return self.new

@@ -332,23 +332,24 @@ class States:
 
     def widen_from(self, old: State, cur: State) -> None:
         """Numbers that differ from the old ones and did not matter become unknown (widen_imprecise_scalars)."""
+        ids = None if self.w.env.widens_by_value else Ids(0, False, False, False)
         for a, b in zip(old.frames, cur.frames, strict=False):
             for number in range(10):
                 was, now = a.regs[number], b.regs[number]
-                if _widens(was, now, bool(a.precise_regs >> number & 1)):
+                if _widens(was, now, bool(a.precise_regs >> number & 1), ids):
                     b.regs[number] = UNKNOWN_SCALAR
             for index, slot in list(a.stack.items()):
                 now_slot = b.stack.get(index)
                 if now_slot is None or slot.types[7] != SPILL or now_slot.types[7] != SPILL:
                     continue
-                if _widens(slot.reg, now_slot.reg, bool(a.precise_stack >> index & 1)):
+                if _widens(slot.reg, now_slot.reg, bool(a.precise_stack >> index & 1), ids):
                     b.stack_for_write()[index] = Slot(now_slot.types, UNKNOWN_SCALAR)
 
 
-def _widens(old: Reg | None, cur: Reg | None, precise: bool) -> bool:
+def _widens(old: Reg | None, cur: Reg | None, precise: bool, ids: Ids | None) -> bool:
     if old is None or cur is None or old.type != SCALAR or cur.type != SCALAR or precise:
         return False
-    return not (old.num == cur.num and old.off == cur.off and bool(old.id) == bool(cur.id))
+    return not (old.num == cur.num and old.off == cur.off and (ids is None or ids.same(old.id, cur.id)))
 
 
 def _is_may_goto(insn: Insn) -> bool:
