@@ -22,19 +22,28 @@ from typing import NamedTuple
 
 from ebpfvm import dialects
 from ebpfvm.contract import Dialect
-from ebpfvm.errors import EbpfvmError
+from ebpfvm.errors import EbpfvmError, LimitError
+from ebpfvm.limits import Limits
 from ebpfvm.loader.object import Program
 from ebpfvm.loader.open import load
 from ebpfvm.testing import campaign
 from ebpfvm.testing.kload import ObjectOracle, same_message
 from ebpfvm.testing.oracle import TYPES
-from ebpfvm.verifier import verify
+from ebpfvm.verifier import Verdict, verify
 from tests.oracle import cache
 from tests.oracle.guest import from_environment
 from tests.oracle.requests import raw
 
 BATCH = 500
 _PROCESSED = re.compile(r"^processed (\d+) insns", re.MULTILINE)
+
+
+class Judged(NamedTuple):
+    """A program and ebpfvm's verdict on it."""
+
+    name: str
+    program: Program
+    ours: Verdict
 
 
 class Answer(NamedTuple):
@@ -57,6 +66,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="number of the first program")
     parser.add_argument("--here", action="store_true", help="ask this machine's kernel")
     parser.add_argument("--objects", nargs="+", type=Path, help="the programs of these objects instead")
+    parser.add_argument("--seconds", type=int, default=2, help="processor time for one program; longer ones are left "
+                                                               "out; default %(default)s")
     parser.add_argument("--timeout", type=float, default=120, help="seconds in the guest for one program")
     parser.add_argument("--out", type=Path, help="write each difference as a line of JSON")
 
@@ -67,16 +78,14 @@ def run(args: argparse.Namespace) -> None:
     version = ".".join(release.split(".")[:2])
     dialect = dialects.dialect(version)
     every = from_objects(args.objects, dialect) if args.objects else generated(args.seed, args.programs, dialect)
-    counts, seconds, processed = Counter[str](), 0.0, [0, 0]
+    counts, seconds, processed = Counter[str](), [0.0], [0, 0]
+    judged = judged_here(every, dialect, Limits(verifier_seconds=args.seconds), counts, seconds)
     with open(args.out or "/dev/null", "w", encoding="utf-8") as out:
-        for name, program, answer in asked(every, dialect, args):
+        for name, ours, answer in asked(judged, dialect, args):
             if answer.problem:
                 counts["not asked"] += 1
                 print(f"not asked: {name}: {answer.problem[:200]}", flush=True)
                 continue
-            began = time.process_time()
-            ours = verify(program, dialect, log_level=1)
-            seconds += time.process_time() - began
             kind = compared(ours.errno, ours.message, answer)
             counts[kind] += 1
             if kind == "agreed":
@@ -89,8 +98,21 @@ def run(args: argparse.Namespace) -> None:
             out.write(json.dumps({"kind": kind, "name": name, "ours": [ours.errno, ours.message],
                                   "errno": answer.errno, "log": answer.log[-4000:]}) + "\n")
     print(f"Linux {release}: " + ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())))
-    print(f"instructions processed: {processed[0]} by ebpfvm, {processed[1]} by the kernel; {seconds:.0f} s of "
+    print(f"instructions processed: {processed[0]} by ebpfvm, {processed[1]} by the kernel; {seconds[0]:.0f} s of "
           "processor time in ebpfvm")
+
+
+def judged_here(programs: Iterable[tuple[str, Program]], dialect: Dialect, limits: Limits, counts: Counter[str],
+                seconds: list[float]) -> Iterator[Judged]:
+    """Yield each program with ebpfvm's verdict; those that take too long are counted and left out."""
+    for name, program in programs:
+        began = time.process_time()
+        try:
+            yield Judged(name, program, verify(program, dialect, log_level=1, limits=limits))
+        except LimitError:
+            counts["long, not asked"] += 1
+        finally:
+            seconds[0] += time.process_time() - began
 
 
 def compared(code: int, message: str, answer: Answer) -> str:
@@ -125,24 +147,24 @@ def from_objects(paths: list[Path], dialect: Dialect) -> Iterator[tuple[str, Pro
                 yield f"{path.name}:{program.name}", program
 
 
-def asked(programs: Iterable[tuple[str, Program]], dialect: Dialect,
-          args: argparse.Namespace) -> Iterator[tuple[str, Program, Answer]]:
-    """Yield each program with what the kernel says of it."""
+def asked(programs: Iterable[Judged], dialect: Dialect,
+          args: argparse.Namespace) -> Iterator[tuple[str, Verdict, Answer]]:
+    """Yield each program's name with ebpfvm's verdict and what the kernel says of it."""
     if args.here:
         with ObjectOracle(dialect) as oracle:
-            for name, program in programs:
+            for name, program, ours in programs:
                 try:
                     judged = oracle.judge(program)
-                    yield name, program, Answer(judged.errno, judged.log)
+                    yield name, ours, Answer(judged.errno, judged.log)
                 except EbpfvmError as error:
-                    yield name, program, Answer(0, "", str(error))
+                    yield name, ours, Answer(0, "", str(error))
         return
     source = iter(programs)
     with from_environment(args.timeout) as guest:
         while batch := list(islice(source, BATCH)):
-            replies = guest.ask_all(raw(program, dialect) for _, program in batch)
-            for (name, program), reply in zip(batch, list(replies), strict=True):
+            replies = guest.ask_all(raw(program, dialect) for _, program, _ in batch)
+            for (name, program, ours), reply in zip(batch, list(replies), strict=True):
                 if reply.get("errno") == errno.ENOSPC:  # the log did not fit, which took the place of the verdict
                     reply = guest.ask(raw(program, dialect, log_level=4))
                 answer = Answer(0, "", reply["error"]) if "error" in reply else Answer(reply["errno"], reply["log"])
-                yield name, program, answer
+                yield name, ours, answer
