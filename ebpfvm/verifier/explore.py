@@ -175,18 +175,19 @@ class Walk:
         self.states.start()
         self.log.new_function()
         self.entered.add(subprog.index)
-        before = self.processed
-        try:
-            self._paths()
-        finally:
-            self.per_function[subprog.index] = self.processed - before
+        self._paths()
 
     def _paths(self) -> None:
         """Walk from the current state on."""
         self.touched = -1
         print_state = False
         while True:
-            ended = self._path(print_state)
+            before, function = self.processed, self.state.frames[0].subprog
+            try:
+                ended = self._path(print_state)
+            finally:
+                counted = self.per_function.get(function, 0)
+                self.per_function[function] = counted + self.processed - before
             if not self._next(ended):
                 return
             print_state = True
