@@ -6,8 +6,9 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ebpfvm.btf.fields import record_of
+from ebpfvm.btf.fields import Record, record_of
 from ebpfvm.btf.types import Fwd, Struct
+from ebpfvm.errors import LoadError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,10 +38,32 @@ def _defined(btf: Btf, names: frozenset[str]) -> Btf:
     return btf.replaced(declared) if declared else btf
 
 
+def unfreeable(specs: tuple[MapSpec, ...], dialect: Dialect) -> str:
+    """Return the name of a struct of the kernel that a map would own and that the kernel cannot free, or "".
+
+    A kernel refuses the types of such a map.
+    """
+    names = dialect.struct_names
+    if names is None:
+        return ""
+    owned = (item.struct for spec in specs if spec.btf is not None and spec.value_type
+             for item in _record(spec).fields if item.kind == "kptr_ref")
+    return next((name for name in owned if name in names() and name not in dialect.destructors), "")
+
+
+def _record(spec: MapSpec) -> Record:
+    """The special fields of a map's value; none if its types are damaged, which the verifier tells."""
+    assert spec.btf is not None
+    try:
+        return record_of(spec.btf, spec.value_type)
+    except LoadError:
+        return Record()
+
+
 def complaints(specs: tuple[MapSpec, ...]) -> Iterator[str]:
     """One sentence for each map whose special fields the kernel silently drops (map_check_btf, Linux 7.2)."""
     for spec in specs:
         if spec.btf is not None and spec.value_type:
-            error = record_of(spec.btf, spec.value_type).error
+            error = _record(spec).error
             if error:
                 yield f"map {spec.name!r}: {error}; a kernel makes the map without any special fields"

@@ -14,7 +14,7 @@ from ebpfvm.btf import loadable
 from ebpfvm.loader.object import Program
 from ebpfvm.loading import kconfig, names
 from ebpfvm.loading.known import Known
-from ebpfvm.loading.mapspecs import complaints, fit_map
+from ebpfvm.loading.mapspecs import complaints, fit_map, unfreeable
 from ebpfvm.loading.relocate import fit
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.btf.types import Btf
     from ebpfvm.contract.dialect import Dialect
-    from ebpfvm.loader.object import MapSpec
+    from ebpfvm.loader.object import LineInfo, MapSpec
     from ebpfvm.loading.poison import Poison
 
 
@@ -43,6 +43,10 @@ class Prepared(Program):
     poisoned: Mapping[int, Poison] = field(default_factory=dict)
     kernel_ids: bool = False
     notes: tuple[str, ...] = ()
+
+    def line_at(self, pc: int) -> LineInfo | None:
+        """The C line that slot `pc` came from, or None; known even where the kernel is not told."""
+        return Program.line_at(self if self.source is None else self.source, pc)
 
 
 _FIELDS = tuple(item.name for item in fields(Program))
@@ -74,8 +78,11 @@ def prepare(program: Program, dialect: Dialect) -> Prepared:
     parts["maps"] = tuple(fit_map(spec, dialect) for spec in parts["maps"])
     notes.extend(complaints(parts["maps"]))
     refused = _refusal(program.btf) if program.btf is not None else ""
+    owned = unfreeable(parts["maps"], dialect)
+    if owned and not refused:
+        refused = f"a map would own a struct {owned}, which the kernel cannot free"
     if refused:
-        parts |= {"btf": None, "func_info": (), "maps": tuple(map(_without_types, parts["maps"]))}
+        parts |= {"btf": None, "func_info": (), "line_info": (), "maps": tuple(map(_without_types, parts["maps"]))}
         notes.append(f"no kernel takes the object's types ({refused}), so it is loaded without them")
     return Prepared(**parts, source=program, dialect=dialect, poisoned=poisoned, kernel_ids=bool(program.core_relos),
                     notes=tuple(notes))
@@ -95,7 +102,7 @@ def _again(program: Prepared) -> Program:
     """The source, with what was said of the prepared program since (its type, other initial values)."""
     assert program.source is not None
     parts = {name: getattr(program, name) for name in _FIELDS}
-    for name in ("insns", "core_relos", "btf", "func_info"):
+    for name in ("insns", "core_relos", "btf", "func_info", "line_info"):
         parts[name] = getattr(program.source, name)
     return Program(**parts)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ebpfvm.errors import LoadError, UsageError
+from ebpfvm.errors import UsageError
 from ebpfvm.isa.disasm import kernel_text
 from ebpfvm.limits import DEFAULTS, Limits
 from ebpfvm.loading import prepare
@@ -22,7 +22,6 @@ from ebpfvm.verifier import (
     dead_branches,
     depth,
     exceptions,
-    fields,
     global_funcs,
     liveness,
     postorder,
@@ -64,7 +63,7 @@ class _Run:
 
     def __init__(self, program: Prepared, dialect: Dialect, log_level: int, caps: Caps, observe: Observer | None,
                  prune: bool, budget: Budget, log_walk: bool = True) -> None:
-        self.program = program = _with_loadable_btf(program, dialect)
+        self.program = program
         self.env = Env(program, dialect, dialect.prog_type(program.type), dialect.version, caps, observe=observe,
                        prune=prune, kernel_ids=program.kernel_ids, budget=budget)
         self.log = Log(log_level, program, dialect.version, self.insn_text, log_walk)
@@ -268,13 +267,6 @@ class _Run:
         kept = self.walk.states
         return {"states": kept.total, "peak_states": kept.peak, "max_states_per_insn": kept.most,
                 "stack_depth": sum(self.walk.subprog_depth.values())}
-
-
-def _with_loadable_btf(program: Prepared, dialect: Dialect) -> Prepared:
-    try:
-        return fields.with_loadable_btf(program, dialect)
-    except LoadError:
-        return program  # `resolve.maps_of` says what is wrong with the types
 
 
 def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps = ALL_CAPS,

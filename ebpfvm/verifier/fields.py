@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf.fields import LOCAL_KINDS, record_of
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from ebpfvm.contract.dialect import Dialect
     from ebpfvm.contract.maptype import MapType
     from ebpfvm.loader.object import MapSpec
-    from ebpfvm.loading import Prepared
 
 # Field kind -> the word a map type uses for the fields it may hold.
 _WORD = {"kptr_ref": "kptr", "kptr_unref": "kptr", "kptr_percpu": "kptr"}
@@ -31,20 +29,6 @@ def special_fields(spec: MapSpec, dialect: Dialect, kind: MapType) -> tuple[Spec
         return ()
     fields = record_of(spec.btf, spec.value_type).fields
     return tuple(_special(item, spec.btf, local=False) for item in fields)
-
-
-def with_loadable_btf(program: Prepared, dialect: Dialect) -> Prepared:
-    """Return the program as a loader loads it where the kernel refuses its BTF: without any.
-
-    A kernel refuses the types of a map that would own a struct of the kernel which the kernel cannot free.
-    """
-    names = dialect.struct_names
-    owned = {item.struct for spec in program.maps if spec.btf is not None and spec.value_type
-             for item in record_of(spec.btf, spec.value_type).fields if item.kind == "kptr_ref"}
-    if names is None or not any(name in names() and name not in dialect.destructors for name in owned):
-        return program
-    maps = tuple(replace(spec, btf=None, key_type=0, value_type=0) for spec in program.maps)
-    return replace(program, maps=maps, btf=None, func_info=(), line_info=())
 
 
 def _special(item: Field, btf: Btf, local: bool) -> Special:
