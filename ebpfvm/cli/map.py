@@ -113,7 +113,7 @@ def _show(found: list[MapDump], as_json: bool) -> None:
 
 def _dump(found: MapDump, as_json: bool) -> None:
     if as_json:
-        _print_json([element.as_dict() for element in found.elements])
+        _print_json(found.as_dict()["elements" if found.records is None else "records"])
         return
     output.put("\n".join(found.body()))
 

@@ -5,11 +5,11 @@ Simulated packets belong to no control group: ids are 0, as a kernel says of a p
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ebpfvm.contract import contract_only, helper
 from ebpfvm.contract.args import Anything, BtfSockCommon, ConstSize, Ctx, Integer, MapPtr, Mem, Skb, UninitMem
-from ebpfvm.funcs.errno import E2BIG, EAGAIN
+from ebpfvm.funcs.errno import E2BIG, EAGAIN, ENOENT
 from ebpfvm.funcs.map_kind import of_type
 from ebpfvm.kernel.sock import find_sock
 
@@ -51,8 +51,22 @@ def bpf_skb_ancestor_cgroup_id(env: Env, skb: Skb, ancestor_level: Anything) -> 
 
 @helper()
 def bpf_skb_under_cgroup(env: Env, skb: Skb, map: MapPtr, index: Anything) -> Integer:
-    """Is the packet's socket under a control group of the array? -ENOENT: it has no full socket."""
-    return -2
+    """Is the packet's socket under a control group of the array? -ENOENT if the packet has no full socket.
+
+    -E2BIG beyond the array's end, -EAGAIN for an empty slot. The socket is in the root's, so it is under no other (0).
+    """
+    sock = find_sock(env.kernel, skb.sk)
+    if sock is None or not sock.full:
+        return -ENOENT
+    return _slot(map, index)
+
+
+def _slot(map: Any, index: int) -> int:
+    """0 if the slot holds a control group, else a negative errno."""
+    index &= 0xFFFFFFFF
+    if index >= of_type(map, "cgroup_array").max_entries:
+        return -E2BIG
+    return -EAGAIN if index not in map.slots else 0
 
 
 @helper(cap="bpf")
@@ -74,10 +88,7 @@ def bpf_current_task_under_cgroup(env: Env, map: MapPtr, index: Anything) -> Int
 
     The task is in the root's, so it is under no other (0).
     """
-    index &= 0xFFFFFFFF
-    if index >= of_type(map, "cgroup_array").max_entries:
-        return -E2BIG
-    return -EAGAIN if index not in map.slots else 0
+    return _slot(map, index)
 
 
 def _socket_cgroup(env: Env, sk: int) -> int:

@@ -13,6 +13,7 @@ import pytest
 
 import ebpfvm
 from ebpfvm.errors import Fault
+from ebpfvm.kernel.sock import Sock
 from tests.unit.funcs.world import World
 
 KINDS = ebpfvm.load(str(Path(__file__).parent / "objects" / "kinds.o"))
@@ -136,3 +137,17 @@ def test_perf_counters() -> None:
     assert w.call("bpf_perf_event_read_value", base, 0, w.mem, 24) == 0 and w.get(24) == bytes(24)
     w.put(b"\1" * 24)
     assert w.call("bpf_perf_event_read_value", base, 0, w.mem, 16) == EINVAL and w.get(17) == bytes(16) + b"\1"
+
+
+def test_under_a_control_group() -> None:
+    """Linux 6.18 answers a test run's packet, which has a socket, with EAGAIN for an empty slot and E2BIG."""
+    w = World()
+    groups = w.map("cgroup_array", 4, 4, 4)
+    skb, ctx = w.skb(bytes(64))
+    assert w.call("bpf_skb_under_cgroup", ctx, groups.region.base, 0) == ENOENT
+    skb.sk = Sock(w.kernel).ptr
+    for name, args in (("bpf_skb_under_cgroup", (ctx, groups.region.base)),
+                       ("bpf_current_task_under_cgroup", (groups.region.base,))):
+        assert [w.call(name, *args, index) for index in (0, 3, 4, 7)] == [-11, -11, E2BIG, E2BIG]
+    groups.put(1, "group")
+    assert w.call("bpf_skb_under_cgroup", ctx, groups.region.base, 1) == 0
