@@ -13,7 +13,7 @@ from ebpfvm.api import dialect_of
 from ebpfvm.errors import UsageError
 from ebpfvm.kernel import Kernel, SchBpfCtx, SkbCtx, SkBuff, XdpBuff, XdpCtx
 from ebpfvm.kernel.ctx import Layout, layout_of
-from ebpfvm.kernel.sock import AF_INET, AF_INET6, Sock
+from ebpfvm.kernel.sock import AF_INET, AF_INET6, Sock, find_sock
 from ebpfvm.testtypes import PLAIN, RUNNERS
 
 if TYPE_CHECKING:
@@ -172,7 +172,14 @@ def _run_skb(request: Request, run: Runnable) -> tuple[int, bytes, dict[str, Any
     for _ in range(request.repeat):
         retval = run(context)
     left = skb.payload() if layer2 else bytes(ETH_HLEN) + skb.payload()
-    return retval, left, _shown(skb, request.kernel.skb_layout)
+    fields = _shown(skb, request.kernel.skb_layout)
+    memory = request.kernel.memory
+    memory.free(context)
+    sock = find_sock(request.kernel, skb.sk)
+    request.kernel.refs.release(skb, "network")
+    if sock is not None:
+        memory.free(sock.region)
+    return retval, left, fields
 
 
 def made_up_skb(kernel: Kernel, visible: bytes, frame: bytes) -> SkBuff:
@@ -285,6 +292,8 @@ def _run_xdp(request: Request, run: Runnable) -> tuple[int, bytes, dict[str, Any
     fields |= {"data_meta": 0, "data": packet.start - packet.meta, "data_end": packet.end - packet.meta}
     if linear == _XDP_LINEAR:
         fields["data_end"] = len(left)
+    request.kernel.memory.free(context)
+    buff.free()
     return retval, left, fields
 
 

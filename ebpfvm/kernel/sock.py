@@ -30,7 +30,7 @@ class Sock:
         dst_port: in network byte order.
         rx_queue_mapping: -1 in 64 bits for none.
         cookie: number of the socket, given when first asked for.
-        ptr: address of the socket.
+        region, ptr: the socket as memory, and its address.
     """
 
     family = 0
@@ -51,9 +51,9 @@ class Sock:
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self._cookie = 0
-        region = ObjectRegion("sock", _layout(kernel), self, "sock")
-        kernel.memory.adopt(region)
-        self.ptr = region.base
+        self.region = ObjectRegion("sock", _layout(kernel), self, "sock")
+        kernel.memory.adopt(self.region)
+        self.ptr = self.region.base
 
     @property
     def full(self) -> bool:

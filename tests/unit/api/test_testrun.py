@@ -10,7 +10,7 @@ import ebpfvm
 from ebpfvm.errors import Fault, UsageError
 from ebpfvm.isa.asm import assemble
 from ebpfvm.isa.insn import Insn, encode
-from ebpfvm.testrun import SKB_IN_OUT, pack_ctx
+from ebpfvm.testrun import SKB_IN_OUT, Session, pack_ctx
 from ebpfvm.testrun import test_run as run_once
 
 IPV4 = bytes.fromhex("020000000001 020000000002 0800") + bytes(50)
@@ -222,3 +222,14 @@ def test_bytes_before_the_packet_by_helper() -> None:
             exit"""
         frame = bytes(range(12)) + b"\x08\x00\x45\x02" + bytes(50)
         assert run_once(program(text, "socket_filter"), frame).retval == wanted
+
+
+@pytest.mark.parametrize("type", ["sched_cls", "socket_filter", "xdp"])
+def test_a_session_does_not_grow(type: str) -> None:
+    session = Session(program("r0 = 2\nexit", type))
+    machine = session._machine
+    sizes = set()
+    for _ in range(5):
+        assert session.run(bytes(64)).retval == 2
+        sizes.add((len(machine.memory.regions), len(machine.refs.objects)))
+    assert len(sizes) == 1
