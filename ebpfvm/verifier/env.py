@@ -246,6 +246,11 @@ class Env:
         return E2BIG if self.new else ENOMEM if queued else EFAULT
 
     @property
+    def throws_for_program(self) -> bool:
+        """Return whether what a global function throws has to be a result of the program (since 7.0)."""
+        return self.new
+
+    @property
     def rounds_to_zero(self) -> bool:
         """Return whether fp+0 is taken for the slot at fp-8: until 7.0, as C divides negative numbers towards zero."""
         return not self.new
