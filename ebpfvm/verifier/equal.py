@@ -36,6 +36,7 @@ _EMPTY = bytes(8)
 _POISON, _INVALID = bytes([POISON]), bytes([INVALID])
 _PLAIN = frozenset({MISC, INVALID, POISON})
 _NOTHING = Slot(_EMPTY)
+_ANYTHING = frozenset(bytes([kind] * 8) for kind in _PLAIN)  # most slots that say nothing; `_slot` knows the others
 
 
 class Ids:
@@ -230,6 +231,8 @@ def _stack(rules: Rules, a: Frame, b: Frame, exact: int, ids: Ids) -> int | None
     if ids.kinds and (a.allocated > b.allocated or _kinds(old_stack) != _kinds(cur_stack, a.allocated >> 3)):
         return ~64
     for index, old in old_stack.items():
+        if old.types in _ANYTHING:
+            continue
         cur = cur_stack.get(index)
         if old is cur and (old.reg is None or (isinstance(old.reg, Reg) and not old.reg.id and not old.reg.ref)):
             continue
