@@ -1,8 +1,9 @@
-"""The probe programs: small texts in `probes/*.txt`, one for each thing that the log has something to say about.
+"""The probe programs: small texts in `probes/*.txt`, one for each thing that the log has something to say about, and
+compiled ones in `objects`, with lines of C, named maps and types.
 
 `== name: type words` begins a program; the words are "btf" (its functions have types), "kfunc" (the same, of the only
 function), "strict" (BPF_F_STRICT_ALIGNMENT) and "proprietary". `-- name static : result parameters` begins another
-function. The maps have no names, as in a kernel that was given none.
+function. Their maps have no names, as in a kernel that was given none.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from ebpfvm.loader.object import MapSpec, Program
+from ebpfvm.loader import MapSpec, Program, load
 from tests.unit.verifier.build import Fn, build
 
 HERE = Path(__file__).parent
@@ -29,6 +30,8 @@ def probes() -> dict[str, Program]:
             name, _, words = head.partition(": ")
             assert name not in found, name
             found[name] = _program(words.split(), body)
+    for path in sorted((HERE / "objects").glob("*.o")):
+        found |= {f"{path.stem}.o {name}": program for name, program in load(path).programs.items()}
     return found
 
 

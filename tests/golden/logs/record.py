@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 from ebpfvm.btf.encode import encode as encode_btf
 from ebpfvm.dialects.linux import linux
 from ebpfvm.isa.insn import encode
+from ebpfvm.testing.oracle import _without_externs
 from tests.golden.logs.probes import probes
 from tests.golden.logs.recorded import write
 
 if TYPE_CHECKING:
+    from ebpfvm.btf.types import Btf
     from ebpfvm.loader.object import MapSpec, Program
 
 _DIALECT = linux((7, 2))
@@ -35,17 +37,36 @@ def question(name: str, program: Program, level: int) -> dict[str, Any]:
     asked: dict[str, Any] = {"name": name, "log_level": level, "insns": encode(insns).hex(), "type": program.type,
                              "license": program.license, "prog_flags": program.flags,
                              "maps": [_map(spec) for spec in program.maps], "kfuncs": list(program.kfuncs.values())}
-    if program.btf is not None:
-        asked["btf"] = encode_btf(program.btf).hex()
-        asked["func_info"] = b"".join(struct.pack("<II", *(info.insn_off, info.type_id))
-                                      for info in program.func_info).hex()
-    return asked
+    return asked | (_records(program, program.btf) if program.btf is not None else {})
+
+
+def _records(program: Program, btf: Btf) -> dict[str, str]:
+    """Types, functions and lines; the texts of the lines are put behind the strings of the types."""
+    data = encode_btf(_without_externs(btf))
+    texts = sorted({text for line in program.line_info for text in (line.file, line.text)})
+    start, length = struct.unpack_from("<II", data, 16)
+    assert len(data) == struct.unpack_from("<I", data, 4)[0] + start + length
+    places, more = {}, b""
+    for text in texts:
+        places[text] = length + len(more)
+        more += text.encode() + b"\0"
+    lines = [struct.pack("<4I", line.insn_off, places[line.file], places[line.text], line.line << 10 | line.column)
+             for line in program.line_info]
+    return {"btf": (data[:20] + struct.pack("<I", length + len(more)) + data[24:] + more).hex(),
+            "func_info": b"".join(struct.pack("<II", info.insn_off, info.type_id) for info in program.func_info).hex(),
+            "line_info": b"".join(lines).hex()}
 
 
 def _map(spec: MapSpec) -> dict[str, Any]:
     kind = _DIALECT.map_type(spec.type)
     made: dict[str, Any] = {"type": next(number for number, item in _DIALECT.map_types.items() if item is kind),
-                            "key": spec.key_size, "value": spec.value_size, "entries": spec.max_entries}
+                            "key": spec.key_size, "value": spec.value_size, "entries": spec.max_entries,
+                            "flags": spec.map_flags, "name": spec.name}
+    if spec.btf is not None and spec.value_type:
+        made |= {"btf": encode_btf(_without_externs(spec.btf)).hex(), "key_type": spec.key_type,
+                 "value_type": spec.value_type}
+    if spec.data is not None:
+        made |= {"contents": {"00000000": spec.data.hex()}, "frozen": bool(spec.map_flags & 0x80)}
     return made | ({"inner": _map(spec.inner)} if spec.inner is not None else {})
 
 
