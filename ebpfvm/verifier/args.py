@@ -112,7 +112,8 @@ def _as_map_has_it(call: Call, spec: ArgSpec) -> ArgSpec:
     if call.map.type.name in ("sockmap", "sockhash"):
         raise Refuse(EINVAL, "invalid arg_type for sockmap/sockhash")
     # A filter is asked about a value, where other maps give one.
-    return replace(spec, uninit=False, write=False) if call.map.type.name == "bloom_filter" else spec
+    asked = call.map.type.name == "bloom_filter" and call.helper.name == "bpf_map_peek_elem"
+    return replace(spec, uninit=False, write=False) if asked else spec
 
 
 def _qdisc_context(w: Walk, call: Call) -> tuple[int, ...]:

@@ -327,7 +327,9 @@ def _map_fits(w: Walk, made: Call) -> None:
     kind = used.type
     if any(spec.kind is Arg.CONST_MAP_PTR for spec in made.helper.args) and name not in kind.funcs:
         raise Refuse(EINVAL, f"cannot pass map_type {used.number} into func {name}#{made.number}")
-    if name == "bpf_map_update_elem" and kind.update_from and w.env.prog_type.name not in kind.update_from:
+    # Programs of sock_ops may take a socket out of such a map, but put one in only with helpers of their own.
+    changers = {"bpf_map_update_elem": kind.update_from, "bpf_map_delete_elem": kind.update_from | {"sock_ops"}}
+    if kind.update_from and w.env.prog_type.name not in changers.get(name, {w.env.prog_type.name}):
         raise Refuse(EINVAL, f"cannot pass map_type {used.number} into func {name}#{made.number}")
     if name == "bpf_tail_call" and w.frame.cb:
         raise Refuse(EINVAL, "cannot tail call within callback")

@@ -119,3 +119,11 @@ def test_maps_of_programs_that_sleep(type: str, shape: tuple[int, ...], old: boo
     for version, good in ((OLD, old), (NEW, new)):
         answer = judge("r1 = map[id:0]\nr0 = 0\nexit", "syscall", version, maps=used, flags=SLEEPABLE)
         assert answer == ((0, "") if good else (22, NOT_SLEEPING))
+
+
+@pytest.mark.parametrize(("type", "good"), [("sched_cls", True), ("sock_ops", True), ("cgroup_sock", False)])
+def test_who_may_take_a_socket_out_of_a_map(type: str, good: bool) -> None:
+    text = "*(u32 *)(r10 - 4) = 0\nr2 = r10\nr2 += -4\nr1 = map[id:0]\ncall 3\nr0 = 1\nexit"
+    used = (MapSpec("sockmap", 4, 4, 4, name="m"),)
+    message = "" if good else "cannot pass map_type 15 into func bpf_map_delete_elem#3"
+    assert judge(text, type, NEW, maps=used) == (0 if good else 22, message)
