@@ -76,6 +76,8 @@ class _Instance:
         """What this visit of an instruction has written; of several visits only what all have counts."""
         at = self.order.at[pc]
         known = at in self.seen
+        if known and not any(marks.writes[at] & ~masks.get(frame, 0) for frame, marks in self.frames.items()):
+            return
         for frame in {*masks, *self.frames} if known else masks:
             mask, marks = masks.get(frame, 0), self.marks(frame)
             old = marks.writes[at]
