@@ -132,6 +132,9 @@ def _links(w: Walk, a: Reg, b: Reg | None) -> tuple[Link, ...]:
     if len(found) < 2:
         return ()
     links = tuple(found)
+    if w.env.shows_linked:
+        for _frame, is_reg, at in links:
+            (w.touch_reg if is_reg else w.touch)(at)
     w.remember(0, links)
     return links
 
@@ -168,9 +171,6 @@ def _sync(w: Walk, state: State, learnt: Reg | None, links: tuple[Link, ...]) ->
     if learnt is None or not learnt.id:
         return
     group = learnt.id & ~ADD_CONST
-    if w.env.shows_linked:
-        for _frame, is_reg, at in links:
-            (w.touch_reg if is_reg else w.touch)(at)
     for link in links:
         value = _linked(state, link)
         if value is None or value is learnt or value.type != SCALAR or value.id & ~ADD_CONST != group:
