@@ -29,7 +29,9 @@ def queued(text: str, *functions: Fn) -> Program:
 @pytest.mark.parametrize("version", [(6, 18), (7, 2)])
 def test_a_queue_is_set_up(version: tuple[int, int]) -> None:
     start = "r1 = r7\nr1 += 8\nr2 = 0\ncall @bpf_wq_start\n"
-    text = VALUE + "r1 = r7\nr1 += 8\n" + INIT.format(0) + SET + start + OUT
+    # 7.2 passes the program itself, so the function has no name of its own for that any more.
+    called = SET if version < (7, 0) else SET.replace("_impl", "")
+    text = VALUE + "r1 = r7\nr1 += 8\n" + INIT.format(0) + called + start + OUT
     assert message(queued(text, Fn("cb", END, ("int",) * 3, static=True)), version) == ""
 
 
