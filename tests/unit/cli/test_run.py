@@ -54,7 +54,9 @@ def command(*words: str) -> Iterator[subprocess.Popen[str]]:
         process.wait()
 
 
-def test_a_run_prints_statistics_as_tc_does_and_the_flows(small: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_prints_statistics_as_tc_does_and_the_flows(small: str, capsys: pytest.CaptureFixture[str],
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     assert main(["run", PFIFO, "--pcap", small, "--rate", "10mbit", "--delay", "1ms"]) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
@@ -259,3 +261,13 @@ def test_what_is_read_is_not_overwritten(small: str, tmp_path: Path, capsys: pyt
         assert capsys.readouterr().err == (f"error: --out {out}: would overwrite {small}, which is read; give another "
                                            "name\n")
     assert Path(small).read_bytes() == before
+
+
+def test_a_killed_run_leaves_a_capture_that_can_be_read(tmp_path: Path) -> None:
+    out = tmp_path / "out.pcap"
+    with command("run", PFIFO, "--flows", "cbr:rate=100mbit,size=100b,stop=10000s", "--out", str(out),
+                 "--trace") as process:
+        assert process.stderr is not None
+        for _ in range(3000):
+            assert process.stderr.readline()
+    assert read_capture(str(out)).count > 0
