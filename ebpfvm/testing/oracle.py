@@ -135,7 +135,12 @@ class Oracle:
         insns = [self._insn(program, insn) for insn in program.insns]
         held: list[object] = []
         extra = self._records(program, held) if program.func_info and program.btf is not None else []
-        return load(insns, TYPES[type], *extra, log_level=log_level, license=program.license, flags=program.flags & 3)
+        for room in (1 << 19, 1 << 24):  # a log that does not fit hides the verdict
+            judged = load(insns, TYPES[type], *extra, log_level=log_level, license=program.license,
+                          flags=_flags(program), room=room)
+            if judged.errno != errno.ENOSPC:
+                break
+        return judged
 
     def _insn(self, program: Program, insn: Insn) -> Insn:
         if insn.code == 0x18 and insn.src in (1, 2) and 0 <= insn.imm < len(program.maps):
@@ -201,6 +206,11 @@ class Oracle:
                 bpf(_MAP_FREEZE, _fields((0, "I", fd)))
         self._by_id[id(spec)] = (spec, fd)
         return fd
+
+
+def _flags(program: Program) -> int:
+    """Return the load flags that matter to the verdict: strict or any alignment, and whether it may sleep."""
+    return (program.flags | program.sleepable << 4) & 0x13
 
 
 def _without_externs(btf: Btf) -> Btf:

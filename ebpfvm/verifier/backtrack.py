@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.isa import codes as c
 from ebpfvm.verifier import backtrack_log
 from ebpfvm.verifier.regs import SCALAR
+from ebpfvm.verifier.signal import EFAULT, Refuse
 from ebpfvm.verifier.state import DST_STACK, SPILL, SRC_STACK, STACK_ACCESS
 from ebpfvm.verifier.subprogs import CALL
 
@@ -323,7 +324,9 @@ def _call(w: Walk, pc: int, subsequent: int, wanted: _Wanted) -> None:
         wanted.regs[wanted.frame] |= passed
         return
     if w.cfg.callback[pc] and subsequent != pc + 1 and frame:
-        if wanted.regs[frame] & ~ARGS or wanted.stack[frame]:
+        if wanted.regs[frame] & ~ARGS:  # a callback that ends where it loads from the packet, before R0 was set
+            raise Refuse(EFAULT, f"verifier bug: callback unexpected regs {wanted.regs[frame] & ~ARGS:x}")
+        if wanted.stack[frame]:
             raise _GiveUp
         wanted.leave()
         return

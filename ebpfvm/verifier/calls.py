@@ -331,7 +331,7 @@ def _map_fits(w: Walk, made: Call) -> None:
     changers = {"bpf_map_update_elem": kind.update_from, "bpf_map_delete_elem": kind.update_from | {"sock_ops"}}
     if kind.update_from and w.env.prog_type.name not in changers.get(name, {w.env.prog_type.name}):
         raise Refuse(EINVAL, f"cannot pass map_type {used.number} into func {name}#{made.number}")
-    if name == "bpf_tail_call" and w.frame.cb:
+    if name == "bpf_tail_call" and w.frame.cb and w.env.bars_early_end:
         raise Refuse(EINVAL, "cannot tail call within callback")
 
 

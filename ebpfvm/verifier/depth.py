@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.env import Env, Subprog
 
 MAX_STACK = 512
+_DEEPEST = 8
 
 
 def _rounded(depth: int) -> int:
@@ -42,7 +43,6 @@ def check(env: Env, depths: dict[int, int], async_callbacks: set[int], callbacks
         Refuse: more than 512 bytes, or more than 256 before a tail call.
     """
     tails = {item.index for item in env.subprogs if has_tail_call(env.program, item)}
-    limit = 16 if env.new else 8
     caught = env.exception_cb
     roots = sorted(async_callbacks | ({caught} if caught else set()))
 
@@ -56,8 +56,8 @@ def check(env: Env, depths: dict[int, int], async_callbacks: set[int], callbacks
             if not chain:
                 raise Refuse(EACCES, f"stack size of subprog {subprog.index} is {total}. Too large")
             raise Refuse(EACCES, f"combined stack size of {len(chain) + 1} calls is {total}. Too large")
-        if len(chain) + 1 >= limit + 1:
-            raise Refuse(E2BIG, f"the call stack of {len(chain) + 1} frames is too deep !")
+        if env.limits_depth and len(chain) >= _DEEPEST:
+            raise Refuse(E2BIG, f"the call stack of {len(chain)} frames is too deep !")
         _no_throw(env, subprog, callbacks | {caught} - {0}, chain)
         if caught and caught in chain and subprog.index in tails:
             raise Refuse(EINVAL, "cannot tail call within exception cb")

@@ -32,7 +32,7 @@ def slots_at(w: Walk, reg: Reg, count: int, what: str, after: str = "") -> int:
     """The slot at the lowest address of an object of `count` slots."""
     more = (after,) if after else ()
     if reg.num.mask:
-        raise Refuse(EINVAL, f"{what} has to be at the constant offset", *more)
+        raise Refuse(EINVAL, f"{what} has to be at a constant offset", *more)
     off = reg.off + reg.num.smin
     index = 0 if not off and w.env.rounds_to_zero else (-off - 1) >> 3
     if off % 8 or not count - 1 <= index < 64:
@@ -94,10 +94,6 @@ def prepare(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
     if any(DYN in frame.stack[i].types for i in (index, index - 1) if i in frame.stack):
         destroy(w, frame, index)
         destroy(w, frame, index - 1)
-    for i in (index, index - 1):
-        slot = frame.stack.get(i)
-        if slot is not None and any(kind in (5, 6) for kind in slot.types):
-            raise Refuse(EINVAL, "Dynptr has to be an uninitialized dynptr")
     call.dynptr_at, call.uninit = at, True
 
 

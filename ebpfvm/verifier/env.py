@@ -260,6 +260,21 @@ class Env:
         """Return whether a call of a helper takes only one owned object (until 7.0)."""
         return not self.new
 
+    @property
+    def bars_early_end(self) -> bool:
+        """Return whether callbacks may hold nothing that ends a function early, LD_ABS or a tail call (since 7.x)."""
+        return self.new
+
+    @property
+    def limits_depth(self) -> bool:
+        """Return whether a chain of calls across global functions is limited to 8 (until 7.0)."""
+        return not self.new
+
+    @property
+    def has_stack_args(self) -> bool:
+        """Return whether functions may have more than five parameters, the others on the stack (since 7.2)."""
+        return self.new
+
     def subprog_at(self, pc: int) -> Subprog | None:
         """The function that starts at `pc`."""
         return next((item for item in self.subprogs if item.start == pc), None)

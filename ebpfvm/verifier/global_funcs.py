@@ -12,7 +12,7 @@ from ebpfvm.verifier import args as args_
 from ebpfvm.verifier import dynptrs
 from ebpfvm.verifier import regs as r
 from ebpfvm.verifier.regs import SCALAR, UNKNOWN_SCALAR, Reg, pointer
-from ebpfvm.verifier.signal import EFAULT, EINVAL, Refuse, unsupported
+from ebpfvm.verifier.signal import EFAULT, EINVAL, EOPNOTSUPP, Refuse, Unsupported, unsupported
 from ebpfvm.verifier.state import DynptrState
 
 if TYPE_CHECKING:
@@ -46,12 +46,15 @@ def arguments(w: Walk, subprog: Subprog) -> tuple[Argument, ...]:
     if not isinstance(proto, FuncProto):
         raise Refuse(EFAULT, f"Invalid type of function {subprog.name}()")
     if len(proto.params) > 5:
+        if w.env.has_stack_args:
+            raise unsupported(f"stack arguments of {subprog.name}()")
         raise Refuse(EINVAL, f"Global function {subprog.name}() with {len(proto.params)} > 5 args. Buggy compiler.")
     result = btf.resolved(proto.return_type)
     if not isinstance(result, Int | Enum | Enum64) and not (w.env.new and isinstance(result, Void)):
-        raise Refuse(EINVAL, f"Global function {subprog.name}() return value not void or scalar. "
-                             "Only those are supported." if w.env.new else
-                     f"Global function {subprog.name}() doesn't return scalar. Only those are supported.")
+        if w.env.new:
+            raise Refuse(EOPNOTSUPP, f"Global function {subprog.name}() return value not void or scalar. "
+                                     "Only those are supported.")
+        raise Refuse(EINVAL, f"Global function {subprog.name}() doesn't return scalar. Only those are supported.")
     return tuple(_argument(w, btf, subprog, at, param.type) for at, param in enumerate(proto.params))
 
 
@@ -131,7 +134,7 @@ def match_arguments(w: Walk, subprog: Subprog) -> Refuse | None:
         for number, item in enumerate(arguments(w, subprog), 1):
             _fits(w, number, item)
     except Refuse as refused:
-        if refused.errno == EFAULT:
+        if refused.errno == EFAULT or isinstance(refused, Unsupported):
             raise
         return refused
     return None
@@ -139,6 +142,8 @@ def match_arguments(w: Walk, subprog: Subprog) -> Refuse | None:
 
 def match_static(w: Walk, subprog: Subprog) -> None:
     """What a kernel says of a call that does not fit a static function's prototype: nothing comes of it but a line."""
+    if w.env.has_stack_args and _parameters(w, subprog) > 5:
+        raise unsupported(f"stack arguments of {subprog.name}()")
     if subprog.index in w.unreliable or subprog.is_global:
         return
     try:
@@ -148,6 +153,13 @@ def match_static(w: Walk, subprog: Subprog) -> None:
         w.unreliable.add(subprog.index)
         for text in refused.lines:
             w.log.line(text)
+
+
+def _parameters(w: Walk, subprog: Subprog) -> int:
+    btf = w.env.program.btf
+    func = btf[subprog.type_id] if btf is not None and subprog.type_id else None
+    proto = btf[func.type] if btf is not None and isinstance(func, Func) else None
+    return len(proto.params) if isinstance(proto, FuncProto) else 0
 
 
 def _of_static(w: Walk, subprog: Subprog) -> tuple[Argument, ...]:

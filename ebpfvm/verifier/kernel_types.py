@@ -117,9 +117,11 @@ def write_member(w: Walk, reg: Reg, number: int, member: str | None, at: int, si
     """
     name = reg.what.name
     problem = "only read is supported" if member is None else _member_problem(w, name, member, at, size)
+    if problem and not w.env.new:
+        raise Refuse(EACCES, problem)
     if problem:
-        named = [f"R{number} cannot write into ptr_{name} at off={at} size={size}"]
-        raise Refuse(EACCES, problem, *(named if w.env.new else ()))
+        first = () if member is None else (problem,)
+        raise Refuse(EACCES, *first, f"R{number} cannot write into ptr_{name} at off={at} size={size}")
 
 
 def _member_problem(w: Walk, name: str, member: str, at: int, size: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.btf.types import Func, Linkage
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import imm64
 from ebpfvm.verifier import frames, ksyms, refs
@@ -75,13 +76,16 @@ def _symbol(w: Walk, pc: int, insn: Insn) -> Step:
 def _function(w: Walk, pc: int, insn: Insn) -> Step:
     subprog = w.env.subprog_at(pc + insn.imm + 1)
     assert subprog is not None
+    btf = w.env.program.btf if w.env.program.func_info else None
+    func = btf[subprog.type_id] if btf is not None else None
+    assert func is None or isinstance(func, Func)  # check_btf saw to it
 
     def step(w: Walk) -> int:
         if insn.dst == 10:
             raise Refuse(EACCES, READ_ONLY)
-        if not w.env.program.func_info:
+        if func is None:
             raise Refuse(EINVAL, "missing btf func_info")
-        if subprog.is_global:
+        if func.linkage != Linkage.STATIC:
             raise Refuse(EINVAL, "callback function not static")
         if not subprog.index and w.env.new:
             raise Refuse(EINVAL, "callback function cannot be the main program")
@@ -108,7 +112,7 @@ def _packet(w: Walk, pc: int, insn: Insn) -> Step:
             if regs[insn.src] is None:
                 raise unreadable(insn.src)
         unmodified(w, context, 6)
-        if w.in_callback():
+        if w.env.bars_early_end and w.in_callback():
             raise Refuse(EINVAL, "cannot use BPF_LD_[ABS|IND] within callback")
         w.clobber(w.frame)
         regs[0] = UNKNOWN_SCALAR

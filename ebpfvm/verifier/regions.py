@@ -76,6 +76,9 @@ def tp_buffer(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
     """The buffer of a writable raw tracepoint (check_tp_buffer_access); its size is known when it is attached."""
     num = reg.num
     start = off + reg.off + (num.value if w.env.new and not num.mask else 0)
+    if start < 0 and w.env.new:
+        raise Refuse(EACCES, f"R{number} invalid negative tracepoint buffer offset: off={off}, "
+                             f"var_off={reg.off + num.value}")
     if start < 0:
         raise Refuse(EACCES, f"R{number} invalid tracepoint buffer access: off={start}, size={size}")
     if num.mask or (num.value and not w.env.new):

@@ -105,7 +105,7 @@ def _immediate(env: Env, pc: int) -> None:
         used, off = env.maps[insn.imm], high.imm & c.U32
         if not used.type.value_access:
             raise Refuse(EINVAL, "no direct value access support for this map type", pc=pc)
-        if off >= 1 << 29:
+        if off >= 1 << 29 and not env.new:
             raise Refuse(EINVAL, f"direct value offset of {off} is not allowed", pc=pc)
         if used.max_entries != 1:
             raise Refuse(ENOTSUPP, f"invalid access to map value pointer, value_size={used.value_size} "

@@ -26,6 +26,10 @@ class Refuse(Exception):
         self.open_end = open_end
 
 
-def unsupported(what: str, pc: int | None = None) -> Refuse:
+class Unsupported(Refuse):
+    """Raised for what we do not model; no kernel's words are added to it."""
+
+
+def unsupported(what: str, pc: int | None = None) -> Unsupported:
     """What we do not model is refused, and the message says that it is our limit, not the kernel's."""
-    return Refuse(EOPNOTSUPP, f"{what} not supported by ebpfvm", pc=pc)
+    return Unsupported(EOPNOTSUPP, f"{what} not supported by ebpfvm", pc=pc)

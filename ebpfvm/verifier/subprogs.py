@@ -83,7 +83,8 @@ def _kfunc(program: Program, dialect: Dialect, insn: Insn, pc: int) -> Kfunc | N
             raise Refuse(71, "kfunc offset > 0 without fd_array is invalid",
                          "failed to find BTF for kernel function", pc=pc)
         if insn.off < 0:
-            raise Refuse(EINVAL, "negative offset disallowed for kernel module function call", pc=pc)
+            raise Refuse(EINVAL, "negative offset disallowed for kernel module function call",
+                         "failed to find BTF for kernel function", pc=pc)
         if insn.imm <= 0 and dialect.version >= (7, 0):
             raise Refuse(EINVAL, f"invalid kernel function btf_id {insn.imm}", pc=pc)
         raise Refuse(EINVAL, f"kernel btf_id {insn.imm & c.U32} is not a function", pc=pc)

@@ -11,6 +11,7 @@ import kernel_btf
 
 SHOWN = 1024  # entries of a map that are shown after runs
 KEPT = 32  # sets of maps that are used again by programs that are only judged
+_btfs: dict[str, int] = {}
 _kept: dict[str, tuple[list[int], list[int]]] = {}
 
 
@@ -21,8 +22,7 @@ def answer(request: dict) -> dict:
         maps = maps_for(request.get("maps", ()), fds, fresh=bool(request.get("runs")))
         btf_fd = 0
         if request.get("btf"):
-            btf_fd = bpf.load_btf(bytes.fromhex(request["btf"]))
-            fds.append(btf_fd)
+            btf_fd = btf_of(request["btf"])
         struct_ops = request.get("attach_struct")
         fd, errno, log = bpf.load(
             resolved(bytes.fromhex(request["insns"]), maps, request.get("kfuncs", ())),
@@ -77,8 +77,7 @@ def make_map(spec: dict, fds: list[int]) -> int:
     more = {"extra": spec.get("extra", 0), "name": spec.get("name", "")}
     types = ()
     if spec.get("btf"):
-        types = (bpf.load_btf(bytes.fromhex(spec["btf"])), spec.get("key_type", 0), spec["value_type"])
-        fds.append(types[0])
+        types = (btf_of(spec["btf"]), spec.get("key_type", 0), spec["value_type"])
     try:
         fd = bpf.create_map(*words, types, **more)
     except OSError:
@@ -91,6 +90,15 @@ def make_map(spec: dict, fds: list[int]) -> int:
     if spec.get("frozen"):
         bpf.freeze(fd)
     return fd
+
+
+def btf_of(data: str) -> int:
+    """Load BTF once: a type of a program and one of its maps are the same only in one and the same BTF."""
+    if data not in _btfs:
+        if len(_btfs) >= KEPT:
+            os.close(_btfs.pop(next(iter(_btfs))))
+        _btfs[data] = bpf.load_btf(bytes.fromhex(data))
+    return _btfs[data]
 
 
 def contents(fd: int, spec: dict) -> dict[str, str] | None:
