@@ -32,5 +32,6 @@ def bpf_loop(env: Env, nr_loops: Anything, callback_fn: Func, callback_ctx: Stac
     return nr_loops
 
 
-# A tail call ends the program that makes it, so the engines themselves carry it out.
-bpf_tail_call = contract_only("bpf_tail_call", Ctx, MapPtr, Anything, ret=Void, in_engine=True)
+# A tail call ends the program that makes it, so the engines themselves carry it out. In a function, its caller goes on
+# when the called program has ended, which may have moved the packet.
+bpf_tail_call = contract_only("bpf_tail_call", Ctx, MapPtr, Anything, ret=Void, changes_packet=True, in_engine=True)

@@ -1,6 +1,6 @@
 """Whole objects before a real kernel and before the verifier: `compare` gives both verdicts on every program.
 
-Loads only the program types of `oracle.TYPES`; attaches and pins nothing.
+Loads only the program types of `oracle.OBJECT_TYPES`; attaches and pins nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.errors import UsageError
-from ebpfvm.testing.oracle import TYPES, Oracle
+from ebpfvm.testing.oracle import OBJECT_TYPES, Oracle
 from ebpfvm.verifier import verify
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def same_message(log: str, message: str) -> bool:
 
 
 def compare(found: Object, dialect: Dialect) -> Iterator[Compared]:
-    """Both verdicts on every program of an object that is of one of `oracle.TYPES`.
+    """Both verdicts on every program of an object that is of one of `oracle.OBJECT_TYPES`.
 
     Args:
         dialect: of the running kernel's version.
@@ -79,7 +79,7 @@ def compare(found: Object, dialect: Dialect) -> Iterator[Compared]:
     """
     with ObjectOracle(dialect) as oracle:
         for program in found.programs.values():
-            if not program.type or dialect.prog_type(program.type).name not in TYPES:
+            if not program.type or dialect.prog_type(program.type).name not in OBJECT_TYPES:
                 continue
             problem, judged = "", None
             try:

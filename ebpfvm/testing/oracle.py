@@ -1,7 +1,7 @@
 """A real kernel as judge: loads programs through bpf(2), attaches and pins nothing, and says what the kernel said.
 
-Only for the program types whose loading has no effect on anything: socket filters, tc and XDP programs. Needs the right
-to call bpf(2); `why_not()` says why it cannot be asked.
+Only for the program types whose loading has no effect on anything: those that something must attach before they run.
+Needs the right to call bpf(2); `why_not()` says why it cannot be asked.
 """
 
 from __future__ import annotations
@@ -34,6 +34,35 @@ _SYSCALL: Final = {"x86_64": 321, "aarch64": 280}.get(platform.machine(), -1)
 _MAP_CREATE, _MAP_UPDATE, _PROG_LOAD, _BTF_LOAD, _MAP_FREEZE = 0, 2, 5, 18, 22
 _ATTR: Final = 160
 TYPES: Final = {"socket_filter": 1, "sched_cls": 3, "xdp": 6}
+OBJECT_TYPES: Final = TYPES | {
+    "sched_act": 4, "cgroup_skb": 8, "cgroup_sock": 9, "lwt_in": 10, "lwt_out": 11, "lwt_xmit": 12, "sock_ops": 13,
+    "sk_skb": 14, "cgroup_device": 15, "sk_msg": 16, "cgroup_sock_addr": 18, "lwt_seg6local": 19, "sk_reuseport": 21,
+    "flow_dissector": 22, "cgroup_sysctl": 23, "cgroup_sockopt": 25, "sk_lookup": 30, "syscall": 31, "netfilter": 32}
+_KEPT_FLAGS: Final = 0x33  # strict or any alignment, sleepable, XDP of many buffers
+# Attach types in the order of their numbers.
+_HOOKS: Final = """
+cgroup_inet_ingress cgroup_inet_egress cgroup_inet_sock_create cgroup_sock_ops sk_skb_stream_parser
+sk_skb_stream_verdict cgroup_device sk_msg_verdict cgroup_inet4_bind cgroup_inet6_bind cgroup_inet4_connect
+cgroup_inet6_connect cgroup_inet4_post_bind cgroup_inet6_post_bind cgroup_udp4_sendmsg cgroup_udp6_sendmsg
+lirc_mode2 flow_dissector cgroup_sysctl cgroup_udp4_recvmsg cgroup_udp6_recvmsg cgroup_getsockopt
+cgroup_setsockopt trace_raw_tp trace_fentry trace_fexit modify_return lsm_mac trace_iter
+cgroup_inet4_getpeername cgroup_inet6_getpeername cgroup_inet4_getsockname cgroup_inet6_getsockname xdp_devmap
+cgroup_inet_sock_release xdp_cpumap sk_lookup xdp sk_skb_verdict sk_reuseport_select
+sk_reuseport_select_or_migrate perf_event trace_kprobe_multi lsm_cgroup struct_ops netfilter tcx_ingress
+tcx_egress trace_uprobe_multi cgroup_unix_connect cgroup_unix_sendmsg cgroup_unix_recvmsg
+cgroup_unix_getpeername cgroup_unix_getsockname netkit_primary netkit_peer
+"""
+
+
+def expected_attach(program: Program) -> int:
+    """Return the number of the attach type that the program's section implies, 0 for none."""
+    hooks = _HOOKS.split()
+    return hooks.index(program.attach_type) if program.attach_type in hooks else 0
+
+
+def load_flags(program: Program) -> int:
+    """Return the flags that a kernel is given with the program."""
+    return program.flags & _KEPT_FLAGS | (0x10 if program.sleepable else 0)
 
 
 def bpf(command: int, attr: ctypes.Array[ctypes.c_char]) -> int:
@@ -127,17 +156,18 @@ class Oracle:
         """What the kernel makes of `program`.
 
         Raises:
-            UsageError: of another type than `TYPES`, or its maps cannot be made.
+            UsageError: of another type than `OBJECT_TYPES`, or its maps cannot be made.
         """
         type = self.dialect.prog_type(program.type).name
-        if type not in TYPES:
+        if type not in OBJECT_TYPES:
             raise UsageError(f"the oracle does not load programs of type {type}")
         insns = [self._insn(program, insn) for insn in program.insns]
         held: list[object] = []
         extra = self._records(program, held) if program.func_info and program.btf is not None else []
+        extra.append((68, "I", expected_attach(program)))
         for room in (1 << 19, 1 << 24):  # a log that does not fit hides the verdict
-            judged = load(insns, TYPES[type], *extra, log_level=log_level, license=program.license,
-                          flags=_flags(program), room=room)
+            judged = load(insns, OBJECT_TYPES[type], *extra, log_level=log_level, license=program.license,
+                          flags=load_flags(program), room=room)
             if judged.errno != errno.ENOSPC:
                 break
         return judged
@@ -206,11 +236,6 @@ class Oracle:
                 bpf(_MAP_FREEZE, _fields((0, "I", fd)))
         self._by_id[id(spec)] = (spec, fd)
         return fd
-
-
-def _flags(program: Program) -> int:
-    """Return the load flags that matter to the verdict: strict or any alignment, and whether it may sleep."""
-    return (program.flags | program.sleepable << 4) & 0x13
 
 
 def _without_externs(btf: Btf) -> Btf:

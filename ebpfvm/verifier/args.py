@@ -41,6 +41,8 @@ COMPATIBLE: dict[Arg, tuple[int, ...]] = {
 }
 ANY_OFFSET = frozenset({r.STACK, r.PKT, r.PKT_META, r.MAP_KEY, r.MAP_VALUE, r.MEM, r.MEM | r.RDONLY,
                          r.MEM | r.RINGBUF, r.BUF, r.BUF | r.RDONLY, r.ARENA, SCALAR})
+# Pointers to kernel objects that are passed on only as they were given; others may point at any member.
+_NEVER_MOVED = r.MAYBE_NULL | r.UNTRUSTED | r.PERCPU | r.USER
 BPF_F_INNER_MAP = 1 << 12
 _LOCAL_STORAGE = {"sk_storage", "inode_storage", "task_storage", "cgrp_storage"}
 
@@ -195,7 +197,8 @@ def _offset(w: Walk, reg: Reg, at: int, spec: ArgSpec) -> None:
 def offset(w: Walk, reg: Reg, at: int) -> None:
     """Kinds of pointers that are passed on only as they were given (check_func_arg_reg_off)."""
     if reg.type not in ANY_OFFSET and not (reg.type == r.CTX and w.env.prog_type.ctx_offsets == "any"):
-        regions.unmodified(w, reg, at, fixed_ok=reg.type & r.BASE == r.BTF_ID)
+        kernel_object = reg.type & r.BASE == r.BTF_ID and not reg.type & _NEVER_MOVED
+        regions.unmodified(w, reg, at, fixed_ok=kernel_object)
 
 
 def _released(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:

@@ -65,7 +65,7 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
             raise Refuse(EINVAL, f"helper call is not allowed in {offered.barred}")
         _context(w, offered, number)
         call(w, offered, number)
-        return frames.may_leave(w, after, UNKNOWN_SCALAR) if tail_call else after
+        return frames.may_leave(w, after, UNKNOWN_SCALAR, offered.changes_packet) if tail_call else after
     return step
 
 
@@ -109,7 +109,8 @@ def call(w: Walk, helper: Helper, number: int) -> None:
         _function_known(w, helper, number)
     # Writing through a dynptr over a packet may have to make it linear or private first.
     written = helper.name == "bpf_dynptr_write" and made.dynptr is not None and made.dynptr.kind in ("skb", "skb_meta")
-    if helper.changes_packet or written:
+    # A tail call comes back only where it fails, with the packet as it was; `may_leave` has the other path.
+    if (helper.changes_packet and not helper.in_engine) or written:
         packets.forget(w.state)
 
 

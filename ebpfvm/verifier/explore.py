@@ -467,7 +467,7 @@ def packets_changed(env: Env, subprog: Subprog, known: dict[int, bool]) -> bool:
         insn = env.program.insns[pc]
         if insn.code == c.BPF_JMP | c.BPF_CALL and insn.src == 0:
             helper = env.dialect.helpers.get(insn.imm)
-            result |= bool(helper and (helper.changes_packet or helper.name == "bpf_tail_call"))
+            result |= helper is not None and helper.changes_packet
         elif is_kfunc_call(insn):
             kfunc = env.kfuncs.get(insn.imm)
             result |= kfunc is not None and kfunc.name in kfuncs.MOVE_PACKET

@@ -49,6 +49,7 @@ def build_call(w: Walk, pc: int, insn: Insn) -> Step:
 
 def _global(w: Walk, pc: int, subprog: Subprog) -> int:
     """A global function is judged by its prototype, and walked by itself later."""
+    global_funcs.on_stack(w, subprog)
     problem = global_funcs.match_arguments(w, subprog)
     if w.state.locks:
         raise Refuse(EINVAL, "global function calls are not allowed while holding a lock,",
@@ -193,17 +194,20 @@ def leave(w: Walk) -> int:
     return after
 
 
-def may_leave(w: Walk, after: int, result: Reg) -> int:
+def may_leave(w: Walk, after: int, result: Reg, moved: bool = False) -> int:
     """Return to the caller from an instruction that may end its function: LD_ABS, LD_IND and a tail call.
 
     The function itself goes on at `after` as a path of its own. The main program has no caller to go back to.
 
     Args:
         result: R0 as the caller finds it.
+        moved: the packet may be elsewhere when the caller goes on.
     """
     if len(w.state.frames) == 1:
         return after
     w.push(after, w.pc)
+    if moved:
+        packets.forget(w.state)
     w.regs[0] = result
     return leave(w)
 

@@ -32,6 +32,28 @@ class Argument:
     maybe_null: bool = False
 
 
+_MOST_ARGUMENTS = 12
+
+
+def on_stack(w: Walk, subprog: Subprog) -> None:
+    """Raise Refuse if a call leaves out arguments that the prototype wants on the stack.
+
+    A compiler that passes a static function only what it uses keeps the prototype of the source. No instruction that
+    passes arguments on the stack is modelled, so there are none.
+    """
+    btf = w.env.program.btf
+    func = btf[subprog.type_id] if btf is not None and subprog.type_id else None
+    proto = btf[func.type] if btf is not None and isinstance(func, Func) else None
+    if not isinstance(proto, FuncProto) or len(proto.params) <= 5 or not w.env.has_stack_args:
+        return
+    count, lines = len(proto.params), []
+    if count > _MOST_ARGUMENTS:
+        lines.append(f"kernel supports at most {_MOST_ARGUMENTS} parameters, function {subprog.name} has {count}")
+    elif subprog.is_global:
+        lines.append(f"global function {subprog.name} has {count} > 5 args, stack args not supported")
+    raise Refuse(EFAULT, *lines, f"callee expects {count} args, stack arg1 is not initialized")
+
+
 def arguments(w: Walk, subprog: Subprog) -> tuple[Argument, ...]:
     """The prototype of a global function.
 
@@ -141,9 +163,12 @@ def match_arguments(w: Walk, subprog: Subprog) -> Refuse | None:
 
 
 def match_static(w: Walk, subprog: Subprog) -> None:
-    """What a kernel says of a call that does not fit a static function's prototype: nothing comes of it but a line."""
-    if w.env.has_stack_args and _parameters(w, subprog) > 5:
-        raise unsupported(f"stack arguments of {subprog.name}()")
+    """What a kernel says of a call that does not fit a static function's prototype: nothing comes of it but a line.
+
+    Raises:
+        Refuse: the prototype wants arguments on the stack.
+    """
+    on_stack(w, subprog)
     if subprog.index in w.unreliable or subprog.is_global:
         return
     try:
@@ -153,13 +178,6 @@ def match_static(w: Walk, subprog: Subprog) -> None:
         w.unreliable.add(subprog.index)
         for text in refused.lines:
             w.log.line(text)
-
-
-def _parameters(w: Walk, subprog: Subprog) -> int:
-    btf = w.env.program.btf
-    func = btf[subprog.type_id] if btf is not None and subprog.type_id else None
-    proto = btf[func.type] if btf is not None and isinstance(func, Func) else None
-    return len(proto.params) if isinstance(proto, FuncProto) else 0
 
 
 def _of_static(w: Walk, subprog: Subprog) -> tuple[Argument, ...]:

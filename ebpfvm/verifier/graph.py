@@ -36,7 +36,8 @@ def _name(w: Walk, at: int) -> str:
 
 
 def _is_object(reg: Reg) -> bool:
-    return reg.type & r.BASE == r.BTF_ID and bool(reg.type & r.ALLOC) and not reg.type & (r.MAYBE_NULL | r.PERCPU)
+    """Return whether it points to an allocated object; kernel functions that mind NULL have refused it before."""
+    return reg.type & r.BASE == r.BTF_ID and bool(reg.type & r.ALLOC) and not reg.type & r.PERCPU
 
 
 def root(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:

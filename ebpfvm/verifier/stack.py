@@ -190,7 +190,7 @@ def read(w: Walk, reg: Reg, number: int, off: int, size: int, dst: int) -> None:
     if reg.num.mask:
         if dst < 0:
             raise Refuse(EACCES, "variable offset stack pointer cannot be passed into helper function; var_off="
-                                 f"{show.tnum(reg.num.value, reg.num.mask)} off={off} size={size}")
+                                 f"{show.tnum(reg.num.value, reg.num.mask)} off={off + reg.off} size={size}")
         _readable(w, frame, low, high, number, reg, size)
         w.regs[dst] = _zero_or_unknown(frame, low, high, w)
         return

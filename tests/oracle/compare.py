@@ -16,6 +16,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -26,16 +27,17 @@ from ebpfvm.errors import EbpfvmError, LimitError
 from ebpfvm.limits import Limits
 from ebpfvm.loader.object import Program
 from ebpfvm.loader.open import load
+from ebpfvm.loading import prepare
 from ebpfvm.testing import campaign
 from ebpfvm.testing.kload import ObjectOracle, same_message
-from ebpfvm.testing.oracle import TYPES
+from ebpfvm.testing.oracle import OBJECT_TYPES, TYPES
 from ebpfvm.verifier import Verdict, verify
 from tests.oracle import cache
 from tests.oracle.guest import from_environment
 from tests.oracle.requests import raw
 
 BATCH = 500
-_PROCESSED = re.compile(r"^processed (\d+) insns", re.MULTILINE)
+_PROCESSED = re.compile(r"processed (\d+) insns \(limit")
 
 
 class Judged(NamedTuple):
@@ -92,6 +94,8 @@ def run(args: argparse.Namespace) -> None:
                 processed[0] += ours.processed
                 processed[1] += answer.processed
                 counts["of them with equal count"] += ours.processed == answer.processed
+                if ours.processed != answer.processed:
+                    print(f"count: {name}: ours {ours.processed}, theirs {answer.processed}", flush=True)
                 continue
             last = [line for line in answer.log.splitlines() if line and not line.startswith("processed ")][-1:]
             print(f"{kind}: {name}: ours {ours.errno} {ours.message!r}, theirs {answer.errno} {last}", flush=True)
@@ -135,7 +139,11 @@ def generated(seed: int, count: int, dialect: Dialect) -> Iterator[tuple[str, Pr
 
 
 def from_objects(paths: list[Path], dialect: Dialect) -> Iterator[tuple[str, Program]]:
-    """Yield the programs of objects whose types can be loaded without effect."""
+    """Yield the programs of objects whose types can be loaded without effect, each once.
+
+    A program that was compiled to the same instructions, with the same maps, is the same program.
+    """
+    known: set[int] = set()
     for path in paths:
         try:
             found = load(path)
@@ -143,8 +151,13 @@ def from_objects(paths: list[Path], dialect: Dialect) -> Iterator[tuple[str, Pro
             print(f"not read: {error}")
             continue
         for program in found.programs.values():
-            if program.type and dialect.prog_type(program.type).name in TYPES:
-                yield f"{path.name}:{program.name}", program
+            if not program.type or dialect.prog_type(program.type).name not in OBJECT_TYPES:
+                continue
+            maps = [replace(spec, btf=None, key_type=0, value_type=0, inner=None) for spec in program.maps]
+            same = hash((program.insns, program.type, program.attach_type, repr(maps)))
+            if same not in known:
+                known.add(same)
+                yield f"{path.name}:{program.name}", prepare(program, dialect)
 
 
 def asked(programs: Iterable[Judged], dialect: Dialect,

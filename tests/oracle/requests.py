@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 from ebpfvm.btf import encode as encode_btf
 from ebpfvm.btf import types as t
 from ebpfvm.isa.insn import encode as encode_insns
+from ebpfvm.testing.oracle import expected_attach, load_flags
 
 if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf
     from ebpfvm.contract.dialect import Dialect
     from ebpfvm.loader.object import MapSpec, Program
-
-
-_FLAGS = 0x13  # strict alignment, any alignment, sleepable
 
 
 def raw(program: Program, dialect: Dialect, log_level: int = 1) -> dict[str, Any]:
@@ -28,9 +26,9 @@ def raw(program: Program, dialect: Dialect, log_level: int = 1) -> dict[str, Any
     insns = [insn._replace(imm=kfuncs.index(program.kfuncs[insn.imm]))
              if insn.code == 0x85 and insn.src == 2 and insn.imm in program.kfuncs else insn for insn in program.insns]
     request = {"op": "raw", "insns": encode_insns(insns).hex(), "type": dialect.prog_type(program.type).name,
-               "license": program.license, "log_level": log_level,
-               "prog_flags": (program.flags | program.sleepable << 4) & _FLAGS, "kfuncs": kfuncs,
-               "maps": [map_of(spec, dialect) for spec in program.maps]}
+               "license": program.license, "log_level": log_level, "prog_flags": load_flags(program),
+               "attach_type": expected_attach(program),
+               "kfuncs": kfuncs, "maps": [map_of(spec, dialect) for spec in program.maps]}
     if program.func_info and program.btf is not None:
         data = _btf(program.btf)
         strings = data[24 + struct.unpack_from("<I", data, 12)[0]:]

@@ -11,6 +11,7 @@ import kernel_btf
 
 SHOWN = 1024  # entries of a map that are shown after runs
 KEPT = 32  # sets of maps that are used again by programs that are only judged
+BTFS = 64  # sets of types that are kept
 _btfs: dict[str, int] = {}
 _kept: dict[str, tuple[list[int], list[int]]] = {}
 
@@ -18,11 +19,12 @@ _kept: dict[str, tuple[list[int], list[int]]] = {}
 def answer(request: dict) -> dict:
     """See ask-raw for the fields."""
     fds: list[int] = []
+    forget_types()
     try:
         maps = maps_for(request.get("maps", ()), fds, fresh=bool(request.get("runs")))
         btf_fd = 0
         if request.get("btf"):
-            btf_fd = btf_of(request["btf"])
+            btf_fd = types_of(request["btf"])
         struct_ops = request.get("attach_struct")
         fd, errno, log = bpf.load(
             resolved(bytes.fromhex(request["insns"]), maps, request.get("kfuncs", ())),
@@ -70,6 +72,23 @@ def maps_for(specs: list[dict], fds: list[int], fresh: bool) -> list[int]:
     return _kept[name][0]
 
 
+def types_of(data: str) -> int:
+    """Return the descriptor of BTF, loaded once: a program's structs and those of its maps are the same."""
+    if data not in _btfs:
+        _btfs[data] = bpf.load_btf(bytes.fromhex(data))
+    return _btfs[data]
+
+
+def forget_types() -> None:
+    """Close the BTF of earlier questions, and the maps that were made with it."""
+    if len(_btfs) <= BTFS:
+        return
+    for fd in [*_btfs.values(), *(fd for _, made in _kept.values() for fd in made)]:
+        os.close(fd)
+    _btfs.clear()
+    _kept.clear()
+
+
 def make_map(spec: dict, fds: list[int]) -> int:
     """Create a map; without its BTF where the kernel refuses that, as libbpf does, unless it is to be `exact`."""
     inner = make_map(spec["inner"], fds) if "inner" in spec else 0
@@ -77,7 +96,7 @@ def make_map(spec: dict, fds: list[int]) -> int:
     more = {"extra": spec.get("extra", 0), "name": spec.get("name", "")}
     types = ()
     if spec.get("btf"):
-        types = (btf_of(spec["btf"]), spec.get("key_type", 0), spec["value_type"])
+        types = (types_of(spec["btf"]), spec.get("key_type", 0), spec["value_type"])
     try:
         fd = bpf.create_map(*words, types, **more)
     except OSError:
@@ -90,15 +109,6 @@ def make_map(spec: dict, fds: list[int]) -> int:
     if spec.get("frozen"):
         bpf.freeze(fd)
     return fd
-
-
-def btf_of(data: str) -> int:
-    """Load BTF once: a type of a program and one of its maps are the same only in one and the same BTF."""
-    if data not in _btfs:
-        if len(_btfs) >= KEPT:
-            os.close(_btfs.pop(next(iter(_btfs))))
-        _btfs[data] = bpf.load_btf(bytes.fromhex(data))
-    return _btfs[data]
 
 
 def contents(fd: int, spec: dict) -> dict[str, str] | None:
