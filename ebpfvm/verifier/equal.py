@@ -226,7 +226,7 @@ def _stack(rules: Rules, a: Frame, b: Frame, exact: int, ids: Ids) -> int | None
     old_stack, cur_stack, precise = a.stack, b.stack, a.precise_stack
     if old_stack is cur_stack and exact == NOT_EXACT and not precise and _only_plain(old_stack):
         return None
-    if exact == EXACT and _kinds(old_stack) != _kinds(cur_stack):
+    if exact == EXACT and _kinds(old_stack) != _kinds(cur_stack, a.allocated >> 3):
         return ~64
     if ids.kinds and (a.allocated > b.allocated or _kinds(old_stack) != _kinds(cur_stack, a.allocated >> 3)):
         return ~64
