@@ -116,7 +116,7 @@ def differs(rules: Rules, live: Live, old: State, cur: State, exact: int, place:
     if was.type == SCALAR:
         return bool(precise or exact == WITHIN) and not rules.within(was.num, now.num)
     if was.type in r.PKT_TYPES and 0 <= was.what <= now.what:
-        return was.off != now.off or not rules.within(was.num, now.num)
+        return was.off != now.off or not rules.within_packet(was.num, now.num)
     return was.type in r.PKT_TYPES and bool(was.what != now.what)
 
 
@@ -205,7 +205,7 @@ def safe(rules: Rules, old: Reg | None, cur: Reg | None, precise: bool, exact: i
         elif old.what > cur.what:
             return False
         return (old.off == cur.off and ids.same(old.id, cur.id) and ids.same(old.aux, cur.aux)
-                and rules.within(old.num, cur.num))
+                and rules.within_packet(old.num, cur.num))
     if base == r.ARENA:
         return True
     return _same(old, cur, ids)

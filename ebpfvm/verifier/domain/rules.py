@@ -62,6 +62,7 @@ class Rules:
             value for this one. If just the lower half is 0 or -1, only that is split, and the rest left as it is.
             Source: `maybe_fork_scalars`.
         pointer_add, pointer_sub: offset of a pointer and a number -> offset of the sum or difference.
+        within_packet: as `within`, for how far packet pointers have been moved.
     """
 
     version: str
@@ -78,6 +79,7 @@ class Rules:
     fork: Callable[[Num], tuple[Num, Num] | None]
     pointer_add: Binary
     pointer_sub: Binary
+    within_packet: Callable[[Num, Num], bool]
 
 
 def within_intervals(old: Num, new: Num) -> bool:
@@ -201,7 +203,7 @@ def _intervals() -> Rules:
         remembered_with_size(interval_cast.cast), interval_cast.sext64, interval_cast.s32_range,
         within_intervals, intervals.again,
         _fork(lambda num, low: intervals.build(tnum.const_subreg(num[:2], low), num[2:6], const(low)[6:10])),
-        remembered(interval_alu.pointer_add), remembered(interval_alu.pointer_sub))
+        remembered(interval_alu.pointer_add), remembered(interval_alu.pointer_sub), within_intervals)
 
 
 def _circles() -> Rules:
@@ -218,7 +220,12 @@ def _circles() -> Rules:
         remembered_with_size(circular_cast.cast), circular_cast.sext64, circular_cast.s32_range,
         within_circles, circular.again,
         _fork(lambda num, low: circular.build(tnum.const_subreg(num[:2], low), num.r64, (low, 0))),
-        remembered(circular_alu.pointer_add), remembered(circular_alu.pointer_sub))
+        remembered(circular_alu.pointer_add), remembered(circular_alu.pointer_sub), _within_packet_circles)
+
+
+def _within_packet_circles(old: Num, new: Num) -> bool:
+    """Since constants are part of the number, 7.2 wants both to begin at the same offset, as 6.18 wants constants."""
+    return old.smin == new.smin and within_circles(old, new)
 
 
 def _known_side(branch: Branch, width: int) -> Branch:

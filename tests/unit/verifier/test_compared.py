@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ebpfvm.dialects.linux import linux
+from ebpfvm.verifier import verify
 from tests.unit.verifier.build import OUT, Fn, build, message
 
 BOTH = pytest.mark.parametrize("version", [(6, 18), (7, 2)])
@@ -54,3 +56,22 @@ def test_an_atomic_operation_somewhere_on_the_stack(version: tuple[int, int], wh
             "*(u64 *)(r10 - 16) = 0\nr3 = 1\nlock *(u64 *)(r1 + 8) += r3\nr0 = 0\nexit\n")
     assert message(build(text), version) == \
         "variable offset stack pointer cannot be passed into helper function; " + where
+
+
+@pytest.mark.parametrize(("first", "second", "version", "processed"), [
+    ("r2 &= 255\nr7 += r2\n", "r2 &= 127\nr7 += r2\n", (7, 2), 54),
+    ("r2 &= 255\nr7 += r2\n", "r2 &= 127\nr2 |= 1\nr7 += r2\n", (7, 2), 60),
+    ("r2 &= 255\nr7 += r2\n", "r2 &= 127\nr2 |= 1\nr7 += r2\n", (6, 18), 55),
+    ("r7 += 4\nr2 &= 255\nr7 += r2\n", "r7 += 4\nr2 &= 127\nr7 += r2\n", (7, 2), 56),
+    ("r7 += 4\nr2 &= 255\nr7 += r2\n", "r7 += 5\nr2 &= 127\nr7 += r2\n", (7, 2), 61),
+])
+def test_packet_pointers_that_begin_alike(first: str, second: str, version: tuple[int, int], processed: int) -> None:
+    """Where the ways of two paths meet, 7.2 takes a packet pointer for covered if both begin at the same offset."""
+    idle = "r5 = 7\nr5 = 8\nr5 = 9\nr5 = 8\nr5 = 9\n"
+    text = ("r6 = r1\nr7 = *(u32 *)(r1 + 76)\nr8 = *(u32 *)(r1 + 80)\nr2 = *(u32 *)(r1 + 8)\nr3 = *(u32 *)(r1 + 4)\n"
+            "r4 = *(u32 *)(r1 + 0)\nif r4 == 9 goto out\nif r4 == 10 goto out\nr5 = 0\nr5 = 1\nr5 = 2\nr5 = 3\nr5 = 4\n"
+            f"r5 = 5\nr5 = 6\nif r3 == 0 goto other\n{idle}{first}goto join\nother:\n{idle}{second}"
+            "r5 = 0\nr5 = 1\nr5 = 2\nr5 = 3\nr5 = 4\nr5 = 5\nr5 = 6\nr5 = 7\ngoto join\njoin:\nr0 = 0\n"
+            "r9 = r7\nr9 += 1\nif r9 > r8 goto out\nr0 = *(u8 *)(r7 + 0)\nout:\nr0 = 0\nexit\n")
+    verdict = verify(build(text), linux(version))
+    assert verdict.ok and verdict.processed == processed
