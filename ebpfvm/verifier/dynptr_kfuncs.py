@@ -8,7 +8,6 @@ from ebpfvm.verifier import dynptrs
 from ebpfvm.verifier import regs as r
 from ebpfvm.verifier.regs import Reg, pointer
 from ebpfvm.verifier.signal import EINVAL, Refuse, unsupported
-from ebpfvm.verifier.state import IRQ, ITER
 
 if TYPE_CHECKING:
     from ebpfvm.contract.kfunc import Param
@@ -30,9 +29,6 @@ def argument(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
         frame = w.state.frames[reg.what]
         for i in (index, index - 1):
             dynptrs.destroy(w, frame, i)
-            slot = frame.stack.get(i)
-            if slot is not None and (ITER in slot.types or IRQ in slot.types):
-                raise Refuse(EINVAL, "Dynptr has to be an uninitialized dynptr")
         made.extra["new"] = reg
         return
     found = dynptrs.state_at(w, reg)

@@ -62,8 +62,8 @@ def argument(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
     if reg.type == r.DYNPTR and spec.release:
         raise Refuse(EINVAL, "CONST_PTR_TO_DYNPTR cannot be released" if w.env.new
                      else "cannot release unowned const bpf_dynptr")
-    if reg.type == r.DYNPTR and (spec.uninit or not spec.rdonly):
-        raise Refuse(EINVAL, f"cannot pass pointer to const bpf_dynptr, the helper mutates it at R{at}")
+    if reg.type == r.DYNPTR and spec.uninit:
+        raise Refuse(EINVAL, "Dynptr has to be an uninitialized dynptr")
     if spec.uninit:
         prepare(w, call, at, spec, reg)
         return

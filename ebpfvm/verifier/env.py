@@ -271,6 +271,11 @@ class Env:
         return not self.new
 
     @property
+    def refuses_zero(self) -> bool:
+        """Return whether the number 0 is refused for an argument that must not be NULL (since 7.x)."""
+        return self.new
+
+    @property
     def has_stack_args(self) -> bool:
         """Return whether functions may have more than five parameters, the others on the stack (since 7.2)."""
         return self.new

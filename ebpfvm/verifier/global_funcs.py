@@ -67,9 +67,8 @@ def arguments(w: Walk, subprog: Subprog) -> tuple[Argument, ...]:
     proto = btf[func.type] if isinstance(func, Func) else None
     if not isinstance(proto, FuncProto):
         raise Refuse(EFAULT, f"Invalid type of function {subprog.name}()")
+    on_stack(w, subprog)
     if len(proto.params) > 5:
-        if w.env.has_stack_args:
-            raise unsupported(f"stack arguments of {subprog.name}()")
         raise Refuse(EINVAL, f"Global function {subprog.name}() with {len(proto.params)} > 5 args. Buggy compiler.")
     result = btf.resolved(proto.return_type)
     if not isinstance(result, Int | Enum | Enum64) and not (w.env.new and isinstance(result, Void)):
@@ -224,9 +223,7 @@ def _fits(w: Walk, number: int, item: Argument) -> None:
         return
     args_.offset(w, reg, number)
     memory(w, reg, number, item.size)
-    if not item.maybe_null and reg.type & r.MAYBE_NULL:
-        raise Refuse(EINVAL, f"{name} is expected to be non-NULL")
-    if not item.maybe_null and args_.is_null(reg):
+    if not item.maybe_null and (reg.type & r.MAYBE_NULL or (w.env.refuses_zero and args_.is_null(reg))):
         raise Refuse(EINVAL, f"{name} is expected to be non-NULL")
 
 

@@ -112,7 +112,6 @@ def rcu_lock(w: Walk, made: KfuncCall) -> None:
     """bpf_rcu_read_lock."""
     if w.state.rcu and not w.env.new:
         raise Refuse(EINVAL, f"nested rcu read lock (kernel function {made.kfunc.name})")
-    _not_in_tree(w)
     w.state.rcu += 1
 
 
@@ -121,16 +120,10 @@ def rcu_unlock(w: Walk, made: KfuncCall) -> None:
     state = w.state
     if not state.rcu:
         raise Refuse(EINVAL, f"unmatched rcu read unlock (kernel function {made.kfunc.name})")
-    _not_in_tree(w)
     state.rcu -= 1
     if not state.rcu:
         refs.replace_regs(state, lambda reg: r.with_type(
             reg, reg.type & ~(r.RCU | r.MAYBE_NULL) | r.UNTRUSTED) if reg.type & r.RCU else reg)
-
-
-def _not_in_tree(w: Walk) -> None:
-    if w.in_rbtree_callback():
-        raise Refuse(EACCES, "Calling bpf_rcu_read_{lock,unlock} in unnecessary rbtree callback")
 
 
 def preempt_disable(w: Walk, made: KfuncCall) -> None:

@@ -59,9 +59,7 @@ def spin(w: Walk, reg: Reg, at: int, lock: bool, name: str, holds: str = "lock")
 
 def _take(w: Walk, reg: Reg, owner: object, name: str, kind: str) -> None:
     state = w.state
-    held = [ref for ref in state.refs if ref.kind in LOCKS]
-    if kind == "lock" and held:
-        raise Refuse(EINVAL, "Locking two bpf_spin_locks are not allowed")
+    held = [ref for ref in state.refs if ref.kind in LOCKS]  # no bpf_spin_lock: under it no lock is taken
     if any(ref.kind != "lock" and ref.id == reg.id and ref.ptr is owner for ref in held):
         raise Refuse(EINVAL, "Acquiring the same lock again, AA deadlock detected")
     state.refs += (Ref(kind, reg.id, w.pc, owner),)
