@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any, Final
 
+from ebpfvm import checked
 from ebpfvm.contract.dialect import Dialect
 from ebpfvm.errors import Fault, UsageError
 from ebpfvm.kernel.ctx import Layout, ObjectRegion, layout_of
@@ -125,11 +126,15 @@ class Kernel:
     """
 
     def __init__(self, dialect: Dialect | None = None, seed: int = 0, limits: Limits = DEFAULTS) -> None:
+        if dialect is not None:
+            checked.instance("dialect", dialect, Dialect, "a dialect, as ebpfvm.dialects.linux() makes it")
+        checked.whole("seed", seed, *checked.SEEDS)
+        checked.instance("limits", limits, Limits, "Limits(...)")
         self.dialect = dialect or Dialect("none", (7, 2))
         self.limits = limits
         self.memory = Memory()
         self.clock = 0
-        self.random = random.Random(seed)
+        self.random: random.Random = random.Random(seed)
         self.refs = Refs()
         self.exchange = exchanger(self.memory, self.refs)
         self.stack = Stack(self.memory)

@@ -7,8 +7,9 @@ and mainline's cgroup storage), so names and raw numbers are kept as they stand 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from ebpfvm import checked
 from ebpfvm.errors import UsageError
 from ebpfvm.isa.insn import Insn, decode
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from ebpfvm.btf.types import Btf
     from ebpfvm.errors import LoadError
+
+_U32: Final = (1 << 32) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,13 @@ class MapSpec:
     data: bytes | None = None
     pinning: int = 0
     numa_node: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.type, bool) or not isinstance(self.type, str | int):
+            raise checked.wrong("type", "a map type's name or number", self.type)
+        for name in ("key_size", "value_size", "max_entries", "map_flags"):
+            checked.whole(name, getattr(self, name), 0, _U32)
+        checked.word("name", self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +167,16 @@ class Program:
         """A program from raw instruction bytes; a 64-bit immediate load with src_reg 1 names a map by index.
 
         Raises:
-            UsageError: `code` is empty or not a whole number of slots.
+            UsageError: `code` is empty or not a whole number of slots, or an argument has a wrong type.
         """
+        code = checked.raw("code", code)
+        if isinstance(type, bool) or not isinstance(type, str | int):
+            raise checked.wrong("type", "a program type's name or number", type)
+        for index, spec in enumerate(maps):
+            checked.instance(f"maps[{index}]", spec, MapSpec, "a MapSpec")
+        for argument, text in (("name", name), ("license", license), ("attach", attach)):
+            checked.word(argument, text)
+        checked.whole("flags", flags, 0, _U32)
         if not code or len(code) % 8:
             raise UsageError(f"a program is a whole number of 8-byte instructions, at least one; got {len(code)} bytes")
         return cls(name=name, insns=decode(code), type=type, maps=tuple(maps), license=license, flags=flags,

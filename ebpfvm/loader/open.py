@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ebpfvm import checked
 from ebpfvm.btf.ext import BtfExt, parse_ext
 from ebpfvm.btf.parse import parse
 from ebpfvm.btf.types import Kind
@@ -49,6 +50,10 @@ def load(source: str | os.PathLike[str] | bytes, *, name: str | None = None,
     Unlike libbpf (Linux 7.2), which refuses them, this reads what older loaders read (legacy map definitions,
     programs without BTF, section names that say nothing) and tells in `Object.notes` what it assumed.
     """
+    if name is not None:
+        checked.word("name", name)
+    if config is not None and not isinstance(config, Mapping):
+        raise checked.wrong("config", "a mapping from a variable's name to its value", config)
     path, data = _read(source)
     object_name = name if name is not None else Path(path).name.partition(".")[0]
     try:

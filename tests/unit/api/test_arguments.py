@@ -104,3 +104,18 @@ def test_verify_names_the_argument_that_is_wrong(options: dict[str, Any], name: 
 def test_open_namespace_names_the_argument_that_is_wrong(name: str, value: Any) -> None:
     with pytest.raises(UsageError, match=rf"^{name}"):
         open_namespace(**{name: value})
+
+
+@pytest.mark.parametrize(("make", "name"), [
+    (lambda: ebpfvm.MapSpec(type=3.5), "type"), (lambda: ebpfvm.MapSpec("hash", key_size="4"), "key_size"),
+    (lambda: ebpfvm.MapSpec("hash", max_entries=-1), "max_entries"),
+    (lambda: ebpfvm.MapSpec("hash", name=None), "name"),
+    (lambda: ebpfvm.Program.from_bytes("x", "xdp"), "code"),
+    (lambda: ebpfvm.Program.from_bytes(bytes(8), None), "type"),
+    (lambda: ebpfvm.Program.from_bytes(bytes(8), "xdp", maps=["m"]), r"maps\[0\]"),
+    (lambda: ebpfvm.Program.from_bytes(bytes(8), "xdp", license=None), "license"),
+    (lambda: ebpfvm.Kernel("7.2"), "dialect"), (lambda: ebpfvm.Kernel(seed="x"), "seed"),
+    (lambda: ebpfvm.load(DSCP, name=3), "name"), (lambda: ebpfvm.load(DSCP, config=3), "config")])
+def test_what_makes_objects_names_the_argument_that_is_wrong(make: Any, name: str) -> None:
+    with pytest.raises(UsageError, match=rf"^{name}: expected"):
+        make()
