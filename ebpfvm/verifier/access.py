@@ -385,6 +385,8 @@ def build_atomic(w: Walk, pc: int, insn: Insn) -> Step:
 
     def acquire(w: Walk) -> int:
         base = _readable(w, insn.src)
+        if w.env.acquires_by_pointer_first:
+            _atomic_ok(base, insn.src, "loads from")
         if insn.dst == 10:
             raise Refuse(EACCES, READ_ONLY)
         load(w, base, insn.src, insn.off, size, insn.dst, strict=True)

@@ -142,6 +142,11 @@ class Env:
         return self.version >= (7, 0)
 
     @property
+    def acquires_by_pointer_first(self) -> bool:
+        """Return whether an atomic load looks at the kind of pointer before it looks at anything else (since 7.x)."""
+        return self.new
+
+    @property
     def null_by_register(self) -> bool:
         """Return whether a comparison with a register that is known to be 0 tests a pointer for NULL (since 7.x)."""
         return self.new

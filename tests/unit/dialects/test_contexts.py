@@ -73,7 +73,8 @@ def _judge(type: str, text: str, version: tuple[int, int]) -> str | None:
     ("sched_cls", "r1 += 8\nr0 = *(u64 *)(r1 + 8)", NO_OFFSET, NO_OFFSET),
     ("raw_tracepoint_writable", "r2 = *(u64 *)(r1 + 0)\nr3 = *(u64 *)(r2 + 16)\n*(u64 *)(r2 + 8) = r3", None, None),
     ("raw_tracepoint_writable", "r2 = *(u64 *)(r1 + 0)\nr3 = *(u64 *)(r2 - 8)",
-     *["R2 invalid tracepoint buffer access: off=-8, size=8"] * 2),
+     "R2 invalid tracepoint buffer access: off=-8, size=8",
+     "R2 invalid negative tracepoint buffer offset: off=-8, var_off=0"),
 ])
 def test_pointers_into_contexts(type: str, text: str, old: str | None, new: str | None) -> None:
     assert [_judge(type, text, (6, 18)), _judge(type, text, (7, 2))] == [old, new]
