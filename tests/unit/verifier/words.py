@@ -31,8 +31,10 @@ def rows() -> list[dict[str, Any]]:
 
 
 def last_lines(said: str, recorded: str) -> str:
-    """Return as many lines at the end of what was said as there are in the record."""
-    return "\n".join(said.splitlines()[-1 - recorded.count("\n"):])
+    """Return as many lines at the end of what was said as there are in the record. The two states that follow a loop
+    without end are no part of a message."""
+    lines = [line for line in said.splitlines() if not line.startswith(("cur state: ", "old state: "))]
+    return "\n".join(lines[-1 - recorded.count("\n"):])
 
 
 def to_row(name: str, program: Program) -> dict[str, Any]:
