@@ -17,7 +17,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-from tests.mutants.choosing import Choice, measure
+from tests.mutants.choosing import FAST, Choice, measure
 from tests.mutants.sites import Mutant, mutants, mutated
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +76,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="mutants to try, chosen by --seed; default %(default)s")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=tuple(PARTS), default=list(PARTS), help="parts of the tree")
+    parser.add_argument("--tests", nargs="+", default=list(FAST), metavar="PATH",
+                        help="tests that may notice; default: all fast ones")
     parser.add_argument("--data", type=Path, help="folder with the measurement of an earlier job on the same tree")
     parser.add_argument("--list", action="store_true", help="print the chosen mutants and try none")
     parser.add_argument("places", nargs="*", metavar="PATH:LINE", help="try all mutants of these lines instead")
@@ -88,7 +90,7 @@ def main() -> None:
         copied = tree(Path(scratch))
         data = args.data or Path(scratch) / "measured"
         if not (data / "seconds.json").exists():
-            measure(ROOT, data)
+            measure(ROOT, data, args.tests)
         choice, counts = Choice(ROOT, data), Counter[str]()
         for mutant in todo:
             said = verdict(copied, mutant, choice.tests(mutant.path, mutant.line), Path(scratch) / "tests")

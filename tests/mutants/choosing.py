@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from coverage import CoverageData
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 FAST = ("tests/unit", "tests/golden", "tests/laws")
@@ -47,8 +48,11 @@ class Choice:
         return chosen
 
 
-def measure(root: Path, folder: Path) -> None:
-    """Run the fast tests once and note lines and times in `folder`.
+def measure(root: Path, folder: Path, tests: Sequence[str] = FAST) -> None:
+    """Run the tests once and note lines and times in `folder`.
+
+    Args:
+        tests: files or folders, relative to `root`.
 
     Raises:
         SystemExit: a test fails; there is nothing to learn from mutants then.
@@ -59,7 +63,7 @@ def measure(root: Path, folder: Path) -> None:
                                f"data_file = {folder / 'coverage'}\n")
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--cov",
                            f"--cov-config={folder / 'rc'}", "--cov-context=test", "--cov-report=", "--no-cov-on-fail",
-                           f"--junit-xml={report}", "-o", "junit_family=xunit1", *FAST], cwd=root, check=False)
+                           f"--junit-xml={report}", "-o", "junit_family=xunit1", *tests], cwd=root, check=False)
     if done.returncode:
         raise SystemExit("the fast tests have to pass before mutants can tell anything")
     seconds = {}
