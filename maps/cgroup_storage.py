@@ -88,9 +88,7 @@ class CgroupStorage(base.BpfMap):
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
         self._check_syscall(key, writes=False)
-        if self._value is None or (key is not None and self.find(key) is not None):
-            raise base.kernel_error(errno.ENOENT, f"keys of map {self.name!r}")
-        if key is not None:
+        if self._value is None or key is not None:  # there is one key at most
             raise base.kernel_error(errno.ENOENT, f"keys of map {self.name!r}")
         return _CGROUP.to_bytes(8, "little").ljust(self.key_size, b"\0")
 
