@@ -186,7 +186,7 @@ class Oracle:
         found = [(72, "I", fd), (76, "I", 8), (80, "Q", _address(infos, held)), (88, "I", len(program.func_info))]
         strings = self._strings[id(program.btf)]
         lines = b"".join(
-            struct.pack("<4I", line.insn_off, _string(strings, line.file), _string(strings, line.text),
+            struct.pack("<4I", line.insn_off, string_offset(strings, line.file), string_offset(strings, line.text),
                         line.line << 10 | line.column) for line in program.line_info)
         if lines and b"\0" in strings:
             found += [(92, "I", 16), (96, "Q", _address(lines, held)), (104, "I", len(program.line_info))]
@@ -195,7 +195,7 @@ class Oracle:
     def btf_fd(self, btf: Btf) -> int:
         """BPF_BTF_LOAD, once for each."""
         if id(btf) not in self._btf:
-            data = encode_btf(_without_externs(btf))
+            data = encode_btf(without_externs(btf))
             held: list[object] = []
             log = ctypes.create_string_buffer(1 << 20)
             text = [(0, "Q", _address(data, held)), (16, "I", len(data))]
@@ -238,8 +238,8 @@ class Oracle:
         return fd
 
 
-def _without_externs(btf: Btf) -> Btf:
-    """Extern functions, and the section that lists them, become placeholders: a kernel takes neither."""
+def without_externs(btf: Btf) -> Btf:
+    """Return BTF with placeholders for extern functions and the section that lists them: a kernel takes neither."""
     changes: dict[int, t.Type] = {}
     for type_id, found in btf.items():
         if (isinstance(found, t.Func) and found.linkage == t.Linkage.EXTERN) or (
@@ -254,7 +254,8 @@ def _address(data: bytes, held: list[object]) -> int:
     return ctypes.addressof(buffer)
 
 
-def _string(strings: bytes, text: str) -> int:
+def string_offset(strings: bytes, text: str) -> int:
+    """Return where a text stands in BTF's section of strings, 0 if it does not."""
     at = strings.find(b"\0" + text.encode() + b"\0")
     return at + 1 if at >= 0 else 0
 

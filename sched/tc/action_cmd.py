@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ebpfvm.sched.tc.command import Commands, refuse
 from ebpfvm.sched.tc.grammar_action import action_rules
 from ebpfvm.sched.tc.lr import Grammar, append
-from ebpfvm.sched.tc.show import stats_lines
+from ebpfvm.sched.tc.show import action_lines
 from ebpfvm.sched.tc.values import VALUES
 
 if TYPE_CHECKING:
@@ -92,12 +92,7 @@ class ActionCommands(Commands):
         for order, action in enumerate(found):
             yield ""
             yield f"\taction order {order}: {action.text()}"
-            yield from action.lines(action.times(now) if stats else "")
-            if action.cookie:
-                yield f"\tcookie {action.cookie.hex()}"
-            if stats:
-                yield "\tAction statistics:"
-                yield from stats_lines(action.stats, "\t")
+            yield from action_lines(action, now, stats)
             yield "\tnot_in_hw"
             if not action.replaced:
                 yield "\tused_hw_stats disabled"

@@ -11,10 +11,11 @@ from ebpfvm.sched.qdiscs.tbf import Tbf
 from ebpfvm.sched.units import format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from ebpfvm.sched.netdev import Namespace, NetDev
     from ebpfvm.sched.qdisc import Qdisc
+    from ebpfvm.sched.tc.action import Action
 
 
 def stats_lines(stats: Stats, indent: str = " ") -> list[str]:
@@ -27,6 +28,16 @@ def stats_lines(stats: Stats, indent: str = " ") -> list[str]:
     return [f"{indent}Sent {stats.bytes} bytes {stats.packets} pkt (dropped {stats.drops}, "
             f"overlimits {stats.overlimits} requeues {stats.requeues}) ",
             f"{indent}backlog {format_size(stats.backlog)} {stats.qlen}p requeues {stats.requeues}"]
+
+
+def action_lines(action: Action, now: int, stats: bool) -> Iterator[str]:
+    """Yield what `tc` prints of an action below its first line: its own lines, its cookie and its counters."""
+    yield from action.lines(action.times(now) if stats else "")
+    if action.cookie:
+        yield f"\tcookie {action.cookie.hex()}"
+    if stats:
+        yield "\tAction statistics:"
+        yield from stats_lines(action.stats, "\t")
 
 
 class QdiscFilter(NamedTuple):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ebpfvm.sched.tc.block import ETH_P_ALL, Block, Filter, TcfProto
 from ebpfvm.sched.tc.cls_basic import Fw
 from ebpfvm.sched.tc.cls_u32 import U32
-from ebpfvm.sched.tc.show import stats_lines
+from ebpfvm.sched.tc.show import action_lines
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -87,10 +87,5 @@ def _actions(found: Filter, now: int, stats: bool) -> Iterator[str]:
     for order, action in enumerate(found.actions, 1):
         text = action.text()
         yield text if found.options.get("police") else f"\taction order {order}: {text}"
-        yield from action.lines(action.times(now) if stats else "")
-        if action.cookie:
-            yield f"\tcookie {action.cookie.hex()}"
-        if stats:
-            yield "\tAction statistics:"
-            yield from stats_lines(action.stats, "\t")
+        yield from action_lines(action, now, stats)
         yield ""

@@ -6,9 +6,8 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.btf import encode as encode_btf
-from ebpfvm.btf import types as t
 from ebpfvm.isa.insn import encode as encode_insns
-from ebpfvm.testing.oracle import expected_attach, load_flags
+from ebpfvm.testing.oracle import expected_attach, load_flags, string_offset, without_externs
 
 if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf
@@ -33,8 +32,9 @@ def raw(program: Program, dialect: Dialect, log_level: int = 1) -> dict[str, Any
         data = _btf(program.btf)
         strings = data[24 + struct.unpack_from("<I", data, 12)[0]:]
         infos = b"".join(struct.pack("<II", info.insn_off, info.type_id) for info in program.func_info)
-        lines = b"".join(struct.pack("<4I", line.insn_off, _string(strings, line.file), _string(strings, line.text),
-                                     line.line << 10 | line.column) for line in program.line_info)
+        lines = b"".join(
+            struct.pack("<4I", line.insn_off, string_offset(strings, line.file), string_offset(strings, line.text),
+                        line.line << 10 | line.column) for line in program.line_info)
         request |= {"btf": data.hex(), "func_info": infos.hex(), "line_info": lines.hex()}
     return request
 
@@ -55,15 +55,4 @@ def map_of(spec: MapSpec, dialect: Dialect) -> dict[str, Any]:
 
 
 def _btf(btf: Btf) -> bytes:
-    """BTF as a kernel takes it: extern functions, and the sections that list them, become placeholders."""
-    changes: dict[int, t.Type] = {}
-    for type_id, found in btf.items():
-        if (isinstance(found, t.Func) and found.linkage == t.Linkage.EXTERN) or (
-                isinstance(found, t.Datasec) and found.name == ".ksyms"):
-            changes[type_id] = t.Int(f"extern_{type_id}", 4, 32)
-    return encode_btf(btf.replaced(changes) if changes else btf)
-
-
-def _string(strings: bytes, text: str) -> int:
-    at = strings.find(b"\0" + text.encode() + b"\0")
-    return at + 1 if at >= 0 else 0
+    return encode_btf(without_externs(btf))
