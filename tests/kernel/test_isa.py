@@ -41,6 +41,9 @@ def _version() -> tuple[int, int]:
     return int(major), int(re.match(r"\d+", minor)[0])  # type: ignore[index]
 
 
+_NO_FD = 1 << 24  # above what a process may have open
+
+
 def _random_slot(rng: random.Random) -> tuple[Insn, Insn]:
     row = rng.choice(ROWS)
     values = {"dst": rng.choice((0, 1, 2, 10)), "src": rng.choice((0, 0, 1, 2, 10, 11)),
@@ -49,7 +52,11 @@ def _random_slot(rng: random.Random) -> tuple[Insn, Insn]:
         if rng.random() < 0.8:
             values[field] = 0
     code = row.code if rng.random() < 0.97 else rng.randrange(256)
-    return Insn(code, **values), Insn(rng.choice((0, 0, 0, 5)), imm=rng.choice((0, 1)))
+    insn = Insn(code, **values)
+    if insn.is_ld_imm64 and insn.src in (1, 2) and insn.imm > 0:
+        # The fd of a map: take none that this process may have open, or the verdict depends on what it is.
+        insn = insn._replace(imm=insn.imm + _NO_FD)
+    return insn, Insn(rng.choice((0, 0, 0, 5)), imm=rng.choice((0, 1)))
 
 
 def _program(insn: Insn, high: Insn) -> list[Insn]:
