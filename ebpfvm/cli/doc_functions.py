@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.dialects import linux, rfc6
-from ebpfvm.verifier.kfuncs import modelled
+from ebpfvm.verifier.calling.kfunc_calls import modelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

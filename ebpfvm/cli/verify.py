@@ -10,7 +10,7 @@ from ebpfvm.cli import output
 from ebpfvm.cli.programs import add_kernel_options, needs_type, open_programs
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.limits import Limits
-from ebpfvm.verifier.verdict import Verdict
+from ebpfvm.verifier.report.verdict import Verdict
 
 if TYPE_CHECKING:
     import argparse

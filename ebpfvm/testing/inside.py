@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 from ebpfvm.engine import Hooks
 from ebpfvm.errors import EbpfvmError
 from ebpfvm.kernel.memory import REGION_SHIFT
-from ebpfvm.verifier import cleaning
-from ebpfvm.verifier import regs as r
 from ebpfvm.verifier.domain.num import contains
 from ebpfvm.verifier.domain.rules import rules
-from ebpfvm.verifier.state import SPILL, ZERO
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.state import SPILL, ZERO
+from ebpfvm.verifier.pruning import cleaning
 
 if TYPE_CHECKING:
     from ebpfvm.engine.interp import InterpreterRun
     from ebpfvm.kernel.memory import Region
-    from ebpfvm.verifier.liveness import Live
-    from ebpfvm.verifier.regs import Reg
-    from ebpfvm.verifier.state import Frame, Slot, State
+    from ebpfvm.verifier.liveness.live_registers import Live
+    from ebpfvm.verifier.machine.regs import Reg
+    from ebpfvm.verifier.machine.state import Frame, Slot, State
 
 _U64 = (1 << 64) - 1
 _U32 = (1 << 32) - 1

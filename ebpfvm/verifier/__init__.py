@@ -27,7 +27,7 @@ message that ends in "not supported by ebpfvm", never let through.
 from __future__ import annotations
 
 from ebpfvm.verifier.check import verify
-from ebpfvm.verifier.env import Caps
-from ebpfvm.verifier.verdict import Verdict
+from ebpfvm.verifier.machine.env import Caps
+from ebpfvm.verifier.report.verdict import Verdict
 
 __all__ = ["Caps", "Verdict", "verify"]

@@ -13,8 +13,17 @@ from ebpfvm.errors import UsageError
 from ebpfvm.isa.disasm import kernel_text
 from ebpfvm.limits import DEFAULTS, Limits
 from ebpfvm.loading import prepare
-from ebpfvm.verifier import (
-    addresses,
+from ebpfvm.verifier.calling import global_funcs
+from ebpfvm.verifier.explanation.causes import cause
+from ebpfvm.verifier.explanation.explain import explain
+from ebpfvm.verifier.explore import LIMIT, Walk
+from ebpfvm.verifier.liveness import live_registers, stack_static, stack_walk
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.budget import Budget
+from ebpfvm.verifier.machine.env import Caps, Env
+from ebpfvm.verifier.machine.regs import pointer
+from ebpfvm.verifier.machine.signal import EFAULT, EINVAL, EPERM, Refuse
+from ebpfvm.verifier.passes import (
     attach,
     cfg,
     check_btf,
@@ -22,26 +31,14 @@ from ebpfvm.verifier import (
     dead_branches,
     depth,
     exceptions,
-    global_funcs,
-    liveness,
     postorder,
     resolve,
-    stack_static,
-    stack_walk,
-    stats,
     subprogs,
 )
-from ebpfvm.verifier import regs as r
-from ebpfvm.verifier.budget import Budget
-from ebpfvm.verifier.causes import cause
-from ebpfvm.verifier.env import Caps, Env
-from ebpfvm.verifier.explain import explain
-from ebpfvm.verifier.explore import LIMIT, Walk
-from ebpfvm.verifier.log import LEVEL1, LEVEL2, STATS, Log
-from ebpfvm.verifier.regs import pointer
-from ebpfvm.verifier.signal import EFAULT, EINVAL, EPERM, Refuse
-from ebpfvm.verifier.subprogs import is_kfunc_call
-from ebpfvm.verifier.verdict import Verdict
+from ebpfvm.verifier.passes.subprogs import is_kfunc_call
+from ebpfvm.verifier.report import addresses, stats
+from ebpfvm.verifier.report.log import LEVEL1, LEVEL2, STATS, Log
+from ebpfvm.verifier.report.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +46,7 @@ if TYPE_CHECKING:
     from ebpfvm.contract.dialect import Dialect
     from ebpfvm.loader.object import Program
     from ebpfvm.loading import Prepared
-    from ebpfvm.verifier.env import Observer, Subprog
+    from ebpfvm.verifier.machine.env import Observer, Subprog
 
     Consts = dict[int, Sequence[const_regs.Value | None]]
 
@@ -121,7 +118,8 @@ class _Run:
             after = cfg.edges(env)
             orders = postorder.of_functions(env, after)
             depth.recursion(env)
-        live = liveness.Live(liveness.registers(env, after, orders), self._stack(marks, after, orders, consts))
+        live = live_registers.Live(live_registers.registers(env, after, orders),
+                                   self._stack(marks, after, orders, consts))
         self._log_live(live)
         on_walk = stack_walk.WalkLiveness(env, orders, after, marks.callback, marks.prune, self.log)
         self.walk = walk = Walk(env, marks, live, cfg.loops(env, after), self.log,
@@ -153,7 +151,7 @@ class _Run:
         if missing:
             raise Refuse(EPERM, "the capabilities to load a program of this type are missing")
 
-    def _log_live(self, live: liveness.Live) -> None:
+    def _log_live(self, live: live_registers.Live) -> None:
         if not self.log.all:
             return
         self.log.line("Live regs before insn:")

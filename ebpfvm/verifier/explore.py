@@ -10,31 +10,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.isa import codes as c
-from ebpfvm.verifier import (
-    access,
-    alu,
-    backtrack,
-    branch,
-    btf_access,
-    calls,
-    dynptrs,
-    exits,
-    frames,
-    kfuncs,
-    legality,
-    loads,
-    stack,
-    states,
-)
-from ebpfvm.verifier import regs as r
+from ebpfvm.verifier.calling import dynptrs, exits, frames, helper_calls, kfunc_calls
 from ebpfvm.verifier.domain import rules
-from ebpfvm.verifier.env import StructType
-from ebpfvm.verifier.fields import local_struct
-from ebpfvm.verifier.liveness import ALL_REGS, use_def
-from ebpfvm.verifier.regs import UNKNOWN_SCALAR, Reg, pointer
-from ebpfvm.verifier.signal import E2BIG, EFAULT, EINVAL, Refuse
-from ebpfvm.verifier.state import Frame, History, State
-from ebpfvm.verifier.subprogs import is_call, is_gpl, is_kfunc_call
+from ebpfvm.verifier.liveness.live_registers import ALL_REGS, use_def
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.env import StructType
+from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg, pointer
+from ebpfvm.verifier.machine.signal import E2BIG, EFAULT, EINVAL, Refuse
+from ebpfvm.verifier.machine.special_fields import local_struct
+from ebpfvm.verifier.machine.state import Frame, History, State
+from ebpfvm.verifier.memory import access, btf_access, loads, stack
+from ebpfvm.verifier.passes.subprogs import is_call, is_gpl, is_kfunc_call
+from ebpfvm.verifier.pruning import backtrack, kept_states
+from ebpfvm.verifier.values import alu, branch, late_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,11 +30,11 @@ if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf
     from ebpfvm.contract.progtype import CtxField
     from ebpfvm.isa.insn import Insn
-    from ebpfvm.verifier.cfg import Cfg
-    from ebpfvm.verifier.env import Env, Observer, Subprog
-    from ebpfvm.verifier.liveness import Live
-    from ebpfvm.verifier.log import Log
-    from ebpfvm.verifier.stack_walk import WalkLiveness
+    from ebpfvm.verifier.liveness.live_registers import Live
+    from ebpfvm.verifier.liveness.stack_walk import WalkLiveness
+    from ebpfvm.verifier.machine.env import Env, Observer, Subprog
+    from ebpfvm.verifier.passes.cfg import Cfg
+    from ebpfvm.verifier.report.log import Log
 
     Step = Callable[["Walk"], int]
 
@@ -82,7 +70,7 @@ class Walk:
         self.inlined_loops: dict[int, tuple[bool, int]] = {}  # calls of bpf_loop: is it replaced, and its callback
         self.unreliable: set[int] = set()  # functions whose prototypes a call did not fit
         self.pending: list[tuple[State, int, int, int]] = []
-        self.states = states.States(self)
+        self.states = kept_states.States(self)
         self.ids = 0
         self.processed = 0
         self.jumps = 0
@@ -114,7 +102,7 @@ class Walk:
     def _build(self, pc: int) -> Step:
         insn = self.env.program.insns[pc]
         if insn.code or not pc or not self.env.program.insns[pc - 1].is_ld_imm64:
-            refusing = legality.late(self.env, insn)
+            refusing = late_fields.late(self.env, insn)
             if refusing is not None:
                 return refusing
         cls = insn.code & 7
@@ -137,7 +125,7 @@ class Walk:
         if op == c.BPF_CALL:
             if is_call(insn):
                 return frames.build_call(self, pc, insn)
-            return self._marked((kfuncs if is_kfunc_call(insn) else calls).build(self, pc, insn))
+            return self._marked((kfunc_calls if is_kfunc_call(insn) else helper_calls).build(self, pc, insn))
         if op == c.BPF_JA:
             target = pc + 1 + (insn.off if insn.code & 7 == c.BPF_JMP else insn.imm)
             return _goto(target)
@@ -399,7 +387,7 @@ class Walk:
         owned = value.type & r.BASE == r.BTF_ID and value.ref and not value.type & r.MAYBE_NULL
         if not owned or value.what.name != "sk_buff" or value.off or value.num.mask or value.num.value:
             raise Refuse(13, message, source=True)
-        kfuncs.release_reference(self, value.ref)
+        kfunc_calls.release_reference(self, value.ref)
 
     def in_sleepable(self) -> bool:
         """May the program sleep here?"""
@@ -413,7 +401,7 @@ class Walk:
         """Inside of the comparison function of a tree?"""
         if not self.state.locks or not self.frame.cb:
             return False
-        return kfuncs.is_tree_add(self.env, self.frame.callsite)
+        return kfunc_calls.is_tree_add(self.env, self.frame.callsite)
 
     def local_struct(self, btf: Btf, type_id: int) -> StructType:
         """A struct of the program, one object for each."""
@@ -470,7 +458,7 @@ def packets_changed(env: Env, subprog: Subprog, known: dict[int, bool]) -> bool:
             result |= helper is not None and helper.changes_packet
         elif is_kfunc_call(insn):
             kfunc = env.kfuncs.get(insn.imm)
-            result |= kfunc is not None and kfunc.name in kfuncs.MOVE_PACKET
+            result |= kfunc is not None and kfunc.name in kfunc_calls.MOVE_PACKET
         elif is_call(insn):
             callee = env.subprog_at(pc + insn.imm + 1)
             result |= callee is not None and packets_changed(env, callee, known)

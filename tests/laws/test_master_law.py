@@ -24,8 +24,11 @@ from ebpfvm.loader.open import load
 from ebpfvm.testing import campaign, generate, laws, strategies
 from ebpfvm.testing.laws import LawBroken
 from ebpfvm.testing.runs import Given
-from ebpfvm.verifier import pointers, regions, states, verify
+from ebpfvm.verifier import verify
 from ebpfvm.verifier.domain import num
+from ebpfvm.verifier.memory import regions
+from ebpfvm.verifier.pruning import kept_states
+from ebpfvm.verifier.values import pointers
 
 if TYPE_CHECKING:
     from ebpfvm.contract import Dialect
@@ -135,7 +138,7 @@ def test_a_wrong_offset_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_careless_pruning_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "r2 = *(u32 *)(r1 + 8)\nr6 = 1\nif r2 == 0 goto +2\nr6 = r10\nr6 += -8\n*(u64 *)(r6 + 0) = 1\n"
     assert not verify(program(text), linux()).ok
-    monkeypatch.setattr(states.States, "visited", _always_seen)
+    monkeypatch.setattr(kept_states.States, "visited", _always_seen)
     assert broken_law(text) == "prune"
 
 

@@ -121,7 +121,7 @@ def test_prediction(op: str, width: int, proved: Proved) -> None:
     """A jump that is said to be decided, is. The other comparisons are these, swapped or negated."""
     def ask(w: World) -> Iterator[Question]:
         a, x, b, y, given = operands(w, "6.18")
-        taken = w.run(getattr(w.d.branch, f"{op}{width}"), a, b)
+        taken = w.run(getattr(w.d.outcomes, f"{op}{width}"), a, b)
         holds = meaning(op, width, w.bits if width == 64 else w.sub, x, y)
         yield lor(lnot(i.equal(taken, 1)), holds), given
         yield lor(lnot(i.equal(taken, 0)), lnot(holds)), given

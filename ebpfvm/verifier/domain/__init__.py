@@ -44,9 +44,9 @@ True
 
 from __future__ import annotations
 
-from ebpfvm.verifier.domain.branch import Outcome
 from ebpfvm.verifier.domain.format import format_scalar, ranges, snum, unum
 from ebpfvm.verifier.domain.num import UNKNOWN, Num, const, contains, is_broken, unknown
+from ebpfvm.verifier.domain.outcomes import Outcome
 from ebpfvm.verifier.domain.rules import Rules, rules
 
 __all__ = [

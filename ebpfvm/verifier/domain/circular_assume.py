@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import Final
 
 from ebpfvm.verifier.domain import arc, tnum
-from ebpfvm.verifier.domain.branch import Assume, Pair
 from ebpfvm.verifier.domain.circular import again, sync
 from ebpfvm.verifier.domain.interval_assume import swapped
 from ebpfvm.verifier.domain.num import FULL32, FULL64, Arc, Num
+from ebpfvm.verifier.domain.outcomes import Assume, Pair
 from ebpfvm.verifier.domain.width import S32_MAX, S32_MIN, S64_MAX, S64_MIN, U32_MAX, U64_MAX
 
 

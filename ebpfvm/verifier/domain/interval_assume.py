@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Final
 
 from ebpfvm.verifier.domain import intervals, tnum
-from ebpfvm.verifier.domain.branch import Assume, Pair
 from ebpfvm.verifier.domain.intervals import ANY32, ANY64, sanitize, sync
 from ebpfvm.verifier.domain.num import Num
+from ebpfvm.verifier.domain.outcomes import Assume, Pair
 from ebpfvm.verifier.domain.width import (
     S32_MAX,
     S32_MIN,

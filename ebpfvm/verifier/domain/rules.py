@@ -24,10 +24,10 @@ from ebpfvm.verifier.domain import (
     intervals,
     tnum,
 )
-from ebpfvm.verifier.domain.branch import OPPOSITE, PREDICT, Assume, Outcome, Predict, predict_itself
 from ebpfvm.verifier.domain.constant import FOLD, SHIFT
 from ebpfvm.verifier.domain.memo import remembered, remembered_alone, remembered_with_size
 from ebpfvm.verifier.domain.num import EMPTY32, EMPTY64, Num, const, new
+from ebpfvm.verifier.domain.outcomes import OPPOSITE, PREDICT, Assume, Outcome, Predict, predict_itself
 from ebpfvm.verifier.domain.width import BITS, SUB, U32_MAX, U64_MAX
 
 Binary = Callable[[Num, Num], Num]

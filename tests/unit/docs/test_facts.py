@@ -10,7 +10,7 @@ import pytest
 from ebpfvm.dialects import rfc6
 from ebpfvm.loader import load
 from ebpfvm.verifier import verify
-from ebpfvm.verifier.explain import explain
+from ebpfvm.verifier.explanation.explain import explain
 from tests.unit.docs.examples import ROOT
 
 GUIDE = ROOT / "docs" / "guide"

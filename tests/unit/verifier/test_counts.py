@@ -18,7 +18,7 @@ from ebpfvm.isa.asm import assemble
 from ebpfvm.loader import load
 from ebpfvm.loader.object import Program
 from ebpfvm.verifier import verify
-from ebpfvm.verifier.arg_tracks import MIXED, join, text
+from ebpfvm.verifier.liveness.arg_tracks import MIXED, join, text
 from tests.unit.verifier.shapes import SHAPES, program
 
 HERE = Path(__file__).parent / "counts"

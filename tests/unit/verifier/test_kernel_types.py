@@ -12,7 +12,7 @@ from ebpfvm.btf.encode import Builder
 from ebpfvm.dialects.kernel_types import kernel_types
 from ebpfvm.isa.insn import Insn
 from ebpfvm.loader.object import CoreRelo, Program
-from ebpfvm.verifier.kernel_types import Found, descend
+from ebpfvm.verifier.memory.struct_walk import Found, descend
 from tests.unit.verifier.build import Fn, build, message
 
 OLD, NEW = (6, 18), (7, 2)

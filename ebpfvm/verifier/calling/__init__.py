@@ -1,0 +1,1 @@
+"""Calls: helpers, kernel functions, functions of the program, and the ends of functions."""

@@ -1,0 +1,68 @@
+"""Dynptrs as arguments and results of kfuncs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.verifier.calling import dynptrs
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.regs import Reg, pointer
+from ebpfvm.verifier.machine.signal import EINVAL, Refuse, unsupported
+
+if TYPE_CHECKING:
+    from ebpfvm.contract.kfunc import Param
+    from ebpfvm.verifier.calling.kfunc_calls import KfuncCall
+    from ebpfvm.verifier.explore import Walk
+
+_KINDS = {"bpf_dynptr_from_skb": "skb", "bpf_dynptr_from_xdp": "xdp", "bpf_dynptr_from_skb_meta": "skb_meta"}
+
+
+def argument(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+    """A dynptr that is there already, or a place for one (__uninit)."""
+    if reg.type not in (r.STACK, r.DYNPTR):
+        who = f"R{at}" if w.env.new else f"arg#{at - 1}"
+        raise Refuse(EINVAL, f"{who} expected pointer to stack or const struct bpf_dynptr")
+    if "uninit" in param.suffixes:
+        if reg.type == r.DYNPTR:
+            raise Refuse(EINVAL, "Dynptr has to be an uninitialized dynptr")
+        index = dynptrs.slot_of(w, reg, "Dynptr has to be an uninitialized dynptr")
+        frame = w.state.frames[reg.what]
+        for i in (index, index - 1):
+            dynptrs.destroy(w, frame, i)
+        made.extra["new"] = reg
+        return
+    found = dynptrs.state_at(w, reg)
+    if found is None:
+        who = f"R{at}" if w.env.new else f"arg #{at - 1}"
+        message = f"Expected an initialized dynptr as {who}"
+        if reg.type == r.STACK:
+            dynptrs.slot_of(w, reg, message)
+        raise Refuse(EINVAL, message)
+    dynptrs.touch(w, reg)
+    made.extra.setdefault("dynptr", found)
+
+
+def made_one(w: Walk, made: KfuncCall) -> None:
+    """A new dynptr over the packet, or a second one over the same memory."""
+    reg: Reg = made.extra["new"]
+    if made.kfunc.name == "bpf_dynptr_clone":
+        old = made.extra["dynptr"]
+        dynptrs.put(w, reg, old.kind, old.ref, old.parent)
+        return
+    dynptrs.put(w, reg, _KINDS[made.kfunc.name], 0, 0)
+
+
+def slice_of(w: Walk, made: KfuncCall) -> Reg:
+    """bpf_dynptr_slice and _rdwr: memory of constant size, or NULL."""
+    found = made.extra["dynptr"]
+    if made.constant is None:
+        raise unsupported("a slice of unknown size")
+    type = r.MEM | r.MAYBE_NULL
+    if made.kfunc.name == "bpf_dynptr_slice":
+        type |= r.RDONLY
+    elif found.kind in ("skb", "xdp", "skb_meta") and not w.env.prog_type.packet_write:
+        raise Refuse(EINVAL, "the prog does not allow writes to packet data")
+    if found.kind in ("skb", "xdp", "skb_meta"):
+        type |= r.PKT_SLICE
+    ref, aux = dynptrs.owner_of_slice(w, found)
+    return pointer(type, made.constant, id=w.new_id(), ref=ref, aux=aux)

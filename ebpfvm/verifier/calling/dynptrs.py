@@ -1,0 +1,189 @@
+"""Dynptrs on the stack: two slots that only their own functions may write (process_dynptr_func and what it calls)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.references import acquire, drop_ref, invalidate, replace_regs
+from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg
+from ebpfvm.verifier.machine.signal import EINVAL, Refuse, unsupported
+from ebpfvm.verifier.machine.state import ALL_INVALID, DYN, DynptrState, Slot
+
+if TYPE_CHECKING:
+    from ebpfvm.contract.args import ArgSpec
+    from ebpfvm.verifier.calling.helper_args import Call
+    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.machine.state import Frame
+
+_ALL_DYN = bytes([DYN] * 8)
+
+
+def slot_of(w: Walk, reg: Reg, after: str = "") -> int:
+    """The higher of the two slots that a stack pointer names (dynptr_get_spi).
+
+    Args:
+        after: the second line of the refusal.
+    """
+    return slots_at(w, reg, 2, "dynptr", after)
+
+
+def slots_at(w: Walk, reg: Reg, count: int, what: str, after: str = "") -> int:
+    """The slot at the lowest address of an object of `count` slots."""
+    more = (after,) if after else ()
+    if reg.num.mask:
+        raise Refuse(EINVAL, f"{what} has to be at a constant offset", *more)
+    off = reg.off + reg.num.smin
+    index = 0 if not off and w.env.rounds_to_zero else (-off - 1) >> 3
+    if off % 8 or not count - 1 <= index < 64:
+        raise Refuse(EINVAL, f"cannot pass in {what} at an offset={off}", *more)
+    return index
+
+
+def state_at(w: Walk, reg: Reg) -> DynptrState | None:
+    """The dynptr that a stack pointer names, None if there is none."""
+    if reg.type == r.DYNPTR:
+        return reg.what if isinstance(reg.what, DynptrState) else None
+    if reg.num.mask or (reg.off + reg.num.smin) % 8:
+        return None
+    index = (-(reg.off + reg.num.smin) - 1) >> 3
+    frame = w.state.frames[reg.what]
+    low, high = frame.stack.get(index), frame.stack.get(index - 1)
+    if low is None or high is None or low.types != _ALL_DYN or high.types != _ALL_DYN:
+        return None
+    if not isinstance(low.reg, DynptrState) or not isinstance(high.reg, DynptrState) or not low.reg.first:
+        return None
+    return low.reg if low.reg.id == high.reg.id and not high.reg.first else None
+
+
+def argument(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
+    """A dynptr argument of a helper."""
+    name = f"R{at}" if w.env.new else f"arg #{at - 1}"
+    if reg.type == r.DYNPTR and spec.release:
+        raise Refuse(EINVAL, "CONST_PTR_TO_DYNPTR cannot be released" if w.env.new
+                     else "cannot release unowned const bpf_dynptr")
+    if reg.type == r.DYNPTR and spec.uninit:
+        raise Refuse(EINVAL, "Dynptr has to be an uninitialized dynptr")
+    if spec.uninit:
+        prepare(w, call, at, spec, reg)
+        return
+    found = state_at(w, reg)
+    if spec.release and not w.env.new:
+        index = slot_of(w, reg, f"arg {at} is an unacquired reference")
+        slot = w.state.frames[reg.what].stack.get(index)
+        half = slot.reg if slot is not None and isinstance(slot.reg, DynptrState) else None
+        if half is None or not half.ref:
+            raise Refuse(EINVAL, f"arg {at} is an unacquired reference")
+    if found is None:
+        if reg.type != r.DYNPTR:
+            slot_of(w, reg, f"Expected an initialized dynptr as {name}")
+        raise Refuse(EINVAL, f"Expected an initialized dynptr as {name}")
+    if spec.dynptr and found.kind != spec.dynptr:
+        raise Refuse(EINVAL, f"Expected a dynptr of type {spec.dynptr} as {name}")
+    touch(w, reg)
+    call.dynptr = found
+    if spec.release:
+        call.release = at
+        call.dynptr_at = at
+
+
+def prepare(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
+    """An argument that becomes a dynptr: two slots that hold none yet."""
+    index = slot_of(w, reg, "Dynptr has to be an uninitialized dynptr")
+    frame = w.state.frames[reg.what]
+    if any(DYN in frame.stack[i].types for i in (index, index - 1) if i in frame.stack):
+        destroy(w, frame, index)
+        destroy(w, frame, index - 1)
+    call.dynptr_at, call.uninit = at, True
+
+
+def finish(w: Walk, call: Call) -> None:
+    """Put a new dynptr on the stack."""
+    if not call.uninit or not call.dynptr_at:
+        return
+    at = call.dynptr_at
+    spec = call.helper.args[at - 1]
+    reg = w.regs[at]
+    assert reg is not None
+    kind = spec.dynptr or "local"
+    if kind not in ("local", "ringbuf"):
+        raise unsupported(f"dynptrs of kind {kind}")
+    put(w, reg, kind, 0, 0, owned=kind == "ringbuf")
+
+
+def put(w: Walk, reg: Reg, kind: str, ref: int, parent: int, owned: bool = False) -> DynptrState:
+    """Mark two slots as a dynptr; `owned`: with a reference of its own, which has to be given back."""
+    index = slot_of(w, reg)
+    frame = w.state.frames[reg.what]
+    w.deepen(frame, (index + 1) * 8)
+    if w.env.new and owned:
+        ref = parent = acquire(w)
+        id = w.new_id()
+    else:
+        id = w.new_id()
+        ref = acquire(w) if owned else ref
+    stack = frame.stack_for_write()
+    stack[index - 1] = Slot(_ALL_DYN, DynptrState(kind, False, id, ref, parent))
+    stack[index] = Slot(_ALL_DYN, DynptrState(kind, True, id, ref, parent))
+    w.touch(index)
+    w.touch(index - 1)
+    w.stack_written(frame, 3 << index - 1)
+    return DynptrState(kind, True, id, ref, parent)
+
+
+def release(w: Walk, call: Call) -> None:
+    """A dynptr with a reference is given back; so do its copies and slices."""
+    found = call.dynptr
+    assert found is not None
+    drop_ref(w.state, found.ref)
+    clones = {slot.reg.id for frame in w.state.frames for slot in frame.stack.values()
+              if isinstance(slot.reg, DynptrState) and slot.reg.ref == found.ref}
+    invalidate(w, {found.ref, found.id} | clones)
+    for frame in w.state.frames:
+        for index, slot in list(frame.stack.items()):
+            if isinstance(slot.reg, DynptrState) and slot.reg.ref == found.ref:
+                clear(w, frame, index)
+
+
+def clear(w: Walk, frame: Frame, index: int) -> None:
+    """A slot that was part of a dynptr holds nothing any more."""
+    frame.stack_for_write()[index] = Slot(ALL_INVALID)
+    w.stack_written(frame, 1 << index)
+
+
+def destroy(w: Walk, frame: Frame, index: int) -> None:
+    """A write hits a dynptr (destroy_if_dynptr_stack_slot): it is no dynptr any more, and its slices are numbers."""
+    slot = frame.stack.get(index)
+    if slot is None or not isinstance(slot.reg, DynptrState):
+        return
+    found = slot.reg
+    if found.ref:
+        others = sum(1 for other in w.state.frames for item in other.stack.values()
+                     if isinstance(item.reg, DynptrState) and item.reg.ref == found.ref and item.reg.id != found.id)
+        if not others:
+            raise Refuse(EINVAL, "cannot overwrite referenced dynptr")
+    pair = index - 1 if found.first else index + 1
+    clear(w, frame, index)
+    clear(w, frame, pair)
+    replace_regs(w.state, lambda reg: UNKNOWN_SCALAR
+                 if reg.type & r.BASE == r.MEM and reg.aux == found.id else reg)
+
+
+def data_refs(w: Walk, call: Call) -> tuple[int, int]:
+    """Reference and dynptr id of the memory that bpf_dynptr_data gives."""
+    found = call.dynptr
+    return owner_of_slice(w, found) if found is not None else (0, 0)
+
+
+def owner_of_slice(w: Walk, found: DynptrState) -> tuple[int, int]:
+    """What a slice dies with: 7.x makes it a child of the dynptr, 6.18 of the dynptr's reference. And the dynptr."""
+    return (found.id if w.env.new else found.ref), found.id
+
+
+def touch(w: Walk, reg: Reg) -> None:
+    """The slots of a dynptr were looked at (mark_dynptr_read)."""
+    if reg.type == r.STACK:
+        index = (-(reg.off + reg.num.smin) - 1) >> 3
+        w.touch(index)
+        w.touch(index - 1)
+        w.stack_read(w.state.frames[reg.what], 3 << index - 1)

@@ -1,0 +1,87 @@
+"""exit and bpf_throw: nothing left over, and a result that the program type allows (check_return_code)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.verifier.calling import frames, global_funcs
+from ebpfvm.verifier.machine import references
+from ebpfvm.verifier.machine.regs import SCALAR
+from ebpfvm.verifier.machine.signal import EFAULT, EINVAL, Refuse
+from ebpfvm.verifier.report import show
+from ebpfvm.verifier.values.alu import unreadable
+
+if TYPE_CHECKING:
+    from ebpfvm.verifier.calling.kfunc_calls import KfuncCall
+    from ebpfvm.verifier.explore import Walk
+
+END = -1
+
+
+def step(w: Walk) -> int:
+    """The exit instruction."""
+    inner = len(w.state.frames) > 1
+    references.check_leaks(w, "BPF_EXIT instruction in main prog", regions=not inner)
+    if inner:
+        return frames.leave(w)
+    result(w)
+    return END
+
+
+def throw(w: Walk, made: KfuncCall, after: int) -> int:
+    """bpf_throw ends the program from any depth; without a callback of its own the cookie is the program's result."""
+    cookie = w.regs[1]
+    if cookie is None:
+        raise unreadable(1)
+    if cookie.type != SCALAR:
+        raise Refuse(EINVAL, "R1 is not a scalar")
+    if not w.env.exception_cb:
+        result(w, 1)
+    references.check_leaks(w, "bpf_throw")
+    chain = w.states.unvisited_loop(w.state)
+    if chain is not None:
+        # The kernel's accounting of loops does not expect a path that ends inside of one.
+        raise Refuse(EFAULT, f"verifier bug: scc exit: no visit info for call chain ({','.join(map(str, chain))})")
+    return END
+
+
+def trap(w: Walk, made: KfuncCall, after: int) -> int:
+    """__bpf_trap stands where the compiler found that the program uses what it never set; no path may come there."""
+    raise Refuse(EFAULT, "unexpected __bpf_trap() due to uninitialized variable?")
+
+
+def result(w: Walk, number: int = 0) -> None:
+    """R0 when a program, a global function or an asynchronous callback ends; R1 when it throws."""
+    frame = w.frame
+    env = w.env
+    if frame.async_cb:
+        _number(w, number, (0, 0), "At async callback return")
+        return
+    # What is thrown is the program's result from any depth; 6.18 takes a global function for a program of its own.
+    subprog = env.subprogs[0 if number and env.throws_for_program else w.state.frames[0].subprog]
+    if subprog.index and subprog.index != env.exception_cb:
+        if subprog.is_global and global_funcs.returns_void(w, subprog):
+            return
+        r0 = w.regs[number]
+        if r0 is None:
+            raise unreadable(number)
+        if r0.type != SCALAR:
+            raise Refuse(EINVAL, f"At subprogram exit the register R{number} is not a scalar value "
+                                 f"({show.type_of(r0)})")
+        return
+    hooks = env.prog_type.attach_returns
+    allowed = hooks.get(env.program.attach, hooks.get(env.program.attach_type, env.prog_type.returns))
+    if w.regs[number] is None:
+        raise unreadable(number)
+    if allowed is not None:
+        _number(w, number, allowed, "At program exit")
+
+
+def _number(w: Walk, number: int, allowed: tuple[int, int], when: str) -> None:
+    r0 = w.regs[number]
+    if r0 is None:
+        raise unreadable(number)
+    if r0.type != SCALAR:
+        raise Refuse(EINVAL, f"{when} the register R{number} is not a known value ({show.type_of(r0)})")
+    w.precise(number)
+    frames.check_range(r0, allowed, when, number=number)

@@ -1,0 +1,252 @@
+"""Global functions: what their BTF prototype says of arguments and result (btf_prepare_func_args in kernel/bpf/btf.c,
+btf_check_func_arg_match and do_check_common in kernel/bpf/verifier.c)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ebpfvm.btf.types import Enum, Enum64, Func, FuncProto, Fwd, Int, Ptr, Struct, Typedef, Union, Void
+from ebpfvm.errors import LoadError
+from ebpfvm.verifier.calling import dynptrs
+from ebpfvm.verifier.calling import helper_args as args_
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, pointer
+from ebpfvm.verifier.machine.signal import EFAULT, EINVAL, EOPNOTSUPP, Refuse, Unsupported, unsupported
+from ebpfvm.verifier.machine.state import DynptrState
+
+if TYPE_CHECKING:
+    from ebpfvm.btf.types import Btf
+    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.machine.env import Subprog
+
+TAGS = ("ctx", "trusted", "untrusted", "nonnull", "nullable", "arena")
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument: kind "scalar", "ctx", "mem" or "dynptr"; bytes of memory; whether NULL may come."""
+
+    kind: str
+    size: int = 0
+    maybe_null: bool = False
+
+
+_MOST_ARGUMENTS = 12
+
+
+def on_stack(w: Walk, subprog: Subprog) -> None:
+    """Raise Refuse if a call leaves out arguments that the prototype wants on the stack.
+
+    A compiler that passes a static function only what it uses keeps the prototype of the source. No instruction that
+    passes arguments on the stack is modelled, so there are none.
+    """
+    btf = w.env.program.btf
+    func = btf[subprog.type_id] if btf is not None and subprog.type_id else None
+    proto = btf[func.type] if btf is not None and isinstance(func, Func) else None
+    if not isinstance(proto, FuncProto) or len(proto.params) <= 5 or not w.env.has_stack_args:
+        return
+    count, lines = len(proto.params), []
+    if count > _MOST_ARGUMENTS:
+        lines.append(f"kernel supports at most {_MOST_ARGUMENTS} parameters, function {subprog.name} has {count}")
+    elif subprog.is_global:
+        lines.append(f"global function {subprog.name} has {count} > 5 args, stack args not supported")
+    raise Refuse(EFAULT, *lines, f"callee expects {count} args, stack arg1 is not initialized")
+
+
+def arguments(w: Walk, subprog: Subprog) -> tuple[Argument, ...]:
+    """The prototype of a global function.
+
+    Raises:
+        Refuse: a prototype that cannot be checked.
+    """
+    btf = w.env.program.btf
+    if btf is None or not subprog.type_id:
+        raise Refuse(EFAULT, "Global functions need valid BTF")
+    func = btf[subprog.type_id]
+    proto = btf[func.type] if isinstance(func, Func) else None
+    if not isinstance(proto, FuncProto):
+        raise Refuse(EFAULT, f"Invalid type of function {subprog.name}()")
+    on_stack(w, subprog)
+    if len(proto.params) > 5:
+        raise Refuse(EINVAL, f"Global function {subprog.name}() with {len(proto.params)} > 5 args. Buggy compiler.")
+    result = btf.resolved(proto.return_type)
+    if not isinstance(result, Int | Enum | Enum64) and not (w.env.new and isinstance(result, Void)):
+        if w.env.new:
+            raise Refuse(EOPNOTSUPP, f"Global function {subprog.name}() return value not void or scalar. "
+                                     "Only those are supported.")
+        raise Refuse(EINVAL, f"Global function {subprog.name}() doesn't return scalar. Only those are supported.")
+    return tuple(_argument(w, btf, subprog, at, param.type) for at, param in enumerate(proto.params))
+
+
+def returns_void(w: Walk, subprog: Subprog) -> bool:
+    """Does the function return nothing?"""
+    btf = w.env.program.btf
+    func = btf[subprog.type_id] if btf is not None else None
+    proto = btf[func.type] if btf is not None and isinstance(func, Func) else None
+    return isinstance(proto, FuncProto) and btf is not None and isinstance(btf.resolved(proto.return_type), Void)
+
+
+def _argument(w: Walk, btf: Btf, subprog: Subprog, at: int, type_id: int) -> Argument:
+    tags = {tag.removeprefix("arg:") for tag in btf.decl_tags(subprog.type_id, at) if tag.startswith("arg:")}
+    found = btf.resolved(type_id)
+    if tags - set(TAGS):
+        raise Refuse(95, f"arg#{at} has unsupported set of tags")
+    if not isinstance(found, Ptr):
+        if tags:
+            raise Refuse(EINVAL, f"arg#{at} has pointer tag, but is not a pointer type")
+        if isinstance(found, Int | Enum | Enum64):
+            return Argument("scalar")
+        raise Refuse(EINVAL, f"Arg#{at} type {found.kind.name} in {subprog.name}() is not supported yet.")
+    if tags & {"trusted", "untrusted", "arena"}:
+        raise unsupported(f"the argument tag {sorted(tags)[0]} of global functions")
+    if "ctx" in tags or _is_context(w, btf, found.type):
+        if tags - {"ctx"}:
+            raise Refuse(EINVAL, f"arg#{at} has invalid combination of tags")
+        return Argument("ctx")
+    target = btf.resolved(found.type)
+    if isinstance(target, Struct) and target.name == "bpf_dynptr":
+        if tags:
+            raise Refuse(EINVAL, f"arg#{at} has invalid combination of tags")
+        return Argument("dynptr")
+    if "nullable" in tags:
+        raise Refuse(EINVAL, f"arg#{at} has invalid combination of tags")
+    try:
+        size = btf.size_of(found.type)
+    except LoadError:
+        kind = {Fwd: "FWD", Void: "UNKNOWN", FuncProto: "FUNC_PROTO"}.get(type(target), target.kind.name)
+        raise Refuse(EINVAL, f"arg#{at} reference type('{kind} {target.name}') size cannot be determined: -22"
+                     ) from None
+    return Argument("mem", size, "nonnull" not in tags)
+
+
+def _is_context(w: Walk, btf: Btf, type_id: int) -> bool:
+    """Is it the context of the program's type by name (btf_is_prog_ctx_type)?"""
+    seen = btf[type_id]
+    while not isinstance(seen, Struct | Union | Fwd):
+        if isinstance(seen, Typedef) and seen.name in ("bpf_user_pt_regs_t",):
+            return w.env.prog_type.name == "kprobe"
+        inner = getattr(seen, "type", None)
+        if inner is None or isinstance(seen, Ptr):
+            return False
+        seen = btf[inner]
+    return seen.name == w.env.prog_type.ctx
+
+
+def initial_registers(w: Walk, wanted: tuple[Argument, ...]) -> dict[int, Reg]:
+    """R1 and on at the start of the walk of a global function."""
+    found = {}
+    for at, item in enumerate(wanted, 1):
+        if item.kind == "ctx":
+            found[at] = pointer(r.CTX)
+        elif item.kind == "scalar":
+            found[at] = UNKNOWN_SCALAR
+        elif item.kind == "dynptr":
+            found[at] = pointer(r.DYNPTR, DynptrState("local", True, w.new_id(), 0))
+        else:
+            found[at] = pointer(r.MEM | (r.MAYBE_NULL if item.maybe_null else 0), item.size,
+                                id=w.new_id() if item.maybe_null else 0)
+    return found
+
+
+def match_arguments(w: Walk, subprog: Subprog) -> Refuse | None:
+    """Do the caller's registers fit the prototype (btf_check_func_arg_match)? The complaint, or None."""
+    try:
+        for number, item in enumerate(arguments(w, subprog), 1):
+            _fits(w, number, item)
+    except Refuse as refused:
+        if refused.errno == EFAULT or isinstance(refused, Unsupported):
+            raise
+        return refused
+    return None
+
+
+def match_static(w: Walk, subprog: Subprog) -> None:
+    """What a kernel says of a call that does not fit a static function's prototype: nothing comes of it but a line.
+
+    Raises:
+        Refuse: the prototype wants arguments on the stack.
+    """
+    on_stack(w, subprog)
+    if subprog.index in w.unreliable or subprog.is_global:
+        return
+    try:
+        for number, item in enumerate(_of_static(w, subprog), 1):
+            _fits(w, number, item)
+    except Refuse as refused:
+        w.unreliable.add(subprog.index)
+        for text in refused.lines:
+            w.log.line(text)
+
+
+def _of_static(w: Walk, subprog: Subprog) -> tuple[Argument, ...]:
+    """The prototype of a static function, () if it says nothing that is checked."""
+    btf = w.env.program.btf
+    func = btf[subprog.type_id] if btf is not None and subprog.type_id else None
+    proto = btf[func.type] if btf is not None and isinstance(func, Func) else None
+    if btf is None or not isinstance(proto, FuncProto) or len(proto.params) > 5:
+        return ()
+    found = []
+    numbers = (Int, Enum, Enum64)
+    if not isinstance(btf.resolved(proto.return_type), (*numbers, Void) if w.env.new else numbers):
+        return ()
+    for param in proto.params:
+        type = btf.resolved(param.type)
+        if isinstance(type, numbers):
+            found.append(Argument("scalar"))
+        elif isinstance(type, Ptr) and _is_context(w, btf, type.type):
+            found.append(Argument("ctx"))
+        elif isinstance(type, Ptr) and isinstance(btf.resolved(type.type), Struct) \
+                and btf.resolved(type.type).name == "bpf_dynptr":
+            found.append(Argument("dynptr"))
+        else:
+            return ()
+    return tuple(found)
+
+
+def _fits(w: Walk, number: int, item: Argument) -> None:
+    reg = w.regs[number]
+    name = f"R{number}" if w.env.new else f"arg#{number - 1}"
+    if item.kind == "scalar":
+        if reg is None or reg.type != SCALAR:
+            raise Refuse(EINVAL, f"R{number} is not a scalar")
+        return
+    if reg is None:
+        reg = r.with_type(UNKNOWN_SCALAR, 0)
+    if item.kind == "dynptr":
+        _dynptr(w, reg, number)
+        return
+    if item.kind == "ctx":
+        args_.offset(w, reg, number)
+        if reg.type != r.CTX:
+            raise Refuse(EINVAL, f"{name} expects pointer to ctx")
+        return
+    args_.offset(w, reg, number)
+    memory(w, reg, number, item.size)
+    if not item.maybe_null and (reg.type & r.MAYBE_NULL or (w.env.refuses_zero and args_.is_null(reg))):
+        raise Refuse(EINVAL, f"{name} is expected to be non-NULL")
+
+
+def _dynptr(w: Walk, reg: Reg, number: int) -> None:
+    """A dynptr of any kind that is there already (process_dynptr_func)."""
+    if reg.type not in (r.STACK, r.DYNPTR):
+        who = f"R{number}" if w.env.new else f"arg#{number - 1}"
+        raise Refuse(EINVAL, f"{who} expected pointer to stack or const struct bpf_dynptr")
+    if dynptrs.state_at(w, reg) is None:
+        text = f"Expected an initialized dynptr as {f'R{number}' if w.env.new else f'arg #{number - 1}'}"
+        if reg.type == r.STACK:
+            dynptrs.slot_of(w, reg, text)
+        raise Refuse(EINVAL, text)
+    dynptrs.touch(w, reg)
+
+
+def memory(w: Walk, reg: Reg, number: int, size: int) -> None:
+    """The register points to memory that may be read and written (check_mem_reg)."""
+    if args_.is_null(reg):
+        return
+    plain = r.with_type(reg, reg.type & ~r.MAYBE_NULL)
+    try:
+        args_.memory(w, plain, number, size, False, True, None, dead_ok=True)
+        args_.memory(w, plain, number, size, True, True, None)
+    except Refuse as refused:
+        raise Refuse(EINVAL, *refused.lines) from refused

@@ -1,0 +1,248 @@
+"""Objects that a program allocates, and lists and trees of them (bpf_obj_new, bpf_list_*, bpf_rbtree_*).
+
+Source: check_kfunc_args, process_kf_arg_ptr_to_graph_*, ref_convert_owning_non_owning of kernel/bpf/verifier.c.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.btf.types import Array, Enum, Enum64, Int, Struct, Union
+from ebpfvm.verifier.calling import locks
+from ebpfvm.verifier.machine import references
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.regs import Reg, pointer
+from ebpfvm.verifier.machine.signal import EINVAL, Refuse, unsupported
+from ebpfvm.verifier.memory import regions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ebpfvm.btf.types import Btf, Type
+    from ebpfvm.contract.kfunc import Param
+    from ebpfvm.verifier.calling.kfunc_calls import KfuncCall
+    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.machine.env import Special, StructType
+    from ebpfvm.verifier.machine.state import Frame
+
+OBJECT = r.BTF_ID | r.ALLOC
+_MOST_PERCPU = 512  # BPF_GLOBAL_PERCPU_MA_MAX_SIZE
+_ROOTS = {"bpf_list_head": "list_head", "bpf_rb_root": "rb_root"}
+_NODES = {"bpf_list_node": "list_node", "bpf_rb_node": "rb_node"}
+_LOOKERS = frozenset({"bpf_rbtree_remove", "bpf_rbtree_left", "bpf_rbtree_right", "bpf_list_del", "bpf_list_is_first",
+                      "bpf_list_is_last"})
+
+
+def _name(w: Walk, at: int) -> str:
+    return f"R{at}" if w.env.new else f"arg#{at - 1}"
+
+
+def _is_object(reg: Reg) -> bool:
+    """Return whether it points to an allocated object; kernel functions that mind NULL have refused it before."""
+    return reg.type & r.BASE == r.BTF_ID and bool(reg.type & r.ALLOC) and not reg.type & r.PERCPU
+
+
+def root(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+    """A list head or tree root, whose lock is held."""
+    name, kind = param.struct, _ROOTS[param.struct]
+    is_map = reg.type == r.MAP_VALUE
+    if not is_map and reg.type != OBJECT:
+        raise Refuse(EINVAL, f"{_name(w, at)} expected pointer to map value or allocated object")
+    if not is_map and not reg.ref:
+        raise Refuse(EINVAL, "allocated object must be referenced")
+    if reg.num.mask:
+        raise Refuse(EINVAL, f"R{at} doesn't have constant offset. {name} has to be at the constant offset")
+    off = reg.off + reg.num.smin
+    field = next((item for item in locks.fields_of(reg) if item.kind == kind and item.off == off), None)
+    if field is None:
+        raise Refuse(EINVAL, f"{name} not found at offset={off}")
+    _locked(w, reg, name)
+    made.slot = field
+
+
+def _locked(w: Walk, reg: Reg, name: str) -> None:
+    owner, lines = locks.owner_of(reg), []
+    if w.state.locks:
+        if any(ref.kind in locks.LOCKS and ref.id == reg.id and ref.ptr is owner for ref in w.state.refs):
+            return
+        lines.append("held lock and object are not in the same allocation")
+    # The message knows only the plain lock: where there is none, it has the kernel's -EINVAL for an offset.
+    off = next((item.off for item in locks.fields_of(reg) if item.kind == "spin_lock"), -EINVAL)
+    raise Refuse(EINVAL, *lines, f"bpf_spin_lock at off={off} must be held for {name}")
+
+
+def node(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+    """A node of an object: owned, or for looking and removing borrowed."""
+    name, kind = param.struct, _NODES[param.struct]
+    if made.kfunc.name in _LOOKERS or at > 2:  # the node that another is put after stays where it is
+        if not _is_object(reg) or not (reg.ref or reg.type & r.NON_OWN_REF):
+            raise Refuse(EINVAL, f"{made.kfunc.name} can only take non-owning or refcounted {name} pointer")
+        if w.in_rbtree_callback():
+            raise Refuse(EINVAL, f"{made.kfunc.name} not allowed in rbtree cb")
+    else:
+        if reg.type != OBJECT:
+            raise Refuse(EINVAL, f"{_name(w, at)} expected pointer to allocated object")
+        if not reg.ref:
+            raise Refuse(EINVAL, "allocated object must be referenced")
+    if reg.num.mask:
+        raise Refuse(EINVAL, f"R{at} doesn't have constant offset. {name} has to be at the constant offset")
+    off = reg.off + reg.num.smin
+    if not any(item.kind == kind and item.off == off for item in locks.fields_of(reg)):
+        raise Refuse(EINVAL, f"{name} not found at offset={off}")
+    _belongs(w, made, reg, name, off)
+
+
+def _belongs(w: Walk, made: KfuncCall, reg: Reg, name: str, off: int) -> None:
+    field = made.slot
+    if field is None:
+        made.extra["node"] = reg
+        return
+    wanted = held_struct(w, field)
+    owner = next(key for key, kind in _ROOTS.items() if kind == field.kind)
+    if not (reg.what.btf is wanted.btf and reg.what.type_id == wanted.type_id):
+        raise Refuse(EINVAL, f"operation on {owner} expects arg#1 {name} at offset={field.node_off} in struct "
+                             f"{wanted.name}, but arg is at offset={off} in struct {reg.what.name}")
+    if off != field.node_off:
+        raise Refuse(EINVAL, f"arg#1 offset={off}, but expected {name} at offset={field.node_off} in struct "
+                             f"{wanted.name}")
+
+
+def held_struct(w: Walk, field: Special) -> StructType:
+    """What a list or tree holds."""
+    assert field.btf is not None
+    return w.local_struct(field.btf, field.type_id)
+
+
+def owned(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+    """An allocated object that is given away whole (__alloc)."""
+    percpu = "percpu" in made.kfunc.name
+    if reg.type not in (OBJECT, OBJECT | r.PERCPU):
+        raise Refuse(EINVAL, f"{_name(w, at)} expected pointer to allocated object")
+    if bool(reg.type & r.PERCPU) != percpu:
+        raise Refuse(EINVAL, f"{_name(w, at)} expected for {_dropper(w, not percpu)}()")
+    if not reg.ref:
+        raise Refuse(EINVAL, "allocated object must be referenced")
+    if reg.off or reg.num.mask or reg.num.value:
+        raise Refuse(EINVAL, f"R{at} must have zero offset when passed to release func or trusted arg to kfunc")
+    regions.unmodified(w, reg, at)
+
+
+def _dropper(w: Walk, percpu: bool) -> str:
+    return f"bpf_{'percpu_' * percpu}obj_drop{'' if w.env.new else '_impl'}"
+
+
+def counted(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+    """An object with a reference count (__refcounted_kptr)."""
+    if not _is_object(reg):
+        raise Refuse(EINVAL, f"{_name(w, at)} is neither owning or non-owning ref")
+    if not any(item.kind == "refcount" for item in reg.what.fields):
+        raise Refuse(EINVAL, f"{_name(w, at)} doesn't point to a type with bpf_refcount field")
+    if w.env.counted_at_start:
+        regions.unmodified(w, reg, at)
+    made.extra["object"] = reg
+
+
+# -- effects and results --------------------------------------------------------------------------------------------
+
+
+def borrowed(reg: Reg) -> Reg:
+    """The same object, no longer owned (ref_set_non_owning)."""
+    type = reg.type | r.NON_OWN_REF
+    if any(item.kind == "refcount" for item in reg.what.fields):
+        type |= r.RCU
+    return Reg(type, reg.num, reg.off, reg.id, 0, reg.what, reg.aux)
+
+
+def put_in(w: Walk, made: KfuncCall) -> None:
+    """The list or tree owns the object now; the program's pointers borrow it."""
+    reg = w.regs[2]
+    assert reg is not None
+    ref = reg.ref
+    references.replace_regs(w.state, lambda item: borrowed(item) if item.ref == ref else item)
+    references.drop_ref(w.state, ref)
+
+
+def new_object(w: Walk, made: KfuncCall) -> Reg:
+    """bpf_obj_new: a struct of the program."""
+    type_id, btf = made.constant, w.env.program.btf
+    if type_id is None or type_id > 0xFFFFFFFF:
+        raise Refuse(EINVAL, "local type ID argument must be in range [0, U32_MAX]")
+    if btf is None:
+        raise Refuse(EINVAL, "bpf_obj_new/bpf_percpu_obj_new requires prog BTF")
+    if not 0 < type_id < len(btf) or not isinstance(btf[type_id], Struct):
+        raise Refuse(EINVAL, "bpf_obj_new/bpf_percpu_obj_new type ID argument must be of a struct")
+    type, what = OBJECT, w.local_struct(btf, type_id)
+    if "percpu" in made.kfunc.name:
+        type |= r.PERCPU
+        _percpu_struct(btf, btf[type_id], what)
+    w.new_id()
+    ref = references.acquire(w)
+    return pointer(type | r.MAYBE_NULL, what, id=ref, ref=ref)
+
+
+def _percpu_struct(btf: Btf, found: Type, what: StructType) -> None:
+    """What an object for each CPU may hold: numbers."""
+    assert isinstance(found, Struct)
+    if found.size > _MOST_PERCPU:
+        raise Refuse(EINVAL, f"bpf_percpu_obj_new type size ({found.size}) is greater than {_MOST_PERCPU}")
+    if not _only_numbers(btf, found):
+        raise Refuse(EINVAL, "bpf_percpu_obj_new type ID argument must be of a struct of scalars")
+    if what.fields:
+        raise Refuse(EINVAL, "bpf_percpu_obj_new type ID argument must not contain special fields")
+
+
+def _only_numbers(btf: Btf, found: Struct | Union, depth: int = 0) -> bool:
+    """Return whether a struct holds nothing but numbers, arrays of them and such structs, three deep at most."""
+    for member in found.members:
+        kind = btf.resolved(member.type)
+        if isinstance(kind, Struct | Union):
+            if depth >= 3 or not _only_numbers(btf, kind, depth + 1):
+                return False
+            continue
+        if isinstance(kind, Array):
+            kind = btf.resolved(kind.type) if kind.nelems else kind
+        if not isinstance(kind, Int | Enum | Enum64):
+            return False
+    return True
+
+
+def counted_again(w: Walk, made: KfuncCall) -> Reg:
+    """bpf_refcount_acquire: NULL only for a borrowed object, which may be on its way out."""
+    reg: Reg = made.extra["object"]
+    maybe = reg.type & r.NON_OWN_REF
+    if maybe:
+        w.new_id()
+    ref = references.acquire(w)
+    return pointer(OBJECT | (r.MAYBE_NULL if maybe else 0), reg.what, id=ref, ref=ref)
+
+
+def taken_out(w: Walk, made: KfuncCall) -> Reg:
+    """A node that the program owns now, or NULL."""
+    what, off = _held(w, made)
+    w.new_id()
+    ref = references.acquire(w)
+    return pointer(OBJECT | r.MAYBE_NULL, what, off=off, id=ref, ref=ref)
+
+
+def looked_at(w: Walk, made: KfuncCall) -> Reg:
+    """A node that still belongs to its list or tree, or NULL."""
+    what, off = _held(w, made)
+    return borrowed(pointer(OBJECT | r.MAYBE_NULL, what, off=off, id=w.new_id()))
+
+
+def _held(w: Walk, made: KfuncCall) -> tuple[StructType, int]:
+    if made.slot is None:
+        raise unsupported(f"kernel function {made.kfunc.name}")
+    return held_struct(w, made.slot), made.slot.node_off
+
+
+def less_callback(w: Walk, made: KfuncCall) -> Callable[[Frame, Frame], None]:
+    """bool less(struct bpf_rb_node *new, const struct bpf_rb_node *old): both borrowed."""
+    what, off = _held(w, made)
+
+    def prepare(above: Frame, callee: Frame) -> None:
+        arg = borrowed(pointer(OBJECT, what, off=off))
+        callee.regs[1] = r.with_id(arg, w.new_id()) if w.env.new else arg
+        callee.regs[2] = r.with_id(arg, w.new_id()) if w.env.new else arg
+        callee.callback_range = (0, 1)
+    return prepare

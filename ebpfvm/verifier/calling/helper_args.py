@@ -1,0 +1,378 @@
+"""Arguments of helpers: type, offset, memory (check_func_arg and what it calls, kernel/bpf/verifier.c)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ebpfvm.contract.args import Arg
+from ebpfvm.verifier.calling import dynptrs, locks
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.regs import SCALAR, Reg, type_name
+from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse, unsupported
+from ebpfvm.verifier.machine.state import SPILL, ZERO
+from ebpfvm.verifier.memory import access, btf_access, regions, stack
+from ebpfvm.verifier.values.alu import unreadable
+
+if TYPE_CHECKING:
+    from ebpfvm.contract.args import ArgSpec
+    from ebpfvm.contract.helper import Helper
+    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.machine.env import Map, Special
+
+_MEM = (r.STACK, r.PKT, r.PKT_META, r.MAP_KEY, r.MAP_VALUE, r.MEM, r.MEM | r.RINGBUF, r.BUF, r.BTF_ID | r.TRUSTED)
+_BTF = (r.BTF_ID, r.BTF_ID | r.TRUSTED, r.BTF_ID | r.RCU)
+_SCALAR = (SCALAR,)
+# Argument kind -> register types that fit, in the order of the message.
+COMPATIBLE: dict[Arg, tuple[int, ...]] = {
+    Arg.PTR_TO_MAP_KEY: _MEM, Arg.PTR_TO_MAP_VALUE: _MEM, Arg.PTR_TO_MEM: _MEM,
+    Arg.CONST_SIZE: _SCALAR, Arg.CONST_SIZE_OR_ZERO: _SCALAR, Arg.CONST_ALLOC_SIZE_OR_ZERO: _SCALAR,
+    Arg.SCALAR: _SCALAR, Arg.CONST_MAP_PTR: (r.MAP_PTR,), Arg.PTR_TO_CTX: (r.CTX,),
+    Arg.PTR_TO_SOCK_COMMON: (r.SOCK_COMMON, r.SOCKET, r.TCP_SOCK, r.XDP_SOCK),
+    Arg.PTR_TO_BTF_ID_SOCK_COMMON: (r.SOCK_COMMON, r.SOCKET, r.TCP_SOCK, r.XDP_SOCK, r.BTF_ID,
+                                    r.BTF_ID | r.TRUSTED),
+    Arg.PTR_TO_SOCKET: (r.SOCKET,), Arg.PTR_TO_BTF_ID: _BTF,
+    Arg.PTR_TO_SPIN_LOCK: (r.MAP_VALUE, r.BTF_ID | r.ALLOC), Arg.PTR_TO_RINGBUF_MEM: (r.MEM | r.RINGBUF,),
+    Arg.PTR_TO_PERCPU_BTF_ID: (r.BTF_ID | r.PERCPU, r.BTF_ID | r.PERCPU | r.RCU, r.BTF_ID | r.PERCPU | r.TRUSTED),
+    Arg.PTR_TO_FUNC: (r.FUNC,), Arg.PTR_TO_STACK: (r.STACK,), Arg.PTR_TO_CONST_STR: (r.MAP_VALUE,),
+    Arg.PTR_TO_TIMER: (r.MAP_VALUE,),
+    Arg.KPTR_XCHG_DEST: (r.MAP_VALUE, r.BTF_ID | r.ALLOC, r.BTF_ID | r.ALLOC | r.NON_OWN_REF,
+                         r.BTF_ID | r.ALLOC | r.NON_OWN_REF | r.RCU),
+    Arg.PTR_TO_DYNPTR: (r.STACK, r.DYNPTR), Arg.PTR_TO_ARENA: (r.ARENA, SCALAR),
+}
+ANY_OFFSET = frozenset({r.STACK, r.PKT, r.PKT_META, r.MAP_KEY, r.MAP_VALUE, r.MEM, r.MEM | r.RDONLY,
+                         r.MEM | r.RINGBUF, r.BUF, r.BUF | r.RDONLY, r.ARENA, SCALAR})
+# Pointers to kernel objects that are passed on only as they were given; others may point at any member.
+_NEVER_MOVED = r.MAYBE_NULL | r.UNTRUSTED | r.PERCPU | r.USER
+BPF_F_INNER_MAP = 1 << 12
+_LOCAL_STORAGE = {"sk_storage", "inode_storage", "task_storage", "cgrp_storage"}
+
+
+@dataclass(slots=True)
+class Call:
+    """What one call has shown so far (bpf_call_arg_meta)."""
+
+    helper: Helper
+    number: int
+    map: Map | None = None
+    map_uid: int = 0
+    ref: int = 0
+    release: int = 0
+    mem_size: int = 0
+    max_size: int | None = None
+    const_key: int = -1
+    subprog: int = -1
+    fill: tuple[int, int] | None = None  # register and bytes that the helper writes
+    kptr: Special | None = None
+    dynptr: Any = None
+    dynptr_at: int = 0
+    uninit: bool = False
+    func: Any = None
+
+
+def is_null(reg: Reg) -> bool:
+    """A known zero."""
+    return reg.type == SCALAR and not reg.num.mask and not reg.num.value
+
+
+def check(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None) -> None:
+    """Argument R`at` of a helper.
+
+    Args:
+        before: contract of the argument in front of it (the memory that a size belongs to).
+    """
+    if spec.kind is Arg.DONTCARE:
+        return
+    reg = w.regs[at]
+    if reg is None:
+        raise unreadable(at)
+    if spec.kind is Arg.ANYTHING:
+        return
+    if reg.type in r.PKT_TYPES and not (w.env.prog_type.helper_packet_read and call.helper.pkt_access):
+        raise Refuse(EACCES, "helper access to the packet is not allowed")
+    if spec.kind is Arg.PTR_TO_MAP_VALUE:
+        spec = _as_map_has_it(call, spec)
+    if not (is_null(reg) and spec.maybe_null):
+        reg = _typed(w, call, at, spec, reg)
+        _offset(w, reg, at, spec)
+    elif w.env.null_is_precise:
+        w.precise(at)
+    if spec.release:
+        _released(w, call, at, spec, reg)
+    if reg.ref and spec.kind is not Arg.KPTR_XCHG_DEST:
+        if call.ref and w.env.one_reference:
+            raise Refuse(EACCES, f"more than one arg with ref_obj_id R{at} {reg.ref} {call.ref}")
+        call.ref = reg.ref
+    handler = _HANDLERS.get(spec.kind)
+    if handler is not None:
+        handler(w, call, at, spec, before, reg)
+
+
+def _as_map_has_it(call: Call, spec: ArgSpec) -> ArgSpec:
+    """Return the contract of a value argument as the map's type changes it (resolve_map_arg_type)."""
+    if call.map is None or not spec.write:
+        return spec
+    if call.map.type.name in ("sockmap", "sockhash"):
+        raise Refuse(EINVAL, "invalid arg_type for sockmap/sockhash")
+    # A filter is asked about a value, where other maps give one.
+    asked = call.map.type.name == "bloom_filter" and call.helper.name == "bpf_map_peek_elem"
+    return replace(spec, uninit=False, write=False) if asked else spec
+
+
+def _qdisc_context(w: Walk, call: Call) -> tuple[int, ...]:
+    """What a qdisc program may give for a context (decision D1): the packet `ctx->skb`, since its own context is none.
+
+    A tail call hands over the program's own context; the filters may be asked with either, while there is a packet.
+    """
+    packet = r.BTF_ID | r.TRUSTED
+    if call.helper.name == "bpf_tail_call":
+        return (r.CTX,)
+    if call.helper.name == "bpf_skb_tc_classify" and w.env.program.attach != "dequeue":
+        return (packet, r.CTX)
+    return (packet,)
+
+
+def _typed(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> Reg:
+    """check_reg_type."""
+    type = reg.type
+    if spec.rdonly:
+        type &= ~r.RDONLY
+    if spec.maybe_null:
+        type &= ~r.MAYBE_NULL
+    if spec.kind is Arg.PTR_TO_MEM:
+        type &= ~r.PKT_SLICE
+    xchg = call.helper.name == "bpf_kptr_xchg"
+    if xchg and at == 2 and type & r.ALLOC:
+        type &= ~(r.ALLOC | r.PERCPU)
+    fits = COMPATIBLE[spec.kind]
+    if spec.kind is Arg.PTR_TO_CTX and w.env.prog_type.ctx == "sch_bpf_ctx":
+        fits = _qdisc_context(w, call)
+        if type == r.BTF_ID | r.TRUSTED and type in fits and reg.what.name == "sk_buff":
+            return reg
+    if spec.kind is Arg.PTR_TO_MAP_VALUE and call.map is not None and call.map.type.name in ("sockmap", "sockhash"):
+        fits = COMPATIBLE[Arg.PTR_TO_BTF_ID_SOCK_COMMON]
+    if spec.kind is Arg.KPTR_XCHG_DEST and not w.env.new:
+        fits = fits[:2]
+    if fits is _MEM and w.env.new:
+        fits = (*_MEM, r.CTX)
+    if type not in fits:
+        names = ", ".join(type_name(item) for item in fits)
+        raise Refuse(EACCES, f"R{at} type={type_name(reg.type)} expected={names}")
+    if reg.type & r.BASE != r.BTF_ID:
+        return reg
+    if fits[:9] == _MEM:
+        if not spec.rdonly:
+            raise Refuse(EACCES, f"{call.helper.name}() may write into memory pointed by R{at} "
+                                 f"type={type_name(reg.type)}")
+        return reg
+    _struct_fits(w, call, at, spec, reg, xchg)
+    return reg
+
+
+def _struct_fits(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg, xchg: bool) -> None:
+    if spec.kind in (Arg.KPTR_XCHG_DEST, Arg.PTR_TO_SPIN_LOCK):
+        return
+    if reg.type & r.MAYBE_NULL and (not spec.maybe_null or spec.release):
+        word = "R" if w.env.new else "arg"
+        raise Refuse(EACCES, f"Possibly NULL pointer passed to helper {word}{at}")
+    if xchg:
+        assert call.kptr is not None
+        btf_access.kptr_match(w, call.kptr, reg, at)
+        return
+    if spec.btf and (reg.what.btf is not None or reg.what.name != spec.btf):
+        raise Refuse(EACCES, f"R{at} is of type {reg.what.name} but {spec.btf} is expected")
+
+
+def _offset(w: Walk, reg: Reg, at: int, spec: ArgSpec) -> None:
+    """check_func_arg_reg_off."""
+    if spec.release:
+        if spec.kind is Arg.PTR_TO_DYNPTR and reg.type == r.STACK:
+            return
+        if reg.off or (w.env.new and (reg.num.mask or reg.num.value)):
+            raise Refuse(EINVAL, f"R{at} must have zero offset when passed to release func or trusted arg to kfunc")
+        regions.unmodified(w, reg, at)
+        return
+    offset(w, reg, at)
+
+
+def offset(w: Walk, reg: Reg, at: int) -> None:
+    """Kinds of pointers that are passed on only as they were given (check_func_arg_reg_off)."""
+    if reg.type not in ANY_OFFSET and not (reg.type == r.CTX and w.env.prog_type.ctx_offsets == "any"):
+        kernel_object = reg.type & r.BASE == r.BTF_ID and not reg.type & _NEVER_MOVED
+        regions.unmodified(w, reg, at, fixed_ok=kernel_object)
+
+
+def _released(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
+    if spec.kind is not Arg.PTR_TO_DYNPTR and not reg.ref and not is_null(reg):
+        if w.env.new:
+            raise Refuse(EINVAL, f"release helper {call.helper.name} expects referenced PTR_TO_BTF_ID passed to R{at}")
+        raise Refuse(EINVAL, f"R{at} must be referenced when passed to release function")
+    call.release = at
+
+
+# -- memory ---------------------------------------------------------------------------------------------------------
+
+
+def memory(w: Walk, reg: Reg, at: int, size: int, write: bool, zero_ok: bool, call: Call | None,
+           dead_ok: bool = False) -> None:
+    """A helper's use of `size` bytes (check_helper_mem_access).
+
+    Args:
+        call: given when the memory need not be initialised.
+        dead_ok: it may be stack that nobody reads any more, for what the callee does has been looked at before.
+    """
+    base = reg.type & r.BASE
+    if base in r.PKT_TYPES:
+        regions.packet(w, reg, at, 0, size, zero_ok)
+    elif base == r.MAP_KEY:
+        if write:
+            raise Refuse(EACCES, f"R{at} cannot write into {type_name(reg.type)}")
+        regions.region(w, reg, at, 0, size, reg.what.key_size)
+    elif base == r.MAP_VALUE:
+        regions.map_rights(w, reg, at, 0, size, write)
+        regions.map_value(w, reg, at, 0, size, zero_ok, direct=False)
+    elif base == r.MEM:
+        if write and reg.type & r.RDONLY:
+            raise Refuse(EACCES, f"R{at} cannot write into {type_name(reg.type)}")
+        regions.region(w, reg, at, 0, size, reg.what, zero_ok)
+    elif base == r.STACK:
+        if stack.for_helper(w, reg, at, size, write, call is not None, zero_ok, dead_ok) and call is not None:
+            call.fill = (at, size)
+    elif base == r.BTF_ID:
+        btf_access.load(w, reg, at, 0, size)
+    elif reg.type == r.CTX and w.env.prog_type.ctx_offsets == "any":
+        regions.context(w, reg, at, 0, size, zero_ok)
+    elif not (zero_ok and not size and is_null(reg)):
+        raise Refuse(EACCES, f"R{at} type={type_name(reg.type)} expected=fp")
+
+
+def sized(w: Walk, reg: Reg, at: int, write: bool, zero_ok: bool, uninit: bool, call: Call | None) -> None:
+    """A size argument R`at` and the memory in the register before it (check_mem_size_reg)."""
+    num = reg.num
+    if call is not None:
+        call.max_size = num.umax
+    if num.smin < 0:
+        raise Refuse(EACCES, f"R{at} min value is negative, either use unsigned or 'var &= const'")
+    if not num.umin and not zero_ok:
+        raise Refuse(EACCES, f"R{at} invalid zero-sized read: u64=[{num.umin},{num.umax}]")
+    if num.umax >= 1 << 29:
+        raise Refuse(EACCES, f"R{at} unbounded memory access, use 'var &= const' or 'if (var < const)'")
+    buffer = w.regs[at - 1]
+    assert buffer is not None
+    memory(w, buffer, at - 1, num.umax, write, zero_ok, call if uninit and not num.mask else None)
+    w.precise(at)
+
+
+def _map(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+    if call.map is not None and (call.map is not reg.what or call.map_uid != reg.aux):
+        raise Refuse(EINVAL, f"timer pointer in R1 map_uid={call.map_uid} doesn't match map pointer in R2 "
+                             f"map_uid={reg.aux}")
+    call.map, call.map_uid = reg.what, reg.aux
+
+
+def _key(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+    if call.map is None:
+        raise unsupported("a map key without a map")
+    memory(w, reg, at, call.map.key_size, False, False, None)
+    fixed = not call.map.flags & BPF_F_INNER_MAP  # an inner map may be replaced by one with fewer elements
+    if call.map.type.name in ("array", "percpu_array") and w.elides_null_checks and fixed:
+        call.const_key = _constant_key(w, reg, call.map.key_size)
+
+
+def _constant_key(w: Walk, reg: Reg, size: int) -> int:
+    """The key if it is a known number on the stack (get_constant_map_key), else -1."""
+    if reg.type != r.STACK or reg.num.mask:
+        return -1
+    at = -(reg.off + reg.num.smin) - 1
+    frame = w.state.frames[reg.what]
+    slot = frame.stack.get(at >> 3)
+    if slot is None:
+        return -1
+    first = at & 7
+    zeros = 0
+    while first - zeros >= 0 and slot.types[first - zeros] == ZERO:
+        zeros += 1
+    if zeros >= size:
+        return 0
+    if slot.types[7] != SPILL or slot.reg.type != SCALAR:
+        return -1
+    spills = 0
+    while first - spills >= 0 and slot.types[first - spills] == SPILL:
+        spills += 1
+    if spills != size or slot.reg.num.mask:
+        return -1
+    w.precise_slot(frame.no, at >> 3)
+    return int(slot.reg.num.value)
+
+
+def _value(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+    if spec.maybe_null and is_null(reg):
+        return
+    if call.map is None:
+        raise unsupported("a map value without a map")
+    if call.map.type.name in ("sockmap", "sockhash") and reg.type & r.BASE in (
+            r.SOCK_COMMON, r.SOCKET, r.TCP_SOCK, r.XDP_SOCK, r.BTF_ID):
+        return
+    memory(w, reg, at, call.map.value_size, spec.write, False, call if spec.uninit else None)
+
+
+def _memory(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+    if spec.size and not (spec.maybe_null and is_null(reg)):
+        memory(w, reg, at, spec.size, spec.write, False, call if spec.uninit else None)
+        if spec.aligned:
+            access.aligned(w, reg, at, 0, spec.size, strict=True)
+
+
+def _size(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+    assert before is not None
+    sized(w, reg, at, before.write, spec.kind is Arg.CONST_SIZE_OR_ZERO, before.uninit, call)
+
+
+def _alloc_size(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+    if reg.num.mask:
+        raise Refuse(EACCES, f"R{at} is not a known constant'")
+    call.mem_size = reg.num.value
+    w.precise(at)
+
+
+def _function(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+    call.subprog = reg.what
+
+
+def _const_string(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+    used = reg.what
+    if not used.frozen:
+        raise Refuse(EACCES, f"R{at} does not point to a readonly map'")
+    if reg.num.mask:
+        raise Refuse(EACCES, f"R{at} is not a constant address'")
+    start = reg.off + reg.num.smin
+    regions.map_value(w, reg, at, 0, used.value_size - start)
+    if b"\0" not in used.spec.data[start:]:
+        raise Refuse(EINVAL, "string is not zero-terminated")
+
+
+def _spin_lock(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+    locks.spin(w, reg, at, call.helper.name == "bpf_spin_lock", "bpf_spin")
+
+
+def _timer(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+    locks.map_field(w, reg, at, "timer", "bpf_timer")
+    if call.map is not None:
+        raise unsupported("a timer behind a map argument")
+    call.map, call.map_uid = reg.what, reg.aux
+
+
+def _kptr_dest(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+    locks.kptr_dest(w, call, reg, at)
+
+
+def _dynptr(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+    dynptrs.argument(w, call, at, spec, reg)
+
+
+_HANDLERS = {
+    Arg.CONST_MAP_PTR: _map, Arg.PTR_TO_MAP_KEY: _key, Arg.PTR_TO_MAP_VALUE: _value, Arg.PTR_TO_MEM: _memory,
+    Arg.CONST_SIZE: _size, Arg.CONST_SIZE_OR_ZERO: _size, Arg.CONST_ALLOC_SIZE_OR_ZERO: _alloc_size,
+    Arg.PTR_TO_FUNC: _function, Arg.PTR_TO_CONST_STR: _const_string, Arg.PTR_TO_SPIN_LOCK: _spin_lock,
+    Arg.PTR_TO_TIMER: _timer, Arg.KPTR_XCHG_DEST: _kptr_dest, Arg.PTR_TO_DYNPTR: _dynptr,
+}

@@ -1,0 +1,341 @@
+"""Helper calls (check_helper_call, kernel/bpf/verifier.c): who may call what, then arguments, then effects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.contract.args import Arg, Ret
+from ebpfvm.contract.printf import wanted
+from ebpfvm.verifier.calling import dynptrs, frames, helper_args
+from ebpfvm.verifier.calling.helper_args import Call, is_null
+from ebpfvm.verifier.domain.num import Num
+from ebpfvm.verifier.machine import references
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.env import StructType
+from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, pointer
+from ebpfvm.verifier.machine.signal import EACCES, EFAULT, EINVAL, ENOTSUPP, Refuse, unsupported
+from ebpfvm.verifier.machine.state import MISC
+from ebpfvm.verifier.memory import btf_access, ksyms
+from ebpfvm.verifier.memory import stack as stack_
+from ebpfvm.verifier.passes.subprogs import is_gpl
+from ebpfvm.verifier.values import packet_pointers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ebpfvm.contract.helper import Helper
+    from ebpfvm.isa.insn import Insn
+    from ebpfvm.verifier.explore import Walk
+
+    Step = Callable[[Walk], int]
+
+_IN_LOCK = frozenset({"bpf_spin_unlock", "bpf_kptr_xchg"})
+_CASTS = frozenset({"bpf_tcp_sock", "bpf_sk_fullsock", "bpf_skc_to_tcp_sock", "bpf_skc_to_tcp6_sock",
+                    "bpf_skc_to_udp6_sock", "bpf_skc_to_tcp_timewait_sock", "bpf_skc_to_tcp_request_sock",
+                    "bpf_skc_to_mptcp_sock", "bpf_skc_to_unix_sock"})
+_BOUNDED = frozenset({"bpf_get_stack", "bpf_get_task_stack", "bpf_probe_read_str", "bpf_probe_read_kernel_str",
+                      "bpf_probe_read_user_str"})
+_MAX_CPUS = 8192  # the kernel says how many there may be here; this is the most that x86 is built for
+_WRITERS = frozenset({"bpf_map_update_elem", "bpf_map_delete_elem", "bpf_map_push_elem", "bpf_map_pop_elem"})
+
+
+def build(w: Walk, pc: int, insn: Insn) -> Step:
+    """A call of a helper."""
+    env = w.env
+    number = insn.imm
+    general = env.dialect.helpers.get(number)
+    name = general.name if general is not None else "unknown" if number else "bpf_unspec"
+    hooks = (env.program.attach, env.program.attach_type) if env.program.attach_type else (env.program.attach,)
+    offered = next(filter(None, (env.dialect.helper(number, env.prog_type, hook) for hook in hooks)), None)
+    poison = env.program.poisoned.get(pc)
+    after = pc + 1
+    tail_call = name == "bpf_tail_call"
+
+    def step(w: Walk) -> int:
+        if w.state.locks and name not in _IN_LOCK:
+            raise Refuse(EINVAL, "function calls are not allowed while holding a lock")
+        if not number:
+            raise Refuse(EINVAL, "program of this type cannot use helper bpf_unspec#0")
+        if general is None:
+            if poison is not None:
+                raise Refuse(EINVAL, poison.reason) if poison.modelled else unsupported(poison.reason)
+            raise Refuse(EINVAL, f"invalid func {name}#{number}")
+        if offered is None:
+            raise Refuse(EINVAL, f"program of this type cannot use helper {name}#{number}")
+        if offered.gpl_only and not is_gpl(env.program.license):
+            raise Refuse(EINVAL, "cannot call GPL-restricted function from non-GPL compatible program")
+        if offered.barred:
+            raise Refuse(EINVAL, f"helper call is not allowed in {offered.barred}")
+        _context(w, offered, number)
+        call(w, offered, number)
+        return frames.may_leave(w, after, UNKNOWN_SCALAR, offered.changes_packet) if tail_call else after
+    return step
+
+
+def _context(w: Walk, helper: Helper, number: int) -> None:
+    """Helpers that may sleep, where sleeping is forbidden."""
+    if not helper.might_sleep:
+        return
+    if not w.env.new and not w.in_sleepable():
+        raise Refuse(EINVAL, "helper call might sleep in a non-sleepable prog")
+    state = w.state
+    where = ("rcu_read_lock region" if state.rcu else "non-preemptible region" if state.preempt
+             else "IRQ-disabled region" if state.irq_id else "non-sleepable prog" if not w.in_sleepable() else "")
+    if where:
+        raise Refuse(EINVAL, f"sleepable helper {helper.name}#{number} in {where}")
+
+
+def call(w: Walk, helper: Helper, number: int) -> None:
+    """Arguments, effects, result."""
+    made = Call(helper, number)
+    before = None
+    for at, spec in enumerate(helper.args, 1):
+        helper_args.check(w, made, at, spec, before)
+        before = spec
+    _map_rules(w, made)
+    if made.fill is not None:
+        _fill(w, *made.fill)
+    dynptrs.finish(w, made)
+    if made.release:
+        _release(w, made)
+    _specials(w, made)
+    for at, spec in enumerate(helper.args, 1):
+        if spec.low is not None and spec.high is not None:
+            _within(w, helper, at, (spec.low, spec.high))
+    regs = w.regs
+    old = regs[1:6]
+    w.clobber(w.frame)
+    result = _result(w, made, old)
+    regs[0] = result
+    _map_fits(w, made)
+    if helper.needs_function:
+        _function_known(w, helper, number)
+    # Writing through a dynptr over a packet may have to make it linear or private first.
+    written = helper.name == "bpf_dynptr_write" and made.dynptr is not None and made.dynptr.kind in ("skb", "skb_meta")
+    # A tail call comes back only where it fails, with the packet as it was; `may_leave` has the other path.
+    if (helper.changes_packet and not helper.in_engine) or written:
+        packet_pointers.forget(w.state)
+
+
+def _within(w: Walk, helper: Helper, at: int, allowed: tuple[int, int]) -> None:
+    """Raise Refuse if argument `at` is no number of a range."""
+    reg = w.regs[at]
+    assert reg is not None
+    if reg.type != SCALAR:
+        raise Refuse(EINVAL, f"R{at} is not a scalar")
+    if w.env.program.attach_type == "cgroup_getsockopt":  # the kernel looks at the value when the program has run
+        return
+    w.precise(at)
+    frames.check_range(reg, allowed, f"At {helper.name}", bits32=True, number=at)
+
+
+def _function_known(w: Walk, helper: Helper, number: int) -> None:
+    """Raise Refuse where a program is not called for a function (check_get_func_ip)."""
+    kind, program = w.env.prog_type, w.env.program
+    if kind.name == "tracing":
+        if program.attach_type in ("trace_raw_tp", "trace_iter"):
+            names = "fentry/fexit/fsession/fmod_ret" if w.env.new else "fentry/fexit/fmod_ret"
+            raise Refuse(ENOTSUPP, f"func {helper.name}#{number} supported only for {names} programs")
+    elif kind.name != "kprobe":
+        type_number = next(key for key, item in w.env.dialect.prog_types.items() if item is kind)
+        raise Refuse(ENOTSUPP, f"func {helper.name}#{number} not supported for program type {type_number}")
+
+
+def _map_rules(w: Walk, made: Call) -> None:
+    """record_func_map and record_func_key."""
+    used, name = made.map, made.helper.name
+    if used is not None and name in _WRITERS and used.flags & 1 << 7:
+        raise Refuse(EACCES, "write into map forbidden")
+    if name == "bpf_tail_call":
+        if used is None or used.type.name != "prog_array":
+            raise Refuse(EINVAL, "expected prog array map for tail call", open_end=True)
+        index = w.regs[3]
+        if index is not None and index.type == SCALAR and not index.num.mask and index.num.value < used.max_entries:
+            w.precise(3)
+
+
+def _fill(w: Walk, number: int, size: int) -> None:
+    """The helper has written `size` bytes of stack."""
+    reg = w.regs[number]
+    assert reg is not None
+    low = reg.off + reg.num.smin
+    frame = w.state.frames[reg.what]
+    stack = frame.stack_for_write()
+    for off in range(low, low + size):
+        index, at = -off - 1 >> 3, -off - 1 & 7
+        w.touch(index)
+        stack[index] = stack_.put_bytes(stack.get(index, stack_.EMPTY), at, 1, MISC)
+
+
+def _release(w: Walk, made: Call) -> None:
+    spec = made.helper.args[made.release - 1]
+    if spec.kind is Arg.PTR_TO_DYNPTR:
+        dynptrs.release(w, made)
+        return
+    reg = w.regs[made.release]
+    assert reg is not None
+    if is_null(reg):
+        return
+    if not made.ref or not references.release(w, made.ref):
+        raise Refuse(EINVAL, f"func {made.helper.name}#{made.number} reference has not been acquired before")
+
+
+def _specials(w: Walk, made: Call) -> None:
+    name = made.helper.name
+    if not made.helper.modelled:
+        raise unsupported(f"helper {name}#{made.number}")
+    if name == "bpf_tail_call":
+        references.check_leaks(w, "tail_call")
+    elif name == "bpf_for_each_map_elem":
+        assert made.map is not None
+        if not made.map.type.for_each:
+            raise Refuse(524, "callback function not allowed for map")
+        frames.push_callback(w, made.subprog, frames.for_each_callback)
+    elif name == "bpf_find_vma":
+        frames.push_callback(w, made.subprog, frames.vma_callback)
+    elif name == "bpf_user_ringbuf_drain":
+        frames.push_callback(w, made.subprog, frames.drain_callback(w))
+    elif name == "bpf_loop":
+        _inlined(w, made.subprog)
+        count = w.regs[1]
+        assert count is not None
+        if count.type != SCALAR:
+            raise Refuse(EFAULT, "verifier bug: backtracking misuse")  # 6.18 takes anything and then trips over it
+        w.precise(1)
+        if w.frame.callback_depth < count.num.umax:
+            frames.push_callback(w, made.subprog, frames.loop_callback)
+        else:
+            w.frame.callback_depth = 0
+            w.log.detail(f"frame{w.frame.no} bpf_loop iteration limit reached")
+    elif name == "bpf_timer_set_callback":
+        frames.push_async(w, made.subprog, frames.timer_callback)
+    elif name == "bpf_get_local_storage":
+        flags = w.regs[2]
+        if flags is None or flags.type != SCALAR or flags.num.mask or flags.num.value:
+            raise Refuse(EINVAL, "get_local_storage() doesn't support non-zero flags")
+    elif name == "bpf_snprintf":
+        _format(w)
+    elif name == "bpf_dynptr_from_mem":
+        source = w.regs[1]
+        assert source is not None
+        if source.type != r.MAP_VALUE:
+            raise Refuse(EACCES, f"Unsupported reg type {r.type_name(source.type)} for bpf_dynptr_from_mem data")
+
+
+def _inlined(w: Walk, callback: int) -> None:
+    """Will the kernel replace this bpf_loop by a loop of its own (update_loop_inline_state)?"""
+    before = w.inlined_loops.get(w.pc)
+    if before is not None and not before[0]:
+        return
+    flags = w.regs[4]
+    plain = flags is not None and is_null(flags)
+    if plain:
+        w.precise(4)
+    w.inlined_loops[w.pc] = (plain and (before is None or before[1] == callback), callback)
+
+
+def _format(w: Walk) -> None:
+    """The format of bpf_snprintf fits its arguments (check_bpf_snprintf_call)."""
+    fmt, size = w.regs[3], w.regs[5]
+    assert fmt is not None and size is not None
+    if size.num.value % 8:
+        raise Refuse(EINVAL)  # the kernel says nothing here
+    text = fmt.what.spec.data[fmt.off + fmt.num.smin:].partition(b"\0")[0]
+    count = wanted(text)
+    if count is None or count > size.num.value // 8:
+        raise Refuse(EINVAL, "Invalid format string")
+
+
+def _result(w: Walk, made: Call, old: list[Reg | None]) -> Reg | None:
+    """R0 after the call."""
+    ret = made.helper.ret
+    kind, name = ret.kind, made.helper.name
+    if kind is Ret.VOID:
+        return None
+    if kind is Ret.INTEGER:
+        return _number(w, made)
+    flags = r.MAYBE_NULL if ret.maybe_null else 0
+    flags |= (r.RDONLY if ret.rdonly else 0) | (r.RINGBUF if ret.ringbuf else 0) | (r.TRUSTED if ret.trusted else 0)
+    what: object = None
+    if kind is Ret.PTR_TO_MAP_VALUE:
+        assert made.map is not None
+        if name == "bpf_map_lookup_elem" and 0 <= made.const_key < made.map.max_entries:
+            flags &= ~r.MAYBE_NULL
+        base, what = r.MAP_VALUE, made.map
+    elif kind is Ret.PTR_TO_MEM:
+        base, what = r.MEM, ret.size or made.mem_size
+    elif kind is Ret.PTR_TO_BTF_ID:
+        base, what, flags = _object(w, made, flags)
+    elif kind is Ret.PTR_TO_MEM_OR_BTF_ID:
+        assert old[0] is not None
+        base, what, flags = ksyms.of_cpu(old[0], flags)
+    else:
+        base = {Ret.PTR_TO_SOCKET: r.SOCKET, Ret.PTR_TO_TCP_SOCK: r.TCP_SOCK,
+                Ret.PTR_TO_SOCK_COMMON: r.SOCK_COMMON}[kind]
+    id = ref = 0
+    if flags & r.MAYBE_NULL or (base == r.MAP_VALUE and made.map is not None
+                                and made.map.field_of("spin_lock", "res_spin_lock")):
+        id = w.new_id()
+    aux = made.map_uid if base == r.MAP_VALUE else 0
+    sock_map = name == "bpf_map_lookup_elem" and made.map is not None and made.map.type.name in ("sockmap", "sockhash")
+    if name in _CASTS:
+        ref = made.ref
+        if ref and w.env.casts_fork:
+            # NULL is a path of its own, so that the result lives by the reference without an id to check.
+            w.push(w.pc + 1, w.pc).frames[-1].regs[0] = r.known(0)
+            flags, id = flags & ~r.MAYBE_NULL, ref
+    elif name == "bpf_dynptr_data":
+        ref, aux = dynptrs.data_refs(w, made)
+    elif ret.acquire or sock_map:
+        id = ref = references.acquire(w)
+    return pointer(base | flags, what, id=id, ref=ref, aux=aux)
+
+
+def _number(w: Walk, made: Call) -> Reg:
+    ret = made.helper.ret
+    low, high = ret.low, ret.high
+    if made.helper.name == "bpf_get_smp_processor_id" and low is None:
+        low, high = 0, _MAX_CPUS - 1
+    if made.helper.name in _BOUNDED and made.max_size is not None and made.max_size <= 0x7FFFFFFF:
+        low, high = -4095, made.max_size
+    if low is None or high is None:
+        return UNKNOWN_SCALAR
+    return Reg(SCALAR, bounded(w, low, high))
+
+
+def bounded(w: Walk, low: int, high: int) -> Num:
+    """A number between two signed 64-bit ones."""
+    num = UNKNOWN_SCALAR.num
+    assume = w.rules.assume
+    num = assume["jsge", 64](num, r.known(low).num)[0]
+    return assume["jsle", 64](num, r.known(high).num)[0]
+
+
+def _object(w: Walk, made: Call, flags: int) -> tuple[int, StructType, int]:
+    ret = made.helper.ret
+    if made.kptr is not None:
+        target = btf_access.struct_of(w, made.kptr)
+        if target.btf is not None:
+            flags |= r.ALLOC | (r.PERCPU if made.kptr.kind == "kptr_percpu" else 0)
+        return r.BTF_ID, target, flags
+    if not ret.btf:
+        raise unsupported(f"helper {made.helper.name}#{made.number}")
+    return r.BTF_ID, StructType(ret.btf), flags
+
+
+def _map_fits(w: Walk, made: Call) -> None:
+    """The map type and the helper go together (check_map_func_compatibility); the last check of all."""
+    used, name = made.map, made.helper.name
+    if used is None:
+        return
+    kind = used.type
+    if any(spec.kind is Arg.CONST_MAP_PTR for spec in made.helper.args) and name not in kind.funcs:
+        raise Refuse(EINVAL, f"cannot pass map_type {used.number} into func {name}#{made.number}")
+    # Programs of sock_ops may take a socket out of such a map, but put one in only with helpers of their own.
+    changers = {"bpf_map_update_elem": kind.update_from, "bpf_map_delete_elem": kind.update_from | {"sock_ops"}}
+    if kind.update_from and w.env.prog_type.name not in changers.get(name, {w.env.prog_type.name}):
+        raise Refuse(EINVAL, f"cannot pass map_type {used.number} into func {name}#{made.number}")
+    if name == "bpf_tail_call" and w.frame.cb and w.env.bars_early_end:
+        raise Refuse(EINVAL, "cannot tail call within callback")
+
+

@@ -1,0 +1,166 @@
+"""Calls of kernel functions (check_kfunc_call, kernel/bpf/verifier.c): arguments by prototype and suffix, then effects.
+
+The families with rules of their own are in `kfunc_objects` (allocated objects, lists, trees), `kfunc_iters`
+(open-coded iterators), `kfunc_dynptrs` and `kfunc_regions` (RCU, preemption, interrupts).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ebpfvm.verifier.calling import families, frames, kfunc_args
+from ebpfvm.verifier.machine import references
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.env import StructType
+from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg, pointer
+from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse, unsupported
+from ebpfvm.verifier.passes.cfg import SYNC_KFUNCS
+from ebpfvm.verifier.values import packet_pointers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ebpfvm.contract.kfunc import Kfunc
+    from ebpfvm.isa.insn import Insn
+    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.machine.env import Env, Special
+
+    Step = Callable[[Walk], int]
+
+_SPECIAL = frozenset({"map", "iter", "irq_flag", "alloc", "str", "prog", "refcounted_kptr", "nonown_allowed",
+                      "const_str", "impl"})
+# They change what may follow, which needs rules of their own: refused until a family has them.
+_STATEFUL = frozenset({"bpf_rcu_read_lock", "bpf_rcu_read_unlock", "bpf_preempt_disable", "bpf_preempt_enable",
+                       "bpf_throw"})
+MOVE_PACKET = frozenset({"bpf_xdp_pull_data"})  # packet pointers are numbers afterwards
+
+
+@dataclass(slots=True)
+class KfuncCall:
+    """What one call has shown so far (bpf_kfunc_call_arg_meta)."""
+
+    kfunc: Kfunc
+    number: int
+    ref: int = 0
+    release_at: int = 0
+    subprog: int = -1
+    constant: int | None = None
+    mem_size: int | None = None
+    rdonly: bool = False
+    slot: Special | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def is_tree_add(env: Env, pc: int) -> bool:
+    """Is this the call that runs a tree's comparison function?"""
+    if not 0 <= pc < len(env.program.insns):
+        return False
+    insn = env.program.insns[pc]
+    kfunc = env.kfuncs.get(insn.imm) if insn.src == 2 else None
+    return kfunc is not None and kfunc.name in SYNC_KFUNCS
+
+
+def build(w: Walk, pc: int, insn: Insn) -> Step:
+    """A call of a kfunc."""
+    env = w.env
+    kfunc = env.kfuncs.get(insn.imm)
+    missing = env.program.kfuncs.get(insn.imm)  # libbpf makes such a call invalid and says so in the log
+    after = pc + 1
+    allowed = kfunc is not None and kfunc.name in env.prog_type.kfuncs
+
+    def step(w: Walk) -> int:
+        if w.state.locks and (kfunc is None or kfunc.name not in families.IN_LOCK):
+            raise Refuse(EINVAL, "function calls are not allowed while holding a lock")
+        if kfunc is None and missing is not None:
+            raise Refuse(EINVAL, f"kfunc '{missing}' is referenced but wasn't resolved")
+        if kfunc is None:  # number 0: it does nothing here, and is refused after the walk
+            w.reached_weak = True
+            return after
+        if not allowed:
+            raise Refuse(EACCES, f"calling kernel function {kfunc.name} is not allowed")
+        if "sleepable" in kfunc.flags and not w.in_sleepable():
+            raise Refuse(EACCES, f"program must be sleepable to call sleepable kfunc {kfunc.name}")
+        return call(w, kfunc, insn.imm, after)
+    return step
+
+
+def call(w: Walk, kfunc: Kfunc, number: int, after: int) -> int:
+    """Arguments, effects, result."""
+    made = KfuncCall(kfunc, number)
+    family = families.BY_NAME.get(kfunc.name)
+    if not modelled(kfunc):
+        raise unsupported(f"kernel function {kfunc.name}")
+    if family is not None and family.before is not None:
+        family.before(w, made, after)
+    if family is not None and family.instead is not None:
+        return family.instead(w, made, after)
+    kfunc_args.check(w, made)
+    if kfunc.name in SYNC_KFUNCS:
+        frames.push_callback(w, made.subprog, families.less_callback(w, made))
+    if "release" in kfunc.flags:
+        _release(w, made)
+    if family is not None and family.effect is not None:
+        family.effect(w, made)
+    if kfunc.name in MOVE_PACKET:
+        packet_pointers.forget(w.state)
+    w.clobber(w.frame)
+    w.regs[0] = family.result(w, made) if family is not None and family.result is not None else result(w, made)
+    return after
+
+
+def modelled(kfunc: Kfunc) -> bool:
+    """Return whether calls are judged as the kernel judges them; others are refused as unsupported."""
+    if kfunc.name in families.BY_NAME:
+        return True
+    return not kfunc.flags & families.ITER_FLAGS and kfunc.name not in _STATEFUL and _plain(kfunc)
+
+
+def _plain(kfunc: Kfunc) -> bool:
+    """Only kinds of parameters that the general rules cover?"""
+    for param in kfunc.params:
+        if param.type == "func" or param.suffixes & _SPECIAL:
+            return False
+        if param.struct.startswith(("bpf_iter_", "bpf_dynptr", "bpf_list_", "bpf_rb_", "bpf_res_spin")):
+            return False
+    return True
+
+
+# -- effects --------------------------------------------------------------------------------------------------------
+
+
+def release_reference(w: Walk, ref: int) -> None:
+    """Give a reference back."""
+    references.release(w, ref)
+
+
+def _release(w: Walk, made: KfuncCall) -> None:
+    if not made.release_at or not made.ref:
+        name = made.kfunc.name
+        raise Refuse(EINVAL, f"kfunc {name}#{made.number} reference has not been acquired before")
+    if w.env.new:
+        child = next((ref for ref in w.state.refs if ref.parent == made.ref), None)
+        if child is not None:
+            raise Refuse(EINVAL, f"Leaking reference id={child.id} alloc_insn={child.pc}. Release it first.")
+    if not references.release(w, made.ref):
+        raise Refuse(EINVAL, f"kfunc {made.kfunc.name}#{made.number} reference has not been acquired before")
+
+
+def result(w: Walk, made: KfuncCall) -> Reg | None:
+    """R0 by the prototype."""
+    kfunc = made.kfunc
+    ret = kfunc.ret
+    if not ret.pointers:
+        return None if ret.type == "void" else UNKNOWN_SCALAR
+    null = r.MAYBE_NULL if "ret_null" in kfunc.flags else 0
+    if not ret.struct:
+        raise unsupported(f"the result of kernel function {kfunc.name}")
+    id = w.new_id() if null else 0
+    ref = references.acquire(w) if "acquire" in kfunc.flags else 0
+    id = (ref if null else 0) or id
+    # A reference is trusted as such; since 7.x, and under the RFC's decision D1, its type says so too.
+    says_so = w.packet_is_context or w.env.acquired_is_trusted
+    trust = (r.TRUSTED if ref and says_so else r.RCU if "rcu_protected" in kfunc.flags
+             else r.UNTRUSTED if kfunc.name == "bpf_get_kmem_cache" else 0)
+    return pointer(r.BTF_ID | trust | null, StructType(ret.struct), id=id, ref=ref)
+

@@ -1,0 +1,122 @@
+"""Spin locks, and other fields that only certain functions may touch (process_spin_lock, process_kptr_func,
+check_map_field_pointer of kernel/bpf/verifier.c)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.references import drop_non_owning
+from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse
+from ebpfvm.verifier.machine.state import Ref
+from ebpfvm.verifier.memory import btf_access
+
+if TYPE_CHECKING:
+    from ebpfvm.verifier.calling.helper_args import Call
+    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.machine.env import Special
+    from ebpfvm.verifier.machine.regs import Reg
+
+
+LOCKS = frozenset({"lock", "res_lock", "res_lock_irq"})
+
+
+def fields_of(reg: Reg) -> tuple[Special, ...]:
+    """Special fields of what a map value or object pointer points to."""
+    return tuple(reg.what.fields)
+
+
+def owner_of(reg: Reg) -> object:
+    """What tells one lock's allocation from another's: the map, or the object."""
+    return reg.what if reg.type & r.BASE == r.MAP_VALUE else reg.what.btf
+
+
+def spin(w: Walk, reg: Reg, at: int, lock: bool, name: str, holds: str = "lock") -> None:
+    """bpf_spin_lock, bpf_spin_unlock and their res_ siblings (process_spin_lock).
+
+    Args:
+        name: "bpf_spin" or "bpf_res_spin".
+        holds: kind of the reference: "lock", "res_lock" or "res_lock_irq".
+    """
+    if w.in_rbtree_callback():
+        which = "res_spin" if name == "bpf_res_spin" else "spin"
+        raise Refuse(EACCES, f"can't {which}_{{lock,unlock}} in rbtree cb")
+    kind = "res_spin_lock" if name == "bpf_res_spin" else "spin_lock"
+    if reg.num.mask:
+        raise Refuse(EINVAL, f"R{at} doesn't have constant offset. {name}_lock has to be at the constant offset")
+    is_map = reg.type & r.BASE == r.MAP_VALUE
+    if is_map and reg.what.spec.btf is None:
+        raise Refuse(EINVAL, f"map '{reg.what.name}' has to have BTF in order to use {name}_lock")
+    field = next((item for item in fields_of(reg) if item.kind == kind), None)
+    if field is None:
+        what = f"map '{reg.what.name}'" if is_map else "local 'kptr'"
+        raise Refuse(EINVAL, f"{what} has no valid {name}_lock")
+    off = reg.off + reg.num.smin
+    if field.off != off:
+        raise Refuse(EINVAL, f"off {off} doesn't point to 'struct {name}_lock' that is at {field.off}")
+    (_take if lock else _give)(w, reg, owner_of(reg), name, holds)
+
+
+def _take(w: Walk, reg: Reg, owner: object, name: str, kind: str) -> None:
+    state = w.state
+    held = [ref for ref in state.refs if ref.kind in LOCKS]  # no bpf_spin_lock: under it no lock is taken
+    if any(ref.kind != "lock" and ref.id == reg.id and ref.ptr is owner for ref in held):
+        raise Refuse(EINVAL, "Acquiring the same lock again, AA deadlock detected")
+    state.refs += (Ref(kind, reg.id, w.pc, owner),)
+    state.locks += 1
+    state.active_lock = (reg.id, owner)
+
+
+def _give(w: Walk, reg: Reg, owner: object, name: str, kind: str) -> None:
+    state = w.state
+    if not state.locks:
+        raise Refuse(EINVAL, f"{name}_unlock without taking a lock")
+    found = next((ref for ref in state.refs if ref.kind == kind and ref.id == reg.id and ref.ptr is owner), None)
+    if found is None:
+        raise Refuse(EINVAL, f"{name}_unlock of different lock")
+    if (reg.id, owner) != state.active_lock:
+        raise Refuse(EINVAL, f"{name}_unlock cannot be out of order")
+    state.refs = tuple(ref for ref in state.refs if ref is not found)
+    state.locks -= 1
+    left = [ref for ref in state.refs if ref.kind in LOCKS]
+    state.active_lock = (left[-1].id, left[-1].ptr) if left else (0, None)
+    drop_non_owning(w)
+
+
+def map_field(w: Walk, reg: Reg, at: int, kind: str, struct: str) -> None:
+    """The pointer is exactly at the map value's only field of a kind (check_map_field_pointer)."""
+    used = reg.what
+    if reg.num.mask:
+        raise Refuse(EINVAL, f"R{at} doesn't have constant offset. {struct} has to be at the constant offset")
+    if used.spec.btf is None:
+        raise Refuse(EINVAL, f"map '{used.name}' has to have BTF in order to use {struct}")
+    field = used.field_of(kind)
+    if field is None:
+        raise Refuse(EINVAL, f"map '{used.name}' has no valid {struct}")
+    off = reg.off + reg.num.smin
+    if field.off != off:
+        raise Refuse(EINVAL, f"off {off} doesn't point to 'struct {struct}' that is at {field.off}")
+
+
+def kptr_dest(w: Walk, call: Call, reg: Reg, at: int) -> None:
+    """The slot of bpf_kptr_xchg (process_kptr_func)."""
+    if reg.type & r.BASE == r.MAP_VALUE:
+        used = reg.what
+        if used.spec.btf is None:
+            raise Refuse(EINVAL, f"map '{used.name}' has to have BTF in order to use bpf_kptr_xchg")
+        if not any(item.is_kptr for item in used.fields):
+            raise Refuse(EINVAL, f"R{at} has no valid kptr")
+        call.map = used
+        call.map_uid = reg.aux
+    elif not any(item.is_kptr for item in fields_of(reg)):
+        raise Refuse(EINVAL, f"R{at} has no valid kptr")
+    if reg.num.mask:
+        raise Refuse(EINVAL, f"R{at} doesn't have constant offset. kptr has to be at the constant offset")
+    off = reg.off + reg.num.smin
+    field = next((item for item in fields_of(reg) if item.is_kptr and item.off == off), None)
+    if field is None:
+        raise Refuse(EACCES, f"off={off} doesn't point to kptr")
+    if field.kind not in ("kptr_ref", "kptr_percpu"):
+        raise Refuse(EACCES, f"off={off} kptr isn't referenced kptr")
+    btf_access.struct_of(w, field)
+    call.kptr = field

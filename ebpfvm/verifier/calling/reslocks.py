@@ -1,0 +1,40 @@
+"""Resilient spin locks: taking one may fail, so the walk goes two ways (process_spin_lock, check_kfunc_call of
+kernel/bpf/verifier.c, Linux 6.15)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.verifier.calling import helper_calls, locks
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.regs import SCALAR, Reg, known
+from ebpfvm.verifier.machine.signal import EINVAL, Refuse
+
+if TYPE_CHECKING:
+    from ebpfvm.contract.kfunc import Param
+    from ebpfvm.verifier.calling.kfunc_calls import KfuncCall
+    from ebpfvm.verifier.explore import Walk
+
+_MAX_ERRNO = 4095
+
+
+def failed(w: Walk, made: KfuncCall, after: int) -> None:
+    """The path on which the lock was not taken, to be walked later."""
+    frame = w.push(after, w.pc).frames[-1]
+    w.clobber(frame)
+    frame.regs[0] = Reg(SCALAR, helper_calls.bounded(w, -_MAX_ERRNO, -1))
+
+
+def argument(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+    """The lock, in a map value or in an allocated object."""
+    if reg.type not in (r.MAP_VALUE, r.BTF_ID | r.ALLOC):
+        who = f"R{at}" if w.env.new else f"arg#{at - 1}"
+        raise Refuse(EINVAL, f"{who} doesn't point to map value or allocated object")
+    name = made.kfunc.name
+    kind = "res_lock_irq" if name.endswith(("_irqsave", "_irqrestore")) else "res_lock"
+    locks.spin(w, reg, at, "unlock" not in name, "bpf_res_spin", kind)
+
+
+def taken(w: Walk, made: KfuncCall) -> Reg:
+    """On this path it was."""
+    return known(0)

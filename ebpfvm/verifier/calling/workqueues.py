@@ -1,0 +1,46 @@
+"""bpf_wq: work that a program puts off (process_wq_func and the map argument of check_kfunc_args,
+kernel/bpf/verifier.c, Linux 6.10). Its callback may sleep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.verifier.calling import frames, locks
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.signal import EINVAL, Refuse, unsupported
+
+if TYPE_CHECKING:
+    from ebpfvm.contract.kfunc import Param
+    from ebpfvm.verifier.calling.kfunc_calls import KfuncCall
+    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.machine.regs import Reg
+
+
+def argument(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+    """The work queue in a map value."""
+    if reg.type != r.MAP_VALUE:
+        raise Refuse(EINVAL, f"{_name(w, at)} doesn't point to a map value")
+    locks.map_field(w, reg, at, "wq", "bpf_wq")
+    made.extra["wq"] = reg
+
+
+def map_argument(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+    """The map that the work queue is in."""
+    if reg.type != r.MAP_PTR:
+        found = r.type_name(reg.type)
+        raise Refuse(EINVAL, f"{_name(w, at)} is {found} expected {found} or socket")
+    inside: Reg | None = made.extra.get("wq")
+    if inside is None or reg.what.field_of("wq") is None:
+        raise unsupported(f"a map without a work queue as argument of kernel function {made.kfunc.name}")
+    if inside.what is not reg.what or inside.aux != reg.aux:
+        raise Refuse(EINVAL, f"workqueue pointer in R1 map_uid={inside.aux} doesn't match map pointer in R2 "
+                             f"map_uid={reg.aux}")
+
+
+def called_later(w: Walk, made: KfuncCall) -> None:
+    """bpf_wq_set_callback: another walk, of the callback."""
+    frames.push_async(w, made.subprog, frames.timer_callback, sleepable=True)
+
+
+def _name(w: Walk, at: int) -> str:
+    return f"R{at}" if w.env.new else f"arg#{at - 1}"

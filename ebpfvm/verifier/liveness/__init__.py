@@ -1,0 +1,1 @@
+"""What is read later: registers, and slots of the stack."""

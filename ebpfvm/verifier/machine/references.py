@@ -1,0 +1,119 @@
+"""References, locks and other things that have to be given back (bpf_reference_state, kernel/bpf/verifier.c)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg
+from ebpfvm.verifier.machine.signal import EINVAL, Refuse
+from ebpfvm.verifier.machine.state import SPILL, DynptrState, Ref, Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.machine.state import State
+
+
+# Slices of a dynptr; bytes of a packet that the program owns (RFC dialect). Their `aux` says whose they are.
+_DERIVED = r.PKT_ANY | {r.MEM}
+
+
+def replace_regs(state: State, change: Callable[[Reg], Reg]) -> None:
+    """Put `change(value)` in the place of every value in registers and spill slots of all frames."""
+    for frame in state.frames:
+        regs = frame.regs
+        for number in range(10):
+            value = regs[number]
+            if value is not None:
+                regs[number] = change(value)
+        for index, slot in list(frame.stack.items()):
+            if slot.types[7] == SPILL:
+                changed = change(slot.reg)
+                if changed is not slot.reg:
+                    frame.stack_for_write()[index] = Slot(slot.types, changed)
+
+
+def acquire(w: Walk, parent: int = 0, kind: str = "ptr", ptr: Any = None) -> int:
+    """A new reference, taken by the current instruction; its id."""
+    id = w.new_id()
+    w.state.refs += (Ref(kind, id, w.pc, ptr, parent),)
+    return id
+
+
+def find(state: State, id: int) -> Ref | None:
+    """The reference (to an object) with this id."""
+    return next((ref for ref in state.refs if ref.id == id and ref.kind == "ptr"), None)
+
+
+def drop_ref(state: State, id: int) -> bool:
+    """Forget a reference; False if there was none."""
+    kept = tuple(ref for ref in state.refs if not (ref.id == id and ref.kind == "ptr"))
+    found = len(kept) != len(state.refs)
+    state.refs = kept
+    return found
+
+
+def release(w: Walk, id: int) -> bool:
+    """Give a reference back; everything that lived by it becomes a number (release_reference).
+
+    Under the rules of 7.2 what was derived from it (slices, clones of dynptrs) dies with it.
+    """
+    state = w.state
+    if not drop_ref(state, id):
+        return False
+    dead = {id}
+    invalidate(w, dead)
+    return True
+
+
+def invalidate(w: Walk, dead: set[int]) -> None:
+    """Values whose reference is among `dead` become numbers; so do slices of dynptrs that die."""
+    grown = True
+    while grown:
+        grown = False
+        for frame in w.state.frames:
+            for index, slot in list(frame.stack.items()):
+                if isinstance(slot.reg, DynptrState) and (slot.reg.ref in dead or slot.reg.parent in dead):
+                    if slot.reg.id not in dead:
+                        dead.add(slot.reg.id)
+                        grown = True
+                    w.clear_dynptr_slot(frame, index)
+
+    def change(reg: Reg) -> Reg:
+        if reg.ref and reg.ref in dead:
+            return UNKNOWN_SCALAR
+        if reg.aux and reg.type & r.BASE in _DERIVED and reg.aux in dead:
+            return UNKNOWN_SCALAR
+        return reg
+    replace_regs(w.state, change)
+
+
+def drop_non_owning(w: Walk) -> None:
+    """Leaving a lock ends borrowed pointers into lists and trees (invalidate_non_owning_refs)."""
+    replace_regs(w.state, lambda reg: UNKNOWN_SCALAR if reg.type & r.NON_OWN_REF else reg)
+
+
+def check_leaks(w: Walk, what: str, exit_value: int = 0, *, regions: bool = True) -> None:
+    """Nothing may be left over at an exit, a tail call, LD_ABS or a throw (check_resource_leak).
+
+    Args:
+        what: prefix of the message.
+        exit_value: id of a reference that is handed over by returning it, 0 for none.
+        regions: look for open locks and the like too.
+    """
+    state = w.state
+    if regions and state.locks:
+        raise Refuse(EINVAL, f"{what} cannot be used inside bpf_spin_lock-ed region")
+    if not w.frame.no or what == "bpf_throw":
+        lost = [ref for ref in state.refs if ref.kind == "ptr" and ref.id != exit_value]
+        if lost:
+            lines = [f"Unreleased reference id={ref.id} alloc_insn={ref.pc}" for ref in lost]
+            raise Refuse(EINVAL, *lines, f"{what} would lead to reference leak")
+    if not regions:
+        return
+    for held, name in ((state.irq_id, "bpf_local_irq_save-ed"), (state.rcu, "bpf_rcu_read_lock-ed"),
+                       (state.preempt, "bpf_preempt_disable-ed")):
+        if held:
+            raise Refuse(EINVAL, f"{what} cannot be used inside {name} region")

@@ -1,0 +1,42 @@
+"""Special fields of map values and of structs that a program allocates, as the checks want them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.btf.fields import LOCAL_KINDS, record_of
+from ebpfvm.btf.types import Struct
+from ebpfvm.verifier.machine.env import Special, StructType
+
+if TYPE_CHECKING:
+    from ebpfvm.btf.fields import Field
+    from ebpfvm.btf.types import Btf
+    from ebpfvm.contract.dialect import Dialect
+    from ebpfvm.contract.maptype import MapType
+    from ebpfvm.loader.object import MapSpec
+
+# Field kind -> the word a map type uses for the fields it may hold.
+_WORD = {"kptr_ref": "kptr", "kptr_unref": "kptr", "kptr_percpu": "kptr"}
+
+
+def special_fields(spec: MapSpec, dialect: Dialect, kind: MapType) -> tuple[Special, ...]:
+    """Fields of a map's value; none where the kernel would have dropped the whole record.
+
+    Raises:
+        LoadError: the BTF is damaged.
+    """
+    if spec.btf is None or not spec.value_type:
+        return ()
+    fields = record_of(spec.btf, spec.value_type).fields
+    return tuple(_special(item, spec.btf, local=False) for item in fields)
+
+
+def _special(item: Field, btf: Btf, local: bool) -> Special:
+    return Special(item.kind, item.offset, item.size, item.struct, btf, item.type_id, item.node, item.node_offset)
+
+
+def local_struct(btf: Btf, type_id: int) -> StructType:
+    """A struct of the program's own BTF with its special fields."""
+    found = btf[type_id]
+    fields = record_of(btf, type_id, LOCAL_KINDS).fields if isinstance(found, Struct) else ()
+    return StructType(found.name, btf, type_id, tuple(_special(item, btf, local=True) for item in fields))

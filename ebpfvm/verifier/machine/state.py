@@ -1,0 +1,202 @@
+"""The abstract machine: frames with registers and stack, references, locks, and the path that led here.
+
+A state is copied at every branch and every checkpoint, so copies are cheap: registers are a list of eleven shared
+values, stacks are shared until written to (`Frame.stack_for_write`), everything else is immutable.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from ebpfvm.verifier.machine.regs import STACK, Reg, pointer
+
+# What one byte of stack holds (include/linux/bpf_verifier.h, STACK_*). Slot byte 0 is the highest address.
+INVALID: Final = 0
+SPILL: Final = 1
+MISC: Final = 2
+ZERO: Final = 3
+DYN: Final = 4
+ITER: Final = 5
+IRQ: Final = 6
+POISON: Final = 7
+
+ALL_SPILL: Final = bytes([SPILL] * 8)
+ALL_MISC: Final = bytes([MISC] * 8)
+ALL_ZERO: Final = bytes([ZERO] * 8)
+ALL_INVALID: Final = bytes(8)
+ALL_POISON: Final = bytes([POISON] * 8)
+
+
+class Slot(NamedTuple):
+    """Eight bytes of stack: what each byte holds, and the spilled register (or dynptr, iterator, irq flag)."""
+
+    types: bytes
+    reg: Any = None
+
+
+class DynptrState(NamedTuple):
+    """One of the two slots of a dynptr (`first` is the one at the lower address).
+
+    Attributes: kind ("local", "ringbuf", "skb", "xdp"), id, and the reference behind it.
+    """
+
+    kind: str
+    first: bool
+    id: int
+    ref: int
+    parent: int = 0
+
+
+class IterState(NamedTuple):
+    """An open-coded iterator: its type ("num"), id of its reference, whether it may give more, how often it did."""
+
+    kind: str
+    ref: int
+    active: bool
+    depth: int
+    first: bool = True
+
+
+class IrqState(NamedTuple):
+    """A saved irq flag: its reference, and the class of kfuncs ("native", "lock") that saved it."""
+
+    ref: int
+    kind: str
+
+
+class Ref(NamedTuple):
+    """Something that has to be given back (bpf_reference_state): kind "ptr", "lock", "res_lock" or "irq"."""
+
+    kind: str
+    id: int
+    pc: int
+    ptr: Any = None
+    parent: int = 0
+
+
+class History(NamedTuple):
+    """One step that backtracking needs to know about; `before` is the step before it (a shared list)."""
+
+    before: Any
+    pc: int
+    prev: int
+    flags: int
+    linked: tuple[tuple[int, bool, int], ...]
+
+
+# History flags: a stack access (frame in bits 0..2+, slot above), and comparisons with a stack pointer.
+STACK_ACCESS: Final = 1 << 20
+SRC_STACK: Final = 1 << 21
+DST_STACK: Final = 1 << 22
+ARG_ACCESS: Final = 1 << 23
+
+
+class Frame:
+    """One function's registers and stack."""
+
+    __slots__ = ("allocated", "async_cb", "callback_depth", "callback_range", "callsite", "cb", "depth_at",
+                 "exception_cb", "no", "precise_regs", "precise_stack", "regs", "shared", "stack", "subprog")
+
+    def __init__(self, no: int, callsite: int, subprog: int) -> None:
+        self.no = no
+        self.callsite = callsite
+        self.subprog = subprog
+        self.regs: list[Reg | None] = [None] * 10 + [pointer(STACK, no)]
+        self.stack: dict[int, Slot] = {}
+        self.shared = False
+        self.cb = False
+        self.async_cb = 0  # number of the entry into an asynchronous callback, 0 for none
+        self.exception_cb = False
+        self.callback_range: tuple[int, int] | None = None
+        self.callback_depth = 0
+        self.precise_regs = 0
+        self.precise_stack = 0
+        self.depth_at = 0
+        self.allocated = 0  # bytes of stack that have been accessed, from the top
+
+    def copy(self) -> Frame:
+        """An independent copy; the stack stays shared until one of the two writes."""
+        new = Frame.__new__(Frame)
+        new.no = self.no
+        new.callsite = self.callsite
+        new.subprog = self.subprog
+        new.regs = self.regs[:]
+        new.stack = self.stack
+        new.shared = self.shared = True
+        new.cb = self.cb
+        new.async_cb = self.async_cb
+        new.exception_cb = self.exception_cb
+        new.callback_range = self.callback_range
+        new.callback_depth = self.callback_depth
+        new.precise_regs = 0
+        new.precise_stack = 0
+        new.depth_at = self.depth_at
+        new.allocated = self.allocated
+        return new
+
+    def stack_for_write(self) -> dict[int, Slot]:
+        """The slots, no longer shared with a copy."""
+        if self.shared:
+            self.stack = dict(self.stack)
+            self.shared = False
+        return self.stack
+
+
+class State:
+    """The whole machine on one path (bpf_verifier_state)."""
+
+    __slots__ = ("active_lock", "branches", "callback_unroll", "cleaned", "dfs_depth", "equal_state",
+                 "first_pc", "frames", "history", "history_len", "in_sleepable", "irq_id", "last_pc", "locks",
+                 "may_goto_depth", "parent", "pc", "preempt", "rcu", "refs")
+
+    def __init__(self, frames: list[Frame]) -> None:
+        self.frames = frames
+        self.refs: tuple[Ref, ...] = ()
+        self.locks = 0
+        self.active_lock: tuple[int, Any] = (0, None)
+        self.rcu = 0
+        self.preempt = 0
+        self.irq_id = 0
+        self.in_sleepable = False
+        self.parent: State | None = None
+        self.branches = 1
+        self.first_pc = 0
+        self.last_pc = -1
+        self.pc = 0
+        self.history: History | None = None
+        self.history_len = 0
+        self.dfs_depth = 0
+        self.may_goto_depth = 0
+        self.callback_unroll = 0
+        self.equal_state: State | None = None
+        self.cleaned = False
+
+    def copy(self) -> State:
+        """An independent copy with the same parent and history."""
+        new = State.__new__(State)
+        new.frames = [frame.copy() for frame in self.frames]
+        new.refs = self.refs
+        new.locks = self.locks
+        new.active_lock = self.active_lock
+        new.rcu = self.rcu
+        new.preempt = self.preempt
+        new.irq_id = self.irq_id
+        new.in_sleepable = self.in_sleepable
+        new.parent = self.parent
+        new.branches = self.branches
+        new.first_pc = self.first_pc
+        new.last_pc = self.last_pc
+        new.pc = self.pc
+        new.history = self.history
+        new.history_len = self.history_len
+        new.dfs_depth = self.dfs_depth
+        new.may_goto_depth = self.may_goto_depth
+        new.callback_unroll = self.callback_unroll
+        new.equal_state = None
+        new.cleaned = False
+        return new
+
+    @property
+    def frame(self) -> Frame:
+        """The innermost frame."""
+        return self.frames[-1]

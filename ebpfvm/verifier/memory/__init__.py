@@ -1,0 +1,1 @@
+"""Loads and stores, by the kind of memory that a pointer leads to."""

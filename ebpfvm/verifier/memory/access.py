@@ -1,0 +1,441 @@
+"""Loads and stores: which memory, may it, and what comes of it (check_mem_access, kernel/bpf/verifier.c)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.isa import codes as c
+from ebpfvm.verifier.domain import tnum
+from ebpfvm.verifier.domain.format import unum
+from ebpfvm.verifier.domain.width import U64_MAX
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, known, type_name
+from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse
+from ebpfvm.verifier.machine.state import ALL_SPILL
+from ebpfvm.verifier.memory import btf_access, regions, stack
+from ebpfvm.verifier.report import show
+from ebpfvm.verifier.values.alu import READ_ONLY, unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ebpfvm.isa.insn import Insn
+    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.machine.env import Special
+
+    Step = Callable[[Walk], int]
+
+_STRICT_NAMES = {r.FLOW_KEYS: "flow keys ", r.MAP_VALUE: "value ", r.MAP_KEY: "key ", r.CTX: "context ",
+                 r.STACK: "stack ", r.SOCKET: "sock ", r.SOCK_COMMON: "sock_common ", r.TCP_SOCK: "tcp_sock ",
+                 r.XDP_SOCK: "xdp_sock "}
+# Kinds that one instruction may not mix with others, because its code is rewritten (reg_type_mismatch_ok).
+_REWRITTEN = frozenset({r.CTX, r.SOCKET, r.SOCK_COMMON, r.TCP_SOCK, r.XDP_SOCK, r.BTF_ID, r.ARENA})
+
+
+def aligned(w: Walk, reg: Reg, number: int, off: int, size: int, strict: bool = False) -> None:
+    """Alignment: the stack always, everything with BPF_F_STRICT_ALIGNMENT (check_ptr_alignment)."""
+    base = reg.type & r.BASE
+    strict = strict or w.strict or base == r.STACK
+    if not strict or size == 1:
+        return
+    num = reg.num
+    fixed = reg.off + off
+    if not num.mask and not (num.value + fixed) % size and base not in r.PKT_TYPES:
+        return
+    variable = show.tnum(num.value, num.mask) if w.env.new or num.mask else unum(num.value & U64_MAX)
+    if base in r.PKT_TYPES:
+        sum_ = tnum.add((num.value, num.mask), (fixed + 2 & U64_MAX, 0))
+        if not tnum.is_aligned(sum_, size):
+            middle = f"+{off}" if w.env.new else f"+{reg.off}+{off}"
+            raise Refuse(EACCES, f"misaligned packet access off 2+{variable}{middle} size {size}")
+        return
+    if not tnum.is_aligned(tnum.add((num.value, num.mask), (fixed & U64_MAX, 0)), size):
+        name = _STRICT_NAMES.get(base, "")
+        if w.env.new:
+            whole = tnum.add((num.value, num.mask), (reg.off & U64_MAX, 0))
+            raise Refuse(EACCES, f"misaligned {name}access off {show.tnum(*whole)}+{off} size {size}")
+        raise Refuse(EACCES, f"misaligned {name}access off {variable}+{reg.off}+{off} size {size}")
+
+
+def mixed(w: Walk, pc: int, type: int, trust_ok: bool = False) -> None:
+    """One instruction is used with one kind of rewritten pointer only (save_aux_ptr_type)."""
+    before = w.pointer_types.get(pc)
+    if before is None:
+        w.pointer_types[pc] = type
+    elif before != type and (before & r.BASE in _REWRITTEN or type & r.BASE in _REWRITTEN):
+        if trust_ok and before & r.BASE == type & r.BASE == r.BTF_ID:
+            return
+        raise Refuse(EINVAL, "same insn cannot be used with different pointers")
+
+
+# -- steps ----------------------------------------------------------------------------------------------------------
+
+
+def build_load(w: Walk, pc: int, insn: Insn) -> Step:
+    """LDX."""
+    dst, src, off, after = insn.dst, insn.src, insn.off, pc + 1
+    size = c.SIZE_BYTES[insn.code & 0x18]
+    sign = insn.code & 0xE0 == c.BPF_MEMSX
+
+    def step(w: Walk) -> int:
+        regs = w.regs
+        base = regs[src]
+        if base is None:
+            raise unreadable(src)
+        if dst == 10:
+            raise Refuse(EACCES, READ_ONLY)
+        if src == 10 and size == 8 and not off & 7 and -512 <= off < 0:
+            # The most common load of all: a whole slot of the own frame.
+            slot = w.frame.stack.get(-off - 1 >> 3)
+            if slot is not None and slot.types == ALL_SPILL and slot.reg.type != SCALAR:
+                w.touch(-off - 1 >> 3)
+                w.stack_read(w.frame, 1 << (-off - 1 >> 3))
+                regs[dst] = slot.reg
+                w.remember(stack.flags(w.frame.no, -off - 1 >> 3))
+                mixed(w, pc, r.STACK)
+                return after
+        load(w, base, src, off, size, dst, sign)
+        mixed(w, pc, base.type, trust_ok=True)
+        return after
+    return step
+
+
+def build_store(w: Walk, pc: int, insn: Insn) -> Step:
+    """STX and ST."""
+    dst, src, off, imm, after = insn.dst, insn.src, insn.off, insn.imm, pc + 1
+    size = c.SIZE_BYTES[insn.code & 0x18]
+    if insn.code & 7 == c.BPF_ST:
+        constant = known(imm)
+
+        def step_st(w: Walk) -> int:
+            base = w.regs[dst]
+            if base is None:
+                raise unreadable(dst)
+            store(w, base, dst, off, size, constant, -1)
+            mixed(w, pc, base.type)
+            return after
+        return step_st
+
+    def step(w: Walk) -> int:
+        regs = w.regs
+        value = regs[src]
+        if value is None:
+            raise unreadable(src)
+        base = regs[dst]
+        if base is None:
+            raise unreadable(dst)
+        store(w, base, dst, off, size, value, src)
+        mixed(w, pc, base.type)
+        return after
+    return step
+
+
+def load(w: Walk, reg: Reg, number: int, off: int, size: int, dst: int, sign: bool = False,
+         strict: bool = False) -> None:
+    """A load of `size` bytes into `dst` (-1: only look). `strict`: it has to be aligned in any memory."""
+    base = reg.type & r.BASE
+    if base == r.STACK or w.strict or strict:
+        aligned(w, reg, number, off, size, strict)
+    if reg.type == r.STACK:
+        stack.read(w, reg, number, off, size, dst)
+        result = w.regs[dst] if dst >= 0 else None
+    else:
+        result = _loaders(base)(w, reg, number, off, size)
+    if dst < 0:
+        return
+    assert result is not None
+    if size < 8 and result.type == SCALAR:
+        if sign:
+            # 6.18 keeps the id even where the number changes; that links what is not equal, so we do not.
+            same = not result.num.umax >> size * 8 - 1
+            num = w.rules.sext(result.num, size * 8)
+            result = Reg(SCALAR, num, result.off, result.id) if same else Reg(SCALAR, num)
+        elif result.num.umax >> size * 8 or result.id:
+            num = result.num if not result.num.umax >> size * 8 else w.rules.cast(result.num, size * 8)
+            result = Reg(SCALAR, num, result.off, result.id)
+    w.regs[dst] = result
+
+
+def _loaders(base: int) -> Callable[[Walk, Reg, int, int, int], Reg]:
+    return _LOADERS.get(base, _no_memory)
+
+
+def _no_memory(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
+    raise Refuse(EACCES, f"R{number} invalid mem access '{type_name(reg.type)}'")
+
+
+def _load_map_key(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
+    regions.region(w, reg, number, off, size, reg.what.key_size)
+    return UNKNOWN_SCALAR
+
+
+def _load_map_value(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
+    if reg.type != r.MAP_VALUE:
+        return _no_memory(w, reg, number, off, size)
+    regions.map_rights(w, reg, number, off, size, False)
+    field = regions.map_value(w, reg, number, off, size)
+    if field is not None:
+        if w.insn.code & 0xE0 != c.BPF_MEM or w.insn.code & 7 != c.BPF_LDX:
+            raise Refuse(EACCES, "kptr in map can only be accessed using BPF_MEM instruction mode")
+        return btf_access.loaded_kptr(w, field)
+    used = reg.what
+    if not reg.num.mask and used.frozen and used.type.value_access:
+        return _constant(used.spec.data, reg.off + reg.num.smin + off, size, w.insn.code & 0xE0 == c.BPF_MEMSX)
+    return UNKNOWN_SCALAR
+
+
+def _constant(data: bytes, at: int, size: int, sign: bool) -> Reg:
+    # Contents of a frozen read-only map are known (bpf_map_direct_read). Bytes behind the data are zero.
+    return known(int.from_bytes(data[at:at + size].ljust(size, b"\0"), "little", signed=sign))
+
+
+def _load_mem(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
+    if reg.type & r.MAYBE_NULL:
+        return _no_memory(w, reg, number, off, size)
+    if not (reg.type & r.RDONLY and reg.type & r.UNTRUSTED):
+        regions.region(w, reg, number, off, size, reg.what)
+    return UNKNOWN_SCALAR
+
+
+def _load_ctx(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
+    if reg.type != r.CTX:
+        return _no_memory(w, reg, number, off, size)
+    at = regions.context(w, reg, number, off, size)
+    return UNKNOWN_SCALAR if at is None else ctx_field(w, at, size)
+
+
+def ctx_field(w: Walk, off: int, size: int) -> Reg:
+    """What a read of the context yields (check_ctx_access)."""
+    item = w.readable_ctx(off, size)
+    extends = w.insn.code & 0xE7 == c.BPF_MEMSX | c.BPF_LDX
+    if item is None or (extends and item.access in _PACKET_BOUNDS):  # half of an address, extended, is no pointer
+        raise Refuse(EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
+    return w.ctx_value(item)
+
+
+_PACKET_BOUNDS = frozenset({"pkt", "pkt_meta", "pkt_end"})
+
+
+def _load_packet(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
+    if reg.type & ~r.BASE:
+        return _no_memory(w, reg, number, off, size)
+    regions.packet(w, reg, number, off, size)
+    return UNKNOWN_SCALAR
+
+
+def _load_flow_keys(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
+    regions.flow_keys(w, reg, number, off, size)
+    return UNKNOWN_SCALAR
+
+
+def _load_tp_buffer(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
+    regions.tp_buffer(w, reg, number, off, size)
+    return UNKNOWN_SCALAR
+
+
+def _load_sock(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
+    if reg.type & ~r.BASE:
+        return _no_memory(w, reg, number, off, size)
+    regions.socket(w, reg, number, off, size)
+    return UNKNOWN_SCALAR
+
+
+def _load_btf(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
+    if reg.type & r.MAYBE_NULL:
+        return _no_memory(w, reg, number, off, size)
+    return btf_access.load(w, reg, number, off, size)
+
+
+def _load_map_ptr(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
+    if reg.type != r.MAP_PTR:
+        return _no_memory(w, reg, number, off, size)
+    return btf_access.load_map_ptr(w, reg, number, off, size)
+
+
+_LOADERS = {r.MAP_KEY: _load_map_key, r.MAP_VALUE: _load_map_value, r.MEM: _load_mem, r.CTX: _load_ctx,
+            r.PKT: _load_packet, r.PKT_META: _load_packet, r.FLOW_KEYS: _load_flow_keys, r.SOCKET: _load_sock,
+            r.SOCK_COMMON: _load_sock, r.TCP_SOCK: _load_sock, r.XDP_SOCK: _load_sock, r.BTF_ID: _load_btf,
+            r.MAP_PTR: _load_map_ptr, r.TP_BUFFER: _load_tp_buffer}
+
+
+# -- stores ---------------------------------------------------------------------------------------------------------
+
+
+def store(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None, source: int,
+          strict: bool = False) -> None:
+    """A store. `value` None: unknown bytes; `source` -1: not from a register."""
+    base = reg.type & r.BASE
+    if base == r.STACK or w.strict or strict:
+        aligned(w, reg, number, off, size, strict)
+    if reg.type == r.STACK:
+        stack.write(w, reg, number, off, size, value, source)
+        return
+    handler = _STORERS.get(base)
+    if handler is None:
+        _no_memory(w, reg, number, off, size)
+    else:
+        handler(w, reg, number, off, size, value)
+
+
+def _store_map_key(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
+    raise Refuse(EACCES, f"write to change key R{number} not allowed")
+
+
+def _store_map_value(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
+    if reg.type != r.MAP_VALUE:
+        _no_memory(w, reg, number, off, size)
+    regions.map_rights(w, reg, number, off, size, True)
+    field = regions.map_value(w, reg, number, off, size)
+    if field is not None:
+        _store_kptr(w, field, value)
+
+
+def _store_kptr(w: Walk, field: Special, value: Reg | None) -> None:
+    insn = w.insn
+    if insn.code & 0xE0 != c.BPF_MEM:
+        raise Refuse(EACCES, "kptr in map can only be accessed using BPF_MEM instruction mode")
+    if field.kind in ("kptr_ref", "kptr_percpu"):
+        raise Refuse(EACCES, "store to referenced kptr disallowed")
+    if field.kind == "uptr":
+        raise Refuse(EACCES, "store to uptr disallowed")
+    if insn.code & 7 == c.BPF_ST:
+        if insn.imm:
+            raise Refuse(EACCES, f"BPF_ST imm must be 0 when storing to kptr at off={field.off}")
+        return
+    assert value is not None
+    if value.type == SCALAR and not value.num.mask and not value.num.value:
+        return
+    btf_access.kptr_match(w, field, value, insn.src)
+
+
+def _store_mem(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
+    if reg.type & r.MAYBE_NULL:
+        _no_memory(w, reg, number, off, size)
+    if reg.type & r.RDONLY:
+        raise Refuse(EACCES, f"R{number} cannot write into {type_name(reg.type)}")
+    regions.region(w, reg, number, off, size, reg.what)
+
+
+def _store_ctx(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
+    if reg.type != r.CTX:
+        _no_memory(w, reg, number, off, size)
+    at = regions.context(w, reg, number, off, size)
+    if at is None:
+        return
+    off, env = at, w.env
+    item = env.prog_type.ctx_access(off, size, True, env.program.attach)
+    if item is None:
+        raise Refuse(EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
+    if item.access == "skb":
+        w.give_skb(value, off, size)
+
+
+def _store_packet(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
+    if reg.type & ~r.BASE:
+        _no_memory(w, reg, number, off, size)
+    if not w.env.prog_type.packet_write:
+        raise Refuse(EACCES, "cannot write into packet")
+    regions.packet(w, reg, number, off, size)
+
+
+def _store_flow_keys(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
+    regions.flow_keys(w, reg, number, off, size)
+
+
+def _store_tp_buffer(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
+    regions.tp_buffer(w, reg, number, off, size)
+
+
+def _store_sock(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
+    if reg.type & ~r.BASE:
+        _no_memory(w, reg, number, off, size)
+    raise Refuse(EACCES, f"R{number} cannot write into {type_name(reg.type)}")
+
+
+def _store_btf(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
+    if reg.type & r.MAYBE_NULL:
+        _no_memory(w, reg, number, off, size)
+    btf_access.store(w, reg, number, off, size)
+
+
+def _store_map_ptr(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
+    if reg.type != r.MAP_PTR:
+        _no_memory(w, reg, number, off, size)
+    raise Refuse(EACCES, f"only read from {btf_access.map_struct(reg)} is supported")
+
+
+_STORERS = {r.MAP_KEY: _store_map_key, r.MAP_VALUE: _store_map_value, r.MEM: _store_mem, r.CTX: _store_ctx,
+            r.PKT: _store_packet, r.PKT_META: _store_packet, r.FLOW_KEYS: _store_flow_keys, r.SOCKET: _store_sock,
+            r.SOCK_COMMON: _store_sock, r.TCP_SOCK: _store_sock, r.XDP_SOCK: _store_sock, r.BTF_ID: _store_btf,
+            r.MAP_PTR: _store_map_ptr, r.TP_BUFFER: _store_tp_buffer}
+
+
+# -- atomics --------------------------------------------------------------------------------------------------------
+
+_NOT_ATOMIC = frozenset({r.CTX, r.PKT, r.PKT_META, r.FLOW_KEYS, r.SOCKET, r.SOCK_COMMON, r.TCP_SOCK, r.XDP_SOCK})
+
+
+def build_atomic(w: Walk, pc: int, insn: Insn) -> Step:
+    """Read-modify-write, load-acquire, store-release (check_atomic)."""
+    after = pc + 1
+    size = c.SIZE_BYTES[insn.code & 0x18]
+
+    def rmw(w: Walk) -> int:
+        _rmw(w, insn, size)
+        return after
+
+    def acquire(w: Walk) -> int:
+        base = _readable(w, insn.src)
+        if w.env.acquires_by_pointer_first:
+            _atomic_ok(base, insn.src, "loads from")
+        if insn.dst == 10:
+            raise Refuse(EACCES, READ_ONLY)
+        load(w, base, insn.src, insn.off, size, insn.dst, strict=True)
+        _atomic_ok(_readable(w, insn.src), insn.src, "loads from")  # the load may have overwritten the pointer
+        mixed(w, pc, base.type, trust_ok=True)
+        return after
+
+    def release(w: Walk) -> int:
+        value = _readable(w, insn.src)
+        base = _readable(w, insn.dst)
+        store(w, base, insn.dst, insn.off, size, value, insn.src, strict=True)
+        _atomic_ok(base, insn.dst, "stores into")
+        mixed(w, pc, base.type)
+        return after
+
+    if insn.imm == c.BPF_LOAD_ACQ:
+        return acquire
+    return release if insn.imm == c.BPF_STORE_REL else rmw
+
+
+def _readable(w: Walk, number: int) -> Reg:
+    value = w.regs[number]
+    if value is None:
+        raise unreadable(number)
+    return value
+
+
+def _atomic_ok(reg: Reg, number: int, what: str) -> None:
+    if reg.type in _NOT_ATOMIC:
+        raise Refuse(EACCES, f"BPF_ATOMIC {what} R{number} {type_name(reg.type)} is not allowed")
+
+
+def _rmw(w: Walk, insn: Insn, size: int) -> None:
+    if size not in (4, 8):
+        raise Refuse(EINVAL, "invalid atomic operand size")
+    _readable(w, insn.src)
+    base = _readable(w, insn.dst)
+    if insn.imm == c.BPF_CMPXCHG:
+        _readable(w, 0)
+    _atomic_ok(base, insn.dst, "stores into")
+    target = -1
+    if insn.imm & c.BPF_FETCH:
+        target = 0 if insn.imm == c.BPF_CMPXCHG else insn.src
+        if target == 10:
+            raise Refuse(EACCES, READ_ONLY)
+        w.regs[target] = UNKNOWN_SCALAR
+        base = _readable(w, insn.dst)  # it may be the same register, and is a number then
+    load(w, base, insn.dst, insn.off, size, -1, strict=True)
+    if target >= 0:
+        load(w, base, insn.dst, insn.off, size, target, strict=True)
+    store(w, base, insn.dst, insn.off, size, None, -1, strict=True)

@@ -1,0 +1,241 @@
+"""Pointers to structs: of the kernel, known by name, and of the program, known by its BTF (kernel/bpf/btf.c).
+
+Structs of the kernel are read by the layouts of the dialect (`kernel_types`); under the packet scheduler RFC a packet
+is read as `__sk_buff` (decision D1).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.btf.types import Array, Struct, Union
+from ebpfvm.errors import LoadError, UsageError
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.env import StructType
+from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg, pointer, type_name
+from ebpfvm.verifier.machine.signal import EACCES, EINVAL, ENOTSUPP, Refuse, unsupported
+from ebpfvm.verifier.machine.special_fields import local_struct
+from ebpfvm.verifier.memory import struct_walk
+from ebpfvm.verifier.memory.regions import FIELD_NAMES, unmodified
+from ebpfvm.verifier.report import show
+
+if TYPE_CHECKING:
+    from ebpfvm.btf.types import Btf
+    from ebpfvm.contract.progtype import ProgType
+    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.machine.env import Env, Special
+
+_RCU_PROTECTED = frozenset({"cgroup", "bpf_cpumask", "task_struct", "bpf_crypto_ctx"})
+# The struct of each map type (map_btf_id); it begins with a struct bpf_map.
+_MAP_STRUCTS = {
+    **dict.fromkeys(("array", "percpu_array", "prog_array", "perf_event_array", "cgroup_array", "array_of_maps"),
+                    "bpf_array"),
+    **dict.fromkeys(("hash", "percpu_hash", "lru_hash", "lru_percpu_hash", "hash_of_maps"), "bpf_htab"),
+    **dict.fromkeys(("devmap", "devmap_hash"), "bpf_dtab"), **dict.fromkeys(("queue", "stack"), "bpf_queue_stack"),
+    **dict.fromkeys(("ringbuf", "user_ringbuf"), "bpf_ringbuf_map"),
+    **dict.fromkeys(("sk_storage", "inode_storage", "task_storage", "cgrp_storage"), "bpf_local_storage_map"),
+    **dict.fromkeys(("cgroup_storage", "percpu_cgroup_storage"), "bpf_cgroup_storage_map"),
+    "sockmap": "bpf_stab", "sockhash": "bpf_shtab", "cpumap": "bpf_cpu_map", "xskmap": "xsk_map", "arena": "bpf_arena",
+    "lpm_trie": "lpm_trie", "bloom_filter": "bpf_bloom_filter", "stack_trace": "bpf_stack_map",
+    "reuseport_sockarray": "reuseport_array",
+}
+
+
+def kernel_structs(env: Env) -> frozenset[str]:
+    """Structs that a kptr takes to be the kernel's and not the program's, by their names."""
+    if env.dialect.struct_names is not None:
+        return env.dialect.struct_names()
+    names = {"sk_buff", "task_struct", "cgroup", "bpf_cpumask", "nf_conn", "bpf_crypto_ctx"}
+    return frozenset(names) | env.dialect.kfunc_structs()
+
+
+def struct_of(w: Walk, field: Special) -> StructType:
+    """What a kptr points to."""
+    if field.struct in w.kernel_structs or field.btf is None:
+        return StructType(field.struct)
+    return w.local_struct(field.btf, field.type_id)
+
+
+def loaded_kptr(w: Walk, field: Special) -> Reg:
+    """A kptr read out of a map value (btf_ld_kptr_type)."""
+    target = struct_of(w, field)
+    local = target.btf is not None
+    type = r.BTF_ID | r.MAYBE_NULL
+    if field.kind == "kptr_percpu":
+        type |= r.RCU | r.PERCPU if w.in_rcu() else r.UNTRUSTED
+    elif field.kind == "kptr_ref" and (local or target.name in _RCU_PROTECTED) and w.in_rcu():
+        type |= r.RCU | (r.ALLOC if local else 0)
+        if local and any(item.kind in ("list_node", "rb_node") for item in target.fields):
+            type |= r.NON_OWN_REF
+    elif field.kind == "uptr":
+        raise unsupported(f"{FIELD_NAMES[field.kind]} fields")
+    else:
+        type |= r.UNTRUSTED
+    return pointer(type, target, id=w.new_id())
+
+
+def same_struct(a: StructType, b: StructType) -> bool:
+    """Do two pointers point to the same type?"""
+    return a.name == b.name and a.btf is b.btf and (a.btf is None or a.type_id == b.type_id)
+
+
+def kptr_match(w: Walk, field: Special, value: Reg, number: int) -> None:
+    """May `value` be put into a kptr (map_kptr_match_type)?"""
+    target = struct_of(w, field)
+    allowed = r.MAYBE_NULL | r.TRUSTED | r.RCU
+    if target.btf is not None:
+        allowed |= r.ALLOC | (r.PERCPU if field.kind == "kptr_percpu" else 0)
+    if field.kind == "kptr_unref":
+        allowed |= r.UNTRUSTED
+    if field.kind == "kptr_percpu" and w.env.percpu_in_percpu and not value.type & r.PERCPU:
+        raise _mismatch(field, target, value, number, named=False)
+    # A program's own object is owned when it comes here, so its non-owning kinds do not fit.
+    if value.type & r.BASE != r.BTF_ID or value.type & ~r.BASE & ~allowed:
+        raise _mismatch(field, target, value, number, named=bool(value.ref))
+    unmodified(w, value, number, fixed_ok=True)
+    if not same_struct(value.what, target) or value.off or value.num.mask or value.num.value:
+        raise _mismatch(field, target, value, number)
+
+
+def _mismatch(field: Special, target: StructType, value: Reg, number: int, named: bool = True) -> Refuse:
+    found = type_name(value.type) + (value.what.name if named else "")
+    tail = f" or untrusted_ptr_{target.name}" if field.kind == "kptr_unref" else ""
+    return Refuse(EACCES, f"invalid kptr access, R{number} type={found} expected=ptr_{target.name}{tail}")
+
+
+# -- loads and stores -----------------------------------------------------------------------------------------------
+
+
+def _position(w: Walk, reg: Reg, number: int, off: int) -> int:
+    name, num = reg.what.name, reg.num
+    negative = off + reg.off < 0
+    if not w.env.new and negative:
+        raise Refuse(EACCES, f"R{number} is ptr_{name} invalid negative access: off={off + reg.off}")
+    if num.mask or (num.value and not w.env.new):
+        raise Refuse(EACCES, f"R{number} is ptr_{name} invalid variable offset: off={off}, var_off="
+                             f"{show.tnum(num.value, num.mask)}")
+    at = off + reg.off + num.smin
+    if at < 0:
+        raise Refuse(EACCES, f"R{number} is ptr_{name} invalid negative access: off={at}")
+    return at
+
+
+def load(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
+    """A read through a pointer to a struct."""
+    view = packet_view(w, reg)
+    if view is not None:
+        return _load_packet_field(w, view, reg, number, off, size)
+    if reg.what.btf is None:
+        if not w.gpl:
+            raise Refuse(EINVAL, f"Cannot access kernel 'struct {reg.what.name}' from non-GPL compatible program")
+        return struct_walk.load(w, reg, number, _position(w, reg, number, off), size)
+    at = _position(w, reg, number, off)
+    struct_walk.own_memory(reg, number, at)
+    walk(w, reg.what, at, size)
+    return UNKNOWN_SCALAR
+
+
+def store(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
+    """A write through a pointer to a struct: only to objects that the program allocated."""
+    view = packet_view(w, reg)
+    if view is not None:
+        unmodified(w, reg, number)
+        if view.ctx_access(off, size, True) is None:
+            raise Refuse(EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
+        return
+    at = _position(w, reg, number, off)
+    member = w.env.prog_type.struct_writes.get(reg.what.name) if reg.what.btf is None else None
+    if w.env.prog_type.struct_writes and reg.what.btf is None and not (w.env.new and reg.type & r.UNTRUSTED):
+        struct_walk.write_member(w, reg, number, member, at, size)
+        return
+    if reg.what.btf is None or not reg.type & r.ALLOC or reg.type & (r.UNTRUSTED | r.PERCPU):
+        raise Refuse(EACCES, "only read is supported")
+    if not (reg.ref or reg.type & (r.NON_OWN_REF | r.RCU)):
+        raise Refuse(EACCES, "only read is supported")
+    walk(w, reg.what, at, size)
+
+
+def packet_view(w: Walk, reg: Reg) -> ProgType | None:
+    """The context type through which a packet may be read (decision D1 of the RFC dialect), or None."""
+    if reg.what.name != "sk_buff" or reg.what.btf is not None or not w.packet_is_context:
+        return None
+    if reg.type & r.UNTRUSTED:
+        return None
+    try:
+        return w.env.dialect.prog_type("sched_cls")
+    except UsageError:
+        return None
+
+
+def _load_packet_field(w: Walk, view: ProgType, reg: Reg, number: int, off: int, size: int) -> Reg:
+    unmodified(w, reg, number)
+    item = view.ctx_access(off, size, False)
+    if item is None:
+        raise Refuse(EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
+    if item.access in ("pkt", "pkt_end", "pkt_meta") and not w.env.prog_type.packet_read:
+        raise Refuse(EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
+    value = w.ctx_value(item)
+    return value._replace(aux=reg.ref) if value.type in r.PKT_ANY else value  # so that they end with the reference
+
+
+def walk(w: Walk, struct: StructType, at: int, size: int) -> None:
+    """Is there a field at `at` that `size` bytes fit into (btf_struct_access for a program's own struct)?"""
+    for item in struct.fields:
+        if item.off < at + size and at < item.off + item.size:
+            raise Refuse(EACCES, f"direct access to {FIELD_NAMES[item.kind]} is disallowed")
+    assert struct.btf is not None
+    try:
+        _descend(struct.btf, struct.type_id, at, size)
+    except LoadError as error:
+        raise Refuse(EACCES, str(error)) from error
+
+
+def _descend(btf: Btf, type_id: int, at: int, size: int) -> None:
+    while True:
+        found = btf.resolved(type_id)
+        if isinstance(found, Array):
+            each = btf.size_of(found.type)
+            if not each or at // each >= found.nelems:
+                raise Refuse(EACCES, f"access beyond the end of the array at off {at} size {size}")
+            if at % each + size > each and not isinstance(btf.resolved(found.type), Struct | Union):
+                return  # several plain elements at once
+            at, type_id = at % each, found.type
+            continue
+        if not isinstance(found, Struct | Union):
+            return
+        if at + size > found.size:
+            raise Refuse(EACCES, f"access beyond struct {found.name} at off {at} size {size}")
+        for member in found.members:
+            start = member.bit_offset // 8
+            length = btf.size_of(member.type)
+            if start <= at < start + length:
+                if at + size > start + length:
+                    raise Refuse(EACCES, f"access beyond the end of member {member.name} (mend:{start + length}) in "
+                                         f"struct {found.name} with off {at} size {size}")
+                at, type_id = at - start, member.type
+                break
+        else:
+            raise Refuse(EINVAL, f"struct {found.name} doesn't have field at offset {at}")
+
+
+# -- map pointers ---------------------------------------------------------------------------------------------------
+
+
+def map_struct(reg: Reg) -> str:
+    """The kernel's struct behind a map pointer."""
+    return _MAP_STRUCTS.get(reg.what.type.name, "bpf_map")
+
+
+def load_map_ptr(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
+    """A read of a map's own struct (check_ptr_to_map_access)."""
+    name = map_struct(reg)
+    if reg.type == r.MAP_PTR and reg.what.type.name == "struct_ops":
+        raise Refuse(ENOTSUPP, f"map_ptr access not supported for map type {reg.what.number}")
+    if off + reg.off < 0:
+        raise Refuse(EACCES, f"R{number} is {name} invalid negative access: off={off + reg.off}")
+    return struct_walk.load_plain(w, name, off + reg.off, size)
+
+
+def struct_type(w: Walk, btf: Btf, type_id: int) -> StructType:
+    """A struct of the program."""
+    return local_struct(btf, type_id)

@@ -1,0 +1,123 @@
+"""LD: 64-bit immediates and the packet loads of classic BPF (check_ld_imm, check_ld_abs)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.btf.types import Func, Linkage
+from ebpfvm.isa import codes as c
+from ebpfvm.isa.insn import imm64
+from ebpfvm.verifier.calling import frames
+from ebpfvm.verifier.machine import references
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, known, pointer
+from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse
+from ebpfvm.verifier.memory import ksyms
+from ebpfvm.verifier.memory.regions import unmodified
+from ebpfvm.verifier.values.alu import READ_ONLY, unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ebpfvm.isa.insn import Insn
+    from ebpfvm.verifier.explore import Walk
+
+    Step = Callable[[Walk], int]
+
+
+def build(w: Walk, pc: int, insn: Insn) -> Step:
+    """Any LD instruction."""
+    if insn.code & 0xE0 != c.BPF_IMM:
+        return _packet(w, pc, insn)
+    if not insn.is_ld_imm64:
+        return _second_half
+    return _immediate(w, pc, insn)
+
+
+def _second_half(w: Walk) -> int:
+    raise Refuse(EINVAL, "invalid BPF_LD_IMM insn")
+
+
+def _immediate(w: Walk, pc: int, insn: Insn) -> Step:
+    dst, after = insn.dst, pc + 2
+    high = w.env.program.insns[pc + 1]
+    if insn.src == 0:
+        value = known(imm64(insn, high))
+    elif insn.src == c.BPF_PSEUDO_FUNC:
+        return _function(w, pc, insn)
+    elif insn.src == c.BPF_PSEUDO_BTF_ID:
+        return _symbol(w, pc, insn)
+    else:
+        used = w.env.maps[insn.imm]
+        if insn.src == c.BPF_PSEUDO_MAP_FD:
+            value = pointer(r.MAP_PTR, used)
+        else:
+                    value = pointer(r.MAP_VALUE, used, off=high.imm & c.U32)
+
+    def step(w: Walk) -> int:
+        if dst == 10:
+            raise Refuse(EACCES, READ_ONLY)
+        w.regs[dst] = value
+        return after
+    return step
+
+
+def _symbol(w: Walk, pc: int, insn: Insn) -> Step:
+    value = ksyms.value(w.env, w.env.program.ksyms.get(insn.imm, str(insn.imm)))
+
+    def step(w: Walk) -> int:
+        if isinstance(value, Refuse):
+            raise value
+        if insn.dst == 10:
+            raise Refuse(EACCES, READ_ONLY)
+        w.regs[insn.dst] = value
+        return pc + 2
+    return step
+
+
+def _function(w: Walk, pc: int, insn: Insn) -> Step:
+    subprog = w.env.subprog_at(pc + insn.imm + 1)
+    assert subprog is not None
+    btf = w.env.program.btf if w.env.program.func_info else None
+    func = btf[subprog.type_id] if btf is not None else None
+    assert func is None or isinstance(func, Func)  # check_btf saw to it
+
+    def step(w: Walk) -> int:
+        if insn.dst == 10:
+            raise Refuse(EACCES, READ_ONLY)
+        if func is None:
+            raise Refuse(EINVAL, "missing btf func_info")
+        if func.linkage != Linkage.STATIC:
+            raise Refuse(EINVAL, "callback function not static")
+        if not subprog.index and w.env.new:
+            raise Refuse(EINVAL, "callback function cannot be the main program")
+        w.regs[insn.dst] = pointer(r.FUNC, subprog.index)
+        return pc + 2
+    return step
+
+
+def _packet(w: Walk, pc: int, insn: Insn) -> Step:
+    def step(w: Walk) -> int:
+        if not w.env.prog_type.ld_abs:
+            raise Refuse(EINVAL, "BPF_LD_[ABS|IND] instructions not allowed for this program type")
+        regs = w.regs
+        context = regs[6]
+        if context is None:
+            raise unreadable(6)
+        # A missing byte ends the whole program, so this is an exit too.
+        references.check_leaks(w, "BPF_LD_[ABS|IND]")
+        if context.type != r.CTX:
+            raise Refuse(EINVAL, "at the time of BPF_LD_ABS|IND R6 != pointer to skb")
+        if insn.code & 0xE0 == c.BPF_IND:
+            if insn.src >= c.MAX_BPF_REG:
+                raise Refuse(EINVAL, f"R{insn.src} is invalid")
+            if regs[insn.src] is None:
+                raise unreadable(insn.src)
+        unmodified(w, context, 6)
+        if w.env.bars_early_end and w.in_callback():
+            raise Refuse(EINVAL, "cannot use BPF_LD_[ABS|IND] within callback")
+        w.clobber(w.frame)
+        regs[0] = UNKNOWN_SCALAR
+        return frames.may_leave(w, pc + 1, known(0))
+    return step
+

@@ -1,0 +1,230 @@
+"""Bounds and rights of every kind of memory but the stack (kernel/bpf/verifier.c, net/core/filter.c).
+
+Linux 6.18 adds a pointer's fixed offset to the instruction's before it looks at bounds, 7.2 counts it to the
+register; only messages differ.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.verifier.domain.width import S64_MIN, U64_MAX
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.regs import Reg, type_name
+from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse, unsupported
+from ebpfvm.verifier.report import show
+from ebpfvm.verifier.values.pointers import MAX_VAR_OFF
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.machine.env import Special
+
+MAX_PACKET_OFF = 0xFFFF
+FIELD_NAMES = {"spin_lock": "bpf_spin_lock", "res_spin_lock": "bpf_res_spin_lock", "timer": "bpf_timer",
+               "wq": "bpf_wq", "task_work": "bpf_task_work", "kptr_ref": "kptr", "kptr_unref": "kptr",
+               "kptr_percpu": "percpu_kptr", "uptr": "uptr", "list_head": "bpf_list_head",
+               "list_node": "bpf_list_node", "rb_root": "bpf_rb_root", "rb_node": "bpf_rb_node",
+               "refcount": "bpf_refcount"}
+NEGATIVE = "R%d min value is negative, either use unsigned index or do a if (index >=0) check."
+_FLOW_KEYS_SIZE = 56
+
+
+def parts(w: Walk, reg: Reg, off: int) -> tuple[int, int, int, int]:
+    """Offset that counts as the instruction's, then smin, umin-like minimum and umax of the register's part."""
+    num = reg.num
+    if w.env.new:
+        low = num.smin + reg.off
+        return off, low, low, num.umax + reg.off if num.umax + reg.off >= 0 else U64_MAX
+    return off + reg.off, num.smin, num.smin, num.umax
+
+
+def region(w: Walk, reg: Reg, number: int, off: int, size: int, limit: int, zero_ok: bool = False) -> None:
+    """check_mem_region_access: every offset the register may have stays inside `limit` bytes."""
+    off, smin, low, umax = parts(w, reg, off)
+    if smin < 0 and (smin == S64_MIN or smin + off < 0):
+        raise Refuse(EACCES, NEGATIVE % number)
+    _inside(reg, number, low + off, size, limit, zero_ok, "min")
+    if umax >= MAX_VAR_OFF:
+        raise Refuse(EACCES, f"R{number} unbounded memory access, make sure to bounds check any such access")
+    _inside(reg, number, umax + off, size, limit, zero_ok, "max")
+
+
+def _inside(reg: Reg, number: int, off: int, size: int, limit: int, zero_ok: bool, which: str) -> None:
+    if off >= 0 and off + size <= limit and (size > 0 or (size == 0 and zero_ok)):
+        return
+    raise Refuse(EACCES, outside(reg, number, off, size, limit),
+                 f"R{number} {which} value is outside of the allowed memory range")
+
+
+def outside(reg: Reg, number: int, off: int, size: int, limit: int) -> str:
+    """The line that names the access."""
+    base = reg.type & r.BASE
+    if base == r.MAP_KEY:
+        return f"invalid access to map key, key_size={limit} off={off} size={size}"
+    if base == r.MAP_VALUE:
+        return f"invalid access to map value, value_size={limit} off={off} size={size}"
+    if base == r.CTX:
+        return f"invalid access to context, ctx_size={limit} off={off} size={size}"
+    if base in r.PKT_ANY:
+        return f"invalid access to packet, off={off} size={size}, R{number}(id={reg.id},off={off},r={limit})"
+    return f"invalid access to memory, mem_size={limit} off={off} size={size}"
+
+
+def tp_buffer(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
+    """The buffer of a writable raw tracepoint (check_tp_buffer_access); its size is known when it is attached."""
+    num = reg.num
+    start = off + reg.off + (num.value if w.env.new and not num.mask else 0)
+    if start < 0 and w.env.new:
+        raise Refuse(EACCES, f"R{number} invalid negative tracepoint buffer offset: off={off}, "
+                             f"var_off={reg.off + num.value}")
+    if start < 0:
+        raise Refuse(EACCES, f"R{number} invalid tracepoint buffer access: off={start}, size={size}")
+    if num.mask or (num.value and not w.env.new):
+        raise Refuse(EACCES, f"R{number} invalid variable buffer offset: off={start}, "
+                             f"var_off={show.tnum(num.value, num.mask)}")
+
+
+# -- map values ---------------------------------------------------------------------------------------------------
+
+
+def map_value(w: Walk, reg: Reg, number: int, off: int, size: int, zero_ok: bool = False,
+              direct: bool = True) -> Special | None:
+    """Bounds and special fields of a map value; the kptr that the access hits, or None."""
+    used = reg.what
+    region(w, reg, number, off, size, used.value_size, zero_ok)
+    if not used.fields:
+        return None
+    fixed = off + reg.off
+    low, high = reg.num.smin + fixed, reg.num.umax + fixed + size
+    for item in used.fields:
+        if low < item.off + item.size and item.off < high:
+            _special(reg, item, fixed, size, direct)
+            return item if item.is_kptr else None
+    return None
+
+
+def _special(reg: Reg, item: Special, fixed: int, size: int, direct: bool) -> None:
+    name = FIELD_NAMES[item.kind]
+    if not item.is_kptr:
+        raise Refuse(EACCES, f"{name} cannot be accessed directly by load/store")
+    if not direct:
+        raise Refuse(EACCES, f"{name} cannot be accessed indirectly by helper")
+    if reg.num.mask:
+        raise Refuse(EACCES, f"{name} access cannot have variable offset")
+    at = fixed + reg.num.value
+    if item.off != at:
+        raise Refuse(EACCES, f"{name} access misaligned expected={item.off} off={at & U64_MAX}")
+    if size != 8:
+        raise Refuse(EACCES, f"{name} access size must be BPF_DW")
+
+
+def map_rights(w: Walk, reg: Reg, number: int, off: int, size: int, write: bool) -> None:
+    """BPF_F_RDONLY_PROG and BPF_F_WRONLY_PROG (check_map_access_type)."""
+    flags = reg.what.flags
+    at = reg.off + off + reg.num.smin if w.env.new else reg.off + off
+    if write and flags & 1 << 7:
+        raise Refuse(EACCES, f"write into map forbidden, value_size={reg.what.value_size} off={at} size={size}")
+    if not write and flags & 1 << 8:
+        raise Refuse(EACCES, f"read from map forbidden, value_size={reg.what.value_size} off={at} size={size}")
+
+
+# -- packets ------------------------------------------------------------------------------------------------------
+
+
+def packet(w: Walk, reg: Reg, number: int, off: int, size: int, zero_ok: bool = False) -> None:
+    """Within the range that comparisons with the packet's end have proven (check_packet_access)."""
+    if w.env.new:
+        if reg.what < 0:
+            raise Refuse(EINVAL, f"R{number} offset is outside of the packet")
+        region(w, reg, number, off, size, reg.what, zero_ok)
+        return
+    if reg.num.smin < 0:
+        raise Refuse(EACCES, NEGATIVE % number)
+    at = off + reg.off
+    outside_text = f"R{number} offset is outside of the packet"
+    if reg.what < 0:
+        raise Refuse(EINVAL, outside_text)
+    if at < 0 or at + size > reg.what or not (size > 0 or zero_ok):
+        raise Refuse(EACCES, outside(reg, number, at, size, reg.what), outside_text)
+
+
+# -- contexts -----------------------------------------------------------------------------------------------------
+
+
+def unmodified(w: Walk, reg: Reg, number: int, fixed_ok: bool = False) -> None:
+    """A pointer that may only be used as it was given (check_ptr_off_reg)."""
+    if not reg.off and not reg.num.mask and not reg.num.value:
+        return
+    name = type_name(reg.type)
+    checks: tuple[Callable[[], str | None], ...] = (
+        lambda: f"negative offset {name} ptr R{number} off={reg.off} disallowed" if reg.off < 0 else None,
+        lambda: (f"dereference of modified {name} ptr R{number} off={reg.off} disallowed"
+                 if reg.off and not fixed_ok else None),
+        lambda: (f"variable {name} access var_off={show.tnum(reg.num.value, reg.num.mask)} disallowed"
+                 if reg.num.mask or reg.num.value else None))
+    for check in (checks[2], checks[0], checks[1]) if w.env.new else checks:
+        message = check()
+        if message is not None:
+            raise Refuse(EACCES, message)
+
+
+def context(w: Walk, reg: Reg, number: int, off: int, size: int, zero_ok: bool = False) -> int | None:
+    """Where in the context an access is; None where the context is plain memory and the access is inside."""
+    kind = w.env.prog_type
+    if kind.args:
+        raise unsupported(f"the {kind.args} in {kind.name} programs")
+    if kind.ctx_offsets == "any":
+        region(w, reg, number, off, size, kind.ctx_size, zero_ok)
+        return None
+    unmodified(w, reg, number, fixed_ok=kind.ctx_offsets == "fixed")
+    return off + reg.off
+
+
+# -- sockets and flow keys ----------------------------------------------------------------------------------------
+
+# Fields of bpf_sock that may be read in part: addresses anywhere, the others from their first byte on.
+_ADDRESSES = frozenset({24, *range(28, 44, 4), 52, *range(56, 72, 4)})
+_NARROW = frozenset({4, 8, 12, 44, 72, 76})
+
+
+def socket(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
+    """Fields of bpf_sock, bpf_tcp_sock and bpf_xdp_sock (uapi/linux/bpf.h; net/core/filter.c)."""
+    if reg.num.smin < 0:
+        raise Refuse(EACCES, NEGATIVE % number)
+    at = off + reg.off
+    base = reg.type & r.BASE
+    if base == r.TCP_SOCK:
+        good = 0 <= at < 112 and not at % size and size == (8 if at in (80, 88) else 4)
+        w.unconverted |= at in (84, 92)
+    elif base == r.XDP_SOCK:
+        good = at == 0 and size == 4
+    else:
+        good = _sock(at, size, base == r.SOCK_COMMON)
+    if reg.num.mask or not good:
+        raise Refuse(EACCES, f"R{number} invalid {type_name(reg.type)} access off={at} size={size}")
+
+
+def _sock(off: int, size: int, common: bool) -> bool:
+    if not 0 <= off < 80 or off % size:
+        return False
+    if common and 8 <= off < 24:  # type, protocol, mark, priority
+        return False
+    if off in (48, 49):  # dst_port: two bytes, or four for old programs
+        return size <= 2 or (size == 4 and off == 48)
+    if 50 <= off < 52:
+        return False
+    if off & ~3 in _ADDRESSES or off in _NARROW:
+        return size <= 4
+    return size == 4
+
+
+def flow_keys(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
+    """struct bpf_flow_keys."""
+    if reg.num.mask:
+        raise Refuse(EACCES, f"R{number} invalid variable offset to flow keys: off={off}, var_off="
+                             f"{show.tnum(reg.num.value, reg.num.mask)}")
+    at = off + reg.off + reg.num.smin
+    if at < 0 or at + size > _FLOW_KEYS_SIZE:
+        raise Refuse(EACCES, f"invalid access to flow keys off={at} size={size}")

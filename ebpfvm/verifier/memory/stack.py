@@ -1,0 +1,347 @@
+"""Reading and writing the stack: spills, fills, bytes (check_stack_* of kernel/bpf/verifier.c).
+
+Byte n of a slot is the one at fp - 8 * slot - 1 - n, so byte 7 is the one at the slot's own offset.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, known
+from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse
+from ebpfvm.verifier.machine.state import (
+    ALL_INVALID,
+    ALL_SPILL,
+    DYN,
+    INVALID,
+    IRQ,
+    ITER,
+    MISC,
+    POISON,
+    SPILL,
+    STACK_ACCESS,
+    ZERO,
+    Slot,
+)
+from ebpfvm.verifier.report import show
+from ebpfvm.verifier.values.alu import give_id
+from ebpfvm.verifier.values.pointers import MAX_VAR_OFF
+
+if TYPE_CHECKING:
+    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.machine.state import Frame
+
+_UNSPILLABLE = (SCALAR, r.DYNPTR)
+_SPECIAL = (SPILL, DYN, ITER, IRQ)
+EMPTY = Slot(ALL_INVALID)
+
+
+def within_bounds(w: Walk, reg: Reg, number: int, off: int, size: int, verb: str) -> tuple[int, int]:
+    """First byte and one past the last that an access may touch, as frame offsets.
+
+    Args:
+        off: offset of the instruction.
+        verb: " read from", " write to" or "" for messages.
+    """
+    off += reg.off
+    num = reg.num
+    if not num.mask:
+        low = num.smin + off
+        high = low + size
+    else:
+        if num.smax >= MAX_VAR_OFF or num.smin <= -MAX_VAR_OFF:
+            raise Refuse(EACCES, f"invalid unbounded variable-offset{verb} stack R{number}")
+        low, high = num.smin + off, num.smax + off + size
+    if -512 <= low <= -1 and high <= 0:
+        frame = w.state.frames[reg.what]
+        if -low > frame.allocated:
+            w.deepen(frame, -low)
+        return low, high
+    errno = EINVAL if -512 <= low <= -1 else EACCES
+    if not num.mask:
+        raise Refuse(errno, f"invalid{verb} stack R{number} off={low} size={size}")
+    raise Refuse(errno, f"invalid variable-offset{verb} stack R{number} var_off="
+                        f"{show.tnum(num.value, num.mask)} off={off} size={size}")
+
+
+def flags(frame: int, slot: int) -> int:
+    """History flags of an access to a slot of a frame."""
+    return STACK_ACCESS | frame << 6 | slot
+
+
+# -- write ------------------------------------------------------------------------------------------------------
+
+
+def write(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None, source: int) -> None:
+    """Store `value` (None: bytes of unknown content, as helpers write them).
+
+    Args:
+        reg, number: the pointer.
+        source: register stored, -1 for an immediate or a helper's write.
+    """
+    low, high = within_bounds(w, reg, number, off, size, " write to")
+    frame = w.state.frames[reg.what]
+    if reg.num.mask:
+        _write_variable(w, frame, low, high, value, source)
+    else:
+        _write_fixed(w, frame, low, size, value, source)
+
+
+def _write_fixed(w: Walk, frame: Frame, off: int, size: int, value: Reg | None, source: int) -> None:
+    index = -off - 1 >> 3
+    stack = frame.stack_for_write()
+    old = stack.get(index, EMPTY)
+    if old.types[7] == DYN or old.types[0] == DYN:
+        w.destroy_dynptr(frame, index)
+        old = stack.get(index, EMPTY)
+    w.touch(index)
+    if size == 8:
+        w.stack_written(frame, 1 << index)
+    if value is not None and not off & 7 and value.type == SCALAR:
+        if size == 8 or value.num.umax >> size * 8 == 0:
+            if source >= 0:
+                value = give_id(w, value)
+                w.regs[source] = value
+        elif value.id:
+            value = Reg(SCALAR, value.num)
+        stack[index] = _spilled(old, value, size)
+        w.remember(flags(frame.no, index))
+        return
+    if value is not None and value.type & r.BASE not in _UNSPILLABLE:
+        if size != 8:
+            raise Refuse(EACCES, "invalid size of register spill", source=True)
+        if frame is not w.frame and value.type == r.STACK:
+            raise Refuse(EINVAL, "cannot spill pointers to stack into stack frame of the caller")
+        stack[index] = Slot(ALL_SPILL, value)
+        w.remember(flags(frame.no, index))
+        return
+    byte = MISC
+    if value is not None and value.type == SCALAR and not value.num.mask and not value.num.value:
+        if source >= 0:
+            w.precise(source)
+        byte = ZERO
+    stack[index] = put_bytes(old, -off - 1, size, byte)
+
+
+def _spilled(old: Slot, value: Reg, size: int) -> Slot:
+    if size == 8:
+        return Slot(ALL_SPILL, value)
+    types = bytearray(old.types)
+    types[8 - size:] = bytes([SPILL]) * size
+    for at in range(8 - size):
+        if types[at] not in (ZERO, INVALID, POISON):
+            types[at] = MISC
+    return Slot(bytes(types), value)
+
+
+def put_bytes(old: Slot, first: int, size: int, byte: int) -> Slot:
+    """`old` with `size` bytes from byte number `first` (counted down from fp) set to a kind."""
+    types = bytearray(old.types)
+    if types[7] in _SPECIAL:
+        for at in range(8):
+            if types[at] not in (INVALID, POISON):
+                types[at] = MISC
+    for at in range(size):
+        types[(first - at) & 7] = byte
+    return Slot(bytes(types))
+
+
+def _write_variable(w: Walk, frame: Frame, low: int, high: int, value: Reg | None, source: int) -> None:
+    stack = frame.stack_for_write()
+    for index in {-off - 1 >> 3 for off in range(low, high)}:
+        old = stack.get(index, EMPTY)
+        if DYN in old.types:
+            w.destroy_dynptr(frame, index)
+    zero = value is not None and value.type == SCALAR and not value.num.mask and not value.num.value
+    used = False
+    for off in range(low, high):
+        index, at = -off - 1 >> 3, -off - 1 & 7
+        w.touch(index)
+        old = stack.get(index, EMPTY)
+        if zero and old.types[at] == SPILL and is_zero_spill(old):
+            used = True
+            continue
+        byte = MISC
+        if zero and old.types[at] == ZERO and old.types[7] not in _SPECIAL:
+            byte, used = ZERO, True
+        stack[index] = put_bytes(old, at, 1, byte)
+    if used and source >= 0:
+        w.precise(source)
+
+
+def is_zero_spill(slot: Slot) -> bool:
+    """Is a spilled zero there?"""
+    reg = slot.reg
+    return bool(reg is not None and isinstance(reg, Reg) and reg.type == SCALAR and not reg.num.mask
+                and not reg.num.value)
+
+
+# -- read -------------------------------------------------------------------------------------------------------
+
+
+def read(w: Walk, reg: Reg, number: int, off: int, size: int, dst: int) -> None:
+    """Load into register `dst`; the caller cuts a scalar to its size afterwards.
+
+    `dst` -1: only look whether it may be read (atomics).
+    """
+    low, high = within_bounds(w, reg, number, off, size, " read from")
+    frame = w.state.frames[reg.what]
+    if reg.num.mask:
+        if dst < 0:
+            raise Refuse(EACCES, "variable offset stack pointer cannot be passed into helper function; var_off="
+                                 f"{show.tnum(reg.num.value, reg.num.mask)} off={off + reg.off} size={size}")
+        _readable(w, frame, low, high, number, reg, size)
+        w.regs[dst] = _zero_or_unknown(frame, low, high, w)
+        return
+    index = -low - 1 >> 3
+    slot = frame.stack.get(index)
+    w.touch(index)
+    w.stack_read(frame, 1 << index)
+    if slot is None:
+        if dst >= 0:
+            w.regs[dst] = UNKNOWN_SCALAR
+        return
+    types = slot.types
+    if types[7] != SPILL:
+        _check_bytes(types, low, size, f"invalid read from stack off {low}+%d size {size}")
+        if dst >= 0:
+            w.regs[dst] = _zero_or_unknown(frame, low, low + size)
+        return
+    value = slot.reg
+    if size == 8 and types == ALL_SPILL:
+        if dst >= 0:
+            w.regs[dst] = _filled(w, frame, index, slot) if w.env.fill_gives_id else value
+        w.remember(flags(frame.no, index))
+        return
+    if value.type != SCALAR:
+        raise Refuse(EACCES, "invalid size of register fill", source=True)
+    if dst < 0:
+        return
+    _narrow_fill(w, frame, index, slot, low, size, dst)
+
+
+def _filled(w: Walk, frame: Frame, index: int, slot: Slot) -> Reg:
+    value: Reg = slot.reg
+    if value.type == SCALAR:
+        linked = give_id(w, value)
+        if linked is not value:
+            frame.stack_for_write()[index] = Slot(slot.types, linked)
+            return linked
+    return value
+
+
+def _narrow_fill(w: Walk, frame: Frame, index: int, slot: Slot, off: int, size: int, dst: int) -> None:
+    types, value = slot.types, slot.reg
+    spilled = 1
+    while spilled < 8 and types[7 - spilled] == SPILL:
+        spilled += 1
+    if size <= spilled and not off & 7:
+        if size == 4 and spilled == 4 and value.num.umax >> 32 == 0:
+            value = _filled(w, frame, index, slot)
+        if value.num.umax >> size * 8 and value.id:
+            value = Reg(SCALAR, value.num)
+        w.regs[dst] = value
+        w.remember(flags(frame.no, index))
+        return
+    spills = zeros = 0
+    first = -off - 1
+    for at in range(size):
+        kind = types[(first - at) & 7]
+        if kind == SPILL:
+            spills += 1
+        elif kind == ZERO:
+            zeros += 1
+        elif kind not in (MISC, INVALID):
+            _bad_byte(kind, f"invalid read from stack off {off}+{at} size {size}")
+    if spills == size and is_zero_spill(slot):
+        w.regs[dst] = known(0)
+        w.remember(flags(frame.no, index))
+    elif zeros == size:
+        w.regs[dst] = known(0)
+    else:
+        w.regs[dst] = UNKNOWN_SCALAR
+
+
+def _bad_byte(kind: int, message: str) -> None:
+    if kind == POISON:
+        message = message.replace("invalid read", "reading") + ", slot poisoned by dead code elimination"
+    raise Refuse(EACCES, message)
+
+
+def _check_bytes(types: bytes, off: int, size: int, message: str) -> None:
+    first = -off - 1
+    for at in range(size):
+        kind = types[(first - at) & 7]
+        if kind not in (MISC, ZERO, INVALID):
+            _bad_byte(kind, message % at)
+
+
+def _zero_or_unknown(frame: Frame, low: int, high: int, w: Walk | None = None) -> Reg:
+    for off in range(low, high):
+        if w is not None:
+            w.touch(-off - 1 >> 3)
+        slot = frame.stack.get(-off - 1 >> 3)
+        if slot is None or slot.types[-off - 1 & 7] != ZERO:
+            return UNKNOWN_SCALAR
+    return known(0)
+
+
+def _readable(w: Walk, frame: Frame, low: int, high: int, number: int, reg: Reg, size: int,
+              dead_ok: bool = False) -> None:
+    """Every byte that may be read is plain data or a spill (check_stack_range_initialized).
+
+    Args:
+        dead_ok: it may be poisoned, for it is written, in part perhaps, or nobody reads what it was.
+    """
+    if high > low:
+        w.stack_read(frame, (2 << (-low - 1 >> 3)) - (1 << (-high >> 3)))
+    for off in range(low, high):
+        slot = frame.stack.get(-off - 1 >> 3)
+        if slot is None:
+            continue
+        kind = slot.types[-off - 1 & 7]
+        if kind in (MISC, ZERO, INVALID) or (kind == SPILL and slot.types[7] == SPILL) or (kind == POISON and dead_ok):
+            continue
+        if not reg.num.mask:
+            _bad_byte(kind, f"invalid read from stack R{number} off {low}+{off - low} size {size}")
+        _bad_byte(kind, f"invalid read from stack R{number} var_off {show.tnum(reg.num.value, reg.num.mask)}+"
+                        f"{off - low} size {size}")
+
+
+# -- helpers ----------------------------------------------------------------------------------------------------
+
+
+def for_helper(w: Walk, reg: Reg, number: int, size: int, write: bool, uninit: bool, zero_ok: bool,
+               dead_ok: bool = False) -> bool:
+    """A helper uses `size` bytes (check_stack_range_initialized).
+
+    Args:
+        uninit: the helper fills the memory, so its content does not matter.
+        dead_ok: bytes may be poisoned.
+
+    Returns:
+        True if the caller has to mark the bytes as written after the call.
+    """
+    if not size and not zero_ok:
+        raise Refuse(EACCES, "invalid zero-sized read")
+    low, high = within_bounds(w, reg, number, 0, size, " write to" if write else " read from")
+    frame = w.state.frames[reg.what]
+    if uninit and not reg.num.mask:
+        for off in range(low, high):
+            slot = frame.stack.get(-off - 1 >> 3)
+            if slot is not None and slot.types[-off - 1 & 7] == DYN:
+                raise Refuse(EACCES, f"potential write to dynptr at off={off} disallowed")
+        return True
+    _readable(w, frame, low, high, number, reg, size, write or dead_ok)
+    if write:
+        stack = frame.stack_for_write()
+        for off in range(low, high):
+            index, at = -off - 1 >> 3, -off - 1 & 7
+            old = stack.get(index)
+            if old is None:
+                stack[index] = put_bytes(EMPTY, at, 1, MISC)
+            elif old.types[7] == SPILL or old.types[at] in (ZERO, INVALID, POISON):
+                stack[index] = put_bytes(old, at, 1, MISC)
+    return False
+

@@ -1,0 +1,252 @@
+"""Reading structs of the kernel: where a field is, what it holds, and how far a pointer found there may be trusted
+(btf_struct_walk of kernel/bpf/btf.c; check_ptr_to_btf_access and mark_btf_ld_reg of kernel/bpf/verifier.c).
+
+The dialect has the layouts of the structs that networking programs read; what it has not is refused as unsupported.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ebpfvm.btf.types import Array, Kind, Ptr, Struct, TypeTag, Union
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.env import StructType
+from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg, pointer
+from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse, unsupported
+
+if TYPE_CHECKING:
+    from ebpfvm.btf.types import Btf, Member
+    from ebpfvm.verifier.explore import Walk
+
+_FLAGS = {"user": r.USER, "percpu": r.PERCPU, "rcu": r.RCU}
+# Fields that a kernel declares safe (BTF_TYPE_SAFE_*): as safe as the struct they are in.
+_SAFE_RCU = {"task_struct": ("cpus_ptr", "cgroups", "real_parent", "group_leader"), "cgroup": ("kn",),
+             "css_set": ("dfl_cgrp",), "cgroup_subsys_state": ("cgroup",)}
+_SAFE_RCU_OR_NULL = {"mm_struct": ("exe_file",), "sk_buff": ("sk",), "request_sock": ("sk",)}
+_SAFE_TRUSTED_OR_NULL = {"socket": ("sk",)}
+
+
+class Found(NamedTuple):
+    """What a walk ends at: "scalar", "memory" (a pointer to something else than a struct) or "struct" (one to that)."""
+
+    kind: str
+    flags: int = 0
+    struct: str = ""
+    field: str = ""
+
+
+def _struct(types: Btf, name: str) -> Struct | Union | None:
+    for kind in (Kind.STRUCT, Kind.UNION):
+        number = types.find(name, kind)
+        if number is not None:
+            found = types[number]
+            return found if isinstance(found, Struct | Union) else None
+    return None
+
+
+def fits(w: Walk, has: str, off: int, wanted: str, strict: bool) -> bool:
+    """Return whether a pointer into a struct of the kernel is one to another struct (btf_struct_ids_match).
+
+    A struct may stand for those that it begins with (tcp_sock for sock) or has at that offset, unless `strict`; one
+    whose name says that it is only being made (nf_conn___init) never stands for the finished one.
+    """
+    if has == wanted and not off:
+        return True
+    if strict or (has.partition("___")[0] == wanted.partition("___")[0] and has != wanted):
+        return False
+    types = w.env.dialect.types() if w.env.dialect.types is not None else None
+    found = _struct(types, has) if types is not None else None
+    if types is None or found is None or not found.members:
+        raise unsupported(f"looking for struct {wanted} in struct {has}")
+    while True:
+        inner = _starting(types, found, off)
+        if inner is None:
+            return False
+        if inner.name == wanted:
+            return True
+        found, off = inner, 0
+
+
+def _starting(types: Btf, struct: Struct | Union, off: int) -> Struct | Union | None:
+    """The outermost struct inside of `struct` that starts at `off`."""
+    for member in struct.members:
+        start = member.bit_offset // 8
+        kind = types.resolved(member.type)
+        if isinstance(kind, Array) and start <= off < start + types.size_of(member.type):
+            start += (off - start) // types.size_of(kind.type) * types.size_of(kind.type)
+            kind = types.resolved(kind.type)
+        if isinstance(kind, Struct | Union) and start <= off < start + kind.size:
+            return kind if start == off else _starting(types, kind, off - start)
+    return None
+
+
+def own_memory(reg: Reg, number: int, at: int) -> None:
+    """Raise Refuse for memory that is a process's or each CPU's: it needs a helper to be read."""
+    for flag, text in ((r.USER, "user"), (r.PERCPU, "percpu")):
+        if reg.type & flag:
+            raise Refuse(EACCES, f"R{number} is ptr_{reg.what.name} access {text} memory: off={at}")
+
+
+def load(w: Walk, reg: Reg, number: int, at: int, size: int) -> Reg:
+    """A read of `size` bytes at `at` of a struct of the kernel."""
+    own_memory(reg, number, at)
+    end = _end(w, reg.what.name, at, size)
+    if end.kind == "scalar":
+        return UNKNOWN_SCALAR
+    if end.kind == "memory":
+        return pointer(r.MEM | r.RDONLY | r.UNTRUSTED, 0)
+    type = r.BTF_ID | _trust(w, reg, end)
+    return pointer(type, StructType(end.struct), id=w.new_id() if type & r.MAYBE_NULL else 0)
+
+
+def load_plain(w: Walk, name: str, at: int, size: int) -> Reg:
+    """A read of a struct that the kernel itself points to, whose pointers are neither trusted nor untrusted."""
+    end = _end(w, name, at, size)
+    if end.kind == "scalar":
+        return UNKNOWN_SCALAR
+    if end.kind == "memory":
+        return pointer(r.MEM | r.RDONLY | r.UNTRUSTED, 0)
+    type = r.BTF_ID | end.flags
+    return pointer(type, StructType(end.struct), id=w.new_id() if type & r.MAYBE_NULL else 0)
+
+
+def write_member(w: Walk, reg: Reg, number: int, member: str | None, at: int, size: int) -> None:
+    """A write into a struct of the kernel of which at most one member may be written.
+
+    Source: tc_cls_act_btf_struct_access and _nf_conntrack_btf_struct_access. Since 7.x the log names the access too.
+    """
+    name = reg.what.name
+    problem = "only read is supported" if member is None else _member_problem(w, name, member, at, size)
+    if problem and not w.env.new:
+        raise Refuse(EACCES, problem)
+    if problem:
+        first = () if member is None else (problem,)
+        raise Refuse(EACCES, *first, f"R{number} cannot write into ptr_{name} at off={at} size={size}")
+
+
+def _member_problem(w: Walk, name: str, member: str, at: int, size: int) -> str:
+    """What is wrong with a write of `size` bytes at `at`, "" for nothing."""
+    types = w.env.dialect.types
+    found = _struct(types(), name.partition("___")[0]) if types is not None else None
+    if types is None or found is None:
+        raise unsupported(f"writing struct {name}")
+    item = next((item for item in found.members if item.name == member), None)
+    if item is None or item.bit_offset // 8 != at:
+        return f"no write support to nf_conn at off {at}"
+    end = at + types().size_of(item.type)
+    if at + size > end:
+        return f"write access at off {at} with size {size} beyond the member of nf_conn ended at {end}"
+    return ""
+
+
+def _end(w: Walk, name: str, at: int, size: int) -> Found:
+    types = w.env.dialect.types
+    found = _struct(types(), name) if types is not None else None
+    if types is None or found is None:
+        raise unsupported(f"reading struct {name}")
+    return descend(types(), found, at, size, found.name)
+
+
+def _trust(w: Walk, reg: Reg, end: Found) -> int:
+    owner, flags = reg.what.name, end.flags
+    if reg.type & r.UNTRUSTED:
+        return r.UNTRUSTED
+    if not (r.is_trusted(reg) or reg.type & r.RCU):
+        return flags & ~r.RCU
+    if end.field in _SAFE_TRUSTED_OR_NULL.get(owner, ()) and r.is_trusted(reg):
+        return flags | r.TRUSTED | r.MAYBE_NULL
+    if not w.in_rcu() or reg.type & r.MAYBE_NULL:
+        return r.UNTRUSTED
+    if end.field in _SAFE_RCU.get(owner, ()):
+        return flags | r.RCU
+    if end.field in _SAFE_RCU_OR_NULL.get(owner, ()):
+        return (flags | r.RCU | r.MAYBE_NULL) & ~r.UNTRUSTED
+    if flags & r.RCU:
+        return flags | r.MAYBE_NULL
+    return flags
+
+
+# -- the walk -------------------------------------------------------------------------------------------------------
+
+
+def descend(types: Btf, struct: Struct | Union, off: int, size: int, top: str) -> Found:
+    """The field that `size` bytes at `off` lie in.
+
+    Raises:
+        Refuse: there is none, or they reach beyond it.
+    """
+    flags = 0
+    while True:
+        if isinstance(struct, Union) and len(struct.members) != 1:
+            flags |= r.UNTRUSTED
+        if off + size > struct.size and struct.size:
+            return _behind(types, struct, off, size)
+        if not struct.members:
+            raise unsupported(f"reading inside of struct {struct.name or top}")
+        found = _member(types, struct, off, size, flags)
+        if isinstance(found, Found):
+            return found
+        struct, off = found
+
+
+def _behind(types: Btf, struct: Struct | Union, off: int, size: int) -> Found:
+    last = types.resolved(struct.members[-1].type) if struct.members else None
+    if isinstance(last, Array) and not last.nelems and off >= struct.members[-1].bit_offset // 8:
+        raise unsupported(f"reading the flexible array of struct {struct.name}")
+    raise Refuse(EACCES, f"access beyond struct {struct.name} at off {off} size {size}")
+
+
+def _member(types: Btf, struct: Struct | Union, off: int, size: int,
+            flags: int) -> Found | tuple[Struct | Union, int]:
+    for member in struct.members:
+        start = member.bit_offset // 8
+        if off + size <= start:
+            break
+        if member.bitfield_size:
+            end = (member.bit_offset + member.bitfield_size + 7) // 8
+            if off <= start and end <= off + size:
+                return Found("scalar")
+            continue
+        if off < start:
+            break
+        length = types.size_of(member.type)
+        if off >= start + length:
+            continue
+        found = _inside(types, struct, member, (start, length), off, size, flags)
+        if found is not None:
+            return found
+    raise Refuse(EINVAL, f"struct {struct.name or '(anon)'} doesn't have field at offset {off}")
+
+
+def _inside(types: Btf, struct: Struct | Union, member: Member, place: tuple[int, int], off: int, size: int,
+            flags: int) -> Found | tuple[Struct | Union, int] | None:
+    name = struct.name or "(anon)"
+    start, length = place
+    end, kind = start + length, types.resolved(member.type)
+    while isinstance(kind, Array):
+        if not length:
+            return None
+        length = types.size_of(kind.type)
+        start += (off - start) // length * length
+        kind = types.resolved(kind.type)
+    if isinstance(kind, Struct | Union):
+        return kind, off - start
+    if isinstance(kind, Ptr):
+        if length != size or off != start:
+            raise Refuse(EACCES, f"cannot access ptr member {member.name} with moff {start} in struct {name} "
+                                 f"with off {off} size {size}")
+        return _pointed(types, kind, member.name, flags)
+    if off + size > end and not flags & r.UNTRUSTED:
+        raise Refuse(EACCES, f"access beyond the end of member {member.name} (mend:{end}) in struct {name} "
+                             f"with off {off} size {size}")
+    return Found("scalar")
+
+
+def _pointed(types: Btf, kind: Ptr, field: str, flags: int) -> Found:
+    tag = types[kind.type] if kind.type else None
+    if isinstance(tag, TypeTag):
+        flags |= _FLAGS.get(tag.name, 0)
+    target = types.resolved(kind.type)
+    if isinstance(target, Struct | Union):
+        return Found("struct", flags, target.name, field)
+    return Found("memory")

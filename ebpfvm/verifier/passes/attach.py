@@ -1,0 +1,40 @@
+"""What a program is loaded for (check_attach_btf_id, kernel/bpf/verifier.c), as far as it shows in the program.
+
+Which functions of a kernel may be traced, replaced or hooked is not known here. So what depends on it is refused as
+unsupported before the walk.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.verifier.machine.signal import EINVAL, Refuse, unsupported
+
+if TYPE_CHECKING:
+    from ebpfvm.verifier.machine.env import Env
+
+_TRACED = frozenset({"trace_raw_tp", "trace_fentry", "trace_fexit", "trace_fsession", "trace_iter"})
+
+
+def check(env: Env) -> None:
+    """Raise Refuse for a program that cannot be loaded for this use, or whose use is not modelled."""
+    kind, name = env.prog_type, env.prog_type.name
+    if kind.sleep == "must" and not env.sleepable:
+        raise Refuse(EINVAL, "Syscall programs can only be sleepable")
+    if env.sleepable and kind.sleep == "never":
+        raise Refuse(EINVAL, "Program of this type cannot be sleepable" if env.new else
+                     "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable")
+    if not kind.judged:
+        raise unsupported(f"program type {name}")
+    if name == "tracing":
+        _tracing(env)
+
+
+def _tracing(env: Env) -> None:
+    use = env.program.attach_type
+    if use not in _TRACED:
+        raise unsupported(f"tracing programs of attach type {use}" if use else "a tracing program without attach type")
+    if env.sleepable and use != "trace_iter":
+        raise unsupported("tracing programs that sleep")
+    if use == "trace_fsession" and not env.new:
+        raise unsupported("fsession programs on a kernel before 7.0")

@@ -1,0 +1,47 @@
+"""Which maps a program may name (check_map_prog_compatibility, kernel/bpf/verifier.c).
+
+The kernel asks when it comes to the first instruction that names a map, so what is wrong with an instruction before
+it is said first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.verifier.machine.signal import EINVAL, Refuse, unsupported
+
+if TYPE_CHECKING:
+    from ebpfvm.verifier.machine.env import Env, Map
+
+_SLEEPABLE = frozenset({
+    "hash", "lru_hash", "array", "percpu_hash", "percpu_array", "lru_percpu_hash", "array_of_maps", "hash_of_maps",
+    "ringbuf", "user_ringbuf", "inode_storage", "sk_storage", "task_storage", "cgrp_storage", "queue", "stack", "arena",
+    "insn_array"})
+_SLEEPABLE_SINCE_7 = frozenset({"lpm_trie", "prog_array"})
+
+
+def check(env: Env, used: Map) -> None:
+    """Raise Refuse if programs of this type may not use a map of this kind."""
+    _fields(env, used)
+    if used.type.name == "struct_ops":
+        raise Refuse(EINVAL, "bpf_struct_ops map cannot be used in prog")
+    if not used.type.modelled:
+        raise unsupported(f"map type {used.type.name}")
+    allowed = _SLEEPABLE | _SLEEPABLE_SINCE_7 if env.new else _SLEEPABLE
+    if env.sleepable and used.type.name not in allowed:
+        raise Refuse(EINVAL, "Sleepable programs can only use array, hash, ringbuf and local storage maps")
+
+
+def _fields(env: Env, used: Map) -> None:
+    traces = env.prog_type.traces
+    if traces and used.field_of("list_head", "rb_root"):
+        raise Refuse(EINVAL, "tracing progs cannot use bpf_{list_head,rb_root} yet")
+    if used.field_of("spin_lock", "res_spin_lock"):
+        if env.prog_type.name == "socket_filter":
+            raise Refuse(EINVAL, "socket filter progs cannot use bpf_spin_lock yet")
+        if traces:
+            raise Refuse(EINVAL, "tracing progs cannot use bpf_spin_lock yet")
+    if traces and not env.new:
+        for kind in ("timer", "wq"):
+            if used.field_of(kind):
+                raise Refuse(EINVAL, f"tracing progs cannot use bpf_{kind} yet")

@@ -1,0 +1,144 @@
+"""Which functions and kernel functions a program has, and whether jumps stay inside their function.
+
+Source: add_subprog_and_kfunc() and check_subprogs(), kernel/bpf/verifier.c.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.btf.types import Func, Linkage
+from ebpfvm.isa import codes as c
+from ebpfvm.verifier.machine.env import Subprog
+from ebpfvm.verifier.machine.signal import E2BIG, EINVAL, EPERM, EPROTO, Refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ebpfvm.contract.dialect import Dialect
+    from ebpfvm.contract.kfunc import Kfunc
+    from ebpfvm.isa.insn import Insn
+    from ebpfvm.loader.object import Program
+    from ebpfvm.verifier.machine.env import Caps
+
+MAX_SUBPROGS = 256
+CALL = c.BPF_JMP | c.BPF_CALL
+
+
+def is_call(insn: Insn) -> bool:
+    """A call of a function of the program."""
+    return insn.code == CALL and insn.src == c.BPF_PSEUDO_CALL
+
+
+def is_kfunc_call(insn: Insn) -> bool:
+    """A call of a kernel function."""
+    return insn.code == CALL and insn.src == c.BPF_PSEUDO_KFUNC_CALL
+
+
+def is_func_ref(insn: Insn) -> bool:
+    """A 64-bit immediate load of a function's address."""
+    return insn.code == 0x18 and insn.src == c.BPF_PSEUDO_FUNC
+
+
+def is_gpl(license: str) -> bool:
+    """include/linux/license.h, license_is_gpl_compatible."""
+    return license in ("GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL")
+
+
+def find(program: Program, dialect: Dialect, caps: Caps,
+         exception_cb: int = 0) -> tuple[tuple[Subprog, ...], dict[int, Kfunc | None]]:
+    """The functions by start, and imm -> kernel function for the calls (None: weak and not there).
+
+    Args:
+        exception_cb: where the exception callback starts, which nothing calls; 0 for none.
+    """
+    starts, kfuncs = {0, exception_cb}, dict[int, "Kfunc | None"]()
+    size = len(program.insns)
+    for pc, insn in enumerate(program.insns):
+        if not (is_call(insn) or is_kfunc_call(insn) or is_func_ref(insn)):
+            continue
+        if not caps.bpf:
+            raise Refuse(EPERM, "loading/calling other bpf or kernel functions are allowed for CAP_BPF and "
+                                "CAP_SYS_ADMIN", pc=pc)
+        if is_kfunc_call(insn):
+            kfuncs[insn.imm] = _kfunc(program, dialect, insn, pc)
+            continue
+        target = pc + insn.imm + 1
+        if not 0 <= target < size:
+            raise Refuse(EINVAL, "call to invalid destination", pc=pc)
+        starts.add(target)
+        if len(starts) > MAX_SUBPROGS:
+            raise Refuse(E2BIG, "too many subprograms", pc=pc)
+    return _with_names(program, sorted(starts)), kfuncs
+
+
+def _kfunc(program: Program, dialect: Dialect, insn: Insn, pc: int) -> Kfunc | None:
+    if not is_gpl(program.license):
+        raise Refuse(EINVAL, "cannot call kernel function from non-GPL compatible program", pc=pc)
+    if insn.imm == 0 and insn.off == 0:
+        return None
+    name = program.kfuncs.get(insn.imm)
+    if name is None:
+        if insn.off > 0:
+            raise Refuse(71, "kfunc offset > 0 without fd_array is invalid",
+                         "failed to find BTF for kernel function", pc=pc)
+        if insn.off < 0:
+            raise Refuse(EINVAL, "negative offset disallowed for kernel module function call",
+                         "failed to find BTF for kernel function", pc=pc)
+        if insn.imm <= 0 and dialect.version >= (7, 0):
+            raise Refuse(EINVAL, f"invalid kernel function btf_id {insn.imm}", pc=pc)
+        raise Refuse(EINVAL, f"kernel btf_id {insn.imm & c.U32} is not a function", pc=pc)
+    if insn.off:  # names a BTF of a module, and there are none
+        first = ("negative offset disallowed for kernel module function call" if insn.off < 0 else
+                 "kfunc offset > 0 without fd_array is invalid")
+        raise Refuse(EINVAL if insn.off < 0 else EPROTO, first, "failed to find BTF for kernel function", pc=pc)
+    kfunc = dialect.kfuncs.get(name)
+    if kfunc is None and name in program.weak and dialect.lacks_kfunc(name):
+        return None
+    if kfunc is None:
+        raise Refuse(EINVAL, f"kernel function {name} not supported by ebpfvm", pc=pc)
+    if "device_bound" in kfunc.flags:
+        raise Refuse(EINVAL, "metadata kfuncs require device-bound program", pc=pc)
+    if "without_code" in kfunc.flags:
+        raise Refuse(EINVAL, f"cannot find address for kernel function {name}", pc=pc)
+    return kfunc
+
+
+def _with_names(program: Program, starts: list[int]) -> tuple[Subprog, ...]:
+    types: Mapping[int, int] = {record.insn_off: record.type_id for record in program.func_info}
+    found = []
+    for index, start in enumerate(starts):
+        end = starts[index + 1] if index + 1 < len(starts) else len(program.insns)
+        type_id = types.get(start, 0)
+        func = program.btf[type_id] if program.btf and 0 < type_id < len(program.btf) else None
+        if isinstance(func, Func):
+            name, is_global = func.name, func.linkage == Linkage.GLOBAL
+        else:
+            name, is_global, type_id = program.func_names.get(start, program.name if not start else ""), False, 0
+        found.append(Subprog(index, start, end, name, is_global and index > 0, type_id))
+    return tuple(found)
+
+
+def jump_target(pc: int, insn: Insn) -> int | None:
+    """Where a jump goes, None for anything that is no jump (calls and exits included)."""
+    cls = insn.code & 7
+    if cls not in (c.BPF_JMP, c.BPF_JMP32) or insn.code & 0xF0 in (c.BPF_CALL, c.BPF_EXIT):
+        return None
+    if insn.code == c.BPF_JMP32 | c.BPF_JA:
+        return pc + insn.imm + 1
+    return pc + insn.off + 1
+
+
+def check(program: Program, subprogs: tuple[Subprog, ...]) -> None:
+    """Jumps stay inside their function, and a function ends with exit or a jump."""
+    insns = program.insns
+    for subprog in subprogs:
+        for pc in range(subprog.start, subprog.end):
+            insn = insns[pc]
+            target = None if insn.code == c.BPF_JMP | c.BPF_JA | c.BPF_X else jump_target(pc, insn)
+            if target is not None and not subprog.start <= target < subprog.end:
+                raise Refuse(EINVAL, f"jump out of range from insn {pc} to {target}", pc=pc)
+        last = insns[subprog.end - 1].code
+        if last not in (c.BPF_JMP | c.BPF_EXIT, c.BPF_JMP | c.BPF_JA, c.BPF_JMP32 | c.BPF_JA,
+                        c.BPF_JMP | c.BPF_JA | c.BPF_X):
+            raise Refuse(EINVAL, "last insn is not an exit or jmp", pc=subprog.end - 1)

@@ -1,0 +1,337 @@
+"""Which numbers made a path safe (mark_chain_precision, kernel/bpf/backtrack.c).
+
+When the exact value of a scalar matters, the walk is followed backwards from here, and whatever the value was made of
+is marked precise in the states kept on the way. Only precise numbers are compared when states are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.isa import codes as c
+from ebpfvm.verifier.machine.regs import SCALAR
+from ebpfvm.verifier.machine.signal import EFAULT, Refuse
+from ebpfvm.verifier.machine.state import DST_STACK, SPILL, SRC_STACK, STACK_ACCESS
+from ebpfvm.verifier.passes.subprogs import CALL
+from ebpfvm.verifier.report import backtrack_log
+
+if TYPE_CHECKING:
+    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.machine.state import Frame, History, State
+
+ARGS = 0x3E
+
+
+class _GiveUp(Exception):
+    """An instruction that cannot be followed backwards: everything on the path becomes precise."""
+
+
+_COMPUTING = frozenset({c.BPF_ALU, c.BPF_ALU64, c.BPF_LDX})
+
+
+class _Wanted:
+    """Registers and slots, per frame, whose origin is looked for."""
+
+    __slots__ = ("frame", "regs", "stack")
+
+    def __init__(self, frame: int) -> None:
+        self.frame = frame
+        self.regs = [0] * (frame + 1)
+        self.stack = [0] * (frame + 1)
+
+    def empty(self) -> bool:
+        """Is nothing left to look for?"""
+        return not any(self.regs) and not any(self.stack)
+
+    def enter(self) -> None:
+        self.frame += 1
+        if len(self.regs) <= self.frame:
+            self.regs.append(0)
+            self.stack.append(0)
+
+    def leave(self) -> None:
+        self.regs[self.frame] = self.stack[self.frame] = 0
+        self.frame -= 1
+
+
+def mark(w: Walk, frame: int, regs: int, slots: int) -> None:
+    """Registers and slots (masks) of a frame of the current state matter before the current instruction."""
+    wanted = _Wanted(len(w.state.frames) - 1)
+    wanted.regs[frame] = regs
+    wanted.stack[frame] = slots
+    _follow(w, w.state, wanted)
+
+
+def propagate(w: Walk, old: State, cur: State) -> bool:
+    """What was precise in `old` is precise on the way to `cur`, which it covers. True if that was news."""
+    wanted = _Wanted(len(cur.frames) - 1)
+    for at, frame in enumerate(old.frames):
+        # What is dead has been forgotten since it was marked.
+        wanted.regs[at] = _scalars(frame, frame.precise_regs)
+        wanted.stack[at] = _spills(frame, frame.precise_stack)
+    if w.log.all:
+        backtrack_log.propagating(w.log, wanted.regs, wanted.stack)
+    return not wanted.empty() and _follow(w, cur, wanted)
+
+
+def _follow(w: Walk, start: State, wanted: _Wanted) -> bool:
+    state, pc, changed = start, start.pc, False
+    first, subsequent = True, -1
+    insns, regs = w.env.program.insns, wanted.regs
+    log = w.log if w.log.all else None
+    try:
+        while True:
+            history = state.history
+            if log is not None:
+                backtrack_log.stretch(log, wanted.frame, pc, state.first_pc, subsequent)
+            if pc < 0:
+                return _entry(state, wanted) or changed
+            while True:
+                entry = history if history is not None and history.pc == pc else None
+                insn = insns[pc]
+                if log is not None and not first and insn[0]:
+                    backtrack_log.before(log, wanted.frame, regs[wanted.frame], wanted.stack[wanted.frame], pc)
+                # Nearly all instructions on the way compute what nobody has asked for.
+                if first or insn[0] & 7 not in _COMPUTING or regs[wanted.frame] >> insn[1] & 1 or (
+                        entry is not None and entry.linked):
+                    if not first:
+                        _step(w, pc, subsequent, entry, wanted)
+                    first = False
+                    if wanted.empty():
+                        return changed
+                subsequent = pc
+                # Back to where the path came from; this state began before its first instruction.
+                if pc == state.first_pc and (history is None or (history.before is None and history.pc == pc)):
+                    break
+                if entry is not None:
+                    history, pc = entry.before, entry.prev
+                else:
+                    pc -= 1
+                if pc < 0:
+                    return changed
+            parent = state.parent
+            if parent is None:  # it came from nowhere that is known
+                everything(w, start)
+                return True
+            changed |= _mark_parent(w, parent, wanted)
+            if wanted.empty():
+                return changed
+            subsequent = state.first_pc
+            pc, state = state_last(state), parent
+    except _GiveUp:
+        everything(w, start)
+        return True
+
+
+def _entry(state: State, wanted: _Wanted) -> bool:
+    """The beginning of a global function: its arguments are what was wanted."""
+    news = _scalars(state.frames[0], wanted.regs[0]) & ~state.frames[0].precise_regs
+    state.frames[0].precise_regs |= news
+    return bool(news)
+
+
+def _scalars(frame: Frame, mask: int) -> int:
+    """The registers of a mask that are scalars."""
+    found = 0
+    for number in range(10):
+        reg = frame.regs[number] if mask >> number & 1 else None
+        if reg is not None and reg.type == SCALAR:
+            found |= 1 << number
+    return found
+
+
+def state_last(state: State) -> int:
+    """The last instruction that the parent of `state` walked."""
+    parent = state.parent
+    assert parent is not None
+    return parent.last_pc
+
+
+def _spills(frame: Frame, mask: int) -> int:
+    """The slots of a mask that hold spilled scalars."""
+    found = 0
+    for index, slot in frame.stack.items():
+        if mask >> index & 1 and slot.types[7] == SPILL and slot.reg.type == SCALAR:
+            found |= 1 << index
+    return found
+
+
+def _mark_parent(w: Walk, parent: State, wanted: _Wanted) -> bool:
+    """Mark what is wanted in a kept state; what is no scalar there, or marked already, is settled."""
+    changed = False
+    for at in range(min(wanted.frame, len(parent.frames) - 1), -1, -1):
+        frame = parent.frames[at]
+        mask = wanted.regs[at]
+        if mask:
+            news = _scalars(frame, mask) & ~frame.precise_regs
+            frame.precise_regs |= news
+            wanted.regs[at] = news
+            changed |= bool(news)
+        mask = wanted.stack[at]
+        if mask:
+            news = _spills(frame, mask) & ~frame.precise_stack
+            frame.precise_stack |= news
+            wanted.stack[at] = news
+            changed |= bool(news)
+        if w.log.all:
+            backtrack_log.parent(w.log, at, wanted.regs[at], wanted.stack[at], parent)
+    return changed
+
+
+def everything(w: Walk, state: State) -> None:
+    """All scalars of all kept states on the path are precise (mark_all_scalars_precise)."""
+    w.log.detail(f"mark_precise: frame{len(state.frames) - 1}: falling back to forcing all scalars precise")
+    parent = state.parent
+    while parent is not None:
+        for frame in parent.frames:
+            regs = _scalars(frame, 0x3FF) & ~frame.precise_regs
+            slots = _spills(frame, (1 << 64) - 1) & ~frame.precise_stack
+            if w.log.all:
+                backtrack_log.forced(w.log, frame.no, regs, slots)
+            frame.precise_regs |= regs
+            frame.precise_stack |= slots
+        parent = parent.parent
+
+
+# -- one instruction backwards --------------------------------------------------------------------------------------
+
+
+def _linked(entry: History | None, wanted: _Wanted) -> None:
+    """One of several linked values is wanted: then all are (bt_sync_linked_regs)."""
+    if entry is None or not entry.linked:
+        return
+    for frame, is_reg, at in entry.linked:
+        if frame <= wanted.frame and (wanted.regs if is_reg else wanted.stack)[frame] >> at & 1:
+            break
+    else:
+        return
+    for frame, is_reg, at in entry.linked:
+        if frame <= wanted.frame:
+            (wanted.regs if is_reg else wanted.stack)[frame] |= 1 << at
+
+
+def _step(w: Walk, pc: int, subsequent: int, entry: History | None, wanted: _Wanted) -> None:
+    insn = w.env.program.insns[pc]
+    code = insn.code
+    if not code:
+        return
+    _linked(entry, wanted)
+    cls = code & 7
+    flags = entry.flags if entry is not None else 0
+    dst, src = 1 << insn.dst, 1 << insn.src
+    mask = wanted.regs[wanted.frame]
+    if cls in (c.BPF_ALU, c.BPF_ALU64):
+        if mask & dst:
+            _alu(insn, wanted, dst, src)
+    elif cls == c.BPF_LDX or (cls == c.BPF_STX and code & 0xE0 == c.BPF_ATOMIC and insn.imm == c.BPF_LOAD_ACQ):
+        if mask & dst:
+            wanted.regs[wanted.frame] = mask & ~dst
+            _fill(flags, wanted)
+    elif cls in (c.BPF_ST, c.BPF_STX):
+        _store(insn, wanted, flags, dst, src, w.env.follows_fetch)
+    elif cls in (c.BPF_JMP, c.BPF_JMP32):
+        _jump(w, pc, subsequent, wanted, flags, dst, src)
+    elif mask & (dst if code & 0xE0 == c.BPF_IMM else 1):
+        wanted.regs[wanted.frame] = mask & ~dst
+        if code & 0xE0 != c.BPF_IMM:
+            raise _GiveUp
+    _linked(entry, wanted)
+
+
+def _alu(insn: tuple[int, int, int, int, int], wanted: _Wanted, dst: int, src: int) -> None:
+    code = insn[0]
+    op = code & 0xF0
+    if op in (c.BPF_END, c.BPF_NEG):
+        return
+    if op == c.BPF_MOV:
+        wanted.regs[wanted.frame] &= ~dst
+    if code & c.BPF_X and src != 1 << 10:
+        wanted.regs[wanted.frame] |= src
+
+
+def _fill(flags: int, wanted: _Wanted) -> None:
+    if flags & STACK_ACCESS:
+        frame = flags >> 6 & 0xF
+        if frame <= wanted.frame:
+            wanted.stack[frame] |= 1 << (flags & 0x3F)
+
+
+def _store(insn: tuple[int, int, int, int, int], wanted: _Wanted, flags: int, dst: int, src: int,
+           follow_fetch: bool) -> None:
+    code, imm = insn[0], insn[4]
+    mask = wanted.regs[wanted.frame]
+    fetches = code & 7 == c.BPF_STX and code & 0xE0 == c.BPF_ATOMIC and imm & c.BPF_FETCH and imm != c.BPF_STORE_REL
+    if fetches and follow_fetch:
+        target = 1 if imm == c.BPF_CMPXCHG else src
+        if mask & target:
+            wanted.regs[wanted.frame] = mask = mask & ~target
+            _fill(flags, wanted)
+        if mask & dst:
+            raise _GiveUp
+        return
+    if mask & dst:
+        raise _GiveUp  # an address that is a number: pointers were subtracted
+    if not flags & STACK_ACCESS:
+        return
+    frame, slot = flags >> 6 & 0xF, 1 << (flags & 0x3F)
+    if frame > wanted.frame or not wanted.stack[frame] & slot:
+        return
+    wanted.stack[frame] &= ~slot
+    if code & 7 == c.BPF_STX:
+        wanted.regs[wanted.frame] |= src
+
+
+def _jump(w: Walk, pc: int, subsequent: int, wanted: _Wanted, flags: int, dst: int, src: int) -> None:
+    insn = w.env.program.insns[pc]
+    op = insn.code & 0xF0
+    frame = wanted.frame
+    if insn.code == CALL:
+        _call(w, pc, subsequent, wanted)
+    elif op == c.BPF_EXIT:
+        if subsequent >= 0 and w.cfg.callback[subsequent] and not w.env.callback_keeps_arguments:
+            wanted.regs[frame] &= ~ARGS
+        before = w.env.program.insns[subsequent - 1] if subsequent > 0 else None
+        returned = before is not None and before.code == CALL and before.src == c.BPF_PSEUDO_CALL
+        precise = returned and wanted.regs[frame] & 1
+        wanted.regs[frame] &= ~1
+        wanted.enter()
+        if precise:
+            wanted.regs[wanted.frame] |= 1
+    elif op not in (c.BPF_JA, c.BPF_JCOND) and insn.code & c.BPF_X:
+        mask = wanted.regs[frame]
+        if mask & (dst | src):
+            if not flags & SRC_STACK:
+                mask |= src
+            if not flags & DST_STACK:
+                mask |= dst
+            wanted.regs[frame] = mask & 0x3FF
+
+
+def _call(w: Walk, pc: int, subsequent: int, wanted: _Wanted) -> None:
+    insn = w.env.program.insns[pc]
+    frame = wanted.frame
+    if insn.src == c.BPF_PSEUDO_CALL:
+        subprog = w.env.subprog_at(pc + insn.imm + 1)
+        if subprog is not None and subprog.is_global:
+            wanted.regs[frame] &= ~1
+            return
+        if not frame:
+            return
+        passed = wanted.regs[frame] & ARGS
+        if wanted.regs[frame] & ~ARGS or wanted.stack[frame]:
+            raise _GiveUp
+        wanted.leave()
+        wanted.regs[wanted.frame] |= passed
+        return
+    if w.cfg.callback[pc] and subsequent != pc + 1 and frame:
+        if wanted.regs[frame] & ~ARGS:  # a callback that ends where it loads from the packet, before R0 was set
+            raise Refuse(EFAULT, f"verifier bug: callback unexpected regs {wanted.regs[frame] & ~ARGS:x}")
+        if wanted.stack[frame]:
+            raise _GiveUp
+        wanted.leave()
+        return
+    if insn.src == c.BPF_PSEUDO_KFUNC_CALL and not insn.imm:
+        raise _GiveUp
+    wanted.regs[frame] &= ~1
+    if wanted.regs[frame] & ARGS:
+        raise _GiveUp

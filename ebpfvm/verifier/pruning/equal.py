@@ -1,0 +1,307 @@
+"""Does a state seen before cover the current one (states_equal, regsafe, stacksafe, refsafe; kernel/bpf/states.c)?
+
+Three questions are asked: is the current state one of those the old one stands for (`NOT_EXACT`: numbers that did not
+matter are not compared), is it so without any such leniency (`WITHIN`, inside of loops that are not finished), or are
+both the same (`EXACT`, to find endless loops)?
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.regs import ADD_CONST, SCALAR, UNKNOWN_SCALAR, Reg
+from ebpfvm.verifier.machine.state import (
+    ALL_SPILL,
+    DYN,
+    INVALID,
+    IRQ,
+    ITER,
+    MISC,
+    POISON,
+    SPILL,
+    DynptrState,
+    IterState,
+    Slot,
+)
+
+if TYPE_CHECKING:
+    from ebpfvm.verifier.domain.rules import Rules
+    from ebpfvm.verifier.liveness.live_registers import Live
+    from ebpfvm.verifier.machine.state import Frame, State
+
+NOT_EXACT, EXACT, WITHIN = 0, 1, 2
+_MEMORY = frozenset({r.MAP_KEY, r.MAP_VALUE, r.MEM, r.BUF, r.TP_BUFFER})
+_EMPTY = bytes(8)
+_POISON, _INVALID = bytes([POISON]), bytes([INVALID])
+_PLAIN = frozenset({MISC, INVALID, POISON})
+_NOTHING = Slot(_EMPTY)
+_ANYTHING = frozenset(bytes([kind] * 8) for kind in _PLAIN)  # most slots that say nothing; `_slot` knows the others
+
+
+class Ids:
+    """Which id of the old state corresponds to which of the current one; each to one only (check_ids).
+
+    Args:
+        fresh: above all ids that are in use.
+        lone: numbers of the old state without an id may be linked to anything now.
+        halves: halves of slots are compared by themselves.
+        kinds: what holds nothing, and the kinds of all bytes of the stack, must be the same.
+    """
+
+    __slots__ = ("fresh", "halves", "kinds", "lone", "map", "used")
+
+    def __init__(self, fresh: int, lone: bool, halves: bool, kinds: bool) -> None:
+        self.lone = lone
+        self.kinds = kinds
+        self.halves = halves
+        self.map: dict[int, int] = {}
+        self.used: set[int] = set()
+        self.fresh = fresh
+
+    def same(self, old: int, cur: int) -> bool:
+        """Both none, or both the same thing."""
+        if not old or not cur:
+            return old == cur
+        known = self.map.get(old)
+        if known is not None:
+            return known == cur
+        if cur in self.used:
+            return False
+        self.map[old] = cur
+        self.used.add(cur)
+        return True
+
+    def same_scalar(self, old: int, cur: int) -> bool:
+        """Linked scalars of the old state must be linked now (check_scalar_ids).
+
+        Those that were linked to nothing may be linked now: to anything, if lone ids are of no account, and else to
+        each one of those only (6.18).
+        """
+        if not old:
+            if self.lone or not cur:
+                return True
+            self.fresh += 1
+            old = self.fresh
+        if not cur:
+            self.fresh += 1
+            cur = self.fresh
+        if not self.same(old, cur):
+            return False
+        return not old & ADD_CONST or self.same(old & ~ADD_CONST, cur & ~ADD_CONST)
+
+
+def differs(rules: Rules, live: Live, old: State, cur: State, exact: int, place: tuple[int, int]) -> bool:
+    """Is the value at `place` (frame, and register or ~slot) enough to say that `old` does not cover `cur`?
+
+    States that are compared again and again tend to differ at the same place, and this is much faster than `equal`.
+    """
+    at, number = place
+    frames = old.frames
+    if number == 10 or at >= len(frames) or len(cur.frames) != len(frames):
+        return False
+    a, b = frames[at], cur.frames[at]
+    if number >= 0:
+        pc = old.pc if at == len(frames) - 1 else frames[at + 1].callsite
+        was, now, precise = a.regs[number], b.regs[number], a.precise_regs >> number & 1
+        if not live.regs[pc] >> number & 1:
+            return False
+    else:
+        slot, other = a.stack.get(~number), b.stack.get(~number)
+        if slot is None or other is None or slot.types != ALL_SPILL or other.types != ALL_SPILL:
+            return False
+        was, now, precise = slot.reg, other.reg, a.precise_stack >> ~number & 1
+    if was is None or now is None or was.type != now.type:
+        return was is not None
+    if was.type == SCALAR:
+        return bool(precise or exact == WITHIN) and not rules.within(was.num, now.num)
+    if was.type in r.PKT_TYPES and 0 <= was.what <= now.what:
+        return was.off != now.off or not rules.within_packet(was.num, now.num)
+    return was.type in r.PKT_TYPES and bool(was.what != now.what)
+
+
+def equal(rules: Rules, live: Live, old: State, cur: State, exact: int, ids: Ids,
+          place: list[tuple[int, int]] | None = None) -> bool:
+    """See the module; `place` takes where the states differ."""
+    frames = old.frames
+    if len(frames) != len(cur.frames) or old.in_sleepable != cur.in_sleepable:
+        return False
+    if not _refs(old, cur, ids):
+        return False
+    last = len(frames) - 1
+    for at in range(last + 1):
+        a, b = frames[at], cur.frames[at]
+        if a.callsite != b.callsite:
+            return False
+        pc = old.pc if at == last else frames[at + 1].callsite
+        if a.callback_depth > b.callback_depth:
+            return False
+        found = _registers(rules, live.regs[pc] | 1 << 10, a, b, exact, ids)
+        if found is None:
+            found = _stack(rules, a, b, exact, ids)
+        if found is not None:
+            if place is not None:
+                place[:] = [(at, found)]
+            return False
+    return True
+
+
+def _refs(old: State, cur: State, ids: Ids) -> bool:
+    if len(old.refs) != len(cur.refs) or old.locks != cur.locks or old.preempt != cur.preempt or old.rcu != cur.rcu:
+        return False
+    if not ids.same(old.irq_id, cur.irq_id):
+        return False
+    if not ids.same(old.active_lock[0], cur.active_lock[0]) or old.active_lock[1] is not cur.active_lock[1]:
+        return False
+    for a, b in zip(old.refs, cur.refs, strict=True):
+        if a.kind != b.kind or a.ptr is not b.ptr or not ids.same(a.id, b.id):
+            return False
+        if bool(a.parent) != bool(b.parent) or not ids.same(a.parent, b.parent):
+            return False
+    return True
+
+
+def _registers(rules: Rules, live: int, a: Frame, b: Frame, exact: int, ids: Ids) -> int | None:
+    """The register that differs, or None."""
+    old_regs, cur_regs, precise = a.regs, b.regs, a.precise_regs
+    for number in range(11):
+        old = old_regs[number]
+        if old is None and exact != EXACT and not ids.kinds:
+            continue
+        cur = cur_regs[number]
+        if old is cur and (old is None or not (old.id or old.ref)):
+            continue
+        if live >> number & 1 and not safe(rules, old, cur, bool(precise >> number & 1), exact, ids):
+            return number
+    return None
+
+
+def safe(rules: Rules, old: Reg | None, cur: Reg | None, precise: bool, exact: int, ids: Ids) -> bool:
+    """Does an old value cover a current one (regsafe)?"""
+    if exact == EXACT:
+        return _same(old, cur, ids)
+    if old is None:
+        return not ids.kinds or cur is None
+    if cur is None or old.type != cur.type:
+        return False
+    type = old.type
+    if type == SCALAR:
+        if not precise and exact == NOT_EXACT:
+            return True
+        old_id, cur_id = old.id, cur.id
+        if (old_id or not ids.lone) and old_id & ADD_CONST != cur_id & ADD_CONST:
+            return False
+        if old_id & ADD_CONST and old.off != cur.off:
+            return False
+        return ids.same_scalar(old_id, cur_id) and rules.within(old.num, cur.num)
+    base = type & r.BASE
+    if base in _MEMORY:
+        return (old.off == cur.off and old.what == cur.what and old.aux == cur.aux
+                and rules.within(old.num, cur.num) and ids.same(old.id, cur.id) and ids.same(old.ref, cur.ref))
+    if base in r.PKT_TYPES:
+        if old.what < 0 or cur.what < 0:
+            if old.what != cur.what:
+                return False
+        elif old.what > cur.what:
+            return False
+        return (old.off == cur.off and ids.same(old.id, cur.id) and ids.same(old.aux, cur.aux)
+                and rules.within_packet(old.num, cur.num))
+    if base == r.ARENA:
+        return True
+    return _same(old, cur, ids)
+
+
+def _same(old: Reg | None, cur: Reg | None, ids: Ids) -> bool:
+    if old is None or cur is None:
+        return old is cur
+    return (old.type == cur.type and old.off == cur.off and old.num == cur.num and old.what == cur.what
+            and old.aux == cur.aux and ids.same(old.id, cur.id) and ids.same(old.ref, cur.ref))
+
+
+# -- stack ----------------------------------------------------------------------------------------------------------
+
+
+def _stack(rules: Rules, a: Frame, b: Frame, exact: int, ids: Ids) -> int | None:
+    """The slot that differs, inverted, or None."""
+    old_stack, cur_stack, precise = a.stack, b.stack, a.precise_stack
+    if old_stack is cur_stack and exact == NOT_EXACT and not precise and _only_plain(old_stack):
+        return None
+    if exact == EXACT and _kinds(old_stack) != _kinds(cur_stack, a.allocated >> 3):
+        return ~64
+    if ids.kinds and (a.allocated > b.allocated or _kinds(old_stack) != _kinds(cur_stack, a.allocated >> 3)):
+        return ~64
+    for index, old in old_stack.items():
+        if old.types in _ANYTHING:
+            continue
+        cur = cur_stack.get(index)
+        if old is cur and (old.reg is None or (isinstance(old.reg, Reg) and not old.reg.id and not old.reg.ref)):
+            continue
+        if index * 8 >= b.allocated and not _PLAIN.issuperset(old.types):
+            return ~index  # the frame does not even reach so far
+        if not _slot(rules, old, cur, bool(precise >> index & 1), exact, ids):
+            return ~index
+    return None
+
+
+def _only_plain(stack: dict[int, Slot]) -> bool:
+    return all(slot.reg is None for slot in stack.values())
+
+
+def _kinds(stack: dict[int, Slot], count: int = 64) -> dict[int, bytes]:
+    # What was never written, and what is dead, is the same.
+    found = {index: slot.types.replace(_POISON, _INVALID) for index, slot in stack.items() if index < count}
+    return {index: types for index, types in found.items() if types != _EMPTY}
+
+
+def _slot(rules: Rules, old: Slot, cur: Slot | None, precise: bool, exact: int, ids: Ids) -> bool:
+    types = old.types
+    if _PLAIN.issuperset(types):
+        return True  # nothing, or bytes of any content: root may read what was never written
+    if cur is None:
+        cur = _NOTHING
+    first = 0
+    while first < 8 and types[first] in _PLAIN:
+        first += 1
+    # A slot that is a number, or the half of one, is compared as what a load would give.
+    for start in (0, 4) if ids.halves else (0,):
+        if first <= start:
+            old_reg, cur_reg = _as_scalar(old, start), _as_scalar(cur, start)
+            if old_reg is not None and cur_reg is not None:
+                return (start == 0 or _same_bytes(types[:4], cur.types[:4])) and safe(
+                    rules, old_reg, cur_reg, precise and old_reg is old.reg, exact, ids)
+    return _same_bytes(types, cur.types) and _content(rules, old, cur, precise, exact, ids)
+
+
+def _same_bytes(types: bytes, now: bytes) -> bool:
+    return types == now or all(kind == other or kind in _PLAIN for kind, other in zip(types, now, strict=True))
+
+
+def _content(rules: Rules, old: Slot, cur: Slot, precise: bool, exact: int, ids: Ids) -> bool:
+    kind = old.types[7]
+    if kind == SPILL:
+        return safe(rules, old.reg, cur.reg, precise, exact, ids)
+    if kind == DYN:
+        return _dynptr(old.reg, cur.reg, ids)
+    if kind == ITER:
+        return _iterator(old.reg, cur.reg, ids)
+    if kind == IRQ:
+        return bool(ids.same(old.reg.ref, cur.reg.ref) and old.reg.kind == cur.reg.kind)
+    return True
+
+
+def _dynptr(a: DynptrState, b: DynptrState, ids: Ids) -> bool:
+    return (a.kind == b.kind and a.first == b.first and ids.same(a.ref, b.ref) and ids.same(a.id, b.id)
+            and ids.same(a.parent, b.parent))
+
+
+def _iterator(a: IterState, b: IterState, ids: Ids) -> bool:
+    # Depth is not compared: it would keep loops from converging.
+    return a.kind == b.kind and a.active == b.active and a.first == b.first and ids.same(a.ref, b.ref)
+
+
+def _as_scalar(slot: Slot, start: int) -> Any:
+    """The scalar that a load of the slot (`start` 0) or of its upper half (4) would give, if it gives one."""
+    types = slot.types
+    if types[start] == SPILL and slot.reg.type == SCALAR:
+        return slot.reg
+    return UNKNOWN_SCALAR if _PLAIN.issuperset(types[start:]) else None

@@ -1,0 +1,383 @@
+"""Kept states: when to keep one, when a path may stop, and when it will never end (is_state_visited,
+kernel/bpf/states.c)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.verifier.machine.budget import LOOK_EVERY
+from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg
+from ebpfvm.verifier.machine.signal import EINVAL, Refuse
+from ebpfvm.verifier.machine.state import ITER, SPILL, IterState, Slot
+from ebpfvm.verifier.pruning import backtrack, cleaning
+from ebpfvm.verifier.pruning.equal import EXACT, NOT_EXACT, WITHIN, Ids, differs, equal
+from ebpfvm.verifier.report import show
+
+if TYPE_CHECKING:
+    from ebpfvm.isa.insn import Insn
+    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.machine.state import History, State
+
+_MAX_ROUNDS = 64
+_ABOVE_IDS = 1 << 32  # clear of all flags of ids
+
+
+class _Kept:
+    """A kept state, and how often it was of use."""
+
+    __slots__ = ("hits", "misses", "state")
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.hits = 0
+        self.misses = 0
+
+
+class _Visit:
+    """One entry into a loop: the state it was entered with, and the states that were cut off inside."""
+
+    __slots__ = ("backedges", "entry")
+
+    def __init__(self) -> None:
+        self.entry: State | None = None
+        self.backedges: list[State] = []
+
+
+class States:
+    """All kept states of one verification."""
+
+    def __init__(self, walk: Walk) -> None:
+        self.w = walk
+        self.by_place: dict[tuple[int, int], list[_Kept]] = {}
+        self.size = len(walk.env.program.insns)
+        self.buckets = [0] * self.size  # kept states in each bucket of the kernel's hash table
+        self.waiting: dict[int, _Kept] = {}  # dropped while paths still lead to them, by state
+        self.visits: dict[tuple[int, ...], _Visit] = {}
+        self.current_entry: History | None = None
+        self.entry_step = 0  # number of the processed instruction that `current_entry` was made for
+        self.place: list[tuple[int, int]] = []  # where states differed last
+        self.total = 0
+        self.alive = 0
+        self.peak = 0
+        self.most = 0
+        self.jumps_before = 0
+        self.insns_before = 0
+
+    def start(self) -> None:
+        """A new function: its states are its own."""
+        self.by_place.clear()
+        self.buckets = [0] * self.size
+        self.waiting.clear()
+        self.visits.clear()
+        self.current_entry = None
+
+    # -- at a place where states are compared -----------------------------------------------------------------------
+
+    def visited(self, pc: int) -> bool:
+        """Is the current state covered? If not, it is perhaps kept.
+
+        Raises:
+            Refuse: it has been here before on this very path, and nothing has changed.
+        """
+        w = self.w
+        cur = w.state
+        force = bool(w.cfg.force[pc]) or cur.history_len > 40
+        add = force or (w.jumps - self.jumps_before >= 2 and w.processed - self.insns_before >= 8)
+        frame = cur.frames[-1]
+        place = (pc, frame.callsite)
+        bucket = self._bucket(place)
+        compared = self.buckets[bucket]
+        kept = self.by_place.get(place)
+        if w.marks is None:
+            self.clean(cur)
+        elif kept is not None:
+            self._clean_finished(kept, cur)
+        for item in tuple(kept or ()):
+            old = item.state
+            if old.branches:
+                hit, add = self._unfinished(item, pc, cur, force, add)
+                loop = hit and (w.env.callbacks_loop or not w.cfg.callback[pc])
+            elif not w.env.prune:
+                continue
+            else:
+                loop = self._in_open_loop(old)
+                hit = self._equal(old, cur, WITHIN if loop else NOT_EXACT)
+            if hit:
+                item.hits += 1
+                self._cut(old, cur, loop, pc)
+                return True
+            if add:
+                item.misses += 1
+            patience = 64 if w.cfg.force[pc] and old.branches else 3
+            if item.misses > item.hits * patience + patience:
+                assert kept is not None
+                kept.remove(item)
+                self._drop(item, bucket)
+        self.most = max(self.most, compared)
+        if add:
+            self._keep(place, bucket, pc, cur)
+        return False
+
+    def _bucket(self, place: tuple[int, int]) -> int:
+        """Where the kernel's hash table has the states of a place (explored_state); `most` counts whole buckets."""
+        return ((place[0] ^ place[1]) & 0xFFFFFFFF) % self.size
+
+    def _drop(self, item: _Kept, bucket: int) -> None:
+        """A state of no use is freed, but not before the paths that began in it have ended."""
+        self.buckets[bucket] -= 1
+        if item.state.branches:
+            self.waiting[id(item.state)] = item
+        elif not self._in_open_loop(item.state):
+            self.alive -= 1
+
+    def _count(self, change: int) -> None:
+        """Kept states, those that wait to be freed, and cut-off states of loops (update_peak_states)."""
+        self.alive += change
+        self.peak = max(self.peak, self.alive)
+
+    def _clean_finished(self, kept: list[_Kept], cur: State) -> None:
+        """States whose paths are all done are cleaned once, when their place is reached by the same calls again."""
+        sites: list[int] | None = None
+        for item in kept:
+            old = item.state
+            if old.branches or old.cleaned or self._in_open_loop(old):
+                continue
+            if sites is None:
+                sites = [frame.callsite for frame in cur.frames]
+            if [frame.callsite for frame in old.frames] == sites:
+                self.clean(old)
+                old.cleaned = True
+
+    def _equal(self, old: State, cur: State, exact: int) -> bool:
+        w = self.w
+        if exact != EXACT and self.place and differs(w.rules, w.live, old, cur, exact, self.place[0]):
+            return False
+        env = w.env
+        ids = Ids(w.ids + _ABOVE_IDS, env.clears_lone_ids, env.compares_halves,
+                  env.strict_in_loops and exact != NOT_EXACT)
+        return equal(w.rules, w.live, old, cur, exact, ids, self.place)
+
+    def _unfinished(self, item: _Kept, pc: int, cur: State, force: bool, add: bool) -> tuple[bool, bool]:
+        """An old state on the current path: a loop. (covered, still to be kept)"""
+        w, old = self.w, item.state
+        check_loop = True
+        a, b = old.frames[-1], cur.frames[-1]
+        if a.async_cb and a.async_cb != b.async_cb:
+            check_loop = False
+        elif _is_may_goto(w.insn_at(pc)):
+            if old.may_goto_depth != cur.may_goto_depth and self._equal(old, cur, WITHIN):
+                return True, add
+        elif w.cfg.callback[pc]:
+            if self._equal(old, cur, WITHIN):
+                return True, add
+            check_loop = False
+        elif w.cfg.force[pc]:
+            if self._equal(old, cur, WITHIN) and _iterator_active(w, cur):
+                return True, add
+            check_loop = False
+        if check_loop:
+            self._endless(old, cur, pc)
+        if not force and w.jumps - self.jumps_before < 20 and w.processed - self.insns_before < 100:
+            add = False
+        return False, add
+
+    def _endless(self, old: State, cur: State, pc: int) -> None:
+        if len(old.frames) != len(cur.frames) or old.frames[-1].regs != cur.frames[-1].regs:
+            return
+        if not self._equal(old, cur, EXACT) or _depths_differ(old, cur):
+            return
+        if old.may_goto_depth != cur.may_goto_depth or old.callback_unroll != cur.callback_unroll:
+            return
+        version = self.w.env.version
+        raise Refuse(EINVAL, f"infinite loop detected at insn {pc}",
+                     "cur state:" + show.state(cur, version), "old state:" + show.state(old, version), source=True)
+
+    def _cut(self, old: State, cur: State, loop: bool, pc: int) -> None:
+        w = self.w
+        if w.cfg.jump[pc]:
+            w.remember(0)
+        backtrack.propagate(w, old, cur)
+        if loop:
+            visit = self._visit_of(old)
+            if visit is not None:
+                edge = cur.copy()
+                edge.pc = pc
+                edge.equal_state = old
+                visit.backedges.append(edge)
+                self._count(1)
+                w.log.detail(f"SCC backedge {self._loop_name(old)}")
+
+    def _keep(self, place: tuple[int, int], bucket: int, pc: int, cur: State) -> None:
+        w = self.w
+        self.total += 1
+        self._count(1)
+        self.buckets[bucket] += 1
+        if not self.total % LOOK_EVERY:
+            w.env.budget.look(self.alive, len(w.log.entries))
+        if w.env.clears_lone_ids:
+            cleaning.lone_ids(cur)
+        self.jumps_before = w.jumps
+        self.insns_before = w.processed
+        new = cur.copy()
+        new.branches = 1
+        visit_key = self._chain(new)
+        if visit_key is not None:
+            visit = self.visits.setdefault(visit_key, _Visit())
+            if visit.entry is None:
+                visit.entry = new
+                w.log.detail(f"SCC enter {self._loop_name(new)}")
+        cur.parent = new
+        cur.first_pc = pc
+        cur.dfs_depth = new.dfs_depth + 1
+        cur.history = None
+        cur.history_len = 0
+        self.current_entry = None
+        self.by_place.setdefault(place, []).insert(0, _Kept(new))
+
+    # -- loops ------------------------------------------------------------------------------------------------------
+
+    def _chain(self, state: State) -> tuple[int, ...] | None:
+        """Call sites down to the outermost function that is in a loop, and that loop; None outside of loops."""
+        sites: list[int] = []
+        last = len(state.frames) - 1
+        for at in range(last + 1):
+            pc = state.pc if at == last else state.frames[at + 1].callsite
+            loop = self.w.loops[pc] if pc >= 0 else 0
+            if loop:
+                return (*sites, -1 - loop)
+            sites.append(pc)
+        return None
+
+    def _loop_name(self, state: State) -> str:
+        """As the log has it: call sites and number of the loop."""
+        chain = self._chain(state)
+        assert chain is not None
+        return f"({','.join(map(str, (*chain[:-1], -1 - chain[-1])))})"
+
+    def _visit_of(self, state: State) -> _Visit | None:
+        key = self._chain(state)
+        return self.visits.get(key) if key is not None else None
+
+    def unvisited_loop(self, state: State) -> tuple[int, ...] | None:
+        """Call sites and number of the loop that the state is in, if no state in it was kept; else None."""
+        chain = self._chain(state)
+        return (*chain[:-1], -1 - chain[-1]) if chain is not None and chain not in self.visits else None
+
+    def _in_open_loop(self, state: State) -> bool:
+        visit = self._visit_of(state)
+        return bool(visit and visit.backedges)
+
+    def path_ended(self, state: State) -> None:
+        """The current path is done; so are kept states that no other path waits for (update_branch_counts)."""
+        current: State | None = state
+        while current is not None:
+            current.branches -= 1
+            if current.branches:
+                return
+            self._loop_done(current)
+            if self.waiting.pop(id(current), None) is not None:
+                self.alive -= 1
+            current = current.parent
+
+    def _loop_done(self, state: State) -> None:
+        key = self._chain(state)
+        visit = self.visits.get(key) if key is not None else None
+        if visit is None or visit.entry is not state:
+            return
+        self.w.log.detail(f"SCC exit {self._loop_name(state)}")
+        self.alive -= len(visit.backedges)
+        rounds, changed = 0, bool(visit.backedges)
+        while changed:
+            rounds += 1
+            if rounds > _MAX_ROUNDS:
+                self.w.log.detail("propagate_backedges: too many iterations")
+                for edge in reversed(visit.backedges):
+                    backtrack.everything(self.w, edge)
+                break
+            changed = False
+            for edge in reversed(visit.backedges):
+                assert edge.equal_state is not None
+                changed |= backtrack.propagate(self.w, edge.equal_state, edge)
+        visit.entry = None
+        visit.backedges = []
+
+    # -- what is dead -----------------------------------------------------------------------------------------------
+
+    def clean(self, state: State) -> None:
+        """Forget what is never read again (clean_verifier_state)."""
+        w = self.w
+        live, last = w.live, len(state.frames) - 1
+        known = w.marks if w.marks is not None else live.stack
+        assert known is not None
+        for at, (frame, alive) in enumerate(zip(state.frames, known.alive(state), strict=True)):
+            cleaning.registers(frame, live.regs[state.pc if at == last else state.frames[at + 1].callsite])
+            (cleaning.halves if w.marks is None else cleaning.slots)(frame, alive)
+
+    # -- widening ---------------------------------------------------------------------------------------------------
+
+    def previous_entry(self, state: State, pc: int) -> State | None:
+        """The last kept state at `pc` on the current path, before `state` (find_prev_entry)."""
+        place = (pc, state.frames[-1].callsite)
+        sites = [frame.callsite for frame in state.frames]
+        for item in self.by_place.get(place, ()):
+            old = item.state
+            if old.branches and old.dfs_depth < state.dfs_depth and [frame.callsite for frame in old.frames] == sites:
+                return old
+        return None
+
+    def widen(self, state: State, pc: int) -> None:
+        """Widen against the last time this place was reached."""
+        old = self.previous_entry(state, pc)
+        if old is not None:
+            self.widen_from(old, state)
+
+    def widen_from(self, old: State, cur: State) -> None:
+        """Numbers that differ from the old ones and did not matter become unknown (widen_imprecise_scalars)."""
+        ids = None if self.w.env.widens_by_value else Ids(0, False, False, False)
+        for a, b in zip(old.frames, cur.frames, strict=False):
+            for number in range(10):
+                was, now = a.regs[number], b.regs[number]
+                if _widens(was, now, bool(a.precise_regs >> number & 1), ids):
+                    b.regs[number] = UNKNOWN_SCALAR
+            for index, slot in list(a.stack.items()):
+                now_slot = b.stack.get(index)
+                if now_slot is None or slot.types[7] != SPILL or now_slot.types[7] != SPILL:
+                    continue
+                if _widens(slot.reg, now_slot.reg, bool(a.precise_stack >> index & 1), ids):
+                    b.stack_for_write()[index] = Slot(now_slot.types, UNKNOWN_SCALAR)
+
+
+def _widens(old: Reg | None, cur: Reg | None, precise: bool, ids: Ids | None) -> bool:
+    if old is None or cur is None or old.type != SCALAR or cur.type != SCALAR or precise:
+        return False
+    return not (old.num == cur.num and old.off == cur.off and (ids is None or ids.same(old.id, cur.id)))
+
+
+def _is_may_goto(insn: Insn) -> bool:
+    return insn.code == 0xE5
+
+
+def _iterator_active(w: Walk, state: State) -> bool:
+    """The iterator that R1 names may still give something."""
+    found = _iterator_of(state)
+    return found is not None and found.active
+
+
+def _iterator_of(state: State) -> IterState | None:
+    reg = state.frames[-1].regs[1]
+    if reg is None or reg.num.mask:
+        return None
+    slot = state.frames[reg.what].stack.get((-(reg.off + reg.num.smin) - 1) >> 3)
+    return slot.reg if slot is not None and isinstance(slot.reg, IterState) else None
+
+
+def _depths_differ(old: State, cur: State) -> bool:
+    """Some iterator has moved on (iter_active_depths_differ)."""
+    for a, b in zip(old.frames, cur.frames, strict=True):
+        for index, slot in a.stack.items():
+            if slot.types[7] != ITER or not isinstance(slot.reg, IterState) or not slot.reg.active:
+                continue
+            other = b.stack.get(index)
+            if other is None or not isinstance(other.reg, IterState) or other.reg.depth != slot.reg.depth:
+                return True
+    return False

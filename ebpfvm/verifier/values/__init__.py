@@ -1,0 +1,1 @@
+"""Numbers and pointers: arithmetic, comparisons, and what a comparison teaches."""

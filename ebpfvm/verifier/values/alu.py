@@ -1,0 +1,268 @@
+"""Arithmetic: one step function per instruction, made once (check_alu_op, kernel/bpf/verifier.c).
+
+A step takes the walk, changes the current frame's registers, and returns the slot to go on with.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.isa import codes as c
+from ebpfvm.isa.table import row_of
+from ebpfvm.verifier.domain import links as linked
+from ebpfvm.verifier.domain.num import Num, const
+from ebpfvm.verifier.domain.width import U32_MAX
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.regs import ADD_CONST, SCALAR, UNKNOWN_SCALAR, Reg
+from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse, unsupported
+from ebpfvm.verifier.values import pointers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ebpfvm.isa.insn import Insn
+    from ebpfvm.verifier.explore import Walk
+
+    Step = Callable[[Walk], int]
+
+_new = tuple.__new__
+
+
+def unreadable(number: int) -> Refuse:
+    """A register without a value is read."""
+    return Refuse(EACCES, f"R{number} !read_ok")
+
+
+READ_ONLY = "frame pointer is read only"
+
+
+def build(w: Walk, pc: int, insn: Insn) -> Step:
+    """The step of an ALU instruction whose fields are legal."""
+    row = row_of(insn)
+    assert row is not None
+    if row.kind == "addr_space_cast":
+        return _arena(insn)
+    if row.op == "mov":
+        return _mov_k(insn, pc) if row.source == "k" else _mov_x(w, insn, pc, row.width)
+    if row.op.startswith("movsx"):
+        return _movsx(w, insn, pc, row.op, row.width)
+    if row.op == "neg" or row.op[:2] in ("le", "be") or row.op.startswith("bswap"):
+        return _unary(w, insn, pc, row.op, row.width)
+    return _binary(w, insn, pc, row.op, row.width)
+
+
+def _arena(insn: Insn) -> Step:
+    def step(w: Walk) -> int:
+        raise Refuse(EINVAL, "addr_space_cast insn can only be used in a program that has an associated arena")
+    return step
+
+
+def _mov_k(insn: Insn, pc: int) -> Step:
+    dst, after = insn.dst, pc + 1
+    value = r.known(insn.imm if insn.code & 7 == c.BPF_ALU64 else insn.imm & U32_MAX)
+
+    def step(w: Walk) -> int:
+        if dst == 10:
+            raise Refuse(EACCES, READ_ONLY)
+        w.regs[dst] = value
+        return after
+    return step
+
+
+def give_id(w: Walk, reg: Reg) -> Reg:
+    """The scalar `reg` with an id to share with its copy (assign_scalar_id_before_mov).
+
+    What is linked with an added constant is linked anew, and if it is a constant itself, not at all.
+    """
+    if reg.id and not reg.id & ADD_CONST:
+        return reg
+    if not reg.num.mask:
+        return Reg(SCALAR, reg.num) if reg.id else reg
+    return Reg(SCALAR, reg.num, 0, w.new_id())
+
+
+def _mov_x(w: Walk, insn: Insn, pc: int, width: int) -> Step:
+    dst, src, after = insn.dst, insn.src, pc + 1
+    low32 = w.rules.unary["mov", 32]
+
+    def step(w: Walk) -> int:
+        regs = w.regs
+        value = regs[src]
+        if value is None:
+            raise unreadable(src)
+        if dst == 10:
+            raise Refuse(EACCES, READ_ONLY)
+        if value.type == SCALAR and (value.id & ADD_CONST or (value.num.mask and not value.id)):
+            regs[src] = value = give_id(w, value)
+        regs[dst] = value
+        return after
+
+    def step32(w: Walk) -> int:
+        regs = w.regs
+        value = regs[src]
+        if value is None:
+            raise unreadable(src)
+        if dst == 10:
+            raise Refuse(EACCES, READ_ONLY)
+        if value.type != SCALAR:
+            regs[dst] = Reg(SCALAR, low32(UNKNOWN_SCALAR.num))
+        elif value.num.umax <= U32_MAX:
+            regs[src] = regs[dst] = give_id(w, value)
+        else:
+            regs[dst] = Reg(SCALAR, low32(value.num))
+        return after
+    return step if width == 64 else step32
+
+
+def _movsx(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
+    dst, src, after = insn.dst, insn.src, pc + 1
+    extend = w.rules.unary[op, width]
+    limit = 1 << (insn.off - 1)
+
+    def step(w: Walk) -> int:
+        regs = w.regs
+        value = regs[src]
+        if value is None:
+            raise unreadable(src)
+        if dst == 10:
+            raise Refuse(EACCES, READ_ONLY)
+        if value.type != SCALAR:
+            regs[dst] = UNKNOWN_SCALAR if width == 64 else Reg(SCALAR, w.rules.unary["mov", 32](UNKNOWN_SCALAR.num))
+            return after
+        if value.num.umax < limit:
+            value = give_id(w, value)
+            regs[src] = value
+            regs[dst] = r.with_num(value, extend(value.num))
+        else:
+            regs[dst] = Reg(SCALAR, extend(value.num))
+        return after
+    return step
+
+
+def _unary(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
+    dst, after = insn.dst, pc + 1
+    function = w.rules.unary[op, width]
+    changes = op != "le64"  # nothing to do on the machines that we know: the number stays linked
+
+    def step(w: Walk) -> int:
+        regs = w.regs
+        value = regs[dst]
+        if value is None:
+            raise unreadable(dst)
+        if dst == 10:
+            raise Refuse(EACCES, READ_ONLY)
+        if value.type != SCALAR:
+            regs[dst] = UNKNOWN_SCALAR
+        elif changes:
+            regs[dst] = Reg(SCALAR, function(value.num))
+        return after
+    return step
+
+
+def _binary(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
+    by_register = bool(insn.code & c.BPF_X)
+    problem = None if by_register else _bad_constant(insn, width)
+    function = w.rules.alu[op, width]
+    if by_register:
+        return _register_form(w, insn, pc, op, width, function)
+    return _constant_form(w, insn, pc, op, width, function, problem)
+
+
+def _bad_constant(insn: Insn, width: int) -> str | None:
+    op = insn.code & 0xF0
+    if op in (c.BPF_DIV, c.BPF_MOD) and not insn.imm:
+        return "div by zero"
+    if op in (c.BPF_LSH, c.BPF_RSH, c.BPF_ARSH) and not 0 <= insn.imm < width:
+        return f"invalid shift {insn.imm}"
+    return None
+
+
+def _register_form(w: Walk, insn: Insn, pc: int, op: str, width: int, function: Callable[[Num, Num], Num]) -> Step:
+    dst, src, after = insn.dst, insn.src, pc + 1
+    links, forks = op in ("add", "sub"), op in ("and", "or")
+
+    def step(w: Walk) -> int:
+        regs = w.regs
+        b = regs[src]
+        if b is None:
+            raise unreadable(src)
+        a = regs[dst]
+        if a is None:
+            raise unreadable(dst)
+        if dst == 10:
+            raise Refuse(EACCES, READ_ONLY)
+        if a.type == SCALAR and b.type == SCALAR:
+            if forks and a.num.mask and not b.num.mask:
+                a = _forked(w, pc, dst, a)
+            num = function(a.num, b.num)
+            if links and a.id:
+                regs[dst] = linked_sum(w, a, num, op, width, b.num, dst == src)
+            else:
+                regs[dst] = _new(Reg, (SCALAR, num, 0, 0, 0, None, 0))
+            return after
+        regs[dst] = _with_pointer(w, insn, a, b)
+        return after
+    return step
+
+
+def _constant_form(w: Walk, insn: Insn, pc: int, op: str, width: int, function: Callable[[Num, Num], Num],
+                   problem: str | None) -> Step:
+    dst, after = insn.dst, pc + 1
+    amount = const(insn.imm)
+    links = op in ("add", "sub")
+    forks = op in ("and", "or")
+
+    def step(w: Walk) -> int:
+        regs = w.regs
+        a = regs[dst]
+        if a is None:
+            raise unreadable(dst)
+        if problem is not None:
+            raise Refuse(EINVAL, problem)
+        if dst == 10:
+            raise Refuse(EACCES, READ_ONLY)
+        if a.type == SCALAR:
+            if forks and a.num.mask:
+                a = _forked(w, pc, dst, a)
+            num = function(a.num, amount)
+            if links and a.id:
+                regs[dst] = linked_sum(w, a, num, op, width, amount, False)
+            else:
+                regs[dst] = _new(Reg, (SCALAR, num, 0, 0, 0, None, 0))
+            return after
+        regs[dst] = pointers.adjust(w, insn, a, amount, False)
+        return after
+    return step
+
+
+def _forked(w: Walk, pc: int, dst: int, reg: Reg) -> Reg:
+    """The kernel looks at 0 and -1 apart before a mask (maybe_fork_scalars)."""
+    pair = w.rules.fork(reg.num)
+    if pair is None:
+        return reg
+    other = w.push(pc, pc)
+    other.frames[-1].regs[dst] = r.with_num(reg, pair[0])
+    return r.with_num(reg, pair[1])
+
+
+def linked_sum(w: Walk, a: Reg, num: Num, op: str, width: int, amount: Num, itself: bool) -> Reg:
+    """A sum that remembers by how much it differs from the values it is linked with."""
+    delta = None if itself or a.id & ADD_CONST else linked.delta(op, width, a.num, amount)
+    if delta is None:
+        return Reg(SCALAR, num)
+    return Reg(SCALAR, num, delta, a.id | (r.ADD_CONST64 if width == 64 else r.ADD_CONST32))
+
+
+def _with_pointer(w: Walk, insn: Insn, a: Reg, b: Reg) -> Reg:
+    """At least one operand is a pointer."""
+    if a.type == r.ARENA or b.type == r.ARENA:
+        raise unsupported("arena pointers")
+    if b.type != SCALAR:
+        if a.type != SCALAR:
+            if insn.code & 0xF0 == c.BPF_SUB:
+                return UNKNOWN_SCALAR
+            raise Refuse(EACCES, f"R{insn.dst} pointer {pointers.SYMBOLS[insn.code & 0xF0]} pointer prohibited")
+        w.precise(insn.dst)
+        return pointers.adjust(w, insn, b, a.num, True, a.off)
+    w.precise(insn.src)
+    return pointers.adjust(w, insn, a, b.num, False, b.off)
