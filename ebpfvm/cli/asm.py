@@ -17,7 +17,7 @@ def add(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "asm", help="assemble text",
         description="Read assembly text (clang's pseudo-C, a verifier log, a bpftool or llvm-objdump listing, or "
-                    "mnemonics; docs/assembler.md) and write its instructions: to a file as bytes, else as "
+                    "mnemonics; docs/reference/assembler.md) and write its instructions: to a file as bytes, else as "
                     "hexadecimal text, a slot a line.")
     parser.add_argument("file", metavar="FILE", help="the text; - is standard input")
     parser.add_argument("-o", "--output", metavar="OUT", help="file to write")

@@ -1,4 +1,4 @@
-"""The manual's tables of instructions, in Markdown; docs/assembler.md holds them and `ebpfvm doc isa` prints them."""
+"""The tables of instructions in Markdown: printed by `ebpfvm doc isa`, kept in docs/reference/assembler.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The test kit: what ebpfvm's own tests use to look for bugs, for whoever changes it or builds on it (docs/testing.md).
+"""The test kit that ebpfvm's own tests use to look for bugs, for anyone who changes it or builds on it.
+
+docs/howto/testing.md shows how to use it.
 
 ====================  =============================================================================
 `laws`                what holds for every program: `check(program, dialect, inputs)`

@@ -1,4 +1,4 @@
-"""Imports go one way. docs/architecture.md draws the picture that this file enforces."""
+"""Imports go one way. docs/explanation/architecture.md draws the picture that this file enforces."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from tests.unit.docs.examples import CLANG, ROOT, Block, Page, blocks, has_clang
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NAMES = ("*.md", "docs/*.md", "docs/guide/*.md", "samples/*.md", "samples/*/*.md", "samples/uses/*/*.md", "tests/*.md")
+NAMES = ("*.md", "docs/**/*.md", "samples/*.md", "samples/*/*.md", "samples/uses/*/*.md", "tests/*.md")
 MARKDOWN = [path for name in NAMES for path in sorted(ROOT.glob(name))]
-# Declarations without bodies, and (docs/tc.md) examples that tests/unit/tc/test_manual.py runs with devices around.
+# Declarations without bodies, and examples that tests/unit/tc/test_manual.py runs among devices.
 NOT_RUN = {"architecture.md": ("python",), "tc.md": ("python", "tc")}
 PAGES = [path for path in MARKDOWN if {block.lang for block in blocks(path.read_text())} & {"console", "c", "python"}]
 

@@ -13,7 +13,7 @@ from ebpfvm.verifier import verify
 from ebpfvm.verifier.explanation.explain import explain
 from tests.unit.docs.examples import ROOT
 
-GUIDE = ROOT / "docs" / "guide"
+DOCS = ROOT / "docs"
 
 
 def test_the_helpers_of_a_map_of_maps_are_the_other_types_too() -> None:
@@ -23,12 +23,12 @@ def test_the_helpers_of_a_map_of_maps_are_the_other_types_too() -> None:
 
 
 def test_every_decision_has_a_row() -> None:
-    rows = re.findall(r"^\| D(\d+) \|", (GUIDE / "decisions.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| D(\d+) \|", (DOCS / "explanation" / "decisions.md").read_text(), re.MULTILINE)
     assert [int(row) for row in rows] == list(range(1, 23))
 
 
 def test_every_broken_sample_is_among_the_mistakes() -> None:
-    text = (GUIDE / "mistakes.md").read_text()
+    text = (DOCS / "howto" / "mistakes.md").read_text()
     for path in (ROOT / "samples" / "broken").glob("*.bpf.c"):
         assert f"samples/broken/{path.name.removesuffix('.bpf.c')}.o" in text
 
@@ -51,7 +51,7 @@ def test_the_context_is_what_the_guide_says() -> None:
 
 def test_messages_of_the_verifiers_page_are_known() -> None:
     """Each message in the table of categories is one that the verifier can say and explain."""
-    text = (ROOT / "docs" / "verifier.md").read_text()
+    text = (DOCS / "explanation" / "verifier.md").read_text()
     table = text[text.index("## Messages"):text.index("## What is refused because")]
     for message in re.findall(r"`([^`]+)`", table):
         assert explain(message), message

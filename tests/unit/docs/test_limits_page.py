@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ebpfvm.cli.doc import TOPICS
 
-PAGE = Path(__file__).parents[3] / "docs" / "limits.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "limits.md"
 MARK = "<!-- made by `ebpfvm doc limits`; do not edit below -->\n"
 
 

@@ -9,8 +9,8 @@ from tests.house.tree import ROOT
 
 
 def test_the_assembler_manual_is_current() -> None:
-    """If this fails: replace what is below the marker in docs/assembler.md with the output of `ebpfvm doc isa`."""
-    text = (ROOT / "docs" / "assembler.md").read_text(encoding="utf-8")
+    """If this fails: replace what follows the marker in the page with the output of `ebpfvm doc isa`."""
+    text = (ROOT / "docs" / "reference" / "assembler.md").read_text(encoding="utf-8")
     assert text.partition(BEGIN)[2] == isa_tables().partition(BEGIN)[2]
 
 

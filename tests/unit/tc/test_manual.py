@@ -1,4 +1,4 @@
-"""docs/tc.md: every example runs, prints what stands below it, and every word that the grammars know is explained."""
+"""docs/reference/tc.md: the examples run and print what the page says, and every word of the grammars is explained."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ebpfvm.sched.tc.lexer import ScriptError
 from ebpfvm.sched.tc.script import run_script
 
 ROOT = Path(__file__).parents[3]
-MANUAL = (ROOT / "docs" / "tc.md").read_text()
+MANUAL = (ROOT / "docs" / "reference" / "tc.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", MANUAL, re.DOTALL | re.MULTILINE)
 
 
