@@ -22,15 +22,15 @@ from ebpfvm.loaded import Loaded, Pins, open_engine
 from ebpfvm.loader.object import Object, Program
 from ebpfvm.loader.open import load
 from ebpfvm.loading import Prepared, notes_of
-from ebpfvm.maps.dump import MapDump, dump_map
+from ebpfvm.maps.map_dump import MapDump, dump_map
 from ebpfvm.scenario import Scenario, Scene
-from ebpfvm.sched.link import Link
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.pcap import ETHERNET, PcapWriter, read_capture
 from ebpfvm.sched.sch_bpf import SchBpf
 from ebpfvm.sched.simulation import BOOT_NS, Simulation
 from ebpfvm.sched.tc.script import run_script_file, show_later
 from ebpfvm.sched.traffic import FlowSpec, generate, replay
+from ebpfvm.sched.wire import Link
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from ebpfvm.contract import Dialect
     from ebpfvm.kernel.engine import Engine, Runnable
     from ebpfvm.sched.pcap import Capture
-    from ebpfvm.sched.qdisc import Qdisc
-    from ebpfvm.sched.report import Result
+    from ebpfvm.sched.run_report import Result
+    from ebpfvm.sched.sch_generic import Qdisc
     from ebpfvm.sched.tc.grammar import Command
     from ebpfvm.verifier import Verdict
 

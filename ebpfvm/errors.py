@@ -110,7 +110,7 @@ class LimitError(EbpfvmError):
         value: its value.
 
     Attributes:
-        result: what a simulation had found out until then (`ebpfvm.sched.report.Result`), None elsewhere.
+        result: what a simulation had found out until then (`ebpfvm.sched.run_report.Result`), None elsewhere.
     """
 
     def __init__(self, message: str, *, name: str, value: int) -> None:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.contract import Dialect
     from ebpfvm.maps import BpfMap
-    from ebpfvm.maps.base import Record
+    from ebpfvm.maps.base import UserRecord
     from ebpfvm.verifier import Verdict
 
 START_NS: Final = 1_000_000_000  # the clock of a test run: a machine that has been up for one second
@@ -59,11 +59,11 @@ class MapView(Mapping[bytes, bytes]):
     def __init__(self, bpf_map: BpfMap) -> None:
         self._map = bpf_map
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[UserRecord]:
         """Read what the program wrote into a ring buffer or perf event array, oldest first; each record once."""
         return self._map.records()
 
-    def pending(self) -> list[Record]:
+    def pending(self) -> list[UserRecord]:
         """Return the records that `records` would read, and leave them there."""
         return self._map.pending()
 

@@ -26,7 +26,7 @@ _SK_LOOKUP: Final = {"family": 0, "protocol": 0, "remote_ip4": 0, "remote_ip6": 
 _FAMILIES: Final = {2: "ip6", 10: "ip4"}  # AF_INET, AF_INET6: which addresses read as zero
 
 
-class Request(Protocol):
+class RunRequest(Protocol):
     """A test run, as far as these need to know; see `ebpfvm.runners.Request`."""
 
     kernel: Kernel
@@ -42,7 +42,7 @@ class Request(Protocol):
         """What the program may see of its context."""
 
 
-def flow_dissector(request: Request, run: Runnable) -> Ran:
+def flow_dissector(request: RunRequest, run: Runnable) -> Ran:
     """bpf_prog_test_run_flow_dissector: what comes back is `struct bpf_flow_keys`; `ctx["flags"]` are its flags."""
     kernel, data = request.kernel, request.data
     flags = request.ctx.pop("flags", 0)
@@ -63,7 +63,7 @@ def flow_dissector(request: Request, run: Runnable) -> Ran:
     return retval, bytes(keys), {}
 
 
-def plain(request: Request, run: Runnable) -> Ran:
+def plain(request: RunRequest, run: Runnable) -> Ran:
     """bpf_prog_test_run_syscall and bpf_prog_test_run_raw_tp: the context is memory, given as bytes.
 
     It is `ctx["context"]` afterwards.
@@ -91,7 +91,7 @@ class _SkLookup:
         self.__dict__.update({**_SK_LOOKUP, **seen})
 
 
-def sk_lookup(request: Request, run: Runnable) -> Ran:
+def sk_lookup(request: RunRequest, run: Runnable) -> Ran:
     """bpf_prog_test_run_sk_lookup: SK_PASS or SK_DROP; no socket is ever chosen, as there are none."""
     given = dict(request.ctx)
     unknown = set(given) - set(_SK_LOOKUP)

@@ -74,7 +74,7 @@ def is_i32(btf: t.Btf, type_id: int) -> bool:
     return isinstance(found, t.Int) and found.size == 4 and found.bits == 32
 
 
-class Array(base.BpfMap):
+class ArrayMap(base.BpfMap):
     """BPF_MAP_TYPE_ARRAY. Lookup, update: O(1). Delete: always -EINVAL."""
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
@@ -163,7 +163,7 @@ def next_index(array: base.BpfMap, key: bytes | None) -> bytes:
     return (index + 1).to_bytes(4, "little")
 
 
-class PercpuArray(Array):
+class PercpuArray(ArrayMap):
     """BPF_MAP_TYPE_PERCPU_ARRAY on a machine with one CPU: user space sees values rounded up to 8 bytes."""
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
@@ -190,12 +190,12 @@ def cut_percpu(value: bytes, value_size: int) -> bytes:
 
 
 _BATCH = frozenset({"lookup", "update"})
-ARRAY = MapType("array", Array, base.ORDINARY, value_access=True, for_each=True, batch=_BATCH,
+ARRAY = MapType("array", ArrayMap, base.ORDINARY, value_access=True, for_each=True, batch=_BATCH,
                 fields=mt.KPTRS | mt.LOCKS | mt.ASYNC | mt.GRAPHS | {"refcount"}, check=_plain_array,
                 check_btf=array_check_btf, doc="Values by index 0 to max_entries-1; all exist from the start.")
 PERCPU_ARRAY = MapType("percpu_array", PercpuArray, base.ORDINARY | {"bpf_map_lookup_percpu_elem"}, for_each=True,
                        batch=_BATCH, fields=mt.KPTRS | {"refcount"}, percpu=True,
                        cpu_flags=True, check=percpu_array_alloc_check,
                        check_btf=array_check_btf, doc="An array with a value per CPU.")
-Array.type = ARRAY
+ArrayMap.type = ARRAY
 PercpuArray.type = PERCPU_ARRAY

@@ -67,7 +67,7 @@ def kernel_error(number: int, what: str) -> OSError:
     return OSError(number, f"{what}: {text}")
 
 
-class Record(NamedTuple):
+class UserRecord(NamedTuple):
     """What a program wrote for user space: the CPU it ran on, and the bytes without a kernel's padding."""
 
     cpu: int
@@ -240,12 +240,12 @@ class BpfMap:
         """Call `visit(key, value)` for each element until it returns non-zero; the number visited."""
         return -errno.EINVAL
 
-    def pending(self) -> list[Record]:
+    def pending(self) -> list[UserRecord]:
         """Return the records that nobody has read, oldest first, and leave them there; ring buffers and perf event
         arrays have some."""
         return []
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[UserRecord]:
         """Read the records that programs wrote for user space, oldest first; each is read once."""
         return []
 

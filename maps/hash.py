@@ -45,7 +45,7 @@ def htab_alloc_check(args: CreateArgs, lru: bool = False, percpu: bool = False) 
     return refusal
 
 
-class Hash(base.BpfMap):
+class HashMap(base.BpfMap):
     """BPF_MAP_TYPE_HASH. All operations O(1); get_next_key O(n) on an absent key only."""
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
@@ -128,7 +128,7 @@ class Hash(base.BpfMap):
         self._elems.clear()
 
 
-class LruHash(Hash):
+class LruHash(HashMap):
     """BPF_MAP_TYPE_LRU_HASH: a full map makes room by dropping the element used longest ago.
 
     The kernel approximates that order with per-CPU lists; here it is exact.
@@ -146,7 +146,7 @@ class LruHash(Hash):
         super()._replace(key, region, value, flags)
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
-        """As `Hash`; a look-up from user space does not make an element young."""
+        """As `HashMap`; a look-up from user space does not make an element young."""
         order = list(self._elems) if key in self._elems else []
         value = super().sys_lookup(key, flags)
         if order:
@@ -160,7 +160,7 @@ class LruHash(Hash):
         return super()._insert(key, value)
 
 
-class PercpuHash(Hash):
+class PercpuHash(HashMap):
     """BPF_MAP_TYPE_PERCPU_HASH on a machine with one CPU: user space sees values rounded up to 8 bytes."""
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
@@ -191,7 +191,7 @@ class LruPercpuHash(LruHash, PercpuHash):
 
 _PERCPU = base.ORDINARY | {"bpf_map_lookup_percpu_elem"}
 _FIELDS = mt.KPTRS | mt.ASYNC | mt.GRAPHS | {"refcount"}
-HASH = MapType("hash", Hash, base.ORDINARY, fields=_FIELDS | mt.LOCKS, for_each=True, batch=base.BATCH,
+HASH = MapType("hash", HashMap, base.ORDINARY, fields=_FIELDS | mt.LOCKS, for_each=True, batch=base.BATCH,
                check=htab_alloc_check, check_btf=mt.keyed, doc="Any key to a value.")
 LRU_HASH = MapType("lru_hash", LruHash, base.ORDINARY, fields=_FIELDS, for_each=True, batch=base.BATCH,
                    check=partial(htab_alloc_check, lru=True),
@@ -204,7 +204,7 @@ LRU_PERCPU_HASH = MapType("lru_percpu_hash", LruPercpuHash, _PERCPU, fields=mt.K
                           cpu_flags=True, for_each=True, batch=base.BATCH, check_btf=mt.keyed,
                           check=partial(htab_alloc_check, lru=True, percpu=True),
                           doc="A hash with a value per CPU that forgets what was used longest ago.")
-Hash.type = HASH
+HashMap.type = HASH
 LruHash.type = LRU_HASH
 PercpuHash.type = PERCPU_HASH
 LruPercpuHash.type = LRU_PERCPU_HASH

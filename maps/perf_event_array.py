@@ -13,7 +13,7 @@ from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType, no_btf
 from ebpfvm.maps import base
 from ebpfvm.maps.array import descriptors_check
-from ebpfvm.maps.base import Record
+from ebpfvm.maps.base import UserRecord
 from ebpfvm.maps.fd_array import FdArray
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class PerfEventArray(FdArray):
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
         self.slots[0] = "event"
-        self._order: list[Record] = []
+        self._order: list[UserRecord] = []
 
     def output(self, index: int, data: bytes) -> int:
         """Write a record; 0, -E2BIG beyond the end, -ENOENT without an event in the slot.
@@ -45,14 +45,14 @@ class PerfEventArray(FdArray):
         if index not in self.slots:
             return -errno.ENOENT
         self.kernel.keep_record(len(data), self.name)
-        self._order.append(Record(index, data))
+        self._order.append(UserRecord(index, data))
         return 0
 
-    def pending(self) -> list[Record]:
+    def pending(self) -> list[UserRecord]:
         """Return the records that nobody has read, and leave them there."""
         return list(self._order)
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[UserRecord]:
         """Read all records, oldest first."""
         found, self._order = self._order, []
         self.kernel.record_bytes -= sum(len(record.data) for record in found)

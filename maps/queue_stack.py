@@ -25,7 +25,7 @@ def queue_stack_alloc_check(args: CreateArgs) -> MapRefusal | None:
     return refusal
 
 
-class Queue(base.BpfMap):
+class QueueMap(base.BpfMap):
     """BPF_MAP_TYPE_QUEUE: first in, first out. All operations O(1)."""
 
     _take: ClassVar[int] = 0  # index of the value that pop takes
@@ -86,14 +86,14 @@ class Queue(base.BpfMap):
         raise base.kernel_error(errno.EINVAL, f"keys of map {self.name!r}")
 
 
-class Stack(Queue):
+class StackMap(QueueMap):
     """BPF_MAP_TYPE_STACK: last in, first out."""
 
     _take = -1
 
 
 _FUNCS = frozenset({"bpf_map_push_elem", "bpf_map_pop_elem", "bpf_map_peek_elem"})
-QUEUE = MapType("queue", Queue, _FUNCS, check=queue_stack_alloc_check, doc="First in, first out.")
-STACK = MapType("stack", Stack, _FUNCS, check=queue_stack_alloc_check, doc="Last in, first out.")
-Queue.type = QUEUE
-Stack.type = STACK
+QUEUE = MapType("queue", QueueMap, _FUNCS, check=queue_stack_alloc_check, doc="First in, first out.")
+STACK = MapType("stack", StackMap, _FUNCS, check=queue_stack_alloc_check, doc="Last in, first out.")
+QueueMap.type = QUEUE
+StackMap.type = STACK

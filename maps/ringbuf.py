@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
 from ebpfvm.maps import base
-from ebpfvm.maps.base import Record
+from ebpfvm.maps.base import UserRecord
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.memory import Region
@@ -100,14 +100,14 @@ class Ringbuf(base.BpfMap):
                    BPF_RB_CONS_POS: self.consumer, BPF_RB_PROD_POS: self.producer}
         return answers.get(what, 0)
 
-    def pending(self) -> list[Record]:
+    def pending(self) -> list[UserRecord]:
         """Return what `records` would read, and leave it there."""
         done = itertools.takewhile(lambda record: record.state != "busy", self._records)
-        return [Record(0, bytes(record.region.data)) for record in done if record.state == "ready"]
+        return [UserRecord(0, bytes(record.region.data)) for record in done if record.state == "ready"]
 
-    def records(self) -> list[Record]:
+    def records(self) -> list[UserRecord]:
         """Read the submitted records up to the first that is still being written, oldest first."""
-        return [Record(0, data) for data in self.drain()]
+        return [UserRecord(0, data) for data in self.drain()]
 
     def drain(self) -> list[bytes]:
         """As `records`, the bytes only."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.sched.qdisc import NET_XMIT_STOLEN, Qdisc, Stats, handle_text
+from ebpfvm.sched.sch_generic import NET_XMIT_STOLEN, Qdisc, Stats, handle_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.sched.classful import ClassfulQdisc
-from ebpfvm.sched.tc.block import ETH_P_ALL, Block, Result
+from ebpfvm.sched.tc.block import ETH_P_ALL, Block, TcfResult
 from ebpfvm.sched.tc.dissect import skb_protocol
-from ebpfvm.sched.tc.verdict import (
+from ebpfvm.sched.tc.tc_verdict import (
     CONSUMED,
     TC_ACT_EXT_VAL_MASK,
     TC_ACT_RECLASSIFY,
@@ -20,13 +20,13 @@ from ebpfvm.sched.tc.verdict import (
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.skb import SkBuff
-    from ebpfvm.sched.qdisc import Qdisc
+    from ebpfvm.sched.sch_generic import Qdisc
 
 MAX_RECLASSIFY_LOOP: Final = 16
 _MAJOR: Final = 0xFFFF0000
 
 
-def tcf_classify(skb: SkBuff, block: Block | None, result: Result, chain: int = 0) -> int:
+def tcf_classify(skb: SkBuff, block: Block | None, result: TcfResult, chain: int = 0) -> int:
     """Ask a block's filters about a packet.
 
     Chain 0 first, by priority; a filter is asked if its protocol is the packet's. "goto chain" goes on elsewhere,
@@ -75,7 +75,7 @@ def skb_tc_classify(skb: SkBuff, qdisc: Qdisc, classid: int = 0) -> int:
         cl = qdisc.find(classid)
         if cl is None:
             return 0
-    result = Result()
+    result = TcfResult()
     verdict = tcf_classify(skb, qdisc.tcf_block(cl), result)
     return 0 if verdict in (*CONSUMED, TC_ACT_REDIRECT, TC_ACT_SHOT, TC_ACT_UNSPEC) else result.classid
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from ebpfvm.sched.account import Account, Packet
     from ebpfvm.sched.events import EventLoop
-    from ebpfvm.sched.link import Link
-    from ebpfvm.sched.qdisc import Qdisc
+    from ebpfvm.sched.sch_generic import Qdisc
     from ebpfvm.sched.sink import Sink
+    from ebpfvm.sched.wire import Link
 
     Observer = Callable[[str, int, Packet | None, str, Any], None]
 

@@ -33,7 +33,7 @@ class Flow:
         self.delays: array[int] = array("q")
 
 
-class Label(NamedTuple):
+class FlowLabel(NamedTuple):
     """What a packet's headers decide: its flow, skb->protocol (network byte order), skb->priority."""
 
     flow: Flow
@@ -56,13 +56,13 @@ class FlowTable:
         self._ethernet = link == ETHERNET
         self._rule = rule
         self._flows: dict[FlowKey, Flow] = {}
-        self._labels: dict[int, Label] = {}
+        self._labels: dict[int, FlowLabel] = {}
 
     def flows(self) -> list[Flow]:
         """In order of first packets."""
         return list(self._flows.values())
 
-    def label(self, data: bytes) -> Label:
+    def label(self, data: bytes) -> FlowLabel:
         """The label of a packet; packets of a known flow are recognised without parsing them."""
         mark = flow_mark(data) if self._ethernet else None
         found = self._labels.get(mark) if mark is not None else None
@@ -72,13 +72,13 @@ class FlowTable:
                 self._labels[mark] = found
         return found
 
-    def _parse(self, data: bytes) -> Label:
+    def _parse(self, data: bytes) -> FlowLabel:
         headers = parse(data, self._link)
         flow = self._flows.get(headers.flow)
         if flow is None:
             flow = self._flows[headers.flow] = Flow(headers.flow)
         protocol = (headers.protocol & 0xFF) << 8 | headers.protocol >> 8
-        return Label(flow, protocol, priority_of(headers, self._rule))
+        return FlowLabel(flow, protocol, priority_of(headers, self._rule))
 
 
 def percentile(ordered: Sequence[int], percent: int) -> int:

@@ -14,14 +14,14 @@ from ebpfvm.sched.classify import skb_tc_classify, split_handle, tcf_classify
 from ebpfvm.sched.device import NetDevice
 from ebpfvm.sched.events import EventLoop
 from ebpfvm.sched.flows import FlowTable
-from ebpfvm.sched.link import Link
-from ebpfvm.sched.qdisc import NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
 from ebpfvm.sched.qdiscs.fifo import DEFAULT_TX_QUEUE_LEN
 from ebpfvm.sched.qdiscs.mq import Mq
 from ebpfvm.sched.qdiscs.prio import PfifoFast
+from ebpfvm.sched.sch_generic import NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
 from ebpfvm.sched.sink import Sink
-from ebpfvm.sched.tc.block import Block, Result
-from ebpfvm.sched.tc.verdict import CONSUMED, TC_ACT_OK, TC_ACT_RECLASSIFY, TC_ACT_REDIRECT, TC_ACT_SHOT
+from ebpfvm.sched.tc.block import Block, TcfResult
+from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_OK, TC_ACT_RECLASSIFY, TC_ACT_REDIRECT, TC_ACT_SHOT
+from ebpfvm.sched.wire import Link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -144,7 +144,7 @@ class NetDev(NetDevice):
         if skb.tc_skip_classify:
             skb.tc_skip_classify = False
             return True
-        result, holder, hops = Result(), skb.holders[0], skb.hops
+        result, holder, hops = TcfResult(), skb.holders[0], skb.hops
         verdict = tcf_classify(skb, self.hooks[side], result)
         if verdict in (TC_ACT_OK, TC_ACT_RECLASSIFY):
             skb.tc_index = result.classid & 0xFFFF

@@ -30,7 +30,7 @@ from ebpfvm.errors import Fault
 from ebpfvm.kernel.ctx import CTX_HOLDER, SchBpfCtx, layout_of
 from ebpfvm.sched.account import Packet
 from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, adopt, dequeue_peeked, drop_count, purge, qdisc_enqueue
-from ebpfvm.sched.qdisc import (
+from ebpfvm.sched.sch_generic import (
     NET_XMIT_CN,
     NET_XMIT_DROP,
     NET_XMIT_STOLEN,

@@ -1,7 +1,7 @@
 """One bottleneck: sources of traffic, a device with a qdisc, a link, and the other end.
 
 >>> from ebpfvm.kernel import Kernel
->>> from ebpfvm.sched.link import Link
+>>> from ebpfvm.sched.wire import Link
 >>> simulation = Simulation(Kernel(), Link(10_000_000))
 >>> len(simulation.loop)
 0
@@ -20,21 +20,21 @@ from ebpfvm.sched.flows import FlowTable
 from ebpfvm.sched.netdev import NetDev
 from ebpfvm.sched.packet import ETH_HLEN
 from ebpfvm.sched.pcap import ETHERNET
-from ebpfvm.sched.qdisc import Stats
-from ebpfvm.sched.report import PacketRecord, Result, fairness, flow_report
+from ebpfvm.sched.run_report import PacketRecord, Result, fairness, flow_report
+from ebpfvm.sched.run_watch import RunWatch
+from ebpfvm.sched.sch_generic import Stats
 from ebpfvm.sched.sink import Sink
-from ebpfvm.sched.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ebpfvm.kernel.state import Kernel
     from ebpfvm.sched.device import Observer
-    from ebpfvm.sched.flows import Label
-    from ebpfvm.sched.link import Link
+    from ebpfvm.sched.flows import FlowLabel
     from ebpfvm.sched.pcap import PcapWriter
-    from ebpfvm.sched.qdisc import Qdisc
+    from ebpfvm.sched.sch_generic import Qdisc
     from ebpfvm.sched.traffic import Arrival
+    from ebpfvm.sched.wire import Link
 
 BOOT_NS: Final = 1_000_000_000
 """The clock at the beginning: a machine that has been up for one second. Programs use time 0 for "never"."""
@@ -49,7 +49,7 @@ class _Feed:
     """A source and its next arrival; the bytes of its latest packet, and their label."""
 
     __slots__ = ("advance", "data", "head", "label")
-    label: Label
+    label: FlowLabel
 
     def __init__(self, head: Arrival, advance: Iterator[Arrival]) -> None:
         self.head = head
@@ -120,7 +120,8 @@ class Simulation:
         self.device.qdisc = qdisc
         self._progress = progress
         loop = self.loop
-        loop.watch = Watch(loop, self.account, self.kernel.limits, lambda: bool(self._feeds) or duration is not None)
+        loop.watch = RunWatch(loop, self.account, self.kernel.limits,
+                              lambda: bool(self._feeds) or duration is not None)
         try:
             loop.run(None if duration is None else BOOT_NS + duration)
             end = loop.now

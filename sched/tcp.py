@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.account import DROPPED, SENT
 from ebpfvm.sched.packet import build
-from ebpfvm.sched.qdisc import NET_XMIT_SUCCESS
 from ebpfvm.sched.sch_bpf import SchBpf
+from ebpfvm.sched.sch_generic import NET_XMIT_SUCCESS
 from ebpfvm.sched.sink import Sink
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from ebpfvm.cli import output
 from ebpfvm.errors import UsageError
 
 if TYPE_CHECKING:
-    from ebpfvm.maps.dump import Element, MapDump
+    from ebpfvm.maps.map_dump import Element, MapDump
 
 _HELP: Final = """`ebpfvm map show [name NAME] run ARGUMENTS...`
 `ebpfvm map dump name NAME run ARGUMENTS...`

@@ -17,7 +17,7 @@ from ebpfvm.limits import Limits
 if TYPE_CHECKING:
     from ebpfvm.scenario import Scene
     from ebpfvm.sched.account import Packet
-    from ebpfvm.sched.report import Result
+    from ebpfvm.sched.run_report import Result
     from ebpfvm.sched.simulation import Simulation
 
 _EXAMPLES = """examples:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.sched.classful import NET_XMIT_BYPASS, ClassfulQdisc, tree_reduce_backlog
 from ebpfvm.sched.classify import tcf_classify
-from ebpfvm.sched.qdisc import NET_XMIT_CN, NET_XMIT_STOLEN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK
 from ebpfvm.sched.qdiscs.codel import CODEL_SHIFT, CodelParams, CodelQueue, CodelVars, codel_dequeue
 from ebpfvm.sched.qdiscs.fifo import psched_mtu
-from ebpfvm.sched.tc.block import Block, Result
+from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_STOLEN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK
+from ebpfvm.sched.tc.block import Block, TcfResult
 from ebpfvm.sched.tc.dissect import dissect, set_ce, skb_get_hash
-from ebpfvm.sched.tc.verdict import CONSUMED, TC_ACT_SHOT
+from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_SHOT
 from ebpfvm.sched.units import format_size, format_tc_time
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _MAX_FLOWS: Final = 65536
 _MAX_QUANTUM: Final = 1 << 20  # FQ_CODEL_QUANTUM_MAX
 
 
-class Flow:
+class FqCodelFlow:
     """One queue: its packets with the times they came in, deficit and CoDel state."""
 
     __slots__ = ("backlog", "cvars", "deficit", "queue")
@@ -74,9 +74,9 @@ class FqCodel(ClassfulQdisc):
             raise OSError(errno.EINVAL, f"fq_codel has 1 to {_MAX_FLOWS} flows, not {flows}")
         self.block = Block(self)
         self.number = flows
-        self.flows: dict[int, Flow] = {}
-        self.new_flows: OrderedDict[int, Flow] = OrderedDict()
-        self.old_flows: OrderedDict[int, Flow] = OrderedDict()
+        self.flows: dict[int, FqCodelFlow] = {}
+        self.new_flows: OrderedDict[int, FqCodelFlow] = OrderedDict()
+        self.old_flows: OrderedDict[int, FqCodelFlow] = OrderedDict()
         self.drop_overlimit = self.ecn_mark = self.new_flow_count = self.maxpacket = self.ce_mark = 0
         self._codel_drops = self._codel_bytes = self._waited = 0
         self.limit, self.memory_limit, self.drop_batch, self.ecn = 10240, 32 << 20, 64, True
@@ -123,7 +123,7 @@ class FqCodel(ClassfulQdisc):
             return (skb.priority & 0xFFFF) - 1, 0
         if self.block is None or not self.block.chains:
             return skb_get_hash(skb) * self.number >> 32, 0
-        result = Result()
+        result = TcfResult()
         verdict = tcf_classify(skb, self.block, result)
         if verdict in CONSUMED:
             return -1, NET_XMIT_SUCCESS | NET_XMIT_STOLEN
@@ -138,7 +138,7 @@ class FqCodel(ClassfulQdisc):
         index, result = self.classify(skb)
         if index < 0:
             return self.unclassified(skb, hops, result, to_free)
-        flow = self.flows.setdefault(index, Flow())
+        flow = self.flows.setdefault(index, FqCodelFlow())
         flow.queue.append((skb, self.dev.loop.now >> CODEL_SHIFT))
         flow.backlog += skb.len
         stats = self.kernel_view
@@ -218,7 +218,7 @@ class FqCodel(ClassfulQdisc):
         if not mask or (tos is not None and not (tos ^ value) & mask):
             self.ce_mark += set_ce(skb)
 
-    def _codel_queue(self, flow: Flow) -> CodelQueue:
+    def _codel_queue(self, flow: FqCodelFlow) -> CodelQueue:
         def pop() -> tuple[Packet, int] | None:
             if not flow.queue:
                 return None

@@ -10,8 +10,8 @@ import errno
 from typing import TYPE_CHECKING
 
 from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, account_out, dequeue_peeked, drop_count, qdisc_enqueue
-from ebpfvm.sched.qdisc import NET_XMIT_SUCCESS, Qdisc
 from ebpfvm.sched.qdiscs.prio import PfifoFast
+from ebpfvm.sched.sch_generic import NET_XMIT_SUCCESS, Qdisc
 from ebpfvm.sched.tc.dissect import skb_get_hash
 
 if TYPE_CHECKING:

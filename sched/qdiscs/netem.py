@@ -18,8 +18,8 @@ from ebpfvm.sched.classful import (
     qdisc_enqueue,
     tree_reduce_backlog,
 )
-from ebpfvm.sched.qdisc import NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
 from ebpfvm.sched.qdiscs.netem_chance import Correlated, LossModel, Prng, Table, tabledist
+from ebpfvm.sched.sch_generic import NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
 from ebpfvm.sched.tc.dissect import set_ce
 from ebpfvm.sched.units import NSEC_PER_SEC, format_percent, format_tc_rate, format_tc_time
 
@@ -33,7 +33,7 @@ _UNLIMITED: Final = (1 << 31) - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class NetemSlot:
     """Packets leave together, in slots.
 
     Attributes:
@@ -61,7 +61,7 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class NetemRate:
     """A rate in bytes a second, with what a link adds: bytes for each packet, and cells of a size with their header."""
 
     rate: int
@@ -108,8 +108,8 @@ class Netem(ClassfulQdisc):
         self._slot_next = self._slot_packets = self._slot_bytes = 0
         self._slotted = False
         self.table: Table | None = None
-        self.rate: Rate | None = None
-        self.slot: Slot | None = None
+        self.rate: NetemRate | None = None
+        self.slot: NetemSlot | None = None
         self.model: LossModel | None = None
         self.ecn = self._duplicating = False
         self.chances = dict.fromkeys(("loss", "duplicate", "reorder", "corrupt"), 0)
@@ -157,7 +157,7 @@ class Netem(ClassfulQdisc):
         if "slot" in options:
             self._set_slot(options["slot"])
 
-    def _set_slot(self, slot: Slot) -> None:
+    def _set_slot(self, slot: NetemSlot) -> None:
         self.slot = slot
         self._slot_packets, self._slot_bytes = slot.packets or _UNLIMITED, slot.size or _UNLIMITED
         self._slotted = bool(slot.shortest or slot.longest or slot.jitter)

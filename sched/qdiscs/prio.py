@@ -16,10 +16,10 @@ from ebpfvm.sched.classful import (
     qdisc_enqueue,
 )
 from ebpfvm.sched.classify import tcf_classify
-from ebpfvm.sched.qdisc import NET_XMIT_DROP, NET_XMIT_STOLEN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK, Qdisc
 from ebpfvm.sched.qdiscs.fifo import Fifo, Pfifo, tx_queue_len
-from ebpfvm.sched.tc.block import Block, Result
-from ebpfvm.sched.tc.verdict import CONSUMED, TC_ACT_SHOT
+from ebpfvm.sched.sch_generic import NET_XMIT_DROP, NET_XMIT_STOLEN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK, Qdisc
+from ebpfvm.sched.tc.block import Block, TcfResult
+from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_SHOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,7 +95,7 @@ class Prio(ClassfulQdisc):
         """The band of a packet, -1 for none, and what enqueue returns then (prio_classify)."""
         band = skb.priority
         if band & TC_H_MAJ_MASK != self.handle:
-            result = Result()
+            result = TcfResult()
             verdict = tcf_classify(skb, self.block, result)
             if verdict in CONSUMED:
                 return -1, NET_XMIT_SUCCESS | NET_XMIT_STOLEN

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, account_out, dequeue_peeked, drop_count, qdisc_enqueue
 from ebpfvm.sched.psched import ATM, PSCHED_SHIFT, RateConfig
-from ebpfvm.sched.qdisc import NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
 from ebpfvm.sched.qdiscs.fifo import Bfifo, Fifo
+from ebpfvm.sched.sch_generic import NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
 from ebpfvm.sched.units import NSEC_PER_SEC, format_size, format_tc_rate, format_tc_time
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ebpfvm.funcs.skb_room import bpf_skb_vlan_pop, bpf_skb_vlan_push
 from ebpfvm.sched.tc.action import Action
 from ebpfvm.sched.tc.dissect import dissect, swap16
-from ebpfvm.sched.tc.text import mac_text
-from ebpfvm.sched.tc.verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_SHOT, verdict_text
+from ebpfvm.sched.tc.tc_text import mac_text
+from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_SHOT, verdict_text
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.skb import SkBuff
-    from ebpfvm.sched.tc.block import Result
+    from ebpfvm.sched.tc.block import TcfResult
 
 _FULL_MAC: Final = (1 << 48) - 1
 _PROTOCOLS: Final = {0x8100: "802.1Q", 0x88A8: "802.1ad"}
@@ -45,7 +45,7 @@ class Vlan(Action):
         self.what, self.vlan, self.priority, self.protocol = what, vlan, priority, protocol
         self.dst, self.src = dst, src
 
-    def act(self, skb: SkBuff, result: Result) -> int:
+    def act(self, skb: SkBuff, result: TcfResult) -> int:
         """Change the packet (tcf_vlan_act); what cannot be done drops it."""
         length, have = skb.len, len(skb.payload())
         done = {"push": self._push, "pop": self._pop, "modify": self._modify, "push_eth": self._push_eth,
@@ -131,7 +131,7 @@ class Pedit(Action):
         super().__init__(control)
         self.keys = keys
 
-    def act(self, skb: SkBuff, result: Result) -> int:
+    def act(self, skb: SkBuff, result: TcfResult) -> int:
         """Change each word that is there (tcf_pedit_act); a header that is missing ends it, and is an overlimit."""
         headers, data, length = dissect(skb), bytearray(skb.payload()), skb.len
         transport = headers.transport

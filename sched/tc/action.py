@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from ebpfvm.sched.account import Packet
 from ebpfvm.sched.psched import RateConfig
-from ebpfvm.sched.qdisc import Stats
+from ebpfvm.sched.sch_generic import Stats
 from ebpfvm.sched.tc.dissect import dissect
-from ebpfvm.sched.tc.text import classid_text
-from ebpfvm.sched.tc.verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_SHOT, verdict_text
+from ebpfvm.sched.tc.tc_text import classid_text
+from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_SHOT, verdict_text
 from ebpfvm.sched.units import NSEC_PER_SEC, format_size, format_tc_rate
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.skb import SkBuff
-    from ebpfvm.sched.tc.block import Result
+    from ebpfvm.sched.tc.block import TcfResult
 
 PKT_TYPES: Final = ("host", "broadcast", "multicast", "otherhost")  # PACKET_HOST to PACKET_OTHERHOST
 
@@ -50,7 +50,7 @@ class Action:
         self.first_used: int | None = None
         self.stats = Stats()
 
-    def run(self, skb: SkBuff, result: Result) -> int:
+    def run(self, skb: SkBuff, result: TcfResult) -> int:
         """Count the packet and do it; TC_ACT_*."""
         self.used = skb.kernel.clock
         if self.first_used is None:
@@ -59,7 +59,7 @@ class Action:
         self.stats.bytes += skb.len
         return self.act(skb, result)
 
-    def act(self, skb: SkBuff, result: Result) -> int:
+    def act(self, skb: SkBuff, result: TcfResult) -> int:
         """Do it; TC_ACT_*."""
         raise NotImplementedError
 
@@ -104,7 +104,7 @@ class Gact(Action):
         self.chance, self.other, self.value = chance, other, value
         self._count = 0
 
-    def act(self, skb: SkBuff, result: Result) -> int:
+    def act(self, skb: SkBuff, result: TcfResult) -> int:
         """The verdict; dropped packets are counted (tcf_gact_act)."""
         verdict = self.control
         if self.chance == "determ":
@@ -145,7 +145,7 @@ class Skbedit(Action):
         self.inheritdsfield = inheritdsfield
         self.priority, self.queue_mapping, self.mark, self.ptype = priority, queue_mapping, mark, ptype
 
-    def act(self, skb: SkBuff, result: Result) -> int:
+    def act(self, skb: SkBuff, result: TcfResult) -> int:
         """Set them (tcf_skbedit_act); a queue that the device does not have is not set."""
         if self.priority is not None:
             skb.priority = self.priority
@@ -224,7 +224,7 @@ class Police(Action):
         self.packet_tokens = self.packet_buffer
         self.time, self.tokens, self.peak_tokens = now, self.buffer, self.peak_buffer
 
-    def act(self, skb: SkBuff, result: Result) -> int:
+    def act(self, skb: SkBuff, result: TcfResult) -> int:
         """Take tokens, if there are enough (tcf_police_act)."""
         verdict = self.conform if self._conforms(skb) else self.control
         self.stats.drops += verdict == TC_ACT_SHOT

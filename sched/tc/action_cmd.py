@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.sched.tc.command import Commands, refuse
 from ebpfvm.sched.tc.grammar_action import action_rules
-from ebpfvm.sched.tc.lr import Grammar, append
-from ebpfvm.sched.tc.show import action_lines
-from ebpfvm.sched.tc.values import VALUES
+from ebpfvm.sched.tc.lr import TcGrammar, append
+from ebpfvm.sched.tc.show_qdisc import action_lines
+from ebpfvm.sched.tc.word_kinds import VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,16 +23,16 @@ _KEPT: Final = ("index", "bound", "own", "stats", "made", "used", "first_used")
 
 
 @cache
-def actions_grammar() -> Grammar:
+def actions_grammar() -> TcGrammar:
     """Return the grammar of what `add`, `change` and `replace` take."""
-    return Grammar([("acts : act", lambda item: [item]), ("acts : acts act", append), *action_rules()], VALUES)
+    return TcGrammar([("acts : act", lambda item: [item]), ("acts : acts act", append), *action_rules()], VALUES)
 
 
 @cache
-def named_grammar(index: bool) -> Grammar:
+def named_grammar(index: bool) -> TcGrammar:
     """Return the grammar of `action KIND`, with `index N` or without."""
     tail = " 'index' NUMBER" if index else ""
-    return Grammar([(f"what : 'action' kind{tail}", lambda _, kind, *more: (kind, *more[1:])),
+    return TcGrammar([(f"what : 'action' kind{tail}", lambda _, kind, *more: (kind, *more[1:])),
                     *((f"kind : '{kind}'", lambda kind: kind) for kind in ACTION_KINDS)], VALUES)
 
 

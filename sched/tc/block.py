@@ -7,14 +7,14 @@ import errno
 from bisect import insort
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from ebpfvm.sched.tc.text import classid_text
-from ebpfvm.sched.tc.verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_REPEAT, is_jump
+from ebpfvm.sched.tc.tc_text import classid_text
+from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_REPEAT, is_jump
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from ebpfvm.kernel.skb import SkBuff
-    from ebpfvm.sched.qdisc import Qdisc
+    from ebpfvm.sched.sch_generic import Qdisc
     from ebpfvm.sched.tc.action import Action
 
 ETH_P_ALL: Final = 0x0003
@@ -28,7 +28,7 @@ _JUMP_TTL: Final = 32  # TCA_ACT_MAX_PRIO
 _REPEAT_TTL: Final = 32
 
 
-class Result:
+class TcfResult:
     """What a filter found (struct tcf_result).
 
     Attributes:
@@ -81,7 +81,7 @@ class TcfProto:
         self.protocol = protocol
         self.filters: list[Filter] = []
 
-    def classify(self, skb: SkBuff, result: Result) -> int:
+    def classify(self, skb: SkBuff, result: TcfResult) -> int:
         """The verdict of the first filter that matches and does not say "continue"; TC_ACT_UNSPEC without one."""
         raise NotImplementedError
 
@@ -131,7 +131,7 @@ class TcfProto:
     def destroy(self) -> None:
         """The classifier has been taken out of its chain."""
 
-    def take(self, found: Filter, skb: SkBuff, result: Result) -> int:
+    def take(self, found: Filter, skb: SkBuff, result: TcfResult) -> int:
         """A filter matches: set the class, do its actions."""
         result.classid = found.classid
         return exts_exec(found.actions, skb, result)
@@ -294,7 +294,7 @@ class Block:
             yield from chain
 
 
-def exts_exec(actions: Sequence[Action], skb: SkBuff, result: Result) -> int:
+def exts_exec(actions: Sequence[Action], skb: SkBuff, result: TcfResult) -> int:
     """Do a filter's actions in order (tcf_action_exec): the first that does not say "pipe" decides."""
     if not actions:
         return TC_ACT_OK
@@ -315,7 +315,7 @@ def exts_exec(actions: Sequence[Action], skb: SkBuff, result: Result) -> int:
     return verdict
 
 
-def _act(action: Action, skb: SkBuff, result: Result) -> int:
+def _act(action: Action, skb: SkBuff, result: TcfResult) -> int:
     for _ in range(_REPEAT_TTL):
         verdict = action.run(skb, result)
         if verdict != TC_ACT_REPEAT:

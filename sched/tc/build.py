@@ -22,15 +22,15 @@ from ebpfvm.sched.tc.cls_bpf import ActBpf
 from ebpfvm.sched.tc.cls_flower import Masked, Range
 from ebpfvm.sched.tc.cls_u32 import Key, Offset, pack
 from ebpfvm.sched.tc.mirred import Mirred
-from ebpfvm.sched.tc.values import IP_PROTOCOLS
-from ebpfvm.sched.tc.verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_RECLASSIFY
+from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_RECLASSIFY
+from ebpfvm.sched.tc.word_kinds import IP_PROTOCOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ebpfvm.kernel.engine import Runnable
     from ebpfvm.sched.netdev import Namespace, NetDev
-    from ebpfvm.sched.qdisc import Qdisc
+    from ebpfvm.sched.sch_generic import Qdisc
 
     Options = Mapping[str, Any]
 
@@ -40,7 +40,7 @@ _ICMP: Final = (1, 58)
 
 
 @dataclass(frozen=True)
-class Builder:
+class TcBuilder:
     """Makes things for a namespace.
 
     Attributes:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.psched import PSCHED_SHIFT
-from ebpfvm.sched.qdiscs.netem import Rate, Slot
+from ebpfvm.sched.qdiscs.netem import NetemRate, NetemSlot
 from ebpfvm.sched.qdiscs.netem_chance import DISTRIBUTIONS, MAX_TABLE, U32, FourStates, GilbertElliot, Table
 from ebpfvm.sched.qdiscs.prio import TC_PRIO_MAX
 from ebpfvm.sched.tc.grammar_netem import netem_arguments
@@ -96,10 +96,10 @@ def _netem(items: Items, folder: str) -> dict[str, Any]:
     if "distribution" in found:
         found["table"] = distribution(found.pop("distribution"), folder)
     if "rate" in found:
-        found["rate"] = Rate(*found["rate"])
+        found["rate"] = NetemRate(*found["rate"])
     if "slot" in found:
         slot = found["slot"]
-        found["slot"] = Slot(**slot | ({"table": distribution(slot["table"], folder)} if "table" in slot else {}))
+        found["slot"] = NetemSlot(**slot | ({"table": distribution(slot["table"], folder)} if "table" in slot else {}))
     if "state" in found:
         found["model"] = _four_states(found.pop("state"))
     elif "gemodel" in found:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Any
 
-from ebpfvm.sched.qdisc import TC_H_MAJ_MASK
-from ebpfvm.sched.tc.block import Filter, Result, TcfProto, class_text
+from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK
+from ebpfvm.sched.tc.block import Filter, TcfProto, TcfResult, class_text
 from ebpfvm.sched.tc.ematch import ematch, tree_lines
-from ebpfvm.sched.tc.verdict import TC_ACT_OK
+from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ class Matchall(TcfProto):
     kind = "matchall"
     id_word = "flowid"
 
-    def classify(self, skb: SkBuff, result: Result) -> int:
+    def classify(self, skb: SkBuff, result: TcfResult) -> int:
         """Take the packet."""
         self.hits += 1
         return self.take(self.filters[0], skb, result) if self.filters else -1
@@ -52,7 +52,7 @@ class Basic(TcfProto):
     kind = "basic"
     id_word = "flowid"
 
-    def classify(self, skb: SkBuff, result: Result) -> int:
+    def classify(self, skb: SkBuff, result: TcfResult) -> int:
         """The first filter that matches and does not say "continue" (basic_classify)."""
         for found in self.filters:
             if ematch(found.options.get("match"), skb):
@@ -85,14 +85,14 @@ class Fw(TcfProto):
         super().__init__(*args)
         self.mask: int | None = None
 
-    def classify(self, skb: SkBuff, result: Result) -> int:
+    def classify(self, skb: SkBuff, result: TcfResult) -> int:
         """Look the mark up (fw_classify)."""
         if self.mask is None:
             return self._old_method(skb.mark, result)
         found = self.get(skb.mark & self.mask)  # compared as it was given: one with bits outside the mask never is
         return self.take(found, skb, result) if found is not None else -1
 
-    def _old_method(self, mark: int, result: Result) -> int:
+    def _old_method(self, mark: int, result: TcfResult) -> int:
         qdisc = self.block.qdisc
         handle = qdisc.handle if qdisc is not None else 0
         if mark and (not mark & TC_H_MAJ_MASK or not (mark ^ handle) & TC_H_MAJ_MASK):

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.kernel.ctx import SkbContexts
 from ebpfvm.sched.tc.action import Action
-from ebpfvm.sched.tc.block import Filter, Result, TcfProto, class_text
-from ebpfvm.sched.tc.verdict import (
+from ebpfvm.sched.tc.block import Filter, TcfProto, TcfResult, class_text
+from ebpfvm.sched.tc.tc_verdict import (
     TC_ACT_OK,
     TC_ACT_PIPE,
     TC_ACT_RECLASSIFY,
@@ -45,7 +45,7 @@ class Bpf(TcfProto):
     kind = "bpf"
     id_word = "flowid"
 
-    def classify(self, skb: SkBuff, result: Result) -> int:
+    def classify(self, skb: SkBuff, result: TcfResult) -> int:
         """Run the programs in order (cls_bpf_classify)."""
         for found in self.filters:
             program: Runnable = found.options["program"]
@@ -81,7 +81,7 @@ class ActBpf(Action):
         super().__init__(control)
         self.program, self.name = program, name
 
-    def act(self, skb: SkBuff, result: Result) -> int:
+    def act(self, skb: SkBuff, result: TcfResult) -> int:
         """Run it (tcf_bpf_act)."""
         value = run_program(self.program, skb)
         if value == TC_ACT_UNSPEC:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ebpfvm.sched.tc.block import Filter, Result, TcfProto, class_text
-from ebpfvm.sched.tc.dissect import Headers, dissect
-from ebpfvm.sched.tc.text import address_text, mac_text
+from ebpfvm.sched.tc.block import Filter, TcfProto, TcfResult, class_text
+from ebpfvm.sched.tc.dissect import Dissected, dissect
+from ebpfvm.sched.tc.tc_text import address_text, mac_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,24 +30,24 @@ class Masked(NamedTuple):
     bits: int
 
 
-def _vlan(depth: int, part: Callable[[int], int]) -> Callable[[Headers], int | None]:
+def _vlan(depth: int, part: Callable[[int], int]) -> Callable[[Dissected], int | None]:
     return lambda headers: part(headers.vlans[depth][0]) if len(headers.vlans) > depth else None
 
 
-def _vlan_type(depth: int) -> Callable[[Headers], int | None]:
+def _vlan_type(depth: int) -> Callable[[Dissected], int | None]:
     """The Ethernet type behind the tag number `depth`."""
-    def read(headers: Headers) -> int | None:
+    def read(headers: Dissected) -> int | None:
         if len(headers.vlans) <= depth:
             return None
         return headers.vlans[depth + 1][1] if len(headers.vlans) > depth + 1 else headers.n_proto
     return read
 
 
-def _ip_flags(headers: Headers) -> int | None:
+def _ip_flags(headers: Dissected) -> int | None:
     return None if headers.ip_proto is None else headers.fragment | headers.first << 1
 
 
-FIELDS: Final[Mapping[str, Callable[[Headers], int | None]]] = {
+FIELDS: Final[Mapping[str, Callable[[Dissected], int | None]]] = {
     "dst_mac": lambda headers: headers.dst_mac, "src_mac": lambda headers: headers.src_mac,
     "vlan_id": _vlan(0, lambda tci: tci & 0xFFF), "vlan_prio": _vlan(0, lambda tci: tci >> 13),
     "vlan_ethtype": _vlan_type(0),
@@ -78,7 +78,7 @@ class Flower(TcfProto):
 
     kind = "flower"
 
-    def classify(self, skb: SkBuff, result: Result) -> int:
+    def classify(self, skb: SkBuff, result: TcfResult) -> int:
         """Filters with equal masks are one table, tables are asked in order of their first filter (fl_classify).
 
         The first match ends it, also when its actions say "continue".
@@ -138,7 +138,7 @@ def _key_of(options: Mapping[str, Any]) -> frozenset[tuple[str, Any]]:
                      for word, value in options.items() if word in FIELDS or word == "indev")
 
 
-def _matches(found: Filter, headers: Headers, device: int) -> bool:
+def _matches(found: Filter, headers: Dissected, device: int) -> bool:
     for word, want in found.options.items():
         if word == "indev":
             if want.ifindex != device:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ebpfvm.kernel.skb import SKB_HEADROOM
-from ebpfvm.sched.tc.block import Block, Filter, Result, TcfProto, exts_exec
+from ebpfvm.sched.tc.block import Block, Filter, TcfProto, TcfResult, exts_exec
 from ebpfvm.sched.tc.dissect import dissect
-from ebpfvm.sched.tc.text import classid_text
+from ebpfvm.sched.tc.tc_text import classid_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -118,7 +118,7 @@ class U32(TcfProto):
 
     # ---- classification -----------------------------------------------------------------------------------
 
-    def classify(self, skb: SkBuff, result: Result) -> int:
+    def classify(self, skb: SkBuff, result: TcfResult) -> int:
         """Walk the tables (u32_classify)."""
         data = skb.payload()
         off, off2 = dissect(skb).network, 0
@@ -157,7 +157,7 @@ class U32(TcfProto):
                 return verdict
             index += 1
 
-    def _decide(self, node: Node, skb: SkBuff, result: Result) -> int:
+    def _decide(self, node: Node, skb: SkBuff, result: TcfResult) -> int:
         if not node.terminal:
             return -1
         node.hits += 1

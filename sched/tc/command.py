@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Never
 
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.classful import ClassfulQdisc
-from ebpfvm.sched.qdisc import TC_H_MAJ_MASK, Qdisc, handle_text
+from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, Qdisc, handle_text
 from ebpfvm.sched.tc.cls_u32 import U32
 from ebpfvm.sched.tc.lexer import ScriptError
 
 if TYPE_CHECKING:
     from ebpfvm.sched.netdev import Namespace, NetDev
-    from ebpfvm.sched.tc.build import Builder
+    from ebpfvm.sched.tc.build import TcBuilder
     from ebpfvm.sched.tc.grammar import Command
 
 TC_H_INGRESS = 0xFFFFFFF1
@@ -34,7 +34,7 @@ class Commands:
         source: name of the script.
     """
 
-    def __init__(self, net: Namespace, builder: Builder, source: str) -> None:
+    def __init__(self, net: Namespace, builder: TcBuilder, source: str) -> None:
         self.net = net
         self.builder = builder
         self.source = source

@@ -33,7 +33,7 @@ _FRAGMENT: Final = 44
 _ECN_MASK, _ECN_CE = 3, 3
 
 
-class Headers(NamedTuple):
+class Dissected(NamedTuple):
     """A dissected packet. What is absent is None.
 
     Attributes:
@@ -69,7 +69,7 @@ class Headers(NamedTuple):
     icmp: tuple[int, int] | None = None
 
 
-def dissect(skb: SkBuff) -> Headers:
+def dissect(skb: SkBuff) -> Dissected:
     """The headers of a packet; never fails, whatever the bytes."""
     found = dissect_bytes(skb.payload())
     if skb.vlan_present:
@@ -87,17 +87,17 @@ def swap16(value: int) -> int:
 
 
 @lru_cache(maxsize=1024)
-def dissect_bytes(data: bytes) -> Headers:
+def dissect_bytes(data: bytes) -> Dissected:
     """As `dissect`, of bytes."""
     if len(data) < ETH_HLEN:
-        return Headers(network=len(data))
+        return Dissected(network=len(data))
     kind, at = data[12] << 8 | data[13], ETH_HLEN
     vlans: list[tuple[int, int]] = []
     while kind in _VLANS and len(data) >= at + 4:
         vlans.append((data[at] << 8 | data[at + 1], kind))
         kind = data[at + 2] << 8 | data[at + 3]
         at += 4
-    base = Headers(int.from_bytes(data[6:12], "big"), int.from_bytes(data[:6], "big"), tuple(vlans), kind, at)
+    base = Dissected(int.from_bytes(data[6:12], "big"), int.from_bytes(data[:6], "big"), tuple(vlans), kind, at)
     if kind == ETH_P_IP and len(data) >= at + 20 and data[at] >> 4 == 4 and data[at] & 15 >= 5:
         return _transport(_ipv4(base, data, at), data)
     if kind == ETH_P_IPV6 and len(data) >= at + 40 and data[at] >> 4 == 6:
@@ -105,7 +105,7 @@ def dissect_bytes(data: bytes) -> Headers:
     return base
 
 
-def _ipv4(base: Headers, data: bytes, at: int) -> Headers:
+def _ipv4(base: Dissected, data: bytes, at: int) -> Dissected:
     frag = data[at + 6] << 8 | data[at + 7]
     offset, more = frag & 0x1FFF, frag >> 13 & 1
     return base._replace(ip_proto=data[at + 9], tos=data[at + 1], ttl=data[at + 8],
@@ -115,7 +115,7 @@ def _ipv4(base: Headers, data: bytes, at: int) -> Headers:
                          transport=at + 4 * (data[at] & 15))
 
 
-def _ipv6(base: Headers, data: bytes, at: int) -> Headers:
+def _ipv6(base: Dissected, data: bytes, at: int) -> Dissected:
     proto, head = data[at + 6], at + 40
     fragment = first = False
     while proto in (*_EXTENSIONS, _FRAGMENT) and len(data) >= head + 8:
@@ -132,7 +132,7 @@ def _ipv6(base: Headers, data: bytes, at: int) -> Headers:
                          fragment=fragment, first=first, transport=head)
 
 
-def _transport(found: Headers, data: bytes) -> Headers:
+def _transport(found: Dissected, data: bytes) -> Dissected:
     """Ports, flags and ICMP types; not of fragments, whose dissection stops at the network header."""
     at = found.transport
     if at is None or found.fragment:

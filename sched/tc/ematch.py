@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ebpfvm.sched.tc.dissect import Headers, dissect, swap16
+from ebpfvm.sched.tc.dissect import Dissected, dissect, swap16
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ SIZES: Final = {"u8": 1, "u16": 2, "u32": 4}
 class Ematch(Protocol):
     """A match, or several joined."""
 
-    def matches(self, skb: SkBuff, headers: Headers) -> bool:
+    def matches(self, skb: SkBuff, headers: Dissected) -> bool:
         """Does it hold for a packet?"""
 
 
@@ -30,7 +30,7 @@ class Not:
 
     match: Ematch
 
-    def matches(self, skb: SkBuff, headers: Headers) -> bool:
+    def matches(self, skb: SkBuff, headers: Dissected) -> bool:
         """It does not hold."""
         return not self.match.matches(skb, headers)
 
@@ -51,7 +51,7 @@ class Joined:
     word: str
     right: Ematch
 
-    def matches(self, skb: SkBuff, headers: Headers) -> bool:
+    def matches(self, skb: SkBuff, headers: Dissected) -> bool:
         """As the word says."""
         if self.word == "and":
             return self.left.matches(skb, headers) and self.right.matches(skb, headers)
@@ -67,7 +67,7 @@ class Group:
 
     match: Ematch
 
-    def matches(self, skb: SkBuff, headers: Headers) -> bool:
+    def matches(self, skb: SkBuff, headers: Dissected) -> bool:
         """As what is inside."""
         return self.match.matches(skb, headers)
 
@@ -102,7 +102,7 @@ class Cmp:
     mask: int = 0
     trans: bool = False
 
-    def matches(self, skb: SkBuff, headers: Headers) -> bool:
+    def matches(self, skb: SkBuff, headers: Dissected) -> bool:
         """Compare; a packet that ends before does not match."""
         base = (0, headers.network, headers.transport)[self.layer]
         data, size = skb.payload(), SIZES[self.align]
@@ -129,7 +129,7 @@ class EmU32:
     at: int
     nexthdr: bool = False
 
-    def matches(self, skb: SkBuff, headers: Headers) -> bool:
+    def matches(self, skb: SkBuff, headers: Dissected) -> bool:
         """Compare; a packet that ends before does not match."""
         data, at = skb.payload(), headers.network + self.at
         if at < 0 or at + 4 > len(data):
@@ -140,7 +140,7 @@ class EmU32:
         return f"u32({self.value:08x}/{self.mask:08x} at {'nexthdr+' if self.nexthdr else ''}{self.at})"
 
 
-META: Final[Mapping[str, Callable[[SkBuff, Headers], int]]] = {
+META: Final[Mapping[str, Callable[[SkBuff, Dissected], int]]] = {
     "random": lambda skb, headers: skb.kernel.random.getrandbits(32),
     "dev": lambda skb, headers: getattr(skb.dev, "ifindex", 0),
     "priority": lambda skb, headers: skb.priority,
@@ -167,7 +167,7 @@ class MetaValue:
     shift: int = 0
     mask: int = 0
 
-    def read(self, skb: SkBuff, headers: Headers) -> int:
+    def read(self, skb: SkBuff, headers: Dissected) -> int:
         """Its value for a packet."""
         value = META[self.name](skb, headers) if self.name else self.number
         value >>= self.shift
@@ -188,7 +188,7 @@ class Meta:
     operator: str
     right: MetaValue
 
-    def matches(self, skb: SkBuff, headers: Headers) -> bool:
+    def matches(self, skb: SkBuff, headers: Dissected) -> bool:
         """Compare."""
         return _COMPARE[self.operator](self.left.read(skb, headers), self.right.read(skb, headers))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.classful import ClassfulQdisc
-from ebpfvm.sched.qdisc import TC_H_MAJ_MASK, handle_text
+from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, handle_text
 from ebpfvm.sched.tc.cls_basic import Basic, Fw, Matchall
 from ebpfvm.sched.tc.cls_bpf import Bpf
 from ebpfvm.sched.tc.cls_flower import Flower

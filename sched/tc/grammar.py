@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.sched.tc.grammar_netem import netem_rules
 from ebpfvm.sched.tc.lexer import ScriptError, Word, commands
-from ebpfvm.sched.tc.lr import REST, Grammar, first, listing, no_items, option, option_rules, shown
-from ebpfvm.sched.tc.values import VALUES
+from ebpfvm.sched.tc.lr import REST, TcGrammar, first, listing, no_items, option, option_rules, shown
+from ebpfvm.sched.tc.word_kinds import VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -114,10 +114,10 @@ def _link_rules() -> list[Rule]:
 
 
 @cache
-def command_grammar() -> Grammar:
+def command_grammar() -> TcGrammar:
     """What all commands have in common."""
     values = VALUES | {"KIND": VALUES["TEXT"]._replace(expected="a kind")}
-    return Grammar([*_tc_rules(), *_link_rules()], values)
+    return TcGrammar([*_tc_rules(), *_link_rules()], values)
 
 
 def parse_script(text: str, source: str = "") -> Iterator[Command]:
@@ -163,16 +163,16 @@ def _prio_rules() -> list[Rule]:
 
 
 @cache
-def qdisc_grammar(kind: str) -> Grammar:
+def qdisc_grammar(kind: str) -> TcGrammar:
     """The options of a kind of qdisc, one of `QDISC_KINDS`."""
     if kind == "prio":
-        return Grammar(_prio_rules(), VALUES)
+        return TcGrammar(_prio_rules(), VALUES)
     if kind == "netem":
-        return Grammar(netem_rules(), VALUES)
+        return TcGrammar(netem_rules(), VALUES)
     options = _OPTIONS[kind]
     if not options:
-        return Grammar([("options :", no_items)], VALUES)
-    return Grammar([*listing("options", "option"), *option_rules("option", options)], VALUES)
+        return TcGrammar([("options :", no_items)], VALUES)
+    return TcGrammar([*listing("options", "option"), *option_rules("option", options)], VALUES)
 
 
 QDISC_KINDS: Final = tuple(sorted((*_OPTIONS, "prio", "netem")))

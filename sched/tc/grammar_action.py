@@ -9,8 +9,8 @@ from ebpfvm.errors import UsageError
 from ebpfvm.sched.tc.act_edit import PeditKey
 from ebpfvm.sched.tc.action import PKT_TYPES
 from ebpfvm.sched.tc.lr import append, first, listing, option, option_rules
-from ebpfvm.sched.tc.values import VERDICTS
-from ebpfvm.sched.tc.verdict import TC_ACT_GOTO_CHAIN, TC_ACT_JUMP, TC_ACT_OK
+from ebpfvm.sched.tc.tc_verdict import TC_ACT_GOTO_CHAIN, TC_ACT_JUMP, TC_ACT_OK
+from ebpfvm.sched.tc.word_kinds import VERDICTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,8 @@ from ebpfvm.sched.tc.ematch import META, SIZES, Cmp, EmU32, Group, Joined, Meta,
 from ebpfvm.sched.tc.grammar import Command, check_kind
 from ebpfvm.sched.tc.grammar_action import action_rules
 from ebpfvm.sched.tc.lexer import ScriptError, split_parentheses
-from ebpfvm.sched.tc.lr import Grammar, append, first, listing, option, option_rules
-from ebpfvm.sched.tc.values import VALUES
+from ebpfvm.sched.tc.lr import TcGrammar, append, first, listing, option, option_rules
+from ebpfvm.sched.tc.word_kinds import VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,9 +184,9 @@ FILTER_ARGS: Final = ("dev", "root", "ingress", "egress", "parent", "block", "ch
 
 
 @cache
-def filter_grammar(kind: str) -> Grammar:
+def filter_grammar(kind: str) -> TcGrammar:
     """The options of a kind of filter, one of `FILTER_KINDS`."""
-    return Grammar(_filter_rules(kind), VALUES)
+    return TcGrammar(_filter_rules(kind), VALUES)
 
 
 def filter_options(command: Command, source: str = "") -> list[tuple[str, Any]]:

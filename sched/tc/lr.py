@@ -43,7 +43,7 @@ def shown(text: str) -> str:
     return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}..."
 
 
-class Value(NamedTuple):
+class WordKind(NamedTuple):
     """A kind of value.
 
     Attributes:
@@ -65,7 +65,7 @@ class _Token:
         self.lineno, self.lexpos = word.line, word.column
 
 
-class Grammar:
+class TcGrammar:
     """A grammar; the first rule's name is the start.
 
     Args:
@@ -73,7 +73,7 @@ class Grammar:
         values: kinds of values by name.
     """
 
-    def __init__(self, rules: Sequence[Rule], values: Mapping[str, Value]) -> None:
+    def __init__(self, rules: Sequence[Rule], values: Mapping[str, WordKind]) -> None:
         self.short = [symbol[1:-2] for text, _ in rules for symbol in text.split(":", 1)[1].split()
                       if symbol.endswith("~'")]
         self.rules = tuple((text.replace("~'", "'"), action) for text, action in rules)
@@ -126,7 +126,7 @@ class _Run:
 
     parser: Any
 
-    def __init__(self, grammar: Grammar, words: list[Word], after: Word, source: str) -> None:
+    def __init__(self, grammar: TcGrammar, words: list[Word], after: Word, source: str) -> None:
         self.values = grammar.values
         self.short = grammar.short
         self.words = words

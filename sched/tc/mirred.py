@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.sched.tc.action import Action
-from ebpfvm.sched.tc.verdict import TC_ACT_PIPE, TC_ACT_SHOT, TC_ACT_STOLEN, verdict_text
+from ebpfvm.sched.tc.tc_verdict import TC_ACT_PIPE, TC_ACT_SHOT, TC_ACT_STOLEN, verdict_text
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.skb import SkBuff
     from ebpfvm.sched.netdev import NetDev
-    from ebpfvm.sched.tc.block import Result
+    from ebpfvm.sched.tc.block import TcfResult
 
 MIRRED_NEST_LIMIT: Final = 4
 
@@ -31,7 +31,7 @@ class Mirred(Action):
         super().__init__(control if control is not None else TC_ACT_STOLEN if redirect else TC_ACT_PIPE)
         self.dev, self.redirect, self.ingress = dev, redirect, ingress
 
-    def act(self, skb: SkBuff, result: Result) -> int:
+    def act(self, skb: SkBuff, result: TcfResult) -> int:
         """Send it off (tcf_mirred_act). A device that is down, or a fifth redirection within one, drops."""
         net = self.dev.net
         if not self.dev.up or net.nest >= MIRRED_NEST_LIMIT:

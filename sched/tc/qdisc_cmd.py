@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.classful import ClassfulQdisc
-from ebpfvm.sched.qdisc import TC_H_MAJ_MASK, TC_H_ROOT, Qdisc, handle_text
+from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, TC_H_ROOT, Qdisc, handle_text
 from ebpfvm.sched.tc.block import Block
 from ebpfvm.sched.tc.command import INGRESS_HANDLE, TC_H_INGRESS, Commands, is_default, refuse
 from ebpfvm.sched.tc.grammar import CLASS_KINDS, QDISC_KINDS, check_kind, qdisc_grammar
 from ebpfvm.sched.tc.lexer import ScriptError
-from ebpfvm.sched.tc.show import ClassFilter, QdiscFilter, show_class, show_qdisc
+from ebpfvm.sched.tc.show_qdisc import ClassFilter, QdiscFilter, show_class, show_qdisc
 
 if TYPE_CHECKING:
     from ebpfvm.sched.netdev import NetDev

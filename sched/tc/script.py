@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from ebpfvm.errors import EbpfvmError, UsageError
 from ebpfvm.sched.tc.action_cmd import ActionCommands
-from ebpfvm.sched.tc.build import Builder
+from ebpfvm.sched.tc.build import TcBuilder
 from ebpfvm.sched.tc.filter_cmd import FilterCommands
 from ebpfvm.sched.tc.grammar import Command, parse_script
 from ebpfvm.sched.tc.lexer import ScriptError
 from ebpfvm.sched.tc.qdisc_cmd import ClassCommands, QdiscCommands
-from ebpfvm.sched.tc.show import show_link
-from ebpfvm.sched.tc.text import mac_text
+from ebpfvm.sched.tc.show_qdisc import show_link
+from ebpfvm.sched.tc.tc_text import mac_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ def run_script(text: str, net: Namespace, source: str = "", folder: str = "",
     Raises:
         ScriptError: a command cannot be understood or done: line, column, and why. Those before it have been done.
     """
-    runner = _Runner(net, Builder(net, folder), source)
+    runner = _Runner(net, TcBuilder(net, folder), source)
     lines: list[str] = []
     for command in parse_script(text, source):
         if later is not None and command.verb == "show":
@@ -55,7 +55,7 @@ def run_script(text: str, net: Namespace, source: str = "", folder: str = "",
 
 def show_later(commands: list[Command], net: Namespace, source: str = "") -> list[str]:
     """What the `show` commands that `run_script` put off print now; raises `ScriptError` as they would have."""
-    runner = _Runner(net, Builder(net), source)
+    runner = _Runner(net, TcBuilder(net), source)
     return [line for command in commands for line in runner.run(command)]
 
 
@@ -77,7 +77,7 @@ def run_script_file(path: str | os.PathLike[str], net: Namespace, later: list[Co
 class _Runner:
     """Does commands."""
 
-    def __init__(self, net: Namespace, builder: Builder, source: str) -> None:
+    def __init__(self, net: Namespace, builder: TcBuilder, source: str) -> None:
         self.net = net
         self.source = source
         self._todo = {"qdisc": QdiscCommands(net, builder, source).run, "link": self._link,

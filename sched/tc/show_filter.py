@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ebpfvm.sched.tc.block import ETH_P_ALL, Block, Filter, TcfProto
 from ebpfvm.sched.tc.cls_basic import Fw
 from ebpfvm.sched.tc.cls_u32 import U32
-from ebpfvm.sched.tc.show import action_lines
+from ebpfvm.sched.tc.show_qdisc import action_lines
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ebpfvm.errors import LoadError
-from ebpfvm.sched.link import Link
 from ebpfvm.sched.packet import build
 from ebpfvm.sched.pcap import PcapWriter, read_capture
 from ebpfvm.sched.traffic import Arrival
+from ebpfvm.sched.wire import Link
 from tests.unit.sched.kit import Bench
 from tests.unit.sched.test_pcap import classic, enhanced, interface, record, section
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ebpfvm.api import Scene, load, simulate
 from ebpfvm.loader.variables import set_variables
-from ebpfvm.sched.report import Result
+from ebpfvm.sched.run_report import Result
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 WFQ = load(SAMPLES / "rfc" / "wfq.o")

@@ -23,7 +23,7 @@ from tests.mutants.sites import Mutant, mutants, mutated
 ROOT = Path(__file__).parents[2]
 PARTS = {"verifier": ("ebpfvm/verifier",), "maps": ("maps",), "engine": ("ebpfvm/engine", "ebpfvm/kernel"),
          "funcs": ("ebpfvm/funcs",), "tc": ("sched/tc",),
-         "qdiscs": ("sched/qdiscs", "sched/sch_bpf.py", "sched/qdisc.py", "sched/device.py")}
+         "qdiscs": ("sched/qdiscs", "sched/sch_bpf.py", "sched/sch_generic.py", "sched/device.py")}
 SECONDS = 120  # of one mutant: an endless loop is noticed too
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from check import SAMPLES, Figures
 
 from ebpfvm.api import Scene, simulate
-from ebpfvm.sched.link import Link
-from ebpfvm.sched.report import Result
+from ebpfvm.sched.run_report import Result
 from ebpfvm.sched.simulation import BOOT_NS
+from ebpfvm.sched.wire import Link
 
 HERE = Path(__file__).resolve().parent
 

@@ -9,7 +9,7 @@ from check import Figures
 
 from ebpfvm.api import load, simulate
 from ebpfvm.loader.variables import set_variables
-from ebpfvm.sched.report import Result
+from ebpfvm.sched.run_report import Result
 
 HERE = Path(__file__).resolve().parent
 ACCOUNT = struct.Struct("<QQQ")

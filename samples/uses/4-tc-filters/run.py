@@ -9,7 +9,7 @@ from check import CAPTURE, Figures
 from ebpfvm.api import Scene, simulate
 from ebpfvm.sched.packet import parse
 from ebpfvm.sched.pcap import read_capture
-from ebpfvm.sched.report import Result
+from ebpfvm.sched.run_report import Result
 from ebpfvm.sched.simulation import BOOT_NS
 
 HERE = Path(__file__).resolve().parent

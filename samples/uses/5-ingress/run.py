@@ -7,7 +7,7 @@ from pathlib import Path
 from check import Figures
 
 from ebpfvm.api import Scene, simulate
-from ebpfvm.sched.report import PacketRecord, Result
+from ebpfvm.sched.run_report import PacketRecord, Result
 
 HERE = Path(__file__).resolve().parent
 BULK, VOICE = "cbr:rate=9500kbit,size=1500b,stop=3s", "cbr:rate=400kbit,size=200b,dscp=46,stop=3s"

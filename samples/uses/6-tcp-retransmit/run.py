@@ -8,10 +8,10 @@ from pathlib import Path
 from check import Figures
 
 from ebpfvm.api import open_namespace
-from ebpfvm.sched.link import Link
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.tc.script import run_script_file
 from ebpfvm.sched.tcp import Receiver, TcpSender
+from ebpfvm.sched.wire import Link
 
 HERE = Path(__file__).resolve().parent
 RTX = str(HERE / "rtx.o")

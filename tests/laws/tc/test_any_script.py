@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ebpfvm.kernel import Kernel
-from ebpfvm.sched.link import Link
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.packet import build
 from ebpfvm.sched.tc.grammar import QDISC_KINDS, command_grammar, qdisc_grammar
 from ebpfvm.sched.tc.grammar_filter import FILTER_KINDS, filter_grammar
 from ebpfvm.sched.tc.lexer import ScriptError
-from ebpfvm.sched.tc.lr import REST, Grammar
+from ebpfvm.sched.tc.lr import REST, TcGrammar
 from ebpfvm.sched.tc.script import run_script
+from ebpfvm.sched.wire import Link
 
 VALUES: Final[dict[str, tuple[str, ...]]] = {
     "DEVICE": ("eth0", "eth0", "eth1", "mq0", "nodev"), "HANDLE": ("1:", "2:", "1", "20:5", "ffff:"),
@@ -53,14 +53,14 @@ class Writer:
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
 
-    def words(self, grammar: Grammar) -> list[str]:
+    def words(self, grammar: TcGrammar) -> list[str]:
         rules: dict[str, list[list[str]]] = {}
         for text, _ in grammar.rules:
             name, _, symbols = text.partition(":")
             rules.setdefault(name.strip(), []).append(symbols.split())
         return self._expand(next(iter(rules)), rules, grammar, 0)
 
-    def _expand(self, symbol: str, rules: dict[str, list[list[str]]], grammar: Grammar, depth: int) -> list[str]:
+    def _expand(self, symbol: str, rules: dict[str, list[list[str]]], grammar: TcGrammar, depth: int) -> list[str]:
         if symbol[0] == "'":
             return [symbol[1:-1]]
         if symbol in rules:

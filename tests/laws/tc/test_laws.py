@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from ebpfvm.kernel import Kernel
 from ebpfvm.sched.classify import tcf_classify
-from ebpfvm.sched.link import Link
 from ebpfvm.sched.netdev import Namespace, NetDev
 from ebpfvm.sched.packet import build
-from ebpfvm.sched.tc.block import Result
+from ebpfvm.sched.tc.block import TcfResult
 from ebpfvm.sched.tc.lexer import ScriptError, Word, commands, split_parentheses
 from ebpfvm.sched.tc.script import run_script
+from ebpfvm.sched.wire import Link
 
 # ---- qdiscs --------------------------------------------------------------------------------------------------
 
@@ -182,7 +182,7 @@ def verdict(lines: list[str], data: bytes) -> int:
     """The class that a list of filters gives a packet, 0 for none."""
     net = Namespace(Kernel())
     run_script("ip link add eth0 type dummy; tc qdisc add dev eth0 root handle 1: prio\n" + "\n".join(lines), net)
-    result, qdisc = Result(), net.device("eth0").qdisc
+    result, qdisc = TcfResult(), net.device("eth0").qdisc
     found = tcf_classify(net.packet(data), qdisc.block, result)  # type: ignore[attr-defined]
     return result.classid & 0xFFFF if found >= 0 else 0
 

@@ -17,7 +17,7 @@ from ebpfvm.errors import UsageError
 from ebpfvm.kernel import Kernel
 from ebpfvm.loader.object import MapSpec
 from ebpfvm.maps import make_map
-from ebpfvm.maps.dump import DEBUG_KEY, dump_map, format_value
+from ebpfvm.maps.map_dump import DEBUG_KEY, dump_map, format_value
 from ebpfvm.sched.simulation import BOOT_NS
 
 SAMPLES = Path(__file__).parents[3] / "samples"

@@ -6,7 +6,7 @@ from ebpfvm.dialects import rfc6
 from ebpfvm.kernel import Kernel
 from ebpfvm.loader.object import MapSpec
 from ebpfvm.maps import make_map
-from ebpfvm.maps.dump import SHOWN, dump_map
+from ebpfvm.maps.map_dump import SHOWN, dump_map
 
 
 def test_a_dump_of_a_huge_array_ends_and_makes_no_elements() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from ebpfvm.kernel import Kernel
-from ebpfvm.sched.link import Link
 from ebpfvm.sched.netdev import Namespace, NetDev
 from ebpfvm.sched.packet import build
 from ebpfvm.sched.qdiscs.netem_chance import (
@@ -23,6 +22,7 @@ from ebpfvm.sched.qdiscs.netem_chance import (
 )
 from ebpfvm.sched.tc.lexer import ScriptError
 from ebpfvm.sched.tc.script import run_script
+from ebpfvm.sched.wire import Link
 
 RECORD: dict[str, list[str]] = json.loads(
     (Path(__file__).parents[2] / "data" / "netem_sequences.json").read_text())["sequences"]

@@ -10,12 +10,12 @@ import pytest
 from ebpfvm.dialects import rfc6
 from ebpfvm.kernel import Kernel
 from ebpfvm.loader.object import MapSpec
-from ebpfvm.sched.link import Link
 from ebpfvm.sched.netdev import Namespace, NetDev
 from ebpfvm.sched.packet import build
 from ebpfvm.sched.sch_bpf import SchBpf
 from ebpfvm.sched.tc.dissect import dissect, set_ce
 from ebpfvm.sched.tc.script import run_script
+from ebpfvm.sched.wire import Link
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,10 +20,10 @@ from ebpfvm.loader.open import load
 from ebpfvm.loader.variables import set_variables
 from ebpfvm.sched.account import SENT, Packet
 from ebpfvm.sched.netdev import Namespace, NetDev
-from ebpfvm.sched.qdisc import NET_XMIT_DROP, Qdisc
 from ebpfvm.sched.qdiscs.fifo import Pfifo
 from ebpfvm.sched.qdiscs.prio import Prio
 from ebpfvm.sched.sch_bpf import SchBpf
+from ebpfvm.sched.sch_generic import NET_XMIT_DROP, Qdisc
 
 ROOT = Path(__file__).parents[3]
 CASES = json.loads((ROOT / "tests" / "data" / "qdisc_traces.json").read_text())

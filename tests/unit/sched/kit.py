@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 from ebpfvm.dialects import rfc6
 from ebpfvm.kernel import Kernel
 from ebpfvm.kernel.ctx import CTX_HOLDER
-from ebpfvm.sched.link import Link
 from ebpfvm.sched.packet import build
 from ebpfvm.sched.sch_bpf import SchBpf
 from ebpfvm.sched.simulation import Simulation
+from ebpfvm.sched.wire import Link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ebpfvm.sched.account import Packet
-    from ebpfvm.sched.report import Result
+    from ebpfvm.sched.run_report import Result
     from ebpfvm.sched.traffic import Arrival
 
 HANDLE = 0x80010000

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from ebpfvm.errors import Fault, UsageError
-from ebpfvm.sched.link import Link
-from ebpfvm.sched.qdisc import NET_XMIT_CN, NET_XMIT_DROP, Qdisc, Stats
 from ebpfvm.sched.sch_bpf import SchBpf
+from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_DROP, Qdisc, Stats
+from ebpfvm.sched.wire import Link
 from tests.unit.sched.kit import HANDLE, MAP, Bench, Fake, packets
 
 MS = 1_000_000

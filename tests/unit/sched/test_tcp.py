@@ -8,9 +8,9 @@ import pytest
 
 from ebpfvm.api import open_namespace
 from ebpfvm.errors import UsageError
-from ebpfvm.sched.link import Link
 from ebpfvm.sched.tc.script import run_script
 from ebpfvm.sched.tcp import Receiver, TcpSender
+from ebpfvm.sched.wire import Link
 from tests.unit.samples.paths import USES
 
 RTX = str(USES / "6-tcp-retransmit" / "rtx.o")

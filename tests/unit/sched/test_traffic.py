@@ -10,10 +10,10 @@ import pytest
 from ebpfvm.errors import InternalError, UsageError
 from ebpfvm.sched.events import EventLoop
 from ebpfvm.sched.flows import FlowTable, jain, percentile
-from ebpfvm.sched.link import Link
 from ebpfvm.sched.packet import build, parse
 from ebpfvm.sched.pcap import RAW_IP, PcapWriter, read_capture
 from ebpfvm.sched.traffic import FlowSpec, generate, parse_flows, replay
+from ebpfvm.sched.wire import Link
 from tests.unit.sched.kit import Bench, packets
 
 SECOND = 1_000_000_000

@@ -13,7 +13,7 @@ from ebpfvm.kernel import Kernel
 from ebpfvm.sched.classify import tcf_classify
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.packet import build
-from ebpfvm.sched.tc.block import Result
+from ebpfvm.sched.tc.block import TcfResult
 from ebpfvm.sched.tc.script import run_script
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def network(*bodies: Callable[[Any], int]) -> Namespace:
 
 
 def classify(net: Namespace) -> tuple[int, int]:
-    result, qdisc = Result(), net.device("eth0").qdisc
+    result, qdisc = TcfResult(), net.device("eth0").qdisc
     verdict = tcf_classify(net.packet(build()), qdisc.block, result)  # type: ignore[attr-defined]
     return verdict, result.classid
 

@@ -18,7 +18,7 @@ from ebpfvm.api import simulate
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ebpfvm.sched.report import Result
+    from ebpfvm.sched.run_report import Result
 
 ROOT = Path(__file__).parents[3]
 CAPTURE = ROOT / "samples" / "captures" / "mixed.pcap"

@@ -10,10 +10,10 @@ from ebpfvm.kernel import Kernel
 from ebpfvm.sched.classify import tcf_classify
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.packet import build
-from ebpfvm.sched.tc.block import Block, Result
+from ebpfvm.sched.tc.block import Block, TcfResult
 from ebpfvm.sched.tc.dissect import dissect_bytes
 from ebpfvm.sched.tc.script import run_script
-from ebpfvm.sched.tc.verdict import (
+from ebpfvm.sched.tc.tc_verdict import (
     TC_ACT_OK,
     TC_ACT_PIPE,
     TC_ACT_SHOT,
@@ -51,7 +51,7 @@ def classify(net: Namespace, data: bytes, **fields: Any) -> tuple[int, int]:
     """(verdict, class) of a packet."""
     skb = net.packet(data, **fields)
     skb.dev = net.device("eth0")
-    result = Result()
+    result = TcfResult()
     return tcf_classify(skb, block_of(net), result), result.classid & 0xFFFF
 
 
@@ -128,7 +128,7 @@ def test_reclassify_begins_again_after_what_an_action_changed(net: Namespace) ->
 def test_jump_skips_actions(net: Namespace) -> None:
     add(net, "matchall classid 1:1 action skbedit mark 1 action jump 3 action drop action skbedit mark 2/2")
     skb = net.packet(UDP)
-    assert tcf_classify(skb, block_of(net), Result()) == TC_ACT_PIPE
+    assert tcf_classify(skb, block_of(net), TcfResult()) == TC_ACT_PIPE
     assert skb.mark == 3
 
 
@@ -181,7 +181,7 @@ def test_skbedit_sets_fields(net: Namespace) -> None:
     add(net, "matchall action skbedit priority 1:3 mark 0x30/0xf0 ptype otherhost queue_mapping 0")
     skb = net.packet(UDP, mark=0x11)
     skb.dev = net.device("eth0")
-    tcf_classify(skb, block_of(net), Result())
+    tcf_classify(skb, block_of(net), TcfResult())
     assert (skb.priority, skb.mark, skb.pkt_type, skb.queue_mapping) == (0x10003, 0x31, 3, 0)
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ebpfvm.sched.classful import ClassfulQdisc
-from ebpfvm.sched.qdisc import TC_H_MAJ_MASK, Stats, handle_text
 from ebpfvm.sched.qdiscs.mq import Mq
 from ebpfvm.sched.qdiscs.tbf import Tbf
+from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, Stats, handle_text
 from ebpfvm.sched.units import format_size
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from ebpfvm.sched.netdev import Namespace, NetDev
-    from ebpfvm.sched.qdisc import Qdisc
+    from ebpfvm.sched.sch_generic import Qdisc
     from ebpfvm.sched.tc.action import Action
 
 

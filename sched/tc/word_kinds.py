@@ -9,8 +9,8 @@ from typing import Final
 
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.tc.cls_flower import Masked, Range
-from ebpfvm.sched.tc.lr import REST, Value
-from ebpfvm.sched.tc.verdict import (
+from ebpfvm.sched.tc.lr import REST, WordKind
+from ebpfvm.sched.tc.tc_verdict import (
     TC_ACT_OK,
     TC_ACT_PIPE,
     TC_ACT_RECLASSIFY,
@@ -49,14 +49,14 @@ def hexadecimal(text: str) -> int:
     return int(text, 16)
 
 
-def unsigned(bits: int, base: int = 0) -> Value:
+def unsigned(bits: int, base: int = 0) -> WordKind:
     """A number of `bits` bits."""
     def convert(text: str) -> int:
         value = hexadecimal(text) if base == 16 else number(text)
         if not 0 <= value < 1 << bits:
             raise UsageError(f"{text!r} is out of range, 0 to {(1 << bits) - 1}")
         return value
-    return Value(convert, f"a number of {bits} bits" + (", hexadecimal" if base == 16 else ""))
+    return WordKind(convert, f"a number of {bits} bits" + (", hexadecimal" if base == 16 else ""))
 
 
 def signed(text: str) -> int:
@@ -136,7 +136,7 @@ def prefix(text: str) -> tuple[int, int, int]:
     return int(net.network_address) & mask, mask, net.max_prefixlen
 
 
-def masked(bits: int) -> Value:
+def masked(bits: int) -> WordKind:
     """`VALUE` or `VALUE/MASK`."""
     def convert(text: str) -> Masked:
         value, slash, mask = text.partition("/")
@@ -145,7 +145,7 @@ def masked(bits: int) -> Value:
         if not (0 <= found.value <= full and 0 <= found.mask <= full):
             raise UsageError(f"{text!r} is out of range, 0 to {full:#x}")
         return found._replace(value=found.value & found.mask)
-    return Value(convert, f"a number of {bits} bits, as in 16 or 0x10/0xf0")
+    return WordKind(convert, f"a number of {bits} bits, as in 16 or 0x10/0xf0")
 
 
 def mac(text: str) -> Masked:
@@ -315,32 +315,33 @@ VALUES: Final = {
     "NUMBER": unsigned(32), "PRIO": unsigned(16), "SEED": unsigned(64),
     "U16": unsigned(16), "U32NODE": unsigned(12), "U8": unsigned(8), "HEX32": unsigned(32, 16),
     "HEX16": unsigned(16, 16), "HEX8": unsigned(8, 16),
-    "RATE": Value(parse_tc_rate, "a rate, as in 10mbit"),
-    "SIZE": Value(parse_tc_size, "a size, as in 10k or 1500b"), "BURST": Value(burst, "a size, as in 10k or 10k/8"),
-    "TIME": Value(parse_tc_time, "a time, as in 20ms"),
-    "TIME64": Value(parse_time64, "a time, as in 20ms (bare: nanoseconds)"),
-    "CHANCE": Value(chance, "a percentage, as in 1%"), "SELECTOR": Value(selector, "a byte, as in 0x01/0x3"),
-    "LINKLAYER": Value(linklayer, "ethernet, atm or adsl"),
-    "HANDLE": Value(handle, "a qdisc's handle, as in 1:"),
-    "CLASSID": Value(classid, "a class, as in 1:10"),
-    "U32HANDLE": Value(u32_handle, "a table or filter of u32, as in 800: or 800::801"),
-    "PREFIX": Value(prefix, "an IP address, as in 10.0.0.0/8 or fd00::1"),
-    "MAC": Value(mac, "a MAC address, as in 02:00:00:00:00:01"),
-    "PORTS": Value(ports, "a port, as in 80 or 8000-8999"),
-    "PROTOCOL": Value(protocol, f"a protocol ({', '.join(sorted(set(PROTOCOLS)))} or a number)"),
-    "ETHERTYPE": Value(ether_type, "an Ethernet type, as in ip, ipv6 or 0x88cc"),
-    "IPPROTO": Value(ip_protocol, f"an IP protocol ({', '.join(sorted(IP_PROTOCOLS))} or a number)"),
-    "IPFLAGS": Value(ip_flags, "frag, nofrag, firstfrag or nofirstfrag"),
+    "RATE": WordKind(parse_tc_rate, "a rate, as in 10mbit"),
+    "SIZE": WordKind(parse_tc_size, "a size, as in 10k or 1500b"),
+    "BURST": WordKind(burst, "a size, as in 10k or 10k/8"),
+    "TIME": WordKind(parse_tc_time, "a time, as in 20ms"),
+    "TIME64": WordKind(parse_time64, "a time, as in 20ms (bare: nanoseconds)"),
+    "CHANCE": WordKind(chance, "a percentage, as in 1%"), "SELECTOR": WordKind(selector, "a byte, as in 0x01/0x3"),
+    "LINKLAYER": WordKind(linklayer, "ethernet, atm or adsl"),
+    "HANDLE": WordKind(handle, "a qdisc's handle, as in 1:"),
+    "CLASSID": WordKind(classid, "a class, as in 1:10"),
+    "U32HANDLE": WordKind(u32_handle, "a table or filter of u32, as in 800: or 800::801"),
+    "PREFIX": WordKind(prefix, "an IP address, as in 10.0.0.0/8 or fd00::1"),
+    "MAC": WordKind(mac, "a MAC address, as in 02:00:00:00:00:01"),
+    "PORTS": WordKind(ports, "a port, as in 80 or 8000-8999"),
+    "PROTOCOL": WordKind(protocol, f"a protocol ({', '.join(sorted(set(PROTOCOLS)))} or a number)"),
+    "ETHERTYPE": WordKind(ether_type, "an Ethernet type, as in ip, ipv6 or 0x88cc"),
+    "IPPROTO": WordKind(ip_protocol, f"an IP protocol ({', '.join(sorted(IP_PROTOCOLS))} or a number)"),
+    "IPFLAGS": WordKind(ip_flags, "frag, nofrag, firstfrag or nofirstfrag"),
     "MASKED8": masked(8), "MASKED12": masked(12), "MASKED32": masked(32), "PRIO3": unsigned(3), "VLANID": unsigned(12),
-    "OFFSET": Value(signed, "an offset"), "U32OFFSET": Value(u32_offset, "an offset, as in 12 or nexthdr+2"),
-    "LAYER": Value(layer, "link, network, transport or 0 to 2"),
-    "VERDICTS": Value(_verdicts, "verdicts, as in drop/pipe"),
-    "MARK": Value(mark, "a mark, as in 0x10 or 0x10/0xf0"), "RANDOM": Value(random_value, "a number up to 10000"),
-    "CHAIN": unsigned(28), "COOKIE": Value(cookie, "up to 16 bytes in hexadecimal"),
-    "VLANPROTO": Value(vlan_protocol, "802.1Q or 802.1ad"), "HEXDEC": unsigned(32),
-    "NAME": Value(name, "a name"), "DEVICE": Value(name, "a device"),
-    "FILE": Value(str, "a file"), "TEXT": Value(str, "a word"),
-    "INTEGER": Value(number, "a number"), "INTEGER32": Value(signed32, "a number"),
-    REST: Value(str, ""),
+    "OFFSET": WordKind(signed, "an offset"), "U32OFFSET": WordKind(u32_offset, "an offset, as in 12 or nexthdr+2"),
+    "LAYER": WordKind(layer, "link, network, transport or 0 to 2"),
+    "VERDICTS": WordKind(_verdicts, "verdicts, as in drop/pipe"),
+    "MARK": WordKind(mark, "a mark, as in 0x10 or 0x10/0xf0"), "RANDOM": WordKind(random_value, "a number up to 10000"),
+    "CHAIN": unsigned(28), "COOKIE": WordKind(cookie, "up to 16 bytes in hexadecimal"),
+    "VLANPROTO": WordKind(vlan_protocol, "802.1Q or 802.1ad"), "HEXDEC": unsigned(32),
+    "NAME": WordKind(name, "a name"), "DEVICE": WordKind(name, "a device"),
+    "FILE": WordKind(str, "a file"), "TEXT": WordKind(str, "a word"),
+    "INTEGER": WordKind(number, "a number"), "INTEGER32": WordKind(signed32, "a number"),
+    REST: WordKind(str, ""),
 }
 """All kinds of values, by the names that grammars use."""

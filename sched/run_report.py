@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ebpfvm.sched.flows import Flow, jain, percentile
-from ebpfvm.sched.qdisc import Stats
+from ebpfvm.sched.sch_generic import Stats
 from ebpfvm.sched.units import NSEC_PER_SEC, format_rate, format_size, format_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ebpfvm.maps.dump import MapDump
+    from ebpfvm.maps.map_dump import MapDump
     from ebpfvm.sched.account import Problem
 
 SCHEMA = "ebpfvm.run/1"

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ebpfvm.sched.events import EventLoop
 
 
-class Watch:
+class RunWatch:
     """Counts events, and those since a packet last arrived or met its fate. Give it to `EventLoop.watch`.
 
     Args:

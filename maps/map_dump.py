@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ebpfvm.btf.types import Btf
-    from ebpfvm.maps.base import BpfMap, Record
+    from ebpfvm.maps.base import BpfMap, UserRecord
 
 DEBUG_KEY: Final = "not_kernel_abi"
 """The name under which the debug view of stored packets appears in JSON."""
@@ -100,7 +100,7 @@ class MapDump:
     flags: int
     elements: tuple[Element, ...] = field(default=(), repr=False)
     error: str = ""
-    records: tuple[Record, ...] | None = None
+    records: tuple[UserRecord, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
