@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,25 +47,6 @@ def run(page: Page, found: list[Block]) -> None:
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_examples(path: Path, page: Page) -> None:
     run(page, [block for block in blocks(path.read_text()) if block.lang not in NOT_RUN.get(path.name, ())])
-
-
-@pytest.mark.parametrize("path", MARKDOWN, ids=name_of)
-def test_links_lead_somewhere(path: Path) -> None:
-    text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if re.match(r"\w+:", target):
-            continue
-        file, _, anchor = target.partition("#")
-        there = (path.parent / file).resolve() if file else path
-        assert there.exists(), f"{target} does not exist"
-        if anchor and there.suffix == ".md":
-            assert anchor in anchors(there.read_text()), f"{target}: no such heading"
-
-
-def anchors(text: str) -> set[str]:
-    """The headings of a page as GitHub names them."""
-    heads = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
 # ---- the runner itself ----------------------------------------------------------------------------------------
