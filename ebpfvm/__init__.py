@@ -14,7 +14,7 @@ from ebpfvm.errors import LimitError as LimitError
 
 if TYPE_CHECKING:
     from ebpfvm.api import simulate, verify
-    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.limits import Limits
     from ebpfvm.loader.object import MapSpec, Object, Program
     from ebpfvm.loader.open import load
@@ -27,7 +27,7 @@ __all__ = ["EbpfvmError", "Fault", "Kernel", "Limits", "LoadError", "MapSpec", "
            "Rejected", "UsageError", "Verdict", "load", "simulate", "test_run", "verify"]
 
 # The parts behind these names take a tenth of a second to import; `import ebpfvm` alone does not wait for them.
-_LAZY = {"Kernel": "ebpfvm.kernel.state", "Limits": "ebpfvm.limits", "MapSpec": "ebpfvm.loader.object",
+_LAZY = {"Kernel": "ebpfvm.kernel.emulated", "Limits": "ebpfvm.limits", "MapSpec": "ebpfvm.loader.object",
          "Object": "ebpfvm.loader.object", "Program": "ebpfvm.loader.object", "Verdict": "ebpfvm.verifier",
          "load": "ebpfvm.loader.open", "simulate": "ebpfvm.api", "test_run": "ebpfvm.testrun",
          "verify": "ebpfvm.api"}

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm import arguments, dialects
 from ebpfvm.arguments import rate, size, time
-from ebpfvm.btf.kernel import read_kernel_btf
 from ebpfvm.btf.types import Btf
+from ebpfvm.btf.vmlinux import read_kernel_btf
 from ebpfvm.errors import LimitError, Rejected, UsageError
 from ebpfvm.kernel import Kernel
 from ebpfvm.limits import DEFAULTS, Limits

@@ -18,7 +18,7 @@ from ebpfvm.maps.rbtree import RBTREE
 from ebpfvm.maps.ringbuf import RINGBUF
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.loader.object import MapSpec
 
 __all__ = ["ARRAY", "ARRAY_OF_MAPS", "BLOOM_FILTER", "HASH", "HASH_OF_MAPS", "LPM_TRIE", "LRU_HASH",

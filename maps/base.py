@@ -30,8 +30,8 @@ from ebpfvm.kernel.refs import RefCounted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.memory import Region
-    from ebpfvm.kernel.state import Kernel
     from ebpfvm.loader.object import MapSpec
 
 _SLOT = struct.Struct("<Q").unpack_from  # a kptr

@@ -17,7 +17,7 @@ from ebpfvm.maps.base import BPF_F_LOCK, kernel_error
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.maps.base import BpfMap
 
 class Batch(NamedTuple):

@@ -17,7 +17,7 @@ from ebpfvm.maps import base
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.loader.object import MapSpec
 
 _FLAGS = mt.BPF_F_NUMA_NODE | mt.BPF_F_ZERO_SEED | base.ACCESS_FLAGS

@@ -19,8 +19,8 @@ from ebpfvm.maps.array import cut_percpu
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.memory import Region
-    from ebpfvm.kernel.state import Kernel
     from ebpfvm.loader.object import MapSpec
 
 _CGROUP: Final = 1

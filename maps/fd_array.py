@@ -15,7 +15,7 @@ from ebpfvm.maps.array import next_index
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.loader.object import MapSpec
 
 

@@ -17,8 +17,8 @@ from ebpfvm.maps.array import is_i32
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.memory import Region
-    from ebpfvm.kernel.state import Kernel
     from ebpfvm.loader.object import MapSpec
 
 GET_F_CREATE: Final = 1  # BPF_LOCAL_STORAGE_GET_F_CREATE

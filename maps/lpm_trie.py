@@ -17,8 +17,8 @@ from ebpfvm.maps import base
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.memory import Region
-    from ebpfvm.kernel.state import Kernel
     from ebpfvm.loader.object import MapSpec
 
 _FLAGS = mt.BPF_F_NO_PREALLOC | mt.BPF_F_NUMA_NODE | base.ACCESS_FLAGS

@@ -24,7 +24,7 @@ from ebpfvm.maps.rbtree import rbtree_alloc_check
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping
 
-    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.loader.object import MapSpec
 
 

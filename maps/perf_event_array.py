@@ -17,7 +17,7 @@ from ebpfvm.maps.base import UserRecord
 from ebpfvm.maps.fd_array import FdArray
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.loader.object import MapSpec
 
 

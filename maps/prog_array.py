@@ -12,8 +12,8 @@ from ebpfvm.maps.array import descriptors_check, next_index
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.program import LoadedProgram
-    from ebpfvm.kernel.state import Kernel
     from ebpfvm.loader.object import MapSpec
 
 

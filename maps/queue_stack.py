@@ -11,7 +11,7 @@ from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
 from ebpfvm.maps import base
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.loader.object import MapSpec
 
 _FLAGS = mt.BPF_F_NUMA_NODE | base.ACCESS_FLAGS

@@ -28,8 +28,8 @@ from ebpfvm.maps import base
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.memory import Region
-    from ebpfvm.kernel.state import Kernel
     from ebpfvm.loader.object import MapSpec
 
 _PLAIN = 4096  # keys that a plain list may hold; beyond, moving its tail costs more than a look-up in lists of lists

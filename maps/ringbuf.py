@@ -18,8 +18,8 @@ from ebpfvm.maps import base
 from ebpfvm.maps.base import UserRecord
 
 if TYPE_CHECKING:
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.memory import Region
-    from ebpfvm.kernel.state import Kernel
     from ebpfvm.loader.object import MapSpec
 
 BPF_RB_NO_WAKEUP, BPF_RB_FORCE_WAKEUP = 1, 2

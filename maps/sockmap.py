@@ -18,8 +18,8 @@ from ebpfvm.maps.array import array_alloc_check, next_index
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.memory import Region
-    from ebpfvm.kernel.state import Kernel
     from ebpfvm.loader.object import MapSpec
 
 _MAX_KEY: Final = 512  # MAX_BPF_STACK

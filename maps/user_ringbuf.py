@@ -14,7 +14,7 @@ from ebpfvm.maps import base
 from ebpfvm.maps.ringbuf import ringbuf_alloc_check
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.loader.object import MapSpec
 
 _HEADER: Final = 8

@@ -15,7 +15,7 @@ from ebpfvm.kernel.refs import PROGRAM
 from ebpfvm.kernel.skb import SkBuff
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.sched.flows import Flow
 
 SENT: Final = "sent"

@@ -29,8 +29,8 @@ from ebpfvm.kernel.task import Task
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.engine import Runnable
-    from ebpfvm.kernel.state import Kernel
     from ebpfvm.sched.events import EventLoop
 
 _DEFAULT_SLICE: Final = 3_000_000

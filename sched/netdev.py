@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ebpfvm.funcs.redirect import Redirect
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.engine import Runnable
     from ebpfvm.kernel.skb import SkBuff
-    from ebpfvm.kernel.state import Kernel
     from ebpfvm.sched.tc.action import Action
 
 KINDS: Final = ("dummy", "ifb", "veth")

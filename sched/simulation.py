@@ -28,7 +28,7 @@ from ebpfvm.sched.sink import Sink
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.sched.device import Observer
     from ebpfvm.sched.flows import FlowLabel
     from ebpfvm.sched.pcap import PcapWriter

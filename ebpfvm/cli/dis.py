@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.cli import output
-from ebpfvm.cli.programs import add_kernel_options, open_object
+from ebpfvm.cli.selection import add_kernel_options, open_object
 from ebpfvm.errors import LoadError, UsageError
 
 if TYPE_CHECKING:

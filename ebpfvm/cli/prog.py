@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import output
-from ebpfvm.cli.programs import add_kernel_options, needs_type, open_programs, split_type
+from ebpfvm.cli.selection import add_kernel_options, needs_type, open_programs, split_type
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.escape import escape
 from ebpfvm.limits import Limits

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ebpfvm.cli import output
 from ebpfvm.cli.interrupts import Interrupts
-from ebpfvm.cli.programs import add_kernel_options, open_object
+from ebpfvm.cli.selection import add_kernel_options, open_object
 from ebpfvm.errors import LimitError, UsageError
 from ebpfvm.escape import escape
 from ebpfvm.limits import Limits

@@ -7,7 +7,7 @@ from errno import EINVAL
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.cli import output
-from ebpfvm.cli.programs import add_kernel_options, needs_type, open_programs
+from ebpfvm.cli.selection import add_kernel_options, needs_type, open_programs
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.limits import Limits
 from ebpfvm.verifier.report.verdict import Verdict
@@ -42,7 +42,7 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do it; the exit status."""
     from ebpfvm.api import kernel_of
-    from ebpfvm.btf.kernel import read_kernel_btf
+    from ebpfvm.btf.vmlinux import read_kernel_btf
     from ebpfvm.loader.object import Program
     found, programs = open_programs(args)
     kernel = kernel_of(found, args.kernel)

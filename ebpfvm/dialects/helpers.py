@@ -17,19 +17,19 @@ from ebpfvm.funcs import (
     dynptr,
     kptr,
     loop,
-    maps,
-    memory,
+    map_helpers,
+    nofault,
     redirect,
-    ringbuf,
-    skb,
+    ringbuf_helpers,
+    skb_helpers,
     skb_meta,
     skb_room,
-    sock,
-    sockmap,
+    sock_helpers,
+    sockmap_helpers,
     storage,
     syncookie,
-    task,
-    text,
+    task_helpers,
+    text_helpers,
     time,
     timer,
     tunnel,
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _MODULES: Final[tuple[ModuleType, ...]] = (
-    cgroup, csum, dynptr, kptr, loop, maps, memory, redirect, ringbuf, skb, skb_meta, skb_room, sock, sockmap, storage,
-    syncookie, task, text, time, timer, tunnel, xdp)
+    cgroup, csum, dynptr, kptr, loop, map_helpers, nofault, redirect, ringbuf_helpers, skb_helpers, skb_meta, skb_room,
+    sock_helpers, sockmap_helpers, storage, syncookie, task_helpers, text_helpers, time, timer, tunnel, xdp)
 
 
 # In the order of their numbers, from 1.
@@ -284,11 +284,12 @@ def variants_of(name: str) -> dict[str, Helper]:
         variants["bpf_xdp_get_buff_len"] = xdp.bpf_xdp_get_buff_len__btf
     if name == "syscall":
         variants |= {item.name: replace(item, barred="probe") for item in (
-            task.bpf_d_path, storage.bpf_sk_storage_get, storage.bpf_sk_storage_delete)}
+            task_helpers.bpf_d_path, storage.bpf_sk_storage_get, storage.bpf_sk_storage_delete)}
     if name == "cgroup_sock":
         variants["bpf_sk_storage_get"] = storage.bpf_sk_storage_get__ctx
     if name == "cgroup_sockopt":
-        variants |= {"bpf_setsockopt": sock.bpf_setsockopt__sk, "bpf_getsockopt": sock.bpf_getsockopt__sk}
+        variants["bpf_setsockopt"] = sock_helpers.bpf_setsockopt__sk
+        variants["bpf_getsockopt"] = sock_helpers.bpf_getsockopt__sk
     if name == "sk_lookup":
-        variants["bpf_sk_assign"] = sock.bpf_sk_assign__sk_lookup
+        variants["bpf_sk_assign"] = sock_helpers.bpf_sk_assign__sk_lookup
     return variants

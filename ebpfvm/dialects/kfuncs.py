@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Final
 from ebpfvm.contract import Kfunc
 from ebpfvm.funcs import (
     conntrack,
+    critical_sections,
     dynptr,
     graph,
     iters,
     kobj,
     kptr,
     lists,
-    qdisc,
-    sections,
+    qdisc_kfuncs,
     strings,
-    tasks,
+    task_kfuncs,
     trees,
     workqueue,
 )
@@ -40,10 +40,10 @@ def _names(text: str) -> frozenset[str]:
 
 RFC6_PACKETS: Final = {item.name: item for item in (kptr.bpf_skb_acquire, kptr.bpf_skb_kptr_get,
                                                     kptr.bpf_skb_release)}
-RFC6_TASKS: Final = {item.name: item for item in (tasks.bpf_task_acquire, tasks.bpf_task_release,
-                                                  tasks.bpf_task_from_pid)}
-_MAINLINE: Final = _all(conntrack, dynptr, graph, iters, kobj, lists, qdisc, sections, strings, tasks,
-                                        trees, workqueue)
+RFC6_TASKS: Final = {item.name: item for item in (task_kfuncs.bpf_task_acquire, task_kfuncs.bpf_task_release,
+                                                  task_kfuncs.bpf_task_from_pid)}
+_MAINLINE: Final = _all(conntrack, dynptr, graph, iters, kobj, lists, qdisc_kfuncs, critical_sections, strings,
+                        task_kfuncs, trees, workqueue)
 
 SINCE_7_2: Final = _names("""
     obj_new obj_drop percpu_obj_new percpu_obj_drop refcount_acquire list_push_front list_push_back list_add list_del
@@ -66,7 +66,7 @@ _CT: Final = _names("ct_insert_entry ct_release ct_set_timeout ct_change_timeout
 _CRYPTO: Final = _names("crypto_encrypt crypto_decrypt")
 _META: Final = _names("dynptr_from_skb_meta")
 _XDP: Final = _names("dynptr_from_xdp xdp_get_xfrm_state xdp_xfrm_state_release xdp_pull_data")
-_QDISC: Final = frozenset(_all(qdisc))
+_QDISC: Final = frozenset(_all(qdisc_kfuncs))
 _HOOKS: Final = _GENERIC | _SKB | _CT | _CRYPTO | _META | _XDP | _QDISC | _names("sk_assign_tcp_reqsk")
 
 # What every program type may call.

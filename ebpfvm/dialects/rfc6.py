@@ -27,7 +27,7 @@ from ebpfvm.dialects.helpers import BASE_6_1, HELPERS, variants_of
 from ebpfvm.dialects.kernel_config import kernel_config
 from ebpfvm.dialects.maptypes import NUMBERS, map_type
 from ebpfvm.dialects.progtypes import PROG_TYPES, with_base
-from ebpfvm.funcs import skb
+from ebpfvm.funcs import skb_helpers
 
 QUEUED: Final = 0  # also DEQUEUED
 DROP: Final = 1
@@ -75,7 +75,7 @@ def rfc6(version: tuple[int, int] = (7, 2)) -> Dialect:
 @cache
 def _rfc6(version: tuple[int, int]) -> Dialect:
     helpers = {number: item for number, item in HELPERS.items() if number < BPF_FUNC_SKB_TC_CLASSIFY}
-    helpers[BPF_FUNC_SKB_TC_CLASSIFY] = skb.bpf_skb_tc_classify
+    helpers[BPF_FUNC_SKB_TC_CLASSIFY] = skb_helpers.bpf_skb_tc_classify
     maps = {number: item for number, item in NUMBERS.items() if number < BPF_MAP_TYPE_RBTREE} | _RBTREES
     functions = kfuncs.RFC6_PACKETS | kfuncs.RFC6_TASKS
     return Dialect("rfc6", version, helpers, functions, maps, _prog_types(), KPTR_TAGS,

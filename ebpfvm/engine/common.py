@@ -9,15 +9,15 @@ from ebpfvm.errors import Fault
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import imm64
 from ebpfvm.kernel.convert import helper_call, kfunc_call
+from ebpfvm.kernel.emulated import MAX_TAIL_CALL_CNT
 from ebpfvm.kernel.program import LoadedProgram
 from ebpfvm.kernel.skb import SkBuff, network_offset
-from ebpfvm.kernel.state import MAX_TAIL_CALL_CNT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ebpfvm.isa.insn import Insn
-    from ebpfvm.kernel.env import Env
+    from ebpfvm.kernel.call_env import Env
 
 DEFAULT_BUDGET: Final = 100_000_000
 BPF_MAX_LOOPS: Final = 8 * 1024 * 1024  # include/linux/bpf.h; what may_goto allows each frame

@@ -17,8 +17,8 @@ from ebpfvm.engine.common import BPF_MAX_LOOPS, DEFAULT_BUDGET
 from ebpfvm.engine.place import locate
 from ebpfvm.engine.run import Run
 from ebpfvm.errors import Fault
+from ebpfvm.kernel.emulated import FRAME_SIZE, MAX_CALL_FRAMES
 from ebpfvm.kernel.engine import Thrown
-from ebpfvm.kernel.state import FRAME_SIZE, MAX_CALL_FRAMES
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.engine import Context

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.engine.common import TAIL_CALL
-from ebpfvm.engine.translate import cfg
+from ebpfvm.engine.translate import flow_graph
 from ebpfvm.isa import codes as c
 
 if TYPE_CHECKING:
@@ -19,9 +19,10 @@ def without_body(prog: LoadedProgram) -> tuple[int, str, str] | None:
     Functions that this kernel lacks do not count: a program that names a weak one asks before it calls it.
     """
     insns = prog.program.insns
-    table = cfg.rows(insns)
-    starts, _ = cfg.entries(insns)
-    reached = {pc for start in starts for block in cfg.build(insns, table, start).blocks.values() for pc in block.pcs}
+    table = flow_graph.rows(insns)
+    starts, _ = flow_graph.entries(insns)
+    graphs = [flow_graph.build(insns, table, start) for start in starts]
+    reached = {pc for graph in graphs for block in graph.blocks.values() for pc in block.pcs}
     for pc in sorted(reached):
         insn, row = insns[pc], table[pc]
         if row is None or row.kind != "call" or row.op == "call_local":

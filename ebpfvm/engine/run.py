@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.errors import Fault
+from ebpfvm.kernel.call_env import Env
 from ebpfvm.kernel.engine import Thrown
-from ebpfvm.kernel.env import Env
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.engine import Context

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ebpfvm.contract import helper
 from ebpfvm.contract.args import Anything, ConstSizeOrZero, Integer, MemOrNull, Skb
 from ebpfvm.funcs.errno import EACCES, EFAULT, EINVAL, ENOTSUPP
-from ebpfvm.funcs.packet import U32, get, put
+from ebpfvm.funcs.packet_bytes import U32, get, put
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import Env, SkBuff

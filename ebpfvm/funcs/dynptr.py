@@ -21,7 +21,7 @@ from ebpfvm.contract.args import (
     UninitMem,
 )
 from ebpfvm.funcs.errno import E2BIG, EINVAL, ERANGE
-from ebpfvm.funcs.packet import load_bytes, store_bytes
+from ebpfvm.funcs.packet_bytes import load_bytes, store_bytes
 from ebpfvm.kernel.skb import SkBuff, XdpBuff
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ bpf_arena_free_pages = kfunc_only("void bpf_arena_free_pages(void *p__map, void 
 bpf_arena_reserve_pages = kfunc_only("int bpf_arena_reserve_pages(void *p__map, void *ptr__ign, u32 page_cnt)",
                                      "trusted_args")
 
-# Tasks (references to them: `ebpfvm.funcs.tasks`), control groups, keys.
+# Tasks (references to them: `ebpfvm.funcs.task_kfuncs`), control groups, keys.
 bpf_task_from_vpid = kfunc_only("struct task_struct *bpf_task_from_vpid(s32 vpid)", "acquire", "ret_null")
 bpf_task_under_cgroup = kfunc_only("long bpf_task_under_cgroup(struct task_struct *task, struct cgroup *ancestor)",
                                    "rcu")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Final
 
-from ebpfvm.contract.printf import conversions
+from ebpfvm.contract.format_strings import conversions
 from ebpfvm.funcs.errno import EINVAL, ENOSPC
-from ebpfvm.funcs.memory import c_string, try_read
+from ebpfvm.funcs.nofault import c_string, try_read
 
 if TYPE_CHECKING:
     import re

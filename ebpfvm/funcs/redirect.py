@@ -32,7 +32,7 @@ from ebpfvm.contract.args import (
 )
 from ebpfvm.funcs.errno import EAFNOSUPPORT, EINVAL, ENODEV
 from ebpfvm.funcs.map_kind import of_type
-from ebpfvm.funcs.packet import ETH_HLEN, length, s32
+from ebpfvm.funcs.packet_bytes import ETH_HLEN, length, s32
 from ebpfvm.kernel.skb import SkBuff
 
 if TYPE_CHECKING:

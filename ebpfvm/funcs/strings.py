@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import kfunc
 from ebpfvm.funcs.errno import E2BIG, EFAULT, ENOENT, ERANGE
-from ebpfvm.funcs.memory import c_string
+from ebpfvm.funcs.nofault import c_string
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import Env

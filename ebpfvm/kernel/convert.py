@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.contract.helper import Helper
     from ebpfvm.contract.kfunc import Kfunc, Param
-    from ebpfvm.kernel.env import Env
+    from ebpfvm.kernel.call_env import Env
 
     Regs = Sequence[int]
     Converter = Callable[[Env, Regs], Any]

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ebpfvm.contract.progtype import ProgType
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.engine import Runnable
-    from ebpfvm.kernel.state import Kernel
 
 CTX_HOLDER = "ctx->skb"  # holds the reference of a packet that a dequeue program hands over
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from ebpfvm.contract.helper import Helper
     from ebpfvm.contract.kfunc import Kfunc
     from ebpfvm.contract.progtype import ProgType
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.engine import Runnable
-    from ebpfvm.kernel.state import Kernel
     from ebpfvm.loader.object import Program
 
 

@@ -14,7 +14,7 @@ from ebpfvm.kernel.memory import Region
 from ebpfvm.kernel.refs import RefCounted
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.kernel.emulated import Kernel
 
 SKB_HEADROOM = 66  # NET_SKB_PAD + NET_IP_ALIGN, what bpf_prog_test_run_skb reserves (x86-64, net/bpf/test_run.c)
 SKB_TAILROOM = 320  # room of struct skb_shared_info, which programs never see

@@ -9,7 +9,7 @@ from ebpfvm.errors import UsageError
 from ebpfvm.kernel.ctx import Layout, ObjectRegion
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.kernel.emulated import Kernel
 
 AF_INET: Final = 2
 AF_INET6: Final = 10

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from ebpfvm.kernel.refs import RefCounted
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel.state import Kernel
+    from ebpfvm.kernel.emulated import Kernel
 
 TASKS: Final = "tasks"
 """Where the kernel keeps the tasks that have a pid: `kernel.extra[TASKS]`, pid -> Task."""

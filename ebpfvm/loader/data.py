@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from ebpfvm.btf import types as t
 from ebpfvm.errors import LoadError
 from ebpfvm.loader.elf import SHT_NOBITS, SHT_PROGBITS
-from ebpfvm.loader.maps import MapDef
+from ebpfvm.loader.map_definitions import MapDef
 from ebpfvm.loader.object import MapSpec
 
 if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf
     from ebpfvm.loader.elf import Elf, Section
-    from ebpfvm.loader.maps import MapTable
+    from ebpfvm.loader.map_definitions import MapTable
 
 BPF_F_RDONLY_PROG = 1 << 7
 KCONFIG = ".kconfig"

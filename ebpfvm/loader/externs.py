@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.btf import types as t
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.loader.data import BPF_F_RDONLY_PROG, KCONFIG, internal_name
-from ebpfvm.loader.maps import MapDef
+from ebpfvm.loader.map_definitions import MapDef
 from ebpfvm.loader.object import MapSpec
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.btf.types import Btf
     from ebpfvm.loader.elf import Elf
-    from ebpfvm.loader.maps import MapTable
+    from ebpfvm.loader.map_definitions import MapTable
 
 _TRISTATE = {"n": 0, "y": 1, "m": 2}  # enum libbpf_tristate
 

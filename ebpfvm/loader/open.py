@@ -18,8 +18,8 @@ from ebpfvm.escape import decoded
 from ebpfvm.loader.data import collect_data, fix_btf
 from ebpfvm.loader.elf import read_elf
 from ebpfvm.loader.externs import collect_externs, layout_kconfig
-from ebpfvm.loader.link import MAX_LINKED, Code, Function, Records, collect_code, link
-from ebpfvm.loader.maps import collect_maps, initial_elements, tail_calls
+from ebpfvm.loader.linker import MAX_LINKED, Code, Function, Records, collect_code, link
+from ebpfvm.loader.map_definitions import collect_maps, initial_elements, tail_calls
 from ebpfvm.loader.object import Object, Program, StructOps
 from ebpfvm.loader.sections import SectionKind, classify
 from ebpfvm.loader.structops import collect_struct_ops

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.btf import loadable
 from ebpfvm.loader.object import Program
-from ebpfvm.loading import kconfig, names
+from ebpfvm.loading import kconfig_values, names
 from ebpfvm.loading.known import Known
 from ebpfvm.loading.mapspecs import complaints, fit_map, unfreeable
 from ebpfvm.loading.relocate import fit
@@ -74,7 +74,7 @@ def prepare(program: Program, dialect: Dialect) -> Prepared:
     poisoned = fit(program, insns, known)
     names.bind(program, insns, known)
     parts = {name: getattr(program, name) for name in _FIELDS}
-    parts |= {"insns": tuple(insns), "core_relos": (), "maps": kconfig.fill(program, dialect, notes)}
+    parts |= {"insns": tuple(insns), "core_relos": (), "maps": kconfig_values.fill(program, dialect, notes)}
     parts["maps"] = tuple(fit_map(spec, dialect) for spec in parts["maps"])
     notes.extend(complaints(parts["maps"]))
     refused = _refusal(program.btf) if program.btf is not None else ""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from ebpfvm.btf.encode import Builder
 from ebpfvm.isa.table import ROWS
 from ebpfvm.loader.object import FuncInfo, MapSpec, Program
-from ebpfvm.testing import calling, qdiscs, special
+from ebpfvm.testing import generated_calls, generated_qdiscs, generated_special
 from ebpfvm.testing.builder import NUM, Function, Kind
 
 if TYPE_CHECKING:
@@ -70,17 +70,18 @@ class Writer(Function):
         makers: list[tuple[int, Callable[[], None]]] = [
             (9, self.alu), (3, self.constant), (3, self.move), (4, self.branch), (2, self.loop), (5, self.store),
             (5, self.load), (4, self.context), (4, self.lookup), (6, self.access), (3, self.variable),
-            (2, self.atomic), (3, lambda: calling.helper(self)), (2, self.spill), (2, self.fill),
-            (2, lambda: calling.function(self)), (1, lambda: calling.callback(self)), (1, lambda: calling.ring(self)),
-            (1, lambda: calling.dynptr(self)), (1, lambda: calling.socket(self)), (1, self.bound)]
-        makers += [(1, lambda: special.may_goto(self)), (1, lambda: special.iterator(self)),
-                   (1, lambda: special.lock(self)), (1, lambda: special.global_function(self))]
+            (2, self.atomic), (3, lambda: generated_calls.helper(self)), (2, self.spill), (2, self.fill),
+            (2, lambda: generated_calls.function(self)), (1, lambda: generated_calls.callback(self)),
+            (1, lambda: generated_calls.ring(self)), (1, lambda: generated_calls.dynptr(self)),
+            (1, lambda: generated_calls.socket(self)), (1, self.bound)]
+        makers += [(1, lambda: generated_special.may_goto(self)), (1, lambda: generated_special.iterator(self)),
+                   (1, lambda: generated_special.lock(self)), (1, lambda: generated_special.global_function(self))]
         if self.type.ld_abs:
-            makers += [(1, lambda: special.legacy(self))]
+            makers += [(1, lambda: generated_special.legacy(self))]
         if self.type.packet_read:
             makers += [(6, self.packet)]
         if self.type.name == "qdisc":
-            makers += [(6, lambda: qdiscs.packets(self))]
+            makers += [(6, lambda: generated_qdiscs.packets(self))]
         weights = [weight for weight, _ in makers]
         for _ in range(count):
             self.random.choices(makers, weights)[0][1]()
@@ -383,8 +384,8 @@ class Writer(Function):
 
     def packet(self) -> None:
         """Direct packet access behind a comparison with the end, perhaps at a variable offset."""
-        fields = {item.access: item for item in qdiscs.packet_fields(self)}
-        base = qdiscs.packet_base(self)
+        fields = {item.access: item for item in generated_qdiscs.packet_fields(self)}
+        base = generated_qdiscs.packet_base(self)
         if base is None or "pkt" not in fields:
             return
         rnd = self.random
@@ -462,9 +463,9 @@ def program(random: Random, dialect: Dialect, type: str = "sched_cls", length: i
     shared = Shared()
     kind = dialect.prog_type(type)
     if type == "qdisc":
-        shared.maps = (*MAPS, qdiscs.STORE)
+        shared.maps = (*MAPS, generated_qdiscs.STORE)
     elif type != "socket_filter":  # which may not use locks
-        shared.maps = (*MAPS, special.LOCKED)
+        shared.maps = (*MAPS, generated_special.LOCKED)
     main = Writer(random, dialect, kind, attach, shared)
     shared.functions.append(main)
     main.known.regs[1] = Kind("ctx")
@@ -498,6 +499,6 @@ def _functions(count: int, globals: frozenset[int]) -> tuple[Btf, tuple[int, ...
     key = count, globals
     if key not in _BTF:
         builder = Builder()
-        ids = special.prototypes(builder, count, globals)
+        ids = generated_special.prototypes(builder, count, globals)
         _BTF[key] = builder.btf(), ids
     return _BTF[key]

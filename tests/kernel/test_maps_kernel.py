@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ebpfvm.dialects.rfc6 import rfc6
-from ebpfvm.kernel.state import Kernel
+from ebpfvm.kernel.emulated import Kernel
 from ebpfvm.loader.object import MapSpec
 from ebpfvm.maps import make_map
 

@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ebpfvm.engine.steps import U64
-from ebpfvm.engine.translate import domain
-from ebpfvm.engine.translate.domain import Num
+from ebpfvm.engine.translate import ranges
+from ebpfvm.engine.translate.ranges import Num
 from ebpfvm.isa.table import ROWS, Row
 from tests.unit.engine import reference_semantics as ref
 
@@ -26,21 +26,21 @@ def ranged(draw: Any) -> tuple[Num, int]:
     """A range and a number in it."""
     zeros = draw(st.sampled_from((0, 0, 0, 1, 2, 3, 8)))
     low, high = sorted((draw(_number), draw(_number)))
-    range_ = domain.number_between(low, high, zeros)
+    range_ = ranges.number_between(low, high, zeros)
     assume(range_.lo <= range_.hi)
     inside = draw(st.sampled_from((range_.lo, range_.hi)) | st.integers(range_.lo, range_.hi))
     return range_, inside >> range_.zeros << range_.zeros if range_.lo != range_.hi else inside
 
 
 def holds(range_: Num, n: int) -> bool:
-    return range_.lo <= n <= range_.hi and domain.trailing_zeros(n) >= range_.zeros
+    return range_.lo <= n <= range_.hi and ranges.trailing_zeros(n) >= range_.zeros
 
 
 @pytest.mark.parametrize("row", _ALU, ids=lambda row: row.name)
 @settings(max_examples=40, deadline=None)
 @given(a=ranged(), b=ranged())
 def test_alu(row: Row, a: tuple[Num, int], b: tuple[Num, int]) -> None:
-    result = domain.alu(row, a[0], b[0])
+    result = ranges.alu(row, a[0], b[0])
     assert isinstance(result, Num)
     assert holds(result, ref.alu(row.op, row.width, a[1], b[1]))
 
@@ -51,7 +51,7 @@ def test_alu(row: Row, a: tuple[Num, int], b: tuple[Num, int]) -> None:
 def test_branches(row: Row, a: tuple[Num, int], b: tuple[Num, int], same: bool) -> None:
     x, y = a[1], a[1] if same and holds(b[0], a[1]) else b[1]
     taken = ref.jump(row.op, row.width, x, y)
-    found = domain.refine(row.op if taken else domain.OPPOSITE[row.op], row.width, a[0], b[0])
+    found = ranges.refine(row.op if taken else ranges.OPPOSITE[row.op], row.width, a[0], b[0])
     assert found is not None
     assert holds(found[0], x) and holds(found[1], y)
 
@@ -59,8 +59,8 @@ def test_branches(row: Row, a: tuple[Num, int], b: tuple[Num, int], same: bool) 
 @settings(max_examples=200, deadline=None)
 @given(a=ranged(), b=ranged())
 def test_join_and_widening_hold_both(a: tuple[Num, int], b: tuple[Num, int]) -> None:
-    both = domain.join(a[0], b[0])
-    wide = domain.widen(a[0], both, [0, 255, U64])
+    both = ranges.join(a[0], b[0])
+    wide = ranges.widen(a[0], both, [0, 255, U64])
     assert isinstance(both, Num) and isinstance(wide, Num)
     for range_ in (both, wide):
         assert holds(range_, a[1]) and holds(range_, b[1])

@@ -1,8 +1,9 @@
 """The translator: a verified program becomes one Python function per function of the program.
 
-The way of a program: flow graph (`cfg`) -> what holds where (`facts`, over `domain`; `unit` knows what surrounds it)
--> which stack slots become variables (`frame`) -> lines for each instruction (`emit`, `access`, `calls`) without those
-that nobody needs (`statements`) -> nested statements (`structure`) -> source (`source`).
+A program passes through these modules in turn: flow graph (`flow_graph`) -> what holds where (`facts`, over `ranges`;
+`unit` knows what surrounds it) -> which stack slots become variables (`frame`) -> lines for each instruction (`emit`,
+`emit_memory`, `emit_calls`) without those that nobody needs (`statements`) -> nested statements (`structure`) -> source
+(`source`).
 
 Registers are variables, and a pointer whose origin is known is not computed at all: its load becomes an index into the
 region's bytes, or an attribute of a packet. Where nothing is known, the checked access of the interpreter is used.
@@ -25,8 +26,8 @@ from ebpfvm.engine.run import Run
 from ebpfvm.engine.translate.source import Source, generate
 from ebpfvm.engine.translate.unit import Unit
 from ebpfvm.errors import Fault, InternalError, UsageError
+from ebpfvm.kernel.call_env import Env
 from ebpfvm.kernel.engine import Thrown
-from ebpfvm.kernel.env import Env
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine import common
 from ebpfvm.engine.steps import Value, condition, lower, number, operand
-from ebpfvm.engine.translate import access, calls
-from ebpfvm.engine.translate.access import Place
-from ebpfvm.engine.translate.domain import FP, Abs, Num, Origin, Ptr
+from ebpfvm.engine.translate import emit_calls, emit_memory
+from ebpfvm.engine.translate.emit_memory import Place
+from ebpfvm.engine.translate.ranges import FP, Abs, Num, Origin, Ptr
 from ebpfvm.engine.translate.statements import Code, Stmt, assign, effect, reads_of
 from ebpfvm.errors import Fault
 from ebpfvm.isa import codes as c
 from ebpfvm.kernel.memory import BIAS, OFFSET_MASK, REGION_SHIFT
 
 if TYPE_CHECKING:
-    from ebpfvm.engine.translate.cfg import Block
     from ebpfvm.engine.translate.facts import Facts, State
+    from ebpfvm.engine.translate.flow_graph import Block
     from ebpfvm.engine.translate.frame import Frame
     from ebpfvm.engine.translate.unit import Unit
     from ebpfvm.isa.insn import Insn
@@ -46,7 +46,7 @@ class Emitter:
         self.pc = 0
         self.state: State = facts.before[facts.function.entry]
         self.lines: list[Stmt] = []
-        self.found = calls.found_by_region(unit, facts)
+        self.found = emit_calls.found_by_region(unit, facts)
         self.may_goto = False
         self.calls = False
 
@@ -131,13 +131,13 @@ class Emitter:
         elif kind in ("ldx", "load_acquire"):
             self._load(row, insn)
         elif kind in ("st", "store_release"):
-            access.store(self, self._place(row, insn.dst, insn), self._source(row, insn))
+            emit_memory.store(self, self._place(row, insn.dst, insn), self._source(row, insn))
         elif kind == "atomic":
             self._atomic(row, insn)
         elif kind == "ld_imm64":
             self._immediate(insn)
         elif kind == "call":
-            calls.emit(self, row, insn)
+            emit_calls.emit(self, row, insn)
         elif kind in ("ld_abs", "ld_ind"):
             self._packet(row, insn)
         elif kind == "may_goto":
@@ -180,8 +180,8 @@ class Emitter:
         if origin is not None:
             self._define_from_field(origin, place)
             return
-        loaded = access.load(self, place)
-        if loaded.hi > access.value_range(place.size)[1]:  # a pointer, which a field of four bytes yields whole
+        loaded = emit_memory.load(self, place)
+        if loaded.hi > emit_memory.value_range(place.size)[1]:  # a pointer, which a field of four bytes yields whole
             self.set(insn.dst, loaded)
         else:
             self.set(insn.dst, lower(row, operand("0"), operand("0"), loaded=loaded))
@@ -223,14 +223,14 @@ class Emitter:
 
     def _atomic(self, row: Row, insn: Insn) -> None:
         place = self._place(row, insn.dst, insn)
-        loaded = access.load(self, place)
+        loaded = emit_memory.load(self, place)
         old = f"t_{self.pc}"
         self.add(assign(old, loaded.text, self.pc))
-        new = lower(row, number(0), self.reg(insn.src), old=operand(old, *access.value_range(place.size)),
+        new = lower(row, number(0), self.reg(insn.src), old=operand(old, *emit_memory.value_range(place.size)),
                     r0=self.reg(0))
-        access.store(self, place, new)
+        emit_memory.store(self, place, new)
         if row.fetch:
-            self.set(0 if row.op == "cmpxchg" else insn.src, operand(old, *access.value_range(place.size)))
+            self.set(0 if row.op == "cmpxchg" else insn.src, operand(old, *emit_memory.value_range(place.size)))
 
     def _immediate(self, insn: Insn) -> None:
         try:

@@ -10,8 +10,8 @@ import heapq
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ebpfvm.engine.common import immediate
-from ebpfvm.engine.translate import domain
-from ebpfvm.engine.translate.domain import ANY, FP, OPPOSITE, Abs, Num, Origin, Ptr, known, number_of
+from ebpfvm.engine.translate import ranges
+from ebpfvm.engine.translate.ranges import ANY, FP, OPPOSITE, Abs, Num, Origin, Ptr, known, number_of
 from ebpfvm.errors import Fault
 from ebpfvm.isa import codes as c
 from ebpfvm.kernel.memory import REGION_SHIFT
@@ -19,7 +19,7 @@ from ebpfvm.kernel.memory import REGION_SHIFT
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ebpfvm.engine.translate.cfg import Block, Function
+    from ebpfvm.engine.translate.flow_graph import Block, Function
     from ebpfvm.engine.translate.unit import Unit
     from ebpfvm.isa.insn import Insn
     from ebpfvm.isa.table import Row
@@ -94,12 +94,12 @@ class Facts:
     def _join(self, old: State, new: State, wide: bool) -> State:
         if old == new:
             return old
-        regs = tuple(map(domain.join, old.regs, new.regs))
-        slots = {slot: domain.join(value, new.slots[slot]) for slot, value in old.slots.items() if slot in new.slots}
+        regs = tuple(map(ranges.join, old.regs, new.regs))
+        slots = {slot: ranges.join(value, new.slots[slot]) for slot, value in old.slots.items() if slot in new.slots}
         if wide:
-            regs = tuple(domain.widen(before, after, self._stops)
+            regs = tuple(ranges.widen(before, after, self._stops)
                          for before, after in zip(old.regs, regs, strict=True))
-            slots = {slot: domain.widen(old.slots[slot], value, self._stops) for slot, value in slots.items()}
+            slots = {slot: ranges.widen(old.slots[slot], value, self._stops) for slot, value in slots.items()}
         return State(regs, slots)
 
     def _run(self, block: Block, state: State) -> list[tuple[int, State]]:
@@ -124,7 +124,7 @@ class Facts:
             b = known(insn.imm & c.U32)
         out = []
         for successor, op in zip(block.succs, (OPPOSITE[row.op], row.op), strict=True):
-            found = domain.refine(op, row.width, a, b)
+            found = ranges.refine(op, row.width, a, b)
             if found is None:
                 continue
             regs = list(state.regs)
@@ -141,7 +141,7 @@ class Facts:
             return state
         if row.kind == "alu":
             b = state.regs[insn.src] if row.source == "x" else known(insn.imm & c.U64)
-            return _set(state, insn.dst, domain.alu(row, state.regs[insn.dst], b))
+            return _set(state, insn.dst, ranges.alu(row, state.regs[insn.dst], b))
         if row.kind == "ld_imm64":
             return _set(state, insn.dst, self._immediate(pc))
         if row.kind in ("ldx", "load_acquire"):
@@ -172,7 +172,7 @@ class Facts:
         region = self.unit.memory.regions.get(value >> REGION_SHIFT)
         if self.unit.insns[pc].src in (c.BPF_PSEUDO_MAP_VALUE, c.BPF_PSEUDO_MAP_IDX_VALUE) and region is not None:
             off = value - region.base
-            return domain.pointer_to(self.unit.const_origin(region), off, off, 0)
+            return ranges.pointer_to(self.unit.const_origin(region), off, off, 0)
         return known(value)
 
     def _origin(self, pc: int, state: State, kind: Any, **more: Any) -> tuple[Origin, State]:
@@ -256,7 +256,7 @@ def _narrow(value: Num, shift: int, width: int) -> Num:
     if value.lo == value.hi:
         return known(value.lo >> shift & top)
     if not shift:
-        return value if value.hi <= top else domain.number_between(0, top, min(value.zeros, width))
+        return value if value.hi <= top else ranges.number_between(0, top, min(value.zeros, width))
     return Num(0, min(top, value.hi >> shift))
 
 

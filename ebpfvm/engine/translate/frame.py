@@ -12,14 +12,14 @@ import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 from ebpfvm.contract.args import Arg
-from ebpfvm.engine.translate.domain import FP, Ptr
+from ebpfvm.engine.translate.ranges import FP, Ptr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ebpfvm.contract.args import ArgSpec
-    from ebpfvm.engine.translate.cfg import Function
     from ebpfvm.engine.translate.facts import Facts, Slot, State
+    from ebpfvm.engine.translate.flow_graph import Function
     from ebpfvm.engine.translate.unit import Unit
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ebpfvm.engine.common import BPF_MAX_LOOPS
 from ebpfvm.engine.place import insn_text, line_text
 from ebpfvm.engine.steps import PRIMITIVES
-from ebpfvm.engine.translate import cfg
+from ebpfvm.engine.translate import flow_graph
 from ebpfvm.engine.translate.emit import Emitter
 from ebpfvm.engine.translate.facts import Facts
 from ebpfvm.engine.translate.frame import classify
@@ -145,7 +145,7 @@ def _constants(unit: Unit, code: str, names: dict[str, Any]) -> None:
             names[match[0]] = whole.cast("Q") if size == 8 else whole.cast("I") if size == 4 else whole.cast("H")
 
 
-def simplify(function: cfg.Function, code: dict[int, Code]) -> tuple[cfg.Function, dict[int, Code]]:
+def simplify(function: flow_graph.Function, code: dict[int, Code]) -> tuple[flow_graph.Function, dict[int, Code]]:
     """Follow jumps to jumps, join blocks that follow each other anyway, and give each way to a small final block a
     copy of its own."""
     code = {start: block._replace(succs=tuple(_follow(s, code) for s in block.succs)) for start, block in code.items()}
@@ -155,9 +155,9 @@ def simplify(function: cfg.Function, code: dict[int, Code]) -> tuple[cfg.Functio
     changed = True
     while changed:
         changed = _copy_endings(function.entry, code) | _join_chains(function.entry, code)
-    graph = cfg.Function(function.entry, {start: cfg.Block(start, [block.pc], list(block.succs))
+    graph = flow_graph.Function(function.entry, {start: flow_graph.Block(start, [block.pc], list(block.succs))
                                           for start, block in code.items()})
-    cfg.analyse(graph)
+    flow_graph.analyse(graph)
     return graph, {start: code[start] for start in graph.order}
 
 

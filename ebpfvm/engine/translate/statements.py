@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ebpfvm.engine.translate.cfg import Function
+    from ebpfvm.engine.translate.flow_graph import Function
 
 # Registers, descriptions of origins (address, data, region, index, object), slots, views of the frame, temporaries.
 # Everything else in generated code is a constant, `loops` or `ticks`.

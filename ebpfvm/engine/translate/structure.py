@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ebpfvm.engine.translate.cfg import Function
+    from ebpfvm.engine.translate.flow_graph import Function
     from ebpfvm.engine.translate.statements import Code
 
 MAX_DEPTH: Final = 18  # CPython: 20 statically nested blocks

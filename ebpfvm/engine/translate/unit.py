@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from ebpfvm.contract.args import Ret
 from ebpfvm.engine.common import TAIL_CALL
-from ebpfvm.engine.translate import cfg
-from ebpfvm.engine.translate.domain import ANY, Abs, Origin, OriginKind, Ptr, join
+from ebpfvm.engine.translate import flow_graph
 from ebpfvm.engine.translate.facts import Facts
 from ebpfvm.engine.translate.frame import live_registers
+from ebpfvm.engine.translate.ranges import ANY, Abs, Origin, OriginKind, Ptr, join
 from ebpfvm.isa import codes as c
 
 if TYPE_CHECKING:
@@ -49,12 +49,12 @@ class Unit:
         self.layout = layout
         self.memory = prog.kernel.memory
         self.insns = prog.program.insns
-        self.rows = cfg.rows(self.insns)
-        starts, self.callbacks = cfg.entries(self.insns)
+        self.rows = flow_graph.rows(self.insns)
+        starts, self.callbacks = flow_graph.entries(self.insns)
         if prog.catches:
             self.callbacks.add(prog.catches)
             starts = sorted({*starts, prog.catches})
-        self.functions = {start: cfg.build(self.insns, self.rows, start) for start in starts}
+        self.functions = {start: flow_graph.build(self.insns, self.rows, start) for start in starts}
         self.skb_layout = prog.kernel.skb_layout if prog.kernel.skb_layout.fields else None
         self.facts: dict[int, Facts] = {}
         self.args: dict[int, tuple[Abs, ...]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract.args import Arg, Ret
-from ebpfvm.contract.printf import wanted
+from ebpfvm.contract.format_strings import wanted
 from ebpfvm.verifier.calling import dynptrs, frames, helper_args
 from ebpfvm.verifier.calling.helper_args import Call, is_null
 from ebpfvm.verifier.domain.num import Num

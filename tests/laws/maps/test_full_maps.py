@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from ebpfvm.btf.encode import Builder
 from ebpfvm.dialects.linux import linux
 from ebpfvm.dialects.rfc6 import rfc6
+from ebpfvm.kernel.emulated import Kernel
 from ebpfvm.kernel.sock import Sock
-from ebpfvm.kernel.state import Kernel
 from ebpfvm.loader.object import MapSpec
 from ebpfvm.maps import make_map
 

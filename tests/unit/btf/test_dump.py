@@ -10,7 +10,7 @@ import pytest
 
 from ebpfvm.btf import Btf, Linkage
 from ebpfvm.btf import types as t
-from ebpfvm.btf.dump import declare, define, dump
+from ebpfvm.btf.c_declarations import declare, define, dump
 from ebpfvm.errors import LoadError
 from ebpfvm.loader import load
 

@@ -12,7 +12,7 @@ import pytest
 import ebpfvm
 from ebpfvm.btf import parse
 from ebpfvm.btf.encode import Builder, encode
-from ebpfvm.btf.kernel import read_kernel_btf
+from ebpfvm.btf.vmlinux import read_kernel_btf
 from ebpfvm.cli.main import main
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.isa.insn import Insn

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ebpfvm.engine import Interpreter, Translator
-from ebpfvm.engine.translate import TranslatedRun, cfg
+from ebpfvm.engine.translate import TranslatedRun, flow_graph
 from ebpfvm.engine.translate.statements import Code, assign, effect, reads_of, sweep
 from ebpfvm.engine.translate.structure import lines_of
 from ebpfvm.errors import Fault, UsageError
@@ -109,10 +109,10 @@ def test_one_program_serves_contexts_of_several_layouts() -> None:
     assert run(BytesCtx(k, b"\1\2")) == 2 and run(BytesCtx(k, b"\3\4\5")) == 4
 
 
-def graph(edges: Mapping[int, tuple[int, ...]]) -> tuple[cfg.Function, dict[int, Code]]:
+def graph(edges: Mapping[int, tuple[int, ...]]) -> tuple[flow_graph.Function, dict[int, Code]]:
     """A function whose block n records its number and takes `pick()` of its successors."""
-    function = cfg.Function(0, {n: cfg.Block(n, [n], list(succs)) for n, succs in edges.items()})
-    cfg.analyse(function)
+    function = flow_graph.Function(0, {n: flow_graph.Block(n, [n], list(succs)) for n, succs in edges.items()})
+    flow_graph.analyse(function)
     code = {n: Code([effect(f"saw({n})", n)], "pick()" if len(succs) == 2 else "", frozenset(), n,
                     None if succs else str(n), succs) for n, succs in edges.items()}
     return function, {n: code[n] for n in function.order}
@@ -170,8 +170,8 @@ def test_reducible_graphs_need_no_dispatch() -> None:
 
 
 def test_dead_lines_go_and_single_uses_are_put_in_place() -> None:
-    function = cfg.Function(0, {0: cfg.Block(0, [0], [])})
-    cfg.analyse(function)
+    function = flow_graph.Function(0, {0: flow_graph.Block(0, [0], [])})
+    flow_graph.analyse(function)
     lines = [assign("r1", "5", 0), assign("r2", "(r3 + 1)", 0), assign("r4", "r1", 0), effect("P8(d_1, 0, r2)", 0),
              assign("r9", "r4", 0)]
     code, live = sweep({0: Code(lines, "", reads_of("r4"), 0, "r4", ())}, function)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ebpfvm.funcs.errno import E2BIG, EFAULT, EINVAL, ENOENT, ENOSPC, ERANGE
 from ebpfvm.funcs.printf import render
-from ebpfvm.funcs.text import parse_number
+from ebpfvm.funcs.text_helpers import parse_number
 from tests.unit.funcs.world import M, World
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from ebpfvm.dialects.rfc6 import rfc6
 from ebpfvm.errors import Fault
-from ebpfvm.funcs.maps import bpf_for_each_map_elem
-from ebpfvm.kernel.state import Kernel
+from ebpfvm.funcs.map_helpers import bpf_for_each_map_elem
+from ebpfvm.kernel.emulated import Kernel
 from ebpfvm.loader.object import MapSpec
 from ebpfvm.maps import make_map
 

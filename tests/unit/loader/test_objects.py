@@ -12,7 +12,7 @@ from ebpfvm.btf import Kind, Linkage, special_fields
 from ebpfvm.dialects import linux
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.loader import Object, Program, load
-from ebpfvm.loader.maps import _ring_size
+from ebpfvm.loader.map_definitions import _ring_size
 from ebpfvm.loader.variables import set_variables
 from ebpfvm.loading import prepare
 from ebpfvm.testrun import test_run as run_program

@@ -8,7 +8,7 @@ import pytest
 
 from ebpfvm.dialects.rfc6 import rfc6
 from ebpfvm.errors import LimitError
-from ebpfvm.kernel.state import Kernel
+from ebpfvm.kernel.emulated import Kernel
 from ebpfvm.limits import Limits
 from ebpfvm.loader.object import MapSpec
 from ebpfvm.maps import make_map

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ebpfvm.dialects.linux import linux
-from ebpfvm.kernel.state import Kernel
+from ebpfvm.kernel.emulated import Kernel
 from ebpfvm.maps import make_map
 from ebpfvm.maps.perf_event_array import PerfEventArray
 from tests.kernel import map_ops

@@ -10,7 +10,7 @@ import pytest
 from ebpfvm.btf import types as t
 from ebpfvm.btf.encode import Builder
 from ebpfvm.btf.types import Btf
-from ebpfvm.contract.printf import conversions, wanted
+from ebpfvm.contract.format_strings import conversions, wanted
 from ebpfvm.dialects.linux import linux
 from ebpfvm.isa.asm import assemble
 from ebpfvm.loader import load

@@ -11,7 +11,7 @@ from ebpfvm.engine import Interpreter, Translator
 from ebpfvm.isa.asm import assemble
 from ebpfvm.isa.insn import Insn
 from ebpfvm.loader.object import Program
-from ebpfvm.testing.qdiscs import STORE
+from ebpfvm.testing.generated_qdiscs import STORE
 from ebpfvm.testing.runs import Given, Machine
 from ebpfvm.verifier import Verdict, verify
 from tests.unit.verifier.build import build

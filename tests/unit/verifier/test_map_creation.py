@@ -10,7 +10,7 @@ import pytest
 from ebpfvm.btf.encode import Builder
 from ebpfvm.dialects import dialect
 from ebpfvm.isa.asm import assemble
-from ebpfvm.kernel.state import Kernel
+from ebpfvm.kernel.emulated import Kernel
 from ebpfvm.loader.object import MapSpec, Program
 from ebpfvm.maps import make_map
 from ebpfvm.verifier import verify

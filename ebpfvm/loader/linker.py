@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ebpfvm.btf.ext import BtfExt
     from ebpfvm.loader.elf import Elf, Reloc, Section, Symbol
     from ebpfvm.loader.externs import Externs
-    from ebpfvm.loader.maps import MapTable
+    from ebpfvm.loader.map_definitions import MapTable
 
 _CALL, _LD_IMM64 = 0x85, 0x18
 _PSEUDO_CALL, _PSEUDO_KFUNC_CALL = 1, 2                                      # src_reg of a call

@@ -22,7 +22,7 @@ from ebpfvm.contract.args import (
     WriteMemOrNull,
 )
 from ebpfvm.funcs.errno import EINVAL, ERANGE
-from ebpfvm.funcs.memory import c_string
+from ebpfvm.funcs.nofault import c_string
 from ebpfvm.funcs.printf import MAX_VARARGS, render
 
 if TYPE_CHECKING:

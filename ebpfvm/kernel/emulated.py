@@ -9,8 +9,8 @@ from ebpfvm import checked
 from ebpfvm.contract.dialect import Dialect
 from ebpfvm.errors import Fault, UsageError
 from ebpfvm.kernel.ctx import Layout, ObjectRegion, layout_of
-from ebpfvm.kernel.kptr import exchanger
 from ebpfvm.kernel.memory import Memory, Region, base_of
+from ebpfvm.kernel.pointer_slots import exchanger
 from ebpfvm.kernel.refs import Refs
 from ebpfvm.limits import DEFAULTS, Limits
 
@@ -113,7 +113,7 @@ class Kernel:
         clock: simulated time, ns.
         random: the seeded source.
         refs: the ledger of references.
-        exchange: swaps the pointer of a slot, see `ebpfvm.kernel.kptr`.
+        exchange: swaps the pointer of a slot, see `ebpfvm.kernel.pointer_slots`.
         stack: frames of the running programs.
         devices: ifindex -> device.
         maps: id -> map, as `bpf_map_get_fd_by_id` would find it.

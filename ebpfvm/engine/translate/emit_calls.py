@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from ebpfvm.contract.args import Arg, Ret
 from ebpfvm.engine import common
 from ebpfvm.engine.steps import operand
-from ebpfvm.engine.translate.access import atom_value, constant_index
-from ebpfvm.engine.translate.domain import FP, Num, Ptr
+from ebpfvm.engine.translate.emit_memory import atom_value, constant_index
 from ebpfvm.engine.translate.frame import extent
+from ebpfvm.engine.translate.ranges import FP, Num, Ptr
 from ebpfvm.engine.translate.statements import assign, effect, effect_to
 from ebpfvm.errors import Fault
 from ebpfvm.isa import codes as c

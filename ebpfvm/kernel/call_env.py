@@ -10,9 +10,9 @@ from ebpfvm.kernel.program import LoadedProgram
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.memory import Memory
     from ebpfvm.kernel.refs import Refs
-    from ebpfvm.kernel.state import Kernel
 
 
 class Env:

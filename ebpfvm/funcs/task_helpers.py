@@ -30,7 +30,7 @@ from ebpfvm.contract.args import (
 )
 from ebpfvm.funcs.errno import E2BIG, EINVAL, ENOENT
 from ebpfvm.funcs.map_kind import of_type
-from ebpfvm.funcs.memory import clear
+from ebpfvm.funcs.nofault import clear
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import Env

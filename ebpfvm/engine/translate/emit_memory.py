@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ebpfvm.engine.steps import Value, cut, operand
-from ebpfvm.engine.translate.domain import FP, Num, Origin, Ptr
+from ebpfvm.engine.translate.ranges import FP, Num, Origin, Ptr
 from ebpfvm.engine.translate.statements import Stmt, assign, effect
 
 if TYPE_CHECKING:
