@@ -1,4 +1,4 @@
-"""`python -m ebpfvm`."""
+"""Entry point of `python -m ebpfvm`."""
 
 from __future__ import annotations
 

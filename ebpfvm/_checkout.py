@@ -13,11 +13,12 @@ from pathlib import Path
 
 
 def extend_search_path(package_path: MutableSequence[str]) -> None:
-    """Append the checkout's root to `package_path` when the package's own folder holds no `maps`.
+    """Append the checkout's root to `package_path` if the package's own folder holds no `maps`.
 
-    package_path: the `__path__` of the `ebpfvm` package, changed in place; called from
-    `ebpfvm/__init__.py` before anything else is imported. Does nothing in an installed copy or where the
-    links work.
+    Does nothing in an installed copy, or in a checkout whose links work.
+
+    Args:
+        package_path: the `__path__` of the `ebpfvm` package, changed in place before anything else is imported.
     """
     package = Path(__file__).resolve().parent
     root = package.parent

@@ -1,6 +1,7 @@
-"""The Python interface: load an object, judge a program, simulate a queueing discipline (one packet: `testrun`).
+"""The Python interface: load an object, verify a program, simulate a queueing discipline.
 
-Everything here only puts the parts together; `ebpfvm` offers these functions lazily, so that importing it is cheap.
+`ebpfvm.testrun` runs a program on one packet. This module only connects the other packages; `ebpfvm` imports these
+functions lazily, so that importing it is cheap.
 """
 
 from __future__ import annotations
@@ -52,14 +53,14 @@ RFC_TYPES: Final = ("qdisc", "task_sched")  # program types that no Linux has
 # ---- judging ------------------------------------------------------------------------------------------------
 
 def dialect_of(program: Program, kernel: str | None = None, btf: Btf | arguments.Path | None = None) -> Dialect:
-    """The dialect that gives a program its meaning.
+    """Return the dialect that gives a program its meaning.
 
     Args:
-        kernel: "rfc6", or a version of Linux such as "7.2" and "6.18". A program whose section says that it is a
-            qdisc of the RFC, or that uses the RFC's maps, is taken for that, with the rules of the version.
-        btf: the kernel's types, or the path of a file that holds them, such as /sys/kernel/btf/vmlinux. By default
-            those of an ordinary kernel of that version. A program that was prepared for a kernel keeps it if neither
-            is given.
+        kernel: "rfc6", or a version of Linux such as "7.2" or "6.18". A program whose section declares a qdisc of the
+            RFC, or that uses the RFC's map types, gets the RFC's dialect with the rules of that version.
+        btf: the kernel's types, or the path of a file that holds them, such as /sys/kernel/btf/vmlinux (default: the
+            types of a common build of that version). A program that was prepared for a kernel keeps its dialect if
+            neither `kernel` nor `btf` is given.
 
     Raises:
         LoadError: the file cannot be read.
@@ -80,8 +81,11 @@ def dialect_of(program: Program, kernel: str | None = None, btf: Btf | arguments
 
 
 def kernel_of(found: Object, kernel: str | None = None) -> str | None:
-    """The kernel for all programs of an object when none is asked for: the RFC's if one of them is a qdisc of it, for
-    its map types' numbers mean other types in Linux."""
+    """Return the kernel that applies to all programs of an object if none is requested.
+
+    It is the RFC's kernel if one of the programs is a qdisc of the RFC, because the numbers of the RFC's map types denote
+    other types in Linux.
+    """
     if kernel is None and any(program.type in RFC_TYPES for program in found.programs.values()):
         return "rfc6"
     return kernel
@@ -89,16 +93,16 @@ def kernel_of(found: Object, kernel: str | None = None) -> str | None:
 
 def verify(program: Program | Object | str | os.PathLike[str], *, kernel: str | None = None,
            btf: Btf | arguments.Path | None = None, log_level: int = 1, limits: Limits = DEFAULTS) -> Verdict:
-    """Judge a program as the kernel's verifier would.
+    """Verify a program as the kernel's verifier does.
 
     Args:
         program: a program, or an object (or its path) that holds one program.
-        kernel, btf: whose rules and types; see `dialect_of`.
-        log_level: of the log: 0 none, 1 as bpf(2)'s, 2 with all states.
-        limits: how many states the verifier keeps, how long its log gets, and how long it may take.
+        kernel, btf: kernel version and types whose rules apply; see `dialect_of`.
+        log_level: level of the log: 0 for none, 1 for the default of bpf(2), 2 for all states.
+        limits: limits on the number of states, the length of the log and the time.
 
     Raises:
-        LimitError: judging the program needs more than `limits`.
+        LimitError: verification needs more than `limits` allow.
         LoadError: the object cannot be read.
         UsageError: there is no such kernel, or the object holds several programs.
     """
@@ -120,11 +124,11 @@ def _object(source: Object | str | os.PathLike[str]) -> Object:
 
 
 def only_program(found: Object) -> Program:
-    """Return the one program of an object.
+    """Return the only program of an object.
 
     Raises:
-        LoadError: it holds one that could not be read.
-        UsageError: it holds several, or none.
+        LoadError: the only program could not be read.
+        UsageError: the object holds several programs, or none.
     """
     if not found.programs and len(found.broken) == 1:
         return found.program(next(iter(found.broken)))
@@ -137,21 +141,21 @@ def only_program(found: Object) -> Program:
 # ---- the simulator ------------------------------------------------------------------------------------------
 
 def simulate(source: Scenario | Object | str | os.PathLike[str] | None = None, /, **options: Any) -> Result:
-    """Run a queueing discipline in front of a link and see what happens to every packet.
+    """Run a queueing discipline in front of a link and report what happens to every packet.
 
     Args:
-        source: object with an enqueue and a dequeue program of the RFC, or its path; may be missing with `tc`. Or a
-            whole `ebpfvm.scenario.Scenario`.
+        source: object with an enqueue and a dequeue program of the RFC, or its path (optional with `tc`), or a whole
+            `ebpfvm.scenario.Scenario`.
         options: the fields of `ebpfvm.scenario.Scenario` (`help(Scenario)` explains each): pcap, flows, rate, delay,
             mtu, out, seed, duration, engine, kernel, priority, tc, enqueue, dequeue, unverified, record, ingress, pin,
             dump_maps, prepare, observer, progress, limits.
 
     Raises:
-        LoadError: the object or the capture cannot be read, or a map cannot be made.
-        Rejected: the verifier refuses a program.
-        UsageError: an argument makes no sense.
+        LoadError: the object or the capture cannot be read, or a map cannot be created.
+        Rejected: the verifier rejects a program.
+        UsageError: an argument has a wrong type or value.
         Fault: a program does at run time what would crash a kernel.
-        LimitError: a limit was reached; its `result` says what had happened until then.
+        LimitError: a limit was reached; the error's `result` holds the statistics up to that moment.
     """
     return _simulate(Scenario.of(source, options))
 
@@ -209,12 +213,14 @@ def _link(asked: Scenario) -> Link:
 
 def open_namespace(*, seed: int = 0, engine: str | None = None, kernel: str | None = None, unverified: bool = False,
                    pin: Iterable[str] = (), limits: Limits = DEFAULTS) -> Namespace:
-    """An empty network namespace of the RFC's kernel, for scenes that `simulate` cannot set: add devices, do `tc`
-    commands with `ebpfvm.sched.tc.script.run_script`, load programs with `Namespace.load_program(path, section, hook)`
-    (hook "enqueue", "dequeue", "cls" or "act"), and run `Namespace.loop`. The clock begins at 1 s.
+    """Return an empty network namespace of the RFC's kernel, for set-ups that `simulate` does not offer.
+
+    Add devices, run `tc` commands with `ebpfvm.sched.tc.script.run_script`, load programs with
+    `Namespace.load_program(path, section, hook)` (where hook is "enqueue", "dequeue", "cls" or "act"), and run
+    `Namespace.loop`. The clock starts at 1 s.
 
     Args:
-        seed, engine, kernel, unverified, pin, limits: as of `simulate`.
+        seed, engine, kernel, unverified, pin, limits: as for `simulate`.
 
     Raises:
         UsageError: there is no such engine or kernel, or an argument has a wrong type.
@@ -230,7 +236,7 @@ def open_namespace(*, seed: int = 0, engine: str | None = None, kernel: str | No
 
 
 def _capture(pcap: str | os.PathLike[str] | Capture | None) -> Capture | None:
-    """Return the capture; one that is opened here warns of what is odd about it."""
+    """Return the capture; warn of anomalies in one that is opened here."""
     if not isinstance(pcap, str | os.PathLike):
         return pcap
     found = read_capture(os.fspath(pcap))
@@ -249,7 +255,7 @@ def _feed(simulation: Simulation, capture: Capture | None, asked: Scenario) -> N
 
 
 def _dumps(machine: Kernel, names: Iterable[str]) -> tuple[MapDump, ...]:
-    """The maps of these names, or all of them, as user space reads them."""
+    """Return the contents of the named maps, or of all maps, as user space reads them."""
     wanted = frozenset(names)
     missing = wanted - {item.name for item in machine.maps.values()}
     if missing:
@@ -267,14 +273,14 @@ def _dialect(programs: list[Program], asked: Scenario) -> Dialect:
 
 
 def _rfc_dialect(kernel: str | None) -> Dialect:
-    """Programs that a script names may be of the RFC: it offers all that Linux does besides."""
+    """Return the RFC's dialect, which also offers everything that Linux does: the programs that a script names may be either."""
     if kernel is not None:
         arguments.word("kernel", kernel)
     return dialects.rfc6() if kernel in (None, "rfc6") else dialects.rfc6(dialects.dialect(kernel).version)
 
 
 def _namespace(simulation: Simulation, loaded: Loaded, unverified: bool) -> Namespace:
-    """A namespace around a simulation: its device is eth0 now, and can be set up."""
+    """Return a namespace around a simulation, whose device becomes eth0 and can be configured."""
     old, machine = simulation.device, simulation.kernel
     net = Namespace(machine, loop=simulation.loop, account=simulation.account, flows=simulation.flows,
                     sink=simulation.sink)
@@ -286,10 +292,10 @@ def _namespace(simulation: Simulation, loaded: Loaded, unverified: bool) -> Name
 def script_programs(machine: Kernel, engine: Engine, unverified: bool = False,
                     pins: Pins | None = None,
                     objects: Mapping[str, Object] | None = None) -> Callable[[str, str, str], Runnable]:
-    """What `Namespace.load_program` wants: loads, verifies and picks programs of the objects that a script names.
+    """Return a function for `Namespace.load_program`, which loads, verifies and selects the programs that a script names.
 
-    Each object is loaded once: its programs share its maps, and those of another object have maps of their own, but
-    for those that are pinned by name. `objects` are taken instead of the files of these paths.
+    Each object is loaded once. Its programs share its maps; maps of different objects are separate unless they are pinned
+    by name. If `objects` holds a path, its object is used instead of the file.
     """
     shared = pins if pins is not None else Pins()
     known: dict[str, tuple[Object, Loaded]] = {}
@@ -335,7 +341,7 @@ def _facts(program: Program, machine: Kernel, unverified: bool) -> Any:
 
 
 def _hook(found: Object, hook: str, name: str | None) -> Program:
-    """The program for a hook, by name or as the only one whose section says so."""
+    """Return the program for a hook: the one of the given name, or the only one whose section fits."""
     if name is not None:
         return found.program(name).with_type("qdisc", hook)
     fitting = [program for program in found.programs.values() if program.type == "qdisc" and program.attach == hook]

@@ -1,4 +1,4 @@
-"""Rates, times and sizes as arguments of the Python interface, beside all other checks (`ebpfvm.checked`)."""
+"""Checks of rates, times and sizes given to the Python interface, and all other checks (from `ebpfvm.checked`)."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ _MOST_NS: Final = (1 << 62) - 1
 
 
 def rate(name: str, value: object) -> int:
-    """Return bits a second: a number, or text as `tc` writes it."""
+    """Return a rate in bits per second; `value` is a number, or text as `tc` writes it."""
     return _named(name, value, parse_rate) if isinstance(value, str) else whole(name, value, 1)
 
 
 def time(name: str, value: object, low: int = 0) -> int:
-    """Return ns: a number of ns, or text as `tc` writes it. A century is the most, so that sums stay in 63 bits."""
+    """Return a time in ns; `value` is a number of ns, or text as `tc` writes it.
+
+    The maximum is a century, so that sums fit into 63 bits.
+    """
     return whole(name, _named(name, value, parse_time) if isinstance(value, str) else value, low, _MOST_NS)
 
 
 def size(name: str, value: object, low: int = 0) -> int:
-    """Return bytes: a number, or text as `tc` writes it."""
+    """Return a size in bytes; `value` is a number, or text as `tc` writes it."""
     return whole(name, _named(name, value, parse_size) if isinstance(value, str) else value, low)
 
 

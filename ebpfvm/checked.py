@@ -1,7 +1,7 @@
-"""Checks of what people give to the Python interface.
+"""Checks of the arguments of the Python interface.
 
 Each function returns the argument in the form that the code works with, or raises `UsageError` with the argument's
-name, what was expected and what was found. A wrong type is as much an error of usage as a wrong value.
+name, what was expected and what was found. A wrong type is reported in the same way as a wrong value.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ MOST: Final = (1 << 63) - 1
 
 
 def wrong(name: str, expected: str, found: object) -> UsageError:
-    """Return the error for argument `name`, to be raised."""
+    """Return the error for argument `name`, for the caller to raise."""
     text = repr(found)
     shown = text if len(text) <= 60 else text[:57] + "..."
     return UsageError(f"{name}: expected {expected}, found {shown} (type {type(found).__name__})")
 
 
 def whole(name: str, value: object, low: int, high: int = MOST) -> int:
-    """Return a whole number from `low` to `high`; True and 1.0 are none."""
+    """Return a whole number from `low` to `high`; True and 1.0 are rejected."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         bounds = f"from {low} to {high}" if high != MOST else f"of at least {low}"
         raise wrong(name, f"a whole number {bounds}", value)
@@ -33,28 +33,28 @@ def whole(name: str, value: object, low: int, high: int = MOST) -> int:
 
 
 def path(name: str, value: object) -> Path:
-    """Return a path: text, or what `os.fspath` takes. Bytes are none: they may as well be a file's content."""
+    """Return a path, given as text or as anything that `os.fspath` accepts; bytes are rejected, as they may be file content."""
     if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
         raise wrong(name, "the path of a file", value)
     return value
 
 
 def flag(name: str, value: object) -> bool:
-    """Return a truth value."""
+    """Return a bool."""
     if not isinstance(value, bool):
         raise wrong(name, "True or False", value)
     return value
 
 
 def word(name: str, value: object) -> str:
-    """Return text."""
+    """Return a string."""
     if not isinstance(value, str):
         raise wrong(name, "text", value)
     return value
 
 
 def choice(name: str, value: object, choices: Iterable[str]) -> str:
-    """Return one of some words."""
+    """Return a string that is one of `choices`."""
     known = tuple(choices)
     if value not in known:
         raise wrong(name, "one of " + ", ".join(known), value)
@@ -62,7 +62,7 @@ def choice(name: str, value: object, choices: Iterable[str]) -> str:
 
 
 def words(name: str, value: object) -> tuple[str, ...]:
-    """Return several words. A single text is refused, since it would be taken letter by letter."""
+    """Return several strings; a single string is rejected, because iterating it would yield letters."""
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise wrong(name, "a list of names", value)
     return tuple(word(f"{name}[{index}]", item) for index, item in enumerate(value))
@@ -76,14 +76,14 @@ def raw(name: str, value: object) -> bytes:
 
 
 def function(name: str, value: object) -> Any:
-    """Return something that can be called."""
+    """Return a callable."""
     if not callable(value):
         raise wrong(name, "a function", value)
     return value
 
 
 def instance(name: str, value: Any, kind: type[Any], what: str) -> Any:
-    """Return an object of class `kind`, called `what` in the message."""
+    """Return an instance of the class `kind`, which the message calls `what`."""
     if not isinstance(value, kind):
         raise wrong(name, what, value)
     return value

@@ -1,15 +1,15 @@
-"""The exception tree: what can go wrong, and whose fault it is.
+"""The exception hierarchy: what can go wrong, and who is responsible.
 
-==================  ==========================================================
-`LoadError`         the object or capture is bad: says section, offset, symbol
-`Rejected`          the verifier said no: carries the `Verdict`
-`Fault`             the program did at run time what would crash a kernel
+==================  =======================================================================
+`LoadError`         an object or a capture is malformed; names section, offset and symbol
+`Rejected`          the verifier rejected a program; carries the `Verdict`
+`Fault`             a program did at run time what would crash a kernel
 `UsageError`        the caller asked for something impossible
 `LimitError`        a named limit of `ebpfvm.limits` was reached
-`InternalError`     our bug
-==================  ==========================================================
+`InternalError`     a bug in ebpfvm
+==================  =======================================================================
 
-Values that a *program* may see (an errno, NULL) are plain integers and never exceptions.
+Values that a *program* can see (an errno, NULL) are plain integers, never exceptions.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 class EbpfvmError(Exception):
-    """Root of everything that ebpfvm raises on purpose."""
+    """Base class of all exceptions that ebpfvm raises on purpose."""
 
 
 class LoadError(EbpfvmError):
     """An object file or a capture cannot be read.
 
     Args:
-        message: what is wrong, and what to do about it where that is known.
+        message: what is wrong and, where it is known, what to do about it.
         path: the file.
-        section: the ELF section (or pcap block) it happened in.
-        offset: byte offset inside `section` (or the file, without a section).
-        symbol: the symbol, map or type concerned.
+        section: the ELF section (or pcap block) that is malformed.
+        offset: byte offset in `section`, or in the file if there is no section.
+        symbol: the symbol, map or type that is concerned.
     """
 
     def __init__(self, message: str, *, path: str | None = None, section: str | None = None,
@@ -54,7 +54,7 @@ class LoadError(EbpfvmError):
 
 
 class Rejected(EbpfvmError):
-    """The verifier refused a program. `verdict` holds message, errno and the whole log."""
+    """The verifier rejected a program; `verdict` holds the message, the errno and the whole log."""
 
     def __init__(self, verdict: Any) -> None:
         super().__init__(verdict.message)
@@ -65,12 +65,12 @@ class Fault(EbpfvmError):
     """A program did what would crash or corrupt a kernel.
 
     Args:
-        kind: a short stable word: "memory", "leak", "use-after-free", "budget", "opcode", ...
+        kind: a short, stable word: "memory", "leak", "use-after-free", "budget", "opcode", ...
         message: one sentence.
-        pc: index of the instruction (slot) that faulted, None outside of a program.
-        insn: its disassembly.
-        line: `file.c:LINE: text` of the C source, where the object has line info.
-        regs: the registers at that instruction, r0 first.
+        pc: index (slot) of the faulting instruction, None outside of a program.
+        insn: the disassembled instruction.
+        line: `file.c:LINE: text` of the C source, if the object has line info.
+        regs: the registers before that instruction, r0 first.
     """
 
     def __init__(self, kind: str, message: str, *, pc: int | None = None, insn: str | None = None,
@@ -85,7 +85,7 @@ class Fault(EbpfvmError):
 
     def at(self, pc: int, insn: str | None = None, line: str | None = None,
            regs: tuple[int, ...] = ()) -> Fault:
-        """Name the place, unless a deeper frame already did; returns itself for `raise`."""
+        """Record where the fault occurred, unless an inner frame has already done so, and return self."""
         if self.pc is None:
             self.pc, self.insn, self.line, self.regs = pc, insn, line, regs
         return self
@@ -98,11 +98,11 @@ class Fault(EbpfvmError):
 
 
 class UsageError(EbpfvmError, ValueError):
-    """The caller asked for something that cannot be: a bad unit, an unknown type or option."""
+    """The caller asked for something impossible: a bad unit, an unknown type or option."""
 
 
 class LimitError(EbpfvmError):
-    """A load, a verification or a run reached a limit of `ebpfvm.limits.Limits`.
+    """Loading, verification or a run reached a limit of `ebpfvm.limits.Limits`.
 
     Args:
         message: what reached which limit, and how to raise it.
@@ -110,7 +110,7 @@ class LimitError(EbpfvmError):
         value: its value.
 
     Attributes:
-        result: what a simulation had found out until then (`ebpfvm.sched.run_report.Result`), None elsewhere.
+        result: for a simulation, its `ebpfvm.sched.report.Result` up to that moment; otherwise None.
     """
 
     def __init__(self, message: str, *, name: str, value: int) -> None:
@@ -121,10 +121,10 @@ class LimitError(EbpfvmError):
 
 
 class InternalError(EbpfvmError):
-    """ebpfvm contradicted itself. Please report it with the object that provoked it.
+    """A bug in ebpfvm: please report it with the object that provoked it.
 
     Args:
-        details: what would help to reproduce it.
+        details: information that helps to reproduce the bug.
     """
 
     def __init__(self, message: str, details: Mapping[str, object] | None = None) -> None:

@@ -1,13 +1,13 @@
-"""Text from untrusted files, made harmless: nobody's names can forge lines or move the cursor of a terminal."""
+"""Escape text from untrusted files, so that no name in them can forge lines or move a terminal's cursor."""
 
 from __future__ import annotations
 
 
 def escape(text: str, keep: str = "\t") -> str:
-    r"""Return `text` with every character that is not printable written as a backslash escape.
+    r"""Return `text` with every non-printable character written as a backslash escape.
 
     Args:
-        keep: characters that stay although they are not printable.
+        keep: non-printable characters to leave as they are.
 
     >>> print(escape("a\nb: accepted"), escape("a\u2028b"), escape("x\x1b[2J"))
     a\x0ab: accepted a\u2028b x\x1b[2J
@@ -22,5 +22,5 @@ def _escaped(code: int) -> str:
 
 
 def decoded(raw: bytes) -> str:
-    """Return a name or a source line as it is kept and printed: UTF-8, escaped."""
+    """Return a name or a source line in the form in which it is stored and printed: decoded from UTF-8, and escaped."""
     return escape(raw.decode("utf-8", "replace"))

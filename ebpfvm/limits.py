@@ -1,8 +1,8 @@
-"""Named limits: what an untrusted object may use of the machine that runs ebpfvm.
+"""Named limits on what an untrusted object may use of the machine that runs ebpfvm.
 
-Each field of `Limits` is one limit, with its default, its unit and a sentence that says what it bounds; the command
-line (`--limit NAME=VALUE`), the documentation and the messages all read these declarations. Code that reaches a limit
-raises `LimitError` through `Limits.reached`, so that every message names the limit and says how to raise it.
+Each field of `Limits` is one limit, with its default, its unit and a phrase that says what it bounds. The command line
+(`--limit NAME=VALUE`), the documentation and the messages all read these declarations. Code that reaches a limit
+raises the error that `Limits.reached` returns, so that every message names the limit and says how to raise it.
 
 >>> Limits(map_elements=10).map_elements
 10
@@ -31,7 +31,7 @@ def _limit(default: int, unit: str, what: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one run, load or verification. Each is a whole number of at least 1.
+    """Limits of one run, load or verification; each is a whole number of at least 1.
 
     Raises:
         UsageError: a value is not a number in range.
@@ -59,7 +59,7 @@ class Limits:
 
     @classmethod
     def parse(cls, words: Iterable[str]) -> Limits:
-        """Return the limits that `NAME=VALUE` words set; the others keep their defaults.
+        """Return the limits that the words `NAME=VALUE` set; the others keep their defaults.
 
         A value is a number with an optional factor: k, m, g, t (powers of 1000), ki, mi, gi, ti (powers of 1024).
 
@@ -79,11 +79,11 @@ class Limits:
         return cls(**values)
 
     def reached(self, name: str, what: str) -> LimitError:
-        """Return the error for a limit that has been reached, to be raised.
+        """Return the error for a limit that has been reached, for the caller to raise.
 
         Args:
             name: the field of `Limits`.
-            what: the start of the message, which says what asked for more: "map 'm'", "the run".
+            what: start of the message, which says what needed more: "map 'm'", "the run".
         """
         item = next(item for item in fields(self) if item.name == name)
         value = getattr(self, name)
@@ -93,7 +93,7 @@ class Limits:
 
     @classmethod
     def table(cls) -> list[tuple[str, int, str, str]]:
-        """Return name, default, unit and meaning of each limit, for documentation."""
+        """Return name, default, unit and meaning of each limit."""
         return [(item.name, item.default, item.metadata["unit"], item.metadata["what"])  # type: ignore[misc]
                 for item in fields(cls)]
 

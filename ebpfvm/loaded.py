@@ -1,4 +1,4 @@
-"""From an object to a kernel: its maps made, shared and filled, its programs ready to run in an engine."""
+"""Load an object into a kernel: create, share and fill its maps, and prepare its programs to run in an engine."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ PIN_BY_NAME: Final = 1  # LIBBPF_PIN_BY_NAME (tools/lib/bpf/bpf_helpers.h)
 
 
 def open_engine(name: str | None = None) -> Engine:
-    """The engine of a name: "interp", "translate"; by default the fastest there is.
+    """Return the engine of a name, "interp" or "translate" (default: the fastest that is available).
 
     Raises:
-        UsageError: there is none of this name.
+        UsageError: there is no engine of this name.
     """
     from ebpfvm import engine
     if name not in (None, *ENGINES):
@@ -46,26 +46,27 @@ def open_engine(name: str | None = None) -> Engine:
 
 @dataclass(slots=True)
 class Pins:
-    """Maps that objects of one run share, as /sys/fs/bpf would keep them: those whose definition says
-    LIBBPF_PIN_BY_NAME, and those that the user names.
+    """Maps that the objects of one run share, as if they were pinned in /sys/fs/bpf.
+
+    These are the maps whose definition says LIBBPF_PIN_BY_NAME, and those that the user names.
 
     Attributes:
-        names: pinned besides, whatever their definitions say.
-        maps: what is pinned now.
+        names: maps to share whatever their definitions say.
+        maps: the maps that are pinned now.
     """
 
     names: frozenset[str] = frozenset()
     maps: dict[str, BpfMap] = field(default_factory=dict)
 
     def wants(self, spec: MapSpec) -> bool:
-        """Is a map of this definition shared?"""
+        """Return whether a map of this definition is shared."""
         return bool(spec.name) and (spec.pinning == PIN_BY_NAME or spec.name in self.names)
 
     def get(self, spec: MapSpec, kernel: Kernel) -> BpfMap | None:
-        """The pinned map of the definition's name, None if it has to be made.
+        """Return the pinned map of the definition's name, None if it has yet to be created.
 
         Raises:
-            LoadError: it has other sizes, flags or another type (bpf_object__reuse_map of libbpf).
+            LoadError: the pinned map differs in type, sizes or flags (bpf_object__reuse_map of libbpf).
         """
         found = self.maps.get(spec.name)
         if found is None:
@@ -83,14 +84,15 @@ _ASK: Final = object()
 
 
 class Loaded:
-    """Programs and maps in a kernel; programs that name the same map share it.
+    """The programs and maps of an object in a kernel; programs that name the same map share it.
 
     Args:
-        kernel: where they are made.
-        engine: what runs programs that were verified; others run in the interpreter.
-        pins: maps shared with other objects.
-        found: the object, for maps that hold some of its maps or programs from the beginning.
-        judge: what the verifier says of such a program (its facts, None for unverified); may raise Rejected.
+        kernel: the kernel that holds them.
+        engine: engine for verified programs; others run in the interpreter.
+        pins: maps that are shared with other objects.
+        found: the object, needed for maps that initially hold some of its maps or programs.
+        judge: returns what the verifier found out about a program (its facts), None for an unverified one; may raise
+            Rejected.
 
     Attributes:
         maps: name (or "#n" without one) -> map.
@@ -108,10 +110,10 @@ class Loaded:
         self.programs: dict[str, Runnable] = {}
 
     def map(self, spec: MapSpec, index: int = 0) -> BpfMap:
-        """The map of `spec`, made when first asked for.
+        """Return the map that `spec` defines, and create it on first use.
 
         Raises:
-            LoadError: this kernel cannot make it, or it is pinned as another.
+            LoadError: this kernel cannot create it, or a different map is pinned under its name.
         """
         name = spec.name or f"#{index}"
         if name not in self.maps:
@@ -132,7 +134,7 @@ class Loaded:
         return made
 
     def _fill(self, made: BpfMap, found: Object) -> None:
-        """Put in what the definition says: inner maps, or programs for tail calls."""
+        """Store the initial elements that the definition names: inner maps, or programs for tail calls."""
         for slot, name in made.spec.init.items():
             result = -errno.ENOENT
             if isinstance(made, MapOfMaps) and name in found.maps:
@@ -150,7 +152,7 @@ class Loaded:
                                 symbol=made.name)
 
     def variables(self, found: Object) -> dict[str, int]:
-        """The numbers that `found`'s global variables hold now, without the constants."""
+        """Return the current values of `found`'s global variables that are numbers, without the constants."""
         values = {}
         for item in variables(found):
             if item.number and item.map in self.maps and not found.maps[item.map].map_flags & BPF_F_RDONLY_PROG:
@@ -160,17 +162,17 @@ class Loaded:
         return values
 
     def program(self, program: Program, facts: Any = _ASK, *, asked: bool = True) -> Runnable:
-        """Judge a program and load what was judged; one that was not verified runs in the interpreter.
+        """Verify and load a program, and return it ready to run; an unverified one runs in the interpreter.
 
         Args:
-            facts: what the verifier said of the program, None if it was not asked; by default it is asked now.
-            asked: it is to be run, not only a target of tail calls, which may never be reached.
+            facts: what the verifier found out about the program, None if it is unverified (default: verify it now).
+            asked: the caller wants to run it; False for a mere target of tail calls, which may never be reached.
 
         Raises:
-            LoadError: it cannot be fitted to the kernel, one of its maps cannot be made, or it calls what has no run
-                time.
-            Rejected: the verifier refuses it.
-            UsageError: the kernel does not have its type.
+            LoadError: it cannot be prepared for the kernel, one of its maps cannot be created, or it calls a function that
+                has no run time.
+            Rejected: the verifier rejects it.
+            UsageError: the kernel has no such program type.
         """
         if program.name in self.programs:
             return self.programs[program.name]

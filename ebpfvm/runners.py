@@ -1,5 +1,6 @@
-"""What a test run makes of packet and context for each kind of program, and what is left of them afterwards
-(net/bpf/test_run.c, Linux 6.18 and 7.2). `ebpfvm.testrun` is the interface.
+"""Test runs for each kind of program: how packet and context are built, and what is returned of them afterwards.
+
+The source is net/bpf/test_run.c (Linux 6.18 and 7.2). `ebpfvm.testrun` is the interface.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _POINTERS: Final = ("data", "data_end", "data_meta", "flow_keys", "sk")
 
 
 class Loopback:
-    """The device that a test run's packet is on."""
+    """The device that receives the packet of a test run."""
 
     name = "lo"
     ifindex = LOOPBACK
@@ -52,7 +53,7 @@ class Loopback:
 
 @dataclass(slots=True)
 class Request:
-    """One test run while it is prepared and made."""
+    """One test run while it is prepared and executed."""
 
     kernel: Kernel
     kind: ProgType
@@ -67,12 +68,12 @@ class Request:
 
     @property
     def layout(self) -> Layout:
-        """What the program may see of its context."""
+        """The part of the context that the program may see."""
         return layout_of(self.kind, self.attach)
 
     @property
     def whole(self) -> Layout:
-        """The context as bpf(2) has it, whatever this type of program may see of it."""
+        """The context as bpf(2) defines it, including what this program type may not see."""
         return self.kernel.skb_layout if self.kind.name in _SKB_TYPES else self.layout
 
 
@@ -80,7 +81,10 @@ Runner = Callable[["Request", "Runnable"], tuple[int, bytes, dict[str, Any]]]
 
 
 def runner(kind: str) -> Runner:
-    """Return what runs programs of a type: (request, program) -> return value, packet, fields of the context.
+    """Return the function that runs programs of a type.
+
+    Returns:
+        A function of the request and the program that returns the return value, the packet, and fields of the context.
 
     Raises:
         UsageError: test runs do not support the type.
@@ -99,7 +103,7 @@ def runner(kind: str) -> Runner:
 
 
 def set_ctx(request: Request, ctx: Mapping[str, Any] | bytes | None) -> None:
-    """Give a request its context: fields by name, a context structure, or plain memory."""
+    """Set the context of a request from fields by name, a context structure, or plain memory."""
     if isinstance(ctx, bytes) and request.kind.name in PLAIN:
         request.raw = ctx
     elif isinstance(ctx, bytes):
@@ -109,7 +113,7 @@ def set_ctx(request: Request, ctx: Mapping[str, Any] | bytes | None) -> None:
 
 
 def fields_of(layout: Layout, raw: bytes, warnings: list[str]) -> dict[str, Any]:
-    """The fields of a context structure that are not zero; a short one is taken as zero behind its end."""
+    """Return the fields of a context structure that are not zero; a short structure is padded with zeros."""
     if any(raw[layout.size:]):
         raise UsageError(f"{len(raw)} bytes of context: struct {layout.name} has {layout.size}, and what is behind "
                          "must be zero (E2BIG)")
@@ -129,9 +133,10 @@ def fields_of(layout: Layout, raw: bytes, warnings: list[str]) -> dict[str, Any]
 
 
 def pack_ctx(program: Program, fields: Mapping[str, Any], ctx_in: bytes = b"", kernel: str | None = None) -> bytes:
-    """The context structure as BPF_PROG_TEST_RUN gives it in ctx_out: `ctx_in` with what Linux fills in.
+    """Return the context structure that BPF_PROG_TEST_RUN writes to ctx_out: `ctx_in` with what Linux fills in.
 
-    fields: of a `TestRun`.
+    Args:
+        fields: `ctx` of a `TestRun`.
     """
     if "context" in fields:
         return bytes(fields["context"])
@@ -155,7 +160,7 @@ def pack_ctx(program: Program, fields: Mapping[str, Any], ctx_in: bytes = b"", k
 # ---- on an skb ----------------------------------------------------------------------------------------------
 
 def _run_skb(request: Request, run: Runnable) -> tuple[int, bytes, dict[str, Any]]:
-    """bpf_prog_test_run_skb."""
+    """Run a program on an skb, as bpf_prog_test_run_skb does."""
     layer2 = _SKB_TYPES[request.kind.name]
     data, ctx = request.data, request.ctx
     if len(data) > _SKB_LIMIT:
@@ -183,7 +188,7 @@ def _run_skb(request: Request, run: Runnable) -> tuple[int, bytes, dict[str, Any
 
 
 def made_up_skb(kernel: Kernel, visible: bytes, frame: bytes) -> SkBuff:
-    """A packet as a test run makes it: `frame` received on the loopback device, of which `visible` is seen.
+    """Return the packet of a test run: `frame`, received on the loopback device, of which `visible` can be accessed.
 
     Its protocol and packet type are those of eth_type_trans for the device's address, which is zero.
     """
@@ -201,7 +206,7 @@ def made_up_skb(kernel: Kernel, visible: bytes, frame: bytes) -> SkBuff:
 
 
 def _made_up_sock(kernel: Kernel, frame: bytes) -> Sock:
-    """The socket of a test run's packet: closed, with the packet's addresses."""
+    """Return the socket of a test run's packet: closed, with the addresses of the packet."""
     sock, packet = Sock(kernel), frame[ETH_HLEN:]
     if frame[12:14] == b"\x08\x00":
         sock.family = AF_INET
@@ -223,7 +228,7 @@ def _short(data: bytes) -> list[str]:
 
 
 def _refused(ctx: Mapping[str, Any], length: int) -> list[str]:
-    """Why Linux would not take these fields."""
+    """Return the reasons for which Linux would refuse these fields."""
     found = [f"field {name!r} must be zero in a test run of Linux (EINVAL)" for name, value in ctx.items()
              if name not in SKB_IN_OUT and _nonzero(value)]
     wire_len, segments = ctx.get("wire_len", 0), ctx.get("gso_segs", 0)
@@ -253,7 +258,7 @@ def _set_fields(target: Any, ctx: Mapping[str, Any], layout: Layout) -> None:
 
 
 def _checked(name: str, value: Any, size: int, element: int) -> Any:
-    """A value as the attribute holds it: numbers that fit, arrays as lists."""
+    """Return a value in the form that the attribute has: a number in range, or a list for an array."""
     if element and element < size:
         if isinstance(value, bytes):
             value = [int.from_bytes(value[at:at + element], "little") for at in range(0, len(value), element)]
@@ -273,7 +278,7 @@ def _shown(target: Any, layout: Layout) -> dict[str, Any]:
 # ---- on an xdp_buff -----------------------------------------------------------------------------------------
 
 def _run_xdp(request: Request, run: Runnable) -> tuple[int, bytes, dict[str, Any]]:
-    """bpf_prog_test_run_xdp; the first `ctx["data"]` bytes of the packet are metadata."""
+    """Run a program as bpf_prog_test_run_xdp does; the first `ctx["data"]` bytes of the packet are metadata."""
     ctx, data = request.ctx, request.data
     meta, linear = _xdp_lengths(request)
     rest = data[linear:]
@@ -298,7 +303,7 @@ def _run_xdp(request: Request, run: Runnable) -> tuple[int, bytes, dict[str, Any
 
 
 def _xdp_lengths(request: Request) -> tuple[int, int]:
-    """Bytes of metadata, and of metadata and linear part together; what is behind stays out of sight (a fragment)."""
+    """Return the length of the metadata, and of metadata and linear part together; the rest is in fragments."""
     ctx, size = request.ctx, len(request.data)
     for name in ("data", "data_end", "data_meta"):
         _checked(name, ctx.get(name, 0), 4, 0)
@@ -325,7 +330,7 @@ def _refused_xdp(ctx: Mapping[str, Any]) -> list[str]:
 # ---- on a queueing discipline's context ---------------------------------------------------------------------
 
 def _run_qdisc(request: Request, run: Runnable) -> tuple[int, bytes, dict[str, Any]]:
-    """A program of RFC v6 by itself: dequeue gets NULL, others the packet. No kernel offers this."""
+    """Run a program of RFC v6 on its own, which no kernel offers; dequeue gets NULL, and the others get the packet."""
     machine, ctx = request.kernel, request.ctx
     skb = made_up_skb(machine, request.data, request.data)
     own = {name: _checked(name, ctx.pop(name), request.layout.fields[name].size, 0)

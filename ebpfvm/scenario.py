@@ -1,4 +1,4 @@
-"""The options of `ebpfvm.simulate` as one checked object, and a run that is set up from them."""
+"""The options of `ebpfvm.simulate` as one checked object, and the simulation that is built from them."""
 
 from __future__ import annotations
 
@@ -30,36 +30,38 @@ Path = arguments.Path
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A qdisc, its traffic and its link. Every field has a default; `rate` and the like also take text as `tc` writes
-    it, and are numbers afterwards.
+    """A qdisc, its traffic and its link.
+
+    Every field has a default. `rate`, `delay`, `mtu` and `duration` also accept text as `tc` writes it, and are converted to
+    numbers.
 
     Attributes:
-        source: object with an enqueue and a dequeue program of the RFC, or its path; not needed with `tc`.
-        pcap: capture to replay by its time stamps.
-        flows: generated flows besides, as `ebpfvm.sched.traffic.parse_flows` reads them.
-        rate: of the link in bits a second.
+        source: object with an enqueue and a dequeue program of the RFC, or its path; optional with `tc`.
+        pcap: capture to replay by its timestamps.
+        flows: flows to generate, as `ebpfvm.sched.traffic.parse_flows` reads them.
+        rate: rate of the link in bits per second.
         delay: propagation delay in ns.
-        mtu: in bytes, None for no limit.
-        out: capture to write with times of departure.
+        mtu: largest packet in bytes, None for no limit.
+        out: capture to write, with departure times.
         seed: random seed.
-        duration: stop after this many ns; None to run until nothing happens any more.
+        duration: stop after this many ns; None to run until idle.
         engine: "interp" or "translate"; None for the fastest.
-        kernel, btf: version whose verifier judges, and its types; see `ebpfvm.api.dialect_of`.
-        priority: how a DSCP becomes skb->priority: "tos", "precedence", "dscp" or "none".
-        tc: path of a script of `tc` and `ip` commands that sets up the device eth0 and others before the run. What
-            its `show` commands print after the run is `Result.shown`.
+        kernel, btf: kernel version and types whose verifier rules apply; see `ebpfvm.api.dialect_of`.
+        priority: how skb->priority follows from the DSCP: "tos", "precedence", "dscp" or "none".
+        tc: path of a script of `tc` and `ip` commands that configures the device eth0 and others before the run. The
+            output of its `show` commands after the run is in `Result.shown`.
         enqueue, dequeue: names of the programs, needed if the object holds several.
-        unverified: run in the interpreter without asking the verifier.
+        unverified: run the programs in the interpreter without verifying them.
         record: keep a record of each packet in `Result.packets`.
-        ingress: the traffic arrives at eth0 from the wire and goes to the stack, instead of leaving by it; needs `tc`.
-        pin: names of maps that all objects of the run share, besides those that say LIBBPF_PIN_BY_NAME.
+        ingress: let the traffic arrive at eth0 from the network, instead of leaving through it; needs `tc`.
+        pin: names of maps that all objects of the run share, in addition to those that say LIBBPF_PIN_BY_NAME.
         dump_maps: names of maps to read at the end (`Result.maps`), empty for all, None for none.
-        prepare: called when everything is set up.
+        prepare: function that is called with the `Scene` before the run starts.
         observer, progress: see `ebpfvm.sched.simulation.Simulation`.
-        limits: what programs and maps may use of this machine, and how long a run may go on.
+        limits: limits on what programs, maps and the run may use of this machine.
 
     Raises:
-        UsageError: an option has a wrong type or value, or two contradict each other; the message names it.
+        UsageError: an option has a wrong type or value, or two options contradict each other; the message names them.
     """
 
     source: Object | Path | None = None
@@ -103,7 +105,7 @@ class Scenario:
         """Return the scenario that the arguments of `ebpfvm.simulate` describe.
 
         Raises:
-            UsageError: there is no such option, or as for the class.
+            UsageError: there is no such option, or for the reasons that the class names.
         """
         known = [item.name for item in fields(cls)]
         for name in options:
@@ -123,11 +125,11 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A run that is set up and has not begun: what `simulate(prepare=...)` is given.
+    """A simulation that is set up and has not started, as passed to `simulate(prepare=...)`.
 
     Attributes:
-        simulation: its parts; `simulation.loop.at(time, action, argument)` does something while it runs, the time
-            in ns of a clock that begins at `ebpfvm.sched.simulation.BOOT_NS`.
+        simulation: the simulation. `simulation.loop.at(time, action, argument)` schedules an action; `time` is in ns of a
+            clock that starts at `ebpfvm.sched.simulation.BOOT_NS`.
         net: the namespace, with the device eth0; None without a tc script.
         loaded: programs and maps of the object; None without one.
     """
@@ -137,10 +139,10 @@ class Scene:
     loaded: Loaded | None
 
     def map(self, name: str) -> BpfMap:
-        """The map of a name, the first one made if several objects have one.
+        """Return the map of a name; if several objects have one, the map that was created first.
 
         Raises:
-            UsageError: there is none.
+            UsageError: there is no such map.
         """
         maps = self.simulation.kernel.maps.values()
         found: BpfMap | None = next((item for item in maps if item.name == name), None)
@@ -149,10 +151,10 @@ class Scene:
         return found
 
     def tc(self, text: str) -> list[str]:
-        """Do `tc` and `ip` commands now; the lines that `show` commands print.
+        """Run `tc` and `ip` commands now, and return the lines that `show` commands print.
 
         Raises:
-            ScriptError: as `ebpfvm.sched.tc.script.run_script`.
+            ScriptError: as for `ebpfvm.sched.tc.script.run_script`.
         """
         if self.net is None:
             raise UsageError("tc commands need a run with a tc script (it may be empty)")

@@ -1,18 +1,18 @@
 """Run one program on one packet, as BPF_PROG_TEST_RUN does (net/bpf/test_run.c, Linux 6.18 and 7.2).
 
-Where Linux looks at a request and says EINVAL, ebpfvm does what was asked and warns (`TestRun.warnings`), as long as
-there is a sensible way to do it: any field of the context may be set. A packet that is too short is refused.
+Where Linux refuses a request with EINVAL, ebpfvm warns (`TestRun.warnings`) and executes it nevertheless, as long as
+there is a sensible way to do so: any field of the context may be set. A packet that is too short is refused.
 
 What a program sees:
 
 ================================  ==========================================================================
-sched_cls, sched_act              the packet from the Ethernet header on
+sched_cls, sched_act              the packet, starting at the Ethernet header
 xdp                               the same; the first 3520 bytes of a large packet
-socket_filter, cgroup_skb, lwt_*  the packet from the network header on; afterwards the Ethernet header is zero
+socket_filter, cgroup_skb, lwt_*  the packet, starting at the network header; the Ethernet header is zero on return
 qdisc (RFC)                       its context; the packet belongs to the program in enqueue
-flow_dissector                    the packet; `struct bpf_flow_keys` comes back as data
+flow_dissector                    the packet; `struct bpf_flow_keys` is returned as data
 sk_lookup                         addresses and ports, as fields of its context
-syscall, raw_tracepoint           memory, given as the bytes of its context
+syscall, raw_tracepoint           memory, passed as the bytes of its context
 ================================  ==========================================================================
 """
 
@@ -54,17 +54,17 @@ _MOST_TIMERS: Final = 100_000
 
 
 class MapView(Mapping[bytes, bytes]):
-    """What a map holds, key -> value, as bpf(2) shows it; live, without a copy. Maps without keys are empty."""
+    """A live view of a map's content, key -> value, as bpf(2) shows it; maps without keys are empty."""
 
     def __init__(self, bpf_map: BpfMap) -> None:
         self._map = bpf_map
 
     def records(self) -> list[UserRecord]:
-        """Read what the program wrote into a ring buffer or perf event array, oldest first; each record once."""
+        """Return the records that the program wrote into a ring buffer or perf event array, oldest first, and consume them."""
         return self._map.records()
 
     def pending(self) -> list[UserRecord]:
-        """Return the records that `records` would read, and leave them there."""
+        """Return the records that `records` would return, without consuming them."""
         return self._map.pending()
 
     def __getitem__(self, key: bytes) -> bytes:
@@ -97,7 +97,7 @@ class MapView(Mapping[bytes, bytes]):
 
 
 class MapViews(Mapping[int | str, MapView]):
-    """The maps of a program, by their index in `Program.maps` or by name; iterating gives the indices."""
+    """The maps of a program, by their index in `Program.maps` or by name; iteration yields the indices."""
 
     def __init__(self, bound: Sequence[BpfMap]) -> None:
         self._bound = bound
@@ -120,16 +120,16 @@ class MapViews(Mapping[int | str, MapView]):
 
 @dataclass(frozen=True, slots=True)
 class TestRun:
-    """What a program did with a packet.
+    """The result of running a program on a packet.
 
     Attributes:
-        retval: what it returned, unsigned 32 bits.
+        retval: the return value, unsigned 32 bits.
         data: the packet afterwards.
-        ctx: fields of its context afterwards, by name; arrays as lists. For xdp `data`, `data_end` and `data_meta`
-            are offsets from the beginning of `data`.
-        maps: index in `Program.maps`, or the map's name -> what the map holds, key -> value.
-        trace: lines that it wrote with bpf_trace_printk.
-        warnings: what Linux would have refused, a sentence each.
+        ctx: the fields of the context afterwards, by name; arrays are lists. For xdp, `data`, `data_end` and `data_meta`
+            are offsets from the start of `data`.
+        maps: index in `Program.maps`, or name of the map -> its content, key -> value.
+        trace: the lines that the program wrote with bpf_trace_printk.
+        warnings: what Linux would have refused, one sentence each.
     """
 
     __test__ = False  # not a class of tests
@@ -151,29 +151,30 @@ def test_run(program: Program | Object | Path, data: bytes = bytes(64), ctx: Map
     """Run a program on one packet, as BPF_PROG_TEST_RUN does.
 
     Args:
-        program: of type sched_cls, sched_act, socket_filter, cgroup_skb, lwt_*, xdp, qdisc, flow_dissector,
+        program: a program of type sched_cls, sched_act, socket_filter, cgroup_skb, lwt_*, xdp, qdisc, flow_dissector,
             sk_lookup, syscall or raw_tracepoint; or an object, or its path, that holds one program.
-        data: the packet, from the Ethernet header on, at least 14 bytes.
-        ctx: fields of the context that are set before, by name (`protocol` and `vlan_proto` in network byte order, as
-            programs see them; `cb` as five numbers); or the bytes of the context structure, as bpf(2) takes them. For
-            a qdisc program, fields of its context and of the packet.
-        maps: what maps hold before: index in `program.maps`, or the map's name -> key -> value.
-        engine: "interp", which runs programs that were not verified too, or "translate", which verifies first.
-        kernel, btf: whose dialect and types; see `ebpfvm.api.dialect_of`.
-        repeat: runs on the same packet; the last one's result counts.
-        source: the object whose other programs and maps its maps may hold from the start; by default the one that
-            it was loaded from.
-        clock: ns since boot, as programs read it; it does not move while they run.
-        wait: ns that pass after the run, while timers fire, however often they are armed. Without it each timer that
-            the run leaves armed fires once, if it comes due within a second.
-        limits: what the program and its maps may use of this machine.
-        unverified: do not ask the verifier about the targets of tail calls either. Those that it refuses are not
-            there, as in a kernel, unless it refuses the program itself.
+        data: the packet, starting at the Ethernet header, at least 14 bytes.
+        ctx: initial fields of the context, by name (`protocol` and `vlan_proto` in network byte order, as programs see
+            them; `cb` as five numbers); or the bytes of the context structure, as for bpf(2). For a qdisc program, fields
+            of its context and of the packet.
+        maps: initial content of maps: index in `program.maps`, or name of the map -> key -> value.
+        engine: "interp", which also runs unverified programs, or "translate", which verifies the program first.
+        kernel, btf: kernel version and types; see `ebpfvm.api.dialect_of`.
+        repeat: number of runs on the same packet; the result is that of the last one.
+        seed: random seed.
+        source: the object whose other programs and maps its maps may hold initially (default: the one that the program
+            was loaded from).
+        clock: time since boot in ns, as programs read it; it does not advance while they run.
+        wait: time in ns that passes after the run while timers fire, however often they are armed (default: each timer
+            that the run leaves armed fires once, if it expires within a second).
+        limits: limits on what the program and its maps may use of this machine.
+        unverified: load the targets of tail calls without verifying them. Otherwise a target that the verifier rejects is
+            missing, as in a kernel, unless the verifier rejects the program itself.
 
     Raises:
-        UsageError: the type cannot be run so, the packet is too short, a field or map does not exist, or an argument
-            has a wrong type or value; the message names it.
-        Rejected: the translator was asked for and the verifier refuses the program.
+        UsageError: test runs do not support the type, the packet is too short, a field or map does not exist, or an
+            argument has a wrong type or value; the message names it.
+        Rejected: the engine is "translate" and the verifier rejects the program.
         Fault: the program did what would crash a kernel.
         LimitError: the program or a map reached one of `limits`.
     """
@@ -186,25 +187,26 @@ def test_run(program: Program | Object | Path, data: bytes = bytes(64), ctx: Map
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """What happened while time passed: lines of bpf_trace_printk, and warnings."""
+    """What happened while time passed: the lines of bpf_trace_printk, and warnings."""
 
     trace: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
 class Session:
-    """A program that stays loaded: packets in sequence, on the same maps and on one clock.
+    """A program that stays loaded, to run on a sequence of packets with the same maps and one clock.
 
     Args:
-        program, maps, engine, kernel, btf, seed, source, clock, limits, unverified: as of `test_run`.
-        hooks: watches every instruction (`ebpfvm.engine.Hooks`); the program runs in the interpreter then.
+        program, maps, engine, kernel, btf, seed, source, clock, limits, unverified: as for `test_run`.
+        hooks: observer of every instruction (`ebpfvm.engine.Hooks`); needs the engine "interp".
 
     Attributes:
-        maps: what the maps hold, by index or name, as `TestRun.maps`; `sys_*` methods of `map(NAME)` write them.
+        maps: the content of the maps, by index or name, as in `TestRun.maps`; use the `sys_*` methods of `map(NAME)` to
+            write them.
 
     Raises:
-        UsageError: as of `test_run`.
-        Rejected: as of `test_run`.
+        UsageError: as for `test_run`.
+        Rejected: as for `test_run`.
 
     >>> from ebpfvm import Program
     >>> session = Session(Program.from_bytes(bytes.fromhex("b700000002000000 9500000000000000"), type="xdp"))
@@ -237,14 +239,14 @@ class Session:
 
     @property
     def clock(self) -> int:
-        """The time in ns, as programs read it; it moves with `wait` only."""
+        """The time in ns, as programs read it; only `wait` advances it."""
         return self._machine.clock
 
     def map(self, which: int | str) -> BpfMap:
-        """Return a map by index or name, to be read and written as through bpf(2).
+        """Return a map by index or name, for reading and writing as through bpf(2).
 
         Raises:
-            UsageError: there is none.
+            UsageError: the program has no such map.
         """
         return map_of(self._bound, which)
 
@@ -252,10 +254,10 @@ class Session:
         """Run the program on one packet.
 
         Args:
-            data, ctx, repeat: as of `test_run`.
+            data, ctx, repeat: as for `test_run`.
 
         Raises:
-            UsageError: the packet is too short, or as of `test_run`.
+            UsageError: the packet is too short, or for the reasons that `test_run` names.
             Fault: the program did what would crash a kernel.
             LimitError: the program or a map reached a limit.
         """
@@ -286,7 +288,7 @@ class Session:
         return Passed(tuple(machine.trace[written:]), warnings)
 
     def settle(self) -> Passed:
-        """Let each timer that is armed fire once, if it comes due within a second."""
+        """Let each armed timer fire once, if it expires within a second."""
         machine = self._machine
         written = len(machine.trace)
         timers_of(machine).finish(machine.clock + _SETTLE_NS)
@@ -294,7 +296,7 @@ class Session:
 
 
 class _Judge:
-    """What the engine needs to know of a program, and which programs may be targets of tail calls."""
+    """What the engine needs to know about a program, and which programs may be targets of tail calls."""
 
     def __init__(self, program: Program, dialect: Dialect, limits: Limits, translates: bool, unverified: bool) -> None:
         self._limits = limits
@@ -303,7 +305,7 @@ class _Judge:
         self._unverified = unverified
 
     def facts(self) -> Any:
-        """Of the program itself; the interpreter runs it unverified."""
+        """Return the verifier's facts about the program itself; None for the interpreter, which needs none."""
         if not self._translates:
             return None
         if self._verdict is None:
@@ -313,7 +315,7 @@ class _Judge:
         return self._verdict.facts
 
     def other(self, program: Program) -> Any:
-        """Of a program that a map names; raises Rejected if no kernel would have it."""
+        """Return the facts about a program that a map names; raise Rejected if a kernel would reject it."""
         if program.name == self._program.name:
             return self.facts()
         if self._unverified:
@@ -334,7 +336,7 @@ def _verify(program: Program, dialect: Dialect, limits: Limits) -> Verdict:
 
 
 def _program(asked: object, source: Object | None) -> tuple[Program, Object | None]:
-    """Return the program, and the object that it is from if that is known."""
+    """Return the program, and the object that it comes from if that is known."""
     if isinstance(asked, Program):
         return asked, source if source is not None else asked.home.object
     if isinstance(asked, Object):
@@ -377,7 +379,7 @@ def map_of(bound: Sequence[BpfMap], which: object) -> BpfMap:
     """Return the map of a program by its index or name.
 
     Raises:
-        UsageError: there is none.
+        UsageError: the program has no such map.
     """
     if isinstance(which, str):
         named = [found for found in bound if found.name == which]

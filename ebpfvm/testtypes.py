@@ -1,4 +1,4 @@
-"""Test runs of programs that are not given a packet in a context of its own: see `ebpfvm.testrun`."""
+"""Test runs of program types that get no packet in a context of its own; see `ebpfvm.testrun`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ class RunRequest(Protocol):
 
 
 def flow_dissector(request: RunRequest, run: Runnable) -> Ran:
-    """bpf_prog_test_run_flow_dissector: what comes back is `struct bpf_flow_keys`; `ctx["flags"]` are its flags."""
+    """Run a program as bpf_prog_test_run_flow_dissector does, and return `struct bpf_flow_keys` as data.
+
+    `ctx["flags"]` sets the flags of the keys.
+    """
     kernel, data = request.kernel, request.data
     flags = request.ctx.pop("flags", 0)
     if request.raw or request.ctx:
@@ -64,9 +67,9 @@ def flow_dissector(request: RunRequest, run: Runnable) -> Ran:
 
 
 def plain(request: RunRequest, run: Runnable) -> Ran:
-    """bpf_prog_test_run_syscall and bpf_prog_test_run_raw_tp: the context is memory, given as bytes.
+    """Run a program as bpf_prog_test_run_syscall and bpf_prog_test_run_raw_tp do: its context is memory, passed as bytes.
 
-    It is `ctx["context"]` afterwards.
+    The memory is returned as `ctx["context"]`.
     """
     if request.ctx:
         raise UsageError(f"a program of type {request.kind.name} takes its context as bytes (ctx_in)")
@@ -82,7 +85,7 @@ def plain(request: RunRequest, run: Runnable) -> Ran:
 
 
 class _SkLookup:
-    """What a program for the choice of a socket sees: addresses and ports of the packet."""
+    """The context of a program that selects a socket: addresses and ports of the packet."""
 
     def __init__(self, fields: dict[str, Any]) -> None:
         self.sk = 0
@@ -92,7 +95,10 @@ class _SkLookup:
 
 
 def sk_lookup(request: RunRequest, run: Runnable) -> Ran:
-    """bpf_prog_test_run_sk_lookup: SK_PASS or SK_DROP; no socket is ever chosen, as there are none."""
+    """Run a program as bpf_prog_test_run_sk_lookup does; it returns SK_PASS or SK_DROP.
+
+    No socket is ever selected, because there are none.
+    """
     given = dict(request.ctx)
     unknown = set(given) - set(_SK_LOOKUP)
     if unknown:

@@ -1,35 +1,44 @@
-"""`ebpfvm asm`: text into instructions."""
+"""`ebpfvm asm`: assemble instructions from text."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.cli import output
+from ebpfvm.cli import helptext, output
 from ebpfvm.errors import LoadError, UsageError
 
 if TYPE_CHECKING:
     import argparse
 
 
+_DESCRIPTION: Final = """Assemble BPF instructions from text: clang's pseudo-C, a verifier log, a listing of
+bpftool or llvm-objdump, or mnemonics (see docs/reference/assembler.md). Without -o, the
+instructions are printed as hexadecimal text, 8 bytes on each line."""
+_EXAMPLES: Final = helptext.examples(
+    "echo 'r0 = 0; exit' | ebpfvm asm -",
+    "ebpfvm dis samples/rfc/prio.o | ebpfvm asm - --map skb_map --map skb_count_map",
+    "echo 'r0 = 2; exit' | ebpfvm asm - -o /dev/stdout | ebpfvm dis --raw -")
+
+
 def add(subparsers: Any) -> None:
     """Declare the subcommand."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "asm", help="assemble text",
-        description="Read assembly text (clang's pseudo-C, a verifier log, a bpftool or llvm-objdump listing, or "
-                    "mnemonics; docs/reference/assembler.md) and write its instructions: to a file as bytes, else as "
-                    "hexadecimal text, a slot a line.")
-    parser.add_argument("file", metavar="FILE", help="the text; - is standard input")
-    parser.add_argument("-o", "--output", metavar="OUT", help="file to write")
-    parser.add_argument("--hex", action="store_true", help="hexadecimal text, with -o too")
-    parser.add_argument("--dialect", choices=("llvm", "kernel", "plain"), help="default: told by the text")
+    parser = helptext.declare(subparsers, "asm", brief="assemble instructions from text", description=_DESCRIPTION,
+                              epilog=_EXAMPLES)
+    parser.add_argument("file", metavar="FILE", help="assembly text; - reads standard input")
+    parser.add_argument("-o", "--output", metavar="OUT",
+                        help="write the instructions to OUT as bytes (default: hexadecimal text on standard output)")
+    parser.add_argument("--hex", action="store_true", help="with -o, write hexadecimal text instead of bytes")
+    parser.add_argument("--dialect", choices=("llvm", "kernel", "plain"),
+                        help="syntax of the text (default: recognised from the text)")
     parser.add_argument("--map", metavar="NAME", action="append", default=[], dest="maps",
-                        help="name of a map, for `r1 = NAME ll`; the first has index 0; may be repeated")
-    parser.add_argument("--kernel", metavar="VERSION", help="whose helpers have names: 7.2 (default), 6.18, rfc6")
+                        help="name of a map, for `r1 = NAME ll`; the first one gets index 0; may be repeated")
+    parser.add_argument("--kernel", metavar="VERSION",
+                        help="kernel version whose helper names are known: 7.2, 6.18 or rfc6 (default: 7.2)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it; the exit status."""
+    """Run the command and return the exit status."""
     from ebpfvm.dialects import dialect
     from ebpfvm.isa.asm import assemble
     text = _read(args.file)

@@ -1,8 +1,8 @@
-"""`ebpfvm conformance`: a plugin of the public eBPF conformance suite.
+"""`ebpfvm conformance`: run bare instructions, as a plugin of the public eBPF conformance suite.
 
-The program arrives on standard input as hexadecimal bytes, memory as a hexadecimal argument; r1 is the address of the
-memory and r2 its length. r0 is printed in hexadecimal. What cannot be run ends with a message and a status that is
-not zero.
+The suite writes the program to standard input as hexadecimal bytes and passes the memory as a hexadecimal argument. At
+entry r1 holds the address of the memory and r2 its length. At exit r0 is printed in hexadecimal. A program that cannot
+be run ends with a message and a nonzero exit status.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.cli import output
+from ebpfvm.cli import helptext, output
 from ebpfvm.errors import Fault, UsageError
 
 if TYPE_CHECKING:
@@ -21,27 +21,36 @@ if TYPE_CHECKING:
 
 _LEVELS: Final = {"v1": 1, "v2": 2, "v3": 3, "v4": 4}
 _CALLX: Final = 0x8D
-BUDGET: Final = 10_000_000  # instructions; a program that does more is taken for an endless loop
+BUDGET: Final = 10_000_000  # instructions; a program that executes more is considered an endless loop
+_DESCRIPTION: Final = """Run bare instructions without verifying them and print r0 in hexadecimal. Every memory
+access is checked. The program is read from standard input as hexadecimal bytes.
+At entry r1 holds the address of MEMORY and r2 its length in bytes."""
+_EXAMPLES: Final = helptext.examples(
+    "ebpfvm conformance --program 'b7 00 00 00 2a 00 00 00 95 00 00 00 00 00 00 00'",
+    "echo 'r0 = *(u8 *)(r1 + 1); exit' | ebpfvm asm - | ebpfvm conformance '01 02'")
 
 
 def add(subparsers: Any) -> None:
     """Declare the subcommand."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "conformance", help="run bare instructions, as a plugin of the eBPF conformance suite",
-        description="Run a program of bare instructions that was not verified, in checked memory. It comes on standard "
-                    "input as hexadecimal bytes. r1 and r2 are the address and the length of the memory.")
-    parser.add_argument("memory", metavar="MEMORY", nargs="?", default="", help="memory as hexadecimal bytes")
-    parser.add_argument("--program", metavar="HEX", help="the program, instead of standard input")
+    parser = helptext.declare(
+        subparsers, "conformance", brief="run bare instructions, as a plugin of the eBPF conformance suite",
+        description=_DESCRIPTION, epilog=_EXAMPLES)
+    parser.add_argument("memory", metavar="MEMORY", nargs="?", default="",
+                        help="memory that the program may access, as hexadecimal bytes (default: none)")
+    parser.add_argument("--program", metavar="HEX", help="program as hexadecimal bytes (default: standard input)")
     parser.add_argument("--elf", action="store_true",
-                        help="the program is an ELF object (this is also told from its first bytes)")
-    parser.add_argument("--engine", choices=("interp", "translate"), default="interp", help="default: interp")
-    parser.add_argument("--cpu", choices=tuple(_LEVELS), help="refuse instructions that came after this -mcpu level")
-    parser.add_argument("--kernel", metavar="VERSION", help="whose helpers can be called: 7.2 (default), 6.18, rfc6")
-    parser.add_argument("--debug", action="store_true", help="the program as text, on standard error")
+                        help="read the program as an ELF object (default: recognised from its first bytes)")
+    parser.add_argument("--engine", choices=("interp", "translate"), default="interp",
+                        help="engine that runs the program (default: interp)")
+    parser.add_argument("--cpu", choices=tuple(_LEVELS),
+                        help="refuse instructions that are newer than this -mcpu level (default: accept all)")
+    parser.add_argument("--kernel", metavar="VERSION",
+                        help="kernel version whose helpers can be called: 7.2, 6.18 or rfc6 (default: 7.2)")
+    parser.add_argument("--debug", action="store_true", help="print the disassembled program on standard error")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it; the exit status."""
+    """Run the command and return the exit status."""
     try:
         text = args.program if args.program is not None else sys.stdin.read()
     except UnicodeDecodeError as error:
@@ -76,22 +85,22 @@ def _program(code: bytes, elf: bool) -> Program:
 
 
 def normalised(insns: tuple[Insn, ...]) -> tuple[Insn, ...]:
-    """The program with its callx in the one form that the engines know.
+    """Return the program with each callx in the one form that the engines know.
 
-    The register is in dst as LLVM has written it since 17; older ones put its number into the immediate.
+    LLVM has written the register to dst since version 17; older versions put its number into the immediate.
     """
     return tuple(insn._replace(dst=insn.imm, imm=0) if insn.code == _CALLX and not insn.dst and 0 < insn.imm < 11
                  else insn for insn in insns)
 
 
 def check(insns: tuple[Insn, ...], level: int = 5) -> None:
-    """Is this a program that can be run: known instructions, unused fields zero, jumps that stay inside?
+    """Raise UsageError unless all instructions are known, unused fields are zero, and jumps stay inside the program.
 
     Args:
-        level: the last `-mcpu` level whose instructions are taken; 5 for all.
+        level: the last `-mcpu` level whose instructions are accepted; 5 accepts all.
 
     Raises:
-        UsageError: no; says which instruction.
+        UsageError: the program is malformed; the message names the instruction.
     """
     from ebpfvm.isa.disasm import is_jump, jump_distance, raw_text
     from ebpfvm.isa.legality import check_fields, check_registers, is_legal
@@ -120,11 +129,11 @@ def check(insns: tuple[Insn, ...], level: int = 5) -> None:
 
 
 def may_be_translated(insns: tuple[Insn, ...]) -> bool:
-    """Is it safe to translate this program, of which no verifier has proved anything?
+    """Return whether it is safe to translate this unverified program.
 
-    The translator checks every access through a pointer that it knows nothing of, but trusts a verifier for the stack.
-    So the frame pointer may only be the base of accesses inside the frame. It must end where a program may end, and
-    have no callx, which the translator does not know.
+    The translator checks every access through a pointer that it knows nothing about, but relies on a verifier for the
+    stack. So the frame pointer may only be the base of accesses inside the frame. The program must also end where a program
+    may end, and must not contain callx, which the translator does not know.
     """
     from ebpfvm.isa import codes as c
     from ebpfvm.isa.table import row_of
@@ -148,14 +157,14 @@ def may_be_translated(insns: tuple[Insn, ...]) -> bool:
 
 
 def execute(program: Program, memory: bytes, engine: str = "interp", kernel: str | None = None) -> int:
-    """Run a bare program on a piece of memory; r0 as unsigned 64 bits.
+    """Run a bare program on a piece of memory and return r0 as an unsigned 64-bit number.
 
-    It becomes a function behind a short prologue, which loads r1 and r2 from a context: so both engines start it
-    alike, and nothing is known of its pointers. With the engine "translate", what is not safe to translate runs in
-    the interpreter.
+    A short prologue, which loads r1 and r2 from a context, calls the program as a function. So both engines start it in the
+    same way, and know nothing about its pointers. With the engine "translate", a program that is not safe to translate
+    runs in the interpreter.
 
     Raises:
-        Fault: it did what would crash a kernel, or runs for too long.
+        Fault: the program did what would crash a kernel, or runs for too long.
     """
     from dataclasses import replace
 

@@ -1,10 +1,10 @@
-"""`ebpfvm dis`: an object's programs as text."""
+"""`ebpfvm dis`: disassemble the programs of an object."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.cli import output
+from ebpfvm.cli import helptext, output
 from ebpfvm.cli.selection import add_kernel_options, open_object
 from ebpfvm.errors import LoadError, UsageError
 
@@ -16,36 +16,41 @@ if TYPE_CHECKING:
     from ebpfvm.loader.object import LineInfo, Program
 
 SCHEMA = "ebpfvm.dis/1"
+_DESCRIPTION: Final = """Disassemble the programs of an object, linked as the kernel receives them.
+`ebpfvm asm` can assemble the text of each syntax again."""
+_EXAMPLES: Final = helptext.examples(
+    "ebpfvm dis samples/rfc/pfifo.o pfifo_enqueue -S -r",
+    "ebpfvm dis samples/rfc/wfq.o --syntax kernel --opcodes",
+    "echo 'b7 00 00 00 00 00 00 00 95 00 00 00 00 00 00 00' | ebpfvm dis --raw -")
 
 
 def add(subparsers: Any) -> None:
     """Declare the subcommand."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "dis", help="disassemble programs",
-        description="Write the instructions of an object's programs, linked as a kernel gets them. The text of each "
-                    "syntax can be assembled again with `ebpfvm asm`.")
-    parser.add_argument("object", metavar="OBJECT", help="eBPF object; - with --raw is standard input")
-    parser.add_argument("program", metavar="PROG", nargs="?", help="only this program")
+    parser = helptext.declare(subparsers, "dis", brief="disassemble programs", description=_DESCRIPTION,
+                              epilog=_EXAMPLES)
+    parser.add_argument("object", metavar="OBJECT", help="eBPF object; with --raw, - reads standard input")
+    parser.add_argument("program", metavar="PROG", nargs="?", help="program to disassemble (default: all)")
     parser.add_argument("--syntax", choices=("llvm", "kernel", "plain"), default="llvm",
-                        help="as llvm-objdump (default), as the kernel's log and bpftool, or mnemonics")
-    parser.add_argument("-S", "--source", action="store_true", help="C source lines between the instructions")
-    parser.add_argument("-l", "--line-numbers", action="store_true", help="file and line of the C source")
+                        help="syntax of llvm-objdump, of the kernel's log and bpftool, or mnemonics (default: llvm)")
+    parser.add_argument("-S", "--source", action="store_true", help="print the C source between the instructions")
+    parser.add_argument("-l", "--line-numbers", action="store_true", help="print file and line of the C source")
     parser.add_argument("-r", "--reloc", action="store_true",
-                        help="what map and function references mean, behind the instruction")
-    parser.add_argument("--opcodes", action="store_true", help="the bytes of each instruction")
+                        help="print the map or function that an instruction refers to after it")
+    parser.add_argument("--opcodes", action="store_true", help="print the bytes of each instruction")
     parser.add_argument("--mcpu", choices=("v1", "v2", "v3", "v4"), default="v1",
-                        help="llvm syntax: from v3 on narrow loads and stores name w registers")
+                        help="-mcpu level of the llvm syntax; from v3 on, narrow loads and stores use w registers "
+                             "(default: v1)")
     parser.add_argument("--kernel", metavar="VERSION",
-                        help="as this kernel gets it, with the offsets of its types: 7.2, 6.18, rfc6; default: as the "
-                             "object has it")
+                        help="relocate the programs for this kernel and its types: 7.2, 6.18 or rfc6 (default: leave "
+                             "them as they are in the object)")
     add_kernel_options(parser)
     parser.add_argument("--raw", action="store_true",
-                        help="OBJECT is not an ELF file but instructions, as bytes or as hexadecimal text")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+                        help="read OBJECT as bare instructions, bytes or hexadecimal text, instead of an ELF file")
+    parser.add_argument("--json", action="store_true", help=helptext.JSON)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it; the exit status."""
+    """Run the command and return the exit status."""
     programs = _programs(args)
     listings = [Listing(program, args) for program in programs]
     if args.json:
@@ -79,7 +84,7 @@ def _programs(args: argparse.Namespace) -> list[Program]:
 
 
 def _fitted(program: Program, args: argparse.Namespace) -> Program:
-    """The program as the kernel that is asked for gets it; as the object has it if none is."""
+    """Return the program as the requested kernel receives it, or unchanged if no kernel is requested."""
     from ebpfvm.api import dialect_of
     from ebpfvm.loading import prepare
     if args.kernel is None and args.btf is None:
@@ -88,7 +93,7 @@ def _fitted(program: Program, args: argparse.Namespace) -> Program:
 
 
 def raw_program(path: str) -> tuple[Insn, ...]:
-    """The instructions in a file ("-": standard input): bytes, or hexadecimal text with blanks between.
+    """Return the instructions in a file ("-" for standard input), stored as bytes or as hexadecimal text.
 
     Raises:
         LoadError: the file cannot be read, or is not a whole number of instructions.
@@ -119,7 +124,7 @@ class Listing:
         self.starts = sorted(program.func_names) or [0]
 
     def lines(self) -> Iterator[str]:
-        """The listing."""
+        """Yield the lines of the listing."""
         program = self.program
         if program.section:
             yield f"{';' if self.args.syntax == 'kernel' else '#'} {program.name}, section {program.section}"
@@ -162,11 +167,11 @@ class Listing:
             yield f"       {self.bytes(pc).hex(' ', 1)}"
 
     def bytes(self, pc: int) -> bytes:
-        """The 8 or 16 bytes of the instruction at slot `pc`."""
+        """Return the 8 or 16 bytes of the instruction at slot `pc`."""
         return b"".join(insn.encode() for insn in self.program.insns[pc:pc + self._slots(pc)])
 
     def text(self, pc: int) -> str:
-        """The instruction at slot `pc`."""
+        """Return the instruction at slot `pc` as text."""
         from ebpfvm.isa import disasm
         insns, args = self.program.insns, self.args
         if args.syntax == "kernel":
@@ -177,20 +182,20 @@ class Listing:
                                 alu32=args.mcpu in ("v3", "v4"))
 
     def call_name(self, insn: Insn) -> str | None:
-        """Name of the helper or kfunc that `insn` calls."""
+        """Return the name of the helper or kfunc that `insn` calls."""
         if insn.src == 2:
             return self.program.kfuncs.get(insn.imm)
         helper = self.helpers.get(insn.imm)
         return helper.name if helper is not None else None
 
     def label(self, pc: int) -> str | None:
-        """`function+0x18` for a slot, as llvm-objdump writes it."""
+        """Return a label such as `function+0x18` for a slot, as llvm-objdump writes it."""
         start = max((start for start in self.starts if start <= pc), default=0)
         name = self.program.func_names.get(start, self.program.name)
         return name if pc == start else f"{name}+{8 * (pc - start):#x}"
 
     def reference(self, pc: int) -> str | None:
-        """What the instruction at slot `pc` refers to, in words."""
+        """Return a description of the map, variable or function that the instruction at slot `pc` refers to."""
         from ebpfvm.isa.table import row_of
         insn = self.program.insns[pc]
         row = row_of(insn)
@@ -208,7 +213,7 @@ class Listing:
         return f"function {self.label(pc + 1 + insn.imm)}" if insn.src == 4 else None
 
     def as_dict(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Return the listing for `--json`."""
         program, found, pc = self.program, [], 0
         while pc < len(program.insns):
             line = program.line_at(pc)

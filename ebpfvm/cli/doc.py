@@ -1,10 +1,10 @@
-"""`ebpfvm doc`: tables of the manual, made from what the program itself works with."""
+"""`ebpfvm doc`: print reference tables, generated from the declarations that ebpfvm itself works with."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.cli import output
+from ebpfvm.cli import helptext, output
 
 if TYPE_CHECKING:
     import argparse
@@ -28,20 +28,22 @@ def _functions() -> str:
 
 
 TOPICS: Final[dict[str, tuple[str, Callable[[], str]]]] = {
-    "isa": ("instructions: encoding, spelling in each dialect, meaning", _isa),
-    "functions": ("map types, helpers and kernel functions: judged, run, or unsupported", _functions),
-    "limits": ("what an object may use, and how to allow more", _limits)}
+    "isa": ("the instruction set: encoding, syntax in each dialect, semantics", _isa),
+    "functions": ("map types, helpers and kfuncs, and how far each is supported", _functions),
+    "limits": ("the limits on what an object may use, with their defaults", _limits)}
+_EXAMPLES: Final = helptext.examples("ebpfvm doc limits", "ebpfvm doc isa | less")
 
 
 def add(subparsers: Any) -> None:
     """Declare the subcommand."""
-    topics = "; ".join(f"{name}: {what}" for name, (what, _) in TOPICS.items())
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "doc", help="print tables of the manual", description=f"Print a table of the manual in Markdown. {topics}.")
-    parser.add_argument("topic", choices=tuple(TOPICS))
+    topics = "\n".join(f"  {name:10} {what}" for name, (what, _) in TOPICS.items())
+    parser = helptext.declare(
+        subparsers, "doc", brief="print reference tables of the manual", epilog=_EXAMPLES,
+        description=f"Print one of the manual's reference tables in Markdown.\n\ntopics:\n{topics}")
+    parser.add_argument("topic", choices=tuple(TOPICS), help="table to print")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it; the exit status."""
+    """Run the command and return the exit status."""
     output.put(TOPICS[args.topic][1]().rstrip("\n"))
     return output.GOOD

@@ -1,4 +1,4 @@
-"""The page that says of each map type, helper and kernel function whether it is judged and whether it runs."""
+"""Generate the page that says for each map type, helper and kfunc whether it can be verified and run."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def functions() -> str:
 
 
 def _names(tables: Iterable[dict[str, MapType]] | Iterable[dict[str, Helper]]) -> list[str]:
-    """All names, in the order of their numbers."""
+    """Return all names in the order of their numbers."""
     return [name for name in dict.fromkeys(name for table in tables for name in table) if name != "unspec"]
 
 

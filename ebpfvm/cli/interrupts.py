@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM during a simulation: the first ends it in order, so that its statistics are printed."""
+"""Handle SIGINT and SIGTERM during a simulation: the first signal ends it cleanly, so that its statistics are printed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 class Interrupts:
-    """Catches both signals while it is entered.
+    """A context manager that handles both signals.
 
-    Until a run is named with `watch`, and from the second signal on, they do what they always do.
+    Before `watch` is called, and from the second signal on, the signals have their usual effect.
 
     Attributes:
-        exit_code: 130 or 143 once a signal has come (128 and its number, as shells count), else None.
+        exit_code: 130 or 143 (128 plus the signal's number, as in shells) once a signal has arrived, otherwise None.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Interrupts:
         self._old: dict[signal.Signals, Any] = {}
 
     def watch(self, stop: Callable[[str], None]) -> None:
-        """From now on the first signal calls `stop` with a word that says what happened."""
+        """Call `stop` with the reason when the first signal arrives."""
         self._stop = stop
 
     def __enter__(self) -> Interrupts:

@@ -1,10 +1,9 @@
 """The command `ebpfvm`.
 
-Each subcommand is a module beside this one with two functions: `add(subparsers)` makes its parser, and `run(args)`
-does the work and returns the exit status. Heavy imports belong into `run`, so that `--help` answers at once.
+Each subcommand is a module of this package with two functions: `add(subparsers)` declares its parser, and `run(args)`
+does the work and returns the exit status. Expensive imports belong inside `run`, so that `--help` answers at once.
 
-Exit status: 0 good, 1 rejected by the verifier, 2 wrong usage, 3 an object or capture that cannot be read, 4 a fault
-at run time, 5 a limit was reached, 130 interrupted, 143 terminated.
+`helptext.EXIT_STATUS` lists the exit statuses.
 """
 
 from __future__ import annotations
@@ -16,21 +15,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm._version import __version__
-from ebpfvm.cli import output
+from ebpfvm.cli import helptext, output
 from ebpfvm.errors import EbpfvmError, InternalError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_DESCRIPTION: Final = """Run, verify and understand eBPF queueing disciplines offline, without a kernel.
+
+`ebpfvm COMMAND --help` describes each command."""
+_EXAMPLES: Final = helptext.examples(
+    "ebpfvm run samples/rfc/pfifo.o --flows cbr:rate=2mbit,n=3 --rate 4mbit",
+    "ebpfvm verify samples/broken/leak.o  # exit status 1",
+    "ebpfvm dis samples/rfc/prio.o --syntax kernel")
 COMMANDS: Final = ("run", "map", "verify", "prog", "dis", "asm", "conformance", "doc")
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser with all subcommands."""
+    """Return the parser with all subcommands."""
     parser = output.Parser(
-        prog="ebpfvm", description="Run, verify and understand eBPF queueing disciplines, offline.",
-        epilog="exit status: 0 good, 1 rejected by the verifier, 2 usage, 3 unreadable object or capture, "
-               "4 fault at run time, 5 a limit was reached, 130 interrupted, 143 terminated")
+        prog="ebpfvm", formatter_class=argparse.RawDescriptionHelpFormatter, description=_DESCRIPTION,
+        epilog=f"{helptext.EXIT_STATUS}\n{_EXAMPLES}")
     parser.add_argument("--version", action="version", version=f"ebpfvm {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS:

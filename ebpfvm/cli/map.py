@@ -1,4 +1,4 @@
-"""`ebpfvm map show|dump|lookup`: what user space reads of a run's maps, in the shape of `bpftool map`."""
+"""`ebpfvm map show|dump|lookup`: print a run's maps as user space reads them, in the format of `bpftool map`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.cli import output
+from ebpfvm.cli import helptext, output
 from ebpfvm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,27 +16,30 @@ _HELP: Final = """`ebpfvm map show [name NAME] run ARGUMENTS...`
 `ebpfvm map dump name NAME run ARGUMENTS...`
 `ebpfvm map lookup name NAME key BYTE... run ARGUMENTS...`
 
-Do what `ebpfvm run ARGUMENTS...` does, and then show maps as bpftool would. `id N` may stand for `name NAME`. A key is
-given as bytes: `key 0x01 0 0 0`, or `key hex 01 00 00 00`. -j prints JSON, with what BTF makes of the bytes.
+Run `ebpfvm run ARGUMENTS...`, then print its maps as `bpftool map` does.
+A map can also be named by its number, with `id N`. A key is written as bytes:
+`key 0x01 0 0 0` or `key hex 01 00 00 00`. The exit status is 2 if the map has
+no such key.
 """
-_EXAMPLES: Final = """examples:
-  ebpfvm map dump name stats run samples/rfc/wfq.o --flows cbr:rate=9mbit,n=3
-  ebpfvm map -j lookup name counts key 2 0 0 0 run samples/rfc/pifo_prio.o --flows cbr:rate=1mbit,prio=2
-"""
+_EXAMPLES: Final = helptext.examples(
+    "ebpfvm map show run samples/rfc/wfq.o --flows cbr:rate=9mbit,n=3",
+    "ebpfvm map dump name stats run samples/rfc/wfq.o --flows cbr:rate=9mbit,n=3",
+    "ebpfvm map -j lookup name counts key 2 0 0 0 run samples/rfc/pifo_prio.o --flows cbr:rate=1mbit,prio=2")
 
 
 def add(subparsers: Any) -> None:
     """Declare the subcommand."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "map", help="run something and read its maps, as bpftool map does", description=_HELP, epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-j", "--json", action="store_true", help="JSON output")
-    parser.add_argument("action", choices=("show", "list", "dump", "lookup"))
-    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="see the description")
+    parser = helptext.declare(subparsers, "map", brief="run a simulation and print its maps, as bpftool map does",
+                              description=_HELP, epilog=_EXAMPLES)
+    parser.add_argument("-j", "--json", action="store_true",
+                        help="print JSON, with keys and values also formatted by their BTF types")
+    parser.add_argument("action", choices=("show", "list", "dump", "lookup"),
+                        help="list the maps, print all elements of one, or print one element; list is show")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="the other words of the forms above")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it; the exit status."""
+    """Run the command and return the exit status."""
     from ebpfvm.cli import run as run_command
     words, arguments = _split(args.rest)
     which, key = _words(args.action, words)
@@ -60,21 +63,21 @@ def _run_parser() -> argparse.ArgumentParser:
 
 def _split(rest: list[str]) -> tuple[list[str], list[str]]:
     if "run" not in rest:
-        raise UsageError("map: 'run ARGUMENTS' is missing: what is to be run before its maps are read")
+        raise UsageError("map: 'run ARGUMENTS...' is missing; add the simulation whose maps are to be printed")
     at = rest.index("run")
     return rest[:at], rest[at + 1:]
 
 
 def _words(action: str, words: list[str]) -> tuple[str, bytes]:
-    """The map that is asked for (its name or id, "" for all) and the key."""
+    """Return the name or id of the requested map ("" for all) and the key."""
     which, key = "", b""
     if words[:1] and words[0] in ("name", "id") and len(words) > 1:
         which, words = words[1], words[2:]
     elif action not in ("show", "list"):
-        raise UsageError(f"map {action}: 'name NAME' or 'id N' is missing")
+        raise UsageError(f"map {action}: 'name NAME' or 'id N' is missing; `ebpfvm map show run ...` lists the maps")
     if action == "lookup":
         if words[:1] != ["key"] or len(words) < 2:
-            raise UsageError("map lookup: 'key BYTE...' is missing")
+            raise UsageError("map lookup: 'key BYTE...' is missing; for instance: key 0x01 0 0 0")
         key, words = _key(words[1:]), []
     if words:
         raise UsageError(f"map {action}: unknown word {words[0]!r}")

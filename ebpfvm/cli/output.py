@@ -1,4 +1,4 @@
-"""Where the command line writes: results to standard output, messages to standard error, colour only for people."""
+"""Output of the command line: results on standard output, messages on standard error, colour on terminals only."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ FAULT: Final = 4
 LIMIT: Final = 5
 BROKEN: Final = 70  # EX_SOFTWARE: our own bug
 INTERRUPTED: Final = 130
-PIPE: Final = 141  # as a shell tells of a process that SIGPIPE ended
+PIPE: Final = 141  # as a shell reports a process that SIGPIPE ended
 
-UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # of a disk, not of a program's maps
+# Errors of a disk, as opposed to errors of a program's maps.
+UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 _CODES: Final[tuple[tuple[type[EbpfvmError], str, int], ...]] = (
     (Rejected, "rejected", REJECTED), (UsageError, "usage", USAGE), (LoadError, "unreadable", UNREADABLE),
@@ -40,7 +41,7 @@ _COLOURS = {"red": "31", "green": "32", "yellow": "33", "bold": "1"}
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose help is not lost in silence when it cannot be written."""
+    """An argument parser that reports an error if its help cannot be written."""
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if file is None or file is sys.stderr:
@@ -56,59 +57,59 @@ def _tell(text: str) -> None:
 
 
 def add_limit(parser: Any) -> None:
-    """Declare `--limit`, which every command has that runs or judges what an object holds."""
+    """Declare `--limit`, which every command that runs or verifies programs has."""
     parser.add_argument("--limit", metavar="NAME=VALUE", action="append", default=[],
-                        help="set a limit, as in --limit map_memory=2g; may be repeated; "
-                             "`ebpfvm doc limits` lists them")
+                        help="set a limit, as in map_memory=2g; may be repeated (`ebpfvm doc limits` lists the limits "
+                             "and their defaults)")
 
 
 def open_streams() -> None:
-    """Give the process the standard streams that it was started without (`2>&-`); Python has None for them."""
+    """Open the null device for each standard stream that the process was started without (as with `2>&-`)."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 (open until the end)
 
 
 def forget() -> None:
-    """Nobody can take what is left of our output. The interpreter would flush once more at its end and complain."""
+    """Discard the rest of the output, because the interpreter would fail to flush it at exit."""
     with suppress(io.UnsupportedOperation):  # not a file, so nothing to flush into
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def exit_code(error: EbpfvmError) -> int:
-    """The exit status that an error means."""
+    """Return the exit status for an error."""
     return next((code for kind, _, code in _CODES if isinstance(error, kind)), BROKEN)
 
 
 def paint(text: str, colour: str, stream: TextIO) -> str:
-    """`text` in a colour if `stream` is a terminal and NO_COLOR is not set (no-color.org)."""
+    """Return `text` in a colour if `stream` is a terminal and NO_COLOR is not set (no-color.org)."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not stream.isatty():
         return text
     return f"\033[{_COLOURS[colour]}m{text}\033[0m"
 
 
 def width() -> int:
-    """Columns to fill: COLUMNS, or the terminal's; without either there is no need to cut anything."""
+    """Return the number of columns to fill: COLUMNS, or the terminal's; without either, nothing needs to be cut."""
     return max(40, shutil.get_terminal_size((1000, 24)).columns)
 
 
 def clean(text: str) -> str:
-    """Return a whole text, its lines kept, without control characters."""
+    """Return a text with control characters escaped, except for line breaks and tabs."""
     return escape(text, "\n\t")
 
 
 def say(text: str) -> None:
-    """A message for people, on standard error."""
+    """Print a message for people on standard error."""
     _tell(clean(text) + "\n")
 
 
 def put(text: str) -> None:
-    """A result, on standard output."""
+    """Print a result on standard output."""
     print(clean(text))
 
 
 def put_json(data: Mapping[str, Any]) -> None:
-    """A result for programs: one object."""
+    """Print a result for programs, one JSON object, on standard output."""
     print(json.dumps(data, separators=(",", ":"), default=_plain))
 
 
@@ -117,7 +118,7 @@ def _plain(value: object) -> object:
 
 
 def describe(error: EbpfvmError) -> str:
-    """One line for an error, in the shape `file.c:LINE: message` where the source is known."""
+    """Return one line that describes an error, in the form `file.c:LINE: message` where the source is known."""
     if isinstance(error, Rejected):
         return rejection(error.verdict)
     if isinstance(error, Fault) and error.line:
@@ -128,7 +129,7 @@ def describe(error: EbpfvmError) -> str:
 
 
 def rejection(verdict: Any) -> str:
-    """`file.c:LINE: message`, then the C line, why it is refused, and what led to it."""
+    """Return `file.c:LINE: message`, the C line, the reason, and the path that led there."""
     line = verdict.line
     lines = [f"{line}: {verdict.message}" if line is not None else verdict.message]
     if line is not None and line.text.strip():
@@ -139,7 +140,7 @@ def rejection(verdict: Any) -> str:
 
 
 def fail(error: EbpfvmError, as_json: bool) -> int:
-    """Tell of an error; its exit status."""
+    """Report an error and return its exit status."""
     placed = isinstance(error, Rejected) or (isinstance(error, Fault) and error.line)
     say(describe(error) if placed else f"{paint('error', 'red', sys.stderr)}: {describe(error)}")
     code = exit_code(error)
@@ -150,13 +151,13 @@ def fail(error: EbpfvmError, as_json: bool) -> int:
 
 
 class Progress:
-    """A bar on standard error that moves with time, if that is a terminal and the run takes half a second.
+    """A progress bar on standard error, drawn if that is a terminal and the run takes longer than half a second.
 
     A thread draws it, because a single packet may keep the simulation busy for seconds.
 
     Args:
-        total: packets, 0 if that is not known.
-        done: returns the number of packets so far and the simulated time in ns.
+        total: number of packets, 0 if it is unknown.
+        done: function that returns the number of packets so far and the simulated time in ns.
     """
 
     def __init__(self, total: int, done: Callable[[], tuple[int, int]]) -> None:

@@ -1,4 +1,4 @@
-"""`ebpfvm prog run`: one program on one packet, in the shape of `bpftool prog run`."""
+"""`ebpfvm prog run`: run one program on one packet, as `bpftool prog run` does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.cli import output
+from ebpfvm.cli import helptext, output
 from ebpfvm.cli.selection import add_kernel_options, needs_type, open_programs, split_type
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.escape import escape
@@ -21,60 +21,67 @@ if TYPE_CHECKING:
 SCHEMA = "ebpfvm.prog-run/1"
 
 _WORDS: Final = ("data_in", "data_out", "data_size_out", "ctx_in", "ctx_out", "ctx_size_out", "repeat")
-_DUMP_LIMIT: Final = 1 << 20  # bytes shown of a map; an object may claim one of 2^32 entries
+_DUMP_LIMIT: Final = 1 << 20  # bytes printed of a map, because an object may declare 2^32 entries
 _HELP = """`ebpfvm prog run OBJECT[:PROGRAM] [data_in FILE] [data_out FILE] [ctx_in FILE] [ctx_out FILE] [repeat N]`
 
-Verify a program and run it on one packet, as bpf(2)'s BPF_PROG_TEST_RUN does; the words are those of bpftool. FILE
-holds bytes; - is standard input, or a hexadecimal dump on standard output. Programs of type sched_cls, sched_act,
-socket_filter, cgroup_skb, lwt_*, xdp, flow_dissector, sk_lookup, syscall, raw_tracepoint, and those of a queueing
-discipline (which get a made-up packet).
+Verify a program and run it on one packet, as BPF_PROG_TEST_RUN of bpf(2) does.
+The words are those of bpftool. FILE holds raw bytes; - reads standard input, or
+writes a hexadecimal dump to standard output. Without data_in, the packet is a
+UDP datagram. TIME is written as in tc(8): 10ms. Supported program types are sched_cls,
+sched_act, socket_filter, cgroup_skb, lwt_*, xdp, flow_dissector, sk_lookup,
+syscall, raw_tracepoint, and the enqueue and dequeue programs of a queueing
+discipline.
 """
-_EXAMPLES = """examples:
-  ebpfvm prog run filter.o:ingress data_in packet.bin --ctx mark=1 repeat 10
-  ebpfvm prog run code.bin --raw --type tc --map array:4:48:4 data_in packet.bin data_out -
-"""
+_EXAMPLES = helptext.examples(
+    "ebpfvm prog run samples/tc/dscp.o --ctx mark=1 repeat 10",
+    "ebpfvm prog run samples/rfc/pfifo.o:pfifo_enqueue --json",
+    "echo 'r0 = *(u32 *)(r1 + 0); exit' | ebpfvm asm - | ebpfvm prog run - --raw --type tc data_out -")
 
 
 def add(subparsers: Any) -> None:
     """Declare the subcommand."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "prog", help="run one program on one packet", description=_HELP, epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=("run",), help="the only action")
-    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="see `ebpfvm prog run --help`")
+    parser = helptext.declare(subparsers, "prog", brief="run one program on one packet, as bpftool prog run does",
+                              description=_HELP, epilog=_EXAMPLES)
+    parser.add_argument("action", choices=("run",), help="run the program; there is no other action")
+    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...",
+                        help="program, words and options; `ebpfvm prog run --help` lists them")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = output.Parser(prog="ebpfvm prog run", description=_HELP, epilog=_EXAMPLES,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("object", metavar="OBJECT[:PROGRAM]", help="eBPF object, or instructions with --raw")
+                           formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("object", metavar="OBJECT[:PROGRAM]",
+                        help="eBPF object and a program in it (default: its only one)")
     parser.add_argument("words", metavar="WORD VALUE", nargs="*", help=" ".join(f"[{word} X]" for word in _WORDS))
     for word in _WORDS:
         parser.add_argument("--" + word.replace("_", "-"), metavar="X", dest="opt_" + word, help=argparse.SUPPRESS)
     parser.add_argument("--ctx", metavar="FIELD=VALUE", action="append", default=[],
-                        help="a field of the context: mark=1, cb=1,2,3,4,5; may be repeated")
-    parser.add_argument("--raw", action="store_true", help="OBJECT holds instructions: bytes or hexadecimal text")
-    parser.add_argument("--type", metavar="TYPE", help="program type: tc, xdp, socket_filter, qdisc/enqueue, ...; "
-                                                       "needed with --raw, else told by the section")
+                        help="set a field of the context, as in mark=1 or cb=1,2,3,4,5; may be repeated")
+    parser.add_argument("--raw", action="store_true",
+                        help="read OBJECT as bare instructions, bytes or hexadecimal text, instead of an ELF file")
+    parser.add_argument("--type", metavar="TYPE", help=helptext.TYPE + "; required with --raw")
     parser.add_argument("--map", metavar="TYPE:KEY:VALUE:ENTRIES[:NAME]", action="append", default=[], dest="maps",
-                        help="with --raw: a map; the first has index 0; may be repeated")
+                        help="with --raw, create a map with keys of KEY bytes and values of VALUE bytes; the first one "
+                             "gets index 0; may be repeated")
     parser.add_argument("--set", metavar="MAP:KEY=VALUE", action="append", default=[], dest="items",
-                        help="an entry of a map (index or name) before the run, hexadecimal; may be repeated")
-    parser.add_argument("--engine", choices=("interp", "translate"), help="default: the fastest")
-    parser.add_argument("--kernel", metavar="VERSION", help="whose rules: 7.2 (default), 6.18, rfc6")
-    parser.add_argument("--clock", metavar="TIME", help="what the clock shows, since boot (default: 1s)")
-    parser.add_argument("--wait", metavar="TIME", help="let so much time pass after the run, while timers "
-                                                       "fire; without it each one that is armed fires once")
+                        help="set an entry of a map, given by index or name, before the run; KEY and VALUE are "
+                             "hexadecimal; may be repeated")
+    parser.add_argument("--engine", choices=("interp", "translate"), help=helptext.ENGINE)
+    parser.add_argument("--kernel", metavar="VERSION", help=helptext.KERNEL)
+    parser.add_argument("--clock", metavar="TIME", help="time since boot at which the run starts (default: 1s)")
+    parser.add_argument("--wait", metavar="TIME",
+                        help="let TIME pass after the run while timers fire (default: until each armed timer has fired "
+                             "once)")
     add_kernel_options(parser)
-    parser.add_argument("--unverified", action="store_true", help="run in the interpreter without verifying")
-    parser.add_argument("--strict", action="store_true", help="refuse what Linux would refuse, instead of warning")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("--unverified", action="store_true", help=helptext.UNVERIFIED)
+    parser.add_argument("--strict", action="store_true", help="fail where Linux would fail, instead of warning")
+    parser.add_argument("--json", action="store_true", help=helptext.JSON)
     output.add_limit(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it; the exit status."""
+    """Run the command and return the exit status."""
     parser = _parser()
     options = parser.parse_intermixed_args(args.rest)
     args.json = options.json  # so that errors come as JSON too
@@ -91,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read_words(options: argparse.Namespace) -> None:
-    """bpftool's `word value` pairs become attributes; options of the same names are taken too."""
+    """Store bpftool's `word value` pairs as attributes of `options`, along with the options of the same names."""
     for word in _WORDS:
         setattr(options, word, getattr(options, "opt_" + word))
     words = options.words
@@ -99,38 +106,38 @@ def _read_words(options: argparse.Namespace) -> None:
         if word not in _WORDS:
             raise UsageError(f"unknown word {word!r}; expected one of {', '.join(_WORDS)}")
         if value is None:
-            raise UsageError(f"{word} needs a value")
+            raise UsageError(f"{word}: the value is missing; write {word} VALUE")
         setattr(options, word, value)
     for word in ("repeat", "data_size_out", "ctx_size_out"):
         value = getattr(options, word)
         if value is not None and not (value.isdecimal() and int(value) < 1 << 31):
-            raise UsageError(f"{word} takes a number, not {value!r}")
+            raise UsageError(f"{word}: expected a number, found {value!r}")
         setattr(options, word, int(value) if value is not None else None)
 
 
 def _program(options: argparse.Namespace) -> tuple[Object | None, Program]:
-    """The program that the command names, and the object it is in."""
+    """Return the object, None with --raw, and the program that the command names."""
     from ebpfvm.loader.object import Program
     if not options.raw:
         if options.maps:
-            raise UsageError("--map goes with --raw; an object brings its own maps")
+            raise UsageError("--map: only valid with --raw, because an object defines its own maps; remove --map")
         found, programs = open_programs(options)
         if len(programs) > 1:
-            raise UsageError(f"{options.object} holds several programs; name one: {options.object}:"
+            raise UsageError(f"{options.object}: the object holds several programs; name one: {options.object}:"
                              + f" or {options.object}:".join(program.name for program in programs))
         if not programs:
             raise next(iter(found.broken.values()))
         return found, programs[0]
     type_, attach = split_type(options.type)
     if not type_:
-        raise UsageError("--raw needs --type: tc, xdp, socket_filter, ...")
+        raise UsageError("--raw: the program type is missing; add --type TYPE, as in --type tc, xdp or socket_filter")
     from ebpfvm.cli.dis import raw_program
     code = b"".join(insn.encode() for insn in raw_program(options.object))
     return None, Program.from_bytes(code, type_, [parse_map(text) for text in options.maps], attach=attach)
 
 
 def _prepared(program: Program, options: argparse.Namespace) -> Program:
-    """The program fitted to the kernel asked for, so that the same one is judged and run."""
+    """Return the program prepared for the requested kernel, so that the same one is verified and run."""
     from ebpfvm.api import dialect_of
     from ebpfvm.loading import prepare
     needs_type(program)
@@ -143,10 +150,10 @@ def _prepared(program: Program, options: argparse.Namespace) -> Program:
 
 
 def parse_map(text: str) -> MapSpec:
-    """A map out of `TYPE:KEY:VALUE:ENTRIES[:NAME]`, sizes in bytes: "array:4:48:4".
+    """Return the map that `TYPE:KEY:VALUE:ENTRIES[:NAME]` describes, with sizes in bytes, as in "array:4:48:4".
 
     Raises:
-        UsageError: anything else.
+        UsageError: the text has another form.
     """
     from ebpfvm.loader.object import MapSpec
     parts = text.split(":")
@@ -178,7 +185,7 @@ def _run(source: Object | None, program: Program, options: argparse.Namespace) -
     ctx: Any = _file(options.ctx_in) if options.ctx_in is not None else {}
     if options.ctx:
         if ctx:
-            raise UsageError("ctx_in and --ctx exclude each other")
+            raise UsageError("ctx_in and --ctx cannot be used together; remove one of them")
         ctx = dict(_assignment(text) for text in options.ctx)
     engine = "interp" if options.unverified else options.engine or _fastest()
     begin = perf_counter()
@@ -189,7 +196,7 @@ def _run(source: Object | None, program: Program, options: argparse.Namespace) -
 
 
 def _times(options: argparse.Namespace) -> dict[str, Any]:
-    """The clock and the time after the run, where they are given."""
+    """Return the clock and the waiting time in ns, as far as they are given."""
     from ebpfvm.sched.units import parse_time
     given = {"clock": options.clock, "wait": options.wait}
     return {name: parse_time(text) for name, text in given.items() if text is not None}
@@ -208,7 +215,7 @@ def _file(path: str) -> bytes:
 
 
 def _made_up() -> bytes:
-    """A packet for programs that are given none: UDP over IPv4 over Ethernet."""
+    """Return the packet for runs without data_in: UDP over IPv4 over Ethernet."""
     from ebpfvm.sched.packet import build
     return build()
 
@@ -237,7 +244,7 @@ def _items(program: Program, texts: list[str]) -> dict[int | str, Mapping[bytes,
         try:
             found.setdefault(index, {})[bytes.fromhex(key)] = bytes.fromhex(value)
         except ValueError:
-            raise UsageError(f"--set {text}: key and value are hexadecimal bytes") from None
+            raise UsageError(f"--set {text}: expected key and value in hexadecimal, as in 0:01000000=ff") from None
     return dict(found)
 
 
@@ -268,7 +275,7 @@ def _maps(program: Program, result: Any) -> list[dict[str, Any]]:
         for key, value in content.items():
             left -= len(key) + len(value)
             if left < 0:
-                output.say(f"warning: map {index} is too large to be shown whole; here are {len(items)} entries")
+                output.say(f"warning: map {index}: too large to print whole; {len(items)} entries shown")
                 break
             items.append([key, value])
         records = content.records()

@@ -1,13 +1,13 @@
-"""`ebpfvm run`: a queueing discipline in front of a simulated link."""
+"""`ebpfvm run`: simulate a queueing discipline in front of a link."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.cli import output
+from ebpfvm.cli import helptext, output
 from ebpfvm.cli.interrupts import Interrupts
 from ebpfvm.cli.selection import add_kernel_options, open_object
 from ebpfvm.errors import LimitError, UsageError
@@ -20,58 +20,77 @@ if TYPE_CHECKING:
     from ebpfvm.sched.run_report import Result
     from ebpfvm.sched.simulation import Simulation
 
-_EXAMPLES = """examples:
-  ebpfvm run samples/rfc/pfifo.o --pcap samples/captures/mixed.pcap --rate 4mbit
-  ebpfvm run prio.o --flows cbr:rate=2mbit,prio=0 --flows poisson:rate=9mbit,prio=1,n=3 --rate 10mbit --delay 5ms
-"""
+_DESCRIPTION: Final = """Verify the enqueue and dequeue programs of an object, send traffic through them
+over a simulated link, and report what happened to every packet.
+
+Generated traffic is described as KIND:KEY=VALUE,... where KIND is cbr (constant
+bit rate) or poisson. The keys, with their defaults:
+  rate=RATE         rate of each flow (required)
+  n=N               number of flows (1)
+  size=SIZE         size of a frame (1000b)
+  start=TIME        time of the first packet (0)
+  stop=TIME         time at which the flow ends (1s after its start)
+  packets=N         number of packets of each flow (no limit)
+  prio=N            skb->priority (see --priority)
+  dscp=N            DSCP, 0 to 63 (0)
+  proto=udp|tcp     protocol (udp)
+  dport=N           destination port (9)
+
+RATE, SIZE and TIME are written as in tc(8): 10mbit, 1500b, 20ms. A bare number is
+bits per second, bytes, or microseconds."""
+_EXAMPLES: Final = helptext.examples(
+    "ebpfvm run samples/rfc/pfifo.o --pcap samples/captures/mixed.pcap --rate 4mbit",
+    "ebpfvm run samples/rfc/prio.o --flows cbr:rate=2mbit,prio=0 --flows poisson:rate=9mbit,prio=1,n=3 --delay 5ms",
+    "ebpfvm run --tc samples/tc/classes.tc --pcap samples/captures/mixed.pcap --rate 4mbit")
 
 
 def add(subparsers: Any) -> None:
     """Declare the subcommand."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "run", help="simulate a queueing discipline on a capture or generated traffic", epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Verify the object's enqueue and dequeue programs, send traffic through them over a simulated "
-                    "link, and show what happened to every packet. Rates, sizes and times as tc writes them.")
+    parser = helptext.declare(subparsers, "run", description=_DESCRIPTION, epilog=_EXAMPLES,
+                              brief="simulate a queueing discipline on a capture or on generated traffic")
     parser.add_argument("object", metavar="OBJECT", nargs="?",
-                        help="eBPF object with sections sch_bpf/... or qdisc/...; may be left out with --tc")
+                        help="eBPF object with sections sch_bpf/... or qdisc/...; optional with --tc")
     traffic = parser.add_argument_group("traffic")
     traffic.add_argument("--pcap", metavar="FILE",
-                         help="capture (pcap, pcapng) replayed by its time stamps; - is stdin")
+                         help="replay a capture (pcap or pcapng) by its timestamps; - reads standard input")
     traffic.add_argument("--flows", metavar="SPEC", action="append", default=[],
-                         help="generated flows: cbr:rate=1mbit,size=500b,n=4,prio=2 or poisson:...; may be repeated")
+                         help="generate traffic, as in cbr:rate=1mbit,size=500b,n=4,prio=2; may be repeated")
     traffic.add_argument("--priority", metavar="RULE", default="tos",
-                         help="skb->priority from the DSCP: tos (as Linux), precedence, dscp, none; default tos")
-    traffic.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random; default 0")
+                         help="how skb->priority follows from the DSCP: tos (as in Linux), precedence, dscp or none "
+                              "(default: tos)")
+    traffic.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
     link = parser.add_argument_group("link")
-    link.add_argument("--rate", default="10mbit", metavar="RATE", help="default 10mbit")
-    link.add_argument("--delay", default="0", metavar="TIME", help="propagation delay; default 0")
-    link.add_argument("--mtu", metavar="SIZE", help="drop what is larger; default no limit")
-    link.add_argument("--duration", metavar="TIME", help="stop then; default when nothing happens any more")
+    link.add_argument("--rate", default="10mbit", metavar="RATE", help="rate of the link (default: 10mbit)")
+    link.add_argument("--delay", default="0", metavar="TIME", help="propagation delay of the link (default: 0)")
+    link.add_argument("--mtu", metavar="SIZE", help="drop packets larger than SIZE (default: no limit)")
+    link.add_argument("--duration", metavar="TIME", help="stop after TIME (default: run until idle)")
     link.add_argument("--tc", metavar="FILE",
-                      help="script of tc and ip commands that sets eth0 up before the run; its show commands run after")
+                      help="run a script of tc and ip commands that configures eth0; its show commands are executed "
+                           "after the simulation")
     link.add_argument("--ingress", action="store_true",
-                      help="the traffic arrives at eth0 from the wire, for --tc scripts that queue on ingress")
+                      help="let the traffic arrive at eth0 from the network, for --tc scripts that queue on ingress")
     program = parser.add_argument_group("programs")
-    program.add_argument("--enqueue", metavar="NAME", help="program to use, if the object holds several")
-    program.add_argument("--dequeue", metavar="NAME")
+    program.add_argument("--enqueue", metavar="NAME", help="enqueue program to use if the object holds several")
+    program.add_argument("--dequeue", metavar="NAME", help="dequeue program to use if the object holds several")
     program.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="variables",
-                         help="initial value of a global variable, as in --set limit=50; may be repeated")
+                         help="set the initial value of a global variable, as in --set limit=50; may be repeated")
     program.add_argument("--pin", metavar="MAP", action="append", default=[],
-                         help="all objects share the map of this name, as if pinned; may be repeated")
-    program.add_argument("--engine", choices=("interp", "translate"), help="default: the fastest")
-    program.add_argument("--kernel", metavar="VERSION", help="whose verifier judges: 7.2 (default), 6.18")
+                         help="let all objects share the map of this name, as if it was pinned; may be repeated")
+    program.add_argument("--engine", choices=("interp", "translate"), help=helptext.ENGINE)
+    program.add_argument("--kernel", metavar="VERSION",
+                         help="kernel version whose verifier rules apply: 7.2 or 6.18 (default: 7.2)")
     add_kernel_options(program)
-    program.add_argument("--unverified", action="store_true", help="run in the interpreter without verifying")
+    program.add_argument("--unverified", action="store_true", help=helptext.UNVERIFIED)
     output.add_limit(program)
     out = parser.add_argument_group("output")
-    out.add_argument("--out", metavar="FILE", help="write what leaves as a capture, with times of departure")
-    out.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    out.add_argument("--packets", action="store_true", help="with --json: a record of each packet")
+    out.add_argument("--out", metavar="FILE", help="write departing packets to a capture, with their departure times")
+    out.add_argument("--json", action="store_true", help=helptext.JSON)
+    out.add_argument("--packets", action="store_true", help="with --json, include a record of each packet")
     out.add_argument("--dump-maps", metavar="MAP", action="append", nargs="?", const="",
-                     help="what user space reads of this map (of all of them without a name) at the end, in "
-                          "bpftool's shape; may be repeated")
-    out.add_argument("--trace", action="store_true", help="each event and each bpf_trace_printk line, on stderr")
+                     help="print a map after the run, as bpftool map dump does; without MAP, print all; may be "
+                          "repeated")
+    out.add_argument("--trace", action="store_true",
+                     help="print each event and each bpf_trace_printk line on standard error")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -102,10 +121,10 @@ def _print(args: argparse.Namespace, result: Result) -> None:
 
 
 def execute(args: argparse.Namespace, interrupts: Interrupts | None = None) -> Result:
-    """Make the run that the arguments ask for.
+    """Run the simulation that the arguments describe and return its result.
 
     Args:
-        interrupts: told how to stop the run.
+        interrupts: where to register the function that stops the simulation.
     """
     from ebpfvm.api import simulate
     from ebpfvm.loader.variables import set_variables
@@ -119,9 +138,9 @@ def execute(args: argparse.Namespace, interrupts: Interrupts | None = None) -> R
     duration = None if args.duration is None else parse_time(args.duration)
     limits = Limits.parse(args.limit)
     if args.pcap is None and not args.flows:
-        raise UsageError("no traffic: give --pcap FILE, --flows SPEC, or both")
+        raise UsageError("no traffic to send; add --pcap FILE, --flows SPEC, or both")
     if args.object is None and args.tc is None:
-        raise UsageError("nothing to run: give an OBJECT, --tc FILE, or both")
+        raise UsageError("nothing to run; name an OBJECT, --tc FILE, or both")
     _keep_inputs(args)
     found = open_object(args.object, args.kconfig) if args.object is not None else None
     if found is not None:
@@ -153,15 +172,15 @@ def execute(args: argparse.Namespace, interrupts: Interrupts | None = None) -> R
 
 
 def _keep_inputs(args: argparse.Namespace) -> None:
-    """The capture that is written must not take the place of a file that is read."""
+    """Raise UsageError if the capture to be written would overwrite an input file."""
     for path in (args.object, args.pcap, args.tc):
         if path and args.out and os.path.isfile(path) and os.path.exists(args.out) and os.path.samefile(
                 path, args.out):
-            raise UsageError(f"--out {args.out}: would overwrite {path}, which is read; give another name")
+            raise UsageError(f"--out {args.out}: would overwrite the input file {path}; choose another name")
 
 
 def balance(result: Result) -> int:
-    """A run in which packets went astray fails, and says which and who had them."""
+    """Report packets that were lost or freed twice, and return the exit status."""
     if result.ok:
         return output.GOOD
     for problem in result.problems[:20]:
@@ -177,7 +196,7 @@ def balance(result: Result) -> int:
 
 
 def _maps(names: list[str] | None) -> list[str] | None:
-    """The maps to dump; a bare --dump-maps means all."""
+    """Return the names of the maps to print: empty for all, None for none."""
     return names if names is None or "" not in names else []
 
 
@@ -195,7 +214,7 @@ def _assignments(words: list[str]) -> dict[str, int]:
 
 
 class Tracer:
-    """Prints what happens, and what programs write with bpf_trace_printk."""
+    """Print each event, and what programs write with bpf_trace_printk."""
 
     def __init__(self, start: int) -> None:
         self._start = start

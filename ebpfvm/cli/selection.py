@@ -1,4 +1,4 @@
-"""What the commands have in common: which programs of an object, for which kernel."""
+"""Options and code that several commands share: which programs of an object, and for which kernel."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _TYPES: Final = {"tc": "sched_cls", "classifier": "sched_cls", "action": "sched_
 
 
 def add_kernel_options(parser: Any) -> None:
-    """Declare the options that say more of the kernel than its version."""
+    """Declare the options that describe the kernel beyond its version."""
     parser.add_argument("--btf", metavar="FILE",
-                        help="the kernel's types: /sys/kernel/btf/vmlinux, or a vmlinux; default: those of an ordinary "
-                             "kernel of the version")
+                        help="BTF of the kernel: /sys/kernel/btf/vmlinux or a vmlinux image (default: the types of a "
+                             "common build of that version)")
     parser.add_argument("--kconfig", metavar="FILE|NAME=VALUE", action="append", default=[],
-                        help="values of the kernel's configuration that programs ask for with __kconfig; may be "
-                             "repeated")
+                        help="kernel configuration that programs read with __kconfig: a file such as /boot/config-*, "
+                             "or one value, as in CONFIG_HZ=250; may be repeated")
 
 
 def open_object(path: str, kconfig: list[str]) -> Object:
-    """Load an object and tell its notes.
+    """Return the object in the file `path`.
 
     Raises:
-        LoadError: it cannot be read.
-        UsageError: a configuration value makes no sense.
+        LoadError: the object cannot be read.
+        UsageError: a configuration value is malformed.
     """
     from ebpfvm.loader.kconfig import read_values
     from ebpfvm.loader.open import load
@@ -41,11 +41,11 @@ def open_object(path: str, kconfig: list[str]) -> Object:
 
 
 def open_programs(args: argparse.Namespace) -> tuple[Object, list[Program]]:
-    """The object, and the programs, that `OBJECT[:PROGRAM]` names, with the type that is asked for.
+    """Return the object and the programs that `OBJECT[:PROGRAM]` names, with the requested type.
 
     Raises:
         LoadError: the object or the named program cannot be read.
-        UsageError: it holds no such program, or none at all.
+        UsageError: the object holds no such program, or none at all.
     """
     word = args.object
     path, colon, name = word.rpartition(":")
@@ -63,18 +63,18 @@ def open_programs(args: argparse.Namespace) -> tuple[Object, list[Program]]:
 
 
 def typed(program: Program, text: str | None) -> Program:
-    """The program taken for the type that a word as in `tc` or `qdisc/enqueue` names."""
+    """Return the program with the type that a word such as `tc` or `qdisc/enqueue` names, unchanged for None."""
     type_, attach = split_type(text)
     return program.with_type(type_, attach or None) if type_ else program
 
 
 def split_type(text: str | None) -> tuple[str, str]:
-    """Type and attachment of a word as in `tc` or `qdisc/enqueue`; both empty for None."""
+    """Return type and attachment of a word such as `tc` or `qdisc/enqueue`; both are empty for None."""
     type_, _, attach = (text or "").partition("/")
     return _TYPES.get(type_, type_), attach
 
 
 def needs_type(program: Program) -> None:
-    """Raise UsageError if nothing says of what type a program is."""
+    """Raise UsageError if the type of a program is unknown."""
     if program.type == "":
-        raise UsageError(f"{program.name}: its section {program.section!r} says no program type; give one with --type")
+        raise UsageError(f"{program.name}: section {program.section!r} implies no program type; name one with --type")

@@ -1,12 +1,12 @@
-"""`ebpfvm verify`: would a kernel load these programs?"""
+"""`ebpfvm verify`: verify programs as the kernel does."""
 
 from __future__ import annotations
 
 import sys
 from errno import EINVAL
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.cli import output
+from ebpfvm.cli import helptext, output
 from ebpfvm.cli.selection import add_kernel_options, needs_type, open_programs
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.limits import Limits
@@ -19,28 +19,33 @@ if TYPE_CHECKING:
     from ebpfvm.loader.object import Program
 
 SCHEMA = "ebpfvm.verify/1"
+_DESCRIPTION: Final = """Verify the programs of an object as the kernel's verifier does. A rejected program is
+reported with the kernel's message, the line of C source, the reason, and the path
+that leads there. The exit status is 0 if all programs are accepted, and 1 if one
+is rejected or cannot be read."""
+_EXAMPLES: Final = helptext.examples(
+    "ebpfvm verify samples/rfc/wfq.o",
+    "ebpfvm verify samples/broken/leak.o  # exit status 1",
+    "ebpfvm verify samples/tc/dscp.o --kernel 6.18 -v")
 
 
 def add(subparsers: Any) -> None:
     """Declare the subcommand."""
-    parser: argparse.ArgumentParser = subparsers.add_parser(
-        "verify", help="judge programs as the kernel's verifier would",
-        description="Judge each program of an object (or one of them). Exit status 0: all are accepted; 1: some are "
-                    "not (or cannot be read), each with the kernel's message, the C line, the reason, and what led to "
-                    "it.")
-    parser.add_argument("object", metavar="OBJECT[:PROGRAM]", help="eBPF object, and a program of it")
+    parser = helptext.declare(subparsers, "verify", brief="verify programs as the kernel's verifier does",
+                              description=_DESCRIPTION, epilog=_EXAMPLES)
+    parser.add_argument("object", metavar="OBJECT[:PROGRAM]",
+                        help="eBPF object and a program in it (default: all of its programs)")
     parser.add_argument("-v", "--verbose", action="count", default=0,
-                        help="the verifier's log; twice: with all states (log level 2)")
-    parser.add_argument("--kernel", metavar="VERSION", help="whose rules: 7.2 (default), 6.18, rfc6")
-    parser.add_argument("--type", metavar="TYPE", help="program type: tc, xdp, socket_filter, qdisc/enqueue, ...; "
-                                                       "default: what the section says")
+                        help="print the verifier's log; -vv prints the state after each instruction (log level 2)")
+    parser.add_argument("--kernel", metavar="VERSION", help=helptext.KERNEL)
+    parser.add_argument("--type", metavar="TYPE", help=helptext.TYPE)
     add_kernel_options(parser)
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("--json", action="store_true", help=helptext.JSON)
     output.add_limit(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it; the exit status."""
+    """Run the command and return the exit status."""
     from ebpfvm.api import kernel_of
     from ebpfvm.btf.vmlinux import read_kernel_btf
     from ebpfvm.loader.object import Program
@@ -65,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _judge(program: Program, kernel: str | None, btf: Btf | None, args: argparse.Namespace, alone: bool) -> Verdict:
-    """The verdict; where none can be had, that costs one program of several and no more."""
+    """Return the verdict; a program that cannot be verified does not keep the others from being verified."""
     from ebpfvm.api import verify
     try:
         needs_type(program)

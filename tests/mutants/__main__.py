@@ -1,9 +1,11 @@
-"""The mutation job: switch off single rules, and name those that no fast test notices.
+"""Switch off single rules of ebpfvm, and report those that no fast test notices.
 
-    python -m tests.mutants [--count 200] [--seed 0] [--only verifier maps] [--list] [PATH:LINE ...]
+The job copies the tree. Each mutant is one change in that copy, and only the tests that execute the changed line are
+run on it (`tox -e mutants`). The exit status is 0 whatever the job finds; the score is for people to judge.
 
-The tree is copied; a mutant is one change in the copy, and only the tests that run the changed line are asked
-(`tox -e mutants`). Exit status 0: the job was done, whatever it found; the score is for people.
+examples:
+  python -m tests.mutants --list --count 5
+  python -m tests.mutants --only maps --count 20 --seed 1
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 PARTS = {"verifier": ("ebpfvm/verifier",), "maps": ("maps",), "engine": ("ebpfvm/engine", "ebpfvm/kernel"),
          "funcs": ("ebpfvm/funcs",), "tc": ("sched/tc",),
          "qdiscs": ("sched/qdiscs", "sched/sch_bpf.py", "sched/sch_generic.py", "sched/device.py")}
-SECONDS = 120  # of one mutant: an endless loop is noticed too
+SECONDS = 120  # for one mutant, so that an endless loop is noticed too
 
 
 def files(parts: list[str]) -> list[Path]:
@@ -70,18 +72,26 @@ def chosen(args: argparse.Namespace) -> list[Mutant]:
     return sorted(random.Random(args.seed).sample(every, min(args.count, len(every))))
 
 
-def main() -> None:
-    """Run the job."""
-    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__.partition("\n")[0])
-    parser.add_argument("--count", type=int, default=200, help="mutants to try, chosen by --seed; default %(default)s")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="+", choices=tuple(PARTS), default=list(PARTS), help="parts of the tree")
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=200, help="number of mutants to try (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed for choosing them (default: %(default)s)")
+    parser.add_argument("--only", nargs="+", choices=tuple(PARTS), default=list(PARTS),
+                        help="parts of the tree to change (default: all)")
     parser.add_argument("--tests", nargs="+", default=list(FAST), metavar="PATH",
-                        help="tests that may notice; default: all fast ones")
-    parser.add_argument("--data", type=Path, help="folder with the measurement of an earlier job on the same tree")
-    parser.add_argument("--list", action="store_true", help="print the chosen mutants and try none")
+                        help="tests that may notice a mutant (default: all fast ones)")
+    parser.add_argument("--data", type=Path, metavar="FOLDER",
+                        help="reuse the measurement that an earlier job on the same tree left in FOLDER")
+    parser.add_argument("--list", action="store_true", help="print the chosen mutants without trying them")
     parser.add_argument("places", nargs="*", metavar="PATH:LINE", help="try all mutants of these lines instead")
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Run the job that the command line asks for."""
+    args = build_parser().parse_args()
     todo = chosen(args)
     if args.list:
         print(*todo, sep="\n")

@@ -1,6 +1,4 @@
-"""Play schedules through a root qdisc over a wire that holds one packet, and write down each step.
-
-usage: python -m tests.oracle qdisc SCHEDULE.json > traces.jsonl
+"""Play schedules through a root qdisc over a wire that holds one packet, and record each step.
 
 SCHEDULE.json is a case or a list of cases:
 
@@ -28,6 +26,10 @@ and "options" (what the qdisc dumps as TCA_OPTIONS), "show" (text of tc -s -d qd
 (packets freed when the qdisc was taken away), or "error". Further settings of a case: "clock": "tai" with
 "deadline": true for etf, "tcindex": true (tc_index = mark & 15). Under $ORACLE_VIRTUAL_TIME=1, $ORACLE_SEED (1) seeds
 the machine: record with two seeds and keep what is equal.
+
+examples:
+  python -m tests.oracle qdisc schedule.json
+  ORACLE_VIRTUAL_TIME=1 python -m tests.oracle qdisc schedule.json --timeout 60
 """
 
 from __future__ import annotations
@@ -43,8 +45,9 @@ from tests.oracle.guest import from_environment
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("schedule", type=Path)
-    parser.add_argument("--timeout", type=float, default=300, help="seconds in the guest for one case")
+    parser.add_argument("schedule", type=Path, metavar="SCHEDULE.json", help="one case or a list of cases")
+    parser.add_argument("--timeout", type=float, default=300,
+                        help="seconds that one case may take in the guest (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> None:

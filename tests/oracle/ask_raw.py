@@ -1,8 +1,6 @@
-"""What a kernel says of bare instructions, and what they do.
+"""Load bare instructions in the guest, print the kernel's verdicts, and run what is accepted.
 
-usage: python -m tests.oracle raw [FILE] < programs.jsonl > verdicts.jsonl
-
-Thousands of lines can be asked in one go; answers come in order. A line is {"insns": HEX, ...} with any of
+One call can ask thousands of lines; the answers come in the same order. A line is {"insns": HEX, ...} with any of
 
   type           "sched_cls" (default), "xdp", "socket_filter", "struct_ops", ... or a number
   license        "GPL"
@@ -18,7 +16,12 @@ Thousands of lines can be asked in one go; answers come in order. A line is {"in
   runs           [{"data": HEX, "ctx": HEX, "repeat": 1}]: BPF_PROG_TEST_RUN, where accepted
   anything else  (an id, a name) is handed through
 
-Answer: the line's other fields and verdict, errno, log; with runs: runs [{errno, retval, data, ctx, ns}] and maps.
+An answer has the line's other fields and verdict, errno, log; with runs, also runs [{errno, retval, data, ctx, ns}] and
+maps.
+
+examples:
+  python -m tests.oracle raw programs.jsonl
+  echo '{"insns": "b7000000000000009500000000000000"}' | python -m tests.oracle raw
 """
 
 from __future__ import annotations
@@ -50,8 +53,10 @@ KNOWN = {
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("file", nargs="?", type=argparse.FileType("r"), default=sys.stdin)
-    parser.add_argument("--timeout", type=float, default=60, help="seconds in the guest for one program")
+    parser.add_argument("file", nargs="?", type=argparse.FileType("r"), default=sys.stdin,
+                        help="lines to ask (default: standard input)")
+    parser.add_argument("--timeout", type=float, default=60,
+                        help="seconds that one program may take in the guest (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> None:

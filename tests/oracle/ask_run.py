@@ -1,13 +1,13 @@
-"""What a program of an object does (BPF_PROG_TEST_RUN).
+"""Run a program of an object in the guest with BPF_PROG_TEST_RUN, and print what it returns.
 
-usage: python -m tests.oracle run OBJECT[:PROGRAM] [--data HEX|@FILE]... [--ctx HEX] [--repeat N]
-                                  [--map NAME:KEY=VALUE]...
-       python -m tests.oracle run - < requests.jsonl
+Each --data starts one run. The runs follow each other on the same maps, and --ctx applies to all of them. Prints one
+JSON line: object, program, runs [{errno, retval, data, ctx, ns}] and the maps' contents afterwards. With "-", each
+input line is {"object": PATH, "program": NAME, "runs": [{"data":, "ctx":, "repeat":}], "maps": {NAME: {KEY: VALUE}}}.
+struct_ops programs have no test run (errno 524).
 
-Each --data is one run, one after the other on the same maps; the --ctx goes with all of them. Prints one JSON line:
-object, program, runs [{errno, retval, data, ctx, ns}] and the maps' contents afterwards. With "-" each input line is
-{"object": PATH, "program": NAME, "runs": [{"data":, "ctx":, "repeat":}], "maps": {NAME: {KEY: VALUE}}}. struct_ops
-programs have no test run (errno 524).
+examples:
+  python -m tests.oracle run samples/tc/dscp.o --data 0123456789ab0123456789ab08004500001c
+  python -m tests.oracle run - < requests.jsonl
 """
 
 from __future__ import annotations
@@ -25,11 +25,14 @@ from tests.oracle.guest import from_environment
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("object", help="OBJECT[:PROGRAM], or - for JSON lines on standard input")
-    parser.add_argument("--data", action="append", help="packet, hex or @FILE")
-    parser.add_argument("--ctx", help="context, hex")
-    parser.add_argument("--repeat", type=int, default=1)
-    parser.add_argument("--map", action="append", default=[], help="NAME:KEY=VALUE in hex, set before the first run")
-    parser.add_argument("--timeout", type=float, default=60)
+    parser.add_argument("--data", action="append",
+                        help="packet, as hexadecimal bytes or @FILE; may be repeated (default: 64 zero bytes)")
+    parser.add_argument("--ctx", help="context, as hexadecimal bytes")
+    parser.add_argument("--repeat", type=int, default=1, help="runs for each packet (default: %(default)s)")
+    parser.add_argument("--map", action="append", default=[], metavar="NAME:KEY=VALUE",
+                        help="set an entry before the first run, in hexadecimal; may be repeated")
+    parser.add_argument("--timeout", type=float, default=60,
+                        help="seconds that one object may take in the guest (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> None:

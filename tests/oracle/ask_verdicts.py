@@ -1,11 +1,13 @@
-"""What a kernel says of the programs of objects.
-
-usage: python -m tests.oracle verdicts [--log-level N] [--program NAME] [--no-register] OBJECT... > verdicts.jsonl
+"""Load the programs of objects in the guest, and print the kernel's verdicts.
 
 Prints one JSON line for each program: object, program, section, type, verdict ("accept", "reject", "not loaded"),
 errno, log, and, where something went wrong, libbpf's own lines. Then one line for each struct_ops variable whose
 programs were all accepted: struct_ops, verdict and errno of registering it (it is taken out again at once). An object
-that libbpf cannot open gives one line with verdict "not opened". Exit status: 0 unless the guest died on an object.
+that libbpf cannot open gives one line with verdict "not opened". The exit status is 0 unless the guest crashed.
+
+examples:
+  python -m tests.oracle verdicts samples/rfc/pfifo.o samples/tc/dscp.o
+  python -m tests.oracle verdicts --log-level 2 samples/tc/dscp.o
 """
 
 from __future__ import annotations
@@ -21,13 +23,15 @@ from tests.oracle.guest import from_environment
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("objects", nargs="+", metavar="OBJECT", type=Path)
+    parser.add_argument("objects", nargs="+", metavar="OBJECT", type=Path, help="eBPF objects to load")
     parser.add_argument(
-        "--log-level", type=int, default=1, help="1 up to the error (default), 2 all states, 4 statistics only"
+        "--log-level", type=int, default=1,
+        help="1 for the log up to the error, 2 for all states, 4 for statistics only (default: %(default)s)",
     )
-    parser.add_argument("--program", action="append", help="only this program; may be repeated")
+    parser.add_argument("--program", action="append", help="load only this program; may be repeated (default: all)")
     parser.add_argument("--no-register", action="store_true", help="do not register struct_ops variables")
-    parser.add_argument("--timeout", type=float, default=120, help="seconds in the guest for one object")
+    parser.add_argument("--timeout", type=float, default=120,
+                        help="seconds that one object may take in the guest (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,4 +1,9 @@
-"""`python -m tests.oracle setup`: download Debian packages of a kernel and a small userland, and build the guest."""
+"""Download Debian packages of a kernel and a small userland, and build the guest from them.
+
+examples:
+  python -m tests.oracle setup
+  python -m tests.oracle setup --series 6.18 --again
+"""
 
 from __future__ import annotations
 
@@ -18,23 +23,26 @@ from tests.oracle.guest import Guest
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--suite", default="sid", help="Debian suite that the small userland is taken from")
-    parser.add_argument("--kernel-suite", help="Debian suite that has the kernel (default: that of the userland)")
-    parser.add_argument("--series", default="7.2", help="take the newest kernel of this series")
-    parser.add_argument("--kernel", help="take exactly this release, such as 7.2.13+deb14-amd64")
-    parser.add_argument("--mirror", help="a Debian archive (default: the one of this machine's apt)")
-    parser.add_argument("--again", action="store_true", help="build even if there is a guest already")
+    parser.add_argument("--suite", default="sid",
+                        help="Debian suite that the userland comes from (default: %(default)s)")
+    parser.add_argument("--kernel-suite",
+                        help="Debian suite that the kernel comes from (default: that of the userland)")
+    parser.add_argument("--series", default="7.2", help="use the newest kernel of this series (default: %(default)s)")
+    parser.add_argument("--kernel", help="use exactly this release, such as 7.2.13+deb14-amd64")
+    parser.add_argument("--mirror",
+                        help="Debian archive to download from (default: the one that apt uses on this machine)")
+    parser.add_argument("--again", action="store_true", help="build a new guest even if there is one")
 
 
 def run(args: argparse.Namespace) -> None:
     """Download, build, and boot once."""
     base = cache.folder()
     if (base / "about.json").exists() and not args.again:
-        print(f"{base} has kernel {cache.about()['kernel']}; --again builds it anew")
+        print(f"{base} has kernel {cache.about()['kernel']}; add --again to build a new guest")
         return
     for need in ("apt-get", "dpkg-deb", "xz", "tar"):
         if not shutil.which(need):
-            raise SystemExit(f"{need} is missing on this machine")
+            raise SystemExit(f"{need}: not found on this machine; install it first")
     base.mkdir(parents=True, exist_ok=True)
     say = Said()
     apt = fetch.Apt(base / "apt", args.suite, args.mirror)
@@ -66,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def chosen(source: fetch.Apt, args: argparse.Namespace) -> tuple[str, list[str]]:
-    """The release asked for, or the newest of the series, and its packages."""
+    """Return the requested release, or the newest of the series, and its packages."""
     found = source.kernels("" if args.kernel else args.series)
     if args.kernel in found:
         return args.kernel, found[args.kernel]
@@ -78,7 +86,7 @@ def chosen(source: fetch.Apt, args: argparse.Namespace) -> tuple[str, list[str]]
 
 
 def ask_for_types(base: Path) -> None:
-    """Boots once: proves that the guest works, and takes the kernel's types out of it."""
+    """Boot once, to show that the guest works, and copy the kernel's types out of it."""
     with Guest() as guest:
         for name, command in (
             ("vmlinux.btf", "cat /sys/kernel/btf/vmlinux"),
@@ -94,7 +102,7 @@ def ask_for_types(base: Path) -> None:
 
 
 class Said:
-    """Progress lines with seconds."""
+    """Print progress lines with the seconds that have passed."""
 
     def __init__(self) -> None:
         self._start = time.monotonic()

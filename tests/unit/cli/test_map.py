@@ -61,7 +61,7 @@ def test_a_map_by_id_and_an_element_by_key(capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize(("words", "message"), [
     (("dump", *STATS), "'name NAME' or 'id N' is missing"),
-    (("dump", "name", "stats"), "'run ARGUMENTS' is missing"),
+    (("dump", "name", "stats"), "'run ARGUMENTS...' is missing"),
     (("dump", "name", "nope", *STATS), "no map 'nope'; there are: "),
     (("show", "everything", *STATS), "unknown word 'everything'"),
     (("lookup", "name", "stats", *STATS), "'key BYTE...' is missing"),

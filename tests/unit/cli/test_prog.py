@@ -80,11 +80,11 @@ def test_the_verifier_is_asked_unless_told_otherwise(raw, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize(("args", "message"), [
-    (["--raw"], "--raw needs --type"),
+    (["--raw"], "--raw: the program type is missing"),
     (["--raw", "--type", "tc", "data_on", "x"], "unknown word 'data_on'"),
-    (["--raw", "--type", "tc", "data_in"], "data_in needs a value"),
-    (["--raw", "--type", "tc", "repeat", "x"], "repeat takes a number"),
-    (["--raw", "--type", "tc", "repeat", "\u00b2"], "repeat takes a number"),
+    (["--raw", "--type", "tc", "data_in"], "data_in: the value is missing"),
+    (["--raw", "--type", "tc", "repeat", "x"], "repeat: expected a number, found 'x'"),
+    (["--raw", "--type", "tc", "repeat", "\u00b2"], "repeat: expected a number"),
     (["--raw", "--type", "tc", "--set", "\u00b2:00=00"], "expected MAP:KEY=VALUE"),
     (["--raw", "--type", "tc", "--map", "\u00b2:4:4:1"], "map type '\u00b2' is not known"),
     (["--raw", "--type", "tc", "--map", "array:4"], "expected TYPE:KEY:VALUE:ENTRIES"),
@@ -126,4 +126,4 @@ def test_json_shows_the_beginning_of_a_huge_map(raw, capsys: pytest.CaptureFixtu
     assert main(["prog", "run", raw(MARK), "--raw", "--type", "tc", "--map", "array:4:1020:0xffffffff", "--json"]) == 0
     out, err = capsys.readouterr()
     assert len(json.loads(out)["maps"][0]["items"]) == 1024
-    assert "warning: map 0 is too large to be shown whole; here are 1024 entries" in err
+    assert "warning: map 0: too large to print whole; 1024 entries shown" in err

@@ -258,8 +258,8 @@ def test_what_is_read_is_not_overwritten(small: str, tmp_path: Path, capsys: pyt
     link.symlink_to(small)
     for out in (small, str(link)):
         assert main(["run", PFIFO, "--pcap", small, "--out", out]) == 2
-        assert capsys.readouterr().err == (f"error: --out {out}: would overwrite {small}, which is read; give another "
-                                           "name\n")
+        assert capsys.readouterr().err == (f"error: --out {out}: would overwrite the input file {small}; choose "
+                                           "another name\n")
     assert Path(small).read_bytes() == before
 
 
