@@ -83,8 +83,8 @@ def dialect_of(program: Program, kernel: str | None = None, btf: Btf | arguments
 def kernel_of(found: Object, kernel: str | None = None) -> str | None:
     """Return the kernel that applies to all programs of an object if none is requested.
 
-    It is the RFC's kernel if one of the programs is a qdisc of the RFC, because the numbers of the RFC's map types denote
-    other types in Linux.
+    It is the RFC's kernel if one of the programs is a qdisc of the RFC, because the numbers of the RFC's map types
+    denote other types in Linux.
     """
     if kernel is None and any(program.type in RFC_TYPES for program in found.programs.values()):
         return "rfc6"
@@ -273,7 +273,7 @@ def _dialect(programs: list[Program], asked: Scenario) -> Dialect:
 
 
 def _rfc_dialect(kernel: str | None) -> Dialect:
-    """Return the RFC's dialect, which also offers everything that Linux does: the programs that a script names may be either."""
+    """Return the RFC's dialect, which includes Linux's, because a script may name programs of both."""
     if kernel is not None:
         arguments.word("kernel", kernel)
     return dialects.rfc6() if kernel in (None, "rfc6") else dialects.rfc6(dialects.dialect(kernel).version)
@@ -292,10 +292,10 @@ def _namespace(simulation: Simulation, loaded: Loaded, unverified: bool) -> Name
 def script_programs(machine: Kernel, engine: Engine, unverified: bool = False,
                     pins: Pins | None = None,
                     objects: Mapping[str, Object] | None = None) -> Callable[[str, str, str], Runnable]:
-    """Return a function for `Namespace.load_program`, which loads, verifies and selects the programs that a script names.
+    """Return a function for `Namespace.load_program`: it loads, verifies and selects the programs that a script names.
 
-    Each object is loaded once. Its programs share its maps; maps of different objects are separate unless they are pinned
-    by name. If `objects` holds a path, its object is used instead of the file.
+    Each object is loaded once. Its programs share its maps; maps of different objects are separate unless they are
+    pinned by name. If `objects` holds a path, its object is used instead of the file.
     """
     shared = pins if pins is not None else Pins()
     known: dict[str, tuple[Object, Loaded]] = {}

@@ -33,7 +33,7 @@ def whole(name: str, value: object, low: int, high: int = MOST) -> int:
 
 
 def path(name: str, value: object) -> Path:
-    """Return a path, given as text or as anything that `os.fspath` accepts; bytes are rejected, as they may be file content."""
+    """Return a path: text, or anything that `os.fspath` accepts, except bytes, which may be a file's content."""
     if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
         raise wrong(name, "the path of a file", value)
     return value

@@ -169,8 +169,8 @@ class Loaded:
             asked: the caller wants to run it; False for a mere target of tail calls, which may never be reached.
 
         Raises:
-            LoadError: it cannot be prepared for the kernel, one of its maps cannot be created, or it calls a function that
-                has no run time.
+            LoadError: it cannot be prepared for the kernel, one of its maps cannot be created, or it calls a function
+                that has no run time.
             Rejected: the verifier rejects it.
             UsageError: the kernel has no such program type.
         """

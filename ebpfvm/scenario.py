@@ -32,8 +32,8 @@ Path = arguments.Path
 class Scenario:
     """A qdisc, its traffic and its link.
 
-    Every field has a default. `rate`, `delay`, `mtu` and `duration` also accept text as `tc` writes it, and are converted to
-    numbers.
+    Every field has a default. `rate`, `delay`, `mtu` and `duration` also accept text as `tc` writes it, and are
+    converted to numbers.
 
     Attributes:
         source: object with an enqueue and a dequeue program of the RFC, or its path; optional with `tc`.
@@ -128,8 +128,8 @@ class Scene:
     """A simulation that is set up and has not started, as passed to `simulate(prepare=...)`.
 
     Attributes:
-        simulation: the simulation. `simulation.loop.at(time, action, argument)` schedules an action; `time` is in ns of a
-            clock that starts at `ebpfvm.sched.simulation.BOOT_NS`.
+        simulation: the simulation. `simulation.loop.at(time, action, argument)` schedules an action; `time` is in ns of
+            a clock that starts at `ebpfvm.sched.simulation.BOOT_NS`.
         net: the namespace, with the device eth0; None without a tc script.
         loaded: programs and maps of the object; None without one.
     """

@@ -60,7 +60,7 @@ class MapView(Mapping[bytes, bytes]):
         self._map = bpf_map
 
     def records(self) -> list[UserRecord]:
-        """Return the records that the program wrote into a ring buffer or perf event array, oldest first, and consume them."""
+        """Consume the records of a ring buffer or perf event array and return them, oldest first."""
         return self._map.records()
 
     def pending(self) -> list[UserRecord]:
@@ -125,8 +125,8 @@ class TestRun:
     Attributes:
         retval: the return value, unsigned 32 bits.
         data: the packet afterwards.
-        ctx: the fields of the context afterwards, by name; arrays are lists. For xdp, `data`, `data_end` and `data_meta`
-            are offsets from the start of `data`.
+        ctx: the fields of the context afterwards, by name; arrays are lists. For xdp, `data`, `data_end` and
+            `data_meta` are offsets from the start of `data`.
         maps: index in `Program.maps`, or name of the map -> its content, key -> value.
         trace: the lines that the program wrote with bpf_trace_printk.
         warnings: what Linux would have refused, one sentence each.
@@ -155,8 +155,8 @@ def test_run(program: Program | Object | Path, data: bytes = bytes(64), ctx: Map
             sk_lookup, syscall or raw_tracepoint; or an object, or its path, that holds one program.
         data: the packet, starting at the Ethernet header, at least 14 bytes.
         ctx: initial fields of the context, by name (`protocol` and `vlan_proto` in network byte order, as programs see
-            them; `cb` as five numbers); or the bytes of the context structure, as for bpf(2). For a qdisc program, fields
-            of its context and of the packet.
+            them; `cb` as five numbers); or the bytes of the context structure, as for bpf(2). For a qdisc program,
+            fields of its context and of the packet.
         maps: initial content of maps: index in `program.maps`, or name of the map -> key -> value.
         engine: "interp", which also runs unverified programs, or "translate", which verifies the program first.
         kernel, btf: kernel version and types; see `ebpfvm.api.dialect_of`.
@@ -168,8 +168,8 @@ def test_run(program: Program | Object | Path, data: bytes = bytes(64), ctx: Map
         wait: time in ns that passes after the run while timers fire, however often they are armed (default: each timer
             that the run leaves armed fires once, if it expires within a second).
         limits: limits on what the program and its maps may use of this machine.
-        unverified: load the targets of tail calls without verifying them. Otherwise a target that the verifier rejects is
-            missing, as in a kernel, unless the verifier rejects the program itself.
+        unverified: load the targets of tail calls without verifying them. Otherwise a target that the verifier rejects
+            is missing, as in a kernel, unless the verifier rejects the program itself.
 
     Raises:
         UsageError: test runs do not support the type, the packet is too short, a field or map does not exist, or an

@@ -67,7 +67,7 @@ def flow_dissector(request: RunRequest, run: Runnable) -> Ran:
 
 
 def plain(request: RunRequest, run: Runnable) -> Ran:
-    """Run a program as bpf_prog_test_run_syscall and bpf_prog_test_run_raw_tp do: its context is memory, passed as bytes.
+    """Run a program as bpf_prog_test_run_syscall and bpf_prog_test_run_raw_tp do: its context is plain memory.
 
     The memory is returned as `ctx["context"]`.
     """

@@ -132,8 +132,8 @@ def may_be_translated(insns: tuple[Insn, ...]) -> bool:
     """Return whether it is safe to translate this unverified program.
 
     The translator checks every access through a pointer that it knows nothing about, but relies on a verifier for the
-    stack. So the frame pointer may only be the base of accesses inside the frame. The program must also end where a program
-    may end, and must not contain callx, which the translator does not know.
+    stack. So the frame pointer may only be the base of accesses inside the frame. The program must also end where a
+    program may end, and must not contain callx, which the translator does not know.
     """
     from ebpfvm.isa import codes as c
     from ebpfvm.isa.table import row_of
@@ -159,9 +159,9 @@ def may_be_translated(insns: tuple[Insn, ...]) -> bool:
 def execute(program: Program, memory: bytes, engine: str = "interp", kernel: str | None = None) -> int:
     """Run a bare program on a piece of memory and return r0 as an unsigned 64-bit number.
 
-    A short prologue, which loads r1 and r2 from a context, calls the program as a function. So both engines start it in the
-    same way, and know nothing about its pointers. With the engine "translate", a program that is not safe to translate
-    runs in the interpreter.
+    A short prologue, which loads r1 and r2 from a context, calls the program as a function. So both engines start it in
+    the same way, and know nothing about its pointers. With the engine "translate", a program that is not safe to
+    translate runs in the interpreter.
 
     Raises:
         Fault: the program did what would crash a kernel, or runs for too long.

@@ -1,4 +1,4 @@
-"""Handle SIGINT and SIGTERM during a simulation: the first signal ends it cleanly, so that its statistics are printed."""
+"""Handle SIGINT and SIGTERM during a simulation: the first signal ends it cleanly and its statistics are printed."""
 
 from __future__ import annotations
 
