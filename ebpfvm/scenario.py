@@ -21,8 +21,8 @@ from ebpfvm.sched.traffic import FlowSpec, parse_flows
 if TYPE_CHECKING:
     from ebpfvm.loaded import Loaded
     from ebpfvm.maps import BpfMap
-    from ebpfvm.sched.device import Observer
     from ebpfvm.sched.netdev import Namespace
+    from ebpfvm.sched.sch_generic import Observer
     from ebpfvm.sched.simulation import Simulation
 
 Path = arguments.Path

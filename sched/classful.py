@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ebpfvm.sched.account import Packet
-    from ebpfvm.sched.device import NetDevice
+    from ebpfvm.sched.sch_generic import QdiscDevice
     from ebpfvm.sched.tc.block import Block
 
 NET_XMIT_BYPASS: Final = 0x00020000  # __NET_XMIT_BYPASS
@@ -42,7 +42,7 @@ class ClassfulQdisc(Qdisc):
         block: the filters of the qdisc, None until there is one.
     """
 
-    def __init__(self, dev: NetDevice, handle: int) -> None:
+    def __init__(self, dev: QdiscDevice, handle: int) -> None:
         super().__init__(dev, handle)
         self.block: Block | None = None
 

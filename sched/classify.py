@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.sched.classful import ClassfulQdisc
-from ebpfvm.sched.tc.block import ETH_P_ALL, Block, TcfResult
+from ebpfvm.sched.tc.block import ETH_P_ALL, Block
 from ebpfvm.sched.tc.dissect import skb_protocol
 from ebpfvm.sched.tc.tc_verdict import (
     CONSUMED,
@@ -15,6 +15,7 @@ from ebpfvm.sched.tc.tc_verdict import (
     TC_ACT_REDIRECT,
     TC_ACT_SHOT,
     TC_ACT_UNSPEC,
+    TcfResult,
     is_goto,
 )
 

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ebpfvm.errors import UsageError
 from ebpfvm.sched.account import DROPPED, SENT
 from ebpfvm.sched.packet import ETH_HLEN
+from ebpfvm.sched.sch_generic import DEFAULT_TX_QUEUE_LEN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ebpfvm.sched.account import Account, Packet
     from ebpfvm.sched.events import EventLoop
-    from ebpfvm.sched.sch_generic import Qdisc
+    from ebpfvm.sched.sch_generic import Observer, Qdisc
     from ebpfvm.sched.sink import Sink
     from ebpfvm.sched.wire import Link
-
-    Observer = Callable[[str, int, Packet | None, str, Any], None]
 
 _VLAN_HLEN = 4  # a tag may come on top of the MTU (is_skb_forwardable, net/core/dev.c)
 
@@ -34,11 +32,14 @@ class NetDevice:
         account: where fates are recorded.
         link: the wire.
         sink: the other end.
-        name, ifindex: as in the kernel.
         hard_header_len: bytes of the link layer's header, 0 for bare IP.
-        observer: called as `observer(event, time, packet, result, ctx)` for each enqueue, dequeue, drop and departure.
 
     Attributes:
+        name, ifindex: as in the kernel.
+        observer: called as `observer(event, time, packet, result, ctx)` for each enqueue, dequeue, drop and departure;
+            None for nobody.
+        tx_queue_len: `txqueuelen`.
+        num_tx_queues: transmit queues.
         qdisc: the root qdisc; set it before the first packet.
         too_big: packets above the MTU, dropped before they reach the qdisc.
         dequeued: packets the qdisc has given out.
@@ -46,20 +47,21 @@ class NetDevice:
     """
 
     __slots__ = ("_clock", "_missed", "_room", "_running", "account", "dequeued", "ifindex", "link", "loop", "name",
-                 "observer", "qdisc", "sending", "sink", "too_big")
+                 "num_tx_queues", "observer", "qdisc", "sending", "sink", "too_big", "tx_queue_len")
     qdisc: Qdisc
 
-    def __init__(self, loop: EventLoop, account: Account, link: Link, sink: Sink, *, name: str = "sim0",
-                 ifindex: int = 2, hard_header_len: int = ETH_HLEN,
-                 observer: Observer | None = None) -> None:
+    def __init__(self, loop: EventLoop, account: Account, link: Link, sink: Sink,
+                 hard_header_len: int = ETH_HLEN) -> None:
         self.loop = loop
         self.account = account
         self._clock = account.kernel
         self.link = link
         self.sink = sink
-        self.name = name
-        self.ifindex = ifindex
-        self.observer = observer
+        self.name = "sim0"
+        self.ifindex = 2
+        self.observer: Observer | None = None
+        self.tx_queue_len = DEFAULT_TX_QUEUE_LEN
+        self.num_tx_queues = 1
         self.sending: Packet | None = None
         self.too_big = self.dequeued = 0
         self._running = self._missed = False
@@ -116,6 +118,14 @@ class NetDevice:
         if self.observer is not None:
             self.observe("drop", skb, "", None)
         self.account.dispose(skb, DROPPED, holder)
+
+    def clone(self, skb: Packet, holder: str) -> Packet:
+        """Return a copy of a packet, which `holder` holds.
+
+        Raises:
+            UsageError: the device is in no namespace, which would count it.
+        """
+        raise UsageError(f"device {self.name}: a qdisc that copies packets needs a device of a namespace")
 
     def observe(self, event: str, skb: Packet | None, result: str, ctx: Any) -> None:
         """Tell the observer, which must be there."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from ebpfvm.errors import UsageError
 from ebpfvm.funcs.timer import timers_of
@@ -14,13 +14,13 @@ from ebpfvm.sched.classify import skb_tc_classify, split_handle, tcf_classify
 from ebpfvm.sched.device import NetDevice
 from ebpfvm.sched.events import EventLoop
 from ebpfvm.sched.flows import FlowTable
-from ebpfvm.sched.qdiscs.fifo import DEFAULT_TX_QUEUE_LEN
+from ebpfvm.sched.purge import purge_maps
 from ebpfvm.sched.qdiscs.mq import Mq
 from ebpfvm.sched.qdiscs.prio import PfifoFast
-from ebpfvm.sched.sch_generic import NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
+from ebpfvm.sched.sch_generic import DEFAULT_TX_QUEUE_LEN, NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
 from ebpfvm.sched.sink import Sink
-from ebpfvm.sched.tc.block import Block, TcfResult
-from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_OK, TC_ACT_RECLASSIFY, TC_ACT_REDIRECT, TC_ACT_SHOT
+from ebpfvm.sched.tc.block import Block
+from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_OK, TC_ACT_RECLASSIFY, TC_ACT_REDIRECT, TC_ACT_SHOT, TcfResult
 from ebpfvm.sched.wire import Link
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.engine import Runnable
     from ebpfvm.kernel.skb import SkBuff
+    from ebpfvm.sched.sch_generic import Observer
     from ebpfvm.sched.tc.action import Action
 
 KINDS: Final = ("dummy", "ifb", "veth")
@@ -40,14 +41,30 @@ _COPIED: Final = ("pkt_type", "mark", "queue_mapping", "protocol", "vlan_present
                   "ingress_ifindex", "ifindex", "tc_index", "hash", "tstamp", "gso_segs", "gso_size")
 
 
+class DeviceParts(TypedDict, total=False):
+    """What a device can be made with.
+
+    Attributes:
+        link: the wire; a fast one without a limit by default.
+        sink: the other end of the wire; the namespace's by default.
+        ifindex: its number; the next by default.
+        observer: see `NetDevice`.
+    """
+
+    link: Link | None
+    sink: Sink | None
+    ifindex: int | None
+    observer: Observer | None
+
+
 class NetDev(NetDevice):
     """A device of a namespace.
 
     Args:
         net: its namespace.
         name, kind: as `ip link` has them; an "ifb" gives back what it dequeues to where it came from.
-        link: the wire behind it.
         num_tx_queues: transmit queues.
+        parts: see `DeviceParts`.
 
     Attributes:
         up: packets may pass.
@@ -58,10 +75,12 @@ class NetDev(NetDevice):
         rx_packets, rx_bytes: delivered to the stack.
     """
 
-    def __init__(self, net: Namespace, name: str, ifindex: int, *, kind: str = "dummy", link: Link | None = None,
-                 sink: Sink | None = None, num_tx_queues: int = 1, observer: Any = None) -> None:
-        super().__init__(net.loop, net.account, link or Link(_FAST), sink or net.sink, name=name, ifindex=ifindex,
-                         observer=observer)
+    def __init__(self, net: Namespace, name: str, kind: str, num_tx_queues: int, parts: DeviceParts) -> None:
+        super().__init__(net.loop, net.account, parts.get("link") or Link(_FAST), parts.get("sink") or net.sink)
+        self.name = name
+        index = parts.get("ifindex")
+        self.ifindex = ifindex = index if index is not None else max(net.kernel.devices, default=1) + 1
+        self.observer = parts.get("observer")
         self.net = net
         self.kind = kind
         self.up = False
@@ -158,6 +177,12 @@ class NetDev(NetDevice):
             self.drop(skb, holder)
         return False
 
+    def clone(self, skb: Packet, holder: str) -> Packet:
+        """Return a copy of a packet, which `holder` holds."""
+        copy = self.net.clone(skb)
+        self.net.hand(copy, holder)
+        return copy
+
     def _sent(self, skb: Packet) -> None:
         if self.kind == "ifb":
             self.sending = None
@@ -216,10 +241,9 @@ class Namespace:
         kernel.extra["tc_classify"] = self.tc_classify
         kernel.extra["clone_redirect"] = self.clone_redirect
 
-    def add_device(self, name: str, kind: str = "dummy", *, link: Link | None = None, sink: Sink | None = None,
-                   num_tx_queues: int = 1, up: bool = False, ifindex: int | None = None,
-                   observer: Any = None) -> NetDev:
-        """A new device.
+    def add_device(self, name: str, kind: str = "dummy", *, num_tx_queues: int = 1, up: bool = False,
+                   **parts: Unpack[DeviceParts]) -> NetDev:
+        """Return a new device.
 
         Raises:
             UsageError: the name is taken, the kind unknown, or no queue.
@@ -230,10 +254,8 @@ class Namespace:
             raise UsageError(f"device type {kind!r}: expected {', '.join(KINDS)}")
         if not 1 <= num_tx_queues <= 4096:
             raise UsageError(f"numtxqueues {num_tx_queues}: expected 1 to 4096")
-        index = ifindex if ifindex is not None else max(self.kernel.devices, default=1) + 1
-        dev = NetDev(self, name, index, kind=kind, link=link, sink=sink, num_tx_queues=num_tx_queues,
-                     observer=observer)
-        self.devices[name] = self.kernel.devices[index] = dev
+        dev = NetDev(self, name, kind, num_tx_queues, parts)
+        self.devices[name] = self.kernel.devices[dev.ifindex] = dev
         dev.set_up(up)
         return dev
 
@@ -379,33 +401,7 @@ class Namespace:
                 return number << 16
 
     def netdev_down(self, dev: NetDev, delete: bool = True) -> int:
-        """A device goes down: its packets leave every rbtree map and its qdiscs; how many left maps.
-
-        Version 5 of the RFC did this, version 6 left it out for a missing piece. The packets count as dropped; their
-        elements are deleted too, or keep an empty slot if `delete` is False.
-        """
-        count = 0
-        for bpf_map in list(self.kernel.maps.values()):
-            if bpf_map.type.name == "rbtree":
-                count += self._purge_map(bpf_map, dev, delete)
+        """A device goes down: its packets leave every rbtree map (`purge_maps`) and its qdiscs; how many left maps."""
+        count = purge_maps(self.account, dev, delete)
         dev.qdisc.reset()
-        return count
-
-    def _purge_map(self, bpf_map: Any, dev: NetDev, delete: bool) -> int:
-        keys: dict[int, bytes] = {}
-
-        def note(key: bytes, region: Any) -> int:
-            keys[region.base] = key
-            return 0
-
-        bpf_map.for_each(note)
-        count = 0
-        for pointer, region, offset in list(bpf_map.owned()):
-            skb = self.kernel.memory.owner(pointer)
-            if isinstance(skb, Packet) and skb.dev is dev:
-                region.data[offset:offset + 8] = bytes(8)
-                self.account.dispose(skb, DROPPED, bpf_map.holder)
-                count += 1
-                if delete:
-                    bpf_map.delete(keys[region.base])
         return count

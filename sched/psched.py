@@ -12,6 +12,7 @@ from ebpfvm.sched.units import NSEC_PER_SEC
 PSCHED_SHIFT: Final = 6  # PSCHED_NS2TICKS: a tick is 64 ns
 _ATM_PAYLOAD, _ATM_CELL = 48, 53
 ATM: Final = "atm"
+ETHERNET_LAYER: Final = "ethernet"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class RateConfig:
     rate: int
     overhead: int = 0
     mpu: int = 0
-    linklayer: str = "ethernet"
+    linklayer: str = ETHERNET_LAYER
 
     @cached_property
     def _factors(self) -> tuple[int, int]:

@@ -24,12 +24,13 @@ from __future__ import annotations
 
 import errno
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import Fault
 from ebpfvm.kernel.ctx import CTX_HOLDER, SchBpfCtx, layout_of
 from ebpfvm.sched.account import Packet
 from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, adopt, dequeue_peeked, drop_count, purge, qdisc_enqueue
+from ebpfvm.sched.qdisc_kind import NEEDED, Loader, QdiscKind, QdiscOption
 from ebpfvm.sched.sch_generic import (
     NET_XMIT_CN,
     NET_XMIT_DROP,
@@ -44,10 +45,9 @@ from ebpfvm.sched.tc.block import Block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
 
     from ebpfvm.kernel.engine import Runnable
-    from ebpfvm.sched.device import NetDevice
+    from ebpfvm.sched.sch_generic import QdiscDevice
 
 SCH_BPF_QUEUED: Final = 0
 SCH_BPF_DEQUEUED: Final = 0
@@ -80,7 +80,7 @@ class SchBpf(ClassfulQdisc):
 
     kind = "bpf"
 
-    def __init__(self, dev: NetDevice, handle: int, enqueue: Runnable | None, dequeue: Runnable | None) -> None:
+    def __init__(self, dev: QdiscDevice, handle: int, enqueue: Runnable | None, dequeue: Runnable | None) -> None:
         super().__init__(dev, handle)
         self.account = dev.account
         self._memory = dev.account.kernel.memory
@@ -297,3 +297,22 @@ class SchBpf(ClassfulQdisc):
         """Names and ids of the programs (sch_bpf_dump)."""
         return (f"enqueue {self._enqueue.prog.name} id {self._enqueue.prog.id} "
                 f"dequeue {self._dequeue.prog.name} id {self._dequeue.prog.id}")
+
+
+def load_programs(arguments: dict[str, Any], loader: Loader) -> dict[str, Any]:
+    """Return the two programs of the object that a command names."""
+    if "obj" not in arguments:
+        raise OSError(errno.EINVAL, "qdisc bpf needs an object file: bpf obj FILE [enqueue NAME] [dequeue NAME]")
+    return {hook: loader.program(arguments["obj"], arguments.get(hook, ""), hook) for hook in ("enqueue", "dequeue")}
+
+
+_ONLY_ONE: Final = "the only one of the object that fits"
+
+BPF: Final = QdiscKind(
+    name="bpf", make=SchBpf, resolve=load_programs,
+    doc="The RFC's qdisc: two eBPF programs decide what it does; classes are added with `tc class`.",
+    options=(
+        QdiscOption(word="obj", value="FILE", also=("object", "object-file"), default=NEEDED, argument="",
+                    doc="object file that holds the programs"),
+        QdiscOption(word="enqueue", value="TEXT", default=_ONLY_ONE, doc="section or name of the enqueue program"),
+        QdiscOption(word="dequeue", value="TEXT", default=_ONLY_ONE, doc="section or name of the dequeue program")))

@@ -1,26 +1,35 @@
 """What every queueing discipline is: the part of struct Qdisc that the emulated kernel knows (net/sch_generic.h).
 
 A qdisc is given packets by its device and asked for them again. A packet it is given is held under the qdisc's name
-in the ledger of references (`holder`), and so are those it gives out.
+in the ledger of references (`holder`), and so are those it gives out. `QdiscDevice` says what a qdisc may ask of its
+device; `ebpfvm.sched.device` and `ebpfvm.sched.netdev` have the devices.
 """
 
 from __future__ import annotations
 
+import errno
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ebpfvm.errors import Fault
 
 if TYPE_CHECKING:
-    from ebpfvm.sched.account import Packet
-    from ebpfvm.sched.device import NetDevice
+    from collections.abc import Callable
+
+    from ebpfvm.sched.account import Account, Packet
+    from ebpfvm.sched.events import EventLoop
+    from ebpfvm.sched.wire import Link
+
+    Observer = Callable[[str, int, Packet | None, str, Any], None]
 
 # include/linux/netdevice.h, include/net/sch_generic.h
 NET_XMIT_SUCCESS: Final = 0
 NET_XMIT_DROP: Final = 1
 NET_XMIT_CN: Final = 2
 NET_XMIT_STOLEN: Final = 0x00010000  # __NET_XMIT_STOLEN
+
+DEFAULT_TX_QUEUE_LEN: Final = 1000  # of a device for which nobody says another
 
 TC_H_ROOT: Final = 0xFFFFFFFF
 TC_H_MAJ_MASK: Final = 0xFFFF0000
@@ -55,13 +64,48 @@ class Stats:
     backlog: int = 0
 
 
+class QdiscDevice(Protocol):
+    """The device of a qdisc, as far as qdiscs know it.
+
+    Attributes:
+        loop, account, link, name: see `ebpfvm.sched.device.NetDevice`.
+        observer: told of what happens, if it is not None.
+        qdisc: the root qdisc.
+        dequeued: packets that the root qdisc has given out.
+        tx_queue_len: `txqueuelen`, the length of a queue for which nobody says another.
+        num_tx_queues: transmit queues.
+    """
+
+    loop: EventLoop
+    account: Account
+    link: Link
+    name: str
+    observer: Observer | None
+    qdisc: Qdisc
+    dequeued: int
+    tx_queue_len: int
+    num_tx_queues: int
+
+    def run(self) -> None:
+        """Send as long as there is something to send."""
+
+    def drop(self, skb: Packet, holder: str) -> None:
+        """Free a packet that `holder` holds, as a drop."""
+
+    def clone(self, skb: Packet, holder: str) -> Packet:
+        """Return a copy of a packet, which `holder` holds."""
+
+    def observe(self, event: str, skb: Packet | None, result: str, ctx: Any) -> None:
+        """Tell the observer, which must be there."""
+
+
 class Watchdog:
     """The one timer of a qdisc (qdisc_watchdog, net/sched/sch_api.c): the latest call decides when it fires, and it
     wakes the root qdisc of the device (decision D20)."""
 
     __slots__ = ("_dev", "expires", "idle")
 
-    def __init__(self, dev: NetDevice) -> None:
+    def __init__(self, dev: QdiscDevice) -> None:
         self._dev = dev
         self.expires: int | None = None
         self.idle = 0
@@ -107,14 +151,16 @@ class Qdisc:
         upper: the qdisc of that class, None for a root qdisc.
         serial: counts the qdiscs of the namespace: later ones have greater numbers.
         can_bypass: a packet may pass it without being queued while it is empty (TCQ_F_CAN_BYPASS).
+        mq_root: it only hands out its children to the queues of the device (TCQ_F_MQROOT).
     """
 
     kind = ""
     parent: int = TC_H_ROOT
     upper: Qdisc | None = None
     can_bypass: bool = False
+    mq_root: bool = False
 
-    def __init__(self, dev: NetDevice, handle: int) -> None:
+    def __init__(self, dev: QdiscDevice, handle: int) -> None:
         self.dev = dev
         self.handle = handle
         self.holder = f"qdisc {handle_text(handle)}"
@@ -166,6 +212,23 @@ class Qdisc:
         """The qdisc is deleted."""
         self.watchdog.cancel()
 
+    def change(self, *args: Any, **options: Any) -> None:
+        """Take other options, whose names are those of the kind; a kind that has none has nothing to change.
+
+        Raises:
+            OSError: ENOSYS, the kind cannot be changed; EINVAL as the kind says.
+        """
+        if args or options:
+            raise OSError(errno.ENOSYS, "Change operation not supported by specified qdisc")
+
     def options(self) -> str:
-        """What `tc qdisc show` prints behind the parent."""
+        """Return what `tc qdisc show` prints after the parent."""
         return ""
+
+    def details(self) -> str:
+        """Return what `tc -d qdisc show` prints after the parent."""
+        return self.options()
+
+    def xstats(self) -> list[str]:
+        """Return the lines that `tc -s qdisc show` prints below the counters."""
+        return []

@@ -29,10 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ebpfvm.kernel.emulated import Kernel
-    from ebpfvm.sched.device import Observer
     from ebpfvm.sched.flows import FlowLabel
     from ebpfvm.sched.pcap import PcapWriter
-    from ebpfvm.sched.sch_generic import Qdisc
+    from ebpfvm.sched.sch_generic import Observer, Qdisc
     from ebpfvm.sched.traffic import Arrival
     from ebpfvm.sched.wire import Link
 
@@ -86,8 +85,8 @@ class Simulation:
         self.account = Account(kernel, record)
         self.flows = FlowTable(link_type, priority_rule)
         self.sink = Sink(writer, epoch - BOOT_NS)
-        self.device = NetDevice(self.loop, self.account, link, self.sink, observer=observer,
-                                hard_header_len=ETH_HLEN if link_type == ETHERNET else 0)
+        self.device = NetDevice(self.loop, self.account, link, self.sink, ETH_HLEN if link_type == ETHERNET else 0)
+        self.device.observer = observer
         kernel.devices[self.device.ifindex] = self.device
         self._progress: Callable[[int], None] | None = None
         self._feeds = 0  # sources that still have packets

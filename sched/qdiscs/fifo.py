@@ -6,25 +6,25 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.sched.classful import tree_reduce_backlog
+from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
 from ebpfvm.sched.units import format_size
 
 if TYPE_CHECKING:
     from ebpfvm.sched.account import Packet
-    from ebpfvm.sched.device import NetDevice
+    from ebpfvm.sched.sch_generic import QdiscDevice
 
-DEFAULT_TX_QUEUE_LEN: Final = 1000  # include/net/sch_generic.h
 ETH_DATA_LEN: Final = 1500
 
 
-def psched_mtu(dev: NetDevice) -> int:
+def psched_mtu(dev: QdiscDevice) -> int:
     """The greatest frame of a device: MTU and link header, 1514 for Ethernet."""
     return (dev.link.mtu or ETH_DATA_LEN) + 14
 
 
-def tx_queue_len(dev: NetDevice) -> int:
-    """`txqueuelen` of a device; 1000 where nothing else is said, 1 where it is 0 (fifo_init)."""
-    return getattr(dev, "tx_queue_len", DEFAULT_TX_QUEUE_LEN) or 1
+def tx_queue_len(dev: QdiscDevice) -> int:
+    """Return the `txqueuelen` of a device, 1 where it is 0 (fifo_init)."""
+    return dev.tx_queue_len or 1
 
 
 class Fifo(Qdisc):
@@ -39,7 +39,7 @@ class Fifo(Qdisc):
         queue: the packets.
     """
 
-    def __init__(self, dev: NetDevice, handle: int = 0, limit: int | None = None) -> None:
+    def __init__(self, dev: QdiscDevice, handle: int = 0, limit: int | None = None) -> None:
         super().__init__(dev, handle)
         self.queue: deque[Packet] = deque()
         self.limit = 0
@@ -152,3 +152,16 @@ class PfifoHeadDrop(Fifo):
         self._append(skb)
         tree_reduce_backlog(self, 0, before - self.kernel_view.backlog)
         return NET_XMIT_CN
+
+
+PFIFO: Final = QdiscKind(
+    name="pfifo", make=Pfifo, doc="First in, first out, at most `limit` packets.",
+    options=(QdiscOption(word="limit", value="SIZE", unit="packets", default="the device's txqueuelen",
+                         doc="packets that may be queued"),))
+BFIFO: Final = QdiscKind(
+    name="bfifo", make=Bfifo, doc="First in, first out, at most `limit` bytes.",
+    options=(QdiscOption(word="limit", value="SIZE", unit="bytes", default="txqueuelen full frames",
+                         doc="bytes that may be queued"),))
+PFIFO_HEAD_DROP: Final = QdiscKind(
+    name="pfifo_head_drop", make=PfifoHeadDrop,
+    doc="As pfifo, but a full queue drops its oldest packet to make room for the newest.", options=PFIFO.options)

@@ -5,26 +5,29 @@ from __future__ import annotations
 
 import errno
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from ebpfvm.sched.classful import NET_XMIT_BYPASS, ClassfulQdisc, tree_reduce_backlog
 from ebpfvm.sched.classify import tcf_classify
+from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.codel import CODEL_SHIFT, CodelParams, CodelQueue, CodelVars, codel_dequeue
 from ebpfvm.sched.qdiscs.fifo import psched_mtu
 from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_STOLEN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK
-from ebpfvm.sched.tc.block import Block, TcfResult
+from ebpfvm.sched.tc.block import Block
 from ebpfvm.sched.tc.dissect import dissect, set_ce, skb_get_hash
-from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_SHOT
+from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_SHOT, TcfResult
 from ebpfvm.sched.units import format_size, format_tc_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ebpfvm.sched.account import Packet
-    from ebpfvm.sched.device import NetDevice
+    from ebpfvm.sched.sch_generic import QdiscDevice
 
 _MAX_FLOWS: Final = 65536
-_MAX_QUANTUM: Final = 1 << 20  # FQ_CODEL_QUANTUM_MAX
+_MIN_QUANTUM, _MAX_QUANTUM = 256, 1 << 20  # FQ_CODEL_QUANTUM_MAX
+LIMIT, FLOWS, MEMORY_LIMIT, DROP_BATCH = 10240, 1024, 32 << 20, 64  # fq_codel_init
+TARGET, INTERVAL = 5_000_000, 100_000_000
 
 
 class FqCodelFlow:
@@ -43,20 +46,39 @@ def _codel_time(ns: int) -> str:
     return format_tc_time((ns >> CODEL_SHIFT << CODEL_SHIFT) // 1000 * 1000)
 
 
+class FqCodelOptions(TypedDict, total=False):
+    """What an fq_codel is made or changed with.
+
+    Attributes:
+        limit: packets of all flows.
+        flows: number of queues, 1 to 65536.
+        target, interval: ns.
+        quantum: bytes a flow may send in a round.
+        ecn: mark instead of drop where possible.
+        memory_limit: bytes of all flows; packets count with their length, where a kernel counts its buffers.
+        drop_batch: packets that are dropped at once when a limit is hit.
+        ce_threshold: ns; packets that waited longer are marked.
+        ce_selector: value and mask of the DSCP and ECN byte of packets that `ce_threshold` is for; mask 0 for all.
+    """
+
+    limit: int
+    flows: int
+    target: int
+    interval: int
+    quantum: int
+    ecn: bool
+    memory_limit: int
+    drop_batch: int
+    ce_threshold: int
+    ce_selector: tuple[int, int]
+
+
 class FqCodel(ClassfulQdisc):
     """Fair queueing with controlled delay.
 
     Args:
         dev, handle: as of `Qdisc`.
-        limit: packets of all flows.
-        flows: number of queues, 1 to 65536.
-        target, interval: ns.
-        quantum: bytes a flow may send in a round, None for a full frame.
-        ecn: mark instead of drop where possible.
-        memory_limit: bytes of all flows; packets count with their length, where a kernel counts its buffers.
-        drop_batch: packets that are dropped at once when a limit is hit.
-        ce_threshold: ns; packets that waited longer are marked, None for no such mark.
-        ce_selector: value and mask of the DSCP and ECN byte of packets that `ce_threshold` is for; mask 0 for all.
+        options: see `FqCodelOptions`.
 
     Attributes:
         drop_overlimit, ecn_mark, new_flow_count, maxpacket: as `tc -s` shows them.
@@ -68,41 +90,38 @@ class FqCodel(ClassfulQdisc):
     kind = "fq_codel"
     can_bypass = True
 
-    def __init__(self, dev: NetDevice, handle: int = 0, *, flows: int = 1024, **options: Any) -> None:
+    def __init__(self, dev: QdiscDevice, handle: int = 0, **options: Unpack[FqCodelOptions]) -> None:
         super().__init__(dev, handle)
-        if not 1 <= flows <= _MAX_FLOWS:
-            raise OSError(errno.EINVAL, f"fq_codel has 1 to {_MAX_FLOWS} flows, not {flows}")
+        self.number = options.pop("flows", FLOWS)
+        if not 1 <= self.number <= _MAX_FLOWS:
+            raise OSError(errno.EINVAL, f"fq_codel has 1 to {_MAX_FLOWS} flows, not {self.number}")
         self.block = Block(self)
-        self.number = flows
         self.flows: dict[int, FqCodelFlow] = {}
         self.new_flows: OrderedDict[int, FqCodelFlow] = OrderedDict()
         self.old_flows: OrderedDict[int, FqCodelFlow] = OrderedDict()
         self.drop_overlimit = self.ecn_mark = self.new_flow_count = self.maxpacket = self.ce_mark = 0
         self._codel_drops = self._codel_bytes = self._waited = 0
-        self.limit, self.memory_limit, self.drop_batch, self.ecn = 10240, 32 << 20, 64, True
-        self.target, self.interval, self.quantum = 5_000_000, 100_000_000, psched_mtu(dev)
+        self.limit, self.memory_limit, self.drop_batch, self.ecn = LIMIT, MEMORY_LIMIT, DROP_BATCH, True
+        self.target, self.interval, self.quantum = TARGET, INTERVAL, psched_mtu(dev)
         self.ce_threshold: int | None = None
         self.ce_selector = (0, 0)
         self.change(**options)
 
-    def change(self, *, limit: int | None = None, flows: int | None = None, target: int | None = None,
-               interval: int | None = None, quantum: int | None = None, ecn: bool | None = None,
-               memory_limit: int | None = None, drop_batch: int | None = None, ce_threshold: int | None = None,
-               ce_selector: tuple[int, int] | None = None) -> None:
-        """Set the parameters that are named, None leaves one; the number of flows is fixed (fq_codel_change)."""
-        if flows is not None and flows != self.number:
+    def change(self, **options: Unpack[FqCodelOptions]) -> None:
+        """Set the parameters that are named; the number of flows is fixed (fq_codel_change)."""
+        if options.get("flows", self.number) != self.number:
             raise OSError(errno.EINVAL, "the number of flows of an fq_codel cannot change")
-        if quantum is not None and quantum > _MAX_QUANTUM:
+        if options.get("quantum", 0) > _MAX_QUANTUM:
             raise OSError(errno.EINVAL, "Invalid quantum")
-        self.limit = self.limit if limit is None else max(1, limit)
-        self.memory_limit = self.memory_limit if memory_limit is None else min(1 << 31, memory_limit)
-        self.drop_batch = self.drop_batch if drop_batch is None else max(1, drop_batch)
-        self.quantum = self.quantum if quantum is None else max(256, quantum)
-        self.target = self.target if target is None else target
-        self.interval = self.interval if interval is None else interval
-        self.ecn = self.ecn if ecn is None else ecn
-        self.ce_threshold = self.ce_threshold if ce_threshold is None else ce_threshold
-        self.ce_selector = self.ce_selector if ce_selector is None else ce_selector
+        self.limit = max(1, options.get("limit", self.limit))
+        self.memory_limit = min(1 << 31, options.get("memory_limit", self.memory_limit))
+        self.drop_batch = max(1, options.get("drop_batch", self.drop_batch))
+        self.quantum = max(_MIN_QUANTUM, options["quantum"]) if "quantum" in options else self.quantum
+        self.target = options.get("target", self.target)
+        self.interval = options.get("interval", self.interval)
+        self.ecn = options.get("ecn", self.ecn)
+        self.ce_threshold = options.get("ce_threshold", self.ce_threshold)
+        self.ce_selector = options.get("ce_selector", self.ce_selector)
         self.params = CodelParams(self.target >> CODEL_SHIFT, self.interval >> CODEL_SHIFT, psched_mtu(self.dev),
                                   self.ecn)
         while self.kernel_view.qlen > self.limit or self.kernel_view.backlog > self.memory_limit:
@@ -272,3 +291,38 @@ class FqCodel(ClassfulQdisc):
                 f"new_flow_count {self.new_flow_count} ecn_mark {self.ecn_mark}"
                 + (f" ce_mark {self.ce_mark}" if self.ce_mark else ""),
                 f"  new_flows_len {len(self.new_flows)} old_flows_len {len(self.old_flows)}"]
+
+
+def fq_codel_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, Any]:
+    """Return the arguments of `FqCodel`; `tc` hands 0 over only where the kernel takes it for a value."""
+    options = {("ecn" if word == "noecn" else word): word != "noecn" and value for word, value in items}
+    if "ce_threshold_selector" in options:
+        options["ce_selector"] = options.pop("ce_threshold_selector")
+    return {word: value for word, value in options.items() if value or word not in _ZERO_IS_UNSET}
+
+
+_ZERO_IS_UNSET: Final = ("limit", "flows", "target", "interval", "quantum", "drop_batch")
+
+FQ_CODEL: Final = QdiscKind(
+    name="fq_codel", make=FqCodel, arguments=fq_codel_arguments,
+    doc="Flows by hash, deficit round robin between them, and CoDel in each (RFC 8290).",
+    options=(
+        QdiscOption(word="limit", value="NUMBER", default=LIMIT, unit="packets", doc="packets of all flows"),
+        QdiscOption(word="flows", value="NUMBER", default=FLOWS, range=(1, _MAX_FLOWS),
+                    doc="number of queues; it cannot be changed later"),
+        QdiscOption(word="target", value="TIME", default=format_tc_time(TARGET), unit="microseconds",
+                    doc="delay that is allowed to stay"),
+        QdiscOption(word="interval", value="TIME", default=format_tc_time(INTERVAL), unit="microseconds",
+                    doc="how long the delay may be above `target` before packets are dropped"),
+        QdiscOption(word="quantum", value="NUMBER", default="a full frame", range=(_MIN_QUANTUM, _MAX_QUANTUM),
+                    unit="bytes", doc="bytes that a flow may send in a round"),
+        QdiscOption(word="ecn", default="set", doc="mark packets that are ECN capable instead of dropping them"),
+        QdiscOption(word="noecn", argument="ecn", doc="drop them"),
+        QdiscOption(word="memory_limit", value="SIZE", default=format_size(MEMORY_LIMIT), unit="bytes",
+                    doc="bytes of all flows"),
+        QdiscOption(word="drop_batch", value="NUMBER", default=DROP_BATCH, unit="packets",
+                    doc="packets that are dropped at once when a limit is reached"),
+        QdiscOption(word="ce_threshold", value="TIME", unit="microseconds",
+                    doc="mark packets that have waited longer"),
+        QdiscOption(word="ce_threshold_selector", value="SELECTOR", argument="ce_selector",
+                    doc="DSCP and ECN byte of the packets that `ce_threshold` is for")))

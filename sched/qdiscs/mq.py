@@ -7,9 +7,10 @@ the wire belongs to the device, and the turns are taken by mq.
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, account_out, dequeue_peeked, drop_count, qdisc_enqueue
+from ebpfvm.sched.qdisc_kind import QdiscKind
 from ebpfvm.sched.qdiscs.prio import PfifoFast
 from ebpfvm.sched.sch_generic import NET_XMIT_SUCCESS, Qdisc
 from ebpfvm.sched.tc.dissect import skb_get_hash
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ebpfvm.sched.account import Packet
-    from ebpfvm.sched.device import NetDevice
+    from ebpfvm.sched.sch_generic import QdiscDevice
 
 
 def pick_tx(skb: Packet, queues: int) -> int:
@@ -36,10 +37,11 @@ class Mq(ClassfulQdisc):
     """
 
     kind = "mq"
+    mq_root = True
 
-    def __init__(self, dev: NetDevice, handle: int = 0) -> None:
+    def __init__(self, dev: QdiscDevice, handle: int = 0) -> None:
         super().__init__(dev, handle)
-        count = getattr(dev, "num_tx_queues", 1)
+        count = dev.num_tx_queues
         if count < 2:
             raise OSError(errno.EOPNOTSUPP, f"mq needs a device with several transmit queues, {dev.name} has {count}")
         self.queues = [QdiscClass(handle | number) for number in range(1, count + 1)]
@@ -80,3 +82,8 @@ class Mq(ClassfulQdisc):
                 account_out(self, skb)
                 return skb
         return None
+
+
+MQ: Final = QdiscKind(
+    name="mq", make=Mq,
+    doc="One class for each transmit queue of a device that has several; pfifo_fast in each at first.")

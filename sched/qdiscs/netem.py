@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from ebpfvm.sched.classful import (
     NET_XMIT_BYPASS,
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ebpfvm.sched.account import Packet
-    from ebpfvm.sched.device import NetDevice
+    from ebpfvm.sched.sch_generic import QdiscDevice
 
+LIMIT: Final = 1000
 _UNLIMITED: Final = (1 << 31) - 1
 
 
@@ -82,12 +83,45 @@ class NetemRate:
         return f"rate {format_tc_rate(8 * self.rate)}" + "".join(f"{word} {value}" for word, value in extra if value)
 
 
+class NetemOptions(TypedDict, total=False):
+    """What a netem is made or changed with. Chances and correlations are parts of 0xffffffff.
+
+    Attributes:
+        limit, gap: packets.
+        delay, jitter: ns.
+        table: distribution of the jitter, None for an even one.
+        loss, duplicate, reorder, corrupt: chances.
+        model: how packets are lost, in place of `loss`.
+        correlations: of delay, loss and duplication, together.
+        reorder_correlation, corrupt_correlation: of these.
+        rate, slot, ecn, seed: as `tc` has them.
+    """
+
+    limit: int
+    gap: int
+    delay: int
+    jitter: int
+    table: Table | None
+    loss: int
+    duplicate: int
+    reorder: int
+    corrupt: int
+    model: LossModel
+    correlations: tuple[int, int, int]
+    reorder_correlation: int
+    corrupt_correlation: int
+    rate: NetemRate
+    slot: NetemSlot
+    ecn: bool
+    seed: int
+
+
 class Netem(ClassfulQdisc):
     """Emulates a path. One child, whatever the minor number of its class; packets pass to it when their time comes.
 
     Args:
         dev, handle: as of `Qdisc`.
-        options: as of `change`.
+        options: see `NetemOptions`.
 
     Attributes:
         limit: packets.
@@ -99,7 +133,7 @@ class Netem(ClassfulQdisc):
 
     kind = "netem"
 
-    def __init__(self, dev: NetDevice, handle: int = 0, **options: Any) -> None:
+    def __init__(self, dev: QdiscDevice, handle: int = 0, **options: Unpack[NetemOptions]) -> None:
         super().__init__(dev, handle)
         self.leaf = QdiscClass(handle | 1)
         self._heap: list[tuple[int, int, Packet]] = []
@@ -127,27 +161,22 @@ class Netem(ClassfulQdisc):
     def _correlated(self, rho: int) -> Correlated:
         return Correlated(self.prng, rho, self._random.getrandbits(32))
 
-    def change(self, **options: Any) -> None:
+    def change(self, **options: Unpack[NetemOptions]) -> None:
         """Set other parameters for packets that come from now on (netem_change).
 
         `limit`, `delay`, `jitter`, `loss`, `model`, `duplicate` and `gap` go back to their defaults if they are not
         named, everything else stays.
-
-        Args:
-            options: `limit`, `delay`, `jitter`, `gap`; `loss`, `duplicate`, `reorder`, `corrupt` and `model`;
-                `correlations` (delay, loss and duplication together), `reorder_correlation`, `corrupt_correlation`;
-                `table`, `rate`, `slot`, `ecn`, `seed`.
         """
         if "seed" in options:
             self._set_seed(options["seed"])
-        self.limit, self.delay = options.get("limit", 1000), options.get("delay", 0)
+        self.limit, self.delay = options.get("limit", LIMIT), options.get("delay", 0)
         self.jitter, self.gap = min(options.get("jitter", 0), _UNLIMITED), options.get("gap", 0)
         self.model = options.get("model")
         self.chances["loss"], self.chances["duplicate"] = options.get("loss", 0), options.get("duplicate", 0)
-        for name in ("reorder", "corrupt"):
-            if name in options:
-                self.chances[name] = options[name]
-                self._draws[name] = self._correlated(options.get(f"{name}_correlation", 0))
+        if "reorder" in options:
+            self._set_chance("reorder", options["reorder"], options.get("reorder_correlation", 0))
+        if "corrupt" in options:
+            self._set_chance("corrupt", options["corrupt"], options.get("corrupt_correlation", 0))
         for name, rho in zip(("delay", "loss", "duplicate"), options.get("correlations", ()), strict=False):
             self._draws[name] = self._correlated(rho)
         self.ecn = self.ecn or bool(options.get("ecn"))
@@ -156,6 +185,10 @@ class Netem(ClassfulQdisc):
             self.rate = options["rate"] if options["rate"].rate else None
         if "slot" in options:
             self._set_slot(options["slot"])
+
+    def _set_chance(self, name: str, chance: int, rho: int) -> None:
+        self.chances[name] = chance
+        self._draws[name] = self._correlated(rho)
 
     def _set_slot(self, slot: NetemSlot) -> None:
         self.slot = slot
@@ -197,7 +230,7 @@ class Netem(ClassfulQdisc):
             self.kernel_view.drops += 1
             to_free.append(skb)
             return NET_XMIT_SUCCESS | NET_XMIT_BYPASS
-        copy = self._clone(skb) if count > 1 else None
+        copy = self.dev.clone(skb, self.holder) if count > 1 else None
         if self._hit("corrupt"):
             self._corrupt(skb)
         if self.kernel_view.qlen >= self.limit:
@@ -240,12 +273,6 @@ class Netem(ClassfulQdisc):
         if self._heap:
             times.append(self._latest)
         return max(times, default=None)
-
-    def _clone(self, skb: Packet) -> Packet:
-        net: Any = self.dev.net  # type: ignore[attr-defined]
-        copy: Packet = net.clone(skb)
-        net.hand(copy, self.holder)
-        return copy
 
     def _send_copy(self, copy: Packet) -> None:
         """Give a duplicate to the root qdisc; it is not duplicated again."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from ebpfvm.errors import UsageError
 from ebpfvm.sched.classful import (
     NET_XMIT_BYPASS,
     ClassfulQdisc,
@@ -16,20 +17,22 @@ from ebpfvm.sched.classful import (
     qdisc_enqueue,
 )
 from ebpfvm.sched.classify import tcf_classify
+from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.fifo import Fifo, Pfifo, tx_queue_len
 from ebpfvm.sched.sch_generic import NET_XMIT_DROP, NET_XMIT_STOLEN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK, Qdisc
-from ebpfvm.sched.tc.block import Block, TcfResult
-from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_SHOT
+from ebpfvm.sched.tc.block import Block
+from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_SHOT, TcfResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ebpfvm.sched.account import Packet
-    from ebpfvm.sched.device import NetDevice
+    from ebpfvm.sched.sch_generic import QdiscDevice
 
 TC_PRIO_MAX: Final = 15  # include/uapi/linux/pkt_sched.h
 MAX_BANDS: Final = 16  # TCQ_PRIO_BANDS
 MIN_BANDS: Final = 2  # TCQ_MIN_PRIO_BANDS
+BANDS: Final = 3
 PRIOMAP: Final = (1, 2, 2, 2, 1, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1)
 _TC_H_MIN: Final = 0xFFFF
 
@@ -64,13 +67,13 @@ class Prio(ClassfulQdisc):
 
     kind = "prio"
 
-    def __init__(self, dev: NetDevice, handle: int = 0, bands: int = 3, priomap: Sequence[int] = PRIOMAP) -> None:
+    def __init__(self, dev: QdiscDevice, handle: int = 0, bands: int = BANDS, priomap: Sequence[int] = PRIOMAP) -> None:
         super().__init__(dev, handle)
         self.block = Block(self)
         self.bands: list[QdiscClass] = []
         self.change(bands, priomap)
 
-    def change(self, bands: int = 3, priomap: Sequence[int] = PRIOMAP) -> None:
+    def change(self, bands: int = BANDS, priomap: Sequence[int] = PRIOMAP) -> None:
         """Other bands or another map; what bands that go away hold is dropped (prio_tune)."""
         self.priomap = check_priomap(bands, priomap)
         while len(self.bands) > bands:
@@ -152,7 +155,7 @@ class PfifoFast(Qdisc):
     kind = "pfifo_fast"
     can_bypass = True
 
-    def __init__(self, dev: NetDevice, handle: int = 0) -> None:
+    def __init__(self, dev: QdiscDevice, handle: int = 0) -> None:
         super().__init__(dev, handle)
         self.bands = [Fifo(dev, 0, tx_queue_len(dev)) for _ in range(3)]
 
@@ -189,3 +192,29 @@ class PfifoFast(Qdisc):
     def options(self) -> str:
         """As `tc` shows it; nothing can be set."""
         return f"bands 3 priomap {' '.join(map(str, PRIOMAP))}"
+
+
+def prio_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, Any]:
+    """Return the arguments of `Prio`; the map is checked as `tc` does."""
+    options = {word: value for word, value in items if word != "multiqueue"}
+    bands, priomap = options.get("bands", BANDS), options.get("priomap", ())
+    if len(priomap) > TC_PRIO_MAX + 1:
+        raise UsageError(f"prio: priomap has up to {TC_PRIO_MAX + 1} bands, not {len(priomap)}")
+    wrong = next((band for band in priomap if band >= bands), None)
+    if wrong is not None:
+        raise UsageError(f"prio: priomap element {wrong} is out of bands: there are 0 to {bands - 1}")
+    return options
+
+
+PRIO: Final = QdiscKind(
+    name="prio", make=Prio, arguments=prio_arguments,
+    doc="Strict priority: a band is served when all lower ones are empty; classes X:1 to X:bands.",
+    options=(
+        QdiscOption(word="bands", value="NUMBER", default=BANDS, range=(MIN_BANDS, MAX_BANDS), doc="number of bands"),
+        QdiscOption(word="multiqueue", argument="", doc="is taken and does nothing, as in a kernel"),
+        QdiscOption(word="priomap", value="NUMBER", many=True, default=" ".join(map(str, PRIOMAP)),
+                    doc="band of each skb->priority & 15 for packets that no filter classifies; "
+                        "what is missing at the end is as in the default")))
+PFIFO_FAST: Final = QdiscKind(
+    name="pfifo_fast", make=PfifoFast,
+    doc="Three bands of txqueuelen packets each, served in strict priority; what a device has by default.")

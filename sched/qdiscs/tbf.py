@@ -3,19 +3,45 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NotRequired, TypedDict, Unpack
 
+from ebpfvm.errors import UsageError
 from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, account_out, dequeue_peeked, drop_count, qdisc_enqueue
-from ebpfvm.sched.psched import ATM, PSCHED_SHIFT, RateConfig
+from ebpfvm.sched.psched import ATM, ETHERNET_LAYER, PSCHED_SHIFT, RateConfig
+from ebpfvm.sched.qdisc_kind import NEEDED, QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.fifo import Bfifo, Fifo
 from ebpfvm.sched.sch_generic import NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
 from ebpfvm.sched.units import NSEC_PER_SEC, format_size, format_tc_rate, format_tc_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ebpfvm.sched.account import Packet
-    from ebpfvm.sched.device import NetDevice
+    from ebpfvm.sched.sch_generic import QdiscDevice
+
+_U32: Final = 0xFFFFFFFF
+
+
+class TbfOptions(TypedDict):
+    """What a tbf is made or changed with.
+
+    Attributes:
+        rate: bytes a second.
+        burst: bytes of the bucket; longer packets are dropped.
+        limit: bytes that the child may queue.
+        peakrate: bytes a second that are never exceeded, 0 for none.
+        mtu: bytes of the second bucket, needed with `peakrate`.
+        overhead, mpu, linklayer: what a packet counts besides, as of `RateConfig`.
+    """
+
+    rate: int
+    burst: int
+    limit: int
+    peakrate: NotRequired[int]
+    mtu: NotRequired[int]
+    overhead: NotRequired[int]
+    mpu: NotRequired[int]
+    linklayer: NotRequired[str]
 
 
 class Tbf(ClassfulQdisc):
@@ -23,12 +49,7 @@ class Tbf(ClassfulQdisc):
 
     Args:
         dev, handle: as of `Qdisc`.
-        rate: bytes a second.
-        burst: bytes of the bucket; longer packets are dropped.
-        limit: bytes that the child may queue.
-        peakrate: bytes a second that are never exceeded, 0 for none.
-        mtu: bytes of the second bucket, needed with `peakrate`.
-        overhead, mpu, linklayer: what a packet counts besides, as of `RateConfig`.
+        options: see `TbfOptions`.
 
     Raises:
         OSError: EINVAL, no rate or burst, a peak rate without MTU or not above the rate.
@@ -36,22 +57,24 @@ class Tbf(ClassfulQdisc):
 
     kind = "tbf"
 
-    def __init__(self, dev: NetDevice, handle: int = 0, *, limit: int, **options: Any) -> None:
+    def __init__(self, dev: QdiscDevice, handle: int = 0, **options: Unpack[TbfOptions]) -> None:
         super().__init__(dev, handle)
         self.leaf = QdiscClass(handle | 1)
-        self.change(limit=limit, **options)
-        self.graft(self.leaf, Bfifo(dev, 0, limit))
+        self.change(**options)
+        self.graft(self.leaf, Bfifo(dev, 0, self.limit))
         self._fill()
 
-    def change(self, *, rate: int, burst: int, limit: int, peakrate: int = 0, mtu: int = 0, overhead: int = 0,
-               mpu: int = 0, linklayer: str = "ethernet") -> None:
+    def change(self, **options: Unpack[TbfOptions]) -> None:
         """Set other parameters, and fill the bucket (tbf_change)."""
+        rate, burst, limit = options["rate"], options["burst"], options["limit"]
+        peakrate, mtu = options.get("peakrate", 0), options.get("mtu", 0)
         if rate < 1 or burst < 1:
             raise OSError(errno.EINVAL, "tbf needs a rate and a burst")
         if peakrate and (not mtu or peakrate <= rate):
             raise OSError(errno.EINVAL, "tbf needs an mtu with peakrate, and a peakrate above the rate")
-        self.rate = RateConfig(rate, overhead, mpu, linklayer)
-        self.peak = RateConfig(peakrate, overhead, mpu, linklayer) if peakrate else None
+        extra = options.get("overhead", 0), options.get("mpu", 0), options.get("linklayer", ETHERNET_LAYER)
+        self.rate = RateConfig(rate, *extra)
+        self.peak = RateConfig(peakrate, *extra) if peakrate else None
         self.burst, self.limit, self.mtu = burst, limit, mtu
         self.buffer = self.rate.time(burst)
         self.peak_buffer = self.peak.time(mtu) if self.peak is not None else 0
@@ -124,8 +147,15 @@ class Tbf(ClassfulQdisc):
         super().reset()
         self._fill()
 
-    def options(self, details: bool = False) -> str:
+    def options(self) -> str:
         """Return rate, burst and the latency that the limit means, or the limit if it holds less than the burst."""
+        return self._shown(False)
+
+    def details(self) -> str:
+        """Return the same, and what a packet counts besides its bytes."""
+        return self._shown(True)
+
+    def _shown(self, details: bool) -> str:
         more = f"/1 mpu {self.rate.mpu}b" if details else ""
         parts = [f"rate {format_tc_rate(8 * self.rate.rate)}",
                  f"burst {format_size(self.rate.size_of(self.buffer))}{more}"]
@@ -145,3 +175,58 @@ class Tbf(ClassfulQdisc):
         """Return the ns that a packet waits at most behind a full queue, in whole microseconds; negative for none."""
         exact = self.limit * NSEC_PER_SEC // rate.rate - (buffer >> PSCHED_SHIFT << PSCHED_SHIFT)
         return exact if exact < 0 else exact // 1000 * 1000
+
+
+def tbf_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, Any]:
+    """Return the arguments of `Tbf`; the limit is computed from a latency, and what `tc` refuses is refused."""
+    options = _once(items)
+    for word in ("rate", "burst"):
+        if not options.get(word):
+            raise UsageError(f"tbf: {word!r} is needed: tbf rate RATE burst SIZE (limit SIZE | latency TIME)")
+    limit, latency = options.pop("limit", 0), options.pop("latency", 0)
+    if limit and latency:
+        raise UsageError("tbf: 'latency' and 'limit' exclude each other")
+    if not limit and not latency:
+        raise UsageError("tbf: 'limit' or 'latency' is needed")
+    rate, burst, peak = options["rate"], options["burst"], options.get("peakrate", 0)
+    if peak and not options.get("mtu"):
+        raise UsageError("tbf: 'mtu' is needed with 'peakrate'")
+    if burst * NSEC_PER_SEC // rate >> PSCHED_SHIFT > _U32:
+        raise UsageError(f"tbf: burst of {burst} bytes is out of range: it would take minutes at this rate")
+    if not limit:
+        limit = rate * latency // NSEC_PER_SEC + burst
+        if peak:
+            limit = min(limit, peak * latency // NSEC_PER_SEC + options["mtu"])
+    return {**options, "limit": min(limit, _U32)}
+
+
+def _once(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the options by word; only those that change no buckets may be given twice."""
+    options: dict[str, Any] = {}
+    for word, value in items:
+        if word in options and word in ("rate", "burst", "peakrate", "mtu", "limit", "latency"):
+            raise UsageError(f"tbf: {word!r} is given twice")
+        options[word] = value
+    return options
+
+
+TBF: Final = QdiscKind(
+    name="tbf", make=Tbf, arguments=tbf_arguments,
+    doc="A token bucket: packets leave at a rate, after a burst; one class with a bfifo at first.",
+    options=(
+        QdiscOption(word="limit", value="SIZE", short=True, default="`latency` is needed instead", unit="bytes",
+                    doc="bytes that may be queued"),
+        QdiscOption(word="latency", value="TIME", short=True, argument="", unit="microseconds",
+                    default="`limit` is needed instead", doc="how long a packet may wait; another way to say `limit`"),
+        QdiscOption(word="burst", value="BURST", short=True, also=("buffer", "maxburst"), default=NEEDED, unit="bytes",
+                    doc="bytes of the bucket; longer packets are dropped"),
+        QdiscOption(word="mtu", value="BURST", also=("minburst",), default="needed with `peakrate`", unit="bytes",
+                    doc="bytes of the bucket of `peakrate`"),
+        QdiscOption(word="mpu", value="NUMBER", default=0, unit="bytes", doc="bytes that a packet counts at least"),
+        QdiscOption(word="rate", value="RATE", default=NEEDED, unit="bits a second", doc="the rate"),
+        QdiscOption(word="peakrate", value="RATE", short=True, unit="bits a second",
+                    doc="rate at which a burst leaves at most"),
+        QdiscOption(word="overhead", value="NUMBER", short=True, default=0, unit="bytes",
+                    doc="bytes that the link adds to each packet"),
+        QdiscOption(word="linklayer", value="LINKLAYER", short=True, default=ETHERNET_LAYER,
+                    doc="atm counts cells of 53 bytes; adsl is another word for it")))

@@ -13,7 +13,7 @@ from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_SHOT, verd
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.skb import SkBuff
-    from ebpfvm.sched.tc.block import TcfResult
+    from ebpfvm.sched.tc.tc_verdict import TcfResult
 
 _FULL_MAC: Final = (1 << 48) - 1
 _PROTOCOLS: Final = {0x8100: "802.1Q", 0x88A8: "802.1ad"}

@@ -16,7 +16,7 @@ from ebpfvm.sched.units import NSEC_PER_SEC, format_size, format_tc_rate
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.skb import SkBuff
-    from ebpfvm.sched.tc.block import TcfResult
+    from ebpfvm.sched.tc.tc_verdict import TcfResult
 
 PKT_TYPES: Final = ("host", "broadcast", "multicast", "otherhost")  # PACKET_HOST to PACKET_OTHERHOST
 

@@ -8,7 +8,7 @@ from bisect import insort
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ebpfvm.sched.tc.tc_text import classid_text
-from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_REPEAT, is_jump
+from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_REPEAT, TcfResult, is_jump
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,19 +26,6 @@ _OTHER_KIND: Final = "Specified filter kind does not match existing one"
 _NO_CREATE: Final = "Need both RTM_NEWTFILTER and NLM_F_CREATE to create a new filter"
 _JUMP_TTL: Final = 32  # TCA_ACT_MAX_PRIO
 _REPEAT_TTL: Final = 32
-
-
-class TcfResult:
-    """What a filter found (struct tcf_result).
-
-    Attributes:
-        classid: class of the match, 0 for none.
-    """
-
-    __slots__ = ("classid",)
-
-    def __init__(self) -> None:
-        self.classid = 0
 
 
 class Filter:

@@ -8,16 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
-from ebpfvm.sched.qdiscs.fifo import Bfifo, Pfifo, PfifoHeadDrop
-from ebpfvm.sched.qdiscs.fq_codel import FqCodel
-from ebpfvm.sched.qdiscs.mq import Mq
-from ebpfvm.sched.qdiscs.netem import Netem
-from ebpfvm.sched.qdiscs.prio import PfifoFast, Prio
-from ebpfvm.sched.qdiscs.tbf import Tbf
-from ebpfvm.sched.sch_bpf import SchBpf
+from ebpfvm.sched.qdiscs.kinds import QDISCS
 from ebpfvm.sched.tc.act_edit import Pedit, Vlan
 from ebpfvm.sched.tc.action import Action, Gact, Police, Skbedit
-from ebpfvm.sched.tc.build_qdisc import qdisc_arguments
 from ebpfvm.sched.tc.cls_bpf import ActBpf
 from ebpfvm.sched.tc.cls_flower import Masked, Range
 from ebpfvm.sched.tc.cls_u32 import Key, Offset, pack
@@ -26,7 +19,7 @@ from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_RECLASSIFY
 from ebpfvm.sched.tc.word_kinds import IP_PROTOCOLS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from ebpfvm.kernel.engine import Runnable
     from ebpfvm.sched.netdev import Namespace, NetDev
@@ -65,41 +58,30 @@ class TcBuilder:
 
     # ---- qdiscs -------------------------------------------------------------------------------------------
 
+    def qdisc_options(self, kind: str, items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        """Return the arguments of a kind's class, of what is named.
+
+        Raises:
+            UsageError: options that `tc` would refuse.
+        """
+        return QDISCS[kind].arguments(items, self.folder)
+
     def qdisc(self, kind: str, dev: NetDev, handle: int, options: Options) -> Qdisc:
-        """A new qdisc.
+        """Return a new qdisc.
 
         Raises:
             OSError: EINVAL, EOPNOTSUPP as the kinds say.
-            UsageError: options that `tc` would refuse.
         """
         if kind in self.net.qdisc_kinds:
             return self.net.qdisc_kinds[kind](dev, handle)
-        if kind == "bpf":
-            return SchBpf(dev, handle, *self._hooks(options))
-        return _MAKERS[kind](dev, handle, **options)
+        found = QDISCS[kind]
+        assert found.make is not None  # ingress and clsact are the device's
+        return found.make(dev, handle, **found.resolve(dict(options), self))
 
     def change_qdisc(self, qdisc: Qdisc, options: Options) -> None:
         """Give a qdisc other options; raises as `qdisc`."""
-        if isinstance(qdisc, SchBpf):
-            qdisc.change(*self._hooks(options))
-            return
-        change: Callable[..., None] | None = getattr(qdisc, "change", None)
-        if change is None:
-            if qdisc.kind in ("pfifo_fast", "mq") and not options:
-                return
-            raise OSError(errno.ENOSYS, "Change operation not supported by specified qdisc")
-        change(**options)
-
-    def _hooks(self, options: Options) -> tuple[Runnable, Runnable]:
-        if "obj" not in options:
-            raise OSError(errno.EINVAL, "qdisc bpf needs an object file: bpf obj FILE [enqueue NAME] [dequeue NAME]")
-        path = options["obj"]
-        return (self.program(path, options.get("enqueue", ""), "enqueue"),
-                self.program(path, options.get("dequeue", ""), "dequeue"))
-
-    def qdisc_options(self, kind: str, items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-        """Return the arguments of a kind's class; of kind bpf, the options by word."""
-        return qdisc_arguments(kind, items, self.folder)
+        found = QDISCS.get(qdisc.kind)
+        qdisc.change(**(options if found is None else found.resolve(dict(options), self)))
 
     # ---- actions ------------------------------------------------------------------------------------------
 
@@ -183,11 +165,6 @@ class TcBuilder:
         path, section = options.pop("obj"), options.pop("section", "")
         options["program"] = self.program(path, section, "cls")
         options["name"] = f"{path.rpartition('/')[2]}:[{section or 'classifier'}]"
-
-
-_MAKERS: Final[Mapping[str, Callable[..., Qdisc]]] = {
-    "pfifo": Pfifo, "bfifo": Bfifo, "pfifo_head_drop": PfifoHeadDrop, "pfifo_fast": PfifoFast, "prio": Prio,
-    "tbf": Tbf, "fq_codel": FqCodel, "netem": Netem, "mq": Mq}
 
 
 def _u32(options: dict[str, Any], matches: Sequence[Any]) -> None:

@@ -6,9 +6,9 @@ import errno
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK
-from ebpfvm.sched.tc.block import Filter, TcfProto, TcfResult, class_text
+from ebpfvm.sched.tc.block import Filter, TcfProto, class_text
 from ebpfvm.sched.tc.ematch import ematch, tree_lines
-from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK
+from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TcfResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.kernel.ctx import SkbContexts
 from ebpfvm.sched.tc.action import Action
-from ebpfvm.sched.tc.block import Filter, TcfProto, TcfResult, class_text
+from ebpfvm.sched.tc.block import Filter, TcfProto, class_text
 from ebpfvm.sched.tc.tc_verdict import (
     TC_ACT_OK,
     TC_ACT_PIPE,
@@ -16,6 +16,7 @@ from ebpfvm.sched.tc.tc_verdict import (
     TC_ACT_STOLEN,
     TC_ACT_TRAP,
     TC_ACT_UNSPEC,
+    TcfResult,
     verdict_text,
 )
 

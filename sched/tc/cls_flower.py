@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ebpfvm.sched.tc.block import Filter, TcfProto, TcfResult, class_text
+from ebpfvm.sched.tc.block import Filter, TcfProto, class_text
 from ebpfvm.sched.tc.dissect import Dissected, dissect
 from ebpfvm.sched.tc.tc_text import address_text, mac_text
+from ebpfvm.sched.tc.tc_verdict import TcfResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ebpfvm.kernel.skb import SKB_HEADROOM
-from ebpfvm.sched.tc.block import Block, Filter, TcfProto, TcfResult, exts_exec
+from ebpfvm.sched.tc.block import Block, Filter, TcfProto, exts_exec
 from ebpfvm.sched.tc.dissect import dissect
 from ebpfvm.sched.tc.tc_text import classid_text
+from ebpfvm.sched.tc.tc_verdict import TcfResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

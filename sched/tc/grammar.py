@@ -1,5 +1,6 @@
 """The syntax of `tc` and `ip link` commands: one grammar for what all have in common, and one for the options of each
-kind of qdisc, which takes over behind the kind's name. Those of filters are in `ebpfvm.sched.tc.grammar_filter`.
+kind, which takes over after the kind's name. Qdiscs declare theirs (`ebpfvm.sched.qdiscs.kinds`), those of filters are
+in `ebpfvm.sched.tc.grammar_filter`.
 
 The grammars follow tc(8) and the kinds' manual pages of iproute2.
 """
@@ -11,9 +12,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.sched.tc.grammar_netem import netem_rules
+from ebpfvm.sched.qdiscs.kinds import QDISCS
 from ebpfvm.sched.tc.lexer import ScriptError, Word, commands
-from ebpfvm.sched.tc.lr import REST, TcGrammar, first, listing, no_items, option, option_rules, shown
+from ebpfvm.sched.tc.lr import REST, TcGrammar, first, listing, option_rules, shown
 from ebpfvm.sched.tc.word_kinds import VALUES
 
 if TYPE_CHECKING:
@@ -139,55 +140,14 @@ def parse_script(text: str, source: str = "") -> Iterator[Command]:
 
 # ---- qdiscs -------------------------------------------------------------------------------------------------
 
-_OPTIONS: Final = {
-    "pfifo": {"limit": "SIZE"},
-    "bfifo": {"limit": "SIZE"},
-    "pfifo_head_drop": {"limit": "SIZE"},
-    "pfifo_fast": {},
-    "mq": {},
-    "clsact": {},
-    "ingress": {"handle": "HANDLE"},
-    "tbf": {"limit~": "SIZE", "latency~": "TIME", "burst~": "BURST", "burst=buffer": "BURST",
-            "burst=maxburst": "BURST", "mtu": "BURST", "mtu=minburst": "BURST", "mpu": "NUMBER", "rate": "RATE",
-            "peakrate~": "RATE", "overhead~": "NUMBER", "linklayer~": "LINKLAYER"},
-    "fq_codel": {"limit": "NUMBER", "flows": "NUMBER", "target": "TIME", "interval": "TIME", "quantum": "NUMBER",
-                 "ecn": "", "noecn": "", "memory_limit": "SIZE", "drop_batch": "NUMBER", "ce_threshold": "TIME",
-                 "ce_threshold_selector": "SELECTOR"},
-    "bpf": {"obj": "FILE", "obj=object": "FILE", "obj=object-file": "FILE", "enqueue": "TEXT", "dequeue": "TEXT"},
-}
-
-
-def _prio_rules() -> list[Rule]:
-    return [*listing("options", "option"), *option_rules("option", {"bands": "NUMBER", "multiqueue": ""}),
-            ("option : 'priomap' numbers", option("priomap", "numbers")), *listing("numbers", "NUMBER")]
+QDISC_KINDS: Final = tuple(sorted(QDISCS))
+CLASS_KINDS: Final = tuple(name for name in QDISC_KINDS if QDISCS[name].has_classes)
 
 
 @cache
 def qdisc_grammar(kind: str) -> TcGrammar:
-    """The options of a kind of qdisc, one of `QDISC_KINDS`."""
-    if kind == "prio":
-        return TcGrammar(_prio_rules(), VALUES)
-    if kind == "netem":
-        return TcGrammar(netem_rules(), VALUES)
-    options = _OPTIONS[kind]
-    if not options:
-        return TcGrammar([("options :", no_items)], VALUES)
-    return TcGrammar([*listing("options", "option"), *option_rules("option", options)], VALUES)
-
-
-QDISC_KINDS: Final = tuple(sorted((*_OPTIONS, "prio", "netem")))
-
-CLASS_KINDS: Final = ("bpf",)
-
-
-def qdisc_options(command: Command, source: str = "") -> dict[str, Any]:
-    """The options of a qdisc command.
-
-    Raises:
-        ScriptError: as `parse_script`, also for an unknown kind.
-    """
-    check_kind(command, QDISC_KINDS, tuple(_TC_ARGS["qdisc"]), source)
-    return dict(qdisc_grammar(command.kind).parse(command.options, command.kind_at, source))
+    """Return the grammar of the options of a kind of qdisc, one of `QDISC_KINDS`."""
+    return TcGrammar(QDISCS[kind].rules(), VALUES)
 
 
 def check_kind(command: Command, kinds: tuple[str, ...], args: tuple[str, ...], source: str) -> None:

@@ -10,7 +10,7 @@ from ebpfvm.sched.tc.tc_verdict import TC_ACT_PIPE, TC_ACT_SHOT, TC_ACT_STOLEN, 
 if TYPE_CHECKING:
     from ebpfvm.kernel.skb import SkBuff
     from ebpfvm.sched.netdev import NetDev
-    from ebpfvm.sched.tc.block import TcfResult
+    from ebpfvm.sched.tc.tc_verdict import TcfResult
 
 MIRRED_NEST_LIMIT: Final = 4
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.classful import ClassfulQdisc
+from ebpfvm.sched.qdiscs.kinds import QDISCS
 from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, TC_H_ROOT, Qdisc, handle_text
 from ebpfvm.sched.tc.block import Block
 from ebpfvm.sched.tc.command import INGRESS_HANDLE, TC_H_INGRESS, Commands, is_default, refuse
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ebpfvm.sched.tc.grammar import Command
 
 _ARGS: Final = ("dev", "root", "parent", "handle", "ingress_block", "egress_block")
-_HOOKS: Final = ("clsact", "ingress")
+_HOOKS: Final = tuple(name for name in QDISC_KINDS if QDISCS[name].hooks)
 _EXCLUSIVE: Final = "Exclusivity flag on, cannot modify"
 _NO_REPLACE: Final = "NLM_F_REPLACE needed to override"
 _OTHER_KIND: Final = "Invalid qdisc name: must match existing qdisc"
@@ -154,7 +155,7 @@ class QdiscCommands(Commands):
             raise UsageError("tc qdisc: parent ffff:fff1 is for the kinds clsact and ingress")
         if dev.hook_kind:
             return  # what a replace names is there; blocks cannot be changed
-        for side in ("ingress", "egress") if command.kind == "clsact" else ("ingress",):
+        for side in QDISCS[command.kind].hooks:
             index = command.args.get(f"{side}_block", 0)
             dev.hooks[side] = self.net.blocks.setdefault(index, Block(index=index)) if index else Block()
         dev.hook_kind = command.kind

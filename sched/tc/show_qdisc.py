@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ebpfvm.sched.classful import ClassfulQdisc
-from ebpfvm.sched.qdiscs.mq import Mq
-from ebpfvm.sched.qdiscs.tbf import Tbf
 from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, Stats, handle_text
 from ebpfvm.sched.units import format_size
 
@@ -86,16 +84,16 @@ def show_qdisc(net: Namespace, dev: NetDev, flags: Collection[str], name_device:
     where = f"dev {dev.name} " if name_device else ""
     lines = []
     for qdisc in in_order(net, dev):
-        if not qdisc.handle and qdisc.upper is not None and not isinstance(qdisc.upper, Mq) and not wanted.invisible:
+        if not qdisc.handle and qdisc.upper is not None and not qdisc.upper.mq_root and not wanted.invisible:
             continue  # default children are not shown
         if not wanted.takes(qdisc):
             continue
         place = f"parent {handle_text(qdisc.parent)} " if qdisc.upper is not None else (
-            "root " if isinstance(qdisc, Mq) else "root refcnt 2 ")
-        text = qdisc.options(details=True) if "d" in flags and isinstance(qdisc, Tbf) else qdisc.options()
+            "root " if qdisc.mq_root else "root refcnt 2 ")
+        text = qdisc.details() if "d" in flags else qdisc.options()
         lines.append(f"qdisc {qdisc.kind} {handle_text(qdisc.handle)} {where}{place}{text}")
         if "s" in flags:
-            lines += stats_lines(qdisc.kernel_view) + _xstats(qdisc)
+            lines += stats_lines(qdisc.kernel_view) + qdisc.xstats()
     if dev.hook_kind and (wanted.ingress or wanted.parent == 0xFFFFFFF1 or wanted.handle == 0xFFFF0000
                           or not (wanted.root or wanted.parent or wanted.handle)):
         tail = "---------------- " if dev.hook_kind == "ingress" else ""
@@ -106,23 +104,18 @@ def show_qdisc(net: Namespace, dev: NetDev, flags: Collection[str], name_device:
     return lines
 
 
-def _xstats(qdisc: Qdisc) -> list[str]:
-    more = getattr(qdisc, "xstats", None)
-    return more() if more is not None else []
-
-
 def show_class(net: Namespace, dev: NetDev, flags: Collection[str], wanted: ClassFilter = ALL_CLASSES) -> list[str]:
     """`tc [-s] class show dev`: the classes of the qdiscs of a device."""
     lines = []
     for qdisc in in_order(net, dev):
         if not isinstance(qdisc, ClassfulQdisc) or (wanted.parent and wanted.parent & TC_H_MAJ_MASK != qdisc.handle) \
-                or (wanted.root and not isinstance(qdisc, Mq)):
+                or (wanted.root and not qdisc.mq_root):
             continue
         for cl in qdisc.walk():
             if wanted.classid and wanted.classid != cl.classid:
                 continue
             leaf = f"leaf {handle_text(cl.child.handle)} " if cl.child is not None and cl.child.handle else ""
-            parent = "root " if isinstance(qdisc, Mq) else f"parent {handle_text(qdisc.handle)} "
+            parent = "root " if qdisc.mq_root else f"parent {handle_text(qdisc.handle)} "
             lines.append(f"class {qdisc.kind} {handle_text(cl.classid)} {parent}{leaf}{qdisc.class_options(cl)}")
             if "s" in flags:
                 stats = qdisc.class_stats(cl)

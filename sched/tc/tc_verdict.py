@@ -1,4 +1,5 @@
-"""What a filter or an action says of a packet (TC_ACT_*, include/uapi/linux/pkt_cls.h, Linux 7.2)."""
+"""What a filter or an action says of a packet: a verdict (TC_ACT_*, include/uapi/linux/pkt_cls.h, Linux 7.2) and a
+class."""
 
 from __future__ import annotations
 
@@ -23,6 +24,19 @@ CONSUMED: Final = frozenset({TC_ACT_STOLEN, TC_ACT_QUEUED, TC_ACT_TRAP})
 
 _NAMES: Final = {TC_ACT_UNSPEC: "continue", TC_ACT_OK: "pass", TC_ACT_RECLASSIFY: "reclassify", TC_ACT_SHOT: "drop",
                  TC_ACT_PIPE: "pipe", TC_ACT_STOLEN: "stolen", TC_ACT_TRAP: "trap"}
+
+
+class TcfResult:
+    """What a filter found (struct tcf_result).
+
+    Attributes:
+        classid: class of the match, 0 for none.
+    """
+
+    __slots__ = ("classid",)
+
+    def __init__(self) -> None:
+        self.classid = 0
 
 
 def is_goto(verdict: int) -> bool:

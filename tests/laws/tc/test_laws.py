@@ -18,9 +18,9 @@ from ebpfvm.kernel import Kernel
 from ebpfvm.sched.classify import tcf_classify
 from ebpfvm.sched.netdev import Namespace, NetDev
 from ebpfvm.sched.packet import build
-from ebpfvm.sched.tc.block import TcfResult
 from ebpfvm.sched.tc.lexer import ScriptError, Word, commands, split_parentheses
 from ebpfvm.sched.tc.script import run_script
+from ebpfvm.sched.tc.tc_verdict import TcfResult
 from ebpfvm.sched.wire import Link
 
 # ---- qdiscs --------------------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from ebpfvm.kernel import Kernel
 from ebpfvm.sched.classify import tcf_classify
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.packet import build
-from ebpfvm.sched.tc.block import TcfResult
 from ebpfvm.sched.tc.script import run_script
+from ebpfvm.sched.tc.tc_verdict import TcfResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable

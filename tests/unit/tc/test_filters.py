@@ -10,7 +10,7 @@ from ebpfvm.kernel import Kernel
 from ebpfvm.sched.classify import tcf_classify
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.packet import build
-from ebpfvm.sched.tc.block import Block, TcfResult
+from ebpfvm.sched.tc.block import Block
 from ebpfvm.sched.tc.dissect import dissect_bytes
 from ebpfvm.sched.tc.script import run_script
 from ebpfvm.sched.tc.tc_verdict import (
@@ -20,6 +20,7 @@ from ebpfvm.sched.tc.tc_verdict import (
     TC_ACT_STOLEN,
     TC_ACT_TRAP,
     TC_ACT_UNSPEC,
+    TcfResult,
 )
 
 UDP = build(sport=1000, dport=2000, length=100)

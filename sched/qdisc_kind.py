@@ -1,0 +1,205 @@
+"""What a kind of qdisc declares of itself: what it is called, its options as `tc` writes them, and its class.
+
+A kind is one file of `ebpfvm.sched.qdiscs` and one line of the list in `ebpfvm.sched.qdiscs.kinds`. The parser of `tc`
+commands, the messages about misspelt words, `tc qdisc change`, and the manual (`ebpfvm doc qdiscs`) read the
+declaration. What `tc qdisc show` prints is the class's: `Qdisc.options`, `details` and `xstats`.
+
+What a declaration lacks or contradicts is an error when it is made, which is when ebpfvm is imported.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ebpfvm.errors import InternalError
+from ebpfvm.sched.classful import ClassfulQdisc
+from ebpfvm.sched.sch_generic import Qdisc
+from ebpfvm.sched.tc.lr import listing, no_items, option
+from ebpfvm.sched.tc.word_kinds import VALUES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from ebpfvm.kernel.engine import Runnable
+    from ebpfvm.sched.tc.lr import Rule
+
+    Items = Sequence[tuple[str, Any]]
+
+NEEDED: Final = "needed"
+UNSET: Final = "unset"
+
+
+class Loader(Protocol):
+    """What makes programs of the objects that a command names."""
+
+    def program(self, path: str, section: str, hook: str) -> Runnable:
+        """Return the program of an object that has a section or name and fits a hook."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QdiscOption:
+    """An option, as in `limit 1000`.
+
+    Attributes:
+        word: how it is written.
+        value: which kind of word follows: a name of `ebpfvm.sched.tc.word_kinds.VALUES`; "" if none follows.
+        doc: what it is, without a full stop.
+        default: what holds without it, as the manual says it; `NEEDED` or `UNSET`.
+        range: least and greatest value, None where the kind of word says enough.
+        unit: of a bare number, for the manual.
+        also: other spellings.
+        inner: words that may follow it, if the kind has a grammar of its own.
+        short: the word may be abbreviated.
+        many: any number of values follow.
+        argument: name of the argument of the class, None for the word itself, "" if the word means no argument.
+    """
+
+    word: str
+    value: str = ""
+    doc: str
+    default: object = UNSET
+    range: tuple[int, int] | None = None
+    unit: str = ""
+    also: tuple[str, ...] = ()
+    inner: tuple[str, ...] = ()
+    short: bool = False
+    many: bool = False
+    argument: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.value and self.value not in VALUES:
+            raise InternalError(f"qdisc option {self.word!r}: there is no kind of word {self.value!r} in "
+                                "ebpfvm.sched.tc.word_kinds.VALUES")
+        if not self.doc or self.doc.endswith("."):
+            raise InternalError(f"qdisc option {self.word!r}: doc says what it is, without a full stop")
+
+    def rules(self) -> list[Rule]:
+        """Return the rules of a grammar that read it: an item (word, value), (word, True) without a value."""
+        value, more = self.value, []
+        if self.many:
+            value = f"{self.word}_values"
+            more = listing(value, self.value)
+        names = (f"{self.word}~" if self.short else self.word, *self.also)
+        return [*((f"option : '{name}' {value}", option(self.word, value)) for name in names), *more]
+
+
+def as_named(items: Items, folder: str) -> dict[str, Any]:
+    """Return the arguments of a class whose options are its arguments; of two equal options the last counts."""
+    return dict(items)
+
+
+def as_given(arguments: dict[str, Any], loader: Loader) -> dict[str, Any]:
+    """Return arguments that need no programs."""
+    return arguments
+
+
+@dataclass(frozen=True, kw_only=True)
+class QdiscKind:
+    """A kind of qdisc.
+
+    Attributes:
+        name: as `tc` names it.
+        make: its class, called with device, handle and the arguments by name; None for what is no qdisc but a place
+            for filters.
+        doc: what it does, in one sentence.
+        options: its options, in the order of the manual; of two that a short word may mean, the first is meant.
+        arguments: from (word, value) as they were written to the arguments of the class, only of what was named.
+            Raises `UsageError` for what `tc` refuses. Relative paths begin in the folder that it is given.
+        resolve: from these to arguments that hold programs; called when the kernel makes or changes the qdisc.
+        grammar: rules that read the options, where a word and its values are not enough to say it; every word of
+            theirs must be one of the options.
+        hooks: sides of the device to which filters attach ("ingress", "egress"), without a class only.
+    """
+
+    name: str
+    make: Callable[..., Qdisc] | None
+    doc: str
+    options: tuple[QdiscOption, ...] = ()
+    arguments: Callable[[Items, str], dict[str, Any]] = as_named
+    resolve: Callable[[dict[str, Any], Loader], dict[str, Any]] = as_given
+    grammar: Callable[[], list[Rule]] | None = None
+    hooks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        wrong = next(_mistakes(self), "")
+        if wrong:
+            raise InternalError(f"qdisc kind {self.name!r}: {wrong}")
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether `tc class` can add classes to a qdisc of the kind."""
+        return (isinstance(self.make, type) and issubclass(self.make, ClassfulQdisc)
+                and self.make.change_class is not ClassfulQdisc.change_class)
+
+    def rules(self) -> list[Rule]:
+        """Return the rules of the kind's grammar; it reads a list of (word, value)."""
+        if self.grammar is not None:
+            return self.grammar()
+        if not self.options:
+            return [("options :", no_items)]
+        return [*listing("options", "option"), *(rule for item in self.options for rule in item.rules())]
+
+
+def _mistakes(kind: QdiscKind) -> Iterator[str]:
+    """Yield what is wrong with a declaration, the worst first."""
+    if not kind.name.isidentifier():
+        yield "the name is one word"
+    if not kind.doc.endswith("."):
+        yield "doc is a sentence that says what the kind does"
+    if kind.make is None:
+        if not kind.hooks:
+            yield "it needs a class (make), or hooks to which filters attach"
+        return
+    if kind.hooks:
+        yield "a kind with a class has no hooks"
+    if not (isinstance(kind.make, type) and issubclass(kind.make, Qdisc)):
+        yield f"make is {kind.make!r}, not a class derived from Qdisc"
+        return
+    if kind.make.kind != kind.name:
+        yield f"its class {kind.make.__name__} says kind = {kind.make.kind!r}"
+    for method in ("enqueue", "dequeue", "reset"):
+        if getattr(kind.make, method) is getattr(Qdisc, method):
+            yield f"class {kind.make.__name__} does not define {method}()"
+    if kind.options:
+        yield from _option_mistakes(kind, kind.make)
+
+
+def _option_mistakes(kind: QdiscKind, make: type[Qdisc]) -> Iterator[str]:
+    for method, why in (("options", "tc qdisc show has to print its options"),
+                        ("change", "tc qdisc change has to take its options")):
+        if getattr(make, method) is getattr(Qdisc, method):
+            yield f"class {make.__name__} does not define {method}(): {why}"
+    takes = _parameters(make.change)
+    for item in kind.options:
+        name = item.word if item.argument is None else item.argument
+        if name and name not in takes:
+            yield (f"option {item.word!r}: {make.__name__}.change() has no argument {name!r}; "
+                   f"it has {', '.join(sorted(takes)) or 'none'}")
+    words = [word for item in kind.options for word in (item.word, *item.also)]
+    twice = next((word for word in words if words.count(word) > 1), None)
+    if twice is not None:
+        yield f"option {twice!r} is declared twice"
+    if kind.grammar is not None:
+        yield from _grammar_mistakes(kind, kind.grammar())
+
+
+def _grammar_mistakes(kind: QdiscKind, rules: list[Rule]) -> Iterator[str]:
+    """Yield the words that stand only in the grammar or only among the options."""
+    read = {symbol[1:-1].rstrip("~") for text, _ in rules for symbol in text.split() if symbol.startswith("'")}
+    declared = {word for item in kind.options for word in (item.word, *item.also, *item.inner)}
+    yield from (f"its grammar has the word {word!r}, which is no option" for word in sorted(read - declared))
+    yield from (f"its grammar does not read option {word!r}" for word in sorted(declared - read))
+
+
+def _parameters(change: Callable[..., Any]) -> set[str]:
+    """Return the names that a method takes; of `**options: Unpack[T]` those of T."""
+    names: set[str] = set()
+    for name, item in inspect.signature(change).parameters.items():
+        if item.kind is inspect.Parameter.VAR_KEYWORD:
+            typed = str(item.annotation).removeprefix("Unpack[").removesuffix("]")
+            names |= set(getattr(inspect.getmodule(change), typed).__annotations__)
+        elif name != "self":
+            names.add(name)
+    return names

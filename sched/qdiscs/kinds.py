@@ -1,0 +1,50 @@
+"""The list of qdisc kinds. A kind whose file is in this folder and that is not in the list is an error."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Final
+
+import ebpfvm.sched.qdiscs as folder
+from ebpfvm.errors import InternalError
+from ebpfvm.sched.qdisc_kind import QdiscKind
+from ebpfvm.sched.qdiscs.clsact import CLSACT, INGRESS
+from ebpfvm.sched.qdiscs.fifo import BFIFO, PFIFO, PFIFO_HEAD_DROP
+from ebpfvm.sched.qdiscs.fq_codel import FQ_CODEL
+from ebpfvm.sched.qdiscs.mq import MQ
+from ebpfvm.sched.qdiscs.netem_options import NETEM
+from ebpfvm.sched.qdiscs.prio import PFIFO_FAST, PRIO
+from ebpfvm.sched.qdiscs.tbf import TBF
+from ebpfvm.sched.sch_bpf import BPF
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_KINDS: Final = (BFIFO, BPF, CLSACT, FQ_CODEL, INGRESS, MQ, NETEM, PFIFO, PFIFO_FAST, PFIFO_HEAD_DROP, PRIO, TBF)
+
+
+def _declared() -> Iterator[tuple[str, QdiscKind]]:
+    """Yield the kinds that the files of this folder declare, with the file's module."""
+    for item in iter_modules(folder.__path__):
+        name = f"{folder.__name__}.{item.name}"
+        if name != __name__:
+            for found in vars(import_module(name)).values():
+                if isinstance(found, QdiscKind):
+                    yield name, found
+
+
+def _by_name() -> Mapping[str, QdiscKind]:
+    found: dict[str, QdiscKind] = {}
+    for kind in _KINDS:
+        if found.setdefault(kind.name, kind) is not kind:
+            raise InternalError(f"two qdisc kinds are called {kind.name!r}")
+    for module, kind in _declared():
+        if found.get(kind.name) is not kind:
+            raise InternalError(f"{module} declares the qdisc kind {kind.name!r}, "
+                                f"which is not in the list of {__name__}")
+    return found
+
+
+QDISCS: Final = _by_name()
+"""Every kind by its name, in order of the alphabet."""
