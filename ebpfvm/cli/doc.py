@@ -27,9 +27,15 @@ def _functions() -> str:
     return functions()
 
 
+def _qdiscs() -> str:
+    from ebpfvm.cli.doc_qdiscs import qdiscs
+    return qdiscs()
+
+
 TOPICS: Final[dict[str, tuple[str, Callable[[], str]]]] = {
     "isa": ("the instruction set: encoding, syntax in each dialect, semantics", _isa),
     "functions": ("map types, helpers and kfuncs, and how far each is supported", _functions),
+    "qdiscs": ("kinds of qdiscs, and the options that tc commands give them", _qdiscs),
     "limits": ("the limits on what an object may use, with their defaults", _limits)}
 _EXAMPLES: Final = helptext.examples("ebpfvm doc limits", "ebpfvm doc isa | less")
 

@@ -315,7 +315,7 @@ FQ_CODEL: Final = QdiscKind(
         QdiscOption(word="interval", value="TIME", default=format_tc_time(INTERVAL), unit="microseconds",
                     doc="how long the delay may be above `target` before packets are dropped"),
         QdiscOption(word="quantum", value="NUMBER", default="a full frame", range=(_MIN_QUANTUM, _MAX_QUANTUM),
-                    unit="bytes", doc="bytes that a flow may send in a round"),
+                    unit="bytes", doc="bytes that a flow may send in a round; less counts as the least"),
         QdiscOption(word="ecn", default="set", doc="mark packets that are ECN capable instead of dropping them"),
         QdiscOption(word="noecn", argument="ecn", doc="drop them"),
         QdiscOption(word="memory_limit", value="SIZE", default=format_size(MEMORY_LIMIT), unit="bytes",

@@ -1,4 +1,5 @@
-"""docs/reference/tc.md: the examples run and print what the page says, and every word of the grammars is explained."""
+"""docs/reference/tc.md: the examples run and print what the page says. Every word of the grammars is explained there or
+in docs/reference/qdiscs.md."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from ebpfvm.sched.tc.script import run_script
 
 ROOT = Path(__file__).parents[3]
 MANUAL = (ROOT / "docs" / "reference" / "tc.md").read_text()
+QDISCS_PAGE = (ROOT / "docs" / "reference" / "qdiscs.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", MANUAL, re.DOTALL | re.MULTILINE)
 
 
@@ -49,7 +51,7 @@ def test_the_examples_run_and_print_what_stands_below_them() -> None:
 
 
 def test_every_keyword_is_explained() -> None:
-    known = set(re.findall(r"[\w-]+|[()]|-\w+|802\.\w+", MANUAL))
+    known = set(re.findall(r"[\w-]+|[()]|-\w+|802\.\w+", MANUAL + QDISCS_PAGE))
     grammars = [command_grammar(), *map(qdisc_grammar, QDISC_KINDS), *map(filter_grammar, FILTER_KINDS)]
     words = {symbol[1:-1] for grammar in grammars for text, _ in grammar.rules for symbol in text.split()
              if symbol.startswith("'")}
