@@ -101,7 +101,7 @@ class BpfMap:
         self.value_size = spec.value_size
         self.max_entries = spec.max_entries
         self.room = min(spec.max_entries, kernel.limits.map_elements)
-        self.names_cpus = kernel.dialect.version >= (7, 0)
+        self.names_cpus = kernel.dialect.rules.flags_name_cpus
         self._memory_limit = kernel.limits.map_memory
         self.flags = spec.map_flags
         self.id = 0

@@ -39,7 +39,8 @@ def ringbuf_alloc_check(args: CreateArgs, flags: int = mt.BPF_F_NUMA_NODE) -> Ma
 
 
 def _ring_check(args: CreateArgs) -> MapRefusal | None:
-    return ringbuf_alloc_check(args, mt.BPF_F_NUMA_NODE | (mt.BPF_F_RB_OVERWRITE if args.overwrite_ring else 0))
+    overwrite = mt.BPF_F_RB_OVERWRITE if args.rules.ring_buffers_overwrite else 0
+    return ringbuf_alloc_check(args, mt.BPF_F_NUMA_NODE | overwrite)
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ebpfvm.contract.kfunc import Kfunc
     from ebpfvm.contract.maptype import MapType
     from ebpfvm.contract.progtype import ProgType
+    from ebpfvm.contract.rules import Rules
 
     _T = TypeVar("_T", MapType, ProgType)
 
@@ -26,7 +27,7 @@ class Dialect:
 
     Attributes:
         name: "rfc6" or "linux".
-        version: kernel version whose rules and messages the verifier follows: (6, 18) or (7, 2).
+        rules: what differs from other kernels, by name; also the version whose rules and messages hold.
         helpers: number -> helper.
         kfuncs: name -> kfunc.
         map_types: number -> map type.
@@ -43,7 +44,7 @@ class Dialect:
     """
 
     name: str
-    version: tuple[int, int]
+    rules: Rules
     helpers: Mapping[int, Helper] = field(default_factory=dict)
     kfuncs: Mapping[str, Kfunc] = field(default_factory=dict)
     map_types: Mapping[int, MapType] = field(default_factory=dict)
@@ -56,6 +57,11 @@ class Dialect:
     type_names: Callable[[], Collection[tuple[int, str]]] | None = None
     config: Mapping[str, int | str] = field(default_factory=dict)
     forward_kptrs: bool = False
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """The version of Linux whose rules and messages hold."""
+        return self.rules.version
 
     def map_type(self, type: str | int) -> MapType:
         """The map type of a name or number.

@@ -45,7 +45,7 @@ def creation_refusal(spec: MapSpec, dialect: Dialect) -> MapRefusal | None:
     """
     kind = dialect.map_type(spec.type)
     args = arguments(spec, dialect)
-    own_first = dialect.version >= (7, 0)  # the access flags of user space are looked at after the type's conditions
+    own_first = dialect.rules.file_flags_checked_last
     file_flags = _file_flags(args)
     refusal = _map_extra(args, kind) or (None if own_first else file_flags) or _own(args, kind) or file_flags
     if refusal is not None:
@@ -67,8 +67,7 @@ def arguments(spec: MapSpec, dialect: Dialect) -> CreateArgs:
     inner = dialect.map_type(spec.inner.type) if spec.inner is not None else None
     refusal = creation_refusal(spec.inner, dialect) if spec.inner is not None else None
     return CreateArgs(spec.key_size, spec.value_size, spec.max_entries, spec.map_flags, spec.map_extra, spec.btf,
-                      spec.key_type, spec.value_type, inner, refusal, overwrite_ring=dialect.version >= (6, 19),
-                      hash_checks_btf=dialect.version >= (7, 0))
+                      spec.key_type, spec.value_type, inner, refusal, rules=dialect.rules)
 
 
 def as_created(spec: MapSpec, dialect: Dialect) -> MapSpec:
@@ -114,7 +113,7 @@ def btf_refusal(args: CreateArgs, kind: MapType) -> MapRefusal | None:
 
 
 def _btf_sizes(btf: t.Btf, args: CreateArgs, kind: MapType) -> MapRefusal | None:
-    if not args.key_type and (kind.check_btf is None or (kind.check_btf is keyed and not args.hash_checks_btf)):
+    if not args.key_type and (kind.check_btf is None or (kind.check_btf is keyed and not args.rules.hashes_check_btf)):
         return MapRefusal(errno.EINVAL, "BTF says nothing of its key")
     for what, type_id, size in (("key", args.key_type, args.key_size), ("value", args.value_type, args.value_size)):
         found = _size(btf, type_id) if type_id else size

@@ -6,6 +6,7 @@ import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from ebpfvm.contract.rules import LINUX_7_2, Rules
 from ebpfvm.errors import InternalError
 
 if TYPE_CHECKING:
@@ -66,8 +67,7 @@ class CreateArgs(NamedTuple):
     Attributes:
         inner: type of the inner map's template, None without one.
         inner_refusal: why the template itself cannot be made.
-        overwrite_ring: ring buffers may overwrite their oldest records (BPF_F_RB_OVERWRITE, since 6.19).
-        hash_checks_btf: hashes look at their BTF themselves (since 7.0), after the special fields.
+        rules: the kernel's.
     """
 
     key_size: int
@@ -80,8 +80,7 @@ class CreateArgs(NamedTuple):
     value_type: int = 0
     inner: MapType | None = None
     inner_refusal: MapRefusal | None = None
-    overwrite_ring: bool = False
-    hash_checks_btf: bool = False
+    rules: Rules = LINUX_7_2
 
 
 @dataclass(frozen=True, slots=True)

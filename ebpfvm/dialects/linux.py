@@ -6,14 +6,13 @@ from functools import cache, partial
 from typing import Final
 
 from ebpfvm.contract import Dialect
+from ebpfvm.contract.rules import Rules, rules_of
 from ebpfvm.dialects import helpers, kfuncs, progtypes, unmodelled
 from ebpfvm.dialects.kernel_config import kernel_config
 from ebpfvm.dialects.kernel_types import kernel_names, kernel_types
 from ebpfvm.dialects.maptypes import NUMBERS
 from ebpfvm.dialects.struct_names import DESTRUCTORS, struct_names
-from ebpfvm.errors import UsageError
 
-VERSIONS: Final = ((6, 18), (7, 2))
 # Since 6.4 "kptr" means a referenced pointer (commit cb4158ce8ec8); before, "kptr_ref" did.
 KPTR_TAGS: Final = {"kptr": "ref", "kptr_untrusted": "unref", "percpu_kptr": "percpu", "uptr": "uptr"}
 
@@ -24,15 +23,13 @@ def linux(version: tuple[int, int] = (7, 2)) -> Dialect:
     Raises:
         UsageError: not one of the versions whose rules are known.
     """
-    if version not in VERSIONS:
-        known = ", ".join(f"{major}.{minor}" for major, minor in VERSIONS)
-        raise UsageError(f"the rules of Linux {version[0]}.{version[1]} are not known; take one of {known}")
-    return _linux(version)
+    return _linux(rules_of(version))
 
 
 @cache
-def _linux(version: tuple[int, int]) -> Dialect:
-    return Dialect("linux", version, helpers.of_version(version), kfuncs.of_version(version), NUMBERS,
+def _linux(rules: Rules) -> Dialect:
+    version = rules.version
+    return Dialect("linux", rules, helpers.of_version(version), kfuncs.of_version(version), NUMBERS,
                    progtypes.of_version(version), KPTR_TAGS, partial(kernel_types, version),
                    partial(struct_names, version), DESTRUCTORS, unmodelled.of_version(version),
                    partial(kernel_names, version), kernel_config(version))

@@ -17,18 +17,21 @@ if TYPE_CHECKING:
 
     from ebpfvm.isa.insn import Insn
 
-_SINCE_7_2: Final = frozenset({c.BPF_JMP | c.BPF_JA | c.BPF_X})
-_NEVER: Final = frozenset({c.BPF_JMP | c.BPF_CALL | c.BPF_X})
+_GOTOX: Final = c.BPF_JMP | c.BPF_JA | c.BPF_X
+_CALLX: Final = c.BPF_JMP | c.BPF_CALL | c.BPF_X
 _ATOMIC_IMMS: Final = {code: frozenset(dict(row.fixed)["imm"] for row in rows) for code, rows in BY_CODE.items()
                        if c.bpf_class(code) == c.BPF_STX and c.bpf_mode(code) == c.BPF_ATOMIC}
 
 
-def knows_opcode(code: int, version: tuple[int, int] = (7, 2)) -> bool:
-    """Is `code` in the kernel's opcode table (bpf_opcode_in_insntable)? callx never is; gotox since 7.0."""
-    return code in BY_CODE and code not in _NEVER and (version >= (7, 0) or code not in _SINCE_7_2)
+def knows_opcode(code: int, *, gotox: bool = True) -> bool:
+    """Return whether `code` is in the kernel's opcode table (bpf_opcode_in_insntable).
+
+    callx never is, gotox only where the kernel has it.
+    """
+    return code in BY_CODE and code != _CALLX and (gotox or code != _GOTOX)
 
 
-def check_slot(insns: Sequence[Insn], pc: int, version: tuple[int, int] = (7, 2)) -> str | None:
+def check_slot(insns: Sequence[Insn], pc: int, *, gotox: bool = True) -> str | None:
     """What both kernel versions refuse before they look at the control flow; the message, or None.
 
     Covers the fields of loads and the form of a 64-bit immediate load (whether its map exists is not asked), and
@@ -39,7 +42,7 @@ def check_slot(insns: Sequence[Insn], pc: int, version: tuple[int, int] = (7, 2)
         return "BPF_LDX uses reserved fields"
     if insn.is_ld_imm64:
         return _ld_imm64(insns, pc)
-    if not knows_opcode(insn.code, version):
+    if not knows_opcode(insn.code, gotox=gotox):
         return f"unknown opcode {insn.code:02x}"
     return None
 

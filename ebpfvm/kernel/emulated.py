@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm import checked
 from ebpfvm.contract.dialect import Dialect
+from ebpfvm.contract.rules import LINUX_7_2
 from ebpfvm.errors import Fault, UsageError
 from ebpfvm.kernel.ctx import Layout, ObjectRegion, layout_of
 from ebpfvm.kernel.memory import Memory, Region, base_of
@@ -130,7 +131,7 @@ class Kernel:
             checked.instance("dialect", dialect, Dialect, "a dialect, as ebpfvm.dialects.linux() makes it")
         checked.whole("seed", seed, *checked.SEEDS)
         checked.instance("limits", limits, Limits, "Limits(...)")
-        self.dialect = dialect or Dialect("none", (7, 2))
+        self.dialect = dialect or Dialect("none", LINUX_7_2)
         self.limits = limits
         self.memory = Memory()
         self.clock = 0

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from ebpfvm.engine import Hooks
 from ebpfvm.errors import EbpfvmError
 from ebpfvm.kernel.memory import REGION_SHIFT
+from ebpfvm.verifier.domain.arithmetic import arithmetic_of
 from ebpfvm.verifier.domain.num import contains
-from ebpfvm.verifier.domain.rules import rules
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.state import SPILL, ZERO
 from ebpfvm.verifier.pruning import cleaning
 
 if TYPE_CHECKING:
+    from ebpfvm.contract.rules import Rules
     from ebpfvm.engine.interp import InterpreterRun
     from ebpfvm.kernel.memory import Region
     from ebpfvm.verifier.liveness.live_registers import Live
@@ -138,7 +139,7 @@ class Moment:
         self.frames = frames
         self.exact = exact
         self.held = held
-        self.rules = rules("7.2" if self.kernel.dialect.version >= (7, 0) else "6.18")
+        self.arithmetic = arithmetic_of(self.kernel.dialect.rules.circular_numbers)
 
     def outside(self, state: State) -> str:
         """What does not fit into `state`; "" if everything does."""
@@ -182,7 +183,7 @@ class Moment:
         size = types.count(SPILL)
         value = int.from_bytes(data[off:off + size], "little")
         if size < 8:  # whatever is known of a register holds for what was cut off too
-            cut = self.rules.cast(slot.reg.num, 8 * size)
+            cut = self.arithmetic.cast(slot.reg.num, 8 * size)
             return "" if not self.exact or contains(cut, value) else f"{size} bytes {value:#x}: not in {cut}"
         problem = self._value(slot.reg, value, first) or self._linked(slot.reg, value, ids)
         return f"spilled {value:#x}: {problem}" if problem else ""
@@ -260,20 +261,20 @@ class Moment:
                 return f"{region} is not of map {reg.what.index}"
         if base in (r.PKT, r.PKT_META):
             end = region.base + (region.end if base == r.PKT else region.start)  # type: ignore[attr-defined]
-            return _packet_range(reg, value, end, self.kernel.dialect.version >= (7, 0))
+            return _packet_range(reg, value, end, self.kernel.dialect.rules)
         if base == r.MEM and not 0 <= start - region.base <= region.size - reg.what:
             return f"{region} has {region.size} bytes, not {reg.what} from {start - region.base} on"
         return ""
 
 
-def _packet_range(reg: Reg, value: int, end: int, new: bool) -> str:
-    if reg.what < 0 and not new:
-        return ""  # 6.18 goes on believing that a pointer is behind the end after it was moved back
+def _packet_range(reg: Reg, value: int, end: int, rules: Rules) -> str:
+    if reg.what < 0 and not rules.moving_forgets_end:
+        return ""  # the kernel goes on believing that a pointer is after the end after it was moved back
     if reg.what == r.AT_PKT_END:
         return "" if value >= end else "before the end, not at it"
     if reg.what == r.BEYOND_PKT_END:
         return "" if value > end else "not beyond the end"
     if reg.what <= 0:
         return ""
-    base = value - reg.off - (reg.num.umax if new else 0)
+    base = value - reg.off - (reg.num.umax if rules.offset_in_var_off else 0)
     return "" if base + reg.what <= end else f"{end - base} bytes are behind it, not {reg.what}"

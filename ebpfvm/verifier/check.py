@@ -61,9 +61,9 @@ class _Run:
     def __init__(self, program: Prepared, dialect: Dialect, log_level: int, caps: Caps, observe: Observer | None,
                  prune: bool, budget: Budget, log_walk: bool = True) -> None:
         self.program = program
-        self.env = Env(program, dialect, dialect.prog_type(program.type), dialect.version, caps, observe=observe,
+        self.env = Env(program, dialect, dialect.prog_type(program.type), dialect.rules, caps, observe=observe,
                        prune=prune, kernel_ids=program.kernel_ids, budget=budget)
-        self.log = Log(log_level, program, dialect.version, self.insn_text, log_walk)
+        self.log = Log(log_level, program, dialect.rules, self.insn_text, log_walk)
         self.walk: Walk | None = None
         self.began = time.perf_counter()
 
@@ -112,7 +112,7 @@ class _Run:
         after = cfg.edges(env)
         orders = postorder.of_functions(env, after)
         consts = None
-        if env.folds_constants:
+        if env.rules.folds_constants:
             consts = const_regs.compute(env, after, orders)
             dead_branches.fold(env, consts)
             after = cfg.edges(env)
@@ -123,7 +123,7 @@ class _Run:
         self._log_live(live)
         on_walk = stack_walk.WalkLiveness(env, orders, after, marks.callback, marks.prune, self.log)
         self.walk = walk = Walk(env, marks, live, cfg.loops(env, after), self.log,
-                                on_walk if env.stack_liveness == "walk" else None)
+                                on_walk if env.rules.stack_liveness == "walk" else None)
         self._main(walk)
         self._globals(walk)
         self._after(walk)
@@ -133,9 +133,9 @@ class _Run:
                consts: Consts | None) -> stack_static.StaticLiveness | None:
         """The pass over the stack before the walk, where there is one; who observes the walk needs it in any case."""
         env = self.env
-        if env.stack_liveness != "static" and env.observe is None:
+        if env.rules.stack_liveness != "static" and env.observe is None:
             return None
-        log = self.log if env.stack_liveness == "static" else None
+        log = self.log if env.rules.stack_liveness == "static" else None
         if consts is None:
             consts = const_regs.compute(env, after, orders)
         analysis = stack_static.Analysis(env, after, orders, marks.callback, consts, log)
@@ -196,8 +196,8 @@ class _Run:
                 self._global(walk, item)
 
     def _global(self, walk: Walk, item: Subprog) -> None:
-        # 6.18 says so at level 4 too; it is left there if the function is refused.
-        (self.log.note if self.env.new else self.log.line)(f"Validating {item.name}() func#{item.index}...")
+        say = self.log.line if self.env.rules.globals_announced_without_log else self.log.note
+        say(f"Validating {item.name}() func#{item.index}...")
         wanted = global_funcs.arguments(walk, item)
         exceptions.check_prototype(walk, item, wanted)
         walk.run(item, global_funcs.initial_registers(walk, wanted))

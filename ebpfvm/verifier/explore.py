@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ebpfvm.isa import codes as c
 from ebpfvm.verifier.calling import dynptrs, exits, frames, helper_calls, kfunc_calls
-from ebpfvm.verifier.domain import rules
+from ebpfvm.verifier.domain import arithmetic_of
 from ebpfvm.verifier.liveness.live_registers import ALL_REGS, use_def
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.env import StructType
@@ -56,12 +56,9 @@ class Walk:
         self.marks = marks
         self.loops = loops
         self.log = log
-        self.rules = rules("7.2" if env.new else "6.18")
+        self.arithmetic = arithmetic_of(env.rules.circular_numbers)
         self.strict = bool(env.program.flags & STRICT_ALIGNMENT)
         self.gpl = is_gpl(env.program.license)
-        # Decision D1 of the RFC dialect; its kernel is also older than the non-NULL lookups of arrays (6.15).
-        self.packet_is_context = env.dialect.name == "rfc6"
-        self.elides_null_checks = env.dialect.name != "rfc6"
         self.kernel_structs = btf_access.kernel_structs(env) if _has_kptrs(env) else frozenset()
         self.pointer_types: dict[int, int] = {}
         self.called: set[int] = set()

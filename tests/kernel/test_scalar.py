@@ -21,7 +21,7 @@ from ebpfvm.verifier import domain as d
 from ebpfvm.verifier.domain.width import U32_MAX, U64_MAX
 from tests.kernel import sysbpf
 
-RULES = d.rules("6.18")
+RULES = d.INTERVALS
 ROW = {row.name: row for row in ROWS}
 REASON = sysbpf.why_not() or ("" if platform.release().startswith("6.18.") else "the kernel is not a 6.18")
 pytestmark = [pytest.mark.kernel, pytest.mark.skipif(bool(REASON), reason=REASON)]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from ebpfvm.contract.rules import DESCRIBED
 from ebpfvm.dialects.linux import linux
 from ebpfvm.testing.oracle import Judgement, Oracle, kernel_version, why_not
 from ebpfvm.testing.programs import Generator, mutate
@@ -17,7 +18,7 @@ pytestmark = [pytest.mark.kernel, pytest.mark.skipif(bool(why_not()), reason=why
 
 @pytest.fixture(scope="module")
 def oracle() -> Iterator[Oracle]:
-    if kernel_version() not in ((6, 18), (7, 2)):
+    if kernel_version() not in DESCRIBED:
         pytest.skip("no rules for this kernel's version")
     with Oracle(linux(kernel_version())) as found:
         yield found

@@ -31,11 +31,11 @@ _MOST_TYPES = 1 << 20  # no kernel has so many: an id above is none
 def to_kernel_context(w: Walk, made: KfuncCall, after: int) -> int:
     """The context as the kernel sees it."""
     reg = w.regs[1]
-    if w.env.new and reg is not None and is_null(reg):
+    if w.env.rules.kfuncs_trust_arguments and reg is not None and is_null(reg):
         raise Refuse(EACCES, "Possibly NULL pointer passed to trusted R1")
     if reg is None or reg.type != r.CTX:
         found = r.type_name(reg.type) if reg is not None else ""
-        raise Refuse(EINVAL, f"{'R1' if w.env.new else 'arg#0'} expected pointer to ctx, but got {found}")
+        raise Refuse(EINVAL, f"{w.env.rules.argument(1)} expected pointer to ctx, but got {found}")
     regions.unmodified(w, reg, 1)
     kind = w.env.prog_type
     name = _CONTEXTS.get(kind.name, "sk_buff" if kind.ctx == "__sk_buff" else None)

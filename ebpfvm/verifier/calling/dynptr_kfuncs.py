@@ -20,7 +20,7 @@ _KINDS = {"bpf_dynptr_from_skb": "skb", "bpf_dynptr_from_xdp": "xdp", "bpf_dynpt
 def argument(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
     """A dynptr that is there already, or a place for one (__uninit)."""
     if reg.type not in (r.STACK, r.DYNPTR):
-        who = f"R{at}" if w.env.new else f"arg#{at - 1}"
+        who = w.env.rules.argument(at)
         raise Refuse(EINVAL, f"{who} expected pointer to stack or const struct bpf_dynptr")
     if "uninit" in param.suffixes:
         if reg.type == r.DYNPTR:
@@ -33,7 +33,7 @@ def argument(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
         return
     found = dynptrs.state_at(w, reg)
     if found is None:
-        who = f"R{at}" if w.env.new else f"arg #{at - 1}"
+        who = w.env.rules.argument(at, "arg #")
         message = f"Expected an initialized dynptr as {who}"
         if reg.type == r.STACK:
             dynptrs.slot_of(w, reg, message)

@@ -34,7 +34,7 @@ def slots_at(w: Walk, reg: Reg, count: int, what: str, after: str = "") -> int:
     if reg.num.mask:
         raise Refuse(EINVAL, f"{what} has to be at a constant offset", *more)
     off = reg.off + reg.num.smin
-    index = 0 if not off and w.env.rounds_to_zero else (-off - 1) >> 3
+    index = 0 if not off and w.env.rules.rounds_to_zero else (-off - 1) >> 3
     if off % 8 or not count - 1 <= index < 64:
         raise Refuse(EINVAL, f"cannot pass in {what} at an offset={off}", *more)
     return index
@@ -58,9 +58,9 @@ def state_at(w: Walk, reg: Reg) -> DynptrState | None:
 
 def argument(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
     """A dynptr argument of a helper."""
-    name = f"R{at}" if w.env.new else f"arg #{at - 1}"
+    name = w.env.rules.argument(at, "arg #")
     if reg.type == r.DYNPTR and spec.release:
-        raise Refuse(EINVAL, "CONST_PTR_TO_DYNPTR cannot be released" if w.env.new
+        raise Refuse(EINVAL, "CONST_PTR_TO_DYNPTR cannot be released" if w.env.rules.one_release_check
                      else "cannot release unowned const bpf_dynptr")
     if reg.type == r.DYNPTR and spec.uninit:
         raise Refuse(EINVAL, "Dynptr has to be an uninitialized dynptr")
@@ -68,7 +68,7 @@ def argument(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
         prepare(w, call, at, spec, reg)
         return
     found = state_at(w, reg)
-    if spec.release and not w.env.new:
+    if spec.release and not w.env.rules.one_release_check:
         index = slot_of(w, reg, f"arg {at} is an unacquired reference")
         slot = w.state.frames[reg.what].stack.get(index)
         half = slot.reg if slot is not None and isinstance(slot.reg, DynptrState) else None
@@ -116,7 +116,7 @@ def put(w: Walk, reg: Reg, kind: str, ref: int, parent: int, owned: bool = False
     index = slot_of(w, reg)
     frame = w.state.frames[reg.what]
     w.deepen(frame, (index + 1) * 8)
-    if w.env.new and owned:
+    if w.env.rules.reference_tree and owned:
         ref = parent = acquire(w)
         id = w.new_id()
     else:
@@ -176,8 +176,8 @@ def data_refs(w: Walk, call: Call) -> tuple[int, int]:
 
 
 def owner_of_slice(w: Walk, found: DynptrState) -> tuple[int, int]:
-    """What a slice dies with: 7.x makes it a child of the dynptr, 6.18 of the dynptr's reference. And the dynptr."""
-    return (found.id if w.env.new else found.ref), found.id
+    """Return what a slice dies with, the dynptr or the dynptr's reference, and the dynptr."""
+    return (found.id if w.env.rules.reference_tree else found.ref), found.id
 
 
 def touch(w: Walk, reg: Reg) -> None:

@@ -58,7 +58,7 @@ def result(w: Walk, number: int = 0) -> None:
         _number(w, number, (0, 0), "At async callback return")
         return
     # What is thrown is the program's result from any depth; 6.18 takes a global function for a program of its own.
-    subprog = env.subprogs[0 if number and env.throws_for_program else w.state.frames[0].subprog]
+    subprog = env.subprogs[0 if number and env.rules.throws_for_program else w.state.frames[0].subprog]
     if subprog.index and subprog.index != env.exception_cb:
         if subprog.is_global and global_funcs.returns_void(w, subprog):
             return

@@ -90,7 +90,7 @@ _BY_SUFFIX: dict[str, Argument] = {"alloc": graph_kfuncs.owned, "refcounted_kptr
 
 def _function(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
     if reg.type != FUNC:
-        raise Refuse(EINVAL, f"{'R' + str(at) if w.env.new else 'arg' + str(at - 1)} expected pointer to func")
+        raise Refuse(EINVAL, f"{w.env.rules.argument(at, 'arg')} expected pointer to func")
     made.subprog = reg.what
 
 

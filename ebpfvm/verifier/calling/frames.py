@@ -62,7 +62,7 @@ def _global(w: Walk, pc: int, subprog: Subprog) -> int:
                                                     f"('{subprog.name}')")
     if w.log.on:
         w.log.note(f"Func#{subprog.index} ('{subprog.name}') is global and assumed valid.")
-    if w.env.new and exceptions.might_throw(w.env, subprog):
+    if w.env.rules.throwing_call_may_not_leak and exceptions.might_throw(w.env, subprog):
         references.check_leaks(w, "bpf_throw")
     if w.changes_packet(subprog):
         packet_pointers.forget(w.state)
@@ -74,7 +74,7 @@ def _global(w: Walk, pc: int, subprog: Subprog) -> int:
 
 def _enter(w: Walk, state: State, pc: int, subprog: Subprog) -> Frame:
     """Push a frame whose arguments are the caller's registers."""
-    limit = 16 if w.env.new else 8
+    limit = w.env.rules.call_frames
     if len(state.frames) >= limit:
         raise Refuse(E2BIG, f"the call stack of {limit + 1} frames is too deep")
     caller = state.frames[-1]

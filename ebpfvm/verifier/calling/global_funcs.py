@@ -44,7 +44,7 @@ def on_stack(w: Walk, subprog: Subprog) -> None:
     btf = w.env.program.btf
     func = btf[subprog.type_id] if btf is not None and subprog.type_id else None
     proto = btf[func.type] if btf is not None and isinstance(func, Func) else None
-    if not isinstance(proto, FuncProto) or len(proto.params) <= 5 or not w.env.has_stack_args:
+    if not isinstance(proto, FuncProto) or len(proto.params) <= 5 or not w.env.rules.has_stack_args:
         return
     count, lines = len(proto.params), []
     if count > _MOST_ARGUMENTS:
@@ -71,8 +71,9 @@ def arguments(w: Walk, subprog: Subprog) -> tuple[Argument, ...]:
     if len(proto.params) > 5:
         raise Refuse(EINVAL, f"Global function {subprog.name}() with {len(proto.params)} > 5 args. Buggy compiler.")
     result = btf.resolved(proto.return_type)
-    if not isinstance(result, Int | Enum | Enum64) and not (w.env.new and isinstance(result, Void)):
-        if w.env.new:
+    if not isinstance(result, Int | Enum | Enum64) and not (
+            w.env.rules.void_global_functions and isinstance(result, Void)):
+        if w.env.rules.void_global_functions:
             raise Refuse(EOPNOTSUPP, f"Global function {subprog.name}() return value not void or scalar. "
                                      "Only those are supported.")
         raise Refuse(EINVAL, f"Global function {subprog.name}() doesn't return scalar. Only those are supported.")
@@ -188,7 +189,8 @@ def _of_static(w: Walk, subprog: Subprog) -> tuple[Argument, ...]:
         return ()
     found = []
     numbers = (Int, Enum, Enum64)
-    if not isinstance(btf.resolved(proto.return_type), (*numbers, Void) if w.env.new else numbers):
+    results = (*numbers, Void) if w.env.rules.void_global_functions else numbers
+    if not isinstance(btf.resolved(proto.return_type), results):
         return ()
     for param in proto.params:
         type = btf.resolved(param.type)
@@ -206,7 +208,7 @@ def _of_static(w: Walk, subprog: Subprog) -> tuple[Argument, ...]:
 
 def _fits(w: Walk, number: int, item: Argument) -> None:
     reg = w.regs[number]
-    name = f"R{number}" if w.env.new else f"arg#{number - 1}"
+    name = w.env.rules.argument(number)
     if item.kind == "scalar":
         if reg is None or reg.type != SCALAR:
             raise Refuse(EINVAL, f"R{number} is not a scalar")
@@ -223,17 +225,17 @@ def _fits(w: Walk, number: int, item: Argument) -> None:
         return
     args_.offset(w, reg, number)
     memory(w, reg, number, item.size)
-    if not item.maybe_null and (reg.type & r.MAYBE_NULL or (w.env.refuses_zero and args_.is_null(reg))):
+    if not item.maybe_null and (reg.type & r.MAYBE_NULL or (w.env.rules.refuses_zero and args_.is_null(reg))):
         raise Refuse(EINVAL, f"{name} is expected to be non-NULL")
 
 
 def _dynptr(w: Walk, reg: Reg, number: int) -> None:
     """A dynptr of any kind that is there already (process_dynptr_func)."""
     if reg.type not in (r.STACK, r.DYNPTR):
-        who = f"R{number}" if w.env.new else f"arg#{number - 1}"
+        who = w.env.rules.argument(number)
         raise Refuse(EINVAL, f"{who} expected pointer to stack or const struct bpf_dynptr")
     if dynptrs.state_at(w, reg) is None:
-        text = f"Expected an initialized dynptr as {f'R{number}' if w.env.new else f'arg #{number - 1}'}"
+        text = f"Expected an initialized dynptr as {w.env.rules.argument(number, 'arg #')}"
         if reg.type == r.STACK:
             dynptrs.slot_of(w, reg, text)
         raise Refuse(EINVAL, text)

@@ -34,7 +34,7 @@ _LOOKERS = frozenset({"bpf_rbtree_remove", "bpf_rbtree_left", "bpf_rbtree_right"
 
 
 def _name(w: Walk, at: int) -> str:
-    return f"R{at}" if w.env.new else f"arg#{at - 1}"
+    return w.env.rules.argument(at)
 
 
 def _is_object(reg: Reg) -> bool:
@@ -128,7 +128,7 @@ def owned(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
 
 
 def _dropper(w: Walk, percpu: bool) -> str:
-    return f"bpf_{'percpu_' * percpu}obj_drop{'' if w.env.new else '_impl'}"
+    return f"bpf_{'percpu_' * percpu}obj_drop{'' if w.env.rules.implicit_kfunc_arguments else '_impl'}"
 
 
 def counted(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
@@ -137,7 +137,7 @@ def counted(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
         raise Refuse(EINVAL, f"{_name(w, at)} is neither owning or non-owning ref")
     if not any(item.kind == "refcount" for item in reg.what.fields):
         raise Refuse(EINVAL, f"{_name(w, at)} doesn't point to a type with bpf_refcount field")
-    if w.env.counted_at_start:
+    if w.env.rules.counted_at_start:
         regions.unmodified(w, reg, at)
     made.extra["object"] = reg
 
@@ -242,7 +242,7 @@ def less_callback(w: Walk, made: KfuncCall) -> Callable[[Frame, Frame], None]:
 
     def prepare(above: Frame, callee: Frame) -> None:
         arg = borrowed(pointer(OBJECT, what, off=off))
-        callee.regs[1] = r.with_id(arg, w.new_id()) if w.env.new else arg
-        callee.regs[2] = r.with_id(arg, w.new_id()) if w.env.new else arg
+        for number in (1, 2):
+            callee.regs[number] = r.with_id(arg, w.new_id()) if w.env.rules.rbtree_less_has_ids else arg
         callee.callback_range = (0, 1)
     return prepare

@@ -95,12 +95,12 @@ def check(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None) -
     if not (is_null(reg) and spec.maybe_null):
         reg = _typed(w, call, at, spec, reg)
         _offset(w, reg, at, spec)
-    elif w.env.null_is_precise:
+    elif w.env.rules.null_is_precise:
         w.precise(at)
     if spec.release:
         _released(w, call, at, spec, reg)
     if reg.ref and spec.kind is not Arg.KPTR_XCHG_DEST:
-        if call.ref and w.env.one_reference:
+        if call.ref and w.env.rules.one_reference:
             raise Refuse(EACCES, f"more than one arg with ref_obj_id R{at} {reg.ref} {call.ref}")
         call.ref = reg.ref
     handler = _HANDLERS.get(spec.kind)
@@ -151,9 +151,9 @@ def _typed(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> Reg:
             return reg
     if spec.kind is Arg.PTR_TO_MAP_VALUE and call.map is not None and call.map.type.name in ("sockmap", "sockhash"):
         fits = COMPATIBLE[Arg.PTR_TO_BTF_ID_SOCK_COMMON]
-    if spec.kind is Arg.KPTR_XCHG_DEST and not w.env.new:
+    if spec.kind is Arg.KPTR_XCHG_DEST and not w.env.rules.kptr_xchg_into_borrowed:
         fits = fits[:2]
-    if fits is _MEM and w.env.new:
+    if fits is _MEM and w.env.rules.context_is_memory:
         fits = (*_MEM, r.CTX)
     if type not in fits:
         names = ", ".join(type_name(item) for item in fits)
@@ -173,7 +173,7 @@ def _struct_fits(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg, xchg: bo
     if spec.kind in (Arg.KPTR_XCHG_DEST, Arg.PTR_TO_SPIN_LOCK):
         return
     if reg.type & r.MAYBE_NULL and (not spec.maybe_null or spec.release):
-        word = "R" if w.env.new else "arg"
+        word = "R" if w.env.rules.register_names_in_messages else "arg"
         raise Refuse(EACCES, f"Possibly NULL pointer passed to helper {word}{at}")
     if xchg:
         assert call.kptr is not None
@@ -188,7 +188,7 @@ def _offset(w: Walk, reg: Reg, at: int, spec: ArgSpec) -> None:
     if spec.release:
         if spec.kind is Arg.PTR_TO_DYNPTR and reg.type == r.STACK:
             return
-        if reg.off or (w.env.new and (reg.num.mask or reg.num.value)):
+        if reg.off or (w.env.rules.offset_in_var_off and (reg.num.mask or reg.num.value)):
             raise Refuse(EINVAL, f"R{at} must have zero offset when passed to release func or trusted arg to kfunc")
         regions.unmodified(w, reg, at)
         return
@@ -204,7 +204,7 @@ def offset(w: Walk, reg: Reg, at: int) -> None:
 
 def _released(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
     if spec.kind is not Arg.PTR_TO_DYNPTR and not reg.ref and not is_null(reg):
-        if w.env.new:
+        if w.env.rules.one_release_check:
             raise Refuse(EINVAL, f"release helper {call.helper.name} expects referenced PTR_TO_BTF_ID passed to R{at}")
         raise Refuse(EINVAL, f"R{at} must be referenced when passed to release function")
     call.release = at
@@ -275,7 +275,7 @@ def _key(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, re
         raise unsupported("a map key without a map")
     memory(w, reg, at, call.map.key_size, False, False, None)
     fixed = not call.map.flags & BPF_F_INNER_MAP  # an inner map may be replaced by one with fewer elements
-    if call.map.type.name in ("array", "percpu_array") and w.elides_null_checks and fixed:
+    if call.map.type.name in ("array", "percpu_array") and w.env.rules.elides_null_checks and fixed:
         call.const_key = _constant_key(w, reg, call.map.key_size)
 
 

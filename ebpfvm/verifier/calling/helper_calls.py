@@ -76,7 +76,7 @@ def _context(w: Walk, helper: Helper, number: int) -> None:
     """Helpers that may sleep, where sleeping is forbidden."""
     if not helper.might_sleep:
         return
-    if not w.env.new and not w.in_sleepable():
+    if not w.env.rules.one_sleep_check and not w.in_sleepable():
         raise Refuse(EINVAL, "helper call might sleep in a non-sleepable prog")
     state = w.state
     where = ("rcu_read_lock region" if state.rcu else "non-preemptible region" if state.preempt
@@ -134,7 +134,7 @@ def _function_known(w: Walk, helper: Helper, number: int) -> None:
     kind, program = w.env.prog_type, w.env.program
     if kind.name == "tracing":
         if program.attach_type in ("trace_raw_tp", "trace_iter"):
-            names = "fentry/fexit/fsession/fmod_ret" if w.env.new else "fentry/fexit/fmod_ret"
+            names = "fentry/fexit/fsession/fmod_ret" if w.env.rules.has_fsession else "fentry/fexit/fmod_ret"
             raise Refuse(ENOTSUPP, f"func {helper.name}#{number} supported only for {names} programs")
     elif kind.name != "kprobe":
         type_number = next(key for key, item in w.env.dialect.prog_types.items() if item is kind)
@@ -280,7 +280,7 @@ def _result(w: Walk, made: Call, old: list[Reg | None]) -> Reg | None:
     sock_map = name == "bpf_map_lookup_elem" and made.map is not None and made.map.type.name in ("sockmap", "sockhash")
     if name in _CASTS:
         ref = made.ref
-        if ref and w.env.casts_fork:
+        if ref and w.env.rules.casts_fork:
             # NULL is a path of its own, so that the result lives by the reference without an id to check.
             w.push(w.pc + 1, w.pc).frames[-1].regs[0] = r.known(0)
             flags, id = flags & ~r.MAYBE_NULL, ref
@@ -306,7 +306,7 @@ def _number(w: Walk, made: Call) -> Reg:
 def bounded(w: Walk, low: int, high: int) -> Num:
     """A number between two signed 64-bit ones."""
     num = UNKNOWN_SCALAR.num
-    assume = w.rules.assume
+    assume = w.arithmetic.assume
     num = assume["jsge", 64](num, r.known(low).num)[0]
     return assume["jsle", 64](num, r.known(high).num)[0]
 
@@ -335,7 +335,7 @@ def _map_fits(w: Walk, made: Call) -> None:
     changers = {"bpf_map_update_elem": kind.update_from, "bpf_map_delete_elem": kind.update_from | {"sock_ops"}}
     if kind.update_from and w.env.prog_type.name not in changers.get(name, {w.env.prog_type.name}):
         raise Refuse(EINVAL, f"cannot pass map_type {used.number} into func {name}#{made.number}")
-    if name == "bpf_tail_call" and w.frame.cb and w.env.bars_early_end:
+    if name == "bpf_tail_call" and w.frame.cb and w.env.rules.bars_early_end:
         raise Refuse(EINVAL, "cannot tail call within callback")
 
 

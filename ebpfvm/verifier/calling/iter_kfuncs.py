@@ -29,14 +29,14 @@ def _kind(param: Param) -> str:
 
 
 def _name(w: Walk, at: int) -> str:
-    return f"R{at}" if w.env.new else f"arg #{at - 1}"
+    return w.env.rules.argument(at, "arg #")
 
 
 def iterator(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
     """The iterator argument of new, next and destroy."""
     kind, flags = _kind(param), made.kfunc.flags
     if reg.type != r.STACK:
-        who = f"R{at}" if w.env.new else f"arg#{at - 1}"
+        who = w.env.rules.argument(at)
         raise Refuse(EINVAL, f"{who} expected pointer to an iterator on stack")
     count = _SLOTS[kind]
     new = "iter_new" in flags
@@ -111,7 +111,7 @@ def _set(slots: dict[int, Slot], index: int, kind: str, state: IterState) -> Non
 
 def rcu_lock(w: Walk, made: KfuncCall) -> None:
     """bpf_rcu_read_lock."""
-    if w.state.rcu and not w.env.new:
+    if w.state.rcu and not w.env.rules.rcu_nests:
         raise Refuse(EINVAL, f"nested rcu read lock (kernel function {made.kfunc.name})")
     w.state.rcu += 1
 
@@ -141,7 +141,7 @@ def preempt_enable(w: Walk, made: KfuncCall) -> None:
 
 def irq_flag(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
     """The flag of bpf_local_irq_save and bpf_local_irq_restore."""
-    who = f"R{at}" if w.env.new else f"arg#{at - 1}"
+    who = w.env.rules.argument(at)
     if reg.type != r.STACK:
         raise Refuse(EINVAL, f"{who} doesn't point to an irq flag on stack")
     saving = made.kfunc.name.endswith("save")

@@ -38,7 +38,7 @@ _UNSET = Reg(0, UNKNOWN_SCALAR.num)  # a register without a value, which only it
 
 def name_of(w: Walk, at: int) -> str:
     """How a message names argument `at` (from 1)."""
-    return f"R{at}" if w.env.new else f"arg#{at - 1}"
+    return w.env.rules.argument(at)
 
 
 def check(w: Walk, made: KfuncCall) -> None:
@@ -57,7 +57,7 @@ def check(w: Walk, made: KfuncCall) -> None:
             _scalar(w, made, at, param, reg)
         elif _pointer(w, made, at, param, reg):
             at += 1  # its size was looked at with it
-    if "release" in made.kfunc.flags and not made.release_at and not w.env.new:
+    if "release" in made.kfunc.flags and not made.release_at and not w.env.rules.one_release_check:
         raise Refuse(EINVAL, f"release kernel function {made.kfunc.name} expects refcounted PTR_TO_BTF_ID")
 
 
@@ -74,10 +74,10 @@ def _scalar(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
 def _pointer(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> bool:
     """One pointer; return whether the next argument is its size and done with it."""
     kfunc = made.kfunc
-    strict = bool(kfunc.flags & {"trusted_args", "rcu", "release"}) or (w.env.new and not w.packet_is_context)
+    strict = bool(kfunc.flags & {"trusted_args", "rcu", "release"}) or w.env.rules.kfuncs_trust_arguments
     may_be_null = bool(param.suffixes & {"nullable", "opt"})
     if strict and (is_null(reg) or reg.type & r.MAYBE_NULL) and not may_be_null:
-        number = f"R{at}" if w.env.new else f"arg{at - 1}"
+        number = w.env.rules.argument(at, "arg")
         raise Refuse(EACCES, f"Possibly NULL pointer passed to trusted {number}")
     _note_reference(w, made, at, reg)
     size = _size_of(w, made, at)
@@ -138,7 +138,7 @@ def _kind(param: Param) -> str:
 
 
 def _args(w: Walk, at: int) -> str:
-    return f"R{at}" if w.env.new else f"args#{at - 1}"
+    return w.env.rules.argument(at, "args#")
 
 
 def _numbers(w: Walk, at: int, param: Param, size: Reg | None) -> None:
@@ -163,7 +163,7 @@ def _trusted(w: Walk, made: KfuncCall, at: int, reg: Reg, strict: bool) -> None:
 def _offset(w: Walk, made: KfuncCall, at: int, reg: Reg) -> None:
     """check_func_arg_reg_off."""
     if "release" in made.kfunc.flags and reg.ref:
-        if reg.off or (w.env.new and (reg.num.mask or reg.num.value)):
+        if reg.off or (w.env.rules.offset_in_var_off and (reg.num.mask or reg.num.value)):
             raise Refuse(EINVAL, f"R{at} must have zero offset when passed to release func or trusted arg to kfunc")
         regions.unmodified(w, reg, at)
     else:
@@ -173,7 +173,7 @@ def _offset(w: Walk, made: KfuncCall, at: int, reg: Reg) -> None:
 def _note_reference(w: Walk, made: KfuncCall, at: int, reg: Reg) -> None:
     kfunc = made.kfunc
     if "release" in kfunc.flags and not made.release_at:
-        if not reg.ref and w.env.new and _releases(made, at):
+        if not reg.ref and w.env.rules.one_release_check and _releases(made, at):
             raise Refuse(EINVAL, f"release kfunc {kfunc.name} expects referenced PTR_TO_BTF_ID passed to R{at}")
         if reg.ref:
             made.release_at = at
@@ -236,7 +236,7 @@ def _sized(w: Walk, made: KfuncCall, at: int, param: Param, size: Reg) -> None:
             args_.sized(w, size, at + 1, False, True, False, None)
             args_.sized(w, size, at + 1, True, True, False, None)
         except Refuse as refused:
-            both = f"R{at} and R{at + 1}" if w.env.new else f"arg#{at - 1} arg#{at}"
+            both = f"R{at} and R{at + 1}" if w.env.rules.register_names_in_messages else f"arg#{at - 1} arg#{at}"
             raise Refuse(refused.errno, *refused.lines, f"{both} memory, len pair leads to invalid memory "
                                                         "access") from refused
     if "szk" in made.kfunc.params[at].suffixes:

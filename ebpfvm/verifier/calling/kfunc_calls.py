@@ -138,7 +138,7 @@ def _release(w: Walk, made: KfuncCall) -> None:
     if not made.release_at or not made.ref:
         name = made.kfunc.name
         raise Refuse(EINVAL, f"kfunc {name}#{made.number} reference has not been acquired before")
-    if w.env.new:
+    if w.env.rules.reference_tree:
         child = next((ref for ref in w.state.refs if ref.parent == made.ref), None)
         if child is not None:
             raise Refuse(EINVAL, f"Leaking reference id={child.id} alloc_insn={child.pc}. Release it first.")
@@ -158,9 +158,8 @@ def result(w: Walk, made: KfuncCall) -> Reg | None:
     id = w.new_id() if null else 0
     ref = references.acquire(w) if "acquire" in kfunc.flags else 0
     id = (ref if null else 0) or id
-    # A reference is trusted as such; since 7.x, and under the RFC's decision D1, its type says so too.
-    says_so = w.packet_is_context or w.env.acquired_is_trusted
-    trust = (r.TRUSTED if ref and says_so else r.RCU if "rcu_protected" in kfunc.flags
+    # A reference is trusted as such; its type may say so too.
+    trust = (r.TRUSTED if ref and w.env.rules.acquired_is_trusted else r.RCU if "rcu_protected" in kfunc.flags
              else r.UNTRUSTED if kfunc.name == "bpf_get_kmem_cache" else 0)
     return pointer(r.BTF_ID | trust | null, StructType(ret.struct), id=id, ref=ref)
 

@@ -28,7 +28,7 @@ def failed(w: Walk, made: KfuncCall, after: int) -> None:
 def argument(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
     """The lock, in a map value or in an allocated object."""
     if reg.type not in (r.MAP_VALUE, r.BTF_ID | r.ALLOC):
-        who = f"R{at}" if w.env.new else f"arg#{at - 1}"
+        who = w.env.rules.argument(at)
         raise Refuse(EINVAL, f"{who} doesn't point to map value or allocated object")
     name = made.kfunc.name
     kind = "res_lock_irq" if name.endswith(("_irqsave", "_irqrestore")) else "res_lock"

@@ -43,4 +43,4 @@ def called_later(w: Walk, made: KfuncCall) -> None:
 
 
 def _name(w: Walk, at: int) -> str:
-    return f"R{at}" if w.env.new else f"arg#{at - 1}"
+    return w.env.rules.argument(at)

@@ -14,14 +14,14 @@ The parts, from the bottom up:
 `arc`, `circular`      Linux 7.2: circular ranges kept in step; with `circular_alu`, `divide`, `circular_cast`,
                        `circular_assume`
 `branch`               which way a jump goes
-`rules`                `Rules`: the tables of one kernel version
+`arithmetic`           `Arithmetic`: the functions of one kind of numbers, in tables
 `links`                registers that hold the same unknown value, or that value plus a constant
 `format`               as the kernel's log prints it
 =====================  ==========================================================================================
 
 Use:
 
->>> kernel = rules("7.2")
+>>> kernel = arithmetic_of(circular=True)
 >>> byte = kernel.cast(UNKNOWN, 8)                          # r1 = *(u8 *)(...)
 >>> format_scalar(byte)
 'scalar(smin=smin32=0,smax=umax=smax32=umax32=255,var_off=(0x0; 0xff))'
@@ -44,12 +44,12 @@ True
 
 from __future__ import annotations
 
+from ebpfvm.verifier.domain.arithmetic import CIRCLES, INTERVALS, Arithmetic, arithmetic_of
 from ebpfvm.verifier.domain.format import format_scalar, ranges, snum, unum
 from ebpfvm.verifier.domain.num import UNKNOWN, Num, const, contains, is_broken, unknown
 from ebpfvm.verifier.domain.outcomes import Outcome
-from ebpfvm.verifier.domain.rules import Rules, rules
 
 __all__ = [
-    "UNKNOWN", "Num", "Outcome", "Rules", "const", "contains", "format_scalar", "is_broken",
-    "ranges", "rules", "snum", "unknown", "unum",
+    "CIRCLES", "INTERVALS", "UNKNOWN", "Arithmetic", "Num", "Outcome", "arithmetic_of", "const", "contains",
+    "format_scalar", "is_broken", "ranges", "snum", "unknown", "unum",
 ]

@@ -9,8 +9,8 @@ additions of width 64 only).
 
 from __future__ import annotations
 
+from ebpfvm.verifier.domain.arithmetic import Arithmetic
 from ebpfvm.verifier.domain.num import Num, const
-from ebpfvm.verifier.domain.rules import Rules
 from ebpfvm.verifier.domain.width import S32_MAX, S32_MIN, U32_MAX
 
 
@@ -44,17 +44,17 @@ def delta(op: str, width: int, before: Num, added: Num) -> int | None:
     return amount
 
 
-def follow(rules: Rules, learnt: Num, difference: int, width: int) -> Num:
+def follow(arithmetic: Arithmetic, learnt: Num, difference: int, width: int) -> Num:
     """What is known of a linked scalar after its relative is known to be `learnt`.
 
     Args:
-        rules: the kernel version.
+        arithmetic: how the kernel computes.
         learnt: the relative.
         difference: the scalar's delta minus that of the relative.
         width: 32 if either delta came from a 32-bit addition, else 64. A scalar of each kind are not relatives.
 
-    >>> from ebpfvm.verifier.domain.rules import rules
-    >>> follow(rules("7.2"), const(7), -2, 64) is const(5)
+    >>> from ebpfvm.verifier.domain.arithmetic import CIRCLES
+    >>> follow(CIRCLES, const(7), -2, 64) is const(5)
     True
     """
-    return rules.alu["add", width](learnt, const(difference))
+    return arithmetic.alu["add", width](learnt, const(difference))

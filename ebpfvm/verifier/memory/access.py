@@ -42,16 +42,17 @@ def aligned(w: Walk, reg: Reg, number: int, off: int, size: int, strict: bool = 
     fixed = reg.off + off
     if not num.mask and not (num.value + fixed) % size and base not in r.PKT_TYPES:
         return
-    variable = show.tnum(num.value, num.mask) if w.env.new or num.mask else unum(num.value & U64_MAX)
+    one_offset = w.env.rules.offset_in_var_off
+    variable = show.tnum(num.value, num.mask) if one_offset or num.mask else unum(num.value & U64_MAX)
     if base in r.PKT_TYPES:
         sum_ = tnum.add((num.value, num.mask), (fixed + 2 & U64_MAX, 0))
         if not tnum.is_aligned(sum_, size):
-            middle = f"+{off}" if w.env.new else f"+{reg.off}+{off}"
+            middle = f"+{off}" if one_offset else f"+{reg.off}+{off}"
             raise Refuse(EACCES, f"misaligned packet access off 2+{variable}{middle} size {size}")
         return
     if not tnum.is_aligned(tnum.add((num.value, num.mask), (fixed & U64_MAX, 0)), size):
         name = _STRICT_NAMES.get(base, "")
-        if w.env.new:
+        if one_offset:
             whole = tnum.add((num.value, num.mask), (reg.off & U64_MAX, 0))
             raise Refuse(EACCES, f"misaligned {name}access off {show.tnum(*whole)}+{off} size {size}")
         raise Refuse(EACCES, f"misaligned {name}access off {variable}+{reg.off}+{off} size {size}")
@@ -148,10 +149,10 @@ def load(w: Walk, reg: Reg, number: int, off: int, size: int, dst: int, sign: bo
         if sign:
             # 6.18 keeps the id even where the number changes; that links what is not equal, so we do not.
             same = not result.num.umax >> size * 8 - 1
-            num = w.rules.sext(result.num, size * 8)
+            num = w.arithmetic.sext(result.num, size * 8)
             result = Reg(SCALAR, num, result.off, result.id) if same else Reg(SCALAR, num)
         elif result.num.umax >> size * 8 or result.id:
-            num = result.num if not result.num.umax >> size * 8 else w.rules.cast(result.num, size * 8)
+            num = result.num if not result.num.umax >> size * 8 else w.arithmetic.cast(result.num, size * 8)
             result = Reg(SCALAR, num, result.off, result.id)
     w.regs[dst] = result
 
@@ -386,7 +387,7 @@ def build_atomic(w: Walk, pc: int, insn: Insn) -> Step:
 
     def acquire(w: Walk) -> int:
         base = _readable(w, insn.src)
-        if w.env.acquires_by_pointer_first:
+        if w.env.rules.acquires_by_pointer_first:
             _atomic_ok(base, insn.src, "loads from")
         if insn.dst == 10:
             raise Refuse(EACCES, READ_ONLY)

@@ -87,7 +87,7 @@ def kptr_match(w: Walk, field: Special, value: Reg, number: int) -> None:
         allowed |= r.ALLOC | (r.PERCPU if field.kind == "kptr_percpu" else 0)
     if field.kind == "kptr_unref":
         allowed |= r.UNTRUSTED
-    if field.kind == "kptr_percpu" and w.env.percpu_in_percpu and not value.type & r.PERCPU:
+    if field.kind == "kptr_percpu" and w.env.rules.percpu_in_percpu and not value.type & r.PERCPU:
         raise _mismatch(field, target, value, number, named=False)
     # A program's own object is owned when it comes here, so its non-owning kinds do not fit.
     if value.type & r.BASE != r.BTF_ID or value.type & ~r.BASE & ~allowed:
@@ -109,9 +109,9 @@ def _mismatch(field: Special, target: StructType, value: Reg, number: int, named
 def _position(w: Walk, reg: Reg, number: int, off: int) -> int:
     name, num = reg.what.name, reg.num
     negative = off + reg.off < 0
-    if not w.env.new and negative:
+    if not w.env.rules.offset_in_var_off and negative:
         raise Refuse(EACCES, f"R{number} is ptr_{name} invalid negative access: off={off + reg.off}")
-    if num.mask or (num.value and not w.env.new):
+    if num.mask or (num.value and not w.env.rules.offset_in_var_off):
         raise Refuse(EACCES, f"R{number} is ptr_{name} invalid variable offset: off={off}, var_off="
                              f"{show.tnum(num.value, num.mask)}")
     at = off + reg.off + num.smin
@@ -145,7 +145,8 @@ def store(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
         return
     at = _position(w, reg, number, off)
     member = w.env.prog_type.struct_writes.get(reg.what.name) if reg.what.btf is None else None
-    if w.env.prog_type.struct_writes and reg.what.btf is None and not (w.env.new and reg.type & r.UNTRUSTED):
+    if w.env.prog_type.struct_writes and reg.what.btf is None and not (
+            w.env.rules.untrusted_structs_read_only and reg.type & r.UNTRUSTED):
         struct_walk.write_member(w, reg, number, member, at, size)
         return
     if reg.what.btf is None or not reg.type & r.ALLOC or reg.type & (r.UNTRUSTED | r.PERCPU):
@@ -157,7 +158,7 @@ def store(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
 
 def packet_view(w: Walk, reg: Reg) -> ProgType | None:
     """The context type through which a packet may be read (decision D1 of the RFC dialect), or None."""
-    if reg.what.name != "sk_buff" or reg.what.btf is not None or not w.packet_is_context:
+    if reg.what.name != "sk_buff" or reg.what.btf is not None or not w.env.rules.packet_is_context:
         return None
     if reg.type & r.UNTRUSTED:
         return None

@@ -89,7 +89,7 @@ def _function(w: Walk, pc: int, insn: Insn) -> Step:
             raise Refuse(EINVAL, "missing btf func_info")
         if func.linkage != Linkage.STATIC:
             raise Refuse(EINVAL, "callback function not static")
-        if not subprog.index and w.env.new:
+        if not subprog.index and w.env.rules.main_is_no_callback:
             raise Refuse(EINVAL, "callback function cannot be the main program")
         w.regs[insn.dst] = pointer(r.FUNC, subprog.index)
         return pc + 2
@@ -114,7 +114,7 @@ def _packet(w: Walk, pc: int, insn: Insn) -> Step:
             if regs[insn.src] is None:
                 raise unreadable(insn.src)
         unmodified(w, context, 6)
-        if w.env.bars_early_end and w.in_callback():
+        if w.env.rules.bars_early_end and w.in_callback():
             raise Refuse(EINVAL, "cannot use BPF_LD_[ABS|IND] within callback")
         w.clobber(w.frame)
         regs[0] = UNKNOWN_SCALAR

@@ -34,7 +34,7 @@ _FLOW_KEYS_SIZE = 56
 def parts(w: Walk, reg: Reg, off: int) -> tuple[int, int, int, int]:
     """Offset that counts as the instruction's, then smin, umin-like minimum and umax of the register's part."""
     num = reg.num
-    if w.env.new:
+    if w.env.rules.offset_in_var_off:
         low = num.smin + reg.off
         return off, low, low, num.umax + reg.off if num.umax + reg.off >= 0 else U64_MAX
     return off + reg.off, num.smin, num.smin, num.umax
@@ -75,13 +75,13 @@ def outside(reg: Reg, number: int, off: int, size: int, limit: int) -> str:
 def tp_buffer(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
     """The buffer of a writable raw tracepoint (check_tp_buffer_access); its size is known when it is attached."""
     num = reg.num
-    start = off + reg.off + (num.value if w.env.new and not num.mask else 0)
-    if start < 0 and w.env.new:
+    start = off + reg.off + (num.value if w.env.rules.offset_in_var_off and not num.mask else 0)
+    if start < 0 and w.env.rules.offset_in_var_off:
         raise Refuse(EACCES, f"R{number} invalid negative tracepoint buffer offset: off={off}, "
                              f"var_off={reg.off + num.value}")
     if start < 0:
         raise Refuse(EACCES, f"R{number} invalid tracepoint buffer access: off={start}, size={size}")
-    if num.mask or (num.value and not w.env.new):
+    if num.mask or (num.value and not w.env.rules.offset_in_var_off):
         raise Refuse(EACCES, f"R{number} invalid variable buffer offset: off={start}, "
                              f"var_off={show.tnum(num.value, num.mask)}")
 
@@ -123,7 +123,7 @@ def _special(reg: Reg, item: Special, fixed: int, size: int, direct: bool) -> No
 def map_rights(w: Walk, reg: Reg, number: int, off: int, size: int, write: bool) -> None:
     """BPF_F_RDONLY_PROG and BPF_F_WRONLY_PROG (check_map_access_type)."""
     flags = reg.what.flags
-    at = reg.off + off + reg.num.smin if w.env.new else reg.off + off
+    at = reg.off + off + reg.num.smin if w.env.rules.offset_in_var_off else reg.off + off
     if write and flags & 1 << 7:
         raise Refuse(EACCES, f"write into map forbidden, value_size={reg.what.value_size} off={at} size={size}")
     if not write and flags & 1 << 8:
@@ -135,7 +135,7 @@ def map_rights(w: Walk, reg: Reg, number: int, off: int, size: int, write: bool)
 
 def packet(w: Walk, reg: Reg, number: int, off: int, size: int, zero_ok: bool = False) -> None:
     """Within the range that comparisons with the packet's end have proven (check_packet_access)."""
-    if w.env.new:
+    if w.env.rules.offset_in_var_off:
         if reg.what < 0:
             raise Refuse(EINVAL, f"R{number} offset is outside of the packet")
         region(w, reg, number, off, size, reg.what, zero_ok)
@@ -164,7 +164,7 @@ def unmodified(w: Walk, reg: Reg, number: int, fixed_ok: bool = False) -> None:
                  if reg.off and not fixed_ok else None),
         lambda: (f"variable {name} access var_off={show.tnum(reg.num.value, reg.num.mask)} disallowed"
                  if reg.num.mask or reg.num.value else None))
-    for check in (checks[2], checks[0], checks[1]) if w.env.new else checks:
+    for check in (checks[2], checks[0], checks[1]) if w.env.rules.offset_in_var_off else checks:
         message = check()
         if message is not None:
             raise Refuse(EACCES, message)

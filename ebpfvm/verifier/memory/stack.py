@@ -211,7 +211,7 @@ def read(w: Walk, reg: Reg, number: int, off: int, size: int, dst: int) -> None:
     value = slot.reg
     if size == 8 and types == ALL_SPILL:
         if dst >= 0:
-            w.regs[dst] = _filled(w, frame, index, slot) if w.env.fill_gives_id else value
+            w.regs[dst] = _filled(w, frame, index, slot) if w.env.rules.fill_gives_id else value
         w.remember(flags(frame.no, index))
         return
     if value.type != SCALAR:

@@ -117,7 +117,7 @@ def write_member(w: Walk, reg: Reg, number: int, member: str | None, at: int, si
     """
     name = reg.what.name
     problem = "only read is supported" if member is None else _member_problem(w, name, member, at, size)
-    if problem and not w.env.new:
+    if problem and not w.env.rules.struct_writes_named:
         raise Refuse(EACCES, problem)
     if problem:
         first = () if member is None else (problem,)

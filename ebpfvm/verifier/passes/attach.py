@@ -22,8 +22,8 @@ def check(env: Env) -> None:
     if kind.sleep == "must" and not env.sleepable:
         raise Refuse(EINVAL, "Syscall programs can only be sleepable")
     if env.sleepable and kind.sleep == "never":
-        raise Refuse(EINVAL, "Program of this type cannot be sleepable" if env.new else
-                     "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable")
+        raise Refuse(EINVAL, "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable"
+                     if env.rules.sleepable_types_named else "Program of this type cannot be sleepable")
     if not kind.judged:
         raise unsupported(f"program type {name}")
     if name == "tracing":
@@ -36,5 +36,5 @@ def _tracing(env: Env) -> None:
         raise unsupported(f"tracing programs of attach type {use}" if use else "a tracing program without attach type")
     if env.sleepable and use != "trace_iter":
         raise unsupported("tracing programs that sleep")
-    if use == "trace_fsession" and not env.new:
+    if use == "trace_fsession" and not env.rules.has_fsession:
         raise unsupported("fsession programs on a kernel before 7.0")

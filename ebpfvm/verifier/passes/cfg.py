@@ -255,7 +255,7 @@ def loops(env: Env, after: list[tuple[int, ...]] | None = None) -> list[int]:
 def _reenters(env: Env, pc: int) -> bool:
     # A call with a callback may be walked again from itself.
     insn = env.program.insns[pc]
-    if insn.code != c.BPF_JMP | c.BPF_CALL or not env.callbacks_loop:
+    if insn.code != c.BPF_JMP | c.BPF_CALL or not env.rules.callbacks_loop:
         return False
     if is_kfunc_call(insn):
         kfunc = env.kfuncs.get(insn.imm)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import Insn
 from ebpfvm.isa.table import row_of
-from ebpfvm.verifier.domain import rules
+from ebpfvm.verifier.domain import Arithmetic, arithmetic_of
 from ebpfvm.verifier.domain.num import const
 from ebpfvm.verifier.passes.const_regs import number
 
@@ -34,17 +34,18 @@ def fold(env: Env, consts: Mapping[int, Sequence[Value | None]]) -> None:
         consts: what registers hold before each comparison (`ebpfvm.verifier.const_regs.compute`).
     """
     insns = list(env.program.insns)
+    arithmetic = arithmetic_of(env.rules.circular_numbers)
     for pc, regs in consts.items():
         insn = insns[pc]
         if insn[0] & 7 in _JUMPS and insn[0] & 0xF0 not in _PLAIN:
-            taken = _taken(insn, regs)
+            taken = _taken(arithmetic, insn, regs)
             if taken >= 0:
                 insns[pc] = Insn(_GOTO, 0, 0, insn.off if taken else 0, 0)
     if tuple(insns) != env.program.insns:
         env.program = replace(env.program, insns=tuple(insns))
 
 
-def _taken(insn: Insn, regs: Sequence[Value | None]) -> int:
+def _taken(arithmetic: Arithmetic, insn: Insn, regs: Sequence[Value | None]) -> int:
     """1 for always, 0 for never, -1 for a jump that depends."""
     a = number(regs[insn.dst]) if insn.dst < len(regs) else None
     b = insn.imm & c.U64
@@ -56,4 +57,4 @@ def _taken(insn: Insn, regs: Sequence[Value | None]) -> int:
     row = row_of(insn)
     if a is None or row is None:
         return -1
-    return rules("7.2").branch[row.op, row.width](const(a), const(b))[0]
+    return arithmetic.branch[row.op, row.width](const(a), const(b))[0]

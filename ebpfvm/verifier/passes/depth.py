@@ -56,7 +56,7 @@ def check(env: Env, depths: dict[int, int], async_callbacks: set[int], callbacks
             if not chain:
                 raise Refuse(EACCES, f"stack size of subprog {subprog.index} is {total}. Too large")
             raise Refuse(EACCES, f"combined stack size of {len(chain) + 1} calls is {total}. Too large")
-        if env.limits_depth and len(chain) >= _DEEPEST:
+        if env.rules.limits_depth and len(chain) >= _DEEPEST:
             raise Refuse(E2BIG, f"the call stack of {len(chain)} frames is too deep !")
         _no_throw(env, subprog, callbacks | {caught} - {0}, chain)
         if caught and caught in chain and subprog.index in tails:

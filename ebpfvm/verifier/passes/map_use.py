@@ -17,7 +17,7 @@ _SLEEPABLE = frozenset({
     "hash", "lru_hash", "array", "percpu_hash", "percpu_array", "lru_percpu_hash", "array_of_maps", "hash_of_maps",
     "ringbuf", "user_ringbuf", "inode_storage", "sk_storage", "task_storage", "cgrp_storage", "queue", "stack", "arena",
     "insn_array"})
-_SLEEPABLE_SINCE_7 = frozenset({"lpm_trie", "prog_array"})
+_MORE_SLEEPABLE = frozenset({"lpm_trie", "prog_array"})
 
 
 def check(env: Env, used: Map) -> None:
@@ -27,7 +27,7 @@ def check(env: Env, used: Map) -> None:
         raise Refuse(EINVAL, "bpf_struct_ops map cannot be used in prog")
     if not used.type.modelled:
         raise unsupported(f"map type {used.type.name}")
-    allowed = _SLEEPABLE | _SLEEPABLE_SINCE_7 if env.new else _SLEEPABLE
+    allowed = _SLEEPABLE | _MORE_SLEEPABLE if env.rules.more_maps_may_sleep else _SLEEPABLE
     if env.sleepable and used.type.name not in allowed:
         raise Refuse(EINVAL, "Sleepable programs can only use array, hash, ringbuf and local storage maps")
 
@@ -41,7 +41,7 @@ def _fields(env: Env, used: Map) -> None:
             raise Refuse(EINVAL, "socket filter progs cannot use bpf_spin_lock yet")
         if traces:
             raise Refuse(EINVAL, "tracing progs cannot use bpf_spin_lock yet")
-    if traces and not env.new:
+    if traces and env.rules.traced_timers_barred:
         for kind in ("timer", "wq"):
             if used.field_of(kind):
                 raise Refuse(EINVAL, f"tracing progs cannot use bpf_{kind} yet")

@@ -58,15 +58,16 @@ def check(env: Env) -> None:
     Raises:
         Refuse: with the kernel's message.
     """
-    insns, version = env.program.insns, env.version
+    insns, rules = env.program.insns, env.rules
+    early = rules.fields_checked_early
     pc = 0
     while pc < len(insns):
         insn = insns[pc]
-        for number in (insn.dst, insn.src) if env.fields_checked_early else ():
+        for number in (insn.dst, insn.src) if early else ():
             if number >= MAX_REG and not (number == MAX_REG and _stack_arg(env, insn, number)):
                 raise Refuse(EINVAL, f"R{number} is invalid", pc=pc)
-        problem = _alone(insn, version) if insn[0] != 0x18 else check_slot(insns, pc, version) or (
-            check_fields(insn) if version >= (7, 0) else None)
+        problem = _alone(insn, early, rules.has_gotox) if insn[0] != 0x18 else check_slot(insns, pc) or (
+            check_fields(insn) if early else None)
         if problem is not None:
             raise Refuse(EINVAL, problem, pc=pc)
         if insn.is_ld_imm64:
@@ -79,14 +80,13 @@ def check(env: Env) -> None:
 
 
 @lru_cache(maxsize=1 << 14)
-def _alone(insn: Insn, version: tuple[int, int]) -> str | None:
+def _alone(insn: Insn, early: bool, gotox: bool) -> str | None:
     """What is wrong with an instruction of one slot; the same ones come again and again."""
-    early = version >= (7, 0) and not is_atomic(insn)
-    return check_slot((insn,), 0, version) or (check_fields(insn) if early else None)
+    return check_slot((insn,), 0, gotox=gotox) or (check_fields(insn) if early and not is_atomic(insn) else None)
 
 
 def _stack_arg(env: Env, insn: Insn, number: int) -> bool:
-    if env.new and insn.code & 7 in (c.BPF_LDX, c.BPF_STX, c.BPF_ST) and number == (
+    if env.rules.has_stack_args and insn.code & 7 in (c.BPF_LDX, c.BPF_STX, c.BPF_ST) and number == (
             insn.src if insn.code & 7 == c.BPF_LDX else insn.dst):
         raise Refuse(EINVAL, "stack arguments not supported by ebpfvm")
     return False
@@ -105,7 +105,7 @@ def _immediate(env: Env, pc: int) -> None:
         used, off = env.maps[insn.imm], high.imm & c.U32
         if not used.type.value_access:
             raise Refuse(EINVAL, "no direct value access support for this map type", pc=pc)
-        if off >= 1 << 29 and not env.new:
+        if off >= 1 << 29 and env.rules.limits_value_offset:
             raise Refuse(EINVAL, f"direct value offset of {off} is not allowed", pc=pc)
         if used.max_entries != 1:
             raise Refuse(ENOTSUPP, f"invalid access to map value pointer, value_size={used.value_size} "

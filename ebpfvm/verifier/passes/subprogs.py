@@ -85,7 +85,7 @@ def _kfunc(program: Program, dialect: Dialect, insn: Insn, pc: int) -> Kfunc | N
         if insn.off < 0:
             raise Refuse(EINVAL, "negative offset disallowed for kernel module function call",
                          "failed to find BTF for kernel function", pc=pc)
-        if insn.imm <= 0 and dialect.version >= (7, 0):
+        if insn.imm <= 0 and dialect.rules.invalid_kfunc_ids_named:
             raise Refuse(EINVAL, f"invalid kernel function btf_id {insn.imm}", pc=pc)
         raise Refuse(EINVAL, f"kernel btf_id {insn.imm & c.U32} is not a function", pc=pc)
     if insn.off:  # names a BTF of a module, and there are none

@@ -228,7 +228,7 @@ def _step(w: Walk, pc: int, subsequent: int, entry: History | None, wanted: _Wan
             wanted.regs[wanted.frame] = mask & ~dst
             _fill(flags, wanted)
     elif cls in (c.BPF_ST, c.BPF_STX):
-        _store(insn, wanted, flags, dst, src, w.env.follows_fetch)
+        _store(insn, wanted, flags, dst, src, w.env.rules.follows_fetch)
     elif cls in (c.BPF_JMP, c.BPF_JMP32):
         _jump(w, pc, subsequent, wanted, flags, dst, src)
     elif mask & (dst if code & 0xE0 == c.BPF_IMM else 1):
@@ -288,7 +288,7 @@ def _jump(w: Walk, pc: int, subsequent: int, wanted: _Wanted, flags: int, dst: i
     if insn.code == CALL:
         _call(w, pc, subsequent, wanted)
     elif op == c.BPF_EXIT:
-        if subsequent >= 0 and w.cfg.callback[subsequent] and not w.env.callback_keeps_arguments:
+        if subsequent >= 0 and w.cfg.callback[subsequent] and not w.env.rules.callback_keeps_arguments:
             wanted.regs[frame] &= ~ARGS
         before = w.env.program.insns[subsequent - 1] if subsequent > 0 else None
         returned = before is not None and before.code == CALL and before.src == c.BPF_PSEUDO_CALL

@@ -26,7 +26,7 @@ from ebpfvm.verifier.machine.state import (
 )
 
 if TYPE_CHECKING:
-    from ebpfvm.verifier.domain.rules import Rules
+    from ebpfvm.verifier.domain.arithmetic import Arithmetic
     from ebpfvm.verifier.liveness.live_registers import Live
     from ebpfvm.verifier.machine.state import Frame, State
 
@@ -91,7 +91,7 @@ class Ids:
         return not old & ADD_CONST or self.same(old & ~ADD_CONST, cur & ~ADD_CONST)
 
 
-def differs(rules: Rules, live: Live, old: State, cur: State, exact: int, place: tuple[int, int]) -> bool:
+def differs(arithmetic: Arithmetic, live: Live, old: State, cur: State, exact: int, place: tuple[int, int]) -> bool:
     """Is the value at `place` (frame, and register or ~slot) enough to say that `old` does not cover `cur`?
 
     States that are compared again and again tend to differ at the same place, and this is much faster than `equal`.
@@ -114,13 +114,13 @@ def differs(rules: Rules, live: Live, old: State, cur: State, exact: int, place:
     if was is None or now is None or was.type != now.type:
         return was is not None
     if was.type == SCALAR:
-        return bool(precise or exact == WITHIN) and not rules.within(was.num, now.num)
+        return bool(precise or exact == WITHIN) and not arithmetic.within(was.num, now.num)
     if was.type in r.PKT_TYPES and 0 <= was.what <= now.what:
-        return was.off != now.off or not rules.within_packet(was.num, now.num)
+        return was.off != now.off or not arithmetic.within_packet(was.num, now.num)
     return was.type in r.PKT_TYPES and bool(was.what != now.what)
 
 
-def equal(rules: Rules, live: Live, old: State, cur: State, exact: int, ids: Ids,
+def equal(arithmetic: Arithmetic, live: Live, old: State, cur: State, exact: int, ids: Ids,
           place: list[tuple[int, int]] | None = None) -> bool:
     """See the module; `place` takes where the states differ."""
     frames = old.frames
@@ -136,9 +136,9 @@ def equal(rules: Rules, live: Live, old: State, cur: State, exact: int, ids: Ids
         pc = old.pc if at == last else frames[at + 1].callsite
         if a.callback_depth > b.callback_depth:
             return False
-        found = _registers(rules, live.regs[pc] | 1 << 10, a, b, exact, ids)
+        found = _registers(arithmetic, live.regs[pc] | 1 << 10, a, b, exact, ids)
         if found is None:
-            found = _stack(rules, a, b, exact, ids)
+            found = _stack(arithmetic, a, b, exact, ids)
         if found is not None:
             if place is not None:
                 place[:] = [(at, found)]
@@ -161,7 +161,7 @@ def _refs(old: State, cur: State, ids: Ids) -> bool:
     return True
 
 
-def _registers(rules: Rules, live: int, a: Frame, b: Frame, exact: int, ids: Ids) -> int | None:
+def _registers(arithmetic: Arithmetic, live: int, a: Frame, b: Frame, exact: int, ids: Ids) -> int | None:
     """The register that differs, or None."""
     old_regs, cur_regs, precise = a.regs, b.regs, a.precise_regs
     for number in range(11):
@@ -171,12 +171,12 @@ def _registers(rules: Rules, live: int, a: Frame, b: Frame, exact: int, ids: Ids
         cur = cur_regs[number]
         if old is cur and (old is None or not (old.id or old.ref)):
             continue
-        if live >> number & 1 and not safe(rules, old, cur, bool(precise >> number & 1), exact, ids):
+        if live >> number & 1 and not safe(arithmetic, old, cur, bool(precise >> number & 1), exact, ids):
             return number
     return None
 
 
-def safe(rules: Rules, old: Reg | None, cur: Reg | None, precise: bool, exact: int, ids: Ids) -> bool:
+def safe(arithmetic: Arithmetic, old: Reg | None, cur: Reg | None, precise: bool, exact: int, ids: Ids) -> bool:
     """Does an old value cover a current one (regsafe)?"""
     if exact == EXACT:
         return _same(old, cur, ids)
@@ -193,11 +193,11 @@ def safe(rules: Rules, old: Reg | None, cur: Reg | None, precise: bool, exact: i
             return False
         if old_id & ADD_CONST and old.off != cur.off:
             return False
-        return ids.same_scalar(old_id, cur_id) and rules.within(old.num, cur.num)
+        return ids.same_scalar(old_id, cur_id) and arithmetic.within(old.num, cur.num)
     base = type & r.BASE
     if base in _MEMORY:
         return (old.off == cur.off and old.what == cur.what and old.aux == cur.aux
-                and rules.within(old.num, cur.num) and ids.same(old.id, cur.id) and ids.same(old.ref, cur.ref))
+                and arithmetic.within(old.num, cur.num) and ids.same(old.id, cur.id) and ids.same(old.ref, cur.ref))
     if base in r.PKT_TYPES:
         if old.what < 0 or cur.what < 0:
             if old.what != cur.what:
@@ -205,7 +205,7 @@ def safe(rules: Rules, old: Reg | None, cur: Reg | None, precise: bool, exact: i
         elif old.what > cur.what:
             return False
         return (old.off == cur.off and ids.same(old.id, cur.id) and ids.same(old.aux, cur.aux)
-                and rules.within_packet(old.num, cur.num))
+                and arithmetic.within_packet(old.num, cur.num))
     if base == r.ARENA:
         return True
     return _same(old, cur, ids)
@@ -221,7 +221,7 @@ def _same(old: Reg | None, cur: Reg | None, ids: Ids) -> bool:
 # -- stack ----------------------------------------------------------------------------------------------------------
 
 
-def _stack(rules: Rules, a: Frame, b: Frame, exact: int, ids: Ids) -> int | None:
+def _stack(arithmetic: Arithmetic, a: Frame, b: Frame, exact: int, ids: Ids) -> int | None:
     """The slot that differs, inverted, or None."""
     old_stack, cur_stack, precise = a.stack, b.stack, a.precise_stack
     if old_stack is cur_stack and exact == NOT_EXACT and not precise and _only_plain(old_stack):
@@ -238,7 +238,7 @@ def _stack(rules: Rules, a: Frame, b: Frame, exact: int, ids: Ids) -> int | None
             continue
         if index * 8 >= b.allocated and not _PLAIN.issuperset(old.types):
             return ~index  # the frame does not even reach so far
-        if not _slot(rules, old, cur, bool(precise >> index & 1), exact, ids):
+        if not _slot(arithmetic, old, cur, bool(precise >> index & 1), exact, ids):
             return ~index
     return None
 
@@ -253,7 +253,7 @@ def _kinds(stack: dict[int, Slot], count: int = 64) -> dict[int, bytes]:
     return {index: types for index, types in found.items() if types != _EMPTY}
 
 
-def _slot(rules: Rules, old: Slot, cur: Slot | None, precise: bool, exact: int, ids: Ids) -> bool:
+def _slot(arithmetic: Arithmetic, old: Slot, cur: Slot | None, precise: bool, exact: int, ids: Ids) -> bool:
     types = old.types
     if _PLAIN.issuperset(types):
         return True  # nothing, or bytes of any content: root may read what was never written
@@ -268,18 +268,18 @@ def _slot(rules: Rules, old: Slot, cur: Slot | None, precise: bool, exact: int, 
             old_reg, cur_reg = _as_scalar(old, start), _as_scalar(cur, start)
             if old_reg is not None and cur_reg is not None:
                 return (start == 0 or _same_bytes(types[:4], cur.types[:4])) and safe(
-                    rules, old_reg, cur_reg, precise and old_reg is old.reg, exact, ids)
-    return _same_bytes(types, cur.types) and _content(rules, old, cur, precise, exact, ids)
+                    arithmetic, old_reg, cur_reg, precise and old_reg is old.reg, exact, ids)
+    return _same_bytes(types, cur.types) and _content(arithmetic, old, cur, precise, exact, ids)
 
 
 def _same_bytes(types: bytes, now: bytes) -> bool:
     return types == now or all(kind == other or kind in _PLAIN for kind, other in zip(types, now, strict=True))
 
 
-def _content(rules: Rules, old: Slot, cur: Slot, precise: bool, exact: int, ids: Ids) -> bool:
+def _content(arithmetic: Arithmetic, old: Slot, cur: Slot, precise: bool, exact: int, ids: Ids) -> bool:
     kind = old.types[7]
     if kind == SPILL:
-        return safe(rules, old.reg, cur.reg, precise, exact, ids)
+        return safe(arithmetic, old.reg, cur.reg, precise, exact, ids)
     if kind == DYN:
         return _dynptr(old.reg, cur.reg, ids)
     if kind == ITER:

@@ -96,7 +96,7 @@ class States:
             old = item.state
             if old.branches:
                 hit, add = self._unfinished(item, pc, cur, force, add)
-                loop = hit and (w.env.callbacks_loop or not w.cfg.callback[pc])
+                loop = hit and (w.env.rules.callbacks_loop or not w.cfg.callback[pc])
             elif not w.env.prune:
                 continue
             else:
@@ -150,12 +150,12 @@ class States:
 
     def _equal(self, old: State, cur: State, exact: int) -> bool:
         w = self.w
-        if exact != EXACT and self.place and differs(w.rules, w.live, old, cur, exact, self.place[0]):
+        if exact != EXACT and self.place and differs(w.arithmetic, w.live, old, cur, exact, self.place[0]):
             return False
         env = w.env
-        ids = Ids(w.ids + _ABOVE_IDS, env.clears_lone_ids, env.compares_halves,
-                  env.strict_in_loops and exact != NOT_EXACT)
-        return equal(w.rules, w.live, old, cur, exact, ids, self.place)
+        ids = Ids(w.ids + _ABOVE_IDS, env.rules.clears_lone_ids, env.rules.compares_halves,
+                  env.rules.strict_in_loops and exact != NOT_EXACT)
+        return equal(w.arithmetic, w.live, old, cur, exact, ids, self.place)
 
     def _unfinished(self, item: _Kept, pc: int, cur: State, force: bool, add: bool) -> tuple[bool, bool]:
         """An old state on the current path: a loop. (covered, still to be kept)"""
@@ -188,9 +188,9 @@ class States:
             return
         if old.may_goto_depth != cur.may_goto_depth or old.callback_unroll != cur.callback_unroll:
             return
-        version = self.w.env.version
+        rules = self.w.env.rules
         raise Refuse(EINVAL, f"infinite loop detected at insn {pc}",
-                     "cur state:" + show.state(cur, version), "old state:" + show.state(old, version), source=True)
+                     "cur state:" + show.state(cur, rules), "old state:" + show.state(old, rules), source=True)
 
     def _cut(self, old: State, cur: State, loop: bool, pc: int) -> None:
         w = self.w
@@ -214,7 +214,7 @@ class States:
         self.buckets[bucket] += 1
         if not self.total % LOOK_EVERY:
             w.env.budget.look(self.alive, len(w.log.entries))
-        if w.env.clears_lone_ids:
+        if w.env.rules.clears_lone_ids:
             cleaning.lone_ids(cur)
         self.jumps_before = w.jumps
         self.insns_before = w.processed
@@ -333,7 +333,7 @@ class States:
 
     def widen_from(self, old: State, cur: State) -> None:
         """Numbers that differ from the old ones and did not matter become unknown (widen_imprecise_scalars)."""
-        ids = None if self.w.env.widens_by_value else Ids(0, False, False, False)
+        ids = None if self.w.env.rules.widens_by_value else Ids(0, False, False, False)
         for a, b in zip(old.frames, cur.frames, strict=False):
             for number in range(10):
                 was, now = a.regs[number], b.regs[number]

@@ -14,6 +14,7 @@ from ebpfvm.verifier.report import show
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ebpfvm.contract.rules import Rules
     from ebpfvm.loader.object import LineInfo, Program
     from ebpfvm.verifier.machine.state import State
 
@@ -31,12 +32,12 @@ class Log:
     `("s", pc, registers to print, parts of the state...)`, or `("j",)` for a line to be continued.
     """
 
-    def __init__(self, level: int, program: Program, version: show.Version, insn_text: Callable[[int], str],
+    def __init__(self, level: int, program: Program, rules: Rules, insn_text: Callable[[int], str],
                  walk: bool = True) -> None:
         self.level = level
         self.on = walk and bool(level & (LEVEL1 | LEVEL2))
         self.all = bool(level & LEVEL2)
-        self.version = version
+        self.rules = rules
         self.entries: list[Any] = []
         self._dropped = 0
         self.insn_text = insn_text
@@ -100,7 +101,7 @@ class Log:
 
     def full_state(self, head: str, machine: State, frame: Any = None) -> None:
         """A whole frame on a line of its own."""
-        self.entries.append(head + show.state(machine, self.version, frame) + "\n")
+        self.entries.append(head + show.state(machine, self.rules, frame) + "\n")
 
     def mark(self) -> int:
         """A place to go back to."""
@@ -142,7 +143,7 @@ class Log:
                 out[-1] = out[-1].rstrip("\n") + " "
                 insn = ""
             else:
-                line = show.state(_Snapshot(entry[3:]), self.version, None, entry[2])  # type: ignore[arg-type]
+                line = show.state(_Snapshot(entry[3:]), self.rules, None, entry[2])  # type: ignore[arg-type]
                 if insn:
                     out[-1] = insn + _pad(len(insn)) + ";" + line + "\n"
                 else:

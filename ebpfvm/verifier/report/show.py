@@ -16,9 +16,9 @@ from ebpfvm.verifier.machine.state import DYN, INVALID, IRQ, ITER, MISC, POISON,
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ebpfvm.contract.rules import Rules
     from ebpfvm.verifier.machine.state import Frame, Slot, State
 
-Version = tuple[int, int]
 _CHARS = {INVALID: "?", SPILL: "r", MISC: "m", ZERO: "0", DYN: "d", ITER: "i", IRQ: "f", POISON: "p"}
 _MAPS = (r.MAP_PTR, r.MAP_VALUE, r.MAP_KEY)
 
@@ -55,39 +55,38 @@ def scalar(reg: Reg, precise: bool) -> str:
     return f"{mark}scalar({','.join(parts + _number(num))})"
 
 
-def reg(value: Reg, version: Version, frame: int = 0, precise: bool = False) -> str:
+def reg(value: Reg, rules: Rules, frame: int = 0, precise: bool = False) -> str:
     """Any register."""
     base = value.type & r.BASE
     if base == r.SCALAR:
         return scalar(value, precise)
     if base == r.STACK:
-        return _stack_pointer(value, version, frame)
+        return _stack_pointer(value, rules, frame)
     name = r.type_name(value.type)
     if base == r.ARENA:
         return name
     if base == r.BTF_ID:
         name += value.what.name
-    return f"{name}({','.join(_fields(value, base, version))})"
+    return f"{name}({','.join(_fields(value, base, rules))})"
 
 
-def _stack_pointer(value: Reg, version: Version, frame: int) -> str:
+def _stack_pointer(value: Reg, rules: Rules, frame: int) -> str:
     name = "fp" if value.what == frame else f"fp[{value.what}]"
     if not value.num.mask:
         off = value.off + value.num.smin
         return f"{name}{off}"
     parts = _number(value.num)
-    if version < (7, 0) and value.off:
+    if value.off and not rules.offset_in_var_off:
         parts.insert(0, f"off={signed(value.off)}")
     return f"{name}({','.join(parts)})"
 
 
-def _fields(value: Reg, base: int, version: Version) -> list[str]:
+def _fields(value: Reg, base: int, rules: Rules) -> list[str]:
     parts = []
-    new = version >= (7, 0)
     if value.id:
         parts.append(f"id={value.id}")
     if value.ref:
-        if not new:
+        if not rules.reference_tree:
             parts.append(f"ref_obj_id={value.ref}")
         elif not value.id:
             parts.append(f"id={value.ref}")
@@ -99,7 +98,7 @@ def _fields(value: Reg, base: int, version: Version) -> list[str]:
         if value.what.name:
             parts.append(f"map={value.what.name}")
         parts.append(f"ks={value.what.key_size},vs={value.what.value_size}")
-    if value.off and not new:
+    if value.off and not rules.offset_in_var_off:
         parts.append(f"off={signed(value.off)}")
     if base in r.PKT_TYPES:
         parts.append("r=" + (unsigned(value.what) if value.what >= 0 else hex(value.what & U64_MAX)))
@@ -107,7 +106,7 @@ def _fields(value: Reg, base: int, version: Version) -> list[str]:
         parts.append(f"sz={value.what}")
     if base == r.DYNPTR:
         parts.append(f"type={value.what.kind}")
-    total = value.num.smin + value.off if new else value.num.smin
+    total = value.num.smin + value.off if rules.offset_in_var_off else value.num.smin
     if not value.num.mask:
         if total:
             parts.append(f"imm={signed(total)}")
@@ -116,7 +115,7 @@ def _fields(value: Reg, base: int, version: Version) -> list[str]:
     return parts
 
 
-def slot(index: int, item: Slot, version: Version, frame: int, precise: bool = False) -> str:
+def slot(index: int, item: Slot, rules: Rules, frame: int, precise: bool = False) -> str:
     """`fp-8=...`, or "" for slots that are not printed."""
     types = item.types
     if not any(types) or all(t in (INVALID, POISON) for t in types):
@@ -125,17 +124,17 @@ def slot(index: int, item: Slot, version: Version, frame: int, precise: bool = F
     last = types[7]
     if last == SPILL:
         head = "".join(_CHARS[t] for t in types if t != SPILL)
-        return name + head + reg(item.reg, version, frame, precise)
+        return name + head + reg(item.reg, rules, frame, precise)
     if isinstance(item.reg, DynptrState):
-        return name + _dynptr(item.reg, version) if item.reg.first else ""
+        return name + _dynptr(item.reg, rules) if item.reg.first else ""
     if isinstance(item.reg, IterState):
-        return name + _iterator(item.reg, version) if item.reg.first else ""
+        return name + _iterator(item.reg, rules) if item.reg.first else ""
     text = "".join(_CHARS[t] for t in types)
     return name + text
 
 
-def _dynptr(state: DynptrState, version: Version) -> str:
-    if version >= (7, 0):
+def _dynptr(state: DynptrState, rules: Rules) -> str:
+    if rules.reference_tree:
         parent = f",parent_id={state.parent}" if state.parent else ""
         return f"dynptr_{state.kind}(id={state.id}{parent})"
     ref = f",ref_id={state.ref}" if state.ref else ""
@@ -143,23 +142,23 @@ def _dynptr(state: DynptrState, version: Version) -> str:
     return f"dynptr_{state.kind}(id={state.id}{ref},dynptr_id=1)"
 
 
-def _iterator(state: IterState, version: Version) -> str:
-    name = "id" if version >= (7, 0) else "ref_id"
+def _iterator(state: IterState, rules: Rules) -> str:
+    name = "id" if rules.reference_tree else "ref_id"
     return (f"iter_{state.kind}({name}={state.ref},state={'active' if state.active else 'drained'},"
             f"depth={state.depth})")
 
 
-def state(machine: State, version: Version, frame: Frame | None = None, regs: int = -1,
+def state(machine: State, rules: Rules, frame: Frame | None = None, regs: int = -1,
           slots: Iterable[int] | None = None) -> str:
     """One line of state: the registers in the mask `regs` and the stack `slots` (None: all) of a frame."""
     frame = frame or machine.frames[-1]
     parts = [f" frame{frame.no}:"] if frame.no else []
     for number, value in enumerate(frame.regs):
         if value is not None and regs >> number & 1:
-            parts.append(f" R{number}={reg(value, version, frame.no, bool(frame.precise_regs >> number & 1))}")
+            parts.append(f" R{number}={reg(value, rules, frame.no, bool(frame.precise_regs >> number & 1))}")
     for index in sorted(frame.stack if slots is None else slots):
         item = frame.stack.get(index)
-        text = slot(index, item, version, frame.no, bool(frame.precise_stack >> index & 1)) if item else ""
+        text = slot(index, item, rules, frame.no, bool(frame.precise_stack >> index & 1)) if item else ""
         if text:
             parts.append(" " + text)
     ids = [str(ref.id) for ref in machine.refs if ref.id]

@@ -21,7 +21,7 @@ def lines(env: Env, walk: Walk | None, began: float, accepted: bool) -> list[str
     passed = int((time.perf_counter() - began) * 1_000_000)
     depths = _depths(env, walk, accepted)
     found = [f"verification time {passed} usec", f"stack depth {'+'.join(map(str, depths))}"]
-    if env.new:
+    if env.rules.counts_by_function:
         found[1] += f" max {env.deepest}"
         counted = walk.per_function if walk is not None else {}
         walked = [item.index for item in env.subprogs if not item.index or item.is_global] or [0]

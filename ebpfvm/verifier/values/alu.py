@@ -83,7 +83,7 @@ def give_id(w: Walk, reg: Reg) -> Reg:
 
 def _mov_x(w: Walk, insn: Insn, pc: int, width: int) -> Step:
     dst, src, after = insn.dst, insn.src, pc + 1
-    low32 = w.rules.unary["mov", 32]
+    low32 = w.arithmetic.unary["mov", 32]
 
     def step(w: Walk) -> int:
         regs = w.regs
@@ -116,7 +116,7 @@ def _mov_x(w: Walk, insn: Insn, pc: int, width: int) -> Step:
 
 def _movsx(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
     dst, src, after = insn.dst, insn.src, pc + 1
-    extend = w.rules.unary[op, width]
+    extend = w.arithmetic.unary[op, width]
     limit = 1 << (insn.off - 1)
 
     def step(w: Walk) -> int:
@@ -127,7 +127,8 @@ def _movsx(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
         if dst == 10:
             raise Refuse(EACCES, READ_ONLY)
         if value.type != SCALAR:
-            regs[dst] = UNKNOWN_SCALAR if width == 64 else Reg(SCALAR, w.rules.unary["mov", 32](UNKNOWN_SCALAR.num))
+            regs[dst] = UNKNOWN_SCALAR if width == 64 else (
+                Reg(SCALAR, w.arithmetic.unary["mov", 32](UNKNOWN_SCALAR.num)))
             return after
         if value.num.umax < limit:
             value = give_id(w, value)
@@ -141,7 +142,7 @@ def _movsx(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
 
 def _unary(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
     dst, after = insn.dst, pc + 1
-    function = w.rules.unary[op, width]
+    function = w.arithmetic.unary[op, width]
     changes = op != "le64"  # nothing to do on the machines that we know: the number stays linked
 
     def step(w: Walk) -> int:
@@ -162,7 +163,7 @@ def _unary(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
 def _binary(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
     by_register = bool(insn.code & c.BPF_X)
     problem = None if by_register else _bad_constant(insn, width)
-    function = w.rules.alu[op, width]
+    function = w.arithmetic.alu[op, width]
     if by_register:
         return _register_form(w, insn, pc, op, width, function)
     return _constant_form(w, insn, pc, op, width, function, problem)
@@ -237,7 +238,7 @@ def _constant_form(w: Walk, insn: Insn, pc: int, op: str, width: int, function: 
 
 def _forked(w: Walk, pc: int, dst: int, reg: Reg) -> Reg:
     """The kernel looks at 0 and -1 apart before a mask (maybe_fork_scalars)."""
-    pair = w.rules.fork(reg.num)
+    pair = w.arithmetic.fork(reg.num)
     if pair is None:
         return reg
     other = w.push(pc, pc)

@@ -32,7 +32,7 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
     """The step of a conditional jump."""
     row = row_of(insn)
     assert row is not None
-    decide = w.rules.branch[row.op, row.width]
+    decide = w.arithmetic.branch[row.op, row.width]
     dst, _src, target, after = insn.dst, insn.src, pc + 1 + insn.off, pc + 1
     op, wide = row.op, row.width == 64
     if row.source == "x":
@@ -64,7 +64,8 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
 
 
 def _by_register(w: Walk, pc: int, insn: Insn, op: str, wide: bool) -> Step:
-    decide, decide_itself = w.rules.branch[op, 64 if wide else 32], w.rules.branch_itself[op, 64 if wide else 32]
+    key = op, 64 if wide else 32
+    decide, decide_itself = w.arithmetic.branch[key], w.arithmetic.branch_itself[key]
     dst, src, target, after = insn.dst, insn.src, pc + 1 + insn.off, pc + 1
 
     def step(w: Walk) -> int:
@@ -132,7 +133,7 @@ def _links(w: Walk, a: Reg, b: Reg | None) -> tuple[Link, ...]:
     if len(found) < 2:
         return ()
     links = tuple(found)
-    if w.env.shows_linked:
+    if w.env.rules.shows_linked:
         for _frame, is_reg, at in links:
             (w.touch_reg if is_reg else w.touch)(at)
     w.remember(0, links)
@@ -184,7 +185,7 @@ def _sync(w: Walk, state: State, learnt: Reg | None, links: tuple[Link, ...]) ->
         if not kinds & ADD_CONST or value.off == learnt.off:
             _put(state, link, learnt)
             continue
-        num = linked.follow(w.rules, learnt.num, value.off - learnt.off, 32 if kinds & r.ADD_CONST32 else 64)
+        num = linked.follow(w.arithmetic, learnt.num, value.off - learnt.off, 32 if kinds & r.ADD_CONST32 else 64)
         _put(state, link, Reg(SCALAR, num, value.off, value.id))
 
 
@@ -220,7 +221,7 @@ def _pointers(w: Walk, pc: int, insn: Insn, a: Reg, b: Reg, op: str, wide: bool,
             w.precise(insn.src)
         return target if taken else pc + 1
     null = b.type == SCALAR and not b.num.mask and not b.num.value
-    tests_null = wide and null and w.env.null_by_register and op in _NULL_TESTS and a.type & r.MAYBE_NULL
+    tests_null = wide and null and w.env.rules.null_by_register and op in _NULL_TESTS and a.type & r.MAYBE_NULL
     if tests_null:
         w.precise(insn.src)
     links = _links(w, a, b)
@@ -282,7 +283,7 @@ def mark_or_null(w: Walk, state: State, tested: Reg, is_null: bool) -> None:
     id = tested.id
     if tested.ref and tested.ref == id and is_null:
         drop_ref(state, id)
-    keep_id = w.env.new
+    keep_id = w.env.rules.non_null_keeps_id
 
     def change(reg: Reg) -> Reg:
         if not reg.type & r.MAYBE_NULL or reg.id != id:

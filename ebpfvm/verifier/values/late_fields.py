@@ -35,7 +35,7 @@ def is_atomic(insn: Insn) -> bool:
 
 def late(env: Env, insn: Insn) -> Step | None:
     """Return a step that refuses the instruction when it is walked, or None if its encoding is right."""
-    if env.fields_checked_early and not is_atomic(insn):
+    if env.rules.fields_checked_early and not is_atomic(insn):
         return None
     if insn.code & 7 == c.BPF_LD and not insn.is_ld_imm64 and not env.prog_type.ld_abs:
         return None  # that the type has no such instruction is said first

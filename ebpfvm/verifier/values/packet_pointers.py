@@ -77,7 +77,7 @@ def _with_range(reg: Reg, value: int) -> Reg:
 
 def found_good(w: Walk, state: State, tested: Reg, one_more: bool) -> None:
     """All pointers of one base have the bytes up to the tested one (find_good_pkt_pointers)."""
-    if w.env.new:
+    if w.env.rules.offset_in_var_off:
         start, end = tested.off + tested.num.smin, tested.off + tested.num.umax
         if start < 0 or end < 0 or (end == 0 and one_more):
             return

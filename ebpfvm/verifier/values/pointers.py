@@ -55,7 +55,7 @@ def adjust(w: Walk, insn: Insn, ptr: Reg, amount: Num, scalar_is_dst: bool, adde
     movable = base in _MOVABLE or (base == r.FLOW_KEYS and known)
     if not movable and not (base in (r.MAP_PTR, r.FLOW_KEYS) and known and amount.smin == 0 and op == c.BPF_ADD):
         raise Refuse(EACCES, f"R{dst} pointer arithmetic on {type_name(ptr.type)} prohibited")
-    _sane_amount(amount, ptr.type, 0 if w.env.new else added)
+    _sane_amount(amount, ptr.type, 0 if w.env.rules.offset_in_var_off else added)
     _sane_pointer(w, ptr, ptr.type)
     if op == c.BPF_ADD:
         result = _add(w, ptr, amount)
@@ -88,7 +88,8 @@ def _sane_amount(num: Num, type: int, added: int = 0) -> None:
 def _sane_pointer(w: Walk, ptr: Reg, type: int) -> None:
     if not -MAX_VAR_OFF < ptr.off < MAX_VAR_OFF:
         raise Refuse(EINVAL, f"{type_name(type)} pointer offset {ptr.off} is not allowed")
-    if w.env.new and ptr.num.mask and not -MAX_VAR_OFF < ptr.num.smin < MAX_VAR_OFF and ptr.num.smin != S64_MIN:
+    if w.env.rules.offset_in_var_off and ptr.num.mask and ptr.num.smin != S64_MIN and (
+            not -MAX_VAR_OFF < ptr.num.smin < MAX_VAR_OFF):
         raise Refuse(EINVAL, f"{type_name(type)} pointer offset {ptr.num.smin} is not allowed")
     if ptr.num.mask or ptr.num.value:
         _sane_amount(ptr.num, type)
@@ -96,14 +97,14 @@ def _sane_pointer(w: Walk, ptr: Reg, type: int) -> None:
 
 def _add(w: Walk, ptr: Reg, amount: Num) -> Reg:
     if not amount.mask:
-        if w.env.new and ptr.num.mask:
-            return Reg(ptr.type, w.rules.pointer_add(ptr.num, amount), ptr.off, ptr.id, ptr.ref, _moved_range(w, ptr),
-                       ptr.aux)
+        if w.env.rules.offset_in_var_off and ptr.num.mask:
+            num = w.arithmetic.pointer_add(ptr.num, amount)
+            return Reg(ptr.type, num, ptr.off, ptr.id, ptr.ref, _moved_range(w, ptr), ptr.aux)
         return Reg(ptr.type, ptr.num, ptr.off + amount.smin, ptr.id, ptr.ref, _moved_range(w, ptr), ptr.aux)
     base, off = ptr.num, ptr.off
-    if w.env.new and off:
+    if w.env.rules.offset_in_var_off and off:
         base, off = const(off), 0
-    num = w.rules.pointer_add(base, amount)
+    num = w.arithmetic.pointer_add(base, amount)
     if ptr.type in r.PKT_TYPES:
         return Reg(ptr.type, num, off, w.new_id(), ptr.ref, 0, ptr.aux)
     return Reg(ptr.type, num, off, ptr.id, ptr.ref, ptr.what, ptr.aux)
@@ -111,23 +112,23 @@ def _add(w: Walk, ptr: Reg, amount: Num) -> Reg:
 
 def _sub(w: Walk, ptr: Reg, amount: Num) -> Reg:
     if not amount.mask:
-        if w.env.new and ptr.num.mask:
-            return Reg(ptr.type, w.rules.pointer_sub(ptr.num, amount), ptr.off, ptr.id, ptr.ref, _moved_range(w, ptr),
-                       ptr.aux)
+        if w.env.rules.offset_in_var_off and ptr.num.mask:
+            num = w.arithmetic.pointer_sub(ptr.num, amount)
+            return Reg(ptr.type, num, ptr.off, ptr.id, ptr.ref, _moved_range(w, ptr), ptr.aux)
         return Reg(ptr.type, ptr.num, ptr.off - amount.smin, ptr.id, ptr.ref, _moved_range(w, ptr), ptr.aux)
     base, off = ptr.num, ptr.off
-    if w.env.new and off:
+    if w.env.rules.offset_in_var_off and off:
         base, off = const(off), 0
-    num = w.rules.pointer_sub(base, amount)
+    num = w.arithmetic.pointer_sub(base, amount)
     if ptr.type in r.PKT_TYPES:
-        # What was proven before still holds for a pointer that only went down; 7.2 forgets it all the same.
-        kept = ptr.what if amount.smin >= 0 and not w.env.new else 0
+        # What was proven before still holds for a pointer that only went down.
+        kept = ptr.what if amount.smin >= 0 and not w.env.rules.subtracting_forgets_range else 0
         return Reg(ptr.type, num, off, w.new_id(), ptr.ref, kept, ptr.aux)
     return Reg(ptr.type, num, off, ptr.id, ptr.ref, ptr.what, ptr.aux)
 
 
 def _moved_range(w: Walk, ptr: Reg) -> Any:
-    """7.2: a packet pointer that was found to lie at or behind the end may lie anywhere once it has moved."""
-    if w.env.new and ptr.type in r.PKT_TYPES and ptr.what < 0:
+    """Return what is known of the packet after a pointer into it has moved by a constant."""
+    if w.env.rules.moving_forgets_end and ptr.type in r.PKT_TYPES and ptr.what < 0:
         return 0
     return ptr.what

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ebpfvm.contract import Dialect, Helper
+from ebpfvm.contract.rules import LINUX_7_2
 from ebpfvm.engine import Interpreter
 from ebpfvm.isa.insn import Insn, encode
 from ebpfvm.kernel import BytesCtx, Kernel, LoadedProgram
@@ -25,7 +26,7 @@ def lddw(dst: int, value: int, src: int = 0) -> tuple[Insn, Insn]:
 
 
 def kernel(helpers: dict[int, Helper] | None = None, **dialect: Any) -> Kernel:
-    return Kernel(Dialect("test", (7, 2), helpers=helpers or {}, **dialect))
+    return Kernel(Dialect("test", LINUX_7_2, helpers=helpers or {}, **dialect))
 
 
 Engine = Callable[[], Any]

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from ebpfvm.contract import CtxField, Dialect, ProgType
+from ebpfvm.contract.rules import LINUX_7_2
 from ebpfvm.errors import Fault, UsageError
 from ebpfvm.kernel import PROGRAM, Kernel, RefCounted, SchBpfCtx, SkbCtx, SkBuff, XdpBuff, XdpCtx
 from ebpfvm.kernel.ctx import CTX_HOLDER
@@ -27,7 +28,7 @@ QDISC = ProgType("qdisc", "sch_bpf_ctx", 24, (
 
 @pytest.fixture
 def kernel() -> Kernel:
-    return Kernel(Dialect("test", (7, 2), prog_types={3: SKB, 6: XDP, 32: QDISC}))
+    return Kernel(Dialect("test", LINUX_7_2, prog_types={3: SKB, 6: XDP, 32: QDISC}))
 
 
 @contextmanager

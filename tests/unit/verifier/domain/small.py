@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 PACKAGE = "ebpfvm.verifier.domain"
-MODULES = ("width", "tnum", "num", "bounds", "arc", "intervals", "circular", "outcomes", "rules", "links",
+MODULES = ("width", "tnum", "num", "bounds", "arc", "intervals", "circular", "outcomes", "arithmetic", "links",
            "interval_alu", "circular_alu", "divide", "interval_cast", "circular_cast", "interval_assume",
            "circular_assume", "constant")
 

@@ -6,7 +6,7 @@ import pytest
 
 from ebpfvm.verifier import domain as d
 
-OLD, NEW = d.rules("6.18"), d.rules("7.2")
+OLD, NEW = d.INTERVALS, d.CIRCLES
 BOTH = pytest.mark.parametrize("rules", [OLD, NEW], ids=["6.18", "7.2"])
 U32 = 0xffffffff
 

@@ -25,7 +25,7 @@ class World:
         self.low = (1 << sub) - 1
         self.numbers = range(self.size)
         self.domain = load(bits, sub)
-        self.rules = {version: self.domain.rules.rules(version) for version in VERSIONS}
+        self.rules = {version: self.domain.arithmetic.arithmetic_of(version != "6.18") for version in VERSIONS}
         self.constants = [self.domain.num.const(value) for value in self.numbers]
         self.members = functools.cache(self._members)
         self.states = functools.cache(self._states)

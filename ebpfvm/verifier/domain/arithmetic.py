@@ -1,4 +1,4 @@
-"""The transfer functions of one kernel version, gathered in tables.
+"""The transfer functions of one kind of numbers, gathered in tables.
 
 The verifier picks a function once per instruction and then calls it as often as it walks there, so nothing is looked
 up by name in its loop.
@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ebpfvm.errors import UsageError
 from ebpfvm.verifier.domain import (
     arc,
     circular,
@@ -38,11 +37,11 @@ Resize = Callable[[Num, int], Num]
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """How one kernel version computes with `Num`s.
+class Arithmetic:
+    """How a kernel computes with `Num`s.
 
     Attributes:
-        version: "6.18" (the stable series as of 6.18.44) or "7.2".
+        circular: whether ranges are circular (Linux 7.2) or signed and unsigned intervals (6.18, as of 6.18.44).
         alu: (mnemonic, width) -> function of destination and source. Mnemonics are those of the instruction table:
             add sub mul div sdiv mod smod and or xor lsh rsh arsh.
         unary: (mnemonic, width) -> function of the one operand: neg; mov at 32 bits (at 64 it is the identity);
@@ -65,7 +64,7 @@ class Rules:
         within_packet: as `within`, for how far packet pointers have been moved.
     """
 
-    version: str
+    circular: bool
     alu: Mapping[tuple[str, int], Binary]
     unary: Mapping[tuple[str, int], Unary]
     branch: Mapping[tuple[str, int], Branch]
@@ -192,13 +191,13 @@ def _empty(num: Num) -> bool:
     return num.r64 == EMPTY64 or num.r32 == EMPTY32
 
 
-def _intervals() -> Rules:
+def _intervals() -> Arithmetic:
     """Linux 6.18."""
     assume = interval_assume.ASSUME
     branch = {(op, width): _plain_branch(predict, remembered(_both(assume[op, width], assume[OPPOSITE[op], width])))
               for (op, width), predict in PREDICT.items()}
-    return Rules(
-        "6.18", _alu(interval_alu.ALU), _unary(interval_alu.UNARY | interval_cast.UNARY), branch,
+    return Arithmetic(
+        False, _alu(interval_alu.ALU), _unary(interval_alu.UNARY | interval_cast.UNARY), branch,
         {key: _branch_itself_intervals(*key) for key in PREDICT}, assume,
         remembered_with_size(interval_cast.cast), interval_cast.sext64, interval_cast.s32_range,
         within_intervals, intervals.again,
@@ -206,7 +205,7 @@ def _intervals() -> Rules:
         remembered(interval_alu.pointer_add), remembered(interval_alu.pointer_sub), within_intervals)
 
 
-def _circles() -> Rules:
+def _circles() -> Arithmetic:
     """Linux 7.2."""
     assume = circular_assume.ASSUME
     branch = {(op, width): _plain_branch(predict, remembered(_simulated(assume[op, width],
@@ -214,8 +213,8 @@ def _circles() -> Rules:
               for (op, width), predict in PREDICT.items()}
     for width in (64, 32):
         branch["jset", width] = _known_side(branch["jset", width], width)
-    return Rules(
-        "7.2", _alu(circular_alu.ALU | divide.ALU), _unary(circular_alu.UNARY | circular_cast.UNARY), branch,
+    return Arithmetic(
+        True, _alu(circular_alu.ALU | divide.ALU), _unary(circular_alu.UNARY | circular_cast.UNARY), branch,
         {key: _branch_itself_circles(*key) for key in PREDICT}, assume,
         remembered_with_size(circular_cast.cast), circular_cast.sext64, circular_cast.s32_range,
         within_circles, circular.again,
@@ -253,17 +252,10 @@ def _fork(with_low: Resize) -> Callable[[Num], tuple[Num, Num] | None]:
     return fork
 
 
-RULES: Final[Mapping[str, Rules]] = {"6.18": _intervals(), "7.2": _circles()}
-"""Every version there is."""
+INTERVALS: Final = _intervals()
+CIRCLES: Final = _circles()
 
 
-def rules(version: str) -> Rules:
-    """The rules of a kernel version, "6.18" or "7.2".
-
-    Raises:
-        ebpfvm.errors.UsageError: for any other version.
-    """
-    try:
-        return RULES[version]
-    except KeyError:
-        raise UsageError(f"no scalar rules for kernel {version!r}; there are {', '.join(RULES)}") from None
+def arithmetic_of(circular: bool) -> Arithmetic:
+    """Return how kernels compute whose ranges are circular (`Rules.circular_numbers`) or not."""
+    return CIRCLES if circular else INTERVALS

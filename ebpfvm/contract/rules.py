@@ -1,0 +1,346 @@
+"""What differs between kernels, by name: the one place in which versions of Linux are described.
+
+Linux 7.2 is the base: each field's default says what it does. Another version states only its differences from a
+version that is described already, and `DESCRIBED` lists all that can be asked for. Code elsewhere asks for a named
+difference (`rules.circular_numbers`) and never for a version, so a new version changes no code that is there already.
+
+What a kernel *offers* (helpers, kernel functions, types, contexts) is not here: `ebpfvm.dialects` lists that.
+
+Where a docstring says "after 6.18", the change lies somewhere between 6.18 and 7.2; both were asked, with programs
+that show the difference. Function names are those of kernel/bpf/verifier.c in 7.2 unless a file is named.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal
+
+from ebpfvm.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The named differences of one kernel. Each default is what Linux 7.2 does."""
+
+    version: tuple[int, int] = (7, 2)
+    """The version that is described, for messages and for LINUX_KERNEL_VERSION. No rule may depend on it."""
+
+    # -- numbers ---------------------------------------------------------------------------------------------------
+
+    circular_numbers: bool = True
+    """A number is known as one circular range for each width (include/linux/cnum.h, after 6.18), not as a signed and
+    an unsigned interval."""
+
+    offset_in_var_off: bool = True
+    """A pointer's constant offset is part of its variable offset (after 6.18); struct bpf_reg_state had `off` before.
+    Which bounds are checked and printed follows from it."""
+
+    null_by_register: bool = True
+    """Comparing with a register that is known to be 0 tests a pointer for NULL (check_cond_jmp_op, after 6.18)."""
+
+    non_null_keeps_id: bool = True
+    """A pointer keeps its id after a test for NULL (mark_ptr_or_null_reg, after 6.18)."""
+
+    fill_gives_id: bool = True
+    """A number loaded from a whole slot is linked with the slot (check_stack_read_fixed_off, after 6.18). Numbers from
+    narrow loads always were."""
+
+    rounds_to_zero: bool = False
+    """fp+0 is taken for the slot at fp-8, because C divides negative numbers towards zero (until 7.0)."""
+
+    # -- packets ---------------------------------------------------------------------------------------------------
+
+    subtracting_forgets_range: bool = True
+    """Subtracting an unknown number from a packet pointer forgets what was proven of it (adjust_ptr_min_max_vals,
+    after 6.18), although it still holds."""
+
+    moving_forgets_end: bool = True
+    """A packet pointer that was found to lie at or after the packet's end may lie anywhere once it has moved (after
+    6.18)."""
+
+    packet_is_context: bool = False
+    """`ctx->skb` is a packet that tc's helpers take as their context (RFC v6, decision D1)."""
+
+    # -- the walk: what is kept, compared and followed back --------------------------------------------------------
+
+    stack_liveness: Literal["static", "walk"] = "static"
+    """What finds out which slots are read later: since 7.1 a pass before the walk, which knows halves of slots and
+    lets dead ones be forgotten at once (kernel/bpf/liveness.c); in 6.18 the walk itself, for whole slots of states that
+    are done."""
+
+    folds_constants: bool = True
+    """Branches on constants are decided before the walk (compute_const_regs, after 6.18)."""
+
+    shows_linked: bool = True
+    """What a comparison teaches of linked values is printed with it (after 6.18)."""
+
+    clears_lone_ids: bool = True
+    """Ids of numbers that are linked to nothing are dropped from states that are kept, and count for nothing where
+    states are compared (bpf_clear_singular_ids, since 7.0)."""
+
+    strict_in_loops: bool = False
+    """To cover each other, states inside of loops that are not done must agree on registers that hold nothing and on
+    the kind of each byte of the stack (regsafe and stacksafe with RANGE_WITHIN, until 7.0)."""
+
+    compares_halves: bool = True
+    """Half a slot is compared as a number where the other half is something else (since 7.1)."""
+
+    widens_by_value: bool = True
+    """Round after round of an open loop, a number is left alone if it is the same number. In 6.18 it must also be
+    linked to the same numbers (maybe_widen_reg)."""
+
+    callbacks_loop: bool = True
+    """A call that runs a callback again and again is a loop of its own (compute_scc, after 6.18)."""
+
+    callback_keeps_arguments: bool = True
+    """Backtracking out of a callback keeps what is wanted of R1 to R5 of the caller (backtrack_insn, after 6.18)."""
+
+    follows_fetch: bool = True
+    """Backtracking knows that an atomic instruction fetches the old value (after 6.18)."""
+
+    null_is_precise: bool = True
+    """A zero that stands for NULL in an argument must stay zero (mark_chain_precision, after 6.18)."""
+
+    elides_null_checks: bool = True
+    """Looking up a constant index of an array that is in bounds never gives NULL (get_constant_map_key, since 6.15)."""
+
+    too_complex_is_e2big: bool = True
+    """Too many waiting paths are E2BIG (after 6.18). Before, the errno depended on who added one more path: ENOMEM or
+    EFAULT."""
+
+    # -- before the walk -------------------------------------------------------------------------------------------
+
+    fields_checked_early: bool = True
+    """Unused fields and register numbers are checked before the control flow (since 7.0)."""
+
+    has_gotox: bool = True
+    """There are jumps to an address in a register (BPF_JA | BPF_X, since 7.0)."""
+
+    has_stack_args: bool = True
+    """Functions may have more than five parameters, the others on the stack below R11 (since 7.2)."""
+
+    has_fsession: bool = True
+    """There are fsession programs (BPF_TRACE_FSESSION, since 7.0)."""
+
+    invalid_kfunc_ids_named: bool = True
+    """A number of a kernel function that is not above 0 has a message of its own (add_kfunc_call, after 6.18)."""
+
+    limits_value_offset: bool = False
+    """An address inside of a map's value must be below BPF_MAX_VAR_OFF (resolve_pseudo_ldimm64, until 7.0)."""
+
+    more_maps_may_sleep: bool = True
+    """Programs that sleep may use LPM tries and program arrays (check_map_prog_compatibility, after 6.18)."""
+
+    traced_timers_barred: bool = False
+    """Tracing programs cannot use maps with timers and workqueues (check_map_prog_compatibility, until 7.0)."""
+
+    sleepable_types_named: bool = False
+    """The message to a program that may not sleep lists the types that may (until 7.0)."""
+
+    globals_announced_without_log: bool = False
+    """"Validating f() func#1..." is printed at log level 4 too, and stays if the function is refused (until 7.0)."""
+
+    counts_by_function: bool = True
+    """The statistics name the deepest stack and the instructions of each global function (print_verification_stats,
+    after 6.18)."""
+
+    # -- memory ----------------------------------------------------------------------------------------------------
+
+    acquires_by_pointer_first: bool = True
+    """An atomic load looks at the kind of pointer before anything else (check_atomic_load, after 6.18)."""
+
+    percpu_in_percpu: bool = True
+    """A slot for per-CPU objects takes no others (map_kptr_match_type, after 6.18)."""
+
+    untrusted_structs_read_only: bool = True
+    """What an untrusted pointer points to is never written (check_ptr_to_btf_access, after 6.18)."""
+
+    struct_writes_named: bool = True
+    """A refused write into a struct of the kernel ends with a line that says where (check_ptr_to_btf_access, after
+    6.18)."""
+
+    # -- calls -----------------------------------------------------------------------------------------------------
+
+    register_names_in_messages: bool = True
+    """Messages name an argument by its register. Before (until 7.1), most of them counted from 0: "arg#0"."""
+
+    call_frames: int = 16
+    """How many functions may be entered at one time (MAX_CALL_FRAMES; 8 until 7.0)."""
+
+    limits_depth: bool = False
+    """A chain of calls across global functions is limited to 8 (check_max_stack_depth_subprog, until 7.0)."""
+
+    void_global_functions: bool = True
+    """Global functions may return nothing (btf_prepare_func_args in kernel/bpf/btf.c, since 7.0)."""
+
+    throws_for_program: bool = True
+    """What a global function throws must be a result of the program (check_return_code, since 7.0)."""
+
+    throwing_call_may_not_leak: bool = True
+    """Nothing may be owned where a global function is called that might throw (check_func_call, after 6.18)."""
+
+    main_is_no_callback: bool = True
+    """The main program cannot be a callback (check_ld_imm, after 6.18)."""
+
+    bars_early_end: bool = True
+    """Callbacks may hold nothing that ends a function early, LD_ABS or a tail call (after 6.18)."""
+
+    context_is_memory: bool = True
+    """A helper's memory argument may be the context (mem_types, after 6.18)."""
+
+    refuses_zero: bool = True
+    """A global function that wants a pointer that is not NULL refuses the number 0 (btf_check_func_arg_match, after
+    6.18)."""
+
+    one_sleep_check: bool = True
+    """Each refusal of a helper that may sleep says where it was called (check_helper_call, after 6.18)."""
+
+    rcu_nests: bool = True
+    """An RCU read lock may be taken again while it is held (since 7.0)."""
+
+    # -- references ------------------------------------------------------------------------------------------------
+
+    reference_tree: bool = True
+    """A reference is an id with a parent: a dynptr is a child of what it was made of, a slice one of its dynptr, and
+    none may be released before its children (since 7.2). Before, registers and slots had a ref_obj_id besides the
+    id."""
+
+    one_release_check: bool = True
+    """Helpers and kernel functions check what they release at the argument, with the same words (after 6.18)."""
+
+    one_reference: bool = False
+    """A call of a helper takes only one owned object (check_func_arg, until 7.0)."""
+
+    acquired_is_trusted: bool = True
+    """What a kernel function acquires has a type that says that it is trusted (PTR_TRUSTED, after 6.18)."""
+
+    kfuncs_trust_arguments: bool = True
+    """Every kernel function refuses an argument that may be NULL (since 7.0); before, only those with a flag
+    (KF_TRUSTED_ARGS)."""
+
+    implicit_kfunc_arguments: bool = True
+    """The kernel adds arguments to kernel functions (KF_IMPLICIT_ARGS, since 7.0): bpf_obj_drop instead of
+    bpf_obj_drop_impl."""
+
+    counted_at_start: bool = True
+    """bpf_refcount_acquire takes only the start of an object, no pointer to its node (after 6.18)."""
+
+    rbtree_less_has_ids: bool = True
+    """Both arguments of bpf_rbtree_add's callback have an id (set_rbtree_add_callback_state, after 6.18)."""
+
+    kptr_xchg_into_borrowed: bool = True
+    """bpf_kptr_xchg takes a field of an object that the program does not own (kptr_xchg_dest_types, after 6.18)."""
+
+    casts_fork: bool = True
+    """Casts of a referenced socket give NULL on a path of its own (after 6.18)."""
+
+    # -- maps ------------------------------------------------------------------------------------------------------
+
+    file_flags_checked_last: bool = True
+    """The access flags of user space are checked after the map type's conditions (map_create, since 7.0)."""
+
+    ring_buffers_overwrite: bool = True
+    """Ring buffers may overwrite their oldest records (BPF_F_RB_OVERWRITE, since 6.19)."""
+
+    hashes_check_btf: bool = True
+    """Hashes look at their BTF themselves, after the special fields (htab_map_check_btf, since 7.0)."""
+
+    flags_name_cpus: bool = True
+    """User space may name a CPU in the flags of a map operation (BPF_F_CPU, since 7.0)."""
+
+    def argument(self, at: int, counted: str = "arg#") -> str:
+        """Return how a message names argument `at` (from 1), where kernels that count arguments write `counted`."""
+        return f"R{at}" if self.register_names_in_messages else f"{counted}{at - 1}"
+
+
+LINUX_7_2: Final = Rules()
+
+LINUX_6_18: Final = replace(
+    LINUX_7_2,
+    version=(6, 18),
+    circular_numbers=False,
+    offset_in_var_off=False,
+    null_by_register=False,
+    non_null_keeps_id=False,
+    fill_gives_id=False,
+    rounds_to_zero=True,
+    subtracting_forgets_range=False,
+    moving_forgets_end=False,
+    stack_liveness="walk",
+    folds_constants=False,
+    shows_linked=False,
+    clears_lone_ids=False,
+    strict_in_loops=True,
+    compares_halves=False,
+    widens_by_value=False,
+    callbacks_loop=False,
+    callback_keeps_arguments=False,
+    follows_fetch=False,
+    null_is_precise=False,
+    too_complex_is_e2big=False,
+    fields_checked_early=False,
+    has_gotox=False,
+    has_stack_args=False,
+    has_fsession=False,
+    invalid_kfunc_ids_named=False,
+    limits_value_offset=True,
+    more_maps_may_sleep=False,
+    traced_timers_barred=True,
+    sleepable_types_named=True,
+    globals_announced_without_log=True,
+    counts_by_function=False,
+    acquires_by_pointer_first=False,
+    percpu_in_percpu=False,
+    untrusted_structs_read_only=False,
+    struct_writes_named=False,
+    register_names_in_messages=False,
+    call_frames=8,
+    limits_depth=True,
+    void_global_functions=False,
+    throws_for_program=False,
+    throwing_call_may_not_leak=False,
+    main_is_no_callback=False,
+    bars_early_end=False,
+    context_is_memory=False,
+    refuses_zero=False,
+    one_sleep_check=False,
+    rcu_nests=False,
+    reference_tree=False,
+    one_release_check=False,
+    one_reference=True,
+    acquired_is_trusted=False,
+    kfuncs_trust_arguments=False,
+    implicit_kfunc_arguments=False,
+    counted_at_start=False,
+    rbtree_less_has_ids=False,
+    kptr_xchg_into_borrowed=False,
+    casts_fork=False,
+    file_flags_checked_last=False,
+    ring_buffers_overwrite=False,
+    hashes_check_btf=False,
+    flags_name_cpus=False,
+)
+
+DESCRIBED: Final[Mapping[tuple[int, int], Rules]] = {item.version: item for item in (LINUX_6_18, LINUX_7_2)}
+
+
+def rules_of(version: tuple[int, int]) -> Rules:
+    """Return the rules of a version of Linux.
+
+    Raises:
+        UsageError: nobody has described this version.
+    """
+    found = DESCRIBED.get(version)
+    if found is None:
+        known = ", ".join(f"{major}.{minor}" for major, minor in sorted(DESCRIBED))
+        raise UsageError(f"the rules of Linux {version[0]}.{version[1]} are not known; take one of {known}")
+    return found
+
+
+def rfc6_rules(rules: Rules) -> Rules:
+    """Return the same kernel's rules with those of the RFC v6 (October 2022) instead of what came after it."""
+    return replace(rules, packet_is_context=True, elides_null_checks=False, acquired_is_trusted=True,
+                   kfuncs_trust_arguments=False)
