@@ -1,17 +1,29 @@
 """What types does an object have? BTF (BPF Type Format) as data.
 
 `parse` reads the `.BTF` section (and a kernel's own types), `parse_ext` the `.BTF.ext` section; `Btf` answers
-questions, `special_fields` finds kptrs, locks and the like in a type. `encode` and `Builder` write BTF. The records
+questions, `special_fields` finds kptrs, locks and the like in a type. `encode` and `BtfBuilder` write BTF. The records
 are in `ebpfvm.btf.types`, CO-RE matching in `core`, C output in `dump`.
 """
 
 from __future__ import annotations
 
-from ebpfvm.btf.encode import Builder, encode
+from ebpfvm.btf.encode import BtfBuilder, encode
 from ebpfvm.btf.ext import BtfExt, parse_ext
-from ebpfvm.btf.fields import Field, Record, record_of, special_fields
+from ebpfvm.btf.fields import BtfRecord, Field, record_of, special_fields
 from ebpfvm.btf.parse import parse
 from ebpfvm.btf.types import Btf, Kind, Linkage
 
-__all__ = ["Btf", "BtfExt", "Builder", "Field", "Kind", "Linkage", "Record", "encode", "parse", "parse_ext",
-           "record_of", "special_fields"]
+__all__ = [
+           "Btf",
+           "BtfBuilder",
+           "BtfExt",
+           "BtfRecord",
+           "Field",
+           "Kind",
+           "Linkage",
+           "encode",
+           "parse",
+           "parse_ext",
+           "record_of",
+           "special_fields",
+]

@@ -67,7 +67,7 @@ class Spec:
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class CoreValue:
     """What an instruction held for the program's types and is to hold for the target's.
 
     Attributes:
@@ -382,7 +382,7 @@ def _is_union(found: Type) -> bool | None:
 # -- values -----------------------------------------------------------------------------------------------------
 
 
-def resolve(local: Btf, type_id: int, access: str, kind: int, target: Target | None) -> Value:
+def resolve(local: Btf, type_id: int, access: str, kind: int, target: Target | None) -> CoreValue:
     """What a relocation's instruction is to hold.
 
     Args:
@@ -394,12 +394,12 @@ def resolve(local: Btf, type_id: int, access: str, kind: int, target: Target | N
     """
     spec = parse_spec(local, type_id, access, kind)
     if kind == RelocKind.TYPE_ID_LOCAL:
-        return Value(type_id, type_id, check=False)
+        return CoreValue(type_id, type_id, check=False)
     if target is None:
         return _compare(spec, spec, kind)
     if not essential_name(local[type_id].name):
         raise _bad(f"the root of {access} is an anonymous type, which no other kernel's type can be found for")
-    best: tuple[Value, int] | None = None
+    best: tuple[CoreValue, int] | None = None
     for candidate in target.candidates(local, type_id):
         found = match(spec, target.btf, candidate, kind)
         if found is None:
@@ -411,19 +411,19 @@ def resolve(local: Btf, type_id: int, access: str, kind: int, target: Target | N
     return best[0] if best is not None else _compare(spec, None, kind)
 
 
-def _compare(spec: Spec, found: Spec | None, kind: int) -> Value:
+def _compare(spec: Spec, found: Spec | None, kind: int) -> CoreValue:
     """The values for the program's own path and for the target's (None: there is none)."""
     if kind in _FIELDS:
         return _field_values(spec, found, kind)
     if kind in _ENUMS:
         if kind == RelocKind.ENUMVAL_EXISTS:
-            return Value(1, int(found is not None))
-        return Value(enumerator(spec), enumerator(found) if found else 0, poison=found is None)
+            return CoreValue(1, int(found is not None))
+        return CoreValue(enumerator(spec), enumerator(found) if found else 0, poison=found is None)
     if kind == RelocKind.TYPE_SIZE:
-        return Value(spec.btf.size_of(spec.root), found.btf.size_of(found.root) if found else 0)
+        return CoreValue(spec.btf.size_of(spec.root), found.btf.size_of(found.root) if found else 0)
     if kind == RelocKind.TYPE_ID_TARGET:
-        return Value(spec.root, found.root if found else 0, check=False)
-    return Value(1, int(found is not None))
+        return CoreValue(spec.root, found.root if found else 0, check=False)
+    return CoreValue(1, int(found is not None))
 
 
 def enumerator(spec: Spec) -> int:
@@ -433,16 +433,16 @@ def enumerator(spec: Spec) -> int:
     return found.values[spec.steps[0].index][1]
 
 
-def _field_values(spec: Spec, found: Spec | None, kind: int) -> Value:
+def _field_values(spec: Spec, found: Spec | None, kind: int) -> CoreValue:
     if kind == RelocKind.FIELD_EXISTS:
-        return Value(1, int(found is not None))
+        return CoreValue(1, int(found is not None))
     old = _Place.of(spec, kind)
     if found is None:
-        return Value(old.value(kind), poison=True, check=old.check(kind))
+        return CoreValue(old.value(kind), poison=True, check=old.check(kind))
     new = _Place.of(found, kind)
     sizes = (old.size, new.size) if kind == RelocKind.FIELD_BYTE_OFFSET and not old.bitfield else (0, 0)
-    return Value(old.value(kind), new.value(kind), False, old.check(kind), *sizes,
-                 resizable=sizes[0] == sizes[1] or _resizable(old.type, new.type))
+    return CoreValue(old.value(kind), new.value(kind), False, old.check(kind), *sizes,
+                     resizable=sizes[0] == sizes[1] or _resizable(old.type, new.type))
 
 
 def _resizable(a: Type, b: Type) -> bool:

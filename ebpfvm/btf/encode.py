@@ -93,7 +93,7 @@ def _rows(rows: Iterable[tuple[int, ...]]) -> bytes:
     return b"".join(struct.pack(f"<{len(row)}I", *row) for row in rows)
 
 
-class Builder:
+class BtfBuilder:
     """Makes a `Btf` type by type; every method returns the new type's id.
 
     >>> b = Builder()

@@ -79,7 +79,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class BtfRecord:
     """The special fields of a type, by offset; or none and why the kernel refuses them.
 
     Attributes:
@@ -119,7 +119,7 @@ def special_fields(btf: Btf, type_id: int, kinds: frozenset[str] = MAP_KINDS) ->
 
 
 def record_of(btf: Btf, type_id: int, kinds: frozenset[str] = MAP_KINDS, *,
-              known: dict[int, list[Field]] | None = None) -> Record:
+              known: dict[int, list[Field]] | None = None) -> BtfRecord:
     """Special fields of a type together with the kernel's complaint, if it has one.
 
     Args and errors as for `special_fields`; `known` keeps what was found for further calls of the same BTF and kinds.
@@ -129,9 +129,9 @@ def record_of(btf: Btf, type_id: int, kinds: frozenset[str] = MAP_KINDS, *,
     try:
         fields = sorted(walk.fields_of(root, 0), key=lambda field: field.offset)
         _check_together(btf, fields, btf.size_of(root) if fields else 0)
-        return Record(tuple(_with_node(btf, field) for field in fields))
+        return BtfRecord(tuple(_with_node(btf, field) for field in fields))
     except _Refused as refused:
-        return Record((), refused.number, str(refused))
+        return BtfRecord((), refused.number, str(refused))
 
 
 class _Walk:

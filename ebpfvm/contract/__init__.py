@@ -9,10 +9,24 @@ from __future__ import annotations
 from ebpfvm.contract.args import Arg, ArgSpec, Ret, RetSpec
 from ebpfvm.contract.dialect import Dialect
 from ebpfvm.contract.helper import Helper, contract_only, helper
-from ebpfvm.contract.kfunc import Kfunc, Param, kfunc, kfunc_only
+from ebpfvm.contract.kfunc import Kfunc, KfuncParam, kfunc, kfunc_only
 from ebpfvm.contract.maptype import MapType
 from ebpfvm.contract.progtype import CtxField, ProgType
 
-__all__ = ["Arg", "ArgSpec", "CtxField", "Dialect", "Helper", "Kfunc", "MapType", "Param", "ProgType", "Ret",
-           "RetSpec", "contract_only", "helper", "kfunc",
-           "kfunc_only"]
+__all__ = [
+           "Arg",
+           "ArgSpec",
+           "CtxField",
+           "Dialect",
+           "Helper",
+           "Kfunc",
+           "KfuncParam",
+           "MapType",
+           "ProgType",
+           "Ret",
+           "RetSpec",
+           "contract_only",
+           "helper",
+           "kfunc",
+           "kfunc_only",
+]

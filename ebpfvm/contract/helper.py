@@ -58,7 +58,7 @@ class Helper:
 
 def _specs(function: Callable[..., int]) -> tuple[tuple[ArgSpec, ...], RetSpec]:
     """Contract out of the annotations; the first parameter is the environment and has none."""
-    hints = typing.get_type_hints(function, include_extras=True, localns={"Any": Any, "Env": Any})
+    hints = typing.get_type_hints(function, include_extras=True, localns={"Any": Any, "CallEnv": Any})
     code = function.__code__
     args = []
     for name in code.co_varnames[1:code.co_argcount]:

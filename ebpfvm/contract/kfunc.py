@@ -24,7 +24,7 @@ SUFFIXES = ("k", "sz", "szk", "ign", "uninit", "nullable", "alloc", "refcounted_
 
 
 @dataclass(frozen=True, slots=True)
-class Param:
+class KfuncParam:
     """One parameter (or the result) of a kfunc.
 
     Attributes:
@@ -61,8 +61,8 @@ class Kfunc:
 
     name: str
     prototype: str
-    params: tuple[Param, ...]
-    ret: Param
+    params: tuple[KfuncParam, ...]
+    ret: KfuncParam
     flags: frozenset[str]
     body: Callable[..., int] | None
     doc: str = ""
@@ -84,16 +84,16 @@ def _split(params: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def _param(text: str, named: bool) -> Param:
+def _param(text: str, named: bool) -> KfuncParam:
     pointer = _FUNCTION_POINTER.search(text)
     if pointer:
-        return Param(pointer.group(1), "func", 1, False, _suffixes(pointer.group(1)))
+        return KfuncParam(pointer.group(1), "func", 1, False, _suffixes(pointer.group(1)))
     stars = text.count("*")
     words = text.replace("*", " ").split()
     name = words.pop() if named and len(words) > 1 and words[-1] not in ("void",) else ""
     const = "const" in words
     words = [word for word in words if word not in ("const", "volatile")]
-    return Param(name, " ".join(words), stars, const, _suffixes(name))
+    return KfuncParam(name, " ".join(words), stars, const, _suffixes(name))
 
 
 def _suffixes(name: str) -> frozenset[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ebpfvm.isa.insn import Insn
-    from ebpfvm.kernel.call_env import Env
+    from ebpfvm.kernel.call_env import CallEnv
 
 DEFAULT_BUDGET: Final = 100_000_000
 BPF_MAX_LOOPS: Final = 8 * 1024 * 1024  # include/linux/bpf.h; what may_goto allows each frame
@@ -112,7 +112,7 @@ def callee(prog: LoadedProgram, insn: Insn) -> tuple[str, Callable[..., int]]:
     return helper.name, helper_call(helper)
 
 
-def tail_call(env: Env, ctx: int, prog_array: int, index: int, *rest: int) -> int:
+def tail_call(env: CallEnv, ctx: int, prog_array: int, index: int, *rest: int) -> int:
     """bpf_tail_call: the program that takes over, run to its end; `NO_TAIL` if there is none.
 
     Raises:
@@ -133,7 +133,7 @@ def tail_call(env: Env, ctx: int, prog_array: int, index: int, *rest: int) -> in
 NO_TAIL: Final = -ENOENT  # no u64, so no result of a program
 
 
-def load_packet(env: Env, skb: Any, offset: int, size: int) -> int | None:
+def load_packet(env: CallEnv, skb: Any, offset: int, size: int) -> int | None:
     """What LD_ABS and LD_IND read: `size` bytes at `offset` in network byte order, None outside of the packet.
 
     Negative offsets count from the network header (SKF_NET_OFF) or the link header (SKF_LL_OFF), as in

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.errors import Fault
-from ebpfvm.kernel.call_env import Env
+from ebpfvm.kernel.call_env import CallEnv
 from ebpfvm.kernel.engine import Thrown
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Run:
 
     def __init__(self, prog: LoadedProgram) -> None:
         self.prog = prog
-        self.env = Env(prog)
+        self.env = CallEnv(prog)
         self._kernel = prog.kernel
 
     def enter(self, ctx: Context, pc: int, args: tuple[int, ...]) -> int:

@@ -23,7 +23,7 @@ U64: Final = (1 << 64) - 1
 U32: Final = (1 << 32) - 1
 
 
-class Value(NamedTuple):
+class Expr(NamedTuple):
     """A Python expression, as text that may stand anywhere, and the interval of its value.
 
     Attributes:
@@ -41,25 +41,25 @@ class Value(NamedTuple):
         return self.lo if self.lo == self.hi else None
 
 
-def number(n: int) -> Value:
+def number(n: int) -> Expr:
     """A constant."""
     text = f"{n:#x}" if n > 0xFFFF else str(n)
-    return Value(text if n >= 0 else f"({text})", n, n)
+    return Expr(text if n >= 0 else f"({text})", n, n)
 
 
-def operand(text: str, lo: int = 0, hi: int = U64) -> Value:
+def operand(text: str, lo: int = 0, hi: int = U64) -> Expr:
     """A register or other atom."""
-    return Value(text, lo, hi)
+    return Expr(text, lo, hi)
 
 
-def cut(value: Value, width: int) -> Value:
+def cut(value: Expr, width: int) -> Expr:
     """The low `width` bits, unsigned."""
     mask = (1 << width) - 1
     if value.lo >= 0 and value.hi <= mask:
         return value
     if value.const is not None:
         return number(value.const & mask)
-    return Value(f"({value.text} & {mask:#x})", 0, mask)
+    return Expr(f"({value.text} & {mask:#x})", 0, mask)
 
 
 def _signed(n: int, width: int) -> int:
@@ -99,7 +99,7 @@ def _parse(meaning: str) -> ast.expr:
     return ast.parse(meaning, mode="eval").body
 
 
-def lower(row: Row, a: Value, b: Value, **names: Value) -> Value:
+def lower(row: Row, a: Expr, b: Expr, **names: Expr) -> Expr:
     """The value that `row.meaning` gives, cut to the row's width.
 
     Args:
@@ -114,7 +114,7 @@ def lower(row: Row, a: Value, b: Value, **names: Value) -> Value:
     return cut(_Lowering(width, known).visit(_parse(row.meaning)), width)
 
 
-def condition(row: Row, a: Value, b: Value) -> Value:
+def condition(row: Row, a: Expr, b: Expr) -> Expr:
     """The condition of a "jmp" row; an interval of one number if it is always true (1) or always false (0)."""
     width = row.width
     return _Lowering(width, {"a": cut(a, width), "b": cut(b, width)}).visit(_parse(row.meaning))
@@ -153,12 +153,12 @@ _MODULAR = (ast.Add, ast.Sub, ast.Mult, ast.BitAnd, ast.BitOr, ast.BitXor)
 class _Lowering:
     """One walk over a meaning."""
 
-    def __init__(self, width: int, names: Mapping[str, Value]) -> None:
+    def __init__(self, width: int, names: Mapping[str, Expr]) -> None:
         self.width = width
         self.sign = 1 << width - 1
         self.names = names
 
-    def visit(self, node: ast.expr) -> Value:
+    def visit(self, node: ast.expr) -> Expr:
         if isinstance(node, ast.Name):
             return number(self.width) if node.id == "W" else self.names[node.id]
         if isinstance(node, ast.Constant) and isinstance(node.value, int):
@@ -167,17 +167,17 @@ class _Lowering:
             return _OPERATORS[type(node.op)](self.visit(node.left), self.visit(node.right), self.width)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             x = self.visit(node.operand)
-            return number(-x.const) if x.const is not None else Value(f"(-{x.text})", -x.hi, -x.lo)
+            return number(-x.const) if x.const is not None else Expr(f"(-{x.text})", -x.hi, -x.lo)
         if isinstance(node, ast.Compare):
             return self._compare(node)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             if node.func.id == "load":
                 return self.names["loaded"]
-            method: Callable[..., Value] = getattr(self, f"_{node.func.id}")
+            method: Callable[..., Expr] = getattr(self, f"_{node.func.id}")
             return method(*map(self.visit, node.args))
         raise InternalError(f"the instruction table uses {ast.dump(node)}, which has no lowering")
 
-    def _compare(self, node: ast.Compare) -> Value:
+    def _compare(self, node: ast.Compare) -> Expr:
         left, right = node.left, node.comparators[0]
         a, b = self.visit(left), self.visit(right)
         symbol = _COMPARISONS[type(node.ops[0])]
@@ -188,69 +188,69 @@ class _Lowering:
             # Flipping the sign bit keeps the order and costs one operation less than making the number signed.
             assert isinstance(left, ast.Call) and isinstance(right, ast.Call)
             a, b = self._flipped(self.visit(left.args[0])), self._flipped(self.visit(right.args[0]))
-        return Value(f"({a.text} {symbol} {b.text})", 0, 1)
+        return Expr(f"({a.text} {symbol} {b.text})", 0, 1)
 
-    def _flipped(self, x: Value) -> Value:
-        return number(x.const ^ self.sign) if x.const is not None else Value(f"({x.text} ^ {self.sign:#x})", 0, U64)
+    def _flipped(self, x: Expr) -> Expr:
+        return number(x.const ^ self.sign) if x.const is not None else Expr(f"({x.text} ^ {self.sign:#x})", 0, U64)
 
-    def _s(self, x: Value) -> Value:
+    def _s(self, x: Expr) -> Expr:
         if x.const is not None:
             return number(_signed(x.const, self.width))
         if x.hi < self.sign:
             return x
         low = x.lo - 2 * self.sign if x.lo >= self.sign else -self.sign
         high = x.hi - 2 * self.sign if x.lo >= self.sign else self.sign - 1
-        return Value(f"(({x.text} ^ {self.sign:#x}) - {self.sign:#x})", low, high)
+        return Expr(f"(({x.text} ^ {self.sign:#x}) - {self.sign:#x})", low, high)
 
-    def _ashr(self, x: Value, n: Value) -> Value:
+    def _ashr(self, x: Expr, n: Expr) -> Expr:
         return cut(_rshift(self._s(x), n, self.width), self.width)
 
-    def _udiv(self, x: Value, y: Value) -> Value:
+    def _udiv(self, x: Expr, y: Expr) -> Expr:
         if y.lo > 0:
-            return Value(f"({x.text} // {y.text})", x.lo // y.hi, x.hi // y.lo)
+            return Expr(f"({x.text} // {y.text})", x.lo // y.hi, x.hi // y.lo)
         if y.const == 0:
             return number(0)
-        return Value(f"({x.text} // {y.text} if {y.text} else 0)", 0, x.hi)
+        return Expr(f"({x.text} // {y.text} if {y.text} else 0)", 0, x.hi)
 
-    def _umod(self, x: Value, y: Value) -> Value:
+    def _umod(self, x: Expr, y: Expr) -> Expr:
         if y.lo > 0:
-            return Value(f"({x.text} % {y.text})", 0, min(x.hi, y.hi - 1))
+            return Expr(f"({x.text} % {y.text})", 0, min(x.hi, y.hi - 1))
         if y.const == 0:
             return x
-        return Value(f"({x.text} % {y.text} if {y.text} else {x.text})", 0, x.hi)
+        return Expr(f"({x.text} % {y.text} if {y.text} else {x.text})", 0, x.hi)
 
-    def _sdiv(self, x: Value, y: Value) -> Value:
-        return Value(f"sdiv({x.text}, {y.text}, {self.width})", 0, 2 * self.sign - 1)
+    def _sdiv(self, x: Expr, y: Expr) -> Expr:
+        return Expr(f"sdiv({x.text}, {y.text}, {self.width})", 0, 2 * self.sign - 1)
 
-    def _smod(self, x: Value, y: Value) -> Value:
-        return Value(f"smod({x.text}, {y.text}, {self.width})", 0, 2 * self.sign - 1)
+    def _smod(self, x: Expr, y: Expr) -> Expr:
+        return Expr(f"smod({x.text}, {y.text}, {self.width})", 0, 2 * self.sign - 1)
 
-    def _sext(self, x: Value, n: Value) -> Value:
+    def _sext(self, x: Expr, n: Expr) -> Expr:
         low = cut(x, n.lo)
         if n.lo == self.width:
             return low
         narrow = _Lowering(n.lo, {})
         return cut(narrow._s(low), self.width)
 
-    def _zext(self, x: Value, n: Value) -> Value:
+    def _zext(self, x: Expr, n: Expr) -> Expr:
         return cut(x, n.lo)
 
-    def _bswap(self, x: Value, n: Value) -> Value:
+    def _bswap(self, x: Expr, n: Expr) -> Expr:
         low = cut(x, n.lo)
         if low.const is not None:
             return number(bswap(low.const, n.lo))
         # In brackets: a number may yet take the place of a name.
-        return Value(f"from_bytes(({low.text}).to_bytes({n.lo // 8}, 'little'), 'big')", 0, (1 << n.lo) - 1)
+        return Expr(f"from_bytes(({low.text}).to_bytes({n.lo // 8}, 'little'), 'big')", 0, (1 << n.lo) - 1)
 
-    def _ite(self, c: Value, x: Value, y: Value) -> Value:
-        return Value(f"({x.text} if {c.text} else {y.text})", min(x.lo, y.lo), max(x.hi, y.hi))
+    def _ite(self, c: Expr, x: Expr, y: Expr) -> Expr:
+        return Expr(f"({x.text} if {c.text} else {y.text})", min(x.lo, y.lo), max(x.hi, y.hi))
 
 
 def _is_signed(node: ast.expr) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "s"
 
 
-def _decide(symbol: str, a: Value, b: Value) -> bool | None:
+def _decide(symbol: str, a: Expr, b: Expr) -> bool | None:
     """The outcome of a comparison that the intervals decide."""
     if symbol in ("<", ">="):
         less = True if a.hi < b.lo else False if a.lo >= b.hi else None
@@ -262,78 +262,78 @@ def _decide(symbol: str, a: Value, b: Value) -> bool | None:
     return same if same is None or symbol == "==" else not same
 
 
-def _add(a: Value, b: Value, width: int) -> Value:
+def _add(a: Expr, b: Expr, width: int) -> Expr:
     b = _small(b, width)
     if a.const is not None and b.const is not None:
         return number(a.const + b.const)
     if b.const is not None and b.const < 0:
-        return Value(f"({a.text} - {number(-b.const).text})", a.lo + b.const, a.hi + b.const)
+        return Expr(f"({a.text} - {number(-b.const).text})", a.lo + b.const, a.hi + b.const)
     if b.const == 0:
         return a
-    return Value(f"({a.text} + {b.text})", a.lo + b.lo, a.hi + b.hi)
+    return Expr(f"({a.text} + {b.text})", a.lo + b.lo, a.hi + b.hi)
 
 
-def _small(b: Value, width: int) -> Value:
+def _small(b: Expr, width: int) -> Expr:
     """A constant with the sign bit set as a negative number: the sum is the same modulo 2**W and stays in range."""
     return b if b.const is None else number(_signed(b.const, width))
 
 
-def _sub(a: Value, b: Value, width: int) -> Value:
+def _sub(a: Expr, b: Expr, width: int) -> Expr:
     if b.const is not None:
         return _add(a, number(-_signed(b.const, width) & (1 << width) - 1), width)
-    return Value(f"({a.text} - {b.text})", a.lo - b.hi, a.hi - b.lo)
+    return Expr(f"({a.text} - {b.text})", a.lo - b.hi, a.hi - b.lo)
 
 
-def _mul(a: Value, b: Value, width: int) -> Value:
+def _mul(a: Expr, b: Expr, width: int) -> Expr:
     if a.const is not None and b.const is not None:
         return number(a.const * b.const)
-    return Value(f"({a.text} * {b.text})", a.lo * b.lo, a.hi * b.hi)
+    return Expr(f"({a.text} * {b.text})", a.lo * b.lo, a.hi * b.hi)
 
 
-def _and(a: Value, b: Value, width: int) -> Value:
+def _and(a: Expr, b: Expr, width: int) -> Expr:
     if a.const is not None and b.const is not None:
         return number(a.const & b.const)
     for x, mask in ((a, b.const), (b, a.const)):
         # A mask of all the bits the other can have changes nothing.
         if mask is not None and mask & (mask + 1) == 0 and x.lo >= 0 and x.hi <= mask:
             return x
-    return Value(f"({a.text} & {b.text})", 0, min(a.hi, b.hi))
+    return Expr(f"({a.text} & {b.text})", 0, min(a.hi, b.hi))
 
 
 def _all_ones(n: int) -> int:
     return (1 << n.bit_length()) - 1
 
 
-def _or(a: Value, b: Value, width: int) -> Value:
+def _or(a: Expr, b: Expr, width: int) -> Expr:
     if a.const is not None and b.const is not None:
         return number(a.const | b.const)
-    return Value(f"({a.text} | {b.text})", max(a.lo, b.lo), _all_ones(a.hi | b.hi))
+    return Expr(f"({a.text} | {b.text})", max(a.lo, b.lo), _all_ones(a.hi | b.hi))
 
 
-def _xor(a: Value, b: Value, width: int) -> Value:
+def _xor(a: Expr, b: Expr, width: int) -> Expr:
     if a.const is not None and b.const is not None:
         return number(a.const ^ b.const)
-    return Value(f"({a.text} ^ {b.text})", 0, _all_ones(a.hi | b.hi))
+    return Expr(f"({a.text} ^ {b.text})", 0, _all_ones(a.hi | b.hi))
 
 
-def _lshift(a: Value, b: Value, width: int) -> Value:
+def _lshift(a: Expr, b: Expr, width: int) -> Expr:
     if a.const is not None and b.const is not None:
         return number(a.const << b.const)
     if b.const == 0:
         return a
-    return Value(f"({a.text} << {b.text})", a.lo << b.lo, a.hi << b.hi)
+    return Expr(f"({a.text} << {b.text})", a.lo << b.lo, a.hi << b.hi)
 
 
-def _rshift(a: Value, b: Value, width: int) -> Value:
+def _rshift(a: Expr, b: Expr, width: int) -> Expr:
     if a.const is not None and b.const is not None:
         return number(a.const >> b.const)
     if b.const == 0:
         return a
     low = a.lo >> (b.hi if a.lo >= 0 else b.lo)
-    return Value(f"({a.text} >> {b.text})", low, a.hi >> (b.lo if a.hi >= 0 else b.hi))
+    return Expr(f"({a.text} >> {b.text})", low, a.hi >> (b.lo if a.hi >= 0 else b.hi))
 
 
-_OPERATORS: Final[Mapping[type[ast.operator], Callable[[Value, Value, int], Value]]] = {
+_OPERATORS: Final[Mapping[type[ast.operator], Callable[[Expr, Expr, int], Expr]]] = {
     ast.Add: _add, ast.Sub: _sub, ast.Mult: _mul, ast.BitAnd: _and, ast.BitOr: _or, ast.BitXor: _xor,
     ast.LShift: _lshift, ast.RShift: _rshift}
 _COMPARISONS: Final[Mapping[type[ast.cmpop], str]] = {

@@ -14,43 +14,43 @@ from ebpfvm.funcs.map_kind import of_type
 from ebpfvm.kernel.sock import find_sock
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env
+    from ebpfvm.kernel import CallEnv
 
 _ROOT_CGROUP_ID = 1
 
 
 @helper()
-def bpf_get_cgroup_classid(env: Env, skb: Skb) -> Integer:
+def bpf_get_cgroup_classid(env: CallEnv, skb: Skb) -> Integer:
     """net_cls class id of the task that sent the packet: 0, there is none."""
     return 0
 
 
 @helper(cap="bpf")
-def bpf_get_cgroup_classid__curr(env: Env) -> Integer:
+def bpf_get_cgroup_classid__curr(env: CallEnv) -> Integer:
     """net_cls class id of the current task: 0."""
     return 0
 
 
 @helper()
-def bpf_skb_cgroup_classid(env: Env, skb: Skb) -> Integer:
+def bpf_skb_cgroup_classid(env: CallEnv, skb: Skb) -> Integer:
     """net_cls class id of the packet's socket: 0, there is none."""
     return 0
 
 
 @helper()
-def bpf_skb_cgroup_id(env: Env, skb: Skb) -> Integer:
+def bpf_skb_cgroup_id(env: CallEnv, skb: Skb) -> Integer:
     """Control group id of the packet's socket: the root's, 1; 0 if there is none."""
     return _socket_cgroup(env, skb.sk)
 
 
 @helper()
-def bpf_skb_ancestor_cgroup_id(env: Env, skb: Skb, ancestor_level: Anything) -> Integer:
+def bpf_skb_ancestor_cgroup_id(env: CallEnv, skb: Skb, ancestor_level: Anything) -> Integer:
     """Id of the ancestor of the packet's control group: the root's at level 0, else 0."""
     return 0 if ancestor_level & 0xFFFFFFFF else _socket_cgroup(env, skb.sk)
 
 
 @helper()
-def bpf_skb_under_cgroup(env: Env, skb: Skb, map: MapPtr, index: Anything) -> Integer:
+def bpf_skb_under_cgroup(env: CallEnv, skb: Skb, map: MapPtr, index: Anything) -> Integer:
     """Is the packet's socket under a control group of the array? -ENOENT if the packet has no full socket.
 
     -E2BIG beyond the array's end, -EAGAIN for an empty slot. The socket is in the root's, so it is under no other (0).
@@ -70,20 +70,20 @@ def _slot(map: Any, index: int) -> int:
 
 
 @helper(cap="bpf")
-def bpf_get_current_cgroup_id(env: Env) -> Integer:
+def bpf_get_current_cgroup_id(env: CallEnv) -> Integer:
     """Control group of the current task: the root's, 1."""
     return _ROOT_CGROUP_ID
 
 
 @helper(cap="bpf")
-def bpf_get_current_ancestor_cgroup_id(env: Env, ancestor_level: Anything) -> Integer:
+def bpf_get_current_ancestor_cgroup_id(env: CallEnv, ancestor_level: Anything) -> Integer:
     """Ancestor of the current task's control group: the root's at level 0, else 0."""
     return 0 if ancestor_level & 0xFFFFFFFF else _ROOT_CGROUP_ID
 
 
 
 @helper(cap="bpf")
-def bpf_current_task_under_cgroup(env: Env, map: MapPtr, index: Anything) -> Integer:
+def bpf_current_task_under_cgroup(env: CallEnv, map: MapPtr, index: Anything) -> Integer:
     """Is the current task under a control group of the array? -E2BIG beyond its end, -EAGAIN for an empty slot.
 
     The task is in the root's, so it is under no other (0).
@@ -91,30 +91,30 @@ def bpf_current_task_under_cgroup(env: Env, map: MapPtr, index: Anything) -> Int
     return _slot(map, index)
 
 
-def _socket_cgroup(env: Env, sk: int) -> int:
+def _socket_cgroup(env: CallEnv, sk: int) -> int:
     return _ROOT_CGROUP_ID if find_sock(env.kernel, sk) is not None else 0
 
 
 @helper()
-def bpf_sk_cgroup_id(env: Env, sk: BtfSockCommon) -> Integer:
+def bpf_sk_cgroup_id(env: CallEnv, sk: BtfSockCommon) -> Integer:
     """Control group id of a socket: the root's, 1; 0 for NULL."""
     return _socket_cgroup(env, sk)
 
 
 @helper()
-def bpf_sk_ancestor_cgroup_id(env: Env, sk: BtfSockCommon, ancestor_level: Anything) -> Integer:
+def bpf_sk_ancestor_cgroup_id(env: CallEnv, sk: BtfSockCommon, ancestor_level: Anything) -> Integer:
     """Id of the ancestor of a socket's control group: the root's at level 0, else 0."""
     return 0 if ancestor_level & 0xFFFFFFFF else _socket_cgroup(env, sk)
 
 
 @helper()
-def bpf_get_retval(env: Env) -> Integer:
+def bpf_get_retval(env: CallEnv) -> Integer:
     """What the system call will return, as programs of the control group have set it; 0 at first."""
     return int(env.kernel.extra.get("cgroup_retval", 0))
 
 
 @helper()
-def bpf_set_retval(env: Env, retval: Anything) -> Integer:
+def bpf_set_retval(env: CallEnv, retval: Anything) -> Integer:
     """Set what the system call will return."""
     env.kernel.extra["cgroup_retval"] = ((retval & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
     return 0

@@ -11,7 +11,7 @@ from ebpfvm.errors import Fault
 from ebpfvm.funcs.errno import EAFNOSUPPORT, EINVAL, ENOENT, ENONET, EOPNOTSUPP, EPROTO
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env
+    from ebpfvm.kernel import CallEnv
 
 _TUPLE: Final = "struct bpf_sock_tuple *bpf_tuple, u32 tuple__sz, struct bpf_ct_opts *opts, u32 opts__sz"
 _TUPLE_SIZES: Final = frozenset({12, 36})  # struct bpf_sock_tuple: ipv4, ipv6
@@ -21,7 +21,7 @@ _CURRENT_NETNS: Final = 0xFFFFFFFF  # -1
 _ERROR_OFFSET: Final = 4
 
 
-def _lookup(env: Env, tuple_size: int, opts: int, opts_size: int) -> int:
+def _lookup(env: CallEnv, tuple_size: int, opts: int, opts_size: int) -> int:
     """Always NULL; `opts->error` says why (bpf_nf_ct_lookup)."""
     if not opts:
         return 0
@@ -49,19 +49,19 @@ def _error(opts: bytes, tuple_size: int) -> int:
 
 
 @kfunc(f"struct nf_conn *bpf_skb_ct_lookup(struct __sk_buff *skb_ctx, {_TUPLE})", "acquire", "ret_null")
-def bpf_skb_ct_lookup(env: Env, skb_ctx: object, bpf_tuple: int, tuple__sz: int, opts: int, opts__sz: int) -> int:
+def bpf_skb_ct_lookup(env: CallEnv, skb_ctx: object, bpf_tuple: int, tuple__sz: int, opts: int, opts__sz: int) -> int:
     """The tracked connection of a 4-tuple: NULL, with -ENOENT in `opts->error`, or what is wrong with the arguments."""
     return _lookup(env, tuple__sz, opts, opts__sz)
 
 
 @kfunc(f"struct nf_conn *bpf_xdp_ct_lookup(struct xdp_md *xdp_ctx, {_TUPLE})", "acquire", "ret_null")
-def bpf_xdp_ct_lookup(env: Env, xdp_ctx: object, bpf_tuple: int, tuple__sz: int, opts: int, opts__sz: int) -> int:
+def bpf_xdp_ct_lookup(env: CallEnv, xdp_ctx: object, bpf_tuple: int, tuple__sz: int, opts: int, opts__sz: int) -> int:
     """As bpf_skb_ct_lookup."""
     return _lookup(env, tuple__sz, opts, opts__sz)
 
 
 @kfunc("void bpf_ct_release(struct nf_conn *nfct)", "release")
-def bpf_ct_release(env: Env, nfct: int) -> int:
+def bpf_ct_release(env: CallEnv, nfct: int) -> int:
     """Give a connection back; a program never gets one here."""
     if nfct:
         raise Fault("memory", f"{nfct:#x} is no tracked connection")
@@ -69,20 +69,20 @@ def bpf_ct_release(env: Env, nfct: int) -> int:
 
 
 @kfunc("int bpf_xdp_metadata_rx_timestamp(const struct xdp_md *ctx, u64 *timestamp)", "trusted_args", "device_bound")
-def bpf_xdp_metadata_rx_timestamp(env: Env, ctx: object, timestamp: int) -> int:
+def bpf_xdp_metadata_rx_timestamp(env: CallEnv, ctx: object, timestamp: int) -> int:
     """When the card received the packet: -EOPNOTSUPP, no card says so."""
     return -EOPNOTSUPP
 
 
 @kfunc("int bpf_xdp_metadata_rx_hash(const struct xdp_md *ctx, u32 *hash, enum xdp_rss_hash_type *rss_type)",
        "trusted_args", "device_bound")
-def bpf_xdp_metadata_rx_hash(env: Env, ctx: object, hash: int, rss_type: int) -> int:
+def bpf_xdp_metadata_rx_hash(env: CallEnv, ctx: object, hash: int, rss_type: int) -> int:
     """The card's hash of the packet: -EOPNOTSUPP, no card says so."""
     return -EOPNOTSUPP
 
 
 @kfunc("int bpf_xdp_metadata_rx_vlan_tag(const struct xdp_md *ctx, __be16 *vlan_proto, u16 *vlan_tci)",
        "trusted_args", "device_bound")
-def bpf_xdp_metadata_rx_vlan_tag(env: Env, ctx: object, vlan_proto: int, vlan_tci: int) -> int:
+def bpf_xdp_metadata_rx_vlan_tag(env: CallEnv, ctx: object, vlan_proto: int, vlan_tci: int) -> int:
     """The tag that the card removed: -EOPNOTSUPP, no card says so."""
     return -EOPNOTSUPP

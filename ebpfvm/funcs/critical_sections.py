@@ -12,48 +12,48 @@ from ebpfvm.funcs.errno import EDEADLK
 from ebpfvm.kernel.engine import Thrown
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env
+    from ebpfvm.kernel import CallEnv
 
 
 @kfunc("void bpf_rcu_read_lock(void)")
-def bpf_rcu_read_lock(env: Env) -> int:
+def bpf_rcu_read_lock(env: CallEnv) -> int:
     """Begin a read-side section."""
     return 0
 
 
 @kfunc("void bpf_rcu_read_unlock(void)")
-def bpf_rcu_read_unlock(env: Env) -> int:
+def bpf_rcu_read_unlock(env: CallEnv) -> int:
     """End a read-side section."""
     return 0
 
 
 @kfunc("void bpf_preempt_disable(void)")
-def bpf_preempt_disable(env: Env) -> int:
+def bpf_preempt_disable(env: CallEnv) -> int:
     """Begin a section that is not preempted."""
     return 0
 
 
 @kfunc("void bpf_preempt_enable(void)")
-def bpf_preempt_enable(env: Env) -> int:
+def bpf_preempt_enable(env: CallEnv) -> int:
     """End a section that is not preempted."""
     return 0
 
 
 @kfunc("void bpf_local_irq_save(unsigned long *flags__irq_flag)")
-def bpf_local_irq_save(env: Env, flags__irq_flag: int) -> int:
+def bpf_local_irq_save(env: CallEnv, flags__irq_flag: int) -> int:
     """Switch interrupts off and remember their state."""
     env.memory.store(flags__irq_flag, 8, 0x200)
     return 0
 
 
 @kfunc("void bpf_local_irq_restore(unsigned long *flags__irq_flag)")
-def bpf_local_irq_restore(env: Env, flags__irq_flag: int) -> int:
+def bpf_local_irq_restore(env: CallEnv, flags__irq_flag: int) -> int:
     """Restore the state of interrupts."""
     env.memory.load(flags__irq_flag, 8)
     return 0
 
 
-def _lock(env: Env, lock: int) -> int:
+def _lock(env: CallEnv, lock: int) -> int:
     """A held lock would wait for its own holder, which the resilient lock reports."""
     if env.memory.load(lock, 4):
         return -EDEADLK
@@ -62,33 +62,33 @@ def _lock(env: Env, lock: int) -> int:
 
 
 @kfunc("int bpf_res_spin_lock(struct bpf_res_spin_lock *lock)", "ret_null")
-def bpf_res_spin_lock(env: Env, lock: int) -> int:
+def bpf_res_spin_lock(env: CallEnv, lock: int) -> int:
     """Take a lock; 0, or -EDEADLK if it is held already."""
     return _lock(env, lock)
 
 
 @kfunc("void bpf_res_spin_unlock(struct bpf_res_spin_lock *lock)")
-def bpf_res_spin_unlock(env: Env, lock: int) -> int:
+def bpf_res_spin_unlock(env: CallEnv, lock: int) -> int:
     """Release a lock."""
     env.memory.store(lock, 4, 0)
     return 0
 
 
 @kfunc("int bpf_res_spin_lock_irqsave(struct bpf_res_spin_lock *lock, unsigned long *flags__irq_flag)", "ret_null")
-def bpf_res_spin_lock_irqsave(env: Env, lock: int, flags__irq_flag: int) -> int:
+def bpf_res_spin_lock_irqsave(env: CallEnv, lock: int, flags__irq_flag: int) -> int:
     """Take a lock with interrupts off; 0, or -EDEADLK if it is held already."""
     env.memory.store(flags__irq_flag, 8, 0x200)
     return _lock(env, lock)
 
 
 @kfunc("void bpf_res_spin_unlock_irqrestore(struct bpf_res_spin_lock *lock, unsigned long *flags__irq_flag)")
-def bpf_res_spin_unlock_irqrestore(env: Env, lock: int, flags__irq_flag: int) -> int:
+def bpf_res_spin_unlock_irqrestore(env: CallEnv, lock: int, flags__irq_flag: int) -> int:
     """Release a lock and restore interrupts."""
     env.memory.store(lock, 4, 0)
     return 0
 
 
 @kfunc("void bpf_throw(u64 cookie)")
-def bpf_throw(env: Env, cookie: int) -> int:
+def bpf_throw(env: CallEnv, cookie: int) -> int:
     """End the program, from any depth: its exception callback gets the cookie, or it is the program's result."""
     raise Thrown(cookie)

@@ -14,7 +14,7 @@ from ebpfvm.funcs.errno import EACCES, EFAULT, EINVAL, ENOTSUPP
 from ebpfvm.funcs.packet_bytes import U32, get, put
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env, SkBuff
+    from ebpfvm.kernel import CallEnv, SkBuff
 
 _FIELD_MASK: Final = 0xF
 _F_PSEUDO_HDR: Final = 0x10
@@ -73,7 +73,7 @@ def _replaced(check: int, old: int, new: int, width: int) -> int | None:
 
 
 @helper(changes_packet=True)
-def bpf_l3_csum_replace(env: Env, skb: Skb, offset: Anything, old: Anything, new: Anything,
+def bpf_l3_csum_replace(env: CallEnv, skb: Skb, offset: Anything, old: Anything, new: Anything,
                         flags: Anything) -> Integer:
     """Update the IPv4 header checksum at `offset` for a change of `flags & 0xf` bytes (0: `new` is a difference).
 
@@ -85,7 +85,7 @@ def bpf_l3_csum_replace(env: Env, skb: Skb, offset: Anything, old: Anything, new
 
 
 @helper(changes_packet=True)
-def bpf_l4_csum_replace(env: Env, skb: Skb, offset: Anything, old: Anything, new: Anything,
+def bpf_l4_csum_replace(env: CallEnv, skb: Skb, offset: Anything, old: Anything, new: Anything,
                         flags: Anything) -> Integer:
     """Update a TCP or UDP checksum at `offset`; as bpf_l3_csum_replace, with BPF_F_PSEUDO_HDR (0x10) and
     BPF_F_MARK_MANGLED_0 (0x20: a zero checksum means none, and stays; 0x40 computes it nevertheless).
@@ -111,7 +111,7 @@ def _update(skb: SkBuff, offset: int, old: int, new: int, flags: int) -> int:
 
 
 @helper(pkt_access=True)
-def bpf_csum_diff(env: Env, old: MemOrNull, old_size: ConstSizeOrZero, new: MemOrNull, new_size: ConstSizeOrZero,
+def bpf_csum_diff(env: CallEnv, old: MemOrNull, old_size: ConstSizeOrZero, new: MemOrNull, new_size: ConstSizeOrZero,
                   seed: Anything) -> Integer:
     """Sum of `new` minus sum of `old` plus `seed`, in 16 bits and for any size (since 6.13)."""
     if old_size and new_size:
@@ -124,13 +124,13 @@ def bpf_csum_diff(env: Env, old: MemOrNull, old_size: ConstSizeOrZero, new: MemO
 
 
 @helper()
-def bpf_csum_update(env: Env, skb: Skb, csum: Anything) -> Integer:
+def bpf_csum_update(env: CallEnv, skb: Skb, csum: Anything) -> Integer:
     """Add to the sum that the device computed: -ENOTSUPP, simulated devices compute none."""
     return -ENOTSUPP
 
 
 @helper()
-def bpf_csum_level(env: Env, skb: Skb, level: Anything) -> Integer:
+def bpf_csum_level(env: CallEnv, skb: Skb, level: Anything) -> Integer:
     """Query (0), increase (1), decrease (2) or reset (3) how many checksums the device verified.
 
     Query: -EACCES while it verified none; -EINVAL for another number.

@@ -25,7 +25,7 @@ from ebpfvm.funcs.packet_bytes import load_bytes, store_bytes
 from ebpfvm.kernel.skb import SkBuff, XdpBuff
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env
+    from ebpfvm.kernel import CallEnv
 
 MAX_SIZE: Final = (1 << 24) - 1
 LOCAL, RINGBUF, SKB, XDP, SKB_META = 1, 2, 3, 4, 5
@@ -47,7 +47,7 @@ class View(NamedTuple):
         return -E2BIG if length > self.size or offset > self.size - length else 0
 
 
-def view(env: Env, address: int) -> View:
+def view(env: CallEnv, address: int) -> View:
     """Read the dynptr at `address`."""
     memory = env.memory
     size = memory.load(address + 8, 4)
@@ -55,7 +55,7 @@ def view(env: Env, address: int) -> View:
                 memory.load(address + 12, 4))
 
 
-def init(env: Env, address: int, data: int, type: int, size: int, *, offset: int = 0, rdonly: bool = False) -> None:
+def init(env: CallEnv, address: int, data: int, type: int, size: int, *, offset: int = 0, rdonly: bool = False) -> None:
     """Write a dynptr at `address`."""
     memory = env.memory
     memory.store(address, 8, data)
@@ -63,18 +63,18 @@ def init(env: Env, address: int, data: int, type: int, size: int, *, offset: int
     memory.store(address + 12, 4, offset)
 
 
-def set_null(env: Env, address: int) -> None:
+def set_null(env: CallEnv, address: int) -> None:
     """Make the dynptr at `address` an invalid one."""
     env.memory.write(address, bytes(16))
 
 
-def _packet(env: Env, pointer: View) -> SkBuff | XdpBuff:
+def _packet(env: CallEnv, pointer: View) -> SkBuff | XdpBuff:
     found = env.memory.owner(pointer.data)
     assert isinstance(found, (SkBuff, XdpBuff))
     return found
 
 
-def read(env: Env, pointer: View, offset: int, length: int) -> bytes | int:
+def read(env: CallEnv, pointer: View, offset: int, length: int) -> bytes | int:
     """`length` bytes of a dynptr, or a negative errno."""
     status = pointer.check(offset, length)
     if status:
@@ -84,7 +84,7 @@ def read(env: Env, pointer: View, offset: int, length: int) -> bytes | int:
     return env.memory.read(pointer.data + pointer.offset + offset, length)
 
 
-def write(env: Env, pointer: View, offset: int, data: bytes, flags: int = 0) -> int:
+def write(env: CallEnv, pointer: View, offset: int, data: bytes, flags: int = 0) -> int:
     """Put `data` into a dynptr; 0 or a negative errno."""
     if not pointer.data or pointer.rdonly:
         return -EINVAL
@@ -102,7 +102,7 @@ def write(env: Env, pointer: View, offset: int, data: bytes, flags: int = 0) -> 
 
 
 @helper(cap="bpf")
-def bpf_dynptr_from_mem(env: Env, data: UninitMem, size: ConstSizeOrZero, flags: Anything,
+def bpf_dynptr_from_mem(env: CallEnv, data: UninitMem, size: ConstSizeOrZero, flags: Anything,
                         ptr: UninitLocalDynptr) -> Integer:
     """A dynptr over memory of the program; -E2BIG above 16 MiB - 1, -EINVAL for flags, with an invalid dynptr."""
     status = -E2BIG if size > MAX_SIZE else -EINVAL if flags else 0
@@ -114,7 +114,7 @@ def bpf_dynptr_from_mem(env: Env, data: UninitMem, size: ConstSizeOrZero, flags:
 
 
 @helper(cap="bpf")
-def bpf_dynptr_read(env: Env, dst: UninitMem, len: ConstSizeOrZero, src: Dynptr, offset: Anything,
+def bpf_dynptr_read(env: CallEnv, dst: UninitMem, len: ConstSizeOrZero, src: Dynptr, offset: Anything,
                     flags: Anything) -> Integer:
     """Copy out of a dynptr; -E2BIG out of bounds, -EINVAL for flags or an invalid dynptr."""
     pointer = view(env, src)
@@ -128,14 +128,14 @@ def bpf_dynptr_read(env: Env, dst: UninitMem, len: ConstSizeOrZero, src: Dynptr,
 
 
 @helper(cap="bpf")
-def bpf_dynptr_write(env: Env, dst: Dynptr, offset: Anything, src: Mem, len: ConstSizeOrZero,
+def bpf_dynptr_write(env: CallEnv, dst: Dynptr, offset: Anything, src: Mem, len: ConstSizeOrZero,
                      flags: Anything) -> Integer:
     """Copy into a dynptr; -E2BIG out of bounds, -EINVAL for a read-only or invalid one. Flags as skb_store_bytes."""
     return write(env, view(env, dst), offset & 0xFFFFFFFF, src, flags)
 
 
 @helper(cap="bpf")
-def bpf_dynptr_data(env: Env, ptr: Dynptr, offset: Anything, len: AllocSize) -> DynptrMemOrNull:
+def bpf_dynptr_data(env: CallEnv, ptr: Dynptr, offset: Anything, len: AllocSize) -> DynptrMemOrNull:
     """Address of `len` bytes inside a dynptr over memory; NULL for packets, out of bounds, read-only or invalid."""
     pointer = view(env, ptr)
     offset &= 0xFFFFFFFF
@@ -147,7 +147,7 @@ def bpf_dynptr_data(env: Env, ptr: Dynptr, offset: Anything, len: AllocSize) -> 
 # -- kfuncs ----------------------------------------------------------------------------------------------------------
 
 
-def _from_packet(env: Env, packet: SkBuff | XdpBuff, flags: int, ptr: int, type: int) -> int:
+def _from_packet(env: CallEnv, packet: SkBuff | XdpBuff, flags: int, ptr: int, type: int) -> int:
     if flags:
         set_null(env, ptr)
         return -EINVAL
@@ -159,20 +159,20 @@ def _from_packet(env: Env, packet: SkBuff | XdpBuff, flags: int, ptr: int, type:
 
 
 @kfunc("int bpf_dynptr_from_skb(struct __sk_buff *s, u64 flags, struct bpf_dynptr *ptr__uninit)", "trusted_args")
-def bpf_dynptr_from_skb(env: Env, s: SkBuff, flags: int, ptr__uninit: int) -> int:
+def bpf_dynptr_from_skb(env: CallEnv, s: SkBuff, flags: int, ptr__uninit: int) -> int:
     """A dynptr over a packet; read-only where the program type may not write packets. -EINVAL for flags."""
     return _from_packet(env, s, flags, ptr__uninit, SKB)
 
 
 @kfunc("int bpf_dynptr_from_xdp(struct xdp_md *x, u64 flags, struct bpf_dynptr *ptr__uninit)")
-def bpf_dynptr_from_xdp(env: Env, x: XdpBuff, flags: int, ptr__uninit: int) -> int:
+def bpf_dynptr_from_xdp(env: CallEnv, x: XdpBuff, flags: int, ptr__uninit: int) -> int:
     """A dynptr over a packet in XDP. -EINVAL for flags."""
     return _from_packet(env, x, flags, ptr__uninit, XDP)
 
 
 @kfunc("int bpf_dynptr_from_skb_meta(struct __sk_buff *skb_, u64 flags, struct bpf_dynptr *ptr__uninit)",
        "trusted_args")
-def bpf_dynptr_from_skb_meta(env: Env, skb_: SkBuff, flags: int, ptr__uninit: int) -> int:
+def bpf_dynptr_from_skb_meta(env: CallEnv, skb_: SkBuff, flags: int, ptr__uninit: int) -> int:
     """A dynptr over the metadata before a packet (since 6.18)."""
     if flags:
         set_null(env, ptr__uninit)
@@ -182,7 +182,7 @@ def bpf_dynptr_from_skb_meta(env: Env, skb_: SkBuff, flags: int, ptr__uninit: in
     return 0
 
 
-def _slice(env: Env, address: int, offset: int, buffer: int, size: int, writes: bool) -> int:
+def _slice(env: CallEnv, address: int, offset: int, buffer: int, size: int, writes: bool) -> int:
     pointer = view(env, address)
     if not pointer.data or (writes and pointer.rdonly) or pointer.check(offset, size):
         return 0
@@ -194,20 +194,20 @@ def _slice(env: Env, address: int, offset: int, buffer: int, size: int, writes: 
 
 @kfunc("void *bpf_dynptr_slice(const struct bpf_dynptr *p, u32 offset, void *buffer__opt, u32 buffer__szk)",
        "ret_null")
-def bpf_dynptr_slice(env: Env, p: int, offset: int, buffer__opt: int, buffer__szk: int) -> int:
+def bpf_dynptr_slice(env: CallEnv, p: int, offset: int, buffer__opt: int, buffer__szk: int) -> int:
     """Address of part of a dynptr to read; packets are linear here, so the buffer is never needed. NULL if outside."""
     return _slice(env, p, offset, buffer__opt, buffer__szk, writes=False)
 
 
 @kfunc("void *bpf_dynptr_slice_rdwr(const struct bpf_dynptr *p, u32 offset, void *buffer__opt, u32 buffer__szk)",
        "ret_null")
-def bpf_dynptr_slice_rdwr(env: Env, p: int, offset: int, buffer__opt: int, buffer__szk: int) -> int:
+def bpf_dynptr_slice_rdwr(env: CallEnv, p: int, offset: int, buffer__opt: int, buffer__szk: int) -> int:
     """Address of part of a dynptr to read and write; NULL if outside or read-only."""
     return _slice(env, p, offset, buffer__opt, buffer__szk, writes=True)
 
 
 @kfunc("int bpf_dynptr_adjust(const struct bpf_dynptr *p, u32 start, u32 end)")
-def bpf_dynptr_adjust(env: Env, p: int, start: int, end: int) -> int:
+def bpf_dynptr_adjust(env: CallEnv, p: int, start: int, end: int) -> int:
     """Narrow a dynptr to [start, end); -EINVAL for start > end or an invalid one, -ERANGE beyond its size."""
     pointer = view(env, p)
     if not pointer.data or start > end:
@@ -219,27 +219,27 @@ def bpf_dynptr_adjust(env: Env, p: int, start: int, end: int) -> int:
 
 
 @kfunc("bool bpf_dynptr_is_null(const struct bpf_dynptr *p)")
-def bpf_dynptr_is_null(env: Env, p: int) -> int:
+def bpf_dynptr_is_null(env: CallEnv, p: int) -> int:
     """Is it invalid?"""
     return int(not view(env, p).data)
 
 
 @kfunc("bool bpf_dynptr_is_rdonly(const struct bpf_dynptr *p)")
-def bpf_dynptr_is_rdonly(env: Env, p: int) -> int:
+def bpf_dynptr_is_rdonly(env: CallEnv, p: int) -> int:
     """Is it read-only? An invalid one is not."""
     pointer = view(env, p)
     return int(bool(pointer.data) and pointer.rdonly)
 
 
 @kfunc("__u32 bpf_dynptr_size(const struct bpf_dynptr *p)")
-def bpf_dynptr_size(env: Env, p: int) -> int:
+def bpf_dynptr_size(env: CallEnv, p: int) -> int:
     """Its size in bytes; -EINVAL (as u32) for an invalid one."""
     pointer = view(env, p)
     return pointer.size if pointer.data else -EINVAL & 0xFFFFFFFF
 
 
 @kfunc("int bpf_dynptr_clone(const struct bpf_dynptr *p, struct bpf_dynptr *clone__uninit)")
-def bpf_dynptr_clone(env: Env, p: int, clone__uninit: int) -> int:
+def bpf_dynptr_clone(env: CallEnv, p: int, clone__uninit: int) -> int:
     """A second dynptr over the same; -EINVAL with an invalid clone for an invalid one."""
     if not view(env, p).data:
         set_null(env, clone__uninit)
@@ -250,7 +250,7 @@ def bpf_dynptr_clone(env: Env, p: int, clone__uninit: int) -> int:
 
 @kfunc("int bpf_dynptr_copy(struct bpf_dynptr *dst_ptr, u32 dst_off, struct bpf_dynptr *src_ptr, u32 src_off, "
        "u32 size)")
-def bpf_dynptr_copy(env: Env, dst_ptr: int, dst_off: int, src_ptr: int, src_off: int, size: int) -> int:
+def bpf_dynptr_copy(env: CallEnv, dst_ptr: int, dst_off: int, src_ptr: int, src_off: int, size: int) -> int:
     """Copy from one dynptr to another; -E2BIG out of bounds, -EINVAL for an invalid or read-only one."""
     src, dst = view(env, src_ptr), view(env, dst_ptr)
     if not src.data or not dst.data or dst.rdonly:
@@ -263,7 +263,7 @@ def bpf_dynptr_copy(env: Env, dst_ptr: int, dst_off: int, src_ptr: int, src_off:
 
 
 @kfunc("int bpf_dynptr_memset(struct bpf_dynptr *p, u32 offset, u32 size, u8 val)")
-def bpf_dynptr_memset(env: Env, p: int, offset: int, size: int, val: int) -> int:
+def bpf_dynptr_memset(env: CallEnv, p: int, offset: int, size: int, val: int) -> int:
     """Fill part of a dynptr; -E2BIG out of bounds, -EINVAL for an invalid or read-only one."""
     pointer = view(env, p)
     if not pointer.data or pointer.rdonly:

@@ -21,7 +21,7 @@ from ebpfvm.kernel.refs import RefCounted
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ebpfvm.kernel import Env, Kernel, Region
+    from ebpfvm.kernel import CallEnv, Kernel, Region
 
 _ROOTS = ("list_head", "rb_root")
 _KPTRS = ("kptr_ref", "kptr_percpu")
@@ -134,7 +134,7 @@ def graph_of(kernel: Kernel) -> Graph:
 # -- objects ---------------------------------------------------------------------------------------------------------
 
 
-def _new(env: Env, type_id: int) -> int:
+def _new(env: CallEnv, type_id: int) -> int:
     btf = env.prog.program.btf
     if btf is None:
         raise Fault("memory", "bpf_obj_new needs the program's BTF")
@@ -144,12 +144,12 @@ def _new(env: Env, type_id: int) -> int:
     return made.region.base
 
 
-def _drop(env: Env, address: int) -> int:
+def _drop(env: CallEnv, address: int) -> int:
     env.refs.release(graph_of(env.kernel).object(address))
     return 0
 
 
-def _acquire(env: Env, address: int) -> int:
+def _acquire(env: CallEnv, address: int) -> int:
     held = graph_of(env.kernel).object(address)
     if not held.holders:
         return 0
@@ -158,60 +158,60 @@ def _acquire(env: Env, address: int) -> int:
 
 
 @kfunc("void *bpf_obj_new_impl(u64 local_type_id__k, void *meta__ign)", "acquire", "ret_null")
-def bpf_obj_new_impl(env: Env, local_type_id__k: int, meta__ign: int) -> int:
+def bpf_obj_new_impl(env: CallEnv, local_type_id__k: int, meta__ign: int) -> int:
     """A new object of one of the program's own structs, all zero."""
     return _new(env, local_type_id__k)
 
 
 @kfunc("void bpf_obj_drop_impl(void *p__alloc, void *meta__ign)", "release")
-def bpf_obj_drop_impl(env: Env, p__alloc: int, meta__ign: int) -> int:
+def bpf_obj_drop_impl(env: CallEnv, p__alloc: int, meta__ign: int) -> int:
     """Give an object back; the last reference frees it with all it owns."""
     return _drop(env, p__alloc)
 
 
 @kfunc("void *bpf_percpu_obj_new_impl(u64 local_type_id__k, void *meta__ign)", "acquire", "ret_null")
-def bpf_percpu_obj_new_impl(env: Env, local_type_id__k: int, meta__ign: int) -> int:
+def bpf_percpu_obj_new_impl(env: CallEnv, local_type_id__k: int, meta__ign: int) -> int:
     """A new object with one copy per CPU; there is one CPU."""
     return _new(env, local_type_id__k)
 
 
 @kfunc("void bpf_percpu_obj_drop_impl(void *p__alloc, void *meta__ign)", "release")
-def bpf_percpu_obj_drop_impl(env: Env, p__alloc: int, meta__ign: int) -> int:
+def bpf_percpu_obj_drop_impl(env: CallEnv, p__alloc: int, meta__ign: int) -> int:
     """Give a per-CPU object back."""
     return _drop(env, p__alloc)
 
 
 @kfunc("void *bpf_refcount_acquire_impl(void *p__refcounted_kptr, void *meta__ign)", "acquire", "ret_null", "rcu")
-def bpf_refcount_acquire_impl(env: Env, p__refcounted_kptr: int, meta__ign: int) -> int:
+def bpf_refcount_acquire_impl(env: CallEnv, p__refcounted_kptr: int, meta__ign: int) -> int:
     """One more reference to an object with a bpf_refcount; NULL if it is being freed."""
     return _acquire(env, p__refcounted_kptr)
 
 
 @kfunc("void *bpf_obj_new(u64 local_type_id__k)", "acquire", "ret_null", "implicit_args")
-def bpf_obj_new(env: Env, local_type_id__k: int) -> int:
+def bpf_obj_new(env: CallEnv, local_type_id__k: int) -> int:
     """As bpf_obj_new_impl (since 7.2)."""
     return _new(env, local_type_id__k)
 
 
 @kfunc("void bpf_obj_drop(void *p__alloc)", "release", "implicit_args")
-def bpf_obj_drop(env: Env, p__alloc: int) -> int:
+def bpf_obj_drop(env: CallEnv, p__alloc: int) -> int:
     """As bpf_obj_drop_impl (since 7.2)."""
     return _drop(env, p__alloc)
 
 
 @kfunc("void *bpf_percpu_obj_new(u64 local_type_id__k)", "acquire", "ret_null", "implicit_args")
-def bpf_percpu_obj_new(env: Env, local_type_id__k: int) -> int:
+def bpf_percpu_obj_new(env: CallEnv, local_type_id__k: int) -> int:
     """As bpf_percpu_obj_new_impl (since 7.2)."""
     return _new(env, local_type_id__k)
 
 
 @kfunc("void bpf_percpu_obj_drop(void *p__alloc)", "release", "implicit_args")
-def bpf_percpu_obj_drop(env: Env, p__alloc: int) -> int:
+def bpf_percpu_obj_drop(env: CallEnv, p__alloc: int) -> int:
     """As bpf_percpu_obj_drop_impl (since 7.2)."""
     return _drop(env, p__alloc)
 
 
 @kfunc("void *bpf_refcount_acquire(void *p__refcounted_kptr)", "acquire", "ret_null", "rcu", "implicit_args")
-def bpf_refcount_acquire(env: Env, p__refcounted_kptr: int) -> int:
+def bpf_refcount_acquire(env: CallEnv, p__refcounted_kptr: int) -> int:
     """As bpf_refcount_acquire_impl (since 7.2)."""
     return _acquire(env, p__refcounted_kptr)

@@ -9,13 +9,13 @@ from ebpfvm.funcs.errno import E2BIG, EINVAL
 from ebpfvm.funcs.loop import BPF_MAX_LOOPS
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env
+    from ebpfvm.kernel import CallEnv
 
 _U32 = 0xFFFFFFFF
 
 
 @kfunc("int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end)", "iter_new")
-def bpf_iter_num_new(env: Env, it: int, start: int, end: int) -> int:
+def bpf_iter_num_new(env: CallEnv, it: int, start: int, end: int) -> int:
     """Count from `start` up to `end`, without `end`. -EINVAL if start > end, -E2BIG for more than 8 Mi steps."""
     status = -EINVAL if start > end else -E2BIG if end - start > BPF_MAX_LOOPS else 0
     if status:
@@ -27,7 +27,7 @@ def bpf_iter_num_new(env: Env, it: int, start: int, end: int) -> int:
 
 
 @kfunc("int *bpf_iter_num_next(struct bpf_iter_num *it)", "iter_next", "ret_null")
-def bpf_iter_num_next(env: Env, it: int) -> int:
+def bpf_iter_num_next(env: CallEnv, it: int) -> int:
     """Address of the next number, which lies in the iterator itself; NULL at the end."""
     memory = env.memory
     following = _signed(memory.load(it, 4) + 1)
@@ -39,7 +39,7 @@ def bpf_iter_num_next(env: Env, it: int) -> int:
 
 
 @kfunc("void bpf_iter_num_destroy(struct bpf_iter_num *it)", "iter_destroy")
-def bpf_iter_num_destroy(env: Env, it: int) -> int:
+def bpf_iter_num_destroy(env: CallEnv, it: int) -> int:
     """End the count."""
     env.memory.store(it, 8, 0)
     return 0
@@ -54,7 +54,7 @@ _BITS_MAX_WORDS = 511
 
 
 @kfunc("int bpf_iter_bits_new(struct bpf_iter_bits *it, const u64 *unsafe_ptr__ign, u32 nr_words)", "iter_new")
-def bpf_iter_bits_new(env: Env, it: int, unsafe_ptr__ign: int, nr_words: int) -> int:
+def bpf_iter_bits_new(env: CallEnv, it: int, unsafe_ptr__ign: int, nr_words: int) -> int:
     """Walk over the set bits of `nr_words` u64. -EINVAL for none, -E2BIG above 511 words.
 
     The iterator keeps a copy in memory of its own when there is more than one word.
@@ -76,7 +76,7 @@ def bpf_iter_bits_new(env: Env, it: int, unsafe_ptr__ign: int, nr_words: int) ->
 
 
 @kfunc("int *bpf_iter_bits_next(struct bpf_iter_bits *it)", "iter_next", "ret_null")
-def bpf_iter_bits_next(env: Env, it: int) -> int:
+def bpf_iter_bits_next(env: CallEnv, it: int) -> int:
     """Address of the number of the next set bit; NULL after the last."""
     memory = env.memory
     total, bit = memory.load(it + 8, 4), _signed(memory.load(it + 12, 4)) + 1
@@ -92,7 +92,7 @@ def bpf_iter_bits_next(env: Env, it: int) -> int:
 
 
 @kfunc("void bpf_iter_bits_destroy(struct bpf_iter_bits *it)", "iter_destroy")
-def bpf_iter_bits_destroy(env: Env, it: int) -> int:
+def bpf_iter_bits_destroy(env: CallEnv, it: int) -> int:
     """End the walk; the copy of the bits goes."""
     memory = env.memory
     held = memory.load(it, 8)

@@ -12,7 +12,7 @@ from ebpfvm.contract import kfunc, kfunc_only
 from ebpfvm.errors import Fault
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env
+    from ebpfvm.kernel import CallEnv
 
 _TUPLE = "struct bpf_sock_tuple *bpf_tuple, u32 tuple__sz, struct bpf_ct_opts *opts, u32 opts__sz"
 _CIPHER = ("struct bpf_crypto_ctx *ctx, const struct bpf_dynptr *src, const struct bpf_dynptr *dst, "
@@ -21,7 +21,7 @@ _DYNPTR_READ = "struct bpf_dynptr *dptr, u32 off, u32 size, const void *unsafe_p
 
 # What a compiler calls where a program has gone wrong: a verifier refuses every path that comes there.
 @kfunc("void __bpf_trap(void)")
-def __bpf_trap(env: Env) -> int:
+def __bpf_trap(env: CallEnv) -> int:
     """Stands where the compiler found that the program uses what it never set."""
     raise Fault("trap", "the program comes to __bpf_trap: it uses what it never set")
 

@@ -9,25 +9,25 @@ from ebpfvm.contract.args import KptrOrNull, KptrRefOrNull, KptrXchgDest
 from ebpfvm.kernel.refs import RefCounted
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env, SkBuff
+    from ebpfvm.kernel import CallEnv, SkBuff
 
 
 @helper(cap="bpf")
-def bpf_kptr_xchg(env: Env, dst: KptrXchgDest, ptr: KptrOrNull) -> KptrRefOrNull:
+def bpf_kptr_xchg(env: CallEnv, dst: KptrXchgDest, ptr: KptrOrNull) -> KptrRefOrNull:
     """Swap the pointer in a map value (or object) with `ptr`, and the references with it; the old pointer or NULL."""
     region = env.memory.region(dst)
     return env.kernel.exchange(region, dst - region.base, ptr)
 
 
 @kfunc("struct sk_buff *bpf_skb_acquire(struct sk_buff *p)", "acquire")
-def bpf_skb_acquire(env: Env, p: SkBuff) -> int:
+def bpf_skb_acquire(env: CallEnv, p: SkBuff) -> int:
     """One more reference to a packet (RFC v6 patch 4/5). Never NULL."""
     env.refs.acquire(p)
     return p.ptr
 
 
 @kfunc("struct sk_buff *bpf_skb_kptr_get(struct sk_buff **pp)", "acquire", "kptr_get", "ret_null")
-def bpf_skb_kptr_get(env: Env, pp: int) -> int:
+def bpf_skb_kptr_get(env: CallEnv, pp: int) -> int:
     """One more reference to the packet in a map value's slot, which keeps its own (RFC v6 patch 4/5); NULL if empty."""
     held = env.memory.load(pp, 8)
     skb = env.memory.owner(held)
@@ -38,7 +38,7 @@ def bpf_skb_kptr_get(env: Env, pp: int) -> int:
 
 
 @kfunc("void bpf_skb_release(struct sk_buff *p)", "release", "trusted_args")
-def bpf_skb_release(env: Env, p: SkBuff) -> int:
+def bpf_skb_release(env: CallEnv, p: SkBuff) -> int:
     """Give back a reference to a packet; the last one consumes it, which counts as no drop (decision D21)."""
     env.refs.release(p)
     return 0

@@ -9,53 +9,53 @@ from ebpfvm.funcs.errno import EINVAL
 from ebpfvm.funcs.graph import graph_of
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env
+    from ebpfvm.kernel import CallEnv
 
 _HEAD = "struct bpf_list_head *head"
 _NODE = "struct bpf_list_node *node"
 
 
-def _push(env: Env, head: int, node: int, *, front: bool) -> int:
+def _push(env: CallEnv, head: int, node: int, *, front: bool) -> int:
     graph = graph_of(env.kernel)
     return graph.insert(head, node, 0 if front else len(graph.nodes(head)))
 
 
-def _end(env: Env, head: int, *, front: bool) -> int:
+def _end(env: CallEnv, head: int, *, front: bool) -> int:
     nodes = graph_of(env.kernel).nodes(head)
     return nodes[0 if front else -1] if nodes else 0
 
 
-def _pop(env: Env, head: int, *, front: bool) -> int:
+def _pop(env: CallEnv, head: int, *, front: bool) -> int:
     node = _end(env, head, front=front)
     return graph_of(env.kernel).take(head, node) if node else 0
 
 
 @kfunc(f"int bpf_list_push_front_impl({_HEAD}, {_NODE}, void *meta__ign, u64 off)")
-def bpf_list_push_front_impl(env: Env, head: int, node: int, meta__ign: int, off: int) -> int:
+def bpf_list_push_front_impl(env: CallEnv, head: int, node: int, meta__ign: int, off: int) -> int:
     """Put an object first; 0, or -EINVAL (and the object is dropped) if its node is in use."""
     return _push(env, head, node, front=True)
 
 
 @kfunc(f"int bpf_list_push_back_impl({_HEAD}, {_NODE}, void *meta__ign, u64 off)")
-def bpf_list_push_back_impl(env: Env, head: int, node: int, meta__ign: int, off: int) -> int:
+def bpf_list_push_back_impl(env: CallEnv, head: int, node: int, meta__ign: int, off: int) -> int:
     """Put an object last; as bpf_list_push_front_impl."""
     return _push(env, head, node, front=False)
 
 
 @kfunc(f"int bpf_list_push_front({_HEAD}, {_NODE})", "implicit_args")
-def bpf_list_push_front(env: Env, head: int, node: int) -> int:
+def bpf_list_push_front(env: CallEnv, head: int, node: int) -> int:
     """As bpf_list_push_front_impl (since 7.2)."""
     return _push(env, head, node, front=True)
 
 
 @kfunc(f"int bpf_list_push_back({_HEAD}, {_NODE})", "implicit_args")
-def bpf_list_push_back(env: Env, head: int, node: int) -> int:
+def bpf_list_push_back(env: CallEnv, head: int, node: int) -> int:
     """As bpf_list_push_back_impl (since 7.2)."""
     return _push(env, head, node, front=False)
 
 
 @kfunc(f"int bpf_list_add({_HEAD}, {_NODE}, struct bpf_list_node *prev)", "implicit_args")
-def bpf_list_add(env: Env, head: int, node: int, prev: int) -> int:
+def bpf_list_add(env: CallEnv, head: int, node: int, prev: int) -> int:
     """Put an object behind `prev` (since 7.2); 0, or -EINVAL if the node is in use or `prev` is not in the list."""
     graph = graph_of(env.kernel)
     nodes = graph.nodes(head)
@@ -66,49 +66,49 @@ def bpf_list_add(env: Env, head: int, node: int, prev: int) -> int:
 
 
 @kfunc(f"struct bpf_list_node *bpf_list_pop_front({_HEAD})", "acquire", "ret_null")
-def bpf_list_pop_front(env: Env, head: int) -> int:
+def bpf_list_pop_front(env: CallEnv, head: int) -> int:
     """Take the first object out; the node, or NULL."""
     return _pop(env, head, front=True)
 
 
 @kfunc(f"struct bpf_list_node *bpf_list_pop_back({_HEAD})", "acquire", "ret_null")
-def bpf_list_pop_back(env: Env, head: int) -> int:
+def bpf_list_pop_back(env: CallEnv, head: int) -> int:
     """Take the last object out; the node, or NULL."""
     return _pop(env, head, front=False)
 
 
 @kfunc(f"struct bpf_list_node *bpf_list_del({_HEAD}, {_NODE})", "acquire", "ret_null")
-def bpf_list_del(env: Env, head: int, node: int) -> int:
+def bpf_list_del(env: CallEnv, head: int, node: int) -> int:
     """Take an object out (since 7.2); NULL if it is not in this list."""
     graph = graph_of(env.kernel)
     return graph.take(head, node) if graph.owner.get(node) == head else 0
 
 
 @kfunc(f"struct bpf_list_node *bpf_list_front({_HEAD})", "ret_null")
-def bpf_list_front(env: Env, head: int) -> int:
+def bpf_list_front(env: CallEnv, head: int) -> int:
     """Look at the first node; NULL in an empty list."""
     return _end(env, head, front=True)
 
 
 @kfunc(f"struct bpf_list_node *bpf_list_back({_HEAD})", "ret_null")
-def bpf_list_back(env: Env, head: int) -> int:
+def bpf_list_back(env: CallEnv, head: int) -> int:
     """Look at the last node; NULL in an empty list."""
     return _end(env, head, front=False)
 
 
 @kfunc(f"bool bpf_list_is_first({_HEAD}, {_NODE})")
-def bpf_list_is_first(env: Env, head: int, node: int) -> int:
+def bpf_list_is_first(env: CallEnv, head: int, node: int) -> int:
     """Is it the first (since 7.2)?"""
     return int(_end(env, head, front=True) == node)
 
 
 @kfunc(f"bool bpf_list_is_last({_HEAD}, {_NODE})")
-def bpf_list_is_last(env: Env, head: int, node: int) -> int:
+def bpf_list_is_last(env: CallEnv, head: int, node: int) -> int:
     """Is it the last (since 7.2)?"""
     return int(_end(env, head, front=False) == node)
 
 
 @kfunc(f"bool bpf_list_empty({_HEAD})")
-def bpf_list_empty(env: Env, head: int) -> int:
+def bpf_list_empty(env: CallEnv, head: int) -> int:
     """Is the list empty (since 7.2)?"""
     return int(not graph_of(env.kernel).nodes(head))

@@ -9,13 +9,14 @@ from ebpfvm.contract.args import Anything, Ctx, Func, Integer, MapPtr, StackOrNu
 from ebpfvm.funcs.errno import E2BIG, EINVAL
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env
+    from ebpfvm.kernel import CallEnv
 
 BPF_MAX_LOOPS: Final = 8 * 1024 * 1024
 
 
 @helper(cap="bpf", context_to=2)
-def bpf_loop(env: Env, nr_loops: Anything, callback_fn: Func, callback_ctx: StackOrNull, flags: Anything) -> Integer:
+def bpf_loop(env: CallEnv, nr_loops: Anything, callback_fn: Func, callback_ctx: StackOrNull,
+             flags: Anything) -> Integer:
     """Call `callback_fn(index, ctx)` `nr_loops` times or until it returns 1; the number of calls made.
 
     -EINVAL for flags, -E2BIG above 8 Mi loops. Only the low 32 bits of `nr_loops` count.

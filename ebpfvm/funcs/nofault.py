@@ -10,7 +10,7 @@ from ebpfvm.errors import Fault
 from ebpfvm.funcs.errno import EFAULT
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env, Memory
+    from ebpfvm.kernel import CallEnv, Memory
 
 
 _PIECE: Final = 256
@@ -67,7 +67,7 @@ def clear(memory: Memory, address: int, size: int) -> None:
 
 
 @helper(gpl_only=True, cap="perfmon")
-def bpf_probe_read_kernel(env: Env, dst: UninitMem, size: ConstSizeOrZero, unsafe_ptr: Anything) -> Integer:
+def bpf_probe_read_kernel(env: CallEnv, dst: UninitMem, size: ConstSizeOrZero, unsafe_ptr: Anything) -> Integer:
     """Copy from any kernel address; -EFAULT with `dst` zeroed where there is nothing (kernel/trace/bpf_trace.c)."""
     data = try_read(env.memory, unsafe_ptr, size)
     if data is None:
@@ -78,7 +78,7 @@ def bpf_probe_read_kernel(env: Env, dst: UninitMem, size: ConstSizeOrZero, unsaf
 
 
 @helper(gpl_only=True, cap="perfmon")
-def bpf_probe_read_kernel_str(env: Env, dst: UninitMem, size: ConstSizeOrZero, unsafe_ptr: Anything) -> Integer:
+def bpf_probe_read_kernel_str(env: CallEnv, dst: UninitMem, size: ConstSizeOrZero, unsafe_ptr: Anything) -> Integer:
     """Copy a string from any kernel address, cut to `size` with its NUL; its size with NUL, or -EFAULT."""
     if not size:
         return 0

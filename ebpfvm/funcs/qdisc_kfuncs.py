@@ -8,17 +8,17 @@ from ebpfvm.contract import kfunc, kfunc_only
 from ebpfvm.funcs.skb_meta import hash_of
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env, SkBuff
+    from ebpfvm.kernel import CallEnv, SkBuff
 
 
 @kfunc("u32 bpf_skb_get_hash(struct sk_buff *skb)", "trusted_args")
-def bpf_skb_get_hash(env: Env, skb: SkBuff) -> int:
+def bpf_skb_get_hash(env: CallEnv, skb: SkBuff) -> int:
     """The packet's flow hash, computed once."""
     return hash_of(env, skb)
 
 
 @kfunc("void bpf_kfree_skb(struct sk_buff *skb)", "release")
-def bpf_kfree_skb(env: Env, skb: SkBuff) -> int:
+def bpf_kfree_skb(env: CallEnv, skb: SkBuff) -> int:
     """Give a reference to a packet back; the last one frees it."""
     env.refs.release(skb)
     return 0

@@ -36,7 +36,7 @@ from ebpfvm.funcs.packet_bytes import ETH_HLEN, length, s32
 from ebpfvm.kernel.skb import SkBuff
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env, Kernel, XdpBuff
+    from ebpfvm.kernel import CallEnv, Kernel, XdpBuff
 
 TC_ACT_SHOT: Final = 2
 TC_ACT_REDIRECT: Final = 7
@@ -78,13 +78,13 @@ class Redirect:
     targets: tuple[int, ...] = ()
 
 
-def _ask(env: Env, kind: str, ifindex: int, flags: int, params: bytes = b"") -> int:
+def _ask(env: CallEnv, kind: str, ifindex: int, flags: int, params: bytes = b"") -> int:
     env.kernel.extra["redirect"] = Redirect(kind, s32(ifindex), flags, params)
     return TC_ACT_REDIRECT
 
 
 @helper()
-def bpf_redirect(env: Env, ifindex: Anything, flags: Anything) -> Integer:
+def bpf_redirect(env: CallEnv, ifindex: Anything, flags: Anything) -> Integer:
     """Ask that the packet go to another device; the verdict to return.
 
     tc: TC_ACT_REDIRECT, with BPF_F_INGRESS to its ingress; TC_ACT_SHOT for other flags. XDP: XDP_REDIRECT, and
@@ -99,13 +99,13 @@ def bpf_redirect(env: Env, ifindex: Anything, flags: Anything) -> Integer:
 
 
 @helper()
-def bpf_redirect_peer(env: Env, ifindex: Anything, flags: Anything) -> Integer:
+def bpf_redirect_peer(env: CallEnv, ifindex: Anything, flags: Anything) -> Integer:
     """Ask that the packet enter by the peer of a device (veth); TC_ACT_REDIRECT, or TC_ACT_SHOT for flags."""
     return TC_ACT_SHOT if flags else _ask(env, "peer", ifindex, 0)
 
 
 @helper()
-def bpf_redirect_neigh(env: Env, ifindex: Anything, params: MemOrNull, plen: ConstSizeOrZero,
+def bpf_redirect_neigh(env: CallEnv, ifindex: Anything, params: MemOrNull, plen: ConstSizeOrZero,
                        flags: Anything) -> Integer:
     """Ask that the packet leave by a device towards a next hop; TC_ACT_REDIRECT, or TC_ACT_SHOT for flags or a
     `params` that is too short.
@@ -116,7 +116,7 @@ def bpf_redirect_neigh(env: Env, ifindex: Anything, params: MemOrNull, plen: Con
 
 
 @helper(changes_packet=True)
-def bpf_clone_redirect(env: Env, skb: Skb, ifindex: Anything, flags: Anything) -> Integer:
+def bpf_clone_redirect(env: CallEnv, skb: Skb, ifindex: Anything, flags: Anything) -> Integer:
     """Send a copy of the packet to another device at once; 0, -EINVAL for flags or an unknown device."""
     device = env.kernel.devices.get(s32(ifindex))
     if flags & ~BPF_F_INGRESS or device is None:
@@ -138,7 +138,7 @@ def copy_of(skb: SkBuff, holder: str = "redirect") -> SkBuff:
 
 
 @helper(gpl_only=True)
-def bpf_check_mtu(env: Env, ctx: Packet, ifindex: Anything, mtu_len: Out32, len_diff: Anything,
+def bpf_check_mtu(env: CallEnv, ctx: Packet, ifindex: Anything, mtu_len: Out32, len_diff: Anything,
                   flags: Anything) -> Integer:
     """Does the packet, changed by `len_diff` bytes, fit the device? 0 yes, 1 (BPF_MTU_CHK_RET_FRAG_NEEDED) no.
 
@@ -174,7 +174,7 @@ def mtu_of(device: Any) -> int:
 
 
 @helper(gpl_only=True)
-def bpf_fib_lookup(env: Env, ctx: Packet, params: WriteMem, plen: ConstSize, flags: Anything) -> Integer:
+def bpf_fib_lookup(env: CallEnv, ctx: Packet, params: WriteMem, plen: ConstSize, flags: Anything) -> Integer:
     """Look the packet's route up: a BPF_FIB_LKUP_RET_*, 5 (forwarding is off on the device) where nothing routes.
 
     -EINVAL for a `plen` below 64 or flags, -EAFNOSUPPORT for a family that is not IP, -ENODEV without the device.
@@ -195,7 +195,7 @@ def bpf_fib_lookup(env: Env, ctx: Packet, params: WriteMem, plen: ConstSize, fla
 
 
 @helper()
-def bpf_redirect_map(env: Env, map: MapPtr, key: Anything, flags: Anything) -> Integer:
+def bpf_redirect_map(env: CallEnv, map: MapPtr, key: Anything, flags: Anything) -> Integer:
     """Ask that the packet go to the device, CPU or AF_XDP socket of an entry; XDP_REDIRECT.
 
     Without the entry: the low two bits of `flags`, an action. With BPF_F_BROADCAST (devices only) a copy goes to each

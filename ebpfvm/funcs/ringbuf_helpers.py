@@ -31,14 +31,14 @@ from ebpfvm.kernel.refs import RefCounted
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ebpfvm.kernel import Env
+    from ebpfvm.kernel import CallEnv
 
 _INDEX_MASK: Final = U32
 _CTXLEN_MASK: Final = 0xFFFFF << 32
 _CURRENT_CPU: Final = U32
 
 
-class Record(RefCounted):
+class RingbufRecord(RefCounted):
     """A reserved record: a reference that the program must submit or discard."""
 
     what = "ring buffer record"
@@ -47,16 +47,16 @@ class Record(RefCounted):
         self.ring = ring
 
 
-def _reserve(env: Env, ring: Any, size: int, flags: int) -> int:
+def _reserve(env: CallEnv, ring: Any, size: int, flags: int) -> int:
     address: int = of_type(ring, "ringbuf").reserve(size, flags)
     if address:
-        record = Record(ring)
+        record = RingbufRecord(ring)
         env.refs.add(record)
         env.kernel.extra.setdefault("ringbuf", {})[address] = record
     return address
 
 
-def _commit(env: Env, address: int, *, discard: bool) -> int:
+def _commit(env: CallEnv, address: int, *, discard: bool) -> int:
     record = env.kernel.extra.get("ringbuf", {}).pop(address, None)
     if record is None:
         raise Fault("double-free", f"{address:#x} is not a ring buffer record that is still to be submitted")
@@ -66,39 +66,39 @@ def _commit(env: Env, address: int, *, discard: bool) -> int:
 
 
 @helper()
-def bpf_ringbuf_output(env: Env, ringbuf: MapPtr, data: Mem, size: ConstSizeOrZero, flags: Anything) -> Integer:
+def bpf_ringbuf_output(env: CallEnv, ringbuf: MapPtr, data: Mem, size: ConstSizeOrZero, flags: Anything) -> Integer:
     """Copy `data` in as one record; 0, -EINVAL for flags, -EAGAIN when it does not fit."""
     status: int = of_type(ringbuf, "ringbuf").output(data, flags)
     return status
 
 
 @helper()
-def bpf_ringbuf_reserve(env: Env, ringbuf: MapPtr, size: AllocSize, flags: Anything) -> RingbufMemOrNull:
+def bpf_ringbuf_reserve(env: CallEnv, ringbuf: MapPtr, size: AllocSize, flags: Anything) -> RingbufMemOrNull:
     """A new record to be filled, then submitted or discarded; NULL when it does not fit or for flags."""
     return _reserve(env, ringbuf, size, flags)
 
 
 @helper()
-def bpf_ringbuf_submit(env: Env, data: RingbufMemRelease, flags: Anything) -> Void:
+def bpf_ringbuf_submit(env: CallEnv, data: RingbufMemRelease, flags: Anything) -> Void:
     """Hand a record to user space."""
     return _commit(env, data, discard=False)
 
 
 @helper()
-def bpf_ringbuf_discard(env: Env, data: RingbufMemRelease, flags: Anything) -> Void:
+def bpf_ringbuf_discard(env: CallEnv, data: RingbufMemRelease, flags: Anything) -> Void:
     """Give a record up; user space never sees it."""
     return _commit(env, data, discard=True)
 
 
 @helper()
-def bpf_ringbuf_query(env: Env, ringbuf: MapPtr, flags: Anything) -> Integer:
+def bpf_ringbuf_query(env: CallEnv, ringbuf: MapPtr, flags: Anything) -> Integer:
     """Bytes not yet read (0), size (1), consumer's (2) or producer's (3) position; 0 for another question."""
     answer: int = of_type(ringbuf, "ringbuf").query(flags)
     return answer
 
 
 @helper(cap="bpf")
-def bpf_ringbuf_reserve_dynptr(env: Env, ringbuf: MapPtr, size: Anything, flags: Anything,
+def bpf_ringbuf_reserve_dynptr(env: CallEnv, ringbuf: MapPtr, size: Anything, flags: Anything,
                                ptr: UninitRingbufDynptr) -> Integer:
     """As bpf_ringbuf_reserve, of a size known at run time only, into a dynptr that is to be submitted or discarded
     even where this fails: -EINVAL for flags or no room, -E2BIG above 16 MiB - 1.
@@ -113,7 +113,7 @@ def bpf_ringbuf_reserve_dynptr(env: Env, ringbuf: MapPtr, size: Anything, flags:
     return 0
 
 
-def _commit_dynptr(env: Env, ptr: int, *, discard: bool) -> int:
+def _commit_dynptr(env: CallEnv, ptr: int, *, discard: bool) -> int:
     address = dynptr.view(env, ptr).data
     if address:
         _commit(env, address, discard=discard)
@@ -122,19 +122,19 @@ def _commit_dynptr(env: Env, ptr: int, *, discard: bool) -> int:
 
 
 @helper(cap="bpf")
-def bpf_ringbuf_submit_dynptr(env: Env, ptr: RingbufDynptrRelease, flags: Anything) -> Void:
+def bpf_ringbuf_submit_dynptr(env: CallEnv, ptr: RingbufDynptrRelease, flags: Anything) -> Void:
     """Hand a dynptr's record to user space; nothing for an invalid one."""
     return _commit_dynptr(env, ptr, discard=False)
 
 
 @helper(cap="bpf")
-def bpf_ringbuf_discard_dynptr(env: Env, ptr: RingbufDynptrRelease, flags: Anything) -> Void:
+def bpf_ringbuf_discard_dynptr(env: CallEnv, ptr: RingbufDynptrRelease, flags: Anything) -> Void:
     """Give a dynptr's record up; nothing for an invalid one."""
     return _commit_dynptr(env, ptr, discard=True)
 
 
 @helper(gpl_only=True)
-def bpf_perf_event_output(env: Env, ctx: Packet, map: MapPtr, flags: Anything, data: Mem,
+def bpf_perf_event_output(env: CallEnv, ctx: Packet, map: MapPtr, flags: Anything, data: Mem,
                           size: ConstSizeOrZero) -> Integer:
     """Write `data`, and as many bytes of the packet as bits 32 to 51 of `flags` say, to a perf event of the array.
 
@@ -157,7 +157,7 @@ _WAKEUPS: Final = 3  # BPF_RB_NO_WAKEUP, BPF_RB_FORCE_WAKEUP
 
 
 @helper(cap="bpf", context_to=2)
-def bpf_user_ringbuf_drain(env: Env, map: MapPtr, callback_fn: Func, ctx: StackOrNull, flags: Anything) -> Integer:
+def bpf_user_ringbuf_drain(env: CallEnv, map: MapPtr, callback_fn: Func, ctx: StackOrNull, flags: Anything) -> Integer:
     """Call `callback_fn(dynptr, ctx)` for each record of user space until it returns 1; the number of records taken.
 
     -EINVAL for flags but BPF_RB_NO_WAKEUP and BPF_RB_FORCE_WAKEUP, -EBUSY while the buffer is being drained.
@@ -182,7 +182,7 @@ def bpf_user_ringbuf_drain(env: Env, map: MapPtr, callback_fn: Func, ctx: StackO
     return taken
 
 
-def _give_sample(env: Env, call: Callable[..., int], data: bytes, ctx: int) -> int:
+def _give_sample(env: CallEnv, call: Callable[..., int], data: bytes, ctx: int) -> int:
     """Call back with a dynptr over a record, which the callback may only read."""
     record = env.memory.add("mem", bytearray(data), name="user ring buffer record", writable=False)
     pointer = env.memory.add("mem", bytearray(16), name="dynptr")

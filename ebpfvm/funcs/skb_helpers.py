@@ -11,13 +11,13 @@ from ebpfvm.funcs.nofault import clear
 from ebpfvm.funcs.packet_bytes import U32, load_bytes, network_offset, store_bytes
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env, SkBuff
+    from ebpfvm.kernel import CallEnv, SkBuff
 
 _HDR_START_MAC: Final = 0
 _HDR_START_NET: Final = 1
 
 
-def _fill(env: Env, to: int, size: int, found: bytes | int | None) -> int:
+def _fill(env: CallEnv, to: int, size: int, found: bytes | int | None) -> int:
     """Give the program what was found; memory is zeroed when nothing was."""
     if isinstance(found, bytes):
         env.memory.write(to, found)
@@ -27,7 +27,7 @@ def _fill(env: Env, to: int, size: int, found: bytes | int | None) -> int:
 
 
 @helper()
-def bpf_skb_load_bytes(env: Env, skb: Skb, offset: Anything, to: UninitMem, len: ConstSize) -> Integer:
+def bpf_skb_load_bytes(env: CallEnv, skb: Skb, offset: Anything, to: UninitMem, len: ConstSize) -> Integer:
     """Copy out of the packet; -EFAULT with `to` zeroed outside of it, and everywhere in a test run of a flow dissector,
     which has no packet but its first bytes.
     """
@@ -37,7 +37,7 @@ def bpf_skb_load_bytes(env: Env, skb: Skb, offset: Anything, to: UninitMem, len:
 
 
 @helper()
-def bpf_skb_load_bytes_relative(env: Env, skb: Skb, offset: Anything, to: UninitMem, len: ConstSize,
+def bpf_skb_load_bytes_relative(env: CallEnv, skb: Skb, offset: Anything, to: UninitMem, len: ConstSize,
                                 start_header: Anything) -> Integer:
     """Copy out of the packet from the Ethernet (0) or network (1) header on; -EFAULT with `to` zeroed outside."""
     start = {_HDR_START_MAC: skb.link_offset, _HDR_START_NET: network_offset(skb)}.get(start_header & U32)
@@ -50,7 +50,8 @@ def bpf_skb_load_bytes_relative(env: Env, skb: Skb, offset: Anything, to: Uninit
 
 
 @helper(changes_packet=True)
-def bpf_skb_store_bytes(env: Env, skb: Skb, offset: Anything, data: Mem, len: ConstSize, flags: Anything) -> Integer:
+def bpf_skb_store_bytes(env: CallEnv, skb: Skb, offset: Anything, data: Mem, len: ConstSize,
+                        flags: Anything) -> Integer:
     """Write into the packet; -EFAULT outside of it, -EINVAL for flags but BPF_F_RECOMPUTE_CSUM (1) and
     BPF_F_INVALIDATE_HASH (2).
     """
@@ -58,19 +59,19 @@ def bpf_skb_store_bytes(env: Env, skb: Skb, offset: Anything, data: Mem, len: Co
 
 
 @helper(changes_packet=True)
-def bpf_skb_pull_data(env: Env, skb: Skb, len: Anything) -> Integer:
+def bpf_skb_pull_data(env: CallEnv, skb: Skb, len: Anything) -> Integer:
     """Make `len` bytes (0: what is linear) accessible directly; -ENOMEM if the packet is shorter."""
     return -ENOMEM if len & U32 > skb.len else 0
 
 
-def classify(env: Env, skb: SkBuff, ifindex: int, handle: int) -> int:
+def classify(env: CallEnv, skb: SkBuff, ifindex: int, handle: int) -> int:
     """Ask the traffic control in charge; 0 when there is none."""
     hook = getattr(env.kernel, "tc_classify", None) or env.kernel.extra.get("tc_classify")
     return int(hook(skb, ifindex, handle)) if hook is not None else 0
 
 
 @helper()
-def bpf_skb_tc_classify(env: Env, skb: Skb, ifindex: Anything, handle: Anything) -> Integer:
+def bpf_skb_tc_classify(env: CallEnv, skb: Skb, ifindex: Anything, handle: Anything) -> Integer:
     """Class id that the filters of a qdisc give the packet, 0 for none (RFC v6 patch 5/5).
 
     Args:

@@ -12,7 +12,7 @@ from ebpfvm.funcs.packet_bytes import ETH_P_IP, ETH_P_IPV6, U32, get, network_of
 from ebpfvm.kernel.sock import find_sock
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env, SkBuff
+    from ebpfvm.kernel import CallEnv, SkBuff
 
 PACKET_OTHERHOST: Final = 3
 SKB_CLOCK_REALTIME, SKB_CLOCK_MONOTONIC, SKB_CLOCK_TAI = 0, 1, 2
@@ -53,7 +53,7 @@ def flow_hash(skb: SkBuff, seed: int) -> int:
     return zlib.crc32(flow_of(skb), seed & U32) or 1
 
 
-def hash_of(env: Env, skb: SkBuff) -> int:
+def hash_of(env: CallEnv, skb: SkBuff) -> int:
     """The packet's flow hash, computed if it has none yet; `extra["hash_seed"]` keys it."""
     if not skb.hash:
         skb.hash = flow_hash(skb, env.kernel.extra.get("hash_seed", 0))
@@ -61,27 +61,27 @@ def hash_of(env: Env, skb: SkBuff) -> int:
 
 
 @helper()
-def bpf_get_hash_recalc(env: Env, skb: Skb) -> Integer:
+def bpf_get_hash_recalc(env: CallEnv, skb: Skb) -> Integer:
     """The packet's flow hash, computed if it has none yet."""
     return hash_of(env, skb)
 
 
 @helper()
-def bpf_set_hash_invalid(env: Env, skb: Skb) -> Integer:
+def bpf_set_hash_invalid(env: CallEnv, skb: Skb) -> Integer:
     """Forget the flow hash; the next one who asks computes it anew."""
     skb.hash = 0
     return 0
 
 
 @helper()
-def bpf_set_hash(env: Env, skb: Skb, hash: Anything) -> Integer:
+def bpf_set_hash(env: CallEnv, skb: Skb, hash: Anything) -> Integer:
     """Set the flow hash."""
     skb.hash = hash & U32
     return 0
 
 
 @helper()
-def bpf_skb_change_type(env: Env, skb: Skb, type: Anything) -> Integer:
+def bpf_skb_change_type(env: CallEnv, skb: Skb, type: Anything) -> Integer:
     """Set pkt_type, among PACKET_HOST 0, BROADCAST 1, MULTICAST 2 and OTHERHOST 3; -EINVAL for others."""
     if skb.pkt_type > PACKET_OTHERHOST or type & U32 > PACKET_OTHERHOST:
         return -EINVAL
@@ -90,7 +90,7 @@ def bpf_skb_change_type(env: Env, skb: Skb, type: Anything) -> Integer:
 
 
 @helper()
-def bpf_skb_ecn_set_ce(env: Env, skb: Skb) -> Integer:
+def bpf_skb_ecn_set_ce(env: CallEnv, skb: Skb) -> Integer:
     """Mark congestion in the IP header; 1 if it is marked now (or was), 0 if the flow does not do ECN."""
     at = network_offset(skb)
     if skb.protocol == ETH_P_IP:
@@ -117,7 +117,7 @@ def _ipv4_set_ce(skb: SkBuff, at: int) -> int:
 
 
 @helper()
-def bpf_skb_set_tstamp(env: Env, skb: Skb, tstamp: Anything, tstamp_type: Anything) -> Integer:
+def bpf_skb_set_tstamp(env: CallEnv, skb: Skb, tstamp: Anything, tstamp_type: Anything) -> Integer:
     """Set the (delivery) time in ns of the clock REALTIME 0, MONOTONIC 1 or TAI 2.
 
     -EOPNOTSUPP for packets that are not IP, -EINVAL for another clock or time 0 of the last two.
@@ -133,26 +133,26 @@ def bpf_skb_set_tstamp(env: Env, skb: Skb, tstamp: Anything, tstamp_type: Anythi
 
 
 @helper()
-def bpf_get_route_realm(env: Env, skb: Skb) -> Integer:
+def bpf_get_route_realm(env: CallEnv, skb: Skb) -> Integer:
     """Realm of the packet's route: 0, it has none."""
     return 0
 
 
 @helper()
-def bpf_get_socket_cookie(env: Env, skb: Skb) -> Integer:
+def bpf_get_socket_cookie(env: CallEnv, skb: Skb) -> Integer:
     """Cookie of the packet's socket, 0 if it has none."""
     sock = find_sock(env.kernel, skb.sk)
     return sock.cookie if sock is not None else 0
 
 
 @helper()
-def bpf_get_socket_uid(env: Env, skb: Skb) -> Integer:
+def bpf_get_socket_uid(env: CallEnv, skb: Skb) -> Integer:
     """Owner of the packet's socket: root, or 65534 (overflowuid) if it has none."""
     return 0 if skb.sk else _OVERFLOW_UID
 
 
 @helper()
-def bpf_get_socket_cookie__sock(env: Env, sk: BtfSockCommon) -> Integer:
+def bpf_get_socket_cookie__sock(env: CallEnv, sk: BtfSockCommon) -> Integer:
     """Cookie of a socket, 0 for NULL."""
     sock = find_sock(env.kernel, sk)
     return sock.cookie if sock is not None else 0

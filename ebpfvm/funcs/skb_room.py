@@ -25,7 +25,7 @@ from ebpfvm.funcs.packet_bytes import (
 )
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env, SkBuff
+    from ebpfvm.kernel import CallEnv, SkBuff
 
 _ADJ_ROOM_NET: Final = 0
 _ADJ_ROOM_MAC: Final = 1
@@ -47,7 +47,7 @@ _ADJ_ROOM_MASK: Final = (_FIXED_GSO | _ENCAP_L3 | _ENCAP_L4_GRE | _ENCAP_L4_UDP 
 
 
 @helper(changes_packet=True)
-def bpf_skb_change_head(env: Env, skb: Skb, head_room: Anything, flags: Anything) -> Integer:
+def bpf_skb_change_head(env: CallEnv, skb: Skb, head_room: Anything, flags: Anything) -> Integer:
     """Put `head_room` zero bytes before the packet; -EINVAL for flags or beyond the largest packet."""
     head_room &= U32
     if flags or skb.len + head_room > BPF_SKB_MAX_LEN:
@@ -57,7 +57,7 @@ def bpf_skb_change_head(env: Env, skb: Skb, head_room: Anything, flags: Anything
 
 
 @helper(changes_packet=True)
-def bpf_skb_change_tail(env: Env, skb: Skb, len: Anything, flags: Anything) -> Integer:
+def bpf_skb_change_tail(env: CallEnv, skb: Skb, len: Anything, flags: Anything) -> Integer:
     """Cut the packet to `len` bytes, or append zeros; -EINVAL for flags, below the network header, or too large."""
     len &= U32
     if flags or len > BPF_SKB_MAX_LEN or len < network_offset(skb):
@@ -67,7 +67,7 @@ def bpf_skb_change_tail(env: Env, skb: Skb, len: Anything, flags: Anything) -> I
 
 
 @helper(changes_packet=True)
-def bpf_skb_change_proto(env: Env, skb: Skb, proto: Anything, flags: Anything) -> Integer:
+def bpf_skb_change_proto(env: CallEnv, skb: Skb, proto: Anything, flags: Anything) -> Integer:
     """Make room for the header of the other IP version; `proto` in network byte order. The program writes the header.
 
     -EINVAL for flags, -ENOTSUPP for anything but IPv4 to IPv6 or back.
@@ -89,7 +89,7 @@ def bpf_skb_change_proto(env: Env, skb: Skb, proto: Anything, flags: Anything) -
 
 
 @helper(changes_packet=True)
-def bpf_skb_adjust_room(env: Env, skb: Skb, len_diff: Anything, mode: Anything, flags: Anything) -> Integer:
+def bpf_skb_adjust_room(env: CallEnv, skb: Skb, len_diff: Anything, mode: Anything, flags: Anything) -> Integer:
     """Grow or shrink behind the IP header (mode 0) or behind the Ethernet header (mode 1) by `len_diff` bytes.
 
     -EINVAL for contradicting flags, -EFAULT above 4095 bytes, -ENOTSUPP for packets that are not IP, another mode,
@@ -147,7 +147,7 @@ def _grow(skb: SkBuff, at: int, size: int, flags: int) -> int:
 
 
 @helper(changes_packet=True)
-def bpf_skb_vlan_push(env: Env, skb: Skb, vlan_proto: Anything, vlan_tci: Anything) -> Integer:
+def bpf_skb_vlan_push(env: CallEnv, skb: Skb, vlan_proto: Anything, vlan_tci: Anything) -> Integer:
     """Put a tag on the packet; it is kept beside the bytes, where a second one pushes it into them."""
     vlan_proto &= 0xFFFF
     if vlan_proto not in (ETH_P_8021Q, ETH_P_8021AD):
@@ -161,7 +161,7 @@ def bpf_skb_vlan_push(env: Env, skb: Skb, vlan_proto: Anything, vlan_tci: Anythi
 
 
 @helper(changes_packet=True)
-def bpf_skb_vlan_pop(env: Env, skb: Skb) -> Integer:
+def bpf_skb_vlan_pop(env: CallEnv, skb: Skb) -> Integer:
     """Take the outermost tag off; the next one in the bytes, if any, takes its place beside them."""
     if skb.vlan_present:
         skb.vlan_present = skb.vlan_tci = skb.vlan_proto = 0

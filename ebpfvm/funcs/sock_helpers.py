@@ -34,7 +34,7 @@ from ebpfvm.kernel.sock import IPPROTO_TCP, TCP_LISTEN, find_sock
 
 if TYPE_CHECKING:
     from ebpfvm.contract import Helper
-    from ebpfvm.kernel import Env
+    from ebpfvm.kernel import CallEnv
 
 _TUPLE_SIZES = (12, 36)  # struct bpf_sock_tuple: ipv4, ipv6
 _BPF_F_CURRENT_NETNS = (1 << 64) - 1
@@ -46,41 +46,41 @@ def _lookup(size: int, netns: int, flags: int) -> int:
 
 
 @helper(pkt_access=True)
-def bpf_sk_lookup_tcp(env: Env, ctx: Ctx, tuple: Mem, tuple_size: ConstSizeOrZero, netns: Anything,
+def bpf_sk_lookup_tcp(env: CallEnv, ctx: Ctx, tuple: Mem, tuple_size: ConstSizeOrZero, netns: Anything,
                       flags: Anything) -> SocketRefOrNull:
     """TCP socket of a 4-tuple; always NULL: simulated hosts have no sockets."""
     return _lookup(tuple_size, netns, flags)
 
 
 @helper(pkt_access=True)
-def bpf_sk_lookup_udp(env: Env, ctx: Ctx, tuple: Mem, tuple_size: ConstSizeOrZero, netns: Anything,
+def bpf_sk_lookup_udp(env: CallEnv, ctx: Ctx, tuple: Mem, tuple_size: ConstSizeOrZero, netns: Anything,
                       flags: Anything) -> SocketRefOrNull:
     """UDP socket of a 4-tuple; always NULL: simulated hosts have no sockets."""
     return _lookup(tuple_size, netns, flags)
 
 
 @helper(pkt_access=True)
-def bpf_skc_lookup_tcp(env: Env, ctx: Ctx, tuple: Mem, tuple_size: ConstSizeOrZero, netns: Anything,
+def bpf_skc_lookup_tcp(env: CallEnv, ctx: Ctx, tuple: Mem, tuple_size: ConstSizeOrZero, netns: Anything,
                        flags: Anything) -> SockCommonRefOrNull:
     """TCP socket, request or time-wait socket of a 4-tuple; always NULL."""
     return _lookup(tuple_size, netns, flags)
 
 
 @helper()
-def bpf_sk_release(env: Env, sock: BtfSockCommonRelease) -> Integer:
+def bpf_sk_release(env: CallEnv, sock: BtfSockCommonRelease) -> Integer:
     """Give back a socket reference; a program never gets one here, so only 0 is possible."""
     return 0
 
 
 @helper()
-def bpf_sk_fullsock(env: Env, sk: SockCommon) -> SocketOrNullRet:
+def bpf_sk_fullsock(env: CallEnv, sk: SockCommon) -> SocketOrNullRet:
     """The socket itself if it is a full one, else NULL."""
     found = find_sock(env.kernel, sk)
     return sk if found is not None and found.full else 0
 
 
 @helper()
-def bpf_tcp_sock(env: Env, sk: SockCommon) -> TcpSockOrNull:
+def bpf_tcp_sock(env: CallEnv, sk: SockCommon) -> TcpSockOrNull:
     """The TCP socket behind `sk`, NULL if it is none; here no socket is one."""
     found = find_sock(env.kernel, sk)
     if found is not None and found.full and found.protocol == IPPROTO_TCP:
@@ -89,14 +89,14 @@ def bpf_tcp_sock(env: Env, sk: SockCommon) -> TcpSockOrNull:
 
 
 @helper()
-def bpf_get_listener_sock(env: Env, sk: SockCommon) -> SocketOrNullRet:
+def bpf_get_listener_sock(env: CallEnv, sk: SockCommon) -> SocketOrNullRet:
     """The socket itself if it listens, else NULL."""
     found = find_sock(env.kernel, sk)
     return sk if found is not None and found.state == TCP_LISTEN else 0
 
 
 @helper()
-def bpf_sk_assign(env: Env, ctx: Ctx, sk: BtfSockCommon, flags: Anything) -> Integer:
+def bpf_sk_assign(env: CallEnv, ctx: Ctx, sk: BtfSockCommon, flags: Anything) -> Integer:
     """Give a packet its socket: -EINVAL for flags, -EOPNOTSUPP where the packet does not arrive, or the socket is in
     no table, as the one of a test run.
     """
@@ -104,7 +104,7 @@ def bpf_sk_assign(env: Env, ctx: Ctx, sk: BtfSockCommon, flags: Anything) -> Int
 
 
 @helper()
-def bpf_get_netns_cookie(env: Env, ctx: CtxOrNull) -> Integer:
+def bpf_get_netns_cookie(env: CallEnv, ctx: CtxOrNull) -> Integer:
     """Cookie of the packet's network namespace (of the initial one for NULL): 1, as a freshly booted kernel has."""
     return 1
 
@@ -114,7 +114,7 @@ def _skc_to(struct: str) -> RetSpec:
     return RetSpec(Ret.PTR_TO_BTF_ID, maybe_null=True, btf=struct)
 
 
-def _no_such_socket(env: Env, sk: int) -> int:
+def _no_such_socket(env: CallEnv, sk: int) -> int:
     return 0
 
 

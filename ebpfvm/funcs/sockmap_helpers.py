@@ -15,7 +15,7 @@ from ebpfvm.funcs.map_kind import of_type
 if TYPE_CHECKING:
     from typing import Any
 
-    from ebpfvm.kernel import Env
+    from ebpfvm.kernel import CallEnv
 
 _SK_DROP, _SK_PASS = 0, 1
 _BPF_F_INGRESS: Final = 1
@@ -34,25 +34,25 @@ def _index(key: int) -> bytes:
 
 
 @helper()
-def bpf_sk_redirect_map(env: Env, skb: Ctx, map: MapPtr, key: Anything, flags: Anything) -> Integer:
+def bpf_sk_redirect_map(env: CallEnv, skb: Ctx, map: MapPtr, key: Anything, flags: Anything) -> Integer:
     """Redirect the packet to a socket of the map: SK_PASS, or SK_DROP without one or for flags but BPF_F_INGRESS."""
     return _redirect(map, _index(key), flags)
 
 
 @helper()
-def bpf_sk_redirect_hash(env: Env, skb: Ctx, map: MapPtr, key: MapKey, flags: Anything) -> Integer:
+def bpf_sk_redirect_hash(env: CallEnv, skb: Ctx, map: MapPtr, key: MapKey, flags: Anything) -> Integer:
     """Redirect the packet to a socket of the map: SK_PASS, or SK_DROP without one or for flags but BPF_F_INGRESS."""
     return _redirect(map, key, flags)
 
 
 @helper()
-def bpf_msg_redirect_map(env: Env, msg: Ctx, map: MapPtr, key: Anything, flags: Anything) -> Integer:
+def bpf_msg_redirect_map(env: CallEnv, msg: Ctx, map: MapPtr, key: Anything, flags: Anything) -> Integer:
     """Redirect the message to a socket of the map: SK_PASS, or SK_DROP without one or for flags but BPF_F_INGRESS."""
     return _redirect(map, _index(key), flags)
 
 
 @helper()
-def bpf_msg_redirect_hash(env: Env, msg: Ctx, map: MapPtr, key: MapKey, flags: Anything) -> Integer:
+def bpf_msg_redirect_hash(env: CallEnv, msg: Ctx, map: MapPtr, key: MapKey, flags: Anything) -> Integer:
     """Redirect the message to a socket of the map: SK_PASS, or SK_DROP without one or for flags but BPF_F_INGRESS."""
     return _redirect(map, key, flags)
 
@@ -67,19 +67,19 @@ def _update(ctx: Any, map: Any, key: bytes, flags: int) -> int:
 
 
 @helper(pkt_access=True)
-def bpf_sock_map_update(env: Env, skops: Ctx, map: MapPtr, key: MapKey, flags: Anything) -> Integer:
+def bpf_sock_map_update(env: CallEnv, skops: Ctx, map: MapPtr, key: MapKey, flags: Anything) -> Integer:
     """Put the socket of the event into the map; -EOPNOTSUPP for one that cannot be in a map, else as an update."""
     return _update(skops, map, key, flags)
 
 
 @helper(pkt_access=True)
-def bpf_sock_hash_update(env: Env, skops: Ctx, map: MapPtr, key: MapKey, flags: Anything) -> Integer:
+def bpf_sock_hash_update(env: CallEnv, skops: Ctx, map: MapPtr, key: MapKey, flags: Anything) -> Integer:
     """Put the socket of the event into the map; -EOPNOTSUPP for one that cannot be in a map, else as an update."""
     return _update(skops, map, key, flags)
 
 
 @helper()
-def bpf_sk_select_reuseport(env: Env, reuse: Ctx, map: MapPtr, key: MapKey, flags: Anything) -> Integer:
+def bpf_sk_select_reuseport(env: CallEnv, reuse: Ctx, map: MapPtr, key: MapKey, flags: Anything) -> Integer:
     """Choose a socket of the map for the packet; 0, -EINVAL for flags, -ENOENT without one."""
     of_type(map, "sockmap", "sockhash", "reuseport_sockarray")
     if flags:

@@ -24,7 +24,7 @@ from ebpfvm.funcs.map_kind import of_type
 if TYPE_CHECKING:
     from typing import Any
 
-    from ebpfvm.kernel import Env
+    from ebpfvm.kernel import CallEnv
 
 
 def _get(map: Any, owner: int, value: bytes, flags: int) -> int:
@@ -38,7 +38,7 @@ def _delete(map: Any, owner: int) -> int:
 
 
 @helper()
-def bpf_sk_storage_get(env: Env, map: MapPtr, sk: BtfSockCommon, value: StorageValueOrNull,
+def bpf_sk_storage_get(env: CallEnv, map: MapPtr, sk: BtfSockCommon, value: StorageValueOrNull,
                        flags: Anything) -> MapValueOrNull:
     """Address of the value that belongs to socket `sk`; NULL without one.
 
@@ -48,52 +48,52 @@ def bpf_sk_storage_get(env: Env, map: MapPtr, sk: BtfSockCommon, value: StorageV
 
 
 @helper()
-def bpf_sk_storage_delete(env: Env, map: MapPtr, sk: BtfSockCommon) -> Integer:
+def bpf_sk_storage_delete(env: CallEnv, map: MapPtr, sk: BtfSockCommon) -> Integer:
     """Drop the value that belongs to socket `sk`; 0, -EINVAL for NULL, -ENOENT without a value."""
     return _delete(of_type(map, "sk_storage"), sk)
 
 
 @helper(cap="bpf")
-def bpf_task_storage_get(env: Env, map: MapPtr, task: TaskOrNull, value: StorageValueOrNull,
+def bpf_task_storage_get(env: CallEnv, map: MapPtr, task: TaskOrNull, value: StorageValueOrNull,
                          flags: Anything) -> MapValueOrNull:
     """Address of the value that belongs to a task; as bpf_sk_storage_get."""
     return _get(of_type(map, "task_storage"), task, value, flags)
 
 
 @helper(cap="bpf")
-def bpf_task_storage_delete(env: Env, map: MapPtr, task: TaskOrNull) -> Integer:
+def bpf_task_storage_delete(env: CallEnv, map: MapPtr, task: TaskOrNull) -> Integer:
     """Drop the value that belongs to a task; 0, -EINVAL for NULL, -ENOENT without a value."""
     return _delete(of_type(map, "task_storage"), task)
 
 
 @helper()
-def bpf_inode_storage_get(env: Env, map: MapPtr, inode: InodeOrNull, value: StorageValueOrNull,
+def bpf_inode_storage_get(env: CallEnv, map: MapPtr, inode: InodeOrNull, value: StorageValueOrNull,
                           flags: Anything) -> MapValueOrNull:
     """Address of the value that belongs to an inode; as bpf_sk_storage_get."""
     return _get(of_type(map, "inode_storage"), inode, value, flags)
 
 
 @helper()
-def bpf_inode_storage_delete(env: Env, map: MapPtr, inode: InodeOrNull) -> Integer:
+def bpf_inode_storage_delete(env: CallEnv, map: MapPtr, inode: InodeOrNull) -> Integer:
     """Drop the value that belongs to an inode; 0, -EINVAL for NULL, -ENOENT without a value."""
     return _delete(of_type(map, "inode_storage"), inode)
 
 
 @helper(cap="bpf")
-def bpf_cgrp_storage_get(env: Env, map: MapPtr, cgroup: CgroupOrNull, value: StorageValueOrNull,
+def bpf_cgrp_storage_get(env: CallEnv, map: MapPtr, cgroup: CgroupOrNull, value: StorageValueOrNull,
                          flags: Anything) -> MapValueOrNull:
     """Address of the value that belongs to a control group; as bpf_sk_storage_get."""
     return _get(of_type(map, "cgrp_storage"), cgroup, value, flags)
 
 
 @helper(cap="bpf")
-def bpf_cgrp_storage_delete(env: Env, map: MapPtr, cgroup: CgroupOrNull) -> Integer:
+def bpf_cgrp_storage_delete(env: CallEnv, map: MapPtr, cgroup: CgroupOrNull) -> Integer:
     """Drop the value that belongs to a control group; 0, -EINVAL for NULL, -ENOENT without a value."""
     return _delete(of_type(map, "cgrp_storage"), cgroup)
 
 
 @helper()
-def bpf_get_local_storage(env: Env, map: MapPtr, flags: Anything) -> RetMapValue:
+def bpf_get_local_storage(env: CallEnv, map: MapPtr, flags: Anything) -> RetMapValue:
     """Address of the value that belongs to the control group and the running program, never NULL."""
     found: int = of_type(map, "cgroup_storage", "percpu_cgroup_storage").storage()
     return found

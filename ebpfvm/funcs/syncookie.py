@@ -25,7 +25,7 @@ from ebpfvm.contract.args import (
 from ebpfvm.funcs.errno import EACCES, EINVAL
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env
+    from ebpfvm.kernel import CallEnv
 
 _TCP_HLEN: Final = 20
 _V4_SIZES: Final = (536, 1300, 1440, 1460)
@@ -38,7 +38,7 @@ _BITS: Final = 24
 _U32: Final = 0xFFFFFFFF
 
 
-def _hash(env: Env, addresses: bytes, ports: bytes, count: int, which: int) -> int:
+def _hash(env: CallEnv, addresses: bytes, ports: bytes, count: int, which: int) -> int:
     secret: bytes | None = env.kernel.extra.get("syncookie_secret")
     if secret is None:
         secret = env.kernel.extra["syncookie_secret"] = env.kernel.random.randbytes(16)
@@ -65,7 +65,7 @@ def _segment_size(tcp: bytes) -> int:
     return 0
 
 
-def _make(env: Env, addresses: bytes, tcp: bytes, wanted: int, sizes: tuple[int, ...]) -> int:
+def _make(env: CallEnv, addresses: bytes, tcp: bytes, wanted: int, sizes: tuple[int, ...]) -> int:
     """The cookie, with the segment size that it stands for in the upper half."""
     index = max(number for number in range(len(sizes)) if not number or wanted >= sizes[number])
     count = env.kernel.clock // _PERIOD_NS
@@ -75,7 +75,7 @@ def _make(env: Env, addresses: bytes, tcp: bytes, wanted: int, sizes: tuple[int,
     return cookie | sizes[index] << 32
 
 
-def _check(env: Env, addresses: bytes, tcp: bytes, sizes: tuple[int, ...]) -> int:
+def _check(env: CallEnv, addresses: bytes, tcp: bytes, sizes: tuple[int, ...]) -> int:
     """0 if the acknowledged number is a cookie that was made here, else -EACCES."""
     cookie = int.from_bytes(tcp[8:12], "big") - 1
     sequence, ports = int.from_bytes(tcp[4:8], "big") - 1, tcp[:4]
@@ -93,7 +93,7 @@ def _bad_length(tcp: bytes, length: int) -> bool:
 
 
 @helper(gpl_only=True, pkt_access=True)
-def bpf_tcp_raw_gen_syncookie_ipv4(env: Env, iph: Ipv4Header, th: Mem, th_len: ConstSizeOrZero) -> Integer:
+def bpf_tcp_raw_gen_syncookie_ipv4(env: CallEnv, iph: Ipv4Header, th: Mem, th_len: ConstSizeOrZero) -> Integer:
     """A SYN cookie, and in the upper half its segment size; -EINVAL if `th_len` is not the header's length."""
     if _bad_length(th, th_len):
         return -EINVAL
@@ -101,7 +101,7 @@ def bpf_tcp_raw_gen_syncookie_ipv4(env: Env, iph: Ipv4Header, th: Mem, th_len: C
 
 
 @helper(gpl_only=True, pkt_access=True)
-def bpf_tcp_raw_gen_syncookie_ipv6(env: Env, iph: Ipv6Header, th: Mem, th_len: ConstSizeOrZero) -> Integer:
+def bpf_tcp_raw_gen_syncookie_ipv6(env: CallEnv, iph: Ipv6Header, th: Mem, th_len: ConstSizeOrZero) -> Integer:
     """A SYN cookie, and in the upper half its segment size; -EINVAL if `th_len` is not the header's length."""
     if _bad_length(th, th_len):
         return -EINVAL
@@ -109,26 +109,26 @@ def bpf_tcp_raw_gen_syncookie_ipv6(env: Env, iph: Ipv6Header, th: Mem, th_len: C
 
 
 @helper(gpl_only=True, pkt_access=True)
-def bpf_tcp_raw_check_syncookie_ipv4(env: Env, iph: Ipv4Header, th: TcpHeader) -> Integer:
+def bpf_tcp_raw_check_syncookie_ipv4(env: CallEnv, iph: Ipv4Header, th: TcpHeader) -> Integer:
     """0 if the packet acknowledges a cookie, else -EACCES."""
     return _check(env, iph[12:20], th, _V4_SIZES)
 
 
 @helper(gpl_only=True, pkt_access=True)
-def bpf_tcp_raw_check_syncookie_ipv6(env: Env, iph: Ipv6Header, th: TcpHeader) -> Integer:
+def bpf_tcp_raw_check_syncookie_ipv6(env: CallEnv, iph: Ipv6Header, th: TcpHeader) -> Integer:
     """0 if the packet acknowledges a cookie, else -EACCES."""
     return _check(env, iph[8:40], th, _V6_SIZES)
 
 
 @helper(gpl_only=True, pkt_access=True)
-def bpf_tcp_check_syncookie(env: Env, sk: BtfSockCommon, iph: Mem, iph_len: ConstSize, th: Mem,
+def bpf_tcp_check_syncookie(env: CallEnv, sk: BtfSockCommon, iph: Mem, iph_len: ConstSize, th: Mem,
                             th_len: ConstSize) -> Integer:
     """Does the packet acknowledge a cookie of a listening socket? -EINVAL: no simulated socket listens for TCP."""
     return -EINVAL
 
 
 @helper(gpl_only=True, pkt_access=True)
-def bpf_tcp_gen_syncookie(env: Env, sk: BtfSockCommon, iph: Mem, iph_len: ConstSize, th: Mem,
+def bpf_tcp_gen_syncookie(env: CallEnv, sk: BtfSockCommon, iph: Mem, iph_len: ConstSize, th: Mem,
                           th_len: ConstSize) -> Integer:
     """A cookie of a listening socket; -EINVAL: no simulated socket listens for TCP."""
     return -EINVAL

@@ -33,7 +33,7 @@ from ebpfvm.funcs.map_kind import of_type
 from ebpfvm.funcs.nofault import clear
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env
+    from ebpfvm.kernel import CallEnv
 
 _IDLE: Final = b"swapper/0"
 _IDLE_TASK: Final = 0xFFFF_FFFF_8200_0000  # where init_task lies
@@ -61,19 +61,19 @@ bpf_copy_from_user_task = contract_only("bpf_copy_from_user_task", UninitMem, Co
 
 
 @helper()
-def bpf_get_current_pid_tgid(env: Env) -> Integer:
+def bpf_get_current_pid_tgid(env: CallEnv) -> Integer:
     """Process and thread that run now: 0, packets are handled while the CPU idles."""
     return 0
 
 
 @helper()
-def bpf_get_current_uid_gid(env: Env) -> Integer:
+def bpf_get_current_uid_gid(env: CallEnv) -> Integer:
     """Group and user of the current process: root."""
     return 0
 
 
 @helper(cap="perfmon")
-def bpf_get_current_comm(env: Env, buf: UninitMem, size_of_buf: ConstSize) -> Integer:
+def bpf_get_current_comm(env: CallEnv, buf: UninitMem, size_of_buf: ConstSize) -> Integer:
     """Name of the current process, that of the idle task, padded with zeros."""
     clear(env.memory, buf, size_of_buf)
     env.memory.write(buf, _IDLE[:max(size_of_buf - 1, 0)])
@@ -81,14 +81,15 @@ def bpf_get_current_comm(env: Env, buf: UninitMem, size_of_buf: ConstSize) -> In
 
 
 @helper()
-def bpf_get_ns_current_pid_tgid(env: Env, dev: Anything, ino: Anything, nsdata: UninitMem, size: ConstSize) -> Integer:
+def bpf_get_ns_current_pid_tgid(env: CallEnv, dev: Anything, ino: Anything, nsdata: UninitMem,
+                                size: ConstSize) -> Integer:
     """Process and thread in a namespace: -EINVAL with `nsdata` zeroed, no device and inode name a namespace here."""
     clear(env.memory, nsdata, size)
     return -EINVAL
 
 
 @helper(gpl_only=True, cap="perfmon")
-def bpf_get_current_task(env: Env) -> Integer:
+def bpf_get_current_task(env: CallEnv) -> Integer:
     """Address of the current task, the idle one, where nothing can be read."""
     return _IDLE_TASK
 
@@ -116,13 +117,14 @@ def _event(map: Any, flags: int) -> int:
 
 
 @helper(gpl_only=True, cap="perfmon")
-def bpf_perf_event_read(env: Env, map: MapPtr, flags: Anything) -> Integer:
+def bpf_perf_event_read(env: CallEnv, map: MapPtr, flags: Anything) -> Integer:
     """Read an event's counter: 0, as that of an event for output is. -EINVAL for flags, -E2BIG, -ENOENT."""
     return _event(map, flags)
 
 
 @helper(gpl_only=True, cap="perfmon")
-def bpf_perf_event_read_value(env: Env, map: MapPtr, flags: Anything, buf: UninitMem, buf_size: ConstSize) -> Integer:
+def bpf_perf_event_read_value(env: CallEnv, map: MapPtr, flags: Anything, buf: UninitMem,
+                              buf_size: ConstSize) -> Integer:
     """Read an event's counter and times, all 0, into `buf`; errors as bpf_perf_event_read, and `buf` is zero then."""
     status = _event(map, flags) if buf_size == _PERF_VALUE_SIZE else -EINVAL
     clear(env.memory, buf, buf_size)

@@ -9,11 +9,11 @@ from ebpfvm.kernel.refs import RefCounted
 from ebpfvm.kernel.task import find_task
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env
+    from ebpfvm.kernel import CallEnv
 
 
 @kfunc("struct task_struct *bpf_task_acquire(struct task_struct *p)", "acquire", "rcu", "ret_null")
-def bpf_task_acquire(env: Env, p: int) -> int:
+def bpf_task_acquire(env: CallEnv, p: int) -> int:
     """One more reference to a task; NULL for NULL."""
     task = env.memory.owner(p)
     if not isinstance(task, RefCounted):
@@ -23,7 +23,7 @@ def bpf_task_acquire(env: Env, p: int) -> int:
 
 
 @kfunc("void bpf_task_release(struct task_struct *p)", "release")
-def bpf_task_release(env: Env, p: int) -> int:
+def bpf_task_release(env: CallEnv, p: int) -> int:
     """Give a reference to a task back."""
     task = env.memory.owner(p)
     if isinstance(task, RefCounted):
@@ -32,7 +32,7 @@ def bpf_task_release(env: Env, p: int) -> int:
 
 
 @kfunc("struct task_struct *bpf_task_from_pid(s32 pid)", "acquire", "ret_null")
-def bpf_task_from_pid(env: Env, pid: int) -> int:
+def bpf_task_from_pid(env: CallEnv, pid: int) -> int:
     """A reference to the task of a pid, NULL if there is none (any more)."""
     task = find_task(env.kernel, pid)
     if task is None:

@@ -26,7 +26,7 @@ from ebpfvm.funcs.nofault import c_string
 from ebpfvm.funcs.printf import MAX_VARARGS, render
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env
+    from ebpfvm.kernel import CallEnv
 
 _BASE_MASK: Final = 0x1F
 _MAX_NUMBER: Final = 63
@@ -76,7 +76,7 @@ def _radix(text: bytes, base: int) -> tuple[int, int]:
 
 
 @helper()
-def bpf_strtol(env: Env, buf: Mem, buf_len: ConstSize, flags: Anything, res: Out64) -> Integer:
+def bpf_strtol(env: CallEnv, buf: Mem, buf_len: ConstSize, flags: Anything, res: Out64) -> Integer:
     """Parse a signed number; bytes used, -EINVAL if there is none, -ERANGE if it does not fit. `res` 0 on error."""
     used, value, negative = parse_number(buf, flags)
     if used >= 0 and value > _S64_MAX + negative:
@@ -86,7 +86,7 @@ def bpf_strtol(env: Env, buf: Mem, buf_len: ConstSize, flags: Anything, res: Out
 
 
 @helper()
-def bpf_strtoul(env: Env, buf: Mem, buf_len: ConstSize, flags: Anything, res: Out64) -> Integer:
+def bpf_strtoul(env: CallEnv, buf: Mem, buf_len: ConstSize, flags: Anything, res: Out64) -> Integer:
     """Parse an unsigned number; as bpf_strtol, -EINVAL for a negative one."""
     used, value, negative = parse_number(buf, flags)
     if used >= 0 and negative:
@@ -96,7 +96,7 @@ def bpf_strtoul(env: Env, buf: Mem, buf_len: ConstSize, flags: Anything, res: Ou
 
 
 @helper()
-def bpf_strncmp(env: Env, s1: Mem, s1_sz: ConstSize, s2: ConstStr) -> Integer:
+def bpf_strncmp(env: CallEnv, s1: Mem, s1_sz: ConstSize, s2: ConstStr) -> Integer:
     """Compare at most `s1_sz` bytes: -1, 0 or 1."""
     other, _ = c_string(env.memory, s2, len(s1))
     a, b = s1.split(b"\0")[0], (other or b"")[:len(s1)]
@@ -104,7 +104,7 @@ def bpf_strncmp(env: Env, s1: Mem, s1_sz: ConstSize, s2: ConstStr) -> Integer:
 
 
 @helper(gpl_only=True, cap="perfmon")
-def bpf_snprintf(env: Env, str: WriteMemOrNull, str_size: ConstSizeOrZero, fmt: ConstStr, data: MemOrNull,
+def bpf_snprintf(env: CallEnv, str: WriteMemOrNull, str_size: ConstSizeOrZero, fmt: ConstStr, data: MemOrNull,
                  data_len: ConstSizeOrZero) -> Integer:
     """Print into `str`, cut to its size with NUL; bytes that the whole text with NUL needs.
 
@@ -125,7 +125,7 @@ def _words(data: bytes) -> list[int]:
     return [int.from_bytes(data[at:at + 8], "little") for at in range(0, len(data), 8)]
 
 
-def _print(env: Env, fmt: bytes, args: list[int]) -> int:
+def _print(env: CallEnv, fmt: bytes, args: list[int]) -> int:
     """One line into the trace; its length, or -EINVAL. A format without NUL is refused."""
     template, nul, _ = fmt.partition(b"\0")
     if not nul:
@@ -138,14 +138,15 @@ def _print(env: Env, fmt: bytes, args: list[int]) -> int:
 
 
 @helper(gpl_only=True, cap="perfmon")
-def bpf_trace_printk(env: Env, fmt: Mem, fmt_size: ConstSize, arg1: Unchecked, arg2: Unchecked,
+def bpf_trace_printk(env: CallEnv, fmt: Mem, fmt_size: ConstSize, arg1: Unchecked, arg2: Unchecked,
                      arg3: Unchecked) -> Integer:
     """Print a line with up to three arguments into the kernel's trace; its length, -EINVAL for a bad format."""
     return _print(env, fmt, [arg1, arg2, arg3])
 
 
 @helper(gpl_only=True, cap="perfmon")
-def bpf_trace_vprintk(env: Env, fmt: Mem, fmt_size: ConstSize, data: MemOrNull, data_len: ConstSizeOrZero) -> Integer:
+def bpf_trace_vprintk(env: CallEnv, fmt: Mem, fmt_size: ConstSize, data: MemOrNull,
+                      data_len: ConstSizeOrZero) -> Integer:
     """Print a line with up to 12 arguments, u64 each in `data`, into the kernel's trace."""
     if data_len & 7 or data_len > 8 * MAX_VARARGS or (data_len and not data):
         return -EINVAL
@@ -153,12 +154,12 @@ def bpf_trace_vprintk(env: Env, fmt: Mem, fmt_size: ConstSize, data: MemOrNull, 
 
 
 @helper(cap="bpf")
-def bpf_per_cpu_ptr(env: Env, ptr: PercpuBtf, cpu: Anything) -> PercpuMemOrNull:
+def bpf_per_cpu_ptr(env: CallEnv, ptr: PercpuBtf, cpu: Anything) -> PercpuMemOrNull:
     """Address of a per-CPU variable on one CPU; NULL for any but the only one, 0."""
     return 0 if cpu & 0xFFFFFFFF else ptr
 
 
 @helper(cap="bpf")
-def bpf_this_cpu_ptr(env: Env, ptr: PercpuBtf) -> PercpuMem:
+def bpf_this_cpu_ptr(env: CallEnv, ptr: PercpuBtf) -> PercpuMem:
     """Address of a per-CPU variable on this CPU."""
     return ptr

@@ -12,7 +12,7 @@ from ebpfvm.contract import helper
 from ebpfvm.contract.args import Integer
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env
+    from ebpfvm.kernel import CallEnv
 
 HZ: Final = 1000
 TICK_NS: Final = 1_000_000_000 // HZ
@@ -21,48 +21,48 @@ INITIAL_JIFFIES: Final = (1 << 32) - 300 * HZ  # include/linux/jiffies.h: wraps 
 
 
 @helper()
-def bpf_ktime_get_ns(env: Env) -> Integer:
+def bpf_ktime_get_ns(env: CallEnv) -> Integer:
     """Nanoseconds since boot (CLOCK_MONOTONIC)."""
     return env.kernel.clock
 
 
 @helper()
-def bpf_ktime_get_boot_ns(env: Env) -> Integer:
+def bpf_ktime_get_boot_ns(env: CallEnv) -> Integer:
     """Nanoseconds since boot, suspension included (CLOCK_BOOTTIME); nothing suspends here."""
     return env.kernel.clock
 
 
 @helper()
-def bpf_ktime_get_coarse_ns(env: Env) -> Integer:
+def bpf_ktime_get_coarse_ns(env: CallEnv) -> Integer:
     """Nanoseconds since boot as of the last tick (CLOCK_MONOTONIC_COARSE)."""
     return env.kernel.clock // TICK_NS * TICK_NS
 
 
 @helper()
-def bpf_ktime_get_tai_ns(env: Env) -> Integer:
+def bpf_ktime_get_tai_ns(env: CallEnv) -> Integer:
     """Nanoseconds of CLOCK_TAI: simulated time counts from the epoch, and TAI is 37 s ahead."""
     return env.kernel.clock + TAI_OFFSET_NS
 
 
 @helper(cap="bpf")
-def bpf_jiffies64(env: Env) -> Integer:
+def bpf_jiffies64(env: CallEnv) -> Integer:
     """Ticks since boot, counted from where the kernel begins (five minutes before 32 bits wrap), at HZ=1000."""
     return INITIAL_JIFFIES + env.kernel.clock // TICK_NS
 
 
 @helper()
-def bpf_get_prandom_u32(env: Env) -> Integer:
+def bpf_get_prandom_u32(env: CallEnv) -> Integer:
     """A random u32 out of the simulation's seed."""
     return env.kernel.random.getrandbits(32)
 
 
 @helper(fastcall=True)
-def bpf_get_smp_processor_id(env: Env) -> Integer:
+def bpf_get_smp_processor_id(env: CallEnv) -> Integer:
     """The CPU: always 0."""
     return 0
 
 
 @helper()
-def bpf_get_numa_node_id(env: Env) -> Integer:
+def bpf_get_numa_node_id(env: CallEnv) -> Integer:
     """The NUMA node: always 0."""
     return 0

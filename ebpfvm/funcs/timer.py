@@ -14,7 +14,7 @@ from ebpfvm.contract import helper
 from ebpfvm.contract.args import Anything, Func, Integer, MapPtr, SpinLock, Timer, Void
 from ebpfvm.errors import Fault
 from ebpfvm.funcs.errno import EBUSY, EDEADLK, EINVAL
-from ebpfvm.kernel import Env
+from ebpfvm.kernel import CallEnv
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ KTIME_MAX: Final = (1 << 63) - 1  # never
 _U64: Final = (1 << 64) - 1
 
 
-class Loop(Protocol):
+class TimerLoop(Protocol):
     """An event loop, as far as timers need to know."""
 
     def at_idle(self, time: int, action: Callable[[Any], object], argument: Any = None) -> None:
@@ -68,7 +68,7 @@ class BpfTimers:
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
-        self.loop: Loop | None = None
+        self.loop: TimerLoop | None = None
         self.closing = False
         self._timers: dict[int, BpfTimer] = {}
         self._running: list[BpfTimer] = []
@@ -116,7 +116,7 @@ class BpfTimers:
         self._running.append(timer)
         key = self.kernel.memory.add("map_key", timer.key(), name="map key", writable=False)
         try:
-            Env(prog).call(timer.callback, timer.map.region.base, key.base, timer.value.base)
+            CallEnv(prog).call(timer.callback, timer.map.region.base, key.base, timer.value.base)
         finally:
             self.kernel.memory.free(key)
             self._running.pop()
@@ -174,7 +174,7 @@ def timers_of(kernel: Kernel) -> BpfTimers:
 
 
 @helper(gpl_only=True, cap="bpf")
-def bpf_timer_init(env: Env, timer: Timer, map: MapPtr, flags: Anything) -> Integer:
+def bpf_timer_init(env: CallEnv, timer: Timer, map: MapPtr, flags: Anything) -> Integer:
     """Make a timer for a clock (REALTIME 0, MONOTONIC 1, BOOTTIME 7); -EBUSY if there is one, -EINVAL for others."""
     if flags >= _MAX_CLOCKS or flags not in _CLOCKS:
         return -EINVAL
@@ -186,7 +186,7 @@ def bpf_timer_init(env: Env, timer: Timer, map: MapPtr, flags: Anything) -> Inte
 
 
 @helper(gpl_only=True, cap="bpf")
-def bpf_timer_set_callback(env: Env, timer: Timer, callback_fn: Func) -> Integer:
+def bpf_timer_set_callback(env: CallEnv, timer: Timer, callback_fn: Func) -> Integer:
     """Say what to call; -EINVAL before bpf_timer_init."""
     held = timers_of(env.kernel).get(timer)
     if held is None:
@@ -196,7 +196,7 @@ def bpf_timer_set_callback(env: Env, timer: Timer, callback_fn: Func) -> Integer
 
 
 @helper(gpl_only=True, cap="bpf")
-def bpf_timer_start(env: Env, timer: Timer, nsecs: Anything, flags: Anything) -> Integer:
+def bpf_timer_start(env: CallEnv, timer: Timer, nsecs: Anything, flags: Anything) -> Integer:
     """Arm it for `nsecs` from now, or for the absolute time with BPF_F_TIMER_ABS (1).
 
     -EINVAL for other flags (BPF_F_TIMER_CPU_PIN, 2, is accepted) and before init or set_callback.
@@ -210,7 +210,7 @@ def bpf_timer_start(env: Env, timer: Timer, nsecs: Anything, flags: Anything) ->
 
 
 @helper(gpl_only=True, cap="bpf")
-def bpf_timer_cancel(env: Env, timer: Timer) -> Integer:
+def bpf_timer_cancel(env: CallEnv, timer: Timer) -> Integer:
     """Disarm it: 1 if it was armed, 0 if not; it must be given its callback again.
 
     -EINVAL before bpf_timer_init, -EDEADLK from its own callback.
@@ -227,7 +227,7 @@ def bpf_timer_cancel(env: Env, timer: Timer) -> Integer:
 
 
 @helper(cap="bpf")
-def bpf_spin_lock(env: Env, lock: SpinLock) -> Void:
+def bpf_spin_lock(env: CallEnv, lock: SpinLock) -> Void:
     """Take a lock. Waiting for a held one would never end, since one program runs at a time."""
     if env.memory.load(lock, 4):
         raise Fault("lock", "bpf_spin_lock of a lock that is held already: the program would wait for itself")
@@ -236,7 +236,7 @@ def bpf_spin_lock(env: Env, lock: SpinLock) -> Void:
 
 
 @helper(cap="bpf")
-def bpf_spin_unlock(env: Env, lock: SpinLock) -> Void:
+def bpf_spin_unlock(env: CallEnv, lock: SpinLock) -> Void:
     """Release a lock."""
     if not env.memory.load(lock, 4):
         raise Fault("lock", "bpf_spin_unlock of a lock that is not held")

@@ -12,14 +12,14 @@ from ebpfvm.contract import kfunc
 from ebpfvm.funcs.graph import graph_of
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env
+    from ebpfvm.kernel import CallEnv
 
 _ROOT = "struct bpf_rb_root *root"
 _NODE = "struct bpf_rb_node *node"
 _LESS = "bool (less)(struct bpf_rb_node *a, const struct bpf_rb_node *b)"
 
 
-def _add(env: Env, root: int, node: int, less: int) -> int:
+def _add(env: CallEnv, root: int, node: int, less: int) -> int:
     """Insert behind all objects that the new one is not less than: ties keep the order of arrival."""
     graph = graph_of(env.kernel)
     nodes = graph.nodes(root)
@@ -33,7 +33,7 @@ def _add(env: Env, root: int, node: int, less: int) -> int:
     return graph.insert(root, node, low)
 
 
-def _span(env: Env, root: int, node: int) -> tuple[list[int], int, int, int] | None:
+def _span(env: CallEnv, root: int, node: int) -> tuple[list[int], int, int, int] | None:
     """Nodes, and low, middle and high of the part of them whose root `node` is."""
     nodes = graph_of(env.kernel).nodes(root)
     if node not in nodes:
@@ -45,40 +45,40 @@ def _span(env: Env, root: int, node: int) -> tuple[list[int], int, int, int] | N
 
 
 @kfunc(f"int bpf_rbtree_add_impl({_ROOT}, {_NODE}, {_LESS}, void *meta__ign, u64 off)")
-def bpf_rbtree_add_impl(env: Env, root: int, node: int, less: int, meta__ign: int, off: int) -> int:
+def bpf_rbtree_add_impl(env: CallEnv, root: int, node: int, less: int, meta__ign: int, off: int) -> int:
     """Insert an object; 0, or -EINVAL (and the object is dropped) if its node is in use."""
     return _add(env, root, node, less)
 
 
 @kfunc(f"int bpf_rbtree_add({_ROOT}, {_NODE}, {_LESS})", "implicit_args")
-def bpf_rbtree_add(env: Env, root: int, node: int, less: int) -> int:
+def bpf_rbtree_add(env: CallEnv, root: int, node: int, less: int) -> int:
     """As bpf_rbtree_add_impl (since 7.2)."""
     return _add(env, root, node, less)
 
 
 @kfunc(f"struct bpf_rb_node *bpf_rbtree_remove({_ROOT}, {_NODE})", "acquire", "ret_null")
-def bpf_rbtree_remove(env: Env, root: int, node: int) -> int:
+def bpf_rbtree_remove(env: CallEnv, root: int, node: int) -> int:
     """Take an object out; the node, or NULL if it is not in this tree."""
     graph = graph_of(env.kernel)
     return graph.take(root, node) if graph.owner.get(node) == root else 0
 
 
 @kfunc(f"struct bpf_rb_node *bpf_rbtree_first({_ROOT})", "ret_null")
-def bpf_rbtree_first(env: Env, root: int) -> int:
+def bpf_rbtree_first(env: CallEnv, root: int) -> int:
     """Look at the smallest node; NULL in an empty tree."""
     nodes = graph_of(env.kernel).nodes(root)
     return nodes[0] if nodes else 0
 
 
 @kfunc(f"struct bpf_rb_node *bpf_rbtree_root({_ROOT})", "ret_null")
-def bpf_rbtree_root(env: Env, root: int) -> int:
+def bpf_rbtree_root(env: CallEnv, root: int) -> int:
     """Look at the node at the top; NULL in an empty tree."""
     nodes = graph_of(env.kernel).nodes(root)
     return nodes[len(nodes) // 2] if nodes else 0
 
 
 @kfunc(f"struct bpf_rb_node *bpf_rbtree_left({_ROOT}, {_NODE})", "ret_null")
-def bpf_rbtree_left(env: Env, root: int, node: int) -> int:
+def bpf_rbtree_left(env: CallEnv, root: int, node: int) -> int:
     """Look at the node below on the left; NULL without one, or if `node` is not in this tree."""
     span = _span(env, root, node)
     if span is None or span[1] >= span[2]:
@@ -88,7 +88,7 @@ def bpf_rbtree_left(env: Env, root: int, node: int) -> int:
 
 
 @kfunc(f"struct bpf_rb_node *bpf_rbtree_right({_ROOT}, {_NODE})", "ret_null")
-def bpf_rbtree_right(env: Env, root: int, node: int) -> int:
+def bpf_rbtree_right(env: CallEnv, root: int, node: int) -> int:
     """Look at the node below on the right; NULL without one, or if `node` is not in this tree."""
     span = _span(env, root, node)
     if span is None or span[2] + 1 >= span[3]:

@@ -12,7 +12,7 @@ from ebpfvm.funcs.errno import EINVAL, ENOENT, ENOMEM, EPROTO
 from ebpfvm.funcs.nofault import clear
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env, SkBuff
+    from ebpfvm.kernel import CallEnv, SkBuff
 
 _KEY: Final = struct.Struct("<I16sBBHI16s")  # struct bpf_tunnel_key
 _SHORTER: Final = frozenset({28, 24, 22})  # what older headers had of it
@@ -48,7 +48,7 @@ def _info(skb: SkBuff) -> TunnelInfo | None:
 
 
 @helper()
-def bpf_skb_get_tunnel_key(env: Env, skb: Skb, key: UninitMem, size: ConstSize, flags: Anything) -> Integer:
+def bpf_skb_get_tunnel_key(env: CallEnv, skb: Skb, key: UninitMem, size: ConstSize, flags: Anything) -> Integer:
     """Tunnel metadata of the packet.
 
     -EINVAL for a packet that has none, unknown flags or a size of no header; -EPROTO where the addresses are of the
@@ -75,7 +75,7 @@ def bpf_skb_get_tunnel_key(env: Env, skb: Skb, key: UninitMem, size: ConstSize, 
 
 
 @helper()
-def bpf_skb_set_tunnel_key(env: Env, skb: Skb, key: Mem, size: ConstSize, flags: Anything) -> Integer:
+def bpf_skb_set_tunnel_key(env: CallEnv, skb: Skb, key: Mem, size: ConstSize, flags: Anything) -> Integer:
     """Set the tunnel metadata of the packet, without options; -EINVAL for unknown flags, a size of no header, a label
     without IPv6, or bits in `tunnel_ext`.
     """
@@ -99,7 +99,7 @@ def bpf_skb_set_tunnel_key(env: Env, skb: Skb, key: Mem, size: ConstSize, flags:
 
 
 @helper()
-def bpf_skb_get_tunnel_opt(env: Env, skb: Skb, opt: UninitMem, size: ConstSize) -> Integer:
+def bpf_skb_get_tunnel_opt(env: CallEnv, skb: Skb, opt: UninitMem, size: ConstSize) -> Integer:
     """Tunnel options of the packet: their length; -ENOENT without any and -ENOMEM if they are longer than `size`,
     with `opt` zeroed.
     """
@@ -115,7 +115,7 @@ def bpf_skb_get_tunnel_opt(env: Env, skb: Skb, opt: UninitMem, size: ConstSize) 
 
 
 @helper()
-def bpf_skb_set_tunnel_opt(env: Env, skb: Skb, opt: Mem, size: ConstSize) -> Integer:
+def bpf_skb_set_tunnel_opt(env: CallEnv, skb: Skb, opt: Mem, size: ConstSize) -> Integer:
     """Set the tunnel options of a packet whose metadata a program has set: -EINVAL for others and for a size that is
     no multiple of 4, -ENOMEM above 255 bytes.
     """
@@ -129,7 +129,7 @@ def bpf_skb_set_tunnel_opt(env: Env, skb: Skb, opt: Mem, size: ConstSize) -> Int
 
 
 @helper()
-def bpf_skb_get_xfrm_state(env: Env, skb: Skb, index: Anything, xfrm_state: UninitMem, size: ConstSize,
+def bpf_skb_get_xfrm_state(env: CallEnv, skb: Skb, index: Anything, xfrm_state: UninitMem, size: ConstSize,
                            flags: Anything) -> Integer:
     """State of the IPsec transformation that the packet came through: -EINVAL with `xfrm_state` zeroed, as for every
     packet that came through none.

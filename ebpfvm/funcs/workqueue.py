@@ -13,11 +13,11 @@ from ebpfvm.funcs.timer import BpfTimer, timers_of
 from ebpfvm.kernel.convert import map_object
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env
+    from ebpfvm.kernel import CallEnv
 
 
 @kfunc("int bpf_wq_init(struct bpf_wq *wq, void *p__map, unsigned int flags)")
-def bpf_wq_init(env: Env, wq: int, p__map: int, flags: int) -> int:
+def bpf_wq_init(env: CallEnv, wq: int, p__map: int, flags: int) -> int:
     """Make a work queue; -EINVAL for flags, -EBUSY if there is one."""
     if flags:
         return -EINVAL
@@ -30,7 +30,7 @@ def bpf_wq_init(env: Env, wq: int, p__map: int, flags: int) -> int:
 
 @kfunc("int bpf_wq_set_callback_impl(struct bpf_wq *wq, int (callback_fn)(void *map, int *key, void *value), "
        "unsigned int flags, void *aux__prog)")
-def bpf_wq_set_callback_impl(env: Env, wq: int, callback_fn: int, flags: int, aux__prog: int) -> int:
+def bpf_wq_set_callback_impl(env: CallEnv, wq: int, callback_fn: int, flags: int, aux__prog: int) -> int:
     """Say what to call; -EINVAL for flags and before bpf_wq_init."""
     held = timers_of(env.kernel).get(wq)
     if flags or held is None:
@@ -41,7 +41,7 @@ def bpf_wq_set_callback_impl(env: Env, wq: int, callback_fn: int, flags: int, au
 
 @kfunc("int bpf_wq_set_callback(struct bpf_wq *wq, int (callback_fn)(void *map, int *key, void *value), "
        "unsigned int flags)", "implicit_args")
-def bpf_wq_set_callback(env: Env, wq: int, callback_fn: int, flags: int) -> int:
+def bpf_wq_set_callback(env: CallEnv, wq: int, callback_fn: int, flags: int) -> int:
     """Say what to call, as bpf_wq_set_callback_impl (since 7.2)."""
     held = timers_of(env.kernel).get(wq)
     if flags or held is None:
@@ -51,7 +51,7 @@ def bpf_wq_set_callback(env: Env, wq: int, callback_fn: int, flags: int) -> int:
 
 
 @kfunc("int bpf_wq_start(struct bpf_wq *wq, unsigned int flags)")
-def bpf_wq_start(env: Env, wq: int, flags: int) -> int:
+def bpf_wq_start(env: CallEnv, wq: int, flags: int) -> int:
     """Have the callback called once; -EINVAL for flags and before bpf_wq_init or bpf_wq_set_callback."""
     held = timers_of(env.kernel).get(wq)
     if flags or held is None or held.prog is None:

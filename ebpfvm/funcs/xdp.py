@@ -10,14 +10,14 @@ from ebpfvm.funcs.errno import EACCES, EFAULT, EINVAL
 from ebpfvm.funcs.packet_bytes import ETH_HLEN, U32, length, load_bytes, s32, store_bytes
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel import Env
+    from ebpfvm.kernel import CallEnv
 
 _FRAME_SIZE: Final = 40  # sizeof(struct xdp_frame), kept at the beginning of the headroom
 _META_MAX: Final = 255
 
 
 @helper(changes_packet=True)
-def bpf_xdp_adjust_head(env: Env, xdp: Xdp, delta: Anything) -> Integer:
+def bpf_xdp_adjust_head(env: CallEnv, xdp: Xdp, delta: Anything) -> Integer:
     """Move the packet's beginning by `delta` (negative: grow into the headroom), metadata with it.
 
     -EINVAL beyond the headroom, or when less than an Ethernet header would be left.
@@ -34,7 +34,7 @@ def bpf_xdp_adjust_head(env: Env, xdp: Xdp, delta: Anything) -> Integer:
 
 
 @helper(changes_packet=True)
-def bpf_xdp_adjust_meta(env: Env, xdp: Xdp, delta: Anything) -> Integer:
+def bpf_xdp_adjust_meta(env: CallEnv, xdp: Xdp, delta: Anything) -> Integer:
     """Move the beginning of the metadata by `delta`.
 
     -EINVAL beyond headroom or packet, -EACCES for a size that is no multiple of 4 or above 255.
@@ -50,7 +50,7 @@ def bpf_xdp_adjust_meta(env: Env, xdp: Xdp, delta: Anything) -> Integer:
 
 
 @helper(changes_packet=True)
-def bpf_xdp_adjust_tail(env: Env, xdp: Xdp, delta: Anything) -> Integer:
+def bpf_xdp_adjust_tail(env: CallEnv, xdp: Xdp, delta: Anything) -> Integer:
     """Move the packet's end by `delta`, new bytes are zero; -EINVAL beyond the buffer or below an Ethernet header."""
     region = xdp.packet
     end = region.end + s32(delta)
@@ -63,7 +63,7 @@ def bpf_xdp_adjust_tail(env: Env, xdp: Xdp, delta: Anything) -> Integer:
 
 
 @helper()
-def bpf_xdp_get_buff_len(env: Env, xdp: Xdp) -> Integer:
+def bpf_xdp_get_buff_len(env: CallEnv, xdp: Xdp) -> Integer:
     """Bytes of the packet."""
     return length(xdp)
 
@@ -73,7 +73,7 @@ bpf_xdp_get_buff_len__btf = contract_only("bpf_xdp_get_buff_len", ArgSpec(Arg.PT
 
 
 @helper()
-def bpf_xdp_load_bytes(env: Env, xdp: Xdp, offset: Anything, buf: UninitMem, len: ConstSize) -> Integer:
+def bpf_xdp_load_bytes(env: CallEnv, xdp: Xdp, offset: Anything, buf: UninitMem, len: ConstSize) -> Integer:
     """Copy out of the packet; -EINVAL outside of it, -EFAULT for an offset or length above 65535."""
     offset &= U32
     if offset > 0xFFFF or len > 0xFFFF:
@@ -86,7 +86,7 @@ def bpf_xdp_load_bytes(env: Env, xdp: Xdp, offset: Anything, buf: UninitMem, len
 
 
 @helper()
-def bpf_xdp_store_bytes(env: Env, xdp: Xdp, offset: Anything, buf: Mem, len: ConstSize) -> Integer:
+def bpf_xdp_store_bytes(env: CallEnv, xdp: Xdp, offset: Anything, buf: Mem, len: ConstSize) -> Integer:
     """Copy into the packet; -EINVAL outside of it, -EFAULT for an offset or length above 65535."""
     offset &= U32
     return -EFAULT if offset > 0xFFFF or len > 0xFFFF else store_bytes(xdp, offset, buf, 0)

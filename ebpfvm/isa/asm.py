@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final, get_args
 from ebpfvm.errors import LoadError
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.asm_grammar import grammar
-from ebpfvm.isa.asm_resolve import AsmError, Item, Line, Resolver, Source
+from ebpfvm.isa.asm_resolve import AsmError, AsmSource, Item, Line, Resolver
 from ebpfvm.isa.asm_tokens import SyntaxTrouble
 from ebpfvm.isa.mnemonics import plain_words
 from ebpfvm.isa.syntax import Dialect
@@ -76,7 +76,7 @@ def assemble(text: str, *, dialect: Dialect | None = None, helpers: Mapping[str,
     """
     if dialect is not None and dialect not in get_args(Dialect):
         raise LoadError(f"unknown dialect {dialect!r}; there are llvm, kernel and plain", path=path)
-    source = Source(path, dialect, dialect is not None)
+    source = AsmSource(path, dialect, dialect is not None)
     if dialect is None and re.search(_PREFIX.pattern, text, re.M):
         source.dialect = "kernel"
     for number, line in enumerate(_without_block_comments(_section(text)).split("\n"), 1):
@@ -107,7 +107,7 @@ def _blank(text: str, end: int) -> str:
     return " " * end + text[end:]
 
 
-def _read_line(source: Source, number: int, whole: str) -> None:
+def _read_line(source: AsmSource, number: int, whole: str) -> None:
     noise = _OBJDUMP_NOISE.match(whole)
     if noise:
         label = noise["label"] or noise["label2"]
@@ -138,7 +138,7 @@ def _is_statement(whole: str) -> bool:
     return bool(looks) or text == "exit" or text.startswith(("call ", "may_goto ", "gotox "))
 
 
-def _read_kernel_line(source: Source, number: int, whole: str, prefix: re.Match[str]) -> None:
+def _read_kernel_line(source: AsmSource, number: int, whole: str, prefix: re.Match[str]) -> None:
     if not source.fixed_dialect:
         source.dialect = "kernel"
     text = _blank(_STATE.sub("", whole + " "), prefix.end())
@@ -154,7 +154,7 @@ def _read_kernel_line(source: Source, number: int, whole: str, prefix: re.Match[
         _add(source, line)
 
 
-def _statements(source: Source, text: str) -> Iterator[str]:
+def _statements(source: AsmSource, text: str) -> Iterator[str]:
     """The statements of a line, each padded to its column."""
     text = _COMMENT.sub(lambda match: " " * len(match[0]), text)
     text = _HASH.sub("", text)
@@ -166,7 +166,7 @@ def _statements(source: Source, text: str) -> Iterator[str]:
         start += len(part) + 1
 
 
-def _read_statement(source: Source, number: int, text: str, whole: str) -> None:
+def _read_statement(source: AsmSource, number: int, text: str, whole: str) -> None:
     while (label := _LABEL.match(text)) is not None:
         if not source.in_data:
             _define(source, label["name"], Line(number, text, whole, "llvm"), label.start("name"))
@@ -194,7 +194,7 @@ def _detect(text: str) -> Dialect | None:
     return "plain" if known or _PLAIN_LOOK.match(text) else None
 
 
-def _define(source: Source, name: str, line: Line, column: int = 0) -> None:
+def _define(source: AsmSource, name: str, line: Line, column: int = 0) -> None:
     if name.isdigit():
         source.numeric.setdefault(name, []).append(source.pc)
     elif name in source.labels:
@@ -203,7 +203,7 @@ def _define(source: Source, name: str, line: Line, column: int = 0) -> None:
         source.labels[name] = source.pc
 
 
-def _directive(source: Source, match: re.Match[str], line: Line) -> None:
+def _directive(source: AsmSource, match: re.Match[str], line: Line) -> None:
     word, rest = match["word"], match["rest"].strip()
     if word == ".dialect":
         if rest not in _DIALECT_NAMES:
@@ -225,7 +225,7 @@ def _directive(source: Source, match: re.Match[str], line: Line) -> None:
         raise source.error(f"unknown directive {word}", line, match.start("word"))
 
 
-def _slot_value(source: Source, text: str, column: int, line: Line) -> int:
+def _slot_value(source: AsmSource, text: str, column: int, line: Line) -> int:
     try:
         value = int(text, 0)
     except ValueError:
@@ -235,7 +235,7 @@ def _slot_value(source: Source, text: str, column: int, line: Line) -> int:
     return value & c.U64
 
 
-def _add(source: Source, line: Line) -> None:
+def _add(source: AsmSource, line: Line) -> None:
     try:
         parsed = grammar("plain" if line.dialect == "plain" else "pseudo_c").parse(line.text)
     except SyntaxTrouble as trouble:
@@ -248,7 +248,7 @@ def _add(source: Source, line: Line) -> None:
     source.pc += item.slots
 
 
-def _place(source: Source) -> None:
+def _place(source: AsmSource) -> None:
     """Put the instructions of a log, which come in any order and repeatedly, where their offsets say."""
     placed = [item for item in source.items if item.line.place is not None]
     if not placed:

@@ -22,7 +22,7 @@ from ebpfvm.isa.asm_tokens import (
     Numbered,
     Parsed,
     Pseudo,
-    Reg,
+    RegToken,
     Relative,
     Start,
     SyntaxTrouble,
@@ -36,7 +36,7 @@ _RMW: Final = {row.symbol: row.op for row in ROWS if row.kind == "atomic" and no
 _SUFFIX: Final = {8: "b", 16: "h", 32: "w", 64: "dw"}
 
 
-class Grammar:
+class AsmGrammar:
     """Rules; ply reads the productions out of the docstrings."""
 
     tokens = Lexer.tokens
@@ -200,7 +200,7 @@ class Grammar:
         """memory : place EQUALS operand"""
         size, base, off = p[1]
         suffix = _SUFFIX[_unsigned(size, p.lexpos(1))]
-        if isinstance(p[3], Reg):
+        if isinstance(p[3], RegToken):
             _fits_reg(p[3], size, False)
             p[0] = Parsed(BY_NAME[f"stx_{suffix}"], base, p[3].number, off)
         else:
@@ -274,7 +274,7 @@ class Grammar:
         """flow : IF REG COMPARE operand GOTO target
                 | IF REG AMP operand GOTO target"""
         op, width = _JUMP[p[3]], _width(p[2])
-        if isinstance(p[4], Reg):
+        if isinstance(p[4], RegToken):
             _same_width(p[2], p[4])
             p[0] = Parsed(BY_NAME[f"{op}{width}_x"], p[2].number, p[4].number, target=p[6])
         else:
@@ -335,28 +335,28 @@ class Grammar:
             p[0] = (p[2].number, p[3])
 
 
-def _width(reg: Reg) -> str:
+def _width(reg: RegToken) -> str:
     return "32" if reg.letter == "w" else "64"
 
 
-def _same_width(left: Reg, right: Reg) -> None:
+def _same_width(left: RegToken, right: RegToken) -> None:
     if left.letter != right.letter:
         names = f"{left.letter}{left.number} and {right.letter}{right.number}"
         raise SyntaxTrouble(f"{names} differ in width", right.column)
 
 
-def _same_reg(left: Reg, right: Reg, what: str) -> None:
+def _same_reg(left: RegToken, right: RegToken, what: str) -> None:
     if left[:2] != right[:2]:
         raise SyntaxTrouble(f"{what} has one register for operand and result", right.column)
 
 
-def _wide_regs(what: str, *regs: Reg) -> None:
+def _wide_regs(what: str, *regs: RegToken) -> None:
     for reg in regs:
         if reg.letter == "w":
             raise SyntaxTrouble(f"{what} needs an r register", reg.column)
 
 
-def _fits_reg(reg: Reg, size: str, signed: bool) -> None:
+def _fits_reg(reg: RegToken, size: str, signed: bool) -> None:
     """LLVM names `w` registers in narrow loads and stores; the encoding is the same."""
     if reg.letter == "w" and (signed or size == "u64"):
         raise SyntaxTrouble(f"{size} needs an r register", reg.column)
@@ -368,15 +368,15 @@ def _unsigned(size: str, column: int) -> int:
     return int(size[1:])
 
 
-def _alu(dst: Reg, op: str, operand: Reg | Number) -> Parsed:
-    if isinstance(operand, Reg):
+def _alu(dst: RegToken, op: str, operand: RegToken | Number) -> Parsed:
+    if isinstance(operand, RegToken):
         _same_width(dst, operand)
         return Parsed(BY_NAME[f"{op}{_width(dst)}_x"], dst.number, operand.number)
     return Parsed(BY_NAME[f"{op}{_width(dst)}_k"], dst.number, imm=operand)
 
 
-def _atomic(op: str, size: str, base: int, off: Number | None, source: Reg, column: int,
-            result: Reg | None = None) -> Parsed:
+def _atomic(op: str, size: str, base: int, off: Number | None, source: RegToken, column: int,
+            result: RegToken | None = None) -> Parsed:
     width = _unsigned(size, column)
     row = BY_NAME.get(f"atomic_{op}{width}")
     if row is None:
@@ -402,7 +402,7 @@ _PSEUDO_SRC: Final = {"map": c.BPF_PSEUDO_MAP_FD, "map_value": c.BPF_PSEUDO_MAP_
                       "map_idx_value": c.BPF_PSEUDO_MAP_IDX_VALUE}
 
 
-def _wide(dst: Reg, value: Number | Name | Pseudo) -> Parsed:
+def _wide(dst: RegToken, value: Number | Name | Pseudo) -> Parsed:
     _wide_regs("a 64-bit immediate", dst)
     if not isinstance(value, Pseudo):
         return Parsed(BY_NAME["ld_imm64_0"], dst.number, imm=value)
@@ -427,7 +427,7 @@ def _is_kfunc(callee: Numbered) -> bool:
 def _plain(words: Name, operands: list[Any]) -> Parsed:
     """The row that `words` and the kinds of `operands` choose, with its operands filled in."""
     shape = "".join("m" if isinstance(item, tuple) and not hasattr(item, "_fields") else
-                    "r" if isinstance(item, Reg) else "v" for item in operands)
+                    "r" if isinstance(item, RegToken) else "v" for item in operands)
     head, _, last = words.text.rpartition(" ")
     if last == "local" and head != "call" and not operands:  # a label of that name
         return _plain(Name(head, words.column), [Name(last, words.column + len(head) + 1)])
@@ -441,7 +441,7 @@ def _plain(words: Name, operands: list[Any]) -> Parsed:
 
 
 def _fill(parsed: Parsed, slot: str, item: Any) -> Parsed:
-    if isinstance(item, Reg):
+    if isinstance(item, RegToken):
         if item.letter == "w":
             raise SyntaxTrouble("mnemonics name r registers; the width is in the mnemonic (add32)", item.column)
         return _fill_register(parsed, slot, item.number)
@@ -499,6 +499,6 @@ def _finish(parsed: Parsed) -> Parsed:
 
 
 @cache
-def grammar(start: Start) -> Grammar:
+def grammar(start: Start) -> AsmGrammar:
     """The parser of one start symbol; its tables take about a tenth of a second, once."""
-    return Grammar(start)
+    return AsmGrammar(start)

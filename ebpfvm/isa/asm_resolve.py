@@ -71,7 +71,7 @@ class Item:
 
 
 @dataclass(slots=True)
-class Source:
+class AsmSource:
     """What the reading of the text has found so far."""
 
     path: str
@@ -90,7 +90,7 @@ class Source:
 class Resolver:
     """Turns parsed instructions into slots: labels into distances, names into numbers, ranges checked."""
 
-    def __init__(self, source: Source, helpers: Mapping[str, int], maps: Mapping[str, int]) -> None:
+    def __init__(self, source: AsmSource, helpers: Mapping[str, int], maps: Mapping[str, int]) -> None:
         self.source, self.helpers, self.maps = source, helpers, maps
         self.line = Line(0, "", "", "llvm")
 

@@ -40,7 +40,7 @@ class Name(NamedTuple):
     column: int
 
 
-class Reg(NamedTuple):
+class RegToken(NamedTuple):
     """A register: number, letter "r" or "w", column."""
 
     number: int
@@ -171,7 +171,7 @@ class Lexer:
         number = _integer(text[1:], t.lexpos)
         if number > c.MAX_BPF_REG:
             raise SyntaxTrouble(f"there is no register {text}", t.lexpos)
-        t.value = Reg(number, text[0], t.lexpos)
+        t.value = RegToken(number, text[0], t.lexpos)
         return t
 
     def t_near_label(self, t: Any) -> Any:

@@ -37,7 +37,7 @@ class ImmText(Protocol):
     def __call__(self, insn: Insn, high: Insn) -> str | None: ...
 
 
-class Label(Protocol):
+class JumpLabel(Protocol):
     """`label(pc)` gives the text that llvm-objdump writes as `<...>` behind a jump to slot `pc`; None for none."""
 
     def __call__(self, pc: int) -> str | None: ...
@@ -202,7 +202,7 @@ def raw_text(insn: Insn) -> str:
     return f".8byte 0x{int.from_bytes(insn.encode(), 'little'):x}"
 
 
-def llvm_text(insns: Sequence[Insn], pc: int, *, label: Label | None = None, call_name: CallName | None = None,
+def llvm_text(insns: Sequence[Insn], pc: int, *, label: JumpLabel | None = None, call_name: CallName | None = None,
               imm_text: ImmText | None = None, alu32: bool = False, exact: bool = False) -> str:
     """Slot `pc` of `insns` as `llvm-objdump -d` writes it: `if r1 == 0x5 goto +0x2 <LBB0_2>`.
 
@@ -219,7 +219,7 @@ def llvm_text(insns: Sequence[Insn], pc: int, *, label: Label | None = None, cal
     return _text("llvm", insns, pc, label, call_name, imm_text, alu32, exact)
 
 
-def plain_text(insns: Sequence[Insn], pc: int, *, label: Label | None = None, call_name: CallName | None = None,
+def plain_text(insns: Sequence[Insn], pc: int, *, label: JumpLabel | None = None, call_name: CallName | None = None,
                imm_text: ImmText | None = None, exact: bool = False) -> str:
     """Slot `pc` of `insns` in the mnemonics of user-space virtual machines: `jeq %r1, 5, +2`.
 
@@ -228,7 +228,7 @@ def plain_text(insns: Sequence[Insn], pc: int, *, label: Label | None = None, ca
     return _text("plain", insns, pc, label, call_name, imm_text, False, exact)
 
 
-def _text(dialect: Dialect, insns: Sequence[Insn], pc: int, label: Label | None, call_name: CallName | None,
+def _text(dialect: Dialect, insns: Sequence[Insn], pc: int, label: JumpLabel | None, call_name: CallName | None,
           imm_text: ImmText | None, alu32: bool, exact: bool) -> str:
     insn = insns[pc]
     row = row_of(insn)

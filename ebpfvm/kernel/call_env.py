@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.refs import Refs
 
 
-class Env:
+class CallEnv:
     """The surroundings of a running program.
 
     Attributes:

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ebpfvm.contract.helper import Helper
-    from ebpfvm.contract.kfunc import Kfunc, Param
-    from ebpfvm.kernel.call_env import Env
+    from ebpfvm.contract.kfunc import Kfunc, KfuncParam
+    from ebpfvm.kernel.call_env import CallEnv
 
     Regs = Sequence[int]
-    Converter = Callable[[Env, Regs], Any]
+    Converter = Callable[[CallEnv, Regs], Any]
     Call = Callable[..., int]
 
 _U64: Final = (1 << 64) - 1
@@ -35,7 +35,7 @@ _SCALARS: Final = {"u8": (8, False), "u16": (16, False), "u32": (32, False), "un
                    "s8": (8, True), "s16": (16, True), "s32": (32, True), "int": (32, True), "bool": (8, False)}
 
 
-def context_object(env: Env, ptr: int) -> Any:
+def context_object(env: CallEnv, ptr: int) -> Any:
     """The object behind a context pointer; of a `SchBpfCtx` its packet, which is what helpers want of it.
 
     Raises:
@@ -56,7 +56,7 @@ def _context_converter(i: int, kind: str, nullable: bool) -> Converter:
     """Converter of a pointer to a context or kernel object; `kind` says what it must be (`_CLASSES`)."""
     classes = _CLASSES.get(kind)
 
-    def convert(env: Env, r: Regs) -> Any:
+    def convert(env: CallEnv, r: Regs) -> Any:
         if nullable and not r[i]:
             return None
         found = context_object(env, r[i])
@@ -66,7 +66,7 @@ def _context_converter(i: int, kind: str, nullable: bool) -> Converter:
     return convert
 
 
-def map_object(env: Env, ptr: int) -> Any:
+def map_object(env: CallEnv, ptr: int) -> Any:
     """The map behind a map pointer.
 
     Raises:
@@ -129,7 +129,7 @@ def kfunc_call(kfunc: Kfunc) -> Call:
     return _bind(body, [param_converter(param, index) for index, param in enumerate(kfunc.params)])
 
 
-def param_converter(param: Param, i: int) -> Converter | None:
+def param_converter(param: KfuncParam, i: int) -> Converter | None:
     """The converter of a kfunc's parameter `i` (from 0), None where the register is passed as it is."""
     if param.pointers == 1 and param.struct in OBJECTS:
         return _context_converter(i, param.struct, param.struct not in _CLASSES or "nullable" in param.suffixes)
@@ -141,7 +141,7 @@ def param_converter(param: Param, i: int) -> Converter | None:
 
 
 def _unsupported(what: str) -> Call:
-    def call(env: Env, *regs: int) -> int:
+    def call(env: CallEnv, *regs: int) -> int:
         raise Fault("unsupported", f"{what} is not supported by ebpfvm at run time")
     return call
 
@@ -152,7 +152,7 @@ def _bind(body: Callable[..., int], conv: list[Converter | None]) -> Call:
     if not any(conv):
         return _bind_numbers(body, n)
 
-    def call(env: Env, *r: int) -> int:
+    def call(env: CallEnv, *r: int) -> int:
         return body(env, *[r[i] if c is None else c(env, r) for i, c in enumerate(conv)]) & _U64
     return call
 

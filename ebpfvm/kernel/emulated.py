@@ -37,7 +37,7 @@ def _views(frame: Region) -> FrameViews:
     return frame.data, view.cast("Q"), view.cast("I"), view.cast("H"), frame.base + FRAME_SIZE
 
 
-class Stack:
+class CallStack:
     """The frames of all running programs. Frame n has the same address in every run and on both engines.
 
     Attributes:
@@ -138,7 +138,7 @@ class Kernel:
         self.random: random.Random = random.Random(seed)
         self.refs = Refs()
         self.exchange = exchanger(self.memory, self.refs)
-        self.stack = Stack(self.memory)
+        self.stack = CallStack(self.memory)
         self.devices: dict[int, Any] = {}
         self.maps: dict[int, Any] = {}
         self.trace: list[str] = []

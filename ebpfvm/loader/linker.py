@@ -38,7 +38,7 @@ MAX_LINKED = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
+class LinkedFunction:
     """A function of the object: slots `start` to `end` of a section."""
 
     name: str
@@ -54,10 +54,10 @@ class Function:
         return self.section, self.start
 
 
-class Ref(NamedTuple):
+class Reference(NamedTuple):
     """A reference that the instruction `slot` of a function makes; `target` depends on the kind.
 
-    call, func: place of a `Function`. map: key of a map. data: key of a map, and `offset` into its value.
+    call, func: place of a `LinkedFunction`. map: key of a map. data: key of a map, and `offset` into its value.
     kfunc, ksym: name of an extern.
     """
 
@@ -68,7 +68,7 @@ class Ref(NamedTuple):
 
 
 @dataclass
-class Code:
+class ObjectCode:
     """The code of an object, section by section."""
 
     elf: Elf
@@ -76,13 +76,13 @@ class Code:
     externs: Externs
     notes: list[str]
     insns: dict[int, tuple[Insn, ...]] = field(default_factory=dict)
-    functions: dict[tuple[int, int], Function] = field(default_factory=dict)
-    aliases: list[Function] = field(default_factory=list)
-    refs: dict[tuple[int, int], tuple[Ref, ...]] = field(default_factory=dict)
+    functions: dict[tuple[int, int], LinkedFunction] = field(default_factory=dict)
+    aliases: list[LinkedFunction] = field(default_factory=list)
+    refs: dict[tuple[int, int], tuple[Reference, ...]] = field(default_factory=dict)
     assumed: set[str] = field(default_factory=set)
     values_in_place: bool = False  # instructions under relocations hold the symbol's value too (GCC)
 
-    def refs_of(self, function: Function) -> tuple[Ref, ...]:
+    def refs_of(self, function: LinkedFunction) -> tuple[Reference, ...]:
         """The references a function makes, by slot; found once."""
         found = self.refs.get(function.place)
         if found is None:
@@ -90,13 +90,13 @@ class Code:
         return found
 
 
-def collect_code(elf: Elf, table: MapTable, externs: Externs, notes: list[str]) -> Code:
+def collect_code(elf: Elf, table: MapTable, externs: Externs, notes: list[str]) -> ObjectCode:
     """Find all functions.
 
     Raises:
         LoadError: a code section or a function in it is damaged.
     """
-    code = Code(elf, table, externs, notes, values_in_place=made_by_gcc(elf))
+    code = ObjectCode(elf, table, externs, notes, values_in_place=made_by_gcc(elf))
     for section in elf.sections:
         if not section.is_code or not section.data:
             continue
@@ -112,7 +112,7 @@ def collect_code(elf: Elf, table: MapTable, externs: Externs, notes: list[str]) 
     return code
 
 
-def _functions(elf: Elf, section: Section, notes: list[str]) -> list[Function]:
+def _functions(elf: Elf, section: Section, notes: list[str]) -> list[LinkedFunction]:
     """Functions of one code section, by place; where one has no size, it ends where the next one starts."""
     symbols = [s for s in elf.symbols_in(section.index) if s.type == "FUNC"]
     labels = [s for s in elf.symbols_in(section.index) if s.type == "NOTYPE" and s.bind != "LOCAL"]
@@ -123,7 +123,7 @@ def _functions(elf: Elf, section: Section, notes: list[str]) -> list[Function]:
                      + ", ".join(s.name for s in named))
     if not symbols and not named:
         notes.append(f"section {section.name!r} has code but no function symbol: taken for one program")
-        return [Function(section.name, section.index, 0, len(section.data) // 8)]
+        return [LinkedFunction(section.name, section.index, 0, len(section.data) // 8)]
     starts = sorted({s.value for s in symbols + named} | {len(section.data)})
     found = []
     for symbol in sorted(symbols + named, key=lambda s: s.value):
@@ -133,8 +133,8 @@ def _functions(elf: Elf, section: Section, notes: list[str]) -> list[Function]:
             raise LoadError(f"the function at bytes {symbol.value:#x} to {end:#x} does not fit the section of "
                             f"{len(section.data):#x} bytes", section=section.name, offset=symbol.value,
                             symbol=symbol.name)
-        found.append(Function(symbol.name, section.index, symbol.value // 8, end // 8, symbol.bind,
-                              symbol.visibility))
+        found.append(LinkedFunction(symbol.name, section.index, symbol.value // 8, end // 8, symbol.bind,
+                                    symbol.visibility))
     for before, after in pairwise(found):
         if before.end > after.start and (before.start, before.end) != (after.start, after.end):
             raise LoadError(f"the functions {before.name!r} and {after.name!r} overlap", section=section.name,
@@ -145,7 +145,7 @@ def _functions(elf: Elf, section: Section, notes: list[str]) -> list[Function]:
 # -- references -------------------------------------------------------------------------------------------------
 
 
-def _refs(code: Code, function: Function) -> Iterator[Ref]:
+def _refs(code: ObjectCode, function: LinkedFunction) -> Iterator[Reference]:
     """References of one function: those of relocations, and calls inside its section, which need none."""
     section = code.elf.sections[function.section]
     insns = code.insns[function.section]
@@ -161,7 +161,7 @@ def _refs(code: Code, function: Function) -> Iterator[Ref]:
             yield _ref(code, section, function, slot, insn, relocs.pop(slot))
         elif insn.code == _CALL and insn.src == _PSEUDO_CALL:
             place = function.section, slot + 1 + insn.imm
-            yield Ref(slot - function.start, "call", _known(code, section, slot, place))
+            yield Reference(slot - function.start, "call", _known(code, section, slot, place))
         slot += 2 if insn.code == _LD_IMM64 else 1
     if relocs:
         at = min(relocs)
@@ -169,7 +169,8 @@ def _refs(code: Code, function: Function) -> Iterator[Ref]:
                         offset=at * 8, symbol=relocs[at].symbol.name)
 
 
-def _ref(code: Code, section: Section, function: Function, slot: int, insn: Insn, reloc: Reloc) -> Ref:
+def _ref(code: ObjectCode, section: Section, function: LinkedFunction, slot: int, insn: Insn,
+         reloc: Reloc) -> Reference:
     symbol, inside = reloc.symbol, slot - function.start
     if insn.code == _LD_IMM64:
         if slot + 1 >= function.end:
@@ -180,33 +181,33 @@ def _ref(code: Code, section: Section, function: Function, slot: int, insn: Insn
         return _address(code, section, slot, inside, symbol, offset)
     if insn.code == _CALL:
         if symbol.section == 0:
-            return Ref(inside, "kfunc", _extern(code, symbol, "call"))
+            return Reference(inside, "kfunc", _extern(code, symbol, "call"))
         target = symbol.value // 8 + (reloc.addend // 8 if reloc.addend else insn.imm + 1)
         if code.values_in_place and symbol.type != "SECTION":
             target = symbol.value // 8  # here it is the value in bytes
-        return Ref(inside, "call", _known(code, section, slot, (symbol.section, target)))
+        return Reference(inside, "call", _known(code, section, slot, (symbol.section, target)))
     raise LoadError(f"a relocation against {symbol.name or 'a section'!r} is at an instruction (opcode "
                     f"{insn.code:#04x}) that holds no address", section=section.name, offset=slot * 8,
                     symbol=symbol.name or None)
 
 
-def _address(code: Code, section: Section, slot: int, inside: int, symbol: Symbol, offset: int) -> Ref:
+def _address(code: ObjectCode, section: Section, slot: int, inside: int, symbol: Symbol, offset: int) -> Reference:
     """What a 64-bit immediate load refers to."""
     if symbol.section == 0:
         if symbol.name in code.externs.kconfig:
-            return Ref(inside, "data", code.externs.kconfig_map, code.externs.kconfig[symbol.name] + offset)
-        return Ref(inside, "ksym", _extern(code, symbol, "address"))
+            return Reference(inside, "data", code.externs.kconfig_map, code.externs.kconfig[symbol.name] + offset)
+        return Reference(inside, "ksym", _extern(code, symbol, "address"))
     target = code.elf.sections[symbol.section] if symbol.section > 0 else None
     if target is not None and target.is_code:
-        return Ref(inside, "func", _known(code, section, slot, (target.index, (symbol.value + offset) // 8)))
+        return Reference(inside, "func", _known(code, section, slot, (target.index, (symbol.value + offset) // 8)))
     if target is not None and is_data(target):
         found = code.table.at(target.index, 0)
         if found is not None:
-            return Ref(inside, "data", found.key, symbol.value + offset)
+            return Reference(inside, "data", found.key, symbol.value + offset)
     elif target is not None:
         found = code.table.at(target.index, symbol.value + offset)
         if found is not None:
-            return Ref(inside, "map", found.key)
+            return Reference(inside, "map", found.key)
     if target is not None and target.name in _UNMODELLED:
         raise LoadError(f"{_UNMODELLED[target.name]} not supported by ebpfvm", section=section.name, offset=slot * 8,
                         symbol=symbol.name or None)
@@ -215,7 +216,7 @@ def _address(code: Code, section: Section, slot: int, inside: int, symbol: Symbo
                     "becomes a map", section=section.name, offset=slot * 8, symbol=symbol.name or None)
 
 
-def _known(code: Code, section: Section, slot: int, place: tuple[int, int]) -> tuple[int, int]:
+def _known(code: ObjectCode, section: Section, slot: int, place: tuple[int, int]) -> tuple[int, int]:
     if place not in code.functions:
         target = code.elf.sections[place[0]].name if 0 < place[0] < len(code.elf.sections) else "no section"
         raise LoadError(f"no function starts at instruction {place[1]} of {target!r}, which is referred to here",
@@ -223,7 +224,7 @@ def _known(code: Code, section: Section, slot: int, place: tuple[int, int]) -> t
     return place
 
 
-def _extern(code: Code, symbol: Symbol, use: str) -> str:
+def _extern(code: ObjectCode, symbol: Symbol, use: str) -> str:
     if symbol.name not in code.externs.ids:
         raise LoadError(f"an undefined symbol without a name (or a local one) is used as {use}", symbol=symbol.name)
     if symbol.name not in code.externs.described:
@@ -249,11 +250,11 @@ class Linked:
     kfuncs: dict[int, str] = field(default_factory=dict)
     ksyms: dict[int, str] = field(default_factory=dict)
     placed: dict[tuple[int, int], int] = field(default_factory=dict)
-    order: list[tuple[Function, int]] = field(default_factory=list)
+    order: list[tuple[LinkedFunction, int]] = field(default_factory=list)
     map_index: dict[str, int] = field(default_factory=dict)
 
 
-def link(code: Code, entry: Function, also: Function | None = None) -> Linked:
+def link(code: ObjectCode, entry: LinkedFunction, also: LinkedFunction | None = None) -> Linked:
     """Link one program.
 
     Args:
@@ -269,7 +270,7 @@ def link(code: Code, entry: Function, also: Function | None = None) -> Linked:
     return out
 
 
-def _append(code: Code, out: Linked, function: Function) -> None:
+def _append(code: ObjectCode, out: Linked, function: LinkedFunction) -> None:
     """The function, and what it reaches that is not there yet."""
     stack = [(function, iter(code.refs_of(function)), _place(code, out, function))]
     while stack:
@@ -290,7 +291,7 @@ def _append(code: Code, out: Linked, function: Function) -> None:
             stack.pop()
 
 
-def _place(code: Code, out: Linked, function: Function) -> int:
+def _place(code: ObjectCode, out: Linked, function: LinkedFunction) -> int:
     start = len(out.insns)
     if start + function.end - function.start > MAX_SLOTS:
         raise LoadError(f"the program has more than {MAX_SLOTS} instructions", symbol=out.order[0][0].name)
@@ -300,7 +301,7 @@ def _place(code: Code, out: Linked, function: Function) -> int:
     return start
 
 
-def _patch_code(out: Linked, slot: int, ref: Ref, start: int) -> None:
+def _patch_code(out: Linked, slot: int, ref: Reference, start: int) -> None:
     insn = out.insns[slot]
     if ref.kind == "call":
         out.insns[slot] = insn._replace(src=_PSEUDO_CALL, imm=start - slot - 1)
@@ -309,7 +310,7 @@ def _patch_code(out: Linked, slot: int, ref: Ref, start: int) -> None:
         out.insns[slot + 1] = out.insns[slot + 1]._replace(imm=0)
 
 
-def _patch_table(code: Code, out: Linked, slot: int, ref: Ref, target: str) -> None:
+def _patch_table(code: ObjectCode, out: Linked, slot: int, ref: Reference, target: str) -> None:
     insn = out.insns[slot]
     if ref.kind in ("kfunc", "ksym"):
         number = code.externs.ids[target]

@@ -18,7 +18,7 @@ from ebpfvm.escape import decoded
 from ebpfvm.loader.data import collect_data, fix_btf
 from ebpfvm.loader.elf import read_elf
 from ebpfvm.loader.externs import collect_externs, layout_kconfig
-from ebpfvm.loader.linker import MAX_LINKED, Code, Function, Records, collect_code, link
+from ebpfvm.loader.linker import MAX_LINKED, LinkedFunction, ObjectCode, Records, collect_code, link
 from ebpfvm.loader.map_definitions import collect_maps, initial_elements, tail_calls
 from ebpfvm.loader.object import Object, Program, StructOps
 from ebpfvm.loader.sections import SectionKind, classify
@@ -130,7 +130,7 @@ def _license(elf: Elf, notes: list[str]) -> str:
 # -- programs ---------------------------------------------------------------------------------------------------
 
 
-def _entries(code: Code, notes: list[str]) -> dict[str, Function]:
+def _entries(code: ObjectCode, notes: list[str]) -> dict[str, LinkedFunction]:
     """Functions that are programs, by name and in file order.
 
     Functions in `.text` (and `.text.NAME`, where compilers put templates) are there to be called, unless nothing else
@@ -152,7 +152,7 @@ def _entries(code: Code, notes: list[str]) -> dict[str, Function]:
         found = [f for f in functions if f.bind != "LOCAL"]
         notes.append("all functions are in .text; the global ones are taken for programs: "
                      + ", ".join(f.name for f in found))
-    entries: dict[str, Function] = {}
+    entries: dict[str, LinkedFunction] = {}
     for function in found:
         key = function.name
         if key in entries:
@@ -168,7 +168,7 @@ def _is_text(section: str) -> bool:
     return section == ".text" or section.startswith(".text.")
 
 
-def _programs(code: Code, entries: Mapping[str, Function], ext: BtfExt,
+def _programs(code: ObjectCode, entries: Mapping[str, LinkedFunction], ext: BtfExt,
               common: Program) -> tuple[dict[str, Program], dict[str, LoadError]]:
     """All programs, and why some could not be made.
 
@@ -200,7 +200,7 @@ def _programs(code: Code, entries: Mapping[str, Function], ext: BtfExt,
     return programs, broken
 
 
-def _program(code: Code, name: str, function: Function, records: Records, kind: SectionKind,
+def _program(code: ObjectCode, name: str, function: LinkedFunction, records: Records, kind: SectionKind,
              common: Program) -> Program:
     linked = link(code, function, _exception_callback(code, function, common.btf))
     section = code.elf.sections[function.section].name
@@ -213,7 +213,7 @@ def _program(code: Code, name: str, function: Function, records: Records, kind: 
         weak=code.externs.weak.intersection([*linked.kfuncs.values(), *linked.ksyms.values(), *code.externs.kconfig]))
 
 
-def _exception_callback(code: Code, function: Function, btf: Btf | None) -> Function | None:
+def _exception_callback(code: ObjectCode, function: LinkedFunction, btf: Btf | None) -> LinkedFunction | None:
     """The function that a decl tag `exception_callback:NAME` of the program names; a verifier judges the tag."""
     main = btf.find(function.name, Kind.FUNC) if btf is not None else None
     tags = btf.decl_tags(main) if btf is not None and main else ()

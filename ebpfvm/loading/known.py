@@ -22,7 +22,7 @@ _NAMED = frozenset({Kind.STRUCT, Kind.UNION, Kind.ENUM, Kind.ENUM64, Kind.TYPEDE
 _EITHER = {Kind.ENUM: (Kind.ENUM, Kind.ENUM64), Kind.ENUM64: (Kind.ENUM, Kind.ENUM64)}
 
 
-class Known:
+class KernelNames:
     """What a dialect knows of its kernel's names."""
 
     def __init__(self, dialect: Dialect) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ebpfvm.btf.fields import Record, record_of
+from ebpfvm.btf.fields import BtfRecord, record_of
 from ebpfvm.btf.types import Fwd, Struct
 from ebpfvm.errors import LoadError
 
@@ -51,13 +51,13 @@ def unfreeable(specs: tuple[MapSpec, ...], dialect: Dialect) -> str:
     return next((name for name in owned if name in names() and name not in dialect.destructors), "")
 
 
-def _record(spec: MapSpec) -> Record:
+def _record(spec: MapSpec) -> BtfRecord:
     """The special fields of a map's value; none if its types are damaged, which the verifier tells."""
     assert spec.btf is not None
     try:
         return record_of(spec.btf, spec.value_type)
     except LoadError:
-        return Record()
+        return BtfRecord()
 
 
 def complaints(specs: tuple[MapSpec, ...]) -> Iterator[str]:

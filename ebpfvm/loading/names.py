@@ -15,10 +15,10 @@ from ebpfvm.isa import codes as c
 if TYPE_CHECKING:
     from ebpfvm.isa.insn import Insn
     from ebpfvm.loader.object import Program
-    from ebpfvm.loading.known import Known
+    from ebpfvm.loading.known import KernelNames
 
 
-def bind(program: Program, insns: list[Insn], known: Known) -> None:
+def bind(program: Program, insns: list[Insn], known: KernelNames) -> None:
     """Resolve the addresses of weak names that the kernel lacks."""
     missing = {name for name in program.weak if _missing(program, known, name)}
     if not missing:
@@ -29,7 +29,7 @@ def bind(program: Program, insns: list[Insn], known: Known) -> None:
             insns[slot + 1] = insns[slot + 1]._replace(imm=0)
 
 
-def _missing(program: Program, known: Known, name: str) -> bool:
+def _missing(program: Program, known: KernelNames, name: str) -> bool:
     """Return whether nothing in this kernel has the name."""
     if program.btf is None:
         return False

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.btf import loadable
 from ebpfvm.loader.object import Program
 from ebpfvm.loading import kconfig_values, names
-from ebpfvm.loading.known import Known
+from ebpfvm.loading.known import KernelNames
 from ebpfvm.loading.mapspecs import complaints, fit_map, unfreeable
 from ebpfvm.loading.relocate import fit
 
@@ -68,7 +68,7 @@ def prepare(program: Program, dialect: Dialect) -> Prepared:
         if program.dialect is dialect:
             return program
         program = _again(program)
-    known = Known(dialect)
+    known = KernelNames(dialect)
     notes: list[str] = []
     insns = list(program.insns)
     poisoned = fit(program, insns, known)

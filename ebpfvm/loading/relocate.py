@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ebpfvm.btf.core import RelocKind, Target, Value, enumerator, essential_name, parse_spec, resolve
+from ebpfvm.btf.core import CoreValue, RelocKind, Target, enumerator, essential_name, parse_spec, resolve
 from ebpfvm.btf.types import Array, FuncProto, Ptr, Struct, Union
 from ebpfvm.errors import LoadError
 from ebpfvm.isa.insn import Insn, imm64
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.btf.types import Btf
     from ebpfvm.loader.object import CoreRelo, Program
-    from ebpfvm.loading.known import Known
+    from ebpfvm.loading.known import KernelNames
 
 POISON = 195896080
 """The helper number (0xbad2310) that an instruction calls which must not be reached."""
@@ -47,7 +47,7 @@ def relocate(program: Program, target: Target) -> Program:
     return replace(program, insns=tuple(insns), core_relos=())
 
 
-def fit(program: Program, insns: list[Insn], known: Known) -> dict[int, Poison]:
+def fit(program: Program, insns: list[Insn], known: KernelNames) -> dict[int, Poison]:
     """Apply a program's CO-RE records to its instructions.
 
     Returns:
@@ -87,7 +87,7 @@ def _placed(program: Program, relo: CoreRelo) -> Iterator[None]:
         raise
 
 
-def _unknown(local: Btf, relo: CoreRelo, known: Known) -> str:
+def _unknown(local: Btf, relo: CoreRelo, known: KernelNames) -> str:
     """Why a record has no answer in what is known of the kernel; "" if it has one, which may be that it is missing."""
     root = local[relo.type_id]
     if known.target is None:
@@ -135,7 +135,7 @@ def describe(local: Btf, relo: CoreRelo) -> str:
     return text
 
 
-def patch(insns: list[Insn], slot: int, value: Value) -> None:
+def patch(insns: list[Insn], slot: int, value: CoreValue) -> None:
     """Write a relocation's value into the instruction at `slot`.
 
     Raises:
@@ -164,7 +164,7 @@ def patch(insns: list[Insn], slot: int, value: Value) -> None:
         raise LoadError(f"a CO-RE relocation is at an instruction (opcode {insn.code:#04x}) that holds no such value")
 
 
-def _moved(insn: Insn, value: Value) -> Insn:
+def _moved(insn: Insn, value: CoreValue) -> Insn:
     """A load or store at another offset, and of another width where the field has one."""
     if value.new > 0x7FFF:
         raise LoadError(f"a CO-RE relocation moves a field to offset {value.new}, too far for one instruction")
@@ -179,7 +179,7 @@ def _moved(insn: Insn, value: Value) -> Insn:
     return insn._replace(code=code, off=value.new)
 
 
-def _check(held: int, expected: int, value: Value) -> None:
+def _check(held: int, expected: int, value: CoreValue) -> None:
     if value.check and held != expected:
         raise LoadError(f"a CO-RE relocation expects its instruction to hold {expected}, which holds {held}")
 

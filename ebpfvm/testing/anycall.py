@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.btf import types as t
-from ebpfvm.btf.encode import Builder
+from ebpfvm.btf.encode import BtfBuilder
 from ebpfvm.contract.args import Arg
 from ebpfvm.isa.asm import assemble
 from ebpfvm.isa.insn import Insn
@@ -139,7 +139,7 @@ def early_end(random: Random, type: str) -> Program:
                      + "\n" + random.choice(_RESULT) + "\nexit")
     call = next(at for at, insn in enumerate(main) if insn.code == 0x85)
     main[call] = main[call]._replace(src=1, imm=len(main) - call - 1)
-    builder = Builder()
+    builder = BtfBuilder()
     number = builder.integer("int", 4, signed=True)
     context = builder.ptr(builder.add(t.Struct("xdp_md" if type == "xdp" else "__sk_buff", 192)))
     proto = builder.add(t.FuncProto(number, (t.Param("ctx", context),)))

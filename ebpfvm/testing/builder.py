@@ -21,7 +21,7 @@ ARGS = range(6)
 SAVED = (7, 8, 9)
 
 
-class Kind(NamedTuple):
+class RegKind(NamedTuple):
     """What a register or a slot holds.
 
     Attributes:
@@ -37,31 +37,31 @@ class Kind(NamedTuple):
     of: int = 0
 
 
-NUM = Kind("num")
+NUM = RegKind("num")
 
 
-class Known:
+class KnownState:
     """Registers and slots (by offset, multiples of 8) at one point of a program, and the references held."""
 
     def __init__(self) -> None:
-        self.regs: dict[int, Kind] = {}
-        self.slots: dict[int, Kind] = {}
+        self.regs: dict[int, RegKind] = {}
+        self.slots: dict[int, RegKind] = {}
         self.refs: frozenset[int] = frozenset()
         self.locked: frozenset[int] = frozenset()
 
-    def copy(self) -> Known:
+    def copy(self) -> KnownState:
         """An independent copy."""
-        new = Known()
+        new = KnownState()
         new.regs, new.slots, new.refs, new.locked = dict(self.regs), dict(self.slots), self.refs, self.locked
         return new
 
-    def meet(self, other: Known) -> None:
+    def meet(self, other: KnownState) -> None:
         """Keep what `other` knows too."""
         self.regs = _both(self.regs, other.regs)
         self.slots = _both(self.slots, other.slots)
 
 
-def _both(a: dict[int, Kind], b: dict[int, Kind]) -> dict[int, Kind]:
+def _both(a: dict[int, RegKind], b: dict[int, RegKind]) -> dict[int, RegKind]:
     found = {}
     for at, kind in a.items():
         other = b.get(at)
@@ -73,11 +73,11 @@ def _both(a: dict[int, Kind], b: dict[int, Kind]) -> dict[int, Kind]:
             room = max(kind.room, other.room) if kind.room and other.room else 0
         else:
             room = min(kind.room, other.room)
-        found[at] = Kind(kind.name, room, kind.of)
+        found[at] = RegKind(kind.name, room, kind.of)
     return found
 
 
-class Function:
+class FunctionDraft:
     """A function in the making.
 
     Args:
@@ -93,8 +93,8 @@ class Function:
         self.random = random
         self.code: list[Insn] = []
         self.links: list[int] = []
-        self.known = Known()
-        self.known.regs[10] = Kind("fp")
+        self.known = KnownState()
+        self.known.regs[10] = RegKind("fp")
 
     # -- instructions -----------------------------------------------------------------------------------------------
 
@@ -120,7 +120,7 @@ class Function:
     def set(self, dst: int, value: int) -> None:
         """dst = a number of 32 bits, sign-extended"""
         self.emit(0xB7, dst, 0, 0, value)
-        self.known.regs[dst] = Kind("num", value) if value > 0 else NUM
+        self.known.regs[dst] = RegKind("num", value) if value > 0 else NUM
 
     def set64(self, dst: int, value: int, src: int = 0) -> None:
         """dst = a number of 64 bits, or what `src` makes of it"""
@@ -133,7 +133,7 @@ class Function:
         """dst = frame pointer + off"""
         self.emit(0xBF, dst, 10)
         self.emit(0x07, dst, 0, 0, off)
-        self.known.regs[dst] = Kind("fp", off)
+        self.known.regs[dst] = RegKind("fp", off)
 
     def call(self, number: int, src: int = 0) -> None:
         """Call a helper (src 0), a function of the program (1) or a kfunc (2)."""

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ebpfvm.btf.encode import Builder
+from ebpfvm.btf.encode import BtfBuilder
 from ebpfvm.isa.table import ROWS
 from ebpfvm.loader.object import FuncInfo, MapSpec, Program
 from ebpfvm.testing import generated_calls, generated_qdiscs, generated_special
-from ebpfvm.testing.builder import NUM, Function, Kind
+from ebpfvm.testing.builder import NUM, FunctionDraft, RegKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +45,7 @@ _IMMS = (0, 1, 2, 3, 7, 8, 14, 15, 16, 31, 32, 63, 64, 100, 255, 256, 0xFFFF, 0x
 _MASKS = (1, 3, 7, 7, 15)
 
 
-class Writer(Function):
+class Writer(FunctionDraft):
     """Writes one function of a program.
 
     Args:
@@ -112,7 +112,7 @@ class Writer(Function):
         if row.op in ("div", "mod", "sdiv", "smod"):
             imm = imm or 1
         self.row(row, dst=dst, src=src, imm=imm)
-        self.known.regs[dst] = Kind("num", imm) if row.op == "and" and row.source == "k" and imm > 0 else NUM
+        self.known.regs[dst] = RegKind("num", imm) if row.op == "and" and row.source == "k" and imm > 0 else NUM
 
     def bound(self) -> None:
         """A number gets a bound from a comparison, and is used in one way only."""
@@ -123,7 +123,7 @@ class Writer(Function):
 
         def body() -> None:
             if self.code[at].code == 0x25:
-                self.known.regs[reg] = Kind("num", limit)
+                self.known.regs[reg] = RegKind("num", limit)
             self.inner(3)
         self.jump_over(at, body)
         if reg in self.known.regs and self.known.regs[reg].name == "num":
@@ -264,9 +264,9 @@ class Writer(Function):
         self.address(2, off)
         self.set64(1, which, 1)
         self.call(1)
-        self.null_check(Kind("value", spec.value_size, which))
+        self.null_check(RegKind("value", spec.value_size, which))
 
-    def null_check(self, kind: Kind) -> None:
+    def null_check(self, kind: RegKind) -> None:
         """R0 is `kind` or NULL: keep it somewhere and ask."""
         keep = self.free(saved=True)
         self.mov(keep, 0)
@@ -415,9 +415,9 @@ class Writer(Function):
         at = self.emit(code, stop if swap else probe, probe if swap else stop)
 
         def body() -> None:
-            self.known.regs[pkt] = Kind("pkt", room)
+            self.known.regs[pkt] = RegKind("pkt", room)
             if begin.access == "pkt":
-                self.known.regs[stop] = Kind("end")
+                self.known.regs[stop] = RegKind("end")
             for _ in range(rnd.randrange(1, 4)):
                 if pkt in self.known.regs and self.known.regs[pkt].name == "pkt":
                     self.access(pkt)
@@ -429,7 +429,7 @@ class Shared:
     """What the functions of one program share: the code of those that are finished, and serials."""
 
     def __init__(self) -> None:
-        self.functions: list[Function] = []
+        self.functions: list[FunctionDraft] = []
         self.serial = 0
         self.kfuncs: dict[int, str] = {}
         self.maps: tuple[MapSpec, ...] = MAPS
@@ -468,7 +468,7 @@ def program(random: Random, dialect: Dialect, type: str = "sched_cls", length: i
         shared.maps = (*MAPS, generated_special.LOCKED)
     main = Writer(random, dialect, kind, attach, shared)
     shared.functions.append(main)
-    main.known.regs[1] = Kind("ctx")
+    main.known.regs[1] = RegKind("ctx")
     main.mov(6, 1)
     main.steps(length)
     main.set(0, random.choice((0, 1)) if kind.returns else random.choice((0, 1, 2, -1)))
@@ -498,7 +498,7 @@ _BTF: dict[tuple[int, frozenset[int]], tuple[Btf, tuple[int, ...]]] = {}  # only
 def _functions(count: int, globals: frozenset[int]) -> tuple[Btf, tuple[int, ...]]:
     key = count, globals
     if key not in _BTF:
-        builder = Builder()
+        builder = BtfBuilder()
         ids = generated_special.prototypes(builder, count, globals)
         _BTF[key] = builder.btf(), ids
     return _BTF[key]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract.args import Arg, Ret
-from ebpfvm.testing.builder import NUM, Kind
+from ebpfvm.testing.builder import NUM, RegKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ def helper(w: Writer) -> None:
     """Call one with arguments that fit."""
     number, item = w.random.choice(offered(w))
     # The RFC's discipline has no packet as its context, but pointers to packets stand for one.
-    wanted = Kind("skb" if w.type.name == "qdisc" else "ctx")
+    wanted = RegKind("skb" if w.type.name == "qdisc" else "ctx")
     context = next((reg for reg in (6, 7, 8, 9) if w.known.regs.get(reg) == wanted), None)
     if context is None and any(arg.kind is Arg.PTR_TO_CTX for arg in item.args):
         return
@@ -142,7 +142,7 @@ def function(w: Writer) -> None:
         if choice == 0 or source is None or w.known.regs[source].name not in ("ctx", "num", "value", "pkt", "mem"):
             _buffer(w, _SIZE)
             w.address(at, _BUFFER)
-            made.known.regs[at] = Kind("stack", _SIZE)
+            made.known.regs[at] = RegKind("stack", _SIZE)
         else:
             w.mov(at, source)
             made.known.regs[at] = w.known.regs[source]
@@ -150,7 +150,7 @@ def function(w: Writer) -> None:
     if context is not None:
         made.mov(6, context)
     made.steps(w.random.randrange(1, 5))
-    if made.known.regs.get(0, Kind("")).name != "num":
+    if made.known.regs.get(0, RegKind("")).name != "num":
         made.set(0, w.random.choice((0, 1, 7)))
     made.emit(0x95)
     w.call(number, 1)
@@ -171,7 +171,7 @@ def callback(w: Writer) -> None:
         w.function(2, number)
         w.address(3, _BUFFER)
         w.set(4, 0)
-        made.known.regs |= {1: NUM, 2: Kind("stack", _SIZE)}
+        made.known.regs |= {1: NUM, 2: RegKind("stack", _SIZE)}
         made.mov(7, 2)
         made.known.locked |= {7}
     else:
@@ -181,8 +181,8 @@ def callback(w: Writer) -> None:
         w.address(3, _BUFFER)
         w.set(4, 0)
         spec = w.shared.maps[which]
-        made.known.regs |= {2: Kind("mem", spec.key_size), 3: Kind("value", spec.value_size, which),
-                            4: Kind("stack", _SIZE)}
+        made.known.regs |= {2: RegKind("mem", spec.key_size), 3: RegKind("value", spec.value_size, which),
+                            4: RegKind("stack", _SIZE)}
         made.known.regs.pop(2)
         made.mov(7, 4)
         made.mov(8, 3)
@@ -213,7 +213,7 @@ def ring(w: Writer) -> None:
     at = w.emit(0x15, keep)
 
     def body() -> None:
-        w.known.regs[keep] = Kind("mem", size, w.shared.new())
+        w.known.regs[keep] = RegKind("mem", size, w.shared.new())
         w.known.refs |= {w.known.regs[keep].of}
         w.known.locked |= {keep}
         for _ in range(w.random.randrange(1, 4)):
@@ -257,7 +257,7 @@ def dynptr(w: Writer) -> None:
         w.set(2, 0)
         w.set(3, 4)
         w.call(203)
-        w.null_check(Kind("mem", 4))
+        w.null_check(RegKind("mem", 4))
 
 
 def socket(w: Writer) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ebpfvm.btf.encode import Builder
+from ebpfvm.btf.encode import BtfBuilder
 from ebpfvm.errors import UsageError
 from ebpfvm.loader.object import MapSpec
-from ebpfvm.testing.builder import NUM, Kind
+from ebpfvm.testing.builder import NUM, RegKind
 
 if TYPE_CHECKING:
     from ebpfvm.contract import CtxField
@@ -20,7 +20,7 @@ _UPDATE, _LOOKUP, _DELETE, _XCHG = 2, 1, 3, 194
 
 
 def _store() -> MapSpec:
-    builder = Builder()
+    builder = BtfBuilder()
     key = builder.integer("unsigned long", 8)
     builder.integer("int", 4, signed=True)
     skb = builder.struct("sk_buff", [("len", builder.integer("unsigned int", 4))])
@@ -49,7 +49,7 @@ def packet_base(w: Writer) -> int | None:
             return None
         found = w.free(saved=True, avoid=(context,))
         w.emit(0x79, found, context)
-        w.known.regs[found] = Kind("skb")
+        w.known.regs[found] = RegKind("skb")
     return found
 
 
@@ -118,7 +118,7 @@ def _put(w: Writer) -> None:
     w.set(4, w.random.choice((0, 1)))
     w.call(_UPDATE)
     if w.random.random() < 0.4:
-        w.known.regs[packet] = Kind("skb?", 0, w.shared.new())  # acquired, but not by a helper's standards trusted
+        w.known.regs[packet] = RegKind("skb?", 0, w.shared.new())  # acquired, but not by a helper's standards trusted
         w.known.locked |= {packet}
         w.random.choice((w.packet, w.alu, w.store))()
         w.known.locked -= {packet}
@@ -165,7 +165,7 @@ def _take(w: Writer) -> None:
 
 
 def _use(w: Writer, packet: int) -> None:
-    w.known.regs[packet] = Kind("skb", 0, w.shared.new())
+    w.known.regs[packet] = RegKind("skb", 0, w.shared.new())
     w.known.locked |= {packet}
     for _ in range(w.random.randrange(3)):
         w.random.choice((w.packet, w.alu, w.load, lambda: _field(w)))()

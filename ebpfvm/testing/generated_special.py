@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.btf import types as t
-from ebpfvm.btf.encode import Builder
+from ebpfvm.btf.encode import BtfBuilder
 from ebpfvm.loader.object import MapSpec
-from ebpfvm.testing.builder import NUM, Kind
+from ebpfvm.testing.builder import NUM, RegKind
 
 if TYPE_CHECKING:
     from ebpfvm.testing.generate import Writer
@@ -19,7 +19,7 @@ _LOCK, _UNLOCK = 93, 94
 
 
 def _locked() -> MapSpec:
-    builder = Builder()
+    builder = BtfBuilder()
     word = builder.integer("unsigned int", 4)
     lock = builder.struct("bpf_spin_lock", [("val", word)])
     value = builder.struct("locked", [("lock", lock), ("a", word), ("b", builder.array(word, 6))])
@@ -145,7 +145,7 @@ def global_function(w: Writer) -> None:
     w.shared.functions.append(made)
     number = len(w.shared.functions) - 1
     w.shared.globals.add(number)
-    made.known.regs |= {at: Kind("num") for at in (1, 2)}
+    made.known.regs |= {at: RegKind("num") for at in (1, 2)}
     made.steps(w.random.randrange(1, 5))
     made.set(0, w.random.choice((0, 1, 7)))
     made.emit(0x95)
@@ -160,7 +160,7 @@ def global_function(w: Writer) -> None:
     w.invalidate("pkt", "end")
 
 
-def prototypes(builder: Builder, count: int, globals: frozenset[int]) -> tuple[int, ...]:
+def prototypes(builder: BtfBuilder, count: int, globals: frozenset[int]) -> tuple[int, ...]:
     """The functions of a program as BTF: the entry, static ones, and global ones of two numbers; their ids."""
     number = builder.integer("int", 4, signed=True)
     word = builder.integer("long", 8, signed=True)

@@ -1,8 +1,8 @@
 """Is a moment of a run inside of an abstract state that the verifier kept for that instruction?
 
-`Recorder` keeps the states that `verify(observe=...)` shows, `Watch` compares them with what the interpreter is about
-to do. A register is inside if its number is one of the set, or if it points where the state says: the same kind of
-memory, the same map, an offset out of the set, and as much of the packet or memory behind it as was proven. The same
+`Recorder` keeps the states that `verify(observe=...)` shows, `StateWatch` compares them with what the interpreter is
+about to do. A register is inside if its number is one of the set, or if it points where the state says: the same kind
+of memory, the same map, an offset out of the set, and as much of the packet or memory behind it as was proven. The same
 holds for spilled registers, zeros on the stack, values that are known to be equal, and the number of references held.
 What the state knows nothing of may be anything.
 """
@@ -77,7 +77,7 @@ class Recorder:
         self.states.setdefault(pc, []).append(kept)
 
 
-class Watch(Hooks):
+class StateWatch(Hooks):
     """Compares each step of a run with what was kept; for `Interpreter(hooks=...)`.
 
     Args:

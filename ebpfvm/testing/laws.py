@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from ebpfvm.engine import Interpreter, Translator
 from ebpfvm.errors import EbpfvmError, Fault, InternalError
 from ebpfvm.isa.disasm import disassemble
-from ebpfvm.testing.inside import Escaped, Recorder, TooManyStates, Watch
-from ebpfvm.testing.runs import Machine, Outcome
+from ebpfvm.testing.inside import Escaped, Recorder, StateWatch, TooManyStates
+from ebpfvm.testing.runs import Machine, RunOutcome
 from ebpfvm.verifier import verify
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Judged:
     Attributes:
         verdict: with pruning, as always.
         kept: states; of the walk without pruning if `exact`, else of the one with it.
-        exact: see `ebpfvm.testing.inside.Watch`.
+        exact: see `ebpfvm.testing.inside.StateWatch`.
     """
 
     verdict: Verdict
@@ -101,13 +101,13 @@ def _of_pruned_walk(program: Program, dialect: Dialect, keep: bool) -> Recorder:
     return pruned
 
 
-def inside(program: Program, dialect: Dialect, inputs: Sequence[Given], judged: Judged) -> list[Outcome]:
+def inside(program: Program, dialect: Dialect, inputs: Sequence[Given], judged: Judged) -> list[RunOutcome]:
     """Run an accepted program in the interpreter, each step compared with the kept states; the outcomes.
 
     Raises:
         LawBroken: a fault, a leak, or a step outside of all states.
     """
-    watch = Watch(judged.kept, judged.exact)
+    watch = StateWatch(judged.kept, judged.exact)
     machine = Machine(program, dialect, Interpreter(budget=BUDGET, hooks=watch))
     outcomes = []
     for given in inputs:
@@ -124,12 +124,12 @@ def inside(program: Program, dialect: Dialect, inputs: Sequence[Given], judged: 
     return outcomes
 
 
-def allowed(outcome: Outcome) -> bool:
+def allowed(outcome: RunOutcome) -> bool:
     """Faults that no verifier rules out: a run that is too long, and what a helper does not model."""
     return isinstance(outcome.result, tuple) and (outcome.result[0] == "budget" or "not supported" in outcome.fault)
 
 
-def engines(program: Program, dialect: Dialect, inputs: Sequence[Given], expected: Sequence[Outcome],
+def engines(program: Program, dialect: Dialect, inputs: Sequence[Given], expected: Sequence[RunOutcome],
             facts: object = ()) -> None:
     """The translator gives the outcomes of the interpreter.
 

@@ -1,7 +1,7 @@
 """Runs of a program for tests: the same inputs, one after the other, on one kernel, with any engine.
 
 `Machine` keeps kernel, maps and engine between runs, so what a run leaves in a map is there for the next one. `Given`
-is an input, `Outcome` all that can be seen afterwards; two engines that mean the same give equal outcomes.
+is an input, `RunOutcome` all that can be seen afterwards; two engines that mean the same give equal outcomes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunOutcome:
     """What came of one run.
 
     Attributes:
@@ -90,7 +90,7 @@ class Machine:
         self.program = self.run.prog.program
         self.maps = [self.loaded.map(spec, index) for index, spec in enumerate(self.program.maps)]
 
-    def __call__(self, given: Given) -> Outcome:
+    def __call__(self, given: Given) -> RunOutcome:
         """One run."""
         self._fill(given)
         context, packet = self._context(given)
@@ -102,8 +102,8 @@ class Machine:
             fault, ended = str(error), (error.kind, error.pc)
         maps = tuple(tuple(bytes(region.data) for region in found.values()) for found in self.maps)
         held = tuple((serial, tuple(obj.holders)) for serial, obj in self.kernel.refs.objects.items())
-        return Outcome(ended if fault else result, packet.payload(), maps, tuple(self.kernel.trace[before:]), held,
-                       fault)
+        return RunOutcome(ended if fault else result, packet.payload(), maps, tuple(self.kernel.trace[before:]), held,
+                          fault)
 
     def _fill(self, given: Given) -> None:
         for index, items in given.maps.items():

@@ -12,7 +12,7 @@ from typing import Any
 from ebpfvm.engine.common import immediate
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import encode
-from ebpfvm.kernel import Env, LoadedProgram
+from ebpfvm.kernel import CallEnv, LoadedProgram
 from ebpfvm.kernel.convert import helper_call
 
 M64, M32 = (1 << 64) - 1, (1 << 32) - 1
@@ -29,7 +29,7 @@ class NaiveVM:
         self.prog = prog
         self.code = encode(prog.program.insns)
         self.memory = prog.kernel.memory
-        self.env = Env(prog)
+        self.env = CallEnv(prog)
         self.helpers = {number: helper_call(helper) for number, helper in prog.helpers.items()}
         self.executed = 0
 

@@ -7,7 +7,7 @@ import random
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from ebpfvm.btf.encode import Builder
+from ebpfvm.btf.encode import BtfBuilder
 from ebpfvm.btf.types import Enum
 from ebpfvm.loader.object import MapSpec
 
@@ -80,7 +80,7 @@ def spec_of(question: Question) -> MapSpec:
         return replace(spec, inner=INNER)
     if type not in STORAGES:
         return spec
-    builder = Builder()
+    builder = BtfBuilder()
     word, byte = builder.integer("int", 4, signed=True), builder.integer("char", 1)
     key = word if size == 4 else builder.struct("key", [("bytes", builder.array(byte, size))])
     value = builder.struct("value", [("bytes", builder.array(byte, value_size))])
@@ -125,7 +125,7 @@ def typed_questions() -> list[Typed]:
 
 def typed_spec(question: Typed) -> MapSpec:
     """Return the definition that a question is about."""
-    builder = Builder()
+    builder = BtfBuilder()
     word, wide = builder.integer("unsigned int", 4), builder.integer("unsigned long", 8)
     size, value_size, entries, _ = GOOD[question.type]
     members = [("number", wide)]
@@ -156,7 +156,7 @@ def typed_spec(question: Typed) -> MapSpec:
                    key_type=key, value_type=value, inner=inner)
 
 
-def _right_key(builder: Builder, size: int, word: int, wide: int) -> int:
+def _right_key(builder: BtfBuilder, size: int, word: int, wide: int) -> int:
     if size == 16:
         return builder.struct("bpf_cgroup_storage_key", [("cgroup_inode_id", wide), ("attach_type", word)])
     if size == 8:

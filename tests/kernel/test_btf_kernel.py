@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ebpfvm.btf import Builder, Kind, encode, parse, record_of
+from ebpfvm.btf import BtfBuilder, Kind, encode, parse, record_of
 from ebpfvm.btf import types as t
 from tests.kernel import sysbpf
 from tests.unit.btf.test_fields import Types
@@ -28,7 +28,7 @@ HASH = 1
 BPF_F_LOCK = 4
 
 
-def load_btf(b: Builder) -> int:
+def load_btf(b: BtfBuilder) -> int:
     """BPF_BTF_LOAD: a descriptor or a negative errno."""
     data = encode(b.btf())
     held = ctypes.create_string_buffer(data, len(data))
@@ -37,7 +37,7 @@ def load_btf(b: Builder) -> int:
     return sysbpf.bpf(BTF_LOAD, attr)
 
 
-def kernel_keeps_fields(b: Builder, key: int, value: int) -> bool:
+def kernel_keeps_fields(b: BtfBuilder, key: int, value: int) -> bool:
     """Does the lock of a map with this value work?"""
     btf = load_btf(b)
     if btf < 0:

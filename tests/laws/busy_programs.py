@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 
 from ebpfvm.btf import types as t
-from ebpfvm.btf.encode import Builder
+from ebpfvm.btf.encode import BtfBuilder
 from ebpfvm.dialects import linux
 from ebpfvm.isa.insn import Insn as I
 from ebpfvm.loader.object import FuncInfo, MapSpec, Program
@@ -31,7 +31,7 @@ _HELPERS = {name: linux().helper_id(f"bpf_{name}") or 0 for name in _NAMES.split
 
 def maps() -> tuple[MapSpec, ...]:
     """The maps that all programs of a scene share."""
-    builder = Builder()
+    builder = BtfBuilder()
     word, long = builder.integer("unsigned int", 4), builder.integer("unsigned long", 8)
     lock = builder.struct("bpf_spin_lock", [("val", word)])
     locked = builder.struct("locked", [("lock", lock), ("a", word), ("b", long)])
@@ -400,7 +400,7 @@ def _timer_callback(rng: random.Random) -> Writer:
 
 
 def _btf() -> tuple[t.Btf, tuple[int, ...]]:
-    builder = Builder()
+    builder = BtfBuilder()
     number = builder.integer("int", 4, signed=True)
     word = builder.integer("long", 8, signed=True)
     void = builder.ptr(0)

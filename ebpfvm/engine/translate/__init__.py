@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any, Final, Never
 from ebpfvm.engine.common import DEFAULT_BUDGET, touch
 from ebpfvm.engine.place import locate
 from ebpfvm.engine.run import Run
-from ebpfvm.engine.translate.source import Source, generate
+from ebpfvm.engine.translate.source import GeneratedSource, generate
 from ebpfvm.engine.translate.unit import Unit
 from ebpfvm.errors import Fault, InternalError, UsageError
-from ebpfvm.kernel.call_env import Env
+from ebpfvm.kernel.call_env import CallEnv
 from ebpfvm.kernel.engine import Thrown
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class TranslatedRun(Run):
     def __init__(self, prog: LoadedProgram, budget: int) -> None:
         super().__init__(prog)
         self.budget = budget
-        self.source: Source | None = None
+        self.source: GeneratedSource | None = None
         self._layout: Layout | None = None
         self._latest: Region | None = None
         self._main: Callable[..., int] | None = None
@@ -91,7 +91,7 @@ class TranslatedRun(Run):
         self._extra = 0  # frames to account for when the program itself does not use one
         self.env: TranslatedEnv = TranslatedEnv(self)
 
-    def translate(self, layout: Layout | None = None) -> Source:
+    def translate(self, layout: Layout | None = None) -> GeneratedSource:
         """Translate for contexts of `layout` (None: plain bytes) and return the source.
 
         Raises:
@@ -127,7 +127,7 @@ class TranslatedRun(Run):
         """The budget is used up."""
         raise Fault("budget", f"the program used up its budget of {self.budget} instructions")
 
-    def _publish(self, source: Source) -> None:
+    def _publish(self, source: GeneratedSource) -> None:
         """Let tracebacks and debuggers show the source, and dump it if asked to."""
         program = self.prog.program
         linecache.cache[self._file] = (lambda: source.annotated(program),)
@@ -239,7 +239,7 @@ class TranslatedRun(Run):
         return error if pc is None else locate(error, self.prog, pc)
 
 
-class TranslatedEnv(Env):
+class TranslatedEnv(CallEnv):
     """The surroundings of a translated program: callbacks into it take the short way."""
 
     __slots__ = ("base", "run")
@@ -250,7 +250,7 @@ class TranslatedEnv(Env):
         self.base = run.prog.func_base
 
     def function(self, func_ptr: int) -> Callable[..., int]:
-        """As `Env.function`."""
+        """As `CallEnv.function`."""
         run = self.run
         found = run.callbacks.get(func_ptr - self.base) if run.ticks is not None else None
         return found if found is not None else super().function(func_ptr)

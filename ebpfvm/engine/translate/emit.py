@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine import common
-from ebpfvm.engine.steps import Value, condition, lower, number, operand
+from ebpfvm.engine.steps import Expr, condition, lower, number, operand
 from ebpfvm.engine.translate import emit_calls, emit_memory
 from ebpfvm.engine.translate.emit_memory import Place
-from ebpfvm.engine.translate.ranges import FP, Abs, Num, Origin, Ptr
-from ebpfvm.engine.translate.statements import Code, Stmt, assign, effect, reads_of
+from ebpfvm.engine.translate.ranges import FP, Abs, NumRange, PtrOrigin, PtrRange
+from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, reads_of
 from ebpfvm.errors import Fault
 from ebpfvm.isa import codes as c
 from ebpfvm.kernel.memory import BIAS, OFFSET_MASK, REGION_SHIFT
 
 if TYPE_CHECKING:
-    from ebpfvm.engine.translate.facts import Facts, State
-    from ebpfvm.engine.translate.flow_graph import Block
-    from ebpfvm.engine.translate.frame import Frame
+    from ebpfvm.engine.translate.facts import Facts, RangeState
+    from ebpfvm.engine.translate.flow_graph import BasicBlock
+    from ebpfvm.engine.translate.frame import FrameLayout
     from ebpfvm.engine.translate.unit import Unit
     from ebpfvm.isa.insn import Insn
     from ebpfvm.isa.table import Row
@@ -38,13 +38,13 @@ class Emitter:
         calls: it calls something that may need a frame.
     """
 
-    def __init__(self, unit: Unit, facts: Facts, frame: Frame, names: dict[str, Any]) -> None:
+    def __init__(self, unit: Unit, facts: Facts, frame: FrameLayout, names: dict[str, Any]) -> None:
         self.unit = unit
         self.facts = facts
         self.frame = frame
         self.names = names
         self.pc = 0
-        self.state: State = facts.before[facts.function.entry]
+        self.state: RangeState = facts.before[facts.function.entry]
         self.lines: list[Stmt] = []
         self.found = emit_calls.found_by_region(unit, facts)
         self.may_goto = False
@@ -56,19 +56,19 @@ class Emitter:
         """Append a line."""
         self.lines.append(line)
 
-    def number(self, n: int) -> Value:
+    def number(self, n: int) -> Expr:
         """A constant."""
         return number(n)
 
-    def value(self, x: Abs, name: str) -> Value:
+    def value(self, x: Abs, name: str) -> Expr:
         """What is known to be `x` and lies in the variable `name`, in the cheapest form."""
-        if isinstance(x, Ptr):
+        if isinstance(x, PtrRange):
             if x.lo != x.hi:
                 return operand(name, 0, POINTER_MAX)
             return self.pointer(x.origin, x.lo)
         return number(x.lo) if x.lo == x.hi else operand(name, x.lo, x.hi)
 
-    def pointer(self, origin: Origin, off: int) -> Value:
+    def pointer(self, origin: PtrOrigin, off: int) -> Expr:
         """The address `off` bytes from `origin`."""
         if origin.kind == "const":
             return number(origin.region.base + off)
@@ -77,23 +77,23 @@ class Emitter:
             return operand(base, 0, POINTER_MAX)
         return operand(f"({base} {'+' if off > 0 else '-'} {abs(off)})", 0, POINTER_MAX)
 
-    def reg(self, n: int) -> Value:
+    def reg(self, n: int) -> Expr:
         """Register `n` before this instruction."""
         return self.value(self.state.regs[n], f"r{n}")
 
     def address(self, place: Place) -> str:
         """The address of `place`."""
-        if isinstance(place.pointer, Ptr) and place.pointer.lo == place.pointer.hi:
+        if isinstance(place.pointer, PtrRange) and place.pointer.lo == place.pointer.hi:
             return self.pointer(place.pointer.origin, place.pointer.lo + place.off).text
         base = self.reg(place.reg).text
         return f"{base} {'+' if place.off > 0 else '-'} {abs(place.off)}" if place.off else base
 
-    def set(self, n: int, value: Value) -> None:
+    def set(self, n: int, value: Expr) -> None:
         """Assign register `n`, by what the facts know of it if that is simpler."""
         after = self.facts.after(self.pc).regs[n]
-        if isinstance(after, Num) and after.lo == after.hi:
+        if isinstance(after, NumRange) and after.lo == after.hi:
             value = number(after.lo)
-        elif isinstance(after, Ptr) and after.lo == after.hi:
+        elif isinstance(after, PtrRange) and after.lo == after.hi:
             value = self.pointer(after.origin, after.lo)
         if value.text != f"r{n}":
             self.add(assign(f"r{n}", value.text, self.pc))
@@ -105,7 +105,7 @@ class Emitter:
 
     # -- blocks -------------------------------------------------------------------------------------------------------
 
-    def block(self, block: Block) -> Code:
+    def block(self, block: BasicBlock) -> BlockCode:
         """The code of one block that is reached."""
         self.lines = []
         ending: tuple[str, str | None] = ("", None)
@@ -116,7 +116,7 @@ class Emitter:
         succs = tuple(s for s in block.succs if (block.start, s) in self.facts.edges)
         if len(succs) < 2:
             test = ""
-        return Code(self.lines, test, reads_of(test) | reads_of(result or ""), self.pc, result, succs)
+        return BlockCode(self.lines, test, reads_of(test) | reads_of(result or ""), self.pc, result, succs)
 
     def _insn(self, row: Row | None, insn: Insn) -> tuple[str, str | None]:
         """Emit one instruction; the condition of a jump, or what the function returns."""
@@ -150,7 +150,7 @@ class Emitter:
             self.fail(Fault("unsupported", f"instruction {row.op} is not supported by ebpfvm"))
         return "", None
 
-    def _source(self, row: Row, insn: Insn) -> Value:
+    def _source(self, row: Row, insn: Insn) -> Expr:
         return number(insn.imm & c.U64) if row.source == "k" else self.reg(insn.src)
 
     def _place(self, row: Row, reg: int, insn: Insn) -> Place:
@@ -160,7 +160,7 @@ class Emitter:
         a = self.reg(insn.dst)
         b = self.reg(insn.src) if row.source == "x" else number(insn.imm & c.U64)
         after = self.facts.after(self.pc).regs[insn.dst]
-        moved = isinstance(after, Ptr) and after.lo != after.hi and row.op in ("add", "sub")
+        moved = isinstance(after, PtrRange) and after.lo != after.hi and row.op in ("add", "sub")
         if moved and max(a.hi, b.hi) <= POINTER_MAX:  # a pointer with a bounded offset does not wrap
             self.set(insn.dst, operand(f"({a.text} {'+' if row.op == 'add' else '-'} {b.text})"))
         else:
@@ -168,7 +168,7 @@ class Emitter:
 
     def _condition(self, row: Row, insn: Insn) -> str:
         pointer = self.state.regs[insn.dst]
-        if isinstance(pointer, Ptr) and pointer.origin.name in self.found and not pointer.lo and not pointer.hi \
+        if isinstance(pointer, PtrRange) and pointer.origin.name in self.found and not pointer.lo and not pointer.hi \
                 and row.name in ("jeq64_k", "jne64_k") and not insn.imm:
             return f"g_{pointer.origin.name} is {'' if row.op == 'jeq' else 'not '}None"
         b = self.reg(insn.src) if row.source == "x" else number(insn.imm & c.U64)
@@ -186,10 +186,10 @@ class Emitter:
         else:
             self.set(insn.dst, lower(row, operand("0"), operand("0"), loaded=loaded))
 
-    def _define_from_field(self, origin: Origin, place: Place) -> None:
+    def _define_from_field(self, origin: PtrOrigin, place: Place) -> None:
         """A load that yields a packet pointer or a packet."""
         pointer, name, pc = place.pointer, origin.name, self.pc
-        assert isinstance(pointer, Ptr)
+        assert isinstance(pointer, PtrRange)
         how = pointer.origin.layout.reading(pointer.lo + place.off, place.size)
         owner = f"o_{pointer.origin.name}"
         if origin.kind == "packet":
@@ -205,7 +205,7 @@ class Emitter:
         insn = self.unit.insns[pc]
         self.set(insn.dst, operand(f"b_{name}"))
 
-    def describe(self, origin: Origin, region: bool = True) -> None:
+    def describe(self, origin: PtrOrigin, region: bool = True) -> None:
         """Region, data and owner of an origin whose address is in `b_`; unused ones are swept away."""
         name, pc = origin.name, self.pc
         guard = f" if g_{name} is not None else None" if origin.maybe_null else ""
@@ -260,7 +260,7 @@ class Emitter:
         self.add(assign("o_c", "g_c.owner", entry))
         self.add(assign("d_c", "g_c.data", entry))
         for n, value in enumerate(self.facts.before[entry].regs[1:6], 1):
-            if isinstance(value, Ptr) and value.origin.kind not in ("ctx", "const"):
+            if isinstance(value, PtrRange) and value.origin.kind not in ("ctx", "const"):
                 self.add(assign(f"b_{value.origin.name}", f"r{n}", entry))
                 self.describe(value.origin)
         if entry == 0:

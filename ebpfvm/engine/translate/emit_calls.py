@@ -15,7 +15,7 @@ from ebpfvm.engine import common
 from ebpfvm.engine.steps import operand
 from ebpfvm.engine.translate.emit_memory import atom_value, constant_index
 from ebpfvm.engine.translate.frame import extent
-from ebpfvm.engine.translate.ranges import FP, Num, Ptr
+from ebpfvm.engine.translate.ranges import FP, NumRange, PtrRange
 from ebpfvm.engine.translate.statements import assign, effect, effect_to
 from ebpfvm.errors import Fault
 from ebpfvm.isa import codes as c
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ebpfvm.contract.helper import Helper
-    from ebpfvm.contract.kfunc import Kfunc, Param
+    from ebpfvm.contract.kfunc import Kfunc, KfuncParam
     from ebpfvm.engine.translate.emit import Emitter
-    from ebpfvm.engine.translate.facts import Facts, State
+    from ebpfvm.engine.translate.facts import Facts, RangeState
     from ebpfvm.engine.translate.unit import Unit
     from ebpfvm.isa.insn import Insn
     from ebpfvm.isa.table import Row
@@ -116,7 +116,7 @@ def _method(em: Emitter, helper: Helper) -> str | None:
 def _exchange(em: Emitter, helper: Helper) -> str | None:
     """bpf_kptr_xchg on a slot whose region is at hand."""
     slot = em.state.regs[1]
-    if helper.name != _XCHG or not isinstance(slot, Ptr) or slot.origin.kind != "plain" or slot.lo != slot.hi:
+    if helper.name != _XCHG or not isinstance(slot, PtrRange) or slot.origin.kind != "plain" or slot.lo != slot.hi:
         return None
     em.names["EXCHANGE"] = em.unit.prog.kernel.exchange
     return f"EXCHANGE(g_{slot.origin.name}, {constant_index(slot.origin, slot.lo)}, {em.reg(2).text})"
@@ -128,7 +128,7 @@ def found_by_region(unit: Unit, facts: Facts) -> set[str]:
             if pc in facts.before and _known_map(unit, pc, facts.before[pc]) is not None}
 
 
-def _known_map(unit: Unit, pc: int, state: State) -> tuple[int, Any] | None:
+def _known_map(unit: Unit, pc: int, state: RangeState) -> tuple[int, Any] | None:
     """The map of a look-up in a known map of plain values, whose `find` gives the region at once."""
     helper = unit.helper(pc)
     if helper is None or helper.name != _LOOKUP:
@@ -159,7 +159,7 @@ def _find(em: Emitter, helper: Helper, name: str) -> bool:
 
 def _index_key(em: Emitter, key: object) -> str | None:
     """The number in a key of four bytes that lies in variables: an array is asked by index."""
-    if isinstance(key, Ptr) and key.origin is FP and key.lo == key.hi and (key.lo, 4) in em.frame.atoms:
+    if isinstance(key, PtrRange) and key.origin is FP and key.lo == key.hi and (key.lo, 4) in em.frame.atoms:
         return atom_value(em, (key.lo, 4)).text
     return None
 
@@ -177,13 +177,13 @@ def _argument(em: Emitter, helper: Helper, n: int) -> str:
             return f"MAP{found[0]}"
     area = extent(em.unit, helper.args, n, em.state)
     if area is not None and area.copied:
-        if isinstance(value, Num) and value.lo == value.hi == 0 and spec.maybe_null:
+        if isinstance(value, NumRange) and value.lo == value.hi == 0 and spec.maybe_null:
             return "b''"
-        may_be_null = spec.maybe_null and not (isinstance(value, Ptr) and not value.origin.maybe_null)
+        may_be_null = spec.maybe_null and not (isinstance(value, PtrRange) and not value.origin.maybe_null)
         text = _copy(em, value, area.size) if not may_be_null else None
         if text is not None:
             return text
-    if spec.kind is Arg.PTR_TO_CTX and isinstance(value, Ptr) and not value.lo and not value.hi \
+    if spec.kind is Arg.PTR_TO_CTX and isinstance(value, PtrRange) and not value.lo and not value.hi \
             and value.origin.kind == "object":
         return f"o_{value.origin.name}"
     # The converter of a key or value asks for the map too, that of memory for the size behind it.
@@ -202,7 +202,7 @@ def _copy(em: Emitter, value: object, size: int) -> str | None:
     """`size` bytes at a known place, as a `bytes`; None if it takes the slow way."""
     if not size:
         return "b''"
-    if not isinstance(value, Ptr) or value.origin.layout is not None:
+    if not isinstance(value, PtrRange) or value.origin.layout is not None:
         return None
     origin = value.origin
     if value.lo != value.hi:
@@ -251,12 +251,12 @@ def _kfunc(em: Emitter, kfunc: Kfunc) -> None:
     em.set(0, operand(f"b_{origin.name}"))
 
 
-def _parameter(em: Emitter, param: Param, n: int) -> str:
+def _parameter(em: Emitter, param: KfuncParam, n: int) -> str:
     convert = param_converter(param, n)
     if convert is None:
         return em.reg(n + 1).text
     value = em.state.regs[n + 1]
-    if param.pointers == 1 and param.struct in OBJECTS and isinstance(value, Ptr) and value.origin.kind == "object" \
-            and not value.lo and not value.hi:
+    if param.pointers == 1 and param.struct in OBJECTS and isinstance(value, PtrRange) \
+            and value.origin.kind == "object" and not value.lo and not value.hi:
         return f"o_{value.origin.name}"
     return _convert(em, convert, n, {n})

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ebpfvm.engine.steps import Value, cut, operand
-from ebpfvm.engine.translate.ranges import FP, Num, Origin, Ptr
+from ebpfvm.engine.steps import Expr, cut, operand
+from ebpfvm.engine.translate.ranges import FP, NumRange, PtrOrigin, PtrRange
 from ebpfvm.engine.translate.statements import Stmt, assign, effect
 
 if TYPE_CHECKING:
@@ -39,30 +39,30 @@ def value_range(size: int) -> tuple[int, int]:
     return 0, (1 << 8 * size) - 1
 
 
-def load(em: Emitter, place: Place) -> Value:
+def load(em: Emitter, place: Place) -> Expr:
     """The number at `place`, as an expression; may append preparing lines."""
     pointer, size = place.pointer, place.size
     low, high = value_range(size)
-    if not isinstance(pointer, Ptr):
-        return Value(f"LOAD({em.address(place)}, {size})", 0, high)
+    if not isinstance(pointer, PtrRange):
+        return Expr(f"LOAD({em.address(place)}, {size})", 0, high)
     origin, off = pointer.origin, pointer.lo + place.off
     if pointer.lo != pointer.hi:
         if origin.layout is not None:
-            return Value(f"LOAD({em.address(place)}, {size})", 0, high)
-        return Value(_variable_element(origin, place), low, high)
+            return Expr(f"LOAD({em.address(place)}, {size})", 0, high)
+        return Expr(_variable_element(origin, place), low, high)
     if origin is FP and (off, size) in em.frame.local:
         return _gather(em, em.frame.local[off, size])
     if origin.layout is not None:
         return _load_field(em, origin, off, size, place)
-    return Value(constant_element(origin, off, size), low, high)
+    return Expr(constant_element(origin, off, size), low, high)
 
 
-def atom_value(em: Emitter, atom: Slot) -> Value:
+def atom_value(em: Emitter, atom: Slot) -> Expr:
     """What an atom of the stack holds."""
-    return em.value(em.state.slots.get(atom, Num(*value_range(atom[1]))), slot_name(*atom))
+    return em.value(em.state.slots.get(atom, NumRange(*value_range(atom[1]))), slot_name(*atom))
 
 
-def _gather(em: Emitter, atoms: tuple[Slot, ...]) -> Value:
+def _gather(em: Emitter, atoms: tuple[Slot, ...]) -> Expr:
     """The number that lies in `atoms`."""
     if len(atoms) == 1:
         return atom_value(em, atoms[0])
@@ -71,10 +71,10 @@ def _gather(em: Emitter, atoms: tuple[Slot, ...]) -> Value:
     if all(value.const is not None for _, value in parts):
         return em.number(sum(value.lo << shift for shift, value in parts))
     text = " | ".join(f"{value.text} << {shift}" if shift else value.text for shift, value in parts)
-    return Value(f"({text})", *value_range(total))
+    return Expr(f"({text})", *value_range(total))
 
 
-def _scatter(em: Emitter, atoms: tuple[Slot, ...], value: Value) -> None:
+def _scatter(em: Emitter, atoms: tuple[Slot, ...], value: Expr) -> None:
     """Put a number into `atoms`."""
     if len(atoms) > 1 and value.const is None and not value.text.isidentifier():
         whole = f"t_{em.pc}_new"  # t_PC may hold the old value of an atomic operation
@@ -85,7 +85,7 @@ def _scatter(em: Emitter, atoms: tuple[Slot, ...], value: Value) -> None:
         part = value
         if shift:
             part = em.number(value.lo >> shift) if value.const is not None else \
-                Value(f"({value.text} >> {shift})", value.lo >> shift, value.hi >> shift)
+                Expr(f"({value.text} >> {shift})", value.lo >> shift, value.hi >> shift)
         em.add(assign(slot_name(off, size), cut(part, 8 * size).text, em.pc))
 
 
@@ -97,7 +97,7 @@ def slot_name(off: int, size: int) -> str:
 def variable_index(place: Place) -> str:
     """Index into the region's data of a pointer whose offset is not constant."""
     pointer = place.pointer
-    assert isinstance(pointer, Ptr)
+    assert isinstance(pointer, PtrRange)
     origin = pointer.origin
     if origin.kind == "const":
         constant = place.off - origin.region.base
@@ -109,10 +109,10 @@ def _plus(n: int) -> str:
     return f" + {n}" if n > 0 else f" - {-n}" if n else ""
 
 
-def _variable_view(origin: Origin, place: Place) -> str | None:
+def _variable_view(origin: PtrOrigin, place: Place) -> str | None:
     """The element through a view, if the index is known to be a whole number of elements."""
     pointer, size = place.pointer, place.size
-    assert isinstance(pointer, Ptr)
+    assert isinstance(pointer, PtrRange)
     if not VIEWS or size == 1 or origin.kind not in ("fp", "const") or origin.start is None:
         return None
     if (origin.start + place.off) % size or 1 << min(pointer.zeros, 3) < size:
@@ -123,11 +123,11 @@ def _variable_view(origin: Origin, place: Place) -> str | None:
     return f"{view}[{variable_index(place)} >> {size.bit_length() - 1}]"
 
 
-def _variable_element(origin: Origin, place: Place) -> str:
+def _variable_element(origin: PtrOrigin, place: Place) -> str:
     return _variable_view(origin, place) or _element(origin, variable_index(place), place.size)
 
 
-def _put_variable(em: Emitter, origin: Origin, place: Place, value: Value) -> None:
+def _put_variable(em: Emitter, origin: PtrOrigin, place: Place, value: Expr) -> None:
     view = _variable_view(origin, place)
     if view is not None:
         em.add(effect(f"{view} = {value.text}", em.pc))
@@ -135,31 +135,31 @@ def _put_variable(em: Emitter, origin: Origin, place: Place, value: Value) -> No
         em.add(_put(origin, variable_index(place), place.size, value, em.pc))
 
 
-def data_name(origin: Origin) -> str:
+def data_name(origin: PtrOrigin) -> str:
     """The bytes of an origin's region."""
     return f"D{origin.region.id}" if origin.kind == "const" else f"d_{origin.name}"
 
 
-def _element(origin: Origin, index: str, size: int) -> str:
+def _element(origin: PtrOrigin, index: str, size: int) -> str:
     if size == 1:
         return f"{data_name(origin)}[{index}]"
     return f"U{size}({data_name(origin)}, {index})[0]"
 
 
-def constant_index(origin: Origin, off: int) -> str:
+def constant_index(origin: PtrOrigin, off: int) -> str:
     """Index into the region's data, `off` bytes from the origin."""
     if origin.start is None:
         return f"i_{origin.name}{_plus(off)}"
     return str(origin.start + off)
 
 
-def constant_element(origin: Origin, off: int, size: int) -> str:
+def constant_element(origin: PtrOrigin, off: int, size: int) -> str:
     """The element at a constant offset, through a view where the region is known to have one."""
     view = _view(origin, off, size)
     return view or _element(origin, constant_index(origin, off), size)
 
 
-def _view(origin: Origin, off: int, size: int) -> str | None:
+def _view(origin: PtrOrigin, off: int, size: int) -> str | None:
     if not VIEWS or size == 1 or origin.kind not in ("fp", "const") or origin.start is None:
         return None
     index = origin.start + off
@@ -170,10 +170,10 @@ def _view(origin: Origin, off: int, size: int) -> str | None:
     return f"V{origin.region.id}_{size}[{index // size}]" if index + size <= origin.region.size // size * size else None
 
 
-def _load_field(em: Emitter, origin: Origin, off: int, size: int, place: Place) -> Value:
+def _load_field(em: Emitter, origin: PtrOrigin, off: int, size: int, place: Place) -> Expr:
     how: FieldAccess | None = origin.layout.reading(off, size)
     if how is None:
-        return Value(f"LOAD({em.address(place)}, {size})", *value_range(size))
+        return Expr(f"LOAD({em.address(place)}, {size})", *value_range(size))
     owner, access = f"o_{origin.name}", how.field.access
     if access == "pkt_end":
         name = f"t_{em.pc}"
@@ -182,21 +182,21 @@ def _load_field(em: Emitter, origin: Origin, off: int, size: int, place: Place) 
     if how.wide:
         assert how.item is not None
         array = f"{owner}.{how.field.name}"
-        return Value(f"({array}[{how.item}] | {array}[{how.item + 1}] << 32)", *value_range(8))
+        return Expr(f"({array}[{how.item}] | {array}[{how.item + 1}] << 32)", *value_range(8))
     item = "" if how.item is None else f"[{how.item}]"
     text = f"{owner}.{how.field.name}{item}"
     if how.mask is None:
         return operand(text)
     if how.shift:
         text = f"({text} >> {how.shift})"
-    return Value(f"({text} & {how.mask:#x})", 0, how.mask)
+    return Expr(f"({text} & {how.mask:#x})", 0, how.mask)
 
 
-def store(em: Emitter, place: Place, value: Value) -> None:
+def store(em: Emitter, place: Place, value: Expr) -> None:
     """Append the lines that put `value` at `place`."""
     pointer, size = place.pointer, place.size
     value = cut(value, 8 * size)
-    if not isinstance(pointer, Ptr):
+    if not isinstance(pointer, PtrRange):
         em.add(effect(f"STORE({em.address(place)}, {size}, {value.text})", em.pc))
         return
     origin, off = pointer.origin, pointer.lo + place.off
@@ -217,13 +217,13 @@ def store(em: Emitter, place: Place, value: Value) -> None:
             em.add(_put(origin, constant_index(origin, off), size, value, em.pc))
 
 
-def _put(origin: Origin, index: str, size: int, value: Value, pc: int) -> Stmt:
+def _put(origin: PtrOrigin, index: str, size: int, value: Expr, pc: int) -> Stmt:
     if size == 1:
         return effect(f"{data_name(origin)}[{index}] = {value.text}", pc)
     return effect(f"P{size}({data_name(origin)}, {index}, {value.text})", pc)
 
 
-def _store_field(em: Emitter, origin: Origin, off: int, size: int, value: Value) -> None:
+def _store_field(em: Emitter, origin: PtrOrigin, off: int, size: int, value: Expr) -> None:
     how: FieldAccess | None = origin.layout.writing(off, size)
     if how is None or how.wide or how.shift or how.mask != (1 << 8 * (how.field.element or how.field.size)) - 1:
         # Also ctx->skb, whose store hands a reference over.

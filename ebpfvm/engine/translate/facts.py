@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ebpfvm.engine.common import immediate
 from ebpfvm.engine.translate import ranges
-from ebpfvm.engine.translate.ranges import ANY, FP, OPPOSITE, Abs, Num, Origin, Ptr, known, number_of
+from ebpfvm.engine.translate.ranges import ANY, FP, OPPOSITE, Abs, NumRange, PtrOrigin, PtrRange, known, number_of
 from ebpfvm.errors import Fault
 from ebpfvm.isa import codes as c
 from ebpfvm.kernel.memory import REGION_SHIFT
@@ -19,7 +19,7 @@ from ebpfvm.kernel.memory import REGION_SHIFT
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ebpfvm.engine.translate.flow_graph import Block, Function
+    from ebpfvm.engine.translate.flow_graph import BasicBlock, FlowGraph
     from ebpfvm.engine.translate.unit import Unit
     from ebpfvm.isa.insn import Insn
     from ebpfvm.isa.table import Row
@@ -28,19 +28,19 @@ _VISITS_BEFORE_WIDENING: Final = 3
 Slot = tuple[int, int]  # (offset from the frame pointer, bytes)
 
 
-class State(NamedTuple):
+class RangeState(NamedTuple):
     """What holds at one point: r0 to r10, and the stack slots that are tracked."""
 
     regs: tuple[Abs, ...]
     slots: Mapping[Slot, Abs]
 
 
-def entry_state(args: Sequence[Abs]) -> State:
+def entry_state(args: Sequence[Abs]) -> RangeState:
     """At the beginning of a function that gets `args`."""
     regs: list[Abs] = [ANY] * 11
     regs[1:1 + len(args)] = args
-    regs[10] = Ptr(FP, 0, 0)
-    return State(tuple(regs), {})
+    regs[10] = PtrRange(FP, 0, 0)
+    return RangeState(tuple(regs), {})
 
 
 class Facts:
@@ -58,22 +58,22 @@ class Facts:
         defined: slot -> origin that the instruction there makes.
     """
 
-    def __init__(self, unit: Unit, function: Function, args: Sequence[Abs],
+    def __init__(self, unit: Unit, function: FlowGraph, args: Sequence[Abs],
                  tracked: Mapping[Slot, tuple[Slot, ...]] | None = None) -> None:
         self.unit = unit
         self.function = function
         self.tracked = tracked or {}
         self.args = tuple(args)
-        self.before: dict[int, State] = {}
+        self.before: dict[int, RangeState] = {}
         self.edges: set[tuple[int, int]] = set()
-        self.defined: dict[int, Origin] = {}
+        self.defined: dict[int, PtrOrigin] = {}
         self._stops = _stops(unit, function)
         self._solve(args)
 
     def _solve(self, args: Sequence[Abs]) -> None:
         function = self.function
         position = {start: n for n, start in enumerate(function.order)}
-        at: dict[int, State] = {function.entry: entry_state(args)}
+        at: dict[int, RangeState] = {function.entry: entry_state(args)}
         visits = dict.fromkeys(function.order, 0)
         work, waiting = [0], {function.entry}
         while work:
@@ -91,7 +91,7 @@ class Facts:
                         waiting.add(successor)
                         heapq.heappush(work, position[successor])
 
-    def _join(self, old: State, new: State, wide: bool) -> State:
+    def _join(self, old: RangeState, new: RangeState, wide: bool) -> RangeState:
         if old == new:
             return old
         regs = tuple(map(ranges.join, old.regs, new.regs))
@@ -100,9 +100,9 @@ class Facts:
             regs = tuple(ranges.widen(before, after, self._stops)
                          for before, after in zip(old.regs, regs, strict=True))
             slots = {slot: ranges.widen(old.slots[slot], value, self._stops) for slot, value in slots.items()}
-        return State(regs, slots)
+        return RangeState(regs, slots)
 
-    def _run(self, block: Block, state: State) -> list[tuple[int, State]]:
+    def _run(self, block: BasicBlock, state: RangeState) -> list[tuple[int, RangeState]]:
         """Through `block`; the successors that can follow, each with its state."""
         for pc in block.pcs[:-1]:
             self.before[pc] = state
@@ -115,10 +115,10 @@ class Facts:
         state = self._step(last, state)
         return [(successor, state) for successor in block.succs]
 
-    def _branch(self, block: Block, row: Row, insn: Insn, state: State) -> list[tuple[int, State]]:
+    def _branch(self, block: BasicBlock, row: Row, insn: Insn, state: RangeState) -> list[tuple[int, RangeState]]:
         a = state.regs[insn.dst]
         b = state.regs[insn.src] if row.source == "x" else known(insn.imm & c.U64)
-        if isinstance(a, Ptr) or isinstance(b, Ptr):
+        if isinstance(a, PtrRange) or isinstance(b, PtrRange):
             return [(successor, state) for successor in block.succs]
         if row.width == 32 and row.source == "k":
             b = known(insn.imm & c.U32)
@@ -131,10 +131,10 @@ class Facts:
             regs[insn.dst] = found[0]
             if row.source == "x":
                 regs[insn.src] = found[1]
-            out.append((successor, State(tuple(regs), state.slots)))
+            out.append((successor, RangeState(tuple(regs), state.slots)))
         return out
 
-    def _step(self, pc: int, state: State) -> State:
+    def _step(self, pc: int, state: RangeState) -> RangeState:
         """The state after the instruction at `pc`."""
         row, insn = self.unit.rows[pc], self.unit.insns[pc]
         if row is None:
@@ -153,14 +153,14 @@ class Facts:
         if row.kind == "call":
             return self._call(pc, insn, state)
         if row.kind in ("ld_abs", "ld_ind"):
-            return _set(state, 0, Num(0, (1 << row.width) - 1))
+            return _set(state, 0, NumRange(0, (1 << row.width) - 1))
         return state
 
-    def after(self, pc: int) -> State:
+    def after(self, pc: int) -> RangeState:
         """The state after the instruction at `pc`, which is reached."""
         return self._step(pc, self.before[pc])
 
-    def leaving(self, start: int) -> State:
+    def leaving(self, start: int) -> RangeState:
         """The state at the end of a block, before its jump narrows anything."""
         return self.after(self.function.blocks[start].pcs[-1])
 
@@ -175,23 +175,23 @@ class Facts:
             return ranges.pointer_to(self.unit.const_origin(region), off, off, 0)
         return known(value)
 
-    def _origin(self, pc: int, state: State, kind: Any, **more: Any) -> tuple[Origin, State]:
+    def _origin(self, pc: int, state: RangeState, kind: Any, **more: Any) -> tuple[PtrOrigin, RangeState]:
         """The origin that `pc` makes. What still points to the one it made before is not known any longer."""
         origin = self.defined.get(pc)
         if origin is None:
-            origin = self.defined[pc] = Origin(str(pc), kind, **more)
-        if any(isinstance(x, Ptr) and x.origin is origin for x in (*state.regs, *state.slots.values())):
-            regs = tuple(ANY if isinstance(x, Ptr) and x.origin is origin else x for x in state.regs)
-            slots = {slot: x for slot, x in state.slots.items() if not (isinstance(x, Ptr) and x.origin is origin)}
-            state = State(regs, slots)
+            origin = self.defined[pc] = PtrOrigin(str(pc), kind, **more)
+        if any(isinstance(x, PtrRange) and x.origin is origin for x in (*state.regs, *state.slots.values())):
+            regs = tuple(ANY if isinstance(x, PtrRange) and x.origin is origin else x for x in state.regs)
+            slots = {slot: x for slot, x in state.slots.items() if not (isinstance(x, PtrRange) and x.origin is origin)}
+            state = RangeState(regs, slots)
         return origin, state
 
-    def _load(self, pc: int, row: Row, insn: Insn, state: State) -> State:
+    def _load(self, pc: int, row: Row, insn: Insn, state: RangeState) -> RangeState:
         pointer = state.regs[insn.src]
         if row.sign:
             return _set(state, insn.dst, ANY)
-        plain = Num(0, (1 << row.width) - 1)
-        if not isinstance(pointer, Ptr):
+        plain = NumRange(0, (1 << row.width) - 1)
+        if not isinstance(pointer, PtrRange):
             return _set(state, insn.dst, ANY)  # a field of four bytes may yield a pointer
         if pointer.lo != pointer.hi:
             return _set(state, insn.dst, plain if pointer.origin.layout is None else ANY)
@@ -202,22 +202,22 @@ class Facts:
             return _set(state, insn.dst, plain)
         return self._load_field(pc, insn, state, pointer.origin, off, size)
 
-    def _load_field(self, pc: int, insn: Insn, state: State, origin: Origin, off: int, size: int) -> State:
+    def _load_field(self, pc: int, insn: Insn, state: RangeState, origin: PtrOrigin, off: int, size: int) -> RangeState:
         how = origin.layout.reading(off, size)
         if how is None:
             return _set(state, insn.dst, ANY)
         access = how.field.access
         if access in ("pkt", "pkt_meta"):
             made, state = self._origin(pc, state, "packet")
-            return _set(state, insn.dst, Ptr(made, 0, 0))
+            return _set(state, insn.dst, PtrRange(made, 0, 0))
         if access == "skb" and not how.field.write and self.unit.skb_layout is not None:
             made, state = self._origin(pc, state, "object", maybe_null=True, start=0, layout=self.unit.skb_layout)
-            return _set(state, insn.dst, Ptr(made, 0, 0))
-        return _set(state, insn.dst, ANY if how.mask is None else Num(0, how.mask))
+            return _set(state, insn.dst, PtrRange(made, 0, 0))
+        return _set(state, insn.dst, ANY if how.mask is None else NumRange(0, how.mask))
 
-    def _store(self, row: Row, insn: Insn, state: State) -> State:
+    def _store(self, row: Row, insn: Insn, state: RangeState) -> RangeState:
         pointer = state.regs[insn.dst]
-        if not self.tracked or not isinstance(pointer, Ptr) or pointer.origin is not FP:
+        if not self.tracked or not isinstance(pointer, PtrRange) or pointer.origin is not FP:
             return state
         slot = pointer.lo + insn.off, row.width // 8
         if slot not in self.tracked:
@@ -226,46 +226,46 @@ class Facts:
         slots = dict(state.slots)
         for atom in self.tracked[slot]:
             slots[atom] = value if atom[1] == 8 else _narrow(number_of(value), 8 * (atom[0] - slot[0]), 8 * atom[1])
-        return State(state.regs, slots)
+        return RangeState(state.regs, slots)
 
-    def _atomic(self, row: Row, insn: Insn, state: State) -> State:
+    def _atomic(self, row: Row, insn: Insn, state: RangeState) -> RangeState:
         pointer = state.regs[insn.dst]
         slots = state.slots
-        if isinstance(pointer, Ptr) and pointer.origin is FP:
+        if isinstance(pointer, PtrRange) and pointer.origin is FP:
             changed = self.tracked.get((pointer.lo + insn.off, row.width // 8), ())
             slots = {slot: value for slot, value in slots.items() if slot not in changed}
-        state = State(state.regs, slots)
+        state = RangeState(state.regs, slots)
         if not row.fetch:
             return state
-        return _set(state, 0 if row.op == "cmpxchg" else insn.src, Num(0, (1 << row.width) - 1))
+        return _set(state, 0 if row.op == "cmpxchg" else insn.src, NumRange(0, (1 << row.width) - 1))
 
-    def _call(self, pc: int, insn: Insn, state: State) -> State:
+    def _call(self, pc: int, insn: Insn, state: RangeState) -> RangeState:
         made = self.unit.call_result(pc, state)
         result: Abs = ANY
         if made is not None:
             kind, more = made
             origin, state = self._origin(pc, state, kind, **more)
-            result = Ptr(origin, 0, 0)
+            result = PtrRange(origin, 0, 0)
         regs = (result, ANY, ANY, ANY, ANY, ANY, *state.regs[6:])
-        return State(regs, state.slots)
+        return RangeState(regs, state.slots)
 
 
-def _narrow(value: Num, shift: int, width: int) -> Num:
+def _narrow(value: NumRange, shift: int, width: int) -> NumRange:
     """`width` bits of a number, from bit `shift` on."""
     top = (1 << width) - 1
     if value.lo == value.hi:
         return known(value.lo >> shift & top)
     if not shift:
         return value if value.hi <= top else ranges.number_between(0, top, min(value.zeros, width))
-    return Num(0, min(top, value.hi >> shift))
+    return NumRange(0, min(top, value.hi >> shift))
 
 
-def _set(state: State, reg: int, value: Abs) -> State:
+def _set(state: RangeState, reg: int, value: Abs) -> RangeState:
     regs = state.regs
-    return State((*regs[:reg], value, *regs[reg + 1:]), state.slots)
+    return RangeState((*regs[:reg], value, *regs[reg + 1:]), state.slots)
 
 
-def _stops(unit: Unit, function: Function) -> list[int]:
+def _stops(unit: Unit, function: FlowGraph) -> list[int]:
     """Where widening halts: bounds that comparisons of this function know, and the limits of the sizes."""
     stops = {0, 1, 255, 65535, (1 << 31) - 1, c.U32, (1 << 63) - 1, c.U64}
     for block in function.blocks.values():
@@ -275,6 +275,6 @@ def _stops(unit: Unit, function: Function) -> list[int]:
     return sorted(stops)
 
 
-def number_range(state: State, reg: int) -> Num:
+def number_range(state: RangeState, reg: int) -> NumRange:
     """The register as a number."""
     return number_of(state.regs[reg])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Block:
+class BasicBlock:
     """A basic block.
 
     Attributes:
@@ -35,7 +35,7 @@ class Block:
 
 
 @dataclass(slots=True)
-class Function:
+class FlowGraph:
     """One function of a program.
 
     Attributes:
@@ -48,7 +48,7 @@ class Function:
     """
 
     entry: int
-    blocks: dict[int, Block]
+    blocks: dict[int, BasicBlock]
     order: list[int] = field(default_factory=list)
     idom: dict[int, int] = field(default_factory=dict)
     loops: dict[int, set[int]] = field(default_factory=dict)
@@ -117,7 +117,7 @@ def _next(insns: Sequence[Insn], table: Sequence[Row | None], pc: int) -> list[i
     return [after]
 
 
-def build(insns: Sequence[Insn], table: Sequence[Row | None], entry: int) -> Function:
+def build(insns: Sequence[Insn], table: Sequence[Row | None], entry: int) -> FlowGraph:
     """The flow graph of the function that starts at slot `entry`; unreachable code is left out."""
     flow = _flow(insns, table, entry)
     incoming: dict[int, int] = {entry: 2}
@@ -125,12 +125,12 @@ def build(insns: Sequence[Insn], table: Sequence[Row | None], entry: int) -> Fun
         for target in following:
             # The target of a branch starts a block even if nothing else leads there.
             incoming[target] = incoming.get(target, 0) + (1 if len(following) == 1 and table[pc] else 2)
-    function = Function(entry, {})
+    function = FlowGraph(entry, {})
     for start in sorted(pc for pc in flow if incoming.get(pc, 0) != 1):
         pcs = [start]
         while len(flow[pcs[-1]]) == 1 and incoming[flow[pcs[-1]][0]] == 1:
             pcs.append(flow[pcs[-1]][0])
-        function.blocks[start] = Block(start, pcs, list(flow[pcs[-1]]))
+        function.blocks[start] = BasicBlock(start, pcs, list(flow[pcs[-1]]))
     analyse(function)
     return function
 
@@ -146,7 +146,7 @@ def _flow(insns: Sequence[Insn], table: Sequence[Row | None], entry: int) -> dic
     return flow
 
 
-def analyse(function: Function) -> None:
+def analyse(function: FlowGraph) -> None:
     """(Re)compute order, predecessors, dominators and loops from the successors."""
     function.order = _reverse_postorder(function)
     function.blocks = {start: function.blocks[start] for start in function.order}
@@ -159,7 +159,7 @@ def analyse(function: Function) -> None:
     _find_loops(function)
 
 
-def _reverse_postorder(function: Function) -> list[int]:
+def _reverse_postorder(function: FlowGraph) -> list[int]:
     seen, postorder = {function.entry}, []
     stack = [(function.entry, iter(function.blocks[function.entry].succs))]
     while stack:
@@ -175,7 +175,7 @@ def _reverse_postorder(function: Function) -> list[int]:
     return postorder[::-1]
 
 
-def _dominators(function: Function) -> dict[int, int]:
+def _dominators(function: FlowGraph) -> dict[int, int]:
     position = {start: n for n, start in enumerate(function.order)}
     idom = {function.entry: function.entry}
     changed = True
@@ -197,7 +197,7 @@ def _dominators(function: Function) -> dict[int, int]:
     return idom
 
 
-def _find_loops(function: Function) -> None:
+def _find_loops(function: FlowGraph) -> None:
     position = {start: n for n, start in enumerate(function.order)}
     function.loops, function.reducible = {}, True
     for start in function.order:

@@ -12,18 +12,18 @@ import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 from ebpfvm.contract.args import Arg
-from ebpfvm.engine.translate.ranges import FP, Ptr
+from ebpfvm.engine.translate.ranges import FP, PtrRange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ebpfvm.contract.args import ArgSpec
-    from ebpfvm.engine.translate.facts import Facts, Slot, State
-    from ebpfvm.engine.translate.flow_graph import Function
+    from ebpfvm.engine.translate.facts import Facts, RangeState, Slot
+    from ebpfvm.engine.translate.flow_graph import FlowGraph
     from ebpfvm.engine.translate.unit import Unit
 
 
-class Frame(NamedTuple):
+class FrameLayout(NamedTuple):
     """The outcome.
 
     Attributes:
@@ -49,7 +49,7 @@ class Extent(NamedTuple):
     copied: bool
 
 
-def extent(unit: Unit, specs: tuple[ArgSpec, ...], n: int, state: State) -> Extent | None:
+def extent(unit: Unit, specs: tuple[ArgSpec, ...], n: int, state: RangeState) -> Extent | None:
     """Size of the memory behind helper argument `n` (from 0), None if it is not known or not memory."""
     spec = specs[n]
     copied = not spec.write and not spec.uninit
@@ -65,19 +65,19 @@ def extent(unit: Unit, specs: tuple[ArgSpec, ...], n: int, state: State) -> Exte
         return Extent(spec.size, copied)
     if n + 1 < len(specs) and specs[n + 1].kind in (Arg.CONST_SIZE, Arg.CONST_SIZE_OR_ZERO):
         size = state.regs[n + 2]
-        if not isinstance(size, Ptr) and size.lo == size.hi:
+        if not isinstance(size, PtrRange) and size.lo == size.hi:
             return Extent(size.lo, copied)
     return None
 
 
-def classify(unit: Unit, facts: Facts) -> Frame:
+def classify(unit: Unit, facts: Facts) -> FrameLayout:
     """Sort the slots of the function of `facts`."""
     use = _Uses()
     for pc, state in facts.before.items():
         _look(unit, pc, state, use)
     use.escapes |= _lost(unit, facts)
     if use.escapes:
-        return Frame({}, (), True)
+        return FrameLayout({}, (), True)
     return _sort(use)
 
 
@@ -90,16 +90,16 @@ class _Uses:
 
 
 def _is_fp(value: object) -> bool:
-    return isinstance(value, Ptr) and value.origin is FP
+    return isinstance(value, PtrRange) and value.origin is FP
 
 
-def _look(unit: Unit, pc: int, state: State, use: _Uses) -> None:
+def _look(unit: Unit, pc: int, state: RangeState, use: _Uses) -> None:
     row, insn = unit.rows[pc], unit.insns[pc]
     if row is None:
         return
     if row.kind in ("ldx", "load_acquire", "st", "store_release", "atomic"):
         base = state.regs[insn.src if row.kind in ("ldx", "load_acquire") else insn.dst]
-        if isinstance(base, Ptr) and base.origin is FP:
+        if isinstance(base, PtrRange) and base.origin is FP:
             use.accesses.add((base.lo + insn.off, row.width // 8))
             use.escapes |= base.lo != base.hi
         stored = row.kind in ("st", "store_release", "atomic") and row.source != "k"
@@ -112,14 +112,14 @@ def _look(unit: Unit, pc: int, state: State, use: _Uses) -> None:
         use.escapes |= any(map(_is_fp, state.regs[1:6]))
 
 
-def _look_at_helper(unit: Unit, pc: int, state: State, use: _Uses) -> None:
+def _look_at_helper(unit: Unit, pc: int, state: RangeState, use: _Uses) -> None:
     helper = unit.helper(pc)
     if helper is None:
         use.escapes |= any(map(_is_fp, state.regs[1:6]))
         return
     for n in range(len(helper.args)):
         value = state.regs[n + 1]
-        if not isinstance(value, Ptr) or value.origin is not FP:
+        if not isinstance(value, PtrRange) or value.origin is not FP:
             continue
         found = extent(unit, helper.args, n, state)
         if found is None or value.lo != value.hi:
@@ -145,7 +145,7 @@ def _lost(unit: Unit, facts: Facts) -> bool:
     return False
 
 
-def live_registers(unit: Unit, function: Function) -> dict[int, frozenset[int]]:
+def live_registers(unit: Unit, function: FlowGraph) -> dict[int, frozenset[int]]:
     """Registers that are live at the start of each block."""
     live: dict[int, frozenset[int]] = dict.fromkeys(function.order, frozenset())
     work = list(function.order)
@@ -186,7 +186,7 @@ def _registers(unit: Unit, pc: int) -> tuple[set[int], set[int]]:
     return reads - {10}, writes
 
 
-def _sort(use: _Uses) -> Frame:
+def _sort(use: _Uses) -> FrameLayout:
     local: dict[Slot, tuple[Slot, ...]] = {}
     atoms: set[Slot] = set()
     memory = False
@@ -199,7 +199,7 @@ def _sort(use: _Uses) -> Frame:
         atoms |= set(found)
         for off, size in accesses:
             local[off, size] = tuple(atom for atom in found if off <= atom[0] < off + size)
-    return Frame(local, tuple(sorted(atoms)), memory)
+    return FrameLayout(local, tuple(sorted(atoms)), memory)
 
 
 def _groups(areas: set[Slot]) -> list[set[Slot]]:

@@ -21,7 +21,7 @@ OriginKind = Literal["fp", "ctx", "plain", "packet", "object", "const"]
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class PtrOrigin:
     """A place that pointers are counted from: where a pointer came into being.
 
     Attributes:
@@ -43,7 +43,7 @@ class Origin:
     inner: Any = None
 
 
-class Num(NamedTuple):
+class NumRange(NamedTuple):
     """An unsigned number, or a pointer of which nothing is known: a multiple of `2 ** zeros` between `lo` and `hi`."""
 
     lo: int
@@ -51,19 +51,19 @@ class Num(NamedTuple):
     zeros: int = 0
 
 
-class Ptr(NamedTuple):
+class PtrRange(NamedTuple):
     """`origin` plus an offset: a multiple of `2 ** zeros` between `lo` and `hi`."""
 
-    origin: Origin
+    origin: PtrOrigin
     lo: int
     hi: int
     zeros: int = 64
 
 
-Abs = Num | Ptr
-ANY: Final = Num(0, U64)
-WORD: Final = Num(0, U32)
-FP: Final = Origin("f", "fp", 512)
+Abs = NumRange | PtrRange
+ANY: Final = NumRange(0, U64)
+WORD: Final = NumRange(0, U32)
+FP: Final = PtrOrigin("f", "fp", 512)
 _FAR: Final = 1 << 31  # no offset that an access has is as large
 
 
@@ -72,33 +72,33 @@ def trailing_zeros(n: int) -> int:
     return (n & -n).bit_length() - 1 if n else 64
 
 
-def known(n: int) -> Num:
+def known(n: int) -> NumRange:
     """A constant."""
-    return Num(n, n, trailing_zeros(n))
+    return NumRange(n, n, trailing_zeros(n))
 
 
-def number_between(lo: int, hi: int, zeros: int = 0) -> Num:
+def number_between(lo: int, hi: int, zeros: int = 0) -> NumRange:
     """A number in an interval, with bounds moved to multiples; an empty interval has `lo > hi`."""
     if zeros:
         unit = 1 << zeros
         lo, hi = -(-lo // unit) * unit, hi // unit * unit
-    return known(lo) if lo == hi else Num(lo, hi, zeros)
+    return known(lo) if lo == hi else NumRange(lo, hi, zeros)
 
 
-def pointer_to(origin: Origin, lo: int, hi: int, zeros: int) -> Ptr:
+def pointer_to(origin: PtrOrigin, lo: int, hi: int, zeros: int) -> PtrRange:
     """A pointer; without bounds that mean anything, its origin is still known."""
     if lo <= -_FAR or hi >= _FAR:
-        return Ptr(origin, -_FAR, _FAR, zeros)
-    return Ptr(origin, lo, hi, trailing_zeros(lo) if lo == hi else zeros)
+        return PtrRange(origin, -_FAR, _FAR, zeros)
+    return PtrRange(origin, lo, hi, trailing_zeros(lo) if lo == hi else zeros)
 
 
 def join(a: Abs, b: Abs) -> Abs:
     """Both."""
     if a == b:
         return a
-    if isinstance(a, Ptr) and isinstance(b, Ptr) and a.origin is b.origin:
+    if isinstance(a, PtrRange) and isinstance(b, PtrRange) and a.origin is b.origin:
         return pointer_to(a.origin, min(a.lo, b.lo), max(a.hi, b.hi), min(a.zeros, b.zeros))
-    if isinstance(a, Num) and isinstance(b, Num):
+    if isinstance(a, NumRange) and isinstance(b, NumRange):
         return number_between(min(a.lo, b.lo), max(a.hi, b.hi), min(a.zeros, b.zeros))
     return ANY
 
@@ -107,21 +107,21 @@ def widen(old: Abs, new: Abs, stops: Sequence[int]) -> Abs:
     """`new`, which holds `old`, with bounds that moved put to the next of `stops`, so that loops end."""
     if old == new or type(old) is not type(new):
         return new
-    if isinstance(new, Ptr):
-        return Ptr(new.origin, -_FAR, _FAR, new.zeros)
-    assert isinstance(old, Num)
+    if isinstance(new, PtrRange):
+        return PtrRange(new.origin, -_FAR, _FAR, new.zeros)
+    assert isinstance(old, NumRange)
     low = new.lo if new.lo == old.lo else max((stop for stop in stops if stop <= new.lo), default=0)
     high = new.hi if new.hi == old.hi else min((stop for stop in stops if stop >= new.hi), default=U64)
     return number_between(low, high, new.zeros)
 
 
 @functools.lru_cache(maxsize=4096)
-def _interval(row: Row, a: Num, b: Num) -> Num:
+def _interval(row: Row, a: NumRange, b: NumRange) -> NumRange:
     value = lower(row, operand("a", a.lo, a.hi), operand("b", b.lo, b.hi))
     return number_between(value.lo, value.hi, _zeros(row, a, b))
 
 
-def _zeros(row: Row, a: Num, b: Num) -> int:
+def _zeros(row: Row, a: NumRange, b: NumRange) -> int:
     """Known trailing zeros of a result."""
     op = row.op
     if op in ("add", "sub", "or", "xor"):
@@ -138,9 +138,9 @@ def _zeros(row: Row, a: Num, b: Num) -> int:
     return 0
 
 
-def number_of(x: Abs) -> Num:
+def number_of(x: Abs) -> NumRange:
     """`x` as a number: a pointer may be any."""
-    return x if isinstance(x, Num) else ANY
+    return x if isinstance(x, NumRange) else ANY
 
 
 def _signed(n: int) -> int:
@@ -151,9 +151,9 @@ def alu(row: Row, a: Abs, b: Abs) -> Abs:
     """The new value of the destination."""
     if row.op == "mov" and row.width == 64:
         return b
-    if row.width == 64 and (isinstance(a, Ptr) or isinstance(b, Ptr)):
+    if row.width == 64 and (isinstance(a, PtrRange) or isinstance(b, PtrRange)):
         if row.op == "add":
-            return _shift(a, b, 1) if isinstance(a, Ptr) else _shift(b, a, 1)
+            return _shift(a, b, 1) if isinstance(a, PtrRange) else _shift(b, a, 1)
         if row.op == "sub":
             return _shift(a, b, -1)
     return _interval(row, number_of(a), number_of(b))
@@ -165,17 +165,17 @@ def _shift(pointer: Abs, by: Abs, sign: int) -> Abs:
     A pointer of an accepted program keeps its origin however far it is moved: the verifier lets nothing be accessed
     through a sum of which it does not know which part is the pointer.
     """
-    if not isinstance(pointer, Ptr) or not isinstance(by, Num):
+    if not isinstance(pointer, PtrRange) or not isinstance(by, NumRange):
         return ANY
     zeros = min(pointer.zeros, by.zeros)
     low, high = _signed(by.lo), _signed(by.hi)
     if low > high:
-        return Ptr(pointer.origin, -_FAR, _FAR, zeros)
+        return PtrRange(pointer.origin, -_FAR, _FAR, zeros)
     moves = sorted((sign * low, sign * high))
     return pointer_to(pointer.origin, pointer.lo + moves[0], pointer.hi + moves[1], zeros)
 
 
-def refine(op: str, width: int, a: Num, b: Num) -> tuple[Num, Num] | None:
+def refine(op: str, width: int, a: NumRange, b: NumRange) -> tuple[NumRange, NumRange] | None:
     """What holds of both operands when the comparison `op` of `width` bits is true; None if it cannot be."""
     top = U64 if width == 64 else U32
     if a.hi > top or b.hi > top:
@@ -188,7 +188,7 @@ def refine(op: str, width: int, a: Num, b: Num) -> tuple[Num, Num] | None:
 Bounds = tuple[int, int, int, int]
 
 
-def _bounds(op: str, top: int, a: Num, b: Num) -> Bounds:
+def _bounds(op: str, top: int, a: NumRange, b: NumRange) -> Bounds:
     """Bounds of `a`, then of `b`."""
     if op in ("jsgt", "jsge", "jslt", "jsle"):
         half = (top >> 1) + 1
@@ -209,7 +209,7 @@ def _bounds(op: str, top: int, a: Num, b: Num) -> Bounds:
     return a.lo, a.hi, b.lo, b.hi
 
 
-def _sign_bounds(op: str, half: int, a: Num, b: Num) -> Bounds:
+def _sign_bounds(op: str, half: int, a: NumRange, b: NumRange) -> Bounds:
     """A signed comparison with one side certainly not negative: the greater side is not negative either."""
     if op in ("jsgt", "jsge") and b.hi < half:
         return max(a.lo, b.lo + (op == "jsgt")), min(a.hi, half - 1), b.lo, b.hi
@@ -218,7 +218,7 @@ def _sign_bounds(op: str, half: int, a: Num, b: Num) -> Bounds:
     return a.lo, a.hi, b.lo, b.hi
 
 
-def _unequal(a: Num, b: Num) -> Bounds:
+def _unequal(a: NumRange, b: NumRange) -> Bounds:
     low, high, low_b, high_b = a.lo, a.hi, b.lo, b.hi
     if b.lo == b.hi:
         low, high = low + (low == b.lo), high - (high == b.lo)

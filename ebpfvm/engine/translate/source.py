@@ -1,8 +1,8 @@
 """A whole program as Python source: its functions, the table from lines to instructions, and the text for readers.
 
-Only `Source.code` is ever compiled. It is made of numbers and of names that the translator chose; no text of an object
-gets into it. `Source.annotated` is the same code, line for line, with the disassembly and the C source behind each line
-as comments; that is what a traceback or a dump shows.
+Only `GeneratedSource.code` is ever compiled. It is made of numbers and of names that the translator chose; no text of
+an object gets into it. `GeneratedSource.annotated` is the same code, line for line, with the disassembly and the C
+source after each line as comments; that is what a traceback or a dump shows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ebpfvm.engine.translate import flow_graph
 from ebpfvm.engine.translate.emit import Emitter
 from ebpfvm.engine.translate.facts import Facts
 from ebpfvm.engine.translate.frame import classify
-from ebpfvm.engine.translate.statements import Code, effect, sweep
+from ebpfvm.engine.translate.statements import BlockCode, effect, sweep
 from ebpfvm.engine.translate.structure import Line, lines_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _FRAME: Final = ("d_f", "v8_f", "v4_f", "v2_f", "b_f")
 _CONST: Final = re.compile(r"\b(?:D(\d+)|V(\d+)_(\d))\b")
 
 
-class Source(NamedTuple):
+class GeneratedSource(NamedTuple):
     """Generated code.
 
     Attributes:
@@ -64,7 +64,7 @@ def _plain(text: str | None) -> str:
     return "".join(char if char.isprintable() else "?" for char in text or "")
 
 
-def generate(unit: Unit) -> Source:
+def generate(unit: Unit) -> GeneratedSource:
     """Translate all functions of `unit`."""
     unit.analyse()
     names: dict[str, Any] = dict(PRIMITIVES)
@@ -77,7 +77,7 @@ def generate(unit: Unit) -> Source:
             enters = entered
     code = "\n".join("    " * indent + text for indent, text, _ in lines) + "\n"
     _constants(unit, code, names)
-    return Source(code, tuple(pc for _, _, pc in lines), names, enters, tuple(unit.facts))
+    return GeneratedSource(code, tuple(pc for _, _, pc in lines), names, enters, tuple(unit.facts))
 
 
 def _function(unit: Unit, entry: int, names: dict[str, Any]) -> tuple[list[Line], bool]:
@@ -99,7 +99,7 @@ def _function(unit: Unit, entry: int, names: dict[str, Any]) -> tuple[list[Line]
     return head + lines_of(graph, code, 1), enters
 
 
-def _leaving(block: Code) -> Code:
+def _leaving(block: BlockCode) -> BlockCode:
     """The block with the frame given up wherever the function returns."""
     lines = [line._replace(value=line.value.replace(": return ", ": STACK.depth -= 1; return "))
              if line.value.startswith("if ") else line for line in block.lines]
@@ -145,7 +145,8 @@ def _constants(unit: Unit, code: str, names: dict[str, Any]) -> None:
             names[match[0]] = whole.cast("Q") if size == 8 else whole.cast("I") if size == 4 else whole.cast("H")
 
 
-def simplify(function: flow_graph.Function, code: dict[int, Code]) -> tuple[flow_graph.Function, dict[int, Code]]:
+def simplify(function: flow_graph.FlowGraph, code: dict[int, BlockCode]
+             ) -> tuple[flow_graph.FlowGraph, dict[int, BlockCode]]:
     """Follow jumps to jumps, join blocks that follow each other anyway, and give each way to a small final block a
     copy of its own."""
     code = {start: block._replace(succs=tuple(_follow(s, code) for s in block.succs)) for start, block in code.items()}
@@ -155,13 +156,13 @@ def simplify(function: flow_graph.Function, code: dict[int, Code]) -> tuple[flow
     changed = True
     while changed:
         changed = _copy_endings(function.entry, code) | _join_chains(function.entry, code)
-    graph = flow_graph.Function(function.entry, {start: flow_graph.Block(start, [block.pc], list(block.succs))
+    graph = flow_graph.FlowGraph(function.entry, {start: flow_graph.BasicBlock(start, [block.pc], list(block.succs))
                                           for start, block in code.items()})
     flow_graph.analyse(graph)
     return graph, {start: code[start] for start in graph.order}
 
 
-def _preds(entry: int, code: dict[int, Code]) -> dict[int, list[int]]:
+def _preds(entry: int, code: dict[int, BlockCode]) -> dict[int, list[int]]:
     """Predecessors of the blocks that can be reached; the others are removed."""
     preds: dict[int, list[int]] = {entry: []}
     work = [entry]
@@ -177,7 +178,7 @@ def _preds(entry: int, code: dict[int, Code]) -> dict[int, list[int]]:
     return preds
 
 
-def _copy_endings(entry: int, code: dict[int, Code]) -> bool:
+def _copy_endings(entry: int, code: dict[int, BlockCode]) -> bool:
     fresh = max(_CLONE, *code)
     copied = False
     for start, incoming in _preds(entry, code).items():
@@ -192,7 +193,7 @@ def _copy_endings(entry: int, code: dict[int, Code]) -> bool:
     return copied
 
 
-def _join_chains(entry: int, code: dict[int, Code]) -> bool:
+def _join_chains(entry: int, code: dict[int, BlockCode]) -> bool:
     joined = False
     preds = _preds(entry, code)
     for start in list(code):
@@ -208,7 +209,7 @@ def _join_chains(entry: int, code: dict[int, Code]) -> bool:
     return joined
 
 
-def _follow(start: int, code: dict[int, Code]) -> int:
+def _follow(start: int, code: dict[int, BlockCode]) -> int:
     """Where a jump to `start` ends up, past blocks that only jump on."""
     seen = {start}
     while True:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ebpfvm.engine.translate.flow_graph import Function
+    from ebpfvm.engine.translate.flow_graph import FlowGraph
 
 # Registers, descriptions of origins (address, data, region, index, object), slots, views of the frame, temporaries.
 # Everything else in generated code is a constant, `loops` or `ticks`.
@@ -60,7 +60,7 @@ def reads_of(text: str) -> frozenset[str]:
     return frozenset(VARIABLE.findall(text))
 
 
-class Code(NamedTuple):
+class BlockCode(NamedTuple):
     """The code of one block.
 
     Attributes:
@@ -80,10 +80,10 @@ class Code(NamedTuple):
     succs: tuple[int, ...]
 
 
-def sweep(code: Mapping[int, Code], function: Function) -> tuple[dict[int, Code], frozenset[str]]:
+def sweep(code: Mapping[int, BlockCode], function: FlowGraph) -> tuple[dict[int, BlockCode], frozenset[str]]:
     """Remove dead lines; and the variables that are read before they are written, from the entry on."""
     live_in = _live(code, function)
-    out: dict[int, Code] = {}
+    out: dict[int, BlockCode] = {}
     for start, block in code.items():
         live = _live_out(block, live_in)
         kept: list[Stmt] = []
@@ -102,7 +102,7 @@ _ATOM: Final = re.compile(r"\w+")
 _LONGEST: Final = 160
 
 
-def _fuse(block: Code, live: frozenset[str]) -> Code:
+def _fuse(block: BlockCode, live: frozenset[str]) -> BlockCode:
     """Put values that are used once where they are used; `live` is what later blocks use.
 
     A checked load stays where it is, because it may fault and the line tells which instruction did.
@@ -165,14 +165,14 @@ def _only_use(lines: list[Stmt], n: int, live: frozenset[str]) -> int | None:
     return None if name in live else use
 
 
-def _live_out(block: Code, live_in: Mapping[int, frozenset[str]]) -> frozenset[str]:
+def _live_out(block: BlockCode, live_in: Mapping[int, frozenset[str]]) -> frozenset[str]:
     live = block.reads
     for successor in block.succs:
         live |= live_in[successor]
     return live
 
 
-def _live(code: Mapping[int, Code], function: Function) -> dict[int, frozenset[str]]:
+def _live(code: Mapping[int, BlockCode], function: FlowGraph) -> dict[int, frozenset[str]]:
     """What is live at the start of each block."""
     live_in: dict[int, frozenset[str]] = dict.fromkeys(code, frozenset())
     work = list(code)

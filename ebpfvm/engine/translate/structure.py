@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ebpfvm.engine.translate.flow_graph import Function
-    from ebpfvm.engine.translate.statements import Code
+    from ebpfvm.engine.translate.flow_graph import FlowGraph
+    from ebpfvm.engine.translate.statements import BlockCode
 
 MAX_DEPTH: Final = 18  # CPython: 20 statically nested blocks
 MAX_INDENT: Final = 90  # CPython: 100 levels of indentation
@@ -27,7 +27,7 @@ class TooDeep(Exception):
 
 
 @dataclass(slots=True)
-class Block:
+class BlockNode:
     """Straight code of a block."""
 
     start: int
@@ -51,7 +51,7 @@ class Wrap:
 
 
 @dataclass(slots=True)
-class Loop:
+class LoopNode:
     """The loop of `header`; leaving it leads to `follow`."""
 
     header: int
@@ -66,11 +66,11 @@ class Goto:
     target: int
 
 
-Node = Block | If | Wrap | Loop | Goto
+Node = BlockNode | If | Wrap | LoopNode | Goto
 Line = tuple[int, str, int]  # indentation, text, slot
 
 
-def lines_of(function: Function, code: Mapping[int, Code], indent: int) -> list[Line]:
+def lines_of(function: FlowGraph, code: Mapping[int, BlockCode], indent: int) -> list[Line]:
     """The body of a Python function that does what `code` does; its graph is `function`."""
     if function.reducible:
         try:
@@ -84,7 +84,7 @@ def lines_of(function: Function, code: Mapping[int, Code], indent: int) -> list[
 class _Tree:
     """Builds the nodes of one function."""
 
-    def __init__(self, function: Function, code: Mapping[int, Code]) -> None:
+    def __init__(self, function: FlowGraph, code: Mapping[int, BlockCode]) -> None:
         self.function = function
         self.code = code
         self.position = {start: n for n, start in enumerate(function.order)}
@@ -114,10 +114,10 @@ class _Tree:
         return _unwrap(tree)
 
     def _tree(self, start: int) -> list[Node]:
-        body = self._sequence([Block(start), *self._ending(start)], self.inside.get(start, []))
+        body = self._sequence([BlockNode(start), *self._ending(start)], self.inside.get(start, []))
         if start not in self.function.loops:
             return body
-        return self._sequence([Loop(start, body)], self.behind.get(start, []))
+        return self._sequence([LoopNode(start, body)], self.behind.get(start, []))
 
     def _ending(self, start: int) -> list[Node]:
         succs = self.code[start].succs
@@ -144,7 +144,7 @@ def _resolve(nodes: list[Node], follow: int | None) -> None:
     for n, node in enumerate(nodes):
         if isinstance(node, Wrap):
             _resolve(node.body, node.label)
-        elif isinstance(node, Loop):
+        elif isinstance(node, LoopNode):
             node.follow = follow
             _resolve(node.body, node.header)
         elif isinstance(node, If):
@@ -164,7 +164,7 @@ def _jumps_to(nodes: list[Node], label: int) -> bool:
             return True
         if isinstance(node, Wrap) and _jumps_to(node.body, label):
             return True
-        if isinstance(node, Loop) and node.follow != label and _jumps_to(node.body, label):
+        if isinstance(node, LoopNode) and node.follow != label and _jumps_to(node.body, label):
             return True
     return False
 
@@ -182,7 +182,7 @@ def _unwrap(nodes: list[Node]) -> list[Node]:
         else:
             if isinstance(node, If):
                 node.then, node.orelse = _unwrap(node.then), _unwrap(node.orelse)
-            elif isinstance(node, Loop):
+            elif isinstance(node, LoopNode):
                 node.body = _unwrap(node.body)
             out.append(node)
     return out
@@ -206,7 +206,7 @@ class _Open:
 class _Printer:
     """Prints nodes as lines."""
 
-    def __init__(self, code: Mapping[int, Code]) -> None:
+    def __init__(self, code: Mapping[int, BlockCode]) -> None:
         self.code = code
         self.lines: list[Line] = []
         self.open: list[_Open] = []
@@ -224,7 +224,7 @@ class _Printer:
     def _nodes(self, nodes: list[Node], indent: int) -> bool:
         """Print; can control reach the end?"""
         for node in nodes:
-            if isinstance(node, Block):
+            if isinstance(node, BlockNode):
                 if not self._block(node.start, indent):
                     return False
             elif isinstance(node, If):
@@ -275,12 +275,12 @@ class _Printer:
             self._add(indent + 1, "pass")
         return True
 
-    def _loop(self, node: Loop | Wrap, indent: int) -> None:
+    def _loop(self, node: LoopNode | Wrap, indent: int) -> None:
         if len(self.open) >= MAX_DEPTH:
             raise TooDeep
-        loop = isinstance(node, Loop)
-        this = _Open(node.follow if isinstance(node, Loop) else node.label,
-                     node.header if isinstance(node, Loop) else None, set())
+        loop = isinstance(node, LoopNode)
+        this = _Open(node.follow if isinstance(node, LoopNode) else node.label,
+                     node.header if isinstance(node, LoopNode) else None, set())
         mark = len(self.lines)
         self._add(indent, "for _ in ticks:" if loop else "while True:")
         self.open.append(this)
@@ -327,7 +327,7 @@ def _returns(nodes: list[Node]) -> bool:
     return isinstance(last, If) and _returns(last.then) and _returns(last.orelse)
 
 
-def _dispatch(function: Function, code: Mapping[int, Code], indent: int) -> list[Line]:
+def _dispatch(function: FlowGraph, code: Mapping[int, BlockCode], indent: int) -> list[Line]:
     """A loop over a tree of comparisons of the number of the next block."""
     number = {start: n for n, start in enumerate(function.order)}
     lines: list[Line] = [(indent, "go = 0", function.entry), (indent, "for _ in ticks:", function.entry)]

@@ -9,7 +9,7 @@ from ebpfvm.engine.common import TAIL_CALL
 from ebpfvm.engine.translate import flow_graph
 from ebpfvm.engine.translate.facts import Facts
 from ebpfvm.engine.translate.frame import live_registers
-from ebpfvm.engine.translate.ranges import ANY, Abs, Origin, OriginKind, Ptr, join
+from ebpfvm.engine.translate.ranges import ANY, Abs, OriginKind, PtrOrigin, PtrRange, join
 from ebpfvm.isa import codes as c
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.contract.helper import Helper
     from ebpfvm.contract.kfunc import Kfunc
-    from ebpfvm.engine.translate.facts import State
+    from ebpfvm.engine.translate.facts import RangeState
     from ebpfvm.kernel.ctx import Layout
     from ebpfvm.kernel.memory import Region
     from ebpfvm.kernel.program import LoadedProgram
@@ -58,23 +58,23 @@ class Unit:
         self.skb_layout = prog.kernel.skb_layout if prog.kernel.skb_layout.fields else None
         self.facts: dict[int, Facts] = {}
         self.args: dict[int, tuple[Abs, ...]] = {}
-        self._consts: dict[int, Origin] = {}
-        self._arguments: dict[tuple[int, str], Origin] = {}
+        self._consts: dict[int, PtrOrigin] = {}
+        self._arguments: dict[tuple[int, str], PtrOrigin] = {}
         self._maps = {bpf_map.region.base: (index, bpf_map) for index, bpf_map in enumerate(prog.maps)}
         # r1 of a program with a plain context points to its first byte.
-        self.ctx = Origin("c", "ctx", 0, layout=layout)
+        self.ctx = PtrOrigin("c", "ctx", 0, layout=layout)
 
     # -- what is known of things outside ------------------------------------------------------------------------------
 
-    def const_origin(self, region: Region) -> Origin:
+    def const_origin(self, region: Region) -> PtrOrigin:
         """The origin of a region that lives as long as its map."""
         if region.id not in self._consts:
-            self._consts[region.id] = Origin(f"k{region.id}", "const", 0, region=region)
+            self._consts[region.id] = PtrOrigin(f"k{region.id}", "const", 0, region=region)
         return self._consts[region.id]
 
     def map_at(self, address: Abs) -> tuple[int, Any] | None:
         """Index and object of the map that a known address names."""
-        return self._maps.get(address.lo) if not isinstance(address, Ptr) and address.lo == address.hi else None
+        return self._maps.get(address.lo) if not isinstance(address, PtrRange) and address.lo == address.hi else None
 
     def helper(self, pc: int) -> Helper | None:
         """The helper called at `pc`."""
@@ -91,10 +91,10 @@ class Unit:
         found = self.map_at(address)
         if found is not None:
             return found[1].key_size, found[1].value_size
-        inner = address.origin.inner if isinstance(address, Ptr) and not address.lo and not address.hi else None
+        inner = address.origin.inner if isinstance(address, PtrRange) and not address.lo and not address.hi else None
         return None if inner is None else (inner.key_size, inner.value_size)
 
-    def call_result(self, pc: int, state: State) -> tuple[OriginKind, dict[str, Any]] | None:
+    def call_result(self, pc: int, state: RangeState) -> tuple[OriginKind, dict[str, Any]] | None:
         """Kind and attributes of the origin that the call at `pc` makes; None if it makes none."""
         kfunc = self.kfunc(pc)
         if kfunc is not None:
@@ -119,7 +119,7 @@ class Unit:
 
     def analyse(self) -> None:
         """Facts of every function that the program can reach, callers first."""
-        self.args[0] = (Ptr(self.ctx, 0, 0), ANY, ANY, ANY, ANY)
+        self.args[0] = (PtrRange(self.ctx, 0, 0), ANY, ANY, ANY, ANY)
         for entry in self._callers_first():
             args = self.args.get(entry, (ANY,) * 5)
             self.facts[entry] = Facts(self, self.functions[entry], args)
@@ -167,7 +167,7 @@ class Unit:
         helper = self.helper(pc)
         for reg in range(1, 6):
             value = regs[reg]
-            target = value.lo - self.prog.func_base if not isinstance(value, Ptr) and value.lo == value.hi else -1
+            target = value.lo - self.prog.func_base if not isinstance(value, PtrRange) and value.lo == value.hi else -1
             if target not in self.callbacks:
                 continue
             passed = _CALLBACKS.get(helper.name, {}) if helper is not None else {}
@@ -181,19 +181,19 @@ class Unit:
 
     def _argument(self, n: int, value: Abs) -> Abs:
         """What a callee knows of an argument: the context and constants as they are, other pointers as its own."""
-        if not isinstance(value, Ptr) or value.origin.kind in ("ctx", "const"):
+        if not isinstance(value, PtrRange) or value.origin.kind in ("ctx", "const"):
             return value
         if value.origin.kind == "object":
             if value.lo or value.hi:
                 return ANY
-            return Ptr(self._argument_origin(n, "object", value.origin.layout), 0, 0)
+            return PtrRange(self._argument_origin(n, "object", value.origin.layout), 0, 0)
         return self._plain(n)
 
     def _plain(self, n: int) -> Abs:
-        return Ptr(self._argument_origin(n, "plain"), 0, 0)
+        return PtrRange(self._argument_origin(n, "plain"), 0, 0)
 
-    def _argument_origin(self, n: int, kind: OriginKind, layout: Layout | None = None) -> Origin:
+    def _argument_origin(self, n: int, kind: OriginKind, layout: Layout | None = None) -> PtrOrigin:
         if (n, kind) not in self._arguments:
             start = 0 if kind == "object" else None
-            self._arguments[n, kind] = Origin(f"a{n}", kind, start, maybe_null=True, layout=layout)
+            self._arguments[n, kind] = PtrOrigin(f"a{n}", kind, start, maybe_null=True, layout=layout)
         return self._arguments[n, kind]

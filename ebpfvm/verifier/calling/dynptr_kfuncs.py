@@ -10,14 +10,14 @@ from ebpfvm.verifier.machine.regs import Reg, pointer
 from ebpfvm.verifier.machine.signal import EINVAL, Refuse, unsupported
 
 if TYPE_CHECKING:
-    from ebpfvm.contract.kfunc import Param
+    from ebpfvm.contract.kfunc import KfuncParam
     from ebpfvm.verifier.calling.kfunc_calls import KfuncCall
     from ebpfvm.verifier.explore import Walk
 
 _KINDS = {"bpf_dynptr_from_skb": "skb", "bpf_dynptr_from_xdp": "xdp", "bpf_dynptr_from_skb_meta": "skb_meta"}
 
 
-def argument(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+def argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
     """A dynptr that is there already, or a place for one (__uninit)."""
     if reg.type not in (r.STACK, r.DYNPTR):
         who = w.env.rules.argument(at)

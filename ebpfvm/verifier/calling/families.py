@@ -12,12 +12,12 @@ from ebpfvm.verifier.machine.signal import EINVAL, Refuse
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ebpfvm.contract.kfunc import Param
+    from ebpfvm.contract.kfunc import KfuncParam
     from ebpfvm.verifier.calling.kfunc_calls import KfuncCall
     from ebpfvm.verifier.explore import Walk
     from ebpfvm.verifier.machine.regs import Reg
 
-    Argument = Callable[[Walk, KfuncCall, int, Param, Reg], None]
+    Argument = Callable[[Walk, KfuncCall, int, KfuncParam, Reg], None]
 
 ITER_FLAGS = frozenset({"iter_new", "iter_next", "iter_destroy"})
 
@@ -88,13 +88,13 @@ _BY_SUFFIX: dict[str, Argument] = {"alloc": graph_kfuncs.owned, "refcounted_kptr
                                  "map": workqueues.map_argument}
 
 
-def _function(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+def _function(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
     if reg.type != FUNC:
         raise Refuse(EINVAL, f"{w.env.rules.argument(at, 'arg')} expected pointer to func")
     made.subprog = reg.what
 
 
-def special_argument(param: Param) -> Argument | None:
+def special_argument(param: KfuncParam) -> Argument | None:
     """The check of a parameter whose kind the general rules do not know."""
     if param.type == "func":
         return _function

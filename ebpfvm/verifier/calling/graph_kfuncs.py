@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ebpfvm.btf.types import Btf, Type
-    from ebpfvm.contract.kfunc import Param
+    from ebpfvm.contract.kfunc import KfuncParam
     from ebpfvm.verifier.calling.kfunc_calls import KfuncCall
     from ebpfvm.verifier.explore import Walk
     from ebpfvm.verifier.machine.env import Special, StructType
@@ -42,7 +42,7 @@ def _is_object(reg: Reg) -> bool:
     return reg.type & r.BASE == r.BTF_ID and bool(reg.type & r.ALLOC) and not reg.type & r.PERCPU
 
 
-def root(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+def root(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
     """A list head or tree root, whose lock is held."""
     name, kind = param.struct, _ROOTS[param.struct]
     is_map = reg.type == r.MAP_VALUE
@@ -71,7 +71,7 @@ def _locked(w: Walk, reg: Reg, name: str) -> None:
     raise Refuse(EINVAL, *lines, f"bpf_spin_lock at off={off} must be held for {name}")
 
 
-def node(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+def node(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
     """A node of an object: owned, or for looking and removing borrowed."""
     name, kind = param.struct, _NODES[param.struct]
     if made.kfunc.name in _LOOKERS or at > 2:  # the node that another is put after stays where it is
@@ -113,7 +113,7 @@ def held_struct(w: Walk, field: Special) -> StructType:
     return w.local_struct(field.btf, field.type_id)
 
 
-def owned(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+def owned(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
     """An allocated object that is given away whole (__alloc)."""
     percpu = "percpu" in made.kfunc.name
     if reg.type not in (OBJECT, OBJECT | r.PERCPU):
@@ -131,7 +131,7 @@ def _dropper(w: Walk, percpu: bool) -> str:
     return f"bpf_{'percpu_' * percpu}obj_drop{'' if w.env.rules.implicit_kfunc_arguments else '_impl'}"
 
 
-def counted(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+def counted(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
     """An object with a reference count (__refcounted_kptr)."""
     if not _is_object(reg):
         raise Refuse(EINVAL, f"{_name(w, at)} is neither owning or non-owning ref")

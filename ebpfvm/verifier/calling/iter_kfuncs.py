@@ -16,7 +16,7 @@ from ebpfvm.verifier.machine.state import ALL_INVALID, IRQ, ITER, IrqState, Iter
 from ebpfvm.verifier.memory import stack
 
 if TYPE_CHECKING:
-    from ebpfvm.contract.kfunc import Param
+    from ebpfvm.contract.kfunc import KfuncParam
     from ebpfvm.verifier.calling.kfunc_calls import KfuncCall
     from ebpfvm.verifier.explore import Walk
 
@@ -24,7 +24,7 @@ _SLOTS = {"num": 1, "bits": 2}
 _WORDS = {"num": 4, "bits": 4}  # bytes of what next gives
 
 
-def _kind(param: Param) -> str:
+def _kind(param: KfuncParam) -> str:
     return param.struct.removeprefix("bpf_iter_")
 
 
@@ -32,7 +32,7 @@ def _name(w: Walk, at: int) -> str:
     return w.env.rules.argument(at, "arg #")
 
 
-def iterator(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+def iterator(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
     """The iterator argument of new, next and destroy."""
     kind, flags = _kind(param), made.kfunc.flags
     if reg.type != r.STACK:
@@ -139,7 +139,7 @@ def preempt_enable(w: Walk, made: KfuncCall) -> None:
     w.state.preempt -= 1
 
 
-def irq_flag(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+def irq_flag(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
     """The flag of bpf_local_irq_save and bpf_local_irq_restore."""
     who = w.env.rules.argument(at)
     if reg.type != r.STACK:

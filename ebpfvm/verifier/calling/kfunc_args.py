@@ -17,7 +17,7 @@ from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse, unsupported
 from ebpfvm.verifier.memory import btf_access, regions, struct_walk
 
 if TYPE_CHECKING:
-    from ebpfvm.contract.kfunc import Param
+    from ebpfvm.contract.kfunc import KfuncParam
     from ebpfvm.verifier.calling.kfunc_calls import KfuncCall
     from ebpfvm.verifier.explore import Walk
 
@@ -61,7 +61,7 @@ def check(w: Walk, made: KfuncCall) -> None:
         raise Refuse(EINVAL, f"release kernel function {made.kfunc.name} expects refcounted PTR_TO_BTF_ID")
 
 
-def _scalar(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+def _scalar(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
     if reg.type != SCALAR:
         raise Refuse(EINVAL, f"R{at} is not a scalar")
     if "k" in param.suffixes:
@@ -71,7 +71,7 @@ def _scalar(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
         made.constant = reg.num.value
 
 
-def _pointer(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> bool:
+def _pointer(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> bool:
     """One pointer; return whether the next argument is its size and done with it."""
     kfunc = made.kfunc
     strict = bool(kfunc.flags & {"trusted_args", "rcu", "release"}) or w.env.rules.kfuncs_trust_arguments
@@ -120,16 +120,16 @@ def _size_of(w: Walk, made: KfuncCall, at: int) -> Reg | None:
     return size if size.type == SCALAR else None
 
 
-def _is_slot(made: KfuncCall, at: int, param: Param) -> bool:
+def _is_slot(made: KfuncCall, at: int, param: KfuncParam) -> bool:
     return "kptr_get" in made.kfunc.flags and at == 1 and param.pointers == 2
 
 
-def _is_context(w: Walk, param: Param) -> bool:
+def _is_context(w: Walk, param: KfuncParam) -> bool:
     """Return whether the parameter is the context of programs of this type (btf_is_prog_ctx_type)."""
     return bool(param.struct) and param.struct == w.env.prog_type.ctx
 
 
-def _kind(param: Param) -> str:
+def _kind(param: KfuncParam) -> str:
     """How a message names the type behind a pointer."""
     word, _, name = param.type.rpartition(" ")
     if param.type == "void":
@@ -141,7 +141,7 @@ def _args(w: Walk, at: int) -> str:
     return w.env.rules.argument(at, "args#")
 
 
-def _numbers(w: Walk, at: int, param: Param, size: Reg | None) -> None:
+def _numbers(w: Walk, at: int, param: KfuncParam, size: Reg | None) -> None:
     """Memory holds numbers or structs of numbers, and anything if its size is told."""
     if param.type in _INTS or param.type in PLAIN or (size is not None and param.type == "void"):
         return
@@ -203,7 +203,7 @@ def _slot(w: Walk, made: KfuncCall, at: int, reg: Reg) -> None:
                              f"R{at} has a pointer to STRUCT {has.name}")
 
 
-def _object(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+def _object(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
     """A pointer to a struct of the kernel, or to one that begins with it (process_kf_arg_ptr_to_btf_id)."""
     base, wanted = reg.type & r.BASE, param.struct
     if base == r.BTF_ID and reg.type & ~r.BASE & ~r.TRUSTED_FLAGS and not reg.type & r.RCU:
@@ -218,7 +218,7 @@ def _object(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
                          f"R{at} has a pointer to STRUCT {has}")
 
 
-def _memory(w: Walk, at: int, param: Param, reg: Reg) -> None:
+def _memory(w: Walk, at: int, param: KfuncParam, reg: Reg) -> None:
     """Memory of the size of what is pointed to (check_mem_reg)."""
     if is_null(reg):
         return
@@ -228,7 +228,7 @@ def _memory(w: Walk, at: int, param: Param, reg: Reg) -> None:
     args_.memory(w, plain, at, length, True, True, None)
 
 
-def _sized(w: Walk, made: KfuncCall, at: int, param: Param, size: Reg) -> None:
+def _sized(w: Walk, made: KfuncCall, at: int, param: KfuncParam, size: Reg) -> None:
     """Memory and its size (check_kfunc_mem_size_reg)."""
     buffer = w.regs[at] or _UNSET
     if not is_null(buffer) or "opt" not in param.suffixes:

@@ -11,7 +11,7 @@ from ebpfvm.verifier.machine.regs import SCALAR, Reg, known
 from ebpfvm.verifier.machine.signal import EINVAL, Refuse
 
 if TYPE_CHECKING:
-    from ebpfvm.contract.kfunc import Param
+    from ebpfvm.contract.kfunc import KfuncParam
     from ebpfvm.verifier.calling.kfunc_calls import KfuncCall
     from ebpfvm.verifier.explore import Walk
 
@@ -25,7 +25,7 @@ def failed(w: Walk, made: KfuncCall, after: int) -> None:
     frame.regs[0] = Reg(SCALAR, helper_calls.bounded(w, -_MAX_ERRNO, -1))
 
 
-def argument(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+def argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
     """The lock, in a map value or in an allocated object."""
     if reg.type not in (r.MAP_VALUE, r.BTF_ID | r.ALLOC):
         who = w.env.rules.argument(at)

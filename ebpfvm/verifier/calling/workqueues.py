@@ -10,13 +10,13 @@ from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.signal import EINVAL, Refuse, unsupported
 
 if TYPE_CHECKING:
-    from ebpfvm.contract.kfunc import Param
+    from ebpfvm.contract.kfunc import KfuncParam
     from ebpfvm.verifier.calling.kfunc_calls import KfuncCall
     from ebpfvm.verifier.explore import Walk
     from ebpfvm.verifier.machine.regs import Reg
 
 
-def argument(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+def argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
     """The work queue in a map value."""
     if reg.type != r.MAP_VALUE:
         raise Refuse(EINVAL, f"{_name(w, at)} doesn't point to a map value")
@@ -24,7 +24,7 @@ def argument(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
     made.extra["wq"] = reg
 
 
-def map_argument(w: Walk, made: KfuncCall, at: int, param: Param, reg: Reg) -> None:
+def map_argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
     """The map that the work queue is in."""
     if reg.type != r.MAP_PTR:
         found = r.type_name(reg.type)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.contract.args import ArgSpec
     from ebpfvm.contract.helper import Helper
-    from ebpfvm.contract.kfunc import Kfunc, Param
+    from ebpfvm.contract.kfunc import Kfunc, KfuncParam
     from ebpfvm.verifier.machine.env import Env, Map
     from ebpfvm.verifier.passes.const_regs import Value
 
@@ -101,7 +101,7 @@ def of_kfunc(env: Env, kfunc: Kfunc | None, at: int, regs: Sequence[Value | None
     return size
 
 
-def _pointed_to(env: Env, param: Param) -> int | None:
+def _pointed_to(env: Env, param: KfuncParam) -> int | None:
     if param.pointers > 1:
         return 8
     if param.type in _PLAIN:

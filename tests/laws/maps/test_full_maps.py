@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ebpfvm.btf.encode import Builder
+from ebpfvm.btf.encode import BtfBuilder
 from ebpfvm.dialects.linux import linux
 from ebpfvm.dialects.rfc6 import rfc6
 from ebpfvm.kernel.emulated import Kernel
@@ -278,7 +278,7 @@ def test_rings_that_are_full(ops: list[int | None]) -> None:
 
 
 def storage(type: str) -> Any:
-    builder = Builder()
+    builder = BtfBuilder()
     number = builder.integer("int", 4, signed=True)
     spec = MapSpec(type, 4, 4, 0, 1, name="m", btf=builder.btf(), key_type=number, value_type=number)
     return make_map(Kernel(linux()), spec)

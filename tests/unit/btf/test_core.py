@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ebpfvm.btf import Btf, Builder
+from ebpfvm.btf import Btf, BtfBuilder
 from ebpfvm.btf import types as t
 from ebpfvm.btf.core import (
     RelocKind,
@@ -69,7 +69,7 @@ def test_matches(a: int, b: int, fits: bool) -> None:
 
 
 def test_a_match_wants_every_member_of_ours_and_no_more() -> None:
-    b = Builder()
+    b = BtfBuilder()
     word, long = b.integer("u32", 4), b.integer("u64", 8)
     small = b.struct("s", [("a", word)])
     large = b.struct("s", [("b", long), ("a", word)])

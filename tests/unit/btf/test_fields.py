@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from ebpfvm.btf import Builder, record_of, special_fields
+from ebpfvm.btf import BtfBuilder, record_of, special_fields
 from ebpfvm.btf import types as t
 from ebpfvm.btf.fields import LOCAL_KINDS, Field
 
@@ -14,7 +14,7 @@ SIZES = {"bpf_spin_lock": 4, "bpf_res_spin_lock": 4, "bpf_timer": 16, "bpf_wq": 
          "bpf_refcount": 4, "bpf_list_head": 16, "bpf_list_node": 24, "bpf_rb_root": 16, "bpf_rb_node": 32}
 
 
-class Types(Builder):
+class Types(BtfBuilder):
     """A builder that knows the kernel's opaque structs."""
 
     def __init__(self) -> None:

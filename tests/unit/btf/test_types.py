@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ebpfvm.btf import Btf, Builder, Kind
+from ebpfvm.btf import Btf, BtfBuilder, Kind
 from ebpfvm.btf import types as t
 from ebpfvm.errors import LoadError
 
@@ -42,7 +42,7 @@ def test_type_attributes_are_no_tags() -> None:
 
 
 def test_sizes() -> None:
-    b = Builder()
+    b = BtfBuilder()
     word = b.integer("u32", 4)
     rows = b.array(b.array(word, 3), 5)
     pair = b.struct("pair", [("a", word), ("p", b.ptr(0)), ("rows", rows)])
@@ -87,7 +87,7 @@ def test_find_is_by_name_and_kind() -> None:
 
 
 def test_decl_tags_of_types_and_members() -> None:
-    b = Builder()
+    b = BtfBuilder()
     word = b.integer("u32", 4)
     pair = b.struct("pair", [("a", word), ("b", word)])
     b.tag("whole", pair)

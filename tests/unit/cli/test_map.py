@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ebpfvm.api import Scene, load, simulate
-from ebpfvm.btf.encode import Builder
+from ebpfvm.btf.encode import BtfBuilder
 from ebpfvm.cli.main import main
 from ebpfvm.dialects import rfc6
 from ebpfvm.errors import UsageError
@@ -130,7 +130,7 @@ def test_perf_records_are_shown() -> None:
 
 
 def test_values_by_their_types() -> None:
-    made = Builder()
+    made = BtfBuilder()
     u32, s8 = made.integer("unsigned int", 4), made.integer("signed", 1, signed=True)
     struct = made.struct("s", [("a", u32), ("b", made.array(s8, 2)), ("p", made.ptr(u32))])
     btf = made.btf()

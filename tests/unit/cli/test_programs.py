@@ -11,7 +11,7 @@ import pytest
 
 import ebpfvm
 from ebpfvm.btf import parse
-from ebpfvm.btf.encode import Builder, encode
+from ebpfvm.btf.encode import BtfBuilder, encode
 from ebpfvm.btf.vmlinux import read_kernel_btf
 from ebpfvm.cli.main import main
 from ebpfvm.errors import LoadError, UsageError
@@ -115,7 +115,7 @@ def elf_with(section: bytes) -> bytes:
 
 def moved_skb() -> bytes:
     """A kernel whose sk_buff has its length somewhere else."""
-    b = Builder()
+    b = BtfBuilder()
     u32 = b.integer("unsigned int", 4)
     b.struct("sk_buff", [("x", u32), ("len", u32)])
     return encode(b.btf())
@@ -168,7 +168,7 @@ def test_the_given_types_are_judged_and_run(tmp_path: Path, capsys: pytest.Captu
 def test_the_kernel_s_types_are_taken_from_python_too(tmp_path: Path) -> None:
     path = tmp_path / "types"
     path.write_bytes(moved_skb())
-    b = Builder()
+    b = BtfBuilder()
     root = b.struct("sk_buff", [("len", b.integer("unsigned int", 4))])
     program = Program("p", (Insn(0xB7), EXIT), "sched_cls", license="GPL", btf=b.btf(),
                       core_relos=(CoreRelo(0, root, "0:0", 0),))

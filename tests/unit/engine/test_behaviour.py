@@ -23,7 +23,7 @@ from ebpfvm.contract.args import (
 )
 from ebpfvm.errors import Fault
 from ebpfvm.isa.insn import Insn as I
-from ebpfvm.kernel import PROGRAM, BytesCtx, Env, Kernel, LoadedProgram, RefCounted, SkbCtx, SkBuff
+from ebpfvm.kernel import PROGRAM, BytesCtx, CallEnv, Kernel, LoadedProgram, RefCounted, SkbCtx, SkBuff
 from ebpfvm.loader.object import LineInfo, MapSpec
 from tests.unit.engine.engines import ENGINES
 from tests.unit.engine.rig import CALL, EXIT, JA, MOV64_K, MOV64_X, kernel, lddw, program, run
@@ -66,12 +66,12 @@ class Progs(Array):
 
 
 @helper()
-def bpf_map_lookup_elem(env: Env, bpf_map: MapPtr, key: MapKey) -> MapValueOrNull:
+def bpf_map_lookup_elem(env: CallEnv, bpf_map: MapPtr, key: MapKey) -> MapValueOrNull:
     return bpf_map.lookup(key)  # type: ignore[no-any-return]
 
 
 @helper()
-def bpf_loop(env: Env, n: Anything, callback: Func, ctx: StackOrNull, flags: Anything) -> Integer:
+def bpf_loop(env: CallEnv, n: Anything, callback: Func, ctx: StackOrNull, flags: Anything) -> Integer:
     for i in range(n):
         if env.call(callback, i, ctx):
             return i + 1
@@ -79,17 +79,17 @@ def bpf_loop(env: Env, n: Anything, callback: Func, ctx: StackOrNull, flags: Any
 
 
 @helper()
-def bpf_tail_call(env: Env, ctx: Ctx, progs: MapPtr, index: Anything) -> Integer:
+def bpf_tail_call(env: CallEnv, ctx: Ctx, progs: MapPtr, index: Anything) -> Integer:
     raise AssertionError("engines do it themselves")
 
 
 @helper()
-def bpf_fail(env: Env) -> Integer:
+def bpf_fail(env: CallEnv) -> Integer:
     return -22
 
 
 @helper()
-def bpf_sum(env: Env, a: MemOrNull, n: ConstSizeOrZero, b: MemOrNull, m: ConstSizeOrZero) -> Integer:
+def bpf_sum(env: CallEnv, a: MemOrNull, n: ConstSizeOrZero, b: MemOrNull, m: ConstSizeOrZero) -> Integer:
     return sum(a) * 1000 + sum(b)
 
 
@@ -103,12 +103,12 @@ class Thing(RefCounted):
 
 
 @kfunc("struct thing *thing_new(void)", "acquire")
-def thing_new(env: Env) -> int:
+def thing_new(env: CallEnv) -> int:
     return Thing(env.kernel).region.base
 
 
 @kfunc("void thing_free(struct thing *thing)", "release")
-def thing_free(env: Env, thing: int) -> int:
+def thing_free(env: CallEnv, thing: int) -> int:
     found = env.memory.owner(thing)
     assert isinstance(found, Thing)
     env.refs.release(found)

@@ -13,7 +13,7 @@ import pytest
 
 from ebpfvm.engine import Interpreter, Translator
 from ebpfvm.engine.translate import TranslatedRun, flow_graph
-from ebpfvm.engine.translate.statements import Code, assign, effect, reads_of, sweep
+from ebpfvm.engine.translate.statements import BlockCode, assign, effect, reads_of, sweep
 from ebpfvm.engine.translate.structure import lines_of
 from ebpfvm.errors import Fault, UsageError
 from ebpfvm.isa.insn import Insn as I
@@ -109,12 +109,12 @@ def test_one_program_serves_contexts_of_several_layouts() -> None:
     assert run(BytesCtx(k, b"\1\2")) == 2 and run(BytesCtx(k, b"\3\4\5")) == 4
 
 
-def graph(edges: Mapping[int, tuple[int, ...]]) -> tuple[flow_graph.Function, dict[int, Code]]:
+def graph(edges: Mapping[int, tuple[int, ...]]) -> tuple[flow_graph.FlowGraph, dict[int, BlockCode]]:
     """A function whose block n records its number and takes `pick()` of its successors."""
-    function = flow_graph.Function(0, {n: flow_graph.Block(n, [n], list(succs)) for n, succs in edges.items()})
+    function = flow_graph.FlowGraph(0, {n: flow_graph.BasicBlock(n, [n], list(succs)) for n, succs in edges.items()})
     flow_graph.analyse(function)
-    code = {n: Code([effect(f"saw({n})", n)], "pick()" if len(succs) == 2 else "", frozenset(), n,
-                    None if succs else str(n), succs) for n, succs in edges.items()}
+    code = {n: BlockCode([effect(f"saw({n})", n)], "pick()" if len(succs) == 2 else "", frozenset(), n,
+                         None if succs else str(n), succs) for n, succs in edges.items()}
     return function, {n: code[n] for n in function.order}
 
 
@@ -170,11 +170,11 @@ def test_reducible_graphs_need_no_dispatch() -> None:
 
 
 def test_dead_lines_go_and_single_uses_are_put_in_place() -> None:
-    function = flow_graph.Function(0, {0: flow_graph.Block(0, [0], [])})
+    function = flow_graph.FlowGraph(0, {0: flow_graph.BasicBlock(0, [0], [])})
     flow_graph.analyse(function)
     lines = [assign("r1", "5", 0), assign("r2", "(r3 + 1)", 0), assign("r4", "r1", 0), effect("P8(d_1, 0, r2)", 0),
              assign("r9", "r4", 0)]
-    code, live = sweep({0: Code(lines, "", reads_of("r4"), 0, "r4", ())}, function)
+    code, live = sweep({0: BlockCode(lines, "", reads_of("r4"), 0, "r4", ())}, function)
     assert [line.text for line in code[0].lines] == ["P8(d_1, 0, (r3 + 1))"]
     assert code[0].result == "5" and live == {"r3", "d_1"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ebpfvm.btf.encode import Builder
+from ebpfvm.btf.encode import BtfBuilder
 from ebpfvm.errors import Fault
 from ebpfvm.funcs.errno import EINVAL
 from ebpfvm.funcs.graph import graph_of
@@ -15,7 +15,7 @@ LIST_NODE, RB_NODE, KPTR = 8, 32, 64
 
 def _world() -> tuple[World, int, int]:
     """A world, the type of `struct item`, and the address of a head that owns nothing yet."""
-    b = Builder()
+    b = BtfBuilder()
     u64 = b.integer("unsigned long", 8)
     list_node = b.struct("bpf_list_node", [("x", b.array(u64, 3))])
     rb_node = b.struct("bpf_rb_node", [("x", b.array(u64, 4))])
@@ -127,7 +127,7 @@ def test_an_object_takes_along_what_it_owns() -> None:
 
 def test_a_map_element_takes_its_list_along() -> None:
     w, item, _ = _world()
-    b = Builder()
+    b = BtfBuilder()
     u64 = b.integer("unsigned long", 8)
     b.struct("bpf_list_node", [("x", b.array(u64, 3))])
     lock = b.struct("bpf_spin_lock", [("val", b.integer("unsigned int", 4))])

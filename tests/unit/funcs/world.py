@@ -7,7 +7,7 @@ from typing import Any
 from ebpfvm.contract import Dialect, Kfunc
 from ebpfvm.dialects import linux
 from ebpfvm.isa.insn import Insn
-from ebpfvm.kernel import Env, Kernel, LoadedProgram, SkbCtx, SkBuff, XdpBuff, XdpCtx
+from ebpfvm.kernel import CallEnv, Kernel, LoadedProgram, SkbCtx, SkBuff, XdpBuff, XdpCtx
 from ebpfvm.kernel.convert import helper_call, kfunc_call
 from ebpfvm.loader.object import MapSpec, Program
 from ebpfvm.maps import make_map
@@ -23,7 +23,7 @@ class World:
         self.memory = self.kernel.memory
         insns = (Insn(0xB7, 0), Insn(0x95))
         self.prog = LoadedProgram(self.kernel, Program(name="test", insns=insns, type=type, btf=btf))
-        self.env = Env(self.prog)
+        self.env = CallEnv(self.prog)
         self.mem = self.memory.add("mem", bytearray(256), name="scratch").base
         self.callbacks: dict[int, Any] = {}
 

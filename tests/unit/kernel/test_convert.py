@@ -24,7 +24,7 @@ from ebpfvm.contract.args import (
 from ebpfvm.contract.helper import Helper
 from ebpfvm.errors import Fault
 from ebpfvm.isa.insn import Insn
-from ebpfvm.kernel import BytesCtx, Env, Kernel, LoadedProgram, SchBpfCtx, SkBuff
+from ebpfvm.kernel import BytesCtx, CallEnv, Kernel, LoadedProgram, SchBpfCtx, SkBuff
 from ebpfvm.kernel.convert import helper_call, kfunc_call
 from ebpfvm.kernel.ctx import Layout
 from ebpfvm.loader.object import Program
@@ -40,17 +40,18 @@ class Map:
 
 
 @pytest.fixture
-def env() -> Env:
+def env() -> CallEnv:
     kernel = Kernel()
     prog = LoadedProgram(kernel, Program("p", (Insn(0xB7), Insn(0x95))))
-    return Env(prog, BytesCtx(kernel, bytes(8)))
+    return CallEnv(prog, BytesCtx(kernel, bytes(8)))
 
 
-def test_maps_keys_and_values(env: Env) -> None:
+def test_maps_keys_and_values(env: CallEnv) -> None:
     got: list[Any] = []
 
     @helper()
-    def take(env: Env, bpf_map: MapPtr, key: MapKey, value: MapValue, out: UninitMapValue, flags: Anything) -> Integer:
+    def take(env: CallEnv, bpf_map: MapPtr, key: MapKey, value: MapValue, out: UninitMapValue,
+             flags: Anything) -> Integer:
         got.extend([bpf_map, key, value, out, flags])
         return -2
 
@@ -67,11 +68,11 @@ def test_maps_keys_and_values(env: Env) -> None:
         call(env, bpf_map.region.base, memory.base, memory.base + 9, 0, 0)
 
 
-def test_memory_and_its_size(env: Env) -> None:
+def test_memory_and_its_size(env: CallEnv) -> None:
     got: list[Any] = []
 
     @helper()
-    def take(env: Env, a: Mem, n: ConstSize, b: MemOrNull, m: ConstSizeOrZero, c: UninitMem) -> Integer:
+    def take(env: CallEnv, a: Mem, n: ConstSize, b: MemOrNull, m: ConstSizeOrZero, c: UninitMem) -> Integer:
         got.extend([a, n, b, m, c])
         return 0
 
@@ -86,11 +87,11 @@ def test_memory_and_its_size(env: Env) -> None:
         call(env, memory.base, 17, 0, 0, 0)
 
 
-def test_contexts_arrive_as_objects(env: Env) -> None:
+def test_contexts_arrive_as_objects(env: CallEnv) -> None:
     got: list[Any] = []
 
     @helper()
-    def take(env: Env, ctx: Ctx) -> Integer:
+    def take(env: CallEnv, ctx: Ctx) -> Integer:
         got.append(ctx)
         return 0
 
@@ -109,11 +110,11 @@ def test_contexts_arrive_as_objects(env: Env) -> None:
             call(env, wrong)
 
 
-def test_kfuncs_by_prototype(env: Env) -> None:
+def test_kfuncs_by_prototype(env: CallEnv) -> None:
     got: list[Any] = []
 
     @kfunc("int take(struct sk_buff *skb__nullable, u32 a, s16 b, void *p, struct sk_buff **pp)")
-    def take(env: Env, skb: object, a: int, b: int, p: int, pp: int) -> int:
+    def take(env: CallEnv, skb: object, a: int, b: int, p: int, pp: int) -> int:
         got.extend([skb, a, b, p, pp])
         return -1
 
@@ -124,7 +125,7 @@ def test_kfuncs_by_prototype(env: Env) -> None:
     assert got == [skb, 5, -2, 77, skb.ptr, None, 1, 0x7FFF, 0, 0]
 
 
-def test_what_has_no_body_says_so(env: Env) -> None:
+def test_what_has_no_body_says_so(env: CallEnv) -> None:
     bodiless = Helper("bpf_nothing", (), Integer.__metadata__[0], None)  # type: ignore[attr-defined]
     with pytest.raises(Fault, match="helper bpf_nothing is not supported by ebpfvm") as caught:
         helper_call(bodiless)(env, 1, 2, 3, 4, 5)
@@ -132,21 +133,21 @@ def test_what_has_no_body_says_so(env: Env) -> None:
 
 
 @pytest.mark.parametrize("count", range(4))
-def test_plain_numbers(env: Env, count: int) -> None:
+def test_plain_numbers(env: CallEnv, count: int) -> None:
     @helper()
-    def none(env: Env) -> Integer:
+    def none(env: CallEnv) -> Integer:
         return 1
 
     @helper()
-    def one(env: Env, a: Anything) -> Integer:
+    def one(env: CallEnv, a: Anything) -> Integer:
         return a
 
     @helper()
-    def two(env: Env, a: Anything, b: Anything) -> Integer:
+    def two(env: CallEnv, a: Anything, b: Anything) -> Integer:
         return a + b
 
     @helper()
-    def three(env: Env, a: Anything, b: Anything, c: Anything) -> Integer:
+    def three(env: CallEnv, a: Anything, b: Anything, c: Anything) -> Integer:
         return a + b + c
 
     assert helper_call((none, one, two, three)[count])(env, 1, 2, 4, 8, 16) == (1, 1, 3, 7)[count]

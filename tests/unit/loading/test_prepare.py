@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ebpfvm.btf import types as t
-from ebpfvm.btf.encode import Builder
+from ebpfvm.btf.encode import BtfBuilder
 from ebpfvm.contract import Dialect
 from ebpfvm.dialects import linux, rfc6
 from ebpfvm.dialects.kernel_types import kernel_types
@@ -63,7 +63,7 @@ def test_the_version_is_that_of_the_kernel_judged() -> None:
 
 def weak(name: str, *insns: Insn, kind: str = "func") -> Program:
     """A program with one weak extern, number 4."""
-    b = Builder()
+    b = BtfBuilder()
     number = b.integer("int", 4, signed=True)
     if kind == "func":
         b.add(t.Func(name, b.add(t.FuncProto(number)), t.Linkage.EXTERN))
@@ -107,7 +107,7 @@ def test_each_version_has_its_own_sizes_and_offsets() -> None:
 def relo(kind: int, name: str = "sk_buff", members: tuple[str, ...] = ("len",), access: str = "0:0",
          what: str = "struct", held: int | None = None) -> Program:
     """A program with one relocation, of `r1 = HELD`."""
-    b = Builder()
+    b = BtfBuilder()
     u32 = b.integer("unsigned int", 4)
     if what == "struct":
         root = b.struct(name, [(member, u32) for member in members])
@@ -188,7 +188,7 @@ def test_an_engine_takes_only_what_was_prepared() -> None:
 
 def lone(dequeue: bool) -> Program:
     """A program that takes a packet out of a map, whose struct the object only declares."""
-    b = Builder()
+    b = BtfBuilder()
     tagged = b.add(t.TypeTag("kptr", b.add(t.Fwd("sk_buff", False))))
     value = b.struct("slot", [("skb", b.add(t.Ptr(tagged)))])
     key = b.integer("int", 4)

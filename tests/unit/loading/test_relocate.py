@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ebpfvm.btf.core import RelocKind, Target, Value
+from ebpfvm.btf.core import CoreValue, RelocKind, Target
 from ebpfvm.dialects import linux
 from ebpfvm.errors import LoadError
 from ebpfvm.isa.insn import Insn
@@ -114,31 +114,31 @@ LOAD, MOV, ADD_REG, WIDE = Insn(0x61, 0, 1, 8), Insn(0xB7, 1, 0, 0, 8), Insn(0x0
 
 
 @pytest.mark.parametrize(("insns", "value", "after"), [
-    ([LOAD], Value(8, 12), [LOAD._replace(off=12)]),
-    ([LOAD], Value(8, 12, old_size=4, new_size=8), [LOAD._replace(off=12, code=0x79)]),
-    ([LOAD], Value(8, 12, old_size=4, new_size=8, resizable=False), [Insn(0x85, 0, 0, 0, POISON)]),
-    ([MOV], Value(8, 12), [MOV._replace(imm=12)]),
-    ([MOV], Value(9, 12, check=False), [MOV._replace(imm=12)]),
-    ([MOV], Value(8, 0xFFFFFFFF), [MOV._replace(imm=-1)]),
-    ([WIDE, Insn(0)], Value(8, 5 << 32 | 6), [WIDE._replace(imm=6), Insn(0, imm=5)]),
-    ([WIDE, Insn(0)], Value(8, poison=True), [Insn(0x85, 0, 0, 0, POISON)] * 2),
+    ([LOAD], CoreValue(8, 12), [LOAD._replace(off=12)]),
+    ([LOAD], CoreValue(8, 12, old_size=4, new_size=8), [LOAD._replace(off=12, code=0x79)]),
+    ([LOAD], CoreValue(8, 12, old_size=4, new_size=8, resizable=False), [Insn(0x85, 0, 0, 0, POISON)]),
+    ([MOV], CoreValue(8, 12), [MOV._replace(imm=12)]),
+    ([MOV], CoreValue(9, 12, check=False), [MOV._replace(imm=12)]),
+    ([MOV], CoreValue(8, 0xFFFFFFFF), [MOV._replace(imm=-1)]),
+    ([WIDE, Insn(0)], CoreValue(8, 5 << 32 | 6), [WIDE._replace(imm=6), Insn(0, imm=5)]),
+    ([WIDE, Insn(0)], CoreValue(8, poison=True), [Insn(0x85, 0, 0, 0, POISON)] * 2),
 ])
-def test_how_instructions_are_patched(insns: list[Insn], value: Value, after: list[Insn]) -> None:
+def test_how_instructions_are_patched(insns: list[Insn], value: CoreValue, after: list[Insn]) -> None:
     patch(insns, 0, value)
     assert insns == after
 
 
 @pytest.mark.parametrize(("insns", "value", "message"), [
-    ([], Value(8, 12), "instruction 0 of 0"),
-    ([MOV], Value(9, 12), "expects its instruction to hold 9, which holds 8"),
-    ([LOAD], Value(9, 12), "expects its instruction"),
-    ([LOAD], Value(8, 1 << 15), "too far"),
-    ([LOAD], Value(8, 12, old_size=2, new_size=8), "moves 4"),
-    ([LOAD], Value(8, 12, old_size=4, new_size=16), "has 16"),
-    ([ADD_REG], Value(8, 12), "holds no such value"),
-    ([WIDE], Value(8, 12), "holds no such value"),
-    ([WIDE._replace(src=1), Insn(0)], Value(8, 12), "holds no such value"),
+    ([], CoreValue(8, 12), "instruction 0 of 0"),
+    ([MOV], CoreValue(9, 12), "expects its instruction to hold 9, which holds 8"),
+    ([LOAD], CoreValue(9, 12), "expects its instruction"),
+    ([LOAD], CoreValue(8, 1 << 15), "too far"),
+    ([LOAD], CoreValue(8, 12, old_size=2, new_size=8), "moves 4"),
+    ([LOAD], CoreValue(8, 12, old_size=4, new_size=16), "has 16"),
+    ([ADD_REG], CoreValue(8, 12), "holds no such value"),
+    ([WIDE], CoreValue(8, 12), "holds no such value"),
+    ([WIDE._replace(src=1), Insn(0)], CoreValue(8, 12), "holds no such value"),
 ])
-def test_what_cannot_be_patched(insns: list[Insn], value: Value, message: str) -> None:
+def test_what_cannot_be_patched(insns: list[Insn], value: CoreValue, message: str) -> None:
     with pytest.raises(LoadError, match=message):
         patch(insns, 0, value)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ebpfvm.btf import types as t
-from ebpfvm.btf.encode import Builder
+from ebpfvm.btf.encode import BtfBuilder
 from ebpfvm.dialects.linux import linux
 from ebpfvm.isa.asm import assemble
 from ebpfvm.isa.insn import Insn
@@ -35,7 +35,7 @@ class Fn:
 
 
 def build(*functions: Fn | str, type: str = "sched_cls", maps: tuple[MapSpec, ...] = MAPS,
-          builder: Builder | None = None) -> Program:
+          builder: BtfBuilder | None = None) -> Program:
     """A program; its first function (a plain text is one named "prog") is the entry."""
     made = [Fn("prog", item, ("ptr",)) if isinstance(item, str) else item for item in functions]
     names: list[str] = []
@@ -57,13 +57,13 @@ def build(*functions: Fn | str, type: str = "sched_cls", maps: tuple[MapSpec, ..
         elif name:
             insns[pc] = insn._replace(src=2)
             kfuncs[insn.imm] = name
-    builder = builder or Builder()
+    builder = builder or BtfBuilder()
     infos = _types(builder, made, starts)
     return Program(name=made[0].name, insns=tuple(insns), type=type, license="GPL", maps=maps, kfuncs=kfuncs,
                    btf=builder.btf(), func_info=infos)
 
 
-def _types(builder: Builder, made: list[Fn], starts: dict[str, int]) -> tuple[FuncInfo, ...]:
+def _types(builder: BtfBuilder, made: list[Fn], starts: dict[str, int]) -> tuple[FuncInfo, ...]:
     ids = {"void": 0, "int": builder.integer("int", 4, signed=True)}
     ids["ptr"] = builder.ptr(builder.add(t.Struct("__sk_buff", 192)))
     ids["number"] = builder.ptr(ids["int"])

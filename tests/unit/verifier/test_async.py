@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ebpfvm.btf import types as t
-from ebpfvm.btf.encode import Builder
+from ebpfvm.btf.encode import BtfBuilder
 from ebpfvm.loader.object import MapSpec, Program
 from tests.unit.verifier.build import MAPS, OUT, Fn, build, message
 
@@ -16,7 +16,7 @@ SET = "r1 = r7\nr2 = @cb\ncall 170\n"
 
 def timed(text: str, *functions: Fn) -> Program:
     """A map whose values begin with a timer."""
-    b = Builder()
+    b = BtfBuilder()
     u64, u32 = b.integer("unsigned long long", 8), b.integer("unsigned int", 4)
     timer = b.add(t.Struct("bpf_timer", 16, (t.Member("a", u64, 0), t.Member("b", u64, 64))))
     value = b.struct("value", [("timer", timer), ("x", u64)])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ebpfvm.btf import types as t
-from ebpfvm.btf.encode import Builder
+from ebpfvm.btf.encode import BtfBuilder
 from ebpfvm.btf.types import Btf
 from ebpfvm.contract.format_strings import conversions, wanted
 from ebpfvm.dialects.linux import linux
@@ -114,7 +114,7 @@ def test_programs_are_what_they_are_called(path: Path, version: tuple[int, int])
     ("dynptr", ("arg:nonnull",), "arg#0 has invalid combination of tags"),
     ("number", ("arg:nullable",), "arg#0 has invalid combination of tags")])
 def test_tags_of_arguments(param: str, tags: tuple[str, ...], expected: str) -> None:
-    builder = Builder()
+    builder = BtfBuilder()
     callee = Fn("callee", "r0 = 0\nexit", (param,))
     program = build("call @callee\nr0 = 0\nexit", callee, builder=builder)
     assert program.btf is not None

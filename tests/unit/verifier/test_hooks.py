@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ebpfvm.btf.encode import Builder
+from ebpfvm.btf.encode import BtfBuilder
 from ebpfvm.dialects import linux
 from ebpfvm.isa.asm import assemble
 from ebpfvm.loader.object import MapSpec, Program
@@ -82,7 +82,7 @@ def test_tracing_programs_by_their_use() -> None:
 
 
 def maps() -> dict[str, MapSpec]:
-    builder = Builder()
+    builder = BtfBuilder()
     u32, u64 = builder.integer("unsigned int", 4), builder.integer("unsigned long long", 8)
     fields = {"spin_lock": builder.struct("bpf_spin_lock", [("val", u32)]),
               "timer": builder.struct("bpf_timer", [("a", u64), ("b", u64)]),

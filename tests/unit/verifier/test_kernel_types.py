@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from ebpfvm.btf import types as t
-from ebpfvm.btf.encode import Builder
+from ebpfvm.btf.encode import BtfBuilder
 from ebpfvm.dialects.kernel_types import kernel_types
 from ebpfvm.isa.insn import Insn
 from ebpfvm.loader.object import CoreRelo, Program
@@ -111,7 +111,7 @@ def test_a_freed_socket_is_no_pointer() -> None:
 
 
 def test_fields_by_their_names() -> None:
-    b = Builder()
+    b = BtfBuilder()
     u32 = b.integer("unsigned int", 4)
     local = b.struct("sk_buff", [("len", u32)])
     program = build("call @bpf_cast_to_kern_ctx\nr0 = *(u32 *)(r0 + 0)\nexit\n", builder=b)
@@ -125,7 +125,7 @@ def test_fields_by_their_names() -> None:
 
 def symbol(name: str, text: str, kind: str = "int", weak: bool = False) -> Program:
     """A program whose first instruction loads a symbol of the kernel into R1."""
-    b = Builder()
+    b = BtfBuilder()
     number = b.integer("int", 4, signed=True) if kind == "int" else 0
     b.add(t.Var(name, number, t.Linkage.EXTERN))
     if kind == "func":
@@ -163,7 +163,7 @@ def test_symbols_that_may_be_missing() -> None:
 
 
 def test_walk_through_parts() -> None:
-    b = Builder()
+    b = BtfBuilder()
     u8, u32 = b.integer("u8", 1), b.integer("u32", 4)
     inner = b.struct("inner", [("a", u32), ("p", b.ptr(b.struct("far", [("x", u32)])))])
     either = b.add(t.Union("", 8, (t.Member("q", b.ptr(inner), 0), t.Member("n", u32, 0))))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ebpfvm.btf.encode import Builder
+from ebpfvm.btf.encode import BtfBuilder
 from ebpfvm.dialects import dialect
 from ebpfvm.isa.asm import assemble
 from ebpfvm.kernel.emulated import Kernel
@@ -99,7 +99,7 @@ def test_btf_that_the_kernel_does_not_take_is_left_out_if_nothing_depends_on_it(
 
 
 def test_a_map_made_without_btf_has_none() -> None:
-    builder = Builder()
+    builder = BtfBuilder()
     word = builder.integer("unsigned int", 4)
     spec = MapSpec("queue", 0, 4, 4, name="m", btf=builder.btf(), value_type=word)
     made: Any = make_map(Kernel(dialect("7.2")), spec)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ebpfvm.btf import types as t
-from ebpfvm.btf.encode import Builder
+from ebpfvm.btf.encode import BtfBuilder
 from ebpfvm.loader.object import MapSpec, Program
 from tests.unit.verifier.build import Fn, build, message
 
@@ -84,7 +84,7 @@ def test_irq_flags_are_no_memory() -> None:
 
 def locked(text: str, *functions: Fn, type: str = "sched_cls") -> Program:
     """Two maps of one value with a resilient lock at 0 (r7, r8), a map of plain values (r9)."""
-    b = Builder()
+    b = BtfBuilder()
     u32 = b.integer("unsigned int", 4)
     lock = b.add(t.Struct("bpf_res_spin_lock", 4, (t.Member("val", u32, 0),)))
     value = b.struct("value", [("lock", lock), ("x", u32)])

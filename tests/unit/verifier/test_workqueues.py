@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ebpfvm.btf import types as t
-from ebpfvm.btf.encode import Builder
+from ebpfvm.btf.encode import BtfBuilder
 from ebpfvm.loader.object import MapSpec, Program
 from tests.unit.verifier.build import OUT, Fn, build, message
 
@@ -17,7 +17,7 @@ SET = "r1 = r7\nr1 += 8\nr2 = @cb\nr3 = 0\nr4 = 0\ncall @bpf_wq_set_callback_imp
 
 def queued(text: str, *functions: Fn) -> Program:
     """Two maps whose values hold a work queue at 8, and a map of numbers."""
-    b = Builder()
+    b = BtfBuilder()
     u64, u32 = b.integer("unsigned long long", 8), b.integer("unsigned int", 4)
     queue = b.add(t.Struct("bpf_wq", 16, (t.Member("a", u64, 0), t.Member("b", u64, 64))))
     value = b.struct("value", [("x", u64), ("wq", queue)])
@@ -80,7 +80,7 @@ def test_tasks_are_given_back() -> None:
 
 
 def slots(text: str) -> Program:
-    b = Builder()
+    b = BtfBuilder()
     u32 = b.integer("unsigned int", 4)
     task = b.struct("task_struct", [("pid", u32)])
     value = b.struct("value", [("task", b.kptr(task)), ("x", u32)])
