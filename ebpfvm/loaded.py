@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from ebpfvm import errnos
 from ebpfvm.contract.maptype import BPF_F_RDONLY_PROG
 from ebpfvm.engine.missing import without_body
+from ebpfvm.errnos import ENOENT
 from ebpfvm.errors import LoadError, Rejected, UsageError
 from ebpfvm.funcs.unsupported import why_not
 from ebpfvm.kernel import Kernel, LoadedProgram
@@ -136,7 +137,7 @@ class Loaded:
     def _fill(self, made: BpfMap, found: Object) -> None:
         """Store the initial elements that the definition names: inner maps, or programs for tail calls."""
         for slot, name in made.spec.init.items():
-            result = -errno.ENOENT
+            result = -ENOENT
             if isinstance(made, MapOfMaps) and name in found.maps:
                 result = made.put(slot.to_bytes(made.key_size, "little"), self.map(found.maps[name]))
             elif isinstance(made, ProgArray) and name in found.programs:
@@ -148,7 +149,7 @@ class Loaded:
                     continue
                 result = made.put(slot, target.prog)
             if result < 0:
-                raise LoadError(f"slot {slot}: {name!r} cannot be an element ({errno.errorcode.get(-result, result)})",
+                raise LoadError(f"slot {slot}: {name!r} cannot be an element ({errnos.name(-result)})",
                                 symbol=made.name)
 
     def variables(self, found: Object) -> dict[str, int]:

@@ -6,12 +6,12 @@ nothing.
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf import types as t
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
+from ebpfvm.errnos import E2BIG, EEXIST, EINVAL, ENOENT, ENOMEM
 from ebpfvm.maps import base
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def array_alloc_check(args: CreateArgs, flags: int = _FLAGS) -> MapRefusal | Non
     """array_map_alloc_check; `flags` are those that the type knows."""
     refusal = mt.sizes(args, 4) or mt.flags_within(args, flags)
     if refusal is None and args.value_size > _INT_MAX:
-        return MapRefusal(errno.E2BIG, f"value_size is {args.value_size:,}, more than {_INT_MAX:,}")
+        return MapRefusal(E2BIG, f"value_size is {args.value_size:,}, more than {_INT_MAX:,}")
     return refusal
 
 
@@ -38,7 +38,7 @@ def _plain_array(args: CreateArgs) -> MapRefusal | None:
     refusal = array_alloc_check(args)
     size = -(-args.value_size // 8) * 8 * args.max_entries
     if refusal is None and size >= _VMALLOC_SPACE:
-        return MapRefusal(errno.ENOMEM, f"{args.max_entries:,} elements of {args.value_size:,} bytes are more than a "
+        return MapRefusal(ENOMEM, f"{args.max_entries:,} elements of {args.value_size:,} bytes are more than a "
                                         "kernel has addresses for")
     return refusal
 
@@ -47,7 +47,7 @@ def percpu_array_alloc_check(args: CreateArgs) -> MapRefusal | None:
     """array_map_alloc_check for per-CPU values: no mmap, no node, no inner map of any size."""
     refusal = array_alloc_check(args, base.ACCESS_FLAGS)
     if refusal is None and -(-args.value_size // 8) * 8 > base.PCPU_MIN_UNIT_SIZE:
-        return MapRefusal(errno.E2BIG, f"value_size is {args.value_size:,}, and a value per CPU has at most "
+        return MapRefusal(E2BIG, f"value_size is {args.value_size:,}, and a value per CPU has at most "
                                        f"{base.PCPU_MIN_UNIT_SIZE:,} bytes")
     return refusal
 
@@ -64,8 +64,8 @@ def array_check_btf(args: CreateArgs) -> MapRefusal | None:
         section = isinstance(args.btf.resolved(args.value_type), t.Datasec)
         if args.max_entries == 1 and section:
             return None
-        return MapRefusal(errno.EINVAL, "BTF says nothing of its key")
-    return None if is_i32(args.btf, args.key_type) else MapRefusal(errno.EINVAL, "the BTF type of its key is no u32")
+        return MapRefusal(EINVAL, "BTF says nothing of its key")
+    return None if is_i32(args.btf, args.key_type) else MapRefusal(EINVAL, "the BTF type of its key is no u32")
 
 
 def is_i32(btf: t.Btf, type_id: int) -> bool:
@@ -108,12 +108,12 @@ class ArrayMap(base.BpfMap):
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         if flags & ~base.BPF_F_LOCK > base.BPF_EXIST or (flags & base.BPF_F_LOCK and not self._has_lock()):
-            return -errno.EINVAL
+            return -EINVAL
         region = self.find(key)
         if region is None:
-            return -errno.E2BIG
+            return -E2BIG
         if flags & base.BPF_NOEXIST:
-            return -errno.EEXIST
+            return -EEXIST
         self._release_kptrs(region)  # bpf_obj_free_fields: an overwrite empties the slots of an array
         timers = self.kernel.extra.get("timers")
         if timers is not None:
@@ -122,7 +122,7 @@ class ArrayMap(base.BpfMap):
         return 0
 
     def delete(self, key: bytes) -> int:
-        return -errno.EINVAL
+        return -EINVAL
 
     def for_each(self, visit: Callable[[bytes, Region], int]) -> int:
         for index in range(self.max_entries):
@@ -159,7 +159,7 @@ def next_index(array: base.BpfMap, key: bytes | None) -> bytes:
     if index >= array.max_entries or index < 0:
         return bytes(4)
     if index == array.max_entries - 1:
-        raise base.kernel_error(errno.ENOENT, f"keys of map {array.name!r}")
+        raise base.kernel_error(ENOENT, f"keys of map {array.name!r}")
     return (index + 1).to_bytes(4, "little")
 
 
@@ -169,7 +169,7 @@ class PercpuArray(ArrayMap):
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         if self.names_cpus:
             if flags & 0xFFFFFFFF > base.BPF_F_ALL_CPUS or flags & base.BPF_F_LOCK:
-                return -errno.EINVAL
+                return -EINVAL
             flags = flags & base.BPF_NOEXIST
         return super().update(key, value, flags)
 

@@ -10,11 +10,10 @@ that still holds the address does not fault; what the element's kptr slots own i
 
 from __future__ import annotations
 
-import errno
-import os
 import struct
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Never
 
+from ebpfvm import errnos
 from ebpfvm.btf.fields import special_fields
 from ebpfvm.contract.maptype import (
     BPF_F_NUMA_NODE,
@@ -24,7 +23,7 @@ from ebpfvm.contract.maptype import (
     BPF_F_WRONLY_PROG,
     MapType,
 )
-from ebpfvm.contract.maptype import ENOTSUPP as ENOTSUPP
+from ebpfvm.errnos import E2BIG, EBUSY, EINVAL, ENOENT, ENOTSUPP, EOPNOTSUPP, EPERM, ERANGE
 from ebpfvm.kernel.refs import RefCounted
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ BATCH = frozenset({"lookup", "update", "delete", "lookup and delete"})
 def kernel_error(number: int, what: str) -> OSError:
     """An `OSError` for a kernel errno, with a text for the one that user space does not know."""
     number = abs(number)
-    text = "Operation is not supported by this map (ENOTSUPP)" if number == ENOTSUPP else os.strerror(number)
+    text = "Operation is not supported by this map (ENOTSUPP)" if number == ENOTSUPP else errnos.describe(number)
     return OSError(number, f"{what}: {text}")
 
 
@@ -149,7 +148,7 @@ class BpfMap:
         """
         if self.room < self.max_entries:
             raise self.kernel.limits.reached("map_elements", f"map {self.name!r} (max_entries {self.max_entries:,})")
-        return -errno.E2BIG
+        return -E2BIG
 
     def _overwrite(self, region: Region, value: bytes) -> None:
         """Copy `value` over a live one; special fields keep what they hold (copy_map_value)."""
@@ -218,27 +217,27 @@ class BpfMap:
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         """Create or change an element; 0 or a negative errno."""
-        return -errno.EOPNOTSUPP
+        return -EOPNOTSUPP
 
     def delete(self, key: bytes) -> int:
         """Remove an element; 0 or a negative errno."""
-        return -errno.EOPNOTSUPP
+        return -EOPNOTSUPP
 
     def push(self, value: bytes, flags: int) -> int:
         """Add a value without a key; 0 or a negative errno."""
-        return -errno.EOPNOTSUPP
+        return -EOPNOTSUPP
 
     def pop(self) -> tuple[int, bytes]:
         """Take a value out: (0 or a negative errno, the value or zeros)."""
-        return -errno.EOPNOTSUPP, bytes(self.value_size)
+        return -EOPNOTSUPP, bytes(self.value_size)
 
     def peek(self, value: bytes = b"") -> tuple[int, bytes]:
         """Look at the value `pop` would take; a bloom filter asks about `value`."""
-        return -errno.EOPNOTSUPP, bytes(self.value_size)
+        return -EOPNOTSUPP, bytes(self.value_size)
 
     def for_each(self, visit: Callable[[bytes, Region], int]) -> int:
         """Call `visit(key, value)` for each element until it returns non-zero; the number visited."""
-        return -errno.EINVAL
+        return -EINVAL
 
     def pending(self) -> list[UserRecord]:
         """Return the records that nobody has read, oldest first, and leave them there; ring buffers and perf event
@@ -253,11 +252,11 @@ class BpfMap:
 
     def _check_syscall(self, key: bytes | None, *, writes: bool) -> None:
         if writes and (self.flags & BPF_F_RDONLY or self.frozen):
-            raise kernel_error(errno.EPERM, f"map {self.name!r} is read-only to user space")
+            raise kernel_error(EPERM, f"map {self.name!r} is read-only to user space")
         if not writes and self.flags & BPF_F_WRONLY:
-            raise kernel_error(errno.EPERM, f"map {self.name!r} is write-only to user space")
+            raise kernel_error(EPERM, f"map {self.name!r} is write-only to user space")
         if key is not None and len(key) != self.key_size:
-            raise kernel_error(errno.EINVAL, f"map {self.name!r} has keys of {self.key_size} bytes, not {len(key)}")
+            raise kernel_error(EINVAL, f"map {self.name!r} has keys of {self.key_size} bytes, not {len(key)}")
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
         """BPF_MAP_LOOKUP_ELEM: a copy of the value with special fields zeroed.
@@ -267,10 +266,10 @@ class BpfMap:
         """
         self._check_syscall(key, writes=False)
         if flags & ~BPF_F_LOCK or (flags & BPF_F_LOCK and not self._has_lock()):
-            raise kernel_error(errno.EINVAL, f"lookup in map {self.name!r}: flags {flags:#x}")
+            raise kernel_error(EINVAL, f"lookup in map {self.name!r}: flags {flags:#x}")
         region = self.find(key if key is not None else b"")
         if region is None:
-            raise kernel_error(errno.ENOENT, f"lookup in map {self.name!r}")
+            raise kernel_error(ENOENT, f"lookup in map {self.name!r}")
         return self.snapshot(region)
 
     def sys_update(self, key: bytes | None, value: bytes, flags: int = 0) -> None:
@@ -282,7 +281,7 @@ class BpfMap:
         self._check_syscall(key, writes=True)
         self._check_op_flags(flags)
         if len(value) != self.value_size:
-            raise kernel_error(errno.EINVAL, f"map {self.name!r} has values of {self.value_size} bytes, "
+            raise kernel_error(EINVAL, f"map {self.name!r} has values of {self.value_size} bytes, "
                                              f"not {len(value)}")
         self._raise(self.user_update(key if key is not None else b"", value, flags), "update of")
         self._settle()
@@ -299,9 +298,9 @@ class BpfMap:
             wrong = wrong or (cpus and not self.type.cpu_flags) or cpus == BPF_F_CPU | BPF_F_ALL_CPUS or (
                 flags >> 32 and not flags & BPF_F_CPU)
         if wrong:
-            raise kernel_error(errno.EINVAL, f"update of map {self.name!r}: flags {flags:#x}")
+            raise kernel_error(EINVAL, f"update of map {self.name!r}: flags {flags:#x}")
         if self.names_cpus and flags & BPF_F_CPU and flags >> 32:
-            raise kernel_error(errno.ERANGE, f"update of map {self.name!r}: there is no CPU {flags >> 32}")
+            raise kernel_error(ERANGE, f"update of map {self.name!r}: there is no CPU {flags >> 32}")
 
     def fill(self, key: bytes, value: bytes) -> None:
         """Set an element before a run, as a loader does; for most types an update.
@@ -315,7 +314,7 @@ class BpfMap:
         """BPF_MAP_DELETE_ELEM; `OSError` as the type's `delete` says."""
         self._check_syscall(key, writes=True)
         if not self.key_size:
-            raise kernel_error(errno.EINVAL, f"delete in map {self.name!r}, which has no keys")
+            raise kernel_error(EINVAL, f"delete in map {self.name!r}, which has no keys")
         self._raise(self.delete(key), "delete in")
         self._settle()
 
@@ -338,7 +337,7 @@ class BpfMap:
             try:
                 key = self.sys_next_key(key)
             except OSError as error:
-                if error.errno == errno.ENOENT:
+                if error.errno == ENOENT:
                     return
                 raise
             yield key
@@ -351,7 +350,7 @@ class BpfMap:
     def freeze(self) -> None:
         """BPF_MAP_FREEZE: no more writes from user space."""
         if self.frozen:
-            raise kernel_error(errno.EBUSY, f"freeze of map {self.name!r}")
+            raise kernel_error(EBUSY, f"freeze of map {self.name!r}")
         self.frozen = True
 
     def close(self) -> None:

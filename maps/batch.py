@@ -8,10 +8,9 @@ rbtree has none.
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, NamedTuple
 
-from ebpfvm.contract.maptype import ENOTSUPP
+from ebpfvm.errnos import EINVAL, ENOENT, ENOTSUPP
 from ebpfvm.maps.base import BPF_F_LOCK, kernel_error
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def _check(bpf_map: BpfMap, command: str, flags: int) -> None:
         raise kernel_error(ENOTSUPP, f"batch {command} of map {bpf_map.name!r}")
     locks = any(field.kind in ("spin_lock", "res_spin_lock") for field in bpf_map.fields)
     if flags & ~BPF_F_LOCK or (flags & BPF_F_LOCK and not locks):
-        raise kernel_error(errno.EINVAL, f"batch {command} of map {bpf_map.name!r}: flags {flags:#x}")
+        raise kernel_error(EINVAL, f"batch {command} of map {bpf_map.name!r}: flags {flags:#x}")
 
 
 def lookup_batch(bpf_map: BpfMap, position: bytes | None = None, count: int = 1 << 32, flags: int = 0) -> Batch:
@@ -77,13 +76,13 @@ def _read(bpf_map: BpfMap, position: bytes | None, count: int) -> Batch:
         try:
             key = bpf_map.sys_next_key(key)
         except OSError as error:
-            if error.errno == errno.ENOENT:
+            if error.errno == ENOENT:
                 return Batch(items, None)
             raise
         try:
             items.append((key, bpf_map.sys_lookup(key)))
         except OSError as error:
-            if error.errno != errno.ENOENT:  # a slot of a map of maps may be empty
+            if error.errno != ENOENT:  # a slot of a map of maps may be empty
                 raise
     return Batch(items, key)
 
@@ -133,5 +132,5 @@ def next_id(kernel: Kernel, id: int = 0) -> int:
     """
     above = [number for number in kernel.maps if number > id]
     if not above:
-        raise kernel_error(errno.ENOENT, f"a map with an id above {id}")
+        raise kernel_error(ENOENT, f"a map with an id above {id}")
     return min(above)

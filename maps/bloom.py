@@ -5,13 +5,13 @@ The bits are kept as a set of positions, so a filter costs what was pushed and n
 
 from __future__ import annotations
 
-import errno
 import math
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
+from ebpfvm.errnos import E2BIG, EINVAL, ENOENT, EOPNOTSUPP
 from ebpfvm.maps import base
 
 if TYPE_CHECKING:
@@ -29,15 +29,15 @@ def bloom_alloc_check(args: CreateArgs) -> MapRefusal | None:
     """bloom_map_alloc's checks."""
     refusal = mt.sizes(args, 0) or mt.flags_within(args, _FLAGS)
     if refusal is None and args.map_extra & ~_MAX_HASHES:
-        return MapRefusal(errno.EINVAL, f"map_extra is {args.map_extra:#x}; the number of hash functions is at most 15")
+        return MapRefusal(EINVAL, f"map_extra is {args.map_extra:#x}; the number of hash functions is at most 15")
     if refusal is None and args.value_size > base.KMALLOC_MAX_SIZE:
-        return MapRefusal(errno.E2BIG, f"value_size is {args.value_size:,}, more than {base.KMALLOC_MAX_SIZE:,}")
+        return MapRefusal(E2BIG, f"value_size is {args.value_size:,}, more than {base.KMALLOC_MAX_SIZE:,}")
     return refusal
 
 
 def bloom_check_btf(args: CreateArgs) -> MapRefusal | None:
     """bloom_map_check_btf: there is no key."""
-    return MapRefusal(errno.EINVAL, "BTF names a type of its key, and there is none") if args.key_type else None
+    return MapRefusal(EINVAL, "BTF names a type of its key, and there is none") if args.key_type else None
 
 
 class BloomFilter(base.BpfMap):
@@ -57,7 +57,7 @@ class BloomFilter(base.BpfMap):
 
     def push(self, value: bytes, flags: int) -> int:
         if flags != base.BPF_ANY:
-            return -errno.EINVAL
+            return -EINVAL
         before = len(self._bits)
         self._bits.update(self._positions(value))
         if len(self._bits) > before:
@@ -66,7 +66,7 @@ class BloomFilter(base.BpfMap):
 
     def peek(self, value: bytes = b"") -> tuple[int, bytes]:
         found = all(position in self._bits for position in self._positions(value))
-        return (0 if found else -errno.ENOENT), value
+        return (0 if found else -ENOENT), value
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         """From user space an update is a push."""
@@ -77,7 +77,7 @@ class BloomFilter(base.BpfMap):
         return self.peek(value)[0] == 0
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
-        raise base.kernel_error(errno.EOPNOTSUPP, f"keys of map {self.name!r}")
+        raise base.kernel_error(EOPNOTSUPP, f"keys of map {self.name!r}")
 
 
 BLOOM_FILTER = MapType("bloom_filter", BloomFilter, frozenset({"bpf_map_push_elem", "bpf_map_peek_elem"}),

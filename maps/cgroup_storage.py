@@ -6,13 +6,13 @@ number 1, so a map has one value, made when it is first asked for.
 
 from __future__ import annotations
 
-import errno
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.btf import types as t
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
+from ebpfvm.errnos import E2BIG, EINVAL, ENOENT
 from ebpfvm.maps import base
 from ebpfvm.maps.array import cut_percpu
 
@@ -32,13 +32,13 @@ def cgroup_storage_alloc_check(args: CreateArgs, percpu: bool = False) -> MapRef
     """cgroup_storage_map_alloc's checks."""
     most = base.PCPU_MIN_UNIT_SIZE if percpu else _MAX_VALUE
     if args.key_size not in _KEY_SIZES:
-        return MapRefusal(errno.EINVAL, f"key_size is {args.key_size}, and must be 8 or 16")
+        return MapRefusal(EINVAL, f"key_size is {args.key_size}, and must be 8 or 16")
     refusal = mt.value_size(args, ())
     if refusal is None and args.value_size > most:
-        refusal = MapRefusal(errno.E2BIG, f"value_size is {args.value_size:,}, more than {most:,}")
+        refusal = MapRefusal(E2BIG, f"value_size is {args.value_size:,}, more than {most:,}")
     refusal = refusal or mt.flags_within(args, mt.BPF_F_NUMA_NODE | base.ACCESS_FLAGS)
     if refusal is None and args.max_entries:
-        refusal = MapRefusal(errno.EINVAL, f"max_entries is {args.max_entries}, and must be 0")
+        refusal = MapRefusal(EINVAL, f"max_entries is {args.max_entries}, and must be 0")
     return refusal
 
 
@@ -51,7 +51,7 @@ def cgroup_storage_check_btf(args: CreateArgs) -> MapRefusal | None:
     else:
         good = isinstance(key, t.Struct) and [(args.btf.size_of(item.type), item.bit_offset) for item in
                                               key.members] == [(8, 0), (4, 64)]
-    return None if good else MapRefusal(errno.EINVAL, "the BTF type of its key is not struct bpf_cgroup_storage_key, "
+    return None if good else MapRefusal(EINVAL, "the BTF type of its key is not struct bpf_cgroup_storage_key, "
                                                       "or a u64")
 
 
@@ -73,15 +73,15 @@ class CgroupStorage(base.BpfMap):
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         if flags & ~(base.BPF_F_LOCK | base.BPF_EXIST) or (flags & base.BPF_F_LOCK and not self._has_lock()):
-            return -errno.EINVAL
+            return -EINVAL
         region = self.find(key)
         if region is None:
-            return -errno.ENOENT
+            return -ENOENT
         self._overwrite(region, value)
         return 0
 
     def delete(self, key: bytes) -> int:
-        return -errno.EINVAL
+        return -EINVAL
 
     def values(self) -> Iterator[Region]:
         return iter(() if self._value is None else (self._value,))
@@ -89,7 +89,7 @@ class CgroupStorage(base.BpfMap):
     def sys_next_key(self, key: bytes | None = None) -> bytes:
         self._check_syscall(key, writes=False)
         if self._value is None or key is not None:  # there is one key at most
-            raise base.kernel_error(errno.ENOENT, f"keys of map {self.name!r}")
+            raise base.kernel_error(ENOENT, f"keys of map {self.name!r}")
         return _CGROUP.to_bytes(8, "little").ljust(self.key_size, b"\0")
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType, no_btf
+from ebpfvm.errnos import E2BIG, EINVAL, ERANGE
 from ebpfvm.maps import base
 
 
@@ -13,21 +12,21 @@ def arena_alloc_check(args: CreateArgs) -> MapRefusal | None:
     """arena_map_alloc's checks."""
     refusal = mt.key_size(args, 0) or mt.value_size(args, (0,))
     if refusal is None and not args.max_entries:
-        refusal = MapRefusal(errno.EINVAL, "max_entries is 0")
+        refusal = MapRefusal(EINVAL, "max_entries is 0")
     if refusal is None and not args.map_flags & mt.BPF_F_MMAPABLE:
-        refusal = MapRefusal(errno.EINVAL, "map_flags lack BPF_F_MMAPABLE, which an arena needs")
+        refusal = MapRefusal(EINVAL, "map_flags lack BPF_F_MMAPABLE, which an arena needs")
     refusal = refusal or mt.flags_within(args, mt.BPF_F_MMAPABLE | mt.BPF_F_SEGV_ON_FAULT | mt.BPF_F_NO_USER_CONV)
     if refusal is None and args.map_extra % base.PAGE_SIZE:
-        refusal = MapRefusal(errno.EINVAL, f"map_extra is {args.map_extra:#x}, which is no multiple of a page")
+        refusal = MapRefusal(EINVAL, f"map_extra is {args.map_extra:#x}, which is no multiple of a page")
     size = args.max_entries * base.PAGE_SIZE
     if refusal is None and size > 1 << 32:
-        refusal = MapRefusal(errno.E2BIG, f"max_entries is {args.max_entries:,} pages, more than 4 GiB")
+        refusal = MapRefusal(E2BIG, f"max_entries is {args.max_entries:,} pages, more than 4 GiB")
     if refusal is None and args.map_extra >> 32 != args.map_extra + size - 1 >> 32:
-        refusal = MapRefusal(errno.ERANGE, "the arena crosses a border of 4 GiB")
+        refusal = MapRefusal(ERANGE, "the arena crosses a border of 4 GiB")
     return refusal
 
 
-UNSPEC = MapType("unspec", check=lambda args: MapRefusal(errno.EINVAL, "there is no map type 0"))
+UNSPEC = MapType("unspec", check=lambda args: MapRefusal(EINVAL, "there is no map type 0"))
 # Its values are structs of the kernel, which programs never see.
 STRUCT_OPS = MapType("struct_ops", funcs=base.ORDINARY, doc="Programs that implement an interface of the kernel.")
 ARENA = MapType("arena", funcs=base.ORDINARY, check=arena_alloc_check, check_btf=no_btf, map_extra=True,

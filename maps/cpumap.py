@@ -6,11 +6,11 @@ be 0 here. The machine is taken to have as many CPUs as the map has entries.
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType, no_btf
+from ebpfvm.errnos import E2BIG, EBADF, EEXIST, EINVAL, ENOENT, EOVERFLOW
 from ebpfvm.maps import base
 from ebpfvm.maps.array import next_index
 
@@ -28,7 +28,7 @@ def cpu_map_alloc_check(args: CreateArgs) -> MapRefusal | None:
     """cpu_map_alloc's checks."""
     refusal = mt.sizes(args, 4, (4, 8)) or mt.flags_within(args, mt.BPF_F_NUMA_NODE)
     if refusal is None and args.max_entries > NR_CPUS:
-        return MapRefusal(errno.E2BIG, f"max_entries is {args.max_entries:,}, more than the {NR_CPUS:,} CPUs that a "
+        return MapRefusal(E2BIG, f"max_entries is {args.max_entries:,}, more than the {NR_CPUS:,} CPUs that a "
                                        "kernel can have")
     return refusal
 
@@ -48,25 +48,25 @@ class Cpumap(base.BpfMap):
         cpu = int.from_bytes(key, "little")
         size = int.from_bytes(value[:4], "little")
         if flags > base.BPF_EXIST:
-            return -errno.EINVAL
+            return -EINVAL
         if cpu >= self.max_entries:
-            return -errno.E2BIG
+            return -E2BIG
         if flags == base.BPF_NOEXIST:
-            return -errno.EEXIST
+            return -EEXIST
         if size > _MAX_QUEUE:
-            return -errno.EOVERFLOW
+            return -EOVERFLOW
         if not size:
             self._elems.pop(cpu, None)
             return 0
         if int.from_bytes(value[4:], "little", signed=True) > 0:
-            return -errno.EBADF
+            return -EBADF
         self._elems[cpu] = value[:4].ljust(self.value_size, b"\0")
         return 0
 
     def delete(self, key: bytes) -> int:
         cpu = int.from_bytes(key, "little")
         if cpu >= self.max_entries:
-            return -errno.EINVAL
+            return -EINVAL
         self._elems.pop(cpu, None)
         return 0
 
@@ -74,7 +74,7 @@ class Cpumap(base.BpfMap):
         self._check_syscall(key, writes=False)
         found = self._elems.get(int.from_bytes(key or b"", "little"))
         if found is None:
-            raise base.kernel_error(errno.ENOENT, f"lookup in map {self.name!r}")
+            raise base.kernel_error(ENOENT, f"lookup in map {self.name!r}")
         return found
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:

@@ -6,11 +6,11 @@ here. Where a kernel has devices (`Kernel.devices`) the number must name one; wh
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType, no_btf
+from ebpfvm.errnos import E2BIG, EBADF, EEXIST, EINVAL, ENOENT
 from ebpfvm.maps import base
 from ebpfvm.maps.array import next_index
 
@@ -31,7 +31,7 @@ def dev_map_hash_alloc_check(args: CreateArgs) -> MapRefusal | None:
     """As `dev_map_alloc_check`, of a hash."""
     refusal = dev_map_alloc_check(args)
     if refusal is None and args.max_entries > 1 << 31:
-        return MapRefusal(errno.EINVAL, f"max_entries is {args.max_entries:,}, more than 2^31")
+        return MapRefusal(EINVAL, f"max_entries is {args.max_entries:,}, more than 2^31")
     return refusal
 
 
@@ -57,14 +57,14 @@ class Devmap(base.BpfMap):
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         index = int.from_bytes(key, "little")
         if flags > base.BPF_EXIST:
-            return -errno.EINVAL
+            return -EINVAL
         if index >= self.max_entries:
-            return -errno.E2BIG
+            return -E2BIG
         if flags == base.BPF_NOEXIST:
-            return -errno.EEXIST
+            return -EEXIST
         if not int.from_bytes(value[:4], "little"):
             if int.from_bytes(value[4:], "little", signed=True) > 0:
-                return -errno.EINVAL
+                return -EINVAL
             self._remove(index)
             return 0
         return self._set(index, value)
@@ -83,9 +83,9 @@ class Devmap(base.BpfMap):
 
     def _set(self, index: int, value: bytes) -> int:
         if not self._known(value):
-            return -errno.EINVAL
+            return -EINVAL
         if int.from_bytes(value[4:], "little", signed=True) > 0:
-            return -errno.EBADF  # no descriptor names a program here
+            return -EBADF  # no descriptor names a program here
         self._remove(index)
         # No descriptor is shown: a look-up gives the program's id, which is 0 without one.
         self._elems[index] = region = self._new_value(value[:4].ljust(self.value_size, b"\0"))
@@ -101,7 +101,7 @@ class Devmap(base.BpfMap):
     def delete(self, key: bytes) -> int:
         index = int.from_bytes(key, "little")
         if index >= self.max_entries:
-            return -errno.EINVAL
+            return -EINVAL
         self._remove(index)
         return 0
 
@@ -123,22 +123,22 @@ class DevmapHash(Devmap):
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         index = int.from_bytes(key, "little")
         if flags > base.BPF_EXIST or not int.from_bytes(value[:4], "little"):
-            return -errno.EINVAL
+            return -EINVAL
         if index in self._elems:
-            return -errno.EEXIST if flags & base.BPF_NOEXIST else self._set(index, value)
+            return -EEXIST if flags & base.BPF_NOEXIST else self._set(index, value)
         if not self._known(value):
-            return -errno.EINVAL
+            return -EINVAL
         return self.full() if len(self._elems) >= self.room else self._set(index, value)
 
     def delete(self, key: bytes) -> int:
-        return 0 if self._remove(int.from_bytes(key, "little")) else -errno.ENOENT
+        return 0 if self._remove(int.from_bytes(key, "little")) else -ENOENT
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
         self._check_syscall(key, writes=False)
         keys = list(self.keys())
         position = keys.index(key) + 1 if key in keys else 0
         if position >= len(keys):
-            raise base.kernel_error(errno.ENOENT, f"keys of map {self.name!r}")
+            raise base.kernel_error(ENOENT, f"keys of map {self.name!r}")
         return keys[position]
 
 

@@ -6,9 +6,9 @@ There are no descriptors here, so `sys_update` knows none (EBADF); Python code p
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Any
 
+from ebpfvm.errnos import E2BIG, EBADF, EINVAL, ENOENT, ENOTSUPP
 from ebpfvm.maps import base
 from ebpfvm.maps.array import next_index
 
@@ -33,25 +33,25 @@ class FdArray(base.BpfMap):
     def put(self, index: int, what: Any) -> int:
         """Set a slot, as user space does with a descriptor of the object; 0, or -E2BIG beyond the end."""
         if index >= self.max_entries:
-            return -errno.E2BIG
+            return -E2BIG
         self.slots[index] = what
         return 0
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         if flags != base.BPF_ANY:
-            return -errno.EINVAL
-        return -errno.E2BIG if self._index(key) >= self.max_entries else -errno.EBADF
+            return -EINVAL
+        return -E2BIG if self._index(key) >= self.max_entries else -EBADF
 
     def delete(self, key: bytes) -> int:
         index = self._index(key)
         if index >= self.max_entries:
-            return -errno.E2BIG
-        return 0 if self.slots.pop(index, None) is not None else -errno.ENOENT
+            return -E2BIG
+        return 0 if self.slots.pop(index, None) is not None else -ENOENT
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
         """Not possible: ENOTSUPP."""
         self._check_syscall(key, writes=False)
-        raise base.kernel_error(base.ENOTSUPP, f"lookup in map {self.name!r}")
+        raise base.kernel_error(ENOTSUPP, f"lookup in map {self.name!r}")
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
         self._check_syscall(key, writes=False)

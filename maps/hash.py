@@ -5,12 +5,12 @@ The order of keys is that of insertion; a kernel's is that of a random seed, so 
 
 from __future__ import annotations
 
-import errno
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
+from ebpfvm.errnos import E2BIG, EEXIST, EINVAL, ENOENT, ENOTSUPP
 from ebpfvm.maps import base
 from ebpfvm.maps.array import cut_percpu
 
@@ -30,17 +30,17 @@ def htab_alloc_check(args: CreateArgs, lru: bool = False, percpu: bool = False) 
     """htab_map_alloc_check."""
     refusal = mt.flags_within(args, _FLAGS | mt.BPF_F_NO_COMMON_LRU)
     if refusal is None and args.map_flags & mt.BPF_F_NO_COMMON_LRU and not lru:
-        refusal = MapRefusal(errno.EINVAL, "map_flags BPF_F_NO_COMMON_LRU belong to LRU maps")
+        refusal = MapRefusal(EINVAL, "map_flags BPF_F_NO_COMMON_LRU belong to LRU maps")
     if refusal is None and lru and args.map_flags & mt.BPF_F_NO_PREALLOC:
-        refusal = MapRefusal(mt.ENOTSUPP, "an LRU map is always preallocated: BPF_F_NO_PREALLOC is impossible")
+        refusal = MapRefusal(ENOTSUPP, "an LRU map is always preallocated: BPF_F_NO_PREALLOC is impossible")
     refusal = refusal or mt.sizes(args)
     if refusal is None and args.max_entries > _MAX_ENTRIES:
-        refusal = MapRefusal(errno.E2BIG, f"max_entries is {args.max_entries:,}, more than {_MAX_ENTRIES:,}")
+        refusal = MapRefusal(E2BIG, f"max_entries is {args.max_entries:,}, more than {_MAX_ENTRIES:,}")
     if refusal is None and args.key_size + args.value_size >= base.KMALLOC_MAX_SIZE - _ELEM_SIZE:
-        return MapRefusal(errno.E2BIG, f"key and value have {args.key_size + args.value_size:,} bytes, more than the "
+        return MapRefusal(E2BIG, f"key and value have {args.key_size + args.value_size:,} bytes, more than the "
                                        "kernel allocates in one piece")
     if refusal is None and percpu and -(-args.value_size // 8) * 8 > base.PCPU_MIN_UNIT_SIZE:
-        return MapRefusal(errno.E2BIG, f"value_size is {args.value_size:,}, and a value per CPU has at most "
+        return MapRefusal(E2BIG, f"value_size is {args.value_size:,}, and a value per CPU has at most "
                                        f"{base.PCPU_MIN_UNIT_SIZE:,} bytes")
     return refusal
 
@@ -57,15 +57,15 @@ class HashMap(base.BpfMap):
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         if flags & ~base.BPF_F_LOCK > base.BPF_EXIST or (flags & base.BPF_F_LOCK and not self._has_lock()):
-            return -errno.EINVAL
+            return -EINVAL
         region = self._elems.get(key)
         if region is not None:
             if flags & base.BPF_NOEXIST:
-                return -errno.EEXIST
+                return -EEXIST
             self._replace(key, region, value, flags)
             return 0
         if flags & base.BPF_EXIST:
-            return -errno.ENOENT
+            return -ENOENT
         return self._insert(key, value)
 
     def _replace(self, key: bytes, region: Region, value: bytes, flags: int) -> None:
@@ -85,7 +85,7 @@ class HashMap(base.BpfMap):
     def delete(self, key: bytes) -> int:
         region = self._elems.pop(key, None)
         if region is None:
-            return -errno.ENOENT
+            return -ENOENT
         self._drop_value(region)
         return 0
 
@@ -111,7 +111,7 @@ class HashMap(base.BpfMap):
                     break
         for following in keys:
             return following
-        raise base.kernel_error(errno.ENOENT, f"keys of map {self.name!r}")
+        raise base.kernel_error(ENOENT, f"keys of map {self.name!r}")
 
     def keys(self) -> Iterator[bytes]:
         """All keys in O(n); the keys are those of the moment of the call."""
@@ -166,7 +166,7 @@ class PercpuHash(HashMap):
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         if self.names_cpus:
             if flags & 0xFFFFFFFF > base.BPF_F_ALL_CPUS or flags & base.BPF_F_LOCK:
-                return -errno.EINVAL
+                return -EINVAL
             # Only these two are looked for, and only alone.
             flags = flags if flags in (base.BPF_NOEXIST, base.BPF_EXIST) else base.BPF_ANY
         return super().update(key, value, flags)

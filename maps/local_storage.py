@@ -6,11 +6,11 @@ code reads `stored` instead.
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
+from ebpfvm.errnos import E2BIG, EBADF, EINVAL, ENOENT
 from ebpfvm.maps import base
 from ebpfvm.maps.array import is_i32
 
@@ -29,14 +29,14 @@ def local_storage_alloc_check(args: CreateArgs) -> MapRefusal | None:
     """bpf_local_storage_map_alloc_check."""
     refusal = mt.flags_within(args, mt.BPF_F_NO_PREALLOC | mt.BPF_F_CLONE)
     if refusal is None and not args.map_flags & mt.BPF_F_NO_PREALLOC:
-        refusal = MapRefusal(errno.EINVAL, "map_flags lack BPF_F_NO_PREALLOC, which a map of this type needs")
+        refusal = MapRefusal(EINVAL, "map_flags lack BPF_F_NO_PREALLOC, which a map of this type needs")
     if refusal is None and args.max_entries:
-        refusal = MapRefusal(errno.EINVAL, f"max_entries is {args.max_entries}, and must be 0")
+        refusal = MapRefusal(EINVAL, f"max_entries is {args.max_entries}, and must be 0")
     refusal = refusal or mt.key_size(args, 4) or mt.value_size(args, ())
     if refusal is None and not (args.btf is not None and args.key_type and args.value_type):
-        refusal = MapRefusal(errno.EINVAL, "there is no BTF of its key and value, which a map of this type needs")
+        refusal = MapRefusal(EINVAL, "there is no BTF of its key and value, which a map of this type needs")
     if refusal is None and args.value_size > _MAX_VALUE:
-        refusal = MapRefusal(errno.E2BIG, f"value_size is {args.value_size:,}, more than {_MAX_VALUE:,}")
+        refusal = MapRefusal(E2BIG, f"value_size is {args.value_size:,}, more than {_MAX_VALUE:,}")
     return refusal
 
 
@@ -44,7 +44,7 @@ def local_storage_check_btf(args: CreateArgs) -> MapRefusal | None:
     """bpf_local_storage_map_check_btf: the key is an int."""
     assert args.btf is not None
     keyed = args.key_type and is_i32(args.btf, args.key_type)
-    return None if keyed else MapRefusal(errno.EINVAL, "the BTF type of its key is no int")
+    return None if keyed else MapRefusal(EINVAL, "the BTF type of its key is no int")
 
 
 class LocalStorage(base.BpfMap):
@@ -69,10 +69,10 @@ class LocalStorage(base.BpfMap):
     def remove(self, owner: int) -> int:
         """Drop the owner's value; 0, -EINVAL without an owner, -ENOENT without a value."""
         if not owner:
-            return -errno.EINVAL
+            return -EINVAL
         region = self._elems.pop(owner, None)
         if region is None:
-            return -errno.ENOENT
+            return -ENOENT
         self._drop_value(region)
         return 0
 
@@ -84,15 +84,15 @@ class LocalStorage(base.BpfMap):
         return iter(self._elems.values())
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
-        return -errno.EBADF
+        return -EBADF
 
     def delete(self, key: bytes) -> int:
-        return -errno.EBADF
+        return -EBADF
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
         """By a descriptor, which nobody has: EBADF."""
         self._check_syscall(key, writes=False)
-        raise base.kernel_error(errno.EBADF, f"lookup in map {self.name!r}")
+        raise base.kernel_error(EBADF, f"lookup in map {self.name!r}")
 
 
 class SkStorage(LocalStorage):

@@ -6,12 +6,12 @@ for each prefix length in use: the same answers, in O(lengths in use).
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf import types as t
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
+from ebpfvm.errnos import EEXIST, EINVAL, ENOENT, ENOSPC
 from ebpfvm.maps import base
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ def lpm_alloc_check(args: CreateArgs) -> MapRefusal | None:
     """trie_alloc's checks."""
     refusal = mt.sizes(args) or mt.flags_within(args, _FLAGS)
     if refusal is None and not args.map_flags & mt.BPF_F_NO_PREALLOC:
-        refusal = MapRefusal(errno.EINVAL, "map_flags lack BPF_F_NO_PREALLOC, which a trie needs")
+        refusal = MapRefusal(EINVAL, "map_flags lack BPF_F_NO_PREALLOC, which a trie needs")
     data = args.key_size - 4
     if refusal is None and not _DATA_MIN <= data <= _DATA_MAX:
-        refusal = MapRefusal(errno.EINVAL, f"key_size is {args.key_size}, and must be from {4 + _DATA_MIN} to "
+        refusal = MapRefusal(EINVAL, f"key_size is {args.key_size}, and must be from {4 + _DATA_MIN} to "
                                            f"{4 + _DATA_MAX}")
     if refusal is None and args.value_size > base.KMALLOC_MAX_SIZE - _DATA_MAX - _NODE_SIZE:
-        refusal = MapRefusal(errno.EINVAL, f"value_size is {args.value_size:,}, more than the kernel allocates in one "
+        refusal = MapRefusal(EINVAL, f"value_size is {args.value_size:,}, more than the kernel allocates in one "
                                            "piece")
     return refusal
 
@@ -45,7 +45,7 @@ def trie_check_btf(args: CreateArgs) -> MapRefusal | None:
     """trie_check_btf: the key is a struct."""
     assert args.btf is not None
     keyed = isinstance(args.btf.resolved(args.key_type), t.Struct) if args.key_type else False
-    return None if keyed else MapRefusal(errno.EINVAL, "the BTF type of its key is no struct")
+    return None if keyed else MapRefusal(EINVAL, "the BTF type of its key is no struct")
 
 
 class LpmTrie(base.BpfMap):
@@ -82,16 +82,16 @@ class LpmTrie(base.BpfMap):
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         length, data = self._split(key)
         if flags > base.BPF_EXIST or length > self._bits:
-            return -errno.EINVAL
+            return -EINVAL
         prefix = self._prefix(data, length)
         old = self._tables.get(length, {}).get(prefix)
         if old is not None and flags == base.BPF_NOEXIST:
-            return -errno.EEXIST
+            return -EEXIST
         if old is None and flags == base.BPF_EXIST:
-            return -errno.ENOENT
+            return -ENOENT
         if old is None and len(self) >= self.room:
             self.full()
-            return -errno.ENOSPC
+            return -ENOSPC
         self._tables.setdefault(length, {})[prefix] = (key, self._new_value(value))
         if old is not None:
             self._drop_value(old[1])
@@ -100,11 +100,11 @@ class LpmTrie(base.BpfMap):
     def delete(self, key: bytes) -> int:
         length, data = self._split(key)
         if length > self._bits:
-            return -errno.EINVAL
+            return -EINVAL
         table = self._tables.get(length, {})
         old = table.pop(self._prefix(data, length), None)
         if old is None:
-            return -errno.ENOENT
+            return -ENOENT
         if not table:
             del self._tables[length]
         self._drop_value(old[1])
@@ -135,7 +135,7 @@ class LpmTrie(base.BpfMap):
             place = self._order(key)
             position = next((i + 1 for i, found in enumerate(stored) if self._order(found) == place), 0)
         if position >= len(stored):
-            raise base.kernel_error(errno.ENOENT, f"keys of map {self.name!r}")
+            raise base.kernel_error(ENOENT, f"keys of map {self.name!r}")
         return stored[position]
 
 

@@ -9,13 +9,13 @@ pop: bpf_map_pop_elem() copies a value, and a map is nothing that could be copie
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, ClassVar
 
 from sortedcontainers import SortedDict
 
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType, no_btf
+from ebpfvm.errnos import E2BIG, EBADF, EEXIST, EINVAL, ENOENT, ENOTSUPP
 from ebpfvm.maps import base
 from ebpfvm.maps.array import descriptors_check, next_index
 from ebpfvm.maps.hash import htab_alloc_check
@@ -37,13 +37,13 @@ def _needs_inner(check: Callable[[CreateArgs], MapRefusal | None]) -> Callable[[
             return refusal
         inner = args.inner
         if inner is None:
-            return MapRefusal(errno.EBADF, "it has no inner map")
+            return MapRefusal(EBADF, "it has no inner map")
         if args.inner_refusal is not None:
             return MapRefusal(args.inner_refusal.errno, f"its inner map cannot be made: {args.inner_refusal.why}")
         if inner.in_map:
-            return MapRefusal(errno.EINVAL, "its inner map is a map of maps itself")
+            return MapRefusal(EINVAL, "its inner map is a map of maps itself")
         if not inner.inner:
-            return MapRefusal(mt.ENOTSUPP, f"a map of type {inner.name} cannot be an inner map")
+            return MapRefusal(ENOTSUPP, f"a map of type {inner.name} cannot be an inner map")
         return None
 
     return checked
@@ -83,30 +83,30 @@ class MapOfMaps(base.BpfMap):
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         """From user space: `value` is the id of a map equal to the template."""
         inner = self.kernel.maps.get(int.from_bytes(value, "little"))
-        return -errno.EBADF if inner is None else self.put(key, inner, flags)
+        return -EBADF if inner is None else self.put(key, inner, flags)
 
     def put(self, key: bytes, inner: base.BpfMap, flags: int = base.BPF_ANY) -> int:
         """Set the inner map of `key`; 0, -EINVAL (not like the template), -EEXIST, -ENOENT or -E2BIG."""
         if flags > base.BPF_EXIST or self.spec.inner is None or not same_meta(self.spec.inner, inner):
-            return -errno.EINVAL
+            return -EINVAL
         if key in self.elems:
             if flags == base.BPF_NOEXIST:
-                return -errno.EEXIST
+                return -EEXIST
         elif flags == base.BPF_EXIST:
-            return -errno.ENOENT
+            return -ENOENT
         elif len(self.elems) >= self.room:
             return self.full()
         self.elems[key] = inner
         return 0
 
     def delete(self, key: bytes) -> int:
-        return 0 if self.elems.pop(key, None) is not None else -errno.ENOENT
+        return 0 if self.elems.pop(key, None) is not None else -ENOENT
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
         self._check_syscall(key, writes=False)
         inner = self.elems.get(key or b"")
         if inner is None:
-            raise base.kernel_error(errno.ENOENT, f"lookup in map {self.name!r}")
+            raise base.kernel_error(ENOENT, f"lookup in map {self.name!r}")
         return inner.id.to_bytes(4, "little")
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
@@ -114,7 +114,7 @@ class MapOfMaps(base.BpfMap):
         keys = list(self.elems)
         position = keys.index(key) + 1 if key in self.elems and key is not None else 0
         if position >= len(keys) or (self.ordered and key is not None and key not in self.elems):
-            raise base.kernel_error(errno.ENOENT, f"keys of map {self.name!r}")
+            raise base.kernel_error(ENOENT, f"keys of map {self.name!r}")
         return keys[position]
 
     def keys(self) -> Iterator[bytes]:
@@ -131,19 +131,19 @@ class ArrayOfMaps(MapOfMaps):
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         if flags != base.BPF_ANY:
-            return -errno.EINVAL
-        return -errno.E2BIG if self._beyond(key) else super().update(key, value, flags)
+            return -EINVAL
+        return -E2BIG if self._beyond(key) else super().update(key, value, flags)
 
     def delete(self, key: bytes) -> int:
-        return -errno.E2BIG if self._beyond(key) else super().delete(key)
+        return -E2BIG if self._beyond(key) else super().delete(key)
 
     def _beyond(self, key: bytes) -> bool:
         return int.from_bytes(key, "little") >= self.max_entries
 
     def put(self, key: bytes, inner: base.BpfMap, flags: int = base.BPF_ANY) -> int:
         if flags != base.BPF_ANY:
-            return -errno.EINVAL
-        return -errno.E2BIG if self._beyond(key) else super().put(key, inner, flags)
+            return -EINVAL
+        return -E2BIG if self._beyond(key) else super().put(key, inner, flags)
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
         self._check_syscall(key, writes=False)
@@ -169,7 +169,7 @@ class RbtreeOfMaps(MapOfMaps):
         """Pop for user space: the id of the inner map with the smallest key."""
         inner = self.pop_inner()
         if inner is None:
-            raise base.kernel_error(errno.ENOENT, f"pop from map {self.name!r}")
+            raise base.kernel_error(ENOENT, f"pop from map {self.name!r}")
         return inner.id.to_bytes(4, "little")
 
 

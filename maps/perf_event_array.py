@@ -6,11 +6,11 @@ slot 0, that of the only CPU, holds an event, as after libbpf's perf_buffer__new
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType, no_btf
+from ebpfvm.errnos import E2BIG, ENOENT
 from ebpfvm.maps import base
 from ebpfvm.maps.array import descriptors_check
 from ebpfvm.maps.base import UserRecord
@@ -41,9 +41,9 @@ class PerfEventArray(FdArray):
             LimitError: there are too many bytes that nobody has read.
         """
         if index >= self.max_entries:
-            return -errno.E2BIG
+            return -E2BIG
         if index not in self.slots:
-            return -errno.ENOENT
+            return -ENOENT
         self.kernel.keep_record(len(data), self.name)
         self._order.append(UserRecord(index, data))
         return 0

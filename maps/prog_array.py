@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract.maptype import MapType
+from ebpfvm.errnos import E2BIG, EBADF, EINVAL, ENOENT
 from ebpfvm.maps import base
 from ebpfvm.maps.array import descriptors_check, next_index
 
@@ -31,31 +31,31 @@ class ProgArray(base.BpfMap):
     def put(self, index: int, prog: LoadedProgram) -> int:
         """Set a slot; 0, -E2BIG beyond the end, -EINVAL for a program of another type than those that are there."""
         if index >= self.max_entries:
-            return -errno.E2BIG
+            return -E2BIG
         first = next(iter(self._progs.values()), prog)
         if first.type is not prog.type:
-            return -errno.EINVAL
+            return -EINVAL
         self._progs[index] = prog
         return 0
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         """From user space, by a descriptor that nobody has."""
         if flags != base.BPF_ANY:
-            return -errno.EINVAL
-        return -errno.E2BIG if int.from_bytes(key, "little") >= self.max_entries else -errno.EBADF
+            return -EINVAL
+        return -E2BIG if int.from_bytes(key, "little") >= self.max_entries else -EBADF
 
     def delete(self, key: bytes) -> int:
         if int.from_bytes(key, "little") >= self.max_entries:
-            return -errno.E2BIG
+            return -E2BIG
         gone = self._progs.pop(int.from_bytes(key, "little"), None)
-        return 0 if gone is not None else -errno.ENOENT
+        return 0 if gone is not None else -ENOENT
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
         """The id of the program in a slot."""
         self._check_syscall(key, writes=False)
         prog = self._progs.get(int.from_bytes(key or b"", "little"))
         if prog is None:
-            raise base.kernel_error(errno.ENOENT, f"lookup in map {self.name!r}")
+            raise base.kernel_error(ENOENT, f"lookup in map {self.name!r}")
         return prog.id.to_bytes(4, "little")
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:

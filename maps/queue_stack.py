@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
+from ebpfvm.errnos import E2BIG, EINVAL, ENOENT
 from ebpfvm.maps import base
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def queue_stack_alloc_check(args: CreateArgs) -> MapRefusal | None:
     """queue_stack_map_alloc_check."""
     refusal = mt.sizes(args, 0) or mt.flags_within(args, _FLAGS)
     if refusal is None and args.value_size > base.KMALLOC_MAX_SIZE:
-        return MapRefusal(errno.E2BIG, f"value_size is {args.value_size:,}, more than {base.KMALLOC_MAX_SIZE:,}")
+        return MapRefusal(E2BIG, f"value_size is {args.value_size:,}, more than {base.KMALLOC_MAX_SIZE:,}")
     return refusal
 
 
@@ -36,7 +36,7 @@ class QueueMap(base.BpfMap):
 
     def push(self, value: bytes, flags: int) -> int:
         if flags & base.BPF_NOEXIST or flags > base.BPF_EXIST:
-            return -errno.EINVAL
+            return -EINVAL
         if len(self._items) >= self.room:
             full = self.full()
             if flags != base.BPF_EXIST:
@@ -59,11 +59,11 @@ class QueueMap(base.BpfMap):
 
     def peek(self, value: bytes = b"") -> tuple[int, bytes]:
         if not self._items:
-            return -errno.ENOENT, bytes(self.value_size)
+            return -ENOENT, bytes(self.value_size)
         return 0, self._items[self._take]
 
     def delete(self, key: bytes) -> int:
-        return -errno.EINVAL
+        return -EINVAL
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         return self.push(value, flags)
@@ -83,7 +83,7 @@ class QueueMap(base.BpfMap):
         return value
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
-        raise base.kernel_error(errno.EINVAL, f"keys of map {self.name!r}")
+        raise base.kernel_error(EINVAL, f"keys of map {self.name!r}")
 
 
 class StackMap(QueueMap):

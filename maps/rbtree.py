@@ -14,7 +14,6 @@ code was silent or broken, these decisions hold:
 
 from __future__ import annotations
 
-import errno
 from bisect import bisect_left, insort
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from sortedcontainers import SortedList
 
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
+from ebpfvm.errnos import E2BIG, EEXIST, EINVAL, ENOENT
 from ebpfvm.errors import Fault
 from ebpfvm.maps import base
 
@@ -39,10 +39,10 @@ _FLAGS = mt.BPF_F_NUMA_NODE | base.ACCESS_FLAGS
 def rbtree_alloc_check(args: CreateArgs) -> MapRefusal | None:
     """The RFC's creation checks. Sizes of 0 are legal: a key of 0 bytes makes one element."""
     if not args.max_entries:
-        return MapRefusal(errno.EINVAL, "max_entries is 0")
+        return MapRefusal(EINVAL, "max_entries is 0")
     refusal = mt.flags_within(args, _FLAGS)
     if refusal is None and args.value_size > base.KMALLOC_MAX_SIZE:
-        return MapRefusal(errno.E2BIG, f"value_size is {args.value_size:,}, more than {base.KMALLOC_MAX_SIZE:,}")
+        return MapRefusal(E2BIG, f"value_size is {args.value_size:,}, more than {base.KMALLOC_MAX_SIZE:,}")
     return refusal
 
 
@@ -61,15 +61,15 @@ class Rbtree(base.BpfMap):
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         if flags > base.BPF_EXIST:
-            return -errno.EINVAL
+            return -EINVAL
         elems = self._elems
         if key in elems:
             if flags == base.BPF_NOEXIST:
-                return -errno.EEXIST
+                return -EEXIST
             self._overwrite(elems[key], value)
             return 0
         if flags == base.BPF_EXIST:
-            return -errno.ENOENT
+            return -ENOENT
         if len(elems) >= self.room:
             return self.full()
         elems[key] = self._new_value(value)
@@ -90,7 +90,7 @@ class Rbtree(base.BpfMap):
     def delete(self, key: bytes) -> int:
         region = self._elems.pop(key, None)
         if region is None:
-            return -errno.ENOENT
+            return -ENOENT
         keys = self._keys
         del keys[0 if keys[0] == key else self._position(key)]
         self._drop_value(region)
@@ -103,7 +103,7 @@ class Rbtree(base.BpfMap):
 
     def pop(self) -> tuple[int, bytes]:
         if not self._elems:
-            return -errno.ENOENT, bytes(self.value_size)
+            return -ENOENT, bytes(self.value_size)
         region = self._elems.pop(self._keys.pop(0))
         value = self.snapshot(region)
         self._drop_value(region)
@@ -137,7 +137,7 @@ class Rbtree(base.BpfMap):
         self._check_syscall(key, writes=False)
         position = 0 if key is None else self._position(key) + 1
         if (key is not None and key not in self._elems) or position >= len(self._keys):
-            raise base.kernel_error(errno.ENOENT, f"keys of map {self.name!r}")
+            raise base.kernel_error(ENOENT, f"keys of map {self.name!r}")
         return self._keys[position]
 
     def keys(self) -> Iterator[bytes]:

@@ -6,7 +6,6 @@ at the same record; the bytes themselves live in regions, so a large ring costs 
 
 from __future__ import annotations
 
-import errno
 import itertools
 from collections import deque
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
+from ebpfvm.errnos import EAGAIN, EINVAL, ENOTSUPP
 from ebpfvm.maps import base
 from ebpfvm.maps.base import UserRecord
 
@@ -33,7 +33,7 @@ def ringbuf_alloc_check(args: CreateArgs, flags: int = mt.BPF_F_NUMA_NODE) -> Ma
     size = args.max_entries
     refusal = mt.flags_within(args, flags) or mt.key_size(args, 0) or mt.value_size(args, (0,))
     if refusal is None and (not size or size & (size - 1) or size % base.PAGE_SIZE):
-        return MapRefusal(errno.EINVAL, f"max_entries is {size}, and must be a power of two of at least "
+        return MapRefusal(EINVAL, f"max_entries is {size}, and must be a power of two of at least "
                                         f"{base.PAGE_SIZE}")
     return refusal
 
@@ -87,10 +87,10 @@ class Ringbuf(base.BpfMap):
     def output(self, data: bytes, flags: int) -> int:
         """Copy `data` in as one record; 0, -EINVAL for unknown flags, -EAGAIN when it does not fit."""
         if flags & ~(BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP):
-            return -errno.EINVAL
+            return -EINVAL
         pointer = self.reserve(len(data), 0)
         if not pointer:
-            return -errno.EAGAIN
+            return -EAGAIN
         self._busy[pointer].region.data[:] = data
         self.commit(pointer, discard=False)
         return 0
@@ -122,16 +122,16 @@ class Ringbuf(base.BpfMap):
         return out
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
-        return -base.ENOTSUPP
+        return -ENOTSUPP
 
     def delete(self, key: bytes) -> int:
-        return -base.ENOTSUPP
+        return -ENOTSUPP
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
-        raise base.kernel_error(base.ENOTSUPP, f"keys of map {self.name!r}")
+        raise base.kernel_error(ENOTSUPP, f"keys of map {self.name!r}")
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
-        raise base.kernel_error(base.ENOTSUPP, f"lookup in map {self.name!r}")
+        raise base.kernel_error(ENOTSUPP, f"lookup in map {self.name!r}")
 
 
 RINGBUF = MapType("ringbuf", Ringbuf,

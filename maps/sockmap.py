@@ -6,11 +6,11 @@ with `put` (`ebpfvm.kernel.sock.Sock`).
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType, no_btf
+from ebpfvm.errnos import E2BIG, EBADF, EEXIST, EINVAL, ENOENT, ENOSPC, EOPNOTSUPP
 from ebpfvm.kernel.sock import Sock
 from ebpfvm.maps import base
 from ebpfvm.maps.array import array_alloc_check, next_index
@@ -35,9 +35,9 @@ def sock_hash_alloc_check(args: CreateArgs) -> MapRefusal | None:
     """sock_hash_alloc's checks."""
     refusal = mt.sizes(args, None, (4, 8)) or mt.flags_within(args, base.FILE_FLAGS)
     if refusal is None and args.key_size > _MAX_KEY:
-        return MapRefusal(errno.E2BIG, f"key_size is {args.key_size:,}, more than {_MAX_KEY}")
+        return MapRefusal(E2BIG, f"key_size is {args.key_size:,}, more than {_MAX_KEY}")
     if refusal is None and args.max_entries > 1 << 27:
-        return MapRefusal(errno.EINVAL, f"max_entries is {args.max_entries:,}, more than {1 << 27:,}")
+        return MapRefusal(EINVAL, f"max_entries is {args.max_entries:,}, more than {1 << 27:,}")
     return refusal
 
 
@@ -61,19 +61,19 @@ class Sockmap(base.BpfMap):
     def put(self, key: bytes, sock: Sock, flags: int = base.BPF_ANY) -> int:
         """Set an element; 0, -EINVAL for flags, -E2BIG, -EEXIST or -ENOENT."""
         if flags > base.BPF_EXIST:
-            return -errno.EINVAL
+            return -EINVAL
         refused = self._out_of_range(key)
         if refused:
             return refused
         if key in self._socks and flags == base.BPF_NOEXIST:
-            return -errno.EEXIST
+            return -EEXIST
         if key not in self._socks and flags == base.BPF_EXIST:
-            return -errno.ENOENT
+            return -ENOENT
         self._socks[key] = sock
         return 0
 
     def _out_of_range(self, key: bytes) -> int:
-        return -errno.E2BIG if int.from_bytes(key, "little") >= self.max_entries else 0
+        return -E2BIG if int.from_bytes(key, "little") >= self.max_entries else 0
 
     def sock(self, key: bytes) -> Sock | None:
         """Return the socket of a key, None without one."""
@@ -85,22 +85,22 @@ class Sockmap(base.BpfMap):
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         """From a program. Its sockets are those of test runs, whose protocol cannot be in a map (EOPNOTSUPP)."""
-        return -errno.EOPNOTSUPP
+        return -EOPNOTSUPP
 
     def user_update(self, key: bytes, value: bytes, flags: int) -> int:
         """By a descriptor that nobody has."""
-        return -errno.EINVAL if int.from_bytes(value, "little") > _FD_MAX else -errno.EBADF
+        return -EINVAL if int.from_bytes(value, "little") > _FD_MAX else -EBADF
 
     def delete(self, key: bytes) -> int:
-        return 0 if self._socks.pop(key, None) is not None else -errno.EINVAL
+        return 0 if self._socks.pop(key, None) is not None else -EINVAL
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
         """The socket's cookie, in maps with 8-byte values; ENOSPC in others."""
         self._check_syscall(key, writes=False)
         if self.value_size != 8:
-            raise base.kernel_error(errno.ENOSPC, f"lookup in map {self.name!r}")
+            raise base.kernel_error(ENOSPC, f"lookup in map {self.name!r}")
         if key not in self._socks:
-            raise base.kernel_error(errno.ENOENT, f"lookup in map {self.name!r}")
+            raise base.kernel_error(ENOENT, f"lookup in map {self.name!r}")
         return self._socks[key].cookie.to_bytes(8, "little")
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
@@ -119,14 +119,14 @@ class Sockhash(Sockmap):
         return self.full() if key not in self._socks and len(self._socks) >= self.room else 0
 
     def delete(self, key: bytes) -> int:
-        return 0 if self._socks.pop(key, None) is not None else -errno.ENOENT
+        return 0 if self._socks.pop(key, None) is not None else -ENOENT
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
         self._check_syscall(key, writes=False)
         keys = list(self._socks)
         position = keys.index(key) + 1 if key in self._socks and key is not None else 0
         if position >= len(keys):
-            raise base.kernel_error(errno.ENOENT, f"keys of map {self.name!r}")
+            raise base.kernel_error(ENOENT, f"keys of map {self.name!r}")
         return keys[position]
 
 
@@ -135,13 +135,13 @@ class ReuseportSockarray(Sockmap):
 
     def user_update(self, key: bytes, value: bytes, flags: int) -> int:
         if flags > base.BPF_EXIST:
-            return -errno.EINVAL
+            return -EINVAL
         refused = self._out_of_range(key)
-        return refused or (-errno.EBADF if self.value_size == 4 else super().user_update(key, value, flags))
+        return refused or (-EBADF if self.value_size == 4 else super().user_update(key, value, flags))
 
     def delete(self, key: bytes) -> int:
         refused = self._out_of_range(key)
-        return refused or (0 if self._socks.pop(key, None) is not None else -errno.ENOENT)
+        return refused or (0 if self._socks.pop(key, None) is not None else -ENOENT)
 
 
 _UPDATERS = frozenset({"tracing", "socket_filter", "sched_cls", "sched_act", "xdp", "sk_reuseport", "flow_dissector",

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import errno
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract.maptype import MapType
+from ebpfvm.errnos import E2BIG, ENOSPC, ENOTSUPP
 from ebpfvm.maps import base
 from ebpfvm.maps.ringbuf import ringbuf_alloc_check
 
@@ -41,9 +41,9 @@ class UserRingbuf(base.BpfMap):
         """
         span = -(-(len(data) + _HEADER) // 8) * 8
         if span > self.max_entries:
-            return -errno.E2BIG
+            return -E2BIG
         if self._used + span > self.max_entries:
-            return -errno.ENOSPC
+            return -ENOSPC
         self.kernel.keep_record(len(data), self.name)
         self._used += span
         self._samples.append(bytes(data))
@@ -63,13 +63,13 @@ class UserRingbuf(base.BpfMap):
         return data
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
-        return -base.ENOTSUPP
+        return -ENOTSUPP
 
     def delete(self, key: bytes) -> int:
-        return -base.ENOTSUPP
+        return -ENOTSUPP
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
-        raise base.kernel_error(base.ENOTSUPP, f"lookup in map {self.name!r}")
+        raise base.kernel_error(ENOTSUPP, f"lookup in map {self.name!r}")
 
 
 USER_RINGBUF = MapType("user_ringbuf", UserRingbuf, frozenset({"bpf_user_ringbuf_drain"}), check=ringbuf_alloc_check,

@@ -6,11 +6,11 @@ for `struct bpf_xdp_sock`, whose only field is the queue's number.
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType, no_btf
+from ebpfvm.errnos import E2BIG, EBADF, EINVAL, EOPNOTSUPP
 from ebpfvm.maps import base
 from ebpfvm.maps.fd_array import FdArray
 
@@ -57,13 +57,13 @@ class Xskmap(FdArray):
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         if flags > base.BPF_EXIST:
-            return -errno.EINVAL
-        return -errno.E2BIG if self._index(key) >= self.max_entries else -errno.EBADF
+            return -EINVAL
+        return -E2BIG if self._index(key) >= self.max_entries else -EBADF
 
     def delete(self, key: bytes) -> int:
         index = self._index(key)
         if index >= self.max_entries:
-            return -errno.EINVAL
+            return -EINVAL
         self.slots.pop(index, None)
         return 0
 
@@ -73,7 +73,7 @@ class Xskmap(FdArray):
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
         """Not possible: EOPNOTSUPP."""
         self._check_syscall(key, writes=False)
-        raise base.kernel_error(errno.EOPNOTSUPP, f"lookup in map {self.name!r}")
+        raise base.kernel_error(EOPNOTSUPP, f"lookup in map {self.name!r}")
 
 
 XSKMAP = MapType("xskmap", Xskmap, frozenset({"bpf_redirect_map", "bpf_map_lookup_elem"}), check=xsk_map_alloc_check,

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Any, Final
 
+from ebpfvm.errnos import EOPNOTSUPP
 from ebpfvm.sched.sch_generic import NET_XMIT_STOLEN, Qdisc, Stats, handle_text
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class ClassfulQdisc(Qdisc):
         Raises:
             OSError: EOPNOTSUPP, the classes of this kind are fixed; EINVAL for an id that cannot be.
         """
-        raise OSError(errno.EOPNOTSUPP, f"qdisc {self.kind} has no classes that could be added or changed")
+        raise OSError(EOPNOTSUPP, f"qdisc {self.kind} has no classes that could be added or changed")
 
     def delete_class(self, cl: Any) -> None:
         """Remove a class.
@@ -78,7 +78,7 @@ class ClassfulQdisc(Qdisc):
         Raises:
             OSError: EOPNOTSUPP as above; EBUSY, it is in use.
         """
-        raise OSError(errno.EOPNOTSUPP, f"the classes of qdisc {self.kind} cannot be deleted")
+        raise OSError(EOPNOTSUPP, f"the classes of qdisc {self.kind} cannot be deleted")
 
     def tcf_block(self, cl: Any = None) -> Block | None:
         """The filters of the qdisc; those of a class, of which no kind here has any."""

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
+from ebpfvm.errnos import ENETDOWN
 from ebpfvm.errors import UsageError
 from ebpfvm.funcs.timer import timers_of
 from ebpfvm.sched.account import DROPPED, SENT, Account, Packet
@@ -334,7 +334,7 @@ class Namespace:
             return 0
         if self.sending >= XMIT_RECURSION_LIMIT:
             self.account.dispose(skb, DROPPED, skb.holders[0])
-            return -errno.ENETDOWN
+            return -ENETDOWN
         self.sending += 1
         try:
             dev.xmit(skb)
@@ -355,7 +355,7 @@ class Namespace:
         """Send a copy that a program has made (bpf_clone_redirect); 0 or a negative errno."""
         if not isinstance(device, NetDev) or not device.up:
             self.kernel.refs.release(copy, "redirect")
-            return -errno.ENETDOWN
+            return -ENETDOWN
         skb = self.clone(copy)
         self.kernel.refs.release(copy, "redirect")
         return self.forward(skb, device, bool(flags & 1))

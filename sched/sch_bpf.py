@@ -22,10 +22,10 @@ D22   reset and destroy leave the maps alone: packets in them stay; the children
 
 from __future__ import annotations
 
-import errno
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import Fault
 from ebpfvm.kernel.ctx import CTX_HOLDER, SchBpfCtx, layout_of
 from ebpfvm.sched.account import Packet
@@ -96,7 +96,7 @@ class SchBpf(ClassfulQdisc):
         """
         if enqueue is None or dequeue is None:
             missing = "an enqueue" if enqueue is None else "a dequeue"
-            raise OSError(errno.EINVAL, f"qdisc bpf needs {missing} program")
+            raise OSError(EINVAL, f"qdisc bpf needs {missing} program")
         kernel = self.account.kernel
         kind = kernel.dialect.prog_type("qdisc")
         self._enqueue, self._dequeue = enqueue, dequeue
@@ -255,7 +255,7 @@ class SchBpf(ClassfulQdisc):
             OSError: EINVAL, the id is 0, of another qdisc, or taken (D8).
         """
         if not classid & ~TC_H_MAJ_MASK or (classid ^ self.handle) & TC_H_MAJ_MASK or classid in self.classes:
-            raise OSError(errno.EINVAL, f"class {handle_text(classid)} cannot be added to {self.holder}")
+            raise OSError(EINVAL, f"class {handle_text(classid)} cannot be added to {self.holder}")
         found = self.classes[classid] = BpfClass(classid, child)
         if child is not None:
             adopt(self, classid, child)
@@ -268,7 +268,7 @@ class SchBpf(ClassfulQdisc):
             OSError: EINVAL as `create_class`; EINVAL, the parent is not the qdisc: classes have no classes.
         """
         if parent not in (0, self.handle):
-            raise OSError(errno.EINVAL, f"class {handle_text(classid)}: its parent must be {handle_text(self.handle)}")
+            raise OSError(EINVAL, f"class {handle_text(classid)}: its parent must be {handle_text(self.handle)}")
         return cl if cl is not None else self.create_class(classid)
 
     def delete_class(self, cl: BpfClass) -> None:
@@ -302,7 +302,7 @@ class SchBpf(ClassfulQdisc):
 def load_programs(arguments: dict[str, Any], loader: Loader) -> dict[str, Any]:
     """Return the two programs of the object that a command names."""
     if "obj" not in arguments:
-        raise OSError(errno.EINVAL, "qdisc bpf needs an object file: bpf obj FILE [enqueue NAME] [dequeue NAME]")
+        raise OSError(EINVAL, "qdisc bpf needs an object file: bpf obj FILE [enqueue NAME] [dequeue NAME]")
     return {hook: loader.program(arguments["obj"], arguments.get(hook, ""), hook) for hook in ("enqueue", "dequeue")}
 
 

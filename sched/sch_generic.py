@@ -7,11 +7,11 @@ device; `ebpfvm.sched.device` and `ebpfvm.sched.netdev` have the devices.
 
 from __future__ import annotations
 
-import errno
 import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from ebpfvm.errnos import ENOSYS
 from ebpfvm.errors import Fault
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ class Qdisc:
             OSError: ENOSYS, the kind cannot be changed; EINVAL as the kind says.
         """
         if args or options:
-            raise OSError(errno.ENOSYS, "Change operation not supported by specified qdisc")
+            raise OSError(ENOSYS, "Change operation not supported by specified qdisc")
 
     def options(self) -> str:
         """Return what `tc qdisc show` prints after the parent."""

@@ -9,11 +9,11 @@ referenced kptr are taken: `kptr` (since Linux 6.4) and `kptr_ref` (before; the 
 
 from __future__ import annotations
 
-import errno
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ebpfvm.btf import types as t
+from ebpfvm.errnos import E2BIG, EEXIST, EFAULT, EINVAL, ENOENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -147,7 +147,7 @@ class _Walk:
         if found is not None:
             return found
         if level >= t.MAX_RESOLVE_DEPTH:
-            raise _Refused(errno.E2BIG, f"structs are nested more than {t.MAX_RESOLVE_DEPTH} deep")
+            raise _Refused(E2BIG, f"structs are nested more than {t.MAX_RESOLVE_DEPTH} deep")
         owner = self.btf[type_id]
         if isinstance(owner, t.Struct):
             found = self._members(type_id, owner, level)
@@ -156,7 +156,7 @@ class _Walk:
         else:
             found = []
         if len(found) > FIELDS_MAX:
-            raise _Refused(errno.E2BIG, f"{self.btf.describe(type_id)} has more than {FIELDS_MAX} special fields")
+            raise _Refused(E2BIG, f"{self.btf.describe(type_id)} has more than {FIELDS_MAX} special fields")
         self.known[type_id] = found
         return found
 
@@ -167,7 +167,7 @@ class _Walk:
             whole = member.bit_offset % 8 == 0 and not member.bitfield_size
             fields = self._one(member.type, member.bit_offset // 8, (type_id, index), 0, level, seen)
             if fields and not whole:
-                raise _Refused(errno.EINVAL, f"special field {member.name!r} is not at a whole byte")
+                raise _Refused(EINVAL, f"special field {member.name!r} is not at a whole byte")
             found.extend(fields)
             if len(found) > FIELDS_MAX:
                 break
@@ -196,7 +196,7 @@ class _Walk:
             type_id = found.type
             found = self.btf[type_id]
         else:
-            raise _Refused(errno.E2BIG, f"an array has more than {t.MAX_RESOLVE_DEPTH} dimensions")
+            raise _Refused(E2BIG, f"an array has more than {t.MAX_RESOLVE_DEPTH} dimensions")
         if count == 0:
             return []
         shape = _BY_NAME.get(found.name)
@@ -208,7 +208,7 @@ class _Walk:
                 return self._repeated([replace(f, offset=f.offset + offset) for f in nested], count, found.size)
             return self._pointer(type_id, offset, count, size)
         if shape.unique and shape.kind in seen:
-            raise _Refused(errno.E2BIG, f"more than one {found.name} in one struct")
+            raise _Refused(E2BIG, f"more than one {found.name} in one struct")
         if (size and size != shape.size * count) or offset % shape.align:
             return []
         if shape.unique:
@@ -231,17 +231,17 @@ class _Walk:
         if not isinstance(tag, t.TypeTag) or tag.attr:
             return []
         if isinstance(self.btf[tag.type], t.TypeTag):
-            raise _Refused(errno.EINVAL, f"a pointer has the type tag {tag.name!r} and another one")
+            raise _Refused(EINVAL, f"a pointer has the type tag {tag.name!r} and another one")
         kind = _BY_TAG.get(tag.name)
         if kind is None:
-            raise _Refused(errno.EINVAL, f"type tag {tag.name!r} is none of {', '.join(_BY_TAG)}")
+            raise _Refused(EINVAL, f"type tag {tag.name!r} is none of {', '.join(_BY_TAG)}")
         if kind not in self.kinds:
             return []
         target = self.btf.resolve(tag.type)
         struct = self.btf[target]
         if not isinstance(struct, t.Struct):
             only = " (it is declared but not defined here)" if isinstance(struct, t.Fwd) else ""
-            raise _Refused(errno.EINVAL, f"a {tag.name} points to {self.btf.describe(target)}, which is no "
+            raise _Refused(EINVAL, f"a {tag.name} points to {self.btf.describe(target)}, which is no "
                                          f"struct{only}")
         return self._repeated([Field(offset, 8, kind, struct.name, target)], count, 8)
 
@@ -250,14 +250,14 @@ class _Walk:
         tags = [tag for tag in self.btf.decl_tags(*place) if tag.startswith("contains:")]
         name = f"bpf_{field.kind}"
         if len(tags) != 1:
-            raise _Refused(errno.EEXIST if tags else errno.EINVAL,
+            raise _Refused(EEXIST if tags else EINVAL,
                            f"a {name} has {len(tags) or 'no'} declaration tag contains:STRUCT:MEMBER; it needs one")
         struct, colon, node = tags[0].removeprefix("contains:").partition(":")
         if not colon or not node:
-            raise _Refused(errno.EINVAL, f"declaration tag {tags[0]!r} is not contains:STRUCT:MEMBER")
+            raise _Refused(EINVAL, f"declaration tag {tags[0]!r} is not contains:STRUCT:MEMBER")
         type_id = self.btf.find(struct, t.Kind.STRUCT)
         if type_id is None:
-            raise _Refused(errno.ENOENT, f"a {name} contains struct {struct}, which is not in the object's BTF: "
+            raise _Refused(ENOENT, f"a {name} contains struct {struct}, which is not in the object's BTF: "
                                          "no code uses the struct, so the compiler left it out")
         return replace(field, struct=struct, type_id=type_id, node=node)
 
@@ -267,9 +267,9 @@ class _Walk:
             return fields
         fixed = [field.kind for field in fields if field.kind not in _REPEATABLE]
         if fixed:
-            raise _Refused(errno.EINVAL, f"there cannot be an array of bpf_{fixed[0]}")
+            raise _Refused(EINVAL, f"there cannot be an array of bpf_{fixed[0]}")
         if len(fields) * count > FIELDS_MAX:
-            raise _Refused(errno.E2BIG, f"an array of {count} elements has more than {FIELDS_MAX} special fields")
+            raise _Refused(E2BIG, f"an array of {count} elements has more than {FIELDS_MAX} special fields")
         return [replace(field, offset=field.offset + i * step) for i in range(count) for field in fields]
 
 
@@ -279,18 +279,18 @@ def _check_together(btf: Btf, fields: Iterable[Field], size: int) -> None:
     end = 0
     for field in fields:
         if field.offset + field.size > size:
-            raise _Refused(errno.EFAULT, f"a {field.kind} at {field.offset} ends behind the value's {size} bytes")
+            raise _Refused(EFAULT, f"a {field.kind} at {field.offset} ends behind the value's {size} bytes")
         if field.offset < end:
-            raise _Refused(errno.EEXIST, f"a {field.kind} at {field.offset} overlaps the special field before it")
+            raise _Refused(EEXIST, f"a {field.kind} at {field.offset} overlaps the special field before it")
         end = field.offset + field.size
         kinds.add(field.kind)
     locks = kinds & {"spin_lock", "res_spin_lock"}
     if len(locks) > 1:
-        raise _Refused(errno.EINVAL, "there is both a bpf_spin_lock and a bpf_res_spin_lock")
+        raise _Refused(EINVAL, "there is both a bpf_spin_lock and a bpf_res_spin_lock")
     if kinds & set(_NODES) and not locks:
-        raise _Refused(errno.EINVAL, "a bpf_list_head or bpf_rb_root needs a bpf_spin_lock in the same value")
+        raise _Refused(EINVAL, "a bpf_list_head or bpf_rb_root needs a bpf_spin_lock in the same value")
     if {"list_node", "rb_node"} <= kinds and "refcount" not in kinds:
-        raise _Refused(errno.EINVAL, "a struct with a bpf_list_node and a bpf_rb_node needs a bpf_refcount")
+        raise _Refused(EINVAL, "a struct with a bpf_list_node and a bpf_rb_node needs a bpf_refcount")
 
 
 def _with_node(btf: Btf, field: Field) -> Field:
@@ -304,6 +304,6 @@ def _with_node(btf: Btf, field: Field) -> Field:
         if member.name == field.node:
             node = btf[member.type]
             if not isinstance(node, t.Struct) or node.name != wanted or member.bit_offset % 64:
-                raise _Refused(errno.EINVAL, f"member {field.node!r} of struct {struct.name} is no {wanted}")
+                raise _Refused(EINVAL, f"member {field.node!r} of struct {struct.name} is no {wanted}")
             return replace(field, node_offset=member.bit_offset // 8)
-    raise _Refused(errno.ENOENT, f"struct {struct.name} has no member {field.node!r}")
+    raise _Refused(ENOENT, f"struct {struct.name} has no member {field.node!r}")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from errno import EINVAL
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import helptext, output
 from ebpfvm.cli.selection import add_kernel_options, needs_type, open_programs
+from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.limits import Limits
 from ebpfvm.verifier.report.verdict import Verdict

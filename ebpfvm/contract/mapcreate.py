@@ -10,7 +10,6 @@ can hold is not tried again: such a map would lose its locks, timers and pointer
 
 from __future__ import annotations
 
-import errno
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,7 @@ from ebpfvm.contract.maptype import (
     flag_text,
     keyed,
 )
+from ebpfvm.errnos import EACCES, EINVAL, EOPNOTSUPP
 from ebpfvm.errors import LoadError, UsageError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def creation_refusal(spec: MapSpec, dialect: Dialect) -> MapRefusal | None:
     fields = _fields(args)
     if not fields:  # libbpf tries again without BTF
         return refusal if _own(args._replace(btf=None, key_type=0, value_type=0), kind) is not None else None
-    if refusal.errno in (errno.EOPNOTSUPP, errno.EACCES):
+    if refusal.errno in (EOPNOTSUPP, EACCES):
         return refusal
     return MapRefusal(refusal.errno, f"its value has {FIELD_NAMES[fields[0].kind]} at offset {fields[0].offset}, and "
                                      f"{refusal.why}")
@@ -83,14 +83,14 @@ def as_created(spec: MapSpec, dialect: Dialect) -> MapSpec:
 def _map_extra(args: CreateArgs, kind: MapType) -> MapRefusal | None:
     if not args.map_extra or kind.map_extra:
         return None
-    return MapRefusal(errno.EINVAL, f"map_extra is {args.map_extra:#x}, and this type has no use for it")
+    return MapRefusal(EINVAL, f"map_extra is {args.map_extra:#x}, and this type has no use for it")
 
 
 def _file_flags(args: CreateArgs) -> MapRefusal | None:
     both = BPF_F_RDONLY | BPF_F_WRONLY
     if args.map_flags & both != both:
         return None
-    return MapRefusal(errno.EINVAL, f"map_flags {flag_text(both)} exclude each other")
+    return MapRefusal(EINVAL, f"map_flags {flag_text(both)} exclude each other")
 
 
 def _own(args: CreateArgs, kind: MapType) -> MapRefusal | None:
@@ -107,18 +107,18 @@ def btf_refusal(args: CreateArgs, kind: MapType) -> MapRefusal | None:
     if btf is None or not (args.key_type or args.value_type):
         return None
     if not args.value_type:
-        return MapRefusal(errno.EINVAL, "there is a BTF type of the key and none of the value")
+        return MapRefusal(EINVAL, "there is a BTF type of the key and none of the value")
     return _btf_sizes(btf, args, kind) or _btf_fields(args, kind) or (
         kind.check_btf(args) if kind.check_btf is not None else None)
 
 
 def _btf_sizes(btf: t.Btf, args: CreateArgs, kind: MapType) -> MapRefusal | None:
     if not args.key_type and (kind.check_btf is None or (kind.check_btf is keyed and not args.rules.hashes_check_btf)):
-        return MapRefusal(errno.EINVAL, "BTF says nothing of its key")
+        return MapRefusal(EINVAL, "BTF says nothing of its key")
     for what, type_id, size in (("key", args.key_type, args.key_size), ("value", args.value_type, args.value_size)):
         found = _size(btf, type_id) if type_id else size
         if found != size and not isinstance(btf.resolved(type_id), t.Datasec):
-            return MapRefusal(errno.EINVAL, f"BTF says that a {what} has {found} bytes, the definition {size}")
+            return MapRefusal(EINVAL, f"BTF says that a {what} has {found} bytes, the definition {size}")
     return None
 
 
@@ -133,9 +133,9 @@ def _btf_fields(args: CreateArgs, kind: MapType) -> MapRefusal | None:
     fields = _fields(args)
     readonly = args.map_flags & (BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG)
     if fields and readonly:
-        return MapRefusal(errno.EACCES, f"map_flags {flag_text(readonly)} and special fields exclude each other")
+        return MapRefusal(EACCES, f"map_flags {flag_text(readonly)} and special fields exclude each other")
     for field in fields:
         if field.kind not in kind.fields:
-            return MapRefusal(errno.EOPNOTSUPP, f"its value has {FIELD_NAMES[field.kind]} at offset {field.offset}, "
+            return MapRefusal(EOPNOTSUPP, f"its value has {FIELD_NAMES[field.kind]} at offset {field.offset}, "
                                                 f"which maps of type {kind.name} cannot hold")
     return None

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from ebpfvm import errnos
 from ebpfvm.contract.rules import LINUX_7_2, Rules
+from ebpfvm.errnos import EINVAL, ENOTSUPP
 from ebpfvm.errors import InternalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ebpfvm.btf.types import Btf
-
-ENOTSUPP: Final = 524  # the kernel's own, unknown to user space's headers
-_NAMES: Final[dict[int, str]] = {**errno.errorcode, errno.EOPNOTSUPP: "EOPNOTSUPP", ENOTSUPP: "ENOTSUPP"}
 
 BPF_F_NO_PREALLOC: Final = 0x1
 BPF_F_NO_COMMON_LRU: Final = 0x2
@@ -58,7 +56,7 @@ class MapRefusal(NamedTuple):
     why: str
 
     def __str__(self) -> str:
-        return f"{self.why} ({_NAMES.get(self.errno, self.errno)})"
+        return f"{self.why} ({errnos.name(self.errno)})"
 
 
 class CreateArgs(NamedTuple):
@@ -153,10 +151,10 @@ def flags_within(args: CreateArgs, allowed: int) -> MapRefusal | None:
     """Refuse flags that the type does not know, and access flags that contradict each other."""
     strange = args.map_flags & ~allowed
     if strange:
-        return MapRefusal(errno.EINVAL, f"map_flags {flag_text(strange)} are not known to this type")
+        return MapRefusal(EINVAL, f"map_flags {flag_text(strange)} are not known to this type")
     both = BPF_F_RDONLY_PROG | BPF_F_WRONLY_PROG
     if args.map_flags & both == both:
-        return MapRefusal(errno.EINVAL, f"map_flags {flag_text(both)} exclude each other")
+        return MapRefusal(EINVAL, f"map_flags {flag_text(both)} exclude each other")
     return None
 
 
@@ -169,17 +167,17 @@ def flag_text(flags: int) -> str:
 def sizes(args: CreateArgs, key: int | None = None, values: tuple[int, ...] = ()) -> MapRefusal | None:
     """Refuse a map without entries, or with another key or value size; no value size given: any but 0."""
     if not args.max_entries:
-        return MapRefusal(errno.EINVAL, "max_entries is 0")
+        return MapRefusal(EINVAL, "max_entries is 0")
     return first(key_size(args, key), value_size(args, values))
 
 
 def key_size(args: CreateArgs, key: int | None) -> MapRefusal | None:
     """Refuse a key of another size than `key`; None: of no size."""
     if key is None:
-        return None if args.key_size else MapRefusal(errno.EINVAL, "key_size is 0")
+        return None if args.key_size else MapRefusal(EINVAL, "key_size is 0")
     if args.key_size == key:
         return None
-    return MapRefusal(errno.EINVAL, f"key_size is {args.key_size}, and must be {key}")
+    return MapRefusal(EINVAL, f"key_size is {args.key_size}, and must be {key}")
 
 
 def value_size(args: CreateArgs, values: tuple[int, ...]) -> MapRefusal | None:
@@ -187,9 +185,9 @@ def value_size(args: CreateArgs, values: tuple[int, ...]) -> MapRefusal | None:
     if args.value_size in values or (not values and args.value_size):
         return None
     if not values:
-        return MapRefusal(errno.EINVAL, "value_size is 0")
+        return MapRefusal(EINVAL, "value_size is 0")
     want = " or ".join(str(value) for value in values)
-    return MapRefusal(errno.EINVAL, f"value_size is {args.value_size}, and must be {want}")
+    return MapRefusal(EINVAL, f"value_size is {args.value_size}, and must be {want}")
 
 
 def no_btf(args: CreateArgs) -> MapRefusal | None:
@@ -199,4 +197,4 @@ def no_btf(args: CreateArgs) -> MapRefusal | None:
 
 def keyed(args: CreateArgs) -> MapRefusal | None:
     """Refuse BTF that says nothing of the key (htab_map_check_btf)."""
-    return None if args.key_type else MapRefusal(errno.EINVAL, "BTF says nothing of its key")
+    return None if args.key_type else MapRefusal(EINVAL, "BTF says nothing of its key")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
+from ebpfvm.errnos import ENOENT
 from ebpfvm.errors import Fault
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import imm64
@@ -25,7 +26,7 @@ TAIL_CALL: Final = "bpf_tail_call"
 
 _SKF_NET_OFF: Final = -0x100000  # uapi/linux/filter.h
 _SKF_LL_OFF: Final = -0x200000
-ENOENT: Final = (1 << 64) - 2
+NO_SUCH_PROGRAM: Final = (1 << 64) - ENOENT  # what bpf_tail_call returns where nothing takes over
 
 
 def jump_target(insn: Insn, pc: int) -> int:
@@ -130,7 +131,7 @@ def tail_call(env: CallEnv, ctx: int, prog_array: int, index: int, *rest: int) -
     return target.runnable.tail(env.ctx)
 
 
-NO_TAIL: Final = -ENOENT  # no u64, so no result of a program
+NO_TAIL: Final = -NO_SUCH_PROGRAM  # no u64, so no result of a program
 
 
 def load_packet(env: CallEnv, skb: Any, offset: int, size: int) -> int | None:

@@ -234,7 +234,7 @@ def _tail_call(run: InterpreterRun, pc: int) -> Step:
     def step(r: list[int]) -> int:
         result = common.tail_call(env, r[1], r[2], r[3])
         if result == common.NO_TAIL:
-            r[0] = common.ENOENT
+            r[0] = common.NO_SUCH_PROGRAM
             return pc + 1
         r[0] = result
         return -1

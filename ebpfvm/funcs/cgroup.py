@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ebpfvm.contract import contract_only, helper
 from ebpfvm.contract.args import Anything, BtfSockCommon, ConstSize, Ctx, Integer, MapPtr, Mem, Skb, UninitMem
-from ebpfvm.funcs.errno import E2BIG, EAGAIN, ENOENT
+from ebpfvm.errnos import E2BIG, EAGAIN, ENOENT
 from ebpfvm.funcs.map_kind import of_type
 from ebpfvm.kernel.sock import find_sock
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import kfunc
+from ebpfvm.errnos import EAFNOSUPPORT, EINVAL, ENOENT, ENONET, EOPNOTSUPP, EPROTO
 from ebpfvm.errors import Fault
-from ebpfvm.funcs.errno import EAFNOSUPPORT, EINVAL, ENOENT, ENONET, EOPNOTSUPP, EPROTO
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract import kfunc
-from ebpfvm.funcs.errno import EDEADLK
+from ebpfvm.errnos import EDEADLK
 from ebpfvm.kernel.engine import Thrown
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import helper
 from ebpfvm.contract.args import Anything, ConstSizeOrZero, Integer, MemOrNull, Skb
-from ebpfvm.funcs.errno import EACCES, EFAULT, EINVAL, ENOTSUPP
+from ebpfvm.errnos import EACCES, EFAULT, EINVAL, ENOTSUPP
 from ebpfvm.funcs.packet_bytes import U32, get, put
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from ebpfvm.contract.args import (
     UninitLocalDynptr,
     UninitMem,
 )
-from ebpfvm.funcs.errno import E2BIG, EINVAL, ERANGE
+from ebpfvm.errnos import E2BIG, EINVAL, ERANGE
 from ebpfvm.funcs.packet_bytes import load_bytes, store_bytes
 from ebpfvm.kernel.skb import SkBuff, XdpBuff
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ebpfvm.btf.fields import LOCAL_KINDS, special_fields
 from ebpfvm.contract import kfunc
+from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import Fault
-from ebpfvm.funcs.errno import EINVAL
 from ebpfvm.kernel.refs import RefCounted
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract import kfunc, kfunc_only
-from ebpfvm.funcs.errno import E2BIG, EINVAL
+from ebpfvm.errnos import E2BIG, EINVAL
 from ebpfvm.funcs.loop import BPF_MAX_LOOPS
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract import kfunc
-from ebpfvm.funcs.errno import EINVAL
+from ebpfvm.errnos import EINVAL
 from ebpfvm.funcs.graph import graph_of
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import contract_only, helper
 from ebpfvm.contract.args import Anything, Ctx, Func, Integer, MapPtr, StackOrNull, Void
-from ebpfvm.funcs.errno import E2BIG, EINVAL
+from ebpfvm.errnos import E2BIG, EINVAL
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv

@@ -16,7 +16,7 @@ from ebpfvm.contract.args import (
     StackOrNull,
     UninitMapValue,
 )
-from ebpfvm.funcs.errno import EINVAL, ENOENT
+from ebpfvm.errnos import EINVAL, ENOENT
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv, Region

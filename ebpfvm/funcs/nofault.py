@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import helper
 from ebpfvm.contract.args import Anything, ConstSizeOrZero, Integer, UninitMem
+from ebpfvm.errnos import EFAULT
 from ebpfvm.errors import Fault
-from ebpfvm.funcs.errno import EFAULT
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv, Memory

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ebpfvm.funcs.errno import EFAULT, EINVAL
+from ebpfvm.errnos import EFAULT, EINVAL
 from ebpfvm.kernel.skb import ETH_HLEN as ETH_HLEN
 from ebpfvm.kernel.skb import ETH_P_8021AD as ETH_P_8021AD
 from ebpfvm.kernel.skb import ETH_P_8021Q as ETH_P_8021Q

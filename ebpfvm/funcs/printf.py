@@ -6,7 +6,7 @@ import ipaddress
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract.format_strings import conversions
-from ebpfvm.funcs.errno import EINVAL, ENOSPC
+from ebpfvm.errnos import EINVAL, ENOSPC
 from ebpfvm.funcs.nofault import c_string, try_read
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from ebpfvm.contract.args import (
     Skb,
     WriteMem,
 )
-from ebpfvm.funcs.errno import EAFNOSUPPORT, EINVAL, ENODEV
+from ebpfvm.errnos import EAFNOSUPPORT, EINVAL, ENODEV
 from ebpfvm.funcs.map_kind import of_type
 from ebpfvm.funcs.packet_bytes import ETH_HLEN, length, s32
 from ebpfvm.kernel.skb import SkBuff

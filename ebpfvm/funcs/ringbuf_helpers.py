@@ -21,9 +21,9 @@ from ebpfvm.contract.args import (
     UninitRingbufDynptr,
     Void,
 )
+from ebpfvm.errnos import E2BIG, EBUSY, EFAULT, EINVAL
 from ebpfvm.errors import Fault
 from ebpfvm.funcs import dynptr
-from ebpfvm.funcs.errno import E2BIG, EBUSY, EFAULT, EINVAL
 from ebpfvm.funcs.map_kind import of_type
 from ebpfvm.funcs.packet_bytes import U32, get, length
 from ebpfvm.kernel.refs import RefCounted

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import helper
 from ebpfvm.contract.args import Anything, ConstSize, Integer, Mem, Skb, UninitMem
-from ebpfvm.funcs.errno import EFAULT, ENOMEM
+from ebpfvm.errnos import EFAULT, ENOMEM
 from ebpfvm.funcs.nofault import clear
 from ebpfvm.funcs.packet_bytes import U32, load_bytes, network_offset, store_bytes
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import helper
 from ebpfvm.contract.args import Anything, BtfSockCommon, Integer, Skb
-from ebpfvm.funcs.errno import EINVAL, EOPNOTSUPP
+from ebpfvm.errnos import EINVAL, EOPNOTSUPP
 from ebpfvm.funcs.packet_bytes import ETH_P_IP, ETH_P_IPV6, U32, get, network_offset, put
 from ebpfvm.kernel.sock import find_sock
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import helper
 from ebpfvm.contract.args import Anything, Integer, Skb
-from ebpfvm.funcs.errno import EFAULT, EINVAL, ENOMEM, ENOTSUPP
+from ebpfvm.errnos import EFAULT, EINVAL, ENOMEM, ENOTSUPP
 from ebpfvm.funcs.packet_bytes import (
     BPF_SKB_MAX_LEN,
     ETH_HLEN,

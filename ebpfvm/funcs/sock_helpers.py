@@ -28,8 +28,8 @@ from ebpfvm.contract.args import (
     UninitMem,
     WriteMem,
 )
+from ebpfvm.errnos import EINVAL, EOPNOTSUPP
 from ebpfvm.errors import Fault
-from ebpfvm.funcs.errno import EINVAL, EOPNOTSUPP
 from ebpfvm.kernel.sock import IPPROTO_TCP, TCP_LISTEN, find_sock
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import helper
 from ebpfvm.contract.args import Anything, Ctx, Integer, MapKey, MapPtr
-from ebpfvm.funcs.errno import EINVAL, ENOENT, EOPNOTSUPP
+from ebpfvm.errnos import EINVAL, ENOENT, EOPNOTSUPP
 from ebpfvm.funcs.map_kind import of_type
 
 if TYPE_CHECKING:

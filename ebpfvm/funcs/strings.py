@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import kfunc
-from ebpfvm.funcs.errno import E2BIG, EFAULT, ENOENT, ERANGE
+from ebpfvm.errnos import E2BIG, EFAULT, ENOENT, ERANGE
 from ebpfvm.funcs.nofault import c_string
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from ebpfvm.contract.args import (
     Mem,
     TcpHeader,
 )
-from ebpfvm.funcs.errno import EACCES, EINVAL
+from ebpfvm.errnos import EACCES, EINVAL
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv

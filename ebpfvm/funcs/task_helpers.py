@@ -28,7 +28,7 @@ from ebpfvm.contract.args import (
     UninitMemOrNull,
     WriteMem,
 )
-from ebpfvm.funcs.errno import E2BIG, EINVAL, ENOENT
+from ebpfvm.errnos import E2BIG, EINVAL, ENOENT
 from ebpfvm.funcs.map_kind import of_type
 from ebpfvm.funcs.nofault import clear
 

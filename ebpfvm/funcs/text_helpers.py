@@ -21,7 +21,7 @@ from ebpfvm.contract.args import (
     Unchecked,
     WriteMemOrNull,
 )
-from ebpfvm.funcs.errno import EINVAL, ERANGE
+from ebpfvm.errnos import EINVAL, ERANGE
 from ebpfvm.funcs.nofault import c_string
 from ebpfvm.funcs.printf import MAX_VARARGS, render
 

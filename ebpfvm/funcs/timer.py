@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ebpfvm.contract import helper
 from ebpfvm.contract.args import Anything, Func, Integer, MapPtr, SpinLock, Timer, Void
+from ebpfvm.errnos import EBUSY, EDEADLK, EINVAL
 from ebpfvm.errors import Fault
-from ebpfvm.funcs.errno import EBUSY, EDEADLK, EINVAL
 from ebpfvm.kernel import CallEnv
 
 if TYPE_CHECKING:

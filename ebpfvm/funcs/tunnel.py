@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import contract_only, helper
 from ebpfvm.contract.args import Anything, ConstSize, Ctx, Integer, Mem, Skb, UninitMem
-from ebpfvm.funcs.errno import EINVAL, ENOENT, ENOMEM, EPROTO
+from ebpfvm.errnos import EINVAL, ENOENT, ENOMEM, EPROTO
 from ebpfvm.funcs.nofault import clear
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract import kfunc
-from ebpfvm.funcs.errno import EBUSY, EINVAL
+from ebpfvm.errnos import EBUSY, EINVAL
 from ebpfvm.funcs.timer import BpfTimer, timers_of
 from ebpfvm.kernel.convert import map_object
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import Arg, ArgSpec, contract_only, helper
 from ebpfvm.contract.args import Anything, ConstSize, Integer, Mem, UninitMem, Xdp
-from ebpfvm.funcs.errno import EACCES, EFAULT, EINVAL
+from ebpfvm.errnos import EACCES, EFAULT, EINVAL
 from ebpfvm.funcs.packet_bytes import ETH_HLEN, U32, length, load_bytes, s32, store_bytes
 
 if TYPE_CHECKING:

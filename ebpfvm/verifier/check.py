@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from ebpfvm.errnos import EFAULT, EINVAL, EPERM
 from ebpfvm.errors import UsageError
 from ebpfvm.isa.disasm import kernel_text
 from ebpfvm.limits import DEFAULTS, Limits
@@ -22,7 +23,7 @@ from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.budget import Budget
 from ebpfvm.verifier.machine.env import Caps, Env
 from ebpfvm.verifier.machine.regs import pointer
-from ebpfvm.verifier.machine.signal import EFAULT, EINVAL, EPERM, Refuse
+from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.passes import (
     attach,
     cfg,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ebpfvm.errnos import E2BIG, EACCES, EFAULT, EINVAL
 from ebpfvm.isa import codes as c
 from ebpfvm.verifier.calling import dynptrs, exits, frames, helper_calls, kfunc_calls
 from ebpfvm.verifier.domain import arithmetic_of
@@ -16,7 +17,7 @@ from ebpfvm.verifier.liveness.live_registers import ALL_REGS, use_def
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.env import StructType
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg, pointer
-from ebpfvm.verifier.machine.signal import E2BIG, EFAULT, EINVAL, Refuse
+from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.special_fields import local_struct
 from ebpfvm.verifier.machine.state import Frame, History, State
 from ebpfvm.verifier.memory import access, btf_access, loads, stack
@@ -380,10 +381,10 @@ class Walk:
         if value is None or value.type == r.SCALAR:
             if value is not None and not value.num.mask and not value.num.value:
                 return
-            raise Refuse(13, message, source=True)
+            raise Refuse(EACCES, message, source=True)
         owned = value.type & r.BASE == r.BTF_ID and value.ref and not value.type & r.MAYBE_NULL
         if not owned or value.what.name != "sk_buff" or value.off or value.num.mask or value.num.value:
-            raise Refuse(13, message, source=True)
+            raise Refuse(EACCES, message, source=True)
         kfunc_calls.release_reference(self, value.ref)
 
     def in_sleepable(self) -> bool:

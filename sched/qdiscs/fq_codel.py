@@ -3,10 +3,10 @@ RFC 8290)."""
 
 from __future__ import annotations
 
-import errno
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
+from ebpfvm.errnos import EINVAL
 from ebpfvm.sched.classful import NET_XMIT_BYPASS, ClassfulQdisc, tree_reduce_backlog
 from ebpfvm.sched.classify import tcf_classify
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
@@ -94,7 +94,7 @@ class FqCodel(ClassfulQdisc):
         super().__init__(dev, handle)
         self.number = options.pop("flows", FLOWS)
         if not 1 <= self.number <= _MAX_FLOWS:
-            raise OSError(errno.EINVAL, f"fq_codel has 1 to {_MAX_FLOWS} flows, not {self.number}")
+            raise OSError(EINVAL, f"fq_codel has 1 to {_MAX_FLOWS} flows, not {self.number}")
         self.block = Block(self)
         self.flows: dict[int, FqCodelFlow] = {}
         self.new_flows: OrderedDict[int, FqCodelFlow] = OrderedDict()
@@ -110,9 +110,9 @@ class FqCodel(ClassfulQdisc):
     def change(self, **options: Unpack[FqCodelOptions]) -> None:
         """Set the parameters that are named; the number of flows is fixed (fq_codel_change)."""
         if options.get("flows", self.number) != self.number:
-            raise OSError(errno.EINVAL, "the number of flows of an fq_codel cannot change")
+            raise OSError(EINVAL, "the number of flows of an fq_codel cannot change")
         if options.get("quantum", 0) > _MAX_QUANTUM:
-            raise OSError(errno.EINVAL, "Invalid quantum")
+            raise OSError(EINVAL, "Invalid quantum")
         self.limit = max(1, options.get("limit", self.limit))
         self.memory_limit = min(1 << 31, options.get("memory_limit", self.memory_limit))
         self.drop_batch = max(1, options.get("drop_batch", self.drop_batch))

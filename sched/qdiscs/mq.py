@@ -6,9 +6,9 @@ the wire belongs to the device, and the turns are taken by mq.
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Final
 
+from ebpfvm.errnos import EOPNOTSUPP
 from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, account_out, dequeue_peeked, drop_count, qdisc_enqueue
 from ebpfvm.sched.qdisc_kind import QdiscKind
 from ebpfvm.sched.qdiscs.prio import PfifoFast
@@ -43,7 +43,7 @@ class Mq(ClassfulQdisc):
         super().__init__(dev, handle)
         count = dev.num_tx_queues
         if count < 2:
-            raise OSError(errno.EOPNOTSUPP, f"mq needs a device with several transmit queues, {dev.name} has {count}")
+            raise OSError(EOPNOTSUPP, f"mq needs a device with several transmit queues, {dev.name} has {count}")
         self.queues = [QdiscClass(handle | number) for number in range(1, count + 1)]
         self._next = 0
         for cl in self.queues:

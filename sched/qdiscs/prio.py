@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Any, Final
 
+from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.classful import (
     NET_XMIT_BYPASS,
@@ -44,11 +44,11 @@ def check_priomap(bands: int, priomap: Sequence[int]) -> tuple[int, ...]:
         OSError: EINVAL, too few or many bands, or a band that is none (prio_tune).
     """
     if not MIN_BANDS <= bands <= MAX_BANDS:
-        raise OSError(errno.EINVAL, f"prio has {MIN_BANDS} to {MAX_BANDS} bands, not {bands}")
+        raise OSError(EINVAL, f"prio has {MIN_BANDS} to {MAX_BANDS} bands, not {bands}")
     full = (*priomap, *PRIOMAP[len(priomap):])
     wrong = next((band for band in full if not 0 <= band < bands), None)
     if wrong is not None or len(full) != TC_PRIO_MAX + 1:
-        raise OSError(errno.EINVAL, f"priomap has {TC_PRIO_MAX + 1} bands from 0 to {bands - 1}, not {wrong}"
+        raise OSError(EINVAL, f"priomap has {TC_PRIO_MAX + 1} bands from 0 to {bands - 1}, not {wrong}"
                       if wrong is not None else f"priomap has {TC_PRIO_MAX + 1} bands, not {len(full)}")
     return full
 

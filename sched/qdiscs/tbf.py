@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Any, Final, NotRequired, TypedDict, Unpack
 
+from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, account_out, dequeue_peeked, drop_count, qdisc_enqueue
 from ebpfvm.sched.psched import ATM, ETHERNET_LAYER, PSCHED_SHIFT, RateConfig
@@ -69,9 +69,9 @@ class Tbf(ClassfulQdisc):
         rate, burst, limit = options["rate"], options["burst"], options["limit"]
         peakrate, mtu = options.get("peakrate", 0), options.get("mtu", 0)
         if rate < 1 or burst < 1:
-            raise OSError(errno.EINVAL, "tbf needs a rate and a burst")
+            raise OSError(EINVAL, "tbf needs a rate and a burst")
         if peakrate and (not mtu or peakrate <= rate):
-            raise OSError(errno.EINVAL, "tbf needs an mtu with peakrate, and a peakrate above the rate")
+            raise OSError(EINVAL, "tbf needs an mtu with peakrate, and a peakrate above the rate")
         extra = options.get("overhead", 0), options.get("mpu", 0), options.get("linklayer", ETHERNET_LAYER)
         self.rate = RateConfig(rate, *extra)
         self.peak = RateConfig(peakrate, *extra) if peakrate else None

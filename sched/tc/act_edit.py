@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ebpfvm.errnos import ERANGE
 from ebpfvm.funcs.skb_room import bpf_skb_vlan_pop, bpf_skb_vlan_push
 from ebpfvm.sched.tc.action import Action
 from ebpfvm.sched.tc.dissect import dissect, swap16
@@ -41,7 +41,7 @@ class Vlan(Action):
                  protocol: int = 0x8100, dst: int = 0, src: int = 0) -> None:
         super().__init__(control)
         if vlan > 0xFFF:
-            raise OSError(errno.ERANGE, f"Numerical result out of range: a VLAN id has 12 bits, {vlan} has more")
+            raise OSError(ERANGE, f"Numerical result out of range: a VLAN id has 12 bits, {vlan} has more")
         self.what, self.vlan, self.priority, self.protocol = what, vlan, priority, protocol
         self.dst, self.src = dst, src
 

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from ebpfvm.errnos import EINVAL
 from ebpfvm.sched.account import Packet
 from ebpfvm.sched.psched import RateConfig
 from ebpfvm.sched.sch_generic import Stats
@@ -100,7 +100,7 @@ class Gact(Action):
     def __init__(self, control: int, chance: str = "none", other: int = TC_ACT_OK, value: int = 0) -> None:
         super().__init__(control)
         if chance != "none" and not 0 < value <= 0xFFFF:
-            raise OSError(errno.EINVAL, f"random {chance}: a value from 1 to 65535 is needed, not {value}")
+            raise OSError(EINVAL, f"random {chance}: a value from 1 to 65535 is needed, not {value}")
         self.chance, self.other, self.value = chance, other, value
         self._count = 0
 
@@ -141,7 +141,7 @@ class Skbedit(Action):
                  inheritdsfield: bool = False) -> None:
         super().__init__(control)
         if priority is None and queue_mapping is None and mark is None and ptype is None and not inheritdsfield:
-            raise OSError(errno.EINVAL, "skbedit: nothing to set; it sets priority, mark, queue_mapping and ptype")
+            raise OSError(EINVAL, "skbedit: nothing to set; it sets priority, mark, queue_mapping and ptype")
         self.inheritdsfield = inheritdsfield
         self.priority, self.queue_mapping, self.mark, self.ptype = priority, queue_mapping, mark, ptype
 
@@ -206,11 +206,11 @@ class Police(Action):
         super().__init__(exceed)
         mtu = mtu or None  # 0 is what tc takes for none
         if not rate and mtu is None and not pkts_rate:
-            raise OSError(errno.EINVAL, "police needs a rate or an mtu")
+            raise OSError(EINVAL, "police needs a rate or an mtu")
         if (rate and not burst) or (peakrate and (not mtu or not rate)):
-            raise OSError(errno.EINVAL, "police needs a burst with a rate, and a rate and an mtu with a peakrate")
+            raise OSError(EINVAL, "police needs a burst with a rate, and a rate and an mtu with a peakrate")
         if bool(pkts_rate) != bool(pkts_burst) or (pkts_rate and rate):
-            raise OSError(errno.EINVAL, "police needs pkts_rate and pkts_burst together, and neither with a rate")
+            raise OSError(EINVAL, "police needs pkts_rate and pkts_burst together, and neither with a rate")
         self.conform, self.burst, self.overhead = conform, burst, overhead
         self.rate = RateConfig(rate, overhead, 0, linklayer) if rate else None
         self.peak = RateConfig(peakrate, overhead, 0, linklayer) if peakrate else None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from ebpfvm.errnos import EEXIST, ENOENT, EPERM
 from ebpfvm.sched.tc.command import Commands, refuse
 from ebpfvm.sched.tc.grammar_action import action_rules
 from ebpfvm.sched.tc.lr import TcGrammar, append
@@ -61,7 +61,7 @@ class ActionCommands(Commands):
             self.builder.action(kind, options).own = True
             return
         if exclusive:
-            refuse(errno.EEXIST, "File exists", f"action {kind} index {old.index}")
+            refuse(EEXIST, "File exists", f"action {kind} index {old.index}")
         new = self.builder.make_action(kind, options)
         vars(old).update({name: value for name, value in vars(new).items() if name not in _KEPT})
         old.replaced = True
@@ -69,11 +69,11 @@ class ActionCommands(Commands):
     def _one(self, kind: str, index: int, delete: bool) -> list[str]:
         found = self.net.actions.get((kind, index))
         if found is None:
-            refuse(errno.ENOENT, "TC action with specified index not found", f"action {kind} index {index}")
+            refuse(ENOENT, "TC action with specified index not found", f"action {kind} index {index}")
         if not delete:
             return ["total acts 0", "", f"\taction order 1: {found.text()}", *found.lines(), "\tnot_in_hw"]
         if found.bound:
-            refuse(errno.EPERM, "Failed to delete TC action", f"{found.bound} filters use it")
+            refuse(EPERM, "Failed to delete TC action", f"{found.bound} filters use it")
         del self.net.actions[kind, index]
         return []
 
@@ -82,7 +82,7 @@ class ActionCommands(Commands):
             if not action.bound:
                 del self.net.actions[action.kind, action.index]
         if any(action.bound for action in found):
-            refuse(errno.EPERM, "Operation not permitted", "filters use some of these actions")
+            refuse(EPERM, "Operation not permitted", "filters use some of these actions")
         return []
 
     def _show(self, found: list[Action], stats: bool) -> Iterator[str]:

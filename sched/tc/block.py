@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import errno
 from bisect import insort
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from ebpfvm.errnos import EEXIST, EINVAL, ENOENT
 from ebpfvm.sched.tc.tc_text import classid_text
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_REPEAT, TcfResult, is_jump
 
@@ -180,7 +180,7 @@ class Block:
         """
         tp = self.find(chain, prio)
         if tp is not None and protocol not in (0, tp.protocol):
-            raise OSError(errno.EINVAL, "Protocol mismatch for filter with specified priority: "
+            raise OSError(EINVAL, "Protocol mismatch for filter with specified priority: "
                                         f"priority {prio} of chain {chain} is taken by another protocol")
         return tp
 
@@ -199,18 +199,18 @@ class Block:
             OSError: EEXIST, ENOENT, EINVAL or ENOSPC as in a kernel.
         """
         if not prio and not create:
-            raise OSError(errno.ENOENT, "Invalid filter command with priority of zero")
+            raise OSError(ENOENT, "Invalid filter command with priority of zero")
         prio = prio or self.auto_prio(chain)
         if not 0 < prio <= _MAX_PRIO:
-            raise OSError(errno.EINVAL, f"priority {prio}: expected 1 to {_MAX_PRIO}")
+            raise OSError(EINVAL, f"priority {prio}: expected 1 to {_MAX_PRIO}")
         tp = self._find(chain, prio, protocol)
         if tp is not None and type(tp) is not make:
-            raise OSError(errno.EINVAL, f"{_OTHER_KIND}: priority {prio} has filters of kind {tp.kind}")
+            raise OSError(EINVAL, f"{_OTHER_KIND}: priority {prio} has filters of kind {tp.kind}")
         found = tp.get(handle) if tp is not None and handle else None
         if found is None and not create:
-            raise OSError(errno.ENOENT, _NO_CREATE)
+            raise OSError(ENOENT, _NO_CREATE)
         if found is not None and not replace:
-            raise OSError(errno.EEXIST, "Filter already exists")
+            raise OSError(EEXIST, "Filter already exists")
         fresh = tp is None
         tp = tp if tp is not None else make(self, chain, prio, protocol)
         try:
@@ -231,11 +231,11 @@ class Block:
             OSError: ENOENT, what is named is not there, or a priority is missing; EINVAL, another kind or protocol is.
         """
         if not prio and (protocol or handle or kind):
-            raise OSError(errno.ENOENT, "Cannot flush filters with protocol, handle or kind set: name a priority too")
+            raise OSError(ENOENT, "Cannot flush filters with protocol, handle or kind set: name a priority too")
         chain = chain or 0
         if chain not in self.chains:
             if prio:
-                raise OSError(errno.ENOENT, "Cannot find specified filter chain" if chain else _NOT_FOUND)
+                raise OSError(ENOENT, "Cannot find specified filter chain" if chain else _NOT_FOUND)
             return
         if not prio:
             for tp in list(self.chains[chain]):
@@ -243,11 +243,11 @@ class Block:
             return
         tp_found = self._find(chain, prio, protocol)
         if tp_found is None:
-            raise OSError(errno.ENOENT, _NOT_FOUND)
+            raise OSError(ENOENT, _NOT_FOUND)
         if kind and tp_found.kind != kind:
-            raise OSError(errno.EINVAL, _OTHER_KIND)
+            raise OSError(EINVAL, _OTHER_KIND)
         if handle and not tp_found.delete(handle):
-            raise OSError(errno.ENOENT, "Specified filter handle not found")
+            raise OSError(ENOENT, "Specified filter handle not found")
         if not handle or tp_found.empty():
             self._remove(tp_found)
 
@@ -259,12 +259,12 @@ class Block:
         """
         tp = self._find(chain, prio, protocol)
         if tp is None:
-            raise OSError(errno.ENOENT, _NOT_FOUND)
+            raise OSError(ENOENT, _NOT_FOUND)
         if tp.kind != kind:
-            raise OSError(errno.EINVAL, _OTHER_KIND)
+            raise OSError(EINVAL, _OTHER_KIND)
         found = tp.get(handle)
         if found is None:
-            raise OSError(errno.ENOENT, "Specified filter handle not found")
+            raise OSError(ENOENT, "Specified filter handle not found")
         return tp, found
 
     def _remove(self, tp: TcfProto) -> None:

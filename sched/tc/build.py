@@ -3,10 +3,10 @@ kernel have them."""
 
 from __future__ import annotations
 
-import errno
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from ebpfvm.errnos import EINVAL, EOPNOTSUPP
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.qdiscs.kinds import QDISCS
 from ebpfvm.sched.tc.act_edit import Pedit, Vlan
@@ -102,7 +102,7 @@ class TcBuilder:
         """A new action, which no index names yet."""
         given = {word: value for word, value in options.items() if word not in ("index", "cookie")}
         if kind in ("gact", "vlan", "mirred") and not given:
-            raise OSError(errno.EINVAL, f"Invalid argument: there is no action {kind} of index {options['index']}")
+            raise OSError(EINVAL, f"Invalid argument: there is no action {kind} of index {options['index']}")
         if kind == "gact":
             chance, other, value = given.get("random", ("none", 0, 0))
             return Gact(given["control"], chance, other, value)
@@ -135,7 +135,7 @@ class TcBuilder:
         if "skip_sw" in options and "skip_hw" in options:
             raise UsageError("skip_hw and skip_sw are mutually exclusive")
         if "skip_sw" in options and kind != "u32":
-            raise OSError(errno.EOPNOTSUPP, "Operation not supported: there is no hardware that could match instead")
+            raise OSError(EOPNOTSUPP, "Operation not supported: there is no hardware that could match instead")
         options.pop("police", None)
         acts = [word for word, _ in items if word in ("action", "police")]
         options.pop("actions", None)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Any
 
+from ebpfvm.errnos import EEXIST, EINVAL
 from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK
 from ebpfvm.sched.tc.block import Filter, TcfProto, class_text
 from ebpfvm.sched.tc.ematch import ematch, tree_lines
@@ -34,9 +34,9 @@ class Matchall(TcfProto):
             OSError: EEXIST, there is a filter; EINVAL, there is nothing to do with what matches.
         """
         if self.filters:
-            raise OSError(errno.EEXIST, "File exists: a matchall classifier has one filter, which cannot be changed")
+            raise OSError(EEXIST, "File exists: a matchall classifier has one filter, which cannot be changed")
         if not set(options) - {"skip_hw"}:
-            raise OSError(errno.EINVAL, "Invalid argument: matchall needs a classid or an action")
+            raise OSError(EINVAL, "Invalid argument: matchall needs a classid or an action")
         self.hits = 0
         return super().change(handle, options)
 
@@ -64,7 +64,7 @@ class Basic(TcfProto):
     def change(self, handle: int, options: Mapping[str, Any]) -> Filter:
         """As `TcfProto.change`; EINVAL without any option."""
         if not options:
-            raise OSError(errno.EINVAL, "Invalid argument: basic needs a match, a classid or an action")
+            raise OSError(EINVAL, "Invalid argument: basic needs a match, a classid or an action")
         return super().change(handle, options)
 
     def show(self, found: Filter, stats: bool) -> list[str]:
@@ -108,13 +108,13 @@ class Fw(TcfProto):
         """
         mask = options.get("mask", 0xFFFFFFFF)
         if self.mask is not None and mask != self.mask:
-            raise OSError(errno.EINVAL, f"Invalid argument: the fw filters of this priority have mask {self.mask:#x}")
+            raise OSError(EINVAL, f"Invalid argument: the fw filters of this priority have mask {self.mask:#x}")
         if not set(options) - {"mask"} and mask == 0xFFFFFFFF:
             if handle:
-                raise OSError(errno.EINVAL, "Invalid argument: fw needs a classid or an action with a handle")
+                raise OSError(EINVAL, "Invalid argument: fw needs a classid or an action with a handle")
             return Filter(0, options)
         if not handle:
-            raise OSError(errno.EINVAL, "Invalid argument: fw needs a handle other than 0, which is the mark to match")
+            raise OSError(EINVAL, "Invalid argument: fw needs a handle other than 0, which is the mark to match")
         self.mask = mask
         return super().change(handle, options)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from ebpfvm.errnos import EEXIST, EINVAL
 from ebpfvm.sched.tc.block import Filter, TcfProto, class_text
 from ebpfvm.sched.tc.dissect import Dissected, dissect
 from ebpfvm.sched.tc.tc_text import address_text, mac_text
@@ -108,9 +108,9 @@ class Flower(TcfProto):
         old = self.get(handle) if handle else None
         key = _key_of(options)
         if any(found is not old and _key_of(found.options) == key for found in self.filters):
-            raise OSError(errno.EEXIST, "File exists: a flower filter of this priority compares the same already")
+            raise OSError(EEXIST, "File exists: a flower filter of this priority compares the same already")
         if old is not None and _mask_of(old) != _mask_of(Filter(0, options)):
-            raise OSError(errno.EINVAL, "Invalid argument: a flower filter's fields and masks stay, only values change")
+            raise OSError(EINVAL, "Invalid argument: a flower filter's fields and masks stay, only values change")
         return super().change(handle, options)
 
     def show(self, found: Filter, stats: bool) -> list[str]:

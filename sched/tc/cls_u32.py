@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import errno
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from ebpfvm.errnos import EBUSY, EEXIST, EINVAL, ENOSPC
 from ebpfvm.kernel.skb import SKB_HEADROOM
 from ebpfvm.sched.tc.block import Block, Filter, TcfProto, exts_exec
 from ebpfvm.sched.tc.dissect import dissect
@@ -179,16 +179,16 @@ class U32(TcfProto):
         if isinstance(old, Node):
             return self._change_node(old, options)
         if old is not None:
-            raise OSError(errno.EINVAL, "cls_u32: Key node id cannot be zero: a table cannot be changed")
+            raise OSError(EINVAL, "cls_u32: Key node id cannot be zero: a table cannot be changed")
         if "divisor" in options:
             return self._add_table(handle, options)
         if not options.get("keys") and "mark" not in options and "offset" not in options and "hashkey" not in options:
-            raise OSError(errno.EINVAL, "cls_u32: Selector not specified: give a match, as in match u32 0 0")
+            raise OSError(EINVAL, "cls_u32: Selector not specified: give a match, as in match u32 0 0")
         table, bucket = self._place(handle, options)
         nodes = table.buckets.setdefault(bucket, [])
         number = handle & 0xFFF or options.get("order", 0)
         if number and any(node.handle & 0xFFF == number for node in nodes):
-            raise OSError(errno.ENOSPC, f"No space left on device: number {number:x} is taken")
+            raise OSError(ENOSPC, f"No space left on device: number {number:x} is taken")
         node = Node(table.handle << 20 | bucket << 12 | (number or self._free_node(nodes)), options,
                     self._down(table, options))
         nodes[:] = sorted([*nodes, node], key=lambda old: old.handle)
@@ -200,18 +200,18 @@ class U32(TcfProto):
         if link is None:
             return None
         if link >> 20 not in self.tables:
-            raise OSError(errno.EINVAL, f"cls_u32: Link hash table not found: {link >> 20:x}:")
+            raise OSError(EINVAL, f"cls_u32: Link hash table not found: {link >> 20:x}:")
         down = self.tables[link >> 20]
         if down.root:
-            raise OSError(errno.EINVAL, "cls_u32: Not linking to root node")
+            raise OSError(EINVAL, "cls_u32: Not linking to root node")
         if down is table:
-            raise OSError(errno.EINVAL, "u32: link to itself")
+            raise OSError(EINVAL, "u32: link to itself")
         return down
 
     def _change_node(self, old: Node, options: Mapping[str, Any]) -> Node:
         """Another class, other actions, another link: what a filter compares cannot be changed."""
         if any(bool(options.get(flag)) != bool(old.options.get(flag)) for flag in ("skip_hw", "skip_sw")):
-            raise OSError(errno.EINVAL, "cls_u32: Key node flags do not match passed flags")
+            raise OSError(EINVAL, "cls_u32: Key node flags do not match passed flags")
         table = self.tables[old.handle >> 20]
         kept = {word: value for word, value in old.options.items() if word not in ("classid", "actions", "link")}
         fresh = {word: value for word, value in options.items() if word in ("classid", "actions", "link", "indev")}
@@ -224,12 +224,12 @@ class U32(TcfProto):
     def _add_table(self, handle: int, options: Mapping[str, Any]) -> Filter:
         divisor = options["divisor"]
         if not 1 <= divisor <= MAX_DIVISOR or divisor & (divisor - 1):
-            raise OSError(errno.EINVAL, f"u32 divisor {divisor}: expected a power of two up to {MAX_DIVISOR}")
+            raise OSError(EINVAL, f"u32 divisor {divisor}: expected a power of two up to {MAX_DIVISOR}")
         if handle & 0xFFFFF:
-            raise OSError(errno.EINVAL, "cls_u32: Divisor can only be used on a hash table")
+            raise OSError(EINVAL, "cls_u32: Divisor can only be used on a hash table")
         number = handle >> 20 or self._free_table()
         if number in self.tables:
-            raise OSError(errno.EEXIST, f"u32 table {number:x}: exists already")
+            raise OSError(EEXIST, f"u32 table {number:x}: exists already")
         self.tables[number] = HashTable(number, divisor)
         self.own.append(number)
         return Filter(number << 20, options)
@@ -238,17 +238,17 @@ class U32(TcfProto):
         """The table and bucket of a new filter: "ht" and "sample", or the root."""
         ht = options.get("ht", 0)
         if handle >> 20 and ht >> 20 and handle >> 20 != ht >> 20:
-            raise OSError(errno.EINVAL, "cls_u32: Handle specified hash table address mismatch")
+            raise OSError(EINVAL, "cls_u32: Handle specified hash table address mismatch")
         number = ht >> 20 or handle >> 20
         table = self.tables.get(number) if number else self.root
         if table is None:
-            raise OSError(errno.EINVAL, f"cls_u32: Specified hash table not found: {number:x}:")
+            raise OSError(EINVAL, f"cls_u32: Specified hash table not found: {number:x}:")
         bucket = ht >> 12 & 0xFF or handle >> 12 & 0xFF
         if "sample" in options:
             value, mask = options["sample"]
             bucket = fold(value, mask, table.divisor)
         if bucket >= table.divisor:
-            raise OSError(errno.EINVAL, "cls_u32: Specified hash table buckets exceed configured value: "
+            raise OSError(EINVAL, "cls_u32: Specified hash table buckets exceed configured value: "
                           f"{bucket:x}")
         return table, bucket
 
@@ -289,11 +289,11 @@ class U32(TcfProto):
 
     def _delete_table(self, table: HashTable) -> bool:
         if table.root:
-            raise OSError(errno.EINVAL, "cls_u32: Not allowed to delete root node")
+            raise OSError(EINVAL, "cls_u32: Not allowed to delete root node")
         links = [node for other in self.tables.values() for nodes in other.buckets.values()
                  for node in nodes if node.link is table]
         if links or any(table.buckets.values()):
-            raise OSError(errno.EBUSY, "cls_u32: Can not delete in-use filter")
+            raise OSError(EBUSY, "cls_u32: Can not delete in-use filter")
         del self.tables[table.handle]
         self.own.remove(table.handle)
         return True

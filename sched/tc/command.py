@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Any, Never
 
+from ebpfvm.errnos import ENOENT, EOPNOTSUPP
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, Qdisc, handle_text
@@ -53,12 +53,12 @@ class Commands:
         """
         found = self.net.find_qdisc(dev, parent & TC_H_MAJ_MASK)
         if found is None:
-            refuse(errno.ENOENT, missing, handle_text(parent & TC_H_MAJ_MASK))
+            refuse(ENOENT, missing, handle_text(parent & TC_H_MAJ_MASK))
         if not isinstance(found, ClassfulQdisc):
-            refuse(errno.EOPNOTSUPP, "Parent qdisc is not classful", f"{found.kind} {handle_text(found.handle)}")
+            refuse(EOPNOTSUPP, "Parent qdisc is not classful", f"{found.kind} {handle_text(found.handle)}")
         cl = found.find(parent)
         if cl is None:
-            refuse(errno.ENOENT, "Specified class not found", handle_text(parent))
+            refuse(ENOENT, "Specified class not found", handle_text(parent))
         return found, cl
 
     def no_verb(self, command: Command) -> Never:

@@ -3,9 +3,9 @@ Linux 7.2)."""
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Any, Final
 
+from ebpfvm.errnos import EINVAL, ENOENT, EOPNOTSUPP
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, handle_text
@@ -72,7 +72,7 @@ class FilterCommands(Commands):
             raise UsageError("tc filter del: name the kind of the filter too with 'handle', as in handle 800::800 u32")
         handle = filter_handle(command, self.source)
         if not args.get("prio") and ("protocol" in args or handle[0] or command.kind):
-            refuse(errno.ENOENT, "Cannot flush filters with protocol, handle or kind set", "name a priority too")
+            refuse(ENOENT, "Cannot flush filters with protocol, handle or kind set", "name a priority too")
         self._block(command, change=True).delete(
             chain=args.get("chain"), prio=args.get("prio", 0), protocol=args.get("protocol", 0), handle=handle[0],
             kind=command.kind)
@@ -126,27 +126,27 @@ class FilterCommands(Commands):
         if "block" in args:
             found = self.net.blocks.get(args["block"])
             if found is None:
-                refuse(errno.EINVAL, "Block of given index was not found", args["block"])
+                refuse(EINVAL, "Block of given index was not found", args["block"])
             return found
         dev = self.dev(command)
         if "root" in args:
-            refuse(errno.EINVAL, "Parent Qdisc doesn't exists", "root is no qdisc's handle")
+            refuse(EINVAL, "Parent Qdisc doesn't exists", "root is no qdisc's handle")
         parent = args.get("parent", 0)
         side = places[0] if places and places[0] in ("ingress", "egress") else _HOOKS.get(parent)
         if side is not None:
             if dev.hook_kind == "clsact" and parent in (INGRESS_HANDLE, TC_H_INGRESS):
                 what = "Invalid argument" if parent == INGRESS_HANDLE else "Specified class doesn't exist"
-                refuse(errno.EINVAL, what, "a clsact has the parents ffff:fff2 (ingress) and ffff:fff3 (egress)")
+                refuse(EINVAL, what, "a clsact has the parents ffff:fff2 (ingress) and ffff:fff3 (egress)")
             return self._hook(dev, "ingress" if dev.hook_kind == "ingress" else side, change)
         return self._qdisc_block(dev, parent)
 
     def _hook(self, dev: NetDev, side: str, change: bool) -> Block:
         if side not in dev.hooks:
-            refuse(errno.EINVAL, "Parent Qdisc doesn't exists",
+            refuse(EINVAL, "Parent Qdisc doesn't exists",
                    f"device {dev.name} has no {side} filters, add qdisc clsact first")
         block = dev.hooks[side]
         if change and block.index:
-            refuse(errno.EOPNOTSUPP,
+            refuse(EOPNOTSUPP,
                    "This filter block is shared. Please use the block index to manipulate the filters",
                    f"block {block.index}")
         return block
@@ -155,13 +155,13 @@ class FilterCommands(Commands):
         major = parent & TC_H_MAJ_MASK
         qdisc: Any = self.net.find_qdisc(dev, major) if major else dev.qdisc
         if qdisc is None:
-            refuse(errno.EINVAL, "Parent Qdisc doesn't exists", handle_text(major))
+            refuse(EINVAL, "Parent Qdisc doesn't exists", handle_text(major))
         if not isinstance(qdisc, ClassfulQdisc):
-            refuse(errno.EINVAL, "Qdisc not classful", f"{qdisc.kind} {handle_text(qdisc.handle)}")
+            refuse(EINVAL, "Qdisc not classful", f"{qdisc.kind} {handle_text(qdisc.handle)}")
         cl = qdisc.find(parent) if parent & ~TC_H_MAJ_MASK else None
         if parent & ~TC_H_MAJ_MASK and cl is None:
-            refuse(errno.EINVAL, "Specified class doesn't exist", handle_text(parent))
+            refuse(EINVAL, "Specified class doesn't exist", handle_text(parent))
         block = qdisc.tcf_block(cl)
         if block is None:
-            refuse(errno.EOPNOTSUPP, "Class doesn't support blocks", f"{qdisc.kind} {handle_text(qdisc.handle)}")
+            refuse(EOPNOTSUPP, "Class doesn't support blocks", f"{qdisc.kind} {handle_text(qdisc.handle)}")
         return block

@@ -3,9 +3,9 @@ net/sched/sch_api.c, Linux 7.2). Each refusal has the kernel's errno and words."
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Any, Final
 
+from ebpfvm.errnos import EEXIST, EINVAL, ENOENT
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.qdiscs.kinds import QDISCS
@@ -89,7 +89,7 @@ class QdiscCommands(Commands):
         verb = command.verb
         if not parent:
             if not handle:
-                refuse(errno.EINVAL, "Handle cannot be zero", "'root', 'parent CLASS' or 'handle H:' is needed")
+                refuse(EINVAL, "Handle cannot be zero", "'root', 'parent CLASS' or 'handle H:' is needed")
             self._change(command, self._lookup(dev, handle), options)
             return
         if parent == TC_H_INGRESS:
@@ -107,15 +107,15 @@ class QdiscCommands(Commands):
                 self._change(command, old, options)
                 return
         elif verb not in ("replace", "link"):
-            refuse(errno.EEXIST, _NO_REPLACE)
+            refuse(EEXIST, _NO_REPLACE)
         if handle and self._lookup(dev, handle) is not None:
             if verb == "add":
-                refuse(errno.EEXIST, "Exclusivity flag on, cannot override")
-            refuse(errno.EINVAL, "Cannot move an existing qdisc to a different parent")
+                refuse(EEXIST, "Exclusivity flag on, cannot override")
+            refuse(EINVAL, "Cannot move an existing qdisc to a different parent")
         if not create:
-            refuse(errno.ENOENT, "Qdisc not found. To create specify NLM_F_CREATE flag")
+            refuse(ENOENT, "Qdisc not found. To create specify NLM_F_CREATE flag")
         if not command.kind:
-            refuse(errno.ENOENT, "Specified qdisc kind is unknown", "no kind of qdisc is named; there are "
+            refuse(ENOENT, "Specified qdisc kind is unknown", "no kind of qdisc is named; there are "
                                                                     f"{', '.join(QDISC_KINDS)}")
         new = self.builder.qdisc(command.kind, dev, handle or self.net.free_handle(dev), options)
         self._graft(dev, upper, cl, new, parent)
@@ -126,11 +126,11 @@ class QdiscCommands(Commands):
     def _change(self, command: Command, old: Qdisc | None, options: dict[str, Any]) -> None:
         """Change the options of a qdisc that is there."""
         if old is None:
-            refuse(errno.ENOENT, "Specified qdisc not found")
+            refuse(ENOENT, "Specified qdisc not found")
         if command.verb == "add":
-            refuse(errno.EEXIST, _EXCLUSIVE)
+            refuse(EEXIST, _EXCLUSIVE)
         if command.kind not in ("", old.kind):
-            refuse(errno.EINVAL, _OTHER_KIND, old.kind)
+            refuse(EINVAL, _OTHER_KIND, old.kind)
         if command.kind and (options or command.kind not in self.net.qdisc_kinds):
             self.builder.change_qdisc(old, options)
 
@@ -146,11 +146,11 @@ class QdiscCommands(Commands):
 
     def _modify_hook(self, command: Command, dev: NetDev) -> None:
         if dev.hook_kind and command.verb == "add":
-            refuse(errno.EEXIST, _EXCLUSIVE)
+            refuse(EEXIST, _EXCLUSIVE)
         if dev.hook_kind and command.kind not in ("", dev.hook_kind):
-            refuse(errno.EINVAL, _OTHER_KIND, dev.hook_kind)
+            refuse(EINVAL, _OTHER_KIND, dev.hook_kind)
         if not dev.hook_kind and command.verb not in ("add", "replace"):
-            refuse(errno.ENOENT, "Qdisc not found. To create specify NLM_F_CREATE flag")
+            refuse(ENOENT, "Qdisc not found. To create specify NLM_F_CREATE flag")
         if command.kind not in _HOOKS:
             raise UsageError("tc qdisc: parent ffff:fff1 is for the kinds clsact and ingress")
         if dev.hook_kind:
@@ -178,29 +178,29 @@ class QdiscCommands(Commands):
         else:
             old = self._lookup(dev, handle)
             if old is None:
-                refuse(errno.ENOENT, "Failed to find qdisc with specified handle")
+                refuse(ENOENT, "Failed to find qdisc with specified handle")
         if old is None:
-            refuse(errno.ENOENT, "Cannot find specified qdisc on specified device")
+            refuse(ENOENT, "Cannot find specified qdisc on specified device")
         if handle not in (0, old.handle):
-            refuse(errno.EINVAL, "Invalid handle")
+            refuse(EINVAL, "Invalid handle")
         if command.kind not in ("", old.kind):
-            refuse(errno.EINVAL, _OTHER_KIND, old.kind)
+            refuse(EINVAL, _OTHER_KIND, old.kind)
         if not parent:
-            refuse(errno.EINVAL, "Classid cannot be zero")
+            refuse(EINVAL, "Classid cannot be zero")
         if not old.handle:
-            refuse(errno.ENOENT, "Cannot delete qdisc with handle of zero")
+            refuse(ENOENT, "Cannot delete qdisc with handle of zero")
         self._graft(dev, upper, cl, None, parent)
 
     def _delete_hook(self, command: Command, dev: NetDev, handle: int) -> None:
         if not dev.hook_kind:
             if not dev.hook_seen:
-                refuse(errno.ENOENT, "Cannot find specified qdisc on specified device")
-            refuse(errno.EINVAL if handle else errno.ENOENT,
+                refuse(ENOENT, "Cannot find specified qdisc on specified device")
+            refuse(EINVAL if handle else ENOENT,
                    "Invalid handle" if handle else "Cannot delete qdisc with handle of zero")
         if handle not in (0, INGRESS_HANDLE):
-            refuse(errno.EINVAL, "Invalid handle")
+            refuse(EINVAL, "Invalid handle")
         if command.kind not in ("", dev.hook_kind):
-            refuse(errno.EINVAL, _OTHER_KIND, dev.hook_kind)
+            refuse(EINVAL, _OTHER_KIND, dev.hook_kind)
         dev.hooks.clear()
         dev.hook_kind = ""
 
@@ -233,27 +233,27 @@ class ClassCommands(Commands):
         major = classid & TC_H_MAJ_MASK
         if parent not in (0, TC_H_ROOT) and parent & TC_H_MAJ_MASK:
             if major and major != parent & TC_H_MAJ_MASK:
-                refuse(errno.EINVAL, f"class {handle_text(classid)} cannot be added to qdisc "
+                refuse(EINVAL, f"class {handle_text(classid)} cannot be added to qdisc "
                                      f"{handle_text(parent & TC_H_MAJ_MASK)}")
             major = parent & TC_H_MAJ_MASK
         qdisc = self.net.find_qdisc(dev, major)
         if qdisc is None:
-            refuse(errno.ENOENT, "No such file or directory", f"no qdisc {handle_text(major)}")
+            refuse(ENOENT, "No such file or directory", f"no qdisc {handle_text(major)}")
         if not isinstance(qdisc, ClassfulQdisc):
-            refuse(errno.EINVAL, "Invalid argument", f"qdisc {qdisc.kind} {handle_text(major)} has no classes")
+            refuse(EINVAL, "Invalid argument", f"qdisc {qdisc.kind} {handle_text(major)} has no classes")
         return qdisc
 
     def _modify(self, command: Command, qdisc: ClassfulQdisc, found: Any, classid: int, parent: int) -> None:
         name = f"class {handle_text(classid)}"
         if command.verb == "del":
             if found is None:
-                refuse(errno.ENOENT, "No such file or directory", name)
+                refuse(ENOENT, "No such file or directory", name)
             qdisc.delete_class(found)
             return
         if found is not None and command.verb == "add":
-            refuse(errno.EEXIST, "File exists", name)
+            refuse(EEXIST, "File exists", name)
         if found is None and command.verb == "change":
-            refuse(errno.ENOENT, "No such file or directory", name)
+            refuse(ENOENT, "No such file or directory", name)
         qdisc.change_class(classid, 0 if parent == TC_H_ROOT else parent, {}, found)
 
     def _check_kind(self, command: Command) -> None:

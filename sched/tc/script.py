@@ -6,10 +6,10 @@ says in which line and column the command begins that it is about.
 
 from __future__ import annotations
 
-import errno
 import os
 from typing import TYPE_CHECKING, Any
 
+from ebpfvm import errnos
 from ebpfvm.errors import EbpfvmError, UsageError
 from ebpfvm.sched.tc.action_cmd import ActionCommands
 from ebpfvm.sched.tc.build import TcBuilder
@@ -92,7 +92,7 @@ class _Runner:
         except ScriptError:
             raise
         except OSError as error:
-            number = "EOPNOTSUPP" if error.errno == errno.EOPNOTSUPP else errno.errorcode.get(error.errno or 0, "")
+            number = errnos.name(error.errno) if error.errno else ""
             raise ScriptError(f"{error.strerror or error}{f' ({number})' if number else ''}", command.at,
                               self.source) from error
         except EbpfvmError as error:

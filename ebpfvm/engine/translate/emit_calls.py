@@ -80,7 +80,7 @@ def _tail(em: Emitter) -> None:
     args = ", ".join(em.reg(n).text for n in (1, 2, 3))
     em.add(assign(f"t_{em.pc}", f"TAIL(ENV, {args})", em.pc)._replace(pure=False))
     em.add(effect(f"if t_{em.pc} != NO_TAIL: return t_{em.pc}", em.pc))
-    em.add(assign("r0", f"{common.ENOENT:#x}", em.pc))
+    em.add(assign("r0", f"{common.NO_SUCH_PROGRAM:#x}", em.pc))
 
 
 def _helper(em: Emitter, helper: Helper) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Struct
+from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.calling.helper_args import is_null
 from ebpfvm.verifier.domain.width import SIGN32, U32_MAX
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.env import StructType
 from ebpfvm.verifier.machine.regs import SCALAR, pointer
-from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse, unsupported
+from ebpfvm.verifier.machine.signal import Refuse, unsupported
 from ebpfvm.verifier.memory import regions
 
 if TYPE_CHECKING:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.errnos import EINVAL
 from ebpfvm.verifier.calling import dynptrs
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import Reg, pointer
-from ebpfvm.verifier.machine.signal import EINVAL, Refuse, unsupported
+from ebpfvm.verifier.machine.signal import Refuse, unsupported
 
 if TYPE_CHECKING:
     from ebpfvm.contract.kfunc import KfuncParam

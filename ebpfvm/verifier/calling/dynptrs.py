@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.errnos import EINVAL
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.references import acquire, drop_ref, invalidate, replace_regs
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg
-from ebpfvm.verifier.machine.signal import EINVAL, Refuse, unsupported
+from ebpfvm.verifier.machine.signal import Refuse, unsupported
 from ebpfvm.verifier.machine.state import ALL_INVALID, DYN, DynptrState, Slot
 
 if TYPE_CHECKING:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.errnos import EFAULT, EINVAL
 from ebpfvm.verifier.calling import frames, global_funcs
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine.regs import SCALAR
-from ebpfvm.verifier.machine.signal import EFAULT, EINVAL, Refuse
+from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.report import show
 from ebpfvm.verifier.values.alu import unreadable
 

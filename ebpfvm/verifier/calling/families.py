@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ebpfvm.errnos import EINVAL
 from ebpfvm.verifier.calling import casts, dynptr_kfuncs, exits, graph_kfuncs, iter_kfuncs, reslocks, workqueues
 from ebpfvm.verifier.machine.regs import FUNC
-from ebpfvm.verifier.machine.signal import EINVAL, Refuse
+from ebpfvm.verifier.machine.signal import Refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

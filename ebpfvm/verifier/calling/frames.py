@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.errnos import E2BIG, EACCES, EINVAL
 from ebpfvm.verifier.calling import global_funcs
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.env import StructType
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, pointer
-from ebpfvm.verifier.machine.signal import E2BIG, EACCES, EINVAL, Refuse
+from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.state import DynptrState, Frame
 from ebpfvm.verifier.passes import exceptions
 from ebpfvm.verifier.values import packet_pointers

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Enum, Enum64, Func, FuncProto, Fwd, Int, Ptr, Struct, Typedef, Union, Void
+from ebpfvm.errnos import EFAULT, EINVAL, EOPNOTSUPP
 from ebpfvm.errors import LoadError
 from ebpfvm.verifier.calling import dynptrs
 from ebpfvm.verifier.calling import helper_args as args_
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, pointer
-from ebpfvm.verifier.machine.signal import EFAULT, EINVAL, EOPNOTSUPP, Refuse, Unsupported, unsupported
+from ebpfvm.verifier.machine.signal import Refuse, Unsupported, unsupported
 from ebpfvm.verifier.machine.state import DynptrState
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _argument(w: Walk, btf: Btf, subprog: Subprog, at: int, type_id: int) -> Arg
     tags = {tag.removeprefix("arg:") for tag in btf.decl_tags(subprog.type_id, at) if tag.startswith("arg:")}
     found = btf.resolved(type_id)
     if tags - set(TAGS):
-        raise Refuse(95, f"arg#{at} has unsupported set of tags")
+        raise Refuse(EOPNOTSUPP, f"arg#{at} has unsupported set of tags")
     if not isinstance(found, Ptr):
         if tags:
             raise Refuse(EINVAL, f"arg#{at} has pointer tag, but is not a pointer type")

@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Array, Enum, Enum64, Int, Struct, Union
+from ebpfvm.errnos import EINVAL
 from ebpfvm.verifier.calling import locks
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import Reg, pointer
-from ebpfvm.verifier.machine.signal import EINVAL, Refuse, unsupported
+from ebpfvm.verifier.machine.signal import Refuse, unsupported
 from ebpfvm.verifier.memory import regions
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.contract.args import Arg
+from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.calling import dynptrs, locks
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import SCALAR, Reg, type_name
-from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse, unsupported
+from ebpfvm.verifier.machine.signal import Refuse, unsupported
 from ebpfvm.verifier.machine.state import SPILL, ZERO
 from ebpfvm.verifier.memory import access, btf_access, regions, stack
 from ebpfvm.verifier.values.alu import unreadable

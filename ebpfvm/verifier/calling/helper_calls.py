@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.contract.args import Arg, Ret
 from ebpfvm.contract.format_strings import wanted
+from ebpfvm.errnos import EACCES, EFAULT, EINVAL, ENOTSUPP
 from ebpfvm.verifier.calling import dynptrs, frames, helper_args
 from ebpfvm.verifier.calling.helper_args import Call, is_null
 from ebpfvm.verifier.domain.num import Num
@@ -13,7 +14,7 @@ from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.env import StructType
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, pointer
-from ebpfvm.verifier.machine.signal import EACCES, EFAULT, EINVAL, ENOTSUPP, Refuse, unsupported
+from ebpfvm.verifier.machine.signal import Refuse, unsupported
 from ebpfvm.verifier.machine.state import MISC
 from ebpfvm.verifier.memory import btf_access, ksyms
 from ebpfvm.verifier.memory import stack as stack_
@@ -189,7 +190,7 @@ def _specials(w: Walk, made: Call) -> None:
     elif name == "bpf_for_each_map_elem":
         assert made.map is not None
         if not made.map.type.for_each:
-            raise Refuse(524, "callback function not allowed for map")
+            raise Refuse(ENOTSUPP, "callback function not allowed for map")
         frames.push_callback(w, made.subprog, frames.for_each_callback)
     elif name == "bpf_find_vma":
         frames.push_callback(w, made.subprog, frames.vma_callback)

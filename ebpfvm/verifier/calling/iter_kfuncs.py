@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.calling.dynptrs import slots_at
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import Reg, known, pointer
-from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse
+from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.state import ALL_INVALID, IRQ, ITER, IrqState, IterState, Slot
 from ebpfvm.verifier.memory import stack
 

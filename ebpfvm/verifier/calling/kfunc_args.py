@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.calling import families
 from ebpfvm.verifier.calling import helper_args as args_
 from ebpfvm.verifier.calling.helper_args import is_null
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg
-from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse, unsupported
+from ebpfvm.verifier.machine.signal import Refuse, unsupported
 from ebpfvm.verifier.memory import btf_access, regions, struct_walk
 
 if TYPE_CHECKING:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.calling import families, frames, kfunc_args
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.env import StructType
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg, pointer
-from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse, unsupported
+from ebpfvm.verifier.machine.signal import Refuse, unsupported
 from ebpfvm.verifier.passes.cfg import SYNC_KFUNCS
 from ebpfvm.verifier.values import packet_pointers
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.references import drop_non_owning
-from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse
+from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.state import Ref
 from ebpfvm.verifier.memory import btf_access
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.errnos import EINVAL
 from ebpfvm.verifier.calling import helper_calls, locks
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import SCALAR, Reg, known
-from ebpfvm.verifier.machine.signal import EINVAL, Refuse
+from ebpfvm.verifier.machine.signal import Refuse
 
 if TYPE_CHECKING:
     from ebpfvm.contract.kfunc import KfuncParam

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.errnos import EINVAL
 from ebpfvm.verifier.calling import frames, locks
 from ebpfvm.verifier.machine import regs as r
-from ebpfvm.verifier.machine.signal import EINVAL, Refuse, unsupported
+from ebpfvm.verifier.machine.signal import Refuse, unsupported
 
 if TYPE_CHECKING:
     from ebpfvm.contract.kfunc import KfuncParam

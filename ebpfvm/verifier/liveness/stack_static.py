@@ -11,10 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract.args import Arg
+from ebpfvm.errnos import E2BIG, EINVAL
 from ebpfvm.isa import codes as c
 from ebpfvm.verifier.liveness import stack_access, stack_static_log
 from ebpfvm.verifier.liveness.arg_tracks import MIXED, Slots, Track, Transfer, join, shifted
-from ebpfvm.verifier.machine.signal import E2BIG, EINVAL, Refuse
+from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.passes.const_regs import FUNC
 from ebpfvm.verifier.passes.postorder import blocks, callees_first
 from ebpfvm.verifier.passes.subprogs import CALL, is_call, is_kfunc_call

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ebpfvm.errnos import E2BIG, EFAULT, ENOMEM
 from ebpfvm.limits import DEFAULTS
 from ebpfvm.verifier.machine.budget import Budget
-from ebpfvm.verifier.machine.signal import E2BIG, EFAULT, ENOMEM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

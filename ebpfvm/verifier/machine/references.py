@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ebpfvm.errnos import EINVAL
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg
-from ebpfvm.verifier.machine.signal import EINVAL, Refuse
+from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.state import SPILL, DynptrState, Ref, Slot
 
 if TYPE_CHECKING:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-EPERM, ENOENT, E2BIG, ENOMEM, EACCES, EFAULT, EBUSY, EEXIST, EINVAL = 1, 2, 7, 12, 13, 14, 16, 17, 22
-EBADF, EPROTO, EOPNOTSUPP, ENOTSUPP = 9, 71, 95, 524
+from ebpfvm.errnos import EOPNOTSUPP
 
 
 class Refuse(Exception):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.isa import codes as c
 from ebpfvm.verifier.domain import tnum
 from ebpfvm.verifier.domain.format import unum
 from ebpfvm.verifier.domain.width import U64_MAX
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, known, type_name
-from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse
+from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.state import ALL_SPILL
 from ebpfvm.verifier.memory import btf_access, regions, stack
 from ebpfvm.verifier.report import show

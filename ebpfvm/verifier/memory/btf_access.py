@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Array, Struct, Union
+from ebpfvm.errnos import EACCES, EINVAL, ENOTSUPP
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.env import StructType
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg, pointer, type_name
-from ebpfvm.verifier.machine.signal import EACCES, EINVAL, ENOTSUPP, Refuse, unsupported
+from ebpfvm.verifier.machine.signal import Refuse, unsupported
 from ebpfvm.verifier.machine.special_fields import local_struct
 from ebpfvm.verifier.memory import struct_walk
 from ebpfvm.verifier.memory.regions import FIELD_NAMES, unmodified

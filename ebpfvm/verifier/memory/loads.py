@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Func, Linkage
+from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import imm64
 from ebpfvm.verifier.calling import frames
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, known, pointer
-from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse
+from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.memory import ksyms
 from ebpfvm.verifier.memory.regions import unmodified
 from ebpfvm.verifier.values.alu import READ_ONLY, unreadable

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.domain.width import S64_MIN, U64_MAX
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import Reg, type_name
-from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse, unsupported
+from ebpfvm.verifier.machine.signal import Refuse, unsupported
 from ebpfvm.verifier.report import show
 from ebpfvm.verifier.values.pointers import MAX_VAR_OFF
 

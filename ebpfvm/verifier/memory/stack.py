@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, known
-from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse
+from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.state import (
     ALL_INVALID,
     ALL_SPILL,

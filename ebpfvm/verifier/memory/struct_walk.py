@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ebpfvm.btf.types import Array, Kind, Ptr, Struct, TypeTag, Union
+from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.env import StructType
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg, pointer
-from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse, unsupported
+from ebpfvm.verifier.machine.signal import Refuse, unsupported
 
 if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf, Member

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfvm.verifier.machine.signal import EINVAL, Refuse, unsupported
+from ebpfvm.errnos import EINVAL
+from ebpfvm.verifier.machine.signal import Refuse, unsupported
 
 if TYPE_CHECKING:
     from ebpfvm.verifier.machine.env import Env

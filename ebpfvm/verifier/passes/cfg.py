@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ebpfvm.errnos import EINVAL
 from ebpfvm.isa import codes as c
-from ebpfvm.verifier.machine.signal import EINVAL, Refuse
+from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.passes.subprogs import is_call, is_func_ref, is_kfunc_call
 
 if TYPE_CHECKING:

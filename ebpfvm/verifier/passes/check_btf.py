@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Enum, Func, FuncProto, Int
+from ebpfvm.errnos import EINVAL
 from ebpfvm.isa import codes as c
-from ebpfvm.verifier.machine.signal import EINVAL, Refuse
+from ebpfvm.verifier.machine.signal import Refuse
 
 if TYPE_CHECKING:
     from ebpfvm.loader.object import Program

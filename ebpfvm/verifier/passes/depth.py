@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfvm.verifier.machine.signal import E2BIG, EACCES, EINVAL, Refuse
+from ebpfvm.errnos import E2BIG, EACCES, EINVAL
+from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.passes.check_btf import has_tail_call
 from ebpfvm.verifier.passes.exceptions import is_throw
 from ebpfvm.verifier.passes.subprogs import is_call, is_func_ref

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Func, Linkage
+from ebpfvm.errnos import EEXIST, EINVAL, ENOENT
 from ebpfvm.verifier.calling import global_funcs
-from ebpfvm.verifier.machine.signal import EEXIST, EINVAL, ENOENT, Refuse
+from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.passes.subprogs import is_call, is_kfunc_call
 
 if TYPE_CHECKING:

@@ -9,11 +9,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract.mapcreate import as_created, creation_refusal
+from ebpfvm.errnos import EBADF, EBUSY, EINVAL, ENOTSUPP, EPROTO
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.legality import check_fields, check_slot
 from ebpfvm.verifier.machine.env import Map
-from ebpfvm.verifier.machine.signal import EBADF, EBUSY, EINVAL, ENOTSUPP, EPROTO, Refuse
+from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.special_fields import special_fields
 from ebpfvm.verifier.passes import map_use
 from ebpfvm.verifier.values.late_fields import is_atomic

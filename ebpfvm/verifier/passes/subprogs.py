@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Func, Linkage
+from ebpfvm.errnos import E2BIG, EINVAL, EPERM, EPROTO
 from ebpfvm.isa import codes as c
 from ebpfvm.verifier.machine.env import Subprog
-from ebpfvm.verifier.machine.signal import E2BIG, EINVAL, EPERM, EPROTO, Refuse
+from ebpfvm.verifier.machine.signal import Refuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +81,7 @@ def _kfunc(program: Program, dialect: Dialect, insn: Insn, pc: int) -> Kfunc | N
     name = program.kfuncs.get(insn.imm)
     if name is None:
         if insn.off > 0:
-            raise Refuse(71, "kfunc offset > 0 without fd_array is invalid",
+            raise Refuse(EPROTO, "kfunc offset > 0 without fd_array is invalid",
                          "failed to find BTF for kernel function", pc=pc)
         if insn.off < 0:
             raise Refuse(EINVAL, "negative offset disallowed for kernel module function call",

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.errnos import EFAULT
 from ebpfvm.isa import codes as c
 from ebpfvm.verifier.machine.regs import SCALAR
-from ebpfvm.verifier.machine.signal import EFAULT, Refuse
+from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.state import DST_STACK, SPILL, SRC_STACK, STACK_ACCESS
 from ebpfvm.verifier.passes.subprogs import CALL
 from ebpfvm.verifier.report import backtrack_log

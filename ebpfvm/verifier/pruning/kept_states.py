@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.errnos import EINVAL
 from ebpfvm.verifier.machine.budget import LOOK_EVERY
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg
-from ebpfvm.verifier.machine.signal import EINVAL, Refuse
+from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.state import ITER, SPILL, IterState, Slot
 from ebpfvm.verifier.pruning import backtrack, cleaning
 from ebpfvm.verifier.pruning.equal import EXACT, NOT_EXACT, WITHIN, Ids, differs, equal

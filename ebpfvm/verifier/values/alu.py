@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.table import row_of
 from ebpfvm.verifier.domain import links as linked
@@ -14,7 +15,7 @@ from ebpfvm.verifier.domain.num import Num, const
 from ebpfvm.verifier.domain.width import U32_MAX
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import ADD_CONST, SCALAR, UNKNOWN_SCALAR, Reg
-from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse, unsupported
+from ebpfvm.verifier.machine.signal import Refuse, unsupported
 from ebpfvm.verifier.values import pointers
 
 if TYPE_CHECKING:

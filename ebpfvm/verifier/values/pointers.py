@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.isa import codes as c
 from ebpfvm.verifier.domain.num import Num, const
 from ebpfvm.verifier.domain.width import S64_MIN
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg, type_name
-from ebpfvm.verifier.machine.signal import EACCES, EINVAL, Refuse
+from ebpfvm.verifier.machine.signal import Refuse
 
 if TYPE_CHECKING:
     from ebpfvm.isa.insn import Insn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ebpfvm.funcs.errno import E2BIG, EINVAL, ERANGE
+from ebpfvm.errnos import E2BIG, EINVAL, ERANGE
 from tests.unit.funcs.world import World
 
 DATA, PTR, OTHER = 0, 128, 144

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ebpfvm.btf.encode import BtfBuilder
+from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import Fault
-from ebpfvm.funcs.errno import EINVAL
 from ebpfvm.funcs.graph import graph_of
 from tests.unit.funcs.world import World
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ebpfvm.dialects import rfc6
-from ebpfvm.funcs.errno import EEXIST, EINVAL, ENOENT
+from ebpfvm.errnos import EEXIST, EINVAL, ENOENT
 from tests.unit.funcs.world import World
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebpfvm.funcs.errno import E2BIG, EINVAL
+from ebpfvm.errnos import E2BIG, EINVAL
 from tests.unit.funcs.world import World
 
 

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from ebpfvm.funcs.errno import EACCES, EBUSY, EINVAL, EOPNOTSUPP
+from ebpfvm.errnos import EACCES, EBUSY, EINVAL, EOPNOTSUPP
 from ebpfvm.funcs.timer import timers_of
 from ebpfvm.kernel.sock import Sock
 from tests.unit.funcs.world import World

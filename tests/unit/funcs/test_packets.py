@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ebpfvm.dialects import linux, rfc6
+from ebpfvm.errnos import EACCES, EFAULT, EINVAL, ENODEV, ENOMEM, ENOTSUPP, EOPNOTSUPP
 from ebpfvm.funcs import csum
-from ebpfvm.funcs.errno import EACCES, EFAULT, EINVAL, ENODEV, ENOMEM, ENOTSUPP, EOPNOTSUPP
 from ebpfvm.funcs.packet_bytes import ETH_P_8021Q, ETH_P_IP, ETH_P_IPV6
 from ebpfvm.funcs.redirect import Redirect, copy_of
 from ebpfvm.funcs.skb_meta import flow_hash

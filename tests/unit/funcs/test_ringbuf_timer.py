@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ebpfvm.errnos import E2BIG, EBUSY, EDEADLK, EINVAL
 from ebpfvm.errors import Fault
-from ebpfvm.funcs.errno import E2BIG, EBUSY, EDEADLK, EINVAL
 from ebpfvm.funcs.timer import timers_of
 from ebpfvm.sched.events import EventLoop
 from tests.unit.funcs.world import World

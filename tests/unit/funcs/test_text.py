@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebpfvm.funcs.errno import E2BIG, EFAULT, EINVAL, ENOENT, ENOSPC, ERANGE
+from ebpfvm.errnos import E2BIG, EFAULT, EINVAL, ENOENT, ENOSPC, ERANGE
 from ebpfvm.funcs.printf import render
 from ebpfvm.funcs.text_helpers import parse_number
 from tests.unit.funcs.world import M, World

@@ -1,0 +1,78 @@
+"""The errno values of Linux (uapi/asm-generic/errno.h), as programs and callers of bpf(2) see them.
+
+They are the same on every host, which Python's `errno` is not: it has the numbers of the machine that it runs on. Only
+code that talks to that machine (files, its own bpf(2)) uses Python's.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+EPERM: Final = 1
+ENOENT: Final = 2
+E2BIG: Final = 7
+EBADF: Final = 9
+EAGAIN: Final = 11
+ENOMEM: Final = 12
+EACCES: Final = 13
+EFAULT: Final = 14
+EBUSY: Final = 16
+EEXIST: Final = 17
+ENODEV: Final = 19
+EINVAL: Final = 22
+ENOSPC: Final = 28
+ERANGE: Final = 34
+EDEADLK: Final = 35
+ENOSYS: Final = 38
+ENONET: Final = 64
+EPROTO: Final = 71
+EOVERFLOW: Final = 75
+EOPNOTSUPP: Final = 95
+EAFNOSUPPORT: Final = 97
+ENETDOWN: Final = 100
+ENOTSUPP: Final = 524  # the kernel's own: user space's headers do not have it
+
+NAMES: Final[dict[int, str]] = {value: name for name, value in list(globals().items()) if isinstance(value, int)}
+
+_TEXTS: Final = {
+    EPERM: "Operation not permitted",
+    ENOENT: "No such file or directory",
+    E2BIG: "Argument list too long",
+    EBADF: "Bad file descriptor",
+    EAGAIN: "Resource temporarily unavailable",
+    ENOMEM: "Cannot allocate memory",
+    EACCES: "Permission denied",
+    EFAULT: "Bad address",
+    EBUSY: "Device or resource busy",
+    EEXIST: "File exists",
+    ENODEV: "No such device",
+    EINVAL: "Invalid argument",
+    ENOSPC: "No space left on device",
+    ERANGE: "Numerical result out of range",
+    EDEADLK: "Resource deadlock avoided",
+    ENOSYS: "Function not implemented",
+    ENONET: "Machine is not on the network",
+    EPROTO: "Protocol error",
+    EOVERFLOW: "Value too large for defined data type",
+    EOPNOTSUPP: "Operation not supported",
+    EAFNOSUPPORT: "Address family not supported by protocol",
+    ENETDOWN: "Network is down",
+}
+
+
+def name(number: int) -> str:
+    """Return the name of a positive errno; the number itself where it has none here.
+
+    >>> name(22), name(524), name(3999)
+    ('EINVAL', 'ENOTSUPP', '3999')
+    """
+    return NAMES.get(number, str(number))
+
+
+def describe(number: int) -> str:
+    """Return what `strerror` of Linux says about a positive errno.
+
+    >>> describe(2), describe(524)
+    ('No such file or directory', 'Unknown error 524')
+    """
+    return _TEXTS.get(number, f"Unknown error {number}")

@@ -1,0 +1,60 @@
+"""A number that the kernel's headers name has its name in one module."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from ebpfvm import errnos
+from tests.house.tree import modules, parsed, shown
+
+# They talk to the machine that runs Python, whose errno values are Python's.
+_HOSTS = {"ebpfvm.cli.output", "ebpfvm.testing.kload", "ebpfvm.testing.oracle"}
+
+
+def _assigned(path: Path) -> Iterator[tuple[str, int]]:
+    """(name, line) for each name that a module binds by an assignment."""
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                yield from ((name.id, name.lineno) for name in ast.walk(target)
+                            if isinstance(name, ast.Name) and isinstance(name.ctx, ast.Store))
+
+
+def test_errno_names_are_bound_in_errnos_only() -> None:
+    names = {f"{start}{name}" for name in errnos.NAMES.values() for start in ("", "_")}
+    strays = [f"{shown(path)}:{line}: {name}" for module, path in modules().items() if module != "ebpfvm.errnos"
+              for name, line in _assigned(path) if name in names]
+    assert strays == []
+
+
+def test_only_those_who_talk_to_the_host_use_its_errno_values() -> None:
+    strays = [shown(path) for module, path in modules().items() if module not in _HOSTS
+              for node in ast.walk(parsed(path))
+              if (isinstance(node, ast.Import) and any(alias.name == "errno" for alias in node.names))
+              or (isinstance(node, ast.ImportFrom) and node.module == "errno")
+              or (isinstance(node, ast.Attribute) and node.attr == "strerror"
+                  and isinstance(node.value, ast.Name) and node.value.id == "os")]
+    assert strays == []
+
+
+def test_refusals_name_their_errno() -> None:
+    """An exception whose class has an `errno` gets a name, not a number."""
+    takers = re.compile(r"Refuse|Refusal|_Refused|Unsupported|OSError|kernel_error|Verdict")
+    strays = []
+    for path in modules().values():
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.Call) and takers.search(ast.unparse(node.func)):
+                strays += [f"{shown(path)}:{node.lineno}: {ast.unparse(arg)}" for arg in node.args[:1]
+                           if isinstance(arg, ast.Constant) and type(arg.value) is int]
+    assert strays == []
+
+
+def test_every_errno_has_a_text_and_a_use() -> None:
+    used = {node.id for module, path in modules().items() if module != "ebpfvm.errnos"
+            for node in ast.walk(parsed(path)) if isinstance(node, ast.Name)}
+    assert {number: errnos.describe(number) for number in errnos.NAMES
+            if errnos.describe(number).startswith("Unknown")} == {errnos.ENOTSUPP: "Unknown error 524"}
+    assert sorted(set(errnos.NAMES.values()) - used) == []
