@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 NAMES = ("*.md", "docs/**/*.md", "samples/*.md", "samples/*/*.md", "samples/uses/*/*.md", "tests/*.md")
 MARKDOWN = [path for name in NAMES for path in sorted(ROOT.glob(name))]
-# Declarations without bodies, and examples that tests/unit/tc/test_manual.py runs among devices.
-NOT_RUN = {"architecture.md": ("python",), "tc.md": ("python", "tc")}
+# tests/unit/tc/test_manual.py runs these, among devices.
+NOT_RUN = {"tc.md": ("python", "tc")}
 PAGES = [path for path in MARKDOWN if {block.lang for block in blocks(path.read_text())} & {"console", "c", "python"}]
 
 
