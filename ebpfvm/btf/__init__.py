@@ -1,8 +1,8 @@
-"""What types does an object have? BTF (BPF Type Format) as data.
+"""BTF (BPF Type Format) as data: the types of an object.
 
-`parse` reads the `.BTF` section (and a kernel's own types), `parse_ext` the `.BTF.ext` section; `Btf` answers
-questions, `special_fields` finds kptrs, locks and the like in a type. `encode` and `BtfBuilder` write BTF. The records
-are in `ebpfvm.btf.types`, CO-RE matching in `core`, C output in `dump`.
+`parse` reads the `.BTF` section (and a kernel's own types), `parse_ext` the `.BTF.ext` section. `Btf` answers queries,
+`special_fields` finds kptrs, locks and the like in a type, and `encode` and `BtfBuilder` write BTF. The records are in
+`ebpfvm.btf.types`, CO-RE matching in `core`, C output in `c_declarations`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""BTF as C: declarations of single types, and whole headers in an order that a compiler accepts.
+"""Print BTF as C: declarations of single types, and whole headers in an order that a compiler accepts.
 
-The output is in the manner of `bpftool btf dump file ... format c`. Layout is kept: gaps become unnamed bit fields,
-and a struct whose members do not lie where C would put them is packed.
+The output resembles that of `bpftool btf dump file ... format c`. It preserves the layout: gaps become unnamed bit
+fields, and a struct whose members are not where C would put them is packed.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _BUILT_IN = frozenset(("__builtin_va_list",))
 
 
 def declare(btf: Btf, type_id: int, name: str = "") -> str:
-    """A C declaration of `name` with this type; with "" the type alone, as in a cast.
+    """Return a C declaration of `name` with this type; if `name` is "", only the type, as in a cast.
 
-    >>> from ebpfvm.btf.encode import Builder
-    >>> b = Builder()
+    >>> from ebpfvm.btf.encode import BtfBuilder
+    >>> b = BtfBuilder()
     >>> word = b.integer("int", 4, signed=True)
     >>> row = b.ptr(b.array(word, 4))
     >>> declare(b.btf(), row, "rows"), declare(b.btf(), word)
     ('int (*rows)[4]', 'int')
 
     Raises:
-        LoadError: the type is nested too deeply to be C.
+        LoadError: the type is nested too deeply.
     """
     return _declare(btf, type_id, name, 0)
 
@@ -79,7 +79,7 @@ def _params(btf: Btf, proto: t.FuncProto, depth: int) -> str:
 
 
 def _base(btf: Btf, found: Type, depth: int) -> str:
-    """The word (or body, without a name) that a declaration begins with."""
+    """Return the word (or body, for a type without a name) that a declaration begins with."""
     if isinstance(found, t.Void):
         return "void"
     if isinstance(found, t.Struct | t.Union | t.Enum | t.Enum64):
@@ -93,10 +93,10 @@ def _base(btf: Btf, found: Type, depth: int) -> str:
 
 
 def define(btf: Btf, type_id: int) -> str:
-    """The C definition of a struct, union, enum, typedef, function or variable, with its semicolon.
+    """Return the C definition of a struct, union, enum, typedef, function or variable, with its semicolon.
 
     Raises:
-        LoadError: the type is nested too deeply to be C.
+        LoadError: the type is nested too deeply.
     """
     found = btf[type_id]
     if isinstance(found, t.Struct | t.Union | t.Enum | t.Enum64):
@@ -128,7 +128,7 @@ def _number(found: t.Enum | t.Enum64, value: int) -> str:
 
 
 def _member_rows(btf: Btf, found: t.Struct | t.Union, depth: int) -> tuple[list[str], bool]:
-    """Members with what is needed to put them where they are, and whether the struct has to be packed."""
+    """Return the members with the padding that puts them in place, and whether the struct must be packed."""
     packed = btf.align_of_type(found) < max([1, *(btf.align_of(m.type) for m in found.members)])
     rows: list[str] = []
     at = 0
@@ -148,7 +148,7 @@ def _member_rows(btf: Btf, found: t.Struct | t.Union, depth: int) -> tuple[list[
 
 
 def _padding(at: int, end: int) -> Iterable[str]:
-    """Unnamed bit fields that fill bits `at` to `end`; none crosses the 64-bit word it starts in."""
+    """Yield unnamed bit fields that fill bits `at` to `end`; none crosses the 64-bit word that it starts in."""
     if end - at > 64 * 8:
         first = -at % 8
         if first:
@@ -165,13 +165,13 @@ def _padding(at: int, end: int) -> Iterable[str]:
 
 
 def dump(btf: Btf, roots: Iterable[int] | None = None) -> str:
-    """C source that defines types and all they need, in an order that compiles.
+    """Return C source that defines types and everything they need, in an order that compiles.
 
     Args:
-        roots: the types wanted; all named structs, unions, enums and typedefs if not given.
+        roots: the requested types (default: all named structs, unions, enums and typedefs).
 
     Raises:
-        LoadError: types are nested too deeply to be C.
+        LoadError: types are nested too deeply.
     """
     btf = _with_unique_names(btf)
     writer = _Writer(btf)
@@ -181,7 +181,7 @@ def dump(btf: Btf, roots: Iterable[int] | None = None) -> str:
 
 
 def _top_level(btf: Btf) -> list[int]:
-    """Types with a name, and enums without that no member or typedef spells out."""
+    """Return the types with a name, and the enums without one that no member or typedef spells out."""
     inline: set[int] = set()
     for _, found in btf.items():
         if isinstance(found, t.Struct | t.Union):
@@ -194,7 +194,7 @@ def _top_level(btf: Btf) -> list[int]:
 
 
 def _spelled_out(btf: Btf, type_id: int) -> int:
-    """The type that a declaration begins with."""
+    """Return the type that a declaration begins with."""
     for _ in range(4 * _MAX_DEPTH):
         found = btf.resolved(type_id)
         if not isinstance(found, t.Ptr | t.Array):
@@ -204,9 +204,9 @@ def _spelled_out(btf: Btf, type_id: int) -> int:
 
 
 def _with_unique_names(btf: Btf) -> Btf:
-    """The same types with the second, third... use of a name called NAME___2, NAME___3, as bpftool does.
+    """Return the types with repeated names changed to NAME___2, NAME___3, ..., as bpftool does.
 
-    A kernel's BTF merges many C files. Structs, unions and enums share one space of names, typedefs and enumerators
+    A kernel's BTF merges many C files. Structs, unions and enums share one name space; typedefs and enumerators share
     another.
     """
     tags: Counter[str] = Counter()
@@ -233,7 +233,7 @@ def _with_unique_names(btf: Btf) -> Btf:
 
 
 class _Writer:
-    """Emits each definition once, after what it contains and after declarations of what it points to."""
+    """Write each definition once, after what it contains and after declarations of what it points to."""
 
     def __init__(self, btf: Btf) -> None:
         self.btf = btf
@@ -242,7 +242,7 @@ class _Writer:
         self.declared: set[str] = set()
 
     def need(self, type_id: int, pointed_to: bool, depth: int) -> None:
-        """Make sure that a type can be used: by value, or behind a pointer, where a declaration is enough."""
+        """Make sure that a type can be used by value, or by pointer, for which a declaration is enough."""
         if depth > 4 * _MAX_DEPTH:
             raise LoadError(f"BTF type {type_id} is nested too deeply to be printed", section=".BTF")
         found = self.btf[type_id]
@@ -265,7 +265,7 @@ class _Writer:
             self._emit(type_id)
 
     def top(self, type_id: int) -> None:
-        """Emit a type for its own sake; an enum without name gives its values names."""
+        """Write a requested type; an enum without a name defines its enumerators."""
         found = self.btf[type_id]
         if isinstance(found, t.Enum | t.Enum64):
             self._emit(type_id)

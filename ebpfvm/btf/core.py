@@ -1,10 +1,10 @@
-"""CO-RE: where a field, type or enumerator of the program's own types is in another kernel's types.
+"""CO-RE: find a field, type or enumerator of the program's own types in another kernel's types.
 
-A relocation names a type of the program and a path into it, as a string of indices ("0:1:2"). The path is read
-with the program's types, walked again *by name* in each type of the target that has the same name, and its value
-(an offset, a size, an existence...) is computed there. The rules are those of libbpf and the kernel, which share
+A relocation names a type of the program and a path into it, as a string of indices ("0:1:2"). The path is read with
+the program's types and then followed *by name* in each type of the target that has the same name, where its value (an
+offset, a size, an existence, ...) is computed. The rules are those of libbpf and the kernel, which share
 tools/lib/bpf/relo_core.c (Linux 7.2): names are compared without their flavour (`task_struct___old` is
-`task_struct`), anonymous structs and unions may lie anywhere on the way, and all candidates must agree.
+`task_struct`), anonymous structs and unions may lie anywhere on the path, and all candidates must agree.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _ENUMS = frozenset((RelocKind.ENUMVAL_EXISTS, RelocKind.ENUMVAL_VALUE))
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a path: member `index` of a struct (with its name), or an array element (without)."""
+    """A step of a path: member `index` of a struct (with its name), or an array element (without a name)."""
 
     type_id: int
     index: int
@@ -58,7 +58,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A path through the types of one BTF. `bits` is where it leads, from the start of the root type."""
+    """A path through the types of one BTF; `bits` is the offset that it leads to, from the start of the root type."""
 
     btf: Btf
     root: int
@@ -68,14 +68,14 @@ class Spec:
 
 @dataclass(frozen=True, slots=True)
 class CoreValue:
-    """What an instruction held for the program's types and is to hold for the target's.
+    """The value that an instruction holds for the program's types, and the one that the target's types require.
 
     Attributes:
         old, new: the values.
-        poison: nothing matches: the instruction must not be reached.
+        poison: nothing matches, so the instruction must not be reached.
         check: the instruction must hold `old` now.
-        old_size, new_size: bytes of the field, where a load or store may have to change its width; 0 otherwise.
-        resizable: it may: pointers and unsigned integers only.
+        old_size, new_size: size of the field in bytes, if the width of a load or store may have to change; otherwise 0.
+        resizable: whether that is possible: only for pointers and unsigned integers.
     """
 
     old: int
@@ -88,7 +88,7 @@ class CoreValue:
 
 
 def essential_name(name: str) -> str:
-    """A name without its flavour: what follows `___` between other characters.
+    """Return a name without its flavour, which is what follows `___` between other characters.
 
     >>> essential_name("sk_buff___v5"), essential_name("___x"), essential_name("a___")
     ('sk_buff', '___x', 'a___')
@@ -107,7 +107,7 @@ def _bad(message: str) -> LoadError:
 
 
 def parse_spec(btf: Btf, type_id: int, access: str, kind: int) -> Spec:
-    """Read a relocation's path with the program's own types.
+    """Return a relocation's path, read with the program's own types.
 
     Raises:
         LoadError: the path leads out of its type, or has the wrong form for its kind.
@@ -155,7 +155,7 @@ def _field_spec(btf: Btf, type_id: int, root: int, path: list[int], access: str)
 
 
 def _is_flexible(btf: Btf, before: Step, array: t.Array) -> bool:
-    """True for an array without length at the end of a struct, which has as many elements as one likes."""
+    """Return whether an array is a flexible array member: without length, at the end of a struct."""
     owner = btf[before.type_id]
     return (bool(before.name) and array.nelems == 0 and isinstance(owner, t.Struct | t.Union)
             and before.index == len(owner.members) - 1)
@@ -165,14 +165,14 @@ def _is_flexible(btf: Btf, before: Step, array: t.Array) -> bool:
 
 
 class Target:
-    """The types that programs are fitted to; keeps what it looked up."""
+    """The types that programs are relocated to, with a cache of lookups."""
 
     def __init__(self, btf: Btf) -> None:
         self.btf = btf
         self._flavours: dict[tuple[int, str], list[int]] | None = None
 
     def candidates(self, local: Btf, type_id: int) -> tuple[int, ...]:
-        """Ids of the target's types of the same kind and name as a type of the program."""
+        """Return the ids of the target's types that have the same kind and name as a type of the program."""
         found = local[type_id]
         name = essential_name(found.name)
         if not name:
@@ -203,7 +203,7 @@ def _same_kind(a: Type, b: Type) -> bool:
 
 
 def match(local: Spec, target: Btf, candidate: int, kind: int) -> Spec | None:
-    """The program's path walked in a type of the target, or None where it does not exist there."""
+    """Return the program's path followed in a type of the target, or None if it does not exist there."""
     if kind in _TYPES:
         fits = types_match if kind == RelocKind.TYPE_MATCHES else types_compatible
         return Spec(target, candidate) if fits(local.btf, local.root, target, candidate) else None
@@ -234,7 +234,7 @@ def match(local: Spec, target: Btf, candidate: int, kind: int) -> Spec | None:
 
 
 def _match_member(local: Btf, step: Step, target: Btf, at: int, depth: int) -> tuple[int, int, int, int] | None:
-    """(struct, member index, bits from `at`, member's type) of the named member, also inside anonymous members."""
+    """Return (struct, member index, bits from `at`, member's type) of the named member, also in anonymous members."""
     found = target[target.resolve(at)]
     if not isinstance(found, t.Struct | t.Union) or depth > MAX_PATH:
         return None
@@ -262,7 +262,7 @@ def _match_enumerator(local: Spec, target: Btf, candidate: int) -> Spec | None:
 
 
 def fields_compatible(local: Btf, a: int, target: Btf, b: int) -> bool:
-    """May a field of type `a` be a field of type `b` in another kernel (bpf_core_fields_are_compat)?"""
+    """Return whether a field of type `a` may be a field of type `b` in another kernel (bpf_core_fields_are_compat)."""
     for _ in range(t.MAX_RESOLVE_DEPTH):
         mine, other = local.resolved(a), target.resolved(b)
         if isinstance(mine, t.Struct | t.Union) and isinstance(other, t.Struct | t.Union):
@@ -282,7 +282,7 @@ def fields_compatible(local: Btf, a: int, target: Btf, b: int) -> bool:
 
 
 def types_compatible(local: Btf, a: int, target: Btf, b: int, depth: int = t.MAX_RESOLVE_DEPTH) -> bool:
-    """Is a type there in the target, its inner workings aside (bpf_core_types_are_compat)?"""
+    """Return whether the target has a type, regardless of its members (bpf_core_types_are_compat)."""
     if not _same_kind(local[a], target[b]):
         return False
     while depth >= 0:
@@ -309,12 +309,12 @@ def types_compatible(local: Btf, a: int, target: Btf, b: int, depth: int = t.MAX
 
 
 def types_match(local: Btf, a: int, target: Btf, b: int) -> bool:
-    """Has the target a type with all that the program's type has (bpf_core_types_match)?"""
+    """Return whether the target has a type with everything that the program's type has (bpf_core_types_match)."""
     return _Matcher(local, target).match(a, b, False, t.MAX_RESOLVE_DEPTH)
 
 
 class _Matcher:
-    """One comparison; keeps pairs already judged, so that shared members are not walked again and again."""
+    """One comparison, with a cache of pairs, so that shared members are not walked repeatedly."""
 
     def __init__(self, local: Btf, target: Btf) -> None:
         self.local = local
@@ -363,7 +363,7 @@ class _Matcher:
         return False
 
     def _members(self, mine: t.Struct | t.Union, other: t.Struct | t.Union, behind_pointer: bool, depth: int) -> bool:
-        """Each member of ours has one of the same name and a matching type there."""
+        """Return whether each member has a counterpart of the same name and a matching type."""
         by_name: dict[str, list[int]] = defaultdict(list)
         for member in other.members:
             by_name[essential_name(member.name)].append(member.type)
@@ -373,7 +373,7 @@ class _Matcher:
 
 
 def _is_union(found: Type) -> bool | None:
-    """None for what is neither struct nor union."""
+    """Return whether a type is a union; None if it is neither struct nor union."""
     if isinstance(found, t.Fwd):
         return found.is_union
     return isinstance(found, t.Union) if isinstance(found, t.Struct | t.Union) else None
@@ -383,14 +383,14 @@ def _is_union(found: Type) -> bool | None:
 
 
 def resolve(local: Btf, type_id: int, access: str, kind: int, target: Target | None) -> CoreValue:
-    """What a relocation's instruction is to hold.
+    """Return the value that a relocation's instruction must hold.
 
     Args:
         local: the program's types, of which `type_id` is the relocation's root.
-        target: the types to fit to; None leaves the program with its own.
+        target: the types to relocate to; None keeps the program's own.
 
     Raises:
-        LoadError: the relocation makes no sense, or the target gives more than one answer.
+        LoadError: the relocation is malformed, or ambiguous in the target.
     """
     spec = parse_spec(local, type_id, access, kind)
     if kind == RelocKind.TYPE_ID_LOCAL:
@@ -412,7 +412,7 @@ def resolve(local: Btf, type_id: int, access: str, kind: int, target: Target | N
 
 
 def _compare(spec: Spec, found: Spec | None, kind: int) -> CoreValue:
-    """The values for the program's own path and for the target's (None: there is none)."""
+    """Return the values for the program's own path and for the target's (None: it does not exist)."""
     if kind in _FIELDS:
         return _field_values(spec, found, kind)
     if kind in _ENUMS:
@@ -427,7 +427,7 @@ def _compare(spec: Spec, found: Spec | None, kind: int) -> CoreValue:
 
 
 def enumerator(spec: Spec) -> int:
-    """The value of the enumerator that a path leads to."""
+    """Return the value of the enumerator that a path leads to."""
     found = spec.btf[spec.steps[0].type_id]
     assert isinstance(found, t.Enum | t.Enum64)
     return found.values[spec.steps[0].index][1]
@@ -446,7 +446,7 @@ def _field_values(spec: Spec, found: Spec | None, kind: int) -> CoreValue:
 
 
 def _resizable(a: Type, b: Type) -> bool:
-    """Pointers, and unsigned integers, may be loaded with another width without a change of meaning."""
+    """Return whether the width of a load may change without a change of meaning: for pointers and unsigned integers."""
     if isinstance(a, t.Ptr) and isinstance(b, t.Ptr):
         return True
     return isinstance(a, t.Int) and isinstance(b, t.Int) and not a.signed and not b.signed
@@ -454,7 +454,7 @@ def _resizable(a: Type, b: Type) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a path ends: the bytes to load, and the bits of it in them."""
+    """Where a path ends: the bytes to load, and the bits of the field in them."""
 
     type: Type
     offset: int
@@ -498,5 +498,5 @@ class _Place:
         return 64 - self.bit_size
 
     def check(self, kind: int) -> bool:
-        """Bit fields can be loaded in several ways, so what the compiler chose is not checked."""
+        """Return whether the compiler's value can be checked; bit fields can be loaded in several ways."""
         return not self.bitfield or kind in (RelocKind.FIELD_SIGNED, RelocKind.FIELD_RSHIFT_U64)

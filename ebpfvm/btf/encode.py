@@ -1,6 +1,6 @@
-"""`Btf` to bytes, and a builder for small tables of types.
+"""Encode `Btf` as bytes, and build small tables of types.
 
-The bytes are what bpf(2)'s BPF_BTF_LOAD takes (Documentation/bpf/btf.rst, section 2).
+The bytes are what BPF_BTF_LOAD of bpf(2) takes (Documentation/bpf/btf.rst, section 2).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _U32 = 0xFFFFFFFF
 
 
 class _Strings:
-    """A string section under construction; equal strings share their place."""
+    """A string section under construction; equal strings are stored once."""
 
     def __init__(self) -> None:
         self.data = bytearray(b"\0")
@@ -34,7 +34,7 @@ class _Strings:
 
 
 def encode(btf: Btf) -> bytes:
-    """The bytes of a table of types; `parse` gives an equal table back. Strings that no type names are dropped."""
+    """Return the bytes of a table of types; `parse` returns an equal table. Strings that no type names are dropped."""
     strings = _Strings()
     types = b"".join(_encode(found, strings) for _, found in btf.items())
     header = struct.pack("<HBBIIIII", MAGIC, 1, 0, 24, 0, len(types), len(types), len(strings.data))
@@ -71,7 +71,7 @@ def _encode(found: t.Type, name: _Strings) -> bytes:
 
 
 def _encode_small(found: t.Type, name: _Strings) -> bytes:
-    """Kinds of a fixed size."""
+    """Return the bytes of a kind with a fixed size."""
     if isinstance(found, t.Func):
         return _head(found.kind, name(found.name), found.type, found.linkage)
     if isinstance(found, t.Var):
@@ -94,9 +94,9 @@ def _rows(rows: Iterable[tuple[int, ...]]) -> bytes:
 
 
 class BtfBuilder:
-    """Makes a `Btf` type by type; every method returns the new type's id.
+    """Build a `Btf` type by type; every method returns the new type's id.
 
-    >>> b = Builder()
+    >>> b = BtfBuilder()
     >>> skb = b.struct("sk_buff", [("len", b.integer("unsigned int", 4))])
     >>> value = b.struct("value", [("skb", b.kptr(skb))])
     >>> b.btf().size_of(value)
@@ -112,28 +112,28 @@ class BtfBuilder:
         return len(self._types)
 
     def btf(self) -> Btf:
-        """The table so far."""
+        """Return the table so far."""
         return Btf(tuple(self._types))
 
     def integer(self, name: str, size: int, signed: bool = False) -> int:
-        """An integer of `size` bytes."""
+        """Add an integer of `size` bytes."""
         return self.add(t.Int(name, size, size * 8, signed))
 
     def ptr(self, type_id: int) -> int:
-        """A pointer."""
+        """Add a pointer."""
         return self.add(t.Ptr(type_id))
 
     def kptr(self, type_id: int, tag: str = "kptr") -> int:
-        """A pointer with a type tag."""
+        """Add a pointer with a type tag."""
         return self.ptr(self.add(t.TypeTag(tag, type_id)))
 
     def array(self, type_id: int, nelems: int) -> int:
-        """An array; its index type, which kernels want to see, is the first integer there is."""
+        """Add an array; its index type, which kernels require, is the first integer in the table."""
         index = next((i for i, made in enumerate(self._types, 1) if isinstance(made, t.Int)), 0)
         return self.add(t.Array(type_id, nelems, index or self.integer("int", 4, signed=True)))
 
     def struct(self, name: str, members: Sequence[tuple[str, int]], size: int | None = None) -> int:
-        """A struct laid out as C does; `size` if it is larger than its members."""
+        """Add a struct laid out as in C; `size` if it is larger than its members."""
         btf, offset, widest, placed = self.btf(), 0, 1, []
         for member, type_id in members:
             align = btf.align_of(type_id)
@@ -144,11 +144,11 @@ class BtfBuilder:
         return self.add(t.Struct(name, size if size is not None else offset + -offset % widest, tuple(placed)))
 
     def tag(self, text: str, type_id: int, component: int = -1) -> int:
-        """A declaration tag on a type or on one of its members."""
+        """Add a declaration tag on a type or on one of its members."""
         return self.add(t.DeclTag(text, type_id, component))
 
     def func(self, name: str, returns: int = 0, params: Sequence[tuple[str, int]] = (),
              linkage: int = t.Linkage.GLOBAL) -> int:
-        """A function together with its prototype."""
+        """Add a function together with its prototype."""
         proto = self.add(t.FuncProto(returns, tuple(t.Param(param, type_id) for param, type_id in params)))
         return self.add(t.Func(name, proto, linkage))

@@ -1,7 +1,7 @@
-"""The `.BTF.ext` section: which BTF function, C line and CO-RE relocation belongs to which instruction.
+"""The `.BTF.ext` section: the BTF function, C line and CO-RE relocation that belong to each instruction.
 
-Documentation/bpf/btf.rst, section 4. Records are grouped by ELF section and carry *byte* offsets into it; slots
-are the linker's business, because a section may hold several programs.
+Documentation/bpf/btf.rst, section 4. Records are grouped by ELF section and carry *byte* offsets into it. The linker
+converts them to slots, because a section may hold several programs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class FuncRecord(NamedTuple):
 
 
 class LineRecord(NamedTuple):
-    """Code from byte `offset` of a section on came from this C line."""
+    """The code from byte `offset` of a section on came from this C line."""
 
     offset: int
     file: str
@@ -36,7 +36,7 @@ class LineRecord(NamedTuple):
 
 
 class CoreRecord(NamedTuple):
-    """CO-RE relocation of the instruction at byte `offset` of a section."""
+    """The CO-RE relocation of the instruction at byte `offset` of a section."""
 
     offset: int
     type_id: int
@@ -58,10 +58,10 @@ def _bad(message: str, offset: int | None = None) -> LoadError:
 
 
 def parse_ext(data: bytes, btf: Btf) -> BtfExt:
-    """Read `.BTF.ext`; strings and type ids are those of `btf`.
+    """Parse `.BTF.ext`; strings and type ids are those of `btf`.
 
     Raises:
-        LoadError: the bytes make no sense.
+        LoadError: the bytes are malformed.
     """
     if len(data) < 24:
         raise _bad(f"{len(data)} bytes are too short for its header of 24")
@@ -89,7 +89,7 @@ def parse_ext(data: bytes, btf: Btf) -> BtfExt:
 
 
 class _Strings(dict[int, str]):
-    """Strings of a BTF by offset, each decoded once: many records share them."""
+    """The strings of a BTF by offset, each decoded once, because many records share them."""
 
     def __init__(self, btf: Btf) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class _Strings(dict[int, str]):
 
 def _records(data: bytes, base: int, off: int, length: int, least: int, what: str,
              strings: _Strings) -> list[tuple[str, int]]:
-    """(section name, offset of the record in `data`) of all records of one of the three tables."""
+    """Return (section name, offset of the record in `data`) of all records of one of the three tables."""
     if not length:
         return []
     at, end = base + off, base + off + length

@@ -1,10 +1,10 @@
-"""Special fields: members that only certain functions may touch (kptrs, locks, timers, lists, trees, ...).
+"""Special fields: members that only certain functions may access (kptrs, locks, timers, lists, trees, ...).
 
 The rules are those of `btf_parse_fields` and what it calls (kernel/bpf/btf.c, Linux 7.2): structs are recognised by
-their names, pointers by the type tag of what they point to, and what a list or tree holds by a declaration tag
-`contains:STRUCT:MEMBER`. Names are matched without looking through typedefs, as there. Two spellings of a
-referenced kptr are taken: `kptr` (since Linux 6.4) and `kptr_ref` (before; the tag of the packet scheduler RFC, which
-`kptr` without ownership is not told apart from).
+their names, pointers by the type tag of what they point to, and the contents of a list or tree by a declaration tag
+`contains:STRUCT:MEMBER`. As in the kernel, names are matched without looking through typedefs. Two spellings of a
+referenced kptr are accepted: `kptr` (since Linux 6.4) and `kptr_ref` (before). The latter is the tag of the packet
+scheduler RFC, whose `kptr` without ownership is not distinguished.
 """
 
 from __future__ import annotations
@@ -57,15 +57,16 @@ _NODES = {"list_head": "bpf_list_node", "rb_root": "bpf_rb_node"}
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One special field.
+    """A special field.
 
     Attributes:
         offset, size: bytes.
         kind: "kptr_ref", "kptr_unref", "kptr_percpu", "uptr", "spin_lock", "res_spin_lock", "timer", "wq",
             "task_work", "list_head", "list_node", "rb_root", "rb_node" or "refcount".
-        struct: kptr: name of the struct pointed to; list head and tree root: of the struct they hold.
+        struct: for a kptr, the name of the struct that it points to; for a list head or tree root, of the struct it
+            holds.
         type_id: id of that struct.
-        node: list head and tree root: name of the node member in that struct.
+        node: for a list head or tree root, the name of the node member in that struct.
         node_offset: bytes from the start of that struct to the node.
     """
 
@@ -80,12 +81,12 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class BtfRecord:
-    """The special fields of a type, by offset; or none and why the kernel refuses them.
+    """The special fields of a type, by offset; or none, and why the kernel refuses them.
 
     Attributes:
-        fields: empty when there is an error: for map values the kernel drops the error and goes on without fields.
-        errno: positive, 0 when all is well.
-        error: one sentence, "" when all is well.
+        fields: empty if there is an error: for map values, the kernel drops the error and continues without fields.
+        errno: positive, 0 if there is no error.
+        error: one sentence, "" if there is no error.
     """
 
     fields: tuple[Field, ...] = ()
@@ -93,12 +94,12 @@ class BtfRecord:
     error: str = ""
 
     def field(self, kind: str) -> Field | None:
-        """The first field of a kind, or None."""
+        """Return the first field of a kind, or None."""
         return next((found for found in self.fields if found.kind == kind), None)
 
 
 class _Refused(Exception):
-    """Private signal: the kernel would return this error."""
+    """Internal signal: the kernel would return this error."""
 
     def __init__(self, number: int, text: str) -> None:
         super().__init__(text)
@@ -106,11 +107,11 @@ class _Refused(Exception):
 
 
 def special_fields(btf: Btf, type_id: int, kinds: frozenset[str] = MAP_KINDS) -> tuple[Field, ...]:
-    """Special fields of a map value, by offset; none where the kernel finds fault with them (see `record_of`).
+    """Return the special fields of a map value, by offset; none if the kernel refuses them (see `record_of`).
 
     Args:
         type_id: a struct, a data section, or a typedef of a struct; other types have no fields.
-        kinds: what to look for: `MAP_KINDS` or `LOCAL_KINDS`.
+        kinds: the kinds to look for: `MAP_KINDS` or `LOCAL_KINDS`.
 
     Raises:
         LoadError: the BTF itself is damaged.
@@ -120,9 +121,10 @@ def special_fields(btf: Btf, type_id: int, kinds: frozenset[str] = MAP_KINDS) ->
 
 def record_of(btf: Btf, type_id: int, kinds: frozenset[str] = MAP_KINDS, *,
               known: dict[int, list[Field]] | None = None) -> BtfRecord:
-    """Special fields of a type together with the kernel's complaint, if it has one.
+    """Return the special fields of a type together with the kernel's error, if there is one.
 
-    Args and errors as for `special_fields`; `known` keeps what was found for further calls of the same BTF and kinds.
+    The arguments and errors are those of `special_fields`; `known` caches results for further calls with the same BTF
+    and kinds.
     """
     root = btf.resolve(type_id)
     walk = _Walk(btf, kinds, {} if known is None else known)
@@ -135,7 +137,7 @@ def record_of(btf: Btf, type_id: int, kinds: frozenset[str] = MAP_KINDS, *,
 
 
 class _Walk:
-    """One walk through a type; structs met twice are walked once, so that the work stays linear."""
+    """One walk through a type; a struct that occurs twice is walked once, so that the work stays linear."""
 
     def __init__(self, btf: Btf, kinds: frozenset[str], known: dict[int, list[Field]]) -> None:
         self.btf = btf
@@ -186,7 +188,7 @@ class _Walk:
 
     def _one(self, type_id: int, offset: int, place: tuple[int, int], size: int, level: int,
              seen: set[str]) -> list[Field]:
-        """Fields of one member or variable (btf_find_field_one); `size` is what a variable must have, or 0."""
+        """Return the fields of a member or variable (btf_find_field_one); `size` is the required size, or 0."""
         count = 1
         found = self.btf[type_id]
         for _ in range(t.MAX_RESOLVE_DEPTH):
@@ -221,7 +223,7 @@ class _Walk:
         return self._repeated([field], count, shape.size)
 
     def _pointer(self, type_id: int, offset: int, count: int, size: int) -> list[Field]:
-        """A pointer whose target has one of the kptr tags (btf_find_kptr)."""
+        """Return the field for a pointer whose target has one of the kptr tags (btf_find_kptr)."""
         found = self.btf[type_id]
         if isinstance(found, t.Volatile):
             found = self.btf[found.type]
@@ -246,7 +248,7 @@ class _Walk:
         return self._repeated([Field(offset, 8, kind, struct.name, target)], count, 8)
 
     def _root(self, field: Field, place: tuple[int, int]) -> Field:
-        """What a list head or tree root holds, from its declaration tag (btf_find_graph_root)."""
+        """Return a list head or tree root with its contents, from its declaration tag (btf_find_graph_root)."""
         tags = [tag for tag in self.btf.decl_tags(*place) if tag.startswith("contains:")]
         name = f"bpf_{field.kind}"
         if len(tags) != 1:
@@ -262,7 +264,7 @@ class _Walk:
         return replace(field, struct=struct, type_id=type_id, node=node)
 
     def _repeated(self, fields: list[Field], count: int, step: int) -> list[Field]:
-        """Fields of all `count` elements of an array (btf_repeat_fields)."""
+        """Return the fields of all `count` elements of an array (btf_repeat_fields)."""
         if count == 1 or not fields:
             return fields
         fixed = [field.kind for field in fields if field.kind not in _REPEATABLE]
@@ -274,7 +276,7 @@ class _Walk:
 
 
 def _check_together(btf: Btf, fields: Iterable[Field], size: int) -> None:
-    """What must hold between the fields of one value (end of btf_parse_fields)."""
+    """Check the conditions between the fields of one value (end of btf_parse_fields)."""
     kinds = set()
     end = 0
     for field in fields:

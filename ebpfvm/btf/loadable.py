@@ -1,8 +1,8 @@
-"""Would a kernel load these types (btf_check_all_metas, kernel/bpf/btf.c, Linux 6.18 and 7.2)?
+"""Check whether a kernel would load a table of types (btf_check_all_metas, kernel/bpf/btf.c, Linux 6.18 and 7.2).
 
-Compilers for other languages write types that no kernel takes: members of C++ structs that are functions, names of
-templates, GCC's kind of `char`. libbpf reads such BTF all the same, for maps and CO-RE, and loads the programs
-without it.
+Compilers for other languages write types that no kernel accepts: members of C++ structs that are functions, names of
+templates, GCC's kind of `char`. libbpf nevertheless reads such BTF for maps and CO-RE, and loads the programs without
+it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NAMED = (t.Typedef, t.Fwd, t.Func, t.Var, t.Datasec, t.DeclTag, t.TypeTag)
 
 
 def why_not(btf: Btf) -> str:
-    """Why a kernel refuses the types, naming the first type that it does not like; "" if it takes them."""
+    """Return why a kernel refuses the types, naming the first that it refuses; "" if it accepts them."""
     for number, found in btf.items():
         for problem in _problems(btf, found):
             return f"type {number}, {btf.describe(number)}: {problem}"

@@ -1,7 +1,8 @@
-"""BTF bytes to `Btf` (Documentation/bpf/btf.rst, section 2; include/uapi/linux/btf.h).
+"""Parse BTF (Documentation/bpf/btf.rst, section 2; include/uapi/linux/btf.h).
 
-Nothing in the bytes is trusted: sizes are compared with what is there before anything is read or made, ids and string
-offsets are checked when a type is decoded, and chains that lead back to themselves are refused, as the kernel does.
+Nothing in the bytes is trusted: sizes are compared with the available bytes before anything is read or allocated, ids
+and string offsets are checked when a type is decoded, and chains that lead back to themselves are refused, as in the
+kernel.
 """
 
 from __future__ import annotations
@@ -39,18 +40,18 @@ def _bad(message: str, offset: int | None = None) -> LoadError:
 
 
 def parse(data: bytes, *, check: bool = True, path: str = "", outside: bool = False) -> Btf:
-    """Read BTF.
+    """Parse BTF.
 
     Args:
         data: a whole `.BTF` section (or /sys/kernel/btf/vmlinux).
-        check: decode and check all types now. Without it types are checked when they are first asked for, which
-            suits a kernel's BTF of more than a hundred thousand types.
+        check: decode and check all types now. Otherwise types are checked when they are first requested, which suits a
+            kernel's BTF with its more than a hundred thousand types.
         path: the file, for messages about types that are checked later.
-        outside: take members that lie outside of their struct, as compilers for C++ write them for functions; no
+        outside: accept members that lie outside of their struct, as compilers for C++ write them for functions; no
             kernel does (see `ebpfvm.btf.loadable`).
 
     Raises:
-        LoadError: the bytes are not BTF that makes sense; names the type and the offset.
+        LoadError: the bytes are not valid BTF; the message names the type and the offset.
     """
     types, strings, base = _split(data)
     offsets = _scan(types, base)
@@ -64,7 +65,7 @@ def parse(data: bytes, *, check: bool = True, path: str = "", outside: bool = Fa
 
 
 def _split(data: bytes) -> tuple[bytes, bytes, int]:
-    """The type section, the string section, and the offset of the type section in `data`."""
+    """Return the type section, the string section, and the offset of the type section in `data`."""
     if len(data) < _HEADER.size:
         raise _bad(f"{len(data)} bytes are too short for the header of {_HEADER.size}")
     magic, version, flags, hdr_len, type_off, type_len, str_off, str_len = _HEADER.unpack_from(data)
@@ -89,7 +90,7 @@ def _split(data: bytes) -> tuple[bytes, bytes, int]:
 
 
 def _scan(types: bytes, base: int) -> list[int]:
-    """Offsets of all types inside the type section, from type 1 on."""
+    """Return the offsets of all types inside the type section, from type 1 on."""
     offsets: list[int] = []
     at, end = 0, len(types)
     unpack, tails = _TYPE.unpack_from, _TAIL
@@ -109,7 +110,7 @@ def _scan(types: bytes, base: int) -> list[int]:
 
 
 class _Reader:
-    """Decodes single types of one BTF."""
+    """Decode single types of one BTF."""
 
     def __init__(self, types: bytes, strings: bytes, offsets: list[int], base: int, path: str,
                  outside: bool) -> None:
@@ -265,9 +266,9 @@ def _parts(btf: Btf, type_id: int) -> tuple[int, ...]:
 
 
 def _refuse_loops(btf: Btf) -> None:
-    """Refuse types made of themselves: through pointers and modifiers alone, or by value.
+    """Refuse types that consist of themselves, through pointers and modifiers alone, or by value.
 
-    Two walks, because a struct that holds a pointer to itself is no loop (the kernel's resolve modes).
+    This takes two walks, because a struct that holds a pointer to itself is not a loop (the kernel's resolve modes).
     """
     for edges in (_pointees, _parts):
         done = bytearray(len(btf))
@@ -277,7 +278,7 @@ def _refuse_loops(btf: Btf) -> None:
 
 
 def _walk(btf: Btf, start: int, edges: Callable[[Btf, int], tuple[int, ...]], done: bytearray) -> None:
-    """Depth-first from `start`, marking 1 for on the path and 2 for finished."""
+    """Walk depth-first from `start`, marking a type 1 while it is on the path and 2 when it is finished."""
     stack = [(start, iter(edges(btf, start)))]
     done[start] = 1
     while stack:

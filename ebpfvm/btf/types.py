@@ -1,8 +1,8 @@
-"""BTF types as plain data, and the questions a loader or verifier asks about them.
+"""BTF types as plain data, and the queries that a loader or verifier makes.
 
-BTF (Documentation/bpf/btf.rst) is a table of types that name each other by index; index 0 is `void`. The table is
-kept as it is, ids and all: func_info, CO-RE records and kfunc prototypes speak in ids, and a tree of objects would
-lose them. So each type here is an immutable record, and `Btf` answers the questions that need the table.
+BTF (Documentation/bpf/btf.rst) is a table of types that refer to each other by index; index 0 is `void`. The table is
+kept as it is, including ids, because func_info, CO-RE records and kfunc prototypes refer to ids, which a tree of
+objects would lose. So each type here is an immutable record, and `Btf` answers the queries that need the table.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Ptr:
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """`nelems` elements of `type`."""
+    """An array of `nelems` elements of `type`."""
 
     kind: ClassVar[Kind] = Kind.ARRAY
     name: ClassVar[str] = ""
@@ -102,7 +102,7 @@ class Array:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Member of a struct or union: `bit_offset` from its start; `bitfield_size` is 0 for a whole field."""
+    """A member of a struct or union, `bit_offset` from its start; `bitfield_size` is 0 for a whole field."""
 
     name: str
     type: int
@@ -112,7 +112,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Struct:
-    """A struct of `size` bytes. `bitfields` is BTF's kind_flag: member offsets carry bit field sizes."""
+    """A struct of `size` bytes; `bitfields` is BTF's kind_flag: member offsets carry bit field sizes."""
 
     kind: ClassVar[Kind] = Kind.STRUCT
     name: str
@@ -156,7 +156,7 @@ class Enum64:
 
 @dataclass(frozen=True, slots=True)
 class Fwd:
-    """A struct (or union) that was declared but not defined."""
+    """A struct (or union) that is declared but not defined."""
 
     kind: ClassVar[Kind] = Kind.FWD
     name: str
@@ -239,7 +239,7 @@ class Var:
 
 @dataclass(frozen=True, slots=True)
 class SecInfo:
-    """Where the variable (or extern function) `type` lies in its section: bytes."""
+    """The place of the variable (or extern function) `type` in its section, in bytes."""
 
     type: int
     offset: int
@@ -248,7 +248,7 @@ class SecInfo:
 
 @dataclass(frozen=True, slots=True)
 class Datasec:
-    """An ELF data section and its variables. Compilers leave size and offsets 0, the loader fills them."""
+    """An ELF data section and its variables; compilers leave size and offsets 0, and the loader fills them in."""
 
     kind: ClassVar[Kind] = Kind.DATASEC
     name: str
@@ -267,7 +267,7 @@ class Float:
 
 @dataclass(frozen=True, slots=True)
 class DeclTag:
-    """`btf_decl_tag(name)` on `type`: on member or parameter number `component`, or on the whole (-1).
+    """`btf_decl_tag(name)` on `type`: on member or parameter number `component`, or on the whole type (-1).
 
     `attr` (kind_flag, Linux 6.15) marks a plain attribute instead of a tag.
     """
@@ -281,7 +281,7 @@ class DeclTag:
 
 @dataclass(frozen=True, slots=True)
 class TypeTag:
-    """`btf_type_tag(name)` on a pointee. `attr` as in `DeclTag`."""
+    """`btf_type_tag(name)` on a pointee; `attr` is as in `DeclTag`."""
 
     kind: ClassVar[Kind] = Kind.TYPE_TAG
     name: str
@@ -298,7 +298,7 @@ VOID = Void()
 
 
 class Btf:
-    """A table of types. Immutable for its users; types are decoded on first use where the table came from bytes.
+    """A table of types, immutable for its users; types of a table that came from bytes are decoded on first use.
 
     >>> btf = Btf([Int("int", 4, 32, signed=True), Typedef("s32", 1), Array(2, 10)])
     >>> btf.size_of(3), btf.find("s32", Kind.TYPEDEF), btf[btf.resolve(2)].name
@@ -306,7 +306,7 @@ class Btf:
 
     Args:
         types: types 1, 2, ...
-        strings: the string section that func_info, line_info and CO-RE records point into.
+        strings: the string section that func_info, line_info and CO-RE records refer to.
     """
 
     def __init__(self, types: Sequence[Type] = (), strings: bytes = b"\0") -> None:
@@ -320,7 +320,7 @@ class Btf:
     @classmethod
     def lazy(cls, count: int, strings: bytes, decode: Callable[[int], Type],
              heads: Callable[[], Iterator[tuple[int, str]]]) -> Btf:
-        """A table of `count` types (void included) that `decode(id)` makes on demand.
+        """Return a table of `count` types (including void) that `decode(id)` decodes on demand.
 
         `heads()` yields (kind, name) of types 1, 2, ... without decoding them.
         """
@@ -334,17 +334,17 @@ class Btf:
         return ((t.kind, t.name) for t in map(self.__getitem__, range(1, len(self))))
 
     def __len__(self) -> int:
-        """Number of types, void included: ids are below it."""
+        """Return the number of types, including void: ids are below it."""
         return len(self._types)
 
     def __repr__(self) -> str:
         return f"<Btf of {len(self) - 1} types>"
 
     def __getitem__(self, type_id: int) -> Type:
-        """The type with this id.
+        """Return the type with this id.
 
         Raises:
-            LoadError: there is none.
+            LoadError: there is no such type.
         """
         if not 0 <= type_id < len(self._types):
             raise LoadError(f"BTF has no type {type_id}: ids go up to {len(self._types) - 1}", section=".BTF")
@@ -355,11 +355,11 @@ class Btf:
         return found
 
     def items(self) -> Iterator[tuple[int, Type]]:
-        """(id, type) of all types from 1 on."""
+        """Yield (id, type) of all types from 1 on."""
         return ((i, self[i]) for i in range(1, len(self)))
 
     def replaced(self, changes: Mapping[int, Type]) -> Btf:
-        """A copy in which the types with these ids are others."""
+        """Return a copy in which the types with these ids are replaced."""
         new = Btf((), self._strings)
         new._types = list(self._types)
         new._decode = self._decode
@@ -368,7 +368,7 @@ class Btf:
         return new
 
     def string(self, offset: int) -> str:
-        """The string at `offset` of the string section, at most `MAX_STRING` bytes of it.
+        """Return the string at `offset` of the string section, at most `MAX_STRING` bytes of it.
 
         Raises:
             LoadError: `offset` is outside.
@@ -382,7 +382,7 @@ class Btf:
     # -- by name ------------------------------------------------------------------------------------------------
 
     def find_all(self, name: str, kind: int) -> tuple[int, ...]:
-        """Ids of all types of this name and kind, ascending. O(1) after the first call."""
+        """Return the ids of all types of this name and kind, ascending; O(1) after the first call."""
         if self._index is None:
             index: dict[tuple[int, str], list[int]] = defaultdict(list)
             for type_id, head in enumerate(self._heads(), 1):
@@ -392,12 +392,12 @@ class Btf:
         return tuple(self._index.get((kind, name), ()))
 
     def find(self, name: str, kind: int) -> int | None:
-        """Id of the first type of this name and kind, or None."""
+        """Return the id of the first type of this name and kind, or None."""
         found = self.find_all(name, kind)
         return found[0] if found else None
 
     def names(self, kind: int) -> tuple[str, ...]:
-        """Names of all named types of a kind, in order of first appearance."""
+        """Return the names of all named types of a kind, in order of first appearance."""
         self.find_all("", kind)
         assert self._index is not None
         return tuple(name for k, name in self._index if k == kind)
@@ -405,10 +405,10 @@ class Btf:
     # -- through modifiers --------------------------------------------------------------------------------------
 
     def resolve(self, type_id: int) -> int:
-        """Id of the type behind typedefs, const, volatile, restrict and type tags.
+        """Return the id of the type without typedefs, const, volatile, restrict and type tags.
 
         Raises:
-            LoadError: the chain is longer than a sane compiler makes, or a loop.
+            LoadError: the chain is a loop, or longer than a reasonable compiler makes it.
         """
         start = type_id
         for _ in range(MAX_RESOLVE_DEPTH + 1):
@@ -420,11 +420,11 @@ class Btf:
                         section=".BTF")
 
     def resolved(self, type_id: int) -> Type:
-        """The type behind typedefs, const, volatile, restrict and type tags."""
+        """Return the type without typedefs, const, volatile, restrict and type tags."""
         return self[self.resolve(type_id)]
 
     def type_tags(self, type_id: int) -> tuple[str, ...]:
-        """Type tags met on the way to `resolve(type_id)`, outermost first."""
+        """Return the type tags on the way to `resolve(type_id)`, outermost first."""
         tags = []
         for _ in range(MAX_RESOLVE_DEPTH + 1):
             found = self[type_id]
@@ -436,7 +436,7 @@ class Btf:
         return tuple(tags)
 
     def decl_tags(self, type_id: int, component: int = -1) -> tuple[str, ...]:
-        """Declaration tags on a type (-1) or on one of its members or parameters, in BTF order."""
+        """Return the declaration tags on a type (-1) or on one of its members or parameters, in BTF order."""
         if self._tags is None:
             tags: dict[tuple[int, int], list[str]] = defaultdict(list)
             for tag_id, head in enumerate(self._heads(), 1):
@@ -451,7 +451,7 @@ class Btf:
     # -- sizes --------------------------------------------------------------------------------------------------
 
     def size_of(self, type_id: int) -> int:
-        """Bytes that a value of this type takes.
+        """Return the size of a value of this type in bytes.
 
         Raises:
             LoadError: the type has no size (void, a forward declaration, a function).
@@ -473,15 +473,15 @@ class Btf:
         raise LoadError(f"BTF type {start} has more than {MAX_RESOLVE_DEPTH} array dimensions", section=".BTF")
 
     def align_of(self, type_id: int) -> int:
-        """Alignment in bytes, as libbpf computes it: that of the widest member, 1 for a packed struct."""
+        """Return the alignment in bytes, as libbpf computes it: that of the widest member, 1 for a packed struct."""
         return _align_of(self, type_id, 0, {})
 
     def align_of_type(self, found: Type) -> int:
-        """`align_of` for a type itself."""
+        """Return `align_of` for a type itself."""
         return _align_of_resolved(self, found, 1, {})
 
     def describe(self, type_id: int) -> str:
-        """A short C-like name for messages: `struct foo`, `int`, `ptr`."""
+        """Return a short C-like name for messages: `struct foo`, `int`, `ptr`."""
         found = self[type_id]
         kind = found.kind.name.lower()
         if isinstance(found, Int | Float | Typedef | Func | Var):
@@ -490,7 +490,7 @@ class Btf:
 
 
 def _align_of(btf: Btf, type_id: int, depth: int, known: dict[int, int]) -> int:
-    """`known` keeps what was found, since a small table can name a type along very many paths."""
+    """Return the alignment of a type; `known` caches results, since many paths can lead to the same type."""
     type_id = btf.resolve(type_id)
     if type_id not in known:
         if depth > MAX_RESOLVE_DEPTH:

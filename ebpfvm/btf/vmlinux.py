@@ -1,7 +1,7 @@
-"""A kernel's own types out of a file: /sys/kernel/btf/vmlinux, `vmlinux.btf`, or the `.BTF` section of a `vmlinux`.
+"""Read a kernel's own types from a file: /sys/kernel/btf/vmlinux, `vmlinux.btf`, or the `.BTF` section of a `vmlinux`.
 
-A `vmlinux` has hundreds of megabytes, of which only the section is read. The types are checked when they are first
-used, since a kernel has more than a hundred thousand of them.
+A `vmlinux` has hundreds of megabytes, of which only the section is read. The types are checked on first use, because a
+kernel has more than a hundred thousand of them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _SECTION = struct.Struct("<IIQQQQIIQQ")
 
 
 def read_kernel_btf(path: str | os.PathLike[str]) -> Btf:
-    """Read the types of a kernel.
+    """Return the types of a kernel.
 
     Raises:
-        LoadError: the file cannot be read, or holds no types of a kernel; says where it goes wrong.
+        LoadError: the file cannot be read, or does not hold a kernel's types; the message says where.
     """
     name = os.fspath(path)
     try:
@@ -49,7 +49,7 @@ def _whole(file: BinaryIO) -> bytes:
 
 
 def _section(file: BinaryIO) -> bytes:
-    """The `.BTF` section of an ELF file."""
+    """Return the `.BTF` section of an ELF file."""
     header = _exactly(file, 0, _HEADER.size, "the ELF header")
     if header[4] != 2 or header[5] != 1:
         raise LoadError("not a 64-bit little-endian ELF file", offset=4)

@@ -1,7 +1,7 @@
-"""The vocabulary in which things of a kernel are declared: helpers, kfuncs, map types, program types, dialects.
+"""The vocabulary for declaring what a kernel offers: helpers, kfuncs, map types, program types, dialects.
 
-Each thing is *one decorated object*: its typed signature is the verifier's contract, its body is the run time, its
-docstring is the documentation. Nothing registers itself anywhere: a dialect lists what it offers.
+Each of them is *one decorated object*: its typed signature is the verifier's contract, its body is the run time, and
+its docstring is the documentation. Nothing registers itself globally: a dialect lists what it offers.
 """
 
 from __future__ import annotations

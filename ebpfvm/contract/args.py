@@ -1,20 +1,20 @@
-"""What a helper takes and gives back, in the kernel's words (include/linux/bpf.h: bpf_arg_type, bpf_return_type).
+"""The arguments and results of helpers, in the kernel's terms (include/linux/bpf.h: bpf_arg_type, bpf_return_type).
 
-A helper's Python signature is annotated with the aliases at the end of this module. The engines convert each
-argument by its kind before the body sees it, so that bodies never touch registers:
+A helper's Python signature is annotated with the aliases at the end of this module. The engines convert each argument
+by its kind before they call the body, so that bodies never access registers:
 
 =====================================  =====================================================
 kind                                   what the body receives
 =====================================  =====================================================
 CONST_MAP_PTR                          the map object
 PTR_TO_MAP_KEY, PTR_TO_MAP_VALUE       `bytes` of the map's key or value size (an address when `uninit`)
-PTR_TO_MEM that is only read           `bytes` as long as the size argument behind it (or `size`) says
+PTR_TO_MEM that is only read           `bytes`, as many as the next argument (or `size`) says
 PTR_TO_MEM that is written, the rest   an address (int), or 0 for NULL
 PTR_TO_CTX                             the context object (`SkBuff`, `XdpBuff`, ...)
 CONST_SIZE, SCALAR, ANYTHING, DONTCARE int, unsigned 64 bits
 =====================================  =====================================================
 
-A body returns an int; negative numbers are errno values and are cut to 64 bits by the engine.
+A body returns an int. Negative numbers are errno values, which the engine truncates to 64 bits.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Annotated, Any
 
 
 class Arg(Enum):
-    """Kinds of helper arguments; names as in the kernel without the ARG_ prefix."""
+    """Kinds of helper arguments; the names are the kernel's without the prefix ARG_."""
 
     CONST_MAP_PTR = "map_ptr"
     PTR_TO_MAP_KEY = "map_key"
@@ -90,7 +90,7 @@ class ArgSpec:
 
 
 class Ret(Enum):
-    """What a helper returns; names as in the kernel without the RET_ prefix."""
+    """Kinds of helper results; the names are the kernel's without the prefix RET_."""
 
     INTEGER = "integer"
     VOID = "void"
@@ -105,7 +105,7 @@ class Ret(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RetSpec:
-    """What a helper returns.
+    """The result of a helper.
 
     Attributes:
         kind: see `Ret`.

@@ -1,4 +1,4 @@
-"""A dialect: what one kernel offers, under which numbers, by which rules. Data only; see `ebpfvm.dialects`."""
+"""A dialect: what one kernel offers, under which numbers, and by which rules, as pure data; see `ebpfvm.dialects`."""
 
 from __future__ import annotations
 
@@ -64,25 +64,25 @@ class Dialect:
         return self.rules.version
 
     def map_type(self, type: str | int) -> MapType:
-        """The map type of a name or number.
+        """Return the map type of a name or number.
 
         Raises:
-            UsageError: this dialect has none.
+            UsageError: this dialect has no such type.
         """
         return _find(self.map_types, type, "map type", self.name)
 
     def prog_type(self, type: str | int) -> ProgType:
-        """The program type of a name or number.
+        """Return the program type of a name or number.
 
         Raises:
-            UsageError: this dialect has none.
+            UsageError: this dialect has no such type.
         """
         return _find(self.prog_types, type, "program type", self.name)
 
     def helper(self, number: int, prog_type: ProgType | None = None, attach: str = "") -> Helper | None:
-        """The helper of a number as a program type sees it; None if the type (or the dialect) does not offer it.
+        """Return the helper of a number as a program type sees it, or None if the type or dialect does not offer it.
 
-        Without a type: the dialect's general contract.
+        Without a type, return the dialect's general contract.
         """
         found = self.helpers.get(number)
         if found is None or prog_type is None:
@@ -92,24 +92,24 @@ class Dialect:
         return prog_type.variants.get(found.name, found)
 
     def kfunc_structs(self) -> frozenset[str]:
-        """Return the names of the structs of the kernel that its functions acquire or release."""
+        """Return the names of the kernel structs that its kfuncs acquire or release."""
         return frozenset(param.struct for kfunc in self.kfuncs.values() if kfunc.flags & {"acquire", "release"}
                          for param in (*kfunc.params, kfunc.ret) if param.struct)
 
     def lacks_kfunc(self, name: str) -> bool:
-        """Return whether this kernel certainly has no kernel function of that name."""
+        """Return whether this kernel certainly has no kfunc of that name."""
         return name not in self.kfuncs and name not in self.unmodelled
 
     def helper_id(self, name: str) -> int | None:
-        """The number of a helper in this dialect, or None."""
+        """Return the number of a helper in this dialect, or None."""
         return next((number for number, helper in self.helpers.items() if helper.name == name), None)
 
     def with_types(self, btf: Btf) -> Dialect:
-        """The same dialect with all types of a kernel, instead of those that it knows itself."""
+        """Return the same dialect with all types of a kernel, instead of its own table."""
         return replace(self, types=lambda: btf, type_names=None)
 
     def derive(self, **changes: Any) -> Dialect:
-        """The same dialect with some attributes replaced."""
+        """Return the same dialect with some attributes replaced."""
         return replace(self, **changes)
 
 

@@ -1,8 +1,8 @@
-"""Which format strings the kernel's printf for programs takes (bpf_bprintf_prepare, kernel/bpf/helpers.c, Linux 7.2).
+"""Format strings that the kernel's printf for programs accepts (bpf_bprintf_prepare, kernel/bpf/helpers.c, Linux 7.2).
 
-Allowed: %d %i %u %x %X with l or ll, %c, %s, %pks, %pus (strings), %p %px %pK %ps %pS %pB (addresses),
-%pi4 %pI4 %pi6 %pI6 (addresses of IP addresses), flags `0`, `+`, `-`, blank, and a width. Text between formats may hold
-any bytes above 127 (since 6.17) but no control characters.
+Allowed are %d %i %u %x %X with l or ll, %c, %s, %pks, %pus (strings), %p %px %pK %ps %pS %pB (addresses), %pi4 %pI4
+%pi6 %pI6 (IP addresses), the flags `0`, `+`, `-` and blank, and a width. Text between conversions may hold any bytes
+above 127 (since 6.17) but no control characters.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ENDS: Final = string.whitespace + string.punctuation
 
 
 def conversions(fmt: bytes) -> list[re.Match[str] | str] | None:
-    """A format (without its NUL) in parts, texts and conversions; None if the kernel refuses it.
+    """Return a format (without its NUL) split into texts and conversions; None if the kernel refuses it.
 
     A conversion has the groups flags, width, kind, long and number.
     """
@@ -40,12 +40,12 @@ def conversions(fmt: bytes) -> list[re.Match[str] | str] | None:
 
 
 def _ends_well(match: re.Match[str], text: str) -> bool:
-    """A string or plain %p must be followed by the end, a blank or punctuation."""
+    """Return whether a string or plain %p is followed by the end, a blank or punctuation, as required."""
     kind, after = match.group("kind"), text[match.end():match.end() + 1]
     return kind not in ("s", "p", "pks", "pus") or not after or after in _ENDS
 
 
 def wanted(fmt: bytes) -> int | None:
-    """How many arguments a format takes; None if the kernel refuses it."""
+    """Return the number of arguments that a format takes; None if the kernel refuses it."""
     parts = conversions(fmt)
     return None if parts is None else sum(not isinstance(part, str) for part in parts)

@@ -1,4 +1,4 @@
-"""Declaring a helper: signature = contract, body = run time, docstring = documentation."""
+"""Declare helpers: the signature is the contract, the body is the run time, the docstring is the documentation."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Helper:
 
 
 def _specs(function: Callable[..., int]) -> tuple[tuple[ArgSpec, ...], RetSpec]:
-    """Contract out of the annotations; the first parameter is the environment and has none."""
+    """Return the contract that the annotations state; the first parameter is the environment and has none."""
     hints = typing.get_type_hints(function, include_extras=True, localns={"Any": Any, "CallEnv": Any})
     code = function.__code__
     args = []

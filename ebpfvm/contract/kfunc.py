@@ -1,8 +1,8 @@
-"""Declaring a kfunc: its C prototype is its contract, as in the kernel (Documentation/bpf/kfuncs.rst).
+"""Declare kfuncs: the C prototype is the contract, as in the kernel (Documentation/bpf/kfuncs.rst).
 
-A kernel derives what an argument must be from its BTF type and from the suffix of its name (`n__k`, `mem`/`mem__sz`,
-`p__nullable`, `p__ign`, `meta__ign`, `ptr__uninit`), and the rest from flags. So does ebpfvm: the prototype is parsed
-once, when the module is imported.
+A kernel derives the requirements on an argument from its BTF type and from the suffix of its name (`n__k`,
+`mem`/`mem__sz`, `p__nullable`, `p__ign`, `meta__ign`, `ptr__uninit`), and everything else from flags. So does ebpfvm:
+the prototype is parsed once, when the module is imported.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class KfuncParam:
 
     @property
     def struct(self) -> str:
-        """The struct's name for a pointer to struct, else ""."""
+        """The name of the struct for a pointer to a struct, otherwise ""."""
         return self.type.removeprefix("struct ") if self.type.startswith("struct ") else ""
 
 
@@ -73,7 +73,7 @@ _FUNCTION_POINTER = re.compile(r"\(\s*\*?\s*(\w+)\s*\)\s*\(.*", re.S)
 
 
 def _split(params: str) -> list[str]:
-    """Split at commas that are not inside a function pointer's own parameter list."""
+    """Return the parts between commas that are not inside a function pointer's own parameter list."""
     parts, depth = [""], 0
     for char in params:
         depth += (char == "(") - (char == ")")

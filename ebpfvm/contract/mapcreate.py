@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def creation_refusal(spec: MapSpec, dialect: Dialect) -> MapRefusal | None:
-    """Return why no kernel makes this map, None if one does.
+    """Return why no kernel creates this map, or None if one does.
 
     Raises:
         UsageError: the dialect has no such type.
@@ -63,7 +63,7 @@ def creation_refusal(spec: MapSpec, dialect: Dialect) -> MapRefusal | None:
 
 
 def arguments(spec: MapSpec, dialect: Dialect) -> CreateArgs:
-    """Return what bpf(2) is given for a definition."""
+    """Return the arguments that bpf(2) receives for a definition."""
     inner = dialect.map_type(spec.inner.type) if spec.inner is not None else None
     refusal = creation_refusal(spec.inner, dialect) if spec.inner is not None else None
     return CreateArgs(spec.key_size, spec.value_size, spec.max_entries, spec.map_flags, spec.map_extra, spec.btf,
@@ -71,7 +71,7 @@ def arguments(spec: MapSpec, dialect: Dialect) -> CreateArgs:
 
 
 def as_created(spec: MapSpec, dialect: Dialect) -> MapSpec:
-    """Return the definition as the kernel has it in the end: without BTF, where the map was only made without."""
+    """Return the definition as the kernel finally has it: without BTF, if the map could only be created without."""
     kind = dialect.map_type(spec.type)
     if spec.btf is None or not (spec.value_type or spec.key_type):
         return spec
@@ -102,7 +102,7 @@ def _fields(args: CreateArgs) -> tuple[Field, ...]:
 
 
 def btf_refusal(args: CreateArgs, kind: MapType) -> MapRefusal | None:
-    """Return why the kernel does not take a definition's BTF (map_check_btf), None if it does or there is none."""
+    """Return why the kernel refuses a definition's BTF (map_check_btf), or None if it accepts it or there is none."""
     btf = args.btf
     if btf is None or not (args.key_type or args.value_type):
         return None

@@ -143,12 +143,12 @@ class MapType:
 
 
 def first(*refusals: MapRefusal | None) -> MapRefusal | None:
-    """Return the first refusal, None if there is none."""
+    """Return the first refusal, or None if there is none."""
     return next((item for item in refusals if item is not None), None)
 
 
 def flags_within(args: CreateArgs, allowed: int) -> MapRefusal | None:
-    """Refuse flags that the type does not know, and access flags that contradict each other."""
+    """Return a refusal if there are flags that the type does not know, or access flags that contradict each other."""
     strange = args.map_flags & ~allowed
     if strange:
         return MapRefusal(EINVAL, f"map_flags {flag_text(strange)} are not known to this type")
@@ -165,14 +165,14 @@ def flag_text(flags: int) -> str:
 
 
 def sizes(args: CreateArgs, key: int | None = None, values: tuple[int, ...] = ()) -> MapRefusal | None:
-    """Refuse a map without entries, or with another key or value size; no value size given: any but 0."""
+    """Return a refusal if the map has no entries, or a wrong key or value size; without `values`, only 0 is wrong."""
     if not args.max_entries:
         return MapRefusal(EINVAL, "max_entries is 0")
     return first(key_size(args, key), value_size(args, values))
 
 
 def key_size(args: CreateArgs, key: int | None) -> MapRefusal | None:
-    """Refuse a key of another size than `key`; None: of no size."""
+    """Return a refusal if the key has another size than `key`; with None, if it has any size."""
     if key is None:
         return None if args.key_size else MapRefusal(EINVAL, "key_size is 0")
     if args.key_size == key:
@@ -181,7 +181,7 @@ def key_size(args: CreateArgs, key: int | None) -> MapRefusal | None:
 
 
 def value_size(args: CreateArgs, values: tuple[int, ...]) -> MapRefusal | None:
-    """Refuse values of another size than one of these; without any: of no size."""
+    """Return a refusal if the size of the values is not in `values`; if `values` is empty, if they have any size."""
     if args.value_size in values or (not values and args.value_size):
         return None
     if not values:
@@ -191,10 +191,10 @@ def value_size(args: CreateArgs, values: tuple[int, ...]) -> MapRefusal | None:
 
 
 def no_btf(args: CreateArgs) -> MapRefusal | None:
-    """map_check_no_btf: the type takes no BTF."""
+    """Return a refusal if the map has BTF, which the type does not take (map_check_no_btf)."""
     return MapRefusal(ENOTSUPP, "maps of this type take no BTF")
 
 
 def keyed(args: CreateArgs) -> MapRefusal | None:
-    """Refuse BTF that says nothing of the key (htab_map_check_btf)."""
+    """Return a refusal if the BTF does not describe the key (htab_map_check_btf)."""
     return None if args.key_type else MapRefusal(EINVAL, "BTF says nothing of its key")

@@ -1,4 +1,4 @@
-"""Declaring a program type: its context, who may call what, and what it may return."""
+"""Declare program types: the context, which functions a program may call, and what it may return."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ class CtxField:
 
     @property
     def end(self) -> int:
-        """First offset behind the field."""
+        """The first offset after the field."""
         return self.off + self.size
 
     def allows(self, off: int, size: int, write: bool) -> bool:
-        """May `size` bytes at `off` of the context be read or written? `off` must lie inside the field."""
+        """Return whether `size` bytes at `off` of the context, which must lie in the field, may be read or written."""
         element = self.element or self.size
         if off % size or not (self.write if write else self.read) or (self.from_start and off != self.off):
             return False
@@ -127,16 +127,16 @@ class ProgType:
     struct_writes: Mapping[str, str] = field(default_factory=dict)
 
     def ctx_fields(self, attach: str = "") -> tuple[CtxField, ...]:
-        """The context's fields as the hook `attach` sees them."""
+        """Return the fields of the context as the hook `attach` sees them."""
         replaced = {item.name: item for item in self.attach_fields.get(attach, ())}
         return tuple(replaced.get(item.name, item) for item in self.fields)
 
     def ctx_access(self, off: int, size: int, write: bool, attach: str = "") -> CtxField | None:
-        """The field that an access to the context hits, or None where the kernel's is_valid_access says no.
+        """Return the field that an access to the context hits, or None if the kernel's is_valid_access refuses it.
 
         Args:
             off, size: bytes; `off` may be negative.
-            write: a store.
+            write: whether the access is a store.
             attach: what the section name says beyond the type.
         """
         for item in self.ctx_fields(attach):

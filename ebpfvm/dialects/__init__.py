@@ -1,7 +1,7 @@
-"""What each kernel offers, under which numbers, by which rules: the composition root.
+"""What each kernel offers, under which numbers, and by which rules: the composition root.
 
-Helpers, kfuncs and map types are declared where they are implemented (`ebpfvm.funcs`, `ebpfvm.maps`). Here are only
-lists, ids and differences:
+Helpers, kfuncs and map types are declared where they are implemented (`ebpfvm.funcs`, `ebpfvm.maps`). This package only
+has lists, ids and differences:
 
 ==================  =================================================================================
 `rfc6`              the RFC v6 "eBPF based Qdisc" (October 2022): its documented ABI, with repairs
@@ -24,7 +24,7 @@ NAMES = ("rfc6", "linux", "linux-7.2", "linux-6.18")
 
 
 def dialect(name: str | tuple[int, int] = "linux") -> Dialect:
-    """The dialect of a name or kernel version.
+    """Return the dialect of a name or kernel version.
 
     Args:
         name: "rfc6", "linux", "linux-6.18", "6.18", "7.2" or a version tuple.

@@ -1,4 +1,4 @@
-"""Context structures (uapi/linux/bpf.h) and who may read or write which field of them.
+"""Context structures (uapi/linux/bpf.h), and which program types may read or write which of their fields.
 
 Sources: the *_is_valid_access functions of net/core/filter.c and net/core/sock_reuseport.c, kernel/bpf/cgroup.c,
 Linux 7.2. The rules of `__sk_buff` for socket_filter and sched_cls and of `xdp_md` were compared byte by byte with a
@@ -32,22 +32,22 @@ _NARROWER: Final = {
 
 
 def _kept(struct: str, fields: Iterable[CtxField]) -> tuple[CtxField, ...]:
-    """The same fields, with the bytes that a kernel loads of each."""
+    """Return the fields with the number of bytes that a kernel loads for each."""
     return tuple(replace(item, loaded=_NARROWER[struct].get(item.name, 0)) for item in fields)
 
 
 def _u32s(names: str, off: int = 0) -> tuple[CtxField, ...]:
-    """Plain u32 fields one after the other; reads of a part are fine."""
+    """Return consecutive plain u32 fields, which can be read in part."""
     return tuple(CtxField(name, off + 4 * index, 4) for index, name in enumerate(names.split()))
 
 
 def _from_start(names: str, off: int) -> tuple[CtxField, ...]:
-    """u32 fields one after the other; a part is read only from the first byte of each."""
+    """Return consecutive u32 fields, of which a part can only be read from the first byte on."""
     return tuple(replace(item, from_start=True) for item in _u32s(names, off))
 
 
 def _exact(names: str, off: int, size: int = 4) -> tuple[CtxField, ...]:
-    """Fields one after the other that are read whole."""
+    """Return consecutive fields that can only be read whole."""
     return tuple(CtxField(name, off + size * index, size, narrow=False) for index, name in enumerate(names.split()))
 
 
@@ -81,10 +81,10 @@ _SOCKET = "family remote_ip4 local_ip4 remote_ip6 local_ip6 remote_port local_po
 
 
 def sk_buff(*, hidden: str, writable: str, cap_bpf: str = "") -> tuple[CtxField, ...]:
-    """`struct __sk_buff` without the fields `hidden`, of which `writable` may be written.
+    """Return `struct __sk_buff` without the fields `hidden`; those in `writable` may be written.
 
     Args:
-        hidden, writable, cap_bpf: names, separated by blanks; the last need CAP_BPF.
+        hidden, writable, cap_bpf: names, separated by blanks; those in `cap_bpf` need CAP_BPF.
     """
     hide, write, cap = set(hidden.split()), set(writable.split()), set(cap_bpf.split())
     return tuple(replace(item, write=item.name in write, cap="bpf" if item.name in cap else "")
@@ -148,7 +148,7 @@ _SOCK_SRC: Final = (CtxField("src_ip4", 24, 4), CtxField("src_ip6", 28, 16, 4), 
 
 
 def _closed(fields: Iterable[CtxField]) -> tuple[CtxField, ...]:
-    """The same fields, neither readable nor writable."""
+    """Return the fields, neither readable nor writable."""
     return tuple(replace(item, read=False, write=False) for item in fields)
 
 
@@ -177,7 +177,7 @@ BPF_SOCK_ADDR: Final = (
 
 
 def sock_addr_hooks() -> dict[str, tuple[CtxField, ...]]:
-    """Which address fields each hook of cgroup_sock_addr has."""
+    """Return the address fields that each hook of cgroup_sock_addr has."""
     hooks = {}
     for version in "46":
         for hook in ("bind", "connect", "getpeername", "getsockname", "recvmsg", "sendmsg"):

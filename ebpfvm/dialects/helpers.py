@@ -1,4 +1,4 @@
-"""Numbers of the helpers (uapi/linux/bpf.h, Linux 7.2: 1 to 211, and no more to come), and who may call which.
+"""Numbers of the helpers (uapi/linux/bpf.h, Linux 7.2: 1 to 211, a final list), and which program types may call which.
 
 Sources of the sets: kernel/bpf/helpers.c (bpf_base_func_proto), net/core/filter.c (*_func_proto), kernel/bpf/cgroup.c,
 kernel/trace/bpf_trace.c; those of socket_filter, sched_cls and xdp were compared with a running Linux 6.18.
@@ -260,14 +260,14 @@ _MORE_BY_HOOK: Final[dict[tuple[int, int], dict[str, dict[str, frozenset[str]]]]
 
 
 def hook_helpers_of(name: str, version: tuple[int, int]) -> dict[str, frozenset[str]]:
-    """Return what the hooks of a program type may call beyond what the type may."""
+    """Return what the hooks of a program type may call in addition to what the type may call."""
     hooks = {**_BY_HOOK.get(name, {}), **_MORE_BY_HOOK[version].get(name, {})}
     prefix = "" if name == "tracing" else "cgroup/"
     return {key: names for hook, names in hooks.items() for key in ({hook, prefix + hook} if hook else {hook})}
 
 
 def helpers_of(name: str, base: frozenset[str] = BASE, version: tuple[int, int] = (6, 18)) -> frozenset[str]:
-    """Names of the helpers that a program type may call; `base` is what every type may."""
+    """Return the names of the helpers that a program type may call; `base` is what every type may call."""
     return base | BY_TYPE.get(name, frozenset()) | _MORE[version].get(name, frozenset())
 
 
@@ -276,7 +276,7 @@ _WITH_PACKET = frozenset({"sched_cls", "sched_act", "lwt_in", "lwt_out", "lwt_xm
 
 
 def variants_of(name: str) -> dict[str, Helper]:
-    """Helpers that have another contract for this type than for most."""
+    """Return the helpers that have another contract for this type than for most."""
     variants = {} if name in _WITH_PACKET else dict(_CURR)
     if name in ("tracing", "syscall", "sk_reuseport"):
         variants["bpf_get_socket_cookie"] = skb_meta.bpf_get_socket_cookie__sock

@@ -1,8 +1,8 @@
-"""Configuration that programs can ask for with `__kconfig`: that of an ordinary kernel for amd64.
+"""The configuration that programs can read with `__kconfig`: that of a common kernel for amd64.
 
-libbpf makes the names that begin with LINUX_ itself (bpf_object__resolve_externs, tools/lib/bpf/libbpf.c, Linux 7.2);
-the others come from the kernel's configuration file, of which here is what networking programs ask for. An option that
-is not set has no row.
+libbpf itself provides the names that begin with LINUX_ (bpf_object__resolve_externs, tools/lib/bpf/libbpf.c, Linux
+7.2). The others come from the kernel's configuration file; the table has those that networking programs read. An
+option that is not set has no row.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _VALUES: Final[Mapping[str, int | str]] = {
 
 
 def kernel_config(version: tuple[int, int]) -> Mapping[str, int | str]:
-    """The values of a version of Linux, by the name of the variable."""
+    """Return the values of a version of Linux, by the name of the variable."""
     number = version[0] << 16 | version[1] << 8  # KERNEL_VERSION(), without the number of a stable release
     options = {f"CONFIG_{name}": "y" for name in _SET.split()}
     return MappingProxyType({**options, **_VALUES, "LINUX_KERNEL_VERSION": number})

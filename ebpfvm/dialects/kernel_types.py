@@ -1,6 +1,6 @@
-"""Layouts of the kernel structs that programs name, and the names that a kernel's types have.
+"""Layouts of the kernel structs that programs name, and the names of a kernel's types.
 
-`kernel_types.json` states facts of Linux 7.2 on amd64 (with Debian's configuration), pruned to what programs read;
+`kernel_types.json` records facts of Linux 7.2 on amd64 (with Debian's configuration), pruned to what programs read;
 `kernel_types_6_18.json` has the rows that differ in 6.18, null for those that it lacks. A row is one type:
 
 ==============  ===================================================================================================
@@ -9,15 +9,15 @@ e:name          "e", size ("-" before it: signed), and `NAME=VALUE` of each enum
 t:name          "t" and the type that this typedef stands for
 ==============  ===================================================================================================
 
-A type is one of `INTS` (mostly a size in bytes, "-" before it: signed), `e` and a size (enum; `~` and its name behind),
-`=struct` (embedded), `*struct` (pointer; `*` alone to void or a struct without a name, `*|u` to a union, `*(type)` to
-another type, `*@rcu@s` with a type tag), `f` (function), each with `[n]` for arrays and with `bN` behind for a bit
-field. A struct without members is one whose inside is not in the table. Parts without a name of their own
-are named after what they are in, with a dot.
+A type is one of `INTS` (mostly a size in bytes, "-" before it: signed), `e` and a size (enum; followed by `~` and its
+name), `=struct` (embedded), `*struct` (pointer; `*` alone to void or a struct without a name, `*|u` to a union,
+`*(type)` to another type, `*@rcu@s` with a type tag), `f` (function), each followed by `[n]` for arrays and by `bN` for
+a bit field. A struct without members is one whose members are not in the table. Parts without a name of their own are
+named after what contains them, with a dot.
 
 `kernel_names.txt` has the names of all structs ("s"), unions ("u"), enums ("e"), typedefs ("t") and per-CPU variables
-("v") of 7.2, `kernel_names_6_18.txt` those that 6.18 has besides ("+s") or lacks ("-s"). So a type that no such kernel
-has can be told from one that the table lacks. `scripts/kernel_types.py` writes all four files.
+("v") of 7.2; `kernel_names_6_18.txt` has those that 6.18 has in addition ("+s") or lacks ("-s"). So a type that no such
+kernel has can be distinguished from one that the table lacks. `scripts/kernel_types.py` writes all four files.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _KINDS: Final = {"s": (t.Kind.STRUCT,), "u": (t.Kind.UNION,), "e": (t.Kind.ENUM,
 
 @cache
 def kernel_types(version: tuple[int, int] = (7, 2)) -> Btf:
-    """The table of a version as types."""
+    """Return the table of a version as types."""
     rows: dict[str, str | None] = _json("kernel_types.json")
     if _DELTAS[version]:
         rows = rows | _json(f"kernel_types{_DELTAS[version]}.json")
@@ -58,7 +58,7 @@ def kernel_types(version: tuple[int, int] = (7, 2)) -> Btf:
 
 @cache
 def kernel_names(version: tuple[int, int] = (7, 2)) -> frozenset[tuple[int, str]]:
-    """(kind, name) of all types and per-CPU variables that this version has, in the table or not."""
+    """Return (kind, name) of all types and per-CPU variables that this version has, in the table or not."""
     found = _names("kernel_names.txt")
     if _DELTAS[version]:
         changes = _names(f"kernel_names{_DELTAS[version]}.txt")
@@ -77,7 +77,7 @@ def _names(name: str) -> dict[str, set[str]]:
 
 
 class _Table:
-    """Rows of the table become types: the structs first, then what their members need."""
+    """Convert rows of the table to types: the structs first, then what their members need."""
 
     def __init__(self, rows: dict[str, str]) -> None:
         self.rows = rows

@@ -1,4 +1,4 @@
-"""Which kfuncs a kernel has and who may call them.
+"""The kfuncs that a kernel has, and which program types may call them.
 
 A kernel keeps sets of kfuncs for hooks, and program types share hooks (bpf_prog_type_to_kfunc_hook, kernel/bpf/btf.c).
 The sets of socket_filter, sched_cls and xdp were compared with a running Linux 6.18.
@@ -86,14 +86,14 @@ _BY_TYPE: Final = {
 
 
 def kfuncs_of(name: str, version: tuple[int, int] = (6, 18)) -> frozenset[str]:
-    """Names of the kfuncs that a program type may call; in 7.2 raw tracepoints count as tracing programs."""
+    """Return the names of the kfuncs that a program type may call; in 7.2 raw tracepoints count as tracing programs."""
     if version >= (7, 2) and name == "raw_tracepoint":
         name = "tracepoint"
     return COMMON | _BY_TYPE.get(name, frozenset())
 
 
 def of_version(version: tuple[int, int]) -> dict[str, Kfunc]:
-    """All kfuncs of a mainline version. Since 7.2 every kfunc wants trusted arguments; before, a flag said which."""
+    """Return all kfuncs of a mainline version; since 7.2 every kfunc requires trusted arguments, before by a flag."""
     if version < (7, 2):
         return {name: item for name, item in _MAINLINE.items() if name not in SINCE_7_2 | _ALL_SINCE_7_2}
     return {name: replace(item, flags=_flags_7_2(name, item.flags)) for name, item in _MAINLINE.items()}

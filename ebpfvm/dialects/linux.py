@@ -1,4 +1,4 @@
-"""Mainline Linux: 7.2, and 6.18 as what differs from it."""
+"""Mainline Linux: 7.2, and the differences of 6.18."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ KPTR_TAGS: Final = {"kptr": "ref", "kptr_untrusted": "unref", "percpu_kptr": "pe
 
 
 def linux(version: tuple[int, int] = (7, 2)) -> Dialect:
-    """Mainline Linux of a version.
+    """Return the dialect of a version of mainline Linux.
 
     Raises:
-        UsageError: not one of the versions whose rules are known.
+        UsageError: the rules of this version are not known.
     """
     return _linux(rules_of(version))
 

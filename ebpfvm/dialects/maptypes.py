@@ -1,4 +1,4 @@
-"""Map types by their numbers (uapi/linux/bpf.h). What a type is stands with the type, in `ebpfvm.maps`."""
+"""Map types by their numbers (uapi/linux/bpf.h); `ebpfvm.maps` declares them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def map_type(name: str) -> MapType:
     """Return the type of a name.
 
     Raises:
-        InternalError: at import, no file of `ebpfvm.maps` declares it.
+        InternalError: at import, if no file of `ebpfvm.maps` declares it.
     """
     found = BUILT.get(name)
     if found is None:

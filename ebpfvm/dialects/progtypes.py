@@ -1,7 +1,7 @@
-"""Program types (uapi/linux/bpf.h, include/linux/bpf_types.h, Linux 7.2), by their numbers.
+"""Program types by their numbers (uapi/linux/bpf.h, include/linux/bpf_types.h, Linux 7.2).
 
-Besides the contexts: who reads and writes packets directly (may_access_direct_pkt_data), who has LD_ABS
-(may_access_skb), what a program may return (check_return_code), kernel/bpf/verifier.c.
+Beyond the contexts, they say which programs read and write packets directly (may_access_direct_pkt_data), which have
+LD_ABS (may_access_skb), and what a program may return (check_return_code; all in kernel/bpf/verifier.c).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BOOL = (0, 1)
 
 
 def _hooks(prefix: str, hooks: Mapping[str, Any]) -> dict[str, Any]:
-    """Section names say a hook with or without its prefix: "connect4" and "cgroup/connect4"."""
+    """Return the hooks by their names with and without the prefix, as in "connect4" and "cgroup/connect4"."""
     return {key: value for hook, value in hooks.items() for key in (hook, f"{prefix}/{hook}")}
 
 
@@ -108,9 +108,9 @@ _CTX_OFFSETS_7_2: Final[dict[str, Literal["fixed", "any"]]] = {
 
 
 def of_version(version: tuple[int, int]) -> dict[int, ProgType]:
-    """The program types of a mainline version.
+    """Return the program types of a mainline version.
 
-    Since 7.2 pointers into contexts that the kernel does not convert may have constant offsets, the context of a
+    Since 7.2, pointers into contexts that the kernel does not convert may have constant offsets, the context of a
     syscall program is plain memory, and kprobe programs may write registers.
     """
     types = {number: replace(item, helpers=helpers_of(item.name, version=version),
@@ -126,7 +126,7 @@ def of_version(version: tuple[int, int]) -> dict[int, ProgType]:
 
 
 def with_base(types: Mapping[int, ProgType], base: frozenset[str]) -> dict[int, ProgType]:
-    """The same types on another kernel's base set of helpers."""
+    """Return the same types with another kernel's base set of helpers."""
     extra = BASE - base
     return {number: replace(item, helpers=frozenset(base | (helpers_of(item.name, base) & item.helpers)))
             for number, item in types.items()} if extra else dict(types)

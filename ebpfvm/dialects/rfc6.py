@@ -65,13 +65,10 @@ def _prog_types() -> dict[int, ProgType]:
 
 
 def rfc6(version: tuple[int, int] = (7, 2)) -> Dialect:
-    """The RFC's dialect.
+    """Return the RFC's dialect.
 
     Args:
-        version: the kernel whose verifier rules and messages are followed.
-
-    Raises:
-        UsageError: not one of the versions whose rules are known.
+        version: kernel version whose verifier rules and messages apply.
     """
     return _rfc6(rfc6_rules(rules_of(version)))
 

@@ -1,5 +1,7 @@
-"""Names of the kernel's structs. A kptr to a struct of such a name points to the kernel's, whatever the program says
-(btf_find_btf_id of btf_parse_kptr looks there first). Which there are depends on a kernel's configuration.
+"""Names of the kernel's structs.
+
+A kptr to a struct of such a name points to the kernel's struct, whatever the program declares, because
+btf_find_btf_id of btf_parse_kptr looks there first. The list depends on a kernel's configuration.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Kernel functions that a kernel offers to programs and that ebpfvm does not model, by name.
+"""Names of the kfuncs that a kernel offers to programs and that ebpfvm does not model.
 
-Names are facts of Linux 6.18 and 7.2 on amd64, as distributions build them (functions tagged `bpf_kfunc` in their BTF).
-A weak symbol that is neither modelled nor here does not exist on that kernel, so libbpf leaves it at address 0.
+The names are facts of Linux 6.18 and 7.2 on amd64, as distributions build them (functions tagged `bpf_kfunc` in their
+BTF). A weak symbol that is neither modelled nor listed here does not exist on that kernel, so libbpf resolves it to
+address 0.
 """
 
 from __future__ import annotations
@@ -56,5 +57,5 @@ _ONLY_7_2: Final = """
 
 
 def of_version(version: tuple[int, int]) -> frozenset[str]:
-    """Names of the kernel functions of a mainline version that are not modelled."""
+    """Return the names of the kfuncs of a mainline version that are not modelled."""
     return frozenset((_BOTH + (_ONLY_6_18 if version < (7, 2) else _ONLY_7_2)).split())

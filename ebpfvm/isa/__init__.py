@@ -1,5 +1,5 @@
-"""What an instruction is: the table, and everything that is told by it alone.
+"""The instruction set: the table of instructions, and everything that follows from it alone.
 
-`table` has a row per instruction, `syntax` its spellings; `disasm` and `asm` go between slots and text, `legality`
-knows why a kernel refuses an instruction, `manual` makes the tables of docs/reference/assembler.md.
+`table` has a row per instruction and `syntax` its spellings; `disasm` and `asm` convert between slots and text,
+`legality` knows why a kernel refuses an instruction, and `manual` generates the tables of docs/reference/assembler.md.
 """

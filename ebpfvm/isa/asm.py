@@ -1,17 +1,17 @@
-"""Assembler: text in, instructions out.
+"""The assembler: instructions from text.
 
-Three dialects are read (`ebpfvm.isa.syntax`): LLVM's pseudo-C, the kernel's log and bpftool listings as they are
-pasted, and the mnemonics of user-space virtual machines. The first instruction tells which; `.dialect NAME` says it.
+It reads three dialects (`ebpfvm.isa.syntax`): LLVM's pseudo-C, pasted logs of the kernel and listings of bpftool, and
+the mnemonics of user-space virtual machines. The first instruction determines the dialect, unless `.dialect NAME` does.
 
-Statements end at the end of the line, and in pseudo-C at `;` too. Comments are `//`, `/* */` and `#`, lines that begin
-with `;`, and in kernel text everything behind `;`. Labels are `name:`, and the numeric `1:` of `goto 1b` and `goto 1f`.
-Directives that produce no code (`.globl`, `.type`, ...) and the contents of data sections are passed over, so that
-`clang -S` output reads as it is; `.8byte NUMBER` makes a slot of any bits.
+Statements end at the end of the line, and in pseudo-C also at `;`. Comments are `//`, `/* */` and `#`, lines that begin
+with `;`, and in kernel text everything after `;`. Labels are `name:`, and the numeric `1:` of `goto 1b` and `goto 1f`.
+Directives that produce no code (`.globl`, `.type`, ...) and the contents of data sections are skipped, so that the
+output of `clang -S` can be read as it is; `.8byte NUMBER` produces a slot with arbitrary bits.
 
-Of a test of the conformance suite (`-- asm`, `-- mem`, `-- result`) the section `-- asm` is read.
+Of a test of the conformance suite (`-- asm`, `-- mem`, `-- result`), the section `-- asm` is read.
 
-In kernel text the offsets in front of the instructions place them: a log may show them in any order and repeat them,
-and the lines between (states, C source) are passed over.
+In kernel text, the offsets before the instructions determine their places: a log may show them in any order and repeat
+them, and the lines between them (states, C source) are skipped.
 """
 
 from __future__ import annotations
@@ -62,17 +62,17 @@ _DIALECT_NAMES: Final[dict[str, Dialect]] = {"llvm": "llvm", "kernel": "kernel",
 
 def assemble(text: str, *, dialect: Dialect | None = None, helpers: Mapping[str, int] | None = None,
              maps: Mapping[str, int] | None = None, path: str = "<text>") -> tuple[Insn, ...]:
-    """Assemble `text`.
+    """Return the instructions that `text` describes.
 
     Args:
-        text: the program; see the module for what it may hold.
-        dialect: "llvm", "kernel" or "plain"; default is told by the first instruction.
+        text: the program; the module's docstring describes its form.
+        dialect: "llvm", "kernel" or "plain" (default: the first instruction determines it).
         helpers: helper name -> number, for calls by name.
         maps: map name -> index, for 64-bit immediates that name a map (source register 1).
         path: name of the text in messages.
 
     Raises:
-        AsmError: with line, column, the line itself and a caret under the place.
+        AsmError: the text is malformed; with line, column, the line itself and a caret below the place.
     """
     if dialect is not None and dialect not in get_args(Dialect):
         raise LoadError(f"unknown dialect {dialect!r}; there are llvm, kernel and plain", path=path)
@@ -87,12 +87,12 @@ def assemble(text: str, *, dialect: Dialect | None = None, helpers: Mapping[str,
 
 
 def _without_block_comments(text: str) -> str:
-    """Blanks for `/* ... */`, so that lines and columns stay."""
+    """Replace `/* ... */` by blanks, so that lines and columns stay the same."""
     return re.sub(r"/\*.*?\*/", lambda match: re.sub(r"[^\n]", " ", match[0]), text, flags=re.S)
 
 
 def _section(text: str) -> str:
-    """The `-- asm` section of a test of the conformance suite, other lines blank; any other text as it is."""
+    """Return the `-- asm` section of a test of the conformance suite, with other lines blank; other text unchanged."""
     if not re.search(r"^-- asm\s*$", text, re.M):
         return text
     inside, lines = False, []
@@ -126,13 +126,13 @@ def _read_line(source: AsmSource, number: int, whole: str) -> None:
 
 
 def _address_end(whole: str) -> int:
-    """Where the address and the raw bytes of llvm-objdump end; 0 if there are none (a numeric label is none)."""
+    """Return where the address and raw bytes of llvm-objdump end; 0 if there are none, as before a numeric label."""
     match = _ADDRESS.match(whole)
     return match.end() if match and re.match(r"^\s*\d+:\s*(?:[0-9a-f]{2} ){7}|^\s*\d+:\t", whole) else 0
 
 
 def _is_statement(whole: str) -> bool:
-    """In kernel text: is a line without opcode an instruction, a label or a directive, rather than part of a log?"""
+    """Return whether a line of kernel text without opcode is an instruction, label or directive, not part of a log."""
     text = whole.strip()
     looks = _LLVM_LOOK.match(text) or _LABEL.fullmatch(text) or _DIRECTIVE.match(text)
     return bool(looks) or text == "exit" or text.startswith(("call ", "may_goto ", "gotox "))
@@ -155,7 +155,7 @@ def _read_kernel_line(source: AsmSource, number: int, whole: str, prefix: re.Mat
 
 
 def _statements(source: AsmSource, text: str) -> Iterator[str]:
-    """The statements of a line, each padded to its column."""
+    """Yield the statements of a line, each padded to its column."""
     text = _COMMENT.sub(lambda match: " " * len(match[0]), text)
     text = _HASH.sub("", text)
     if source.dialect == "kernel":
@@ -185,7 +185,7 @@ def _read_statement(source: AsmSource, number: int, text: str, whole: str) -> No
 
 
 def _detect(text: str) -> Dialect | None:
-    """The dialect of a statement; None if it is alike in several (`exit`)."""
+    """Return the dialect of a statement; None if it is the same in several (`exit`)."""
     text = text.strip()
     if _LLVM_LOOK.match(text):
         return "kernel" if re.search(r"\bpc[+-]\d", text) else "llvm"
@@ -249,7 +249,7 @@ def _add(source: AsmSource, line: Line) -> None:
 
 
 def _place(source: AsmSource) -> None:
-    """Put the instructions of a log, which come in any order and repeatedly, where their offsets say."""
+    """Move the instructions of a log, which come in any order and repeatedly, to the places that their offsets name."""
     placed = [item for item in source.items if item.line.place is not None]
     if not placed:
         return

@@ -1,8 +1,8 @@
 """The grammar of assembly text (ply), with two start symbols: `pseudo_c` and `plain`.
 
 `pseudo_c` is what clang, llvm-objdump, the kernel's log and bpftool write; `plain` is the mnemonics of user-space
-virtual machines. A parser is given one statement, without label and comment (`ebpfvm.isa.asm` takes these off), and
-gives back a `Parsed`. Tables are built on first use and never written to disk.
+virtual machines. A parser receives one statement without label and comment, which `ebpfvm.isa.asm` removes, and
+returns a `Parsed`. Tables are built on first use and never written to disk.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SUFFIX: Final = {8: "b", 16: "h", 32: "w", 64: "dw"}
 
 
 class AsmGrammar:
-    """Rules; ply reads the productions out of the docstrings."""
+    """The grammar rules; ply reads the productions from the docstrings."""
 
     tokens = Lexer.tokens
 
@@ -47,7 +47,7 @@ class AsmGrammar:
                                 errorlog=yacc.NullLogger())
 
     def parse(self, text: str) -> Parsed:
-        """Read one statement; raises SyntaxTrouble."""
+        """Return the parsed statement; raise SyntaxTrouble if it is malformed."""
         self.end = len(text.rstrip())
         result: Parsed = self.parser.parse(text, lexer=self.lexer, tracking=True)
         return result
@@ -357,7 +357,7 @@ def _wide_regs(what: str, *regs: RegToken) -> None:
 
 
 def _fits_reg(reg: RegToken, size: str, signed: bool) -> None:
-    """LLVM names `w` registers in narrow loads and stores; the encoding is the same."""
+    """Accept `w` registers in narrow loads and stores, as LLVM writes them; the encoding is the same."""
     if reg.letter == "w" and (signed or size == "u64"):
         raise SyntaxTrouble(f"{size} needs an r register", reg.column)
 
@@ -420,12 +420,12 @@ def _call(callee: Callee) -> Parsed:
 
 
 def _is_kfunc(callee: Numbered) -> bool:
-    """Kernel text does not tell helpers and kfuncs apart: helpers have small numbers, BTF ids of functions large."""
+    """Return whether a callee in kernel text, which does not mark kfuncs, is one: BTF ids are large numbers."""
     return callee.name == "kernel-function" or (callee.number >= 1024 and callee.name != "unknown")
 
 
 def _plain(words: Name, operands: list[Any]) -> Parsed:
-    """The row that `words` and the kinds of `operands` choose, with its operands filled in."""
+    """Return the row that `words` and the kinds of `operands` select, with its operands filled in."""
     shape = "".join("m" if isinstance(item, tuple) and not hasattr(item, "_fields") else
                     "r" if isinstance(item, RegToken) else "v" for item in operands)
     head, _, last = words.text.rpartition(" ")
@@ -487,7 +487,7 @@ def _plain_number(item: Any) -> Any:
 
 
 def _finish(parsed: Parsed) -> Parsed:
-    """Rows that the words alone do not choose: what is called, and what a 64-bit immediate means."""
+    """Select the row where the words alone do not: for what is called, and for the meaning of a 64-bit immediate."""
     if parsed.row.name == "call" and parsed.callee is not None:
         callee = parsed.callee
         if isinstance(callee, Relative):
@@ -500,5 +500,5 @@ def _finish(parsed: Parsed) -> Parsed:
 
 @cache
 def grammar(start: Start) -> AsmGrammar:
-    """The parser of one start symbol; its tables take about a tenth of a second, once."""
+    """Return the parser of a start symbol; building its tables takes about a tenth of a second, once."""
     return AsmGrammar(start)

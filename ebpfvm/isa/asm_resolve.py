@@ -1,4 +1,4 @@
-"""The second half of the assembler: labels into distances, names into numbers, ranges checked, slots made."""
+"""The second half of the assembler: resolve labels and names, check ranges, and encode slots."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WINDOW: Final = 200  # characters of a long line that an error shows
 
 
 class AsmError(LoadError):
-    """Assembly text cannot be read or encoded.
+    """Assembly text cannot be parsed or encoded.
 
     Args:
         message: what is wrong.
@@ -46,7 +46,7 @@ class AsmError(LoadError):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One statement: its text, padded so that columns are those of the line it stands in."""
+    """A statement, padded so that its columns are those of the line that it is part of."""
 
     number: int
     text: str
@@ -58,7 +58,7 @@ class Line:
 
 @dataclass(slots=True)
 class Item:
-    """One instruction with its slot and the line it came from; `raw` for `.8byte`."""
+    """An instruction with its slot and the line that it came from; `raw` for `.8byte`."""
 
     line: Line
     pc: int
@@ -72,7 +72,7 @@ class Item:
 
 @dataclass(slots=True)
 class AsmSource:
-    """What the reading of the text has found so far."""
+    """What has been read so far."""
 
     path: str
     dialect: Dialect | None
@@ -88,14 +88,14 @@ class AsmSource:
 
 
 class Resolver:
-    """Turns parsed instructions into slots: labels into distances, names into numbers, ranges checked."""
+    """Encode parsed instructions into slots: resolve labels to distances and names to numbers, and check ranges."""
 
     def __init__(self, source: AsmSource, helpers: Mapping[str, int], maps: Mapping[str, int]) -> None:
         self.source, self.helpers, self.maps = source, helpers, maps
         self.line = Line(0, "", "", "llvm")
 
     def encode(self, item: Item) -> tuple[Insn, ...]:
-        """The one or two slots of `item`."""
+        """Return the one or two slots of `item`."""
         self.line = item.line
         if item.parsed is None:
             return decode(item.raw.to_bytes(8, "little"))
@@ -113,19 +113,20 @@ class Resolver:
         return (Insn(parsed.row.code, **values),)
 
     def fail(self, message: str, column: int) -> AsmError:
-        """The error at `column` of the present line."""
+        """Return the error at `column` of the current line."""
         return self.source.error(message, self.line, column)
 
     def number(self, number: Number, bits: int, what: str) -> int:
-        """A signed field of `bits` bits."""
+        """Return the value for a signed field of `bits` bits."""
         if not -(1 << bits - 1) <= number.value < 1 << bits - 1:
             raise self.fail(f"{what} {number.value} does not fit in {bits} signed bits", number.column)
         return number.value
 
     def immediate(self, parsed: Parsed) -> int:
-        """Return the 32-bit immediate; a hexadecimal bit pattern is taken where only 32 bits count.
+        """Return the 32-bit immediate; a hexadecimal bit pattern is accepted where only 32 bits count.
 
-        Mnemonics write the field itself, so there the 32 bits may be any number, and 64 bits those of its extension.
+        Mnemonics spell the field itself, so there any 32-bit number is accepted, and any 64-bit number that extends
+        one.
         """
         if not isinstance(parsed.imm, Number):
             return 0
@@ -144,7 +145,7 @@ class Resolver:
         raise self.fail(f"immediate {number.value:#x} does not fit in 32 signed bits{hint}", number.column)
 
     def distance(self, target: Target, pc: int, bits: int) -> int:
-        """From the slot behind `pc` to `target`."""
+        """Return the distance from the slot after `pc` to `target`."""
         if isinstance(target, Name):
             value = self.label(target, pc) - (pc + 1)
             if not -(1 << bits - 1) <= value < 1 << bits - 1:
@@ -154,7 +155,7 @@ class Resolver:
         return self.number(Number(target.value, target.column), bits, "distance")
 
     def label(self, name: Name, pc: int) -> int:
-        """The slot of a label; `1b` and `1f` are the nearest numeric label behind and ahead."""
+        """Return the slot of a label; `1b` and `1f` are the nearest numeric label before and after."""
         if name.text in self.source.labels:
             return self.source.labels[name.text]
         if name.text[:-1].isdigit() and name.text[-1] in "bf":
@@ -168,7 +169,7 @@ class Resolver:
         raise self.fail(f"label {name.text!r} is not defined", name.column)
 
     def wide(self, parsed: Parsed, pc: int) -> tuple[Insn, Insn]:
-        """The two slots of a 64-bit immediate load."""
+        """Return the two slots of a 64-bit immediate load."""
         row, low, high = parsed.row, 0, 0
         value = parsed.imm
         if isinstance(value, Name):
@@ -186,13 +187,13 @@ class Resolver:
         return Insn(row.code, parsed.dst, dict(row.fixed)["src"], 0, low), Insn(0, imm=high)
 
     def pattern(self, value: int, column: int) -> int:
-        """A 32-bit field given as a signed or an unsigned number."""
+        """Return the value of a 32-bit field that is written as a signed or an unsigned number."""
         if not -(1 << 31) <= value < 1 << 32:
             raise self.fail(f"{value} does not fit in 32 bits", column)
         return _signed(value & c.U32)
 
     def call(self, parsed: Parsed, pc: int) -> Insn:
-        """A call of a helper, a kfunc or a local function."""
+        """Return a call of a helper, a kfunc or a local function."""
         callee, row = parsed.callee, parsed.row
         if isinstance(callee, Pseudo):
             off = self.number(Number(callee.next, callee.column), 16, "offset")
@@ -211,7 +212,7 @@ class Resolver:
         return Insn(row.code, 0, dict(row.fixed)["src"], 0, self.pattern(callee.value, callee.column))
 
     def kind_of(self, callee: Numbered, guess: int) -> int:
-        """Source register of a call in kernel text: known names of helpers decide, else the number (`guess`)."""
+        """Return the source register of a call in kernel text: a known helper's name decides, otherwise `guess`."""
         if not self.helpers or callee.name in ("unknown", "kernel-function"):
             return guess
         return 0 if callee.name in self.helpers else c.BPF_PSEUDO_KFUNC_CALL

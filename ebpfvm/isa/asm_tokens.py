@@ -1,4 +1,4 @@
-"""Tokens of assembly text (ply), and the values that a parsed statement is made of."""
+"""Tokens of assembly text (ply), and the values that make up a parsed statement."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Start = Literal["pseudo_c", "plain"]
 
 
 class SyntaxTrouble(Exception):
-    """A statement cannot be read: what is wrong, and where (0-based column)."""
+    """A statement cannot be parsed; says what is wrong, and at which column (counted from 0)."""
 
     def __init__(self, message: str, column: int) -> None:
         super().__init__(message)
@@ -26,7 +26,7 @@ class SyntaxTrouble(Exception):
 
 
 class Number(NamedTuple):
-    """An integer as written: its value, its column, and whether its bit pattern was meant (hexadecimal, no minus)."""
+    """An integer as written: its value, its column, and whether it is a bit pattern (hexadecimal, no minus)."""
 
     value: int
     column: int
@@ -57,14 +57,14 @@ class Numbered(NamedTuple):
 
 
 class Relative(NamedTuple):
-    """`pc+3`, `+3`: a distance in slots with its sign written."""
+    """`pc+3`, `+3`: a distance in slots, written with its sign."""
 
     value: int
     column: int
 
 
 class Pseudo(NamedTuple):
-    """`map[id:7]` and its kin: pseudo source register (0: a kfunc), first number, number behind the plus."""
+    """`map[id:7]` and the like: pseudo source register (0: a kfunc), first number, number after the plus."""
 
     what: str
     number: int
@@ -78,15 +78,15 @@ Callee = Number | Relative | Name | Numbered | Pseudo
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """One instruction, its references not yet resolved.
+    """An instruction whose references are not yet resolved.
 
     Attributes:
-        row: which instruction.
+        row: the instruction's row of the table.
         dst, src: register numbers.
         off: offset of a memory access.
-        imm: immediate; a 64-bit load takes a `Name` (function or map) or `Pseudo` too.
-        target: where a jump goes.
-        callee: what a call calls.
+        imm: immediate; for a 64-bit load also a `Name` (function or map) or `Pseudo`.
+        target: target of a jump.
+        callee: the function that a call calls.
     """
 
     row: Row
@@ -115,7 +115,7 @@ _PSEUDO_KINDS: Final = {("map", "id", False): "map", ("map", "fd", False): "map"
 
 
 def _integer(text: str, column: int) -> int:
-    """A number as it is written; Python itself refuses very long ones."""
+    """Return the value of a number; very long ones, which Python itself refuses, raise SyntaxTrouble."""
     try:
         return int(text, 0 if text.lstrip("+-")[:2].lower() in ("0x", "0b") else 10)
     except ValueError:
@@ -135,7 +135,7 @@ def _pseudo(text: str, column: int) -> Pseudo:
 
 
 class Lexer:
-    """Tokens; ply reads the regular expressions out of the docstrings and `t_` names."""
+    """The tokens; ply reads the regular expressions from the docstrings and from names that begin with `t_`."""
 
     tokens = ("REG", "NUMBER", "WORD", "NUMBERED", "PC", "PSEUDO", "ASSIGN", "COMPARE", "MINUS", "PLUS", "STAR", "AMP",
               "EQUALS", "SIZE", "SWAP", "ATOMIC", "EXCHANGE", "FETCH", "LOCAL", *_WORDS.values())

@@ -97,22 +97,22 @@ U32: Final = (1 << 32) - 1
 
 
 def bpf_class(code: int) -> int:
-    """Instruction class: the low three bits."""
+    """Return the instruction class: the low three bits."""
     return code & 0x07
 
 
 def bpf_op(code: int) -> int:
-    """Operation of an ALU or jump opcode: the high four bits."""
+    """Return the operation of an ALU or jump opcode: the high four bits."""
     return code & 0xF0
 
 
 def bpf_mode(code: int) -> int:
-    """Mode of a load or store: the high three bits."""
+    """Return the mode of a load or store: the high three bits."""
     return code & 0xE0
 
 
 def bpf_size(code: int) -> int:
-    """Size field of a load or store (`BPF_B` ... `BPF_DW`)."""
+    """Return the size field of a load or store (`BPF_B` ... `BPF_DW`)."""
     return code & 0x18
 
 

@@ -1,9 +1,9 @@
-"""Instructions as text: the kernel's spelling, LLVM's, and that of user-space virtual machines.
+"""Disassemble instructions in the syntax of the kernel, of LLVM, and of user-space virtual machines.
 
 `kernel_text` writes what the kernel's log and bpftool write (kernel/bpf/disasm.c), byte for byte; `llvm_text` what
-llvm-objdump writes; `plain_text` mnemonics. By default the text says exactly as much as these tools do, which is
-less than the instruction (the kernel does not print the source register of a 64-bit immediate load, LLVM not that
-of a call). `exact=True` adds what is missing, so that `ebpfvm.isa.asm` gives back the same bytes.
+llvm-objdump writes; `plain_text` mnemonics. By default the text says exactly as much as these tools do, which can be
+less than the instruction says: the kernel does not print the source register of a 64-bit immediate load, and LLVM does
+not print that of a call. `exact=True` adds what is missing, so that `ebpfvm.isa.asm` reproduces the same bytes.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 
 
 class CallName(Protocol):
-    """`call_name(insn)` names the helper (source register 0) or kfunc (2) that `insn` calls; None if unknown."""
+    """`call_name(insn)` returns the name of the helper (source register 0) or kfunc (2) that `insn` calls, or None."""
 
     def __call__(self, insn: Insn) -> str | None: ...
 
 
 class ImmText(Protocol):
-    """`imm_text(insn, high)` gives the text of a 64-bit immediate: a map's name, say; None for the number."""
+    """`imm_text(insn, high)` returns the text for a 64-bit immediate, such as a map's name; None for the number."""
 
     def __call__(self, insn: Insn, high: Insn) -> str | None: ...
 
 
 class JumpLabel(Protocol):
-    """`label(pc)` gives the text that llvm-objdump writes as `<...>` behind a jump to slot `pc`; None for none."""
+    """`label(pc)` returns the text that llvm-objdump writes as `<...>` after a jump to slot `pc`; None for none."""
 
     def __call__(self, pc: int) -> str | None: ...
 
@@ -62,7 +62,7 @@ _LONG_JUMPS: Final[dict[str, tuple[str, int | Callable[[Insn], object]]]] = {"ju
 
 
 def _compile(template: str, prefix: str, long_jump: bool) -> Callable[[Insn], str]:
-    """A function that fills `template` with the operands of an Insn; made once for each row."""
+    """Return a function that fills `template` with the operands of an Insn; it is created once for each row."""
     text, sources = prefix, []
     for literal, name, _, _ in Formatter().parse(template):
         text += literal.replace("%", "%%")
@@ -82,7 +82,7 @@ def _compile(template: str, prefix: str, long_jump: bool) -> Callable[[Insn], st
 
 @cache
 def _renderers(dialect: Dialect, alu32: bool = False) -> dict[str, Callable[[Insn], str]]:
-    """Row name -> renderer, for the rows that need nothing but their own slot."""
+    """Return row name -> renderer, for the rows that need nothing but their own slot."""
     found = {}
     for name, syntax in SYNTAX.items():
         row = BY_NAME[name]
@@ -113,7 +113,7 @@ def _kernel_by_code() -> dict[int, Callable[[Insn], str]]:
 
 
 def _kernel_odd_atomic(insn: Insn) -> str:
-    """An atomic operation that does not exist, or not at 8 and 16 bits (which the kernel writes all the same)."""
+    """Return the kernel's text of an atomic operation that does not exist, or not with 8 and 16 bits."""
     wide = insn._replace(code=c.BPF_STX | c.BPF_ATOMIC | c.BPF_W)
     row = row_of(wide)
     if row is None:
@@ -123,7 +123,7 @@ def _kernel_odd_atomic(insn: Insn) -> str:
 
 
 def _kernel_odd(insn: Insn) -> str:
-    """The kernel's text of what its disassembler does not know."""
+    """Return the kernel's text of an instruction that its disassembler does not know."""
     names = {c.BPF_ST: "BUG_st_%02x", c.BPF_LDX: "BUG_ldx_%02x", c.BPF_LD: "BUG_ld_%02x", c.BPF_STX: "BUG_%02x"}
     known = _kernel_by_code().get(insn.code)
     if known is not None:
@@ -136,9 +136,9 @@ def _high(insns: Sequence[Insn], pc: int) -> Insn:
 
 
 def pseudo_text(insn: Insn, high: Insn) -> str | None:
-    """bpftool's text of a 64-bit immediate that is no number (`map[id:7]`); None for a plain number.
+    """Return bpftool's text of a 64-bit immediate that is not a number (`map[id:7]`); None for a plain number.
 
-    Source: tools/bpf/bpftool/xlated_dumper.c, print_imm; the others (`btf[id:5]`, `map[idx:1]`) follow its manner.
+    Source: tools/bpf/bpftool/xlated_dumper.c, print_imm; the others (`btf[id:5]`, `map[idx:1]`) are modelled on it.
     """
     if insn.src not in PSEUDO:
         return None
@@ -154,20 +154,21 @@ def _value(insn: Insn, high: Insn, imm_text: ImmText | None) -> str:
 
 
 def _exact_call(insn: Insn) -> str:
-    """A call of a kfunc in the dialects whose tools do not tell it from a helper call."""
+    """Return a call of a kfunc for the dialects whose tools do not distinguish it from a helper call."""
     return f"kfunc[id:{insn.imm}]" + (f"+{insn.off}" if insn.off else "")
 
 
 def kernel_text(insns: Sequence[Insn], pc: int, *, call_name: CallName | None = None,
                 imm_text: ImmText | None = None, exact: bool = False) -> str:
-    """Slot `pc` of `insns` as the kernel's log and bpftool write it, with the opcode in front: `(bf) r6 = r1`.
+    """Return slot `pc` of `insns` as the kernel's log and bpftool write it, with the opcode first: `(bf) r6 = r1`.
 
     Args:
-        insns: the program; a 64-bit immediate load reads the slot behind it.
-        call_name: names helpers and kfuncs; the number follows (`bpf_map_lookup_elem#1`). Default: none are known,
-            which prints `unknown#1` and `kernel-function#1` as the kernel does.
-        imm_text: text of a 64-bit immediate; default the number, as in the kernel's log. `pseudo_text` is bpftool's.
-        exact: write what the assembler needs to give back the same bytes, also for illegal instructions.
+        insns: the program; a 64-bit immediate load reads the next slot as well.
+        call_name: returns names of helpers and kfuncs, which the number follows (`bpf_map_lookup_elem#1`). By default
+            none are known, which prints `unknown#1` and `kernel-function#1` as in the kernel.
+        imm_text: returns the text of a 64-bit immediate (default: the number, as in the kernel's log). `pseudo_text` is
+            bpftool's.
+        exact: write what the assembler needs to reproduce the same bytes, also for illegal instructions.
 
     Source: kernel/bpf/disasm.c, print_bpf_insn (Linux 7.2).
     """
@@ -198,32 +199,32 @@ def _kernel_odd_call(insn: Insn) -> str:
 
 
 def raw_text(insn: Insn) -> str:
-    """Any slot as a directive of the assembler; for what is no instruction."""
+    """Return any slot as a directive of the assembler, for slots that are not instructions."""
     return f".8byte 0x{int.from_bytes(insn.encode(), 'little'):x}"
 
 
 def llvm_text(insns: Sequence[Insn], pc: int, *, label: JumpLabel | None = None, call_name: CallName | None = None,
               imm_text: ImmText | None = None, alu32: bool = False, exact: bool = False) -> str:
-    """Slot `pc` of `insns` as `llvm-objdump -d` writes it: `if r1 == 0x5 goto +0x2 <LBB0_2>`.
+    """Return slot `pc` of `insns` as `llvm-objdump -d` writes it: `if r1 == 0x5 goto +0x2 <LBB0_2>`.
 
-    Differences from llvm-objdump: the offset of an indirect packet load and instructions that LLVM 19 does not know
-    (load_acquire, gotox, percpu) are written; a call of a local function has a sign (`call +0x5`, `call -0x1`).
+    Unlike llvm-objdump, this writes the offset of an indirect packet load, instructions that LLVM 19 does not know
+    (load_acquire, gotox, percpu), and the sign of the distance to a local function (`call +0x5`, `call -0x1`).
 
     Args:
-        label: text behind a jump or local call.
-        call_name: named helpers are written as `call NAME`; default by number (`call 0x1`).
-        imm_text: text of a 64-bit immediate; default the number.
-        alu32: name `w` registers in narrow loads and stores, as `llvm-objdump --mcpu=v3` (and later) does.
-        exact: write what the assembler needs to give back the same bytes.
+        label: returns the text after a jump or local call.
+        call_name: returns names of helpers, written as `call NAME` (default: by number, `call 0x1`).
+        imm_text: returns the text of a 64-bit immediate (default: the number).
+        alu32: write `w` registers in narrow loads and stores, as `llvm-objdump --mcpu=v3` (and later) does.
+        exact: write what the assembler needs to reproduce the same bytes.
     """
     return _text("llvm", insns, pc, label, call_name, imm_text, alu32, exact)
 
 
 def plain_text(insns: Sequence[Insn], pc: int, *, label: JumpLabel | None = None, call_name: CallName | None = None,
                imm_text: ImmText | None = None, exact: bool = False) -> str:
-    """Slot `pc` of `insns` in the mnemonics of user-space virtual machines: `jeq %r1, 5, +2`.
+    """Return slot `pc` of `insns` in the mnemonics of user-space virtual machines: `jeq %r1, 5, +2`.
 
-    Arguments as for `llvm_text`, except that a label takes the place of the distance.
+    The arguments are those of `llvm_text`, except that a label replaces the distance.
     """
     return _text("plain", insns, pc, label, call_name, imm_text, False, exact)
 
@@ -253,24 +254,24 @@ def _text(dialect: Dialect, insns: Sequence[Insn], pc: int, label: JumpLabel | N
 
 
 def is_jump(row: Row) -> bool:
-    """Does `row` hold a distance to another slot: a jump or a call of a local function?"""
+    """Return whether `row` holds a distance to another slot: a jump or a call of a local function."""
     return row.kind in ("jmp", "ja", "may_goto") or row.name == "call_local"
 
 
 def jump_distance(row: Row, insn: Insn) -> int:
-    """The distance of a jump or local call in slots, counted from the next slot."""
+    """Return the distance of a jump or local call in slots, counted from the next slot."""
     return insn.imm if row.name in ("gotol", "call_local") else insn.off
 
 
 def text_of(insns: Sequence[Insn], pc: int, dialect: Dialect = "llvm") -> str:
-    """Slot `pc` so that the assembler gives back the same bytes, in the given dialect."""
+    """Return slot `pc` in the given dialect, so that the assembler reproduces the same bytes."""
     if dialect == "kernel":
         return kernel_text(insns, pc, exact=True)
     return _text(dialect, insns, pc, None, None, None, False, True)
 
 
 def disassemble(insns: Sequence[Insn], dialect: Dialect = "llvm") -> str:
-    """The whole program, a line per instruction, so that `ebpfvm.isa.asm.assemble` gives back the same bytes."""
+    """Return the program, one line per instruction, so that `ebpfvm.isa.asm.assemble` reproduces the same bytes."""
     lines, pc = [], 0
     while pc < len(insns):
         wide = insns[pc].is_ld_imm64 and is_legal(insns, pc)

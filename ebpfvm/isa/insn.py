@@ -1,8 +1,8 @@
-"""One instruction slot, and bytes to slots and back (RFC 9669 section 3.1).
+"""An instruction slot, and the conversion between bytes and slots (RFC 9669 section 3.1).
 
-A program is a sequence of 8-byte *slots*; the index of a slot is what the kernel's log, jump offsets and
-func_info count. A 64-bit immediate load takes two slots, the second with opcode 0, so an `Insn` is a slot and
-never both: indices need no translation anywhere.
+A program is a sequence of 8-byte *slots*; the kernel's log, jump offsets and func_info all count slots. A 64-bit
+immediate load takes two slots, the second with opcode 0. An `Insn` is always one slot, never two, so that indices need
+no translation.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ class Insn(NamedTuple):
 
     @property
     def is_ld_imm64(self) -> bool:
-        """True for the first slot of a 64-bit immediate load."""
+        """Whether this is the first slot of a 64-bit immediate load."""
         return self.code == 0x18
 
     def encode(self) -> bytes:
-        """The 8 bytes of this slot, little-endian."""
+        """Return the 8 bytes of this slot, little-endian."""
         return _SLOT.pack(self.code, self.dst | self.src << 4, self.off, self.imm)
 
 
 def imm64(low: Insn, high: Insn) -> int:
-    """The unsigned 64-bit immediate of the two slots of a 64-bit immediate load."""
+    """Return the unsigned 64-bit immediate of the two slots of a 64-bit immediate load."""
     return (low.imm & 0xFFFFFFFF) | (high.imm & 0xFFFFFFFF) << 32
 
 
 def decode(code: bytes) -> tuple[Insn, ...]:
-    """Split `code` into slots; any bit pattern decodes, legality is the verifier's business.
+    """Return the slots that `code` consists of; any bit pattern is decoded, as legality is up to the verifier.
 
     Raises:
         LoadError: the length is not a multiple of 8.
@@ -61,5 +61,5 @@ def decode(code: bytes) -> tuple[Insn, ...]:
 
 
 def encode(insns: Iterable[Insn]) -> bytes:
-    """The bytes of `insns`, little-endian; the inverse of `decode`."""
+    """Return the bytes of `insns`, little-endian; the inverse of `decode`."""
     return b"".join(insn.encode() for insn in insns)

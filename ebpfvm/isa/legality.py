@@ -1,8 +1,8 @@
-"""May this slot be an instruction at all: unknown opcodes, unused fields, registers; with the kernel's messages.
+"""Check whether a slot can be an instruction: opcode, unused fields and registers, with the kernel's messages.
 
-These are the checks of kernel/bpf/verifier.c that look at one instruction alone. Linux 7.2 makes all of them before
-it looks at the control flow; 6.18 makes `check_slot` there, and when it walks over the instruction first
-`check_fields` and then, operand by operand, the register numbers (`R%d is invalid`).
+These are the checks of kernel/bpf/verifier.c that look at one instruction alone. Linux 7.2 makes all of them before it
+looks at the control flow. 6.18 only makes those of `check_slot` then; when it first walks over the instruction it makes
+those of `check_fields` and, operand by operand, of the register numbers (`R%d is invalid`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ATOMIC_IMMS: Final = {code: frozenset(dict(row.fixed)["imm"] for row in rows) f
 
 
 def knows_opcode(code: int, *, gotox: bool = True) -> bool:
-    """Return whether `code` is in the kernel's opcode table (bpf_opcode_in_insntable).
+    """Return whether `code` is in the kernel's opcode table (bpf_opcode_in_insntable); callx never is, gotox since 7.0.
 
     callx never is, gotox only where the kernel has it.
     """
@@ -32,10 +32,10 @@ def knows_opcode(code: int, *, gotox: bool = True) -> bool:
 
 
 def check_slot(insns: Sequence[Insn], pc: int, *, gotox: bool = True) -> str | None:
-    """What both kernel versions refuse before they look at the control flow; the message, or None.
+    """Return the message if both kernel versions refuse the slot before they look at the control flow, or None.
 
-    Covers the fields of loads and the form of a 64-bit immediate load (whether its map exists is not asked), and
-    opcodes that do not exist. All give -EINVAL.
+    The checks cover the fields of loads, the form of a 64-bit immediate load (but not whether its map exists), and
+    unknown opcodes. All give -EINVAL.
     """
     insn = insns[pc]
     if c.bpf_class(insn.code) == c.BPF_LDX and (c.bpf_mode(insn.code) not in (c.BPF_MEM, c.BPF_MEMSX) or insn.imm):
@@ -60,7 +60,7 @@ def _ld_imm64(insns: Sequence[Insn], pc: int) -> str | None:
 
 
 def check_registers(insn: Insn) -> str | None:
-    """`R%d is invalid` for a register number above 10, or None; for an instruction whose fields are all right."""
+    """Return `R%d is invalid` for a register number above 10, or None; the other fields must have been checked."""
     for number in (insn.src, insn.dst):
         if number >= c.MAX_BPF_REG:
             return f"R{number} is invalid"
@@ -68,9 +68,9 @@ def check_registers(insn: Insn) -> str | None:
 
 
 def check_fields(insn: Insn) -> str | None:
-    """The message for a non-zero unused field or a selecting field of no known value; None if all is well.
+    """Return the message for an unused field that is not zero, or a selecting field with an unknown value, or None.
 
-    The opcode is taken to be known, and a 64-bit immediate load to have passed `check_slot`. All give -EINVAL.
+    The opcode must be known, and a 64-bit immediate load must have passed `check_slot`. All give -EINVAL.
     """
     return _CHECKS[c.bpf_class(insn.code)](insn)
 
@@ -150,10 +150,10 @@ _CHECKS: Final = {c.BPF_LD: _ld, c.BPF_LDX: _ldx, c.BPF_ST: _st, c.BPF_STX: _stx
 
 
 def is_legal(insns: Sequence[Insn], pc: int) -> bool:
-    """Is slot `pc` an instruction of the table with its unused fields zero (RFC 9669 section 3)?
+    """Return whether slot `pc` is an instruction of the table whose unused fields are zero (RFC 9669 section 3).
 
-    Unlike the kernel's checks this admits the kernel's own forms (percpu), callx and r11, and wants the offset of an
-    exit to be zero.
+    Unlike the kernel's checks, this accepts the kernel's internal forms (percpu), callx and r11, and requires the
+    offset of an exit to be zero.
     """
     insn = insns[pc]
     if max(insn.dst, insn.src) > c.MAX_BPF_REG:

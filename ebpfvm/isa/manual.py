@@ -1,4 +1,4 @@
-"""The tables of instructions in Markdown: printed by `ebpfvm doc isa`, kept in docs/reference/assembler.md."""
+"""Generate the tables of instructions in Markdown, for `ebpfvm doc isa` and docs/reference/assembler.md."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _line(row: Row) -> str:
 
 
 def isa_tables() -> str:
-    """All instructions by family: encoding, the three spellings, meaning, and the first `-mcpu` level that has it."""
+    """Return all instructions by family: encoding, the three spellings, meaning, and the first `-mcpu` level."""
     assert OPERANDS.keys() <= _SHOWN.keys() | {"name", "value"}
     parts = [BEGIN]
     for title in dict.fromkeys(_TITLES.values()):

@@ -1,4 +1,4 @@
-"""Mnemonics of user-space virtual machines: which row do words and operand kinds choose? Made from `SYNTAX`."""
+"""Mnemonics of user-space virtual machines: the row that words and operand kinds select, derived from `SYNTAX`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ALIASES: Final = _aliases()
 
 @cache
 def _forms() -> dict[str, dict[str, tuple[Row, str]]]:
-    """Words -> operand kinds ("r" register, "m" memory, "v" value) -> row and the operands' names."""
+    """Return words -> operand kinds ("r" register, "m" memory, "v" value) -> row and names of the operands."""
     found: dict[str, dict[str, tuple[Row, str]]] = {}
     for name, syntax in SYNTAX.items():
         match = _SLOT.search(syntax.plain)
@@ -49,13 +49,13 @@ def _forms() -> dict[str, dict[str, tuple[Row, str]]]:
 
 @cache
 def plain_words() -> frozenset[str]:
-    """Return the mnemonics, without `lock` and `fetch` in front."""
+    """Return the mnemonics, without the prefixes `lock` and `fetch`."""
     words = {words.split()[-1] for words in _forms() if not words.endswith(" local")} | set(ALIASES)
     return frozenset(words | {f"{word}64" for word in words})
 
 
 def find_mnemonic(words: str, kinds: str) -> tuple[Row, str] | tuple[None, str]:
-    """The row and its operands' names, separated by blanks; or None and what is wrong."""
+    """Return the row and the names of its operands, separated by blanks; or None and what is wrong."""
     if (words, kinds) == ("call", "r"):  # the conformance suite's spelling of callx
         words = "callx"
     forms, head = _forms(), words.rpartition(" ")

@@ -49,11 +49,11 @@ _SUFFIXES: Final = {8: "b", 16: "h", 32: "w", 64: "dw"}
 
 @dataclass(frozen=True, slots=True)
 class Syntax:
-    """The spellings of one row.
+    """The spellings of a row.
 
     Attributes:
-        llvm, kernel, plain: templates; the kernel's without its ``(op) `` prefix.
-        llvm32: LLVM's spelling for `-mcpu=v3` and later, where narrow loads and stores name `w` registers.
+        llvm, kernel, plain: templates; the kernel's without its prefix ``(op) ``.
+        llvm32: LLVM's spelling for `-mcpu=v3` and later, where narrow loads and stores use `w` registers.
     """
 
     llvm: str
@@ -63,7 +63,7 @@ class Syntax:
 
 
 def reg(row: Row) -> str:
-    """Letter of the registers of `row` in pseudo-C: "w" for 32-bit operations."""
+    """Return the letter of the registers of `row` in pseudo-C: "w" for 32-bit operations, otherwise "r"."""
     return "w" if row.width == 32 else "r"
 
 

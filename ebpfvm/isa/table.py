@@ -76,11 +76,11 @@ class Row:
     sign: bool = False
 
     def matches(self, insn: Insn) -> bool:
-        """Is `insn`, whose opcode is this row's, this row? Only the selecting fields are compared."""
+        """Return whether `insn`, which has this row's opcode, belongs to it; only the selecting fields are compared."""
         return all(getattr(insn, field) == value for field, value in self.fixed)
 
     def unused(self, insn: Insn) -> list[Field]:
-        """Names of the fields that ought to be zero in `insn` and are not."""
+        """Return the names of the fields that should be zero in `insn` and are not."""
         known = self.uses | {field for field, _ in self.fixed}
         fields: tuple[Field, ...] = ("dst", "src", "off", "imm")
         return [field for field in fields if field not in known and getattr(insn, field)]
@@ -238,7 +238,7 @@ BY_NAME: Final = {row.name: row for row in ROWS}
 
 @lru_cache(maxsize=1 << 14)
 def row_of(insn: Insn) -> Row | None:
-    """The row of `insn`, or None if the standard knows no such instruction."""
+    """Return the row of `insn`, or None if the standard knows no such instruction."""
     for row in BY_CODE.get(insn.code, ()):
         if row.matches(insn):
             return row

@@ -1,8 +1,8 @@
-"""What does this file say? ELF bytes to an `Object`: pure data, before any dialect gives its numbers a meaning.
+"""Read object files: from ELF bytes to an `Object`, which is pure data that no dialect has interpreted yet.
 
-`load` reads a file; `Object`, `Program`, `MapSpec` and their parts are what it returns. Nothing here knows a kernel:
-program types, map types and kernel functions stay names and raw numbers, so that one object can be judged under several
-dialects; `ebpfvm.loading` fits its programs to one.
+`load` reads a file; `Object`, `Program`, `MapSpec` and their parts are what it returns. Nothing here depends on a
+kernel: program types, map types and kfuncs stay names and raw numbers, so that one object can be verified under several
+dialects. `ebpfvm.loading` prepares its programs for one of them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Global variables: each data section becomes an array map with one element, its value the section's contents.
+"""Global variables: each data section becomes an array map with one element, whose value is the section's contents.
 
-Follows `bpf_object__init_internal_map` (tools/lib/bpf/libbpf.c, Linux 7.2). BPF_F_MMAPABLE, which libbpf adds for
-its own access to the variables, is left out: nothing that a program can see depends on it.
+Follows `bpf_object__init_internal_map` (tools/lib/bpf/libbpf.c, Linux 7.2). BPF_F_MMAPABLE, which libbpf sets for its
+own access to the variables, is omitted, because programs cannot observe it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _OBJ_NAME_LEN = 16  # BPF_OBJ_NAME_LEN, the final NUL included
 
 
 def internal_name(object_name: str, section: str) -> str:
-    """Name of a data section's map, as libbpf gives it and the kernel's messages show it.
+    """Return the name of a data section's map, as libbpf chooses it and the kernel's messages show it.
 
-    The section's name gets at least 7 of the 15 characters, the object's name what is left; sections with a second
-    dot (`.data.A`) keep their own name alone.
+    The section's name gets at least 7 of the 15 characters, and the object's name the rest. Sections with a second dot
+    (`.data.A`) keep only their own name.
 
     >>> internal_name("my_object_name", ".rodata"), internal_name("x.y", ".bss"), internal_name("x", ".data.A")
     ('my_objec.rodata', 'x.y.bss', '.data.A')
@@ -41,13 +41,13 @@ def internal_name(object_name: str, section: str) -> str:
 
 
 def made_by_gcc(elf: Elf) -> bool:
-    """Return whether GCC's BPF back end made the object."""
+    """Return whether GCC's BPF back end produced the object."""
     comment = elf.section(".comment")
     return comment is not None and b"GCC: " in comment.data
 
 
 def is_data(section: Section) -> bool:
-    """True for sections whose contents become a map."""
+    """Return whether the contents of a section become a map."""
     names = {SHT_PROGBITS: (".data", ".rodata"), SHT_NOBITS: (".bss",)}.get(section.type, ())
     return any(section.name == name or section.name.startswith(name + ".") for name in names)
 
@@ -76,11 +76,11 @@ def collect_data(elf: Elf, btf: Btf | None, object_name: str, table: MapTable) -
 
 
 def fix_btf(elf: Elf, btf: Btf) -> Btf:
-    """Fill in what only the ELF file knows, as libbpf does before it gives BTF to a kernel.
+    """Return BTF completed with what only the ELF file knows, as libbpf does before it passes BTF to a kernel.
 
-    Sizes of data sections and offsets of their global variables come from sections and symbols (those of static
-    variables are right already, but for GCC, which leaves all of them 0). Functions and variables of hidden visibility
-    become static: a verifier may then look into such a function when it is called.
+    Sizes of data sections and offsets of their global variables come from sections and symbols. (The offsets of static
+    variables are already right, except in objects from GCC, which leaves all of them 0.) Functions and variables of
+    hidden visibility become static, so that a verifier may verify such a function in the context of its caller.
     """
     changes: dict[int, t.Type] = {}
     gcc = made_by_gcc(elf)

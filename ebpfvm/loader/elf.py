@@ -1,10 +1,10 @@
-"""ELF bytes to sections, symbols and relocations, as plain data.
+"""Read ELF files: sections, symbols and relocations, as plain data.
 
-pyelftools reads symbols and relocations. It trusts what a file claims (a NOBITS section of a terabyte is a terabyte
-of zero bytes, an absurd section count a loop that never ends, a hash table read for every section that calls itself
-one) and reports what it dislikes with a dozen exception types. So the header and the section table are read and
-checked here first, pyelftools is asked for nothing but sections that passed, and everything it raises becomes a
-`LoadError` in one place, `read_elf`.
+pyelftools reads symbols and relocations. It trusts what a file claims (a NOBITS section of a terabyte becomes a
+terabyte of zero bytes, an absurd section count an endless loop, and every section that is marked as a hash table is
+read as one), and it reports errors with a dozen exception types. Therefore the header and the section table are read
+and checked here first, pyelftools only gets sections that passed these checks, and `read_elf` turns all of its
+exceptions into `LoadError`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _RECOMPILE = "compile with `clang -target bpf -g -O2 -c`"
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One section. `data` is what the file holds: empty for NOBITS, whose `size` is only a claim."""
+    """A section; `data` is what the file holds, which is nothing for NOBITS, whose `size` is only a claim."""
 
     index: int
     name: str
@@ -49,14 +49,14 @@ class Section:
 
     @property
     def is_code(self) -> bool:
-        """True for sections that hold instructions."""
+        """Whether the section holds instructions."""
         return self.type == SHT_PROGBITS and bool(self.flags & SHF_EXECINSTR)
 
 
 class Symbol(NamedTuple):
-    """One symbol; `type`, `bind` and `visibility` without the STT_, STB_ and STV_ prefix.
+    """A symbol; `type`, `bind` and `visibility` are names without the prefix STT_, STB_ or STV_.
 
-    `section` is a section index, 0 for undefined, -1 for absolute and common symbols.
+    `section` is a section index: 0 for undefined symbols, -1 for absolute and common ones.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Symbol(NamedTuple):
 
 
 class Reloc(NamedTuple):
-    """One relocation: at byte `offset` of its section; `addend` is None for REL, whose addend is in place."""
+    """A relocation at byte `offset` of its section; `addend` is None for REL, which stores the addend in place."""
 
     offset: int
     type: int
@@ -79,7 +79,7 @@ class Reloc(NamedTuple):
 
 @dataclass(frozen=True)
 class Elf:
-    """An ELF file's contents. `relocs` is keyed by the index of the section they apply to, and sorted by offset."""
+    """The contents of an ELF file; `relocs` maps the index of a section to its relocations, sorted by offset."""
 
     sections: tuple[Section, ...]
     symbols: tuple[Symbol, ...]
@@ -87,7 +87,7 @@ class Elf:
     notes: tuple[str, ...] = ()
 
     def section(self, name: str) -> Section | None:
-        """The first section of that name, or None."""
+        """Return the first section of that name, or None."""
         return self._by_name.get(name)
 
     @cached_property
@@ -102,12 +102,12 @@ class Elf:
         return found
 
     def relocs_between(self, section: int, start: int, end: int) -> tuple[Reloc, ...]:
-        """Relocations of bytes `start` to `end` of a section."""
+        """Return the relocations of the bytes `start` to `end` of a section."""
         rows = self.relocs.get(section, ())
         return rows[bisect_left(rows, (start,)):bisect_left(rows, (end,))]
 
     def symbols_in(self, section: int) -> list[Symbol]:
-        """Named symbols defined in a section, in the table's order; files and section symbols left out."""
+        """Return the named symbols of a section, in the table's order, without files and section symbols."""
         return [s for s in self._symbols_of.get(section, ()) if s.name and s.type not in ("SECTION", "FILE")]
 
 
@@ -118,7 +118,7 @@ def read_elf(data: bytes) -> Elf:
         data: the whole file.
 
     Raises:
-        LoadError: it is not a little-endian 64-bit eBPF object, or damaged; says where and what to do.
+        LoadError: it is damaged, or not a little-endian 64-bit eBPF object; the message says where, and what to do.
     """
     notes, sections = _check_header(data)
     from elftools.elf.elffile import ELFFile  # here, because it costs as much as all other imports together
@@ -132,7 +132,7 @@ def read_elf(data: bytes) -> Elf:
 
 
 def _check_header(data: bytes) -> tuple[list[str], tuple[Section, ...]]:
-    """Refuse what is no eBPF object, and what would make pyelftools read or allocate without end."""
+    """Raise LoadError if this is not an eBPF object, or if pyelftools would read or allocate without end."""
     if not data:
         raise LoadError("the file is empty")
     if data[:4] != b"\x7fELF":
@@ -197,7 +197,7 @@ def _contents(data: bytes, row: tuple[int, ...]) -> bytes:
 
 
 def _name(strings: bytes, offset: int, section: str) -> str:
-    """A string of a string table; "" for one outside of it, as readers of ELF files have it."""
+    """Return a string of a string table, or "" for an offset outside of it, as ELF tools do."""
     end = strings.find(b"\0", offset, offset + MAX_NAME + 1)
     if end < 0:
         if len(strings) - offset > MAX_NAME:
@@ -216,7 +216,7 @@ def _section(index: int, row: tuple[int, ...], names: bytes, data: bytes) -> Sec
 
 
 def _read(elf: Any, sections: tuple[Section, ...], notes: list[str]) -> Elf:
-    """Symbols and relocations from pyelftools' ELFFile; Any, because its releases differ in what they declare."""
+    """Read symbols and relocations with an ELFFile of pyelftools, whose releases declare different types for it."""
     tables = [section for section in sections if section.type == SHT_SYMTAB]
     if len(tables) != 1:
         raise LoadError("the file has no symbol table (.symtab), so its programs cannot be told apart; it was "
@@ -240,7 +240,7 @@ def _read(elf: Any, sections: tuple[Section, ...], notes: list[str]) -> Elf:
 
 
 def _wants_relocs(section: Section) -> bool:
-    """False for debug data and BTF: its relocations exist for linkers, the contents are usable as they are."""
+    """Return whether a section needs its relocations; those of debug data and BTF are meant for linkers only."""
     return section.is_code or (bool(section.flags & SHF_ALLOC) and not section.name.startswith((".debug", ".BTF")))
 
 

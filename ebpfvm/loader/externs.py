@@ -1,8 +1,8 @@
 """What an object expects from the kernel: kfuncs, kernel symbols and configuration values.
 
-The loader knows no kernel, so kfuncs and symbols only get numbers here, in libbpf's order (`cmp_externs`,
-tools/lib/bpf/libbpf.c, 7.2), and configuration values a place in the read-only map `.kconfig`; `ebpfvm.loading` binds
-the names and fills the map.
+The loader knows no kernel. So kfuncs and symbols only get numbers here, in libbpf's order (`cmp_externs`,
+tools/lib/bpf/libbpf.c, 7.2), and configuration values a place in the read-only map `.kconfig`. `ebpfvm.loading`
+resolves the names and fills the map.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _TRISTATE = {"n": 0, "y": 1, "m": 2}  # enum libbpf_tristate
 
 @dataclass(frozen=True, slots=True)
 class Externs:
-    """Undefined symbols.
+    """The undefined symbols of an object.
 
     Attributes:
-        ids: name -> number, from 1 on.
+        ids: name -> number, starting at 1.
         weak: names that may stay unresolved.
-        described: names that BTF has in `.ksyms`.
+        described: names that BTF describes in `.ksyms`.
         kconfig: name -> byte offset in the map `.kconfig`.
         kconfig_map: key of that map in the object's map table.
     """
@@ -50,7 +50,7 @@ def collect_externs(elf: Elf, btf: Btf | None, object_name: str, config: Mapping
     """Number the undefined symbols, and add the map `.kconfig` to `table` if the object has such variables.
 
     Args:
-        btf: as `layout_kconfig` returned it.
+        btf: the BTF that `layout_kconfig` returned.
 
     Raises:
         UsageError: a value of `config` does not fit its variable.
@@ -78,13 +78,13 @@ def collect_externs(elf: Elf, btf: Btf | None, object_name: str, config: Mapping
 
 
 def _numbered(undefined: Iterable[str], kconfig: Iterable[str] = ()) -> dict[str, int]:
-    """Numbers from 1 on: configuration values by their place, then all others by name."""
+    """Return numbers starting at 1: configuration values by their offset, then all others by name."""
     first = [name for name in kconfig if name in undefined]
     return {name: number for number, name in enumerate([*first, *sorted({*undefined} - {*first})], 1)}
 
 
 def layout_kconfig(btf: Btf) -> Btf:
-    """The same BTF with size and offsets of `.kconfig` filled in, which no ELF section gives.
+    """Return the BTF with the size and the offsets of `.kconfig`, which no ELF section provides.
 
     Raises:
         LoadError: a configuration variable has no size.
@@ -100,7 +100,7 @@ def _rows(btf: Btf, section: str) -> tuple[t.SecInfo, ...]:
 
 
 def _layout(btf: Btf) -> t.Datasec:
-    """`.kconfig` with offsets: widest alignment first, then smallest size, then by name."""
+    """Return `.kconfig` with offsets, sorted by widest alignment, then smallest size, then name."""
     rows = []
     for info in _rows(btf, KCONFIG):
         var = btf[info.type]
@@ -119,10 +119,10 @@ def _layout(btf: Btf) -> t.Datasec:
 
 
 def put_value(btf: Btf, var: t.Var, size: int, value: int | str) -> bytes:
-    """The bytes of one configuration value: a number, "y", "n", "m", or a string for a char array.
+    """Return the bytes of one configuration value: a number, "y", "n", "m", or a string for a char array.
 
     Raises:
-        UsageError: the variable cannot hold it.
+        UsageError: the variable cannot hold the value.
     """
     found = btf.resolved(var.type)
     if isinstance(found, t.Array) and isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Values for `__kconfig` variables as people give them: `NAME=VALUE`, or a kernel's configuration file."""
+"""Parse values for `__kconfig` variables: `NAME=VALUE`, or a kernel's configuration file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ASSIGNMENT = re.compile(r"((?:CONFIG|LINUX)_\w+)=(.*)", re.ASCII | re.DOTALL)
 
 
 def read_values(words: Iterable[str]) -> dict[str, int | str]:
-    """Read values, each word `NAME=VALUE` or the path of a file such as /boot/config-6.18 or /proc/config.gz.
+    """Return the values in `words`: `NAME=VALUE`, or the path of a file such as /boot/config-6.18 or /proc/config.gz.
 
     Raises:
         LoadError: a file cannot be read.

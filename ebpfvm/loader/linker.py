@@ -1,9 +1,9 @@
-"""Programs as a kernel is given them: an entry function with all it reaches, references made local to it.
+"""Link programs as the kernel receives them: an entry function with every function that it reaches.
 
-Every program gets its own copy of the functions that it calls or whose address it takes, appended depth-first in the
-order in which a walk through the code meets them (`bpf_object__reloc_code`, tools/lib/bpf/libbpf.c, Linux 7.2).
-Which reference a relocation makes follows from the instruction under it, so that old compilers' relocation numbers
-do no harm.
+Every program gets its own copy of the functions that it calls or whose address it takes. They are appended depth-first,
+in the order in which a walk through the code meets them (`bpf_object__reloc_code`, tools/lib/bpf/libbpf.c, Linux 7.2).
+The instruction that a relocation applies to determines the kind of the reference, so that the relocation numbers of old
+compilers do no harm.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ class LinkedFunction:
 
     @property
     def place(self) -> tuple[int, int]:
-        """What identifies it: names need not be unique."""
+        """Its identity, since names need not be unique."""
         return self.section, self.start
 
 
 class Reference(NamedTuple):
-    """A reference that the instruction `slot` of a function makes; `target` depends on the kind.
+    """A reference that the instruction `slot` of a function makes; the meaning of `target` depends on the kind.
 
-    call, func: place of a `LinkedFunction`. map: key of a map. data: key of a map, and `offset` into its value.
+    call, func: place of a `Function`. map: key of a map. data: key of a map, with `offset` into its value.
     kfunc, ksym: name of an extern.
     """
 
@@ -83,7 +83,7 @@ class ObjectCode:
     values_in_place: bool = False  # instructions under relocations hold the symbol's value too (GCC)
 
     def refs_of(self, function: LinkedFunction) -> tuple[Reference, ...]:
-        """The references a function makes, by slot; found once."""
+        """Return the references of a function by slot; they are computed once."""
         found = self.refs.get(function.place)
         if found is None:
             found = self.refs[function.place] = tuple(_refs(self, function))
@@ -91,7 +91,7 @@ class ObjectCode:
 
 
 def collect_code(elf: Elf, table: MapTable, externs: Externs, notes: list[str]) -> ObjectCode:
-    """Find all functions.
+    """Return the code of an object with all of its functions.
 
     Raises:
         LoadError: a code section or a function in it is damaged.
@@ -113,7 +113,7 @@ def collect_code(elf: Elf, table: MapTable, externs: Externs, notes: list[str]) 
 
 
 def _functions(elf: Elf, section: Section, notes: list[str]) -> list[LinkedFunction]:
-    """Functions of one code section, by place; where one has no size, it ends where the next one starts."""
+    """Return the functions of a code section in order; one without a size ends where the next one starts."""
     symbols = [s for s in elf.symbols_in(section.index) if s.type == "FUNC"]
     labels = [s for s in elf.symbols_in(section.index) if s.type == "NOTYPE" and s.bind != "LOCAL"]
     covered = {s.value for s in symbols}
@@ -146,7 +146,7 @@ def _functions(elf: Elf, section: Section, notes: list[str]) -> list[LinkedFunct
 
 
 def _refs(code: ObjectCode, function: LinkedFunction) -> Iterator[Reference]:
-    """References of one function: those of relocations, and calls inside its section, which need none."""
+    """Yield the references of a function: its relocations, and calls inside its section, which need none."""
     section = code.elf.sections[function.section]
     insns = code.insns[function.section]
     relocs: dict[int, Reloc] = {}
@@ -192,7 +192,7 @@ def _ref(code: ObjectCode, section: Section, function: LinkedFunction, slot: int
 
 
 def _address(code: ObjectCode, section: Section, slot: int, inside: int, symbol: Symbol, offset: int) -> Reference:
-    """What a 64-bit immediate load refers to."""
+    """Return the reference that a 64-bit immediate load makes."""
     if symbol.section == 0:
         if symbol.name in code.externs.kconfig:
             return Reference(inside, "data", code.externs.kconfig_map, code.externs.kconfig[symbol.name] + offset)
@@ -243,7 +243,7 @@ def _extern(code: ObjectCode, symbol: Symbol, use: str) -> str:
 
 @dataclass
 class Linked:
-    """A program's code, and its tables."""
+    """The code of a program and its tables."""
 
     insns: list[Insn] = field(default_factory=list)
     maps: list[MapSpec] = field(default_factory=list)
@@ -258,10 +258,10 @@ def link(code: ObjectCode, entry: LinkedFunction, also: LinkedFunction | None = 
     """Link one program.
 
     Args:
-        also: a function that is appended though nothing refers to it (an exception callback).
+        also: a function to append although nothing refers to it (an exception callback).
 
     Raises:
-        LoadError: it refers to something that is not there, or is larger than any kernel takes.
+        LoadError: it refers to something that does not exist, or is larger than any kernel accepts.
     """
     out = Linked()
     for function in (entry, also):
@@ -271,7 +271,7 @@ def link(code: ObjectCode, entry: LinkedFunction, also: LinkedFunction | None = 
 
 
 def _append(code: ObjectCode, out: Linked, function: LinkedFunction) -> None:
-    """The function, and what it reaches that is not there yet."""
+    """Append the function, and the functions that it reaches and that have not been appended yet."""
     stack = [(function, iter(code.refs_of(function)), _place(code, out, function))]
     while stack:
         _, refs, base = stack[-1]
@@ -338,7 +338,7 @@ _R = TypeVar("_R", FuncRecord, LineRecord, CoreRecord)
 
 
 class Records:
-    """The records of `.BTF.ext`, sorted, to be moved to where functions are linked."""
+    """The records of `.BTF.ext`, sorted, for relocation to the place where functions are linked."""
 
     def __init__(self, ext: BtfExt, elf: Elf) -> None:
         self._names = [section.name for section in elf.sections]
@@ -347,18 +347,18 @@ class Records:
         self._core = _sorted(ext.core_relos)
 
     def func_info(self, linked: Linked) -> tuple[FuncInfo, ...]:
-        """func_info of a linked program, by slot."""
+        """Return the func_info of a linked program, by slot."""
         found = {at: FuncInfo(at, record.type_id) for record, at in self._moved(self._func, linked)}
         return tuple(found.values())
 
     def line_info(self, linked: Linked) -> tuple[LineInfo, ...]:
-        """line_info of a linked program, by slot; of several records for one slot the last counts."""
+        """Return the line_info of a linked program, by slot; the last of several records for one slot counts."""
         found = {at: LineInfo(at, record.file, record.text.strip(), record.line, record.column)
                  for record, at in self._moved(self._line, linked)}
         return tuple(found.values())
 
     def core_relos(self, linked: Linked) -> tuple[CoreRelo, ...]:
-        """CO-RE records of a linked program, by slot; an instruction has one at most."""
+        """Return the CO-RE records of a linked program, by slot; an instruction has at most one."""
         found = {at: CoreRelo(at, record.type_id, record.access, record.kind)
                  for record, at in self._moved(self._core, linked)}
         return tuple(found.values())

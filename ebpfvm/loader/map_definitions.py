@@ -1,8 +1,8 @@
 """Map definitions: BTF-defined `.maps` variables, and the structs of legacy `maps` sections.
 
 BTF-defined maps follow `parse_btf_map_def` (tools/lib/bpf/libbpf.c, Linux 7.2): each member of the variable's struct
-says one property, numbers as array sizes and types as pointers. Legacy definitions are the C struct itself, whose
-layout only the loader of its time knew; the layouts are told apart by size.
+defines one property, with numbers as array sizes and types as pointers. A legacy definition is a C struct whose layout
+only the loader of its time knew; its size tells which layout it has.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ BPF_F_NUMA_NODE = 1 << 2
 
 @dataclass(frozen=True, slots=True)
 class MapDef:
-    """A map, its key in the object, and the bytes of a section that stand for it in relocations."""
+    """A map, its key in the object, and the bytes of a section that represent it in relocations."""
 
     key: str
     spec: MapSpec
@@ -46,7 +46,7 @@ class MapDef:
 class MapTable:
     """All maps of an object: in file order, by key, and by place.
 
-    `ids` are the numbers that iproute2's definitions carry: id -> key.
+    `ids` maps the numbers of iproute2's definitions to keys.
     """
 
     def __init__(self) -> None:
@@ -55,14 +55,14 @@ class MapTable:
         self._keys: dict[tuple[int, int], str] = {}
 
     def __iter__(self) -> Iterator[MapDef]:
-        """All maps as they are now, in file order."""
+        """Yield all maps as they are now, in file order."""
         return iter(list(self.by_key.values()))
 
     def add(self, found: MapDef) -> None:
         """Add a map.
 
         Raises:
-            LoadError: its key is taken.
+            LoadError: its key is already in use.
         """
         if found.key in self.by_key:
             raise LoadError("two maps have this name", symbol=found.key)
@@ -70,20 +70,20 @@ class MapTable:
         self._keys[found.section, found.offset] = found.key
 
     def at(self, section: int, offset: int) -> MapDef | None:
-        """The map defined at exactly this place, or None."""
+        """Return the map defined at exactly this place, or None."""
         key = self._keys.get((section, offset))
         return self.by_key[key] if key is not None else None
 
     def replace(self, key: str, spec: MapSpec) -> None:
-        """Give a map another spec."""
+        """Replace the spec of a map."""
         self.by_key[key] = replace(self.by_key[key], spec=spec)
 
 
 def collect_maps(elf: Elf, btf: Btf | None, notes: list[str]) -> MapTable:
-    """All maps that the object defines, without those of its data sections.
+    """Return all maps that the object defines, without those of its data sections.
 
     Raises:
-        LoadError: a definition is damaged or says something unknown; names the map.
+        LoadError: a definition is damaged or contains something unknown; the message names the map.
     """
     table = MapTable()
     for section in elf.sections:
@@ -120,7 +120,7 @@ def _btf_maps(elf: Elf, section: Section, btf: Btf, table: MapTable, notes: list
 
 
 def _btf_map(btf: Btf, type_id: int, name: str, notes: list[str], inner: bool = False) -> MapSpec:
-    """One map definition: the struct `type_id`."""
+    """Return the map that the struct `type_id` defines."""
     definition = btf.resolved(type_id)
     if not isinstance(definition, t.Struct):
         raise LoadError(f"a map is defined by a struct, not by {btf.describe(type_id)}", section=".maps", symbol=name)
@@ -161,14 +161,14 @@ def _btf_map(btf: Btf, type_id: int, name: str, notes: list[str], inner: bool = 
 
 
 def _entries(type: int, asked: int) -> int:
-    """The entries that libbpf asks the kernel for."""
+    """Return the number of entries that libbpf requests from the kernel."""
     if type in _RINGS:
         return _ring_size(asked)
     return asked or (POSSIBLE_CPUS if type == PERF_EVENT_ARRAY else 0)
 
 
 def _ring_size(size: int) -> int:
-    """A power of 2 of pages that holds `size` bytes; itself where there is none, and the kernel says so."""
+    """Return the smallest power of 2 of pages that holds `size` bytes; without one, `size`, which is refused."""
     if not size:
         return size
     pages = 1 << max(0, (-(-size // _PAGE) - 1).bit_length())
@@ -183,7 +183,7 @@ def _set_size(sizes: dict[str, int], field: str, size: int, name: str) -> None:
 
 
 def _number(btf: Btf, member: t.Member, name: str) -> int:
-    """`__uint(field, n)` is a pointer to an array of n; `__ulong` an enum with the one value n."""
+    """Return the number of `__uint(field, n)`, a pointer to an array of n, or of `__ulong`, an enum with one value."""
     found = btf.resolved(member.type)
     if isinstance(found, t.Ptr):
         array = btf[found.type]
@@ -204,7 +204,7 @@ def _pointee(btf: Btf, member: t.Member, name: str) -> int:
 
 
 def _inner(btf: Btf, member: t.Member, name: str, notes: list[str]) -> MapSpec | None:
-    """The template that `__array(values, T)` gives; None for an array of programs."""
+    """Return the inner map's template that `__array(values, T)` defines, or None for an array of programs."""
     array = btf.resolved(member.type)
     pointer = btf.resolved(array.type) if isinstance(array, t.Array) else None
     if not isinstance(pointer, t.Ptr):
@@ -219,10 +219,10 @@ def _inner(btf: Btf, member: t.Member, name: str, notes: list[str]) -> MapSpec |
 
 
 def initial_elements(elf: Elf, table: MapTable, program_at: Callable[[Symbol, int], str | None]) -> None:
-    """Fill `init` of maps that name programs or maps as their first elements.
+    """Fill `init` of the maps whose initial elements are programs or maps.
 
     Args:
-        program_at: name of the program that a symbol plus addend means, or None.
+        program_at: returns the name of the program that a symbol plus addend denotes, or None.
 
     Raises:
         LoadError: an element is neither a program nor a map.
@@ -239,7 +239,7 @@ def initial_elements(elf: Elf, table: MapTable, program_at: Callable[[Symbol, in
 
 
 def tail_calls(table: MapTable, sections: Iterable[tuple[str, str]]) -> None:
-    """Programs in sections named ID/SLOT fill that slot of the program array with that id (iproute2).
+    """Put each program in a section named ID/SLOT into that slot of the program array with that id (iproute2).
 
     Args:
         sections: (program, section name) of all programs.
@@ -254,7 +254,7 @@ def tail_calls(table: MapTable, sections: Iterable[tuple[str, str]]) -> None:
 
 
 def _values_offset(found: MapDef) -> int | None:
-    """Offset of `values` in the variable; it is the last member, and the only one whose contents count."""
+    """Return the offset of `values` in the variable: the last member, and the only one whose contents count."""
     btf = found.spec.btf
     assert btf is not None
     var = btf.find(found.spec.name, t.Kind.VAR)
@@ -304,7 +304,7 @@ _NAMES = ", ".join(str(size) for size in _LAYOUTS)
 
 
 def _legacy_maps(elf: Elf, section: Section, btf: Btf | None, table: MapTable, notes: list[str]) -> None:
-    """All maps of a legacy section: one struct for each symbol in it."""
+    """Add all maps of a legacy section, which has one struct for each symbol."""
     if not section.data:
         return
     symbols = sorted(elf.symbols_in(section.index), key=lambda s: s.value)
@@ -328,7 +328,7 @@ def _legacy_maps(elf: Elf, section: Section, btf: Btf | None, table: MapTable, n
 
 
 def _legacy_fields(section: Section, symbol: Symbol, room: int) -> dict[str, int]:
-    """The struct at a symbol, by field name; what follows the known fields must be zero."""
+    """Return the struct at a symbol, by field name; the bytes after the known fields must be zero."""
     size = symbol.size if 20 <= symbol.size <= room else room
     if symbol.value + size > len(section.data):
         raise LoadError(f"the map definition of {size} bytes ends behind the section's {len(section.data)}",
@@ -347,7 +347,7 @@ def _legacy_fields(section: Section, symbol: Symbol, room: int) -> dict[str, int
 
 
 def _layout(size: int, data: bytes) -> tuple[str, ...]:
-    """Fields of a definition of this size; two loaders had one of 28 bytes."""
+    """Return the fields of a definition of this size; two loaders had different layouts of 28 bytes."""
     type_, _, _, _, flags = struct.unpack_from("<5I", data)
     if size == 28 and type_ not in (ARRAY_OF_MAPS, HASH_OF_MAPS) and not flags & BPF_F_NUMA_NODE:
         return _AYA
@@ -371,7 +371,7 @@ def _legacy_spec(name: str, row: dict[str, int], btf: Btf | None, notes: list[st
 
 def _legacy_inner(symbol: Symbol, row: dict[str, int], rows: list[tuple[Symbol, dict[str, int]]],
                   ids: dict[int, str]) -> str | None:
-    """Name of the map that serves as template of a map-in-map, or None for another map."""
+    """Return the name of the map that is the template of a map-in-map, or None for another map."""
     if row["type"] not in (ARRAY_OF_MAPS, HASH_OF_MAPS):
         return None
     if row.get("inner_id"):
@@ -384,7 +384,7 @@ def _legacy_inner(symbol: Symbol, row: dict[str, int], rows: list[tuple[Symbol, 
 
 
 def _legacy_slots(rows: list[tuple[Symbol, dict[str, int]]]) -> dict[int, dict[int, str]]:
-    """iproute2: an inner map says in `inner_idx` which slot of its outer map it fills (-1: none). By id."""
+    """Return the outer map's slots that inner maps fill, by id (iproute2: `inner_idx` names the slot, -1 for none)."""
     found: dict[int, dict[int, str]] = {}
     for symbol, row in rows:
         slot = row.get("inner_idx", _U32)

@@ -1,7 +1,7 @@
-"""What an object file says, as pure data and before any dialect gives its numbers a meaning.
+"""The contents of an object file, as pure data that no dialect has interpreted yet.
 
-Numbers of map types, program types and helpers mean different things in different kernels (32 is the RFC's rbtree
-and mainline's cgroup storage), so names and raw numbers are kept as they stand in the file.
+Numbers of map types, program types and helpers have different meanings in different kernels (32 is the RFC's rbtree
+and mainline's cgroup storage), so names and raw numbers are kept as they are in the file.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ _U32: Final = (1 << 32) - 1
 
 @dataclass(frozen=True, slots=True)
 class MapSpec:
-    """How to make a map.
+    """The definition of a map.
 
     Attributes:
-        type: the kernel's name in lower case without prefix ("array", "hash", "rbtree"), or the raw number as an
-            object has it; a dialect resolves either.
-        key_size, value_size: bytes.
+        type: the kernel's name in lower case without prefix ("array", "hash", "rbtree"), or the raw number as in the
+            object; a dialect resolves either.
+        key_size, value_size: sizes in bytes.
         max_entries: as in bpf(2).
         map_flags: BPF_F_* bits.
-        name: as the object has it; may be empty.
+        name: as in the object; may be empty.
         map_extra: as in bpf(2).
-        btf: the BTF that `key_type` and `value_type` are ids in (None without BTF).
+        btf: the BTF whose type ids `key_type` and `value_type` are (None without BTF).
         key_type, value_type: BTF type ids, 0 for none. Special fields (kptr, spin lock, ...) are found through
             `value_type`.
         inner: template of the inner map of a map-in-map.
         init: initial elements of a prog array or map-in-map: slot -> name of a program or map.
-        data: initial value of an internal map (.data, .rodata); None for other maps. `.bss` and anything that only a
-            header claims is not allocated here.
+        data: initial value of an internal map (.data, .rodata); None for other maps. `.bss`, and whatever only a header
+            claims, is not allocated here.
         pinning: LIBBPF_PIN_* number.
         numa_node: as in bpf(2).
     """
@@ -71,7 +71,7 @@ class MapSpec:
 
 @dataclass(frozen=True, slots=True)
 class FuncInfo:
-    """One func_info record: the subprogram that starts at slot `insn_off` is the BTF function `type_id`."""
+    """A func_info record: the subprogram that starts at slot `insn_off` is the BTF function `type_id`."""
 
     insn_off: int
     type_id: int
@@ -79,7 +79,7 @@ class FuncInfo:
 
 @dataclass(frozen=True, slots=True)
 class LineInfo:
-    """One line_info record, resolved: the C line from which the code at slot `insn_off` on came."""
+    """A line_info record, resolved: the C line that produced the code from slot `insn_off` on."""
 
     insn_off: int
     file: str
@@ -93,7 +93,7 @@ class LineInfo:
 
 @dataclass(frozen=True, slots=True)
 class CoreRelo:
-    """One CO-RE relocation record (BTF.ext), with the access string resolved."""
+    """A CO-RE relocation record of BTF.ext, with the access string resolved."""
 
     insn_off: int
     type_id: int
@@ -103,38 +103,38 @@ class CoreRelo:
 
 @dataclass(slots=True, eq=False)
 class Home:
-    """Where a program is from: its object, which is made after it."""
+    """The origin of a program: its object, which is created after it."""
 
     object: Object | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One program, linked with the static subprograms it reaches: what a kernel is given to load.
+    """One program, linked with the static subprograms that it reaches, as a kernel receives it.
 
     Attributes:
         name: the entry function.
-        insns: the slots. A 64-bit immediate load with src_reg 1 or 2 names a map by its index in `maps` (its imm);
-            src_reg 3 names an entry of `ksyms`; a call with src_reg 2 names an entry of `kfuncs`. Imm 0 of a kfunc
-            call is a weak extern that nothing resolved.
-        type: program type, by the kernel's name in lower case ("sched_cls", "xdp", "qdisc"), a raw number, or "" if
-            the section name says nothing; a dialect resolves it.
-        section: the section's name as it stands ("tc", "sch_bpf/enqueue").
+        insns: the slots. The imm of a 64-bit immediate load with src_reg 1 or 2 is an index in `maps`, and with src_reg
+            3 a key of `ksyms`; the imm of a call with src_reg 2 is a key of `kfuncs`, where 0 is a weak extern that
+            nothing resolved.
+        type: program type, by the kernel's name in lower case ("sched_cls", "xdp", "qdisc"), a raw number, or "" if the
+            section name implies none; a dialect resolves it.
+        section: the section's name as in the object ("tc", "sch_bpf/enqueue").
         attach: what the section name says beyond the type ("enqueue", "ingress", "cgroup/connect4"), or "".
         license: the object's license string, "" for none.
         btf: types of the object, or None.
         func_info, line_info: sorted by slot; empty without BTF.ext.
-        func_names: subprogram start slot -> symbol name, for objects without BTF.
-        sleepable: the section name asked for it (`.s`).
+        func_names: start slot of a subprogram -> symbol name, for objects without BTF.
+        sleepable: whether the section name requests a sleepable program (`.s`).
         flags: BPF_F_* program load flags (strict alignment, ...).
         struct_ops: (struct name, member name) for a struct_ops program.
-        path: where the object came from, for messages.
+        path: file that the object was read from, for messages.
         attach_type: the kernel's expected attach type that the section name implies, in lower case without BPF_
             ("cgroup_inet4_connect", "tcx_ingress"), "" for none.
-        autoload: False where the section name begins with "?": loaded only on demand.
-        weak: the names in `kfuncs`, `ksyms` and the map `.kconfig` that a kernel need not have.
-        config: given values of `__kconfig` variables; others are those of the kernel.
-        home: the object that it is from, whose maps and programs its own maps may hold.
+        autoload: False if the section name begins with "?": the program is only loaded on demand.
+        weak: the names in `kfuncs`, `ksyms` and the map `.kconfig` that a kernel may lack.
+        config: given values of `__kconfig` variables; the others come from the kernel.
+        home: the object that the program comes from, whose maps and programs its maps may hold.
     """
 
     name: str
@@ -164,7 +164,7 @@ class Program:
     @classmethod
     def from_bytes(cls, code: bytes, type: str | int, maps: Sequence[MapSpec] = (), *, name: str = "prog",
                    license: str = "GPL", flags: int = 0, attach: str = "") -> Program:
-        """A program from raw instruction bytes; a 64-bit immediate load with src_reg 1 names a map by index.
+        """Return a program of raw instruction bytes; a 64-bit immediate load with src_reg 1 refers to a map by index.
 
         Raises:
             UsageError: `code` is empty or not a whole number of slots, or an argument has a wrong type.
@@ -183,7 +183,7 @@ class Program:
                    attach=attach)
 
     def line_at(self, pc: int) -> LineInfo | None:
-        """The C line that slot `pc` came from, or None."""
+        """Return the C line that slot `pc` came from, or None."""
         found = None
         for record in self.line_info:
             if record.insn_off > pc:
@@ -192,15 +192,15 @@ class Program:
         return found
 
     def with_type(self, type: str | int, attach: str | None = None) -> Program:
-        """The same program taken for another type, for objects whose section names say nothing."""
+        """Return the same program with another type, for objects whose section names imply none."""
         return replace(self, type=type, attach=self.attach if attach is None else attach)
 
 
 @dataclass(frozen=True, slots=True)
 class StructOps:
-    """One variable of a `.struct_ops` section: which program fills which member, and its other bytes.
+    """A variable of a `.struct_ops` section: the programs that its members hold, and its other bytes.
 
-    `autocreate` is False where the section name begins with "?".
+    `autocreate` is False if the section name begins with "?".
     """
 
     name: str
@@ -213,13 +213,13 @@ class StructOps:
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """Everything an object file holds.
+    """The contents of an object file.
 
     Attributes:
         programs: name -> program, in file order.
-        maps: name -> map, in file order (internal maps `.data`, `.rodata`, `.bss` included).
-        notes: what the loader had to assume about an unusual object, one sentence each.
-        broken: name -> why this program could not be read and is not in `programs`.
+        maps: name -> map, in file order (including the internal maps `.data`, `.rodata`, `.bss`).
+        notes: assumptions that the loader made about an unusual object, one sentence each.
+        broken: name -> error, for programs that could not be read and are therefore not in `programs`.
     """
 
     path: str
@@ -232,18 +232,18 @@ class Object:
     broken: Mapping[str, LoadError] = field(default_factory=dict)
 
     def at_home(self) -> Object:
-        """Return the same object, with programs that know it."""
+        """Return the same object with programs that refer to it."""
         home = Home()
         programs = {name: replace(program, home=home) for name, program in self.programs.items()}
         home.object = replace(self, programs=programs)
         return home.object
 
     def program(self, name: str) -> Program:
-        """The program of a name.
+        """Return the program of a name.
 
         Raises:
-            LoadError: it could not be read.
-            UsageError: there is none.
+            LoadError: the program could not be read.
+            UsageError: there is no such program.
         """
         if name in self.broken:
             raise self.broken[name]

@@ -36,19 +36,18 @@ def load(source: str | os.PathLike[str] | bytes, *, name: str | None = None,
     """Read an eBPF object file.
 
     Args:
-        source: path of an ELF object that clang (or a compatible compiler) made, or its bytes.
-        name: the object's name, which begins the names of its data maps; the file's name up to its first dot if
-            not given.
-        config: values of `__kconfig` variables: numbers, "y", "n", "m", or strings. Others are those of the kernel
-            that judges and runs the programs.
+        source: path of an ELF object that clang or a compatible compiler produced, or its bytes.
+        name: the object's name, a prefix of the names of its data maps (default: the file name up to its first dot).
+        config: values of `__kconfig` variables: numbers, "y", "n", "m", or strings. The others come from the kernel
+            that verifies and runs the programs.
 
     Raises:
-        LoadError: the file cannot be read or understood; says where, and what to do. One program that cannot be
-            understood is left out and told in `Object.broken`.
+        LoadError: the file cannot be read or understood; the message says where, and what to do. A single program that
+            cannot be understood is left out and reported in `Object.broken`.
         UsageError: a value of `config` does not fit its variable.
 
-    Unlike libbpf (Linux 7.2), which refuses them, this reads what older loaders read (legacy map definitions,
-    programs without BTF, section names that say nothing) and tells in `Object.notes` what it assumed.
+    Unlike libbpf (Linux 7.2), which refuses them, this function reads what older loaders read: legacy map definitions,
+    programs without BTF, section names that imply no program type. `Object.notes` says what it assumed.
     """
     if name is not None:
         checked.word("name", name)
@@ -131,11 +130,11 @@ def _license(elf: Elf, notes: list[str]) -> str:
 
 
 def _entries(code: ObjectCode, notes: list[str]) -> dict[str, LinkedFunction]:
-    """Functions that are programs, by name and in file order.
+    """Return the functions that are programs, by name and in file order.
 
-    Functions in `.text` (and `.text.NAME`, where compilers put templates) are there to be called, unless nothing else
-    is a program. Static functions elsewhere are programs too (compilers before global functions made them so), unless
-    something calls them.
+    Functions in `.text` (and in `.text.NAME`, where compilers put templates) are meant to be called, unless nothing
+    else is a program. Static functions elsewhere are programs too (from compilers that predate global functions),
+    unless something calls them.
     """
     functions = sorted([*code.functions.values(), *code.aliases], key=lambda f: f.place)
     names = {section.index: section.name for section in code.elf.sections}
@@ -170,10 +169,10 @@ def _is_text(section: str) -> bool:
 
 def _programs(code: ObjectCode, entries: Mapping[str, LinkedFunction], ext: BtfExt,
               common: Program) -> tuple[dict[str, Program], dict[str, LoadError]]:
-    """All programs, and why some could not be made.
+    """Return all programs, and the errors of those that could not be created.
 
     Args:
-        common: what they have in common.
+        common: attributes that all programs share.
     """
     records = Records(ext, code.elf)
     kinds: dict[str, SectionKind] = {}
@@ -214,7 +213,7 @@ def _program(code: ObjectCode, name: str, function: LinkedFunction, records: Rec
 
 
 def _exception_callback(code: ObjectCode, function: LinkedFunction, btf: Btf | None) -> LinkedFunction | None:
-    """The function that a decl tag `exception_callback:NAME` of the program names; a verifier judges the tag."""
+    """Return the function that a program's decl tag `exception_callback:NAME` names; the verifier checks the tag."""
     main = btf.find(function.name, Kind.FUNC) if btf is not None else None
     tags = btf.decl_tags(main) if btf is not None and main else ()
     names = {tag.partition(":")[2] for tag in tags if tag.startswith("exception_callback:")}
@@ -223,7 +222,7 @@ def _exception_callback(code: ObjectCode, function: LinkedFunction, btf: Btf | N
 
 
 def _bind(programs: dict[str, Program], struct_ops: tuple[StructOps, ...]) -> None:
-    """Tell programs which member of a struct they fill."""
+    """Record in each struct_ops program which member of a struct it fills."""
     for variable in struct_ops:
         for member, name in variable.members.items():
             place = (variable.struct, member)

@@ -2,8 +2,8 @@
 
 The names are libbpf's (`section_defs` in tools/lib/bpf/libbpf.c, Linux 7.2), plus those of the packet scheduler RFC:
 `sch_bpf/enqueue|dequeue` (the samples of its fifth version) and `qdisc/enqueue|dequeue` (of its seventh). libbpf
-before 1.0 also took any name that begins with a known one, and tc's own loader any name at all; both are still met
-in objects, so they are read with a note.
+before 1.0 also accepted any name that begins with a known one, and tc's own loader any name at all. Both still occur in
+objects, so they are read with a note.
 """
 
 from __future__ import annotations
@@ -77,13 +77,13 @@ _SELF_EVIDENT = frozenset(("sch_bpf", "qdisc", "task_sched", "tc", "tcx", "xdp",
 
 
 class SectionKind(NamedTuple):
-    """What a section name means.
+    """The meaning of a section name.
 
     Attributes:
-        type: program type in the kernel's lower case name; "" when the name says nothing.
+        type: program type by the kernel's name in lower case; "" if the name implies none.
         attach: what the name says beyond the type: "enqueue", "ingress", "cgroup/connect4", "fentry/do_unlinkat".
         attach_type: the kernel's expected attach type in lower case without BPF_, "" for none.
-        sleepable: the name asks for it.
+        sleepable: whether the name requests a sleepable program.
         flags: BPF_F_* program load flags that the name implies.
         autoload: False for names with a leading "?".
         note: what had to be assumed, or "".
@@ -112,12 +112,12 @@ _ROWS = _rows()
 
 
 def section_names() -> tuple[str, ...]:
-    """All known names, "+" at the end of those that may be followed by "/anything"."""
+    """Return all known names; those that may be followed by "/anything" end in "+"."""
     return tuple(_ROWS)
 
 
 def classify(section: str) -> SectionKind:
-    """What the name of a program's section says.
+    """Return the meaning of a section name.
 
     >>> classify("sch_bpf/enqueue")[:2], classify("cgroup/connect4")[:3]
     (('qdisc', 'enqueue'), ('cgroup_sock_addr', 'cgroup/connect4', 'cgroup_inet4_connect'))
@@ -148,7 +148,7 @@ def _exact(name: str) -> str | None:
 
 
 def _sloppy(name: str) -> str | None:
-    """The longest known name that `name` begins with, up to a character that is not a letter."""
+    """Return the longest known name that `name` begins with, where the next character is not a letter."""
     best = ""
     for key in _ROWS:
         stem = key.rstrip("+")

@@ -1,7 +1,7 @@
 """struct_ops: tables of function pointers that the kernel calls, as variables of `.struct_ops` sections.
 
-After `init_struct_ops_maps` and `bpf_object__collect_st_ops_relos` (tools/lib/bpf/libbpf.c, Linux 7.2). What the
-kernel's struct looks like is a dialect's business; here a variable is its bytes and the programs its members name.
+Follows `init_struct_ops_maps` and `bpf_object__collect_st_ops_relos` (tools/lib/bpf/libbpf.c, Linux 7.2). The layout of
+the kernel's struct is up to the dialect; here a variable consists of its bytes and the programs in its members.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _SECTIONS = (".struct_ops", ".struct_ops.link", "?.struct_ops", "?.struct_ops.li
 
 def collect_struct_ops(elf: Elf, btf: Btf | None,
                        program_at: Callable[[Symbol, int], str | None]) -> tuple[StructOps, ...]:
-    """All struct_ops variables, in file order.
+    """Return all struct_ops variables, in file order.
 
     Args:
-        program_at: name of the program that a symbol plus addend means, or None.
+        program_at: returns the name of the program that a symbol plus addend denotes, or None.
 
     Raises:
-        LoadError: a variable cannot be understood, or a member names something that is no program.
+        LoadError: a variable cannot be understood, or a member refers to something that is not a program.
     """
     found: list[StructOps] = []
     for section in elf.sections:
@@ -66,7 +66,7 @@ def _variables(elf: Elf, section: Section, btf: Btf, sec_id: int,
 
 def _members(elf: Elf, section: Section, definition: t.Struct, start: int, variable: str,
              program_at: Callable[[Symbol, int], str | None]) -> dict[str, str]:
-    """Member -> program, from the relocations inside the variable."""
+    """Return member -> program, from the relocations inside the variable."""
     relocs = elf.relocs_between(section.index, start, start + definition.size)
     if not relocs:
         return {}

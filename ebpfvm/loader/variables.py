@@ -1,7 +1,7 @@
-"""Global variables of an object: where they are, and giving them other initial values.
+"""Global variables of an object: where they are, and how to change their initial values.
 
-What libbpf's user does through a skeleton before loading (`skel->rodata->limit = 50`). The values are part of the
-object, so a verifier sees those of `.rodata` as constants, as it should.
+This is what users of libbpf do through a skeleton before loading (`skel->rodata->limit = 50`). The values are part of
+the object, so that the verifier sees those of `.rodata` as constants.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Variable(NamedTuple):
-    """A global variable: the map that holds it, its place there, and whether a number fits it."""
+    """A global variable: the map that holds it, its place in that map, and whether its value is a number."""
 
     name: str
     map: str
@@ -30,7 +30,7 @@ class Variable(NamedTuple):
 
 
 def variables(found: Object) -> Iterator[Variable]:
-    """All global variables that the object's BTF describes."""
+    """Yield all global variables that the object's BTF describes."""
     for spec in found.maps.values():
         if spec.btf is None or not spec.value_type:
             continue
@@ -46,13 +46,13 @@ def variables(found: Object) -> Iterator[Variable]:
 
 
 def set_variables(found: Object, values: Mapping[str, int]) -> Object:
-    """The same object with other initial values of some global variables.
+    """Return the same object with other initial values of some global variables.
 
     Args:
         values: name -> number.
 
     Raises:
-        UsageError: no such variable, or its type cannot hold the number.
+        UsageError: there is no such variable, or its type cannot hold the number.
     """
     if not values:
         return found

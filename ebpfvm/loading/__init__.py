@@ -1,8 +1,9 @@
-"""What would this kernel be given? An object's program fitted to the kernel that is to judge and to run it.
+"""Prepare an object's program for the kernel that is to verify and run it.
 
-`prepare` does everything that depends on the kernel and changes instructions, once: CO-RE relocations with the types
-of its version, functions and variables of the kernel by name, its version number and configuration. The verifier and
-the engines take what it returns, so that the program judged is the program run (a law in tests/laws compares them).
+`prepare` does everything that depends on the kernel and changes instructions, once: it applies CO-RE relocations with
+the types of the kernel's version, resolves its functions and variables by name, and fills in its version number and
+configuration. The verifier and the engines take what it returns, so that the program verified is the program run (a
+law in tests/laws compares them).
 """
 
 from __future__ import annotations

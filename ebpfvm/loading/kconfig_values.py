@@ -1,5 +1,7 @@
-"""Values of `__kconfig` variables: what was given, what the kernel judged has, or 0
-(bpf_object__read_kconfig_file and bpf_object__resolve_externs, tools/lib/bpf/libbpf.c, Linux 7.2)."""
+"""Values of `__kconfig` variables: the given value, that of the kernel, or 0.
+
+Sources: bpf_object__read_kconfig_file and bpf_object__resolve_externs, tools/lib/bpf/libbpf.c, Linux 7.2.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def fill(program: Program, dialect: Dialect, notes: list[str]) -> tuple[MapSpec, ...]:
-    """The program's maps, the one of configuration values filled.
+    """Return the program's maps, with the values of `.kconfig` filled in.
 
     Args:
-        notes: gets a sentence for each variable that has to have a value and for which there is none.
+        notes: receives a sentence for each variable that needs a value and has none.
 
     Raises:
         UsageError: a given value does not fit its variable.

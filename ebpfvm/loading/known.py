@@ -1,7 +1,7 @@
-"""What is known of a kernel's types and variables by name.
+"""What is known about a kernel's types and variables by name.
 
-A dialect has the layouts of some types and the names of all; a BTF file has all of both. So a name can be there, be
-missing in that kernel, or be there without being known any closer.
+A dialect has the names of all types and the layouts of some; a BTF file has the layouts of all. So a name can exist, be
+missing in that kernel, or exist without a known layout.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ _EITHER = {Kind.ENUM: (Kind.ENUM, Kind.ENUM64), Kind.ENUM64: (Kind.ENUM, Kind.EN
 
 
 class KernelNames:
-    """What a dialect knows of its kernel's names."""
+    """What a dialect knows about the names of its kernel."""
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
 
     @cached_property
     def target(self) -> Target | None:
-        """The types that programs are fitted to, None if the dialect has none."""
+        """The types that programs are relocated to, None if the dialect has none."""
         return _target(self.dialect.types) if self.dialect.types is not None else None
 
     @property
     def whole(self) -> bool:
-        """Return whether all types of the kernel are known, as they are from a BTF file."""
+        """Whether all types of the kernel are known, as they are from a BTF file."""
         return self.dialect.types is not None and self.dialect.type_names is None
 
     def lacks(self, kind: Kind, name: str) -> bool:
@@ -48,7 +48,7 @@ class KernelNames:
         return not any(self.target.btf.find_all(name, each) for each in kinds)
 
     def hollow(self, candidate: int) -> bool:
-        """Return whether a type of the table is one whose inside the table does not have."""
+        """Return whether the table only has the name of a type, and not its members."""
         assert self.target is not None
         found = self.target.btf[candidate]
         return not self.whole and isinstance(found, Struct | Union) and not found.members

@@ -1,4 +1,4 @@
-"""Map definitions fitted to a kernel: which structs of the kernel their values may own."""
+"""Prepare map definitions for a kernel: which of the kernel's structs their values may own."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def fit_map(spec: MapSpec, dialect: Dialect) -> MapSpec:
-    """Return a map's definition as this kernel takes it.
+    """Return a map's definition as this kernel reads it.
 
-    A compiler leaves a struct that a program names only through the pointer in a map's value as a declaration. Where
-    the dialect says so, the kernel looks such a struct up by its name in its own types.
+    If a program only names a struct through the pointer in a map's value, compilers emit a mere declaration. If the
+    dialect says so, the kernel looks up such a struct by name in its own types.
     """
     if not dialect.forward_kptrs or spec.btf is None:
         return spec
@@ -32,14 +32,14 @@ def fit_map(spec: MapSpec, dialect: Dialect) -> MapSpec:
 
 @lru_cache(maxsize=64)
 def _defined(btf: Btf, names: frozenset[str]) -> Btf:
-    """The types with the declared structs of these names defined, for what nobody looks into."""
+    """Return the types with empty definitions of the declared structs of these names, whose members nobody reads."""
     declared = {number: Struct(found.name, 0) for number, found in btf.items()
                 if isinstance(found, Fwd) and not found.is_union and found.name in names}
     return btf.replaced(declared) if declared else btf
 
 
 def unfreeable(specs: tuple[MapSpec, ...], dialect: Dialect) -> str:
-    """Return the name of a struct of the kernel that a map would own and that the kernel cannot free, or "".
+    """Return the name of a kernel struct that a map would own and that the kernel cannot free, or "".
 
     A kernel refuses the types of such a map.
     """
@@ -52,7 +52,7 @@ def unfreeable(specs: tuple[MapSpec, ...], dialect: Dialect) -> str:
 
 
 def _record(spec: MapSpec) -> BtfRecord:
-    """The special fields of a map's value; none if its types are damaged, which the verifier tells."""
+    """Return the special fields of a map's value; none if its types are damaged, which the verifier reports."""
     assert spec.btf is not None
     try:
         return record_of(spec.btf, spec.value_type)
@@ -61,7 +61,7 @@ def _record(spec: MapSpec) -> BtfRecord:
 
 
 def complaints(specs: tuple[MapSpec, ...]) -> Iterator[str]:
-    """One sentence for each map whose special fields the kernel silently drops (map_check_btf, Linux 7.2)."""
+    """Yield one sentence for each map whose special fields the kernel silently drops (map_check_btf, Linux 7.2)."""
     for spec in specs:
         if spec.btf is not None and spec.value_type:
             error = _record(spec).error

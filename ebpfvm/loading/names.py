@@ -1,8 +1,8 @@
-"""Functions and variables of the kernel that a program names (bpf_object__resolve_externs and
-bpf_object__relocate_data, tools/lib/bpf/libbpf.c, Linux 7.2).
+"""Resolve the kernel functions and variables that a program names.
 
-A weak one that the kernel lacks is no error: its address is 0. Calls of such a function keep its name; the verifier
-says what libbpf makes of them.
+Sources: bpf_object__resolve_externs and bpf_object__relocate_data, tools/lib/bpf/libbpf.c, Linux 7.2. It is not an
+error if the kernel lacks a weak one: its address is 0. Calls of such a function keep its name, and the verifier reports
+what libbpf makes of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Instructions that must not be reached."""
+"""Instructions that must not be reached, because the kernel lacks what they refer to."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Poison:
-    """Why an instruction must not be reached.
+    """The reason why an instruction must not be reached.
 
     Attributes:
-        reason: what is not there, in a sentence.
-        modelled: False: the kernel may well have it, but ebpfvm does not know it well enough.
+        reason: what is missing, as a sentence.
+        modelled: False if the kernel may well have it, and only ebpfvm lacks the details.
     """
 
     reason: str

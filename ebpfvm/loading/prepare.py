@@ -1,7 +1,7 @@
-"""`prepare`: a program with everything in it that depends on the kernel, as libbpf's loader makes it.
+"""`prepare`: return a program with everything in it that depends on the kernel, as libbpf's loader does.
 
-What a kernel's types lack is no error yet: the instruction becomes a call of a helper that no kernel has, and is
-refused only if a path leads there.
+A type that the kernel lacks is not an error yet: the instruction becomes a call of a helper that no kernel has, and the
+program is only rejected if a path leads there.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Prepared(Program):
-    """A program as a kernel is given it.
+    """A program as the kernel receives it.
 
     Attributes:
-        source: the program that it was made from.
-        dialect: the kernel that it was made for.
+        source: the program that it was prepared from.
+        dialect: the kernel that it was prepared for.
         poisoned: slot -> why it must not be reached.
-        kernel_ids: numbers of kernel types in its instructions are those of `dialect.types`.
+        kernel_ids: whether numbers of kernel types in its instructions are those of `dialect.types`.
         notes: what had to be assumed, one sentence each.
     """
 
@@ -45,7 +45,7 @@ class Prepared(Program):
     notes: tuple[str, ...] = ()
 
     def line_at(self, pc: int) -> LineInfo | None:
-        """The C line that slot `pc` came from, or None; known even where the kernel is not told."""
+        """Return the C line that slot `pc` came from, or None; it is known even if the kernel gets no line info."""
         return Program.line_at(self if self.source is None else self.source, pc)
 
 
@@ -53,15 +53,15 @@ _FIELDS = tuple(item.name for item in fields(Program))
 
 
 def prepare(program: Program, dialect: Dialect) -> Prepared:
-    """Fit a program to a kernel.
+    """Return the program prepared for a kernel.
 
     Args:
-        program: as the loader gives it. One that was prepared for this dialect is returned as it is; one for another
-            dialect is made again from its source.
+        program: the program as the loader returns it. One that was prepared for this dialect is returned unchanged; one
+            that was prepared for another dialect is prepared again from its source.
         dialect: the kernel.
 
     Raises:
-        LoadError: a relocation makes no sense, does not fit its instruction, or has several answers.
+        LoadError: a relocation is malformed, does not fit its instruction, or is ambiguous.
         UsageError: a given configuration value does not fit its variable.
     """
     if isinstance(program, Prepared):
@@ -99,7 +99,7 @@ def _without_types(spec: MapSpec) -> MapSpec:
 
 
 def _again(program: Prepared) -> Program:
-    """The source, with what was said of the prepared program since (its type, other initial values)."""
+    """Return the source with the changes made to the prepared program since (its type, other initial values)."""
     assert program.source is not None
     parts = {name: getattr(program, name) for name in _FIELDS}
     for name in ("insns", "core_relos", "btf", "func_info", "line_info"):
@@ -108,5 +108,5 @@ def _again(program: Prepared) -> Program:
 
 
 def notes_of(program: Program) -> tuple[str, ...]:
-    """What had to be assumed when a program was prepared."""
+    """Return the assumptions that were made when a program was prepared."""
     return program.notes if isinstance(program, Prepared) else ()

@@ -1,4 +1,4 @@
-"""CO-RE relocations applied to a program's instructions (bpf_core_patch_insn, tools/lib/bpf/relo_core.c, Linux 7.2)."""
+"""Apply CO-RE relocations to a program's instructions (bpf_core_patch_insn, tools/lib/bpf/relo_core.c, Linux 7.2)."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _WORDS = {
 
 
 def relocate(program: Program, target: Target) -> Program:
-    """Fit a program to these types alone; the result has no CO-RE records left.
+    """Return a program relocated to these types alone, without CO-RE records.
 
     Raises:
-        LoadError: a record makes no sense or does not fit its instruction, or the target is ambiguous.
+        LoadError: a record is malformed, does not fit its instruction, or is ambiguous in the target.
     """
     insns = list(program.insns)
     for relo, local in _records(program):
@@ -51,10 +51,10 @@ def fit(program: Program, insns: list[Insn], known: KernelNames) -> dict[int, Po
     """Apply a program's CO-RE records to its instructions.
 
     Returns:
-        slot -> why it must not be reached, for what the kernel lacks and for what is not known of it.
+        slot -> why it must not be reached, for what the kernel lacks and for what is unknown about it.
 
     Raises:
-        LoadError: as `relocate`.
+        LoadError: as for `relocate`.
     """
     poisoned: dict[int, Poison] = {}
     for relo, local in _records(program):
@@ -78,7 +78,7 @@ def _records(program: Program) -> Iterator[tuple[CoreRelo, Btf]]:
 
 @contextmanager
 def _placed(program: Program, relo: CoreRelo) -> Iterator[None]:
-    """Errors inside say which instruction and C line they are about."""
+    """Add the instruction and the C line to errors that are raised inside."""
     try:
         yield
     except LoadError as error:
@@ -88,7 +88,7 @@ def _placed(program: Program, relo: CoreRelo) -> Iterator[None]:
 
 
 def _unknown(local: Btf, relo: CoreRelo, known: KernelNames) -> str:
-    """Why a record has no answer in what is known of the kernel; "" if it has one, which may be that it is missing."""
+    """Return why a record cannot be resolved with what is known about the kernel; "" if it can, even as missing."""
     root = local[relo.type_id]
     if known.target is None:
         return "the types of this kernel are not known; give them with --btf FILE"
@@ -103,7 +103,7 @@ def _unknown(local: Btf, relo: CoreRelo, known: KernelNames) -> str:
 
 
 def _has_functions(local: Btf, type_id: int) -> bool:
-    """Return whether a type holds a function pointer, whose arguments the table of kernel types leaves out."""
+    """Return whether a type holds a function pointer, whose arguments the table of kernel types omits."""
     seen: set[int] = set()
     todo = [type_id]
     while todo:
@@ -123,7 +123,7 @@ def _has_functions(local: Btf, type_id: int) -> bool:
 
 
 def describe(local: Btf, relo: CoreRelo) -> str:
-    """A record as libbpf's messages have it: `<byte_off> [7] struct sk_buff.len (0:1 @ offset 112)`."""
+    """Return a record as libbpf's messages show it: `<byte_off> [7] struct sk_buff.len (0:1 @ offset 112)`."""
     spec = parse_spec(local, relo.type_id, relo.access, relo.kind)
     text = f"<{_WORDS[RelocKind(relo.kind)]}> [{relo.type_id}] {local.describe(relo.type_id)}"
     if relo.kind in (RelocKind.ENUMVAL_EXISTS, RelocKind.ENUMVAL_VALUE):
@@ -139,7 +139,7 @@ def patch(insns: list[Insn], slot: int, value: CoreValue) -> None:
     """Write a relocation's value into the instruction at `slot`.
 
     Raises:
-        LoadError: the instruction is none that holds such a value, or holds another one now.
+        LoadError: the instruction cannot hold such a value, or does not hold the expected one.
     """
     insn = insns[slot] if 0 <= slot < len(insns) else None
     if insn is None:
@@ -165,7 +165,7 @@ def patch(insns: list[Insn], slot: int, value: CoreValue) -> None:
 
 
 def _moved(insn: Insn, value: CoreValue) -> Insn:
-    """A load or store at another offset, and of another width where the field has one."""
+    """Return a load or store with another offset, and with the width that the field has."""
     if value.new > 0x7FFF:
         raise LoadError(f"a CO-RE relocation moves a field to offset {value.new}, too far for one instruction")
     if not value.resizable:
