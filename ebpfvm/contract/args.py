@@ -117,6 +117,7 @@ class RetSpec:
         trusted: the pointer is PTR_TRUSTED.
         btf: struct name for PTR_TO_BTF_ID; "" means that of the kptr slot.
         low, high: bounds the verifier may assume of an INTEGER result, None for none.
+        within_size: an INTEGER result is a negative errno, or at most the size argument (do_refine_retval_range).
     """
 
     kind: Ret
@@ -129,6 +130,7 @@ class RetSpec:
     btf: str = ""
     low: int | None = None
     high: int | None = None
+    within_size: bool = False
 
 
 # Arguments. `Any` because the engines hand over maps, bytes, contexts or ints by kind (see the table above).
@@ -182,6 +184,9 @@ RingbufDynptrRelease = Annotated[int, ArgSpec(Arg.PTR_TO_DYNPTR, dynptr="ringbuf
 
 # Results.
 Integer = Annotated[int, RetSpec(Ret.INTEGER)]
+Length = Annotated[int, RetSpec(Ret.INTEGER, within_size=True)]
+# The kernel knows how many there may be; this is the most that x86 is built for.
+CpuNumber = Annotated[int, RetSpec(Ret.INTEGER, low=0, high=8191)]
 Void = Annotated[int, RetSpec(Ret.VOID)]
 RetMapValue = Annotated[int, RetSpec(Ret.PTR_TO_MAP_VALUE)]
 MapValueOrNull = Annotated[int, RetSpec(Ret.PTR_TO_MAP_VALUE, maybe_null=True)]

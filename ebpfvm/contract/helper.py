@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import typing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
 
-from ebpfvm.contract.args import ArgSpec, RetSpec
+from ebpfvm.contract.args import Arg, ArgSpec, Ret, RetSpec
+from ebpfvm.contract.roles import Callback, HelperRole, MapOp, contradictions, known
 from ebpfvm.errors import InternalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +24,20 @@ class Helper:
         ret: what R0 holds afterwards.
         body: called as `body(env, *converted_args)`; None when only the name and contract are known (calling it at
             run time is a fault "not supported by ebpfvm").
+        doc: first lines of documentation.
         gpl_only: needs a GPL-compatible program.
         changes_packet: packet pointers become invalid (bpf_helper_changes_pkt_data).
         might_sleep: only for sleepable programs.
-        fastcall: clobbers R0 only (KF_FASTCALL / allow_fastcall).
         pkt_access: a packet pointer may stand for a memory argument (pkt_access), where the program type allows it.
         cap: "bpf" or "perfmon" where the kernel's base set offers it only with that capability.
-        doc: first lines of documentation.
         barred: the kernel lists it for a program type and then bars the call: "probe"; "" otherwise.
         needs_function: works only where a program knows which function it was called for (check_get_func_ip).
-        context_to: register of the callback that gets the context argument (`Arg.PTR_TO_STACK`) of a helper that runs
-            a callback before it returns; 0: it runs none.
+        callback: "sync" or "async" where it takes a function.
+        context_to: register of the callback that gets the context argument (`Arg.PTR_TO_STACK`); 0: none does.
+        memory_to: registers of the callback that get pointers to plain memory of the helper's own.
+        role: which rules of its own it has; see `ebpfvm.contract.roles`.
+        map_op: what it does to its map, where the map's type has a say in that.
+        in_lock: it may be called while a bpf_spin_lock is held.
         modelled: the verifier has the kernel's special cases of it; without them a call is refused as unsupported.
         in_engine: the engines themselves carry it out, so it needs no body.
     """
@@ -42,18 +46,78 @@ class Helper:
     args: tuple[ArgSpec, ...]
     ret: RetSpec
     body: Callable[..., int] | None
+    doc: str = ""
     gpl_only: bool = False
     changes_packet: bool = False
     might_sleep: bool = False
-    fastcall: bool = False
-    doc: str = ""
     pkt_access: bool = False
     cap: Literal["", "bpf", "perfmon"] = ""
     barred: Literal["", "probe"] = ""
     needs_function: bool = False
+    callback: Callback = ""
     context_to: int = 0
+    memory_to: tuple[int, ...] = ()
+    role: HelperRole = ""
+    map_op: MapOp = ""
+    in_lock: bool = False
     modelled: bool = True
     in_engine: bool = False
+
+    def __post_init__(self) -> None:
+        what = f"helper {self.name}"
+        known(f"{what}: role", self.role, HelperRole)
+        known(f"{what}: map_op", self.map_op, MapOp)
+        known(f"{what}: callback", self.callback, Callback)
+        contradictions(what, self._claims())
+
+    def _claims(self) -> Iterator[tuple[bool, bool, str]]:
+        """What options say of a signature that may not have it, and the other way round."""
+        kinds = {spec.kind for spec in self.args}
+        func, callback = Arg.PTR_TO_FUNC in kinds, bool(self.callback)
+        yield func, callback, "takes a function, and `callback` does not say when it runs"
+        yield callback, func, "has a callback, and takes no function"
+        yield callback, bool(self.role), "has a callback, and no role that says what it is given"
+        yield bool(self.memory_to), callback, "gives memory to a callback, and has none"
+        yield bool(self.context_to), callback and Arg.PTR_TO_STACK in kinds, "passes on a context, and takes none"
+        yield bool(self.map_op), Arg.CONST_MAP_PTR in kinds, f"map_op is {self.map_op!r}, and it takes no map"
+        for roles, kind, thing in _PARTS:
+            yield self.role in roles, kind in kinds, f"role is {self.role!r}, and it takes no {thing}"
+        for roles, kind, thing in _ALWAYS:
+            yield kind in kinds, self.role in roles, f"takes a {thing}, and its role is {self.role!r}"
+        yield self.ret.within_size, bool(kinds & _SIZES), "its result is within a size, and it takes none"
+        pointer = self.ret.kind not in (Ret.INTEGER, Ret.VOID)
+        yield self.ret.acquire, pointer, "acquires a reference, and gives no pointer"
+        yield self.role == "cast", pointer, "casts a pointer, and gives none"
+        yield self.in_engine, self.body is None, "is carried out by the engines, and has a body too"
+
+
+_SIZES: Final = frozenset({Arg.CONST_SIZE, Arg.CONST_SIZE_OR_ZERO})
+_ALWAYS: Final[tuple[tuple[tuple[HelperRole, ...], Arg, str], ...]] = (
+    (("lock", "unlock"), Arg.PTR_TO_SPIN_LOCK, "lock"), (("kptr_xchg",), Arg.KPTR_XCHG_DEST, "kptr to exchange"))
+_PARTS: Final[tuple[tuple[tuple[HelperRole, ...], Arg, str], ...]] = (
+    *_ALWAYS, (("tail_call", "walk_map", "drain", "local_storage"), Arg.CONST_MAP_PTR, "map"),
+    (("set_timer",), Arg.PTR_TO_TIMER, "timer"), (("format",), Arg.PTR_TO_CONST_STR, "format string"),
+    (("dynptr_from_mem", "dynptr_data", "dynptr_write"), Arg.PTR_TO_DYNPTR, "dynptr"),
+    (("tail_call", "tc_classify"), Arg.PTR_TO_CTX, "context"))
+
+
+class HelperOptions(TypedDict, total=False):
+    """What `helper` and `contract_only` may be told; see the attributes of `Helper`."""
+
+    gpl_only: bool
+    changes_packet: bool
+    might_sleep: bool
+    pkt_access: bool
+    cap: Literal["", "bpf", "perfmon"]
+    needs_function: bool
+    callback: Callback
+    context_to: int
+    memory_to: tuple[int, ...]
+    role: HelperRole
+    map_op: MapOp
+    in_lock: bool
+    modelled: bool
+    in_engine: bool
 
 
 def _specs(function: Callable[..., int]) -> tuple[tuple[ArgSpec, ...], RetSpec]:
@@ -76,37 +140,32 @@ def _metadata(hint: Any, kind: type) -> object:
     return next((item for item in getattr(hint, "__metadata__", ()) if isinstance(item, kind)), None)
 
 
-def helper(*, gpl_only: bool = False, changes_packet: bool = False, might_sleep: bool = False,
-           fastcall: bool = False, pkt_access: bool = False,
-           cap: Literal["", "bpf", "perfmon"] = "", context_to: int = 0) -> Callable[[Callable[..., int]], Helper]:
+def helper(**options: Unpack[HelperOptions]) -> Callable[[Callable[..., int]], Helper]:
     """Decorator: turn an annotated function into a `Helper` of the same name.
 
     A trailing underscore and what follows it in `name__variant` is not part of the kernel's name: some types have a
     helper of the same name with another contract.
 
     Raises:
-        InternalError: at import, when a parameter or the result has no contract.
+        InternalError: at import, when a parameter or the result has no contract, or the options contradict it.
     """
 
     def wrap(function: Callable[..., int]) -> Helper:
         args, ret = _specs(function)
-        return Helper(function.__name__.split("__")[0], args, ret, function, gpl_only, changes_packet, might_sleep,
-                      fastcall, (function.__doc__ or "").strip(), pkt_access, cap, context_to=context_to)
+        doc = (function.__doc__ or "").strip()
+        return Helper(function.__name__.split("__")[0], args, ret, function, doc, **options)
 
     return wrap
 
 
-def contract_only(name: str, *args: object, ret: object, gpl_only: bool = False, changes_packet: bool = False,
-                  might_sleep: bool = False, pkt_access: bool = False,
-                  cap: Literal["", "bpf", "perfmon"] = "", context_to: int = 0, modelled: bool = True,
-                  in_engine: bool = False) -> Helper:
-    """A helper of which only name and contract are known: the verifier judges calls, running one is a fault.
+def contract_only(name: str, *args: object, ret: object, **options: Unpack[HelperOptions]) -> Helper:
+    """Declare a helper of which only name and contract are known: the verifier judges calls, running one is a fault.
 
     Args:
         args, ret: aliases of `ebpfvm.contract.args`, or plain `ArgSpec` and `RetSpec`.
 
     Raises:
-        InternalError: at import, when one of them is no contract.
+        InternalError: at import, when one of them is no contract, or the options contradict them.
     """
     specs = tuple(arg if isinstance(arg, ArgSpec) else _metadata(arg, ArgSpec) for arg in args)
     result = ret if isinstance(ret, RetSpec) else _metadata(ret, RetSpec)
@@ -115,5 +174,4 @@ def contract_only(name: str, *args: object, ret: object, gpl_only: bool = False,
     kinds = tuple(spec for spec in specs if isinstance(spec, ArgSpec))
     if len(kinds) != len(specs):
         raise InternalError(f"helper {name}: an argument has no contract")
-    return Helper(name, kinds, result, None, gpl_only, changes_packet, might_sleep, False, "", pkt_access, cap,
-                  context_to=context_to, modelled=modelled, in_engine=in_engine)
+    return Helper(name, kinds, result, None, **options)

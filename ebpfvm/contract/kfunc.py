@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict, Unpack
 
+from ebpfvm.contract.roles import LISTS_AND_TREES, Callback, DynptrKind, KfuncRole, contradictions, known
 from ebpfvm.errors import InternalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-FLAGS = frozenset({"acquire", "release", "ret_null", "trusted_args", "sleepable", "destructive", "rcu", "iter_new",
-                   "iter_next", "iter_destroy", "kptr_get", "implicit_args", "fastcall", "rcu_protected",
-                   "without_code", "device_bound"})
+FLAGS = frozenset({"acquire", "release", "ret_null", "trusted_args", "sleepable", "rcu", "iter_new", "iter_next",
+                   "iter_destroy", "kptr_get", "rcu_protected", "without_code", "device_bound"})
+_ITER = frozenset({"iter_new", "iter_next", "iter_destroy"})
 SUFFIXES = ("k", "sz", "szk", "ign", "uninit", "nullable", "alloc", "refcounted_kptr", "nonown_allowed", "str", "map",
             "iter", "irq_flag", "prog", "opt", "const_str", "impl")
 
@@ -57,6 +58,13 @@ class Kfunc:
         flags: subset of `FLAGS`, the kernel's KF_* in lower case.
         body: called as `body(env, *args)` with ints; pointers to structs that have a Python object behind them
             (`struct sk_buff`) arrive as that object, or None for NULL. None: not supported at run time.
+        doc: first lines of documentation.
+        role: which rules of its own it has; see `ebpfvm.contract.roles`.
+        callback: "sync" or "async" where it takes a function.
+        dynptr: kind of the dynptr that it makes.
+        in_lock: it may be called while a lock is held.
+        changes_packet: packet pointers become invalid.
+        ret_untrusted: the result may be read, and is good for nothing else.
     """
 
     name: str
@@ -66,6 +74,71 @@ class Kfunc:
     flags: frozenset[str]
     body: Callable[..., int] | None
     doc: str = ""
+    role: KfuncRole = ""
+    callback: Callback = ""
+    dynptr: DynptrKind = ""
+    in_lock: bool = False
+    changes_packet: bool = False
+    ret_untrusted: bool = False
+
+    def __post_init__(self) -> None:
+        what = f"kfunc {self.name}"
+        known(f"{what}: role", self.role, KfuncRole)
+        known(f"{what}: callback", self.callback, Callback)
+        known(f"{what}: dynptr", self.dynptr, DynptrKind)
+        contradictions(what, (*self._flags_and_prototype(), *self._role_and_prototype()))
+
+    def _flags_and_prototype(self) -> Iterator[tuple[bool, bool, str]]:
+        """What flags say of a prototype that may not have it."""
+        takes = any(param.pointers for param in self.params)
+        first = self.params[0].struct if self.params else ""
+        gives = bool(self.ret.pointers)
+        yield "release" in self.flags, takes, "releases a reference, and takes no pointer"
+        yield "acquire" in self.flags, gives, "acquires a reference, and gives no pointer"
+        yield "ret_null" in self.flags, gives or self.role == "res_lock", "may give NULL, and gives no pointer"
+        yield self.ret_untrusted, gives, "its result is untrusted, and it gives no pointer"
+        yield bool(self.flags & _ITER), first.startswith("bpf_iter_"), "is an iterator's, and does not take it first"
+        yield len(self.flags & _ITER) > 1, False, "is more than one of an iterator's new, next and destroy"
+        yield "kptr_get" in self.flags, takes and self.params[0].pointers == 2, "takes no kptr slot first"
+
+    def _role_and_prototype(self) -> Iterator[tuple[bool, bool, str]]:
+        """What a role says of a prototype that may not have it, and the other way round."""
+        func = any(param.type == "func" for param in self.params)
+        yield func, bool(self.callback and self.role), "takes a function, and `callback` or `role` is missing"
+        for part in _PARTS:
+            there = any(part.test(param) for param in self.params)
+            yield self.role in part.needed_by, there, f"role is {self.role!r}, and its prototype has no {part.name}"
+            yield there, self.role in part.means, f"its prototype has a {part.name}, and its role is {self.role!r}"
+        yield self.role == "iterator", bool(self.flags & _ITER), "is an iterator's, and no flag says which function"
+        yield self.role == "dynptr_new", bool(self.dynptr), "makes a dynptr, and `dynptr` does not say of which kind"
+        yield bool(self.dynptr), self.role == "dynptr_new", f"dynptr is {self.dynptr!r}, and it makes none"
+
+
+class _Part(NamedTuple):
+    """A part of a prototype that goes with roles: those that need it, and those that it may mean."""
+
+    name: str
+    test: Callable[[KfuncParam], bool]
+    means: frozenset[KfuncRole]
+    needed_by: frozenset[KfuncRole]
+
+
+def _part(name: str, test: Callable[[KfuncParam], bool], *roles: KfuncRole, also: tuple[KfuncRole, ...] = ()) -> _Part:
+    """A part that the roles need; `also` may have it."""
+    return _Part(name, test, frozenset((*roles, *also)), frozenset(roles))
+
+
+_PARTS: Final = (
+    _part("list or tree", lambda param: param.struct in LISTS_AND_TREES,
+          "graph_put", "graph_take", "graph_look", "graph_ask"),
+    _part("bpf_res_spin_lock", lambda param: param.struct == "bpf_res_spin_lock", "res_lock", "res_unlock"),
+    _part("irq flag", lambda param: "irq_flag" in param.suffixes, "irq_save", "irq_restore",
+          also=("res_lock", "res_unlock")),
+    _part("counted object", lambda param: "refcounted_kptr" in param.suffixes, "refcount_acquire"),
+    _part("object to give back", lambda param: "alloc" in param.suffixes, "obj_drop", "percpu_obj_drop"),
+    _part("dynptr to make", lambda param: param.struct == "bpf_dynptr" and "uninit" in param.suffixes,
+          "dynptr_new", "dynptr_clone"),
+)
 
 
 _PROTOTYPE = re.compile(r"^\s*(?P<ret>.+?)\s*\b(?P<name>\w+)\s*\((?P<params>.*)\)\s*;?\s*$", re.S)
@@ -100,13 +173,25 @@ def _suffixes(name: str) -> frozenset[str]:
     return frozenset(part for part in name.split("__")[1:] if part in SUFFIXES)
 
 
-def kfunc(prototype: str, *flags: str) -> Callable[[Callable[..., int]], Kfunc]:
+class KfuncOptions(TypedDict, total=False):
+    """What `kfunc` and `kfunc_only` may be told beside the kernel's flags; see the attributes of `Kfunc`."""
+
+    role: KfuncRole
+    callback: Callback
+    dynptr: DynptrKind
+    in_lock: bool
+    changes_packet: bool
+    ret_untrusted: bool
+
+
+def kfunc(prototype: str, *flags: str, **options: Unpack[KfuncOptions]) -> Callable[[Callable[..., int]], Kfunc]:
     """Decorator: declare a kfunc by its C prototype and KF_* flags (lower case, without KF_).
 
     Raises:
-        InternalError: at import, when the prototype or a flag makes no sense, or the body takes other arguments.
+        InternalError: at import, when the prototype or a flag makes no sense, they and the options contradict each
+            other, or the body takes other arguments.
     """
-    bare = kfunc_only(prototype, *flags)
+    bare = kfunc_only(prototype, *flags, **options)
 
     def wrap(function: Callable[..., int]) -> Kfunc:
         takes = function.__code__.co_argcount - 1
@@ -118,14 +203,16 @@ def kfunc(prototype: str, *flags: str) -> Callable[[Callable[..., int]], Kfunc]:
     return wrap
 
 
-def kfunc_only(prototype: str, *flags: str) -> Kfunc:
-    """A kfunc of which only prototype and flags are known: the verifier judges calls, running one is a fault.
+def kfunc_only(prototype: str, *flags: str, **options: Unpack[KfuncOptions]) -> Kfunc:
+    """Declare a kfunc of which only prototype and flags are known: calls are judged, running one is a fault.
 
     Raises:
-        InternalError: at import, when the prototype or a flag makes no sense.
+        InternalError: at import, when the prototype or a flag makes no sense, or they and the options contradict each
+            other.
     """
     match = _PROTOTYPE.match(prototype)
     if match is None or not FLAGS.issuperset(flags):
         raise InternalError(f"kfunc {prototype!r}: bad prototype or flags {flags}")
     params = tuple(_param(part, True) for part in _split(match.group("params")) if part != "void")
-    return Kfunc(match.group("name"), prototype, params, _param(match.group("ret"), False), frozenset(flags), None)
+    return Kfunc(match.group("name"), prototype, params, _param(match.group("ret"), False), frozenset(flags), None,
+                 **options)

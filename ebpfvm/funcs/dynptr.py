@@ -101,7 +101,7 @@ def write(env: CallEnv, pointer: View, offset: int, data: bytes, flags: int = 0)
     return 0
 
 
-@helper(cap="bpf")
+@helper(cap="bpf", role="dynptr_from_mem")
 def bpf_dynptr_from_mem(env: CallEnv, data: UninitMem, size: ConstSizeOrZero, flags: Anything,
                         ptr: UninitLocalDynptr) -> Integer:
     """A dynptr over memory of the program; -E2BIG above 16 MiB - 1, -EINVAL for flags, with an invalid dynptr."""
@@ -127,14 +127,14 @@ def bpf_dynptr_read(env: CallEnv, dst: UninitMem, len: ConstSizeOrZero, src: Dyn
     return 0
 
 
-@helper(cap="bpf")
+@helper(cap="bpf", role="dynptr_write")
 def bpf_dynptr_write(env: CallEnv, dst: Dynptr, offset: Anything, src: Mem, len: ConstSizeOrZero,
                      flags: Anything) -> Integer:
     """Copy into a dynptr; -E2BIG out of bounds, -EINVAL for a read-only or invalid one. Flags as skb_store_bytes."""
     return write(env, view(env, dst), offset & 0xFFFFFFFF, src, flags)
 
 
-@helper(cap="bpf")
+@helper(cap="bpf", role="dynptr_data")
 def bpf_dynptr_data(env: CallEnv, ptr: Dynptr, offset: Anything, len: AllocSize) -> DynptrMemOrNull:
     """Address of `len` bytes inside a dynptr over memory; NULL for packets, out of bounds, read-only or invalid."""
     pointer = view(env, ptr)
@@ -158,20 +158,22 @@ def _from_packet(env: CallEnv, packet: SkBuff | XdpBuff, flags: int, ptr: int, t
     return 0
 
 
-@kfunc("int bpf_dynptr_from_skb(struct __sk_buff *s, u64 flags, struct bpf_dynptr *ptr__uninit)", "trusted_args")
+@kfunc("int bpf_dynptr_from_skb(struct __sk_buff *s, u64 flags, struct bpf_dynptr *ptr__uninit)", "trusted_args",
+       role="dynptr_new", dynptr="skb")
 def bpf_dynptr_from_skb(env: CallEnv, s: SkBuff, flags: int, ptr__uninit: int) -> int:
     """A dynptr over a packet; read-only where the program type may not write packets. -EINVAL for flags."""
     return _from_packet(env, s, flags, ptr__uninit, SKB)
 
 
-@kfunc("int bpf_dynptr_from_xdp(struct xdp_md *x, u64 flags, struct bpf_dynptr *ptr__uninit)")
+@kfunc("int bpf_dynptr_from_xdp(struct xdp_md *x, u64 flags, struct bpf_dynptr *ptr__uninit)",
+       role="dynptr_new", dynptr="xdp")
 def bpf_dynptr_from_xdp(env: CallEnv, x: XdpBuff, flags: int, ptr__uninit: int) -> int:
     """A dynptr over a packet in XDP. -EINVAL for flags."""
     return _from_packet(env, x, flags, ptr__uninit, XDP)
 
 
 @kfunc("int bpf_dynptr_from_skb_meta(struct __sk_buff *skb_, u64 flags, struct bpf_dynptr *ptr__uninit)",
-       "trusted_args")
+       "trusted_args", role="dynptr_new", dynptr="skb_meta")
 def bpf_dynptr_from_skb_meta(env: CallEnv, skb_: SkBuff, flags: int, ptr__uninit: int) -> int:
     """A dynptr over the metadata before a packet (since 6.18)."""
     if flags:
@@ -193,14 +195,14 @@ def _slice(env: CallEnv, address: int, offset: int, buffer: int, size: int, writ
 
 
 @kfunc("void *bpf_dynptr_slice(const struct bpf_dynptr *p, u32 offset, void *buffer__opt, u32 buffer__szk)",
-       "ret_null")
+       "ret_null", role="dynptr_slice")
 def bpf_dynptr_slice(env: CallEnv, p: int, offset: int, buffer__opt: int, buffer__szk: int) -> int:
     """Address of part of a dynptr to read; packets are linear here, so the buffer is never needed. NULL if outside."""
     return _slice(env, p, offset, buffer__opt, buffer__szk, writes=False)
 
 
 @kfunc("void *bpf_dynptr_slice_rdwr(const struct bpf_dynptr *p, u32 offset, void *buffer__opt, u32 buffer__szk)",
-       "ret_null")
+       "ret_null", role="dynptr_slice_rdwr")
 def bpf_dynptr_slice_rdwr(env: CallEnv, p: int, offset: int, buffer__opt: int, buffer__szk: int) -> int:
     """Address of part of a dynptr to read and write; NULL if outside or read-only."""
     return _slice(env, p, offset, buffer__opt, buffer__szk, writes=True)
@@ -238,7 +240,7 @@ def bpf_dynptr_size(env: CallEnv, p: int) -> int:
     return pointer.size if pointer.data else -EINVAL & 0xFFFFFFFF
 
 
-@kfunc("int bpf_dynptr_clone(const struct bpf_dynptr *p, struct bpf_dynptr *clone__uninit)")
+@kfunc("int bpf_dynptr_clone(const struct bpf_dynptr *p, struct bpf_dynptr *clone__uninit)", role="dynptr_clone")
 def bpf_dynptr_clone(env: CallEnv, p: int, clone__uninit: int) -> int:
     """A second dynptr over the same; -EINVAL with an invalid clone for an invalid one."""
     if not view(env, p).data:

@@ -157,61 +157,64 @@ def _acquire(env: CallEnv, address: int) -> int:
     return address
 
 
-@kfunc("void *bpf_obj_new_impl(u64 local_type_id__k, void *meta__ign)", "acquire", "ret_null")
+@kfunc("void *bpf_obj_new_impl(u64 local_type_id__k, void *meta__ign)", "acquire", "ret_null", role="obj_new")
 def bpf_obj_new_impl(env: CallEnv, local_type_id__k: int, meta__ign: int) -> int:
     """A new object of one of the program's own structs, all zero."""
     return _new(env, local_type_id__k)
 
 
-@kfunc("void bpf_obj_drop_impl(void *p__alloc, void *meta__ign)", "release")
+@kfunc("void bpf_obj_drop_impl(void *p__alloc, void *meta__ign)", "release", role="obj_drop")
 def bpf_obj_drop_impl(env: CallEnv, p__alloc: int, meta__ign: int) -> int:
     """Give an object back; the last reference frees it with all it owns."""
     return _drop(env, p__alloc)
 
 
-@kfunc("void *bpf_percpu_obj_new_impl(u64 local_type_id__k, void *meta__ign)", "acquire", "ret_null")
+@kfunc("void *bpf_percpu_obj_new_impl(u64 local_type_id__k, void *meta__ign)", "acquire", "ret_null",
+       role="percpu_obj_new")
 def bpf_percpu_obj_new_impl(env: CallEnv, local_type_id__k: int, meta__ign: int) -> int:
     """A new object with one copy per CPU; there is one CPU."""
     return _new(env, local_type_id__k)
 
 
-@kfunc("void bpf_percpu_obj_drop_impl(void *p__alloc, void *meta__ign)", "release")
+@kfunc("void bpf_percpu_obj_drop_impl(void *p__alloc, void *meta__ign)", "release", role="percpu_obj_drop")
 def bpf_percpu_obj_drop_impl(env: CallEnv, p__alloc: int, meta__ign: int) -> int:
     """Give a per-CPU object back."""
     return _drop(env, p__alloc)
 
 
-@kfunc("void *bpf_refcount_acquire_impl(void *p__refcounted_kptr, void *meta__ign)", "acquire", "ret_null", "rcu")
+@kfunc("void *bpf_refcount_acquire_impl(void *p__refcounted_kptr, void *meta__ign)", "acquire", "ret_null", "rcu",
+       role="refcount_acquire", in_lock=True)
 def bpf_refcount_acquire_impl(env: CallEnv, p__refcounted_kptr: int, meta__ign: int) -> int:
     """One more reference to an object with a bpf_refcount; NULL if it is being freed."""
     return _acquire(env, p__refcounted_kptr)
 
 
-@kfunc("void *bpf_obj_new(u64 local_type_id__k)", "acquire", "ret_null", "implicit_args")
+@kfunc("void *bpf_obj_new(u64 local_type_id__k)", "acquire", "ret_null", role="obj_new")
 def bpf_obj_new(env: CallEnv, local_type_id__k: int) -> int:
     """As bpf_obj_new_impl (since 7.2)."""
     return _new(env, local_type_id__k)
 
 
-@kfunc("void bpf_obj_drop(void *p__alloc)", "release", "implicit_args")
+@kfunc("void bpf_obj_drop(void *p__alloc)", "release", role="obj_drop")
 def bpf_obj_drop(env: CallEnv, p__alloc: int) -> int:
     """As bpf_obj_drop_impl (since 7.2)."""
     return _drop(env, p__alloc)
 
 
-@kfunc("void *bpf_percpu_obj_new(u64 local_type_id__k)", "acquire", "ret_null", "implicit_args")
+@kfunc("void *bpf_percpu_obj_new(u64 local_type_id__k)", "acquire", "ret_null", role="percpu_obj_new")
 def bpf_percpu_obj_new(env: CallEnv, local_type_id__k: int) -> int:
     """As bpf_percpu_obj_new_impl (since 7.2)."""
     return _new(env, local_type_id__k)
 
 
-@kfunc("void bpf_percpu_obj_drop(void *p__alloc)", "release", "implicit_args")
+@kfunc("void bpf_percpu_obj_drop(void *p__alloc)", "release", role="percpu_obj_drop")
 def bpf_percpu_obj_drop(env: CallEnv, p__alloc: int) -> int:
     """As bpf_percpu_obj_drop_impl (since 7.2)."""
     return _drop(env, p__alloc)
 
 
-@kfunc("void *bpf_refcount_acquire(void *p__refcounted_kptr)", "acquire", "ret_null", "rcu", "implicit_args")
+@kfunc("void *bpf_refcount_acquire(void *p__refcounted_kptr)", "acquire", "ret_null", "rcu",
+       role="refcount_acquire", in_lock=True)
 def bpf_refcount_acquire(env: CallEnv, p__refcounted_kptr: int) -> int:
     """As bpf_refcount_acquire_impl (since 7.2)."""
     return _acquire(env, p__refcounted_kptr)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _U32 = 0xFFFFFFFF
 
 
-@kfunc("int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end)", "iter_new")
+@kfunc("int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end)", "iter_new", role="iterator", in_lock=True)
 def bpf_iter_num_new(env: CallEnv, it: int, start: int, end: int) -> int:
     """Count from `start` up to `end`, without `end`. -EINVAL if start > end, -E2BIG for more than 8 Mi steps."""
     status = -EINVAL if start > end else -E2BIG if end - start > BPF_MAX_LOOPS else 0
@@ -26,7 +26,7 @@ def bpf_iter_num_new(env: CallEnv, it: int, start: int, end: int) -> int:
     return 0
 
 
-@kfunc("int *bpf_iter_num_next(struct bpf_iter_num *it)", "iter_next", "ret_null")
+@kfunc("int *bpf_iter_num_next(struct bpf_iter_num *it)", "iter_next", "ret_null", role="iterator", in_lock=True)
 def bpf_iter_num_next(env: CallEnv, it: int) -> int:
     """Address of the next number, which lies in the iterator itself; NULL at the end."""
     memory = env.memory
@@ -38,7 +38,7 @@ def bpf_iter_num_next(env: CallEnv, it: int) -> int:
     return it
 
 
-@kfunc("void bpf_iter_num_destroy(struct bpf_iter_num *it)", "iter_destroy")
+@kfunc("void bpf_iter_num_destroy(struct bpf_iter_num *it)", "iter_destroy", role="iterator", in_lock=True)
 def bpf_iter_num_destroy(env: CallEnv, it: int) -> int:
     """End the count."""
     env.memory.store(it, 8, 0)
@@ -53,7 +53,8 @@ _BITS_INLINE = 64
 _BITS_MAX_WORDS = 511
 
 
-@kfunc("int bpf_iter_bits_new(struct bpf_iter_bits *it, const u64 *unsafe_ptr__ign, u32 nr_words)", "iter_new")
+@kfunc("int bpf_iter_bits_new(struct bpf_iter_bits *it, const u64 *unsafe_ptr__ign, u32 nr_words)", "iter_new",
+       role="iterator")
 def bpf_iter_bits_new(env: CallEnv, it: int, unsafe_ptr__ign: int, nr_words: int) -> int:
     """Walk over the set bits of `nr_words` u64. -EINVAL for none, -E2BIG above 511 words.
 
@@ -75,7 +76,7 @@ def bpf_iter_bits_new(env: CallEnv, it: int, unsafe_ptr__ign: int, nr_words: int
     return 0
 
 
-@kfunc("int *bpf_iter_bits_next(struct bpf_iter_bits *it)", "iter_next", "ret_null")
+@kfunc("int *bpf_iter_bits_next(struct bpf_iter_bits *it)", "iter_next", "ret_null", role="iterator")
 def bpf_iter_bits_next(env: CallEnv, it: int) -> int:
     """Address of the number of the next set bit; NULL after the last."""
     memory = env.memory
@@ -91,7 +92,7 @@ def bpf_iter_bits_next(env: CallEnv, it: int) -> int:
     return it + 12
 
 
-@kfunc("void bpf_iter_bits_destroy(struct bpf_iter_bits *it)", "iter_destroy")
+@kfunc("void bpf_iter_bits_destroy(struct bpf_iter_bits *it)", "iter_destroy", role="iterator")
 def bpf_iter_bits_destroy(env: CallEnv, it: int) -> int:
     """End the walk; the copy of the bits goes."""
     memory = env.memory

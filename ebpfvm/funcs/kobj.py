@@ -20,7 +20,7 @@ _CIPHER = ("struct bpf_crypto_ctx *ctx, const struct bpf_dynptr *src, const stru
 _DYNPTR_READ = "struct bpf_dynptr *dptr, u32 off, u32 size, const void *unsafe_ptr__ign"
 
 # What a compiler calls where a program has gone wrong: a verifier refuses every path that comes there.
-@kfunc("void __bpf_trap(void)")
+@kfunc("void __bpf_trap(void)", role="trap")
 def __bpf_trap(env: CallEnv) -> int:
     """Stands where the compiler found that the program uses what it never set."""
     raise Fault("trap", "the program comes to __bpf_trap: it uses what it never set")
@@ -28,10 +28,10 @@ def __bpf_trap(env: CallEnv) -> int:
 
 
 # Allocation, types and casts.
-bpf_cast_to_kern_ctx = kfunc_only("void *bpf_cast_to_kern_ctx(void *obj)", "fastcall")
-bpf_rdonly_cast = kfunc_only("void *bpf_rdonly_cast(const void *obj__ign, u32 btf_id__k)", "fastcall")
+bpf_cast_to_kern_ctx = kfunc_only("void *bpf_cast_to_kern_ctx(void *obj)", role="cast_to_context")
+bpf_rdonly_cast = kfunc_only("void *bpf_rdonly_cast(const void *obj__ign, u32 btf_id__k)", role="cast_to_struct")
 bpf_map_sum_elem_count = kfunc_only("s64 bpf_map_sum_elem_count(const struct bpf_map *map)", "trusted_args")
-bpf_get_kmem_cache = kfunc_only("struct kmem_cache *bpf_get_kmem_cache(u64 addr)")
+bpf_get_kmem_cache = kfunc_only("struct kmem_cache *bpf_get_kmem_cache(u64 addr)", ret_untrusted=True)
 bpf_arena_alloc_pages = kfunc_only(
     "void *bpf_arena_alloc_pages(void *p__map, void *addr__ign, u32 page_cnt, int node_id, u64 flags)",
     "trusted_args", "sleepable")
@@ -81,8 +81,10 @@ bpf_stream_vprintk_impl = kfunc_only(
     "trusted_args")
 _TASK_WORK = ("(struct task_struct *task, struct bpf_task_work *tw, void *map__map, "
               "bpf_task_work_callback_t callback, void *aux__prog)")
-bpf_task_work_schedule_signal_impl = kfunc_only(f"int bpf_task_work_schedule_signal_impl{_TASK_WORK}", "trusted_args")
-bpf_task_work_schedule_resume_impl = kfunc_only(f"int bpf_task_work_schedule_resume_impl{_TASK_WORK}", "trusted_args")
+bpf_task_work_schedule_signal_impl = kfunc_only(f"int bpf_task_work_schedule_signal_impl{_TASK_WORK}", "trusted_args",
+                                                callback="async")
+bpf_task_work_schedule_resume_impl = kfunc_only(f"int bpf_task_work_schedule_resume_impl{_TASK_WORK}", "trusted_args",
+                                                callback="async")
 
 # Network: connection tracking, IPsec, cryptography, hardware metadata.
 bpf_skb_ct_alloc = kfunc_only(f"struct nf_conn___init *bpf_skb_ct_alloc(struct __sk_buff *skb_ctx, {_TUPLE})",
@@ -107,4 +109,4 @@ bpf_sk_assign_tcp_reqsk = kfunc_only(
     "int attrs__sz)", "trusted_args")
 bpf_crypto_encrypt = kfunc_only(f"int bpf_crypto_encrypt({_CIPHER})", "rcu")
 bpf_crypto_decrypt = kfunc_only(f"int bpf_crypto_decrypt({_CIPHER})", "rcu")
-bpf_xdp_pull_data = kfunc_only("int bpf_xdp_pull_data(struct xdp_md *x, u32 len)")
+bpf_xdp_pull_data = kfunc_only("int bpf_xdp_pull_data(struct xdp_md *x, u32 len)", changes_packet=True)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv, SkBuff
 
 
-@helper(cap="bpf")
+@helper(cap="bpf", role="kptr_xchg", in_lock=True)
 def bpf_kptr_xchg(env: CallEnv, dst: KptrXchgDest, ptr: KptrOrNull) -> KptrRefOrNull:
     """Swap the pointer in a map value (or object) with `ptr`, and the references with it; the old pointer or NULL."""
     region = env.memory.region(dst)

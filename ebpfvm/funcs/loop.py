@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 BPF_MAX_LOOPS: Final = 8 * 1024 * 1024
 
 
-@helper(cap="bpf", context_to=2)
+@helper(cap="bpf", context_to=2, callback="sync", role="loop")
 def bpf_loop(env: CallEnv, nr_loops: Anything, callback_fn: Func, callback_ctx: StackOrNull,
              flags: Anything) -> Integer:
     """Call `callback_fn(index, ctx)` `nr_loops` times or until it returns 1; the number of calls made.
@@ -35,4 +35,5 @@ def bpf_loop(env: CallEnv, nr_loops: Anything, callback_fn: Func, callback_ctx: 
 
 # A tail call ends the program that makes it, so the engines themselves carry it out. In a function, its caller goes on
 # when the called program has ended, which may have moved the packet.
-bpf_tail_call = contract_only("bpf_tail_call", Ctx, MapPtr, Anything, ret=Void, changes_packet=True, in_engine=True)
+bpf_tail_call = contract_only("bpf_tail_call", Ctx, MapPtr, Anything, ret=Void, changes_packet=True, in_engine=True,
+                              role="tail_call")

@@ -22,35 +22,35 @@ if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv, Region
 
 
-@helper(pkt_access=True)
+@helper(pkt_access=True, map_op="lookup")
 def bpf_map_lookup_elem(env: CallEnv, map: MapPtr, key: MapKey) -> MapValueOrNull:
     """Address of the live value of `key`, NULL if there is none. A map of maps gives the inner map."""
     found: int = map.lookup(key)
     return found
 
 
-@helper(pkt_access=True)
+@helper(pkt_access=True, map_op="update")
 def bpf_map_update_elem(env: CallEnv, map: MapPtr, key: MapKey, value: MapValue, flags: Anything) -> Integer:
     """Insert or overwrite; `flags` is BPF_ANY 0, BPF_NOEXIST 1 or BPF_EXIST 2. 0 or a negative errno."""
     done: int = map.update(key, value, flags)
     return done
 
 
-@helper(pkt_access=True)
+@helper(pkt_access=True, map_op="delete")
 def bpf_map_delete_elem(env: CallEnv, map: MapPtr, key: MapKey) -> Integer:
     """Remove `key`; 0, or -ENOENT."""
     done: int = map.delete(key)
     return done
 
 
-@helper(pkt_access=True)
+@helper(pkt_access=True, map_op="push")
 def bpf_map_push_elem(env: CallEnv, map: MapPtr, value: MapValue, flags: Anything) -> Integer:
     """Push into a queue, stack or bloom filter; BPF_EXIST drops the oldest of a full queue."""
     done: int = map.push(value, flags)
     return done
 
 
-@helper()
+@helper(map_op="pop")
 def bpf_map_pop_elem(env: CallEnv, map: MapPtr, value: UninitMapValue) -> Integer:
     """Take the next element into `value`; 0, or -ENOENT from an empty map.
 
@@ -61,7 +61,7 @@ def bpf_map_pop_elem(env: CallEnv, map: MapPtr, value: UninitMapValue) -> Intege
     return _give(env, map, status, data, value)
 
 
-@helper()
+@helper(map_op="peek")
 def bpf_map_peek_elem(env: CallEnv, map: MapPtr, value: UninitMapValue) -> Integer:
     """Copy the next element into `value` without removing it. A bloom filter reads `value` and looks it up."""
     if map.type.name == "bloom_filter":
@@ -84,14 +84,14 @@ def _give(env: CallEnv, map: Any, status: int, data: bytes, value: int) -> int:
     return 0
 
 
-@helper(pkt_access=True)
+@helper(pkt_access=True, map_op="lookup_percpu")
 def bpf_map_lookup_percpu_elem(env: CallEnv, map: MapPtr, key: MapKey, cpu: Anything) -> MapValueOrNull:
     """Address of the value that CPU `cpu` has for `key`, NULL without it."""
     found: int = map.lookup_percpu(key, cpu & 0xFFFFFFFF)
     return found
 
 
-@helper(cap="bpf", context_to=4)
+@helper(cap="bpf", context_to=4, memory_to=(2, 3), callback="sync", role="walk_map")
 def bpf_for_each_map_elem(env: CallEnv, map: MapPtr, callback_fn: Func, callback_ctx: StackOrNull,
                           flags: Anything) -> Integer:
     """Call `callback_fn(map, key, value, ctx)` on each element until it returns 1; the number visited.

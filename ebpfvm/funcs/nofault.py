@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import helper
-from ebpfvm.contract.args import Anything, ConstSizeOrZero, Integer, UninitMem
+from ebpfvm.contract.args import Anything, ConstSizeOrZero, Integer, Length, UninitMem
 from ebpfvm.errnos import EFAULT
 from ebpfvm.errors import Fault
 
@@ -78,7 +78,7 @@ def bpf_probe_read_kernel(env: CallEnv, dst: UninitMem, size: ConstSizeOrZero, u
 
 
 @helper(gpl_only=True, cap="perfmon")
-def bpf_probe_read_kernel_str(env: CallEnv, dst: UninitMem, size: ConstSizeOrZero, unsafe_ptr: Anything) -> Integer:
+def bpf_probe_read_kernel_str(env: CallEnv, dst: UninitMem, size: ConstSizeOrZero, unsafe_ptr: Anything) -> Length:
     """Copy a string from any kernel address, cut to `size` with its NUL; its size with NUL, or -EFAULT."""
     if not size:
         return 0

@@ -156,7 +156,7 @@ _MAX_SAMPLES: Final = 128 * 1024  # BPF_MAX_USER_RINGBUF_SAMPLES
 _WAKEUPS: Final = 3  # BPF_RB_NO_WAKEUP, BPF_RB_FORCE_WAKEUP
 
 
-@helper(cap="bpf", context_to=2)
+@helper(cap="bpf", context_to=2, callback="sync", role="drain")
 def bpf_user_ringbuf_drain(env: CallEnv, map: MapPtr, callback_fn: Func, ctx: StackOrNull, flags: Anything) -> Integer:
     """Call `callback_fn(dynptr, ctx)` for each record of user space until it returns 1; the number of records taken.
 

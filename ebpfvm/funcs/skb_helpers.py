@@ -70,7 +70,7 @@ def classify(env: CallEnv, skb: SkBuff, ifindex: int, handle: int) -> int:
     return int(hook(skb, ifindex, handle)) if hook is not None else 0
 
 
-@helper()
+@helper(role="tc_classify")
 def bpf_skb_tc_classify(env: CallEnv, skb: Skb, ifindex: Anything, handle: Anything) -> Integer:
     """Class id that the filters of a qdisc give the packet, 0 for none (RFC v6 patch 5/5).
 

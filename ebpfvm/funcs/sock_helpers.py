@@ -72,14 +72,14 @@ def bpf_sk_release(env: CallEnv, sock: BtfSockCommonRelease) -> Integer:
     return 0
 
 
-@helper()
+@helper(role="cast")
 def bpf_sk_fullsock(env: CallEnv, sk: SockCommon) -> SocketOrNullRet:
     """The socket itself if it is a full one, else NULL."""
     found = find_sock(env.kernel, sk)
     return sk if found is not None and found.full else 0
 
 
-@helper()
+@helper(role="cast")
 def bpf_tcp_sock(env: CallEnv, sk: SockCommon) -> TcpSockOrNull:
     """The TCP socket behind `sk`, NULL if it is none; here no socket is one."""
     found = find_sock(env.kernel, sk)
@@ -120,7 +120,7 @@ def _no_such_socket(env: CallEnv, sk: int) -> int:
 
 def _skc_to_helper(name: str, sk: object) -> Helper:
     """A cast to a kind of socket: NULL for all others, and no simulated socket is of any."""
-    bare = contract_only(f"bpf_skc_to_{name}", sk, ret=_skc_to(name), cap="perfmon")
+    bare = contract_only(f"bpf_skc_to_{name}", sk, ret=_skc_to(name), cap="perfmon", role="cast")
     return replace(bare, body=_no_such_socket, doc=f"The socket as a struct {name}; always NULL: no socket is one.")
 
 

@@ -92,7 +92,7 @@ def bpf_cgrp_storage_delete(env: CallEnv, map: MapPtr, cgroup: CgroupOrNull) -> 
     return _delete(of_type(map, "cgrp_storage"), cgroup)
 
 
-@helper()
+@helper(role="local_storage")
 def bpf_get_local_storage(env: CallEnv, map: MapPtr, flags: Anything) -> RetMapValue:
     """Address of the value that belongs to the control group and the running program, never NULL."""
     found: int = of_type(map, "cgroup_storage", "percpu_cgroup_storage").storage()

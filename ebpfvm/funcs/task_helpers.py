@@ -5,7 +5,6 @@ Sources: kernel/trace/bpf_trace.c, kernel/bpf/{helpers,task_iter,stackmap,syscal
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.contract import Arg, ArgSpec, contract_only, helper
@@ -16,6 +15,7 @@ from ebpfvm.contract.args import (
     Ctx,
     Func,
     Integer,
+    Length,
     MapPtr,
     Mem,
     MemOrNull,
@@ -47,12 +47,12 @@ _SK_BUFF = ArgSpec(Arg.PTR_TO_BTF_ID, btf="sk_buff")
 _TCP_SOCK = ArgSpec(Arg.PTR_TO_BTF_ID, btf="tcp_sock")
 
 bpf_probe_read = contract_only("bpf_probe_read", UninitMem, ConstSizeOrZero, Anything, ret=Integer, gpl_only=True)
-bpf_probe_read_str = contract_only("bpf_probe_read_str", UninitMem, ConstSizeOrZero, Anything, ret=Integer,
+bpf_probe_read_str = contract_only("bpf_probe_read_str", UninitMem, ConstSizeOrZero, Anything, ret=Length,
                                    gpl_only=True)
 bpf_probe_read_user = contract_only("bpf_probe_read_user", UninitMem, ConstSizeOrZero, Anything, ret=Integer,
                                     gpl_only=True, cap="perfmon")
 bpf_probe_read_user_str = contract_only("bpf_probe_read_user_str", UninitMem, ConstSizeOrZero, Anything,
-                                        ret=Integer, gpl_only=True, cap="perfmon")
+                                        ret=Length, gpl_only=True, cap="perfmon")
 bpf_probe_write_user = contract_only("bpf_probe_write_user", Anything, Mem, ConstSize, ret=Integer, gpl_only=True)
 bpf_copy_from_user = contract_only("bpf_copy_from_user", UninitMem, ConstSizeOrZero, Anything, ret=Integer,
                                    might_sleep=True, cap="perfmon")
@@ -97,7 +97,7 @@ def bpf_get_current_task(env: CallEnv) -> Integer:
 bpf_get_current_task_btf = contract_only("bpf_get_current_task_btf", ret=TrustedTask, gpl_only=True, cap="perfmon")
 bpf_task_pt_regs = contract_only("bpf_task_pt_regs", Task, ret=PtRegs, gpl_only=True, cap="perfmon")
 bpf_find_vma = contract_only("bpf_find_vma", Task, Anything, Func, StackOrNull, Anything, ret=Integer,
-                             cap="perfmon", context_to=3)
+                             cap="perfmon", callback="sync", context_to=3, role="find_vma")
 bpf_send_signal = contract_only("bpf_send_signal", Anything, ret=Integer, cap="perfmon")
 bpf_send_signal_thread = contract_only("bpf_send_signal_thread", Anything, ret=Integer, cap="perfmon")
 
@@ -138,8 +138,8 @@ bpf_read_branch_records = contract_only("bpf_read_branch_records", Ctx, UninitMe
 bpf_get_branch_snapshot = contract_only("bpf_get_branch_snapshot", UninitMem, ConstSizeOrZero, ret=Integer,
                                         gpl_only=True, cap="perfmon")
 bpf_get_stackid = contract_only("bpf_get_stackid", Ctx, MapPtr, Anything, ret=Integer, gpl_only=True)
-bpf_get_stack = contract_only("bpf_get_stack", Ctx, UninitMem, ConstSizeOrZero, Anything, ret=Integer, gpl_only=True)
-bpf_get_task_stack = contract_only("bpf_get_task_stack", Task, UninitMem, ConstSizeOrZero, Anything, ret=Integer,
+bpf_get_stack = contract_only("bpf_get_stack", Ctx, UninitMem, ConstSizeOrZero, Anything, ret=Length, gpl_only=True)
+bpf_get_task_stack = contract_only("bpf_get_task_stack", Task, UninitMem, ConstSizeOrZero, Anything, ret=Length,
                                    cap="perfmon")
 bpf_skb_output = contract_only("bpf_skb_output", _SK_BUFF, MapPtr, Anything, Mem, ConstSizeOrZero, ret=Integer,
                                gpl_only=True)
@@ -147,7 +147,7 @@ bpf_xdp_output = contract_only("bpf_xdp_output", _XDP_BUFF, MapPtr, Anything, Me
                                gpl_only=True)
 
 bpf_override_return = contract_only("bpf_override_return", Ctx, Anything, ret=Integer, gpl_only=True)
-bpf_get_func_ip = replace(contract_only("bpf_get_func_ip", Ctx, ret=Integer, gpl_only=True), needs_function=True)
+bpf_get_func_ip = contract_only("bpf_get_func_ip", Ctx, ret=Integer, gpl_only=True, needs_function=True)
 bpf_get_attach_cookie = contract_only("bpf_get_attach_cookie", Ctx, ret=Integer)
 bpf_get_func_arg = contract_only("bpf_get_func_arg", Ctx, Anything, Out64, ret=Integer)
 bpf_get_func_ret = contract_only("bpf_get_func_ret", Ctx, Out64, ret=Integer)

@@ -103,7 +103,7 @@ def bpf_strncmp(env: CallEnv, s1: Mem, s1_sz: ConstSize, s2: ConstStr) -> Intege
     return (a > b) - (a < b)
 
 
-@helper(gpl_only=True, cap="perfmon")
+@helper(gpl_only=True, cap="perfmon", role="format")
 def bpf_snprintf(env: CallEnv, str: WriteMemOrNull, str_size: ConstSizeOrZero, fmt: ConstStr, data: MemOrNull,
                  data_len: ConstSizeOrZero) -> Integer:
     """Print into `str`, cut to its size with NUL; bytes that the whole text with NUL needs.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import helper
-from ebpfvm.contract.args import Integer
+from ebpfvm.contract.args import CpuNumber, Integer
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv
@@ -56,8 +56,8 @@ def bpf_get_prandom_u32(env: CallEnv) -> Integer:
     return env.kernel.random.getrandbits(32)
 
 
-@helper(fastcall=True)
-def bpf_get_smp_processor_id(env: CallEnv) -> Integer:
+@helper()
+def bpf_get_smp_processor_id(env: CallEnv) -> CpuNumber:
     """The CPU: always 0."""
     return 0
 

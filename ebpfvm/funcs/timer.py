@@ -185,7 +185,7 @@ def bpf_timer_init(env: CallEnv, timer: Timer, map: MapPtr, flags: Anything) -> 
     return 0
 
 
-@helper(gpl_only=True, cap="bpf")
+@helper(gpl_only=True, cap="bpf", callback="async", role="set_timer")
 def bpf_timer_set_callback(env: CallEnv, timer: Timer, callback_fn: Func) -> Integer:
     """Say what to call; -EINVAL before bpf_timer_init."""
     held = timers_of(env.kernel).get(timer)
@@ -226,7 +226,7 @@ def bpf_timer_cancel(env: CallEnv, timer: Timer) -> Integer:
     return int(was_armed)
 
 
-@helper(cap="bpf")
+@helper(cap="bpf", role="lock")
 def bpf_spin_lock(env: CallEnv, lock: SpinLock) -> Void:
     """Take a lock. Waiting for a held one would never end, since one program runs at a time."""
     if env.memory.load(lock, 4):
@@ -235,7 +235,7 @@ def bpf_spin_lock(env: CallEnv, lock: SpinLock) -> Void:
     return 0
 
 
-@helper(cap="bpf")
+@helper(cap="bpf", role="unlock", in_lock=True)
 def bpf_spin_unlock(env: CallEnv, lock: SpinLock) -> Void:
     """Release a lock."""
     if not env.memory.load(lock, 4):

@@ -44,40 +44,42 @@ def _span(env: CallEnv, root: int, node: int) -> tuple[list[int], int, int, int]
     return nodes, low, middle, high
 
 
-@kfunc(f"int bpf_rbtree_add_impl({_ROOT}, {_NODE}, {_LESS}, void *meta__ign, u64 off)")
+@kfunc(f"int bpf_rbtree_add_impl({_ROOT}, {_NODE}, {_LESS}, void *meta__ign, u64 off)",
+       role="graph_put", callback="sync", in_lock=True)
 def bpf_rbtree_add_impl(env: CallEnv, root: int, node: int, less: int, meta__ign: int, off: int) -> int:
     """Insert an object; 0, or -EINVAL (and the object is dropped) if its node is in use."""
     return _add(env, root, node, less)
 
 
-@kfunc(f"int bpf_rbtree_add({_ROOT}, {_NODE}, {_LESS})", "implicit_args")
+@kfunc(f"int bpf_rbtree_add({_ROOT}, {_NODE}, {_LESS})", role="graph_put", callback="sync", in_lock=True)
 def bpf_rbtree_add(env: CallEnv, root: int, node: int, less: int) -> int:
     """As bpf_rbtree_add_impl (since 7.2)."""
     return _add(env, root, node, less)
 
 
-@kfunc(f"struct bpf_rb_node *bpf_rbtree_remove({_ROOT}, {_NODE})", "acquire", "ret_null")
+@kfunc(f"struct bpf_rb_node *bpf_rbtree_remove({_ROOT}, {_NODE})", "acquire", "ret_null",
+       role="graph_take", in_lock=True)
 def bpf_rbtree_remove(env: CallEnv, root: int, node: int) -> int:
     """Take an object out; the node, or NULL if it is not in this tree."""
     graph = graph_of(env.kernel)
     return graph.take(root, node) if graph.owner.get(node) == root else 0
 
 
-@kfunc(f"struct bpf_rb_node *bpf_rbtree_first({_ROOT})", "ret_null")
+@kfunc(f"struct bpf_rb_node *bpf_rbtree_first({_ROOT})", "ret_null", role="graph_look", in_lock=True)
 def bpf_rbtree_first(env: CallEnv, root: int) -> int:
     """Look at the smallest node; NULL in an empty tree."""
     nodes = graph_of(env.kernel).nodes(root)
     return nodes[0] if nodes else 0
 
 
-@kfunc(f"struct bpf_rb_node *bpf_rbtree_root({_ROOT})", "ret_null")
+@kfunc(f"struct bpf_rb_node *bpf_rbtree_root({_ROOT})", "ret_null", role="graph_look", in_lock=True)
 def bpf_rbtree_root(env: CallEnv, root: int) -> int:
     """Look at the node at the top; NULL in an empty tree."""
     nodes = graph_of(env.kernel).nodes(root)
     return nodes[len(nodes) // 2] if nodes else 0
 
 
-@kfunc(f"struct bpf_rb_node *bpf_rbtree_left({_ROOT}, {_NODE})", "ret_null")
+@kfunc(f"struct bpf_rb_node *bpf_rbtree_left({_ROOT}, {_NODE})", "ret_null", role="graph_look", in_lock=True)
 def bpf_rbtree_left(env: CallEnv, root: int, node: int) -> int:
     """Look at the node below on the left; NULL without one, or if `node` is not in this tree."""
     span = _span(env, root, node)
@@ -87,7 +89,7 @@ def bpf_rbtree_left(env: CallEnv, root: int, node: int) -> int:
     return nodes[(low + middle) // 2]
 
 
-@kfunc(f"struct bpf_rb_node *bpf_rbtree_right({_ROOT}, {_NODE})", "ret_null")
+@kfunc(f"struct bpf_rb_node *bpf_rbtree_right({_ROOT}, {_NODE})", "ret_null", role="graph_look", in_lock=True)
 def bpf_rbtree_right(env: CallEnv, root: int, node: int) -> int:
     """Look at the node below on the right; NULL without one, or if `node` is not in this tree."""
     span = _span(env, root, node)

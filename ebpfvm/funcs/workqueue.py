@@ -29,7 +29,7 @@ def bpf_wq_init(env: CallEnv, wq: int, p__map: int, flags: int) -> int:
 
 
 @kfunc("int bpf_wq_set_callback_impl(struct bpf_wq *wq, int (callback_fn)(void *map, int *key, void *value), "
-       "unsigned int flags, void *aux__prog)")
+       "unsigned int flags, void *aux__prog)", role="set_work", callback="async")
 def bpf_wq_set_callback_impl(env: CallEnv, wq: int, callback_fn: int, flags: int, aux__prog: int) -> int:
     """Say what to call; -EINVAL for flags and before bpf_wq_init."""
     held = timers_of(env.kernel).get(wq)
@@ -40,7 +40,7 @@ def bpf_wq_set_callback_impl(env: CallEnv, wq: int, callback_fn: int, flags: int
 
 
 @kfunc("int bpf_wq_set_callback(struct bpf_wq *wq, int (callback_fn)(void *map, int *key, void *value), "
-       "unsigned int flags)", "implicit_args")
+       "unsigned int flags)", role="set_work", callback="async")
 def bpf_wq_set_callback(env: CallEnv, wq: int, callback_fn: int, flags: int) -> int:
     """Say what to call, as bpf_wq_set_callback_impl (since 7.2)."""
     held = timers_of(env.kernel).get(wq)

@@ -1,0 +1,87 @@
+"""Roles: what the verifier and the engines ask of a function instead of its name.
+
+A kernel names the functions with rules of their own by number or by BTF id (check_helper_call, check_kfunc_call). Here
+a declaration says its role, so that two functions with the same rule (bpf_obj_new and bpf_obj_new_impl) say the same
+thing, and a new function with an old rule needs no line in the verifier. The verifier has one table from each role to
+its rule; a role without a rule is an error when that table is imported.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from ebpfvm.errors import InternalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+MapOp = Literal["", "lookup", "lookup_percpu", "update", "delete", "push", "pop", "peek"]
+"""What a helper does to its map, where the type of the map changes how the call is judged."""
+
+Callback = Literal["", "sync", "async"]
+"""Whether a function passed to it runs before it returns, or later and without the caller."""
+
+HelperRole = Literal[
+    "",
+    "tail_call",        # ends the program with another; a map of programs says which
+    "tc_classify",      # asks the filters of a queueing discipline; may be given the program's own context
+    "walk_map",         # the callback gets map, key, value, context
+    "loop",             # the callback gets index, context
+    "find_vma",         # the callback gets task, area, context
+    "drain",            # the callback gets a dynptr, context
+    "set_timer",        # the callback gets map, key, value
+    "kptr_xchg",        # swaps a kptr; what is put in must be what the field holds
+    "lock", "unlock",   # bpf_spin_lock
+    "cast",             # the result lives by the reference of the argument (is_ptr_cast_function)
+    "local_storage",    # takes no flags
+    "format",           # the format string must fit the arguments
+    "dynptr_from_mem",  # makes a dynptr over a map value
+    "dynptr_data",      # the result lives by the dynptr (is_dynptr_ref_function)
+    "dynptr_write",     # moves the packet that the dynptr is over
+]
+
+KfuncRole = Literal[
+    "",
+    "obj_new", "percpu_obj_new", "obj_drop", "percpu_obj_drop",
+    "refcount_acquire",
+    "graph_put",        # gives an owned object to a list or tree
+    "graph_take",       # takes one out, which the program owns then
+    "graph_look",       # gives a node that stays where it is
+    "graph_ask",        # answers a question
+    "iterator",         # new, next and destroy of an open-coded iterator: the flags say which
+    "rcu_lock", "rcu_unlock", "preempt_disable", "preempt_enable", "irq_save", "irq_restore",
+    "res_lock", "res_unlock",
+    "dynptr_new",       # makes a dynptr of the kind that the declaration names
+    "dynptr_clone", "dynptr_slice", "dynptr_slice_rdwr",
+    "cast_to_context", "cast_to_struct",
+    "set_work",         # says what a work queue calls
+    "throw", "trap",
+]
+
+DynptrKind = Literal["", "skb", "xdp", "skb_meta"]
+
+LISTS_AND_TREES = frozenset({"bpf_list_head", "bpf_rb_root", "bpf_list_node", "bpf_rb_node"})
+
+
+def known(what: str, value: str, words: Any) -> None:
+    """Raise InternalError if a declaration uses a word that is none of a `Literal`'s."""
+    if value not in get_args(words):
+        there = ", ".join(repr(word) for word in get_args(words) if word)
+        raise InternalError(f"{what} {value!r} is not known; there are: {there}")
+
+
+def complete(roles: Any, rules: Mapping[str, object], where: str) -> None:
+    """Raise InternalError if a role has no rule, or a rule has no role."""
+    words = set(get_args(roles)) - {""}
+    missing, strange = sorted(words - set(rules)), sorted(set(rules) - words)
+    if missing:
+        raise InternalError(f"role {missing[0]!r} has no rule in {where}")
+    if strange:
+        raise InternalError(f"{where} has a rule for role {strange[0]!r}, which ebpfvm.contract.roles does not know")
+
+
+def contradictions(what: str, claims: Iterable[tuple[bool, bool, str]]) -> None:
+    """Raise InternalError at the first (said, true, text) that says what is not true."""
+    for said, true, text in claims:
+        if said and not true:
+            raise InternalError(f"{what}: {text}")
