@@ -192,10 +192,14 @@ def cut_percpu(value: bytes, value_size: int) -> bytes:
 _BATCH = frozenset({"lookup", "update"})
 ARRAY = MapType("array", ArrayMap, base.ORDINARY, value_access=True, for_each=True, batch=_BATCH,
                 fields=mt.KPTRS | mt.LOCKS | mt.ASYNC | mt.GRAPHS | {"refcount"}, check=_plain_array,
-                check_btf=array_check_btf, doc="Values by index 0 to max_entries-1; all exist from the start.")
+                check_btf=array_check_btf,
+                sleepable="yes", kernel_struct="bpf_array", has_all_keys=True,
+                doc="Values by index 0 to max_entries-1; all exist from the start.")
 PERCPU_ARRAY = MapType("percpu_array", PercpuArray, base.ORDINARY | {"bpf_map_lookup_percpu_elem"}, for_each=True,
                        batch=_BATCH, fields=mt.KPTRS | {"refcount"}, percpu=True,
                        cpu_flags=True, check=percpu_array_alloc_check,
-                       check_btf=array_check_btf, doc="An array with a value per CPU.")
+                       check_btf=array_check_btf,
+                       sleepable="yes", kernel_struct="bpf_array", has_all_keys=True,
+                       doc="An array with a value per CPU.")
 ArrayMap.type = ARRAY
 PercpuArray.type = PERCPU_ARRAY

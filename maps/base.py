@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Never
 from ebpfvm import errnos
 from ebpfvm.btf.fields import special_fields
 from ebpfvm.contract.maptype import (
+    BATCH_COMMANDS,
     BPF_F_NUMA_NODE,
     BPF_F_RDONLY,
     BPF_F_RDONLY_PROG,
@@ -56,7 +57,7 @@ PAGE_SIZE = 4096
 # a map (a timer, a walk) is asked later.
 ORDINARY = frozenset({"bpf_map_lookup_elem", "bpf_map_update_elem", "bpf_map_delete_elem", "bpf_for_each_map_elem",
                       "bpf_timer_init"})
-BATCH = frozenset({"lookup", "update", "delete", "lookup and delete"})
+BATCH = BATCH_COMMANDS
 
 
 def kernel_error(number: int, what: str) -> OSError:

@@ -82,5 +82,6 @@ class BloomFilter(base.BpfMap):
 
 BLOOM_FILTER = MapType("bloom_filter", BloomFilter, frozenset({"bpf_map_push_elem", "bpf_map_peek_elem"}),
                        map_extra=True, check=bloom_alloc_check, check_btf=bloom_check_btf,
+                       kernel_struct="bpf_bloom_filter", peek_asks=True,
                        doc="Was this value pushed? Perhaps, or certainly not.")
 BloomFilter.type = BLOOM_FILTER

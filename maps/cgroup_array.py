@@ -13,5 +13,7 @@ class CgroupArray(FdArray):
 
 CGROUP_ARRAY = MapType("cgroup_array", CgroupArray, frozenset({"bpf_skb_under_cgroup",
                                                                "bpf_current_task_under_cgroup"}),
-                       check=descriptors_check, check_btf=no_btf, takes_btf=False, doc="Control groups by index.")
+                       check=descriptors_check, check_btf=no_btf, takes_btf=False,
+                       kernel_struct="bpf_array",
+                       doc="Control groups by index.")
 CgroupArray.type = CGROUP_ARRAY

@@ -107,9 +107,12 @@ class PercpuCgroupStorage(CgroupStorage):
 _FUNCS = frozenset({"bpf_get_local_storage"})
 CGROUP_STORAGE = MapType("cgroup_storage", CgroupStorage, _FUNCS, inner=False, one_per_program=True,
                          fields=mt.LOCKS, check=cgroup_storage_alloc_check, check_btf=cgroup_storage_check_btf,
+                         kernel_struct="bpf_cgroup_storage_map",
                          doc="A value that belongs to a control group and an attached program.")
 PERCPU_CGROUP_STORAGE = MapType("percpu_cgroup_storage", PercpuCgroupStorage, _FUNCS, inner=False, one_per_program=True,
                                 percpu=True, check=partial(cgroup_storage_alloc_check, percpu=True),
-                                check_btf=cgroup_storage_check_btf, doc="The same with a value per CPU.")
+                                check_btf=cgroup_storage_check_btf,
+                                kernel_struct="bpf_cgroup_storage_map",
+                                doc="The same with a value per CPU.")
 CgroupStorage.type = CGROUP_STORAGE
 PercpuCgroupStorage.type = PERCPU_CGROUP_STORAGE

@@ -28,7 +28,10 @@ def arena_alloc_check(args: CreateArgs) -> MapRefusal | None:
 
 UNSPEC = MapType("unspec", check=lambda args: MapRefusal(EINVAL, "there is no map type 0"))
 # Its values are structs of the kernel, which programs never see.
-STRUCT_OPS = MapType("struct_ops", funcs=base.ORDINARY, doc="Programs that implement an interface of the kernel.")
+STRUCT_OPS = MapType("struct_ops", funcs=base.ORDINARY,
+                     kernel_struct="", in_programs=False,
+                     doc="Programs that implement an interface of the kernel.")
 ARENA = MapType("arena", funcs=base.ORDINARY, check=arena_alloc_check, check_btf=no_btf, map_extra=True,
                 modelled=False,
+                sleepable="yes", kernel_struct="bpf_arena",
                 doc="Memory shared with user space.")

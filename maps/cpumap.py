@@ -87,5 +87,7 @@ class Cpumap(base.BpfMap):
 
 
 CPUMAP = MapType("cpumap", Cpumap, frozenset({"bpf_redirect_map"}), check=cpu_map_alloc_check, check_btf=no_btf,
-                 takes_btf=False, doc="CPUs by number, targets of bpf_redirect_map.")
+                 takes_btf=False,
+                 kernel_struct="bpf_cpu_map",
+                 doc="CPUs by number, targets of bpf_redirect_map.")
 Cpumap.type = CPUMAP

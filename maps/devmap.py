@@ -144,9 +144,12 @@ class DevmapHash(Devmap):
 
 _FUNCS = frozenset({"bpf_redirect_map", "bpf_map_lookup_elem"})
 DEVMAP = MapType("devmap", Devmap, _FUNCS, check=dev_map_alloc_check, check_btf=no_btf, takes_btf=False,
-                 prog_read_only=True, doc="Network devices by index, targets of bpf_redirect_map.")
+                 prog_read_only=True,
+                 kernel_struct="bpf_dtab",
+                 doc="Network devices by index, targets of bpf_redirect_map.")
 DEVMAP_HASH = MapType("devmap_hash", DevmapHash, _FUNCS, check=dev_map_hash_alloc_check, check_btf=no_btf,
                       takes_btf=False, prog_read_only=True,
+                      kernel_struct="bpf_dtab",
                       doc="Network devices by any number, targets of bpf_redirect_map.")
 Devmap.type = DEVMAP
 DevmapHash.type = DEVMAP_HASH

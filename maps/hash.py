@@ -192,17 +192,23 @@ class LruPercpuHash(LruHash, PercpuHash):
 _PERCPU = base.ORDINARY | {"bpf_map_lookup_percpu_elem"}
 _FIELDS = mt.KPTRS | mt.ASYNC | mt.GRAPHS | {"refcount"}
 HASH = MapType("hash", HashMap, base.ORDINARY, fields=_FIELDS | mt.LOCKS, for_each=True, batch=base.BATCH,
-               check=htab_alloc_check, check_btf=mt.keyed, doc="Any key to a value.")
+               check=htab_alloc_check, check_btf=mt.keyed,
+               sleepable="yes", kernel_struct="bpf_htab",
+               doc="Any key to a value.")
 LRU_HASH = MapType("lru_hash", LruHash, base.ORDINARY, fields=_FIELDS, for_each=True, batch=base.BATCH,
                    check=partial(htab_alloc_check, lru=True),
-                   check_btf=mt.keyed, doc="A hash that forgets what was used longest ago.")
+                   check_btf=mt.keyed,
+                   sleepable="yes", kernel_struct="bpf_htab",
+                   doc="A hash that forgets what was used longest ago.")
 PERCPU_HASH = MapType("percpu_hash", PercpuHash, _PERCPU, fields=mt.KPTRS | {"refcount"}, percpu=True,
                       cpu_flags=True, for_each=True, batch=base.BATCH, check=partial(htab_alloc_check, percpu=True),
                       check_btf=mt.keyed,
+                      sleepable="yes", kernel_struct="bpf_htab",
                       doc="A hash with a value per CPU.")
 LRU_PERCPU_HASH = MapType("lru_percpu_hash", LruPercpuHash, _PERCPU, fields=mt.KPTRS | {"refcount"}, percpu=True,
                           cpu_flags=True, for_each=True, batch=base.BATCH, check_btf=mt.keyed,
                           check=partial(htab_alloc_check, lru=True, percpu=True),
+                          sleepable="yes", kernel_struct="bpf_htab",
                           doc="A hash with a value per CPU that forgets what was used longest ago.")
 HashMap.type = HASH
 LruHash.type = LRU_HASH

@@ -112,9 +112,10 @@ class CgrpStorage(LocalStorage):
 
 
 def _declare(name: str, make: type[LocalStorage], what: str, fields: frozenset[str] = frozenset()) -> MapType:
-    funcs = frozenset({f"bpf_{name}_get", f"bpf_{name}_delete", "bpf_kptr_xchg"})
+    funcs = frozenset({f"bpf_{name}_get", f"bpf_{name}_delete"})
     return MapType(name, make, funcs, fields=mt.KPTRS | mt.LOCKS | {"refcount"} | fields,
                    check=local_storage_alloc_check, check_btf=local_storage_check_btf,
+                   sleepable="yes", kernel_struct="bpf_local_storage_map",
                    doc=f"A value that belongs to {what}.")
 
 

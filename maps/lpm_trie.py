@@ -141,5 +141,6 @@ class LpmTrie(base.BpfMap):
 
 LPM_TRIE = MapType("lpm_trie", LpmTrie, base.ORDINARY, batch=frozenset({"lookup", "update", "delete"}),
                    check=lpm_alloc_check, check_btf=trie_check_btf,
+                   sleepable="later", kernel_struct="lpm_trie",
                    doc="The value of the longest prefix that matches, as a routing table does.")
 LpmTrie.type = LPM_TRIE

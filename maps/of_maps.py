@@ -174,13 +174,15 @@ class RbtreeOfMaps(MapOfMaps):
 
 
 _LOOKUP = frozenset({"bpf_map_lookup_elem"})
-ARRAY_OF_MAPS = MapType("array_of_maps", ArrayOfMaps, _LOOKUP, in_map=True, batch=frozenset({"lookup", "update"}),
+ARRAY_OF_MAPS = MapType("array_of_maps", ArrayOfMaps, _LOOKUP, gives="map", batch=frozenset({"lookup", "update"}),
                         check=_needs_inner(descriptors_check), check_btf=no_btf, takes_btf=False,
+                        sleepable="yes", kernel_struct="bpf_array",
                         doc="An array whose values are maps.")
-HASH_OF_MAPS = MapType("hash_of_maps", HashOfMaps, _LOOKUP, in_map=True, batch=base.BATCH,
+HASH_OF_MAPS = MapType("hash_of_maps", HashOfMaps, _LOOKUP, gives="map", batch=base.BATCH,
                        check=_needs_inner(htab_alloc_check), check_btf=no_btf, takes_btf=False,
+                       sleepable="yes", kernel_struct="bpf_htab",
                        doc="A hash whose values are maps.")
-RBTREE_OF_MAPS = MapType("rbtree_of_maps", RbtreeOfMaps, _LOOKUP, in_map=True,
+RBTREE_OF_MAPS = MapType("rbtree_of_maps", RbtreeOfMaps, _LOOKUP, gives="map",
                          check=_needs_inner(rbtree_alloc_check), doc="An ordered map whose values are maps.")
 ArrayOfMaps.type = ARRAY_OF_MAPS
 HashOfMaps.type = HASH_OF_MAPS

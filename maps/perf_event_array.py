@@ -63,5 +63,6 @@ _FUNCS = frozenset({"bpf_perf_event_read", "bpf_perf_event_output", "bpf_skb_out
                     "bpf_xdp_output"})
 PERF_EVENT_ARRAY = MapType("perf_event_array", PerfEventArray, _FUNCS, check=perf_event_alloc_check, check_btf=no_btf,
                            takes_btf=False, records=True,
+                           kernel_struct="bpf_array",
                            doc="Perf events by CPU, for records that user space reads.")
 PerfEventArray.type = PERF_EVENT_ARRAY

@@ -68,5 +68,6 @@ class ProgArray(base.BpfMap):
 
 
 PROG_ARRAY = MapType("prog_array", ProgArray, frozenset({"bpf_tail_call"}), inner=False, check=descriptors_check,
+                     sleepable="later", kernel_struct="bpf_array",
                      doc="Programs by index, for tail calls.")
 ProgArray.type = PROG_ARRAY

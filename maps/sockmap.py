@@ -149,13 +149,18 @@ _UPDATERS = frozenset({"tracing", "socket_filter", "sched_cls", "sched_act", "xd
 _ELEM = frozenset({"bpf_map_lookup_elem", "bpf_map_update_elem", "bpf_map_delete_elem", "bpf_sk_select_reuseport"})
 SOCKMAP = MapType("sockmap", Sockmap, _ELEM | {"bpf_sk_redirect_map", "bpf_sock_map_update", "bpf_msg_redirect_map"},
                   update_from=_UPDATERS, batch=frozenset({"lookup", "update", "delete", "lookup and delete"}),
-                  check=sock_map_alloc_check, check_btf=no_btf, takes_btf=False, doc="Sockets by index.")
+                  check=sock_map_alloc_check, check_btf=no_btf, takes_btf=False,
+                  kernel_struct="bpf_stab", gives="socket",
+                  doc="Sockets by index.")
 SOCKHASH = MapType("sockhash", Sockhash,
                    _ELEM | {"bpf_sk_redirect_hash", "bpf_sock_hash_update", "bpf_msg_redirect_hash"},
                    update_from=_UPDATERS, check=sock_hash_alloc_check, check_btf=no_btf, takes_btf=False,
+                   kernel_struct="bpf_shtab", gives="socket",
                    doc="Sockets by any key.")
 REUSEPORT_SOCKARRAY = MapType("reuseport_sockarray", ReuseportSockarray, frozenset({"bpf_sk_select_reuseport"}),
-                              check=reuseport_alloc_check, doc="Listeners of a SO_REUSEPORT group by index.")
+                              check=reuseport_alloc_check,
+                              kernel_struct="reuseport_array",
+                              doc="Listeners of a SO_REUSEPORT group by index.")
 Sockmap.type = SOCKMAP
 Sockhash.type = SOCKHASH
 ReuseportSockarray.type = REUSEPORT_SOCKARRAY

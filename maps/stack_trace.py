@@ -44,5 +44,7 @@ class StackTrace(base.BpfMap):
 
 
 STACK_TRACE = MapType("stack_trace", StackTrace, frozenset({"bpf_get_stackid"}), check=stack_map_alloc_check,
-                      check_btf=no_btf, takes_btf=False, doc="Stack traces by id.")
+                      check_btf=no_btf, takes_btf=False,
+                      kernel_struct="bpf_stack_map",
+                      doc="Stack traces by id.")
 StackTrace.type = STACK_TRACE

@@ -73,5 +73,6 @@ class UserRingbuf(base.BpfMap):
 
 
 USER_RINGBUF = MapType("user_ringbuf", UserRingbuf, frozenset({"bpf_user_ringbuf_drain"}), check=ringbuf_alloc_check,
+                       sleepable="yes", kernel_struct="bpf_ringbuf_map",
                        doc="Records from user space, in order.")
 UserRingbuf.type = USER_RINGBUF

@@ -77,5 +77,7 @@ class Xskmap(FdArray):
 
 
 XSKMAP = MapType("xskmap", Xskmap, frozenset({"bpf_redirect_map", "bpf_map_lookup_elem"}), check=xsk_map_alloc_check,
-                 check_btf=no_btf, takes_btf=False, doc="AF_XDP sockets by queue, targets of bpf_redirect_map.")
+                 check_btf=no_btf, takes_btf=False,
+                 kernel_struct="xsk_map", gives="xdp_socket",
+                 doc="AF_XDP sockets by queue, targets of bpf_redirect_map.")
 Xskmap.type = XSKMAP

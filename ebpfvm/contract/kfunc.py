@@ -132,10 +132,10 @@ _PARTS: Final = (
     _part("list or tree", lambda param: param.struct in LISTS_AND_TREES,
           "graph_put", "graph_take", "graph_look", "graph_ask"),
     _part("bpf_res_spin_lock", lambda param: param.struct == "bpf_res_spin_lock", "res_lock", "res_unlock"),
-    _part("irq flag", lambda param: "irq_flag" in param.suffixes, "irq_save", "irq_restore",
+    _part("flag of interrupts", lambda param: "irq_flag" in param.suffixes, "irq_save", "irq_restore",
           also=("res_lock", "res_unlock")),
     _part("counted object", lambda param: "refcounted_kptr" in param.suffixes, "refcount_acquire"),
-    _part("object to give back", lambda param: "alloc" in param.suffixes, "obj_drop", "percpu_obj_drop"),
+    _part("reference to give back", lambda param: "alloc" in param.suffixes, "obj_drop", "percpu_obj_drop"),
     _part("dynptr to make", lambda param: param.struct == "bpf_dynptr" and "uninit" in param.suffixes,
           "dynptr_new", "dynptr_clone"),
 )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from ebpfvm import errnos
+from ebpfvm.contract.roles import contradictions, known
 from ebpfvm.contract.rules import LINUX_7_2, Rules
 from ebpfvm.errnos import EINVAL, ENOTSUPP
 from ebpfvm.errors import InternalError
@@ -42,6 +43,11 @@ KPTRS: Final = frozenset({"kptr_ref", "kptr_unref", "kptr_percpu"})
 LOCKS: Final = frozenset({"spin_lock", "res_spin_lock"})
 ASYNC: Final = frozenset({"timer", "wq", "task_work"})
 GRAPHS: Final = frozenset({"list_head", "rb_root"})
+
+
+Gives = Literal["value", "map", "socket", "xdp_socket"]
+Sleepable = Literal["no", "yes", "later"]
+BATCH_COMMANDS: Final = frozenset({"lookup", "update", "delete", "lookup and delete"})
 
 
 class MapRefusal(NamedTuple):
@@ -93,7 +99,13 @@ class MapType:
             (may_update_sockmap); empty for no such rule.
         for_each: bpf_for_each_map_elem can walk it ("callback function not allowed for map" otherwise).
         value_access: direct access through BPF_PSEUDO_MAP_VALUE (array with one element).
-        in_map: the values are maps ("array_of_maps").
+        gives: what bpf_map_lookup_elem finds: a "value", a "map", a "socket" or an "xdp_socket".
+        has_all_keys: every number below max_entries is the key of a value (can_elide_value_nullness).
+        peek_asks: bpf_map_peek_elem reads a value and looks it up, where other types give one.
+        sleepable: sleepable programs may name it (check_map_prog_compatibility): "yes", "no", or "later" where
+            `Rules.more_maps_may_sleep` says so.
+        in_programs: a program may name it at all.
+        kernel_struct: the kernel's struct behind a map pointer (map_btf_id); "" where programs may not look into it.
         inner: it may be the inner map of such a map.
         fields: special fields the value may hold, by the kinds of `ebpfvm.btf.fields`.
         percpu: values are per CPU.
@@ -114,7 +126,12 @@ class MapType:
     make: Callable[[Any, Any], Any] | None = None
     funcs: frozenset[str] = frozenset()
     value_access: bool = False
-    in_map: bool = False
+    gives: Gives = "value"
+    has_all_keys: bool = False
+    peek_asks: bool = False
+    sleepable: Sleepable = "no"
+    in_programs: bool = True
+    kernel_struct: str = "bpf_map"
     inner: bool = True
     fields: frozenset[str] = frozenset()
     percpu: bool = False
@@ -138,8 +155,25 @@ class MapType:
             raise InternalError(f"map type {self.name}: unknown special fields {', '.join(sorted(unknown))}")
         if self.make is not None and self.check is None:
             raise InternalError(f"map type {self.name}: it can be made, but nothing says which definitions are good")
-        if self.for_each and "bpf_for_each_map_elem" not in self.funcs:
-            raise InternalError(f"map type {self.name}: can be walked, but bpf_for_each_map_elem does not take it")
+        what = f"map type {self.name}"
+        known(f"{what}: gives", self.gives, Gives)
+        known(f"{what}: sleepable", self.sleepable, Sleepable)
+        looks, updates, peeks = (f"bpf_map_{name}_elem" in self.funcs for name in ("lookup", "update", "peek"))
+        contradictions(what, (
+            (self.for_each, "bpf_for_each_map_elem" in self.funcs,
+             "can be walked, but bpf_for_each_map_elem does not take it"),
+            (self.gives != "value", looks, f"gives a {self.gives}, but bpf_map_lookup_elem does not take it"),
+            (self.has_all_keys, looks, "has all keys, but bpf_map_lookup_elem does not take it"),
+            (self.peek_asks, peeks, "is asked by bpf_map_peek_elem, which does not take it"),
+            (bool(self.update_from), updates, "says who may update it, but bpf_map_update_elem does not take it"),
+            (self.cpu_flags, self.percpu, "takes flags that name a CPU, but has no values per CPU"),
+            (self.sleepable != "no", self.in_programs, "sleepable programs may name it, and no program may"),
+            (bool(self.batch - BATCH_COMMANDS), False, f"batch commands are {', '.join(sorted(BATCH_COMMANDS))}")))
+
+    @property
+    def in_map(self) -> bool:
+        """Return whether its values are maps."""
+        return self.gives == "map"
 
 
 def first(*refusals: MapRefusal | None) -> MapRefusal | None:

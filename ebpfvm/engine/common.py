@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 DEFAULT_BUDGET: Final = 100_000_000
 BPF_MAX_LOOPS: Final = 8 * 1024 * 1024  # include/linux/bpf.h; what may_goto allows each frame
-TAIL_CALL: Final = "bpf_tail_call"
 
 _SKF_NET_OFF: Final = -0x100000  # uapi/linux/filter.h
 _SKF_LL_OFF: Final = -0x200000
@@ -108,7 +107,7 @@ def callee(prog: LoadedProgram, insn: Insn) -> tuple[str, Callable[..., int]]:
     helper = prog.helpers.get(insn.imm)
     if helper is None:
         raise Fault("call", f"this kernel has no helper {insn.imm}")
-    if helper.name == TAIL_CALL:
+    if helper.role == "tail_call":
         return helper.name, tail_call
     return helper.name, helper_call(helper)
 

@@ -182,7 +182,7 @@ def _call(run: InterpreterRun, pc: int, insn: Insn, row: Row) -> Step:
         name, call = common.callee(run.prog, insn)
     except Fault as fault:
         return _failing(Fault, fault.kind, fault.message)
-    if name == common.TAIL_CALL:
+    if call is common.tail_call:
         return _tail_call(run, pc)
     env, nxt, hooks = run.env, pc + 1, run.hooks
 

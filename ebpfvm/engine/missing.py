@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfvm.engine.common import TAIL_CALL
+from ebpfvm.contract.helper import Helper
 from ebpfvm.engine.translate import flow_graph
 from ebpfvm.isa import codes as c
 
@@ -29,6 +29,7 @@ def without_body(prog: LoadedProgram) -> tuple[int, str, str] | None:
             continue
         kfunc = insn.src == c.BPF_PSEUDO_KFUNC_CALL
         found = prog.kfuncs.get(insn.imm) if kfunc else prog.helpers.get(insn.imm)
-        if found is not None and found.body is None and found.name != TAIL_CALL:
+        in_engine = isinstance(found, Helper) and found.in_engine
+        if found is not None and found.body is None and not in_engine:
             return pc, "kfunc" if kfunc else "helper", found.name
     return None

@@ -34,9 +34,7 @@ if TYPE_CHECKING:
 
 _CUT = f" & {c.U64:#x}"
 _FORMATS = {1: "B", 2: "H", 4: "I", 8: "Q"}
-_LOOKUP = "bpf_map_lookup_elem"
-_XCHG = "bpf_kptr_xchg"
-_METHODS = {"bpf_map_update_elem": "update", "bpf_map_delete_elem": "delete"}  # all that their bodies do
+_METHODS = ("update", "delete")  # all that the bodies of these helpers do is to call the map's method
 
 
 def emit(em: Emitter, row: Row, insn: Insn) -> None:
@@ -45,7 +43,7 @@ def emit(em: Emitter, row: Row, insn: Insn) -> None:
         _local(em, insn)
         return
     helper, kfunc = em.unit.helper(em.pc), em.unit.kfunc(em.pc)
-    if helper is not None and helper.name == common.TAIL_CALL:
+    if helper is not None and helper.role == "tail_call":
         _tail(em)
     elif helper is not None and helper.body is not None:
         _helper(em, helper)
@@ -86,7 +84,7 @@ def _tail(em: Emitter) -> None:
 def _helper(em: Emitter, helper: Helper) -> None:
     pc, origin = em.pc, em.facts.defined.get(em.pc)
     em.calls |= any(spec.kind in (Arg.PTR_TO_FUNC, Arg.PTR_TO_CTX) for spec in helper.args)
-    if helper.name == _LOOKUP and origin is not None and _find(em, helper, origin.name):
+    if helper.map_op == "lookup" and origin is not None and _find(em, helper, origin.name):
         return
     text = _method(em, helper) or _exchange(em, helper)
     if text is None:
@@ -104,11 +102,11 @@ def _helper(em: Emitter, helper: Helper) -> None:
 
 def _method(em: Emitter, helper: Helper) -> str | None:
     """A helper that only passes on to a method of its map, when the map is known."""
-    found = em.unit.map_at(em.state.regs[1]) if helper.name in _METHODS else None
-    method = getattr(found[1], _METHODS[helper.name], None) if found is not None else None
+    found = em.unit.map_at(em.state.regs[1]) if helper.map_op in _METHODS else None
+    method = getattr(found[1], helper.map_op, None) if found is not None else None
     if found is None or method is None:
         return None
-    name = f"{_METHODS[helper.name].upper()}{found[0]}"
+    name = f"{helper.map_op.upper()}{found[0]}"
     em.names[name] = method
     return f"{name}({', '.join(_argument(em, helper, n) for n in range(1, len(helper.args)))})"
 
@@ -116,7 +114,9 @@ def _method(em: Emitter, helper: Helper) -> str | None:
 def _exchange(em: Emitter, helper: Helper) -> str | None:
     """bpf_kptr_xchg on a slot whose region is at hand."""
     slot = em.state.regs[1]
-    if helper.name != _XCHG or not isinstance(slot, PtrRange) or slot.origin.kind != "plain" or slot.lo != slot.hi:
+    if helper.role != "kptr_xchg" or not isinstance(slot, PtrRange):
+        return None
+    if slot.origin.kind != "plain" or slot.lo != slot.hi:
         return None
     em.names["EXCHANGE"] = em.unit.prog.kernel.exchange
     return f"EXCHANGE(g_{slot.origin.name}, {constant_index(slot.origin, slot.lo)}, {em.reg(2).text})"
@@ -131,7 +131,7 @@ def found_by_region(unit: Unit, facts: Facts) -> set[str]:
 def _known_map(unit: Unit, pc: int, state: RangeState) -> tuple[int, Any] | None:
     """The map of a look-up in a known map of plain values, whose `find` gives the region at once."""
     helper = unit.helper(pc)
-    if helper is None or helper.name != _LOOKUP:
+    if helper is None or helper.map_op != "lookup":
         return None
     found = unit.map_at(state.regs[1])
     if found is None or not hasattr(found[1], "find") or getattr(found[1].type, "in_map", False):

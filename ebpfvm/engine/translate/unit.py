@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ebpfvm.contract.args import Ret
-from ebpfvm.engine.common import TAIL_CALL
+from ebpfvm.contract.args import Arg, Ret
 from ebpfvm.engine.translate import flow_graph
 from ebpfvm.engine.translate.facts import Facts
 from ebpfvm.engine.translate.frame import live_registers
@@ -13,7 +12,7 @@ from ebpfvm.engine.translate.ranges import ANY, Abs, OriginKind, PtrOrigin, PtrR
 from ebpfvm.isa import codes as c
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from ebpfvm.contract.helper import Helper
     from ebpfvm.contract.kfunc import Kfunc
@@ -22,13 +21,16 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.memory import Region
     from ebpfvm.kernel.program import LoadedProgram
 
-# What helpers pass to their callbacks (include/uapi/linux/bpf.h): a pointer to plain memory of their own (0), or an
-# argument of theirs (its number). By the callback's argument.
-_CALLBACKS: Mapping[str, Mapping[int, int]] = {"bpf_for_each_map_elem": {2: 0, 3: 0, 4: 3}, "bpf_loop": {2: 3}}
-
-
 # Helpers whose result is the beginning of a value; of others it is looked up where in its region the result lies.
-_WHOLE_VALUES = ("bpf_map_lookup_elem", "bpf_map_lookup_percpu_elem")
+_WHOLE_VALUES = ("lookup", "lookup_percpu")
+
+
+def _passed(helper: Helper) -> dict[int, int]:
+    """What a helper passes to its callback, by the callback's argument: plain memory (0), or one of its own."""
+    passed = dict.fromkeys(helper.memory_to, 0)
+    if helper.context_to:
+        passed[helper.context_to] = [spec.kind for spec in helper.args].index(Arg.PTR_TO_STACK) + 1
+    return passed
 
 
 class Unit:
@@ -102,13 +104,13 @@ class Unit:
                 return "object", {"start": 0, "maybe_null": "ret_null" in kfunc.flags, "layout": self.skb_layout}
             return None
         helper = self.helper(pc)
-        if helper is None or helper.name == TAIL_CALL:
+        if helper is None or helper.role == "tail_call":
             return None
         if helper.ret.kind is Ret.PTR_TO_MAP_VALUE:
             # A map of maps gives a map: nothing is ever loaded from that.
             found = self.map_at(state.regs[1])
             inner = getattr(getattr(found[1], "spec", None), "inner", None) if found is not None else None
-            return "plain", {"start": 0 if helper.name in _WHOLE_VALUES else None, "maybe_null": True, "inner": inner}
+            return "plain", {"start": 0 if helper.map_op in _WHOLE_VALUES else None, "maybe_null": True, "inner": inner}
         return None
 
     def arguments(self, entry: int) -> int:
@@ -170,7 +172,7 @@ class Unit:
             target = value.lo - self.prog.func_base if not isinstance(value, PtrRange) and value.lo == value.hi else -1
             if target not in self.callbacks:
                 continue
-            passed = _CALLBACKS.get(helper.name, {}) if helper is not None else {}
+            passed = _passed(helper) if helper is not None else {}
             self._meet(target, [ANY if n not in passed else regs[passed[n]] if passed[n] else self._plain(n)
                                 for n in range(1, 6)])
 

@@ -16,7 +16,6 @@ from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.env import StructType
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg, pointer
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
-from ebpfvm.verifier.passes.cfg import SYNC_KFUNCS
 from ebpfvm.verifier.values import packet_pointers
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def is_tree_add(env: Env, pc: int) -> bool:
         return False
     insn = env.program.insns[pc]
     kfunc = env.kfuncs.get(insn.imm) if insn.src == 2 else None
-    return kfunc is not None and kfunc.name in SYNC_KFUNCS
+    return kfunc is not None and kfunc.callback == "sync"
 
 
 def build(w: Walk, pc: int, insn: Insn) -> Step:
@@ -97,7 +96,7 @@ def call(w: Walk, kfunc: Kfunc, number: int, after: int) -> int:
     if family is not None and family.instead is not None:
         return family.instead(w, made, after)
     kfunc_args.check(w, made)
-    if kfunc.name in SYNC_KFUNCS:
+    if kfunc.callback == "sync":
         frames.push_callback(w, made.subprog, families.less_callback(w, made))
     if "release" in kfunc.flags:
         _release(w, made)

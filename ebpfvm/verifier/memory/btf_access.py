@@ -27,19 +27,6 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.machine.env import Env, Special
 
 _RCU_PROTECTED = frozenset({"cgroup", "bpf_cpumask", "task_struct", "bpf_crypto_ctx"})
-# The struct of each map type (map_btf_id); it begins with a struct bpf_map.
-_MAP_STRUCTS = {
-    **dict.fromkeys(("array", "percpu_array", "prog_array", "perf_event_array", "cgroup_array", "array_of_maps"),
-                    "bpf_array"),
-    **dict.fromkeys(("hash", "percpu_hash", "lru_hash", "lru_percpu_hash", "hash_of_maps"), "bpf_htab"),
-    **dict.fromkeys(("devmap", "devmap_hash"), "bpf_dtab"), **dict.fromkeys(("queue", "stack"), "bpf_queue_stack"),
-    **dict.fromkeys(("ringbuf", "user_ringbuf"), "bpf_ringbuf_map"),
-    **dict.fromkeys(("sk_storage", "inode_storage", "task_storage", "cgrp_storage"), "bpf_local_storage_map"),
-    **dict.fromkeys(("cgroup_storage", "percpu_cgroup_storage"), "bpf_cgroup_storage_map"),
-    "sockmap": "bpf_stab", "sockhash": "bpf_shtab", "cpumap": "bpf_cpu_map", "xskmap": "xsk_map", "arena": "bpf_arena",
-    "lpm_trie": "lpm_trie", "bloom_filter": "bpf_bloom_filter", "stack_trace": "bpf_stack_map",
-    "reuseport_sockarray": "reuseport_array",
-}
 
 
 def kernel_structs(env: Env) -> frozenset[str]:
@@ -225,13 +212,13 @@ def _descend(btf: Btf, type_id: int, at: int, size: int) -> None:
 
 def map_struct(reg: Reg) -> str:
     """The kernel's struct behind a map pointer."""
-    return _MAP_STRUCTS.get(reg.what.type.name, "bpf_map")
+    return str(reg.what.type.kernel_struct)
 
 
 def load_map_ptr(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
     """A read of a map's own struct (check_ptr_to_map_access)."""
     name = map_struct(reg)
-    if reg.type == r.MAP_PTR and reg.what.type.name == "struct_ops":
+    if reg.type == r.MAP_PTR and not name:
         raise Refuse(ENOTSUPP, f"map_ptr access not supported for map type {reg.what.number}")
     if off + reg.off < 0:
         raise Refuse(EACCES, f"R{number} is {name} invalid negative access: off={off + reg.off}")

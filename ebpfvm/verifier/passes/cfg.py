@@ -16,12 +16,6 @@ from ebpfvm.verifier.passes.subprogs import is_call, is_func_ref, is_kfunc_call
 if TYPE_CHECKING:
     from ebpfvm.verifier.machine.env import Env
 
-SYNC_CALLBACKS = frozenset({"bpf_for_each_map_elem", "bpf_find_vma", "bpf_loop", "bpf_user_ringbuf_drain"})
-ASYNC_CALLBACKS = frozenset({"bpf_timer_set_callback"})
-SYNC_KFUNCS = frozenset({"bpf_rbtree_add", "bpf_rbtree_add_impl"})
-ASYNC_KFUNCS = frozenset({"bpf_wq_set_callback", "bpf_wq_set_callback_impl", "bpf_task_work_schedule_signal",
-                          "bpf_task_work_schedule_resume", "bpf_task_work_schedule_signal_impl",
-                          "bpf_task_work_schedule_resume_impl"})
 _DISCOVERED, _EXPLORED = 0x10, 0x20
 _FALLTHROUGH, _BRANCH = 1, 2
 _JUMPS = frozenset({c.BPF_JMP, c.BPF_JMP32})
@@ -107,19 +101,17 @@ class _Walk:
         insn, cfg = self.insns[pc], self.cfg
         if is_kfunc_call(insn):
             kfunc = self.env.kfuncs.get(insn.imm)
-            name = kfunc.name if kfunc else ""
+            callback = kfunc.callback if kfunc else ""
             if kfunc and "iter_next" in kfunc.flags:
                 cfg.prune[pc] = cfg.force[pc] = 1
-            is_sync, is_async = name in SYNC_KFUNCS, name in ASYNC_KFUNCS
         elif insn.src == 0:
             helper = self.env.dialect.helpers.get(insn.imm)
-            name = helper.name if helper else ""
-            is_sync, is_async = name in SYNC_CALLBACKS, name in ASYNC_CALLBACKS
+            callback = helper.callback if helper else ""
         else:
             return
-        if is_async:
+        if callback == "async":
             cfg.prune[pc] = 1
-        if is_sync:
+        if callback == "sync":
             cfg.callback[pc] = cfg.force[pc] = cfg.prune[pc] = cfg.jump[pc] = 1
 
     def visit_call(self, pc: int, callee: bool) -> bool:
@@ -260,9 +252,9 @@ def _reenters(env: Env, pc: int) -> bool:
         return False
     if is_kfunc_call(insn):
         kfunc = env.kfuncs.get(insn.imm)
-        return bool(kfunc and kfunc.name in SYNC_KFUNCS)
+        return bool(kfunc and kfunc.callback == "sync")
     helper = env.dialect.helpers.get(insn.imm) if insn.src == 0 else None
-    return bool(helper and helper.name in SYNC_CALLBACKS)
+    return bool(helper and helper.callback == "sync")
 
 
 def _close(pc: int, open_nodes: list[int], on_stack: bytearray, found: list[int], number: int, loop: bool) -> int:

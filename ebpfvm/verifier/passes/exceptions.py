@@ -68,7 +68,7 @@ def is_throw(env: Env, pc: int) -> bool:
     """Is this a call of bpf_throw?"""
     insn = env.program.insns[pc]
     kfunc = env.kfuncs.get(insn.imm) if is_kfunc_call(insn) else None
-    return kfunc is not None and kfunc.name == "bpf_throw"
+    return kfunc is not None and kfunc.role == "throw"
 
 
 def might_throw(env: Env, subprog: Subprog, seen: frozenset[int] = frozenset()) -> bool:

@@ -14,22 +14,16 @@ from ebpfvm.verifier.machine.signal import Refuse, unsupported
 if TYPE_CHECKING:
     from ebpfvm.verifier.machine.env import Env, Map
 
-_SLEEPABLE = frozenset({
-    "hash", "lru_hash", "array", "percpu_hash", "percpu_array", "lru_percpu_hash", "array_of_maps", "hash_of_maps",
-    "ringbuf", "user_ringbuf", "inode_storage", "sk_storage", "task_storage", "cgrp_storage", "queue", "stack", "arena",
-    "insn_array"})
-_MORE_SLEEPABLE = frozenset({"lpm_trie", "prog_array"})
-
 
 def check(env: Env, used: Map) -> None:
     """Raise Refuse if programs of this type may not use a map of this kind."""
     _fields(env, used)
-    if used.type.name == "struct_ops":
+    if not used.type.in_programs:
         raise Refuse(EINVAL, "bpf_struct_ops map cannot be used in prog")
     if not used.type.modelled:
         raise unsupported(f"map type {used.type.name}")
-    allowed = _SLEEPABLE | _MORE_SLEEPABLE if env.rules.more_maps_may_sleep else _SLEEPABLE
-    if env.sleepable and used.type.name not in allowed:
+    sleeps = ("yes", "later") if env.rules.more_maps_may_sleep else ("yes",)
+    if env.sleepable and used.type.sleepable not in sleeps:
         raise Refuse(EINVAL, "Sleepable programs can only use array, hash, ringbuf and local storage maps")
 
 

@@ -271,9 +271,9 @@ def not_null_reg(w: Walk, reg: Reg) -> Reg:
         if used.inner is not None:
             uid = reg.id if used.inner.field_of("timer", "wq", "task_work") else 0
             return Reg(r.MAP_PTR, reg.num, reg.off, reg.id, reg.ref, used.inner, uid)
-        if used.type.name == "xskmap":
+        if used.type.gives == "xdp_socket":
             return Reg(r.XDP_SOCK, reg.num, reg.off, reg.id, reg.ref)
-        if used.type.name in ("sockmap", "sockhash"):
+        if used.type.gives == "socket":
             return Reg(r.SOCKET, reg.num, reg.off, reg.id, reg.ref)
     return r.with_type(reg, reg.type & ~r.MAYBE_NULL)
 
