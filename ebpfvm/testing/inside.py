@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ebpfvm.contract.rules import Rules
     from ebpfvm.engine.interp import InterpreterRun
     from ebpfvm.kernel.memory import Region
-    from ebpfvm.verifier.liveness.live_registers import Live
+    from ebpfvm.verifier.machine.facts import Live
     from ebpfvm.verifier.machine.regs import Reg
     from ebpfvm.verifier.machine.state import Frame, Slot, State
 

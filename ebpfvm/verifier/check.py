@@ -17,13 +17,15 @@ from ebpfvm.loading import prepare
 from ebpfvm.verifier.calling import global_funcs
 from ebpfvm.verifier.explanation.causes import cause
 from ebpfvm.verifier.explanation.explain import explain
-from ebpfvm.verifier.explore import LIMIT, Walk
+from ebpfvm.verifier.explore import LIMIT, Explorer
 from ebpfvm.verifier.liveness import live_registers, stack_static, stack_walk
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.budget import Budget
 from ebpfvm.verifier.machine.env import Caps, Env
+from ebpfvm.verifier.machine.facts import Facts, Live
 from ebpfvm.verifier.machine.regs import pointer
 from ebpfvm.verifier.machine.signal import Refuse
+from ebpfvm.verifier.memory import btf_access
 from ebpfvm.verifier.passes import (
     attach,
     cfg,
@@ -47,7 +49,10 @@ if TYPE_CHECKING:
     from ebpfvm.contract.dialect import Dialect
     from ebpfvm.loader.object import Program
     from ebpfvm.loading import Prepared
-    from ebpfvm.verifier.machine.env import Observer, Subprog
+    from ebpfvm.verifier.explore import Observer
+    from ebpfvm.verifier.machine.env import Subprog
+    from ebpfvm.verifier.machine.facts import Cfg, Findings, LiveStack
+    from ebpfvm.verifier.machine.walk import Walk
 
     Consts = dict[int, Sequence[const_regs.Value | None]]
 
@@ -62,11 +67,17 @@ class _Run:
     def __init__(self, program: Prepared, dialect: Dialect, log_level: int, caps: Caps, observe: Observer | None,
                  prune: bool, budget: Budget, log_walk: bool = True) -> None:
         self.program = program
-        self.env = Env(program, dialect, dialect.prog_type(program.type), dialect.rules, caps, observe=observe,
-                       prune=prune, kernel_ids=program.kernel_ids, budget=budget)
+        self.env = Env(program, dialect, dialect.prog_type(program.type), dialect.rules, caps, prune=prune,
+                       kernel_ids=program.kernel_ids, budget=budget)
         self.log = Log(log_level, program, dialect.rules, self.insn_text, log_walk)
-        self.walk: Walk | None = None
+        self.observe = observe
+        self.explorer: Explorer | None = None
         self.began = time.perf_counter()
+
+    @property
+    def walk(self) -> Walk | None:
+        """The walk, once there is one."""
+        return self.explorer.walk if self.explorer is not None else None
 
     def insn_text(self, pc: int) -> str:
         """An instruction as the kernel's log has it, helpers and kfuncs by name."""
@@ -119,22 +130,24 @@ class _Run:
             after = cfg.edges(env)
             orders = postorder.of_functions(env, after)
             depth.recursion(env)
-        live = live_registers.Live(live_registers.registers(env, after, orders),
+        live = Live(live_registers.registers(env, after, orders),
                                    self._stack(marks, after, orders, consts))
         self._log_live(live)
         on_walk = stack_walk.WalkLiveness(env, orders, after, marks.callback, marks.prune, self.log)
-        self.walk = walk = Walk(env, marks, live, cfg.loops(env, after), self.log,
-                                on_walk if env.rules.stack_liveness == "walk" else None)
-        self._main(walk)
-        self._globals(walk)
-        self._after(walk)
+        env.kernel_structs = btf_access.kernel_structs(env)
+        facts = Facts(marks, live, cfg.loops(env, after))
+        self.explorer = Explorer(env, facts, self.log, on_walk if env.rules.stack_liveness == "walk" else None,
+                                 self.observe)
+        self._main(self.explorer)
+        self._globals(self.explorer)
+        self._after(self.explorer.walk.found)
 
-    def _stack(self, marks: cfg.Cfg, after: list[tuple[int, ...]],
+    def _stack(self, marks: Cfg, after: list[tuple[int, ...]],
                orders: list[list[int]],
-               consts: Consts | None) -> stack_static.StaticLiveness | None:
+               consts: Consts | None) -> LiveStack | None:
         """The pass over the stack before the walk, where there is one; who observes the walk needs it in any case."""
         env = self.env
-        if env.rules.stack_liveness != "static" and env.observe is None:
+        if env.rules.stack_liveness != "static" and self.observe is None:
             return None
         log = self.log if env.rules.stack_liveness == "static" else None
         if consts is None:
@@ -152,7 +165,7 @@ class _Run:
         if missing:
             raise Refuse(EPERM, "the capabilities to load a program of this type are missing")
 
-    def _log_live(self, live: live_registers.Live) -> None:
+    def _log_live(self, live: Live) -> None:
         if not self.log.all:
             return
         self.log.line("Live regs before insn:")
@@ -167,11 +180,11 @@ class _Run:
             self.log.line(f"{loop}{pc:3d}: {marks} {self.insn_text(pc)}")
             skip = insn.is_ld_imm64
 
-    def _main(self, walk: Walk) -> None:
+    def _main(self, explorer: Explorer) -> None:
         main = self.env.subprogs[0]
         if main.type_id:
-            self._prototype(walk, main)
-        walk.run(main, {1: pointer(r.CTX)})
+            self._prototype(explorer.walk, main)
+        explorer.run(main, {1: pointer(r.CTX)})
         self.log.reset()
 
     def _prototype(self, walk: Walk, main: Subprog) -> None:
@@ -183,33 +196,35 @@ class _Run:
                 for text in refuse.lines:
                     self.log.line(text)
 
-    def _globals(self, walk: Walk) -> None:
+    def _globals(self, explorer: Explorer) -> None:
         """Global functions, each by itself, as far as they are called."""
         done: set[int] = set()
+        called = explorer.walk.found.called
         if self.env.exception_cb:
-            walk.called.add(self.env.exception_cb)
+            called.add(self.env.exception_cb)
         while True:
-            waiting = [item for item in self.env.subprogs if item.index in walk.called and item.index not in done]
+            waiting = [item for item in self.env.subprogs if item.index in called and item.index not in done]
             if not waiting:
                 return
             for item in waiting:
                 done.add(item.index)
-                self._global(walk, item)
+                self._global(explorer, item)
 
-    def _global(self, walk: Walk, item: Subprog) -> None:
+    def _global(self, explorer: Explorer, item: Subprog) -> None:
+        walk = explorer.walk
         say = self.log.line if self.env.rules.globals_announced_without_log else self.log.note
         say(f"Validating {item.name}() func#{item.index}...")
         wanted = global_funcs.arguments(walk, item)
-        exceptions.check_prototype(walk, item, wanted)
-        walk.run(item, global_funcs.initial_registers(walk, wanted))
+        global_funcs.check_exception_callback(walk, item, wanted)
+        explorer.run(item, global_funcs.initial_registers(walk, wanted))
         self.log.reset()
         self.log.note(f"Func#{item.index} ('{item.name}') is safe for any args that match its prototype")
 
-    def _after(self, walk: Walk) -> None:
-        depth.check(self.env, walk.subprog_depth, walk.async_callbacks, walk.callbacks)
-        if walk.unconverted:
+    def _after(self, found: Findings) -> None:
+        depth.check(self.env, found.stack_depth, found.async_callbacks, found.callbacks)
+        if found.unconverted:
             raise Refuse(EFAULT, "verifier bug: error during ctx access conversion (0)")
-        if walk.reached_weak:
+        if found.reached_weak:
             raise Refuse(EINVAL, "invalid kernel function call not eliminated in verifier pass")
 
     # -- results ----------------------------------------------------------------------------------------------------
@@ -254,18 +269,18 @@ class _Run:
 
     def _processed(self) -> str:
         processed, most, total, peak = 0, 0, 0, 0
-        if self.walk is not None:
-            kept = self.walk.states
-            processed, most, total, peak = self.walk.processed, kept.most, kept.total, kept.peak
+        if self.explorer is not None:
+            kept = self.explorer.kept
+            processed, most, total, peak = self.explorer.walk.processed, kept.most, kept.total, kept.peak
         return (f"processed {processed} insns (limit {LIMIT}) max_states_per_insn {most} total_states {total} "
                 f"peak_states {peak} mark_read 0")
 
     def _stats(self) -> dict[str, int]:
-        if self.walk is None:
+        if self.explorer is None:
             return {}
-        kept = self.walk.states
+        kept = self.explorer.kept
         return {"states": kept.total, "peak_states": kept.peak, "max_states_per_insn": kept.most,
-                "stack_depth": sum(self.walk.subprog_depth.values())}
+                "stack_depth": sum(self.explorer.walk.found.stack_depth.values())}
 
 
 def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps = ALL_CAPS,

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Struct
 from ebpfvm.errnos import EACCES, EINVAL
-from ebpfvm.verifier.calling.helper_args import is_null
 from ebpfvm.verifier.domain.width import SIGN32, U32_MAX
 from ebpfvm.verifier.machine import regs as r
-from ebpfvm.verifier.machine.env import StructType
-from ebpfvm.verifier.machine.regs import SCALAR, pointer
+from ebpfvm.verifier.machine.regs import SCALAR, is_null, pointer
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
+from ebpfvm.verifier.machine.special_fields import StructType
 from ebpfvm.verifier.memory import regions
 
 if TYPE_CHECKING:
-    from ebpfvm.verifier.calling.kfunc_calls import KfuncCall
-    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.calling.call_meta import KfuncCall
+    from ebpfvm.verifier.machine.walk import Walk
 
 # By program type; the contexts of tracepoints and of syscall programs are no structs.
 _CONTEXTS = {

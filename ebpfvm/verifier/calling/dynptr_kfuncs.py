@@ -9,11 +9,12 @@ from ebpfvm.verifier.calling import dynptrs
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import Reg, pointer
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
+from ebpfvm.verifier.memory import dynptr_slots
 
 if TYPE_CHECKING:
     from ebpfvm.contract.kfunc import KfuncParam
-    from ebpfvm.verifier.calling.kfunc_calls import KfuncCall
-    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.calling.call_meta import KfuncCall
+    from ebpfvm.verifier.machine.walk import Walk
 
 _KINDS = {"bpf_dynptr_from_skb": "skb", "bpf_dynptr_from_xdp": "xdp", "bpf_dynptr_from_skb_meta": "skb_meta"}
 
@@ -29,7 +30,7 @@ def argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
         index = dynptrs.slot_of(w, reg, "Dynptr has to be an uninitialized dynptr")
         frame = w.state.frames[reg.what]
         for i in (index, index - 1):
-            dynptrs.destroy(w, frame, i)
+            dynptr_slots.destroy(w, frame, i)
         made.extra["new"] = reg
         return
     found = dynptrs.state_at(w, reg)

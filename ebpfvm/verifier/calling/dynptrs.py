@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EINVAL
 from ebpfvm.verifier.machine import regs as r
-from ebpfvm.verifier.machine.references import acquire, drop_ref, invalidate, replace_regs
-from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg
+from ebpfvm.verifier.machine.references import acquire, clear_dynptr_slot, drop_ref, invalidate
+from ebpfvm.verifier.machine.regs import Reg
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
-from ebpfvm.verifier.machine.state import ALL_INVALID, DYN, DynptrState, Slot
+from ebpfvm.verifier.machine.state import DYN, DynptrState, Slot
+from ebpfvm.verifier.memory import dynptr_slots
 
 if TYPE_CHECKING:
     from ebpfvm.contract.args import ArgSpec
-    from ebpfvm.verifier.calling.helper_args import Call
-    from ebpfvm.verifier.explore import Walk
-    from ebpfvm.verifier.machine.state import Frame
+    from ebpfvm.verifier.calling.call_meta import Call
+    from ebpfvm.verifier.machine.walk import Walk
 
 _ALL_DYN = bytes([DYN] * 8)
 
@@ -93,8 +93,8 @@ def prepare(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
     index = slot_of(w, reg, "Dynptr has to be an uninitialized dynptr")
     frame = w.state.frames[reg.what]
     if any(DYN in frame.stack[i].types for i in (index, index - 1) if i in frame.stack):
-        destroy(w, frame, index)
-        destroy(w, frame, index - 1)
+        dynptr_slots.destroy(w, frame, index)
+        dynptr_slots.destroy(w, frame, index - 1)
     call.dynptr_at, call.uninit = at, True
 
 
@@ -126,8 +126,8 @@ def put(w: Walk, reg: Reg, kind: str, ref: int, parent: int, owned: bool = False
     stack = frame.stack_for_write()
     stack[index - 1] = Slot(_ALL_DYN, DynptrState(kind, False, id, ref, parent))
     stack[index] = Slot(_ALL_DYN, DynptrState(kind, True, id, ref, parent))
-    w.touch(index)
-    w.touch(index - 1)
+    w.scratched.slot(index)
+    w.scratched.slot(index - 1)
     w.stack_written(frame, 3 << index - 1)
     return DynptrState(kind, True, id, ref, parent)
 
@@ -143,31 +143,7 @@ def release(w: Walk, call: Call) -> None:
     for frame in w.state.frames:
         for index, slot in list(frame.stack.items()):
             if isinstance(slot.reg, DynptrState) and slot.reg.ref == found.ref:
-                clear(w, frame, index)
-
-
-def clear(w: Walk, frame: Frame, index: int) -> None:
-    """A slot that was part of a dynptr holds nothing any more."""
-    frame.stack_for_write()[index] = Slot(ALL_INVALID)
-    w.stack_written(frame, 1 << index)
-
-
-def destroy(w: Walk, frame: Frame, index: int) -> None:
-    """A write hits a dynptr (destroy_if_dynptr_stack_slot): it is no dynptr any more, and its slices are numbers."""
-    slot = frame.stack.get(index)
-    if slot is None or not isinstance(slot.reg, DynptrState):
-        return
-    found = slot.reg
-    if found.ref:
-        others = sum(1 for other in w.state.frames for item in other.stack.values()
-                     if isinstance(item.reg, DynptrState) and item.reg.ref == found.ref and item.reg.id != found.id)
-        if not others:
-            raise Refuse(EINVAL, "cannot overwrite referenced dynptr")
-    pair = index - 1 if found.first else index + 1
-    clear(w, frame, index)
-    clear(w, frame, pair)
-    replace_regs(w.state, lambda reg: UNKNOWN_SCALAR
-                 if reg.type & r.BASE == r.MEM and reg.aux == found.id else reg)
+                clear_dynptr_slot(w, frame, index)
 
 
 def data_refs(w: Walk, call: Call) -> tuple[int, int]:
@@ -185,6 +161,6 @@ def touch(w: Walk, reg: Reg) -> None:
     """The slots of a dynptr were looked at (mark_dynptr_read)."""
     if reg.type == r.STACK:
         index = (-(reg.off + reg.num.smin) - 1) >> 3
-        w.touch(index)
-        w.touch(index - 1)
+        w.scratched.slot(index)
+        w.scratched.slot(index - 1)
         w.stack_read(w.state.frames[reg.what], 3 << index - 1)

@@ -13,8 +13,8 @@ from ebpfvm.verifier.report import show
 from ebpfvm.verifier.values.alu import unreadable
 
 if TYPE_CHECKING:
-    from ebpfvm.verifier.calling.kfunc_calls import KfuncCall
-    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.calling.call_meta import KfuncCall
+    from ebpfvm.verifier.machine.walk import Walk
 
 END = -1
 
@@ -39,7 +39,7 @@ def throw(w: Walk, made: KfuncCall, after: int) -> int:
     if not w.env.exception_cb:
         result(w, 1)
     references.check_leaks(w, "bpf_throw")
-    chain = w.states.unvisited_loop(w.state)
+    chain = w.kept.unvisited_loop(w.state)
     if chain is not None:
         # The kernel's accounting of loops does not expect a path that ends inside of one.
         raise Refuse(EFAULT, f"verifier bug: scc exit: no visit info for call chain ({','.join(map(str, chain))})")

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ebpfvm.contract.kfunc import KfuncParam
-    from ebpfvm.verifier.calling.kfunc_calls import KfuncCall
-    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.calling.call_meta import KfuncCall
     from ebpfvm.verifier.machine.regs import Reg
+    from ebpfvm.verifier.machine.walk import Walk
 
     Argument = Callable[[Walk, KfuncCall, int, KfuncParam, Reg], None]
 

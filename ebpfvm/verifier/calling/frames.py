@@ -9,20 +9,20 @@ from ebpfvm.errnos import E2BIG, EACCES, EINVAL
 from ebpfvm.verifier.calling import global_funcs
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine import regs as r
-from ebpfvm.verifier.machine.env import StructType
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, pointer
 from ebpfvm.verifier.machine.signal import Refuse
+from ebpfvm.verifier.machine.special_fields import StructType
 from ebpfvm.verifier.machine.state import DynptrState, Frame
-from ebpfvm.verifier.passes import exceptions
+from ebpfvm.verifier.passes import exceptions, packet_changes
 from ebpfvm.verifier.values import packet_pointers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ebpfvm.isa.insn import Insn
-    from ebpfvm.verifier.explore import Walk
     from ebpfvm.verifier.machine.env import Subprog
     from ebpfvm.verifier.machine.state import State
+    from ebpfvm.verifier.machine.walk import Walk
 
     Step = Callable[[Walk], int]
     Prepare = Callable[[Frame, Frame], None]
@@ -65,9 +65,9 @@ def _global(w: Walk, pc: int, subprog: Subprog) -> int:
         w.log.note(f"Func#{subprog.index} ('{subprog.name}') is global and assumed valid.")
     if w.env.rules.throwing_call_may_not_leak and exceptions.might_throw(w.env, subprog):
         references.check_leaks(w, "bpf_throw")
-    if w.changes_packet(subprog):
+    if packet_changes.changes(w.env, subprog):
         packet_pointers.forget(w.state)
-    w.called.add(subprog.index)
+    w.found.called.add(subprog.index)
     w.clobber(w.frame)
     w.regs[0] = None if global_funcs.returns_void(w, subprog) else UNKNOWN_SCALAR
     return pc + 1
@@ -80,9 +80,9 @@ def _enter(w: Walk, state: State, pc: int, subprog: Subprog) -> Frame:
         raise Refuse(E2BIG, f"the call stack of {limit + 1} frames is too deep")
     caller = state.frames[-1]
     callee = Frame(len(state.frames), pc, subprog.index)
-    w.entered.add(subprog.index)
+    w.found.entered.add(subprog.index)
     callee.regs[1:6] = caller.regs[1:6]
-    w.touch_everything()
+    w.scratched.everything()
     state.frames.append(callee)
     return callee
 
@@ -109,9 +109,9 @@ def push_async(w: Walk, subprog_index: int, prepare: Prepare, sleepable: bool = 
     subprog = w.callback(subprog_index)
     global_funcs.match_static(w, subprog)
     state = w.push_async(subprog.start, w.pc, subprog.index)
-    w.touch_everything()
+    w.scratched.everything()
     callee = state.frames[0]
-    w.entered.add(subprog.index)
+    w.found.entered.add(subprog.index)
     callee.async_cb = caller.async_cb + 1
     state.in_sleepable = sleepable
     prepare(caller, callee)
@@ -191,10 +191,10 @@ def leave(w: Walk) -> int:
         w.log.note(f"to caller at {after}:")
         w.log.full_state("", state, caller)
     state.frames.pop()
-    w.returned = True
+    w.scratched.returned = True
     w.sync()
     if callee.cb:
-        w.widen_to_previous(after)
+        w.kept.widen(w.state, after)
     return after
 
 

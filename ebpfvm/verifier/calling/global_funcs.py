@@ -12,14 +12,14 @@ from ebpfvm.errors import LoadError
 from ebpfvm.verifier.calling import dynptrs
 from ebpfvm.verifier.calling import helper_args as args_
 from ebpfvm.verifier.machine import regs as r
-from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, pointer
+from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, is_null, pointer
 from ebpfvm.verifier.machine.signal import Refuse, Unsupported, unsupported
 from ebpfvm.verifier.machine.state import DynptrState
 
 if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf
-    from ebpfvm.verifier.explore import Walk
     from ebpfvm.verifier.machine.env import Subprog
+    from ebpfvm.verifier.machine.walk import Walk
 
 TAGS = ("ctx", "trusted", "untrusted", "nonnull", "nullable", "arena")
 
@@ -170,13 +170,13 @@ def match_static(w: Walk, subprog: Subprog) -> None:
         Refuse: the prototype wants arguments on the stack.
     """
     on_stack(w, subprog)
-    if subprog.index in w.unreliable or subprog.is_global:
+    if subprog.index in w.found.unreliable or subprog.is_global:
         return
     try:
         for number, item in enumerate(_of_static(w, subprog), 1):
             _fits(w, number, item)
     except Refuse as refused:
-        w.unreliable.add(subprog.index)
+        w.found.unreliable.add(subprog.index)
         for text in refused.lines:
             w.log.line(text)
 
@@ -226,7 +226,7 @@ def _fits(w: Walk, number: int, item: Argument) -> None:
         return
     args_.offset(w, reg, number)
     memory(w, reg, number, item.size)
-    if not item.maybe_null and (reg.type & r.MAYBE_NULL or (w.env.rules.refuses_zero and args_.is_null(reg))):
+    if not item.maybe_null and (reg.type & r.MAYBE_NULL or (w.env.rules.refuses_zero and is_null(reg))):
         raise Refuse(EINVAL, f"{name} is expected to be non-NULL")
 
 
@@ -245,7 +245,7 @@ def _dynptr(w: Walk, reg: Reg, number: int) -> None:
 
 def memory(w: Walk, reg: Reg, number: int, size: int) -> None:
     """The register points to memory that may be read and written (check_mem_reg)."""
-    if args_.is_null(reg):
+    if is_null(reg):
         return
     plain = r.with_type(reg, reg.type & ~r.MAYBE_NULL)
     try:
@@ -253,3 +253,13 @@ def memory(w: Walk, reg: Reg, number: int, size: int) -> None:
         args_.memory(w, plain, number, size, True, True, None)
     except Refuse as refused:
         raise Refuse(EINVAL, *refused.lines) from refused
+
+
+def check_exception_callback(w: Walk, subprog: Subprog, wanted: tuple[Argument, ...]) -> None:
+    """An exception callback takes one number and gives one."""
+    if subprog.index != w.env.exception_cb:
+        return
+    if returns_void(w, subprog):
+        raise Refuse(EINVAL, "exception cb cannot return void")
+    if len(wanted) != 1 or wanted[0].kind != "scalar":
+        raise Refuse(EINVAL, "exception cb only supports single integer argument")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.btf.types import Array, Enum, Enum64, Int, Struct, Union
 from ebpfvm.errnos import EINVAL
 from ebpfvm.verifier.calling import locks
+from ebpfvm.verifier.calling.locks import in_tree_callback
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import Reg, pointer
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
     from ebpfvm.btf.types import Btf, Type
     from ebpfvm.contract.kfunc import KfuncParam
-    from ebpfvm.verifier.calling.kfunc_calls import KfuncCall
-    from ebpfvm.verifier.explore import Walk
-    from ebpfvm.verifier.machine.env import Special, StructType
+    from ebpfvm.verifier.calling.call_meta import KfuncCall
+    from ebpfvm.verifier.machine.special_fields import Special, StructType
     from ebpfvm.verifier.machine.state import Frame
+    from ebpfvm.verifier.machine.walk import Walk
 
 OBJECT = r.BTF_ID | r.ALLOC
 _MOST_PERCPU = 512  # BPF_GLOBAL_PERCPU_MA_MAX_SIZE
@@ -78,7 +79,7 @@ def node(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None
     if made.kfunc.name in _LOOKERS or at > 2:  # the node that another is put after stays where it is
         if not _is_object(reg) or not (reg.ref or reg.type & r.NON_OWN_REF):
             raise Refuse(EINVAL, f"{made.kfunc.name} can only take non-owning or refcounted {name} pointer")
-        if w.in_rbtree_callback():
+        if in_tree_callback(w):
             raise Refuse(EINVAL, f"{made.kfunc.name} not allowed in rbtree cb")
     else:
         if reg.type != OBJECT:
@@ -111,7 +112,7 @@ def _belongs(w: Walk, made: KfuncCall, reg: Reg, name: str, off: int) -> None:
 def held_struct(w: Walk, field: Special) -> StructType:
     """What a list or tree holds."""
     assert field.btf is not None
-    return w.local_struct(field.btf, field.type_id)
+    return w.env.local_struct(field.btf, field.type_id)
 
 
 def owned(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
@@ -172,7 +173,7 @@ def new_object(w: Walk, made: KfuncCall) -> Reg:
         raise Refuse(EINVAL, "bpf_obj_new/bpf_percpu_obj_new requires prog BTF")
     if not 0 < type_id < len(btf) or not isinstance(btf[type_id], Struct):
         raise Refuse(EINVAL, "bpf_obj_new/bpf_percpu_obj_new type ID argument must be of a struct")
-    type, what = OBJECT, w.local_struct(btf, type_id)
+    type, what = OBJECT, w.env.local_struct(btf, type_id)
     if "percpu" in made.kfunc.name:
         type |= r.PERCPU
         _percpu_struct(btf, btf[type_id], what)

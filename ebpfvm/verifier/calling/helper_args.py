@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ebpfvm.contract.args import Arg
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.calling import dynptrs, locks
 from ebpfvm.verifier.machine import regs as r
-from ebpfvm.verifier.machine.regs import SCALAR, Reg, type_name
+from ebpfvm.verifier.machine.regs import SCALAR, Reg, is_null, type_name
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
 from ebpfvm.verifier.machine.state import SPILL, ZERO
 from ebpfvm.verifier.memory import access, btf_access, regions, stack
@@ -17,9 +17,8 @@ from ebpfvm.verifier.values.alu import unreadable
 
 if TYPE_CHECKING:
     from ebpfvm.contract.args import ArgSpec
-    from ebpfvm.contract.helper import Helper
-    from ebpfvm.verifier.explore import Walk
-    from ebpfvm.verifier.machine.env import Map, Special
+    from ebpfvm.verifier.calling.call_meta import Call
+    from ebpfvm.verifier.machine.walk import Walk
 
 _MEM = (r.STACK, r.PKT, r.PKT_META, r.MAP_KEY, r.MAP_VALUE, r.MEM, r.MEM | r.RINGBUF, r.BUF, r.BTF_ID | r.TRUSTED)
 _BTF = (r.BTF_ID, r.BTF_ID | r.TRUSTED, r.BTF_ID | r.RCU)
@@ -47,33 +46,6 @@ ANY_OFFSET = frozenset({r.STACK, r.PKT, r.PKT_META, r.MAP_KEY, r.MAP_VALUE, r.ME
 _NEVER_MOVED = r.MAYBE_NULL | r.UNTRUSTED | r.PERCPU | r.USER
 BPF_F_INNER_MAP = 1 << 12
 _LOCAL_STORAGE = {"sk_storage", "inode_storage", "task_storage", "cgrp_storage"}
-
-
-@dataclass(slots=True)
-class Call:
-    """What one call has shown so far (bpf_call_arg_meta)."""
-
-    helper: Helper
-    number: int
-    map: Map | None = None
-    map_uid: int = 0
-    ref: int = 0
-    release: int = 0
-    mem_size: int = 0
-    max_size: int | None = None
-    const_key: int = -1
-    subprog: int = -1
-    fill: tuple[int, int] | None = None  # register and bytes that the helper writes
-    kptr: Special | None = None
-    dynptr: Any = None
-    dynptr_at: int = 0
-    uninit: bool = False
-    func: Any = None
-
-
-def is_null(reg: Reg) -> bool:
-    """A known zero."""
-    return reg.type == SCALAR and not reg.num.mask and not reg.num.value
 
 
 def check(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None) -> None:
@@ -302,7 +274,7 @@ def _constant_key(w: Walk, reg: Reg, size: int) -> int:
         spills += 1
     if spills != size or slot.reg.num.mask:
         return -1
-    w.precise_slot(frame.no, at >> 3)
+    w.kept.mark_precise(frame.no, 0, 1 << (at >> 3))
     return int(slot.reg.num.value)
 
 

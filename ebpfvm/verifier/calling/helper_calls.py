@@ -8,17 +8,17 @@ from ebpfvm.contract.args import Arg, Ret
 from ebpfvm.contract.format_strings import wanted
 from ebpfvm.errnos import EACCES, EFAULT, EINVAL, ENOTSUPP
 from ebpfvm.verifier.calling import dynptrs, frames, helper_args
-from ebpfvm.verifier.calling.helper_args import Call, is_null
+from ebpfvm.verifier.calling.call_meta import Call
 from ebpfvm.verifier.domain.num import Num
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine import regs as r
-from ebpfvm.verifier.machine.env import StructType
-from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, pointer
+from ebpfvm.verifier.machine.env import is_gpl
+from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, is_null, pointer
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
-from ebpfvm.verifier.machine.state import MISC
+from ebpfvm.verifier.machine.special_fields import StructType
+from ebpfvm.verifier.machine.state import EMPTY, MISC
 from ebpfvm.verifier.memory import btf_access, ksyms
 from ebpfvm.verifier.memory import stack as stack_
-from ebpfvm.verifier.passes.subprogs import is_gpl
 from ebpfvm.verifier.values import packet_pointers
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.contract.helper import Helper
     from ebpfvm.isa.insn import Insn
-    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.machine.walk import Walk
 
     Step = Callable[[Walk], int]
 
@@ -164,8 +164,8 @@ def _fill(w: Walk, number: int, size: int) -> None:
     stack = frame.stack_for_write()
     for off in range(low, low + size):
         index, at = -off - 1 >> 3, -off - 1 & 7
-        w.touch(index)
-        stack[index] = stack_.put_bytes(stack.get(index, stack_.EMPTY), at, 1, MISC)
+        w.scratched.slot(index)
+        stack[index] = stack_.put_bytes(stack.get(index, EMPTY), at, 1, MISC)
 
 
 def _release(w: Walk, made: Call) -> None:
@@ -225,14 +225,14 @@ def _specials(w: Walk, made: Call) -> None:
 
 def _inlined(w: Walk, callback: int) -> None:
     """Will the kernel replace this bpf_loop by a loop of its own (update_loop_inline_state)?"""
-    before = w.inlined_loops.get(w.pc)
+    before = w.found.inlined_loops.get(w.pc)
     if before is not None and not before[0]:
         return
     flags = w.regs[4]
     plain = flags is not None and is_null(flags)
     if plain:
         w.precise(4)
-    w.inlined_loops[w.pc] = (plain and (before is None or before[1] == callback), callback)
+    w.found.inlined_loops[w.pc] = (plain and (before is None or before[1] == callback), callback)
 
 
 def _format(w: Walk) -> None:

@@ -18,8 +18,8 @@ from ebpfvm.verifier.memory import stack
 
 if TYPE_CHECKING:
     from ebpfvm.contract.kfunc import KfuncParam
-    from ebpfvm.verifier.calling.kfunc_calls import KfuncCall
-    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.calling.call_meta import KfuncCall
+    from ebpfvm.verifier.machine.walk import Walk
 
 _SLOTS = {"num": 1, "bits": 2}
 _WORDS = {"num": 4, "bits": 4}  # bytes of what next gives
@@ -69,7 +69,7 @@ def created(w: Walk, made: KfuncCall) -> None:
     w.stack_written(w.state.frames[number], (1 << _SLOTS[kind]) - 1 << index - _SLOTS[kind] + 1)
     for step in range(_SLOTS[kind]):
         slots[index - step] = Slot(bytes([ITER] * 8), IterState(kind, ref, True, 0, step == 0))
-        w.touch(index - step)
+        w.scratched.slot(index - step)
 
 
 def destroyed(w: Walk, made: KfuncCall) -> None:
@@ -80,7 +80,7 @@ def destroyed(w: Walk, made: KfuncCall) -> None:
     w.stack_written(w.state.frames[number], (1 << _SLOTS[kind]) - 1 << index - _SLOTS[kind] + 1)
     for step in range(_SLOTS[kind]):
         slots[index - step] = Slot(ALL_INVALID)
-        w.touch(index - step)
+        w.scratched.slot(index - step)
 
 
 def next_value(w: Walk, made: KfuncCall) -> Reg:
@@ -91,14 +91,14 @@ def next_value(w: Walk, made: KfuncCall) -> Reg:
     id = w.new_id()
     if state.active:
         assert w.state.parent is not None
-        before = w.states.previous_entry(w.state.parent, w.pc)
+        before = w.kept.previous_entry(w.state.parent, w.pc)
         other = w.push(w.pc + 1, w.pc, queued=True)
         _set(other.frames[number].stack_for_write(), index, kind, state._replace(depth=state.depth + 1))
         other.frames[-1].regs[0] = pointer(r.MEM | r.RDONLY, _WORDS[kind], id=id, ref=state.ref)
         if before is not None:
-            w.states.widen_from(before, other)
+            w.kept.widen_from(before, other)
     _set(w.state.frames[number].stack_for_write(), index, kind, state._replace(active=False))
-    w.touch(index)
+    w.scratched.slot(index)
     return known(0)
 
 

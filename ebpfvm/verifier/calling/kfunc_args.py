@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.calling import families
 from ebpfvm.verifier.calling import helper_args as args_
-from ebpfvm.verifier.calling.helper_args import is_null
 from ebpfvm.verifier.machine import regs as r
-from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg
+from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, is_null
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
 from ebpfvm.verifier.memory import btf_access, regions, struct_walk
 
 if TYPE_CHECKING:
     from ebpfvm.contract.kfunc import KfuncParam
-    from ebpfvm.verifier.calling.kfunc_calls import KfuncCall
-    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.calling.call_meta import KfuncCall
+    from ebpfvm.verifier.machine.walk import Walk
 
 _INTS = {"s8": 1, "u8": 1, "bool": 1, "char": 1, "s16": 2, "u16": 2, "s32": 4, "u32": 4, "int": 4, "unsigned int": 4,
          "s64": 8, "u64": 8, "long": 8, "unsigned long": 8, "size_t": 8, "__u8": 1, "__u16": 2, "__u32": 4,

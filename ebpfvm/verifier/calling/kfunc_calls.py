@@ -6,16 +6,16 @@ The families with rules of their own are in `kfunc_objects` (allocated objects, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.calling import families, frames, kfunc_args
+from ebpfvm.verifier.calling.call_meta import KfuncCall
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine import regs as r
-from ebpfvm.verifier.machine.env import StructType
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg, pointer
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
+from ebpfvm.verifier.machine.special_fields import StructType
 from ebpfvm.verifier.values import packet_pointers
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.contract.kfunc import Kfunc
     from ebpfvm.isa.insn import Insn
-    from ebpfvm.verifier.explore import Walk
-    from ebpfvm.verifier.machine.env import Env, Special
+    from ebpfvm.verifier.machine.walk import Walk
 
     Step = Callable[[Walk], int]
 
@@ -33,32 +32,7 @@ _SPECIAL = frozenset({"map", "iter", "irq_flag", "alloc", "str", "prog", "refcou
 # They change what may follow, which needs rules of their own: refused until a family has them.
 _STATEFUL = frozenset({"bpf_rcu_read_lock", "bpf_rcu_read_unlock", "bpf_preempt_disable", "bpf_preempt_enable",
                        "bpf_throw"})
-MOVE_PACKET = frozenset({"bpf_xdp_pull_data"})  # packet pointers are numbers afterwards
 
-
-@dataclass(slots=True)
-class KfuncCall:
-    """What one call has shown so far (bpf_kfunc_call_arg_meta)."""
-
-    kfunc: Kfunc
-    number: int
-    ref: int = 0
-    release_at: int = 0
-    subprog: int = -1
-    constant: int | None = None
-    mem_size: int | None = None
-    rdonly: bool = False
-    slot: Special | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
-
-
-def is_tree_add(env: Env, pc: int) -> bool:
-    """Is this the call that runs a tree's comparison function?"""
-    if not 0 <= pc < len(env.program.insns):
-        return False
-    insn = env.program.insns[pc]
-    kfunc = env.kfuncs.get(insn.imm) if insn.src == 2 else None
-    return kfunc is not None and kfunc.callback == "sync"
 
 
 def build(w: Walk, pc: int, insn: Insn) -> Step:
@@ -75,7 +49,7 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
         if kfunc is None and missing is not None:
             raise Refuse(EINVAL, f"kfunc '{missing}' is referenced but wasn't resolved")
         if kfunc is None:  # number 0: it does nothing here, and is refused after the walk
-            w.reached_weak = True
+            w.found.reached_weak = True
             return after
         if not allowed:
             raise Refuse(EACCES, f"calling kernel function {kfunc.name} is not allowed")
@@ -102,7 +76,7 @@ def call(w: Walk, kfunc: Kfunc, number: int, after: int) -> int:
         _release(w, made)
     if family is not None and family.effect is not None:
         family.effect(w, made)
-    if kfunc.name in MOVE_PACKET:
+    if kfunc.changes_packet:
         packet_pointers.forget(w.state)
     w.clobber(w.frame)
     w.regs[0] = family.result(w, made) if family is not None and family.result is not None else result(w, made)
@@ -127,11 +101,6 @@ def _plain(kfunc: Kfunc) -> bool:
 
 
 # -- effects --------------------------------------------------------------------------------------------------------
-
-
-def release_reference(w: Walk, ref: int) -> None:
-    """Give a reference back."""
-    references.release(w, ref)
 
 
 def _release(w: Walk, made: KfuncCall) -> None:

@@ -13,10 +13,10 @@ from ebpfvm.verifier.machine.state import Ref
 from ebpfvm.verifier.memory import btf_access
 
 if TYPE_CHECKING:
-    from ebpfvm.verifier.calling.helper_args import Call
-    from ebpfvm.verifier.explore import Walk
-    from ebpfvm.verifier.machine.env import Special
+    from ebpfvm.verifier.calling.call_meta import Call
     from ebpfvm.verifier.machine.regs import Reg
+    from ebpfvm.verifier.machine.special_fields import Special
+    from ebpfvm.verifier.machine.walk import Walk
 
 
 LOCKS = frozenset({"lock", "res_lock", "res_lock_irq"})
@@ -39,7 +39,7 @@ def spin(w: Walk, reg: Reg, at: int, lock: bool, name: str, holds: str = "lock")
         name: "bpf_spin" or "bpf_res_spin".
         holds: kind of the reference: "lock", "res_lock" or "res_lock_irq".
     """
-    if w.in_rbtree_callback():
+    if in_tree_callback(w):
         which = "res_spin" if name == "bpf_res_spin" else "spin"
         raise Refuse(EACCES, f"can't {which}_{{lock,unlock}} in rbtree cb")
     kind = "res_spin_lock" if name == "bpf_res_spin" else "spin_lock"
@@ -121,3 +121,12 @@ def kptr_dest(w: Walk, call: Call, reg: Reg, at: int) -> None:
         raise Refuse(EACCES, f"off={off} kptr isn't referenced kptr")
     btf_access.struct_of(w, field)
     call.kptr = field
+
+
+def in_tree_callback(w: Walk) -> bool:
+    """Return whether the comparison function of a tree is being walked."""
+    if not w.state.locks or not w.frame.cb:
+        return False
+    insns, pc = w.env.program.insns, w.frame.callsite
+    kfunc = w.env.kfuncs.get(insns[pc].imm) if pc >= 0 and insns[pc].src == 2 else None
+    return kfunc is not None and kfunc.callback == "sync"

@@ -13,8 +13,8 @@ from ebpfvm.verifier.machine.signal import Refuse
 
 if TYPE_CHECKING:
     from ebpfvm.contract.kfunc import KfuncParam
-    from ebpfvm.verifier.calling.kfunc_calls import KfuncCall
-    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.calling.call_meta import KfuncCall
+    from ebpfvm.verifier.machine.walk import Walk
 
 _MAX_ERRNO = 4095
 

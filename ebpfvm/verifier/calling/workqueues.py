@@ -12,9 +12,9 @@ from ebpfvm.verifier.machine.signal import Refuse, unsupported
 
 if TYPE_CHECKING:
     from ebpfvm.contract.kfunc import KfuncParam
-    from ebpfvm.verifier.calling.kfunc_calls import KfuncCall
-    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.calling.call_meta import KfuncCall
     from ebpfvm.verifier.machine.regs import Reg
+    from ebpfvm.verifier.machine.walk import Walk
 
 
 def argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.contract.progtype import CtxField
     from ebpfvm.isa.insn import Insn
-    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.machine.walk import Walk
 
 _EXIT: Final = c.BPF_JMP | c.BPF_EXIT
 _PACKET_BOUNDS: Final = frozenset({"pkt", "pkt_meta", "pkt_end"})

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ebpfvm.isa.insn import Insn
-    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.machine.walk import Walk
 
 _FP = 10
 _MOVES = frozenset({c.BPF_ALU64 | c.BPF_MOV | c.BPF_X})

@@ -1,4 +1,4 @@
-"""What a program may still read: registers per instruction, and slots of the stack per state.
+"""Which registers a program may still read, at each instruction.
 
 Two states that differ only in values that are dead are the same for the rest of the walk, so pruning asks here.
 Registers follow compute_live_registers() of kernel/bpf/liveness.c; for the stack see `stack_static` and `stack_walk`.
@@ -6,7 +6,6 @@ Registers follow compute_live_registers() of kernel/bpf/liveness.c; for the stac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,6 @@ from ebpfvm.isa import codes as c
 
 if TYPE_CHECKING:
     from ebpfvm.isa.insn import Insn
-    from ebpfvm.verifier.liveness.stack_static import StaticLiveness
     from ebpfvm.verifier.machine.env import Env
 
 CALLER_SAVED = 0x3F
@@ -23,19 +21,6 @@ ARGS = 0x3E
 ALL_REGS = 0x3FF
 _CALL = c.BPF_JMP | c.BPF_CALL
 _Edges = list[tuple[int, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """What is live.
-
-    Attributes:
-        regs: mask of the registers that are live before each slot of the program.
-        stack: what the pass before the walk found about the stack; None where only the walk itself knows.
-    """
-
-    regs: list[int]
-    stack: StaticLiveness | None = None
 
 
 def use_def(env: Env, pc: int) -> tuple[int, int]:

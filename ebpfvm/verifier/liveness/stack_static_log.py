@@ -11,7 +11,7 @@ from ebpfvm.verifier.passes.subprogs import CALL
 
 if TYPE_CHECKING:
     from ebpfvm.verifier.liveness.arg_tracks import Slots, Track
-    from ebpfvm.verifier.liveness.stack_static import Instance
+    from ebpfvm.verifier.liveness.instances import Instance
     from ebpfvm.verifier.machine.env import Env, Subprog
     from ebpfvm.verifier.report.log import Log
 

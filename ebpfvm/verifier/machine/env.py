@@ -8,24 +8,23 @@ from typing import TYPE_CHECKING
 from ebpfvm.errnos import E2BIG, EFAULT, ENOMEM
 from ebpfvm.limits import DEFAULTS
 from ebpfvm.verifier.machine.budget import Budget
+from ebpfvm.verifier.machine.special_fields import local_struct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from ebpfvm.btf.types import Btf
     from ebpfvm.contract.dialect import Dialect
     from ebpfvm.contract.kfunc import Kfunc
     from ebpfvm.contract.maptype import MapType
-    from ebpfvm.contract.progtype import ProgType
+    from ebpfvm.contract.progtype import CtxField, ProgType
     from ebpfvm.contract.rules import Rules
     from ebpfvm.loader.object import MapSpec
     from ebpfvm.loading import Prepared
-    from ebpfvm.verifier.liveness.live_registers import Live
-    from ebpfvm.verifier.machine.state import State
-
-    Observer = Callable[[int, State, Live], None]
+    from ebpfvm.verifier.machine.special_fields import Special, StructType
 
 
+STRICT_ALIGNMENT = 1 << 0
 BPF_F_SLEEPABLE = 1 << 4
 
 
@@ -42,36 +41,6 @@ class Caps:
     bpf: bool = True
     perfmon: bool = True
     net_admin: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Special:
-    """A field of a map value or allocated object that only certain functions may touch (struct btf_field).
-
-    Attributes:
-        kind: "spin_lock", "res_spin_lock", "timer", "wq", "task_work", "kptr_ref", "kptr_unref", "kptr_percpu",
-            "uptr", "list_head", "list_node", "rb_root", "rb_node", "refcount".
-        off, size: bytes.
-        struct: kptr: the struct pointed to; list head and root: the struct contained.
-        btf: the types that `type_id` is an id of; None for a struct of the kernel.
-        type_id: id of that struct.
-        node: list head and root: name of the node member.
-        node_off: offset of the node in the contained struct.
-    """
-
-    kind: str
-    off: int
-    size: int
-    struct: str = ""
-    btf: Btf | None = None
-    type_id: int = 0
-    node: str = ""
-    node_off: int = 0
-
-    @property
-    def is_kptr(self) -> bool:
-        """Does it hold a pointer?"""
-        return self.kind in ("kptr_ref", "kptr_unref", "kptr_percpu", "uptr")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,16 +66,6 @@ class Map:
 
 
 @dataclass(frozen=True, slots=True)
-class StructType:
-    """What a BTF pointer points to. `btf` None: a struct of the kernel, known by name."""
-
-    name: str
-    btf: Btf | None = None
-    type_id: int = 0
-    fields: tuple[Special, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Subprog:
     """A function of the program: slots start to end (exclusive)."""
 
@@ -116,6 +75,15 @@ class Subprog:
     name: str
     is_global: bool = False
     type_id: int = 0
+
+
+_GPL_COMPATIBLE = frozenset({"GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL",
+                             "Dual MPL/GPL"})
+
+
+def is_gpl(license: str) -> bool:
+    """Return whether a licence is one that GPL-only functions take (license_is_gpl_compatible, linux/license.h)."""
+    return license in _GPL_COMPATIBLE
 
 
 @dataclass(slots=True)
@@ -130,12 +98,40 @@ class Env:
     subprogs: tuple[Subprog, ...] = ()
     maps: tuple[Map, ...] = ()
     kfuncs: Mapping[int, Kfunc | None] = field(default_factory=dict)
-    observe: Observer | None = None
     prune: bool = True
     kernel_ids: bool = False  # numbers of kernel types in the program are those of `dialect.types`
     deepest: int = 0  # bytes of stack of the deepest chain of calls, as far as it was followed
     budget: Budget = field(default_factory=lambda: Budget(DEFAULTS))
     exception_cb: int = 0  # index of the function that gets what bpf_throw throws, 0 for none
+    kernel_structs: frozenset[str] = frozenset()  # structs that a kptr takes to be the kernel's and not the program's
+    packet_changes: dict[int, bool] = field(default_factory=dict)  # see `ebpfvm.verifier.passes.packet_changes`
+    strict: bool = field(init=False)  # every access has to be aligned
+    gpl: bool = field(init=False)  # the program's licence is one that GPL-only functions take
+    packet_is_context: bool = field(init=False)
+    elides_null_checks: bool = field(init=False)
+    _locals: dict[tuple[int, int], StructType] = field(default_factory=dict)
+    _ctx: dict[tuple[int, int], CtxField | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.strict = bool(self.program.flags & STRICT_ALIGNMENT)
+        self.gpl = is_gpl(self.program.license)
+        # Decision D1 of the RFC dialect; its kernel is also older than the non-NULL lookups of arrays (6.15).
+        self.packet_is_context = self.dialect.name == "rfc6"
+        self.elides_null_checks = self.dialect.name != "rfc6"
+
+    def readable_ctx(self, off: int, size: int) -> CtxField | None:
+        """Return the field that a load from the context hits, None if there is none (`ProgType.ctx_access`)."""
+        key = off, size
+        if key not in self._ctx:
+            self._ctx[key] = self.prog_type.ctx_access(off, size, False, self.program.attach)
+        return self._ctx[key]
+
+    def local_struct(self, btf: Btf, type_id: int) -> StructType:
+        """Return a struct of the program, the same object each time."""
+        key = (id(btf), type_id)
+        if key not in self._locals:
+            self._locals[key] = local_struct(btf, type_id)
+        return self._locals[key]
 
     @property
     def sleepable(self) -> bool:

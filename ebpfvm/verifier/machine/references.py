@@ -8,13 +8,13 @@ from ebpfvm.errnos import EINVAL
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg
 from ebpfvm.verifier.machine.signal import Refuse
-from ebpfvm.verifier.machine.state import SPILL, DynptrState, Ref, Slot
+from ebpfvm.verifier.machine.state import EMPTY, SPILL, DynptrState, Ref, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ebpfvm.verifier.explore import Walk
-    from ebpfvm.verifier.machine.state import State
+    from ebpfvm.verifier.machine.state import Frame, State
+    from ebpfvm.verifier.machine.walk import Walk
 
 
 # Slices of a dynptr; bytes of a packet that the program owns (RFC dialect). Their `aux` says whose they are.
@@ -80,7 +80,7 @@ def invalidate(w: Walk, dead: set[int]) -> None:
                     if slot.reg.id not in dead:
                         dead.add(slot.reg.id)
                         grown = True
-                    w.clear_dynptr_slot(frame, index)
+                    clear_dynptr_slot(w, frame, index)
 
     def change(reg: Reg) -> Reg:
         if reg.ref and reg.ref in dead:
@@ -89,6 +89,12 @@ def invalidate(w: Walk, dead: set[int]) -> None:
             return UNKNOWN_SCALAR
         return reg
     replace_regs(w.state, change)
+
+
+def clear_dynptr_slot(w: Walk, frame: Frame, index: int) -> None:
+    """Empty a slot that was part of a dynptr."""
+    frame.stack_for_write()[index] = EMPTY
+    w.stack_written(frame, 1 << index)
 
 
 def drop_non_owning(w: Walk) -> None:

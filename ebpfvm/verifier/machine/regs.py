@@ -179,3 +179,8 @@ def with_id(reg: Reg, id: int) -> Reg:
 def with_num(reg: Reg, num: Num) -> Reg:
     """The same register (id and all) with a better known number."""
     return Reg(reg.type, num, reg.off, reg.id, reg.ref, reg.what, reg.aux)
+
+
+def is_null(reg: Reg) -> bool:
+    """Return whether a value is known to be 0."""
+    return reg.type == SCALAR and not reg.num.mask and not reg.num.value

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf.fields import LOCAL_KINDS, record_of
 from ebpfvm.btf.types import Struct
-from ebpfvm.verifier.machine.env import Special, StructType
 
 if TYPE_CHECKING:
     from ebpfvm.btf.fields import Field
@@ -14,6 +14,47 @@ if TYPE_CHECKING:
     from ebpfvm.contract.dialect import Dialect
     from ebpfvm.contract.maptype import MapType
     from ebpfvm.loader.object import MapSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """A field of a map value or allocated object that only certain functions may touch (struct btf_field).
+
+    Attributes:
+        kind: "spin_lock", "res_spin_lock", "timer", "wq", "task_work", "kptr_ref", "kptr_unref", "kptr_percpu",
+            "uptr", "list_head", "list_node", "rb_root", "rb_node", "refcount".
+        off, size: bytes.
+        struct: kptr: the struct pointed to; list head and root: the struct contained.
+        btf: the types that `type_id` is an id of; None for a struct of the kernel.
+        type_id: id of that struct.
+        node: list head and root: name of the node member.
+        node_off: offset of the node in the contained struct.
+    """
+
+    kind: str
+    off: int
+    size: int
+    struct: str = ""
+    btf: Btf | None = None
+    type_id: int = 0
+    node: str = ""
+    node_off: int = 0
+
+    @property
+    def is_kptr(self) -> bool:
+        """Does it hold a pointer?"""
+        return self.kind in ("kptr_ref", "kptr_unref", "kptr_percpu", "uptr")
+
+
+@dataclass(frozen=True, slots=True)
+class StructType:
+    """What a BTF pointer points to. `btf` None: a struct of the kernel, known by name."""
+
+    name: str
+    btf: Btf | None = None
+    type_id: int = 0
+    fields: tuple[Special, ...] = ()
+
 
 # Field kind -> the word a map type uses for the fields it may hold.
 _WORD = {"kptr_ref": "kptr", "kptr_unref": "kptr", "kptr_percpu": "kptr"}

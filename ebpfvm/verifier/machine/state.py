@@ -26,12 +26,18 @@ ALL_ZERO: Final = bytes([ZERO] * 8)
 ALL_INVALID: Final = bytes(8)
 ALL_POISON: Final = bytes([POISON] * 8)
 
+END: Final = -1
+"""Where a path goes on that has ended, and where the outermost frame was called."""
+
 
 class Slot(NamedTuple):
     """Eight bytes of stack: what each byte holds, and the spilled register (or dynptr, iterator, irq flag)."""
 
     types: bytes
     reg: Any = None
+
+
+EMPTY: Final = Slot(ALL_INVALID)
 
 
 class DynptrState(NamedTuple):

@@ -13,7 +13,7 @@ from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, known, type_name
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.state import ALL_SPILL
-from ebpfvm.verifier.memory import btf_access, regions, stack
+from ebpfvm.verifier.memory import btf_access, context, regions, stack
 from ebpfvm.verifier.report import show
 from ebpfvm.verifier.values.alu import READ_ONLY, unreadable
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ebpfvm.isa.insn import Insn
-    from ebpfvm.verifier.explore import Walk
-    from ebpfvm.verifier.machine.env import Special
+    from ebpfvm.verifier.machine.special_fields import Special
+    from ebpfvm.verifier.machine.walk import Walk
 
     Step = Callable[[Walk], int]
 
@@ -36,7 +36,7 @@ _REWRITTEN = frozenset({r.CTX, r.SOCKET, r.SOCK_COMMON, r.TCP_SOCK, r.XDP_SOCK, 
 def aligned(w: Walk, reg: Reg, number: int, off: int, size: int, strict: bool = False) -> None:
     """Alignment: the stack always, everything with BPF_F_STRICT_ALIGNMENT (check_ptr_alignment)."""
     base = reg.type & r.BASE
-    strict = strict or w.strict or base == r.STACK
+    strict = strict or w.env.strict or base == r.STACK
     if not strict or size == 1:
         return
     num = reg.num
@@ -61,9 +61,9 @@ def aligned(w: Walk, reg: Reg, number: int, off: int, size: int, strict: bool = 
 
 def mixed(w: Walk, pc: int, type: int, trust_ok: bool = False) -> None:
     """One instruction is used with one kind of rewritten pointer only (save_aux_ptr_type)."""
-    before = w.pointer_types.get(pc)
+    before = w.found.pointer_types.get(pc)
     if before is None:
-        w.pointer_types[pc] = type
+        w.found.pointer_types[pc] = type
     elif before != type and (before & r.BASE in _REWRITTEN or type & r.BASE in _REWRITTEN):
         if trust_ok and before & r.BASE == type & r.BASE == r.BTF_ID:
             return
@@ -90,7 +90,7 @@ def build_load(w: Walk, pc: int, insn: Insn) -> Step:
             # The most common load of all: a whole slot of the own frame.
             slot = w.frame.stack.get(-off - 1 >> 3)
             if slot is not None and slot.types == ALL_SPILL and slot.reg.type != SCALAR:
-                w.touch(-off - 1 >> 3)
+                w.scratched.slot(-off - 1 >> 3)
                 w.stack_read(w.frame, 1 << (-off - 1 >> 3))
                 regs[dst] = slot.reg
                 w.remember(stack.flags(w.frame.no, -off - 1 >> 3))
@@ -136,7 +136,7 @@ def load(w: Walk, reg: Reg, number: int, off: int, size: int, dst: int, sign: bo
          strict: bool = False) -> None:
     """A load of `size` bytes into `dst` (-1: only look). `strict`: it has to be aligned in any memory."""
     base = reg.type & r.BASE
-    if base == r.STACK or w.strict or strict:
+    if base == r.STACK or w.env.strict or strict:
         aligned(w, reg, number, off, size, strict)
     if reg.type == r.STACK:
         stack.read(w, reg, number, off, size, dst)
@@ -208,11 +208,11 @@ def _load_ctx(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
 
 def ctx_field(w: Walk, off: int, size: int) -> Reg:
     """What a read of the context yields (check_ctx_access)."""
-    item = w.readable_ctx(off, size)
+    item = w.env.readable_ctx(off, size)
     extends = w.insn.code & 0xE7 == c.BPF_MEMSX | c.BPF_LDX
     if item is None or (extends and item.access in _PACKET_BOUNDS):  # half of an address, extended, is no pointer
         raise Refuse(EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
-    return w.ctx_value(item)
+    return context.value(w, item)
 
 
 _PACKET_BOUNDS = frozenset({"pkt", "pkt_meta", "pkt_end"})
@@ -267,7 +267,7 @@ def store(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None
           strict: bool = False) -> None:
     """A store. `value` None: unknown bytes; `source` -1: not from a register."""
     base = reg.type & r.BASE
-    if base == r.STACK or w.strict or strict:
+    if base == r.STACK or w.env.strict or strict:
         aligned(w, reg, number, off, size, strict)
     if reg.type == r.STACK:
         stack.write(w, reg, number, off, size, value, source)
@@ -329,7 +329,7 @@ def _store_ctx(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg |
     if item is None:
         raise Refuse(EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
     if item.access == "skb":
-        w.give_skb(value, off, size)
+        context.give_packet(w, value, off, size)
 
 
 def _store_packet(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:

@@ -12,19 +12,19 @@ from ebpfvm.btf.types import Array, Struct, Union
 from ebpfvm.errnos import EACCES, EINVAL, ENOTSUPP
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.verifier.machine import regs as r
-from ebpfvm.verifier.machine.env import StructType
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg, pointer, type_name
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
-from ebpfvm.verifier.machine.special_fields import local_struct
-from ebpfvm.verifier.memory import struct_walk
+from ebpfvm.verifier.machine.special_fields import StructType, local_struct
+from ebpfvm.verifier.memory import context, struct_walk
 from ebpfvm.verifier.memory.regions import FIELD_NAMES, unmodified
 from ebpfvm.verifier.report import show
 
 if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf
     from ebpfvm.contract.progtype import ProgType
-    from ebpfvm.verifier.explore import Walk
-    from ebpfvm.verifier.machine.env import Env, Special
+    from ebpfvm.verifier.machine.env import Env
+    from ebpfvm.verifier.machine.special_fields import Special
+    from ebpfvm.verifier.machine.walk import Walk
 
 _RCU_PROTECTED = frozenset({"cgroup", "bpf_cpumask", "task_struct", "bpf_crypto_ctx"})
 
@@ -39,9 +39,9 @@ def kernel_structs(env: Env) -> frozenset[str]:
 
 def struct_of(w: Walk, field: Special) -> StructType:
     """What a kptr points to."""
-    if field.struct in w.kernel_structs or field.btf is None:
+    if field.struct in w.env.kernel_structs or field.btf is None:
         return StructType(field.struct)
-    return w.local_struct(field.btf, field.type_id)
+    return w.env.local_struct(field.btf, field.type_id)
 
 
 def loaded_kptr(w: Walk, field: Special) -> Reg:
@@ -114,7 +114,7 @@ def load(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
     if view is not None:
         return _load_packet_field(w, view, reg, number, off, size)
     if reg.what.btf is None:
-        if not w.gpl:
+        if not w.env.gpl:
             raise Refuse(EINVAL, f"Cannot access kernel 'struct {reg.what.name}' from non-GPL compatible program")
         return struct_walk.load(w, reg, number, _position(w, reg, number, off), size)
     at = _position(w, reg, number, off)
@@ -163,7 +163,7 @@ def _load_packet_field(w: Walk, view: ProgType, reg: Reg, number: int, off: int,
         raise Refuse(EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
     if item.access in ("pkt", "pkt_end", "pkt_meta") and not w.env.prog_type.packet_read:
         raise Refuse(EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
-    value = w.ctx_value(item)
+    value = context.value(w, item)
     return value._replace(aux=reg.ref) if value.type in r.PKT_ANY else value  # so that they end with the reference
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Kind, Var, Void
 from ebpfvm.verifier.machine import regs as r
-from ebpfvm.verifier.machine.env import StructType
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg, known, pointer
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
+from ebpfvm.verifier.machine.special_fields import StructType
 
 if TYPE_CHECKING:
     from ebpfvm.verifier.machine.env import Env

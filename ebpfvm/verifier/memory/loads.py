@@ -1,4 +1,4 @@
-"""LD: 64-bit immediates and the packet loads of classic BPF (check_ld_imm, check_ld_abs)."""
+"""64-bit immediates: numbers, maps and their values, variables of the kernel, functions (check_ld_imm)."""
 
 from __future__ import annotations
 
@@ -8,28 +8,23 @@ from ebpfvm.btf.types import Func, Linkage
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import imm64
-from ebpfvm.verifier.calling import frames
-from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine import regs as r
-from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, known, pointer
+from ebpfvm.verifier.machine.regs import known, pointer
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.memory import ksyms
-from ebpfvm.verifier.memory.regions import unmodified
-from ebpfvm.verifier.values.alu import READ_ONLY, unreadable
+from ebpfvm.verifier.values.alu import READ_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ebpfvm.isa.insn import Insn
-    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.machine.walk import Walk
 
     Step = Callable[[Walk], int]
 
 
 def build(w: Walk, pc: int, insn: Insn) -> Step:
-    """Any LD instruction."""
-    if insn.code & 0xE0 != c.BPF_IMM:
-        return _packet(w, pc, insn)
+    """Return the step of a 64-bit immediate."""
     if not insn.is_ld_imm64:
         return _second_half
     return _immediate(w, pc, insn)
@@ -53,7 +48,7 @@ def _immediate(w: Walk, pc: int, insn: Insn) -> Step:
         if insn.src == c.BPF_PSEUDO_MAP_FD:
             value = pointer(r.MAP_PTR, used)
         else:
-                    value = pointer(r.MAP_VALUE, used, off=high.imm & c.U32)
+            value = pointer(r.MAP_VALUE, used, off=high.imm & c.U32)
 
     def step(w: Walk) -> int:
         if dst == 10:
@@ -95,30 +90,3 @@ def _function(w: Walk, pc: int, insn: Insn) -> Step:
         w.regs[insn.dst] = pointer(r.FUNC, subprog.index)
         return pc + 2
     return step
-
-
-def _packet(w: Walk, pc: int, insn: Insn) -> Step:
-    def step(w: Walk) -> int:
-        if not w.env.prog_type.ld_abs:
-            raise Refuse(EINVAL, "BPF_LD_[ABS|IND] instructions not allowed for this program type")
-        regs = w.regs
-        context = regs[6]
-        if context is None:
-            raise unreadable(6)
-        # A missing byte ends the whole program, so this is an exit too.
-        references.check_leaks(w, "BPF_LD_[ABS|IND]")
-        if context.type != r.CTX:
-            raise Refuse(EINVAL, "at the time of BPF_LD_ABS|IND R6 != pointer to skb")
-        if insn.code & 0xE0 == c.BPF_IND:
-            if insn.src >= c.MAX_BPF_REG:
-                raise Refuse(EINVAL, f"R{insn.src} is invalid")
-            if regs[insn.src] is None:
-                raise unreadable(insn.src)
-        unmodified(w, context, 6)
-        if w.env.rules.bars_early_end and w.in_callback():
-            raise Refuse(EINVAL, "cannot use BPF_LD_[ABS|IND] within callback")
-        w.clobber(w.frame)
-        regs[0] = UNKNOWN_SCALAR
-        return frames.may_leave(w, pc + 1, known(0))
-    return step
-

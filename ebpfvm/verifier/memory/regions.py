@@ -19,8 +19,8 @@ from ebpfvm.verifier.values.pointers import MAX_VAR_OFF
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ebpfvm.verifier.explore import Walk
-    from ebpfvm.verifier.machine.env import Special
+    from ebpfvm.verifier.machine.special_fields import Special
+    from ebpfvm.verifier.machine.walk import Walk
 
 MAX_PACKET_OFF = 0xFFFF
 FIELD_NAMES = {"spin_lock": "bpf_spin_lock", "res_spin_lock": "bpf_res_spin_lock", "timer": "bpf_timer",
@@ -198,7 +198,7 @@ def socket(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
     base = reg.type & r.BASE
     if base == r.TCP_SOCK:
         good = 0 <= at < 112 and not at % size and size == (8 if at in (80, 88) else 4)
-        w.unconverted |= at in (84, 92)
+        w.found.unconverted |= at in (84, 92)
     elif base == r.XDP_SOCK:
         good = at == 0 and size == 4
     else:

@@ -12,9 +12,9 @@ from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, known
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.state import (
-    ALL_INVALID,
     ALL_SPILL,
     DYN,
+    EMPTY,
     INVALID,
     IRQ,
     ITER,
@@ -25,17 +25,17 @@ from ebpfvm.verifier.machine.state import (
     ZERO,
     Slot,
 )
+from ebpfvm.verifier.memory import dynptr_slots
 from ebpfvm.verifier.report import show
 from ebpfvm.verifier.values.alu import give_id
 from ebpfvm.verifier.values.pointers import MAX_VAR_OFF
 
 if TYPE_CHECKING:
-    from ebpfvm.verifier.explore import Walk
     from ebpfvm.verifier.machine.state import Frame
+    from ebpfvm.verifier.machine.walk import Walk
 
 _UNSPILLABLE = (SCALAR, r.DYNPTR)
 _SPECIAL = (SPILL, DYN, ITER, IRQ)
-EMPTY = Slot(ALL_INVALID)
 
 
 def within_bounds(w: Walk, reg: Reg, number: int, off: int, size: int, verb: str) -> tuple[int, int]:
@@ -94,9 +94,9 @@ def _write_fixed(w: Walk, frame: Frame, off: int, size: int, value: Reg | None, 
     stack = frame.stack_for_write()
     old = stack.get(index, EMPTY)
     if old.types[7] == DYN or old.types[0] == DYN:
-        w.destroy_dynptr(frame, index)
+        dynptr_slots.destroy(w, frame, index)
         old = stack.get(index, EMPTY)
-    w.touch(index)
+    w.scratched.slot(index)
     if size == 8:
         w.stack_written(frame, 1 << index)
     if value is not None and not off & 7 and value.type == SCALAR:
@@ -153,12 +153,12 @@ def _write_variable(w: Walk, frame: Frame, low: int, high: int, value: Reg | Non
     for index in {-off - 1 >> 3 for off in range(low, high)}:
         old = stack.get(index, EMPTY)
         if DYN in old.types:
-            w.destroy_dynptr(frame, index)
+            dynptr_slots.destroy(w, frame, index)
     zero = value is not None and value.type == SCALAR and not value.num.mask and not value.num.value
     used = False
     for off in range(low, high):
         index, at = -off - 1 >> 3, -off - 1 & 7
-        w.touch(index)
+        w.scratched.slot(index)
         old = stack.get(index, EMPTY)
         if zero and old.types[at] == SPILL and is_zero_spill(old):
             used = True
@@ -197,7 +197,7 @@ def read(w: Walk, reg: Reg, number: int, off: int, size: int, dst: int) -> None:
         return
     index = -low - 1 >> 3
     slot = frame.stack.get(index)
-    w.touch(index)
+    w.scratched.slot(index)
     w.stack_read(frame, 1 << index)
     if slot is None:
         if dst >= 0:
@@ -281,7 +281,7 @@ def _check_bytes(types: bytes, off: int, size: int, message: str) -> None:
 def _zero_or_unknown(frame: Frame, low: int, high: int, w: Walk | None = None) -> Reg:
     for off in range(low, high):
         if w is not None:
-            w.touch(-off - 1 >> 3)
+            w.scratched.slot(-off - 1 >> 3)
         slot = frame.stack.get(-off - 1 >> 3)
         if slot is None or slot.types[-off - 1 & 7] != ZERO:
             return UNKNOWN_SCALAR

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from ebpfvm.btf.types import Array, Kind, Ptr, Struct, TypeTag, Union
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.machine import regs as r
-from ebpfvm.verifier.machine.env import StructType
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg, pointer
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
+from ebpfvm.verifier.machine.special_fields import StructType
 
 if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf, Member
-    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.machine.walk import Walk
 
 _FLAGS = {"user": r.USER, "percpu": r.PERCPU, "rcu": r.RCU}
 # Fields that a kernel declares safe (BTF_TYPE_SAFE_*): as safe as the struct they are in.

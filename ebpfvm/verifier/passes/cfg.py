@@ -5,11 +5,11 @@ A depth-first walk without recursion; marks and messages come in the kernel's or
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EINVAL
 from ebpfvm.isa import codes as c
+from ebpfvm.verifier.machine.facts import Cfg
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.passes.subprogs import is_call, is_func_ref, is_kfunc_call
 
@@ -20,24 +20,6 @@ _DISCOVERED, _EXPLORED = 0x10, 0x20
 _FALLTHROUGH, _BRANCH = 1, 2
 _JUMPS = frozenset({c.BPF_JMP, c.BPF_JMP32})
 _LD_IMM64 = 0x18
-
-
-@dataclass(frozen=True, slots=True)
-class Cfg:
-    """Marks by slot.
-
-    Attributes:
-        prune: states are compared (and may be kept) here.
-        jump: the step to here is recorded in the history.
-        force: a state is always kept here.
-        callback: a call that runs a callback (synchronously).
-        subprog_order: not used by the walk; kept for passes that want callees first.
-    """
-
-    prune: bytearray
-    jump: bytearray
-    force: bytearray
-    callback: bytearray
 
 
 class _Walk:

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Func, Linkage
 from ebpfvm.errnos import EEXIST, EINVAL, ENOENT
-from ebpfvm.verifier.calling import global_funcs
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.passes.subprogs import is_call, is_kfunc_call
 
 if TYPE_CHECKING:
     from ebpfvm.loader.object import Program
-    from ebpfvm.verifier.explore import Walk
     from ebpfvm.verifier.machine.env import Env, Subprog
 
 _TAG = "exception_callback:"
@@ -52,16 +50,6 @@ def callback_slot(program: Program) -> int:
     if not slots[-1]:
         raise Refuse(EINVAL, "invalid exception callback insn_off in func_info: 0")
     return slots[-1]
-
-
-def check_prototype(w: Walk, subprog: Subprog, wanted: tuple[global_funcs.Argument, ...]) -> None:
-    """An exception callback takes one number and gives one."""
-    if subprog.index != w.env.exception_cb:
-        return
-    if global_funcs.returns_void(w, subprog):
-        raise Refuse(EINVAL, "exception cb cannot return void")
-    if len(wanted) != 1 or wanted[0].kind != "scalar":
-        raise Refuse(EINVAL, "exception cb only supports single integer argument")
 
 
 def is_throw(env: Env, pc: int) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.btf.types import Func, Linkage
 from ebpfvm.errnos import E2BIG, EINVAL, EPERM, EPROTO
 from ebpfvm.isa import codes as c
-from ebpfvm.verifier.machine.env import Subprog
+from ebpfvm.verifier.machine.env import Subprog, is_gpl
 from ebpfvm.verifier.machine.signal import Refuse
 
 if TYPE_CHECKING:
@@ -39,11 +39,6 @@ def is_kfunc_call(insn: Insn) -> bool:
 def is_func_ref(insn: Insn) -> bool:
     """A 64-bit immediate load of a function's address."""
     return insn.code == 0x18 and insn.src == c.BPF_PSEUDO_FUNC
-
-
-def is_gpl(license: str) -> bool:
-    """include/linux/license.h, license_is_gpl_compatible."""
-    return license in ("GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL")
 
 
 def find(program: Program, dialect: Dialect, caps: Caps,

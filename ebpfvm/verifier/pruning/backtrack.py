@@ -17,8 +17,8 @@ from ebpfvm.verifier.passes.subprogs import CALL
 from ebpfvm.verifier.report import backtrack_log
 
 if TYPE_CHECKING:
-    from ebpfvm.verifier.explore import Walk
     from ebpfvm.verifier.machine.state import Frame, History, State
+    from ebpfvm.verifier.machine.walk import Walk
 
 ARGS = 0x3E
 
@@ -289,7 +289,7 @@ def _jump(w: Walk, pc: int, subsequent: int, wanted: _Wanted, flags: int, dst: i
     if insn.code == CALL:
         _call(w, pc, subsequent, wanted)
     elif op == c.BPF_EXIT:
-        if subsequent >= 0 and w.cfg.callback[subsequent] and not w.env.rules.callback_keeps_arguments:
+        if subsequent >= 0 and w.facts.cfg.callback[subsequent] and not w.env.rules.callback_keeps_arguments:
             wanted.regs[frame] &= ~ARGS
         before = w.env.program.insns[subsequent - 1] if subsequent > 0 else None
         returned = before is not None and before.code == CALL and before.src == c.BPF_PSEUDO_CALL
@@ -324,7 +324,7 @@ def _call(w: Walk, pc: int, subsequent: int, wanted: _Wanted) -> None:
         wanted.leave()
         wanted.regs[wanted.frame] |= passed
         return
-    if w.cfg.callback[pc] and subsequent != pc + 1 and frame:
+    if w.facts.cfg.callback[pc] and subsequent != pc + 1 and frame:
         if wanted.regs[frame] & ~ARGS:  # a callback that ends where it loads from the packet, before R0 was set
             raise Refuse(EFAULT, f"verifier bug: callback unexpected regs {wanted.regs[frame] & ~ARGS:x}")
         if wanted.stack[frame]:

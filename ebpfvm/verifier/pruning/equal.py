@@ -27,7 +27,7 @@ from ebpfvm.verifier.machine.state import (
 
 if TYPE_CHECKING:
     from ebpfvm.verifier.domain.arithmetic import Arithmetic
-    from ebpfvm.verifier.liveness.live_registers import Live
+    from ebpfvm.verifier.machine.facts import Live
     from ebpfvm.verifier.machine.state import Frame, State
 
 NOT_EXACT, EXACT, WITHIN = 0, 1, 2

@@ -16,8 +16,8 @@ from ebpfvm.verifier.report import show
 
 if TYPE_CHECKING:
     from ebpfvm.isa.insn import Insn
-    from ebpfvm.verifier.explore import Walk
-    from ebpfvm.verifier.machine.state import History, State
+    from ebpfvm.verifier.machine.state import State
+    from ebpfvm.verifier.machine.walk import Walk
 
 _MAX_ROUNDS = 64
 _ABOVE_IDS = 1 << 32  # clear of all flags of ids
@@ -44,7 +44,7 @@ class _Visit:
         self.backedges: list[State] = []
 
 
-class States:
+class KeptStates:
     """All kept states of one verification."""
 
     def __init__(self, walk: Walk) -> None:
@@ -54,8 +54,6 @@ class States:
         self.buckets = [0] * self.size  # kept states in each bucket of the kernel's hash table
         self.waiting: dict[int, _Kept] = {}  # dropped while paths still lead to them, by state
         self.visits: dict[tuple[int, ...], _Visit] = {}
-        self.current_entry: History | None = None
-        self.entry_step = 0  # number of the processed instruction that `current_entry` was made for
         self.place: list[tuple[int, int]] = []  # where states differed last
         self.total = 0
         self.alive = 0
@@ -70,7 +68,6 @@ class States:
         self.buckets = [0] * self.size
         self.waiting.clear()
         self.visits.clear()
-        self.current_entry = None
 
     # -- at a place where states are compared -----------------------------------------------------------------------
 
@@ -82,7 +79,7 @@ class States:
         """
         w = self.w
         cur = w.state
-        force = bool(w.cfg.force[pc]) or cur.history_len > 40
+        force = bool(w.facts.cfg.force[pc]) or cur.history_len > 40
         add = force or (w.jumps - self.jumps_before >= 2 and w.processed - self.insns_before >= 8)
         frame = cur.frames[-1]
         place = (pc, frame.callsite)
@@ -97,7 +94,7 @@ class States:
             old = item.state
             if old.branches:
                 hit, add = self._unfinished(item, pc, cur, force, add)
-                loop = hit and (w.env.rules.callbacks_loop or not w.cfg.callback[pc])
+                loop = hit and (w.env.rules.callbacks_loop or not w.facts.cfg.callback[pc])
             elif not w.env.prune:
                 continue
             else:
@@ -109,7 +106,7 @@ class States:
                 return True
             if add:
                 item.misses += 1
-            patience = 64 if w.cfg.force[pc] and old.branches else 3
+            patience = 64 if w.facts.cfg.force[pc] and old.branches else 3
             if item.misses > item.hits * patience + patience:
                 assert kept is not None
                 kept.remove(item)
@@ -151,12 +148,12 @@ class States:
 
     def _equal(self, old: State, cur: State, exact: int) -> bool:
         w = self.w
-        if exact != EXACT and self.place and differs(w.arithmetic, w.live, old, cur, exact, self.place[0]):
+        if exact != EXACT and self.place and differs(w.arithmetic, w.facts.live, old, cur, exact, self.place[0]):
             return False
         env = w.env
         ids = Ids(w.ids + _ABOVE_IDS, env.rules.clears_lone_ids, env.rules.compares_halves,
                   env.rules.strict_in_loops and exact != NOT_EXACT)
-        return equal(w.arithmetic, w.live, old, cur, exact, ids, self.place)
+        return equal(w.arithmetic, w.facts.live, old, cur, exact, ids, self.place)
 
     def _unfinished(self, item: _Kept, pc: int, cur: State, force: bool, add: bool) -> tuple[bool, bool]:
         """An old state on the current path: a loop. (covered, still to be kept)"""
@@ -165,14 +162,14 @@ class States:
         a, b = old.frames[-1], cur.frames[-1]
         if a.async_cb and a.async_cb != b.async_cb:
             check_loop = False
-        elif _is_may_goto(w.insn_at(pc)):
+        elif _is_may_goto(w.env.program.insns[pc]):
             if old.may_goto_depth != cur.may_goto_depth and self._equal(old, cur, WITHIN):
                 return True, add
-        elif w.cfg.callback[pc]:
+        elif w.facts.cfg.callback[pc]:
             if self._equal(old, cur, WITHIN):
                 return True, add
             check_loop = False
-        elif w.cfg.force[pc]:
+        elif w.facts.cfg.force[pc]:
             if self._equal(old, cur, WITHIN) and _iterator_active(w, cur):
                 return True, add
             check_loop = False
@@ -195,7 +192,7 @@ class States:
 
     def _cut(self, old: State, cur: State, loop: bool, pc: int) -> None:
         w = self.w
-        if w.cfg.jump[pc]:
+        if w.facts.cfg.jump[pc]:
             w.remember(0)
         backtrack.propagate(w, old, cur)
         if loop:
@@ -232,7 +229,7 @@ class States:
         cur.dfs_depth = new.dfs_depth + 1
         cur.history = None
         cur.history_len = 0
-        self.current_entry = None
+        w.entry = None
         self.by_place.setdefault(place, []).insert(0, _Kept(new))
 
     # -- loops ------------------------------------------------------------------------------------------------------
@@ -243,7 +240,7 @@ class States:
         last = len(state.frames) - 1
         for at in range(last + 1):
             pc = state.pc if at == last else state.frames[at + 1].callsite
-            loop = self.w.loops[pc] if pc >= 0 else 0
+            loop = self.w.facts.loops[pc] if pc >= 0 else 0
             if loop:
                 return (*sites, -1 - loop)
             sites.append(pc)
@@ -307,14 +304,18 @@ class States:
     def clean(self, state: State) -> None:
         """Forget what is never read again (clean_verifier_state)."""
         w = self.w
-        live, last = w.live, len(state.frames) - 1
+        live, last = w.facts.live, len(state.frames) - 1
         known = w.marks if w.marks is not None else live.stack
         assert known is not None
         for at, (frame, alive) in enumerate(zip(state.frames, known.alive(state), strict=True)):
             cleaning.registers(frame, live.regs[state.pc if at == last else state.frames[at + 1].callsite])
             (cleaning.halves if w.marks is None else cleaning.slots)(frame, alive)
 
-    # -- widening ---------------------------------------------------------------------------------------------------
+    # -- precision and widening --------------------------------------------------------------------------------------
+
+    def mark_precise(self, frame: int, regs: int, slots: int) -> None:
+        """Mark registers and slots (masks) of a frame of the current state as precise, back to where they came from."""
+        backtrack.mark(self.w, frame, regs, slots)
 
     def previous_entry(self, state: State, pc: int) -> State | None:
         """The last kept state at `pc` on the current path, before `state` (find_prev_entry)."""

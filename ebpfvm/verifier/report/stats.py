@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from ebpfvm.isa import codes as c
 
 if TYPE_CHECKING:
-    from ebpfvm.verifier.explore import Walk
     from ebpfvm.verifier.machine.env import Env
+    from ebpfvm.verifier.machine.walk import Walk
 
 _LOOP = 24  # bytes of stack for an inlined bpf_loop
 _MAY_GOTO = 16  # and for a may_goto that counts time
@@ -23,7 +23,7 @@ def lines(env: Env, walk: Walk | None, began: float, accepted: bool) -> list[str
     found = [f"verification time {passed} usec", f"stack depth {'+'.join(map(str, depths))}"]
     if env.rules.counts_by_function:
         found[1] += f" max {env.deepest}"
-        counted = walk.per_function if walk is not None else {}
+        counted = walk.found.per_function if walk is not None else {}
         walked = [item.index for item in env.subprogs if not item.index or item.is_global] or [0]
         found.append("insns processed " + "+".join(str(counted.get(index, 0)) for index in walked))
     return found
@@ -35,11 +35,11 @@ def _depths(env: Env, walk: Walk | None, accepted: bool) -> list[int]:
         return [0] * max(len(env.subprogs), 1)
     found = []
     for item in env.subprogs:
-        if accepted and item.index not in walk.entered:
+        if accepted and item.index not in walk.found.entered:
             continue  # removed as dead code
-        depth = walk.subprog_depth.get(item.index, 0)
+        depth = walk.found.stack_depth.get(item.index, 0)
         if accepted:
-            if any(fits and item.start <= pc < item.end for pc, (fits, _) in walk.inlined_loops.items()):
+            if any(fits and item.start <= pc < item.end for pc, (fits, _) in walk.found.inlined_loops.items()):
                 depth = (depth + 7) // 8 * 8 + _LOOP
             if any(insn[0] == _JCOND for insn in env.program.insns[item.start:item.end]):
                 depth += _MAY_GOTO

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ebpfvm.isa.insn import Insn
-    from ebpfvm.verifier.explore import Walk
     from ebpfvm.verifier.machine.state import State
+    from ebpfvm.verifier.machine.walk import Walk
 
     Step = Callable[[Walk], int]
 
@@ -115,7 +115,7 @@ def _links(w: Walk, a: Reg, b: Reg | None) -> tuple[Link, ...]:
             continue
         group = reg.id & ~ADD_CONST
         for frame in reversed(w.state.frames):
-            live = w.live.regs[_frame_pc(w, frame.no)]
+            live = w.facts.live.regs[_frame_pc(w, frame.no)]
             for number, value in enumerate(frame.regs[:10]):
                 if (value is not None and value.id and live >> number & 1
                         and value.type == SCALAR and value.id & ~ADD_CONST == group):
@@ -135,7 +135,7 @@ def _links(w: Walk, a: Reg, b: Reg | None) -> tuple[Link, ...]:
     links = tuple(found)
     if w.env.rules.shows_linked:
         for _frame, is_reg, at in links:
-            (w.touch_reg if is_reg else w.touch)(at)
+            (w.scratched.reg if is_reg else w.scratched.slot)(at)
     w.remember(0, links)
     return links
 

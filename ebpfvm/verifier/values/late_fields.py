@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ebpfvm.isa.insn import Insn
-    from ebpfvm.verifier.explore import Walk
     from ebpfvm.verifier.machine.env import Env
+    from ebpfvm.verifier.machine.walk import Walk
 
     Step = Callable[[Walk], int]
 

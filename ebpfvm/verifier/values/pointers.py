@@ -19,7 +19,7 @@ from ebpfvm.verifier.machine.signal import Refuse
 
 if TYPE_CHECKING:
     from ebpfvm.isa.insn import Insn
-    from ebpfvm.verifier.explore import Walk
+    from ebpfvm.verifier.machine.walk import Walk
 
 MAX_VAR_OFF = 1 << 29
 SYMBOLS = {c.BPF_ADD: "+=", c.BPF_SUB: "-=", c.BPF_MUL: "*=", c.BPF_DIV: "/=", c.BPF_OR: "|=", c.BPF_AND: "&=",

@@ -1,0 +1,229 @@
+"""One verification in progress: the state that the walk has reached, and the operations that need no rule.
+
+Rules take a `Walk` as their first argument. It is put together, and driven, by `ebpfvm.verifier.explore`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ebpfvm.verifier.domain import arithmetic_of
+from ebpfvm.verifier.machine.facts import Findings
+from ebpfvm.verifier.machine.regs import SCALAR
+from ebpfvm.verifier.machine.signal import Refuse
+from ebpfvm.verifier.machine.state import EMPTY, END, Frame, History, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ebpfvm.verifier.liveness.stack_walk import WalkLiveness
+    from ebpfvm.verifier.machine.env import Env, Subprog
+    from ebpfvm.verifier.machine.facts import Facts
+    from ebpfvm.verifier.report.log import Log
+
+    Step = Callable[["Walk"], int]
+    """Changes the current state; returns the slot to go on with, or END."""
+
+MAX_PENDING = 8192
+
+
+class Pruning(Protocol):
+    """What rules ask of the states that are kept; `ebpfvm.verifier.pruning` has the answers."""
+
+    def mark_precise(self, frame: int, regs: int, slots: int) -> None:
+        """Mark registers and slots (masks) of a frame of the current state as precise, back to where they came from."""
+
+    def previous_entry(self, state: State, pc: int) -> State | None:
+        """Return the last kept state at `pc` on the current path, before `state`."""
+
+    def widen(self, state: State, pc: int) -> None:
+        """Forget imprecise numbers that differ from those of the last time that `pc` was reached."""
+
+    def widen_from(self, old: State, cur: State) -> None:
+        """Forget imprecise numbers of `cur` that differ from those of `old`."""
+
+    def unvisited_loop(self, state: State) -> tuple[int, ...] | None:
+        """Return call sites and number of the loop that the state is in, if no state in it was kept; else None."""
+
+
+class Scratched:
+    """What the current instruction changed, which the log prints with it (verifier_state_scratched).
+
+    Attributes:
+        slots: mask of slots of the current frame; -1: all of the state.
+        regs: mask of registers.
+        returned: the instruction returned to a caller, whose whole state is printed before the next one.
+    """
+
+    __slots__ = ("regs", "returned", "slots")
+
+    def __init__(self) -> None:
+        self.slots = 0
+        self.regs = 0
+        self.returned = False
+
+    def slot(self, index: int) -> None:
+        """Print a stack slot with the instruction."""
+        if self.slots >= 0:
+            self.slots |= 1 << index
+
+    def reg(self, number: int) -> None:
+        """Print a register with the instruction, though that does not name it."""
+        self.regs |= 1 << number
+
+    def everything(self) -> None:
+        """Print all of the state with the instruction: a new frame was made (mark_verifier_state_scratched)."""
+        self.slots = -1
+
+
+class Walk:
+    """One verification in progress.
+
+    Attributes:
+        env: what is fixed: the program, the dialect, what may be done.
+        facts: what the passes before the walk have found.
+        found: what the walk finds out for the passes after it.
+        log: takes what the kernel would print.
+        arithmetic: operations on abstract numbers.
+        marks: takes note of what is read of the stack, if the walk itself finds out what is live.
+        kept: the kept states.
+        scratched: what the log prints with the current instruction.
+        state, frame, regs: the current state, its innermost frame, and that frame's registers.
+        pc, prev, insn: the current instruction, and the one before on this path.
+        pending: paths to be walked later: state, slot, slot before it, mark of the log.
+        processed, jumps: instructions and jumps walked so far.
+    """
+
+    __slots__ = ("arithmetic", "entry", "entry_step", "env", "facts", "found", "frame", "ids", "insn", "jumps", "kept",
+                 "log", "marks", "pc", "pending", "prev", "processed", "regs", "scratched", "state")
+
+    kept: Pruning
+
+    def __init__(self, env: Env, facts: Facts, log: Log, marks: WalkLiveness | None = None) -> None:
+        self.env = env
+        self.facts = facts
+        self.found = Findings()
+        self.log = log
+        self.arithmetic = arithmetic_of(env.rules.circular_numbers)
+        self.marks = marks
+        self.scratched = Scratched()
+        self.pending: list[tuple[State, int, int, int]] = []
+        self.entry: History | None = None  # the last entry of the history, and the step that it was made for
+        self.entry_step = 0
+        self.ids = 0
+        self.processed = 0
+        self.jumps = 0
+        self.pc = 0
+        self.prev = -1
+        self.insn = env.program.insns[0]
+        self.state = State([Frame(0, END, 0)])
+        self.frame = self.state.frames[0]
+        self.regs = self.frame.regs
+
+    def sync(self) -> None:
+        """Follow the state into its innermost frame, after that has changed."""
+        self.frame = self.state.frames[-1]
+        self.regs = self.frame.regs
+        if self.marks is not None:
+            self.marks.moved()
+
+    def new_id(self) -> int:
+        """Return an id that nothing has yet."""
+        self.ids += 1
+        return self.ids
+
+    def stack_read(self, frame: Frame, slots: int) -> None:
+        """Note that the current instruction reads slots of a stack (bpf_mark_stack_read)."""
+        if self.marks is not None:
+            self.marks.read(self.state, frame.no, slots)
+
+    def stack_written(self, frame: Frame, slots: int) -> None:
+        """Note that the current instruction fills slots (bpf_mark_stack_write)."""
+        if self.marks is not None:
+            self.marks.wrote(frame.no, slots)
+
+    def deepen(self, frame: Frame, size: int) -> None:
+        """Give a frame at least so many bytes, in whole slots (grow_stack_state)."""
+        depths = self.found.stack_depth
+        if size > depths.get(frame.subprog, 0):
+            depths[frame.subprog] = size + 7 & -8
+        first, frame.allocated = frame.allocated >> 3, max(frame.allocated, size + 7 & -8)
+        if self.marks is None and frame.allocated >> 3 > first:
+            # Dead bytes are marked as such, whether anything was ever there or not.
+            slots = frame.stack_for_write()
+            for index in range(first, frame.allocated >> 3):
+                slots.setdefault(index, EMPTY)
+
+    def push(self, pc: int, prev: int, queued: bool = False) -> State:
+        """Return a copy of the state, to be walked later from `pc` on.
+
+        Args:
+            queued: it is no branch but another round: of an iterator, a callback or may_goto.
+
+        Raises:
+            Refuse: too many paths wait.
+        """
+        state = self.state
+        new = state.copy()
+        if state.parent is not None:
+            state.parent.branches += 1
+        new.branches = 1
+        self.pending.append((new, pc, prev, self.log.mark()))
+        if len(self.pending) > MAX_PENDING:
+            raise Refuse(self.env.too_complex(queued), f"The sequence of {len(self.pending)} jumps is too complex.")
+        new.dfs_depth = state.dfs_depth
+        return new
+
+    def push_async(self, pc: int, prev: int, subprog: int) -> State:
+        """Return a fresh state for an asynchronous callback, with nothing but its arguments.
+
+        Raises:
+            Refuse: too many paths wait.
+        """
+        # No parent: the path that sets the callback does not wait for it, so one that sets itself comes to an end.
+        new = State([Frame(0, END, subprog)])
+        self.pending.append((new, pc, prev, self.log.mark()))
+        if len(self.pending) > MAX_PENDING:
+            raise Refuse(self.env.too_complex(),
+                         f"The sequence of {len(self.pending)} jumps is too complex for async cb.")
+        self.found.async_callbacks.add(subprog)
+        return new
+
+    def remember(self, flags: int, linked: tuple[Any, ...] = ()) -> None:
+        """Put the current instruction on record for backtracking (push_jmp_history)."""
+        state = self.state
+        last = state.history
+        if last is not None and self.entry is last and self.entry_step == self.processed:
+            entry = History(last.before, last.pc, last.prev, last.flags | flags, linked or last.linked)
+        else:
+            entry = History(last, self.pc, self.prev, flags, linked)
+            state.history_len += 1
+        state.history = self.entry = entry
+        self.entry_step = self.processed
+
+    def precise(self, number: int) -> None:
+        """Mark the number in a register as one whose exact value matters (mark_chain_precision)."""
+        reg = self.regs[number]
+        if reg is not None and reg.type == SCALAR:
+            self.kept.mark_precise(self.frame.no, 1 << number, 0)
+
+    def clobber(self, frame: Frame) -> None:
+        """Forget R0 to R5, as a call does."""
+        frame.regs[0:6] = [None] * 6
+
+    def callback(self, index: int) -> Subprog:
+        """Return a function that is used as callback, and note that it is."""
+        self.found.callbacks.add(index)
+        return self.env.subprogs[index]
+
+    def in_sleepable(self) -> bool:
+        """Return whether the program may sleep here."""
+        return self.state.in_sleepable or (self.env.sleepable and not self.frame.async_cb)
+
+    def in_rcu(self) -> bool:
+        """Return whether RCU-protected objects are safe here."""
+        return bool(self.state.rcu or self.state.locks or not self.in_sleepable())
+
+    def in_callback(self) -> bool:
+        """Return whether the current instruction runs in a synchronous callback, at any depth."""
+        return any(frame.cb for frame in self.state.frames)

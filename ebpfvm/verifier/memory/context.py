@@ -1,0 +1,56 @@
+"""What fields of the context hold, and what may be stored there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.errnos import EINVAL
+from ebpfvm.verifier.machine import references
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, pointer
+from ebpfvm.verifier.machine.signal import Refuse
+from ebpfvm.verifier.machine.special_fields import StructType
+
+if TYPE_CHECKING:
+    from ebpfvm.contract.progtype import CtxField
+    from ebpfvm.verifier.machine.regs import Reg
+    from ebpfvm.verifier.machine.walk import Walk
+
+_PACKET = {"pkt": r.PKT, "pkt_meta": r.PKT_META, "pkt_end": r.PKT_END}
+_SOCK = {"sock_common_or_null": r.SOCK_COMMON | r.MAYBE_NULL, "sock_or_null": r.SOCKET | r.MAYBE_NULL,
+         "sock": r.SOCKET}
+
+
+def value(w: Walk, item: CtxField) -> Reg:
+    """Return what a read of a context field gives."""
+    kind = item.access
+    if kind == "scalar":
+        return UNKNOWN_SCALAR
+    if kind in _PACKET:
+        return pointer(_PACKET[kind], 0 if kind != "pkt_end" else None)
+    if kind == "skb":
+        # Where it may be written (dequeue) it is NULL at first, and no packet of the program's afterwards.
+        return UNKNOWN_SCALAR if item.write else pointer(r.BTF_ID | r.TRUSTED, StructType("sk_buff"))
+    if kind in _SOCK:
+        type = _SOCK[kind]
+        return pointer(type, id=w.new_id() if type & r.MAYBE_NULL else 0)
+    if kind == "flow_keys":
+        return pointer(r.FLOW_KEYS)
+    if kind == "tp_buffer":
+        return pointer(r.TP_BUFFER)
+    if kind == "btf":
+        return pointer(r.BTF_ID | r.TRUSTED, StructType(item.struct))
+    raise Refuse(EINVAL, f"context field {item.name} not supported by ebpfvm")
+
+
+def give_packet(w: Walk, value: Reg | None, off: int, size: int) -> None:
+    """`ctx->skb = p` of the RFC dialect: only NULL or an owned packet, which is given away (decision D3)."""
+    message = f"invalid bpf_context access off={off} size={size}"
+    if value is None or value.type == r.SCALAR:
+        if value is not None and not value.num.mask and not value.num.value:
+            return
+        raise Refuse(13, message, source=True)
+    owned = value.type & r.BASE == r.BTF_ID and value.ref and not value.type & r.MAYBE_NULL
+    if not owned or value.what.name != "sk_buff" or value.off or value.num.mask or value.num.value:
+        raise Refuse(13, message, source=True)
+    references.release(w, value.ref)
