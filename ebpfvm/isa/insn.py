@@ -11,6 +11,7 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from ebpfvm.errors import LoadError
+from ebpfvm.isa import codes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +39,11 @@ class Insn(NamedTuple):
     def is_ld_imm64(self) -> bool:
         """Whether this is the first slot of a 64-bit immediate load."""
         return self.code == 0x18
+
+    @property
+    def is_atomic(self) -> bool:
+        """True for the atomic family, whatever its operation."""
+        return self.code & 0xE7 == codes.BPF_STX | codes.BPF_ATOMIC
 
     def encode(self) -> bytes:
         """Return the 8 bytes of this slot, little-endian."""

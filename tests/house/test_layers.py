@@ -109,3 +109,50 @@ def test_the_linked_folders_use_no_relative_imports() -> None:
         if imported.relative
     ]
     assert strays == []
+
+
+# The verifier's rooms, from the ground up; rooms of one row stand beside each other and know nothing of each other.
+ROOMS = (
+    ("domain",),
+    ("machine",),
+    ("report", "values"),
+    ("passes",),
+    ("liveness", "pruning", "memory", "explanation"),
+    ("calling",),
+    ("explore",),
+    ("check",),
+)
+ROOM_LEVEL = {name: level for level, row in enumerate(ROOMS) for name in row}
+# The walk holds the log, and those who take notes for liveness: it needs the names of their types, and nothing else.
+HELD_BY_THE_WALK = {("machine.walk", "report.log"), ("machine.walk", "liveness.stack_walk")}
+
+
+def room_edges() -> list[tuple[str, str, str]]:
+    """(importing module, imported module, where) below ebpfvm.verifier, from one room to another."""
+    found = []
+    for module, path in modules().items():
+        here = module.removeprefix("ebpfvm.verifier.")
+        if here == module:
+            continue
+        for imported in imports(path):
+            there = imported.name.removeprefix("ebpfvm.verifier.")
+            if there != imported.name and there.split(".")[0] != here.split(".")[0]:
+                found.append((here, there, f"{shown(path)}:{imported.line}: {here} imports {there}"))
+    return found
+
+
+def test_every_file_of_the_verifier_is_in_a_room() -> None:
+    named = {module.removeprefix("ebpfvm.verifier.").split(".")[0] for module in modules()
+             if module.startswith("ebpfvm.verifier.")}
+    assert named == set(ROOM_LEVEL)
+
+
+def test_no_room_of_the_verifier_asks_a_higher_one() -> None:
+    strays = [where for here, there, where in room_edges()
+              if ROOM_LEVEL[there.split(".")[0]] >= ROOM_LEVEL[here.split(".")[0]]
+              and (here, there) not in HELD_BY_THE_WALK]
+    assert strays == []
+
+
+def test_the_walk_holds_what_it_is_said_to_hold() -> None:
+    assert {(here, there) for here, there, _where in room_edges()} >= HELD_BY_THE_WALK

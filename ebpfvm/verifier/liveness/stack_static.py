@@ -15,6 +15,7 @@ from ebpfvm.errnos import E2BIG, EINVAL
 from ebpfvm.isa import codes as c
 from ebpfvm.verifier.liveness import stack_access, stack_static_log
 from ebpfvm.verifier.liveness.arg_tracks import MIXED, Slots, Track, Transfer, join, shifted
+from ebpfvm.verifier.liveness.instances import ALL, Instance
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.passes.const_regs import FUNC
 from ebpfvm.verifier.passes.postorder import blocks, callees_first
@@ -29,82 +30,10 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.passes.const_regs import Value
     from ebpfvm.verifier.report.log import Log
 
-ALL = (1 << 128) - 1
 MOST_CALLS = 10_000
 DEEPEST = 15
 _MEMORY = frozenset({c.BPF_LDX, c.BPF_ST, c.BPF_STX})
 _Point = tuple[list[Track], Slots]
-
-
-class Instance:
-    """A function as it is called at one place, so many calls deep: what it does to its own and its callers' frames.
-
-    Attributes:
-        callsite: slot of the call; where the function starts if nothing called it.
-        reads, writes: frame -> slot -> half slots that may be read, and that certainly are written.
-        live: frame -> half slots that are read later, before each slot of the function.
-    """
-
-    __slots__ = ("callsite", "depth", "live", "reads", "solved", "subprog", "writes")
-
-    def __init__(self, callsite: int, depth: int, subprog: Subprog) -> None:
-        self.callsite = callsite
-        self.depth = depth
-        self.subprog = subprog
-        self.reads: dict[int, dict[int, int]] = {}
-        self.writes: dict[int, dict[int, int]] = {}
-        self.live: dict[int, list[int]] = {}
-        self.solved = False
-
-    def read(self, frame: int, pc: int, mask: int) -> None:
-        """Half slots of a frame may be read at `pc`."""
-        if mask:
-            at = self.reads.setdefault(frame, {})
-            at[pc] = at.get(pc, 0) | mask & ALL
-
-    def write(self, frame: int, pc: int, mask: int) -> None:
-        """Half slots of a frame are overwritten at `pc`."""
-        if mask:
-            at = self.writes.setdefault(frame, {})
-            at[pc] = at.get(pc, 0) | mask & ALL
-
-    def before(self, frame: int, pc: int) -> int:
-        """Half slots of a frame that are live before `pc`."""
-        live = self.live.get(frame)
-        return live[pc - self.subprog.start] if live is not None else 0
-
-    def merge(self, other: Instance) -> None:
-        """The same call, looked at with other arguments."""
-        for frame, reads in other.reads.items():
-            for pc, mask in reads.items():
-                self.read(frame, pc, mask)
-        for frame, writes in self.writes.items():
-            others = other.writes.get(frame, {})
-            self.writes[frame] = {pc: mask & others.get(pc, 0) for pc, mask in writes.items()}
-
-    def solve(self, after: list[tuple[int, ...]], order: list[int]) -> None:
-        """Compute `live` (update_instance)."""
-        self.solved = True
-        start, size = self.subprog.start, self.subprog.end - self.subprog.start
-        # What exit itself would read counts for nothing: it has no successors, and the kernel leaves it out.
-        inner = [pc for pc in order if after[pc]]
-        for frame, reads in self.reads.items():
-            writes = self.writes.get(frame, {})
-            live = self.live.setdefault(frame, [0] * size)
-            changed = True
-            while changed:
-                changed = False
-                for pc in inner:
-                    mask = 0
-                    for target in after[pc]:
-                        mask |= live[target - start]
-                    if pc in writes:
-                        mask &= ~writes[pc]
-                    if pc in reads:
-                        mask |= reads[pc]
-                    if mask != live[pc - start]:
-                        live[pc - start] = mask
-                        changed = True
 
 
 def used(off: int, size: int | None) -> int:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.machine.special_fields import Special
     from ebpfvm.verifier.machine.walk import Walk
 
-MAX_PACKET_OFF = 0xFFFF
 FIELD_NAMES = {"spin_lock": "bpf_spin_lock", "res_spin_lock": "bpf_res_spin_lock", "timer": "bpf_timer",
                "wq": "bpf_wq", "task_work": "bpf_task_work", "kptr_ref": "kptr", "kptr_unref": "kptr",
                "kptr_percpu": "percpu_kptr", "uptr": "uptr", "list_head": "bpf_list_head",

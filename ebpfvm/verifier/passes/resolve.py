@@ -17,7 +17,6 @@ from ebpfvm.verifier.machine.env import Map
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.special_fields import special_fields
 from ebpfvm.verifier.passes import map_use
-from ebpfvm.verifier.values.late_fields import is_atomic
 
 if TYPE_CHECKING:
     from ebpfvm.contract.dialect import Dialect
@@ -83,7 +82,7 @@ def check(env: Env) -> None:
 @lru_cache(maxsize=1 << 14)
 def _alone(insn: Insn, early: bool, gotox: bool) -> str | None:
     """What is wrong with an instruction of one slot; the same ones come again and again."""
-    return check_slot((insn,), 0, gotox=gotox) or (check_fields(insn) if early and not is_atomic(insn) else None)
+    return check_slot((insn,), 0, gotox=gotox) or (check_fields(insn) if early and not insn.is_atomic else None)
 
 
 def _stack_arg(env: Env, insn: Insn, number: int) -> bool:

@@ -29,14 +29,9 @@ _SOURCE_FIRST = frozenset({c.BPF_LDX, c.BPF_STX})
 _COMPUTING = frozenset({c.BPF_ALU, c.BPF_ALU64})
 
 
-def is_atomic(insn: Insn) -> bool:
-    """Return whether the instruction is of the atomic family, whatever its operation."""
-    return insn.code & 7 == c.BPF_STX and insn.code & 0xE0 == c.BPF_ATOMIC
-
-
 def late(env: Env, insn: Insn) -> Step | None:
     """Return a step that refuses the instruction when it is walked, or None if its encoding is right."""
-    if env.rules.fields_checked_early and not is_atomic(insn):
+    if env.rules.fields_checked_early and not insn.is_atomic:
         return None
     if insn.code & 7 == c.BPF_LD and not insn.is_ld_imm64 and not env.prog_type.ld_abs:
         return None  # that the type has no such instruction is said first

@@ -9,13 +9,13 @@ from ebpfvm.verifier.domain.outcomes import SWAPPED
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.references import replace_regs
 from ebpfvm.verifier.machine.regs import AT_PKT_END, BEYOND_PKT_END, UNKNOWN_SCALAR, Reg
-from ebpfvm.verifier.values.packet_pointers import MAX_PACKET_OFF
 
 if TYPE_CHECKING:
     from ebpfvm.isa.insn import Insn
     from ebpfvm.verifier.machine.state import State
     from ebpfvm.verifier.machine.walk import Walk
 
+MAX_PACKET_OFF = 0xFFFF
 # For `pointer OP end`: whether the pointer is known good where the jump is not taken (else where it is), whether one
 # byte more is good, and whether it lies beyond the end (else at it) on the other way.
 _RULES = {"jgt": (True, False, True), "jlt": (False, True, False), "jge": (True, True, False),
