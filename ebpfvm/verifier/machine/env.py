@@ -107,17 +107,12 @@ class Env:
     packet_changes: dict[int, bool] = field(default_factory=dict)  # see `ebpfvm.verifier.passes.packet_changes`
     strict: bool = field(init=False)  # every access has to be aligned
     gpl: bool = field(init=False)  # the program's licence is one that GPL-only functions take
-    packet_is_context: bool = field(init=False)
-    elides_null_checks: bool = field(init=False)
     _locals: dict[tuple[int, int], StructType] = field(default_factory=dict)
     _ctx: dict[tuple[int, int], CtxField | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.strict = bool(self.program.flags & STRICT_ALIGNMENT)
         self.gpl = is_gpl(self.program.license)
-        # Decision D1 of the RFC dialect; its kernel is also older than the non-NULL lookups of arrays (6.15).
-        self.packet_is_context = self.dialect.name == "rfc6"
-        self.elides_null_checks = self.dialect.name != "rfc6"
 
     def readable_ctx(self, off: int, size: int) -> CtxField | None:
         """Return the field that a load from the context hits, None if there is none (`ProgType.ctx_access`)."""

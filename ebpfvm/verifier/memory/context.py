@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfvm.errnos import EINVAL
+from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, pointer
@@ -49,8 +49,8 @@ def give_packet(w: Walk, value: Reg | None, off: int, size: int) -> None:
     if value is None or value.type == r.SCALAR:
         if value is not None and not value.num.mask and not value.num.value:
             return
-        raise Refuse(13, message, source=True)
+        raise Refuse(EACCES, message, source=True)
     owned = value.type & r.BASE == r.BTF_ID and value.ref and not value.type & r.MAYBE_NULL
     if not owned or value.what.name != "sk_buff" or value.off or value.num.mask or value.num.value:
-        raise Refuse(13, message, source=True)
+        raise Refuse(EACCES, message, source=True)
     references.release(w, value.ref)
