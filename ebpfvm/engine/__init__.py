@@ -1,7 +1,8 @@
-"""Engines: what a program does. `Interpreter` watches, `Translator` is fast; both read `isa.table` through `steps`.
+"""The engines, which run programs: `Interpreter` for observation, `Translator` for speed.
 
-A program, a map or a qdisc never knows which engine runs it (`ebpfvm.kernel.engine`). The verifier is not imported
-here: what a program does and whether it may run are told by two independent witnesses.
+Both derive what an instruction does from `isa.table`, through `steps`. A program, a map or a qdisc never knows which
+engine runs it (`ebpfvm.kernel.engine`). The verifier is not imported here: what a program does, and whether it may run,
+are determined by two independent witnesses.
 """
 
 from __future__ import annotations

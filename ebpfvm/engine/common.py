@@ -1,4 +1,4 @@
-"""What both engines do alike at load time and at run time beside the meaning of single instructions."""
+"""Code shared by both engines, except instruction semantics."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ NO_SUCH_PROGRAM: Final = (1 << 64) - ENOENT  # what bpf_tail_call returns where 
 
 
 def jump_target(insn: Insn, pc: int) -> int:
-    """Where a jump goes: `gotol` (and calls) count by imm, all others by off."""
+    """Return the target of a jump: `gotol` and calls use imm, all others use off."""
     long = insn.code == c.BPF_JMP32 | c.BPF_JA
     return pc + 1 + (insn.imm if long else insn.off)
 
 
 def immediate(prog: LoadedProgram, pc: int) -> int:
-    """The value that the 64-bit immediate load at `pc` gives, in its seven forms.
+    """Return the value that the 64-bit immediate load at `pc` yields, in one of its seven forms.
 
     Raises:
-        Fault: it names something that the program or the kernel does not have.
+        Fault: it refers to something that the program or the kernel does not have.
     """
     program = prog.program
     insn = program.insns[pc]
@@ -64,7 +64,7 @@ def immediate(prog: LoadedProgram, pc: int) -> int:
 
 
 def touch(prog: LoadedProgram) -> None:
-    """Make what the program's immediates name exist, so that addresses do not depend on the engine or the first run."""
+    """Create what the program's immediates refer to, so that addresses do not depend on the engine or the first run."""
     insns = prog.program.insns
     for pc, insn in enumerate(insns):
         if insn.is_ld_imm64 and insn.src and not (pc and insns[pc - 1].is_ld_imm64):
@@ -93,7 +93,7 @@ def _ksym(prog: LoadedProgram, index: int) -> int:
 
 
 def callee(prog: LoadedProgram, insn: Insn) -> tuple[str, Callable[..., int]]:
-    """Name and converted call of the helper or kfunc that `insn` calls.
+    """Return name and converted call of the helper or kfunc that `insn` calls.
 
     Raises:
         Fault: this kernel has no such function.
@@ -113,10 +113,10 @@ def callee(prog: LoadedProgram, insn: Insn) -> tuple[str, Callable[..., int]]:
 
 
 def tail_call(env: CallEnv, ctx: int, prog_array: int, index: int, *rest: int) -> int:
-    """bpf_tail_call: the program that takes over, run to its end; `NO_TAIL` if there is none.
+    """Run the target of bpf_tail_call to its end and return its result; `NO_TAIL` if there is no target.
 
     Raises:
-        Fault: the second argument is not a map of programs; what the target does.
+        Fault: the second argument is not a map of programs, or the target itself faults.
     """
     from ebpfvm.kernel.convert import map_object
     bpf_map = map_object(env, prog_array)
@@ -134,13 +134,13 @@ NO_TAIL: Final = -NO_SUCH_PROGRAM  # no u64, so no result of a program
 
 
 def load_packet(env: CallEnv, skb: Any, offset: int, size: int) -> int | None:
-    """What LD_ABS and LD_IND read: `size` bytes at `offset` in network byte order, None outside of the packet.
+    """Return what LD_ABS and LD_IND read: `size` bytes at `offset` in network byte order, None outside of the packet.
 
     Negative offsets count from the network header (SKF_NET_OFF) or the link header (SKF_LL_OFF), as in
     bpf_internal_load_pointer_neg_helper (kernel/bpf/core.c).
 
     Raises:
-        Fault: R6 is not the program's context, or the context is no packet.
+        Fault: R6 is not the program's context, or the context is not a packet.
     """
     found = env.memory.owner(skb)
     if not isinstance(found, SkBuff):

@@ -1,7 +1,7 @@
-"""The interpreter's closures: one function per row makes them, out of the row's lowered meaning.
+"""The interpreter's closures, which one function per row creates from the row's lowered meaning.
 
-The makers of ALU, jump, memory and atomic rows are compiled from text, once per row and process; their text comes
-from the instruction table only. Operands of one instruction (register numbers, immediate, next slot) are closure
+The makers of ALU, jump, memory and atomic rows are compiled from text, once per row and process; the text comes from
+the instruction table alone. The operands of an instruction (register numbers, immediate, next slot) are closure
 variables.
 """
 
@@ -40,7 +40,7 @@ _IGNORED: Final[tuple[tuple[list[str], ...], ...]] = (([],), ([], ["off"]))  # k
 
 
 def build(run: InterpreterRun) -> list[Step]:
-    """One step for each slot of `run.prog`, and one behind the last for a program that runs off its end."""
+    """Return one step for each slot of `run.prog`, and one after the last for a program that runs off its end."""
     program = run.prog.program
     steps = [_step(run, pc, insn) for pc, insn in enumerate(program.insns)]
     steps.append(_failing(Fault, "opcode", "the program runs off its end"))
@@ -64,7 +64,7 @@ def _failing(kind: type[Fault], *args: str) -> Step:
 
 
 def _target(run: InterpreterRun, pc: int) -> int:
-    """Slot of a jump target; one outside of the program is the step that runs off its end."""
+    """Return the slot of a jump target; for one outside of the program, the step that runs off its end."""
     size = len(run.prog.program.insns)
     target = common.jump_target(run.prog.program.insns[pc], pc)
     return target if 0 <= target < size else size
@@ -72,7 +72,7 @@ def _target(run: InterpreterRun, pc: int) -> int:
 
 @functools.cache
 def maker(row: Row, watched: bool) -> Maker:
-    """The function that makes steps of `row`."""
+    """Return the function that creates steps of `row`."""
     lines = _BODIES[row.kind](row, watched)
     source = _SKELETON.format(name=row.name, body="\n".join("        " + line for line in lines))
     space: dict[str, Any] = {**PRIMITIVES, "O": OFFSET_MASK, "B": BIAS, "U64": U64}
@@ -212,7 +212,7 @@ def _call_local(run: InterpreterRun, pc: int, insn: Insn) -> Step:
 
 
 def _callx(run: InterpreterRun, pc: int, insn: Insn, row: Row) -> Step:
-    """Every kernel refuses callx; bare programs may call a function by address, or a helper by number."""
+    """Return a step for callx, which kernels refuse; bare programs call a function by address or a helper by number."""
     env, reg, nxt, prog, size = run.env, insn.dst, pc + 1, run.prog, len(run.prog.program.insns)
     base = prog.func_base
 

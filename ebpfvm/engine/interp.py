@@ -1,11 +1,11 @@
-"""The interpreter: for clarity and observation, and for programs that no verifier has seen.
+"""The interpreter, for clarity and observation, and for unverified programs.
 
-A program becomes a list with one closure per slot; a closure does its instruction on the list of registers and
-returns the next slot, -1 at the end of a function. Every access is checked at the region it names, so a wrong
-program ends in a `Fault` that says what it did and where, and never harms anything else.
+A program becomes a list with one closure per slot. A closure executes its instruction on the list of registers and
+returns the next slot, -1 at the end of a function. Every access is checked against the region that it refers to, so
+that a wrong program ends in a `Fault` that says what it did and where, and never harms anything else.
 
-`Hooks` see each step, each memory access and each call. Programs are built with observed steps only when there are
-hooks, so that nobody pays for what is not used.
+`Hooks` observe each step, each memory access and each call. Programs are only built with observed steps if there are
+hooks, so that observation costs nothing when it is not used.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
 
 
 class Hooks:
-    """What may watch a run; override what you want. `regs` is r0 to r10 and may be changed."""
+    """The observer of a run: override the methods that you need. `regs` is r0 to r10 and may be changed."""
 
     def before(self, run: InterpreterRun, pc: int, regs: list[int]) -> None:
-        """Before the instruction at slot `pc`."""
+        """Observe the state before the instruction at slot `pc`."""
 
     def after(self, run: InterpreterRun, pc: int, regs: list[int], next_pc: int) -> None:
-        """After it; `next_pc` is -1 at the end of a function."""
+        """Observe the state after the instruction; `next_pc` is -1 at the end of a function."""
 
     def memory(self, run: InterpreterRun, kind: str, ptr: int, size: int, value: int) -> None:
-        """After a "load" or "store" by an instruction, before which nothing is known of `ptr`."""
+        """Observe a completed "load" or "store" of an instruction; `ptr` has not been checked before."""
 
     def call(self, run: InterpreterRun, name: str, args: tuple[int, ...], result: int) -> None:
-        """After a helper or kfunc returned."""
+        """Observe a helper or kfunc that has returned."""
 
 
 class Interpreter:
-    """The engine.
+    """The interpreting engine.
 
     Args:
-        budget: instructions that one frame of a run may execute, and the run as a whole.
-        hooks: who watches.
+        budget: number of instructions that one frame of a run, and the run as a whole, may execute.
+        hooks: the observer.
     """
 
     checks: Final = True
@@ -63,11 +63,11 @@ class Interpreter:
 
 
 class InterpreterRun(Run):
-    """A program, ready to be run.
+    """A program that is ready to run in the interpreter.
 
     Attributes:
-        executed: instructions since it was loaded.
-        frames: in use by the running call of it.
+        executed: number of instructions since it was loaded.
+        frames: number of frames that the current call uses.
     """
 
     def __init__(self, prog: LoadedProgram, budget: int, hooks: Hooks | None) -> None:
@@ -80,7 +80,7 @@ class InterpreterRun(Run):
         self.steps = handlers.build(self)
 
     def __call__(self, ctx: Context) -> int:
-        """Run the program, as `Run.__call__`: inside itself (by way of a helper) with frames of its own."""
+        """Run the program as `Run.__call__` does; if it runs inside itself, with frames of its own."""
         frames, self.frames = self.frames, 0
         try:
             return super().__call__(ctx)
@@ -110,7 +110,7 @@ class InterpreterRun(Run):
             self._limit = limit
 
     def tail(self, ctx: Context) -> int:
-        """A tail call: its frame replaces the caller's."""
+        """Run the program as the target of a tail call, whose frame replaces the caller's."""
         frames, self.frames = self.frames, 0
         try:
             return self.enter(ctx, 0, ())
@@ -118,10 +118,10 @@ class InterpreterRun(Run):
             self.frames = frames
 
     def function(self, pc: int, args: tuple[int, ...] | list[int]) -> int:
-        """Run one function in a frame of its own; r0.
+        """Run one function in a frame of its own and return r0.
 
         Raises:
-            Fault: more than 8 frames, or what the function does.
+            Fault: there are more than 8 frames, or the function itself faults.
         """
         if self.frames >= MAX_CALL_FRAMES:
             raise Fault("call", f"{self.frames + 1} frames deep; {MAX_CALL_FRAMES} are allowed")
@@ -159,7 +159,7 @@ class InterpreterRun(Run):
             self.executed += n
 
     def _watched(self, pc: int, regs: list[int], limit: int) -> int:
-        """The loop with hooks around each step; the number of steps."""
+        """Execute the loop with hooks around each step, and return the number of steps."""
         hooks, steps = self.hooks, self.steps
         assert hooks is not None
         for n in range(1, limit + 1):

@@ -1,4 +1,4 @@
-"""What a program needs to run that ebpfvm does not have: found before the run."""
+"""Find the functions that a program may call and that ebpfvm cannot run, before the run."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def without_body(prog: LoadedProgram) -> tuple[int, str, str] | None:
-    """Return slot, kind ("helper" or "kfunc") and name of the first function without a run time that the program may
-    call, or None.
+    """Return slot, kind ("helper" or "kfunc") and name of the first function without run time that a program may call.
 
-    Functions that this kernel lacks do not count: a program that names a weak one asks before it calls it.
+    Return None if there is none. Functions that this kernel lacks do not count: a program that names a weak one checks
+    its address before it calls it.
     """
     insns = prog.program.insns
     table = flow_graph.rows(insns)

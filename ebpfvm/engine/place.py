@@ -1,4 +1,4 @@
-"""Where a fault happened, in words: the instruction and the C line. Both engines ask here, only when one happens."""
+"""The place of a fault in words: the instruction and the C line; both engines use it, only when a fault occurs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def locate(fault: Fault, prog: LoadedProgram, pc: int, regs: tuple[int, ...] = ()) -> Fault:
-    """Name the place in `fault`, unless a deeper frame did; returns it for `raise`."""
+    """Record the place in `fault`, unless an inner frame has done so, and return it for `raise`."""
     if fault.pc is not None:
         return fault
 
@@ -25,7 +25,7 @@ def locate(fault: Fault, prog: LoadedProgram, pc: int, regs: tuple[int, ...] = (
 
 
 def insn_text(program: Program, pc: int, call_name: CallName | None = None) -> str | None:
-    """One instruction as the kernel's log writes it, None outside of the program."""
+    """Return one instruction as the kernel's log writes it, None outside of the program."""
     if not 0 <= pc < len(program.insns):
         return None
     from ebpfvm.isa.disasm import kernel_text  # imported here: only faults need it, and it is not small
@@ -33,6 +33,6 @@ def insn_text(program: Program, pc: int, call_name: CallName | None = None) -> s
 
 
 def line_text(program: Program, pc: int) -> str | None:
-    """`file.c:LINE: text` of the C source, None without line info."""
+    """Return `file.c:LINE: text` of the C source, None without line info."""
     record = program.line_at(pc)
     return None if record is None else f"{record}: {record.text.strip()}"

@@ -1,4 +1,4 @@
-"""What a run is on either engine: entry, tail calls, callbacks, and how ledger and stack are left when it ends."""
+"""What a run is on either engine: entry, tail calls, callbacks, and the state of ledger and stack when it ends."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Run:
         raise NotImplementedError
 
     def caught(self, thrown: Thrown, ctx: Context) -> int:
-        """What the program returns that has thrown: the result of its exception callback, or the cookie itself."""
+        """Return the result of a program that has thrown: that of its exception callback, or the cookie itself."""
         if self.prog.catches:
             return self.enter(ctx, self.prog.catches, (thrown.cookie,))
         return thrown.cookie
 
     def __call__(self, ctx: Context) -> int:
-        """Run the program; r0 as unsigned 64 bits.
+        """Run the program and return r0 as unsigned 64 bits.
 
         Raises:
             Fault: with the place; a reference that is still held at the end is a "leak".
@@ -49,21 +49,21 @@ class Run:
         return result
 
     def tail(self, ctx: Context) -> int:
-        """Run it in place of another program (a tail call): its frame replaces the caller's."""
+        """Run the program in place of another one (a tail call); its frame replaces the caller's."""
         return self.enter(ctx, 0, ())
 
     def callback(self, pc: int, args: tuple[int, ...]) -> int:
-        """Call the function at slot `pc`; references it acquires must be gone when it returns.
+        """Call the function at slot `pc`; it must release the references that it acquires before it returns.
 
         Raises:
-            Fault: no such slot; what the function does.
+            Fault: there is no such slot, or the function itself faults.
         """
         if not 0 <= pc < len(self.prog.program.insns):
             raise Fault("call", f"callback to slot {pc}, which the program does not have")
         return self._guarded(self.env.ctx, pc, args)
 
     def _guarded(self, ctx: Context, pc: int, args: tuple[int, ...]) -> int:
-        """Run, and leave stack and ledger as they were found."""
+        """Run the program, and restore stack and ledger afterwards."""
         kernel = self._kernel
         refs, stack = kernel.refs, kernel.stack
         held, depth = refs.held, stack.depth

@@ -1,9 +1,9 @@
-"""The one lowering: from the meaning of an instruction (text of its row in `isa.table`) to Python.
+"""The one lowering from the meaning of an instruction (text of its row in `isa.table`) to Python.
 
-`lower` turns the text into a Python expression over given operands. Each operand and result carries the interval its
-value lies in, and a cut to W bits is written only where the interval says that it is needed. The interpreter knows
-nothing of its operands and gets all cuts; the translator passes what its range pass found and gets fewer. The
-interval of the result comes out of the same walk, so code and range cannot disagree.
+`lower` translates the text to a Python expression over given operands. Each operand and result carries the interval of
+its value, and a truncation to W bits is only written where the interval requires it. The interpreter knows nothing
+about its operands and gets all truncations; the translator passes the results of its range pass and gets fewer. The
+interval of the result comes from the same walk, so that code and range cannot disagree.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ U32: Final = (1 << 32) - 1
 
 
 class Expr(NamedTuple):
-    """A Python expression, as text that may stand anywhere, and the interval of its value.
+    """A Python expression, as text that can be used anywhere, and the interval of its value.
 
     Attributes:
-        text: an atom or in parentheses.
+        text: an atom, or in parentheses.
         lo, hi: bounds, both included.
     """
 
@@ -42,18 +42,18 @@ class Expr(NamedTuple):
 
 
 def number(n: int) -> Expr:
-    """A constant."""
+    """Return a constant."""
     text = f"{n:#x}" if n > 0xFFFF else str(n)
     return Expr(text if n >= 0 else f"({text})", n, n)
 
 
 def operand(text: str, lo: int = 0, hi: int = U64) -> Expr:
-    """A register or other atom."""
+    """Return a register or another atom."""
     return Expr(text, lo, hi)
 
 
 def cut(value: Expr, width: int) -> Expr:
-    """The low `width` bits, unsigned."""
+    """Return the low `width` bits, unsigned."""
     mask = (1 << width) - 1
     if value.lo >= 0 and value.hi <= mask:
         return value
@@ -67,7 +67,7 @@ def _signed(n: int, width: int) -> int:
 
 
 def sdiv(a: int, b: int, width: int) -> int:
-    """Signed division of unsigned `width`-bit numbers, towards zero; by zero 0 (RFC 9669 section 4.1)."""
+    """Return the signed quotient of unsigned `width`-bit numbers, truncated; 0 for division by zero (RFC 9669, 4.1)."""
     x, y = _signed(a, width), _signed(b, width)
     if not y:
         return 0
@@ -76,7 +76,7 @@ def sdiv(a: int, b: int, width: int) -> int:
 
 
 def smod(a: int, b: int, width: int) -> int:
-    """Remainder that goes with `sdiv`: the sign of the dividend; by zero the dividend."""
+    """Return the remainder that belongs to `sdiv`: it has the sign of the dividend, and is the dividend for zero."""
     x, y = _signed(a, width), _signed(b, width)
     if not y:
         return a
@@ -85,7 +85,7 @@ def smod(a: int, b: int, width: int) -> int:
 
 
 def bswap(x: int, width: int) -> int:
-    """The low `width` bits of `x` with their bytes reversed."""
+    """Return the low `width` bits of `x` with their bytes reversed."""
     size = width // 8
     return int.from_bytes((x & (1 << width) - 1).to_bytes(size, "little"), "big")
 
@@ -100,11 +100,11 @@ def _parse(meaning: str) -> ast.expr:
 
 
 def lower(row: Row, a: Expr, b: Expr, **names: Expr) -> Expr:
-    """The value that `row.meaning` gives, cut to the row's width.
+    """Return the value that `row.meaning` describes, truncated to the row's width.
 
     Args:
-        row: an "alu" or "atomic" row; for "ldx" pass what was loaded as `loaded`.
-        a, b: destination and source operand; of any width, they are cut as the row says.
+        row: an "alu", "atomic" or "ldx" row; pass the loaded number of the latter as `loaded`.
+        a, b: destination and source operand, of any width; they are truncated as the row requires.
         names: "old" and "r0" (atomics), "loaded" (ldx).
     """
     width = 64 if row.kind == "ldx" else row.width
@@ -115,14 +115,14 @@ def lower(row: Row, a: Expr, b: Expr, **names: Expr) -> Expr:
 
 
 def condition(row: Row, a: Expr, b: Expr) -> Expr:
-    """The condition of a "jmp" row; an interval of one number if it is always true (1) or always false (0)."""
+    """Return the condition of a "jmp" row; its interval is one number if it is always true (1) or always false (0)."""
     width = row.width
     return _Lowering(width, {"a": cut(a, width), "b": cut(b, width)}).visit(_parse(row.meaning))
 
 
 @functools.cache
 def _loose(meaning: str) -> frozenset[str]:
-    """Names of which only the low W bits can reach the result, once that is cut: they need no cut of their own."""
+    """Return the names of which only the low W bits can reach the truncated result, so that they need no truncation."""
     found: dict[str, bool] = {}
 
     def walk(node: ast.AST, low_bits: bool) -> None:
@@ -251,7 +251,7 @@ def _is_signed(node: ast.expr) -> bool:
 
 
 def _decide(symbol: str, a: Expr, b: Expr) -> bool | None:
-    """The outcome of a comparison that the intervals decide."""
+    """Return the outcome of a comparison that the intervals decide, otherwise None."""
     if symbol in ("<", ">="):
         less = True if a.hi < b.lo else False if a.lo >= b.hi else None
         return less if less is None or symbol == "<" else not less
@@ -274,7 +274,7 @@ def _add(a: Expr, b: Expr, width: int) -> Expr:
 
 
 def _small(b: Expr, width: int) -> Expr:
-    """A constant with the sign bit set as a negative number: the sum is the same modulo 2**W and stays in range."""
+    """Return a constant with the sign bit set as a negative number: the sum is equal modulo 2**W and stays in range."""
     return b if b.const is None else number(_signed(b.const, width))
 
 

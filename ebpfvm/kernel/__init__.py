@@ -1,8 +1,8 @@
-"""The emulated kernel at run time: memory, packets, contexts, who owns what, clock, devices, loaded programs.
+"""The emulated kernel at run time: memory, packets, contexts, ownership, clock, devices, loaded programs.
 
 A pointer is a plain int (`memory`), a packet is an `SkBuff` (`skb`), a context is a region that reads and writes the
-attributes of an object by a declared layout (`ctx`), a reference has one recorded holder (`refs`), and all of it
-hangs on one `Kernel` (`emulated`). Engines run a `LoadedProgram`; helper bodies get a `CallEnv` and converted
+attributes of an object by a declared layout (`ctx`), a reference has one recorded holder (`refs`), and all of them
+belong to one `Kernel` (`emulated`). Engines run a `LoadedProgram`; bodies of helpers receive a `CallEnv` and converted
 arguments (`convert`).
 """
 

@@ -1,4 +1,4 @@
-"""What the body of a helper or kfunc receives first."""
+"""The environment that the body of a helper or kfunc receives as its first argument."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class CallEnv:
-    """The surroundings of a running program.
+    """The environment of a running program.
 
     Attributes:
-        kernel, memory, refs: of the program's kernel.
+        kernel, memory, refs: the program's kernel, and its memory and references.
         prog: the program.
         ctx: its context object.
-        pc: slot of the running call, for messages; -1 where an engine does not keep it.
+        pc: slot of the call in progress, for messages; -1 if an engine does not track it.
     """
 
     __slots__ = ("ctx", "kernel", "memory", "pc", "prog", "refs")
@@ -36,21 +36,21 @@ class CallEnv:
         self.pc = -1
 
     def call(self, func_ptr: int, *args: int) -> int:
-        """Call back into a program: `func_ptr` is the address of one of its functions.
+        """Call a function of the program by its address `func_ptr`.
 
         Returns:
             r0 as unsigned 64 bits.
 
         Raises:
-            Fault: not a function; or what the function does.
+            Fault: it is not a function, or the function itself faults.
         """
         return self.function(func_ptr)(*args)
 
     def function(self, func_ptr: int) -> Callable[..., int]:
-        """The function at `func_ptr`, for a helper that calls it again and again; takes and returns what `call` does.
+        """Return the function at `func_ptr`, for a helper that calls it repeatedly; it behaves like `call`.
 
         Raises:
-            Fault: not a function.
+            Fault: it is not a function.
         """
         region = self.memory.region(func_ptr)
         target = region.owner

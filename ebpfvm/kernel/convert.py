@@ -1,7 +1,7 @@
-"""From registers to what a body takes, by its contract: the one conversion that both engines use.
+"""Convert registers to the arguments of a body, according to its contract; both engines use this conversion.
 
-`helper_call` and `kfunc_call` look at a contract once and return a function of the environment and five numbers, so
-a call at run time costs a few conversions and no decisions.
+`helper_call` and `kfunc_call` inspect a contract once and return a function of the environment and five numbers, so
+that a call at run time costs a few conversions and no decisions.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _SCALARS: Final = {"u8": (8, False), "u16": (16, False), "u32": (32, False), "un
 
 
 def context_object(env: CallEnv, ptr: int) -> Any:
-    """The object behind a context pointer; of a `SchBpfCtx` its packet, which is what helpers want of it.
+    """Return the object of a context pointer; for a `SchBpfCtx`, its packet, which is what helpers need.
 
     Raises:
-        Fault: NULL, or not a context.
+        Fault: the pointer is NULL, or does not point to a context.
     """
     region = env.memory.region(ptr)
     if region is env.ctx.region and region.owner is None:
@@ -53,7 +53,7 @@ def context_object(env: CallEnv, ptr: int) -> Any:
 
 
 def _context_converter(i: int, kind: str, nullable: bool) -> Converter:
-    """Converter of a pointer to a context or kernel object; `kind` says what it must be (`_CLASSES`)."""
+    """Return a converter for a pointer to a context or kernel object; `kind` says what it must be (`_CLASSES`)."""
     classes = _CLASSES.get(kind)
 
     def convert(env: CallEnv, r: Regs) -> Any:
@@ -67,10 +67,10 @@ def _context_converter(i: int, kind: str, nullable: bool) -> Converter:
 
 
 def map_object(env: CallEnv, ptr: int) -> Any:
-    """The map behind a map pointer.
+    """Return the map that a map pointer refers to.
 
     Raises:
-        Fault: not a map.
+        Fault: it is not a map.
     """
     region = env.memory.region(ptr)
     if region.kind != "map" or ptr != region.base:
@@ -79,7 +79,7 @@ def map_object(env: CallEnv, ptr: int) -> Any:
 
 
 def converters(args: Sequence[ArgSpec]) -> list[Converter | None]:
-    """One converter for each argument, None where the register is passed as it is."""
+    """Return a converter for each argument, None if the register is passed unchanged."""
     maps = [index for index, spec in enumerate(args) if spec.kind is Arg.CONST_MAP_PTR]
     return [_converter(args, index, maps[0] if maps else None) for index in range(len(args))]
 
@@ -114,7 +114,7 @@ def _bytes_converter(args: Sequence[ArgSpec], i: int) -> Converter | None:
 
 
 def helper_call(helper: Helper) -> Call:
-    """`call(env, r1, r2, r3, r4, r5) -> r0` for a helper. A missing body is a Fault when it is called."""
+    """Return `call(env, r1, r2, r3, r4, r5) -> r0` for a helper; calling one without a body is a Fault."""
     body = helper.body
     if body is None:
         return _unsupported(f"helper {helper.name}")
@@ -122,7 +122,7 @@ def helper_call(helper: Helper) -> Call:
 
 
 def kfunc_call(kfunc: Kfunc) -> Call:
-    """`call(env, r1, r2, r3, r4, r5) -> r0` for a kfunc. A missing body is a Fault when it is called."""
+    """Return `call(env, r1, r2, r3, r4, r5) -> r0` for a kfunc; calling one without a body is a Fault."""
     body = kfunc.body
     if body is None:
         return _unsupported(f"kfunc {kfunc.name}")
@@ -130,7 +130,7 @@ def kfunc_call(kfunc: Kfunc) -> Call:
 
 
 def param_converter(param: KfuncParam, i: int) -> Converter | None:
-    """The converter of a kfunc's parameter `i` (from 0), None where the register is passed as it is."""
+    """Return the converter of a kfunc's parameter `i` (from 0), None if the register is passed unchanged."""
     if param.pointers == 1 and param.struct in OBJECTS:
         return _context_converter(i, param.struct, param.struct not in _CLASSES or "nullable" in param.suffixes)
     if param.pointers == 0 and param.type in _SCALARS:
@@ -147,7 +147,7 @@ def _unsupported(what: str) -> Call:
 
 
 def _bind(body: Callable[..., int], conv: list[Converter | None]) -> Call:
-    """One closure per shape: most bodies take few arguments, and many take numbers only."""
+    """Return a closure for the shape of the arguments: most bodies take few, and many take only numbers."""
     n = len(conv)
     if not any(conv):
         return _bind_numbers(body, n)

@@ -1,8 +1,8 @@
-"""Contexts: regions whose loads and stores are attributes of a Python object, by a declared layout.
+"""Contexts: regions whose loads and stores access attributes of a Python object, by a declared layout.
 
-The layout is the `CtxField` tuple of a program type, so one declaration serves the verifier, both engines and the
-manual. A field reads the attribute of the same name; an array field (`cb`) reads an element of it. What a kernel does
-by rewriting the program's instructions (convert_ctx_access) happens here at the access.
+The layout is the `CtxField` tuple of a program type, so that one declaration serves the verifier, both engines and the
+manual. A field reads the attribute of the same name; an array field (`cb`) reads one of its elements. What a kernel
+achieves by rewriting the program's instructions (convert_ctx_access) happens here at the access.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ CTX_HOLDER = "ctx->skb"  # holds the reference of a packet that a dequeue progra
 
 
 class FieldAccess(NamedTuple):
-    """How one (offset, size) of a context is read or written.
+    """The way in which one (offset, size) of a context is read or written.
 
     Attributes:
         field: the declaration.
         item: element of an array field, None for others.
-        shift: bits below the part that is read.
-        mask: what remains; None for a pointer, which a program sees whole whatever the field's declared size.
-        wide: two u32 elements at once, as `cb` allows.
+        shift: number of bits below the part that is read.
+        mask: mask of the result; None for a pointer, which a program sees whole whatever the field's declared size.
+        wide: whether two u32 elements are accessed at once, as `cb` allows.
     """
 
     field: CtxField
@@ -43,14 +43,14 @@ class FieldAccess(NamedTuple):
     wide: bool = False
 
     def get(self, obj: Any) -> int:
-        """Read it from `obj`."""
+        """Return the value read from `obj`."""
         value: Any = getattr(obj, self.field.name)
         if self.item is not None:
             value = value[self.item] | value[self.item + 1] << 32 if self.wide else value[self.item]
         return value if self.mask is None else value >> self.shift & self.mask  # type: ignore[no-any-return]
 
     def set(self, obj: Any, value: int) -> None:
-        """Write it to `obj`."""
+        """Write the value to `obj`."""
         name, index = self.field.name, self.item
         if index is None:
             setattr(obj, name, self._merge(getattr(obj, name), value))
@@ -68,12 +68,12 @@ class FieldAccess(NamedTuple):
 
 
 class Layout:
-    """Fields of a context structure by offset.
+    """The fields of a context structure by offset.
 
     Args:
-        name: of the structure, for messages: "__sk_buff".
+        name: name of the structure, for messages: "__sk_buff".
         fields: the fields; later ones replace earlier ones of the same name.
-        size: bytes of the structure.
+        size: size of the structure in bytes.
     """
 
     def __init__(self, name: str, fields: Iterable[CtxField], size: int = 0) -> None:
@@ -84,28 +84,28 @@ class Layout:
         self._writes: dict[tuple[int, int], FieldAccess | None] = {}
 
     def reading(self, off: int, size: int) -> FieldAccess | None:
-        """How `size` bytes at `off` are read, None if they may not be."""
+        """Return how `size` bytes at `off` are read, None if they may not be."""
         key = off, size
         if key not in self._reads:
             self._reads[key] = self._find(off, size, write=False)
         return self._reads[key]
 
     def writing(self, off: int, size: int) -> FieldAccess | None:
-        """How `size` bytes at `off` are written, None if they may not be."""
+        """Return how `size` bytes at `off` are written, None if they may not be."""
         key = off, size
         if key not in self._writes:
             self._writes[key] = self._find(off, size, write=True)
         return self._writes[key]
 
     def load(self, obj: Any, off: int, size: int) -> int:
-        """Read from `obj`; raises Fault."""
+        """Read from `obj`; raise Fault for an invalid access."""
         how = self.reading(off, size)
         if how is None:
             self._refuse(off, size, "read")
         return how.get(obj)
 
     def store(self, obj: Any, off: int, size: int, value: int) -> None:
-        """Write to `obj`; raises Fault."""
+        """Write to `obj`; raise Fault for an invalid access."""
         how = self.writing(off, size)
         if how is None:
             self._refuse(off, size, "write")
@@ -125,7 +125,7 @@ class Layout:
 
 
 def _access(field: CtxField, off: int, size: int, write: bool) -> FieldAccess | None:
-    """How an access that the field allows is done: a part of one element, or two u32 at once."""
+    """Return how an access that the field allows is done: to a part of one element, or to two u32 at once."""
     if not field.allows(off, size, write):
         return None
     element = field.element or field.size
@@ -143,8 +143,8 @@ class ObjectRegion(Region):
     """A region whose bytes are the attributes of its owner.
 
     Attributes:
-        layout: which attribute lies where.
-        region: contexts only: itself.
+        layout: which attribute is at which offset.
+        region: the region itself (contexts only).
     """
 
     __slots__ = ("layout", "region")
@@ -157,7 +157,7 @@ class ObjectRegion(Region):
         self.layout = layout
 
     def load(self, off: int, size: int) -> int:
-        """Read an attribute of the owner."""
+        """Return an attribute of the owner."""
         return self.layout.load(self.owner, off, size)
 
     def store(self, off: int, size: int, value: int) -> None:
@@ -165,23 +165,23 @@ class ObjectRegion(Region):
         self.layout.store(self.owner, off, size, value)
 
     def read(self, off: int, n: int) -> bytes:
-        """Refused: fields have no bytes that a helper could copy."""
+        """Raise Fault, because fields have no bytes that a helper could copy."""
         raise Fault("memory", f"{self} cannot be used as plain memory")
 
     def write(self, off: int, data: bytes) -> None:
-        """Refused, as `read`."""
+        """Raise Fault, as `read` does."""
         raise Fault("memory", f"{self} cannot be used as plain memory")
 
 
 def layout_of(prog_type: ProgType, attach: str = "") -> Layout:
-    """The context layout of a program type, with the fields that the attach point changes."""
+    """Return the context layout of a program type, with the fields that the attach point changes."""
     return Layout(prog_type.ctx, (*prog_type.fields, *prog_type.attach_fields.get(attach, ())), prog_type.ctx_size)
 
 
 class SkbCtx(ObjectRegion):
-    """`struct __sk_buff` over an SkBuff: the context of sched_cls, socket filters, cgroup_skb and their like.
+    """`struct __sk_buff` of an SkBuff: the context of sched_cls, socket filters, cgroup_skb and similar types.
 
-    One context may serve many packets in turn: set `owner`.
+    One context can serve many packets in turn: set `owner`.
     """
 
     __slots__ = ()
@@ -193,7 +193,7 @@ class SkbCtx(ObjectRegion):
 
 
 class ObjectCtx(ObjectRegion):
-    """The context of a type whose fields are attributes of any object."""
+    """The context of a type whose fields are attributes of an arbitrary object."""
 
     __slots__ = ()
 
@@ -204,7 +204,7 @@ class ObjectCtx(ObjectRegion):
 
 
 class SkbContexts:
-    """Contexts of programs on packets, pooled by depth: a program that runs while another does has one of its own."""
+    """Contexts of programs on packets, pooled by depth: a program that runs inside another has one of its own."""
 
     __slots__ = ("_free", "_kernel")
 
@@ -213,7 +213,7 @@ class SkbContexts:
         self._free: list[SkbCtx] = []
 
     def run(self, program: Runnable, skb: SkBuff) -> int:
-        """Run a program on a packet; r0."""
+        """Run a program on a packet and return r0."""
         free = self._free
         ctx = free.pop() if free else SkbCtx(self._kernel, skb)
         ctx.owner = skb
@@ -224,7 +224,7 @@ class SkbContexts:
 
 
 class XdpCtx(ObjectRegion):
-    """`struct xdp_md` over an XdpBuff."""
+    """`struct xdp_md` of an XdpBuff."""
 
     __slots__ = ()
 
@@ -241,11 +241,11 @@ def _xdp_layout(kernel: Kernel) -> Layout:
 class SchBpfCtx(ObjectRegion):
     """`struct sch_bpf_ctx` of RFC v6, patch 3/5: `skb` at 0, `classid` at 8, `delay` at 16; 24 bytes.
 
-    Its padding is not accessible. Which fields may be written is the layout's matter (decision D1: classid and delay
-    everywhere; skb in dequeue, with NULL or a packet the program owns). A store to `skb` hands the program's
-    reference over to `CTX_HOLDER`, from which the qdisc takes it.
+    Its padding is not accessible. The layout says which fields may be written (decision D1: classid and delay
+    everywhere; skb in dequeue, with NULL or a packet that the program owns). A store to `skb` moves the program's
+    reference to `CTX_HOLDER`, from which the qdisc takes it.
 
-    One context serves many runs: `prepare` it for each.
+    One context serves many runs: call `prepare` before each.
 
     Attributes:
         skb: address of the packet, 0 for NULL.
@@ -264,7 +264,7 @@ class SchBpfCtx(ObjectRegion):
         kernel.memory.adopt(self)
 
     def prepare(self, skb: SkBuff | None, classid: int) -> None:
-        """Fill it for one run: the packet (None in dequeue) and the qdisc's handle; delay becomes 0."""
+        """Set the fields for one run: the packet (None in dequeue) and the qdisc's handle; delay becomes 0."""
         self.skb = 0 if skb is None else skb.ptr
         self.classid = classid
         self.delay = 0
@@ -284,7 +284,7 @@ class SchBpfCtx(ObjectRegion):
         raise Fault("memory", f"ctx->skb is {self.skb:#x}, which is not a packet")
 
     def store(self, off: int, size: int, value: int) -> None:
-        """Write a field; `skb` takes the program's reference along."""
+        """Write a field; a store to `skb` also moves the program's reference."""
         if off or size != 8 or not self._hands_over:
             super().store(off, size, value)
             return
@@ -299,7 +299,7 @@ class SchBpfCtx(ObjectRegion):
 
 
 class BytesCtx(Region):
-    """A context of plain bytes, for programs whose context is just memory (raw programs, struct_ops arguments)."""
+    """A context of plain bytes, for programs whose context is memory (raw programs, struct_ops arguments)."""
 
     __slots__ = ("region",)
     region: Region

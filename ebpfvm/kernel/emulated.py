@@ -1,4 +1,4 @@
-"""One emulated kernel: everything that outlives a program run."""
+"""The emulated kernel: everything that outlives a program run."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def _views(frame: Region) -> FrameViews:
 
 
 class CallStack:
-    """The frames of all running programs. Frame n has the same address in every run and on both engines.
+    """The stack frames of all running programs; frame n has the same address in every run and on both engines.
 
     Attributes:
-        frames: those made so far; only those below `depth` are alive.
-        depth: frames in use.
+        frames: the frames created so far; only those below `depth` are alive.
+        depth: number of frames in use.
     """
 
     def __init__(self, memory: Memory) -> None:
@@ -53,7 +53,7 @@ class CallStack:
         self._views: list[tuple[Region, FrameViews]] = []
 
     def push(self) -> Region:
-        """A new frame, all zero; raises Fault when there are too many."""
+        """Return a new frame filled with zeros; raise Fault if there are too many."""
         depth = self.depth
         while depth >= len(self.frames):
             self._make()
@@ -65,8 +65,10 @@ class CallStack:
         return frame
 
     def enter(self) -> FrameViews:
-        """`push` for generated code, which gives the frame up by counting `depth` down: no pointer to a dead frame is
-        ever used there."""
+        """Do the same as `push` for generated code, which releases the frame by decrementing `depth`.
+
+        Generated code never uses a pointer to a dead frame.
+        """
         depth = self.depth
         try:
             region, views = self._views[depth]
@@ -92,7 +94,7 @@ class CallStack:
         self.frames.append(frame)
 
     def pop(self, depth: int) -> None:
-        """Drop frames until only `depth` are in use; pointers into them become invalid."""
+        """Drop frames until only `depth` are in use; pointers into the dropped ones become invalid."""
         while self.depth > depth:
             self.depth -= 1
             if self.depth < len(self.frames):
@@ -150,7 +152,7 @@ class Kernel:
         self.skb_layout = _skb_layout(self.dialect)
 
     def printk(self, line: str) -> None:
-        """Add a line to the trace.
+        """Append a line to the trace.
 
         Raises:
             LimitError: it has as many lines as `Limits.trace_lines` allows.
@@ -170,7 +172,7 @@ class Kernel:
             raise self.limits.reached("record_memory", f"a record of {size:,} bytes in map {name!r}")
 
     def object_region(self, skb: SkBuff) -> Region:
-        """The region behind a pointer to `skb`, read and written by `skb_layout`."""
+        """Return the region that a pointer to `skb` refers to, which is read and written by `skb_layout`."""
         memory = self.memory
         region = _bare(ObjectRegion)  # all of its making and of `Memory.adopt` in one frame: each packet has one
         region.layout = layout = self.skb_layout
@@ -185,7 +187,7 @@ class Kernel:
 
 
 def _skb_layout(dialect: Dialect) -> Layout:
-    """`struct __sk_buff` under the rules of tc_cls_act, whose access callbacks the RFC reuses for its skb."""
+    """Return `struct __sk_buff` with the rules of tc_cls_act, whose access callbacks the RFC reuses for its skb."""
     try:
         return layout_of(dialect.prog_type("sched_cls"))
     except UsageError:

@@ -1,4 +1,4 @@
-"""What a program, a map or a qdisc may know of an engine."""
+"""The interface of an engine, as far as a program, a map or a qdisc may know it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 class Thrown(Exception):
-    """What bpf_throw does: it ends the program that runs, from any depth of its own functions.
+    """Raised by bpf_throw: it ends the running program from any depth of its own functions.
 
     Attributes:
-        cookie: what the program's exception callback gets, or else its result.
+        cookie: argument of the program's exception callback, or the program's result if it has none.
     """
 
     def __init__(self, cookie: int) -> None:
@@ -22,11 +22,11 @@ class Thrown(Exception):
 
 
 class Context(Protocol):
-    """What a program is run on: R1 is the address of its region."""
+    """What a program runs on: R1 is the address of its region."""
 
     @property
     def region(self) -> Region:
-        """Its memory."""
+        """The memory of the context."""
 
 
 class Runnable(Protocol):
@@ -35,14 +35,14 @@ class Runnable(Protocol):
     prog: LoadedProgram
 
     def __call__(self, ctx: Context) -> int:
-        """Run it; r0 as unsigned 64 bits.
+        """Run the program and return r0 as unsigned 64 bits.
 
         Raises:
-            Fault: it did what would crash a kernel, or ends holding a reference.
+            Fault: it did what would crash a kernel, or ends while it holds a reference.
         """
 
     def tail(self, ctx: Context) -> int:
-        """Run it in place of a running program: a tail call; the limit and the reference check are the caller's."""
+        """Run the program in place of a running one (a tail call); the caller checks the limit and the references."""
 
     def callback(self, pc: int, args: tuple[int, ...]) -> int:
         """Call the function that starts at slot `pc` with up to five arguments."""

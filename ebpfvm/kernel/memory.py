@@ -1,9 +1,9 @@
-"""Memory: regions of bytes, and pointers that are plain ints and name their region.
+"""Memory: regions of bytes, and pointers that are plain ints and identify their region.
 
-A pointer is `region.base + offset` with `region.base = (region.id << 32) + (1 << 31)`. The bias lets an offset go
-negative and still name its region, so pointer arithmetic that overshoots is caught where memory is *accessed*, with
-the region's name in the message. 0 is NULL. Ids start at 1 and are never used again: a pointer into something that
-was freed can always be told from a wild one.
+A pointer is `region.base + offset` with `region.base = (region.id << 32) + (1 << 31)`. The bias lets a negative offset
+still identify its region, so that pointer arithmetic that overshoots is detected when memory is *accessed*, and the
+message has the region's name. 0 is NULL. Ids start at 1 and are never reused: a pointer into something that was freed
+can always be distinguished from a wild one.
 
 Kinds of `Fault` raised here:
 
@@ -36,22 +36,22 @@ _CUT: Final = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF, 8: (1 << 64) - 1}
 
 
 def base_of(number: int) -> int:
-    """Base of the region with this id."""
+    """Return the base of the region with this id."""
     return (number << REGION_SHIFT) + BIAS
 
 
 class Region:
-    """A piece of memory that pointers can name. Subclasses override `load` and `store` for virtual memory.
+    """A piece of memory that pointers can refer to; subclasses override `load` and `store` for virtual memory.
 
     Attributes:
         id, base: set by `Memory`; 0 until then.
         kind: "stack", "packet", "map_value", "map_key", "map", "ctx", "sk_buff", "mem", "func", ...
-        name: for messages, and the holder of the references that lie in it: "map pifo".
+        name: name for messages, and the holder of the references in it: "map pifo".
         data: the bytes.
-        size: bytes that may be accessed; the length of `data` unless the memory is virtual.
-        writable: programs may write.
-        alive: False once freed.
-        owner: the Python object behind the memory (SkBuff, map, program), None for plain bytes.
+        size: number of bytes that may be accessed; the length of `data` unless the memory is virtual.
+        writable: whether programs may write.
+        alive: False once it is freed.
+        owner: the Python object that the memory represents (SkBuff, map, program), None for plain bytes.
     """
 
     __slots__ = ("alive", "base", "data", "id", "kind", "name", "owner", "size", "writable")
@@ -69,10 +69,10 @@ class Region:
         self.base = 0
 
     def load(self, off: int, size: int) -> int:
-        """The `size`-byte (1, 2, 4, 8) little-endian number at `off`.
+        """Return the little-endian number of `size` bytes (1, 2, 4, 8) at `off`.
 
         Raises:
-            Fault: outside of the region.
+            Fault: it is outside of the region.
         """
         if 0 <= off <= self.size - size:
             return _UNPACK[size](self.data, off)[0]
@@ -82,7 +82,7 @@ class Region:
         """Write the low `size` bytes (1, 2, 4, 8) of `value` at `off`.
 
         Raises:
-            Fault: outside of the region, or it is read-only.
+            Fault: it is outside of the region, or the region is read-only.
         """
         if self.writable and 0 <= off <= self.size - size:
             _PACK[size](self.data, off, value & _CUT[size])
@@ -90,20 +90,20 @@ class Region:
         self.refuse(off, size, "write")
 
     def read(self, off: int, n: int) -> bytes:
-        """`n` bytes at `off`."""
+        """Return `n` bytes at `off`."""
         if 0 <= off <= self.size - n and n >= 0:
             return bytes(self.data[off:off + n])
         self.refuse(off, n, "read")
 
     def write(self, off: int, data: bytes) -> None:
-        """Put `data` at `off`."""
+        """Write `data` at `off`."""
         if self.writable and 0 <= off <= self.size - len(data):
             self.data[off:off + len(data)] = data
             return
         self.refuse(off, len(data), "write")
 
     def refuse(self, off: int, size: int, verb: str) -> Never:
-        """Say why an access of this region is wrong."""
+        """Raise the Fault that says why an access to this region is invalid."""
         if verb == "write" and not self.writable:
             raise Fault("memory", f"write of {size} bytes to {self}, which is read-only")
         raise Fault("memory", f"{verb} of {size} bytes at offset {off} of {self}, which has {self.size} bytes")
@@ -138,7 +138,7 @@ class Memory:
 
     def add(self, kind: str, data: bytearray | bytes, *, name: str = "", writable: bool = True,
             owner: object = None) -> Region:
-        """Make a region around `data` (a bytearray is used itself, not copied)."""
+        """Create a region around `data` (a bytearray is used directly, not copied)."""
         storage = data if isinstance(data, bytearray) else bytearray(data)
         region = _bare(Region)  # all of `Region` and `adopt` in one frame: a map makes one for each element
         region.kind, region.data, region.size, region.name = kind, storage, len(storage), name
@@ -151,7 +151,7 @@ class Memory:
         return region
 
     def adopt(self, region: Region) -> Region:
-        """Give `region` its id and base."""
+        """Assign an id and a base to `region`."""
         number = self.next_id
         self.next_id = number + 1
         region.id = number
@@ -160,16 +160,16 @@ class Memory:
         return region
 
     def reserve(self, n: int) -> int:
-        """Keep `n` ids for regions whose addresses must not depend on when they are made; the first of them."""
+        """Reserve `n` ids for regions whose addresses must not depend on their creation time, and return the first."""
         first = self.next_id
         self.next_id += n
         return first
 
     def free(self, region: Region) -> None:
-        """End the life of `region`.
+        """Free `region`.
 
         Raises:
-            Fault: it is freed already.
+            Fault: it is already free.
         """
         if self.regions.pop(region.id, None) is None:
             raise Fault("double-free", f"{region} is freed twice")
@@ -177,11 +177,11 @@ class Memory:
         self._freed.append(region)
 
     def retire(self, region: Region) -> None:
-        """End the life of `region` once no program runs: as RCU, which keeps a deleted map element for its readers."""
+        """Free `region` when no program runs any more, as RCU keeps a deleted map element for its readers."""
         self.retired.append(region)
 
     def quiesce(self) -> None:
-        """No program runs: free what was retired. Whoever starts a program calls this after its outermost exit."""
+        """Free what was retired; whoever starts a program calls this after its outermost exit, when no program runs."""
         retired, self.retired = self.retired, []
         self.map_bytes -= self.retired_bytes
         self.retired_bytes = 0
@@ -192,10 +192,10 @@ class Memory:
             self._freed.append(region)
 
     def region(self, ptr: int) -> Region:
-        """The live region that `ptr` names; its offset is `ptr - region.base`.
+        """Return the live region that `ptr` refers to; its offset is `ptr - region.base`.
 
         Raises:
-            Fault: NULL, not a pointer, or freed.
+            Fault: `ptr` is NULL, not a pointer, or freed.
         """
         region = self.regions.get(ptr >> REGION_SHIFT)
         if region is not None:
@@ -214,33 +214,33 @@ class Memory:
         raise Fault("memory", f"{ptr:#x} is not a pointer to anything")
 
     def load(self, ptr: int, size: int) -> int:
-        """The `size`-byte (1, 2, 4, 8) little-endian number at `ptr`; raises Fault."""
+        """Return the little-endian number of `size` bytes (1, 2, 4, 8) at `ptr`; raise Fault for an invalid access."""
         region = self.regions.get(ptr >> REGION_SHIFT)
         if region is None:
             self._refuse(ptr)
         return region.load((ptr & OFFSET_MASK) - BIAS, size)
 
     def store(self, ptr: int, size: int, value: int) -> None:
-        """Write the low `size` bytes (1, 2, 4, 8) of `value` at `ptr`; raises Fault."""
+        """Write the low `size` bytes (1, 2, 4, 8) of `value` at `ptr`; raise Fault for an invalid access."""
         region = self.regions.get(ptr >> REGION_SHIFT)
         if region is None:
             self._refuse(ptr)
         region.store((ptr & OFFSET_MASK) - BIAS, size, value)
 
     def read(self, ptr: int, n: int) -> bytes:
-        """`n` bytes at `ptr`; nothing is checked for `n == 0`, as in the kernel. Raises Fault."""
+        """Return `n` bytes at `ptr`, or raise Fault; nothing is checked if `n` is 0, as in the kernel."""
         return self.region(ptr).read((ptr & OFFSET_MASK) - BIAS, n) if n else b""
 
     def write(self, ptr: int, data: bytes) -> None:
-        """Put `data` at `ptr`; raises Fault."""
+        """Write `data` at `ptr`; raise Fault for an invalid access."""
         if data:
             self.region(ptr).write((ptr & OFFSET_MASK) - BIAS, data)
 
     def owner(self, ptr: int) -> object | None:
-        """The Python object that a pointer means (SkBuff, map, ...): None for NULL and for plain bytes.
+        """Return the Python object that a pointer refers to (SkBuff, map, ...); None for NULL and for plain bytes.
 
         Raises:
-            Fault: not a pointer, freed, or a pointer into the middle of an object.
+            Fault: it is not a pointer, it is freed, or it points into the middle of an object.
         """
         if not ptr:
             return None

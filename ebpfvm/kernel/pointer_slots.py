@@ -1,4 +1,4 @@
-"""What a pointer slot does: the pointer in it changes together with the reference behind it."""
+"""Pointer slots (kptrs): the pointer in a slot changes together with the reference that it stands for."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SLOT = struct.Struct("<Q")
 
 
 def exchanger(memory: Memory, refs: Refs) -> Exchange:
-    """`exchange(region, offset, pointer)`: swap the pointer in a slot with `pointer`, and the references with it.
+    """Return `exchange(region, offset, pointer)`, which swaps a slot's pointer with `pointer`, and the references too.
 
-    It returns the old pointer or NULL (0), whose reference the program has then, and raises Fault: the slot lies
-    outside of the region, one of the pointers names nothing alive, the program does not hold what it gives.
+    It returns the old pointer, whose reference the program then holds, or NULL (0). It raises Fault if the slot is
+    outside of the region, one of the pointers refers to nothing alive, or the program does not hold what it gives.
     """
     regions, move = memory.regions, refs.move
     load, put = _SLOT.unpack_from, _SLOT.pack_into

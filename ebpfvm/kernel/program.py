@@ -1,4 +1,4 @@
-"""A loaded program: a `Program` with its names and numbers bound to what a kernel has."""
+"""A loaded program: a `Program` whose names and numbers are bound to what a kernel has."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 
 class LoadedProgram:
-    """What an engine runs.
+    """A program as an engine runs it.
 
     Args:
-        kernel: where it is loaded.
+        kernel: the kernel that it is loaded in.
         program: the program.
         maps: the map objects of `program.maps`, by index.
-        type: its program type; by default what the kernel's dialect makes of `program.type`, None if the type is "".
-        facts: what the verifier learned of it, None if it was not verified. Only verified programs are translated.
+        type: its program type (default: what the kernel's dialect makes of `program.type`, None if that is "").
+        facts: what the verifier found out about it, None if it is unverified. Only verified programs are translated.
 
     Attributes:
         helpers: number -> helper.
-        kfuncs: index in `program.kfuncs` -> kfunc; what the dialect lacks is missing.
+        kfuncs: index in `program.kfuncs` -> kfunc; those that the dialect lacks are missing.
         func_base: `func_base + slot` is the address of the function that starts at `slot`.
         runnable: set by the engine that loaded it.
-        catches: slot of the function that gets what bpf_throw throws, 0 for none.
+        catches: slot of the function that receives what bpf_throw throws, 0 for none.
         id: unique in its kernel.
 
     Raises:
@@ -65,12 +65,12 @@ class LoadedProgram:
 
     @property
     def name(self) -> str:
-        """Name of the entry function."""
+        """The name of the entry function."""
         return self.program.name
 
     @property
     def verified(self) -> bool:
-        """The verifier accepted it."""
+        """Whether the verifier accepted the program."""
         return self.facts is not None
 
     def lacks(self, name: str) -> bool:
@@ -84,14 +84,14 @@ class LoadedProgram:
 
 
 def _helpers(helpers: Mapping[int, Helper], type: ProgType | None) -> Mapping[int, Helper]:
-    """The helpers by number as a program type sees them: a few have another contract for some types."""
+    """Return the helpers by number as a program type sees them, since some have another contract for some types."""
     if type is None or not type.variants:
         return helpers
     return {number: type.variants.get(helper.name, helper) for number, helper in helpers.items()}
 
 
 def _exception_callback(program: Program) -> int:
-    """Slot of the function that the decl tag `exception_callback:NAME` of the program names, 0 for none."""
+    """Return the slot of the function that the program's decl tag `exception_callback:NAME` names, 0 for none."""
     btf = program.btf
     if btf is None or not program.func_info or not 0 < program.func_info[0].type_id < len(btf):
         return 0

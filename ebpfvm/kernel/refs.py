@@ -1,11 +1,11 @@
-"""The ledger of references: every counted object, and who holds each of its references.
+"""The ledger of references: every counted object, and the holder of each of its references.
 
-A kernel knows only how many references an object has; we also know whose each one is, so a leak, a release of what
-one does not hold and a use after free are reported when they happen, verified program or not, and a simulation can
-end with a check that no packet was lost and say who had it last.
+A kernel only knows how many references an object has. We also know who holds each one. So a leak, a release of
+something that is not held and a use after free are reported when they happen, in unverified programs too, and a
+simulation can check at its end that no packet was lost, and name the last holder.
 
 Holders are short texts: `PROGRAM` for what a running program holds in registers or on its stack, the `name` of a
-region for a kptr slot in it ("map pifo"), and what the layers call themselves ("qdisc 1:", "link eth0").
+region for a kptr slot in it ("map pifo"), and the names that the layers give themselves ("qdisc 1:", "link eth0").
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class RefCounted:
         what: name of its kind, for messages.
         serial: its number among all objects of the kernel, from 1; 0 before `Refs.add`.
         holders: the holder of each reference; empty once it is freed.
-        last_holder: who gave up the last reference.
+        last_holder: who released the last reference.
     """
 
     what: ClassVar[str] = "object"
@@ -37,22 +37,22 @@ class RefCounted:
 
     @property
     def users(self) -> int:
-        """Reference count."""
+        """The reference count."""
         return len(self.holders)
 
     def destroy(self) -> None:
-        """Called by `Refs` when the last reference is gone."""
+        """Free what the object owns; `Refs` calls this when the last reference is released."""
 
     def __str__(self) -> str:
         return f"{self.what} #{self.serial}"
 
 
 class Refs:
-    """The ledger.
+    """The ledger of references.
 
     Attributes:
         objects: serial -> live object.
-        held: how many references running programs hold.
+        held: number of references that running programs hold.
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Refs:
         self._next = 1
 
     def add(self, obj: RefCounted, holder: str = PROGRAM) -> None:
-        """Enter a new object with one reference, held by `holder`."""
+        """Add a new object with one reference, held by `holder`."""
         obj.serial = serial = self._next
         self._next = serial + 1
         obj.holders = [holder]
@@ -70,10 +70,10 @@ class Refs:
             self.held += 1
 
     def acquire(self, obj: RefCounted, holder: str = PROGRAM) -> None:
-        """Take one more reference.
+        """Acquire one more reference.
 
         Raises:
-            Fault: "use-after-free", the object is gone.
+            Fault: "use-after-free", if the object is gone.
         """
         if not obj.holders:
             self._gone(obj, "acquires a reference to")
@@ -82,10 +82,10 @@ class Refs:
             self.held += 1
 
     def release(self, obj: RefCounted, holder: str = PROGRAM) -> None:
-        """Give up `holder`'s reference; the last one destroys the object.
+        """Release `holder`'s reference; the last release destroys the object.
 
         Raises:
-            Fault: "double-free", `holder` has none.
+            Fault: "double-free", if `holder` has none.
         """
         holders = obj.holders
         try:
@@ -100,10 +100,10 @@ class Refs:
             obj.destroy()
 
     def move(self, obj: RefCounted, old: str, new: str) -> None:
-        """Hand a reference from `old` to `new`; the count does not change.
+        """Move a reference from `old` to `new`; the count does not change.
 
         Raises:
-            Fault: "double-free", `old` has none.
+            Fault: "double-free", if `old` has none.
         """
         holders = obj.holders
         try:
@@ -116,15 +116,15 @@ class Refs:
             self.held += 1
 
     def give(self, obj: RefCounted, to: str) -> None:
-        """The program hands a reference to `to` (a kptr slot, ctx->skb); raises Fault as `move`."""
+        """Move the program's reference to `to` (a kptr slot, ctx->skb); raise Fault as `move` does."""
         self.move(obj, PROGRAM, to)
 
     def take(self, obj: RefCounted, holder: str) -> None:
-        """The program takes over the reference of `holder` (a kptr slot); raises Fault as `move`."""
+        """Move the reference of `holder` (a kptr slot) to the program; raise Fault as `move` does."""
         self.move(obj, holder, PROGRAM)
 
     def program_exit(self, before: int, name: str) -> None:
-        """A program ends that found `held == before`: it must have given up all it acquired.
+        """Check that a program that started with `held == before` has released everything that it acquired.
 
         Raises:
             Fault: "leak", with the objects. They keep their references, from now on as "leaked by NAME".
@@ -136,7 +136,7 @@ class Refs:
                             "every reference must be released, stored in a map or handed over")
 
     def abandon(self, before: int, name: str) -> list[RefCounted]:
-        """Mark what programs hold as leaked by `name`, and return it: what the last fault left behind."""
+        """Mark what programs hold as leaked by `name`, and return it: the objects that the last fault left behind."""
         found = []
         for obj in reversed(self.objects.values()):  # youngest first: those are the ending program's
             while self.held > before and PROGRAM in obj.holders:
@@ -146,7 +146,7 @@ class Refs:
         return found
 
     def holding(self, select: Callable[[str], bool]) -> list[RefCounted]:
-        """Live objects of which a holder fulfils `select`."""
+        """Return the live objects that have a holder for which `select` is true."""
         return [obj for obj in self.objects.values() if any(map(select, obj.holders))]
 
     def _gone(self, obj: RefCounted, verb: str) -> Never:

@@ -1,8 +1,8 @@
 """Packets: `SkBuff` with the fields of `struct __sk_buff` as attributes, and `XdpBuff`.
 
-A simulation makes hundreds of thousands of packets and programs look at few of their fields, so creation sets only
-what differs from the defaults (class attributes), and the packet buffer and the address of the sk_buff object are
-made when first asked for.
+A simulation creates hundreds of thousands of packets, and programs look at few of their fields. So creation only sets
+what differs from the defaults (class attributes); the packet buffer and the address of the sk_buff object are created
+on first use.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ETH_P_8021AD = 0xA888
 
 
 class PacketRegion(Region):
-    """A linear packet buffer. Offsets count from the beginning of the buffer; `start` is where the packet begins.
+    """A linear packet buffer; offsets count from the start of the buffer, and `start` is where the packet begins.
 
     Attributes:
         start, end: the packet is `data[start:end]`.
@@ -43,7 +43,7 @@ class PacketRegion(Region):
         self.data[self.start:self.end] = packet
 
     def load(self, off: int, size: int) -> int:
-        """A number in the packet or its metadata."""
+        """Return a number in the packet or its metadata."""
         if self.meta <= off <= self.end - size:
             return super().load(off, size)
         self.refuse(off, size, "read")
@@ -56,20 +56,20 @@ class PacketRegion(Region):
         self.refuse(off, size, "write")
 
     def read(self, off: int, n: int) -> bytes:
-        """Bytes of the packet or its metadata."""
+        """Return bytes of the packet or its metadata."""
         if self.meta <= off <= self.end - n and n >= 0:
             return bytes(self.data[off:off + n])
         self.refuse(off, n, "read")
 
     def write(self, off: int, data: bytes) -> None:
-        """Put bytes in the packet or its metadata."""
+        """Write bytes in the packet or its metadata."""
         if self.meta <= off <= self.end - len(data):
             super().write(off, data)
             return
         self.refuse(off, len(data), "write")
 
     def refuse(self, off: int, size: int, verb: str) -> Never:
-        """Say it in offsets of the packet, not of the buffer."""
+        """Raise the Fault in terms of offsets in the packet, not in the buffer."""
         if verb == "write" and not self.writable:
             raise Fault("memory", f"write of {size} bytes to the packet, which is read-only here")
         raise Fault("memory", f"{verb} of {size} bytes at offset {off - self.start} of a packet "
@@ -77,7 +77,7 @@ class PacketRegion(Region):
 
 
 class _Address:
-    """`SkBuff.ptr`, the address of the sk_buff object: made when first asked for, an attribute of the packet then."""
+    """`SkBuff.ptr`, the address of the sk_buff object: created on first use, and then an attribute of the packet."""
 
     def __get__(self, skb: SkBuff, owner: object = None) -> int:
         region = skb._region
@@ -88,7 +88,7 @@ class _Address:
 
 
 class _OfSocket:
-    """A field of `struct __sk_buff` that is read of the packet's socket; its own value without one."""
+    """A field of `struct __sk_buff` that is read from the packet's socket; without one, it has its own value."""
 
     def __init__(self, name: str, none: Any, shift: int = 0) -> None:
         self._of, self._none, self._shift = name, none, shift
@@ -109,29 +109,29 @@ class _OfSocket:
 
 
 class SkBuff(RefCounted):
-    """A packet in flight. Field names are those of `struct __sk_buff` (uapi/linux/bpf.h, Linux 7.2).
+    """A packet in flight; the names of its fields are those of `struct __sk_buff` (uapi/linux/bpf.h, Linux 7.2).
 
     Args:
-        kernel: where it lives.
-        packet: its bytes, from the Ethernet header on.
-        holder: who holds the first reference (see `refs`).
+        kernel: the kernel that it belongs to.
+        packet: its bytes, starting at the Ethernet header.
+        holder: holder of the first reference (see `refs`).
         fields: initial values of attributes.
 
     Attributes:
-        protocol, vlan_proto: in network byte order, as `skb->protocol` is: an int whose little-endian bytes are
-            those on the wire (0x0008 for IPv4).
-        dev: the device it is on, or None.
+        protocol, vlan_proto: in network byte order, as in `skb->protocol`: an int whose little-endian bytes are those
+            on the wire (0x0008 for IPv4).
+        dev: the device that it is on, or None.
         ptr: address of the sk_buff object.
         id: number of the packet in its simulation, as its source counts; 0 for none.
-        arrival: ns at which it came into the simulation.
-        wire_len: bytes on the wire; `len` unless set.
-        flow: what a source or classifier wants to remember of it; never seen by programs.
-        link_offset: where the link-layer header lies, from the packet's first byte: 0, or -14 where the packet begins
-            with its network header and the Ethernet header is in the room before it.
+        arrival: time in ns at which it entered the simulation.
+        wire_len: length on the wire in bytes; `len` unless set.
+        flow: data of a source or classifier, which programs never see.
+        link_offset: offset of the link-layer header from the packet's first byte: 0, or -14 if the packet begins with
+            its network header and the Ethernet header precedes it.
         tunnel: metadata of the tunnel that it is to take, None for none.
 
     Raises:
-        UsageError: `fields` names something a packet does not have.
+        UsageError: `fields` names something that a packet does not have.
     """
 
     what = "packet"
@@ -204,7 +204,7 @@ class SkBuff(RefCounted):
 
     @property
     def queue_mapping(self) -> int:
-        """The tx queue asked for. Writes of 0xffff (NO_QUEUE_MAPPING) and above are ignored, as the kernel does."""
+        """The requested tx queue; writes of 0xffff (NO_QUEUE_MAPPING) and above are ignored, as in the kernel."""
         return self._queue_mapping
 
     @queue_mapping.setter
@@ -214,7 +214,7 @@ class SkBuff(RefCounted):
 
     @property
     def wire_len(self) -> int:
-        """Bytes on the wire."""
+        """The length on the wire in bytes."""
         return self.len if self._wire_len is None else self._wire_len
 
     @wire_len.setter
@@ -223,7 +223,7 @@ class SkBuff(RefCounted):
 
     @property
     def packet(self) -> PacketRegion:
-        """The packet's buffer, as a region."""
+        """The packet's buffer as a region."""
         if self._packet is None:
             self._packet = PacketRegion(self._bytes, self.headroom, SKB_TAILROOM, self)
             self.kernel.memory.adopt(self._packet)
@@ -231,7 +231,7 @@ class SkBuff(RefCounted):
 
     @property
     def region(self) -> Region:
-        """The sk_buff object itself, as a region that reads and writes the fields of `struct __sk_buff`."""
+        """The sk_buff object itself as a region that reads and writes the fields of `struct __sk_buff`."""
         if self._region is None:
             self._region = self.kernel.object_region(self)
         return self._region
@@ -240,29 +240,29 @@ class SkBuff(RefCounted):
 
     @property
     def data(self) -> int:
-        """Address of the packet's first byte."""
+        """The address of the packet's first byte."""
         packet = self.packet
         return packet.base + packet.start
 
     @property
     def data_end(self) -> int:
-        """Address behind the packet's last byte."""
+        """The address after the packet's last byte."""
         packet = self.packet
         return packet.base + packet.end
 
     @property
     def data_meta(self) -> int:
-        """Address of the metadata before the packet."""
+        """The address of the metadata before the packet."""
         packet = self.packet
         return packet.base + packet.meta
 
     def payload(self) -> bytes:
-        """The packet's bytes as they are now."""
+        """Return the packet's current bytes."""
         packet = self._packet
         return self._bytes if packet is None else bytes(packet.data[packet.start:packet.end])
 
     def set_payload(self, data: bytes, headroom: int | None = None) -> None:
-        """Replace the packet's bytes. Programs' packet pointers become invalid: the buffer is a new one."""
+        """Replace the packet's bytes; the buffer is a new one, so packet pointers of programs become invalid."""
         if self._packet is not None:
             self.kernel.memory.free(self._packet)
             self._packet = None
@@ -273,7 +273,7 @@ class SkBuff(RefCounted):
             self.kernel.memory.adopt(self._packet)
 
     def destroy(self) -> None:
-        """The last reference is gone: pointers to it become invalid."""
+        """Invalidate all pointers to the packet, whose last reference was released."""
         memory = self.kernel.memory
         if self._packet is not None:
             self._bytes = self.payload()
@@ -289,7 +289,7 @@ class SkBuff(RefCounted):
 
 
 def network_offset(skb: SkBuff) -> int:
-    """Where the network header begins: behind the Ethernet header and the tags that are in the packet itself."""
+    """Return the offset of the network header: after the Ethernet header and the tags that are in the packet itself."""
     offset = skb.link_offset + ETH_HLEN
     if skb.link_offset:
         return offset
@@ -303,10 +303,10 @@ def network_offset(skb: SkBuff) -> int:
 
 
 class XdpBuff:
-    """A packet as XDP sees it; fields of `struct xdp_md` (uapi/linux/bpf.h).
+    """A packet as XDP sees it; the fields are those of `struct xdp_md` (uapi/linux/bpf.h).
 
     Attributes:
-        packet: the buffer, with 256 bytes of headroom; metadata may be put before the packet.
+        packet: the buffer, with 256 bytes of headroom; metadata can be stored before the packet.
         ingress_ifindex, rx_queue_index, egress_ifindex: as in the kernel.
     """
 
@@ -321,23 +321,23 @@ class XdpBuff:
 
     @property
     def data(self) -> int:
-        """Address of the packet's first byte."""
+        """The address of the packet's first byte."""
         return self.packet.base + self.packet.start
 
     @property
     def data_end(self) -> int:
-        """Address behind the packet's last byte."""
+        """The address after the packet's last byte."""
         return self.packet.base + self.packet.end
 
     @property
     def data_meta(self) -> int:
-        """Address of the metadata before the packet."""
+        """The address of the metadata before the packet."""
         return self.packet.base + self.packet.meta
 
     def payload(self) -> bytes:
-        """The packet's bytes as they are now."""
+        """Return the packet's current bytes."""
         return bytes(self.packet.data[self.packet.start:self.packet.end])
 
     def free(self) -> None:
-        """The packet leaves XDP: pointers to it become invalid."""
+        """Invalidate all pointers to the packet, which leaves XDP."""
         self.kernel.memory.free(self.packet)

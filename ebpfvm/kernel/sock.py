@@ -1,4 +1,4 @@
-"""Sockets, as far as programs look at them (struct bpf_sock, include/uapi/linux/bpf.h, Linux 7.2)."""
+"""Sockets, as far as programs can see them (struct bpf_sock, include/uapi/linux/bpf.h, Linux 7.2)."""
 
 from __future__ import annotations
 
@@ -57,25 +57,25 @@ class Sock:
 
     @property
     def full(self) -> bool:
-        """It is a full socket, neither a request nor in TIME_WAIT (sk_fullsock)."""
+        """Whether it is a full socket, neither a request nor in TIME_WAIT (sk_fullsock)."""
         return self.state not in _NOT_FULL
 
     @property
     def cookie(self) -> int:
-        """Its cookie; the kernel counts them from 1."""
+        """The socket's cookie; the kernel counts cookies from 1."""
         if not self._cookie:
             self._cookie = self.kernel.extra["sock_cookies"] = self.kernel.extra.get("sock_cookies", 0) + 1
         return self._cookie
 
 
 def find_sock(kernel: Kernel, ptr: int) -> Sock | None:
-    """The socket behind a pointer, None for NULL and for what is none."""
+    """Return the socket that a pointer refers to, None for NULL and for anything else."""
     found = kernel.memory.owner(ptr)
     return found if isinstance(found, Sock) else None
 
 
 def _layout(kernel: Kernel) -> Layout:
-    """What may be read of a socket: all of it, unlike of the context of a program for new sockets."""
+    """Return what may be read of a socket: all of it, unlike in the context of a program for new sockets."""
     found: Layout | None = kernel.extra.get("sock_layout")
     if found is None:
         try:

@@ -1,4 +1,4 @@
-"""Tasks, as far as a scheduler of them needs to know (struct task_struct, include/linux/sched.h)."""
+"""Tasks, as far as a scheduler needs to know them (struct task_struct, include/linux/sched.h)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ TASKS: Final = "tasks"
 
 
 class Task(RefCounted):
-    """A task. It can be found by its pid until it exits, and exists as long as somebody holds a reference.
+    """A task; it can be found by its pid until it exits, and exists as long as somebody holds a reference.
 
     Args:
-        kernel: where it lives; its first reference is the kernel's own, until `exit`.
+        kernel: the kernel that it belongs to, which holds the first reference until `exit`.
         pid: positive.
-        name: for people (comm).
+        name: name for people (comm).
 
     Attributes:
-        ptr: address of its task_struct, of which a program can read nothing.
-        exited: it will not run again.
+        ptr: address of its task_struct, which programs cannot read.
+        exited: whether it has ended.
     """
 
     what = "task"
@@ -39,18 +39,18 @@ class Task(RefCounted):
         kernel.extra.setdefault(TASKS, {})[pid] = self
 
     def exit(self) -> None:
-        """It ends: nobody finds it any more, and the kernel's reference goes."""
+        """End the task: it can no longer be found, and the kernel releases its reference."""
         if not self.exited:
             self.exited = True
             del self.kernel.extra[TASKS][self.pid]
             self.kernel.refs.release(self, "the kernel")
 
     def destroy(self) -> None:
-        """The last reference is gone."""
+        """Free the task, whose last reference was released."""
         self.kernel.memory.free(self._region)
 
 
 def find_task(kernel: Kernel, pid: int) -> Task | None:
-    """The task of a pid (find_task_by_pid_ns), or None."""
+    """Return the task of a pid (find_task_by_pid_ns), or None."""
     found: Task | None = kernel.extra.get(TASKS, {}).get(pid)
     return found

@@ -1,13 +1,13 @@
 """The translator: a verified program becomes one Python function per function of the program.
 
-A program passes through these modules in turn: flow graph (`flow_graph`) -> what holds where (`facts`, over `ranges`;
-`unit` knows what surrounds it) -> which stack slots become variables (`frame`) -> lines for each instruction (`emit`,
-`emit_memory`, `emit_calls`) without those that nobody needs (`statements`) -> nested statements (`structure`) -> source
+A program passes through these modules in turn: flow graph (`flow_graph`), what holds where (`facts`, based on `ranges`;
+`unit` knows the surroundings), which stack slots become variables (`frame`), lines for each instruction (`emit`,
+`emit_memory`, `emit_calls`), without those that nobody needs (`statements`), nested statements (`structure`), source
 (`source`).
 
-Registers are variables, and a pointer whose origin is known is not computed at all: its load becomes an index into the
-region's bytes, or an attribute of a packet. Where nothing is known, the checked access of the interpreter is used.
-Only programs that the verifier accepted are translated: generated code does not check what the verifier has proved.
+Registers are variables, and a pointer of known origin is not computed at all: a load through it becomes an index into
+the region's bytes, or an attribute of a packet. Where nothing is known, the interpreter's checked access is used. Only
+programs that the verifier accepted are translated: generated code does not check what the verifier has proved.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ _OUT_OF_BOUNDS: Final = (struct.error, IndexError, AttributeError, ValueError, T
 
 
 class Translator:
-    """The engine.
+    """The translating engine.
 
     Args:
-        budget: rounds of loops that a run may make.
+        budget: number of loop iterations that a run may execute.
     """
 
     checks: Final = False
@@ -54,7 +54,7 @@ class Translator:
         self.budget = budget
 
     def load(self, prog: LoadedProgram) -> TranslatedRun:
-        """Prepare `prog` and set `prog.runnable`. It is translated when it is first run.
+        """Prepare `prog` and set `prog.runnable`; it is translated when it first runs.
 
         Raises:
             UsageError: the verifier has not accepted it.
@@ -72,8 +72,8 @@ class TranslatedRun(Run):
 
     Attributes:
         source: the generated code of the latest translation, None before the first run.
-        ticks: what is left of the budget of the running call, None while it does not run.
-        functions, callbacks: its functions but the program itself, by entry slot; the same as helpers call them.
+        ticks: remaining budget of the current call, None while it does not run.
+        functions, callbacks: its functions except the program itself, by entry slot; the same as helpers call them.
     """
 
     def __init__(self, prog: LoadedProgram, budget: int) -> None:
@@ -124,11 +124,11 @@ class TranslatedRun(Run):
                 "OVER": self.over, "FAIL": _fail}
 
     def over(self) -> Never:
-        """The budget is used up."""
+        """Raise the error that the budget is used up."""
         raise Fault("budget", f"the program used up its budget of {self.budget} instructions")
 
     def _publish(self, source: GeneratedSource) -> None:
-        """Let tracebacks and debuggers show the source, and dump it if asked to."""
+        """Make the source available to tracebacks and debuggers, and dump it if requested."""
         program = self.prog.program
         linecache.cache[self._file] = (lambda: source.annotated(program),)
         folder = os.environ.get("EBPFVM_DUMP")
@@ -138,7 +138,7 @@ class TranslatedRun(Run):
             (path / f"{self._file.strip('[]').replace(' ', '-')}.py").write_text(source.annotated(program))
 
     def __call__(self, ctx: Context) -> int:
-        """Run the program; r0 as unsigned 64 bits. The same as `Run.__call__`, in one frame for speed.
+        """Run the program and return r0 as unsigned 64 bits; it is `Run.__call__` in one frame, for speed.
 
         Raises:
             Fault: with the place; a reference that is still held at the end is a "leak".
@@ -208,14 +208,14 @@ class TranslatedRun(Run):
             return self.caught(thrown, ctx)
 
     def _prepare(self, ctx: Context) -> None:
-        """Translate for the context's layout, unless another context of the same fields came before."""
+        """Translate for the context's layout, unless a context with the same fields came before."""
         layout = _layout_of(ctx)
         if self._main is None or _signature(layout) != _signature(self._layout):
             self.translate(layout)
         self._layout = layout
 
     def _slot(self, error: BaseException) -> int | None:
-        """The instruction of the innermost generated line that `error` came through."""
+        """Return the instruction of the innermost generated line that `error` passed through."""
         found, tb = None, error.__traceback__
         while tb is not None:
             if tb.tb_frame.f_code.co_filename == self._file and self.source is not None:
@@ -224,8 +224,10 @@ class TranslatedRun(Run):
         return found
 
     def _explained(self, error: Exception) -> Exception:
-        """`error` with its place, if it comes from generated code. An access that went wrong there is one that the
-        verifier let pass; any other error is our bug and stays as it is."""
+        """Return `error` with its place if it comes from generated code.
+
+        An invalid access there is one that the verifier accepted; any other error is our bug and is returned unchanged.
+        """
         if isinstance(error, RecursionError):
             return Fault("call", "calls are nested too deeply")
         pc = self._slot(error)
@@ -240,7 +242,7 @@ class TranslatedRun(Run):
 
 
 class TranslatedEnv(CallEnv):
-    """The surroundings of a translated program: callbacks into it take the short way."""
+    """The environment of a translated program: callbacks into it take a shortcut."""
 
     __slots__ = ("base", "run")
 
@@ -250,14 +252,14 @@ class TranslatedEnv(CallEnv):
         self.base = run.prog.func_base
 
     def function(self, func_ptr: int) -> Callable[..., int]:
-        """As `CallEnv.function`."""
+        """Return the function at `func_ptr`, as `CallEnv.function` does."""
         run = self.run
         found = run.callbacks.get(func_ptr - self.base) if run.ticks is not None else None
         return found if found is not None else super().function(func_ptr)
 
 
 def _callback(run: TranslatedRun, function: Callable[..., int]) -> Callable[..., int]:
-    """`function` as helpers call it: it costs a round of the budget, and gives up the references it takes."""
+    """Return `function` as helpers call it: it consumes budget, and releases the references that it acquires."""
     refs = run.env.refs
 
     def call(a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0) -> int:
@@ -276,7 +278,7 @@ def _callback(run: TranslatedRun, function: Callable[..., int]) -> Callable[...,
 
 
 def _layout_of(ctx: Context | None) -> Layout | None:
-    """The layout of a context, None for plain bytes; a timer's callback has no context at all."""
+    """Return the layout of a context, None for plain bytes; a timer's callback has no context at all."""
     layout: Layout | None = getattr(getattr(ctx, "region", None), "layout", None)
     return layout
 

@@ -1,4 +1,4 @@
-"""One function of a program as lines of Python, block by block; control flow comes later (`structure`)."""
+"""Emit one function of a program as lines of Python, block by block; control flow comes later (`structure`)."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ POINTER_MAX: Final = (1 << 63) - 1  # no region's id is that high
 
 
 class Emitter:
-    """Makes the code of one function.
+    """Emits the code of one function.
 
     Args:
-        unit, facts, frame: what is known.
+        unit, facts, frame: what is known about it.
         names: what generated code may refer to, by name; filled as needed.
 
     Attributes:
-        pc, state: the instruction at hand and what holds before it.
-        may_goto: the function counts iterations.
-        calls: it calls something that may need a frame.
+        pc, state: the current instruction and what holds before it.
+        may_goto: whether the function counts iterations.
+        calls: whether it calls something that may need a frame.
     """
 
     def __init__(self, unit: Unit, facts: Facts, frame: FrameLayout, names: dict[str, Any]) -> None:
@@ -57,11 +57,11 @@ class Emitter:
         self.lines.append(line)
 
     def number(self, n: int) -> Expr:
-        """A constant."""
+        """Return a constant."""
         return number(n)
 
     def value(self, x: Abs, name: str) -> Expr:
-        """What is known to be `x` and lies in the variable `name`, in the cheapest form."""
+        """Return what is known as `x` and stored in the variable `name`, in the cheapest form."""
         if isinstance(x, PtrRange):
             if x.lo != x.hi:
                 return operand(name, 0, POINTER_MAX)
@@ -69,7 +69,7 @@ class Emitter:
         return number(x.lo) if x.lo == x.hi else operand(name, x.lo, x.hi)
 
     def pointer(self, origin: PtrOrigin, off: int) -> Expr:
-        """The address `off` bytes from `origin`."""
+        """Return the address `off` bytes from `origin`."""
         if origin.kind == "const":
             return number(origin.region.base + off)
         base = f"b_{origin.name}"
@@ -78,18 +78,18 @@ class Emitter:
         return operand(f"({base} {'+' if off > 0 else '-'} {abs(off)})", 0, POINTER_MAX)
 
     def reg(self, n: int) -> Expr:
-        """Register `n` before this instruction."""
+        """Return register `n` before this instruction."""
         return self.value(self.state.regs[n], f"r{n}")
 
     def address(self, place: Place) -> str:
-        """The address of `place`."""
+        """Return the address of `place`."""
         if isinstance(place.pointer, PtrRange) and place.pointer.lo == place.pointer.hi:
             return self.pointer(place.pointer.origin, place.pointer.lo + place.off).text
         base = self.reg(place.reg).text
         return f"{base} {'+' if place.off > 0 else '-'} {abs(place.off)}" if place.off else base
 
     def set(self, n: int, value: Expr) -> None:
-        """Assign register `n`, by what the facts know of it if that is simpler."""
+        """Assign register `n`, using what the facts know about it if that is simpler."""
         after = self.facts.after(self.pc).regs[n]
         if isinstance(after, NumRange) and after.lo == after.hi:
             value = number(after.lo)
@@ -99,14 +99,14 @@ class Emitter:
             self.add(assign(f"r{n}", value.text, self.pc))
 
     def fail(self, fault: Fault) -> None:
-        """A line that raises `fault`; its words stay out of the code."""
+        """Append a line that raises `fault`; its text does not become part of the code."""
         self.names[f"X{self.pc}"] = (fault.kind, fault.message)
         self.add(effect(f"FAIL(X{self.pc})", self.pc))
 
     # -- blocks -------------------------------------------------------------------------------------------------------
 
     def block(self, block: BasicBlock) -> BlockCode:
-        """The code of one block that is reached."""
+        """Return the code of a reachable block."""
         self.lines = []
         ending: tuple[str, str | None] = ("", None)
         for pc in block.pcs:
@@ -119,7 +119,7 @@ class Emitter:
         return BlockCode(self.lines, test, reads_of(test) | reads_of(result or ""), self.pc, result, succs)
 
     def _insn(self, row: Row | None, insn: Insn) -> tuple[str, str | None]:
-        """Emit one instruction; the condition of a jump, or what the function returns."""
+        """Emit one instruction, and return the condition of a jump, or what the function returns."""
         if row is None:  # dead code, which only the verifier's walk knows
             self.fail(Fault("opcode", f"instruction {insn.encode().hex()} does not exist"))
             return "", "0"
@@ -187,7 +187,7 @@ class Emitter:
             self.set(insn.dst, lower(row, operand("0"), operand("0"), loaded=loaded))
 
     def _define_from_field(self, origin: PtrOrigin, place: Place) -> None:
-        """A load that yields a packet pointer or a packet."""
+        """Emit a load that yields a packet pointer or a packet."""
         pointer, name, pc = place.pointer, origin.name, self.pc
         assert isinstance(pointer, PtrRange)
         how = pointer.origin.layout.reading(pointer.lo + place.off, place.size)
@@ -206,7 +206,7 @@ class Emitter:
         self.set(insn.dst, operand(f"b_{name}"))
 
     def describe(self, origin: PtrOrigin, region: bool = True) -> None:
-        """Region, data and owner of an origin whose address is in `b_`; unused ones are swept away."""
+        """Emit region, data and owner of an origin whose address is in `b_`; unused ones are removed later."""
         name, pc = origin.name, self.pc
         guard = f" if g_{name} is not None else None" if origin.maybe_null else ""
         if region:
@@ -250,7 +250,7 @@ class Emitter:
     # -- the beginning ------------------------------------------------------------------------------------------------
 
     def prologue(self, entry: int) -> list[Stmt]:
-        """Lines that describe the origins that exist from the start: the frame, the context, the arguments."""
+        """Return lines that describe the origins that exist from the start: the frame, the context, the arguments."""
         self.lines, self.pc = [], entry
         if entry == 0:
             self.add(assign("b_c", "g_c.base", entry))

@@ -1,8 +1,7 @@
-"""Calls as text: helpers and kfuncs with arguments converted beforehand where they are known, local functions, tail
-calls.
+"""Emit calls: helpers and kfuncs with arguments converted in advance where they are known, local functions, tail calls.
 
-What an argument becomes is said by its contract, as in `kernel.convert`; where nothing is known of an argument, the
-converter of that module does it at run time.
+The contract determines what an argument becomes, as in `kernel.convert`; if nothing is known about an argument, the
+converter of that module converts it at run time.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _METHODS = ("update", "delete")  # all that the bodies of these helpers do is to
 
 
 def emit(em: Emitter, row: Row, insn: Insn) -> None:
-    """The call at `em.pc`."""
+    """Emit the call at `em.pc`."""
     if row.op == "call_local":
         _local(em, insn)
         return
@@ -54,7 +53,7 @@ def emit(em: Emitter, row: Row, insn: Insn) -> None:
 
 
 def _missing(em: Emitter, insn: Insn) -> None:
-    """A function without a body, or none at all: the fault comes when it is called."""
+    """Emit a fault for a function without a body, or for none at all; it is raised when the function is called."""
     try:
         _, call = common.callee(em.unit.prog, insn)
     except Fault as fault:
@@ -101,7 +100,7 @@ def _helper(em: Emitter, helper: Helper) -> None:
 
 
 def _method(em: Emitter, helper: Helper) -> str | None:
-    """A helper that only passes on to a method of its map, when the map is known."""
+    """Return the call of a helper that only forwards to a method of its map, if the map is known."""
     found = em.unit.map_at(em.state.regs[1]) if helper.map_op in _METHODS else None
     method = getattr(found[1], helper.map_op, None) if found is not None else None
     if found is None or method is None:
@@ -112,7 +111,7 @@ def _method(em: Emitter, helper: Helper) -> str | None:
 
 
 def _exchange(em: Emitter, helper: Helper) -> str | None:
-    """bpf_kptr_xchg on a slot whose region is at hand."""
+    """Return the call of bpf_kptr_xchg on a slot whose region is known."""
     slot = em.state.regs[1]
     if helper.role != "kptr_xchg" or not isinstance(slot, PtrRange):
         return None
@@ -123,13 +122,13 @@ def _exchange(em: Emitter, helper: Helper) -> str | None:
 
 
 def found_by_region(unit: Unit, facts: Facts) -> set[str]:
-    """Names of the origins that a look-up gives as a region: `g_` is None for NULL."""
+    """Return the names of the origins that a lookup yields as a region: `g_` is None for NULL."""
     return {origin.name for pc, origin in facts.defined.items()
             if pc in facts.before and _known_map(unit, pc, facts.before[pc]) is not None}
 
 
 def _known_map(unit: Unit, pc: int, state: RangeState) -> tuple[int, Any] | None:
-    """The map of a look-up in a known map of plain values, whose `find` gives the region at once."""
+    """Return the map of a lookup in a known map of plain values, whose `find` yields the region at once."""
     helper = unit.helper(pc)
     if helper is None or helper.map_op != "lookup":
         return None
@@ -158,14 +157,14 @@ def _find(em: Emitter, helper: Helper, name: str) -> bool:
 
 
 def _index_key(em: Emitter, key: object) -> str | None:
-    """The number in a key of four bytes that lies in variables: an array is asked by index."""
+    """Return the number in a key of four bytes that is held in variables, to look up an array by index."""
     if isinstance(key, PtrRange) and key.origin is FP and key.lo == key.hi and (key.lo, 4) in em.frame.atoms:
         return atom_value(em, (key.lo, 4)).text
     return None
 
 
 def _argument(em: Emitter, helper: Helper, n: int) -> str:
-    """Helper argument `n`, converted."""
+    """Return helper argument `n`, converted."""
     spec, value = helper.args[n], em.state.regs[n + 1]
     convert = converters(helper.args)[n]
     if convert is None:
@@ -192,14 +191,14 @@ def _argument(em: Emitter, helper: Helper, n: int) -> str:
 
 
 def _convert(em: Emitter, convert: Callable[..., Any], n: int, needed: set[int]) -> str:
-    """A conversion at run time of argument `n` (from 0), by a converter that looks at the arguments in `needed`."""
+    """Return the run-time conversion of argument `n` (from 0) by a converter that reads the arguments in `needed`."""
     em.names[f"C{em.pc}_{n}"] = convert
     regs = ", ".join(em.reg(i + 1).text if i in needed else "0" for i in range(5))
     return f"C{em.pc}_{n}(ENV, ({regs}))"
 
 
 def _copy(em: Emitter, value: object, size: int) -> str | None:
-    """`size` bytes at a known place, as a `bytes`; None if it takes the slow way."""
+    """Return `size` bytes at a known place as a `bytes`; None if the slow way is needed."""
     if not size:
         return "b''"
     if not isinstance(value, PtrRange) or value.origin.layout is not None:
@@ -216,7 +215,7 @@ def _copy(em: Emitter, value: object, size: int) -> str | None:
 
 
 def _packed(em: Emitter, off: int, size: int) -> str:
-    """Bytes of the frame, gathered from the variables of its slots, or cut out of its memory."""
+    """Return bytes of the frame, gathered from the variables of its slots, or sliced from its memory."""
     slots = [slot for slot in em.frame.atoms if off <= slot[0] < off + size]
     if not slots and em.frame.memory:
         return f"bytes(d_f[{512 + off}:{512 + off + size}])"

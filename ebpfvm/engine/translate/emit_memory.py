@@ -1,4 +1,4 @@
-"""Loads and stores as text: by what is known of the pointer, an index, an attribute or a checked access."""
+"""Emit loads and stores as an index, an attribute or a checked access, depending on what is known of the pointer."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ VIEWS: Final = sys.byteorder == "little"
 
 
 class Place(NamedTuple):
-    """What a load or store names.
+    """The place that a load or store accesses.
 
     Attributes:
-        pointer: what is known of the base register.
+        pointer: what is known about the base register.
         reg: the base register.
         off: offset in the instruction.
         size: bytes.
@@ -35,12 +35,12 @@ class Place(NamedTuple):
 
 
 def value_range(size: int) -> tuple[int, int]:
-    """Interval of an unsigned number of `size` bytes."""
+    """Return the interval of an unsigned number of `size` bytes."""
     return 0, (1 << 8 * size) - 1
 
 
 def load(em: Emitter, place: Place) -> Expr:
-    """The number at `place`, as an expression; may append preparing lines."""
+    """Return the number at `place` as an expression; may append preparing lines."""
     pointer, size = place.pointer, place.size
     low, high = value_range(size)
     if not isinstance(pointer, PtrRange):
@@ -58,12 +58,12 @@ def load(em: Emitter, place: Place) -> Expr:
 
 
 def atom_value(em: Emitter, atom: Slot) -> Expr:
-    """What an atom of the stack holds."""
+    """Return the value of an atom of the stack."""
     return em.value(em.state.slots.get(atom, NumRange(*value_range(atom[1]))), slot_name(*atom))
 
 
 def _gather(em: Emitter, atoms: tuple[Slot, ...]) -> Expr:
-    """The number that lies in `atoms`."""
+    """Return the number that `atoms` hold."""
     if len(atoms) == 1:
         return atom_value(em, atoms[0])
     start, total = atoms[0][0], sum(size for _, size in atoms)
@@ -75,7 +75,7 @@ def _gather(em: Emitter, atoms: tuple[Slot, ...]) -> Expr:
 
 
 def _scatter(em: Emitter, atoms: tuple[Slot, ...], value: Expr) -> None:
-    """Put a number into `atoms`."""
+    """Store a number in `atoms`."""
     if len(atoms) > 1 and value.const is None and not value.text.isidentifier():
         whole = f"t_{em.pc}_new"  # t_PC may hold the old value of an atomic operation
         em.add(assign(whole, value.text, em.pc))
@@ -90,12 +90,12 @@ def _scatter(em: Emitter, atoms: tuple[Slot, ...], value: Expr) -> None:
 
 
 def slot_name(off: int, size: int) -> str:
-    """The variable of a stack slot."""
+    """Return the name of the variable of a stack slot."""
     return f"s_{-off}_{size}"
 
 
 def variable_index(place: Place) -> str:
-    """Index into the region's data of a pointer whose offset is not constant."""
+    """Return the index into the region's data for a pointer whose offset is not constant."""
     pointer = place.pointer
     assert isinstance(pointer, PtrRange)
     origin = pointer.origin
@@ -110,7 +110,7 @@ def _plus(n: int) -> str:
 
 
 def _variable_view(origin: PtrOrigin, place: Place) -> str | None:
-    """The element through a view, if the index is known to be a whole number of elements."""
+    """Return the element through a view, if the index is known to be a whole number of elements."""
     pointer, size = place.pointer, place.size
     assert isinstance(pointer, PtrRange)
     if not VIEWS or size == 1 or origin.kind not in ("fp", "const") or origin.start is None:
@@ -136,7 +136,7 @@ def _put_variable(em: Emitter, origin: PtrOrigin, place: Place, value: Expr) -> 
 
 
 def data_name(origin: PtrOrigin) -> str:
-    """The bytes of an origin's region."""
+    """Return the name of the bytes of an origin's region."""
     return f"D{origin.region.id}" if origin.kind == "const" else f"d_{origin.name}"
 
 
@@ -147,14 +147,14 @@ def _element(origin: PtrOrigin, index: str, size: int) -> str:
 
 
 def constant_index(origin: PtrOrigin, off: int) -> str:
-    """Index into the region's data, `off` bytes from the origin."""
+    """Return the index into the region's data, `off` bytes from the origin."""
     if origin.start is None:
         return f"i_{origin.name}{_plus(off)}"
     return str(origin.start + off)
 
 
 def constant_element(origin: PtrOrigin, off: int, size: int) -> str:
-    """The element at a constant offset, through a view where the region is known to have one."""
+    """Return the element at a constant offset, through a view if the region is known to have one."""
     view = _view(origin, off, size)
     return view or _element(origin, constant_index(origin, off), size)
 
@@ -193,7 +193,7 @@ def _load_field(em: Emitter, origin: PtrOrigin, off: int, size: int, place: Plac
 
 
 def store(em: Emitter, place: Place, value: Expr) -> None:
-    """Append the lines that put `value` at `place`."""
+    """Append the lines that store `value` at `place`."""
     pointer, size = place.pointer, place.size
     value = cut(value, 8 * size)
     if not isinstance(pointer, PtrRange):

@@ -1,7 +1,7 @@
-"""The range pass: what each register and stack slot holds before each instruction, over all paths, by a fixed point.
+"""The range pass: what each register and stack slot holds before each instruction, over all paths, as a fixed point.
 
-It is independent of the verifier. State pruning there ignores the values of imprecise numbers, so the ranges seen on
-its walk do not cover every path; here every path is joined, with widening at loop headers.
+It is independent of the verifier. The verifier's state pruning ignores the values of imprecise numbers, so that the
+ranges seen on its walk do not cover every path; here every path is joined, with widening at loop headers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class RangeState(NamedTuple):
 
 
 def entry_state(args: Sequence[Abs]) -> RangeState:
-    """At the beginning of a function that gets `args`."""
+    """Return the state at the start of a function with arguments `args`."""
     regs: list[Abs] = [ANY] * 11
     regs[1:1 + len(args)] = args
     regs[10] = PtrRange(FP, 0, 0)
@@ -44,18 +44,18 @@ def entry_state(args: Sequence[Abs]) -> RangeState:
 
 
 class Facts:
-    """Facts of one function.
+    """The facts about one function.
 
     Args:
         unit: the program.
         function: its flow graph.
         args: what r1 to r5 hold at entry.
-        tracked: direct accesses of the stack that nothing else can reach -> the atoms they consist of.
+        tracked: direct stack accesses that nothing else can reach -> the atoms that they consist of.
 
     Attributes:
-        before: slot -> state before the instruction; reached instructions only.
+        before: slot -> state before the instruction; reachable instructions only.
         edges: (block, successor) pairs that can be taken.
-        defined: slot -> origin that the instruction there makes.
+        defined: slot -> origin that the instruction there creates.
     """
 
     def __init__(self, unit: Unit, function: FlowGraph, args: Sequence[Abs],
@@ -103,7 +103,7 @@ class Facts:
         return RangeState(regs, slots)
 
     def _run(self, block: BasicBlock, state: RangeState) -> list[tuple[int, RangeState]]:
-        """Through `block`; the successors that can follow, each with its state."""
+        """Interpret `block`, and return the successors that can follow, each with its state."""
         for pc in block.pcs[:-1]:
             self.before[pc] = state
             state = self._step(pc, state)
@@ -135,7 +135,7 @@ class Facts:
         return out
 
     def _step(self, pc: int, state: RangeState) -> RangeState:
-        """The state after the instruction at `pc`."""
+        """Return the state after the instruction at `pc`."""
         row, insn = self.unit.rows[pc], self.unit.insns[pc]
         if row is None:
             return state
@@ -157,11 +157,11 @@ class Facts:
         return state
 
     def after(self, pc: int) -> RangeState:
-        """The state after the instruction at `pc`, which is reached."""
+        """Return the state after the reachable instruction at `pc`."""
         return self._step(pc, self.before[pc])
 
     def leaving(self, start: int) -> RangeState:
-        """The state at the end of a block, before its jump narrows anything."""
+        """Return the state at the end of a block, before its jump narrows anything."""
         return self.after(self.function.blocks[start].pcs[-1])
 
     def _immediate(self, pc: int) -> Abs:
@@ -176,7 +176,7 @@ class Facts:
         return known(value)
 
     def _origin(self, pc: int, state: RangeState, kind: Any, **more: Any) -> tuple[PtrOrigin, RangeState]:
-        """The origin that `pc` makes. What still points to the one it made before is not known any longer."""
+        """Return the origin that `pc` creates, and a state that has forgotten pointers to the one it created before."""
         origin = self.defined.get(pc)
         if origin is None:
             origin = self.defined[pc] = PtrOrigin(str(pc), kind, **more)
@@ -251,7 +251,7 @@ class Facts:
 
 
 def _narrow(value: NumRange, shift: int, width: int) -> NumRange:
-    """`width` bits of a number, from bit `shift` on."""
+    """Return `width` bits of a number, from bit `shift` on."""
     top = (1 << width) - 1
     if value.lo == value.hi:
         return known(value.lo >> shift & top)
@@ -266,7 +266,7 @@ def _set(state: RangeState, reg: int, value: Abs) -> RangeState:
 
 
 def _stops(unit: Unit, function: FlowGraph) -> list[int]:
-    """Where widening halts: bounds that comparisons of this function know, and the limits of the sizes."""
+    """Return the bounds at which widening stops: numbers that this function compares with, and limits of the sizes."""
     stops = {0, 1, 255, 65535, (1 << 31) - 1, c.U32, (1 << 63) - 1, c.U64}
     for block in function.blocks.values():
         row, insn = unit.rows[block.pcs[-1]], unit.insns[block.pcs[-1]]
@@ -276,5 +276,5 @@ def _stops(unit: Unit, function: FlowGraph) -> list[int]:
 
 
 def number_range(state: RangeState, reg: int) -> NumRange:
-    """The register as a number."""
+    """Return the register as a number."""
     return number_of(state.regs[reg])

@@ -1,5 +1,7 @@
-"""Basic blocks, dominators and loops of one function of a program (Cooper, Harvey, Kennedy: a simple dominance
-algorithm, for the dominators)."""
+"""Basic blocks, dominators and loops of one function of a program.
+
+The dominators are computed as in Cooper, Harvey and Kennedy, "A Simple, Fast Dominance Algorithm".
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,10 @@ class BasicBlock:
     """A basic block.
 
     Attributes:
-        start: slot of its first instruction; names the block.
+        start: slot of its first instruction; identifies the block.
         pcs: slots of its instructions, without the second halves of 64-bit loads.
-        succs: blocks that may follow. Of a conditional jump the fall-through comes first, the target second.
-        preds: blocks it may follow.
+        succs: blocks that may follow; for a conditional jump, first the fall-through, then the target.
+        preds: blocks that may precede it.
     """
 
     start: int
@@ -36,15 +38,15 @@ class BasicBlock:
 
 @dataclass(slots=True)
 class FlowGraph:
-    """One function of a program.
+    """The flow graph of one function of a program.
 
     Attributes:
         entry: slot of its first instruction.
         blocks: by start slot.
         order: reverse postorder of the blocks.
         idom: immediate dominator of each block but the entry.
-        loops: header -> blocks of its loop, the header included.
-        reducible: every cycle has one entry.
+        loops: header -> blocks of its loop, including the header.
+        reducible: whether every cycle has one entry.
     """
 
     entry: int
@@ -55,7 +57,7 @@ class FlowGraph:
     reducible: bool = True
 
     def dominates(self, a: int, b: int) -> bool:
-        """Does every way to `b` pass `a`?"""
+        """Return whether every path to `b` passes `a`."""
         while b != a:
             if b == self.entry:
                 return False
@@ -67,8 +69,11 @@ FP: Final = 10
 
 
 def rows(insns: Sequence[Insn]) -> list[Row | None]:
-    """The row of each slot, None for the second half of a 64-bit load and for what no verified program ever runs
-    (6.18 does not look at the instructions that its walk never reaches)."""
+    """Return the row of each slot.
+
+    It is None for the second half of a 64-bit load, and for what no verified program ever executes (6.18 does not look
+    at instructions that its walk never reaches).
+    """
     found: list[Row | None] = []
     second = False
     for insn in insns:
@@ -79,7 +84,7 @@ def rows(insns: Sequence[Insn]) -> list[Row | None]:
 
 
 def _is_dead(row: Row, insn: Insn) -> bool:
-    """Does it name a register that there is not, or write the frame pointer?"""
+    """Return whether an instruction names a register that does not exist, or writes the frame pointer."""
     if max(insn.dst, insn.src) > FP:
         return True
     if row.kind == "atomic":
@@ -88,7 +93,7 @@ def _is_dead(row: Row, insn: Insn) -> bool:
 
 
 def entries(insns: Sequence[Insn]) -> tuple[list[int], set[int]]:
-    """Where functions start, the program itself first; and which of them are callbacks."""
+    """Return where functions start, the program itself first; and which of them are callbacks."""
     starts, callbacks = {0}, set()
     table = rows(insns)
     for pc, insn in enumerate(insns):
@@ -118,7 +123,7 @@ def _next(insns: Sequence[Insn], table: Sequence[Row | None], pc: int) -> list[i
 
 
 def build(insns: Sequence[Insn], table: Sequence[Row | None], entry: int) -> FlowGraph:
-    """The flow graph of the function that starts at slot `entry`; unreachable code is left out."""
+    """Return the flow graph of the function that starts at slot `entry`, without unreachable code."""
     flow = _flow(insns, table, entry)
     incoming: dict[int, int] = {entry: 2}
     for pc, following in flow.items():
@@ -147,7 +152,7 @@ def _flow(insns: Sequence[Insn], table: Sequence[Row | None], entry: int) -> dic
 
 
 def analyse(function: FlowGraph) -> None:
-    """(Re)compute order, predecessors, dominators and loops from the successors."""
+    """Compute order, predecessors, dominators and loops from the successors."""
     function.order = _reverse_postorder(function)
     function.blocks = {start: function.blocks[start] for start in function.order}
     for block in function.blocks.values():

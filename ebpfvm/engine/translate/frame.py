@@ -1,9 +1,9 @@
-"""Which parts of a function's stack can be Python variables.
+"""Decide which parts of a function's stack can be Python variables.
 
-The bytes that direct loads and stores touch are cut into atoms at every edge of every access, so that each access is a
-whole number of atoms; an atom becomes a variable. A helper that only reads memory of a known size gets its bytes packed
-from the atoms. Bytes that a helper writes stay in the frame's memory, with all that overlaps them, and so does
-everything once the frame's address gets out of sight.
+The bytes that direct loads and stores access are cut into atoms at every edge of every access, so that each access is a
+whole number of atoms; an atom becomes a variable. A helper that only reads memory of a known size receives its bytes
+packed from the atoms. Bytes that a helper writes stay in the frame's memory, with everything that overlaps them, and so
+does the whole frame if its address escapes.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 class FrameLayout(NamedTuple):
-    """The outcome.
+    """The result: which slots are variables and which are memory.
 
     Attributes:
-        local: direct access -> the atoms it consists of, in order.
+        local: direct access -> the atoms that it consists of, in order.
         atoms: all of them, sorted.
-        memory: some of the frame must be memory.
+        memory: whether some of the frame must be memory.
     """
 
     local: Mapping[Slot, tuple[Slot, ...]]
@@ -38,11 +38,11 @@ class FrameLayout(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """Memory of a helper argument.
+    """The memory that a helper argument refers to.
 
     Attributes:
         size: bytes.
-        copied: the helper gets a copy (`bytes`), so its bytes may be gathered from anywhere.
+        copied: whether the helper receives a copy (`bytes`), so that its bytes may be gathered from anywhere.
     """
 
     size: int
@@ -50,7 +50,7 @@ class Extent(NamedTuple):
 
 
 def extent(unit: Unit, specs: tuple[ArgSpec, ...], n: int, state: RangeState) -> Extent | None:
-    """Size of the memory behind helper argument `n` (from 0), None if it is not known or not memory."""
+    """Return the size of the memory of helper argument `n` (from 0), None if it is unknown or not memory."""
     spec = specs[n]
     copied = not spec.write and not spec.uninit
     if spec.kind in (Arg.PTR_TO_MAP_KEY, Arg.PTR_TO_MAP_VALUE):
@@ -71,7 +71,7 @@ def extent(unit: Unit, specs: tuple[ArgSpec, ...], n: int, state: RangeState) ->
 
 
 def classify(unit: Unit, facts: Facts) -> FrameLayout:
-    """Sort the slots of the function of `facts`."""
+    """Return the layout of the frame of the function of `facts`."""
     use = _Uses()
     for pc, state in facts.before.items():
         _look(unit, pc, state, use)
@@ -129,7 +129,7 @@ def _look_at_helper(unit: Unit, pc: int, state: RangeState, use: _Uses) -> None:
 
 
 def _lost(unit: Unit, facts: Facts) -> bool:
-    """Is there a way on which a pointer into the frame stops being known as one, while it may still be used?"""
+    """Return whether a pointer into the frame can cease to be known as one while it may still be used."""
     for pc, state in facts.before.items():
         row, insn = unit.rows[pc], unit.insns[pc]
         if row is not None and row.kind == "alu" and row.op in ("mov", "add", "sub"):
@@ -146,7 +146,7 @@ def _lost(unit: Unit, facts: Facts) -> bool:
 
 
 def live_registers(unit: Unit, function: FlowGraph) -> dict[int, frozenset[int]]:
-    """Registers that are live at the start of each block."""
+    """Return the registers that are live at the start of each block."""
     live: dict[int, frozenset[int]] = dict.fromkeys(function.order, frozenset())
     work = list(function.order)
     while work:
@@ -163,7 +163,7 @@ def live_registers(unit: Unit, function: FlowGraph) -> dict[int, frozenset[int]]
 
 
 def _registers(unit: Unit, pc: int) -> tuple[set[int], set[int]]:
-    """Registers that the instruction at `pc` reads and writes; r10 left out."""
+    """Return the registers that the instruction at `pc` reads and writes, without r10."""
     row, insn = unit.rows[pc], unit.insns[pc]
     if row is None:
         return set(), set()
@@ -203,7 +203,7 @@ def _sort(use: _Uses) -> FrameLayout:
 
 
 def _groups(areas: set[Slot]) -> list[set[Slot]]:
-    """Areas that overlap, directly or through others, together."""
+    """Return areas that overlap, directly or through others, as groups."""
     groups: list[set[Slot]] = []
     end = 0
     for area in sorted(areas):
@@ -217,7 +217,7 @@ def _groups(areas: set[Slot]) -> list[set[Slot]]:
 
 
 def _cut(group: set[Slot], accesses: set[Slot]) -> list[Slot]:
-    """The atoms of a group: between neighbouring edges, and of a size that a number can have."""
+    """Return the atoms of a group: between neighbouring edges, and of a size that a number can have."""
     edges = sorted({off for off, _ in group} | {off + size for off, size in group})
     atoms = []
     for start, end in itertools.pairwise(edges):

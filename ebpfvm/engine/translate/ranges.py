@@ -1,7 +1,7 @@
-"""What the range pass knows of a value: an interval of numbers, or a pointer to a known place.
+"""What the range pass knows about a value: an interval of numbers, or a pointer to a known place.
 
-Unlike the verifier's domain this one need not be precise, only sound and quick, and it is joined with widening over
-every path, so that what holds at an instruction holds whenever it is reached.
+Unlike the verifier's domain, this one need not be precise, only sound and fast. It is joined with widening over every
+path, so that what holds at an instruction holds whenever it is reached.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ OriginKind = Literal["fp", "ctx", "plain", "packet", "object", "const"]
 
 @dataclass(frozen=True, slots=True)
 class PtrOrigin:
-    """A place that pointers are counted from: where a pointer came into being.
+    """A place that pointer offsets are relative to: where a pointer was created.
 
     Attributes:
-        name: ending of the names of the Python variables that describe it.
-        kind: "fp" the function's own frame; "ctx" the context; "const" a region that never moves (`region`);
-            "packet" a packet buffer; "object" a region of attributes by `layout`; "plain" any other region.
-        start: offset of the place in its region, None if that is only known at run time.
-        maybe_null: it may be NULL.
+        name: suffix of the names of the Python variables that describe it.
+        kind: "fp" for the function's own frame; "ctx" for the context; "const" for a region that never moves
+            (`region`); "packet" for a packet buffer; "object" for a region of attributes by `layout`; "plain" for any
+            other region.
+        start: offset of the place in its region, None if it is only known at run time.
+        maybe_null: whether it may be NULL.
         region, layout: see `kind`.
-        inner: of an inner map out of a map of maps: the template that all of them fit (sizes of key and value).
+        inner: for an inner map of a map of maps, the template that all of them fit (sizes of key and value).
     """
 
     name: str
@@ -44,7 +45,7 @@ class PtrOrigin:
 
 
 class NumRange(NamedTuple):
-    """An unsigned number, or a pointer of which nothing is known: a multiple of `2 ** zeros` between `lo` and `hi`."""
+    """An unsigned number, or a pointer of unknown origin: a multiple of `2 ** zeros` between `lo` and `hi`."""
 
     lo: int
     hi: int
@@ -52,7 +53,7 @@ class NumRange(NamedTuple):
 
 
 class PtrRange(NamedTuple):
-    """`origin` plus an offset: a multiple of `2 ** zeros` between `lo` and `hi`."""
+    """A pointer: `origin` plus an offset that is a multiple of `2 ** zeros` between `lo` and `hi`."""
 
     origin: PtrOrigin
     lo: int
@@ -68,17 +69,17 @@ _FAR: Final = 1 << 31  # no offset that an access has is as large
 
 
 def trailing_zeros(n: int) -> int:
-    """How many low bits are zero; 64 for 0."""
+    """Return the number of low bits that are zero; 64 for 0."""
     return (n & -n).bit_length() - 1 if n else 64
 
 
 def known(n: int) -> NumRange:
-    """A constant."""
+    """Return a constant."""
     return NumRange(n, n, trailing_zeros(n))
 
 
 def number_between(lo: int, hi: int, zeros: int = 0) -> NumRange:
-    """A number in an interval, with bounds moved to multiples; an empty interval has `lo > hi`."""
+    """Return a number in an interval, whose bounds are moved to multiples; an empty interval has `lo > hi`."""
     if zeros:
         unit = 1 << zeros
         lo, hi = -(-lo // unit) * unit, hi // unit * unit
@@ -86,14 +87,14 @@ def number_between(lo: int, hi: int, zeros: int = 0) -> NumRange:
 
 
 def pointer_to(origin: PtrOrigin, lo: int, hi: int, zeros: int) -> PtrRange:
-    """A pointer; without bounds that mean anything, its origin is still known."""
+    """Return a pointer; if the bounds are meaningless, its origin is still known."""
     if lo <= -_FAR or hi >= _FAR:
         return PtrRange(origin, -_FAR, _FAR, zeros)
     return PtrRange(origin, lo, hi, trailing_zeros(lo) if lo == hi else zeros)
 
 
 def join(a: Abs, b: Abs) -> Abs:
-    """Both."""
+    """Return the join of both."""
     if a == b:
         return a
     if isinstance(a, PtrRange) and isinstance(b, PtrRange) and a.origin is b.origin:
@@ -104,7 +105,7 @@ def join(a: Abs, b: Abs) -> Abs:
 
 
 def widen(old: Abs, new: Abs, stops: Sequence[int]) -> Abs:
-    """`new`, which holds `old`, with bounds that moved put to the next of `stops`, so that loops end."""
+    """Return `new`, which includes `old`, with changed bounds moved to the next of `stops`, so that loops terminate."""
     if old == new or type(old) is not type(new):
         return new
     if isinstance(new, PtrRange):
@@ -122,7 +123,7 @@ def _interval(row: Row, a: NumRange, b: NumRange) -> NumRange:
 
 
 def _zeros(row: Row, a: NumRange, b: NumRange) -> int:
-    """Known trailing zeros of a result."""
+    """Return the known trailing zeros of a result."""
     op = row.op
     if op in ("add", "sub", "or", "xor"):
         return min(a.zeros, b.zeros, row.width)
@@ -139,7 +140,7 @@ def _zeros(row: Row, a: NumRange, b: NumRange) -> int:
 
 
 def number_of(x: Abs) -> NumRange:
-    """`x` as a number: a pointer may be any."""
+    """Return `x` as a number; a pointer may be any number."""
     return x if isinstance(x, NumRange) else ANY
 
 
@@ -148,7 +149,7 @@ def _signed(n: int) -> int:
 
 
 def alu(row: Row, a: Abs, b: Abs) -> Abs:
-    """The new value of the destination."""
+    """Return the new value of the destination."""
     if row.op == "mov" and row.width == 64:
         return b
     if row.width == 64 and (isinstance(a, PtrRange) or isinstance(b, PtrRange)):
@@ -160,10 +161,10 @@ def alu(row: Row, a: Abs, b: Abs) -> Abs:
 
 
 def _shift(pointer: Abs, by: Abs, sign: int) -> Abs:
-    """A pointer moved by a number. What is not a pointer any more (a difference of two) is a number.
+    """Return a pointer moved by a number; a difference of two pointers is a number.
 
-    A pointer of an accepted program keeps its origin however far it is moved: the verifier lets nothing be accessed
-    through a sum of which it does not know which part is the pointer.
+    A pointer of an accepted program keeps its origin however far it is moved, because the verifier does not accept an
+    access through a sum unless it knows which part is the pointer.
     """
     if not isinstance(pointer, PtrRange) or not isinstance(by, NumRange):
         return ANY
@@ -176,7 +177,7 @@ def _shift(pointer: Abs, by: Abs, sign: int) -> Abs:
 
 
 def refine(op: str, width: int, a: NumRange, b: NumRange) -> tuple[NumRange, NumRange] | None:
-    """What holds of both operands when the comparison `op` of `width` bits is true; None if it cannot be."""
+    """Return both operands as far as the comparison `op` of `width` bits restricts them; None if it cannot be true."""
     top = U64 if width == 64 else U32
     if a.hi > top or b.hi > top:
         return a, b
@@ -189,7 +190,7 @@ Bounds = tuple[int, int, int, int]
 
 
 def _bounds(op: str, top: int, a: NumRange, b: NumRange) -> Bounds:
-    """Bounds of `a`, then of `b`."""
+    """Return the bounds of `a`, then of `b`."""
     if op in ("jsgt", "jsge", "jslt", "jsle"):
         half = (top >> 1) + 1
         if a.hi >= half or b.hi >= half:
@@ -210,7 +211,7 @@ def _bounds(op: str, top: int, a: NumRange, b: NumRange) -> Bounds:
 
 
 def _sign_bounds(op: str, half: int, a: NumRange, b: NumRange) -> Bounds:
-    """A signed comparison with one side certainly not negative: the greater side is not negative either."""
+    """Return the bounds after a signed comparison with a non-negative side: the greater side is not negative either."""
     if op in ("jsgt", "jsge") and b.hi < half:
         return max(a.lo, b.lo + (op == "jsgt")), min(a.hi, half - 1), b.lo, b.hi
     if op in ("jslt", "jsle") and a.hi < half:

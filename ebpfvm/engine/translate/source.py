@@ -1,8 +1,8 @@
 """A whole program as Python source: its functions, the table from lines to instructions, and the text for readers.
 
-Only `GeneratedSource.code` is ever compiled. It is made of numbers and of names that the translator chose; no text of
-an object gets into it. `GeneratedSource.annotated` is the same code, line for line, with the disassembly and the C
-source after each line as comments; that is what a traceback or a dump shows.
+Only `GeneratedSource.code` is ever compiled. It consists of numbers and of names that the translator chose; no text of
+an object becomes part of it. `GeneratedSource.annotated` is the same code, line for line, followed by the disassembly
+and the C source as comments, for tracebacks and dumps.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _CONST: Final = re.compile(r"\b(?:D(\d+)|V(\d+)_(\d))\b")
 
 
 class GeneratedSource(NamedTuple):
-    """Generated code.
+    """The generated code.
 
     Attributes:
         code: what is compiled.
         slots: instruction of each line, from line 1 on.
         names: what the code refers to.
         entries: where functions start.
-        enters: the program itself needs a frame (otherwise its caller accounts for one).
+        enters: whether the program itself needs a frame (otherwise its caller accounts for one).
     """
 
     code: str
@@ -48,7 +48,7 @@ class GeneratedSource(NamedTuple):
     entries: tuple[int, ...]
 
     def annotated(self, program: Program) -> str:
-        """The code with comments."""
+        """Return the code with comments."""
         out, last = [], -1
         for text, pc in zip(self.code.splitlines(), self.slots, strict=True):
             if pc != last and text.strip():
@@ -60,12 +60,12 @@ class GeneratedSource(NamedTuple):
 
 
 def _plain(text: str | None) -> str:
-    """Text of an object on one line, whatever it holds."""
+    """Return text of an object on one line, whatever it contains."""
     return "".join(char if char.isprintable() else "?" for char in text or "")
 
 
 def generate(unit: Unit) -> GeneratedSource:
-    """Translate all functions of `unit`."""
+    """Return the translation of all functions of `unit`."""
     unit.analyse()
     names: dict[str, Any] = dict(PRIMITIVES)
     lines: list[Line] = []
@@ -100,7 +100,7 @@ def _function(unit: Unit, entry: int, names: dict[str, Any]) -> tuple[list[Line]
 
 
 def _leaving(block: BlockCode) -> BlockCode:
-    """The block with the frame given up wherever the function returns."""
+    """Return the block with the frame released wherever the function returns."""
     lines = [line._replace(value=line.value.replace(": return ", ": STACK.depth -= 1; return "))
              if line.value.startswith("if ") else line for line in block.lines]
     if block.result is not None:
@@ -109,7 +109,7 @@ def _leaving(block: BlockCode) -> BlockCode:
 
 
 def _head(unit: Unit, emitter: Emitter, entry: int, live: frozenset[str]) -> tuple[list[Line], bool]:
-    """The `def` and what precedes the first block; does the function use a frame?"""
+    """Return the `def` and the lines before the first block, and whether the function uses a frame."""
     arguments = "g_c" if entry == 0 else "r1=0, r2=0, r3=0, r4=0, r5=0"
     lines: list[Line] = []
     enters = False
@@ -131,7 +131,7 @@ def _head(unit: Unit, emitter: Emitter, entry: int, live: frozenset[str]) -> tup
 
 
 def _constants(unit: Unit, code: str, names: dict[str, Any]) -> None:
-    """The data of regions that never move, and views of it."""
+    """Add the data of regions that never move, and views of it."""
     for match in _CONST.finditer(code):
         number = int(match[1] or match[2])
         if match[0] in names:
@@ -147,8 +147,11 @@ def _constants(unit: Unit, code: str, names: dict[str, Any]) -> None:
 
 def simplify(function: flow_graph.FlowGraph, code: dict[int, BlockCode]
              ) -> tuple[flow_graph.FlowGraph, dict[int, BlockCode]]:
-    """Follow jumps to jumps, join blocks that follow each other anyway, and give each way to a small final block a
-    copy of its own."""
+    """Return a simpler graph with its code.
+
+    It follows jumps to jumps, merges blocks that always follow each other, and duplicates a small final block for each
+    path to it.
+    """
     code = {start: block._replace(succs=tuple(_follow(s, code) for s in block.succs)) for start, block in code.items()}
     code = {start: block if len(set(block.succs)) == len(block.succs)
             else block._replace(succs=block.succs[:1], condition="", reads=frozenset())
@@ -163,7 +166,7 @@ def simplify(function: flow_graph.FlowGraph, code: dict[int, BlockCode]
 
 
 def _preds(entry: int, code: dict[int, BlockCode]) -> dict[int, list[int]]:
-    """Predecessors of the blocks that can be reached; the others are removed."""
+    """Return the predecessors of reachable blocks, and remove the other blocks."""
     preds: dict[int, list[int]] = {entry: []}
     work = [entry]
     while work:
@@ -210,7 +213,7 @@ def _join_chains(entry: int, code: dict[int, BlockCode]) -> bool:
 
 
 def _follow(start: int, code: dict[int, BlockCode]) -> int:
-    """Where a jump to `start` ends up, past blocks that only jump on."""
+    """Return where a jump to `start` ends up, after blocks that only jump on."""
     seen = {start}
     while True:
         block = code[start]

@@ -1,4 +1,4 @@
-"""Statements of generated code, and the removal of those whose results nobody uses."""
+"""Statements of generated code, and the removal of those whose results are unused."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ VARIABLE: Final = re.compile(r"\b(?:r\d|[bdgikost]_\w+|v\d_f)\b")
 
 
 class Stmt(NamedTuple):
-    """One line.
+    """A line of generated code.
 
     Attributes:
-        value: what is assigned; the whole line if nothing is.
-        pc: the instruction it belongs to.
-        writes: the variable it assigns, "" for none.
-        reads: variables it uses.
-        pure: without effects: it goes if what it writes is never read.
-        idle: what to run instead if what it writes is never read; only for lines that are not pure.
+        value: the assigned expression; the whole line if nothing is assigned.
+        pc: the instruction that it belongs to.
+        writes: the variable that it assigns, "" for none.
+        reads: the variables that it uses.
+        pure: whether it has no effects, so that it is removed if what it writes is never read.
+        idle: what to execute instead if what it writes is never read; only for lines that are not pure.
     """
 
     value: str
@@ -36,27 +36,27 @@ class Stmt(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The line."""
+        """The line as text."""
         return f"{self.writes} = {self.value}" if self.writes else self.value
 
 
 def assign(name: str, value: str, pc: int) -> Stmt:
-    """`name = value`, which has no effect beside."""
+    """Return `name = value`, which has no other effect."""
     return Stmt(value, pc, name, reads_of(value), True)
 
 
 def effect(text: str, pc: int) -> Stmt:
-    """A line that is run for its effect and assigns no variable."""
+    """Return a line that is executed for its effect and assigns no variable."""
     return Stmt(text, pc, "", reads_of(text), False)
 
 
 def effect_to(name: str, value: str, pc: int, cut: str = "") -> Stmt:
-    """`name = value cut`, of which `value` has an effect."""
+    """Return `name = value cut`, where evaluating `value` has an effect."""
     return Stmt(value + cut, pc, name, reads_of(value), False, value)
 
 
 def reads_of(text: str) -> frozenset[str]:
-    """The variables in an expression."""
+    """Return the variables in an expression."""
     return frozenset(VARIABLE.findall(text))
 
 
@@ -65,10 +65,10 @@ class BlockCode(NamedTuple):
 
     Attributes:
         lines: statements.
-        condition: of the jump at its end, "" without one; true means the second successor.
-        reads: what condition or return value use.
+        condition: condition of the jump at its end, "" without one; true selects the second successor.
+        reads: variables that the condition or the return value use.
         pc: the last instruction.
-        result: what the function returns here, None if it goes on.
+        result: what the function returns here, None if it continues.
         succs: the successors that can follow: none, one, or two for a condition.
     """
 
@@ -81,7 +81,7 @@ class BlockCode(NamedTuple):
 
 
 def sweep(code: Mapping[int, BlockCode], function: FlowGraph) -> tuple[dict[int, BlockCode], frozenset[str]]:
-    """Remove dead lines; and the variables that are read before they are written, from the entry on."""
+    """Remove dead lines, and return the code with the variables that are read before they are written."""
     live_in = _live(code, function)
     out: dict[int, BlockCode] = {}
     for start, block in code.items():
@@ -103,9 +103,9 @@ _LONGEST: Final = 160
 
 
 def _fuse(block: BlockCode, live: frozenset[str]) -> BlockCode:
-    """Put values that are used once where they are used; `live` is what later blocks use.
+    """Move values that are used once to where they are used; `live` is what later blocks use.
 
-    A checked load stays where it is, because it may fault and the line tells which instruction did.
+    A checked load stays where it is, because it may fault, and its line identifies the instruction.
     """
     end = block.condition or block.result or ""
     lines = [*block.lines, Stmt(end, block.pc, "", block.reads, False)]
@@ -127,7 +127,7 @@ def _fuse(block: BlockCode, live: frozenset[str]) -> BlockCode:
 
 
 def _enclosed(text: str) -> bool:
-    """Is the whole text in one pair of parentheses?"""
+    """Return whether the whole text is in one pair of parentheses."""
     depth = 0
     for n, char in enumerate(text):
         depth += (char == "(") - (char == ")")
@@ -143,7 +143,7 @@ def _replace(line: Stmt, name: str, value: str) -> Stmt:
 
 
 def _only_use(lines: list[Stmt], n: int, live: frozenset[str]) -> int | None:
-    """The line that alone uses what line `n` assigns, if its value can as well be computed there."""
+    """Return the only line that uses what line `n` assigns, if its value can be computed there as well."""
     line = lines[n]
     name, fetches = line.writes, any(mark in line.value for mark in ("[", ".", "GET"))
     use = None
@@ -173,7 +173,7 @@ def _live_out(block: BlockCode, live_in: Mapping[int, frozenset[str]]) -> frozen
 
 
 def _live(code: Mapping[int, BlockCode], function: FlowGraph) -> dict[int, frozenset[str]]:
-    """What is live at the start of each block."""
+    """Return what is live at the start of each block."""
     live_in: dict[int, frozenset[str]] = dict.fromkeys(code, frozenset())
     work = list(code)
     while work:

@@ -1,10 +1,10 @@
-"""From a flow graph to nested Python statements: `if`, `for` (loops, counted against the budget) and one-shot `while`.
+"""Convert a flow graph to nested Python statements: `if`, `for` (loops, counted against the budget), one-shot `while`.
 
-The tree of dominators gives the nesting (Ramsey, "Beyond Relooper"). A block that several others jump to stands behind
-a wrapper in which they all lie; leaving the wrapper is the jump. Most wrappers turn out not to be needed: the jumps sit
-where control falls through anyway, or where the `break` of a loop lands. Python leaves one loop at a time, so a jump
-over several sets `go`, which each loop passed on the way asks. A graph with a cycle of two entries becomes a loop over
-a decision tree instead.
+The tree of dominators gives the nesting (Ramsey, "Beyond Relooper"). A block that several others jump to follows a
+wrapper that contains them all; leaving the wrapper is the jump. Most wrappers turn out to be unnecessary, because the
+jumps are where control falls through anyway, or where the `break` of a loop leads. Python leaves one loop at a time, so
+a jump out of several sets `go`, which each of these loops tests. A graph with a cycle of two entries becomes a loop
+over a decision tree instead.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_INDENT: Final = 90  # CPython: 100 levels of indentation
 
 
 class TooDeep(Exception):
-    """Python cannot nest that deep."""
+    """Python cannot nest statements that deep."""
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class If:
 
 @dataclass(slots=True)
 class Wrap:
-    """Leaving it leads to `label`."""
+    """A wrapper: leaving it leads to `label`."""
 
     label: int
     body: list[Node]
@@ -71,7 +71,7 @@ Line = tuple[int, str, int]  # indentation, text, slot
 
 
 def lines_of(function: FlowGraph, code: Mapping[int, BlockCode], indent: int) -> list[Line]:
-    """The body of a Python function that does what `code` does; its graph is `function`."""
+    """Return the body of a Python function that does what `code` does; its graph is `function`."""
     if function.reducible:
         try:
             tree = _Tree(function, code).build()
@@ -82,7 +82,7 @@ def lines_of(function: FlowGraph, code: Mapping[int, BlockCode], indent: int) ->
 
 
 class _Tree:
-    """Builds the nodes of one function."""
+    """Build the nodes of one function."""
 
     def __init__(self, function: FlowGraph, code: Mapping[int, BlockCode]) -> None:
         self.function = function
@@ -140,7 +140,7 @@ class _Tree:
 
 
 def _resolve(nodes: list[Node], follow: int | None) -> None:
-    """Drop jumps to where control goes anyway; tell loops where leaving them leads."""
+    """Remove jumps to where control goes anyway, and record in loops where leaving them leads."""
     for n, node in enumerate(nodes):
         if isinstance(node, Wrap):
             _resolve(node.body, node.label)
@@ -156,7 +156,7 @@ def _resolve(nodes: list[Node], follow: int | None) -> None:
 
 
 def _jumps_to(nodes: list[Node], label: int) -> bool:
-    """Is there a jump to `label` that only leaving the wrapper can do?"""
+    """Return whether there is a jump to `label` that needs the wrapper."""
     for node in nodes:
         if isinstance(node, Goto) and node.target == label:
             return True
@@ -170,7 +170,7 @@ def _jumps_to(nodes: list[Node], label: int) -> bool:
 
 
 def _unwrap(nodes: list[Node]) -> list[Node]:
-    """Dissolve wrappers that nothing jumps out of."""
+    """Return the nodes without wrappers that nothing jumps out of."""
     out: list[Node] = []
     for node in nodes:
         if isinstance(node, Wrap):
@@ -190,12 +190,12 @@ def _unwrap(nodes: list[Node]) -> list[Node]:
 
 @dataclass(slots=True)
 class _Open:
-    """A Python loop being printed.
+    """A Python loop that is being printed.
 
     Attributes:
         leave: block that `break` leads to.
         again: block that `continue` leads to, None for a wrapper.
-        through: blocks that jumps from inside, over this loop, lead to.
+        through: blocks that jumps from inside lead to through this loop.
     """
 
     leave: int | None
@@ -204,7 +204,7 @@ class _Open:
 
 
 class _Printer:
-    """Prints nodes as lines."""
+    """Print nodes as lines."""
 
     def __init__(self, code: Mapping[int, BlockCode]) -> None:
         self.code = code
@@ -222,7 +222,7 @@ class _Printer:
         self.lines.append((indent, text, self.pc))
 
     def _nodes(self, nodes: list[Node], indent: int) -> bool:
-        """Print; can control reach the end?"""
+        """Print nodes, and return whether control can reach their end."""
         for node in nodes:
             if isinstance(node, BlockNode):
                 if not self._block(node.start, indent):
@@ -249,7 +249,7 @@ class _Printer:
         return True
 
     def _if(self, node: If, indent: int) -> bool:
-        """A branch that does not come back is printed alone, and the other one behind it: that saves indentation."""
+        """Print a branch that does not come back alone, and the other one after it, which saves indentation."""
         code = self.code[node.start]
         self.pc = code.pc
         then, orelse = node.then, node.orelse
@@ -300,7 +300,7 @@ class _Printer:
                 self._goto(target, indent + 1)
 
     def _goto(self, target: int, indent: int) -> None:
-        """A jump out of the loops that are open."""
+        """Print a jump out of the loops that are open."""
         for depth in range(len(self.open) - 1, -1, -1):
             found = self.open[depth]
             if target not in (found.again, found.leave):
@@ -318,7 +318,7 @@ class _Printer:
 
 
 def _returns(nodes: list[Node]) -> bool:
-    """Does this certainly not reach its end (looking at the last node only)?"""
+    """Return whether control certainly does not reach the end (looking at the last node only)."""
     if not nodes:
         return False
     last = nodes[-1]
@@ -328,7 +328,7 @@ def _returns(nodes: list[Node]) -> bool:
 
 
 def _dispatch(function: FlowGraph, code: Mapping[int, BlockCode], indent: int) -> list[Line]:
-    """A loop over a tree of comparisons of the number of the next block."""
+    """Return a loop over a tree of comparisons of the number of the next block."""
     number = {start: n for n, start in enumerate(function.order)}
     lines: list[Line] = [(indent, "go = 0", function.entry), (indent, "for _ in ticks:", function.entry)]
 

@@ -1,4 +1,4 @@
-"""A program as the translator sees it: functions, what is known of each call, and where facts begin."""
+"""A program as the translator sees it: its functions, what is known about each call, and where facts begin."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def _passed(helper: Helper) -> dict[int, int]:
 
 
 class Unit:
-    """One program to translate.
+    """A program to translate.
 
     Args:
         prog: the program.
-        layout: of the context, None for a context of plain bytes.
+        layout: layout of the context, None for a context of plain bytes.
 
     Attributes:
         functions: entry slot -> flow graph.
@@ -69,27 +69,27 @@ class Unit:
     # -- what is known of things outside ------------------------------------------------------------------------------
 
     def const_origin(self, region: Region) -> PtrOrigin:
-        """The origin of a region that lives as long as its map."""
+        """Return the origin of a region that lives as long as its map."""
         if region.id not in self._consts:
             self._consts[region.id] = PtrOrigin(f"k{region.id}", "const", 0, region=region)
         return self._consts[region.id]
 
     def map_at(self, address: Abs) -> tuple[int, Any] | None:
-        """Index and object of the map that a known address names."""
+        """Return index and object of the map that a known address refers to."""
         return self._maps.get(address.lo) if not isinstance(address, PtrRange) and address.lo == address.hi else None
 
     def helper(self, pc: int) -> Helper | None:
-        """The helper called at `pc`."""
+        """Return the helper called at `pc`."""
         insn = self.insns[pc]
         return self.prog.helpers.get(insn.imm) if insn.src == 0 else None
 
     def kfunc(self, pc: int) -> Kfunc | None:
-        """The kfunc called at `pc`."""
+        """Return the kfunc called at `pc`."""
         insn = self.insns[pc]
         return self.prog.kfuncs.get(insn.imm) if insn.src == c.BPF_PSEUDO_KFUNC_CALL else None
 
     def sizes_at(self, address: Abs) -> tuple[int, int] | None:
-        """Sizes of key and value of the map that `address` names, which may be one of several alike."""
+        """Return the sizes of key and value of the map that `address` refers to, which may be one of several alike."""
         found = self.map_at(address)
         if found is not None:
             return found[1].key_size, found[1].value_size
@@ -97,7 +97,7 @@ class Unit:
         return None if inner is None else (inner.key_size, inner.value_size)
 
     def call_result(self, pc: int, state: RangeState) -> tuple[OriginKind, dict[str, Any]] | None:
-        """Kind and attributes of the origin that the call at `pc` makes; None if it makes none."""
+        """Return kind and attributes of the origin that the call at `pc` creates; None if it creates none."""
         kfunc = self.kfunc(pc)
         if kfunc is not None:
             if kfunc.ret.struct == "sk_buff" and kfunc.ret.pointers == 1 and self.skb_layout is not None:
@@ -114,13 +114,13 @@ class Unit:
         return None
 
     def arguments(self, entry: int) -> int:
-        """How many arguments the function at `entry` takes."""
+        """Return the number of arguments that the function at `entry` takes."""
         return max((reg for reg in live_registers(self, self.functions[entry])[entry] if reg < 6), default=0)
 
     # -- facts of all functions ---------------------------------------------------------------------------------------
 
     def analyse(self) -> None:
-        """Facts of every function that the program can reach, callers first."""
+        """Compute the facts of every function that the program can reach, callers first."""
         self.args[0] = (PtrRange(self.ctx, 0, 0), ANY, ANY, ANY, ANY)
         for entry in self._callers_first():
             args = self.args.get(entry, (ANY,) * 5)
@@ -155,7 +155,7 @@ class Unit:
         return found
 
     def _pass_on(self, entry: int) -> None:
-        """What this function passes to those it calls."""
+        """Pass what this function knows on to the functions that it calls."""
         for pc, state in self.facts[entry].before.items():
             row, insn = self.rows[pc], self.insns[pc]
             if row is None or row.kind != "call":
@@ -182,7 +182,7 @@ class Unit:
         self.args[target] = tuple(map(join, old, fresh)) if old is not None else tuple(fresh)
 
     def _argument(self, n: int, value: Abs) -> Abs:
-        """What a callee knows of an argument: the context and constants as they are, other pointers as its own."""
+        """Return what a callee knows about an argument: context and constants unchanged, other pointers as its own."""
         if not isinstance(value, PtrRange) or value.origin.kind in ("ctx", "const"):
             return value
         if value.origin.kind == "object":
