@@ -10,10 +10,9 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from ebpfvm import arguments, dialects
-from ebpfvm.arguments import rate, size, time
 from ebpfvm.btf.types import Btf
 from ebpfvm.btf.vmlinux import read_kernel_btf
 from ebpfvm.errors import LimitError, Rejected, UsageError
@@ -31,7 +30,6 @@ from ebpfvm.sched.sch_bpf import SchBpf
 from ebpfvm.sched.simulation import BOOT_NS, Simulation
 from ebpfvm.sched.tc.script import run_script_file, show_later
 from ebpfvm.sched.traffic import FlowSpec, generate, replay
-from ebpfvm.sched.wire import Link
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,7 +171,7 @@ def _simulate(asked: Scenario) -> Result:
     link_type = capture.link if capture else ETHERNET
     writer = _writer(asked.out, link_type)
     try:
-        simulation = Simulation(machine, _link(asked), link_type=link_type, writer=writer,
+        simulation = Simulation(machine, asked.link, link_type=link_type, writer=writer,
                                 epoch=capture.first if capture else 0, priority_rule=asked.priority,
                                 record=asked.record, observer=asked.observer, ingress=asked.ingress)
         _feed(simulation, capture, asked)
@@ -197,22 +195,26 @@ def _simulate(asked: Scenario) -> Result:
 
 
 def _run(simulation: Simulation, qdisc: Qdisc, asked: Scenario, finish: Callable[[Result], Result]) -> Result:
-    duration = None if asked.duration is None else time("duration", asked.duration)
     try:
-        return finish(simulation.run(qdisc, progress=asked.progress, seed=asked.seed, duration=duration))
+        return finish(simulation.run(qdisc, progress=asked.progress, seed=asked.seed, duration=asked.stop_after))
     except LimitError as error:
         if error.result is not None:
             error.result = finish(error.result)
         raise
 
 
-def _link(asked: Scenario) -> Link:
-    return Link(rate("rate", asked.rate), time("delay", asked.delay),
-                None if asked.mtu is None else size("mtu", asked.mtu))
+class NamespaceOptions(TypedDict, total=False):
+    """The options of `open_namespace`; they mean what they mean in `ebpfvm.scenario.Scenario`."""
+
+    seed: int
+    engine: str | None
+    kernel: str | None
+    unverified: bool
+    pin: Iterable[str]
+    limits: Limits
 
 
-def open_namespace(*, seed: int = 0, engine: str | None = None, kernel: str | None = None, unverified: bool = False,
-                   pin: Iterable[str] = (), limits: Limits = DEFAULTS) -> Namespace:
+def open_namespace(**options: Unpack[NamespaceOptions]) -> Namespace:
     """Return an empty network namespace of the RFC's kernel, for set-ups that `simulate` does not offer.
 
     Add devices, run `tc` commands with `ebpfvm.sched.tc.script.run_script`, load programs with
@@ -225,13 +227,14 @@ def open_namespace(*, seed: int = 0, engine: str | None = None, kernel: str | No
     Raises:
         UsageError: there is no such engine or kernel, or an argument has a wrong type.
     """
-    arguments.whole("seed", seed, *arguments.SEEDS)
-    arguments.flag("unverified", unverified)
-    machine = Kernel(_rfc_dialect(kernel), seed, limits)
+    arguments.known("open_namespace", options, NamespaceOptions.__annotations__)
+    seed = arguments.whole("seed", options.get("seed", 0), *arguments.SEEDS)
+    unverified = arguments.flag("unverified", options.get("unverified", False))
+    machine = Kernel(_rfc_dialect(options.get("kernel")), seed, options.get("limits", DEFAULTS))
     machine.clock = BOOT_NS
     net = Namespace(machine)
-    net.load_program = script_programs(machine, open_engine(engine), unverified,
-                                       Pins(frozenset(arguments.words("pin", pin))))
+    net.load_program = script_programs(machine, open_engine(options.get("engine")), unverified,
+                                       Pins(frozenset(arguments.words("pin", options.get("pin", ())))))
     return net
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ebpfvm.checked import SEEDS, Path, choice, flag, function, instance, path, raw, whole, word, words, wrong
+from ebpfvm.checked import SEEDS, Path, choice, flag, function, instance, known, path, raw, whole, word, words, wrong
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.units import parse_rate, parse_size, parse_time
 
-__all__ = ["SEEDS", "Path", "choice", "flag", "function", "instance", "path", "rate", "raw", "size", "time", "whole",
-           "word", "words", "wrong"]
+__all__ = ["SEEDS", "Path", "choice", "flag", "function", "instance", "known", "path", "rate", "raw", "size", "time",
+           "whole", "word", "words", "wrong"]
 
 _MOST_NS: Final = (1 << 62) - 1
 
@@ -38,5 +38,6 @@ def _named(name: str, value: str, parse: Any) -> int:
     try:
         found: int = parse(value)
     except UsageError as error:
-        raise UsageError(f"{name}: {error}") from None
+        text = str(error)
+        raise UsageError(text if text.startswith(name) else f"{name}: {text}") from None
     return found

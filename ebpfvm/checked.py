@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 
 from ebpfvm.errors import UsageError
@@ -87,6 +88,16 @@ def instance(name: str, value: Any, kind: type[Any], what: str) -> Any:
     if not isinstance(value, kind):
         raise wrong(name, what, value)
     return value
+
+
+def known(function: str, given: Iterable[str], names: Iterable[str]) -> None:
+    """Raise `UsageError` if an option that a function was given is none of `names`, with the nearest that is."""
+    options = tuple(names)
+    for name in given:
+        if name not in options:
+            near = get_close_matches(name, options, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(options)}"
+            raise UsageError(f"{function} has no option {name!r}; {hint}")
 
 
 SEEDS: Final = (-(1 << 63), MOST)

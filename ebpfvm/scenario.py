@@ -1,31 +1,124 @@
-"""The options of `ebpfvm.simulate` as one checked object, and the simulation that is built from them."""
+"""The options of `ebpfvm.simulate` and `ebpfvm run`, declared once, and a run that is set up from them.
+
+Each field of `Scenario` declares an option: its default, its check, and how the command line spells it. The command
+line is built from these declarations, so this module must be cheap to import: what a check needs it imports itself.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from ebpfvm import arguments
-from ebpfvm.btf.types import Btf
+from ebpfvm import checked
 from ebpfvm.errors import UsageError
 from ebpfvm.limits import DEFAULTS, Limits
-from ebpfvm.loader.object import Object
-from ebpfvm.sched.packet import PRIORITY_RULES
-from ebpfvm.sched.pcap import Capture
-from ebpfvm.sched.tc.script import run_script
-from ebpfvm.sched.traffic import FlowSpec, parse_flows
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from ebpfvm.btf.types import Btf
     from ebpfvm.loaded import Loaded
+    from ebpfvm.loader.object import Object
     from ebpfvm.maps import BpfMap
     from ebpfvm.sched.netdev import Namespace
+    from ebpfvm.sched.pcap import Capture
     from ebpfvm.sched.sch_generic import Observer
     from ebpfvm.sched.simulation import Simulation
+    from ebpfvm.sched.traffic import FlowSpec
+    from ebpfvm.sched.wire import Link
 
-Path = arguments.Path
+    Check = Callable[[str, Any], object]
+
+Path = checked.Path
+
+
+# ---- checks ---------------------------------------------------------------------------------------------------
+
+def _rate(name: str, value: object) -> object:
+    from ebpfvm import arguments
+    return arguments.rate(name, value)
+
+
+def _time(name: str, value: object) -> object:
+    from ebpfvm import arguments
+    return arguments.time(name, value)
+
+
+def _mtu(name: str, value: object) -> object:
+    from ebpfvm import arguments
+    return arguments.size(name, value, 68)
+
+
+def _seed(name: str, value: object) -> object:
+    return checked.whole(name, value, *checked.SEEDS)
+
+
+def _object(name: str, value: object) -> object:
+    from ebpfvm.loader.object import Object
+    if isinstance(value, Object):
+        return value
+    if not isinstance(value, str | os.PathLike):
+        raise checked.wrong(name, "an object (ebpfvm.load) or its path", value)
+    return checked.path(name, value)
+
+
+def _capture(name: str, value: object) -> object:
+    from ebpfvm.sched.pcap import Capture
+    if isinstance(value, Capture):
+        return value
+    if not isinstance(value, str | os.PathLike):
+        raise checked.wrong(name, "a capture (ebpfvm.sched.pcap.read_capture) or its path", value)
+    return checked.path(name, value)
+
+
+def _flows(name: str, value: Any) -> tuple[FlowSpec, ...]:
+    from ebpfvm.sched.traffic import FlowSpec, parse_flows
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise checked.wrong(name, "a list of flows, as in [\"cbr:rate=1mbit\"]", value)
+    found = []
+    for index, spec in enumerate(value):
+        if not isinstance(spec, str | FlowSpec):
+            raise checked.wrong(f"{name}[{index}]", "text as in \"cbr:rate=1mbit\", or a FlowSpec", spec)
+        found.append(parse_flows(spec) if isinstance(spec, str) else spec)
+    return tuple(found)
+
+
+def _priority(name: str, value: object) -> object:
+    from ebpfvm.sched.packet import PRIORITY_RULES
+    return checked.choice(name, value, PRIORITY_RULES)
+
+
+def _limits(name: str, value: object) -> object:
+    return checked.instance(name, value, Limits, "Limits(...)")
+
+
+def _btf(name: str, value: object) -> object:
+    from ebpfvm.btf.types import Btf
+    return value if isinstance(value, Btf) else checked.path(name, value)
+
+
+# ---- declarations ---------------------------------------------------------------------------------------------
+
+class CommandOption(NamedTuple):
+    """How the command line spells an option.
+
+    Attributes:
+        group: of options in the help.
+        help: what it does.
+        more: further arguments of `ArgumentParser.add_argument`.
+    """
+
+    group: str
+    help: str
+    more: Mapping[str, Any]
+
+
+def _option(check: Check, default: Any, group: str = "", help: str = "", **more: Any) -> Any:
+    """Declare an option; without a group it has no place on the command line."""
+    command = CommandOption(group, help, more) if group else None
+    return field(default=default, metadata={"check": check, "command": command})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,37 +157,66 @@ class Scenario:
         UsageError: an option has a wrong type or value, or two options contradict each other; the message names them.
     """
 
-    source: Object | Path | None = None
-    pcap: Path | Capture | None = None
-    flows: Iterable[FlowSpec | str] = ()
-    rate: int | str = "10mbit"
-    delay: int | str = 0
-    mtu: int | str | None = None
-    out: Path | None = None
-    seed: int = 0
-    duration: int | str | None = None
-    engine: str | None = None
-    kernel: str | None = None
-    btf: Btf | Path | None = None
-    priority: str = "tos"
-    tc: Path | None = None
-    enqueue: str | None = None
-    dequeue: str | None = None
-    unverified: bool = False
-    record: bool = False
-    ingress: bool = False
-    pin: Iterable[str] = ()
-    dump_maps: Iterable[str] | None = None
-    prepare: Callable[[Scene], None] | None = None
-    observer: Observer | None = None
-    progress: Callable[[int], None] | None = None
-    limits: Limits = DEFAULTS
+    source: Object | Path | None = _option(_object, None)
+    pcap: Path | Capture | None = _option(
+        _capture, None, "traffic", "replay a capture (pcap or pcapng) by its timestamps; - reads standard input",
+        metavar="FILE")
+    flows: Iterable[FlowSpec | str] = _option(
+        _flows, (), "traffic", "generate traffic, as in cbr:rate=1mbit,size=500b,n=4,prio=2; may be repeated",
+        metavar="SPEC", action="append")
+    priority: str = _option(
+        _priority, "tos", "traffic",
+        "how skb->priority follows from the DSCP: tos (as in Linux), precedence, dscp or none (default: tos)",
+        metavar="RULE")
+    seed: int = _option(_seed, 0, "traffic", "random seed (default: 0)", type=int, metavar="N")
+    rate: int | str = _option(_rate, "10mbit", "link", "rate of the link (default: 10mbit)", metavar="RATE")
+    delay: int | str = _option(_time, 0, "link", "propagation delay of the link (default: 0)", metavar="TIME")
+    mtu: int | str | None = _option(_mtu, None, "link", "drop packets larger than SIZE (default: no limit)",
+                                    metavar="SIZE")
+    duration: int | str | None = _option(_time, None, "link", "stop after TIME (default: run until idle)",
+                                         metavar="TIME")
+    tc: Path | None = _option(
+        checked.path, None, "link",
+        "run a script of tc and ip commands that configures eth0; its show commands are executed after the simulation",
+        metavar="FILE")
+    ingress: bool = _option(
+        checked.flag, False, "link",
+        "let the traffic arrive at eth0 from the network, for --tc scripts that queue on ingress", action="store_true")
+    enqueue: str | None = _option(checked.word, None, "programs",
+                                  "enqueue program to use if the object holds several", metavar="NAME")
+    dequeue: str | None = _option(checked.word, None, "programs",
+                                  "dequeue program to use if the object holds several", metavar="NAME")
+    pin: Iterable[str] = _option(
+        checked.words, (), "programs",
+        "let all objects share the map of this name, as if it was pinned; may be repeated",
+        metavar="MAP", action="append")
+    engine: str | None = _option(
+        checked.word, None, "programs", "engine that runs the programs (default: the fastest that is available)",
+        choices=("interp", "translate"))
+    kernel: str | None = _option(
+        checked.word, None, "programs",
+        "kernel version whose verifier rules apply: 7.2 or 6.18 (default: 7.2)", metavar="VERSION")
+    btf: Btf | Path | None = _option(_btf, None)
+    unverified: bool = _option(checked.flag, False, "programs",
+                               "run the programs in the interpreter without verifying them", action="store_true")
+    out: Path | None = _option(
+        checked.path, None, "output", "write departing packets to a capture, with their departure times",
+        metavar="FILE")
+    record: bool = _option(checked.flag, False)
+    dump_maps: Iterable[str] | None = _option(
+        checked.words, None, "output",
+        "print a map after the run, as bpftool map dump does; without MAP, print all; may be repeated",
+        metavar="MAP", action="append", nargs="?", const="")
+    prepare: Callable[[Scene], None] | None = _option(checked.function, None)
+    observer: Observer | None = _option(checked.function, None)
+    progress: Callable[[int], None] | None = _option(checked.function, None)
+    limits: Limits = _option(_limits, DEFAULTS)
 
     def __post_init__(self) -> None:
-        for name, check in _CHECKS.items():
-            value = getattr(self, name)
-            if value is not None or name not in _OPTIONAL:
-                object.__setattr__(self, name, check(name, value))
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value is not None or item.default is not None:
+                object.__setattr__(self, item.name, item.metadata["check"](item.name, value))
         if self.source is None and self.tc is None:
             raise UsageError("nothing to simulate: give an object, a tc script, or both")
         if self.ingress and self.tc is None:
@@ -107,12 +229,7 @@ class Scenario:
         Raises:
             UsageError: there is no such option, or for the reasons that the class names.
         """
-        known = [item.name for item in fields(cls)]
-        for name in options:
-            if name not in known:
-                near = get_close_matches(name, known, 1)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
-                raise UsageError(f"simulate has no option {name!r}; {hint}")
+        checked.known("simulate", options, [item.name for item in fields(cls)])
         if isinstance(source, Scenario):
             if options:
                 raise UsageError(f"{next(iter(options))}: a Scenario brings its own options; "
@@ -121,6 +238,29 @@ class Scenario:
         if source is not None:
             options = {"source": source, **options}
         return cls(**options)
+
+    @staticmethod
+    def commands() -> Iterator[tuple[str, object, CommandOption]]:
+        """Yield the options that the command line has: name, default, and how it is spelled."""
+        for item in fields(Scenario):
+            if item.metadata["command"] is not None:
+                yield item.name, item.default, item.metadata["command"]
+
+    @property
+    def link(self) -> Link:
+        """The link that `rate`, `delay` and `mtu` describe."""
+        from ebpfvm.sched.wire import Link
+        return Link(cast("int", self.rate), cast("int", self.delay), cast("int | None", self.mtu))
+
+    @property
+    def expected(self) -> int:
+        """About how many packets the generated flows will send."""
+        return sum(spec.expected for spec in cast("tuple[FlowSpec, ...]", self.flows))
+
+    @property
+    def stop_after(self) -> int | None:
+        """The `duration` in ns, None for no end."""
+        return cast("int | None", self.duration)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,52 +298,5 @@ class Scene:
         """
         if self.net is None:
             raise UsageError("tc commands need a run with a tc script (it may be empty)")
+        from ebpfvm.sched.tc.script import run_script
         return run_script(text, self.net)
-
-
-def _object(name: str, value: object) -> object:
-    if isinstance(value, Object):
-        return value
-    if not isinstance(value, str | os.PathLike):
-        raise arguments.wrong(name, "an object (ebpfvm.load) or its path", value)
-    return arguments.path(name, value)
-
-
-def _capture(name: str, value: object) -> object:
-    if isinstance(value, Capture):
-        return value
-    if not isinstance(value, str | os.PathLike):
-        raise arguments.wrong(name, "a capture (ebpfvm.sched.pcap.read_capture) or its path", value)
-    return arguments.path(name, value)
-
-
-def _flows(name: str, value: Any) -> tuple[FlowSpec, ...]:
-    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
-        raise arguments.wrong(name, "a list of flows, as in [\"cbr:rate=1mbit\"]", value)
-    found = []
-    for index, spec in enumerate(value):
-        if not isinstance(spec, str | FlowSpec):
-            raise arguments.wrong(f"{name}[{index}]", "text as in \"cbr:rate=1mbit\", or a FlowSpec", spec)
-        found.append(parse_flows(spec) if isinstance(spec, str) else spec)
-    return tuple(found)
-
-
-def _limits(name: str, value: object) -> object:
-    return arguments.instance(name, value, Limits, "Limits(...)")
-
-
-def _btf(name: str, value: object) -> object:
-    return value if isinstance(value, Btf) else arguments.path(name, value)
-
-
-_CHECKS: dict[str, Callable[[str, Any], object]] = {
-    "source": _object, "pcap": _capture, "flows": _flows, "rate": arguments.rate, "delay": arguments.time,
-    "mtu": lambda name, value: arguments.size(name, value, 68), "out": arguments.path,
-    "seed": lambda name, value: arguments.whole(name, value, *arguments.SEEDS), "duration": arguments.time,
-    "engine": arguments.word, "kernel": arguments.word, "btf": _btf,
-    "priority": lambda name, value: arguments.choice(name, value, PRIORITY_RULES), "tc": arguments.path,
-    "enqueue": arguments.word, "dequeue": arguments.word, "unverified": arguments.flag, "record": arguments.flag,
-    "ingress": arguments.flag, "pin": arguments.words, "dump_maps": arguments.words, "prepare": arguments.function,
-    "observer": arguments.function, "progress": arguments.function, "limits": _limits}
-_OPTIONAL = frozenset({"source", "pcap", "mtu", "out", "duration", "engine", "kernel", "btf", "tc", "enqueue",
-                       "dequeue", "dump_maps", "prepare", "observer", "progress"})

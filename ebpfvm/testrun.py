@@ -21,7 +21,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack, cast
 
 from ebpfvm import arguments
 from ebpfvm.api import dialect_of, only_program
@@ -142,12 +142,30 @@ class TestRun:
     warnings: tuple[str, ...] = ()
 
 
+class SessionOptions(TypedDict, total=False):
+    """The options of `Session`, which `test_run` has too; see there."""
+
+    engine: str
+    kernel: str | None
+    btf: Btf | Path | None
+    seed: int
+    source: Object | None
+    clock: int | str
+    limits: Limits
+    unverified: bool
+    hooks: Hooks | None
+
+
+class TestRunOptions(SessionOptions, total=False):
+    """The options of `test_run`."""
+
+    repeat: int
+    wait: int | str | None
+
+
 def test_run(program: Program | Object | Path, data: bytes = bytes(64), ctx: Mapping[str, Any] | bytes | None = None,
-             maps: Mapping[int | str, Mapping[bytes, bytes]] | None = None, *, engine: str = "interp",
-             kernel: str | None = None, btf: Btf | Path | None = None, repeat: int = 1, seed: int = 0,
-             source: Object | None = None, clock: int | str = START_NS,
-             wait: int | str | None = None, limits: Limits = DEFAULTS,
-             unverified: bool = False) -> TestRun:
+             maps: Mapping[int | str, Mapping[bytes, bytes]] | None = None,
+             **options: Unpack[TestRunOptions]) -> TestRun:
     """Run a program on one packet, as BPF_PROG_TEST_RUN does.
 
     Args:
@@ -158,13 +176,14 @@ def test_run(program: Program | Object | Path, data: bytes = bytes(64), ctx: Map
             them; `cb` as five numbers); or the bytes of the context structure, as for bpf(2). For a qdisc program,
             fields of its context and of the packet.
         maps: initial content of maps: index in `program.maps`, or name of the map -> key -> value.
-        engine: "interp", which also runs unverified programs, or "translate", which verifies the program first.
+        engine: "interp" (the default), which also runs unverified programs, or "translate", which verifies the program
+            first.
         kernel, btf: kernel version and types; see `ebpfvm.api.dialect_of`.
-        repeat: number of runs on the same packet; the result is that of the last one.
-        seed: random seed.
+        repeat: number of runs on the same packet (default: 1); the result is that of the last one.
+        seed: random seed (default: 0).
         source: the object whose other programs and maps its maps may hold initially (default: the one that the program
             was loaded from).
-        clock: time since boot in ns, as programs read it; it does not advance while they run.
+        clock: time since boot in ns (default: 1 s), as programs read it; it does not advance while they run.
         wait: time in ns that passes after the run while timers fire, however often they are armed (default: each timer
             that the run leaves armed fires once, if it expires within a second).
         limits: limits on what the program and its maps may use of this machine.
@@ -178,9 +197,10 @@ def test_run(program: Program | Object | Path, data: bytes = bytes(64), ctx: Map
         Fault: the program did what would crash a kernel.
         LimitError: the program or a map reached one of `limits`.
     """
-    session = Session(program, maps, engine=engine, kernel=kernel, btf=btf, seed=seed, source=source, clock=clock,
-                      limits=limits, unverified=unverified)
-    result = session.run(data, ctx, repeat=repeat)
+    arguments.known("test_run", options, TestRunOptions.__annotations__)
+    shared = {name: value for name, value in options.items() if name not in ("repeat", "wait")}
+    session, wait = Session(program, maps, **cast("SessionOptions", shared)), options.get("wait")
+    result = session.run(data, ctx, repeat=options.get("repeat", 1))
     more = session.settle() if wait is None else session.wait(wait)
     return replace(result, trace=result.trace + more.trace, warnings=result.warnings + more.warnings)
 
@@ -197,7 +217,8 @@ class Session:
     """A program that stays loaded, to run on a sequence of packets with the same maps and one clock.
 
     Args:
-        program, maps, engine, kernel, btf, seed, source, clock, limits, unverified: as for `test_run`.
+        program, maps: as for `test_run`.
+        options: `engine`, `kernel`, `btf`, `seed`, `source`, `clock`, `limits` and `unverified` as for `test_run`.
         hooks: observer of every instruction (`ebpfvm.engine.Hooks`); needs the engine "interp".
 
     Attributes:
@@ -215,21 +236,23 @@ class Session:
     """
 
     def __init__(self, program: Program | Object | Path,
-                 maps: Mapping[int | str, Mapping[bytes, bytes]] | None = None, *, engine: str = "interp",
-                 kernel: str | None = None, btf: Btf | Path | None = None, seed: int = 0, source: Object | None = None,
-                 clock: int | str = START_NS, limits: Limits = DEFAULTS, unverified: bool = False,
-                 hooks: Hooks | None = None) -> None:
-        given, source = _program(program, source)
+                 maps: Mapping[int | str, Mapping[bytes, bytes]] | None = None,
+                 **options: Unpack[SessionOptions]) -> None:
+        arguments.known("Session", options, SessionOptions.__annotations__)
+        engine, hooks = options.get("engine", "interp"), options.get("hooks")
+        limits, seed = options.get("limits", DEFAULTS), options.get("seed", 0)
+        given, source = _program(program, options.get("source"))
         _check(maps, engine, seed, hooks)
         arguments.instance("limits", limits, Limits, "Limits(...)")
-        dialect = dialect_of(given, kernel, btf)
+        dialect = dialect_of(given, options.get("kernel"), options.get("btf"))
         self.program = prepare(given, dialect)
         self._machine = machine = Kernel(dialect, seed, limits)
-        machine.clock = arguments.time("clock", clock)
+        machine.clock = arguments.time("clock", options.get("clock", START_NS))
         machine.devices[LOOPBACK] = Loopback()
         self._kind = dialect.prog_type(self.program.type)
         self._runner = runner(self._kind.name)
-        judge = _Judge(self.program, dialect, limits, engine == "translate", arguments.flag("unverified", unverified))
+        judge = _Judge(self.program, dialect, limits, engine == "translate",
+                       arguments.flag("unverified", options.get("unverified", False)))
         opened = open_engine(engine) if hooks is None else Interpreter(hooks=hooks)
         self._loaded = Loaded(machine, opened, found=source, judge=judge.other)
         self._runnable = self._loaded.program(self.program)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import helptext, output
@@ -13,6 +14,7 @@ from ebpfvm.cli.selection import add_kernel_options, open_object
 from ebpfvm.errors import LimitError, UsageError
 from ebpfvm.escape import escape
 from ebpfvm.limits import Limits
+from ebpfvm.scenario import Scenario
 
 if TYPE_CHECKING:
     from ebpfvm.scenario import Scene
@@ -50,45 +52,17 @@ def add(subparsers: Any) -> None:
                               brief="simulate a queueing discipline on a capture or on generated traffic")
     parser.add_argument("object", metavar="OBJECT", nargs="?",
                         help="eBPF object with sections sch_bpf/... or qdisc/...; optional with --tc")
-    traffic = parser.add_argument_group("traffic")
-    traffic.add_argument("--pcap", metavar="FILE",
-                         help="replay a capture (pcap or pcapng) by its timestamps; - reads standard input")
-    traffic.add_argument("--flows", metavar="SPEC", action="append", default=[],
-                         help="generate traffic, as in cbr:rate=1mbit,size=500b,n=4,prio=2; may be repeated")
-    traffic.add_argument("--priority", metavar="RULE", default="tos",
-                         help="how skb->priority follows from the DSCP: tos (as in Linux), precedence, dscp or none "
-                              "(default: tos)")
-    traffic.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: 0)")
-    link = parser.add_argument_group("link")
-    link.add_argument("--rate", default="10mbit", metavar="RATE", help="rate of the link (default: 10mbit)")
-    link.add_argument("--delay", default="0", metavar="TIME", help="propagation delay of the link (default: 0)")
-    link.add_argument("--mtu", metavar="SIZE", help="drop packets larger than SIZE (default: no limit)")
-    link.add_argument("--duration", metavar="TIME", help="stop after TIME (default: run until idle)")
-    link.add_argument("--tc", metavar="FILE",
-                      help="run a script of tc and ip commands that configures eth0; its show commands are executed "
-                           "after the simulation")
-    link.add_argument("--ingress", action="store_true",
-                      help="let the traffic arrive at eth0 from the network, for --tc scripts that queue on ingress")
-    program = parser.add_argument_group("programs")
-    program.add_argument("--enqueue", metavar="NAME", help="enqueue program to use if the object holds several")
-    program.add_argument("--dequeue", metavar="NAME", help="dequeue program to use if the object holds several")
+    groups = {name: parser.add_argument_group(name) for name in ("traffic", "link", "programs", "output")}
+    for name, default, option in Scenario.commands():
+        start = [] if option.more.get("action") == "append" and default is not None else default
+        groups[option.group].add_argument(f"--{name.replace('_', '-')}", default=start, help=option.help, **option.more)
+    program, out = groups["programs"], groups["output"]
     program.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], dest="variables",
                          help="set the initial value of a global variable, as in --set limit=50; may be repeated")
-    program.add_argument("--pin", metavar="MAP", action="append", default=[],
-                         help="let all objects share the map of this name, as if it was pinned; may be repeated")
-    program.add_argument("--engine", choices=("interp", "translate"), help=helptext.ENGINE)
-    program.add_argument("--kernel", metavar="VERSION",
-                         help="kernel version whose verifier rules apply: 7.2 or 6.18 (default: 7.2)")
     add_kernel_options(program)
-    program.add_argument("--unverified", action="store_true", help=helptext.UNVERIFIED)
     output.add_limit(program)
-    out = parser.add_argument_group("output")
-    out.add_argument("--out", metavar="FILE", help="write departing packets to a capture, with their departure times")
     out.add_argument("--json", action="store_true", help=helptext.JSON)
     out.add_argument("--packets", action="store_true", help="with --json, include a record of each packet")
-    out.add_argument("--dump-maps", metavar="MAP", action="append", nargs="?", const="",
-                     help="print a map after the run, as bpftool map dump does; without MAP, print all; may be "
-                          "repeated")
     out.add_argument("--trace", action="store_true",
                      help="print each event and each bpf_trace_printk line on standard error")
 
@@ -130,17 +104,12 @@ def execute(args: argparse.Namespace, interrupts: Interrupts | None = None) -> R
     from ebpfvm.loader.variables import set_variables
     from ebpfvm.sched.pcap import read_capture
     from ebpfvm.sched.simulation import BOOT_NS
-    from ebpfvm.sched.traffic import parse_flows
-    from ebpfvm.sched.units import parse_rate, parse_size, parse_time
 
-    rate, delay = parse_rate(args.rate), parse_time(args.delay)
-    mtu = None if args.mtu is None else parse_size(args.mtu)
-    duration = None if args.duration is None else parse_time(args.duration)
-    limits = Limits.parse(args.limit)
     if args.pcap is None and not args.flows:
         raise UsageError("no traffic to send; add --pcap FILE, --flows SPEC, or both")
     if args.object is None and args.tc is None:
         raise UsageError("nothing to run; name an OBJECT, --tc FILE, or both")
+    asked = _scenario(args)
     _keep_inputs(args)
     found = open_object(args.object, args.kconfig) if args.object is not None else None
     if found is not None:
@@ -150,7 +119,6 @@ def execute(args: argparse.Namespace, interrupts: Interrupts | None = None) -> R
     capture = read_capture(args.pcap) if args.pcap is not None else None
     for warning in capture.warnings if capture is not None else ():
         output.say(f"warning: {args.pcap}: {warning}")
-    flows = [parse_flows(spec) for spec in args.flows]
     running: list[Simulation] = []
 
     def begin(scene: Scene) -> None:
@@ -161,14 +129,18 @@ def execute(args: argparse.Namespace, interrupts: Interrupts | None = None) -> R
     def done() -> tuple[int, int]:
         return (running[0].account.in_packets, running[0].loop.now - BOOT_NS) if running else (0, 0)
 
-    total = sum(spec.expected for spec in flows) + (len(capture) if capture is not None else 0)
+    asked = replace(asked, source=found, pcap=capture, prepare=begin, observer=Tracer(BOOT_NS) if args.trace else None)
+    total = asked.expected + (len(capture) if capture is not None else 0)
     with output.Progress(total, done):
-        return simulate(found, pcap=capture, flows=flows, rate=rate, delay=delay, mtu=mtu, out=args.out,
-                        seed=args.seed, duration=duration, engine=args.engine, kernel=args.kernel, btf=args.btf,
-                        priority=args.priority, tc=args.tc, enqueue=args.enqueue, dequeue=args.dequeue,
-                        unverified=args.unverified, record=args.packets and args.json, ingress=args.ingress,
-                        pin=args.pin, dump_maps=_maps(args.dump_maps), prepare=begin, limits=limits,
-                        observer=Tracer(BOOT_NS) if args.trace else None)
+        return simulate(asked)
+
+
+def _scenario(args: argparse.Namespace) -> Scenario:
+    """Return the scenario that the arguments describe, checked; no file has been read yet."""
+    options = {name: getattr(args, name) for name, _, _ in Scenario.commands()}
+    options["dump_maps"] = _maps(args.dump_maps)
+    return Scenario(args.object, **options, btf=args.btf, record=args.packets and args.json,
+                    limits=Limits.parse(args.limit))
 
 
 def _keep_inputs(args: argparse.Namespace) -> None:

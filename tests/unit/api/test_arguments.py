@@ -9,10 +9,12 @@ import pytest
 
 import ebpfvm
 from ebpfvm.api import open_namespace
+from ebpfvm.cli.main import build_parser
 from ebpfvm.errors import UsageError
 from ebpfvm.isa.asm import assemble
 from ebpfvm.isa.insn import encode
 from ebpfvm.scenario import Scenario
+from ebpfvm.testrun import Session
 
 ROOT = Path(__file__).parents[3]
 PFIFO = str(ROOT / "samples" / "rfc" / "pfifo.o")
@@ -47,6 +49,23 @@ def test_an_option_that_does_not_exist_is_named_with_the_nearest() -> None:
         ebpfvm.simulate(PFIFO, flows=FLOWS, rates="1mbit")
     with pytest.raises(UsageError, match="simulate has no option 'zzz'; there are: source, pcap"):
         ebpfvm.simulate(PFIFO, zzz=1)
+
+
+def test_options_of_other_functions_that_do_not_exist() -> None:
+    with pytest.raises(UsageError, match=r"test_run has no option 'repeats'; did you mean 'repeat'\?"):
+        ebpfvm.test_run(DSCP, repeats=3)  # type: ignore[call-arg]
+    with pytest.raises(UsageError, match="Session has no option 'wait'; there are: engine, kernel"):
+        Session(DSCP, wait=3)  # type: ignore[call-arg]
+    with pytest.raises(UsageError, match=r"open_namespace has no option 'seeds'; did you mean 'seed'\?"):
+        open_namespace(seeds=3)  # type: ignore[call-arg]
+
+
+def test_the_command_line_has_the_options_of_a_scenario() -> None:
+    python_only = {"source", "btf", "record", "prepare", "observer", "progress", "limits"}
+    assert {name for name, _, _ in Scenario.commands()} == set(Scenario.__dataclass_fields__) - python_only
+    args = build_parser().parse_args(["run", PFIFO])
+    options = {name: getattr(args, name) for name, _, _ in Scenario.commands()}
+    assert Scenario(PFIFO, **options) == Scenario(PFIFO)
 
 
 def test_a_scenario_is_the_same_as_its_options() -> None:
