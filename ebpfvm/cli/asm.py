@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import helptext, output
+from ebpfvm.contract.rules import KERNELS
 from ebpfvm.errors import LoadError, UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--map", metavar="NAME", action="append", default=[], dest="maps",
                         help="name of a map, for `r1 = NAME ll`; the first one gets index 0; may be repeated")
     parser.add_argument("--kernel", metavar="VERSION",
-                        help="kernel version whose helper names are known: 7.2, 6.18 or rfc6 (default: 7.2)")
+                        help=f"kernel version whose helper names are known: {KERNELS} (default: 7.2)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import helptext, output
+from ebpfvm.contract.rules import KERNELS
 from ebpfvm.errors import Fault, UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--cpu", choices=tuple(_LEVELS),
                         help="refuse instructions that are newer than this -mcpu level (default: accept all)")
     parser.add_argument("--kernel", metavar="VERSION",
-                        help="kernel version whose helpers can be called: 7.2, 6.18 or rfc6 (default: 7.2)")
+                        help=f"kernel version whose helpers can be called: {KERNELS} (default: 7.2)")
     parser.add_argument("--debug", action="store_true", help="print the disassembled program on standard error")
 
 

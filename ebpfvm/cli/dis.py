@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import helptext, output
 from ebpfvm.cli.selection import add_kernel_options, open_object
+from ebpfvm.contract.rules import KERNELS
 from ebpfvm.errors import LoadError, UsageError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def add(subparsers: Any) -> None:
                         help="-mcpu level of the llvm syntax; from v3 on, narrow loads and stores use w registers "
                              "(default: v1)")
     parser.add_argument("--kernel", metavar="VERSION",
-                        help="relocate the programs for this kernel and its types: 7.2, 6.18 or rfc6 (default: leave "
+                        help=f"relocate the programs for this kernel and its types: {KERNELS} (default: leave "
                              "them as they are in the object)")
     add_kernel_options(parser)
     parser.add_argument("--raw", action="store_true",

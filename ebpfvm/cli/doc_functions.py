@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ebpfvm.contract.rules import DESCRIBED
 from ebpfvm.dialects import linux, rfc6
 from ebpfvm.verifier.calling.kfunc_calls import modelled
 
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
 
 BEGIN: Final = "<!-- made by `ebpfvm doc functions`; do not edit below -->"
 _RUNS, _JUDGED, _REFUSED, _ABSENT = "runs", "judged", "unsupported", ""
-_KERNELS: Final = (("Linux 7.2", (7, 2)), ("Linux 6.18", (6, 18)), ("RFC v6", None))
+_VERSIONS: Final = tuple(DESCRIBED)[::-1]
+_KERNELS: Final = (*(f"Linux {major}.{minor}" for major, minor in _VERSIONS), "RFC v6")
 
 
 def _dialects() -> list[tuple[str, Dialect]]:
-    return [(name, rfc6() if version is None else linux(version)) for name, version in _KERNELS]
+    return list(zip(_KERNELS, (*map(linux, _VERSIONS), rfc6()), strict=True))
 
 
 def _of_map_type(item: MapType | None) -> str:
@@ -70,6 +72,6 @@ def _names(tables: Iterable[dict[str, MapType]] | Iterable[dict[str, Helper]]) -
 
 
 def _table(names: list[str], cells: Callable[[str], list[str]]) -> list[str]:
-    head = " | ".join(name for name, _ in _KERNELS)
+    head = " | ".join(_KERNELS)
     rows = [f"| `{name}` | {' | '.join(cells(name))} |" for name in names]
     return [f"| | {head} |", "|---" * (1 + len(_KERNELS)) + "|", *rows]

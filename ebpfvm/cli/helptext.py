@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 from typing import Any, Final
 
+from ebpfvm.contract.rules import KERNELS
+
 EXIT_STATUS: Final = """exit status:
   0    success
   1    the verifier rejected a program
@@ -17,7 +19,7 @@ EXIT_STATUS: Final = """exit status:
   5    a limit was reached (see `ebpfvm doc limits`)
   130  interrupted; 143 terminated
 """
-KERNEL: Final = ("kernel version whose rules apply: 7.2, 6.18 or rfc6 (default: rfc6 for queueing disciplines of "
+KERNEL: Final = (f"kernel version whose rules apply: {KERNELS} (default: rfc6 for queueing disciplines of "
                  "the RFC, otherwise 7.2)")
 ENGINE: Final = "engine that runs the programs (default: the fastest that is available)"
 TYPE: Final = "program type: tc, xdp, socket_filter, qdisc/enqueue, ... (default: from the name of the section)"

@@ -325,6 +325,11 @@ LINUX_6_18: Final = replace(
 )
 
 DESCRIBED: Final[Mapping[tuple[int, int], Rules]] = {item.version: item for item in (LINUX_6_18, LINUX_7_2)}
+"""Every version that can be asked for, the oldest first."""
+
+VERSION_NAMES: Final = tuple(f"{major}.{minor}" for major, minor in DESCRIBED)
+KERNELS: Final = f"{', '.join(reversed(VERSION_NAMES))} or rfc6"
+"""What may be asked for, for help texts and messages."""
 
 
 def rules_of(version: tuple[int, int]) -> Rules:
@@ -335,8 +340,8 @@ def rules_of(version: tuple[int, int]) -> Rules:
     """
     found = DESCRIBED.get(version)
     if found is None:
-        known = ", ".join(f"{major}.{minor}" for major, minor in sorted(DESCRIBED))
-        raise UsageError(f"the rules of Linux {version[0]}.{version[1]} are not known; take one of {known}")
+        raise UsageError(f"the rules of Linux {version[0]}.{version[1]} are not known; take one of "
+                         f"{', '.join(VERSION_NAMES)}")
     return found
 
 

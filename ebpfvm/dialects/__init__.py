@@ -14,13 +14,14 @@ from __future__ import annotations
 import re
 
 from ebpfvm.contract import Dialect
+from ebpfvm.contract.rules import VERSION_NAMES
 from ebpfvm.dialects.linux import linux
 from ebpfvm.dialects.rfc6 import rfc6
 from ebpfvm.errors import UsageError
 
 __all__ = ["dialect", "linux", "rfc6"]
 
-NAMES = ("rfc6", "linux", "linux-7.2", "linux-6.18")
+NAMES = ("rfc6", "linux", *(f"linux-{version}" for version in reversed(VERSION_NAMES)))
 
 
 def dialect(name: str | tuple[int, int] = "linux") -> Dialect:

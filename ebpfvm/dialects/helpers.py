@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import Helper
-from ebpfvm.contract.args import Arg, ArgSpec, Ret, RetSpec
+from ebpfvm.dialects.offers import Offers, bpf_names
 from ebpfvm.funcs import (
     cgroup,
     csum,
@@ -92,35 +92,24 @@ def _all() -> dict[str, Helper]:
 BY_NAME: Final = _all()
 HELPERS: Final = {number: BY_NAME[f"bpf_{name}"] for number, name in enumerate(NAMES, 1)}
 
-# Contracts that differ in 7.2: the number of loops is a number, and what becomes a system call's result a result.
-_IN_7_2: Final = {
-    "bpf_loop": {0: ArgSpec(Arg.SCALAR)}, "bpf_set_retval": {0: ArgSpec(Arg.ANYTHING, low=-4095, high=0)},
-}
 
-
-def of_version(version: tuple[int, int]) -> dict[int, Helper]:
+def offered(offers: Offers) -> dict[int, Helper]:
     """Return the helpers of a mainline version, by number."""
-    if version < (7, 2):
-        return HELPERS
-    found = dict(HELPERS)
-    for number, item in HELPERS.items():
-        changed = _IN_7_2.get(item.name, {})
-        if changed:
-            args = tuple(changed.get(at, spec) for at, spec in enumerate(item.args))
-            found[number] = replace(item, args=args)
-        elif item.name == "bpf_get_retval":
-            found[number] = replace(item, ret=RetSpec(Ret.INTEGER, low=-4095, high=0))
-    return found
+    return {number: _as_offered(item, offers) for number, item in HELPERS.items()}
 
 
-def _names(text: str) -> frozenset[str]:
-    return frozenset(f"bpf_{name}" for name in text.split())
+def _as_offered(item: Helper, offers: Offers) -> Helper:
+    if item.name in offers.helper_results:
+        item = replace(item, ret=offers.helper_results[item.name])
+    changed = offers.helper_args.get(item.name)
+    return item if changed is None else replace(
+        item, args=tuple(changed.get(at, spec) for at, spec in enumerate(item.args)))
 
 
 # -- bpf_base_func_proto: what every type may call -----------------------------------------------------------------
 
 # As of Linux 6.1, which the RFC was made for.
-BASE_6_1: Final = _names("""
+BASE_6_1: Final = bpf_names("""
     map_lookup_elem map_update_elem map_delete_elem map_push_elem map_pop_elem map_peek_elem map_lookup_percpu_elem
     get_prandom_u32 get_smp_processor_id get_numa_node_id tail_call ktime_get_ns ktime_get_boot_ns ktime_get_tai_ns
     ringbuf_output ringbuf_reserve ringbuf_submit ringbuf_discard ringbuf_query strncmp
@@ -131,35 +120,35 @@ BASE_6_1: Final = _names("""
     probe_read_kernel_str snprintf_btf snprintf task_pt_regs trace_vprintk
 """)
 # Since Linux 6.17 (and partly earlier) what was for tracing and cgroup programs is for all.
-BASE: Final = BASE_6_1 | _names("""
+BASE: Final = BASE_6_1 | bpf_names("""
     strtol strtoul get_current_pid_tgid get_ns_current_pid_tgid get_current_uid_gid get_cgroup_classid
     get_current_cgroup_id get_current_ancestor_cgroup_id current_task_under_cgroup cgrp_storage_get
     cgrp_storage_delete task_storage_get task_storage_delete get_current_comm perf_event_read perf_event_read_value
     send_signal send_signal_thread get_task_stack copy_from_user copy_from_user_task get_branch_snapshot find_vma
 """)
-_SK_BASE: Final = _names("""
+_SK_BASE: Final = bpf_names("""
     skc_to_tcp6_sock skc_to_tcp_sock skc_to_tcp_timewait_sock skc_to_tcp_request_sock skc_to_udp6_sock
     skc_to_unix_sock skc_to_mptcp_sock ktime_get_coarse_ns
 """)
-_SK_LOOKUP: Final = _names("sk_lookup_tcp sk_lookup_udp sk_release skc_lookup_tcp")
-_SYNCOOKIE: Final = _names("""
+_SK_LOOKUP: Final = bpf_names("sk_lookup_tcp sk_lookup_udp sk_release skc_lookup_tcp")
+_SYNCOOKIE: Final = bpf_names("""
     tcp_check_syncookie tcp_gen_syncookie tcp_raw_gen_syncookie_ipv4 tcp_raw_gen_syncookie_ipv6
     tcp_raw_check_syncookie_ipv4 tcp_raw_check_syncookie_ipv6
 """)
-_SK_STORAGE: Final = _names("sk_storage_get sk_storage_delete")
-_CGROUP: Final = _names("get_local_storage")
-_RETVAL: Final = _names("get_retval set_retval")
-_SOCKOPT: Final = _names("setsockopt getsockopt")
+_SK_STORAGE: Final = bpf_names("sk_storage_get sk_storage_delete")
+_CGROUP: Final = bpf_names("get_local_storage")
+_RETVAL: Final = bpf_names("get_retval set_retval")
+_SOCKOPT: Final = bpf_names("setsockopt getsockopt")
 
 # -- beyond the base set, by program type --------------------------------------------------------------------------
 
-_SOCKET_FILTER = _SK_BASE | _names("skb_load_bytes skb_load_bytes_relative get_socket_cookie get_socket_uid "
+_SOCKET_FILTER = _SK_BASE | bpf_names("skb_load_bytes skb_load_bytes_relative get_socket_cookie get_socket_uid "
                                    "perf_event_output get_netns_cookie")
-_CGROUP_SKB = _SOCKET_FILTER | _SK_LOOKUP | _SK_STORAGE | _CGROUP | _names("""
+_CGROUP_SKB = _SOCKET_FILTER | _SK_LOOKUP | _SK_STORAGE | _CGROUP | bpf_names("""
     sk_fullsock skb_cgroup_id skb_ancestor_cgroup_id sk_cgroup_id sk_ancestor_cgroup_id tcp_sock get_listener_sock
     skb_ecn_set_ce
 """)
-_SCHED_CLS = _SK_BASE | _SK_LOOKUP | _SK_STORAGE | _SYNCOOKIE | _names("""
+_SCHED_CLS = _SK_BASE | _SK_LOOKUP | _SK_STORAGE | _SYNCOOKIE | bpf_names("""
     skb_store_bytes skb_load_bytes skb_load_bytes_relative skb_pull_data csum_diff csum_update csum_level
     l3_csum_replace l4_csum_replace clone_redirect get_cgroup_classid skb_vlan_push skb_vlan_pop skb_change_proto
     skb_change_type skb_adjust_room skb_change_tail skb_change_head skb_get_tunnel_key skb_set_tunnel_key
@@ -168,72 +157,71 @@ _SCHED_CLS = _SK_BASE | _SK_LOOKUP | _SK_STORAGE | _SYNCOOKIE | _names("""
     sk_fullsock skb_get_xfrm_state skb_cgroup_classid skb_cgroup_id skb_ancestor_cgroup_id tcp_sock
     get_listener_sock skb_ecn_set_ce sk_assign skb_set_tstamp get_netns_cookie
 """)
-_XDP = _SK_BASE | _SK_LOOKUP | _SYNCOOKIE | _names("""
+_XDP = _SK_BASE | _SK_LOOKUP | _SYNCOOKIE | bpf_names("""
     perf_event_output csum_diff xdp_adjust_head xdp_adjust_meta redirect redirect_map xdp_adjust_tail
     xdp_get_buff_len xdp_load_bytes xdp_store_bytes fib_lookup check_mtu
 """)
-_LWT_OUT = _SK_BASE | _names("""
+_LWT_OUT = _SK_BASE | bpf_names("""
     skb_load_bytes csum_diff get_cgroup_classid get_route_realm get_hash_recalc perf_event_output
     skb_under_cgroup
 """)
-_LWT_XMIT = _LWT_OUT | _names("""
+_LWT_XMIT = _LWT_OUT | bpf_names("""
     skb_pull_data
     skb_get_tunnel_key skb_set_tunnel_key skb_get_tunnel_opt skb_set_tunnel_opt redirect clone_redirect
     skb_change_tail skb_change_head skb_store_bytes csum_update csum_level l3_csum_replace l4_csum_replace
     set_hash_invalid lwt_push_encap
 """)
-_SK_SKB = _SK_BASE | _SK_LOOKUP | _names("""
+_SK_SKB = _SK_BASE | _SK_LOOKUP | bpf_names("""
     skb_store_bytes skb_load_bytes skb_pull_data skb_change_tail skb_change_head skb_adjust_room get_socket_cookie
     get_socket_uid sk_redirect_map sk_redirect_hash perf_event_output
 """)
-_SK_MSG = _SK_BASE | _SK_STORAGE | _names("""
+_SK_MSG = _SK_BASE | _SK_STORAGE | bpf_names("""
     msg_redirect_map msg_redirect_hash msg_apply_bytes msg_cork_bytes msg_pull_data msg_push_data msg_pop_data
     perf_event_output get_netns_cookie
 """)
-_SOCK_OPS = _SK_BASE | _SK_STORAGE | _CGROUP | _names("""
+_SOCK_OPS = _SK_BASE | _SK_STORAGE | _CGROUP | bpf_names("""
     setsockopt getsockopt sock_ops_cb_flags_set sock_map_update sock_hash_update get_socket_cookie perf_event_output
     get_netns_cookie load_hdr_opt store_hdr_opt reserve_hdr_opt tcp_sock
 """)
-_CGROUP_SOCK = _CGROUP | _RETVAL | _names("get_socket_cookie get_netns_cookie perf_event_output sk_storage_get "
+_CGROUP_SOCK = _CGROUP | _RETVAL | bpf_names("get_socket_cookie get_netns_cookie perf_event_output sk_storage_get "
                                            "ktime_get_coarse_ns")
-_CGROUP_SOCK_ADDR = _SK_BASE | _SK_LOOKUP | _SK_STORAGE | _CGROUP | _names("""
+_CGROUP_SOCK_ADDR = _SK_BASE | _SK_LOOKUP | _SK_STORAGE | _CGROUP | bpf_names("""
     get_socket_cookie get_netns_cookie perf_event_output
 """)
-_CGROUP_DEVICE = _CGROUP | _names("perf_event_output")
-_CGROUP_SYSCTL = _CGROUP_DEVICE | _names("strtol strtoul sysctl_get_name sysctl_get_current_value "
+_CGROUP_DEVICE = _CGROUP | bpf_names("perf_event_output")
+_CGROUP_SYSCTL = _CGROUP_DEVICE | bpf_names("strtol strtoul sysctl_get_name sysctl_get_current_value "
                                          "sysctl_get_new_value sysctl_set_new_value ktime_get_coarse_ns")
-_CGROUP_SOCKOPT = _CGROUP_DEVICE | _RETVAL | _SK_STORAGE | _names("get_netns_cookie tcp_sock")
-_SK_REUSEPORT = _names("sk_select_reuseport skb_load_bytes skb_load_bytes_relative get_socket_cookie "
+_CGROUP_SOCKOPT = _CGROUP_DEVICE | _RETVAL | _SK_STORAGE | bpf_names("get_netns_cookie tcp_sock")
+_SK_REUSEPORT = bpf_names("sk_select_reuseport skb_load_bytes skb_load_bytes_relative get_socket_cookie "
                        "ktime_get_coarse_ns")
-_SK_LOOKUP_TYPE = _SK_BASE | _names("perf_event_output sk_assign sk_release")
+_SK_LOOKUP_TYPE = _SK_BASE | bpf_names("perf_event_output sk_assign sk_release")
 
 # What every program for tracing may call (bpf_tracing_func_proto), but for bpf_override_return, which needs a kernel
 # that is configured for it.
-_TRACING = _names("probe_read probe_read_str get_func_ip get_attach_cookie get_stackid get_stack perf_event_output")
-_BTF_TRACING = _TRACING - _names("get_attach_cookie") | _SK_BASE - _names("ktime_get_coarse_ns") | _names("""
+_TRACING = bpf_names("probe_read probe_read_str get_func_ip get_attach_cookie get_stackid get_stack perf_event_output")
+_BTF_TRACING = _TRACING - bpf_names("get_attach_cookie") | _SK_BASE - bpf_names("ktime_get_coarse_ns") | bpf_names("""
     skb_output xdp_output d_path sock_from_file get_socket_cookie sk_storage_get sk_storage_delete xdp_get_buff_len
 """)
-_TRAMPOLINE: Final = _names("get_attach_cookie get_func_arg get_func_ret get_func_arg_cnt")
+_TRAMPOLINE: Final = bpf_names("get_attach_cookie get_func_arg get_func_ret get_func_arg_cnt")
 
 BY_TYPE: Final = {
     "socket_filter": _SOCKET_FILTER, "sched_cls": _SCHED_CLS, "sched_act": _SCHED_CLS, "xdp": _XDP,
     "cgroup_skb": _CGROUP_SKB, "cgroup_sock": _CGROUP_SOCK,
-    "lwt_in": _LWT_OUT | _names("skb_pull_data lwt_push_encap"), "lwt_out": _LWT_OUT | _names("skb_pull_data"),
+    "lwt_in": _LWT_OUT | bpf_names("skb_pull_data lwt_push_encap"), "lwt_out": _LWT_OUT | bpf_names("skb_pull_data"),
     "lwt_xmit": _LWT_XMIT, "sock_ops": _SOCK_OPS, "sk_skb": _SK_SKB,
     "cgroup_device": _CGROUP_DEVICE, "sk_msg": _SK_MSG, "cgroup_sock_addr": _CGROUP_SOCK_ADDR,
-    "lwt_seg6local": _LWT_OUT | _names("lwt_seg6_store_bytes lwt_seg6_adjust_srh lwt_seg6_action"),
-    "sk_reuseport": _SK_REUSEPORT, "flow_dissector": _SK_BASE | _names("skb_load_bytes"),
+    "lwt_seg6local": _LWT_OUT | bpf_names("lwt_seg6_store_bytes lwt_seg6_adjust_srh lwt_seg6_action"),
+    "sk_reuseport": _SK_REUSEPORT, "flow_dissector": _SK_BASE | bpf_names("skb_load_bytes"),
     "cgroup_sysctl": _CGROUP_SYSCTL, "cgroup_sockopt": _CGROUP_SOCKOPT, "sk_lookup": _SK_LOOKUP_TYPE,
-    "kprobe": _TRACING, "tracepoint": _TRACING, "perf_event": _TRACING | _names("perf_prog_read_value "
+    "kprobe": _TRACING, "tracepoint": _TRACING, "perf_event": _TRACING | bpf_names("perf_prog_read_value "
                                                                                 "read_branch_records"),
     "raw_tracepoint": _TRACING, "raw_tracepoint_writable": _TRACING, "tracing": _BTF_TRACING,
-    "syscall": _BTF_TRACING | _names("sys_bpf btf_find_by_name_kind sys_close kallsyms_lookup_name"),
+    "syscall": _BTF_TRACING | bpf_names("sys_bpf btf_find_by_name_kind sys_close kallsyms_lookup_name"),
 }
 
 _ADDR_WITH_RESULT = [*(f"{hook}{version}" for hook in ("bind", "connect", "sendmsg") for version in "46"),
                      "connect_unix", "sendmsg_unix"]
 _ADDR_WITHOUT = [f"{hook}{version}" for hook in ("recvmsg", "getpeername", "getsockname") for version in "46"]
-_NAMELESS = ("getpeername_unix", "getsockname_unix")
 # Helpers that only some hooks of a type offer: by what the section name says, or the expected attach type.
 _BY_HOOK: Final[dict[str, dict[str, frozenset[str]]]] = {
     "cgroup_device": dict.fromkeys(("dev", "cgroup_device"), _RETVAL),
@@ -241,34 +229,23 @@ _BY_HOOK: Final[dict[str, dict[str, frozenset[str]]]] = {
     "cgroup_sockopt": {"setsockopt": _SOCKOPT},
     "cgroup_sock_addr": {**dict.fromkeys(_ADDR_WITH_RESULT, _RETVAL | _SOCKOPT),
                          **dict.fromkeys((*_ADDR_WITHOUT, "recvmsg_unix"), _SOCKOPT),
-                         **dict.fromkeys(("connect4", "connect6"), _RETVAL | _SOCKOPT | _names("bind"))},
-    "tracing": {"trace_iter": _names("seq_printf seq_write seq_printf_btf"),
-                "trace_raw_tp": _names("get_attach_cookie"),
+                         **dict.fromkeys(("connect4", "connect6"), _RETVAL | _SOCKOPT | bpf_names("bind"))},
+    "tracing": {"trace_iter": bpf_names("seq_printf seq_write seq_printf_btf"),
+                "trace_raw_tp": bpf_names("get_attach_cookie"),
                 **dict.fromkeys(("trace_fentry", "trace_fexit", "modify_return", "trace_fsession"), _TRAMPOLINE)},
 }
-# What one version offers beyond: to a type, and to a hook ("" for a program whose section says nothing of one).
-_MORE: Final[dict[tuple[int, int], dict[str, frozenset[str]]]] = {
-    (6, 18): {"lwt_seg6local": _names("skb_pull_data")},
-    (7, 2): dict.fromkeys(("kprobe", "tracepoint", "perf_event", "raw_tracepoint", "raw_tracepoint_writable",
-                           "tracing", "syscall"), _names("probe_write_user")),  # 6.18 as compared bars writers
-}
-_MORE_BY_HOOK: Final[dict[tuple[int, int], dict[str, dict[str, frozenset[str]]]]] = {
-    (6, 18): {"cgroup_sock_addr": dict.fromkeys(_NAMELESS, _SOCKOPT)},
-    (7, 2): {"cgroup_sock": dict.fromkeys(("", "sock", "sock_create"), _SOCKOPT),
-             "tracing": {"trace_raw_tp": _names("get_attach_cookie get_func_arg get_func_arg_cnt")}},
-}
 
 
-def hook_helpers_of(name: str, version: tuple[int, int]) -> dict[str, frozenset[str]]:
-    """Return what the hooks of a program type may call in addition to what the type may call."""
-    hooks = {**_BY_HOOK.get(name, {}), **_MORE_BY_HOOK[version].get(name, {})}
+def hook_helpers_of(name: str, offers: Offers) -> dict[str, frozenset[str]]:
+    """Return what the hooks of a program type may call beyond what the type may."""
+    hooks = {**_BY_HOOK.get(name, {}), **offers.more_hook_helpers.get(name, {})}
     prefix = "" if name == "tracing" else "cgroup/"
     return {key: names for hook, names in hooks.items() for key in ({hook, prefix + hook} if hook else {hook})}
 
 
-def helpers_of(name: str, base: frozenset[str] = BASE, version: tuple[int, int] = (6, 18)) -> frozenset[str]:
-    """Return the names of the helpers that a program type may call; `base` is what every type may call."""
-    return base | BY_TYPE.get(name, frozenset()) | _MORE[version].get(name, frozenset())
+def helpers_of(name: str, offers: Offers, base: frozenset[str] = BASE) -> frozenset[str]:
+    """Return the names of the helpers that a program type may call; `base` is what every type may."""
+    return base | BY_TYPE.get(name, frozenset()) | offers.more_helpers.get(name, frozenset())
 
 
 _CURR = {"bpf_get_cgroup_classid": cgroup.bpf_get_cgroup_classid__curr}

@@ -25,16 +25,14 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.btf import types as t
+from ebpfvm.dialects.offers import HERE, OFFERS
 
 if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf
 
-_HERE: Final = Path(__file__).parent
-_DELTAS: Final = {(7, 2): "", (6, 18): "_6_18"}
 INTS: Final = {
     "1": ("unsigned char", 1, False), "-1": ("signed char", 1, True), "c": ("char", 1, False), "B": ("_Bool", 1, False),
     "2": ("short unsigned int", 2, False), "-2": ("short int", 2, True),
@@ -51,8 +49,8 @@ _KINDS: Final = {"s": (t.Kind.STRUCT,), "u": (t.Kind.UNION,), "e": (t.Kind.ENUM,
 def kernel_types(version: tuple[int, int] = (7, 2)) -> Btf:
     """Return the table of a version as types."""
     rows: dict[str, str | None] = _json("kernel_types.json")
-    if _DELTAS[version]:
-        rows = rows | _json(f"kernel_types{_DELTAS[version]}.json")
+    if OFFERS[version].types:
+        rows = rows | _json(f"kernel_types{OFFERS[version].types}.json")
     return _Table({name: row for name, row in rows.items() if row is not None}).btf()
 
 
@@ -60,19 +58,19 @@ def kernel_types(version: tuple[int, int] = (7, 2)) -> Btf:
 def kernel_names(version: tuple[int, int] = (7, 2)) -> frozenset[tuple[int, str]]:
     """Return (kind, name) of all types and per-CPU variables that this version has, in the table or not."""
     found = _names("kernel_names.txt")
-    if _DELTAS[version]:
-        changes = _names(f"kernel_names{_DELTAS[version]}.txt")
+    if OFFERS[version].types:
+        changes = _names(f"kernel_names{OFFERS[version].types}.txt")
         for letter in _KINDS:
             found[letter] = found[letter] - changes.get("-" + letter, set()) | changes.get("+" + letter, set())
     return frozenset((kind, name) for letter, names in found.items() for kind in _KINDS[letter] for name in names)
 
 
 def _json(name: str) -> Any:
-    return json.loads((_HERE / name).read_text(encoding="ascii"))
+    return json.loads((HERE / name).read_text(encoding="ascii"))
 
 
 def _names(name: str) -> dict[str, set[str]]:
-    lines = (_HERE / name).read_text(encoding="ascii").splitlines()
+    lines = (HERE / name).read_text(encoding="ascii").splitlines()
     return {line.partition(" ")[0]: set(line.split(" ")[1:]) for line in lines}
 
 

@@ -6,11 +6,12 @@ from functools import cache, partial
 from typing import Final
 
 from ebpfvm.contract import Dialect
-from ebpfvm.contract.rules import Rules, rules_of
-from ebpfvm.dialects import helpers, kfuncs, progtypes, unmodelled
+from ebpfvm.contract.rules import rules_of
+from ebpfvm.dialects import helpers, kfuncs, progtypes
 from ebpfvm.dialects.kernel_config import kernel_config
 from ebpfvm.dialects.kernel_types import kernel_names, kernel_types
 from ebpfvm.dialects.maptypes import NUMBERS
+from ebpfvm.dialects.offers import OFFERS
 from ebpfvm.dialects.struct_names import DESTRUCTORS, struct_names
 
 # Since 6.4 "kptr" means a referenced pointer (commit cb4158ce8ec8); before, "kptr_ref" did.
@@ -23,13 +24,14 @@ def linux(version: tuple[int, int] = (7, 2)) -> Dialect:
     Raises:
         UsageError: the rules of this version are not known.
     """
-    return _linux(rules_of(version))
+    rules_of(version)
+    return _linux(version)
 
 
 @cache
-def _linux(rules: Rules) -> Dialect:
-    version = rules.version
-    return Dialect("linux", rules, helpers.of_version(version), kfuncs.of_version(version), NUMBERS,
-                   progtypes.of_version(version), KPTR_TAGS, partial(kernel_types, version),
-                   partial(struct_names, version), DESTRUCTORS, unmodelled.of_version(version),
+def _linux(version: tuple[int, int]) -> Dialect:
+    rules, offers = rules_of(version), OFFERS[version]
+    return Dialect("linux", rules, helpers.offered(offers), kfuncs.offered(offers, rules), NUMBERS,
+                   progtypes.offered(offers), KPTR_TAGS, partial(kernel_types, version),
+                   partial(struct_names, version), DESTRUCTORS, offers.unmodelled,
                    partial(kernel_names, version), kernel_config(version))

@@ -7,12 +7,13 @@ LD_ABS (may_access_skb), and what a program may return (check_return_code; all i
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.contract import ProgType
 from ebpfvm.dialects import contexts as c
 from ebpfvm.dialects.helpers import BASE, helpers_of, hook_helpers_of, variants_of
 from ebpfvm.dialects.kfuncs import kfuncs_of
+from ebpfvm.dialects.offers import LINUX_6_18, Offers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,8 +30,8 @@ def _hooks(prefix: str, hooks: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _type(name: str, ctx: str = "", size: int = 0, fields: tuple[Any, ...] = (), **more: Any) -> ProgType:
-    return ProgType(name, ctx, size, fields, helpers=helpers_of(name), variants=variants_of(name),
-                    kfuncs=kfuncs_of(name), **more)
+    return ProgType(name, ctx, size, fields, helpers=helpers_of(name, LINUX_6_18), variants=variants_of(name),
+                    kfuncs=kfuncs_of(name, LINUX_6_18), **more)
 
 
 def _skb(name: str, fields: tuple[Any, ...], *, read: bool = True, write: bool = False, **more: Any) -> ProgType:
@@ -102,31 +103,20 @@ _LIST: Final = (
 PROG_TYPES: Final = dict(enumerate(_LIST))
 
 
-_CTX_OFFSETS_7_2: Final[dict[str, Literal["fixed", "any"]]] = {
-    "kprobe": "fixed", "tracepoint": "fixed", "raw_tracepoint": "fixed", "syscall": "any",
-}
+def offered(offers: Offers) -> dict[int, ProgType]:
+    """Return the program types of a mainline version."""
+    return {number: _as_offered(item, offers) for number, item in PROG_TYPES.items()}
 
 
-def of_version(version: tuple[int, int]) -> dict[int, ProgType]:
-    """Return the program types of a mainline version.
-
-    Since 7.2, pointers into contexts that the kernel does not convert may have constant offsets, the context of a
-    syscall program is plain memory, and kprobe programs may write registers.
-    """
-    types = {number: replace(item, helpers=helpers_of(item.name, version=version),
-                             attach_helpers=hook_helpers_of(item.name, version))
-             for number, item in PROG_TYPES.items()}
-    if version < (7, 2):
-        return types
-    for number, item in types.items():
-        fields = tuple(replace(field, write=True) for field in item.fields) if item.name == "kprobe" else item.fields
-        types[number] = replace(item, ctx_offsets=_CTX_OFFSETS_7_2.get(item.name, ""), fields=fields,
-                                kfuncs=kfuncs_of(item.name, (7, 2)))
-    return types
+def _as_offered(item: ProgType, offers: Offers) -> ProgType:
+    writes = item.name in offers.writes_context
+    return replace(item, helpers=helpers_of(item.name, offers), attach_helpers=hook_helpers_of(item.name, offers),
+                   kfuncs=kfuncs_of(item.name, offers), ctx_offsets=offers.ctx_offsets.get(item.name, ""),
+                   fields=tuple(replace(field, write=True) for field in item.fields) if writes else item.fields)
 
 
 def with_base(types: Mapping[int, ProgType], base: frozenset[str]) -> dict[int, ProgType]:
     """Return the same types with another kernel's base set of helpers."""
     extra = BASE - base
-    return {number: replace(item, helpers=frozenset(base | (helpers_of(item.name, base) & item.helpers)))
+    return {number: replace(item, helpers=frozenset(base | (helpers_of(item.name, LINUX_6_18, base) & item.helpers)))
             for number, item in types.items()} if extra else dict(types)

@@ -22,7 +22,7 @@ from functools import cache
 from typing import Final
 
 from ebpfvm.contract import Dialect, ProgType
-from ebpfvm.contract.rules import Rules, rfc6_rules, rules_of
+from ebpfvm.contract.rules import rfc6_rules, rules_of
 from ebpfvm.dialects import contexts, kfuncs
 from ebpfvm.dialects.helpers import BASE_6_1, HELPERS, variants_of
 from ebpfvm.dialects.kernel_config import kernel_config
@@ -70,16 +70,17 @@ def rfc6(version: tuple[int, int] = (7, 2)) -> Dialect:
     Args:
         version: kernel version whose verifier rules and messages apply.
     """
-    return _rfc6(rfc6_rules(rules_of(version)))
+    rules_of(version)
+    return _rfc6(version)
 
 
 @cache
-def _rfc6(rules: Rules) -> Dialect:
+def _rfc6(version: tuple[int, int]) -> Dialect:
     helpers = {number: item for number, item in HELPERS.items() if number < BPF_FUNC_SKB_TC_CLASSIFY}
     helpers[BPF_FUNC_SKB_TC_CLASSIFY] = skb_helpers.bpf_skb_tc_classify
     maps = {number: item for number, item in NUMBERS.items() if number < BPF_MAP_TYPE_RBTREE} | _RBTREES
     functions = kfuncs.RFC6_PACKETS | kfuncs.RFC6_TASKS
-    return Dialect("rfc6", rules, helpers, functions, maps, _prog_types(), KPTR_TAGS,
-                   config=kernel_config(rules.version), forward_kptrs=True)
+    return Dialect("rfc6", rfc6_rules(rules_of(version)), helpers, functions, maps, _prog_types(), KPTR_TAGS,
+                   config=kernel_config(version), forward_kptrs=True)
 
 

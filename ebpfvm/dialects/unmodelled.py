@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-_BOTH: Final = """
+_NAMES: Final = """
     bpf_cpumask_acquire bpf_cpumask_and bpf_cpumask_any_and_distribute bpf_cpumask_any_distribute
     bpf_cpumask_clear bpf_cpumask_clear_cpu bpf_cpumask_copy bpf_cpumask_create bpf_cpumask_empty
     bpf_cpumask_equal bpf_cpumask_first bpf_cpumask_first_and bpf_cpumask_first_zero bpf_cpumask_full
@@ -24,11 +24,11 @@ _BOTH: Final = """
     cubictcp_init cubictcp_recalc_ssthresh cubictcp_state tcp_cong_avoid_ai tcp_reno_cong_avoid tcp_reno_ssthresh
     tcp_reno_undo_cwnd tcp_slow_start
 """
-_ONLY_6_18: Final = """
+_NAMES_6_18: Final = """
     bbr_cwnd_event bbr_init bbr_main bbr_min_tso_segs bbr_set_state bbr_sndbuf_expand bbr_ssthresh bbr_undo_cwnd
     cubictcp_cwnd_event
 """
-_ONLY_7_2: Final = """
+_NAMES_7_2: Final = """
     __scx_bpf_dsq_insert_vtime __scx_bpf_select_cpu_and bpf_dynptr_file_discard bpf_dynptr_from_file
     bpf_get_fsverity_digest bpf_get_mem_cgroup bpf_get_root_mem_cgroup bpf_io_uring_get_region
     bpf_io_uring_submit_sqes bpf_iter_scx_dsq_destroy bpf_iter_scx_dsq_new bpf_iter_scx_dsq_next
@@ -55,7 +55,6 @@ _ONLY_7_2: Final = """
     scx_bpf_task_set_slice scx_bpf_test_and_clear_cpu_idle scx_bpf_this_cid scx_bpf_tid_to_task
 """
 
-
-def of_version(version: tuple[int, int]) -> frozenset[str]:
-    """Return the names of the kfuncs of a mainline version that are not modelled."""
-    return frozenset((_BOTH + (_ONLY_6_18 if version < (7, 2) else _ONLY_7_2)).split())
+IN_BOTH: Final = frozenset(_NAMES.split())
+ONLY_6_18: Final = frozenset(_NAMES_6_18.split())
+ONLY_7_2: Final = frozenset(_NAMES_7_2.split())

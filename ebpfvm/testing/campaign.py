@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
+from ebpfvm.contract.rules import DESCRIBED
 from ebpfvm.dialects import linux, rfc6
 from ebpfvm.testing import generate, mutate, programs
 from ebpfvm.testing.inside import Recorder, TooManyStates
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from ebpfvm.testing.oracle import Oracle
     from ebpfvm.testing.runs import Given
 
-VERSIONS = ((6, 18), (7, 2))
+VERSIONS = tuple(DESCRIBED)
 INPUTS = 3
 
 
