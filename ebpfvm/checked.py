@@ -12,9 +12,10 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from ebpfvm.errors import UsageError
+from ebpfvm.ints import S64_MAX, S64_MIN
 
 Path = str | os.PathLike[str]
-MOST: Final = (1 << 63) - 1
+MOST: Final = S64_MAX
 """The greatest number that is taken anywhere."""
 
 
@@ -100,5 +101,5 @@ def known(function: str, given: Iterable[str], names: Iterable[str]) -> None:
             raise UsageError(f"{function} has no option {name!r}; {hint}")
 
 
-SEEDS: Final = (-(1 << 63), MOST)
+SEEDS: Final = (S64_MIN, MOST)
 """The least and the greatest seed."""

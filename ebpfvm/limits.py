@@ -18,11 +18,12 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from ebpfvm.errors import LimitError, UsageError
+from ebpfvm.ints import S64_MAX
 
 _FACTORS: Final = {"": 1, "k": 10 ** 3, "m": 10 ** 6, "g": 10 ** 9, "t": 10 ** 12,
                    "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
 _NUMBER: Final = re.compile(r"(\d{1,18})(k|m|g|t|ki|mi|gi|ti|)", re.ASCII | re.IGNORECASE)
-_GREATEST: Final = (1 << 63) - 1
+_GREATEST: Final = S64_MAX
 
 
 def _limit(default: int, unit: str, what: str) -> Any:

@@ -30,6 +30,7 @@ from ebpfvm.btf.types import Btf
 from ebpfvm.engine import Hooks, Interpreter
 from ebpfvm.errors import Rejected, UsageError
 from ebpfvm.funcs.timer import timers_of
+from ebpfvm.ints import U32_MAX
 from ebpfvm.kernel import Kernel
 from ebpfvm.limits import DEFAULTS, Limits
 from ebpfvm.loaded import ENGINES, Loaded, open_engine
@@ -296,7 +297,7 @@ class Session:
                           list(machine.notes))
         set_ctx(request, ctx)
         retval, left, fields = self._runner(request, self._runnable)
-        return TestRun(retval & 0xFFFFFFFF, left, fields, self.maps, tuple(machine.trace[written:]),
+        return TestRun(retval & U32_MAX, left, fields, self.maps, tuple(machine.trace[written:]),
                        tuple(request.warnings))
 
     def wait(self, time: int | str) -> Passed:

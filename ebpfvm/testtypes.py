@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ebpfvm.errors import UsageError
+from ebpfvm.ints import U16_MAX, U32_MAX
 from ebpfvm.kernel import BytesCtx, SkbCtx, SkBuff
 from ebpfvm.kernel.ctx import ObjectCtx
 
@@ -20,7 +21,6 @@ _ETH_HLEN: Final = 14
 _KEYS_SIZE: Final = 56  # struct bpf_flow_keys
 _KEYS_FLAGS: Final = 48
 _MAX_ARGS: Final = 12 * 8  # MAX_BPF_FUNC_ARGS
-_U16: Final = 0xFFFF
 _SK_LOOKUP: Final = {"family": 0, "protocol": 0, "remote_ip4": 0, "remote_ip6": [0] * 4, "remote_port": 0,
                      "local_ip4": 0, "local_ip6": [0] * 4, "local_port": 0, "ingress_ifindex": 0}
 _FAMILIES: Final = {2: "ip6", 10: "ip4"}  # AF_INET, AF_INET6: which addresses read as zero
@@ -58,7 +58,7 @@ def flow_dissector(request: RunRequest, run: Runnable) -> Ran:
         keys[:] = bytes(_KEYS_SIZE)
         keys[0:4] = _ETH_HLEN.to_bytes(2, "little") * 2
         keys[10:12] = data[12:14]
-        keys[_KEYS_FLAGS:_KEYS_FLAGS + 4] = (flags & 0xFFFFFFFF).to_bytes(4, "little")
+        keys[_KEYS_FLAGS:_KEYS_FLAGS + 4] = (flags & U32_MAX).to_bytes(4, "little")
         retval = run(context)
         network = min(max(int.from_bytes(keys[0:2], "little"), _ETH_HLEN), len(data))
         transport = min(max(int.from_bytes(keys[2:4], "little"), network), len(data))
@@ -76,8 +76,8 @@ def plain(request: RunRequest, run: Runnable) -> Ran:
     writable, raw = request.kind.name == "syscall", request.raw
     if not writable and (len(raw) > _MAX_ARGS or len(raw) % 8):
         request.warnings.append(f"{len(raw)} bytes of context: Linux takes up to 12 numbers of 8 bytes (EINVAL)")
-    if len(raw) > _U16:
-        request.warnings.append(f"{len(raw)} bytes of context: Linux takes at most {_U16} (EINVAL)")
+    if len(raw) > U16_MAX:
+        request.warnings.append(f"{len(raw)} bytes of context: Linux takes at most {U16_MAX} (EINVAL)")
     context, retval = BytesCtx(request.kernel, raw, writable=writable), 0
     for _ in range(request.repeat):
         retval = run(context)
@@ -105,8 +105,8 @@ def sk_lookup(request: RunRequest, run: Runnable) -> Ran:
         raise UsageError(f"the context has no field {min(unknown)!r} that can be set; it has: {', '.join(_SK_LOOKUP)}")
     if given.get("family") not in _FAMILIES:
         request.warnings.append("family: Linux takes 2 (AF_INET) and 10 (AF_INET6) (EAFNOSUPPORT)")
-    if given.get("local_port", 0) > _U16:
-        request.warnings.append(f"local_port {given['local_port']}: Linux gives ERANGE above {_U16}")
+    if given.get("local_port", 0) > U16_MAX:
+        request.warnings.append(f"local_port {given['local_port']}: Linux gives ERANGE above {U16_MAX}")
     if given.get("ingress_ifindex"):
         request.warnings.append("field 'ingress_ifindex' must be zero in a test run of Linux (EINVAL)")
     target, retval = _SkLookup(given), 0

@@ -12,6 +12,7 @@ from ebpfvm.btf import types as t
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
 from ebpfvm.errnos import E2BIG, EEXIST, EINVAL, ENOENT, ENOMEM
+from ebpfvm.ints import S32_MAX, U32_MAX
 from ebpfvm.maps import base
 
 if TYPE_CHECKING:
@@ -22,15 +23,14 @@ if TYPE_CHECKING:
     from ebpfvm.loader.object import MapSpec
 
 _FLAGS = mt.BPF_F_NUMA_NODE | mt.BPF_F_MMAPABLE | base.ACCESS_FLAGS | mt.BPF_F_INNER_MAP
-_INT_MAX = (1 << 31) - 1
 _VMALLOC_SPACE = 32 << 40  # x86-64
 
 
 def array_alloc_check(args: CreateArgs, flags: int = _FLAGS) -> MapRefusal | None:
     """array_map_alloc_check; `flags` are those that the type knows."""
     refusal = mt.sizes(args, 4) or mt.flags_within(args, flags)
-    if refusal is None and args.value_size > _INT_MAX:
-        return MapRefusal(E2BIG, f"value_size is {args.value_size:,}, more than {_INT_MAX:,}")
+    if refusal is None and args.value_size > S32_MAX:
+        return MapRefusal(E2BIG, f"value_size is {args.value_size:,}, more than {S32_MAX:,}")
     return refusal
 
 
@@ -168,7 +168,7 @@ class PercpuArray(ArrayMap):
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         if self.names_cpus:
-            if flags & 0xFFFFFFFF > base.BPF_F_ALL_CPUS or flags & base.BPF_F_LOCK:
+            if flags & U32_MAX > base.BPF_F_ALL_CPUS or flags & base.BPF_F_LOCK:
                 return -EINVAL
             flags = flags & base.BPF_NOEXIST
         return super().update(key, value, flags)

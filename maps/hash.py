@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
 from ebpfvm.errnos import E2BIG, EEXIST, EINVAL, ENOENT, ENOTSUPP
+from ebpfvm.ints import U32_MAX
 from ebpfvm.maps import base
 from ebpfvm.maps.array import cut_percpu
 
@@ -165,7 +166,7 @@ class PercpuHash(HashMap):
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         if self.names_cpus:
-            if flags & 0xFFFFFFFF > base.BPF_F_ALL_CPUS or flags & base.BPF_F_LOCK:
+            if flags & U32_MAX > base.BPF_F_ALL_CPUS or flags & base.BPF_F_LOCK:
                 return -EINVAL
             # Only these two are looked for, and only alone.
             flags = flags if flags in (base.BPF_NOEXIST, base.BPF_EXIST) else base.BPF_ANY

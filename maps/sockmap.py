@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType, no_btf
 from ebpfvm.errnos import E2BIG, EBADF, EEXIST, EINVAL, ENOENT, ENOSPC, EOPNOTSUPP
+from ebpfvm.ints import S32_MAX
 from ebpfvm.kernel.sock import Sock
 from ebpfvm.maps import base
 from ebpfvm.maps.array import array_alloc_check, next_index
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ebpfvm.loader.object import MapSpec
 
 _MAX_KEY: Final = 512  # MAX_BPF_STACK
-_FD_MAX: Final = (1 << 31) - 1
+_FD_MAX: Final = S32_MAX
 
 
 def sock_map_alloc_check(args: CreateArgs) -> MapRefusal | None:

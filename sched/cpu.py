@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.errors import Fault, UsageError
+from ebpfvm.ints import U32_MAX
 from ebpfvm.kernel.ctx import ObjectRegion, layout_of
 from ebpfvm.kernel.task import Task
 
@@ -163,7 +164,7 @@ class Cpu:
         self.refused += bool(self._run(self._enqueue))
 
     def _run(self, program: Runnable) -> int:
-        result = program(self._ctx) & 0xFFFFFFFF
+        result = program(self._ctx) & U32_MAX
         if self.kernel.memory.retired:
             self.kernel.memory.quiesce()
         return result

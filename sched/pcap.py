@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from ebpfvm.errors import LoadError
+from ebpfvm.ints import U32_MAX
 from ebpfvm.sched import pcapng
 from ebpfvm.sched.compressed import unpack
 from ebpfvm.sched.linktypes import ETHERNET, RAW_IP, choose_link, converter
@@ -229,7 +230,7 @@ class PcapWriter:
     def write(self, stamp: int, length: int, data: bytes) -> None:
         """Append one packet: time stamp in ns, length on the wire, captured bytes."""
         seconds, fraction = divmod(stamp, 1_000_000_000)
-        self._write(self._pack(seconds & 0xFFFFFFFF, fraction, len(data), length))
+        self._write(self._pack(seconds & U32_MAX, fraction, len(data), length))
         self._write(data)
 
     def __enter__(self) -> PcapWriter:

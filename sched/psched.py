@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.units import NSEC_PER_SEC
 
 PSCHED_SHIFT: Final = 6  # PSCHED_NS2TICKS: a tick is 64 ns
@@ -37,7 +38,7 @@ class RateConfig:
         while True:
             mult = factor // self.rate
             if mult & 1 << 31 or factor & 1 << 63:
-                return mult & 0xFFFFFFFF, shift
+                return mult & U32_MAX, shift
             factor, shift = factor << 1, shift + 1
 
     def time(self, size: int) -> int:

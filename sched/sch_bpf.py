@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import Fault
+from ebpfvm.ints import U32_MAX
 from ebpfvm.kernel.ctx import CTX_HOLDER, SchBpfCtx, layout_of
 from ebpfvm.sched.account import Packet
 from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, adopt, dequeue_peeked, drop_count, purge, qdisc_enqueue
@@ -115,7 +116,7 @@ class SchBpf(ClassfulQdisc):
         ctx.classid = self.handle
         ctx.delay = 0
         try:
-            result = self._enqueue(ctx) & 0xFFFFFFFF
+            result = self._enqueue(ctx) & U32_MAX
         finally:
             free.append(ctx)  # nothing else runs before the last look at it below
         if self._memory.retired:  # what the program deleted; nobody reads it any more
@@ -191,7 +192,7 @@ class SchBpf(ClassfulQdisc):
         ctx.classid = self.handle
         ctx.delay = 0
         try:
-            result = self._dequeue(ctx) & 0xFFFFFFFF
+            result = self._dequeue(ctx) & U32_MAX
         finally:
             free.append(ctx)
         if self._memory.retired:  # what the program deleted; nobody reads it any more

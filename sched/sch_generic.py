@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ebpfvm.errnos import ENOSYS
 from ebpfvm.errors import Fault
+from ebpfvm.ints import U32_MAX, U64_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,13 +32,12 @@ NET_XMIT_STOLEN: Final = 0x00010000  # __NET_XMIT_STOLEN
 
 DEFAULT_TX_QUEUE_LEN: Final = 1000  # of a device for which nobody says another
 
-TC_H_ROOT: Final = 0xFFFFFFFF
+TC_H_ROOT: Final = U32_MAX
 TC_H_MAJ_MASK: Final = 0xFFFF0000
 
 MAX_IDLE_WAKEUPS: Final = 100_000
 """Watchdogs in a row without a packet after which a run is given up: the program would throttle for ever."""
 
-_U64 = (1 << 64) - 1
 _SERIALS = itertools.count(1)  # only their order matters
 
 
@@ -113,7 +113,7 @@ class Watchdog:
     def schedule(self, expires: int) -> None:
         """Fire at `expires` (u64 ns); what has passed, or is negative as a ktime_t, fires at once."""
         now = self._dev.loop.now
-        expires &= _U64
+        expires &= U64_MAX
         time = now if expires < now or expires >> 63 else expires
         if self.expires != time:
             self.expires = time

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
+from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.account import DROPPED, SENT
 from ebpfvm.sched.packet import build
 from ebpfvm.sched.sch_bpf import SchBpf
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.netdev import NetDev
 
-_U32: Final = (1 << 32) - 1
 _HEADERS: Final = 14 + 20 + 20
 _SEQ, _ACK = slice(38, 42), slice(42, 46)  # behind Ethernet and IPv4 without options
 _DUPLICATE_ACKS: Final = 3  # RFC 5681
@@ -76,14 +76,14 @@ class Receiver(Sink):
             self.sender.dev.loop.at(arrival, self._segment, frame)
 
     def _segment(self, frame: bytes) -> None:
-        offset = int.from_bytes(frame[_SEQ], "big") - self._isn & _U32
+        offset = int.from_bytes(frame[_SEQ], "big") - self._isn & U32_MAX
         if offset >= len(self.data):
             self._early[offset] = frame[_HEADERS:]
         while len(self.data) in self._early:
             self.data += self._early.pop(len(self.data))
         assert self.sender is not None
         loop = self.sender.dev.loop
-        loop.at(loop.now + self._delay, self.sender.arrive, self._isn + len(self.data) & _U32)
+        loop.at(loop.now + self._delay, self.sender.arrive, self._isn + len(self.data) & U32_MAX)
 
 
 class TcpSender:
@@ -127,7 +127,8 @@ class TcpSender:
         """New segments, as far as the window goes."""
         while self._next < min(len(self._data), self._una + self._window * self._mss):
             payload = self._data[self._next:self._next + self._mss]
-            frame = build("tcp", "10.0.0.1", "10.0.0.2", 40000, 80, payload=payload, seq=self._isn + self._next & _U32)
+            seq = self._isn + self._next & U32_MAX
+            frame = build("tcp", "10.0.0.1", "10.0.0.2", 40000, 80, payload=payload, seq=seq)
             segment = self.dev.net.packet(frame, dev=self.dev, ifindex=self.dev.ifindex)
             clone = self.dev.net.clone(segment)
             self.dev.net.hand(segment, self.queue.holder)
@@ -157,7 +158,7 @@ class TcpSender:
 
     def acknowledged(self, dev: NetDev, skb: Packet) -> None:
         """The stack's part of an ACK; give this to `Namespace.stack`."""
-        ack = int.from_bytes(skb.payload()[_ACK], "big") - self._isn & _U32
+        ack = int.from_bytes(skb.payload()[_ACK], "big") - self._isn & U32_MAX
         skb.departure = self.dev.loop.now
         self.dev.account.dispose(skb, SENT, f"device {dev.name}")
         if ack > self._una:

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from ebpfvm.errors import UsageError
+from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.packet import build
 from ebpfvm.sched.units import NSEC_PER_SEC, parse_rate, parse_size, parse_time
 
@@ -106,7 +107,7 @@ def parse_flows(text: str) -> FlowSpec:
         _number(words, "n", 1, _MAX_FLOWS, 1), start,
         parse_time(words["stop"]) if "stop" in words else start + NSEC_PER_SEC,
         _number(words, "packets", 1, 1 << 40) if "packets" in words else None,
-        _number(words, "prio", 0, (1 << 32) - 1) if "prio" in words else None,
+        _number(words, "prio", 0, U32_MAX) if "prio" in words else None,
         _number(words, "dscp", 0, 63, 0) << 2, proto, _number(words, "dport", 0, 65535, 9))
 
 

@@ -18,9 +18,10 @@ import re
 from fractions import Fraction
 
 from ebpfvm.errors import UsageError
+from ebpfvm.ints import S64_MAX, U32_MAX
 
 NSEC_PER_SEC = 1_000_000_000
-MAX = (1 << 63) - 1
+MAX = S64_MAX
 
 _WORD = re.compile(r"(?:(?P<hex>0x[0-9a-f]{1,16})|(?P<number>\d{1,20}(?:\.\d{0,20})?|\.\d{1,20})"
                    r"(?:e(?P<exponent>[+-]?\d{1,2}))?)(?P<unit>[a-z]*)", re.ASCII | re.IGNORECASE)
@@ -84,7 +85,7 @@ def parse_size(word: str) -> int:
 
 def parse_tc_size(word: str) -> int:
     """Return the bytes of a size of 32 bits, which is what most options of `tc` are."""
-    return _parse(word, _SIZES, "size", "as in 1500b, 10k, 1mb", (1 << 32) - 1)
+    return _parse(word, _SIZES, "size", "as in 1500b, 10k, 1mb", U32_MAX)
 
 
 def parse_tc_rate(word: str) -> int:
@@ -193,4 +194,4 @@ def format_percent(chance: int) -> str:
     >>> format_percent(round(0.003 * 0xffffffff)), format_percent(0xffffffff)
     ('0.3%', '100%')
     """
-    return f"{100 * chance / 0xFFFFFFFF:g}%"
+    return f"{100 * chance / U32_MAX:g}%"

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from ebpfvm.btf import types as t
 from ebpfvm.btf.parse import MAGIC
 from ebpfvm.btf.types import Btf, Kind
+from ebpfvm.ints import U32_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_U32 = 0xFFFFFFFF
 
 
 class _Strings:
@@ -42,7 +42,7 @@ def encode(btf: Btf) -> bytes:
 
 
 def _head(kind: Kind, name: int, size: int, vlen: int = 0, flag: bool = False) -> bytes:
-    return struct.pack("<III", name, kind << 24 | vlen | flag << 31, size & _U32)
+    return struct.pack("<III", name, kind << 24 | vlen | flag << 31, size & U32_MAX)
 
 
 def _encode(found: t.Type, name: _Strings) -> bytes:
@@ -56,10 +56,10 @@ def _encode(found: t.Type, name: _Strings) -> bytes:
         rows = ((name(m.name), m.type, m.bitfield_size << 24 | m.bit_offset) for m in found.members)
         return _head(found.kind, name(found.name), found.size, len(found.members), found.bitfields) + _rows(rows)
     if isinstance(found, t.Enum):
-        rows2 = ((name(text), value & _U32) for text, value in found.values)
+        rows2 = ((name(text), value & U32_MAX) for text, value in found.values)
         return _head(found.kind, name(found.name), found.size, len(found.values), found.signed) + _rows(rows2)
     if isinstance(found, t.Enum64):
-        rows = ((name(text), value & _U32, value >> 32 & _U32) for text, value in found.values)
+        rows = ((name(text), value & U32_MAX, value >> 32 & U32_MAX) for text, value in found.values)
         return _head(found.kind, name(found.name), found.size, len(found.values), found.signed) + _rows(rows)
     if isinstance(found, t.FuncProto):
         rows2 = ((name(param.name), param.type) for param in found.params)

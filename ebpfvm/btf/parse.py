@@ -14,6 +14,7 @@ from ebpfvm.btf import types as t
 from ebpfvm.btf.types import Btf, Kind
 from ebpfvm.errors import LoadError
 from ebpfvm.escape import decoded
+from ebpfvm.ints import U32_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -191,7 +192,7 @@ def _union(r: _Reader, at: int, name: str, info: int, size: int) -> t.Type:
 def _enum(r: _Reader, at: int, name: str, info: int, size: int) -> t.Type:
     signed = bool(info >> 31)
     pairs = (_ENUM.unpack_from(r.types, at + 12 + 8 * i) for i in range(info & 0xFFFF))
-    values = tuple((r.name(off, at), value if signed else value & 0xFFFFFFFF) for off, value in pairs)
+    values = tuple((r.name(off, at), value if signed else value & U32_MAX) for off, value in pairs)
     return t.Enum(name, _enum_size(r, at, name, size), values, signed)
 
 

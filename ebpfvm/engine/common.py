@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errnos import ENOENT
 from ebpfvm.errors import Fault
+from ebpfvm.ints import U32_MAX
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import imm64
 from ebpfvm.kernel.convert import helper_call, kfunc_call
@@ -55,7 +56,7 @@ def immediate(prog: LoadedProgram, pc: int) -> int:
         address: int = bpf_map.lookup(bytes(bpf_map.key_size))
         if not address:
             raise Fault("memory", "direct address of a map value that does not exist")
-        return address + (second.imm & c.U32)
+        return address + (second.imm & U32_MAX)
     if insn.src == c.BPF_PSEUDO_FUNC:
         return prog.func_base + pc + 1 + insn.imm
     if insn.src == c.BPF_PSEUDO_BTF_ID:
@@ -121,7 +122,7 @@ def tail_call(env: CallEnv, ctx: int, prog_array: int, index: int, *rest: int) -
     from ebpfvm.kernel.convert import map_object
     bpf_map = map_object(env, prog_array)
     kernel = env.kernel
-    target = bpf_map.prog(index & c.U32)
+    target = bpf_map.prog(index & U32_MAX)
     if target is None or kernel.tail_calls >= MAX_TAIL_CALL_CNT:
         return NO_TAIL
     if not isinstance(target, LoadedProgram) or target.runnable is None:
@@ -145,7 +146,7 @@ def load_packet(env: CallEnv, skb: Any, offset: int, size: int) -> int | None:
     found = env.memory.owner(skb)
     if not isinstance(found, SkBuff):
         raise Fault("memory", "R6 is not the context of a packet program")
-    offset &= c.U32
+    offset &= U32_MAX
     if offset >> 31:
         offset -= 1 << 32
         if offset >= _SKF_NET_OFF:  # ancillary data (SKF_AD_OFF) would be far behind it: no kernel has them here

@@ -11,8 +11,9 @@ import functools
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine import common
-from ebpfvm.engine.steps import PRIMITIVES, U64, condition, lower, operand
+from ebpfvm.engine.steps import PRIMITIVES, condition, lower, operand
 from ebpfvm.errors import Fault
+from ebpfvm.ints import U64_MAX
 from ebpfvm.isa.insn import Insn
 from ebpfvm.isa.table import row_of
 from ebpfvm.kernel.memory import BIAS, OFFSET_MASK, REGION_SHIFT
@@ -75,7 +76,7 @@ def maker(row: Row, watched: bool) -> Maker:
     """Return the function that creates steps of `row`."""
     lines = _BODIES[row.kind](row, watched)
     source = _SKELETON.format(name=row.name, body="\n".join("        " + line for line in lines))
-    space: dict[str, Any] = {**PRIMITIVES, "O": OFFSET_MASK, "B": BIAS, "U64": U64}
+    space: dict[str, Any] = {**PRIMITIVES, "O": OFFSET_MASK, "B": BIAS, "U64_MAX": U64_MAX}
     exec(compile(source, f"<step {row.name}>", "exec"), space)
     made: Maker = space["make"]
     return made
@@ -92,7 +93,7 @@ def _jump_body(row: Row, watched: bool) -> list[str]:
 
 
 def _find(pointer: str) -> list[str]:
-    return [f"p = {pointer} + off", f"g = get(p >> {REGION_SHIFT})", "if g is None: missing(p & U64)"]
+    return [f"p = {pointer} + off", f"g = get(p >> {REGION_SHIFT})", "if g is None: missing(p & U64_MAX)"]
 
 
 def _load_body(row: Row, watched: bool) -> list[str]:
@@ -127,7 +128,7 @@ _BODIES: Final = {"alu": _alu_body, "jmp": _jump_body, "ldx": _load_body, "load_
 def _plain(run: InterpreterRun, pc: int, insn: Insn, row: Row) -> Step:
     memory = run.prog.kernel.memory
     saw = functools.partial(run.hooks.memory, run) if run.hooks is not None else None
-    return maker(row, saw is not None)(insn.dst, insn.src, insn.off, insn.imm & U64, pc + 1, _target(run, pc),
+    return maker(row, saw is not None)(insn.dst, insn.src, insn.off, insn.imm & U64_MAX, pc + 1, _target(run, pc),
                                        memory.regions.get, memory.region, saw)
 
 

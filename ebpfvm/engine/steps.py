@@ -13,14 +13,13 @@ import functools
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ebpfvm.errors import InternalError
+from ebpfvm.ints import U64_MAX, signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ebpfvm.isa.table import Row
 
-U64: Final = (1 << 64) - 1
-U32: Final = (1 << 32) - 1
 
 
 class Expr(NamedTuple):
@@ -47,7 +46,7 @@ def number(n: int) -> Expr:
     return Expr(text if n >= 0 else f"({text})", n, n)
 
 
-def operand(text: str, lo: int = 0, hi: int = U64) -> Expr:
+def operand(text: str, lo: int = 0, hi: int = U64_MAX) -> Expr:
     """Return a register or another atom."""
     return Expr(text, lo, hi)
 
@@ -62,13 +61,9 @@ def cut(value: Expr, width: int) -> Expr:
     return Expr(f"({value.text} & {mask:#x})", 0, mask)
 
 
-def _signed(n: int, width: int) -> int:
-    return n - (1 << width) if n >> width - 1 else n
-
-
 def sdiv(a: int, b: int, width: int) -> int:
     """Return the signed quotient of unsigned `width`-bit numbers, truncated; 0 for division by zero (RFC 9669, 4.1)."""
-    x, y = _signed(a, width), _signed(b, width)
+    x, y = signed(a, width), signed(b, width)
     if not y:
         return 0
     quotient = abs(x) // abs(y)
@@ -77,7 +72,7 @@ def sdiv(a: int, b: int, width: int) -> int:
 
 def smod(a: int, b: int, width: int) -> int:
     """Return the remainder that belongs to `sdiv`: it has the sign of the dividend, and is the dividend for zero."""
-    x, y = _signed(a, width), _signed(b, width)
+    x, y = signed(a, width), signed(b, width)
     if not y:
         return a
     rest = abs(x) % abs(y)
@@ -184,18 +179,18 @@ class _Lowering:
         fixed = _decide(symbol, a, b)
         if fixed is not None:
             return number(int(fixed))
-        if _is_signed(left) and _is_signed(right):
+        if _issigned(left) and _issigned(right):
             # Flipping the sign bit keeps the order and costs one operation less than making the number signed.
             assert isinstance(left, ast.Call) and isinstance(right, ast.Call)
             a, b = self._flipped(self.visit(left.args[0])), self._flipped(self.visit(right.args[0]))
         return Expr(f"({a.text} {symbol} {b.text})", 0, 1)
 
     def _flipped(self, x: Expr) -> Expr:
-        return number(x.const ^ self.sign) if x.const is not None else Expr(f"({x.text} ^ {self.sign:#x})", 0, U64)
+        return number(x.const ^ self.sign) if x.const is not None else Expr(f"({x.text} ^ {self.sign:#x})", 0, U64_MAX)
 
     def _s(self, x: Expr) -> Expr:
         if x.const is not None:
-            return number(_signed(x.const, self.width))
+            return number(signed(x.const, self.width))
         if x.hi < self.sign:
             return x
         low = x.lo - 2 * self.sign if x.lo >= self.sign else -self.sign
@@ -246,7 +241,7 @@ class _Lowering:
         return Expr(f"({x.text} if {c.text} else {y.text})", min(x.lo, y.lo), max(x.hi, y.hi))
 
 
-def _is_signed(node: ast.expr) -> bool:
+def _issigned(node: ast.expr) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "s"
 
 
@@ -275,12 +270,12 @@ def _add(a: Expr, b: Expr, width: int) -> Expr:
 
 def _small(b: Expr, width: int) -> Expr:
     """Return a constant with the sign bit set as a negative number: the sum is equal modulo 2**W and stays in range."""
-    return b if b.const is None else number(_signed(b.const, width))
+    return b if b.const is None else number(signed(b.const, width))
 
 
 def _sub(a: Expr, b: Expr, width: int) -> Expr:
     if b.const is not None:
-        return _add(a, number(-_signed(b.const, width) & (1 << width) - 1), width)
+        return _add(a, number(-signed(b.const, width) & (1 << width) - 1), width)
     return Expr(f"({a.text} - {b.text})", a.lo - b.hi, a.hi - b.lo)
 
 

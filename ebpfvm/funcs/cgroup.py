@@ -11,6 +11,7 @@ from ebpfvm.contract import contract_only, helper
 from ebpfvm.contract.args import Anything, BtfSockCommon, ConstSize, Ctx, Integer, MapPtr, Mem, Skb, UninitMem
 from ebpfvm.errnos import E2BIG, EAGAIN, ENOENT
 from ebpfvm.funcs.map_kind import of_type
+from ebpfvm.ints import U32_MAX, s32
 from ebpfvm.kernel.sock import find_sock
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def bpf_skb_cgroup_id(env: CallEnv, skb: Skb) -> Integer:
 @helper()
 def bpf_skb_ancestor_cgroup_id(env: CallEnv, skb: Skb, ancestor_level: Anything) -> Integer:
     """Id of the ancestor of the packet's control group: the root's at level 0, else 0."""
-    return 0 if ancestor_level & 0xFFFFFFFF else _socket_cgroup(env, skb.sk)
+    return 0 if ancestor_level & U32_MAX else _socket_cgroup(env, skb.sk)
 
 
 @helper()
@@ -63,7 +64,7 @@ def bpf_skb_under_cgroup(env: CallEnv, skb: Skb, map: MapPtr, index: Anything) -
 
 def _slot(map: Any, index: int) -> int:
     """0 if the slot holds a control group, else a negative errno."""
-    index &= 0xFFFFFFFF
+    index &= U32_MAX
     if index >= of_type(map, "cgroup_array").max_entries:
         return -E2BIG
     return -EAGAIN if index not in map.slots else 0
@@ -78,7 +79,7 @@ def bpf_get_current_cgroup_id(env: CallEnv) -> Integer:
 @helper(cap="bpf")
 def bpf_get_current_ancestor_cgroup_id(env: CallEnv, ancestor_level: Anything) -> Integer:
     """Ancestor of the current task's control group: the root's at level 0, else 0."""
-    return 0 if ancestor_level & 0xFFFFFFFF else _ROOT_CGROUP_ID
+    return 0 if ancestor_level & U32_MAX else _ROOT_CGROUP_ID
 
 
 
@@ -104,7 +105,7 @@ def bpf_sk_cgroup_id(env: CallEnv, sk: BtfSockCommon) -> Integer:
 @helper()
 def bpf_sk_ancestor_cgroup_id(env: CallEnv, sk: BtfSockCommon, ancestor_level: Anything) -> Integer:
     """Id of the ancestor of a socket's control group: the root's at level 0, else 0."""
-    return 0 if ancestor_level & 0xFFFFFFFF else _socket_cgroup(env, sk)
+    return 0 if ancestor_level & U32_MAX else _socket_cgroup(env, sk)
 
 
 @helper()
@@ -116,7 +117,7 @@ def bpf_get_retval(env: CallEnv) -> Integer:
 @helper()
 def bpf_set_retval(env: CallEnv, retval: Anything) -> Integer:
     """Set what the system call will return."""
-    env.kernel.extra["cgroup_retval"] = ((retval & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
+    env.kernel.extra["cgroup_retval"] = s32(retval)
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from ebpfvm.contract import kfunc
 from ebpfvm.errnos import EAFNOSUPPORT, EINVAL, ENOENT, ENONET, EOPNOTSUPP, EPROTO
 from ebpfvm.errors import Fault
+from ebpfvm.ints import U32_MAX
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv
@@ -17,7 +18,7 @@ _TUPLE: Final = "struct bpf_sock_tuple *bpf_tuple, u32 tuple__sz, struct bpf_ct_
 _TUPLE_SIZES: Final = frozenset({12, 36})  # struct bpf_sock_tuple: ipv4, ipv6
 _OPTS_SIZES: Final = frozenset({12, 16})
 _PROTOCOLS: Final = frozenset({6, 17})
-_CURRENT_NETNS: Final = 0xFFFFFFFF  # -1
+_CURRENT_NETNS: Final = U32_MAX  # -1
 _ERROR_OFFSET: Final = 4
 
 
@@ -31,7 +32,7 @@ def _lookup(env: CallEnv, tuple_size: int, opts: int, opts_size: int) -> int:
     if opts_size in _OPTS_SIZES:
         given = env.memory.read(opts, opts_size)
         error = _error(given, tuple_size)
-    env.memory.store(opts + _ERROR_OFFSET, 4, -error & 0xFFFFFFFF)
+    env.memory.store(opts + _ERROR_OFFSET, 4, -error & U32_MAX)
     return 0
 
 

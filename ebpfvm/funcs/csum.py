@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 from ebpfvm.contract import helper
 from ebpfvm.contract.args import Anything, ConstSizeOrZero, Integer, MemOrNull, Skb
 from ebpfvm.errnos import EACCES, EFAULT, EINVAL, ENOTSUPP
-from ebpfvm.funcs.packet_bytes import U32, get, put
+from ebpfvm.funcs.packet_bytes import get, put
+from ebpfvm.ints import U32_MAX
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv, SkBuff
@@ -25,8 +26,8 @@ _F_IPV6: Final = 0x80
 
 def add(a: int, b: int) -> int:
     """csum_add: ones' complement sum of two 32-bit sums."""
-    total = (a & U32) + (b & U32)
-    return (total + (total >> 32)) & U32
+    total = (a & U32_MAX) + (b & U32_MAX)
+    return (total + (total >> 32)) & U32_MAX
 
 
 def sub(a: int, b: int) -> int:
@@ -47,9 +48,9 @@ def from32to16(csum: int) -> int:
 
 def partial(data: bytes, start: int) -> int:
     """csum_partial: sum of little-endian 16-bit words, as 32 bits."""
-    total = (start & U32) + sum(int.from_bytes(data[at:at + 4], "little") for at in range(0, len(data), 4))
+    total = (start & U32_MAX) + sum(int.from_bytes(data[at:at + 4], "little") for at in range(0, len(data), 4))
     while total >> 32:
-        total = (total & U32) + (total >> 32)
+        total = (total & U32_MAX) + (total >> 32)
     return total
 
 
@@ -68,7 +69,7 @@ def _replaced(check: int, old: int, new: int, width: int) -> int | None:
     if width == 2:
         return _replace2(check, old, new)
     if width == 4:
-        return fold(add(sub(~check & U32, old), new))
+        return fold(add(sub(~check & U32_MAX, old), new))
     return None
 
 
@@ -81,7 +82,7 @@ def bpf_l3_csum_replace(env: CallEnv, skb: Skb, offset: Anything, old: Anything,
     """
     if flags & ~_FIELD_MASK:
         return -EINVAL
-    return _update(skb, offset & U32, old, new, flags)
+    return _update(skb, offset & U32_MAX, old, new, flags)
 
 
 @helper(changes_packet=True)
@@ -92,7 +93,7 @@ def bpf_l4_csum_replace(env: CallEnv, skb: Skb, offset: Anything, old: Anything,
     """
     if flags & ~(_F_MARK_MANGLED_0 | _F_MARK_ENFORCE | _F_PSEUDO_HDR | _FIELD_MASK | _F_IPV6):
         return -EINVAL
-    return _update(skb, offset & U32, old, new, flags)
+    return _update(skb, offset & U32_MAX, old, new, flags)
 
 
 def _update(skb: SkBuff, offset: int, old: int, new: int, flags: int) -> int:
@@ -119,8 +120,8 @@ def bpf_csum_diff(env: CallEnv, old: MemOrNull, old_size: ConstSizeOrZero, new: 
     if new_size:
         return from32to16(partial(new, seed))
     if old_size:
-        return from32to16(~partial(old, ~seed) & U32)
-    return from32to16(seed & U32)
+        return from32to16(~partial(old, ~seed) & U32_MAX)
+    return from32to16(seed & U32_MAX)
 
 
 @helper()

@@ -22,6 +22,7 @@ from ebpfvm.contract.args import (
 )
 from ebpfvm.errnos import E2BIG, EINVAL, ERANGE
 from ebpfvm.funcs.packet_bytes import load_bytes, store_bytes
+from ebpfvm.ints import U32_MAX
 from ebpfvm.kernel.skb import SkBuff, XdpBuff
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def bpf_dynptr_read(env: CallEnv, dst: UninitMem, len: ConstSizeOrZero, src: Dyn
     pointer = view(env, src)
     if not pointer.data or flags:
         return -EINVAL
-    data = read(env, pointer, offset & 0xFFFFFFFF, len)
+    data = read(env, pointer, offset & U32_MAX, len)
     if isinstance(data, int):
         return data
     env.memory.write(dst, data)
@@ -131,14 +132,14 @@ def bpf_dynptr_read(env: CallEnv, dst: UninitMem, len: ConstSizeOrZero, src: Dyn
 def bpf_dynptr_write(env: CallEnv, dst: Dynptr, offset: Anything, src: Mem, len: ConstSizeOrZero,
                      flags: Anything) -> Integer:
     """Copy into a dynptr; -E2BIG out of bounds, -EINVAL for a read-only or invalid one. Flags as skb_store_bytes."""
-    return write(env, view(env, dst), offset & 0xFFFFFFFF, src, flags)
+    return write(env, view(env, dst), offset & U32_MAX, src, flags)
 
 
 @helper(cap="bpf", role="dynptr_data")
 def bpf_dynptr_data(env: CallEnv, ptr: Dynptr, offset: Anything, len: AllocSize) -> DynptrMemOrNull:
     """Address of `len` bytes inside a dynptr over memory; NULL for packets, out of bounds, read-only or invalid."""
     pointer = view(env, ptr)
-    offset &= 0xFFFFFFFF
+    offset &= U32_MAX
     if not pointer.data or pointer.check(offset, len) or pointer.rdonly or pointer.type not in (LOCAL, RINGBUF):
         return 0
     return pointer.data + pointer.offset + offset
@@ -237,7 +238,7 @@ def bpf_dynptr_is_rdonly(env: CallEnv, p: int) -> int:
 def bpf_dynptr_size(env: CallEnv, p: int) -> int:
     """Its size in bytes; -EINVAL (as u32) for an invalid one."""
     pointer = view(env, p)
-    return pointer.size if pointer.data else -EINVAL & 0xFFFFFFFF
+    return pointer.size if pointer.data else -EINVAL & U32_MAX
 
 
 @kfunc("int bpf_dynptr_clone(const struct bpf_dynptr *p, struct bpf_dynptr *clone__uninit)", role="dynptr_clone")

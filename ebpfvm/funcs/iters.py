@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from ebpfvm.contract import kfunc, kfunc_only
 from ebpfvm.errnos import E2BIG, EINVAL
 from ebpfvm.funcs.loop import BPF_MAX_LOOPS
+from ebpfvm.ints import U64_MAX, s32
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv
 
-_U32 = 0xFFFFFFFF
 
 
 @kfunc("int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end)", "iter_new", role="iterator", in_lock=True)
@@ -30,8 +30,8 @@ def bpf_iter_num_new(env: CallEnv, it: int, start: int, end: int) -> int:
 def bpf_iter_num_next(env: CallEnv, it: int) -> int:
     """Address of the next number, which lies in the iterator itself; NULL at the end."""
     memory = env.memory
-    following = _signed(memory.load(it, 4) + 1)
-    if following >= _signed(memory.load(it + 4, 4)):
+    following = s32(memory.load(it, 4) + 1)
+    if following >= s32(memory.load(it + 4, 4)):
         memory.store(it, 8, 0)
         return 0
     memory.store(it, 4, following)
@@ -43,10 +43,6 @@ def bpf_iter_num_destroy(env: CallEnv, it: int) -> int:
     """End the count."""
     env.memory.store(it, 8, 0)
     return 0
-
-
-def _signed(value: int) -> int:
-    return ((value & _U32) ^ 0x80000000) - 0x80000000
 
 
 _BITS_INLINE = 64
@@ -67,7 +63,7 @@ def bpf_iter_bits_new(env: CallEnv, it: int, unsafe_ptr__ign: int, nr_words: int
     if nr_words > _BITS_MAX_WORDS:
         return -E2BIG
     data = memory.read(unsafe_ptr__ign, 8 * nr_words)
-    memory.store(it + 8, 8, nr_words * _BITS_INLINE | _signed(-1) << 32 & (1 << 64) - 1)
+    memory.store(it + 8, 8, nr_words * _BITS_INLINE | -1 << 32 & U64_MAX)
     if nr_words == 1:
         memory.write(it, data)
         return 0
@@ -80,7 +76,7 @@ def bpf_iter_bits_new(env: CallEnv, it: int, unsafe_ptr__ign: int, nr_words: int
 def bpf_iter_bits_next(env: CallEnv, it: int) -> int:
     """Address of the number of the next set bit; NULL after the last."""
     memory = env.memory
-    total, bit = memory.load(it + 8, 4), _signed(memory.load(it + 12, 4)) + 1
+    total, bit = memory.load(it + 8, 4), s32(memory.load(it + 12, 4)) + 1
     if not total or bit > total:
         return 0
     words = memory.read(it, 8) if total == _BITS_INLINE else memory.read(memory.load(it, 8), total // 8)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from ebpfvm.contract import contract_only, helper
 from ebpfvm.contract.args import Anything, Ctx, Func, Integer, MapPtr, StackOrNull, Void
 from ebpfvm.errnos import E2BIG, EINVAL
+from ebpfvm.ints import U32_MAX
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv
@@ -21,7 +22,7 @@ def bpf_loop(env: CallEnv, nr_loops: Anything, callback_fn: Func, callback_ctx: 
 
     -EINVAL for flags, -E2BIG above 8 Mi loops. Only the low 32 bits of `nr_loops` count.
     """
-    nr_loops &= 0xFFFFFFFF
+    nr_loops &= U32_MAX
     if flags:
         return -EINVAL
     if nr_loops > BPF_MAX_LOOPS:

@@ -17,6 +17,7 @@ from ebpfvm.contract.args import (
     UninitMapValue,
 )
 from ebpfvm.errnos import EINVAL, ENOENT
+from ebpfvm.ints import U32_MAX
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv, Region
@@ -87,7 +88,7 @@ def _give(env: CallEnv, map: Any, status: int, data: bytes, value: int) -> int:
 @helper(pkt_access=True, map_op="lookup_percpu")
 def bpf_map_lookup_percpu_elem(env: CallEnv, map: MapPtr, key: MapKey, cpu: Anything) -> MapValueOrNull:
     """Address of the value that CPU `cpu` has for `key`, NULL without it."""
-    found: int = map.lookup_percpu(key, cpu & 0xFFFFFFFF)
+    found: int = map.lookup_percpu(key, cpu & U32_MAX)
     return found
 
 

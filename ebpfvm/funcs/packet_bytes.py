@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from ebpfvm.errnos import EFAULT, EINVAL
+from ebpfvm.ints import S32_MAX
 from ebpfvm.kernel.skb import ETH_HLEN as ETH_HLEN
 from ebpfvm.kernel.skb import ETH_P_8021AD as ETH_P_8021AD
 from ebpfvm.kernel.skb import ETH_P_8021Q as ETH_P_8021Q
@@ -19,16 +20,9 @@ from ebpfvm.kernel.skb import network_offset as network_offset
 ETH_P_IP: Final = 0x0008
 ETH_P_IPV6: Final = 0xDD86
 BPF_SKB_MAX_LEN: Final = 16384 - 320  # SKB_MAX_ALLOC on x86-64
-INT_MAX: Final = 0x7FFFFFFF
-U32: Final = 0xFFFFFFFF
 
 BPF_F_RECOMPUTE_CSUM: Final = 1
 BPF_F_INVALIDATE_HASH: Final = 2
-
-
-def s32(value: int) -> int:
-    """The low 32 bits as a signed number."""
-    return ((value & U32) ^ 0x80000000) - 0x80000000
 
 
 def length(packet: SkBuff | XdpBuff) -> int:
@@ -55,7 +49,7 @@ def put(packet: SkBuff | XdpBuff, offset: int, data: bytes) -> bool:
 
 def load_bytes(packet: SkBuff | XdpBuff, offset: int, size: int) -> bytes | int:
     """__bpf_skb_load_bytes, __bpf_xdp_load_bytes: the bytes, or -EFAULT (skb) or -EINVAL (XDP)."""
-    found = get(packet, offset, size) if offset <= INT_MAX else None
+    found = get(packet, offset, size) if offset <= S32_MAX else None
     if found is not None:
         return found
     return -EFAULT if isinstance(packet, SkBuff) or offset > 0xFFFF else -EINVAL
@@ -65,7 +59,7 @@ def store_bytes(packet: SkBuff | XdpBuff, offset: int, data: bytes, flags: int) 
     """__bpf_skb_store_bytes, __bpf_xdp_store_bytes: 0 or a negative errno."""
     if flags & ~(BPF_F_RECOMPUTE_CSUM | BPF_F_INVALIDATE_HASH):
         return -EINVAL
-    if offset > INT_MAX or not put(packet, offset, data):
+    if offset > S32_MAX or not put(packet, offset, data):
         return -EFAULT if isinstance(packet, SkBuff) or offset > 0xFFFF else -EINVAL
     if flags & BPF_F_INVALIDATE_HASH and isinstance(packet, SkBuff):
         packet.hash = 0

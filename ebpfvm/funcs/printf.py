@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from ebpfvm.contract.format_strings import conversions
 from ebpfvm.errnos import EINVAL, ENOSPC
 from ebpfvm.funcs.nofault import c_string, try_read
+from ebpfvm.ints import signed
 
 if TYPE_CHECKING:
     import re
@@ -72,7 +73,7 @@ def _number(match: re.Match[str], value: int) -> tuple[str, int]:
     elif number == "u":
         printed = str(value)
     else:
-        value = (value ^ 1 << bits - 1) - (1 << bits - 1)
+        value = signed(value, bits)
         sign = "+" if "+" in match.group("flags") else " " if " " in match.group("flags") else ""
         printed = f"{value}" if value < 0 else f"{sign}{value}"
     return printed, bits // 8

@@ -32,7 +32,8 @@ from ebpfvm.contract.args import (
 )
 from ebpfvm.errnos import EAFNOSUPPORT, EINVAL, ENODEV
 from ebpfvm.funcs.map_kind import of_type
-from ebpfvm.funcs.packet_bytes import ETH_HLEN, length, s32
+from ebpfvm.funcs.packet_bytes import ETH_HLEN, length
+from ebpfvm.ints import U32_MAX, s32
 from ebpfvm.kernel.skb import SkBuff
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ def bpf_redirect_map(env: CallEnv, map: MapPtr, key: Anything, flags: Anything) 
     devices = of_type(map, "devmap", "devmap_hash", "cpumap", "xskmap").type.name.startswith("devmap")
     if flags & ~(_ACTIONS | (BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS if devices else 0)):
         return XDP_ABORTED
-    index = key & 0xFFFFFFFF
+    index = key & U32_MAX
     target = map.target(index)
     if flags & BPF_F_BROADCAST:
         env.kernel.extra["redirect"] = Redirect("broadcast", 0, flags, b"", map, tuple(map.targets()))

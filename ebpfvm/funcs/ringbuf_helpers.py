@@ -25,7 +25,8 @@ from ebpfvm.errnos import E2BIG, EBUSY, EFAULT, EINVAL
 from ebpfvm.errors import Fault
 from ebpfvm.funcs import dynptr
 from ebpfvm.funcs.map_kind import of_type
-from ebpfvm.funcs.packet_bytes import U32, get, length
+from ebpfvm.funcs.packet_bytes import get, length
+from ebpfvm.ints import U32_MAX
 from ebpfvm.kernel.refs import RefCounted
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
 
     from ebpfvm.kernel import CallEnv
 
-_INDEX_MASK: Final = U32
+_INDEX_MASK: Final = U32_MAX
 _CTXLEN_MASK: Final = 0xFFFFF << 32
-_CURRENT_CPU: Final = U32
+_CURRENT_CPU: Final = U32_MAX
 
 
 class RingbufRecord(RefCounted):
@@ -103,7 +104,7 @@ def bpf_ringbuf_reserve_dynptr(env: CallEnv, ringbuf: MapPtr, size: Anything, fl
     """As bpf_ringbuf_reserve, of a size known at run time only, into a dynptr that is to be submitted or discarded
     even where this fails: -EINVAL for flags or no room, -E2BIG above 16 MiB - 1.
     """
-    size &= U32
+    size &= U32_MAX
     status = -EINVAL if flags else -E2BIG if size > dynptr.MAX_SIZE else 0
     address = 0 if status else _reserve(env, ringbuf, size, 0)
     if not address:

@@ -8,7 +8,8 @@ from ebpfvm.contract import helper
 from ebpfvm.contract.args import Anything, ConstSize, Integer, Mem, Skb, UninitMem
 from ebpfvm.errnos import EFAULT, ENOMEM
 from ebpfvm.funcs.nofault import clear
-from ebpfvm.funcs.packet_bytes import U32, load_bytes, network_offset, store_bytes
+from ebpfvm.funcs.packet_bytes import load_bytes, network_offset, store_bytes
+from ebpfvm.ints import U32_MAX, s32
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv, SkBuff
@@ -33,15 +34,15 @@ def bpf_skb_load_bytes(env: CallEnv, skb: Skb, offset: Anything, to: UninitMem, 
     """
     if skb.flow_keys:
         return _fill(env, to, len, None)
-    return _fill(env, to, len, load_bytes(skb, offset & U32, len))
+    return _fill(env, to, len, load_bytes(skb, offset & U32_MAX, len))
 
 
 @helper()
 def bpf_skb_load_bytes_relative(env: CallEnv, skb: Skb, offset: Anything, to: UninitMem, len: ConstSize,
                                 start_header: Anything) -> Integer:
     """Copy out of the packet from the Ethernet (0) or network (1) header on; -EFAULT with `to` zeroed outside."""
-    start = {_HDR_START_MAC: skb.link_offset, _HDR_START_NET: network_offset(skb)}.get(start_header & U32)
-    offset &= U32
+    start = {_HDR_START_MAC: skb.link_offset, _HDR_START_NET: network_offset(skb)}.get(start_header & U32_MAX)
+    offset &= U32_MAX
     if start is None or offset > 0xFFFF:
         return _fill(env, to, len, None)
     packet = skb.packet
@@ -55,13 +56,13 @@ def bpf_skb_store_bytes(env: CallEnv, skb: Skb, offset: Anything, data: Mem, len
     """Write into the packet; -EFAULT outside of it, -EINVAL for flags but BPF_F_RECOMPUTE_CSUM (1) and
     BPF_F_INVALIDATE_HASH (2).
     """
-    return store_bytes(skb, offset & U32, data, flags)
+    return store_bytes(skb, offset & U32_MAX, data, flags)
 
 
 @helper(changes_packet=True)
 def bpf_skb_pull_data(env: CallEnv, skb: Skb, len: Anything) -> Integer:
     """Make `len` bytes (0: what is linear) accessible directly; -ENOMEM if the packet is shorter."""
-    return -ENOMEM if len & U32 > skb.len else 0
+    return -ENOMEM if len & U32_MAX > skb.len else 0
 
 
 def classify(env: CallEnv, skb: SkBuff, ifindex: int, handle: int) -> int:
@@ -78,4 +79,4 @@ def bpf_skb_tc_classify(env: CallEnv, skb: Skb, ifindex: Anything, handle: Anyth
         ifindex: device of the qdisc, in the packet's namespace.
         handle: of the qdisc (1:0), or of a class of it whose filters are meant.
     """
-    return classify(env, skb, ((ifindex & U32) ^ 0x80000000) - 0x80000000, handle & U32)
+    return classify(env, skb, s32(ifindex), handle & U32_MAX)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from ebpfvm.contract import helper
 from ebpfvm.contract.args import Anything, BtfSockCommon, Integer, Skb
 from ebpfvm.errnos import EINVAL, EOPNOTSUPP
-from ebpfvm.funcs.packet_bytes import ETH_P_IP, ETH_P_IPV6, U32, get, network_offset, put
+from ebpfvm.funcs.packet_bytes import ETH_P_IP, ETH_P_IPV6, get, network_offset, put
+from ebpfvm.ints import U32_MAX
 from ebpfvm.kernel.sock import find_sock
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def _ordered(src: bytes, dst: bytes, ports: bytes) -> bytes:
 
 def flow_hash(skb: SkBuff, seed: int) -> int:
     """Flow hash, never 0. A kernel's is keyed at random, so only equality within a flow means anything."""
-    return zlib.crc32(flow_of(skb), seed & U32) or 1
+    return zlib.crc32(flow_of(skb), seed & U32_MAX) or 1
 
 
 def hash_of(env: CallEnv, skb: SkBuff) -> int:
@@ -76,16 +77,16 @@ def bpf_set_hash_invalid(env: CallEnv, skb: Skb) -> Integer:
 @helper()
 def bpf_set_hash(env: CallEnv, skb: Skb, hash: Anything) -> Integer:
     """Set the flow hash."""
-    skb.hash = hash & U32
+    skb.hash = hash & U32_MAX
     return 0
 
 
 @helper()
 def bpf_skb_change_type(env: CallEnv, skb: Skb, type: Anything) -> Integer:
     """Set pkt_type, among PACKET_HOST 0, BROADCAST 1, MULTICAST 2 and OTHERHOST 3; -EINVAL for others."""
-    if skb.pkt_type > PACKET_OTHERHOST or type & U32 > PACKET_OTHERHOST:
+    if skb.pkt_type > PACKET_OTHERHOST or type & U32_MAX > PACKET_OTHERHOST:
         return -EINVAL
-    skb.pkt_type = type & U32
+    skb.pkt_type = type & U32_MAX
     return 0
 
 
@@ -122,7 +123,7 @@ def bpf_skb_set_tstamp(env: CallEnv, skb: Skb, tstamp: Anything, tstamp_type: An
 
     -EOPNOTSUPP for packets that are not IP, -EINVAL for another clock or time 0 of the last two.
     """
-    tstamp_type &= U32
+    tstamp_type &= U32_MAX
     if skb.protocol not in (ETH_P_IP, ETH_P_IPV6):
         return -EOPNOTSUPP
     if tstamp_type > SKB_CLOCK_TAI or (tstamp_type != SKB_CLOCK_REALTIME and not tstamp):

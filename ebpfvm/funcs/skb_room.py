@@ -14,15 +14,14 @@ from ebpfvm.funcs.packet_bytes import (
     ETH_P_8021Q,
     ETH_P_IP,
     ETH_P_IPV6,
-    U32,
     VLAN_HLEN,
     get,
     network_offset,
     network_size,
     replace,
     resize,
-    s32,
 )
+from ebpfvm.ints import U32_MAX, s32
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv, SkBuff
@@ -49,7 +48,7 @@ _ADJ_ROOM_MASK: Final = (_FIXED_GSO | _ENCAP_L3 | _ENCAP_L4_GRE | _ENCAP_L4_UDP 
 @helper(changes_packet=True)
 def bpf_skb_change_head(env: CallEnv, skb: Skb, head_room: Anything, flags: Anything) -> Integer:
     """Put `head_room` zero bytes before the packet; -EINVAL for flags or beyond the largest packet."""
-    head_room &= U32
+    head_room &= U32_MAX
     if flags or skb.len + head_room > BPF_SKB_MAX_LEN:
         return -EINVAL
     replace(skb, 0, 0, bytes(head_room))
@@ -59,7 +58,7 @@ def bpf_skb_change_head(env: CallEnv, skb: Skb, head_room: Anything, flags: Anyt
 @helper(changes_packet=True)
 def bpf_skb_change_tail(env: CallEnv, skb: Skb, len: Anything, flags: Anything) -> Integer:
     """Cut the packet to `len` bytes, or append zeros; -EINVAL for flags, below the network header, or too large."""
-    len &= U32
+    len &= U32_MAX
     if flags or len > BPF_SKB_MAX_LEN or len < network_offset(skb):
         return -EINVAL
     resize(skb, len)
@@ -101,9 +100,9 @@ def bpf_skb_adjust_room(env: CallEnv, skb: Skb, len_diff: Anything, mode: Anythi
     if abs(change) > 0xFFF:
         return -EFAULT
     base = network_size(skb)
-    if not base or mode & U32 not in (_ADJ_ROOM_NET, _ADJ_ROOM_MAC):
+    if not base or mode & U32_MAX not in (_ADJ_ROOM_NET, _ADJ_ROOM_MAC):
         return -ENOTSUPP
-    at = network_offset(skb) + (base if mode & U32 == _ADJ_ROOM_NET else 0)
+    at = network_offset(skb) + (base if mode & U32_MAX == _ADJ_ROOM_NET else 0)
     smallest = base
     if flags & _DECAP_L3:
         if change >= 0 or flags & _DECAP_L3 == _DECAP_L3:

@@ -30,6 +30,7 @@ from ebpfvm.contract.args import (
 )
 from ebpfvm.errnos import EINVAL, EOPNOTSUPP
 from ebpfvm.errors import Fault
+from ebpfvm.ints import U64_MAX
 from ebpfvm.kernel.sock import IPPROTO_TCP, TCP_LISTEN, find_sock
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv
 
 _TUPLE_SIZES = (12, 36)  # struct bpf_sock_tuple: ipv4, ipv6
-_BPF_F_CURRENT_NETNS = (1 << 64) - 1
+_BPF_F_CURRENT_NETNS = U64_MAX
 
 
 def _lookup(size: int, netns: int, flags: int) -> int:

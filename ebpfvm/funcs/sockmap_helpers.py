@@ -11,6 +11,7 @@ from ebpfvm.contract import helper
 from ebpfvm.contract.args import Anything, Ctx, Integer, MapKey, MapPtr
 from ebpfvm.errnos import EINVAL, ENOENT, EOPNOTSUPP
 from ebpfvm.funcs.map_kind import of_type
+from ebpfvm.ints import U32_MAX
 
 if TYPE_CHECKING:
     from typing import Any
@@ -30,7 +31,7 @@ def _redirect(map: Any, key: bytes, flags: int) -> int:
 
 
 def _index(key: int) -> bytes:
-    return (key & 0xFFFFFFFF).to_bytes(4, "little")
+    return (key & U32_MAX).to_bytes(4, "little")
 
 
 @helper()

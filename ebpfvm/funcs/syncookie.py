@@ -23,6 +23,7 @@ from ebpfvm.contract.args import (
     TcpHeader,
 )
 from ebpfvm.errnos import EACCES, EINVAL
+from ebpfvm.ints import U32_MAX
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv
@@ -35,14 +36,13 @@ _V6_MSS_DEFAULT: Final = 1220
 _PERIOD_NS: Final = 64_000_000_000
 _MAX_AGE: Final = 2
 _BITS: Final = 24
-_U32: Final = 0xFFFFFFFF
 
 
 def _hash(env: CallEnv, addresses: bytes, ports: bytes, count: int, which: int) -> int:
     secret: bytes | None = env.kernel.extra.get("syncookie_secret")
     if secret is None:
         secret = env.kernel.extra["syncookie_secret"] = env.kernel.random.randbytes(16)
-    data = addresses + ports + struct.pack("<II", count & _U32, which)
+    data = addresses + ports + struct.pack("<II", count & U32_MAX, which)
     return int.from_bytes(hashlib.blake2s(data, digest_size=4, key=secret).digest(), "little")
 
 
@@ -71,7 +71,7 @@ def _make(env: CallEnv, addresses: bytes, tcp: bytes, wanted: int, sizes: tuple[
     count = env.kernel.clock // _PERIOD_NS
     sequence, ports = int.from_bytes(tcp[4:8], "big"), tcp[:4]
     second = (_hash(env, addresses, ports, count, 1) + index) & (1 << _BITS) - 1
-    cookie = (_hash(env, addresses, ports, 0, 0) + sequence + (count << _BITS) + second) & _U32
+    cookie = (_hash(env, addresses, ports, 0, 0) + sequence + (count << _BITS) + second) & U32_MAX
     return cookie | sizes[index] << 32
 
 
@@ -80,8 +80,8 @@ def _check(env: CallEnv, addresses: bytes, tcp: bytes, sizes: tuple[int, ...]) -
     cookie = int.from_bytes(tcp[8:12], "big") - 1
     sequence, ports = int.from_bytes(tcp[4:8], "big") - 1, tcp[:4]
     count = env.kernel.clock // _PERIOD_NS
-    cookie = (cookie - _hash(env, addresses, ports, 0, 0) - sequence) & _U32
-    age = (count - (cookie >> _BITS)) & _U32 >> _BITS
+    cookie = (cookie - _hash(env, addresses, ports, 0, 0) - sequence) & U32_MAX
+    age = (count - (cookie >> _BITS)) & U32_MAX >> _BITS
     if age >= _MAX_AGE:
         return -EACCES
     index = (cookie - _hash(env, addresses, ports, count - age, 1)) & (1 << _BITS) - 1

@@ -31,6 +31,7 @@ from ebpfvm.contract.args import (
 from ebpfvm.errnos import E2BIG, EINVAL, ENOENT
 from ebpfvm.funcs.map_kind import of_type
 from ebpfvm.funcs.nofault import clear
+from ebpfvm.ints import U32_MAX
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv
@@ -101,7 +102,7 @@ bpf_find_vma = contract_only("bpf_find_vma", Task, Anything, Func, StackOrNull, 
 bpf_send_signal = contract_only("bpf_send_signal", Anything, ret=Integer, cap="perfmon")
 bpf_send_signal_thread = contract_only("bpf_send_signal_thread", Anything, ret=Integer, cap="perfmon")
 
-_INDEX_MASK = 0xFFFFFFFF  # also BPF_F_CURRENT_CPU
+_INDEX_MASK = U32_MAX  # also BPF_F_CURRENT_CPU
 _PERF_VALUE_SIZE = 24  # sizeof(struct bpf_perf_event_value)
 
 

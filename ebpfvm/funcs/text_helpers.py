@@ -24,6 +24,7 @@ from ebpfvm.contract.args import (
 from ebpfvm.errnos import EINVAL, ERANGE
 from ebpfvm.funcs.nofault import c_string
 from ebpfvm.funcs.printf import MAX_VARARGS, render
+from ebpfvm.ints import S64_MAX, U32_MAX, U64_MAX
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv
@@ -34,8 +35,6 @@ _MAX_PRINTK: Final = 1024
 _DIGITS: Final = {char: value for value, char in enumerate(b"0123456789abcdef")}
 _DIGITS_UPPER: Final = {char: value for value, char in enumerate(b"ABCDEF", 10)}
 _BLANKS: Final = b" \t\n\v\f\r\xa0"
-_S64_MAX: Final = (1 << 63) - 1
-_U64: Final = (1 << 64) - 1
 
 
 def parse_number(text: bytes, flags: int) -> tuple[int, int, bool]:
@@ -59,7 +58,7 @@ def parse_number(text: bytes, flags: int) -> tuple[int, int, bool]:
         if digit >= base:
             break
         value, digits = value * base + digit, digits + 1
-    if value > _U64:
+    if value > U64_MAX:
         return -ERANGE, 0, False
     return (used + prefix + digits if digits else -EINVAL), value, negative
 
@@ -79,9 +78,9 @@ def _radix(text: bytes, base: int) -> tuple[int, int]:
 def bpf_strtol(env: CallEnv, buf: Mem, buf_len: ConstSize, flags: Anything, res: Out64) -> Integer:
     """Parse a signed number; bytes used, -EINVAL if there is none, -ERANGE if it does not fit. `res` 0 on error."""
     used, value, negative = parse_number(buf, flags)
-    if used >= 0 and value > _S64_MAX + negative:
+    if used >= 0 and value > S64_MAX + negative:
         used = -ERANGE
-    env.memory.store(res, 8, 0 if used < 0 else -value & _U64 if negative else value)
+    env.memory.store(res, 8, 0 if used < 0 else -value & U64_MAX if negative else value)
     return used
 
 
@@ -156,7 +155,7 @@ def bpf_trace_vprintk(env: CallEnv, fmt: Mem, fmt_size: ConstSize, data: MemOrNu
 @helper(cap="bpf")
 def bpf_per_cpu_ptr(env: CallEnv, ptr: PercpuBtf, cpu: Anything) -> PercpuMemOrNull:
     """Address of a per-CPU variable on one CPU; NULL for any but the only one, 0."""
-    return 0 if cpu & 0xFFFFFFFF else ptr
+    return 0 if cpu & U32_MAX else ptr
 
 
 @helper(cap="bpf")

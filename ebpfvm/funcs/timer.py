@@ -14,6 +14,7 @@ from ebpfvm.contract import helper
 from ebpfvm.contract.args import Anything, Func, Integer, MapPtr, SpinLock, Timer, Void
 from ebpfvm.errnos import EBUSY, EDEADLK, EINVAL
 from ebpfvm.errors import Fault
+from ebpfvm.ints import S64_MAX, s64
 from ebpfvm.kernel import CallEnv
 
 if TYPE_CHECKING:
@@ -25,8 +26,7 @@ _CLOCKS: Final = frozenset({0, 1, 7})  # CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_
 _MAX_CLOCKS: Final = 16
 _F_ABS: Final = 1
 _F_CPU_PIN: Final = 2
-KTIME_MAX: Final = (1 << 63) - 1  # never
-_U64: Final = (1 << 64) - 1
+KTIME_MAX: Final = S64_MAX  # never
 
 
 class TimerLoop(Protocol):
@@ -204,7 +204,7 @@ def bpf_timer_start(env: CallEnv, timer: Timer, nsecs: Anything, flags: Anything
     held = timers_of(env.kernel).get(timer)
     if flags & ~(_F_ABS | _F_CPU_PIN) or held is None or held.prog is None:
         return -EINVAL
-    time = (nsecs & _U64 ^ 1 << 63) - (1 << 63)  # ktime_t: a huge number of ns is one in the past
+    time = s64(nsecs)  # ktime_t: a huge number of ns is one in the past
     timers_of(env.kernel).start(held, time if flags & _F_ABS else env.kernel.clock + time)
     return 0
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from ebpfvm.contract import Arg, ArgSpec, contract_only, helper
 from ebpfvm.contract.args import Anything, ConstSize, Integer, Mem, UninitMem, Xdp
 from ebpfvm.errnos import EACCES, EFAULT, EINVAL
-from ebpfvm.funcs.packet_bytes import ETH_HLEN, U32, length, load_bytes, s32, store_bytes
+from ebpfvm.funcs.packet_bytes import ETH_HLEN, length, load_bytes, store_bytes
+from ebpfvm.ints import U32_MAX, s32
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv
@@ -75,7 +76,7 @@ bpf_xdp_get_buff_len__btf = contract_only("bpf_xdp_get_buff_len", ArgSpec(Arg.PT
 @helper()
 def bpf_xdp_load_bytes(env: CallEnv, xdp: Xdp, offset: Anything, buf: UninitMem, len: ConstSize) -> Integer:
     """Copy out of the packet; -EINVAL outside of it, -EFAULT for an offset or length above 65535."""
-    offset &= U32
+    offset &= U32_MAX
     if offset > 0xFFFF or len > 0xFFFF:
         return -EFAULT
     found = load_bytes(xdp, offset, len)
@@ -88,5 +89,5 @@ def bpf_xdp_load_bytes(env: CallEnv, xdp: Xdp, offset: Anything, buf: UninitMem,
 @helper()
 def bpf_xdp_store_bytes(env: CallEnv, xdp: Xdp, offset: Anything, buf: Mem, len: ConstSize) -> Integer:
     """Copy into the packet; -EINVAL outside of it, -EFAULT for an offset or length above 65535."""
-    offset &= U32
+    offset &= U32_MAX
     return -EFAULT if offset > 0xFFFF or len > 0xFFFF else store_bytes(xdp, offset, buf, 0)

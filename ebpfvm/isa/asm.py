@@ -21,7 +21,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, get_args
 
 from ebpfvm.errors import LoadError
-from ebpfvm.isa import codes as c
+from ebpfvm.ints import S64_MIN, U64_MAX
 from ebpfvm.isa.asm_grammar import grammar
 from ebpfvm.isa.asm_resolve import AsmError, AsmSource, Item, Line, Resolver
 from ebpfvm.isa.asm_tokens import SyntaxTrouble
@@ -230,9 +230,9 @@ def _slot_value(source: AsmSource, text: str, column: int, line: Line) -> int:
         value = int(text, 0)
     except ValueError:
         raise source.error("expected a number", line, column) from None
-    if not -(1 << 63) <= value < 1 << 64:
+    if not S64_MIN <= value <= U64_MAX:
         raise source.error(f"{text} does not fit in 64 bits", line, column)
-    return value & c.U64
+    return value & U64_MAX
 
 
 def _add(source: AsmSource, line: Line) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.errors import LoadError
+from ebpfvm.ints import S32_MAX, S32_MIN, S64_MIN, U32_MAX, U64_MAX, s32
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.asm_tokens import Name, Number, Numbered, Parsed, Pseudo, Relative, Target
 from ebpfvm.isa.insn import Insn, decode
@@ -133,11 +134,11 @@ class Resolver:
         number, width = parsed.imm, parsed.row.width
         if self.line.dialect == "plain" and (1 << 31 <= number.value < 1 << 32
                                              or (1 << 64) - (1 << 31) <= number.value < 1 << 64):
-            return _signed(number.value & c.U32)
+            return s32(number.value)
         if number.pattern and 1 << 31 <= number.value < 1 << 32 and (
                 width <= 32 or parsed.row.kind == "addr_space_cast" or self.line.dialect == "kernel"):
             return number.value - (1 << 32)
-        if -(1 << 31) <= number.value < 1 << 31:
+        if S32_MIN <= number.value <= S32_MAX:
             return number.value
         hint = "; a 64-bit immediate load takes more"
         if number.pattern and number.value < 1 << 32:
@@ -181,16 +182,16 @@ class Resolver:
             low = self.pattern(value.number, value.column)
             high = self.pattern(value.next, value.column)
         elif isinstance(value, Number):
-            if not -(1 << 63) <= value.value < 1 << 64:
+            if not S64_MIN <= value.value <= U64_MAX:
                 raise self.fail(f"{value.value} does not fit in 64 bits", value.column)
-            low, high = _signed(value.value & c.U32), _signed(value.value >> 32 & c.U32)
+            low, high = s32(value.value), s32(value.value >> 32)
         return Insn(row.code, parsed.dst, dict(row.fixed)["src"], 0, low), Insn(0, imm=high)
 
     def pattern(self, value: int, column: int) -> int:
         """Return the value of a 32-bit field that is written as a signed or an unsigned number."""
-        if not -(1 << 31) <= value < 1 << 32:
+        if not S32_MIN <= value <= U32_MAX:
             raise self.fail(f"{value} does not fit in 32 bits", column)
-        return _signed(value & c.U32)
+        return s32(value)
 
     def call(self, parsed: Parsed, pc: int) -> Insn:
         """Return a call of a helper, a kfunc or a local function."""
@@ -216,7 +217,3 @@ class Resolver:
         if not self.helpers or callee.name in ("unknown", "kernel-function"):
             return guess
         return 0 if callee.name in self.helpers else c.BPF_PSEUDO_KFUNC_CALL
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 32) if value >= 1 << 31 else value

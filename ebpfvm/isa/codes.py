@@ -92,8 +92,6 @@ MAX_BPF_REG: Final = 11
 BPF_REG_FP: Final = 10
 MAX_BPF_STACK: Final = 512
 
-U64: Final = (1 << 64) - 1
-U32: Final = (1 << 32) - 1
 
 
 def bpf_class(code: int) -> int:

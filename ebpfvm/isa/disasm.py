@@ -13,6 +13,7 @@ from operator import itemgetter
 from string import Formatter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from ebpfvm.ints import U32_MAX
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import Insn, imm64
 from ebpfvm.isa.legality import is_legal
@@ -51,7 +52,7 @@ def _hex_offset(insn: Insn) -> str:
 _FIELDS: Final[dict[str, tuple[str, int | Callable[[Insn], object]]]] = {
     "dst": ("%d", 1), "src": ("%d", 2), "imm": ("%d", 4), "himm": ("%#x", 4), "off": ("%+d", 3),
     "jump": ("%+d", 3), "hjump": ("%+#x", 3),
-    "uimm": ("%#x", lambda insn: insn.imm & c.U32),
+    "uimm": ("%#x", lambda insn: insn.imm & U32_MAX),
     "hoff": ("%s", _hex_offset),
     "poff": ("%s", lambda insn: f"{insn.off:+d}" if insn.off else ""),
     "from": ("%d", lambda insn: insn.imm >> 16 & 0xFFFF), "to": ("%d", lambda insn: insn.imm & 0xFFFF),
@@ -250,7 +251,7 @@ def _text(dialect: Dialect, insns: Sequence[Insn], pc: int, label: JumpLabel | N
         return f"call {name}"
     if insn.src == c.BPF_PSEUDO_KFUNC_CALL:
         return f"call {_exact_call(insn)}"
-    return f"call {insn.imm & c.U32 if exact else insn.imm:#x}" if dialect == "llvm" else f"call {insn.imm}"
+    return f"call {insn.imm & U32_MAX if exact else insn.imm:#x}" if dialect == "llvm" else f"call {insn.imm}"
 
 
 def is_jump(row: Row) -> bool:

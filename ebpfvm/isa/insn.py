@@ -11,6 +11,7 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from ebpfvm.errors import LoadError
+from ebpfvm.ints import U32_MAX
 from ebpfvm.isa import codes
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Insn(NamedTuple):
 
 def imm64(low: Insn, high: Insn) -> int:
     """Return the unsigned 64-bit immediate of the two slots of a 64-bit immediate load."""
-    return (low.imm & 0xFFFFFFFF) | (high.imm & 0xFFFFFFFF) << 32
+    return (low.imm & U32_MAX) | (high.imm & U32_MAX) << 32
 
 
 def decode(code: bytes) -> tuple[Insn, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ebpfvm.ints import U32_MAX
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.table import BY_CODE
 
@@ -125,7 +126,7 @@ def _stx(insn: Insn) -> str | None:
             return None
         if insn.imm in _ATOMIC_IMMS[c.BPF_STX | c.BPF_ATOMIC | c.BPF_DW]:
             return "invalid atomic operand size"
-        return f"BPF_ATOMIC uses invalid atomic opcode {insn.imm & c.U32:02x}"
+        return f"BPF_ATOMIC uses invalid atomic opcode {insn.imm & U32_MAX:02x}"
     return "BPF_STX uses reserved fields" if insn.imm else None
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.contract.args import Arg, ArgSpec
 from ebpfvm.errors import Fault
+from ebpfvm.ints import U64_MAX
 from ebpfvm.kernel.ctx import SchBpfCtx
 from ebpfvm.kernel.skb import SkBuff, XdpBuff
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     Converter = Callable[[CallEnv, Regs], Any]
     Call = Callable[..., int]
 
-_U64: Final = (1 << 64) - 1
 # Structs that have a Python object behind every pointer to them.
 OBJECTS: Final = frozenset({"sk_buff", "__sk_buff", "xdp_buff", "xdp_md", "bpf_map", "Qdisc", "net_device"})
 # What a body needs where it does not take any context (`ArgSpec.object`, or the struct of a kfunc's parameter).
@@ -153,15 +153,15 @@ def _bind(body: Callable[..., int], conv: list[Converter | None]) -> Call:
         return _bind_numbers(body, n)
 
     def call(env: CallEnv, *r: int) -> int:
-        return body(env, *[r[i] if c is None else c(env, r) for i, c in enumerate(conv)]) & _U64
+        return body(env, *[r[i] if c is None else c(env, r) for i, c in enumerate(conv)]) & U64_MAX
     return call
 
 
 def _bind_numbers(body: Callable[..., int], n: int) -> Call:
     if n == 0:
-        return lambda env, *r: body(env) & _U64
+        return lambda env, *r: body(env) & U64_MAX
     if n == 1:
-        return lambda env, a, *r: body(env, a) & _U64
+        return lambda env, a, *r: body(env, a) & U64_MAX
     if n == 2:
-        return lambda env, a, b, *r: body(env, a, b) & _U64
-    return lambda env, *r: body(env, *r[:n]) & _U64
+        return lambda env, a, b, *r: body(env, a, b) & U64_MAX
+    return lambda env, *r: body(env, *r[:n]) & U64_MAX

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Never
 
 from ebpfvm.contract.progtype import CtxField
 from ebpfvm.errors import Fault
+from ebpfvm.ints import U32_MAX
 from ebpfvm.kernel.memory import REGION_SHIFT, Region
 from ebpfvm.kernel.refs import PROGRAM
 from ebpfvm.kernel.skb import SkBuff, XdpBuff
@@ -57,8 +58,8 @@ class FieldAccess(NamedTuple):
             return
         elements = getattr(obj, name)
         if self.wide:
-            elements[index + 1] = value >> 32 & 0xFFFFFFFF
-            value &= 0xFFFFFFFF
+            elements[index + 1] = value >> 32 & U32_MAX
+            value &= U32_MAX
         elements[index] = value if self.wide else self._merge(elements[index], value)
 
     def _merge(self, old: int, value: int) -> int:

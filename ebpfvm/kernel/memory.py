@@ -20,19 +20,20 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, Never
 
 from ebpfvm.errors import Fault
+from ebpfvm.ints import U32_MAX, U64_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 REGION_SHIFT: Final = 32
 BIAS: Final = 1 << 31
-OFFSET_MASK: Final = (1 << 32) - 1
+OFFSET_MASK: Final = U32_MAX
 _REMEMBERED = 256  # freed regions whose names are kept for messages
 
 _STRUCTS = {size: struct.Struct(code) for size, code in ((1, "<B"), (2, "<H"), (4, "<I"), (8, "<Q"))}
 _UNPACK: Final[dict[int, Callable[..., tuple[int]]]] = {size: s.unpack_from for size, s in _STRUCTS.items()}
 _PACK: Final[dict[int, Callable[..., None]]] = {size: s.pack_into for size, s in _STRUCTS.items()}
-_CUT: Final = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF, 8: (1 << 64) - 1}
+_CUT: Final = {1: 0xFF, 2: 0xFFFF, 4: U32_MAX, 8: U64_MAX}
 
 
 def base_of(number: int) -> int:

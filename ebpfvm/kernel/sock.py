@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.errors import UsageError
+from ebpfvm.ints import U64_MAX
 from ebpfvm.kernel.ctx import Layout, ObjectRegion
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Sock:
     dst_ip6: tuple[int, ...] = (0, 0, 0, 0)
     src_port = 0
     dst_port = 0
-    rx_queue_mapping = (1 << 64) - 1
+    rx_queue_mapping = U64_MAX
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.btf import types as t
 from ebpfvm.errors import LoadError
+from ebpfvm.ints import U32_MAX
 from ebpfvm.loader.elf import SHT_NOBITS, SHT_PROGBITS
 from ebpfvm.loader.map_definitions import MapDef
 from ebpfvm.loader.object import MapSpec
@@ -61,7 +62,7 @@ def collect_data(elf: Elf, btf: Btf | None, object_name: str, table: MapTable) -
     for section in elf.sections:
         if not is_data(section) or not section.size:
             continue
-        if section.size > 0xFFFFFFFF:
+        if section.size > U32_MAX:
             raise LoadError(f"{section.size} bytes of global variables are more than a map value can have",
                             section=section.name)
         name = internal_name(object_name, section.name)

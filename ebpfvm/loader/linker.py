@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from ebpfvm.btf.ext import CoreRecord, FuncRecord, LineRecord
 from ebpfvm.errors import LoadError
+from ebpfvm.ints import s32
 from ebpfvm.isa.insn import Insn, decode
 from ebpfvm.loader.data import is_data, made_by_gcc
 from ebpfvm.loader.object import CoreRelo, FuncInfo, LineInfo, MapSpec
@@ -325,11 +326,7 @@ def _patch_table(code: ObjectCode, out: Linked, slot: int, ref: Reference, targe
         out.maps.append(code.table.by_key[target].spec)
     src = _PSEUDO_MAP_FD if ref.kind == "map" else _PSEUDO_MAP_VALUE
     out.insns[slot] = insn._replace(src=src, imm=index)
-    out.insns[slot + 1] = out.insns[slot + 1]._replace(imm=_s32(ref.offset))
-
-
-def _s32(value: int) -> int:
-    return (value + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+    out.insns[slot + 1] = out.insns[slot + 1]._replace(imm=s32(ref.offset))
 
 
 # -- BTF.ext ----------------------------------------------------------------------------------------------------

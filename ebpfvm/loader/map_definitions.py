@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.btf import types as t
 from ebpfvm.errors import LoadError
+from ebpfvm.ints import U32_MAX, U64_MAX
 from ebpfvm.loader.object import MapSpec
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 PROG_ARRAY, PERF_EVENT_ARRAY, ARRAY_OF_MAPS, HASH_OF_MAPS = 3, 4, 12, 13
 POSSIBLE_CPUS = 1  # of the simulated machine: what libbpf puts for a perf event array without a size
 _NUMBERS = frozenset(("type", "max_entries", "map_flags", "numa_node", "pinning", "map_extra"))
-_U32 = 0xFFFFFFFF
 _RINGS = frozenset((27, 31))  # ringbuf and user_ringbuf, whose sizes libbpf rounds up (adjust_ringbuf_sz)
 _PAGE = 4096
 _PERF_EVENT_ARRAY = 4  # without a size of its own it gets an entry for each CPU (map_set_def_max_entries)
@@ -172,13 +172,13 @@ def _ring_size(size: int) -> int:
     if not size:
         return size
     pages = 1 << max(0, (-(-size // _PAGE) - 1).bit_length())
-    return pages * _PAGE if pages * _PAGE <= _U32 else size
+    return pages * _PAGE if pages * _PAGE <= U32_MAX else size
 
 
 def _set_size(sizes: dict[str, int], field: str, size: int, name: str) -> None:
     if sizes.setdefault(field, size) != size:
         raise LoadError(f"{field} is said to be {sizes[field]} and {size} bytes", section=".maps", symbol=name)
-    if size > _U32:
+    if size > U32_MAX:
         raise LoadError(f"{field} of {size} bytes is more than a map can have", section=".maps", symbol=name)
 
 
@@ -190,7 +190,7 @@ def _number(btf: Btf, member: t.Member, name: str) -> int:
         if isinstance(array, t.Array):
             return array.nelems
     elif isinstance(found, t.Enum | t.Enum64) and len(found.values) == 1:
-        return found.values[0][1] & 0xFFFFFFFFFFFFFFFF
+        return found.values[0][1] & U64_MAX
     raise LoadError(f"map field {member.name!r} is not a number; write __uint({member.name}, N)", section=".maps",
                     symbol=name)
 
@@ -387,7 +387,7 @@ def _legacy_slots(rows: list[tuple[Symbol, dict[str, int]]]) -> dict[int, dict[i
     """Return the outer map's slots that inner maps fill, by id (iproute2: `inner_idx` names the slot, -1 for none)."""
     found: dict[int, dict[int, str]] = {}
     for symbol, row in rows:
-        slot = row.get("inner_idx", _U32)
-        if row.get("id") and slot != _U32:
+        slot = row.get("inner_idx", U32_MAX)
+        if row.get("id") and slot != U32_MAX:
             found.setdefault(row["id"], {})[slot] = symbol.name
     return found

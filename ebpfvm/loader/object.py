@@ -7,10 +7,11 @@ and mainline's cgroup storage), so names and raw numbers are kept as they are in
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ebpfvm import checked
 from ebpfvm.errors import UsageError
+from ebpfvm.ints import U32_MAX
 from ebpfvm.isa.insn import Insn, decode
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf
     from ebpfvm.errors import LoadError
 
-_U32: Final = (1 << 32) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class MapSpec:
         if isinstance(self.type, bool) or not isinstance(self.type, str | int):
             raise checked.wrong("type", "a map type's name or number", self.type)
         for name in ("key_size", "value_size", "max_entries", "map_flags"):
-            checked.whole(name, getattr(self, name), 0, _U32)
+            checked.whole(name, getattr(self, name), 0, U32_MAX)
         checked.word("name", self.name)
 
 
@@ -176,7 +176,7 @@ class Program:
             checked.instance(f"maps[{index}]", spec, MapSpec, "a MapSpec")
         for argument, text in (("name", name), ("license", license), ("attach", attach)):
             checked.word(argument, text)
-        checked.whole("flags", flags, 0, _U32)
+        checked.whole("flags", flags, 0, U32_MAX)
         if not code or len(code) % 8:
             raise UsageError(f"a program is a whole number of 8-byte instructions, at least one; got {len(code)} bytes")
         return cls(name=name, insns=decode(code), type=type, maps=tuple(maps), license=license, flags=flags,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.btf.core import CoreValue, RelocKind, Target, enumerator, essential_name, parse_spec, resolve
 from ebpfvm.btf.types import Array, FuncProto, Ptr, Struct, Union
 from ebpfvm.errors import LoadError
+from ebpfvm.ints import U32_MAX, U64_MAX, s32
 from ebpfvm.isa.insn import Insn, imm64
 from ebpfvm.loading.poison import Poison
 
@@ -151,15 +152,15 @@ def patch(insns: list[Insn], slot: int, value: CoreValue) -> None:
         if wide:
             insns[slot + 1] = _POISONED
     elif kind in (_ALU, _ALU64) and not insn.code & 8:
-        _check(insn.imm & 0xFFFFFFFF, value.old & 0xFFFFFFFF, value)
-        insns[slot] = insn._replace(imm=_s32(value.new))
+        _check(insn.imm & U32_MAX, value.old & U32_MAX, value)
+        insns[slot] = insn._replace(imm=s32(value.new))
     elif kind in (_LDX, _ST, _STX):
         _check(insn.off, value.old, value)
         insns[slot] = _moved(insn, value)
     elif wide and insn.src == 0 and insn.off == 0:
-        _check(imm64(insn, insns[slot + 1]), value.old & 0xFFFFFFFFFFFFFFFF, value)
-        insns[slot] = insn._replace(imm=_s32(value.new))
-        insns[slot + 1] = insns[slot + 1]._replace(imm=_s32(value.new >> 32))
+        _check(imm64(insn, insns[slot + 1]), value.old & U64_MAX, value)
+        insns[slot] = insn._replace(imm=s32(value.new))
+        insns[slot + 1] = insns[slot + 1]._replace(imm=s32(value.new >> 32))
     else:
         raise LoadError(f"a CO-RE relocation is at an instruction (opcode {insn.code:#04x}) that holds no such value")
 
@@ -182,7 +183,3 @@ def _moved(insn: Insn, value: CoreValue) -> Insn:
 def _check(held: int, expected: int, value: CoreValue) -> None:
     if value.check and held != expected:
         raise LoadError(f"a CO-RE relocation expects its instruction to hold {expected}, which holds {held}")
-
-
-def _s32(value: int) -> int:
-    return (value + 0x80000000 & 0xFFFFFFFF) - 0x80000000

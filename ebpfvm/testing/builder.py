@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from ebpfvm.ints import S32_MAX, S32_MIN, s32
 from ebpfvm.isa.insn import Insn
 
 if TYPE_CHECKING:
@@ -124,9 +125,9 @@ class FunctionDraft:
 
     def set64(self, dst: int, value: int, src: int = 0) -> None:
         """dst = a number of 64 bits, or what `src` makes of it"""
-        low, high = value & 0xFFFFFFFF, value >> 32 & 0xFFFFFFFF
-        self.emit(0x18, dst, src, 0, low - (low >> 31 << 32))
-        self.emit(0, 0, 0, 0, high - (high >> 31 << 32))
+        low, high = s32(value), s32(value >> 32)
+        self.emit(0x18, dst, src, 0, low)
+        self.emit(0, 0, 0, 0, high)
         self.known.regs[dst] = NUM
 
     def address(self, dst: int, off: int) -> None:
@@ -166,7 +167,7 @@ class FunctionDraft:
         if found and self.random.random() < 0.95:
             return self.random.choice(found)
         dst = self.free(avoid=avoid)
-        self.set(dst, self.random.choice((0, 1, 7, 255, -1, self.random.randrange(-1 << 31, 1 << 31))))
+        self.set(dst, self.random.choice((0, 1, 7, 255, -1, self.random.randint(S32_MIN, S32_MAX))))
         return dst
 
     def free(self, saved: bool = False, avoid: Iterable[int] = ()) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.btf.encode import BtfBuilder
+from ebpfvm.ints import S32_MAX, S32_MIN
 from ebpfvm.isa.table import ROWS
 from ebpfvm.loader.object import FuncInfo, MapSpec, Program
 from ebpfvm.testing import generated_calls, generated_qdiscs, generated_special
@@ -41,7 +42,7 @@ _PLAIN_LOADS = [row for row in _LOADS if row.kind == "ldx"]
 _STORES = [row for row in ROWS if row.kind in ("st", "store_release")]
 _PLAIN_STORES = [row for row in _STORES if row.kind == "st"]
 _ATOMICS = [row for row in ROWS if row.kind == "atomic" and row.width >= 32]
-_IMMS = (0, 1, 2, 3, 7, 8, 14, 15, 16, 31, 32, 63, 64, 100, 255, 256, 0xFFFF, 0x7FFFFFFF, -1, -2, -8, -128, -0x80000000)
+_IMMS = (0, 1, 2, 3, 7, 8, 14, 15, 16, 31, 32, 63, 64, 100, 255, 256, 0xFFFF, S32_MAX, -1, -2, -8, -128, S32_MIN)
 _MASKS = (1, 3, 7, 7, 15)
 
 
@@ -88,7 +89,7 @@ class Writer(FunctionDraft):
 
     def imm(self) -> int:
         """An interesting number, or any."""
-        return self.random.choice(_IMMS) if self.random.random() < 0.7 else self.random.randrange(-1 << 31, 1 << 31)
+        return self.random.choice(_IMMS) if self.random.random() < 0.7 else self.random.randint(S32_MIN, S32_MAX)
 
     # -- numbers ----------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ebpfvm.engine import Hooks
 from ebpfvm.errors import EbpfvmError
+from ebpfvm.ints import U32_MAX, U64_MAX, s64
 from ebpfvm.kernel.memory import REGION_SHIFT
 from ebpfvm.verifier.domain.arithmetic import arithmetic_of
 from ebpfvm.verifier.domain.num import contains
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.machine.regs import Reg
     from ebpfvm.verifier.machine.state import Frame, Slot, State
 
-_U64 = (1 << 64) - 1
-_U32 = (1 << 32) - 1
 _FRAME = 512
 _FAR = 1 << 30
 _REGION_OF = {r.MAP_VALUE: "map_value", r.MAP_KEY: "map_key", r.MAP_PTR: "map", r.PKT: "packet", r.PKT_META: "packet",
@@ -198,7 +197,7 @@ class Moment:
         delta = reg.off if flags else 0
         root = value - delta
         known = ids.setdefault(reg.id & ~r.ADD_CONST, (root, flags, value))
-        bits = _U32 if (flags | known[1]) & r.ADD_CONST32 else _U64
+        bits = U32_MAX if (flags | known[1]) & r.ADD_CONST32 else U64_MAX
         if (root ^ known[0]) & bits:
             return f"not {value:#x} - {known[2]:#x} as its id {reg.id:#x} says"
         return ""
@@ -226,9 +225,9 @@ class Moment:
         if base == r.FUNC:
             return ""
         start = self._start(reg, region, value, first)
-        offset = value - start - reg.off & _U64
+        offset = value - start - reg.off & U64_MAX
         if not contains(reg.num, offset):
-            return f"offset {offset - (offset >> 63 << 64)} of {region} is not {reg.off} + {reg.num}"
+            return f"offset {s64(offset)} of {region} is not {reg.off} + {reg.num}"
         return self._extent(reg, region, value, start)
 
     def _start(self, reg: Reg, region: Region, value: int, first: int) -> int:

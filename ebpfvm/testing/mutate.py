@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ebpfvm.ints import s32
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import Insn
 
@@ -70,7 +71,7 @@ def _drop_call(random: Random, code: list[Insn], at: int) -> Insn:
 def _constant(random: Random, code: list[Insn], at: int) -> Insn:
     change = random.choice((1, -1, 1, -1, 8, -8, 0x100, -0x80000000))
     imm = code[at].imm + change
-    return code[at]._replace(imm=(imm + (1 << 31) & 0xFFFFFFFF) - (1 << 31))
+    return code[at]._replace(imm=s32(imm))
 
 
 def _offset(random: Random, code: list[Insn], at: int) -> Insn:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from ebpfvm.ints import S32_MAX, S32_MIN, s32
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import Insn
 from ebpfvm.loader.object import MapSpec, Program
@@ -23,8 +24,8 @@ _ALU: Final = (c.BPF_ADD, c.BPF_SUB, c.BPF_MUL, c.BPF_DIV, c.BPF_OR, c.BPF_AND, 
 _JUMPS: Final = (c.BPF_JEQ, c.BPF_JGT, c.BPF_JGE, c.BPF_JSET, c.BPF_JNE, c.BPF_JSGT, c.BPF_JSGE, c.BPF_JLT, c.BPF_JLE,
                  c.BPF_JSLT, c.BPF_JSLE)
 _SIZES: Final = ((c.BPF_B, 1), (c.BPF_H, 2), (c.BPF_W, 4), (c.BPF_DW, 8))
-_IMMS: Final = (0, 1, 2, 3, 4, 7, 8, 14, 15, 16, 31, 32, 63, 64, 100, 255, 256, 511, 0xFFFF, 0x7FFFFFFF, -1, -2, -8,
-                -16, -128, -32768, -0x80000000)
+_IMMS: Final = (0, 1, 2, 3, 4, 7, 8, 14, 15, 16, 31, 32, 63, 64, 100, 255, 256, 511, 0xFFFF, S32_MAX, -1, -2, -8,
+                -16, -128, -32768, S32_MIN)
 # Offsets of data, data_end, data_meta in the contexts.
 _PACKET: Final = {"sched_cls": (76, 80, 140), "socket_filter": (None, None, None), "xdp": (0, 4, 8)}
 
@@ -112,7 +113,7 @@ class Generator:
         """An interesting number, or any."""
         if self.random.random() < 0.8:
             return self.random.choice(_IMMS)
-        return self.random.randrange(-1 << 31, 1 << 31)
+        return self.random.randint(S32_MIN, S32_MAX)
 
     # -- instructions -----------------------------------------------------------------------------------------------
 
@@ -121,9 +122,9 @@ class Generator:
         dst = self.fresh()
         if self.random.random() < 0.15:
             value = self.random.getrandbits(64)
-            self.emit(0x18, dst, 0, 0, (value & c.U32) - (1 << 32 if value & 1 << 31 else 0))
+            self.emit(0x18, dst, 0, 0, s32(value))
             high = value >> 32
-            self.emit(0, 0, 0, 0, high - (1 << 32 if high & 1 << 31 else 0))
+            self.emit(0, 0, 0, 0, s32(high))
         else:
             cls = self.random.choice((c.BPF_ALU64, c.BPF_ALU))
             self.emit(cls | c.BPF_MOV, dst, 0, 0, self.imm())

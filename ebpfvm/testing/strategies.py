@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
+from ebpfvm.ints import S32_MAX, S32_MIN
 from ebpfvm.isa.insn import Insn
 from ebpfvm.isa.table import ROWS
 from ebpfvm.testing import generate, mutate
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from ebpfvm.isa.table import Row
     from ebpfvm.loader.object import Program
 
-_RANGES = {"dst": (0, 10), "src": (0, 10), "off": (-(1 << 15), (1 << 15) - 1), "imm": (-(1 << 31), (1 << 31) - 1)}
+_RANGES = {"dst": (0, 10), "src": (0, 10), "off": (-(1 << 15), (1 << 15) - 1), "imm": (S32_MIN, S32_MAX)}
 
 
 @st.composite

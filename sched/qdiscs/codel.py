@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ebpfvm.ints import U32_MAX
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 
 CODEL_SHIFT: Final = 10
 _REC_INV_SQRT_SHIFT: Final = 16
-_U32: Final = 0xFFFFFFFF
 
 
 class CodelParams(NamedTuple):
@@ -57,7 +58,7 @@ class CodelVars:
         """One step towards 1/sqrt(count)."""
         inverse = self.rec_inv_sqrt << _REC_INV_SQRT_SHIFT
         value = (3 << 32) - self.count * (inverse * inverse >> 32)
-        self.rec_inv_sqrt = ((value >> 2) * inverse >> 31 & _U32) >> _REC_INV_SQRT_SHIFT
+        self.rec_inv_sqrt = ((value >> 2) * inverse >> 31 & U32_MAX) >> _REC_INV_SQRT_SHIFT
 
     def control_law(self, time: int, interval: int) -> int:
         """When to drop next: interval / sqrt(count) after `time`."""
@@ -124,7 +125,7 @@ def _start_dropping(queue: CodelQueue, params: CodelParams, state: CodelVars, no
         state.newton_step()
     else:
         state.count = 1
-        state.rec_inv_sqrt = _U32 >> _REC_INV_SQRT_SHIFT
+        state.rec_inv_sqrt = U32_MAX >> _REC_INV_SQRT_SHIFT
     state.lastcount = state.count
     state.drop_next = state.control_law(now, params.interval)
     return following

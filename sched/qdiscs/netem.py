@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
+from ebpfvm.ints import S32_MAX, U64_MAX
 from ebpfvm.sched.classful import (
     NET_XMIT_BYPASS,
     ClassfulQdisc,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ebpfvm.sched.sch_generic import QdiscDevice
 
 LIMIT: Final = 1000
-_UNLIMITED: Final = (1 << 31) - 1
+_UNLIMITED: Final = S32_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class NetemRate:
         size += self.overhead
         if self.cell:
             size = -(-size // self.cell) * (self.cell + self.cell_overhead)
-        return (size & ((1 << 64) - 1)) * NSEC_PER_SEC // self.rate
+        return (size & U64_MAX) * NSEC_PER_SEC // self.rate
 
     def text(self) -> str:
         """Return it as `tc` shows it."""

@@ -11,10 +11,11 @@ from functools import cache
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Final, Protocol
 
+from ebpfvm.ints import U32_MAX
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-U32: Final = 0xFFFFFFFF
 DIST_SCALE: Final = 8192  # NETEM_DIST_SCALE: an entry of that size is one jitter
 MAX_TABLE: Final = 16384  # NETEM_DIST_MAX
 
@@ -32,16 +33,16 @@ class Prng:
     __slots__ = ("_state",)
 
     def __init__(self, seed: int) -> None:
-        mixed = (seed >> 32 ^ seed << 10 ^ seed) & U32
+        mixed = (seed >> 32 ^ seed << 10 ^ seed) & U32_MAX
         self._state = [mixed + least if mixed < least else mixed for least in (2, 8, 16, 128)]
 
     def __call__(self) -> int:
         """Return the next 32 bits."""
         a, b, c, d = self._state
-        a = ((a & 0xFFFFFFFE) << 18 & U32) ^ ((a << 6 & U32 ^ a) >> 13)
-        b = ((b & 0xFFFFFFF8) << 2 & U32) ^ ((b << 2 & U32 ^ b) >> 27)
-        c = ((c & 0xFFFFFFF0) << 7 & U32) ^ ((c << 13 & U32 ^ c) >> 21)
-        d = ((d & 0xFFFFFF80) << 13 & U32) ^ ((d << 3 & U32 ^ d) >> 12)
+        a = ((a & 0xFFFFFFFE) << 18 & U32_MAX) ^ ((a << 6 & U32_MAX ^ a) >> 13)
+        b = ((b & 0xFFFFFFF8) << 2 & U32_MAX) ^ ((b << 2 & U32_MAX ^ b) >> 27)
+        c = ((c & 0xFFFFFFF0) << 7 & U32_MAX) ^ ((c << 13 & U32_MAX ^ c) >> 21)
+        d = ((d & 0xFFFFFF80) << 13 & U32_MAX) ^ ((d << 3 & U32_MAX ^ d) >> 12)
         self._state = [a, b, c, d]
         return a ^ b ^ c ^ d
 
@@ -190,4 +191,4 @@ class GilbertElliot:
 
     def words(self) -> tuple[tuple[str, int], ...]:
         """As tc-netem(8) names them."""
-        return (("p", self.p), ("r", self.r), ("1-h", U32 - self.h), ("1-k", self.k1))
+        return (("p", self.p), ("r", self.r), ("1-h", U32_MAX - self.h), ("1-k", self.k1))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
+from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.netem import LIMIT, Netem, NetemRate, NetemSlot
-from ebpfvm.sched.qdiscs.netem_chance import DISTRIBUTIONS, MAX_TABLE, U32, FourStates, GilbertElliot, Table
+from ebpfvm.sched.qdiscs.netem_chance import DISTRIBUTIONS, MAX_TABLE, FourStates, GilbertElliot, Table
 from ebpfvm.sched.tc.lr import listing
 
 if TYPE_CHECKING:
@@ -130,13 +131,13 @@ def _check(found: Mapping[str, Any]) -> None:
 
 def _four_states(given: Sequence[int]) -> FourStates:
     p13, *rest = given
-    return FourStates(p13, *(*rest, *(U32 - p13, 0, U32, 0)[len(rest):]))
+    return FourStates(p13, *(*rest, *(U32_MAX - p13, 0, U32_MAX, 0)[len(rest):]))
 
 
 def _gilbert_elliot(given: Sequence[int]) -> GilbertElliot:
     p, *rest = given
-    r, good, bad = (*rest, *(U32 - p, U32, 0)[len(rest):])
-    return GilbertElliot(p, r, U32 - good, bad)
+    r, good, bad = (*rest, *(U32_MAX - p, U32_MAX, 0)[len(rest):])
+    return GilbertElliot(p, r, U32_MAX - good, bad)
 
 
 def distribution(name: str, folder: str = "") -> Table | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NotRequired, TypedDict, Unpack
 
 from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import UsageError
+from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, account_out, dequeue_peeked, drop_count, qdisc_enqueue
 from ebpfvm.sched.psched import ATM, ETHERNET_LAYER, PSCHED_SHIFT, RateConfig
 from ebpfvm.sched.qdisc_kind import NEEDED, QdiscKind, QdiscOption
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.sch_generic import QdiscDevice
 
-_U32: Final = 0xFFFFFFFF
 
 
 class TbfOptions(TypedDict):
@@ -191,13 +191,13 @@ def tbf_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, An
     rate, burst, peak = options["rate"], options["burst"], options.get("peakrate", 0)
     if peak and not options.get("mtu"):
         raise UsageError("tbf: 'mtu' is needed with 'peakrate'")
-    if burst * NSEC_PER_SEC // rate >> PSCHED_SHIFT > _U32:
+    if burst * NSEC_PER_SEC // rate >> PSCHED_SHIFT > U32_MAX:
         raise UsageError(f"tbf: burst of {burst} bytes is out of range: it would take minutes at this rate")
     if not limit:
         limit = rate * latency // NSEC_PER_SEC + burst
         if peak:
             limit = min(limit, peak * latency // NSEC_PER_SEC + options["mtu"])
-    return {**options, "limit": min(limit, _U32)}
+    return {**options, "limit": min(limit, U32_MAX)}
 
 
 def _once(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ebpfvm.errnos import ERANGE
 from ebpfvm.funcs.skb_room import bpf_skb_vlan_pop, bpf_skb_vlan_push
+from ebpfvm.ints import U32_MAX, swap16
 from ebpfvm.sched.tc.action import Action
-from ebpfvm.sched.tc.dissect import dissect, swap16
+from ebpfvm.sched.tc.dissect import dissect
 from ebpfvm.sched.tc.tc_text import mac_text
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_SHOT, verdict_text
 
@@ -142,7 +143,7 @@ class Pedit(Action):
                 break
             at = base + key.off
             word = int.from_bytes(data[at:at + 4], "big")
-            value = (word + key.value) & ~key.mask & 0xFFFFFFFF if key.add else key.value
+            value = (word + key.value) & ~key.mask & U32_MAX if key.add else key.value
             data[at:at + 4] = (word & key.mask ^ value).to_bytes(4, "big")
         if data != skb.payload():
             skb.set_payload(bytes(data))

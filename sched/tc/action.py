@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from ebpfvm.errnos import EINVAL
+from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.account import Packet
 from ebpfvm.sched.psched import RateConfig
 from ebpfvm.sched.sch_generic import Stats
@@ -158,7 +159,7 @@ class Skbedit(Action):
             if isinstance(skb, Packet):
                 skb.tx_queue_chosen = True
         if self.mark is not None:
-            value, mask = self.mark[0], 0xFFFFFFFF if self.mark[1] is None else self.mark[1]
+            value, mask = self.mark[0], U32_MAX if self.mark[1] is None else self.mark[1]
             skb.mark = skb.mark & ~mask | value & mask
         if self.ptype is not None:
             skb.pkt_type = self.ptype
@@ -215,7 +216,7 @@ class Police(Action):
         self.rate = RateConfig(rate, overhead, 0, linklayer) if rate else None
         self.peak = RateConfig(peakrate, overhead, 0, linklayer) if peakrate else None
         # 256 cells of 8 bytes, as tc's rate table has, or no limit where packets are counted
-        self.mtu = mtu if mtu is not None else (1 << 32) - 1 if pkts_rate else 255 << 3
+        self.mtu = mtu if mtu is not None else U32_MAX if pkts_rate else 255 << 3
         # tc hands the burst over as a time of whole microseconds in ticks of 64 ns.
         self.buffer = (burst * 10 ** 6 // rate * 1000 >> 6 << 6) if rate else 0
         self.peak_buffer = self.peak.time(self.mtu) if self.peak is not None else 0

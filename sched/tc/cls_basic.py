@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.errnos import EEXIST, EINVAL
+from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK
 from ebpfvm.sched.tc.block import Filter, TcfProto, class_text
 from ebpfvm.sched.tc.ematch import ematch, tree_lines
@@ -106,10 +107,10 @@ class Fw(TcfProto):
         Raises:
             OSError: EINVAL, another mask than the filters there have, or options without a handle.
         """
-        mask = options.get("mask", 0xFFFFFFFF)
+        mask = options.get("mask", U32_MAX)
         if self.mask is not None and mask != self.mask:
             raise OSError(EINVAL, f"Invalid argument: the fw filters of this priority have mask {self.mask:#x}")
-        if not set(options) - {"mask"} and mask == 0xFFFFFFFF:
+        if not set(options) - {"mask"} and mask == U32_MAX:
             if handle:
                 raise OSError(EINVAL, "Invalid argument: fw needs a classid or an action with a handle")
             return Filter(0, options)
@@ -125,4 +126,4 @@ class Fw(TcfProto):
 
     def handle_text(self, handle: int) -> str:
         """The mark, with its mask unless that is full."""
-        return f"handle {handle:#x}" + (f"/{self.mask:#x}" if self.mask not in (None, 0xFFFFFFFF) else "")
+        return f"handle {handle:#x}" + (f"/{self.mask:#x}" if self.mask not in (None, U32_MAX) else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ebpfvm.ints import U32_MAX, s32
 from ebpfvm.kernel.ctx import SkbContexts
 from ebpfvm.sched.tc.action import Action
 from ebpfvm.sched.tc.block import Filter, TcfProto, class_text
@@ -35,8 +36,7 @@ def run_program(program: Runnable, skb: SkBuff) -> int:
     contexts: SkbContexts | None = extra.get("skb_ctx")
     if contexts is None:
         contexts = extra["skb_ctx"] = SkbContexts(skb.kernel)
-    value = contexts.run(program, skb) & 0xFFFFFFFF
-    return value - (1 << 32) if value >> 31 else value
+    return s32(contexts.run(program, skb))
 
 
 class Bpf(TcfProto):
@@ -61,7 +61,7 @@ class Bpf(TcfProto):
                 continue
             verdict = self.take(found, skb, result)
             if value != -1:
-                result.classid = value & 0xFFFFFFFF
+                result.classid = value & U32_MAX
             if verdict >= 0:
                 return verdict
         return -1

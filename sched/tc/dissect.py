@@ -10,6 +10,7 @@ import zlib
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ebpfvm.ints import swap16
 from ebpfvm.sched.packet import (
     ETH_HLEN,
     ETH_P_8021AD,
@@ -75,15 +76,6 @@ def dissect(skb: SkBuff) -> Dissected:
     if skb.vlan_present:
         return found._replace(vlans=((skb.vlan_tci, swap16(skb.vlan_proto)), *found.vlans))
     return found
-
-
-def swap16(value: int) -> int:
-    """A 16-bit number between network byte order and ours.
-
-    >>> hex(swap16(0x0008))
-    '0x800'
-    """
-    return (value & 0xFF) << 8 | value >> 8 & 0xFF
 
 
 @lru_cache(maxsize=1024)

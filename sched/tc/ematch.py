@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ebpfvm.sched.tc.dissect import Dissected, dissect, swap16
+from ebpfvm.ints import swap16
+from ebpfvm.sched.tc.dissect import Dissected, dissect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

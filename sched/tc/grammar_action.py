@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
+from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.tc.act_edit import PeditKey
 from ebpfvm.sched.tc.action import PKT_TYPES
 from ebpfvm.sched.tc.lr import append, first, listing, option, option_rules
@@ -145,7 +146,7 @@ def pedit_keys(header: str, off: int, size: int, command: Command, retain: int =
         count = min(4 - at % 4, size - done)
         shift, down = 8 * (4 - at % 4 - count), 8 * (size - done - count)
         part = (1 << 8 * count) - 1
-        mask = 0xFFFFFFFF & ~(part << shift) | (keep >> down & part) << shift
+        mask = U32_MAX & ~(part << shift) | (keep >> down & part) << shift
         found.append(PeditKey(at - at % 4, (value >> down & part) << shift, mask, what == "add", header))
         done += count
     return found

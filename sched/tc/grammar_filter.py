@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
+from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.tc.cls_u32 import Key
 from ebpfvm.sched.tc.ematch import META, SIZES, Cmp, EmU32, Group, Joined, Meta, MetaValue, Not
 from ebpfvm.sched.tc.grammar import Command, check_kind
@@ -50,7 +51,7 @@ def _prefix_keys(off: int, bits: int) -> Callable[[str, tuple[int, int, int]], l
         value, mask, have = prefix
         if have != bits:
             raise UsageError(f"an IPv{4 if bits == 32 else 6} address is expected here")
-        words = [(value >> shift & 0xFFFFFFFF, mask >> shift & 0xFFFFFFFF) for shift in range(bits - 32, -1, -32)]
+        words = [(value >> shift & U32_MAX, mask >> shift & U32_MAX) for shift in range(bits - 32, -1, -32)]
         # Of IPv6, words that do not count are left out.
         return [Key(val, msk, off + 4 * n) for n, (val, msk) in enumerate(words) if msk or bits == 32]
     return keys
@@ -214,13 +215,13 @@ def filter_handle(command: Command, source: str = "") -> tuple[int, int]:
     """
     text = command.args.get("handle")
     if text is None:
-        return 0, 0xFFFFFFFF
+        return 0, U32_MAX
     try:
         if command.kind == "u32" or (not command.kind and ":" in text):
-            return VALUES["U32HANDLE"].convert(text), 0xFFFFFFFF
+            return VALUES["U32HANDLE"].convert(text), U32_MAX
         value, slash, mask = text.partition("/")
         convert = VALUES["NUMBER"].convert
-        return convert(value), convert(mask) if slash and command.kind == "fw" else 0xFFFFFFFF
+        return convert(value), convert(mask) if slash and command.kind == "fw" else U32_MAX
     except (ValueError, UsageError) as error:
         expected = VALUES["U32HANDLE"].expected if command.kind == "u32" else "a number, of fw with /MASK"
         raise ScriptError(f"handle {text!r}: expected {expected}", command.at, source) from error

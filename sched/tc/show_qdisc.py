@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, Stats, handle_text
 from ebpfvm.sched.units import format_size
@@ -74,7 +75,7 @@ def in_order(net: Namespace, dev: NetDev) -> list[Qdisc]:
     which the newest comes first."""
     root, *others = net.qdiscs(dev)
     order = {qdisc: number for number, qdisc in enumerate(others)}
-    return [root, *sorted(others, key=lambda qdisc: ((qdisc.handle * 0x61C88647 & 0xFFFFFFFF) >> 28, -qdisc.serial,
+    return [root, *sorted(others, key=lambda qdisc: ((qdisc.handle * 0x61C88647 & U32_MAX) >> 28, -qdisc.serial,
                                                      -order[qdisc]))]
 
 

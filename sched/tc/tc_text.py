@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address
 
+from ebpfvm.ints import U32_MAX
+
 
 def address_text(value: int, mask: int, bits: int) -> str:
     """An address with its prefix, or its mask where that is no prefix; without either if all bits count.
@@ -47,7 +49,7 @@ def classid_text(classid: int) -> str:
     >>> classid_text(0x10010), classid_text(0x10000), classid_text(5), classid_text(0), classid_text(0xffffffff)
     ('1:10', '1:', ':5', 'none', 'root')
     """
-    if classid in (0, 0xFFFFFFFF):
+    if classid in (0, U32_MAX):
         return "root" if classid else "none"
     major, minor = classid >> 16, classid & 0xFFFF
     return (f"{major:x}" if major else "") + ":" + (f"{minor:x}" if minor else "")

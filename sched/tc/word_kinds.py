@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from typing import Final
 
 from ebpfvm.errors import UsageError
+from ebpfvm.ints import S32_MAX, S32_MIN, U32_MAX
 from ebpfvm.sched.tc.cls_flower import Masked, Range
 from ebpfvm.sched.tc.lr import REST, WordKind
 from ebpfvm.sched.tc.tc_verdict import (
@@ -70,7 +71,7 @@ def signed(text: str) -> int:
 def signed32(text: str) -> int:
     """A number of 32 bits, which may be negative."""
     value = -number(text[1:]) if text.startswith("-") else number(text)
-    if not -(1 << 31) <= value < 1 << 31:
+    if not S32_MIN <= value <= S32_MAX:
         raise UsageError(f"{text!r} is out of range")
     return value
 
@@ -94,11 +95,11 @@ def classid(text: str) -> int:
     ('0x10010', '0x3')
     """
     if text in ("root", "none"):
-        return 0xFFFFFFFF if text == "root" else 0
+        return U32_MAX if text == "root" else 0
     major, colon, minor = text.partition(":")
     if not colon:
         value = hexadecimal(major)
-        if not value <= 0xFFFFFFFF:
+        if not value <= U32_MAX:
             raise ValueError
         return value
     parts = hexadecimal(major or "0"), hexadecimal(minor or "0")
@@ -225,7 +226,7 @@ def chance(text: str) -> int:
     value = Fraction(match[1]) * Fraction(10) ** int(match[2] or 0) / 100
     if value > 1:
         raise UsageError(f"{text!r}: a percentage from 0 to 100")
-    return round(value * 0xFFFFFFFF)
+    return round(value * U32_MAX)
 
 
 def burst(text: str) -> int:

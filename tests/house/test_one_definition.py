@@ -58,3 +58,30 @@ def test_every_errno_has_a_text_and_a_use() -> None:
     assert {number: errnos.describe(number) for number in errnos.NAMES
             if errnos.describe(number).startswith("Unknown")} == {errnos.ENOTSUPP: "Unknown error 524"}
     assert sorted(set(errnos.NAMES.values()) - used) == []
+
+
+_LIMITS = {2**31 - 1: "S32_MAX", 2**32 - 1: "U32_MAX", 2**63 - 1: "S64_MAX", 2**64 - 1: "U64_MAX"}
+
+
+def _limits(node: ast.AST) -> Iterator[tuple[int, str]]:
+    """(line, name) for each place that writes out a limit or a sign extension that `ebpfvm.ints` has."""
+    for part in ast.walk(node):
+        match part:
+            case ast.Constant(value=int(value)) if value in _LIMITS:
+                yield part.lineno, _LIMITS[value]
+            case ast.BinOp(ast.BinOp(ast.Constant(1), ast.LShift(), ast.Constant(31 | 32 | 63 | 64 as bits)), ast.Sub(),
+                           ast.Constant(1)):
+                yield part.lineno, _LIMITS[(1 << bits) - 1]
+            case ast.UnaryOp(ast.USub(), ast.BinOp(ast.Constant(1), ast.LShift(), ast.Constant(31 | 63 as bits))):
+                yield part.lineno, f"S{bits + 1}_MIN"
+            case ast.BinOp(ast.BinOp(_, ast.BitXor(), left), ast.Sub(), right) if not isinstance(
+                    right, ast.Name) and ast.dump(left) == ast.dump(right):
+                yield part.lineno, "signed"  # hot paths prepare mask and sign
+
+
+def test_limits_of_integers_are_written_in_ints_only() -> None:
+    """The verifier's domain has its own, because tests run it at other widths."""
+    strays = [f"{shown(path)}:{line}: use {name} of ebpfvm.ints" for module, path in modules().items()
+              if module != "ebpfvm.ints" and not module.startswith("ebpfvm.verifier.domain")
+              for line, name in _limits(parsed(path))]
+    assert strays == []

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ebpfvm.engine.steps import U64
 from ebpfvm.engine.translate import ranges
 from ebpfvm.engine.translate.ranges import NumRange
+from ebpfvm.ints import U64_MAX
 from ebpfvm.isa.table import ROWS, Row
 from tests.unit.engine import reference_semantics as ref
 
 _edges = st.sampled_from([0, 1, 2, 8, 63, 255, 256, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 32, (1 << 63) - 1, 1 << 63,
-                          U64 - 1, U64])
-_number = _edges | st.integers(0, 300) | st.integers(0, U64)
+                          U64_MAX - 1, U64_MAX])
+_number = _edges | st.integers(0, 300) | st.integers(0, U64_MAX)
 _ALU = [row for row in ROWS if row.kind == "alu"]
 _JUMPS = [row for row in ROWS if row.kind == "jmp"]
 
@@ -60,7 +60,7 @@ def test_branches(row: Row, a: tuple[NumRange, int], b: tuple[NumRange, int], sa
 @given(a=ranged(), b=ranged())
 def test_join_and_widening_hold_both(a: tuple[NumRange, int], b: tuple[NumRange, int]) -> None:
     both = ranges.join(a[0], b[0])
-    wide = ranges.widen(a[0], both, [0, 255, U64])
+    wide = ranges.widen(a[0], both, [0, 255, U64_MAX])
     assert isinstance(both, NumRange) and isinstance(wide, NumRange)
     for range_ in (both, wide):
         assert holds(range_, a[1]) and holds(range_, b[1])

@@ -11,7 +11,7 @@ from ebpfvm.engine.translate.emit_memory import Place
 from ebpfvm.engine.translate.ranges import FP, Abs, NumRange, PtrOrigin, PtrRange
 from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, reads_of
 from ebpfvm.errors import Fault
-from ebpfvm.isa import codes as c
+from ebpfvm.ints import S64_MAX, U64_MAX
 from ebpfvm.kernel.memory import BIAS, OFFSET_MASK, REGION_SHIFT
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ebpfvm.isa.insn import Insn
     from ebpfvm.isa.table import Row
 
-POINTER_MAX: Final = (1 << 63) - 1  # no region's id is that high
+POINTER_MAX: Final = S64_MAX  # no region's id is that high
 
 
 class Emitter:
@@ -151,14 +151,14 @@ class Emitter:
         return "", None
 
     def _source(self, row: Row, insn: Insn) -> Expr:
-        return number(insn.imm & c.U64) if row.source == "k" else self.reg(insn.src)
+        return number(insn.imm & U64_MAX) if row.source == "k" else self.reg(insn.src)
 
     def _place(self, row: Row, reg: int, insn: Insn) -> Place:
         return Place(self.state.regs[reg], reg, insn.off, row.width // 8)
 
     def _alu(self, row: Row, insn: Insn) -> None:
         a = self.reg(insn.dst)
-        b = self.reg(insn.src) if row.source == "x" else number(insn.imm & c.U64)
+        b = self.reg(insn.src) if row.source == "x" else number(insn.imm & U64_MAX)
         after = self.facts.after(self.pc).regs[insn.dst]
         moved = isinstance(after, PtrRange) and after.lo != after.hi and row.op in ("add", "sub")
         if moved and max(a.hi, b.hi) <= POINTER_MAX:  # a pointer with a bounded offset does not wrap
@@ -171,7 +171,7 @@ class Emitter:
         if isinstance(pointer, PtrRange) and pointer.origin.name in self.found and not pointer.lo and not pointer.hi \
                 and row.name in ("jeq64_k", "jne64_k") and not insn.imm:
             return f"g_{pointer.origin.name} is {'' if row.op == 'jeq' else 'not '}None"
-        b = self.reg(insn.src) if row.source == "x" else number(insn.imm & c.U64)
+        b = self.reg(insn.src) if row.source == "x" else number(insn.imm & U64_MAX)
         return condition(row, self.reg(insn.dst), b).text
 
     def _load(self, row: Row, insn: Insn) -> None:

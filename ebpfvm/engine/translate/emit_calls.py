@@ -17,7 +17,7 @@ from ebpfvm.engine.translate.frame import extent
 from ebpfvm.engine.translate.ranges import FP, NumRange, PtrRange
 from ebpfvm.engine.translate.statements import assign, effect, effect_to
 from ebpfvm.errors import Fault
-from ebpfvm.isa import codes as c
+from ebpfvm.ints import U64_MAX
 from ebpfvm.kernel.convert import OBJECTS, converters, param_converter
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ebpfvm.isa.insn import Insn
     from ebpfvm.isa.table import Row
 
-_CUT = f" & {c.U64:#x}"
+_CUT = f" & {U64_MAX:#x}"
 _FORMATS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _METHODS = ("update", "delete")  # all that the bodies of these helpers do is to call the map's method
 

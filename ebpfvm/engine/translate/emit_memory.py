@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ebpfvm.engine.steps import Expr, cut, operand
 from ebpfvm.engine.translate.ranges import FP, NumRange, PtrOrigin, PtrRange
 from ebpfvm.engine.translate.statements import Stmt, assign, effect
+from ebpfvm.ints import S64_MAX
 
 if TYPE_CHECKING:
     from ebpfvm.engine.translate.emit import Emitter
@@ -178,7 +179,7 @@ def _load_field(em: Emitter, origin: PtrOrigin, off: int, size: int, place: Plac
     if access == "pkt_end":
         name = f"t_{em.pc}"
         em.add(assign(name, f"{owner}.packet", em.pc))
-        return operand(f"({name}.base + {name}.end)", 0, (1 << 63) - 1)
+        return operand(f"({name}.base + {name}.end)", 0, S64_MAX)
     if how.wide:
         assert how.item is not None
         array = f"{owner}.{how.field.name}"

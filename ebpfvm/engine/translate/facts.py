@@ -13,6 +13,7 @@ from ebpfvm.engine.common import immediate
 from ebpfvm.engine.translate import ranges
 from ebpfvm.engine.translate.ranges import ANY, FP, OPPOSITE, Abs, NumRange, PtrOrigin, PtrRange, known, number_of
 from ebpfvm.errors import Fault
+from ebpfvm.ints import S32_MAX, S64_MAX, U32_MAX, U64_MAX
 from ebpfvm.isa import codes as c
 from ebpfvm.kernel.memory import REGION_SHIFT
 
@@ -117,11 +118,11 @@ class Facts:
 
     def _branch(self, block: BasicBlock, row: Row, insn: Insn, state: RangeState) -> list[tuple[int, RangeState]]:
         a = state.regs[insn.dst]
-        b = state.regs[insn.src] if row.source == "x" else known(insn.imm & c.U64)
+        b = state.regs[insn.src] if row.source == "x" else known(insn.imm & U64_MAX)
         if isinstance(a, PtrRange) or isinstance(b, PtrRange):
             return [(successor, state) for successor in block.succs]
         if row.width == 32 and row.source == "k":
-            b = known(insn.imm & c.U32)
+            b = known(insn.imm & U32_MAX)
         out = []
         for successor, op in zip(block.succs, (OPPOSITE[row.op], row.op), strict=True):
             found = ranges.refine(op, row.width, a, b)
@@ -140,7 +141,7 @@ class Facts:
         if row is None:
             return state
         if row.kind == "alu":
-            b = state.regs[insn.src] if row.source == "x" else known(insn.imm & c.U64)
+            b = state.regs[insn.src] if row.source == "x" else known(insn.imm & U64_MAX)
             return _set(state, insn.dst, ranges.alu(row, state.regs[insn.dst], b))
         if row.kind == "ld_imm64":
             return _set(state, insn.dst, self._immediate(pc))
@@ -222,7 +223,7 @@ class Facts:
         slot = pointer.lo + insn.off, row.width // 8
         if slot not in self.tracked:
             return state
-        value = known(insn.imm & c.U64) if row.source == "k" else state.regs[insn.src]
+        value = known(insn.imm & U64_MAX) if row.source == "k" else state.regs[insn.src]
         slots = dict(state.slots)
         for atom in self.tracked[slot]:
             slots[atom] = value if atom[1] == 8 else _narrow(number_of(value), 8 * (atom[0] - slot[0]), 8 * atom[1])
@@ -267,7 +268,7 @@ def _set(state: RangeState, reg: int, value: Abs) -> RangeState:
 
 def _stops(unit: Unit, function: FlowGraph) -> list[int]:
     """Return the bounds at which widening stops: numbers that this function compares with, and limits of the sizes."""
-    stops = {0, 1, 255, 65535, (1 << 31) - 1, c.U32, (1 << 63) - 1, c.U64}
+    stops = {0, 1, 255, 65535, S32_MAX, U32_MAX, S64_MAX, U64_MAX}
     for block in function.blocks.values():
         row, insn = unit.rows[block.pcs[-1]], unit.insns[block.pcs[-1]]
         if row is not None and row.kind == "jmp" and row.source == "k" and insn.imm >= 0:

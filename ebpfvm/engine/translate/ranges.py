@@ -10,7 +10,8 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from ebpfvm.engine.steps import U32, U64, lower, operand
+from ebpfvm.engine.steps import lower, operand
+from ebpfvm.ints import U32_MAX, U64_MAX, s64
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,8 +63,8 @@ class PtrRange(NamedTuple):
 
 
 Abs = NumRange | PtrRange
-ANY: Final = NumRange(0, U64)
-WORD: Final = NumRange(0, U32)
+ANY: Final = NumRange(0, U64_MAX)
+WORD: Final = NumRange(0, U32_MAX)
 FP: Final = PtrOrigin("f", "fp", 512)
 _FAR: Final = 1 << 31  # no offset that an access has is as large
 
@@ -112,7 +113,7 @@ def widen(old: Abs, new: Abs, stops: Sequence[int]) -> Abs:
         return PtrRange(new.origin, -_FAR, _FAR, new.zeros)
     assert isinstance(old, NumRange)
     low = new.lo if new.lo == old.lo else max((stop for stop in stops if stop <= new.lo), default=0)
-    high = new.hi if new.hi == old.hi else min((stop for stop in stops if stop >= new.hi), default=U64)
+    high = new.hi if new.hi == old.hi else min((stop for stop in stops if stop >= new.hi), default=U64_MAX)
     return number_between(low, high, new.zeros)
 
 
@@ -144,10 +145,6 @@ def number_of(x: Abs) -> NumRange:
     return x if isinstance(x, NumRange) else ANY
 
 
-def _signed(n: int) -> int:
-    return n - (1 << 64) if n >> 63 else n
-
-
 def alu(row: Row, a: Abs, b: Abs) -> Abs:
     """Return the new value of the destination."""
     if row.op == "mov" and row.width == 64:
@@ -169,7 +166,7 @@ def _shift(pointer: Abs, by: Abs, sign: int) -> Abs:
     if not isinstance(pointer, PtrRange) or not isinstance(by, NumRange):
         return ANY
     zeros = min(pointer.zeros, by.zeros)
-    low, high = _signed(by.lo), _signed(by.hi)
+    low, high = s64(by.lo), s64(by.hi)
     if low > high:
         return PtrRange(pointer.origin, -_FAR, _FAR, zeros)
     moves = sorted((sign * low, sign * high))
@@ -178,7 +175,7 @@ def _shift(pointer: Abs, by: Abs, sign: int) -> Abs:
 
 def refine(op: str, width: int, a: NumRange, b: NumRange) -> tuple[NumRange, NumRange] | None:
     """Return both operands as far as the comparison `op` of `width` bits restricts them; None if it cannot be true."""
-    top = U64 if width == 64 else U32
+    top = U64_MAX if width == 64 else U32_MAX
     if a.hi > top or b.hi > top:
         return a, b
     low, high, low_b, high_b = _bounds(op, top, a, b)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import E2BIG, EACCES, EINVAL
+from ebpfvm.ints import S64_MAX, S64_MIN
 from ebpfvm.verifier.calling import global_funcs
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine import regs as r
@@ -223,9 +224,9 @@ def check_range(r0: Reg, allowed: tuple[int, int], when: str, bits32: bool = Fal
     if low >= allowed[0] and high <= allowed[1]:
         return
     text = ""
-    if num.smin > -(1 << 63):
+    if num.smin > S64_MIN:
         text += f" smin={num.smin}"
-    if num.smax < (1 << 63) - 1:
+    if num.smax < S64_MAX:
         text += f" smax={num.smax}"
     text = text or " unknown scalar value"
     raise Refuse(EINVAL, f"{when} the register R{number} has{text} should have been in [{allowed[0]}, {allowed[1]}]")

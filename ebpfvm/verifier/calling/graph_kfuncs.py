@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Array, Enum, Enum64, Int, Struct, Union
 from ebpfvm.errnos import EINVAL
+from ebpfvm.ints import U32_MAX
 from ebpfvm.verifier.calling import locks
 from ebpfvm.verifier.calling.locks import in_tree_callback
 from ebpfvm.verifier.machine import references
@@ -167,7 +168,7 @@ def put_in(w: Walk, made: KfuncCall) -> None:
 def new_object(w: Walk, made: KfuncCall) -> Reg:
     """bpf_obj_new: a struct of the program."""
     type_id, btf = made.constant, w.env.program.btf
-    if type_id is None or type_id > 0xFFFFFFFF:
+    if type_id is None or type_id > U32_MAX:
         raise Refuse(EINVAL, "local type ID argument must be in range [0, U32_MAX]")
     if btf is None:
         raise Refuse(EINVAL, "bpf_obj_new/bpf_percpu_obj_new requires prog BTF")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.contract.args import Arg, Ret
 from ebpfvm.contract.format_strings import wanted
 from ebpfvm.errnos import EACCES, EFAULT, EINVAL, ENOTSUPP
+from ebpfvm.ints import S32_MAX
 from ebpfvm.verifier.calling import dynptrs, frames, helper_args
 from ebpfvm.verifier.calling.call_meta import Call
 from ebpfvm.verifier.domain.num import Num
@@ -297,7 +298,7 @@ def _number(w: Walk, made: Call) -> Reg:
     low, high = ret.low, ret.high
     if made.helper.name == "bpf_get_smp_processor_id" and low is None:
         low, high = 0, _MAX_CPUS - 1
-    if made.helper.name in _BOUNDED and made.max_size is not None and made.max_size <= 0x7FFFFFFF:
+    if made.helper.name in _BOUNDED and made.max_size is not None and made.max_size <= S32_MAX:
         low, high = -4095, made.max_size
     if low is None or high is None:
         return UNKNOWN_SCALAR

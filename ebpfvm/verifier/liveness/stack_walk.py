@@ -10,12 +10,14 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
+from ebpfvm.ints import U64_MAX
+
 if TYPE_CHECKING:
     from ebpfvm.verifier.machine.env import Env
     from ebpfvm.verifier.machine.state import State
     from ebpfvm.verifier.report.log import Log
 
-ALL = (1 << 64) - 1
+ALL = U64_MAX
 Chain = tuple[int, ...]
 """Calls from the outermost function to the one before the innermost, and the start of that."""
 

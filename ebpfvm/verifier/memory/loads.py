@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Func, Linkage
 from ebpfvm.errnos import EACCES, EINVAL
+from ebpfvm.ints import U32_MAX
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import imm64
 from ebpfvm.verifier.machine import regs as r
@@ -48,7 +49,7 @@ def _immediate(w: Walk, pc: int, insn: Insn) -> Step:
         if insn.src == c.BPF_PSEUDO_MAP_FD:
             value = pointer(r.MAP_PTR, used)
         else:
-            value = pointer(r.MAP_VALUE, used, off=high.imm & c.U32)
+            value = pointer(r.MAP_VALUE, used, off=high.imm & U32_MAX)
 
     def step(w: Walk) -> int:
         if dst == 10:

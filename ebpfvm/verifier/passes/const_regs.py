@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.ints import U32_MAX, U64_MAX, s32, signed
 from ebpfvm.isa import codes as c
 from ebpfvm.verifier.passes.postorder import blocks
 
@@ -22,7 +23,6 @@ Value = tuple[str, int, int]
 """Kind, number (or offset, or index of the function), index of the map; None: unknown."""
 
 _Regs = list["Value | None"]
-_U64 = (1 << 64) - 1
 _CALL = c.BPF_JMP | c.BPF_CALL
 _JUMPS = (c.BPF_JMP, c.BPF_JMP32)
 _PLAIN = (c.BPF_JA, c.BPF_CALL, c.BPF_EXIT, c.BPF_JCOND)
@@ -56,7 +56,7 @@ def _asked(insn: Insn) -> bool:
 
 def number(value: Value | None) -> int | None:
     """The number if it is one below 2**32: only such are kept."""
-    return value[1] if value is not None and value[0] == NUMBER and value[1] <= c.U32 else None
+    return value[1] if value is not None and value[0] == NUMBER and value[1] <= U32_MAX else None
 
 
 def _round(env: Env, after: list[tuple[int, ...]], parts: list[tuple[int, ...]], entry: dict[int, _Regs],
@@ -115,7 +115,7 @@ def _transfer(env: Env, pc: int, insn: Insn, regs: _Regs) -> None:
 def _alu(insn: Insn, regs: _Regs, cls: int) -> Value | None:
     value = _wide(insn, regs)
     if cls == c.BPF_ALU:
-        return (NUMBER, value[1] & c.U32, 0) if value is not None and value[0] == NUMBER else None
+        return (NUMBER, value[1] & U32_MAX, 0) if value is not None and value[0] == NUMBER else None
     return value
 
 
@@ -123,17 +123,17 @@ def _wide(insn: Insn, regs: _Regs) -> Value | None:
     code, dst, src, off, imm = insn
     op, mine = code & 0xF8, regs[dst]
     if op == c.BPF_MOV:
-        return (NUMBER, imm & _U64, 0)
+        return (NUMBER, imm & U64_MAX, 0)
     if op == c.BPF_MOV | c.BPF_X:
         return _moved(regs[src], off)
     if op in (_ADD_K, _SUB_K):
         if mine is None or mine[0] not in (NUMBER, MAP_VALUE):
             return None
-        return (mine[0], mine[1] + (imm if op == _ADD_K else -imm) & _U64, mine[2])
+        return (mine[0], mine[1] + (imm if op == _ADD_K else -imm) & U64_MAX, mine[2])
     is_number = mine is not None and mine[0] == NUMBER
     if op == _AND_K:
         if is_number and mine is not None:
-            return (NUMBER, mine[1] & imm & _U64, 0)
+            return (NUMBER, mine[1] & imm & U64_MAX, 0)
         return None if imm else (NUMBER, 0, 0)
     if op == _AND_X:
         other = regs[src]
@@ -150,7 +150,7 @@ def _moved(value: Value | None, off: int) -> Value | None:
     if value is None or value[0] != NUMBER or off not in (8, 16, 32):
         return None
     low = value[1] & ((1 << off) - 1)
-    return (NUMBER, (low ^ 1 << off - 1) - (1 << off - 1) & _U64, 0)
+    return (NUMBER, signed(low, off) & U64_MAX, 0)
 
 
 def _immediate(env: Env, pc: int, insn: Insn) -> Value | None:
@@ -159,10 +159,10 @@ def _immediate(env: Env, pc: int, insn: Insn) -> Value | None:
         target = env.subprog_at(pc + insn.imm + 1)
         return (FUNC, target.index, 0) if target is not None else None
     if insn.src == c.BPF_PSEUDO_MAP_VALUE:
-        return (MAP_VALUE, high & c.U32, insn.imm)
+        return (MAP_VALUE, high & U32_MAX, insn.imm)
     if insn.src == c.BPF_PSEUDO_MAP_FD:
         return (MAP, 0, insn.imm)
-    return (NUMBER, insn.imm & c.U32 | (high & c.U32) << 32, 0) if not insn.src else None
+    return (NUMBER, insn.imm & U32_MAX | (high & U32_MAX) << 32, 0) if not insn.src else None
 
 
 def _loaded(env: Env, insn: Insn, base: Value | None) -> Value | None:
@@ -172,8 +172,8 @@ def _loaded(env: Env, insn: Insn, base: Value | None) -> Value | None:
     used = env.maps[base[2]]
     size = c.SIZE_BYTES[insn.code & 0x18]
     start = base[1] + insn.off
-    start = (start & c.U32 ^ 1 << 31) - (1 << 31)
+    start = s32(start)
     if not used.frozen or not used.type.value_access or start < 0 or start + size > used.value_size:
         return None
     data = (used.spec.data or b"")[start:start + size].ljust(size, b"\0")
-    return (NUMBER, int.from_bytes(data, "little", signed=insn.code & 0xE0 == c.BPF_MEMSX) & _U64, 0)
+    return (NUMBER, int.from_bytes(data, "little", signed=insn.code & 0xE0 == c.BPF_MEMSX) & U64_MAX, 0)

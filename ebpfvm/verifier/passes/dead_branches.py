@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from ebpfvm.ints import U64_MAX
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import Insn
 from ebpfvm.isa.table import row_of
@@ -48,7 +49,7 @@ def fold(env: Env, consts: Mapping[int, Sequence[Value | None]]) -> None:
 def _taken(arithmetic: Arithmetic, insn: Insn, regs: Sequence[Value | None]) -> int:
     """1 for always, 0 for never, -1 for a jump that depends."""
     a = number(regs[insn.dst]) if insn.dst < len(regs) else None
-    b = insn.imm & c.U64
+    b = insn.imm & U64_MAX
     if insn.code & c.BPF_X:
         known = number(regs[insn.src]) if insn.src < len(regs) else None
         if known is None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.contract.mapcreate import as_created, creation_refusal
 from ebpfvm.errnos import EBADF, EBUSY, EINVAL, ENOTSUPP, EPROTO
 from ebpfvm.errors import LoadError, UsageError
+from ebpfvm.ints import U32_MAX
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.legality import check_fields, check_slot
 from ebpfvm.verifier.machine.env import Map
@@ -102,7 +103,7 @@ def _immediate(env: Env, pc: int) -> None:
         raise Refuse(EBADF, f"fd {insn.imm} is not pointing to valid bpf_map", pc=pc)
     map_use.check(env, env.maps[insn.imm])
     if insn.src == c.BPF_PSEUDO_MAP_VALUE:
-        used, off = env.maps[insn.imm], high.imm & c.U32
+        used, off = env.maps[insn.imm], high.imm & U32_MAX
         if not used.type.value_access:
             raise Refuse(EINVAL, "no direct value access support for this map type", pc=pc)
         if off >= 1 << 29 and env.rules.limits_value_offset:

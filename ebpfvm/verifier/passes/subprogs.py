@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Func, Linkage
 from ebpfvm.errnos import E2BIG, EINVAL, EPERM, EPROTO
+from ebpfvm.ints import U32_MAX
 from ebpfvm.isa import codes as c
 from ebpfvm.verifier.machine.env import Subprog, is_gpl
 from ebpfvm.verifier.machine.signal import Refuse
@@ -83,7 +84,7 @@ def _kfunc(program: Program, dialect: Dialect, insn: Insn, pc: int) -> Kfunc | N
                          "failed to find BTF for kernel function", pc=pc)
         if insn.imm <= 0 and dialect.rules.invalid_kfunc_ids_named:
             raise Refuse(EINVAL, f"invalid kernel function btf_id {insn.imm}", pc=pc)
-        raise Refuse(EINVAL, f"kernel btf_id {insn.imm & c.U32} is not a function", pc=pc)
+        raise Refuse(EINVAL, f"kernel btf_id {insn.imm & U32_MAX} is not a function", pc=pc)
     if insn.off:  # names a BTF of a module, and there are none
         first = ("negative offset disallowed for kernel module function call" if insn.off < 0 else
                  "kfunc offset > 0 without fd_array is invalid")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EFAULT
+from ebpfvm.ints import U64_MAX
 from ebpfvm.isa import codes as c
 from ebpfvm.verifier.machine.regs import SCALAR
 from ebpfvm.verifier.machine.signal import Refuse
@@ -186,7 +187,7 @@ def everything(w: Walk, state: State) -> None:
     while parent is not None:
         for frame in parent.frames:
             regs = _scalars(frame, 0x3FF) & ~frame.precise_regs
-            slots = _spills(frame, (1 << 64) - 1) & ~frame.precise_stack
+            slots = _spills(frame, U64_MAX) & ~frame.precise_stack
             if w.log.all:
                 backtrack_log.forced(w.log, frame.no, regs, slots)
             frame.precise_regs |= regs

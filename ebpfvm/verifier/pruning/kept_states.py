@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EINVAL
+from ebpfvm.ints import U32_MAX
 from ebpfvm.verifier.machine.budget import LOOK_EVERY
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg
 from ebpfvm.verifier.machine.signal import Refuse
@@ -118,7 +119,7 @@ class KeptStates:
 
     def _bucket(self, place: tuple[int, int]) -> int:
         """Where the kernel's hash table has the states of a place (explored_state); `most` counts whole buckets."""
-        return ((place[0] ^ place[1]) & 0xFFFFFFFF) % self.size
+        return ((place[0] ^ place[1]) & U32_MAX) % self.size
 
     def _drop(self, item: _Kept, bucket: int) -> None:
         """A state of no use is freed, but not before the paths that began in it have ended."""

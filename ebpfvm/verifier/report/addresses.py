@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ebpfvm.ints import U32_MAX, s32
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import Insn
 
@@ -27,14 +28,10 @@ def resolved(env: Env, pc: int) -> tuple[Insn, Insn]:
     base = _VARIABLES if insn.src == c.BPF_PSEUDO_BTF_ID else _MAPS
     address = base + (insn.imm & 0xFFFF) * _APART
     if insn.src == c.BPF_PSEUDO_MAP_VALUE:
-        address += 0x100 + (high.imm & c.U32)
+        address += 0x100 + (high.imm & U32_MAX)
     if not env.caps.perfmon:
         address = 0
-    return Insn(insn.code, insn.dst, 0, 0, _signed(address)), Insn(0, 0, 0, 0, _signed(address >> 32))
-
-
-def _signed(value: int) -> int:
-    return (value & c.U32 ^ 1 << 31) - (1 << 31)
+    return Insn(insn.code, insn.dst, 0, 0, s32(address)), Insn(0, 0, 0, 0, s32(address >> 32))
 
 
 def kfunc_id(env: Env, imm: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.ints import s64
 from ebpfvm.verifier.domain.format import bounds as ranges
 from ebpfvm.verifier.domain.format import snum as signed
 from ebpfvm.verifier.domain.format import unum as unsigned
@@ -26,7 +27,7 @@ _MAPS = (r.MAP_PTR, r.MAP_VALUE, r.MAP_KEY)
 def tnum(value: int, mask: int) -> str:
     """`(0x0; 0xff)`, or the number if all bits are known (tnum_strn)."""
     if not mask:
-        return signed((value ^ 1 << 63) - (1 << 63))
+        return signed(s64(value))
     return f"({value:#x}; {mask:#x})"
 
 

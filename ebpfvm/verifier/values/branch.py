@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfvm.isa import codes as c
+from ebpfvm.ints import U32_MAX, U64_MAX
 from ebpfvm.isa.table import row_of
 from ebpfvm.verifier.domain import Num
 from ebpfvm.verifier.domain import links as linked
@@ -198,7 +198,7 @@ def _pointer_constant(w: Walk, pc: int, a: Reg, dst: int, op: str, wide: bool, a
     """A pointer against a constant: only NULL teaches anything."""
     if a.type == r.STACK:
         w.remember(DST_STACK)
-    zero = not (amount.num.value if wide else amount.num.value & c.U32)
+    zero = not (amount.num.value if wide else amount.num.value & U32_MAX)
     if zero and op in _NULL_TESTS and not_null(a):
         return target if _NULL_TESTS[op] else pc + 1
     other = w.push(target, pc)
@@ -241,12 +241,12 @@ def _pointers(w: Walk, pc: int, insn: Insn, a: Reg, b: Reg, op: str, wide: bool,
 def _taken(a: Reg, b: Reg, op: str, wide: bool) -> int:
     if wide and a.type in r.PKT_ANY and b.type in r.PKT_ANY:
         return packet_pointers.taken(a, b, op)
-    bits = -1 if wide else c.U32
+    bits = -1 if wide else U32_MAX
     if b.type != SCALAR or b.num.mask & bits:
         a, b = b, a
     if b.type != SCALAR or b.num.mask & bits or a.type == SCALAR:
         return -1
-    if not not_null(a) or b.num.value & bits & c.U64:
+    if not not_null(a) or b.num.value & bits & U64_MAX:
         return -1
     return _NULL_TESTS.get(op, -1)
 

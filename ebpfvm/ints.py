@@ -1,0 +1,57 @@
+"""Fixed-width integers: the kernel's limits (include/linux/limits.h), and Python integers seen as C numbers.
+
+Masks are limits too: `n & U32_MAX` are the low 32 bits of `n`. The scalar domain of the verifier has limits of its own
+(`ebpfvm.verifier.domain.width`), since tests run it at other widths.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+U8_MAX: Final = (1 << 8) - 1
+U16_MAX: Final = (1 << 16) - 1
+U32_MAX: Final = (1 << 32) - 1
+U64_MAX: Final = (1 << 64) - 1
+S16_MIN: Final = -(1 << 15)
+S16_MAX: Final = (1 << 15) - 1
+S32_MIN: Final = -(1 << 31)
+S32_MAX: Final = (1 << 31) - 1
+S64_MIN: Final = -(1 << 63)
+S64_MAX: Final = (1 << 63) - 1
+
+
+def s32(value: int) -> int:
+    """Return the low 32 bits as a signed number.
+
+    >>> s32(0xFFFF_FFFF), s32(1 << 31), s32((1 << 32) + 5)
+    (-1, -2147483648, 5)
+    """
+    return (value & 0xFFFF_FFFF ^ 0x8000_0000) - 0x8000_0000
+
+
+def s64(value: int) -> int:
+    """Return the low 64 bits as a signed number.
+
+    >>> s64(U64_MAX), s64(1 << 63) == S64_MIN, s64(S64_MAX) == S64_MAX
+    (-1, True, True)
+    """
+    return (value & 0xFFFF_FFFF_FFFF_FFFF ^ 1 << 63) - (1 << 63)
+
+
+def signed(value: int, bits: int) -> int:
+    """Return the low `bits` bits as a signed number.
+
+    >>> signed(0x80, 8), signed(0x7F, 8), signed(0x3FF, 9)
+    (-128, 127, -1)
+    """
+    sign = 1 << bits - 1
+    return (value & (sign << 1) - 1 ^ sign) - sign
+
+
+def swap16(value: int) -> int:
+    """Return a 16-bit number with its bytes swapped: from network byte order to ours, or back.
+
+    >>> hex(swap16(0x0008))
+    '0x800'
+    """
+    return (value & 0xFF) << 8 | value >> 8 & 0xFF
