@@ -1,4 +1,4 @@
-"""The map types. One file is one map type, whole: what a program sees, what user space sees, and its contract."""
+"""The map types: each file is one whole map type, with what programs see, what user space sees, and its contract."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ __all__ = ["ARRAY", "ARRAY_OF_MAPS", "BLOOM_FILTER", "HASH", "HASH_OF_MAPS", "LP
 
 
 def make_map(kernel: Kernel, spec: MapSpec) -> BpfMap:
-    """BPF_MAP_CREATE: a map of `spec.type` as the kernel's dialect knows it.
+    """Create a map of `spec.type`, as BPF_MAP_CREATE in the kernel's dialect does.
 
     Raises:
-        UsageError: the dialect has no such type, or ebpfvm cannot run it.
-        OSError: the kernel's errno when the sizes or flags are refused.
+        UsageError: the dialect has no such type, or it is not supported by ebpfvm.
+        OSError: the kernel's errno if the sizes or flags are refused.
     """
     type = kernel.dialect.map_type(spec.type)
     if type.make is None:

@@ -1,7 +1,7 @@
-"""Arrays: elements exist from the start, by index (Linux 7.2 kernel/bpf/arraymap.c).
+"""Arrays, whose elements exist from the start, by index (Linux 7.2 kernel/bpf/arraymap.c).
 
-Elements are made when they are first touched: an untouched element is zero, and a file that claims 2^32 of them costs
-nothing.
+Elements are allocated when they are first accessed: an untouched element is zero, and an object that declares 2^32 of
+them costs nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _VMALLOC_SPACE = 32 << 40  # x86-64
 
 
 def array_alloc_check(args: CreateArgs, flags: int = _FLAGS) -> MapRefusal | None:
-    """array_map_alloc_check; `flags` are those that the type knows."""
+    """Check a definition as array_map_alloc_check does; `flags` are those that the type knows."""
     refusal = mt.sizes(args, 4) or mt.flags_within(args, flags)
     if refusal is None and args.value_size > S32_MAX:
         return MapRefusal(E2BIG, f"value_size is {args.value_size:,}, more than {S32_MAX:,}")
@@ -44,7 +44,7 @@ def _plain_array(args: CreateArgs) -> MapRefusal | None:
 
 
 def percpu_array_alloc_check(args: CreateArgs) -> MapRefusal | None:
-    """array_map_alloc_check for per-CPU values: no mmap, no node, no inner map of any size."""
+    """Check a definition as array_map_alloc_check does for per-CPU values: no mmap, no node, no resizable inner map."""
     refusal = array_alloc_check(args, base.ACCESS_FLAGS)
     if refusal is None and -(-args.value_size // 8) * 8 > base.PCPU_MIN_UNIT_SIZE:
         return MapRefusal(E2BIG, f"value_size is {args.value_size:,}, and a value per CPU has at most "
@@ -53,12 +53,12 @@ def percpu_array_alloc_check(args: CreateArgs) -> MapRefusal | None:
 
 
 def descriptors_check(args: CreateArgs, flags: int = base.FILE_FLAGS) -> MapRefusal | None:
-    """fd_array_map_alloc_check: an array of 4-byte descriptors."""
+    """Check an array of 4-byte descriptors as fd_array_map_alloc_check does."""
     return mt.value_size(args, (4,)) or array_alloc_check(args, flags)
 
 
 def array_check_btf(args: CreateArgs) -> MapRefusal | None:
-    """array_map_check_btf: the key is a u32, or there is none and the value is a data section."""
+    """Check BTF as array_map_check_btf does: the key is a u32, or there is none and the value is a data section."""
     assert args.btf is not None
     if not args.key_type:
         section = isinstance(args.btf.resolved(args.value_type), t.Datasec)
@@ -69,13 +69,13 @@ def array_check_btf(args: CreateArgs) -> MapRefusal | None:
 
 
 def is_i32(btf: t.Btf, type_id: int) -> bool:
-    """btf_type_is_i32: an integer of 32 bits, signed or not."""
+    """Return whether a type is an integer of 32 bits, signed or not (btf_type_is_i32)."""
     found = btf.resolved(type_id)
     return isinstance(found, t.Int) and found.size == 4 and found.bits == 32
 
 
 class ArrayMap(base.BpfMap):
-    """BPF_MAP_TYPE_ARRAY. Lookup, update: O(1). Delete: always -EINVAL."""
+    """BPF_MAP_TYPE_ARRAY; lookup and update are O(1), and delete always returns -EINVAL."""
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
@@ -87,14 +87,14 @@ class ArrayMap(base.BpfMap):
         return self.at(int.from_bytes(key, "little"))
 
     def at(self, index: int) -> Region | None:
-        """The live value at `index`, or None beyond the end."""
+        """Return the live value at `index`, or None beyond the end."""
         region = self._elems.get(index)
         if region is None and index < self.max_entries:
             region = self._make(index)
         return region
 
     def _make(self, index: int) -> Region:
-        """Make an element that was never touched.
+        """Create an element on first access.
 
         Raises:
             LimitError: too many are, or they take too many bytes.
@@ -136,12 +136,12 @@ class ArrayMap(base.BpfMap):
         return iter(self._elems.values())
 
     def touched(self) -> Iterator[tuple[bytes, bytes]]:
-        """The elements that were ever written or read, for printing: the others are zero."""
+        """Yield the elements that were ever written or read, for printing; the others are zero."""
         for index, region in sorted(self._elems.items()):
             yield index.to_bytes(4, "little"), self.snapshot(region)
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
-        """As `BpfMap`; what nobody has touched reads as zero and stays unmade."""
+        """Return the value as `BpfMap` does; an untouched element reads as zero and is not created."""
         index = int.from_bytes(key or b"", "little")
         if index in self._elems or index >= self.max_entries or flags or key is None:
             return super().sys_lookup(key, flags)
@@ -154,7 +154,7 @@ class ArrayMap(base.BpfMap):
 
 
 def next_index(array: base.BpfMap, key: bytes | None) -> bytes:
-    """array_map_get_next_key: an absent or too large key starts again at 0; the last one has no next (ENOENT)."""
+    """Return the next key as array_map_get_next_key does: 0 after an absent or too large key; ENOENT after the last."""
     index = int.from_bytes(key, "little") if key is not None else -1
     if index >= array.max_entries or index < 0:
         return bytes(4)
@@ -164,7 +164,7 @@ def next_index(array: base.BpfMap, key: bytes | None) -> bytes:
 
 
 class PercpuArray(ArrayMap):
-    """BPF_MAP_TYPE_PERCPU_ARRAY on a machine with one CPU: user space sees values rounded up to 8 bytes."""
+    """BPF_MAP_TYPE_PERCPU_ARRAY on a machine with one CPU; user space sees values rounded up to 8 bytes."""
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         if self.names_cpus:
@@ -185,7 +185,7 @@ class PercpuArray(ArrayMap):
 
 
 def cut_percpu(value: bytes, value_size: int) -> bytes:
-    """What one CPU stores of a value that user space gives rounded up to 8 bytes (or plain)."""
+    """Return the part of a value of user space, rounded up to 8 bytes or not, that one CPU stores."""
     return value[:value_size] if len(value) == -(-value_size // 8) * 8 else value
 
 

@@ -1,11 +1,11 @@
-"""What every map has: sizes, flags, live values in regions, and the two sides that reach it.
+"""What every map has: sizes, flags, live values in regions, and two interfaces.
 
 *Program side* methods return what a program sees: an address, NULL, 0 or a negative errno. *Syscall side* methods
-(`sys_*`) are bpf(2) as a Python user wants it: they return values and raise `OSError` with the kernel's errno.
+(`sys_*`) are bpf(2) for Python: they return values and raise `OSError` with the kernel's errno.
 
-A live value is a `Region` of kind "map_value". When an element goes away, its region outlives the program that is
-running, as RCU keeps an element until the end of a read-side section (Linux 7.2 kernel/bpf/hashtab.c), so a program
-that still holds the address does not fault; what the element's kptr slots own is released at once.
+A live value is a `Region` of kind "map_value". When an element is removed, its region outlives the running program, as
+RCU keeps an element until the end of a read-side section (Linux 7.2 kernel/bpf/hashtab.c). So a program that still
+holds the address does not fault; what the element's kptr slots own is released at once.
 """
 
 from __future__ import annotations
@@ -61,14 +61,14 @@ BATCH = BATCH_COMMANDS
 
 
 def kernel_error(number: int, what: str) -> OSError:
-    """An `OSError` for a kernel errno, with a text for the one that user space does not know."""
+    """Return an `OSError` for a kernel errno, with a text for the one that user space does not know."""
     number = abs(number)
     text = "Operation is not supported by this map (ENOTSUPP)" if number == ENOTSUPP else errnos.describe(number)
     return OSError(number, f"{what}: {text}")
 
 
 class UserRecord(NamedTuple):
-    """What a program wrote for user space: the CPU it ran on, and the bytes without a kernel's padding."""
+    """A record that a program wrote for user space: the CPU it ran on, and the bytes without the kernel's padding."""
 
     cpu: int
     data: bytes
@@ -131,7 +131,7 @@ class BpfMap:
         return memory.add("map_value", data, name=self.holder, owner=self)
 
     def _count(self, size: int) -> None:
-        """Count a new element of `size` bytes that is no region; raises LimitError beyond `Limits.map_memory`."""
+        """Count a new element of `size` bytes that is not a region; raise LimitError beyond `Limits.map_memory`."""
         memory = self.kernel.memory
         memory.map_bytes = taken = memory.map_bytes + size + ELEMENT_BYTES
         if taken > self._memory_limit:
@@ -142,7 +142,7 @@ class BpfMap:
                                                        f"{taken:,} in all maps,")
 
     def full(self) -> int:
-        """Return -E2BIG: there are `max_entries` elements.
+        """Return -E2BIG, because there are `max_entries` elements.
 
         Raises:
             LimitError: there are fewer, as many as `Limits.map_elements` allows.
@@ -152,7 +152,7 @@ class BpfMap:
         return -E2BIG
 
     def _overwrite(self, region: Region, value: bytes) -> None:
-        """Copy `value` over a live one; special fields keep what they hold (copy_map_value)."""
+        """Copy `value` over a live one; special fields keep their contents (copy_map_value)."""
         if not self.fields:
             region.data[:] = value
             return
@@ -162,7 +162,7 @@ class BpfMap:
             region.data[offset:offset + len(old)] = old
 
     def _drop_value(self, region: Region) -> None:
-        """An element goes: what its kptrs own is released, its memory ends with the running program."""
+        """Remove a value: release what its kptrs own; its memory is freed when the running program ends."""
         if self._kptrs:
             self._release_kptrs(region)
         graph = self.kernel.extra.get("graph")  # lists and trees of allocated objects, once there are any
@@ -183,7 +183,7 @@ class BpfMap:
                 self.kernel.refs.release(owned, self.holder)
 
     def owned(self) -> Iterator[tuple[int, Region, int]]:
-        """Every non-NULL kptr that the map owns, as (address, value region, offset of the slot)."""
+        """Yield every non-NULL kptr that the map owns, as (address, value region, offset of the slot)."""
         for region in self.values():
             for offset in self._kptrs:
                 pointer = int.from_bytes(region.data[offset:offset + 8], "little")
@@ -191,11 +191,11 @@ class BpfMap:
                     yield pointer, region, offset
 
     def values(self) -> Iterator[Region]:
-        """The live values, in the map's own order."""
+        """Yield the live values, in the map's own order."""
         return iter(())
 
     def snapshot(self, region: Region) -> bytes:
-        """What user space may read of a value: all but its special fields, which read as zero."""
+        """Return what user space may read of a value; special fields read as zero."""
         data = bytearray(region.data)
         for field in self.fields:
             data[field.offset:field.offset + field.size] = bytes(field.size)
@@ -204,49 +204,51 @@ class BpfMap:
     # -- program side ----------------------------------------------------------------------------------------------
 
     def find(self, key: bytes) -> Region | None:
-        """The live value of `key`, or None."""
+        """Return the live value of `key`, or None."""
         return None
 
     def lookup(self, key: bytes) -> int:
-        """The address of the live value of `key`, or 0."""
+        """Return the address of the live value of `key`, or 0."""
         region = self.find(key)
         return region.base if region is not None else 0
 
     def lookup_percpu(self, key: bytes, cpu: int) -> int:
-        """The address of one CPU's value, or 0 (per-CPU maps only)."""
+        """Return the address of one CPU's value, or 0 (per-CPU maps only)."""
         return 0
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
-        """Create or change an element; 0 or a negative errno."""
+        """Create or change an element; return 0 or a negative errno."""
         return -EOPNOTSUPP
 
     def delete(self, key: bytes) -> int:
-        """Remove an element; 0 or a negative errno."""
+        """Remove an element; return 0 or a negative errno."""
         return -EOPNOTSUPP
 
     def push(self, value: bytes, flags: int) -> int:
-        """Add a value without a key; 0 or a negative errno."""
+        """Add a value without a key; return 0 or a negative errno."""
         return -EOPNOTSUPP
 
     def pop(self) -> tuple[int, bytes]:
-        """Take a value out: (0 or a negative errno, the value or zeros)."""
+        """Remove a value, and return (0 or a negative errno, the value or zeros)."""
         return -EOPNOTSUPP, bytes(self.value_size)
 
     def peek(self, value: bytes = b"") -> tuple[int, bytes]:
-        """Look at the value `pop` would take; a bloom filter asks about `value`."""
+        """Return what `pop` would return, without removing it; a bloom filter looks up `value`."""
         return -EOPNOTSUPP, bytes(self.value_size)
 
     def for_each(self, visit: Callable[[bytes, Region], int]) -> int:
-        """Call `visit(key, value)` for each element until it returns non-zero; the number visited."""
+        """Call `visit(key, value)` for each element until it returns nonzero, and return the number of calls."""
         return -EINVAL
 
     def pending(self) -> list[UserRecord]:
-        """Return the records that nobody has read, oldest first, and leave them there; ring buffers and perf event
-        arrays have some."""
+        """Return the unread records, oldest first, without consuming them.
+
+        Only ring buffers and perf event arrays have records.
+        """
         return []
 
     def records(self) -> list[UserRecord]:
-        """Read the records that programs wrote for user space, oldest first; each is read once."""
+        """Consume the records that programs wrote for user space, and return them, oldest first."""
         return []
 
     # -- syscall side ----------------------------------------------------------------------------------------------
@@ -260,10 +262,11 @@ class BpfMap:
             raise kernel_error(EINVAL, f"map {self.name!r} has keys of {self.key_size} bytes, not {len(key)}")
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
-        """BPF_MAP_LOOKUP_ELEM: a copy of the value with special fields zeroed.
+        """Return a copy of the value, with special fields zeroed (BPF_MAP_LOOKUP_ELEM).
 
         Raises:
-            OSError: ENOENT without such an element, EINVAL for a key of another size or flags the type refuses.
+            OSError: ENOENT if there is no such element, EINVAL for a key of another size or flags that the type
+                refuses.
         """
         self._check_syscall(key, writes=False)
         if flags & ~BPF_F_LOCK or (flags & BPF_F_LOCK and not self._has_lock()):
@@ -274,7 +277,7 @@ class BpfMap:
         return self.snapshot(region)
 
     def sys_update(self, key: bytes | None, value: bytes, flags: int = 0) -> None:
-        """BPF_MAP_UPDATE_ELEM.
+        """Create or change an element (BPF_MAP_UPDATE_ELEM).
 
         Raises:
             OSError: as the type's `update` says; EPERM for a frozen or read-only map.
@@ -288,11 +291,11 @@ class BpfMap:
         self._settle()
 
     def user_update(self, key: bytes, value: bytes, flags: int) -> int:
-        """Create or change an element from user space, where that is not what programs do; 0 or a negative errno."""
+        """Create or change an element from user space, if that differs from programs; return 0 or a negative errno."""
         return self.update(key, value, flags)
 
     def _check_op_flags(self, flags: int) -> None:
-        """bpf_map_check_op_flags, for an update."""
+        """Check the flags of an update, as bpf_map_check_op_flags does."""
         wrong = flags & BPF_F_LOCK and not self._has_lock()
         if self.names_cpus:
             cpus = flags & (BPF_F_CPU | BPF_F_ALL_CPUS)
@@ -304,15 +307,15 @@ class BpfMap:
             raise kernel_error(ERANGE, f"update of map {self.name!r}: there is no CPU {flags >> 32}")
 
     def fill(self, key: bytes, value: bytes) -> None:
-        """Set an element before a run, as a loader does; for most types an update.
+        """Set an element before a run, as a loader does; for most types this is an update.
 
         Raises:
-            OSError: as `sys_update`.
+            OSError: as for `sys_update`.
         """
         self.sys_update(key, value)
 
     def sys_delete(self, key: bytes) -> None:
-        """BPF_MAP_DELETE_ELEM; `OSError` as the type's `delete` says."""
+        """Remove an element (BPF_MAP_DELETE_ELEM); raise `OSError` as the type's `delete` says."""
         self._check_syscall(key, writes=True)
         if not self.key_size:
             raise kernel_error(EINVAL, f"delete in map {self.name!r}, which has no keys")
@@ -320,19 +323,19 @@ class BpfMap:
         self._settle()
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
-        """BPF_MAP_GET_NEXT_KEY: the key after `key`, or the first for None.
+        """Return the key after `key`, or the first for None (BPF_MAP_GET_NEXT_KEY).
 
         Raises:
-            OSError: ENOENT at the end; ENOTSUPP where the type has no keys.
+            OSError: ENOENT at the end; ENOTSUPP if the type has no keys.
         """
         raise kernel_error(ENOTSUPP, f"keys of map {self.name!r}")
 
     def sys_lookup_and_delete(self, key: bytes | None = None, flags: int = 0) -> bytes:
-        """BPF_MAP_LOOKUP_AND_DELETE_ELEM; `OSError` ENOTSUPP where the type has no such operation."""
+        """Remove and return a value (BPF_MAP_LOOKUP_AND_DELETE_ELEM); raise `OSError` ENOTSUPP if the type cannot."""
         raise kernel_error(ENOTSUPP, f"lookup and delete in map {self.name!r}")
 
     def keys(self) -> Iterator[bytes]:
-        """All keys, as a loop over BPF_MAP_GET_NEXT_KEY gives them; safe against deletion of the current one."""
+        """Yield all keys, as a loop over BPF_MAP_GET_NEXT_KEY does; the current one may be deleted meanwhile."""
         key: bytes | None = None
         while True:
             try:
@@ -344,25 +347,25 @@ class BpfMap:
             yield key
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """All elements as user space sees them."""
+        """Yield all elements as user space sees them."""
         for key in self.keys():
             yield key, self.sys_lookup(key)
 
     def freeze(self) -> None:
-        """BPF_MAP_FREEZE: no more writes from user space."""
+        """Forbid further writes from user space (BPF_MAP_FREEZE)."""
         if self.frozen:
             raise kernel_error(EBUSY, f"freeze of map {self.name!r}")
         self.frozen = True
 
     def close(self) -> None:
-        """The last reference goes: every element goes, and what its kptrs own is released."""
+        """Remove every element, and release what its kptrs own, because the last reference to the map is gone."""
         for region in list(self.values()):
             self._drop_value(region)
         self.kernel.maps.pop(self.id, None)
         self.kernel.memory.retire(self.region)
 
     def _settle(self) -> None:
-        """Free what user space has replaced or deleted, unless a program runs that may hold it."""
+        """Free what user space has replaced or deleted, unless a running program may hold it."""
         if self.kernel.memory.retired and not self.kernel.stack.depth:
             self.kernel.memory.quiesce()
 

@@ -1,8 +1,8 @@
-"""The batch commands of bpf(2), map ids (kernel/bpf/syscall.c, Linux 7.2).
+"""The batch commands of bpf(2), and map ids (kernel/bpf/syscall.c, Linux 7.2).
 
-A position in a map (`in_batch`, `out_batch`) is opaque to user space: for most types the last key, for the hash family
-the number of a bucket. Here it is always the last key, so a batch of a hash ends after exactly `count` elements and
-never with ENOSPC for a bucket that does not fit. Which types have which command stands with the types; the RFC's
+A position in a map (`in_batch`, `out_batch`) is opaque to user space: for most types it is the last key, for the hash
+family the number of a bucket. Here it is always the last key, so that a batch of a hash ends after exactly `count`
+elements, and never with ENOSPC for a bucket that does not fit. The types declare which commands they have; the RFC's
 rbtree has none.
 """
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from ebpfvm.maps.base import BpfMap
 
 class Batch(NamedTuple):
-    """What a batch read.
+    """The result of a batch that reads.
 
     Attributes:
         items: (key, value).
-        position: to go on from, None when the map is at its end (the kernel says ENOENT and the count).
+        position: where to continue, None at the end of the map (the kernel returns ENOENT and the count).
     """
 
     items: list[tuple[bytes, bytes]]
@@ -32,10 +32,10 @@ class Batch(NamedTuple):
 
 
 class BatchError(OSError):
-    """A batch stopped at an element; errno as of the single command.
+    """A batch stopped at an element; the errno is that of the single command.
 
     Attributes:
-        done: elements that were done before (the kernel's `count`).
+        done: number of elements completed before (the kernel's `count`).
     """
 
     done: int = 0
@@ -50,10 +50,10 @@ def _check(bpf_map: BpfMap, command: str, flags: int) -> None:
 
 
 def lookup_batch(bpf_map: BpfMap, position: bytes | None = None, count: int = 1 << 32, flags: int = 0) -> Batch:
-    """BPF_MAP_LOOKUP_BATCH: up to `count` elements after a position (None: from the beginning).
+    """Return up to `count` elements after a position, None for the start (BPF_MAP_LOOKUP_BATCH).
 
     Raises:
-        OSError: ENOTSUPP for a type without it, EINVAL for flags, EPERM for a map that is write-only.
+        OSError: ENOTSUPP for a type without it, EINVAL for flags, EPERM for a write-only map.
     """
     _check(bpf_map, "lookup", flags)
     return _read(bpf_map, position, count)
@@ -61,7 +61,7 @@ def lookup_batch(bpf_map: BpfMap, position: bytes | None = None, count: int = 1 
 
 def lookup_and_delete_batch(bpf_map: BpfMap, position: bytes | None = None, count: int = 1 << 32,
                             flags: int = 0) -> Batch:
-    """BPF_MAP_LOOKUP_AND_DELETE_BATCH: as `lookup_batch`, and what was read is gone. Errors as there."""
+    """Return elements as `lookup_batch` does, and remove them (BPF_MAP_LOOKUP_AND_DELETE_BATCH)."""
     _check(bpf_map, "lookup and delete", flags)
     found = _read(bpf_map, position, count)
     for key, _ in found.items:
@@ -88,11 +88,11 @@ def _read(bpf_map: BpfMap, position: bytes | None, count: int) -> Batch:
 
 
 def update_batch(bpf_map: BpfMap, items: Iterable[tuple[bytes, bytes]], flags: int = 0) -> int:
-    """BPF_MAP_UPDATE_BATCH: update one after the other; the number done.
+    """Update one element after the other, and return the number of updates (BPF_MAP_UPDATE_BATCH).
 
     Raises:
-        OSError: ENOTSUPP or EINVAL as `lookup_batch`.
-        BatchError: the first that failed; those before it are done.
+        OSError: ENOTSUPP or EINVAL as for `lookup_batch`.
+        BatchError: the first update that failed; those before it are done.
     """
     _check(bpf_map, "update", flags)
     done = 0
@@ -106,7 +106,7 @@ def update_batch(bpf_map: BpfMap, items: Iterable[tuple[bytes, bytes]], flags: i
 
 
 def delete_batch(bpf_map: BpfMap, keys: Iterable[bytes], flags: int = 0) -> int:
-    """BPF_MAP_DELETE_BATCH: delete one after the other; the number done. Errors as `update_batch`."""
+    """Delete one element after the other, and return the number of deletions; raise as `update_batch` does."""
     _check(bpf_map, "delete", flags)
     done = 0
     for key in keys:
@@ -125,10 +125,10 @@ def _stopped(error: OSError, done: int) -> BatchError:
 
 
 def next_id(kernel: Kernel, id: int = 0) -> int:
-    """BPF_MAP_GET_NEXT_ID: the least id of a map above `id`; `kernel.maps[id]` is the map.
+    """Return the smallest id of a map above `id` (BPF_MAP_GET_NEXT_ID); `kernel.maps[id]` is the map.
 
     Raises:
-        OSError: ENOENT, there is none.
+        OSError: ENOENT, if there is none.
     """
     above = [number for number in kernel.maps if number > id]
     if not above:

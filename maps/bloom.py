@@ -1,6 +1,6 @@
-"""Bloom filter: a set that may say yes wrongly and never no (Linux 7.2 kernel/bpf/bloom_filter.c).
+"""Bloom filter: a set that may wrongly say yes, but never wrongly no (Linux 7.2 kernel/bpf/bloom_filter.c).
 
-The bits are kept as a set of positions, so a filter costs what was pushed and not what its size claims.
+The bits are stored as a set of positions, so that a filter costs what was pushed and not what its size declares.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MAX_HASHES = 15
 
 
 def bloom_alloc_check(args: CreateArgs) -> MapRefusal | None:
-    """bloom_map_alloc's checks."""
+    """Check a definition as bloom_map_alloc does."""
     refusal = mt.sizes(args, 0) or mt.flags_within(args, _FLAGS)
     if refusal is None and args.map_extra & ~_MAX_HASHES:
         return MapRefusal(EINVAL, f"map_extra is {args.map_extra:#x}; the number of hash functions is at most 15")
@@ -36,7 +36,7 @@ def bloom_alloc_check(args: CreateArgs) -> MapRefusal | None:
 
 
 def bloom_check_btf(args: CreateArgs) -> MapRefusal | None:
-    """bloom_map_check_btf: there is no key."""
+    """Check BTF as bloom_map_check_btf does: there is no key."""
     return MapRefusal(EINVAL, "BTF names a type of its key, and there is none") if args.key_type else None
 
 
@@ -69,11 +69,11 @@ class BloomFilter(base.BpfMap):
         return (0 if found else -ENOENT), value
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
-        """From user space an update is a push."""
+        """Push a value; for user space an update is a push."""
         return self.push(value, flags)
 
     def contains(self, value: bytes) -> bool:
-        """BPF_MAP_LOOKUP_ELEM with the value to ask for, as user space does it."""
+        """Return whether the filter contains a value, as BPF_MAP_LOOKUP_ELEM of user space does."""
         return self.peek(value)[0] == 0
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:

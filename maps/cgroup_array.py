@@ -1,4 +1,4 @@
-"""Control groups by index (kernel/bpf/arraymap.c, Linux 7.2). Nothing here runs in a control group but the root's."""
+"""Control groups by index (kernel/bpf/arraymap.c, Linux 7.2); nothing here runs in a control group but the root's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ebpfvm.maps.fd_array import FdArray
 
 
 class CgroupArray(FdArray):
-    """BPF_MAP_TYPE_CGROUP_ARRAY; `put` takes any object that stands for a control group."""
+    """BPF_MAP_TYPE_CGROUP_ARRAY; `put` takes any object that represents a control group."""
 
 
 CGROUP_ARRAY = MapType("cgroup_array", CgroupArray, frozenset({"bpf_skb_under_cgroup",

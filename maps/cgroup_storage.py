@@ -1,7 +1,7 @@
 """Values that belong to a control group and the program attached to it (kernel/bpf/local_storage.c, Linux 7.2).
 
-A value comes into being when a program is attached. Programs here run as if attached to the control group with inode
-number 1, so a map has one value, made when it is first asked for.
+A value is created when a program is attached. Programs here run as if attached to the control group with inode number
+1, so that a map has one value, created on first use.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _KEY_SIZES: Final = (16, 8)  # struct bpf_cgroup_storage_key, or the inode numbe
 
 
 def cgroup_storage_alloc_check(args: CreateArgs, percpu: bool = False) -> MapRefusal | None:
-    """cgroup_storage_map_alloc's checks."""
+    """Check a definition as cgroup_storage_map_alloc does."""
     most = base.PCPU_MIN_UNIT_SIZE if percpu else _MAX_VALUE
     if args.key_size not in _KEY_SIZES:
         return MapRefusal(EINVAL, f"key_size is {args.key_size}, and must be 8 or 16")
@@ -43,7 +43,7 @@ def cgroup_storage_alloc_check(args: CreateArgs, percpu: bool = False) -> MapRef
 
 
 def cgroup_storage_check_btf(args: CreateArgs) -> MapRefusal | None:
-    """cgroup_storage_check_btf: the key is struct bpf_cgroup_storage_key, or a u64."""
+    """Check BTF as cgroup_storage_check_btf does: the key is struct bpf_cgroup_storage_key, or a u64."""
     assert args.btf is not None
     key = args.btf.resolved(args.key_type) if args.key_type else None
     if args.key_size == 8:
@@ -94,7 +94,7 @@ class CgroupStorage(base.BpfMap):
 
 
 class PercpuCgroupStorage(CgroupStorage):
-    """BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE on a machine with one CPU: user space sees values rounded up to 8 bytes."""
+    """BPF_MAP_TYPE_PERCPU_CGROUP_STORAGE on a machine with one CPU; user space sees values rounded up to 8 bytes."""
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
         value = super().sys_lookup(key, flags)

@@ -1,4 +1,4 @@
-"""Map types of which only the contract is known: programs with them are judged, and cannot run."""
+"""Map types of which only the contract is known: programs that use them can be verified, but not run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ebpfvm.maps import base
 
 
 def arena_alloc_check(args: CreateArgs) -> MapRefusal | None:
-    """arena_map_alloc's checks."""
+    """Check a definition as arena_map_alloc does."""
     refusal = mt.key_size(args, 0) or mt.value_size(args, (0,))
     if refusal is None and not args.max_entries:
         refusal = MapRefusal(EINVAL, "max_entries is 0")

@@ -1,7 +1,7 @@
 """CPUs as targets of bpf_redirect_map (kernel/bpf/cpumap.c, Linux 7.2).
 
 A value is `struct bpf_cpumap_val`: the size of the CPU's queue, and in 8-byte values a program's descriptor, which must
-be 0 here. The machine is taken to have as many CPUs as the map has entries.
+be 0 here. The machine is assumed to have as many CPUs as the map has entries.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MAX_QUEUE: Final = 16384
 
 
 def cpu_map_alloc_check(args: CreateArgs) -> MapRefusal | None:
-    """cpu_map_alloc's checks."""
+    """Check a definition as cpu_map_alloc does."""
     refusal = mt.sizes(args, 4, (4, 8)) or mt.flags_within(args, mt.BPF_F_NUMA_NODE)
     if refusal is None and args.max_entries > NR_CPUS:
         return MapRefusal(E2BIG, f"max_entries is {args.max_entries:,}, more than the {NR_CPUS:,} CPUs that a "
@@ -41,7 +41,7 @@ class Cpumap(base.BpfMap):
         self._elems: dict[int, bytes] = {}
 
     def target(self, index: int) -> int | None:
-        """Return the CPU of an entry, None without one."""
+        """Return the CPU of an entry, None if there is none."""
         return index if index in self._elems else None
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
@@ -82,7 +82,7 @@ class Cpumap(base.BpfMap):
         return next_index(self, key)
 
     def keys(self) -> Iterator[bytes]:
-        """The CPUs that have an entry."""
+        """Yield the CPUs that have an entry."""
         return iter([cpu.to_bytes(4, "little") for cpu in sorted(self._elems)])
 
 

@@ -1,7 +1,7 @@
 """Network devices as targets of bpf_redirect_map, by index or by any number (kernel/bpf/devmap.c, Linux 7.2).
 
 A value is `struct bpf_devmap_val`: the interface's number, and in 8-byte values a program's descriptor, which must be 0
-here. Where a kernel has devices (`Kernel.devices`) the number must name one; what a test run puts in before need not.
+here. If a kernel has devices (`Kernel.devices`), the number must name one, except for entries set before a test run.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 def dev_map_alloc_check(args: CreateArgs) -> MapRefusal | None:
-    """dev_map_alloc_check."""
+    """Check a definition as dev_map_alloc_check does."""
     return mt.sizes(args, 4, (4, 8)) or mt.flags_within(args, base.FILE_FLAGS)
 
 
 def dev_map_hash_alloc_check(args: CreateArgs) -> MapRefusal | None:
-    """As `dev_map_alloc_check`, of a hash."""
+    """Check the definition of a hash, as `dev_map_alloc_check` does."""
     refusal = dev_map_alloc_check(args)
     if refusal is None and args.max_entries > 1 << 31:
         return MapRefusal(EINVAL, f"max_entries is {args.max_entries:,}, more than 2^31")
@@ -36,7 +36,7 @@ def dev_map_hash_alloc_check(args: CreateArgs) -> MapRefusal | None:
 
 
 class Devmap(base.BpfMap):
-    """BPF_MAP_TYPE_DEVMAP: slots by index."""
+    """BPF_MAP_TYPE_DEVMAP: entries by index."""
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
@@ -46,7 +46,7 @@ class Devmap(base.BpfMap):
         return self._elems.get(int.from_bytes(key, "little"))
 
     def target(self, index: int) -> int | None:
-        """Return the interface of an entry, None without one."""
+        """Return the interface of an entry, None if there is none."""
         region = self._elems.get(index)
         return None if region is None else region.load(0, 4)
 
@@ -70,7 +70,7 @@ class Devmap(base.BpfMap):
         return self._set(index, value)
 
     def fill(self, key: bytes, value: bytes) -> None:
-        """Set an element before a run to any number of an interface, whether there is one or not."""
+        """Set an element before a run to any interface number, whether the interface exists or not."""
         self._check_syscall(key, writes=True)
         devices, self.kernel.devices = self.kernel.devices, {}
         try:
@@ -113,7 +113,7 @@ class Devmap(base.BpfMap):
         return next_index(self, key)
 
     def keys(self) -> Iterator[bytes]:
-        """The keys that have an entry."""
+        """Yield the keys that have an entry."""
         return iter([index.to_bytes(4, "little") for index in sorted(self._elems)])
 
 

@@ -1,7 +1,7 @@
-"""Arrays of descriptors: what the types have in common whose values user space writes as file descriptors.
+"""Arrays of descriptors: what map types share whose values user space writes as file descriptors.
 
-There are no descriptors here, so `sys_update` knows none (EBADF); Python code puts the objects in with `put`.
-(fd_array of kernel/bpf/arraymap.c, Linux 7.2)
+There are no descriptors here, so `sys_update` fails with EBADF; Python code stores the objects with `put` (fd_array of
+kernel/bpf/arraymap.c, Linux 7.2).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class FdArray(base.BpfMap):
     """Base of arrays whose slots hold objects of the kernel.
 
     Attributes:
-        slots: index -> object, only of slots that are set.
+        slots: index -> object, for slots that are set.
     """
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
@@ -31,7 +31,7 @@ class FdArray(base.BpfMap):
         self.slots: dict[int, Any] = {}
 
     def put(self, index: int, what: Any) -> int:
-        """Set a slot, as user space does with a descriptor of the object; 0, or -E2BIG beyond the end."""
+        """Set a slot, as user space does with a descriptor of the object; return 0, or -E2BIG beyond the end."""
         if index >= self.max_entries:
             return -E2BIG
         self.slots[index] = what
@@ -49,7 +49,7 @@ class FdArray(base.BpfMap):
         return 0 if self.slots.pop(index, None) is not None else -ENOENT
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
-        """Not possible: ENOTSUPP."""
+        """Raise ENOTSUPP, because the type has no lookup from user space."""
         self._check_syscall(key, writes=False)
         raise base.kernel_error(ENOTSUPP, f"lookup in map {self.name!r}")
 
@@ -58,7 +58,7 @@ class FdArray(base.BpfMap):
         return next_index(self, key)
 
     def keys(self) -> Iterator[bytes]:
-        """The slots that are set."""
+        """Yield the slots that are set."""
         return iter([index.to_bytes(4, "little") for index in sorted(self.slots)])
 
     @staticmethod

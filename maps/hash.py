@@ -1,6 +1,6 @@
 """Hash tables: plain, least-recently-used, and per CPU (Linux 7.2 kernel/bpf/hashtab.c).
 
-The order of keys is that of insertion; a kernel's is that of a random seed, so no program can rely on any.
+Keys are in insertion order. The kernel's order depends on a random seed, so that no program can rely on any.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MAX_ENTRIES = 1 << 27  # the buckets, as many rounded up to a power of two, of 
 
 
 def htab_alloc_check(args: CreateArgs, lru: bool = False, percpu: bool = False) -> MapRefusal | None:
-    """htab_map_alloc_check."""
+    """Check a definition as htab_map_alloc_check does."""
     refusal = mt.flags_within(args, _FLAGS | mt.BPF_F_NO_COMMON_LRU)
     if refusal is None and args.map_flags & mt.BPF_F_NO_COMMON_LRU and not lru:
         refusal = MapRefusal(EINVAL, "map_flags BPF_F_NO_COMMON_LRU belong to LRU maps")
@@ -47,7 +47,7 @@ def htab_alloc_check(args: CreateArgs, lru: bool = False, percpu: bool = False) 
 
 
 class HashMap(base.BpfMap):
-    """BPF_MAP_TYPE_HASH. All operations O(1); get_next_key O(n) on an absent key only."""
+    """BPF_MAP_TYPE_HASH; all operations are O(1), except get_next_key of an absent key, which is O(n)."""
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
@@ -70,7 +70,7 @@ class HashMap(base.BpfMap):
         return self._insert(key, value)
 
     def _replace(self, key: bytes, region: Region, value: bytes, flags: int) -> None:
-        """A changed element is a new one in the kernel, unless BPF_F_LOCK asks for a change in place."""
+        """Replace an element by a new one, as the kernel does, unless BPF_F_LOCK asks for a change in place."""
         if flags & base.BPF_F_LOCK:
             self._overwrite(region, value)
             return
@@ -115,7 +115,7 @@ class HashMap(base.BpfMap):
         raise base.kernel_error(ENOENT, f"keys of map {self.name!r}")
 
     def keys(self) -> Iterator[bytes]:
-        """All keys in O(n); the keys are those of the moment of the call."""
+        """Yield all keys that exist at the time of the call, in O(n)."""
         self._check_syscall(None, writes=False)
         return iter(list(self._elems))
 
@@ -130,7 +130,7 @@ class HashMap(base.BpfMap):
 
 
 class LruHash(HashMap):
-    """BPF_MAP_TYPE_LRU_HASH: a full map makes room by dropping the element used longest ago.
+    """BPF_MAP_TYPE_LRU_HASH: a full map drops the least recently used element.
 
     The kernel approximates that order with per-CPU lists; here it is exact.
     """
@@ -147,7 +147,7 @@ class LruHash(HashMap):
         super()._replace(key, region, value, flags)
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
-        """As `HashMap`; a look-up from user space does not make an element young."""
+        """Return the value as `HashMap` does; a lookup from user space does not count as a use."""
         order = list(self._elems) if key in self._elems else []
         value = super().sys_lookup(key, flags)
         if order:
@@ -162,7 +162,7 @@ class LruHash(HashMap):
 
 
 class PercpuHash(HashMap):
-    """BPF_MAP_TYPE_PERCPU_HASH on a machine with one CPU: user space sees values rounded up to 8 bytes."""
+    """BPF_MAP_TYPE_PERCPU_HASH on a machine with one CPU; user space sees values rounded up to 8 bytes."""
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         if self.names_cpus:

@@ -1,7 +1,7 @@
 """Values that belong to a socket, inode, task or control group (kernel/bpf/bpf_local_storage.c, Linux 7.2).
 
-A program names the owner by a pointer. User space names it by a descriptor; there are none here (EBADF), and Python
-code reads `stored` instead.
+A program names the owner by a pointer. User space names it by a descriptor; there are none here (EBADF), so Python code
+reads `stored` instead.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MAX_VALUE: Final = 0xFFFF - 112  # U16_MAX less struct bpf_local_storage_elem
 
 
 def local_storage_alloc_check(args: CreateArgs) -> MapRefusal | None:
-    """bpf_local_storage_map_alloc_check."""
+    """Check a definition as bpf_local_storage_map_alloc_check does."""
     refusal = mt.flags_within(args, mt.BPF_F_NO_PREALLOC | mt.BPF_F_CLONE)
     if refusal is None and not args.map_flags & mt.BPF_F_NO_PREALLOC:
         refusal = MapRefusal(EINVAL, "map_flags lack BPF_F_NO_PREALLOC, which a map of this type needs")
@@ -41,7 +41,7 @@ def local_storage_alloc_check(args: CreateArgs) -> MapRefusal | None:
 
 
 def local_storage_check_btf(args: CreateArgs) -> MapRefusal | None:
-    """bpf_local_storage_map_check_btf: the key is an int."""
+    """Check BTF as bpf_local_storage_map_check_btf does: the key is an int."""
     assert args.btf is not None
     keyed = args.key_type and is_i32(args.btf, args.key_type)
     return None if keyed else MapRefusal(EINVAL, "the BTF type of its key is no int")
@@ -56,7 +56,7 @@ class LocalStorage(base.BpfMap):
         self._elems: dict[int, Region] = {}
 
     def get(self, owner: int, value: bytes, flags: int) -> int:
-        """Return the address of the owner's value, made from `value` (zeros if it is empty) with GET_F_CREATE; or 0."""
+        """Return the address of the owner's value, created from `value` (or zeros) with GET_F_CREATE; otherwise 0."""
         if not owner or flags & ~GET_F_CREATE:
             return 0
         region = self._elems.get(owner)
@@ -67,7 +67,7 @@ class LocalStorage(base.BpfMap):
         return region.base if region is not None else 0
 
     def remove(self, owner: int) -> int:
-        """Drop the owner's value; 0, -EINVAL without an owner, -ENOENT without a value."""
+        """Remove the owner's value; return 0, -EINVAL without an owner, or -ENOENT without a value."""
         if not owner:
             return -EINVAL
         region = self._elems.pop(owner, None)
@@ -77,7 +77,7 @@ class LocalStorage(base.BpfMap):
         return 0
 
     def stored(self) -> dict[int, bytes]:
-        """Return what is stored: address of the owner -> value."""
+        """Return the stored values: address of the owner -> value."""
         return {owner: self.snapshot(region) for owner, region in self._elems.items()}
 
     def values(self) -> Iterator[Region]:
@@ -90,7 +90,7 @@ class LocalStorage(base.BpfMap):
         return -EBADF
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
-        """By a descriptor, which nobody has: EBADF."""
+        """Raise EBADF, because no descriptor names an owner here."""
         self._check_syscall(key, writes=False)
         raise base.kernel_error(EBADF, f"lookup in map {self.name!r}")
 

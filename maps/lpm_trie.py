@@ -1,7 +1,7 @@
 """Longest-prefix match (Linux 7.2 kernel/bpf/lpm_trie.c).
 
-A key is a u32 prefix length in host order, then data, most significant bit first. Instead of a trie there is a table
-for each prefix length in use: the same answers, in O(lengths in use).
+A key is a u32 prefix length in host order, followed by data, most significant bit first. Instead of a trie there is a
+table for each prefix length in use, which gives the same answers in O(lengths in use).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NODE_SIZE = 40  # sizeof(struct lpm_trie_node)
 
 
 def lpm_alloc_check(args: CreateArgs) -> MapRefusal | None:
-    """trie_alloc's checks."""
+    """Check a definition as trie_alloc does."""
     refusal = mt.sizes(args) or mt.flags_within(args, _FLAGS)
     if refusal is None and not args.map_flags & mt.BPF_F_NO_PREALLOC:
         refusal = MapRefusal(EINVAL, "map_flags lack BPF_F_NO_PREALLOC, which a trie needs")
@@ -42,7 +42,7 @@ def lpm_alloc_check(args: CreateArgs) -> MapRefusal | None:
 
 
 def trie_check_btf(args: CreateArgs) -> MapRefusal | None:
-    """trie_check_btf: the key is a struct."""
+    """Check BTF as trie_check_btf does: the key is a struct."""
     assert args.btf is not None
     keyed = isinstance(args.btf.resolved(args.key_type), t.Struct) if args.key_type else False
     return None if keyed else MapRefusal(EINVAL, "the BTF type of its key is no struct")
@@ -58,7 +58,7 @@ class LpmTrie(base.BpfMap):
         self._tables: dict[int, dict[int, tuple[bytes, Region]]] = {}
 
     def _split(self, key: bytes) -> tuple[int, int]:
-        """(prefix length, data as a number of all its bits)."""
+        """Return (prefix length, data as a number of all its bits)."""
         return int.from_bytes(key[:4], "little"), int.from_bytes(key[4:], "big")
 
     def _prefix(self, data: int, length: int) -> int:
@@ -68,7 +68,7 @@ class LpmTrie(base.BpfMap):
         return sum(len(table) for table in self._tables.values())
 
     def find(self, key: bytes) -> Region | None:
-        """The value of the longest stored prefix of `key` that is no longer than its own length."""
+        """Return the value of the longest stored prefix of `key` that is not longer than its own length."""
         length, data = self._split(key)
         if length > self._bits:
             return None
@@ -116,18 +116,18 @@ class LpmTrie(base.BpfMap):
                 yield region
 
     def _order(self, key: bytes) -> str:
-        """Sorts as the kernel walks: both subtrees of a prefix before the prefix itself."""
+        """Return a sort key for the kernel's order: both subtrees of a prefix before the prefix itself."""
         length, data = self._split(key)
         return format(self._prefix(data, length), f"0{length}b") + "2" if length else "2"
 
     def keys(self) -> Iterator[bytes]:
-        """All keys, longer prefixes before those that hold them."""
+        """Yield all keys, longer prefixes before those that include them."""
         self._check_syscall(None, writes=False)
         stored = [key for table in self._tables.values() for key, _ in table.values()]
         return iter(sorted(stored, key=self._order))
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
-        """The key after `key`; a key that is not stored starts again at the first."""
+        """Return the key after `key`; after a key that is not stored, the first."""
         self._check_syscall(key, writes=False)
         stored = list(self.keys())
         position = 0

@@ -1,9 +1,12 @@
-"""What user space reads of a map, in the shape of `bpftool map dump` (tools/bpf/bpftool/map.c and btf_dumper.c, Linux
-7.2): plain lines of hexadecimal bytes, or JSON with the bytes and, where BTF says what they mean, "formatted".
+"""The content of a map as user space reads it, in the format of `bpftool map dump`.
 
-A packet that an element owns is not among it: the kernel shows a kptr slot as zeros (map_lookup masks special fields;
-RFC v6 has no other way, section "user space" of its cover letter promises `__sk_buff` and its code gives nothing).
-`stored` is a view that no kernel has, for people who debug a scheduler, and is marked as such wherever it is printed.
+The source is tools/bpf/bpftool/map.c and btf_dumper.c, Linux 7.2: plain lines of hexadecimal bytes, or JSON with the
+bytes and, if BTF describes them, "formatted".
+
+A packet that an element owns is not included: the kernel shows a kptr slot as zeros (map_lookup masks special fields;
+RFC v6 has no other way: the section "user space" of its cover letter promises `__sk_buff`, and its code provides
+nothing). `stored` is a view that no kernel has, for debugging a scheduler, and is marked as such wherever it is
+printed.
 """
 
 from __future__ import annotations
@@ -34,12 +37,12 @@ _MAX_DEPTH: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One element as user space sees it.
+    """An element as user space sees it.
 
     Attributes:
         key, value: bytes; kptr slots of the value are zero.
-        percpu: it has a value for each CPU (here: for one).
-        inner: the value is the id of a map.
+        percpu: whether it has a value for each CPU (here: for one).
+        inner: whether the value is the id of a map.
         formatted: key and value as BTF describes them, None without BTF.
         stored: debug view: for each kptr slot that owns a packet, its offset and fields of the packet.
     """
@@ -52,7 +55,7 @@ class Element:
     stored: tuple[Mapping[str, Any], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """As `bpftool -j map dump` has it, and the debug view under its own name."""
+        """Return the element as `bpftool -j map dump` prints it, with the debug view under its own name."""
         found: dict[str, Any] = {"key": _hex_list(self.key)}
         found |= _cpus(_hex_list(self.value)) if self.percpu else {"value": _hex_list(self.value)}
         if self.formatted is not None:
@@ -62,7 +65,7 @@ class Element:
         return found
 
     def lines(self) -> Iterator[str]:
-        """As `bpftool map dump` prints it without BTF, and the debug view."""
+        """Yield the lines of `bpftool map dump` without BTF, and the debug view."""
         key, value = self.key, self.value
         long = len(key) > _LINE or len(value) > _LINE
         name = "inner_map_id" if self.inner else "value"
@@ -85,10 +88,10 @@ class MapDump:
     """A map as `bpftool map` shows it.
 
     Attributes:
-        name, type, id, key_size, value_size, max_entries, flags: as `bpftool map show` has them.
+        name, type, id, key_size, value_size, max_entries, flags: as `bpftool map show` prints them.
         elements: in the order of BPF_MAP_GET_NEXT_KEY.
         error: why there are none, for maps that cannot be read; or that there are more.
-        records: what programs wrote into a ring buffer or perf event array and nobody has read.
+        records: unread records that programs wrote into a ring buffer or perf event array.
     """
 
     name: str
@@ -103,7 +106,7 @@ class MapDump:
     records: tuple[UserRecord, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the map for JSON."""
         head = {name: getattr(self, name) for name in ("name", "type", "id", "key_size", "value_size", "max_entries",
                                                        "flags")}
         tail: dict[str, Any] = {"error": self.error} if self.error else {}
@@ -112,12 +115,12 @@ class MapDump:
         return {**head, "elements": [element.as_dict() for element in self.elements], **tail}
 
     def head(self) -> Iterator[str]:
-        """As `bpftool map show` prints it."""
+        """Yield the lines of `bpftool map show`."""
         yield f"{self.id}: {self.type}  name {self.name}  flags {self.flags:#x}"
         yield f"\tkey {self.key_size}B  value {self.value_size}B  max_entries {self.max_entries}"
 
     def body(self) -> Iterator[str]:
-        """As `bpftool map dump` prints it without BTF; records, which bpftool does not show, one after the other."""
+        """Yield the lines of `bpftool map dump` without BTF, and the records, which bpftool does not show."""
         if self.records is not None:
             for record in self.records:
                 yield from _named(f"record (CPU {record.cpu:02d}):", record.data, len(record.data) > _LINE)
@@ -130,13 +133,13 @@ class MapDump:
         yield f"Found {len(self.elements)} element{'s' if len(self.elements) != 1 else ''}"
 
     def lines(self) -> Iterator[str]:
-        """Both."""
+        """Yield head and body."""
         yield from self.head()
         yield from self.body()
 
 
 def dump_map(bpf_map: BpfMap) -> MapDump:
-    """What user space may read of a map now, up to `SHOWN` elements: an object may claim an array of 2^32."""
+    """Return what user space may read of a map now, up to `SHOWN` elements, as an object may declare 2^32."""
     error = ""
     elements: tuple[Element, ...] = ()
     records = tuple(islice(bpf_map.pending(), SHOWN)) if bpf_map.type.records else None
@@ -160,7 +163,7 @@ def _elements(bpf_map: BpfMap) -> Iterator[Element]:
 
 
 def formatted(bpf_map: BpfMap, key: bytes, value: bytes) -> dict[str, Any] | None:
-    """Key and value as their BTF types say, each if it has one; None without BTF."""
+    """Return key and value as their BTF types describe them, if they have one; None without BTF."""
     spec = bpf_map.spec
     if spec.btf is None or (not spec.key_type and not spec.value_type):
         return None
@@ -176,7 +179,7 @@ def _cpus(value: Any) -> dict[str, Any]:
 
 
 def stored_packets(bpf_map: BpfMap) -> dict[bytes, list[dict[str, Any]]]:
-    """Debug view, no kernel ABI: key -> the packets (and other objects) that its element owns."""
+    """Return key -> the packets (and other objects) that its element owns; a debug view, not a kernel ABI."""
     found: dict[bytes, list[dict[str, Any]]] = {}
     if not bpf_map.fields:
         return found
@@ -200,7 +203,7 @@ def _describe(bpf_map: BpfMap, pointer: int) -> dict[str, Any]:
 # ---- values as BTF describes them -----------------------------------------------------------------------------
 
 def format_value(btf: Btf, type_id: int, data: bytes, depth: int = 0) -> Any:
-    """Bytes as JSON data by their BTF type: numbers, strings for enumerators and characters, lists, objects."""
+    """Return bytes as JSON data by their BTF type: numbers, strings for enumerators and characters, lists, objects."""
     found = btf.resolved(type_id)
     if depth > _MAX_DEPTH:
         return _hex_list(data)
@@ -241,7 +244,7 @@ def _integer(found: t.Int, data: bytes) -> Any:
 
 
 def _hex_line(data: bytes) -> str:
-    """At most 16 bytes, with a gap in the middle (fprint_hex)."""
+    """Return at most 16 bytes in hexadecimal, with a gap in the middle (fprint_hex)."""
     return "  ".join(data[at:at + 8].hex(" ") for at in range(0, len(data), 8))
 
 

@@ -1,10 +1,10 @@
 """Maps whose values are maps: array, hash, and the RFC's rbtree (kernel/bpf/map_in_map.c of 7.2; RFC v6, patch 2/5).
 
-A program's look-up gives the inner map itself; user space writes an inner map by its id (which stands for the file
-descriptor of bpf(2)) and reads the id back. The RFC's rbtree of maps, which the posted code stored through a cut
-pointer, works as it was meant: pop takes out the inner map with the smallest key, for user space. An element that goes
-drops its reference to the inner map. Update and delete from a program are refused, as for the other types, and so is
-pop: bpf_map_pop_elem() copies a value, and a map is nothing that could be copied.
+A program's lookup returns the inner map itself. User space writes an inner map by its id, which takes the place of
+bpf(2)'s file descriptor, and reads the id back. The RFC's rbtree of maps, which the posted code stored through a
+truncated pointer, works as intended: pop removes the inner map with the smallest key, for user space. An element that
+is removed drops its reference to the inner map. Update and delete from a program are refused, as for the other types,
+and so is pop, because bpf_map_pop_elem() copies a value, and a map cannot be copied.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def _needs_inner(check: Callable[[CreateArgs], MapRefusal | None]) -> Callable[[CreateArgs], MapRefusal | None]:
-    """Return the outer type's check followed by what map_in_map asks: 4-byte values and a usable template."""
+    """Return the outer type's check followed by that of map_in_map: 4-byte values and a usable template."""
 
     def checked(args: CreateArgs) -> MapRefusal | None:
         refusal = mt.value_size(args, (4,)) or check(args)
@@ -50,7 +50,7 @@ def _needs_inner(check: Callable[[CreateArgs], MapRefusal | None]) -> Callable[[
 
 
 def same_meta(template: MapSpec, inner: base.BpfMap) -> bool:
-    """bpf_map_meta_equal: may `inner` stand where `template` was promised?"""
+    """Return whether `inner` can take the place of `template` (bpf_map_meta_equal)."""
     same = (inner.type.name == _type_name(inner, template) and inner.key_size == template.key_size
             and inner.value_size == template.value_size and inner.flags == template.map_flags)
     if inner.type.name == "array" and not template.map_flags & mt.BPF_F_INNER_MAP:
@@ -63,7 +63,7 @@ def _type_name(inner: base.BpfMap, template: MapSpec) -> str:
 
 
 class MapOfMaps(base.BpfMap):
-    """Common part: a mapping from key to inner map, in the order of the outer type."""
+    """Base of the types: a mapping from key to inner map, in the order of the outer type."""
 
     elems: MutableMapping[bytes, base.BpfMap]
     ordered: ClassVar[bool] = False
@@ -73,7 +73,7 @@ class MapOfMaps(base.BpfMap):
         self.elems = SortedDict() if self.ordered else {}
 
     def inner(self, key: bytes) -> base.BpfMap | None:
-        """The inner map of `key`, or None."""
+        """Return the inner map of `key`, or None."""
         return self.elems.get(key)
 
     def lookup(self, key: bytes) -> int:
@@ -81,12 +81,12 @@ class MapOfMaps(base.BpfMap):
         return inner.region.base if inner is not None else 0
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
-        """From user space: `value` is the id of a map equal to the template."""
+        """Set an element from user space; `value` is the id of a map equal to the template."""
         inner = self.kernel.maps.get(int.from_bytes(value, "little"))
         return -EBADF if inner is None else self.put(key, inner, flags)
 
     def put(self, key: bytes, inner: base.BpfMap, flags: int = base.BPF_ANY) -> int:
-        """Set the inner map of `key`; 0, -EINVAL (not like the template), -EEXIST, -ENOENT or -E2BIG."""
+        """Set the inner map of `key`; return 0, -EINVAL (differs from the template), -EEXIST, -ENOENT or -E2BIG."""
         if flags > base.BPF_EXIST or self.spec.inner is None or not same_meta(self.spec.inner, inner):
             return -EINVAL
         if key in self.elems:
@@ -118,7 +118,7 @@ class MapOfMaps(base.BpfMap):
         return keys[position]
 
     def keys(self) -> Iterator[bytes]:
-        """All keys that have an inner map; those of the moment of the call."""
+        """Yield all keys that have an inner map at the time of the call."""
         return iter(list(self.elems))
 
     def close(self) -> None:
@@ -160,13 +160,13 @@ class RbtreeOfMaps(MapOfMaps):
     ordered = True
 
     def pop_inner(self) -> base.BpfMap | None:
-        """Take out the inner map with the smallest key; its reference moves to the caller."""
+        """Remove and return the inner map with the smallest key; its reference moves to the caller."""
         if not self.elems:
             return None
         return self.elems.pop(next(iter(self.elems)))
 
     def sys_lookup_and_delete(self, key: bytes | None = None, flags: int = 0) -> bytes:
-        """Pop for user space: the id of the inner map with the smallest key."""
+        """Remove the inner map with the smallest key and return its id (pop for user space)."""
         inner = self.pop_inner()
         if inner is None:
             raise base.kernel_error(ENOENT, f"pop from map {self.name!r}")

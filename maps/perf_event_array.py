@@ -1,7 +1,7 @@
 """Perf events by CPU, into which programs write records for user space (kernel/bpf/arraymap.c, Linux 7.2).
 
-A kernel gives -ENOENT until user space has opened an event for the slot. Here a reader is there from the beginning:
-slot 0, that of the only CPU, holds an event, as after libbpf's perf_buffer__new(). `records` reads what was written.
+A kernel returns -ENOENT until user space has opened an event for the slot. Here a reader exists from the start: slot 0,
+that of the only CPU, holds an event, as after libbpf's perf_buffer__new(). `records` reads what was written.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def perf_event_alloc_check(args: CreateArgs) -> MapRefusal | None:
-    """fd_array_map_alloc_check."""
+    """Check a definition as fd_array_map_alloc_check does."""
     return descriptors_check(args, base.FILE_FLAGS | mt.BPF_F_PRESERVE_ELEMS)
 
 
@@ -35,10 +35,10 @@ class PerfEventArray(FdArray):
         self._order: list[UserRecord] = []
 
     def output(self, index: int, data: bytes) -> int:
-        """Write a record; 0, -E2BIG beyond the end, -ENOENT without an event in the slot.
+        """Write a record; return 0, -E2BIG beyond the end, or -ENOENT without an event in the slot.
 
         Raises:
-            LimitError: there are too many bytes that nobody has read.
+            LimitError: there are too many unread bytes.
         """
         if index >= self.max_entries:
             return -E2BIG
@@ -49,11 +49,11 @@ class PerfEventArray(FdArray):
         return 0
 
     def pending(self) -> list[UserRecord]:
-        """Return the records that nobody has read, and leave them there."""
+        """Return the unread records without consuming them."""
         return list(self._order)
 
     def records(self) -> list[UserRecord]:
-        """Read all records, oldest first."""
+        """Consume all records and return them, oldest first."""
         found, self._order = self._order, []
         self.kernel.record_bytes -= sum(len(record.data) for record in found)
         return found

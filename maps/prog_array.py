@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 class ProgArray(base.BpfMap):
-    """BPF_MAP_TYPE_PROG_ARRAY. `put` takes a loaded program; the kernel's user space would write its descriptor."""
+    """BPF_MAP_TYPE_PROG_ARRAY; `put` takes a loaded program, where user space would write a descriptor."""
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
         self._progs: dict[int, LoadedProgram] = {}
 
     def prog(self, index: int) -> LoadedProgram | None:
-        """The program at `index`, or None."""
+        """Return the program at `index`, or None."""
         return self._progs.get(index)
 
     def put(self, index: int, prog: LoadedProgram) -> int:
-        """Set a slot; 0, -E2BIG beyond the end, -EINVAL for a program of another type than those that are there."""
+        """Set a slot; return 0, -E2BIG beyond the end, or -EINVAL for a program whose type differs from the others'."""
         if index >= self.max_entries:
             return -E2BIG
         first = next(iter(self._progs.values()), prog)
@@ -39,7 +39,7 @@ class ProgArray(base.BpfMap):
         return 0
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
-        """From user space, by a descriptor that nobody has."""
+        """Refuse the update from user space, because there are no descriptors."""
         if flags != base.BPF_ANY:
             return -EINVAL
         return -E2BIG if int.from_bytes(key, "little") >= self.max_entries else -EBADF
@@ -51,7 +51,7 @@ class ProgArray(base.BpfMap):
         return 0 if gone is not None else -ENOENT
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
-        """The id of the program in a slot."""
+        """Return the id of the program in a slot."""
         self._check_syscall(key, writes=False)
         prog = self._progs.get(int.from_bytes(key or b"", "little"))
         if prog is None:
@@ -63,7 +63,7 @@ class ProgArray(base.BpfMap):
         return next_index(self, key)
 
     def keys(self) -> Iterator[bytes]:
-        """The slots that hold a program."""
+        """Yield the slots that hold a program."""
         return iter([index.to_bytes(4, "little") for index in sorted(self._progs)])
 
 

@@ -18,7 +18,7 @@ _FLAGS = mt.BPF_F_NUMA_NODE | base.ACCESS_FLAGS
 
 
 def queue_stack_alloc_check(args: CreateArgs) -> MapRefusal | None:
-    """queue_stack_map_alloc_check."""
+    """Check a definition as queue_stack_map_alloc_check does."""
     refusal = mt.sizes(args, 0) or mt.flags_within(args, _FLAGS)
     if refusal is None and args.value_size > base.KMALLOC_MAX_SIZE:
         return MapRefusal(E2BIG, f"value_size is {args.value_size:,}, more than {base.KMALLOC_MAX_SIZE:,}")
@@ -26,7 +26,7 @@ def queue_stack_alloc_check(args: CreateArgs) -> MapRefusal | None:
 
 
 class QueueMap(base.BpfMap):
-    """BPF_MAP_TYPE_QUEUE: first in, first out. All operations O(1)."""
+    """BPF_MAP_TYPE_QUEUE: first in, first out; all operations are O(1)."""
 
     _take: ClassVar[int] = 0  # index of the value that pop takes
 
@@ -69,14 +69,14 @@ class QueueMap(base.BpfMap):
         return self.push(value, flags)
 
     def sys_lookup(self, key: bytes | None = None, flags: int = 0) -> bytes:
-        """Peek. The key must be absent."""
+        """Return the value that pop would return; the key must be absent."""
         self._check_syscall(key or b"", writes=False)
         result, value = self.peek()
         self._raise(result, "peek of")
         return value
 
     def sys_lookup_and_delete(self, key: bytes | None = None, flags: int = 0) -> bytes:
-        """Pop. The key must be absent."""
+        """Pop a value; the key must be absent."""
         self._check_syscall(key or b"", writes=True)
         result, value = self.pop()
         self._raise(result, "pop from")

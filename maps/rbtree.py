@@ -1,13 +1,13 @@
 """The RFC's rbtree map: a priority queue that owns packets (RFC v6 patch 1/5, BPF_MAP_TYPE_RBTREE).
 
-Keys are ordered as bytes (memcmp), so a program stores ranks big-endian; equal keys cannot exist. Where the posted
-code was silent or broken, these decisions hold:
+Keys are ordered as bytes (memcmp), so a program stores ranks big-endian; equal keys cannot exist. Where the posted code
+was silent or broken, these decisions apply:
 
 * `pop` is callable from a program (D12). It copies the value but skips kptr slots, then releases what they own.
 * Values may hold kptrs (D13).
 * Update flags other than BPF_ANY, BPF_NOEXIST, BPF_EXIST are -EINVAL, BPF_F_LOCK always is (D14).
 * get_next_key of the last key is -ENOENT (D15).
-* A full map answers -E2BIG, as a hash does (D16): an untrusted object must not grow memory without bound.
+* A full map returns -E2BIG, as a hash does (D16): an untrusted object must not grow memory without bound.
 * Keys are compared as bytes and never as integers (D17).
 * Iteration fetches the next node before it calls back; deleting that next node is a use-after-free (D18).
 """
@@ -37,7 +37,7 @@ _FLAGS = mt.BPF_F_NUMA_NODE | base.ACCESS_FLAGS
 
 
 def rbtree_alloc_check(args: CreateArgs) -> MapRefusal | None:
-    """The RFC's creation checks. Sizes of 0 are legal: a key of 0 bytes makes one element."""
+    """Check a definition as the RFC does; sizes of 0 are legal, and a key of 0 bytes makes one element."""
     if not args.max_entries:
         return MapRefusal(EINVAL, "max_entries is 0")
     refusal = mt.flags_within(args, _FLAGS)
@@ -47,10 +47,10 @@ def rbtree_alloc_check(args: CreateArgs) -> MapRefusal | None:
 
 
 class Rbtree(base.BpfMap):
-    """BPF_MAP_TYPE_RBTREE. Lookup O(1); update, delete, pop and next key O(log n) in practice.
+    """BPF_MAP_TYPE_RBTREE; lookup is O(1), and update, delete, pop and next key are O(log n) in practice.
 
-    The elements are a dict, their order is a sorted list of keys beside it: a plain one, which is fastest while its
-    tail is cheap to move, and once it has grown beyond that one of sortedcontainers.
+    The elements are a dict, accompanied by a sorted list of keys: a plain list, which is fastest while its tail is
+    cheap to move, and one of sortedcontainers once it has grown beyond that.
     """
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
@@ -97,7 +97,7 @@ class Rbtree(base.BpfMap):
         return 0
 
     def _position(self, key: bytes) -> int:
-        """How many keys are less than `key`."""
+        """Return the number of keys less than `key`."""
         keys = self._keys
         return bisect_left(keys, key) if isinstance(keys, list) else keys.bisect_left(key)
 
@@ -141,7 +141,7 @@ class Rbtree(base.BpfMap):
         return self._keys[position]
 
     def keys(self) -> Iterator[bytes]:
-        """All keys in order; the keys are those of the moment of the call."""
+        """Yield all keys that exist at the time of the call, in order."""
         self._check_syscall(None, writes=False)
         return iter(list(self._keys))
 
@@ -151,7 +151,7 @@ class Rbtree(base.BpfMap):
         self._keys = []
 
     def check(self) -> None:
-        """Assert what must always hold: keys sorted and of one size, no more than max_entries, values alive."""
+        """Assert the invariants: keys are sorted and of one size, at most max_entries, and values are alive."""
         keys = list(self._keys)
         assert keys == sorted(self._elems), "keys out of order"
         assert all(len(key) == self.key_size for key in keys), "a key of another size"

@@ -1,7 +1,7 @@
 """Ring buffer: records from programs to user space, in order (Linux 7.2 kernel/bpf/ringbuf.c).
 
-Space is accounted as the kernel does it (an 8-byte header, records rounded up to 8 bytes) so that a full ring refuses
-at the same record; the bytes themselves live in regions, so a large ring costs nothing until it is used.
+Space is accounted as in the kernel (an 8-byte header, records rounded up to 8 bytes), so that a full ring refuses the
+same record; the bytes themselves live in regions, so that a large ring costs nothing until it is used.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MAX_RECORD = (1 << 30) - 1
 
 
 def ringbuf_alloc_check(args: CreateArgs, flags: int = mt.BPF_F_NUMA_NODE) -> MapRefusal | None:
-    """ringbuf_map_alloc's checks. The size must be a power of two of whole pages."""
+    """Check a definition as ringbuf_map_alloc does; the size must be a power of two of whole pages."""
     size = args.max_entries
     refusal = mt.flags_within(args, flags) or mt.key_size(args, 0) or mt.value_size(args, (0,))
     if refusal is None and (not size or size & (size - 1) or size % base.PAGE_SIZE):
@@ -61,7 +61,7 @@ class Ringbuf(base.BpfMap):
         self.consumer = 0
 
     def reserve(self, size: int, flags: int) -> int:
-        """Address of a new record of `size` bytes, or 0 when it does not fit or flags are not 0."""
+        """Return the address of a new record of `size` bytes, or 0 if it does not fit or flags are not 0."""
         span = -(-(size + _HEADER) // 8) * 8
         if flags or size > _MAX_RECORD or span > self.max_entries:
             return 0
@@ -76,7 +76,7 @@ class Ringbuf(base.BpfMap):
         return region.base
 
     def commit(self, pointer: int, discard: bool) -> bool:
-        """Submit or discard the record at `pointer`; False if there is none."""
+        """Submit or discard the record at `pointer`; return False if there is none."""
         record = self._busy.pop(pointer, None)
         if record is None:
             return False
@@ -85,7 +85,7 @@ class Ringbuf(base.BpfMap):
         return True
 
     def output(self, data: bytes, flags: int) -> int:
-        """Copy `data` in as one record; 0, -EINVAL for unknown flags, -EAGAIN when it does not fit."""
+        """Copy `data` in as one record; return 0, -EINVAL for unknown flags, or -EAGAIN if it does not fit."""
         if flags & ~(BPF_RB_NO_WAKEUP | BPF_RB_FORCE_WAKEUP):
             return -EINVAL
         pointer = self.reserve(len(data), 0)
@@ -96,22 +96,22 @@ class Ringbuf(base.BpfMap):
         return 0
 
     def query(self, what: int) -> int:
-        """bpf_ringbuf_query: one of the BPF_RB_* numbers, 0 for an unknown question."""
+        """Return what bpf_ringbuf_query does for one of the BPF_RB_* numbers; 0 for an unknown one."""
         answers = {BPF_RB_AVAIL_DATA: self.producer - self.consumer, BPF_RB_RING_SIZE: self.max_entries,
                    BPF_RB_CONS_POS: self.consumer, BPF_RB_PROD_POS: self.producer}
         return answers.get(what, 0)
 
     def pending(self) -> list[UserRecord]:
-        """Return what `records` would read, and leave it there."""
+        """Return what `records` would return, without consuming it."""
         done = itertools.takewhile(lambda record: record.state != "busy", self._records)
         return [UserRecord(0, bytes(record.region.data)) for record in done if record.state == "ready"]
 
     def records(self) -> list[UserRecord]:
-        """Read the submitted records up to the first that is still being written, oldest first."""
+        """Consume the submitted records up to the first that is still being written, and return them, oldest first."""
         return [UserRecord(0, data) for data in self.drain()]
 
     def drain(self) -> list[bytes]:
-        """As `records`, the bytes only."""
+        """Consume records as `records` does, and return only their bytes."""
         out = []
         while self._records and self._records[0].state != "busy":
             record = self._records.popleft()

@@ -1,6 +1,6 @@
 """Sockets by index or by any key (net/core/sock_map.c, kernel/bpf/reuseport_array.c, Linux 7.2).
 
-User space writes descriptors and reads cookies. There are no descriptors here (EBADF), so Python code puts sockets in
+User space writes descriptors and reads cookies. There are no descriptors here (EBADF), so Python code stores sockets
 with `put` (`ebpfvm.kernel.sock.Sock`).
 """
 
@@ -28,12 +28,12 @@ _FD_MAX: Final = S32_MAX
 
 
 def sock_map_alloc_check(args: CreateArgs) -> MapRefusal | None:
-    """sock_map_alloc's checks."""
+    """Check a definition as sock_map_alloc does."""
     return mt.sizes(args, 4, (4, 8)) or mt.flags_within(args, base.FILE_FLAGS)
 
 
 def sock_hash_alloc_check(args: CreateArgs) -> MapRefusal | None:
-    """sock_hash_alloc's checks."""
+    """Check a definition as sock_hash_alloc does."""
     refusal = mt.sizes(args, None, (4, 8)) or mt.flags_within(args, base.FILE_FLAGS)
     if refusal is None and args.key_size > _MAX_KEY:
         return MapRefusal(E2BIG, f"key_size is {args.key_size:,}, more than {_MAX_KEY}")
@@ -43,7 +43,7 @@ def sock_hash_alloc_check(args: CreateArgs) -> MapRefusal | None:
 
 
 def reuseport_alloc_check(args: CreateArgs) -> MapRefusal | None:
-    """reuseport_array_alloc_check."""
+    """Check a definition as reuseport_array_alloc_check does."""
     return mt.value_size(args, (4, 8)) or array_alloc_check(args, mt.BPF_F_NUMA_NODE | base.ACCESS_FLAGS)
 
 
@@ -60,7 +60,7 @@ class Sockmap(base.BpfMap):
         self._raise(self.put(key, Sock(self.kernel)), "update of")
 
     def put(self, key: bytes, sock: Sock, flags: int = base.BPF_ANY) -> int:
-        """Set an element; 0, -EINVAL for flags, -E2BIG, -EEXIST or -ENOENT."""
+        """Set an element; return 0, -EINVAL for flags, -E2BIG, -EEXIST or -ENOENT."""
         if flags > base.BPF_EXIST:
             return -EINVAL
         refused = self._out_of_range(key)
@@ -77,7 +77,7 @@ class Sockmap(base.BpfMap):
         return -E2BIG if int.from_bytes(key, "little") >= self.max_entries else 0
 
     def sock(self, key: bytes) -> Sock | None:
-        """Return the socket of a key, None without one."""
+        """Return the socket of a key, None if there is none."""
         return self._socks.get(key)
 
     def find(self, key: bytes) -> Region | None:
@@ -85,18 +85,18 @@ class Sockmap(base.BpfMap):
         return None if sock is None else self.kernel.memory.region(sock.ptr)
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
-        """From a program. Its sockets are those of test runs, whose protocol cannot be in a map (EOPNOTSUPP)."""
+        """Refuse the update from a program (EOPNOTSUPP): test runs have sockets whose protocol is not allowed."""
         return -EOPNOTSUPP
 
     def user_update(self, key: bytes, value: bytes, flags: int) -> int:
-        """By a descriptor that nobody has."""
+        """Refuse the update from user space, because there are no descriptors."""
         return -EINVAL if int.from_bytes(value, "little") > _FD_MAX else -EBADF
 
     def delete(self, key: bytes) -> int:
         return 0 if self._socks.pop(key, None) is not None else -EINVAL
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
-        """The socket's cookie, in maps with 8-byte values; ENOSPC in others."""
+        """Return the socket's cookie, in maps with 8-byte values; raise ENOSPC in others."""
         self._check_syscall(key, writes=False)
         if self.value_size != 8:
             raise base.kernel_error(ENOSPC, f"lookup in map {self.name!r}")
@@ -109,7 +109,7 @@ class Sockmap(base.BpfMap):
         return next_index(self, key)
 
     def keys(self) -> Iterator[bytes]:
-        """The keys that have a socket."""
+        """Yield the keys that have a socket."""
         return iter(list(self._socks))
 
 

@@ -1,4 +1,4 @@
-"""Stack traces by id (kernel/bpf/stackmap.c, Linux 7.2). There are no stacks to be traced, so a map stays empty."""
+"""Stack traces by id (kernel/bpf/stackmap.c, Linux 7.2); there are no stacks to trace, so a map stays empty."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BUILD_ID_SIZE: Final = 32  # sizeof(struct bpf_stack_build_id)
 
 
 def stack_map_alloc_check(args: CreateArgs) -> MapRefusal | None:
-    """stack_map_alloc's checks."""
+    """Check a definition as stack_map_alloc does."""
     refusal = mt.flags_within(args, base.FILE_FLAGS | mt.BPF_F_STACK_BUILD_ID) or mt.sizes(args, 4)
     unit = _BUILD_ID_SIZE if args.map_flags & mt.BPF_F_STACK_BUILD_ID else 8
     if refusal is None and (args.value_size < 8 or args.value_size % unit or args.value_size // unit > _MAX_STACK):

@@ -24,7 +24,7 @@ class UserRingbuf(base.BpfMap):
     """BPF_MAP_TYPE_USER_RINGBUF; `max_entries` is its size in bytes.
 
     Attributes:
-        busy: a program is draining it.
+        busy: whether a program is draining it.
     """
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
@@ -34,7 +34,7 @@ class UserRingbuf(base.BpfMap):
         self._used = 0
 
     def push_sample(self, data: bytes) -> int:
-        """Add a record, from user space; 0, -E2BIG (larger than the ring), -ENOSPC (no room now).
+        """Add a record from user space; return 0, -E2BIG (larger than the ring), or -ENOSPC (no room now).
 
         Raises:
             LimitError: records take too many bytes.
@@ -50,11 +50,11 @@ class UserRingbuf(base.BpfMap):
         return 0
 
     def fill(self, key: bytes, value: bytes) -> None:
-        """Add a record; `key` only tells it from others."""
+        """Add a record; `key` only distinguishes it from others."""
         self._raise(self.push_sample(value), "record in")
 
     def take(self) -> bytes | None:
-        """Take the oldest record out, None if there is none."""
+        """Remove and return the oldest record, None if there is none."""
         if not self._samples:
             return None
         data = self._samples.popleft()

@@ -1,7 +1,7 @@
 """AF_XDP sockets as targets of bpf_redirect_map (net/xdp/xskmap.c, Linux 7.2).
 
-User space writes a socket's descriptor; Python code puts an object in with `put`. What a program's look-up gives stands
-for `struct bpf_xdp_sock`, whose only field is the queue's number.
+User space writes a socket's descriptor; Python code stores an object with `put`. A program's lookup returns a
+`struct bpf_xdp_sock`, whose only field is the queue's number.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def xsk_map_alloc_check(args: CreateArgs) -> MapRefusal | None:
-    """xsk_map_alloc's checks."""
+    """Check a definition as xsk_map_alloc does."""
     return mt.sizes(args, 4, (4,)) or mt.flags_within(args, base.FILE_FLAGS)
 
 
@@ -35,7 +35,7 @@ class Xskmap(FdArray):
         self._seen: dict[int, Region] = {}
 
     def put(self, index: int, what: Any = "socket") -> int:
-        """Set a slot to a socket that is bound to queue `index`; 0, or -E2BIG beyond the end."""
+        """Set a slot to a socket that is bound to queue `index`; return 0, or -E2BIG beyond the end."""
         result = super().put(index, what)
         if not result and index not in self._seen:
             self._seen[index] = self.kernel.memory.add("xdp_sock", index.to_bytes(4, "little"), name=self.holder,
@@ -48,7 +48,7 @@ class Xskmap(FdArray):
         self._raise(self.put(self._index(key)), "update of")
 
     def target(self, index: int) -> int | None:
-        """Return the slot if it holds a socket, else None."""
+        """Return the slot if it holds a socket, otherwise None."""
         return index if index in self.slots else None
 
     def find(self, key: bytes) -> Region | None:
@@ -71,7 +71,7 @@ class Xskmap(FdArray):
         return iter(())
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
-        """Not possible: EOPNOTSUPP."""
+        """Raise EOPNOTSUPP, because the type has no lookup from user space."""
         self._check_syscall(key, writes=False)
         raise base.kernel_error(EOPNOTSUPP, f"lookup in map {self.name!r}")
 

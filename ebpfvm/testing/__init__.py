@@ -1,4 +1,4 @@
-"""The test kit that ebpfvm's own tests use to look for bugs, for anyone who changes it or builds on it.
+"""The test kit with which ebpfvm's own tests look for bugs, for anyone who changes ebpfvm or builds on it.
 
 docs/howto/testing.md shows how to use it.
 
@@ -8,11 +8,11 @@ docs/howto/testing.md shows how to use it.
 `runs`                one program, many inputs, any engine
 `generate`, `mutate`  random programs that are meant to be accepted, and small changes to them
 `programs`            random programs of which about half are wrong
-`campaign`            thousands of them by number; `ask` puts them before a real kernel
-`strategies`          the same for hypothesis, which this module alone imports
-`oracle`, `kload`     a real kernel as judge, through bpf(2)
+`campaign`            thousands of them by number; `ask` compares them with a real kernel
+`strategies`          the same for hypothesis, which only this module imports
+`oracle`, `kload`     a real kernel's verdict, through bpf(2)
 ====================  =============================================================================
 
-A finding is a number: `campaign.case(number)` gives the program again, as long as the generator is not changed; put the
-program itself into a test. `mutate.shrink` makes it small.
+A finding is a number: `campaign.case(number)` reproduces the program as long as the generator is not changed, so put
+the program itself into a test. `mutate.shrink` makes it smaller.
 """

@@ -1,8 +1,8 @@
-"""Random programs around one thing that a program type offers: any helper with arguments right and wrong, and functions
-that LD_ABS, LD_IND or a tail call may end.
+"""Random programs for one feature that a program type offers: any helper with right and wrong arguments, or early ends.
 
-`ebpfvm.testing.generate` writes programs that are nearly always accepted. These are mostly refused, so they compare
-messages and the order of checks, and they reach every helper of every type.
+Early ends are functions that LD_ABS, LD_IND or a tail call may end. `ebpfvm.testing.generate` writes programs that are
+nearly always accepted. These are mostly rejected, so that they compare messages and the order of checks, and they reach
+every helper of every type.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _RECORD: Final = 8  # a reserved record of a ring buffer, where there is one
 
 
 class _Call:
-    """Writes a program that calls one helper."""
+    """Write a program that calls one helper."""
 
     def __init__(self, random: Random, helper: Helper, number: int) -> None:
         self.random, self.helper, self.number = random, helper, number

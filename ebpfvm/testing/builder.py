@@ -1,7 +1,7 @@
-"""Programs in the making: instructions, and what the generator knows of registers and stack at this point.
+"""Programs under construction: instructions, and what the generator knows about registers and stack at this point.
 
-The knowledge is rough and errs to the safe side: where two ways meet only what both know stays. A generator that
-follows it writes programs that a verifier nearly always accepts.
+The knowledge is rough and errs on the safe side: where two paths meet, only what both know is kept. A generator that
+relies on it writes programs that a verifier nearly always accepts.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ SAVED = (7, 8, 9)
 
 
 class RegKind(NamedTuple):
-    """What a register or a slot holds.
+    """The content of a register or a slot.
 
     Attributes:
         name: "num", "ctx", "value", "value?" (may be NULL), "pkt", "end", "fp" (address of the stack), "mem", "mem?",
             "skb", "skb?", "sock?", "stack" (a caller's memory).
-        room: bytes that may be accessed from where it points; fp: its offset to the frame pointer; num: it is at most
-            this, 0 for any number.
-        of: value: index of the map. skb, mem, sock: serial of the reference, 0 for none.
+        room: number of bytes that may be accessed from where it points; for fp, its offset from the frame pointer; for
+            num, its maximum, 0 for any number.
+        of: for value, the index of the map; for skb, mem and sock, the serial of the reference, 0 for none.
     """
 
     name: str
@@ -42,7 +42,7 @@ NUM = RegKind("num")
 
 
 class KnownState:
-    """Registers and slots (by offset, multiples of 8) at one point of a program, and the references held."""
+    """Registers and slots (by offset, multiples of 8) at one point of a program, and the references held there."""
 
     def __init__(self) -> None:
         self.regs: dict[int, RegKind] = {}
@@ -51,13 +51,13 @@ class KnownState:
         self.locked: frozenset[int] = frozenset()
 
     def copy(self) -> KnownState:
-        """An independent copy."""
+        """Return an independent copy."""
         new = KnownState()
         new.regs, new.slots, new.refs, new.locked = dict(self.regs), dict(self.slots), self.refs, self.locked
         return new
 
     def meet(self, other: KnownState) -> None:
-        """Keep what `other` knows too."""
+        """Keep only what `other` knows too."""
         self.regs = _both(self.regs, other.regs)
         self.slots = _both(self.slots, other.slots)
 
@@ -79,15 +79,15 @@ def _both(a: dict[int, RegKind], b: dict[int, RegKind]) -> dict[int, RegKind]:
 
 
 class FunctionDraft:
-    """A function in the making.
+    """A function under construction.
 
     Args:
-        random: decides.
+        random: source of all decisions.
 
     Attributes:
         code: instructions so far; calls and function addresses hold the number of their function in `imm` until the
             program is put together, and are listed in `links`.
-        known: what is known here.
+        known: what is known at this point.
     """
 
     def __init__(self, random: Random) -> None:
@@ -100,18 +100,18 @@ class FunctionDraft:
     # -- instructions -----------------------------------------------------------------------------------------------
 
     def emit(self, code: int, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> int:
-        """One more slot; its number."""
+        """Append a slot and return its number."""
         self.code.append(Insn(code, dst, src, off, imm))
         return len(self.code) - 1
 
     def row(self, row: Row, **fields: int) -> int:
-        """An instruction of a row of the table; fields that it does not use are left out."""
+        """Append an instruction of a row of the table, without the fields that it does not use."""
         chosen = {name: value for name, value in fields.items() if name in row.uses} | dict(row.fixed)
         self.code.append(Insn(row.code)._replace(**chosen))
         return len(self.code) - 1
 
     def mov(self, dst: int, src: int) -> None:
-        """dst = src"""
+        """Append `dst = src`."""
         self.emit(0xBF, dst, src)
         if src in self.known.regs:
             self.known.regs[dst] = self.known.regs[src]
@@ -119,25 +119,25 @@ class FunctionDraft:
             self.known.regs.pop(dst, None)
 
     def set(self, dst: int, value: int) -> None:
-        """dst = a number of 32 bits, sign-extended"""
+        """Append `dst = value`, a number of 32 bits that is sign-extended."""
         self.emit(0xB7, dst, 0, 0, value)
         self.known.regs[dst] = RegKind("num", value) if value > 0 else NUM
 
     def set64(self, dst: int, value: int, src: int = 0) -> None:
-        """dst = a number of 64 bits, or what `src` makes of it"""
+        """Append `dst = value`, a number of 64 bits, or what `src` makes of it."""
         low, high = s32(value), s32(value >> 32)
         self.emit(0x18, dst, src, 0, low)
         self.emit(0, 0, 0, 0, high)
         self.known.regs[dst] = NUM
 
     def address(self, dst: int, off: int) -> None:
-        """dst = frame pointer + off"""
+        """Append `dst = frame pointer + off`."""
         self.emit(0xBF, dst, 10)
         self.emit(0x07, dst, 0, 0, off)
         self.known.regs[dst] = RegKind("fp", off)
 
     def call(self, number: int, src: int = 0) -> None:
-        """Call a helper (src 0), a function of the program (1) or a kfunc (2)."""
+        """Append a call of a helper (src 0), a function of the program (1) or a kfunc (2)."""
         at = self.emit(0x85, 0, src, 0, number)
         if src == 1:
             self.links.append(at)
@@ -145,7 +145,7 @@ class FunctionDraft:
             self.known.regs.pop(reg, None)
 
     def function(self, dst: int, number: int) -> None:
-        """dst = address of a function of the program"""
+        """Append `dst = address of a function of the program`."""
         self.links.append(self.emit(0x18, dst, 4, 0, number))
         self.emit(0)
         self.known.regs.pop(dst, None)
@@ -153,16 +153,16 @@ class FunctionDraft:
     # -- choosing -------------------------------------------------------------------------------------------------
 
     def holding(self, *names: str) -> list[int]:
-        """Registers that hold one of these kinds."""
+        """Return the registers that hold one of these kinds."""
         return [reg for reg, kind in self.known.regs.items() if kind.name in names]
 
     def pick(self, *names: str) -> int | None:
-        """One of them, or None."""
+        """Return a register that holds one of these kinds, or None."""
         found = self.holding(*names)
         return self.random.choice(found) if found else None
 
     def number(self, avoid: Iterable[int] = ()) -> int:
-        """A register that holds a number; one is made if there is none, in none of those to avoid."""
+        """Return a register that holds a number, outside of `avoid`; create one if there is none."""
         found = self.holding("num")
         if found and self.random.random() < 0.95:
             return self.random.choice(found)
@@ -171,8 +171,11 @@ class FunctionDraft:
         return dst
 
     def free(self, saved: bool = False, avoid: Iterable[int] = ()) -> int:
-        """A register that may be overwritten; with `saved` one that a call leaves alone. Those without a pointer
-        first."""
+        """Return a register that may be overwritten, preferably one without a pointer.
+
+        Args:
+            saved: choose a register that calls preserve.
+        """
         banned = {6, *self.known.locked, *avoid}
         found = [reg for reg in (SAVED if saved else (0, 1, 2, 3, 4, 5, 7, 8, 9)) if reg not in banned]
         if not found:
@@ -181,7 +184,7 @@ class FunctionDraft:
         return self.random.choice(plain if plain and self.random.random() < 0.8 else found)
 
     def slot(self) -> int:
-        """Offset of a slot of the stack whose content may be overwritten: multiples of 8, -8 to -88."""
+        """Return the offset of a stack slot that may be overwritten: a multiple of 8 from -8 to -88."""
         for _ in range(4):
             off = -8 * self.random.randrange(1, 9)
             if self.known.slots.get(off, NUM).name == "num":
@@ -191,14 +194,14 @@ class FunctionDraft:
     # -- control flow -----------------------------------------------------------------------------------------------
 
     def jump_over(self, at: int, body: Callable[[], None]) -> None:
-        """The conditional jump in slot `at` skips what `body` writes."""
+        """Let the conditional jump in slot `at` skip what `body` writes."""
         before = self.known.copy()
         body()
         self.code[at] = self.code[at]._replace(off=len(self.code) - at - 1)
         self.known.meet(before)
 
     def either(self, at: int, then: Callable[[], None], other: Callable[[], None]) -> None:
-        """The conditional jump in slot `at` goes to what `other` writes; else `then` is run."""
+        """Let the conditional jump in slot `at` go to what `other` writes; otherwise `then` is executed."""
         before = self.known.copy()
         then()
         leave = self.emit(0x05)
@@ -215,7 +218,7 @@ class FunctionDraft:
         known.slots = {at: kind for at, kind in known.slots.items() if kind.name not in names}
 
     def forget_ref(self, serial: int) -> None:
-        """A reference is given back: pointers under it are dead."""
+        """Forget the pointers of a reference that is released."""
         known = self.known
         known.refs -= {serial}
         known.regs = {at: kind for at, kind in known.regs.items() if kind.of != serial or kind.name == "value"}

@@ -1,7 +1,7 @@
-"""Many programs, one after the other, against all laws: what the long runs do.
+"""Test many programs, one after the other, against all laws, as the long runs do.
 
-A program is a number: `case(seed)` gives program, dialect and inputs, so whatever is found can be looked at again.
-One in three is as generated, the others are changed a little; see `ebpfvm.testing.mutate`.
+A program is a number: `case(seed)` returns program, dialect and inputs, so that every finding can be reproduced. One in
+three is as generated, the others have small changes; see `ebpfvm.testing.mutate`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ INPUTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A program under a dialect, and what it is run on."""
+    """A program under a dialect, and the inputs that it runs on."""
 
     program: Program
     dialect: Dialect
@@ -44,11 +44,11 @@ class Case:
 
 def case(seed: int, seeds: Sequence[Program] = (), types: Sequence[str] = generate.TYPES,
          versions: Sequence[tuple[int, int]] = VERSIONS) -> Case:
-    """The case of a number.
+    """Return the case of a number.
 
     Args:
-        types, versions: of which it is.
-        seeds: programs to change besides those that are generated: those of objects, say.
+        types, versions: program types and kernel versions to choose from.
+        seeds: programs to change in addition to generated ones, such as those of objects.
     """
     random = Random(seed)
     version = random.choice(versions)
@@ -72,12 +72,12 @@ def case(seed: int, seeds: Sequence[Program] = (), types: Sequence[str] = genera
 
 @dataclass(slots=True)
 class Report:
-    """What a run of many cases came to.
+    """The result of a run of many cases.
 
     Attributes:
-        counts: "accepted", "rejected", "long" (no verdict within the steps allowed), and the laws that were broken.
+        counts: "accepted", "rejected", "long" (no verdict within the allowed steps), and the laws that were broken.
         broken: seed -> what was found.
-        seconds: how long it took.
+        seconds: duration.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -90,7 +90,7 @@ class Report:
 
 
 def run(start: int, count: int, seeds: Sequence[Program] = ()) -> Report:
-    """The cases `start` to `start + count`."""
+    """Check the cases `start` to `start + count` and return a report."""
     report = Report()
     began = time.monotonic()
     for seed in range(start, start + count):
@@ -110,7 +110,7 @@ def run(start: int, count: int, seeds: Sequence[Program] = ()) -> Report:
 
 
 def ask(oracle: Oracle, start: int, count: int) -> Report:
-    """The same cases, as far as they are for Linux 6.18, before a real kernel of that version.
+    """Compare the same cases, as far as they are for Linux 6.18, with a real kernel of that version.
 
     The counts are "both accept", "both reject", "false accept", "false reject" and "kernel's own bug" (where its log
     says so); `broken` holds the false ones with both messages.

@@ -1,10 +1,9 @@
-"""Random programs that a verifier is meant to accept, out of the instruction table and a dialect's declarations.
+"""Random programs that a verifier should accept, from the instruction table and a dialect's declarations.
 
-`program` writes a program of any of `TYPES` from a random source: arithmetic of every row, branches, bounded loops,
-the stack with spills, context fields, packet access behind bounds checks, map look-ups behind NULL checks, variable
-offsets, atomic operations, helpers by their contracts, functions and callbacks, ring buffers, and for queueing
-disciplines of the RFC packets that are acquired, stored and released. Nearly all are accepted; `mutate` then breaks
-them a little.
+`program` writes a program of any of `TYPES` from a random source: arithmetic of every row, branches, bounded loops, the
+stack with spills, context fields, packet access after bounds checks, map lookups with NULL checks, variable offsets,
+atomic operations, helpers by their contracts, functions and callbacks, ring buffers, and for queueing disciplines of
+the RFC, packets that are acquired, stored and released. Nearly all are accepted; `mutate` then breaks them a little.
 """
 
 from __future__ import annotations
@@ -47,12 +46,12 @@ _MASKS = (1, 3, 7, 7, 15)
 
 
 class Writer(FunctionDraft):
-    """Writes one function of a program.
+    """Write one function of a program.
 
     Args:
-        random: decides.
-        dialect, type, attach: what is offered.
-        depth: how many calls lie above.
+        random: source of all decisions.
+        dialect, type, attach: determine what the program may use.
+        depth: number of callers.
     """
 
     def __init__(self, random: Random, dialect: Dialect, type: ProgType, attach: str, shared: Shared,
@@ -67,7 +66,7 @@ class Writer(FunctionDraft):
         self.fields = type.ctx_fields(attach)
 
     def steps(self, count: int) -> None:
-        """That many steps, each of a few instructions."""
+        """Write `count` steps of a few instructions each."""
         makers: list[tuple[int, Callable[[], None]]] = [
             (9, self.alu), (3, self.constant), (3, self.move), (4, self.branch), (2, self.loop), (5, self.store),
             (5, self.load), (4, self.context), (4, self.lookup), (6, self.access), (3, self.variable),
@@ -88,13 +87,13 @@ class Writer(FunctionDraft):
             self.random.choices(makers, weights)[0][1]()
 
     def imm(self) -> int:
-        """An interesting number, or any."""
+        """Return an interesting number, or any."""
         return self.random.choice(_IMMS) if self.random.random() < 0.7 else self.random.randint(S32_MIN, S32_MAX)
 
     # -- numbers ----------------------------------------------------------------------------------------------------
 
     def constant(self) -> None:
-        """r = K"""
+        """Write an assignment of a constant."""
         dst = self.free()
         if self.random.random() < 0.2:
             self.set64(dst, self.random.getrandbits(64))
@@ -102,7 +101,7 @@ class Writer(FunctionDraft):
             self.set(dst, self.imm())
 
     def alu(self) -> None:
-        """Any row of arithmetic on numbers."""
+        """Write any row of arithmetic on numbers."""
         row = self.random.choice(_ALU)
         dst, src, imm = self.number(), self.number(), self.imm()
         if dst in self.known.locked:
@@ -116,7 +115,7 @@ class Writer(FunctionDraft):
         self.known.regs[dst] = RegKind("num", imm) if row.op == "and" and row.source == "k" and imm > 0 else NUM
 
     def bound(self) -> None:
-        """A number gets a bound from a comparison, and is used in one way only."""
+        """Write a comparison that bounds a number, which is then used in one branch only."""
         reg = self.number()
         limit = self.random.choice((1, 7, 8, 15, 31))
         at = self.emit(self.random.choice((0x25, 0x2D + 0x80 - 0x80 - 8, 0x26)), reg, 0, 0, limit)
@@ -131,7 +130,7 @@ class Writer(FunctionDraft):
             self.known.regs[reg] = NUM if kind.name == "num" else kind
 
     def move(self) -> None:
-        """r = r, whole, lower half, or sign-extended."""
+        """Write a move of a register: whole, lower half, or sign-extended."""
         src = self.pick("num", "num", "value", "pkt", "fp", "ctx", "end", "mem")
         if src is None:
             return self.constant()
@@ -140,7 +139,7 @@ class Writer(FunctionDraft):
     # -- control flow -------------------------------------------------------------------------------------------------
 
     def inner(self, most: int) -> None:
-        """The body of a branch or loop."""
+        """Write the body of a branch or loop."""
         if self.nested >= 3:
             return self.alu()
         self.nested += 1
@@ -148,7 +147,7 @@ class Writer(FunctionDraft):
         self.nested -= 1
 
     def branch(self) -> None:
-        """if, perhaps with else"""
+        """Write an if, perhaps with else."""
         row = self.random.choice(_JUMPS)
         at = self.row(row, dst=self.number(), src=self.number(), imm=self.imm())
         if self.random.random() < 0.6:
@@ -157,7 +156,7 @@ class Writer(FunctionDraft):
             self.either(at, lambda: self.inner(3), lambda: self.inner(3))
 
     def loop(self) -> None:
-        """A loop that ends: its counter, and pointers that are there before, stay as they are."""
+        """Write a loop that terminates: it changes neither its counter nor pointers that exist before it."""
         if self.nested:
             return self.branch()
         counter = self.free(saved=True)
@@ -184,7 +183,7 @@ class Writer(FunctionDraft):
     # -- stack ------------------------------------------------------------------------------------------------------
 
     def store(self) -> None:
-        """A number goes to the stack."""
+        """Store a number on the stack."""
         off = self.slot()
         row = self.random.choice(_PLAIN_STORES if self.random.random() < 0.8 else _STORES)
         size = row.width // 8
@@ -195,7 +194,7 @@ class Writer(FunctionDraft):
         self.known.slots[off] = NUM
 
     def load(self) -> None:
-        """A number comes from the stack."""
+        """Load a number from the stack."""
         found = [off for off, kind in self.known.slots.items() if kind.name == "num"]
         if not found:
             return self.store()
@@ -206,7 +205,7 @@ class Writer(FunctionDraft):
         self.known.regs[dst] = NUM
 
     def spill(self) -> None:
-        """A pointer goes to the stack."""
+        """Spill a pointer to the stack."""
         reg = self.pick("value", "value?", "pkt", "ctx", "end", "fp", "mem", "skb")
         if reg is None or reg == 10:
             return
@@ -215,7 +214,7 @@ class Writer(FunctionDraft):
         self.known.slots[off] = self.known.regs[reg]
 
     def fill(self) -> None:
-        """A pointer comes back."""
+        """Fill a register with a spilled pointer."""
         found = [off for off, kind in self.known.slots.items() if kind.name != "num"]
         if not found:
             return self.spill()
@@ -226,7 +225,7 @@ class Writer(FunctionDraft):
     # -- context ----------------------------------------------------------------------------------------------------
 
     def context(self) -> None:
-        """A plain field is read or written, as its declaration allows."""
+        """Read or write a plain field of the context, as its declaration allows."""
         base = self.pick("ctx")
         plain = [item for item in self.fields if item.access == "scalar" and not item.cap]
         if base is None or not plain:
@@ -252,7 +251,7 @@ class Writer(FunctionDraft):
     # -- memory -------------------------------------------------------------------------------------------------------
 
     def lookup(self) -> None:
-        """A map value, mostly behind a NULL check."""
+        """Look up a map value, mostly with a NULL check."""
         which = self.random.choice(VALUES)
         spec = MAPS[which]
         off = self.slot()
@@ -268,7 +267,7 @@ class Writer(FunctionDraft):
         self.null_check(RegKind("value", spec.value_size, which))
 
     def null_check(self, kind: RegKind) -> None:
-        """R0 is `kind` or NULL: keep it somewhere and ask."""
+        """Keep R0, which is `kind` or NULL, and check it for NULL."""
         keep = self.free(saved=True)
         self.mov(keep, 0)
         self.known.regs.pop(keep, None)
@@ -298,7 +297,7 @@ class Writer(FunctionDraft):
             self.known.regs[keep] = kind
 
     def access(self, base: int | None = None) -> None:
-        """A load or store at a constant offset behind a pointer."""
+        """Write a load or store at a constant offset from a pointer."""
         base = base if base is not None else self.pick("value", "pkt", "mem", "stack")
         if base is None:
             return
@@ -323,7 +322,7 @@ class Writer(FunctionDraft):
             self.known.regs[dst] = NUM
 
     def variable(self) -> None:
-        """An access whose offset is a number with a bound."""
+        """Write an access whose offset is a bounded number."""
         base = self.pick("value", "mem", "fp", "stack")
         if base is None:
             return
@@ -357,7 +356,7 @@ class Writer(FunctionDraft):
             self.known.slots[off] = NUM
 
     def atomic(self) -> None:
-        """An atomic operation on stack or map value."""
+        """Write an atomic operation on the stack or a map value."""
         row = self.random.choice(_ATOMICS)
         size = row.width // 8
         base = self.pick("value", "stack")
@@ -384,7 +383,7 @@ class Writer(FunctionDraft):
     # -- packets ------------------------------------------------------------------------------------------------------
 
     def packet(self) -> None:
-        """Direct packet access behind a comparison with the end, perhaps at a variable offset."""
+        """Write a direct packet access after a comparison with the end, perhaps at a variable offset."""
         fields = {item.access: item for item in generated_qdiscs.packet_fields(self)}
         base = generated_qdiscs.packet_base(self)
         if base is None or "pkt" not in fields:
@@ -427,7 +426,7 @@ class Writer(FunctionDraft):
 
 
 class Shared:
-    """What the functions of one program share: the code of those that are finished, and serials."""
+    """What the functions of one program share: the code of finished functions, and serials."""
 
     def __init__(self) -> None:
         self.functions: list[FunctionDraft] = []
@@ -437,12 +436,12 @@ class Shared:
         self.globals: set[int] = set()
 
     def new(self) -> int:
-        """A serial."""
+        """Return a new serial."""
         self.serial += 1
         return self.serial
 
     def kfunc(self, name: str) -> int:
-        """The index under which the program calls a kfunc."""
+        """Return the index under which the program calls a kfunc."""
         for index, known in self.kfuncs.items():
             if known == name:
                 return index
@@ -452,13 +451,13 @@ class Shared:
 
 
 def program(random: Random, dialect: Dialect, type: str = "sched_cls", length: int = 12) -> Program:
-    """A program.
+    """Return a random program.
 
     Args:
-        random: decides; equal ones give equal programs.
-        dialect: whose program types, helpers and kfuncs are used.
+        random: source of all decisions; equal ones yield equal programs.
+        dialect: determines program types, helpers and kfuncs.
         type: one of `TYPES`.
-        length: steps of its main function, each of one to a few instructions.
+        length: number of steps of its main function, each of one to a few instructions.
     """
     attach = random.choice(("enqueue", "dequeue")) if type == "qdisc" else ""
     shared = Shared()
@@ -478,7 +477,7 @@ def program(random: Random, dialect: Dialect, type: str = "sched_cls", length: i
 
 
 def put_together(shared: Shared, type: str, attach: str) -> Program:
-    """One program out of functions, with the BTF that callbacks need."""
+    """Return one program made of functions, with the BTF that callbacks need."""
     starts: list[int] = []
     code: list[Insn] = []
     for function in shared.functions:

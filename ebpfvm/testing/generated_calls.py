@@ -1,4 +1,4 @@
-"""Calls in random programs: helpers by their contracts, functions, callbacks, and what has to be given back."""
+"""Calls in random programs: helpers by their contracts, functions, callbacks, and what must be released."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _offers: dict[tuple[str, tuple[int, int], str], tuple[tuple[int, Helper], ...]] 
 
 
 def offered(w: Writer) -> tuple[tuple[int, Helper], ...]:
-    """Helpers that random programs call by their contract."""
+    """Return the helpers that random programs call by their contract."""
     key = w.dialect.name, w.dialect.version, w.type.name
     if key not in _offers:
         _offers[key] = _offered(w.dialect, w.type)
@@ -52,7 +52,7 @@ def offered(w: Writer) -> tuple[tuple[int, Helper], ...]:
 
 
 def helper(w: Writer) -> None:
-    """Call one with arguments that fit."""
+    """Write a call of a helper with arguments that fit."""
     number, item = w.random.choice(offered(w))
     # The RFC's discipline has no packet as its context, but pointers to packets stand for one.
     wanted = RegKind("skb" if w.type.name == "qdisc" else "ctx")
@@ -96,7 +96,7 @@ def _argument(w: Writer, at: int, arg: ArgSpec, which: int, saved: Sequence[int]
 
 
 def _buffer(w: Writer, size: int) -> None:
-    """`size` bytes of the buffer are initialised."""
+    """Initialise `size` bytes of the buffer."""
     numbers = w.holding("num")
     for off in range(_BUFFER, _BUFFER + max(size, 1), 4):
         if not numbers or w.random.random() < 0.8:
@@ -131,7 +131,7 @@ def _child(w: Writer) -> Writer:
 
 
 def function(w: Writer) -> None:
-    """Call a function of the program, a new one mostly: of numbers, the context, a map value or memory of ours."""
+    """Write a call of a function, usually a new one: with numbers, the context, a map value or memory of ours."""
     if w.depth >= (1 if w.type.name == "qdisc" else 2) or len(w.shared.functions) > 4:
         return
     made = _child(w)
@@ -159,7 +159,7 @@ def function(w: Writer) -> None:
 
 
 def callback(w: Writer) -> None:
-    """bpf_loop or bpf_for_each_map_elem with a function that changes what lies on our stack."""
+    """Write bpf_loop or bpf_for_each_map_elem with a function that changes our stack."""
     if w.depth >= 1 or len(w.shared.functions) > 4:
         return
     made = _child(w)
@@ -199,7 +199,7 @@ def callback(w: Writer) -> None:
 
 
 def ring(w: Writer) -> None:
-    """A record is reserved, filled and submitted."""
+    """Reserve a record, fill it and submit it."""
     if w.type.name == "qdisc" or w.depth or w.known.refs or w.nested > 1:
         return
     size = w.random.choice((8, 16, 40))
@@ -230,7 +230,7 @@ def ring(w: Writer) -> None:
 
 
 def dynptr(w: Writer) -> None:
-    """A dynptr of a map value, read and written."""
+    """Create a dynptr of a map value, read it and write it."""
     base = w.pick("value")
     if base is None or base < 6 or w.known.regs[base].of not in (0, 2) or w.depth:
         return
@@ -261,7 +261,7 @@ def dynptr(w: Writer) -> None:
 
 
 def socket(w: Writer) -> None:
-    """A socket is looked up and released."""
+    """Look up a socket and release it."""
     context = 6 if w.known.regs.get(6, NUM).name == "ctx" else None
     if context is None or w.type.name == "qdisc" or "bpf_sk_lookup_tcp" not in w.type.helpers:
         return

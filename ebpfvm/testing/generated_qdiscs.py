@@ -33,13 +33,13 @@ STORE: Final = _store()
 
 
 def packet_fields(w: Writer) -> tuple[CtxField, ...]:
-    """Fields of what `packet_base` points to that lead to packet bytes."""
+    """Return the fields of what `packet_base` points to that lead to packet bytes."""
     fields = w.fields if w.type.name != "qdisc" else w.dialect.prog_type("sched_cls").fields
     return tuple(item for item in fields if item.access in ("pkt", "pkt_end", "pkt_meta"))
 
 
 def packet_base(w: Writer) -> int | None:
-    """A register through which `data` and `data_end` are read."""
+    """Return a register through which `data` and `data_end` can be read."""
     if w.type.name != "qdisc":
         return w.pick("ctx")
     found = w.pick("skb")
@@ -54,7 +54,7 @@ def packet_base(w: Writer) -> int | None:
 
 
 def packets(w: Writer) -> None:
-    """One of the things that a discipline does with packets."""
+    """Write one of the things that a discipline does with packets."""
     if w.nested > 2:
         return w.alu()
     choices = [_take, _take, _peek]
@@ -64,7 +64,7 @@ def packets(w: Writer) -> None:
 
 
 def _field(w: Writer) -> None:
-    """A field of the packet is read."""
+    """Read a field of the packet."""
     base = packet_base(w)
     plain = [item for item in w.dialect.prog_type("sched_cls").fields if item.access == "scalar" and item.size == 4]
     if base is None:
@@ -82,7 +82,7 @@ def _key(w: Writer) -> None:
 
 
 def _element(w: Writer) -> None:
-    """R0 = the element of the key, or NULL."""
+    """Set R0 to the element of the key, or NULL."""
     w.set64(1, _INDEX, 1)
     w.address(2, _KEY)
     w.call(_LOOKUP)
@@ -100,7 +100,7 @@ def _saved(w: Writer, count: int) -> list[int] | None:
 
 
 def _put(w: Writer) -> None:
-    """Acquire the packet, make an element, and exchange what its slot holds for the packet."""
+    """Acquire the packet, create an element, and exchange what its slot holds for the packet."""
     regs = _saved(w, 1)
     if regs is None or w.known.regs.get(6, NUM).name != "ctx":
         return
@@ -138,7 +138,7 @@ def _put(w: Writer) -> None:
 
 
 def _take(w: Writer) -> None:
-    """Take the packet out of an element; look into it; send, store or release it."""
+    """Take the packet out of an element, look into it, and send, store or release it."""
     regs = _saved(w, 1)
     if regs is None:
         return
@@ -178,7 +178,7 @@ def _use(w: Writer, packet: int) -> None:
 
 
 def _peek(w: Writer) -> None:
-    """One more reference to the packet in a slot, or just its number."""
+    """Acquire another reference to the packet in a slot, or just read its number."""
     try:
         w.dialect.kfuncs["bpf_skb_kptr_get"]
     except (KeyError, UsageError):

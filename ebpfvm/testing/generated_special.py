@@ -1,4 +1,4 @@
-"""Rarer things in random programs: loops of the newer kinds, legacy packet loads, locks, global functions."""
+"""Rarer features in random programs: loops of the newer kinds, legacy packet loads, locks, global functions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LOCKED: Final = _locked()
 
 
 def _loop_begins(w: Writer) -> frozenset[int]:
-    """In a loop saved registers with pointers stay as they are, and nothing else is known; what was locked before."""
+    """Forget what a loop may change, and return what was locked: saved registers with pointers stay as they are."""
     locked = w.known.locked
     w.known.locked = locked | {reg for reg, kind in w.known.regs.items() if kind.name != "num" and reg > 5}
     for reg in range(6):
@@ -41,7 +41,7 @@ def _loop_begins(w: Writer) -> frozenset[int]:
 
 
 def may_goto(w: Writer) -> None:
-    """A loop that the kernel ends after enough rounds, or a condition earlier."""
+    """Write a loop that the kernel ends after enough rounds, or a condition earlier."""
     if w.nested or w.depth:
         return
     limit = w.free(saved=True)
@@ -65,7 +65,7 @@ def may_goto(w: Writer) -> None:
 
 
 def iterator(w: Writer) -> None:
-    """for (i = a; i < b; i++), by bpf_iter_num_new, _next and _destroy."""
+    """Write `for (i = a; i < b; i++)` with bpf_iter_num_new, _next and _destroy."""
     if w.nested or w.depth or w.type.name == "qdisc" or "bpf_iter_num_new" not in w.type.kfuncs:
         return
     w.address(1, _ITER)
@@ -93,7 +93,7 @@ def iterator(w: Writer) -> None:
 
 
 def legacy(w: Writer) -> None:
-    """LD_ABS or LD_IND: a load from the packet, or the program's end."""
+    """Write LD_ABS or LD_IND, which load from the packet or end the program."""
     if not w.type.ld_abs or w.depth or w.known.refs or w.known.locked or w.known.regs.get(6, NUM).name != "ctx":
         return
     size = w.random.choice((0x00, 0x08, 0x10))
@@ -110,7 +110,7 @@ def legacy(w: Writer) -> None:
 
 
 def lock(w: Writer) -> None:
-    """Change two fields of a map value under its spin lock."""
+    """Change two fields of a map value while holding its spin lock."""
     if w.depth or w.known.refs or w.nested > 1 or w.type.name in ("qdisc", "socket_filter"):
         return
     w.emit(0x62, 10, 0, _LOCK_KEY, w.random.choice((0, 1, 2)))
@@ -137,7 +137,7 @@ def lock(w: Writer) -> None:
 
 
 def global_function(w: Writer) -> None:
-    """A call of a global function, which is verified by itself for any numbers."""
+    """Write a call of a global function, which is verified on its own for any numbers."""
     if w.depth or len(w.shared.functions) > 4:
         return
     made = type(w)(w.random, w.dialect, w.type, w.attach, w.shared, w.depth + 1)
@@ -161,7 +161,7 @@ def global_function(w: Writer) -> None:
 
 
 def prototypes(builder: BtfBuilder, count: int, globals: frozenset[int]) -> tuple[int, ...]:
-    """The functions of a program as BTF: the entry, static ones, and global ones of two numbers; their ids."""
+    """Add a program's functions to BTF: the entry, static ones, and global ones of two numbers; return their ids."""
     number = builder.integer("int", 4, signed=True)
     word = builder.integer("long", 8, signed=True)
     main = builder.add(t.FuncProto(number, (t.Param("ctx", builder.ptr(0)),)))

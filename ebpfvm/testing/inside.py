@@ -1,10 +1,10 @@
-"""Is a moment of a run inside of an abstract state that the verifier kept for that instruction?
+"""Check that a moment of a run lies inside an abstract state that the verifier kept for that instruction.
 
-`Recorder` keeps the states that `verify(observe=...)` shows, `StateWatch` compares them with what the interpreter is
-about to do. A register is inside if its number is one of the set, or if it points where the state says: the same kind
-of memory, the same map, an offset out of the set, and as much of the packet or memory behind it as was proven. The same
-holds for spilled registers, zeros on the stack, values that are known to be equal, and the number of references held.
-What the state knows nothing of may be anything.
+`Recorder` keeps the states that `verify(observe=...)` shows, and `StateWatch` compares them with what the interpreter
+is about to do. A register is inside if its number is in the set, or if it points where the state says: to the same kind
+of memory, the same map, an offset in the set, with as much accessible packet or memory as was proven. The same applies
+to spilled registers, zeros on the stack, values that are known to be equal, and the number of references held. Whatever
+the state knows nothing about may be anything.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ _REGION_OF = {r.MAP_VALUE: "map_value", r.MAP_KEY: "map_key", r.MAP_PTR: "map", 
 
 
 class TooManyStates(EbpfvmError):
-    """The verifier walks a program so long that its states are not kept."""
+    """The verifier's walk over a program is so long that its states are not kept."""
 
 
 class Escaped(EbpfvmError):
-    """A run was in a state that the verifier did not foresee: a bug in the verifier, or in an engine."""
+    """A run reached a state that the verifier did not foresee: a bug in the verifier or in an engine."""
 
 
 class Recorder:
-    """Keeps what is live of each state that it is shown: the argument `observe` of `verify`.
+    """Keep the live part of each state that it is shown; it is the argument `observe` of `verify`.
 
     Args:
-        limit: states after which TooManyStates is raised; 0 for none.
-        keep: False: only count.
+        limit: number of states after which TooManyStates is raised; 0 for none.
+        keep: False to count states without keeping them.
 
     Attributes:
         states: slot -> states before that instruction, in the order of the walk.
@@ -77,15 +77,15 @@ class Recorder:
 
 
 class StateWatch(Hooks):
-    """Compares each step of a run with what was kept; for `Interpreter(hooks=...)`.
+    """Compare each step of a run with the kept states; for `Interpreter(hooks=...)`.
 
     Args:
-        kept: of a walk with `prune=False`, or else with `exact` False.
-        exact: False if the walk was pruned: then numbers are not compared, for those that did not matter where two
-            paths were found equal may be any.
+        kept: states of a walk with `prune=False`, unless `exact` is False.
+        exact: False if the walk was pruned: then numbers are not compared, because those that did not matter where two
+            paths were found equal may be anything.
 
     Attributes:
-        steps: instructions compared.
+        steps: number of instructions compared.
     """
 
     def __init__(self, kept: Recorder, exact: bool = True) -> None:
@@ -96,15 +96,15 @@ class StateWatch(Hooks):
         self.held = 0
 
     def start(self, held: int) -> None:
-        """A run begins, while programs hold `held` references."""
+        """Begin a run while programs hold `held` references."""
         self.frames.clear()
         self.held = held
 
     def before(self, run: InterpreterRun, pc: int, regs: list[int]) -> None:
-        """Compare.
+        """Compare the registers with the kept states.
 
         Raises:
-            Escaped: with the nearest state and what does not fit.
+            Escaped: no state includes them; with the nearest state and what does not fit.
         """
         self.steps += 1
         depth = run.prog.kernel.stack.depth
@@ -141,7 +141,7 @@ class Moment:
         self.arithmetic = arithmetic_of(self.kernel.dialect.rules.circular_numbers)
 
     def outside(self, state: State) -> str:
-        """What does not fit into `state`; "" if everything does."""
+        """Return what does not fit into `state`; "" if everything does."""
         first = len(self.frames) - len(state.frames)
         if first < 0:
             return f"{len(state.frames)} frames, not {len(self.frames)}"
@@ -190,7 +190,7 @@ class Moment:
     # -- values -------------------------------------------------------------------------------------------------
 
     def _linked(self, reg: Reg, value: int, ids: dict[int, tuple[int, int, int]]) -> str:
-        """Scalars of one id are equal, or differ by a constant."""
+        """Check that scalars with the same id are equal, or differ by a constant."""
         if reg.type != r.SCALAR or not reg.id or not self.exact:
             return ""
         flags = reg.id & r.ADD_CONST
@@ -250,7 +250,7 @@ class Moment:
         return "" if value == region.base + end else f"offset {value - region.base} is not the packet's end {end}"
 
     def _extent(self, reg: Reg, region: Region, value: int, start: int) -> str:
-        """What is proven of the memory behind the pointer."""
+        """Check what is proven about the memory after the pointer."""
         base = reg.type & r.BASE
         if base == r.MAP_VALUE:
             if region.size < reg.what.value_size:

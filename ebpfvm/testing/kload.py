@@ -1,6 +1,6 @@
-"""Whole objects before a real kernel and before the verifier: `compare` gives both verdicts on every program.
+"""Let a real kernel and the verifier judge whole objects: `compare` returns both verdicts on every program.
 
-Loads only the program types of `oracle.OBJECT_TYPES`; attaches and pins nothing.
+Only the program types of `oracle.OBJECT_TYPES` are loaded; nothing is attached or pinned.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _KFUNC_ID: Final = re.compile(r"#\d{4,}")
 
 
 class ObjectOracle(Oracle):
-    """An oracle for programs as compilers make them."""
+    """An oracle for programs as compilers produce them."""
 
     def judge(self, program: Program, log_level: int = 1) -> Judgement:
-        """As `Oracle.judge`; where the log is too long for its buffer, only its end is asked for."""
+        """Return the kernel's verdict, as `Oracle.judge` does; if the log exceeds its buffer, only its end."""
         judged = super().judge(program, log_level)
         return super().judge(program, 4) if judged.errno == errno.ENOSPC else judged
 
@@ -41,7 +41,7 @@ class Compared:
     """Two verdicts on one program.
 
     Attributes:
-        kernel, ours: the verdicts; `kernel` is None where the kernel could not be asked, `problem` says why.
+        kernel, ours: the verdicts; `kernel` is None if the kernel could not be asked, and `problem` says why.
     """
 
     program: Program
@@ -51,7 +51,7 @@ class Compared:
 
     @property
     def kind(self) -> str:
-        """"agreed", "message" (both refuse, in other words), "errno", "false accept", "false reject" or "not asked"."""
+        """One of "agreed", "message" (other messages), "errno", "false accept", "false reject" and "not asked"."""
         if self.kernel is None:
             return "not asked"
         if self.ours.ok != self.kernel.ok:
@@ -62,20 +62,20 @@ class Compared:
 
 
 def same_message(log: str, message: str) -> bool:
-    """Does the kernel's log end in this message? Ids of kfuncs are the kernel's own and are not compared."""
+    """Return whether the kernel's log ends in this message; ids of kfuncs, which differ, are not compared."""
     lines = [line for line in _STATISTICS.sub("", log).splitlines() if not line.startswith(_NO_MESSAGE)]
     text = _KFUNC_ID.sub("#", "\n".join(lines))
     return text.endswith(_KFUNC_ID.sub("#", message).rstrip("\n"))
 
 
 def compare(found: Object, dialect: Dialect) -> Iterator[Compared]:
-    """Both verdicts on every program of an object that is of one of `oracle.OBJECT_TYPES`.
+    """Yield both verdicts on every program of an object that has one of `oracle.OBJECT_TYPES`.
 
     Args:
-        dialect: of the running kernel's version.
+        dialect: dialect of the running kernel's version.
 
     Raises:
-        UsageError: a program's type is no name that the dialect knows.
+        UsageError: a program's type is not a name that the dialect knows.
     """
     with ObjectOracle(dialect) as oracle:
         for program in found.programs.values():

@@ -6,7 +6,7 @@
 `engines`                 the translator does what the interpreter does
 ========================  ===================================================================================
 
-`check` looks at all of them and raises `LawBroken` with the program as text.
+`check` checks all of them and raises `LawBroken` with the program as text.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _HARMLESS = ("invalid size of register fill", "invalid read from stack")
 
 
 class LawBroken(EbpfvmError):
-    """A program for which a law does not hold: a bug in ebpfvm. The message shows the program.
+    """A law does not hold for a program, which is a bug in ebpfvm; the message shows the program.
 
     Attributes:
         law: "prune", "fault", "inside" or "engines".
@@ -62,8 +62,8 @@ class Judged:
     """A verdict, and the states of the walk.
 
     Attributes:
-        verdict: with pruning, as always.
-        kept: states; of the walk without pruning if `exact`, else of the one with it.
+        verdict: the verdict with pruning, as usual.
+        kept: states of the walk without pruning if `exact`, otherwise of the one with pruning.
         exact: see `ebpfvm.testing.inside.StateWatch`.
     """
 
@@ -73,7 +73,7 @@ class Judged:
 
 
 def judge(program: Program, dialect: Dialect, limit: int = LIMIT) -> Judged | None:
-    """Verify with and without pruning; None if that takes more than `limit` steps of the walk with pruning.
+    """Verify a program with and without pruning; None if that takes more than `limit` steps of the walk with pruning.
 
     Raises:
         LawBroken: the verdicts differ.
@@ -102,10 +102,10 @@ def _of_pruned_walk(program: Program, dialect: Dialect, keep: bool) -> Recorder:
 
 
 def inside(program: Program, dialect: Dialect, inputs: Sequence[Given], judged: Judged) -> list[RunOutcome]:
-    """Run an accepted program in the interpreter, each step compared with the kept states; the outcomes.
+    """Run an accepted program in the interpreter, compare each step with the kept states, and return the outcomes.
 
     Raises:
-        LawBroken: a fault, a leak, or a step outside of all states.
+        LawBroken: there is a fault, a leak, or a step outside of all states.
     """
     watch = StateWatch(judged.kept, judged.exact)
     machine = Machine(program, dialect, Interpreter(budget=BUDGET, hooks=watch))
@@ -125,13 +125,13 @@ def inside(program: Program, dialect: Dialect, inputs: Sequence[Given], judged: 
 
 
 def allowed(outcome: RunOutcome) -> bool:
-    """Faults that no verifier rules out: a run that is too long, and what a helper does not model."""
+    """Return whether no verifier rules out this fault: a run that is too long, or what a helper does not model."""
     return isinstance(outcome.result, tuple) and (outcome.result[0] == "budget" or "not supported" in outcome.fault)
 
 
 def engines(program: Program, dialect: Dialect, inputs: Sequence[Given], expected: Sequence[RunOutcome],
             facts: object = ()) -> None:
-    """The translator gives the outcomes of the interpreter.
+    """Check that the translator produces the outcomes of the interpreter.
 
     Raises:
         LawBroken: it does not.
@@ -149,14 +149,14 @@ def engines(program: Program, dialect: Dialect, inputs: Sequence[Given], expecte
 
 
 def check(program: Program, dialect: Dialect, inputs: Sequence[Given], *, limit: int = LIMIT) -> Verdict | None:
-    """All laws for one program; its verdict, or None if it was not reached within `limit` steps.
+    """Check all laws for one program; return its verdict, or None if it was not reached within `limit` steps.
 
     Args:
-        inputs: run one after the other on one kernel, if the program is accepted.
+        inputs: inputs for consecutive runs on one kernel, if the program is accepted.
         limit: see `judge`.
 
     Raises:
-        LawBroken: see the module.
+        LawBroken: a law does not hold.
     """
     judged = judge(program, dialect, limit)
     if judged is None:

@@ -1,6 +1,6 @@
 """Small changes to a program: what a tired programmer, or an attacker, would try.
 
-Most changes of an accepted program are refused. Those that are accepted too must be as safe as the first, so they are
+Most changes of an accepted program are rejected. Those that are accepted must be as safe as the original, so this is
 where a false accept is found.
 """
 
@@ -28,8 +28,11 @@ _ALU = (c.BPF_ADD, c.BPF_SUB, c.BPF_MUL, c.BPF_DIV, c.BPF_OR, c.BPF_AND, c.BPF_L
 
 
 def mutate(random: Random, program: Program, changes: int = 1) -> Program:
-    """The program with that many changes: an instruction dropped, a register, width, operator, constant or offset
-    changed, a jump sent elsewhere, an instruction doubled or moved. Its length stays the same."""
+    """Return the program with `changes` small changes; its length stays the same.
+
+    An instruction is dropped, a register, width, operator, constant or offset is changed, a jump is redirected, or an
+    instruction is duplicated or moved.
+    """
     code = list(program.insns)
     places = [at for at, insn in enumerate(code) if insn.code]  # not the second half of a 64-bit immediate
     for _ in range(changes):
@@ -61,7 +64,7 @@ def _is_jump(insn: Insn) -> bool:
 
 
 def _drop_call(random: Random, code: list[Insn], at: int) -> Insn:
-    """A release that is forgotten: R0 gets a number instead."""
+    """Forget a release: R0 gets a number instead."""
     calls = [n for n, insn in enumerate(code) if insn.code == c.BPF_JMP | c.BPF_CALL]
     if calls:
         code[random.choice(calls)] = Insn(0xB7)
@@ -113,7 +116,7 @@ def _operator(random: Random, code: list[Insn], at: int) -> Insn:
 
 
 def _source(random: Random, code: list[Insn], at: int) -> Insn:
-    """A register instead of a constant, or a constant instead of a register."""
+    """Use a register instead of a constant, or a constant instead of a register."""
     insn = code[at]
     if insn.code & 7 in (c.BPF_ALU, c.BPF_ALU64) or _is_jump(insn):
         if insn.code & c.BPF_X:
@@ -123,7 +126,7 @@ def _source(random: Random, code: list[Insn], at: int) -> Insn:
 
 
 def _double(random: Random, code: list[Insn], at: int) -> Insn:
-    """The instruction a little before or after, once more."""
+    """Repeat an instruction from a little before or after."""
     other = at + random.choice((-3, -2, -1, 1, 2, 3))
     if 0 <= other < len(code) and code[other].code and not code[other].is_ld_imm64 and not _is_jump(code[other]):
         return code[other]
@@ -131,7 +134,7 @@ def _double(random: Random, code: list[Insn], at: int) -> Insn:
 
 
 def _exchange(random: Random, code: list[Insn], at: int) -> Insn:
-    """It changes places with the next one."""
+    """Exchange an instruction with the next one."""
     if at + 1 < len(code) and code[at + 1].code and not any(one.is_ld_imm64 for one in code[at:at + 2]):
         following = code[at + 1]
         code[at + 1] = code[at]
@@ -140,7 +143,7 @@ def _exchange(random: Random, code: list[Insn], at: int) -> Insn:
 
 
 def _map(random: Random, code: list[Insn], at: int) -> Insn:
-    """Another map."""
+    """Use another map."""
     loads = [n for n, insn in enumerate(code) if insn.is_ld_imm64 and insn.src == 1]
     if loads:
         found = random.choice(loads)
@@ -154,10 +157,10 @@ _CHANGES: tuple[Callable[[Random, list[Insn], int], Insn], ...] = (
 
 
 def shrink(program: Program, broken: Callable[[Program], bool], rounds: int = 4) -> Program:
-    """A smaller program for which `broken` still holds: instructions become `goto +0`, then constants smaller.
+    """Return a smaller program for which `broken` still holds: instructions become `goto +0`, and constants smaller.
 
     Args:
-        broken: does a program still show what was found?
+        broken: returns whether a program still shows what was found.
     """
     for _ in range(rounds):
         before = program.insns

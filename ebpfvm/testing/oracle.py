@@ -1,7 +1,7 @@
-"""A real kernel as judge: loads programs through bpf(2), attaches and pins nothing, and says what the kernel said.
+"""A real kernel's verdict: load programs through bpf(2), attach and pin nothing, and return what the kernel says.
 
-Only for the program types whose loading has no effect on anything: those that something must attach before they run.
-Needs the right to call bpf(2); `why_not()` says why it cannot be asked.
+Only program types whose loading has no effect are loaded: those that must be attached before they run. This needs the
+permission to call bpf(2); `why_not()` says why the kernel cannot be asked.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ def expected_attach(program: Program) -> int:
 
 
 def load_flags(program: Program) -> int:
-    """Return the flags that a kernel is given with the program."""
+    """Return the flags that a kernel receives with the program."""
     return program.flags & _KEPT_FLAGS | (0x10 if program.sleepable else 0)
 
 
 def bpf(command: int, attr: ctypes.Array[ctypes.c_char]) -> int:
-    """The system call: a descriptor or 0, or a negative errno."""
+    """Make the system call and return a descriptor or 0, or a negative errno."""
     libc = ctypes.CDLL(None, use_errno=True)
     result = int(libc.syscall(_SYSCALL, command, attr, len(attr)))
     return -ctypes.get_errno() if result < 0 else result
@@ -81,7 +81,7 @@ def _fields(*fields: tuple[int, str, int]) -> ctypes.Array[ctypes.c_char]:
 
 @cache
 def why_not() -> str:
-    """Why no kernel can be asked here; "" if one can."""
+    """Return why no kernel can be asked here; "" if one can."""
     if platform.system() != "Linux" or _SYSCALL < 0:
         return "no Linux with a known bpf(2) number"
     judged = load((Insn(0xB7), Insn(0x95)), 1)
@@ -89,14 +89,14 @@ def why_not() -> str:
 
 
 def kernel_version() -> tuple[int, int]:
-    """(major, minor) of the running kernel."""
+    """Return (major, minor) of the running kernel."""
     major, minor = platform.release().split(".")[:2]
     return int(major), int("".join(char for char in minor if char.isdigit()))
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What the kernel said: `errno` is positive, 0 when accepted; `log` at the level asked for."""
+    """The kernel's verdict: `errno` is positive, 0 if accepted; `log` has the requested level."""
 
     ok: bool
     errno: int
@@ -109,14 +109,14 @@ class Judgement:
 
     @property
     def processed(self) -> int:
-        """Instructions processed, by the last line of the log."""
+        """The number of instructions processed, according to the last line of the log."""
         last = self.log.rstrip().rpartition("processed ")[2].split(" ")[0]
         return int(last) if last.isdigit() else 0
 
 
 def load(insns: Iterable[Insn], type: int, *extra: tuple[int, str, int], log_level: int = 1,
          license: str = "GPL", flags: int = 0, room: int = 1 << 19) -> Judgement:
-    """BPF_PROG_LOAD; the program is unloaded at once."""
+    """Load a program with BPF_PROG_LOAD, unload it at once, and return the verdict."""
     code = encode_insns(insns)
     text = ctypes.create_string_buffer(code, len(code))
     terms = ctypes.create_string_buffer(license.encode())
@@ -131,7 +131,7 @@ def load(insns: Iterable[Insn], type: int, *extra: tuple[int, str, int], log_lev
 
 
 class Oracle:
-    """Asks the kernel about whole programs, with maps, BTF and kfuncs. Keeps maps and BTF until it is closed."""
+    """Ask the kernel about whole programs, with maps, BTF and kfuncs; maps and BTF are kept until `close`."""
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
@@ -146,17 +146,17 @@ class Oracle:
         self.close()
 
     def close(self) -> None:
-        """Give maps and BTF back."""
+        """Close maps and BTF."""
         for fd in [*(fd for _, fd in self._by_id.values()), *(fd for _, fd in self._btf.values())]:
             os.close(fd)
         self._by_id.clear()
         self._btf.clear()
 
     def judge(self, program: Program, log_level: int = 1) -> Judgement:
-        """What the kernel makes of `program`.
+        """Return the kernel's verdict on `program`.
 
         Raises:
-            UsageError: of another type than `OBJECT_TYPES`, or its maps cannot be made.
+            UsageError: its type is not in `OBJECT_TYPES`, or its maps cannot be created.
         """
         type = self.dialect.prog_type(program.type).name
         if type not in OBJECT_TYPES:
@@ -193,7 +193,7 @@ class Oracle:
         return found
 
     def btf_fd(self, btf: Btf) -> int:
-        """BPF_BTF_LOAD, once for each."""
+        """Load BTF with BPF_BTF_LOAD, once for each."""
         if id(btf) not in self._btf:
             data = encode_btf(without_externs(btf))
             held: list[object] = []
@@ -210,7 +210,7 @@ class Oracle:
         return self._btf[id(btf)][1]
 
     def map_fd(self, spec: MapSpec) -> int:
-        """BPF_MAP_CREATE, once for each."""
+        """Create a map with BPF_MAP_CREATE, once for each."""
         if id(spec) in self._by_id:
             return self._by_id[id(spec)][1]
         number = next(number for number, item in self.dialect.map_types.items()
@@ -239,7 +239,7 @@ class Oracle:
 
 
 def without_externs(btf: Btf) -> Btf:
-    """Return BTF with placeholders for extern functions and the section that lists them: a kernel takes neither."""
+    """Return BTF with placeholders for extern functions and for the section that lists them, which kernels refuse."""
     changes: dict[int, t.Type] = {}
     for type_id, found in btf.items():
         if (isinstance(found, t.Func) and found.linkage == t.Linkage.EXTERN) or (
@@ -255,7 +255,7 @@ def _address(data: bytes, held: list[object]) -> int:
 
 
 def string_offset(strings: bytes, text: str) -> int:
-    """Return where a text stands in BTF's section of strings, 0 if it does not."""
+    """Return the offset of a text in BTF's string section, 0 if it is not there."""
     at = strings.find(b"\0" + text.encode() + b"\0")
     return at + 1 if at >= 0 else 0
 

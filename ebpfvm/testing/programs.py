@@ -1,7 +1,7 @@
-"""Random programs that look like programs: for comparing verifiers, and a verifier with an engine.
+"""Random programs that look like real ones, to compare verifiers, or a verifier with an engine.
 
-Every program comes from a seed, so a finding is reported as a number. The generator keeps a rough idea of what each
-register holds, so that about half of the programs are good; the rest of the art is in what it gets wrong on purpose.
+Every program comes from a seed, so that a finding is reported as a number. The generator keeps a rough idea of what
+each register holds, so that about half of the programs are correct; the rest are wrong on purpose.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _PACKET: Final = {"sched_cls": (76, 80, 140), "socket_filter": (None, None, None
 
 
 def mutate(program: Program, seed: int) -> Program:
-    """`program` with a few instructions changed: another register, offset, number or condition, or another of its own.
+    """Return `program` with a few instructions changed: another register, offset, number, condition or instruction.
 
-    Most results are refused, each by another check; the few that are accepted had better be harmless.
+    Most results are rejected, each by another check; the few that are accepted must be harmless.
     """
     rnd = Random(seed)
     insns = list(program.insns)
@@ -55,7 +55,7 @@ def mutate(program: Program, seed: int) -> Program:
 
 
 class Generator:
-    """One program. `kinds` is the rough idea: "num", "ctx", "pkt", "end", "val", "val?", "fp" or None."""
+    """Generate one program; `kinds` is the rough idea: "num", "ctx", "pkt", "end", "val", "val?", "fp" or None."""
 
     def __init__(self, seed: int, type: str = "sched_cls", length: int = 24) -> None:
         self.random = Random(seed)
@@ -68,7 +68,7 @@ class Generator:
         self.pending: list[tuple[int, int]] = []  # jump, instruction count at which it lands
 
     def program(self) -> Program:
-        """The program; the same for the same arguments."""
+        """Return the program, which is the same for the same arguments."""
         rnd = self.random
         self.emit(c.BPF_ALU64 | c.BPF_MOV | c.BPF_X, 6, 1)
         self.kinds[6] = "ctx"
@@ -90,27 +90,27 @@ class Generator:
         return Program(name="prog", insns=tuple(self.insns), type=self.type, license="GPL", maps=MAPS)
 
     def boundary(self, target: int) -> int:
-        """Not the second half of a 64-bit immediate."""
+        """Return a target that is not the second half of a 64-bit immediate."""
         target = min(target, len(self.insns) - 1)
         return target + 1 if self.insns[target - 1].is_ld_imm64 else target
 
     def emit(self, code: int, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> None:
-        """One more slot."""
+        """Append a slot."""
         self.insns.append(Insn(code, dst, src, off, imm))
 
     def pick(self, *kinds: str, wrong: float = 0.02) -> int | None:
-        """A register of one of these kinds; now and then any register at all."""
+        """Return a register of one of these kinds, and sometimes any register at all."""
         if self.random.random() < wrong:
             return self.random.randrange(11)
         fitting = [number for number, kind in enumerate(self.kinds) if kind in kinds]
         return self.random.choice(fitting) if fitting else None
 
     def fresh(self) -> int:
-        """A register to overwrite."""
+        """Return a register to overwrite."""
         return self.random.choice((0, 2, 3, 4, 5, 7, 8, 9, 1)) if self.random.random() < 0.97 else 6
 
     def imm(self) -> int:
-        """An interesting number, or any."""
+        """Return an interesting number, or any."""
         if self.random.random() < 0.8:
             return self.random.choice(_IMMS)
         return self.random.randint(S32_MIN, S32_MAX)
@@ -118,7 +118,7 @@ class Generator:
     # -- instructions -----------------------------------------------------------------------------------------------
 
     def constant(self) -> None:
-        """r = K"""
+        """Write `r = K`."""
         dst = self.fresh()
         if self.random.random() < 0.15:
             value = self.random.getrandbits(64)
@@ -131,7 +131,7 @@ class Generator:
         self.kinds[dst] = "num"
 
     def alu(self) -> None:
-        """r op= r or r op= K"""
+        """Write `r op= r` or `r op= K`."""
         rnd = self.random
         dst = self.pick("num")
         if dst is None:
@@ -153,7 +153,7 @@ class Generator:
         return None
 
     def extend(self) -> None:
-        """neg, byte swaps, sign extension"""
+        """Write a negation, byte swap or sign extension."""
         rnd = self.random
         dst = self.pick("num")
         if dst is None:
@@ -169,7 +169,7 @@ class Generator:
             self.emit((c.BPF_ALU64 if wide else c.BPF_ALU) | c.BPF_MOV | c.BPF_X, dst, self.pick("num") or dst, size)
 
     def move(self) -> None:
-        """r = r"""
+        """Write `r = r`."""
         src = self.pick("num", "num", "val", "val?", "pkt", "fp", "ctx", "end")
         if src is None:
             return
@@ -179,7 +179,7 @@ class Generator:
         self.kinds[dst] = self.kinds[src] if wide else "num"
 
     def jump(self) -> None:
-        """if r op ..: forward"""
+        """Write a conditional jump forward."""
         rnd = self.random
         dst = self.pick("num", wrong=0.04)
         if dst is None:
@@ -194,7 +194,7 @@ class Generator:
             self.emit(cls | op, dst, 0, 0, self.imm())
 
     def loop(self) -> None:
-        """A loop with a bound, mostly"""
+        """Write a loop, usually a bounded one."""
         rnd = self.random
         counter = rnd.choice((7, 8, 9))
         self.emit(c.BPF_ALU64 | c.BPF_MOV, counter, 0, 0, rnd.choice((0, 1, 5)))
@@ -207,7 +207,7 @@ class Generator:
         self.emit(c.BPF_JMP | op, counter, 0, start - len(self.insns) - 1, rnd.choice((4, 8, 10, 20)))
 
     def store(self) -> None:
-        """To the stack"""
+        """Write a store to the stack."""
         rnd = self.random
         code, size = rnd.choice((*_SIZES, _SIZES[3], _SIZES[3]))
         off = -rnd.randrange(1, 9) * 8 + rnd.choice((0, 0, 0, size % 8))
@@ -223,7 +223,7 @@ class Generator:
         self.slots.add(off & ~7)
 
     def load(self) -> None:
-        """From the stack"""
+        """Write a load from the stack."""
         rnd = self.random
         code, size = rnd.choice((*_SIZES, _SIZES[3]))
         base = rnd.choice(sorted(self.slots)) if self.slots and rnd.random() < 0.9 else -rnd.randrange(1, 9) * 8
@@ -234,7 +234,7 @@ class Generator:
         self.kinds[dst] = "num"
 
     def pointer(self) -> None:
-        """Pointer arithmetic"""
+        """Write pointer arithmetic."""
         rnd = self.random
         dst = self.pick("val", "pkt", "fp")
         if dst is None or (dst == 10 and rnd.random() < 0.9):
@@ -252,7 +252,7 @@ class Generator:
             self.emit(c.BPF_ALU64 | c.BPF_ADD, dst, 0, 0, amount)
 
     def context(self) -> None:
-        """A field of the context"""
+        """Write an access to a field of the context."""
         base = self.pick("ctx")
         if base is None:
             return
@@ -263,7 +263,7 @@ class Generator:
         self.kinds[dst] = "num"
 
     def lookup(self) -> None:
-        """bpf_map_lookup_elem"""
+        """Write a call of bpf_map_lookup_elem."""
         rnd = self.random
         which = rnd.randrange(2)
         if which == 0:
@@ -283,7 +283,7 @@ class Generator:
             self.null_check()
 
     def null_check(self) -> None:
-        """if r != NULL"""
+        """Write a NULL check."""
         reg = self.pick("val?")
         if reg is None:
             return
@@ -297,7 +297,7 @@ class Generator:
         self.kinds = ["val" if kind == "val?" else kind for kind in self.kinds]
 
     def value(self) -> None:
-        """Read or write a map value"""
+        """Write an access to a map value."""
         base = self.pick("val", wrong=0.04)
         if base is None:
             return
@@ -316,12 +316,12 @@ class Generator:
             self.emit(c.BPF_STX | c.BPF_MEM | code, base, src, off)
 
     def call(self) -> None:
-        """A helper without arguments"""
+        """Write a call of a helper without arguments."""
         self.emit(c.BPF_JMP | c.BPF_CALL, 0, 0, 0, self.random.choice((5, 7, 8)))
         self.kinds[0:6] = ["num"] + [None] * 5
 
     def atomic(self) -> None:
-        """On the stack or a map value"""
+        """Write an atomic operation on the stack or a map value."""
         base = self.pick("val", "fp")
         src = self.pick("num")
         if base is None or src is None:
@@ -333,7 +333,7 @@ class Generator:
         self.emit(c.BPF_STX | c.BPF_ATOMIC | (c.BPF_DW if wide else c.BPF_W), base, src, off, imm)
 
     def packet(self) -> None:
-        """data and data_end"""
+        """Write loads of data and data_end."""
         data, end, meta = _PACKET[self.type]
         base = self.pick("ctx")
         if base is None or data is None or end is None:
@@ -360,7 +360,7 @@ class Generator:
         self.emit(c.BPF_JMP | op | c.BPF_X, left, right)
 
     def packet_access(self) -> None:
-        """A load or store through a packet pointer"""
+        """Write an access through a packet pointer."""
         base = self.pick("pkt")
         if base is None:
             return

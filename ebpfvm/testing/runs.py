@@ -1,7 +1,8 @@
-"""Runs of a program for tests: the same inputs, one after the other, on one kernel, with any engine.
+"""Run a program for tests: the same inputs, one after the other, on one kernel, with any engine.
 
-`Machine` keeps kernel, maps and engine between runs, so what a run leaves in a map is there for the next one. `Given`
-is an input, `RunOutcome` all that can be seen afterwards; two engines that mean the same give equal outcomes.
+`Machine` keeps kernel, maps and engine between runs, so that what a run leaves in a map is there for the next one.
+`Given` is an input, and `RunOutcome` everything that can be observed afterwards; engines with the same meaning yield
+equal outcomes.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ _FIELDS = {"mark": 32, "priority": 32, "tc_index": 16, "hash": 32, "pkt_type": 3
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What one run is given.
+    """The input of one run.
 
     Attributes:
-        data: the packet from the Ethernet header on, at least 14 bytes.
+        data: the packet, starting at the Ethernet header, at least 14 bytes.
         fields: attributes of the packet.
-        maps: elements that are set before: index -> key -> value.
+        maps: elements that are set before the run: index -> key -> value.
     """
 
     data: bytes
@@ -47,7 +48,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """What came of one run.
+    """The outcome of one run.
 
     Attributes:
         result: r0, or the kind of the fault and its slot.
@@ -69,13 +70,13 @@ class Machine:
     """A kernel with one program in one engine.
 
     Args:
-        program: of type sched_cls, sched_act, socket_filter, cgroup_skb, xdp or qdisc.
-        dialect: whose kernel.
-        engine: with hooks, if you like.
-        seed: of everything random.
+        program: a program of type sched_cls, sched_act, socket_filter, cgroup_skb, xdp or qdisc.
+        dialect: the kernel's dialect.
+        engine: the engine, possibly with hooks.
+        seed: random seed.
 
     Raises:
-        UsageError: the type cannot be run so.
+        UsageError: test runs do not support the type.
     """
 
     def __init__(self, program: Program, dialect: Dialect, engine: Engine, seed: int = 0) -> None:
@@ -91,7 +92,7 @@ class Machine:
         self.maps = [self.loaded.map(spec, index) for index, spec in enumerate(self.program.maps)]
 
     def __call__(self, given: Given) -> RunOutcome:
-        """One run."""
+        """Run the program once and return the outcome."""
         self._fill(given)
         context, packet = self._context(given)
         fault, result = "", 0
@@ -130,7 +131,7 @@ class Machine:
 
 
 def given(random: Random, program: Program) -> Given:
-    """A random input for a program: packets of any length from 14 bytes on, mostly short ones."""
+    """Return a random input for a program: packets of any length from 14 bytes on, mostly short ones."""
     length = random.choice((14, 14, 15, 20, 34, 42, 60, 64, random.randrange(14, 128), random.randrange(14, 400)))
     data = bytearray(random.randbytes(length))
     if random.random() < 0.5:
@@ -157,7 +158,7 @@ def _elements(random: Random, program: Program) -> dict[int, dict[bytes, bytes]]
 
 
 def _number(random: Random, bits: int) -> int:
-    """A number of so many bits; often one at an edge."""
+    """Return a number of up to `bits` bits, often one at an edge."""
     kind = random.randrange(4)
     if kind == 0:
         return random.choice((0, 1, 2, 4, 7, 8, 16, 64, 255)) & (1 << bits) - 1

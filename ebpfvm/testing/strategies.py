@@ -39,9 +39,9 @@ _RANGES = {"dst": (0, 10), "src": (0, 10), "off": (-(1 << 15), (1 << 15) - 1), "
 
 @st.composite
 def insns(draw: Any, rows: Sequence[Row] = ROWS) -> Insn:
-    """One instruction of any of `rows`: what the row uses is drawn, what it fixes is as it must be, the rest is zero.
+    """Draw an instruction of any of `rows`: fields that the row uses are drawn, fixed ones are set, others are zero.
 
-    The second slot of a 64-bit immediate load is not part of it.
+    The second slot of a 64-bit immediate load is not included.
     """
     row = draw(st.sampled_from(rows))
     fields = {name: draw(st.integers(*_RANGES[name])) for name in sorted(row.uses)}
@@ -49,29 +49,29 @@ def insns(draw: Any, rows: Sequence[Row] = ROWS) -> Insn:
 
 
 def programs(dialect: Dialect, type: str = "sched_cls", *, steps: int = 8) -> SearchStrategy[Program]:
-    """Programs that a verifier is meant to accept; see `ebpfvm.testing.generate`.
+    """Return a strategy for programs that a verifier should accept; see `ebpfvm.testing.generate`.
 
     Args:
-        dialect: what is offered.
+        dialect: determines what the programs may use.
         type: one of `generate.TYPES`; "qdisc" for the RFC's dialect only.
-        steps: of the main function, each of one to a few instructions.
+        steps: number of steps of the main function, each of one to a few instructions.
     """
     return st.randoms(use_true_random=False).map(lambda random: generate.program(random, dialect, type, steps))
 
 
 def mutants(of: SearchStrategy[Program], *, changes: int = 1) -> SearchStrategy[Program]:
-    """Programs of `of`, each with a few small changes; see `ebpfvm.testing.mutate`."""
+    """Return a strategy for programs of `of` with a few small changes; see `ebpfvm.testing.mutate`."""
     return st.builds(mutate.mutate, st.randoms(use_true_random=False), of, st.integers(1, changes))
 
 
 def inputs(program: Program) -> SearchStrategy[Given]:
-    """Packets, their fields, and elements of the program's maps."""
+    """Return a strategy for packets, their fields, and elements of the program's maps."""
     return st.randoms(use_true_random=False).map(lambda random: random_input(random, program))
 
 
 @st.composite
 def cases(draw: Any, dialect: Dialect, type: str = "sched_cls", *, steps: int = 8, runs: int = 2) -> Case:
-    """A program or a mutant of one, and the inputs of `runs` runs."""
+    """Draw a program, or a mutant of one, and the inputs of `runs` runs."""
     program = draw(programs(dialect, type, steps=steps))
     if draw(st.booleans()):
         program = draw(mutants(st.just(program)))
