@@ -12,9 +12,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.api import dialect_of
 from ebpfvm.errors import UsageError
+from ebpfvm.ints import swap16
 from ebpfvm.kernel import Kernel, SchBpfCtx, SkbCtx, SkBuff, XdpBuff, XdpCtx
 from ebpfvm.kernel.ctx import Layout, layout_of
-from ebpfvm.kernel.sock import AF_INET, AF_INET6, Sock, find_sock
+from ebpfvm.kernel.sock import Sock, find_sock
+from ebpfvm.net import (
+    AF_INET,
+    AF_INET6,
+    ETH_HLEN,
+    ETH_P_802_2,
+    ETH_P_802_3,
+    ETH_P_802_3_MIN,
+    IPV4_HLEN,
+    IPV6_HLEN,
+    PACKET_HOST,
+    PACKET_MULTICAST,
+    PACKET_OTHERHOST,
+    RAW_ETH_P_IP,
+    RAW_ETH_P_IPV6,
+)
 from ebpfvm.testtypes import PLAIN, RUNNERS
 
 if TYPE_CHECKING:
@@ -22,11 +38,8 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.engine import Runnable
     from ebpfvm.loader.object import Program
 
-ETH_HLEN: Final = 14
 LOOPBACK: Final = 1  # ifindex of the device that Linux takes for a test run
 HANDLE: Final = 0x80010000  # what `tc qdisc add` gives the first qdisc without a handle
-_ETH_P_802_3, _ETH_P_802_2, _ETH_P_802_3_MIN = 0x0001, 0x0004, 0x0600
-_PACKET_HOST, _PACKET_MULTICAST, _PACKET_OTHERHOST = 0, 2, 3
 _XDP_LINEAR = 4096 - 256 - 320  # page, XDP_PACKET_HEADROOM, struct skb_shared_info
 _XDP_META = 256 - 40  # XDP_PACKET_HEADROOM without struct xdp_frame
 _SKB_LIMIT = 4096 - 64 - 320  # the same with NET_SKB_PAD; what Linux 6.18 takes at most
@@ -193,10 +206,10 @@ def made_up_skb(kernel: Kernel, visible: bytes, frame: bytes) -> SkBuff:
     Its protocol and packet type are those of eth_type_trans for the device's address, which is zero.
     """
     protocol = int.from_bytes(frame[12:14], "big")
-    if protocol < _ETH_P_802_3_MIN:
-        protocol = _ETH_P_802_3 if frame[14:16] == b"\xff\xff" else _ETH_P_802_2
-    kind = _PACKET_MULTICAST if frame[0] & 1 else _PACKET_OTHERHOST if any(frame[:6]) else _PACKET_HOST
-    skb = SkBuff(kernel, frame, protocol=protocol >> 8 | (protocol & 0xFF) << 8, pkt_type=kind, ifindex=LOOPBACK,
+    if protocol < ETH_P_802_3_MIN:
+        protocol = ETH_P_802_3 if frame[14:16] == b"\xff\xff" else ETH_P_802_2
+    kind = PACKET_MULTICAST if frame[0] & 1 else PACKET_OTHERHOST if any(frame[:6]) else PACKET_HOST
+    skb = SkBuff(kernel, frame, protocol=swap16(protocol), pkt_type=kind, ifindex=LOOPBACK,
                  dev=kernel.devices.get(LOOPBACK))
     skb.sk = _made_up_sock(kernel, frame).ptr
     if len(visible) < len(frame):  # the Ethernet header stays in the room before the packet
@@ -208,19 +221,19 @@ def made_up_skb(kernel: Kernel, visible: bytes, frame: bytes) -> SkBuff:
 def _made_up_sock(kernel: Kernel, frame: bytes) -> Sock:
     """Return the socket of a test run's packet: closed, with the addresses of the packet."""
     sock, packet = Sock(kernel), frame[ETH_HLEN:]
-    if frame[12:14] == b"\x08\x00":
+    if frame[12:14] == RAW_ETH_P_IP:
         sock.family = AF_INET
-        if len(packet) >= 20:
+        if len(packet) >= IPV4_HLEN:
             sock.src_ip4, sock.dst_ip4 = struct.unpack_from("<2I", packet, 12)
-    elif frame[12:14] == b"\x86\xdd":
+    elif frame[12:14] == RAW_ETH_P_IPV6:
         sock.family = AF_INET6
-        if len(packet) >= 40:
+        if len(packet) >= IPV6_HLEN:
             sock.src_ip6, sock.dst_ip6 = struct.unpack_from("<4I", packet, 8), struct.unpack_from("<4I", packet, 24)
     return sock
 
 
 def _short(data: bytes) -> list[str]:
-    for protocol, header, name in ((b"\x08\0", 20, "IPv4"), (b"\x86\xdd", 40, "IPv6")):
+    for protocol, header, name in ((RAW_ETH_P_IP, IPV4_HLEN, "IPv4"), (RAW_ETH_P_IPV6, IPV6_HLEN, "IPv6")):
         if data[12:14] == protocol and len(data) < ETH_HLEN + header:
             return [f"the Ethernet header says {name}, and {len(data) - ETH_HLEN} bytes follow: Linux wants the whole "
                     f"header of {header} (EINVAL)"]

@@ -37,7 +37,8 @@ from ebpfvm.loaded import ENGINES, Loaded, open_engine
 from ebpfvm.loader.object import Object, Program
 from ebpfvm.loader.open import load
 from ebpfvm.loading import prepare
-from ebpfvm.runners import ETH_HLEN, LOOPBACK, Loopback, Request, runner, set_ctx
+from ebpfvm.net import ETH_HLEN
+from ebpfvm.runners import LOOPBACK, Loopback, Request, runner, set_ctx
 from ebpfvm.runners import SKB_IN_OUT as SKB_IN_OUT
 from ebpfvm.runners import pack_ctx as pack_ctx
 

@@ -9,6 +9,7 @@ from ebpfvm.errors import UsageError
 from ebpfvm.ints import U16_MAX, U32_MAX
 from ebpfvm.kernel import BytesCtx, SkbCtx, SkBuff
 from ebpfvm.kernel.ctx import ObjectCtx
+from ebpfvm.net import ETH_HLEN
 
 if TYPE_CHECKING:
     from ebpfvm.contract import ProgType
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.engine import Runnable
 
 Ran = tuple[int, bytes, dict[str, Any]]
-_ETH_HLEN: Final = 14
 _KEYS_SIZE: Final = 56  # struct bpf_flow_keys
 _KEYS_FLAGS: Final = 48
 _MAX_ARGS: Final = 12 * 8  # MAX_BPF_FUNC_ARGS
@@ -56,11 +56,11 @@ def flow_dissector(request: RunRequest, run: Runnable) -> Ran:
     context, keys, retval = SkbCtx(kernel, skb, request.layout), region.data, 0
     for _ in range(request.repeat):
         keys[:] = bytes(_KEYS_SIZE)
-        keys[0:4] = _ETH_HLEN.to_bytes(2, "little") * 2
+        keys[0:4] = ETH_HLEN.to_bytes(2, "little") * 2
         keys[10:12] = data[12:14]
         keys[_KEYS_FLAGS:_KEYS_FLAGS + 4] = (flags & U32_MAX).to_bytes(4, "little")
         retval = run(context)
-        network = min(max(int.from_bytes(keys[0:2], "little"), _ETH_HLEN), len(data))
+        network = min(max(int.from_bytes(keys[0:2], "little"), ETH_HLEN), len(data))
         transport = min(max(int.from_bytes(keys[2:4], "little"), network), len(data))
         keys[0:4] = network.to_bytes(2, "little") + transport.to_bytes(2, "little")
     return retval, bytes(keys), {}

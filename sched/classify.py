@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from ebpfvm.net import ETH_P_ALL
 from ebpfvm.sched.classful import ClassfulQdisc
-from ebpfvm.sched.tc.block import ETH_P_ALL, Block
+from ebpfvm.sched.tc.block import Block
 from ebpfvm.sched.tc.dissect import skb_protocol
 from ebpfvm.sched.tc.tc_verdict import (
     CONSUMED,

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.errors import UsageError
+from ebpfvm.net import ETH_HLEN, VLAN_HLEN
 from ebpfvm.sched.account import DROPPED, SENT
-from ebpfvm.sched.packet import ETH_HLEN
 from ebpfvm.sched.sch_generic import DEFAULT_TX_QUEUE_LEN
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ebpfvm.sched.sink import Sink
     from ebpfvm.sched.wire import Link
 
-_VLAN_HLEN = 4  # a tag may come on top of the MTU (is_skb_forwardable, net/core/dev.c)
 
 
 class NetDevice:
@@ -65,7 +64,7 @@ class NetDevice:
         self.sending: Packet | None = None
         self.too_big = self.dequeued = 0
         self._running = self._missed = False
-        self._room = None if link.mtu is None else link.mtu + hard_header_len + _VLAN_HLEN
+        self._room = None if link.mtu is None else link.mtu + hard_header_len + VLAN_HLEN  # is_skb_forwardable
 
     def xmit(self, skb: Packet) -> int:
         """Send a packet, which the root qdisc holds (dev_queue_xmit); NET_XMIT_*."""

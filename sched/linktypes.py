@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.errors import LoadError
+from ebpfvm.net import ETH_HLEN, RAW_ETH_P_IP, RAW_ETH_P_IPV6
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,6 @@ _NAMES: Final = {9: "PPP", 50: "PPP_HDLC", 51: "PPP_ETHER", 104: "C_HDLC", 105: 
                  117: "PFLOG", 127: "IEEE802_11_RADIO", 147: "USER0", 166: "PPP_PPPD", 187: "BLUETOOTH_HCI_H4",
                  189: "USB_LINUX", 192: "PPI", 195: "IEEE802_15_4", 220: "USB_LINUX_MMAPPED", 227: "CAN_SOCKETCAN",
                  249: "USBPCAP", 253: "NETLINK"}
-_IPV4, _IPV6 = b"\x08\x00", b"\x86\xdd"
 _INET6: Final = frozenset({10, 24, 28, 30})  # AF_INET6 of Linux, NetBSD, FreeBSD, Darwin
 _ZEROS: Final = bytes(6)
 _SLL_DST: Final = {1: b"\xff" * 6, 2: b"\x01" + bytes(5)}  # broadcast, multicast
@@ -66,7 +66,7 @@ def _ethernet(length: int, head: int, dst: bytes, src: bytes, kind: bytes, paylo
     size = max(length - head, len(payload))
     if int.from_bytes(kind, "big") < 0x0600:
         kind = min(size, 1500).to_bytes(2, "big")
-    return size + 14, dst + src + kind + payload
+    return size + ETH_HLEN, dst + src + kind + payload
 
 
 def _cooked(length: int, data: bytes) -> Made:
@@ -88,4 +88,4 @@ def _framed(length: int, data: bytes, size: int) -> Made:
     version = payload[0] >> 4 if payload else 0
     six = version == 6 or (version != 4 and size == 4 and bool(
         {int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big")} & _INET6))
-    return _ethernet(length, size, _ZEROS, _ZEROS, _IPV6 if six else _IPV4, payload)
+    return _ethernet(length, size, _ZEROS, _ZEROS, RAW_ETH_P_IPV6 if six else RAW_ETH_P_IP, payload)

@@ -11,22 +11,42 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
 from ebpfvm.errors import UsageError
+from ebpfvm.net import (
+    ETH_HLEN,
+    ETH_P_8021AD,
+    ETH_P_8021Q,
+    ETH_P_ARP,
+    ETH_P_IP,
+    ETH_P_IPV6,
+    ETH_P_LLDP,
+    IPPROTO_ESP,
+    IPPROTO_FRAGMENT,
+    IPPROTO_GRE,
+    IPPROTO_ICMP,
+    IPPROTO_ICMPV6,
+    IPPROTO_IGMP,
+    IPPROTO_SCTP,
+    IPPROTO_TCP,
+    IPPROTO_UDP,
+    IPV4_HLEN,
+    IPV6_EXTENSIONS,
+    IPV6_HLEN,
+    RAW_ETH_P_IP,
+    RAW_ETH_P_IPV6,
+    TCP_HLEN,
+    UDP_HLEN,
+    VLAN_HLEN,
+)
 from ebpfvm.sched.pcap import ETHERNET
-
-ETH_HLEN = 14
-ETH_P_IP, ETH_P_ARP, ETH_P_8021Q, ETH_P_IPV6, ETH_P_8021AD = 0x0800, 0x0806, 0x8100, 0x86DD, 0x88A8
-IPPROTO_TCP, IPPROTO_UDP = 6, 17
 
 PRIORITY_RULES = ("tos", "precedence", "dscp", "none")
 IP_TOS2PRIO = (0, 0, 0, 0, 2, 2, 2, 2, 6, 6, 6, 6, 4, 4, 4, 4)
 """TOS bits to TC_PRIO_* (Linux net/ipv4/route.c, ip_tos2prio): best effort 0, bulk 2, interactive 6 and 4."""
 
 _VLAN_TYPES = (ETH_P_8021Q, ETH_P_8021AD)
-_EXTENSION_HEADERS = (0, 43, 60)  # hop-by-hop, routing, destination options
-_IP6_FRAGMENT = 44
-_PROTO_NAMES = {1: "icmp", 2: "igmp", IPPROTO_TCP: "tcp", IPPROTO_UDP: "udp", 47: "gre", 50: "esp", 58: "icmp6",
-                132: "sctp"}
-_ETHER_NAMES = {ETH_P_ARP: "arp", ETH_P_IP: "ip", ETH_P_IPV6: "ip6", 0x88CC: "lldp"}
+_PROTO_NAMES = {IPPROTO_ICMP: "icmp", IPPROTO_IGMP: "igmp", IPPROTO_TCP: "tcp", IPPROTO_UDP: "udp", IPPROTO_GRE: "gre",
+                IPPROTO_ESP: "esp", IPPROTO_ICMPV6: "icmp6", IPPROTO_SCTP: "sctp"}
+_ETHER_NAMES = {ETH_P_ARP: "arp", ETH_P_IP: "ip", ETH_P_IPV6: "ip6", ETH_P_LLDP: "lldp"}
 
 
 class FlowKey(NamedTuple):
@@ -84,16 +104,16 @@ def parse(data: bytes, link: int = ETHERNET) -> Headers:
             return Headers(FlowKey(0x10000, data[6:12], data[:6], 0, 0), 0, None, None, len(data))
         protocol = kind = data[12] << 8 | data[13]
         at = ETH_HLEN
-        while kind in _VLAN_TYPES and len(data) >= at + 4:
+        while kind in _VLAN_TYPES and len(data) >= at + VLAN_HLEN:
             vlan = (data[at] << 8 | data[at + 1]) & 0xFFF
             kind = data[at + 2] << 8 | data[at + 3]
             at += 4
     else:
         at = 0
         kind = protocol = {4: ETH_P_IP, 6: ETH_P_IPV6}.get(data[0] >> 4 if data else 0, 0)
-    if kind == ETH_P_IP and len(data) >= at + 20 and data[at] >> 4 == 4:
+    if kind == ETH_P_IP and len(data) >= at + IPV4_HLEN and data[at] >> 4 == 4:
         flow, tos = _ipv4(data, at), data[at + 1]
-    elif kind == ETH_P_IPV6 and len(data) >= at + 40 and data[at] >> 4 == 6:
+    elif kind == ETH_P_IPV6 and len(data) >= at + IPV6_HLEN and data[at] >> 4 == 6:
         flow, tos = _ipv6(data, at), (data[at] << 8 | data[at + 1]) >> 4 & 0xFF
     else:
         return Headers(FlowKey(0x10000 + kind, data[6:12], data[:6], 0, 0), protocol, None, vlan, at)
@@ -114,10 +134,10 @@ def _ipv4(data: bytes, at: int) -> FlowKey:
 
 
 def _ipv6(data: bytes, at: int) -> FlowKey:
-    proto, head, ports = data[at + 6], at + 40, (0, 0)
+    proto, head, ports = data[at + 6], at + IPV6_HLEN, (0, 0)
     later_fragment = False
-    while proto in (*_EXTENSION_HEADERS, _IP6_FRAGMENT) and len(data) >= head + 8:
-        if proto == _IP6_FRAGMENT:
+    while proto in (*IPV6_EXTENSIONS, IPPROTO_FRAGMENT) and len(data) >= head + 8:
+        if proto == IPPROTO_FRAGMENT:
             later_fragment = bool((data[head + 2] << 8 | data[head + 3]) >> 3)
             proto, head = data[head], head + 8
         else:
@@ -158,6 +178,7 @@ def _mask(size: int, *hidden: tuple[int, int]) -> int:
 
 # Offsets from the Ethernet type on: total length and id, TTL, header checksum; flow label's low half, payload length
 # and hop limit. What stays decides flow, priority and protocol.
+_IP4_WITHOUT_OPTIONS = RAW_ETH_P_IP + b"\x45"
 _IP4_MASK = _mask(26, (4, 8), (10, 11), (12, 14))
 _IP6_MASK = _mask(46, (4, 8), (9, 10))
 
@@ -165,10 +186,10 @@ _IP6_MASK = _mask(46, (4, 8), (9, 10))
 def flow_mark(data: bytes) -> int | None:
     """A number equal for packets that `parse` reads alike, or None if it takes a parse to know."""
     kind = data[12:15]
-    if kind == b"\x08\x00\x45":
+    if kind == _IP4_WITHOUT_OPTIONS:
         if len(data) >= 38 and data[23] in (IPPROTO_TCP, IPPROTO_UDP):
             return int.from_bytes(data[12:38], "big") & _IP4_MASK
-    elif kind[:2] == b"\x86\xdd" and len(data) >= 58 and data[20] in (IPPROTO_TCP, IPPROTO_UDP):
+    elif kind[:2] == RAW_ETH_P_IPV6 and len(data) >= 58 and data[20] in (IPPROTO_TCP, IPPROTO_UDP):
         return int.from_bytes(data[12:58], "big") & _IP6_MASK
     return None
 
@@ -208,7 +229,7 @@ def build(proto: str = "udp", src: str = "10.0.0.1", dst: str = "10.0.0.2", spor
     kind = ETH_P_IP if four else ETH_P_IPV6
     tag = b"" if vlan is None else struct.pack("!HH", ETH_P_8021Q, vlan)
     ether = b"\x02\0\0\0\0\x02\x02\0\0\0\0\x01" + tag + struct.pack("!H", kind)
-    least = len(ether) + (20 if four else 40) + (20 if proto == "tcp" else 8) + len(payload)
+    least = len(ether) + (IPV4_HLEN if four else IPV6_HLEN) + (TCP_HLEN if proto == "tcp" else UDP_HLEN) + len(payload)
     if length is not None and not least <= length <= 65535:
         raise UsageError(f"a {proto} packet of {length} bytes: it needs {least} to 65535")
     payload += bytes((length or least) - least)
@@ -223,7 +244,7 @@ def build(proto: str = "udp", src: str = "10.0.0.1", dst: str = "10.0.0.2", spor
 
 def _ipv4_header(proto: int, src: bytes, dst: bytes, tos: int, size: int) -> bytes:
     def head(check: int) -> bytes:
-        return struct.pack("!BBHHHBBH", 0x45, tos, 20 + size, 0, 0x4000, 64, proto, check) + src + dst
+        return struct.pack("!BBHHHBBH", 0x45, tos, IPV4_HLEN + size, 0, 0x4000, 64, proto, check) + src + dst
     return head(checksum(head(0)))
 
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.errors import LimitError, UsageError
 from ebpfvm.funcs.timer import timers_of
+from ebpfvm.net import ETH_HLEN
 from ebpfvm.sched.account import Account, Packet
 from ebpfvm.sched.device import NetDevice
 from ebpfvm.sched.events import EventLoop
 from ebpfvm.sched.flows import FlowTable
 from ebpfvm.sched.netdev import NetDev
-from ebpfvm.sched.packet import ETH_HLEN
 from ebpfvm.sched.pcap import ETHERNET
 from ebpfvm.sched.run_report import PacketRecord, Result, fairness, flow_report
 from ebpfvm.sched.run_watch import RunWatch

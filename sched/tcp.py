@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
 from ebpfvm.ints import U32_MAX
+from ebpfvm.net import ETH_HLEN, IPV4_HLEN, TCP_HLEN
 from ebpfvm.sched.account import DROPPED, SENT
 from ebpfvm.sched.packet import build
 from ebpfvm.sched.sch_bpf import SchBpf
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.netdev import NetDev
 
-_HEADERS: Final = 14 + 20 + 20
+_HEADERS: Final = ETH_HLEN + IPV4_HLEN + TCP_HLEN
 _SEQ, _ACK = slice(38, 42), slice(42, 46)  # behind Ethernet and IPv4 without options
 _DUPLICATE_ACKS: Final = 3  # RFC 5681
 _HANDLE: Final = 0x7C900000

@@ -9,16 +9,11 @@ from typing import Final
 
 from ebpfvm.errnos import EFAULT, EINVAL
 from ebpfvm.ints import S32_MAX
-from ebpfvm.kernel.skb import ETH_HLEN as ETH_HLEN
-from ebpfvm.kernel.skb import ETH_P_8021AD as ETH_P_8021AD
-from ebpfvm.kernel.skb import ETH_P_8021Q as ETH_P_8021Q
-from ebpfvm.kernel.skb import VLAN_HLEN as VLAN_HLEN
 from ebpfvm.kernel.skb import SkBuff, XdpBuff
 from ebpfvm.kernel.skb import network_offset as network_offset
+from ebpfvm.net import BE_ETH_P_IP, BE_ETH_P_IPV6, IPV4_HLEN, IPV6_HLEN
 
 # Protocols as `skb->protocol` holds them: network byte order in a little-endian number.
-ETH_P_IP: Final = 0x0008
-ETH_P_IPV6: Final = 0xDD86
 BPF_SKB_MAX_LEN: Final = 16384 - 320  # SKB_MAX_ALLOC on x86-64
 
 BPF_F_RECOMPUTE_CSUM: Final = 1
@@ -97,4 +92,4 @@ def resize(skb: SkBuff, size: int) -> None:
 
 def network_size(skb: SkBuff) -> int:
     """Bytes of the plain IPv4 or IPv6 header, 0 for another protocol (bpf_skb_net_base_len)."""
-    return {ETH_P_IP: 20, ETH_P_IPV6: 40}.get(skb.protocol, 0)
+    return {BE_ETH_P_IP: IPV4_HLEN, BE_ETH_P_IPV6: IPV6_HLEN}.get(skb.protocol, 0)

@@ -32,9 +32,10 @@ from ebpfvm.contract.args import (
 )
 from ebpfvm.errnos import EAFNOSUPPORT, EINVAL, ENODEV
 from ebpfvm.funcs.map_kind import of_type
-from ebpfvm.funcs.packet_bytes import ETH_HLEN, length
+from ebpfvm.funcs.packet_bytes import length
 from ebpfvm.ints import U32_MAX, s32
 from ebpfvm.kernel.skb import SkBuff
+from ebpfvm.net import AF_INET, AF_INET6, ETH_HLEN
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv, Kernel, XdpBuff
@@ -52,7 +53,6 @@ BPF_FIB_LKUP_RET_FWD_DISABLED: Final = 5
 _FIB_SIZE: Final = 64
 _FIB_FLAGS: Final = 0x3F
 _REDIR_NEIGH_SIZE: Final = 20
-_AF_INET, _AF_INET6 = 2, 10
 _DEFAULT_MTU: Final = 1500
 
 
@@ -183,7 +183,7 @@ def bpf_fib_lookup(env: CallEnv, ctx: Packet, params: WriteMem, plen: ConstSize,
     if plen < _FIB_SIZE or flags & ~_FIB_FLAGS:
         return -EINVAL
     data = env.memory.read(params, _FIB_SIZE)
-    if data[0] not in (_AF_INET, _AF_INET6):
+    if data[0] not in (AF_INET, AF_INET6):
         return -EAFNOSUPPORT
     if int.from_bytes(data[8:12], "little") not in env.kernel.devices:
         return -ENODEV

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 from ebpfvm.contract import helper
 from ebpfvm.contract.args import Anything, BtfSockCommon, Integer, Skb
 from ebpfvm.errnos import EINVAL, EOPNOTSUPP
-from ebpfvm.funcs.packet_bytes import ETH_P_IP, ETH_P_IPV6, get, network_offset, put
+from ebpfvm.funcs.packet_bytes import get, network_offset, put
 from ebpfvm.ints import U32_MAX
 from ebpfvm.kernel.sock import find_sock
+from ebpfvm.net import BE_ETH_P_IP, BE_ETH_P_IPV6, IPV4_HLEN, IPV6_HLEN, PACKET_OTHERHOST
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv, SkBuff
 
-PACKET_OTHERHOST: Final = 3
 SKB_CLOCK_REALTIME, SKB_CLOCK_MONOTONIC, SKB_CLOCK_TAI = 0, 1, 2
 _OVERFLOW_UID: Final = 65534
 _PORTS: Final = frozenset({6, 17, 33, 132, 136})  # TCP, UDP, DCCP, SCTP, UDP-Lite
@@ -24,18 +24,18 @@ _PORTS: Final = frozenset({6, 17, 33, 132, 136})  # TCP, UDP, DCCP, SCTP, UDP-Li
 def flow_of(skb: SkBuff) -> bytes:
     """What the flow dissector hashes: addresses in order, protocol, ports."""
     at = network_offset(skb)
-    if skb.protocol == ETH_P_IP:
-        header = get(skb, at, 20)
+    if skb.protocol == BE_ETH_P_IP:
+        header = get(skb, at, IPV4_HLEN)
         if header is None:
             return b""
         fragment = int.from_bytes(header[6:8], "big") & 0x1FFF
         ports = b"" if fragment else _ports(skb, header[9], at + 4 * (header[0] & 15))
         return _ordered(header[12:16], header[16:20], ports) + header[9:10]
-    if skb.protocol == ETH_P_IPV6:
-        header = get(skb, at, 40)
+    if skb.protocol == BE_ETH_P_IPV6:
+        header = get(skb, at, IPV6_HLEN)
         if header is None:
             return b""
-        return _ordered(header[8:24], header[24:40], _ports(skb, header[6], at + 40)) + header[6:7]
+        return _ordered(header[8:24], header[24:40], _ports(skb, header[6], at + IPV6_HLEN)) + header[6:7]
     return skb.payload()[:12] + skb.protocol.to_bytes(2, "little")
 
 
@@ -94,9 +94,9 @@ def bpf_skb_change_type(env: CallEnv, skb: Skb, type: Anything) -> Integer:
 def bpf_skb_ecn_set_ce(env: CallEnv, skb: Skb) -> Integer:
     """Mark congestion in the IP header; 1 if it is marked now (or was), 0 if the flow does not do ECN."""
     at = network_offset(skb)
-    if skb.protocol == ETH_P_IP:
+    if skb.protocol == BE_ETH_P_IP:
         return _ipv4_set_ce(skb, at)
-    header = get(skb, at, 40) if skb.protocol == ETH_P_IPV6 else None
+    header = get(skb, at, IPV6_HLEN) if skb.protocol == BE_ETH_P_IPV6 else None
     if header is None or not header[1] & 0x30:
         return 0
     put(skb, at + 1, bytes([header[1] | 0x30]))
@@ -104,7 +104,7 @@ def bpf_skb_ecn_set_ce(env: CallEnv, skb: Skb) -> Integer:
 
 
 def _ipv4_set_ce(skb: SkBuff, at: int) -> int:
-    header = get(skb, at, 20)
+    header = get(skb, at, IPV4_HLEN)
     if header is None or not header[1] & 3:
         return 0
     if header[1] & 3 == 3:
@@ -124,7 +124,7 @@ def bpf_skb_set_tstamp(env: CallEnv, skb: Skb, tstamp: Anything, tstamp_type: An
     -EOPNOTSUPP for packets that are not IP, -EINVAL for another clock or time 0 of the last two.
     """
     tstamp_type &= U32_MAX
-    if skb.protocol not in (ETH_P_IP, ETH_P_IPV6):
+    if skb.protocol not in (BE_ETH_P_IP, BE_ETH_P_IPV6):
         return -EOPNOTSUPP
     if tstamp_type > SKB_CLOCK_TAI or (tstamp_type != SKB_CLOCK_REALTIME and not tstamp):
         return -EINVAL

@@ -7,21 +7,18 @@ from typing import TYPE_CHECKING, Final
 from ebpfvm.contract import helper
 from ebpfvm.contract.args import Anything, Integer, Skb
 from ebpfvm.errnos import EFAULT, EINVAL, ENOMEM, ENOTSUPP
-from ebpfvm.funcs.packet_bytes import (
-    BPF_SKB_MAX_LEN,
-    ETH_HLEN,
-    ETH_P_8021AD,
-    ETH_P_8021Q,
-    ETH_P_IP,
-    ETH_P_IPV6,
-    VLAN_HLEN,
-    get,
-    network_offset,
-    network_size,
-    replace,
-    resize,
-)
+from ebpfvm.funcs.packet_bytes import BPF_SKB_MAX_LEN, get, network_offset, network_size, replace, resize
 from ebpfvm.ints import U32_MAX, s32
+from ebpfvm.net import (
+    BE_ETH_P_8021AD,
+    BE_ETH_P_8021Q,
+    BE_ETH_P_IP,
+    BE_ETH_P_IPV6,
+    ETH_HLEN,
+    IPV4_HLEN,
+    IPV6_HLEN,
+    VLAN_HLEN,
+)
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv, SkBuff
@@ -74,12 +71,12 @@ def bpf_skb_change_proto(env: CallEnv, skb: Skb, proto: Anything, flags: Anythin
     if flags:
         return -EINVAL
     at = network_offset(skb)
-    if skb.protocol == ETH_P_IP and proto & 0xFFFF == ETH_P_IPV6:
-        replace(skb, at, 0, bytes(20))
-    elif skb.protocol == ETH_P_IPV6 and proto & 0xFFFF == ETH_P_IP:
-        if skb.len < at + 20:
+    if skb.protocol == BE_ETH_P_IP and proto & 0xFFFF == BE_ETH_P_IPV6:
+        replace(skb, at, 0, bytes(IPV6_HLEN - IPV4_HLEN))
+    elif skb.protocol == BE_ETH_P_IPV6 and proto & 0xFFFF == BE_ETH_P_IP:
+        if skb.len < at + IPV6_HLEN - IPV4_HLEN:
             return -ENOMEM
-        replace(skb, at, 20, b"")
+        replace(skb, at, IPV6_HLEN - IPV4_HLEN, b"")
     else:
         return -ENOTSUPP
     skb.protocol = proto & 0xFFFF
@@ -107,7 +104,7 @@ def bpf_skb_adjust_room(env: CallEnv, skb: Skb, len_diff: Anything, mode: Anythi
     if flags & _DECAP_L3:
         if change >= 0 or flags & _DECAP_L3 == _DECAP_L3:
             return -EINVAL
-        smallest = 20 if flags & _DECAP_L3_IPV4 else 40
+        smallest = IPV4_HLEN if flags & _DECAP_L3_IPV4 else IPV6_HLEN
     return _shrink(skb, at, -change, flags, smallest) if change < 0 else _grow(skb, at, change, flags)
 
 
@@ -121,7 +118,7 @@ def _shrink(skb: SkBuff, at: int, size: int, flags: int, smallest: int) -> int:
         return -ENOMEM
     replace(skb, at, size, b"")
     if flags & _DECAP_L3:
-        skb.protocol = ETH_P_IP if flags & _DECAP_L3_IPV4 else ETH_P_IPV6
+        skb.protocol = BE_ETH_P_IP if flags & _DECAP_L3_IPV4 else BE_ETH_P_IPV6
     return 0
 
 
@@ -138,7 +135,7 @@ def _grow(skb: SkBuff, at: int, size: int, flags: int) -> int:
         return -ENOMEM
     replace(skb, at, 0, bytes(size))
     if encap:
-        skb.protocol = ETH_P_IP if encap == _ENCAP_L3_IPV4 else ETH_P_IPV6
+        skb.protocol = BE_ETH_P_IP if encap == _ENCAP_L3_IPV4 else BE_ETH_P_IPV6
     return 0
 
 
@@ -149,8 +146,8 @@ def _grow(skb: SkBuff, at: int, size: int, flags: int) -> int:
 def bpf_skb_vlan_push(env: CallEnv, skb: Skb, vlan_proto: Anything, vlan_tci: Anything) -> Integer:
     """Put a tag on the packet; it is kept beside the bytes, where a second one pushes it into them."""
     vlan_proto &= 0xFFFF
-    if vlan_proto not in (ETH_P_8021Q, ETH_P_8021AD):
-        vlan_proto = ETH_P_8021Q
+    if vlan_proto not in (BE_ETH_P_8021Q, BE_ETH_P_8021AD):
+        vlan_proto = BE_ETH_P_8021Q
     if skb.vlan_present:
         tag = skb.vlan_proto.to_bytes(2, "little") + skb.vlan_tci.to_bytes(2, "big")
         replace(skb, 12, 0, tag)
@@ -164,11 +161,11 @@ def bpf_skb_vlan_pop(env: CallEnv, skb: Skb) -> Integer:
     """Take the outermost tag off; the next one in the bytes, if any, takes its place beside them."""
     if skb.vlan_present:
         skb.vlan_present = skb.vlan_tci = skb.vlan_proto = 0
-    elif skb.protocol not in (ETH_P_8021Q, ETH_P_8021AD):
+    elif skb.protocol not in (BE_ETH_P_8021Q, BE_ETH_P_8021AD):
         return 0
     elif _pop_tag(skb) is None:
         return -ENOMEM
-    if skb.protocol not in (ETH_P_8021Q, ETH_P_8021AD):
+    if skb.protocol not in (BE_ETH_P_8021Q, BE_ETH_P_8021AD):
         return 0
     proto = skb.protocol
     tci = _pop_tag(skb)

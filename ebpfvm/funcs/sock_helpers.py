@@ -31,7 +31,8 @@ from ebpfvm.contract.args import (
 from ebpfvm.errnos import EINVAL, EOPNOTSUPP
 from ebpfvm.errors import Fault
 from ebpfvm.ints import U64_MAX
-from ebpfvm.kernel.sock import IPPROTO_TCP, TCP_LISTEN, find_sock
+from ebpfvm.kernel.sock import TCP_LISTEN, find_sock
+from ebpfvm.net import IPPROTO_TCP
 
 if TYPE_CHECKING:
     from ebpfvm.contract import Helper

@@ -24,11 +24,11 @@ from ebpfvm.contract.args import (
 )
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.ints import U32_MAX
+from ebpfvm.net import TCP_HLEN
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv
 
-_TCP_HLEN: Final = 20
 _V4_SIZES: Final = (536, 1300, 1440, 1460)
 _V6_SIZES: Final = (1220, 1420, 1440, 8940)
 _MSS_DEFAULT: Final = 536
@@ -48,7 +48,7 @@ def _hash(env: CallEnv, addresses: bytes, ports: bytes, count: int, which: int) 
 
 def _segment_size(tcp: bytes) -> int:
     """The MSS option, 0 without a usable one (tcp_parse_mss_option)."""
-    at = _TCP_HLEN
+    at = TCP_HLEN
     while at < len(tcp):
         kind = tcp[at]
         if kind == 0:
@@ -89,7 +89,7 @@ def _check(env: CallEnv, addresses: bytes, tcp: bytes, sizes: tuple[int, ...]) -
 
 
 def _bad_length(tcp: bytes, length: int) -> bool:
-    return length < _TCP_HLEN or length != (tcp[12] >> 4) * 4
+    return length < TCP_HLEN or length != (tcp[12] >> 4) * 4
 
 
 @helper(gpl_only=True, pkt_access=True)

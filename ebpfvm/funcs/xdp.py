@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 from ebpfvm.contract import Arg, ArgSpec, contract_only, helper
 from ebpfvm.contract.args import Anything, ConstSize, Integer, Mem, UninitMem, Xdp
 from ebpfvm.errnos import EACCES, EFAULT, EINVAL
-from ebpfvm.funcs.packet_bytes import ETH_HLEN, length, load_bytes, store_bytes
+from ebpfvm.funcs.packet_bytes import length, load_bytes, store_bytes
 from ebpfvm.ints import U32_MAX, s32
+from ebpfvm.net import ETH_HLEN
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv

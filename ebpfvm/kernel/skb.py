@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Never
 from ebpfvm.errors import Fault, UsageError
 from ebpfvm.kernel.memory import Region
 from ebpfvm.kernel.refs import RefCounted
+from ebpfvm.net import BE_ETH_P_8021AD, BE_ETH_P_8021Q, ETH_HLEN, RAW_VLAN_TYPES, VLAN_HLEN
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.emulated import Kernel
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
 SKB_HEADROOM = 66  # NET_SKB_PAD + NET_IP_ALIGN, what bpf_prog_test_run_skb reserves (x86-64, net/bpf/test_run.c)
 SKB_TAILROOM = 320  # room of struct skb_shared_info, which programs never see
 XDP_HEADROOM = 256  # XDP_PACKET_HEADROOM
-ETH_HLEN = 14
-VLAN_HLEN = 4
-# As `skb->protocol` holds them: network byte order in a little-endian number.
-ETH_P_8021Q = 0x0081
-ETH_P_8021AD = 0xA888
 
 
 class PacketRegion(Region):
@@ -295,7 +291,7 @@ def network_offset(skb: SkBuff) -> int:
         return offset
     packet = skb.packet
     ethertype = bytes(packet.data[packet.start + 12:min(packet.start + 14, packet.end)])
-    while ethertype in (b"\x81\x00", b"\x88\xa8") and skb.protocol not in (ETH_P_8021Q, ETH_P_8021AD):
+    while ethertype in RAW_VLAN_TYPES and skb.protocol not in (BE_ETH_P_8021Q, BE_ETH_P_8021AD):
         at = packet.start + offset + 2
         ethertype = bytes(packet.data[at:min(at + 2, packet.end)])
         offset += VLAN_HLEN

@@ -12,11 +12,8 @@ from ebpfvm.kernel.ctx import Layout, ObjectRegion
 if TYPE_CHECKING:
     from ebpfvm.kernel.emulated import Kernel
 
-AF_INET: Final = 2
-AF_INET6: Final = 10
 TCP_LISTEN: Final = 10
 TCP_CLOSE: Final = 7
-IPPROTO_TCP: Final = 6
 _NOT_FULL: Final = frozenset({6, 12})  # TCP_TIME_WAIT, TCP_NEW_SYN_RECV
 _SIZE: Final = 80
 

@@ -14,6 +14,7 @@ from ebpfvm.errors import Fault, UsageError
 from ebpfvm.kernel import Kernel, SchBpfCtx, SkbCtx, XdpBuff, XdpCtx
 from ebpfvm.kernel.ctx import layout_of
 from ebpfvm.loaded import Loaded
+from ebpfvm.net import ETH_HLEN, ETH_P_8021Q, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6
 from ebpfvm.runners import HANDLE, made_up_skb
 
 if TYPE_CHECKING:
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
     from ebpfvm.loader.object import Program
 
 _SKB_TYPES = frozenset({"sched_cls", "sched_act", "socket_filter", "cgroup_skb"})
-_ETH_HLEN = 14
 # Fields that a packet may come with, and their bits.
 _FIELDS = {"mark": 32, "priority": 32, "tc_index": 16, "hash": 32, "pkt_type": 3, "tstamp": 63, "queue_mapping": 12,
            "vlan_tci": 16, "ingress_ifindex": 8, "tc_classid": 16, "napi_id": 16}
+
+_ETHERTYPES = tuple(kind.to_bytes(2, "big") for kind in (ETH_P_IP, ETH_P_IPV6, ETH_P_ARP, ETH_P_8021Q))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ class Machine:
         if self.type.name == "xdp":
             buff = XdpBuff(kernel, given.data, ingress_ifindex=1)
             return XdpCtx(kernel, buff, self.layout), buff
-        visible = given.data if self.type.name in ("sched_cls", "sched_act", "qdisc") else given.data[_ETH_HLEN:]
+        visible = given.data if self.type.name in ("sched_cls", "sched_act", "qdisc") else given.data[ETH_HLEN:]
         skb = made_up_skb(kernel, visible, given.data)
         for name, value in given.fields.items():
             setattr(skb, name, value)
@@ -135,7 +137,7 @@ def given(random: Random, program: Program) -> Given:
     length = random.choice((14, 14, 15, 20, 34, 42, 60, 64, random.randrange(14, 128), random.randrange(14, 400)))
     data = bytearray(random.randbytes(length))
     if random.random() < 0.5:
-        data[12:14] = random.choice((b"\x08\x00", b"\x86\xdd", b"\x08\x06", b"\x81\x00"))
+        data[12:14] = random.choice(_ETHERTYPES)
         data[14:16] = random.choice((b"\x45\x00", b"\x46\x00", b"\x60\x00", bytes(2)))[:max(length - 14, 0)]
     names = random.sample(sorted(_FIELDS), random.randrange(4))
     fields: dict[str, Any] = {name: _number(random, _FIELDS[name]) for name in names}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from ebpfvm.net import ETH_DATA_LEN, ETH_HLEN
 from ebpfvm.sched.classful import tree_reduce_backlog
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
@@ -14,12 +15,11 @@ if TYPE_CHECKING:
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.sch_generic import QdiscDevice
 
-ETH_DATA_LEN: Final = 1500
 
 
 def psched_mtu(dev: QdiscDevice) -> int:
     """The greatest frame of a device: MTU and link header, 1514 for Ethernet."""
-    return (dev.link.mtu or ETH_DATA_LEN) + 14
+    return (dev.link.mtu or ETH_DATA_LEN) + ETH_HLEN
 
 
 def tx_queue_len(dev: QdiscDevice) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ebpfvm.errnos import ERANGE
 from ebpfvm.funcs.skb_room import bpf_skb_vlan_pop, bpf_skb_vlan_push
 from ebpfvm.ints import U32_MAX, swap16
+from ebpfvm.net import ETH_HLEN, ETH_P_8021AD, ETH_P_8021Q
 from ebpfvm.sched.tc.action import Action
 from ebpfvm.sched.tc.dissect import dissect
 from ebpfvm.sched.tc.tc_text import mac_text
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from ebpfvm.sched.tc.tc_verdict import TcfResult
 
 _FULL_MAC: Final = (1 << 48) - 1
-_PROTOCOLS: Final = {0x8100: "802.1Q", 0x88A8: "802.1ad"}
-_ETH_HLEN: Final = 14
+_PROTOCOLS: Final = {ETH_P_8021Q: "802.1Q", ETH_P_8021AD: "802.1ad"}
 
 
 class Vlan(Action):
@@ -39,7 +39,7 @@ class Vlan(Action):
     kind = "vlan"
 
     def __init__(self, what: str, control: int = TC_ACT_PIPE, *, vlan: int = 0, priority: int | None = None,
-                 protocol: int = 0x8100, dst: int = 0, src: int = 0) -> None:
+                 protocol: int = ETH_P_8021Q, dst: int = 0, src: int = 0) -> None:
         super().__init__(control)
         if vlan > 0xFFF:
             raise OSError(ERANGE, f"Numerical result out of range: a VLAN id has 12 bits, {vlan} has more")
@@ -89,9 +89,9 @@ class Vlan(Action):
 
     def _pop_eth(self, skb: SkBuff) -> bool:
         data = skb.payload()
-        if skb.vlan_present or len(data) < _ETH_HLEN:
+        if skb.vlan_present or len(data) < ETH_HLEN:
             return False
-        skb.set_payload(data[_ETH_HLEN:])
+        skb.set_payload(data[ETH_HLEN:])
         return True
 
     def text(self) -> str:

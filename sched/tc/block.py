@@ -7,6 +7,7 @@ from bisect import insort
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ebpfvm.errnos import EEXIST, EINVAL, ENOENT
+from ebpfvm.net import ETH_P_ALL
 from ebpfvm.sched.tc.tc_text import classid_text
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_REPEAT, TcfResult, is_jump
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from ebpfvm.sched.sch_generic import Qdisc
     from ebpfvm.sched.tc.action import Action
 
-ETH_P_ALL: Final = 0x0003
 FIRST_AUTO_PRIO: Final = 0xC000  # tcf_auto_prio: the first priority given to who names none, then downwards
 _AUTO_RANGE: Final = 0x8000
 _MAX_PRIO: Final = 0xFFFF

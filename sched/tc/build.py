@@ -8,6 +8,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errnos import EINVAL, EOPNOTSUPP
 from ebpfvm.errors import UsageError
+from ebpfvm.net import (
+    ETH_P_8021AD,
+    ETH_P_8021Q,
+    ETH_P_IP,
+    ETH_P_IPV6,
+    IPPROTO_ICMP,
+    IPPROTO_ICMPV6,
+    IPPROTO_SCTP,
+    IPPROTO_TCP,
+    IPPROTO_UDP,
+)
 from ebpfvm.sched.qdiscs.kinds import QDISCS
 from ebpfvm.sched.tc.act_edit import Pedit, Vlan
 from ebpfvm.sched.tc.action import Action, Gact, Police, Skbedit
@@ -27,9 +38,8 @@ if TYPE_CHECKING:
 
     Options = Mapping[str, Any]
 
-_IPV4, _IPV6 = 0x0800, 0x86DD
-_WITH_PORTS: Final = (6, 17, 132)
-_ICMP: Final = (1, 58)
+_WITH_PORTS: Final = (IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP)
+_ICMP: Final = (IPPROTO_ICMP, IPPROTO_ICMPV6)
 
 
 @dataclass(frozen=True)
@@ -191,12 +201,12 @@ def _u32(options: dict[str, Any], matches: Sequence[Any]) -> None:
 def _flower(options: dict[str, Any], protocol: int) -> None:
     outer = options["eth_type"].value if "eth_type" in options else protocol
     inner = next((options[word].value for word in ("cvlan_ethtype", "vlan_ethtype") if word in options), outer)
-    is_ip = inner in (_IPV4, _IPV6)
+    is_ip = inner in (ETH_P_IP, ETH_P_IPV6)
     for word in ("ip_proto", "ip_tos", "ip_ttl", "ip_flags", "src_ip", "dst_ip"):
         if word in options and not is_ip:
             raise UsageError(f"flower {word}: the filter's protocol has to be ip or ipv6")
     for word in ("vlan_id", "vlan_prio", "vlan_ethtype"):
-        if word in options and outer not in (0x8100, 0x88A8):
+        if word in options and outer not in (ETH_P_8021Q, ETH_P_8021AD):
             raise UsageError(f"flower {word}: the filter's protocol has to be 802.1Q or 802.1ad")
     proto = options.get("ip_proto")
     _needs(options, ("src_port", "dst_port"), proto, _WITH_PORTS)
@@ -221,8 +231,8 @@ def _compare(options: dict[str, Any], ethertype: int) -> None:
     for word in ("src_ip", "dst_ip"):
         if word in options:
             value, mask, have = options[word]
-            if have != (32 if ethertype == _IPV4 else 128):
+            if have != (32 if ethertype == ETH_P_IP else 128):
                 raise UsageError(f"flower {word}: the filter's protocol is "
-                                 f"{'ip' if ethertype == _IPV4 else 'ipv6'}, the address is not")
+                                 f"{'ip' if ethertype == ETH_P_IP else 'ipv6'}, the address is not")
             options[word] = Masked(value, mask, have)
     assert all(isinstance(value, Masked | Range) for word, value in options.items() if word.endswith("_port"))

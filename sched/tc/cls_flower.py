@@ -5,6 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ebpfvm.errnos import EEXIST, EINVAL
+from ebpfvm.net import (
+    ETH_P_8021AD,
+    ETH_P_8021Q,
+    ETH_P_ALL,
+    ETH_P_ARP,
+    ETH_P_IP,
+    ETH_P_IPV6,
+    IPPROTO_AH,
+    IPPROTO_ESP,
+    IPPROTO_ICMP,
+    IPPROTO_ICMPV6,
+    IPPROTO_L2TP,
+    IPPROTO_SCTP,
+    IPPROTO_TCP,
+    IPPROTO_UDP,
+)
 from ebpfvm.sched.tc.block import Filter, TcfProto, class_text
 from ebpfvm.sched.tc.dissect import Dissected, dissect
 from ebpfvm.sched.tc.tc_text import address_text, mac_text
@@ -69,9 +85,11 @@ _SHOWN: Final = ("indev", "vlan_id", "vlan_prio", "vlan_ethtype", "cvlan_id", "c
                  "src_mac", "eth_type", "ip_proto", "ip_tos", "ip_ttl", "tcp_flags", "dst_ip", "src_ip", "dst_port",
                  "src_port", "type", "code", "ip_flags")
 _SHOWN_AS: Final = {"type": "icmp_type", "code": "icmp_code"}
-_ETH_NAMES: Final = {0x0800: "ipv4", 0x86DD: "ipv6", 0x0806: "arp", 0x8100: "802.1Q", 0x88A8: "802.1ad"}
-_VLAN_NAMES: Final = {**_ETH_NAMES, 0x0800: "ip"}
-_IP_NAMES: Final = {6: "tcp", 17: "udp", 132: "sctp", 1: "icmp", 58: "icmpv6", 50: "esp", 51: "ah", 115: "l2tp"}
+_ETH_NAMES: Final = {ETH_P_IP: "ipv4", ETH_P_IPV6: "ipv6", ETH_P_ARP: "arp", ETH_P_8021Q: "802.1Q",
+                      ETH_P_8021AD: "802.1ad"}
+_VLAN_NAMES: Final = {**_ETH_NAMES, ETH_P_IP: "ip"}
+_IP_NAMES: Final = {IPPROTO_TCP: "tcp", IPPROTO_UDP: "udp", IPPROTO_SCTP: "sctp", IPPROTO_ICMP: "icmp",
+                     IPPROTO_ICMPV6: "icmpv6", IPPROTO_ESP: "esp", IPPROTO_AH: "ah", IPPROTO_L2TP: "l2tp"}
 
 
 class Flower(TcfProto):
@@ -103,7 +121,7 @@ class Flower(TcfProto):
         Raises:
             OSError: EEXIST, a filter with this very key exists.
         """
-        if self.protocol != 0x0003:
+        if self.protocol != ETH_P_ALL:
             options = {"eth_type": Masked(self.protocol, 0xFFFF, 16), **options}
         old = self.get(handle) if handle else None
         key = _key_of(options)
@@ -121,7 +139,7 @@ class Flower(TcfProto):
         if inner is not None:
             options["eth_type"] = inner
         ethertype = options.get("eth_type")
-        four = ethertype is None or ethertype.value != 0x86DD
+        four = ethertype is None or ethertype.value != ETH_P_IPV6
         for word in _SHOWN:
             value = options.get(word)
             if value is not None:

@@ -11,26 +11,31 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ebpfvm.ints import swap16
-from ebpfvm.sched.packet import (
+from ebpfvm.net import (
     ETH_HLEN,
     ETH_P_8021AD,
     ETH_P_8021Q,
     ETH_P_IP,
     ETH_P_IPV6,
+    IPPROTO_FRAGMENT,
+    IPPROTO_ICMP,
+    IPPROTO_ICMPV6,
+    IPPROTO_SCTP,
     IPPROTO_TCP,
     IPPROTO_UDP,
-    checksum,
-    parse,
+    IPV4_HLEN,
+    IPV6_EXTENSIONS,
+    IPV6_HLEN,
+    TCP_HLEN,
+    VLAN_HLEN,
 )
+from ebpfvm.sched.packet import checksum, parse
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.skb import SkBuff
 
-IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP = 1, 58, 132
 _PORTS: Final = (IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP)
 _VLANS: Final = (ETH_P_8021Q, ETH_P_8021AD)
-_EXTENSIONS: Final = (0, 43, 60)
-_FRAGMENT: Final = 44
 _ECN_MASK, _ECN_CE = 3, 3
 
 
@@ -85,14 +90,14 @@ def dissect_bytes(data: bytes) -> Dissected:
         return Dissected(network=len(data))
     kind, at = data[12] << 8 | data[13], ETH_HLEN
     vlans: list[tuple[int, int]] = []
-    while kind in _VLANS and len(data) >= at + 4:
+    while kind in _VLANS and len(data) >= at + VLAN_HLEN:
         vlans.append((data[at] << 8 | data[at + 1], kind))
         kind = data[at + 2] << 8 | data[at + 3]
         at += 4
     base = Dissected(int.from_bytes(data[6:12], "big"), int.from_bytes(data[:6], "big"), tuple(vlans), kind, at)
-    if kind == ETH_P_IP and len(data) >= at + 20 and data[at] >> 4 == 4 and data[at] & 15 >= 5:
+    if kind == ETH_P_IP and len(data) >= at + IPV4_HLEN and data[at] >> 4 == 4 and data[at] & 15 >= 5:
         return _transport(_ipv4(base, data, at), data)
-    if kind == ETH_P_IPV6 and len(data) >= at + 40 and data[at] >> 4 == 6:
+    if kind == ETH_P_IPV6 and len(data) >= at + IPV6_HLEN and data[at] >> 4 == 6:
         return _transport(_ipv6(base, data, at), data)
     return base
 
@@ -108,10 +113,10 @@ def _ipv4(base: Dissected, data: bytes, at: int) -> Dissected:
 
 
 def _ipv6(base: Dissected, data: bytes, at: int) -> Dissected:
-    proto, head = data[at + 6], at + 40
+    proto, head = data[at + 6], at + IPV6_HLEN
     fragment = first = False
-    while proto in (*_EXTENSIONS, _FRAGMENT) and len(data) >= head + 8:
-        if proto == _FRAGMENT:
+    while proto in (*IPV6_EXTENSIONS, IPPROTO_FRAGMENT) and len(data) >= head + 8:
+        if proto == IPPROTO_FRAGMENT:
             fragment, first = True, not (data[head + 2] << 8 | data[head + 3]) >> 3
             proto, head = data[head], head + 8
             if not first:
@@ -131,7 +136,7 @@ def _transport(found: Dissected, data: bytes) -> Dissected:
         return found
     if found.ip_proto in _PORTS and len(data) >= at + 4:
         found = found._replace(sport=data[at] << 8 | data[at + 1], dport=data[at + 2] << 8 | data[at + 3])
-    if found.ip_proto == IPPROTO_TCP and len(data) >= at + 20:
+    if found.ip_proto == IPPROTO_TCP and len(data) >= at + TCP_HLEN:
         return found._replace(tcp_flags=(data[at + 12] << 8 | data[at + 13]) & 0xFFF)
     if found.ip_proto in (IPPROTO_ICMP, IPPROTO_ICMPV6) and len(data) >= at + 2:
         return found._replace(icmp=(data[at], data[at + 1]))

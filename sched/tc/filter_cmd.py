@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errnos import EINVAL, ENOENT, EOPNOTSUPP
 from ebpfvm.errors import UsageError
+from ebpfvm.net import ETH_P_ALL
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, handle_text
 from ebpfvm.sched.tc.cls_basic import Basic, Fw, Matchall
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 KINDS: Final[Mapping[str, type[TcfProto]]] = {kind.kind: kind for kind in (Basic, Bpf, Flower, Fw, Matchall, U32)}
 
-ETH_P_ALL: Final = 0x0003
 _HOOKS: Final = {0xFFFFFFF2: "ingress", 0xFFFFFFF3: "egress", INGRESS_HANDLE: "ingress", TC_H_INGRESS: "ingress"}
 _PLACES: Final = ("root", "ingress", "egress", "parent")
 

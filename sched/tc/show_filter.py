@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ebpfvm.sched.tc.block import ETH_P_ALL, Block, Filter, TcfProto
+from ebpfvm.net import (
+    ETH_P_8021AD,
+    ETH_P_8021Q,
+    ETH_P_ALL,
+    ETH_P_ARP,
+    ETH_P_IP,
+    ETH_P_IPV6,
+    ETH_P_LLDP,
+    ETH_P_MPLS_MC,
+    ETH_P_MPLS_UC,
+)
+from ebpfvm.sched.tc.block import Block, Filter, TcfProto
 from ebpfvm.sched.tc.cls_basic import Fw
 from ebpfvm.sched.tc.cls_u32 import U32
 from ebpfvm.sched.tc.show_qdisc import action_lines
@@ -12,8 +23,9 @@ from ebpfvm.sched.tc.show_qdisc import action_lines
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-_PROTOCOLS: Final = {0x0800: "ip", 0x86DD: "ipv6", 0x0806: "arp", 0x8100: "802.1Q", 0x88A8: "802.1ad",
-                     0x8847: "mpls_uc", 0x8848: "mpls_mc", 0x88CC: "LLDP", ETH_P_ALL: "all"}
+_PROTOCOLS: Final = {ETH_P_IP: "ip", ETH_P_IPV6: "ipv6", ETH_P_ARP: "arp", ETH_P_8021Q: "802.1Q",
+                     ETH_P_8021AD: "802.1ad", ETH_P_MPLS_UC: "mpls_uc", ETH_P_MPLS_MC: "mpls_mc", ETH_P_LLDP: "LLDP",
+                     ETH_P_ALL: "all"}
 
 
 class FilterFilter(NamedTuple):

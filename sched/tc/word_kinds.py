@@ -9,6 +9,24 @@ from typing import Final
 
 from ebpfvm.errors import UsageError
 from ebpfvm.ints import S32_MAX, S32_MIN, U32_MAX
+from ebpfvm.net import (
+    ETH_P_8021AD,
+    ETH_P_8021Q,
+    ETH_P_ALL,
+    ETH_P_ARP,
+    ETH_P_IP,
+    ETH_P_IPV6,
+    ETH_P_MPLS_UC,
+    IPPROTO_AH,
+    IPPROTO_ESP,
+    IPPROTO_GRE,
+    IPPROTO_ICMP,
+    IPPROTO_ICMPV6,
+    IPPROTO_IGMP,
+    IPPROTO_SCTP,
+    IPPROTO_TCP,
+    IPPROTO_UDP,
+)
 from ebpfvm.sched.tc.cls_flower import Masked, Range
 from ebpfvm.sched.tc.lr import REST, WordKind
 from ebpfvm.sched.tc.tc_verdict import (
@@ -21,10 +39,12 @@ from ebpfvm.sched.tc.tc_verdict import (
 )
 from ebpfvm.sched.units import parse_tc_rate, parse_tc_size, parse_tc_time, parse_time64
 
-PROTOCOLS: Final = {"all": 0x0003, "ip": 0x0800, "ipv4": 0x0800, "ipv6": 0x86DD, "ip6": 0x86DD, "arp": 0x0806,
-                    "802.1q": 0x8100, "802.1Q": 0x8100, "802.1ad": 0x88A8, "mpls_uc": 0x8847}
-IP_PROTOCOLS: Final = {"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "ah": 51, "icmpv6": 58,
-                       "icmp6": 58, "sctp": 132}
+PROTOCOLS: Final = {"all": ETH_P_ALL, "ip": ETH_P_IP, "ipv4": ETH_P_IP, "ipv6": ETH_P_IPV6, "ip6": ETH_P_IPV6,
+                    "arp": ETH_P_ARP, "802.1q": ETH_P_8021Q, "802.1Q": ETH_P_8021Q, "802.1ad": ETH_P_8021AD,
+                    "mpls_uc": ETH_P_MPLS_UC}
+IP_PROTOCOLS: Final = {"icmp": IPPROTO_ICMP, "igmp": IPPROTO_IGMP, "tcp": IPPROTO_TCP, "udp": IPPROTO_UDP,
+                       "gre": IPPROTO_GRE, "esp": IPPROTO_ESP, "ah": IPPROTO_AH, "icmpv6": IPPROTO_ICMPV6,
+                       "icmp6": IPPROTO_ICMPV6, "sctp": IPPROTO_SCTP}
 VERDICTS: Final = {"ok": TC_ACT_OK, "pass": TC_ACT_OK, "drop": TC_ACT_SHOT, "shot": TC_ACT_SHOT,
                    "reclassify": TC_ACT_RECLASSIFY, "pipe": TC_ACT_PIPE, "continue": TC_ACT_UNSPEC,
                    "trap": TC_ACT_TRAP}
@@ -307,7 +327,7 @@ def cookie(text: str) -> bytes:
 def vlan_protocol(text: str) -> int:
     """802.1Q or 802.1ad."""
     found = PROTOCOLS.get(text if text[-2:].lower() != "ad" else "802.1ad", 0)
-    if found not in (0x8100, 0x88A8):
+    if found not in (ETH_P_8021Q, ETH_P_8021AD):
         raise ValueError
     return found
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ebpfvm import errnos
+from ebpfvm import errnos, net
 from tests.house.tree import modules, parsed, shown
 
 # They talk to the machine that runs Python, whose errno values are Python's.
@@ -84,4 +84,30 @@ def test_limits_of_integers_are_written_in_ints_only() -> None:
     strays = [f"{shown(path)}:{line}: use {name} of ebpfvm.ints" for module, path in modules().items()
               if module != "ebpfvm.ints" and not module.startswith("ebpfvm.verifier.domain")
               for line, name in _limits(parsed(path))]
+    assert strays == []
+
+
+_ETHER_TYPES = {value for name, value in vars(net).items() if name.startswith("ETH_P_") and value > net.ETH_P_802_3_MIN}
+
+
+def test_names_of_headers_are_bound_in_net_only() -> None:
+    names = {f"{start}{name}" for name in vars(net) if name.isupper() for start in ("", "_")}
+    strays = [f"{shown(path)}:{line}: {name}" for module, path in modules().items() if module != "ebpfvm.net"
+              for name, line in _assigned(path) if name in names]
+    assert strays == []
+
+
+def test_ethernet_types_are_written_in_net_only() -> None:
+    """A number counts if it is written as a type is, with 4 hexadecimal digits; the bytes of a frame count too."""
+    raw = {value.to_bytes(2, "big") for value in _ETHER_TYPES}
+    strays = []
+    for module, path in modules().items():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for node in ast.walk(parsed(path)):
+            if module == "ebpfvm.net" or not isinstance(node, ast.Constant):
+                continue
+            text = lines[node.lineno - 1].encode()[node.col_offset:node.end_col_offset].decode()
+            number = type(node.value) is int and node.value in _ETHER_TYPES and re.fullmatch("0x[0-9a-fA-F]{4}", text)
+            if number or (isinstance(node.value, bytes) and node.value in raw):
+                strays.append(f"{shown(path)}:{node.lineno}: {text}")
     assert strays == []

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from ebpfvm.dialects import linux, rfc6
 from ebpfvm.errnos import EACCES, EFAULT, EINVAL, ENODEV, ENOMEM, ENOTSUPP, EOPNOTSUPP
 from ebpfvm.funcs import csum
-from ebpfvm.funcs.packet_bytes import ETH_P_8021Q, ETH_P_IP, ETH_P_IPV6
 from ebpfvm.funcs.redirect import Redirect, copy_of
 from ebpfvm.funcs.skb_meta import flow_hash
+from ebpfvm.net import BE_ETH_P_8021Q, BE_ETH_P_IP, BE_ETH_P_IPV6
 from tests.unit.funcs.world import M, World
 
 
@@ -99,7 +99,7 @@ def test_room_can_be_made_and_taken_back(packet: bytes, mode: int) -> None:
     skb, ctx = w.skb(packet)
     for size in (8, 40, 400):
         assert w.call("bpf_skb_adjust_room", ctx, size, mode, 0) == 0
-        at = 14 + (0 if mode else 20 if skb.protocol == ETH_P_IP else 40)
+        at = 14 + (0 if mode else 20 if skb.protocol == BE_ETH_P_IP else 40)
         assert skb.payload() == packet[:at] + bytes(size) + packet[at:]
         assert w.call("bpf_skb_adjust_room", ctx, -size & M, mode, 0) == 0
         assert skb.payload() == packet
@@ -108,13 +108,13 @@ def test_room_can_be_made_and_taken_back(packet: bytes, mode: int) -> None:
 def test_tunnels_change_the_protocol() -> None:
     w = World()
     skb, ctx = w.skb(ipv4())
-    assert w.call("bpf_skb_adjust_room", ctx, 40, 1, 1 << 2) == 0 and skb.protocol == ETH_P_IPV6
-    assert w.call("bpf_skb_adjust_room", ctx, -40 & M, 1, 1 << 7) == 0 and skb.protocol == ETH_P_IP
+    assert w.call("bpf_skb_adjust_room", ctx, 40, 1, 1 << 2) == 0 and skb.protocol == BE_ETH_P_IPV6
+    assert w.call("bpf_skb_adjust_room", ctx, -40 & M, 1, 1 << 7) == 0 and skb.protocol == BE_ETH_P_IP
     assert w.call("bpf_skb_adjust_room", ctx, 20, 1, 6) == -EINVAL
     assert w.call("bpf_skb_adjust_room", ctx, -20 & M, 2, 0) == -ENOTSUPP
-    assert w.call("bpf_skb_change_proto", ctx, ETH_P_IPV6, 0) == 0 and skb.len == len(ipv4()) + 20
-    assert w.call("bpf_skb_change_proto", ctx, ETH_P_IP, 0) == 0 and skb.len == len(ipv4())
-    assert w.call("bpf_skb_change_proto", ctx, ETH_P_IP, 0) == -ENOTSUPP
+    assert w.call("bpf_skb_change_proto", ctx, BE_ETH_P_IPV6, 0) == 0 and skb.len == len(ipv4()) + 20
+    assert w.call("bpf_skb_change_proto", ctx, BE_ETH_P_IP, 0) == 0 and skb.len == len(ipv4())
+    assert w.call("bpf_skb_change_proto", ctx, BE_ETH_P_IP, 0) == -ENOTSUPP
 
 
 @given(st.lists(st.integers(0, 4095), max_size=4))
@@ -123,13 +123,13 @@ def test_vlan_tags_are_a_stack(tags: list[int]) -> None:
     packet = ipv4()
     skb, ctx = w.skb(packet)
     for tag in tags:
-        assert w.call("bpf_skb_vlan_push", ctx, ETH_P_8021Q, tag) == 0
+        assert w.call("bpf_skb_vlan_push", ctx, BE_ETH_P_8021Q, tag) == 0
         assert (skb.vlan_present, skb.vlan_tci) == (1, tag)
     assert skb.len == len(packet) + 4 * max(len(tags) - 1, 0)
     for tag in reversed(tags):
         assert skb.vlan_tci == tag
         assert w.call("bpf_skb_vlan_pop", ctx) == 0
-    assert skb.payload() == packet and not skb.vlan_present and skb.protocol == ETH_P_IP
+    assert skb.payload() == packet and not skb.vlan_present and skb.protocol == BE_ETH_P_IP
     assert w.call("bpf_skb_vlan_pop", ctx) == 0
 
 
