@@ -26,6 +26,7 @@ from ebpfvm.verifier.machine.state import (
 )
 
 if TYPE_CHECKING:
+    from ebpfvm.contract.rules import Rules
     from ebpfvm.verifier.domain.arithmetic import Arithmetic
     from ebpfvm.verifier.machine.facts import Live
     from ebpfvm.verifier.machine.state import Frame, State
@@ -40,27 +41,16 @@ _ANYTHING = frozenset(bytes([kind] * 8) for kind in _PLAIN)  # most slots that s
 
 
 class Ids:
-    """Which id of the old state corresponds to which of the current one; each to one only (check_ids).
+    """Which id of the old state corresponds to which of the current one; each to one only (check_ids)."""
 
-    Args:
-        fresh: above all ids that are in use.
-        lone: numbers of the old state without an id may be linked to anything now.
-        halves: halves of slots are compared by themselves.
-        kinds: what holds nothing, and the kinds of all bytes of the stack, must be the same.
-    """
+    __slots__ = ("map", "used")
 
-    __slots__ = ("fresh", "halves", "kinds", "lone", "map", "used")
-
-    def __init__(self, fresh: int, lone: bool, halves: bool, kinds: bool) -> None:
-        self.lone = lone
-        self.kinds = kinds
-        self.halves = halves
+    def __init__(self) -> None:
         self.map: dict[int, int] = {}
         self.used: set[int] = set()
-        self.fresh = fresh
 
     def same(self, old: int, cur: int) -> bool:
-        """Both none, or both the same thing."""
+        """Return whether both are none, or both the same thing."""
         if not old or not cur:
             return old == cur
         known = self.map.get(old)
@@ -72,8 +62,39 @@ class Ids:
         self.used.add(cur)
         return True
 
+
+class Comparison(Ids):
+    """One question about two states, and the ids that have been found to correspond. Asked again and again.
+
+    Attributes:
+        arithmetic: how numbers are compared.
+        exact: which question it is: NOT_EXACT, WITHIN or EXACT.
+        lone: numbers of the old state without an id may be linked to anything now.
+        halves: halves of slots are compared by themselves.
+        kinds: what holds nothing, and the kinds of all bytes of the stack, must be the same.
+    """
+
+    __slots__ = ("_fresh", "_strict", "arithmetic", "exact", "halves", "kinds", "lone")
+
+    def __init__(self, arithmetic: Arithmetic, rules: Rules) -> None:
+        super().__init__()
+        self.arithmetic = arithmetic
+        self.lone = rules.clears_lone_ids
+        self.halves = rules.compares_halves
+        self._strict = rules.strict_in_loops
+        self.ask(NOT_EXACT, 0)
+
+    def ask(self, exact: int, fresh: int) -> None:
+        """Begin with a question about two other states; `fresh` is above all ids that are in use."""
+        self.exact = exact
+        self.kinds = self._strict and exact != NOT_EXACT
+        self._fresh = fresh
+        if self.map:
+            self.map.clear()
+            self.used.clear()
+
     def same_scalar(self, old: int, cur: int) -> bool:
-        """Linked scalars of the old state must be linked now (check_scalar_ids).
+        """Return whether scalars that were linked in the old state are linked now (check_scalar_ids).
 
         Those that were linked to nothing may be linked now: to anything, if lone ids are of no account, and else to
         each one of those only (6.18).
@@ -81,18 +102,18 @@ class Ids:
         if not old:
             if self.lone or not cur:
                 return True
-            self.fresh += 1
-            old = self.fresh
+            self._fresh += 1
+            old = self._fresh
         if not cur:
-            self.fresh += 1
-            cur = self.fresh
+            self._fresh += 1
+            cur = self._fresh
         if not self.same(old, cur):
             return False
         return not old & ADD_CONST or self.same(old & ~ADD_CONST, cur & ~ADD_CONST)
 
 
-def differs(arithmetic: Arithmetic, live: Live, old: State, cur: State, exact: int, place: tuple[int, int]) -> bool:
-    """Is the value at `place` (frame, and register or ~slot) enough to say that `old` does not cover `cur`?
+def differs(how: Comparison, live: Live, old: State, cur: State, place: tuple[int, int]) -> bool:
+    """Return whether the value at `place` (frame, and register or ~slot) alone shows that `old` does not cover `cur`.
 
     States that are compared again and again tend to differ at the same place, and this is much faster than `equal`.
     """
@@ -114,19 +135,18 @@ def differs(arithmetic: Arithmetic, live: Live, old: State, cur: State, exact: i
     if was is None or now is None or was.type != now.type:
         return was is not None
     if was.type == SCALAR:
-        return bool(precise or exact == WITHIN) and not arithmetic.within(was.num, now.num)
+        return bool(precise or how.exact == WITHIN) and not how.arithmetic.within(was.num, now.num)
     if was.type in r.PKT_TYPES and 0 <= was.what <= now.what:
-        return was.off != now.off or not arithmetic.within_packet(was.num, now.num)
+        return was.off != now.off or not how.arithmetic.within_packet(was.num, now.num)
     return was.type in r.PKT_TYPES and bool(was.what != now.what)
 
 
-def equal(arithmetic: Arithmetic, live: Live, old: State, cur: State, exact: int, ids: Ids,
-          place: list[tuple[int, int]] | None = None) -> bool:
-    """See the module; `place` takes where the states differ."""
+def equal(how: Comparison, live: Live, old: State, cur: State, place: list[tuple[int, int]]) -> bool:
+    """Return whether `old` covers `cur`; `place` takes where they differ, for `differs`."""
     frames = old.frames
     if len(frames) != len(cur.frames) or old.in_sleepable != cur.in_sleepable:
         return False
-    if not _refs(old, cur, ids):
+    if not _refs(how, old, cur):
         return False
     last = len(frames) - 1
     for at in range(last + 1):
@@ -136,99 +156,98 @@ def equal(arithmetic: Arithmetic, live: Live, old: State, cur: State, exact: int
         pc = old.pc if at == last else frames[at + 1].callsite
         if a.callback_depth > b.callback_depth:
             return False
-        found = _registers(arithmetic, live.regs[pc] | 1 << 10, a, b, exact, ids)
+        found = _registers(how, live.regs[pc] | 1 << 10, a, b)
         if found is None:
-            found = _stack(arithmetic, a, b, exact, ids)
+            found = _stack(how, a, b)
         if found is not None:
-            if place is not None:
-                place[:] = [(at, found)]
+            place[:] = [(at, found)]
             return False
     return True
 
 
-def _refs(old: State, cur: State, ids: Ids) -> bool:
+def _refs(how: Comparison, old: State, cur: State) -> bool:
     if len(old.refs) != len(cur.refs) or old.locks != cur.locks or old.preempt != cur.preempt or old.rcu != cur.rcu:
         return False
-    if not ids.same(old.irq_id, cur.irq_id):
+    if not how.same(old.irq_id, cur.irq_id):
         return False
-    if not ids.same(old.active_lock[0], cur.active_lock[0]) or old.active_lock[1] is not cur.active_lock[1]:
+    if not how.same(old.active_lock[0], cur.active_lock[0]) or old.active_lock[1] is not cur.active_lock[1]:
         return False
     for a, b in zip(old.refs, cur.refs, strict=True):
-        if a.kind != b.kind or a.ptr is not b.ptr or not ids.same(a.id, b.id):
+        if a.kind != b.kind or a.ptr is not b.ptr or not how.same(a.id, b.id):
             return False
-        if bool(a.parent) != bool(b.parent) or not ids.same(a.parent, b.parent):
+        if bool(a.parent) != bool(b.parent) or not how.same(a.parent, b.parent):
             return False
     return True
 
 
-def _registers(arithmetic: Arithmetic, live: int, a: Frame, b: Frame, exact: int, ids: Ids) -> int | None:
+def _registers(how: Comparison, live: int, a: Frame, b: Frame) -> int | None:
     """The register that differs, or None."""
     old_regs, cur_regs, precise = a.regs, b.regs, a.precise_regs
     for number in range(11):
         old = old_regs[number]
-        if old is None and exact != EXACT and not ids.kinds:
+        if old is None and how.exact != EXACT and not how.kinds:
             continue
         cur = cur_regs[number]
         if old is cur and (old is None or not (old.id or old.ref)):
             continue
-        if live >> number & 1 and not safe(arithmetic, old, cur, bool(precise >> number & 1), exact, ids):
+        if live >> number & 1 and not safe(how, old, cur, bool(precise >> number & 1)):
             return number
     return None
 
 
-def safe(arithmetic: Arithmetic, old: Reg | None, cur: Reg | None, precise: bool, exact: int, ids: Ids) -> bool:
+def safe(how: Comparison, old: Reg | None, cur: Reg | None, precise: bool) -> bool:
     """Does an old value cover a current one (regsafe)?"""
-    if exact == EXACT:
-        return _same(old, cur, ids)
+    if how.exact == EXACT:
+        return _same(how, old, cur)
     if old is None:
-        return not ids.kinds or cur is None
+        return not how.kinds or cur is None
     if cur is None or old.type != cur.type:
         return False
     type = old.type
     if type == SCALAR:
-        if not precise and exact == NOT_EXACT:
+        if not precise and how.exact == NOT_EXACT:
             return True
         old_id, cur_id = old.id, cur.id
-        if (old_id or not ids.lone) and old_id & ADD_CONST != cur_id & ADD_CONST:
+        if (old_id or not how.lone) and old_id & ADD_CONST != cur_id & ADD_CONST:
             return False
         if old_id & ADD_CONST and old.off != cur.off:
             return False
-        return ids.same_scalar(old_id, cur_id) and arithmetic.within(old.num, cur.num)
+        return how.same_scalar(old_id, cur_id) and how.arithmetic.within(old.num, cur.num)
     base = type & r.BASE
     if base in _MEMORY:
         return (old.off == cur.off and old.what == cur.what and old.aux == cur.aux
-                and arithmetic.within(old.num, cur.num) and ids.same(old.id, cur.id) and ids.same(old.ref, cur.ref))
+                and how.arithmetic.within(old.num, cur.num) and how.same(old.id, cur.id) and how.same(old.ref, cur.ref))
     if base in r.PKT_TYPES:
         if old.what < 0 or cur.what < 0:
             if old.what != cur.what:
                 return False
         elif old.what > cur.what:
             return False
-        return (old.off == cur.off and ids.same(old.id, cur.id) and ids.same(old.aux, cur.aux)
-                and arithmetic.within_packet(old.num, cur.num))
+        return (old.off == cur.off and how.same(old.id, cur.id) and how.same(old.aux, cur.aux)
+                and how.arithmetic.within_packet(old.num, cur.num))
     if base == r.ARENA:
         return True
-    return _same(old, cur, ids)
+    return _same(how, old, cur)
 
 
-def _same(old: Reg | None, cur: Reg | None, ids: Ids) -> bool:
+def _same(how: Comparison, old: Reg | None, cur: Reg | None) -> bool:
     if old is None or cur is None:
         return old is cur
     return (old.type == cur.type and old.off == cur.off and old.num == cur.num and old.what == cur.what
-            and old.aux == cur.aux and ids.same(old.id, cur.id) and ids.same(old.ref, cur.ref))
+            and old.aux == cur.aux and how.same(old.id, cur.id) and how.same(old.ref, cur.ref))
 
 
 # -- stack ----------------------------------------------------------------------------------------------------------
 
 
-def _stack(arithmetic: Arithmetic, a: Frame, b: Frame, exact: int, ids: Ids) -> int | None:
+def _stack(how: Comparison, a: Frame, b: Frame) -> int | None:
     """The slot that differs, inverted, or None."""
     old_stack, cur_stack, precise = a.stack, b.stack, a.precise_stack
-    if old_stack is cur_stack and exact == NOT_EXACT and not precise and _only_plain(old_stack):
+    if old_stack is cur_stack and how.exact == NOT_EXACT and not precise and _only_plain(old_stack):
         return None
-    if exact == EXACT and _kinds(old_stack) != _kinds(cur_stack, a.allocated >> 3):
+    if how.exact == EXACT and _kinds(old_stack) != _kinds(cur_stack, a.allocated >> 3):
         return ~64
-    if ids.kinds and (a.allocated > b.allocated or _kinds(old_stack) != _kinds(cur_stack, a.allocated >> 3)):
+    if how.kinds and (a.allocated > b.allocated or _kinds(old_stack) != _kinds(cur_stack, a.allocated >> 3)):
         return ~64
     for index, old in old_stack.items():
         if old.types in _ANYTHING:
@@ -238,7 +257,7 @@ def _stack(arithmetic: Arithmetic, a: Frame, b: Frame, exact: int, ids: Ids) -> 
             continue
         if index * 8 >= b.allocated and not _PLAIN.issuperset(old.types):
             return ~index  # the frame does not even reach so far
-        if not _slot(arithmetic, old, cur, bool(precise >> index & 1), exact, ids):
+        if not _slot(how, old, cur, bool(precise >> index & 1)):
             return ~index
     return None
 
@@ -253,7 +272,7 @@ def _kinds(stack: dict[int, Slot], count: int = 64) -> dict[int, bytes]:
     return {index: types for index, types in found.items() if types != _EMPTY}
 
 
-def _slot(arithmetic: Arithmetic, old: Slot, cur: Slot | None, precise: bool, exact: int, ids: Ids) -> bool:
+def _slot(how: Comparison, old: Slot, cur: Slot | None, precise: bool) -> bool:
     types = old.types
     if _PLAIN.issuperset(types):
         return True  # nothing, or bytes of any content: root may read what was never written
@@ -263,40 +282,40 @@ def _slot(arithmetic: Arithmetic, old: Slot, cur: Slot | None, precise: bool, ex
     while first < 8 and types[first] in _PLAIN:
         first += 1
     # A slot that is a number, or the half of one, is compared as what a load would give.
-    for start in (0, 4) if ids.halves else (0,):
+    for start in (0, 4) if how.halves else (0,):
         if first <= start:
             old_reg, cur_reg = _as_scalar(old, start), _as_scalar(cur, start)
             if old_reg is not None and cur_reg is not None:
                 return (start == 0 or _same_bytes(types[:4], cur.types[:4])) and safe(
-                    arithmetic, old_reg, cur_reg, precise and old_reg is old.reg, exact, ids)
-    return _same_bytes(types, cur.types) and _content(arithmetic, old, cur, precise, exact, ids)
+                    how, old_reg, cur_reg, precise and old_reg is old.reg)
+    return _same_bytes(types, cur.types) and _content(how, old, cur, precise)
 
 
 def _same_bytes(types: bytes, now: bytes) -> bool:
     return types == now or all(kind == other or kind in _PLAIN for kind, other in zip(types, now, strict=True))
 
 
-def _content(arithmetic: Arithmetic, old: Slot, cur: Slot, precise: bool, exact: int, ids: Ids) -> bool:
+def _content(how: Comparison, old: Slot, cur: Slot, precise: bool) -> bool:
     kind = old.types[7]
     if kind == SPILL:
-        return safe(arithmetic, old.reg, cur.reg, precise, exact, ids)
+        return safe(how, old.reg, cur.reg, precise)
     if kind == DYN:
-        return _dynptr(old.reg, cur.reg, ids)
+        return _dynptr(how, old.reg, cur.reg)
     if kind == ITER:
-        return _iterator(old.reg, cur.reg, ids)
+        return _iterator(how, old.reg, cur.reg)
     if kind == IRQ:
-        return bool(ids.same(old.reg.ref, cur.reg.ref) and old.reg.kind == cur.reg.kind)
+        return bool(how.same(old.reg.ref, cur.reg.ref) and old.reg.kind == cur.reg.kind)
     return True
 
 
-def _dynptr(a: DynptrState, b: DynptrState, ids: Ids) -> bool:
-    return (a.kind == b.kind and a.first == b.first and ids.same(a.ref, b.ref) and ids.same(a.id, b.id)
-            and ids.same(a.parent, b.parent))
+def _dynptr(how: Comparison, a: DynptrState, b: DynptrState) -> bool:
+    return (a.kind == b.kind and a.first == b.first and how.same(a.ref, b.ref) and how.same(a.id, b.id)
+            and how.same(a.parent, b.parent))
 
 
-def _iterator(a: IterState, b: IterState, ids: Ids) -> bool:
+def _iterator(how: Comparison, a: IterState, b: IterState) -> bool:
     # Depth is not compared: it would keep loops from converging.
-    return a.kind == b.kind and a.active == b.active and a.first == b.first and ids.same(a.ref, b.ref)
+    return a.kind == b.kind and a.active == b.active and a.first == b.first and how.same(a.ref, b.ref)
 
 
 def _as_scalar(slot: Slot, start: int) -> Any:

@@ -12,7 +12,7 @@ from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.state import ITER, SPILL, IterState, Slot
 from ebpfvm.verifier.pruning import backtrack, cleaning
-from ebpfvm.verifier.pruning.equal import EXACT, NOT_EXACT, WITHIN, Ids, differs, equal
+from ebpfvm.verifier.pruning.equal import EXACT, NOT_EXACT, WITHIN, Comparison, Ids, differs, equal
 from ebpfvm.verifier.report import show
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class KeptStates:
         self.waiting: dict[int, _Kept] = {}  # dropped while paths still lead to them, by state
         self.visits: dict[tuple[int, ...], _Visit] = {}
         self.place: list[tuple[int, int]] = []  # where states differed last
+        self.how = Comparison(walk.arithmetic, walk.env.rules)
         self.total = 0
         self.alive = 0
         self.peak = 0
@@ -148,13 +149,11 @@ class KeptStates:
                 old.cleaned = True
 
     def _equal(self, old: State, cur: State, exact: int) -> bool:
-        w = self.w
-        if exact != EXACT and self.place and differs(w.arithmetic, w.facts.live, old, cur, exact, self.place[0]):
+        how, live = self.how, self.w.facts.live
+        how.ask(exact, self.w.ids + _ABOVE_IDS)
+        if exact != EXACT and self.place and differs(how, live, old, cur, self.place[0]):
             return False
-        env = w.env
-        ids = Ids(w.ids + _ABOVE_IDS, env.rules.clears_lone_ids, env.rules.compares_halves,
-                  env.rules.strict_in_loops and exact != NOT_EXACT)
-        return equal(w.arithmetic, w.facts.live, old, cur, exact, ids, self.place)
+        return equal(how, live, old, cur, self.place)
 
     def _unfinished(self, item: _Kept, pc: int, cur: State, force: bool, add: bool) -> tuple[bool, bool]:
         """An old state on the current path: a loop. (covered, still to be kept)"""
@@ -336,7 +335,7 @@ class KeptStates:
 
     def widen_from(self, old: State, cur: State) -> None:
         """Numbers that differ from the old ones and did not matter become unknown (widen_imprecise_scalars)."""
-        ids = None if self.w.env.rules.widens_by_value else Ids(0, False, False, False)
+        ids = None if self.w.env.rules.widens_by_value else Ids()
         for a, b in zip(old.frames, cur.frames, strict=False):
             for number in range(10):
                 was, now = a.regs[number], b.regs[number]

@@ -162,12 +162,7 @@ def _unary(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
 
 
 def _binary(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
-    by_register = bool(insn.code & c.BPF_X)
-    problem = None if by_register else _bad_constant(insn, width)
-    function = w.arithmetic.alu[op, width]
-    if by_register:
-        return _register_form(w, insn, pc, op, width, function)
-    return _constant_form(w, insn, pc, op, width, function, problem)
+    return (_register_form if insn.code & c.BPF_X else _constant_form)(w, insn, pc, op, width)
 
 
 def _bad_constant(insn: Insn, width: int) -> str | None:
@@ -179,7 +174,8 @@ def _bad_constant(insn: Insn, width: int) -> str | None:
     return None
 
 
-def _register_form(w: Walk, insn: Insn, pc: int, op: str, width: int, function: Callable[[Num, Num], Num]) -> Step:
+def _register_form(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
+    function = w.arithmetic.alu[op, width]
     dst, src, after = insn.dst, insn.src, pc + 1
     links, forks = op in ("add", "sub"), op in ("and", "or")
 
@@ -198,7 +194,7 @@ def _register_form(w: Walk, insn: Insn, pc: int, op: str, width: int, function: 
                 a = _forked(w, pc, dst, a)
             num = function(a.num, b.num)
             if links and a.id:
-                regs[dst] = linked_sum(w, a, num, op, width, b.num, dst == src)
+                regs[dst] = linked_sum(a, num, op, width, b.num if dst != src else None)
             else:
                 regs[dst] = _new(Reg, (SCALAR, num, 0, 0, 0, None, 0))
             return after
@@ -207,8 +203,8 @@ def _register_form(w: Walk, insn: Insn, pc: int, op: str, width: int, function: 
     return step
 
 
-def _constant_form(w: Walk, insn: Insn, pc: int, op: str, width: int, function: Callable[[Num, Num], Num],
-                   problem: str | None) -> Step:
+def _constant_form(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
+    problem, function = _bad_constant(insn, width), w.arithmetic.alu[op, width]
     dst, after = insn.dst, pc + 1
     amount = const(insn.imm)
     links = op in ("add", "sub")
@@ -228,7 +224,7 @@ def _constant_form(w: Walk, insn: Insn, pc: int, op: str, width: int, function: 
                 a = _forked(w, pc, dst, a)
             num = function(a.num, amount)
             if links and a.id:
-                regs[dst] = linked_sum(w, a, num, op, width, amount, False)
+                regs[dst] = linked_sum(a, num, op, width, amount)
             else:
                 regs[dst] = _new(Reg, (SCALAR, num, 0, 0, 0, None, 0))
             return after
@@ -247,9 +243,14 @@ def _forked(w: Walk, pc: int, dst: int, reg: Reg) -> Reg:
     return r.with_num(reg, pair[1])
 
 
-def linked_sum(w: Walk, a: Reg, num: Num, op: str, width: int, amount: Num, itself: bool) -> Reg:
-    """A sum that remembers by how much it differs from the values it is linked with."""
-    delta = None if itself or a.id & ADD_CONST else linked.delta(op, width, a.num, amount)
+def linked_sum(a: Reg, num: Num, op: str, width: int, amount: Num | None) -> Reg:
+    """Return a sum that remembers by how much it differs from the values it is linked with.
+
+    Args:
+        a, num: the value before, and the sum.
+        amount: what was added or subtracted; None: the value itself.
+    """
+    delta = None if amount is None or a.id & ADD_CONST else linked.delta(op, width, a.num, amount)
     if delta is None:
         return Reg(SCALAR, num)
     return Reg(SCALAR, num, delta, a.id | (r.ADD_CONST64 if width == 64 else r.ADD_CONST32))

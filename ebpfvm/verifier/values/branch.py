@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ebpfvm.ints import U32_MAX, U64_MAX
 from ebpfvm.isa.table import row_of
@@ -25,6 +25,19 @@ if TYPE_CHECKING:
     Step = Callable[[Walk], int]
 
 LINKED_MAX = 6
+
+
+class _Jump(NamedTuple):
+    """A conditional jump: its operands, its comparison ("jeq"), whether that is of 64 bits, and where it goes."""
+
+    pc: int
+    dst: int
+    src: int
+    op: str
+    wide: bool
+    target: int
+
+
 Link = tuple[int, bool, int]  # frame, is a register, register number or slot
 
 
@@ -33,10 +46,10 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
     row = row_of(insn)
     assert row is not None
     decide = w.arithmetic.branch[row.op, row.width]
-    dst, _src, target, after = insn.dst, insn.src, pc + 1 + insn.off, pc + 1
-    op, wide = row.op, row.width == 64
+    dst, target, after = insn.dst, pc + 1 + insn.off, pc + 1
+    jump = _Jump(pc, dst, insn.src, row.op, row.width == 64, target)
     if row.source == "x":
-        return _by_register(w, pc, insn, op, wide)
+        return _by_register(w, insn, jump)
     amount = known(insn.imm)
     number = amount.num
 
@@ -46,7 +59,7 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
         if a is None:
             raise unreadable(dst)
         if a.type != SCALAR:
-            return _pointer_constant(w, pc, a, dst, op, wide, amount, target)
+            return _pointer_constant(w, jump, a, amount)
         taken, yes, no = decide(a.num, number)
         if taken >= 0:
             w.precise(dst)
@@ -63,10 +76,10 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
     return step
 
 
-def _by_register(w: Walk, pc: int, insn: Insn, op: str, wide: bool) -> Step:
-    key = op, 64 if wide else 32
+def _by_register(w: Walk, insn: Insn, jump: _Jump) -> Step:
+    key = jump.op, 64 if jump.wide else 32
     decide, decide_itself = w.arithmetic.branch[key], w.arithmetic.branch_itself[key]
-    dst, src, target, after = insn.dst, insn.src, pc + 1 + insn.off, pc + 1
+    dst, src, target, after = jump.dst, jump.src, jump.target, jump.pc + 1
 
     def step(w: Walk) -> int:
         regs = w.regs
@@ -77,21 +90,24 @@ def _by_register(w: Walk, pc: int, insn: Insn, op: str, wide: bool) -> Step:
         if b is None:
             raise unreadable(src)
         if a.type != SCALAR or b.type != SCALAR:
-            return _pointers(w, pc, insn, a, b, op, wide, target)
+            return _pointers(w, insn, jump, a, b)
         taken, yes, no = decide_itself(a.num) if dst == src else decide(a.num, b.num)
         if taken >= 0:
             w.precise(dst)
             w.precise(src)
             return target if taken else after
-        _both_ways(w, pc, dst, src, a, b, yes, no, target)
+        _both_ways(w, jump, yes, no)
         return after
     return step
 
 
-def _both_ways(w: Walk, pc: int, dst: int, src: int, a: Reg, b: Reg, yes: tuple[Num, Num], no: tuple[Num, Num],
-               target: int) -> None:
+def _both_ways(w: Walk, jump: _Jump, yes: tuple[Num, Num], no: tuple[Num, Num]) -> None:
+    dst, src = jump.dst, jump.src
+    a, b = w.regs[dst], w.regs[src]
+    assert a is not None
+    assert b is not None
     links = _links(w, a, b)
-    other = w.push(target, pc)
+    other = w.push(jump.target, jump.pc)
     for state, (num_a, num_b) in ((other, yes), (w.state, no)):
         regs = state.frames[-1].regs
         regs[dst] = with_num(a, num_a)
@@ -194,8 +210,9 @@ def _sync(w: Walk, state: State, learnt: Reg | None, links: tuple[Link, ...]) ->
 _NULL_TESTS = {"jeq": 0, "jne": 1}
 
 
-def _pointer_constant(w: Walk, pc: int, a: Reg, dst: int, op: str, wide: bool, amount: Reg, target: int) -> int:
+def _pointer_constant(w: Walk, jump: _Jump, a: Reg, amount: Reg) -> int:
     """A pointer against a constant: only NULL teaches anything."""
+    pc, op, wide, target = jump.pc, jump.op, jump.wide, jump.target
     if a.type == r.STACK:
         w.remember(DST_STACK)
     zero = not (amount.num.value if wide else amount.num.value & U32_MAX)
@@ -208,8 +225,9 @@ def _pointer_constant(w: Walk, pc: int, a: Reg, dst: int, op: str, wide: bool, a
     return pc + 1
 
 
-def _pointers(w: Walk, pc: int, insn: Insn, a: Reg, b: Reg, op: str, wide: bool, target: int) -> int:
+def _pointers(w: Walk, insn: Insn, jump: _Jump, a: Reg, b: Reg) -> int:
     """At least one operand is a pointer."""
+    pc, op, wide, target = jump.pc, jump.op, jump.wide, jump.target
     marks = (SRC_STACK if b.type == r.STACK else 0) | (DST_STACK if a.type == r.STACK else 0)
     if marks:
         w.remember(marks)
@@ -232,7 +250,7 @@ def _pointers(w: Walk, pc: int, insn: Insn, a: Reg, b: Reg, op: str, wide: bool,
         mark_or_null(w, other, a, op == "jeq")
         return pc + 1
     if wide and a.type != SCALAR and b.type != SCALAR:
-        _nullness(w, insn, a, b, op, other)
+        _nullness(w, jump, a, b, other)
     if wide:
         packet_pointers.compare(w, insn, a, b, other)
     return pc + 1
@@ -251,14 +269,14 @@ def _taken(a: Reg, b: Reg, op: str, wide: bool) -> int:
     return _NULL_TESTS.get(op, -1)
 
 
-def _nullness(w: Walk, insn: Insn, a: Reg, b: Reg, op: str, other: State) -> None:
+def _nullness(w: Walk, jump: _Jump, a: Reg, b: Reg, other: State) -> None:
     """Equal to a pointer that is not NULL means not NULL."""
     if bool(a.type & r.MAYBE_NULL) == bool(b.type & r.MAYBE_NULL):
         return
-    if r.BTF_ID in (a.type & r.BASE, b.type & r.BASE) or op not in _NULL_TESTS:
+    if r.BTF_ID in (a.type & r.BASE, b.type & r.BASE) or jump.op not in _NULL_TESTS:
         return
-    state = other if op == "jeq" else w.state
-    number = insn.src if b.type & r.MAYBE_NULL else insn.dst
+    state = other if jump.op == "jeq" else w.state
+    number = jump.src if b.type & r.MAYBE_NULL else jump.dst
     reg = state.frames[-1].regs[number]
     if reg is not None:
         state.frames[-1].regs[number] = not_null_reg(w, reg)
