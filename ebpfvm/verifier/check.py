@@ -22,7 +22,7 @@ from ebpfvm.verifier.liveness import live_registers, stack_static, stack_walk
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.budget import Budget
 from ebpfvm.verifier.machine.env import Caps, Env
-from ebpfvm.verifier.machine.facts import Facts, Live
+from ebpfvm.verifier.machine.facts import Facts, Flow, Live
 from ebpfvm.verifier.machine.regs import pointer
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.memory import btf_access
@@ -121,40 +121,38 @@ class _Run:
         resolve.check(env)
         marks = cfg.check(env)
         attach.check(env)
-        after = cfg.edges(env)
-        orders = postorder.of_functions(env, after)
+        flow = self._flow(marks)
         consts = None
         if env.rules.folds_constants:
-            consts = const_regs.compute(env, after, orders)
+            consts = const_regs.compute(env, flow.after, flow.orders)
             dead_branches.fold(env, consts)
-            after = cfg.edges(env)
-            orders = postorder.of_functions(env, after)
+            flow = self._flow(marks)
             depth.recursion(env)
-        live = Live(live_registers.registers(env, after, orders),
-                                   self._stack(marks, after, orders, consts))
+        live = Live(live_registers.registers(env, flow), self._stack(flow, consts))
         self._log_live(live)
-        on_walk = stack_walk.WalkLiveness(env, orders, after, marks.callback, marks.prune, self.log)
+        on_walk = stack_walk.WalkLiveness(env, flow, self.log) if env.rules.stack_liveness == "walk" else None
         env.kernel_structs = btf_access.kernel_structs(env)
-        facts = Facts(marks, live, cfg.loops(env, after))
-        self.explorer = Explorer(env, facts, self.log, on_walk if env.rules.stack_liveness == "walk" else None,
-                                 self.observe)
+        facts = Facts(marks, live, cfg.loops(env, flow.after))
+        self.explorer = Explorer(env, facts, self.log, on_walk, self.observe)
         self._main(self.explorer)
         self._globals(self.explorer)
         self._after(self.explorer.walk.found)
 
-    def _stack(self, marks: Cfg, after: list[tuple[int, ...]],
-               orders: list[list[int]],
-               consts: Consts | None) -> LiveStack | None:
+    def _flow(self, marks: Cfg) -> Flow:
+        after = cfg.edges(self.env)
+        return Flow(marks, after, postorder.of_functions(self.env, after))
+
+    def _stack(self, flow: Flow, consts: Consts | None) -> LiveStack | None:
         """The pass over the stack before the walk, where there is one; who observes the walk needs it in any case."""
         env = self.env
         if env.rules.stack_liveness != "static" and self.observe is None:
             return None
         log = self.log if env.rules.stack_liveness == "static" else None
         if consts is None:
-            consts = const_regs.compute(env, after, orders)
-        analysis = stack_static.Analysis(env, after, orders, marks.callback, consts, log)
+            consts = const_regs.compute(env, flow.after, flow.orders)
+        analysis = stack_static.Analysis(env, flow, consts, log)
         analysis.run()
-        return stack_static.StaticLiveness(env, analysis.instances, marks.callback)
+        return stack_static.StaticLiveness(env, analysis.instances, flow.cfg.callback)
 
     def _load_rights(self) -> None:
         """bpf_prog_load: capabilities."""

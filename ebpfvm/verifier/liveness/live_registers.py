@@ -15,12 +15,12 @@ from ebpfvm.isa import codes as c
 if TYPE_CHECKING:
     from ebpfvm.isa.insn import Insn
     from ebpfvm.verifier.machine.env import Env
+    from ebpfvm.verifier.machine.facts import Flow
 
 CALLER_SAVED = 0x3F
 ARGS = 0x3E
 ALL_REGS = 0x3FF
 _CALL = c.BPF_JMP | c.BPF_CALL
-_Edges = list[tuple[int, ...]]
 
 
 def use_def(env: Env, pc: int) -> tuple[int, int]:
@@ -77,24 +77,18 @@ def _arguments(env: Env, insn: Insn) -> int:
     return ARGS & ((1 << (min(count, 5) + 1)) - 1)
 
 
-def registers(env: Env, after: _Edges, orders: list[list[int]]) -> list[int]:
-    """Mask of the registers that are live before each slot; a backward pass per function.
-
-    Args:
-        after: the slots behind each slot (`ebpfvm.verifier.cfg.edges`).
-        orders: see `ebpfvm.verifier.postorder.of_functions`.
-    """
+def registers(env: Env, flow: Flow) -> list[int]:
+    """Return the mask of the registers that are live before each slot; a backward pass per function."""
     live = [0] * len(env.program.insns)
-    for item, order in zip(env.subprogs, orders, strict=True):
-        # In post order everything is known in time, but where a jump leads back; without those, once is enough.
-        place = {pc: at for at, pc in enumerate(order)}
-        once = all(place[target] < at for at, pc in enumerate(order) for target in after[pc])
-        _solve(after, order, live, [use_def(env, pc) for pc in range(item.start, item.end)], item.start, once)
+    for item, order in zip(env.subprogs, flow.orders, strict=True):
+        _solve(flow, order, {pc: use_def(env, pc) for pc in range(item.start, item.end)}, live)
     return live
 
 
-def _solve(edges: _Edges, order: list[int], live: list[int], effects: list[tuple[int, int]], start: int,
-           once: bool) -> None:
+def _solve(flow: Flow, order: list[int], effects: dict[int, tuple[int, int]], live: list[int]) -> None:
+    # In post order everything is known in time, but where a jump leads back; without those, once is enough.
+    edges, place = flow.after, {pc: at for at, pc in enumerate(order)}
+    once = all(place[target] < at for at, pc in enumerate(order) for target in edges[pc])
     changed = True
     while changed:
         changed = False
@@ -102,7 +96,7 @@ def _solve(edges: _Edges, order: list[int], live: list[int], effects: list[tuple
             after = 0
             for target in edges[pc]:
                 after |= live[target]
-            used, defined = effects[pc - start]
+            used, defined = effects[pc]
             before = after & ~defined | used
             if before != live[pc]:
                 live[pc] = before

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.isa.insn import Insn
     from ebpfvm.verifier.machine.env import Env, Subprog
+    from ebpfvm.verifier.machine.facts import Flow
     from ebpfvm.verifier.machine.state import State
     from ebpfvm.verifier.passes.const_regs import Value
     from ebpfvm.verifier.report.log import Log
@@ -62,26 +63,25 @@ class Analysis:
     """The pass.
 
     Args:
-        after: see `ebpfvm.verifier.cfg.edges`.
-        orders: see `ebpfvm.verifier.postorder.of_functions`.
-        callbacks: slots of calls that run a callback before they return.
+        flow: the ways through the program.
         consts: see `ebpfvm.verifier.passes.const_regs`.
         log: takes the tables of level 2, or is None.
     """
 
-    def __init__(self, env: Env, after: list[tuple[int, ...]], orders: list[list[int]], callbacks: bytearray,
-                 consts: Mapping[int, Sequence[Value | None]], log: Log | None = None) -> None:
+    def __init__(self, env: Env, flow: Flow, consts: Mapping[int, Sequence[Value | None]],
+                 log: Log | None = None) -> None:
         self.env = env
-        self.after = after
-        self.orders = orders
-        self.callbacks = callbacks
+        self.after = flow.after
+        self.orders = flow.orders
+        self.callbacks = flow.cfg.callback
         self.consts = consts
         self.log = log if log is not None and log.all else None
         self.instances: dict[tuple[int, int], Instance] = {}
         self._at_calls: dict[int, Slots] = {}
         self._seen: set[int] = set()
         self._count = 0
-        self._blocks = [[(pc,) for pc in reversed(order)] if self.log else blocks(order, after) for order in orders]
+        self._blocks = [[(pc,) for pc in reversed(order)] if self.log else blocks(order, self.after)
+                        for order in self.orders]
 
     def run(self) -> None:
         """Look at every function, callers first; at those that somebody hands a pointer, from there.

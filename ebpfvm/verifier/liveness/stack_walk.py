@@ -14,6 +14,7 @@ from ebpfvm.ints import U64_MAX
 
 if TYPE_CHECKING:
     from ebpfvm.verifier.machine.env import Env
+    from ebpfvm.verifier.machine.facts import Flow
     from ebpfvm.verifier.machine.state import State
     from ebpfvm.verifier.report.log import Log
 
@@ -101,19 +102,16 @@ class WalkLiveness:
     """Takes the walk's notes, and answers what is live in a state.
 
     Args:
-        orders, after: see `ebpfvm.verifier.postorder.of_functions`.
-        callbacks: slots of calls that run a callback before they return.
-        prune: slots where states are compared, which the log names.
+        flow: the ways through the program.
         log: takes the lines of level 2.
     """
 
-    def __init__(self, env: Env, orders: list[list[int]], after: list[tuple[int, ...]], callbacks: bytearray,
-                 prune: bytearray, log: Log) -> None:
+    def __init__(self, env: Env, flow: Flow, log: Log) -> None:
         self._env = env
-        self._orders = orders
-        self._after = after
-        self._callbacks = callbacks
-        self._prune = prune
+        self._orders = flow.orders
+        self._after = flow.after
+        self._callbacks = flow.cfg.callback
+        self._prune = flow.cfg.prune
         self._log = log if log.all else None
         self._by_subprog: dict[int, _Order] = {}
         self._instances: dict[Chain, _Instance] = {}

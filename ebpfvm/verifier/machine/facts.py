@@ -34,6 +34,21 @@ class Cfg:
 
 
 @dataclass(frozen=True, slots=True)
+class Flow:
+    """The ways through the program.
+
+    Attributes:
+        cfg: places of note.
+        after: the slots that each slot leads to (`ebpfvm.verifier.passes.cfg.edges`).
+        orders: the slots of each function in post order (`ebpfvm.verifier.passes.postorder`).
+    """
+
+    cfg: Cfg
+    after: list[tuple[int, ...]]
+    orders: list[list[int]]
+
+
+@dataclass(frozen=True, slots=True)
 class Live:
     """What is read later.
 

@@ -219,8 +219,11 @@ def loops(env: Env, after: list[tuple[int, ...]] | None = None) -> list[int]:
                     low[pc] = min(low[pc], index[target])
             else:
                 if low[pc] == index[pc]:
-                    number += _close(pc, open_nodes, on_stack, found, number + 1, pc in targets
-                                     or _reenters(env, pc))
+                    members = _closed(pc, open_nodes, on_stack)
+                    if len(members) > 1 or pc in targets or _reenters(env, pc):
+                        number += 1
+                        for member in members:
+                            found[member] = number
                 if work:
                     parent = work[-1][0]
                     low[parent] = min(low[parent], low[pc])
@@ -239,19 +242,14 @@ def _reenters(env: Env, pc: int) -> bool:
     return bool(helper and helper.callback == "sync")
 
 
-def _close(pc: int, open_nodes: list[int], on_stack: bytearray, found: list[int], number: int, loop: bool) -> int:
-    members = []
-    while True:
+def _closed(pc: int, open_nodes: list[int], on_stack: bytearray) -> list[int]:
+    """Take the component that `pc` was the first of off the stack of Tarjan's algorithm."""
+    members: list[int] = []
+    while not members or members[-1] != pc:
         member = open_nodes.pop()
         on_stack[member] = 0
         members.append(member)
-        if member == pc:
-            break
-    if len(members) == 1 and not loop:
-        return 0
-    for member in members:
-        found[member] = number
-    return 1
+    return members
 
 
 def is_local_call(env: Env, pc: int) -> bool:

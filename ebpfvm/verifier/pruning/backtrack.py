@@ -18,6 +18,7 @@ from ebpfvm.verifier.passes.subprogs import CALL
 from ebpfvm.verifier.report import backtrack_log
 
 if TYPE_CHECKING:
+    from ebpfvm.isa.insn import Insn
     from ebpfvm.verifier.machine.state import Frame, History, State
     from ebpfvm.verifier.machine.walk import Walk
 
@@ -220,19 +221,18 @@ def _step(w: Walk, pc: int, subsequent: int, entry: History | None, wanted: _Wan
     _linked(entry, wanted)
     cls = code & 7
     flags = entry.flags if entry is not None else 0
-    dst, src = 1 << insn.dst, 1 << insn.src
-    mask = wanted.regs[wanted.frame]
+    dst, mask = 1 << insn.dst, wanted.regs[wanted.frame]
     if cls in (c.BPF_ALU, c.BPF_ALU64):
         if mask & dst:
-            _alu(insn, wanted, dst, src)
+            _alu(insn, wanted)
     elif cls == c.BPF_LDX or (cls == c.BPF_STX and code & 0xE0 == c.BPF_ATOMIC and insn.imm == c.BPF_LOAD_ACQ):
         if mask & dst:
             wanted.regs[wanted.frame] = mask & ~dst
             _fill(flags, wanted)
     elif cls in (c.BPF_ST, c.BPF_STX):
-        _store(insn, wanted, flags, dst, src, w.env.rules.follows_fetch)
+        _store(w, insn, wanted, flags)
     elif cls in (c.BPF_JMP, c.BPF_JMP32):
-        _jump(w, pc, subsequent, wanted, flags, dst, src)
+        _jump(w, pc, subsequent, wanted, flags)
     elif mask & (dst if code & 0xE0 == c.BPF_IMM else 1):
         wanted.regs[wanted.frame] = mask & ~dst
         if code & 0xE0 != c.BPF_IMM:
@@ -240,8 +240,8 @@ def _step(w: Walk, pc: int, subsequent: int, entry: History | None, wanted: _Wan
     _linked(entry, wanted)
 
 
-def _alu(insn: tuple[int, int, int, int, int], wanted: _Wanted, dst: int, src: int) -> None:
-    code = insn[0]
+def _alu(insn: Insn, wanted: _Wanted) -> None:
+    code, dst, src = insn.code, 1 << insn.dst, 1 << insn.src
     op = code & 0xF0
     if op in (c.BPF_END, c.BPF_NEG):
         return
@@ -258,12 +258,11 @@ def _fill(flags: int, wanted: _Wanted) -> None:
             wanted.stack[frame] |= 1 << (flags & 0x3F)
 
 
-def _store(insn: tuple[int, int, int, int, int], wanted: _Wanted, flags: int, dst: int, src: int,
-           follow_fetch: bool) -> None:
-    code, imm = insn[0], insn[4]
+def _store(w: Walk, insn: Insn, wanted: _Wanted, flags: int) -> None:
+    code, imm, dst, src = insn.code, insn.imm, 1 << insn.dst, 1 << insn.src
     mask = wanted.regs[wanted.frame]
     fetches = code & 7 == c.BPF_STX and code & 0xE0 == c.BPF_ATOMIC and imm & c.BPF_FETCH and imm != c.BPF_STORE_REL
-    if fetches and follow_fetch:
+    if fetches and w.env.rules.follows_fetch:
         target = 1 if imm == c.BPF_CMPXCHG else src
         if mask & target:
             wanted.regs[wanted.frame] = mask = mask & ~target
@@ -283,7 +282,7 @@ def _store(insn: tuple[int, int, int, int, int], wanted: _Wanted, flags: int, ds
         wanted.regs[wanted.frame] |= src
 
 
-def _jump(w: Walk, pc: int, subsequent: int, wanted: _Wanted, flags: int, dst: int, src: int) -> None:
+def _jump(w: Walk, pc: int, subsequent: int, wanted: _Wanted, flags: int) -> None:
     insn = w.env.program.insns[pc]
     op = insn.code & 0xF0
     frame = wanted.frame
@@ -300,7 +299,7 @@ def _jump(w: Walk, pc: int, subsequent: int, wanted: _Wanted, flags: int, dst: i
         if precise:
             wanted.regs[wanted.frame] |= 1
     elif op not in (c.BPF_JA, c.BPF_JCOND) and insn.code & c.BPF_X:
-        mask = wanted.regs[frame]
+        mask, dst, src = wanted.regs[frame], 1 << insn.dst, 1 << insn.src
         if mask & (dst | src):
             if not flags & SRC_STACK:
                 mask |= src
