@@ -1,6 +1,6 @@
-"""Helpers about control groups and system control (kernel/bpf/{cgroup,helpers}.c, net/core/filter.c, Linux 7.2).
+"""Helpers for control groups and system control (kernel/bpf/{cgroup,helpers}.c, net/core/filter.c, Linux 7.2).
 
-Simulated packets belong to no control group: ids are 0, as a kernel says of a packet without a full socket.
+Simulated packets belong to no control group: ids are 0, as a kernel returns for a packet without a full socket.
 """
 
 from __future__ import annotations
@@ -22,39 +22,40 @@ _ROOT_CGROUP_ID = 1
 
 @helper()
 def bpf_get_cgroup_classid(env: CallEnv, skb: Skb) -> Integer:
-    """net_cls class id of the task that sent the packet: 0, there is none."""
+    """Return the net_cls class id of the task that sent the packet: 0, as there is none."""
     return 0
 
 
 @helper(cap="bpf")
 def bpf_get_cgroup_classid__curr(env: CallEnv) -> Integer:
-    """net_cls class id of the current task: 0."""
+    """Return the net_cls class id of the current task: 0."""
     return 0
 
 
 @helper()
 def bpf_skb_cgroup_classid(env: CallEnv, skb: Skb) -> Integer:
-    """net_cls class id of the packet's socket: 0, there is none."""
+    """Return the net_cls class id of the packet's socket: 0, as there is none."""
     return 0
 
 
 @helper()
 def bpf_skb_cgroup_id(env: CallEnv, skb: Skb) -> Integer:
-    """Control group id of the packet's socket: the root's, 1; 0 if there is none."""
+    """Return the control group id of the packet's socket: 1, that of the root; 0 if it has no socket."""
     return _socket_cgroup(env, skb.sk)
 
 
 @helper()
 def bpf_skb_ancestor_cgroup_id(env: CallEnv, skb: Skb, ancestor_level: Anything) -> Integer:
-    """Id of the ancestor of the packet's control group: the root's at level 0, else 0."""
+    """Return the id of an ancestor of the packet's control group: the root's at level 0, otherwise 0."""
     return 0 if ancestor_level & U32_MAX else _socket_cgroup(env, skb.sk)
 
 
 @helper()
 def bpf_skb_under_cgroup(env: CallEnv, skb: Skb, map: MapPtr, index: Anything) -> Integer:
-    """Is the packet's socket under a control group of the array? -ENOENT if the packet has no full socket.
+    """Return whether the packet's socket is below a control group of the array; -ENOENT if it has no full socket.
 
-    -E2BIG beyond the array's end, -EAGAIN for an empty slot. The socket is in the root's, so it is under no other (0).
+    Return -E2BIG beyond the array's end, and -EAGAIN for an empty slot. The socket is in the root's control group, so
+    it is below no other (0).
     """
     sock = find_sock(env.kernel, skb.sk)
     if sock is None or not sock.full:
@@ -63,7 +64,7 @@ def bpf_skb_under_cgroup(env: CallEnv, skb: Skb, map: MapPtr, index: Anything) -
 
 
 def _slot(map: Any, index: int) -> int:
-    """0 if the slot holds a control group, else a negative errno."""
+    """Return 0 if the slot holds a control group, otherwise a negative errno."""
     index &= U32_MAX
     if index >= of_type(map, "cgroup_array").max_entries:
         return -E2BIG
@@ -72,22 +73,23 @@ def _slot(map: Any, index: int) -> int:
 
 @helper(cap="bpf")
 def bpf_get_current_cgroup_id(env: CallEnv) -> Integer:
-    """Control group of the current task: the root's, 1."""
+    """Return the control group of the current task: 1, the root."""
     return _ROOT_CGROUP_ID
 
 
 @helper(cap="bpf")
 def bpf_get_current_ancestor_cgroup_id(env: CallEnv, ancestor_level: Anything) -> Integer:
-    """Ancestor of the current task's control group: the root's at level 0, else 0."""
+    """Return an ancestor of the current task's control group: the root at level 0, otherwise 0."""
     return 0 if ancestor_level & U32_MAX else _ROOT_CGROUP_ID
 
 
 
 @helper(cap="bpf")
 def bpf_current_task_under_cgroup(env: CallEnv, map: MapPtr, index: Anything) -> Integer:
-    """Is the current task under a control group of the array? -E2BIG beyond its end, -EAGAIN for an empty slot.
+    """Return whether the current task is below a control group of the array.
 
-    The task is in the root's, so it is under no other (0).
+    Return -E2BIG beyond the array's end, and -EAGAIN for an empty slot. The task is in the root's control group, so it
+    is below no other (0).
     """
     return _slot(map, index)
 
@@ -98,19 +100,19 @@ def _socket_cgroup(env: CallEnv, sk: int) -> int:
 
 @helper()
 def bpf_sk_cgroup_id(env: CallEnv, sk: BtfSockCommon) -> Integer:
-    """Control group id of a socket: the root's, 1; 0 for NULL."""
+    """Return the control group id of a socket: 1, the root's; 0 for NULL."""
     return _socket_cgroup(env, sk)
 
 
 @helper()
 def bpf_sk_ancestor_cgroup_id(env: CallEnv, sk: BtfSockCommon, ancestor_level: Anything) -> Integer:
-    """Id of the ancestor of a socket's control group: the root's at level 0, else 0."""
+    """Return the id of an ancestor of a socket's control group: the root's at level 0, otherwise 0."""
     return 0 if ancestor_level & U32_MAX else _socket_cgroup(env, sk)
 
 
 @helper()
 def bpf_get_retval(env: CallEnv) -> Integer:
-    """What the system call will return, as programs of the control group have set it; 0 at first."""
+    """Return what the system call will return, as programs of the control group have set it; initially 0."""
     return int(env.kernel.extra.get("cgroup_retval", 0))
 
 

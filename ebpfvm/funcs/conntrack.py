@@ -1,5 +1,6 @@
-"""Connection tracking and what network cards say of packets (net/netfilter/nf_conntrack_bpf.c, net/core/xdp.c, Linux
-7.2). No simulated connection is tracked, and no simulated card says anything.
+"""Connection tracking, and metadata of network cards (net/netfilter/nf_conntrack_bpf.c, net/core/xdp.c, Linux 7.2).
+
+No simulated connection is tracked, and no simulated card provides metadata.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _ERROR_OFFSET: Final = 4
 
 
 def _lookup(env: CallEnv, tuple_size: int, opts: int, opts_size: int) -> int:
-    """Always NULL; `opts->error` says why (bpf_nf_ct_lookup)."""
+    """Return NULL; `opts->error` says why (bpf_nf_ct_lookup)."""
     if not opts:
         return 0
     if opts_size < _ERROR_OFFSET + 4:
@@ -51,19 +52,19 @@ def _error(opts: bytes, tuple_size: int) -> int:
 
 @kfunc(f"struct nf_conn *bpf_skb_ct_lookup(struct __sk_buff *skb_ctx, {_TUPLE})", "acquire", "ret_null")
 def bpf_skb_ct_lookup(env: CallEnv, skb_ctx: object, bpf_tuple: int, tuple__sz: int, opts: int, opts__sz: int) -> int:
-    """The tracked connection of a 4-tuple: NULL, with -ENOENT in `opts->error`, or what is wrong with the arguments."""
+    """Return the tracked connection of a 4-tuple: NULL, with -ENOENT or the error of the arguments in `opts->error`."""
     return _lookup(env, tuple__sz, opts, opts__sz)
 
 
 @kfunc(f"struct nf_conn *bpf_xdp_ct_lookup(struct xdp_md *xdp_ctx, {_TUPLE})", "acquire", "ret_null")
 def bpf_xdp_ct_lookup(env: CallEnv, xdp_ctx: object, bpf_tuple: int, tuple__sz: int, opts: int, opts__sz: int) -> int:
-    """As bpf_skb_ct_lookup."""
+    """Return the tracked connection of a 4-tuple, as bpf_skb_ct_lookup does."""
     return _lookup(env, tuple__sz, opts, opts__sz)
 
 
 @kfunc("void bpf_ct_release(struct nf_conn *nfct)", "release")
 def bpf_ct_release(env: CallEnv, nfct: int) -> int:
-    """Give a connection back; a program never gets one here."""
+    """Release a connection; a program never gets one here."""
     if nfct:
         raise Fault("memory", f"{nfct:#x} is no tracked connection")
     return 0
@@ -71,19 +72,19 @@ def bpf_ct_release(env: CallEnv, nfct: int) -> int:
 
 @kfunc("int bpf_xdp_metadata_rx_timestamp(const struct xdp_md *ctx, u64 *timestamp)", "trusted_args", "device_bound")
 def bpf_xdp_metadata_rx_timestamp(env: CallEnv, ctx: object, timestamp: int) -> int:
-    """When the card received the packet: -EOPNOTSUPP, no card says so."""
+    """Return -EOPNOTSUPP, because no card says when it received the packet."""
     return -EOPNOTSUPP
 
 
 @kfunc("int bpf_xdp_metadata_rx_hash(const struct xdp_md *ctx, u32 *hash, enum xdp_rss_hash_type *rss_type)",
        "trusted_args", "device_bound")
 def bpf_xdp_metadata_rx_hash(env: CallEnv, ctx: object, hash: int, rss_type: int) -> int:
-    """The card's hash of the packet: -EOPNOTSUPP, no card says so."""
+    """Return -EOPNOTSUPP, because no card provides the hash of the packet."""
     return -EOPNOTSUPP
 
 
 @kfunc("int bpf_xdp_metadata_rx_vlan_tag(const struct xdp_md *ctx, __be16 *vlan_proto, u16 *vlan_tci)",
        "trusted_args", "device_bound")
 def bpf_xdp_metadata_rx_vlan_tag(env: CallEnv, ctx: object, vlan_proto: int, vlan_tci: int) -> int:
-    """The tag that the card removed: -EOPNOTSUPP, no card says so."""
+    """Return -EOPNOTSUPP, because no card removes tags."""
     return -EOPNOTSUPP

@@ -1,6 +1,6 @@
 """Critical sections: RCU, preemption, interrupts, resilient locks (kernel/bpf/{helpers,rqspinlock}.c, Linux 7.2).
 
-One program runs at a time, so these do nothing at run time; what they allow and forbid is the verifier's matter.
+One program runs at a time, so these have no effect at run time; the verifier enforces what they allow and forbid.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
 
 @kfunc("void bpf_rcu_read_lock(void)", role="rcu_lock")
 def bpf_rcu_read_lock(env: CallEnv) -> int:
-    """Begin a read-side section."""
+    """Begin an RCU read-side section."""
     return 0
 
 
 @kfunc("void bpf_rcu_read_unlock(void)", role="rcu_unlock")
 def bpf_rcu_read_unlock(env: CallEnv) -> int:
-    """End a read-side section."""
+    """End an RCU read-side section."""
     return 0
 
 
 @kfunc("void bpf_preempt_disable(void)", role="preempt_disable")
 def bpf_preempt_disable(env: CallEnv) -> int:
-    """Begin a section that is not preempted."""
+    """Begin a section that cannot be preempted."""
     return 0
 
 
 @kfunc("void bpf_preempt_enable(void)", role="preempt_enable")
 def bpf_preempt_enable(env: CallEnv) -> int:
-    """End a section that is not preempted."""
+    """End a section that cannot be preempted."""
     return 0
 
 
 @kfunc("void bpf_local_irq_save(unsigned long *flags__irq_flag)", role="irq_save")
 def bpf_local_irq_save(env: CallEnv, flags__irq_flag: int) -> int:
-    """Switch interrupts off and remember their state."""
+    """Disable interrupts and save their state."""
     env.memory.store(flags__irq_flag, 8, 0x200)
     return 0
 
@@ -54,7 +54,7 @@ def bpf_local_irq_restore(env: CallEnv, flags__irq_flag: int) -> int:
 
 
 def _lock(env: CallEnv, lock: int) -> int:
-    """A held lock would wait for its own holder, which the resilient lock reports."""
+    """Take a lock; a held one would wait for its own holder, which the resilient lock reports."""
     if env.memory.load(lock, 4):
         return -EDEADLK
     env.memory.store(lock, 4, 1)
@@ -63,7 +63,7 @@ def _lock(env: CallEnv, lock: int) -> int:
 
 @kfunc("int bpf_res_spin_lock(struct bpf_res_spin_lock *lock)", "ret_null", role="res_lock", in_lock=True)
 def bpf_res_spin_lock(env: CallEnv, lock: int) -> int:
-    """Take a lock; 0, or -EDEADLK if it is held already."""
+    """Take a lock and return 0, or -EDEADLK if it is already held."""
     return _lock(env, lock)
 
 
@@ -77,7 +77,7 @@ def bpf_res_spin_unlock(env: CallEnv, lock: int) -> int:
 @kfunc("int bpf_res_spin_lock_irqsave(struct bpf_res_spin_lock *lock, unsigned long *flags__irq_flag)", "ret_null",
        role="res_lock", in_lock=True)
 def bpf_res_spin_lock_irqsave(env: CallEnv, lock: int, flags__irq_flag: int) -> int:
-    """Take a lock with interrupts off; 0, or -EDEADLK if it is held already."""
+    """Take a lock with interrupts disabled and return 0, or -EDEADLK if it is already held."""
     env.memory.store(flags__irq_flag, 8, 0x200)
     return _lock(env, lock)
 
@@ -92,5 +92,5 @@ def bpf_res_spin_unlock_irqrestore(env: CallEnv, lock: int, flags__irq_flag: int
 
 @kfunc("void bpf_throw(u64 cookie)", role="throw")
 def bpf_throw(env: CallEnv, cookie: int) -> int:
-    """End the program, from any depth: its exception callback gets the cookie, or it is the program's result."""
+    """End the program from any depth: its exception callback gets the cookie, or the cookie is the program's result."""
     raise Thrown(cookie)

@@ -1,7 +1,8 @@
 """Checksums (net/core/filter.c, include/net/checksum.h, Linux 7.2).
 
-Sums are kept as numbers of the host's byte order over little-endian 16-bit words, as on x86-64, so the values that a
-program passes and gets are those of a kernel. Every packet counts as CHECKSUM_NONE until bpf_csum_level says otherwise.
+Sums are numbers in the host's byte order over little-endian 16-bit words, as on x86-64, so that the values that a
+program passes and receives are those of a kernel. Every packet counts as CHECKSUM_NONE until bpf_csum_level changes
+that.
 """
 
 from __future__ import annotations
@@ -25,29 +26,29 @@ _F_IPV6: Final = 0x80
 
 
 def add(a: int, b: int) -> int:
-    """csum_add: ones' complement sum of two 32-bit sums."""
+    """Return the ones' complement sum of two 32-bit sums (csum_add)."""
     total = (a & U32_MAX) + (b & U32_MAX)
     return (total + (total >> 32)) & U32_MAX
 
 
 def sub(a: int, b: int) -> int:
-    """csum_sub."""
+    """Return the ones' complement difference of two 32-bit sums (csum_sub)."""
     return add(a, ~b)
 
 
 def fold(csum: int) -> int:
-    """csum_fold: 16 bits, complemented."""
+    """Return a sum folded to 16 bits and complemented (csum_fold)."""
     return ~from32to16(csum) & 0xFFFF
 
 
 def from32to16(csum: int) -> int:
-    """csum_from32to16: 16 bits, not complemented."""
+    """Return a sum folded to 16 bits, not complemented (csum_from32to16)."""
     csum = (csum & 0xFFFF) + (csum >> 16 & 0xFFFF)
     return (csum + (csum >> 16)) & 0xFFFF
 
 
 def partial(data: bytes, start: int) -> int:
-    """csum_partial: sum of little-endian 16-bit words, as 32 bits."""
+    """Return the sum of little-endian 16-bit words as 32 bits (csum_partial)."""
     total = (start & U32_MAX) + sum(int.from_bytes(data[at:at + 4], "little") for at in range(0, len(data), 4))
     while total >> 32:
         total = (total & U32_MAX) + (total >> 32)
@@ -63,7 +64,7 @@ def _replace2(check: int, old: int, new: int) -> int:
 
 
 def _replaced(check: int, old: int, new: int, width: int) -> int | None:
-    """The checksum `check` after a field of `width` bytes changed; 0: `new` is a difference. None: no such width."""
+    """Return `check` after a field of `width` bytes changed (0: `new` is a difference); None for an invalid width."""
     if width == 0:
         return fold(add(new, ~check & 0xFFFF | 0xFFFF0000)) if old == 0 else None
     if width == 2:
@@ -88,8 +89,10 @@ def bpf_l3_csum_replace(env: CallEnv, skb: Skb, offset: Anything, old: Anything,
 @helper(changes_packet=True)
 def bpf_l4_csum_replace(env: CallEnv, skb: Skb, offset: Anything, old: Anything, new: Anything,
                         flags: Anything) -> Integer:
-    """Update a TCP or UDP checksum at `offset`; as bpf_l3_csum_replace, with BPF_F_PSEUDO_HDR (0x10) and
-    BPF_F_MARK_MANGLED_0 (0x20: a zero checksum means none, and stays; 0x40 computes it nevertheless).
+    """Update a TCP or UDP checksum at `offset`, as bpf_l3_csum_replace does.
+
+    Further flags are BPF_F_PSEUDO_HDR (0x10) and BPF_F_MARK_MANGLED_0 (0x20: a zero checksum means none, and is kept;
+    0x40 computes it nevertheless).
     """
     if flags & ~(_F_MARK_MANGLED_0 | _F_MARK_ENFORCE | _F_PSEUDO_HDR | _FIELD_MASK | _F_IPV6):
         return -EINVAL
@@ -114,7 +117,7 @@ def _update(skb: SkBuff, offset: int, old: int, new: int, flags: int) -> int:
 @helper(pkt_access=True)
 def bpf_csum_diff(env: CallEnv, old: MemOrNull, old_size: ConstSizeOrZero, new: MemOrNull, new_size: ConstSizeOrZero,
                   seed: Anything) -> Integer:
-    """Sum of `new` minus sum of `old` plus `seed`, in 16 bits and for any size (since 6.13)."""
+    """Return the sum of `new` minus the sum of `old` plus `seed`, in 16 bits and for any size (since 6.13)."""
     if old_size and new_size:
         return from32to16(sub(partial(new, seed), partial(old, 0)))
     if new_size:
@@ -126,7 +129,7 @@ def bpf_csum_diff(env: CallEnv, old: MemOrNull, old_size: ConstSizeOrZero, new: 
 
 @helper()
 def bpf_csum_update(env: CallEnv, skb: Skb, csum: Anything) -> Integer:
-    """Add to the sum that the device computed: -ENOTSUPP, simulated devices compute none."""
+    """Return -ENOTSUPP, because there is no sum computed by a device to add to."""
     return -ENOTSUPP
 
 
@@ -134,7 +137,7 @@ def bpf_csum_update(env: CallEnv, skb: Skb, csum: Anything) -> Integer:
 def bpf_csum_level(env: CallEnv, skb: Skb, level: Anything) -> Integer:
     """Query (0), increase (1), decrease (2) or reset (3) how many checksums the device verified.
 
-    Query: -EACCES while it verified none; -EINVAL for another number.
+    A query returns -EACCES while none is verified; -EINVAL is returned for another number.
     """
     levels: dict[int, int] = env.kernel.extra.setdefault("csum_level", {})
     held = levels.get(skb.serial)

@@ -1,4 +1,4 @@
-"""Dynamic pointers: memory with a size known at run time only (kernel/bpf/helpers.c, Linux 7.2).
+"""Dynamic pointers: memory whose size is only known at run time (kernel/bpf/helpers.c, Linux 7.2).
 
 `struct bpf_dynptr` is 16 bytes: the address of the data (or of the packet object) at 0, size with type and the
 read-only bit at 8, offset at 12.
@@ -35,7 +35,7 @@ _TYPE_SHIFT: Final = 28
 
 
 class View(NamedTuple):
-    """A dynptr taken apart. `data` is 0 for an invalid one."""
+    """The fields of a dynptr; `data` is 0 for an invalid one."""
 
     data: int
     size: int
@@ -44,7 +44,7 @@ class View(NamedTuple):
     offset: int
 
     def check(self, offset: int, length: int) -> int:
-        """0, or -E2BIG where `length` bytes at `offset` do not fit."""
+        """Return 0, or -E2BIG if `length` bytes at `offset` do not fit."""
         return -E2BIG if length > self.size or offset > self.size - length else 0
 
 
@@ -65,7 +65,7 @@ def init(env: CallEnv, address: int, data: int, type: int, size: int, *, offset:
 
 
 def set_null(env: CallEnv, address: int) -> None:
-    """Make the dynptr at `address` an invalid one."""
+    """Make the dynptr at `address` invalid."""
     env.memory.write(address, bytes(16))
 
 
@@ -76,7 +76,7 @@ def _packet(env: CallEnv, pointer: View) -> SkBuff | XdpBuff:
 
 
 def read(env: CallEnv, pointer: View, offset: int, length: int) -> bytes | int:
-    """`length` bytes of a dynptr, or a negative errno."""
+    """Return `length` bytes of a dynptr, or a negative errno."""
     status = pointer.check(offset, length)
     if status:
         return status
@@ -86,7 +86,7 @@ def read(env: CallEnv, pointer: View, offset: int, length: int) -> bytes | int:
 
 
 def write(env: CallEnv, pointer: View, offset: int, data: bytes, flags: int = 0) -> int:
-    """Put `data` into a dynptr; 0 or a negative errno."""
+    """Write `data` to a dynptr; return 0 or a negative errno."""
     if not pointer.data or pointer.rdonly:
         return -EINVAL
     status = pointer.check(offset, len(data))
@@ -105,7 +105,7 @@ def write(env: CallEnv, pointer: View, offset: int, data: bytes, flags: int = 0)
 @helper(cap="bpf", role="dynptr_from_mem")
 def bpf_dynptr_from_mem(env: CallEnv, data: UninitMem, size: ConstSizeOrZero, flags: Anything,
                         ptr: UninitLocalDynptr) -> Integer:
-    """A dynptr over memory of the program; -E2BIG above 16 MiB - 1, -EINVAL for flags, with an invalid dynptr."""
+    """Create a dynptr of memory of the program; -E2BIG above 16 MiB - 1 and -EINVAL for flags make it invalid."""
     status = -E2BIG if size > MAX_SIZE else -EINVAL if flags else 0
     if status:
         set_null(env, ptr)
@@ -117,7 +117,7 @@ def bpf_dynptr_from_mem(env: CallEnv, data: UninitMem, size: ConstSizeOrZero, fl
 @helper(cap="bpf")
 def bpf_dynptr_read(env: CallEnv, dst: UninitMem, len: ConstSizeOrZero, src: Dynptr, offset: Anything,
                     flags: Anything) -> Integer:
-    """Copy out of a dynptr; -E2BIG out of bounds, -EINVAL for flags or an invalid dynptr."""
+    """Copy from a dynptr; return -E2BIG out of bounds, -EINVAL for flags or an invalid dynptr."""
     pointer = view(env, src)
     if not pointer.data or flags:
         return -EINVAL
@@ -131,13 +131,19 @@ def bpf_dynptr_read(env: CallEnv, dst: UninitMem, len: ConstSizeOrZero, src: Dyn
 @helper(cap="bpf", role="dynptr_write")
 def bpf_dynptr_write(env: CallEnv, dst: Dynptr, offset: Anything, src: Mem, len: ConstSizeOrZero,
                      flags: Anything) -> Integer:
-    """Copy into a dynptr; -E2BIG out of bounds, -EINVAL for a read-only or invalid one. Flags as skb_store_bytes."""
+    """Copy to a dynptr.
+
+    Return -E2BIG out of bounds, -EINVAL if it is read-only or invalid. Flags as in skb_store_bytes.
+    """
     return write(env, view(env, dst), offset & U32_MAX, src, flags)
 
 
 @helper(cap="bpf", role="dynptr_data")
 def bpf_dynptr_data(env: CallEnv, ptr: Dynptr, offset: Anything, len: AllocSize) -> DynptrMemOrNull:
-    """Address of `len` bytes inside a dynptr over memory; NULL for packets, out of bounds, read-only or invalid."""
+    """Return the address of `len` bytes in a dynptr of memory.
+
+    NULL for packets, out of bounds, read-only or invalid.
+    """
     pointer = view(env, ptr)
     offset &= U32_MAX
     if not pointer.data or pointer.check(offset, len) or pointer.rdonly or pointer.type not in (LOCAL, RINGBUF):
@@ -162,21 +168,21 @@ def _from_packet(env: CallEnv, packet: SkBuff | XdpBuff, flags: int, ptr: int, t
 @kfunc("int bpf_dynptr_from_skb(struct __sk_buff *s, u64 flags, struct bpf_dynptr *ptr__uninit)", "trusted_args",
        role="dynptr_new", dynptr="skb")
 def bpf_dynptr_from_skb(env: CallEnv, s: SkBuff, flags: int, ptr__uninit: int) -> int:
-    """A dynptr over a packet; read-only where the program type may not write packets. -EINVAL for flags."""
+    """Create a dynptr of a packet, read-only if the program type may not write packets; return -EINVAL for flags."""
     return _from_packet(env, s, flags, ptr__uninit, SKB)
 
 
 @kfunc("int bpf_dynptr_from_xdp(struct xdp_md *x, u64 flags, struct bpf_dynptr *ptr__uninit)",
        role="dynptr_new", dynptr="xdp")
 def bpf_dynptr_from_xdp(env: CallEnv, x: XdpBuff, flags: int, ptr__uninit: int) -> int:
-    """A dynptr over a packet in XDP. -EINVAL for flags."""
+    """Create a dynptr of a packet in XDP; return -EINVAL for flags."""
     return _from_packet(env, x, flags, ptr__uninit, XDP)
 
 
 @kfunc("int bpf_dynptr_from_skb_meta(struct __sk_buff *skb_, u64 flags, struct bpf_dynptr *ptr__uninit)",
        "trusted_args", role="dynptr_new", dynptr="skb_meta")
 def bpf_dynptr_from_skb_meta(env: CallEnv, skb_: SkBuff, flags: int, ptr__uninit: int) -> int:
-    """A dynptr over the metadata before a packet (since 6.18)."""
+    """Create a dynptr of the metadata before a packet (since 6.18)."""
     if flags:
         set_null(env, ptr__uninit)
         return -EINVAL
@@ -198,20 +204,23 @@ def _slice(env: CallEnv, address: int, offset: int, buffer: int, size: int, writ
 @kfunc("void *bpf_dynptr_slice(const struct bpf_dynptr *p, u32 offset, void *buffer__opt, u32 buffer__szk)",
        "ret_null", role="dynptr_slice")
 def bpf_dynptr_slice(env: CallEnv, p: int, offset: int, buffer__opt: int, buffer__szk: int) -> int:
-    """Address of part of a dynptr to read; packets are linear here, so the buffer is never needed. NULL if outside."""
+    """Return the address of a readable part of a dynptr, NULL if outside.
+
+    Packets are linear, so the buffer is unused.
+    """
     return _slice(env, p, offset, buffer__opt, buffer__szk, writes=False)
 
 
 @kfunc("void *bpf_dynptr_slice_rdwr(const struct bpf_dynptr *p, u32 offset, void *buffer__opt, u32 buffer__szk)",
        "ret_null", role="dynptr_slice_rdwr")
 def bpf_dynptr_slice_rdwr(env: CallEnv, p: int, offset: int, buffer__opt: int, buffer__szk: int) -> int:
-    """Address of part of a dynptr to read and write; NULL if outside or read-only."""
+    """Return the address of a readable and writable part of a dynptr; NULL if outside or read-only."""
     return _slice(env, p, offset, buffer__opt, buffer__szk, writes=True)
 
 
 @kfunc("int bpf_dynptr_adjust(const struct bpf_dynptr *p, u32 start, u32 end)")
 def bpf_dynptr_adjust(env: CallEnv, p: int, start: int, end: int) -> int:
-    """Narrow a dynptr to [start, end); -EINVAL for start > end or an invalid one, -ERANGE beyond its size."""
+    """Narrow a dynptr to [start, end); return -EINVAL if start > end or it is invalid, -ERANGE beyond its size."""
     pointer = view(env, p)
     if not pointer.data or start > end:
         return -EINVAL
@@ -223,27 +232,27 @@ def bpf_dynptr_adjust(env: CallEnv, p: int, start: int, end: int) -> int:
 
 @kfunc("bool bpf_dynptr_is_null(const struct bpf_dynptr *p)")
 def bpf_dynptr_is_null(env: CallEnv, p: int) -> int:
-    """Is it invalid?"""
+    """Return whether a dynptr is invalid."""
     return int(not view(env, p).data)
 
 
 @kfunc("bool bpf_dynptr_is_rdonly(const struct bpf_dynptr *p)")
 def bpf_dynptr_is_rdonly(env: CallEnv, p: int) -> int:
-    """Is it read-only? An invalid one is not."""
+    """Return whether a dynptr is read-only; an invalid one is not."""
     pointer = view(env, p)
     return int(bool(pointer.data) and pointer.rdonly)
 
 
 @kfunc("__u32 bpf_dynptr_size(const struct bpf_dynptr *p)")
 def bpf_dynptr_size(env: CallEnv, p: int) -> int:
-    """Its size in bytes; -EINVAL (as u32) for an invalid one."""
+    """Return the size of a dynptr in bytes; -EINVAL (as u32) for an invalid one."""
     pointer = view(env, p)
     return pointer.size if pointer.data else -EINVAL & U32_MAX
 
 
 @kfunc("int bpf_dynptr_clone(const struct bpf_dynptr *p, struct bpf_dynptr *clone__uninit)", role="dynptr_clone")
 def bpf_dynptr_clone(env: CallEnv, p: int, clone__uninit: int) -> int:
-    """A second dynptr over the same; -EINVAL with an invalid clone for an invalid one."""
+    """Create a second dynptr of the same data; for an invalid one, return -EINVAL with an invalid clone."""
     if not view(env, p).data:
         set_null(env, clone__uninit)
         return -EINVAL
@@ -254,7 +263,7 @@ def bpf_dynptr_clone(env: CallEnv, p: int, clone__uninit: int) -> int:
 @kfunc("int bpf_dynptr_copy(struct bpf_dynptr *dst_ptr, u32 dst_off, struct bpf_dynptr *src_ptr, u32 src_off, "
        "u32 size)")
 def bpf_dynptr_copy(env: CallEnv, dst_ptr: int, dst_off: int, src_ptr: int, src_off: int, size: int) -> int:
-    """Copy from one dynptr to another; -E2BIG out of bounds, -EINVAL for an invalid or read-only one."""
+    """Copy from one dynptr to another; return -E2BIG out of bounds, -EINVAL for an invalid or read-only one."""
     src, dst = view(env, src_ptr), view(env, dst_ptr)
     if not src.data or not dst.data or dst.rdonly:
         return -EINVAL
@@ -267,7 +276,7 @@ def bpf_dynptr_copy(env: CallEnv, dst_ptr: int, dst_off: int, src_ptr: int, src_
 
 @kfunc("int bpf_dynptr_memset(struct bpf_dynptr *p, u32 offset, u32 size, u8 val)")
 def bpf_dynptr_memset(env: CallEnv, p: int, offset: int, size: int, val: int) -> int:
-    """Fill part of a dynptr; -E2BIG out of bounds, -EINVAL for an invalid or read-only one."""
+    """Fill part of a dynptr; return -E2BIG out of bounds, -EINVAL for an invalid or read-only one."""
     pointer = view(env, p)
     if not pointer.data or pointer.rdonly:
         return -EINVAL

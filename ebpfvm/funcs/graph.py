@@ -1,10 +1,10 @@
 """Objects that a program allocates, and the lists and trees that hold them (kernel/bpf/helpers.c, Linux 7.2).
 
-What a `bpf_list_head` or `bpf_rb_root` holds is kept beside the memory, in the kernel's `Graph`: programs cannot look
-into these fields anyway. An object in a list or tree is owned by it (the ledger names the memory that the head lies
-in); taking it out hands the reference to the program.
+The contents of a `bpf_list_head` or `bpf_rb_root` are stored outside of the memory, in the kernel's `Graph`, because
+programs cannot look into these fields anyway. A list or tree owns its objects (the ledger names the memory that
+contains the head); removing an object hands the reference to the program.
 
-The `_impl` spellings are what every kernel so far has; 7.2 adds the same functions without it, whose hidden last
+The `_impl` spellings are those of all kernels so far; 7.2 adds the same functions without the suffix, whose hidden last
 arguments the verifier fills in.
 """
 
@@ -44,7 +44,7 @@ class AllocObject(RefCounted):
         self.region = kernel.memory.add("mem", bytearray(size), name=f"object {struct}", owner=self)
 
     def destroy(self) -> None:
-        """The last reference is gone: what its fields own goes too; its memory lives until the program ends (RCU)."""
+        """Free what the object's fields own; its memory lives until the program ends (RCU)."""
         memory, refs = self.kernel.memory, self.kernel.refs
         for field in self.fields:
             if field.kind in _KPTRS:
@@ -74,10 +74,10 @@ class Graph:
         self.owner: dict[int, int] = {}
 
     def object(self, node: int) -> RefCounted:
-        """The object that a node lies in.
+        """Return the object that contains a node.
 
         Raises:
-            Fault: it lies in none.
+            Fault: no object contains it.
         """
         found = self.kernel.memory.region(node).owner
         if not isinstance(found, RefCounted):
@@ -85,7 +85,10 @@ class Graph:
         return found
 
     def insert(self, head: int, node: int, index: int) -> int:
-        """Put a node that the program owns at `index`; 0, or -EINVAL, and the node is dropped, if it is in use."""
+        """Insert a node that the program owns at `index`.
+
+        Return 0, or drop the node and return -EINVAL if it is in use.
+        """
         held = self.object(node)
         if node in self.owner:
             self.kernel.refs.release(held)
@@ -96,7 +99,7 @@ class Graph:
         return 0
 
     def take(self, head: int, node: int) -> int:
-        """Take a node out: the program owns it now. Its address."""
+        """Remove a node, which the program then owns, and return its address."""
         self._unlink(head, node)
         self.kernel.refs.take(self.object(node), self.kernel.memory.region(head).name)
         return node
@@ -109,7 +112,7 @@ class Graph:
         del self.owner[node]
 
     def drain(self, region: Region, fields: Iterable[Any]) -> None:
-        """The memory with these fields goes: everything in its lists and trees is dropped."""
+        """Drop everything in the lists and trees of memory that is freed."""
         for field in fields:
             if field.kind in _ROOTS:
                 head = region.base + field.offset
@@ -118,12 +121,12 @@ class Graph:
                     self.kernel.refs.release(self.object(node), region.name)
 
     def nodes(self, head: int) -> list[int]:
-        """Addresses of the nodes in order."""
+        """Return the addresses of the nodes in order."""
         return self.members.get(head, [])
 
 
 def graph_of(kernel: Kernel) -> Graph:
-    """The lists and trees of a kernel."""
+    """Return the lists and trees of a kernel."""
     found = kernel.extra.get("graph")
     if found is None:
         found = kernel.extra["graph"] = Graph(kernel)
@@ -159,62 +162,62 @@ def _acquire(env: CallEnv, address: int) -> int:
 
 @kfunc("void *bpf_obj_new_impl(u64 local_type_id__k, void *meta__ign)", "acquire", "ret_null", role="obj_new")
 def bpf_obj_new_impl(env: CallEnv, local_type_id__k: int, meta__ign: int) -> int:
-    """A new object of one of the program's own structs, all zero."""
+    """Return a new object of one of the program's own structs, filled with zeros."""
     return _new(env, local_type_id__k)
 
 
 @kfunc("void bpf_obj_drop_impl(void *p__alloc, void *meta__ign)", "release", role="obj_drop")
 def bpf_obj_drop_impl(env: CallEnv, p__alloc: int, meta__ign: int) -> int:
-    """Give an object back; the last reference frees it with all it owns."""
+    """Release an object; the last release frees it with everything that it owns."""
     return _drop(env, p__alloc)
 
 
 @kfunc("void *bpf_percpu_obj_new_impl(u64 local_type_id__k, void *meta__ign)", "acquire", "ret_null",
        role="percpu_obj_new")
 def bpf_percpu_obj_new_impl(env: CallEnv, local_type_id__k: int, meta__ign: int) -> int:
-    """A new object with one copy per CPU; there is one CPU."""
+    """Return a new object with one copy per CPU; there is one CPU."""
     return _new(env, local_type_id__k)
 
 
 @kfunc("void bpf_percpu_obj_drop_impl(void *p__alloc, void *meta__ign)", "release", role="percpu_obj_drop")
 def bpf_percpu_obj_drop_impl(env: CallEnv, p__alloc: int, meta__ign: int) -> int:
-    """Give a per-CPU object back."""
+    """Release a per-CPU object."""
     return _drop(env, p__alloc)
 
 
 @kfunc("void *bpf_refcount_acquire_impl(void *p__refcounted_kptr, void *meta__ign)", "acquire", "ret_null", "rcu",
        role="refcount_acquire", in_lock=True)
 def bpf_refcount_acquire_impl(env: CallEnv, p__refcounted_kptr: int, meta__ign: int) -> int:
-    """One more reference to an object with a bpf_refcount; NULL if it is being freed."""
+    """Acquire another reference to an object with a bpf_refcount; return NULL if it is being freed."""
     return _acquire(env, p__refcounted_kptr)
 
 
 @kfunc("void *bpf_obj_new(u64 local_type_id__k)", "acquire", "ret_null", role="obj_new")
 def bpf_obj_new(env: CallEnv, local_type_id__k: int) -> int:
-    """As bpf_obj_new_impl (since 7.2)."""
+    """Return a new object, as bpf_obj_new_impl does (since 7.2)."""
     return _new(env, local_type_id__k)
 
 
 @kfunc("void bpf_obj_drop(void *p__alloc)", "release", role="obj_drop")
 def bpf_obj_drop(env: CallEnv, p__alloc: int) -> int:
-    """As bpf_obj_drop_impl (since 7.2)."""
+    """Release an object, as bpf_obj_drop_impl does (since 7.2)."""
     return _drop(env, p__alloc)
 
 
 @kfunc("void *bpf_percpu_obj_new(u64 local_type_id__k)", "acquire", "ret_null", role="percpu_obj_new")
 def bpf_percpu_obj_new(env: CallEnv, local_type_id__k: int) -> int:
-    """As bpf_percpu_obj_new_impl (since 7.2)."""
+    """Return a new per-CPU object, as bpf_percpu_obj_new_impl does (since 7.2)."""
     return _new(env, local_type_id__k)
 
 
 @kfunc("void bpf_percpu_obj_drop(void *p__alloc)", "release", role="percpu_obj_drop")
 def bpf_percpu_obj_drop(env: CallEnv, p__alloc: int) -> int:
-    """As bpf_percpu_obj_drop_impl (since 7.2)."""
+    """Release a per-CPU object, as bpf_percpu_obj_drop_impl does (since 7.2)."""
     return _drop(env, p__alloc)
 
 
 @kfunc("void *bpf_refcount_acquire(void *p__refcounted_kptr)", "acquire", "ret_null", "rcu",
        role="refcount_acquire", in_lock=True)
 def bpf_refcount_acquire(env: CallEnv, p__refcounted_kptr: int) -> int:
-    """As bpf_refcount_acquire_impl (since 7.2)."""
+    """Acquire another reference, as bpf_refcount_acquire_impl does (since 7.2)."""
     return _acquire(env, p__refcounted_kptr)

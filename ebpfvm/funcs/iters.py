@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @kfunc("int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end)", "iter_new", role="iterator", in_lock=True)
 def bpf_iter_num_new(env: CallEnv, it: int, start: int, end: int) -> int:
-    """Count from `start` up to `end`, without `end`. -EINVAL if start > end, -E2BIG for more than 8 Mi steps."""
+    """Count from `start` up to `end`, excluding `end`.
+
+    Return -EINVAL if start > end, -E2BIG for more than 8 Mi steps.
+    """
     status = -EINVAL if start > end else -E2BIG if end - start > BPF_MAX_LOOPS else 0
     if status:
         env.memory.store(it, 8, 0)
@@ -28,7 +31,7 @@ def bpf_iter_num_new(env: CallEnv, it: int, start: int, end: int) -> int:
 
 @kfunc("int *bpf_iter_num_next(struct bpf_iter_num *it)", "iter_next", "ret_null", role="iterator", in_lock=True)
 def bpf_iter_num_next(env: CallEnv, it: int) -> int:
-    """Address of the next number, which lies in the iterator itself; NULL at the end."""
+    """Return the address of the next number, which is in the iterator itself; NULL at the end."""
     memory = env.memory
     following = s32(memory.load(it, 4) + 1)
     if following >= s32(memory.load(it + 4, 4)):
@@ -40,7 +43,7 @@ def bpf_iter_num_next(env: CallEnv, it: int) -> int:
 
 @kfunc("void bpf_iter_num_destroy(struct bpf_iter_num *it)", "iter_destroy", role="iterator", in_lock=True)
 def bpf_iter_num_destroy(env: CallEnv, it: int) -> int:
-    """End the count."""
+    """End the iteration."""
     env.memory.store(it, 8, 0)
     return 0
 
@@ -52,9 +55,9 @@ _BITS_MAX_WORDS = 511
 @kfunc("int bpf_iter_bits_new(struct bpf_iter_bits *it, const u64 *unsafe_ptr__ign, u32 nr_words)", "iter_new",
        role="iterator")
 def bpf_iter_bits_new(env: CallEnv, it: int, unsafe_ptr__ign: int, nr_words: int) -> int:
-    """Walk over the set bits of `nr_words` u64. -EINVAL for none, -E2BIG above 511 words.
+    """Iterate over the set bits of `nr_words` u64; return -EINVAL for none, -E2BIG above 511 words.
 
-    The iterator keeps a copy in memory of its own when there is more than one word.
+    If there is more than one word, the iterator keeps a copy in memory of its own.
     """
     memory = env.memory
     memory.write(it, bytes(16))
@@ -74,7 +77,7 @@ def bpf_iter_bits_new(env: CallEnv, it: int, unsafe_ptr__ign: int, nr_words: int
 
 @kfunc("int *bpf_iter_bits_next(struct bpf_iter_bits *it)", "iter_next", "ret_null", role="iterator")
 def bpf_iter_bits_next(env: CallEnv, it: int) -> int:
-    """Address of the number of the next set bit; NULL after the last."""
+    """Return the address of the number of the next set bit; NULL after the last."""
     memory = env.memory
     total, bit = memory.load(it + 8, 4), s32(memory.load(it + 12, 4)) + 1
     if not total or bit > total:
@@ -90,7 +93,7 @@ def bpf_iter_bits_next(env: CallEnv, it: int) -> int:
 
 @kfunc("void bpf_iter_bits_destroy(struct bpf_iter_bits *it)", "iter_destroy", role="iterator")
 def bpf_iter_bits_destroy(env: CallEnv, it: int) -> int:
-    """End the walk; the copy of the bits goes."""
+    """End the iteration and free the copy of the bits."""
     memory = env.memory
     held = memory.load(it, 8)
     region = memory.regions.get(held >> 32)

@@ -1,4 +1,4 @@
-"""kfuncs on kernel objects that a simulation does not have: known by contract.
+"""kfuncs on kernel objects that a simulation does not have; only their contracts are known.
 
 Sources: kernel/bpf/{helpers,arena,crypto,cpumask}.c, kernel/trace/bpf_trace.c, net/netfilter/nf_conntrack_bpf.c,
 net/xfrm/xfrm_state_bpf.c, net/core/{filter,xdp}.c, Linux 6.18.
@@ -22,7 +22,7 @@ _DYNPTR_READ = "struct bpf_dynptr *dptr, u32 off, u32 size, const void *unsafe_p
 # What a compiler calls where a program has gone wrong: a verifier refuses every path that comes there.
 @kfunc("void __bpf_trap(void)", role="trap")
 def __bpf_trap(env: CallEnv) -> int:
-    """Stands where the compiler found that the program uses what it never set."""
+    """Mark a place where the compiler found that the program uses an uninitialised value."""
     raise Fault("trap", "the program comes to __bpf_trap: it uses what it never set")
 
 

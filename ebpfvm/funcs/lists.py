@@ -32,31 +32,34 @@ def _pop(env: CallEnv, head: int, *, front: bool) -> int:
 
 @kfunc(f"int bpf_list_push_front_impl({_HEAD}, {_NODE}, void *meta__ign, u64 off)", role="graph_put", in_lock=True)
 def bpf_list_push_front_impl(env: CallEnv, head: int, node: int, meta__ign: int, off: int) -> int:
-    """Put an object first; 0, or -EINVAL (and the object is dropped) if its node is in use."""
+    """Insert an object at the front; return 0, or drop the object and return -EINVAL if its node is in use."""
     return _push(env, head, node, front=True)
 
 
 @kfunc(f"int bpf_list_push_back_impl({_HEAD}, {_NODE}, void *meta__ign, u64 off)", role="graph_put", in_lock=True)
 def bpf_list_push_back_impl(env: CallEnv, head: int, node: int, meta__ign: int, off: int) -> int:
-    """Put an object last; as bpf_list_push_front_impl."""
+    """Insert an object at the back, as bpf_list_push_front_impl does."""
     return _push(env, head, node, front=False)
 
 
 @kfunc(f"int bpf_list_push_front({_HEAD}, {_NODE})", role="graph_put", in_lock=True)
 def bpf_list_push_front(env: CallEnv, head: int, node: int) -> int:
-    """As bpf_list_push_front_impl (since 7.2)."""
+    """Insert an object at the front, as bpf_list_push_front_impl does (since 7.2)."""
     return _push(env, head, node, front=True)
 
 
 @kfunc(f"int bpf_list_push_back({_HEAD}, {_NODE})", role="graph_put", in_lock=True)
 def bpf_list_push_back(env: CallEnv, head: int, node: int) -> int:
-    """As bpf_list_push_back_impl (since 7.2)."""
+    """Insert an object at the back, as bpf_list_push_back_impl does (since 7.2)."""
     return _push(env, head, node, front=False)
 
 
 @kfunc(f"int bpf_list_add({_HEAD}, {_NODE}, struct bpf_list_node *prev)", role="graph_put", in_lock=True)
 def bpf_list_add(env: CallEnv, head: int, node: int, prev: int) -> int:
-    """Put an object behind `prev` (since 7.2); 0, or -EINVAL if the node is in use or `prev` is not in the list."""
+    """Insert an object after `prev` (since 7.2).
+
+    Return 0, or -EINVAL if its node is in use or `prev` is not in the list.
+    """
     graph = graph_of(env.kernel)
     nodes = graph.nodes(head)
     if prev not in nodes:
@@ -67,48 +70,48 @@ def bpf_list_add(env: CallEnv, head: int, node: int, prev: int) -> int:
 
 @kfunc(f"struct bpf_list_node *bpf_list_pop_front({_HEAD})", "acquire", "ret_null", role="graph_take", in_lock=True)
 def bpf_list_pop_front(env: CallEnv, head: int) -> int:
-    """Take the first object out; the node, or NULL."""
+    """Remove the first object and return its node, or NULL."""
     return _pop(env, head, front=True)
 
 
 @kfunc(f"struct bpf_list_node *bpf_list_pop_back({_HEAD})", "acquire", "ret_null", role="graph_take", in_lock=True)
 def bpf_list_pop_back(env: CallEnv, head: int) -> int:
-    """Take the last object out; the node, or NULL."""
+    """Remove the last object and return its node, or NULL."""
     return _pop(env, head, front=False)
 
 
 @kfunc(f"struct bpf_list_node *bpf_list_del({_HEAD}, {_NODE})", "acquire", "ret_null", role="graph_take", in_lock=True)
 def bpf_list_del(env: CallEnv, head: int, node: int) -> int:
-    """Take an object out (since 7.2); NULL if it is not in this list."""
+    """Remove an object and return its node, or NULL if it is not in this list (since 7.2)."""
     graph = graph_of(env.kernel)
     return graph.take(head, node) if graph.owner.get(node) == head else 0
 
 
 @kfunc(f"struct bpf_list_node *bpf_list_front({_HEAD})", "ret_null", role="graph_look", in_lock=True)
 def bpf_list_front(env: CallEnv, head: int) -> int:
-    """Look at the first node; NULL in an empty list."""
+    """Return the first node without removing it; NULL for an empty list."""
     return _end(env, head, front=True)
 
 
 @kfunc(f"struct bpf_list_node *bpf_list_back({_HEAD})", "ret_null", role="graph_look", in_lock=True)
 def bpf_list_back(env: CallEnv, head: int) -> int:
-    """Look at the last node; NULL in an empty list."""
+    """Return the last node without removing it; NULL for an empty list."""
     return _end(env, head, front=False)
 
 
 @kfunc(f"bool bpf_list_is_first({_HEAD}, {_NODE})", role="graph_ask", in_lock=True)
 def bpf_list_is_first(env: CallEnv, head: int, node: int) -> int:
-    """Is it the first (since 7.2)?"""
+    """Return whether a node is the first (since 7.2)."""
     return int(_end(env, head, front=True) == node)
 
 
 @kfunc(f"bool bpf_list_is_last({_HEAD}, {_NODE})", role="graph_ask", in_lock=True)
 def bpf_list_is_last(env: CallEnv, head: int, node: int) -> int:
-    """Is it the last (since 7.2)?"""
+    """Return whether a node is the last (since 7.2)."""
     return int(_end(env, head, front=False) == node)
 
 
 @kfunc(f"bool bpf_list_empty({_HEAD})", role="graph_ask", in_lock=True)
 def bpf_list_empty(env: CallEnv, head: int) -> int:
-    """Is the list empty (since 7.2)?"""
+    """Return whether the list is empty (since 7.2)."""
     return int(not graph_of(env.kernel).nodes(head))

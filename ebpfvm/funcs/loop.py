@@ -18,9 +18,9 @@ BPF_MAX_LOOPS: Final = 8 * 1024 * 1024
 @helper(cap="bpf", context_to=2, callback="sync", role="loop")
 def bpf_loop(env: CallEnv, nr_loops: Anything, callback_fn: Func, callback_ctx: StackOrNull,
              flags: Anything) -> Integer:
-    """Call `callback_fn(index, ctx)` `nr_loops` times or until it returns 1; the number of calls made.
+    """Call `callback_fn(index, ctx)` `nr_loops` times or until it returns 1, and return the number of calls.
 
-    -EINVAL for flags, -E2BIG above 8 Mi loops. Only the low 32 bits of `nr_loops` count.
+    Return -EINVAL for flags, and -E2BIG above 8 Mi loops. Only the low 32 bits of `nr_loops` count.
     """
     nr_loops &= U32_MAX
     if flags:

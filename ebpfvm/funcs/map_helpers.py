@@ -1,4 +1,4 @@
-"""Helpers on maps (kernel/bpf/helpers.c, kernel/bpf/arraymap.c and hashtab.c for for_each, Linux 7.2)."""
+"""Helpers for maps (kernel/bpf/helpers.c, kernel/bpf/arraymap.c and hashtab.c for for_each, Linux 7.2)."""
 
 from __future__ import annotations
 
@@ -25,38 +25,41 @@ if TYPE_CHECKING:
 
 @helper(pkt_access=True, map_op="lookup")
 def bpf_map_lookup_elem(env: CallEnv, map: MapPtr, key: MapKey) -> MapValueOrNull:
-    """Address of the live value of `key`, NULL if there is none. A map of maps gives the inner map."""
+    """Return the address of the live value of `key`, NULL if there is none; for a map of maps, the inner map."""
     found: int = map.lookup(key)
     return found
 
 
 @helper(pkt_access=True, map_op="update")
 def bpf_map_update_elem(env: CallEnv, map: MapPtr, key: MapKey, value: MapValue, flags: Anything) -> Integer:
-    """Insert or overwrite; `flags` is BPF_ANY 0, BPF_NOEXIST 1 or BPF_EXIST 2. 0 or a negative errno."""
+    """Insert or overwrite an element.
+
+    `flags` is BPF_ANY 0, BPF_NOEXIST 1 or BPF_EXIST 2. Return 0 or a negative errno.
+    """
     done: int = map.update(key, value, flags)
     return done
 
 
 @helper(pkt_access=True, map_op="delete")
 def bpf_map_delete_elem(env: CallEnv, map: MapPtr, key: MapKey) -> Integer:
-    """Remove `key`; 0, or -ENOENT."""
+    """Remove `key`; return 0, or -ENOENT."""
     done: int = map.delete(key)
     return done
 
 
 @helper(pkt_access=True, map_op="push")
 def bpf_map_push_elem(env: CallEnv, map: MapPtr, value: MapValue, flags: Anything) -> Integer:
-    """Push into a queue, stack or bloom filter; BPF_EXIST drops the oldest of a full queue."""
+    """Push a value to a queue, stack or bloom filter; BPF_EXIST drops the oldest of a full queue."""
     done: int = map.push(value, flags)
     return done
 
 
 @helper(map_op="pop")
 def bpf_map_pop_elem(env: CallEnv, map: MapPtr, value: UninitMapValue) -> Integer:
-    """Take the next element into `value`; 0, or -ENOENT from an empty map.
+    """Remove the next element and copy it to `value`; return 0, or -ENOENT for an empty map.
 
-    An empty queue or stack zeroes `value`. An rbtree gives the smallest key's value, skips its kptr slots, releases
-    what they own (decision D12), and leaves `value` alone when it is empty.
+    An empty queue or stack zeroes `value`. An rbtree copies the smallest key's value except its kptr slots, releases
+    what they own (decision D12), and does not change `value` if it is empty.
     """
     status, data = map.pop()
     return _give(env, map, status, data, value)
@@ -64,7 +67,7 @@ def bpf_map_pop_elem(env: CallEnv, map: MapPtr, value: UninitMapValue) -> Intege
 
 @helper(map_op="peek")
 def bpf_map_peek_elem(env: CallEnv, map: MapPtr, value: UninitMapValue) -> Integer:
-    """Copy the next element into `value` without removing it. A bloom filter reads `value` and looks it up."""
+    """Copy the next element to `value` without removing it; a bloom filter reads `value` and looks it up."""
     if map.type.name == "bloom_filter":
         held: int = map.peek(env.memory.read(value, map.value_size))[0]
         return held
@@ -87,7 +90,7 @@ def _give(env: CallEnv, map: Any, status: int, data: bytes, value: int) -> int:
 
 @helper(pkt_access=True, map_op="lookup_percpu")
 def bpf_map_lookup_percpu_elem(env: CallEnv, map: MapPtr, key: MapKey, cpu: Anything) -> MapValueOrNull:
-    """Address of the value that CPU `cpu` has for `key`, NULL without it."""
+    """Return the address of the value that CPU `cpu` has for `key`, NULL if there is none."""
     found: int = map.lookup_percpu(key, cpu & U32_MAX)
     return found
 
@@ -95,11 +98,10 @@ def bpf_map_lookup_percpu_elem(env: CallEnv, map: MapPtr, key: MapKey, cpu: Anyt
 @helper(cap="bpf", context_to=4, memory_to=(2, 3), callback="sync", role="walk_map")
 def bpf_for_each_map_elem(env: CallEnv, map: MapPtr, callback_fn: Func, callback_ctx: StackOrNull,
                           flags: Anything) -> Integer:
-    """Call `callback_fn(map, key, value, ctx)` on each element until it returns 1; the number visited.
+    """Call `callback_fn(map, key, value, ctx)` for each element until it returns 1, and return the number of calls.
 
-    The callback's key is a copy, which holds each key in turn: it lives in the map's own memory in a kernel, and may
-    not be written either way.
-    Flags other than 0 are -EINVAL.
+    The callback's key is a copy that holds each key in turn. In a kernel it is the map's own memory; in neither case
+    may it be written. Return -EINVAL for flags other than 0.
     """
     if flags:
         return -EINVAL

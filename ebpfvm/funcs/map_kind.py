@@ -1,4 +1,4 @@
-"""A map argument of the right type, for helpers that only work on some; programs that were not verified pass any."""
+"""Check the type of a map argument for helpers that only work on some; unverified programs may pass any."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def of_type(map: Any, *names: str) -> Any:
     """Return the map.
 
     Raises:
-        Fault: it is of none of these types.
+        Fault: it has none of these types.
     """
     if map.type.name not in names:
         raise Fault("memory", f"map '{map.name}' is a {map.type.name}, where a {' or '.join(names)} is needed")

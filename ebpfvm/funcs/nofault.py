@@ -1,4 +1,4 @@
-"""Reading memory that may not be there, as the kernel's nofault functions do (mm/maccess.c, Linux 7.2)."""
+"""Read memory that may not exist, as the kernel's nofault functions do (mm/maccess.c, Linux 7.2)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PIECE: Final = 256
 
 
 def try_read(memory: Memory, address: int, size: int) -> bytes | None:
-    """`size` bytes at any address, None where nothing can be read."""
+    """Return `size` bytes at any address, None if nothing can be read there."""
     try:
         return memory.read(address, size)
     except Fault:
@@ -25,9 +25,9 @@ def try_read(memory: Memory, address: int, size: int) -> bytes | None:
 
 
 def c_string(memory: Memory, address: int, limit: int) -> tuple[bytes | None, bool]:
-    """The string at `address` without its NUL, cut at `limit` bytes, and whether its NUL was found.
+    """Return the string at `address` without its NUL, truncated to `limit` bytes, and whether its NUL was found.
 
-    (None, False) where nothing can be read; memory that ends before the NUL cannot be read either.
+    Return (None, False) if nothing can be read; memory that ends before the NUL cannot be read either.
     """
     text = bytearray()
     while len(text) < limit:
@@ -42,7 +42,7 @@ def c_string(memory: Memory, address: int, limit: int) -> tuple[bytes | None, bo
 
 
 def _piece(memory: Memory, address: int, size: int) -> bytes:
-    """Up to `size` bytes, fewer at the end of the memory, none where there is none."""
+    """Return up to `size` bytes: fewer at the end of the memory, none if there is no memory."""
     while size:
         found = try_read(memory, address, size)
         if found is not None:
@@ -52,10 +52,10 @@ def _piece(memory: Memory, address: int, size: int) -> bytes:
 
 
 def clear(memory: Memory, address: int, size: int) -> None:
-    """Zero `size` bytes.
+    """Set `size` bytes to zero.
 
     Raises:
-        Fault: they do not all lie in one memory; nothing is allocated for a number that only a program claims.
+        Fault: they are not all in one memory; nothing is allocated for a number that only a program claims.
     """
     if not size:
         return
@@ -68,7 +68,7 @@ def clear(memory: Memory, address: int, size: int) -> None:
 
 @helper(gpl_only=True, cap="perfmon")
 def bpf_probe_read_kernel(env: CallEnv, dst: UninitMem, size: ConstSizeOrZero, unsafe_ptr: Anything) -> Integer:
-    """Copy from any kernel address; -EFAULT with `dst` zeroed where there is nothing (kernel/trace/bpf_trace.c)."""
+    """Copy from any kernel address; if nothing is there, zero `dst` and return -EFAULT (kernel/trace/bpf_trace.c)."""
     data = try_read(env.memory, unsafe_ptr, size)
     if data is None:
         clear(env.memory, dst, size)
@@ -79,7 +79,7 @@ def bpf_probe_read_kernel(env: CallEnv, dst: UninitMem, size: ConstSizeOrZero, u
 
 @helper(gpl_only=True, cap="perfmon")
 def bpf_probe_read_kernel_str(env: CallEnv, dst: UninitMem, size: ConstSizeOrZero, unsafe_ptr: Anything) -> Length:
-    """Copy a string from any kernel address, cut to `size` with its NUL; its size with NUL, or -EFAULT."""
+    """Copy a string from any kernel address, truncated to `size` with its NUL; return its size with NUL, or -EFAULT."""
     if not size:
         return 0
     text, _ = c_string(env.memory, unsafe_ptr, size - 1)

@@ -1,6 +1,6 @@
-"""Changing a packet's bytes: what the helpers of skb, XDP, checksums and dynptrs have in common.
+"""Change the bytes of a packet: code that the helpers of skb, XDP, checksums and dynptrs share.
 
-A simulated packet is always linear, so "pull" never has to move anything and only checks bounds.
+A simulated packet is always linear, so that "pull" never has to move anything and only checks bounds.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ BPF_F_INVALIDATE_HASH: Final = 2
 
 
 def length(packet: SkBuff | XdpBuff) -> int:
-    """Bytes of the packet."""
+    """Return the length of the packet in bytes."""
     return packet.packet.end - packet.packet.start
 
 
 def get(packet: SkBuff | XdpBuff, offset: int, size: int) -> bytes | None:
-    """`size` bytes at `offset`, None outside of the packet."""
+    """Return `size` bytes at `offset`, None outside of the packet."""
     region = packet.packet
     if offset < 0 or offset + size > region.end - region.start:
         return None
@@ -34,7 +34,7 @@ def get(packet: SkBuff | XdpBuff, offset: int, size: int) -> bytes | None:
 
 
 def put(packet: SkBuff | XdpBuff, offset: int, data: bytes) -> bool:
-    """Write at `offset`; False, and nothing written, outside of the packet."""
+    """Write at `offset` and return True; outside of the packet, write nothing and return False."""
     region = packet.packet
     if offset < 0 or offset + len(data) > region.end - region.start:
         return False
@@ -43,7 +43,7 @@ def put(packet: SkBuff | XdpBuff, offset: int, data: bytes) -> bool:
 
 
 def load_bytes(packet: SkBuff | XdpBuff, offset: int, size: int) -> bytes | int:
-    """__bpf_skb_load_bytes, __bpf_xdp_load_bytes: the bytes, or -EFAULT (skb) or -EINVAL (XDP)."""
+    """Return bytes, or -EFAULT (skb) or -EINVAL (XDP), as __bpf_skb_load_bytes and __bpf_xdp_load_bytes do."""
     found = get(packet, offset, size) if offset <= S32_MAX else None
     if found is not None:
         return found
@@ -51,7 +51,7 @@ def load_bytes(packet: SkBuff | XdpBuff, offset: int, size: int) -> bytes | int:
 
 
 def store_bytes(packet: SkBuff | XdpBuff, offset: int, data: bytes, flags: int) -> int:
-    """__bpf_skb_store_bytes, __bpf_xdp_store_bytes: 0 or a negative errno."""
+    """Write bytes and return 0 or a negative errno, as __bpf_skb_store_bytes and __bpf_xdp_store_bytes do."""
     if flags & ~(BPF_F_RECOMPUTE_CSUM | BPF_F_INVALIDATE_HASH):
         return -EINVAL
     if offset > S32_MAX or not put(packet, offset, data):
@@ -62,7 +62,7 @@ def store_bytes(packet: SkBuff | XdpBuff, offset: int, data: bytes, flags: int) 
 
 
 def replace(skb: SkBuff, offset: int, remove: int, insert: bytes) -> None:
-    """Cut `remove` bytes out at `offset` and put `insert` there. Grows into the headroom, as skb_push does."""
+    """Replace `remove` bytes at `offset` by `insert`; the packet grows into the headroom, as with skb_push."""
     region = skb.packet
     grow = len(insert) - remove
     start = region.start
@@ -78,7 +78,7 @@ def replace(skb: SkBuff, offset: int, remove: int, insert: bytes) -> None:
 
 
 def resize(skb: SkBuff, size: int) -> None:
-    """Cut the packet's tail, or append zeros."""
+    """Truncate the packet, or append zeros."""
     region = skb.packet
     end = region.start + size
     if end > len(region.data):
@@ -91,5 +91,5 @@ def resize(skb: SkBuff, size: int) -> None:
 
 
 def network_size(skb: SkBuff) -> int:
-    """Bytes of the plain IPv4 or IPv6 header, 0 for another protocol (bpf_skb_net_base_len)."""
+    """Return the length of the plain IPv4 or IPv6 header, 0 for another protocol (bpf_skb_net_base_len)."""
     return {BE_ETH_P_IP: IPV4_HLEN, BE_ETH_P_IPV6: IPV6_HLEN}.get(skb.protocol, 0)

@@ -1,4 +1,4 @@
-"""What formats that the kernel allows print for programs (bstr_printf, lib/vsprintf.c, Linux 7.2)."""
+"""Format text for programs, with the formats that the kernel allows (bstr_printf, lib/vsprintf.c, Linux 7.2)."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ MAX_VARARGS: Final = 12
 
 
 def render(memory: Memory, fmt: bytes, args: list[int]) -> bytes | int:
-    """What `fmt` (without its NUL) prints.
+    """Return the text that `fmt` (without its NUL) prints.
 
     Args:
         args: 64-bit values, as programs pass them; strings and IP addresses by address.
 
     Returns:
-        The text, -EINVAL for a format that is not allowed or too few arguments, -ENOSPC when the arguments need more
-        than the kernel's 512 bytes.
+        The text, -EINVAL for a format that is not allowed or too few arguments, -ENOSPC if the arguments need more than
+            the
+        kernel's 512 bytes.
     """
     parts = conversions(fmt)
     if parts is None:
@@ -48,7 +49,7 @@ def render(memory: Memory, fmt: bytes, args: list[int]) -> bytes | int:
 
 
 def _one(memory: Memory, match: re.Match[str], value: int) -> tuple[str, int]:
-    """One argument printed, without padding, and the bytes it takes in the kernel's buffer."""
+    """Return one argument as text, without padding, and the bytes that it takes in the kernel's buffer."""
     kind = match.group("kind")
     if match.group("number"):
         return _number(match, value)

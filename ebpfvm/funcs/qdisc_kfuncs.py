@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 @kfunc("u32 bpf_skb_get_hash(struct sk_buff *skb)", "trusted_args")
 def bpf_skb_get_hash(env: CallEnv, skb: SkBuff) -> int:
-    """The packet's flow hash, computed once."""
+    """Return the packet's flow hash, which is computed once."""
     return hash_of(env, skb)
 
 
 @kfunc("void bpf_kfree_skb(struct sk_buff *skb)", "release")
 def bpf_kfree_skb(env: CallEnv, skb: SkBuff) -> int:
-    """Give a reference to a packet back; the last one frees it."""
+    """Release a reference to a packet; the last release frees it."""
     env.refs.release(skb)
     return 0
 

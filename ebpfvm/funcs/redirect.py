@@ -86,10 +86,10 @@ def _ask(env: CallEnv, kind: str, ifindex: int, flags: int, params: bytes = b"")
 
 @helper()
 def bpf_redirect(env: CallEnv, ifindex: Anything, flags: Anything) -> Integer:
-    """Ask that the packet go to another device; the verdict to return.
+    """Request that the packet go to another device, and return the verdict to return.
 
-    tc: TC_ACT_REDIRECT, with BPF_F_INGRESS to its ingress; TC_ACT_SHOT for other flags. XDP: XDP_REDIRECT, and
-    XDP_ABORTED for any flag.
+    For tc, this is TC_ACT_REDIRECT, with BPF_F_INGRESS to its ingress, and TC_ACT_SHOT for other flags. For XDP, it is
+    XDP_REDIRECT, and XDP_ABORTED for any flag.
     """
     if env.prog.type is not None and env.prog.type.name == "xdp":
         if flags:
@@ -101,15 +101,19 @@ def bpf_redirect(env: CallEnv, ifindex: Anything, flags: Anything) -> Integer:
 
 @helper()
 def bpf_redirect_peer(env: CallEnv, ifindex: Anything, flags: Anything) -> Integer:
-    """Ask that the packet enter by the peer of a device (veth); TC_ACT_REDIRECT, or TC_ACT_SHOT for flags."""
+    """Request that the packet enter through the peer of a device (veth).
+
+    Return TC_ACT_REDIRECT, TC_ACT_SHOT for flags.
+    """
     return TC_ACT_SHOT if flags else _ask(env, "peer", ifindex, 0)
 
 
 @helper()
 def bpf_redirect_neigh(env: CallEnv, ifindex: Anything, params: MemOrNull, plen: ConstSizeOrZero,
                        flags: Anything) -> Integer:
-    """Ask that the packet leave by a device towards a next hop; TC_ACT_REDIRECT, or TC_ACT_SHOT for flags or a
-    `params` that is too short.
+    """Request that the packet leave through a device towards a next hop, and return TC_ACT_REDIRECT.
+
+    Return TC_ACT_SHOT for flags or a `params` that is too short.
     """
     if flags or (plen and plen < _REDIR_NEIGH_SIZE):
         return TC_ACT_SHOT
@@ -118,7 +122,7 @@ def bpf_redirect_neigh(env: CallEnv, ifindex: Anything, params: MemOrNull, plen:
 
 @helper(changes_packet=True)
 def bpf_clone_redirect(env: CallEnv, skb: Skb, ifindex: Anything, flags: Anything) -> Integer:
-    """Send a copy of the packet to another device at once; 0, -EINVAL for flags or an unknown device."""
+    """Send a copy of the packet to another device at once; return 0, or -EINVAL for flags or an unknown device."""
     device = env.kernel.devices.get(s32(ifindex))
     if flags & ~BPF_F_INGRESS or device is None:
         return -EINVAL
@@ -129,7 +133,7 @@ def bpf_clone_redirect(env: CallEnv, skb: Skb, ifindex: Anything, flags: Anythin
 
 
 def copy_of(skb: SkBuff, holder: str = "redirect") -> SkBuff:
-    """A copy of a packet with its metadata (skb_clone), whose reference `holder` has."""
+    """Return a copy of a packet with its metadata (skb_clone), whose reference `holder` has."""
     same = ("pkt_type", "mark", "queue_mapping", "protocol", "vlan_present", "vlan_tci", "vlan_proto", "priority",
             "ingress_ifindex", "ifindex", "tc_index", "hash", "tc_classid", "tstamp", "tstamp_type", "gso_segs",
             "gso_size", "dev", "id", "arrival", "flow", "tunnel", "link_offset")
@@ -141,10 +145,10 @@ def copy_of(skb: SkBuff, holder: str = "redirect") -> SkBuff:
 @helper(gpl_only=True)
 def bpf_check_mtu(env: CallEnv, ctx: Packet, ifindex: Anything, mtu_len: Out32, len_diff: Anything,
                   flags: Anything) -> Integer:
-    """Does the packet, changed by `len_diff` bytes, fit the device? 0 yes, 1 (BPF_MTU_CHK_RET_FRAG_NEEDED) no.
+    """Return whether the packet, changed by `len_diff` bytes, exceeds the MTU: 0, or 1 (BPF_MTU_CHK_RET_FRAG_NEEDED).
 
-    `*mtu_len` is a layer-3 length to take instead of the packet's, and becomes the MTU. `ifindex` 0 is the packet's
-    own device. -ENODEV for an unknown device, -EINVAL for flags.
+    `*mtu_len` is a layer-3 length to use instead of the packet's, and becomes the MTU. `ifindex` 0 is the packet's own
+    device. Return -ENODEV for an unknown device, -EINVAL for flags.
     """
     wanted = env.memory.load(mtu_len, 4)
     is_skb = isinstance(ctx, SkBuff)
@@ -169,16 +173,17 @@ def _device(kernel: Kernel, packet: SkBuff | XdpBuff, ifindex: int) -> Any:
 
 
 def mtu_of(device: Any) -> int:
-    """The MTU of a device or of the link behind it; 1500 if it says none."""
+    """Return the MTU of a device or of its link; 1500 if neither has one."""
     own = getattr(device, "mtu", None) or getattr(getattr(device, "link", None), "mtu", None)
     return int(own) if own else _DEFAULT_MTU
 
 
 @helper(gpl_only=True)
 def bpf_fib_lookup(env: CallEnv, ctx: Packet, params: WriteMem, plen: ConstSize, flags: Anything) -> Integer:
-    """Look the packet's route up: a BPF_FIB_LKUP_RET_*, 5 (forwarding is off on the device) where nothing routes.
+    """Look up the packet's route and return a BPF_FIB_LKUP_RET_*: 5 (the device does not forward) if nothing routes.
 
-    -EINVAL for a `plen` below 64 or flags, -EAFNOSUPPORT for a family that is not IP, -ENODEV without the device.
+    Return -EINVAL for a `plen` below 64 or flags, -EAFNOSUPPORT for a family that is not IP, -ENODEV without the
+    device.
     """
     if plen < _FIB_SIZE or flags & ~_FIB_FLAGS:
         return -EINVAL
@@ -197,10 +202,11 @@ def bpf_fib_lookup(env: CallEnv, ctx: Packet, params: WriteMem, plen: ConstSize,
 
 @helper()
 def bpf_redirect_map(env: CallEnv, map: MapPtr, key: Anything, flags: Anything) -> Integer:
-    """Ask that the packet go to the device, CPU or AF_XDP socket of an entry; XDP_REDIRECT.
+    """Request that the packet go to the device, CPU or AF_XDP socket of an entry, and return XDP_REDIRECT.
 
-    Without the entry: the low two bits of `flags`, an action. With BPF_F_BROADCAST (devices only) a copy goes to each
-    entry, with BPF_F_EXCLUDE_INGRESS not to the device that it came from. XDP_ABORTED for other flags.
+    Without the entry, return the low two bits of `flags`, an action. With BPF_F_BROADCAST (devices only), a copy goes
+    to each entry, with BPF_F_EXCLUDE_INGRESS except to the device that it came from. Return XDP_ABORTED for other
+    flags.
     """
     devices = of_type(map, "devmap", "devmap_hash", "cpumap", "xskmap").type.name.startswith("devmap")
     if flags & ~(_ACTIONS | (BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS if devices else 0)):

@@ -68,32 +68,32 @@ def _commit(env: CallEnv, address: int, *, discard: bool) -> int:
 
 @helper()
 def bpf_ringbuf_output(env: CallEnv, ringbuf: MapPtr, data: Mem, size: ConstSizeOrZero, flags: Anything) -> Integer:
-    """Copy `data` in as one record; 0, -EINVAL for flags, -EAGAIN when it does not fit."""
+    """Copy `data` as one record; return 0, -EINVAL for flags, or -EAGAIN if it does not fit."""
     status: int = of_type(ringbuf, "ringbuf").output(data, flags)
     return status
 
 
 @helper()
 def bpf_ringbuf_reserve(env: CallEnv, ringbuf: MapPtr, size: AllocSize, flags: Anything) -> RingbufMemOrNull:
-    """A new record to be filled, then submitted or discarded; NULL when it does not fit or for flags."""
+    """Reserve a record to be filled, then submitted or discarded; return NULL if it does not fit or for flags."""
     return _reserve(env, ringbuf, size, flags)
 
 
 @helper()
 def bpf_ringbuf_submit(env: CallEnv, data: RingbufMemRelease, flags: Anything) -> Void:
-    """Hand a record to user space."""
+    """Submit a record to user space."""
     return _commit(env, data, discard=False)
 
 
 @helper()
 def bpf_ringbuf_discard(env: CallEnv, data: RingbufMemRelease, flags: Anything) -> Void:
-    """Give a record up; user space never sees it."""
+    """Discard a record; user space never sees it."""
     return _commit(env, data, discard=True)
 
 
 @helper()
 def bpf_ringbuf_query(env: CallEnv, ringbuf: MapPtr, flags: Anything) -> Integer:
-    """Bytes not yet read (0), size (1), consumer's (2) or producer's (3) position; 0 for another question."""
+    """Return the unread bytes (0), the size (1), the consumer's (2) or producer's (3) position; otherwise 0."""
     answer: int = of_type(ringbuf, "ringbuf").query(flags)
     return answer
 
@@ -101,8 +101,9 @@ def bpf_ringbuf_query(env: CallEnv, ringbuf: MapPtr, flags: Anything) -> Integer
 @helper(cap="bpf")
 def bpf_ringbuf_reserve_dynptr(env: CallEnv, ringbuf: MapPtr, size: Anything, flags: Anything,
                                ptr: UninitRingbufDynptr) -> Integer:
-    """As bpf_ringbuf_reserve, of a size known at run time only, into a dynptr that is to be submitted or discarded
-    even where this fails: -EINVAL for flags or no room, -E2BIG above 16 MiB - 1.
+    """Reserve a record whose size is only known at run time, as bpf_ringbuf_reserve does, in a dynptr.
+
+    The dynptr must be submitted or discarded even if this fails: -EINVAL for flags or no room, -E2BIG above 16 MiB - 1.
     """
     size &= U32_MAX
     status = -EINVAL if flags else -E2BIG if size > dynptr.MAX_SIZE else 0
@@ -124,22 +125,22 @@ def _commit_dynptr(env: CallEnv, ptr: int, *, discard: bool) -> int:
 
 @helper(cap="bpf")
 def bpf_ringbuf_submit_dynptr(env: CallEnv, ptr: RingbufDynptrRelease, flags: Anything) -> Void:
-    """Hand a dynptr's record to user space; nothing for an invalid one."""
+    """Submit a dynptr's record to user space; an invalid dynptr has no effect."""
     return _commit_dynptr(env, ptr, discard=False)
 
 
 @helper(cap="bpf")
 def bpf_ringbuf_discard_dynptr(env: CallEnv, ptr: RingbufDynptrRelease, flags: Anything) -> Void:
-    """Give a dynptr's record up; nothing for an invalid one."""
+    """Discard a dynptr's record; an invalid dynptr has no effect."""
     return _commit_dynptr(env, ptr, discard=True)
 
 
 @helper(gpl_only=True)
 def bpf_perf_event_output(env: CallEnv, ctx: Packet, map: MapPtr, flags: Anything, data: Mem,
                           size: ConstSizeOrZero) -> Integer:
-    """Write `data`, and as many bytes of the packet as bits 32 to 51 of `flags` say, to a perf event of the array.
+    """Write `data`, and the bytes of the packet that bits 32 to 51 of `flags` count, to a perf event of the array.
 
-    -EINVAL for other flags, -EFAULT for more than the packet has, else what the event says.
+    Return -EINVAL for other flags, -EFAULT for more than the packet has, otherwise the event's result.
     """
     if flags & ~(_INDEX_MASK | _CTXLEN_MASK):
         return -EINVAL
@@ -159,9 +160,9 @@ _WAKEUPS: Final = 3  # BPF_RB_NO_WAKEUP, BPF_RB_FORCE_WAKEUP
 
 @helper(cap="bpf", context_to=2, callback="sync", role="drain")
 def bpf_user_ringbuf_drain(env: CallEnv, map: MapPtr, callback_fn: Func, ctx: StackOrNull, flags: Anything) -> Integer:
-    """Call `callback_fn(dynptr, ctx)` for each record of user space until it returns 1; the number of records taken.
+    """Call `callback_fn(dynptr, ctx)` for each record of user space until it returns 1, and return their number.
 
-    -EINVAL for flags but BPF_RB_NO_WAKEUP and BPF_RB_FORCE_WAKEUP, -EBUSY while the buffer is being drained.
+    Return -EINVAL for flags except BPF_RB_NO_WAKEUP and BPF_RB_FORCE_WAKEUP, -EBUSY while the buffer is being drained.
     """
     ring = of_type(map, "user_ringbuf")
     if flags & ~_WAKEUPS:
@@ -184,7 +185,7 @@ def bpf_user_ringbuf_drain(env: CallEnv, map: MapPtr, callback_fn: Func, ctx: St
 
 
 def _give_sample(env: CallEnv, call: Callable[..., int], data: bytes, ctx: int) -> int:
-    """Call back with a dynptr over a record, which the callback may only read."""
+    """Call back with a dynptr of a record, which the callback may only read."""
     record = env.memory.add("mem", bytearray(data), name="user ring buffer record", writable=False)
     pointer = env.memory.add("mem", bytearray(16), name="dynptr")
     dynptr.init(env, pointer.base, record.base, dynptr.LOCAL, len(data), rdonly=True)

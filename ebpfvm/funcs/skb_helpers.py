@@ -1,4 +1,4 @@
-"""Packet bytes (net/core/filter.c, Linux 7.2). Metadata is in `skb_meta`, sizes and headers in `skb_room`."""
+"""Helpers for packet bytes (net/core/filter.c, Linux 7.2); `skb_meta` has metadata, `skb_room` sizes and headers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HDR_START_NET: Final = 1
 
 
 def _fill(env: CallEnv, to: int, size: int, found: bytes | int | None) -> int:
-    """Give the program what was found; memory is zeroed when nothing was."""
+    """Copy what was found to the program's memory, or zeros if nothing was."""
     if isinstance(found, bytes):
         env.memory.write(to, found)
         return 0
@@ -29,8 +29,9 @@ def _fill(env: CallEnv, to: int, size: int, found: bytes | int | None) -> int:
 
 @helper()
 def bpf_skb_load_bytes(env: CallEnv, skb: Skb, offset: Anything, to: UninitMem, len: ConstSize) -> Integer:
-    """Copy out of the packet; -EFAULT with `to` zeroed outside of it, and everywhere in a test run of a flow dissector,
-    which has no packet but its first bytes.
+    """Copy from the packet; outside of it, zero `to` and return -EFAULT.
+
+    In a test run of a flow dissector, which has no packet but its first bytes, everything is outside.
     """
     if skb.flow_keys:
         return _fill(env, to, len, None)
@@ -40,7 +41,10 @@ def bpf_skb_load_bytes(env: CallEnv, skb: Skb, offset: Anything, to: UninitMem, 
 @helper()
 def bpf_skb_load_bytes_relative(env: CallEnv, skb: Skb, offset: Anything, to: UninitMem, len: ConstSize,
                                 start_header: Anything) -> Integer:
-    """Copy out of the packet from the Ethernet (0) or network (1) header on; -EFAULT with `to` zeroed outside."""
+    """Copy from the packet, counting from the Ethernet (0) or network (1) header.
+
+    Outside of it, zero `to` and return -EFAULT.
+    """
     start = {_HDR_START_MAC: skb.link_offset, _HDR_START_NET: network_offset(skb)}.get(start_header & U32_MAX)
     offset &= U32_MAX
     if start is None or offset > 0xFFFF:
@@ -53,30 +57,31 @@ def bpf_skb_load_bytes_relative(env: CallEnv, skb: Skb, offset: Anything, to: Un
 @helper(changes_packet=True)
 def bpf_skb_store_bytes(env: CallEnv, skb: Skb, offset: Anything, data: Mem, len: ConstSize,
                         flags: Anything) -> Integer:
-    """Write into the packet; -EFAULT outside of it, -EINVAL for flags but BPF_F_RECOMPUTE_CSUM (1) and
-    BPF_F_INVALIDATE_HASH (2).
+    """Write to the packet; return -EFAULT outside of it.
+
+    Return -EINVAL for flags except BPF_F_RECOMPUTE_CSUM (1) and BPF_F_INVALIDATE_HASH (2).
     """
     return store_bytes(skb, offset & U32_MAX, data, flags)
 
 
 @helper(changes_packet=True)
 def bpf_skb_pull_data(env: CallEnv, skb: Skb, len: Anything) -> Integer:
-    """Make `len` bytes (0: what is linear) accessible directly; -ENOMEM if the packet is shorter."""
+    """Make `len` bytes (0: what is linear) directly accessible; return -ENOMEM if the packet is shorter."""
     return -ENOMEM if len & U32_MAX > skb.len else 0
 
 
 def classify(env: CallEnv, skb: SkBuff, ifindex: int, handle: int) -> int:
-    """Ask the traffic control in charge; 0 when there is none."""
+    """Return what traffic control answers; 0 if there is none."""
     hook = getattr(env.kernel, "tc_classify", None) or env.kernel.extra.get("tc_classify")
     return int(hook(skb, ifindex, handle)) if hook is not None else 0
 
 
 @helper(role="tc_classify")
 def bpf_skb_tc_classify(env: CallEnv, skb: Skb, ifindex: Anything, handle: Anything) -> Integer:
-    """Class id that the filters of a qdisc give the packet, 0 for none (RFC v6 patch 5/5).
+    """Return the class id that the filters of a qdisc give the packet, 0 for none (RFC v6 patch 5/5).
 
     Args:
         ifindex: device of the qdisc, in the packet's namespace.
-        handle: of the qdisc (1:0), or of a class of it whose filters are meant.
+        handle: handle of the qdisc (1:0), or of one of its classes whose filters are meant.
     """
     return classify(env, skb, s32(ifindex), handle & U32_MAX)

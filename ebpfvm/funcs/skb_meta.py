@@ -1,4 +1,4 @@
-"""Packet metadata: hash, type, time stamp, congestion mark, socket (net/core/filter.c, Linux 7.2)."""
+"""Helpers for packet metadata: hash, type, timestamp, congestion mark, socket (net/core/filter.c, Linux 7.2)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PORTS: Final = frozenset({6, 17, 33, 132, 136})  # TCP, UDP, DCCP, SCTP, UDP-Li
 
 
 def flow_of(skb: SkBuff) -> bytes:
-    """What the flow dissector hashes: addresses in order, protocol, ports."""
+    """Return what the flow dissector hashes: addresses in order, protocol, ports."""
     at = network_offset(skb)
     if skb.protocol == BE_ETH_P_IP:
         header = get(skb, at, IPV4_HLEN)
@@ -44,18 +44,18 @@ def _ports(skb: SkBuff, protocol: int, at: int) -> bytes:
 
 
 def _ordered(src: bytes, dst: bytes, ports: bytes) -> bytes:
-    """Both directions of a flow have one hash (__flow_hash_consistentify)."""
+    """Return addresses and ports in an order that is the same for both directions (__flow_hash_consistentify)."""
     ends = sorted([(src, ports[:2]), (dst, ports[2:])])
     return b"".join(address + port for address, port in ends)
 
 
 def flow_hash(skb: SkBuff, seed: int) -> int:
-    """Flow hash, never 0. A kernel's is keyed at random, so only equality within a flow means anything."""
+    """Return the flow hash, never 0; a kernel's key is random, so only equality within a flow is meaningful."""
     return zlib.crc32(flow_of(skb), seed & U32_MAX) or 1
 
 
 def hash_of(env: CallEnv, skb: SkBuff) -> int:
-    """The packet's flow hash, computed if it has none yet; `extra["hash_seed"]` keys it."""
+    """Return the packet's flow hash, and compute it if it has none yet."""
     if not skb.hash:
         skb.hash = flow_hash(skb, env.kernel.extra.get("hash_seed", 0))
     return skb.hash
@@ -63,13 +63,13 @@ def hash_of(env: CallEnv, skb: SkBuff) -> int:
 
 @helper()
 def bpf_get_hash_recalc(env: CallEnv, skb: Skb) -> Integer:
-    """The packet's flow hash, computed if it has none yet."""
+    """Return the packet's flow hash, and compute it if it has none yet."""
     return hash_of(env, skb)
 
 
 @helper()
 def bpf_set_hash_invalid(env: CallEnv, skb: Skb) -> Integer:
-    """Forget the flow hash; the next one who asks computes it anew."""
+    """Forget the flow hash, so that it is computed again when it is next needed."""
     skb.hash = 0
     return 0
 
@@ -83,7 +83,7 @@ def bpf_set_hash(env: CallEnv, skb: Skb, hash: Anything) -> Integer:
 
 @helper()
 def bpf_skb_change_type(env: CallEnv, skb: Skb, type: Anything) -> Integer:
-    """Set pkt_type, among PACKET_HOST 0, BROADCAST 1, MULTICAST 2 and OTHERHOST 3; -EINVAL for others."""
+    """Set pkt_type to PACKET_HOST 0, BROADCAST 1, MULTICAST 2 or OTHERHOST 3; return -EINVAL for others."""
     if skb.pkt_type > PACKET_OTHERHOST or type & U32_MAX > PACKET_OTHERHOST:
         return -EINVAL
     skb.pkt_type = type & U32_MAX
@@ -92,7 +92,7 @@ def bpf_skb_change_type(env: CallEnv, skb: Skb, type: Anything) -> Integer:
 
 @helper()
 def bpf_skb_ecn_set_ce(env: CallEnv, skb: Skb) -> Integer:
-    """Mark congestion in the IP header; 1 if it is marked now (or was), 0 if the flow does not do ECN."""
+    """Mark congestion in the IP header; return 1 if the packet is marked now (or was), 0 if it is not ECN capable."""
     at = network_offset(skb)
     if skb.protocol == BE_ETH_P_IP:
         return _ipv4_set_ce(skb, at)
@@ -121,7 +121,7 @@ def _ipv4_set_ce(skb: SkBuff, at: int) -> int:
 def bpf_skb_set_tstamp(env: CallEnv, skb: Skb, tstamp: Anything, tstamp_type: Anything) -> Integer:
     """Set the (delivery) time in ns of the clock REALTIME 0, MONOTONIC 1 or TAI 2.
 
-    -EOPNOTSUPP for packets that are not IP, -EINVAL for another clock or time 0 of the last two.
+    Return -EOPNOTSUPP for packets that are not IP, -EINVAL for another clock, or for time 0 of the last two.
     """
     tstamp_type &= U32_MAX
     if skb.protocol not in (BE_ETH_P_IP, BE_ETH_P_IPV6):
@@ -135,25 +135,25 @@ def bpf_skb_set_tstamp(env: CallEnv, skb: Skb, tstamp: Anything, tstamp_type: An
 
 @helper()
 def bpf_get_route_realm(env: CallEnv, skb: Skb) -> Integer:
-    """Realm of the packet's route: 0, it has none."""
+    """Return the realm of the packet's route: 0, as it has none."""
     return 0
 
 
 @helper()
 def bpf_get_socket_cookie(env: CallEnv, skb: Skb) -> Integer:
-    """Cookie of the packet's socket, 0 if it has none."""
+    """Return the cookie of the packet's socket, 0 if it has none."""
     sock = find_sock(env.kernel, skb.sk)
     return sock.cookie if sock is not None else 0
 
 
 @helper()
 def bpf_get_socket_uid(env: CallEnv, skb: Skb) -> Integer:
-    """Owner of the packet's socket: root, or 65534 (overflowuid) if it has none."""
+    """Return the owner of the packet's socket: root, or 65534 (overflowuid) if it has none."""
     return 0 if skb.sk else _OVERFLOW_UID
 
 
 @helper()
 def bpf_get_socket_cookie__sock(env: CallEnv, sk: BtfSockCommon) -> Integer:
-    """Cookie of a socket, 0 for NULL."""
+    """Return the cookie of a socket, 0 for NULL."""
     sock = find_sock(env.kernel, sk)
     return sock.cookie if sock is not None else 0

@@ -1,4 +1,4 @@
-"""Sizes and headers of a packet (net/core/filter.c, net/core/skbuff.c, Linux 7.2)."""
+"""Helpers for sizes and headers of a packet (net/core/filter.c, net/core/skbuff.c, Linux 7.2)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _ADJ_ROOM_MASK: Final = (_FIXED_GSO | _ENCAP_L3 | _ENCAP_L4_GRE | _ENCAP_L4_UDP 
 
 @helper(changes_packet=True)
 def bpf_skb_change_head(env: CallEnv, skb: Skb, head_room: Anything, flags: Anything) -> Integer:
-    """Put `head_room` zero bytes before the packet; -EINVAL for flags or beyond the largest packet."""
+    """Insert `head_room` zero bytes before the packet; return -EINVAL for flags or beyond the largest packet."""
     head_room &= U32_MAX
     if flags or skb.len + head_room > BPF_SKB_MAX_LEN:
         return -EINVAL
@@ -54,7 +54,7 @@ def bpf_skb_change_head(env: CallEnv, skb: Skb, head_room: Anything, flags: Anyt
 
 @helper(changes_packet=True)
 def bpf_skb_change_tail(env: CallEnv, skb: Skb, len: Anything, flags: Anything) -> Integer:
-    """Cut the packet to `len` bytes, or append zeros; -EINVAL for flags, below the network header, or too large."""
+    """Truncate the packet to `len` bytes, or append zeros; return -EINVAL for flags or a size that is not possible."""
     len &= U32_MAX
     if flags or len > BPF_SKB_MAX_LEN or len < network_offset(skb):
         return -EINVAL
@@ -64,9 +64,9 @@ def bpf_skb_change_tail(env: CallEnv, skb: Skb, len: Anything, flags: Anything) 
 
 @helper(changes_packet=True)
 def bpf_skb_change_proto(env: CallEnv, skb: Skb, proto: Anything, flags: Anything) -> Integer:
-    """Make room for the header of the other IP version; `proto` in network byte order. The program writes the header.
+    """Make room for the header of the other IP version, which the program writes; `proto` is in network byte order.
 
-    -EINVAL for flags, -ENOTSUPP for anything but IPv4 to IPv6 or back.
+    Return -EINVAL for flags, -ENOTSUPP for anything but IPv4 to IPv6 or back.
     """
     if flags:
         return -EINVAL
@@ -86,10 +86,10 @@ def bpf_skb_change_proto(env: CallEnv, skb: Skb, proto: Anything, flags: Anythin
 
 @helper(changes_packet=True)
 def bpf_skb_adjust_room(env: CallEnv, skb: Skb, len_diff: Anything, mode: Anything, flags: Anything) -> Integer:
-    """Grow or shrink behind the IP header (mode 0) or behind the Ethernet header (mode 1) by `len_diff` bytes.
+    """Grow or shrink the packet by `len_diff` bytes after the IP header (mode 0) or the Ethernet header (mode 1).
 
-    -EINVAL for contradicting flags, -EFAULT above 4095 bytes, -ENOTSUPP for packets that are not IP, another mode,
-    or a size that cannot be.
+    Return -EINVAL for contradicting flags, -EFAULT above 4095 bytes, -ENOTSUPP for packets that are not IP, another
+    mode, or a size that is not possible.
     """
     change = s32(len_diff)
     if flags & ~(_ADJ_ROOM_MASK | _NO_CSUM_RESET):
@@ -144,7 +144,7 @@ def _grow(skb: SkBuff, at: int, size: int, flags: int) -> int:
 
 @helper(changes_packet=True)
 def bpf_skb_vlan_push(env: CallEnv, skb: Skb, vlan_proto: Anything, vlan_tci: Anything) -> Integer:
-    """Put a tag on the packet; it is kept beside the bytes, where a second one pushes it into them."""
+    """Add a tag, which is kept outside of the bytes; a second one pushes the first into them."""
     vlan_proto &= 0xFFFF
     if vlan_proto not in (BE_ETH_P_8021Q, BE_ETH_P_8021AD):
         vlan_proto = BE_ETH_P_8021Q
@@ -158,7 +158,7 @@ def bpf_skb_vlan_push(env: CallEnv, skb: Skb, vlan_proto: Anything, vlan_tci: An
 
 @helper(changes_packet=True)
 def bpf_skb_vlan_pop(env: CallEnv, skb: Skb) -> Integer:
-    """Take the outermost tag off; the next one in the bytes, if any, takes its place beside them."""
+    """Remove the outermost tag; the next one in the bytes, if any, takes its place."""
     if skb.vlan_present:
         skb.vlan_present = skb.vlan_tci = skb.vlan_proto = 0
     elif skb.protocol not in (BE_ETH_P_8021Q, BE_ETH_P_8021AD):
@@ -180,7 +180,7 @@ def _put_tag(skb: SkBuff, proto: int, tci: int) -> None:
 
 
 def _pop_tag(skb: SkBuff) -> int | None:
-    """Cut the tag behind the addresses out; its TCI, None if the packet is too short."""
+    """Remove the tag after the addresses and return its TCI, None if the packet is too short."""
     tag = get(skb, 12, VLAN_HLEN + 2)
     if tag is None:
         return None

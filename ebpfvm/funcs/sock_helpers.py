@@ -1,6 +1,6 @@
-"""Helpers on sockets and their storage (net/core/{filter,sock_map,bpf_sk_storage}.c, Linux 7.2).
+"""Helpers for sockets and their storage (net/core/{filter,sock_map,bpf_sk_storage}.c, Linux 7.2).
 
-There are no sockets behind a simulated packet, so the lookups find nothing (NULL) and the rest is contract only.
+Simulated hosts have no sockets, so that lookups find nothing (NULL), and of the other helpers only the contract exists.
 """
 
 from __future__ import annotations
@@ -43,47 +43,47 @@ _BPF_F_CURRENT_NETNS = U64_MAX
 
 
 def _lookup(size: int, netns: int, flags: int) -> int:
-    """No socket is ever found; wrong arguments give NULL as well, so there is nothing to tell apart."""
+    """Return NULL: no socket is ever found, and wrong arguments return NULL as well."""
     return 0
 
 
 @helper(pkt_access=True)
 def bpf_sk_lookup_tcp(env: CallEnv, ctx: Ctx, tuple: Mem, tuple_size: ConstSizeOrZero, netns: Anything,
                       flags: Anything) -> SocketRefOrNull:
-    """TCP socket of a 4-tuple; always NULL: simulated hosts have no sockets."""
+    """Return the TCP socket of a 4-tuple: always NULL, as simulated hosts have no sockets."""
     return _lookup(tuple_size, netns, flags)
 
 
 @helper(pkt_access=True)
 def bpf_sk_lookup_udp(env: CallEnv, ctx: Ctx, tuple: Mem, tuple_size: ConstSizeOrZero, netns: Anything,
                       flags: Anything) -> SocketRefOrNull:
-    """UDP socket of a 4-tuple; always NULL: simulated hosts have no sockets."""
+    """Return the UDP socket of a 4-tuple: always NULL, as simulated hosts have no sockets."""
     return _lookup(tuple_size, netns, flags)
 
 
 @helper(pkt_access=True)
 def bpf_skc_lookup_tcp(env: CallEnv, ctx: Ctx, tuple: Mem, tuple_size: ConstSizeOrZero, netns: Anything,
                        flags: Anything) -> SockCommonRefOrNull:
-    """TCP socket, request or time-wait socket of a 4-tuple; always NULL."""
+    """Return the TCP socket, request or time-wait socket of a 4-tuple: always NULL."""
     return _lookup(tuple_size, netns, flags)
 
 
 @helper()
 def bpf_sk_release(env: CallEnv, sock: BtfSockCommonRelease) -> Integer:
-    """Give back a socket reference; a program never gets one here, so only 0 is possible."""
+    """Release a socket reference and return 0; a program never gets one here."""
     return 0
 
 
 @helper(role="cast")
 def bpf_sk_fullsock(env: CallEnv, sk: SockCommon) -> SocketOrNullRet:
-    """The socket itself if it is a full one, else NULL."""
+    """Return the socket itself if it is a full one, otherwise NULL."""
     found = find_sock(env.kernel, sk)
     return sk if found is not None and found.full else 0
 
 
 @helper(role="cast")
 def bpf_tcp_sock(env: CallEnv, sk: SockCommon) -> TcpSockOrNull:
-    """The TCP socket behind `sk`, NULL if it is none; here no socket is one."""
+    """Return the TCP socket that `sk` is, or NULL; here no socket is one."""
     found = find_sock(env.kernel, sk)
     if found is not None and found.full and found.protocol == IPPROTO_TCP:
         raise Fault("unsupported", "struct bpf_tcp_sock is not supported by ebpfvm at run time")
@@ -92,22 +92,24 @@ def bpf_tcp_sock(env: CallEnv, sk: SockCommon) -> TcpSockOrNull:
 
 @helper()
 def bpf_get_listener_sock(env: CallEnv, sk: SockCommon) -> SocketOrNullRet:
-    """The socket itself if it listens, else NULL."""
+    """Return the socket itself if it listens, otherwise NULL."""
     found = find_sock(env.kernel, sk)
     return sk if found is not None and found.state == TCP_LISTEN else 0
 
 
 @helper()
 def bpf_sk_assign(env: CallEnv, ctx: Ctx, sk: BtfSockCommon, flags: Anything) -> Integer:
-    """Give a packet its socket: -EINVAL for flags, -EOPNOTSUPP where the packet does not arrive, or the socket is in
-    no table, as the one of a test run.
+    """Assign a socket to the packet.
+
+    Return -EINVAL for flags, and -EOPNOTSUPP if the packet does not arrive, or if the socket is in no table, as that of
+    a test run.
     """
     return -EINVAL if flags or not sk else -EOPNOTSUPP
 
 
 @helper()
 def bpf_get_netns_cookie(env: CallEnv, ctx: CtxOrNull) -> Integer:
-    """Cookie of the packet's network namespace (of the initial one for NULL): 1, as a freshly booted kernel has."""
+    """Return the cookie of the packet's network namespace (the initial one for NULL): 1, as after boot."""
     return 1
 
 
@@ -121,7 +123,7 @@ def _no_such_socket(env: CallEnv, sk: int) -> int:
 
 
 def _skc_to_helper(name: str, sk: object) -> Helper:
-    """A cast to a kind of socket: NULL for all others, and no simulated socket is of any."""
+    """Return a cast to a kind of socket, which yields NULL, because no simulated socket is of any of these kinds."""
     bare = contract_only(f"bpf_skc_to_{name}", sk, ret=_skc_to(name), cap="perfmon", role="cast")
     return replace(bare, body=_no_such_socket, doc=f"The socket as a struct {name}; always NULL: no socket is one.")
 

@@ -1,6 +1,6 @@
 """Redirection between sockets, and the choice among listeners (net/core/{sock_map,filter}.c, Linux 7.2).
 
-No packet or message moves between sockets here: a verdict is returned, and what it would do is not modelled.
+No packet or message moves between sockets here: a verdict is returned, and what it causes is not modelled.
 """
 
 from __future__ import annotations
@@ -36,25 +36,37 @@ def _index(key: int) -> bytes:
 
 @helper()
 def bpf_sk_redirect_map(env: CallEnv, skb: Ctx, map: MapPtr, key: Anything, flags: Anything) -> Integer:
-    """Redirect the packet to a socket of the map: SK_PASS, or SK_DROP without one or for flags but BPF_F_INGRESS."""
+    """Redirect the packet to a socket of the map.
+
+    Return SK_PASS, SK_DROP without one or for flags except BPF_F_INGRESS.
+    """
     return _redirect(map, _index(key), flags)
 
 
 @helper()
 def bpf_sk_redirect_hash(env: CallEnv, skb: Ctx, map: MapPtr, key: MapKey, flags: Anything) -> Integer:
-    """Redirect the packet to a socket of the map: SK_PASS, or SK_DROP without one or for flags but BPF_F_INGRESS."""
+    """Redirect the packet to a socket of the map.
+
+    Return SK_PASS, SK_DROP without one or for flags except BPF_F_INGRESS.
+    """
     return _redirect(map, key, flags)
 
 
 @helper()
 def bpf_msg_redirect_map(env: CallEnv, msg: Ctx, map: MapPtr, key: Anything, flags: Anything) -> Integer:
-    """Redirect the message to a socket of the map: SK_PASS, or SK_DROP without one or for flags but BPF_F_INGRESS."""
+    """Redirect the message to a socket of the map.
+
+    Return SK_PASS, SK_DROP without one or for flags except BPF_F_INGRESS.
+    """
     return _redirect(map, _index(key), flags)
 
 
 @helper()
 def bpf_msg_redirect_hash(env: CallEnv, msg: Ctx, map: MapPtr, key: MapKey, flags: Anything) -> Integer:
-    """Redirect the message to a socket of the map: SK_PASS, or SK_DROP without one or for flags but BPF_F_INGRESS."""
+    """Redirect the message to a socket of the map.
+
+    Return SK_PASS, SK_DROP without one or for flags except BPF_F_INGRESS.
+    """
     return _redirect(map, key, flags)
 
 
@@ -69,19 +81,19 @@ def _update(ctx: Any, map: Any, key: bytes, flags: int) -> int:
 
 @helper(pkt_access=True)
 def bpf_sock_map_update(env: CallEnv, skops: Ctx, map: MapPtr, key: MapKey, flags: Anything) -> Integer:
-    """Put the socket of the event into the map; -EOPNOTSUPP for one that cannot be in a map, else as an update."""
+    """Store the event's socket in the map; return -EOPNOTSUPP if it cannot be in a map, otherwise as for an update."""
     return _update(skops, map, key, flags)
 
 
 @helper(pkt_access=True)
 def bpf_sock_hash_update(env: CallEnv, skops: Ctx, map: MapPtr, key: MapKey, flags: Anything) -> Integer:
-    """Put the socket of the event into the map; -EOPNOTSUPP for one that cannot be in a map, else as an update."""
+    """Store the event's socket in the map; return -EOPNOTSUPP if it cannot be in a map, otherwise as for an update."""
     return _update(skops, map, key, flags)
 
 
 @helper()
 def bpf_sk_select_reuseport(env: CallEnv, reuse: Ctx, map: MapPtr, key: MapKey, flags: Anything) -> Integer:
-    """Choose a socket of the map for the packet; 0, -EINVAL for flags, -ENOENT without one."""
+    """Select a socket of the map for the packet; return 0, -EINVAL for flags, or -ENOENT if there is none."""
     of_type(map, "sockmap", "sockhash", "reuseport_sockarray")
     if flags:
         return -EINVAL

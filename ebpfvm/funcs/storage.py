@@ -1,5 +1,8 @@
-"""Values that belong to a socket, inode, task or control group (kernel/bpf/bpf_{local,inode,task,cgrp}_storage.c,
-net/core/bpf_sk_storage.c, kernel/bpf/local_storage.c, Linux 7.2)."""
+"""Values that belong to a socket, inode, task or control group.
+
+Sources: kernel/bpf/bpf_{local,inode,task,cgrp}_storage.c, net/core/bpf_sk_storage.c, kernel/bpf/local_storage.c, Linux
+7.2.
+"""
 
 from __future__ import annotations
 
@@ -40,61 +43,62 @@ def _delete(map: Any, owner: int) -> int:
 @helper()
 def bpf_sk_storage_get(env: CallEnv, map: MapPtr, sk: BtfSockCommon, value: StorageValueOrNull,
                        flags: Anything) -> MapValueOrNull:
-    """Address of the value that belongs to socket `sk`; NULL without one.
+    """Return the address of the value that belongs to socket `sk`; NULL if there is none.
 
-    With BPF_SK_STORAGE_GET_F_CREATE (1) it is made from `value`, or zeros. NULL for other flags.
+    With BPF_SK_STORAGE_GET_F_CREATE (1), a missing value is created from `value`, or zeros. Return NULL for other
+    flags.
     """
     return _get(of_type(map, "sk_storage"), sk, value, flags)
 
 
 @helper()
 def bpf_sk_storage_delete(env: CallEnv, map: MapPtr, sk: BtfSockCommon) -> Integer:
-    """Drop the value that belongs to socket `sk`; 0, -EINVAL for NULL, -ENOENT without a value."""
+    """Remove the value that belongs to socket `sk`; return 0, -EINVAL for NULL, or -ENOENT without a value."""
     return _delete(of_type(map, "sk_storage"), sk)
 
 
 @helper(cap="bpf")
 def bpf_task_storage_get(env: CallEnv, map: MapPtr, task: TaskOrNull, value: StorageValueOrNull,
                          flags: Anything) -> MapValueOrNull:
-    """Address of the value that belongs to a task; as bpf_sk_storage_get."""
+    """Return the address of the value that belongs to a task, as bpf_sk_storage_get does."""
     return _get(of_type(map, "task_storage"), task, value, flags)
 
 
 @helper(cap="bpf")
 def bpf_task_storage_delete(env: CallEnv, map: MapPtr, task: TaskOrNull) -> Integer:
-    """Drop the value that belongs to a task; 0, -EINVAL for NULL, -ENOENT without a value."""
+    """Remove the value that belongs to a task; return 0, -EINVAL for NULL, or -ENOENT without a value."""
     return _delete(of_type(map, "task_storage"), task)
 
 
 @helper()
 def bpf_inode_storage_get(env: CallEnv, map: MapPtr, inode: InodeOrNull, value: StorageValueOrNull,
                           flags: Anything) -> MapValueOrNull:
-    """Address of the value that belongs to an inode; as bpf_sk_storage_get."""
+    """Return the address of the value that belongs to an inode, as bpf_sk_storage_get does."""
     return _get(of_type(map, "inode_storage"), inode, value, flags)
 
 
 @helper()
 def bpf_inode_storage_delete(env: CallEnv, map: MapPtr, inode: InodeOrNull) -> Integer:
-    """Drop the value that belongs to an inode; 0, -EINVAL for NULL, -ENOENT without a value."""
+    """Remove the value that belongs to an inode; return 0, -EINVAL for NULL, or -ENOENT without a value."""
     return _delete(of_type(map, "inode_storage"), inode)
 
 
 @helper(cap="bpf")
 def bpf_cgrp_storage_get(env: CallEnv, map: MapPtr, cgroup: CgroupOrNull, value: StorageValueOrNull,
                          flags: Anything) -> MapValueOrNull:
-    """Address of the value that belongs to a control group; as bpf_sk_storage_get."""
+    """Return the address of the value that belongs to a control group, as bpf_sk_storage_get does."""
     return _get(of_type(map, "cgrp_storage"), cgroup, value, flags)
 
 
 @helper(cap="bpf")
 def bpf_cgrp_storage_delete(env: CallEnv, map: MapPtr, cgroup: CgroupOrNull) -> Integer:
-    """Drop the value that belongs to a control group; 0, -EINVAL for NULL, -ENOENT without a value."""
+    """Remove the value that belongs to a control group; return 0, -EINVAL for NULL, or -ENOENT without a value."""
     return _delete(of_type(map, "cgrp_storage"), cgroup)
 
 
 @helper(role="local_storage")
 def bpf_get_local_storage(env: CallEnv, map: MapPtr, flags: Anything) -> RetMapValue:
-    """Address of the value that belongs to the control group and the running program, never NULL."""
+    """Return the address of the value that belongs to the control group and the running program, never NULL."""
     found: int = of_type(map, "cgroup_storage", "percpu_cgroup_storage").storage()
     return found
 

@@ -1,7 +1,7 @@
 """String kfuncs (kernel/bpf/helpers.c, since Linux 6.17).
 
-Strings are read as far as their NUL, at most 65536 bytes. Errors: -EFAULT for memory that cannot be read, -ERANGE for
-an address of user space (NULL), -E2BIG without a NUL in reach, -ENOENT when what is searched is not there.
+Strings are read up to their NUL, at most 65536 bytes. Errors are -EFAULT for memory that cannot be read, -ERANGE for an
+address of user space (NULL), -E2BIG if there is no NUL within reach, and -ENOENT if what is searched is not there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TASK_SIZE: Final = 1 << 31  # below lies nothing that a kernel pointer could me
 
 
 def _read(env: CallEnv, *addresses: int, limit: int = XATTR_SIZE_MAX) -> list[bytes] | int:
-    """The strings at `addresses`, or a negative errno. A string that `limit` cuts has no NUL problem."""
+    """Return the strings at `addresses`, or a negative errno; a string that `limit` truncates needs no NUL."""
     if any(address < _TASK_SIZE for address in addresses):
         return -ERANGE
     found = []
@@ -44,28 +44,28 @@ def _index(position: int) -> int:
 
 @kfunc("int bpf_strcmp(const char *s1__ign, const char *s2__ign)")
 def bpf_strcmp(env: CallEnv, s1__ign: int, s2__ign: int) -> int:
-    """-1, 0 or 1."""
+    """Compare two strings; return -1, 0 or 1."""
     read = _read(env, s1__ign, s2__ign)
     return read if isinstance(read, int) else _compare(*read)
 
 
 @kfunc("int bpf_strcasecmp(const char *s1__ign, const char *s2__ign)")
 def bpf_strcasecmp(env: CallEnv, s1__ign: int, s2__ign: int) -> int:
-    """-1, 0 or 1, case ignored."""
+    """Compare two strings without regard to case; return -1, 0 or 1."""
     read = _read(env, s1__ign, s2__ign)
     return read if isinstance(read, int) else _compare(read[0].lower(), read[1].lower())
 
 
 @kfunc("int bpf_strchr(const char *s__ign, char c)")
 def bpf_strchr(env: CallEnv, s__ign: int, c: int) -> int:
-    """Index of the first `c`; NUL is found at the end."""
+    """Return the index of the first `c`; NUL is found at the end."""
     read = _read(env, s__ign)
     return read if isinstance(read, int) else _index((read[0] + b"\0").find(c & 0xFF))
 
 
 @kfunc("int bpf_strchrnul(const char *s__ign, char c)")
 def bpf_strchrnul(env: CallEnv, s__ign: int, c: int) -> int:
-    """Index of the first `c`, the length without one."""
+    """Return the index of the first `c`, or the length if there is none."""
     read = _read(env, s__ign)
     if isinstance(read, int):
         return read
@@ -75,42 +75,42 @@ def bpf_strchrnul(env: CallEnv, s__ign: int, c: int) -> int:
 
 @kfunc("int bpf_strnchr(const char *s__ign, size_t count, char c)")
 def bpf_strnchr(env: CallEnv, s__ign: int, count: int, c: int) -> int:
-    """Index of the first `c` among `count` bytes."""
+    """Return the index of the first `c` in `count` bytes."""
     read = _read(env, s__ign, limit=min(count, XATTR_SIZE_MAX))
     return read if isinstance(read, int) else _index((read[0] + b"\0")[:count].find(c & 0xFF))
 
 
 @kfunc("int bpf_strrchr(const char *s__ign, int c)")
 def bpf_strrchr(env: CallEnv, s__ign: int, c: int) -> int:
-    """Index of the last `c`."""
+    """Return the index of the last `c`."""
     read = _read(env, s__ign)
     return read if isinstance(read, int) else _index((read[0] + b"\0").rfind(c & 0xFF))
 
 
 @kfunc("int bpf_strlen(const char *s__ign)")
 def bpf_strlen(env: CallEnv, s__ign: int) -> int:
-    """Length."""
+    """Return the length of a string."""
     read = _read(env, s__ign)
     return read if isinstance(read, int) else len(read[0])
 
 
 @kfunc("int bpf_strnlen(const char *s__ign, size_t count)")
 def bpf_strnlen(env: CallEnv, s__ign: int, count: int) -> int:
-    """Length, at most `count`."""
+    """Return the length of a string, at most `count`."""
     read = _read(env, s__ign, limit=min(count, XATTR_SIZE_MAX))
     return read if isinstance(read, int) else min(len(read[0]), count)
 
 
 @kfunc("int bpf_strspn(const char *s__ign, const char *accept__ign)")
 def bpf_strspn(env: CallEnv, s__ign: int, accept__ign: int) -> int:
-    """Length of the beginning made of `accept` only."""
+    """Return the length of the prefix that consists of `accept` only."""
     read = _read(env, s__ign, accept__ign)
     return read if isinstance(read, int) else len(read[0]) - len(read[0].lstrip(read[1] or b"\0"))
 
 
 @kfunc("int bpf_strcspn(const char *s__ign, const char *reject__ign)")
 def bpf_strcspn(env: CallEnv, s__ign: int, reject__ign: int) -> int:
-    """Length of the beginning without any of `reject`."""
+    """Return the length of the prefix that contains none of `reject`."""
     read = _read(env, s__ign, reject__ign)
     if isinstance(read, int):
         return read
@@ -119,13 +119,13 @@ def bpf_strcspn(env: CallEnv, s__ign: int, reject__ign: int) -> int:
 
 @kfunc("int bpf_strstr(const char *s1__ign, const char *s2__ign)")
 def bpf_strstr(env: CallEnv, s1__ign: int, s2__ign: int) -> int:
-    """Index of the first `s2` in `s1`."""
+    """Return the index of the first `s2` in `s1`."""
     read = _read(env, s1__ign, s2__ign)
     return read if isinstance(read, int) else _index(read[0].find(read[1]))
 
 
 @kfunc("int bpf_strnstr(const char *s1__ign, const char *s2__ign, size_t len)")
 def bpf_strnstr(env: CallEnv, s1__ign: int, s2__ign: int, len: int) -> int:
-    """Index of the first `s2` in the first `len` bytes of `s1`."""
+    """Return the index of the first `s2` in the first `len` bytes of `s1`."""
     read = _read(env, s1__ign, s2__ign)
     return read if isinstance(read, int) else _index(read[0][:len].find(read[1]))

@@ -1,8 +1,8 @@
 """SYN cookies (net/ipv4/syncookies.c, net/ipv6/syncookies.c, net/core/filter.c, Linux 7.2).
 
-A cookie is the time in units of 64 s, the index of the segment size in a small table, and two hashes keyed with a
-secret. A kernel's secret is random; here it comes from the simulation's seed, so cookies are as reproducible as
-everything else and tell as much: a cookie checks where it was made, for the same addresses, within two minutes.
+A cookie consists of the time in units of 64 s, the index of the segment size in a small table, and two hashes keyed
+with a secret. A kernel's secret is random; here it comes from the simulation's seed, so that cookies are reproducible.
+As in a kernel, a cookie is valid where it was created, for the same addresses, within two minutes.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _hash(env: CallEnv, addresses: bytes, ports: bytes, count: int, which: int) 
 
 
 def _segment_size(tcp: bytes) -> int:
-    """The MSS option, 0 without a usable one (tcp_parse_mss_option)."""
+    """Return the MSS option, 0 if it is missing or unusable (tcp_parse_mss_option)."""
     at = TCP_HLEN
     while at < len(tcp):
         kind = tcp[at]
@@ -66,7 +66,7 @@ def _segment_size(tcp: bytes) -> int:
 
 
 def _make(env: CallEnv, addresses: bytes, tcp: bytes, wanted: int, sizes: tuple[int, ...]) -> int:
-    """The cookie, with the segment size that it stands for in the upper half."""
+    """Return the cookie, with the segment size that it stands for in the upper half."""
     index = max(number for number in range(len(sizes)) if not number or wanted >= sizes[number])
     count = env.kernel.clock // _PERIOD_NS
     sequence, ports = int.from_bytes(tcp[4:8], "big"), tcp[:4]
@@ -76,7 +76,7 @@ def _make(env: CallEnv, addresses: bytes, tcp: bytes, wanted: int, sizes: tuple[
 
 
 def _check(env: CallEnv, addresses: bytes, tcp: bytes, sizes: tuple[int, ...]) -> int:
-    """0 if the acknowledged number is a cookie that was made here, else -EACCES."""
+    """Return 0 if the acknowledged number is a cookie that was created here, otherwise -EACCES."""
     cookie = int.from_bytes(tcp[8:12], "big") - 1
     sequence, ports = int.from_bytes(tcp[4:8], "big") - 1, tcp[:4]
     count = env.kernel.clock // _PERIOD_NS
@@ -94,7 +94,7 @@ def _bad_length(tcp: bytes, length: int) -> bool:
 
 @helper(gpl_only=True, pkt_access=True)
 def bpf_tcp_raw_gen_syncookie_ipv4(env: CallEnv, iph: Ipv4Header, th: Mem, th_len: ConstSizeOrZero) -> Integer:
-    """A SYN cookie, and in the upper half its segment size; -EINVAL if `th_len` is not the header's length."""
+    """Return a SYN cookie with its segment size in the upper half; -EINVAL if `th_len` is not the header's length."""
     if _bad_length(th, th_len):
         return -EINVAL
     return _make(env, iph[12:20], th, _segment_size(th) or _MSS_DEFAULT, _V4_SIZES)
@@ -102,7 +102,7 @@ def bpf_tcp_raw_gen_syncookie_ipv4(env: CallEnv, iph: Ipv4Header, th: Mem, th_le
 
 @helper(gpl_only=True, pkt_access=True)
 def bpf_tcp_raw_gen_syncookie_ipv6(env: CallEnv, iph: Ipv6Header, th: Mem, th_len: ConstSizeOrZero) -> Integer:
-    """A SYN cookie, and in the upper half its segment size; -EINVAL if `th_len` is not the header's length."""
+    """Return a SYN cookie with its segment size in the upper half; -EINVAL if `th_len` is not the header's length."""
     if _bad_length(th, th_len):
         return -EINVAL
     return _make(env, iph[8:40], th, _segment_size(th) or _V6_MSS_DEFAULT, _V6_SIZES)
@@ -110,25 +110,25 @@ def bpf_tcp_raw_gen_syncookie_ipv6(env: CallEnv, iph: Ipv6Header, th: Mem, th_le
 
 @helper(gpl_only=True, pkt_access=True)
 def bpf_tcp_raw_check_syncookie_ipv4(env: CallEnv, iph: Ipv4Header, th: TcpHeader) -> Integer:
-    """0 if the packet acknowledges a cookie, else -EACCES."""
+    """Return 0 if the packet acknowledges a cookie, otherwise -EACCES."""
     return _check(env, iph[12:20], th, _V4_SIZES)
 
 
 @helper(gpl_only=True, pkt_access=True)
 def bpf_tcp_raw_check_syncookie_ipv6(env: CallEnv, iph: Ipv6Header, th: TcpHeader) -> Integer:
-    """0 if the packet acknowledges a cookie, else -EACCES."""
+    """Return 0 if the packet acknowledges a cookie, otherwise -EACCES."""
     return _check(env, iph[8:40], th, _V6_SIZES)
 
 
 @helper(gpl_only=True, pkt_access=True)
 def bpf_tcp_check_syncookie(env: CallEnv, sk: BtfSockCommon, iph: Mem, iph_len: ConstSize, th: Mem,
                             th_len: ConstSize) -> Integer:
-    """Does the packet acknowledge a cookie of a listening socket? -EINVAL: no simulated socket listens for TCP."""
+    """Return whether the packet acknowledges a listening socket's cookie: -EINVAL, as no simulated socket listens."""
     return -EINVAL
 
 
 @helper(gpl_only=True, pkt_access=True)
 def bpf_tcp_gen_syncookie(env: CallEnv, sk: BtfSockCommon, iph: Mem, iph_len: ConstSize, th: Mem,
                           th_len: ConstSize) -> Integer:
-    """A cookie of a listening socket; -EINVAL: no simulated socket listens for TCP."""
+    """Return a listening socket's cookie: -EINVAL, as no simulated socket listens for TCP."""
     return -EINVAL

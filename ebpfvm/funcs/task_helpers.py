@@ -1,4 +1,4 @@
-"""Helpers about the current task, tracing and the system: known by contract, most of them without a run time.
+"""Helpers for the current task, tracing and the system; most have only a contract and no run time.
 
 Sources: kernel/trace/bpf_trace.c, kernel/bpf/{helpers,task_iter,stackmap,syscall}.c, Linux 7.2.
 """
@@ -63,19 +63,19 @@ bpf_copy_from_user_task = contract_only("bpf_copy_from_user_task", UninitMem, Co
 
 @helper()
 def bpf_get_current_pid_tgid(env: CallEnv) -> Integer:
-    """Process and thread that run now: 0, packets are handled while the CPU idles."""
+    """Return the current process and thread: 0, because packets are handled while the CPU idles."""
     return 0
 
 
 @helper()
 def bpf_get_current_uid_gid(env: CallEnv) -> Integer:
-    """Group and user of the current process: root."""
+    """Return group and user of the current process: root."""
     return 0
 
 
 @helper(cap="perfmon")
 def bpf_get_current_comm(env: CallEnv, buf: UninitMem, size_of_buf: ConstSize) -> Integer:
-    """Name of the current process, that of the idle task, padded with zeros."""
+    """Copy the name of the current process, the idle task, padded with zeros."""
     clear(env.memory, buf, size_of_buf)
     env.memory.write(buf, _IDLE[:max(size_of_buf - 1, 0)])
     return 0
@@ -84,14 +84,14 @@ def bpf_get_current_comm(env: CallEnv, buf: UninitMem, size_of_buf: ConstSize) -
 @helper()
 def bpf_get_ns_current_pid_tgid(env: CallEnv, dev: Anything, ino: Anything, nsdata: UninitMem,
                                 size: ConstSize) -> Integer:
-    """Process and thread in a namespace: -EINVAL with `nsdata` zeroed, no device and inode name a namespace here."""
+    """Zero `nsdata` and return -EINVAL, because no device and inode name a namespace here."""
     clear(env.memory, nsdata, size)
     return -EINVAL
 
 
 @helper(gpl_only=True, cap="perfmon")
 def bpf_get_current_task(env: CallEnv) -> Integer:
-    """Address of the current task, the idle one, where nothing can be read."""
+    """Return the address of the current task, the idle one, where nothing can be read."""
     return _IDLE_TASK
 
 
@@ -107,7 +107,7 @@ _PERF_VALUE_SIZE = 24  # sizeof(struct bpf_perf_event_value)
 
 
 def _event(map: Any, flags: int) -> int:
-    """0 if there is an event in the slot that `flags` names, else a negative errno."""
+    """Return 0 if there is an event in the slot that `flags` names, otherwise a negative errno."""
     if flags & ~_INDEX_MASK:
         return -EINVAL
     index = 0 if flags == _INDEX_MASK else flags
@@ -119,14 +119,17 @@ def _event(map: Any, flags: int) -> int:
 
 @helper(gpl_only=True, cap="perfmon")
 def bpf_perf_event_read(env: CallEnv, map: MapPtr, flags: Anything) -> Integer:
-    """Read an event's counter: 0, as that of an event for output is. -EINVAL for flags, -E2BIG, -ENOENT."""
+    """Return an event's counter: 0, as for an event for output.
+
+    -EINVAL for flags, -E2BIG or -ENOENT without an event.
+    """
     return _event(map, flags)
 
 
 @helper(gpl_only=True, cap="perfmon")
 def bpf_perf_event_read_value(env: CallEnv, map: MapPtr, flags: Anything, buf: UninitMem,
                               buf_size: ConstSize) -> Integer:
-    """Read an event's counter and times, all 0, into `buf`; errors as bpf_perf_event_read, and `buf` is zero then."""
+    """Copy an event's counter and times, all 0, to `buf`; return errors as bpf_perf_event_read, with `buf` zeroed."""
     status = _event(map, flags) if buf_size == _PERF_VALUE_SIZE else -EINVAL
     clear(env.memory, buf, buf_size)
     return status

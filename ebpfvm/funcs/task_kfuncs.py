@@ -1,4 +1,4 @@
-"""kfuncs on references to tasks (kernel/bpf/helpers.c, Linux 7.2). The tasks are `ebpfvm.kernel.task`'s."""
+"""kfuncs on references to tasks (kernel/bpf/helpers.c, Linux 7.2), which are `ebpfvm.kernel.task.Task` objects."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @kfunc("struct task_struct *bpf_task_acquire(struct task_struct *p)", "acquire", "rcu", "ret_null")
 def bpf_task_acquire(env: CallEnv, p: int) -> int:
-    """One more reference to a task; NULL for NULL."""
+    """Acquire another reference to a task; return NULL for NULL."""
     task = env.memory.owner(p)
     if not isinstance(task, RefCounted):
         return 0
@@ -24,7 +24,7 @@ def bpf_task_acquire(env: CallEnv, p: int) -> int:
 
 @kfunc("void bpf_task_release(struct task_struct *p)", "release")
 def bpf_task_release(env: CallEnv, p: int) -> int:
-    """Give a reference to a task back."""
+    """Release a reference to a task."""
     task = env.memory.owner(p)
     if isinstance(task, RefCounted):
         env.refs.release(task)
@@ -33,7 +33,7 @@ def bpf_task_release(env: CallEnv, p: int) -> int:
 
 @kfunc("struct task_struct *bpf_task_from_pid(s32 pid)", "acquire", "ret_null")
 def bpf_task_from_pid(env: CallEnv, pid: int) -> int:
-    """A reference to the task of a pid, NULL if there is none (any more)."""
+    """Return a reference to the task of a pid, NULL if there is none."""
     task = find_task(env.kernel, pid)
     if task is None:
         return 0

@@ -1,5 +1,7 @@
-"""Numbers, strings, formatted output and per-CPU pointers (kernel/bpf/helpers.c, kernel/trace/bpf_trace.c,
-Linux 7.2)."""
+"""Numbers, strings, formatted output and per-CPU pointers.
+
+Sources: kernel/bpf/helpers.c, kernel/trace/bpf_trace.c, Linux 7.2.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +40,9 @@ _BLANKS: Final = b" \t\n\v\f\r\xa0"
 
 
 def parse_number(text: bytes, flags: int) -> tuple[int, int, bool]:
-    """__bpf_strtoull: (bytes used or a negative errno, absolute value, is negative).
+    """Return (bytes used or a negative errno, absolute value, whether it is negative), as __bpf_strtoull does.
 
-    The base is `flags`: 8, 10, 16, or 0 for what the prefix says.
+    The base is `flags`: 8, 10, 16, or 0 to follow the prefix.
     """
     base = flags & _BASE_MASK
     if base not in (0, 8, 10, 16) or flags & ~_BASE_MASK:
@@ -64,7 +66,7 @@ def parse_number(text: bytes, flags: int) -> tuple[int, int, bool]:
 
 
 def _radix(text: bytes, base: int) -> tuple[int, int]:
-    """Base and length of the prefix (_parse_integer_fixup_radix, lib/kstrtox.c)."""
+    """Return base and length of the prefix (_parse_integer_fixup_radix, lib/kstrtox.c)."""
     hexadecimal = text[:2].lower() == b"0x"
     if base == 0:
         if text[:1] == b"0":
@@ -76,7 +78,7 @@ def _radix(text: bytes, base: int) -> tuple[int, int]:
 
 @helper()
 def bpf_strtol(env: CallEnv, buf: Mem, buf_len: ConstSize, flags: Anything, res: Out64) -> Integer:
-    """Parse a signed number; bytes used, -EINVAL if there is none, -ERANGE if it does not fit. `res` 0 on error."""
+    """Parse a signed number into `res` (0 on error); return the bytes used, -EINVAL if there is none, or -ERANGE."""
     used, value, negative = parse_number(buf, flags)
     if used >= 0 and value > S64_MAX + negative:
         used = -ERANGE
@@ -86,7 +88,7 @@ def bpf_strtol(env: CallEnv, buf: Mem, buf_len: ConstSize, flags: Anything, res:
 
 @helper()
 def bpf_strtoul(env: CallEnv, buf: Mem, buf_len: ConstSize, flags: Anything, res: Out64) -> Integer:
-    """Parse an unsigned number; as bpf_strtol, -EINVAL for a negative one."""
+    """Parse an unsigned number as bpf_strtol does; return -EINVAL for a negative one."""
     used, value, negative = parse_number(buf, flags)
     if used >= 0 and negative:
         used = -EINVAL
@@ -96,7 +98,7 @@ def bpf_strtoul(env: CallEnv, buf: Mem, buf_len: ConstSize, flags: Anything, res
 
 @helper()
 def bpf_strncmp(env: CallEnv, s1: Mem, s1_sz: ConstSize, s2: ConstStr) -> Integer:
-    """Compare at most `s1_sz` bytes: -1, 0 or 1."""
+    """Compare at most `s1_sz` bytes; return -1, 0 or 1."""
     other, _ = c_string(env.memory, s2, len(s1))
     a, b = s1.split(b"\0")[0], (other or b"")[:len(s1)]
     return (a > b) - (a < b)
@@ -105,9 +107,9 @@ def bpf_strncmp(env: CallEnv, s1: Mem, s1_sz: ConstSize, s2: ConstStr) -> Intege
 @helper(gpl_only=True, cap="perfmon", role="format")
 def bpf_snprintf(env: CallEnv, str: WriteMemOrNull, str_size: ConstSizeOrZero, fmt: ConstStr, data: MemOrNull,
                  data_len: ConstSizeOrZero) -> Integer:
-    """Print into `str`, cut to its size with NUL; bytes that the whole text with NUL needs.
+    """Print to `str`, truncated to its size with NUL, and return the size of the whole text with NUL.
 
-    `data` holds up to 12 u64 arguments. -EINVAL for bad formats or lengths.
+    `data` holds up to 12 u64 arguments. Return -EINVAL for bad formats or lengths.
     """
     if data_len % 8 or data_len > 8 * MAX_VARARGS or (data_len and not data):
         return -EINVAL
@@ -125,7 +127,7 @@ def _words(data: bytes) -> list[int]:
 
 
 def _print(env: CallEnv, fmt: bytes, args: list[int]) -> int:
-    """One line into the trace; its length, or -EINVAL. A format without NUL is refused."""
+    """Append a line to the trace; return its length, or -EINVAL, also for a format without NUL."""
     template, nul, _ = fmt.partition(b"\0")
     if not nul:
         return -EINVAL
@@ -139,14 +141,14 @@ def _print(env: CallEnv, fmt: bytes, args: list[int]) -> int:
 @helper(gpl_only=True, cap="perfmon")
 def bpf_trace_printk(env: CallEnv, fmt: Mem, fmt_size: ConstSize, arg1: Unchecked, arg2: Unchecked,
                      arg3: Unchecked) -> Integer:
-    """Print a line with up to three arguments into the kernel's trace; its length, -EINVAL for a bad format."""
+    """Print a line with up to three arguments to the kernel's trace; return its length, -EINVAL for a bad format."""
     return _print(env, fmt, [arg1, arg2, arg3])
 
 
 @helper(gpl_only=True, cap="perfmon")
 def bpf_trace_vprintk(env: CallEnv, fmt: Mem, fmt_size: ConstSize, data: MemOrNull,
                       data_len: ConstSizeOrZero) -> Integer:
-    """Print a line with up to 12 arguments, u64 each in `data`, into the kernel's trace."""
+    """Print a line with up to 12 arguments, u64 each in `data`, to the kernel's trace."""
     if data_len & 7 or data_len > 8 * MAX_VARARGS or (data_len and not data):
         return -EINVAL
     return _print(env, fmt, _words(data))
@@ -154,11 +156,11 @@ def bpf_trace_vprintk(env: CallEnv, fmt: Mem, fmt_size: ConstSize, data: MemOrNu
 
 @helper(cap="bpf")
 def bpf_per_cpu_ptr(env: CallEnv, ptr: PercpuBtf, cpu: Anything) -> PercpuMemOrNull:
-    """Address of a per-CPU variable on one CPU; NULL for any but the only one, 0."""
+    """Return the address of a per-CPU variable on one CPU; NULL for any CPU except the only one, 0."""
     return 0 if cpu & U32_MAX else ptr
 
 
 @helper(cap="bpf")
 def bpf_this_cpu_ptr(env: CallEnv, ptr: PercpuBtf) -> PercpuMem:
-    """Address of a per-CPU variable on this CPU."""
+    """Return the address of a per-CPU variable on this CPU."""
     return ptr

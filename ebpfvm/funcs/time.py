@@ -22,47 +22,47 @@ INITIAL_JIFFIES: Final = (1 << 32) - 300 * HZ  # include/linux/jiffies.h: wraps 
 
 @helper()
 def bpf_ktime_get_ns(env: CallEnv) -> Integer:
-    """Nanoseconds since boot (CLOCK_MONOTONIC)."""
+    """Return nanoseconds since boot (CLOCK_MONOTONIC)."""
     return env.kernel.clock
 
 
 @helper()
 def bpf_ktime_get_boot_ns(env: CallEnv) -> Integer:
-    """Nanoseconds since boot, suspension included (CLOCK_BOOTTIME); nothing suspends here."""
+    """Return nanoseconds since boot, including suspension (CLOCK_BOOTTIME), which never happens here."""
     return env.kernel.clock
 
 
 @helper()
 def bpf_ktime_get_coarse_ns(env: CallEnv) -> Integer:
-    """Nanoseconds since boot as of the last tick (CLOCK_MONOTONIC_COARSE)."""
+    """Return nanoseconds since boot as of the last tick (CLOCK_MONOTONIC_COARSE)."""
     return env.kernel.clock // TICK_NS * TICK_NS
 
 
 @helper()
 def bpf_ktime_get_tai_ns(env: CallEnv) -> Integer:
-    """Nanoseconds of CLOCK_TAI: simulated time counts from the epoch, and TAI is 37 s ahead."""
+    """Return nanoseconds of CLOCK_TAI: simulated time counts from the epoch, and TAI is 37 s ahead."""
     return env.kernel.clock + TAI_OFFSET_NS
 
 
 @helper(cap="bpf")
 def bpf_jiffies64(env: CallEnv) -> Integer:
-    """Ticks since boot, counted from where the kernel begins (five minutes before 32 bits wrap), at HZ=1000."""
+    """Return ticks since boot at HZ=1000; like the kernel, they start five minutes before 32 bits wrap."""
     return INITIAL_JIFFIES + env.kernel.clock // TICK_NS
 
 
 @helper()
 def bpf_get_prandom_u32(env: CallEnv) -> Integer:
-    """A random u32 out of the simulation's seed."""
+    """Return a random u32 that follows from the simulation's seed."""
     return env.kernel.random.getrandbits(32)
 
 
 @helper()
 def bpf_get_smp_processor_id(env: CallEnv) -> CpuNumber:
-    """The CPU: always 0."""
+    """Return the CPU: always 0."""
     return 0
 
 
 @helper()
 def bpf_get_numa_node_id(env: CallEnv) -> Integer:
-    """The NUMA node: always 0."""
+    """Return the NUMA node: always 0."""
     return 0

@@ -175,7 +175,10 @@ def timers_of(kernel: Kernel) -> BpfTimers:
 
 @helper(gpl_only=True, cap="bpf")
 def bpf_timer_init(env: CallEnv, timer: Timer, map: MapPtr, flags: Anything) -> Integer:
-    """Make a timer for a clock (REALTIME 0, MONOTONIC 1, BOOTTIME 7); -EBUSY if there is one, -EINVAL for others."""
+    """Create a timer for a clock (REALTIME 0, MONOTONIC 1, BOOTTIME 7).
+
+    Return -EBUSY if it exists, -EINVAL for others.
+    """
     if flags >= _MAX_CLOCKS or flags not in _CLOCKS:
         return -EINVAL
     timers = timers_of(env.kernel)
@@ -187,7 +190,7 @@ def bpf_timer_init(env: CallEnv, timer: Timer, map: MapPtr, flags: Anything) -> 
 
 @helper(gpl_only=True, cap="bpf", callback="async", role="set_timer")
 def bpf_timer_set_callback(env: CallEnv, timer: Timer, callback_fn: Func) -> Integer:
-    """Say what to call; -EINVAL before bpf_timer_init."""
+    """Set the callback; return -EINVAL before bpf_timer_init."""
     held = timers_of(env.kernel).get(timer)
     if held is None:
         return -EINVAL
@@ -197,9 +200,9 @@ def bpf_timer_set_callback(env: CallEnv, timer: Timer, callback_fn: Func) -> Int
 
 @helper(gpl_only=True, cap="bpf")
 def bpf_timer_start(env: CallEnv, timer: Timer, nsecs: Anything, flags: Anything) -> Integer:
-    """Arm it for `nsecs` from now, or for the absolute time with BPF_F_TIMER_ABS (1).
+    """Arm the timer for `nsecs` from now, or for the absolute time with BPF_F_TIMER_ABS (1).
 
-    -EINVAL for other flags (BPF_F_TIMER_CPU_PIN, 2, is accepted) and before init or set_callback.
+    Return -EINVAL for other flags (BPF_F_TIMER_CPU_PIN, 2, is accepted), and before init or set_callback.
     """
     held = timers_of(env.kernel).get(timer)
     if flags & ~(_F_ABS | _F_CPU_PIN) or held is None or held.prog is None:
@@ -211,9 +214,9 @@ def bpf_timer_start(env: CallEnv, timer: Timer, nsecs: Anything, flags: Anything
 
 @helper(gpl_only=True, cap="bpf")
 def bpf_timer_cancel(env: CallEnv, timer: Timer) -> Integer:
-    """Disarm it: 1 if it was armed, 0 if not; it must be given its callback again.
+    """Disarm the timer, whose callback must then be set again; return 1 if it was armed, otherwise 0.
 
-    -EINVAL before bpf_timer_init, -EDEADLK from its own callback.
+    Return -EINVAL before bpf_timer_init, -EDEADLK from its own callback.
     """
     timers = timers_of(env.kernel)
     held = timers.get(timer)
@@ -228,7 +231,7 @@ def bpf_timer_cancel(env: CallEnv, timer: Timer) -> Integer:
 
 @helper(cap="bpf", role="lock")
 def bpf_spin_lock(env: CallEnv, lock: SpinLock) -> Void:
-    """Take a lock. Waiting for a held one would never end, since one program runs at a time."""
+    """Take a lock; waiting for a held one would never end, because one program runs at a time."""
     if env.memory.load(lock, 4):
         raise Fault("lock", "bpf_spin_lock of a lock that is held already: the program would wait for itself")
     env.memory.store(lock, 4, 1)

@@ -1,7 +1,7 @@
 """Trees of allocated objects, ordered by the program's `less` (kernel/bpf/helpers.c, Linux 7.2).
 
-Objects are kept in order; the shape that root, left and right show is that of a balanced tree over them. A kernel's
-red-black tree may be shaped otherwise, but a program can only rely on its order.
+Objects are kept in order; root, left and right show the shape of a balanced tree. A kernel's red-black tree may have
+another shape, but a program can only rely on the order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LESS = "bool (less)(struct bpf_rb_node *a, const struct bpf_rb_node *b)"
 
 
 def _add(env: CallEnv, root: int, node: int, less: int) -> int:
-    """Insert behind all objects that the new one is not less than: ties keep the order of arrival."""
+    """Insert an object after all objects that it is not less than, so that ties keep their insertion order."""
     graph = graph_of(env.kernel)
     nodes = graph.nodes(root)
     low, high = 0, len(nodes) if node not in graph.owner else 0
@@ -34,7 +34,7 @@ def _add(env: CallEnv, root: int, node: int, less: int) -> int:
 
 
 def _span(env: CallEnv, root: int, node: int) -> tuple[list[int], int, int, int] | None:
-    """Nodes, and low, middle and high of the part of them whose root `node` is."""
+    """Return the nodes, and low, middle and high of the part of them whose root `node` is."""
     nodes = graph_of(env.kernel).nodes(root)
     if node not in nodes:
         return None
@@ -47,41 +47,41 @@ def _span(env: CallEnv, root: int, node: int) -> tuple[list[int], int, int, int]
 @kfunc(f"int bpf_rbtree_add_impl({_ROOT}, {_NODE}, {_LESS}, void *meta__ign, u64 off)",
        role="graph_put", callback="sync", in_lock=True)
 def bpf_rbtree_add_impl(env: CallEnv, root: int, node: int, less: int, meta__ign: int, off: int) -> int:
-    """Insert an object; 0, or -EINVAL (and the object is dropped) if its node is in use."""
+    """Insert an object; return 0, or drop the object and return -EINVAL if its node is in use."""
     return _add(env, root, node, less)
 
 
 @kfunc(f"int bpf_rbtree_add({_ROOT}, {_NODE}, {_LESS})", role="graph_put", callback="sync", in_lock=True)
 def bpf_rbtree_add(env: CallEnv, root: int, node: int, less: int) -> int:
-    """As bpf_rbtree_add_impl (since 7.2)."""
+    """Insert an object, as bpf_rbtree_add_impl does (since 7.2)."""
     return _add(env, root, node, less)
 
 
 @kfunc(f"struct bpf_rb_node *bpf_rbtree_remove({_ROOT}, {_NODE})", "acquire", "ret_null",
        role="graph_take", in_lock=True)
 def bpf_rbtree_remove(env: CallEnv, root: int, node: int) -> int:
-    """Take an object out; the node, or NULL if it is not in this tree."""
+    """Remove an object and return its node, or NULL if it is not in this tree."""
     graph = graph_of(env.kernel)
     return graph.take(root, node) if graph.owner.get(node) == root else 0
 
 
 @kfunc(f"struct bpf_rb_node *bpf_rbtree_first({_ROOT})", "ret_null", role="graph_look", in_lock=True)
 def bpf_rbtree_first(env: CallEnv, root: int) -> int:
-    """Look at the smallest node; NULL in an empty tree."""
+    """Return the smallest node without removing it; NULL for an empty tree."""
     nodes = graph_of(env.kernel).nodes(root)
     return nodes[0] if nodes else 0
 
 
 @kfunc(f"struct bpf_rb_node *bpf_rbtree_root({_ROOT})", "ret_null", role="graph_look", in_lock=True)
 def bpf_rbtree_root(env: CallEnv, root: int) -> int:
-    """Look at the node at the top; NULL in an empty tree."""
+    """Return the root node without removing it; NULL for an empty tree."""
     nodes = graph_of(env.kernel).nodes(root)
     return nodes[len(nodes) // 2] if nodes else 0
 
 
 @kfunc(f"struct bpf_rb_node *bpf_rbtree_left({_ROOT}, {_NODE})", "ret_null", role="graph_look", in_lock=True)
 def bpf_rbtree_left(env: CallEnv, root: int, node: int) -> int:
-    """Look at the node below on the left; NULL without one, or if `node` is not in this tree."""
+    """Return the left child of a node; NULL if it has none, or if `node` is not in this tree."""
     span = _span(env, root, node)
     if span is None or span[1] >= span[2]:
         return 0
@@ -91,7 +91,7 @@ def bpf_rbtree_left(env: CallEnv, root: int, node: int) -> int:
 
 @kfunc(f"struct bpf_rb_node *bpf_rbtree_right({_ROOT}, {_NODE})", "ret_null", role="graph_look", in_lock=True)
 def bpf_rbtree_right(env: CallEnv, root: int, node: int) -> int:
-    """Look at the node below on the right; NULL without one, or if `node` is not in this tree."""
+    """Return the right child of a node; NULL if it has none, or if `node` is not in this tree."""
     span = _span(env, root, node)
     if span is None or span[2] + 1 >= span[3]:
         return 0

@@ -27,11 +27,11 @@ _CSUM, _KEY_BIT, _SEQ, _DONT_FRAGMENT, _NO_CACHE = 1 << 0, 1 << 2, 1 << 3, 1 << 
 
 @dataclass(slots=True)
 class TunnelInfo:
-    """Tunnel metadata of a packet (struct ip_tunnel_info): where it is to go, as a program has set it.
+    """Tunnel metadata of a packet (struct ip_tunnel_info): its destination, as a program has set it.
 
     Attributes:
         key: `struct bpf_tunnel_key` as it was set, source and destination from the sender's view.
-        ipv6: the addresses are IPv6 ones.
+        ipv6: whether the addresses are IPv6.
         flags: IP_TUNNEL_* bits.
         options: tunnel options, None for none.
     """
@@ -49,11 +49,11 @@ def _info(skb: SkBuff) -> TunnelInfo | None:
 
 @helper()
 def bpf_skb_get_tunnel_key(env: CallEnv, skb: Skb, key: UninitMem, size: ConstSize, flags: Anything) -> Integer:
-    """Tunnel metadata of the packet.
+    """Copy the packet's tunnel metadata to `key`.
 
-    -EINVAL for a packet that has none, unknown flags or a size of no header; -EPROTO where the addresses are of the
-    other family. `key` is zeroed then. "Remote" is the packet's source: metadata that a program has just set reads
-    with local and remote addresses changed over.
+    On error, `key` is zeroed: -EINVAL for a packet that has none, unknown flags or a size of no header; -EPROTO if the
+    addresses are of the other family. "Remote" is the packet's source, so that metadata that a program has just set is
+    read with local and remote addresses exchanged.
     """
     info = _info(skb)
     error = 0
@@ -76,8 +76,9 @@ def bpf_skb_get_tunnel_key(env: CallEnv, skb: Skb, key: UninitMem, size: ConstSi
 
 @helper()
 def bpf_skb_set_tunnel_key(env: CallEnv, skb: Skb, key: Mem, size: ConstSize, flags: Anything) -> Integer:
-    """Set the tunnel metadata of the packet, without options; -EINVAL for unknown flags, a size of no header, a label
-    without IPv6, or bits in `tunnel_ext`.
+    """Set the tunnel metadata of the packet, without options.
+
+    Return -EINVAL for unknown flags, a size of no header, a label without IPv6, or bits in `tunnel_ext`.
     """
     if flags & ~_SET_FLAGS or (size != _KEY.size and size not in _SHORTER and size != _SHORTEST):
         return -EINVAL
@@ -100,8 +101,9 @@ def bpf_skb_set_tunnel_key(env: CallEnv, skb: Skb, key: Mem, size: ConstSize, fl
 
 @helper()
 def bpf_skb_get_tunnel_opt(env: CallEnv, skb: Skb, opt: UninitMem, size: ConstSize) -> Integer:
-    """Tunnel options of the packet: their length; -ENOENT without any and -ENOMEM if they are longer than `size`,
-    with `opt` zeroed.
+    """Copy the packet's tunnel options to `opt` and return their length.
+
+    On error, `opt` is zeroed: -ENOENT without any, -ENOMEM if they are longer than `size`.
     """
     info = _info(skb)
     if info is None or info.options is None:
@@ -116,8 +118,9 @@ def bpf_skb_get_tunnel_opt(env: CallEnv, skb: Skb, opt: UninitMem, size: ConstSi
 
 @helper()
 def bpf_skb_set_tunnel_opt(env: CallEnv, skb: Skb, opt: Mem, size: ConstSize) -> Integer:
-    """Set the tunnel options of a packet whose metadata a program has set: -EINVAL for others and for a size that is
-    no multiple of 4, -ENOMEM above 255 bytes.
+    """Set the tunnel options of a packet whose metadata a program has set.
+
+    Return -EINVAL for other packets and for a size that is not a multiple of 4, -ENOMEM above 255 bytes.
     """
     info = _info(skb)
     if info is None or size & 3:
@@ -131,9 +134,7 @@ def bpf_skb_set_tunnel_opt(env: CallEnv, skb: Skb, opt: Mem, size: ConstSize) ->
 @helper()
 def bpf_skb_get_xfrm_state(env: CallEnv, skb: Skb, index: Anything, xfrm_state: UninitMem, size: ConstSize,
                            flags: Anything) -> Integer:
-    """State of the IPsec transformation that the packet came through: -EINVAL with `xfrm_state` zeroed, as for every
-    packet that came through none.
-    """
+    """Zero `xfrm_state` and return -EINVAL, because no packet came through an IPsec transformation."""
     clear(env.memory, xfrm_state, size)
     return -EINVAL
 

@@ -1,4 +1,4 @@
-"""Why a helper or kernel function that the verifier knows has no run time: asked before a program is run."""
+"""The reasons why helpers and kfuncs that the verifier knows have no run time, for messages before a run."""
 
 from __future__ import annotations
 

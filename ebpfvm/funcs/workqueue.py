@@ -1,6 +1,6 @@
-"""Work that a program puts off (struct bpf_wq, kernel/bpf/helpers.c, Linux 7.2).
+"""Work that a program defers (struct bpf_wq, kernel/bpf/helpers.c, Linux 7.2).
 
-Work runs at once when nothing else does: it is a timer that is due already, in `ebpfvm.funcs.timer`.
+Work runs as soon as nothing else does: it is a timer of `ebpfvm.funcs.timer` that has already expired.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @kfunc("int bpf_wq_init(struct bpf_wq *wq, void *p__map, unsigned int flags)")
 def bpf_wq_init(env: CallEnv, wq: int, p__map: int, flags: int) -> int:
-    """Make a work queue; -EINVAL for flags, -EBUSY if there is one."""
+    """Create a work queue; return -EINVAL for flags, -EBUSY if it exists."""
     if flags:
         return -EINVAL
     timers = timers_of(env.kernel)
@@ -31,7 +31,7 @@ def bpf_wq_init(env: CallEnv, wq: int, p__map: int, flags: int) -> int:
 @kfunc("int bpf_wq_set_callback_impl(struct bpf_wq *wq, int (callback_fn)(void *map, int *key, void *value), "
        "unsigned int flags, void *aux__prog)", role="set_work", callback="async")
 def bpf_wq_set_callback_impl(env: CallEnv, wq: int, callback_fn: int, flags: int, aux__prog: int) -> int:
-    """Say what to call; -EINVAL for flags and before bpf_wq_init."""
+    """Set the callback; return -EINVAL for flags and before bpf_wq_init."""
     held = timers_of(env.kernel).get(wq)
     if flags or held is None:
         return -EINVAL
@@ -42,7 +42,7 @@ def bpf_wq_set_callback_impl(env: CallEnv, wq: int, callback_fn: int, flags: int
 @kfunc("int bpf_wq_set_callback(struct bpf_wq *wq, int (callback_fn)(void *map, int *key, void *value), "
        "unsigned int flags)", role="set_work", callback="async")
 def bpf_wq_set_callback(env: CallEnv, wq: int, callback_fn: int, flags: int) -> int:
-    """Say what to call, as bpf_wq_set_callback_impl (since 7.2)."""
+    """Set the callback, as bpf_wq_set_callback_impl does (since 7.2)."""
     held = timers_of(env.kernel).get(wq)
     if flags or held is None:
         return -EINVAL
@@ -52,7 +52,7 @@ def bpf_wq_set_callback(env: CallEnv, wq: int, callback_fn: int, flags: int) -> 
 
 @kfunc("int bpf_wq_start(struct bpf_wq *wq, unsigned int flags)")
 def bpf_wq_start(env: CallEnv, wq: int, flags: int) -> int:
-    """Have the callback called once; -EINVAL for flags and before bpf_wq_init or bpf_wq_set_callback."""
+    """Schedule one call of the callback; return -EINVAL for flags and before bpf_wq_init or bpf_wq_set_callback."""
     held = timers_of(env.kernel).get(wq)
     if flags or held is None or held.prog is None:
         return -EINVAL

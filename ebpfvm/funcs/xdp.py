@@ -1,4 +1,4 @@
-"""XDP (net/core/filter.c, Linux 7.2)."""
+"""Helpers for XDP (net/core/filter.c, Linux 7.2)."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _META_MAX: Final = 255
 
 @helper(changes_packet=True)
 def bpf_xdp_adjust_head(env: CallEnv, xdp: Xdp, delta: Anything) -> Integer:
-    """Move the packet's beginning by `delta` (negative: grow into the headroom), metadata with it.
+    """Move the packet's start by `delta` (negative: grow into the headroom), together with its metadata.
 
-    -EINVAL beyond the headroom, or when less than an Ethernet header would be left.
+    Return -EINVAL beyond the headroom, or if less than an Ethernet header would remain.
     """
     region = xdp.packet
     start = region.start + s32(delta)
@@ -37,9 +37,9 @@ def bpf_xdp_adjust_head(env: CallEnv, xdp: Xdp, delta: Anything) -> Integer:
 
 @helper(changes_packet=True)
 def bpf_xdp_adjust_meta(env: CallEnv, xdp: Xdp, delta: Anything) -> Integer:
-    """Move the beginning of the metadata by `delta`.
+    """Move the start of the metadata by `delta`.
 
-    -EINVAL beyond headroom or packet, -EACCES for a size that is no multiple of 4 or above 255.
+    Return -EINVAL beyond headroom or packet, -EACCES for a size that is not a multiple of 4 or above 255.
     """
     region = xdp.packet
     meta = region.meta + s32(delta)
@@ -53,7 +53,7 @@ def bpf_xdp_adjust_meta(env: CallEnv, xdp: Xdp, delta: Anything) -> Integer:
 
 @helper(changes_packet=True)
 def bpf_xdp_adjust_tail(env: CallEnv, xdp: Xdp, delta: Anything) -> Integer:
-    """Move the packet's end by `delta`, new bytes are zero; -EINVAL beyond the buffer or below an Ethernet header."""
+    """Move the packet's end by `delta`, adding zeros; return -EINVAL beyond the buffer or below an Ethernet header."""
     region = xdp.packet
     end = region.end + s32(delta)
     if end > len(region.data) or end < region.start + ETH_HLEN:
@@ -66,7 +66,7 @@ def bpf_xdp_adjust_tail(env: CallEnv, xdp: Xdp, delta: Anything) -> Integer:
 
 @helper()
 def bpf_xdp_get_buff_len(env: CallEnv, xdp: Xdp) -> Integer:
-    """Bytes of the packet."""
+    """Return the length of the packet in bytes."""
     return length(xdp)
 
 
@@ -76,7 +76,7 @@ bpf_xdp_get_buff_len__btf = contract_only("bpf_xdp_get_buff_len", ArgSpec(Arg.PT
 
 @helper()
 def bpf_xdp_load_bytes(env: CallEnv, xdp: Xdp, offset: Anything, buf: UninitMem, len: ConstSize) -> Integer:
-    """Copy out of the packet; -EINVAL outside of it, -EFAULT for an offset or length above 65535."""
+    """Copy from the packet; return -EINVAL outside of it, -EFAULT for an offset or length above 65535."""
     offset &= U32_MAX
     if offset > 0xFFFF or len > 0xFFFF:
         return -EFAULT
@@ -89,6 +89,6 @@ def bpf_xdp_load_bytes(env: CallEnv, xdp: Xdp, offset: Anything, buf: UninitMem,
 
 @helper()
 def bpf_xdp_store_bytes(env: CallEnv, xdp: Xdp, offset: Anything, buf: Mem, len: ConstSize) -> Integer:
-    """Copy into the packet; -EINVAL outside of it, -EFAULT for an offset or length above 65535."""
+    """Copy to the packet; return -EINVAL outside of it, -EFAULT for an offset or length above 65535."""
     offset &= U32_MAX
     return -EFAULT if offset > 0xFFFF or len > 0xFFFF else store_bytes(xdp, offset, buf, 0)
