@@ -43,6 +43,8 @@ _BY_NAME = {
     "bpf_rb_node": _Shape("rb_node", 32, 8, False),
     "bpf_refcount": _Shape("refcount", 4, 4, True),
 }
+STRUCT_KINDS = {name: shape.kind for name, shape in _BY_NAME.items()}
+"""Kind of special field of each struct that is one."""
 _BY_TAG = {"kptr": "kptr_ref", "kptr_ref": "kptr_ref", "kptr_untrusted": "kptr_unref", "percpu_kptr": "kptr_percpu",
            "uptr": "uptr"}
 KPTRS = frozenset(("kptr_ref", "kptr_unref", "kptr_percpu"))

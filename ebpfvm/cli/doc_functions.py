@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract.rules import DESCRIBED
 from ebpfvm.dialects import linux, rfc6
-from ebpfvm.verifier.calling.kfunc_calls import modelled
+from ebpfvm.verifier.calling.families import modelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -109,7 +109,7 @@ class Kfunc:
             there = any(part.test(param) for param in self.params)
             yield self.role in part.needed_by, there, f"role is {self.role!r}, and its prototype has no {part.name}"
             yield there, self.role in part.means, f"its prototype has a {part.name}, and its role is {self.role!r}"
-        yield self.role == "iterator", bool(self.flags & _ITER), "is an iterator's, and no flag says which function"
+        yield bool(self.flags & _ITER), not self.role, f"is an iterator's, and its role is {self.role!r}"
         yield self.role == "dynptr_new", bool(self.dynptr), "makes a dynptr, and `dynptr` does not say of which kind"
         yield bool(self.dynptr), self.role == "dynptr_new", f"dynptr is {self.dynptr!r}, and it makes none"
 

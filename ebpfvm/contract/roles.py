@@ -48,12 +48,12 @@ KfuncRole = Literal[
     "graph_take",       # takes one out, which the program owns then
     "graph_look",       # gives a node that stays where it is
     "graph_ask",        # answers a question
-    "iterator",         # new, next and destroy of an open-coded iterator: the flags say which
     "rcu_lock", "rcu_unlock", "preempt_disable", "preempt_enable", "irq_save", "irq_restore",
     "res_lock", "res_unlock",
     "dynptr_new",       # makes a dynptr of the kind that the declaration names
     "dynptr_clone", "dynptr_slice", "dynptr_slice_rdwr",
     "cast_to_context", "cast_to_struct",
+    "init_work",        # makes a work queue of the map that it is in
     "set_work",         # says what a work queue calls
     "throw", "trap",
 ]

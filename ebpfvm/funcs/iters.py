@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 
-@kfunc("int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end)", "iter_new", role="iterator", in_lock=True)
+@kfunc("int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end)", "iter_new", in_lock=True)
 def bpf_iter_num_new(env: CallEnv, it: int, start: int, end: int) -> int:
     """Count from `start` up to `end`, excluding `end`.
 
@@ -29,7 +29,7 @@ def bpf_iter_num_new(env: CallEnv, it: int, start: int, end: int) -> int:
     return 0
 
 
-@kfunc("int *bpf_iter_num_next(struct bpf_iter_num *it)", "iter_next", "ret_null", role="iterator", in_lock=True)
+@kfunc("int *bpf_iter_num_next(struct bpf_iter_num *it)", "iter_next", "ret_null", in_lock=True)
 def bpf_iter_num_next(env: CallEnv, it: int) -> int:
     """Return the address of the next number, which is in the iterator itself; NULL at the end."""
     memory = env.memory
@@ -41,7 +41,7 @@ def bpf_iter_num_next(env: CallEnv, it: int) -> int:
     return it
 
 
-@kfunc("void bpf_iter_num_destroy(struct bpf_iter_num *it)", "iter_destroy", role="iterator", in_lock=True)
+@kfunc("void bpf_iter_num_destroy(struct bpf_iter_num *it)", "iter_destroy", in_lock=True)
 def bpf_iter_num_destroy(env: CallEnv, it: int) -> int:
     """End the iteration."""
     env.memory.store(it, 8, 0)
@@ -52,8 +52,7 @@ _BITS_INLINE = 64
 _BITS_MAX_WORDS = 511
 
 
-@kfunc("int bpf_iter_bits_new(struct bpf_iter_bits *it, const u64 *unsafe_ptr__ign, u32 nr_words)", "iter_new",
-       role="iterator")
+@kfunc("int bpf_iter_bits_new(struct bpf_iter_bits *it, const u64 *unsafe_ptr__ign, u32 nr_words)", "iter_new")
 def bpf_iter_bits_new(env: CallEnv, it: int, unsafe_ptr__ign: int, nr_words: int) -> int:
     """Iterate over the set bits of `nr_words` u64; return -EINVAL for none, -E2BIG above 511 words.
 
@@ -75,7 +74,7 @@ def bpf_iter_bits_new(env: CallEnv, it: int, unsafe_ptr__ign: int, nr_words: int
     return 0
 
 
-@kfunc("int *bpf_iter_bits_next(struct bpf_iter_bits *it)", "iter_next", "ret_null", role="iterator")
+@kfunc("int *bpf_iter_bits_next(struct bpf_iter_bits *it)", "iter_next", "ret_null")
 def bpf_iter_bits_next(env: CallEnv, it: int) -> int:
     """Return the address of the number of the next set bit; NULL after the last."""
     memory = env.memory
@@ -91,7 +90,7 @@ def bpf_iter_bits_next(env: CallEnv, it: int) -> int:
     return it + 12
 
 
-@kfunc("void bpf_iter_bits_destroy(struct bpf_iter_bits *it)", "iter_destroy", role="iterator")
+@kfunc("void bpf_iter_bits_destroy(struct bpf_iter_bits *it)", "iter_destroy")
 def bpf_iter_bits_destroy(env: CallEnv, it: int) -> int:
     """End the iteration and free the copy of the bits."""
     memory = env.memory

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv
 
 
-@kfunc("int bpf_wq_init(struct bpf_wq *wq, void *p__map, unsigned int flags)")
+@kfunc("int bpf_wq_init(struct bpf_wq *wq, void *p__map, unsigned int flags)", role="init_work")
 def bpf_wq_init(env: CallEnv, wq: int, p__map: int, flags: int) -> int:
     """Create a work queue; return -EINVAL for flags, -EBUSY if it exists."""
     if flags:

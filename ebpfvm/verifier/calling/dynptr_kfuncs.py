@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.calling.call_meta import KfuncCall
     from ebpfvm.verifier.machine.walk import Walk
 
-_KINDS = {"bpf_dynptr_from_skb": "skb", "bpf_dynptr_from_xdp": "xdp", "bpf_dynptr_from_skb_meta": "skb_meta"}
 
 
 def argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
@@ -47,11 +46,11 @@ def argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
 def made_one(w: Walk, made: KfuncCall) -> None:
     """A new dynptr over the packet, or a second one over the same memory."""
     reg: Reg = made.extra["new"]
-    if made.kfunc.name == "bpf_dynptr_clone":
+    if made.kfunc.role == "dynptr_clone":
         old = made.extra["dynptr"]
         dynptrs.put(w, reg, old.kind, old.ref, old.parent)
         return
-    dynptrs.put(w, reg, _KINDS[made.kfunc.name], 0, 0)
+    dynptrs.put(w, reg, made.kfunc.dynptr, 0, 0)
 
 
 def slice_of(w: Walk, made: KfuncCall) -> Reg:
@@ -60,7 +59,7 @@ def slice_of(w: Walk, made: KfuncCall) -> Reg:
     if made.constant is None:
         raise unsupported("a slice of unknown size")
     type = r.MEM | r.MAYBE_NULL
-    if made.kfunc.name == "bpf_dynptr_slice":
+    if made.kfunc.role == "dynptr_slice":
         type |= r.RDONLY
     elif found.kind in ("skb", "xdp", "skb_meta") and not w.env.prog_type.packet_write:
         raise Refuse(EINVAL, "the prog does not allow writes to packet data")

@@ -38,7 +38,7 @@ def throw(w: Walk, made: KfuncCall, after: int) -> int:
         raise Refuse(EINVAL, "R1 is not a scalar")
     if not w.env.exception_cb:
         result(w, 1)
-    references.check_leaks(w, "bpf_throw")
+    references.check_leaks(w, made.kfunc.name, any_frame=True)
     chain = w.kept.unvisited_loop(w.state)
     if chain is not None:
         # The kernel's accounting of loops does not expect a path that ends inside of one.

@@ -1,82 +1,72 @@
-"""Kfuncs with rules of their own, by name. What is neither here nor covered by the general rules is refused."""
+"""Kfuncs with rules of their own, by role. What is neither here nor covered by the general rules is refused."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ebpfvm.contract.roles import KfuncRole, complete
 from ebpfvm.errnos import EINVAL
 from ebpfvm.verifier.calling import casts, dynptr_kfuncs, exits, graph_kfuncs, iter_kfuncs, reslocks, workqueues
 from ebpfvm.verifier.machine.regs import FUNC
 from ebpfvm.verifier.machine.signal import Refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from ebpfvm.contract.kfunc import KfuncParam
+    from ebpfvm.contract.kfunc import Kfunc, KfuncParam
     from ebpfvm.verifier.calling.call_meta import KfuncCall
+    from ebpfvm.verifier.calling.frames import Prepare
     from ebpfvm.verifier.machine.regs import Reg
     from ebpfvm.verifier.machine.walk import Walk
 
     Argument = Callable[[Walk, KfuncCall, int, KfuncParam, Reg], None]
 
-ITER_FLAGS = frozenset({"iter_new", "iter_next", "iter_destroy"})
-
-
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Where a kfunc differs from the general rules; `before` runs before the arguments are looked at."""
+    """Where kfuncs of a role differ from the general rules.
+
+    Attributes:
+        before: runs before the arguments are looked at.
+        instead: takes the place of everything else.
+        callback: what a function that runs before the call returns is given.
+        effect: what the call does besides.
+        result: what R0 holds afterwards.
+    """
 
     effect: Callable[[Walk, KfuncCall], None] | None = None
     result: Callable[[Walk, KfuncCall], Reg | None] | None = None
     instead: Callable[[Walk, KfuncCall, int], int] | None = None
     before: Callable[[Walk, KfuncCall, int], None] | None = None
+    callback: Callable[[Walk, KfuncCall], Prepare] | None = None
 
 
-_TAKES = Family(result=graph_kfuncs.taken_out)
-_LOOKS = Family(result=graph_kfuncs.looked_at)
-_PUTS = Family(effect=graph_kfuncs.put_in)
+_PLAIN = Family()  # what is special about these, the rules of their arguments say
 _NEW = Family(result=graph_kfuncs.new_object)
-_PLAIN = Family()
-_LOCKS = Family(before=reslocks.failed, result=reslocks.taken)
+_SLICE = Family(result=dynptr_kfuncs.slice_of)
+_MADE = Family(effect=dynptr_kfuncs.made_one)
 
-BY_NAME: dict[str, Family] = {
-    **dict.fromkeys(("bpf_obj_new", "bpf_obj_new_impl", "bpf_percpu_obj_new", "bpf_percpu_obj_new_impl"), _NEW),
-    **dict.fromkeys(("bpf_obj_drop", "bpf_obj_drop_impl", "bpf_percpu_obj_drop", "bpf_percpu_obj_drop_impl"), _PLAIN),
-    "bpf_refcount_acquire": Family(result=graph_kfuncs.counted_again),
-    "bpf_refcount_acquire_impl": Family(result=graph_kfuncs.counted_again),
-    **dict.fromkeys(("bpf_list_push_front", "bpf_list_push_back", "bpf_list_push_front_impl",
-                     "bpf_list_push_back_impl", "bpf_list_add", "bpf_rbtree_add", "bpf_rbtree_add_impl"), _PUTS),
-    **dict.fromkeys(("bpf_list_pop_front", "bpf_list_pop_back", "bpf_rbtree_remove", "bpf_list_del"), _TAKES),
-    **dict.fromkeys(("bpf_list_front", "bpf_list_back", "bpf_rbtree_first", "bpf_rbtree_root",
-                     "bpf_rbtree_left", "bpf_rbtree_right"), _LOOKS),
-    **dict.fromkeys(("bpf_list_empty", "bpf_list_is_first", "bpf_list_is_last"), _PLAIN),
-    **dict.fromkeys(("bpf_iter_num_new", "bpf_iter_bits_new"), Family(effect=iter_kfuncs.created)),
-    **dict.fromkeys(("bpf_iter_num_next", "bpf_iter_bits_next"), Family(result=iter_kfuncs.next_value)),
-    **dict.fromkeys(("bpf_iter_num_destroy", "bpf_iter_bits_destroy"), Family(effect=iter_kfuncs.destroyed)),
-    "bpf_rcu_read_lock": Family(effect=iter_kfuncs.rcu_lock),
-    "bpf_rcu_read_unlock": Family(effect=iter_kfuncs.rcu_unlock),
-    "bpf_preempt_disable": Family(effect=iter_kfuncs.preempt_disable),
-    "bpf_preempt_enable": Family(effect=iter_kfuncs.preempt_enable),
-    "bpf_local_irq_save": _PLAIN, "bpf_local_irq_restore": _PLAIN,
-    **dict.fromkeys(("bpf_dynptr_slice", "bpf_dynptr_slice_rdwr"), Family(result=dynptr_kfuncs.slice_of)),
-    **dict.fromkeys(("bpf_dynptr_from_skb", "bpf_dynptr_from_xdp", "bpf_dynptr_from_skb_meta", "bpf_dynptr_clone"),
-                    Family(effect=dynptr_kfuncs.made_one)),
-    **dict.fromkeys(("bpf_dynptr_adjust", "bpf_dynptr_is_null", "bpf_dynptr_is_rdonly", "bpf_dynptr_size",
-                     "bpf_dynptr_copy", "bpf_dynptr_memset"), _PLAIN),
-    "bpf_res_spin_lock": _LOCKS, "bpf_res_spin_lock_irqsave": _LOCKS,
-    "bpf_res_spin_unlock": _PLAIN, "bpf_res_spin_unlock_irqrestore": _PLAIN,
-    "bpf_cast_to_kern_ctx": Family(instead=casts.to_kernel_context),
-    "bpf_rdonly_cast": Family(instead=casts.to_read_only),
-    "bpf_wq_init": _PLAIN, "bpf_wq_start": _PLAIN,
-    **dict.fromkeys(("bpf_wq_set_callback", "bpf_wq_set_callback_impl"), Family(effect=workqueues.called_later)),
-    **dict.fromkeys(("bpf_crypto_encrypt", "bpf_crypto_decrypt", *(f"bpf_{name}_dynptr" for name in (
-        "probe_read_user", "probe_read_kernel", "probe_read_user_str", "probe_read_kernel_str", "copy_from_user",
-        "copy_from_user_str", "copy_from_user_task", "copy_from_user_task_str"))), _PLAIN),
-    "bpf_throw": Family(instead=exits.throw), "__bpf_trap": Family(instead=exits.trap),
+BY_ROLE: Mapping[str, Family] = {
+    "obj_new": _NEW, "percpu_obj_new": _NEW, "obj_drop": _PLAIN, "percpu_obj_drop": _PLAIN,
+    "refcount_acquire": Family(result=graph_kfuncs.counted_again),
+    "graph_put": Family(effect=graph_kfuncs.put_in, callback=graph_kfuncs.less_callback),
+    "graph_take": Family(result=graph_kfuncs.taken_out),
+    "graph_look": Family(result=graph_kfuncs.looked_at),
+    "graph_ask": _PLAIN,
+    "rcu_lock": Family(effect=iter_kfuncs.rcu_lock), "rcu_unlock": Family(effect=iter_kfuncs.rcu_unlock),
+    "preempt_disable": Family(effect=iter_kfuncs.preempt_disable),
+    "preempt_enable": Family(effect=iter_kfuncs.preempt_enable),
+    "irq_save": _PLAIN, "irq_restore": _PLAIN,
+    "res_lock": Family(before=reslocks.failed, result=reslocks.taken), "res_unlock": _PLAIN,
+    "dynptr_new": _MADE, "dynptr_clone": _MADE, "dynptr_slice": _SLICE, "dynptr_slice_rdwr": _SLICE,
+    "cast_to_context": Family(instead=casts.to_kernel_context), "cast_to_struct": Family(instead=casts.to_read_only),
+    "init_work": _PLAIN, "set_work": Family(effect=workqueues.called_later),
+    "throw": Family(instead=exits.throw), "trap": Family(instead=exits.trap),
 }
-IN_LOCK = frozenset(name for name in BY_NAME if name.startswith((
-    "bpf_list_", "bpf_rbtree_", "bpf_refcount_", "bpf_res_spin_", "bpf_iter_num_")))
+complete(KfuncRole, BY_ROLE, "ebpfvm.verifier.calling.families")
+_ITERATORS: Mapping[str, Family] = {
+    "iter_new": Family(effect=iter_kfuncs.created), "iter_next": Family(result=iter_kfuncs.next_value),
+    "iter_destroy": Family(effect=iter_kfuncs.destroyed)}
 
 _BY_STRUCT: dict[str, Argument] = {
     "bpf_list_head": graph_kfuncs.root, "bpf_rb_root": graph_kfuncs.root,
@@ -87,6 +77,8 @@ _BY_STRUCT: dict[str, Argument] = {
 _BY_SUFFIX: dict[str, Argument] = {"alloc": graph_kfuncs.owned, "refcounted_kptr": graph_kfuncs.counted,
                                    "irq_flag": iter_kfuncs.irq_flag,
                                  "map": workqueues.map_argument}
+_WITHOUT_RULE = frozenset({"iter", "str", "nonown_allowed", "const_str", "impl"})
+_SPECIAL_STRUCTS = ("bpf_iter_", "bpf_dynptr", "bpf_list_", "bpf_rb_", "bpf_res_spin")
 
 
 def _function(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
@@ -95,8 +87,15 @@ def _function(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) ->
     made.subprog = reg.what
 
 
+def family_of(kfunc: Kfunc) -> Family:
+    """Return the rules of a kfunc's role, or of the function of an iterator that it is."""
+    if kfunc.role:
+        return BY_ROLE[kfunc.role]
+    return next((family for flag, family in _ITERATORS.items() if flag in kfunc.flags), _PLAIN)
+
+
 def special_argument(param: KfuncParam) -> Argument | None:
-    """The check of a parameter whose kind the general rules do not know."""
+    """Return the check of a parameter whose kind the general rules do not know."""
     if param.type == "func":
         return _function
     for suffix, check in _BY_SUFFIX.items():
@@ -105,4 +104,15 @@ def special_argument(param: KfuncParam) -> Argument | None:
     return _BY_STRUCT.get(param.struct)
 
 
-less_callback = graph_kfuncs.less_callback
+def modelled(kfunc: Kfunc) -> bool:
+    """Return whether calls are judged as the kernel judges them; others are refused as unsupported."""
+    if kfunc.callback == "sync" and family_of(kfunc).callback is None:
+        return False
+    return all(_covered(kfunc, param) for param in kfunc.params)
+
+
+def _covered(kfunc: Kfunc, param: KfuncParam) -> bool:
+    """Return whether there is a rule for a kind of parameter that is more than a number, an object or memory."""
+    if param.suffixes & _WITHOUT_RULE or ("map" in param.suffixes and kfunc.role != "init_work"):
+        return False
+    return not param.struct.startswith(_SPECIAL_STRUCTS) or param.struct in _BY_STRUCT

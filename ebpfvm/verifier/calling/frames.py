@@ -64,8 +64,9 @@ def _global(w: Walk, pc: int, subprog: Subprog) -> int:
                                                     f"('{subprog.name}')")
     if w.log.on:
         w.log.note(f"Func#{subprog.index} ('{subprog.name}') is global and assumed valid.")
-    if w.env.rules.throwing_call_may_not_leak and exceptions.might_throw(w.env, subprog):
-        references.check_leaks(w, "bpf_throw")
+    thrower = exceptions.throws(w.env, subprog) if w.env.rules.throwing_call_may_not_leak else None
+    if thrower is not None:
+        references.check_leaks(w, thrower.name, any_frame=True)
     if packet_changes.changes(w.env, subprog):
         packet_pointers.forget(w.state)
     w.found.called.add(subprog.index)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.btf.fields import STRUCT_KINDS
 from ebpfvm.btf.types import Array, Enum, Enum64, Int, Struct, Union
 from ebpfvm.errnos import EINVAL
 from ebpfvm.ints import U32_MAX
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
 
 OBJECT = r.BTF_ID | r.ALLOC
 _MOST_PERCPU = 512  # BPF_GLOBAL_PERCPU_MA_MAX_SIZE
-_ROOTS = {"bpf_list_head": "list_head", "bpf_rb_root": "rb_root"}
-_NODES = {"bpf_list_node": "list_node", "bpf_rb_node": "rb_node"}
-_LOOKERS = frozenset({"bpf_rbtree_remove", "bpf_rbtree_left", "bpf_rbtree_right", "bpf_list_del", "bpf_list_is_first",
-                      "bpf_list_is_last"})
 
 
 def _name(w: Walk, at: int) -> str:
@@ -47,7 +44,7 @@ def _is_object(reg: Reg) -> bool:
 
 def root(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
     """A list head or tree root, whose lock is held."""
-    name, kind = param.struct, _ROOTS[param.struct]
+    name, kind = param.struct, STRUCT_KINDS[param.struct]
     is_map = reg.type == r.MAP_VALUE
     if not is_map and reg.type != OBJECT:
         raise Refuse(EINVAL, f"{_name(w, at)} expected pointer to map value or allocated object")
@@ -76,8 +73,8 @@ def _locked(w: Walk, reg: Reg, name: str) -> None:
 
 def node(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
     """A node of an object: owned, or for looking and removing borrowed."""
-    name, kind = param.struct, _NODES[param.struct]
-    if made.kfunc.name in _LOOKERS or at > 2:  # the node that another is put after stays where it is
+    name, kind = param.struct, STRUCT_KINDS[param.struct]
+    if made.kfunc.role != "graph_put" or at > 2:  # the node that another is put after stays where it is
         if not _is_object(reg) or not (reg.ref or reg.type & r.NON_OWN_REF):
             raise Refuse(EINVAL, f"{made.kfunc.name} can only take non-owning or refcounted {name} pointer")
         if in_tree_callback(w):
@@ -101,7 +98,7 @@ def _belongs(w: Walk, made: KfuncCall, reg: Reg, name: str, off: int) -> None:
         made.extra["node"] = reg
         return
     wanted = held_struct(w, field)
-    owner = next(key for key, kind in _ROOTS.items() if kind == field.kind)
+    owner = next(name for name, kind in STRUCT_KINDS.items() if kind == field.kind)
     if not (reg.what.btf is wanted.btf and reg.what.type_id == wanted.type_id):
         raise Refuse(EINVAL, f"operation on {owner} expects arg#1 {name} at offset={field.node_off} in struct "
                              f"{wanted.name}, but arg is at offset={off} in struct {reg.what.name}")
@@ -118,7 +115,7 @@ def held_struct(w: Walk, field: Special) -> StructType:
 
 def owned(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
     """An allocated object that is given away whole (__alloc)."""
-    percpu = "percpu" in made.kfunc.name
+    percpu = made.kfunc.role == "percpu_obj_drop"
     if reg.type not in (OBJECT, OBJECT | r.PERCPU):
         raise Refuse(EINVAL, f"{_name(w, at)} expected pointer to allocated object")
     if bool(reg.type & r.PERCPU) != percpu:
@@ -175,7 +172,7 @@ def new_object(w: Walk, made: KfuncCall) -> Reg:
     if not 0 < type_id < len(btf) or not isinstance(btf[type_id], Struct):
         raise Refuse(EINVAL, "bpf_obj_new/bpf_percpu_obj_new type ID argument must be of a struct")
     type, what = OBJECT, w.env.local_struct(btf, type_id)
-    if "percpu" in made.kfunc.name:
+    if made.kfunc.role == "percpu_obj_new":
         type |= r.PERCPU
         _percpu_struct(btf, btf[type_id], what)
     w.new_id()

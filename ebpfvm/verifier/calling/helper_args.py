@@ -45,7 +45,6 @@ ANY_OFFSET = frozenset({r.STACK, r.PKT, r.PKT_META, r.MAP_KEY, r.MAP_VALUE, r.ME
 # Pointers to kernel objects that are passed on only as they were given; others may point at any member.
 _NEVER_MOVED = r.MAYBE_NULL | r.UNTRUSTED | r.PERCPU | r.USER
 BPF_F_INNER_MAP = 1 << 12
-_LOCAL_STORAGE = {"sk_storage", "inode_storage", "task_storage", "cgrp_storage"}
 
 
 def check(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None) -> None:
@@ -85,10 +84,10 @@ def _as_map_has_it(call: Call, spec: ArgSpec) -> ArgSpec:
     """Return the contract of a value argument as the map's type changes it (resolve_map_arg_type)."""
     if call.map is None or not spec.write:
         return spec
-    if call.map.type.name in ("sockmap", "sockhash"):
+    if call.map.type.gives == "socket":
         raise Refuse(EINVAL, "invalid arg_type for sockmap/sockhash")
     # A filter is asked about a value, where other maps give one.
-    asked = call.map.type.name == "bloom_filter" and call.helper.name == "bpf_map_peek_elem"
+    asked = call.map.type.peek_asks and call.helper.map_op == "peek"
     return replace(spec, uninit=False, write=False) if asked else spec
 
 
@@ -98,9 +97,9 @@ def _qdisc_context(w: Walk, call: Call) -> tuple[int, ...]:
     A tail call hands over the program's own context; the filters may be asked with either, while there is a packet.
     """
     packet = r.BTF_ID | r.TRUSTED
-    if call.helper.name == "bpf_tail_call":
+    if call.helper.role == "tail_call":
         return (r.CTX,)
-    if call.helper.name == "bpf_skb_tc_classify" and w.env.program.attach != "dequeue":
+    if call.helper.role == "tc_classify" and w.env.program.attach != "dequeue":
         return (packet, r.CTX)
     return (packet,)
 
@@ -114,7 +113,7 @@ def _typed(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> Reg:
         type &= ~r.MAYBE_NULL
     if spec.kind is Arg.PTR_TO_MEM:
         type &= ~r.PKT_SLICE
-    xchg = call.helper.name == "bpf_kptr_xchg"
+    xchg = call.helper.role == "kptr_xchg"
     if xchg and at == 2 and type & r.ALLOC:
         type &= ~(r.ALLOC | r.PERCPU)
     fits = COMPATIBLE[spec.kind]
@@ -122,7 +121,7 @@ def _typed(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> Reg:
         fits = _qdisc_context(w, call)
         if type == r.BTF_ID | r.TRUSTED and type in fits and reg.what.name == "sk_buff":
             return reg
-    if spec.kind is Arg.PTR_TO_MAP_VALUE and call.map is not None and call.map.type.name in ("sockmap", "sockhash"):
+    if spec.kind is Arg.PTR_TO_MAP_VALUE and call.map is not None and call.map.type.gives == "socket":
         fits = COMPATIBLE[Arg.PTR_TO_BTF_ID_SOCK_COMMON]
     if spec.kind is Arg.KPTR_XCHG_DEST and not w.env.rules.kptr_xchg_into_borrowed:
         fits = fits[:2]
@@ -248,7 +247,7 @@ def _key(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, re
         raise unsupported("a map key without a map")
     memory(w, reg, at, call.map.key_size, False, False, None)
     fixed = not call.map.flags & BPF_F_INNER_MAP  # an inner map may be replaced by one with fewer elements
-    if call.map.type.name in ("array", "percpu_array") and w.env.rules.elides_null_checks and fixed:
+    if call.map.type.has_all_keys and w.env.rules.elides_null_checks and fixed:
         call.const_key = _constant_key(w, reg, call.map.key_size)
 
 
@@ -283,7 +282,7 @@ def _value(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, 
         return
     if call.map is None:
         raise unsupported("a map value without a map")
-    if call.map.type.name in ("sockmap", "sockhash") and reg.type & r.BASE in (
+    if call.map.type.gives == "socket" and reg.type & r.BASE in (
             r.SOCK_COMMON, r.SOCKET, r.TCP_SOCK, r.XDP_SOCK, r.BTF_ID):
         return
     memory(w, reg, at, call.map.value_size, spec.write, False, call if spec.uninit else None)
@@ -325,7 +324,7 @@ def _const_string(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec |
 
 
 def _spin_lock(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
-    locks.spin(w, reg, at, call.helper.name == "bpf_spin_lock", "bpf_spin")
+    locks.spin(w, reg, at, call.helper.role == "lock", "bpf_spin")
 
 
 def _timer(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.contract.args import Arg, Ret
 from ebpfvm.contract.format_strings import wanted
+from ebpfvm.contract.roles import HelperRole, complete
 from ebpfvm.errnos import EACCES, EFAULT, EINVAL, ENOTSUPP
 from ebpfvm.ints import S32_MAX
 from ebpfvm.verifier.calling import dynptrs, frames, helper_args
@@ -23,7 +24,7 @@ from ebpfvm.verifier.memory import stack as stack_
 from ebpfvm.verifier.values import packet_pointers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ebpfvm.contract.helper import Helper
     from ebpfvm.isa.insn import Insn
@@ -31,14 +32,7 @@ if TYPE_CHECKING:
 
     Step = Callable[[Walk], int]
 
-_IN_LOCK = frozenset({"bpf_spin_unlock", "bpf_kptr_xchg"})
-_CASTS = frozenset({"bpf_tcp_sock", "bpf_sk_fullsock", "bpf_skc_to_tcp_sock", "bpf_skc_to_tcp6_sock",
-                    "bpf_skc_to_udp6_sock", "bpf_skc_to_tcp_timewait_sock", "bpf_skc_to_tcp_request_sock",
-                    "bpf_skc_to_mptcp_sock", "bpf_skc_to_unix_sock"})
-_BOUNDED = frozenset({"bpf_get_stack", "bpf_get_task_stack", "bpf_probe_read_str", "bpf_probe_read_kernel_str",
-                      "bpf_probe_read_user_str"})
-_MAX_CPUS = 8192  # the kernel says how many there may be here; this is the most that x86 is built for
-_WRITERS = frozenset({"bpf_map_update_elem", "bpf_map_delete_elem", "bpf_map_push_elem", "bpf_map_pop_elem"})
+_WRITERS = frozenset({"update", "delete", "push", "pop"})
 
 
 def build(w: Walk, pc: int, insn: Insn) -> Step:
@@ -51,10 +45,10 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
     offered = next(filter(None, (env.dialect.helper(number, env.prog_type, hook) for hook in hooks)), None)
     poison = env.program.poisoned.get(pc)
     after = pc + 1
-    tail_call = name == "bpf_tail_call"
+    tail_call = general is not None and general.role == "tail_call"
 
     def step(w: Walk) -> int:
-        if w.state.locks and name not in _IN_LOCK:
+        if w.state.locks and (general is None or not general.in_lock):
             raise Refuse(EINVAL, "function calls are not allowed while holding a lock")
         if not number:
             raise Refuse(EINVAL, "program of this type cannot use helper bpf_unspec#0")
@@ -113,7 +107,7 @@ def call(w: Walk, helper: Helper, number: int) -> None:
     if helper.needs_function:
         _function_known(w, helper, number)
     # Writing through a dynptr over a packet may have to make it linear or private first.
-    written = helper.name == "bpf_dynptr_write" and made.dynptr is not None and made.dynptr.kind in ("skb", "skb_meta")
+    written = helper.role == "dynptr_write" and made.dynptr is not None and made.dynptr.kind in ("skb", "skb_meta")
     # A tail call comes back only where it fails, with the packet as it was; `may_leave` has the other path.
     if (helper.changes_packet and not helper.in_engine) or written:
         packet_pointers.forget(w.state)
@@ -145,11 +139,11 @@ def _function_known(w: Walk, helper: Helper, number: int) -> None:
 
 def _map_rules(w: Walk, made: Call) -> None:
     """record_func_map and record_func_key."""
-    used, name = made.map, made.helper.name
-    if used is not None and name in _WRITERS and used.flags & 1 << 7:
+    used, helper = made.map, made.helper
+    if used is not None and helper.map_op in _WRITERS and used.flags & 1 << 7:
         raise Refuse(EACCES, "write into map forbidden")
-    if name == "bpf_tail_call":
-        if used is None or used.type.name != "prog_array":
+    if helper.role == "tail_call":
+        if used is None or helper.name not in used.type.funcs:
             raise Refuse(EINVAL, "expected prog array map for tail call", open_end=True)
         index = w.regs[3]
         if index is not None and index.type == SCALAR and not index.num.mask and index.num.value < used.max_entries:
@@ -183,45 +177,61 @@ def _release(w: Walk, made: Call) -> None:
 
 
 def _specials(w: Walk, made: Call) -> None:
-    name = made.helper.name
     if not made.helper.modelled:
-        raise unsupported(f"helper {name}#{made.number}")
-    if name == "bpf_tail_call":
-        references.check_leaks(w, "tail_call")
-    elif name == "bpf_for_each_map_elem":
-        assert made.map is not None
-        if not made.map.type.for_each:
-            raise Refuse(ENOTSUPP, "callback function not allowed for map")
-        frames.push_callback(w, made.subprog, frames.for_each_callback)
-    elif name == "bpf_find_vma":
-        frames.push_callback(w, made.subprog, frames.vma_callback)
-    elif name == "bpf_user_ringbuf_drain":
-        frames.push_callback(w, made.subprog, frames.drain_callback(w))
-    elif name == "bpf_loop":
-        _inlined(w, made.subprog)
-        count = w.regs[1]
-        assert count is not None
-        if count.type != SCALAR:
-            raise Refuse(EFAULT, "verifier bug: backtracking misuse")  # 6.18 takes anything and then trips over it
-        w.precise(1)
-        if w.frame.callback_depth < count.num.umax:
-            frames.push_callback(w, made.subprog, frames.loop_callback)
-        else:
-            w.frame.callback_depth = 0
-            w.log.detail(f"frame{w.frame.no} bpf_loop iteration limit reached")
-    elif name == "bpf_timer_set_callback":
-        frames.push_async(w, made.subprog, frames.timer_callback)
-    elif name == "bpf_get_local_storage":
-        flags = w.regs[2]
-        if flags is None or flags.type != SCALAR or flags.num.mask or flags.num.value:
-            raise Refuse(EINVAL, "get_local_storage() doesn't support non-zero flags")
-    elif name == "bpf_snprintf":
-        _format(w)
-    elif name == "bpf_dynptr_from_mem":
-        source = w.regs[1]
-        assert source is not None
-        if source.type != r.MAP_VALUE:
-            raise Refuse(EACCES, f"Unsupported reg type {r.type_name(source.type)} for bpf_dynptr_from_mem data")
+        raise unsupported(f"helper {made.helper.name}#{made.number}")
+    rule = _BY_ROLE.get(made.helper.role)
+    if rule is not None:
+        rule(w, made)
+
+
+def _tail_call(w: Walk, made: Call) -> None:
+    references.check_leaks(w, "tail_call")
+
+
+def _walk_map(w: Walk, made: Call) -> None:
+    assert made.map is not None
+    if not made.map.type.for_each:
+        raise Refuse(ENOTSUPP, "callback function not allowed for map")
+    frames.push_callback(w, made.subprog, frames.for_each_callback)
+
+
+def _find_vma(w: Walk, made: Call) -> None:
+    frames.push_callback(w, made.subprog, frames.vma_callback)
+
+
+def _drain(w: Walk, made: Call) -> None:
+    frames.push_callback(w, made.subprog, frames.drain_callback(w))
+
+
+def _loop(w: Walk, made: Call) -> None:
+    _inlined(w, made.subprog)
+    count = w.regs[1]
+    assert count is not None
+    if count.type != SCALAR:
+        raise Refuse(EFAULT, "verifier bug: backtracking misuse")  # 6.18 takes anything and then trips over it
+    w.precise(1)
+    if w.frame.callback_depth < count.num.umax:
+        frames.push_callback(w, made.subprog, frames.loop_callback)
+    else:
+        w.frame.callback_depth = 0
+        w.log.detail(f"frame{w.frame.no} {made.helper.name} iteration limit reached")
+
+
+def _set_timer(w: Walk, made: Call) -> None:
+    frames.push_async(w, made.subprog, frames.timer_callback)
+
+
+def _local_storage(w: Walk, made: Call) -> None:
+    flags = w.regs[2]
+    if flags is None or flags.type != SCALAR or flags.num.mask or flags.num.value:
+        raise Refuse(EINVAL, "get_local_storage() doesn't support non-zero flags")
+
+
+def _dynptr_from_mem(w: Walk, made: Call) -> None:
+    source = w.regs[1]
+    assert source is not None
+    if source.type != r.MAP_VALUE:
+        raise Refuse(EACCES, f"Unsupported reg type {r.type_name(source.type)} for {made.helper.name} data")
 
 
 def _inlined(w: Walk, callback: int) -> None:
@@ -236,7 +246,7 @@ def _inlined(w: Walk, callback: int) -> None:
     w.found.inlined_loops[w.pc] = (plain and (before is None or before[1] == callback), callback)
 
 
-def _format(w: Walk) -> None:
+def _format(w: Walk, made: Call) -> None:
     """The format of bpf_snprintf fits its arguments (check_bpf_snprintf_call)."""
     fmt, size = w.regs[3], w.regs[5]
     assert fmt is not None and size is not None
@@ -248,10 +258,18 @@ def _format(w: Walk) -> None:
         raise Refuse(EINVAL, "Invalid format string")
 
 
+# None: the call is special in its arguments or its result only.
+_BY_ROLE: Mapping[str, Callable[[Walk, Call], None] | None] = {
+    "tail_call": _tail_call, "walk_map": _walk_map, "loop": _loop, "find_vma": _find_vma, "drain": _drain,
+    "set_timer": _set_timer, "local_storage": _local_storage, "format": _format, "dynptr_from_mem": _dynptr_from_mem,
+    **dict.fromkeys(("tc_classify", "kptr_xchg", "lock", "unlock", "cast", "dynptr_data", "dynptr_write"))}
+complete(HelperRole, _BY_ROLE, "ebpfvm.verifier.calling.helper_calls")
+
+
 def _result(w: Walk, made: Call, old: list[Reg | None]) -> Reg | None:
     """R0 after the call."""
     ret = made.helper.ret
-    kind, name = ret.kind, made.helper.name
+    kind, op = ret.kind, made.helper.map_op
     if kind is Ret.VOID:
         return None
     if kind is Ret.INTEGER:
@@ -261,7 +279,7 @@ def _result(w: Walk, made: Call, old: list[Reg | None]) -> Reg | None:
     what: object = None
     if kind is Ret.PTR_TO_MAP_VALUE:
         assert made.map is not None
-        if name == "bpf_map_lookup_elem" and 0 <= made.const_key < made.map.max_entries:
+        if op == "lookup" and 0 <= made.const_key < made.map.max_entries:
             flags &= ~r.MAYBE_NULL
         base, what = r.MAP_VALUE, made.map
     elif kind is Ret.PTR_TO_MEM:
@@ -279,14 +297,14 @@ def _result(w: Walk, made: Call, old: list[Reg | None]) -> Reg | None:
                                 and made.map.field_of("spin_lock", "res_spin_lock")):
         id = w.new_id()
     aux = made.map_uid if base == r.MAP_VALUE else 0
-    sock_map = name == "bpf_map_lookup_elem" and made.map is not None and made.map.type.name in ("sockmap", "sockhash")
-    if name in _CASTS:
+    sock_map = op == "lookup" and made.map is not None and made.map.type.gives == "socket"
+    if made.helper.role == "cast":
         ref = made.ref
         if ref and w.env.rules.casts_fork:
             # NULL is a path of its own, so that the result lives by the reference without an id to check.
             w.push(w.pc + 1, w.pc).frames[-1].regs[0] = r.known(0)
             flags, id = flags & ~r.MAYBE_NULL, ref
-    elif name == "bpf_dynptr_data":
+    elif made.helper.role == "dynptr_data":
         ref, aux = dynptrs.data_refs(w, made)
     elif ret.acquire or sock_map:
         id = ref = references.acquire(w)
@@ -296,9 +314,7 @@ def _result(w: Walk, made: Call, old: list[Reg | None]) -> Reg | None:
 def _number(w: Walk, made: Call) -> Reg:
     ret = made.helper.ret
     low, high = ret.low, ret.high
-    if made.helper.name == "bpf_get_smp_processor_id" and low is None:
-        low, high = 0, _MAX_CPUS - 1
-    if made.helper.name in _BOUNDED and made.max_size is not None and made.max_size <= S32_MAX:
+    if ret.within_size and made.max_size is not None and made.max_size <= S32_MAX:
         low, high = -4095, made.max_size
     if low is None or high is None:
         return UNKNOWN_SCALAR
@@ -327,17 +343,17 @@ def _object(w: Walk, made: Call, flags: int) -> tuple[int, StructType, int]:
 
 def _map_fits(w: Walk, made: Call) -> None:
     """The map type and the helper go together (check_map_func_compatibility); the last check of all."""
-    used, name = made.map, made.helper.name
+    used, helper, name = made.map, made.helper, made.helper.name
     if used is None:
         return
     kind = used.type
-    if any(spec.kind is Arg.CONST_MAP_PTR for spec in made.helper.args) and name not in kind.funcs:
+    if any(spec.kind is Arg.CONST_MAP_PTR for spec in helper.args) and name not in kind.funcs:
         raise Refuse(EINVAL, f"cannot pass map_type {used.number} into func {name}#{made.number}")
     # Programs of sock_ops may take a socket out of such a map, but put one in only with helpers of their own.
-    changers = {"bpf_map_update_elem": kind.update_from, "bpf_map_delete_elem": kind.update_from | {"sock_ops"}}
-    if kind.update_from and w.env.prog_type.name not in changers.get(name, {w.env.prog_type.name}):
+    changers = {"update": kind.update_from, "delete": kind.update_from | {"sock_ops"}}
+    if kind.update_from and w.env.prog_type.name not in changers.get(helper.map_op, {w.env.prog_type.name}):
         raise Refuse(EINVAL, f"cannot pass map_type {used.number} into func {name}#{made.number}")
-    if name == "bpf_tail_call" and w.frame.cb and w.env.rules.bars_early_end:
+    if helper.role == "tail_call" and w.frame.cb and w.env.rules.bars_early_end:
         raise Refuse(EINVAL, "cannot tail call within callback")
 
 

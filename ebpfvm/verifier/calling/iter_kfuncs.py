@@ -145,8 +145,8 @@ def irq_flag(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
     who = w.env.rules.argument(at)
     if reg.type != r.STACK:
         raise Refuse(EINVAL, f"{who} doesn't point to an irq flag on stack")
-    saving = made.kfunc.name.endswith("save")
-    kind = "native" if made.kfunc.name.startswith("bpf_local_irq") else "lock"
+    saving = made.kfunc.role in ("irq_save", "res_lock")
+    kind = "native" if made.kfunc.role in ("irq_save", "irq_restore") else "lock"
     message = f"expected {'un' if saving else 'an '}initialized irq flag as {who}"
     index = slots_at(w, reg, 1, "irq_flag", message)
     frame = w.state.frames[reg.what]

@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 
     Step = Callable[[Walk], int]
 
-_SPECIAL = frozenset({"map", "iter", "irq_flag", "alloc", "str", "prog", "refcounted_kptr", "nonown_allowed",
-                      "const_str", "impl"})
-# They change what may follow, which needs rules of their own: refused until a family has them.
-_STATEFUL = frozenset({"bpf_rcu_read_lock", "bpf_rcu_read_unlock", "bpf_preempt_disable", "bpf_preempt_enable",
-                       "bpf_throw"})
-
 
 
 def build(w: Walk, pc: int, insn: Insn) -> Step:
@@ -44,7 +38,7 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
     allowed = kfunc is not None and kfunc.name in env.prog_type.kfuncs
 
     def step(w: Walk) -> int:
-        if w.state.locks and (kfunc is None or kfunc.name not in families.IN_LOCK):
+        if w.state.locks and (kfunc is None or not kfunc.in_lock):
             raise Refuse(EINVAL, "function calls are not allowed while holding a lock")
         if kfunc is None and missing is not None:
             raise Refuse(EINVAL, f"kfunc '{missing}' is referenced but wasn't resolved")
@@ -62,42 +56,25 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
 def call(w: Walk, kfunc: Kfunc, number: int, after: int) -> int:
     """Arguments, effects, result."""
     made = KfuncCall(kfunc, number)
-    family = families.BY_NAME.get(kfunc.name)
-    if not modelled(kfunc):
+    family = families.family_of(kfunc)
+    if not families.modelled(kfunc):
         raise unsupported(f"kernel function {kfunc.name}")
-    if family is not None and family.before is not None:
+    if family.before is not None:
         family.before(w, made, after)
-    if family is not None and family.instead is not None:
+    if family.instead is not None:
         return family.instead(w, made, after)
     kfunc_args.check(w, made)
-    if kfunc.callback == "sync":
-        frames.push_callback(w, made.subprog, families.less_callback(w, made))
+    if kfunc.callback == "sync" and family.callback is not None:
+        frames.push_callback(w, made.subprog, family.callback(w, made))
     if "release" in kfunc.flags:
         _release(w, made)
-    if family is not None and family.effect is not None:
+    if family.effect is not None:
         family.effect(w, made)
     if kfunc.changes_packet:
         packet_pointers.forget(w.state)
     w.clobber(w.frame)
-    w.regs[0] = family.result(w, made) if family is not None and family.result is not None else result(w, made)
+    w.regs[0] = family.result(w, made) if family.result is not None else result(w, made)
     return after
-
-
-def modelled(kfunc: Kfunc) -> bool:
-    """Return whether calls are judged as the kernel judges them; others are refused as unsupported."""
-    if kfunc.name in families.BY_NAME:
-        return True
-    return not kfunc.flags & families.ITER_FLAGS and kfunc.name not in _STATEFUL and _plain(kfunc)
-
-
-def _plain(kfunc: Kfunc) -> bool:
-    """Only kinds of parameters that the general rules cover?"""
-    for param in kfunc.params:
-        if param.type == "func" or param.suffixes & _SPECIAL:
-            return False
-        if param.struct.startswith(("bpf_iter_", "bpf_dynptr", "bpf_list_", "bpf_rb_", "bpf_res_spin")):
-            return False
-    return True
 
 
 # -- effects --------------------------------------------------------------------------------------------------------
@@ -129,6 +106,6 @@ def result(w: Walk, made: KfuncCall) -> Reg | None:
     id = (ref if null else 0) or id
     # A reference is trusted as such; its type may say so too.
     trust = (r.TRUSTED if ref and w.env.rules.acquired_is_trusted else r.RCU if "rcu_protected" in kfunc.flags
-             else r.UNTRUSTED if kfunc.name == "bpf_get_kmem_cache" else 0)
+             else r.UNTRUSTED if kfunc.ret_untrusted else 0)
     return pointer(r.BTF_ID | trust | null, StructType(ret.struct), id=id, ref=ref)
 

@@ -31,9 +31,9 @@ def argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
     if reg.type not in (r.MAP_VALUE, r.BTF_ID | r.ALLOC):
         who = w.env.rules.argument(at)
         raise Refuse(EINVAL, f"{who} doesn't point to map value or allocated object")
-    name = made.kfunc.name
-    kind = "res_lock_irq" if name.endswith(("_irqsave", "_irqrestore")) else "res_lock"
-    locks.spin(w, reg, at, "unlock" not in name, "bpf_res_spin", kind)
+    irq = any("irq_flag" in param.suffixes for param in made.kfunc.params)
+    kind = "res_lock_irq" if irq else "res_lock"
+    locks.spin(w, reg, at, made.kfunc.role == "res_lock", "bpf_res_spin", kind)
 
 
 def taken(w: Walk, made: KfuncCall) -> Reg:

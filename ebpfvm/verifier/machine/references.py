@@ -102,18 +102,20 @@ def drop_non_owning(w: Walk) -> None:
     replace_regs(w.state, lambda reg: UNKNOWN_SCALAR if reg.type & r.NON_OWN_REF else reg)
 
 
-def check_leaks(w: Walk, what: str, exit_value: int = 0, *, regions: bool = True) -> None:
+def check_leaks(w: Walk, what: str, exit_value: int = 0, *, regions: bool = True,
+                any_frame: bool = False) -> None:
     """Nothing may be left over at an exit, a tail call, LD_ABS or a throw (check_resource_leak).
 
     Args:
         what: prefix of the message.
         exit_value: id of a reference that is handed over by returning it, 0 for none.
         regions: look for open locks and the like too.
+        any_frame: the program ends here from any depth.
     """
     state = w.state
     if regions and state.locks:
         raise Refuse(EINVAL, f"{what} cannot be used inside bpf_spin_lock-ed region")
-    if not w.frame.no or what == "bpf_throw":
+    if not w.frame.no or any_frame:
         lost = [ref for ref in state.refs if ref.kind == "ptr" and ref.id != exit_value]
         if lost:
             lines = [f"Unreleased reference id={ref.id} alloc_insn={ref.pc}" for ref in lost]

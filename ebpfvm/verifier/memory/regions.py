@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.btf.fields import STRUCT_KINDS
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.domain.width import S64_MIN, U64_MAX
 from ebpfvm.verifier.machine import regs as r
@@ -22,11 +23,8 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.machine.special_fields import Special
     from ebpfvm.verifier.machine.walk import Walk
 
-FIELD_NAMES = {"spin_lock": "bpf_spin_lock", "res_spin_lock": "bpf_res_spin_lock", "timer": "bpf_timer",
-               "wq": "bpf_wq", "task_work": "bpf_task_work", "kptr_ref": "kptr", "kptr_unref": "kptr",
-               "kptr_percpu": "percpu_kptr", "uptr": "uptr", "list_head": "bpf_list_head",
-               "list_node": "bpf_list_node", "rb_root": "bpf_rb_root", "rb_node": "bpf_rb_node",
-               "refcount": "bpf_refcount"}
+FIELD_NAMES = {**{kind: struct for struct, kind in STRUCT_KINDS.items()}, "kptr_ref": "kptr", "kptr_unref": "kptr",
+               "kptr_percpu": "percpu_kptr", "uptr": "uptr"}
 NEGATIVE = "R%d min value is negative, either use unsigned index or do a if (index >=0) check."
 _FLOW_KEYS_SIZE = 56
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.errnos import E2BIG, EACCES, EINVAL
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.passes.check_btf import has_tail_call
-from ebpfvm.verifier.passes.exceptions import is_throw
+from ebpfvm.verifier.passes.exceptions import throw_at
 from ebpfvm.verifier.passes.subprogs import is_call, is_func_ref
 
 if TYPE_CHECKING:
@@ -81,8 +81,10 @@ def _no_throw(env: Env, subprog: Subprog, callbacks: set[int], chain: tuple[int,
     if not callbacks.intersection((*chain, subprog.index)):
         return
     for pc in range(subprog.start, subprog.end):
-        if is_throw(env, pc):
-            raise Refuse(EINVAL, f"bpf_throw kfunc (insn {pc}) cannot be called from callback subprog {subprog.index}")
+        thrower = throw_at(env, pc)
+        if thrower is not None:
+            raise Refuse(EINVAL, f"{thrower.name} kfunc (insn {pc}) cannot be called from callback subprog "
+                                 f"{subprog.index}")
 
 
 def recursion(env: Env) -> None:

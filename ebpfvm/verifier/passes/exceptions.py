@@ -13,6 +13,7 @@ from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.passes.subprogs import is_call, is_kfunc_call
 
 if TYPE_CHECKING:
+    from ebpfvm.contract.kfunc import Kfunc
     from ebpfvm.loader.object import Program
     from ebpfvm.verifier.machine.env import Env, Subprog
 
@@ -52,22 +53,22 @@ def callback_slot(program: Program) -> int:
     return slots[-1]
 
 
-def is_throw(env: Env, pc: int) -> bool:
-    """Is this a call of bpf_throw?"""
+def throw_at(env: Env, pc: int) -> Kfunc | None:
+    """Return the kernel function called at `pc` if it throws (bpf_throw)."""
     insn = env.program.insns[pc]
     kfunc = env.kfuncs.get(insn.imm) if is_kfunc_call(insn) else None
-    return kfunc is not None and kfunc.role == "throw"
+    return kfunc if kfunc is not None and kfunc.role == "throw" else None
 
 
-def might_throw(env: Env, subprog: Subprog, seen: frozenset[int] = frozenset()) -> bool:
-    """Does a function, or one that it calls, contain bpf_throw?"""
+def throws(env: Env, subprog: Subprog, seen: frozenset[int] = frozenset()) -> Kfunc | None:
+    """Return the first kernel function that throws in a function or in one that it calls."""
     if subprog.index in seen:
-        return False
+        return None
     for pc in range(subprog.start, subprog.end):
-        if is_throw(env, pc):
-            return True
-        if is_call(env.program.insns[pc]):
+        found = throw_at(env, pc)
+        if found is None and is_call(env.program.insns[pc]):
             callee = env.subprog_at(pc + env.program.insns[pc].imm + 1)
-            if callee is not None and might_throw(env, callee, seen | {subprog.index}):
-                return True
-    return False
+            found = throws(env, callee, seen | {subprog.index}) if callee is not None else None
+        if found is not None:
+            return found
+    return None

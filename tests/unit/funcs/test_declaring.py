@@ -81,7 +81,7 @@ _LESS = "bool (less)(void *a)"
     ("int bpf_x(void *p)", [], {"ret_untrusted": True}, "its result is untrusted, and it gives no pointer"),
     ("int bpf_x(void *p)", ["iter_new"], {}, "is an iterator's, and does not take it first"),
     ("int bpf_x(struct bpf_iter_num *i)", ["iter_new", "iter_next"], {}, "more than one of an iterator's"),
-    ("int bpf_x(struct bpf_iter_num *i)", [], {"role": "iterator"}, "no flag says which function"),
+    ("int bpf_x(struct bpf_iter_num *i)", ["iter_new"], {"role": "rcu_lock"}, "its role is 'rcu_lock'"),
     ("int bpf_x(struct sk_buff *skb)", ["kptr_get"], {}, "takes no kptr slot first"),
     (f"int bpf_x({_LESS})", [], {}, "takes a function, and `callback` or `role` is missing"),
     (f"int bpf_x({_LESS})", [], {"callback": "sync"}, "takes a function, and `callback` or `role` is missing"),
