@@ -136,8 +136,7 @@ class Ringbuf(base.BpfMap):
 
 RINGBUF = MapType("ringbuf", Ringbuf,
                   frozenset({"bpf_ringbuf_output", "bpf_ringbuf_reserve", "bpf_ringbuf_query",
-                             "bpf_ringbuf_reserve_dynptr", "bpf_ringbuf_submit_dynptr",
-                             "bpf_ringbuf_discard_dynptr"}),
+                             "bpf_ringbuf_reserve_dynptr"}),
                   check=_ring_check, records=True,
                   sleepable="yes", kernel_struct="bpf_ringbuf_map",
                   doc="Records for user space, in order.")

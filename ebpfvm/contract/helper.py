@@ -88,6 +88,7 @@ class Helper:
         pointer = self.ret.kind not in (Ret.INTEGER, Ret.VOID)
         yield self.ret.acquire, pointer, "acquires a reference, and gives no pointer"
         yield self.role == "cast", pointer, "casts a pointer, and gives none"
+        yield self.role == "tail_call", self.in_engine, "makes tail calls, which engines carry out: `in_engine`"
         yield self.in_engine, self.body is None, "is carried out by the engines, and has a body too"
 
 

@@ -54,7 +54,7 @@ class Kfunc:
 
     Attributes:
         name: kernel name.
-        params, ret: parsed from `prototype`.
+        params, ret: parsed from the prototype.
         flags: subset of `FLAGS`, the kernel's KF_* in lower case.
         body: called as `body(env, *args)` with ints; pointers to structs that have a Python object behind them
             (`struct sk_buff`) arrive as that object, or None for NULL. None: not supported at run time.
@@ -68,7 +68,6 @@ class Kfunc:
     """
 
     name: str
-    prototype: str
     params: tuple[KfuncParam, ...]
     ret: KfuncParam
     flags: frozenset[str]
@@ -214,5 +213,5 @@ def kfunc_only(prototype: str, *flags: str, **options: Unpack[KfuncOptions]) -> 
     if match is None or not FLAGS.issuperset(flags):
         raise InternalError(f"kfunc {prototype!r}: bad prototype or flags {flags}")
     params = tuple(_param(part, True) for part in _split(match.group("params")) if part != "void")
-    return Kfunc(match.group("name"), prototype, params, _param(match.group("ret"), False), frozenset(flags), None,
+    return Kfunc(match.group("name"), params, _param(match.group("ret"), False), frozenset(flags), None,
                  **options)

@@ -14,7 +14,9 @@ from __future__ import annotations
 import re
 
 from ebpfvm.contract import Dialect
-from ebpfvm.contract.rules import VERSION_NAMES
+from ebpfvm.contract.rules import DESCRIBED, VERSION_NAMES
+from ebpfvm.dialects import consistency, helpers, kfuncs
+from ebpfvm.dialects.built import BUILT
 from ebpfvm.dialects.linux import linux
 from ebpfvm.dialects.rfc6 import rfc6
 from ebpfvm.errors import UsageError
@@ -41,3 +43,7 @@ def dialect(name: str | tuple[int, int] = "linux") -> Dialect:
     if match is None:
         raise UsageError(f"no dialect {name!r}; there are: {', '.join(NAMES)}")
     return linux((int(match.group(1)), int(match.group(2)))) if match.group(1) else linux()
+
+
+consistency.check((*map(linux, DESCRIBED), rfc6()), consistency.Declared(
+    frozenset(helpers.BY_NAME), frozenset(kfuncs.BY_NAME), frozenset(BUILT), helpers.OFFERED_TO_NOBODY))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pkgutil
-from importlib import import_module
 from typing import Final
 
 import ebpfvm.maps as package
 from ebpfvm.contract import MapType
+from ebpfvm.dialects.declared import declared
 from ebpfvm.errors import InternalError
 from ebpfvm.maps.base import BpfMap
 
@@ -17,11 +16,7 @@ _OPERATIONS: Final = {f"bpf_map_{name}_elem": name for name in ("update", "delet
 
 
 def _types() -> dict[str, MapType]:
-    found: dict[str, MapType] = {}
-    for module in pkgutil.iter_modules(package.__path__):
-        for item in vars(import_module(f"ebpfvm.maps.{module.name}")).values():
-            if isinstance(item, MapType) and found.setdefault(item.name, item) is not item:
-                raise InternalError(f"map type {item.name!r} is declared twice, again in maps/{module.name}.py")
+    found = declared(package, MapType)
     for item in found.values():
         if item.make is not None:
             _check_class(item)

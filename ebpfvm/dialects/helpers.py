@@ -7,42 +7,14 @@ kernel/trace/bpf_trace.c; those of socket_filter, sched_cls and xdp were compare
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from ebpfvm import funcs
 from ebpfvm.contract import Helper
+from ebpfvm.dialects.declared import declared
 from ebpfvm.dialects.offers import Offers, bpf_names
-from ebpfvm.funcs import (
-    cgroup,
-    csum,
-    dynptr,
-    kptr,
-    loop,
-    map_helpers,
-    nofault,
-    redirect,
-    ringbuf_helpers,
-    skb_helpers,
-    skb_meta,
-    skb_room,
-    sock_helpers,
-    sockmap_helpers,
-    storage,
-    syncookie,
-    task_helpers,
-    text_helpers,
-    time,
-    timer,
-    tunnel,
-    xdp,
-)
-
-if TYPE_CHECKING:
-    from types import ModuleType
-
-_MODULES: Final[tuple[ModuleType, ...]] = (
-    cgroup, csum, dynptr, kptr, loop, map_helpers, nofault, redirect, ringbuf_helpers, skb_helpers, skb_meta, skb_room,
-    sock_helpers, sockmap_helpers, storage, syncookie, task_helpers, text_helpers, time, timer, tunnel, xdp)
-
+from ebpfvm.errors import InternalError
+from ebpfvm.funcs import cgroup, skb_meta, sock_helpers, storage, task_helpers, xdp
 
 # In the order of their numbers, from 1.
 _NAMES = """
@@ -84,13 +56,17 @@ _NAMES = """
 NAMES: Final = tuple(_NAMES.split())
 
 
-def _all() -> dict[str, Helper]:
-    return {item.name: item for module in _MODULES for attribute, item in vars(module).items()
-            if isinstance(item, Helper) and attribute == item.name}
+BY_NAME: Final = declared(funcs, Helper, variants=True)
 
 
-BY_NAME: Final = _all()
-HELPERS: Final = {number: BY_NAME[f"bpf_{name}"] for number, name in enumerate(NAMES, 1)}
+def _numbered(names: tuple[str, ...]) -> dict[int, Helper]:
+    missing = [name for name in names if f"bpf_{name}" not in BY_NAME]
+    if missing:
+        raise InternalError(f"helper bpf_{missing[0]} has a number, and no file in ebpfvm/funcs declares it")
+    return {number: BY_NAME[f"bpf_{name}"] for number, name in enumerate(names, 1)}
+
+
+HELPERS: Final = _numbered(NAMES)
 
 
 def offered(offers: Offers) -> dict[int, Helper]:
@@ -203,6 +179,12 @@ _BTF_TRACING = _TRACING - bpf_names("get_attach_cookie") | _SK_BASE - bpf_names(
     skb_output xdp_output d_path sock_from_file get_socket_cookie sk_storage_get sk_storage_delete xdp_get_buff_len
 """)
 _TRAMPOLINE: Final = bpf_names("get_attach_cookie get_func_arg get_func_ret get_func_arg_cnt")
+
+# Helpers of program types (and hooks) that ebpfvm does not know, and one that needs a kernel configured for it.
+OFFERED_TO_NOBODY: Final = bpf_names("""
+    bprm_opts_set ima_file_hash ima_inode_hash inode_storage_get inode_storage_delete override_return rc_repeat
+    rc_keydown rc_pointer_rel tcp_send_ack
+""")
 
 BY_TYPE: Final = {
     "socket_filter": _SOCKET_FILTER, "sched_cls": _SCHED_CLS, "sched_act": _SCHED_CLS, "xdp": _XDP,

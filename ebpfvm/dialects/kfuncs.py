@@ -7,41 +7,22 @@ The sets of socket_filter, sched_cls and xdp were compared with a running Linux 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from ebpfvm import funcs
 from ebpfvm.contract import Kfunc
 from ebpfvm.contract.rules import Rules
+from ebpfvm.dialects.declared import declared
 from ebpfvm.dialects.offers import Offers, bpf_names
-from ebpfvm.funcs import (
-    conntrack,
-    critical_sections,
-    dynptr,
-    graph,
-    iters,
-    kobj,
-    kptr,
-    lists,
-    qdisc_kfuncs,
-    strings,
-    task_kfuncs,
-    trees,
-    workqueue,
-)
-
-if TYPE_CHECKING:
-    from types import ModuleType
-
-
-def _all(*modules: ModuleType) -> dict[str, Kfunc]:
-    return {item.name: item for module in modules for item in vars(module).values() if isinstance(item, Kfunc)}
-
+from ebpfvm.errors import InternalError
+from ebpfvm.funcs import kptr, task_kfuncs
 
 RFC6_PACKETS: Final = {item.name: item for item in (kptr.bpf_skb_acquire, kptr.bpf_skb_kptr_get,
                                                     kptr.bpf_skb_release)}
 RFC6_TASKS: Final = {item.name: item for item in (task_kfuncs.bpf_task_acquire, task_kfuncs.bpf_task_release,
                                                   task_kfuncs.bpf_task_from_pid)}
-_MAINLINE: Final = _all(conntrack, dynptr, graph, iters, kobj, lists, qdisc_kfuncs, critical_sections, strings,
-                        task_kfuncs, trees, workqueue)
+BY_NAME: Final = declared(funcs, Kfunc)
+_MAINLINE: Final = {name: item for name, item in BY_NAME.items() if name not in RFC6_PACKETS}
 
 _GENERIC: Final = bpf_names("""
     obj_new obj_drop percpu_obj_new percpu_obj_drop refcount_acquire list_push_front list_push_back list_add list_del
@@ -58,11 +39,44 @@ _CT: Final = bpf_names("ct_insert_entry ct_release ct_set_timeout ct_change_time
 _CRYPTO: Final = bpf_names("crypto_encrypt crypto_decrypt")
 _META: Final = bpf_names("dynptr_from_skb_meta")
 _XDP: Final = bpf_names("dynptr_from_xdp xdp_get_xfrm_state xdp_xfrm_state_release xdp_pull_data")
-_QDISC: Final = frozenset(_all(qdisc_kfuncs))
+_QDISC: Final = bpf_names("""
+    kfree_skb qdisc_bstats_update qdisc_init_prologue qdisc_reset_destroy_epilogue qdisc_skb_drop
+    qdisc_watchdog_schedule skb_get_hash
+""")
 _HOOKS: Final = _GENERIC | _SKB | _CT | _CRYPTO | _META | _XDP | _QDISC | bpf_names("sk_assign_tcp_reqsk")
 
 # What every program type may call.
-COMMON: Final = frozenset(_MAINLINE) - _HOOKS
+COMMON: Final = frozenset({"__bpf_trap"}) | bpf_names("""
+    arena_alloc_pages arena_free_pages arena_reserve_pages cast_to_kern_ctx cgroup_read_xattr copy_from_user_dynptr
+    copy_from_user_str copy_from_user_str_dynptr copy_from_user_task_dynptr copy_from_user_task_str
+    copy_from_user_task_str_dynptr dynptr_adjust dynptr_clone dynptr_copy dynptr_is_null dynptr_is_rdonly
+    dynptr_memset dynptr_size dynptr_slice dynptr_slice_rdwr get_kmem_cache iter_bits_destroy iter_bits_new
+    iter_bits_next iter_css_destroy iter_css_new iter_css_next iter_css_task_destroy iter_css_task_new
+    iter_css_task_next iter_dmabuf_destroy iter_dmabuf_new iter_dmabuf_next iter_kmem_cache_destroy
+    iter_kmem_cache_new iter_kmem_cache_next iter_num_destroy iter_num_new iter_num_next iter_task_destroy
+    iter_task_new iter_task_next iter_task_vma_destroy iter_task_vma_new iter_task_vma_next local_irq_restore
+    local_irq_save map_sum_elem_count preempt_disable preempt_enable probe_read_kernel_dynptr
+    probe_read_kernel_str_dynptr probe_read_user_dynptr probe_read_user_str_dynptr rcu_read_lock rcu_read_unlock
+    rdonly_cast res_spin_lock res_spin_lock_irqsave res_spin_unlock res_spin_unlock_irqrestore strcasecmp strchr
+    strchrnul strcmp strcspn stream_vprintk_impl strlen strnchr strnlen strnstr strrchr strspn strstr
+    task_work_schedule_resume_impl task_work_schedule_signal_impl wq_init wq_set_callback wq_set_callback_impl
+    wq_start xdp_metadata_rx_hash xdp_metadata_rx_timestamp xdp_metadata_rx_vlan_tag
+""")
+
+
+def _check_sets() -> None:
+    """Raise InternalError if a set names what is not declared, or something that is declared is in no set."""
+    listed = COMMON | _HOOKS
+    for name in sorted(listed - set(_MAINLINE)):
+        raise InternalError(f"kfunc {name} may be called, and no file in ebpfvm/funcs declares it")
+    for name in sorted(set(_MAINLINE) - listed):
+        raise InternalError(f"kfunc {name} is declared, and no program type may call it: put its name into one of the "
+                            "sets of ebpfvm/dialects/kfuncs.py")
+    for name in sorted(COMMON & _HOOKS):
+        raise InternalError(f"kfunc {name} is in the set that every program type may call and in another one")
+
+
+_check_sets()
 _CGROUP: Final = _GENERIC | _SKB
 _BY_TYPE: Final = {
     "socket_filter": _SKB,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ebpfvm.contract import CtxField, Kfunc, ProgType, helper, kfunc
+from ebpfvm.contract import CtxField, Kfunc, ProgType, contract_only, helper, kfunc
 from ebpfvm.contract.args import (
     Anything,
     ConstSizeOrZero,
@@ -65,12 +65,12 @@ class Progs(Array):
         return self.progs.get(index)
 
 
-@helper()
+@helper(map_op="lookup")
 def bpf_map_lookup_elem(env: CallEnv, bpf_map: MapPtr, key: MapKey) -> MapValueOrNull:
     return bpf_map.lookup(key)  # type: ignore[no-any-return]
 
 
-@helper()
+@helper(callback="sync", role="loop")
 def bpf_loop(env: CallEnv, n: Anything, callback: Func, ctx: StackOrNull, flags: Anything) -> Integer:
     for i in range(n):
         if env.call(callback, i, ctx):
@@ -78,9 +78,7 @@ def bpf_loop(env: CallEnv, n: Anything, callback: Func, ctx: StackOrNull, flags:
     return n
 
 
-@helper()
-def bpf_tail_call(env: CallEnv, ctx: Ctx, progs: MapPtr, index: Anything) -> Integer:
-    raise AssertionError("engines do it themselves")
+bpf_tail_call = contract_only("bpf_tail_call", Ctx, MapPtr, Anything, ret=Integer, role="tail_call", in_engine=True)
 
 
 @helper()

@@ -1,0 +1,74 @@
+"""What the lists of a kernel say of each other, looked at once, when `ebpfvm.dialects` is imported.
+
+Each declaration has been looked at for itself before (`ebpfvm.contract`); here is what needs two of them: a number and
+its function, a map type and the helpers that take it, a program type and what it may call.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ebpfvm.contract.args import Arg
+from ebpfvm.errors import InternalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ebpfvm.contract import Dialect, Helper, ProgType
+
+
+class Declared(NamedTuple):
+    """The names of all that the files of ebpfvm declare, and of the helpers that no program type is to have."""
+
+    helpers: frozenset[str]
+    kfuncs: frozenset[str]
+    map_types: frozenset[str]
+    offered_to_nobody: frozenset[str] = frozenset()
+
+
+def check(dialects: Iterable[Dialect], declared: Declared) -> None:
+    """Raise InternalError if the lists contradict each other, or something that is declared is in none of them."""
+    kernels = tuple(dialects)
+    _used("helper", declared.helpers, (item.name for kernel in kernels for item in kernel.helpers.values()),
+          "it has no number: put its name into ebpfvm/dialects/helpers.py")
+    _used("map type", declared.map_types, (item.name for kernel in kernels for item in kernel.map_types.values()),
+          "it has no number: put its name into ebpfvm/dialects/maptypes.py")
+    _used("kfunc", declared.kfuncs, (name for kernel in kernels for name in kernel.kfuncs),
+          "no kernel has it: see ebpfvm/dialects/kfuncs.py")
+    offered = frozenset[str]().union(*(kind.helpers.union(*kind.attach_helpers.values())
+                                       for kernel in kernels for kind in kernel.prog_types.values()))
+    _used("helper", declared.helpers - declared.offered_to_nobody, offered,
+          "no program type may call it: put its name into one of the sets of ebpfvm/dialects/helpers.py")
+    for name in sorted(offered & declared.offered_to_nobody):
+        raise InternalError(f"helper {name} is offered to a program type, and to nobody (ebpfvm/dialects/helpers.py)")
+    for kernel in kernels:
+        by_name = {item.name: item for item in kernel.helpers.values()}
+        _maps(kernel, by_name)
+        for kind in kernel.prog_types.values():
+            _callable(kernel, kind, by_name)
+
+
+def _used(what: str, names: Iterable[str], used: Iterable[str], otherwise: str) -> None:
+    left = sorted(set(names) - set(used))
+    if left:
+        raise InternalError(f"{what} {left[0]} is declared, and {otherwise}")
+
+
+def _maps(kernel: Dialect, helpers: Mapping[str, Helper]) -> None:
+    """Helpers that take a map, and map types that say which helpers take them."""
+    takers = {name for name, item in helpers.items() if any(spec.kind is Arg.CONST_MAP_PTR for spec in item.args)}
+    taken: set[str] = set()
+    for kind in kernel.map_types.values():
+        taken |= kind.funcs
+        for name in sorted(kind.funcs - takers):
+            why = "takes no map" if name in helpers else "is no helper of this kernel"
+            raise InternalError(f"map type {kind.name}: its `funcs` list {name}, which {why} ({kernel.name})")
+    for name in sorted(takers - taken):
+        raise InternalError(f"helper {name} takes a map, and no map type lists it in its `funcs` ({kernel.name})")
+
+
+def _callable(kernel: Dialect, kind: ProgType, helpers: Mapping[str, Helper]) -> None:
+    """Names of what a program type may call."""
+    listed = kind.helpers.union(*kind.attach_helpers.values(), kind.variants)
+    for name in sorted(listed - set(helpers)):
+        raise InternalError(f"program type {kind.name} may call {name}, which is no helper of {kernel.name}")

@@ -1,0 +1,37 @@
+"""What the files of a package declare: a new file is found, and needs no line in any list of files."""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+from typing import TYPE_CHECKING, TypeVar
+
+from ebpfvm.errors import InternalError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from ebpfvm.contract import Helper, Kfunc, MapType
+
+_T = TypeVar("_T", "Helper", "Kfunc", "MapType")
+
+
+def declared(package: ModuleType, kind: type[_T], *, variants: bool = False) -> dict[str, _T]:
+    """Return what the modules of a package declare, by name.
+
+    Args:
+        kind: the class of what is looked for.
+        variants: some have the name of another with two underscores and a word behind it, and do not count.
+
+    Raises:
+        InternalError: at import, if two declarations have the same name.
+    """
+    found: dict[str, _T] = {}
+    for module in pkgutil.iter_modules(package.__path__):
+        for attribute, item in vars(import_module(f"{package.__name__}.{module.name}")).items():
+            if not isinstance(item, kind) or (variants and attribute != item.name):
+                continue
+            if found.setdefault(item.name, item) is not item:
+                raise InternalError(f"{kind.__name__} {item.name} is declared twice, again in "
+                                    f"{package.__name__}.{module.name}")
+    return found
