@@ -1,4 +1,4 @@
-"""The packet scheduler side of the emulated kernel: qdiscs, filters, devices, traffic and their reports."""
+"""The packet scheduler of the emulated kernel: qdiscs, filters, devices, traffic and reports."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Where every packet of a simulation went: in = out + dropped + freed by programs + held, or something is wrong.
+"""Account for every packet of a simulation: in = out + dropped + freed by programs + held, or something is wrong.
 
 Two things are compared. The *fate* of a packet is what a layer did with it (the link sent it, the device dropped it).
-The kernel's ledger of references (`ebpfvm.kernel.refs`) says who holds it. A packet without fate that nobody can get
-at any more is lost; one with two fates was disposed of twice.
+The kernel's ledger of references (`ebpfvm.kernel.refs`) says who holds it. A packet without a fate that nobody can
+reach any more is lost; a packet with two fates was disposed of twice.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class Packet(SkBuff):
 
     Attributes:
         account: where its fate is recorded.
-        flow: the flow it belongs to.
+        flow: the flow that it belongs to.
         fate: `SENT`, `DROPPED`, `FREED`, or None while it is in the network.
-        departure: ns at which its last bit left, 0 before.
-        hops: how often a filter has sent it to another device: whoever had it then has it no longer.
-        redirected_from: the device it came from, and whether from its ingress; None if it was never redirected.
-        tx_queue_chosen: `queue_mapping` is to be used (netdev_xmit_skip_txqueue).
-        tc_skip_classify: the next hook for filters lets it pass (skb->tc_skip_classify).
+        departure: time in ns at which its last bit left, 0 before.
+        hops: how often a filter has sent it to another device, which its previous holder then no longer holds.
+        redirected_from: the device that it came from, and whether from its ingress; None if it was never redirected.
+        tx_queue_chosen: whether `queue_mapping` applies (netdev_xmit_skip_txqueue).
+        tc_skip_classify: whether the next hook for filters skips it (skb->tc_skip_classify).
     """
 
     account: Account
@@ -51,7 +51,7 @@ class Packet(SkBuff):
     tc_skip_classify: bool = False
 
     def destroy(self) -> None:
-        """The last reference is gone. When no layer has disposed of the packet, a program did."""
+        """Record the fate of the packet, whose last reference is gone; if no layer disposed of it, a program did."""
         if self.fate is None:
             self.account.freed(self)
         SkBuff.destroy(self)
@@ -59,12 +59,12 @@ class Packet(SkBuff):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong with the ownership of a packet.
+    """An error in the ownership of a packet.
 
     Attributes:
         kind: "lost" or "double".
         packet: number of the packet.
-        time: ns since the beginning at which it was noticed.
+        time: time in ns since the start at which it was detected.
         message: one sentence.
     """
 
@@ -75,15 +75,15 @@ class Problem:
 
 
 class Account:
-    """Counts fates. Packets and bytes of each kind since the beginning.
+    """Count packets and bytes of each fate.
 
     Args:
-        kernel: whose clock and ledger are used.
+        kernel: the kernel whose clock and ledger are used.
 
     Attributes:
-        start: clock at the beginning (ns).
-        log: every packet in order of arrival, None unless asked for.
-        problems: at most 1000; `problem_count` has them all.
+        start: clock at the start (ns).
+        log: every packet in order of arrival, None unless requested.
+        problems: at most 1000; `problem_count` counts all.
     """
 
     __slots__ = ("dropped", "dropped_bytes", "freed_bytes", "freed_packets", "in_bytes", "in_packets", "kernel", "log",
@@ -99,7 +99,7 @@ class Account:
         self.problem_count = 0
 
     def dispose(self, packet: Packet, fate: str, holder: str) -> None:
-        """A layer that holds `packet` as `holder` is done with it: `SENT` or `DROPPED`."""
+        """Record that the layer `holder` has disposed of `packet`: `SENT` or `DROPPED`."""
         if packet.fate is not None:
             self.problem("double", packet, f"{packet} is {fate} by {holder}, and was {packet.fate} before")
         packet.fate = fate
@@ -115,43 +115,43 @@ class Account:
             self.problem("double", packet, f"{packet} is {fate} by {holder} while {_holders(packet)} still holds it")
 
     def freed(self, packet: Packet) -> None:
-        """A program gave up the last reference: a drop that no counter of the qdisc shows (decision D21)."""
+        """Record that a program released the last reference, a drop that no counter of the qdisc shows (D21)."""
         packet.fate = FREED
         self.freed_packets += 1
         self.freed_bytes += packet.len
         packet.flow.drops += 1
 
     def lost(self, packet: Packet, holder: str, why: str) -> None:
-        """`holder` had the only reference and lets go of it without freeing the packet."""
+        """Record that `holder` dropped the only reference without freeing the packet."""
         self.kernel.refs.move(packet, holder, LOST + why)
 
     def problem(self, kind: str, packet: SkBuff, message: str) -> None:
-        """Note what is wrong; the run goes on and fails at its end."""
+        """Record a problem; the run continues and fails at its end."""
         self.problem_count += 1
         if len(self.problems) < _MAX_PROBLEMS:
             self.problems.append(Problem(kind, packet.id, self.kernel.clock - self.start, message))
 
     @property
     def progress(self) -> int:
-        """Arrivals and first fates so far: a number that grows as long as something happens to packets."""
+        """The number of arrivals and first fates, which grows as long as something happens to packets."""
         return self.in_packets + self.sent + self.dropped + self.freed_packets - self.problem_count
 
     @property
     def inside(self) -> int:
-        """Packets that have no fate yet."""
+        """The number of packets without a fate."""
         return self.in_packets - self.sent - self.dropped - self.freed_packets
 
     @property
     def inside_bytes(self) -> int:
-        """Their bytes."""
+        """The bytes of the packets without a fate."""
         return self.in_bytes - self.sent_bytes - self.dropped_bytes - self.freed_bytes
 
     def close(self, sending: Packet | None = None, wire: str = "") -> dict[str, int]:
-        """End the run: note each lost packet as a problem; return who holds how many of the others.
+        """End the run: record each lost packet as a problem, and return who holds how many of the others.
 
         Args:
             sending: a packet that is on the wire, whoever else holds it.
-            wire: how to call the wire.
+            wire: name of the wire.
         """
         held: dict[str, int] = {}
         on_wire = False

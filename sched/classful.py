@@ -1,5 +1,7 @@
-"""Qdiscs with classes: the class operations of struct Qdisc_class_ops, and how packets pass between parent and child
-(include/net/sch_generic.h, net/sched/sch_api.c, Linux 7.2)."""
+"""Qdiscs with classes: the operations of struct Qdisc_class_ops, and how packets pass between parent and child.
+
+Sources: include/net/sch_generic.h, net/sched/sch_api.c, Linux 7.2.
+"""
 
 from __future__ import annotations
 
@@ -47,15 +49,15 @@ class ClassfulQdisc(Qdisc):
         self.block: Block | None = None
 
     def find(self, classid: int) -> Any:
-        """The class of an id, or None."""
+        """Return the class of an id, or None."""
         return next((cl for cl in self.walk() if cl.classid == classid), None)
 
     def walk(self) -> Iterator[Any]:
-        """Every class."""
+        """Yield every class."""
         raise NotImplementedError
 
     def graft(self, cl: Any, new: Qdisc | None) -> Qdisc | None:
-        """Hang `new` under a class; the qdisc that hung there. Its packets are dropped (qdisc_purge_queue)."""
+        """Attach `new` to a class and return the qdisc that it replaces, after dropping its packets."""
         old: Qdisc | None = cl.child
         cl.child = new
         if new is not None:
@@ -65,10 +67,10 @@ class ClassfulQdisc(Qdisc):
         return old
 
     def change_class(self, classid: int, parent: int, options: Any, cl: Any = None) -> Any:
-        """Create a class, or change `cl`.
+        """Create a class, or change `cl`, and return it.
 
         Raises:
-            OSError: EOPNOTSUPP, the classes of this kind are fixed; EINVAL for an id that cannot be.
+            OSError: EOPNOTSUPP if the classes of this kind are fixed; EINVAL for an invalid id.
         """
         raise OSError(EOPNOTSUPP, f"qdisc {self.kind} has no classes that could be added or changed")
 
@@ -76,42 +78,42 @@ class ClassfulQdisc(Qdisc):
         """Remove a class.
 
         Raises:
-            OSError: EOPNOTSUPP as above; EBUSY, it is in use.
+            OSError: EOPNOTSUPP as for `change_class`; EBUSY if the class is in use.
         """
         raise OSError(EOPNOTSUPP, f"the classes of qdisc {self.kind} cannot be deleted")
 
     def tcf_block(self, cl: Any = None) -> Block | None:
-        """The filters of the qdisc; those of a class, of which no kind here has any."""
+        """Return the filters of the qdisc, or of a class, which has none in the kinds modelled here."""
         return self.block if cl is None else None
 
     def class_stats(self, cl: Any) -> Stats | None:
-        """What `tc -s class show` prints: most kinds show the child's counters; None for no counters."""
+        """Return the counters that `tc -s class show` prints, usually the child's; None for no counters."""
         stats: Stats | None = cl.child.kernel_view if cl.child is not None else cl.stats
         return stats
 
     def class_options(self, cl: Any) -> str:
-        """What `tc class show` prints behind the leaf."""
+        """Return what `tc class show` prints after the leaf."""
         return ""
 
     def unclassified(self, skb: Packet, hops: int, result: int, to_free: list[Packet]) -> int:
-        """A filter dropped or took a packet: free it, unless it went to another device (its `hops` were fewer)."""
+        """Free a packet that a filter dropped or took, unless it went to another device (then `hops` has increased)."""
         self.kernel_view.drops += bool(result & NET_XMIT_BYPASS)
         if skb.hops == hops:
             to_free.append(skb)
         return result
 
     def children(self) -> Iterator[Qdisc]:
-        """The child qdiscs, in order of classes."""
+        """Yield the child qdiscs, in the order of classes."""
         return (cl.child for cl in self.walk() if cl.child is not None)
 
     def reset(self) -> None:
-        """Forget what is queued here and in the children."""
+        """Drop what is queued here and in the children."""
         for child in self.children():
             child.reset()
         super().reset()
 
     def destroy(self) -> None:
-        """The qdisc is deleted, and its children with it."""
+        """Delete the qdisc together with its children."""
         for child in self.children():
             child.reset()
             child.destroy()
@@ -119,7 +121,7 @@ class ClassfulQdisc(Qdisc):
 
 
 def adopt(parent: ClassfulQdisc, classid: int, child: Qdisc) -> None:
-    """Note whose child `child` is. A qdisc without a handle is told apart in the ledger by its class."""
+    """Record the parent of `child`; the ledger identifies a qdisc without a handle by its class."""
     child.parent = classid
     child.upper = parent
     if not child.handle:
@@ -127,7 +129,7 @@ def adopt(parent: ClassfulQdisc, classid: int, child: Qdisc) -> None:
 
 
 def purge(child: Qdisc) -> None:
-    """Drop what a child holds and tell its parents (qdisc_purge_queue)."""
+    """Drop what a child holds and adjust its parents (qdisc_purge_queue)."""
     stats = child.kernel_view
     packets, size = stats.qlen, stats.backlog
     child.reset()
@@ -135,7 +137,7 @@ def purge(child: Qdisc) -> None:
 
 
 def tree_reduce_backlog(child: Qdisc, packets: int, size: int) -> None:
-    """`child` dropped packets that its parents still count (qdisc_tree_reduce_backlog)."""
+    """Subtract packets that `child` dropped from the counters of its parents (qdisc_tree_reduce_backlog)."""
     upper = child.upper
     while upper is not None and (packets or size):
         upper.kernel_view.qlen -= packets
@@ -145,7 +147,7 @@ def tree_reduce_backlog(child: Qdisc, packets: int, size: int) -> None:
 
 
 def qdisc_enqueue(parent: Qdisc, child: Qdisc, skb: Packet, to_free: list[Packet]) -> int:
-    """Give a packet that `parent` holds to a child; NET_XMIT_*. What the child drops is the parent's again."""
+    """Pass a packet that `parent` holds to a child and return NET_XMIT_*; the parent holds what the child drops."""
     move = parent.dev.account.kernel.refs.move
     first = len(to_free)
     move(skb, parent.holder, child.holder)
@@ -156,7 +158,7 @@ def qdisc_enqueue(parent: Qdisc, child: Qdisc, skb: Packet, to_free: list[Packet
 
 
 def dequeue_peeked(parent: Qdisc, child: Qdisc) -> Packet | None:
-    """The child's next packet (qdisc_dequeue_peeked), held by `parent`."""
+    """Return the child's next packet (qdisc_dequeue_peeked), held by `parent`."""
     skb = child.dequeue_peeked()
     if skb is not None:
         parent.dev.account.kernel.refs.move(skb, child.holder, parent.holder)
@@ -164,12 +166,12 @@ def dequeue_peeked(parent: Qdisc, child: Qdisc) -> Packet | None:
 
 
 def drop_count(result: int) -> bool:
-    """Does a NET_XMIT_* of a child, not SUCCESS, count as a drop of the parent (net_xmit_drop_count)?"""
+    """Return whether a child's NET_XMIT_* other than SUCCESS counts as a drop of the parent (net_xmit_drop_count)."""
     return not result & NET_XMIT_STOLEN
 
 
 def account_out(qdisc: Qdisc, skb: Packet) -> None:
-    """A parent's counters after a child gave a packet (qdisc_bstats_update, qstats_backlog_dec, qlen)."""
+    """Update a parent's counters after a child returned a packet (qdisc_bstats_update, qstats_backlog_dec, qlen)."""
     stats = qdisc.kernel_view
     stats.packets += 1
     stats.bytes += skb.len

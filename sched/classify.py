@@ -1,5 +1,7 @@
-"""Asking filters about a packet: tcf_classify of Linux 7.2 (net/sched/cls_api.c), and what the RFC's helper
-bpf_skb_tc_classify does with it (RFC v6, patch 5/5)."""
+"""Classify packets with filters: tcf_classify of Linux 7.2, and the RFC's helper bpf_skb_tc_classify.
+
+Sources: net/sched/cls_api.c; RFC v6, patch 5/5.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +31,10 @@ _MAJOR: Final = 0xFFFF0000
 
 
 def tcf_classify(skb: SkBuff, block: Block | None, result: TcfResult, chain: int = 0) -> int:
-    """Ask a block's filters about a packet.
+    """Return the verdict of a block's filters on a packet.
 
-    Chain 0 first, by priority; a filter is asked if its protocol is the packet's. "goto chain" goes on elsewhere,
-    "reclassify" begins again with chain 0; of both together 16 are done, one more drops the packet.
+    Chain 0 comes first, by priority; a filter is asked if its protocol is the packet's. "goto chain" continues in
+    another chain, "reclassify" starts again with chain 0; after 16 of both together, the packet is dropped.
 
     Returns:
         TC_ACT_*; TC_ACT_UNSPEC if nothing matches. `result` holds the class of the last match.
@@ -63,12 +65,12 @@ def tcf_classify(skb: SkBuff, block: Block | None, result: TcfResult, chain: int
 
 
 def skb_tc_classify(skb: SkBuff, qdisc: Qdisc, classid: int = 0) -> int:
-    """The class that a qdisc's filters give a packet, 0 for none (bpf_skb_tc_classify, as the RFC means it).
+    """Return the class that a qdisc's filters give a packet, 0 for none (bpf_skb_tc_classify, as the RFC means it).
 
-    Where the posted code could not work, this holds: chain 0 is asked by the rules of `tc` (the patch walked all
-    chains with an unset pointer), and the answer is the match's classid (the patch gave an internal pointer).
-    A packet that an action has dropped, stolen, queued or redirected has no class. One that was sent to another
-    device is no longer the caller's: `Packet.hops` has changed.
+    Where the posted code could not work, chain 0 is asked by the rules of `tc` (the patch walked all chains with an
+    unset pointer), and the result is the match's classid (the patch returned an internal pointer). A packet that an
+    action has dropped, stolen, queued or redirected has no class. One that was sent to another device no longer belongs
+    to the caller: `Packet.hops` has changed.
     """
     if not isinstance(qdisc, ClassfulQdisc):
         return 0
@@ -83,7 +85,7 @@ def skb_tc_classify(skb: SkBuff, qdisc: Qdisc, classid: int = 0) -> int:
 
 
 def split_handle(handle: int) -> tuple[int, int]:
-    """The qdisc that a handle names, and the class in it, 0 for the qdisc itself.
+    """Return the qdisc that a handle names, and the class in it, 0 for the qdisc itself.
 
     >>> [hex(part) for part in split_handle(0x00010010)]
     ['0x10000', '0x10010']

@@ -1,4 +1,4 @@
-"""Compressed files: gzip, bzip2 and xz are told by their first bytes and unpacked in bounded memory."""
+"""Decompress files: gzip, bzip2 and xz are recognised by their first bytes and decompressed in bounded memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _UNREAD: Final = {b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
 
 
 class _Gzip:
-    """zlib's decompressor with the interface of the two others."""
+    """zlib's decompressor with the interface of the other two."""
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(wbits=31)

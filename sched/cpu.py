@@ -39,17 +39,17 @@ _DEFAULT_SLICE: Final = 3_000_000
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec:
-    """What a task does: it computes for `burst` ns, sleeps for `sleep` ns, and so on.
+    """The behaviour of a task: it computes for `burst` ns, sleeps for `sleep` ns, and so on.
 
     Attributes:
         pid: positive.
-        name: for people.
+        name: name for people.
         weight: 1024 for nice 0.
-        burst: ns of computing in a row, 0 for without end.
+        burst: ns of uninterrupted computing, 0 for no end.
         sleep: ns between bursts.
         work: ns of computing after which it exits, 0 for never.
-        start: ns from the beginning.
-        killed: ns from the beginning at which it is killed, 0 for never.
+        start: start time in ns.
+        killed: time in ns at which it is killed, 0 for never.
     """
 
     pid: int
@@ -67,10 +67,10 @@ class TaskState:
     """A task in a run.
 
     Attributes:
-        spec: what it does.
+        spec: its behaviour.
         task: its task_struct.
-        ran: ns that it has run in all.
-        waits: for each time it was woken, ns until it ran.
+        ran: total ns that it has run.
+        waits: ns between each wake-up and the next time it ran.
     """
 
     spec: TaskSpec
@@ -83,7 +83,7 @@ class TaskState:
 
 
 class TaskCtx(ObjectRegion):
-    """`struct sched_task_ctx`."""
+    """The context `struct sched_task_ctx`."""
 
     __slots__ = ("pid", "ran", "slice", "weight")
 
@@ -136,7 +136,7 @@ class Cpu:
             self.loop.at(self.loop.now + spec.killed, self._kill, state)
 
     def finish(self) -> None:
-        """Count the idle time up to now; every task exits."""
+        """Count the idle time up to now, and end every task."""
         if self._running is None:
             self.idle += self.loop.now - self._idle_since
             self._idle_since = self.loop.now
@@ -170,7 +170,7 @@ class Cpu:
         return result
 
     def _schedule(self) -> None:
-        """Ask for a task until there is one that lives, and let it run."""
+        """Ask for a task until one is alive, and run it."""
         state = self._next()
         while state is not None and state.task.exited:
             state = self._next()

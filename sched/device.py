@@ -1,8 +1,7 @@
-"""A network device with a root qdisc and a link behind it: what dev_queue_xmit and qdisc_run do (net/core/dev.c,
-net/sched/sch_generic.c).
+"""A network device with a root qdisc and a link: dev_queue_xmit and qdisc_run (net/core/dev.c, sch_generic.c).
 
-A packet for the device goes to the qdisc's enqueue; when the wire is free the qdisc is asked for a packet. It is
-asked again when a packet's last bit has left and when a watchdog fires.
+A packet for the device goes to the qdisc's enqueue; when the wire is idle, the qdisc is asked for a packet. It is asked
+again when a packet's last bit has left and when a watchdog fires.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ class NetDevice:
         self._room = None if link.mtu is None else link.mtu + hard_header_len + VLAN_HLEN  # is_skb_forwardable
 
     def xmit(self, skb: Packet) -> int:
-        """Send a packet, which the root qdisc holds (dev_queue_xmit); NET_XMIT_*."""
+        """Send a packet, which the root qdisc then holds (dev_queue_xmit), and return NET_XMIT_*."""
         qdisc = self.qdisc
         if self._room is not None and skb.len > self._room:
             self.too_big += 1
@@ -82,7 +81,7 @@ class NetDevice:
         return result
 
     def run(self) -> None:
-        """Put the qdisc's next packet on the wire, if that is free and there is one (qdisc_run)."""
+        """Put the qdisc's next packet on the wire, if the wire is idle and there is a packet (qdisc_run)."""
         if self.sending is not None:
             return
         if self._running:  # a dequeue program sends to its own device (__QDISC_STATE_RUNNING)
@@ -103,7 +102,7 @@ class NetDevice:
             self.loop.at(self.link.send(self._clock.clock, skb.len), self._sent, skb)
 
     def _sent(self, skb: Packet) -> None:
-        """The last bit of `skb` has left."""
+        """Finish sending `skb`, whose last bit has left."""
         skb.departure = now = self._clock.clock
         if self.observer is not None:
             self.observe("sent", skb, "", None)
@@ -113,7 +112,7 @@ class NetDevice:
         self.run()
 
     def drop(self, skb: Packet, holder: str) -> None:
-        """Free a packet that `holder` holds, as a drop."""
+        """Drop a packet that `holder` holds."""
         if self.observer is not None:
             self.observe("drop", skb, "", None)
         self.account.dispose(skb, DROPPED, holder)
@@ -127,6 +126,6 @@ class NetDevice:
         raise UsageError(f"device {self.name}: a qdisc that copies packets needs a device of a namespace")
 
     def observe(self, event: str, skb: Packet | None, result: str, ctx: Any) -> None:
-        """Tell the observer, which must be there."""
+        """Call the observer, which must exist."""
         assert self.observer is not None
         self.observer(event, self.loop.now, skb, result, ctx)

@@ -1,8 +1,8 @@
-"""The event loop: one clock in nanoseconds, one heap, and events of one time run in the order they were asked for.
+"""The event loop: one clock in nanoseconds and one heap; events at the same time run in the order of scheduling.
 
-The loop is the core of the simulator and written for speed: an event is a tuple in a heap, `(time, number, action,
-argument)`, and nothing is allocated besides. The clock is the emulated kernel's own, so that what a program reads
-with bpf_ktime_get_ns() is the time of the event that runs it.
+The loop is the core of the simulator and optimised for speed: an event is a tuple in a heap, `(time, number, action,
+argument)`, and nothing else is allocated. The clock is the emulated kernel's own, so that bpf_ktime_get_ns() returns
+the time of the event that runs the program.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ WATCH_EVERY: Final = 4096
 
 
 class Clock(Protocol):
-    """What the loop drives: anything with a `clock` in ns."""
+    """What the loop drives: any object with a `clock` in ns."""
 
     clock: int
 
 
 class _Stop(Exception):
-    """Leave `EventLoop.run`."""
+    """Internal signal that ends `EventLoop.run`."""
 
 
 class EventLoop:
@@ -81,7 +81,10 @@ class EventLoop:
         heappush(self._heap, (time, self._number, action, argument))
 
     def at_idle(self, time: int, action: Callable[[Any], object], argument: Any = None) -> None:
-        """As `at`, for what does not keep a run going: the timers of programs, which may arm themselves for ever."""
+        """Run `action(argument)` at `time` as `at` does, without keeping a run alive.
+
+        This is for timers of programs, which may re-arm themselves forever.
+        """
         self._idle += 1
         self.at(time, self._idle_event, (action, argument))
 
@@ -90,8 +93,11 @@ class EventLoop:
         what[0](what[1])
 
     def run(self, until: int | None = None) -> None:
-        """Run events in order of time until none is left (or only those of `at_idle`), or none before or at `until`
-        (ns), where the clock stops."""
+        """Run events in order of time until none is left except those of `at_idle`.
+
+        Args:
+            until: stop after the events at this time (ns), and leave the clock there.
+        """
         self.stopped = ""
         try:
             self._run_all() if until is None else self._run_until(until)
@@ -101,12 +107,12 @@ class EventLoop:
             self._clock.clock = max(self._clock.clock, until)
 
     def stop(self, why: str) -> None:
-        """End `run` before its next event, as if nothing were left; may be called from a signal handler.
+        """End `run` before its next event, as if none were left; a signal handler may call this.
 
-        Events that have not run stay, and a further `run` goes on with them.
+        Events that have not run are kept, and another `run` continues with them.
 
         Args:
-            why: what `stopped` says afterwards.
+            why: value of `stopped` afterwards.
         """
         heappush(self._heap, (-1, 0, self._leave, (self._clock.clock, why)))
 

@@ -1,4 +1,4 @@
-"""Flows: which packet belongs to which, and what each flow got."""
+"""Flows: which packet belongs to which flow, and what each flow received."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Flow:
 
 
 class FlowLabel(NamedTuple):
-    """What a packet's headers decide: its flow, skb->protocol (network byte order), skb->priority."""
+    """What a packet's headers determine: its flow, skb->protocol (network byte order), skb->priority."""
 
     flow: Flow
     protocol: int
@@ -59,11 +59,11 @@ class FlowTable:
         self._labels: dict[int, FlowLabel] = {}
 
     def flows(self) -> list[Flow]:
-        """In order of first packets."""
+        """Return the flows in the order of their first packets."""
         return list(self._flows.values())
 
     def label(self, data: bytes) -> FlowLabel:
-        """The label of a packet; packets of a known flow are recognised without parsing them."""
+        """Return the label of a packet; packets of a known flow are recognised without parsing."""
         mark = flow_mark(data) if self._ethernet else None
         found = self._labels.get(mark) if mark is not None else None
         if found is None:
@@ -82,7 +82,7 @@ class FlowTable:
 
 
 def percentile(ordered: Sequence[int], percent: int) -> int:
-    """The nearest-rank percentile of sorted numbers: the least that `percent` in a hundred do not exceed; 0 of none.
+    """Return the nearest-rank percentile of sorted numbers, 0 if there are none.
 
     >>> percentile([10, 20, 30, 40], 50), percentile([10, 20, 30, 40], 99)
     (20, 40)
@@ -91,7 +91,7 @@ def percentile(ordered: Sequence[int], percent: int) -> int:
 
 
 def jain(shares: Sequence[int]) -> float:
-    """Jain's fairness index: 1.0 when all are equal, 1/n when one has everything (Jain, Chiu, Hawe 1984).
+    """Return Jain's fairness index: 1.0 if all are equal, 1/n if one has everything (Jain, Chiu, Hawe 1984).
 
     >>> jain([5, 5, 5, 5]), jain([1, 0, 0, 0])
     (1.0, 0.25)

@@ -1,8 +1,8 @@
-"""Link layers of captures, and how their packets become Ethernet frames or bare IP packets.
+"""Link layers of captures, and the conversion of their packets to Ethernet frames or bare IP packets.
 
-The emulated device speaks Ethernet or bare IP. What an interface of another kind captured is put into that form: of
-Linux's cooked captures (`tcpdump -i any`) the address of the sender and the protocol are known, of the loopback headers
-of BSD only the protocol. Numbers: https://www.tcpdump.org/linktypes.html.
+The emulated device speaks Ethernet or bare IP. Packets captured on an interface of another kind are converted: Linux's
+cooked captures (`tcpdump -i any`) provide the sender's address and the protocol, BSD's loopback headers only the
+protocol. Numbers: https://www.tcpdump.org/linktypes.html.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Made = tuple[int, bytes]
 
 
 def choose_link(links: set[int], path: str) -> int:
-    """Return `ETHERNET` or `RAW_IP`: what the packets of these link types become.
+    """Return `ETHERNET` or `RAW_IP`, the form to which packets of these link types are converted.
 
     Raises:
         LoadError: there is no conversion.
@@ -48,7 +48,7 @@ def choose_link(links: set[int], path: str) -> int:
 
 
 def converter(link: int, wanted: int) -> Callable[[int, bytes], Made] | None:
-    """Return what makes a packet of `link` one of `wanted`, None if it is one already."""
+    """Return the function that converts a packet of `link` to `wanted`, None if they are the same."""
     if link == wanted or (link in _RAW and wanted == RAW_IP):
         return None
     if link == LINUX_SLL:
@@ -62,7 +62,7 @@ def converter(link: int, wanted: int) -> Callable[[int, bytes], Made] | None:
 
 
 def _ethernet(length: int, head: int, dst: bytes, src: bytes, kind: bytes, payload: bytes) -> Made:
-    """An Ethernet frame in place of a header of `head` bytes; 802.3 frames have their length for a type."""
+    """Return an Ethernet frame in place of a header of `head` bytes; the type of an 802.3 frame is its length."""
     size = max(length - head, len(payload))
     if int.from_bytes(kind, "big") < 0x0600:
         kind = min(size, 1500).to_bytes(2, "big")
@@ -83,7 +83,7 @@ def _cooked2(length: int, data: bytes) -> Made:
 
 
 def _framed(length: int, data: bytes, size: int) -> Made:
-    """A frame around a bare IP packet, which says itself what it is, or behind the family of a loopback header."""
+    """Return a frame around a bare IP packet, or around what follows the family of a loopback header."""
     payload = data[size:]
     version = payload[0] >> 4 if payload else 0
     six = version == 6 or (version != 4 and size == 4 and bool(

@@ -1,5 +1,7 @@
-"""A network namespace: several devices, their hooks for filters, up and down, and packets that go between them
-(net/core/dev.c, drivers/net/ifb.c, Linux 7.2)."""
+"""A network namespace: several devices, their hooks for filters, up and down, and packets between them.
+
+Sources: net/core/dev.c, drivers/net/ifb.c, Linux 7.2.
+"""
 
 from __future__ import annotations
 
@@ -95,24 +97,24 @@ class NetDev(NetDevice):
 
     @property
     def mtu(self) -> int:
-        """Greatest layer-3 size in bytes."""
+        """The greatest layer-3 size in bytes."""
         return self.link.mtu or 1500
 
     def set_mtu(self, mtu: int) -> None:
-        """Change it.
+        """Set the MTU.
 
         Raises:
-            UsageError: below 68.
+            UsageError: it is below 68.
         """
         self.link = Link(self.link.rate, self.link.delay, mtu)
         self._room = mtu + 18
 
     def default_qdisc(self) -> Qdisc:
-        """What the device has as long as nobody says otherwise."""
+        """Return the qdisc that the device has until another is set."""
         return Mq(self) if self.num_tx_queues > 1 else PfifoFast(self)
 
     def set_root(self, qdisc: Qdisc | None) -> None:
-        """Another root qdisc, None for the default. What the old one holds is dropped (qdisc_graft)."""
+        """Set the root qdisc, None for the default; what the old one holds is dropped (qdisc_graft)."""
         old, new = self.qdisc, qdisc if qdisc is not None else self.default_qdisc()
         if self.sending is not None and old.holder != new.holder:
             self.account.kernel.refs.move(self.sending, old.holder, new.holder)
@@ -121,7 +123,7 @@ class NetDev(NetDevice):
         self.qdisc = new
 
     def set_up(self, up: bool) -> None:
-        """Bring the device up or down; going down drops what its qdiscs and the rbtree maps hold of its packets."""
+        """Set the device up or down; setting it down drops its packets in qdiscs and rbtree maps."""
         if self.up and not up:
             self.up = False
             self.net.netdev_down(self)
@@ -130,14 +132,17 @@ class NetDev(NetDevice):
             self.run()
 
     def run(self) -> None:
-        """As `NetDevice.run`, while the device is up."""
+        """Run the device as `NetDevice.run` does, if it is up."""
         if self.up:
             super().run()
 
     # ---- packets ------------------------------------------------------------------------------------------
 
     def xmit(self, skb: Packet) -> int:
-        """Send a packet (dev_queue_xmit): egress filters first; NET_XMIT_*. Whoever holds it, the qdisc does now."""
+        """Send a packet (dev_queue_xmit), egress filters first, and return NET_XMIT_*.
+
+        The qdisc takes it from its holder.
+        """
         self.net.hand(skb, self.qdisc.holder)
         skb.dev, skb.ifindex = self, self.ifindex
         if not self.up:
@@ -148,7 +153,7 @@ class NetDev(NetDevice):
         return super().xmit(skb)
 
     def receive(self, skb: Packet) -> None:
-        """A packet has arrived here (netif_receive_skb): ingress filters, then the stack."""
+        """Receive a packet (netif_receive_skb): ingress filters, then the stack."""
         self.net.hand(skb, f"device {self.name}")
         skb.dev, skb.ifindex, skb.ingress_ifindex = self, self.ifindex, self.ifindex
         if not self.up:
@@ -159,7 +164,7 @@ class NetDev(NetDevice):
             self.net.deliver(self, skb)
 
     def _hook(self, side: str, skb: Packet) -> bool:
-        """Ask the filters of a hook; False if the packet is gone (sch_handle_ingress, sch_handle_egress)."""
+        """Ask the filters of a hook, and return False if the packet is gone (sch_handle_ingress, sch_handle_egress)."""
         if skb.tc_skip_classify:
             skb.tc_skip_classify = False
             return True
@@ -192,7 +197,7 @@ class NetDev(NetDevice):
             super()._sent(skb)
 
     def _give_back(self, skb: Packet) -> None:
-        """An ifb returns a packet to the device it was taken from (ifb_ri_tasklet); without one it is dropped."""
+        """Return a packet from an ifb to the device that it was taken from (ifb_ri_tasklet), or drop it without one."""
         if skb.redirected_from is None:
             self.drop(skb, self.qdisc.holder)
             return
@@ -205,7 +210,7 @@ class NetDev(NetDevice):
 
 
 class Namespace:
-    """Devices that know each other.
+    """A network namespace: devices that can reach each other.
 
     Args:
         kernel: where programs and maps live. Its `devices` are filled in.
@@ -260,10 +265,10 @@ class Namespace:
         return dev
 
     def device(self, name: str) -> NetDev:
-        """The device of a name.
+        """Return the device of a name.
 
         Raises:
-            UsageError: there is none.
+            UsageError: there is no such device.
         """
         found = self.devices.get(name)
         if found is None:
@@ -271,14 +276,14 @@ class Namespace:
         return found
 
     def remove_device(self, dev: NetDev) -> None:
-        """A device goes away: down first, then its qdiscs and filters."""
+        """Remove a device: set it down first, then delete its qdiscs and filters."""
         dev.set_up(False)
         dev.qdisc.destroy()
         dev.hooks.clear()
         del self.devices[dev.name], self.kernel.devices[dev.ifindex]
 
     def all_blocks(self) -> Iterator[Block]:
-        """Every block there is: shared ones, of hooks and of qdiscs."""
+        """Yield every block: shared ones, and those of hooks and of qdiscs."""
         found: dict[int, Block] = {id(block): block for block in self.blocks.values()}
         for dev in self.devices.values():
             blocks = [*dev.hooks.values(), *(qdisc.block for qdisc in self.qdiscs(dev)
@@ -289,7 +294,7 @@ class Namespace:
     # ---- packets ------------------------------------------------------------------------------------------
 
     def packet(self, data: bytes, **fields: Any) -> Packet:
-        """A new packet with the protocol and priority its headers mean; `fields` as of `SkBuff`."""
+        """Return a new packet with the protocol and priority that its headers imply; `fields` is as for `SkBuff`."""
         label = self.flows.label(data)
         skb = Packet(self.kernel, data, "network")
         account = self.account
@@ -304,7 +309,7 @@ class Namespace:
         return skb
 
     def clone(self, skb: SkBuff) -> Packet:
-        """A copy, a packet of its own in every count (skb_clone)."""
+        """Return a copy, which is a packet of its own in all counters (skb_clone)."""
         copy = self.packet(skb.payload(), **{name: getattr(skb, name) for name in _COPIED})
         self.account.in_bytes += skb.len - copy.len
         copy.flow.in_bytes += skb.len - copy.len
@@ -316,14 +321,16 @@ class Namespace:
         return copy
 
     def hand(self, skb: Packet, to: str) -> None:
-        """The layer that holds a packet hands it to another; its reference is the packet's first."""
+        """Move a packet from the layer that holds it to another; its reference is the packet's first."""
         holder = skb.holders[0]
         if holder != to:
             self.kernel.refs.move(skb, holder, to)
 
     def forward(self, skb: SkBuff, dev: NetDev, ingress: bool) -> int:
-        """Send a packet to another device, or let it arrive there; 0, or -ENETDOWN if programs that send run within
-        each other too deeply (dev_xmit_recursion)."""
+        """Send a packet to another device, or let it arrive there.
+
+        Return 0, or -ENETDOWN if programs that send run inside each other too deeply (dev_xmit_recursion).
+        """
         assert isinstance(skb, Packet)
         origin = skb.dev
         skb.hops += 1
@@ -343,7 +350,7 @@ class Namespace:
         return 0
 
     def redirect(self, skb: Packet, holder: str) -> None:
-        """Do what bpf_redirect() has asked for (skb_do_redirect); without a request the packet is dropped."""
+        """Execute the request of bpf_redirect() (skb_do_redirect); without one the packet is dropped."""
         wanted: Redirect | None = self.kernel.extra.pop("redirect", None)
         dev = self.kernel.devices.get(wanted.ifindex) if wanted is not None else None
         if wanted is None or not isinstance(dev, NetDev) or not dev.up:
@@ -352,7 +359,7 @@ class Namespace:
             self.forward(skb, dev, wanted.kind == "peer" or bool(wanted.flags & 1))
 
     def clone_redirect(self, copy: SkBuff, device: Any, flags: int) -> int:
-        """Send a copy that a program has made (bpf_clone_redirect); 0 or a negative errno."""
+        """Send a copy that a program has made (bpf_clone_redirect); return 0 or a negative errno."""
         if not isinstance(device, NetDev) or not device.up:
             self.kernel.refs.release(copy, "redirect")
             return -ENETDOWN
@@ -361,7 +368,7 @@ class Namespace:
         return self.forward(skb, device, bool(flags & 1))
 
     def deliver(self, dev: NetDev, skb: Packet) -> None:
-        """A packet reaches the stack."""
+        """Deliver a packet to the stack."""
         if self.stack is not None:
             self.stack(dev, skb)
         else:
@@ -372,14 +379,14 @@ class Namespace:
     # ---- for programs and tc ------------------------------------------------------------------------------
 
     def tc_classify(self, skb: SkBuff, ifindex: int, handle: int) -> int:
-        """bpf_skb_tc_classify: the class that the filters of a qdisc (or class) of a device give a packet, or 0."""
+        """Return the class that filters of a device's qdisc (or class) give a packet, or 0 (bpf_skb_tc_classify)."""
         dev = self.kernel.devices.get(ifindex)
         major, classid = split_handle(handle)
         qdisc = self.find_qdisc(dev, major) if isinstance(dev, NetDev) else None
         return skb_tc_classify(skb, qdisc, classid) if qdisc is not None else 0
 
     def qdiscs(self, dev: NetDev) -> Iterator[Qdisc]:
-        """All qdiscs of a device, parents first."""
+        """Yield all qdiscs of a device, parents first."""
         todo = [dev.qdisc]
         while todo:
             qdisc = todo.pop(0)
@@ -388,11 +395,11 @@ class Namespace:
                 todo += list(qdisc.children())
 
     def find_qdisc(self, dev: NetDev, handle: int) -> Qdisc | None:
-        """The qdisc of a handle (qdisc_lookup), or None."""
+        """Return the qdisc of a handle (qdisc_lookup), or None."""
         return next((qdisc for qdisc in self.qdiscs(dev) if qdisc.handle == handle), None) if handle else None
 
     def free_handle(self, dev: NetDev) -> int:
-        """A handle nobody has: 8001:, 8002: and so on, counting on over all devices (qdisc_alloc_handle)."""
+        """Return an unused handle: 8001:, 8002: and so on, across all devices (qdisc_alloc_handle)."""
         used = {qdisc.handle >> 16 for qdisc in self.qdiscs(dev)}
         while True:
             number = self._next_handle
@@ -401,7 +408,7 @@ class Namespace:
                 return number << 16
 
     def netdev_down(self, dev: NetDev, delete: bool = True) -> int:
-        """A device goes down: its packets leave every rbtree map (`purge_maps`) and its qdiscs; how many left maps."""
+        """Remove a device's packets from rbtree maps (`purge_maps`) and qdiscs, and return how many were in maps."""
         count = purge_maps(self.account, dev, delete)
         dev.qdisc.reset()
         return count

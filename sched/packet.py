@@ -1,7 +1,7 @@
-"""Packets as bytes: what flow one belongs to, what priority its DSCP means, and building packets for tests.
+"""Packets as bytes: the flow of a packet, the priority that its DSCP implies, and building packets for tests.
 
-Ethernet (or bare IP), VLAN tags (802.1Q, 802.1ad), IPv4, IPv6 with extension headers, TCP and UDP. Anything shorter
-or odder than it claims is still a packet: it belongs to the flow of what could be read.
+Supported are Ethernet or bare IP, VLAN tags (802.1Q, 802.1ad), IPv4, IPv6 with extension headers, TCP and UDP. Anything
+shorter or stranger than it claims is still a packet: it belongs to the flow of what could be parsed.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ _ETHER_NAMES = {ETH_P_ARP: "arp", ETH_P_IP: "ip", ETH_P_IPV6: "ip6", ETH_P_LLDP:
 
 
 class FlowKey(NamedTuple):
-    """What packets of one flow have in common.
+    """What the packets of one flow have in common.
 
-    `proto` is an IP protocol, or 0x10000 + an Ethernet type for what is not IP; addresses are IP or MAC addresses in
+    `proto` is an IP protocol, or 0x10000 + an Ethernet type for anything else; addresses are IP or MAC addresses in
     network byte order; ports are 0 without TCP or UDP (and in later fragments).
     """
 
@@ -69,7 +69,7 @@ class FlowKey(NamedTuple):
 
     @property
     def proto_name(self) -> str:
-        """As in "tcp", "arp", "proto-99", "ether-0x1234"."""
+        """The name of the protocol, as in "tcp", "arp", "proto-99", "ether-0x1234"."""
         if self.proto >= 0x10000:
             return _ETHER_NAMES.get(self.proto - 0x10000, f"ether-{self.proto - 0x10000:#06x}")
         return _PROTO_NAMES.get(self.proto, f"proto-{self.proto}")
@@ -86,8 +86,11 @@ def _end(address: bytes, port: int | None) -> str:
 
 
 class Headers(NamedTuple):
-    """What `parse` reads: the flow, the Ethernet type behind no tag (as skb->protocol of a packet sent from user
-    space), the TOS or traffic class byte (None without IP), the VLAN id (None without a tag), where layer 3 starts."""
+    """The result of `parse`.
+
+    It has the flow, the Ethernet type without tags (as skb->protocol of a packet sent from user space), the TOS or
+    traffic class byte (None without IP), the VLAN id (None without a tag), and the offset of layer 3.
+    """
 
     flow: FlowKey
     protocol: int
@@ -97,7 +100,7 @@ class Headers(NamedTuple):
 
 
 def parse(data: bytes, link: int = ETHERNET) -> Headers:
-    """Read a packet's headers; never fails, whatever the bytes."""
+    """Return a packet's headers; never fails, whatever the bytes."""
     vlan = None
     if link == ETHERNET:
         if len(data) < ETH_HLEN:
@@ -148,14 +151,14 @@ def _ipv6(data: bytes, at: int) -> FlowKey:
 
 
 def priority_of(headers: Headers, rule: str = "tos") -> int:
-    """skb->priority of a packet.
+    """Return skb->priority of a packet.
 
-    `tos`: as Linux sets it for IPv4 packets that it forwards or whose socket has IP_TOS (rt_tos2priority;
-    include/net/route.h); IPv6 gives 0 there, and DSCP values are not what the table was made for. `precedence`: the
-    upper three bits of the DSCP, 0 to 7. `dscp`: all six, 0 to 63. `none`: 0.
+    `tos` is what Linux sets for IPv4 packets that it forwards or whose socket has IP_TOS (rt_tos2priority;
+    include/net/route.h); IPv6 yields 0, and the table was not made for DSCP values. `precedence` is the upper three
+    bits of the DSCP, 0 to 7. `dscp` is all six, 0 to 63. `none` is 0.
 
     Raises:
-        UsageError: no such rule.
+        UsageError: there is no such rule.
     """
     if rule not in PRIORITY_RULES:
         raise UsageError(f"priority rule {rule!r}: expected one of {', '.join(PRIORITY_RULES)}")
@@ -169,7 +172,7 @@ def priority_of(headers: Headers, rule: str = "tos") -> int:
 # ---- knowing a flow again without parsing ---------------------------------------------------------------------
 
 def _mask(size: int, *hidden: tuple[int, int]) -> int:
-    """A mask over `size` bytes, big-endian, that blanks the given (start, end) ranges."""
+    """Return a big-endian mask of `size` bytes that blanks the given (start, end) ranges."""
     keep = bytearray(b"\xff" * size)
     for start, end in hidden:
         keep[start:end] = bytes(end - start)
@@ -184,7 +187,7 @@ _IP6_MASK = _mask(46, (4, 8), (9, 10))
 
 
 def flow_mark(data: bytes) -> int | None:
-    """A number equal for packets that `parse` reads alike, or None if it takes a parse to know."""
+    """Return a number that is equal for packets that `parse` reads alike, or None if only parsing can tell."""
     kind = data[12:15]
     if kind == _IP4_WITHOUT_OPTIONS:
         if len(data) >= 38 and data[23] in (IPPROTO_TCP, IPPROTO_UDP):
@@ -197,7 +200,7 @@ def flow_mark(data: bytes) -> int | None:
 # ---- building -------------------------------------------------------------------------------------------------
 
 def checksum(data: bytes) -> int:
-    """The Internet checksum (RFC 1071) of `data`, as it goes in a header that has 0 there."""
+    """Return the Internet checksum (RFC 1071) of `data`, for a header that has 0 in its place."""
     if len(data) & 1:
         data += b"\0"
     # Sums of 16-bit words are the same modulo 0xffff as the whole read as one number.
@@ -209,18 +212,18 @@ def checksum(data: bytes) -> int:
 def build(proto: str = "udp", src: str = "10.0.0.1", dst: str = "10.0.0.2", sport: int = 1000, dport: int = 2000, *,
           length: int | None = None, payload: bytes = b"", tos: int = 0, vlan: int | None = None, seq: int = 1,
           ack: int = 1) -> bytes:
-    """An Ethernet frame with one TCP or UDP packet and correct checksums.
+    """Return an Ethernet frame with one TCP or UDP packet and correct checksums.
 
     Args:
         proto: "tcp" or "udp".
         src, dst: addresses, both IPv4 or both IPv6.
-        length: of the whole frame in bytes; zeros follow `payload` up to it.
+        length: length of the whole frame in bytes; zeros follow `payload`.
         tos: TOS byte or traffic class; a DSCP is its upper six bits.
         vlan: 802.1Q tag.
-        seq, ack: TCP's numbers.
+        seq, ack: TCP's sequence numbers.
 
     Raises:
-        UsageError: an unknown protocol, addresses that do not fit together, or `length` too small for the headers.
+        UsageError: the protocol is unknown, the addresses do not match, or `length` is too small for the headers.
     """
     ends = ip_address(src), ip_address(dst)
     if proto not in ("tcp", "udp") or ends[0].version != ends[1].version:

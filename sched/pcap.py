@@ -1,8 +1,8 @@
-"""Reading and writing captures: classic pcap and its variants, pcapng, either of them compressed.
+"""Read and write captures: classic pcap and its variants, and pcapng, both also compressed.
 
-Formats: draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng. A capture is untrusted: no number in it makes memory
-grow beyond the file's own size, and the whole file is checked before its first packet is used. A file that ends within
-a packet, as a capture does that was interrupted, is read up to there, with a warning.
+Formats: draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng. A capture is untrusted: no number in it makes memory grow
+beyond the file's own size, and the whole file is checked before its first packet is used. A file that ends within a
+packet, like an interrupted capture, is read up to there, with a warning.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ Record = tuple[int, int, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """A checked capture; iterate it for its records, in file order.
+    """A checked capture; iteration yields its records, in file order.
 
     Attributes:
-        path: for messages.
+        path: path for messages.
         link: `ETHERNET` or `RAW_IP`; other kinds are converted (`ebpfvm.sched.linktypes`).
-        count: packets.
-        truncated: packets of which not all bytes were captured (a snap length); they keep their full length.
-        first: time stamp of the first packet that has one, in ns; 0 if none has.
-        warnings: what is odd about the file, a sentence each.
+        count: number of packets.
+        truncated: number of packets that were not captured whole (a snap length); they keep their full length.
+        first: timestamp of the first packet that has one, in ns; 0 if none has.
+        warnings: anomalies of the file, one sentence each.
     """
 
     path: str
@@ -69,7 +69,10 @@ class Capture:
         return self.count
 
     def __iter__(self) -> Iterator[Record]:
-        """Yield the records; a packet without a time stamp has that of its predecessor, or of the first with one."""
+        """Yield the records.
+
+        A packet without a timestamp gets that of its predecessor, or of the first packet that has one.
+        """
         data, wanted, last = self._data, self.link, self.first
         found = _places(data, self.path, self._ng)
         for _ in range(self.count):
@@ -86,8 +89,8 @@ def read_capture(path: str) -> Capture:
     """Open and check a capture; "-" is standard input.
 
     Raises:
-        LoadError: it cannot be read, is empty, damaged, not a capture, holds no packet or a kind of link that
-            ebpfvm does not model.
+        LoadError: it cannot be read, is empty, damaged, not a capture, or has no packets or a link type that ebpfvm
+            does not model.
     """
     data, warning = unpack(_contents(path), path, _MAX_READ)
     if not data:
@@ -115,7 +118,7 @@ def _packets(count: int) -> str:
 
 
 class _Seen:
-    """What the first pass over a capture has found."""
+    """The findings of the first pass over a capture."""
 
     def __init__(self) -> None:
         self.links: set[int] = set()
@@ -123,7 +126,7 @@ class _Seen:
         self.first: int | None = None
 
     def add(self, place: Place, path: str) -> None:
-        """Count a packet; raise `LoadError` if its time stamp cannot be."""
+        """Count a packet; raise `LoadError` if its timestamp is impossible."""
         stamp, length, start, captured, link = place
         self.count += 1
         self.truncated += captured < length
@@ -155,7 +158,7 @@ def _contents(path: str) -> bytes | mmap.mmap:
 
 
 def _read(file: BinaryIO, size: int) -> bytes:
-    """Read a file of `size` bytes, 0 if that is not known; a buffer as large as the limit would be allocated whole."""
+    """Read a file of `size` bytes, 0 if that is unknown, without allocating a buffer as large as the limit."""
     found = bytearray(file.read(size))
     while len(found) <= _MAX_READ and (piece := file.read(_PIECE)):
         found += piece
@@ -208,14 +211,14 @@ def _classic_places(data: bytes | mmap.mmap, path: str) -> Iterator[Place]:
 # ---- writing ------------------------------------------------------------------------------------------------
 
 class PcapWriter:
-    """Writes a classic capture with nanosecond time stamps (magic 0xa1b23c4d, little-endian).
+    """Write a classic capture with nanosecond timestamps (magic 0xa1b23c4d, little-endian).
 
     Args:
-        file: binary file, written and left open; use it as a context manager to have it closed.
+        file: binary file, which is left open; use the writer as a context manager to close it.
         link: `ETHERNET` or `RAW_IP`.
 
     Raises:
-        OSError: from the file.
+        OSError: the file cannot be written.
     """
 
     __slots__ = ("_file", "_pack", "_write")
@@ -228,7 +231,7 @@ class PcapWriter:
         file.flush()  # whatever becomes of the run, the file is a capture from now on
 
     def write(self, stamp: int, length: int, data: bytes) -> None:
-        """Append one packet: time stamp in ns, length on the wire, captured bytes."""
+        """Append one packet: timestamp in ns, length on the wire, captured bytes."""
         seconds, fraction = divmod(stamp, 1_000_000_000)
         self._write(self._pack(seconds & U32_MAX, fraction, len(data), length))
         self._write(data)

@@ -24,7 +24,7 @@ Place = tuple[int | None, int, int, int, int]
 
 
 class CutShort(LoadError):
-    """The file ends within a packet: what comes before is good."""
+    """The file ends within a packet; everything before is valid."""
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ def _section(data: bytes | mmap.mmap, path: str, offset: int) -> str:
 
 
 def _blocks(data: bytes | mmap.mmap, path: str) -> Iterator[tuple[str, int, int, int]]:
-    """Yield each block's byte order, type, where its body starts, how long it is."""
+    """Yield each block's byte order, type, start of its body, and length."""
     order, offset, end = "<", 0, len(data)
     while offset < end:
         if end - offset < 12:
@@ -101,7 +101,7 @@ def places(data: bytes | mmap.mmap, path: str) -> Iterator[Place]:
     """Yield the packets.
 
     Raises:
-        LoadError: the file is damaged; `CutShort`, it ends within a block.
+        LoadError: the file is damaged; `CutShort` if it ends within a block.
     """
     interfaces: list[_Interface] = []
     for order, kind, at, size in _blocks(data, path):
@@ -138,5 +138,5 @@ def _packet(data: bytes | mmap.mmap, path: str, order: str, kind: int, at: int, 
 
 
 def wire_length(length: int, captured: int) -> int:
-    """Return the length on the wire, as far as it can be believed; nothing is allocated by it."""
+    """Return the length on the wire, as far as it is plausible; no memory is allocated for it."""
     return captured if length < captured or length > MAX_CAPLEN else length

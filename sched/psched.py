@@ -1,5 +1,7 @@
-"""The packet scheduler's arithmetic of rates (psched_ratecfg_precompute and psched_l2t_ns, net/sched/sch_generic.c,
-Linux 7.2): sending times by multiplication and shift, and its clock of 64 ns."""
+"""The packet scheduler's arithmetic of rates: sending times by multiplication and shift, and its clock of 64 ns.
+
+Sources: psched_ratecfg_precompute and psched_l2t_ns, net/sched/sch_generic.c, Linux 7.2.
+"""
 
 from __future__ import annotations
 
@@ -50,5 +52,5 @@ class RateConfig:
         return size * mult >> shift
 
     def size_of(self, time: int) -> int:
-        """Return the bytes that `tc` takes a time for when it shows it (tc_calc_xmitsize): the time in whole ticks."""
+        """Return the size that `tc` prints for a time (tc_calc_xmitsize); the time is in whole ticks."""
         return self.rate * (time >> PSCHED_SHIFT << PSCHED_SHIFT) // NSEC_PER_SEC

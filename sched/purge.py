@@ -1,6 +1,6 @@
-"""What happens to packets in maps when their device goes down.
+"""Remove packets from maps when their device goes down.
 
-Version 5 of the RFC took them out (bpf_skb_rbtree's netdevice notifier); version 6 left it out for a missing piece.
+Version 5 of the RFC did this (bpf_skb_rbtree's netdevice notifier); version 6 omits it because of a missing piece.
 """
 
 from __future__ import annotations

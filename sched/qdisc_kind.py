@@ -1,10 +1,10 @@
-"""What a kind of qdisc declares of itself: what it is called, its options as `tc` writes them, and its class.
+"""The declaration of a kind of qdisc: its name, its options as `tc` writes them, and its class.
 
 A kind is one file of `ebpfvm.sched.qdiscs` and one line of the list in `ebpfvm.sched.qdiscs.kinds`. The parser of `tc`
 commands, the messages about misspelt words, `tc qdisc change`, and the manual (`ebpfvm doc qdiscs`) read the
-declaration. What `tc qdisc show` prints is the class's: `Qdisc.options`, `details` and `xstats`.
+declaration. The class determines what `tc qdisc show` prints: `Qdisc.options`, `details` and `xstats`.
 
-What a declaration lacks or contradicts is an error when it is made, which is when ebpfvm is imported.
+A missing or contradictory part of a declaration is an error when it is created, which is when ebpfvm is imported.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ UNSET: Final = "unset"
 
 
 class Loader(Protocol):
-    """What makes programs of the objects that a command names."""
+    """Loads programs of the objects that a command names."""
 
     def program(self, path: str, section: str, hook: str) -> Runnable:
         """Return the program of an object that has a section or name and fits a hook."""

@@ -1,4 +1,4 @@
-"""What a simulation found out, as data, as text in the shape of `tc -s qdisc show`, and as one JSON object."""
+"""The result of a simulation: as data, as text in the format of `tc -s qdisc show`, and as one JSON object."""
 
 from __future__ import annotations
 
@@ -117,11 +117,11 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Every packet is accounted for, once."""
+        """Whether every packet is accounted for, exactly once."""
         return not self.problem_count and (self.in_packets == self.out_packets + self.dropped + self.freed + self.held)
 
     def as_dict(self) -> dict[str, Any]:
-        """The run as JSON data of schema "ebpfvm.run/1"."""
+        """Return the result as JSON data of schema "ebpfvm.run/1"."""
         data = asdict(self)
         if data["packets"] is not None:
             data["packets"] = [record._asdict() for record in self.packets or ()]
@@ -132,14 +132,14 @@ class Result:
         return {"schema": SCHEMA, "ok": self.ok, **data}
 
     def text(self, width: int = 100) -> str:
-        """The statistics for people, at most `width` columns where flow names can be cut."""
+        """Return the statistics for people, with at most `width` columns where flow names can be cut."""
         return "\n".join([*_qdisc_lines(self), *_balance_lines(self), "", *flow_table(self.flows, width),
                           f"fairness (Jain) {self.fairness:.3f}", *(("", *self.shown) if self.shown else ()),
                           *(line for item in self.maps or () for line in ("", *item.lines()))])
 
 
 def flow_report(flow: Flow, duration: int) -> FlowReport:
-    """The report of one flow in a run of `duration` ns."""
+    """Return the report of one flow in a run of `duration` ns."""
     ordered = sorted(flow.delays)
     delay = {f"p{percent}": percentile(ordered, percent) for percent in PERCENTILES} if ordered else {}
     if ordered:
@@ -150,7 +150,7 @@ def flow_report(flow: Flow, duration: int) -> FlowReport:
 
 
 def fairness(flows: tuple[FlowReport, ...]) -> float:
-    """Jain's index over bytes that arrived."""
+    """Return Jain's index of the bytes that arrived."""
     return jain([flow.out_bytes for flow in flows])
 
 
@@ -184,7 +184,7 @@ _COLUMNS = ("flow", "in", "out", "drop", "bytes", "rate", *(f"p{percent}" for pe
 
 
 def flow_table(flows: tuple[FlowReport, ...], width: int) -> list[str]:
-    """The per-flow table; numbers are right-aligned, and the flow's name is cut to fit `width`."""
+    """Return the per-flow table; numbers are right-aligned, and the flow's name is cut to fit `width`."""
     rows = [_COLUMNS]
     for flow in flows:
         times = [format_time(flow.delay[name]) if flow.delay else "-"
@@ -198,6 +198,6 @@ def flow_table(flows: tuple[FlowReport, ...], width: int) -> list[str]:
 
 
 def _cut(text: str, width: int) -> str:
-    """The middle goes: a flow's protocol and its last port tell the most."""
+    """Return text with its middle cut out, because a flow's protocol and last port tell most."""
     tail = (width - 1) // 2
     return text.ljust(width) if len(text) <= width else text[:width - 1 - tail] + "~" + text[-tail:]

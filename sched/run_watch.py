@@ -1,4 +1,4 @@
-"""What ends a simulation that would never end by itself (`ebpfvm.limits`: `events`, `idle_events`)."""
+"""End a simulation that would not end by itself (`ebpfvm.limits`: `events`, `idle_events`)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class RunWatch:
-    """Counts events, and those since a packet last arrived or met its fate. Give it to `EventLoop.watch`.
+    """Count events, and those since a packet last arrived or met its fate; pass it to `EventLoop.watch`.
 
     Args:
         loop: the loop that it stops.
         account: where packets are counted.
-        limits: `events` raises LimitError; after `idle_events` without progress the loop is stopped, since a queue
-            that resends one packet for ever, or a timer that re-arms itself, is no reason to lose the results.
-        ends: returns whether the run ends by itself: it has an end in time, or traffic is still to come.
+        limits: reaching `events` raises LimitError. After `idle_events` without progress the loop is stopped, since a
+            queue that resends one packet forever, or a timer that re-arms itself, is no reason to lose the results.
+        ends: returns whether the run ends by itself: it has an end time, or traffic is still to come.
     """
 
     __slots__ = ("_account", "_ends", "_limits", "_loop", "_progress", "_since")

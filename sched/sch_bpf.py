@@ -69,14 +69,14 @@ class BpfClass(QdiscClass):
 
 
 class SchBpf(ClassfulQdisc):
-    """The qdisc.
+    """The qdisc "bpf".
 
     Args:
-        dev, handle: as of `Qdisc`.
+        dev, handle: as for `Qdisc`.
         enqueue, dequeue: programs of type "qdisc" in any engine.
 
     Raises:
-        OSError: EINVAL, a program is missing (D10).
+        OSError: EINVAL, if a program is missing (D10).
     """
 
     kind = "bpf"
@@ -146,14 +146,14 @@ class SchBpf(ClassfulQdisc):
         return NET_XMIT_DROP
 
     def _redirected(self, skb: Packet, result: int) -> int:
-        """A filter that the program asked has sent the packet to another device: it is not ours any more."""
+        """Account for a packet that a filter which the program asked has sent to another device."""
         if result in (SCH_BPF_QUEUED, SCH_BPF_THROTTLE, SCH_BPF_CN, SCH_BPF_PASS):
             self.account.problem("double", skb, f"{self._enqueue.prog.name} returned SCH_BPF_{RETURN_NAMES[result]} "
                                                 f"for {skb}, which a filter had sent to another device")
         return NET_XMIT_SUCCESS | NET_XMIT_STOLEN
 
     def _given_away(self, skb: Packet, result: str) -> None:
-        """The program took the packet over: its reference stays, the layer's goes."""
+        """Release the layer's reference to a packet that the program took over."""
         if len(skb.holders) == 1:
             name = self._enqueue.prog.name
             self.account.lost(skb, self.holder, f"{name}, which returned SCH_BPF_{result} without keeping a reference")
@@ -161,7 +161,7 @@ class SchBpf(ClassfulQdisc):
             self.account.kernel.refs.release(skb, self.holder)
 
     def _pass(self, skb: Packet, classid: int, to_free: list[Packet]) -> int:
-        """The class decides (SCH_BPF_PASS)."""
+        """Pass the packet to the class that the program selected (SCH_BPF_PASS)."""
         if len(skb.holders) > 1:
             others = ", ".join(holder for holder in skb.holders if holder != self.holder)
             self.account.problem("double", skb, f"{skb} is in two queues: {self._enqueue.prog.name} returned "
@@ -253,7 +253,7 @@ class SchBpf(ClassfulQdisc):
         """Add a class.
 
         Raises:
-            OSError: EINVAL, the id is 0, of another qdisc, or taken (D8).
+            OSError: EINVAL, if the id is 0, belongs to another qdisc, or is taken (D8).
         """
         if not classid & ~TC_H_MAJ_MASK or (classid ^ self.handle) & TC_H_MAJ_MASK or classid in self.classes:
             raise OSError(EINVAL, f"class {handle_text(classid)} cannot be added to {self.holder}")
@@ -263,39 +263,39 @@ class SchBpf(ClassfulQdisc):
         return found
 
     def change_class(self, classid: int, parent: int, options: Any, cl: BpfClass | None = None) -> BpfClass:
-        """Create a class, without a child: graft one. A class that exists has nothing to change.
+        """Create a class without a child, which `graft` attaches; an existing class has nothing to change.
 
         Raises:
-            OSError: EINVAL as `create_class`; EINVAL, the parent is not the qdisc: classes have no classes.
+            OSError: EINVAL as for `create_class`, or if the parent is not the qdisc, since classes have no classes.
         """
         if parent not in (0, self.handle):
             raise OSError(EINVAL, f"class {handle_text(classid)}: its parent must be {handle_text(self.handle)}")
         return cl if cl is not None else self.create_class(classid)
 
     def delete_class(self, cl: BpfClass) -> None:
-        """Remove a class; what its child holds is dropped. Filters that name it find no class from now on."""
+        """Remove a class and drop what its child holds; filters that name the class find none from then on."""
         del self.classes[cl.classid]
         if cl.child is not None:
             purge(cl.child)
             cl.child.destroy()
 
     def find(self, classid: int) -> BpfClass | None:
-        """The class of an id."""
+        """Return the class of an id, or None."""
         return self.classes.get(classid)
 
     def walk(self) -> Iterator[BpfClass]:
-        """The classes in the order in which they were made."""
+        """Yield the classes in the order of their creation."""
         return iter(list(self.classes.values()))
 
     def class_stats(self, cl: BpfClass) -> Stats:
-        """The class's own counters, and length and backlog of its child."""
+        """Return the class's own counters, and length and backlog of its child."""
         child = cl.child.kernel_view if cl.child is not None else Stats()
         return replace(cl.stats, qlen=child.qlen, backlog=child.backlog)
 
     # ---- what tc shows ------------------------------------------------------------------------------------
 
     def options(self) -> str:
-        """Names and ids of the programs (sch_bpf_dump)."""
+        """Return names and ids of the programs (sch_bpf_dump)."""
         return (f"enqueue {self._enqueue.prog.name} id {self._enqueue.prog.id} "
                 f"dequeue {self._dequeue.prog.name} id {self._dequeue.prog.id}")
 

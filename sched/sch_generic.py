@@ -1,8 +1,8 @@
-"""What every queueing discipline is: the part of struct Qdisc that the emulated kernel knows (net/sch_generic.h).
+"""The interface of every queueing discipline: struct Qdisc as far as the emulated kernel has it (net/sch_generic.h).
 
-A qdisc is given packets by its device and asked for them again. A packet it is given is held under the qdisc's name
-in the ledger of references (`holder`), and so are those it gives out. `QdiscDevice` says what a qdisc may ask of its
-device; `ebpfvm.sched.device` and `ebpfvm.sched.netdev` have the devices.
+A qdisc receives packets from its device and returns them on request. The ledger of references lists a packet that it
+received under the qdisc's name (`holder`), and also those that it returns. `QdiscDevice` says what a qdisc may ask of
+its device; `ebpfvm.sched.device` and `ebpfvm.sched.netdev` have the devices.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _SERIALS = itertools.count(1)  # only their order matters
 
 
 def handle_text(handle: int) -> str:
-    """A qdisc or class id as `tc` writes it.
+    """Return a qdisc or class id as `tc` writes it.
 
     >>> handle_text(0x80010000), handle_text(0x80010003)
     ('8001:', '8001:3')
@@ -87,21 +87,23 @@ class QdiscDevice(Protocol):
     num_tx_queues: int
 
     def run(self) -> None:
-        """Send as long as there is something to send."""
+        """Send as long as there are packets to send."""
 
     def drop(self, skb: Packet, holder: str) -> None:
-        """Free a packet that `holder` holds, as a drop."""
+        """Drop a packet that `holder` holds."""
 
     def clone(self, skb: Packet, holder: str) -> Packet:
         """Return a copy of a packet, which `holder` holds."""
 
     def observe(self, event: str, skb: Packet | None, result: str, ctx: Any) -> None:
-        """Tell the observer, which must be there."""
+        """Call the observer, which must exist."""
 
 
 class Watchdog:
-    """The one timer of a qdisc (qdisc_watchdog, net/sched/sch_api.c): the latest call decides when it fires, and it
-    wakes the root qdisc of the device (decision D20)."""
+    """The one timer of a qdisc (qdisc_watchdog, net/sched/sch_api.c).
+
+    The latest call decides when it fires, and it wakes the root qdisc of the device (decision D20).
+    """
 
     __slots__ = ("_dev", "expires", "idle")
 
@@ -111,7 +113,7 @@ class Watchdog:
         self.idle = 0
 
     def schedule(self, expires: int) -> None:
-        """Fire at `expires` (u64 ns); what has passed, or is negative as a ktime_t, fires at once."""
+        """Fire at `expires` (u64 ns), or at once if that has passed or is negative as a ktime_t."""
         now = self._dev.loop.now
         expires &= U64_MAX
         time = now if expires < now or expires >> 63 else expires
@@ -120,7 +122,7 @@ class Watchdog:
             self._dev.loop.at(time, self._fire, time)
 
     def cancel(self) -> None:
-        """Do not fire."""
+        """Cancel the timer."""
         self.expires = None
 
     def _fire(self, time: int) -> None:
@@ -170,7 +172,7 @@ class Qdisc:
         self.serial = next(_SERIALS)
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
-        """Take `skb`, whose reference the qdisc holds from now on; packets to drop go to `to_free`.
+        """Take `skb`, whose reference the qdisc holds from then on; packets to drop are appended to `to_free`.
 
         Returns:
             NET_XMIT_*.
@@ -178,11 +180,11 @@ class Qdisc:
         raise NotImplementedError
 
     def dequeue(self) -> Packet | None:
-        """The next packet, still held by the qdisc, or None when there is none (now)."""
+        """Return the next packet, still held by the qdisc, or None if there is none now."""
         raise NotImplementedError
 
     def peek(self) -> Packet | None:
-        """The packet that `dequeue_peeked` will give (qdisc_peek_dequeued): it is taken out and parked."""
+        """Return the packet that `dequeue_peeked` will return (qdisc_peek_dequeued), and park it."""
         if self.gso_skb is None:
             self.gso_skb = skb = self.dequeue()
             if skb is not None:  # it is still part of the queue
@@ -191,7 +193,7 @@ class Qdisc:
         return self.gso_skb
 
     def dequeue_peeked(self) -> Packet | None:
-        """The parked packet or the next (qdisc_dequeue_peeked)."""
+        """Return the parked packet or the next one (qdisc_dequeue_peeked)."""
         skb = self.gso_skb
         if skb is None:
             return self.dequeue()
@@ -201,7 +203,7 @@ class Qdisc:
         return skb
 
     def reset(self) -> None:
-        """Forget what is queued (qdisc_reset): stop the timer, free the parked packet, zero qlen and backlog."""
+        """Drop what is queued (qdisc_reset): stop the timer, free the parked packet, zero qlen and backlog."""
         self.watchdog.cancel()
         if self.gso_skb is not None:
             parked, self.gso_skb = self.gso_skb, None
@@ -209,14 +211,14 @@ class Qdisc:
         self.kernel_view.qlen = self.kernel_view.backlog = 0
 
     def destroy(self) -> None:
-        """The qdisc is deleted."""
+        """Delete the qdisc."""
         self.watchdog.cancel()
 
     def change(self, *args: Any, **options: Any) -> None:
-        """Take other options, whose names are those of the kind; a kind that has none has nothing to change.
+        """Set other options, whose names depend on the kind.
 
         Raises:
-            OSError: ENOSYS, the kind cannot be changed; EINVAL as the kind says.
+            OSError: ENOSYS, if the kind cannot be changed; EINVAL as the kind says.
         """
         if args or options:
             raise OSError(ENOSYS, "Change operation not supported by specified qdisc")

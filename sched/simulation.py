@@ -1,4 +1,4 @@
-"""One bottleneck: sources of traffic, a device with a qdisc, a link, and the other end.
+"""A bottleneck: traffic sources, a device with a qdisc, a link, and the other end.
 
 >>> from ebpfvm.kernel import Kernel
 >>> from ebpfvm.sched.wire import Link
@@ -45,7 +45,7 @@ _PROGRESS_EVERY = 4095
 
 
 class _Feed:
-    """A source and its next arrival; the bytes of its latest packet, and their label."""
+    """A source and its next arrival, with the bytes of its latest packet and their label."""
 
     __slots__ = ("advance", "data", "head", "label")
     label: FlowLabel
@@ -92,7 +92,7 @@ class Simulation:
         self._feeds = 0  # sources that still have packets
 
     def add(self, source: Iterator[Arrival]) -> None:
-        """Feed the packets of `source`, which come in order of time."""
+        """Add a source whose packets come in order of time."""
         head = next(source, None)
         if head is not None:
             self._feeds += 1
@@ -100,19 +100,20 @@ class Simulation:
 
     def run(self, qdisc: Qdisc, *, duration: int | None = None,
             progress: Callable[[int], None] | None = None, seed: int = 0) -> Result:
-        """Run until nothing happens any more but timers of programs, or until `loop.stop` is called. Timers that are
-        armed at the end fire once more, if they come due within a second.
+        """Run until nothing happens except timers of programs, or until `loop.stop` is called.
+
+        Timers that are armed at the end fire once more, if they expire within a second.
 
         Args:
             qdisc: root qdisc of the device.
-            duration: stop after so many ns.
-            progress: called now and then with the number of packets that have arrived.
-            seed: for the report.
+            duration: stop after this many ns.
+            progress: called from time to time with the number of packets that have arrived.
+            seed: random seed, for the report.
 
         Raises:
             UsageError: no source has a packet.
-            Fault: a program did what would crash a kernel, or throttles for ever.
-            LimitError: a limit of the kernel's was reached; its `result` says what happened until then.
+            Fault: a program did what would crash a kernel, or throttles forever.
+            LimitError: a limit of the kernel was reached; its `result` has the statistics up to that moment.
         """
         if not len(self.loop):
             raise UsageError("no traffic: no source has a packet")
@@ -193,7 +194,7 @@ def _describe(qdisc: Qdisc, device: NetDevice) -> str:
 
 
 def _truth(qdisc: Qdisc, account: Account, device: NetDevice) -> Stats:
-    """The counters a qdisc would have that knew what its programs do (decision D7)."""
+    """Return the counters of a qdisc that knew what its programs do (decision D7)."""
     sending = device.sending
     return Stats(packets=account.sent, bytes=account.sent_bytes, overlimits=qdisc.kernel_view.overlimits,
                  drops=account.dropped - device.too_big + account.freed_packets,

@@ -1,4 +1,4 @@
-"""The other end of the link: what arrives is counted by flow and, if asked for, written to a capture."""
+"""The other end of the link: arriving packets are counted by flow and, if requested, written to a capture."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 class Sink:
-    """Receives packets in order of departure.
+    """The receiver of packets, in order of departure.
 
     Args:
-        writer: takes each packet with its time of departure, None for no capture.
-        epoch: what is added to the simulated clock (ns) for time stamps in the capture.
+        writer: writes each packet with its departure time, None for no capture.
+        epoch: offset in ns from the simulated clock to the timestamps in the capture.
 
     Attributes:
-        last: when the last packet arrived (ns), 0 before.
+        last: time at which the last packet arrived (ns), 0 before.
     """
 
     __slots__ = ("_epoch", "_writer", "last")
@@ -28,7 +28,7 @@ class Sink:
         self.last = 0
 
     def receive(self, skb: Packet, arrival: int) -> None:
-        """`skb` has left the link and arrives at `arrival` (ns)."""
+        """Receive `skb`, which arrives at `arrival` (ns)."""
         self.last = arrival
         flow = skb.flow
         flow.out_packets += 1

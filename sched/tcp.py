@@ -70,7 +70,7 @@ class Receiver(Sink):
         self.sender: TcpSender | None = None
 
     def receive(self, skb: Packet, arrival: int) -> None:
-        """A packet has left the sender's link and arrives at `arrival`."""
+        """Receive a packet that has left the sender's link and arrives at `arrival`."""
         super().receive(skb, arrival)
         frame = skb.payload()
         if self.sender is not None and frame[23] == 6:
@@ -120,12 +120,12 @@ class TcpSender:
         receiver.sender = self
 
     def start(self) -> None:
-        """Begin; the rest happens while the event loop runs."""
+        """Start sending; everything else happens while the event loop runs."""
         self._send()
         self._arm()
 
     def _send(self) -> None:
-        """New segments, as far as the window goes."""
+        """Send new segments, as far as the window allows."""
         while self._next < min(len(self._data), self._una + self._window * self._mss):
             payload = self._data[self._next:self._next + self._mss]
             seq = self._isn + self._next & U32_MAX
@@ -143,7 +143,7 @@ class TcpSender:
             self.dev.xmit(clone)
 
     def _again(self) -> bool:
-        """Send the first unacknowledged segment once more; False if the program has none."""
+        """Retransmit the first unacknowledged segment; return False if the program has none."""
         segment = self.queue.dequeue()
         if segment is None:
             return False
@@ -153,12 +153,12 @@ class TcpSender:
         return True
 
     def arrive(self, ack: int) -> None:
-        """An ACK arrives at the device: the filters of its ingress hook see it first."""
+        """Let an ACK arrive at the device, whose ingress filters see it first."""
         frame = build("tcp", "10.0.0.2", "10.0.0.1", 80, 40000, ack=ack)
         self.dev.receive(self.dev.net.packet(frame))
 
     def acknowledged(self, dev: NetDev, skb: Packet) -> None:
-        """The stack's part of an ACK; give this to `Namespace.stack`."""
+        """Process an ACK in the stack; pass this method to `Namespace.stack`."""
         ack = int.from_bytes(skb.payload()[_ACK], "big") - self._isn & U32_MAX
         skb.departure = self.dev.loop.now
         self.dev.account.dispose(skb, SENT, f"device {dev.name}")

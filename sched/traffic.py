@@ -1,7 +1,7 @@
-"""Traffic: captures replayed by their time stamps, constant bit rate and Poisson flows, and any mix of them.
+"""Traffic: captures replayed by their timestamps, constant bit rate and Poisson flows, and any mix of them.
 
-A source is an iterable of arrivals in order of time; the simulation merges them. Everything random comes from the
-seed of the run.
+A source is an iterable of arrivals in order of time; the simulation merges them. All randomness comes from the seed of
+the run.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ the source decides it (None: by its DSCP). A plain tuple, because one is made fo
 
 
 def replay(capture: Capture) -> Iterator[Arrival]:
-    """The packets of a capture; the first arrives at 0. One stamped before its predecessor arrives with that."""
+    """Yield the packets of a capture.
+
+    The first arrives at 0, and one stamped before its predecessor arrives with it.
+    """
     first, time = capture.first, 0
     for stamp, length, data in capture:
         time = max(time, stamp - first)
@@ -40,7 +43,7 @@ def replay(capture: Capture) -> Iterator[Arrival]:
 
 @dataclass(frozen=True, slots=True)
 class FlowSpec:
-    """Generated flows.
+    """A specification of generated flows.
 
     Attributes:
         kind: "cbr" (evenly spaced) or "poisson" (exponentially spaced).
@@ -69,7 +72,7 @@ class FlowSpec:
 
     @property
     def expected(self) -> int:
-        """About how many packets will come, all flows together."""
+        """The approximate number of packets of all flows together."""
         by_time = max(0, self.stop - self.start) * self.rate // (self.size * _BIT_NS) + 1
         return self.count * (by_time if self.packets is None else min(by_time, self.packets))
 
@@ -79,13 +82,14 @@ _MAX_FLOWS = 65535 - 10000
 
 
 def parse_flows(text: str) -> FlowSpec:
-    """`KIND:KEY=VALUE,...`, as in `cbr:rate=1mbit,size=500b,n=4,prio=2` or `poisson:rate=2mbit,stop=10s,dscp=46`.
+    """Return the flows that `KIND:KEY=VALUE,...` describes, as in `cbr:rate=1mbit,size=500b,n=4,prio=2`.
 
-    Keys: rate (needed), size of a frame (1000b), n flows (1), start (0), stop (1s after the start), packets of each
-    flow, prio (skb->priority), dscp (0 to 63), proto (udp, tcp), dport (9). Units as in `ebpfvm.sched.units`.
+    The kinds are cbr and poisson. The keys, with their defaults, are rate (required), size of a frame (1000b), n flows
+    (1), start (0), stop (1s after the start), packets of each flow, prio (skb->priority), dscp (0 to 63), proto (udp,
+    tcp) and dport (9). Units are those of `ebpfvm.sched.units`.
 
     Raises:
-        UsageError: names the word that is wrong and what was expected.
+        UsageError: a word is wrong; the message names it and what is expected.
     """
     kind, _, rest = text.partition(":")
     if kind not in ("cbr", "poisson"):
@@ -128,12 +132,12 @@ def _number(words: dict[str, str], key: str, low: int, high: int, default: int =
 
 
 def generate(spec: FlowSpec, seed: int = 0, group: int = 0) -> list[Iterator[Arrival]]:
-    """One source for each flow of `spec`.
+    """Return one source for each flow of `spec`.
 
     Args:
-        seed: of the run.
-        group: number of the specification in the run; flows of different groups have different addresses, and random
-            numbers of their own, so that adding a group changes none of the others.
+        seed: random seed of the run.
+        group: number of the specification in the run. Flows of different groups have different addresses and
+            independent random numbers, so that adding a group changes none of the others.
     """
     sources = []
     for index in range(spec.count):

@@ -1,15 +1,15 @@
 """Rates, sizes and times as `tc` reads and writes them (iproute2, tc(8) section UNITS).
 
 ================  =====================================================================================
-rate              bits a second: `10mbit`, `1gbit`; a bare number is bits a second. With `bps` the same
-                  prefixes mean *bytes* a second: `100kbps` is 800 kbit/s. `k` is 1000, `ki` is 1024.
+rate              bits per second: `10mbit`, `1gbit`; a bare number is bits per second. With `bps` the same
+                  prefixes mean *bytes* per second: `100kbps` is 800 kbit/s. `k` is 1000, `ki` is 1024.
 size              bytes: `1500b`, `10k` (10240), `1m`, `1gb`; a bare number is bytes; `8kbit` is 1024 bytes.
 time              `1s`, `5ms`, `20us`, `300ns`; a bare number is *microseconds*, but nanoseconds in the options of
                   netem.
 ================  =====================================================================================
 
-Numbers are those of strtod(3): `1.5`, `1e3`, `0x10`. Units are read in any case. A fraction of the smallest unit is cut
-off. Unlike `tc`, which computes with floating point numbers, a value is exact before that.
+Numbers are those of strtod(3): `1.5`, `1e3`, `0x10`. Units are case-insensitive. A fraction of the smallest unit is
+truncated. Unlike in `tc`, which computes with floating point numbers, a value is exact before that.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ def _parse(word: str, units: dict[str, Fraction], what: str, expected: str, maxi
 
 
 def parse_rate(word: str) -> int:
-    """Bits a second of a rate.
+    """Return a rate in bits per second.
 
     >>> parse_rate("10mbit"), parse_rate("100kbps"), parse_rate("64000")
     (10000000, 800000, 64000)
 
     Raises:
-        UsageError: not a rate, or none that a link can have (zero, negative, too great).
+        UsageError: the word is not a rate, or not one that a link can have (zero, negative, too great).
     """
     expected = "as in 10mbit, 1gbit, 100kbps (bytes a second)"
     rate = _parse(word, _RATES, "rate", expected)
@@ -72,41 +72,41 @@ def parse_rate(word: str) -> int:
 
 
 def parse_size(word: str) -> int:
-    """Bytes of a size.
+    """Return a size in bytes.
 
     >>> parse_size("1500b"), parse_size("10k"), parse_size("8kbit")
     (1500, 10240, 1024)
 
     Raises:
-        UsageError: not a size.
+        UsageError: the word is not a size.
     """
     return _parse(word, _SIZES, "size", "as in 1500b, 10k, 1mb")
 
 
 def parse_tc_size(word: str) -> int:
-    """Return the bytes of a size of 32 bits, which is what most options of `tc` are."""
+    """Return a 32-bit size in bytes, which is what most options of `tc` take."""
     return _parse(word, _SIZES, "size", "as in 1500b, 10k, 1mb", U32_MAX)
 
 
 def parse_tc_rate(word: str) -> int:
-    """Return the bytes a second of a rate; 0 is one."""
+    """Return a rate in bytes per second, which may be 0."""
     return _parse(word, _RATES, "rate", "as in 10mbit, 1gbit, 100kbps (bytes a second)") // 8
 
 
 def parse_time(word: str) -> int:
-    """Nanoseconds of a time; a bare number is microseconds, as in `tc`.
+    """Return a time in nanoseconds; a bare number is microseconds, as in `tc`.
 
     >>> parse_time("1ms"), parse_time("20us"), parse_time("20")
     (1000000, 20000, 20000)
 
     Raises:
-        UsageError: not a time.
+        UsageError: the word is not a time.
     """
     return _parse(word, _TIMES, "time", "as in 1s, 5ms, 20us, 300ns (bare: microseconds)")
 
 
 def parse_tc_time(word: str) -> int:
-    """Return the nanoseconds of a time of other options than netem's: whole microseconds, and no nanoseconds.
+    """Return a time in nanoseconds, in whole microseconds, as options other than netem's take it.
 
     >>> parse_tc_time("1.5ms"), parse_tc_time("20")
     (1500000, 20000)
@@ -116,7 +116,7 @@ def parse_tc_time(word: str) -> int:
 
 
 def parse_time64(word: str) -> int:
-    """Return the nanoseconds of a time of netem's options, where a bare number is nanoseconds.
+    """Return a time of netem's options in nanoseconds; a bare number is nanoseconds.
 
     >>> parse_time64("20us"), parse_time64("20")
     (20000, 20)
@@ -132,7 +132,7 @@ def _scaled(value: int, steps: tuple[tuple[int, str], ...], last: str) -> str:
 
 
 def format_rate(bits: int) -> str:
-    """A rate in bits a second, with four digits.
+    """Return a rate in bits per second as text with four digits.
 
     >>> format_rate(10_000_000), format_rate(1_500_000), format_rate(999)
     ('10Mbit', '1.5Mbit', '999bit')
@@ -141,7 +141,7 @@ def format_rate(bits: int) -> str:
 
 
 def format_tc_rate(bits: int) -> str:
-    """Return a rate in bits a second as `tc` prints it: whole numbers, of up to six digits.
+    """Return a rate in bits per second as `tc` prints it: whole numbers of up to six digits.
 
     >>> format_tc_rate(10_000_000), format_tc_rate(1_500_000), format_tc_rate(12_345_678), format_tc_rate(999)
     ('10Mbit', '1500Kbit', '12345Kbit', '999bit')
@@ -154,7 +154,7 @@ def format_tc_rate(bits: int) -> str:
 
 
 def format_size(size: int) -> str:
-    """Bytes as `tc` prints a backlog: exact up to 1 KB, then in units of 1024.
+    """Return bytes as `tc` prints a backlog: exact up to 1 KB, then in units of 1024.
 
     >>> format_size(1514), format_size(20480), format_size(90), format_size(3 << 30)
     ('1514b', '20Kb', '90b', '3Gb')
@@ -167,7 +167,7 @@ def format_size(size: int) -> str:
 
 
 def format_time(ns: int) -> str:
-    """A time with the unit that suits it.
+    """Return a time in ns as text with a suitable unit.
 
     >>> format_time(1_500_000), format_time(20_000), format_time(7)
     ('1.5ms', '20us', '7ns')
@@ -177,7 +177,7 @@ def format_time(ns: int) -> str:
 
 
 def format_tc_time(ns: int) -> str:
-    """Return a time as `tc` prints it: three digits.
+    """Return a time in ns as `tc` prints it, with three digits.
 
     >>> format_tc_time(1_234_567), format_tc_time(99_999_000), format_tc_time(7), format_tc_time(10 ** 15)
     ('1.23ms', '100ms', '7ns', '1e+06s')

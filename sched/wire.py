@@ -9,19 +9,19 @@ _BIT_NS = 8 * NSEC_PER_SEC
 
 
 class Link:
-    """A wire of fixed rate and length, one packet at a time.
+    """A wire with a fixed rate and delay that carries one packet at a time.
 
-    Times are whole nanoseconds, and what is cut off is carried to the next packet of a busy period: n packets sent
-    back to back end at floor(exact time), however great n is.
+    Times are whole nanoseconds, and the remainder is carried over to the next packet of a busy period: n packets sent
+    back to back end at floor(exact time), however large n is.
 
     Args:
-        rate: bits a second.
+        rate: bits per second.
         delay: propagation delay in ns.
-        mtu: greatest layer-3 size in bytes, None for no limit. A capture taken with segmentation offload holds packets
-            greater than any MTU, hence no limit unless asked for.
+        mtu: largest layer-3 size in bytes, None for no limit. A capture taken with segmentation offload has packets
+            larger than any MTU, so there is no limit unless one is requested.
 
     Raises:
-        UsageError: a rate below 1, a negative delay, an MTU below 68 (the least that IPv4 allows; RFC 791).
+        UsageError: the rate is below 1, the delay is negative, or the MTU is below 68 (the minimum of IPv4; RFC 791).
     """
 
     __slots__ = ("_rest", "delay", "free_at", "mtu", "rate")
@@ -40,7 +40,7 @@ class Link:
         self._rest = 0
 
     def send(self, now: int, size: int) -> int:
-        """Put a packet of `size` bytes on the wire at `now` (ns); when its last bit has left (ns)."""
+        """Put a packet of `size` bytes on the wire at `now` (ns), and return when its last bit has left (ns)."""
         if now > self.free_at:
             self.free_at = now
             self._rest = 0

@@ -1,1 +1,1 @@
-"""The kernel's own qdiscs as children and reference points: they behave as Linux 7.2 does, told in our own words."""
+"""The kernel's own qdiscs, as children and for comparison: they behave as in Linux 7.2, in our own implementation."""

@@ -1,6 +1,6 @@
-"""clsact and ingress: no queues, but places on a device to which filters attach (net/sched/sch_ingress.c, Linux 7.2).
+"""clsact and ingress: places on a device for filters, without queues (net/sched/sch_ingress.c, Linux 7.2).
 
-The filters themselves are the device's (`ebpfvm.sched.netdev.NetDev.hooks`).
+The filters themselves belong to the device (`ebpfvm.sched.netdev.NetDev.hooks`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def nothing(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, Any]:
-    """Return no arguments: there is only one handle that `ingress` can have."""
+    """Return no arguments, because `ingress` has only one possible handle."""
     return {}
 
 

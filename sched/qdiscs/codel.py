@@ -1,6 +1,6 @@
-"""CoDel, the control law that fq_codel drops by (include/net/codel_impl.h, Linux 7.2; RFC 8289).
+"""CoDel, the control law by which fq_codel drops packets (include/net/codel_impl.h, Linux 7.2; RFC 8289).
 
-Times are in units of 1024 ns and the inverse square root is 16 bits of fixed point, as the kernel's are, so that the
+Times are in units of 1024 ns and the inverse square root is a 16-bit fixed-point number, as in the kernel, so that the
 same packets are dropped.
 """
 
@@ -20,8 +20,11 @@ _REC_INV_SQRT_SHIFT: Final = 16
 
 
 class CodelParams(NamedTuple):
-    """`target` and `interval` in units of 1024 ns; `mtu` in bytes: a queue of no more than that is never dropped
-    from; `ecn`: mark rather than drop where a packet allows it."""
+    """The parameters: `target` and `interval` in units of 1024 ns, `mtu` in bytes, `ecn`.
+
+    Nothing is dropped from a queue of at most `mtu` bytes. With `ecn`, ECN capable packets are marked instead of
+    dropped.
+    """
 
     target: int
     interval: int
@@ -30,13 +33,13 @@ class CodelParams(NamedTuple):
 
 
 class CodelQueue(NamedTuple):
-    """How `codel_dequeue` reaches a queue.
+    """The interface through which `codel_dequeue` accesses a queue.
 
     Attributes:
-        pop: its oldest packet with the time it came in (units of 1024 ns), or None.
+        pop: removes and returns the oldest packet with its arrival time (units of 1024 ns), or None.
         backlog: its bytes.
-        drop: drop a popped packet.
-        mark: set CE in a popped packet; False if it is not ECN capable.
+        drop: drops a removed packet.
+        mark: sets CE in a removed packet; returns False if it is not ECN capable.
     """
 
     pop: Callable[[], tuple[Packet, int] | None]
@@ -46,7 +49,7 @@ class CodelQueue(NamedTuple):
 
 
 class CodelVars:
-    """State of one queue (struct codel_vars)."""
+    """The state of one queue (struct codel_vars)."""
 
     __slots__ = ("count", "drop_next", "dropping", "first_above_time", "lastcount", "rec_inv_sqrt")
 
@@ -55,17 +58,17 @@ class CodelVars:
         self.dropping = False
 
     def newton_step(self) -> None:
-        """One step towards 1/sqrt(count)."""
+        """Make one step towards 1/sqrt(count)."""
         inverse = self.rec_inv_sqrt << _REC_INV_SQRT_SHIFT
         value = (3 << 32) - self.count * (inverse * inverse >> 32)
         self.rec_inv_sqrt = ((value >> 2) * inverse >> 31 & U32_MAX) >> _REC_INV_SQRT_SHIFT
 
     def control_law(self, time: int, interval: int) -> int:
-        """When to drop next: interval / sqrt(count) after `time`."""
+        """Return the time of the next drop: interval / sqrt(count) after `time`."""
         return time + (interval * (self.rec_inv_sqrt << _REC_INV_SQRT_SHIFT) >> 32)
 
     def should_drop(self, head: tuple[Packet, int] | None, queue: CodelQueue, params: CodelParams, now: int) -> bool:
-        """Has the delay been above the target for a whole interval?"""
+        """Return whether the sojourn time has been above the target for a whole interval."""
         if head is None or now - head[1] < params.target or queue.backlog() <= params.mtu:
             self.first_above_time = 0
             return False
@@ -76,7 +79,7 @@ class CodelVars:
 
 
 def codel_dequeue(queue: CodelQueue, params: CodelParams, state: CodelVars, now: int) -> Packet | None:
-    """The next packet, after dropping (or marking) what the control law says; `now` in units of 1024 ns."""
+    """Return the next packet, after dropping (or marking) as the control law says; `now` is in units of 1024 ns."""
     head = queue.pop()
     if head is None:
         state.dropping = False

@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 
 
 def psched_mtu(dev: QdiscDevice) -> int:
-    """The greatest frame of a device: MTU and link header, 1514 for Ethernet."""
+    """Return the greatest frame of a device: MTU and link header, 1514 for Ethernet."""
     return (dev.link.mtu or ETH_DATA_LEN) + ETH_HLEN
 
 
 def tx_queue_len(dev: QdiscDevice) -> int:
-    """Return the `txqueuelen` of a device, 1 where it is 0 (fifo_init)."""
+    """Return the `txqueuelen` of a device, 1 if it is 0 (fifo_init)."""
     return dev.tx_queue_len or 1
 
 
 class Fifo(Qdisc):
-    """What the three kinds share.
+    """Base of the three kinds.
 
     Args:
-        dev, handle: as of `Qdisc`.
+        dev, handle: as for `Qdisc`.
         limit: packets or bytes, None for the kind's default.
 
     Attributes:
-        limit: as above.
+        limit: the current limit.
         queue: the packets.
     """
 
@@ -46,20 +46,20 @@ class Fifo(Qdisc):
         self.change(self.default_limit() if limit is None else limit)
 
     def change(self, limit: int | None = None) -> None:
-        """Set the limit, None leaves it; packets above it stay (fifo_change)."""
+        """Set the limit, unless it is None; packets above it stay (fifo_change)."""
         self.limit = self.limit if limit is None else limit
         self.can_bypass = self.limit >= 1
 
     def default_limit(self) -> int:
-        """The limit without options."""
+        """Return the limit without options."""
         return tx_queue_len(self.dev)
 
     def has_room(self, skb: Packet) -> bool:
-        """May `skb` be queued?"""
+        """Return whether `skb` can be queued."""
         return self.kernel_view.qlen < self.limit
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
-        """Append, or drop the newcomer."""
+        """Append the packet, or drop it if there is no room."""
         if self.has_room(skb):
             self._append(skb)
             return NET_XMIT_SUCCESS
@@ -76,7 +76,7 @@ class Fifo(Qdisc):
         return NET_XMIT_DROP
 
     def dequeue(self) -> Packet | None:
-        """The oldest packet."""
+        """Return the oldest packet."""
         if not self.queue:
             return None
         skb = self.queue.popleft()
@@ -88,7 +88,7 @@ class Fifo(Qdisc):
         return skb
 
     def peek(self) -> Packet | None:
-        """The oldest packet, still queued (qdisc_peek_head)."""
+        """Return the oldest packet without removing it (qdisc_peek_head)."""
         return self.queue[0] if self.queue else None
 
     def reset(self) -> None:
@@ -98,46 +98,46 @@ class Fifo(Qdisc):
         super().reset()
 
     def options(self) -> str:
-        """`limit 8p`."""
+        """Return the options, as in `limit 8p`."""
         return f"limit {self.limit}p"
 
 
 class Pfifo(Fifo):
-    """First in, first out, at most `limit` packets; by default the device's txqueuelen."""
+    """First in, first out, with at most `limit` packets (default: the device's txqueuelen)."""
 
     kind = "pfifo"
 
 
 class Bfifo(Fifo):
-    """First in, first out, at most `limit` bytes; by default txqueuelen full frames."""
+    """First in, first out, with at most `limit` bytes (default: txqueuelen full frames)."""
 
     kind = "bfifo"
 
     def default_limit(self) -> int:
-        """txqueuelen frames of greatest size."""
+        """Return the bytes of txqueuelen frames of the greatest size."""
         return tx_queue_len(self.dev) * psched_mtu(self.dev)
 
     def change(self, limit: int | None = None) -> None:
-        """Set the limit, None leaves it; a queue too short for one frame is never bypassed."""
+        """Set the limit, unless it is None; a queue too short for one frame is never bypassed."""
         super().change(limit)
         self.can_bypass = self.limit >= psched_mtu(self.dev)
 
     def has_room(self, skb: Packet) -> bool:
-        """Do its bytes still fit?"""
+        """Return whether the bytes of `skb` fit."""
         return self.kernel_view.backlog + skb.len <= self.limit
 
     def options(self) -> str:
-        """`limit 3000b`, with a unit where it is exact enough."""
+        """Return the options, as in `limit 3000b`, with a larger unit if that is exact enough."""
         return f"limit {format_size(self.limit)}"
 
 
 class PfifoHeadDrop(Fifo):
-    """As pfifo, but a full queue drops its oldest packet for the newcomer and answers NET_XMIT_CN."""
+    """A pfifo that drops its oldest packet if it is full, and returns NET_XMIT_CN."""
 
     kind = "pfifo_head_drop"
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
-        """Append; make room at the head if there is none."""
+        """Append the packet, and drop the oldest if there is no room."""
         if not self.limit:
             return self._refuse(skb, to_free)
         if self.has_room(skb):

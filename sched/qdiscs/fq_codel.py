@@ -1,5 +1,7 @@
-"""fq_codel: flows by hash, deficit round robin between them, CoDel in each (net/sched/sch_fq_codel.c, Linux 7.2;
-RFC 8290)."""
+"""fq_codel: flows by hash, deficit round robin between them, CoDel in each.
+
+Sources: net/sched/sch_fq_codel.c, Linux 7.2; RFC 8290.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ TARGET, INTERVAL = 5_000_000, 100_000_000
 
 
 class FqCodelFlow:
-    """One queue: its packets with the times they came in, deficit and CoDel state."""
+    """One queue: its packets with their arrival times, its deficit and its CoDel state."""
 
     __slots__ = ("backlog", "cvars", "deficit", "queue")
 
@@ -42,7 +44,7 @@ class FqCodelFlow:
 
 
 def _codel_time(ns: int) -> str:
-    """Return a time as `tc` shows it, after the kernel kept it in units of 1024 ns."""
+    """Return a time as `tc` prints it, after the kernel stored it in units of 1024 ns."""
     return format_tc_time((ns >> CODEL_SHIFT << CODEL_SHIFT) // 1000 * 1000)
 
 
@@ -108,7 +110,7 @@ class FqCodel(ClassfulQdisc):
         self.change(**options)
 
     def change(self, **options: Unpack[FqCodelOptions]) -> None:
-        """Set the parameters that are named; the number of flows is fixed (fq_codel_change)."""
+        """Set the named parameters; the number of flows is fixed (fq_codel_change)."""
         if options.get("flows", self.number) != self.number:
             raise OSError(EINVAL, "the number of flows of an fq_codel cannot change")
         if options.get("quantum", 0) > _MAX_QUANTUM:
@@ -133,11 +135,11 @@ class FqCodel(ClassfulQdisc):
             self.dev.drop(skb, self.holder)
 
     def walk(self) -> Iterator[Any]:
-        """Flows are not classes that one could name."""
+        """Yield nothing, because flows are not classes that can be named."""
         return iter(())
 
     def classify(self, skb: Packet) -> tuple[int, int]:
-        """The flow of a packet, -1 for none, and what enqueue returns then (fq_codel_classify)."""
+        """Return the flow of a packet, -1 for none, and what enqueue then returns (fq_codel_classify)."""
         if skb.priority & TC_H_MAJ_MASK == self.handle and 0 < skb.priority & 0xFFFF <= self.number:
             return (skb.priority & 0xFFFF) - 1, 0
         if self.block is None or not self.block.chains:
@@ -152,7 +154,7 @@ class FqCodel(ClassfulQdisc):
         return minor - 1, 0
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
-        """Append to its flow; over a limit the fattest flow loses up to half (fq_codel_enqueue)."""
+        """Append the packet to its flow; over a limit, the fattest flow loses up to half (fq_codel_enqueue)."""
         hops = skb.hops
         index, result = self.classify(skb)
         if index < 0:
@@ -184,7 +186,7 @@ class FqCodel(ClassfulQdisc):
         return NET_XMIT_SUCCESS
 
     def _drop_batch(self, to_free: list[Packet]) -> int:
-        """Drop from the head of the flow with most bytes (fq_codel_drop); which one it was."""
+        """Drop from the head of the flow with most bytes (fq_codel_drop), and return which one it was."""
         index = max(sorted(self.flows), key=lambda i: self.flows[i].backlog)
         flow = self.flows[index]
         threshold, size, count = flow.backlog >> 1, 0, 0
@@ -201,7 +203,7 @@ class FqCodel(ClassfulQdisc):
         return index
 
     def dequeue(self) -> Packet | None:
-        """The next packet: new flows first, a quantum each, CoDel in the flow (fq_codel_dequeue)."""
+        """Return the next packet: new flows first, a quantum each, CoDel in the flow (fq_codel_dequeue)."""
         while True:
             heads = self.new_flows or self.old_flows
             if not heads:
@@ -229,7 +231,7 @@ class FqCodel(ClassfulQdisc):
         return skb
 
     def _mark_late(self, skb: Packet) -> None:
-        """Mark a packet that has waited longer than `ce_threshold`."""
+        """Mark a packet whose sojourn time exceeds `ce_threshold`."""
         if self.ce_threshold is None or self._waited <= self.ce_threshold >> CODEL_SHIFT:
             return
         value, mask = self.ce_selector
@@ -264,7 +266,7 @@ class FqCodel(ClassfulQdisc):
         return CodelQueue(pop, lambda: flow.backlog, drop, mark)
 
     def reset(self) -> None:
-        """Drop what is queued, forget the flows."""
+        """Drop what is queued, and forget the flows."""
         for flow in self.flows.values():
             for skb, _ in flow.queue:
                 self.dev.drop(skb, self.holder)
@@ -274,7 +276,7 @@ class FqCodel(ClassfulQdisc):
         super().reset()
 
     def options(self) -> str:
-        """The parameters as `tc` shows them."""
+        """Return the parameters as `tc` prints them."""
         parts = [f"limit {self.limit}p flows {self.number} quantum {self.quantum} target {_codel_time(self.target)}"]
         if self.ce_threshold is not None:
             parts.append(f"ce_threshold {_codel_time(self.ce_threshold)}")
@@ -286,7 +288,7 @@ class FqCodel(ClassfulQdisc):
         return " ".join((*parts, f"drop_batch {self.drop_batch} "))
 
     def xstats(self) -> list[str]:
-        """What `tc -s` shows behind the counters."""
+        """Return what `tc -s` prints after the counters."""
         return [f"  maxpacket {self.maxpacket} drop_overlimit {self.drop_overlimit} "
                 f"new_flow_count {self.new_flow_count} ecn_mark {self.ecn_mark}"
                 + (f" ce_mark {self.ce_mark}" if self.ce_mark else ""),
@@ -294,7 +296,7 @@ class FqCodel(ClassfulQdisc):
 
 
 def fq_codel_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, Any]:
-    """Return the arguments of `FqCodel`; `tc` hands 0 over only where the kernel takes it for a value."""
+    """Return the arguments of `FqCodel`; `tc` passes 0 on only where the kernel accepts it as a value."""
     options = {("ecn" if word == "noecn" else word): word != "noecn" and value for word, value in items}
     if "ce_threshold_selector" in options:
         options["ce_selector"] = options.pop("ce_threshold_selector")

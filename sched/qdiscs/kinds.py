@@ -1,4 +1,4 @@
-"""The list of qdisc kinds. A kind whose file is in this folder and that is not in the list is an error."""
+"""The list of qdisc kinds; a kind whose file is in this folder and that is missing from the list is an error."""
 
 from __future__ import annotations
 

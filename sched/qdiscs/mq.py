@@ -1,7 +1,7 @@
 """mq: one child for each transmit queue of a device (net/sched/sch_mq.c, Linux 7.2).
 
-A kernel hands each queue's packets to the hardware on its own, and the hardware takes turns between its queues. Here
-the wire belongs to the device, and the turns are taken by mq.
+A kernel hands each queue's packets to the hardware separately, and the hardware alternates between its queues. Here the
+wire belongs to the device, and mq alternates.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def pick_tx(skb: Packet, queues: int) -> int:
-    """The transmit queue of a packet (netdev_pick_tx): the one skbedit has set, or one by the hash of its flow."""
+    """Return the transmit queue of a packet (netdev_pick_tx): the one that skbedit set, or one by the flow's hash."""
     if not skb.tx_queue_chosen:
         skb.queue_mapping = skb_get_hash(skb) * queues >> 32
     return skb.queue_mapping if skb.queue_mapping < queues else 0
@@ -50,15 +50,15 @@ class Mq(ClassfulQdisc):
             self.graft(cl, None)
 
     def walk(self) -> Iterator[QdiscClass]:
-        """One class per queue."""
+        """Yield one class per queue."""
         return iter(self.queues)
 
     def graft(self, cl: QdiscClass, new: Qdisc | None) -> Qdisc | None:
-        """Another qdisc for a queue; without one pfifo_fast."""
+        """Attach a qdisc to a queue, or pfifo_fast if there is none, and return the one that it replaces."""
         return super().graft(cl, new if new is not None else PfifoFast(self.dev))
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
-        """Give it to its queue's qdisc."""
+        """Pass the packet to the qdisc of its queue."""
         child = self.queues[pick_tx(skb, len(self.queues))].child
         assert child is not None
         size = skb.len
@@ -71,7 +71,7 @@ class Mq(ClassfulQdisc):
         return result
 
     def dequeue(self) -> Packet | None:
-        """From the queue whose turn it is, or the next that has a packet."""
+        """Return a packet of the queue whose turn it is, or of the next that has one."""
         count = len(self.queues)
         for step in range(count):
             index = (self._next + step) % count

@@ -1,5 +1,7 @@
-"""netem: emulates a path with delay, jitter, loss, duplication, corruption, reordering and a rate
-(net/sched/sch_netem.c, Linux 7.2). Chance comes from the seed that is given, or else from the run's."""
+"""netem: emulate a path with delay, jitter, loss, duplication, corruption, reordering and a rate.
+
+Source: net/sched/sch_netem.c, Linux 7.2. The random seed is the given one, or else the run's.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +38,12 @@ _UNLIMITED: Final = S32_MAX
 
 @dataclass(frozen=True, slots=True)
 class NetemSlot:
-    """Packets leave together, in slots.
+    """Slots, in which packets leave together.
 
     Attributes:
         shortest, longest: ns between slots.
-        delay, jitter, table: the same by a distribution, if `jitter` is not 0.
-        packets, size: at most so many packets and bytes in a slot, 0 for no limit.
+        delay, jitter, table: the same as a distribution, if `jitter` is not 0.
+        packets, size: maximum of packets and bytes in a slot, 0 for no limit.
     """
 
     shortest: int = 0
@@ -53,7 +55,7 @@ class NetemSlot:
     size: int = 0
 
     def text(self) -> str:
-        """Return it as `tc` shows it."""
+        """Return the slots as `tc` prints them."""
         if self.jitter:
             text = f"slot distribution {format_tc_time(self.delay)} {format_tc_time(self.jitter)}"
         else:
@@ -64,7 +66,7 @@ class NetemSlot:
 
 @dataclass(frozen=True, slots=True)
 class NetemRate:
-    """A rate in bytes a second, with what a link adds: bytes for each packet, and cells of a size with their header."""
+    """A rate in bytes per second, with the overhead of a link: bytes for each packet, and cells with their header."""
 
     rate: int
     overhead: int = 0
@@ -79,7 +81,7 @@ class NetemRate:
         return (size & U64_MAX) * NSEC_PER_SEC // self.rate
 
     def text(self) -> str:
-        """Return it as `tc` shows it."""
+        """Return the rate as `tc` prints it."""
         extra = ((" packetoverhead", self.overhead), (" cellsize", self.cell), (" celloverhead", self.cell_overhead))
         return f"rate {format_tc_rate(8 * self.rate)}" + "".join(f"{word} {value}" for word, value in extra if value)
 
@@ -204,11 +206,11 @@ class Netem(ClassfulQdisc):
         return self.leaf
 
     def walk(self) -> Iterator[QdiscClass]:
-        """Yield the class, if it has a child."""
+        """Yield the class if it has a child."""
         return iter((self.leaf,) if self.leaf.child is not None else ())
 
     def class_stats(self, cl: Any) -> None:
-        """No counters are shown."""
+        """Return None, because no counters are printed."""
 
     # ---- packets ----------------------------------------------------------------------------------------------
 
@@ -220,7 +222,7 @@ class Netem(ClassfulQdisc):
         return self.model.lost(self.prng) if self.model is not None else self._hit("loss")
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
-        """Duplicate, lose, corrupt or queue it (netem_enqueue)."""
+        """Duplicate, lose, corrupt or queue the packet (netem_enqueue)."""
         count = 1 + (not self._duplicating and self._hit("duplicate"))
         if self._lost():
             if self.ecn and set_ce(skb):
@@ -248,7 +250,7 @@ class Netem(ClassfulQdisc):
         return NET_XMIT_SUCCESS
 
     def _put(self, skb: Packet) -> None:
-        """Queue it by its time, or in front of all others to reorder it."""
+        """Queue the packet by its time, or before all others to reorder it."""
         now = self.dev.loop.now
         if not self.gap or self._counter < self.gap - 1 or self.chances["reorder"] < self._draws["reorder"]():
             delay = tabledist(self.delay, self.jitter, self._draws["delay"], self.table)
@@ -269,14 +271,14 @@ class Netem(ClassfulQdisc):
             self.kernel_view.requeues += 1
 
     def _last_time(self) -> int | None:
-        """When the last of the queued packets leaves, None without any."""
+        """Return the time at which the last queued packet leaves, None if there is none."""
         times = [self._front[-1][0]] if self._front else []
         if self._heap:
             times.append(self._latest)
         return max(times, default=None)
 
     def _send_copy(self, copy: Packet) -> None:
-        """Give a duplicate to the root qdisc; it is not duplicated again."""
+        """Pass a duplicate to the root qdisc, where it is not duplicated again."""
         root, before = self.dev.qdisc, self._duplicating
         refused: list[Packet] = []
         self._duplicating = True
@@ -287,7 +289,7 @@ class Netem(ClassfulQdisc):
             self.dev.drop(packet, root.holder)
 
     def _corrupt(self, skb: Packet) -> None:
-        """Flip a bit of those that are there."""
+        """Flip one bit of the captured part of the packet."""
         data, length = bytearray(skb.payload()), skb.len
         if data:
             data[self._random.randrange(len(data))] ^= 1 << self._random.randrange(8)
@@ -344,7 +346,7 @@ class Netem(ClassfulQdisc):
                 self._next_slot(now)
 
     def _next_slot(self, now: int) -> None:
-        """Begin another slot (get_slot_next)."""
+        """Start another slot (get_slot_next)."""
         slot = self.slot
         assert slot is not None
         if slot.table is None:
@@ -365,7 +367,7 @@ class Netem(ClassfulQdisc):
     # ---- what tc shows ----------------------------------------------------------------------------------------
 
     def options(self) -> str:
-        """Return what is set."""
+        """Return the parameters that are set."""
         parts = [f"limit {self.limit}"]
         if self.delay:
             parts.append(f"delay {format_tc_time(self.delay)}"

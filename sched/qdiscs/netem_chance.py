@@ -1,4 +1,4 @@
-"""What is random about netem: numbers, correlation, tables of distributions and models of loss.
+"""The randomness of netem: numbers, correlation, distribution tables and loss models.
 
 Numbers come from Tausworthe's generator of 113 bits (P. L'Ecuyer, "Tables of maximally equidistributed combined LFSR
 generators", 1999), as in Linux (lib/random32.c, net/sched/sch_netem.c, 7.2): the same seed loses the same packets.
@@ -24,7 +24,7 @@ Table = tuple[int, ...]
 
 
 class Prng:
-    """The generator.
+    """The random number generator.
 
     Args:
         seed: 64 bits.
@@ -48,11 +48,11 @@ class Prng:
 
 
 class Correlated:
-    """Numbers that depend on the one before (get_crandom).
+    """Numbers that depend on the previous one (get_crandom).
 
     Args:
-        prng: where numbers come from.
-        rho: how much; 0xffffffff is all.
+        prng: source of random numbers.
+        rho: correlation; 0xffffffff is complete.
         last: the number before the first.
     """
 
@@ -120,7 +120,7 @@ DISTRIBUTIONS: Final[Mapping[str, Callable[[], Table | None]]] = {
 # ---- loss -----------------------------------------------------------------------------------------------------
 
 class LossModel(Protocol):
-    """Decides which packets are lost, and says how `tc` shows it."""
+    """Decides which packets are lost, and says how `tc` prints it."""
 
     def lost(self, prng: Callable[[], int]) -> bool:
         """Return whether the next packet is lost."""
@@ -131,7 +131,7 @@ class LossModel(Protocol):
 
 @dataclass(slots=True)
 class FourStates:
-    """Loss in bursts, and isolated loss (loss_4state; S. Salsano et al., "GI"): a Markov chain of four states."""
+    """Loss in bursts and isolated loss, as a Markov chain of four states (loss_4state; S. Salsano et al., "GI")."""
 
     p13: int
     p31: int
@@ -141,7 +141,10 @@ class FourStates:
     state: int = 1  # 1 sent in a gap, 2 sent in a burst, 3 lost in a burst, 4 lost in a gap
 
     def lost(self, prng: Callable[[], int]) -> bool:
-        """Go on to the next state; a number equal to a bound changes nothing, as in the kernel."""
+        """Advance the state, and return whether the packet is lost.
+
+        As in the kernel, a bound itself changes nothing.
+        """
         value = prng()
         if self.state == 1:
             if value < self.p14:
@@ -162,13 +165,13 @@ class FourStates:
         return self.state in (3, 4)
 
     def words(self) -> tuple[tuple[str, int], ...]:
-        """As tc-netem(8) names them."""
+        """Return the parameters as tc-netem(8) names them."""
         return (("p13", self.p13), ("p31", self.p31), ("p32", self.p32), ("p23", self.p23), ("p14", self.p14))
 
 
 @dataclass(slots=True)
 class GilbertElliot:
-    """A good and a bad state (loss_gilb_ell): `p` to the bad one, `r` back, `h` and `k1` as loss in either.
+    """A good and a bad state (loss_gilb_ell): `p` leads to the bad one, `r` back; `h` and `k1` are the losses in each.
 
     Attributes:
         h: probability of transmission in the bad state.
@@ -182,7 +185,7 @@ class GilbertElliot:
     bad: bool = False
 
     def lost(self, prng: Callable[[], int]) -> bool:
-        """Change the state by one number, decide by another."""
+        """Change the state with one random number, and return the decision of another."""
         if not self.bad:
             self.bad = prng() < self.p
             return prng() < self.k1
@@ -190,5 +193,5 @@ class GilbertElliot:
         return prng() > self.h
 
     def words(self) -> tuple[tuple[str, int], ...]:
-        """As tc-netem(8) names them."""
+        """Return the parameters as tc-netem(8) names them."""
         return (("p", self.p), ("r", self.r), ("1-h", U32_MAX - self.h), ("1-k", self.k1))

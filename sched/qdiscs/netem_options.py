@@ -1,4 +1,4 @@
-"""The options of netem (tc-netem(8); iproute2's q_netem.c): how they are written, and what they mean together."""
+"""The options of netem: their syntax and their meaning together (tc-netem(8); iproute2's q_netem.c)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_FILE: Final = 1 << 20
 
 
 def _optional(name: str, kind: str, most: int) -> list[Rule]:
-    """Rules for a list of one to `most` values."""
+    """Return rules for a list of one to `most` values."""
     return [(f"{name} : {' '.join([kind] * count)}", lambda *values: list(values)) for count in range(1, most + 1)]
 
 
@@ -115,7 +115,7 @@ def _numbers(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check(found: Mapping[str, Any]) -> None:
-    """Raise `UsageError` for options that need others."""
+    """Raise `UsageError` if an option requires another that is missing."""
     if found.get("reorder") and not found["delay"]:
         raise UsageError("netem: reordering not possible without specifying some delay")
     if found.get("gap") and not found.get("reorder"):

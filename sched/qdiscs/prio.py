@@ -38,10 +38,10 @@ _TC_H_MIN: Final = 0xFFFF
 
 
 def check_priomap(bands: int, priomap: Sequence[int]) -> tuple[int, ...]:
-    """The map, filled up with the default as `tc` does.
+    """Return the map, completed with the default as in `tc`.
 
     Raises:
-        OSError: EINVAL, too few or many bands, or a band that is none (prio_tune).
+        OSError: EINVAL, if there are too few or many bands, or a band does not exist (prio_tune).
     """
     if not MIN_BANDS <= bands <= MAX_BANDS:
         raise OSError(EINVAL, f"prio has {MIN_BANDS} to {MAX_BANDS} bands, not {bands}")
@@ -74,7 +74,7 @@ class Prio(ClassfulQdisc):
         self.change(bands, priomap)
 
     def change(self, bands: int = BANDS, priomap: Sequence[int] = PRIOMAP) -> None:
-        """Other bands or another map; what bands that go away hold is dropped (prio_tune)."""
+        """Set the number of bands or the map; packets in bands that are removed are dropped (prio_tune)."""
         self.priomap = check_priomap(bands, priomap)
         while len(self.bands) > bands:
             child = self.bands.pop().child
@@ -87,15 +87,15 @@ class Prio(ClassfulQdisc):
             self.graft(cl, None)
 
     def walk(self) -> Iterator[QdiscClass]:
-        """One class per band."""
+        """Yield one class per band."""
         return iter(self.bands)
 
     def graft(self, cl: QdiscClass, new: Qdisc | None) -> Qdisc | None:
-        """Another qdisc for a band; without one a pfifo (prio_graft)."""
+        """Attach a qdisc to a band, or a pfifo if there is none, and return the one that it replaces (prio_graft)."""
         return super().graft(cl, new if new is not None else Pfifo(self.dev))
 
     def classify(self, skb: Packet) -> tuple[int, int]:
-        """The band of a packet, -1 for none, and what enqueue returns then (prio_classify)."""
+        """Return the band of a packet, -1 for none, and what enqueue then returns (prio_classify)."""
         band = skb.priority
         if band & TC_H_MAJ_MASK != self.handle:
             result = TcfResult()
@@ -111,7 +111,7 @@ class Prio(ClassfulQdisc):
         return (band if 0 <= band < len(self.bands) else self.priomap[0]), 0
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
-        """Give it to its band's qdisc (prio_enqueue)."""
+        """Pass the packet to the qdisc of its band (prio_enqueue)."""
         hops = skb.hops
         band, result = self.classify(skb)
         if band < 0:
@@ -128,7 +128,7 @@ class Prio(ClassfulQdisc):
         return result
 
     def dequeue(self) -> Packet | None:
-        """From the first band that has a packet."""
+        """Return a packet of the first band that has one."""
         for cl in self.bands:
             skb = dequeue_peeked(self, cl.child) if cl.child is not None else None
             if skb is not None:
@@ -137,7 +137,7 @@ class Prio(ClassfulQdisc):
         return None
 
     def peek(self) -> Packet | None:
-        """What `dequeue` would give, still queued (prio_peek)."""
+        """Return what `dequeue` would return, without removing it (prio_peek)."""
         for child in self.children():
             skb = child.peek()
             if skb is not None:
@@ -145,12 +145,12 @@ class Prio(ClassfulQdisc):
         return None
 
     def options(self) -> str:
-        """`bands 3 priomap 1 2 ...`."""
+        """Return the options, as in `bands 3 priomap 1 2 ...`."""
         return f"bands {len(self.bands)} priomap {' '.join(map(str, self.priomap))}"
 
 
 class PfifoFast(Qdisc):
-    """pfifo_fast, what a device has without any `tc qdisc add`: three bands of txqueuelen packets each."""
+    """pfifo_fast, the qdisc of a device without any `tc qdisc add`: three bands of txqueuelen packets each."""
 
     kind = "pfifo_fast"
     can_bypass = True
@@ -160,7 +160,7 @@ class PfifoFast(Qdisc):
         self.bands = [Fifo(dev, 0, tx_queue_len(dev)) for _ in range(3)]
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
-        """Append to the band that skb->priority means, or drop."""
+        """Append the packet to the band that skb->priority selects, or drop it."""
         band = self.bands[PRIOMAP[skb.priority & TC_PRIO_MAX]]
         if len(band.queue) >= band.limit:
             self.kernel_view.drops += 1
@@ -172,14 +172,14 @@ class PfifoFast(Qdisc):
         return NET_XMIT_SUCCESS
 
     def dequeue(self) -> Packet | None:
-        """From the first band that has a packet."""
+        """Return a packet of the first band that has one."""
         skb = next((band.queue.popleft() for band in self.bands if band.queue), None)
         if skb is not None:
             account_out(self, skb)
         return skb
 
     def peek(self) -> Packet | None:
-        """What `dequeue` would give, still queued."""
+        """Return what `dequeue` would return, without removing it."""
         return next((band.queue[0] for band in self.bands if band.queue), None)
 
     def reset(self) -> None:
@@ -190,12 +190,12 @@ class PfifoFast(Qdisc):
         super().reset()
 
     def options(self) -> str:
-        """As `tc` shows it; nothing can be set."""
+        """Return the parameters as `tc` prints them; none can be set."""
         return f"bands 3 priomap {' '.join(map(str, PRIOMAP))}"
 
 
 def prio_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, Any]:
-    """Return the arguments of `Prio`; the map is checked as `tc` does."""
+    """Return the arguments of `Prio`, with the map checked as in `tc`."""
     options = {word: value for word, value in items if word != "multiqueue"}
     bands, priomap = options.get("bands", BANDS), options.get("priomap", ())
     if len(priomap) > TC_PRIO_MAX + 1:

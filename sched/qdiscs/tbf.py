@@ -1,4 +1,4 @@
-"""tbf, the token bucket filter (net/sched/sch_tbf.c, Linux 7.2). Tokens are nanoseconds of sending time."""
+"""tbf, the token bucket filter (net/sched/sch_tbf.c, Linux 7.2); tokens are nanoseconds of sending time."""
 
 from __future__ import annotations
 
@@ -93,18 +93,18 @@ class Tbf(ClassfulQdisc):
         return self.leaf
 
     def walk(self) -> Iterator[QdiscClass]:
-        """The one class."""
+        """Yield the one class."""
         return iter((self.leaf,))
 
     def class_stats(self, cl: Any) -> None:
-        """No counters are shown."""
+        """Return None, because no counters are printed."""
 
     def graft(self, cl: QdiscClass, new: Qdisc | None) -> Qdisc | None:
-        """Another child; without one the bfifo again."""
+        """Attach a child, or a bfifo if there is none, and return the one that it replaces."""
         return super().graft(cl, new if new is not None else Bfifo(self.dev, 0, self.limit))
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
-        """Queue it in the child, unless it could never be sent (tbf_enqueue)."""
+        """Queue the packet in the child, unless it could never be sent (tbf_enqueue)."""
         size = skb.len
         if size > self.max_size:
             self.kernel_view.drops += 1
@@ -120,7 +120,7 @@ class Tbf(ClassfulQdisc):
         return result
 
     def dequeue(self) -> Packet | None:
-        """The child's next packet if there are tokens for it, else a timer for when there will be (tbf_dequeue)."""
+        """Return the child's next packet if there are tokens for it, or set a timer until there are (tbf_dequeue)."""
         child = self.leaf.child
         skb = child.peek() if child is not None else None
         if skb is None or child is None:
@@ -148,11 +148,11 @@ class Tbf(ClassfulQdisc):
         self._fill()
 
     def options(self) -> str:
-        """Return rate, burst and the latency that the limit means, or the limit if it holds less than the burst."""
+        """Return rate, burst and the latency that the limit implies, or the limit if it is less than the burst."""
         return self._shown(False)
 
     def details(self) -> str:
-        """Return the same, and what a packet counts besides its bytes."""
+        """Return the options, and what a packet counts in addition to its bytes."""
         return self._shown(True)
 
     def _shown(self, details: bool) -> str:
@@ -172,13 +172,13 @@ class Tbf(ClassfulQdisc):
         return " ".join(parts) + " "
 
     def _latency(self, rate: RateConfig, buffer: int) -> int:
-        """Return the ns that a packet waits at most behind a full queue, in whole microseconds; negative for none."""
+        """Return the longest wait in a full queue in ns, in whole microseconds; negative for none."""
         exact = self.limit * NSEC_PER_SEC // rate.rate - (buffer >> PSCHED_SHIFT << PSCHED_SHIFT)
         return exact if exact < 0 else exact // 1000 * 1000
 
 
 def tbf_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, Any]:
-    """Return the arguments of `Tbf`; the limit is computed from a latency, and what `tc` refuses is refused."""
+    """Return the arguments of `Tbf`, with the limit computed from a latency, and raise UsageError as `tc` does."""
     options = _once(items)
     for word in ("rate", "burst"):
         if not options.get(word):
@@ -201,7 +201,7 @@ def tbf_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, An
 
 
 def _once(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the options by word; only those that change no buckets may be given twice."""
+    """Return the options by word; only those that do not change buckets may be repeated."""
     options: dict[str, Any] = {}
     for word, value in items:
         if word in options and word in ("rate", "burst", "peakrate", "mtu", "limit", "latency"):
