@@ -20,9 +20,11 @@ from typing import Any, Final
 from ebpfvm.errors import LimitError, UsageError
 from ebpfvm.ints import S64_MAX
 
-_FACTORS: Final = {"": 1, "k": 10 ** 3, "m": 10 ** 6, "g": 10 ** 9, "t": 10 ** 12,
+PREFIXES: Final = {"": 1, "k": 10 ** 3, "m": 10 ** 6, "g": 10 ** 9, "t": 10 ** 12,
                    "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
-_NUMBER: Final = re.compile(r"(\d{1,18})(k|m|g|t|ki|mi|gi|ti|)", re.ASCII | re.IGNORECASE)
+"""The factors that numbers can have, here and in the rates of `tc` (`ebpfvm.sched.units`)."""
+
+_NUMBER: Final = re.compile(rf"(\d{{1,18}})({'|'.join(PREFIXES)})", re.ASCII | re.IGNORECASE)
 _GREATEST: Final = S64_MAX
 
 
@@ -76,7 +78,7 @@ class Limits:
             match = _NUMBER.fullmatch(text)
             if not equals or match is None:
                 raise UsageError(f"limit {word!r}: expected NAME=NUMBER, as in {name}=5000 or {name}=2m")
-            values[name] = int(match[1]) * _FACTORS[match[2].lower()]
+            values[name] = int(match[1]) * PREFIXES[match[2].lower()]
         return cls(**values)
 
     def reached(self, name: str, what: str) -> LimitError:

@@ -15,44 +15,98 @@ truncated. Unlike in `tc`, which computes with floating point numbers, a value i
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from ebpfvm.errors import UsageError
 from ebpfvm.ints import S64_MAX, U32_MAX
+from ebpfvm.limits import PREFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 NSEC_PER_SEC = 1_000_000_000
 MAX = S64_MAX
 
 _WORD = re.compile(r"(?:(?P<hex>0x[0-9a-f]{1,16})|(?P<number>\d{1,20}(?:\.\d{0,20})?|\.\d{1,20})"
-                   r"(?:e(?P<exponent>[+-]?\d{1,2}))?)(?P<unit>[a-z]*)", re.ASCII | re.IGNORECASE)
-
-_PREFIXES = {"": 1, "k": 10 ** 3, "m": 10 ** 6, "g": 10 ** 9, "t": 10 ** 12,
-             "ki": 2 ** 10, "mi": 2 ** 20, "gi": 2 ** 30, "ti": 2 ** 40}
-_RATES = {"": Fraction(1)} | {prefix + unit: Fraction(factor * bits)
-                              for prefix, factor in _PREFIXES.items() for unit, bits in (("bit", 1), ("bps", 8))}
-_SIZES = {"": Fraction(1), "b": Fraction(1), "bit": Fraction(1, 8)} | {
-    prefix + unit: Fraction(factor, part)
-    for prefix, factor in (("k", 2 ** 10), ("m", 2 ** 20), ("g", 2 ** 30))
-    for unit, part in (("", 1), ("b", 1), ("bit", 8))}
-_TIMES = {"": Fraction(1000)} | {name: Fraction(ns)
-                                 for names, ns in (("s sec secs", NSEC_PER_SEC), ("ms msec msecs", 10 ** 6),
-                                                   ("us usec usecs", 1000), ("ns nsec nsecs", 1))
-                                 for name in names.split()}
+                   r"(?:e(?P<exponent>[+-]?\d{1,2}))?)(?P<unit>[a-z]*|%)", re.ASCII | re.IGNORECASE)
 
 
-def _parse(word: str, units: dict[str, Fraction], what: str, expected: str, maximum: int = MAX) -> int:
+@dataclass(frozen=True)
+class Quantity:
+    """A number with a unit, as a word says it: the one parser of rates, sizes, times and percentages.
+
+    Attributes:
+        name: what it is, for messages.
+        units: unit, in small letters -> its factor.
+        expected: what to write, for messages.
+        least, most: bounds of the result.
+        step: the result is a multiple of it; what is above is cut off.
+        low: what a number below `least` is refused with.
+    """
+
+    name: str
+    units: Mapping[str, Fraction]
+    expected: str
+    least: int = 0
+    most: int = MAX
+    step: int = 1
+    low: str = ""
+
+    def parse(self, word: str) -> int:
+        """Return the number that a word says, in the smallest unit.
+
+        Raises:
+            UsageError: it says none, or one that is out of range.
+        """
+        value = exactly(word, self.units)
+        if value is None:
+            shown = word if len(word) < 60 else word[:60] + "..."
+            raise UsageError(f"{self.name} {shown!r}: expected a number and a unit, {self.expected}")
+        result = int(value)
+        if result > self.most:
+            raise UsageError(f"{self.name} {word!r} is out of range, {self.expected}")
+        if result < self.least:
+            raise UsageError(f"{self.name} {word!r}: {self.low}, {self.expected}")
+        return result // self.step * self.step
+
+
+def exactly(word: str, units: Mapping[str, Fraction]) -> Fraction | None:
+    """Return the number that a word says, with its unit multiplied in; None if it is no number with such a unit."""
     match = _WORD.fullmatch(word)
     if match is None or match["unit"].lower() not in units:
-        shown = word if len(word) < 60 else word[:60] + "..."
-        raise UsageError(f"{what} {shown!r}: expected a number and a unit, {expected}")
+        return None
     if match["hex"]:
         value = Fraction(int(match["hex"], 16))
     else:
         value = Fraction(match["number"]) * Fraction(10) ** int(match["exponent"] or 0)
-    result = int(value * units[match["unit"].lower()])
-    if result > maximum:
-        raise UsageError(f"{what} {word!r} is out of range, {expected}")
-    return result
+    return value * units[match["unit"].lower()]
+
+
+_RATES = {"": Fraction(1)} | {prefix + unit: Fraction(factor * bits)
+                              for prefix, factor in PREFIXES.items() for unit, bits in (("bit", 1), ("bps", 8))}
+_SIZES = {"": Fraction(1), "b": Fraction(1), "bit": Fraction(1, 8)} | {
+    prefix + unit: Fraction(factor, part)
+    for prefix, factor in (("k", 2 ** 10), ("m", 2 ** 20), ("g", 2 ** 30))
+    for unit, part in (("", 1), ("b", 1), ("bit", 8))}
+_TIMES = {name: Fraction(ns) for names, ns in (("s sec secs", NSEC_PER_SEC), ("ms msec msecs", 10 ** 6),
+                                               ("us usec usecs", 1000)) for name in names.split()}
+_NANOSECONDS = {name: Fraction(1) for name in ("ns", "nsec", "nsecs")}
+_AS_RATE = "as in 10mbit, 1gbit, 100kbps (bytes a second)"
+_AS_SIZE = "as in 1500b, 10k, 1mb"
+
+RATE = Quantity("rate", _RATES, _AS_RATE, least=1, low="a link needs at least 1 bit a second")
+TC_RATE = Quantity("rate", _RATES, _AS_RATE)
+SIZE = Quantity("size", _SIZES, _AS_SIZE)
+TC_SIZE = Quantity("size", _SIZES, _AS_SIZE, most=U32_MAX)
+TIME = Quantity("time", _TIMES | _NANOSECONDS | {"": Fraction(1000)},
+                "as in 1s, 5ms, 20us, 300ns (bare: microseconds)")
+TC_TIME = Quantity("time", _TIMES | {"": Fraction(1000)}, "as in 1s, 5ms, 20us (bare: microseconds)", step=1000)
+TIME64 = Quantity("time", _TIMES | _NANOSECONDS | {"": Fraction(1)},
+                  "as in 1s, 5ms, 20us, 300ns (bare: nanoseconds)")
+PERCENT = {"": Fraction(1, 100), "%": Fraction(1, 100)}
+"""The units of a percentage."""
 
 
 def parse_rate(word: str) -> int:
@@ -64,11 +118,7 @@ def parse_rate(word: str) -> int:
     Raises:
         UsageError: the word is not a rate, or not one that a link can have (zero, negative, too great).
     """
-    expected = "as in 10mbit, 1gbit, 100kbps (bytes a second)"
-    rate = _parse(word, _RATES, "rate", expected)
-    if rate < 1:
-        raise UsageError(f"rate {word!r}: a link needs at least 1 bit a second, {expected}")
-    return rate
+    return RATE.parse(word)
 
 
 def parse_size(word: str) -> int:
@@ -80,17 +130,17 @@ def parse_size(word: str) -> int:
     Raises:
         UsageError: the word is not a size.
     """
-    return _parse(word, _SIZES, "size", "as in 1500b, 10k, 1mb")
+    return SIZE.parse(word)
 
 
 def parse_tc_size(word: str) -> int:
     """Return a 32-bit size in bytes, which is what most options of `tc` take."""
-    return _parse(word, _SIZES, "size", "as in 1500b, 10k, 1mb", U32_MAX)
+    return TC_SIZE.parse(word)
 
 
 def parse_tc_rate(word: str) -> int:
     """Return a rate in bytes per second, which may be 0."""
-    return _parse(word, _RATES, "rate", "as in 10mbit, 1gbit, 100kbps (bytes a second)") // 8
+    return TC_RATE.parse(word) // 8
 
 
 def parse_time(word: str) -> int:
@@ -102,7 +152,7 @@ def parse_time(word: str) -> int:
     Raises:
         UsageError: the word is not a time.
     """
-    return _parse(word, _TIMES, "time", "as in 1s, 5ms, 20us, 300ns (bare: microseconds)")
+    return TIME.parse(word)
 
 
 def parse_tc_time(word: str) -> int:
@@ -111,8 +161,7 @@ def parse_tc_time(word: str) -> int:
     >>> parse_tc_time("1.5ms"), parse_tc_time("20")
     (1500000, 20000)
     """
-    units = {name: factor for name, factor in _TIMES.items() if not name.startswith("n")}
-    return _parse(word, units, "time", "as in 1s, 5ms, 20us (bare: microseconds)") // 1000 * 1000
+    return TC_TIME.parse(word)
 
 
 def parse_time64(word: str) -> int:
@@ -121,7 +170,25 @@ def parse_time64(word: str) -> int:
     >>> parse_time64("20us"), parse_time64("20")
     (20000, 20)
     """
-    return _parse(word, _TIMES | {"": Fraction(1)}, "time", "as in 1s, 5ms, 20us, 300ns (bare: nanoseconds)")
+    return TIME64.parse(word)
+
+
+def parse_chance(word: str) -> int:
+    """Return a percentage, with or without %, as a part of 0xffffffff.
+
+    >>> parse_chance("100%"), parse_chance("0.5")
+    (4294967295, 21474836)
+
+    Raises:
+        ValueError: not a percentage.
+        UsageError: more than 100.
+    """
+    value = None if word[:2].lower() == "0x" else exactly(word, PERCENT)
+    if value is None:
+        raise ValueError
+    if value > 1:
+        raise UsageError(f"{word!r}: a percentage from 0 to 100")
+    return round(value * U32_MAX)
 
 
 def _scaled(value: int, steps: tuple[tuple[int, str], ...], last: str) -> str:

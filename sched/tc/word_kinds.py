@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 from ipaddress import ip_network
 from typing import Final
 
@@ -37,7 +36,7 @@ from ebpfvm.sched.tc.tc_verdict import (
     TC_ACT_TRAP,
     TC_ACT_UNSPEC,
 )
-from ebpfvm.sched.units import parse_tc_rate, parse_tc_size, parse_tc_time, parse_time64
+from ebpfvm.sched.units import parse_chance, parse_tc_rate, parse_tc_size, parse_tc_time, parse_time64
 
 PROTOCOLS: Final = {"all": ETH_P_ALL, "ip": ETH_P_IP, "ipv4": ETH_P_IP, "ipv6": ETH_P_IPV6, "ip6": ETH_P_IPV6,
                     "arp": ETH_P_ARP, "802.1q": ETH_P_8021Q, "802.1Q": ETH_P_8021Q, "802.1ad": ETH_P_8021AD,
@@ -51,7 +50,6 @@ VERDICTS: Final = {"ok": TC_ACT_OK, "pass": TC_ACT_OK, "drop": TC_ACT_SHOT, "sho
 
 
 _DIGITS: Final = re.compile(r"0[xX][0-9a-fA-F]{1,16}|0[0-7]{0,22}|[1-9][0-9]{0,19}", re.ASCII)
-_PERCENT: Final = re.compile(r"(\d{1,20}(?:\.\d{0,20})?|\.\d{1,20})(?:e([+-]?\d{1,2}))?%?", re.ASCII | re.IGNORECASE)
 _SHORT_ADDRESS: Final = re.compile(r"\d{1,3}(\.\d{1,3}){0,2}", re.ASCII)
 _HEX: Final = re.compile(r"(?:0[xX])?[0-9a-fA-F]{1,16}", re.ASCII)
 
@@ -234,21 +232,6 @@ def u32_offset(text: str) -> tuple[int, bool]:
     return signed(rest), rest is not text and rest != text
 
 
-def chance(text: str) -> int:
-    """A percentage, with or without %, as a part of 0xffffffff.
-
-    >>> chance("100%"), chance("0.5")
-    (4294967295, 21474836)
-    """
-    match = _PERCENT.fullmatch(text)
-    if match is None:
-        raise ValueError
-    value = Fraction(match[1]) * Fraction(10) ** int(match[2] or 0) / 100
-    if value > 1:
-        raise UsageError(f"{text!r}: a percentage from 0 to 100")
-    return round(value * U32_MAX)
-
-
 def burst(text: str) -> int:
     """A size, which may be followed by / and the size of a cell (of the rate table that no kernel uses any more)."""
     size, slash, cell = text.partition("/")
@@ -341,7 +324,8 @@ VALUES: Final = {
     "BURST": WordKind(burst, "a size, as in 10k or 10k/8"),
     "TIME": WordKind(parse_tc_time, "a time, as in 20ms"),
     "TIME64": WordKind(parse_time64, "a time, as in 20ms (bare: nanoseconds)"),
-    "CHANCE": WordKind(chance, "a percentage, as in 1%"), "SELECTOR": WordKind(selector, "a byte, as in 0x01/0x3"),
+    "CHANCE": WordKind(parse_chance, "a percentage, as in 1%"),
+    "SELECTOR": WordKind(selector, "a byte, as in 0x01/0x3"),
     "LINKLAYER": WordKind(linklayer, "ethernet, atm or adsl"),
     "HANDLE": WordKind(handle, "a qdisc's handle, as in 1:"),
     "CLASSID": WordKind(classid, "a class, as in 1:10"),
