@@ -86,7 +86,7 @@ def _flows(name: str, value: Any) -> tuple[FlowSpec, ...]:
 
 
 def _priority(name: str, value: object) -> object:
-    from ebpfvm.sched.packet import PRIORITY_RULES
+    from ebpfvm.sched.flow_key import PRIORITY_RULES
     return checked.choice(name, value, PRIORITY_RULES)
 
 

@@ -16,7 +16,7 @@ from ebpfvm.kernel.skb import SkBuff
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.emulated import Kernel
-    from ebpfvm.sched.flows import Flow
+    from ebpfvm.sched.flows import Flow, FlowLabel
 
 SENT: Final = "sent"
 DROPPED: Final = "dropped"
@@ -97,6 +97,29 @@ class Account:
         self.log: list[Packet] | None = [] if record else None
         self.problems: list[Problem] = []
         self.problem_count = 0
+
+    def admit(self, data: bytes, label: FlowLabel, holder: str, length: int | None = None) -> Packet:
+        """Make the packet that enters with these bytes, and count it.
+
+        Args:
+            data: its bytes.
+            label: what its headers mean.
+            holder: of its first reference.
+            length: on the wire, if `data` is only a part of it.
+        """
+        packet = Packet(self.kernel, data, holder)
+        packet.account = self
+        if length is not None:
+            packet.len = length
+        flow = packet.flow = label.flow
+        packet.protocol = label.protocol
+        packet.priority = label.priority
+        packet.arrival = self.kernel.clock
+        self.in_packets = packet.id = self.in_packets + 1
+        self.in_bytes += packet.len
+        flow.in_packets += 1
+        flow.in_bytes += packet.len
+        return packet
 
     def dispose(self, packet: Packet, fate: str, holder: str) -> None:
         """Record that the layer `holder` has disposed of `packet`: `SENT` or `DROPPED`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, NamedTuple
 
-from ebpfvm.sched.packet import FlowKey, flow_mark, parse, priority_of
+from ebpfvm.sched.flow_key import FlowKey, flow_mark, parse, priority_of
 from ebpfvm.sched.pcap import ETHERNET
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class FlowTable:
 
     Args:
         link: link type of the packets (`ebpfvm.sched.pcap`).
-        rule: how a DSCP becomes a priority (`ebpfvm.sched.packet.priority_of`).
+        rule: how a DSCP becomes a priority (`ebpfvm.sched.flow_key.priority_of`).
     """
 
     __slots__ = ("_ethernet", "_flows", "_labels", "_link", "_rule")

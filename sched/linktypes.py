@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.errors import LoadError
-from ebpfvm.net import ETH_HLEN, RAW_ETH_P_IP, RAW_ETH_P_IPV6
+from ebpfvm.net import ETH_DATA_LEN, ETH_HLEN, ETH_P_802_3_MIN, ETH_P_IP, ETH_P_IPV6
+from ebpfvm.sched.packet import ether
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,25 +62,29 @@ def converter(link: int, wanted: int) -> Callable[[int, bytes], Made] | None:
     return lambda length, data: _framed(length, data, size)
 
 
-def _ethernet(length: int, head: int, dst: bytes, src: bytes, kind: bytes, payload: bytes) -> Made:
-    """Return an Ethernet frame in place of a header of `head` bytes; the type of an 802.3 frame is its length."""
+def _ethernet(length: int, head: int, ends: tuple[bytes, bytes], kind: int, payload: bytes) -> Made:
+    """Return an Ethernet frame in place of a header of `head` bytes; the type of an 802.3 frame is its length.
+
+    `ends` are the addresses of its destination and source.
+    """
     size = max(length - head, len(payload))
-    if int.from_bytes(kind, "big") < 0x0600:
-        kind = min(size, 1500).to_bytes(2, "big")
-    return size + ETH_HLEN, dst + src + kind + payload
+    dst, src = ends
+    return size + ETH_HLEN, ether(kind if kind >= ETH_P_802_3_MIN else min(size, ETH_DATA_LEN), payload, dst=dst,
+                                   src=src)
 
 
 def _cooked(length: int, data: bytes) -> Made:
     if len(data) < 16:
         return length, data
     dst = _SLL_DST.get(int.from_bytes(data[:2], "big"), _ZEROS)
-    return _ethernet(length, 16, dst, data[6:12], data[14:16], data[16:])
+    return _ethernet(length, 16, (dst, data[6:12]), int.from_bytes(data[14:16], "big"), data[16:])
 
 
 def _cooked2(length: int, data: bytes) -> Made:
     if len(data) < 20:
         return length, data
-    return _ethernet(length, 20, _SLL_DST.get(data[10], _ZEROS), data[12:18], data[:2], data[20:])
+    dst = _SLL_DST.get(data[10], _ZEROS)
+    return _ethernet(length, 20, (dst, data[12:18]), int.from_bytes(data[:2], "big"), data[20:])
 
 
 def _framed(length: int, data: bytes, size: int) -> Made:
@@ -88,4 +93,4 @@ def _framed(length: int, data: bytes, size: int) -> Made:
     version = payload[0] >> 4 if payload else 0
     six = version == 6 or (version != 4 and size == 4 and bool(
         {int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big")} & _INET6))
-    return _ethernet(length, size, _ZEROS, _ZEROS, RAW_ETH_P_IPV6 if six else RAW_ETH_P_IP, payload)
+    return _ethernet(length, size, (_ZEROS, _ZEROS), ETH_P_IPV6 if six else ETH_P_IP, payload)

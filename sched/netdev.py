@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 from ebpfvm.errnos import ENETDOWN
 from ebpfvm.errors import UsageError
 from ebpfvm.funcs.timer import timers_of
+from ebpfvm.kernel.skb import SKB_CLONED, SkBuff
 from ebpfvm.sched.account import DROPPED, SENT, Account, Packet
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.classify import skb_tc_classify, split_handle, tcf_classify
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from ebpfvm.funcs.redirect import Redirect
     from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.engine import Runnable
-    from ebpfvm.kernel.skb import SkBuff
     from ebpfvm.sched.sch_generic import Observer
     from ebpfvm.sched.tc.action import Action
 
@@ -39,8 +39,6 @@ KINDS: Final = ("dummy", "ifb", "veth")
 _FAST: Final = 1_000_000_000_000
 _FIRST_HANDLE: Final = 0x8001
 XMIT_RECURSION_LIMIT: Final = 9  # as many as dev_xmit_recursion lets pass (include/linux/netdevice.h)
-_COPIED: Final = ("pkt_type", "mark", "queue_mapping", "protocol", "vlan_present", "vlan_tci", "vlan_proto", "priority",
-                  "ingress_ifindex", "ifindex", "tc_index", "hash", "tstamp", "gso_segs", "gso_size")
 
 
 class DeviceParts(TypedDict, total=False):
@@ -295,22 +293,14 @@ class Namespace:
 
     def packet(self, data: bytes, **fields: Any) -> Packet:
         """Return a new packet with the protocol and priority that its headers imply; `fields` is as for `SkBuff`."""
-        label = self.flows.label(data)
-        skb = Packet(self.kernel, data, "network")
-        account = self.account
-        skb.account, skb.flow, skb.protocol, skb.priority = account, label.flow, label.protocol, label.priority
-        skb.arrival = self.kernel.clock
-        account.in_packets = skb.id = account.in_packets + 1
+        skb = self.account.admit(data, self.flows.label(data), "network", fields.pop("len", None))
         for field, value in fields.items():
             setattr(skb, field, value)
-        account.in_bytes += skb.len
-        label.flow.in_packets += 1
-        label.flow.in_bytes += skb.len
         return skb
 
     def clone(self, skb: SkBuff) -> Packet:
         """Return a copy, which is a packet of its own in all counters (skb_clone)."""
-        copy = self.packet(skb.payload(), **{name: getattr(skb, name) for name in _COPIED})
+        copy = self.packet(skb.payload(), **{name: getattr(skb, name) for name in SKB_CLONED})
         self.account.in_bytes += skb.len - copy.len
         copy.flow.in_bytes += skb.len - copy.len
         copy.len = skb.len

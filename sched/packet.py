@@ -1,203 +1,42 @@
-"""Packets as bytes: the flow of a packet, the priority that its DSCP implies, and building packets for tests.
+"""Building packets: the bytes of headers, one around the other, and of whole frames.
 
-Supported are Ethernet or bare IP, VLAN tags (802.1Q, 802.1ad), IPv4, IPv6 with extension headers, TCP and UDP. Anything
-shorter or stranger than it claims is still a packet: it belongs to the flow of what could be parsed.
+Everything that needs a packet builds it here: generated traffic, the TCP sender, the packet that a test run makes up,
+captures of other link layers, and tests. `ebpfvm.sched.flow_key` and `ebpfvm.sched.tc.dissect` read packets.
+
+>>> from ebpfvm.net import ETH_P_IP, IPPROTO_UDP
+>>> frame = ether(ETH_P_IP, ipv4(udp(1000, 53, b"hello"), IPPROTO_UDP, "10.0.0.1", "10.0.0.2"))
+>>> len(frame), checksum(frame[14:34])
+(47, 0)
 """
 
 from __future__ import annotations
 
 import struct
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import NamedTuple
+from ipaddress import ip_address
+from typing import Final, TypedDict, Unpack
 
 from ebpfvm.errors import UsageError
 from ebpfvm.net import (
     ETH_HLEN,
-    ETH_P_8021AD,
     ETH_P_8021Q,
-    ETH_P_ARP,
     ETH_P_IP,
     ETH_P_IPV6,
-    ETH_P_LLDP,
-    IPPROTO_ESP,
-    IPPROTO_FRAGMENT,
-    IPPROTO_GRE,
-    IPPROTO_ICMP,
-    IPPROTO_ICMPV6,
-    IPPROTO_IGMP,
-    IPPROTO_SCTP,
     IPPROTO_TCP,
     IPPROTO_UDP,
     IPV4_HLEN,
-    IPV6_EXTENSIONS,
     IPV6_HLEN,
-    RAW_ETH_P_IP,
-    RAW_ETH_P_IPV6,
     TCP_HLEN,
     UDP_HLEN,
     VLAN_HLEN,
 )
-from ebpfvm.sched.pcap import ETHERNET
 
-PRIORITY_RULES = ("tos", "precedence", "dscp", "none")
-IP_TOS2PRIO = (0, 0, 0, 0, 2, 2, 2, 2, 6, 6, 6, 6, 4, 4, 4, 4)
-"""TOS bits to TC_PRIO_* (Linux net/ipv4/route.c, ip_tos2prio): best effort 0, bulk 2, interactive 6 and 4."""
+TCP_ACK: Final = 0x10
+SRC, DST = b"\x02\0\0\0\0\x01", b"\x02\0\0\0\0\x02"
+"""The addresses of frames for which nobody says others."""
 
-_VLAN_TYPES = (ETH_P_8021Q, ETH_P_8021AD)
-_PROTO_NAMES = {IPPROTO_ICMP: "icmp", IPPROTO_IGMP: "igmp", IPPROTO_TCP: "tcp", IPPROTO_UDP: "udp", IPPROTO_GRE: "gre",
-                IPPROTO_ESP: "esp", IPPROTO_ICMPV6: "icmp6", IPPROTO_SCTP: "sctp"}
-_ETHER_NAMES = {ETH_P_ARP: "arp", ETH_P_IP: "ip", ETH_P_IPV6: "ip6", ETH_P_LLDP: "lldp"}
+_NUMBERS: Final = {"tcp": IPPROTO_TCP, "udp": IPPROTO_UDP}
+_DONT_FRAGMENT: Final = 0x4000
 
-
-class FlowKey(NamedTuple):
-    """What the packets of one flow have in common.
-
-    `proto` is an IP protocol, or 0x10000 + an Ethernet type for anything else; addresses are IP or MAC addresses in
-    network byte order; ports are 0 without TCP or UDP (and in later fragments).
-    """
-
-    proto: int
-    src: bytes
-    dst: bytes
-    sport: int
-    dport: int
-
-    def __str__(self) -> str:
-        ports = self.proto in (IPPROTO_TCP, IPPROTO_UDP)
-        ends = (_end(self.src, self.sport if ports else None), _end(self.dst, self.dport if ports else None))
-        return f"{self.proto_name} {ends[0]} > {ends[1]}"
-
-    @property
-    def proto_name(self) -> str:
-        """The name of the protocol, as in "tcp", "arp", "proto-99", "ether-0x1234"."""
-        if self.proto >= 0x10000:
-            return _ETHER_NAMES.get(self.proto - 0x10000, f"ether-{self.proto - 0x10000:#06x}")
-        return _PROTO_NAMES.get(self.proto, f"proto-{self.proto}")
-
-
-def _end(address: bytes, port: int | None) -> str:
-    if len(address) == 4:
-        text = str(IPv4Address(address))
-    elif len(address) == 16:
-        text = str(IPv6Address(address)) if port is None else f"[{IPv6Address(address)}]"
-    else:
-        text = address.hex(":") or "?"
-    return text if port is None else f"{text}:{port}"
-
-
-class Headers(NamedTuple):
-    """The result of `parse`.
-
-    It has the flow, the Ethernet type without tags (as skb->protocol of a packet sent from user space), the TOS or
-    traffic class byte (None without IP), the VLAN id (None without a tag), and the offset of layer 3.
-    """
-
-    flow: FlowKey
-    protocol: int
-    tos: int | None
-    vlan: int | None
-    network: int
-
-
-def parse(data: bytes, link: int = ETHERNET) -> Headers:
-    """Return a packet's headers; never fails, whatever the bytes."""
-    vlan = None
-    if link == ETHERNET:
-        if len(data) < ETH_HLEN:
-            return Headers(FlowKey(0x10000, data[6:12], data[:6], 0, 0), 0, None, None, len(data))
-        protocol = kind = data[12] << 8 | data[13]
-        at = ETH_HLEN
-        while kind in _VLAN_TYPES and len(data) >= at + VLAN_HLEN:
-            vlan = (data[at] << 8 | data[at + 1]) & 0xFFF
-            kind = data[at + 2] << 8 | data[at + 3]
-            at += 4
-    else:
-        at = 0
-        kind = protocol = {4: ETH_P_IP, 6: ETH_P_IPV6}.get(data[0] >> 4 if data else 0, 0)
-    if kind == ETH_P_IP and len(data) >= at + IPV4_HLEN and data[at] >> 4 == 4:
-        flow, tos = _ipv4(data, at), data[at + 1]
-    elif kind == ETH_P_IPV6 and len(data) >= at + IPV6_HLEN and data[at] >> 4 == 6:
-        flow, tos = _ipv6(data, at), (data[at] << 8 | data[at + 1]) >> 4 & 0xFF
-    else:
-        return Headers(FlowKey(0x10000 + kind, data[6:12], data[:6], 0, 0), protocol, None, vlan, at)
-    return Headers(flow, protocol, tos, vlan, at)
-
-
-def _ports(data: bytes, at: int, proto: int) -> tuple[int, int]:
-    if proto in (IPPROTO_TCP, IPPROTO_UDP) and len(data) >= at + 4:
-        return data[at] << 8 | data[at + 1], data[at + 2] << 8 | data[at + 3]
-    return 0, 0
-
-
-def _ipv4(data: bytes, at: int) -> FlowKey:
-    proto = data[at + 9]
-    later_fragment = (data[at + 6] & 0x1F) | data[at + 7]
-    ports = (0, 0) if later_fragment else _ports(data, at + 4 * (data[at] & 15), proto)
-    return FlowKey(proto, data[at + 12:at + 16], data[at + 16:at + 20], *ports)
-
-
-def _ipv6(data: bytes, at: int) -> FlowKey:
-    proto, head, ports = data[at + 6], at + IPV6_HLEN, (0, 0)
-    later_fragment = False
-    while proto in (*IPV6_EXTENSIONS, IPPROTO_FRAGMENT) and len(data) >= head + 8:
-        if proto == IPPROTO_FRAGMENT:
-            later_fragment = bool((data[head + 2] << 8 | data[head + 3]) >> 3)
-            proto, head = data[head], head + 8
-        else:
-            proto, head = data[head], head + 8 * (data[head + 1] + 1)
-    if not later_fragment:
-        ports = _ports(data, head, proto)
-    return FlowKey(proto, data[at + 8:at + 24], data[at + 24:at + 40], *ports)
-
-
-def priority_of(headers: Headers, rule: str = "tos") -> int:
-    """Return skb->priority of a packet.
-
-    `tos` is what Linux sets for IPv4 packets that it forwards or whose socket has IP_TOS (rt_tos2priority;
-    include/net/route.h); IPv6 yields 0, and the table was not made for DSCP values. `precedence` is the upper three
-    bits of the DSCP, 0 to 7. `dscp` is all six, 0 to 63. `none` is 0.
-
-    Raises:
-        UsageError: there is no such rule.
-    """
-    if rule not in PRIORITY_RULES:
-        raise UsageError(f"priority rule {rule!r}: expected one of {', '.join(PRIORITY_RULES)}")
-    if headers.tos is None or rule == "none":
-        return 0
-    if rule == "tos":
-        return IP_TOS2PRIO[(headers.tos & 0x1E) >> 1] if len(headers.flow.src) == 4 else 0
-    return headers.tos >> (5 if rule == "precedence" else 2)
-
-
-# ---- knowing a flow again without parsing ---------------------------------------------------------------------
-
-def _mask(size: int, *hidden: tuple[int, int]) -> int:
-    """Return a big-endian mask of `size` bytes that blanks the given (start, end) ranges."""
-    keep = bytearray(b"\xff" * size)
-    for start, end in hidden:
-        keep[start:end] = bytes(end - start)
-    return int.from_bytes(keep, "big")
-
-
-# Offsets from the Ethernet type on: total length and id, TTL, header checksum; flow label's low half, payload length
-# and hop limit. What stays decides flow, priority and protocol.
-_IP4_WITHOUT_OPTIONS = RAW_ETH_P_IP + b"\x45"
-_IP4_MASK = _mask(26, (4, 8), (10, 11), (12, 14))
-_IP6_MASK = _mask(46, (4, 8), (9, 10))
-
-
-def flow_mark(data: bytes) -> int | None:
-    """Return a number that is equal for packets that `parse` reads alike, or None if only parsing can tell."""
-    kind = data[12:15]
-    if kind == _IP4_WITHOUT_OPTIONS:
-        if len(data) >= 38 and data[23] in (IPPROTO_TCP, IPPROTO_UDP):
-            return int.from_bytes(data[12:38], "big") & _IP4_MASK
-    elif kind[:2] == RAW_ETH_P_IPV6 and len(data) >= 58 and data[20] in (IPPROTO_TCP, IPPROTO_UDP):
-        return int.from_bytes(data[12:58], "big") & _IP6_MASK
-    return None
-
-
-# ---- building -------------------------------------------------------------------------------------------------
 
 def checksum(data: bytes) -> int:
     """Return the Internet checksum (RFC 1071) of `data`, for a header that has 0 in its place."""
@@ -209,56 +48,131 @@ def checksum(data: bytes) -> int:
     return ~(folded or (0xFFFF if total else 0)) & 0xFFFF
 
 
-def build(proto: str = "udp", src: str = "10.0.0.1", dst: str = "10.0.0.2", sport: int = 1000, dport: int = 2000, *,
-          length: int | None = None, payload: bytes = b"", tos: int = 0, vlan: int | None = None, seq: int = 1,
-          ack: int = 1) -> bytes:
-    """Return an Ethernet frame with one TCP or UDP packet and correct checksums.
+# ---- headers around a payload -----------------------------------------------------------------------------------
+
+def ether(kind: int, payload: bytes, *, dst: bytes = DST, src: bytes = SRC, vlan: int | None = None) -> bytes:
+    """Return an Ethernet frame, with an 802.1Q tag if `vlan` is a tag's control information."""
+    tag = b"" if vlan is None else struct.pack("!HH", ETH_P_8021Q, vlan)
+    return dst + src + tag + struct.pack("!H", kind) + payload
+
+
+class Ipv4Fields(TypedDict, total=False):
+    """Fields of an IPv4 header: TOS byte, identification, flags and fragment offset (by default: do not fragment),
+    TTL."""
+
+    tos: int
+    ident: int
+    frag: int
+    ttl: int
+
+
+def ipv4(payload: bytes, proto: int, src: str | bytes, dst: str | bytes, **fields: Unpack[Ipv4Fields]) -> bytes:
+    """Return an IPv4 packet without options; its header's checksum is right."""
+    start = struct.pack("!BBHHHBB", 0x45, fields.get("tos", 0), IPV4_HLEN + len(payload), fields.get("ident", 0),
+                        fields.get("frag", _DONT_FRAGMENT), fields.get("ttl", 64), proto)
+    ends = _packed(src) + _packed(dst)
+    return start + struct.pack("!H", checksum(start + b"\0\0" + ends)) + ends + payload
+
+
+def ipv6(payload: bytes, proto: int, src: str | bytes, dst: str | bytes, tos: int = 0) -> bytes:
+    """Return an IPv6 packet with the traffic class `tos`."""
+    return struct.pack("!IHBB", 6 << 28 | tos << 20, len(payload), proto, 64) + _packed(src) + _packed(dst) + payload
+
+
+class TcpFields(TypedDict, total=False):
+    """Fields of a TCP header: sequence numbers, flags (by default ACK), window, checksum, options (of whole words)."""
+
+    seq: int
+    ack: int
+    flags: int
+    window: int
+    check: int
+    options: bytes
+
+
+def tcp(sport: int, dport: int, payload: bytes = b"", **fields: Unpack[TcpFields]) -> bytes:
+    """Return a TCP segment; `with_checksum` makes its checksum right."""
+    options = fields.get("options", b"")
+    return struct.pack("!HHIIBBHHH", sport, dport, fields.get("seq", 1), fields.get("ack", 1),
+                       (5 + len(options) // 4) << 4, fields.get("flags", TCP_ACK), fields.get("window", 65535),
+                       fields.get("check", 0), 0) + options + payload
+
+
+def udp(sport: int, dport: int, payload: bytes = b"", check: int = 0) -> bytes:
+    """Return a UDP datagram; `with_checksum` makes its checksum right, which is 0 (none) by default."""
+    return struct.pack("!HHHH", sport, dport, UDP_HLEN + len(payload), check) + payload
+
+
+def with_checksum(segment: bytes, proto: int, src: str | bytes, dst: str | bytes) -> bytes:
+    """Return a TCP segment or UDP datagram whose checksum field is 0 with the right one."""
+    ends, size = _packed(src) + _packed(dst), len(segment)
+    pseudo = ends + (struct.pack("!BBH", 0, proto, size) if len(ends) == 8 else struct.pack("!II", size, proto))
+    check = checksum(pseudo + segment)
+    if proto == IPPROTO_UDP and not check:
+        check = 0xFFFF  # 0 would mean that there is none
+    at = 16 if proto == IPPROTO_TCP else 6
+    return segment[:at] + struct.pack("!H", check) + segment[at + 2:]
+
+
+def _packed(address: str | bytes) -> bytes:
+    return address if isinstance(address, bytes) else ip_address(address).packed
+
+
+# ---- whole frames -----------------------------------------------------------------------------------------------
+
+class FrameFields(TypedDict, total=False):
+    """What a frame of `build` has besides protocol, addresses and ports.
+
+    Attributes:
+        length: of the whole frame in bytes; zeros follow `payload` up to it.
+        payload: the bytes after the last header.
+        tos: TOS byte or traffic class; a DSCP is its upper six bits.
+        vlan: 802.1Q tag.
+        seq, ack: TCP's numbers.
+    """
+
+    length: int | None
+    payload: bytes
+    tos: int
+    vlan: int | None
+    seq: int
+    ack: int
+
+
+def build(proto: str = "udp", src: str = "10.0.0.1", dst: str = "10.0.0.2", sport: int = 1000, dport: int = 2000,
+          **fields: Unpack[FrameFields]) -> bytes:
+    """Return an Ethernet frame with one TCP or UDP packet and right checksums.
 
     Args:
         proto: "tcp" or "udp".
         src, dst: addresses, both IPv4 or both IPv6.
-        length: length of the whole frame in bytes; zeros follow `payload`.
-        tos: TOS byte or traffic class; a DSCP is its upper six bits.
-        vlan: 802.1Q tag.
-        seq, ack: TCP's sequence numbers.
+        sport, dport: ports.
+        fields: see `FrameFields`.
 
     Raises:
-        UsageError: the protocol is unknown, the addresses do not match, or `length` is too small for the headers.
+        UsageError: an unknown protocol, addresses that do not fit together, or `length` too small for the headers.
     """
     ends = ip_address(src), ip_address(dst)
-    if proto not in ("tcp", "udp") or ends[0].version != ends[1].version:
+    number = _NUMBERS.get(proto)
+    if number is None or ends[0].version != ends[1].version:
         raise UsageError(f"cannot build a packet of {proto!r} from {src} to {dst}")
     four = ends[0].version == 4
-    kind = ETH_P_IP if four else ETH_P_IPV6
-    tag = b"" if vlan is None else struct.pack("!HH", ETH_P_8021Q, vlan)
-    ether = b"\x02\0\0\0\0\x02\x02\0\0\0\0\x01" + tag + struct.pack("!H", kind)
-    least = len(ether) + (IPV4_HLEN if four else IPV6_HLEN) + (TCP_HLEN if proto == "tcp" else UDP_HLEN) + len(payload)
+    vlan, tos = fields.get("vlan"), fields.get("tos", 0)
+    head = (ETH_HLEN + (0 if vlan is None else VLAN_HLEN) + (IPV4_HLEN if four else IPV6_HLEN)
+            + (TCP_HLEN if number == IPPROTO_TCP else UDP_HLEN))
+    payload = _padded(proto, head, fields)
+    segment = udp(sport, dport, payload) if number == IPPROTO_UDP else tcp(
+        sport, dport, payload, seq=fields.get("seq", 1), ack=fields.get("ack", 1))
+    segment = with_checksum(segment, number, ends[0].packed, ends[1].packed)
+    if four:
+        return ether(ETH_P_IP, ipv4(segment, number, ends[0].packed, ends[1].packed, tos=tos), vlan=vlan)
+    return ether(ETH_P_IPV6, ipv6(segment, number, ends[0].packed, ends[1].packed, tos), vlan=vlan)
+
+
+def _padded(proto: str, head: int, fields: FrameFields) -> bytes:
+    """Return the payload, with zeros up to the length that is asked for after headers of `head` bytes."""
+    payload, length = fields.get("payload", b""), fields.get("length")
+    least = head + len(payload)
     if length is not None and not least <= length <= 65535:
         raise UsageError(f"a {proto} packet of {length} bytes: it needs {least} to 65535")
-    payload += bytes((length or least) - least)
-    number = IPPROTO_TCP if proto == "tcp" else IPPROTO_UDP
-    segment = _segment(number, ends[0].packed, ends[1].packed, struct.pack("!HH", sport, dport), payload,
-                       struct.pack("!II", seq, ack))
-    if four:
-        return ether + _ipv4_header(number, ends[0].packed, ends[1].packed, tos, len(segment)) + segment
-    head = struct.pack("!IHBB", 6 << 28 | tos << 20, len(segment), number, 64)
-    return ether + head + ends[0].packed + ends[1].packed + segment
-
-
-def _ipv4_header(proto: int, src: bytes, dst: bytes, tos: int, size: int) -> bytes:
-    def head(check: int) -> bytes:
-        return struct.pack("!BBHHHBBH", 0x45, tos, IPV4_HLEN + size, 0, 0x4000, 64, proto, check) + src + dst
-    return head(checksum(head(0)))
-
-
-def _segment(proto: int, src: bytes, dst: bytes, ports: bytes, payload: bytes, numbers: bytes) -> bytes:
-    def head(check: int) -> bytes:
-        if proto == IPPROTO_TCP:
-            return ports + numbers + struct.pack("!BBHHH", 5 << 4, 0x10, 65535, check, 0)
-        return ports + struct.pack("!HH", 8 + len(payload), check)
-
-    size = len(head(0)) + len(payload)
-    pseudo = src + dst + (struct.pack("!BBH", 0, proto, size) if len(src) == 4 else struct.pack("!II", size, proto))
-    check = checksum(pseudo + head(0) + payload)
-    # A UDP checksum of 0 would mean "none", so it is sent as its other form.
-    return head(check if check or proto == IPPROTO_TCP else 0xFFFF) + payload
+    return payload + bytes((length or least) - least)

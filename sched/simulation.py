@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from ebpfvm.errors import LimitError, UsageError
 from ebpfvm.funcs.timer import timers_of
 from ebpfvm.net import ETH_HLEN
-from ebpfvm.sched.account import Account, Packet
+from ebpfvm.sched.account import Account
 from ebpfvm.sched.device import NetDevice
 from ebpfvm.sched.events import EventLoop
 from ebpfvm.sched.flows import FlowTable
@@ -63,7 +63,7 @@ class Simulation:
         kernel: where programs and maps live; its clock is set to `BOOT_NS`.
         link: the wire.
         link_type: of the packets, as a capture says.
-        priority_rule: how a DSCP becomes skb->priority (`ebpfvm.sched.packet.priority_of`).
+        priority_rule: how a DSCP becomes skb->priority (`ebpfvm.sched.flow_key.priority_of`).
         writer: takes what leaves, with times of departure.
         epoch: time stamp (ns since 1970) of the beginning of the run, for `writer`.
         record: keep a record of each packet (`Result.packets`).
@@ -141,20 +141,12 @@ class Simulation:
         if data is not feed.data:  # generated flows send the same bytes again and again
             feed.data = data
             feed.label = self.flows.label(data)
-        label = feed.label
-        packet = Packet(self.kernel, data, device.qdisc.holder)
-        packet.account = account
-        packet.len = length
-        flow = packet.flow = label.flow
-        packet.protocol = label.protocol
-        packet.priority = label.priority if priority is None else priority
+        packet = account.admit(data, feed.label, device.qdisc.holder, length)
+        if priority is not None:
+            packet.priority = priority
         packet.dev = device
         packet.ifindex = device.ifindex
-        packet.arrival = self.kernel.clock
-        account.in_packets = packet.id = number = account.in_packets + 1
-        account.in_bytes += length
-        flow.in_packets += 1
-        flow.in_bytes += length
+        number = packet.id
         if account.log is not None:
             account.log.append(packet)
         head = next(feed.advance, None)

@@ -34,7 +34,7 @@ from ebpfvm.errnos import EAFNOSUPPORT, EINVAL, ENODEV
 from ebpfvm.funcs.map_kind import of_type
 from ebpfvm.funcs.packet_bytes import length
 from ebpfvm.ints import U32_MAX, s32
-from ebpfvm.kernel.skb import SkBuff
+from ebpfvm.kernel.skb import SKB_CLONED, SkBuff
 from ebpfvm.net import AF_INET, AF_INET6, ETH_HLEN
 
 if TYPE_CHECKING:
@@ -134,9 +134,7 @@ def bpf_clone_redirect(env: CallEnv, skb: Skb, ifindex: Anything, flags: Anythin
 
 def copy_of(skb: SkBuff, holder: str = "redirect") -> SkBuff:
     """Return a copy of a packet with its metadata (skb_clone), whose reference `holder` has."""
-    same = ("pkt_type", "mark", "queue_mapping", "protocol", "vlan_present", "vlan_tci", "vlan_proto", "priority",
-            "ingress_ifindex", "ifindex", "tc_index", "hash", "tc_classid", "tstamp", "tstamp_type", "gso_segs",
-            "gso_size", "dev", "id", "arrival", "flow", "tunnel", "link_offset")
+    same = (*SKB_CLONED, "tc_classid", "tstamp_type", "dev", "id", "arrival", "flow", "tunnel", "link_offset")
     clone = SkBuff(skb.kernel, skb.payload(), holder, **{name: getattr(skb, name) for name in same})
     clone.cb = list(skb.cb)
     return clone

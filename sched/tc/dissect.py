@@ -29,7 +29,8 @@ from ebpfvm.net import (
     TCP_HLEN,
     VLAN_HLEN,
 )
-from ebpfvm.sched.packet import checksum, parse
+from ebpfvm.sched.flow_key import parse
+from ebpfvm.sched.packet import checksum
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.skb import SkBuff

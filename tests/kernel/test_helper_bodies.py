@@ -10,6 +10,8 @@ from itertools import product
 
 import pytest
 
+from ebpfvm.net import ETH_P_IP, ETH_P_IPV6, IPPROTO_TCP, IPPROTO_UDP
+from ebpfvm.sched.packet import ether, ipv4, ipv6
 from tests.kernel import sysbpf
 from tests.kernel.calls import Call, Out, by_kernel, by_us, masked
 
@@ -31,16 +33,10 @@ def _kernel() -> None:
         pytest.skip(_why_not())
 
 
-def _ipv4(size: int = 64) -> bytes:
-    header = struct.pack(">BBHHHBBH8s", 0x45, 1, 20 + size, 1, 0, 64, 6, 0, bytes([10, 0, 0, 1, 10, 0, 0, 2]))
-    total = sum(struct.unpack(">10H", header))
-    total = (total & 0xFFFF) + (total >> 16)
-    header = header[:10] + struct.pack(">H", ~total & 0xFFFF) + header[12:]
-    return bytes(range(12)) + b"\x08\0" + header + bytes(range(size))
-
-
-V4 = _ipv4()
-V6 = bytes(range(12)) + b"\x86\xdd" + struct.pack(">IHBB", 6 << 28 | 1 << 20, 64, 17, 64) + bytes(range(32)) + bytes(64)
+DST, SRC = bytes(range(6)), bytes(range(6, 12))
+V4 = ether(ETH_P_IP, ipv4(bytes(range(64)), IPPROTO_TCP, "10.0.0.1", "10.0.0.2", tos=1, ident=1, frag=0), dst=DST,
+           src=SRC)
+V6 = ether(ETH_P_IPV6, ipv6(bytes(64), IPPROTO_UDP, bytes(range(16)), bytes(range(16, 32)), tos=1), dst=DST, src=SRC)
 ARP = bytes(range(12)) + b"\x08\x06" + bytes(50)
 PACKETS = (V4, V6, ARP)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from check import CAPTURE, Figures
 
 from ebpfvm.api import Scene, simulate
-from ebpfvm.sched.packet import parse
+from ebpfvm.sched.flow_key import parse
 from ebpfvm.sched.pcap import read_capture
 from ebpfvm.sched.run_report import Result
 from ebpfvm.sched.simulation import BOOT_NS

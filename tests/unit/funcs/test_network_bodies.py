@@ -9,13 +9,14 @@ import pytest
 from ebpfvm.errnos import EACCES, EBUSY, EINVAL, EOPNOTSUPP
 from ebpfvm.funcs.timer import timers_of
 from ebpfvm.kernel.sock import Sock
+from ebpfvm.sched import packet
 from tests.unit.funcs.world import World
 
 IP = bytes(12) + bytes([10, 0, 0, 1, 10, 0, 0, 2])
 
 
 def tcp(seq: int, ack: int = 0, options: bytes = b"", flags: int = 2) -> bytes:
-    return struct.pack(">HHIIBBHHH", 1000, 80, seq, ack, (5 + len(options) // 4) << 4, flags, 500, 0, 0) + options
+    return packet.tcp(1000, 80, seq=seq, ack=ack, flags=flags, window=500, options=options)
 
 
 @pytest.mark.parametrize(("version", "header", "mss", "kept"), [

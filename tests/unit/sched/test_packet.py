@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ebpfvm.errors import UsageError
-from ebpfvm.sched.packet import IP_TOS2PRIO, FlowKey, build, checksum, flow_mark, parse, priority_of
+from ebpfvm.sched.flow_key import IP_TOS2PRIO, FlowKey, flow_mark, parse, priority_of
+from ebpfvm.sched.packet import build, checksum
 from ebpfvm.sched.pcap import ETHERNET, RAW_IP
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from ebpfvm.errors import InternalError, UsageError
 from ebpfvm.sched.events import EventLoop
+from ebpfvm.sched.flow_key import parse
 from ebpfvm.sched.flows import FlowTable, jain, percentile
-from ebpfvm.sched.packet import build, parse
+from ebpfvm.sched.packet import build
 from ebpfvm.sched.pcap import RAW_IP, PcapWriter, read_capture
 from ebpfvm.sched.traffic import FlowSpec, generate, parse_flows, replay
 from ebpfvm.sched.wire import Link
