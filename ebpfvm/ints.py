@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-U8_MAX: Final = (1 << 8) - 1
 U16_MAX: Final = (1 << 16) - 1
 U32_MAX: Final = (1 << 32) - 1
 U64_MAX: Final = (1 << 64) - 1
-S16_MIN: Final = -(1 << 15)
-S16_MAX: Final = (1 << 15) - 1
 S32_MIN: Final = -(1 << 31)
 S32_MAX: Final = (1 << 31) - 1
 S64_MIN: Final = -(1 << 63)

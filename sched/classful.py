@@ -91,10 +91,6 @@ class ClassfulQdisc(Qdisc):
         stats: Stats | None = cl.child.kernel_view if cl.child is not None else cl.stats
         return stats
 
-    def class_options(self, cl: Any) -> str:
-        """Return what `tc class show` prints after the leaf."""
-        return ""
-
     def unclassified(self, skb: Packet, hops: int, result: int, to_free: list[Packet]) -> int:
         """Free a packet that a filter dropped or took, unless it went to another device (then `hops` has increased)."""
         self.kernel_view.drops += bool(result & NET_XMIT_BYPASS)

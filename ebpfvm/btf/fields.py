@@ -132,7 +132,7 @@ def record_of(btf: Btf, type_id: int, kinds: frozenset[str] = MAP_KINDS, *,
     walk = _Walk(btf, kinds, {} if known is None else known)
     try:
         fields = sorted(walk.fields_of(root, 0), key=lambda field: field.offset)
-        _check_together(btf, fields, btf.size_of(root) if fields else 0)
+        _check_together(fields, btf.size_of(root) if fields else 0)
         return BtfRecord(tuple(_with_node(btf, field) for field in fields))
     except _Refused as refused:
         return BtfRecord((), refused.number, str(refused))
@@ -277,7 +277,7 @@ class _Walk:
         return [replace(field, offset=field.offset + i * step) for i in range(count) for field in fields]
 
 
-def _check_together(btf: Btf, fields: Iterable[Field], size: int) -> None:
+def _check_together(fields: Iterable[Field], size: int) -> None:
     """Check the conditions between the fields of one value (end of btf_parse_fields)."""
     kinds = set()
     end = 0

@@ -289,7 +289,6 @@ class TypeTag:
     attr: bool = False
 
 
-Composite = Struct | Union
 Modifier = Typedef | Volatile | Const | Restrict | TypeTag
 Type = (Void | Int | Ptr | Array | Struct | Union | Enum | Enum64 | Fwd | Typedef | Volatile | Const | Restrict
         | Func | FuncProto | Var | Datasec | Float | DeclTag | TypeTag)

@@ -191,7 +191,7 @@ def bpf_dynptr_from_skb_meta(env: CallEnv, skb_: SkBuff, flags: int, ptr__uninit
     return 0
 
 
-def _slice(env: CallEnv, address: int, offset: int, buffer: int, size: int, writes: bool) -> int:
+def _slice(env: CallEnv, address: int, offset: int, size: int, writes: bool) -> int:
     pointer = view(env, address)
     if not pointer.data or (writes and pointer.rdonly) or pointer.check(offset, size):
         return 0
@@ -208,14 +208,14 @@ def bpf_dynptr_slice(env: CallEnv, p: int, offset: int, buffer__opt: int, buffer
 
     Packets are linear, so the buffer is unused.
     """
-    return _slice(env, p, offset, buffer__opt, buffer__szk, writes=False)
+    return _slice(env, p, offset, buffer__szk, writes=False)
 
 
 @kfunc("void *bpf_dynptr_slice_rdwr(const struct bpf_dynptr *p, u32 offset, void *buffer__opt, u32 buffer__szk)",
        "ret_null", role="dynptr_slice_rdwr")
 def bpf_dynptr_slice_rdwr(env: CallEnv, p: int, offset: int, buffer__opt: int, buffer__szk: int) -> int:
     """Return the address of a readable and writable part of a dynptr; NULL if outside or read-only."""
-    return _slice(env, p, offset, buffer__opt, buffer__szk, writes=True)
+    return _slice(env, p, offset, buffer__szk, writes=True)
 
 
 @kfunc("int bpf_dynptr_adjust(const struct bpf_dynptr *p, u32 start, u32 end)")

@@ -16,7 +16,7 @@ from ebpfvm.net import BE_ETH_P_IP, BE_ETH_P_IPV6, IPV4_HLEN, IPV6_HLEN, PACKET_
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv, SkBuff
 
-SKB_CLOCK_REALTIME, SKB_CLOCK_MONOTONIC, SKB_CLOCK_TAI = 0, 1, 2
+SKB_CLOCK_REALTIME, SKB_CLOCK_TAI = 0, 2
 _OVERFLOW_UID: Final = 65534
 _PORTS: Final = frozenset({6, 17, 33, 132, 136})  # TCP, UDP, DCCP, SCTP, UDP-Lite
 

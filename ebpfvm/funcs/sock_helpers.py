@@ -30,7 +30,6 @@ from ebpfvm.contract.args import (
 )
 from ebpfvm.errnos import EINVAL, EOPNOTSUPP
 from ebpfvm.errors import Fault
-from ebpfvm.ints import U64_MAX
 from ebpfvm.kernel.sock import TCP_LISTEN, find_sock
 from ebpfvm.net import IPPROTO_TCP
 
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv
 
 _TUPLE_SIZES = (12, 36)  # struct bpf_sock_tuple: ipv4, ipv6
-_BPF_F_CURRENT_NETNS = U64_MAX
 
 
 def _lookup(size: int, netns: int, flags: int) -> int:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _SK_DROP, _SK_PASS = 0, 1
 _BPF_F_INGRESS: Final = 1
-_ESTABLISHED: Final = 1
 
 
 def _redirect(map: Any, key: bytes, flags: int) -> int:

@@ -91,7 +91,7 @@ def collect_maps(elf: Elf, btf: Btf | None, notes: list[str]) -> MapTable:
             if btf is None:
                 raise LoadError("maps are described by BTF, and the object has none: compile with -g",
                                 section=".maps")
-            _btf_maps(elf, section, btf, table, notes)
+            _btf_maps(section, btf, table, notes)
         elif section.name == "maps" or section.name.startswith("maps/"):
             _legacy_maps(elf, section, btf, table, notes)
     return table
@@ -100,7 +100,7 @@ def collect_maps(elf: Elf, btf: Btf | None, notes: list[str]) -> MapTable:
 # -- BTF-defined ------------------------------------------------------------------------------------------------
 
 
-def _btf_maps(elf: Elf, section: Section, btf: Btf, table: MapTable, notes: list[str]) -> None:
+def _btf_maps(section: Section, btf: Btf, table: MapTable, notes: list[str]) -> None:
     sec_id = btf.find(".maps", t.Kind.DATASEC)
     if sec_id is None:
         raise LoadError("the object's BTF does not describe its maps: compile with -g", section=".maps")

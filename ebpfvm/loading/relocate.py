@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 POISON = 195896080
 """The helper number (0xbad2310) that an instruction calls which must not be reached."""
 _POISONED = Insn(0x85, 0, 0, 0, POISON)
-_LD, _LDX, _ST, _STX, _ALU, _ALU64 = 0, 1, 2, 3, 4, 7
+_LDX, _ST, _STX, _ALU, _ALU64 = 1, 2, 3, 4, 7
 _SIZES = {0x00: 4, 0x08: 2, 0x10: 1, 0x18: 8}
 _CODES = {size: code for code, size in _SIZES.items()}
 _WORDS = {

@@ -129,8 +129,7 @@ def allowed(outcome: RunOutcome) -> bool:
     return isinstance(outcome.result, tuple) and (outcome.result[0] == "budget" or "not supported" in outcome.fault)
 
 
-def engines(program: Program, dialect: Dialect, inputs: Sequence[Given], expected: Sequence[RunOutcome],
-            facts: object = ()) -> None:
+def engines(program: Program, dialect: Dialect, inputs: Sequence[Given], expected: Sequence[RunOutcome]) -> None:
     """Check that the translator produces the outcomes of the interpreter.
 
     Raises:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from ebpfvm.kernel.skb import SkBuff
 
-LAYERS: Final = ("link", "network", "transport")  # TCF_LAYER_*
 SIZES: Final = {"u8": 1, "u16": 2, "u32": 4}
 
 

@@ -117,7 +117,7 @@ def show_class(net: Namespace, dev: NetDev, flags: Collection[str], wanted: Clas
                 continue
             leaf = f"leaf {handle_text(cl.child.handle)} " if cl.child is not None and cl.child.handle else ""
             parent = "root " if qdisc.mq_root else f"parent {handle_text(qdisc.handle)} "
-            lines.append(f"class {qdisc.kind} {handle_text(cl.classid)} {parent}{leaf}{qdisc.class_options(cl)}")
+            lines.append(f"class {qdisc.kind} {handle_text(cl.classid)} {parent}{leaf}")
             if "s" in flags:
                 stats = qdisc.class_stats(cl)
                 lines += stats_lines(stats) if stats is not None else [""]

@@ -274,8 +274,3 @@ def _stops(unit: Unit, function: FlowGraph) -> list[int]:
         if row is not None and row.kind == "jmp" and row.source == "k" and insn.imm >= 0:
             stops |= {max(insn.imm - 1, 0), insn.imm, insn.imm + 1}
     return sorted(stops)
-
-
-def number_range(state: RangeState, reg: int) -> NumRange:
-    """Return the register as a number."""
-    return number_of(state.regs[reg])

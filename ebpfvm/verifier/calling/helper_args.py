@@ -201,7 +201,7 @@ def memory(w: Walk, reg: Reg, at: int, size: int, write: bool, zero_ok: bool, ca
             raise Refuse(EACCES, f"R{at} cannot write into {type_name(reg.type)}")
         regions.region(w, reg, at, 0, size, reg.what.key_size)
     elif base == r.MAP_VALUE:
-        regions.map_rights(w, reg, at, 0, size, write)
+        regions.map_rights(w, reg, 0, size, write)
         regions.map_value(w, reg, at, 0, size, zero_ok, direct=False)
     elif base == r.MEM:
         if write and reg.type & r.RDONLY:
@@ -328,7 +328,7 @@ def _spin_lock(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | No
 
 
 def _timer(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
-    locks.map_field(w, reg, at, "timer", "bpf_timer")
+    locks.map_field(reg, at, "timer", "bpf_timer")
     if call.map is not None:
         raise unsupported("a timer behind a map argument")
     call.map, call.map_uid = reg.what, reg.aux

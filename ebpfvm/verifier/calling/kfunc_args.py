@@ -92,7 +92,7 @@ def _pointer(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
     if special is None and not is_object and not _is_context(w, param) and not _is_slot(made, at, param):
         _numbers(w, at, param, size)
     if is_object or "alloc" in param.suffixes:
-        _trusted(w, made, at, reg, strict)
+        _trusted(made, at, reg, strict)
     _offset(w, made, at, reg)
     if special is not None:
         special(w, made, at, param, reg)
@@ -150,7 +150,7 @@ def _numbers(w: Walk, at: int, param: KfuncParam, size: Reg | None) -> None:
                          "scalar")
 
 
-def _trusted(w: Walk, made: KfuncCall, at: int, reg: Reg, strict: bool) -> None:
+def _trusted(made: KfuncCall, at: int, reg: Reg, strict: bool) -> None:
     """Kernel functions rely on pointers only if they were given by the kernel or are referenced."""
     if not strict or r.is_trusted(reg):
         return

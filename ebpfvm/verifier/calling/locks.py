@@ -84,7 +84,7 @@ def _give(w: Walk, reg: Reg, owner: object, name: str, kind: str) -> None:
     drop_non_owning(w)
 
 
-def map_field(w: Walk, reg: Reg, at: int, kind: str, struct: str) -> None:
+def map_field(reg: Reg, at: int, kind: str, struct: str) -> None:
     """The pointer is exactly at the map value's only field of a kind (check_map_field_pointer)."""
     used = reg.what
     if reg.num.mask:

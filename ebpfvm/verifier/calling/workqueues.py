@@ -21,7 +21,7 @@ def argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
     """The work queue in a map value."""
     if reg.type != r.MAP_VALUE:
         raise Refuse(EINVAL, f"{_name(w, at)} doesn't point to a map value")
-    locks.map_field(w, reg, at, "wq", "bpf_wq")
+    locks.map_field(reg, at, "wq", "bpf_wq")
     made.extra["wq"] = reg
 
 

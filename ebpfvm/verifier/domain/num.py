@@ -69,11 +69,6 @@ class Num(NamedTuple):
         """Is the lower half known?"""
         return not self.mask & U32_MAX
 
-    @property
-    def is_unknown(self) -> bool:
-        """May it be any number?"""
-        return self == UNKNOWN
-
 
 FULL64: Final[Arc] = (0, U64_MAX)
 FULL32: Final[Arc] = (0, U32_MAX)

@@ -140,7 +140,3 @@ class Env:
     def subprog_at(self, pc: int) -> Subprog | None:
         """The function that starts at `pc`."""
         return next((item for item in self.subprogs if item.start == pc), None)
-
-    def subprog_of(self, pc: int) -> Subprog:
-        """The function that `pc` lies in."""
-        return next(item for item in self.subprogs if item.start <= pc < item.end)

@@ -61,7 +61,6 @@ _BASES: Final = {
 _PREFIXES: Final = ((RDONLY, "rdonly_"), (RINGBUF, "ringbuf_"), (USER, "user_"), (PERCPU, "percpu_"), (RCU, "rcu_"),
                     (UNTRUSTED, "untrusted_"), (TRUSTED, "trusted_"))
 
-_SK_TYPES: Final = frozenset({SOCKET, SOCK_COMMON, TCP_SOCK, XDP_SOCK})
 PKT_TYPES: Final = frozenset({PKT, PKT_META})
 PKT_ANY: Final = frozenset({PKT, PKT_META, PKT_END})
 
@@ -136,11 +135,6 @@ def type_name(type: int) -> str:
     if type & MAYBE_NULL:
         postfix = "or_null_" if base == BTF_ID else "_or_null"
     return "".join(text for flag, text in _PREFIXES if type & flag) + _BASES.get(base, "?") + postfix
-
-
-def is_sk(type: int) -> bool:
-    """One of the socket types (type_is_sk_pointer)."""
-    return type & BASE in _SK_TYPES
 
 
 def not_null(reg: Reg) -> bool:

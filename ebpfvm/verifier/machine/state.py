@@ -21,8 +21,6 @@ IRQ: Final = 6
 POISON: Final = 7
 
 ALL_SPILL: Final = bytes([SPILL] * 8)
-ALL_MISC: Final = bytes([MISC] * 8)
-ALL_ZERO: Final = bytes([ZERO] * 8)
 ALL_INVALID: Final = bytes(8)
 ALL_POISON: Final = bytes([POISON] * 8)
 
@@ -94,7 +92,6 @@ class History(NamedTuple):
 STACK_ACCESS: Final = 1 << 20
 SRC_STACK: Final = 1 << 21
 DST_STACK: Final = 1 << 22
-ARG_ACCESS: Final = 1 << 23
 
 
 class Frame:

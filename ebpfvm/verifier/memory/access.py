@@ -174,7 +174,7 @@ def _load_map_key(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
 def _load_map_value(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
     if reg.type != r.MAP_VALUE:
         return _no_memory(w, reg, number, off, size)
-    regions.map_rights(w, reg, number, off, size, False)
+    regions.map_rights(w, reg, off, size, False)
     field = regions.map_value(w, reg, number, off, size)
     if field is not None:
         if w.insn.code & 0xE0 != c.BPF_MEM or w.insn.code & 7 != c.BPF_LDX:
@@ -286,7 +286,7 @@ def _store_map_key(w: Walk, reg: Reg, number: int, off: int, size: int, value: R
 def _store_map_value(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
     if reg.type != r.MAP_VALUE:
         _no_memory(w, reg, number, off, size)
-    regions.map_rights(w, reg, number, off, size, True)
+    regions.map_rights(w, reg, off, size, True)
     field = regions.map_value(w, reg, number, off, size)
     if field is not None:
         _store_kptr(w, field, value)

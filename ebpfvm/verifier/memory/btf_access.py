@@ -14,7 +14,7 @@ from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg, pointer, type_name
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
-from ebpfvm.verifier.machine.special_fields import StructType, local_struct
+from ebpfvm.verifier.machine.special_fields import StructType
 from ebpfvm.verifier.memory import context, struct_walk
 from ebpfvm.verifier.memory.regions import FIELD_NAMES, unmodified
 from ebpfvm.verifier.report import show
@@ -223,8 +223,3 @@ def load_map_ptr(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
     if off + reg.off < 0:
         raise Refuse(EACCES, f"R{number} is {name} invalid negative access: off={off + reg.off}")
     return struct_walk.load_plain(w, name, off + reg.off, size)
-
-
-def struct_type(w: Walk, btf: Btf, type_id: int) -> StructType:
-    """A struct of the program."""
-    return local_struct(btf, type_id)

@@ -118,7 +118,7 @@ def _special(reg: Reg, item: Special, fixed: int, size: int, direct: bool) -> No
         raise Refuse(EACCES, f"{name} access size must be BPF_DW")
 
 
-def map_rights(w: Walk, reg: Reg, number: int, off: int, size: int, write: bool) -> None:
+def map_rights(w: Walk, reg: Reg, off: int, size: int, write: bool) -> None:
     """BPF_F_RDONLY_PROG and BPF_F_WRONLY_PROG (check_map_access_type)."""
     flags = reg.what.flags
     at = reg.off + off + reg.num.smin if w.env.rules.offset_in_var_off else reg.off + off

@@ -11,7 +11,7 @@ from ebpfvm.errnos import EINVAL
 from ebpfvm.isa import codes as c
 from ebpfvm.verifier.machine.facts import Cfg
 from ebpfvm.verifier.machine.signal import Refuse
-from ebpfvm.verifier.passes.subprogs import is_call, is_func_ref, is_kfunc_call
+from ebpfvm.verifier.passes.subprogs import is_func_ref, is_kfunc_call
 
 if TYPE_CHECKING:
     from ebpfvm.verifier.machine.env import Env
@@ -250,8 +250,3 @@ def _closed(pc: int, open_nodes: list[int], on_stack: bytearray) -> list[int]:
         on_stack[member] = 0
         members.append(member)
     return members
-
-
-def is_local_call(env: Env, pc: int) -> bool:
-    """A call of one of the program's functions."""
-    return is_call(env.program.insns[pc])

@@ -170,7 +170,7 @@ class KeptStates:
                 return True, add
             check_loop = False
         elif w.facts.cfg.force[pc]:
-            if self._equal(old, cur, WITHIN) and _iterator_active(w, cur):
+            if self._equal(old, cur, WITHIN) and _iterator_active(cur):
                 return True, add
             check_loop = False
         if check_loop:
@@ -359,7 +359,7 @@ def _is_may_goto(insn: Insn) -> bool:
     return insn.code == 0xE5
 
 
-def _iterator_active(w: Walk, state: State) -> bool:
+def _iterator_active(state: State) -> bool:
     """The iterator that R1 names may still give something."""
     found = _iterator_of(state)
     return found is not None and found.active

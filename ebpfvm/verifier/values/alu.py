@@ -42,7 +42,7 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
     row = row_of(insn)
     assert row is not None
     if row.kind == "addr_space_cast":
-        return _arena(insn)
+        return _arena
     if row.op == "mov":
         return _mov_k(insn, pc) if row.source == "k" else _mov_x(w, insn, pc, row.width)
     if row.op.startswith("movsx"):
@@ -52,10 +52,8 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
     return _binary(w, insn, pc, row.op, row.width)
 
 
-def _arena(insn: Insn) -> Step:
-    def step(w: Walk) -> int:
-        raise Refuse(EINVAL, "addr_space_cast insn can only be used in a program that has an associated arena")
-    return step
+def _arena(_walk: Walk) -> int:
+    raise Refuse(EINVAL, "addr_space_cast insn can only be used in a program that has an associated arena")
 
 
 def _mov_k(insn: Insn, pc: int) -> Step:

@@ -279,10 +279,10 @@ def _nullness(w: Walk, jump: _Jump, a: Reg, b: Reg, other: State) -> None:
     number = jump.src if b.type & r.MAYBE_NULL else jump.dst
     reg = state.frames[-1].regs[number]
     if reg is not None:
-        state.frames[-1].regs[number] = not_null_reg(w, reg)
+        state.frames[-1].regs[number] = not_null_reg(reg)
 
 
-def not_null_reg(w: Walk, reg: Reg) -> Reg:
+def not_null_reg(reg: Reg) -> Reg:
     """An or_null pointer after the check (mark_ptr_not_null_reg)."""
     if reg.type & r.BASE == r.MAP_VALUE:
         used = reg.what
@@ -308,7 +308,7 @@ def mark_or_null(w: Walk, state: State, tested: Reg, is_null: bool) -> None:
             return reg
         if is_null:
             return known(0)
-        found = not_null_reg(w, reg)
+        found = not_null_reg(reg)
         return found if keep_id or may_hold_lock(found) else r.with_id(found, 0)
     replace_regs(state, change)
 

@@ -22,7 +22,7 @@ def test_s32_and_s64_are_signed_at_their_width(value: int) -> None:
 
 
 def test_the_limits_are_those_of_c() -> None:
-    assert (ints.U8_MAX, ints.U16_MAX, ints.S16_MIN, ints.S16_MAX) == (255, 65535, -32768, 32767)
+    assert ints.U16_MAX == 65535
     assert (ints.U32_MAX, ints.S32_MIN, ints.S32_MAX) == (4294967295, -2147483648, 2147483647)
     assert (ints.U64_MAX, ints.S64_MIN, ints.S64_MAX) == (18446744073709551615, -9223372036854775808,
                                                          9223372036854775807)
