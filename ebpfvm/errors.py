@@ -110,7 +110,7 @@ class LimitError(EbpfvmError):
         value: its value.
 
     Attributes:
-        result: for a simulation, its `ebpfvm.sched.report.Result` up to that moment; otherwise None.
+        result: for a simulation, its `ebpfvm.sched.run_report.Result` up to that moment; otherwise None.
     """
 
     def __init__(self, message: str, *, name: str, value: int) -> None:

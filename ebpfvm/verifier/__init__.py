@@ -1,27 +1,23 @@
-"""May this program run? The kernel's algorithm, told again: kernel/bpf/verifier.c and its neighbours, file by file.
+"""May this program run? The kernel's algorithm, told again: kernel/bpf/verifier.c and its neighbours.
 
-=============================  ====================================================================================
-`check`                        `verify`: the passes in their order
-`subprogs`, `check_btf`,       before the walk: functions, BTF records, encoding and maps, control flow, what is live
-`resolve`, `cfg`, `liveness`
-`explore`                      the walk, one step function per instruction
-`alu`, `pointers`, `branch`,   what instructions do to values
-`packets`, `loads`, `exits`
-`access`, `stack`, `regions`,  memory
-`btf_access`
-`calls`, `args`, `kfuncs`,     calls
-`families`, `frames`,
-`global_funcs`, `dynptrs`,
-`locks`, `refs`
-`states`, `equal`,             when two paths are one
-`backtrack`
-`depth`                        after the walk
-`log`, `show`, `explain`       what is said about it
-`domain`                       numbers
-=============================  ====================================================================================
+===============  ==================================================================================================
+`check`          `verify`: the passes in the kernel's order, and the verdict
+`explore`        the walk: the loop over paths and instructions
+`calling`        calls: who may call what, arguments and effects, and the ends of functions
+`liveness`       which registers and stack slots are still read
+`pruning`        whether an already verified state subsumes the current one
+`memory`         loads and stores, by the kind of memory that a pointer leads to
+`explanation`    why a program was rejected, in plain words
+`passes`         the passes before and after the walk: functions, BTF, maps, control flow, constants, stack depth
+`values`         what arithmetic and comparisons do to numbers and pointers
+`report`         the kernel's log, and the verdict
+`machine`        abstract registers, frames and states, and the state of the walk
+`domain`         what is known of a number; pure and proved
+===============  ==================================================================================================
 
-A check that says no raises `signal.Refuse`, which only `check.verify` catches. What is not modelled is refused with a
-message that ends in "not supported by ebpfvm", never let through.
+Each part imports only from those below it (tests/house/test_layers.py). A check that fails raises
+`machine.signal.Refuse`, which only `check.verify` catches. What is not modelled is rejected with a message that ends in
+"not supported by ebpfvm", never accepted. docs/explanation/verifier-internals.md is a guide to the code.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """clsact and ingress: places on a device for filters, without queues (net/sched/sch_ingress.c, Linux 7.2).
 
-The filters themselves belong to the device (`ebpfvm.sched.netdev.NetDev.hooks`).
+The filters themselves belong to the device (`hooks` of `ebpfvm.sched.netdev.NetDev`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the documentation names exists: modules, their contents, files and folders."""
+"""What documentation and docstrings name exists: modules, their contents, files and folders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.tree import ROOT
+from tests.house.tree import ROOT, python_files, shown
 
 PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tests/*.md"), *ROOT.glob("samples/*.md")}
                - {ROOT / "CHANGELOG.md"})  # which tells of the past
@@ -58,6 +58,19 @@ def unknown(text: str) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_names_in_the_documentation_exist(page: Path) -> None:
     assert unknown(page.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("top", TOP[:4])
+def test_names_in_docstrings_and_comments_exist(top: str) -> None:
+    strays = []
+    for path in python_files():
+        if not shown(path).startswith(f"{top}/") or path == Path(__file__):
+            continue
+        text = path.read_text(encoding="utf-8")
+        strays += [f"{shown(path)}: {name}" for name in re.findall(r"`(ebpfvm(?:\.\w+)+)`", text) if not exists(name)]
+        strays += [f"{shown(path)}: {name}" for name in re.findall(r"(?<![\w/.])docs/[\w/-]+\.md", text)
+                   if not (ROOT / name).exists()]
+    assert strays == []
 
 
 def test_names_that_do_not_exist_are_found() -> None:

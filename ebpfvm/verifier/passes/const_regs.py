@@ -33,7 +33,7 @@ def compute(env: Env, after: list[tuple[int, ...]], orders: list[list[int]]) -> 
     """R0 to R9 before each call and each conditional jump.
 
     Args:
-        after: see `ebpfvm.verifier.cfg.edges`.
+        after: see `ebpfvm.verifier.passes.cfg.edges`.
         orders: see `ebpfvm.verifier.passes.postorder`.
     """
     found: dict[int, Sequence[Value | None]] = {}

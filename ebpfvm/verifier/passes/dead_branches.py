@@ -32,7 +32,7 @@ def fold(env: Env, consts: Mapping[int, Sequence[Value | None]]) -> None:
     """Replace decided comparisons in the program that is walked.
 
     Args:
-        consts: what registers hold before each comparison (`ebpfvm.verifier.const_regs.compute`).
+        consts: what registers hold before each comparison (`ebpfvm.verifier.passes.const_regs.compute`).
     """
     insns = list(env.program.insns)
     arithmetic = arithmetic_of(env.rules.circular_numbers)

@@ -19,7 +19,7 @@ def of_functions(env: Env, after: list[tuple[int, ...]]) -> list[list[int]]:
     """The slots of each function in post order: what follows an instruction comes before it, but for loops.
 
     Args:
-        after: the slots behind each slot (`ebpfvm.verifier.cfg.edges`).
+        after: the slots behind each slot (`ebpfvm.verifier.passes.cfg.edges`).
     """
     seen = bytearray(len(env.program.insns))
     return [_of_one(item.start, after, seen) for item in env.subprogs]
