@@ -22,7 +22,7 @@ _PROTOCOLS: Final = {ETH_P_8021Q: "802.1Q", ETH_P_8021AD: "802.1ad"}
 
 
 class Vlan(Action):
-    """Puts a tag on, takes the outermost off or changes it; the same with the Ethernet header.
+    """Push a tag, pop or modify the outermost one; or do the same with the Ethernet header.
 
     Args:
         what: "push", "pop", "modify", "push_eth" or "pop_eth".
@@ -47,7 +47,7 @@ class Vlan(Action):
         self.dst, self.src = dst, src
 
     def act(self, skb: SkBuff, result: TcfResult) -> int:
-        """Change the packet (tcf_vlan_act); what cannot be done drops it."""
+        """Change the packet (tcf_vlan_act); a packet that cannot be changed is dropped."""
         length, have = skb.len, len(skb.payload())
         done = {"push": self._push, "pop": self._pop, "modify": self._modify, "push_eth": self._push_eth,
                 "pop_eth": self._pop_eth}[self.what](skb)
@@ -95,7 +95,7 @@ class Vlan(Action):
         return True
 
     def text(self) -> str:
-        """`vlan  push id 5 protocol 802.1Q priority 0 pipe`."""
+        """Return the action's line, as in `vlan  push id 5 protocol 802.1Q priority 0 pipe`."""
         text = f"vlan  {self.what}"
         if self.what in ("push", "modify"):
             text += f" id {self.vlan} protocol {_PROTOCOLS[self.protocol]}"
@@ -124,7 +124,7 @@ class PeditKey(NamedTuple):
 
 
 class Pedit(Action):
-    """Changes words of the packet."""
+    """Change words of the packet."""
 
     kind = "pedit"
 
@@ -133,7 +133,10 @@ class Pedit(Action):
         self.keys = keys
 
     def act(self, skb: SkBuff, result: TcfResult) -> int:
-        """Change each word that is there (tcf_pedit_act); a header that is missing ends it, and is an overlimit."""
+        """Change each word that exists (tcf_pedit_act).
+
+        A missing header ends the action, and counts as an overlimit.
+        """
         headers, data, length = dissect(skb), bytearray(skb.payload()), skb.len
         transport = headers.transport
         for key in self.keys:
@@ -151,11 +154,11 @@ class Pedit(Action):
         return self.control
 
     def text(self) -> str:
-        """` pedit action pass keys 1`."""
+        """Return the action's line, as in ` pedit action pass keys 1`."""
         return f" pedit action {verdict_text(self.control)} keys {len(self.keys)}"
 
     def lines(self, more: str = "") -> list[str]:
-        """The index, then a line for each word."""
+        """Return the index, then a line for each word."""
         found = [f" \t index {self.index} ref {self.refs} bind {self.bound}{more}"]
         for number, key in enumerate(self.keys):
             place = f"{key.header}{key.off:+d}" if key.header else str(key.off)

@@ -1,5 +1,8 @@
-"""Actions of filters: gact, skbedit, police (net/sched/act_*.c, Linux 7.2). `mirred` is in `ebpfvm.sched.tc.mirred`,
-`vlan` and `pedit` in `ebpfvm.sched.tc.act_edit`, `bpf` in `ebpfvm.sched.tc.cls_bpf`."""
+"""Actions of filters: gact, skbedit, police (net/sched/act_*.c, Linux 7.2).
+
+`mirred` is in `ebpfvm.sched.tc.mirred`, `vlan` and `pedit` in `ebpfvm.sched.tc.act_edit`, `bpf` in
+`ebpfvm.sched.tc.cls_bpf`.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,7 @@ class Action:
         self.stats = Stats()
 
     def run(self, skb: SkBuff, result: TcfResult) -> int:
-        """Count the packet and do it; TC_ACT_*."""
+        """Count the packet, apply the action, and return TC_ACT_*."""
         self.used = skb.kernel.clock
         if self.first_used is None:
             self.first_used = self.used
@@ -61,24 +64,24 @@ class Action:
         return self.act(skb, result)
 
     def act(self, skb: SkBuff, result: TcfResult) -> int:
-        """Do it; TC_ACT_*."""
+        """Apply the action and return TC_ACT_*."""
         raise NotImplementedError
 
     def text(self) -> str:
-        """What `tc` shows in the action's line."""
+        """Return what `tc` prints in the action's line."""
         return f"{self.kind} {verdict_text(self.control)}"
 
     def lines(self, more: str = "") -> list[str]:
-        """What `tc` shows below it; `more` is what stands behind the index."""
+        """Return what `tc` prints below the action's line; `more` follows the index."""
         return [f"\t index {self.index} ref {self.refs} bind {self.bound}{more}"]
 
     @property
     def refs(self) -> int:
-        """How many keep it: filters, and its maker if that was no filter."""
+        """The number of filters that use the action, plus one for its creator if that is not a filter."""
         return self.bound + self.own
 
     def times(self, now: int) -> str:
-        """When it was made and used, as `tc -s` shows it in whole seconds."""
+        """Return the times of creation and use, as `tc -s` prints them in whole seconds."""
         def ago(time: int) -> int:
             return (now - time) // NSEC_PER_SEC
 
@@ -106,7 +109,7 @@ class Gact(Action):
         self._count = 0
 
     def act(self, skb: SkBuff, result: TcfResult) -> int:
-        """The verdict; dropped packets are counted (tcf_gact_act)."""
+        """Return the verdict; dropped packets are counted (tcf_gact_act)."""
         verdict = self.control
         if self.chance == "determ":
             self._count += 1
@@ -117,16 +120,16 @@ class Gact(Action):
         return verdict
 
     def text(self) -> str:
-        """`gact action drop`."""
+        """Return the action's line, as in `gact action drop`."""
         return f"gact action {verdict_text(self.control)}"
 
     def lines(self, more: str = "") -> list[str]:
-        """What is random about it, then the index."""
+        """Return the random part, then the index."""
         return [f"\t random type {self.chance} {verdict_text(self.other)} val {self.value}", *super().lines(more)]
 
 
 class Skbedit(Action):
-    """Sets fields of the packet.
+    """Set fields of the packet.
 
     Args:
         control: as of `Action`.
@@ -147,7 +150,7 @@ class Skbedit(Action):
         self.priority, self.queue_mapping, self.mark, self.ptype = priority, queue_mapping, mark, ptype
 
     def act(self, skb: SkBuff, result: TcfResult) -> int:
-        """Set them (tcf_skbedit_act); a queue that the device does not have is not set."""
+        """Set the fields (tcf_skbedit_act), except a queue that the device does not have."""
         if self.priority is not None:
             skb.priority = self.priority
         tos = dissect(skb).tos if self.inheritdsfield else None
@@ -166,7 +169,7 @@ class Skbedit(Action):
         return self.control
 
     def text(self) -> str:
-        """`skbedit  priority 1:10 mark 5 pipe`."""
+        """Return the action's line, as in `skbedit  priority 1:10 mark 5 pipe`."""
         text = "skbedit "
         if self.queue_mapping is not None:
             text += f"queue_mapping {self.queue_mapping}"
@@ -226,7 +229,7 @@ class Police(Action):
         self.time, self.tokens, self.peak_tokens = now, self.buffer, self.peak_buffer
 
     def act(self, skb: SkBuff, result: TcfResult) -> int:
-        """Take tokens, if there are enough (tcf_police_act)."""
+        """Take tokens, if there are enough, and return the verdict (tcf_police_act)."""
         verdict = self.conform if self._conforms(skb) else self.control
         self.stats.drops += verdict == TC_ACT_SHOT
         return verdict
@@ -260,7 +263,7 @@ class Police(Action):
         return True
 
     def text(self) -> str:
-        """` police 0x1 rate 1Mbit burst 10Kb mtu 2Kb action drop/pipe overhead 0b `."""
+        """Return the action's line, as in ` police 0x1 rate 1Mbit burst 10Kb mtu 2Kb action drop/pipe overhead 0b `."""
         control = verdict_text(self.control)
         if self.conform != TC_ACT_OK:
             control += f"/{verdict_text(self.conform)}"
@@ -275,5 +278,5 @@ class Police(Action):
         return " ".join(parts)
 
     def lines(self, more: str = "") -> list[str]:
-        """How many filters use it."""
+        """Return how many filters use the action."""
         return [f"\tref {self.refs} bind {self.bound} {more}"]

@@ -1,4 +1,4 @@
-"""`tc actions`: actions that no filter has made (tc_ctl_action, net/sched/act_api.c, Linux 7.2)."""
+"""`tc actions`: actions that no filter has created (tc_ctl_action, net/sched/act_api.c, Linux 7.2)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KEPT: Final = ("index", "bound", "own", "stats", "made", "used", "first_used")
 
 @cache
 def actions_grammar() -> TcGrammar:
-    """Return the grammar of what `add`, `change` and `replace` take."""
+    """Return the grammar of the arguments of `add`, `change` and `replace`."""
     return TcGrammar([("acts : act", lambda item: [item]), ("acts : acts act", append), *action_rules()], VALUES)
 
 
@@ -37,10 +37,10 @@ def named_grammar(index: bool) -> TcGrammar:
 
 
 class ActionCommands(Commands):
-    """Does `tc actions`."""
+    """Execute `tc actions`."""
 
     def run(self, command: Command) -> list[str]:
-        """Do one; return the lines that it prints."""
+        """Execute a command, and return the lines that it prints."""
         if command.verb in ("add", "change", "replace"):
             items = actions_grammar().parse(command.options, command.at, self.source)
             for word, value in items:

@@ -1,5 +1,7 @@
-"""Blocks, chains and filters: where a packet's filters are kept and in which order they are asked
-(net/sched/cls_api.c, Linux 7.2)."""
+"""Blocks, chains and filters: where a packet's filters are kept, and in which order they are asked.
+
+Source: net/sched/cls_api.c, Linux 7.2.
+"""
 
 from __future__ import annotations
 
@@ -48,10 +50,10 @@ class Filter:
 
 
 class TcfProto:
-    """The filters of one kind, priority and protocol in a chain (struct tcf_proto). Kinds are subclasses.
+    """The filters of one kind, priority and protocol in a chain (struct tcf_proto); kinds are subclasses.
 
     Args:
-        block: where it belongs.
+        block: the block that it belongs to.
         chain, prio, protocol: `protocol` is an Ethernet type, `ETH_P_ALL` for any.
 
     Attributes:
@@ -69,18 +71,21 @@ class TcfProto:
         self.filters: list[Filter] = []
 
     def classify(self, skb: SkBuff, result: TcfResult) -> int:
-        """The verdict of the first filter that matches and does not say "continue"; TC_ACT_UNSPEC without one."""
+        """Return the verdict of the first filter that matches and does not say "continue".
+
+        TC_ACT_UNSPEC without one.
+        """
         raise NotImplementedError
 
     def get(self, handle: int) -> Filter | None:
-        """The filter of a handle."""
+        """Return the filter of a handle, or None."""
         return next((found for found in self.filters if found.handle == handle), None)
 
     def change(self, handle: int, options: Mapping[str, Any]) -> Filter:
-        """Add a filter, or replace the one of this handle in its place; 0 takes the least free handle.
+        """Add a filter, or replace the one of this handle in its place; 0 selects the lowest free handle.
 
         Raises:
-            OSError: as a kernel would refuse it.
+            OSError: the kernel would refuse the change.
         """
         old = self.get(handle) if handle else None
         new = self.make(handle or self.new_handle(), options)
@@ -91,20 +96,20 @@ class TcfProto:
         return new
 
     def make(self, handle: int, options: Mapping[str, Any]) -> Filter:
-        """A filter of this kind."""
+        """Return a filter of this kind."""
         return Filter(handle, options)
 
     def insert(self, new: Filter) -> None:
-        """Put a new filter among the others: at the end."""
+        """Add a new filter after the others."""
         self.filters.append(new)
 
     def new_handle(self) -> int:
-        """The least number from 1 on that is free."""
+        """Return the lowest free number from 1 on."""
         used = {found.handle for found in self.filters}
         return next(handle for handle in range(1, len(used) + 2) if handle not in used)
 
     def delete(self, handle: int) -> bool:
-        """Remove a filter; False if there is none."""
+        """Remove a filter; return False if there is none."""
         found = self.get(handle)
         if found is None:
             return False
@@ -112,23 +117,23 @@ class TcfProto:
         return True
 
     def empty(self) -> bool:
-        """Is nothing left?"""
+        """Return whether no filter is left."""
         return not self.filters
 
     def destroy(self) -> None:
-        """The classifier has been taken out of its chain."""
+        """Clean up after the classifier was removed from its chain."""
 
     def take(self, found: Filter, skb: SkBuff, result: TcfResult) -> int:
-        """A filter matches: set the class, do its actions."""
+        """Set the class of a matching filter, and execute its actions."""
         result.classid = found.classid
         return exts_exec(found.actions, skb, result)
 
     def handle_text(self, handle: int) -> str:
-        """A handle as `tc` shows it."""
+        """Return a handle as `tc` prints it."""
         return f"handle {handle:#x}"
 
     def show(self, found: Filter, stats: bool) -> list[str]:
-        """What `tc filter show` prints behind the handle: the rest of the line, then further lines."""
+        """Return what `tc filter show` prints after the handle: the rest of the line, then further lines."""
         return [class_text(self.id_word, found)]
 
     def __lt__(self, other: TcfProto) -> bool:
@@ -136,7 +141,7 @@ class TcfProto:
 
 
 def class_text(word: str, found: Filter) -> str:
-    """`classid 1:10 `, or nothing."""
+    """Return the class, as in `classid 1:10 `, or nothing."""
     return f"{word} {classid_text(found.classid)} " if "classid" in found.options else ""
 
 
@@ -159,24 +164,24 @@ class Block:
         self.shared: dict[str, Any] = {}
 
     def chain(self, index: int) -> list[TcfProto]:
-        """The classifiers of a chain, in order."""
+        """Return the classifiers of a chain, in order."""
         return self.chains.get(index, [])
 
     def find(self, chain: int, prio: int, protocol: int = 0) -> TcfProto | None:
-        """The classifier of a priority, and of a protocol unless that is 0."""
+        """Return the classifier of a priority, and of a protocol unless that is 0."""
         return next((tp for tp in self.chain(chain)
                      if tp.prio == prio and protocol in (0, tp.protocol)), None)
 
     def auto_prio(self, chain: int) -> int:
-        """The priority of who names none: below those given so far."""
+        """Return the priority for a filter that names none: below those given so far."""
         given = [tp.prio for tp in self.chain(chain) if tp.prio >= _AUTO_RANGE]
         return min(given) - 1 if given else FIRST_AUTO_PRIO
 
     def _find(self, chain: int, prio: int, protocol: int) -> TcfProto | None:
-        """The classifier of a priority (tcf_chain_tp_find).
+        """Return the classifier of a priority (tcf_chain_tp_find).
 
         Raises:
-            OSError: EINVAL, it is of another protocol.
+            OSError: EINVAL, if it has another protocol.
         """
         tp = self.find(chain, prio)
         if tp is not None and protocol not in (0, tp.protocol):
@@ -225,10 +230,11 @@ class Block:
 
     def delete(self, *, chain: int | None = None, prio: int = 0, protocol: int = 0, handle: int = 0,
                kind: str = "") -> None:
-        """Remove filters: all of a chain (chain 0 if none is named), of a priority, or one (tc_del_tfilter).
+        """Remove filters: all of a chain (chain 0 if none is named), all of a priority, or one (tc_del_tfilter).
 
         Raises:
-            OSError: ENOENT, what is named is not there, or a priority is missing; EINVAL, another kind or protocol is.
+            OSError: ENOENT, if the named one does not exist or a priority is missing; EINVAL for another kind or
+                protocol.
         """
         if not prio and (protocol or handle or kind):
             raise OSError(ENOENT, "Cannot flush filters with protocol, handle or kind set: name a priority too")
@@ -252,10 +258,10 @@ class Block:
             self._remove(tp_found)
 
     def find_one(self, chain: int, prio: int, protocol: int, kind: str, handle: int) -> tuple[TcfProto, Filter]:
-        """A filter and its classifier.
+        """Return a filter and its classifier.
 
         Raises:
-            OSError: ENOENT, it is not there; EINVAL, another kind or protocol is.
+            OSError: ENOENT, if it does not exist; EINVAL for another kind or protocol.
         """
         tp = self._find(chain, prio, protocol)
         if tp is None:
@@ -268,7 +274,7 @@ class Block:
         return tp, found
 
     def _remove(self, tp: TcfProto) -> None:
-        """A classifier goes, and its chain with the last one."""
+        """Remove a classifier, and its chain with the last one."""
         chain = self.chains[tp.chain]
         chain.remove(tp)
         if not chain:
@@ -276,13 +282,13 @@ class Block:
         tp.destroy()
 
     def protos(self) -> Iterator[TcfProto]:
-        """All classifiers: chains in the order in which they were made, by priority."""
+        """Yield all classifiers: chains in the order of their creation, by priority."""
         for chain in self.chains.values():
             yield from chain
 
 
 def exts_exec(actions: Sequence[Action], skb: SkBuff, result: TcfResult) -> int:
-    """Do a filter's actions in order (tcf_action_exec): the first that does not say "pipe" decides."""
+    """Execute a filter's actions in order (tcf_action_exec); the first that does not say "pipe" decides."""
     if not actions:
         return TC_ACT_OK
     verdict, ttl, position = TC_ACT_OK, _JUMP_TTL, 0

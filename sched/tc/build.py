@@ -1,5 +1,7 @@
-"""From the options of a command to a qdisc, an action, or what a filter compares: defaults and checks as `tc` and the
-kernel have them."""
+"""Build qdiscs, actions and comparisons of filters from the options of a command.
+
+Defaults and checks are those of `tc` and the kernel.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,7 @@ _ICMP: Final = (IPPROTO_ICMP, IPPROTO_ICMPV6)
 
 @dataclass(frozen=True)
 class TcBuilder:
-    """Makes things for a namespace.
+    """Builds objects for a namespace.
 
     Attributes:
         net: the namespace.
@@ -55,8 +57,10 @@ class TcBuilder:
     folder: str = ""
 
     def program(self, path: str, section: str, hook: str) -> Runnable:
-        """A program of an object: by section or function name, or the only one that fits the hook ("enqueue",
-        "dequeue", "cls", "act").
+        """Return a program of an object.
+
+        It is found by section or function name, or as the only one that fits the hook ("enqueue", "dequeue", "cls",
+        "act").
 
         Raises:
             UsageError: the namespace cannot load programs.
@@ -89,14 +93,14 @@ class TcBuilder:
         return found.make(dev, handle, **found.resolve(dict(options), self))
 
     def change_qdisc(self, qdisc: Qdisc, options: Options) -> None:
-        """Give a qdisc other options; raises as `qdisc`."""
+        """Change the options of a qdisc; raise as `qdisc` does."""
         found = QDISCS.get(qdisc.kind)
         qdisc.change(**(options if found is None else found.resolve(dict(options), self)))
 
     # ---- actions ------------------------------------------------------------------------------------------
 
     def action(self, kind: str, options: Options) -> Action:
-        """A new action, or the one that has the wanted index."""
+        """Return a new action, or the one that has the requested index."""
         known = self.net.actions
         index = options.get("index", 0)
         found = known.get((kind, index))
@@ -109,7 +113,7 @@ class TcBuilder:
         return found
 
     def make_action(self, kind: str, options: Options) -> Action:
-        """A new action, which no index names yet."""
+        """Return a new action, which no index names yet."""
         given = {word: value for word, value in options.items() if word not in ("index", "cookie")}
         if kind in ("gact", "vlan", "mirred") and not given:
             raise OSError(EINVAL, f"Invalid argument: there is no action {kind} of index {options['index']}")
@@ -140,7 +144,7 @@ class TcBuilder:
     # ---- filters ------------------------------------------------------------------------------------------
 
     def filter(self, kind: str, protocol: int, items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-        """The options of a filter, by word; actions made, keys packed, what is missing or contradicts refused."""
+        """Return the options of a filter, by word, with actions built and keys packed, and raise for contradictions."""
         options: dict[str, Any] = {word: value for word, value in items if word not in ("action", "match")}
         if "skip_sw" in options and "skip_hw" in options:
             raise UsageError("skip_hw and skip_sw are mutually exclusive")
@@ -223,7 +227,7 @@ def _needs(options: Options, words: Sequence[str], proto: int | None, protos: Se
 
 
 def _compare(options: dict[str, Any], ethertype: int) -> None:
-    """Make every comparison a value under a mask."""
+    """Turn every comparison into a value under a mask."""
     bits = {"ip_proto": 8, "vlan_id": 12, "cvlan_id": 12, "vlan_prio": 3, "cvlan_prio": 3}
     for word, width in bits.items():
         if word in options:

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 class Matchall(TcfProto):
-    """matchall: everything matches; one filter for each priority."""
+    """matchall: every packet matches; there is one filter for each priority."""
 
     kind = "matchall"
     id_word = "flowid"
 
     def classify(self, skb: SkBuff, result: TcfResult) -> int:
-        """Take the packet."""
+        """Execute the filter for the packet."""
         self.hits += 1
         return self.take(self.filters[0], skb, result) if self.filters else -1
 
     def change(self, handle: int, options: Mapping[str, Any]) -> Filter:
-        """As `TcfProto.change`; the one filter cannot be changed.
+        """Add the filter as `TcfProto.change` does; it cannot be changed.
 
         Raises:
             OSError: EEXIST, there is a filter; EINVAL, there is nothing to do with what matches.
@@ -42,7 +42,7 @@ class Matchall(TcfProto):
         return super().change(handle, options)
 
     def show(self, found: Filter, stats: bool) -> list[str]:
-        """The class, flags, and how often it was asked."""
+        """Return the class, flags, and how often the filter was asked."""
         return [*super().show(found, stats), *(["  skip_hw"] if found.options.get("skip_hw") else []),
                 "  not_in_hw" + (f" (rule hit {self.hits})" if stats else "")]
 
@@ -54,7 +54,7 @@ class Basic(TcfProto):
     id_word = "flowid"
 
     def classify(self, skb: SkBuff, result: TcfResult) -> int:
-        """The first filter that matches and does not say "continue" (basic_classify)."""
+        """Return the verdict of the first filter that matches and does not say "continue" (basic_classify)."""
         for found in self.filters:
             if ematch(found.options.get("match"), skb):
                 verdict = self.take(found, skb, result)
@@ -63,13 +63,13 @@ class Basic(TcfProto):
         return -1
 
     def change(self, handle: int, options: Mapping[str, Any]) -> Filter:
-        """As `TcfProto.change`; EINVAL without any option."""
+        """Add or replace a filter as `TcfProto.change` does; raise EINVAL without any option."""
         if not options:
             raise OSError(EINVAL, "Invalid argument: basic needs a match, a classid or an action")
         return super().change(handle, options)
 
     def show(self, found: Filter, stats: bool) -> list[str]:
-        """The class and the tree, in a line for each match."""
+        """Return the class and the tree, with a line for each match."""
         tree = found.options.get("match")
         return [class_text(self.id_word, found), *(tree_lines(tree) if tree is not None else [])]
 
@@ -87,7 +87,7 @@ class Fw(TcfProto):
         self.mask: int | None = None
 
     def classify(self, skb: SkBuff, result: TcfResult) -> int:
-        """Look the mark up (fw_classify)."""
+        """Look up the mark (fw_classify)."""
         if self.mask is None:
             return self._old_method(skb.mark, result)
         found = self.get(skb.mark & self.mask)  # compared as it was given: one with bits outside the mask never is
@@ -102,7 +102,7 @@ class Fw(TcfProto):
         return -1
 
     def change(self, handle: int, options: Mapping[str, Any]) -> Filter:
-        """As `TcfProto.change`, but a handle is needed.
+        """Add or replace a filter as `TcfProto.change` does; a handle is required.
 
         Raises:
             OSError: EINVAL, another mask than the filters there have, or options without a handle.
@@ -120,10 +120,10 @@ class Fw(TcfProto):
         return super().change(handle, options)
 
     def show(self, found: Filter, stats: bool) -> list[str]:
-        """The class and the device."""
+        """Return the class and the device."""
         device = found.options.get("indev")
         return [class_text(self.id_word, found) + (f"input dev {device.name} " if device is not None else "")]
 
     def handle_text(self, handle: int) -> str:
-        """The mark, with its mask unless that is full."""
+        """Return the mark, with its mask unless that is full."""
         return f"handle {handle:#x}" + (f"/{self.mask:#x}" if self.mask not in (None, U32_MAX) else "")

@@ -31,7 +31,7 @@ _ACTION: Final = frozenset({TC_ACT_PIPE, TC_ACT_RECLASSIFY, TC_ACT_OK, TC_ACT_RE
 
 
 def run_program(program: Runnable, skb: SkBuff) -> int:
-    """Run a program of type sched_cls or sched_act on a packet; its result as a signed number of 32 bits."""
+    """Run a program of type sched_cls or sched_act on a packet, and return its result as a signed 32-bit number."""
     extra = skb.kernel.extra
     contexts: SkbContexts | None = extra.get("skb_ctx")
     if contexts is None:
@@ -40,8 +40,11 @@ def run_program(program: Runnable, skb: SkBuff) -> int:
 
 
 class Bpf(TcfProto):
-    """bpf. With "direct-action" the program's result is the verdict and `tc_classid` the minor number of the class;
-    without, it is the class, 0 for no match and -1 for the class of the filter."""
+    """The classifier bpf.
+
+    With "direct-action", the program's result is the verdict and `tc_classid` the minor number of the class. Without,
+    the result is the class, 0 for no match and -1 for the class of the filter.
+    """
 
     kind = "bpf"
     id_word = "flowid"
@@ -67,14 +70,14 @@ class Bpf(TcfProto):
         return -1
 
     def show(self, found: Filter, stats: bool) -> list[str]:
-        """Class, name and id of the program."""
+        """Return class, name and id of the program."""
         direct = "".join(f"{word} " for word in ("direct-action", "skip_hw") if found.options.get(word))
         name, prog = found.options.get("name", ""), found.options["program"].prog
         return [f"{class_text(self.id_word, found)}{name} {direct}not_in_hw id {prog.id} name {prog.name} "]
 
 
 class ActBpf(Action):
-    """A program as an action: its result is the verdict, "continue" means the action's own."""
+    """A program as an action: its result is the verdict, and "continue" means the action's own."""
 
     kind = "bpf"
 
@@ -83,7 +86,7 @@ class ActBpf(Action):
         self.program, self.name = program, name
 
     def act(self, skb: SkBuff, result: TcfResult) -> int:
-        """Run it (tcf_bpf_act)."""
+        """Run the program (tcf_bpf_act)."""
         value = run_program(self.program, skb)
         if value == TC_ACT_UNSPEC:
             return self.control
@@ -91,6 +94,6 @@ class ActBpf(Action):
         return value if value in _ACTION else TC_ACT_UNSPEC
 
     def text(self) -> str:
-        """`bpf prog.o:[action] id 5 name act default-action pipe`."""
+        """Return the action's line, as in `bpf prog.o:[action] id 5 name act default-action pipe`."""
         prog = self.program.prog
         return f"bpf {self.name} id {prog.id} name {prog.name} default-action {verdict_text(self.control)}"

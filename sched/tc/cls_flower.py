@@ -52,7 +52,7 @@ def _vlan(depth: int, part: Callable[[int], int]) -> Callable[[Dissected], int |
 
 
 def _vlan_type(depth: int) -> Callable[[Dissected], int | None]:
-    """The Ethernet type behind the tag number `depth`."""
+    """Return a function for the Ethernet type after the tag number `depth`."""
     def read(headers: Dissected) -> int | None:
         if len(headers.vlans) <= depth:
             return None
@@ -93,14 +93,14 @@ _IP_NAMES: Final = {IPPROTO_TCP: "tcp", IPPROTO_UDP: "udp", IPPROTO_SCTP: "sctp"
 
 
 class Flower(TcfProto):
-    """flower. A packet without a field does not match a filter that asks for it."""
+    """The classifier flower; a packet without a field does not match a filter that tests the field."""
 
     kind = "flower"
 
     def classify(self, skb: SkBuff, result: TcfResult) -> int:
-        """Filters with equal masks are one table, tables are asked in order of their first filter (fl_classify).
+        """Return the verdict of the first match, even if its actions say "continue" (fl_classify).
 
-        The first match ends it, also when its actions say "continue".
+        Filters with equal masks form a table; tables are asked in the order of their first filter.
         """
         headers = dissect(skb)
         device = skb.ingress_ifindex or getattr(skb.dev, "ifindex", 0)
@@ -110,13 +110,13 @@ class Flower(TcfProto):
         return -1
 
     def insert(self, new: Filter) -> None:
-        """Behind the filters with the same mask; a new mask comes last."""
+        """Add a filter after those with the same mask; a new mask comes last."""
         mask = _mask_of(new)
         same = [index for index, old in enumerate(self.filters) if _mask_of(old) == mask]
         self.filters.insert(same[-1] + 1 if same else len(self.filters), new)
 
     def change(self, handle: int, options: Mapping[str, Any]) -> Filter:
-        """As `TcfProto.change`.
+        """Add or replace a filter as `TcfProto.change` does.
 
         Raises:
             OSError: EEXIST, a filter with this very key exists.
@@ -132,7 +132,7 @@ class Flower(TcfProto):
         return super().change(handle, options)
 
     def show(self, found: Filter, stats: bool) -> list[str]:
-        """The class, then a line for each field."""
+        """Return the class, then a line for each field."""
         lines = [class_text(self.id_word, found)]
         options = dict(found.options)
         inner = next((options[word] for word in ("cvlan_ethtype", "vlan_ethtype") if word in options), None)

@@ -1,5 +1,7 @@
-"""The u32 classifier: words of the packet under masks, in hash tables that may lead to others
-(net/sched/cls_u32.c, Linux 7.2)."""
+"""The u32 classifier: words of the packet under masks, in hash tables that may lead to others.
+
+Source: net/sched/cls_u32.c, Linux 7.2.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,9 @@ _ROOT: Final = 0x800
 
 
 class Key(NamedTuple):
-    """One comparison: the big-endian word at `off` behind the network header, under `mask`, is `value`.
+    """One comparison: the big-endian word at `off` after the network header, under `mask`, is `value`.
 
-    With `nexthdr` the offset counts from where the last "offset" of a link put the next header.
+    With `nexthdr`, the offset counts from where the last "offset" of a link put the next header.
     """
 
     value: int
@@ -38,8 +40,11 @@ class Key(NamedTuple):
 
 
 class Offset(NamedTuple):
-    """Where the next header is: `plus` bytes, and the 16 bits at `at` under `mask`, shifted right by `shift`, more;
-    `eat`: all further offsets count from there."""
+    """The place of the next header.
+
+    It is `plus` bytes, plus the 16 bits at `at` under `mask`, shifted right by `shift`, further on. With `eat`, all
+    further offsets count from there.
+    """
 
     plus: int = 0
     at: int | None = None
@@ -50,8 +55,10 @@ class Offset(NamedTuple):
 
 @dataclass
 class HashTable:
-    """A table: filters by bucket. `handle` is its number, 1 to 0xfff; `divisor` the number of buckets; `root`: where a
-    classifier begins."""
+    """A table: filters by bucket.
+
+    `handle` is its number, 1 to 0xfff; `divisor` the number of buckets; `root` says that a classifier begins here.
+    """
 
     handle: int
     divisor: int
@@ -86,7 +93,7 @@ class Node(Filter):
 
 
 def pack(keys: list[Key], key: Key) -> None:
-    """Add a comparison; those of the same word become one, as in `tc`.
+    """Add a comparison; comparisons of the same word are merged, as in `tc`.
 
     Raises:
         ValueError: they contradict each other.
@@ -101,7 +108,7 @@ def pack(keys: list[Key], key: Key) -> None:
 
 
 class U32(TcfProto):
-    """u32. All classifiers of a block share the tables; each has a root table of its own, with one bucket."""
+    """The classifier u32: classifiers of a block share their tables, and each has a root table with one bucket."""
 
     kind = "u32"
     id_word = "flowid"
@@ -171,7 +178,7 @@ class U32(TcfProto):
         """Add a table (with "divisor") or a filter, or change one (u32_change).
 
         Raises:
-            OSError: EINVAL, EEXIST or ENOENT as in a kernel.
+            OSError: EINVAL, EEXIST or ENOENT, as in the kernel.
         """
         if not options:
             return Filter(handle, options)  # accepted, and nothing is made
@@ -195,7 +202,7 @@ class U32(TcfProto):
         return node
 
     def _down(self, table: HashTable, options: Mapping[str, Any]) -> HashTable | None:
-        """The table that "link" names."""
+        """Return the table that "link" names."""
         link = options.get("link")
         if link is None:
             return None
@@ -209,7 +216,7 @@ class U32(TcfProto):
         return down
 
     def _change_node(self, old: Node, options: Mapping[str, Any]) -> Node:
-        """Another class, other actions, another link: what a filter compares cannot be changed."""
+        """Change class, actions or link; what a filter compares cannot be changed."""
         if any(bool(options.get(flag)) != bool(old.options.get(flag)) for flag in ("skip_hw", "skip_sw")):
             raise OSError(EINVAL, "cls_u32: Key node flags do not match passed flags")
         table = self.tables[old.handle >> 20]
@@ -235,7 +242,7 @@ class U32(TcfProto):
         return Filter(number << 20, options)
 
     def _place(self, handle: int, options: Mapping[str, Any]) -> tuple[HashTable, int]:
-        """The table and bucket of a new filter: "ht" and "sample", or the root."""
+        """Return the table and bucket of a new filter: from "ht" and "sample", or the root."""
         ht = options.get("ht", 0)
         if handle >> 20 and ht >> 20 and handle >> 20 != ht >> 20:
             raise OSError(EINVAL, "cls_u32: Handle specified hash table address mismatch")
@@ -260,13 +267,13 @@ class U32(TcfProto):
         return next(number for number in range(1, FIRST_NODE) if number not in used)
 
     def nodes(self) -> Iterator[tuple[HashTable, list[Node]]]:
-        """Own tables, the newest first, each with its filters in order of buckets."""
+        """Yield own tables, the newest first, each with its filters in the order of buckets."""
         for number in reversed(self.own):
             table = self.tables[number]
             yield table, [node for bucket in sorted(table.buckets) for node in table.buckets[bucket]]
 
     def get(self, handle: int) -> Filter | None:
-        """The filter of a handle, or a table as a filter without options."""
+        """Return the filter of a handle, or a table as a filter without options."""
         if handle and not handle & 0xFFFFF:
             table = self.tables.get(handle >> 20)
             return Filter(handle, {"divisor": table.divisor}) if table is not None else None
@@ -276,7 +283,7 @@ class U32(TcfProto):
         """Remove a filter, or a table that nothing links to.
 
         Raises:
-            OSError: EBUSY, the table is in use; EINVAL, it is the root.
+            OSError: EBUSY, if the table is in use; EINVAL, if it is the root.
         """
         if handle and not handle & 0xFFFFF and handle >> 20 in self.tables:
             return self._delete_table(self.tables[handle >> 20])
@@ -299,11 +306,11 @@ class U32(TcfProto):
         return True
 
     def empty(self) -> bool:
-        """Is nothing left but the root table?"""
+        """Return whether only the root table is left."""
         return len(self.own) == 1 and not any(self.root.buckets.values())
 
     def destroy(self) -> None:
-        """The root goes, and with the last classifier of the block all tables."""
+        """Remove the root, and with the last classifier of the block all tables."""
         self.tables.pop(self.root.handle, None)
         if not any(table.root for table in self.tables.values()):
             self.tables.clear()
@@ -312,12 +319,12 @@ class U32(TcfProto):
     # ---- what tc shows ------------------------------------------------------------------------------------
 
     def handle_text(self, handle: int) -> str:
-        """`fh 800::800`."""
+        """Return a handle, as in `fh 800::800`."""
         bucket = f"{handle >> 12 & 0xFF:x}" if handle >> 12 & 0xFF else ""
         return f"fh {handle >> 20:x}:" + (f"{bucket}:{handle & 0xFFF:x}" if handle & 0xFFFFF else "")
 
     def show(self, found: Filter, stats: bool) -> list[str]:
-        """Place, class, and a line for each key."""
+        """Return place, class, and a line for each key."""
         if not isinstance(found, Node):
             return [f"ht divisor {found.options['divisor']} "]
         number = found.handle
@@ -354,7 +361,7 @@ def _offset_lines(node: Node) -> list[str]:
 
 
 def _word(data: bytes, off: int, size: int) -> int | None:
-    """A number of the packet; before its first byte is headroom, which a kernel reads too: zeros here."""
+    """Return a number in the packet; the headroom before it, which the kernel reads too, is zero here."""
     if off < -SKB_HEADROOM or off + size > len(data):
         return None
     if off < 0:
@@ -363,7 +370,7 @@ def _word(data: bytes, off: int, size: int) -> int | None:
 
 
 def _matches(node: Node, data: bytes, mark: int, off: int, off2: int) -> bool | None:
-    """Do all keys match? None if the packet ends before a key."""
+    """Return whether all keys match; None if the packet ends before a key."""
     if node.mark is not None and (mark ^ node.mark[0]) & node.mark[1]:
         return False
     node.marked += node.mark is not None
@@ -378,7 +385,7 @@ def _matches(node: Node, data: bytes, mark: int, off: int, off2: int) -> bool | 
 
 
 def _follow(node: Node, table: HashTable, data: bytes, off: int) -> tuple[int, int, int] | None:
-    """Bucket, offset and offset of the next header in a linked table; None if the packet is too short."""
+    """Return bucket, offset and offset of the next header in a linked table; None if the packet is too short."""
     bucket, off2 = 0, 0
     mask, at = node.hashkey or (0, 0)
     if table.divisor > 1:
@@ -400,6 +407,6 @@ def _follow(node: Node, table: HashTable, data: bytes, off: int) -> tuple[int, i
 
 
 def fold(word: int, mask: int, divisor: int) -> int:
-    """The bucket of a word (u32_hash_fold): what is under the mask, shifted down to its lowest bit."""
+    """Return the bucket of a word (u32_hash_fold): the bits under the mask, shifted down to its lowest bit."""
     shift = (mask & -mask).bit_length() - 1 if mask else 0
     return (word & mask) >> shift & divisor - 1

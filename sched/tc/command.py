@@ -1,4 +1,4 @@
-"""What the commands of `tc` have in common: their namespace, and how a kernel's refusal is raised."""
+"""What the commands of `tc` share: their namespace, and how a kernel's refusal is raised."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ INGRESS_HANDLE = 0xFFFF0000
 
 
 def refuse(number: int, message: str, *detail: object) -> Never:
-    """Raise what a kernel answers: an errno and its words, after a colon what it is about."""
+    """Raise the kernel's errno and text, followed by what it concerns after a colon."""
     raise OSError(number, message + "".join(f": {part}" for part in detail))
 
 
 class Commands:
-    """The base of the classes that do commands.
+    """Base of the classes that execute commands.
 
     Args:
         net: the namespace.
-        builder: makes qdiscs, filters and actions of it.
+        builder: builds qdiscs, filters and actions for it.
         source: name of the script.
     """
 
@@ -49,7 +49,7 @@ class Commands:
         """Return the qdisc and class that `parent` names (qdisc_lookup and qdisc_leaf).
 
         Raises:
-            OSError: `missing`, there is no such qdisc; it has no classes, or not this one.
+            OSError: `missing`, if there is no such qdisc, or it has no classes, or not this one.
         """
         found = self.net.find_qdisc(dev, parent & TC_H_MAJ_MASK)
         if found is None:
@@ -62,12 +62,12 @@ class Commands:
         return found, cl
 
     def no_verb(self, command: Command) -> Never:
-        """Raise `ScriptError`: the command has no such verb."""
+        """Raise `ScriptError`, because the command has no such verb."""
         raise ScriptError(f"tc {command.what} has no {command.verb!r}: expected add, change, del, replace or show",
                           command.at, self.source)
 
     def forget_unused(self) -> None:
-        """Count again which filters use an action, and forget those that none uses and nobody made by itself."""
+        """Count the filters of each action again, and remove actions that a filter created and that none uses."""
         for action in self.net.actions.values():
             action.bound = 0
         for block in self.net.all_blocks():
@@ -82,5 +82,5 @@ class Commands:
 
 
 def is_default(qdisc: Qdisc | None) -> bool:
-    """Return whether this is no qdisc that a command made: it does not count where one is looked for."""
+    """Return whether no command created this qdisc, so that lookups ignore it."""
     return qdisc is None or not qdisc.handle

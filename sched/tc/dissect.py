@@ -1,7 +1,7 @@
-"""What filters read of a packet: where its headers are and what they say (net/core/flow_dissector.c, Linux 7.2).
+"""What filters read from a packet: where its headers are and what they contain (net/core/flow_dissector.c, Linux 7.2).
 
-A packet's bytes begin with the Ethernet header. VLAN tags that stand in the bytes count as headers, as they do on the
-egress side of a kernel; a tag kept beside the packet (`vlan_present`) comes first.
+A packet's bytes begin with the Ethernet header. VLAN tags in the bytes count as headers, as on the egress side of a
+kernel; a tag that is kept outside of the bytes (`vlan_present`) comes first.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _ECN_MASK, _ECN_CE = 3, 3
 
 
 class Dissected(NamedTuple):
-    """A dissected packet. What is absent is None.
+    """A dissected packet; missing parts are None.
 
     Attributes:
         src_mac, dst_mac: 48-bit numbers.
@@ -77,7 +77,7 @@ class Dissected(NamedTuple):
 
 
 def dissect(skb: SkBuff) -> Dissected:
-    """The headers of a packet; never fails, whatever the bytes."""
+    """Return the headers of a packet; never fails, whatever the bytes."""
     found = dissect_bytes(skb.payload())
     if skb.vlan_present:
         return found._replace(vlans=((skb.vlan_tci, swap16(skb.vlan_proto)), *found.vlans))
@@ -86,7 +86,7 @@ def dissect(skb: SkBuff) -> Dissected:
 
 @lru_cache(maxsize=1024)
 def dissect_bytes(data: bytes) -> Dissected:
-    """As `dissect`, of bytes."""
+    """Return the headers of bytes, as `dissect` does."""
     if len(data) < ETH_HLEN:
         return Dissected(network=len(data))
     kind, at = data[12] << 8 | data[13], ETH_HLEN
@@ -131,7 +131,7 @@ def _ipv6(base: Dissected, data: bytes, at: int) -> Dissected:
 
 
 def _transport(found: Dissected, data: bytes) -> Dissected:
-    """Ports, flags and ICMP types; not of fragments, whose dissection stops at the network header."""
+    """Read ports, flags and ICMP types, except for fragments, whose dissection stops at the network header."""
     at = found.transport
     if at is None or found.fragment:
         return found
@@ -145,12 +145,12 @@ def _transport(found: Dissected, data: bytes) -> Dissected:
 
 
 def skb_protocol(skb: SkBuff) -> int:
-    """Ethernet type that filters are chosen by: of a tag kept beside the packet, or skb->protocol."""
+    """Return the Ethernet type that selects filters: that of a tag kept outside of the bytes, or skb->protocol."""
     return swap16(skb.vlan_proto if skb.vlan_present else skb.protocol)
 
 
 def skb_get_hash(skb: SkBuff) -> int:
-    """skb->hash, made from the packet's flow where it is 0. A kernel's hash has a random key; this one is fixed."""
+    """Return skb->hash, computed from the packet's flow if it is 0; a kernel's key is random, ours is fixed."""
     if not skb.hash:
         key = parse(skb.payload()).flow
         text = b"%d %b %b %d %d" % (key.proto, key.src, key.dst, key.sport, key.dport)
@@ -159,7 +159,7 @@ def skb_get_hash(skb: SkBuff) -> int:
 
 
 def set_ce(skb: SkBuff) -> bool:
-    """Mark a packet "congestion experienced" (INET_ECN_set_ce); False if it is not ECN capable."""
+    """Mark a packet "congestion experienced" (INET_ECN_set_ce); return False if it is not ECN capable."""
     headers = dissect(skb)
     if headers.tos is None or not headers.tos & _ECN_MASK:
         return False

@@ -1,5 +1,7 @@
-"""Extended matches of the basic classifier: cmp, u32 and meta, joined by and, or and not
-(net/sched/ematch.c, em_cmp.c, em_u32.c, em_meta.c, Linux 7.2)."""
+"""Extended matches of the basic classifier: cmp, u32 and meta, joined by and, or and not.
+
+Sources: net/sched/ematch.c, em_cmp.c, em_u32.c, em_meta.c, Linux 7.2.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +20,20 @@ SIZES: Final = {"u8": 1, "u16": 2, "u32": 4}
 
 
 class Ematch(Protocol):
-    """A match, or several joined."""
+    """A match, or several joined matches."""
 
     def matches(self, skb: SkBuff, headers: Dissected) -> bool:
-        """Does it hold for a packet?"""
+        """Return whether a packet matches."""
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The contrary of a match."""
+    """The negation of a match."""
 
     match: Ematch
 
     def matches(self, skb: SkBuff, headers: Dissected) -> bool:
-        """It does not hold."""
+        """Return whether the inner expression does not match."""
         return not self.match.matches(skb, headers)
 
     def __str__(self) -> str:
@@ -42,9 +44,9 @@ class Not:
 class Joined:
     """Two matches, joined by "and" or "or".
 
-    A kernel stops at the first false one before an "and" and the first true one before an "or", and looks no
-    further, so `a and b or c` means `a and (b or c)`: there is no precedence, everything to the right belongs
-    together. Parentheses say otherwise.
+    A kernel stops at the first false one before an "and" and at the first true one before an "or", and does not look
+    further. So `a and b or c` means `a and (b or c)`: there is no precedence, and everything to the right belongs
+    together unless there are parentheses.
     """
 
     left: Ematch
@@ -52,7 +54,7 @@ class Joined:
     right: Ematch
 
     def matches(self, skb: SkBuff, headers: Dissected) -> bool:
-        """As the word says."""
+        """Return whether both match ("and"), or one of them ("or")."""
         if self.word == "and":
             return self.left.matches(skb, headers) and self.right.matches(skb, headers)
         return self.left.matches(skb, headers) or self.right.matches(skb, headers)
@@ -68,7 +70,7 @@ class Group:
     match: Ematch
 
     def matches(self, skb: SkBuff, headers: Dissected) -> bool:
-        """As what is inside."""
+        """Return whether the inner expression matches."""
         return self.match.matches(skb, headers)
 
     def __str__(self) -> str:
@@ -103,7 +105,7 @@ class Cmp:
     trans: bool = False
 
     def matches(self, skb: SkBuff, headers: Dissected) -> bool:
-        """Compare; a packet that ends before does not match."""
+        """Return whether the comparison is true; a packet that ends before the number does not match."""
         base = (0, headers.network, headers.transport)[self.layer]
         data, size = skb.payload(), SIZES[self.align]
         if base is None or base + self.at < 0 or base + self.at + size > len(data):
@@ -119,7 +121,7 @@ class Cmp:
 
 @dataclass(frozen=True, slots=True)
 class EmU32:
-    """`u32(u16 0x1122 0xffff at 4)`: the word at an offset behind the network header, under a mask.
+    """`u32(u16 0x1122 0xffff at 4)`: the word at an offset after the network header, under a mask.
 
     "nexthdr+" is accepted and means nothing, as in a kernel: the basic classifier knows no next header.
     """
@@ -130,7 +132,7 @@ class EmU32:
     nexthdr: bool = False
 
     def matches(self, skb: SkBuff, headers: Dissected) -> bool:
-        """Compare; a packet that ends before does not match."""
+        """Return whether the word matches; a packet that ends before it does not match."""
         data, at = skb.payload(), headers.network + self.at
         if at < 0 or at + 4 > len(data):
             return False
@@ -168,7 +170,7 @@ class MetaValue:
     mask: int = 0
 
     def read(self, skb: SkBuff, headers: Dissected) -> int:
-        """Its value for a packet."""
+        """Return the value for a packet."""
         value = META[self.name](skb, headers) if self.name else self.number
         value >>= self.shift
         return value & self.mask if self.mask else value
@@ -182,14 +184,14 @@ class MetaValue:
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """`meta(priority mask 0xff gt 3)`: what is known about the packet besides its bytes."""
+    """`meta(priority mask 0xff gt 3)`: a comparison of metadata of the packet."""
 
     left: MetaValue
     operator: str
     right: MetaValue
 
     def matches(self, skb: SkBuff, headers: Dissected) -> bool:
-        """Compare."""
+        """Return whether the comparison is true."""
         return _COMPARE[self.operator](self.left.read(skb, headers), self.right.read(skb, headers))
 
     def __str__(self) -> str:
@@ -197,8 +199,10 @@ class Meta:
 
 
 def tree_lines(tree: Any, depth: int = 1, lead: str = "") -> list[str]:
-    """Return a tree as `tc` shows it: a line for each match, further in for a group; an empty line ends it, unless a
-    group does."""
+    """Return a tree as `tc` prints it.
+
+    There is a line for each match, indented for a group; an empty line ends the tree, unless a group does.
+    """
     lines: list[str] = []
     node = tree
     while True:
@@ -217,5 +221,5 @@ def tree_lines(tree: Any, depth: int = 1, lead: str = "") -> list[str]:
 
 
 def ematch(tree: Any, skb: SkBuff) -> bool:
-    """Does a tree of matches hold for a packet? None always does."""
+    """Return whether a packet matches a tree; it always matches None."""
     return tree is None or bool(tree.matches(skb, dissect(skb)))

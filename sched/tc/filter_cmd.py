@@ -1,5 +1,7 @@
-"""`tc filter`, as a kernel does it (tc_new_tfilter, tc_del_tfilter and tc_dump_tfilter, net/sched/cls_api.c,
-Linux 7.2)."""
+"""`tc filter`, as a kernel executes it.
+
+Sources: tc_new_tfilter, tc_del_tfilter and tc_dump_tfilter, net/sched/cls_api.c, Linux 7.2.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +35,10 @@ _PLACES: Final = ("root", "ingress", "egress", "parent")
 
 
 class FilterCommands(Commands):
-    """Does `tc filter`."""
+    """Execute `tc filter`."""
 
     def run(self, command: Command) -> list[str]:
-        """Do one; return the lines that it prints."""
+        """Execute a command, and return the lines that it prints."""
         if command.verb == "show":
             return self._show(command)
         if command.verb == "link":
@@ -93,7 +95,7 @@ class FilterCommands(Commands):
                            now=self.net.kernel.clock)
 
     def _get(self, command: Command) -> list[str]:
-        """One filter, by priority, protocol, handle and kind (tc_get_tfilter)."""
+        """Return the lines of one filter, by priority, protocol, handle and kind (tc_get_tfilter)."""
         args = command.args
         for word in ("protocol", "prio", "handle"):
             if not args.get(word):
@@ -104,7 +106,7 @@ class FilterCommands(Commands):
         return show_one(*found, command.flags, parent, self.net.kernel.clock)
 
     def _shown(self, command: Command) -> Block | None:
-        """The block to show; there is nothing to show of a place that takes no filters."""
+        """Return the block to print; None for a place that takes no filters."""
         try:
             return self._block(command)
         except OSError:

@@ -1,8 +1,8 @@
-"""The syntax of `tc` and `ip link` commands: one grammar for what all have in common, and one for the options of each
-kind, which takes over after the kind's name. Qdiscs declare theirs (`ebpfvm.sched.qdiscs.kinds`), those of filters are
-in `ebpfvm.sched.tc.grammar_filter`.
+"""The syntax of `tc` and `ip link` commands.
 
-The grammars follow tc(8) and the kinds' manual pages of iproute2.
+One grammar covers what all commands share, and another one the options of each kind, after the kind's name. Qdiscs
+declare theirs (`ebpfvm.sched.qdiscs.kinds`); those of filters are in `ebpfvm.sched.tc.grammar_filter`. The grammars
+follow tc(8) and the kinds' manual pages of iproute2.
 """
 
 from __future__ import annotations
@@ -116,16 +116,16 @@ def _link_rules() -> list[Rule]:
 
 @cache
 def command_grammar() -> TcGrammar:
-    """What all commands have in common."""
+    """Return the grammar that all commands share."""
     values = VALUES | {"KIND": VALUES["TEXT"]._replace(expected="a kind")}
     return TcGrammar([*_tc_rules(), *_link_rules()], values)
 
 
 def parse_script(text: str, source: str = "") -> Iterator[Command]:
-    """The commands of a script.
+    """Yield the commands of a script.
 
     Raises:
-        ScriptError: a word that is not known, or a value that is none; says where, and what was expected.
+        ScriptError: a word is unknown or a value is malformed; the message says where, and what is expected.
     """
     for words in commands(text, source):
         flags, what, verb, items, kind, options = command_grammar().parse(words, words[0], source)
@@ -151,7 +151,7 @@ def qdisc_grammar(kind: str) -> TcGrammar:
 
 
 def check_kind(command: Command, kinds: tuple[str, ...], args: tuple[str, ...], source: str) -> None:
-    """Raises `ScriptError` if the command's kind is none of `kinds`: then it may be a misspelt argument."""
+    """Raise `ScriptError` if the command's kind is not one of `kinds`; it may then be a misspelt argument."""
     if command.kind in kinds:
         return
     words = [*kinds, *(word.rpartition("=")[2].rstrip("~") for word in args)]

@@ -1,5 +1,7 @@
-"""The syntax of actions, after the word `action` (tc-actions(8) and the pages of its kinds). Each is (kind,
-options)."""
+"""The syntax of actions, after the word `action` (tc-actions(8) and the pages of its kinds).
+
+Each is (kind, options).
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ def _gact_rules() -> list[Rule]:
 
 
 def _mirred_rules() -> list[Rule]:
-    """A mirror may have a verdict of its own; a verdict behind a redirection is an action of its own."""
+    """Return the rules of mirred: a mirror may have a verdict of its own, which after a redirection is a new action."""
     def mirred(_: str, side: str, what: str, items: list[tuple[str, Any]]) -> tuple[str, dict[str, Any]]:
         return "mirred", {"ingress": side == "ingress", "redirect": what == "redirect", **_merge(items)}
 

@@ -1,5 +1,7 @@
-"""The syntax of filters, behind the kind's name (iproute2: tc-u32(8), tc-flower(8), tc-basic(8), tc-ematch(8),
-tc-bpf(8) and so on)."""
+"""The syntax of filters, after the kind's name.
+
+Sources: tc-u32(8), tc-flower(8), tc-basic(8), tc-ematch(8), tc-bpf(8) and so on of iproute2.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def _common_rules() -> list[Rule]:
-    """What all classifiers take: a class and actions."""
+    """Return the rules that all classifiers share: a class and actions."""
     return [("class : 'classid~' CLASSID", option("classid", "CLASSID")),
             ("class : 'flowid' CLASSID", lambda _, value: ("classid", value)), *action_rules()]
 
@@ -31,7 +33,7 @@ def _common_rules() -> list[Rule]:
 # ---- u32 ----------------------------------------------------------------------------------------------------
 
 def key_of(size: int, value: int, mask: int, at: tuple[int, bool]) -> Key:
-    """A comparison of 1, 2 or 4 bytes as one of the word that holds them.
+    """Return a comparison of 1, 2 or 4 bytes as one of the word that contains them.
 
     >>> key_of(1, 6, 0xff, (9, False))
     Key(value=393216, mask=16711680, off=8, nexthdr=False)
@@ -157,12 +159,12 @@ _BPF_OPTIONS: Final = {"obj": "FILE", "obj=object": "FILE", "obj=object-file": "
 
 
 def _mixed_rules() -> list[Rule]:
-    """Options, class and actions in any order."""
+    """Return rules for options, class and actions in any order."""
     return [*listing("options", "option"), ("option : class", first), ("option : act", first), *_common_rules()]
 
 
 def _bpf_rules() -> list[Rule]:
-    """Own options before actions: a `bpf` action has the same words."""
+    """Return rules with own options before actions, because a `bpf` action has the same words."""
     return [("options : head", first), ("options : acted", first), *listing("head", "own"), ("own : class", first),
             ("acted : head act", append), ("acted : acted act", append), ("acted : acted class", append),
             *option_rules("own", _BPF_OPTIONS), *_common_rules()]
@@ -186,15 +188,15 @@ FILTER_ARGS: Final = ("dev", "root", "ingress", "egress", "parent", "block", "ch
 
 @cache
 def filter_grammar(kind: str) -> TcGrammar:
-    """The options of a kind of filter, one of `FILTER_KINDS`."""
+    """Return the grammar of the options of a kind of filter, one of `FILTER_KINDS`."""
     return TcGrammar(_filter_rules(kind), VALUES)
 
 
 def filter_options(command: Command, source: str = "") -> list[tuple[str, Any]]:
-    """The options of a filter command, in order, because some may be repeated.
+    """Return the options of a filter command, in order, because some may be repeated.
 
     Raises:
-        ScriptError: as `ebpfvm.sched.tc.grammar.parse_script`, also for an unknown kind.
+        ScriptError: as for `ebpfvm.sched.tc.grammar.parse_script`, also for an unknown kind.
     """
     check_kind(command, FILTER_KINDS, FILTER_ARGS, source)
     words = split_parentheses(command.options) if command.kind == "basic" else command.options
@@ -208,10 +210,10 @@ def filter_options(command: Command, source: str = "") -> list[tuple[str, Any]]:
 
 
 def filter_handle(command: Command, source: str = "") -> tuple[int, int]:
-    """The handle that a command names, and its mask (fw only; else all ones); 0 without one.
+    """Return the handle that a command names, and its mask (fw only; otherwise all ones); 0 without a handle.
 
     Raises:
-        ScriptError: it is none.
+        ScriptError: the handle is malformed.
     """
     text = command.args.get("handle")
     if text is None:

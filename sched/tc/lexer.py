@@ -1,8 +1,8 @@
-"""Words of a script of `tc` and `ip` commands, with their places (ply).
+"""Split scripts of `tc` and `ip` commands into words with their places (ply).
 
-A command is a line; a backslash at its end joins the next one. `#` begins a comment where a word could begin.
-Single and double quotes keep spaces in a word. Blanks are those of ASCII, as for `tc` itself: another character that
-only looks like one (a no-break space from a web page) is refused with its name.
+A command is a line; a backslash at its end joins the next one. `#` begins a comment where a word could begin. Single
+and double quotes keep spaces in a word. Blanks are those of ASCII, as for `tc` itself: another character that only
+looks like one (a no-break space from a web page) is refused with its name.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Word(NamedTuple):
 
 
 class ScriptError(UsageError):
-    """A script cannot be understood, or a command cannot be done.
+    """A script is malformed, or a command cannot be executed.
 
     Args:
         message: what is wrong.
-        where: the word it is about.
+        where: the word that it concerns.
         source: name of the script.
     """
 
@@ -49,7 +49,7 @@ class ScriptError(UsageError):
 
 
 class _Rules:
-    """The lexer's rules, in the form ply wants."""
+    """The lexer's rules, in the form that ply requires."""
 
     tokens = ("WORD", "QUOTED", "NEWLINE", "UNCLOSED", "STRANGE")
     t_ignore = " \t\r\f\v"
@@ -88,7 +88,7 @@ class _Rules:
 
 
 def character_text(char: str) -> str:
-    """Return a character that cannot be seen as its code and name.
+    """Return an invisible character as its code and name.
 
     >>> character_text("\\u00a0")
     'U+00A0 (NO-BREAK SPACE)'
@@ -98,9 +98,9 @@ def character_text(char: str) -> str:
 
 
 def commands(text: str, source: str = "") -> Iterator[list[Word]]:
-    """The commands of a script, as lists of words.
+    """Yield the commands of a script, as lists of words.
 
-    >>> [[word.text for word in command] for command in commands("tc qdisc add  # one\\n\\n ip 'a b'")]
+    >>> [[word.text for word in command] for command in commands("tc qdisc add  # one\n\n ip 'a b'")]
     [['tc', 'qdisc', 'add'], ['ip', 'a b']]
 
     Raises:
@@ -127,7 +127,7 @@ def commands(text: str, source: str = "") -> Iterator[list[Word]]:
 
 
 def split_parentheses(words: list[Word]) -> list[Word]:
-    """The words with parentheses as words of their own, and quoted ones taken apart at spaces.
+    """Return the words with parentheses as words of their own, and with quoted words split at spaces.
 
     >>> [word.text for word in split_parentheses([Word("cmp(u8 at 9)", 1, 1)])]
     ['cmp', '(', 'u8', 'at', '9', ')']

@@ -1,12 +1,12 @@
-"""Grammars whose keywords are keywords only where the grammar can take them (ply).
+"""Grammars whose keywords are only keywords where the grammar can accept them (ply).
 
-`tc` has no reserved words: `root` is a keyword behind `tc qdisc add dev eth0` and a name behind `dev`. So a word
-becomes a token by what the parser can take at that point: the keyword it spells, or else the kind of value that fits,
-which is converted at once. What the parser could have taken is also what an error says was expected.
+`tc` has no reserved words: `root` is a keyword after `tc qdisc add dev eth0` and a name after `dev`. So a word becomes
+a token depending on what the parser can accept at that point: the keyword that it spells, or else the kind of value
+that fits, which is converted at once. What the parser could have accepted is also what an error lists as expected.
 
-A grammar is a list of rules `("name : 'keyword' other VALUE", action)`; keywords stand in quotes, kinds of values in
-capitals. A keyword written `'keyword~'` may be abbreviated: as in `tc`, the first of the rules that a word begins wins.
-Tables are made in memory when a grammar is first used.
+A grammar is a list of rules `("name : 'keyword' other VALUE", action)`; keywords are in quotes, kinds of values in
+capitals. A keyword written `'keyword~'` may be abbreviated: as in `tc`, the first rule whose keyword begins with the
+word wins. Tables are built in memory when a grammar is first used.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SHOWN = 60
 
 
 def shown(text: str) -> str:
-    """Return a word as messages quote it: the beginning of a long one.
+    """Return a word as messages quote it: only the beginning of a long one.
 
     >>> shown("eth0"), len(shown("1" * 5000))
     ("'eth0'", 65)
@@ -47,8 +47,8 @@ class WordKind(NamedTuple):
     """A kind of value.
 
     Attributes:
-        convert: word's text -> value; raises `UsageError` or `ValueError` for what is none.
-        expected: what to expect, for messages: "a rate, as in 10mbit".
+        convert: returns the value of a word's text; raises `UsageError` or `ValueError` if it is malformed.
+        expected: what is expected, for messages: "a rate, as in 10mbit".
     """
 
     convert: Callable[[str], Any]
@@ -56,7 +56,7 @@ class WordKind(NamedTuple):
 
 
 class _Token:
-    """What ply wants of a token; `lexer` is set by it."""
+    """A token as ply requires it; ply sets `lexer`."""
 
     __slots__ = ("lexer", "lexpos", "lineno", "type", "value", "word")
 
@@ -66,10 +66,10 @@ class _Token:
 
 
 class TcGrammar:
-    """A grammar; the first rule's name is the start.
+    """A grammar; the first rule's name is the start symbol.
 
     Args:
-        rules: the rules. An action gets the values of its rule's symbols; keywords are their own text.
+        rules: the rules. An action receives the values of its rule's symbols; a keyword's value is its text.
         values: kinds of values by name.
     """
 
@@ -97,15 +97,15 @@ class TcGrammar:
 
     @property
     def conflicts(self) -> list[Any]:
-        """Where the grammar is ambiguous: nowhere, or it is wrong."""
+        """The ambiguities of the grammar, which must be none."""
         return [*self._table.sr_conflicts, *self._table.rr_conflicts]
 
     def parse(self, words: Sequence[Word], after: Word, source: str = "") -> Any:
-        """The value of a list of words.
+        """Return the value of a list of words.
 
         Args:
-            words: what to parse.
-            after: the word before, where an error is placed if there is no word to blame.
+            words: the words to parse.
+            after: the preceding word, where an error is placed if no word is to blame.
             source: name of the script.
 
         Raises:
@@ -117,12 +117,12 @@ class TcGrammar:
 
 
 def _terminal(symbol: str) -> str:
-    """What ply calls a symbol: it wants names, so keywords are spelt in hexadecimal."""
+    """Return ply's name for a symbol; it must be an identifier, so keywords are encoded in hexadecimal."""
     return _KEYWORD + symbol[1:-1].encode().hex() if symbol[0] == "'" else symbol
 
 
 class _Run:
-    """One parse: makes tokens of words."""
+    """One parse, which converts words to tokens."""
 
     parser: Any
 
@@ -135,10 +135,10 @@ class _Run:
         self.position = 0
 
     def input(self, text: str) -> None:
-        """Part of ply's protocol of lexers; the words are there already."""
+        """Do nothing: ply's protocol for lexers requires the method, and the words are already known."""
 
     def _acceptable(self) -> list[str]:
-        """The terminals that can come now. A table of an LALR parser may promise more than holds, so each is tried."""
+        """Return the acceptable terminals; each is tried, because the table of an LALR parser may list too many."""
         return [terminal for terminal in self.parser.action[self.parser.statestack[-1]] if self._can_take(terminal)]
 
     def _can_take(self, terminal: str) -> bool:
@@ -153,7 +153,7 @@ class _Run:
             stack.append(parser.goto[stack[-1]][production.name])
 
     def token(self) -> _Token | None:
-        """The next token, as the parser's state wants it."""
+        """Return the next token, depending on the parser's state."""
         if self.position >= len(self.words):
             if REST in self._acceptable() and self.position == len(self.words):
                 self.position += 1
@@ -185,12 +185,12 @@ class _Run:
         return _Token(kind, value, word)
 
     def _abbreviated(self, text: str, acceptable: list[str]) -> str:
-        """The keyword that a word is the beginning of, "" for none."""
+        """Return the keyword that a word abbreviates, "" for none."""
         return next((word for word in self.short if text and word.startswith(text)
                      and _terminal(f"'{word}'") in acceptable), "")
 
     def error(self, token: _Token | None) -> None:
-        """ply found no way on."""
+        """Raise ScriptError, because ply cannot continue."""
         if token is not None:
             self._refuse(token.word)
         raise ScriptError(f"expected {self._expected()} after {shown(self.after.text)}, found the end of the command",
@@ -223,35 +223,37 @@ def _action(action: Callable[..., Any]) -> Callable[[Any], None]:
 
 
 def first(value: Any) -> Any:
-    """An action: the value of a rule with one symbol."""
+    """Return the value of a rule with one symbol (an action)."""
     return value
 
 
 def no_items() -> list[Any]:
-    """An action: an empty list."""
+    """Return an empty list (an action)."""
     return []
 
 
 def append(items: list[Any], item: Any) -> list[Any]:
-    """An action: a list with one more item."""
+    """Return a list with one more item (an action)."""
     return [*items, item]
 
 
 def listing(name: str, item: str) -> list[Rule]:
-    """Rules for any number of items."""
+    """Return rules for any number of items."""
     return [(f"{name} :", no_items), (f"{name} : {name} {item}", append)]
 
 
 def option(keyword: str, value: str = "") -> Callable[..., tuple[str, Any]]:
-    """An action: (keyword, value), or (keyword, True) for a keyword without a value."""
+    """Return (keyword, value), or (keyword, True) for a keyword without a value (an action)."""
     if value:
         return lambda _, given: (keyword, given)
     return lambda _: (keyword, True)
 
 
 def option_rules(name: str, options: Mapping[str, str]) -> list[Rule]:
-    """Rules for options `keyword VALUE`, or `keyword` alone where the kind of value is "". A keyword
-    "burst=buffer" is written `buffer` and means `burst`, "limit~" may be abbreviated."""
+    """Return rules for options `keyword VALUE`, or `keyword` alone if the kind of value is "".
+
+    A keyword "burst=buffer" is written `buffer` and means `burst`; "limit~" may be abbreviated.
+    """
     rules: list[Rule] = []
     for word, value in options.items():
         meaning, _, written = word.partition("=")

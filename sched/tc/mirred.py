@@ -16,7 +16,7 @@ MIRRED_NEST_LIMIT: Final = 4
 
 
 class Mirred(Action):
-    """Redirects or mirrors.
+    """Redirect or mirror packets.
 
     Args:
         dev: the other device.
@@ -32,7 +32,7 @@ class Mirred(Action):
         self.dev, self.redirect, self.ingress = dev, redirect, ingress
 
     def act(self, skb: SkBuff, result: TcfResult) -> int:
-        """Send it off (tcf_mirred_act). A device that is down, or a fifth redirection within one, drops."""
+        """Send the packet (tcf_mirred_act); it is dropped if the device is down, or in a fifth nested redirection."""
         net = self.dev.net
         if not self.dev.up or net.nest >= MIRRED_NEST_LIMIT:
             self.stats.overlimits += 1
@@ -46,10 +46,10 @@ class Mirred(Action):
         return self.control
 
     def text(self) -> str:
-        """`mirred (Egress Redirect to device ifb0) stolen`."""
+        """Return the action's line, as in `mirred (Egress Redirect to device ifb0) stolen`."""
         where, what = "Ingress" if self.ingress else "Egress", "Redirect" if self.redirect else "Mirror"
         return f"mirred ({where} {what} to device {self.dev.name}) {verdict_text(self.control)}"
 
     def lines(self, more: str = "") -> list[str]:
-        """The index, without the blank that others have."""
+        """Return the index, without the blank that others have."""
         return [f"\tindex {self.index} ref {self.refs} bind {self.bound}{more}"]

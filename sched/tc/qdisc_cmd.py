@@ -1,5 +1,7 @@
-"""`tc qdisc` and `tc class`, as a kernel does them (tc_modify_qdisc, tc_get_qdisc and tc_ctl_tclass,
-net/sched/sch_api.c, Linux 7.2). Each refusal has the kernel's errno and words."""
+"""`tc qdisc` and `tc class`, as a kernel executes them; each refusal has the kernel's errno and text.
+
+Sources: tc_modify_qdisc, tc_get_qdisc and tc_ctl_tclass, net/sched/sch_api.c, Linux 7.2.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,10 @@ _OTHER_KIND: Final = "Invalid qdisc name: must match existing qdisc"
 
 
 class QdiscCommands(Commands):
-    """Does `tc qdisc`."""
+    """Execute `tc qdisc`."""
 
     def run(self, command: Command) -> list[str]:
-        """Do one; return the lines that it prints."""
+        """Execute a command, and return the lines that it prints."""
         if command.verb == "show":
             return self._show(command)
         if command.verb == "get":
@@ -61,7 +63,7 @@ class QdiscCommands(Commands):
         return [line for dev in devices for line in show_qdisc(self.net, dev, command.flags, "dev" not in args, wanted)]
 
     def _parent(self, command: Command) -> int:
-        """Return the id of the class that the command is about, 0 for none."""
+        """Return the id of the class that the command names, 0 for none."""
         places: list[str] = [word for word in ("root", "parent") if word in command.args]
         places += [command.kind] if command.kind in _HOOKS else []
         if len(places) > 1:
@@ -84,7 +86,7 @@ class QdiscCommands(Commands):
     # ---- add, change, replace, link -----------------------------------------------------------------------
 
     def _modify(self, command: Command, dev: NetDev, parent: int, handle: int) -> None:
-        """As tc_modify_qdisc, with the flags that `tc` sets for the verb."""
+        """Create or change a qdisc as tc_modify_qdisc does, with the flags that `tc` sets for the verb."""
         options = self._options(command) if command.kind else {}
         verb = command.verb
         if not parent:
@@ -124,7 +126,7 @@ class QdiscCommands(Commands):
         return self.net.find_qdisc(dev, handle)
 
     def _change(self, command: Command, old: Qdisc | None, options: dict[str, Any]) -> None:
-        """Change the options of a qdisc that is there."""
+        """Change the options of an existing qdisc."""
         if old is None:
             refuse(ENOENT, "Specified qdisc not found")
         if command.verb == "add":
@@ -164,7 +166,7 @@ class QdiscCommands(Commands):
     # ---- del ----------------------------------------------------------------------------------------------
 
     def _delete(self, command: Command, dev: NetDev, parent: int, handle: int) -> None:
-        """As tc_get_qdisc does for RTM_DELQDISC."""
+        """Delete a qdisc as tc_get_qdisc does for RTM_DELQDISC."""
         if parent and parent != TC_H_ROOT and parent & TC_H_MAJ_MASK == INGRESS_HANDLE:
             self._delete_hook(command, dev, handle)
             return
@@ -206,10 +208,10 @@ class QdiscCommands(Commands):
 
 
 class ClassCommands(Commands):
-    """Does `tc class`."""
+    """Execute `tc class`."""
 
     def run(self, command: Command) -> list[str]:
-        """Do one; return the lines that it prints."""
+        """Execute a command, and return the lines that it prints."""
         if command.verb == "show":
             args = command.args
             if "dev" not in args:

@@ -1,7 +1,7 @@
-"""Doing the commands of a `tc` script: `run_script`.
+"""Execute the commands of a `tc` script: `run_script`.
 
-What a kernel refuses is refused with its errno and, where it has one, its message; every error
-says in which line and column the command begins that it is about.
+What a kernel refuses is refused with its errno and, if there is one, its message. Every error names the line and column
+where the command begins.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
 def run_script(text: str, net: Namespace, source: str = "", folder: str = "",
                later: list[Command] | None = None) -> list[str]:
-    """Do the commands of a script, in order.
+    """Execute the commands of a script, in order.
 
     Args:
-        text: `tc` and `ip link` commands, one a line; see the manual's chapter on tc.
-        net: the namespace to set up.
+        text: `tc` and `ip link` commands, one per line; see docs/reference/tc.md.
+        net: the namespace to configure.
         source: name of the script, for messages.
-        folder: where relative paths of object files begin.
-        later: takes the `show` commands instead of doing them: give it to `show_later` after a run.
+        folder: folder that relative paths of object files start from.
+        later: collects the `show` commands instead of executing them; pass it to `show_later` after a run.
 
     Returns:
         The lines that `show` commands print.
 
     Raises:
-        ScriptError: a command cannot be understood or done: line, column, and why. Those before it have been done.
+        ScriptError: a command is malformed or fails; with line, column, and reason. Those before it have been executed.
     """
     runner = _Runner(net, TcBuilder(net, folder), source)
     lines: list[str] = []
@@ -54,17 +54,17 @@ def run_script(text: str, net: Namespace, source: str = "", folder: str = "",
 
 
 def show_later(commands: list[Command], net: Namespace, source: str = "") -> list[str]:
-    """What the `show` commands that `run_script` put off print now; raises `ScriptError` as they would have."""
+    """Return what the `show` commands that `run_script` deferred print now; raise `ScriptError` as it does."""
     runner = _Runner(net, TcBuilder(net), source)
     return [line for command in commands for line in runner.run(command)]
 
 
 def run_script_file(path: str | os.PathLike[str], net: Namespace, later: list[Command] | None = None) -> list[str]:
-    """As `run_script`, of a file; object files are looked for beside it.
+    """Execute a script file as `run_script` does; paths of object files are relative to its folder.
 
     Raises:
         UsageError: the file cannot be read.
-        ScriptError: as `run_script`.
+        ScriptError: as for `run_script`.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -75,7 +75,7 @@ def run_script_file(path: str | os.PathLike[str], net: Namespace, later: list[Co
 
 
 class _Runner:
-    """Does commands."""
+    """Execute commands."""
 
     def __init__(self, net: Namespace, builder: TcBuilder, source: str) -> None:
         self.net = net
@@ -86,7 +86,7 @@ class _Runner:
                       "actions": ActionCommands(net, builder, source).run}
 
     def run(self, command: Command) -> list[str]:
-        """Do one; the lines it prints."""
+        """Execute a command, and return the lines that it prints."""
         try:
             return self._todo[command.what](command)
         except ScriptError:

@@ -1,4 +1,4 @@
-"""What `tc filter show` prints (iproute2's shape)."""
+"""The output of `tc filter show`, in iproute2's format."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _PROTOCOLS: Final = {ETH_P_IP: "ip", ETH_P_IPV6: "ipv6", ETH_P_ARP: "arp", ETH_P
 
 
 class FilterFilter(NamedTuple):
-    """Which filters are shown: of a chain, a priority, a protocol; None for all. What is named is not printed."""
+    """Selects filters by chain, priority and protocol (None for all); what the command names is not printed."""
 
     chain: int | None = None
     prio: int | None = None
     protocol: int | None = None
 
     def takes(self, tp: TcfProto) -> bool:
-        """Return whether the filters of a classifier are shown."""
+        """Return whether the filters of a classifier are selected."""
         return (self.chain in (None, tp.chain) and self.prio in (None, 0, tp.prio)
                 and self.protocol in (None, tp.protocol))
 
@@ -49,10 +49,10 @@ def show_filter(block: Block, flags: Collection[str], wanted: FilterFilter = ALL
     """Return the lines for the filters of a block.
 
     Args:
-        block: whose filters.
+        block: the block.
         flags: "s" for counters.
-        wanted: which of them.
-        parent: what stands in front of the protocol if the command named no parent.
+        wanted: selects filters.
+        parent: text before the protocol if the command names no parent.
         name_block: name a shared block in each line.
         now: the clock, ns.
     """

@@ -1,4 +1,4 @@
-"""What `tc ... show` and `ip link show` print (iproute2's shape)."""
+"""The output of `tc ... show` and `ip link show`, in iproute2's format."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def stats_lines(stats: Stats, indent: str = " ") -> list[str]:
-    """The two lines of counters.
+    """Return the two lines of counters.
 
-    >>> print(*stats_lines(Stats(packets=1, bytes=1514)), sep="\\n")  # doctest: +NORMALIZE_WHITESPACE
+    >>> print(*stats_lines(Stats(packets=1, bytes=1514)), sep="\n")  # doctest: +NORMALIZE_WHITESPACE
      Sent 1514 bytes 1 pkt (dropped 0, overlimits 0 requeues 0)
      backlog 0b 0p requeues 0
     """
@@ -30,7 +30,7 @@ def stats_lines(stats: Stats, indent: str = " ") -> list[str]:
 
 
 def action_lines(action: Action, now: int, stats: bool) -> Iterator[str]:
-    """Yield what `tc` prints of an action below its first line: its own lines, its cookie and its counters."""
+    """Yield what `tc` prints below an action's first line: its own lines, its cookie and its counters."""
     yield from action.lines(action.times(now) if stats else "")
     if action.cookie:
         yield f"\tcookie {action.cookie.hex()}"
@@ -40,8 +40,10 @@ def action_lines(action: Action, now: int, stats: bool) -> Iterator[str]:
 
 
 class QdiscFilter(NamedTuple):
-    """Which qdiscs are shown: `root`, those of `clsact` and ingress, of a parent, or of a handle; all without any.
-    `invisible`: default children too."""
+    """Selects qdiscs: `root`, those of `clsact` and ingress, of a parent, or of a handle (default: all).
+
+    With `invisible`, default children are selected too.
+    """
 
     root: bool = False
     ingress: bool = False
@@ -50,7 +52,7 @@ class QdiscFilter(NamedTuple):
     invisible: bool = False
 
     def takes(self, qdisc: Qdisc) -> bool:
-        """Return whether a qdisc (of the transmitting side) is shown."""
+        """Return whether a qdisc (of the transmitting side) is selected."""
         if self.root:
             return qdisc.upper is None
         if self.parent:
@@ -59,7 +61,7 @@ class QdiscFilter(NamedTuple):
 
 
 class ClassFilter(NamedTuple):
-    """Which classes are shown: of `root`, of a qdisc (`parent`), or one; all without any."""
+    """Selects classes: of `root`, of a qdisc (`parent`), or one (default: all)."""
 
     root: bool = False
     parent: int = 0
@@ -71,8 +73,10 @@ ALL_CLASSES: Final = ClassFilter()
 
 
 def in_order(net: Namespace, dev: NetDev) -> list[Qdisc]:
-    """Return the qdiscs of a device as a kernel lists them: the root, then by the hash of their handles (hash_32), of
-    which the newest comes first."""
+    """Return the qdiscs of a device in the kernel's order.
+
+    The root comes first, then the others by the hash of their handles (hash_32), the newest first.
+    """
     root, *others = net.qdiscs(dev)
     order = {qdisc: number for number, qdisc in enumerate(others)}
     return [root, *sorted(others, key=lambda qdisc: ((qdisc.handle * 0x61C88647 & U32_MAX) >> 28, -qdisc.serial,
@@ -81,7 +85,7 @@ def in_order(net: Namespace, dev: NetDev) -> list[Qdisc]:
 
 def show_qdisc(net: Namespace, dev: NetDev, flags: Collection[str], name_device: bool,
                wanted: QdiscFilter = ALL_QDISCS) -> list[str]:
-    """`tc [-s] qdisc show`: the qdiscs of a device; clsact last."""
+    """Return the lines of `tc [-s] qdisc show` for a device; clsact comes last."""
     where = f"dev {dev.name} " if name_device else ""
     lines = []
     for qdisc in in_order(net, dev):
@@ -106,7 +110,7 @@ def show_qdisc(net: Namespace, dev: NetDev, flags: Collection[str], name_device:
 
 
 def show_class(net: Namespace, dev: NetDev, flags: Collection[str], wanted: ClassFilter = ALL_CLASSES) -> list[str]:
-    """`tc [-s] class show dev`: the classes of the qdiscs of a device."""
+    """Return the lines of `tc [-s] class show dev`."""
     lines = []
     for qdisc in in_order(net, dev):
         if not isinstance(qdisc, ClassfulQdisc) or (wanted.parent and wanted.parent & TC_H_MAJ_MASK != qdisc.handle) \
@@ -125,7 +129,7 @@ def show_class(net: Namespace, dev: NetDev, flags: Collection[str], wanted: Clas
 
 
 def show_link(dev: NetDev) -> list[str]:
-    """`ip link show`."""
+    """Return the lines of `ip link show`."""
     flags, state = ("BROADCAST,NOARP,UP,LOWER_UP", "UNKNOWN") if dev.up else ("BROADCAST,NOARP", "DOWN")
     return [f"{dev.ifindex}: {dev.name}: <{flags}> mtu {dev.mtu} qdisc {dev.qdisc.kind} state {state} "
             f"mode DEFAULT group default qlen {dev.tx_queue_len}",

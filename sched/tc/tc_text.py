@@ -8,7 +8,7 @@ from ebpfvm.ints import U32_MAX
 
 
 def address_text(value: int, mask: int, bits: int) -> str:
-    """An address with its prefix, or its mask where that is no prefix; without either if all bits count.
+    """Return an address with its prefix, or with a mask that is not a prefix; without either if all bits count.
 
     >>> address_text(0x0A000000, 0xFF000000, 32), address_text(0x0A000001, 0xFFFFFFFF, 32)
     ('10.0.0.0/8', '10.0.0.1')
@@ -21,7 +21,7 @@ def address_text(value: int, mask: int, bits: int) -> str:
 
 
 def prefix_length(mask: int, bits: int) -> int | None:
-    """Length of a mask that is a prefix, or None.
+    """Return the length of a mask that is a prefix, or None.
 
     >>> prefix_length(0xFFFF0000, 32), prefix_length(0xFF00FF00, 32)
     (16, None)
@@ -31,7 +31,7 @@ def prefix_length(mask: int, bits: int) -> int | None:
 
 
 def mac_text(value: int, mask: int) -> str:
-    """A MAC address, with its mask unless that is full.
+    """Return a MAC address, with its mask unless that is full.
 
     >>> mac_text(0x020000000001, 0xFFFFFFFFFFFF)
     '02:00:00:00:00:01'
@@ -44,7 +44,7 @@ def mac_text(value: int, mask: int) -> str:
 
 
 def classid_text(classid: int) -> str:
-    """A class as `tc` writes it.
+    """Return a class as `tc` writes it.
 
     >>> classid_text(0x10010), classid_text(0x10000), classid_text(5), classid_text(0), classid_text(0xffffffff)
     ('1:10', '1:', ':5', 'none', 'root')

@@ -1,5 +1,7 @@
-"""What a filter or an action says of a packet: a verdict (TC_ACT_*, include/uapi/linux/pkt_cls.h, Linux 7.2) and a
-class."""
+"""The result of a filter or an action: a verdict and a class.
+
+Source: TC_ACT_*, include/uapi/linux/pkt_cls.h, Linux 7.2.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ _NAMES: Final = {TC_ACT_UNSPEC: "continue", TC_ACT_OK: "pass", TC_ACT_RECLASSIFY
 
 
 class TcfResult:
-    """What a filter found (struct tcf_result).
+    """The result of a filter (struct tcf_result).
 
     Attributes:
         classid: class of the match, 0 for none.
@@ -40,17 +42,17 @@ class TcfResult:
 
 
 def is_goto(verdict: int) -> bool:
-    """Does it name a chain to go on with?"""
+    """Return whether the verdict names a chain to continue with."""
     return verdict >= 0 and verdict & ~TC_ACT_EXT_VAL_MASK == TC_ACT_GOTO_CHAIN
 
 
 def is_jump(verdict: int) -> bool:
-    """Does it skip actions?"""
+    """Return whether the verdict skips actions."""
     return verdict >= 0 and verdict & ~TC_ACT_EXT_VAL_MASK == TC_ACT_JUMP
 
 
 def verdict_text(verdict: int) -> str:
-    """As `tc` writes it: "pass", "drop", "goto chain 3", "jump 2".
+    """Return a verdict as `tc` writes it: "pass", "drop", "goto chain 3", "jump 2".
 
     >>> verdict_text(2), verdict_text(0x20000003)
     ('drop', 'goto chain 3')

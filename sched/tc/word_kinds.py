@@ -1,4 +1,4 @@
-"""Kinds of values in the commands of `tc` and `ip`, and how a word becomes one (iproute2: utils.c, tc_util.c)."""
+"""Kinds of values in the commands of `tc` and `ip`, and their conversion from words (iproute2: utils.c, tc_util.c)."""
 
 from __future__ import annotations
 
@@ -55,21 +55,21 @@ _HEX: Final = re.compile(r"(?:0[xX])?[0-9a-fA-F]{1,16}", re.ASCII)
 
 
 def number(text: str) -> int:
-    """A number: decimal, or hexadecimal with 0x, or octal with 0."""
+    """Return a number: decimal, hexadecimal with 0x, or octal with 0."""
     if not _DIGITS.fullmatch(text):
         raise ValueError
     return int(text, 8) if text.startswith("0") and text.isdigit() else int(text, 0)
 
 
 def hexadecimal(text: str) -> int:
-    """A hexadecimal number, with or without 0x."""
+    """Return a hexadecimal number, with or without 0x."""
     if not _HEX.fullmatch(text):
         raise ValueError
     return int(text, 16)
 
 
 def unsigned(bits: int, base: int = 0) -> WordKind:
-    """A number of `bits` bits."""
+    """Return the kind of numbers with `bits` bits."""
     def convert(text: str) -> int:
         value = hexadecimal(text) if base == 16 else number(text)
         if not 0 <= value < 1 << bits:
@@ -79,7 +79,7 @@ def unsigned(bits: int, base: int = 0) -> WordKind:
 
 
 def signed(text: str) -> int:
-    """An offset, which may be negative."""
+    """Return an offset, which may be negative."""
     value = -number(text[1:]) if text.startswith("-") else number(text)
     if not -32768 <= value <= 32767:
         raise UsageError(f"offset {text!r} is out of range, -32768 to 32767")
@@ -87,7 +87,7 @@ def signed(text: str) -> int:
 
 
 def signed32(text: str) -> int:
-    """A number of 32 bits, which may be negative."""
+    """Return a 32-bit number, which may be negative."""
     value = -number(text[1:]) if text.startswith("-") else number(text)
     if not S32_MIN <= value <= S32_MAX:
         raise UsageError(f"{text!r} is out of range")
@@ -95,7 +95,9 @@ def signed32(text: str) -> int:
 
 
 def handle(text: str) -> int:
-    """A qdisc's handle: `1:`, `1` or `0x1:` (hexadecimal); what follows the colon is ignored, "none" is 0.
+    """Return a qdisc's handle: `1:`, `1` or `0x1:` (hexadecimal).
+
+    What follows the colon is ignored, and "none" is 0.
 
     >>> hex(handle("8001:")), hex(handle("20:5"))
     ('0x80010000', '0x200000')
@@ -107,7 +109,7 @@ def handle(text: str) -> int:
 
 
 def classid(text: str) -> int:
-    """A class or qdisc: `1:10`, `1:`, `:10`; hexadecimal, and `root` or `none`.
+    """Return a class or qdisc: `1:10`, `1:`, `:10` (hexadecimal), `root` or `none`.
 
     >>> hex(classid("1:10")), hex(classid(":3"))
     ('0x10010', '0x3')
@@ -127,7 +129,7 @@ def classid(text: str) -> int:
 
 
 def u32_handle(text: str) -> int:
-    """`800:`, `800:1:`, `800::801`: table, bucket and number of a u32 filter, hexadecimal.
+    """Return a u32 handle, as in `800:`, `800:1:`, `800::801`: hexadecimal table, bucket and number of a filter.
 
     >>> hex(u32_handle("800::801")), hex(u32_handle("2:7f:"))
     ('0x80000801', '0x27f000')
@@ -144,7 +146,7 @@ def u32_handle(text: str) -> int:
 
 
 def prefix(text: str) -> tuple[int, int, int]:
-    """An IP address with a prefix or mask, as (value, mask, bits); "any" and "default" match all IPv4 addresses."""
+    """Return an IP address with a prefix or mask, as (value, mask, bits); "any" and "default" match all of IPv4."""
     if text in ("any", "all", "default"):
         return 0, 0, 32
     address, slash, length = text.partition("/")
@@ -156,7 +158,7 @@ def prefix(text: str) -> tuple[int, int, int]:
 
 
 def masked(bits: int) -> WordKind:
-    """`VALUE` or `VALUE/MASK`."""
+    """Return the kind of values `VALUE` or `VALUE/MASK`."""
     def convert(text: str) -> Masked:
         value, slash, mask = text.partition("/")
         full = (1 << bits) - 1
@@ -168,7 +170,7 @@ def masked(bits: int) -> WordKind:
 
 
 def mac(text: str) -> Masked:
-    """`02:00:00:00:00:01`, with `/ff:ff:ff:00:00:00` or `/24` for a part."""
+    """Return a MAC address, as in `02:00:00:00:00:01`, with `/ff:ff:ff:00:00:00` or `/24` for a part."""
     address, slash, part = text.partition("/")
     full = (1 << 48) - 1
     mask = full
@@ -185,7 +187,7 @@ def _mac(text: str) -> int:
 
 
 def ports(text: str) -> Masked | Range:
-    """`80`, `80/0xfff0` or `8000-8999`."""
+    """Return ports, as in `80`, `80/0xfff0` or `8000-8999`."""
     low, dash, high = text.partition("-")
     if not dash:
         return masked(16).convert(text)  # type: ignore[no-any-return]
@@ -196,7 +198,7 @@ def ports(text: str) -> Masked | Range:
 
 
 def protocol(text: str) -> int:
-    """An Ethernet type: by name, or a number."""
+    """Return an Ethernet type, given by name or number."""
     value = PROTOCOLS.get(text)
     if value is None:
         value = number(text)
@@ -206,18 +208,18 @@ def protocol(text: str) -> int:
 
 
 def ether_type(text: str) -> Masked:
-    """As `protocol`, for a comparison."""
+    """Return an Ethernet type as `protocol` does, for a comparison."""
     return Masked(protocol(text), 0xFFFF, 16)
 
 
 def ip_protocol(text: str) -> int:
-    """An IP protocol: by name, or a number, which is hexadecimal as in `tc`."""
+    """Return an IP protocol, given by name, or by number, which is hexadecimal as in `tc`."""
     value = IP_PROTOCOLS.get(text)
     return int(unsigned(8, 16).convert(text)) if value is None else value
 
 
 def ip_flags(text: str) -> Masked:
-    """`frag`, `nofrag`, `firstfrag`, `nofirstfrag`, joined by /."""
+    """Return the flags `frag`, `nofrag`, `firstfrag`, `nofirstfrag`, joined by /."""
     value = mask = 0
     for part in text.split("/"):
         bit = ("frag", "firstfrag").index(part.removeprefix("no"))
@@ -227,13 +229,13 @@ def ip_flags(text: str) -> Masked:
 
 
 def u32_offset(text: str) -> tuple[int, bool]:
-    """Where a u32 key is: an offset, or `nexthdr+` and an offset."""
+    """Return the place of a u32 key: an offset, or `nexthdr+` and an offset."""
     rest = text.removeprefix("nexthdr+")
     return signed(rest), rest is not text and rest != text
 
 
 def burst(text: str) -> int:
-    """A size, which may be followed by / and the size of a cell (of the rate table that no kernel uses any more)."""
+    """Return a size, which may be followed by / and the size of a cell (of a rate table that kernels no longer use)."""
     size, slash, cell = text.partition("/")
     if slash and number(cell).bit_count() != 1:
         raise UsageError(f"{text!r}: the size of a cell is a power of two")
@@ -241,7 +243,7 @@ def burst(text: str) -> int:
 
 
 def selector(text: str) -> tuple[int, int]:
-    """A byte under a mask: `0x01/0x3`."""
+    """Return a byte under a mask, as in `0x01/0x3`."""
     value, slash, mask = text.partition("/")
     found = number(value), number(mask) if slash else 0xFF
     if not all(part <= 0xFF for part in found):
@@ -250,14 +252,14 @@ def selector(text: str) -> tuple[int, int]:
 
 
 def linklayer(text: str) -> str:
-    """`ethernet`, or `atm` (and `adsl`), which sends cells."""
+    """Return `ethernet`, or `atm` (also written `adsl`), which sends cells."""
     if text not in ("ethernet", "atm", "adsl"):
         raise ValueError
     return "ethernet" if text == "ethernet" else "atm"
 
 
 def exceed_conform(text: str) -> tuple[int, int]:
-    """`drop/pipe`, or `drop` for `drop/ok`: what police says above and within its rate."""
+    """Return the verdicts of police above and within its rate: `drop/pipe`, or `drop` for `drop/ok`."""
     exceed, slash, conform = text.partition("/")
     return VERDICTS[exceed], VERDICTS[conform] if slash else TC_ACT_OK
 
@@ -270,7 +272,7 @@ def _verdicts(text: str) -> tuple[int, int]:
 
 
 def layer(text: str) -> int:
-    """`link`, `network`, `transport`, or 0 to 2."""
+    """Return a layer: `link`, `network`, `transport`, or 0 to 2."""
     names = {"link": 0, "eth": 0, "network": 1, "ip": 1, "transport": 2, "tcp": 2, "0": 0, "1": 1, "2": 2}
     if text not in names:
         raise ValueError
@@ -278,21 +280,21 @@ def layer(text: str) -> int:
 
 
 def name(text: str) -> str:
-    """A name."""
+    """Return a name."""
     if not text or len(text) > 15 or "/" in text or not text.isprintable():
         raise UsageError(f"name {text[:20]!r}: up to 15 characters without /")
     return text
 
 
 def mark(text: str) -> tuple[int, int | None]:
-    """A mark, and its mask if one is given."""
+    """Return a mark, and its mask if one is given."""
     value, slash, mask = text.partition("/")
     convert = unsigned(32).convert
     return convert(value), convert(mask) if slash else None
 
 
 def random_value(text: str) -> int:
-    """How many packets one of them is drawn from; 0 is taken for 1."""
+    """Return the number of packets from which one is chosen; 0 means 1."""
     value = number(text)
     if value > 10000:
         raise UsageError(f"{text!r} is out of range, 0 to 10000")
@@ -300,7 +302,7 @@ def random_value(text: str) -> int:
 
 
 def cookie(text: str) -> bytes:
-    """Bytes that user space keeps with an action."""
+    """Return the bytes that user space stores with an action."""
     found = bytes.fromhex(text if len(text) % 2 == 0 else "x")
     if not 0 < len(found) <= 16:
         raise ValueError
@@ -308,7 +310,7 @@ def cookie(text: str) -> bytes:
 
 
 def vlan_protocol(text: str) -> int:
-    """802.1Q or 802.1ad."""
+    """Return 802.1Q or 802.1ad."""
     found = PROTOCOLS.get(text if text[-2:].lower() != "ad" else "802.1ad", 0)
     if found not in (ETH_P_8021Q, ETH_P_8021AD):
         raise ValueError
