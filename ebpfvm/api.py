@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ebpfvm.contract import Dialect
-    from ebpfvm.kernel.engine import Engine, Runnable
+    from ebpfvm.kernel.program import Engine, Runnable
     from ebpfvm.sched.pcap import Capture
     from ebpfvm.sched.run_report import Result
     from ebpfvm.sched.sch_generic import Qdisc

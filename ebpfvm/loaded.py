@@ -22,7 +22,7 @@ from ebpfvm.maps.prog_array import ProgArray
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ebpfvm.kernel.engine import Engine, Runnable
+    from ebpfvm.kernel.program import Engine, Runnable
     from ebpfvm.maps import BpfMap
 
 ENGINES: Final = ("interp", "translate")

@@ -14,8 +14,7 @@ from ebpfvm.api import dialect_of
 from ebpfvm.errors import UsageError
 from ebpfvm.ints import swap16
 from ebpfvm.kernel import Kernel, SchBpfCtx, SkbCtx, SkBuff, XdpBuff, XdpCtx
-from ebpfvm.kernel.ctx import Layout, layout_of
-from ebpfvm.kernel.sock import Sock, find_sock
+from ebpfvm.kernel.layouts import Layout, layout_of
 from ebpfvm.net import (
     AF_INET,
     AF_INET6,
@@ -35,7 +34,8 @@ from ebpfvm.testtypes import PLAIN, RUNNERS
 
 if TYPE_CHECKING:
     from ebpfvm.contract import ProgType
-    from ebpfvm.kernel.engine import Runnable
+    from ebpfvm.kernel.program import Runnable
+    from ebpfvm.kernel.sock import Sock
     from ebpfvm.loader.object import Program
 
 LOOPBACK: Final = 1  # ifindex of the device that Linux takes for a test run
@@ -193,7 +193,7 @@ def _run_skb(request: Request, run: Runnable) -> tuple[int, bytes, dict[str, Any
     fields = _shown(skb, request.kernel.skb_layout)
     memory = request.kernel.memory
     memory.free(context)
-    sock = find_sock(request.kernel, skb.sk)
+    sock = request.kernel.sockets.find(skb.sk)
     request.kernel.refs.release(skb, "network")
     if sock is not None:
         memory.free(sock.region)
@@ -220,7 +220,7 @@ def made_up_skb(kernel: Kernel, visible: bytes, frame: bytes) -> SkBuff:
 
 def _made_up_sock(kernel: Kernel, frame: bytes) -> Sock:
     """Return the socket of a test run's packet: closed, with the addresses of the packet."""
-    sock, packet = Sock(kernel), frame[ETH_HLEN:]
+    sock, packet = kernel.sockets.add(), frame[ETH_HLEN:]
     if frame[12:14] == RAW_ETH_P_IP:
         sock.family = AF_INET
         if len(packet) >= IPV4_HLEN:

@@ -14,8 +14,8 @@ from ebpfvm.net import ETH_HLEN
 if TYPE_CHECKING:
     from ebpfvm.contract import ProgType
     from ebpfvm.kernel import Kernel
-    from ebpfvm.kernel.ctx import Layout
-    from ebpfvm.kernel.engine import Runnable
+    from ebpfvm.kernel.layouts import Layout
+    from ebpfvm.kernel.program import Runnable
 
 Ran = tuple[int, bytes, dict[str, Any]]
 _KEYS_SIZE: Final = 56  # struct bpf_flow_keys

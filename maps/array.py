@@ -115,7 +115,7 @@ class ArrayMap(base.BpfMap):
         if flags & base.BPF_NOEXIST:
             return -EEXIST
         self._release_kptrs(region)  # bpf_obj_free_fields: an overwrite empties the slots of an array
-        timers = self.kernel.extra.get("timers")
+        timers = self.kernel.timers
         if timers is not None:
             timers.forget(region)
         self._overwrite(region, value)

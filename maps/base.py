@@ -165,8 +165,8 @@ class BpfMap:
         """Remove a value: release what its kptrs own; its memory is freed when the running program ends."""
         if self._kptrs:
             self._release_kptrs(region)
-        graph = self.kernel.extra.get("graph")  # lists and trees of allocated objects, once there are any
-        if graph is not None:
+        graph = self.kernel.graph
+        if graph.members:
             graph.drain(region, self.fields)
         memory = self.kernel.memory
         memory.retired.append(region)

@@ -133,7 +133,7 @@ class MapDump:
         yield f"Found {len(self.elements)} element{'s' if len(self.elements) != 1 else ''}"
 
     def lines(self) -> Iterator[str]:
-        """Yield head and body."""
+        """Return the join of both."""
         yield from self.head()
         yield from self.body()
 

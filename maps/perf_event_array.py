@@ -44,7 +44,7 @@ class PerfEventArray(FdArray):
             return -E2BIG
         if index not in self.slots:
             return -ENOENT
-        self.kernel.keep_record(len(data), self.name)
+        self.kernel.records.keep(len(data), self.name)
         self._order.append(UserRecord(index, data))
         return 0
 
@@ -55,7 +55,7 @@ class PerfEventArray(FdArray):
     def records(self) -> list[UserRecord]:
         """Consume all records and return them, oldest first."""
         found, self._order = self._order, []
-        self.kernel.record_bytes -= sum(len(record.data) for record in found)
+        self.kernel.records.bytes -= sum(len(record.data) for record in found)
         return found
 
 

@@ -67,7 +67,7 @@ class Ringbuf(base.BpfMap):
             return 0
         if self.producer + span - self.consumer > self.max_entries - 1:
             return 0
-        self.kernel.keep_record(size, self.name)
+        self.kernel.records.keep(size, self.name)
         region = self.kernel.memory.add("mem", bytearray(size), name=self.holder)
         record = _Record(region, span, "busy")
         self._records.append(record)
@@ -116,7 +116,7 @@ class Ringbuf(base.BpfMap):
         while self._records and self._records[0].state != "busy":
             record = self._records.popleft()
             self.consumer += record.span
-            self.kernel.record_bytes -= record.region.size
+            self.kernel.records.bytes -= record.region.size
             if record.state == "ready":
                 out.append(bytes(record.region.data))
         return out

@@ -57,7 +57,7 @@ class Sockmap(base.BpfMap):
     def fill(self, key: bytes, value: bytes) -> None:
         """Set an element to a new socket, whatever `value` is."""
         self._check_syscall(key, writes=True)
-        self._raise(self.put(key, Sock(self.kernel)), "update of")
+        self._raise(self.put(key, self.kernel.sockets.add()), "update of")
 
     def put(self, key: bytes, sock: Sock, flags: int = base.BPF_ANY) -> int:
         """Set an element; return 0, -EINVAL for flags, -E2BIG, -EEXIST or -ENOENT."""

@@ -44,7 +44,7 @@ class UserRingbuf(base.BpfMap):
             return -E2BIG
         if self._used + span > self.max_entries:
             return -ENOSPC
-        self.kernel.keep_record(len(data), self.name)
+        self.kernel.records.keep(len(data), self.name)
         self._used += span
         self._samples.append(bytes(data))
         return 0
@@ -59,7 +59,7 @@ class UserRingbuf(base.BpfMap):
             return None
         data = self._samples.popleft()
         self._used -= -(-(len(data) + _HEADER) // 8) * 8
-        self.kernel.record_bytes -= len(data)
+        self.kernel.records.bytes -= len(data)
         return data
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:

@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.errors import Fault, UsageError
 from ebpfvm.ints import U32_MAX
-from ebpfvm.kernel.ctx import ObjectRegion, layout_of
+from ebpfvm.kernel.layouts import ObjectRegion, layout_of
 from ebpfvm.kernel.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ebpfvm.kernel.emulated import Kernel
-    from ebpfvm.kernel.engine import Runnable
+    from ebpfvm.kernel.program import Runnable
     from ebpfvm.sched.events import EventLoop
 
 _DEFAULT_SLICE: Final = 3_000_000
@@ -130,7 +130,7 @@ class Cpu:
     def _add(self, spec: TaskSpec) -> None:
         if spec.pid < 1 or spec.pid in self.tasks or spec.weight < 1:
             raise UsageError(f"task {spec.pid}: expected a positive pid of its own and a positive weight")
-        state = self.tasks[spec.pid] = TaskState(spec, Task(self.kernel, spec.pid, spec.name))
+        state = self.tasks[spec.pid] = TaskState(spec, self.kernel.tasks.start(spec.pid, spec.name))
         self.loop.at(self.loop.now + spec.start, self._wake, state)
         if spec.killed:
             self.loop.at(self.loop.now + spec.killed, self._kill, state)

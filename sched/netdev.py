@@ -29,9 +29,9 @@ from ebpfvm.sched.wire import Link
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ebpfvm.funcs.redirect import Redirect
     from ebpfvm.kernel.emulated import Kernel
-    from ebpfvm.kernel.engine import Runnable
+    from ebpfvm.kernel.program import Runnable
+    from ebpfvm.kernel.skb import SkBuff
     from ebpfvm.sched.sch_generic import Observer
     from ebpfvm.sched.tc.action import Action
 
@@ -240,9 +240,8 @@ class Namespace:
         self.nest = self.sending = 0
         self._next_handle = _FIRST_HANDLE
         timers_of(kernel).loop = self.loop
-        kernel.extra["net"] = self
-        kernel.extra["tc_classify"] = self.tc_classify
-        kernel.extra["clone_redirect"] = self.clone_redirect
+        kernel.net.classify = self.tc_classify
+        kernel.net.clone_redirect = self.clone_redirect
 
     def add_device(self, name: str, kind: str = "dummy", *, num_tx_queues: int = 1, up: bool = False,
                    **parts: Unpack[DeviceParts]) -> NetDev:
@@ -341,7 +340,7 @@ class Namespace:
 
     def redirect(self, skb: Packet, holder: str) -> None:
         """Execute the request of bpf_redirect() (skb_do_redirect); without one the packet is dropped."""
-        wanted: Redirect | None = self.kernel.extra.pop("redirect", None)
+        wanted = self.kernel.net.take_redirect()
         dev = self.kernel.devices.get(wanted.ifindex) if wanted is not None else None
         if wanted is None or not isinstance(dev, NetDev) or not dev.up:
             self.account.dispose(skb, DROPPED, holder)

@@ -22,7 +22,7 @@ from ebpfvm.sched.tc.word_kinds import VALUES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ebpfvm.kernel.engine import Runnable
+    from ebpfvm.kernel.program import Runnable
     from ebpfvm.sched.tc.lr import Rule
 
     Items = Sequence[tuple[str, Any]]

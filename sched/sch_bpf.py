@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import Fault
 from ebpfvm.ints import U32_MAX
-from ebpfvm.kernel.ctx import CTX_HOLDER, SchBpfCtx, layout_of
+from ebpfvm.kernel.ctx import CTX_HOLDER, SchBpfCtx
+from ebpfvm.kernel.layouts import layout_of
 from ebpfvm.sched.account import Packet
 from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, adopt, dequeue_peeked, drop_count, purge, qdisc_enqueue
 from ebpfvm.sched.qdisc_kind import NEEDED, Loader, QdiscKind, QdiscOption
@@ -47,7 +48,7 @@ from ebpfvm.sched.tc.block import Block
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ebpfvm.kernel.engine import Runnable
+    from ebpfvm.kernel.program import Runnable
     from ebpfvm.sched.sch_generic import QdiscDevice
 
 SCH_BPF_QUEUED: Final = 0

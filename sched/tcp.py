@@ -23,7 +23,7 @@ from ebpfvm.sched.sch_generic import NET_XMIT_SUCCESS
 from ebpfvm.sched.sink import Sink
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel.engine import Runnable
+    from ebpfvm.kernel.program import Runnable
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.netdev import NetDev
 

@@ -1,13 +1,14 @@
 """The engines, which run programs: `Interpreter` for observation, `Translator` for speed.
 
 Both derive what an instruction does from `isa.table`, through `steps`. A program, a map or a qdisc never knows which
-engine runs it (`ebpfvm.kernel.engine`). The verifier is not imported here: what a program does, and whether it may run,
-are determined by two independent witnesses.
+engine runs it (`ebpfvm.kernel.program`). The verifier is not imported here: what a program does, and whether it may
+run, are determined by two independent witnesses.
 """
 
 from __future__ import annotations
 
-from ebpfvm.engine.interp import Hooks, Interpreter
+from ebpfvm.engine.interp import Interpreter
+from ebpfvm.engine.interp_run import Hooks
 from ebpfvm.engine.translate import Translator
 
 __all__ = ["Hooks", "Interpreter", "Translator"]

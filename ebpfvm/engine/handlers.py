@@ -11,6 +11,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine import common
+from ebpfvm.engine.interp_run import LOOPS
 from ebpfvm.engine.steps import PRIMITIVES, condition, lower, operand
 from ebpfvm.errors import Fault
 from ebpfvm.ints import U64_MAX
@@ -21,13 +22,10 @@ from ebpfvm.kernel.memory import BIAS, OFFSET_MASK, REGION_SHIFT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ebpfvm.engine.interp import InterpreterRun
+    from ebpfvm.engine.interp_run import InterpreterRun, Step
     from ebpfvm.isa.table import Row
 
-    Step = Callable[[list[int]], int]
     Maker = Callable[..., Step]
-
-LOOPS: Final = 11  # index, behind the registers, of what is left of may_goto's iterations in this frame
 
 _SKELETON: Final = """
 def make(dst, src, off, imm, nxt, target, get, missing, saw):

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.errors import Fault
 from ebpfvm.kernel.call_env import CallEnv
-from ebpfvm.kernel.engine import Thrown
+from ebpfvm.kernel.program import Thrown
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel.engine import Context
-    from ebpfvm.kernel.program import LoadedProgram
+    from ebpfvm.kernel.program import Context, LoadedProgram
 
 
 class Run:

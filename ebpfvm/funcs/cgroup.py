@@ -12,7 +12,6 @@ from ebpfvm.contract.args import Anything, BtfSockCommon, ConstSize, Ctx, Intege
 from ebpfvm.errnos import E2BIG, EAGAIN, ENOENT
 from ebpfvm.funcs.map_kind import of_type
 from ebpfvm.ints import U32_MAX, s32
-from ebpfvm.kernel.sock import find_sock
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv
@@ -57,7 +56,7 @@ def bpf_skb_under_cgroup(env: CallEnv, skb: Skb, map: MapPtr, index: Anything) -
     Return -E2BIG beyond the array's end, and -EAGAIN for an empty slot. The socket is in the root's control group, so
     it is below no other (0).
     """
-    sock = find_sock(env.kernel, skb.sk)
+    sock = env.kernel.sockets.find(skb.sk)
     if sock is None or not sock.full:
         return -ENOENT
     return _slot(map, index)
@@ -95,7 +94,7 @@ def bpf_current_task_under_cgroup(env: CallEnv, map: MapPtr, index: Anything) ->
 
 
 def _socket_cgroup(env: CallEnv, sk: int) -> int:
-    return _ROOT_CGROUP_ID if find_sock(env.kernel, sk) is not None else 0
+    return _ROOT_CGROUP_ID if env.kernel.sockets.find(sk) is not None else 0
 
 
 @helper()
@@ -113,13 +112,13 @@ def bpf_sk_ancestor_cgroup_id(env: CallEnv, sk: BtfSockCommon, ancestor_level: A
 @helper()
 def bpf_get_retval(env: CallEnv) -> Integer:
     """Return what the system call will return, as programs of the control group have set it; initially 0."""
-    return int(env.kernel.extra.get("cgroup_retval", 0))
+    return env.kernel.cgroup_retval
 
 
 @helper()
 def bpf_set_retval(env: CallEnv, retval: Anything) -> Integer:
     """Set what the system call will return."""
-    env.kernel.extra["cgroup_retval"] = s32(retval)
+    env.kernel.cgroup_retval = s32(retval)
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.contract import kfunc
 from ebpfvm.errnos import EDEADLK
-from ebpfvm.kernel.engine import Thrown
+from ebpfvm.kernel.program import Thrown
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv

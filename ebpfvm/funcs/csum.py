@@ -139,7 +139,7 @@ def bpf_csum_level(env: CallEnv, skb: Skb, level: Anything) -> Integer:
 
     A query returns -EACCES while none is verified; -EINVAL is returned for another number.
     """
-    levels: dict[int, int] = env.kernel.extra.setdefault("csum_level", {})
+    levels = env.kernel.net.csum_levels
     held = levels.get(skb.serial)
     if level == 0:
         return -EACCES if held is None else held

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.contract import kfunc
 from ebpfvm.errnos import EINVAL
-from ebpfvm.funcs.graph import graph_of
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv
@@ -16,18 +15,18 @@ _NODE = "struct bpf_list_node *node"
 
 
 def _push(env: CallEnv, head: int, node: int, *, front: bool) -> int:
-    graph = graph_of(env.kernel)
+    graph = env.kernel.graph
     return graph.insert(head, node, 0 if front else len(graph.nodes(head)))
 
 
 def _end(env: CallEnv, head: int, *, front: bool) -> int:
-    nodes = graph_of(env.kernel).nodes(head)
+    nodes = env.kernel.graph.nodes(head)
     return nodes[0 if front else -1] if nodes else 0
 
 
 def _pop(env: CallEnv, head: int, *, front: bool) -> int:
     node = _end(env, head, front=front)
-    return graph_of(env.kernel).take(head, node) if node else 0
+    return env.kernel.graph.take(head, node) if node else 0
 
 
 @kfunc(f"int bpf_list_push_front_impl({_HEAD}, {_NODE}, void *meta__ign, u64 off)", role="graph_put", in_lock=True)
@@ -60,7 +59,7 @@ def bpf_list_add(env: CallEnv, head: int, node: int, prev: int) -> int:
 
     Return 0, or -EINVAL if its node is in use or `prev` is not in the list.
     """
-    graph = graph_of(env.kernel)
+    graph = env.kernel.graph
     nodes = graph.nodes(head)
     if prev not in nodes:
         env.refs.release(graph.object(node))
@@ -83,7 +82,7 @@ def bpf_list_pop_back(env: CallEnv, head: int) -> int:
 @kfunc(f"struct bpf_list_node *bpf_list_del({_HEAD}, {_NODE})", "acquire", "ret_null", role="graph_take", in_lock=True)
 def bpf_list_del(env: CallEnv, head: int, node: int) -> int:
     """Remove an object and return its node, or NULL if it is not in this list (since 7.2)."""
-    graph = graph_of(env.kernel)
+    graph = env.kernel.graph
     return graph.take(head, node) if graph.owner.get(node) == head else 0
 
 
@@ -114,4 +113,4 @@ def bpf_list_is_last(env: CallEnv, head: int, node: int) -> int:
 @kfunc(f"bool bpf_list_empty({_HEAD})", role="graph_ask", in_lock=True)
 def bpf_list_empty(env: CallEnv, head: int) -> int:
     """Return whether the list is empty (since 7.2)."""
-    return int(not graph_of(env.kernel).nodes(head))
+    return int(not env.kernel.graph.nodes(head))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @kfunc("u32 bpf_skb_get_hash(struct sk_buff *skb)", "trusted_args")
 def bpf_skb_get_hash(env: CallEnv, skb: SkBuff) -> int:
     """Return the packet's flow hash, which is computed once."""
-    return hash_of(env, skb)
+    return hash_of(skb)
 
 
 @kfunc("void bpf_kfree_skb(struct sk_buff *skb)", "release")

@@ -1,20 +1,10 @@
 """Redirection, routes and MTU (net/core/filter.c, Linux 7.2).
 
-What needs a network around it is asked of the kernel's `extra`, which the scheduler fills:
-
-==========================  =====================================================================================
-`extra["redirect"]`         set here: the `Redirect` that the last bpf_redirect* of a program asked for; whoever
-                            ran the program takes it when the verdict is TC_ACT_REDIRECT or XDP_REDIRECT
-`extra["clone_redirect"]`   called as `hook(copy, device, flags) -> int` with a copy of the packet, whose first
-                            reference it takes over ("redirect" holds it); 0 or a negative errno
-`extra["fib_lookup"]`       called as `hook(packet, params: bytes, flags) -> (int, bytes)`: a BPF_FIB_LKUP_RET_* and
-                            the parameters as they come back; without it devices do not forward, as after boot
-==========================  =====================================================================================
+What needs a network around it is asked of `Kernel.net`, which the scheduler fills in.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.contract import helper
@@ -34,6 +24,7 @@ from ebpfvm.errnos import EAFNOSUPPORT, EINVAL, ENODEV
 from ebpfvm.funcs.map_kind import of_type
 from ebpfvm.funcs.packet_bytes import length
 from ebpfvm.ints import U32_MAX, s32
+from ebpfvm.kernel.services import Redirect
 from ebpfvm.kernel.skb import SKB_CLONED, SkBuff
 from ebpfvm.net import AF_INET, AF_INET6, ETH_HLEN
 
@@ -56,31 +47,8 @@ _REDIR_NEIGH_SIZE: Final = 20
 _DEFAULT_MTU: Final = 1500
 
 
-@dataclass(frozen=True, slots=True)
-class Redirect:
-    """Where a program wants the packet to go.
-
-    Attributes:
-        kind: "redirect" (another device's egress, or ingress with BPF_F_INGRESS), "peer" (ingress of the device's
-            peer in its namespace), "neigh" (egress with the link-layer header filled in), "map" (an entry of a map),
-            "broadcast" (all entries of a map of devices).
-        ifindex: the device; 0 for a broadcast, and for an entry that is no device.
-        flags: as given.
-        params: `struct bpf_redir_neigh`, or nothing.
-        map: the map of "map" and "broadcast".
-        targets: interfaces, CPUs or queues that the entries name.
-    """
-
-    kind: str
-    ifindex: int
-    flags: int
-    params: bytes = b""
-    map: Any = None
-    targets: tuple[int, ...] = ()
-
-
 def _ask(env: CallEnv, kind: str, ifindex: int, flags: int, params: bytes = b"") -> int:
-    env.kernel.extra["redirect"] = Redirect(kind, s32(ifindex), flags, params)
+    env.kernel.net.redirect = Redirect(kind, s32(ifindex), flags, params)
     return TC_ACT_REDIRECT
 
 
@@ -126,10 +94,10 @@ def bpf_clone_redirect(env: CallEnv, skb: Skb, ifindex: Anything, flags: Anythin
     device = env.kernel.devices.get(s32(ifindex))
     if flags & ~BPF_F_INGRESS or device is None:
         return -EINVAL
-    hook = env.kernel.extra.get("clone_redirect")
+    hook = env.kernel.net.clone_redirect
     if hook is None:
         return 0
-    return int(hook(copy_of(skb), device, flags))
+    return hook(copy_of(skb), device, flags)
 
 
 def copy_of(skb: SkBuff, holder: str = "redirect") -> SkBuff:
@@ -190,12 +158,12 @@ def bpf_fib_lookup(env: CallEnv, ctx: Packet, params: WriteMem, plen: ConstSize,
         return -EAFNOSUPPORT
     if int.from_bytes(data[8:12], "little") not in env.kernel.devices:
         return -ENODEV
-    hook = env.kernel.extra.get("fib_lookup")
+    hook = env.kernel.net.fib_lookup
     if hook is None:
         return BPF_FIB_LKUP_RET_FWD_DISABLED
     result, answer = hook(ctx, data, flags)
     env.memory.write(params, answer)
-    return int(result)
+    return result
 
 
 @helper()
@@ -212,10 +180,10 @@ def bpf_redirect_map(env: CallEnv, map: MapPtr, key: Anything, flags: Anything) 
     index = key & U32_MAX
     target = map.target(index)
     if flags & BPF_F_BROADCAST:
-        env.kernel.extra["redirect"] = Redirect("broadcast", 0, flags, b"", map, tuple(map.targets()))
+        env.kernel.net.redirect = Redirect("broadcast", 0, flags, b"", map, tuple(map.targets()))
         return XDP_REDIRECT
     if target is None:
-        env.kernel.extra.pop("redirect", None)
+        env.kernel.net.redirect = None
         return int(flags & _ACTIONS)
-    env.kernel.extra["redirect"] = Redirect("map", target if devices else 0, 0, b"", map, (target,))
+    env.kernel.net.redirect = Redirect("map", target if devices else 0, 0, b"", map, (target,))
     return XDP_REDIRECT

@@ -27,7 +27,7 @@ from ebpfvm.funcs import dynptr
 from ebpfvm.funcs.map_kind import of_type
 from ebpfvm.funcs.packet_bytes import get, length
 from ebpfvm.ints import U32_MAX
-from ebpfvm.kernel.refs import RefCounted
+from ebpfvm.kernel.services import RingbufRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,26 +39,17 @@ _CTXLEN_MASK: Final = 0xFFFFF << 32
 _CURRENT_CPU: Final = U32_MAX
 
 
-class RingbufRecord(RefCounted):
-    """A reserved record: a reference that the program must submit or discard."""
-
-    what = "ring buffer record"
-
-    def __init__(self, ring: Any) -> None:
-        self.ring = ring
-
-
 def _reserve(env: CallEnv, ring: Any, size: int, flags: int) -> int:
     address: int = of_type(ring, "ringbuf").reserve(size, flags)
     if address:
         record = RingbufRecord(ring)
         env.refs.add(record)
-        env.kernel.extra.setdefault("ringbuf", {})[address] = record
+        env.kernel.records.reserved[address] = record
     return address
 
 
 def _commit(env: CallEnv, address: int, *, discard: bool) -> int:
-    record = env.kernel.extra.get("ringbuf", {}).pop(address, None)
+    record = env.kernel.records.reserved.pop(address, None)
     if record is None:
         raise Fault("double-free", f"{address:#x} is not a ring buffer record that is still to be submitted")
     env.refs.release(record)

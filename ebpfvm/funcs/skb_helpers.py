@@ -72,8 +72,8 @@ def bpf_skb_pull_data(env: CallEnv, skb: Skb, len: Anything) -> Integer:
 
 def classify(env: CallEnv, skb: SkBuff, ifindex: int, handle: int) -> int:
     """Return what traffic control answers; 0 if there is none."""
-    hook = getattr(env.kernel, "tc_classify", None) or env.kernel.extra.get("tc_classify")
-    return int(hook(skb, ifindex, handle)) if hook is not None else 0
+    ask = env.kernel.net.classify
+    return ask(skb, ifindex, handle) if ask is not None else 0
 
 
 @helper(role="tc_classify")

@@ -10,7 +10,6 @@ from ebpfvm.contract.args import Anything, BtfSockCommon, Integer, Skb
 from ebpfvm.errnos import EINVAL, EOPNOTSUPP
 from ebpfvm.funcs.packet_bytes import get, network_offset, put
 from ebpfvm.ints import U32_MAX
-from ebpfvm.kernel.sock import find_sock
 from ebpfvm.net import BE_ETH_P_IP, BE_ETH_P_IPV6, IPV4_HLEN, IPV6_HLEN, PACKET_OTHERHOST
 
 if TYPE_CHECKING:
@@ -54,17 +53,17 @@ def flow_hash(skb: SkBuff, seed: int) -> int:
     return zlib.crc32(flow_of(skb), seed & U32_MAX) or 1
 
 
-def hash_of(env: CallEnv, skb: SkBuff) -> int:
+def hash_of(skb: SkBuff) -> int:
     """Return the packet's flow hash, and compute it if it has none yet."""
     if not skb.hash:
-        skb.hash = flow_hash(skb, env.kernel.extra.get("hash_seed", 0))
+        skb.hash = flow_hash(skb, 0)
     return skb.hash
 
 
 @helper()
 def bpf_get_hash_recalc(env: CallEnv, skb: Skb) -> Integer:
     """Return the packet's flow hash, and compute it if it has none yet."""
-    return hash_of(env, skb)
+    return hash_of(skb)
 
 
 @helper()
@@ -142,7 +141,7 @@ def bpf_get_route_realm(env: CallEnv, skb: Skb) -> Integer:
 @helper()
 def bpf_get_socket_cookie(env: CallEnv, skb: Skb) -> Integer:
     """Return the cookie of the packet's socket, 0 if it has none."""
-    sock = find_sock(env.kernel, skb.sk)
+    sock = env.kernel.sockets.find(skb.sk)
     return sock.cookie if sock is not None else 0
 
 
@@ -155,5 +154,5 @@ def bpf_get_socket_uid(env: CallEnv, skb: Skb) -> Integer:
 @helper()
 def bpf_get_socket_cookie__sock(env: CallEnv, sk: BtfSockCommon) -> Integer:
     """Return the cookie of a socket, 0 for NULL."""
-    sock = find_sock(env.kernel, sk)
+    sock = env.kernel.sockets.find(sk)
     return sock.cookie if sock is not None else 0

@@ -30,7 +30,7 @@ from ebpfvm.contract.args import (
 )
 from ebpfvm.errnos import EINVAL, EOPNOTSUPP
 from ebpfvm.errors import Fault
-from ebpfvm.kernel.sock import TCP_LISTEN, find_sock
+from ebpfvm.kernel.sock import TCP_LISTEN
 from ebpfvm.net import IPPROTO_TCP
 
 if TYPE_CHECKING:
@@ -75,14 +75,14 @@ def bpf_sk_release(env: CallEnv, sock: BtfSockCommonRelease) -> Integer:
 @helper(role="cast")
 def bpf_sk_fullsock(env: CallEnv, sk: SockCommon) -> SocketOrNullRet:
     """Return the socket itself if it is a full one, otherwise NULL."""
-    found = find_sock(env.kernel, sk)
+    found = env.kernel.sockets.find(sk)
     return sk if found is not None and found.full else 0
 
 
 @helper(role="cast")
 def bpf_tcp_sock(env: CallEnv, sk: SockCommon) -> TcpSockOrNull:
     """Return the TCP socket that `sk` is, or NULL; here no socket is one."""
-    found = find_sock(env.kernel, sk)
+    found = env.kernel.sockets.find(sk)
     if found is not None and found.full and found.protocol == IPPROTO_TCP:
         raise Fault("unsupported", "struct bpf_tcp_sock is not supported by ebpfvm at run time")
     return 0
@@ -91,7 +91,7 @@ def bpf_tcp_sock(env: CallEnv, sk: SockCommon) -> TcpSockOrNull:
 @helper()
 def bpf_get_listener_sock(env: CallEnv, sk: SockCommon) -> SocketOrNullRet:
     """Return the socket itself if it listens, otherwise NULL."""
-    found = find_sock(env.kernel, sk)
+    found = env.kernel.sockets.find(sk)
     return sk if found is not None and found.state == TCP_LISTEN else 0
 
 

@@ -39,11 +39,11 @@ _BITS: Final = 24
 
 
 def _hash(env: CallEnv, addresses: bytes, ports: bytes, count: int, which: int) -> int:
-    secret: bytes | None = env.kernel.extra.get("syncookie_secret")
-    if secret is None:
-        secret = env.kernel.extra["syncookie_secret"] = env.kernel.random.randbytes(16)
+    net = env.kernel.net
+    if net.syncookie_secret is None:
+        net.syncookie_secret = env.kernel.random.randbytes(16)
     data = addresses + ports + struct.pack("<II", count & U32_MAX, which)
-    return int.from_bytes(hashlib.blake2s(data, digest_size=4, key=secret).digest(), "little")
+    return int.from_bytes(hashlib.blake2s(data, digest_size=4, key=net.syncookie_secret).digest(), "little")
 
 
 def _segment_size(tcp: bytes) -> int:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.contract import kfunc
 from ebpfvm.kernel.refs import RefCounted
-from ebpfvm.kernel.task import find_task
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv
@@ -34,7 +33,7 @@ def bpf_task_release(env: CallEnv, p: int) -> int:
 @kfunc("struct task_struct *bpf_task_from_pid(s32 pid)", "acquire", "ret_null")
 def bpf_task_from_pid(env: CallEnv, pid: int) -> int:
     """Return a reference to the task of a pid, NULL if there is none."""
-    task = find_task(env.kernel, pid)
+    task = env.kernel.tasks.find(pid)
     if task is None:
         return 0
     env.refs.acquire(task)

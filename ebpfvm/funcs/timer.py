@@ -167,9 +167,9 @@ class BpfTimers:
 
 def timers_of(kernel: Kernel) -> BpfTimers:
     """The timers of a kernel."""
-    found: BpfTimers | None = kernel.extra.get("timers")
-    if found is None:
-        found = kernel.extra["timers"] = BpfTimers(kernel)
+    found = kernel.timers
+    if not isinstance(found, BpfTimers):
+        found = kernel.timers = BpfTimers(kernel)
     return found
 
 

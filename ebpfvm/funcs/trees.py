@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract import kfunc
-from ebpfvm.funcs.graph import graph_of
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv
@@ -21,7 +20,7 @@ _LESS = "bool (less)(struct bpf_rb_node *a, const struct bpf_rb_node *b)"
 
 def _add(env: CallEnv, root: int, node: int, less: int) -> int:
     """Insert an object after all objects that it is not less than, so that ties keep their insertion order."""
-    graph = graph_of(env.kernel)
+    graph = env.kernel.graph
     nodes = graph.nodes(root)
     low, high = 0, len(nodes) if node not in graph.owner else 0
     while low < high:
@@ -35,7 +34,7 @@ def _add(env: CallEnv, root: int, node: int, less: int) -> int:
 
 def _span(env: CallEnv, root: int, node: int) -> tuple[list[int], int, int, int] | None:
     """Return the nodes, and low, middle and high of the part of them whose root `node` is."""
-    nodes = graph_of(env.kernel).nodes(root)
+    nodes = env.kernel.graph.nodes(root)
     if node not in nodes:
         return None
     at, low, high = nodes.index(node), 0, len(nodes)
@@ -61,21 +60,21 @@ def bpf_rbtree_add(env: CallEnv, root: int, node: int, less: int) -> int:
        role="graph_take", in_lock=True)
 def bpf_rbtree_remove(env: CallEnv, root: int, node: int) -> int:
     """Remove an object and return its node, or NULL if it is not in this tree."""
-    graph = graph_of(env.kernel)
+    graph = env.kernel.graph
     return graph.take(root, node) if graph.owner.get(node) == root else 0
 
 
 @kfunc(f"struct bpf_rb_node *bpf_rbtree_first({_ROOT})", "ret_null", role="graph_look", in_lock=True)
 def bpf_rbtree_first(env: CallEnv, root: int) -> int:
     """Return the smallest node without removing it; NULL for an empty tree."""
-    nodes = graph_of(env.kernel).nodes(root)
+    nodes = env.kernel.graph.nodes(root)
     return nodes[0] if nodes else 0
 
 
 @kfunc(f"struct bpf_rb_node *bpf_rbtree_root({_ROOT})", "ret_null", role="graph_look", in_lock=True)
 def bpf_rbtree_root(env: CallEnv, root: int) -> int:
     """Return the root node without removing it; NULL for an empty tree."""
-    nodes = graph_of(env.kernel).nodes(root)
+    nodes = env.kernel.graph.nodes(root)
     return nodes[len(nodes) // 2] if nodes else 0
 
 

@@ -9,14 +9,18 @@ from ebpfvm import checked
 from ebpfvm.contract.dialect import Dialect
 from ebpfvm.contract.rules import LINUX_7_2
 from ebpfvm.errors import Fault, UsageError
-from ebpfvm.kernel.ctx import Layout, ObjectRegion, layout_of
+from ebpfvm.kernel.layouts import Layout, ObjectRegion, layout_of
 from ebpfvm.kernel.memory import Memory, Region, base_of
+from ebpfvm.kernel.object_graph import Graph
 from ebpfvm.kernel.pointer_slots import exchanger
 from ebpfvm.kernel.refs import Refs
+from ebpfvm.kernel.services import Network, UserRecords
+from ebpfvm.kernel.sock import Sockets
+from ebpfvm.kernel.task import Tasks
 from ebpfvm.limits import DEFAULTS, Limits
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel.skb import SkBuff
+    from ebpfvm.kernel.services import Timers
 
 MAX_TAIL_CALL_CNT: Final = 33  # include/linux/bpf.h
 MAX_CALL_FRAMES: Final = 8  # include/linux/bpf_verifier.h
@@ -122,10 +126,15 @@ class Kernel:
         maps: id -> map, as `bpf_map_get_fd_by_id` would find it.
         trace: lines that bpf_trace_printk wrote.
         notes: what whoever loads programs should know, a sentence each.
-        record_bytes: what records for user space take that nobody has read yet.
         ksyms: name -> address of kernel variables that programs may refer to.
         tail_calls: how many the running program has made.
-        extra: state of what is built on top (timers, namespaces, ...), by the name of the part.
+        skb_layout: what programs may read and write of a packet.
+        graph: the lists and trees of allocated objects.
+        tasks, sockets: those that exist.
+        records: what programs write for user space.
+        net: the network around programs.
+        timers: the timers of map values, None before the first one.
+        cgroup_retval: what the running system call will return, as programs of its control group have set it.
     """
 
     def __init__(self, dialect: Dialect | None = None, seed: int = 0, limits: Limits = DEFAULTS) -> None:
@@ -145,11 +154,16 @@ class Kernel:
         self.maps: dict[int, Any] = {}
         self.trace: list[str] = []
         self.notes: list[str] = []
-        self.record_bytes = 0
         self.ksyms: dict[str, int] = {}
         self.tail_calls = 0
-        self.extra: dict[str, Any] = {}
         self.skb_layout = _skb_layout(self.dialect)
+        self.graph = Graph(self.memory, self.refs)
+        self.tasks = Tasks(self.memory, self.refs)
+        self.sockets = Sockets(self.memory, self.dialect)
+        self.records = UserRecords(limits)
+        self.net = Network()
+        self.timers: Timers | None = None
+        self.cgroup_retval = 0
 
     def printk(self, line: str) -> None:
         """Append a line to the trace.
@@ -161,18 +175,8 @@ class Kernel:
             raise self.limits.reached("trace_lines", "the trace of bpf_printk")
         self.trace.append(line)
 
-    def keep_record(self, size: int, name: str) -> None:
-        """Count a record of `size` bytes that map `name` keeps for user space.
-
-        Raises:
-            LimitError: all records together would take more than `Limits.record_memory`.
-        """
-        self.record_bytes += size
-        if self.record_bytes > self.limits.record_memory:
-            raise self.limits.reached("record_memory", f"a record of {size:,} bytes in map {name!r}")
-
-    def object_region(self, skb: SkBuff) -> Region:
-        """Return the region that a pointer to `skb` refers to, which is read and written by `skb_layout`."""
+    def object_region(self, skb: object) -> Region:
+        """Return the region that a pointer to the packet `skb` refers to, read and written by `skb_layout`."""
         memory = self.memory
         region = _bare(ObjectRegion)  # all of its making and of `Memory.adopt` in one frame: each packet has one
         region.layout = layout = self.skb_layout

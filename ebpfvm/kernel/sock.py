@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.errors import UsageError
 from ebpfvm.ints import U64_MAX
-from ebpfvm.kernel.ctx import Layout, ObjectRegion
+from ebpfvm.kernel.layouts import Layout, ObjectRegion
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel.emulated import Kernel
+    from ebpfvm.contract.dialect import Dialect
+    from ebpfvm.kernel.memory import Memory
 
 TCP_LISTEN: Final = 10
 TCP_CLOSE: Final = 7
@@ -19,7 +20,7 @@ _SIZE: Final = 80
 
 
 class Sock:
-    """A socket. Names are those of `struct bpf_sock`.
+    """A socket, made by `Sockets.add`. Names are those of `struct bpf_sock`.
 
     Attributes:
         family, type, protocol, state, mark, priority, bound_dev_if: numbers as the kernel has them.
@@ -46,11 +47,11 @@ class Sock:
     dst_port = 0
     rx_queue_mapping = U64_MAX
 
-    def __init__(self, kernel: Kernel) -> None:
-        self.kernel = kernel
+    def __init__(self, sockets: Sockets) -> None:
+        self._sockets = sockets
         self._cookie = 0
-        self.region = ObjectRegion("sock", _layout(kernel), self, "sock")
-        kernel.memory.adopt(self.region)
+        self.region = ObjectRegion("sock", sockets.layout, self, "sock")
+        sockets.memory.adopt(self.region)
         self.ptr = self.region.base
 
     @property
@@ -62,24 +63,38 @@ class Sock:
     def cookie(self) -> int:
         """The socket's cookie; the kernel counts cookies from 1."""
         if not self._cookie:
-            self._cookie = self.kernel.extra["sock_cookies"] = self.kernel.extra.get("sock_cookies", 0) + 1
+            self._sockets.cookies += 1
+            self._cookie = self._sockets.cookies
         return self._cookie
 
 
-def find_sock(kernel: Kernel, ptr: int) -> Sock | None:
-    """Return the socket that a pointer refers to, None for NULL and for anything else."""
-    found = kernel.memory.owner(ptr)
-    return found if isinstance(found, Sock) else None
+class Sockets:
+    """The sockets of a kernel.
+
+    Attributes:
+        memory: of the kernel.
+        layout: what programs may read of a socket: all of it, unlike of the context of a program for new sockets.
+        cookies: how many sockets have a cookie.
+    """
+
+    def __init__(self, memory: Memory, dialect: Dialect) -> None:
+        self.memory = memory
+        self.layout = _layout(dialect)
+        self.cookies = 0
+
+    def add(self) -> Sock:
+        """Return a new socket."""
+        return Sock(self)
+
+    def find(self, ptr: int) -> Sock | None:
+        """Return the socket at an address; None for NULL and for what is no socket."""
+        found = self.memory.owner(ptr)
+        return found if isinstance(found, Sock) else None
 
 
-def _layout(kernel: Kernel) -> Layout:
-    """Return what may be read of a socket: all of it, unlike in the context of a program for new sockets."""
-    found: Layout | None = kernel.extra.get("sock_layout")
-    if found is None:
-        try:
-            fields = kernel.dialect.prog_type("cgroup_sock").fields
-        except UsageError:
-            fields = ()
-        found = Layout("bpf_sock", [replace(item, read=True, write=False) for item in fields], _SIZE)
-        kernel.extra["sock_layout"] = found
-    return found
+def _layout(dialect: Dialect) -> Layout:
+    try:
+        fields = dialect.prog_type("cgroup_sock").fields
+    except UsageError:
+        fields = ()
+    return Layout("bpf_sock", [replace(item, read=True, write=False) for item in fields], _SIZE)

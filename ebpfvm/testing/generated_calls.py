@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.contract import Dialect, Helper, ProgType
     from ebpfvm.contract.args import ArgSpec
-    from ebpfvm.testing.generate import Writer
+    from ebpfvm.testing.writer import Writer
 
 _BUFFER: Final = -128  # a piece of the stack for memory arguments
 _SIZE: Final = 32

@@ -8,10 +8,10 @@ from ebpfvm.btf.encode import BtfBuilder
 from ebpfvm.errors import UsageError
 from ebpfvm.loader.object import MapSpec
 from ebpfvm.testing.builder import NUM, RegKind
+from ebpfvm.testing.generated_packets import direct_access, packet_base
 
 if TYPE_CHECKING:
-    from ebpfvm.contract import CtxField
-    from ebpfvm.testing.generate import Writer
+    from ebpfvm.testing.writer import Writer
 
 _RBTREE: Final = 32
 _INDEX: Final = 8  # of STORE among the program's maps
@@ -30,27 +30,6 @@ def _store() -> MapSpec:
 
 STORE: Final = _store()
 """An rbtree whose values own a packet: `struct { struct sk_buff __kptr *skb; u64 number; }`."""
-
-
-def packet_fields(w: Writer) -> tuple[CtxField, ...]:
-    """Return the fields of what `packet_base` points to that lead to packet bytes."""
-    fields = w.fields if w.type.name != "qdisc" else w.dialect.prog_type("sched_cls").fields
-    return tuple(item for item in fields if item.access in ("pkt", "pkt_end", "pkt_meta"))
-
-
-def packet_base(w: Writer) -> int | None:
-    """Return a register through which `data` and `data_end` can be read."""
-    if w.type.name != "qdisc":
-        return w.pick("ctx")
-    found = w.pick("skb")
-    if found is None and w.attach == "enqueue":
-        context = w.pick("ctx")
-        if context is None:
-            return None
-        found = w.free(saved=True, avoid=(context,))
-        w.emit(0x79, found, context)
-        w.known.regs[found] = RegKind("skb")
-    return found
 
 
 def packets(w: Writer) -> None:
@@ -120,7 +99,7 @@ def _put(w: Writer) -> None:
     if w.random.random() < 0.4:
         w.known.regs[packet] = RegKind("skb?", 0, w.shared.new())  # acquired, but not by a helper's standards trusted
         w.known.locked |= {packet}
-        w.random.choice((w.packet, w.alu, w.store))()
+        w.random.choice((lambda: direct_access(w), w.alu, w.store))()
         w.known.locked -= {packet}
     _element(w)
     at = w.emit(0x15, 0)
@@ -168,7 +147,7 @@ def _use(w: Writer, packet: int) -> None:
     w.known.regs[packet] = RegKind("skb", 0, w.shared.new())
     w.known.locked |= {packet}
     for _ in range(w.random.randrange(3)):
-        w.random.choice((w.packet, w.alu, w.load, lambda: _field(w)))()
+        w.random.choice((lambda: direct_access(w), w.alu, w.load, lambda: _field(w)))()
     w.known.locked -= {packet}
     if w.attach == "dequeue" and w.random.random() < 0.5 and w.known.regs.get(6, NUM).name == "ctx":
         w.emit(0x7B, 6, packet, 0)

@@ -10,7 +10,7 @@ from ebpfvm.loader.object import MapSpec
 from ebpfvm.testing.builder import NUM, RegKind
 
 if TYPE_CHECKING:
-    from ebpfvm.testing.generate import Writer
+    from ebpfvm.testing.writer import Writer
 
 _ITER: Final = -160  # struct bpf_iter_num, 8 bytes
 _LOCK_KEY: Final = -168

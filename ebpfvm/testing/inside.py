@@ -23,7 +23,7 @@ from ebpfvm.verifier.pruning import cleaning
 
 if TYPE_CHECKING:
     from ebpfvm.contract.rules import Rules
-    from ebpfvm.engine.interp import InterpreterRun
+    from ebpfvm.engine.interp_run import InterpreterRun
     from ebpfvm.kernel.memory import Region
     from ebpfvm.verifier.machine.facts import Live
     from ebpfvm.verifier.machine.regs import Reg

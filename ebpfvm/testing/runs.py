@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ebpfvm.errors import Fault, UsageError
 from ebpfvm.kernel import Kernel, SchBpfCtx, SkbCtx, XdpBuff, XdpCtx
-from ebpfvm.kernel.ctx import layout_of
+from ebpfvm.kernel.layouts import layout_of
 from ebpfvm.loaded import Loaded
 from ebpfvm.net import ETH_HLEN, ETH_P_8021Q, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6
 from ebpfvm.runners import HANDLE, made_up_skb
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from ebpfvm.contract import Dialect
-    from ebpfvm.kernel.engine import Engine
+    from ebpfvm.kernel.program import Engine
     from ebpfvm.loader.object import Program
 
 _SKB_TYPES = frozenset({"sched_cls", "sched_act", "socket_filter", "cgroup_skb"})

@@ -34,7 +34,7 @@ from ebpfvm.sched.tc.word_kinds import IP_PROTOCOLS
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ebpfvm.kernel.engine import Runnable
+    from ebpfvm.kernel.program import Runnable
     from ebpfvm.sched.netdev import Namespace, NetDev
     from ebpfvm.sched.sch_generic import Qdisc
 

@@ -22,7 +22,7 @@ from ebpfvm.sched.tc.tc_verdict import (
 )
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel.engine import Runnable
+    from ebpfvm.kernel.program import Runnable
     from ebpfvm.kernel.skb import SkBuff
 
 _MAJOR: Final = 0xFFFF0000
@@ -30,12 +30,8 @@ _DIRECT: Final = frozenset({TC_ACT_OK, TC_ACT_SHOT, TC_ACT_STOLEN, TC_ACT_TRAP, 
 _ACTION: Final = frozenset({TC_ACT_PIPE, TC_ACT_RECLASSIFY, TC_ACT_OK, TC_ACT_REDIRECT, TC_ACT_SHOT})
 
 
-def run_program(program: Runnable, skb: SkBuff) -> int:
+def run_program(contexts: SkbContexts, program: Runnable, skb: SkBuff) -> int:
     """Run a program of type sched_cls or sched_act on a packet, and return its result as a signed 32-bit number."""
-    extra = skb.kernel.extra
-    contexts: SkbContexts | None = extra.get("skb_ctx")
-    if contexts is None:
-        contexts = extra["skb_ctx"] = SkbContexts(skb.kernel)
     return s32(contexts.run(program, skb))
 
 
@@ -48,13 +44,17 @@ class Bpf(TcfProto):
 
     kind = "bpf"
     id_word = "flowid"
+    _contexts: SkbContexts | None = None
 
     def classify(self, skb: SkBuff, result: TcfResult) -> int:
         """Run the programs in order (cls_bpf_classify)."""
+        contexts = self._contexts
+        if contexts is None:
+            contexts = self._contexts = SkbContexts(skb.kernel)
         for found in self.filters:
             program: Runnable = found.options["program"]
             skb.tc_classid = found.classid & 0xFFFF if found.options.get("direct-action") else skb.tc_classid
-            value = run_program(program, skb)
+            value = run_program(contexts, program, skb)
             if found.options.get("direct-action"):
                 result.classid = found.classid & _MAJOR | skb.tc_classid & 0xFFFF
                 if value in _DIRECT and value != TC_ACT_UNSPEC:
@@ -84,10 +84,13 @@ class ActBpf(Action):
     def __init__(self, program: Runnable, control: int = TC_ACT_PIPE, name: str = "") -> None:
         super().__init__(control)
         self.program, self.name = program, name
+        self._contexts: SkbContexts | None = None
 
     def act(self, skb: SkBuff, result: TcfResult) -> int:
         """Run the program (tcf_bpf_act)."""
-        value = run_program(self.program, skb)
+        if self._contexts is None:
+            self._contexts = SkbContexts(skb.kernel)
+        value = run_program(self._contexts, self.program, skb)
         if value == TC_ACT_UNSPEC:
             return self.control
         self.stats.drops += value == TC_ACT_SHOT

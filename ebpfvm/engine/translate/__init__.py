@@ -1,9 +1,9 @@
 """The translator: a verified program becomes one Python function per function of the program.
 
-A program passes through these modules in turn: flow graph (`flow_graph`), what holds where (`facts`, based on `ranges`;
-`unit` knows the surroundings), which stack slots become variables (`frame`), lines for each instruction (`emit`,
-`emit_memory`, `emit_calls`), without those that nobody needs (`statements`), nested statements (`structure`), source
-(`source`).
+A program passes through these modules in turn: flow graph (`flow_graph`) -> what holds where in a function
+(`function_facts`, over `ranges`; `unit` knows what surrounds it) and in all of them (`program_facts`) -> which stack
+slots become variables (`frame`) -> lines for each instruction (`emit`, `emit_memory` and `emit_calls`, over
+`code_writer`) without those that nobody needs (`statements`) -> nested statements (`structure`) -> source (`source`).
 
 Registers are variables, and a pointer of known origin is not computed at all: a load through it becomes an index into
 the region's bytes, or an attribute of a packet. Where nothing is known, the interpreter's checked access is used. Only
@@ -27,15 +27,14 @@ from ebpfvm.engine.translate.source import GeneratedSource, generate
 from ebpfvm.engine.translate.unit import Unit
 from ebpfvm.errors import Fault, InternalError, UsageError
 from ebpfvm.kernel.call_env import CallEnv
-from ebpfvm.kernel.engine import Thrown
+from ebpfvm.kernel.program import Thrown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ebpfvm.kernel.ctx import Layout
-    from ebpfvm.kernel.engine import Context
+    from ebpfvm.kernel.layouts import Layout
     from ebpfvm.kernel.memory import Region
-    from ebpfvm.kernel.program import LoadedProgram
+    from ebpfvm.kernel.program import Context, LoadedProgram
 
 _STRUCTS: Final = {2: struct.Struct("<H"), 4: struct.Struct("<I"), 8: struct.Struct("<Q")}
 _OUT_OF_BOUNDS: Final = (struct.error, IndexError, AttributeError, ValueError, TypeError)

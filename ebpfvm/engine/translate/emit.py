@@ -2,106 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ebpfvm.engine import common
 from ebpfvm.engine.steps import Expr, condition, lower, number, operand
 from ebpfvm.engine.translate import emit_calls, emit_memory
-from ebpfvm.engine.translate.emit_memory import Place
-from ebpfvm.engine.translate.ranges import FP, Abs, NumRange, PtrOrigin, PtrRange
+from ebpfvm.engine.translate.code_writer import POINTER_MAX, CodeWriter, Place
+from ebpfvm.engine.translate.ranges import FP, PtrOrigin, PtrRange
 from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, reads_of
 from ebpfvm.errors import Fault
-from ebpfvm.ints import S64_MAX, U64_MAX
-from ebpfvm.kernel.memory import BIAS, OFFSET_MASK, REGION_SHIFT
+from ebpfvm.ints import U64_MAX
 
 if TYPE_CHECKING:
-    from ebpfvm.engine.translate.facts import Facts, RangeState
     from ebpfvm.engine.translate.flow_graph import BasicBlock
     from ebpfvm.engine.translate.frame import FrameLayout
+    from ebpfvm.engine.translate.function_facts import FunctionFacts
     from ebpfvm.engine.translate.unit import Unit
     from ebpfvm.isa.insn import Insn
     from ebpfvm.isa.table import Row
 
-POINTER_MAX: Final = S64_MAX  # no region's id is that high
 
-
-class Emitter:
+class Emitter(CodeWriter):
     """Emits the code of one function.
 
-    Args:
-        unit, facts, frame: what is known about it.
-        names: what generated code may refer to, by name; filled as needed.
-
     Attributes:
-        pc, state: the current instruction and what holds before it.
+        found: names of the origins that are regions of look-ups, None for NULL.
         may_goto: whether the function counts iterations.
-        calls: whether it calls something that may need a frame.
     """
 
-    def __init__(self, unit: Unit, facts: Facts, frame: FrameLayout, names: dict[str, Any]) -> None:
-        self.unit = unit
-        self.facts = facts
-        self.frame = frame
-        self.names = names
-        self.pc = 0
-        self.state: RangeState = facts.before[facts.function.entry]
-        self.lines: list[Stmt] = []
+    def __init__(self, unit: Unit, facts: FunctionFacts, frame: FrameLayout, names: dict[str, Any]) -> None:
+        super().__init__(unit, facts, frame, names)
         self.found = emit_calls.found_by_region(unit, facts)
         self.may_goto = False
-        self.calls = False
-
-    # -- operands -----------------------------------------------------------------------------------------------------
-
-    def add(self, line: Stmt) -> None:
-        """Append a line."""
-        self.lines.append(line)
-
-    def number(self, n: int) -> Expr:
-        """Return a constant."""
-        return number(n)
-
-    def value(self, x: Abs, name: str) -> Expr:
-        """Return what is known as `x` and stored in the variable `name`, in the cheapest form."""
-        if isinstance(x, PtrRange):
-            if x.lo != x.hi:
-                return operand(name, 0, POINTER_MAX)
-            return self.pointer(x.origin, x.lo)
-        return number(x.lo) if x.lo == x.hi else operand(name, x.lo, x.hi)
-
-    def pointer(self, origin: PtrOrigin, off: int) -> Expr:
-        """Return the address `off` bytes from `origin`."""
-        if origin.kind == "const":
-            return number(origin.region.base + off)
-        base = f"b_{origin.name}"
-        if not off:
-            return operand(base, 0, POINTER_MAX)
-        return operand(f"({base} {'+' if off > 0 else '-'} {abs(off)})", 0, POINTER_MAX)
-
-    def reg(self, n: int) -> Expr:
-        """Return register `n` before this instruction."""
-        return self.value(self.state.regs[n], f"r{n}")
-
-    def address(self, place: Place) -> str:
-        """Return the address of `place`."""
-        if isinstance(place.pointer, PtrRange) and place.pointer.lo == place.pointer.hi:
-            return self.pointer(place.pointer.origin, place.pointer.lo + place.off).text
-        base = self.reg(place.reg).text
-        return f"{base} {'+' if place.off > 0 else '-'} {abs(place.off)}" if place.off else base
-
-    def set(self, n: int, value: Expr) -> None:
-        """Assign register `n`, using what the facts know about it if that is simpler."""
-        after = self.facts.after(self.pc).regs[n]
-        if isinstance(after, NumRange) and after.lo == after.hi:
-            value = number(after.lo)
-        elif isinstance(after, PtrRange) and after.lo == after.hi:
-            value = self.pointer(after.origin, after.lo)
-        if value.text != f"r{n}":
-            self.add(assign(f"r{n}", value.text, self.pc))
-
-    def fail(self, fault: Fault) -> None:
-        """Append a line that raises `fault`; its text does not become part of the code."""
-        self.names[f"X{self.pc}"] = (fault.kind, fault.message)
-        self.add(effect(f"FAIL(X{self.pc})", self.pc))
 
     # -- blocks -------------------------------------------------------------------------------------------------------
 
@@ -204,22 +136,6 @@ class Emitter:
             self.describe(origin)
         insn = self.unit.insns[pc]
         self.set(insn.dst, operand(f"b_{name}"))
-
-    def describe(self, origin: PtrOrigin, region: bool = True) -> None:
-        """Emit region, data and owner of an origin whose address is in `b_`; unused ones are removed later."""
-        name, pc = origin.name, self.pc
-        guard = f" if g_{name} is not None else None" if origin.maybe_null else ""
-        if region:
-            self.add(assign(f"g_{name}", f"GET(b_{name} >> {REGION_SHIFT})", pc))
-        if origin.layout is not None:
-            self.add(assign(f"o_{name}", f"g_{name}.owner{guard}", pc))
-        else:
-            self.add(assign(f"d_{name}", f"g_{name}.data{guard}", pc))
-        if origin.layout is None and origin.start is not None:
-            self.add(assign(f"k_{name}", f"{origin.start} - b_{name}", pc))
-        if origin.start is None:
-            self.add(assign(f"i_{name}", f"(b_{name} & {OFFSET_MASK:#x}) - {BIAS:#x}", pc))
-            self.add(assign(f"k_{name}", f"i_{name} - b_{name}", pc))
 
     def _atomic(self, row: Row, insn: Insn) -> None:
         place = self._place(row, insn.dst, insn)

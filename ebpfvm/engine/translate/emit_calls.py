@@ -13,7 +13,7 @@ from ebpfvm.contract.args import Arg, Ret
 from ebpfvm.engine import common
 from ebpfvm.engine.steps import operand
 from ebpfvm.engine.translate.emit_memory import atom_value, constant_index
-from ebpfvm.engine.translate.frame import extent
+from ebpfvm.engine.translate.frame import argument_count, extent
 from ebpfvm.engine.translate.ranges import FP, NumRange, PtrRange
 from ebpfvm.engine.translate.statements import assign, effect, effect_to
 from ebpfvm.errors import Fault
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from ebpfvm.contract.helper import Helper
     from ebpfvm.contract.kfunc import Kfunc, KfuncParam
-    from ebpfvm.engine.translate.emit import Emitter
-    from ebpfvm.engine.translate.facts import Facts, RangeState
+    from ebpfvm.engine.translate.code_writer import CodeWriter
+    from ebpfvm.engine.translate.function_facts import FunctionFacts
+    from ebpfvm.engine.translate.ranges import RangeState
     from ebpfvm.engine.translate.unit import Unit
     from ebpfvm.isa.insn import Insn
     from ebpfvm.isa.table import Row
@@ -36,7 +37,7 @@ _FORMATS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _METHODS = ("update", "delete")  # all that the bodies of these helpers do is to call the map's method
 
 
-def emit(em: Emitter, row: Row, insn: Insn) -> None:
+def emit(em: CodeWriter, row: Row, insn: Insn) -> None:
     """Emit the call at `em.pc`."""
     if row.op == "call_local":
         _local(em, insn)
@@ -52,7 +53,7 @@ def emit(em: Emitter, row: Row, insn: Insn) -> None:
         _missing(em, insn)
 
 
-def _missing(em: Emitter, insn: Insn) -> None:
+def _missing(em: CodeWriter, insn: Insn) -> None:
     """Emit a fault for a function without a body, or for none at all; it is raised when the function is called."""
     try:
         _, call = common.callee(em.unit.prog, insn)
@@ -63,15 +64,15 @@ def _missing(em: Emitter, insn: Insn) -> None:
     em.add(effect_to("r0", f"H{em.pc}(ENV)", em.pc))
 
 
-def _local(em: Emitter, insn: Insn) -> None:
+def _local(em: CodeWriter, insn: Insn) -> None:
     target = em.pc + 1 + insn.imm
-    used = em.unit.arguments(target)
+    used = argument_count(em.unit, target)
     text = "".join(f", {em.reg(n).text}" for n in range(1, used + 1))
     em.calls = True
     em.add(effect_to("r0", f"f{target}(ticks{text})", em.pc))
 
 
-def _tail(em: Emitter) -> None:
+def _tail(em: CodeWriter) -> None:
     em.calls = True
     em.names.update(TAIL=common.tail_call, NO_TAIL=common.NO_TAIL)
     args = ", ".join(em.reg(n).text for n in (1, 2, 3))
@@ -80,7 +81,7 @@ def _tail(em: Emitter) -> None:
     em.add(assign("r0", f"{common.NO_SUCH_PROGRAM:#x}", em.pc))
 
 
-def _helper(em: Emitter, helper: Helper) -> None:
+def _helper(em: CodeWriter, helper: Helper) -> None:
     pc, origin = em.pc, em.facts.defined.get(em.pc)
     em.calls |= any(spec.kind in (Arg.PTR_TO_FUNC, Arg.PTR_TO_CTX) for spec in helper.args)
     if helper.map_op == "lookup" and origin is not None and _find(em, helper, origin.name):
@@ -99,7 +100,7 @@ def _helper(em: Emitter, helper: Helper) -> None:
     em.set(0, operand(f"b_{origin.name}"))
 
 
-def _method(em: Emitter, helper: Helper) -> str | None:
+def _method(em: CodeWriter, helper: Helper) -> str | None:
     """Return the call of a helper that only forwards to a method of its map, if the map is known."""
     found = em.unit.map_at(em.state.regs[1]) if helper.map_op in _METHODS else None
     method = getattr(found[1], helper.map_op, None) if found is not None else None
@@ -110,7 +111,7 @@ def _method(em: Emitter, helper: Helper) -> str | None:
     return f"{name}({', '.join(_argument(em, helper, n) for n in range(1, len(helper.args)))})"
 
 
-def _exchange(em: Emitter, helper: Helper) -> str | None:
+def _exchange(em: CodeWriter, helper: Helper) -> str | None:
     """Return the call of bpf_kptr_xchg on a slot whose region is known."""
     slot = em.state.regs[1]
     if helper.role != "kptr_xchg" or not isinstance(slot, PtrRange):
@@ -121,7 +122,7 @@ def _exchange(em: Emitter, helper: Helper) -> str | None:
     return f"EXCHANGE(g_{slot.origin.name}, {constant_index(slot.origin, slot.lo)}, {em.reg(2).text})"
 
 
-def found_by_region(unit: Unit, facts: Facts) -> set[str]:
+def found_by_region(unit: Unit, facts: FunctionFacts) -> set[str]:
     """Return the names of the origins that a lookup yields as a region: `g_` is None for NULL."""
     return {origin.name for pc, origin in facts.defined.items()
             if pc in facts.before and _known_map(unit, pc, facts.before[pc]) is not None}
@@ -138,7 +139,7 @@ def _known_map(unit: Unit, pc: int, state: RangeState) -> tuple[int, Any] | None
     return found
 
 
-def _find(em: Emitter, helper: Helper, name: str) -> bool:
+def _find(em: CodeWriter, helper: Helper, name: str) -> bool:
     found = _known_map(em.unit, em.pc, em.state)
     if found is None:
         return False
@@ -156,14 +157,14 @@ def _find(em: Emitter, helper: Helper, name: str) -> bool:
     return True
 
 
-def _index_key(em: Emitter, key: object) -> str | None:
+def _index_key(em: CodeWriter, key: object) -> str | None:
     """Return the number in a key of four bytes that is held in variables, to look up an array by index."""
     if isinstance(key, PtrRange) and key.origin is FP and key.lo == key.hi and (key.lo, 4) in em.frame.atoms:
         return atom_value(em, (key.lo, 4)).text
     return None
 
 
-def _argument(em: Emitter, helper: Helper, n: int) -> str:
+def _argument(em: CodeWriter, helper: Helper, n: int) -> str:
     """Return helper argument `n`, converted."""
     spec, value = helper.args[n], em.state.regs[n + 1]
     convert = converters(helper.args)[n]
@@ -190,14 +191,14 @@ def _argument(em: Emitter, helper: Helper, n: int) -> str:
     return _convert(em, convert, n, {n} if spec.kind in (Arg.CONST_MAP_PTR, Arg.PTR_TO_CTX) else needed)
 
 
-def _convert(em: Emitter, convert: Callable[..., Any], n: int, needed: set[int]) -> str:
+def _convert(em: CodeWriter, convert: Callable[..., Any], n: int, needed: set[int]) -> str:
     """Return the run-time conversion of argument `n` (from 0) by a converter that reads the arguments in `needed`."""
     em.names[f"C{em.pc}_{n}"] = convert
     regs = ", ".join(em.reg(i + 1).text if i in needed else "0" for i in range(5))
     return f"C{em.pc}_{n}(ENV, ({regs}))"
 
 
-def _copy(em: Emitter, value: object, size: int) -> str | None:
+def _copy(em: CodeWriter, value: object, size: int) -> str | None:
     """Return `size` bytes at a known place as a `bytes`; None if the slow way is needed."""
     if not size:
         return "b''"
@@ -214,7 +215,7 @@ def _copy(em: Emitter, value: object, size: int) -> str | None:
     return f"bytes({data}[{origin.start + value.lo}:{origin.start + value.lo + size}])"
 
 
-def _packed(em: Emitter, off: int, size: int) -> str:
+def _packed(em: CodeWriter, off: int, size: int) -> str:
     """Return bytes of the frame, gathered from the variables of its slots, or sliced from its memory."""
     slots = [slot for slot in em.frame.atoms if off <= slot[0] < off + size]
     if not slots and em.frame.memory:
@@ -236,7 +237,7 @@ def _packed(em: Emitter, off: int, size: int) -> str:
     return f"{name}({', '.join(value.text for value in values)})"
 
 
-def _kfunc(em: Emitter, kfunc: Kfunc) -> None:
+def _kfunc(em: CodeWriter, kfunc: Kfunc) -> None:
     pc, origin = em.pc, em.facts.defined.get(em.pc)
     em.calls = True
     args = "".join(f", {_parameter(em, param, n)}" for n, param in enumerate(kfunc.params))
@@ -250,7 +251,7 @@ def _kfunc(em: Emitter, kfunc: Kfunc) -> None:
     em.set(0, operand(f"b_{origin.name}"))
 
 
-def _parameter(em: Emitter, param: KfuncParam, n: int) -> str:
+def _parameter(em: CodeWriter, param: KfuncParam, n: int) -> str:
     convert = param_converter(param, n)
     if convert is None:
         return em.reg(n + 1).text

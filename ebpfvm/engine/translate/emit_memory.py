@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.engine.steps import Expr, cut, operand
 from ebpfvm.engine.translate.ranges import FP, NumRange, PtrOrigin, PtrRange
@@ -11,28 +11,12 @@ from ebpfvm.engine.translate.statements import Stmt, assign, effect
 from ebpfvm.ints import S64_MAX
 
 if TYPE_CHECKING:
-    from ebpfvm.engine.translate.emit import Emitter
-    from ebpfvm.engine.translate.facts import Slot
-    from ebpfvm.kernel.ctx import FieldAccess
+    from ebpfvm.engine.translate.code_writer import CodeWriter, Place
+    from ebpfvm.engine.translate.ranges import Slot
+    from ebpfvm.kernel.layouts import FieldAccess
 
 # Views of wider numbers read in the host's order.
 VIEWS: Final = sys.byteorder == "little"
-
-
-class Place(NamedTuple):
-    """The place that a load or store accesses.
-
-    Attributes:
-        pointer: what is known about the base register.
-        reg: the base register.
-        off: offset in the instruction.
-        size: bytes.
-    """
-
-    pointer: object
-    reg: int
-    off: int
-    size: int
 
 
 def value_range(size: int) -> tuple[int, int]:
@@ -40,7 +24,7 @@ def value_range(size: int) -> tuple[int, int]:
     return 0, (1 << 8 * size) - 1
 
 
-def load(em: Emitter, place: Place) -> Expr:
+def load(em: CodeWriter, place: Place) -> Expr:
     """Return the number at `place` as an expression; may append preparing lines."""
     pointer, size = place.pointer, place.size
     low, high = value_range(size)
@@ -58,12 +42,12 @@ def load(em: Emitter, place: Place) -> Expr:
     return Expr(constant_element(origin, off, size), low, high)
 
 
-def atom_value(em: Emitter, atom: Slot) -> Expr:
+def atom_value(em: CodeWriter, atom: Slot) -> Expr:
     """Return the value of an atom of the stack."""
     return em.value(em.state.slots.get(atom, NumRange(*value_range(atom[1]))), slot_name(*atom))
 
 
-def _gather(em: Emitter, atoms: tuple[Slot, ...]) -> Expr:
+def _gather(em: CodeWriter, atoms: tuple[Slot, ...]) -> Expr:
     """Return the number that `atoms` hold."""
     if len(atoms) == 1:
         return atom_value(em, atoms[0])
@@ -75,7 +59,7 @@ def _gather(em: Emitter, atoms: tuple[Slot, ...]) -> Expr:
     return Expr(f"({text})", *value_range(total))
 
 
-def _scatter(em: Emitter, atoms: tuple[Slot, ...], value: Expr) -> None:
+def _scatter(em: CodeWriter, atoms: tuple[Slot, ...], value: Expr) -> None:
     """Store a number in `atoms`."""
     if len(atoms) > 1 and value.const is None and not value.text.isidentifier():
         whole = f"t_{em.pc}_new"  # t_PC may hold the old value of an atomic operation
@@ -128,7 +112,7 @@ def _variable_element(origin: PtrOrigin, place: Place) -> str:
     return _variable_view(origin, place) or _element(origin, variable_index(place), place.size)
 
 
-def _put_variable(em: Emitter, origin: PtrOrigin, place: Place, value: Expr) -> None:
+def _put_variable(em: CodeWriter, origin: PtrOrigin, place: Place, value: Expr) -> None:
     view = _variable_view(origin, place)
     if view is not None:
         em.add(effect(f"{view} = {value.text}", em.pc))
@@ -171,7 +155,7 @@ def _view(origin: PtrOrigin, off: int, size: int) -> str | None:
     return f"V{origin.region.id}_{size}[{index // size}]" if index + size <= origin.region.size // size * size else None
 
 
-def _load_field(em: Emitter, origin: PtrOrigin, off: int, size: int, place: Place) -> Expr:
+def _load_field(em: CodeWriter, origin: PtrOrigin, off: int, size: int, place: Place) -> Expr:
     how: FieldAccess | None = origin.layout.reading(off, size)
     if how is None:
         return Expr(f"LOAD({em.address(place)}, {size})", *value_range(size))
@@ -193,7 +177,7 @@ def _load_field(em: Emitter, origin: PtrOrigin, off: int, size: int, place: Plac
     return Expr(f"({text} & {how.mask:#x})", 0, how.mask)
 
 
-def store(em: Emitter, place: Place, value: Expr) -> None:
+def store(em: CodeWriter, place: Place, value: Expr) -> None:
     """Append the lines that store `value` at `place`."""
     pointer, size = place.pointer, place.size
     value = cut(value, 8 * size)
@@ -224,7 +208,7 @@ def _put(origin: PtrOrigin, index: str, size: int, value: Expr, pc: int) -> Stmt
     return effect(f"P{size}({data_name(origin)}, {index}, {value.text})", pc)
 
 
-def _store_field(em: Emitter, origin: PtrOrigin, off: int, size: int, value: Expr) -> None:
+def _store_field(em: CodeWriter, origin: PtrOrigin, off: int, size: int, value: Expr) -> None:
     how: FieldAccess | None = origin.layout.writing(off, size)
     if how is None or how.wide or how.shift or how.mask != (1 << 8 * (how.field.element or how.field.size)) - 1:
         # Also ctx->skb, whose store hands a reference over.

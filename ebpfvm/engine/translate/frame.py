@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ebpfvm.contract.args import ArgSpec
-    from ebpfvm.engine.translate.facts import Facts, RangeState, Slot
     from ebpfvm.engine.translate.flow_graph import FlowGraph
+    from ebpfvm.engine.translate.function_facts import FunctionFacts
+    from ebpfvm.engine.translate.ranges import RangeState, Slot
     from ebpfvm.engine.translate.unit import Unit
 
 
@@ -70,7 +71,7 @@ def extent(unit: Unit, specs: tuple[ArgSpec, ...], n: int, state: RangeState) ->
     return None
 
 
-def classify(unit: Unit, facts: Facts) -> FrameLayout:
+def classify(unit: Unit, facts: FunctionFacts) -> FrameLayout:
     """Return the layout of the frame of the function of `facts`."""
     use = _Uses()
     for pc, state in facts.before.items():
@@ -128,7 +129,7 @@ def _look_at_helper(unit: Unit, pc: int, state: RangeState, use: _Uses) -> None:
             (use.copied if found.copied else use.memory).add((value.lo, found.size))
 
 
-def _lost(unit: Unit, facts: Facts) -> bool:
+def _lost(unit: Unit, facts: FunctionFacts) -> bool:
     """Return whether a pointer into the frame can cease to be known as one while it may still be used."""
     for pc, state in facts.before.items():
         row, insn = unit.rows[pc], unit.insns[pc]
@@ -143,6 +144,11 @@ def _lost(unit: Unit, facts: Facts) -> bool:
         if any(_is_fp(out[reg]) and not _is_fp(into[reg]) for reg in live[successor]):
             return True
     return False
+
+
+def argument_count(unit: Unit, entry: int) -> int:
+    """Return the number of arguments that the function at `entry` takes."""
+    return max((reg for reg in live_registers(unit, unit.functions[entry])[entry] if reg < 6), default=0)
 
 
 def live_registers(unit: Unit, function: FlowGraph) -> dict[int, frozenset[int]]:

@@ -14,7 +14,7 @@ from ebpfvm.engine.steps import lower, operand
 from ebpfvm.ints import U32_MAX, U64_MAX, s64
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ebpfvm.isa.table import Row
 
@@ -67,6 +67,22 @@ ANY: Final = NumRange(0, U64_MAX)
 WORD: Final = NumRange(0, U32_MAX)
 FP: Final = PtrOrigin("f", "fp", 512)
 _FAR: Final = 1 << 31  # no offset that an access has is as large
+Slot = tuple[int, int]  # (offset from the frame pointer, bytes)
+
+
+class RangeState(NamedTuple):
+    """What holds at one point: r0 to r10, and the stack slots that are tracked."""
+
+    regs: tuple[Abs, ...]
+    slots: Mapping[Slot, Abs]
+
+
+def entry_state(args: Sequence[Abs]) -> RangeState:
+    """Return what holds at the beginning of a function that gets `args`."""
+    regs: list[Abs] = [ANY] * 11
+    regs[1:1 + len(args)] = args
+    regs[10] = PtrRange(FP, 0, 0)
+    return RangeState(tuple(regs), {})
 
 
 def trailing_zeros(n: int) -> int:

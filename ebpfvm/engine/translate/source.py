@@ -15,8 +15,9 @@ from ebpfvm.engine.place import insn_text, line_text
 from ebpfvm.engine.steps import PRIMITIVES
 from ebpfvm.engine.translate import flow_graph
 from ebpfvm.engine.translate.emit import Emitter
-from ebpfvm.engine.translate.facts import Facts
 from ebpfvm.engine.translate.frame import classify
+from ebpfvm.engine.translate.function_facts import FunctionFacts
+from ebpfvm.engine.translate.program_facts import ProgramFacts
 from ebpfvm.engine.translate.statements import BlockCode, effect, sweep
 from ebpfvm.engine.translate.structure import Line, lines_of
 
@@ -66,26 +67,25 @@ def _plain(text: str | None) -> str:
 
 def generate(unit: Unit) -> GeneratedSource:
     """Return the translation of all functions of `unit`."""
-    unit.analyse()
+    program = ProgramFacts(unit)
     names: dict[str, Any] = dict(PRIMITIVES)
     lines: list[Line] = []
     enters = False
-    for entry in unit.facts:
-        made, entered = _function(unit, entry, names)
+    for entry in program.facts:
+        made, entered = _function(program, entry, names)
         lines += made
         if entry == 0:
             enters = entered
     code = "\n".join("    " * indent + text for indent, text, _ in lines) + "\n"
     _constants(unit, code, names)
-    return GeneratedSource(code, tuple(pc for _, _, pc in lines), names, enters, tuple(unit.facts))
+    return GeneratedSource(code, tuple(pc for _, _, pc in lines), names, enters, tuple(program.facts))
 
 
-def _function(unit: Unit, entry: int, names: dict[str, Any]) -> tuple[list[Line], bool]:
-    first = unit.facts[entry]
-    frame = classify(unit, first)
+def _function(program: ProgramFacts, entry: int, names: dict[str, Any]) -> tuple[list[Line], bool]:
+    unit, facts = program.unit, program.facts[entry]
+    frame = classify(unit, facts)
     if frame.local:
-        unit.facts[entry] = Facts(unit, first.function, first.args, frame.local)
-    facts = unit.facts[entry]
+        facts = program.facts[entry] = FunctionFacts(unit, facts.function, facts.args, frame.local)
     emitter = Emitter(unit, facts, frame, names)
     code = {start: emitter.block(block) for start, block in facts.function.blocks.items()
             if block.pcs[0] in facts.before}

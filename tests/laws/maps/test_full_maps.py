@@ -178,12 +178,12 @@ def test_slots_by_index(type: str, ops: list[tuple[Any, ...]]) -> None:
 def test_a_full_sockhash(ops: list[tuple[Any, ...]]) -> None:
     made, model = make("sockhash"), dict[int, Sock]()
     for number in range(FULL):
-        model[number] = Sock(made.kernel)
+        model[number] = made.kernel.sockets.add()
         assert made.put(key(number), model[number]) == 0
     for op in ops:
         number = op[1]
         if op[0] == "update":
-            sock, flags = Sock(made.kernel), op[3]
+            sock, flags = made.kernel.sockets.add(), op[3]
             want = (EINVAL if flags == 3 else E2BIG if number not in model and len(model) == FULL
                     else EEXIST if flags == 1 and number in model else ENOENT if flags == 2 and number not in model
                     else 0)
@@ -274,7 +274,7 @@ def test_rings_that_are_full(ops: list[int | None]) -> None:
         if fits:
             queued.append(size)
             used += span
-    assert ring.kernel.record_bytes == orders.kernel.record_bytes == sum(queued)
+    assert ring.kernel.records.bytes == orders.kernel.records.bytes == sum(queued)
 
 
 def storage(type: str) -> Any:
@@ -317,4 +317,4 @@ def test_perf_events_keep_the_order_of_all_slots(records: list[tuple[int, bytes]
         if not want:
             model.append((slot, data))
     assert made.pending() == model == made.records()
-    assert made.records() == [] and made.kernel.record_bytes == 0
+    assert made.records() == [] and made.kernel.records.bytes == 0

@@ -126,7 +126,7 @@ def test_perf_records_are_shown() -> None:
     events: Any = make_map(Kernel(rfc6()), MapSpec("perf_event_array", 4, 4, 2, name="events"))
     assert [events.output(index, b"x") for index in (0, 1, 2)] == [0, -errno.ENOENT, -errno.E2BIG]
     assert list(dump_map(events).body()) == ["record (CPU 00): 78", "Found 1 record"]
-    assert events.records() == [(0, b"x")] and events.kernel.record_bytes == 0
+    assert events.records() == [(0, b"x")] and events.kernel.records.bytes == 0
 
 
 def test_values_by_their_types() -> None:

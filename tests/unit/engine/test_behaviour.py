@@ -227,7 +227,7 @@ def test_legacy_packet_loads(engine: Any, insn: I, expected: int) -> None:
 
 
 def test_may_goto_ends_an_endless_loop(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("interp", "translate.source"):
+    for name in ("interp_run", "translate.source"):
         monkeypatch.setattr(f"ebpfvm.engine.{name}.BPF_MAX_LOOPS", 1000)
     prog = program(I(MOV64_K, 0), I(0xE5, 0, 0, 2), I(0x07, 0, 0, 0, 1), I(JA, 0, 0, -3), I(EXIT))
     assert run(prog, engine=engine())[0] == 1000

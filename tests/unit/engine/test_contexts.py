@@ -11,7 +11,7 @@ from ebpfvm.dialects import linux, rfc6
 from ebpfvm.engine import Interpreter, Translator
 from ebpfvm.isa.insn import Insn as I
 from ebpfvm.kernel import Kernel, LoadedProgram, SchBpfCtx, SkbCtx, SkBuff, XdpBuff, XdpCtx
-from ebpfvm.kernel.ctx import layout_of
+from ebpfvm.kernel.layouts import layout_of
 from tests.unit.engine.rig import EXIT, MOV64_K, program
 
 LOAD = {1: 0x71, 2: 0x69, 4: 0x61, 8: 0x79}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ebpfvm.engine import Hooks, Interpreter
-from ebpfvm.engine.interp import InterpreterRun
+from ebpfvm.engine.interp_run import InterpreterRun
 from ebpfvm.errors import Fault
 from ebpfvm.isa.insn import Insn as I
 from ebpfvm.isa.insn import decode

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from ebpfvm.engine import Interpreter, Translator
 from ebpfvm.kernel import Kernel, LoadedProgram, SchBpfCtx, SkbCtx, SkBuff
-from ebpfvm.kernel.ctx import CTX_HOLDER, layout_of
+from ebpfvm.kernel.ctx import CTX_HOLDER
+from ebpfvm.kernel.layouts import layout_of
 from ebpfvm.loader.object import Object
 from ebpfvm.loader.open import load
 

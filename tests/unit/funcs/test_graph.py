@@ -7,7 +7,6 @@ import pytest
 from ebpfvm.btf.encode import BtfBuilder
 from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import Fault
-from ebpfvm.funcs.graph import graph_of
 from tests.unit.funcs.world import World
 
 LIST_NODE, RB_NODE, KPTR = 8, 32, 64
@@ -67,7 +66,7 @@ def test_list_add_behind_a_node() -> None:
     w.call("bpf_list_push_back", head, first)
     w.call("bpf_list_push_back", head, second)
     assert w.call("bpf_list_add", head, between, first) == 0
-    assert graph_of(w.kernel).nodes(head) == [first, between, second]
+    assert w.kernel.graph.nodes(head) == [first, between, second]
     assert w.call("bpf_list_add", head, stray, w.mem) == -EINVAL  # and the object is gone
     assert w.env.refs.held == 0
 
@@ -92,7 +91,7 @@ def test_a_tree_is_ordered_and_ties_keep_their_order() -> None:
     less = w.callback(lambda a, b: value(a) < value(b))
     for node in nodes:
         assert w.call("bpf_rbtree_add_impl", root, node, less, 0, 0) == 0
-    order = graph_of(w.kernel).nodes(root)
+    order = w.kernel.graph.nodes(root)
     assert [value(node) for node in order] == sorted(values)
     assert [node for node in order if value(node) == 5] == [nodes[0], nodes[3], nodes[5]]
     assert w.call("bpf_rbtree_first", root) == nodes[1]
@@ -144,7 +143,7 @@ def test_a_map_element_takes_its_list_along() -> None:
     obj = _new(w, item)
     assert w.call("bpf_list_push_back", head, obj + LIST_NODE) == 0
     assert m.delete(bytes(4)) == 0
-    assert not graph_of(w.kernel).members and len(w.env.refs.objects) == 0
+    assert not w.kernel.graph.members and len(w.env.refs.objects) == 0
 
 
 def test_what_is_no_object_cannot_be_linked() -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from ebpfvm.errnos import EACCES, EBUSY, EINVAL, EOPNOTSUPP
 from ebpfvm.funcs.timer import timers_of
-from ebpfvm.kernel.sock import Sock
 from ebpfvm.sched import packet
 from tests.unit.funcs.world import World
 
@@ -43,7 +42,7 @@ def test_a_cookie_checks_where_it_was_made(version: str, header: bytes, mss: int
 
 def test_no_socket_listens() -> None:
     w = World()
-    sock = Sock(w.kernel).ptr
+    sock = w.kernel.sockets.add().ptr
     args = (sock, w.put(IP), 20, w.put(tcp(1), 64), 20)
     assert w.call("bpf_tcp_gen_syncookie", *args) == w.call("bpf_tcp_check_syncookie", *args) == -EINVAL
     assert w.call("bpf_sk_fullsock", sock) == sock and w.call("bpf_get_listener_sock", sock) == 0
@@ -80,10 +79,10 @@ def test_work_is_done_once() -> None:
 
 def test_control_groups_and_cards() -> None:
     w = World(type="cgroup_skb")
-    sock = Sock(w.kernel).ptr
+    sock = w.kernel.sockets.add().ptr
     assert [w.call("bpf_sk_cgroup_id", ptr) for ptr in (sock, 0)] == [1, 0]
     assert [w.call("bpf_sk_ancestor_cgroup_id", sock, level) for level in (0, 1)] == [1, 0]
-    first, second = Sock(w.kernel), Sock(w.kernel)
+    first, second = w.kernel.sockets.add(), w.kernel.sockets.add()
     assert (second.cookie, first.cookie, second.cookie) == (1, 2, 1)
     x = World(type="xdp")
     _, ctx = x.xdp(bytes(64))

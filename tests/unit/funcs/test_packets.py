@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from ebpfvm.dialects import linux, rfc6
 from ebpfvm.errnos import EACCES, EFAULT, EINVAL, ENODEV, ENOMEM, ENOTSUPP, EOPNOTSUPP
 from ebpfvm.funcs import csum
-from ebpfvm.funcs.redirect import Redirect, copy_of
+from ebpfvm.funcs.redirect import copy_of
 from ebpfvm.funcs.skb_meta import flow_hash
+from ebpfvm.kernel.services import Redirect
 from ebpfvm.net import BE_ETH_P_8021Q, BE_ETH_P_IP, BE_ETH_P_IPV6
 from tests.unit.funcs.world import M, World
 
@@ -170,9 +171,9 @@ def test_metadata() -> None:
 
 def test_redirect_is_noted_for_whoever_ran_the_program() -> None:
     w = World()
-    assert w.call("bpf_redirect", 5, 1) == 7 and w.kernel.extra["redirect"] == Redirect("redirect", 5, 1)
-    assert w.call("bpf_redirect_peer", 6, 0) == 7 and w.kernel.extra["redirect"].kind == "peer"
-    assert w.call("bpf_redirect_neigh", 7, w.mem, 20, 0) == 7 and len(w.kernel.extra["redirect"].params) == 20
+    assert w.call("bpf_redirect", 5, 1) == 7 and w.kernel.net.redirect == Redirect("redirect", 5, 1)
+    assert w.call("bpf_redirect_peer", 6, 0) == 7 and w.kernel.net.redirect.kind == "peer"
+    assert w.call("bpf_redirect_neigh", 7, w.mem, 20, 0) == 7 and len(w.kernel.net.redirect.params) == 20
     assert w.call("bpf_redirect", 5, 2) == w.call("bpf_redirect_peer", 6, 1) == 2
     assert w.call("bpf_redirect_neigh", 7, 0, 0, 1) == w.call("bpf_redirect_neigh", 7, w.mem, 4, 0) == 2
     x = World(type="xdp")
@@ -191,7 +192,7 @@ def test_clone_redirect_and_mtu() -> None:
     w.kernel.devices[2] = device = _Device()
     assert w.call("bpf_clone_redirect", ctx, 2, 0) == 0
     sent: list[Any] = []
-    w.kernel.extra["clone_redirect"] = lambda copy, dev, flags: sent.append((copy, dev, flags)) or 0
+    w.kernel.net.clone_redirect = lambda copy, dev, flags: sent.append((copy, dev, flags)) or 0
     assert w.call("bpf_clone_redirect", ctx, 2, 1) == 0 and w.call("bpf_clone_redirect", ctx, 2, 2) == -EINVAL
     copy, dev, flags = sent[0]
     assert (copy.payload(), copy.mark, copy.cb[0], dev, flags) == (skb.payload(), 3, 9, device, 1)
@@ -214,7 +215,7 @@ def test_fib_lookup() -> None:
     assert w.call("bpf_fib_lookup", ctx, w.put(params), 64, 0) == -ENODEV
     w.kernel.devices[2] = _Device()
     assert w.call("bpf_fib_lookup", ctx, w.put(params), 64, 0) == 5
-    w.kernel.extra["fib_lookup"] = lambda packet, data, flags: (0, b"\xaa" * 64)
+    w.kernel.net.fib_lookup = lambda packet, data, flags: (0, b"\xaa" * 64)
     assert w.call("bpf_fib_lookup", ctx, w.put(params), 64, 0) == 0 and w.get(64) == b"\xaa" * 64
 
 
@@ -223,7 +224,7 @@ def test_tc_classify_asks_traffic_control() -> None:
     skb, ctx = w.skb(ipv4())
     assert w.call("bpf_skb_tc_classify", ctx, 2, 0x10000) == 0
     asked: list[Any] = []
-    w.kernel.extra["tc_classify"] = lambda *args: asked.append(args) or 0x10007
+    w.kernel.net.classify = lambda *args: asked.append(args) or 0x10007
     assert w.call("bpf_skb_tc_classify", ctx, M, 0x10000) == 0x10007 and asked == [(skb, -1, 0x10000)]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from ebpfvm.dialects import linux, rfc6
 from ebpfvm.errors import Fault
-from ebpfvm.kernel.engine import Thrown
+from ebpfvm.kernel.program import Thrown
 from tests.unit.funcs.world import M, World
 
 _PACKET = bytes(12) + b"\x08\0" + b"\x45" + bytes(60)

@@ -26,7 +26,7 @@ from ebpfvm.errors import Fault
 from ebpfvm.isa.insn import Insn
 from ebpfvm.kernel import BytesCtx, CallEnv, Kernel, LoadedProgram, SchBpfCtx, SkBuff
 from ebpfvm.kernel.convert import helper_call, kfunc_call
-from ebpfvm.kernel.ctx import Layout
+from ebpfvm.kernel.layouts import Layout
 from ebpfvm.loader.object import Program
 
 U64 = (1 << 64) - 1

@@ -13,7 +13,6 @@ import pytest
 
 import ebpfvm
 from ebpfvm.errors import Fault
-from ebpfvm.kernel.sock import Sock
 from tests.unit.funcs.world import World
 
 KINDS = ebpfvm.load(str(Path(__file__).parent / "objects" / "kinds.o"))
@@ -99,13 +98,13 @@ def test_redirect_map_says_where_to() -> None:
     for number, port in ((0, 5), (2, 7)):
         ports.fill(key(number), key(port))
     w.call("bpf_redirect_map", ports.region.base, 2, 0)
-    asked = w.kernel.extra["redirect"]
+    asked = w.kernel.net.redirect
     assert (asked.kind, asked.ifindex, asked.map, asked.targets) == ("map", 7, ports, (7,))
     w.call("bpf_redirect_map", ports.region.base, 2, 8)
-    asked = w.kernel.extra["redirect"]
+    asked = w.kernel.net.redirect
     assert (asked.kind, asked.targets, asked.flags) == ("broadcast", (5, 7), 8)
     w.call("bpf_redirect_map", ports.region.base, 3, 2)
-    assert "redirect" not in w.kernel.extra
+    assert w.kernel.net.redirect is None
     with pytest.raises(Fault, match="where a devmap or devmap_hash or cpumap or xskmap is needed"):
         w.call("bpf_redirect_map", w.map("hash").region.base, 0, 0)
 
@@ -124,7 +123,7 @@ def test_a_ring_is_not_drained_twice_at_a_time() -> None:
     callback = w.callback(again)
     assert w.call("bpf_user_ringbuf_drain", ring.region.base, callback, 0, 8) == EINVAL
     assert w.call("bpf_user_ringbuf_drain", ring.region.base, callback, 0, 3) == 1
-    assert inner == [EBUSY] and ring.kernel.record_bytes == 0 and ring.push_sample(bytes(100)) == 0
+    assert inner == [EBUSY] and ring.kernel.records.bytes == 0 and ring.push_sample(bytes(100)) == 0
 
 
 def test_perf_counters() -> None:
@@ -145,7 +144,7 @@ def test_under_a_control_group() -> None:
     groups = w.map("cgroup_array", 4, 4, 4)
     skb, ctx = w.skb(bytes(64))
     assert w.call("bpf_skb_under_cgroup", ctx, groups.region.base, 0) == ENOENT
-    skb.sk = Sock(w.kernel).ptr
+    skb.sk = w.kernel.sockets.add().ptr
     for name, args in (("bpf_skb_under_cgroup", (ctx, groups.region.base)),
                        ("bpf_current_task_under_cgroup", (groups.region.base,))):
         assert [w.call(name, *args, index) for index in (0, 3, 4, 7)] == [-11, -11, E2BIG, E2BIG]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from ebpfvm.dialects import linux
 from ebpfvm.isa.insn import Insn
-from ebpfvm.kernel.ctx import layout_of
+from ebpfvm.kernel.layouts import layout_of
 
 TYPES = {"socket_filter": 1, "sched_cls": 3, "cgroup_skb": 8, "lwt_xmit": 12}
 ROOM = 48  # reads of one program

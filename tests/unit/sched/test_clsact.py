@@ -8,7 +8,7 @@ from ebpfvm.api import open_namespace, verify
 from ebpfvm.errors import LoadError
 from ebpfvm.isa.asm import assemble
 from ebpfvm.isa.insn import encode
-from ebpfvm.kernel.engine import Runnable
+from ebpfvm.kernel.program import Runnable
 from ebpfvm.loaded import Loaded, Pins, open_engine
 from ebpfvm.loader.object import MapSpec, Object, Program
 from ebpfvm.sched.account import Packet

@@ -10,7 +10,6 @@ import pytest
 from ebpfvm.dialects import rfc6
 from ebpfvm.errors import Fault, UsageError
 from ebpfvm.kernel import Kernel
-from ebpfvm.kernel.task import TASKS, Task, find_task
 from ebpfvm.sched.cpu import Cpu, TaskSpec
 from ebpfvm.sched.events import EventLoop
 from tests.unit.sched.kit import Fake
@@ -63,7 +62,7 @@ def test_work_ends_and_the_task_with_it() -> None:
     cpu, _ = cpu_with(TaskSpec(1, work=25 * MS), TaskSpec(2))
     cpu.loop.run(100 * MS)
     assert cpu.tasks[1].ran == 25 * MS and cpu.tasks[1].task.exited
-    assert find_task(cpu.kernel, 1) is None and find_task(cpu.kernel, 2) is cpu.tasks[2].task
+    assert cpu.kernel.tasks.find(1) is None and cpu.kernel.tasks.find(2) is cpu.tasks[2].task
 
 
 def test_who_was_killed_while_queued_does_not_run() -> None:
@@ -94,10 +93,10 @@ def test_impossible_tasks(spec: TaskSpec) -> None:
 
 def test_a_task_lives_as_long_as_a_reference() -> None:
     kernel = Kernel(rfc6())
-    task = Task(kernel, 7)
+    task = kernel.tasks.start(7)
     kernel.refs.acquire(task, "map runqueue")
     task.exit()
-    assert kernel.extra[TASKS] == {} and task.users == 1
+    assert kernel.tasks.by_pid == {} and task.users == 1
     assert kernel.memory.owner(task.ptr) is task
     kernel.refs.release(task, "map runqueue")
     with pytest.raises(Fault):

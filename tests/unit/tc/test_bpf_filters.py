@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ebpfvm.dialects import rfc6
-from ebpfvm.funcs.redirect import Redirect
 from ebpfvm.kernel import Kernel
+from ebpfvm.kernel.services import Redirect
 from ebpfvm.sched.classify import tcf_classify
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.packet import build
@@ -90,7 +90,7 @@ def test_a_program_as_an_action(value: int, expected: int) -> None:
 
 
 def redirecting(net: Namespace, ifindex: int, flags: int = 0, kind: str = "redirect") -> None:
-    net.kernel.extra["redirect"] = Redirect(kind, ifindex, flags)
+    net.kernel.net.redirect = Redirect(kind, ifindex, flags)
 
 
 @pytest.mark.parametrize(("flags", "kind", "arrived"), [(0, "redirect", 0), (1, "redirect", 1), (0, "peer", 1)])
@@ -105,7 +105,7 @@ def test_bpf_redirect_at_a_hook(flags: int, kind: str, arrived: int) -> None:
     net.loop.run()
     eth1 = net.device("eth1")
     assert (eth1.rx_packets, eth1.dequeued, net.account.sent) == (arrived, 1 - arrived, 1)
-    assert "redirect" not in net.kernel.extra and not net.account.problems
+    assert net.kernel.net.redirect is None and not net.account.problems
 
 
 @pytest.mark.parametrize("where", ["nowhere", "down", "unasked"])
@@ -125,7 +125,7 @@ def test_clone_redirect_sends_a_copy() -> None:
     from ebpfvm.funcs.redirect import copy_of
 
     def body(skb: Any) -> int:
-        hook = net.kernel.extra["clone_redirect"]
+        hook = net.kernel.net.clone_redirect
         assert hook(copy_of(skb), net.device("eth1"), 0) == 0
         net.device("eth1").set_up(False)
         assert hook(copy_of(skb), net.device("eth1"), 0) < 0

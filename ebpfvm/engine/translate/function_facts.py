@@ -7,11 +7,23 @@ ranges seen on its walk do not cover every path; here every path is joined, with
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine.common import immediate
 from ebpfvm.engine.translate import ranges
-from ebpfvm.engine.translate.ranges import ANY, FP, OPPOSITE, Abs, NumRange, PtrOrigin, PtrRange, known, number_of
+from ebpfvm.engine.translate.ranges import (
+    ANY,
+    FP,
+    OPPOSITE,
+    Abs,
+    NumRange,
+    PtrOrigin,
+    PtrRange,
+    RangeState,
+    entry_state,
+    known,
+    number_of,
+)
 from ebpfvm.errors import Fault
 from ebpfvm.ints import S32_MAX, S64_MAX, U32_MAX, U64_MAX
 from ebpfvm.isa import codes as c
@@ -21,31 +33,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ebpfvm.engine.translate.flow_graph import BasicBlock, FlowGraph
+    from ebpfvm.engine.translate.ranges import Slot
     from ebpfvm.engine.translate.unit import Unit
     from ebpfvm.isa.insn import Insn
     from ebpfvm.isa.table import Row
 
 _VISITS_BEFORE_WIDENING: Final = 3
-Slot = tuple[int, int]  # (offset from the frame pointer, bytes)
 
 
-class RangeState(NamedTuple):
-    """What holds at one point: r0 to r10, and the stack slots that are tracked."""
-
-    regs: tuple[Abs, ...]
-    slots: Mapping[Slot, Abs]
-
-
-def entry_state(args: Sequence[Abs]) -> RangeState:
-    """Return the state at the start of a function with arguments `args`."""
-    regs: list[Abs] = [ANY] * 11
-    regs[1:1 + len(args)] = args
-    regs[10] = PtrRange(FP, 0, 0)
-    return RangeState(tuple(regs), {})
-
-
-class Facts:
-    """The facts about one function.
+class FunctionFacts:
+    """Facts of one function.
 
     Args:
         unit: the program.

@@ -1,0 +1,121 @@
+"""Facts of all functions of a program: each function's begin with what its callers pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.contract.args import Arg
+from ebpfvm.engine.translate.function_facts import FunctionFacts
+from ebpfvm.engine.translate.ranges import ANY, Abs, OriginKind, PtrOrigin, PtrRange, join
+from ebpfvm.isa import codes as c
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ebpfvm.contract.helper import Helper
+    from ebpfvm.engine.translate.unit import Unit
+    from ebpfvm.kernel.layouts import Layout
+
+
+def _passed(helper: Helper) -> dict[int, int]:
+    """What a helper passes to its callback, by the callback's argument: plain memory (0), or one of its own."""
+    passed = dict.fromkeys(helper.memory_to, 0)
+    if helper.context_to:
+        passed[helper.context_to] = [spec.kind for spec in helper.args].index(Arg.PTR_TO_STACK) + 1
+    return passed
+
+
+class ProgramFacts:
+    """The facts of every function that a program can reach, callers first.
+
+    Attributes:
+        facts: entry slot -> facts.
+    """
+
+    def __init__(self, unit: Unit) -> None:
+        self.unit = unit
+        self.facts: dict[int, FunctionFacts] = {}
+        self._args: dict[int, tuple[Abs, ...]] = {}
+        self._arguments: dict[tuple[int, str], PtrOrigin] = {}
+        self._analyse()
+
+    def _analyse(self) -> None:
+        self._args[0] = (PtrRange(self.unit.ctx, 0, 0), ANY, ANY, ANY, ANY)
+        for entry in self._callers_first():
+            args = self._args.get(entry, (ANY,) * 5)
+            self.facts[entry] = FunctionFacts(self.unit, self.unit.functions[entry], args)
+            self._pass_on(entry)
+
+    def _callers_first(self) -> list[int]:
+        callees = {entry: self._callees(entry) for entry in self.unit.functions}
+        order: list[int] = []
+        seen: set[int] = set()
+
+        def visit(entry: int) -> None:
+            if entry not in seen:
+                seen.add(entry)
+                for callee in callees[entry]:
+                    visit(callee)
+                order.append(entry)
+
+        if self.unit.prog.catches:
+            visit(self.unit.prog.catches)
+        visit(0)
+        return order[::-1]
+
+    def _callees(self, entry: int) -> list[int]:
+        found = []
+        for block in self.unit.functions[entry].blocks.values():
+            for pc in block.pcs:
+                insn, row = self.unit.insns[pc], self.unit.rows[pc]
+                if row is not None and (row.op == "call_local"
+                                        or (row.kind == "ld_imm64" and insn.src == c.BPF_PSEUDO_FUNC)):
+                    found.append(pc + 1 + insn.imm)
+        return found
+
+    def _pass_on(self, entry: int) -> None:
+        """Pass what this function knows on to the functions that it calls."""
+        for pc, state in self.facts[entry].before.items():
+            row, insn = self.unit.rows[pc], self.unit.insns[pc]
+            if row is None or row.kind != "call":
+                continue
+            if row.op == "call_local":
+                self._meet(pc + 1 + insn.imm, state.regs[1:6])
+            elif insn.src == 0:
+                self._pass_to_callback(pc, state.regs)
+
+    def _pass_to_callback(self, pc: int, regs: Sequence[Abs]) -> None:
+        helper = self.unit.helper(pc)
+        for reg in range(1, 6):
+            value = regs[reg]
+            address = value.lo if not isinstance(value, PtrRange) and value.lo == value.hi else -1
+            target = address - self.unit.prog.func_base
+            if target not in self.unit.callbacks:
+                continue
+            passed = _passed(helper) if helper is not None else {}
+            self._meet(target, [ANY if n not in passed else regs[passed[n]] if passed[n] else self._plain(n)
+                                for n in range(1, 6)])
+
+    def _meet(self, target: int, args: Sequence[Abs]) -> None:
+        fresh = [self._argument(n, value) for n, value in enumerate(args, 1)]
+        old = self._args.get(target)
+        self._args[target] = tuple(map(join, old, fresh)) if old is not None else tuple(fresh)
+
+    def _argument(self, n: int, value: Abs) -> Abs:
+        """Return what a callee knows about an argument: context and constants unchanged, other pointers as its own."""
+        if not isinstance(value, PtrRange) or value.origin.kind in ("ctx", "const"):
+            return value
+        if value.origin.kind == "object":
+            if value.lo or value.hi:
+                return ANY
+            return PtrRange(self._argument_origin(n, "object", value.origin.layout), 0, 0)
+        return self._plain(n)
+
+    def _plain(self, n: int) -> Abs:
+        return PtrRange(self._argument_origin(n, "plain"), 0, 0)
+
+    def _argument_origin(self, n: int, kind: OriginKind, layout: Layout | None = None) -> PtrOrigin:
+        if (n, kind) not in self._arguments:
+            start = 0 if kind == "object" else None
+            self._arguments[n, kind] = PtrOrigin(f"a{n}", kind, start, maybe_null=True, layout=layout)
+        return self._arguments[n, kind]
