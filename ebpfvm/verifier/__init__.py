@@ -1,4 +1,4 @@
-"""May this program run? The kernel's algorithm, told again: kernel/bpf/verifier.c and its neighbours.
+"""The verifier: the kernel's algorithm, implemented again; kernel/bpf/verifier.c and its neighbours, file by file.
 
 ===============  ==================================================================================================
 `check`          `verify`: the passes in the kernel's order, and the verdict

@@ -1,7 +1,7 @@
-"""`verify`: the passes in their order (bpf_check, kernel/bpf/verifier.c), and the one place that catches a refusal.
+"""`verify`: the passes in their order (bpf_check, kernel/bpf/verifier.c), and the only place that catches a refusal.
 
-The order decides which message a program with several faults gets. 6.18 looks at the fields of an instruction only when
-the walk reaches it, 7.2 before it looks at the control flow; recursion is found by a pass of its own since 7.x.
+The order decides which message a program with several faults gets. 6.18 checks the fields of an instruction only when
+the walk reaches it, 7.2 before it looks at the control flow; recursion is detected by a pass of its own since 7.x.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ LONG_WALK = 200_000
 
 
 class _Run:
-    """One verification: the walk once there is one, and what it came to."""
+    """One verification: the walk, once it has started, and its outcome."""
 
     def __init__(self, program: Prepared, dialect: Dialect, log_level: int, caps: Caps, observe: Observer | None,
                  prune: bool, budget: Budget, log_walk: bool = True) -> None:
@@ -80,7 +80,7 @@ class _Run:
         return self.explorer.walk if self.explorer is not None else None
 
     def insn_text(self, pc: int) -> str:
-        """An instruction as the kernel's log has it, helpers and kfuncs by name."""
+        """Return an instruction as the kernel's log prints it, with names of helpers and kfuncs."""
         insns = self.env.program.insns
         insn = insns[pc]
         if insn.is_ld_imm64 and insn.src in addresses.KINDS:
@@ -106,7 +106,7 @@ class _Run:
         return helper.name if helper is not None else None
 
     def passes(self) -> None:
-        """Everything, in the kernel's order."""
+        """Run all passes in the kernel's order."""
         env, program = self.env, self.program
         self._load_rights()
         env.maps = resolve.maps_of(program, env.dialect)
@@ -143,7 +143,10 @@ class _Run:
         return Flow(marks, after, postorder.of_functions(self.env, after))
 
     def _stack(self, flow: Flow, consts: Consts | None) -> LiveStack | None:
-        """The pass over the stack before the walk, where there is one; who observes the walk needs it in any case."""
+        """Run the pass over the stack before the walk, if there is one.
+
+        An observer of the walk needs it in any case.
+        """
         env = self.env
         if env.rules.stack_liveness != "static" and self.observe is None:
             return None
@@ -155,7 +158,7 @@ class _Run:
         return stack_static.StaticLiveness(env, analysis.instances, flow.cfg.callback)
 
     def _load_rights(self) -> None:
-        """bpf_prog_load: capabilities."""
+        """Check capabilities, as bpf_prog_load does."""
         needed = self.env.prog_type.caps
         caps = self.env.caps
         missing = (("net_admin" in needed and not caps.net_admin) or ("perfmon" in needed and not caps.perfmon)
@@ -186,7 +189,7 @@ class _Run:
         self.log.reset()
 
     def _prototype(self, walk: Walk, main: Subprog) -> None:
-        """What a kernel says of a main program whose prototype it cannot read; nothing comes of it but a line."""
+        """Log what a kernel says about a main program whose prototype it cannot read, which has no further effect."""
         try:
             global_funcs.arguments(walk, main)
         except Refuse as refuse:
@@ -195,7 +198,7 @@ class _Run:
                     self.log.line(text)
 
     def _globals(self, explorer: Explorer) -> None:
-        """Global functions, each by itself, as far as they are called."""
+        """Verify each global function that is called, separately."""
         done: set[int] = set()
         called = explorer.walk.found.called
         if self.env.exception_cb:
@@ -228,14 +231,14 @@ class _Run:
     # -- results ----------------------------------------------------------------------------------------------------
 
     def accepted(self) -> Verdict:
-        """The verdict on a program that all passes let through."""
+        """Return the verdict on a program that passed all checks."""
         assert self.walk is not None
         self._statistics(True)
         return Verdict(True, log=self.log.text(), processed=self.walk.processed, stats=self._stats(),
                        program=self.program)
 
     def refused(self, refuse: Refuse) -> Verdict:
-        """The verdict on a program that a check refused."""
+        """Return the verdict on a program that a check refused."""
         walking = self.walk is not None
         pc = refuse.pc if refuse.pc is not None else self.walk.pc if self.walk is not None else None
         if refuse.source and pc is not None:
@@ -251,7 +254,7 @@ class _Run:
                        program=self.program)
 
     def _explanation(self, message: str, pc: int | None) -> str:
-        """Why the message came: an instruction that was made unreachable says it best itself."""
+        """Return why the message came; an instruction that was made unreachable has its own reason."""
         poison = self.program.poisoned.get(pc) if pc is not None else None
         if poison is not None and poison.modelled and message.endswith(poison.reason):
             return ("This kernel's types have no such thing, so the instruction became a call of a helper that no "
@@ -283,28 +286,29 @@ class _Run:
 
 def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps = ALL_CAPS,
            observe: Observer | None = None, prune: bool = True, limits: Limits = DEFAULTS) -> Verdict:
-    """May this program run on the kernel that `dialect` describes?
+    """Return the verdict on a program for the kernel that `dialect` describes.
 
     Args:
-        program: as the loader gives it, or as `ebpfvm.loading.prepare` made it for this dialect.
-        dialect: what the kernel offers; its version says which rules and messages hold.
-        log_level: bits 1 (the walk up to the error; left out after `LONG_WALK` instructions), 2 (everything) and 4
-            (statistics only), as in bpf(2); 0: no log.
-        caps: what the loading process may do.
-        observe: called as `observe(pc, state, live)` with the abstract state before each step of the walk and what is
-            read later; it keeps a copy (`State.copy`) if it keeps anything, and what it raises ends the verification.
-        prune: False: a path goes on where a finished one covers it. The verdict is the same; it takes longer, and
-            every state that a run can be in is shown to `observe`, which else need not see those that differ from a
-            kept one in what is dead and in numbers that do not matter.
-        limits: how many states are kept, how long the log gets and how long it may take.
+        program: the program as the loader returns it, or as `ebpfvm.loading.prepare` prepared it for this dialect.
+        dialect: what the kernel offers; its rules and messages apply.
+        log_level: bits 1 (the walk up to the error, omitted after `LONG_WALK` instructions), 2 (everything) and 4
+            (statistics only), as in bpf(2); 0 for no log.
+        caps: capabilities of the loading process.
+        observe: called as `observe(pc, state, live)` with the abstract state before each step of the walk, and what is
+            live then. An observer that keeps a state must copy it (`State.copy`); an exception that it raises ends the
+            verification.
+        prune: False to continue a path where a finished one subsumes it. The verdict is the same, but it takes longer,
+            and `observe` sees every state that a run can be in; otherwise it need not see those that differ from a kept
+            state only in what is dead and in numbers that do not matter.
+        limits: limits on the number of kept states, the length of the log and the time.
 
     Returns:
-        The verdict. A refused program raises nothing here; see `Verdict.require`.
+        The verdict. A rejected program raises nothing here; see `Verdict.require`.
 
     Raises:
-        LimitError: the program needs more than `limits`; that is no verdict.
-        LoadError: a CO-RE relocation of the program makes no sense.
-        UsageError: the dialect has no such program type, or `log_level` is none.
+        LimitError: the program needs more than `limits` allow, which is not a verdict.
+        LoadError: a CO-RE relocation of the program is malformed.
+        UsageError: the dialect has no such program type, or `log_level` is out of range.
     """
     judged = prepare(program, dialect)
     if not 0 <= log_level <= 7:

@@ -1,1 +1,1 @@
-"""Calls: helpers, kernel functions, functions of the program, and the ends of functions."""
+"""Calls of helpers, kfuncs and functions of the program, and the ends of functions."""

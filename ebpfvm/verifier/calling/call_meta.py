@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Call:
-    """What one call has shown so far (bpf_call_arg_meta)."""
+    """What is known about one call so far (bpf_call_arg_meta)."""
 
     helper: Helper
     number: int
@@ -36,7 +36,7 @@ class Call:
 
 @dataclass(slots=True)
 class KfuncCall:
-    """What one call has shown so far (bpf_kfunc_call_arg_meta)."""
+    """What is known about one call so far (bpf_kfunc_call_arg_meta)."""
 
     kfunc: Kfunc
     number: int

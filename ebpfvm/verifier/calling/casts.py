@@ -29,7 +29,7 @@ _MOST_TYPES = 1 << 20  # no kernel has so many: an id above is none
 
 
 def to_kernel_context(w: Walk, made: KfuncCall, after: int) -> int:
-    """The context as the kernel sees it."""
+    """Set R0 to the context as the kernel sees it."""
     reg = w.regs[1]
     if w.env.rules.kfuncs_trust_arguments and reg is not None and is_null(reg):
         raise Refuse(EACCES, "Possibly NULL pointer passed to trusted R1")
@@ -47,7 +47,7 @@ def to_kernel_context(w: Walk, made: KfuncCall, after: int) -> int:
 
 
 def to_read_only(w: Walk, made: KfuncCall, after: int) -> int:
-    """Any value as a pointer to a struct of the kernel (or to bytes) that may only be read."""
+    """Set R0 to any value as a pointer to a kernel struct (or to bytes) that may only be read."""
     reg = w.regs[2]
     if reg is None or reg.type != SCALAR:
         raise Refuse(EINVAL, "R2 is not a scalar")

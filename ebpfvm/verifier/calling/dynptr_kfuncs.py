@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
-    """A dynptr that is there already, or a place for one (__uninit)."""
+    """Check an argument that is an existing dynptr, or a place for a new one (__uninit)."""
     if reg.type not in (r.STACK, r.DYNPTR):
         who = w.env.rules.argument(at)
         raise Refuse(EINVAL, f"{who} expected pointer to stack or const struct bpf_dynptr")
@@ -44,7 +44,7 @@ def argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
 
 
 def made_one(w: Walk, made: KfuncCall) -> None:
-    """A new dynptr over the packet, or a second one over the same memory."""
+    """Create a dynptr of the packet, or a second one of the same memory."""
     reg: Reg = made.extra["new"]
     if made.kfunc.role == "dynptr_clone":
         old = made.extra["dynptr"]
@@ -54,7 +54,7 @@ def made_one(w: Walk, made: KfuncCall) -> None:
 
 
 def slice_of(w: Walk, made: KfuncCall) -> Reg:
-    """bpf_dynptr_slice and _rdwr: memory of constant size, or NULL."""
+    """Return the result of bpf_dynptr_slice and _rdwr: memory of constant size, or NULL."""
     found = made.extra["dynptr"]
     if made.constant is None:
         raise unsupported("a slice of unknown size")

@@ -1,4 +1,4 @@
-"""Dynptrs on the stack: two slots that only their own functions may write (process_dynptr_func and what it calls)."""
+"""Dynptrs on the stack: two slots that only dynptr functions may write (process_dynptr_func and what it calls)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ALL_DYN = bytes([DYN] * 8)
 
 
 def slot_of(w: Walk, reg: Reg, after: str = "") -> int:
-    """The higher of the two slots that a stack pointer names (dynptr_get_spi).
+    """Return the higher of the two slots that a stack pointer refers to (dynptr_get_spi).
 
     Args:
         after: the second line of the refusal.
@@ -30,7 +30,7 @@ def slot_of(w: Walk, reg: Reg, after: str = "") -> int:
 
 
 def slots_at(w: Walk, reg: Reg, count: int, what: str, after: str = "") -> int:
-    """The slot at the lowest address of an object of `count` slots."""
+    """Return the slot at the lowest address of an object of `count` slots."""
     more = (after,) if after else ()
     if reg.num.mask:
         raise Refuse(EINVAL, f"{what} has to be at a constant offset", *more)
@@ -42,7 +42,7 @@ def slots_at(w: Walk, reg: Reg, count: int, what: str, after: str = "") -> int:
 
 
 def state_at(w: Walk, reg: Reg) -> DynptrState | None:
-    """The dynptr that a stack pointer names, None if there is none."""
+    """Return the dynptr that a stack pointer refers to, None if there is none."""
     if reg.type == r.DYNPTR:
         return reg.what if isinstance(reg.what, DynptrState) else None
     if reg.num.mask or (reg.off + reg.num.smin) % 8:
@@ -58,7 +58,7 @@ def state_at(w: Walk, reg: Reg) -> DynptrState | None:
 
 
 def argument(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
-    """A dynptr argument of a helper."""
+    """Check a dynptr argument of a helper."""
     name = w.env.rules.argument(at, "arg #")
     if reg.type == r.DYNPTR and spec.release:
         raise Refuse(EINVAL, "CONST_PTR_TO_DYNPTR cannot be released" if w.env.rules.one_release_check
@@ -89,7 +89,7 @@ def argument(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
 
 
 def prepare(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
-    """An argument that becomes a dynptr: two slots that hold none yet."""
+    """Check an argument that becomes a dynptr: two slots that hold none yet."""
     index = slot_of(w, reg, "Dynptr has to be an uninitialized dynptr")
     frame = w.state.frames[reg.what]
     if any(DYN in frame.stack[i].types for i in (index, index - 1) if i in frame.stack):
@@ -99,7 +99,7 @@ def prepare(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
 
 
 def finish(w: Walk, call: Call) -> None:
-    """Put a new dynptr on the stack."""
+    """Store a new dynptr on the stack."""
     if not call.uninit or not call.dynptr_at:
         return
     at = call.dynptr_at
@@ -113,7 +113,7 @@ def finish(w: Walk, call: Call) -> None:
 
 
 def put(w: Walk, reg: Reg, kind: str, ref: int, parent: int, owned: bool = False) -> DynptrState:
-    """Mark two slots as a dynptr; `owned`: with a reference of its own, which has to be given back."""
+    """Mark two slots as a dynptr; if `owned`, with a reference of its own that must be released."""
     index = slot_of(w, reg)
     frame = w.state.frames[reg.what]
     w.deepen(frame, (index + 1) * 8)
@@ -133,7 +133,7 @@ def put(w: Walk, reg: Reg, kind: str, ref: int, parent: int, owned: bool = False
 
 
 def release(w: Walk, call: Call) -> None:
-    """A dynptr with a reference is given back; so do its copies and slices."""
+    """Release a dynptr with a reference, together with its clones and slices."""
     found = call.dynptr
     assert found is not None
     drop_ref(w.state, found.ref)
@@ -147,18 +147,18 @@ def release(w: Walk, call: Call) -> None:
 
 
 def data_refs(w: Walk, call: Call) -> tuple[int, int]:
-    """Reference and dynptr id of the memory that bpf_dynptr_data gives."""
+    """Return reference and dynptr id of the memory that bpf_dynptr_data returns."""
     found = call.dynptr
     return owner_of_slice(w, found) if found is not None else (0, 0)
 
 
 def owner_of_slice(w: Walk, found: DynptrState) -> tuple[int, int]:
-    """Return what a slice dies with, the dynptr or the dynptr's reference, and the dynptr."""
+    """Return what invalidates a slice, which is the dynptr or its reference, and the dynptr."""
     return (found.id if w.env.rules.reference_tree else found.ref), found.id
 
 
 def touch(w: Walk, reg: Reg) -> None:
-    """The slots of a dynptr were looked at (mark_dynptr_read)."""
+    """Mark the slots of a dynptr as read (mark_dynptr_read)."""
     if reg.type == r.STACK:
         index = (-(reg.off + reg.num.smin) - 1) >> 3
         w.scratched.slot(index)

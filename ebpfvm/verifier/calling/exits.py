@@ -1,4 +1,4 @@
-"""exit and bpf_throw: nothing left over, and a result that the program type allows (check_return_code)."""
+"""exit and bpf_throw: nothing may be left over, and the program type must allow the result (check_return_code)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ END = -1
 
 
 def step(w: Walk) -> int:
-    """The exit instruction."""
+    """Execute the exit instruction."""
     inner = len(w.state.frames) > 1
     references.check_leaks(w, "BPF_EXIT instruction in main prog", regions=not inner)
     if inner:
@@ -30,7 +30,7 @@ def step(w: Walk) -> int:
 
 
 def throw(w: Walk, made: KfuncCall, after: int) -> int:
-    """bpf_throw ends the program from any depth; without a callback of its own the cookie is the program's result."""
+    """End the program from any depth (bpf_throw); without a callback of its own, the cookie is its result."""
     cookie = w.regs[1]
     if cookie is None:
         raise unreadable(1)
@@ -47,12 +47,12 @@ def throw(w: Walk, made: KfuncCall, after: int) -> int:
 
 
 def trap(w: Walk, made: KfuncCall, after: int) -> int:
-    """__bpf_trap stands where the compiler found that the program uses what it never set; no path may come there."""
+    """Reject a path that reaches __bpf_trap, where the compiler found a use of an uninitialised value."""
     raise Refuse(EFAULT, "unexpected __bpf_trap() due to uninitialized variable?")
 
 
 def result(w: Walk, number: int = 0) -> None:
-    """R0 when a program, a global function or an asynchronous callback ends; R1 when it throws."""
+    """Check R0 when a program, a global function or an asynchronous callback ends, and R1 when it throws."""
     frame = w.frame
     env = w.env
     if frame.async_cb:

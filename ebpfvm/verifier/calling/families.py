@@ -1,4 +1,4 @@
-"""Kfuncs with rules of their own, by role. What is neither here nor covered by the general rules is refused."""
+"""Kfuncs with rules of their own; a kfunc that neither these nor the general rules cover is refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Where kfuncs of a role differ from the general rules.
+    """Where a kfunc differs from the general rules; `before` runs before the arguments are checked.
 
     Attributes:
         before: runs before the arguments are looked at.
@@ -105,7 +105,7 @@ def special_argument(param: KfuncParam) -> Argument | None:
 
 
 def modelled(kfunc: Kfunc) -> bool:
-    """Return whether calls are judged as the kernel judges them; others are refused as unsupported."""
+    """Return whether calls are checked as in the kernel; others are refused as unsupported."""
     if kfunc.callback == "sync" and family_of(kfunc).callback is None:
         return False
     return all(_covered(kfunc, param) for param in kfunc.params)

@@ -1,5 +1,7 @@
-"""Calls of the program's own functions, callbacks, and returns (check_func_call, push_callback_call,
-prepare_func_exit of kernel/bpf/verifier.c)."""
+"""Calls of the program's own functions, callbacks, and returns.
+
+Sources: check_func_call, push_callback_call, prepare_func_exit of kernel/bpf/verifier.c.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def build_call(w: Walk, pc: int, insn: Insn) -> Step:
-    """A call of another function of the program."""
+    """Return the step for a call of another function of the program."""
     target = pc + insn.imm + 1
     subprog = w.env.subprog_at(target)
     assert subprog is not None
@@ -53,7 +55,7 @@ def build_call(w: Walk, pc: int, insn: Insn) -> Step:
 
 
 def _global(w: Walk, pc: int, subprog: Subprog) -> int:
-    """A global function is judged by its prototype, and walked by itself later."""
+    """Check a call of a global function by its prototype; its body is verified separately."""
     global_funcs.on_stack(w, subprog)
     problem = global_funcs.match_arguments(w, subprog)
     if w.state.locks:
@@ -90,7 +92,7 @@ def _enter(w: Walk, state: State, pc: int, subprog: Subprog) -> Frame:
 
 
 def push_callback(w: Walk, subprog_index: int, prepare: Prepare) -> None:
-    """Another walk, through a callback that may run now; this one goes on behind the call."""
+    """Push a path through a callback that may run now; the current path continues after the call."""
     caller = w.frame
     subprog = w.callback(subprog_index)
     global_funcs.match_static(w, subprog)
@@ -106,7 +108,7 @@ def push_callback(w: Walk, subprog_index: int, prepare: Prepare) -> None:
 
 
 def push_async(w: Walk, subprog_index: int, prepare: Prepare, sleepable: bool = False) -> None:
-    """A walk of a callback that runs some time later, on a stack of its own."""
+    """Push a path through a callback that runs at a later time, on a stack of its own."""
     caller = w.frame
     subprog = w.callback(subprog_index)
     global_funcs.match_static(w, subprog)
@@ -120,14 +122,14 @@ def push_async(w: Walk, subprog_index: int, prepare: Prepare, sleepable: bool = 
 
 
 def loop_callback(above: Frame, callee: Frame) -> None:
-    """bpf_loop: int f(u32 index, void *ctx)."""
+    """Set the arguments of a callback of bpf_loop: int f(u32 index, void *ctx)."""
     callee.regs[1] = UNKNOWN_SCALAR
     callee.regs[2] = above.regs[3]
     callee.callback_range = (0, 1)
 
 
 def for_each_callback(above: Frame, callee: Frame) -> None:
-    """bpf_for_each_map_elem: long f(map, key, value, ctx)."""
+    """Set the arguments of a callback of bpf_for_each_map_elem: long f(map, key, value, ctx)."""
     used = above.regs[1]
     assert used is not None
     callee.regs[1] = used
@@ -138,7 +140,7 @@ def for_each_callback(above: Frame, callee: Frame) -> None:
 
 
 def timer_callback(above: Frame, callee: Frame) -> None:
-    """bpf_timer: int f(map, key, value)."""
+    """Set the arguments of a callback of bpf_timer: int f(map, key, value)."""
     timer = above.regs[1]
     assert timer is not None
     callee.regs[1] = pointer(r.MAP_PTR, timer.what)
@@ -148,7 +150,7 @@ def timer_callback(above: Frame, callee: Frame) -> None:
 
 
 def drain_callback(w: Walk) -> Prepare:
-    """bpf_user_ringbuf_drain: long f(struct bpf_dynptr *, void *ctx)."""
+    """Return what sets the arguments for bpf_user_ringbuf_drain: long f(struct bpf_dynptr *, void *ctx)."""
 
     def prepare(above: Frame, callee: Frame) -> None:
         callee.regs[1] = pointer(r.DYNPTR, DynptrState("local", True, w.new_id(), 0))
@@ -158,7 +160,7 @@ def drain_callback(w: Walk) -> Prepare:
 
 
 def vma_callback(above: Frame, callee: Frame) -> None:
-    """bpf_find_vma: long f(struct task_struct *, struct vm_area_struct *, void *ctx)."""
+    """Set the arguments for bpf_find_vma: long f(struct task_struct *, struct vm_area_struct *, void *ctx)."""
     callee.regs[1] = above.regs[1]
     callee.regs[2] = pointer(r.BTF_ID, StructType("vm_area_struct"))
     callee.regs[3] = above.regs[4]
@@ -169,7 +171,7 @@ def vma_callback(above: Frame, callee: Frame) -> None:
 
 
 def leave(w: Walk) -> int:
-    """exit in an inner frame: back to the caller, or to the call that runs the callback again."""
+    """Leave an inner frame at exit: continue in the caller, or at the call that runs the callback again."""
     state, callee = w.state, w.frame
     if w.marks is not None:
         w.marks.update(state)
@@ -201,13 +203,14 @@ def leave(w: Walk) -> int:
 
 
 def may_leave(w: Walk, after: int, result: Reg, moved: bool = False) -> int:
-    """Return to the caller from an instruction that may end its function: LD_ABS, LD_IND and a tail call.
+    """Push a path that returns to the caller from an instruction that may end its function.
 
-    The function itself goes on at `after` as a path of its own. The main program has no caller to go back to.
+    Such instructions are LD_ABS, LD_IND and a tail call. The function itself continues at `after` as a path of its own.
+    The main program has no caller to return to.
 
     Args:
         result: R0 as the caller finds it.
-        moved: the packet may be elsewhere when the caller goes on.
+        moved: whether the packet may have moved when the caller continues.
     """
     if len(w.state.frames) == 1:
         return after
@@ -219,7 +222,7 @@ def may_leave(w: Walk, after: int, result: Reg, moved: bool = False) -> int:
 
 
 def check_range(r0: Reg, allowed: tuple[int, int], when: str, bits32: bool = False, number: int = 0) -> None:
-    """R0 lies in a range, or say where it lies (verbose_invalid_scalar)."""
+    """Check that R0 lies in a range, or report where it lies (verbose_invalid_scalar)."""
     num = r0.num
     low, high = (num.s32_min, num.s32_max) if bits32 else (num.smin, num.smax)
     if low >= allowed[0] and high <= allowed[1]:

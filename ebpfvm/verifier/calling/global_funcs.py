@@ -1,5 +1,8 @@
-"""Global functions: what their BTF prototype says of arguments and result (btf_prepare_func_args in kernel/bpf/btf.c,
-btf_check_func_arg_match and do_check_common in kernel/bpf/verifier.c)."""
+"""Global functions: what their BTF prototype says about arguments and result.
+
+Sources: btf_prepare_func_args in kernel/bpf/btf.c, btf_check_func_arg_match and do_check_common in
+kernel/bpf/verifier.c.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ TAGS = ("ctx", "trusted", "untrusted", "nonnull", "nullable", "arena")
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument: kind "scalar", "ctx", "mem" or "dynptr"; bytes of memory; whether NULL may come."""
+    """One argument: its kind "scalar", "ctx", "mem" or "dynptr", its size in bytes, and whether it may be NULL."""
 
     kind: str
     size: int = 0
@@ -37,7 +40,7 @@ _MOST_ARGUMENTS = 12
 
 
 def on_stack(w: Walk, subprog: Subprog) -> None:
-    """Raise Refuse if a call leaves out arguments that the prototype wants on the stack.
+    """Raise Refuse if the prototype expects arguments on the stack, which a call cannot pass.
 
     A compiler that passes a static function only what it uses keeps the prototype of the source. No instruction that
     passes arguments on the stack is modelled, so there are none.
@@ -56,10 +59,10 @@ def on_stack(w: Walk, subprog: Subprog) -> None:
 
 
 def arguments(w: Walk, subprog: Subprog) -> tuple[Argument, ...]:
-    """The prototype of a global function.
+    """Return the arguments of a global function's prototype.
 
     Raises:
-        Refuse: a prototype that cannot be checked.
+        Refuse: the prototype cannot be checked.
     """
     btf = w.env.program.btf
     if btf is None or not subprog.type_id:
@@ -82,7 +85,7 @@ def arguments(w: Walk, subprog: Subprog) -> tuple[Argument, ...]:
 
 
 def returns_void(w: Walk, subprog: Subprog) -> bool:
-    """Does the function return nothing?"""
+    """Return whether the function returns nothing."""
     btf = w.env.program.btf
     func = btf[subprog.type_id] if btf is not None else None
     proto = btf[func.type] if btf is not None and isinstance(func, Func) else None
@@ -123,7 +126,7 @@ def _argument(w: Walk, btf: Btf, subprog: Subprog, at: int, type_id: int) -> Arg
 
 
 def _is_context(w: Walk, btf: Btf, type_id: int) -> bool:
-    """Is it the context of the program's type by name (btf_is_prog_ctx_type)?"""
+    """Return whether a type is the context of the program's type by name (btf_is_prog_ctx_type)."""
     seen = btf[type_id]
     while not isinstance(seen, Struct | Union | Fwd):
         if isinstance(seen, Typedef) and seen.name in ("bpf_user_pt_regs_t",):
@@ -136,7 +139,7 @@ def _is_context(w: Walk, btf: Btf, type_id: int) -> bool:
 
 
 def initial_registers(w: Walk, wanted: tuple[Argument, ...]) -> dict[int, Reg]:
-    """R1 and on at the start of the walk of a global function."""
+    """Return R1 and the following registers at the start of the walk of a global function."""
     found = {}
     for at, item in enumerate(wanted, 1):
         if item.kind == "ctx":
@@ -152,7 +155,7 @@ def initial_registers(w: Walk, wanted: tuple[Argument, ...]) -> dict[int, Reg]:
 
 
 def match_arguments(w: Walk, subprog: Subprog) -> Refuse | None:
-    """Do the caller's registers fit the prototype (btf_check_func_arg_match)? The complaint, or None."""
+    """Return the refusal if the caller's registers do not fit the prototype (btf_check_func_arg_match), or None."""
     try:
         for number, item in enumerate(arguments(w, subprog), 1):
             _fits(w, number, item)
@@ -164,10 +167,10 @@ def match_arguments(w: Walk, subprog: Subprog) -> Refuse | None:
 
 
 def match_static(w: Walk, subprog: Subprog) -> None:
-    """What a kernel says of a call that does not fit a static function's prototype: nothing comes of it but a line.
+    """Log a call that does not fit a static function's prototype; the kernel reports it without rejecting it.
 
     Raises:
-        Refuse: the prototype wants arguments on the stack.
+        Refuse: the prototype expects arguments on the stack.
     """
     on_stack(w, subprog)
     if subprog.index in w.found.unreliable or subprog.is_global:
@@ -182,7 +185,7 @@ def match_static(w: Walk, subprog: Subprog) -> None:
 
 
 def _of_static(w: Walk, subprog: Subprog) -> tuple[Argument, ...]:
-    """The prototype of a static function, () if it says nothing that is checked."""
+    """Return the prototype of a static function, () if nothing in it is checked."""
     btf = w.env.program.btf
     func = btf[subprog.type_id] if btf is not None and subprog.type_id else None
     proto = btf[func.type] if btf is not None and isinstance(func, Func) else None
@@ -231,7 +234,7 @@ def _fits(w: Walk, number: int, item: Argument) -> None:
 
 
 def _dynptr(w: Walk, reg: Reg, number: int) -> None:
-    """A dynptr of any kind that is there already (process_dynptr_func)."""
+    """Check that a register holds an existing dynptr of any kind (process_dynptr_func)."""
     if reg.type not in (r.STACK, r.DYNPTR):
         who = w.env.rules.argument(number)
         raise Refuse(EINVAL, f"{who} expected pointer to stack or const struct bpf_dynptr")
@@ -244,7 +247,7 @@ def _dynptr(w: Walk, reg: Reg, number: int) -> None:
 
 
 def memory(w: Walk, reg: Reg, number: int, size: int) -> None:
-    """The register points to memory that may be read and written (check_mem_reg)."""
+    """Check that the register points to memory that may be read and written (check_mem_reg)."""
     if is_null(reg):
         return
     plain = r.with_type(reg, reg.type & ~r.MAYBE_NULL)

@@ -38,12 +38,12 @@ def _name(w: Walk, at: int) -> str:
 
 
 def _is_object(reg: Reg) -> bool:
-    """Return whether it points to an allocated object; kernel functions that mind NULL have refused it before."""
+    """Return whether a register points to an allocated object; kfuncs that refuse NULL have checked that before."""
     return reg.type & r.BASE == r.BTF_ID and bool(reg.type & r.ALLOC) and not reg.type & r.PERCPU
 
 
 def root(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
-    """A list head or tree root, whose lock is held."""
+    """Check a list head or tree root, whose lock must be held."""
     name, kind = param.struct, STRUCT_KINDS[param.struct]
     is_map = reg.type == r.MAP_VALUE
     if not is_map and reg.type != OBJECT:
@@ -72,7 +72,7 @@ def _locked(w: Walk, reg: Reg, name: str) -> None:
 
 
 def node(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
-    """A node of an object: owned, or for looking and removing borrowed."""
+    """Check a node of an object: owned, or borrowed if it is only read or removed."""
     name, kind = param.struct, STRUCT_KINDS[param.struct]
     if made.kfunc.role != "graph_put" or at > 2:  # the node that another is put after stays where it is
         if not _is_object(reg) or not (reg.ref or reg.type & r.NON_OWN_REF):
@@ -108,13 +108,13 @@ def _belongs(w: Walk, made: KfuncCall, reg: Reg, name: str, off: int) -> None:
 
 
 def held_struct(w: Walk, field: Special) -> StructType:
-    """What a list or tree holds."""
+    """Return the struct that a list or tree holds."""
     assert field.btf is not None
     return w.env.local_struct(field.btf, field.type_id)
 
 
 def owned(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
-    """An allocated object that is given away whole (__alloc)."""
+    """Check an allocated object whose ownership is transferred (__alloc)."""
     percpu = made.kfunc.role == "percpu_obj_drop"
     if reg.type not in (OBJECT, OBJECT | r.PERCPU):
         raise Refuse(EINVAL, f"{_name(w, at)} expected pointer to allocated object")
@@ -132,7 +132,7 @@ def _dropper(w: Walk, percpu: bool) -> str:
 
 
 def counted(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
-    """An object with a reference count (__refcounted_kptr)."""
+    """Check an object with a reference count (__refcounted_kptr)."""
     if not _is_object(reg):
         raise Refuse(EINVAL, f"{_name(w, at)} is neither owning or non-owning ref")
     if not any(item.kind == "refcount" for item in reg.what.fields):
@@ -146,7 +146,7 @@ def counted(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> N
 
 
 def borrowed(reg: Reg) -> Reg:
-    """The same object, no longer owned (ref_set_non_owning)."""
+    """Return a pointer to the same object without ownership (ref_set_non_owning)."""
     type = reg.type | r.NON_OWN_REF
     if any(item.kind == "refcount" for item in reg.what.fields):
         type |= r.RCU
@@ -154,7 +154,7 @@ def borrowed(reg: Reg) -> Reg:
 
 
 def put_in(w: Walk, made: KfuncCall) -> None:
-    """The list or tree owns the object now; the program's pointers borrow it."""
+    """Transfer the ownership of an object to a list or tree; the program's pointers become borrowed."""
     reg = w.regs[2]
     assert reg is not None
     ref = reg.ref
@@ -163,7 +163,7 @@ def put_in(w: Walk, made: KfuncCall) -> None:
 
 
 def new_object(w: Walk, made: KfuncCall) -> Reg:
-    """bpf_obj_new: a struct of the program."""
+    """Return the result of bpf_obj_new: a struct of the program."""
     type_id, btf = made.constant, w.env.program.btf
     if type_id is None or type_id > U32_MAX:
         raise Refuse(EINVAL, "local type ID argument must be in range [0, U32_MAX]")
@@ -181,7 +181,7 @@ def new_object(w: Walk, made: KfuncCall) -> Reg:
 
 
 def _percpu_struct(btf: Btf, found: Type, what: StructType) -> None:
-    """What an object for each CPU may hold: numbers."""
+    """Check that a per-CPU object holds only numbers."""
     assert isinstance(found, Struct)
     if found.size > _MOST_PERCPU:
         raise Refuse(EINVAL, f"bpf_percpu_obj_new type size ({found.size}) is greater than {_MOST_PERCPU}")
@@ -192,7 +192,7 @@ def _percpu_struct(btf: Btf, found: Type, what: StructType) -> None:
 
 
 def _only_numbers(btf: Btf, found: Struct | Union, depth: int = 0) -> bool:
-    """Return whether a struct holds nothing but numbers, arrays of them and such structs, three deep at most."""
+    """Return whether a struct holds only numbers, arrays of them and such structs, nested at most three deep."""
     for member in found.members:
         kind = btf.resolved(member.type)
         if isinstance(kind, Struct | Union):
@@ -207,7 +207,7 @@ def _only_numbers(btf: Btf, found: Struct | Union, depth: int = 0) -> bool:
 
 
 def counted_again(w: Walk, made: KfuncCall) -> Reg:
-    """bpf_refcount_acquire: NULL only for a borrowed object, which may be on its way out."""
+    """Return the result of bpf_refcount_acquire: NULL only for a borrowed object, which may be about to be freed."""
     reg: Reg = made.extra["object"]
     maybe = reg.type & r.NON_OWN_REF
     if maybe:
@@ -217,7 +217,7 @@ def counted_again(w: Walk, made: KfuncCall) -> Reg:
 
 
 def taken_out(w: Walk, made: KfuncCall) -> Reg:
-    """A node that the program owns now, or NULL."""
+    """Return a node that the program now owns, or NULL."""
     what, off = _held(w, made)
     w.new_id()
     ref = references.acquire(w)
@@ -225,7 +225,7 @@ def taken_out(w: Walk, made: KfuncCall) -> Reg:
 
 
 def looked_at(w: Walk, made: KfuncCall) -> Reg:
-    """A node that still belongs to its list or tree, or NULL."""
+    """Return a node that still belongs to its list or tree, or NULL."""
     what, off = _held(w, made)
     return borrowed(pointer(OBJECT | r.MAYBE_NULL, what, off=off, id=w.new_id()))
 
@@ -237,7 +237,7 @@ def _held(w: Walk, made: KfuncCall) -> tuple[StructType, int]:
 
 
 def less_callback(w: Walk, made: KfuncCall) -> Callable[[Frame, Frame], None]:
-    """bool less(struct bpf_rb_node *new, const struct bpf_rb_node *old): both borrowed."""
+    """Return the function that sets the arguments of bool less(struct bpf_rb_node *, const struct bpf_rb_node *)."""
     what, off = _held(w, made)
 
     def prepare(above: Frame, callee: Frame) -> None:

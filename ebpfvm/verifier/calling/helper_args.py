@@ -48,10 +48,10 @@ BPF_F_INNER_MAP = 1 << 12
 
 
 def check(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None) -> None:
-    """Argument R`at` of a helper.
+    """Check argument R`at` of a helper.
 
     Args:
-        before: contract of the argument in front of it (the memory that a size belongs to).
+        before: contract of the preceding argument (the memory that a size belongs to).
     """
     if spec.kind is Arg.DONTCARE:
         return
@@ -105,7 +105,7 @@ def _qdisc_context(w: Walk, call: Call) -> tuple[int, ...]:
 
 
 def _typed(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> Reg:
-    """check_reg_type."""
+    """Check the type of a register (check_reg_type)."""
     type = reg.type
     if spec.rdonly:
         type &= ~r.RDONLY
@@ -156,7 +156,7 @@ def _struct_fits(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg, xchg: bo
 
 
 def _offset(w: Walk, reg: Reg, at: int, spec: ArgSpec) -> None:
-    """check_func_arg_reg_off."""
+    """Check the offset of a pointer argument (check_func_arg_reg_off)."""
     if spec.release:
         if spec.kind is Arg.PTR_TO_DYNPTR and reg.type == r.STACK:
             return
@@ -168,7 +168,7 @@ def _offset(w: Walk, reg: Reg, at: int, spec: ArgSpec) -> None:
 
 
 def offset(w: Walk, reg: Reg, at: int) -> None:
-    """Kinds of pointers that are passed on only as they were given (check_func_arg_reg_off)."""
+    """Check pointers that may only be passed as they were given (check_func_arg_reg_off)."""
     if reg.type not in ANY_OFFSET and not (reg.type == r.CTX and w.env.prog_type.ctx_offsets == "any"):
         kernel_object = reg.type & r.BASE == r.BTF_ID and not reg.type & _NEVER_MOVED
         regions.unmodified(w, reg, at, fixed_ok=kernel_object)
@@ -187,11 +187,11 @@ def _released(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
 
 def memory(w: Walk, reg: Reg, at: int, size: int, write: bool, zero_ok: bool, call: Call | None,
            dead_ok: bool = False) -> None:
-    """A helper's use of `size` bytes (check_helper_mem_access).
+    """Check a helper's access to `size` bytes (check_helper_mem_access).
 
     Args:
-        call: given when the memory need not be initialised.
-        dead_ok: it may be stack that nobody reads any more, for what the callee does has been looked at before.
+        call: given if the memory need not be initialised.
+        dead_ok: whether it may be stack that nobody reads any more, because the callee has been checked separately.
     """
     base = reg.type & r.BASE
     if base in r.PKT_TYPES:
@@ -219,7 +219,7 @@ def memory(w: Walk, reg: Reg, at: int, size: int, write: bool, zero_ok: bool, ca
 
 
 def sized(w: Walk, reg: Reg, at: int, write: bool, zero_ok: bool, uninit: bool, call: Call | None) -> None:
-    """A size argument R`at` and the memory in the register before it (check_mem_size_reg)."""
+    """Check a size argument R`at` and the memory in the register before it (check_mem_size_reg)."""
     num = reg.num
     if call is not None:
         call.max_size = num.umax
@@ -252,7 +252,7 @@ def _key(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, re
 
 
 def _constant_key(w: Walk, reg: Reg, size: int) -> int:
-    """The key if it is a known number on the stack (get_constant_map_key), else -1."""
+    """Return the key if it is a known number on the stack (get_constant_map_key), otherwise -1."""
     if reg.type != r.STACK or reg.num.mask:
         return -1
     at = -(reg.off + reg.num.smin) - 1

@@ -36,7 +36,7 @@ _WRITERS = frozenset({"update", "delete", "push", "pop"})
 
 
 def build(w: Walk, pc: int, insn: Insn) -> Step:
-    """A call of a helper."""
+    """Return the step for a call of a helper."""
     env = w.env
     number = insn.imm
     general = env.dialect.helpers.get(number)
@@ -69,7 +69,7 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
 
 
 def _context(w: Walk, helper: Helper, number: int) -> None:
-    """Helpers that may sleep, where sleeping is forbidden."""
+    """Check that a helper that may sleep is not called where sleeping is forbidden."""
     if not helper.might_sleep:
         return
     if not w.env.rules.one_sleep_check and not w.in_sleepable():
@@ -82,7 +82,7 @@ def _context(w: Walk, helper: Helper, number: int) -> None:
 
 
 def call(w: Walk, helper: Helper, number: int) -> None:
-    """Arguments, effects, result."""
+    """Check the arguments, then apply the effects and set the result."""
     made = Call(helper, number)
     before = None
     for at, spec in enumerate(helper.args, 1):
@@ -114,7 +114,7 @@ def call(w: Walk, helper: Helper, number: int) -> None:
 
 
 def _within(w: Walk, helper: Helper, at: int, allowed: tuple[int, int]) -> None:
-    """Raise Refuse if argument `at` is no number of a range."""
+    """Raise Refuse if argument `at` is not a number within a range."""
     reg = w.regs[at]
     assert reg is not None
     if reg.type != SCALAR:
@@ -126,7 +126,7 @@ def _within(w: Walk, helper: Helper, at: int, allowed: tuple[int, int]) -> None:
 
 
 def _function_known(w: Walk, helper: Helper, number: int) -> None:
-    """Raise Refuse where a program is not called for a function (check_get_func_ip)."""
+    """Raise Refuse if the program type is not attached to a function (check_get_func_ip)."""
     kind, program = w.env.prog_type, w.env.program
     if kind.name == "tracing":
         if program.attach_type in ("trace_raw_tp", "trace_iter"):
@@ -138,7 +138,7 @@ def _function_known(w: Walk, helper: Helper, number: int) -> None:
 
 
 def _map_rules(w: Walk, made: Call) -> None:
-    """record_func_map and record_func_key."""
+    """Record the map and key of the call (record_func_map and record_func_key)."""
     used, helper = made.map, made.helper
     if used is not None and helper.map_op in _WRITERS and used.flags & 1 << 7:
         raise Refuse(EACCES, "write into map forbidden")
@@ -151,7 +151,7 @@ def _map_rules(w: Walk, made: Call) -> None:
 
 
 def _fill(w: Walk, number: int, size: int) -> None:
-    """The helper has written `size` bytes of stack."""
+    """Mark `size` bytes of stack as written by the helper."""
     reg = w.regs[number]
     assert reg is not None
     low = reg.off + reg.num.smin
@@ -235,7 +235,7 @@ def _dynptr_from_mem(w: Walk, made: Call) -> None:
 
 
 def _inlined(w: Walk, callback: int) -> None:
-    """Will the kernel replace this bpf_loop by a loop of its own (update_loop_inline_state)?"""
+    """Record whether the kernel can replace this bpf_loop by an inlined loop (update_loop_inline_state)."""
     before = w.found.inlined_loops.get(w.pc)
     if before is not None and not before[0]:
         return
@@ -247,7 +247,7 @@ def _inlined(w: Walk, callback: int) -> None:
 
 
 def _format(w: Walk, made: Call) -> None:
-    """The format of bpf_snprintf fits its arguments (check_bpf_snprintf_call)."""
+    """Check that the format of bpf_snprintf fits its arguments (check_bpf_snprintf_call)."""
     fmt, size = w.regs[3], w.regs[5]
     assert fmt is not None and size is not None
     if size.num.value % 8:
@@ -267,7 +267,7 @@ complete(HelperRole, _BY_ROLE, "ebpfvm.verifier.calling.helper_calls")
 
 
 def _result(w: Walk, made: Call, old: list[Reg | None]) -> Reg | None:
-    """R0 after the call."""
+    """Return R0 after the call."""
     ret = made.helper.ret
     kind, op = ret.kind, made.helper.map_op
     if kind is Ret.VOID:
@@ -322,7 +322,7 @@ def _number(w: Walk, made: Call) -> Reg:
 
 
 def bounded(w: Walk, low: int, high: int) -> Num:
-    """A number between two signed 64-bit ones."""
+    """Return a number between two signed 64-bit numbers."""
     num = UNKNOWN_SCALAR.num
     assume = w.arithmetic.assume
     num = assume["jsge", 64](num, r.known(low).num)[0]
@@ -342,7 +342,7 @@ def _object(w: Walk, made: Call, flags: int) -> tuple[int, StructType, int]:
 
 
 def _map_fits(w: Walk, made: Call) -> None:
-    """The map type and the helper go together (check_map_func_compatibility); the last check of all."""
+    """Check, as the last check, that the map type and the helper fit together (check_map_func_compatibility)."""
     used, helper, name = made.map, made.helper, made.helper.name
     if used is None:
         return

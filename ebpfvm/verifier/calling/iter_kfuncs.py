@@ -34,7 +34,7 @@ def _name(w: Walk, at: int) -> str:
 
 
 def iterator(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
-    """The iterator argument of new, next and destroy."""
+    """Check the iterator argument of new, next and destroy."""
     kind, flags = _kind(param), made.kfunc.flags
     if reg.type != r.STACK:
         who = w.env.rules.argument(at)
@@ -62,7 +62,7 @@ def iterator(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
 
 
 def created(w: Walk, made: KfuncCall) -> None:
-    """bpf_iter_*_new: the slots hold an iterator, which has to be destroyed."""
+    """Mark the slots as an iterator, which must be destroyed (bpf_iter_*_new)."""
     number, index, kind = made.extra["iter"]
     ref = references.acquire(w)
     slots = w.state.frames[number].stack_for_write()
@@ -73,7 +73,7 @@ def created(w: Walk, made: KfuncCall) -> None:
 
 
 def destroyed(w: Walk, made: KfuncCall) -> None:
-    """bpf_iter_*_destroy."""
+    """Clear the slots of the iterator (bpf_iter_*_destroy)."""
     number, index, kind = made.extra["iter"]
     references.release(w, made.ref)
     slots = w.state.frames[number].stack_for_write()
@@ -84,7 +84,7 @@ def destroyed(w: Walk, made: KfuncCall) -> None:
 
 
 def next_value(w: Walk, made: KfuncCall) -> Reg:
-    """bpf_iter_*_next: one path on which it gives something, and this one, on which it is at its end."""
+    """Push a path on which bpf_iter_*_next returns a value, and return the result for its end."""
     number, index, kind = made.extra["iter"]
     slot = w.state.frames[number].stack[index]
     state: IterState = slot.reg
@@ -111,14 +111,14 @@ def _set(slots: dict[int, Slot], index: int, kind: str, state: IterState) -> Non
 
 
 def rcu_lock(w: Walk, made: KfuncCall) -> None:
-    """bpf_rcu_read_lock."""
+    """Enter an RCU read-side section (bpf_rcu_read_lock)."""
     if w.state.rcu and not w.env.rules.rcu_nests:
         raise Refuse(EINVAL, f"nested rcu read lock (kernel function {made.kfunc.name})")
     w.state.rcu += 1
 
 
 def rcu_unlock(w: Walk, made: KfuncCall) -> None:
-    """bpf_rcu_read_unlock: what was safe by RCU is not any more."""
+    """Leave an RCU read-side section (bpf_rcu_read_unlock); pointers that it protected become unsafe."""
     state = w.state
     if not state.rcu:
         raise Refuse(EINVAL, f"unmatched rcu read unlock (kernel function {made.kfunc.name})")
@@ -129,19 +129,19 @@ def rcu_unlock(w: Walk, made: KfuncCall) -> None:
 
 
 def preempt_disable(w: Walk, made: KfuncCall) -> None:
-    """bpf_preempt_disable."""
+    """Enter a section that cannot be preempted (bpf_preempt_disable)."""
     w.state.preempt += 1
 
 
 def preempt_enable(w: Walk, made: KfuncCall) -> None:
-    """bpf_preempt_enable."""
+    """Leave a section that cannot be preempted (bpf_preempt_enable)."""
     if not w.state.preempt:
         raise Refuse(EINVAL, f"unmatched attempt to enable preemption (kernel function {made.kfunc.name})")
     w.state.preempt -= 1
 
 
 def irq_flag(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
-    """The flag of bpf_local_irq_save and bpf_local_irq_restore."""
+    """Check the flag of bpf_local_irq_save and bpf_local_irq_restore."""
     who = w.env.rules.argument(at)
     if reg.type != r.STACK:
         raise Refuse(EINVAL, f"{who} doesn't point to an irq flag on stack")

@@ -1,7 +1,7 @@
-"""Arguments of kernel functions (check_kfunc_args and get_kfunc_ptr_arg_type, kernel/bpf/verifier.c).
+"""Arguments of kfuncs (check_kfunc_args and get_kfunc_ptr_arg_type, kernel/bpf/verifier.c).
 
-What an argument must be follows from the prototype, from the suffix of its name and, for plain pointers, from the
-register: a pointer to a struct of the kernel is compared by type, everything else is memory of numbers.
+The requirements on an argument follow from the prototype, from the suffix of its name and, for plain pointers, from
+the register: a pointer to a kernel struct is compared by type, everything else is memory of numbers.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ _UNSET = Reg(0, UNKNOWN_SCALAR.num)  # a register without a value, which only it
 
 
 def name_of(w: Walk, at: int) -> str:
-    """How a message names argument `at` (from 1)."""
+    """Return how a message names argument `at` (from 1)."""
     return w.env.rules.argument(at)
 
 
 def check(w: Walk, made: KfuncCall) -> None:
-    """All arguments in order."""
+    """Check all arguments in order."""
     params = made.kfunc.params
     at = 0
     while at < len(params):
@@ -72,7 +72,7 @@ def _scalar(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> N
 
 
 def _pointer(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> bool:
-    """One pointer; return whether the next argument is its size and done with it."""
+    """Check one pointer, and return whether the next argument is its size and has been checked too."""
     kfunc = made.kfunc
     strict = bool(kfunc.flags & {"trusted_args", "rcu", "release"}) or w.env.rules.kfuncs_trust_arguments
     may_be_null = bool(param.suffixes & {"nullable", "opt"})
@@ -112,7 +112,7 @@ def _pointer(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
 
 
 def _size_of(w: Walk, made: KfuncCall, at: int) -> Reg | None:
-    """The register with the size of the memory in R`at`, if the prototype has one behind it and it holds a number."""
+    """Return the register with the size of the memory in R`at`, if the prototype has one and it is a number."""
     params = made.kfunc.params
     if at >= len(params) or params[at].pointers or not params[at].suffixes & {"sz", "szk"}:
         return None
@@ -130,7 +130,7 @@ def _is_context(w: Walk, param: KfuncParam) -> bool:
 
 
 def _kind(param: KfuncParam) -> str:
-    """How a message names the type behind a pointer."""
+    """Return how a message names the type that a pointer points to."""
     word, _, name = param.type.rpartition(" ")
     if param.type == "void":
         return "UNKNOWN "
@@ -142,7 +142,7 @@ def _args(w: Walk, at: int) -> str:
 
 
 def _numbers(w: Walk, at: int, param: KfuncParam, size: Reg | None) -> None:
-    """Memory holds numbers or structs of numbers, and anything if its size is told."""
+    """Check that memory consists of numbers or structs of numbers; it may be anything if its size is passed."""
     if param.type in _INTS or param.type in PLAIN or (size is not None and param.type == "void"):
         return
     what = "void, " if size is not None else ""
@@ -151,7 +151,7 @@ def _numbers(w: Walk, at: int, param: KfuncParam, size: Reg | None) -> None:
 
 
 def _trusted(made: KfuncCall, at: int, reg: Reg, strict: bool) -> None:
-    """Kernel functions rely on pointers only if they were given by the kernel or are referenced."""
+    """Check that a pointer is trusted or referenced, since kfuncs rely on no others."""
     if not strict or r.is_trusted(reg):
         return
     if "rcu" not in made.kfunc.flags:
@@ -161,7 +161,7 @@ def _trusted(made: KfuncCall, at: int, reg: Reg, strict: bool) -> None:
 
 
 def _offset(w: Walk, made: KfuncCall, at: int, reg: Reg) -> None:
-    """check_func_arg_reg_off."""
+    """Check the offset of a pointer argument (check_func_arg_reg_off)."""
     if "release" in made.kfunc.flags and reg.ref:
         if reg.off or (w.env.rules.offset_in_var_off and (reg.num.mask or reg.num.value)):
             raise Refuse(EINVAL, f"R{at} must have zero offset when passed to release func or trusted arg to kfunc")
@@ -182,12 +182,12 @@ def _note_reference(w: Walk, made: KfuncCall, at: int, reg: Reg) -> None:
 
 
 def _releases(made: KfuncCall, at: int) -> bool:
-    """Is R`at` the argument that a release kfunc takes away? The first pointer, unless it takes several."""
+    """Return whether R`at` is what a release kfunc releases: the first pointer, unless it takes several."""
     return at == next(i for i, param in enumerate(made.kfunc.params, 1) if param.pointers)
 
 
 def _slot(w: Walk, made: KfuncCall, at: int, reg: Reg) -> None:
-    """A kptr slot of a map value (KF_KPTR_GET, Linux 6.1)."""
+    """Check a kptr slot of a map value (KF_KPTR_GET, Linux 6.1)."""
     if reg.type & r.BASE != r.MAP_VALUE or reg.type & r.MAYBE_NULL:
         raise Refuse(EINVAL, f"arg#{at - 1} expected pointer to map value")
     if reg.num.mask:
@@ -204,7 +204,7 @@ def _slot(w: Walk, made: KfuncCall, at: int, reg: Reg) -> None:
 
 
 def _object(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
-    """A pointer to a struct of the kernel, or to one that begins with it (process_kf_arg_ptr_to_btf_id)."""
+    """Check a pointer to a kernel struct, or to one that begins with it (process_kf_arg_ptr_to_btf_id)."""
     base, wanted = reg.type & r.BASE, param.struct
     if base == r.BTF_ID and reg.type & ~r.BASE & ~r.TRUSTED_FLAGS and not reg.type & r.RCU:
         plain = r.type_name(base | reg.type & r.TRUSTED_FLAGS)
@@ -219,7 +219,7 @@ def _object(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> N
 
 
 def _memory(w: Walk, at: int, param: KfuncParam, reg: Reg) -> None:
-    """Memory of the size of what is pointed to (check_mem_reg)."""
+    """Check memory of the size of the pointed-to type (check_mem_reg)."""
     if is_null(reg):
         return
     length = _INTS.get(param.type) or PLAIN[param.type]
@@ -229,7 +229,7 @@ def _memory(w: Walk, at: int, param: KfuncParam, reg: Reg) -> None:
 
 
 def _sized(w: Walk, made: KfuncCall, at: int, param: KfuncParam, size: Reg) -> None:
-    """Memory and its size (check_kfunc_mem_size_reg)."""
+    """Check memory together with its size (check_kfunc_mem_size_reg)."""
     buffer = w.regs[at] or _UNSET
     if not is_null(buffer) or "opt" not in param.suffixes:
         try:

@@ -1,7 +1,7 @@
-"""Calls of kernel functions (check_kfunc_call, kernel/bpf/verifier.c): arguments by prototype and suffix, then effects.
+"""Calls of kfuncs (check_kfunc_call, kernel/bpf/verifier.c): arguments by prototype and suffix, then effects.
 
-The families with rules of their own are in `kfunc_objects` (allocated objects, lists, trees), `kfunc_iters`
-(open-coded iterators), `kfunc_dynptrs` and `kfunc_regions` (RCU, preemption, interrupts).
+`families` lists the kfuncs with rules of their own: allocated objects, lists and trees (`graph_kfuncs`), open-coded
+iterators and RCU, preemption and interrupts (`iter_kfuncs`), dynptrs (`dynptr_kfuncs`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def build(w: Walk, pc: int, insn: Insn) -> Step:
-    """A call of a kfunc."""
+    """Return the step for a call of a kfunc."""
     env = w.env
     kfunc = env.kfuncs.get(insn.imm)
     missing = env.program.kfuncs.get(insn.imm)  # libbpf makes such a call invalid and says so in the log
@@ -54,7 +54,7 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
 
 
 def call(w: Walk, kfunc: Kfunc, number: int, after: int) -> int:
-    """Arguments, effects, result."""
+    """Check the arguments, then apply the effects and set the result."""
     made = KfuncCall(kfunc, number)
     family = families.family_of(kfunc)
     if not families.modelled(kfunc):
@@ -93,7 +93,7 @@ def _release(w: Walk, made: KfuncCall) -> None:
 
 
 def result(w: Walk, made: KfuncCall) -> Reg | None:
-    """R0 by the prototype."""
+    """Return R0 according to the prototype."""
     kfunc = made.kfunc
     ret = kfunc.ret
     if not ret.pointers:

@@ -1,5 +1,7 @@
-"""Spin locks, and other fields that only certain functions may touch (process_spin_lock, process_kptr_func,
-check_map_field_pointer of kernel/bpf/verifier.c)."""
+"""Spin locks, and other fields that only certain functions may access.
+
+Sources: process_spin_lock, process_kptr_func, check_map_field_pointer of kernel/bpf/verifier.c.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +25,17 @@ LOCKS = frozenset({"lock", "res_lock", "res_lock_irq"})
 
 
 def fields_of(reg: Reg) -> tuple[Special, ...]:
-    """Special fields of what a map value or object pointer points to."""
+    """Return the special fields of what a map value or object pointer points to."""
     return tuple(reg.what.fields)
 
 
 def owner_of(reg: Reg) -> object:
-    """What tells one lock's allocation from another's: the map, or the object."""
+    """Return what identifies a lock's allocation: the map, or the object."""
     return reg.what if reg.type & r.BASE == r.MAP_VALUE else reg.what.btf
 
 
 def spin(w: Walk, reg: Reg, at: int, lock: bool, name: str, holds: str = "lock") -> None:
-    """bpf_spin_lock, bpf_spin_unlock and their res_ siblings (process_spin_lock).
+    """Check bpf_spin_lock, bpf_spin_unlock and the res_ variants (process_spin_lock).
 
     Args:
         name: "bpf_spin" or "bpf_res_spin".
@@ -85,7 +87,7 @@ def _give(w: Walk, reg: Reg, owner: object, name: str, kind: str) -> None:
 
 
 def map_field(reg: Reg, at: int, kind: str, struct: str) -> None:
-    """The pointer is exactly at the map value's only field of a kind (check_map_field_pointer)."""
+    """Check that the pointer is exactly at the map value's only field of a kind (check_map_field_pointer)."""
     used = reg.what
     if reg.num.mask:
         raise Refuse(EINVAL, f"R{at} doesn't have constant offset. {struct} has to be at the constant offset")
@@ -100,7 +102,7 @@ def map_field(reg: Reg, at: int, kind: str, struct: str) -> None:
 
 
 def kptr_dest(w: Walk, call: Call, reg: Reg, at: int) -> None:
-    """The slot of bpf_kptr_xchg (process_kptr_func)."""
+    """Check the slot of bpf_kptr_xchg (process_kptr_func)."""
     if reg.type & r.BASE == r.MAP_VALUE:
         used = reg.what
         if used.spec.btf is None:

@@ -1,5 +1,7 @@
-"""Resilient spin locks: taking one may fail, so the walk goes two ways (process_spin_lock, check_kfunc_call of
-kernel/bpf/verifier.c, Linux 6.15)."""
+"""Resilient spin locks: taking one may fail, so that the walk continues on two paths.
+
+Sources: process_spin_lock, check_kfunc_call of kernel/bpf/verifier.c, Linux 6.15.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,14 @@ _MAX_ERRNO = 4095
 
 
 def failed(w: Walk, made: KfuncCall, after: int) -> None:
-    """The path on which the lock was not taken, to be walked later."""
+    """Push the path on which the lock was not taken."""
     frame = w.push(after, w.pc).frames[-1]
     w.clobber(frame)
     frame.regs[0] = Reg(SCALAR, helper_calls.bounded(w, -_MAX_ERRNO, -1))
 
 
 def argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
-    """The lock, in a map value or in an allocated object."""
+    """Check the lock, in a map value or in an allocated object."""
     if reg.type not in (r.MAP_VALUE, r.BTF_ID | r.ALLOC):
         who = w.env.rules.argument(at)
         raise Refuse(EINVAL, f"{who} doesn't point to map value or allocated object")
@@ -37,5 +39,5 @@ def argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
 
 
 def taken(w: Walk, made: KfuncCall) -> Reg:
-    """On this path it was."""
+    """Return R0 for the path on which the lock was taken."""
     return known(0)

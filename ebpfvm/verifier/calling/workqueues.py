@@ -1,5 +1,7 @@
-"""bpf_wq: work that a program puts off (process_wq_func and the map argument of check_kfunc_args,
-kernel/bpf/verifier.c, Linux 6.10). Its callback may sleep."""
+"""bpf_wq: work that a program defers; its callback may sleep.
+
+Sources: process_wq_func and the map argument of check_kfunc_args, kernel/bpf/verifier.c, Linux 6.10.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
-    """The work queue in a map value."""
+    """Check the work queue in a map value."""
     if reg.type != r.MAP_VALUE:
         raise Refuse(EINVAL, f"{_name(w, at)} doesn't point to a map value")
     locks.map_field(reg, at, "wq", "bpf_wq")
@@ -26,7 +28,7 @@ def argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
 
 
 def map_argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
-    """The map that the work queue is in."""
+    """Check the map that contains the work queue."""
     if reg.type != r.MAP_PTR:
         found = r.type_name(reg.type)
         raise Refuse(EINVAL, f"{_name(w, at)} is {found} expected {found} or socket")
@@ -39,7 +41,7 @@ def map_argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg)
 
 
 def called_later(w: Walk, made: KfuncCall) -> None:
-    """bpf_wq_set_callback: another walk, of the callback."""
+    """Push a path through the callback of bpf_wq_set_callback."""
     frames.push_async(w, made.subprog, frames.timer_callback, sleepable=True)
 
 

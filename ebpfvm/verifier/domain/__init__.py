@@ -1,4 +1,4 @@
-"""The scalar domain: what the verifier knows of a number.
+"""The scalar domain: what the verifier knows about a number.
 
 Pure functions on immutable values, equal to the kernel's down to the last bound, and proved sound: whatever numbers the
 operands may be, the result they give when the instruction is executed belongs to the set the function returns

@@ -26,29 +26,29 @@ from ebpfvm.verifier.domain.width import S32_MAX, S64_MAX, SIGN32, SIGN64, U32_M
 
 
 def from_urange64(umin: int, umax: int) -> Arc:
-    """The unsigned numbers from `umin` up to `umax`, round the circle if need be."""
+    """Return the unsigned numbers from `umin` up to `umax`, wrapping around the circle if necessary."""
     return umin, umax - umin & U64_MAX
 
 
 def from_urange32(umin: int, umax: int) -> Arc:
-    """`from_urange64` at 32 bits."""
+    """Return `from_urange64` at 32 bits."""
     return umin, umax - umin & U32_MAX
 
 
 def from_srange64(smin: int, smax: int) -> Arc:
-    """The signed numbers from `smin` up to `smax`."""
+    """Return the signed numbers from `smin` up to `smax`."""
     size = smax - smin & U64_MAX
     return (0, size) if size == U64_MAX else (smin & U64_MAX, size)
 
 
 def from_srange32(smin: int, smax: int) -> Arc:
-    """`from_srange64` at 32 bits."""
+    """Return `from_srange64` at 32 bits."""
     size = smax - smin & U32_MAX
     return (0, size) if size == U32_MAX else (smin & U32_MAX, size)
 
 
 def bounds64(arc: Arc) -> tuple[int, int, int, int]:
-    """umin, umax, smin, smax of an arc (of the empty one, what the kernel's accessors make of its spelling).
+    """Return umin, umax, smin, smax of an arc (of the empty one, what the kernel's accessors make of its spelling).
 
     >>> bounds64((5, 3))
     (5, 8, 5, 8)
@@ -70,7 +70,7 @@ def bounds64(arc: Arc) -> tuple[int, int, int, int]:
 
 
 def bounds32(arc: Arc) -> tuple[int, int, int, int]:
-    """`bounds64` at 32 bits."""
+    """Return `bounds64` at 32 bits."""
     base, size = arc
     end = base + size
     if end <= U32_MAX:
@@ -86,7 +86,7 @@ def bounds32(arc: Arc) -> tuple[int, int, int, int]:
 
 
 def from_tnum64(var_off: Tnum) -> Arc:
-    """The arc of the known bits: signed if the sign bit may be set, else unsigned."""
+    """Return the arc of the known bits: signed if the sign bit may be set, otherwise unsigned."""
     value, mask = var_off
     if (value | mask) & SIGN64:
         low = value | mask & SIGN64
@@ -96,7 +96,7 @@ def from_tnum64(var_off: Tnum) -> Arc:
 
 
 def from_tnum32(var_off: Tnum) -> Arc:
-    """The arc of the known bits of the lower half."""
+    """Return the arc of the known bits of the lower half."""
     value, mask = var_off
     value &= U32_MAX
     mask &= U32_MAX
@@ -108,7 +108,10 @@ def from_tnum32(var_off: Tnum) -> Arc:
 
 
 def intersect64(a: Arc, b: Arc) -> Arc:
-    """Numbers in `a` and in `b`. Two arcs may meet in two pieces; then the smaller of the two arcs is returned."""
+    """Return the numbers in `a` and in `b`.
+
+    Two arcs may meet in two pieces; then the smaller of the two arcs is returned.
+    """
     if a == EMPTY64 or b == EMPTY64:
         return EMPTY64
     if a[0] > b[0]:
@@ -127,7 +130,7 @@ def intersect64(a: Arc, b: Arc) -> Arc:
 
 
 def intersect32(a: Arc, b: Arc) -> Arc:
-    """`intersect64` at 32 bits."""
+    """Return `intersect64` at 32 bits."""
     if a == EMPTY32 or b == EMPTY32:
         return EMPTY32
     if a[0] > b[0]:
@@ -146,7 +149,7 @@ def intersect32(a: Arc, b: Arc) -> Arc:
 
 
 def add64(a: Arc, b: Arc) -> Arc:
-    """Every sum of a member of `a` and a member of `b`."""
+    """Return every sum of a member of `a` and a member of `b`."""
     if a == EMPTY64 or b == EMPTY64:
         return EMPTY64
     size = a[1] + b[1]
@@ -156,7 +159,7 @@ def add64(a: Arc, b: Arc) -> Arc:
 
 
 def add32(a: Arc, b: Arc) -> Arc:
-    """`add64` at 32 bits."""
+    """Return `add64` at 32 bits."""
     if a == EMPTY32 or b == EMPTY32:
         return EMPTY32
     size = a[1] + b[1]
@@ -166,14 +169,14 @@ def add32(a: Arc, b: Arc) -> Arc:
 
 
 def negate64(a: Arc) -> Arc:
-    """Every -x for a member x of `a`."""
+    """Return every -x for a member x of `a`."""
     if a == EMPTY64:
         return EMPTY64
     return _full_at_0_64(-(a[0] + a[1]) & U64_MAX, a[1])
 
 
 def negate32(a: Arc) -> Arc:
-    """`negate64` at 32 bits."""
+    """Return `negate64` at 32 bits."""
     if a == EMPTY32:
         return EMPTY32
     return _full_at_0_32(-(a[0] + a[1]) & U32_MAX, a[1])
@@ -193,7 +196,7 @@ def _full_at_0_32(base: int, size: int) -> Arc:
 
 
 def subset64(outer: Arc, inner: Arc) -> bool:
-    """Does `outer` hold all of `inner`?
+    """Return whether `outer` includes all of `inner`.
 
     >>> subset64((10, 5), (12, 3)), subset64((10, 5), (12, 4))
     (True, False)
@@ -209,7 +212,7 @@ def subset64(outer: Arc, inner: Arc) -> bool:
 
 
 def subset32(outer: Arc, inner: Arc) -> bool:
-    """`subset64` at 32 bits."""
+    """Return `subset64` at 32 bits."""
     if inner == EMPTY32:
         return True
     if outer == EMPTY32:
@@ -221,14 +224,14 @@ def subset32(outer: Arc, inner: Arc) -> bool:
 
 
 def low_half(a: Arc) -> Arc:
-    """The arc of lower halves of the members of `a` (`cnum32_from_cnum64`)."""
+    """Return the arc of lower halves of the members of `a` (`cnum32_from_cnum64`)."""
     if a == EMPTY64:
         return EMPTY32
     return (0, U32_MAX) if a[1] >= U32_MAX else (a[0] & U32_MAX, a[1])
 
 
 def narrow_to_low_half(a: Arc, b: Arc) -> Arc:
-    """The members of `a` from the first to the last whose lower half lies in `b` (`cnum64_cnum32_intersect`).
+    """Return the members of `a` from the first to the last whose lower half is in `b` (`cnum64_cnum32_intersect`).
 
     The circle is turned so that `a` starts at a multiple of 2**32; then `b` repeats every 2**32, and both ends of `a`
     can be moved inwards to the nearest repetition.

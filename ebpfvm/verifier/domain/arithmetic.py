@@ -1,4 +1,4 @@
-"""The transfer functions of one kind of numbers, gathered in tables.
+"""The transfer functions of one kind of numbers, collected in tables.
 
 The verifier picks a function once per instruction and then calls it as often as it walks there, so nothing is looked
 up by name in its loop.
@@ -82,7 +82,7 @@ class Arithmetic:
 
 
 def within_intervals(old: Num, new: Num) -> bool:
-    """Linux 6.18: every bound of `new` lies inside that of `old`, and the bits agree (`range_within`, `tnum_in`).
+    """Compare as Linux 6.18: every bound of `new` is inside that of `old`, and bits agree (`range_within`, `tnum_in`).
 
     >>> from ebpfvm.verifier.domain.num import UNKNOWN, const
     >>> within_intervals(UNKNOWN, const(5)), within_intervals(const(5), UNKNOWN)
@@ -96,14 +96,14 @@ def within_intervals(old: Num, new: Num) -> bool:
 
 
 def within_circles(old: Num, new: Num) -> bool:
-    """Linux 7.2: the ranges of `new` are parts of those of `old`, and the bits agree."""
+    """Compare as Linux 7.2: the ranges of `new` are parts of those of `old`, and the bits agree."""
     return old is new or (
         not new.mask & ~old.mask and new.value & ~old.mask == old.value
         and arc.subset64(old.r64, new.r64) and arc.subset32(old.r32, new.r32))
 
 
 def _folding(op: str, width: int, ranged: Binary) -> Binary:
-    """An operation that computes with constants directly."""
+    """Return an operation that computes with constants directly."""
     fold = FOLD[op, width]
     ranged = remembered(ranged)
 
@@ -115,7 +115,7 @@ def _folding(op: str, width: int, ranged: Binary) -> Binary:
 
 
 def _folding_shift(op: str, width: int, ranged: Binary) -> Binary:
-    """The same for a shift, which must be by less than the width."""
+    """Return the same for a shift, which must be by less than the width."""
     fold = SHIFT[op, width]
     limit = BITS if width == 64 else SUB
     ranged = remembered(ranged)
@@ -134,7 +134,7 @@ def _alu(table: Mapping[tuple[str, int], Binary]) -> dict[tuple[str, int], Binar
 
 
 def _plain_branch(predict: Predict, refine: Branch) -> Branch:
-    """Refine where the prediction leaves both ways open."""
+    """Return a branch that refines its operands where the prediction leaves both ways open."""
     def branch(a: Num, b: Num) -> Outcome:
         taken = predict(a, b)
         if taken < 0:
@@ -145,12 +145,12 @@ def _plain_branch(predict: Predict, refine: Branch) -> Branch:
 
 
 def _both(yes: Assume, no: Assume) -> Branch:
-    """Linux 6.18: both ways are taken."""
+    """Return a branch as in Linux 6.18: both ways are taken."""
     return lambda a, b: Outcome(-1, yes(a, b), no(a, b))
 
 
 def _simulated(yes: Assume, no: Assume) -> Branch:
-    """Linux 7.2: a way on which an operand has no number left is never taken."""
+    """Return a branch as in Linux 7.2: a way on which an operand has no number left is never taken."""
     def branch(a: Num, b: Num) -> Outcome:
         no_a, no_b = no(a, b)
         if _empty(no_a) or _empty(no_b):
@@ -164,7 +164,7 @@ def _simulated(yes: Assume, no: Assume) -> Branch:
 
 
 def _branch_itself_intervals(op: str, width: int) -> Itself:
-    """Linux 6.18 (6.18.44 too) compares as if it were two registers."""
+    """Return the comparison of a register with itself as in Linux 6.18 (6.18.44 too), as if it were two registers."""
     predict = PREDICT[op, width]
     yes = interval_assume.ITSELF.get((op, width), interval_assume.again)
     no = interval_assume.ITSELF.get((OPPOSITE[op], width), interval_assume.again)
@@ -179,7 +179,7 @@ def _branch_itself_intervals(op: str, width: int) -> Itself:
 
 
 def _branch_itself_circles(op: str, width: int) -> Itself:
-    """Linux 7.2 knows the answer, all but for a bit test."""
+    """Return the comparison of a register with itself as in Linux 7.2, which knows the answer except for a bit test."""
     predict = predict_itself(op, width)
 
     def branch(a: Num) -> Outcome:
@@ -192,7 +192,7 @@ def _empty(num: Num) -> bool:
 
 
 def _intervals() -> Arithmetic:
-    """Linux 6.18."""
+    """Return the tables of Linux 6.18."""
     assume = interval_assume.ASSUME
     branch = {(op, width): _plain_branch(predict, remembered(_both(assume[op, width], assume[OPPOSITE[op], width])))
               for (op, width), predict in PREDICT.items()}
@@ -206,7 +206,7 @@ def _intervals() -> Arithmetic:
 
 
 def _circles() -> Arithmetic:
-    """Linux 7.2."""
+    """Return the tables of Linux 7.2."""
     assume = circular_assume.ASSUME
     branch = {(op, width): _plain_branch(predict, remembered(_simulated(assume[op, width],
                                                                         assume[OPPOSITE[op], width])))
@@ -223,12 +223,12 @@ def _circles() -> Arithmetic:
 
 
 def _within_packet_circles(old: Num, new: Num) -> bool:
-    """Since constants are part of the number, 7.2 wants both to begin at the same offset, as 6.18 wants constants."""
+    """Compare offsets as 7.2 does: both must begin at the same one, since constants are part of the number."""
     return old.smin == new.smin and within_circles(old, new)
 
 
 def _known_side(branch: Branch, width: int) -> Branch:
-    """Both operands unknown, 7.2 does not try to learn from a bit test."""
+    """Return a branch that learns nothing from a bit test of two unknown operands, as in 7.2."""
     bits = U64_MAX if width == 64 else U32_MAX
 
     def jset(a: Num, b: Num) -> Outcome:
@@ -257,5 +257,5 @@ CIRCLES: Final = _circles()
 
 
 def arithmetic_of(circular: bool) -> Arithmetic:
-    """Return how kernels compute whose ranges are circular (`Rules.circular_numbers`) or not."""
+    """Return the arithmetic of kernels whose ranges are circular (`Rules.circular_numbers`) or not."""
     return CIRCLES if circular else INTERVALS

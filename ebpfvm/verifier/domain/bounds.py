@@ -1,4 +1,4 @@
-"""Arithmetic on pairs of bounds that both rule sets and both widths share."""
+"""Arithmetic on pairs of bounds that both sets of rules and both widths share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ebpfvm.verifier.domain import tnum
 
 
 def settle(var_off: tnum.Tnum, umin: int, umax: int, low: int, high: int) -> tuple[int, int, int, int] | None:
-    """The short way to synchronise small numbers.
+    """Synchronise small numbers, without the full algorithm.
 
     If no bit above the 31st may be set, all ranges of a Num speak of the same numbers, and both rule sets come to the
     same: all bounds are those of the narrowest range, the known bits get its common leading bits, and cut it once
@@ -55,7 +55,7 @@ def settle(var_off: tnum.Tnum, umin: int, umax: int, low: int, high: int) -> tup
 
 
 def mul_unsigned(a_min: int, a_max: int, b_min: int, b_max: int, top: int) -> tuple[int, int]:
-    """Bounds of the product of unsigned numbers up to `top`; the full range if the largest product passes it.
+    """Return the bounds of a product of unsigned numbers up to `top`; the full range if the largest exceeds it.
 
     >>> mul_unsigned(2, 3, 5, 10, 255), mul_unsigned(2, 30, 5, 10, 255)
     ((10, 30), (0, 255))
@@ -67,8 +67,9 @@ def mul_unsigned(a_min: int, a_max: int, b_min: int, b_max: int, top: int) -> tu
 
 
 def mul_signed(a_min: int, a_max: int, b_min: int, b_max: int, top: int) -> tuple[int, int]:
-    """Bounds of the product of signed numbers from ``-top - 1`` to `top`; the full range if a product of ends
-    lies outside.
+    """Return the bounds of the product of signed numbers from ``-top - 1`` to `top`.
+
+    It is the full range if a product of ends lies outside.
 
     >>> mul_signed(-2, 3, 5, 10, 127), mul_signed(-2, 30, 5, 10, 127)
     ((-20, 30), (-128, 127))
@@ -85,7 +86,7 @@ def mul_signed(a_min: int, a_max: int, b_min: int, b_max: int, top: int) -> tupl
 
 
 def signed_of(umin: int, umax: int, sign: int) -> tuple[int, int]:
-    """Signed bounds of an unsigned range: the same numbers if the range does not cross the sign bit.
+    """Return the signed bounds of an unsigned range: the same numbers if the range does not cross the sign bit.
 
     >>> signed_of(1, 5, 128), signed_of(200, 255, 128), signed_of(1, 255, 128)
     ((1, 5), (-56, -1), (-128, 127))
@@ -98,7 +99,7 @@ def signed_of(umin: int, umax: int, sign: int) -> tuple[int, int]:
 
 
 def shift_left_unsigned(umin: int, umax: int, shift: int, top: int) -> tuple[int, int]:
-    """Unsigned bounds after a shift to the left; the full range if a bit may be shifted out at the top.
+    """Return the unsigned bounds after a shift to the left; the full range if a bit may be shifted out at the top.
 
     >>> shift_left_unsigned(1, 3, 2, 255), shift_left_unsigned(1, 0x81, 1, 255), shift_left_unsigned(1, 2, 9, 255)
     ((4, 12), (0, 255), (0, 255))
@@ -109,8 +110,9 @@ def shift_left_unsigned(umin: int, umax: int, shift: int, top: int) -> tuple[int
 
 
 def sign_extended(smin: int, smax: int, bits: int) -> tuple[int, int] | None:
-    """Bounds after the low `bits` of numbers from `smin` to `smax` are sign-extended, or None if nothing better than
-    the type's range is known.
+    """Return the bounds after sign-extending the low `bits` of numbers from `smin` to `smax`.
+
+    It is None if nothing better than the type's range is known.
 
     >>> sign_extended(-3, -1, 8), sign_extended(5, 100, 8), sign_extended(5, 300, 8), sign_extended(-1, 1, 8)
     ((-3, -1), (5, 100), None, None)

@@ -1,4 +1,4 @@
-"""Linux 7.2: one circular range per width, kept in step with the known bits.
+"""Linux 7.2: one circular range per width, kept consistent with the known bits.
 
 Source: `reg_bounds_sync` and what it calls, Linux 7.2 `kernel/bpf/verifier.c`. Compare `intervals`, the rules of 6.18,
 which do the same for four ranges.
@@ -17,12 +17,12 @@ State = tuple[Tnum, Arc, Arc]
 
 
 def build(var_off: Tnum, r64: Arc, r32: Arc) -> Num:
-    """A Num of the given parts as they are, in step or not."""
+    """Return a Num of the given parts as they are, consistent or not."""
     return new(Num, (*var_off, *arc.bounds64(r64), *arc.bounds32(r32), r64, r32))
 
 
 def sync(var_off: Tnum, r64: Arc, r32: Arc) -> Num:
-    """A Num of the given parts after each has told the others what it knows.
+    """Return a Num of the given parts after each has been refined by the others.
 
     An empty range stays empty, so that `num.is_broken` shows it.
 
@@ -44,12 +44,12 @@ def sync(var_off: Tnum, r64: Arc, r32: Arc) -> Num:
 
 
 def again(num: Num) -> Num:
-    """`num` after its parts have told each other what they know."""
+    """Return `num` after its parts have been refined by each other."""
     return sync(num[:2], num.r64, num.r32)
 
 
 def sync_any(var_off: Tnum, r64: Arc, r32: Arc) -> Num:
-    """`sync` without the short way for small numbers."""
+    """Return `sync` without the shortcut for small numbers."""
     if r64 != EMPTY64 and r32 != EMPTY32:
         var_off, r64, r32 = update(var_off, r64, r32)
         r32 = arc.intersect32(r32, arc.low_half(r64))
@@ -64,19 +64,19 @@ def sync_any(var_off: Tnum, r64: Arc, r32: Arc) -> Num:
 
 
 def unsigned64(r64: Arc) -> tuple[int, int]:
-    """umin and umax of an arc, by the kernel's accessors: an arc that runs past the end gives the full range."""
+    """Return umin and umax of an arc, by the kernel's accessors: an arc that wraps gives the full range."""
     end = r64[0] + r64[1]
     return (0, U64_MAX) if end > U64_MAX else (r64[0], end)
 
 
 def unsigned32(r32: Arc) -> tuple[int, int]:
-    """`unsigned64` at 32 bits."""
+    """Return `unsigned64` at 32 bits."""
     end = r32[0] + r32[1]
     return (0, U32_MAX) if end > U32_MAX else (r32[0], end)
 
 
 def update(var_off: Tnum, r64: Arc, r32: Arc) -> State:
-    """Ranges learn from known bits; if just one number lies in both, it is the value (`__update_reg_bounds`).
+    """Refine ranges by known bits; if just one number is in both, it is the value (`__update_reg_bounds`).
 
     >>> update((16, 8), (17, 9), FULL32)[0]          # of 16 and 24, only 24 is in 17..26
     (24, 0)
@@ -90,20 +90,20 @@ def update(var_off: Tnum, r64: Arc, r32: Arc) -> State:
 
 
 def bound_offset(var_off: Tnum, r64: Arc, r32: Arc) -> Tnum:
-    """Known bits learn from the unsigned ranges: the leading bits that both ends share (`__reg_bound_offset`)."""
+    """Refine known bits by the unsigned ranges: the leading bits that both ends share (`__reg_bound_offset`)."""
     wide = tnum.intersect(var_off, tnum.range_(*unsigned64(r64)))
     low = tnum.intersect(tnum.subreg(wide), tnum.range_(*unsigned32(r32)))
     return tnum.or_(tnum.clear_subreg(wide), low)
 
 
 def zext(var_off: Tnum, r32: Arc) -> State:
-    """What every 32-bit instruction does to the rest of the register: the upper half becomes zero (`zext_32_to_64`)."""
+    """Return the register after a 32-bit instruction, whose upper half is zero (`zext_32_to_64`)."""
     umin, umax = unsigned32(r32)
     return tnum.subreg(var_off), (umin, umax - umin), r32
 
 
 def sanitize(num: Num) -> Num:
-    """`num`, or what the kernel falls back to when it finds its own bounds contradictory (`reg_bounds_sanity_check`).
+    """Return `num`, or the kernel's fallback if its own bounds are contradictory (`reg_bounds_sanity_check`).
 
     The ranges are forgotten, the known bits are kept.
     """

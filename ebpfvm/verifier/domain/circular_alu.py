@@ -28,23 +28,23 @@ def _finish32(var_off: Tnum, r32: Arc) -> Num:
 
 
 def add64(a: Num, b: Num) -> Num:
-    """``a + b``."""
+    """Return ``a + b``."""
     return _finish(tnum.add(a[:2], b[:2]), arc.add64(a.r64, b.r64), arc.add32(a.r32, b.r32))
 
 
 def add32(a: Num, b: Num) -> Num:
-    """``a + b`` of lower halves."""
+    """Return ``a + b`` of lower halves."""
     return _finish32(tnum.add(a[:2], b[:2]), arc.add32(a.r32, b.r32))
 
 
 def sub64(a: Num, b: Num) -> Num:
-    """``a - b``."""
+    """Return ``a - b``."""
     return _finish(tnum.sub(a[:2], b[:2]), arc.add64(a.r64, arc.negate64(b.r64)),
                    arc.add32(a.r32, arc.negate32(b.r32)))
 
 
 def sub32(a: Num, b: Num) -> Num:
-    """``a - b`` of lower halves."""
+    """Return ``a - b`` of lower halves."""
     return _finish32(tnum.sub(a[:2], b[:2]), arc.add32(a.r32, arc.negate32(b.r32)))
 
 
@@ -52,24 +52,24 @@ _ZERO = const(0)
 
 
 def neg64(a: Num) -> Num:
-    """``-a``."""
+    """Return ``-a``."""
     return sub64(_ZERO, a)
 
 
 def neg32(a: Num) -> Num:
-    """``-a`` of the lower half."""
+    """Return ``-a`` of the lower half."""
     return sub32(_ZERO, a)
 
 
 def mul64(a: Num, b: Num) -> Num:
-    """``a * b``: the products of the ends, signed and unsigned, where they do not overflow."""
+    """Return ``a * b``: the products of the ends, signed and unsigned, where they do not overflow."""
     unsigned = arc.from_urange64(*mul_unsigned(a.umin, a.umax, b.umin, b.umax, U64_MAX))
     signed = arc.from_srange64(*mul_signed(a.smin, a.smax, b.smin, b.smax, S64_MAX))
     return _finish(tnum.mul(a[:2], b[:2]), arc.intersect64(unsigned, signed), _mul32(a, b))
 
 
 def mul32(a: Num, b: Num) -> Num:
-    """``a * b`` of lower halves."""
+    """Return ``a * b`` of lower halves."""
     return _finish32(tnum.mul(a[:2], b[:2]), _mul32(a, b))
 
 
@@ -80,7 +80,7 @@ def _mul32(a: Num, b: Num) -> Arc:
 
 
 def and64(a: Num, b: Num) -> Num:
-    """``a & b``: at least the bits known to be 1, at most the smaller of both maxima."""
+    """Return ``a & b``: at least the bits known to be 1, at most the smaller of both maxima."""
     var_off = tnum.and_(a[:2], b[:2])
     if not (b.mask or var_off[1]):
         return const(var_off[0])
@@ -88,7 +88,7 @@ def and64(a: Num, b: Num) -> Num:
 
 
 def and32(a: Num, b: Num) -> Num:
-    """``a & b`` of lower halves."""
+    """Return ``a & b`` of lower halves."""
     var_off = tnum.and_(a[:2], b[:2])
     # The kernel computes the 64-bit result too, and what it learns there about the known bits stays.
     r32 = _and32(var_off, a, b)
@@ -106,7 +106,7 @@ def _and32(var_off: Tnum, a: Num, b: Num) -> Arc:
 
 
 def or64(a: Num, b: Num) -> Num:
-    """``a | b``: at least the larger of both minima, at most all bits that may be 1."""
+    """Return ``a | b``: at least the larger of both minima, at most all bits that may be 1."""
     var_off = tnum.or_(a[:2], b[:2])
     if not (b.mask or var_off[1]):
         return const(var_off[0])
@@ -115,7 +115,7 @@ def or64(a: Num, b: Num) -> Num:
 
 
 def or32(a: Num, b: Num) -> Num:
-    """``a | b`` of lower halves."""
+    """Return ``a | b`` of lower halves."""
     var_off = tnum.or_(a[:2], b[:2])
     if not (b.mask or var_off[1]):
         return const(var_off[0] & U32_MAX)
@@ -132,19 +132,19 @@ def _or32(var_off: Tnum, a: Num, b: Num) -> Arc:
 
 
 def xor64(a: Num, b: Num) -> Num:
-    """``a ^ b``: only the known bits tell anything."""
+    """Return ``a ^ b``: only the known bits tell anything."""
     var_off = tnum.xor(a[:2], b[:2])
     return _finish(var_off, var_off, (var_off[0] & U32_MAX, var_off[1] & U32_MAX))
 
 
 def xor32(a: Num, b: Num) -> Num:
-    """``a ^ b`` of lower halves."""
+    """Return ``a ^ b`` of lower halves."""
     var_off = tnum.xor(a[:2], b[:2])
     return _finish32(var_off, (var_off[0] & U32_MAX, var_off[1] & U32_MAX))
 
 
 def lsh64(a: Num, b: Num) -> Num:
-    """``a << b``, for a known shift below 64; else nothing is known.
+    """Return ``a << b``, for a known shift below 64; otherwise nothing is known.
 
     A shift by 32 keeps the order of signed lower halves: compilers sign-extend by ``<<= 32; s>>= 32``.
     """
@@ -159,7 +159,10 @@ def lsh64(a: Num, b: Num) -> Num:
 
 
 def lsh32(a: Num, b: Num) -> Num:
-    """``a << b`` of lower halves, for a known shift below 32 (the kernel looks at all of b); else nothing is known."""
+    """Return ``a << b`` of lower halves, for a known shift below 32 (the kernel looks at all of b).
+
+    Otherwise nothing is known.
+    """
     if b.mask & U32_MAX or b.umax >= SUB:
         return UNKNOWN
     shift = b.value & U32_MAX
@@ -169,7 +172,10 @@ def lsh32(a: Num, b: Num) -> Num:
 
 
 def rsh64(a: Num, b: Num) -> Num:
-    """``a >> b``, for a known shift below 64; else nothing is known. The order of unsigned numbers is kept."""
+    """Return ``a >> b``, for a known shift below 64.
+
+    Otherwise nothing is known. The order of unsigned numbers is kept.
+    """
     if b.mask or b.value >= BITS:
         return UNKNOWN
     shift = b.value
@@ -178,7 +184,7 @@ def rsh64(a: Num, b: Num) -> Num:
 
 
 def rsh32(a: Num, b: Num) -> Num:
-    """``a >> b`` of lower halves, for a known shift below 32; else nothing is known."""
+    """Return ``a >> b`` of lower halves, for a known shift below 32; otherwise nothing is known."""
     if b.mask & U32_MAX or b.umax >= SUB:
         return UNKNOWN
     shift = b.value & U32_MAX
@@ -188,7 +194,10 @@ def rsh32(a: Num, b: Num) -> Num:
 
 
 def arsh64(a: Num, b: Num) -> Num:
-    """``a s>> b``, for a known shift below 64; else nothing is known. The order of signed numbers is kept."""
+    """Return ``a s>> b``, for a known shift below 64.
+
+    Otherwise nothing is known. The order of signed numbers is kept.
+    """
     if b.mask or b.value >= BITS:
         return UNKNOWN
     shift = b.value
@@ -197,7 +206,7 @@ def arsh64(a: Num, b: Num) -> Num:
 
 
 def arsh32(a: Num, b: Num) -> Num:
-    """``a s>> b`` of lower halves, for a known shift below 32; else nothing is known."""
+    """Return ``a s>> b`` of lower halves, for a known shift below 32; otherwise nothing is known."""
     if b.mask & U32_MAX or b.umax >= SUB:
         return UNKNOWN
     shift = b.value & U32_MAX
@@ -209,12 +218,12 @@ def arsh32(a: Num, b: Num) -> Num:
 
 
 def pointer_add(a: Num, b: Num) -> Num:
-    """Offset of ``pointer + b``, where `a` is the pointer's offset: lower halves are not followed."""
+    """Return the offset of ``pointer + b``, where `a` is the pointer's offset: lower halves are not followed."""
     return sync(tnum.add(a[:2], b[:2]), arc.add64(a.r64, b.r64), FULL32)
 
 
 def pointer_sub(a: Num, b: Num) -> Num:
-    """Offset of ``pointer - b``, where `a` is the pointer's offset: lower halves are not followed."""
+    """Return the offset of ``pointer - b``, where `a` is the pointer's offset: lower halves are not followed."""
     return sync(tnum.sub(a[:2], b[:2]), arc.add64(a.r64, arc.negate64(b.r64)), FULL32)
 
 

@@ -27,14 +27,14 @@ def _with32(a: Num, r32: Arc) -> Num:
 
 
 def jeq64(a: Num, b: Num) -> Pair:
-    """Equal: each has the bits and the range of both."""
+    """Assume that the operands are equal: each has the bits and the range of both."""
     var_off = tnum.intersect(a[:2], b[:2])
     r64 = arc.intersect64(a.r64, b.r64)
     return sync(var_off, r64, a.r32), sync(var_off, r64, b.r32)
 
 
 def jeq32(a: Num, b: Num) -> Pair:
-    """Lower halves equal."""
+    """Assume that the lower halves are equal."""
     low = tnum.intersect(tnum.subreg(a[:2]), tnum.subreg(b[:2]))
     r32 = arc.intersect32(a.r32, b.r32)
     return (sync(tnum.with_subreg(a[:2], low), a.r64, r32),
@@ -42,7 +42,7 @@ def jeq32(a: Num, b: Num) -> Pair:
 
 
 def jne64(a: Num, b: Num) -> Pair:
-    """Different: a known number is cut out of the other's range, where that leaves one piece."""
+    """Assume that the operands differ: a known number is cut out of the other's range, where that leaves one piece."""
     if not b.mask:
         return _with64(a, (b.value + 1 & U64_MAX, U64_MAX - 1)), again(b)
     if not a.mask:
@@ -51,7 +51,7 @@ def jne64(a: Num, b: Num) -> Pair:
 
 
 def jne32(a: Num, b: Num) -> Pair:
-    """Lower halves different."""
+    """Assume that the lower halves differ."""
     if not b.mask & U32_MAX:
         return _with32(a, (b.value + 1 & U32_MAX, U32_MAX - 1)), again(b)
     if not a.mask & U32_MAX:
@@ -60,7 +60,7 @@ def jne32(a: Num, b: Num) -> Pair:
 
 
 def jset64(a: Num, b: Num) -> Pair:
-    """Some common bit is set: which, is known if one operand has a single bit."""
+    """Assume that some common bit is set: which one is known if one operand has a single bit."""
     if not b.mask:
         return _with_bit(a, b.value), again(b)
     if not a.mask:
@@ -69,7 +69,7 @@ def jset64(a: Num, b: Num) -> Pair:
 
 
 def jset32(a: Num, b: Num) -> Pair:
-    """Some common bit of the lower halves is set."""
+    """Assume that some common bit of the lower halves is set."""
     if not b.mask & U32_MAX:
         return _with_bit(a, b.value & U32_MAX), again(b)
     if not a.mask & U32_MAX:
@@ -84,7 +84,7 @@ def _with_bit(a: Num, bit: int) -> Num:
 
 
 def jnset64(a: Num, b: Num) -> Pair:
-    """No common bit is set: if one operand is known, its bits are 0 in the other, whose ranges are found anew."""
+    """Assume that no common bit is set; if one operand is known, its bits are 0 in the other."""
     if not b.mask:
         return _without_bits(a, b.value), again(b)
     if not a.mask:
@@ -93,7 +93,7 @@ def jnset64(a: Num, b: Num) -> Pair:
 
 
 def jnset32(a: Num, b: Num) -> Pair:
-    """No common bit of the lower halves is set."""
+    """Assume that no common bit of the lower halves is set."""
     if not b.mask & U32_MAX:
         return _without_bits(a, b.value & U32_MAX), again(b)
     if not a.mask & U32_MAX:
@@ -106,27 +106,27 @@ def _without_bits(a: Num, bits: int) -> Num:
 
 
 def jle64(a: Num, b: Num) -> Pair:
-    """``a <= b``: a is at most b's maximum, b at least what is then a's minimum."""
+    """Assume ``a <= b``: a is at most b's maximum, b at least what is then a's minimum."""
     r64 = arc.intersect64(a.r64, (0, b.umax))
     low = arc.bounds64(r64)[0]
     return sync(a[:2], r64, a.r32), _with64(b, (low, U64_MAX - low))
 
 
 def jlt64(a: Num, b: Num) -> Pair:
-    """``a < b``."""
+    """Assume ``a < b``."""
     r64 = arc.intersect64(a.r64, (0, b.umax - 1 & U64_MAX))
     low = arc.bounds64(r64)[0] + 1 & U64_MAX
     return sync(a[:2], r64, a.r32), _with64(b, (low, U64_MAX - low))
 
 
 def jsle64(a: Num, b: Num) -> Pair:
-    """``a s<= b``."""
+    """Assume ``a s<= b``."""
     r64 = arc.intersect64(a.r64, arc.from_srange64(S64_MIN, b.smax))
     return sync(a[:2], r64, a.r32), _with64(b, arc.from_srange64(arc.bounds64(r64)[2], S64_MAX))
 
 
 def jslt64(a: Num, b: Num) -> Pair:
-    """``a s< b``."""
+    """Assume ``a s< b``."""
     below = b.smax - 1 if b.smax > S64_MIN else S64_MAX
     r64 = arc.intersect64(a.r64, arc.from_srange64(S64_MIN, below))
     smin = arc.bounds64(r64)[2]
@@ -135,27 +135,27 @@ def jslt64(a: Num, b: Num) -> Pair:
 
 
 def jle32(a: Num, b: Num) -> Pair:
-    """``a <= b`` of lower halves."""
+    """Assume ``a <= b`` of lower halves."""
     r32 = arc.intersect32(a.r32, (0, b.u32_max))
     low = arc.bounds32(r32)[0]
     return sync(a[:2], a.r64, r32), _with32(b, (low, U32_MAX - low))
 
 
 def jlt32(a: Num, b: Num) -> Pair:
-    """``a < b`` of lower halves."""
+    """Assume ``a < b`` of lower halves."""
     r32 = arc.intersect32(a.r32, (0, b.u32_max - 1 & U32_MAX))
     low = arc.bounds32(r32)[0] + 1 & U32_MAX
     return sync(a[:2], a.r64, r32), _with32(b, (low, U32_MAX - low))
 
 
 def jsle32(a: Num, b: Num) -> Pair:
-    """``a s<= b`` of lower halves."""
+    """Assume ``a s<= b`` of lower halves."""
     r32 = arc.intersect32(a.r32, arc.from_srange32(S32_MIN, b.s32_max))
     return sync(a[:2], a.r64, r32), _with32(b, arc.from_srange32(arc.bounds32(r32)[2], S32_MAX))
 
 
 def jslt32(a: Num, b: Num) -> Pair:
-    """``a s< b`` of lower halves."""
+    """Assume ``a s< b`` of lower halves."""
     below = b.s32_max - 1 if b.s32_max > S32_MIN else S32_MAX
     r32 = arc.intersect32(a.r32, arc.from_srange32(S32_MIN, below))
     smin = arc.bounds32(r32)[2]

@@ -20,14 +20,14 @@ from ebpfvm.verifier.domain.width import BITS, SUB, U32_MAX, U64_MAX
 
 
 def low32(a: Num) -> Num:
-    """``w1 = w2``: the lower half, zero above."""
+    """Return ``w1 = w2``: the lower half, with zeros above."""
     if not a.mask:
         return const(a.value & U32_MAX)
     return sanitize(sync(*zext(a[:2], a.r32)))
 
 
 def cast(a: Num, bits: int) -> Num:
-    """The low `bits` (less than 64) of `a`, zero above: what a load or a fill of that size yields."""
+    """Return the low `bits` (less than 64) of `a`, with zeros above: what a load or a fill of that size yields."""
     mask = (1 << bits) - 1
     if not a.mask:
         return const(a.value & mask)
@@ -37,7 +37,7 @@ def cast(a: Num, bits: int) -> Num:
 
 
 def sext64(a: Num, bits: int) -> Num:
-    """The low `bits` of `a`, sign-extended to 64. The result is left as it is, without telling ranges about bits."""
+    """Return the low `bits` of `a`, sign-extended to 64, without refining ranges by bits."""
     if not a.mask:
         return const(_extend(a.value, bits))
     ends = sign_extended(a.smin, a.smax, bits)
@@ -51,7 +51,7 @@ def sext64(a: Num, bits: int) -> Num:
 
 
 def sext32(a: Num, bits: int) -> Num:
-    """The low `bits` of `a`, sign-extended to 32, zero above."""
+    """Return the low `bits` of `a`, sign-extended to 32, with zeros above."""
     if not a.mask:
         return const(_extend(a.value, bits) & U32_MAX)
     ends = sign_extended(a.s32_min, a.s32_max, bits)
@@ -71,7 +71,7 @@ def _extend(value: int, bits: int) -> int:
 
 
 def swap(a: Num, bits: int) -> Num:
-    """The low `bits` with their bytes reversed: known bits move, ranges are forgotten."""
+    """Return the low `bits` with their bytes reversed: known bits move, ranges are forgotten."""
     if not a.mask:
         return const(tnum.swap_bytes(a.value, bits))
     swapped = build(tnum.bswap(a[:2], bits), FULL64, FULL32)
@@ -79,12 +79,12 @@ def swap(a: Num, bits: int) -> Num:
 
 
 def truncate(a: Num, bits: int) -> Num:
-    """The low `bits`: conversion to the byte order the machine already has."""
+    """Return the low `bits`: conversion to the byte order the machine already has."""
     return again(a if bits == BITS else cast(a, bits))
 
 
 def s32_range(a: Num, low: int, high: int) -> Num:
-    """`a`, of which is known that it lies between the signed 32-bit numbers `low` and `high` (a helper's result)."""
+    """Return `a` limited to the signed 32-bit numbers from `low` to `high` (a helper's result)."""
     r32 = arc.from_srange32(max(a.s32_min, low), min(a.s32_max, high))
     r64 = arc.from_srange64(max(a.smin, low), min(a.smax, high))
     return sanitize(sync(a[:2], r64, r32))

@@ -36,7 +36,7 @@ def _same32(a: Num) -> Num:
 
 
 def truncated(a: int, b: int) -> int:
-    """``a / b`` of signed numbers, b other than 0, truncated towards zero as in C.
+    """Return ``a / b`` of signed numbers, b other than 0, truncated towards zero as in C.
 
     >>> truncated(-7, 2), truncated(7, -2), truncated(-7, -2)
     (-3, -3, 3)
@@ -46,7 +46,7 @@ def truncated(a: int, b: int) -> int:
 
 
 def div64(a: Num, b: Num) -> Num:
-    """Unsigned ``a / b``."""
+    """Return the unsigned ``a / b``."""
     if b.mask:
         return UNKNOWN
     divisor = b.value
@@ -58,7 +58,7 @@ def div64(a: Num, b: Num) -> Num:
 
 
 def div32(a: Num, b: Num) -> Num:
-    """Unsigned ``a / b`` of lower halves."""
+    """Return the unsigned ``a / b`` of lower halves."""
     if b.mask & U32_MAX:
         return UNKNOWN
     divisor = b.value & U32_MAX
@@ -70,7 +70,7 @@ def div32(a: Num, b: Num) -> Num:
 
 
 def sdiv64(a: Num, b: Num) -> Num:
-    """Signed ``a / b``."""
+    """Return the signed ``a / b``."""
     if b.mask:
         return UNKNOWN
     if b.value == 0:
@@ -79,7 +79,7 @@ def sdiv64(a: Num, b: Num) -> Num:
 
 
 def sdiv32(a: Num, b: Num) -> Num:
-    """Signed ``a / b`` of lower halves."""
+    """Return the signed ``a / b`` of lower halves."""
     if b.mask & U32_MAX:
         return UNKNOWN
     if b.value & U32_MAX == 0:
@@ -97,8 +97,10 @@ def _sdiv(smin: int, smax: int, divisor: int, lowest: int) -> tuple[int, int]:
 
 
 def mod64(a: Num, b: Num) -> Num:
-    """Unsigned ``a % b``: below b; a itself if that is known to be smaller. (Constants get no better treatment:
-    ``10 % 3`` is 0 to 2.)"""
+    """Return the unsigned ``a % b``: less than b, or a itself if that is known to be smaller.
+
+    Constants get no better treatment: ``10 % 3`` is 0 to 2.
+    """
     if b.mask:
         return UNKNOWN
     divisor = b.value
@@ -108,7 +110,7 @@ def mod64(a: Num, b: Num) -> Num:
 
 
 def mod32(a: Num, b: Num) -> Num:
-    """Unsigned ``a % b`` of lower halves."""
+    """Return the unsigned ``a % b`` of lower halves."""
     if b.mask & U32_MAX:
         return UNKNOWN
     divisor = b.value & U32_MAX
@@ -118,7 +120,7 @@ def mod32(a: Num, b: Num) -> Num:
 
 
 def smod64(a: Num, b: Num) -> Num:
-    """Signed ``a % b``: closer to zero than b, with the sign of a."""
+    """Return the signed ``a % b``: closer to zero than b, with the sign of a."""
     if b.mask:
         return UNKNOWN
     if b.value == 0:
@@ -128,7 +130,7 @@ def smod64(a: Num, b: Num) -> Num:
 
 
 def smod32(a: Num, b: Num) -> Num:
-    """Signed ``a % b`` of lower halves."""
+    """Return the signed ``a % b`` of lower halves."""
     if b.mask & U32_MAX:
         return UNKNOWN
     divisor = b.value & U32_MAX
@@ -139,7 +141,7 @@ def smod32(a: Num, b: Num) -> Num:
 
 
 def _smod(smin: int, smax: int, size: int) -> tuple[int, int] | None:
-    """Bounds of the remainder for a divisor of absolute value `size`; None if the dividend stays as it is."""
+    """Return the bounds of the remainder for a divisor of absolute value `size`; None if the dividend is unchanged."""
     most = size - 1
     if smin >= -most and smax <= most:
         return None

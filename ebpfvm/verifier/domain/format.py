@@ -14,7 +14,7 @@ _SHORT = -0x8000  # smallest number printed in decimal
 
 
 def unum(value: int) -> str:
-    """An unsigned number: decimal up to 65535, else hexadecimal.
+    """Return an unsigned number as text: decimal up to 65535, otherwise hexadecimal.
 
     >>> unum(65535), unum(65536)
     ('65535', '0x10000')
@@ -23,7 +23,7 @@ def unum(value: int) -> str:
 
 
 def snum(value: int) -> str:
-    """A signed number: decimal in the range of 16 bits, else the hexadecimal 64-bit pattern.
+    """Return a signed number as text: decimal in the range of 16 bits, otherwise the hexadecimal 64-bit pattern.
 
     >>> snum(-32768), snum(-32769)
     ('-32768', '0xffffffffffff7fff')
@@ -32,7 +32,7 @@ def snum(value: int) -> str:
 
 
 def bounds(num: Num) -> list[str]:
-    """The fields for the bounds of a scalar or of a pointer's variable offset.
+    """Return the fields for the bounds of a scalar or of a pointer's variable offset.
 
     Bounds at the end of their type are left out. A name takes along the later ones of its side (minimum or maximum)
     with the same value. Signed 32-bit bounds below -32768 count and print as the 32-bit pattern.
@@ -60,12 +60,12 @@ def bounds(num: Num) -> list[str]:
 
 
 def ranges(num: Num) -> list[str]:
-    """The fields for bounds and known bits; the latter are left out if none is known."""
+    """Return the fields for bounds and known bits; the latter are omitted if none is known."""
     return bounds(num) if num.mask == U64_MAX else [*bounds(num), "var_off=" + tnum.to_str(num.var_off)]
 
 
 def format_scalar(num: Num, id: int = 0, delta: int | None = None, precise: bool = False) -> str:
-    """A scalar register's value.
+    """Return a scalar register's value as text.
 
     Args:
         num: the number.

@@ -45,7 +45,7 @@ def _finish32(var_off: Tnum, b32: Bounds32) -> Num:
 
 
 def add64(a: Num, b: Num) -> Num:
-    """``a + b``. Bounds add up; if only some sums pass the end, nothing is known of that range."""
+    """Return ``a + b``. Bounds add up; if only some sums pass the end, nothing is known of that range."""
     umin = a.umin + b.umin
     umax = a.umax + b.umax
     if umax > U64_MAX:
@@ -64,7 +64,7 @@ def add64(a: Num, b: Num) -> Num:
 
 
 def add32(a: Num, b: Num) -> Num:
-    """``a + b`` of lower halves."""
+    """Return ``a + b`` of lower halves."""
     return _finish32(tnum.add(a[:2], b[:2]), _add32(a, b))
 
 
@@ -87,12 +87,12 @@ def _add32(a: Num, b: Num) -> Bounds32:
 
 
 def sub64(a: Num, b: Num) -> Num:
-    """``a - b``: smallest minus largest to largest minus smallest; if only some pass zero, nothing is known."""
+    """Return ``a - b``: smallest minus largest to largest minus smallest; if only some pass zero, nothing is known."""
     return _finish(tnum.sub(a[:2], b[:2]), _sub64(a, b), _sub32(a, b))
 
 
 def sub32(a: Num, b: Num) -> Num:
-    """``a - b`` of lower halves."""
+    """Return ``a - b`` of lower halves."""
     return _finish32(tnum.sub(a[:2], b[:2]), _sub32(a, b))
 
 
@@ -136,24 +136,24 @@ _ZERO = const(0)
 
 
 def neg64(a: Num) -> Num:
-    """``-a``, as 0 - a. Since Linux 6.17."""
+    """Return ``-a``, as 0 - a. Since Linux 6.17."""
     return sub64(_ZERO, a)
 
 
 def neg32(a: Num) -> Num:
-    """``-a`` of the lower half."""
+    """Return ``-a`` of the lower half."""
     return sub32(_ZERO, a)
 
 
 def mul64(a: Num, b: Num) -> Num:
-    """``a * b``: if no product of ends overflows, the products of the ends bound the result."""
+    """Return ``a * b``: if no product of ends overflows, the products of the ends bound the result."""
     b64 = (*mul_unsigned(a.umin, a.umax, b.umin, b.umax, U64_MAX),
            *mul_signed(a.smin, a.smax, b.smin, b.smax, S64_MAX))
     return _finish(tnum.mul(a[:2], b[:2]), b64, _mul32(a, b))
 
 
 def mul32(a: Num, b: Num) -> Num:
-    """``a * b`` of lower halves."""
+    """Return ``a * b`` of lower halves."""
     return _finish32(tnum.mul(a[:2], b[:2]), _mul32(a, b))
 
 
@@ -163,7 +163,7 @@ def _mul32(a: Num, b: Num) -> Bounds32:
 
 
 def and64(a: Num, b: Num) -> Num:
-    """``a & b``: at least the bits known to be 1, at most the smaller of both maxima."""
+    """Return ``a & b``: at least the bits known to be 1, at most the smaller of both maxima."""
     var_off = tnum.and_(a[:2], b[:2])
     umin = var_off[0]
     umax = min(a.umax, b.umax)
@@ -172,7 +172,7 @@ def and64(a: Num, b: Num) -> Num:
 
 
 def and32(a: Num, b: Num) -> Num:
-    """``a & b`` of lower halves."""
+    """Return ``a & b`` of lower halves."""
     var_off = tnum.and_(a[:2], b[:2])
     return _finish32(var_off, update32(var_off, _and32(var_off, a, b)))
 
@@ -184,7 +184,7 @@ def _and32(var_off: Tnum, a: Num, b: Num) -> Bounds32:
 
 
 def or64(a: Num, b: Num) -> Num:
-    """``a | b``: at least the larger of both minima, at most all bits that may be 1."""
+    """Return ``a | b``: at least the larger of both minima, at most all bits that may be 1."""
     var_off = tnum.or_(a[:2], b[:2])
     umin = max(a.umin, b.umin)
     umax = var_off[0] | var_off[1]
@@ -193,7 +193,7 @@ def or64(a: Num, b: Num) -> Num:
 
 
 def or32(a: Num, b: Num) -> Num:
-    """``a | b`` of lower halves."""
+    """Return ``a | b`` of lower halves."""
     var_off = tnum.or_(a[:2], b[:2])
     return _finish32(var_off, update32(var_off, _or32(var_off, a, b)))
 
@@ -205,7 +205,7 @@ def _or32(var_off: Tnum, a: Num, b: Num) -> Bounds32:
 
 
 def xor64(a: Num, b: Num) -> Num:
-    """``a ^ b``: only the known bits tell anything."""
+    """Return ``a ^ b``: only the known bits tell anything."""
     var_off = tnum.xor(a[:2], b[:2])
     umin = var_off[0]
     umax = umin | var_off[1]
@@ -214,7 +214,7 @@ def xor64(a: Num, b: Num) -> Num:
 
 
 def xor32(a: Num, b: Num) -> Num:
-    """``a ^ b`` of lower halves."""
+    """Return ``a ^ b`` of lower halves."""
     var_off = tnum.xor(a[:2], b[:2])
     return _finish32(var_off, update32(var_off, _xor32(var_off)))
 
@@ -226,7 +226,7 @@ def _xor32(var_off: Tnum) -> Bounds32:
 
 
 def lsh64(a: Num, b: Num) -> Num:
-    """``a << b``, for a known shift below 64; else nothing is known.
+    """Return ``a << b``, for a known shift below 64; otherwise nothing is known.
 
     A shift by 32 keeps the order of signed lower halves: compilers sign-extend by ``<<= 32; s>>= 32``.
     """
@@ -241,7 +241,10 @@ def lsh64(a: Num, b: Num) -> Num:
 
 
 def lsh32(a: Num, b: Num) -> Num:
-    """``a << b`` of lower halves, for a known shift below 32 (the kernel looks at all of b); else nothing is known."""
+    """Return ``a << b`` of lower halves, for a known shift below 32 (the kernel looks at all of b).
+
+    Otherwise nothing is known.
+    """
     if b.mask & U32_MAX or b.umax >= SUB:
         return UNKNOWN
     shift = b.value & U32_MAX
@@ -251,7 +254,10 @@ def lsh32(a: Num, b: Num) -> Num:
 
 
 def rsh64(a: Num, b: Num) -> Num:
-    """``a >> b``, for a known shift below 64; else nothing is known. The order of unsigned numbers is kept."""
+    """Return ``a >> b``, for a known shift below 64.
+
+    Otherwise nothing is known. The order of unsigned numbers is kept.
+    """
     if b.mask or b.value >= BITS:
         return UNKNOWN
     shift = b.value
@@ -260,7 +266,7 @@ def rsh64(a: Num, b: Num) -> Num:
 
 
 def rsh32(a: Num, b: Num) -> Num:
-    """``a >> b`` of lower halves, for a known shift below 32; else nothing is known."""
+    """Return ``a >> b`` of lower halves, for a known shift below 32; otherwise nothing is known."""
     if b.mask & U32_MAX or b.umax >= SUB:
         return UNKNOWN
     shift = b.value & U32_MAX
@@ -269,7 +275,10 @@ def rsh32(a: Num, b: Num) -> Num:
 
 
 def arsh64(a: Num, b: Num) -> Num:
-    """``a s>> b``, for a known shift below 64; else nothing is known. The order of signed numbers is kept."""
+    """Return ``a s>> b``, for a known shift below 64.
+
+    Otherwise nothing is known. The order of signed numbers is kept.
+    """
     if b.mask or b.value >= BITS:
         return UNKNOWN
     shift = b.value
@@ -278,7 +287,7 @@ def arsh64(a: Num, b: Num) -> Num:
 
 
 def arsh32(a: Num, b: Num) -> Num:
-    """``a s>> b`` of lower halves, for a known shift below 32; else nothing is known."""
+    """Return ``a s>> b`` of lower halves, for a known shift below 32; otherwise nothing is known."""
     if b.mask & U32_MAX or b.umax >= SUB:
         return UNKNOWN
     shift = b.value & U32_MAX
@@ -287,13 +296,13 @@ def arsh32(a: Num, b: Num) -> Num:
 
 
 def pointer_add(a: Num, b: Num) -> Num:
-    """Offset of ``pointer + b``, where `a` is the pointer's variable offset: lower halves are not followed."""
+    """Return the offset of ``pointer + b``, where `a` is the pointer's variable offset; lower halves are lost."""
     b64 = (a.umin + b.umin, a.umax + b.umax) if a.umax + b.umax <= U64_MAX else (0, U64_MAX)
     return sync(tnum.add(a[:2], b[:2]), (*b64, *_signed_or_any(a.smin + b.smin, a.smax + b.smax)), ANY32)
 
 
 def pointer_sub(a: Num, b: Num) -> Num:
-    """Offset of ``pointer - b``, where `a` is the pointer's variable offset: lower halves are not followed."""
+    """Return the offset of ``pointer - b``, where `a` is the pointer's variable offset; lower halves are lost."""
     b64 = (a.umin - b.umax, a.umax - b.umin) if a.umin >= b.umax else (0, U64_MAX)
     return sync(tnum.sub(a[:2], b[:2]), (*b64, *_signed_or_any(a.smin - b.smax, a.smax - b.smin)), ANY32)
 
@@ -303,7 +312,7 @@ def _signed_or_any(smin: int, smax: int) -> tuple[int, int]:
 
 
 def unknown_result(a: Num, b: Num) -> Num:
-    """Division and modulo, signed or not: Linux 6.18 gives up, even for constants, and even on the upper half."""
+    """Return an unknown number for division and modulo, even of constants, and even in the upper half (Linux 6.18)."""
     return UNKNOWN
 
 

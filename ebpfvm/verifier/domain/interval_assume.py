@@ -35,14 +35,14 @@ def _synced(var_off: tnum.Tnum, b64: tuple[int, ...], b32: tuple[int, ...]) -> N
 
 
 def jeq64(a: Num, b: Num) -> Pair:
-    """Equal: each has the bits and bounds of both."""
+    """Assume that the operands are equal: each has the bits and bounds of both."""
     var_off = tnum.intersect(a[:2], b[:2])
     b64 = (max(a.umin, b.umin), min(a.umax, b.umax), max(a.smin, b.smin), min(a.smax, b.smax))
     return _synced(var_off, b64, a[6:10]), _synced(var_off, b64, b[6:10])
 
 
 def jeq32(a: Num, b: Num) -> Pair:
-    """Lower halves equal."""
+    """Assume that the lower halves are equal."""
     low = tnum.intersect(tnum.subreg(a[:2]), tnum.subreg(b[:2]))
     b32 = (max(a.u32_min, b.u32_min), min(a.u32_max, b.u32_max),
            max(a.s32_min, b.s32_min), min(a.s32_max, b.s32_max))
@@ -50,7 +50,7 @@ def jeq32(a: Num, b: Num) -> Pair:
 
 
 def jne64(a: Num, b: Num) -> Pair:
-    """Different: a known number is cut off the other's ends, where it is one."""
+    """Assume that the operands differ: a known number is cut off the other's ends, where it is one."""
     if not b.mask:
         return _without64(a, b.value), again(b)
     if not a.mask:
@@ -59,7 +59,7 @@ def jne64(a: Num, b: Num) -> Pair:
 
 
 def again(a: Num) -> Num:
-    """`a` after a condition that says nothing of it."""
+    """Return `a` after a condition that says nothing about it."""
     return sanitize(intervals.again(a))
 
 
@@ -71,7 +71,7 @@ def _without64(a: Num, value: int) -> Num:
 
 
 def jne32(a: Num, b: Num) -> Pair:
-    """Lower halves different."""
+    """Assume that the lower halves differ."""
     if not b.mask & U32_MAX:
         return _without32(a, b.value & U32_MAX), again(b)
     if not a.mask & U32_MAX:
@@ -87,7 +87,7 @@ def _without32(a: Num, value: int) -> Num:
 
 
 def jset64(a: Num, b: Num) -> Pair:
-    """Some common bit is set: which, is known if one operand has a single bit."""
+    """Assume that some common bit is set: which one is known if one operand has a single bit."""
     if not b.mask:
         return _with_bit64(a, b.value), again(b)
     if not a.mask:
@@ -102,7 +102,7 @@ def _with_bit64(a: Num, bit: int) -> Num:
 
 
 def jset32(a: Num, b: Num) -> Pair:
-    """Some common bit of the lower halves is set."""
+    """Assume that some common bit of the lower halves is set."""
     if not b.mask & U32_MAX:
         return _with_bit64(a, b.value & U32_MAX), again(b)
     if not a.mask & U32_MAX:
@@ -111,7 +111,7 @@ def jset32(a: Num, b: Num) -> Pair:
 
 
 def jnset64(a: Num, b: Num) -> Pair:
-    """No common bit is set: if one operand is known, its bits are 0 in the other, whose ranges are found anew."""
+    """Assume that no common bit is set; if one operand is known, its bits are 0 in the other."""
     if not b.mask:
         return _without_bits(a, b.value), again(b)
     if not a.mask:
@@ -120,7 +120,7 @@ def jnset64(a: Num, b: Num) -> Pair:
 
 
 def jnset32(a: Num, b: Num) -> Pair:
-    """No common bit of the lower halves is set."""
+    """Assume that no common bit of the lower halves is set."""
     if not b.mask & U32_MAX:
         return _without_bits(a, b.value & U32_MAX), again(b)
     if not a.mask & U32_MAX:
@@ -133,25 +133,25 @@ def _without_bits(a: Num, bits: int) -> Num:
 
 
 def jle64(a: Num, b: Num) -> Pair:
-    """``a <= b``: a is at most b's maximum, b at least a's minimum."""
+    """Assume ``a <= b``: a is at most b's maximum, b at least a's minimum."""
     return (_synced(a[:2], (a.umin, min(a.umax, b.umax), a.smin, a.smax), a[6:10]),
             _synced(b[:2], (max(a.umin, b.umin), b.umax, b.smin, b.smax), b[6:10]))
 
 
 def jlt64(a: Num, b: Num) -> Pair:
-    """``a < b``."""
+    """Assume ``a < b``."""
     return (_synced(a[:2], (a.umin, min(a.umax, b.umax - 1 & U64_MAX), a.smin, a.smax), a[6:10]),
             _synced(b[:2], (max(a.umin + 1 & U64_MAX, b.umin), b.umax, b.smin, b.smax), b[6:10]))
 
 
 def jsle64(a: Num, b: Num) -> Pair:
-    """``a s<= b``."""
+    """Assume ``a s<= b``."""
     return (_synced(a[:2], (a.umin, a.umax, a.smin, min(a.smax, b.smax)), a[6:10]),
             _synced(b[:2], (b.umin, b.umax, max(a.smin, b.smin), b.smax), b[6:10]))
 
 
 def jslt64(a: Num, b: Num) -> Pair:
-    """``a s< b``."""
+    """Assume ``a s< b``."""
     below = b.smax - 1 if b.smax > S64_MIN else S64_MAX
     above = a.smin + 1 if a.smin < S64_MAX else S64_MIN
     return (_synced(a[:2], (a.umin, a.umax, a.smin, min(a.smax, below)), a[6:10]),
@@ -159,25 +159,25 @@ def jslt64(a: Num, b: Num) -> Pair:
 
 
 def jle32(a: Num, b: Num) -> Pair:
-    """``a <= b`` of lower halves."""
+    """Assume ``a <= b`` of lower halves."""
     return (_synced(a[:2], a[2:6], (a.u32_min, min(a.u32_max, b.u32_max), a.s32_min, a.s32_max)),
             _synced(b[:2], b[2:6], (max(a.u32_min, b.u32_min), b.u32_max, b.s32_min, b.s32_max)))
 
 
 def jlt32(a: Num, b: Num) -> Pair:
-    """``a < b`` of lower halves."""
+    """Assume ``a < b`` of lower halves."""
     return (_synced(a[:2], a[2:6], (a.u32_min, min(a.u32_max, b.u32_max - 1 & U32_MAX), a.s32_min, a.s32_max)),
             _synced(b[:2], b[2:6], (max(a.u32_min + 1 & U32_MAX, b.u32_min), b.u32_max, b.s32_min, b.s32_max)))
 
 
 def jsle32(a: Num, b: Num) -> Pair:
-    """``a s<= b`` of lower halves."""
+    """Assume ``a s<= b`` of lower halves."""
     return (_synced(a[:2], a[2:6], (a.u32_min, a.u32_max, a.s32_min, min(a.s32_max, b.s32_max))),
             _synced(b[:2], b[2:6], (b.u32_min, b.u32_max, max(a.s32_min, b.s32_min), b.s32_max)))
 
 
 def jslt32(a: Num, b: Num) -> Pair:
-    """``a s< b`` of lower halves."""
+    """Assume ``a s< b`` of lower halves."""
     below = b.s32_max - 1 if b.s32_max > S32_MIN else S32_MAX
     above = a.s32_min + 1 if a.s32_min < S32_MAX else S32_MIN
     return (_synced(a[:2], a[2:6], (a.u32_min, a.u32_max, a.s32_min, min(a.s32_max, below))),
@@ -189,22 +189,22 @@ def jslt32(a: Num, b: Num) -> Pair:
 
 
 def jlt64_itself(a: Num) -> Num:
-    """``a < a``."""
+    """Assume ``a < a``."""
     return _synced(a[:2], (min(a.umin + 1, U64_MAX), max(a.umax - 1, 0), a.smin, a.smax), a[6:10])
 
 
 def jslt64_itself(a: Num) -> Num:
-    """``a s< a``."""
+    """Assume ``a s< a``."""
     return _synced(a[:2], (a.umin, a.umax, min(a.smin + 1, S64_MAX), max(a.smax - 1, S64_MIN)), a[6:10])
 
 
 def jlt32_itself(a: Num) -> Num:
-    """``a < a`` of lower halves."""
+    """Assume ``a < a`` of lower halves."""
     return _synced(a[:2], a[2:6], (min(a.u32_min + 1, U32_MAX), max(a.u32_max - 1, 0), a.s32_min, a.s32_max))
 
 
 def jslt32_itself(a: Num) -> Num:
-    """``a s< a`` of lower halves."""
+    """Assume ``a s< a`` of lower halves."""
     return _synced(a[:2], a[2:6], (a.u32_min, a.u32_max, min(a.s32_min + 1, S32_MAX), max(a.s32_max - 1, S32_MIN)))
 
 
@@ -216,7 +216,7 @@ ITSELF: Final[dict[tuple[str, int], Callable[[Num], Num]]] = {
 
 
 def swapped(assume: Assume) -> Assume:
-    """The same condition with its operands the other way round."""
+    """Return the same condition with its operands exchanged."""
     def assume_swapped(a: Num, b: Num) -> Pair:
         b, a = assume(b, a)
         return a, b

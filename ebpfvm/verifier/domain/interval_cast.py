@@ -19,7 +19,7 @@ from ebpfvm.verifier.domain.width import BITS, SUB, U32_MAX, U64_MAX
 
 
 def low32(a: Num) -> Num:
-    """``w1 = w2``: the lower half, zero above."""
+    """Return ``w1 = w2``: the lower half, with zeros above."""
     if not a.mask:
         return const(a.value & U32_MAX)
     var_off, b64 = zext(a[:2], a[6:10])
@@ -27,7 +27,7 @@ def low32(a: Num) -> Num:
 
 
 def cast(a: Num, bits: int) -> Num:
-    """The low `bits` (less than 64) of `a`, zero above: what a load or a fill of that size yields."""
+    """Return the low `bits` (less than 64) of `a`, with zeros above: what a load or a fill of that size yields."""
     if not a.mask:
         return const(a.value & (1 << bits) - 1)
     mask = (1 << bits) - 1
@@ -42,7 +42,7 @@ def cast(a: Num, bits: int) -> Num:
 
 
 def sext64(a: Num, bits: int) -> Num:
-    """The low `bits` of `a`, sign-extended to 64. The result is left as it is, without telling ranges about bits."""
+    """Return the low `bits` of `a`, sign-extended to 64, without refining ranges by bits."""
     if not a.mask:
         return const(_extend(a.value, bits))
     ends = sign_extended(a.smin, a.smax, bits)
@@ -55,7 +55,7 @@ def sext64(a: Num, bits: int) -> Num:
 
 
 def sext32(a: Num, bits: int) -> Num:
-    """The low `bits` of `a`, sign-extended to 32, zero above."""
+    """Return the low `bits` of `a`, sign-extended to 32, with zeros above."""
     if not a.mask:
         return const(_extend(a.value, bits) & U32_MAX)
     ends = sign_extended(a.s32_min, a.s32_max, bits)
@@ -76,7 +76,7 @@ def _extend(value: int, bits: int) -> int:
 
 
 def swap(a: Num, bits: int) -> Num:
-    """The low `bits` with their bytes reversed: known bits move, ranges are forgotten."""
+    """Return the low `bits` with their bytes reversed: known bits move, ranges are forgotten."""
     if not a.mask:
         return const(tnum.swap_bytes(a.value, bits))
     swapped = build(tnum.bswap(a[:2], bits), ANY64, ANY32)
@@ -84,12 +84,12 @@ def swap(a: Num, bits: int) -> Num:
 
 
 def truncate(a: Num, bits: int) -> Num:
-    """The low `bits`: conversion to the byte order the machine already has."""
+    """Return the low `bits`: conversion to the byte order the machine already has."""
     return again(a if bits == BITS else cast(a, bits))
 
 
 def s32_range(a: Num, low: int, high: int) -> Num:
-    """`a`, of which is known that it lies between the signed 32-bit numbers `low` and `high` (a helper's result)."""
+    """Return `a` limited to the signed 32-bit numbers from `low` to `high` (a helper's result)."""
     b32 = (a.u32_min, a.u32_max, max(a.s32_min, low), min(a.s32_max, high))
     return sanitize(sync(a[:2], (a.umin, a.umax, max(a.smin, low), min(a.smax, high)), b32))
 

@@ -1,4 +1,4 @@
-"""Linux 6.18: four ranges per register, kept in step.
+"""Linux 6.18: four ranges per register, kept consistent.
 
 Facts flow between the known bits, the two 64-bit ranges and the two 32-bit ranges until nothing more is learnt (or,
 faithfully, until the kernel stops looking). Each step only ever removes numbers that another description has already
@@ -38,12 +38,12 @@ ANY32: Bounds32 = (0, U32_MAX, S32_MIN, S32_MAX)
 
 
 def build(var_off: Tnum, b64: Bounds64, b32: Bounds32) -> Num:
-    """A Num of the given parts as they are, in step or not."""
+    """Return a Num of the given parts as they are, consistent or not."""
     return Num(*var_off, *b64, *b32, FULL64, FULL32)
 
 
 def sync(var_off: Tnum, b64: Bounds64, b32: Bounds32) -> Num:
-    """A Num of the given parts after each has told the others what it knows.
+    """Return a Num of the given parts after each has been refined by the others.
 
     >>> n = sync((0, 0xff), ANY64, ANY32)
     >>> n.umax, n.smax, n.s32_max
@@ -60,12 +60,12 @@ def sync(var_off: Tnum, b64: Bounds64, b32: Bounds32) -> Num:
 
 
 def again(num: Num) -> Num:
-    """`num` after its parts have told each other what they know."""
+    """Return `num` after its parts have been refined by each other."""
     return sync(num[:2], num[2:6], num[6:10])
 
 
 def sync_any(var_off: Tnum, b64: Bounds64, b32: Bounds32) -> Num:
-    """`sync` without the short way for small numbers."""
+    """Return `sync` without the shortcut for small numbers."""
     var_off, b64, b32 = update(var_off, b64, b32)
     for _ in range(3):
         before = b64, b32
@@ -84,7 +84,7 @@ def sync_any(var_off: Tnum, b64: Bounds64, b32: Bounds32) -> Num:
 
 
 def update(var_off: Tnum, b64: Bounds64, b32: Bounds32) -> State:
-    """Ranges learn from known bits; if just one number lies in both, it is the value (`__update_reg_bounds`).
+    """Refine ranges by known bits; if just one number is in both, it is the value (`__update_reg_bounds`).
 
     >>> update((16, 8), (17, 25, 0, 99), ANY32)[0]          # of 16 and 24, only 24 is in 17..25
     (24, 0)
@@ -99,7 +99,7 @@ def update(var_off: Tnum, b64: Bounds64, b32: Bounds32) -> State:
 
 
 def update64(var_off: Tnum, b64: Bounds64) -> Bounds64:
-    """The smallest member has all unknown bits 0, the largest all 1; signed, the sign bit goes the other way."""
+    """Refine the 64-bit ranges by the known bits, whose extreme members have all unknown bits 0 or 1."""
     value, mask = var_off
     umin, umax, smin, smax = b64
     largest = value | mask
@@ -117,7 +117,7 @@ def update64(var_off: Tnum, b64: Bounds64) -> Bounds64:
 
 
 def update32(var_off: Tnum, b32: Bounds32) -> Bounds32:
-    """`update64` for the lower half."""
+    """Return `update64` for the lower half."""
     value, mask = var_off
     value &= U32_MAX
     mask &= U32_MAX
@@ -137,7 +137,7 @@ def update32(var_off: Tnum, b32: Bounds32) -> Bounds32:
 
 
 def deduce32(b64: Bounds64, b32: Bounds32) -> Bounds32:
-    """The lower half's ranges learn from the whole register's, then from each other (`__reg32_deduce_bounds`)."""
+    """Refine the lower half's ranges by the whole register's, then by each other (`__reg32_deduce_bounds`)."""
     umin64, umax64, smin64, smax64 = b64
     umin, umax, smin, smax = b32
     # A range whose upper halves agree is a range of lower halves too; if they differ by one, it may still be one
@@ -173,7 +173,7 @@ def deduce32(b64: Bounds64, b32: Bounds32) -> Bounds32:
 
 
 def _agree32(umin: int, umax: int, smin: int, smax: int) -> Bounds32:
-    """`deduce64` for the lower half."""
+    """Return `deduce64` for the lower half."""
     low = (umin ^ SIGN32) - SIGN32
     high = (umax ^ SIGN32) - SIGN32
     if low <= high:
@@ -194,7 +194,7 @@ def _agree32(umin: int, umax: int, smin: int, smax: int) -> Bounds32:
 
 
 def deduce64(b64: Bounds64) -> Bounds64:
-    """The 64-bit ranges learn from each other (`__reg64_deduce_bounds`).
+    """Refine the 64-bit ranges by each other (`__reg64_deduce_bounds`).
 
     Drawn on the circle of all patterns, the unsigned range is cut at 0 and the signed one at the sign bit. If neither
     crosses the other's cut, both are the same arc. If the signed range does cross zero, it is two pieces of the
@@ -221,7 +221,7 @@ def deduce64(b64: Bounds64) -> Bounds64:
 
 
 def deduce_mixed(var_off: Tnum, b64: Bounds64, b32: Bounds32) -> tuple[Tnum, Bounds64]:
-    """The whole register's ranges learn from the lower half's (`__reg_deduce_mixed_bounds`).
+    """Refine the whole register's ranges by the lower half's (`__reg_deduce_mixed_bounds`).
 
     The lower half of each end can be moved inwards to where the lower half's own range begins or ends.
     """
@@ -245,14 +245,14 @@ def deduce_mixed(var_off: Tnum, b64: Bounds64, b32: Bounds32) -> tuple[Tnum, Bou
 
 
 def bound_offset(var_off: Tnum, b64: Bounds64, b32: Bounds32) -> Tnum:
-    """Known bits learn from the unsigned ranges: the leading bits that both ends share."""
+    """Refine known bits by the unsigned ranges: the leading bits that both ends share."""
     wide = tnum.intersect(var_off, tnum.range_(b64[0], b64[1]))
     low = tnum.intersect(tnum.subreg(wide), tnum.range_(b32[0], b32[1]))
     return tnum.or_(tnum.clear_subreg(wide), low)
 
 
 def zext(var_off: Tnum, b32: Bounds32) -> tuple[Tnum, Bounds64]:
-    """What every 32-bit instruction does to the rest of the register: the upper half becomes zero (`zext_32_to_64`)."""
+    """Return the register after a 32-bit instruction, whose upper half is zero (`zext_32_to_64`)."""
     u32_min, u32_max, s32_min, s32_max = b32
     if s32_min >= 0:
         return tnum.subreg(var_off), (u32_min, u32_max, s32_min, s32_max)
@@ -260,7 +260,7 @@ def zext(var_off: Tnum, b32: Bounds32) -> tuple[Tnum, Bounds64]:
 
 
 def sanitize(num: Num) -> Num:
-    """`num`, or what the kernel falls back to when it finds its own bounds contradictory (`reg_bounds_sanity_check`).
+    """Return `num`, or the kernel's fallback if its own bounds are contradictory (`reg_bounds_sanity_check`).
 
     That happens on branches that cannot be taken but were not recognised as such. The ranges are forgotten, the known
     bits are kept.

@@ -15,7 +15,7 @@ from ebpfvm.verifier.domain.width import S32_MAX, S32_MIN, U32_MAX
 
 
 def delta(op: str, width: int, before: Num, added: Num) -> int | None:
-    """What ``r op= added`` adds to a linked scalar, if the link survives; else None.
+    """Return what ``r op= added`` adds to a linked scalar, or None if the link does not survive.
 
     A link survives one addition or subtraction of a constant that fits in 32 bits; a second one, and an operand that
     is the destination itself, end it, which is for the caller to see. A 32-bit addition must not lose upper bits.
@@ -45,7 +45,7 @@ def delta(op: str, width: int, before: Num, added: Num) -> int | None:
 
 
 def follow(arithmetic: Arithmetic, learnt: Num, difference: int, width: int) -> Num:
-    """What is known of a linked scalar after its relative is known to be `learnt`.
+    """Return what is known about a linked scalar after its relative is known to be `learnt`.
 
     Args:
         arithmetic: how the kernel computes.

@@ -1,4 +1,4 @@
-"""Results remembered.
+"""A cache of results.
 
 A verifier walks the same instructions again and again, with the same operands: Nums are shared, so most of them are
 even the same objects. Looking a result up by the identity of its operands costs a twentieth of computing it.
@@ -20,7 +20,7 @@ KEPT: Final = 1024
 
 
 def remembered(function: Callable[[Num, Num], T]) -> Callable[[Num, Num], T]:
-    """`function` of two Nums with a store of results."""
+    """Return `function` of two Nums with a cache of results."""
     store: dict[tuple[int, int], tuple[Num, Num, T]] = {}
 
     def lookup(a: Num, b: Num) -> T:
@@ -36,7 +36,7 @@ def remembered(function: Callable[[Num, Num], T]) -> Callable[[Num, Num], T]:
 
 
 def remembered_with_size(function: Callable[[Num, int], T]) -> Callable[[Num, int], T]:
-    """`function` of a Num and a small number with a store of results."""
+    """Return `function` of a Num and a small number with a cache of results."""
     store: dict[tuple[int, int], tuple[Num, T]] = {}
 
     def lookup(a: Num, size: int) -> T:
@@ -52,7 +52,7 @@ def remembered_with_size(function: Callable[[Num, int], T]) -> Callable[[Num, in
 
 
 def remembered_alone(function: Callable[[Num], T]) -> Callable[[Num], T]:
-    """`function` of one Num with a store of results."""
+    """Return `function` of one Num with a cache of results."""
     store: dict[int, tuple[Num, T]] = {}
 
     def lookup(a: Num) -> T:

@@ -61,12 +61,12 @@ class Num(NamedTuple):
 
     @property
     def is_const(self) -> bool:
-        """Is just one number left (judged, as in the kernel, by the known bits)?"""
+        """Whether just one number is left (according to the known bits, as in the kernel)."""
         return not self.mask
 
     @property
     def is_const32(self) -> bool:
-        """Is the lower half known?"""
+        """Whether the lower half is known."""
         return not self.mask & U32_MAX
 
 
@@ -86,7 +86,7 @@ _constants: dict[int, Num] = {}  # only saves work: emptying it at any moment ch
 
 
 def const(value: int) -> Num:
-    """The set of one number, `value` modulo 2**64. Negative numbers are welcome.
+    """Return the set of one number, `value` modulo 2**64; negative numbers are allowed.
 
     >>> const(-1).umax == 2**64 - 1, const(-1).smin
     (True, -1)
@@ -102,7 +102,7 @@ def const(value: int) -> Num:
 
 
 def make_const(value: int) -> Num:
-    """`const` without the store of constants."""
+    """Return `const` without the cache of constants."""
     if 0 <= value < SIGN32:
         arc = value, 0
         return new(Num, (value, 0, value, value, value, value, value, value, value, value, arc, arc))
@@ -114,22 +114,22 @@ def make_const(value: int) -> Num:
 
 
 def unknown() -> Num:
-    """Any number at all (the kernel's `mark_reg_unknown`)."""
+    """Return the set of all numbers (the kernel's `mark_reg_unknown`)."""
     return UNKNOWN
 
 
 def to_s64(value: int) -> int:
-    """The 64-bit pattern `value` read as a signed number."""
+    """Return the 64-bit pattern `value` read as a signed number."""
     return (value ^ SIGN64) - SIGN64
 
 
 def to_s32(value: int) -> int:
-    """The 32-bit pattern `value` read as a signed number."""
+    """Return the 32-bit pattern `value` read as a signed number."""
     return (value ^ SIGN32) - SIGN32
 
 
 def contains(num: Num, value: int) -> bool:
-    """Is the 64-bit pattern `value` a member of `num`? The question of every soundness law.
+    """Return whether the 64-bit pattern `value` is a member of `num`, which every soundness law asks.
 
     >>> contains(UNKNOWN, 5), contains(const(4), 5)
     (True, False)
@@ -142,6 +142,6 @@ def contains(num: Num, value: int) -> bool:
 
 
 def is_broken(num: Num) -> bool:
-    """Is some range empty (the kernel's `range_bounds_violation`)? Then no number is left."""
+    """Return whether some range is empty, so that no number is left (the kernel's `range_bounds_violation`)."""
     return (num.umin > num.umax or num.smin > num.smax or num.u32_min > num.u32_max or num.s32_min > num.s32_max
             or num.r64 == EMPTY64 or num.r32 == EMPTY32)

@@ -1,4 +1,4 @@
-"""Conditional jumps: which way, and what is known afterwards on each way.
+"""Conditional jumps: which way they go, and what is known afterwards on each way.
 
 `predict` answers from the operands' bounds; both rule sets share it. Where it cannot tell, both ways are taken, and on
 each of them the operands are cut down to the numbers that can have led there: `interval_assume` and `circular_assume`
@@ -65,27 +65,27 @@ def _not(answer: int) -> int:
 
 
 def jlt64(a: Num, b: Num) -> int:
-    """``a < b``."""
+    """Predict ``a < b``."""
     return _less(a.umin, a.umax, b.umin, b.umax)
 
 
 def jlt32(a: Num, b: Num) -> int:
-    """``a < b`` of lower halves."""
+    """Predict ``a < b`` of lower halves."""
     return _less(a.u32_min, a.u32_max, b.u32_min, b.u32_max)
 
 
 def jslt64(a: Num, b: Num) -> int:
-    """``a s< b``."""
+    """Predict ``a s< b``."""
     return _less(a.smin, a.smax, b.smin, b.smax)
 
 
 def jslt32(a: Num, b: Num) -> int:
-    """``a s< b`` of lower halves."""
+    """Predict ``a s< b`` of lower halves."""
     return _less(a.s32_min, a.s32_max, b.s32_min, b.s32_max)
 
 
 def jeq64(a: Num, b: Num) -> int:
-    """``a == b``: never, if the bits or any of the ranges are apart."""
+    """Predict ``a == b``: never, if the bits or any of the ranges are apart."""
     if not (a.mask or b.mask):
         return int(a.value == b.value)
     if (a.value ^ b.value) & ~(a.mask | b.mask):
@@ -98,7 +98,7 @@ def jeq64(a: Num, b: Num) -> int:
 
 
 def jeq32(a: Num, b: Num) -> int:
-    """``a == b`` of lower halves."""
+    """Predict ``a == b`` of lower halves."""
     unknown = a.mask | b.mask
     if not unknown & U32_MAX:
         return int(not (a.value ^ b.value) & U32_MAX)
@@ -110,14 +110,14 @@ def jeq32(a: Num, b: Num) -> int:
 
 
 def jset64(a: Num, b: Num) -> int:
-    """``a & b``, if one of them is known: always, if a bit of it is known to be set; never, if none can be."""
+    """Predict ``a & b``, if one of them is known: always, if a bit of it is known to be set; never, if none can be."""
     if b.mask:
         a, b = b, a
     return -1 if b.mask else _any_set(a[:2], b.value)
 
 
 def jset32(a: Num, b: Num) -> int:
-    """``a & b`` of lower halves."""
+    """Predict ``a & b`` of lower halves."""
     if b.mask & U32_MAX:
         a, b = b, a
     return -1 if b.mask & U32_MAX else _any_set(tnum.subreg(a[:2]), b.value & U32_MAX)
@@ -130,7 +130,7 @@ def _any_set(var_off: tnum.Tnum, bits: int) -> int:
 
 
 def _derived(less: Predict) -> dict[str, Predict]:
-    """The four comparisons that come from one."""
+    """Return the four comparisons that follow from one."""
     return {
         "lt": less,
         "ge": lambda a, b: _not(less(a, b)),
@@ -154,7 +154,10 @@ PREDICT: Final = _predictors()
 
 
 def predict_itself(op: str, width: int) -> Callable[[Num], int]:
-    """For a jump that compares a register with itself, the function that returns 1, 0 or -1. Linux 7.0."""
+    """Return the function that predicts a jump that compares a register with itself: 1, 0 or -1.
+
+    Since Linux 7.0.
+    """
     if op != "jset":
         answer = int(op in ("jeq", "jge", "jle", "jsge", "jsle"))
         return lambda num: answer

@@ -28,12 +28,12 @@ UNKNOWN: Tnum = (0, U64_MAX)
 
 
 def const(value: int) -> Tnum:
-    """The one number `value`, taken modulo the register's width."""
+    """Return the one number `value`, modulo the register's width."""
     return value & U64_MAX, 0
 
 
 def range_(umin: int, umax: int) -> Tnum:
-    """The smallest tnum that holds every unsigned number from `umin` to `umax`: their common leading bits.
+    """Return the smallest tnum that includes every unsigned number from `umin` to `umax`: their common leading bits.
 
     >>> range_(8, 11), range_(7, 8)
     ((8, 3), (0, 15))
@@ -43,19 +43,19 @@ def range_(umin: int, umax: int) -> Tnum:
 
 
 def lshift(a: Tnum, shift: int) -> Tnum:
-    """`a` << `shift`, for 0 <= shift < width."""
+    """Return `a` << `shift`, for 0 <= shift < width."""
     value, mask = a
     return value << shift & U64_MAX, mask << shift & U64_MAX
 
 
 def rshift(a: Tnum, shift: int) -> Tnum:
-    """`a` >> `shift`, unsigned, for 0 <= shift < width."""
+    """Return `a` >> `shift`, unsigned, for 0 <= shift < width."""
     value, mask = a
     return value >> shift, mask >> shift
 
 
 def arshift64(a: Tnum, shift: int) -> Tnum:
-    """`a` s>> `shift`. An unknown sign bit is copied as unknown bits, a known one as known bits.
+    """Return `a` s>> `shift`; an unknown sign bit is copied as unknown bits, a known one as known bits.
 
     >>> arshift64((1 << 63, 0), 63) == (U64_MAX, 0)
     True
@@ -65,13 +65,13 @@ def arshift64(a: Tnum, shift: int) -> Tnum:
 
 
 def arshift32(a: Tnum, shift: int) -> Tnum:
-    """Arithmetic right shift of a number of sub-register width; the upper half of the result is zero."""
+    """Return an arithmetic right shift of a number of sub-register width; the upper half of the result is zero."""
     value, mask = a
     return ((value ^ SIGN32) - SIGN32) >> shift & U32_MAX, ((mask ^ SIGN32) - SIGN32) >> shift & U32_MAX
 
 
 def add(a: Tnum, b: Tnum) -> Tnum:
-    """`a` + `b`. The sum of the largest members shows where an unknown bit can carry to."""
+    """Return `a` + `b`; the sum of the largest members shows where an unknown bit can carry to."""
     a_value, a_mask = a
     b_value, b_mask = b
     low = a_value + b_value
@@ -80,7 +80,7 @@ def add(a: Tnum, b: Tnum) -> Tnum:
 
 
 def sub(a: Tnum, b: Tnum) -> Tnum:
-    """`a` - `b`. The largest and the smallest difference show where an unknown bit can borrow from."""
+    """Return `a` - `b`; the largest and the smallest difference show where an unknown bit can borrow from."""
     a_value, a_mask = a
     b_value, b_mask = b
     middle = a_value - b_value
@@ -89,12 +89,12 @@ def sub(a: Tnum, b: Tnum) -> Tnum:
 
 
 def neg(a: Tnum) -> Tnum:
-    """-`a`."""
+    """Return -`a`."""
     return sub((0, 0), a)
 
 
 def and_(a: Tnum, b: Tnum) -> Tnum:
-    """`a` & `b`: a known 0 on either side decides."""
+    """Return `a` & `b`: a known 0 on either side decides."""
     a_value, a_mask = a
     b_value, b_mask = b
     ones = a_value & b_value
@@ -102,19 +102,19 @@ def and_(a: Tnum, b: Tnum) -> Tnum:
 
 
 def or_(a: Tnum, b: Tnum) -> Tnum:
-    """`a` | `b`: a known 1 on either side decides."""
+    """Return `a` | `b`: a known 1 on either side decides."""
     ones = a[0] | b[0]
     return ones, (a[1] | b[1]) & ~ones
 
 
 def xor(a: Tnum, b: Tnum) -> Tnum:
-    """`a` ^ `b`: known only where both are."""
+    """Return `a` ^ `b`: known only where both are."""
     unknown = a[1] | b[1]
     return (a[0] ^ b[0]) & ~unknown, unknown
 
 
 def mul(a: Tnum, b: Tnum) -> Tnum:
-    """`a` * `b`, by long multiplication; where a bit of `a` is unknown, the results with and without it are joined.
+    """Return `a` * `b`, by long multiplication; where a bit of `a` is unknown, both results are joined.
 
     Since Linux 6.18 (before, unknown bits were collected in a second number, which is coarser).
 
@@ -137,13 +137,13 @@ def mul(a: Tnum, b: Tnum) -> Tnum:
 
 
 def union(a: Tnum, b: Tnum) -> Tnum:
-    """The smallest tnum that holds `a` and `b`."""
+    """Return the smallest tnum that includes `a` and `b`."""
     unknown = (a[0] ^ b[0]) | a[1] | b[1]
     return a[0] & b[0] & ~unknown, unknown
 
 
 def overlap(a: Tnum, b: Tnum) -> bool:
-    """May `a` and `b` be equal: do they agree wherever both are known?
+    """Return whether `a` and `b` may be equal: they agree wherever both are known.
 
     >>> overlap((1, 2), (3, 0)), overlap((1, 2), (2, 0))
     (True, False)
@@ -152,18 +152,18 @@ def overlap(a: Tnum, b: Tnum) -> bool:
 
 
 def intersect(a: Tnum, b: Tnum) -> Tnum:
-    """What is known of a number that lies in `a` and in `b`. Bits on which they disagree come out as 1."""
+    """Return what is known about a number that is in `a` and in `b`; bits on which they disagree are 1."""
     unknown = a[1] & b[1]
     return (a[0] | b[0]) & ~unknown, unknown
 
 
 def contains(a: Tnum, number: int) -> bool:
-    """Is the unsigned `number` in `a`?"""
+    """Return whether the unsigned `number` is in `a`."""
     return number & ~a[1] == a[0]
 
 
 def in_(a: Tnum, b: Tnum) -> bool:
-    """Does `a` hold everything `b` holds?
+    """Return whether `a` includes everything that `b` includes.
 
     >>> in_((0, 7), (2, 1)), in_((2, 1), (0, 7))
     (True, False)
@@ -172,12 +172,12 @@ def in_(a: Tnum, b: Tnum) -> bool:
 
 
 def is_const(a: Tnum) -> bool:
-    """Is just one number left?"""
+    """Return whether just one number is left."""
     return not a[1]
 
 
 def is_aligned(a: Tnum, size: int) -> bool:
-    """Is every member a multiple of `size`, a power of two (0 asks for nothing)?
+    """Return whether every member is a multiple of `size`, a power of two (0 requires nothing).
 
     >>> is_aligned((8, 16), 8), is_aligned((8, 4), 8)
     (True, False)
@@ -186,33 +186,35 @@ def is_aligned(a: Tnum, size: int) -> bool:
 
 
 def cast(a: Tnum, size: int) -> Tnum:
-    """`a` cut to its low `size` bytes."""
+    """Return `a` truncated to its low `size` bytes."""
     keep = (1 << size * 8) - 1
     return a[0] & keep, a[1] & keep
 
 
 def subreg(a: Tnum) -> Tnum:
-    """`a` cut to the sub-register."""
+    """Return `a` truncated to the sub-register."""
     return a[0] & U32_MAX, a[1] & U32_MAX
 
 
 def clear_subreg(a: Tnum) -> Tnum:
-    """`a` with zero in the sub-register."""
+    """Return `a` with zero in the sub-register."""
     return a[0] & HIGH, a[1] & HIGH
 
 
 def with_subreg(a: Tnum, low: Tnum) -> Tnum:
-    """The upper half of `a` and the lower half of `low`."""
+    """Return the upper half of `a` with the lower half of `low`."""
     return a[0] & HIGH | low[0] & U32_MAX, a[1] & HIGH | low[1] & U32_MAX
 
 
 def const_subreg(a: Tnum, value: int) -> Tnum:
-    """The upper half of `a` above the known `value`."""
+    """Return the upper half of `a` above the known `value`."""
     return with_subreg(a, (value, 0))
 
 
 def bswap(a: Tnum, bits: int) -> Tnum:
-    """The low `bits` (16, 32 or 64) of `a` with their bytes reversed; zero above. Since Linux 7.0.
+    """Return the low `bits` (16, 32 or 64) of `a` with their bytes reversed, zero above.
+
+    Since Linux 7.0.
 
     >>> bswap((0x1200, 0xff), 16)
     (18, 65280)
@@ -221,13 +223,13 @@ def bswap(a: Tnum, bits: int) -> Tnum:
 
 
 def swap_bytes(number: int, bits: int) -> int:
-    """The low `bits` of `number` with their bytes reversed."""
+    """Return the low `bits` of `number` with their bytes reversed."""
     size = bits // 8
     return int.from_bytes((number & (1 << bits) - 1).to_bytes(size, "little"), "big")
 
 
 def step(a: Tnum, number: int) -> int:
-    """The smallest member of `a` above `number`; its largest member if there is none. Linux 7.0.
+    """Return the smallest member of `a` above `number`, or its largest member if there is none (Linux 7.0).
 
     Members of `a` are ``value + s`` where s uses only unknown bits, so the next s is sought. Setting every bit that s
     may not use, and every bit below the highest one where `number` has strayed from a member, lets the carry of + 1
@@ -246,10 +248,11 @@ def step(a: Tnum, number: int) -> int:
 
 
 def single(a: Tnum, umin: int, umax: int) -> int | None:
-    """The one member of `a` from `umin` to `umax`, or None if there are several, or if it is the largest, at `umin`,
-    which the ranges show anyway.
+    """Return the one member of `a` from `umin` to `umax`, or None.
 
-    If there is none, any number may come out: then the value was impossible. Linux 7.0, and in the 6.18 stable series.
+    It is None if there are several members, or if the member is the largest, at `umin`, which the ranges show anyway.
+    If there is none, any number may be returned: then the value was impossible. Linux 7.0, and in the 6.18 stable
+    series.
 
     >>> single((16, 8), 17, 25), single((16, 8), 16, 25), single((16, 8), 16, 23)
     (24, None, 16)
@@ -264,7 +267,7 @@ def single(a: Tnum, umin: int, umax: int) -> int | None:
 
 
 def to_str(a: Tnum) -> str:
-    """As the kernel prints it; its ``%#llx`` prints zero as ``0x0``.
+    """Return a tnum as the kernel prints it; its ``%#llx`` prints zero as ``0x0``.
 
     >>> to_str((0, 255))
     '(0x0; 0xff)'
@@ -273,7 +276,7 @@ def to_str(a: Tnum) -> str:
 
 
 def width_of(a: Tnum) -> int:
-    """Number of bits, counted from the lowest, that may be other than zero.
+    """Return the number of bits, counted from the lowest, that may be nonzero.
 
     >>> width_of((1, 6)), width_of((0, 0))
     (3, 0)

@@ -1,1 +1,1 @@
-"""Why a program was refused: a sentence on the rule, and what led to it on the path that was walked."""
+"""Explanations of rejections: the rule as a sentence, and the cause on the path that was walked."""

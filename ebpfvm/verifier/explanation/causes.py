@@ -1,8 +1,8 @@
-"""What led to a refusal, told from the path that was walked: which line acquired, moved the packet, or never ends.
+"""Find the cause of a rejection on the path that was walked: the line that acquired, moved the packet, or never ends.
 
-The message says what is wrong where the walk stopped; the cause often stands on another line. What is said here is
-taken from the walk and from the declarations of helpers and contexts. Where they do not show the cause, nothing is
-said: wrong advice is worse than none.
+The message says what is wrong where the walk stopped; the cause is often on another line. These explanations rely on
+the walk and on the declarations of helpers and contexts. If they do not show the cause, nothing is said: wrong advice
+is worse than none.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MOST_LINES: Final = 8
 
 
 def cause(w: Walk, message: str) -> str:
-    """Return sentences on the cause of a refusal at the walk's current instruction, "" if it is not known."""
+    """Return sentences about the cause of a rejection at the walk's current instruction, "" if it is unknown."""
     for pattern, told in _CAUSES:
         found = pattern.search(message)
         if found:
@@ -43,7 +43,7 @@ def _place(w: Walk, pc: int) -> str:
 
 
 def _call(w: Walk, insn: Insn) -> str:
-    """Return the name of what an instruction calls, as C has it."""
+    """Return the name of what an instruction calls, as in C."""
     if is_kfunc_call(insn):
         return f"{w.env.program.kfuncs.get(insn.imm, 'a kernel function')}()"
     if is_call(insn):
@@ -55,7 +55,7 @@ def _call(w: Walk, insn: Insn) -> str:
 # ---- memory that is a number ----------------------------------------------------------------------------------------
 
 def _scalar(w: Walk, found: re.Match[str]) -> str:
-    """Tell of a pointer into the packet that died at a call, or where the number was made."""
+    """Explain a pointer into the packet that a call invalidated, or where the number was made."""
     insns, walked = w.env.program.insns, path(w)
     made = origin(insns, walked, len(walked) - 1, int(found[1]))
     if made.at < 0:
@@ -75,7 +75,7 @@ def _scalar(w: Walk, found: re.Match[str]) -> str:
 
 
 def _released(w: Walk, walked: list[int], acquired: int) -> str:
-    """Tell of the call that took what a call returned at `walked[acquired]`."""
+    """Explain the call that took what a call returned at `walked[acquired]`."""
     insns = w.env.program.insns
     for at in range(acquired + 1, len(walked) - 1):
         insn = insns[walked[at]]
@@ -124,7 +124,7 @@ def _field(w: Walk, off: int) -> CtxField | None:
 
 
 def _context(w: Walk, found: re.Match[str]) -> str:
-    """Name the field of the context, and what may be done with it."""
+    """Name the field of the context, and the accesses that it allows."""
     off, size = int(found[1]), int(found[2])
     field, insn = _field(w, off), w.insn
     struct = w.env.prog_type.ctx
@@ -146,7 +146,7 @@ def _context(w: Walk, found: re.Match[str]) -> str:
 # ---- what is owned --------------------------------------------------------------------------------------------------
 
 def _leak(w: Walk, found: re.Match[str]) -> str:
-    """Name the line that acquired, and the lines on which the path went on without a release."""
+    """Name the line that acquired, and the lines on which the path continued without a release."""
     acquired = int(found[2])
     insns, walked = w.env.program.insns, path(w)
     if acquired not in walked:
@@ -192,7 +192,7 @@ def _leaves(insns: tuple[Insn, ...], pc: int, number: list[int]) -> bool:
 # ---- registers without a value --------------------------------------------------------------------------------------
 
 def _unread(w: Walk, found: re.Match[str]) -> str:
-    """Tell of a result that nothing sets: what clang makes of undefined behaviour."""
+    """Explain a result that nothing sets, which is what clang makes of undefined behaviour."""
     insns, walked = w.env.program.insns, path(w)
     if int(found[1]) or w.insn.code != _EXIT:
         return _cleared(w, walked, int(found[1]))

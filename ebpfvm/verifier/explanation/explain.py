@@ -100,7 +100,7 @@ def explain(message: str, prog_type: str = "") -> str:
     """Return a sentence for a message, "" if there is none.
 
     Args:
-        prog_type: name of the program's type, for messages that mean something of their own there.
+        prog_type: name of the program's type, for messages that have a special meaning there.
     """
     for pattern, text in (*_OF_TYPES.get(prog_type, ()), *_COMPILED):
         found = pattern.search(message)

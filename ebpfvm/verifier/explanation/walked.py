@@ -1,4 +1,4 @@
-"""The refused path, told backwards: which instructions were walked, and where a register's value came from."""
+"""The rejected path, backwards: which instructions were walked, and where a register's value came from."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def _backwards(w: Walk) -> Iterator[int]:
 
 @dataclass(slots=True)
 class Origin:
-    """Where a value came from.
+    """The origin of a value.
 
     Attributes:
-        at: index into the path of the instruction that made it, -1 if the path began with it.
-        reg: the register that it was made in, or that held it at the beginning.
+        at: index in the path of the instruction that produced it, -1 if the path began with it.
+        reg: the register in which it was produced, or that held it at the start.
     """
 
     at: int
@@ -65,9 +65,9 @@ class Origin:
 
 
 def origin(insns: tuple[Insn, ...], walked: list[int], at: int, reg: int) -> Origin:
-    """Follow the value that `reg` holds before `walked[at]` back through moves, spills and constant steps.
+    """Trace the value that `reg` holds before `walked[at]` back through moves, spills and constant steps.
 
-    Functions that the path called and that have returned are stepped over, since they leave R6 to R9 and the frame.
+    Functions that the path called and that have returned are skipped, because they preserve R6 to R9 and the frame.
     """
     slot: int | None = None
     depth = 0  # calls that the walk backwards has entered from their ends
@@ -97,7 +97,7 @@ def origin(insns: tuple[Insn, ...], walked: list[int], at: int, reg: int) -> Ori
 
 
 def _made(insn: Insn, reg: int) -> int | None:
-    """Return `reg` if the instruction writes it, else None."""
+    """Return `reg` if the instruction writes it, otherwise None."""
     kind = insn.code & 7
     if kind in (c.BPF_ALU, c.BPF_ALU64, c.BPF_LDX) or insn.is_ld_imm64:
         return reg if insn.dst == reg else None

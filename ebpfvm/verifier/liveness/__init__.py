@@ -1,1 +1,1 @@
-"""What is read later: registers, and slots of the stack."""
+"""Liveness: which registers and stack slots are read later."""

@@ -1,9 +1,9 @@
-"""Which frames' stacks a value may point into, and where: the values of the pass before the walk (arg_track of
-kernel/bpf/liveness.c, Linux 7.2).
+"""The frames whose stacks a value may point into, and where: values of the pass before the walk.
 
-A track is None (no pointer into a stack), a frame and up to four offsets from its frame pointer (none: any), or
-`(MIXED, mask)`: any offset in any of the frames of the mask. Frames are numbered from the function that a call chain
-starts with. Spill slots hold tracks too, so that a pointer is followed through memory.
+Source: arg_track of kernel/bpf/liveness.c, Linux 7.2. A track is None (not a pointer into a stack), a frame with up to
+four offsets from its frame pointer (none: any offset), or `(MIXED, mask)`: any offset in any of the frames of the mask.
+Frames are numbered from the function that a call chain starts with. Spill slots hold tracks too, so that a pointer is
+followed through memory.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ZERO = (0,)
 
 
 def text(track: Track) -> str:
-    """As the log has it: `_`, `IMP3`, `fp0 ?`, `fp0-16|fp0-8`."""
+    """Return a track as the log prints it: `_`, `IMP3`, `fp0 ?`, `fp0-16|fp0-8`."""
     if track is None:
         return "_"
     frame, offsets = track
@@ -49,7 +49,7 @@ def _merge(frame: int, a: tuple[int, ...], b: tuple[int, ...]) -> Track:
 
 
 def join(a: Track, b: Track) -> Track:
-    """What a value may be where two ways meet."""
+    """Return what a value may be where two paths meet."""
     if a == b:
         return a
     if a is None or b is None:
@@ -63,7 +63,7 @@ def join(a: Track, b: Track) -> Track:
 
 
 def shifted(off: int, by: int) -> int | None:
-    """Sum of an offset and a constant, None beyond 16 bits."""
+    """Return the sum of an offset and a constant, None beyond 16 bits."""
     total = off + by
     return total if -(1 << 15) <= by < 1 << 15 and -(1 << 15) <= total < 1 << 15 else None
 
@@ -84,12 +84,12 @@ def _mixed_alu(a: Track, b: Track) -> Track:
 
 
 def slot_at(off: int) -> int | None:
-    """Number of the spill slot at an offset from the frame pointer, None if there is none."""
+    """Return the number of the spill slot at an offset from the frame pointer, None if there is none."""
     return -off // 8 - 1 if -512 <= off < 0 and not off % 8 else None
 
 
 class Transfer:
-    """What each instruction does to tracks, in a function that runs `depth` calls below the first one.
+    """The effect of each instruction on tracks, in a function that runs `depth` calls below the first one.
 
     Args:
         callers: spill slots of each calling frame at its call.
@@ -210,7 +210,7 @@ def _spill(insn: Insn, regs: list[Track], slots: Slots) -> None:
 
 
 def _overwrite(insn: Insn, track: Track, base: int, slots: Slots) -> None:
-    """Bytes that are no pointer are written: nothing is left of what they hit, or perhaps nothing."""
+    """Write bytes that are not a pointer: what they hit is erased, or may be erased."""
     size = c.SIZE_BYTES[insn.code & 0x18]
     offsets = _ZERO if base == 10 else _offsets(track)
     starts = [shifted(off, insn.off) for off in offsets]

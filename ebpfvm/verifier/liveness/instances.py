@@ -11,11 +11,11 @@ ALL = (1 << 128) - 1
 
 
 class Instance:
-    """A function as it is called at one place, so many calls deep: what it does to its own and its callers' frames.
+    """A function as it is called at one place and depth, with its effects on its own and its callers' frames.
 
     Attributes:
-        callsite: slot of the call; where the function starts if nothing called it.
-        reads, writes: frame -> slot -> half slots that may be read, and that certainly are written.
+        callsite: slot of the call; the start of the function if nothing called it.
+        reads, writes: frame -> slot -> half slots that may be read, and that are certainly written.
         live: frame -> half slots that are read later, before each slot of the function.
     """
 
@@ -31,24 +31,24 @@ class Instance:
         self.solved = False
 
     def read(self, frame: int, pc: int, mask: int) -> None:
-        """Half slots of a frame may be read at `pc`."""
+        """Record that half slots of a frame may be read at `pc`."""
         if mask:
             at = self.reads.setdefault(frame, {})
             at[pc] = at.get(pc, 0) | mask & ALL
 
     def write(self, frame: int, pc: int, mask: int) -> None:
-        """Half slots of a frame are overwritten at `pc`."""
+        """Record that half slots of a frame are overwritten at `pc`."""
         if mask:
             at = self.writes.setdefault(frame, {})
             at[pc] = at.get(pc, 0) | mask & ALL
 
     def before(self, frame: int, pc: int) -> int:
-        """Half slots of a frame that are live before `pc`."""
+        """Return the half slots of a frame that are live before `pc`."""
         live = self.live.get(frame)
         return live[pc - self.subprog.start] if live is not None else 0
 
     def merge(self, other: Instance) -> None:
-        """The same call, looked at with other arguments."""
+        """Merge the result of the same call with other arguments."""
         for frame, reads in other.reads.items():
             for pc, mask in reads.items():
                 self.read(frame, pc, mask)

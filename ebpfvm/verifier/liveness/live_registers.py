@@ -1,7 +1,7 @@
-"""Which registers a program may still read, at each instruction.
+"""What a program may still read: registers per instruction, and slots of the stack per state.
 
-Two states that differ only in values that are dead are the same for the rest of the walk, so pruning asks here.
-Registers follow compute_live_registers() of kernel/bpf/liveness.c; for the stack see `stack_static` and `stack_walk`.
+Two states that differ only in dead values are the same for the rest of the walk, so pruning consults this. Registers
+follow compute_live_registers() of kernel/bpf/liveness.c; for the stack, see `stack_static` and `stack_walk`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CALL = c.BPF_JMP | c.BPF_CALL
 
 
 def use_def(env: Env, pc: int) -> tuple[int, int]:
-    """Registers that an instruction reads and writes, as masks."""
+    """Return the registers that an instruction reads and writes, as masks."""
     insn = env.program.insns[pc]
     return (_arguments(env, insn), CALLER_SAVED) if insn[0] == _CALL else _use_def(insn)
 
@@ -78,7 +78,12 @@ def _arguments(env: Env, insn: Insn) -> int:
 
 
 def registers(env: Env, flow: Flow) -> list[int]:
-    """Return the mask of the registers that are live before each slot; a backward pass per function."""
+    """Return the mask of the registers that are live before each slot, by a backward pass per function.
+
+    Args:
+        after: the successors of each slot (`ebpfvm.verifier.passes.cfg.edges`).
+        orders: see `ebpfvm.verifier.passes.postorder.of_functions`.
+    """
     live = [0] * len(env.program.insns)
     for item, order in zip(env.subprogs, flow.orders, strict=True):
         _solve(flow, order, {pc: use_def(env, pc) for pc in range(item.start, item.end)}, live)

@@ -1,7 +1,7 @@
-"""How many bytes a call reads or writes through a pointer to the stack (bpf_helper_stack_access_bytes,
-bpf_kfunc_stack_access_bytes of kernel/bpf/verifier.c, Linux 7.2).
+"""The number of bytes that a call reads or writes through a pointer to the stack.
 
-Sizes are positive for reads and negative for writes; 0: the argument is not followed; UNKNOWN: everything from there
+Sources: bpf_helper_stack_access_bytes, bpf_kfunc_stack_access_bytes of kernel/bpf/verifier.c, Linux 7.2. Sizes are
+positive for reads and negative for writes; 0 means that the argument is not followed, and UNKNOWN everything from there
 to the end of the frame.
 """
 
@@ -33,12 +33,12 @@ _PLAIN = {"char": 1, "bool": 1, "u8": 1, "s8": 1, "u16": 2, "s16": 2, "int": 4, 
 
 
 def of_helper(env: Env, helper: Helper | None, at: int, regs: Sequence[Value | None]) -> int | None:
-    """Bytes that a helper uses through argument `at`.
+    """Return the bytes that a helper accesses through argument `at`.
 
     Args:
         helper: None for one that the program type does not have.
         at: number of the register, 1 to 5.
-        regs: what is known of the registers at the call.
+        regs: what is known about the registers at the call.
     """
     if helper is None:
         return UNKNOWN
@@ -79,7 +79,7 @@ def _of_memory(helper: Helper, at: int, spec: ArgSpec, regs: Sequence[Value | No
 
 
 def of_kfunc(env: Env, kfunc: Kfunc | None, at: int, regs: Sequence[Value | None]) -> int | None:
-    """Bytes that a kernel function uses through argument `at`."""
+    """Return the bytes that a kfunc accesses through argument `at`."""
     if kfunc is None:
         return UNKNOWN
     if at > len(kfunc.params):

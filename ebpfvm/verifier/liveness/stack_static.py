@@ -1,9 +1,9 @@
-"""Which bytes of the stacks are read later, found by a pass before the walk (kernel/bpf/liveness.c, Linux 7.2).
+"""The bytes of the stacks that are read later, found by a pass before the walk (kernel/bpf/liveness.c, Linux 7.2).
 
-Pointers into frames are followed forwards through registers, spill slots, calls and callbacks (`arg_tracks`), each
-function anew for each call of it that passes such a pointer. What loads, stores and calls do through them are the
-uses and definitions of an ordinary backward pass. Units are halves of a slot: bit n stands for the four bytes at
-fp-4*(n+1).
+Pointers into frames are followed forwards through registers, spill slots, calls and callbacks (`arg_tracks`); a
+function is analysed again for each call of it that passes such a pointer. What loads, stores and calls do through them
+are the uses and definitions of an ordinary backward pass. Units are halves of a slot: bit n stands for the four bytes
+at fp-4*(n+1).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _Point = tuple[list[Track], Slots]
 
 
 def used(off: int, size: int | None) -> int:
-    """Half slots that a read of `size` bytes at fp+off touches (None: of all bytes from there on).
+    """Return the half slots that a read of `size` bytes at fp+off touches (None: of all bytes from there on).
 
     >>> f"{used(-8, 8):b} {used(-6, 1):b} {used(-8, None):b}"
     '11 10 11'
@@ -50,7 +50,7 @@ def used(off: int, size: int | None) -> int:
 
 
 def defined(off: int, size: int) -> int:
-    """Half slots that a write of `size` bytes at fp+off fills.
+    """Return the half slots that a write of `size` bytes at fp+off fills.
 
     >>> f"{defined(-8, 8):b} {defined(-6, 4):b} {defined(-4, 4):b}"
     '11 0 1'
@@ -60,12 +60,14 @@ def defined(off: int, size: int) -> int:
 
 
 class Analysis:
-    """The pass.
+    """The pass over the stack.
 
     Args:
-        flow: the ways through the program.
+        after: see `ebpfvm.verifier.passes.cfg.edges`.
+        orders: see `ebpfvm.verifier.passes.postorder.of_functions`.
+        callbacks: slots of calls that run a callback before they return.
         consts: see `ebpfvm.verifier.passes.const_regs`.
-        log: takes the tables of level 2, or is None.
+        log: receives the tables of level 2, or is None.
     """
 
     def __init__(self, env: Env, flow: Flow, consts: Mapping[int, Sequence[Value | None]],
@@ -84,10 +86,10 @@ class Analysis:
                         for order in self.orders]
 
     def run(self) -> None:
-        """Look at every function, callers first; at those that somebody hands a pointer, from there.
+        """Analyse every function, callers first; one that receives a pointer is analysed from its callers.
 
         Raises:
-            Refuse: too many calls.
+            Refuse: there are too many calls.
         """
         order = callees_first(self.env, self.orders)
         if self.log is not None:
@@ -121,7 +123,7 @@ class Analysis:
         found.solve(self.after, self.orders[one.subprog.index])
 
     def _called(self, one: Instance, pc: int, regs: list[Track], callsites: tuple[int, ...]) -> None:
-        """A call of the program's own function, at once or as a callback."""
+        """Follow a call of the program's own function, directly or as a callback."""
         callee, args = self._callee(one, pc, regs)
         if callee is None or not any(args[1:6]):
             return
@@ -154,7 +156,7 @@ class Analysis:
     # -- one function --------------------------------------------------------------------------------------------------
 
     def _follow(self, one: Instance, entry: list[Track] | None, callsites: tuple[int, ...]) -> dict[int, list[Track]]:
-        """Follow pointers through a function, and note what is done through them. Registers at its calls."""
+        """Follow pointers through a function, record accesses, and return the registers at its calls."""
         item, log = one.subprog, self.log
         if log is not None:
             log.detail(f"subprog#{item.index}: analyzing (depth {one.depth})...")
@@ -170,7 +172,7 @@ class Analysis:
         return self._record_direct(one, start)
 
     def _direct(self, item: Subprog) -> bool:
-        """Is the frame pointer only ever the base of loads and stores, so that no pointers are about?"""
+        """Return whether the frame pointer is only a base of loads and stores, so that there are no other pointers."""
         for insn in self.env.program.insns[item.start:item.end]:
             code, dst, src, off, _ = insn
             cls = code & 7
@@ -250,7 +252,7 @@ class Analysis:
         return {}
 
     def _call(self, one: Instance, pc: int, insn: Insn, regs: list[Track]) -> None:
-        """What a helper or kernel function does through its arguments (record_call_access)."""
+        """Record what a helper or kfunc does through its arguments (record_call_access)."""
         if is_call(insn) or not any(regs[1:6]):
             return
         env = self.env
@@ -267,7 +269,7 @@ class Analysis:
 
 
 def _access(one: Instance, pc: int, insn: Insn, regs: list[Track]) -> None:
-    """What a load or store does (record_load_store_access)."""
+    """Record what a load or store does (record_load_store_access)."""
     cls, size = insn.code & 7, c.SIZE_BYTES[insn.code & 0x18]
     base = insn.src if cls == c.BPF_LDX else insn.dst
     if cls == c.BPF_STX and insn.code & 0xE0 == c.BPF_ATOMIC:
@@ -287,7 +289,7 @@ def _access(one: Instance, pc: int, insn: Insn, regs: list[Track]) -> None:
 
 
 def _through(one: Instance, pc: int, track: Track, size: int | None) -> None:
-    """A use through a pointer: `size` bytes are read, or written if it is negative."""
+    """Record an access through a pointer: `size` bytes are read, or written if it is negative."""
     if size == 0 or track is None:
         return
     frame, offsets = track
@@ -305,7 +307,7 @@ def _through(one: Instance, pc: int, track: Track, size: int | None) -> None:
 
 
 class StaticLiveness:
-    """Answers what is live in a state."""
+    """Determines what is live in a state."""
 
     def __init__(self, env: Env, instances: dict[tuple[int, int], Instance], callbacks: bytearray) -> None:
         self._starts = [item.start for item in env.subprogs]
@@ -314,7 +316,7 @@ class StaticLiveness:
         self._by_state: dict[tuple[int, int, int], Instance | None] = {}
 
     def _of(self, state: State, at: int) -> Instance | None:
-        """The instance of a frame: that of its call, or a shallower one of the same call, or its function's own."""
+        """Return the instance of a frame: that of its call, a shallower one of the same call, or its function's own."""
         frame = state.frames[at]
         key = frame.callsite, at, frame.subprog
         if key not in self._by_state:
@@ -324,7 +326,7 @@ class StaticLiveness:
         return self._by_state[key]
 
     def alive(self, state: State) -> list[int]:
-        """Half slots of each frame that are read later (bpf_stack_slot_alive)."""
+        """Return the half slots of each frame that are read later (bpf_stack_slot_alive)."""
         last = len(state.frames) - 1
         inner = self._of(state, last)
         if not last:

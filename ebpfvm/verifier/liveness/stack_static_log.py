@@ -1,5 +1,7 @@
-"""The tables that the pass before the walk prints at level 2: where pointers into frames go, and what is done through
-them (print_subprog_arg_access, print_instance of kernel/bpf/liveness.c, Linux 7.2)."""
+"""The tables that the pass before the walk prints at level 2: where pointers into frames go, and how they are used.
+
+Sources: print_subprog_arg_access, print_instance of kernel/bpf/liveness.c, Linux 7.2.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +26,14 @@ def _name(item: Subprog) -> str:
 
 
 def order(log: Log, env: Env, indices: list[int]) -> None:
-    """The order of the functions, callees first."""
+    """Print the order of the functions, callees first."""
     for at, index in enumerate(indices):
         item = env.subprogs[index]
         log.detail(f"topo_order[{at}] = {item.name if item.type_id else ''}")
 
 
 def transition(log: Log, pc: int, before: Point, behind: Point) -> None:
-    """What an instruction did to registers and spill slots; no line if nothing."""
+    """Print what an instruction did to registers and spill slots, if anything."""
     parts = [f"\tr{number}: {text(was)} -> {text(now)}"
              for number, (was, now) in enumerate(zip(before[0], behind[0], strict=True)) if was != now]
     parts += [f"\tfp{-8 * slot - 8}: {text(before[1].get(slot))} -> {text(behind[1].get(slot))}"
@@ -41,12 +43,12 @@ def transition(log: Log, pc: int, before: Point, behind: Point) -> None:
 
 
 def joined(log: Log, pc: int, target: int, place: str, was: Track, track: Track, now: Track) -> None:
-    """Two ways meet with different values."""
+    """Print that two paths meet with different values."""
     log.detail(f"arg JOIN insn {pc} -> {target} {place}: {text(was)} + {text(track)} => {text(now)}")
 
 
 def tracks(log: Log, env: Env, item: Subprog, points: dict[int, Point]) -> None:
-    """A function with the pointers that are about at its loads, stores and calls."""
+    """Print a function with the pointers that exist at its loads, stores and calls."""
     log.detail(_name(item) + ":")
     pc = item.start
     while pc < item.end:
@@ -62,7 +64,7 @@ def tracks(log: Log, env: Env, item: Subprog, points: dict[int, Point]) -> None:
 
 
 def use_def(log: Log, env: Env, one: Instance) -> None:
-    """A function as it is called somewhere, with what each instruction reads and writes."""
+    """Print a function as it is called at one place, with what each instruction reads and writes."""
     log.detail(f"stack use/def {_name(one.subprog)} (d{one.depth},cs{one.callsite}):")
     pc = one.subprog.start
     while pc < one.subprog.end:
@@ -78,7 +80,7 @@ def use_def(log: Log, env: Env, one: Instance) -> None:
 
 
 def _masks(frame: int, mask: int) -> str:
-    """Half slots as `fp0-8 fp0-16`, `fp0-4h` for one half, `fp0-8..-24` for three slots and more."""
+    """Return half slots as `fp0-8 fp0-16`, `fp0-4h` for one half, `fp0-8..-24` for three slots and more."""
     parts, slot = [], 0
     while mask >> 2 * slot:
         half = mask >> 2 * slot & 3

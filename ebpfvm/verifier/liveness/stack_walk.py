@@ -1,8 +1,8 @@
-"""Which slots of the stacks are read later, found by the walk itself (kernel/bpf/liveness.c, Linux 6.18).
+"""The slots of the stacks that are read later, found by the walk itself (kernel/bpf/liveness.c, Linux 6.18).
 
-Each instruction notes, per chain of calls that it is reached by, which slots of which frame it read on any path, and
-which it wrote on all of them. Whenever a path or a function ends, the notes are spread backwards over the control
-flow, and from a function's start to its call. So what is known of a state is complete once all paths from it are done.
+Each instruction records, per chain of calls that reaches it, which slots of which frame it read on any path, and which
+it wrote on all of them. Whenever a path or a function ends, the records are propagated backwards over the control flow,
+and from a function's start to its call. So what is known about a state is complete once all paths from it are finished.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Chain = tuple[int, ...]
 
 
 class _Order:
-    """The slots of a function in post order, and the ways between them."""
+    """The slots of a function in post order, and the edges between them."""
 
     def __init__(self, order: list[int], after: list[tuple[int, ...]]) -> None:
         self.slots = order
@@ -37,7 +37,10 @@ class _Order:
 
 
 class _Marks:
-    """What a function's instructions do to one frame, by place in the post order. Bit n is the slot fp-8*(n+1)."""
+    """The effects of a function's instructions on one frame, by place in the post order.
+
+    Bit n is the slot fp-8*(n+1).
+    """
 
     __slots__ = ("all_write", "dirty", "live", "reads", "writes")
 
@@ -50,7 +53,7 @@ class _Marks:
 
 
 class _Instance:
-    """A function reached by one chain of calls."""
+    """A function reached through one chain of calls."""
 
     __slots__ = ("chain", "frames", "order", "seen", "updated", "writes_dropped")
 
@@ -76,7 +79,10 @@ class _Instance:
                 self.updated = True
 
     def wrote(self, pc: int, masks: dict[int, int]) -> None:
-        """What this visit of an instruction has written; of several visits only what all have counts."""
+        """Record what this visit of an instruction has written.
+
+        Of several visits, only what all have written counts.
+        """
         at = self.order.at[pc]
         known = at in self.seen
         if known and not any(marks.writes[at] & ~masks.get(frame, 0) for frame, marks in self.frames.items()):
@@ -99,11 +105,13 @@ class _Instance:
 
 
 class WalkLiveness:
-    """Takes the walk's notes, and answers what is live in a state.
+    """Records what the walk reads and writes, and determines what is live in a state.
 
     Args:
-        flow: the ways through the program.
-        log: takes the lines of level 2.
+        orders, after: see `ebpfvm.verifier.passes.postorder.of_functions`.
+        callbacks: slots of calls that run a callback before they return.
+        prune: slots where states are compared, which the log names.
+        log: receives the lines of level 2.
     """
 
     def __init__(self, env: Env, flow: Flow, log: Log) -> None:
@@ -121,21 +129,21 @@ class WalkLiveness:
     # -- notes -------------------------------------------------------------------------------------------------------
 
     def moved(self) -> None:
-        """The walk is in another function, or on another path."""
+        """Note that the walk is in another function, or on another path."""
         self._here = None
 
     def begin(self, state: State) -> None:
-        """An instruction that may write to a stack starts."""
+        """Start an instruction that may write to a stack."""
         self._written.clear()
         if self._here is None:
             self._enter(state)
 
     def wrote(self, frame: int, mask: int) -> None:
-        """It has filled slots."""
+        """Record that the instruction has filled slots."""
         self._written[frame] = self._written.get(frame, 0) | mask
 
     def commit(self, pc: int) -> None:
-        """It is done; nothing is noted of one that went to another function, as a tail call may."""
+        """Finish the instruction; nothing is recorded for one that went to another function, as a tail call may."""
         here = self._here
         if here is None:
             return
@@ -145,7 +153,7 @@ class WalkLiveness:
             here.seen.add(here.order.at[pc])
 
     def read(self, state: State, frame: int, mask: int) -> None:
-        """The current instruction reads slots."""
+        """Record that the current instruction reads slots."""
         (self._here or self._enter(state)).read(frame, state.pc, mask)
 
     def _enter(self, state: State) -> _Instance:
@@ -168,7 +176,7 @@ class WalkLiveness:
     # -- spreading them ----------------------------------------------------------------------------------------------
 
     def update(self, state: State) -> None:
-        """A function or a path ends: spread what is new, from the innermost function outwards."""
+        """Propagate what is new at the end of a function or path, from the innermost function outwards."""
         self._here = None
         for at in range(len(state.frames) - 1, -1, -1):
             found = self._of(state, at)
@@ -188,9 +196,9 @@ class WalkLiveness:
         outer.wrote(callsite, {frame: mask for frame, mask in written.items() if mask})
 
     def _spread(self, found: _Instance) -> None:
-        """Repeat rounds over the function, in post order, until one brings nothing new (update_instance).
+        """Repeat rounds over the function, in post order, until one yields nothing new (update_instance).
 
-        A round looks only at what can have changed.
+        A round only looks at what can have changed.
         """
         frames = sorted(found.frames.items())
         if found.writes_dropped:
@@ -255,7 +263,7 @@ class WalkLiveness:
     # -- answers -----------------------------------------------------------------------------------------------------
 
     def alive(self, state: State) -> list[int]:
-        """Slots of each frame that are read later (bpf_stack_slot_alive)."""
+        """Return the slots of each frame that are read later (bpf_stack_slot_alive)."""
         last = len(state.frames) - 1
         inner = self._of(state, last)
         found = []

@@ -1,4 +1,4 @@
-"""What a verification may use of the machine (`ebpfvm.limits`): states that are kept, lines of log, time."""
+"""What a verification may use of the machine (`ebpfvm.limits`): kept states, lines of log, time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOOK_EVERY: Final = 256
 
 
 class Budget:
-    """The limits of one verification. A kernel has others: a million instructions, and the caller's log buffer."""
+    """The limits of one verification; a kernel has others, on instructions and on the caller's log buffer."""
 
     __slots__ = ("_end", "_limits")
 
@@ -22,11 +22,11 @@ class Budget:
         self._end = time.process_time() + limits.verifier_seconds
 
     def look(self, states: int, lines: int) -> None:
-        """Raise LimitError if the verification has used up what it may use.
+        """Raise LimitError if the verification has reached a limit.
 
         Args:
-            states: states that are kept.
-            lines: lines of log.
+            states: number of kept states.
+            lines: number of lines of log.
         """
         limits = self._limits
         if states > limits.verifier_states:

@@ -1,4 +1,4 @@
-"""What one verification knows besides the walk itself: the program, the dialect, and what earlier passes found."""
+"""What one verification knows besides the walk: the program, the dialect, and the results of earlier passes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BPF_F_SLEEPABLE = 1 << 4
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """What the loading process may do. Everything by default, as for root.
+    """The capabilities of the loading process; by default all, as for root.
 
     Attributes:
         bpf: CAP_BPF.
@@ -45,7 +45,7 @@ class Caps:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Map:
-    """A map as the verifier sees it. Compared by identity: two maps of equal shape are two maps."""
+    """A map as the verifier sees it; maps are compared by identity, whatever their shape."""
 
     index: int
     spec: MapSpec
@@ -61,13 +61,13 @@ class Map:
     frozen: bool = False
 
     def field_of(self, *kinds: str) -> Special | None:
-        """The first special field of one of these kinds."""
+        """Return the first special field of one of these kinds, or None."""
         return next((item for item in self.fields if item.kind in kinds), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Subprog:
-    """A function of the program: slots start to end (exclusive)."""
+    """A function of the program: slots `start` to `end` (exclusive)."""
 
     index: int
     start: int
@@ -82,13 +82,13 @@ _GPL_COMPATIBLE = frozenset({"GPL", "GPL v2", "GPL and additional rights", "Dual
 
 
 def is_gpl(license: str) -> bool:
-    """Return whether a licence is one that GPL-only functions take (license_is_gpl_compatible, linux/license.h)."""
+    """Return whether a license is GPL-compatible (license_is_gpl_compatible, include/linux/license.h)."""
     return license in _GPL_COMPATIBLE
 
 
 @dataclass(slots=True)
 class Env:
-    """Everything fixed while the program is walked."""
+    """Everything that is fixed while the program is walked."""
 
     program: Prepared
     dialect: Dialect
@@ -130,13 +130,13 @@ class Env:
 
     @property
     def sleepable(self) -> bool:
-        """Return whether the program is loaded as one that may sleep."""
+        """Whether the program is loaded as sleepable."""
         return self.program.sleepable or bool(self.program.flags & BPF_F_SLEEPABLE)
 
     def too_complex(self, queued: bool = False) -> int:
-        """Return the errno of too many waiting paths; `queued`: adding one more, not starting on one."""
+        """Return the errno for too many pending paths; `queued` says that one is being added, not started."""
         return E2BIG if self.rules.too_complex_is_e2big else ENOMEM if queued else EFAULT
 
     def subprog_at(self, pc: int) -> Subprog | None:
-        """The function that starts at `pc`."""
+        """Return the function that starts at `pc`, or None."""
         return next((item for item in self.subprogs if item.start == pc), None)

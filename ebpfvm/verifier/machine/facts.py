@@ -50,11 +50,11 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What is read later.
+    """What is live in a program.
 
     Attributes:
         regs: mask of the registers that are live before each slot of the program.
-        stack: what the pass before the walk found about the stack; None where only the walk itself knows.
+        stack: what the pass before the walk found out about the stack; None if only the walk itself knows.
     """
 
     regs: list[int]

@@ -1,4 +1,4 @@
-"""References, locks and other things that have to be given back (bpf_reference_state, kernel/bpf/verifier.c)."""
+"""References, locks and other things that must be released (bpf_reference_state, kernel/bpf/verifier.c)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DERIVED = r.PKT_ANY | {r.MEM}
 
 
 def replace_regs(state: State, change: Callable[[Reg], Reg]) -> None:
-    """Put `change(value)` in the place of every value in registers and spill slots of all frames."""
+    """Replace every value in registers and spill slots of all frames by `change(value)`."""
     for frame in state.frames:
         regs = frame.regs
         for number in range(10):
@@ -37,19 +37,19 @@ def replace_regs(state: State, change: Callable[[Reg], Reg]) -> None:
 
 
 def acquire(w: Walk, parent: int = 0, kind: str = "ptr", ptr: Any = None) -> int:
-    """A new reference, taken by the current instruction; its id."""
+    """Acquire a new reference at the current instruction and return its id."""
     id = w.new_id()
     w.state.refs += (Ref(kind, id, w.pc, ptr, parent),)
     return id
 
 
 def find(state: State, id: int) -> Ref | None:
-    """The reference (to an object) with this id."""
+    """Return the reference (to an object) with this id."""
     return next((ref for ref in state.refs if ref.id == id and ref.kind == "ptr"), None)
 
 
 def drop_ref(state: State, id: int) -> bool:
-    """Forget a reference; False if there was none."""
+    """Forget a reference; return False if there was none."""
     kept = tuple(ref for ref in state.refs if not (ref.id == id and ref.kind == "ptr"))
     found = len(kept) != len(state.refs)
     state.refs = kept
@@ -57,9 +57,9 @@ def drop_ref(state: State, id: int) -> bool:
 
 
 def release(w: Walk, id: int) -> bool:
-    """Give a reference back; everything that lived by it becomes a number (release_reference).
+    """Release a reference; values that depend on it become numbers (release_reference).
 
-    Under the rules of 7.2 what was derived from it (slices, clones of dynptrs) dies with it.
+    Under the rules of 7.2, what was derived from it (slices, clones of dynptrs) is invalidated too.
     """
     state = w.state
     if not drop_ref(state, id):
@@ -70,7 +70,7 @@ def release(w: Walk, id: int) -> bool:
 
 
 def invalidate(w: Walk, dead: set[int]) -> None:
-    """Values whose reference is among `dead` become numbers; so do slices of dynptrs that die."""
+    """Turn values whose reference is in `dead` into numbers, and so slices of dynptrs that are invalidated."""
     grown = True
     while grown:
         grown = False
@@ -98,19 +98,18 @@ def clear_dynptr_slot(w: Walk, frame: Frame, index: int) -> None:
 
 
 def drop_non_owning(w: Walk) -> None:
-    """Leaving a lock ends borrowed pointers into lists and trees (invalidate_non_owning_refs)."""
+    """Invalidate borrowed pointers into lists and trees when a lock is released (invalidate_non_owning_refs)."""
     replace_regs(w.state, lambda reg: UNKNOWN_SCALAR if reg.type & r.NON_OWN_REF else reg)
 
 
 def check_leaks(w: Walk, what: str, exit_value: int = 0, *, regions: bool = True,
                 any_frame: bool = False) -> None:
-    """Nothing may be left over at an exit, a tail call, LD_ABS or a throw (check_resource_leak).
+    """Refuse references that are left over at an exit, a tail call, LD_ABS or a throw (check_resource_leak).
 
     Args:
         what: prefix of the message.
-        exit_value: id of a reference that is handed over by returning it, 0 for none.
-        regions: look for open locks and the like too.
-        any_frame: the program ends here from any depth.
+        exit_value: id of a reference that is transferred by returning it, 0 for none.
+        regions: also check open locks and other regions.
     """
     state = w.state
     if regions and state.locks:

@@ -1,11 +1,11 @@
 """What a register or a spilled slot may hold.
 
-A `Reg` is an immutable tuple: any number of registers, slots and saved states share one, and two that are equal
-compare equal at C speed. `None` in a register list is the kernel's NOT_INIT.
+A `Reg` is an immutable tuple: any number of registers, slots and saved states share one, and equal ones compare equal
+at C speed. `None` in a register list is the kernel's NOT_INIT.
 
-The type is a number: a base in the low byte and flags above it (include/linux/bpf.h, enum bpf_reg_type).
-Pointers have a fixed offset `off` and a variable part `num`. Linux 6.18 keeps both; Linux 7.2 has no fixed part of
-its own, so under its rules at most one of the two is other than zero (see `ebpfvm.verifier.values.pointers`).
+The type is a number: a base in the low byte and flags above it (include/linux/bpf.h, enum bpf_reg_type). Pointers have
+a fixed offset `off` and a variable part `num`. Linux 6.18 keeps both; Linux 7.2 has no separate fixed part, so that
+under its rules at most one of the two is nonzero (see `ebpfvm.verifier.values.pointers`).
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ _known: dict[int, Reg] = {}  # only saves work
 
 
 def known(value: int) -> Reg:
-    """The scalar that is exactly `value` (modulo 2**64)."""
+    """Return the scalar that is exactly `value` (modulo 2**64)."""
     reg = _known.get(value)
     if reg is None:
         if len(_known) >= _KEPT:
@@ -115,17 +115,17 @@ def known(value: int) -> Reg:
 
 
 def scalar(num: Num) -> Reg:
-    """A scalar without an id."""
+    """Return a scalar without an id."""
     return Reg(SCALAR, num)
 
 
 def pointer(type: int, what: Any = None, *, off: int = 0, id: int = 0, ref: int = 0, aux: Any = 0) -> Reg:
-    """A pointer without variable part."""
+    """Return a pointer without a variable part."""
     return Reg(type, _ZERO, off, id, ref, what, aux)
 
 
 def type_name(type: int) -> str:
-    """The kernel's reg_type_str(): prefixes, base, `_or_null`.
+    """Return the kernel's reg_type_str(): prefixes, base, `_or_null`.
 
     >>> type_name(MAP_VALUE | MAYBE_NULL), type_name(BTF_ID | TRUSTED), type_name(MEM | RDONLY)
     ('map_value_or_null', 'trusted_ptr_', 'rdonly_mem')
@@ -138,7 +138,7 @@ def type_name(type: int) -> str:
 
 
 def not_null(reg: Reg) -> bool:
-    """Is this pointer certainly not NULL (reg_not_null)?"""
+    """Return whether a pointer is certainly not NULL (reg_not_null)."""
     type = reg.type
     if type & MAYBE_NULL:
         return False
@@ -151,7 +151,7 @@ def not_null(reg: Reg) -> bool:
 
 
 def is_trusted(reg: Reg) -> bool:
-    """May a kernel function rely on this pointer (is_trusted_reg)? Referenced ones, or TRUSTED ones."""
+    """Return whether a kfunc may rely on a pointer, which must be referenced or TRUSTED (is_trusted_reg)."""
     if reg.ref:
         return True
     flags = reg.type & ~BASE
@@ -161,20 +161,20 @@ def is_trusted(reg: Reg) -> bool:
 
 
 def with_type(reg: Reg, type: int) -> Reg:
-    """The same value of another type."""
+    """Return the same value with another type."""
     return Reg(type, reg.num, reg.off, reg.id, reg.ref, reg.what, reg.aux)
 
 
 def with_id(reg: Reg, id: int) -> Reg:
-    """The same value with another id."""
+    """Return the same value with another id."""
     return Reg(reg.type, reg.num, reg.off, id, reg.ref, reg.what, reg.aux)
 
 
 def with_num(reg: Reg, num: Num) -> Reg:
-    """The same register (id and all) with a better known number."""
+    """Return the same register (including its id) with a more precise number."""
     return Reg(reg.type, num, reg.off, reg.id, reg.ref, reg.what, reg.aux)
 
 
 def is_null(reg: Reg) -> bool:
-    """Return whether a value is known to be 0."""
+    """Return whether a register is a known zero."""
     return reg.type == SCALAR and not reg.num.mask and not reg.num.value

@@ -1,4 +1,4 @@
-"""The one way a check says no."""
+"""The only way in which a check refuses a program."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from ebpfvm.errnos import EOPNOTSUPP
 
 
 class Refuse(Exception):
-    """Raised by any check, caught once in `ebpfvm.verifier.verify`.
+    """A check refuses the program; caught only in `ebpfvm.verifier.verify`.
 
     Args:
         errno: positive.
-        lines: what the log says, without line ends; the last but not least line is the verdict's message.
-        pc: the instruction, None for the one being walked.
-        open_end: the kernel forgot the line end, so the statistics follow on the same line.
+        lines: lines of the log, without line ends; the verdict's message is the last one, or the one before it.
+        pc: the instruction, None for the current one of the walk.
+        open_end: the kernel forgot the line end, so that the statistics follow on the same line.
     """
 
     def __init__(self, errno: int, *lines: str, pc: int | None = None, source: bool = False,
@@ -26,9 +26,9 @@ class Refuse(Exception):
 
 
 class Unsupported(Refuse):
-    """Raised for what we do not model; no kernel's words are added to it."""
+    """The program needs something that is not modelled; no text of the kernel is added to the message."""
 
 
 def unsupported(what: str, pc: int | None = None) -> Unsupported:
-    """What we do not model is refused, and the message says that it is our limit, not the kernel's."""
+    """Return a refusal that says that the limit is ebpfvm's, not the kernel's."""
     return Unsupported(EOPNOTSUPP, f"{what} not supported by ebpfvm", pc=pc)

@@ -1,4 +1,4 @@
-"""Special fields of map values and of structs that a program allocates, as the checks want them."""
+"""Special fields of map values and of structs that a program allocates, in the form that the checks need."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Special:
 
     @property
     def is_kptr(self) -> bool:
-        """Does it hold a pointer?"""
+        """Whether the field holds a pointer."""
         return self.kind in ("kptr_ref", "kptr_unref", "kptr_percpu", "uptr")
 
 
 @dataclass(frozen=True, slots=True)
 class StructType:
-    """What a BTF pointer points to. `btf` None: a struct of the kernel, known by name."""
+    """The type that a BTF pointer points to; if `btf` is None, a kernel struct, known by name."""
 
     name: str
     btf: Btf | None = None
@@ -61,7 +61,7 @@ _WORD = {"kptr_ref": "kptr", "kptr_unref": "kptr", "kptr_percpu": "kptr"}
 
 
 def special_fields(spec: MapSpec, dialect: Dialect, kind: MapType) -> tuple[Special, ...]:
-    """Fields of a map's value; none where the kernel would have dropped the whole record.
+    """Return the special fields of a map's value; none if the kernel would have dropped the whole record.
 
     Raises:
         LoadError: the BTF is damaged.
@@ -77,7 +77,7 @@ def _special(item: Field, btf: Btf, local: bool) -> Special:
 
 
 def local_struct(btf: Btf, type_id: int) -> StructType:
-    """A struct of the program's own BTF with its special fields."""
+    """Return a struct of the program's own BTF with its special fields."""
     found = btf[type_id]
     fields = record_of(btf, type_id, LOCAL_KINDS).fields if isinstance(found, Struct) else ()
     return StructType(found.name, btf, type_id, tuple(_special(item, btf, local=True) for item in fields))

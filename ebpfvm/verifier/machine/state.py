@@ -29,7 +29,7 @@ END: Final = -1
 
 
 class Slot(NamedTuple):
-    """Eight bytes of stack: what each byte holds, and the spilled register (or dynptr, iterator, irq flag)."""
+    """Eight bytes of stack: the kind of each byte, and the spilled register (or dynptr, iterator, irq flag)."""
 
     types: bytes
     reg: Any = None
@@ -39,9 +39,12 @@ EMPTY: Final = Slot(ALL_INVALID)
 
 
 class DynptrState(NamedTuple):
-    """One of the two slots of a dynptr (`first` is the one at the lower address).
+    """One of the two slots of a dynptr; `first` is the one at the lower address.
 
-    Attributes: kind ("local", "ringbuf", "skb", "xdp"), id, and the reference behind it.
+    Attributes:
+        kind: "local", "ringbuf", "skb" or "xdp".
+        id: identifies the dynptr.
+        ref: the reference that it depends on.
     """
 
     kind: str
@@ -52,7 +55,7 @@ class DynptrState(NamedTuple):
 
 
 class IterState(NamedTuple):
-    """An open-coded iterator: its type ("num"), id of its reference, whether it may give more, how often it did."""
+    """An open-coded iterator: its type ("num"), id of its reference, whether it may yield more, how often it did."""
 
     kind: str
     ref: int
@@ -69,7 +72,7 @@ class IrqState(NamedTuple):
 
 
 class Ref(NamedTuple):
-    """Something that has to be given back (bpf_reference_state): kind "ptr", "lock", "res_lock" or "irq"."""
+    """Something that must be released (bpf_reference_state), of kind "ptr", "lock", "res_lock" or "irq"."""
 
     kind: str
     id: int
@@ -79,7 +82,7 @@ class Ref(NamedTuple):
 
 
 class History(NamedTuple):
-    """One step that backtracking needs to know about; `before` is the step before it (a shared list)."""
+    """One step that backtracking needs; `before` is the previous step (a shared list)."""
 
     before: Any
     pc: int
@@ -95,7 +98,7 @@ DST_STACK: Final = 1 << 22
 
 
 class Frame:
-    """One function's registers and stack."""
+    """Registers and stack of one function."""
 
     __slots__ = ("allocated", "async_cb", "callback_depth", "callback_range", "callsite", "cb", "depth_at",
                  "exception_cb", "no", "precise_regs", "precise_stack", "regs", "shared", "stack", "subprog")
@@ -118,7 +121,7 @@ class Frame:
         self.allocated = 0  # bytes of stack that have been accessed, from the top
 
     def copy(self) -> Frame:
-        """An independent copy; the stack stays shared until one of the two writes."""
+        """Return an independent copy; the stack stays shared until one of the two writes."""
         new = Frame.__new__(Frame)
         new.no = self.no
         new.callsite = self.callsite
@@ -138,7 +141,7 @@ class Frame:
         return new
 
     def stack_for_write(self) -> dict[int, Slot]:
-        """The slots, no longer shared with a copy."""
+        """Return the slots, no longer shared with a copy."""
         if self.shared:
             self.stack = dict(self.stack)
             self.shared = False
@@ -175,7 +178,7 @@ class State:
         self.cleaned = False
 
     def copy(self) -> State:
-        """An independent copy with the same parent and history."""
+        """Return an independent copy with the same parent and history."""
         new = State.__new__(State)
         new.frames = [frame.copy() for frame in self.frames]
         new.refs = self.refs

@@ -1,1 +1,1 @@
-"""Loads and stores, by the kind of memory that a pointer leads to."""
+"""Loads and stores, by the kind of memory that a pointer refers to."""

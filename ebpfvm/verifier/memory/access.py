@@ -1,4 +1,4 @@
-"""Loads and stores: which memory, may it, and what comes of it (check_mem_access, kernel/bpf/verifier.c)."""
+"""Loads and stores: the memory that they access, whether they may, and the result (check_mem_access, verifier.c)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _REWRITTEN = frozenset({r.CTX, r.SOCKET, r.SOCK_COMMON, r.TCP_SOCK, r.XDP_SOCK, 
 
 
 def aligned(w: Walk, reg: Reg, number: int, off: int, size: int, strict: bool = False) -> None:
-    """Alignment: the stack always, everything with BPF_F_STRICT_ALIGNMENT (check_ptr_alignment)."""
+    """Check alignment: always on the stack, and everywhere with BPF_F_STRICT_ALIGNMENT (check_ptr_alignment)."""
     base = reg.type & r.BASE
     strict = strict or w.env.strict or base == r.STACK
     if not strict or size == 1:
@@ -60,7 +60,7 @@ def aligned(w: Walk, reg: Reg, number: int, off: int, size: int, strict: bool = 
 
 
 def mixed(w: Walk, pc: int, type: int, trust_ok: bool = False) -> None:
-    """One instruction is used with one kind of rewritten pointer only (save_aux_ptr_type)."""
+    """Check that an instruction is used with one kind of rewritten pointer only (save_aux_ptr_type)."""
     before = w.found.pointer_types.get(pc)
     if before is None:
         w.found.pointer_types[pc] = type
@@ -74,7 +74,7 @@ def mixed(w: Walk, pc: int, type: int, trust_ok: bool = False) -> None:
 
 
 def build_load(w: Walk, pc: int, insn: Insn) -> Step:
-    """LDX."""
+    """Return the step for LDX."""
     dst, src, off, after = insn.dst, insn.src, insn.off, pc + 1
     size = c.SIZE_BYTES[insn.code & 0x18]
     sign = insn.code & 0xE0 == c.BPF_MEMSX
@@ -103,7 +103,7 @@ def build_load(w: Walk, pc: int, insn: Insn) -> Step:
 
 
 def build_store(w: Walk, pc: int, insn: Insn) -> Step:
-    """STX and ST."""
+    """Return the step for STX and ST."""
     dst, src, off, imm, after = insn.dst, insn.src, insn.off, insn.imm, pc + 1
     size = c.SIZE_BYTES[insn.code & 0x18]
     if insn.code & 7 == c.BPF_ST:
@@ -134,7 +134,11 @@ def build_store(w: Walk, pc: int, insn: Insn) -> Step:
 
 def load(w: Walk, reg: Reg, number: int, off: int, size: int, dst: int, sign: bool = False,
          strict: bool = False) -> None:
-    """A load of `size` bytes into `dst` (-1: only look). `strict`: it has to be aligned in any memory."""
+    """Load `size` bytes into `dst` (-1: only check).
+
+    Args:
+        strict: require alignment in any memory.
+    """
     base = reg.type & r.BASE
     if base == r.STACK or w.env.strict or strict:
         aligned(w, reg, number, off, size, strict)
@@ -207,7 +211,7 @@ def _load_ctx(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
 
 
 def ctx_field(w: Walk, off: int, size: int) -> Reg:
-    """What a read of the context yields (check_ctx_access)."""
+    """Return what a read of the context yields (check_ctx_access)."""
     item = w.env.readable_ctx(off, size)
     extends = w.insn.code & 0xE7 == c.BPF_MEMSX | c.BPF_LDX
     if item is None or (extends and item.access in _PACKET_BOUNDS):  # half of an address, extended, is no pointer
@@ -265,7 +269,12 @@ _LOADERS = {r.MAP_KEY: _load_map_key, r.MAP_VALUE: _load_map_value, r.MEM: _load
 
 def store(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None, source: int,
           strict: bool = False) -> None:
-    """A store. `value` None: unknown bytes; `source` -1: not from a register."""
+    """Store a value.
+
+    Args:
+        value: None for unknown bytes.
+        source: register that is stored, -1 for none.
+    """
     base = reg.type & r.BASE
     if base == r.STACK or w.env.strict or strict:
         aligned(w, reg, number, off, size, strict)
@@ -378,7 +387,7 @@ _NOT_ATOMIC = frozenset({r.CTX, r.PKT, r.PKT_META, r.FLOW_KEYS, r.SOCKET, r.SOCK
 
 
 def build_atomic(w: Walk, pc: int, insn: Insn) -> Step:
-    """Read-modify-write, load-acquire, store-release (check_atomic)."""
+    """Return the step for read-modify-write, load-acquire and store-release (check_atomic)."""
     after = pc + 1
     size = c.SIZE_BYTES[insn.code & 0x18]
 

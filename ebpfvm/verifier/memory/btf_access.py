@@ -1,7 +1,7 @@
 """Pointers to structs: of the kernel, known by name, and of the program, known by its BTF (kernel/bpf/btf.c).
 
-Structs of the kernel are read by the layouts of the dialect (`kernel_types`); under the packet scheduler RFC a packet
-is read as `__sk_buff` (decision D1).
+Kernel structs are read by the layouts of the dialect (`kernel_types`); under the packet scheduler RFC, a packet is read
+as `__sk_buff` (decision D1).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _RCU_PROTECTED = frozenset({"cgroup", "bpf_cpumask", "task_struct", "bpf_crypto_
 
 
 def kernel_structs(env: Env) -> frozenset[str]:
-    """Structs that a kptr takes to be the kernel's and not the program's, by their names."""
+    """Return the names of structs that a kptr considers the kernel's and not the program's."""
     if env.dialect.struct_names is not None:
         return env.dialect.struct_names()
     names = {"sk_buff", "task_struct", "cgroup", "bpf_cpumask", "nf_conn", "bpf_crypto_ctx"}
@@ -38,14 +38,14 @@ def kernel_structs(env: Env) -> frozenset[str]:
 
 
 def struct_of(w: Walk, field: Special) -> StructType:
-    """What a kptr points to."""
+    """Return the struct that a kptr points to."""
     if field.struct in w.env.kernel_structs or field.btf is None:
         return StructType(field.struct)
     return w.env.local_struct(field.btf, field.type_id)
 
 
 def loaded_kptr(w: Walk, field: Special) -> Reg:
-    """A kptr read out of a map value (btf_ld_kptr_type)."""
+    """Return the value of a kptr that is loaded from a map value (btf_ld_kptr_type)."""
     target = struct_of(w, field)
     local = target.btf is not None
     type = r.BTF_ID | r.MAYBE_NULL
@@ -63,12 +63,12 @@ def loaded_kptr(w: Walk, field: Special) -> Reg:
 
 
 def same_struct(a: StructType, b: StructType) -> bool:
-    """Do two pointers point to the same type?"""
+    """Return whether two pointers point to the same type."""
     return a.name == b.name and a.btf is b.btf and (a.btf is None or a.type_id == b.type_id)
 
 
 def kptr_match(w: Walk, field: Special, value: Reg, number: int) -> None:
-    """May `value` be put into a kptr (map_kptr_match_type)?"""
+    """Check that `value` may be stored in a kptr (map_kptr_match_type)."""
     target = struct_of(w, field)
     allowed = r.MAYBE_NULL | r.TRUSTED | r.RCU
     if target.btf is not None:
@@ -109,7 +109,7 @@ def _position(w: Walk, reg: Reg, number: int, off: int) -> int:
 
 
 def load(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
-    """A read through a pointer to a struct."""
+    """Return the result of a read through a pointer to a struct."""
     view = packet_view(w, reg)
     if view is not None:
         return _load_packet_field(w, view, reg, number, off, size)
@@ -124,7 +124,7 @@ def load(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
 
 
 def store(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
-    """A write through a pointer to a struct: only to objects that the program allocated."""
+    """Check a write through a pointer to a struct: only objects that the program allocated may be written."""
     view = packet_view(w, reg)
     if view is not None:
         unmodified(w, reg, number)
@@ -145,7 +145,7 @@ def store(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
 
 
 def packet_view(w: Walk, reg: Reg) -> ProgType | None:
-    """The context type through which a packet may be read (decision D1 of the RFC dialect), or None."""
+    """Return the context type through which a packet may be read (decision D1 of the RFC dialect), or None."""
     if reg.what.name != "sk_buff" or reg.what.btf is not None or not w.env.rules.packet_is_context:
         return None
     if reg.type & r.UNTRUSTED:
@@ -168,7 +168,7 @@ def _load_packet_field(w: Walk, view: ProgType, reg: Reg, number: int, off: int,
 
 
 def walk(w: Walk, struct: StructType, at: int, size: int) -> None:
-    """Is there a field at `at` that `size` bytes fit into (btf_struct_access for a program's own struct)?"""
+    """Check that a field at `at` can hold `size` bytes (btf_struct_access for a program's own struct)."""
     for item in struct.fields:
         if item.off < at + size and at < item.off + item.size:
             raise Refuse(EACCES, f"direct access to {FIELD_NAMES[item.kind]} is disallowed")
@@ -211,12 +211,12 @@ def _descend(btf: Btf, type_id: int, at: int, size: int) -> None:
 
 
 def map_struct(reg: Reg) -> str:
-    """The kernel's struct behind a map pointer."""
+    """Return the kernel's struct that a map pointer points to."""
     return str(reg.what.type.kernel_struct)
 
 
 def load_map_ptr(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
-    """A read of a map's own struct (check_ptr_to_map_access)."""
+    """Return the result of a read of a map's own struct (check_ptr_to_map_access)."""
     name = map_struct(reg)
     if reg.type == r.MAP_PTR and not name:
         raise Refuse(ENOTSUPP, f"map_ptr access not supported for map type {reg.what.number}")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def destroy(w: Walk, frame: Frame, index: int) -> None:
-    """Turn a dynptr that a write hits into plain bytes, and its slices into numbers.
+    """Invalidate a dynptr that a write hits (destroy_if_dynptr_stack_slot), and turn its slices into numbers.
 
     Raises:
         Refuse: the dynptr owns something.

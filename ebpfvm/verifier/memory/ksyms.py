@@ -1,5 +1,7 @@
-"""Variables and functions of the kernel that a program names (check_pseudo_btf_id, kernel/bpf/verifier.c; weak externs
-as libbpf resolves them)."""
+"""Kernel variables and functions that a program names.
+
+Sources: check_pseudo_btf_id, kernel/bpf/verifier.c; weak externs as libbpf resolves them.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ _PER_CPU: dict[str, str | int] = {"bpf_prog_active": 4, "runqueues": "rq"}
 
 
 def value(env: Env, name: str) -> Reg | Refuse:
-    """What a 64-bit load of the symbol gives, or why it cannot be judged."""
+    """Return what a 64-bit load of the symbol yields, or a refusal."""
     btf = env.program.btf
     if btf is not None and btf.find(name, Kind.FUNC):
         if name in env.dialect.kfuncs:
@@ -39,7 +41,7 @@ def value(env: Env, name: str) -> Reg | Refuse:
 
 
 def of_cpu(reg: Reg, flags: int) -> tuple[int, object, int]:
-    """What bpf_per_cpu_ptr and bpf_this_cpu_ptr give for a per-CPU variable: base type, struct or size, flags."""
+    """Return base type, struct or size, and flags of the result of bpf_per_cpu_ptr and bpf_this_cpu_ptr."""
     if reg.type & r.RCU:  # an object of the program's own, of which this is one CPU's
         return r.BTF_ID, reg.what, r.ALLOC | r.RCU
     if reg.aux:

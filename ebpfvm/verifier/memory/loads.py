@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def build(w: Walk, pc: int, insn: Insn) -> Step:
-    """Return the step of a 64-bit immediate."""
+    """Return the step for an LD instruction."""
     if not insn.is_ld_imm64:
         return _second_half
     return _immediate(w, pc, insn)

@@ -1,6 +1,6 @@
-"""Bounds and rights of every kind of memory but the stack (kernel/bpf/verifier.c, net/core/filter.c).
+"""Bounds and permissions of every kind of memory except the stack (kernel/bpf/verifier.c, net/core/filter.c).
 
-Linux 6.18 adds a pointer's fixed offset to the instruction's before it looks at bounds, 7.2 counts it to the
+Linux 6.18 adds a pointer's fixed offset to the instruction's before it checks bounds, 7.2 attributes it to the
 register; only messages differ.
 """
 
@@ -30,7 +30,7 @@ _FLOW_KEYS_SIZE = 56
 
 
 def parts(w: Walk, reg: Reg, off: int) -> tuple[int, int, int, int]:
-    """Offset that counts as the instruction's, then smin, umin-like minimum and umax of the register's part."""
+    """Return the instruction's offset, then smin, the unsigned minimum and umax of the register's part."""
     num = reg.num
     if w.env.rules.offset_in_var_off:
         low = num.smin + reg.off
@@ -39,7 +39,7 @@ def parts(w: Walk, reg: Reg, off: int) -> tuple[int, int, int, int]:
 
 
 def region(w: Walk, reg: Reg, number: int, off: int, size: int, limit: int, zero_ok: bool = False) -> None:
-    """check_mem_region_access: every offset the register may have stays inside `limit` bytes."""
+    """Check that every possible offset of the register stays within `limit` bytes (check_mem_region_access)."""
     off, smin, low, umax = parts(w, reg, off)
     if smin < 0 and (smin == S64_MIN or smin + off < 0):
         raise Refuse(EACCES, NEGATIVE % number)
@@ -57,7 +57,7 @@ def _inside(reg: Reg, number: int, off: int, size: int, limit: int, zero_ok: boo
 
 
 def outside(reg: Reg, number: int, off: int, size: int, limit: int) -> str:
-    """The line that names the access."""
+    """Return the line that describes the access."""
     base = reg.type & r.BASE
     if base == r.MAP_KEY:
         return f"invalid access to map key, key_size={limit} off={off} size={size}"
@@ -71,7 +71,7 @@ def outside(reg: Reg, number: int, off: int, size: int, limit: int) -> str:
 
 
 def tp_buffer(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
-    """The buffer of a writable raw tracepoint (check_tp_buffer_access); its size is known when it is attached."""
+    """Check an access to the buffer of a writable raw tracepoint, whose size is known when it is attached."""
     num = reg.num
     start = off + reg.off + (num.value if w.env.rules.offset_in_var_off and not num.mask else 0)
     if start < 0 and w.env.rules.offset_in_var_off:
@@ -89,7 +89,7 @@ def tp_buffer(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
 
 def map_value(w: Walk, reg: Reg, number: int, off: int, size: int, zero_ok: bool = False,
               direct: bool = True) -> Special | None:
-    """Bounds and special fields of a map value; the kptr that the access hits, or None."""
+    """Check bounds and special fields of a map value; return the kptr that the access hits, or None."""
     used = reg.what
     region(w, reg, number, off, size, used.value_size, zero_ok)
     if not used.fields:
@@ -119,7 +119,7 @@ def _special(reg: Reg, item: Special, fixed: int, size: int, direct: bool) -> No
 
 
 def map_rights(w: Walk, reg: Reg, off: int, size: int, write: bool) -> None:
-    """BPF_F_RDONLY_PROG and BPF_F_WRONLY_PROG (check_map_access_type)."""
+    """Check BPF_F_RDONLY_PROG and BPF_F_WRONLY_PROG (check_map_access_type)."""
     flags = reg.what.flags
     at = reg.off + off + reg.num.smin if w.env.rules.offset_in_var_off else reg.off + off
     if write and flags & 1 << 7:
@@ -132,7 +132,7 @@ def map_rights(w: Walk, reg: Reg, off: int, size: int, write: bool) -> None:
 
 
 def packet(w: Walk, reg: Reg, number: int, off: int, size: int, zero_ok: bool = False) -> None:
-    """Within the range that comparisons with the packet's end have proven (check_packet_access)."""
+    """Check that an access is within the range that comparisons with the end have proven (check_packet_access)."""
     if w.env.rules.offset_in_var_off:
         if reg.what < 0:
             raise Refuse(EINVAL, f"R{number} offset is outside of the packet")
@@ -152,7 +152,7 @@ def packet(w: Walk, reg: Reg, number: int, off: int, size: int, zero_ok: bool = 
 
 
 def unmodified(w: Walk, reg: Reg, number: int, fixed_ok: bool = False) -> None:
-    """A pointer that may only be used as it was given (check_ptr_off_reg)."""
+    """Check a pointer that may only be used as it was given (check_ptr_off_reg)."""
     if not reg.off and not reg.num.mask and not reg.num.value:
         return
     name = type_name(reg.type)
@@ -169,7 +169,7 @@ def unmodified(w: Walk, reg: Reg, number: int, fixed_ok: bool = False) -> None:
 
 
 def context(w: Walk, reg: Reg, number: int, off: int, size: int, zero_ok: bool = False) -> int | None:
-    """Where in the context an access is; None where the context is plain memory and the access is inside."""
+    """Return the offset of an access in the context; None if the context is plain memory and the access is inside."""
     kind = w.env.prog_type
     if kind.args:
         raise unsupported(f"the {kind.args} in {kind.name} programs")
@@ -188,7 +188,7 @@ _NARROW = frozenset({4, 8, 12, 44, 72, 76})
 
 
 def socket(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
-    """Fields of bpf_sock, bpf_tcp_sock and bpf_xdp_sock (uapi/linux/bpf.h; net/core/filter.c)."""
+    """Check an access to fields of bpf_sock, bpf_tcp_sock or bpf_xdp_sock (uapi/linux/bpf.h; net/core/filter.c)."""
     if reg.num.smin < 0:
         raise Refuse(EACCES, NEGATIVE % number)
     at = off + reg.off
@@ -219,7 +219,7 @@ def _sock(off: int, size: int, common: bool) -> bool:
 
 
 def flow_keys(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
-    """struct bpf_flow_keys."""
+    """Check an access to struct bpf_flow_keys."""
     if reg.num.mask:
         raise Refuse(EACCES, f"R{number} invalid variable offset to flow keys: off={off}, var_off="
                              f"{show.tnum(reg.num.value, reg.num.mask)}")

@@ -39,7 +39,7 @@ _SPECIAL = (SPILL, DYN, ITER, IRQ)
 
 
 def within_bounds(w: Walk, reg: Reg, number: int, off: int, size: int, verb: str) -> tuple[int, int]:
-    """First byte and one past the last that an access may touch, as frame offsets.
+    """Return the first byte and one past the last that an access may touch, as frame offsets.
 
     Args:
         off: offset of the instruction.
@@ -67,7 +67,7 @@ def within_bounds(w: Walk, reg: Reg, number: int, off: int, size: int, verb: str
 
 
 def flags(frame: int, slot: int) -> int:
-    """History flags of an access to a slot of a frame."""
+    """Return the history flags of an access to a slot of a frame."""
     return STACK_ACCESS | frame << 6 | slot
 
 
@@ -79,7 +79,7 @@ def write(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None
 
     Args:
         reg, number: the pointer.
-        source: register stored, -1 for an immediate or a helper's write.
+        source: register that is stored, -1 for an immediate or a helper's write.
     """
     low, high = within_bounds(w, reg, number, off, size, " write to")
     frame = w.state.frames[reg.what]
@@ -137,7 +137,7 @@ def _spilled(old: Slot, value: Reg, size: int) -> Slot:
 
 
 def put_bytes(old: Slot, first: int, size: int, byte: int) -> Slot:
-    """`old` with `size` bytes from byte number `first` (counted down from fp) set to a kind."""
+    """Return `old` with `size` bytes from byte number `first` (counted down from fp) set to a kind."""
     types = bytearray(old.types)
     if types[7] in _SPECIAL:
         for at in range(8):
@@ -172,7 +172,7 @@ def _write_variable(w: Walk, frame: Frame, low: int, high: int, value: Reg | Non
 
 
 def is_zero_spill(slot: Slot) -> bool:
-    """Is a spilled zero there?"""
+    """Return whether a slot holds a spilled zero."""
     reg = slot.reg
     return bool(reg is not None and isinstance(reg, Reg) and reg.type == SCALAR and not reg.num.mask
                 and not reg.num.value)
@@ -182,9 +182,9 @@ def is_zero_spill(slot: Slot) -> bool:
 
 
 def read(w: Walk, reg: Reg, number: int, off: int, size: int, dst: int) -> None:
-    """Load into register `dst`; the caller cuts a scalar to its size afterwards.
+    """Load into register `dst`; the caller truncates a scalar to its size afterwards.
 
-    `dst` -1: only look whether it may be read (atomics).
+    With `dst` -1, only check that it may be read (atomics).
     """
     low, high = within_bounds(w, reg, number, off, size, " read from")
     frame = w.state.frames[reg.what]
@@ -290,10 +290,10 @@ def _zero_or_unknown(frame: Frame, low: int, high: int, w: Walk | None = None) -
 
 def _readable(w: Walk, frame: Frame, low: int, high: int, number: int, reg: Reg, size: int,
               dead_ok: bool = False) -> None:
-    """Every byte that may be read is plain data or a spill (check_stack_range_initialized).
+    """Check that every byte that may be read is plain data or a spill (check_stack_range_initialized).
 
     Args:
-        dead_ok: it may be poisoned, for it is written, in part perhaps, or nobody reads what it was.
+        dead_ok: whether bytes may be poisoned, because they are (perhaps partly) written, or nobody reads them.
     """
     if high > low:
         w.stack_read(frame, (2 << (-low - 1 >> 3)) - (1 << (-high >> 3)))
@@ -315,14 +315,14 @@ def _readable(w: Walk, frame: Frame, low: int, high: int, number: int, reg: Reg,
 
 def for_helper(w: Walk, reg: Reg, number: int, size: int, write: bool, uninit: bool, zero_ok: bool,
                dead_ok: bool = False) -> bool:
-    """A helper uses `size` bytes (check_stack_range_initialized).
+    """Check a helper's access to `size` bytes (check_stack_range_initialized).
 
     Args:
-        uninit: the helper fills the memory, so its content does not matter.
-        dead_ok: bytes may be poisoned.
+        uninit: whether the helper fills the memory, so that its content does not matter.
+        dead_ok: whether bytes may be poisoned.
 
     Returns:
-        True if the caller has to mark the bytes as written after the call.
+        True if the caller must mark the bytes as written after the call.
     """
     if not size and not zero_ok:
         raise Refuse(EACCES, "invalid zero-sized read")

@@ -1,7 +1,7 @@
-"""Reading structs of the kernel: where a field is, what it holds, and how far a pointer found there may be trusted
-(btf_struct_walk of kernel/bpf/btf.c; check_ptr_to_btf_access and mark_btf_ld_reg of kernel/bpf/verifier.c).
+"""Reads of kernel structs: where a field is, what it holds, and how far a pointer found there can be trusted.
 
-The dialect has the layouts of the structs that networking programs read; what it has not is refused as unsupported.
+Sources: btf_struct_walk of kernel/bpf/btf.c; check_ptr_to_btf_access and mark_btf_ld_reg of kernel/bpf/verifier.c. The
+dialect has the layouts of the structs that networking programs read; others are refused as unsupported.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SAFE_TRUSTED_OR_NULL = {"socket": ("sk",)}
 
 
 class Found(NamedTuple):
-    """What a walk ends at: "scalar", "memory" (a pointer to something else than a struct) or "struct" (one to that)."""
+    """The end of a walk: "scalar", "memory" (a pointer to anything but a struct) or "struct" (a pointer to one)."""
 
     kind: str
     flags: int = 0
@@ -46,7 +46,7 @@ def _struct(types: Btf, name: str) -> Struct | Union | None:
 
 
 def fits(w: Walk, has: str, off: int, wanted: str, strict: bool) -> bool:
-    """Return whether a pointer into a struct of the kernel is one to another struct (btf_struct_ids_match).
+    """Return whether a pointer to a kernel struct is also one to another struct (btf_struct_ids_match).
 
     A struct may stand for those that it begins with (tcp_sock for sock) or has at that offset, unless `strict`; one
     whose name says that it is only being made (nf_conn___init) never stands for the finished one.
@@ -69,7 +69,7 @@ def fits(w: Walk, has: str, off: int, wanted: str, strict: bool) -> bool:
 
 
 def _starting(types: Btf, struct: Struct | Union, off: int) -> Struct | Union | None:
-    """The outermost struct inside of `struct` that starts at `off`."""
+    """Return the outermost struct inside `struct` that starts at `off`."""
     for member in struct.members:
         start = member.bit_offset // 8
         kind = types.resolved(member.type)
@@ -82,14 +82,14 @@ def _starting(types: Btf, struct: Struct | Union, off: int) -> Struct | Union | 
 
 
 def own_memory(reg: Reg, number: int, at: int) -> None:
-    """Raise Refuse for memory that is a process's or each CPU's: it needs a helper to be read."""
+    """Raise Refuse for memory of a process or of each CPU, which only helpers can read."""
     for flag, text in ((r.USER, "user"), (r.PERCPU, "percpu")):
         if reg.type & flag:
             raise Refuse(EACCES, f"R{number} is ptr_{reg.what.name} access {text} memory: off={at}")
 
 
 def load(w: Walk, reg: Reg, number: int, at: int, size: int) -> Reg:
-    """A read of `size` bytes at `at` of a struct of the kernel."""
+    """Return the result of a read of `size` bytes at `at` of a kernel struct."""
     own_memory(reg, number, at)
     end = _end(w, reg.what.name, at, size)
     if end.kind == "scalar":
@@ -101,7 +101,7 @@ def load(w: Walk, reg: Reg, number: int, at: int, size: int) -> Reg:
 
 
 def load_plain(w: Walk, name: str, at: int, size: int) -> Reg:
-    """A read of a struct that the kernel itself points to, whose pointers are neither trusted nor untrusted."""
+    """Return the result of a read of a struct whose pointers are neither trusted nor untrusted."""
     end = _end(w, name, at, size)
     if end.kind == "scalar":
         return UNKNOWN_SCALAR
@@ -112,7 +112,7 @@ def load_plain(w: Walk, name: str, at: int, size: int) -> Reg:
 
 
 def write_member(w: Walk, reg: Reg, number: int, member: str | None, at: int, size: int) -> None:
-    """A write into a struct of the kernel of which at most one member may be written.
+    """Check a write to a kernel struct of which at most one member may be written.
 
     Source: tc_cls_act_btf_struct_access and _nf_conntrack_btf_struct_access. Since 7.x the log names the access too.
     """
@@ -126,7 +126,7 @@ def write_member(w: Walk, reg: Reg, number: int, member: str | None, at: int, si
 
 
 def _member_problem(w: Walk, name: str, member: str, at: int, size: int) -> str:
-    """What is wrong with a write of `size` bytes at `at`, "" for nothing."""
+    """Return what is wrong with a write of `size` bytes at `at`, "" for nothing."""
     types = w.env.dialect.types
     found = _struct(types(), name.partition("___")[0]) if types is not None else None
     if types is None or found is None:
@@ -171,10 +171,10 @@ def _trust(w: Walk, reg: Reg, end: Found) -> int:
 
 
 def descend(types: Btf, struct: Struct | Union, off: int, size: int, top: str) -> Found:
-    """The field that `size` bytes at `off` lie in.
+    """Return the field that contains `size` bytes at `off`.
 
     Raises:
-        Refuse: there is none, or they reach beyond it.
+        Refuse: there is no such field, or the bytes extend beyond it.
     """
     flags = 0
     while True:

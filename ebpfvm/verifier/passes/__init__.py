@@ -1,1 +1,1 @@
-"""The passes before the walk (bpf_check of kernel/bpf/verifier.c): functions, BTF, maps, control flow, constants."""
+"""The passes before and after the walk (bpf_check of kernel/bpf/verifier.c)."""

@@ -1,7 +1,7 @@
-"""What a program is loaded for (check_attach_btf_id, kernel/bpf/verifier.c), as far as it shows in the program.
+"""What a program is loaded for (check_attach_btf_id, kernel/bpf/verifier.c), as far as the program shows it.
 
-Which functions of a kernel may be traced, replaced or hooked is not known here. So what depends on it is refused as
-unsupported before the walk.
+It is not known here which functions of a kernel may be traced, replaced or hooked. So whatever depends on that is
+refused as unsupported before the walk.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The control flow graph: what can be reached, and where states are worth keeping (kernel/bpf/cfg.c).
+"""The control flow graph: what is reachable, and where states are worth keeping (kernel/bpf/cfg.c).
 
 A depth-first walk without recursion; marks and messages come in the kernel's order.
 """
@@ -32,7 +32,7 @@ class _Walk:
         self.stack: list[int] = []
 
     def push(self, pc: int, target: int, edge: int) -> bool:
-        """Look at an edge; True if its target has to be explored first."""
+        """Examine an edge; return True if its target must be explored first."""
         state = self.state
         if state[pc] >= (_DISCOVERED | edge):
             return False
@@ -53,7 +53,7 @@ class _Walk:
         return False
 
     def visit(self, pc: int) -> bool:
-        """Look at the edges of an instruction; True if it has to be visited again."""
+        """Examine the edges of an instruction; return True if it must be visited again."""
         insn = self.insns[pc]
         if is_func_ref(insn):
             return self.visit_call(pc, True)
@@ -79,7 +79,7 @@ class _Walk:
         return self.push(pc, pc + 1, _FALLTHROUGH) or self.push(pc, pc + insn.off + 1, _BRANCH)
 
     def mark_call(self, pc: int) -> None:
-        """Checkpoints at calls that may come back to themselves."""
+        """Mark checkpoints at calls that may return to themselves."""
         insn, cfg = self.insns[pc], self.cfg
         if is_kfunc_call(insn):
             kfunc = self.env.kfuncs.get(insn.imm)
@@ -97,7 +97,7 @@ class _Walk:
             cfg.callback[pc] = cfg.force[pc] = cfg.prune[pc] = cfg.jump[pc] = 1
 
     def visit_call(self, pc: int, callee: bool) -> bool:
-        """A call, or a function's address: the callee is another edge."""
+        """Examine a call, or a function's address: the callee is another edge."""
         insn = self.insns[pc]
         after = pc + (2 if insn.is_ld_imm64 else 1)
         if self.push(pc, after, _FALLTHROUGH):
@@ -133,10 +133,10 @@ class _Walk:
 
 
 def check(env: Env) -> Cfg:
-    """Explore from the entry; everything has to be reachable.
+    """Explore from the entry; everything must be reachable.
 
     Raises:
-        Refuse: unreachable instructions, jumps into the middle of one, loops without CAP_BPF.
+        Refuse: there are unreachable instructions, jumps into the middle of one, or loops without CAP_BPF.
     """
     walk = _Walk(env)
     walk.run(0)
@@ -155,7 +155,7 @@ def check(env: Env) -> Cfg:
 
 
 def successors(env: Env, pc: int) -> tuple[int, ...]:
-    """Slots that control may pass to inside the function (a call goes to the next one)."""
+    """Return the slots to which control may pass inside the function (a call continues at the next one)."""
     insn = env.program.insns[pc]
     if insn.code & 7 not in (c.BPF_JMP, c.BPF_JMP32):
         return (pc + (2 if insn.is_ld_imm64 else 1),)
@@ -171,14 +171,14 @@ def successors(env: Env, pc: int) -> tuple[int, ...]:
 
 
 def edges(env: Env) -> list[tuple[int, ...]]:
-    """`successors` of every slot."""
+    """Return the `successors` of every slot."""
     # Most instructions just go on, and asking each of them costs as much as walking over it.
     return [(pc + 1,) if insn[0] != _LD_IMM64 and insn[0] & 7 not in _JUMPS else successors(env, pc)
             for pc, insn in enumerate(env.program.insns)]
 
 
 def _straight(env: Env, after: list[tuple[int, ...]]) -> bool:
-    """Does nothing lead back, not even a callback?"""
+    """Return whether no edge and no callback leads back."""
     if any(targets and min(targets) <= pc for pc, targets in enumerate(after)):
         return False
     return not any(insn[0] == c.BPF_JMP | c.BPF_CALL and _reenters(env, pc)
@@ -186,7 +186,7 @@ def _straight(env: Env, after: list[tuple[int, ...]]) -> bool:
 
 
 def loops(env: Env, after: list[tuple[int, ...]] | None = None) -> list[int]:
-    """Number of the loop (strongly connected component) of each slot, 0 outside of loops (compute_scc).
+    """Return the number of the loop (strongly connected component) of each slot, 0 outside of loops (compute_scc).
 
     Tarjan's algorithm without recursion, over the whole program; calls are not followed. `after`: see `edges`.
     """

@@ -1,6 +1,6 @@
-"""func_info and line_info against the program (kernel/bpf/check_btf.c in 7.2, verifier.c before).
+"""Check func_info and line_info against the program (kernel/bpf/check_btf.c in 7.2, verifier.c before).
 
-The loader has resolved the raw records, so what can go wrong in their encoding is its business.
+The loader has resolved the raw records, so that errors in their encoding are reported there.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def _has_ld_abs(program: Program, subprog: Subprog) -> bool:
 
 
 def has_tail_call(program: Program, subprog: Subprog) -> bool:
-    """Does the function call bpf_tail_call()?"""
+    """Return whether the function calls bpf_tail_call()."""
     return any(insn.code == c.BPF_JMP | c.BPF_CALL and insn.src == 0 and insn.imm == TAIL_CALL
                for insn in program.insns[subprog.start:subprog.end])
 
 
 def early(program: Program) -> None:
-    """The func_info records by themselves (check_btf_info_early)."""
+    """Check the func_info records by themselves (check_btf_info_early)."""
     before = 0
     for at, record in enumerate(program.func_info):
         if not at and record.insn_off:
@@ -46,7 +46,7 @@ def early(program: Program) -> None:
 
 
 def check(program: Program, subprogs: tuple[Subprog, ...]) -> None:
-    """The records against the functions (check_btf_info)."""
+    """Check the records against the functions (check_btf_info)."""
     if not program.func_info and not program.line_info:
         for subprog in subprogs[1:]:
             if _has_ld_abs(program, subprog):
@@ -78,7 +78,7 @@ def _functions(program: Program, subprogs: tuple[Subprog, ...]) -> None:
 
 
 def returns_int(program: Program, type_id: int) -> bool:
-    """Does the function of this BTF id return a number of at most eight bytes?"""
+    """Return whether the function of this BTF id returns a number of at most eight bytes."""
     assert program.btf is not None
     func = program.btf[type_id]
     proto = program.btf[func.type] if isinstance(func, Func) else None

@@ -1,7 +1,7 @@
-"""Registers that hold one known value whichever way led to an instruction (kernel/bpf/const_fold.c, Linux 7.2).
+"""Registers that hold one known value whichever path led to an instruction (kernel/bpf/const_fold.c, Linux 7.2).
 
-A pass before the walk. A value is a number, a map, a place in the value of a map, or a function; where ways meet with
-different values, it is unknown. Nothing is known at the start of a function.
+This is a pass before the walk. A value is a number, a map, a place in the value of a map, or a function; where paths
+meet with different values, it is unknown. Nothing is known at the start of a function.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ADD_K, _SUB_K, _AND_K, _AND_X = (c.BPF_ADD, c.BPF_SUB, c.BPF_AND, c.BPF_AND | c
 
 
 def compute(env: Env, after: list[tuple[int, ...]], orders: list[list[int]]) -> dict[int, Sequence[Value | None]]:
-    """R0 to R9 before each call and each conditional jump.
+    """Return R0 to R9 before each call and each conditional jump.
 
     Args:
         after: see `ebpfvm.verifier.passes.cfg.edges`.
@@ -49,19 +49,19 @@ def compute(env: Env, after: list[tuple[int, ...]], orders: list[list[int]]) -> 
 
 
 def _asked(insn: Insn) -> bool:
-    """A call or a comparison, even one that jumps to where it would go anyway."""
+    """Return whether an instruction is a call or a comparison, even one whose target is the next instruction."""
     code = insn[0]
     return code == _CALL or (code & 7 in _JUMPS and code & 0xF0 not in _PLAIN)
 
 
 def number(value: Value | None) -> int | None:
-    """The number if it is one below 2**32: only such are kept."""
+    """Return the number if it is below 2**32, since only such numbers are kept."""
     return value[1] if value is not None and value[0] == NUMBER and value[1] <= U32_MAX else None
 
 
 def _round(env: Env, after: list[tuple[int, ...]], parts: list[tuple[int, ...]], entry: dict[int, _Regs],
            found: dict[int, Sequence[Value | None]] | None) -> bool:
-    """Go through all blocks once; True if anything was news. `found` takes the results of the last round."""
+    """Visit all blocks once; return True if anything changed. `found` collects the results of the last round."""
     insns, changed = env.program.insns, False
     for block in parts:
         known = entry.get(block[0])
@@ -166,7 +166,7 @@ def _immediate(env: Env, pc: int, insn: Insn) -> Value | None:
 
 
 def _loaded(env: Env, insn: Insn, base: Value | None) -> Value | None:
-    """What a load from the value of a map that nothing can change gives."""
+    """Return the result of a load from the value of a map that nothing can change."""
     if base is None or base[0] != MAP_VALUE:
         return None
     used = env.maps[base[2]]

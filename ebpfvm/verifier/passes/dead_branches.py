@@ -1,7 +1,7 @@
-"""Comparisons that constants decide, before the walk (prune_dead_branches, kernel/bpf/const_fold.c, Linux 7.x).
+"""Decide comparisons by constants before the walk (prune_dead_branches, kernel/bpf/const_fold.c, Linux 7.x).
 
-Such a comparison becomes a plain jump: to its target, or to the next instruction. Ways that are then never gone have
-counted for the constants all the same.
+Such a comparison becomes a plain jump, to its target or to the next instruction. Paths that are then never taken have
+nevertheless been considered for the constants.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def fold(env: Env, consts: Mapping[int, Sequence[Value | None]]) -> None:
 
 
 def _taken(arithmetic: Arithmetic, insn: Insn, regs: Sequence[Value | None]) -> int:
-    """1 for always, 0 for never, -1 for a jump that depends."""
+    """Return 1 for always, 0 for never, -1 for a jump that depends on the values."""
     a = number(regs[insn.dst]) if insn.dst < len(regs) else None
     b = insn.imm & U64_MAX
     if insn.code & c.BPF_X:

@@ -34,14 +34,14 @@ def _callees(env: Env, subprog: Subprog) -> list[tuple[int, Subprog, bool]]:
 
 
 def check(env: Env, depths: dict[int, int], async_callbacks: set[int], callbacks: set[int]) -> None:
-    """All chains from the main program and from asynchronous callbacks.
+    """Check all chains of calls from the main program and from asynchronous callbacks.
 
     Args:
         depths: subprogram -> deepest byte used, as a positive number.
-        callbacks: functions that the walk entered as callbacks, synchronous ones included.
+        callbacks: functions that the walk entered as callbacks, including synchronous ones.
 
     Raises:
-        Refuse: more than 512 bytes, or more than 256 before a tail call.
+        Refuse: a chain needs more than 512 bytes, or more than 256 before a tail call.
     """
     tails = {item.index for item in env.subprogs if has_tail_call(env.program, item)}
     caught = env.exception_cb
@@ -77,7 +77,7 @@ def check(env: Env, depths: dict[int, int], async_callbacks: set[int], callbacks
 
 
 def _no_throw(env: Env, subprog: Subprog, callbacks: set[int], chain: tuple[int, ...]) -> None:
-    """Nothing that a callback calls may throw: the kernel's frames below it cannot be unwound."""
+    """Check that nothing that a callback calls can throw, because the kernel's frames below it cannot be unwound."""
     if not callbacks.intersection((*chain, subprog.index)):
         return
     for pc in range(subprog.start, subprog.end):
@@ -88,7 +88,7 @@ def _no_throw(env: Env, subprog: Subprog, callbacks: set[int], chain: tuple[int,
 
 
 def recursion(env: Env) -> None:
-    """7.2 refuses recursion before it walks (sort_subprogs_topo)."""
+    """Refuse recursion before the walk, as 7.2 does (sort_subprogs_topo)."""
     colors: dict[int, int] = {}
     for root in env.subprogs:
         if root.index in colors:

@@ -1,4 +1,4 @@
-"""Where a program throws, and its function that gets what is thrown (decl tag `exception_callback:NAME`).
+"""Where a program throws, and its exception callback (decl tag `exception_callback:NAME`).
 
 Source: bpf_find_exception_callback_insn_off and do_check_common of kernel/bpf/verifier.c.
 """
@@ -21,7 +21,7 @@ _TAG = "exception_callback:"
 
 
 def callback_slot(program: Program) -> int:
-    """Where the exception callback of a program starts, 0 if it has none.
+    """Return where the exception callback of a program starts, 0 if it has none.
 
     Raises:
         Refuse: the tag names no global function of the program.

@@ -1,7 +1,7 @@
-"""Which maps a program may name (check_map_prog_compatibility, kernel/bpf/verifier.c).
+"""The maps that a program may use (check_map_prog_compatibility, kernel/bpf/verifier.c).
 
-The kernel asks when it comes to the first instruction that names a map, so what is wrong with an instruction before
-it is said first.
+The kernel checks this at the first instruction that names a map, so that errors in earlier instructions are reported
+first.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Orders in which passes visit a program: instructions of each function, and functions (kernel/bpf/cfg.c).
 
-How often a pass has to go round, and what its log says meanwhile, depends on the order, so it is the kernel's.
+The order determines how many rounds a pass makes, and what its log says meanwhile, so it is the kernel's.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _DISCOVERED, _EXPLORED = 1, 2
 
 
 def of_functions(env: Env, after: list[tuple[int, ...]]) -> list[list[int]]:
-    """The slots of each function in post order: what follows an instruction comes before it, but for loops.
+    """Return the slots of each function in post order: the successors of an instruction precede it, except in loops.
 
     Args:
-        after: the slots behind each slot (`ebpfvm.verifier.passes.cfg.edges`).
+        after: the successors of each slot (`ebpfvm.verifier.passes.cfg.edges`).
     """
     seen = bytearray(len(env.program.insns))
     return [_of_one(item.start, after, seen) for item in env.subprogs]
@@ -43,9 +43,9 @@ def _of_one(start: int, after: list[tuple[int, ...]], seen: bytearray) -> list[i
 
 
 def callees_first(env: Env, orders: list[list[int]]) -> list[int]:
-    """Indices of the functions, each behind those that it calls or takes the address of (sort_subprogs_topo).
+    """Return the indices of the functions, each after those that it calls or takes the address of (sort_subprogs_topo).
 
-    Recursion has been refused before. `orders`: see `of_functions`; calls that nothing reaches do not count.
+    Recursion has been refused before. For `orders`, see `of_functions`; unreachable calls do not count.
     """
     done: set[int] = set()
     found: list[int] = []
@@ -67,7 +67,7 @@ def callees_first(env: Env, orders: list[list[int]]) -> list[int]:
 
 
 def blocks(order: list[int], after: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
-    """Straight stretches in reverse post order: each is entered at its start only."""
+    """Return the basic blocks in reverse post order; each is only entered at its start."""
     into: dict[int, int] = {order[-1]: 2}
     for pc in order:
         targets = after[pc]

@@ -1,4 +1,4 @@
-"""Encoding of each instruction, and which map (or function, or kernel symbol) a 64-bit immediate names.
+"""The encoding of each instruction, and the map (or function, or kernel symbol) that a 64-bit immediate names.
 
 Source: check_and_resolve_insns() of Linux 7.2, resolve_pseudo_ldimm64() of 6.18, kernel/bpf/verifier.c.
 """
@@ -31,11 +31,11 @@ BPF_F_WRONLY_PROG = 1 << 8
 
 
 def make_map(index: int, spec: MapSpec, dialect: Dialect) -> Map:
-    """The verifier's view of a map.
+    """Return the verifier's view of a map.
 
     Raises:
         UsageError: the dialect has no such map type.
-        Refuse: no kernel makes such a map.
+        Refuse: no kernel creates such a map.
     """
     kind = dialect.map_type(spec.type)
     refusal = creation_refusal(spec, dialect)
@@ -54,7 +54,7 @@ def make_map(index: int, spec: MapSpec, dialect: Dialect) -> Map:
 
 
 def check(env: Env) -> None:
-    """Refuse what no program may contain.
+    """Refuse instructions that no program may contain.
 
     Raises:
         Refuse: with the kernel's message.
@@ -82,7 +82,7 @@ def check(env: Env) -> None:
 
 @lru_cache(maxsize=1 << 14)
 def _alone(insn: Insn, early: bool, gotox: bool) -> str | None:
-    """What is wrong with an instruction of one slot; the same ones come again and again."""
+    """Return what is wrong with an instruction of one slot; results are cached, since instructions recur."""
     return check_slot((insn,), 0, gotox=gotox) or (check_fields(insn) if early and not insn.is_atomic else None)
 
 
@@ -117,10 +117,10 @@ def _immediate(env: Env, pc: int) -> None:
 
 
 def maps_of(program: Program, dialect: Dialect) -> tuple[Map, ...]:
-    """All maps of a program.
+    """Return all maps of a program.
 
     Raises:
-        Refuse: a map that this dialect cannot have or no kernel makes.
+        Refuse: this dialect cannot have one of the maps, or no kernel creates it.
     """
     found = []
     for index, spec in enumerate(program.maps):

@@ -1,4 +1,4 @@
-"""Which functions and kernel functions a program has, and whether jumps stay inside their function.
+"""The functions and kfuncs of a program, and whether jumps stay inside their function.
 
 Source: add_subprog_and_kfunc() and check_subprogs(), kernel/bpf/verifier.c.
 """
@@ -28,23 +28,23 @@ CALL = c.BPF_JMP | c.BPF_CALL
 
 
 def is_call(insn: Insn) -> bool:
-    """A call of a function of the program."""
+    """Return whether an instruction calls a function of the program."""
     return insn.code == CALL and insn.src == c.BPF_PSEUDO_CALL
 
 
 def is_kfunc_call(insn: Insn) -> bool:
-    """A call of a kernel function."""
+    """Return whether an instruction calls a kfunc."""
     return insn.code == CALL and insn.src == c.BPF_PSEUDO_KFUNC_CALL
 
 
 def is_func_ref(insn: Insn) -> bool:
-    """A 64-bit immediate load of a function's address."""
+    """Return whether an instruction loads a function's address."""
     return insn.code == 0x18 and insn.src == c.BPF_PSEUDO_FUNC
 
 
 def find(program: Program, dialect: Dialect, caps: Caps,
          exception_cb: int = 0) -> tuple[tuple[Subprog, ...], dict[int, Kfunc | None]]:
-    """The functions by start, and imm -> kernel function for the calls (None: weak and not there).
+    """Return the functions by start, and imm -> kfunc for the calls (None: a weak one that the kernel lacks).
 
     Args:
         exception_cb: where the exception callback starts, which nothing calls; 0 for none.
@@ -117,7 +117,7 @@ def _with_names(program: Program, starts: list[int]) -> tuple[Subprog, ...]:
 
 
 def jump_target(pc: int, insn: Insn) -> int | None:
-    """Where a jump goes, None for anything that is no jump (calls and exits included)."""
+    """Return the target of a jump, None for any other instruction (including calls and exits)."""
     cls = insn.code & 7
     if cls not in (c.BPF_JMP, c.BPF_JMP32) or insn.code & 0xF0 in (c.BPF_CALL, c.BPF_EXIT):
         return None
@@ -127,7 +127,7 @@ def jump_target(pc: int, insn: Insn) -> int | None:
 
 
 def check(program: Program, subprogs: tuple[Subprog, ...]) -> None:
-    """Jumps stay inside their function, and a function ends with exit or a jump."""
+    """Check that jumps stay inside their function, and that a function ends with exit or a jump."""
     insns = program.insns
     for subprog in subprogs:
         for pc in range(subprog.start, subprog.end):

@@ -1,7 +1,7 @@
-"""Which numbers made a path safe (mark_chain_precision, kernel/bpf/backtrack.c).
+"""The numbers that made a path safe (mark_chain_precision, kernel/bpf/backtrack.c).
 
-When the exact value of a scalar matters, the walk is followed backwards from here, and whatever the value was made of
-is marked precise in the states kept on the way. Only precise numbers are compared when states are.
+When the exact value of a scalar matters, the walk is followed backwards from there, and whatever the value was computed
+from is marked precise in the states kept on the way. State comparisons only consider precise numbers.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ ARGS = 0x3E
 
 
 class _GiveUp(Exception):
-    """An instruction that cannot be followed backwards: everything on the path becomes precise."""
+    """An instruction cannot be followed backwards: everything on the path becomes precise."""
 
 
 _COMPUTING = frozenset({c.BPF_ALU, c.BPF_ALU64, c.BPF_LDX})
 
 
 class _Wanted:
-    """Registers and slots, per frame, whose origin is looked for."""
+    """Registers and slots, per frame, whose origin is sought."""
 
     __slots__ = ("frame", "regs", "stack")
 
@@ -43,7 +43,7 @@ class _Wanted:
         self.stack = [0] * (frame + 1)
 
     def empty(self) -> bool:
-        """Is nothing left to look for?"""
+        """Return whether nothing is left to seek."""
         return not any(self.regs) and not any(self.stack)
 
     def enter(self) -> None:
@@ -58,7 +58,7 @@ class _Wanted:
 
 
 def mark(w: Walk, frame: int, regs: int, slots: int) -> None:
-    """Registers and slots (masks) of a frame of the current state matter before the current instruction."""
+    """Mark registers and slots (masks) of a frame as precise before the current instruction."""
     wanted = _Wanted(len(w.state.frames) - 1)
     wanted.regs[frame] = regs
     wanted.stack[frame] = slots
@@ -66,7 +66,7 @@ def mark(w: Walk, frame: int, regs: int, slots: int) -> None:
 
 
 def propagate(w: Walk, old: State, cur: State) -> bool:
-    """What was precise in `old` is precise on the way to `cur`, which it covers. True if that was news."""
+    """Mark what is precise in `old` on the path to `cur`, which it subsumes; return True if anything changed."""
     wanted = _Wanted(len(cur.frames) - 1)
     for at, frame in enumerate(old.frames):
         # What is dead has been forgotten since it was marked.
@@ -127,14 +127,14 @@ def _follow(w: Walk, start: State, wanted: _Wanted) -> bool:
 
 
 def _entry(state: State, wanted: _Wanted) -> bool:
-    """The beginning of a global function: its arguments are what was wanted."""
+    """Handle the start of a global function, whose arguments are what was sought."""
     news = _scalars(state.frames[0], wanted.regs[0]) & ~state.frames[0].precise_regs
     state.frames[0].precise_regs |= news
     return bool(news)
 
 
 def _scalars(frame: Frame, mask: int) -> int:
-    """The registers of a mask that are scalars."""
+    """Return the registers of a mask that are scalars."""
     found = 0
     for number in range(10):
         reg = frame.regs[number] if mask >> number & 1 else None
@@ -144,14 +144,14 @@ def _scalars(frame: Frame, mask: int) -> int:
 
 
 def state_last(state: State) -> int:
-    """The last instruction that the parent of `state` walked."""
+    """Return the last instruction that the parent of `state` walked."""
     parent = state.parent
     assert parent is not None
     return parent.last_pc
 
 
 def _spills(frame: Frame, mask: int) -> int:
-    """The slots of a mask that hold spilled scalars."""
+    """Return the slots of a mask that hold spilled scalars."""
     found = 0
     for index, slot in frame.stack.items():
         if mask >> index & 1 and slot.types[7] == SPILL and slot.reg.type == SCALAR:
@@ -160,7 +160,7 @@ def _spills(frame: Frame, mask: int) -> int:
 
 
 def _mark_parent(w: Walk, parent: State, wanted: _Wanted) -> bool:
-    """Mark what is wanted in a kept state; what is no scalar there, or marked already, is settled."""
+    """Mark what is sought in a kept state; anything that is no scalar there, or already marked, is finished."""
     changed = False
     for at in range(min(wanted.frame, len(parent.frames) - 1), -1, -1):
         frame = parent.frames[at]
@@ -182,7 +182,7 @@ def _mark_parent(w: Walk, parent: State, wanted: _Wanted) -> bool:
 
 
 def everything(w: Walk, state: State) -> None:
-    """All scalars of all kept states on the path are precise (mark_all_scalars_precise)."""
+    """Mark all scalars of all kept states on the path as precise (mark_all_scalars_precise)."""
     w.log.detail(f"mark_precise: frame{len(state.frames) - 1}: falling back to forcing all scalars precise")
     parent = state.parent
     while parent is not None:
@@ -200,7 +200,7 @@ def everything(w: Walk, state: State) -> None:
 
 
 def _linked(entry: History | None, wanted: _Wanted) -> None:
-    """One of several linked values is wanted: then all are (bt_sync_linked_regs)."""
+    """Seek all of several linked values if one of them is sought (bt_sync_linked_regs)."""
     if entry is None or not entry.linked:
         return
     for frame, is_reg, at in entry.linked:

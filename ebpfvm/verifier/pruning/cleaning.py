@@ -1,5 +1,7 @@
-"""What of a state is forgotten because nothing reads it, or because it tells nothing (clean_verifier_state and
-bpf_clear_singular_ids of kernel/bpf/states.c and verifier.c)."""
+"""Forget the parts of a state that nothing reads, or that say nothing.
+
+Sources: clean_verifier_state and bpf_clear_singular_ids of kernel/bpf/states.c and verifier.c.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ def registers(frame: Frame, live: int) -> None:
 
 
 def slots(frame: Frame, alive: int) -> None:
-    """Forget slots that are dead (6.18). Bit n of `alive` is the slot fp-8*(n+1)."""
+    """Forget slots that are dead (6.18); bit n of `alive` is the slot fp-8*(n+1)."""
     dead = [index for index in frame.stack if not alive >> index & 1]
     if dead:
         stack = frame.stack_for_write()
@@ -34,7 +36,7 @@ def slots(frame: Frame, alive: int) -> None:
 
 
 def halves(frame: Frame, alive: int) -> None:
-    """Mark halves of slots that are dead (7.2). Bit n of `alive` is the four bytes at fp-4*(n+1)."""
+    """Mark halves of slots that are dead (7.2); bit n of `alive` is the four bytes at fp-4*(n+1)."""
     stack = frame.stack
     dead = [index for index, slot in stack.items()
             if alive >> 2 * index & 3 != 3 and slot is not POISONED and slot.types[7] not in _OBJECTS]
@@ -45,7 +47,7 @@ def halves(frame: Frame, alive: int) -> None:
 
 
 def _halved(slot: Slot, alive: int) -> Slot:
-    """A slot of which the half next to the frame pointer (bit 0) or the other one (bit 1) is dead."""
+    """Return a slot whose half next to the frame pointer (bit 0) or other half (bit 1) is dead."""
     if not alive:
         return POISONED
     low, high, reg = slot.types[:4], slot.types[4:], slot.reg
@@ -61,7 +63,7 @@ def _halved(slot: Slot, alive: int) -> Slot:
 
 
 def lone_ids(state: State) -> None:
-    """Numbers whose id no other number of the state has are linked to nothing: they lose it."""
+    """Remove ids that only one number of the state has, because it is linked to nothing."""
     seen: set[int] = set()
     twice: set[int] = set()
     for frame in state.frames:

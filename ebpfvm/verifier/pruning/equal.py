@@ -1,8 +1,8 @@
-"""Does a state seen before cover the current one (states_equal, regsafe, stacksafe, refsafe; kernel/bpf/states.c)?
+"""Decide whether a kept state subsumes the current one (states_equal and what it calls; kernel/bpf/states.c).
 
-Three questions are asked: is the current state one of those the old one stands for (`NOT_EXACT`: numbers that did not
-matter are not compared), is it so without any such leniency (`WITHIN`, inside of loops that are not finished), or are
-both the same (`EXACT`, to find endless loops)?
+There are three comparisons. `NOT_EXACT`: the current state is one of those that the old one stands for, and numbers
+that did not matter are not compared. `WITHIN`: the same without this leniency, inside of loops that are not finished.
+`EXACT`: both states are the same, to find endless loops.
 """
 
 from __future__ import annotations
@@ -41,7 +41,14 @@ _ANYTHING = frozenset(bytes([kind] * 8) for kind in _PLAIN)  # most slots that s
 
 
 class Ids:
-    """Which id of the old state corresponds to which of the current one; each to one only (check_ids)."""
+    """The correspondence between ids of the old and of the current state, which is one to one (check_ids).
+
+    Args:
+        fresh: an id above all that are in use.
+        lone: whether numbers of the old state without an id may be linked to anything now.
+        halves: whether halves of slots are compared separately.
+        kinds: whether what holds nothing, and the kinds of all bytes of the stack, must be the same.
+    """
 
     __slots__ = ("map", "used")
 
@@ -50,7 +57,7 @@ class Ids:
         self.used: set[int] = set()
 
     def same(self, old: int, cur: int) -> bool:
-        """Return whether both are none, or both the same thing."""
+        """Return whether both are none, or both are the same thing."""
         if not old or not cur:
             return old == cur
         known = self.map.get(old)
@@ -113,9 +120,9 @@ class Comparison(Ids):
 
 
 def differs(how: Comparison, live: Live, old: State, cur: State, place: tuple[int, int]) -> bool:
-    """Return whether the value at `place` (frame, and register or ~slot) alone shows that `old` does not cover `cur`.
+    """Return whether the value at `place` (frame, and register or ~slot) shows that `old` does not subsume `cur`.
 
-    States that are compared again and again tend to differ at the same place, and this is much faster than `equal`.
+    States that are compared repeatedly tend to differ at the same place, and this is much faster than `equal`.
     """
     at, number = place
     frames = old.frames
@@ -142,7 +149,7 @@ def differs(how: Comparison, live: Live, old: State, cur: State, place: tuple[in
 
 
 def equal(how: Comparison, live: Live, old: State, cur: State, place: list[tuple[int, int]]) -> bool:
-    """Return whether `old` covers `cur`; `place` takes where they differ, for `differs`."""
+    """Return whether `old` subsumes `cur`, as the module describes; `place` receives where the states differ."""
     frames = old.frames
     if len(frames) != len(cur.frames) or old.in_sleepable != cur.in_sleepable:
         return False
@@ -181,7 +188,7 @@ def _refs(how: Comparison, old: State, cur: State) -> bool:
 
 
 def _registers(how: Comparison, live: int, a: Frame, b: Frame) -> int | None:
-    """The register that differs, or None."""
+    """Return the register that differs, or None."""
     old_regs, cur_regs, precise = a.regs, b.regs, a.precise_regs
     for number in range(11):
         old = old_regs[number]
@@ -196,7 +203,7 @@ def _registers(how: Comparison, live: int, a: Frame, b: Frame) -> int | None:
 
 
 def safe(how: Comparison, old: Reg | None, cur: Reg | None, precise: bool) -> bool:
-    """Does an old value cover a current one (regsafe)?"""
+    """Return whether an old value subsumes a current one (regsafe)."""
     if how.exact == EXACT:
         return _same(how, old, cur)
     if old is None:
@@ -241,7 +248,7 @@ def _same(how: Comparison, old: Reg | None, cur: Reg | None) -> bool:
 
 
 def _stack(how: Comparison, a: Frame, b: Frame) -> int | None:
-    """The slot that differs, inverted, or None."""
+    """Return the slot that differs, inverted, or None."""
     old_stack, cur_stack, precise = a.stack, b.stack, a.precise_stack
     if old_stack is cur_stack and how.exact == NOT_EXACT and not precise and _only_plain(old_stack):
         return None
@@ -319,7 +326,7 @@ def _iterator(how: Comparison, a: IterState, b: IterState) -> bool:
 
 
 def _as_scalar(slot: Slot, start: int) -> Any:
-    """The scalar that a load of the slot (`start` 0) or of its upper half (4) would give, if it gives one."""
+    """Return the scalar that a load of the slot (`start` 0) or of its upper half (4) would yield, or None."""
     types = slot.types
     if types[start] == SPILL and slot.reg.type == SCALAR:
         return slot.reg

@@ -1,5 +1,7 @@
-"""Kept states: when to keep one, when a path may stop, and when it will never end (is_state_visited,
-kernel/bpf/states.c)."""
+"""Kept states: when to keep one, when a path may be pruned, and when it will never end.
+
+Source: is_state_visited, kernel/bpf/states.c.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ _ABOVE_IDS = 1 << 32  # clear of all flags of ids
 
 
 class _Kept:
-    """A kept state, and how often it was of use."""
+    """A kept state, and how often it was useful."""
 
     __slots__ = ("hits", "misses", "state")
 
@@ -36,7 +38,7 @@ class _Kept:
 
 
 class _Visit:
-    """One entry into a loop: the state it was entered with, and the states that were cut off inside."""
+    """One entry into a loop: the state at entry, and the states that were pruned inside."""
 
     __slots__ = ("backedges", "entry")
 
@@ -65,7 +67,7 @@ class KeptStates:
         self.insns_before = 0
 
     def start(self) -> None:
-        """A new function: its states are its own."""
+        """Start a new function, which has states of its own."""
         self.by_place.clear()
         self.buckets = [0] * self.size
         self.waiting.clear()
@@ -74,10 +76,10 @@ class KeptStates:
     # -- at a place where states are compared -----------------------------------------------------------------------
 
     def visited(self, pc: int) -> bool:
-        """Is the current state covered? If not, it is perhaps kept.
+        """Return whether a kept state subsumes the current one; otherwise it may be kept.
 
         Raises:
-            Refuse: it has been here before on this very path, and nothing has changed.
+            Refuse: the state has been here before on this very path, and nothing has changed.
         """
         w = self.w
         cur = w.state
@@ -119,11 +121,11 @@ class KeptStates:
         return False
 
     def _bucket(self, place: tuple[int, int]) -> int:
-        """Where the kernel's hash table has the states of a place (explored_state); `most` counts whole buckets."""
+        """Return the bucket of the kernel's hash table for a place (explored_state); `most` counts whole buckets."""
         return ((place[0] ^ place[1]) & U32_MAX) % self.size
 
     def _drop(self, item: _Kept, bucket: int) -> None:
-        """A state of no use is freed, but not before the paths that began in it have ended."""
+        """Drop a useless state, which is freed after the paths that began in it have ended."""
         self.buckets[bucket] -= 1
         if item.state.branches:
             self.waiting[id(item.state)] = item
@@ -131,12 +133,12 @@ class KeptStates:
             self.alive -= 1
 
     def _count(self, change: int) -> None:
-        """Kept states, those that wait to be freed, and cut-off states of loops (update_peak_states)."""
+        """Count kept states, those that wait to be freed, and pruned states of loops (update_peak_states)."""
         self.alive += change
         self.peak = max(self.peak, self.alive)
 
     def _clean_finished(self, kept: list[_Kept], cur: State) -> None:
-        """States whose paths are all done are cleaned once, when their place is reached by the same calls again."""
+        """Clean states whose paths are all finished, once, when the same calls reach their place again."""
         sites: list[int] | None = None
         for item in kept:
             old = item.state
@@ -156,7 +158,7 @@ class KeptStates:
         return equal(how, live, old, cur, self.place)
 
     def _unfinished(self, item: _Kept, pc: int, cur: State, force: bool, add: bool) -> tuple[bool, bool]:
-        """An old state on the current path: a loop. (covered, still to be kept)"""
+        """Compare with an old state on the current path, which is a loop; return (subsumed, still to be kept)."""
         w, old = self.w, item.state
         check_loop = True
         a, b = old.frames[-1], cur.frames[-1]
@@ -235,7 +237,7 @@ class KeptStates:
     # -- loops ------------------------------------------------------------------------------------------------------
 
     def _chain(self, state: State) -> tuple[int, ...] | None:
-        """Call sites down to the outermost function that is in a loop, and that loop; None outside of loops."""
+        """Return the call sites down to the outermost function in a loop, and that loop; None outside of loops."""
         sites: list[int] = []
         last = len(state.frames) - 1
         for at in range(last + 1):
@@ -247,7 +249,7 @@ class KeptStates:
         return None
 
     def _loop_name(self, state: State) -> str:
-        """As the log has it: call sites and number of the loop."""
+        """Return a loop as the log prints it: call sites and number of the loop."""
         chain = self._chain(state)
         assert chain is not None
         return f"({','.join(map(str, (*chain[:-1], -1 - chain[-1])))})"
@@ -257,7 +259,7 @@ class KeptStates:
         return self.visits.get(key) if key is not None else None
 
     def unvisited_loop(self, state: State) -> tuple[int, ...] | None:
-        """Call sites and number of the loop that the state is in, if no state in it was kept; else None."""
+        """Return call sites and number of the state's loop if no state in it was kept; otherwise None."""
         chain = self._chain(state)
         return (*chain[:-1], -1 - chain[-1]) if chain is not None and chain not in self.visits else None
 
@@ -266,7 +268,7 @@ class KeptStates:
         return bool(visit and visit.backedges)
 
     def path_ended(self, state: State) -> None:
-        """The current path is done; so are kept states that no other path waits for (update_branch_counts)."""
+        """Finish the current path, and kept states that no other path waits for (update_branch_counts)."""
         current: State | None = state
         while current is not None:
             current.branches -= 1
@@ -318,7 +320,7 @@ class KeptStates:
         backtrack.mark(self.w, frame, regs, slots)
 
     def previous_entry(self, state: State, pc: int) -> State | None:
-        """The last kept state at `pc` on the current path, before `state` (find_prev_entry)."""
+        """Return the last kept state at `pc` on the current path, before `state` (find_prev_entry)."""
         place = (pc, state.frames[-1].callsite)
         sites = [frame.callsite for frame in state.frames]
         for item in self.by_place.get(place, ()):
@@ -328,13 +330,13 @@ class KeptStates:
         return None
 
     def widen(self, state: State, pc: int) -> None:
-        """Widen against the last time this place was reached."""
+        """Widen against the last time that this place was reached."""
         old = self.previous_entry(state, pc)
         if old is not None:
             self.widen_from(old, state)
 
     def widen_from(self, old: State, cur: State) -> None:
-        """Numbers that differ from the old ones and did not matter become unknown (widen_imprecise_scalars)."""
+        """Make numbers unknown that differ from the old ones and did not matter (widen_imprecise_scalars)."""
         ids = None if self.w.env.rules.widens_by_value else Ids()
         for a, b in zip(old.frames, cur.frames, strict=False):
             for number in range(10):
@@ -360,7 +362,7 @@ def _is_may_goto(insn: Insn) -> bool:
 
 
 def _iterator_active(state: State) -> bool:
-    """The iterator that R1 names may still give something."""
+    """Return whether the iterator that R1 refers to may yield more."""
     found = _iterator_of(state)
     return found is not None and found.active
 
@@ -374,7 +376,7 @@ def _iterator_of(state: State) -> IterState | None:
 
 
 def _depths_differ(old: State, cur: State) -> bool:
-    """Some iterator has moved on (iter_active_depths_differ)."""
+    """Return whether an iterator has advanced (iter_active_depths_differ)."""
     for a, b in zip(old.frames, cur.frames, strict=True):
         for index, slot in a.stack.items():
             if slot.types[7] != ITER or not isinstance(slot.reg, IterState) or not slot.reg.active:

@@ -1,6 +1,6 @@
-"""Numbers that the log has from the kernel itself: addresses of maps and variables, BTF ids of kernel functions.
+"""Numbers in the log that come from the kernel itself: addresses of maps and variables, BTF ids of kfuncs.
 
-Ours stand for them: they look alike and are the same in every run.
+Ours stand in for them: they look alike and are the same in every run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FIRST_KFUNC: Final = 60_000
 
 
 def resolved(env: Env, pc: int) -> tuple[Insn, Insn]:
-    """The two slots of a 64-bit immediate as they are after maps and variables were looked up."""
+    """Return the two slots of a 64-bit immediate as they are after maps and variables were resolved."""
     insn, high = env.program.insns[pc], env.program.insns[pc + 1]
     base = _VARIABLES if insn.src == c.BPF_PSEUDO_BTF_ID else _MAPS
     address = base + (insn.imm & 0xFFFF) * _APART
@@ -35,5 +35,5 @@ def resolved(env: Env, pc: int) -> tuple[Insn, Insn]:
 
 
 def kfunc_id(env: Env, imm: int) -> int:
-    """Five digits, as kernels of our time have them."""
+    """Return a BTF id of five digits, as in current kernels."""
     return _FIRST_KFUNC + sorted(env.kfuncs).index(imm) if imm in env.kfuncs else imm

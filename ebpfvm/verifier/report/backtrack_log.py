@@ -18,24 +18,24 @@ def _slots(mask: int) -> str:
 
 
 def stretch(log: Log, frame: int, last: int, first: int, subsequent: int) -> None:
-    """The way between two kept states begins."""
+    """Print that the way between two kept states begins."""
     log.detail(f"mark_precise: frame{frame}: last_idx {last} first_idx {first} subseq_idx {subsequent} ")
 
 
 def before(log: Log, frame: int, regs: int, slots: int, pc: int) -> None:
-    """What is wanted behind an instruction that is about to be undone."""
+    """Print what is sought after an instruction that is about to be undone."""
     log.detail(f"mark_precise: frame{frame}: regs={_regs(regs)} stack={_slots(slots)} before {pc}: "
                f"{log.insn_text(pc)}")
 
 
 def parent(log: Log, frame: int, regs: int, slots: int, state: State) -> None:
-    """What is left to be wanted in a kept state, and that state."""
+    """Print what is left to seek in a kept state, and that state."""
     log.full_state(f"mark_precise: frame{frame}: parent state regs={_regs(regs)} stack={_slots(slots)}: ", state,
                    state.frames[frame])
 
 
 def propagating(log: Log, regs: list[int], slots: list[int]) -> None:
-    """What was precise in the state that covers this one."""
+    """Print what is precise in the state that subsumes this one."""
     for frame in range(len(regs) - 1, -1, -1):
         names = [f"r{number}" for number in range(10) if regs[frame] >> number & 1]
         names += [f"fp{-(index + 1) * 8}" for index in range(slots[frame].bit_length()) if slots[frame] >> index & 1]
@@ -44,7 +44,7 @@ def propagating(log: Log, regs: list[int], slots: list[int]) -> None:
 
 
 def forced(log: Log, frame: int, regs: int, slots: int) -> None:
-    """What has become precise because the way back was lost."""
+    """Print what has become precise because the way back was lost."""
     for number in range(regs.bit_length()):
         if regs >> number & 1:
             log.detail(f"force_precise: frame{frame}: forcing r{number} to be precise")

@@ -1,8 +1,8 @@
 """The verifier's log, in the kernel's grammar (kernel/bpf/log.c and the printing parts of verifier.c).
 
-Level bit 1 prints the walk of the current path only, bit 2 everything, bit 4 errors and statistics. The walk is by
-far the most text and is wanted only when a program is refused, so it is recorded as small tuples of shared values
-and turned into text at the end.
+Level bit 1 prints the walk of the current path only, bit 2 everything, bit 4 errors and statistics. The walk is by far
+the most text and is only needed if a program is rejected, so it is recorded as small tuples of shared values and
+converted to text at the end.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _KEEP = 50_000  # entries; the kernel's rolling buffer keeps the tail too
 
 
 class Log:
-    """Collects entries; `text()` renders them. Without `walk` no steps of the walk are collected.
+    """Collects entries, which `text()` renders; without `walk`, no steps of the walk are collected.
 
-    An entry is a string (complete lines), the slot of an instruction, a state behind an instruction
+    An entry is a string (complete lines), the slot of an instruction, a state after an instruction
     `("s", pc, registers to print, parts of the state...)`, or `("j",)` for a line to be continued.
     """
 
@@ -45,28 +45,28 @@ class Log:
         self._printed: LineInfo | None = None
 
     def line(self, text: str) -> None:
-        """A complete line, at any level but 0."""
+        """Add a complete line, at any level but 0."""
         if self.level:
             self.entries.append(text + "\n")
 
     def refusal(self, lines: tuple[str, ...], open_end: bool) -> None:
-        """The complaint that ends the walk."""
+        """Add the message that ends the walk."""
         self.entries.extend(text + "\n" for text in lines)
         if lines and open_end:
             self.entries[-1] = lines[-1]
 
     def note(self, text: str) -> None:
-        """A line of levels 1 and 2."""
+        """Add a line of levels 1 and 2."""
         if self.level & (LEVEL1 | LEVEL2):
             self.entries.append(text + "\n")
 
     def detail(self, text: str) -> None:
-        """A line of level 2 only."""
+        """Add a line of level 2 only."""
         if self.all:
             self.entries.append(text + "\n")
 
     def insn(self, pc: int) -> None:
-        """The source line, if it is another than the last printed, and the instruction."""
+        """Add the source line, if it differs from the last one printed, and the instruction."""
         if self._lines:
             self.source(pc, "; ")
         entries = self.entries
@@ -76,7 +76,7 @@ class Log:
             self._dropped += _KEEP // 2
 
     def source(self, pc: int, prefix: str) -> None:
-        """The C line of `pc` unless it was the last one printed (verbose_linfo)."""
+        """Add the C line of `pc` unless it was the last one printed (verbose_linfo)."""
         line = self._lines.get(pc)
         if line is None or not self.level:
             return
@@ -87,11 +87,11 @@ class Log:
         self.entries.append(f"{prefix}{line.text.lstrip()} @ {line.file.rpartition('/')[2]}:{line.line}\n")
 
     def new_function(self) -> None:
-        """Line information starts anew."""
+        """Restart line information."""
         self._printed = None
 
     def state(self, pc: int, machine: State, regs: int, slots: tuple[int, ...]) -> None:
-        """What the instruction before `pc` has touched (print_insn_state)."""
+        """Add what the instruction before `pc` has touched (print_insn_state)."""
         frame = machine.frames[-1]
         # Registers and slots are immutable, so remembering them is remembering the state.
         stack = frame.stack
@@ -100,18 +100,18 @@ class Log:
                              machine.refs, frame.cb, frame.async_cb))
 
     def full_state(self, head: str, machine: State, frame: Any = None) -> None:
-        """A whole frame on a line of its own."""
+        """Add a whole frame on a line of its own."""
         self.entries.append(head + show.state(machine, self.rules, frame) + "\n")
 
     def mark(self) -> int:
-        """A place to go back to."""
+        """Return a position for `back_to`."""
         return self._dropped + len(self.entries)
 
     def back_to(self, mark: int) -> None:
-        """Forget what came after `mark` (level 1: only the current path is kept).
+        """Discard what came after `mark` (level 1 keeps only the current path).
 
-        The kernel cuts its text where the branch was pushed; a line whose end was overwritten by the state behind it
-        is then continued by the next one.
+        The kernel truncates its text where the branch was pushed; a line whose end was overwritten by the state after
+        it is then continued by the next one.
         """
         if self.all or not self.on:
             return
@@ -124,12 +124,12 @@ class Log:
             self.entries.append(("j",))
 
     def reset(self) -> None:
-        """Forget everything (level 1, after a function was accepted)."""
+        """Discard everything (level 1, after a function was accepted)."""
         if not self.all:
             self.entries.clear()
 
     def text(self) -> str:
-        """The log."""
+        """Return the log."""
         out: list[str] = []
         insn = ""  # text of the instruction line while a state may still be put behind it
         for entry in self.entries:
@@ -153,7 +153,7 @@ class Log:
 
 
 class _Snapshot:
-    """The parts of a frame and a state that printing looks at."""
+    """The parts of a frame and a state that printing needs."""
 
     def __init__(self, kept: tuple[Any, ...]) -> None:
         (self.no, self.regs, self.stack, self.precise_regs, self.precise_stack, self.refs, self.cb,

@@ -25,7 +25,7 @@ _MAPS = (r.MAP_PTR, r.MAP_VALUE, r.MAP_KEY)
 
 
 def tnum(value: int, mask: int) -> str:
-    """`(0x0; 0xff)`, or the number if all bits are known (tnum_strn)."""
+    """Return `(0x0; 0xff)`, or the number if all bits are known (tnum_strn)."""
     if not mask:
         return signed(s64(value))
     return f"({value:#x}; {mask:#x})"
@@ -39,12 +39,12 @@ def _number(num: Num) -> list[str]:
 
 
 def type_of(value: Reg) -> str:
-    """The type's name alone."""
+    """Return the name of the type alone."""
     return r.type_name(value.type)
 
 
 def scalar(reg: Reg, precise: bool) -> str:
-    """A scalar: a number if it is known, else `scalar(...)`."""
+    """Return a scalar as text: a number if it is known, otherwise `scalar(...)`."""
     num = reg.num
     mark = "P" if precise else ""
     if not num.mask:
@@ -57,7 +57,7 @@ def scalar(reg: Reg, precise: bool) -> str:
 
 
 def reg(value: Reg, rules: Rules, frame: int = 0, precise: bool = False) -> str:
-    """Any register."""
+    """Return a register as text."""
     base = value.type & r.BASE
     if base == r.SCALAR:
         return scalar(value, precise)
@@ -117,7 +117,7 @@ def _fields(value: Reg, base: int, rules: Rules) -> list[str]:
 
 
 def slot(index: int, item: Slot, rules: Rules, frame: int, precise: bool = False) -> str:
-    """`fp-8=...`, or "" for slots that are not printed."""
+    """Return a slot as text, as in `fp-8=...`, or "" for slots that are not printed."""
     types = item.types
     if not any(types) or all(t in (INVALID, POISON) for t in types):
         return ""
@@ -151,7 +151,7 @@ def _iterator(state: IterState, rules: Rules) -> str:
 
 def state(machine: State, rules: Rules, frame: Frame | None = None, regs: int = -1,
           slots: Iterable[int] | None = None) -> str:
-    """One line of state: the registers in the mask `regs` and the stack `slots` (None: all) of a frame."""
+    """Return one line of state: the registers in the mask `regs` and the stack `slots` (None: all) of a frame."""
     frame = frame or machine.frames[-1]
     parts = [f" frame{frame.no}:"] if frame.no else []
     for number, value in enumerate(frame.regs):

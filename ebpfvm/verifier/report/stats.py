@@ -1,4 +1,4 @@
-"""The end of every log: what the verification took (print_verification_stats, kernel/bpf/verifier.c)."""
+"""The end of every log: what the verification needed (print_verification_stats, kernel/bpf/verifier.c)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _JCOND = c.BPF_JMP | c.BPF_JCOND
 
 
 def lines(env: Env, walk: Walk | None, began: float, accepted: bool) -> list[str]:
-    """The lines of level 4 before the last one."""
+    """Return the lines of level 4 before the last one."""
     passed = int((time.perf_counter() - began) * 1_000_000)
     depths = _depths(env, walk, accepted)
     found = [f"verification time {passed} usec", f"stack depth {'+'.join(map(str, depths))}"]
@@ -30,7 +30,7 @@ def lines(env: Env, walk: Walk | None, began: float, accepted: bool) -> list[str
 
 
 def _depths(env: Env, walk: Walk | None, accepted: bool) -> list[int]:
-    """Bytes of stack of each function; what an accepted program's inlined calls need is part of it."""
+    """Return the stack of each function in bytes, including what inlined calls of an accepted program need."""
     if walk is None:
         return [0] * max(len(env.subprogs), 1)
     found = []

@@ -1,4 +1,4 @@
-"""What a verification comes to."""
+"""The result of a verification."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of `verify`. A value: a refused program is no exception until `require` makes it one.
+    """The result of `verify`, a value: a rejected program raises no exception until `require` is called.
 
     Attributes:
-        ok: accepted.
+        ok: whether the program is accepted.
         errno: positive, 0 when ok.
         message: the terse line, as the kernel prints it; "" when ok. Messages of several lines keep them.
-        log: the log at the level asked for.
-        processed: instructions walked over.
-        pc: slot of the refused instruction, None if no single one is to blame.
-        line: its C line, where the object has line info.
-        explanation: why the message came: a sentence on the rule, then, on a line of its own, what led to it on the
-            path that was walked, where that is known.
-        facts: what the walk learnt that an engine can use (empty for refused programs).
+        log: the log at the requested level.
+        processed: number of instructions walked.
+        pc: slot of the rejected instruction, None if no single one is to blame.
+        line: its C line, if the object has line info.
+        explanation: why the message came: a sentence about the rule, then, on a line of its own, its cause on the path
+            that was walked, if that is known.
+        facts: what the walk found out that an engine can use (empty for rejected programs).
         stats: "states", "peak_states", "max_states_per_insn", "stack_depth".
-        program: what was judged, which is what an engine is given to run (see `ebpfvm.loading`).
+        program: the program that was verified, which is what an engine is given to run (see `ebpfvm.loading`).
     """
 
     ok: bool
@@ -49,7 +49,7 @@ class Verdict:
         return self.ok
 
     def require(self) -> Verdict:
-        """Itself if the program was accepted.
+        """Return the verdict itself if the program was accepted.
 
         Raises:
             Rejected: it was not.

@@ -1,1 +1,1 @@
-"""Numbers and pointers: arithmetic, comparisons, and what a comparison teaches."""
+"""Numbers and pointers: arithmetic, comparisons, and what a comparison implies."""

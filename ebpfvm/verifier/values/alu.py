@@ -1,6 +1,6 @@
-"""Arithmetic: one step function per instruction, made once (check_alu_op, kernel/bpf/verifier.c).
+"""Arithmetic: one step function per instruction, created once (check_alu_op, kernel/bpf/verifier.c).
 
-A step takes the walk, changes the current frame's registers, and returns the slot to go on with.
+A step takes the walk, changes the current frame's registers, and returns the slot to continue with.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _new = tuple.__new__
 
 
 def unreadable(number: int) -> Refuse:
-    """A register without a value is read."""
+    """Return the refusal of a read of a register without a value."""
     return Refuse(EACCES, f"R{number} !read_ok")
 
 
@@ -38,7 +38,7 @@ READ_ONLY = "frame pointer is read only"
 
 
 def build(w: Walk, pc: int, insn: Insn) -> Step:
-    """The step of an ALU instruction whose fields are legal."""
+    """Return the step of an ALU instruction whose fields are legal."""
     row = row_of(insn)
     assert row is not None
     if row.kind == "addr_space_cast":
@@ -69,7 +69,7 @@ def _mov_k(insn: Insn, pc: int) -> Step:
 
 
 def give_id(w: Walk, reg: Reg) -> Reg:
-    """The scalar `reg` with an id to share with its copy (assign_scalar_id_before_mov).
+    """Return the scalar `reg` with an id to share with its copy (assign_scalar_id_before_mov).
 
     What is linked with an added constant is linked anew, and if it is a constant itself, not at all.
     """
@@ -232,7 +232,7 @@ def _constant_form(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
 
 
 def _forked(w: Walk, pc: int, dst: int, reg: Reg) -> Reg:
-    """The kernel looks at 0 and -1 apart before a mask (maybe_fork_scalars)."""
+    """Split the paths for 0 and -1 before a mask, as the kernel does (maybe_fork_scalars)."""
     pair = w.arithmetic.fork(reg.num)
     if pair is None:
         return reg
@@ -242,7 +242,7 @@ def _forked(w: Walk, pc: int, dst: int, reg: Reg) -> Reg:
 
 
 def linked_sum(a: Reg, num: Num, op: str, width: int, amount: Num | None) -> Reg:
-    """Return a sum that remembers by how much it differs from the values it is linked with.
+    """Return a sum that records by how much it differs from the values that it is linked with.
 
     Args:
         a, num: the value before, and the sum.
@@ -255,7 +255,7 @@ def linked_sum(a: Reg, num: Num, op: str, width: int, amount: Num | None) -> Reg
 
 
 def _with_pointer(w: Walk, insn: Insn, a: Reg, b: Reg) -> Reg:
-    """At least one operand is a pointer."""
+    """Return the result of an operation with at least one pointer operand."""
     if a.type == r.ARENA or b.type == r.ARENA:
         raise unsupported("arena pointers")
     if b.type != SCALAR:

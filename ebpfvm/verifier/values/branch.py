@@ -1,4 +1,4 @@
-"""Conditional jumps (check_cond_jmp_op, kernel/bpf/verifier.c): which ways are open, and what each way teaches."""
+"""Conditional jumps (check_cond_jmp_op, kernel/bpf/verifier.c): which paths are possible, and what each implies."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Link = tuple[int, bool, int]  # frame, is a register, register number or slot
 
 
 def build(w: Walk, pc: int, insn: Insn) -> Step:
-    """The step of a conditional jump."""
+    """Return the step of a conditional jump."""
     row = row_of(insn)
     assert row is not None
     decide = w.arithmetic.branch[row.op, row.width]
@@ -123,7 +123,7 @@ def _both_ways(w: Walk, jump: _Jump, yes: tuple[Num, Num], no: tuple[Num, Num]) 
 
 
 def _links(w: Walk, a: Reg, b: Reg | None) -> tuple[Link, ...]:
-    """Values linked with the operands, put on record for backtracking (collect_linked_regs)."""
+    """Return the values linked with the operands, recorded for backtracking (collect_linked_regs)."""
     found: list[Link] = []
     dropped: list[Link] = []
     for reg in (b, a):
@@ -184,7 +184,7 @@ def _put(state: State, link: Link, value: Reg) -> None:
 
 
 def _sync(w: Walk, state: State, learnt: Reg | None, links: tuple[Link, ...]) -> None:
-    """What was learnt of one value holds for all linked with it (sync_linked_regs)."""
+    """Apply what was learnt about one value to all values linked with it (sync_linked_regs)."""
     if learnt is None or not learnt.id:
         return
     group = learnt.id & ~ADD_CONST
@@ -211,7 +211,7 @@ _NULL_TESTS = {"jeq": 0, "jne": 1}
 
 
 def _pointer_constant(w: Walk, jump: _Jump, a: Reg, amount: Reg) -> int:
-    """A pointer against a constant: only NULL teaches anything."""
+    """Compare a pointer with a constant: only NULL implies anything."""
     pc, op, wide, target = jump.pc, jump.op, jump.wide, jump.target
     if a.type == r.STACK:
         w.remember(DST_STACK)
@@ -226,7 +226,7 @@ def _pointer_constant(w: Walk, jump: _Jump, a: Reg, amount: Reg) -> int:
 
 
 def _pointers(w: Walk, insn: Insn, jump: _Jump, a: Reg, b: Reg) -> int:
-    """At least one operand is a pointer."""
+    """Compare operands of which at least one is a pointer."""
     pc, op, wide, target = jump.pc, jump.op, jump.wide, jump.target
     marks = (SRC_STACK if b.type == r.STACK else 0) | (DST_STACK if a.type == r.STACK else 0)
     if marks:
@@ -270,7 +270,7 @@ def _taken(a: Reg, b: Reg, op: str, wide: bool) -> int:
 
 
 def _nullness(w: Walk, jump: _Jump, a: Reg, b: Reg, other: State) -> None:
-    """Equal to a pointer that is not NULL means not NULL."""
+    """Conclude that a pointer equal to one that is not NULL is not NULL either."""
     if bool(a.type & r.MAYBE_NULL) == bool(b.type & r.MAYBE_NULL):
         return
     if r.BTF_ID in (a.type & r.BASE, b.type & r.BASE) or jump.op not in _NULL_TESTS:
@@ -283,7 +283,7 @@ def _nullness(w: Walk, jump: _Jump, a: Reg, b: Reg, other: State) -> None:
 
 
 def not_null_reg(reg: Reg) -> Reg:
-    """An or_null pointer after the check (mark_ptr_not_null_reg)."""
+    """Return an or_null pointer after the check (mark_ptr_not_null_reg)."""
     if reg.type & r.BASE == r.MAP_VALUE:
         used = reg.what
         if used.inner is not None:
@@ -297,7 +297,7 @@ def not_null_reg(reg: Reg) -> Reg:
 
 
 def mark_or_null(w: Walk, state: State, tested: Reg, is_null: bool) -> None:
-    """All copies of a tested pointer become NULL or valid (mark_ptr_or_null_regs)."""
+    """Turn all copies of a tested pointer into NULL or valid pointers (mark_ptr_or_null_regs)."""
     id = tested.id
     if tested.ref and tested.ref == id and is_null:
         drop_ref(state, id)
@@ -314,7 +314,7 @@ def mark_or_null(w: Walk, state: State, tested: Reg, is_null: bool) -> None:
 
 
 def may_hold_lock(reg: Reg) -> bool:
-    """Could the pointer be the argument of a spin lock (reg_may_point_to_spin_lock)?"""
+    """Return whether the pointer could be the argument of a spin lock (reg_may_point_to_spin_lock)."""
     base = reg.type & r.BASE
     if base == r.MAP_VALUE:
         return reg.what.field_of("spin_lock", "res_spin_lock") is not None

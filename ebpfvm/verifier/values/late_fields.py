@@ -1,7 +1,7 @@
-"""Encodings that are looked at only when the walk reaches an instruction (do_check_insn, kernel/bpf/verifier.c).
+"""Encodings that are checked only when the walk reaches an instruction (do_check_insn, kernel/bpf/verifier.c).
 
-6.18 looks there at unused fields and at register numbers, in the order in which the operands are read; 7.2 only at the
-operation of an atomic instruction. So dead code may hold what no program may run.
+6.18 checks unused fields and register numbers there, in the order in which the operands are read; 7.2 only the
+operation of an atomic instruction. So dead code may contain what no program may run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _COMPUTING = frozenset({c.BPF_ALU, c.BPF_ALU64})
 
 
 def late(env: Env, insn: Insn) -> Step | None:
-    """Return a step that refuses the instruction when it is walked, or None if its encoding is right."""
+    """Return a step that refuses the instruction when it is walked, or None if its encoding is correct."""
     if env.rules.fields_checked_early and not insn.is_atomic:
         return None
     if insn.code & 7 == c.BPF_LD and not insn.is_ld_imm64 and not env.prog_type.ld_abs:

@@ -23,7 +23,7 @@ _RULES = {"jgt": (True, False, True), "jlt": (False, True, False), "jge": (True,
 
 
 def taken(a: Reg, b: Reg, op: str) -> int:
-    """1 or 0 if an earlier comparison with the end decides this one (is_pkt_ptr_branch_taken), else -1."""
+    """Return 1 or 0 if an earlier comparison with the end decides this one (is_pkt_ptr_branch_taken), otherwise -1."""
     if a.aux != b.aux:
         return -1
     if b.type == r.PKT_END:
@@ -52,7 +52,7 @@ def _is_pair(a: Reg, b: Reg) -> bool:
 
 
 def compare(w: Walk, insn: Insn, a: Reg, b: Reg, other: State) -> bool:
-    """Learn from a comparison of packet pointers; False if it is not such a comparison."""
+    """Apply a comparison of packet pointers; return False if it is not one."""
     op = {c.BPF_JGT: "jgt", c.BPF_JLT: "jlt", c.BPF_JGE: "jge", c.BPF_JLE: "jle"}.get(insn.code & 0xF0)
     if op is None or not insn.code & c.BPF_X:
         return False
@@ -76,7 +76,7 @@ def _with_range(reg: Reg, value: int) -> Reg:
 
 
 def found_good(w: Walk, state: State, tested: Reg, one_more: bool) -> None:
-    """All pointers of one base have the bytes up to the tested one (find_good_pkt_pointers)."""
+    """Extend the range of all pointers of one base up to the tested one (find_good_pkt_pointers)."""
     if w.env.rules.offset_in_var_off:
         start, end = tested.off + tested.num.smin, tested.off + tested.num.umax
         if start < 0 or end < 0 or (end == 0 and one_more):
@@ -103,6 +103,6 @@ def found_good(w: Walk, state: State, tested: Reg, one_more: bool) -> None:
 
 
 def forget(state: State) -> None:
-    """A helper may have moved the packet: its pointers become numbers (clear_all_pkt_pointers)."""
+    """Turn packet pointers into numbers, because a helper may have moved the packet (clear_all_pkt_pointers)."""
     replace_regs(state, lambda reg: UNKNOWN_SCALAR
                  if reg.type & r.BASE in r.PKT_ANY or reg.type & r.PKT_SLICE else reg)

@@ -1,8 +1,7 @@
 """Arithmetic on pointers (adjust_ptr_min_max_vals, kernel/bpf/verifier.c).
 
-A pointer moves by a fixed number or by a scalar. 6.18 keeps the fixed part apart from the variable one; 7.2 has only
-the latter, so here a pointer under its rules has either a fixed offset and a variable part of zero, or no fixed
-offset.
+A pointer moves by a fixed number or by a scalar. 6.18 keeps the fixed part separate from the variable one; 7.2 has only
+the latter, so that under its rules a pointer has either a fixed offset and a variable part of zero, or no fixed offset.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ _ZERO = const(0)
 
 
 def adjust(w: Walk, insn: Insn, ptr: Reg, amount: Num, scalar_is_dst: bool, added: int = 0) -> Reg:
-    """The result of `ptr op amount` (or of `scalar += ptr`).
+    """Return the result of `ptr op amount` (or of `scalar += ptr`).
 
     Args:
-        added: the constant by which the scalar differs from those it is linked with; 6.18 takes it for an offset.
+        added: the constant by which the scalar differs from those that it is linked with; 6.18 uses it as an offset.
 
     Raises:
-        Refuse: arithmetic that no pointer, or not this one, may take part in.
+        Refuse: no pointer, or not this one, may take part in such arithmetic.
     """
     dst = insn.dst
     op = insn.code & 0xF0
@@ -129,7 +128,7 @@ def _sub(w: Walk, ptr: Reg, amount: Num) -> Reg:
 
 
 def _moved_range(w: Walk, ptr: Reg) -> Any:
-    """Return what is known of the packet after a pointer into it has moved by a constant."""
+    """Return what is known about the packet after a pointer into it has moved by a constant."""
     if w.env.rules.moving_forgets_end and ptr.type in r.PKT_TYPES and ptr.what < 0:
         return 0
     return ptr.what
