@@ -34,6 +34,7 @@ html_extra_path = ["redirect"]  # an index.html at the top, which leads to root_
 html_show_copyright = False
 
 myst_heading_anchors = 4  # links to headings are checked
+smartquotes = False
 default_role = "literal"  # `name` in a docstring is code
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the signature already has them
@@ -44,8 +45,9 @@ _SIGN = re.compile(r"`[^`]*`|[*|]|(?<=\w)_(?!\w)")
 
 
 def _contents(text: str, root: bool) -> str:
-    """Return a hidden table of contents: the pages that an index links to, except those of a neighbouring index."""
-    pages = [page for page in dict.fromkeys(_LINK.findall(text)) if root or not re.match(r"\.\./\w", page)]
+    """Return a hidden table of contents: the pages that an index links to, except those that are in other indexes."""
+    foreign = r"\w+/(?!index$)" if root else r"\.\./\w"
+    pages = [page for page in dict.fromkeys(_LINK.findall(text)) if not re.match(foreign, page)]
     return "\n".join(["", "```{toctree}", ":hidden:", ":maxdepth: 1", "", *pages, "```", ""])
 
 
