@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
 
 from ebpfvm.contract.args import Arg, ArgSpec, Ret, RetSpec
-from ebpfvm.contract.roles import Callback, HelperRole, MapOp, contradictions, known
+from ebpfvm.contract.roles import Callback, HelperRole, MapOp, contradictions, known, options_known
 from ebpfvm.errors import InternalError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Helper:
         """What options say of a signature that may not have it, and the other way round."""
         kinds = {spec.kind for spec in self.args}
         func, callback = Arg.PTR_TO_FUNC in kinds, bool(self.callback)
-        yield func, callback, "takes a function, and `callback` does not say when it runs"
+        yield func, callback, "takes a function, and 'callback' does not say when it runs"
         yield callback, func, "has a callback, and takes no function"
         yield callback, bool(self.role), "has a callback, and no role that says what it is given"
         yield bool(self.memory_to), callback, "gives memory to a callback, and has none"
@@ -88,7 +88,7 @@ class Helper:
         pointer = self.ret.kind not in (Ret.INTEGER, Ret.VOID)
         yield self.ret.acquire, pointer, "acquires a reference, and gives no pointer"
         yield self.role == "cast", pointer, "casts a pointer, and gives none"
-        yield self.role == "tail_call", self.in_engine, "makes tail calls, which engines carry out: `in_engine`"
+        yield self.role == "tail_call", self.in_engine, "makes tail calls, which engines carry out: 'in_engine'"
         yield self.in_engine, self.body is None, "is carried out by the engines, and has a body too"
 
 
@@ -153,6 +153,7 @@ def helper(**options: Unpack[HelperOptions]) -> Callable[[Callable[..., int]], H
 
     def wrap(function: Callable[..., int]) -> Helper:
         args, ret = _specs(function)
+        options_known(f"helper {function.__name__}", options, HelperOptions)
         doc = (function.__doc__ or "").strip()
         return Helper(function.__name__.split("__")[0], args, ret, function, doc, **options)
 
@@ -168,6 +169,7 @@ def contract_only(name: str, *args: object, ret: object, **options: Unpack[Helpe
     Raises:
         InternalError: at import, when one of them is no contract, or the options contradict them.
     """
+    options_known(f"helper {name}", options, HelperOptions)
     specs = tuple(arg if isinstance(arg, ArgSpec) else _metadata(arg, ArgSpec) for arg in args)
     result = ret if isinstance(ret, RetSpec) else _metadata(ret, RetSpec)
     if not isinstance(result, RetSpec) or len(specs) > 5:

@@ -11,7 +11,15 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict, Unpack
 
-from ebpfvm.contract.roles import LISTS_AND_TREES, Callback, DynptrKind, KfuncRole, contradictions, known
+from ebpfvm.contract.roles import (
+    LISTS_AND_TREES,
+    Callback,
+    DynptrKind,
+    KfuncRole,
+    contradictions,
+    known,
+    options_known,
+)
 from ebpfvm.errors import InternalError
 
 if TYPE_CHECKING:
@@ -103,13 +111,13 @@ class Kfunc:
     def _role_and_prototype(self) -> Iterator[tuple[bool, bool, str]]:
         """What a role says of a prototype that may not have it, and the other way round."""
         func = any(param.type == "func" for param in self.params)
-        yield func, bool(self.callback and self.role), "takes a function, and `callback` or `role` is missing"
+        yield func, bool(self.callback and self.role), "takes a function, and 'callback' or 'role' is missing"
         for part in _PARTS:
             there = any(part.test(param) for param in self.params)
             yield self.role in part.needed_by, there, f"role is {self.role!r}, and its prototype has no {part.name}"
             yield there, self.role in part.means, f"its prototype has a {part.name}, and its role is {self.role!r}"
         yield bool(self.flags & _ITER), not self.role, f"is an iterator's, and its role is {self.role!r}"
-        yield self.role == "dynptr_new", bool(self.dynptr), "makes a dynptr, and `dynptr` does not say of which kind"
+        yield self.role == "dynptr_new", bool(self.dynptr), "makes a dynptr, and 'dynptr' does not say of which kind"
         yield bool(self.dynptr), self.role == "dynptr_new", f"dynptr is {self.dynptr!r}, and it makes none"
 
 
@@ -210,8 +218,12 @@ def kfunc_only(prototype: str, *flags: str, **options: Unpack[KfuncOptions]) -> 
             other.
     """
     match = _PROTOTYPE.match(prototype)
-    if match is None or not FLAGS.issuperset(flags):
-        raise InternalError(f"kfunc {prototype!r}: bad prototype or flags {flags}")
+    if match is None:
+        raise InternalError(f"kfunc {prototype!r}: this is no prototype")
+    for flag in sorted(set(flags) - FLAGS):
+        raise InternalError(f"kfunc {match.group('name')}: flag {flag!r} is not known; there are: "
+                            f"{', '.join(sorted(FLAGS))}")
+    options_known(f"kfunc {match.group('name')}", options, KfuncOptions)
     params = tuple(_param(part, True) for part in _split(match.group("params")) if part != "void")
     return Kfunc(match.group("name"), params, _param(match.group("ret"), False), frozenset(flags), None,
                  **options)

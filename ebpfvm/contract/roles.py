@@ -70,6 +70,13 @@ def known(what: str, value: str, words: Any) -> None:
         raise InternalError(f"{what} {value!r} is not known; there are: {there}")
 
 
+def options_known(what: str, options: Iterable[str], words: type) -> None:
+    """Raise InternalError if a declaration is given an option that is none of a `TypedDict`'s."""
+    for option in options:
+        if option not in words.__annotations__:
+            raise InternalError(f"{what}: there is no option {option!r}; there are: {', '.join(words.__annotations__)}")
+
+
 def complete(roles: Any, rules: Mapping[str, object], where: str) -> None:
     """Raise InternalError if a role has no rule, or a rule has no role."""
     words = set(get_args(roles)) - {""}

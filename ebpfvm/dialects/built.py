@@ -25,19 +25,19 @@ def _types() -> dict[str, MapType]:
 
 def _check_class(item: MapType) -> None:
     """Raise InternalError if the class that runs a map type does not do what the contract says."""
-    made = item.make
+    made, what = item.make, f"map type {item.name}"
     if not isinstance(made, type) or not issubclass(made, BpfMap):
-        raise InternalError(f"map type {item.name!r}: `make` is no class of maps")
+        raise InternalError(f"{what}: what makes it is no class of maps")
     if getattr(made, "type", None) is not item:
-        raise InternalError(f"map type {item.name!r}: {made.__name__}.type is not this type")
+        raise InternalError(f"{what}: class {made.__name__} does not have it as its 'type'")
     has = {name for name in vars(BpfMap) if getattr(made, name) is not getattr(BpfMap, name)}
     for helper, method in _OPERATIONS.items():
         if helper in item.funcs and method not in has:
-            raise InternalError(f"map type {item.name!r}: {helper} takes it, and {made.__name__} has no {method}()")
-    for said, method, text in ((item.for_each, "for_each", "can be walked"), (item.records, "pending", "has records")):
+            raise InternalError(f"{what}: {helper} takes it, and class {made.__name__} has no {method}()")
+    for fact, said, method in (("for_each", item.for_each, "for_each"), ("records", item.records, "pending")):
         if said != (method in has):
-            raise InternalError(f"map type {item.name!r}: the contract says {said} to \"{text}\", and "
-                                f"{made.__name__} has {'a' if method in has else 'no'} {method}()")
+            raise InternalError(f"{what}: {fact} is {said}, and class {made.__name__} has {'a' if not said else 'no'} "
+                                f"{method}()")
 
 
 BUILT: Final = _types()

@@ -62,9 +62,9 @@ def _maps(kernel: Dialect, helpers: Mapping[str, Helper]) -> None:
         taken |= kind.funcs
         for name in sorted(kind.funcs - takers):
             why = "takes no map" if name in helpers else "is no helper of this kernel"
-            raise InternalError(f"map type {kind.name}: its `funcs` list {name}, which {why} ({kernel.name})")
+            raise InternalError(f"map type {kind.name}: its 'funcs' list {name}, which {why} ({kernel.name})")
     for name in sorted(takers - taken):
-        raise InternalError(f"helper {name} takes a map, and no map type lists it in its `funcs` ({kernel.name})")
+        raise InternalError(f"helper {name} takes a map, and no map type lists it in its 'funcs' ({kernel.name})")
 
 
 def _callable(kernel: Dialect, kind: ProgType, helpers: Mapping[str, Helper]) -> None:

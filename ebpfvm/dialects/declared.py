@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.contract import Helper, Kfunc, MapType
 
+_WORDS = {"Helper": "helper", "Kfunc": "kfunc", "MapType": "map type"}
 _T = TypeVar("_T", "Helper", "Kfunc", "MapType")
 
 
@@ -32,6 +33,6 @@ def declared(package: ModuleType, kind: type[_T], *, variants: bool = False) -> 
             if not isinstance(item, kind) or (variants and attribute != item.name):
                 continue
             if found.setdefault(item.name, item) is not item:
-                raise InternalError(f"{kind.__name__} {item.name} is declared twice, again in "
-                                    f"{package.__name__}.{module.name}")
+                what = _WORDS.get(kind.__name__, kind.__name__)
+                raise InternalError(f"{what} {item.name} is declared twice, again in {package.__name__}.{module.name}")
     return found

@@ -27,7 +27,7 @@ def map_type(name: str) -> MapType:
     """
     found = BUILT.get(name)
     if found is None:
-        raise InternalError(f"map type {name!r} has a number, and no file in maps/ declares it")
+        raise InternalError(f"map type {name} has a number, and no file in maps/ declares it")
     return found
 
 

@@ -38,6 +38,10 @@ def test_a_helper_is_its_signature() -> None:
     assert bpf_sample__variant.doc == "Documented."
 
 
+def bpf_g(env: object) -> Integer:
+    return 0
+
+
 def test_missing_contracts_are_refused() -> None:
     with pytest.raises(InternalError, match="parameter 'x' has no contract"):
         @helper()
@@ -53,8 +57,14 @@ def test_missing_contracts_are_refused() -> None:
         contract_only("bpf_d", int, ret=Integer)
     with pytest.raises(InternalError, match="bad contract"):
         contract_only("bpf_e", *[Anything] * 6, ret=Integer)
-    with pytest.raises(InternalError, match="bad prototype or flags"):
+    with pytest.raises(InternalError, match="kfunc f: flag 'no_such_flag' is not known; there are: acquire, "):
         kfunc_only("void f(void)", "no_such_flag")
+    with pytest.raises(InternalError, match="kfunc 'f': this is no prototype"):
+        kfunc_only("f")
+    with pytest.raises(InternalError, match="kfunc f: there is no option 'moves'; there are: role, callback"):
+        kfunc_only("void f(void)", moves=True)  # type: ignore[misc]
+    with pytest.raises(InternalError, match="helper bpf_g: there is no option 'sleeps'; there are: gpl_only, "):
+        helper(sleeps=True)(bpf_g)  # type: ignore[misc]
     with pytest.raises(InternalError, match="takes 0 arguments, not 1"):
         @kfunc("void f(int x)")
         def f(env: object) -> int:
@@ -83,8 +93,8 @@ _LESS = "bool (less)(void *a)"
     ("int bpf_x(struct bpf_iter_num *i)", ["iter_new", "iter_next"], {}, "more than one of an iterator's"),
     ("int bpf_x(struct bpf_iter_num *i)", ["iter_new"], {"role": "rcu_lock"}, "its role is 'rcu_lock'"),
     ("int bpf_x(struct sk_buff *skb)", ["kptr_get"], {}, "takes no kptr slot first"),
-    (f"int bpf_x({_LESS})", [], {}, "takes a function, and `callback` or `role` is missing"),
-    (f"int bpf_x({_LESS})", [], {"callback": "sync"}, "takes a function, and `callback` or `role` is missing"),
+    (f"int bpf_x({_LESS})", [], {}, "takes a function, and 'callback' or 'role' is missing"),
+    (f"int bpf_x({_LESS})", [], {"callback": "sync"}, "takes a function, and 'callback' or 'role' is missing"),
     ("int bpf_x(u64 n)", [], {"role": "no_such"}, "role 'no_such' is not known; there are: 'obj_new'"),
     ("int bpf_x(u64 n)", [], {"callback": "later"}, "callback 'later' is not known; there are: 'sync', 'async'"),
     ("int bpf_x(u64 n)", [], {"role": "graph_put"}, "role is 'graph_put', and its prototype has no list or tree"),
@@ -93,7 +103,7 @@ _LESS = "bool (less)(void *a)"
     ("void bpf_x(u64 *f__irq_flag)", [], {"role": "rcu_lock"}, "has a flag of interrupts, and its role is 'rcu_lock'"),
     ("void bpf_x(void *p__alloc)", ["release"], {}, "has a reference to give back, and its role is ''"),
     ("int bpf_x(struct bpf_dynptr *p__uninit)", [], {}, "its prototype has a dynptr to make, and its role is ''"),
-    ("int bpf_x(struct bpf_dynptr *p__uninit)", [], {"role": "dynptr_new"}, "`dynptr` does not say of which kind"),
+    ("int bpf_x(struct bpf_dynptr *p__uninit)", [], {"role": "dynptr_new"}, "'dynptr' does not say of which kind"),
     ("int bpf_x(u64 n)", [], {"dynptr": "skb"}, "dynptr is 'skb', and it makes none"),
 ])
 def test_a_kfunc_that_contradicts_its_prototype_is_refused(prototype: str, flags: list[str], options: dict[str, Any],
@@ -104,7 +114,7 @@ def test_a_kfunc_that_contradicts_its_prototype_is_refused(prototype: str, flags
 
 
 @pytest.mark.parametrize(("args", "ret", "options", "says"), [
-    ([Func], Integer, {}, "takes a function, and `callback` does not say when it runs"),
+    ([Func], Integer, {}, "takes a function, and 'callback' does not say when it runs"),
     ([Anything], Integer, {"callback": "sync"}, "has a callback, and takes no function"),
     ([Func], Integer, {"callback": "sync"}, "has a callback, and no role that says what it is given"),
     ([Anything], Integer, {"memory_to": (2,)}, "gives memory to a callback, and has none"),
