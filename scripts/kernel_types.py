@@ -1,10 +1,11 @@
 """Make the tables of kernel types in ebpfvm/dialects out of the BTF of two kernels (for those who add a version).
 
-    python scripts/kernel_types.py BTF-OF-7.2 BTF-OF-6.18
+    python scripts/kernel_types.py BTF-OF-7.2 BTF-OF-6.18 _6_18
 
-BTF-OF-... is a kernel's /sys/kernel/btf/vmlinux. Written are kernel_types.json and kernel_names.txt for the first one
-and kernel_types_6_18.json and kernel_names_6_18.txt with what differs in the second. Which structs and enums get rows
-is said by the lists in this file; structs that they hold by value follow.
+BTF-OF-... is a kernel's /sys/kernel/btf/vmlinux, and the last word is the `types` of the second kernel in
+ebpfvm/dialects/offers.py. The script writes kernel_types.json and kernel_names.txt for the first kernel, and
+kernel_types_6_18.json and kernel_names_6_18.txt with what differs in the second. The lists in this file say which
+structs and enums get rows; structs that they hold by value follow.
 """
 
 from __future__ import annotations
@@ -166,15 +167,16 @@ def by_kind(found: set[str], sign: str = "") -> dict[str, list[str]]:
 
 
 def main() -> None:
-    base, other = (parse(Path(path).read_bytes(), check=False) for path in sys.argv[1:])
+    base, other = (parse(Path(path).read_bytes(), check=False) for path in sys.argv[1:3])
+    end = sys.argv[3]
     rows, changed = Table(base).fill(), Table(other).fill()
     differing = {key: changed.get(key) for key in sorted({*rows, *changed}) if rows.get(key) != changed.get(key)}
-    for path, table in (("kernel_types.json", rows), ("kernel_types_6_18.json", differing)):
+    for path, table in (("kernel_types.json", rows), (f"kernel_types{end}.json", differing)):
         text = ",\n".join(f"{json.dumps(key)}:{json.dumps(row)}" for key, row in table.items())
         (HERE / path).write_text("{\n" + text + "\n}\n")
     here, there = names(base), names(other)
     write_names(HERE / "kernel_names.txt", by_kind(here))
-    write_names(HERE / "kernel_names_6_18.txt", by_kind(there - here, "+") | by_kind(here - there, "-"))
+    write_names(HERE / f"kernel_names{end}.txt", by_kind(there - here, "+") | by_kind(here - there, "-"))
 
 
 if __name__ == "__main__":

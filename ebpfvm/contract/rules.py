@@ -13,12 +13,9 @@ that show the difference. Function names are those of kernel/bpf/verifier.c in 7
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
-from ebpfvm.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from ebpfvm.errors import InternalError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,7 +321,22 @@ LINUX_6_18: Final = replace(
     flags_name_cpus=False,
 )
 
-DESCRIBED: Final[Mapping[tuple[int, int], Rules]] = {item.version: item for item in (LINUX_6_18, LINUX_7_2)}
+
+def by_version(*described: Rules) -> dict[tuple[int, int], Rules]:
+    """Return rules by their version, the oldest first.
+
+    Raises:
+        InternalError: two have the same version, as happens to a delta that does not say its own.
+    """
+    found = {item.version: item for item in sorted(described, key=lambda item: item.version)}
+    if len(found) < len(described):
+        twice = next(item.version for item in described if found[item.version] is not item)
+        raise InternalError(f"contract/rules.py describes Linux {twice[0]}.{twice[1]} twice; "
+                            "each delta must say its `version=`")
+    return found
+
+
+DESCRIBED: Final = by_version(LINUX_6_18, LINUX_7_2)
 """Every version that can be asked for, the oldest first."""
 
 VERSION_NAMES: Final = tuple(f"{major}.{minor}" for major, minor in DESCRIBED)
