@@ -16,7 +16,7 @@ from ebpfvm.engine.steps import PRIMITIVES, condition, lower, operand
 from ebpfvm.errors import Fault
 from ebpfvm.ints import U64_MAX
 from ebpfvm.isa.insn import Insn
-from ebpfvm.isa.table import row_of
+from ebpfvm.isa.table import all_kinds, row_of
 from ebpfvm.kernel.memory import BIAS, OFFSET_MASK, REGION_SHIFT
 
 if TYPE_CHECKING:
@@ -244,3 +244,5 @@ _BUILDERS: Final[dict[str, Callable[[InterpreterRun, int, Insn, Row], Step]]] = 
     "alu": _plain, "jmp": _plain, "ldx": _plain, "load_acquire": _plain, "st": _plain, "store_release": _plain,
     "atomic": _plain, "ja": _goto, "may_goto": _may_goto, "exit": _exit, "ld_imm64": _ld_imm64, "ld_abs": _ld_packet,
     "ld_ind": _ld_packet, "call": _call, "callx": _callx}
+_REFUSED: Final = ("addr_space_cast", "percpu", "gotox")
+all_kinds((*_BUILDERS, *_REFUSED), "the interpreter, ebpfvm/engine/handlers.py (_BUILDERS)")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, NoReturn
 from ply import lex
 
 from ebpfvm.isa import codes as c
+from ebpfvm.isa.table import ROWS
 
 if TYPE_CHECKING:
     from ebpfvm.isa.table import Row
@@ -134,6 +135,13 @@ def _pseudo(text: str, column: int) -> Pseudo:
     return Pseudo(kind, _integer(match[3], column), _integer(match[5] or "0", column), column)
 
 
+def _any_symbol(kind: str) -> str:
+    """Return a regular expression for the operators of a kind of instruction with two operands, the longest first."""
+    own_token = ("=", "&")
+    symbols = {row.symbol for row in ROWS if row.kind == kind and row.source} - set(own_token)
+    return "|".join(map(re.escape, sorted(symbols, key=lambda symbol: (-len(symbol), symbol))))
+
+
 class Lexer:
     """The tokens; ply reads the regular expressions from the docstrings and from names that begin with `t_`."""
 
@@ -185,12 +193,12 @@ class Lexer:
         return t
 
     def t_ASSIGN(self, t: Any) -> Any:
-        r"s>>=|s/=|s%=|<<=|>>=|\+=|-=|\*=|/=|\|=|&=|%=|\^="
         return t
+    t_ASSIGN.__doc__ = _any_symbol("alu")
 
     def t_COMPARE(self, t: Any) -> Any:
-        r"s>=|s<=|s>|s<|==|!=|>=|<=|>|<"
         return t
+    t_COMPARE.__doc__ = _any_symbol("jmp")
 
     def t_WORD(self, t: Any) -> Any:
         r"[A-Za-z_.$@][\w.$@]*"

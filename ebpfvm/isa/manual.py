@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.isa.syntax import OPERANDS, PSEUDO, SYNTAX
-from ebpfvm.isa.table import ROWS
+from ebpfvm.isa.table import ROWS, all_kinds
 
 if TYPE_CHECKING:
     from ebpfvm.isa.table import Row
@@ -17,6 +17,7 @@ _TITLES: Final = {"alu": "Arithmetic", "addr_space_cast": "Address spaces", "per
                   "callx": "Calls", "exit": "Calls", "ldx": "Loads", "st": "Stores", "ld_abs": "Packet loads",
                   "ld_ind": "Packet loads", "ld_imm64": "64-bit immediates", "atomic": "Atomic operations",
                   "load_acquire": "Atomic operations", "store_release": "Atomic operations"}
+all_kinds(_TITLES, "the tables of `ebpfvm doc isa`, ebpfvm/isa/manual.py (_TITLES)")
 _SHOWN: Final = {"dst": "D", "src": "S", "imm": "IMM", "himm": "IMM", "uimm": "IMM", "off": "+OFF", "hoff": "+ OFF",
                  "poff": "+OFF", "jump": "+N", "hjump": "+N", "from": "FROM", "to": "TO", "hfrom": "FROM",
                  "hto": "TO", "index": " + IMM", "next": "OFF"}

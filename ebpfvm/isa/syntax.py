@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from ebpfvm.isa import codes as c
-from ebpfvm.isa.table import ROWS
+from ebpfvm.isa.table import ROWS, all_kinds
 
 if TYPE_CHECKING:
     from ebpfvm.isa.table import Row
@@ -179,14 +179,16 @@ def _special(row: Row) -> Syntax:
     if row.kind == "percpu":
         text = "r{dst} = &(void __percpu *)(r{src})"
         return Syntax(text, text, "percpu %r{dst}, %r{src}")
-    return Syntax("r{dst} = {value} ll", "r{dst} = {value}", "lddw %r{dst}, {value}")
+    return Syntax("r{dst} = {value} ll", "r{dst} = {value}", "lddw %r{dst}, {value}")  # ld_imm64
 
 
 _SPELL: Final = {"alu": _alu, "jmp": _jump, "ja": _goto, "may_goto": _goto, "gotox": _goto, "call": _call,
                  "callx": _call, "exit": _call, "ldx": _load, "st": _store, "ld_abs": _packet, "ld_ind": _packet,
-                 "atomic": _atomic, "load_acquire": _ordered, "store_release": _ordered}
+                 "atomic": _atomic, "load_acquire": _ordered, "store_release": _ordered, "addr_space_cast": _special,
+                 "percpu": _special, "ld_imm64": _special}
+all_kinds(_SPELL, "the spellings in ebpfvm/isa/syntax.py (_SPELL)")
 
-SYNTAX: Final = {row.name: _SPELL.get(row.kind, _special)(row) for row in ROWS}
+SYNTAX: Final = {row.name: _SPELL[row.kind](row) for row in ROWS}
 
 # The 64-bit immediate by source register, alike in all dialects; those of 1, 2, 4 and 6 are bpftool's.
 PSEUDO: Final = {c.BPF_PSEUDO_MAP_FD: "map[id:{imm}]", c.BPF_PSEUDO_MAP_VALUE: "map[id:{imm}][0]+{next}",

@@ -21,18 +21,23 @@ bits and zero-extended into the 64-bit register:
 ``ite(c, x, y)``    x if c else y
 ``load(p, n)``      the n-byte little-endian number at address p
 ``old``, ``r0``     what memory held before an atomic operation; register r0
+``off``             the instruction's offset
 ==================  ==================================================================================
 """
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
+from ebpfvm.errors import InternalError
 from ebpfvm.isa import codes as c
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ebpfvm.isa.insn import Insn
 
 Kind = Literal["alu", "jmp", "ja", "may_goto", "gotox", "call", "callx", "exit", "ld_imm64", "ld_abs", "ld_ind",
@@ -224,6 +229,63 @@ def _special_moves() -> list[Row]:
                 fixed=(("off", c.BPF_ADDR_PERCPU),), since=5, source="x")]
 
 
+# What a meaning may be made of, besides numbers.
+_WORDS: Final = frozenset({"a", "b", "off", "W", "old", "r0", "s", "ashr", "udiv", "umod", "sdiv", "smod", "sext",
+                           "zext", "bswap", "ite", "load"})
+_OPERATORS: Final = (ast.Add, ast.Sub, ast.Mult, ast.BitAnd, ast.BitOr, ast.BitXor, ast.LShift, ast.RShift, ast.USub,
+                     ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+_WITH_MEANING: Final = frozenset({"alu", "jmp", "ldx", "atomic"})
+
+
+def check(rows: Iterable[Row]) -> None:
+    """Check that rows can be told apart, and that their meanings use nothing but the names at the top of this file.
+
+    Raises:
+        InternalError: a row is wrong.
+    """
+    seen: dict[object, Row] = {}
+    sound = {""}
+    for row in rows:
+        for what, key in (("name", row.name), ("encoding", (row.code, row.fixed))):
+            if seen.setdefault(key, row) is not row:
+                raise InternalError(f"instructions {seen[key].name!r} and {row.name!r} have the same {what}")
+        if row.kind in _WITH_MEANING and not row.meaning:
+            raise InternalError(f"instruction {row.name!r} has no meaning")
+        problem = "" if row.meaning in sound else _problem(row.meaning)
+        if problem:
+            raise InternalError(f"instruction {row.name!r}: its meaning {row.meaning!r} {problem}")
+        sound.add(row.meaning)
+
+
+def _problem(meaning: str) -> str:
+    try:
+        tree = ast.parse(meaning, mode="eval")
+    except SyntaxError as error:
+        return f"is no expression: {error.msg}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id not in _WORDS:
+            return f"uses {node.id!r}, which ebpfvm/isa/table.py does not explain"
+        if isinstance(node, ast.operator | ast.unaryop | ast.cmpop) and not isinstance(node, _OPERATORS):
+            return f"uses the operator {type(node).__name__}, which ebpfvm/isa/table.py does not explain"
+    return ""
+
+
+def all_kinds(kinds: Iterable[str], where: str) -> None:
+    """Check that a place of the program which deals with instructions by their kind knows every kind of the table.
+
+    Args:
+        kinds: those that it knows.
+        where: what it is and where, for the message.
+
+    Raises:
+        InternalError: it lacks one.
+    """
+    missing = sorted({row.kind for row in ROWS} - set(kinds))
+    if missing:
+        example = next(row.name for row in ROWS if row.kind == missing[0])
+        raise InternalError(f"instructions of kind {missing[0]!r}, such as {example!r}, are missing in {where}")
+
+
 def _by_code(rows: tuple[Row, ...]) -> dict[int, tuple[Row, ...]]:
     found: dict[int, list[Row]] = {}
     for row in rows:
@@ -232,6 +294,7 @@ def _by_code(rows: tuple[Row, ...]) -> dict[int, tuple[Row, ...]]:
 
 
 ROWS: Final[tuple[Row, ...]] = (*_alu_rows(), *_special_moves(), *_jump_rows(), *_memory_rows(), *_atomic_rows())
+check(ROWS)
 BY_CODE: Final = _by_code(ROWS)
 BY_NAME: Final = {row.name: row for row in ROWS}
 

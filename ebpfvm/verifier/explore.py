@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import E2BIG, EFAULT
 from ebpfvm.isa import codes as c
+from ebpfvm.isa.table import all_kinds
 from ebpfvm.verifier.calling import exits, frames, helper_calls, kfunc_calls, packet_loads
 from ebpfvm.verifier.liveness.live_registers import ALL_REGS, use_def
 from ebpfvm.verifier.machine.signal import Refuse
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 
     Observer = Callable[[int, State, Live], None]
 
+# What `_build` has steps for; liveness (`use_def`) and backtracking know the same classes of opcodes.
+_KINDS = ("alu", "addr_space_cast", "percpu", "jmp", "ja", "may_goto", "gotox", "call", "callx", "exit", "ldx", "st",
+          "atomic", "load_acquire", "store_release", "ld_imm64", "ld_abs", "ld_ind")
+all_kinds(_KINDS, "the walk, ebpfvm/verifier/explore.py (_build)")
 LIMIT = 1_000_000
 CONDITIONAL = 2
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine import common
 from ebpfvm.engine.steps import Expr, condition, lower, number, operand
@@ -12,6 +12,7 @@ from ebpfvm.engine.translate.ranges import FP, PtrOrigin, PtrRange
 from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, reads_of
 from ebpfvm.errors import Fault
 from ebpfvm.ints import U64_MAX
+from ebpfvm.isa.table import all_kinds
 
 if TYPE_CHECKING:
     from ebpfvm.engine.translate.flow_graph import BasicBlock
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from ebpfvm.engine.translate.unit import Unit
     from ebpfvm.isa.insn import Insn
     from ebpfvm.isa.table import Row
+
+# What `_insn` emits; the others fail as unsupported when they are reached.
+_KINDS: Final = ("alu", "jmp", "ldx", "load_acquire", "st", "store_release", "atomic", "ld_imm64", "call", "ld_abs",
+                 "ld_ind", "may_goto", "exit", "ja")
+_REFUSED: Final = ("addr_space_cast", "percpu", "gotox", "callx")
+all_kinds((*_KINDS, *_REFUSED), "the translator, ebpfvm/engine/translate/emit.py (_KINDS)")
 
 
 class Emitter(CodeWriter):
@@ -55,7 +62,7 @@ class Emitter(CodeWriter):
         if row is None:  # dead code, which only the verifier's walk knows
             self.fail(Fault("opcode", f"instruction {insn.encode().hex()} does not exist"))
             return "", "0"
-        kind = row.kind
+        kind = row.kind  # one of _KINDS
         if kind == "alu":
             self._alu(row, insn)
         elif kind == "jmp":

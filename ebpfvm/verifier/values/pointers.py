@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.isa import codes as c
+from ebpfvm.isa.table import ROWS
 from ebpfvm.verifier.domain.num import Num, const
 from ebpfvm.verifier.domain.width import S64_MIN
 from ebpfvm.verifier.machine import regs as r
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.machine.walk import Walk
 
 MAX_VAR_OFF = 1 << 29
-SYMBOLS = {c.BPF_ADD: "+=", c.BPF_SUB: "-=", c.BPF_MUL: "*=", c.BPF_DIV: "/=", c.BPF_OR: "|=", c.BPF_AND: "&=",
-           c.BPF_LSH: "<<=", c.BPF_RSH: ">>=", c.BPF_NEG: "neg", c.BPF_MOD: "%=", c.BPF_XOR: "^=", c.BPF_MOV: "=",
-           c.BPF_ARSH: "s>>=", c.BPF_END: "endian"}
+# The operators of arithmetic by their codes (bpf_alu_string, kernel/bpf/disasm.c), which know no signed division.
+SYMBOLS = {row.code & 0xF0: row.symbol for row in reversed(ROWS) if row.kind == "alu" and row.source} | {
+    c.BPF_NEG: "neg", c.BPF_END: "endian"}
 _MOVABLE = frozenset({r.CTX, r.MAP_VALUE, r.MAP_KEY, r.STACK, r.PKT_META, r.PKT, r.TP_BUFFER, r.BTF_ID, r.MEM, r.BUF,
                       r.FUNC, r.DYNPTR})
 _ZERO = const(0)

@@ -12,14 +12,13 @@ from typing import TypeVar
 
 import pytest
 
+from ebpfvm.isa.table import ROWS
 from tests.unit.verifier.domain.meaning import function
 from tests.unit.verifier.domain.world import VERSIONS, World
 
 WORLDS = [World(2, 1), World(4, 2)]
-BINARY = [(op, width) for op in ("add", "sub", "mul", "div", "sdiv", "mod", "smod", "and", "or", "xor", "lsh", "rsh",
-                                 "arsh") for width in (64, 32)]
-JUMPS = [(op, width) for op in ("jeq", "jne", "jset", "jgt", "jge", "jlt", "jle", "jsgt", "jsge", "jslt", "jsle")
-         for width in (64, 32)]
+BINARY = [(row.op, row.width) for row in ROWS if row.kind == "alu" and row.source == "k" and row.op != "mov"]
+JUMPS = [(row.op, row.width) for row in ROWS if row.kind == "jmp" and row.source == "k"]
 Test = TypeVar("Test", bound=Callable[..., None])
 
 
