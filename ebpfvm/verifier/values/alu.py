@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EACCES, EINVAL
+from ebpfvm.errors import InternalError
 from ebpfvm.isa import codes as c
-from ebpfvm.isa.table import row_of
+from ebpfvm.isa.table import ROWS, row_of
 from ebpfvm.verifier.domain import links as linked
+from ebpfvm.verifier.domain.arithmetic import CIRCLES, INTERVALS
 from ebpfvm.verifier.domain.num import Num, const
 from ebpfvm.verifier.domain.width import U32_MAX
 from ebpfvm.verifier.machine import regs as r
@@ -19,9 +21,10 @@ from ebpfvm.verifier.machine.signal import Refuse, unsupported
 from ebpfvm.verifier.values import pointers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ebpfvm.isa.insn import Insn
+    from ebpfvm.isa.table import Row
     from ebpfvm.verifier.machine.walk import Walk
 
     Step = Callable[[Walk], int]
@@ -35,6 +38,25 @@ def unreadable(number: int) -> Refuse:
 
 
 READ_ONLY = "frame pointer is read only"
+
+
+def check(rows: Iterable[Row]) -> None:
+    """Check that each instruction that computes or compares has a transfer function of each arithmetic.
+
+    Raises:
+        InternalError: one is missing.
+    """
+    for arithmetic, where in ((CIRCLES, "circular_alu.py, divide.py, circular_assume.py"),
+                              (INTERVALS, "interval_alu.py, interval_assume.py")):
+        known = {"alu": arithmetic.alu.keys() | arithmetic.unary.keys() | {("mov", 64)},
+                 "jmp": arithmetic.branch.keys()}
+        for row in rows:
+            if row.kind in known and (row.op, row.width) not in known[row.kind]:
+                raise InternalError(f"instruction {row.name!r}: ({row.op!r}, {row.width}) has no transfer function in "
+                                    f"ebpfvm/verifier/domain ({where}, outcomes.py for jumps)")
+
+
+check(ROWS)
 
 
 def build(w: Walk, pc: int, insn: Insn) -> Step:
