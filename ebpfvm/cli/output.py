@@ -146,7 +146,8 @@ def fail(error: EbpfvmError, as_json: bool) -> int:
     code = exit_code(error)
     if as_json:
         kind = next((name for type_, name, _ in _CODES if isinstance(error, type_)), "internal")
-        put_json({"schema": "ebpfvm.error/1", "ok": False, "kind": kind, "exit": code, "message": str(error)})
+        about = {"property": error.verdict.property} if isinstance(error, Rejected) else {}
+        put_json({"schema": "ebpfvm.error/1", "ok": False, "kind": kind, "exit": code, "message": str(error), **about})
     return code
 
 

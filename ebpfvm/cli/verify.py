@@ -101,6 +101,7 @@ def _show(program: Program, verdict: Any, verbose: int) -> None:
 def _as_dict(program: Program, verdict: Any) -> dict[str, Any]:
     line = verdict.line
     return {"name": program.name, "section": program.section, "type": program.type, "ok": verdict.ok,
-            "errno": verdict.errno, "message": verdict.message, "processed": verdict.processed, "pc": verdict.pc,
+            "errno": verdict.errno, "property": verdict.property, "message": verdict.message,
+            "processed": verdict.processed, "pc": verdict.pc,
             "file": line.file if line is not None else None, "line": line.line if line is not None else None,
             "explanation": verdict.explanation, "log": verdict.log}

@@ -19,6 +19,7 @@ from ebpfvm.verifier.explanation.causes import cause
 from ebpfvm.verifier.explanation.explain import explain
 from ebpfvm.verifier.explore import LIMIT, Explorer
 from ebpfvm.verifier.liveness import live_registers, stack_static, stack_walk
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.budget import Budget
 from ebpfvm.verifier.machine.env import Caps, Env
@@ -164,7 +165,7 @@ class _Run:
         missing = (("net_admin" in needed and not caps.net_admin) or ("perfmon" in needed and not caps.perfmon)
                    or ("unpriv" not in needed and not caps.bpf))
         if missing:
-            raise Refuse(EPERM, "the capabilities to load a program of this type are missing")
+            raise Refuse(p.MISSING_CAPABILITY, EPERM, "the capabilities to load a program of this type are missing")
 
     def _log_live(self, live: Live) -> None:
         if not self.log.all:
@@ -224,9 +225,9 @@ class _Run:
     def _after(self, found: Findings) -> None:
         depth.check(self.env, found.stack_depth, found.async_callbacks, found.callbacks)
         if found.unconverted:
-            raise Refuse(EFAULT, "verifier bug: error during ctx access conversion (0)")
+            raise Refuse(p.VERIFIER_BUG, EFAULT, "verifier bug: error during ctx access conversion (0)")
         if found.reached_weak:
-            raise Refuse(EINVAL, "invalid kernel function call not eliminated in verifier pass")
+            raise Refuse(p.UNRESOLVED_KFUNC, EINVAL, "invalid kernel function call not eliminated in verifier pass")
 
     # -- results ----------------------------------------------------------------------------------------------------
 
@@ -250,8 +251,8 @@ class _Run:
         # Some checks look at the program as a whole.
         line = self.program.line_at(pc) if pc is not None else None
         return Verdict(False, refuse.errno, message, self.log.text(), self.walk.processed if self.walk else 0,
-                       pc, line, self._explanation(message, pc), stats=self._stats() if walking else {},
-                       program=self.program)
+                       pc, line, self._explanation(message, pc), refuse.property.id,
+                       stats=self._stats() if walking else {}, program=self.program)
 
     def _explanation(self, message: str, pc: int | None) -> str:
         """Return why the message came; an instruction that was made unreachable has its own reason."""

@@ -14,6 +14,7 @@ from ebpfvm.isa import codes as c
 from ebpfvm.isa.table import all_kinds
 from ebpfvm.verifier.calling import exits, frames, helper_calls, kfunc_calls, packet_loads
 from ebpfvm.verifier.liveness.live_registers import ALL_REGS, use_def
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.state import END, Frame, State
 from ebpfvm.verifier.machine.walk import Walk
@@ -160,10 +161,10 @@ class Explorer:
         pc = walk.pc
         while True:
             if pc >= size:
-                raise Refuse(EFAULT, f"invalid insn idx {pc} insn_cnt {size}")
+                raise Refuse(p.MISSING_EXIT, EFAULT, f"invalid insn idx {pc} insn_cnt {size}")
             walk.processed += 1
             if walk.processed > LIMIT:
-                raise Refuse(E2BIG, f"BPF program is too large. Processed {walk.processed} insn")
+                raise Refuse(p.TOO_COMPLEX, E2BIG, f"BPF program is too large. Processed {walk.processed} insn")
             state = walk.state
             state.last_pc = walk.prev
             walk.pc = state.pc = pc

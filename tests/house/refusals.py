@@ -86,7 +86,7 @@ def _texts(scope: Scope, call: ast.Call) -> Iterator[str]:
     if _last(call.func) == "unsupported":
         yield from (text + re.escape(OURS) for text in _resolve(call.args[0], scope, 0))
         return
-    for argument in call.args[1:]:
+    for argument in call.args[2:]:  # property and errno come first
         yield from _resolve(argument.value if isinstance(argument, ast.Starred) else argument, scope, 0)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.btf.types import Struct
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.domain.width import SIGN32, U32_MAX
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import SCALAR, is_null, pointer
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
@@ -32,10 +33,10 @@ def to_kernel_context(w: Walk, made: KfuncCall, after: int) -> int:
     """Set R0 to the context as the kernel sees it."""
     reg = w.regs[1]
     if w.env.rules.kfuncs_trust_arguments and reg is not None and is_null(reg):
-        raise Refuse(EACCES, "Possibly NULL pointer passed to trusted R1")
+        raise Refuse(p.NULL_ARGUMENT, EACCES, "Possibly NULL pointer passed to trusted R1")
     if reg is None or reg.type != r.CTX:
         found = r.type_name(reg.type) if reg is not None else ""
-        raise Refuse(EINVAL, f"{w.env.rules.argument(1)} expected pointer to ctx, but got {found}")
+        raise Refuse(p.ARGUMENT_TYPE, EINVAL, f"{w.env.rules.argument(1)} expected pointer to ctx, but got {found}")
     regions.unmodified(w, reg, 1)
     kind = w.env.prog_type
     name = _CONTEXTS.get(kind.name, "sk_buff" if kind.ctx == "__sk_buff" else None)
@@ -50,9 +51,9 @@ def to_read_only(w: Walk, made: KfuncCall, after: int) -> int:
     """Set R0 to any value as a pointer to a kernel struct (or to bytes) that may only be read."""
     reg = w.regs[2]
     if reg is None or reg.type != SCALAR:
-        raise Refuse(EINVAL, "R2 is not a scalar")
+        raise Refuse(p.ARGUMENT_TYPE, EINVAL, "R2 is not a scalar")
     if reg.num.mask:
-        raise Refuse(EINVAL, "R2 must be a known constant")
+        raise Refuse(p.CONSTANT_ARGUMENT, EINVAL, "R2 must be a known constant")
     w.precise(2)
     number = reg.num.value
     w.clobber(w.frame)
@@ -60,12 +61,13 @@ def to_read_only(w: Walk, made: KfuncCall, after: int) -> int:
         w.regs[0] = pointer(r.MEM | r.RDONLY | r.UNTRUSTED, 0)
         return after
     if number >= _MOST_TYPES:
-        raise Refuse(EINVAL, f"Unknown type ID {(number & U32_MAX ^ SIGN32) - SIGN32} passed to kfunc bpf_rdonly_cast")
+        raise Refuse(p.BTF_TYPE_ARGUMENT, EINVAL,
+                     f"Unknown type ID {(number & U32_MAX ^ SIGN32) - SIGN32} passed to kfunc bpf_rdonly_cast")
     types = w.env.dialect.types
     if types is None or not w.env.kernel_ids:
         raise unsupported("a type of the kernel that is named by its number")
     found = types()[number]
     if not isinstance(found, Struct):
-        raise Refuse(EINVAL, "kfunc bpf_rdonly_cast type ID argument must be of a struct or void")
+        raise Refuse(p.BTF_TYPE_ARGUMENT, EINVAL, "kfunc bpf_rdonly_cast type ID argument must be of a struct or void")
     w.regs[0] = pointer(r.BTF_ID | r.UNTRUSTED, StructType(found.name))
     return after

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EINVAL
 from ebpfvm.verifier.calling import dynptrs
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import Reg, pointer
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
@@ -22,10 +23,10 @@ def argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
     """Check an argument that is an existing dynptr, or a place for a new one (__uninit)."""
     if reg.type not in (r.STACK, r.DYNPTR):
         who = w.env.rules.argument(at)
-        raise Refuse(EINVAL, f"{who} expected pointer to stack or const struct bpf_dynptr")
+        raise Refuse(p.DYNPTR_ARGUMENT, EINVAL, f"{who} expected pointer to stack or const struct bpf_dynptr")
     if "uninit" in param.suffixes:
         if reg.type == r.DYNPTR:
-            raise Refuse(EINVAL, "Dynptr has to be an uninitialized dynptr")
+            raise Refuse(p.DYNPTR_ARGUMENT, EINVAL, "Dynptr has to be an uninitialized dynptr")
         index = dynptrs.slot_of(w, reg, "Dynptr has to be an uninitialized dynptr")
         frame = w.state.frames[reg.what]
         for i in (index, index - 1):
@@ -38,7 +39,7 @@ def argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
         message = f"Expected an initialized dynptr as {who}"
         if reg.type == r.STACK:
             dynptrs.slot_of(w, reg, message)
-        raise Refuse(EINVAL, message)
+        raise Refuse(p.DYNPTR_ARGUMENT, EINVAL, message)
     dynptrs.touch(w, reg)
     made.extra.setdefault("dynptr", found)
 
@@ -62,7 +63,7 @@ def slice_of(w: Walk, made: KfuncCall) -> Reg:
     if made.kfunc.role == "dynptr_slice":
         type |= r.RDONLY
     elif found.kind in ("skb", "xdp", "skb_meta") and not w.env.prog_type.packet_write:
-        raise Refuse(EINVAL, "the prog does not allow writes to packet data")
+        raise Refuse(p.PACKET_WRITE, EINVAL, "the prog does not allow writes to packet data")
     if found.kind in ("skb", "xdp", "skb_meta"):
         type |= r.PKT_SLICE
     ref, aux = dynptrs.owner_of_slice(w, found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EINVAL
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.references import acquire, clear_dynptr_slot, drop_ref, invalidate
 from ebpfvm.verifier.machine.regs import Reg
@@ -29,15 +30,18 @@ def slot_of(w: Walk, reg: Reg, after: str = "") -> int:
     return slots_at(w, reg, 2, "dynptr", after)
 
 
+_SLOT_RULES = {"dynptr": p.DYNPTR_ARGUMENT, "iter": p.ITERATOR_STATE, "irq_flag": p.IRQ_FLAG}
+
+
 def slots_at(w: Walk, reg: Reg, count: int, what: str, after: str = "") -> int:
     """Return the slot at the lowest address of an object of `count` slots."""
     more = (after,) if after else ()
     if reg.num.mask:
-        raise Refuse(EINVAL, f"{what} has to be at a constant offset", *more)
+        raise Refuse(_SLOT_RULES[what], EINVAL, f"{what} has to be at a constant offset", *more)
     off = reg.off + reg.num.smin
     index = 0 if not off and w.env.rules.rounds_to_zero else (-off - 1) >> 3
     if off % 8 or not count - 1 <= index < 64:
-        raise Refuse(EINVAL, f"cannot pass in {what} at an offset={off}", *more)
+        raise Refuse(_SLOT_RULES[what], EINVAL, f"cannot pass in {what} at an offset={off}", *more)
     return index
 
 
@@ -61,10 +65,11 @@ def argument(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
     """Check a dynptr argument of a helper."""
     name = w.env.rules.argument(at, "arg #")
     if reg.type == r.DYNPTR and spec.release:
-        raise Refuse(EINVAL, "CONST_PTR_TO_DYNPTR cannot be released" if w.env.rules.one_release_check
+        raise Refuse(p.RELEASE_UNOWNED, EINVAL,
+                     "CONST_PTR_TO_DYNPTR cannot be released" if w.env.rules.one_release_check
                      else "cannot release unowned const bpf_dynptr")
     if reg.type == r.DYNPTR and spec.uninit:
-        raise Refuse(EINVAL, "Dynptr has to be an uninitialized dynptr")
+        raise Refuse(p.DYNPTR_ARGUMENT, EINVAL, "Dynptr has to be an uninitialized dynptr")
     if spec.uninit:
         prepare(w, call, at, spec, reg)
         return
@@ -74,13 +79,13 @@ def argument(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
         slot = w.state.frames[reg.what].stack.get(index)
         half = slot.reg if slot is not None and isinstance(slot.reg, DynptrState) else None
         if half is None or not half.ref:
-            raise Refuse(EINVAL, f"arg {at} is an unacquired reference")
+            raise Refuse(p.RELEASE_UNOWNED, EINVAL, f"arg {at} is an unacquired reference")
     if found is None:
         if reg.type != r.DYNPTR:
             slot_of(w, reg, f"Expected an initialized dynptr as {name}")
-        raise Refuse(EINVAL, f"Expected an initialized dynptr as {name}")
+        raise Refuse(p.DYNPTR_ARGUMENT, EINVAL, f"Expected an initialized dynptr as {name}")
     if spec.dynptr and found.kind != spec.dynptr:
-        raise Refuse(EINVAL, f"Expected a dynptr of type {spec.dynptr} as {name}")
+        raise Refuse(p.DYNPTR_ARGUMENT, EINVAL, f"Expected a dynptr of type {spec.dynptr} as {name}")
     touch(w, reg)
     call.dynptr = found
     if spec.release:

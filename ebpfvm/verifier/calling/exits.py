@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EFAULT, EINVAL
 from ebpfvm.verifier.calling import frames, global_funcs
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine.regs import SCALAR
 from ebpfvm.verifier.machine.signal import Refuse
@@ -35,20 +36,21 @@ def throw(w: Walk, made: KfuncCall, after: int) -> int:
     if cookie is None:
         raise unreadable(1)
     if cookie.type != SCALAR:
-        raise Refuse(EINVAL, "R1 is not a scalar")
+        raise Refuse(p.ARGUMENT_TYPE, EINVAL, "R1 is not a scalar")
     if not w.env.exception_cb:
         result(w, 1)
     references.check_leaks(w, made.kfunc.name, any_frame=True)
     chain = w.kept.unvisited_loop(w.state)
     if chain is not None:
         # The kernel's accounting of loops does not expect a path that ends inside of one.
-        raise Refuse(EFAULT, f"verifier bug: scc exit: no visit info for call chain ({','.join(map(str, chain))})")
+        raise Refuse(p.VERIFIER_BUG, EFAULT,
+                     f"verifier bug: scc exit: no visit info for call chain ({','.join(map(str, chain))})")
     return END
 
 
 def trap(w: Walk, made: KfuncCall, after: int) -> int:
     """Reject a path that reaches __bpf_trap, where the compiler found a use of an uninitialised value."""
-    raise Refuse(EFAULT, "unexpected __bpf_trap() due to uninitialized variable?")
+    raise Refuse(p.COMPILER_TRAP, EFAULT, "unexpected __bpf_trap() due to uninitialized variable?")
 
 
 def result(w: Walk, number: int = 0) -> None:
@@ -67,8 +69,9 @@ def result(w: Walk, number: int = 0) -> None:
         if r0 is None:
             raise unreadable(number)
         if r0.type != SCALAR:
-            raise Refuse(EINVAL, f"At subprogram exit the register R{number} is not a scalar value "
-                                 f"({show.type_of(r0)})")
+            raise Refuse(p.RETURN_RANGE, EINVAL,
+                         f"At subprogram exit the register R{number} is not a scalar value "
+                         f"({show.type_of(r0)})")
         return
     hooks = env.prog_type.attach_returns
     allowed = hooks.get(env.program.attach, hooks.get(env.program.attach_type, env.prog_type.returns))
@@ -83,6 +86,6 @@ def _number(w: Walk, number: int, allowed: tuple[int, int], when: str) -> None:
     if r0 is None:
         raise unreadable(number)
     if r0.type != SCALAR:
-        raise Refuse(EINVAL, f"{when} the register R{number} is not a known value ({show.type_of(r0)})")
+        raise Refuse(p.RETURN_RANGE, EINVAL, f"{when} the register R{number} is not a known value ({show.type_of(r0)})")
     w.precise(number)
     frames.check_range(r0, allowed, when, number=number)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.contract.roles import KfuncRole, complete
 from ebpfvm.errnos import EINVAL
 from ebpfvm.verifier.calling import casts, dynptr_kfuncs, exits, graph_kfuncs, iter_kfuncs, reslocks, workqueues
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.regs import FUNC
 from ebpfvm.verifier.machine.signal import Refuse
 
@@ -83,7 +84,7 @@ _SPECIAL_STRUCTS = ("bpf_iter_", "bpf_dynptr", "bpf_list_", "bpf_rb_", "bpf_res_
 
 def _function(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
     if reg.type != FUNC:
-        raise Refuse(EINVAL, f"{w.env.rules.argument(at, 'arg')} expected pointer to func")
+        raise Refuse(p.ARGUMENT_TYPE, EINVAL, f"{w.env.rules.argument(at, 'arg')} expected pointer to func")
     made.subprog = reg.what
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.errnos import E2BIG, EACCES, EINVAL
 from ebpfvm.ints import S64_MAX, S64_MIN
 from ebpfvm.verifier.calling import global_funcs
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, pointer
@@ -59,10 +60,11 @@ def _global(w: Walk, pc: int, subprog: Subprog) -> int:
     global_funcs.on_stack(w, subprog)
     problem = global_funcs.match_arguments(w, subprog)
     if w.state.locks:
-        raise Refuse(EINVAL, "global function calls are not allowed while holding a lock,",
+        raise Refuse(p.LOCK_HELD, EINVAL, "global function calls are not allowed while holding a lock,",
                      "use static function instead")
     if problem is not None:
-        raise Refuse(problem.errno, *problem.lines, f"Caller passes invalid args into func#{subprog.index} "
+        raise Refuse(problem.property, problem.errno,
+                     *problem.lines, f"Caller passes invalid args into func#{subprog.index} "
                                                     f"('{subprog.name}')")
     if w.log.on:
         w.log.note(f"Func#{subprog.index} ('{subprog.name}') is global and assumed valid.")
@@ -81,7 +83,7 @@ def _enter(w: Walk, state: State, pc: int, subprog: Subprog) -> Frame:
     """Push a frame whose arguments are the caller's registers."""
     limit = w.env.rules.call_frames
     if len(state.frames) >= limit:
-        raise Refuse(E2BIG, f"the call stack of {limit + 1} frames is too deep")
+        raise Refuse(p.CALL_DEPTH, E2BIG, f"the call stack of {limit + 1} frames is too deep")
     caller = state.frames[-1]
     callee = Frame(len(state.frames), pc, subprog.index)
     w.found.entered.add(subprog.index)
@@ -178,10 +180,10 @@ def leave(w: Walk) -> int:
     caller = state.frames[-2]
     r0 = callee.regs[0]
     if r0 is not None and r0.type == r.STACK:
-        raise Refuse(EINVAL, "cannot return stack pointer to the caller")
+        raise Refuse(p.STACK_POINTER_ESCAPE, EINVAL, "cannot return stack pointer to the caller")
     if callee.cb:
         if r0 is None or r0.type != SCALAR:
-            raise Refuse(EACCES, "R0 not a scalar value")
+            raise Refuse(p.RETURN_RANGE, EACCES, "R0 not a scalar value")
         w.precise(0)
         assert callee.callback_range is not None
         check_range(r0, callee.callback_range, "At callback return")
@@ -233,4 +235,5 @@ def check_range(r0: Reg, allowed: tuple[int, int], when: str, bits32: bool = Fal
     if num.smax < S64_MAX:
         text += f" smax={num.smax}"
     text = text or " unknown scalar value"
-    raise Refuse(EINVAL, f"{when} the register R{number} has{text} should have been in [{allowed[0]}, {allowed[1]}]")
+    raise Refuse(p.RETURN_RANGE, EINVAL,
+                 f"{when} the register R{number} has{text} should have been in [{allowed[0]}, {allowed[1]}]")

@@ -14,6 +14,7 @@ from ebpfvm.errnos import EFAULT, EINVAL, EOPNOTSUPP
 from ebpfvm.errors import LoadError
 from ebpfvm.verifier.calling import dynptrs
 from ebpfvm.verifier.calling import helper_args as args_
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, is_null, pointer
 from ebpfvm.verifier.machine.signal import Refuse, Unsupported, unsupported
@@ -55,7 +56,7 @@ def on_stack(w: Walk, subprog: Subprog) -> None:
         lines.append(f"kernel supports at most {_MOST_ARGUMENTS} parameters, function {subprog.name} has {count}")
     elif subprog.is_global:
         lines.append(f"global function {subprog.name} has {count} > 5 args, stack args not supported")
-    raise Refuse(EFAULT, *lines, f"callee expects {count} args, stack arg1 is not initialized")
+    raise Refuse(p.ARGUMENT_TYPE, EFAULT, *lines, f"callee expects {count} args, stack arg1 is not initialized")
 
 
 def arguments(w: Walk, subprog: Subprog) -> tuple[Argument, ...]:
@@ -66,21 +67,24 @@ def arguments(w: Walk, subprog: Subprog) -> tuple[Argument, ...]:
     """
     btf = w.env.program.btf
     if btf is None or not subprog.type_id:
-        raise Refuse(EFAULT, "Global functions need valid BTF")
+        raise Refuse(p.GLOBAL_FUNCTION_PROTOTYPE, EFAULT, "Global functions need valid BTF")
     func = btf[subprog.type_id]
     proto = btf[func.type] if isinstance(func, Func) else None
     if not isinstance(proto, FuncProto):
-        raise Refuse(EFAULT, f"Invalid type of function {subprog.name}()")
+        raise Refuse(p.GLOBAL_FUNCTION_PROTOTYPE, EFAULT, f"Invalid type of function {subprog.name}()")
     on_stack(w, subprog)
     if len(proto.params) > 5:
-        raise Refuse(EINVAL, f"Global function {subprog.name}() with {len(proto.params)} > 5 args. Buggy compiler.")
+        raise Refuse(p.GLOBAL_FUNCTION_PROTOTYPE, EINVAL,
+                     f"Global function {subprog.name}() with {len(proto.params)} > 5 args. Buggy compiler.")
     result = btf.resolved(proto.return_type)
     if not isinstance(result, Int | Enum | Enum64) and not (
             w.env.rules.void_global_functions and isinstance(result, Void)):
         if w.env.rules.void_global_functions:
-            raise Refuse(EOPNOTSUPP, f"Global function {subprog.name}() return value not void or scalar. "
-                                     "Only those are supported.")
-        raise Refuse(EINVAL, f"Global function {subprog.name}() doesn't return scalar. Only those are supported.")
+            raise Refuse(p.GLOBAL_FUNCTION_PROTOTYPE, EOPNOTSUPP,
+                         f"Global function {subprog.name}() return value not void or scalar. "
+                         "Only those are supported.")
+        raise Refuse(p.GLOBAL_FUNCTION_PROTOTYPE, EINVAL,
+                     f"Global function {subprog.name}() doesn't return scalar. Only those are supported.")
     return tuple(_argument(w, btf, subprog, at, param.type) for at, param in enumerate(proto.params))
 
 
@@ -96,31 +100,33 @@ def _argument(w: Walk, btf: Btf, subprog: Subprog, at: int, type_id: int) -> Arg
     tags = {tag.removeprefix("arg:") for tag in btf.decl_tags(subprog.type_id, at) if tag.startswith("arg:")}
     found = btf.resolved(type_id)
     if tags - set(TAGS):
-        raise Refuse(EOPNOTSUPP, f"arg#{at} has unsupported set of tags")
+        raise Refuse(p.GLOBAL_FUNCTION_PROTOTYPE, EOPNOTSUPP, f"arg#{at} has unsupported set of tags")
     if not isinstance(found, Ptr):
         if tags:
-            raise Refuse(EINVAL, f"arg#{at} has pointer tag, but is not a pointer type")
+            raise Refuse(p.GLOBAL_FUNCTION_PROTOTYPE, EINVAL, f"arg#{at} has pointer tag, but is not a pointer type")
         if isinstance(found, Int | Enum | Enum64):
             return Argument("scalar")
-        raise Refuse(EINVAL, f"Arg#{at} type {found.kind.name} in {subprog.name}() is not supported yet.")
+        raise Refuse(p.GLOBAL_FUNCTION_PROTOTYPE, EINVAL,
+                     f"Arg#{at} type {found.kind.name} in {subprog.name}() is not supported yet.")
     if tags & {"trusted", "untrusted", "arena"}:
         raise unsupported(f"the argument tag {sorted(tags)[0]} of global functions")
     if "ctx" in tags or _is_context(w, btf, found.type):
         if tags - {"ctx"}:
-            raise Refuse(EINVAL, f"arg#{at} has invalid combination of tags")
+            raise Refuse(p.GLOBAL_FUNCTION_PROTOTYPE, EINVAL, f"arg#{at} has invalid combination of tags")
         return Argument("ctx")
     target = btf.resolved(found.type)
     if isinstance(target, Struct) and target.name == "bpf_dynptr":
         if tags:
-            raise Refuse(EINVAL, f"arg#{at} has invalid combination of tags")
+            raise Refuse(p.GLOBAL_FUNCTION_PROTOTYPE, EINVAL, f"arg#{at} has invalid combination of tags")
         return Argument("dynptr")
     if "nullable" in tags:
-        raise Refuse(EINVAL, f"arg#{at} has invalid combination of tags")
+        raise Refuse(p.GLOBAL_FUNCTION_PROTOTYPE, EINVAL, f"arg#{at} has invalid combination of tags")
     try:
         size = btf.size_of(found.type)
     except LoadError:
         kind = {Fwd: "FWD", Void: "UNKNOWN", FuncProto: "FUNC_PROTO"}.get(type(target), target.kind.name)
-        raise Refuse(EINVAL, f"arg#{at} reference type('{kind} {target.name}') size cannot be determined: -22"
+        raise Refuse(p.GLOBAL_FUNCTION_PROTOTYPE, EINVAL,
+                     f"arg#{at} reference type('{kind} {target.name}') size cannot be determined: -22"
                      ) from None
     return Argument("mem", size, "nonnull" not in tags)
 
@@ -215,7 +221,7 @@ def _fits(w: Walk, number: int, item: Argument) -> None:
     name = w.env.rules.argument(number)
     if item.kind == "scalar":
         if reg is None or reg.type != SCALAR:
-            raise Refuse(EINVAL, f"R{number} is not a scalar")
+            raise Refuse(p.GLOBAL_FUNCTION_ARGUMENT, EINVAL, f"R{number} is not a scalar")
         return
     if reg is None:
         reg = r.with_type(UNKNOWN_SCALAR, 0)
@@ -225,24 +231,24 @@ def _fits(w: Walk, number: int, item: Argument) -> None:
     if item.kind == "ctx":
         args_.offset(w, reg, number)
         if reg.type != r.CTX:
-            raise Refuse(EINVAL, f"{name} expects pointer to ctx")
+            raise Refuse(p.GLOBAL_FUNCTION_ARGUMENT, EINVAL, f"{name} expects pointer to ctx")
         return
     args_.offset(w, reg, number)
     memory(w, reg, number, item.size)
     if not item.maybe_null and (reg.type & r.MAYBE_NULL or (w.env.rules.refuses_zero and is_null(reg))):
-        raise Refuse(EINVAL, f"{name} is expected to be non-NULL")
+        raise Refuse(p.GLOBAL_FUNCTION_ARGUMENT, EINVAL, f"{name} is expected to be non-NULL")
 
 
 def _dynptr(w: Walk, reg: Reg, number: int) -> None:
     """Check that a register holds an existing dynptr of any kind (process_dynptr_func)."""
     if reg.type not in (r.STACK, r.DYNPTR):
         who = w.env.rules.argument(number)
-        raise Refuse(EINVAL, f"{who} expected pointer to stack or const struct bpf_dynptr")
+        raise Refuse(p.GLOBAL_FUNCTION_ARGUMENT, EINVAL, f"{who} expected pointer to stack or const struct bpf_dynptr")
     if dynptrs.state_at(w, reg) is None:
         text = f"Expected an initialized dynptr as {w.env.rules.argument(number, 'arg #')}"
         if reg.type == r.STACK:
             dynptrs.slot_of(w, reg, text)
-        raise Refuse(EINVAL, text)
+        raise Refuse(p.GLOBAL_FUNCTION_ARGUMENT, EINVAL, text)
     dynptrs.touch(w, reg)
 
 
@@ -255,7 +261,7 @@ def memory(w: Walk, reg: Reg, number: int, size: int) -> None:
         args_.memory(w, plain, number, size, False, True, None, dead_ok=True)
         args_.memory(w, plain, number, size, True, True, None)
     except Refuse as refused:
-        raise Refuse(EINVAL, *refused.lines) from refused
+        raise Refuse(refused.property, EINVAL, *refused.lines) from refused
 
 
 def check_exception_callback(w: Walk, subprog: Subprog, wanted: tuple[Argument, ...]) -> None:
@@ -263,6 +269,6 @@ def check_exception_callback(w: Walk, subprog: Subprog, wanted: tuple[Argument, 
     if subprog.index != w.env.exception_cb:
         return
     if returns_void(w, subprog):
-        raise Refuse(EINVAL, "exception cb cannot return void")
+        raise Refuse(p.EXCEPTION_CALLBACK, EINVAL, "exception cb cannot return void")
     if len(wanted) != 1 or wanted[0].kind != "scalar":
-        raise Refuse(EINVAL, "exception cb only supports single integer argument")
+        raise Refuse(p.EXCEPTION_CALLBACK, EINVAL, "exception cb only supports single integer argument")

@@ -13,6 +13,7 @@ from ebpfvm.errnos import EINVAL
 from ebpfvm.ints import U32_MAX
 from ebpfvm.verifier.calling import locks
 from ebpfvm.verifier.calling.locks import in_tree_callback
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import Reg, pointer
@@ -47,15 +48,16 @@ def root(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None
     name, kind = param.struct, STRUCT_KINDS[param.struct]
     is_map = reg.type == r.MAP_VALUE
     if not is_map and reg.type != OBJECT:
-        raise Refuse(EINVAL, f"{_name(w, at)} expected pointer to map value or allocated object")
+        raise Refuse(p.GRAPH_ARGUMENT, EINVAL, f"{_name(w, at)} expected pointer to map value or allocated object")
     if not is_map and not reg.ref:
-        raise Refuse(EINVAL, "allocated object must be referenced")
+        raise Refuse(p.RELEASE_UNOWNED, EINVAL, "allocated object must be referenced")
     if reg.num.mask:
-        raise Refuse(EINVAL, f"R{at} doesn't have constant offset. {name} has to be at the constant offset")
+        raise Refuse(p.GRAPH_ARGUMENT, EINVAL,
+                     f"R{at} doesn't have constant offset. {name} has to be at the constant offset")
     off = reg.off + reg.num.smin
     field = next((item for item in locks.fields_of(reg) if item.kind == kind and item.off == off), None)
     if field is None:
-        raise Refuse(EINVAL, f"{name} not found at offset={off}")
+        raise Refuse(p.GRAPH_ARGUMENT, EINVAL, f"{name} not found at offset={off}")
     _locked(w, reg, name)
     made.slot = field
 
@@ -68,7 +70,7 @@ def _locked(w: Walk, reg: Reg, name: str) -> None:
         lines.append("held lock and object are not in the same allocation")
     # The message knows only the plain lock: where there is none, it has the kernel's -EINVAL for an offset.
     off = next((item.off for item in locks.fields_of(reg) if item.kind == "spin_lock"), -EINVAL)
-    raise Refuse(EINVAL, *lines, f"bpf_spin_lock at off={off} must be held for {name}")
+    raise Refuse(p.GRAPH_LOCK, EINVAL, *lines, f"bpf_spin_lock at off={off} must be held for {name}")
 
 
 def node(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
@@ -76,19 +78,21 @@ def node(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None
     name, kind = param.struct, STRUCT_KINDS[param.struct]
     if made.kfunc.role != "graph_put" or at > 2:  # the node that another is put after stays where it is
         if not _is_object(reg) or not (reg.ref or reg.type & r.NON_OWN_REF):
-            raise Refuse(EINVAL, f"{made.kfunc.name} can only take non-owning or refcounted {name} pointer")
+            raise Refuse(p.GRAPH_ARGUMENT, EINVAL,
+                         f"{made.kfunc.name} can only take non-owning or refcounted {name} pointer")
         if in_tree_callback(w):
-            raise Refuse(EINVAL, f"{made.kfunc.name} not allowed in rbtree cb")
+            raise Refuse(p.NOT_IN_CALLBACK, EINVAL, f"{made.kfunc.name} not allowed in rbtree cb")
     else:
         if reg.type != OBJECT:
-            raise Refuse(EINVAL, f"{_name(w, at)} expected pointer to allocated object")
+            raise Refuse(p.GRAPH_ARGUMENT, EINVAL, f"{_name(w, at)} expected pointer to allocated object")
         if not reg.ref:
-            raise Refuse(EINVAL, "allocated object must be referenced")
+            raise Refuse(p.RELEASE_UNOWNED, EINVAL, "allocated object must be referenced")
     if reg.num.mask:
-        raise Refuse(EINVAL, f"R{at} doesn't have constant offset. {name} has to be at the constant offset")
+        raise Refuse(p.GRAPH_ARGUMENT, EINVAL,
+                     f"R{at} doesn't have constant offset. {name} has to be at the constant offset")
     off = reg.off + reg.num.smin
     if not any(item.kind == kind and item.off == off for item in locks.fields_of(reg)):
-        raise Refuse(EINVAL, f"{name} not found at offset={off}")
+        raise Refuse(p.GRAPH_ARGUMENT, EINVAL, f"{name} not found at offset={off}")
     _belongs(w, made, reg, name, off)
 
 
@@ -100,11 +104,13 @@ def _belongs(w: Walk, made: KfuncCall, reg: Reg, name: str, off: int) -> None:
     wanted = held_struct(w, field)
     owner = next(name for name, kind in STRUCT_KINDS.items() if kind == field.kind)
     if not (reg.what.btf is wanted.btf and reg.what.type_id == wanted.type_id):
-        raise Refuse(EINVAL, f"operation on {owner} expects arg#1 {name} at offset={field.node_off} in struct "
-                             f"{wanted.name}, but arg is at offset={off} in struct {reg.what.name}")
+        raise Refuse(p.GRAPH_ARGUMENT, EINVAL,
+                     f"operation on {owner} expects arg#1 {name} at offset={field.node_off} in struct "
+                     f"{wanted.name}, but arg is at offset={off} in struct {reg.what.name}")
     if off != field.node_off:
-        raise Refuse(EINVAL, f"arg#1 offset={off}, but expected {name} at offset={field.node_off} in struct "
-                             f"{wanted.name}")
+        raise Refuse(p.GRAPH_ARGUMENT, EINVAL,
+                     f"arg#1 offset={off}, but expected {name} at offset={field.node_off} in struct "
+                     f"{wanted.name}")
 
 
 def held_struct(w: Walk, field: Special) -> StructType:
@@ -117,13 +123,14 @@ def owned(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> Non
     """Check an allocated object whose ownership is transferred (__alloc)."""
     percpu = made.kfunc.role == "percpu_obj_drop"
     if reg.type not in (OBJECT, OBJECT | r.PERCPU):
-        raise Refuse(EINVAL, f"{_name(w, at)} expected pointer to allocated object")
+        raise Refuse(p.ARGUMENT_TYPE, EINVAL, f"{_name(w, at)} expected pointer to allocated object")
     if bool(reg.type & r.PERCPU) != percpu:
-        raise Refuse(EINVAL, f"{_name(w, at)} expected for {_dropper(w, not percpu)}()")
+        raise Refuse(p.ARGUMENT_TYPE, EINVAL, f"{_name(w, at)} expected for {_dropper(w, not percpu)}()")
     if not reg.ref:
-        raise Refuse(EINVAL, "allocated object must be referenced")
+        raise Refuse(p.RELEASE_UNOWNED, EINVAL, "allocated object must be referenced")
     if reg.off or reg.num.mask or reg.num.value:
-        raise Refuse(EINVAL, f"R{at} must have zero offset when passed to release func or trusted arg to kfunc")
+        raise Refuse(p.MODIFIED_POINTER, EINVAL,
+                     f"R{at} must have zero offset when passed to release func or trusted arg to kfunc")
     regions.unmodified(w, reg, at)
 
 
@@ -134,9 +141,9 @@ def _dropper(w: Walk, percpu: bool) -> str:
 def counted(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
     """Check an object with a reference count (__refcounted_kptr)."""
     if not _is_object(reg):
-        raise Refuse(EINVAL, f"{_name(w, at)} is neither owning or non-owning ref")
+        raise Refuse(p.ARGUMENT_TYPE, EINVAL, f"{_name(w, at)} is neither owning or non-owning ref")
     if not any(item.kind == "refcount" for item in reg.what.fields):
-        raise Refuse(EINVAL, f"{_name(w, at)} doesn't point to a type with bpf_refcount field")
+        raise Refuse(p.ARGUMENT_TYPE, EINVAL, f"{_name(w, at)} doesn't point to a type with bpf_refcount field")
     if w.env.rules.counted_at_start:
         regions.unmodified(w, reg, at)
     made.extra["object"] = reg
@@ -166,11 +173,11 @@ def new_object(w: Walk, made: KfuncCall) -> Reg:
     """Return the result of bpf_obj_new: a struct of the program."""
     type_id, btf = made.constant, w.env.program.btf
     if type_id is None or type_id > U32_MAX:
-        raise Refuse(EINVAL, "local type ID argument must be in range [0, U32_MAX]")
+        raise Refuse(p.BTF_TYPE_ARGUMENT, EINVAL, "local type ID argument must be in range [0, U32_MAX]")
     if btf is None:
-        raise Refuse(EINVAL, "bpf_obj_new/bpf_percpu_obj_new requires prog BTF")
+        raise Refuse(p.BTF_TYPE_ARGUMENT, EINVAL, "bpf_obj_new/bpf_percpu_obj_new requires prog BTF")
     if not 0 < type_id < len(btf) or not isinstance(btf[type_id], Struct):
-        raise Refuse(EINVAL, "bpf_obj_new/bpf_percpu_obj_new type ID argument must be of a struct")
+        raise Refuse(p.BTF_TYPE_ARGUMENT, EINVAL, "bpf_obj_new/bpf_percpu_obj_new type ID argument must be of a struct")
     type, what = OBJECT, w.env.local_struct(btf, type_id)
     if made.kfunc.role == "percpu_obj_new":
         type |= r.PERCPU
@@ -184,11 +191,12 @@ def _percpu_struct(btf: Btf, found: Type, what: StructType) -> None:
     """Check that a per-CPU object holds only numbers."""
     assert isinstance(found, Struct)
     if found.size > _MOST_PERCPU:
-        raise Refuse(EINVAL, f"bpf_percpu_obj_new type size ({found.size}) is greater than {_MOST_PERCPU}")
+        raise Refuse(p.BTF_TYPE_ARGUMENT, EINVAL,
+                     f"bpf_percpu_obj_new type size ({found.size}) is greater than {_MOST_PERCPU}")
     if not _only_numbers(btf, found):
-        raise Refuse(EINVAL, "bpf_percpu_obj_new type ID argument must be of a struct of scalars")
+        raise Refuse(p.BTF_TYPE_ARGUMENT, EINVAL, "bpf_percpu_obj_new type ID argument must be of a struct of scalars")
     if what.fields:
-        raise Refuse(EINVAL, "bpf_percpu_obj_new type ID argument must not contain special fields")
+        raise Refuse(p.BTF_TYPE_ARGUMENT, EINVAL, "bpf_percpu_obj_new type ID argument must not contain special fields")
 
 
 def _only_numbers(btf: Btf, found: Struct | Union, depth: int = 0) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.contract.args import Arg
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.calling import dynptrs, locks
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import SCALAR, Reg, is_null, type_name
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
@@ -61,7 +62,7 @@ def check(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None) -
     if spec.kind is Arg.ANYTHING:
         return
     if reg.type in r.PKT_TYPES and not (w.env.prog_type.helper_packet_read and call.helper.pkt_access):
-        raise Refuse(EACCES, "helper access to the packet is not allowed")
+        raise Refuse(p.PACKET_ARGUMENT, EACCES, "helper access to the packet is not allowed")
     if spec.kind is Arg.PTR_TO_MAP_VALUE:
         spec = _as_map_has_it(call, spec)
     if not (is_null(reg) and spec.maybe_null):
@@ -73,7 +74,7 @@ def check(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None) -
         _released(w, call, at, spec, reg)
     if reg.ref and spec.kind is not Arg.KPTR_XCHG_DEST:
         if call.ref and w.env.rules.one_reference:
-            raise Refuse(EACCES, f"more than one arg with ref_obj_id R{at} {reg.ref} {call.ref}")
+            raise Refuse(p.AMBIGUOUS_REFERENCE, EACCES, f"more than one arg with ref_obj_id R{at} {reg.ref} {call.ref}")
         call.ref = reg.ref
     handler = _HANDLERS.get(spec.kind)
     if handler is not None:
@@ -85,7 +86,7 @@ def _as_map_has_it(call: Call, spec: ArgSpec) -> ArgSpec:
     if call.map is None or not spec.write:
         return spec
     if call.map.type.gives == "socket":
-        raise Refuse(EINVAL, "invalid arg_type for sockmap/sockhash")
+        raise Refuse(p.HELPER_MAP_TYPE, EINVAL, "invalid arg_type for sockmap/sockhash")
     # A filter is asked about a value, where other maps give one.
     asked = call.map.type.peek_asks and call.helper.map_op == "peek"
     return replace(spec, uninit=False, write=False) if asked else spec
@@ -129,13 +130,14 @@ def _typed(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> Reg:
         fits = (*_MEM, r.CTX)
     if type not in fits:
         names = ", ".join(type_name(item) for item in fits)
-        raise Refuse(EACCES, f"R{at} type={type_name(reg.type)} expected={names}")
+        raise Refuse(p.ARGUMENT_TYPE, EACCES, f"R{at} type={type_name(reg.type)} expected={names}")
     if reg.type & r.BASE != r.BTF_ID:
         return reg
     if fits[:9] == _MEM:
         if not spec.rdonly:
-            raise Refuse(EACCES, f"{call.helper.name}() may write into memory pointed by R{at} "
-                                 f"type={type_name(reg.type)}")
+            raise Refuse(p.READ_ONLY_MEMORY, EACCES,
+                         f"{call.helper.name}() may write into memory pointed by R{at} "
+                         f"type={type_name(reg.type)}")
         return reg
     _struct_fits(w, call, at, spec, reg, xchg)
     return reg
@@ -146,13 +148,13 @@ def _struct_fits(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg, xchg: bo
         return
     if reg.type & r.MAYBE_NULL and (not spec.maybe_null or spec.release):
         word = "R" if w.env.rules.register_names_in_messages else "arg"
-        raise Refuse(EACCES, f"Possibly NULL pointer passed to helper {word}{at}")
+        raise Refuse(p.NULL_ARGUMENT, EACCES, f"Possibly NULL pointer passed to helper {word}{at}")
     if xchg:
         assert call.kptr is not None
         btf_access.kptr_match(w, call.kptr, reg, at)
         return
     if spec.btf and (reg.what.btf is not None or reg.what.name != spec.btf):
-        raise Refuse(EACCES, f"R{at} is of type {reg.what.name} but {spec.btf} is expected")
+        raise Refuse(p.ARGUMENT_TYPE, EACCES, f"R{at} is of type {reg.what.name} but {spec.btf} is expected")
 
 
 def _offset(w: Walk, reg: Reg, at: int, spec: ArgSpec) -> None:
@@ -161,7 +163,8 @@ def _offset(w: Walk, reg: Reg, at: int, spec: ArgSpec) -> None:
         if spec.kind is Arg.PTR_TO_DYNPTR and reg.type == r.STACK:
             return
         if reg.off or (w.env.rules.offset_in_var_off and (reg.num.mask or reg.num.value)):
-            raise Refuse(EINVAL, f"R{at} must have zero offset when passed to release func or trusted arg to kfunc")
+            raise Refuse(p.MODIFIED_POINTER, EINVAL,
+                         f"R{at} must have zero offset when passed to release func or trusted arg to kfunc")
         regions.unmodified(w, reg, at)
         return
     offset(w, reg, at)
@@ -177,8 +180,9 @@ def offset(w: Walk, reg: Reg, at: int) -> None:
 def _released(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
     if spec.kind is not Arg.PTR_TO_DYNPTR and not reg.ref and not is_null(reg):
         if w.env.rules.one_release_check:
-            raise Refuse(EINVAL, f"release helper {call.helper.name} expects referenced PTR_TO_BTF_ID passed to R{at}")
-        raise Refuse(EINVAL, f"R{at} must be referenced when passed to release function")
+            raise Refuse(p.RELEASE_UNOWNED, EINVAL,
+                         f"release helper {call.helper.name} expects referenced PTR_TO_BTF_ID passed to R{at}")
+        raise Refuse(p.RELEASE_UNOWNED, EINVAL, f"R{at} must be referenced when passed to release function")
     call.release = at
 
 
@@ -198,14 +202,14 @@ def memory(w: Walk, reg: Reg, at: int, size: int, write: bool, zero_ok: bool, ca
         regions.packet(w, reg, at, 0, size, zero_ok)
     elif base == r.MAP_KEY:
         if write:
-            raise Refuse(EACCES, f"R{at} cannot write into {type_name(reg.type)}")
+            raise Refuse(p.READ_ONLY_MEMORY, EACCES, f"R{at} cannot write into {type_name(reg.type)}")
         regions.region(w, reg, at, 0, size, reg.what.key_size)
     elif base == r.MAP_VALUE:
         regions.map_rights(w, reg, 0, size, write)
         regions.map_value(w, reg, at, 0, size, zero_ok, direct=False)
     elif base == r.MEM:
         if write and reg.type & r.RDONLY:
-            raise Refuse(EACCES, f"R{at} cannot write into {type_name(reg.type)}")
+            raise Refuse(p.READ_ONLY_MEMORY, EACCES, f"R{at} cannot write into {type_name(reg.type)}")
         regions.region(w, reg, at, 0, size, reg.what, zero_ok)
     elif base == r.STACK:
         if stack.for_helper(w, reg, at, size, write, call is not None, zero_ok, dead_ok) and call is not None:
@@ -215,7 +219,7 @@ def memory(w: Walk, reg: Reg, at: int, size: int, write: bool, zero_ok: bool, ca
     elif reg.type == r.CTX and w.env.prog_type.ctx_offsets == "any":
         regions.context(w, reg, at, 0, size, zero_ok)
     elif not (zero_ok and not size and is_null(reg)):
-        raise Refuse(EACCES, f"R{at} type={type_name(reg.type)} expected=fp")
+        raise Refuse(p.ARGUMENT_TYPE, EACCES, f"R{at} type={type_name(reg.type)} expected=fp")
 
 
 def sized(w: Walk, reg: Reg, at: int, write: bool, zero_ok: bool, uninit: bool, call: Call | None) -> None:
@@ -224,11 +228,12 @@ def sized(w: Walk, reg: Reg, at: int, write: bool, zero_ok: bool, uninit: bool, 
     if call is not None:
         call.max_size = num.umax
     if num.smin < 0:
-        raise Refuse(EACCES, f"R{at} min value is negative, either use unsigned or 'var &= const'")
+        raise Refuse(p.SIZE_ARGUMENT, EACCES, f"R{at} min value is negative, either use unsigned or 'var &= const'")
     if not num.umin and not zero_ok:
-        raise Refuse(EACCES, f"R{at} invalid zero-sized read: u64=[{num.umin},{num.umax}]")
+        raise Refuse(p.ZERO_SIZE, EACCES, f"R{at} invalid zero-sized read: u64=[{num.umin},{num.umax}]")
     if num.umax >= 1 << 29:
-        raise Refuse(EACCES, f"R{at} unbounded memory access, use 'var &= const' or 'if (var < const)'")
+        raise Refuse(p.SIZE_ARGUMENT, EACCES,
+                     f"R{at} unbounded memory access, use 'var &= const' or 'if (var < const)'")
     buffer = w.regs[at - 1]
     assert buffer is not None
     memory(w, buffer, at - 1, num.umax, write, zero_ok, call if uninit and not num.mask else None)
@@ -237,8 +242,9 @@ def sized(w: Walk, reg: Reg, at: int, write: bool, zero_ok: bool, uninit: bool, 
 
 def _map(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
     if call.map is not None and (call.map is not reg.what or call.map_uid != reg.aux):
-        raise Refuse(EINVAL, f"timer pointer in R1 map_uid={call.map_uid} doesn't match map pointer in R2 "
-                             f"map_uid={reg.aux}")
+        raise Refuse(p.FIELD_OF_MAP, EINVAL,
+                     f"timer pointer in R1 map_uid={call.map_uid} doesn't match map pointer in R2 "
+                     f"map_uid={reg.aux}")
     call.map, call.map_uid = reg.what, reg.aux
 
 
@@ -302,7 +308,7 @@ def _size(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, r
 
 def _alloc_size(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
     if reg.num.mask:
-        raise Refuse(EACCES, f"R{at} is not a known constant'")
+        raise Refuse(p.CONSTANT_ARGUMENT, EACCES, f"R{at} is not a known constant'")
     call.mem_size = reg.num.value
     w.precise(at)
 
@@ -314,13 +320,13 @@ def _function(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | Non
 def _const_string(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
     used = reg.what
     if not used.frozen:
-        raise Refuse(EACCES, f"R{at} does not point to a readonly map'")
+        raise Refuse(p.CONSTANT_STRING, EACCES, f"R{at} does not point to a readonly map'")
     if reg.num.mask:
-        raise Refuse(EACCES, f"R{at} is not a constant address'")
+        raise Refuse(p.CONSTANT_STRING, EACCES, f"R{at} is not a constant address'")
     start = reg.off + reg.num.smin
     regions.map_value(w, reg, at, 0, used.value_size - start)
     if b"\0" not in used.spec.data[start:]:
-        raise Refuse(EINVAL, "string is not zero-terminated")
+        raise Refuse(p.CONSTANT_STRING, EINVAL, "string is not zero-terminated")
 
 
 def _spin_lock(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:

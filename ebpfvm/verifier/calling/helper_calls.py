@@ -12,6 +12,7 @@ from ebpfvm.ints import S32_MAX
 from ebpfvm.verifier.calling import dynptrs, frames, helper_args
 from ebpfvm.verifier.calling.call_meta import Call
 from ebpfvm.verifier.domain.num import Num
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.env import is_gpl
@@ -49,19 +50,19 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
 
     def step(w: Walk) -> int:
         if w.state.locks and (general is None or not general.in_lock):
-            raise Refuse(EINVAL, "function calls are not allowed while holding a lock")
+            raise Refuse(p.LOCK_HELD, EINVAL, "function calls are not allowed while holding a lock")
         if not number:
-            raise Refuse(EINVAL, "program of this type cannot use helper bpf_unspec#0")
+            raise Refuse(p.HELPER_NOT_ALLOWED, EINVAL, "program of this type cannot use helper bpf_unspec#0")
         if general is None:
             if poison is not None:
-                raise Refuse(EINVAL, poison.reason) if poison.modelled else unsupported(poison.reason)
-            raise Refuse(EINVAL, f"invalid func {name}#{number}")
+                raise Refuse(p.UNKNOWN_HELPER, EINVAL, poison.reason) if poison.modelled else unsupported(poison.reason)
+            raise Refuse(p.UNKNOWN_HELPER, EINVAL, f"invalid func {name}#{number}")
         if offered is None:
-            raise Refuse(EINVAL, f"program of this type cannot use helper {name}#{number}")
+            raise Refuse(p.HELPER_NOT_ALLOWED, EINVAL, f"program of this type cannot use helper {name}#{number}")
         if offered.gpl_only and not is_gpl(env.program.license):
-            raise Refuse(EINVAL, "cannot call GPL-restricted function from non-GPL compatible program")
+            raise Refuse(p.GPL_ONLY, EINVAL, "cannot call GPL-restricted function from non-GPL compatible program")
         if offered.barred:
-            raise Refuse(EINVAL, f"helper call is not allowed in {offered.barred}")
+            raise Refuse(p.HELPER_NOT_ALLOWED, EINVAL, f"helper call is not allowed in {offered.barred}")
         _context(w, offered, number)
         call(w, offered, number)
         return frames.may_leave(w, after, UNKNOWN_SCALAR, offered.changes_packet) if tail_call else after
@@ -73,12 +74,12 @@ def _context(w: Walk, helper: Helper, number: int) -> None:
     if not helper.might_sleep:
         return
     if not w.env.rules.one_sleep_check and not w.in_sleepable():
-        raise Refuse(EINVAL, "helper call might sleep in a non-sleepable prog")
+        raise Refuse(p.SLEEPING_CALL, EINVAL, "helper call might sleep in a non-sleepable prog")
     state = w.state
     where = ("rcu_read_lock region" if state.rcu else "non-preemptible region" if state.preempt
              else "IRQ-disabled region" if state.irq_id else "non-sleepable prog" if not w.in_sleepable() else "")
     if where:
-        raise Refuse(EINVAL, f"sleepable helper {helper.name}#{number} in {where}")
+        raise Refuse(p.SLEEPING_CALL, EINVAL, f"sleepable helper {helper.name}#{number} in {where}")
 
 
 def call(w: Walk, helper: Helper, number: int) -> None:
@@ -118,7 +119,7 @@ def _within(w: Walk, helper: Helper, at: int, allowed: tuple[int, int]) -> None:
     reg = w.regs[at]
     assert reg is not None
     if reg.type != SCALAR:
-        raise Refuse(EINVAL, f"R{at} is not a scalar")
+        raise Refuse(p.ARGUMENT_TYPE, EINVAL, f"R{at} is not a scalar")
     if w.env.program.attach_type == "cgroup_getsockopt":  # the kernel looks at the value when the program has run
         return
     w.precise(at)
@@ -131,20 +132,22 @@ def _function_known(w: Walk, helper: Helper, number: int) -> None:
     if kind.name == "tracing":
         if program.attach_type in ("trace_raw_tp", "trace_iter"):
             names = "fentry/fexit/fsession/fmod_ret" if w.env.rules.has_fsession else "fentry/fexit/fmod_ret"
-            raise Refuse(ENOTSUPP, f"func {helper.name}#{number} supported only for {names} programs")
+            raise Refuse(p.HELPER_NOT_ALLOWED, ENOTSUPP,
+                         f"func {helper.name}#{number} supported only for {names} programs")
     elif kind.name != "kprobe":
         type_number = next(key for key, item in w.env.dialect.prog_types.items() if item is kind)
-        raise Refuse(ENOTSUPP, f"func {helper.name}#{number} not supported for program type {type_number}")
+        raise Refuse(p.HELPER_NOT_ALLOWED, ENOTSUPP,
+                     f"func {helper.name}#{number} not supported for program type {type_number}")
 
 
 def _map_rules(w: Walk, made: Call) -> None:
     """Record the map and key of the call (record_func_map and record_func_key)."""
     used, helper = made.map, made.helper
     if used is not None and helper.map_op in _WRITERS and used.flags & 1 << 7:
-        raise Refuse(EACCES, "write into map forbidden")
+        raise Refuse(p.MAP_ACCESS_RIGHTS, EACCES, "write into map forbidden")
     if helper.role == "tail_call":
         if used is None or helper.name not in used.type.funcs:
-            raise Refuse(EINVAL, "expected prog array map for tail call", open_end=True)
+            raise Refuse(p.HELPER_MAP_TYPE, EINVAL, "expected prog array map for tail call", open_end=True)
         index = w.regs[3]
         if index is not None and index.type == SCALAR and not index.num.mask and index.num.value < used.max_entries:
             w.precise(3)
@@ -173,7 +176,8 @@ def _release(w: Walk, made: Call) -> None:
     if is_null(reg):
         return
     if not made.ref or not references.release(w, made.ref):
-        raise Refuse(EINVAL, f"func {made.helper.name}#{made.number} reference has not been acquired before")
+        raise Refuse(p.RELEASE_UNOWNED, EINVAL,
+                     f"func {made.helper.name}#{made.number} reference has not been acquired before")
 
 
 def _specials(w: Walk, made: Call) -> None:
@@ -191,7 +195,7 @@ def _tail_call(w: Walk, made: Call) -> None:
 def _walk_map(w: Walk, made: Call) -> None:
     assert made.map is not None
     if not made.map.type.for_each:
-        raise Refuse(ENOTSUPP, "callback function not allowed for map")
+        raise Refuse(p.HELPER_MAP_TYPE, ENOTSUPP, "callback function not allowed for map")
     frames.push_callback(w, made.subprog, frames.for_each_callback)
 
 
@@ -208,7 +212,8 @@ def _loop(w: Walk, made: Call) -> None:
     count = w.regs[1]
     assert count is not None
     if count.type != SCALAR:
-        raise Refuse(EFAULT, "verifier bug: backtracking misuse")  # 6.18 takes anything and then trips over it
+        raise Refuse(p.VERIFIER_BUG, EFAULT,
+                     "verifier bug: backtracking misuse")  # 6.18 takes anything and then trips over it
     w.precise(1)
     if w.frame.callback_depth < count.num.umax:
         frames.push_callback(w, made.subprog, frames.loop_callback)
@@ -224,14 +229,15 @@ def _set_timer(w: Walk, made: Call) -> None:
 def _local_storage(w: Walk, made: Call) -> None:
     flags = w.regs[2]
     if flags is None or flags.type != SCALAR or flags.num.mask or flags.num.value:
-        raise Refuse(EINVAL, "get_local_storage() doesn't support non-zero flags")
+        raise Refuse(p.CONSTANT_ARGUMENT, EINVAL, "get_local_storage() doesn't support non-zero flags")
 
 
 def _dynptr_from_mem(w: Walk, made: Call) -> None:
     source = w.regs[1]
     assert source is not None
     if source.type != r.MAP_VALUE:
-        raise Refuse(EACCES, f"Unsupported reg type {r.type_name(source.type)} for {made.helper.name} data")
+        raise Refuse(p.ARGUMENT_TYPE, EACCES,
+                     f"Unsupported reg type {r.type_name(source.type)} for {made.helper.name} data")
 
 
 def _inlined(w: Walk, callback: int) -> None:
@@ -251,11 +257,11 @@ def _format(w: Walk, made: Call) -> None:
     fmt, size = w.regs[3], w.regs[5]
     assert fmt is not None and size is not None
     if size.num.value % 8:
-        raise Refuse(EINVAL)  # the kernel says nothing here
+        raise Refuse(p.CONSTANT_STRING, EINVAL)  # the kernel says nothing here
     text = fmt.what.spec.data[fmt.off + fmt.num.smin:].partition(b"\0")[0]
     count = wanted(text)
     if count is None or count > size.num.value // 8:
-        raise Refuse(EINVAL, "Invalid format string")
+        raise Refuse(p.CONSTANT_STRING, EINVAL, "Invalid format string")
 
 
 # None: the call is special in its arguments or its result only.
@@ -348,12 +354,12 @@ def _map_fits(w: Walk, made: Call) -> None:
         return
     kind = used.type
     if any(spec.kind is Arg.CONST_MAP_PTR for spec in helper.args) and name not in kind.funcs:
-        raise Refuse(EINVAL, f"cannot pass map_type {used.number} into func {name}#{made.number}")
+        raise Refuse(p.HELPER_MAP_TYPE, EINVAL, f"cannot pass map_type {used.number} into func {name}#{made.number}")
     # Programs of sock_ops may take a socket out of such a map, but put one in only with helpers of their own.
     changers = {"update": kind.update_from, "delete": kind.update_from | {"sock_ops"}}
     if kind.update_from and w.env.prog_type.name not in changers.get(helper.map_op, {w.env.prog_type.name}):
-        raise Refuse(EINVAL, f"cannot pass map_type {used.number} into func {name}#{made.number}")
+        raise Refuse(p.HELPER_MAP_TYPE, EINVAL, f"cannot pass map_type {used.number} into func {name}#{made.number}")
     if helper.role == "tail_call" and w.frame.cb and w.env.rules.bars_early_end:
-        raise Refuse(EINVAL, "cannot tail call within callback")
+        raise Refuse(p.NOT_IN_CALLBACK, EINVAL, "cannot tail call within callback")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.calling.dynptrs import slots_at
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import Reg, known, pointer
@@ -38,7 +39,7 @@ def iterator(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
     kind, flags = _kind(param), made.kfunc.flags
     if reg.type != r.STACK:
         who = w.env.rules.argument(at)
-        raise Refuse(EINVAL, f"{who} expected pointer to an iterator on stack")
+        raise Refuse(p.ITERATOR_STATE, EINVAL, f"{who} expected pointer to an iterator on stack")
     count = _SLOTS[kind]
     new = "iter_new" in flags
     message = f"expected {'un' if new else 'an '}initialized iter_{kind} as {_name(w, at)}"
@@ -48,14 +49,14 @@ def iterator(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
     states = [slot.reg if slot is not None and ITER in slot.types else None for slot in slots]
     if new:
         if any(slot is not None and ITER in slot.types for slot in slots):
-            raise Refuse(EINVAL, message)
+            raise Refuse(p.ITERATOR_STATE, EINVAL, message)
         stack.write(w, reg, at, 0, 8, None, -1)
         made.extra["iter"] = (frame.no, index, kind)
         return
     good = all(isinstance(item, IterState) and item.kind == kind for item in states)
     first = states[0]
     if not good or not isinstance(first, IterState) or not first.first:
-        raise Refuse(EINVAL, message)
+        raise Refuse(p.ITERATOR_STATE, EINVAL, message)
     w.stack_read(frame, (1 << count) - 1 << index - count + 1)
     made.ref = first.ref
     made.extra["iter"] = (frame.no, index, kind)
@@ -113,7 +114,7 @@ def _set(slots: dict[int, Slot], index: int, kind: str, state: IterState) -> Non
 def rcu_lock(w: Walk, made: KfuncCall) -> None:
     """Enter an RCU read-side section (bpf_rcu_read_lock)."""
     if w.state.rcu and not w.env.rules.rcu_nests:
-        raise Refuse(EINVAL, f"nested rcu read lock (kernel function {made.kfunc.name})")
+        raise Refuse(p.RCU_PAIRING, EINVAL, f"nested rcu read lock (kernel function {made.kfunc.name})")
     w.state.rcu += 1
 
 
@@ -121,7 +122,7 @@ def rcu_unlock(w: Walk, made: KfuncCall) -> None:
     """Leave an RCU read-side section (bpf_rcu_read_unlock); pointers that it protected become unsafe."""
     state = w.state
     if not state.rcu:
-        raise Refuse(EINVAL, f"unmatched rcu read unlock (kernel function {made.kfunc.name})")
+        raise Refuse(p.RCU_PAIRING, EINVAL, f"unmatched rcu read unlock (kernel function {made.kfunc.name})")
     state.rcu -= 1
     if not state.rcu:
         references.replace_regs(state, lambda reg: r.with_type(
@@ -136,7 +137,8 @@ def preempt_disable(w: Walk, made: KfuncCall) -> None:
 def preempt_enable(w: Walk, made: KfuncCall) -> None:
     """Leave a section that cannot be preempted (bpf_preempt_enable)."""
     if not w.state.preempt:
-        raise Refuse(EINVAL, f"unmatched attempt to enable preemption (kernel function {made.kfunc.name})")
+        raise Refuse(p.PREEMPT_PAIRING, EINVAL,
+                     f"unmatched attempt to enable preemption (kernel function {made.kfunc.name})")
     w.state.preempt -= 1
 
 
@@ -144,7 +146,7 @@ def irq_flag(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
     """Check the flag of bpf_local_irq_save and bpf_local_irq_restore."""
     who = w.env.rules.argument(at)
     if reg.type != r.STACK:
-        raise Refuse(EINVAL, f"{who} doesn't point to an irq flag on stack")
+        raise Refuse(p.IRQ_FLAG, EINVAL, f"{who} doesn't point to an irq flag on stack")
     saving = made.kfunc.role in ("irq_save", "res_lock")
     kind = "native" if made.kfunc.role in ("irq_save", "irq_restore") else "lock"
     message = f"expected {'un' if saving else 'an '}initialized irq flag as {who}"
@@ -154,7 +156,7 @@ def irq_flag(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
     holds = slot is not None and IRQ in slot.types
     if saving:
         if holds:
-            raise Refuse(EINVAL, message)
+            raise Refuse(p.IRQ_FLAG, EINVAL, message)
         stack.write(w, reg, at, 0, 8, None, -1)
         id = references.acquire(w, kind="irq")
         w.state.irq_id = id
@@ -162,9 +164,10 @@ def irq_flag(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
         w.stack_written(frame, 1 << index)
         return
     if slot is None or not isinstance(slot.reg, IrqState):
-        raise Refuse(EINVAL, message)
+        raise Refuse(p.IRQ_FLAG, EINVAL, message)
     if slot.reg.kind != kind:
-        raise Refuse(EINVAL, f"irq flag acquired by {slot.reg.kind} kfuncs cannot be restored with {kind} kfuncs")
+        raise Refuse(p.IRQ_FLAG, EINVAL,
+                     f"irq flag acquired by {slot.reg.kind} kfuncs cannot be restored with {kind} kfuncs")
     w.stack_read(frame, 1 << index)
     _restore(w, slot.reg)
     w.stack_written(frame, 1 << index)
@@ -175,8 +178,9 @@ def _restore(w: Walk, flag: IrqState) -> None:
     state = w.state
     if flag.ref != state.irq_id:
         held = next(ref for ref in state.refs if ref.kind == "irq" and ref.id == state.irq_id)
-        raise Refuse(EACCES, f"cannot restore irq state out of order, expected id={state.irq_id} acquired at "
-                             f"insn_idx={held.pc}")
+        raise Refuse(p.IRQ_FLAG, EACCES,
+                     f"cannot restore irq state out of order, expected id={state.irq_id} acquired at "
+                     f"insn_idx={held.pc}")
     state.refs = tuple(ref for ref in state.refs if not (ref.kind == "irq" and ref.id == flag.ref))
     left = [ref.id for ref in state.refs if ref.kind == "irq"]
     state.irq_id = left[-1] if left else 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.calling import families
 from ebpfvm.verifier.calling import helper_args as args_
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, is_null
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
@@ -58,15 +59,16 @@ def check(w: Walk, made: KfuncCall) -> None:
         elif _pointer(w, made, at, param, reg):
             at += 1  # its size was looked at with it
     if "release" in made.kfunc.flags and not made.release_at and not w.env.rules.one_release_check:
-        raise Refuse(EINVAL, f"release kernel function {made.kfunc.name} expects refcounted PTR_TO_BTF_ID")
+        raise Refuse(p.RELEASE_UNOWNED, EINVAL,
+                     f"release kernel function {made.kfunc.name} expects refcounted PTR_TO_BTF_ID")
 
 
 def _scalar(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
     if reg.type != SCALAR:
-        raise Refuse(EINVAL, f"R{at} is not a scalar")
+        raise Refuse(p.ARGUMENT_TYPE, EINVAL, f"R{at} is not a scalar")
     if "k" in param.suffixes:
         if reg.num.mask:
-            raise Refuse(EINVAL, f"R{at} must be a known constant")
+            raise Refuse(p.CONSTANT_ARGUMENT, EINVAL, f"R{at} must be a known constant")
         w.precise(at)
         made.constant = reg.num.value
 
@@ -78,7 +80,7 @@ def _pointer(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
     may_be_null = bool(param.suffixes & {"nullable", "opt"})
     if strict and (is_null(reg) or reg.type & r.MAYBE_NULL) and not may_be_null:
         number = w.env.rules.argument(at, "arg")
-        raise Refuse(EACCES, f"Possibly NULL pointer passed to trusted {number}")
+        raise Refuse(p.NULL_ARGUMENT, EACCES, f"Possibly NULL pointer passed to trusted {number}")
     _note_reference(w, made, at, reg)
     size = _size_of(w, made, at)
     special = None if _is_context(w, param) else families.special_argument(param)
@@ -87,8 +89,9 @@ def _pointer(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
     is_object = special is None and not _is_context(w, param) and not _is_slot(made, at, param) and (
         reg.type & r.BASE == r.BTF_ID or reg.type & r.BASE in _STRUCTS)
     if is_object and not param.struct and param.pointers == 1:
-        raise Refuse(EINVAL, f"kernel function {kfunc.name} {_args(w, at)} pointer type {_kind(param)} is not "
-                             "supported")
+        raise Refuse(p.ARGUMENT_TYPE, EINVAL,
+                     f"kernel function {kfunc.name} {_args(w, at)} pointer type {_kind(param)} is not "
+                     "supported")
     if special is None and not is_object and not _is_context(w, param) and not _is_slot(made, at, param):
         _numbers(w, at, param, size)
     if is_object or "alloc" in param.suffixes:
@@ -98,7 +101,8 @@ def _pointer(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
         special(w, made, at, param, reg)
     elif _is_context(w, param):
         if reg.type != r.CTX:
-            raise Refuse(EINVAL, f"{name_of(w, at)} expected pointer to ctx, but got {r.type_name(reg.type)}")
+            raise Refuse(p.ARGUMENT_TYPE, EINVAL,
+                         f"{name_of(w, at)} expected pointer to ctx, but got {r.type_name(reg.type)}")
     elif _is_slot(made, at, param):
         _slot(w, made, at, reg)
     elif is_object:
@@ -146,8 +150,9 @@ def _numbers(w: Walk, at: int, param: KfuncParam, size: Reg | None) -> None:
     if param.type in _INTS or param.type in PLAIN or (size is not None and param.type == "void"):
         return
     what = "void, " if size is not None else ""
-    raise Refuse(EINVAL, f"{name_of(w, at)} pointer type {_kind(param)} must point to {what}scalar, or struct with "
-                         "scalar")
+    raise Refuse(p.ARGUMENT_TYPE, EINVAL,
+                 f"{name_of(w, at)} pointer type {_kind(param)} must point to {what}scalar, or struct with "
+                 "scalar")
 
 
 def _trusted(made: KfuncCall, at: int, reg: Reg, strict: bool) -> None:
@@ -155,16 +160,17 @@ def _trusted(made: KfuncCall, at: int, reg: Reg, strict: bool) -> None:
     if not strict or r.is_trusted(reg):
         return
     if "rcu" not in made.kfunc.flags:
-        raise Refuse(EINVAL, f"R{at} must be referenced or trusted")
+        raise Refuse(p.UNTRUSTED_POINTER, EINVAL, f"R{at} must be referenced or trusted")
     if not reg.type & r.RCU:
-        raise Refuse(EINVAL, f"R{at} must be a rcu pointer")
+        raise Refuse(p.UNTRUSTED_POINTER, EINVAL, f"R{at} must be a rcu pointer")
 
 
 def _offset(w: Walk, made: KfuncCall, at: int, reg: Reg) -> None:
     """Check the offset of a pointer argument (check_func_arg_reg_off)."""
     if "release" in made.kfunc.flags and reg.ref:
         if reg.off or (w.env.rules.offset_in_var_off and (reg.num.mask or reg.num.value)):
-            raise Refuse(EINVAL, f"R{at} must have zero offset when passed to release func or trusted arg to kfunc")
+            raise Refuse(p.MODIFIED_POINTER, EINVAL,
+                         f"R{at} must have zero offset when passed to release func or trusted arg to kfunc")
         regions.unmodified(w, reg, at)
     else:
         args_.offset(w, reg, at)
@@ -174,7 +180,8 @@ def _note_reference(w: Walk, made: KfuncCall, at: int, reg: Reg) -> None:
     kfunc = made.kfunc
     if "release" in kfunc.flags and not made.release_at:
         if not reg.ref and w.env.rules.one_release_check and _releases(made, at):
-            raise Refuse(EINVAL, f"release kfunc {kfunc.name} expects referenced PTR_TO_BTF_ID passed to R{at}")
+            raise Refuse(p.RELEASE_UNOWNED, EINVAL,
+                         f"release kfunc {kfunc.name} expects referenced PTR_TO_BTF_ID passed to R{at}")
         if reg.ref:
             made.release_at = at
     if reg.ref:
@@ -189,18 +196,19 @@ def _releases(made: KfuncCall, at: int) -> bool:
 def _slot(w: Walk, made: KfuncCall, at: int, reg: Reg) -> None:
     """Check a kptr slot of a map value (KF_KPTR_GET, Linux 6.1)."""
     if reg.type & r.BASE != r.MAP_VALUE or reg.type & r.MAYBE_NULL:
-        raise Refuse(EINVAL, f"arg#{at - 1} expected pointer to map value")
+        raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"arg#{at - 1} expected pointer to map value")
     if reg.num.mask:
-        raise Refuse(EINVAL, f"arg#{at - 1} must have constant offset")
+        raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"arg#{at - 1} must have constant offset")
     off = reg.off + reg.num.smin
     found = next((item for item in reg.what.fields if item.is_kptr and item.off == off), None)
     if found is None or found.kind != "kptr_ref":
-        raise Refuse(EINVAL, f"arg#{at - 1} no referenced kptr at map value offset={off}")
+        raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"arg#{at - 1} no referenced kptr at map value offset={off}")
     made.slot = found
     wanted, has = made.kfunc.params[at - 1].struct, btf_access.struct_of(w, found)
     if has.name != wanted:
-        raise Refuse(EINVAL, f"kernel function {made.kfunc.name} args#{at - 1} expected pointer to STRUCT {wanted} but "
-                             f"R{at} has a pointer to STRUCT {has.name}")
+        raise Refuse(p.ARGUMENT_TYPE, EINVAL,
+                     f"kernel function {made.kfunc.name} args#{at - 1} expected pointer to STRUCT {wanted} but "
+                     f"R{at} has a pointer to STRUCT {has.name}")
 
 
 def _object(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
@@ -208,14 +216,15 @@ def _object(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> N
     base, wanted = reg.type & r.BASE, param.struct
     if base == r.BTF_ID and reg.type & ~r.BASE & ~r.TRUSTED_FLAGS and not reg.type & r.RCU:
         plain = r.type_name(base | reg.type & r.TRUSTED_FLAGS)
-        raise Refuse(EINVAL, f"{name_of(w, at)} is {r.type_name(reg.type)} expected {plain} or socket")
+        raise Refuse(p.ARGUMENT_TYPE, EINVAL, f"{name_of(w, at)} is {r.type_name(reg.type)} expected {plain} or socket")
     has = reg.what.name if base == r.BTF_ID else _STRUCTS[base]
     strict = "release" in made.kfunc.flags and bool(reg.ref)
     own = base == r.BTF_ID and reg.what.btf is not None
     if not own and (struct_walk.fits(w, has, reg.off, wanted, strict) or (wanted, has) in _PROJECTIONS):
         return
-    raise Refuse(EINVAL, f"kernel function {made.kfunc.name} {_args(w, at)} expected pointer to STRUCT {wanted} but "
-                         f"R{at} has a pointer to STRUCT {has}")
+    raise Refuse(p.ARGUMENT_TYPE, EINVAL,
+                 f"kernel function {made.kfunc.name} {_args(w, at)} expected pointer to STRUCT {wanted} but "
+                 f"R{at} has a pointer to STRUCT {has}")
 
 
 def _memory(w: Walk, at: int, param: KfuncParam, reg: Reg) -> None:
@@ -237,9 +246,10 @@ def _sized(w: Walk, made: KfuncCall, at: int, param: KfuncParam, size: Reg) -> N
             args_.sized(w, size, at + 1, True, True, False, None)
         except Refuse as refused:
             both = f"R{at} and R{at + 1}" if w.env.rules.register_names_in_messages else f"arg#{at - 1} arg#{at}"
-            raise Refuse(refused.errno, *refused.lines, f"{both} memory, len pair leads to invalid memory "
+            raise Refuse(refused.property, refused.errno,
+                         *refused.lines, f"{both} memory, len pair leads to invalid memory "
                                                         "access") from refused
     if "szk" in made.kfunc.params[at].suffixes:
         if size.num.mask:
-            raise Refuse(EINVAL, f"R{at + 1} must be a known constant")
+            raise Refuse(p.CONSTANT_ARGUMENT, EINVAL, f"R{at + 1} must be a known constant")
         made.constant = size.num.value

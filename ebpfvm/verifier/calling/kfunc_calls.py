@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.calling import families, frames, kfunc_args
 from ebpfvm.verifier.calling.call_meta import KfuncCall
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg, pointer
@@ -39,16 +40,16 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
 
     def step(w: Walk) -> int:
         if w.state.locks and (kfunc is None or not kfunc.in_lock):
-            raise Refuse(EINVAL, "function calls are not allowed while holding a lock")
+            raise Refuse(p.LOCK_HELD, EINVAL, "function calls are not allowed while holding a lock")
         if kfunc is None and missing is not None:
-            raise Refuse(EINVAL, f"kfunc '{missing}' is referenced but wasn't resolved")
+            raise Refuse(p.UNRESOLVED_KFUNC, EINVAL, f"kfunc '{missing}' is referenced but wasn't resolved")
         if kfunc is None:  # number 0: it does nothing here, and is refused after the walk
             w.found.reached_weak = True
             return after
         if not allowed:
-            raise Refuse(EACCES, f"calling kernel function {kfunc.name} is not allowed")
+            raise Refuse(p.KFUNC_NOT_ALLOWED, EACCES, f"calling kernel function {kfunc.name} is not allowed")
         if "sleepable" in kfunc.flags and not w.in_sleepable():
-            raise Refuse(EACCES, f"program must be sleepable to call sleepable kfunc {kfunc.name}")
+            raise Refuse(p.SLEEPING_CALL, EACCES, f"program must be sleepable to call sleepable kfunc {kfunc.name}")
         return call(w, kfunc, insn.imm, after)
     return step
 
@@ -83,13 +84,15 @@ def call(w: Walk, kfunc: Kfunc, number: int, after: int) -> int:
 def _release(w: Walk, made: KfuncCall) -> None:
     if not made.release_at or not made.ref:
         name = made.kfunc.name
-        raise Refuse(EINVAL, f"kfunc {name}#{made.number} reference has not been acquired before")
+        raise Refuse(p.RELEASE_UNOWNED, EINVAL, f"kfunc {name}#{made.number} reference has not been acquired before")
     if w.env.rules.reference_tree:
         child = next((ref for ref in w.state.refs if ref.parent == made.ref), None)
         if child is not None:
-            raise Refuse(EINVAL, f"Leaking reference id={child.id} alloc_insn={child.pc}. Release it first.")
+            raise Refuse(p.REFERENCE_LEAK, EINVAL,
+                         f"Leaking reference id={child.id} alloc_insn={child.pc}. Release it first.")
     if not references.release(w, made.ref):
-        raise Refuse(EINVAL, f"kfunc {made.kfunc.name}#{made.number} reference has not been acquired before")
+        raise Refuse(p.RELEASE_UNOWNED, EINVAL,
+                     f"kfunc {made.kfunc.name}#{made.number} reference has not been acquired before")
 
 
 def result(w: Walk, made: KfuncCall) -> Reg | None:

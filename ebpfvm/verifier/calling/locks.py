@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EACCES, EINVAL
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.references import drop_non_owning
 from ebpfvm.verifier.machine.signal import Refuse
@@ -43,20 +44,22 @@ def spin(w: Walk, reg: Reg, at: int, lock: bool, name: str, holds: str = "lock")
     """
     if in_tree_callback(w):
         which = "res_spin" if name == "bpf_res_spin" else "spin"
-        raise Refuse(EACCES, f"can't {which}_{{lock,unlock}} in rbtree cb")
+        raise Refuse(p.NOT_IN_CALLBACK, EACCES, f"can't {which}_{{lock,unlock}} in rbtree cb")
     kind = "res_spin_lock" if name == "bpf_res_spin" else "spin_lock"
     if reg.num.mask:
-        raise Refuse(EINVAL, f"R{at} doesn't have constant offset. {name}_lock has to be at the constant offset")
+        raise Refuse(p.FIELD_ARGUMENT, EINVAL,
+                     f"R{at} doesn't have constant offset. {name}_lock has to be at the constant offset")
     is_map = reg.type & r.BASE == r.MAP_VALUE
     if is_map and reg.what.spec.btf is None:
-        raise Refuse(EINVAL, f"map '{reg.what.name}' has to have BTF in order to use {name}_lock")
+        raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"map '{reg.what.name}' has to have BTF in order to use {name}_lock")
     field = next((item for item in fields_of(reg) if item.kind == kind), None)
     if field is None:
         what = f"map '{reg.what.name}'" if is_map else "local 'kptr'"
-        raise Refuse(EINVAL, f"{what} has no valid {name}_lock")
+        raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"{what} has no valid {name}_lock")
     off = reg.off + reg.num.smin
     if field.off != off:
-        raise Refuse(EINVAL, f"off {off} doesn't point to 'struct {name}_lock' that is at {field.off}")
+        raise Refuse(p.FIELD_ARGUMENT, EINVAL,
+                     f"off {off} doesn't point to 'struct {name}_lock' that is at {field.off}")
     (_take if lock else _give)(w, reg, owner_of(reg), name, holds)
 
 
@@ -64,7 +67,7 @@ def _take(w: Walk, reg: Reg, owner: object, name: str, kind: str) -> None:
     state = w.state
     held = [ref for ref in state.refs if ref.kind in LOCKS]  # no bpf_spin_lock: under it no lock is taken
     if any(ref.kind != "lock" and ref.id == reg.id and ref.ptr is owner for ref in held):
-        raise Refuse(EINVAL, "Acquiring the same lock again, AA deadlock detected")
+        raise Refuse(p.LOCK_PAIRING, EINVAL, "Acquiring the same lock again, AA deadlock detected")
     state.refs += (Ref(kind, reg.id, w.pc, owner),)
     state.locks += 1
     state.active_lock = (reg.id, owner)
@@ -73,12 +76,12 @@ def _take(w: Walk, reg: Reg, owner: object, name: str, kind: str) -> None:
 def _give(w: Walk, reg: Reg, owner: object, name: str, kind: str) -> None:
     state = w.state
     if not state.locks:
-        raise Refuse(EINVAL, f"{name}_unlock without taking a lock")
+        raise Refuse(p.LOCK_PAIRING, EINVAL, f"{name}_unlock without taking a lock")
     found = next((ref for ref in state.refs if ref.kind == kind and ref.id == reg.id and ref.ptr is owner), None)
     if found is None:
-        raise Refuse(EINVAL, f"{name}_unlock of different lock")
+        raise Refuse(p.LOCK_PAIRING, EINVAL, f"{name}_unlock of different lock")
     if (reg.id, owner) != state.active_lock:
-        raise Refuse(EINVAL, f"{name}_unlock cannot be out of order")
+        raise Refuse(p.LOCK_PAIRING, EINVAL, f"{name}_unlock cannot be out of order")
     state.refs = tuple(ref for ref in state.refs if ref is not found)
     state.locks -= 1
     left = [ref for ref in state.refs if ref.kind in LOCKS]
@@ -90,15 +93,16 @@ def map_field(reg: Reg, at: int, kind: str, struct: str) -> None:
     """Check that the pointer is exactly at the map value's only field of a kind (check_map_field_pointer)."""
     used = reg.what
     if reg.num.mask:
-        raise Refuse(EINVAL, f"R{at} doesn't have constant offset. {struct} has to be at the constant offset")
+        raise Refuse(p.FIELD_ARGUMENT, EINVAL,
+                     f"R{at} doesn't have constant offset. {struct} has to be at the constant offset")
     if used.spec.btf is None:
-        raise Refuse(EINVAL, f"map '{used.name}' has to have BTF in order to use {struct}")
+        raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"map '{used.name}' has to have BTF in order to use {struct}")
     field = used.field_of(kind)
     if field is None:
-        raise Refuse(EINVAL, f"map '{used.name}' has no valid {struct}")
+        raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"map '{used.name}' has no valid {struct}")
     off = reg.off + reg.num.smin
     if field.off != off:
-        raise Refuse(EINVAL, f"off {off} doesn't point to 'struct {struct}' that is at {field.off}")
+        raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"off {off} doesn't point to 'struct {struct}' that is at {field.off}")
 
 
 def kptr_dest(w: Walk, call: Call, reg: Reg, at: int) -> None:
@@ -106,21 +110,22 @@ def kptr_dest(w: Walk, call: Call, reg: Reg, at: int) -> None:
     if reg.type & r.BASE == r.MAP_VALUE:
         used = reg.what
         if used.spec.btf is None:
-            raise Refuse(EINVAL, f"map '{used.name}' has to have BTF in order to use bpf_kptr_xchg")
+            raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"map '{used.name}' has to have BTF in order to use bpf_kptr_xchg")
         if not any(item.is_kptr for item in used.fields):
-            raise Refuse(EINVAL, f"R{at} has no valid kptr")
+            raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"R{at} has no valid kptr")
         call.map = used
         call.map_uid = reg.aux
     elif not any(item.is_kptr for item in fields_of(reg)):
-        raise Refuse(EINVAL, f"R{at} has no valid kptr")
+        raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"R{at} has no valid kptr")
     if reg.num.mask:
-        raise Refuse(EINVAL, f"R{at} doesn't have constant offset. kptr has to be at the constant offset")
+        raise Refuse(p.FIELD_ARGUMENT, EINVAL,
+                     f"R{at} doesn't have constant offset. kptr has to be at the constant offset")
     off = reg.off + reg.num.smin
     field = next((item for item in fields_of(reg) if item.is_kptr and item.off == off), None)
     if field is None:
-        raise Refuse(EACCES, f"off={off} doesn't point to kptr")
+        raise Refuse(p.FIELD_ARGUMENT, EACCES, f"off={off} doesn't point to kptr")
     if field.kind not in ("kptr_ref", "kptr_percpu"):
-        raise Refuse(EACCES, f"off={off} kptr isn't referenced kptr")
+        raise Refuse(p.FIELD_ARGUMENT, EACCES, f"off={off} kptr isn't referenced kptr")
     btf_access.struct_of(w, field)
     call.kptr = field
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EINVAL
 from ebpfvm.verifier.calling import helper_calls, locks
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import SCALAR, Reg, known
 from ebpfvm.verifier.machine.signal import Refuse
@@ -32,7 +33,7 @@ def argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
     """Check the lock, in a map value or in an allocated object."""
     if reg.type not in (r.MAP_VALUE, r.BTF_ID | r.ALLOC):
         who = w.env.rules.argument(at)
-        raise Refuse(EINVAL, f"{who} doesn't point to map value or allocated object")
+        raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"{who} doesn't point to map value or allocated object")
     irq = any("irq_flag" in param.suffixes for param in made.kfunc.params)
     kind = "res_lock_irq" if irq else "res_lock"
     locks.spin(w, reg, at, made.kfunc.role == "res_lock", "bpf_res_spin", kind)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EINVAL
 from ebpfvm.verifier.calling import frames, locks
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
     """Check the work queue in a map value."""
     if reg.type != r.MAP_VALUE:
-        raise Refuse(EINVAL, f"{_name(w, at)} doesn't point to a map value")
+        raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"{_name(w, at)} doesn't point to a map value")
     locks.map_field(reg, at, "wq", "bpf_wq")
     made.extra["wq"] = reg
 
@@ -31,13 +32,14 @@ def map_argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg)
     """Check the map that contains the work queue."""
     if reg.type != r.MAP_PTR:
         found = r.type_name(reg.type)
-        raise Refuse(EINVAL, f"{_name(w, at)} is {found} expected {found} or socket")
+        raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"{_name(w, at)} is {found} expected {found} or socket")
     inside: Reg | None = made.extra.get("wq")
     if inside is None or reg.what.field_of("wq") is None:
         raise unsupported(f"a map without a work queue as argument of kernel function {made.kfunc.name}")
     if inside.what is not reg.what or inside.aux != reg.aux:
-        raise Refuse(EINVAL, f"workqueue pointer in R1 map_uid={inside.aux} doesn't match map pointer in R2 "
-                             f"map_uid={reg.aux}")
+        raise Refuse(p.FIELD_OF_MAP, EINVAL,
+                     f"workqueue pointer in R1 map_uid={inside.aux} doesn't match map pointer in R2 "
+                     f"map_uid={reg.aux}")
 
 
 def called_later(w: Walk, made: KfuncCall) -> None:

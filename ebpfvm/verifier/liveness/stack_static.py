@@ -16,6 +16,7 @@ from ebpfvm.isa import codes as c
 from ebpfvm.verifier.liveness import stack_access, stack_static_log
 from ebpfvm.verifier.liveness.arg_tracks import MIXED, Slots, Track, Transfer, join, shifted
 from ebpfvm.verifier.liveness.instances import ALL, Instance
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.passes.const_regs import FUNC
 from ebpfvm.verifier.passes.postorder import blocks, callees_first
@@ -111,7 +112,7 @@ class Analysis:
     def _analyze(self, found: Instance, entry: list[Track] | None, callsites: tuple[int, ...]) -> None:
         self._count += 1
         if self._count > MOST_CALLS:
-            raise Refuse(E2BIG, f"liveness analysis exceeded complexity limit ({self._count} calls)")
+            raise Refuse(p.TOO_COMPLEX, E2BIG, f"liveness analysis exceeded complexity limit ({self._count} calls)")
         one = Instance(found.callsite, found.depth, found.subprog) if found.solved else found
         self._seen.add(one.subprog.index)
         at_calls = self._follow(one, entry, callsites)
@@ -128,7 +129,7 @@ class Analysis:
         if callee is None or not any(args[1:6]):
             return
         if one.depth == DEEPEST:
-            raise Refuse(EINVAL)
+            raise Refuse(p.CALL_DEPTH, EINVAL)
         inner = self._instance(pc, one.depth + 1, callee)
         self._analyze(inner, args, (*callsites, pc))
         for frame in range(inner.depth):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.errnos import EINVAL
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg
 from ebpfvm.verifier.machine.signal import Refuse
@@ -113,15 +114,15 @@ def check_leaks(w: Walk, what: str, exit_value: int = 0, *, regions: bool = True
     """
     state = w.state
     if regions and state.locks:
-        raise Refuse(EINVAL, f"{what} cannot be used inside bpf_spin_lock-ed region")
+        raise Refuse(p.OPEN_REGION, EINVAL, f"{what} cannot be used inside bpf_spin_lock-ed region")
     if not w.frame.no or any_frame:
         lost = [ref for ref in state.refs if ref.kind == "ptr" and ref.id != exit_value]
         if lost:
             lines = [f"Unreleased reference id={ref.id} alloc_insn={ref.pc}" for ref in lost]
-            raise Refuse(EINVAL, *lines, f"{what} would lead to reference leak")
+            raise Refuse(p.REFERENCE_LEAK, EINVAL, *lines, f"{what} would lead to reference leak")
     if not regions:
         return
     for held, name in ((state.irq_id, "bpf_local_irq_save-ed"), (state.rcu, "bpf_rcu_read_lock-ed"),
                        (state.preempt, "bpf_preempt_disable-ed")):
         if held:
-            raise Refuse(EINVAL, f"{what} cannot be used inside {name} region")
+            raise Refuse(p.OPEN_REGION, EINVAL, f"{what} cannot be used inside {name} region")

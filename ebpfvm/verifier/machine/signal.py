@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from ebpfvm.errnos import EOPNOTSUPP
+from ebpfvm.verifier.machine import properties as p
 
 
 class Refuse(Exception):
     """A check refuses the program; caught only in `ebpfvm.verifier.verify`.
 
     Args:
+        property: what the program violates.
         errno: positive.
         lines: lines of the log, without line ends; the verdict's message is the last one, or the one before it.
         pc: the instruction, None for the current one of the walk.
         open_end: the kernel forgot the line end, so that the statistics follow on the same line.
     """
 
-    def __init__(self, errno: int, *lines: str, pc: int | None = None, source: bool = False,
+    def __init__(self, property: p.Property, errno: int, *lines: str, pc: int | None = None, source: bool = False,
                  open_end: bool = False) -> None:
         super().__init__("\n".join(lines))
+        self.property = property
         self.errno = errno
         self.lines = lines
         self.pc = pc
@@ -31,4 +34,4 @@ class Unsupported(Refuse):
 
 def unsupported(what: str, pc: int | None = None) -> Unsupported:
     """Return a refusal that says that the limit is ebpfvm's, not the kernel's."""
-    return Unsupported(EOPNOTSUPP, f"{what} not supported by ebpfvm", pc=pc)
+    return Unsupported(p.UNSUPPORTED, EOPNOTSUPP, f"{what} not supported by ebpfvm", pc=pc)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ebpfvm.verifier.domain import arithmetic_of
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.facts import Findings
 from ebpfvm.verifier.machine.regs import SCALAR
 from ebpfvm.verifier.machine.signal import Refuse
@@ -170,7 +171,8 @@ class Walk:
         new.branches = 1
         self.pending.append((new, pc, prev, self.log.mark()))
         if len(self.pending) > MAX_PENDING:
-            raise Refuse(self.env.too_complex(queued), f"The sequence of {len(self.pending)} jumps is too complex.")
+            raise Refuse(p.TOO_COMPLEX, self.env.too_complex(queued),
+                         f"The sequence of {len(self.pending)} jumps is too complex.")
         new.dfs_depth = state.dfs_depth
         return new
 
@@ -184,7 +186,7 @@ class Walk:
         new = State([Frame(0, END, subprog)])
         self.pending.append((new, pc, prev, self.log.mark()))
         if len(self.pending) > MAX_PENDING:
-            raise Refuse(self.env.too_complex(),
+            raise Refuse(p.TOO_COMPLEX, self.env.too_complex(),
                          f"The sequence of {len(self.pending)} jumps is too complex for async cb.")
         self.found.async_callbacks.add(subprog)
         return new

@@ -9,6 +9,7 @@ from ebpfvm.isa import codes as c
 from ebpfvm.verifier.domain import tnum
 from ebpfvm.verifier.domain.format import unum
 from ebpfvm.verifier.domain.width import U64_MAX
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, known, type_name
 from ebpfvm.verifier.machine.signal import Refuse
@@ -49,14 +50,14 @@ def aligned(w: Walk, reg: Reg, number: int, off: int, size: int, strict: bool = 
         sum_ = tnum.add((num.value, num.mask), (fixed + 2 & U64_MAX, 0))
         if not tnum.is_aligned(sum_, size):
             middle = f"+{off}" if one_offset else f"+{reg.off}+{off}"
-            raise Refuse(EACCES, f"misaligned packet access off 2+{variable}{middle} size {size}")
+            raise Refuse(p.ALIGNMENT, EACCES, f"misaligned packet access off 2+{variable}{middle} size {size}")
         return
     if not tnum.is_aligned(tnum.add((num.value, num.mask), (fixed & U64_MAX, 0)), size):
         name = _STRICT_NAMES.get(base, "")
         if one_offset:
             whole = tnum.add((num.value, num.mask), (reg.off & U64_MAX, 0))
-            raise Refuse(EACCES, f"misaligned {name}access off {show.tnum(*whole)}+{off} size {size}")
-        raise Refuse(EACCES, f"misaligned {name}access off {variable}+{reg.off}+{off} size {size}")
+            raise Refuse(p.ALIGNMENT, EACCES, f"misaligned {name}access off {show.tnum(*whole)}+{off} size {size}")
+        raise Refuse(p.ALIGNMENT, EACCES, f"misaligned {name}access off {variable}+{reg.off}+{off} size {size}")
 
 
 def mixed(w: Walk, pc: int, type: int, trust_ok: bool = False) -> None:
@@ -67,7 +68,7 @@ def mixed(w: Walk, pc: int, type: int, trust_ok: bool = False) -> None:
     elif before != type and (before & r.BASE in _REWRITTEN or type & r.BASE in _REWRITTEN):
         if trust_ok and before & r.BASE == type & r.BASE == r.BTF_ID:
             return
-        raise Refuse(EINVAL, "same insn cannot be used with different pointers")
+        raise Refuse(p.MIXED_POINTERS, EINVAL, "same insn cannot be used with different pointers")
 
 
 # -- steps ----------------------------------------------------------------------------------------------------------
@@ -85,7 +86,7 @@ def build_load(w: Walk, pc: int, insn: Insn) -> Step:
         if base is None:
             raise unreadable(src)
         if dst == 10:
-            raise Refuse(EACCES, READ_ONLY)
+            raise Refuse(p.FRAME_POINTER, EACCES, READ_ONLY)
         if src == 10 and size == 8 and not off & 7 and -512 <= off < 0:
             # The most common load of all: a whole slot of the own frame.
             slot = w.frame.stack.get(-off - 1 >> 3)
@@ -167,7 +168,14 @@ def _loaders(base: int) -> Callable[[Walk, Reg, int, int, int], Reg]:
 
 
 def _no_memory(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
-    raise Refuse(EACCES, f"R{number} invalid mem access '{type_name(reg.type)}'")
+    raise Refuse(_unusable(reg), EACCES, f"R{number} invalid mem access '{type_name(reg.type)}'")
+
+
+def _unusable(reg: Reg) -> p.Property:
+    """Return the property that an access through this value, which leads to no memory, violates."""
+    if reg.type & r.MAYBE_NULL:
+        return p.NULL_DEREFERENCE
+    return p.NOT_A_POINTER if reg.type == SCALAR else p.OPAQUE_POINTER
 
 
 def _load_map_key(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
@@ -182,7 +190,7 @@ def _load_map_value(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
     field = regions.map_value(w, reg, number, off, size)
     if field is not None:
         if w.insn.code & 0xE0 != c.BPF_MEM or w.insn.code & 7 != c.BPF_LDX:
-            raise Refuse(EACCES, "kptr in map can only be accessed using BPF_MEM instruction mode")
+            raise Refuse(p.KPTR_ACCESS, EACCES, "kptr in map can only be accessed using BPF_MEM instruction mode")
         return btf_access.loaded_kptr(w, field)
     used = reg.what
     if not reg.num.mask and used.frozen and used.type.value_access:
@@ -215,7 +223,7 @@ def ctx_field(w: Walk, off: int, size: int) -> Reg:
     item = w.env.readable_ctx(off, size)
     extends = w.insn.code & 0xE7 == c.BPF_MEMSX | c.BPF_LDX
     if item is None or (extends and item.access in _PACKET_BOUNDS):  # half of an address, extended, is no pointer
-        raise Refuse(EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
+        raise Refuse(p.CONTEXT_ACCESS, EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
     return context.value(w, item)
 
 
@@ -289,7 +297,7 @@ def store(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None
 
 
 def _store_map_key(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
-    raise Refuse(EACCES, f"write to change key R{number} not allowed")
+    raise Refuse(p.READ_ONLY_MEMORY, EACCES, f"write to change key R{number} not allowed")
 
 
 def _store_map_value(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
@@ -304,14 +312,14 @@ def _store_map_value(w: Walk, reg: Reg, number: int, off: int, size: int, value:
 def _store_kptr(w: Walk, field: Special, value: Reg | None) -> None:
     insn = w.insn
     if insn.code & 0xE0 != c.BPF_MEM:
-        raise Refuse(EACCES, "kptr in map can only be accessed using BPF_MEM instruction mode")
+        raise Refuse(p.KPTR_ACCESS, EACCES, "kptr in map can only be accessed using BPF_MEM instruction mode")
     if field.kind in ("kptr_ref", "kptr_percpu"):
-        raise Refuse(EACCES, "store to referenced kptr disallowed")
+        raise Refuse(p.KPTR_ACCESS, EACCES, "store to referenced kptr disallowed")
     if field.kind == "uptr":
-        raise Refuse(EACCES, "store to uptr disallowed")
+        raise Refuse(p.KPTR_ACCESS, EACCES, "store to uptr disallowed")
     if insn.code & 7 == c.BPF_ST:
         if insn.imm:
-            raise Refuse(EACCES, f"BPF_ST imm must be 0 when storing to kptr at off={field.off}")
+            raise Refuse(p.KPTR_ACCESS, EACCES, f"BPF_ST imm must be 0 when storing to kptr at off={field.off}")
         return
     assert value is not None
     if value.type == SCALAR and not value.num.mask and not value.num.value:
@@ -323,7 +331,7 @@ def _store_mem(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg |
     if reg.type & r.MAYBE_NULL:
         _no_memory(w, reg, number, off, size)
     if reg.type & r.RDONLY:
-        raise Refuse(EACCES, f"R{number} cannot write into {type_name(reg.type)}")
+        raise Refuse(p.READ_ONLY_MEMORY, EACCES, f"R{number} cannot write into {type_name(reg.type)}")
     regions.region(w, reg, number, off, size, reg.what)
 
 
@@ -336,7 +344,7 @@ def _store_ctx(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg |
     off, env = at, w.env
     item = env.prog_type.ctx_access(off, size, True, env.program.attach)
     if item is None:
-        raise Refuse(EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
+        raise Refuse(p.CONTEXT_ACCESS, EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
     if item.access == "skb":
         context.give_packet(w, value, off, size)
 
@@ -345,7 +353,7 @@ def _store_packet(w: Walk, reg: Reg, number: int, off: int, size: int, value: Re
     if reg.type & ~r.BASE:
         _no_memory(w, reg, number, off, size)
     if not w.env.prog_type.packet_write:
-        raise Refuse(EACCES, "cannot write into packet")
+        raise Refuse(p.PACKET_WRITE, EACCES, "cannot write into packet")
     regions.packet(w, reg, number, off, size)
 
 
@@ -360,7 +368,7 @@ def _store_tp_buffer(w: Walk, reg: Reg, number: int, off: int, size: int, value:
 def _store_sock(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
     if reg.type & ~r.BASE:
         _no_memory(w, reg, number, off, size)
-    raise Refuse(EACCES, f"R{number} cannot write into {type_name(reg.type)}")
+    raise Refuse(p.READ_ONLY_MEMORY, EACCES, f"R{number} cannot write into {type_name(reg.type)}")
 
 
 def _store_btf(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
@@ -372,7 +380,7 @@ def _store_btf(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg |
 def _store_map_ptr(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
     if reg.type != r.MAP_PTR:
         _no_memory(w, reg, number, off, size)
-    raise Refuse(EACCES, f"only read from {btf_access.map_struct(reg)} is supported")
+    raise Refuse(p.READ_ONLY_MEMORY, EACCES, f"only read from {btf_access.map_struct(reg)} is supported")
 
 
 _STORERS = {r.MAP_KEY: _store_map_key, r.MAP_VALUE: _store_map_value, r.MEM: _store_mem, r.CTX: _store_ctx,
@@ -400,7 +408,7 @@ def build_atomic(w: Walk, pc: int, insn: Insn) -> Step:
         if w.env.rules.acquires_by_pointer_first:
             _atomic_ok(base, insn.src, "loads from")
         if insn.dst == 10:
-            raise Refuse(EACCES, READ_ONLY)
+            raise Refuse(p.FRAME_POINTER, EACCES, READ_ONLY)
         load(w, base, insn.src, insn.off, size, insn.dst, strict=True)
         _atomic_ok(_readable(w, insn.src), insn.src, "loads from")  # the load may have overwritten the pointer
         mixed(w, pc, base.type, trust_ok=True)
@@ -428,12 +436,12 @@ def _readable(w: Walk, number: int) -> Reg:
 
 def _atomic_ok(reg: Reg, number: int, what: str) -> None:
     if reg.type in _NOT_ATOMIC:
-        raise Refuse(EACCES, f"BPF_ATOMIC {what} R{number} {type_name(reg.type)} is not allowed")
+        raise Refuse(p.ATOMIC_OPERAND, EACCES, f"BPF_ATOMIC {what} R{number} {type_name(reg.type)} is not allowed")
 
 
 def _rmw(w: Walk, insn: Insn, size: int) -> None:
     if size not in (4, 8):
-        raise Refuse(EINVAL, "invalid atomic operand size")
+        raise Refuse(p.INVALID_INSN, EINVAL, "invalid atomic operand size")
     _readable(w, insn.src)
     base = _readable(w, insn.dst)
     if insn.imm == c.BPF_CMPXCHG:
@@ -443,7 +451,7 @@ def _rmw(w: Walk, insn: Insn, size: int) -> None:
     if insn.imm & c.BPF_FETCH:
         target = 0 if insn.imm == c.BPF_CMPXCHG else insn.src
         if target == 10:
-            raise Refuse(EACCES, READ_ONLY)
+            raise Refuse(p.FRAME_POINTER, EACCES, READ_ONLY)
         w.regs[target] = UNKNOWN_SCALAR
         base = _readable(w, insn.dst)  # it may be the same register, and is a number then
     load(w, base, insn.dst, insn.off, size, -1, strict=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.btf.types import Array, Struct, Union
 from ebpfvm.errnos import EACCES, EINVAL, ENOTSUPP
 from ebpfvm.errors import LoadError, UsageError
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg, pointer, type_name
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
@@ -88,7 +89,8 @@ def kptr_match(w: Walk, field: Special, value: Reg, number: int) -> None:
 def _mismatch(field: Special, target: StructType, value: Reg, number: int, named: bool = True) -> Refuse:
     found = type_name(value.type) + (value.what.name if named else "")
     tail = f" or untrusted_ptr_{target.name}" if field.kind == "kptr_unref" else ""
-    return Refuse(EACCES, f"invalid kptr access, R{number} type={found} expected=ptr_{target.name}{tail}")
+    return Refuse(p.KPTR_ACCESS, EACCES,
+                  f"invalid kptr access, R{number} type={found} expected=ptr_{target.name}{tail}")
 
 
 # -- loads and stores -----------------------------------------------------------------------------------------------
@@ -98,13 +100,14 @@ def _position(w: Walk, reg: Reg, number: int, off: int) -> int:
     name, num = reg.what.name, reg.num
     negative = off + reg.off < 0
     if not w.env.rules.offset_in_var_off and negative:
-        raise Refuse(EACCES, f"R{number} is ptr_{name} invalid negative access: off={off + reg.off}")
+        raise Refuse(p.STRUCT_ACCESS, EACCES, f"R{number} is ptr_{name} invalid negative access: off={off + reg.off}")
     if num.mask or (num.value and not w.env.rules.offset_in_var_off):
-        raise Refuse(EACCES, f"R{number} is ptr_{name} invalid variable offset: off={off}, var_off="
-                             f"{show.tnum(num.value, num.mask)}")
+        raise Refuse(p.STRUCT_ACCESS, EACCES,
+                     f"R{number} is ptr_{name} invalid variable offset: off={off}, var_off="
+                     f"{show.tnum(num.value, num.mask)}")
     at = off + reg.off + num.smin
     if at < 0:
-        raise Refuse(EACCES, f"R{number} is ptr_{name} invalid negative access: off={at}")
+        raise Refuse(p.STRUCT_ACCESS, EACCES, f"R{number} is ptr_{name} invalid negative access: off={at}")
     return at
 
 
@@ -115,7 +118,8 @@ def load(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
         return _load_packet_field(w, view, reg, number, off, size)
     if reg.what.btf is None:
         if not w.env.gpl:
-            raise Refuse(EINVAL, f"Cannot access kernel 'struct {reg.what.name}' from non-GPL compatible program")
+            raise Refuse(p.GPL_ONLY, EINVAL,
+                         f"Cannot access kernel 'struct {reg.what.name}' from non-GPL compatible program")
         return struct_walk.load(w, reg, number, _position(w, reg, number, off), size)
     at = _position(w, reg, number, off)
     struct_walk.own_memory(reg, number, at)
@@ -129,7 +133,7 @@ def store(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
     if view is not None:
         unmodified(w, reg, number)
         if view.ctx_access(off, size, True) is None:
-            raise Refuse(EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
+            raise Refuse(p.CONTEXT_ACCESS, EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
         return
     at = _position(w, reg, number, off)
     member = w.env.prog_type.struct_writes.get(reg.what.name) if reg.what.btf is None else None
@@ -138,9 +142,9 @@ def store(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
         struct_walk.write_member(w, reg, number, member, at, size)
         return
     if reg.what.btf is None or not reg.type & r.ALLOC or reg.type & (r.UNTRUSTED | r.PERCPU):
-        raise Refuse(EACCES, "only read is supported")
+        raise Refuse(p.STRUCT_WRITE, EACCES, "only read is supported")
     if not (reg.ref or reg.type & (r.NON_OWN_REF | r.RCU)):
-        raise Refuse(EACCES, "only read is supported")
+        raise Refuse(p.STRUCT_WRITE, EACCES, "only read is supported")
     walk(w, reg.what, at, size)
 
 
@@ -160,9 +164,9 @@ def _load_packet_field(w: Walk, view: ProgType, reg: Reg, number: int, off: int,
     unmodified(w, reg, number)
     item = view.ctx_access(off, size, False)
     if item is None:
-        raise Refuse(EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
+        raise Refuse(p.CONTEXT_ACCESS, EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
     if item.access in ("pkt", "pkt_end", "pkt_meta") and not w.env.prog_type.packet_read:
-        raise Refuse(EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
+        raise Refuse(p.CONTEXT_ACCESS, EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
     value = context.value(w, item)
     return value._replace(aux=reg.ref) if value.type in r.PKT_ANY else value  # so that they end with the reference
 
@@ -171,12 +175,12 @@ def walk(w: Walk, struct: StructType, at: int, size: int) -> None:
     """Check that a field at `at` can hold `size` bytes (btf_struct_access for a program's own struct)."""
     for item in struct.fields:
         if item.off < at + size and at < item.off + item.size:
-            raise Refuse(EACCES, f"direct access to {FIELD_NAMES[item.kind]} is disallowed")
+            raise Refuse(p.SPECIAL_FIELD, EACCES, f"direct access to {FIELD_NAMES[item.kind]} is disallowed")
     assert struct.btf is not None
     try:
         _descend(struct.btf, struct.type_id, at, size)
     except LoadError as error:
-        raise Refuse(EACCES, str(error)) from error
+        raise Refuse(p.STRUCT_ACCESS, EACCES, str(error)) from error
 
 
 def _descend(btf: Btf, type_id: int, at: int, size: int) -> None:
@@ -185,7 +189,7 @@ def _descend(btf: Btf, type_id: int, at: int, size: int) -> None:
         if isinstance(found, Array):
             each = btf.size_of(found.type)
             if not each or at // each >= found.nelems:
-                raise Refuse(EACCES, f"access beyond the end of the array at off {at} size {size}")
+                raise Refuse(p.STRUCT_ACCESS, EACCES, f"access beyond the end of the array at off {at} size {size}")
             if at % each + size > each and not isinstance(btf.resolved(found.type), Struct | Union):
                 return  # several plain elements at once
             at, type_id = at % each, found.type
@@ -193,18 +197,19 @@ def _descend(btf: Btf, type_id: int, at: int, size: int) -> None:
         if not isinstance(found, Struct | Union):
             return
         if at + size > found.size:
-            raise Refuse(EACCES, f"access beyond struct {found.name} at off {at} size {size}")
+            raise Refuse(p.STRUCT_ACCESS, EACCES, f"access beyond struct {found.name} at off {at} size {size}")
         for member in found.members:
             start = member.bit_offset // 8
             length = btf.size_of(member.type)
             if start <= at < start + length:
                 if at + size > start + length:
-                    raise Refuse(EACCES, f"access beyond the end of member {member.name} (mend:{start + length}) in "
-                                         f"struct {found.name} with off {at} size {size}")
+                    raise Refuse(p.STRUCT_ACCESS, EACCES,
+                                 f"access beyond the end of member {member.name} (mend:{start + length}) in "
+                                 f"struct {found.name} with off {at} size {size}")
                 at, type_id = at - start, member.type
                 break
         else:
-            raise Refuse(EINVAL, f"struct {found.name} doesn't have field at offset {at}")
+            raise Refuse(p.STRUCT_ACCESS, EINVAL, f"struct {found.name} doesn't have field at offset {at}")
 
 
 # -- map pointers ---------------------------------------------------------------------------------------------------
@@ -219,7 +224,7 @@ def load_map_ptr(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
     """Return the result of a read of a map's own struct (check_ptr_to_map_access)."""
     name = map_struct(reg)
     if reg.type == r.MAP_PTR and not name:
-        raise Refuse(ENOTSUPP, f"map_ptr access not supported for map type {reg.what.number}")
+        raise Refuse(p.STRUCT_ACCESS, ENOTSUPP, f"map_ptr access not supported for map type {reg.what.number}")
     if off + reg.off < 0:
-        raise Refuse(EACCES, f"R{number} is {name} invalid negative access: off={off + reg.off}")
+        raise Refuse(p.STRUCT_ACCESS, EACCES, f"R{number} is {name} invalid negative access: off={off + reg.off}")
     return struct_walk.load_plain(w, name, off + reg.off, size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EACCES, EINVAL
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, pointer
@@ -40,7 +41,7 @@ def value(w: Walk, item: CtxField) -> Reg:
         return pointer(r.TP_BUFFER)
     if kind == "btf":
         return pointer(r.BTF_ID | r.TRUSTED, StructType(item.struct))
-    raise Refuse(EINVAL, f"context field {item.name} not supported by ebpfvm")
+    raise Refuse(p.UNSUPPORTED, EINVAL, f"context field {item.name} not supported by ebpfvm")
 
 
 def give_packet(w: Walk, value: Reg | None, off: int, size: int) -> None:
@@ -49,8 +50,8 @@ def give_packet(w: Walk, value: Reg | None, off: int, size: int) -> None:
     if value is None or value.type == r.SCALAR:
         if value is not None and not value.num.mask and not value.num.value:
             return
-        raise Refuse(EACCES, message, source=True)
+        raise Refuse(p.CONTEXT_ACCESS, EACCES, message, source=True)
     owned = value.type & r.BASE == r.BTF_ID and value.ref and not value.type & r.MAYBE_NULL
     if not owned or value.what.name != "sk_buff" or value.off or value.num.mask or value.num.value:
-        raise Refuse(EACCES, message, source=True)
+        raise Refuse(p.CONTEXT_ACCESS, EACCES, message, source=True)
     references.release(w, value.ref)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EINVAL
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.references import clear_dynptr_slot, replace_regs
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR
@@ -30,7 +31,7 @@ def destroy(w: Walk, frame: Frame, index: int) -> None:
         others = sum(1 for other in w.state.frames for item in other.stack.values()
                      if isinstance(item.reg, DynptrState) and item.reg.ref == found.ref and item.reg.id != found.id)
         if not others:
-            raise Refuse(EINVAL, "cannot overwrite referenced dynptr")
+            raise Refuse(p.DYNPTR_SLOT, EINVAL, "cannot overwrite referenced dynptr")
     pair = index - 1 if found.first else index + 1
     clear_dynptr_slot(w, frame, index)
     clear_dynptr_slot(w, frame, pair)

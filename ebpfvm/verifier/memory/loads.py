@@ -9,6 +9,7 @@ from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.ints import U32_MAX
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import imm64
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import known, pointer
 from ebpfvm.verifier.machine.signal import Refuse
@@ -32,7 +33,7 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
 
 
 def _second_half(w: Walk) -> int:
-    raise Refuse(EINVAL, "invalid BPF_LD_IMM insn")
+    raise Refuse(p.INVALID_INSN, EINVAL, "invalid BPF_LD_IMM insn")
 
 
 def _immediate(w: Walk, pc: int, insn: Insn) -> Step:
@@ -53,7 +54,7 @@ def _immediate(w: Walk, pc: int, insn: Insn) -> Step:
 
     def step(w: Walk) -> int:
         if dst == 10:
-            raise Refuse(EACCES, READ_ONLY)
+            raise Refuse(p.FRAME_POINTER, EACCES, READ_ONLY)
         w.regs[dst] = value
         return after
     return step
@@ -66,7 +67,7 @@ def _symbol(w: Walk, pc: int, insn: Insn) -> Step:
         if isinstance(value, Refuse):
             raise value
         if insn.dst == 10:
-            raise Refuse(EACCES, READ_ONLY)
+            raise Refuse(p.FRAME_POINTER, EACCES, READ_ONLY)
         w.regs[insn.dst] = value
         return pc + 2
     return step
@@ -81,13 +82,13 @@ def _function(w: Walk, pc: int, insn: Insn) -> Step:
 
     def step(w: Walk) -> int:
         if insn.dst == 10:
-            raise Refuse(EACCES, READ_ONLY)
+            raise Refuse(p.FRAME_POINTER, EACCES, READ_ONLY)
         if func is None:
-            raise Refuse(EINVAL, "missing btf func_info")
+            raise Refuse(p.BTF_FUNC_INFO, EINVAL, "missing btf func_info")
         if func.linkage != Linkage.STATIC:
-            raise Refuse(EINVAL, "callback function not static")
+            raise Refuse(p.CALLBACK_FUNCTION, EINVAL, "callback function not static")
         if not subprog.index and w.env.rules.main_is_no_callback:
-            raise Refuse(EINVAL, "callback function cannot be the main program")
+            raise Refuse(p.CALLBACK_FUNCTION, EINVAL, "callback function cannot be the main program")
         w.regs[insn.dst] = pointer(r.FUNC, subprog.index)
         return pc + 2
     return step

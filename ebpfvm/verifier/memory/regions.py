@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.btf.fields import STRUCT_KINDS
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.domain.width import S64_MIN, U64_MAX
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import Reg, type_name
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
@@ -42,18 +43,29 @@ def region(w: Walk, reg: Reg, number: int, off: int, size: int, limit: int, zero
     """Check that every possible offset of the register stays within `limit` bytes (check_mem_region_access)."""
     off, smin, low, umax = parts(w, reg, off)
     if smin < 0 and (smin == S64_MIN or smin + off < 0):
-        raise Refuse(EACCES, NEGATIVE % number)
+        raise Refuse(bounds(reg), EACCES, NEGATIVE % number)
     _inside(reg, number, low + off, size, limit, zero_ok, "min")
     if umax >= MAX_VAR_OFF:
-        raise Refuse(EACCES, f"R{number} unbounded memory access, make sure to bounds check any such access")
+        raise Refuse(bounds(reg), EACCES,
+                     f"R{number} unbounded memory access, make sure to bounds check any such access")
     _inside(reg, number, umax + off, size, limit, zero_ok, "max")
 
 
 def _inside(reg: Reg, number: int, off: int, size: int, limit: int, zero_ok: bool, which: str) -> None:
     if off >= 0 and off + size <= limit and (size > 0 or (size == 0 and zero_ok)):
         return
-    raise Refuse(EACCES, outside(reg, number, off, size, limit),
+    raise Refuse(bounds(reg), EACCES, outside(reg, number, off, size, limit),
                  f"R{number} {which} value is outside of the allowed memory range")
+
+
+def bounds(reg: Reg) -> p.Property:
+    """Return the property that an access outside of this memory violates."""
+    base = reg.type & r.BASE
+    if base == r.MAP_VALUE:
+        return p.MAP_VALUE_BOUNDS
+    if base == r.CTX:
+        return p.CONTEXT_ACCESS
+    return p.PACKET_BOUNDS if base in r.PKT_ANY else p.MEMORY_BOUNDS
 
 
 def outside(reg: Reg, number: int, off: int, size: int, limit: int) -> str:
@@ -75,13 +87,15 @@ def tp_buffer(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
     num = reg.num
     start = off + reg.off + (num.value if w.env.rules.offset_in_var_off and not num.mask else 0)
     if start < 0 and w.env.rules.offset_in_var_off:
-        raise Refuse(EACCES, f"R{number} invalid negative tracepoint buffer offset: off={off}, "
-                             f"var_off={reg.off + num.value}")
+        raise Refuse(p.MEMORY_BOUNDS, EACCES,
+                     f"R{number} invalid negative tracepoint buffer offset: off={off}, "
+                     f"var_off={reg.off + num.value}")
     if start < 0:
-        raise Refuse(EACCES, f"R{number} invalid tracepoint buffer access: off={start}, size={size}")
+        raise Refuse(p.MEMORY_BOUNDS, EACCES, f"R{number} invalid tracepoint buffer access: off={start}, size={size}")
     if num.mask or (num.value and not w.env.rules.offset_in_var_off):
-        raise Refuse(EACCES, f"R{number} invalid variable buffer offset: off={start}, "
-                             f"var_off={show.tnum(num.value, num.mask)}")
+        raise Refuse(p.MEMORY_BOUNDS, EACCES,
+                     f"R{number} invalid variable buffer offset: off={start}, "
+                     f"var_off={show.tnum(num.value, num.mask)}")
 
 
 # -- map values ---------------------------------------------------------------------------------------------------
@@ -106,16 +120,16 @@ def map_value(w: Walk, reg: Reg, number: int, off: int, size: int, zero_ok: bool
 def _special(reg: Reg, item: Special, fixed: int, size: int, direct: bool) -> None:
     name = FIELD_NAMES[item.kind]
     if not item.is_kptr:
-        raise Refuse(EACCES, f"{name} cannot be accessed directly by load/store")
+        raise Refuse(p.SPECIAL_FIELD, EACCES, f"{name} cannot be accessed directly by load/store")
     if not direct:
-        raise Refuse(EACCES, f"{name} cannot be accessed indirectly by helper")
+        raise Refuse(p.KPTR_ACCESS, EACCES, f"{name} cannot be accessed indirectly by helper")
     if reg.num.mask:
-        raise Refuse(EACCES, f"{name} access cannot have variable offset")
+        raise Refuse(p.KPTR_ACCESS, EACCES, f"{name} access cannot have variable offset")
     at = fixed + reg.num.value
     if item.off != at:
-        raise Refuse(EACCES, f"{name} access misaligned expected={item.off} off={at & U64_MAX}")
+        raise Refuse(p.KPTR_ACCESS, EACCES, f"{name} access misaligned expected={item.off} off={at & U64_MAX}")
     if size != 8:
-        raise Refuse(EACCES, f"{name} access size must be BPF_DW")
+        raise Refuse(p.KPTR_ACCESS, EACCES, f"{name} access size must be BPF_DW")
 
 
 def map_rights(w: Walk, reg: Reg, off: int, size: int, write: bool) -> None:
@@ -123,9 +137,11 @@ def map_rights(w: Walk, reg: Reg, off: int, size: int, write: bool) -> None:
     flags = reg.what.flags
     at = reg.off + off + reg.num.smin if w.env.rules.offset_in_var_off else reg.off + off
     if write and flags & 1 << 7:
-        raise Refuse(EACCES, f"write into map forbidden, value_size={reg.what.value_size} off={at} size={size}")
+        raise Refuse(p.MAP_ACCESS_RIGHTS, EACCES,
+                     f"write into map forbidden, value_size={reg.what.value_size} off={at} size={size}")
     if not write and flags & 1 << 8:
-        raise Refuse(EACCES, f"read from map forbidden, value_size={reg.what.value_size} off={at} size={size}")
+        raise Refuse(p.MAP_ACCESS_RIGHTS, EACCES,
+                     f"read from map forbidden, value_size={reg.what.value_size} off={at} size={size}")
 
 
 # -- packets ------------------------------------------------------------------------------------------------------
@@ -135,17 +151,17 @@ def packet(w: Walk, reg: Reg, number: int, off: int, size: int, zero_ok: bool = 
     """Check that an access is within the range that comparisons with the end have proven (check_packet_access)."""
     if w.env.rules.offset_in_var_off:
         if reg.what < 0:
-            raise Refuse(EINVAL, f"R{number} offset is outside of the packet")
+            raise Refuse(p.PACKET_BOUNDS, EINVAL, f"R{number} offset is outside of the packet")
         region(w, reg, number, off, size, reg.what, zero_ok)
         return
     if reg.num.smin < 0:
-        raise Refuse(EACCES, NEGATIVE % number)
+        raise Refuse(p.PACKET_BOUNDS, EACCES, NEGATIVE % number)
     at = off + reg.off
     outside_text = f"R{number} offset is outside of the packet"
     if reg.what < 0:
-        raise Refuse(EINVAL, outside_text)
+        raise Refuse(p.PACKET_BOUNDS, EINVAL, outside_text)
     if at < 0 or at + size > reg.what or not (size > 0 or zero_ok):
-        raise Refuse(EACCES, outside(reg, number, at, size, reg.what), outside_text)
+        raise Refuse(p.PACKET_BOUNDS, EACCES, outside(reg, number, at, size, reg.what), outside_text)
 
 
 # -- contexts -----------------------------------------------------------------------------------------------------
@@ -165,7 +181,7 @@ def unmodified(w: Walk, reg: Reg, number: int, fixed_ok: bool = False) -> None:
     for check in (checks[2], checks[0], checks[1]) if w.env.rules.offset_in_var_off else checks:
         message = check()
         if message is not None:
-            raise Refuse(EACCES, message)
+            raise Refuse(p.MODIFIED_POINTER, EACCES, message)
 
 
 def context(w: Walk, reg: Reg, number: int, off: int, size: int, zero_ok: bool = False) -> int | None:
@@ -190,7 +206,7 @@ _NARROW = frozenset({4, 8, 12, 44, 72, 76})
 def socket(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
     """Check an access to fields of bpf_sock, bpf_tcp_sock or bpf_xdp_sock (uapi/linux/bpf.h; net/core/filter.c)."""
     if reg.num.smin < 0:
-        raise Refuse(EACCES, NEGATIVE % number)
+        raise Refuse(p.STRUCT_ACCESS, EACCES, NEGATIVE % number)
     at = off + reg.off
     base = reg.type & r.BASE
     if base == r.TCP_SOCK:
@@ -201,7 +217,7 @@ def socket(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
     else:
         good = _sock(at, size, base == r.SOCK_COMMON)
     if reg.num.mask or not good:
-        raise Refuse(EACCES, f"R{number} invalid {type_name(reg.type)} access off={at} size={size}")
+        raise Refuse(p.STRUCT_ACCESS, EACCES, f"R{number} invalid {type_name(reg.type)} access off={at} size={size}")
 
 
 def _sock(off: int, size: int, common: bool) -> bool:
@@ -221,8 +237,9 @@ def _sock(off: int, size: int, common: bool) -> bool:
 def flow_keys(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
     """Check an access to struct bpf_flow_keys."""
     if reg.num.mask:
-        raise Refuse(EACCES, f"R{number} invalid variable offset to flow keys: off={off}, var_off="
-                             f"{show.tnum(reg.num.value, reg.num.mask)}")
+        raise Refuse(p.MEMORY_BOUNDS, EACCES,
+                     f"R{number} invalid variable offset to flow keys: off={off}, var_off="
+                     f"{show.tnum(reg.num.value, reg.num.mask)}")
     at = off + reg.off + reg.num.smin
     if at < 0 or at + size > _FLOW_KEYS_SIZE:
-        raise Refuse(EACCES, f"invalid access to flow keys off={at} size={size}")
+        raise Refuse(p.MEMORY_BOUNDS, EACCES, f"invalid access to flow keys off={at} size={size}")

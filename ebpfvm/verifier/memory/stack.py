@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EACCES, EINVAL
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, known
 from ebpfvm.verifier.machine.signal import Refuse
@@ -52,7 +53,7 @@ def within_bounds(w: Walk, reg: Reg, number: int, off: int, size: int, verb: str
         high = low + size
     else:
         if num.smax >= MAX_VAR_OFF or num.smin <= -MAX_VAR_OFF:
-            raise Refuse(EACCES, f"invalid unbounded variable-offset{verb} stack R{number}")
+            raise Refuse(p.STACK_BOUNDS, EACCES, f"invalid unbounded variable-offset{verb} stack R{number}")
         low, high = num.smin + off, num.smax + off + size
     if -512 <= low <= -1 and high <= 0:
         frame = w.state.frames[reg.what]
@@ -61,9 +62,10 @@ def within_bounds(w: Walk, reg: Reg, number: int, off: int, size: int, verb: str
         return low, high
     errno = EINVAL if -512 <= low <= -1 else EACCES
     if not num.mask:
-        raise Refuse(errno, f"invalid{verb} stack R{number} off={low} size={size}")
-    raise Refuse(errno, f"invalid variable-offset{verb} stack R{number} var_off="
-                        f"{show.tnum(num.value, num.mask)} off={off} size={size}")
+        raise Refuse(p.STACK_BOUNDS, errno, f"invalid{verb} stack R{number} off={low} size={size}")
+    raise Refuse(p.STACK_BOUNDS, errno,
+                 f"invalid variable-offset{verb} stack R{number} var_off="
+                 f"{show.tnum(num.value, num.mask)} off={off} size={size}")
 
 
 def flags(frame: int, slot: int) -> int:
@@ -111,9 +113,10 @@ def _write_fixed(w: Walk, frame: Frame, off: int, size: int, value: Reg | None, 
         return
     if value is not None and value.type & r.BASE not in _UNSPILLABLE:
         if size != 8:
-            raise Refuse(EACCES, "invalid size of register spill", source=True)
+            raise Refuse(p.SPILL_SIZE, EACCES, "invalid size of register spill", source=True)
         if frame is not w.frame and value.type == r.STACK:
-            raise Refuse(EINVAL, "cannot spill pointers to stack into stack frame of the caller")
+            raise Refuse(p.STACK_POINTER_ESCAPE, EINVAL,
+                         "cannot spill pointers to stack into stack frame of the caller")
         stack[index] = Slot(ALL_SPILL, value)
         w.remember(flags(frame.no, index))
         return
@@ -190,8 +193,9 @@ def read(w: Walk, reg: Reg, number: int, off: int, size: int, dst: int) -> None:
     frame = w.state.frames[reg.what]
     if reg.num.mask:
         if dst < 0:
-            raise Refuse(EACCES, "variable offset stack pointer cannot be passed into helper function; var_off="
-                                 f"{show.tnum(reg.num.value, reg.num.mask)} off={off + reg.off} size={size}")
+            raise Refuse(p.STACK_VARIABLE_OFFSET, EACCES,
+                         "variable offset stack pointer cannot be passed into helper function; var_off="
+                         f"{show.tnum(reg.num.value, reg.num.mask)} off={off + reg.off} size={size}")
         _readable(w, frame, low, high, number, reg, size)
         w.regs[dst] = _zero_or_unknown(frame, low, high, w)
         return
@@ -216,7 +220,7 @@ def read(w: Walk, reg: Reg, number: int, off: int, size: int, dst: int) -> None:
         w.remember(flags(frame.no, index))
         return
     if value.type != SCALAR:
-        raise Refuse(EACCES, "invalid size of register fill", source=True)
+        raise Refuse(p.SPILL_SIZE, EACCES, "invalid size of register fill", source=True)
     if dst < 0:
         return
     _narrow_fill(w, frame, index, slot, low, size, dst)
@@ -267,7 +271,7 @@ def _narrow_fill(w: Walk, frame: Frame, index: int, slot: Slot, off: int, size: 
 def _bad_byte(kind: int, message: str) -> None:
     if kind == POISON:
         message = message.replace("invalid read", "reading") + ", slot poisoned by dead code elimination"
-    raise Refuse(EACCES, message)
+    raise Refuse(p.UNINIT_STACK, EACCES, message)
 
 
 def _check_bytes(types: bytes, off: int, size: int, message: str) -> None:
@@ -325,14 +329,14 @@ def for_helper(w: Walk, reg: Reg, number: int, size: int, write: bool, uninit: b
         True if the caller must mark the bytes as written after the call.
     """
     if not size and not zero_ok:
-        raise Refuse(EACCES, "invalid zero-sized read")
+        raise Refuse(p.ZERO_SIZE, EACCES, "invalid zero-sized read")
     low, high = within_bounds(w, reg, number, 0, size, " write to" if write else " read from")
     frame = w.state.frames[reg.what]
     if uninit and not reg.num.mask:
         for off in range(low, high):
             slot = frame.stack.get(-off - 1 >> 3)
             if slot is not None and slot.types[-off - 1 & 7] == DYN:
-                raise Refuse(EACCES, f"potential write to dynptr at off={off} disallowed")
+                raise Refuse(p.DYNPTR_SLOT, EACCES, f"potential write to dynptr at off={off} disallowed")
         return True
     _readable(w, frame, low, high, number, reg, size, write or dead_ok)
     if write:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ebpfvm.btf.types import Array, Kind, Ptr, Struct, TypeTag, Union
 from ebpfvm.errnos import EACCES, EINVAL
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg, pointer
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
@@ -85,7 +86,7 @@ def own_memory(reg: Reg, number: int, at: int) -> None:
     """Raise Refuse for memory of a process or of each CPU, which only helpers can read."""
     for flag, text in ((r.USER, "user"), (r.PERCPU, "percpu")):
         if reg.type & flag:
-            raise Refuse(EACCES, f"R{number} is ptr_{reg.what.name} access {text} memory: off={at}")
+            raise Refuse(p.STRUCT_ACCESS, EACCES, f"R{number} is ptr_{reg.what.name} access {text} memory: off={at}")
 
 
 def load(w: Walk, reg: Reg, number: int, at: int, size: int) -> Reg:
@@ -119,10 +120,10 @@ def write_member(w: Walk, reg: Reg, number: int, member: str | None, at: int, si
     name = reg.what.name
     problem = "only read is supported" if member is None else _member_problem(w, name, member, at, size)
     if problem and not w.env.rules.struct_writes_named:
-        raise Refuse(EACCES, problem)
+        raise Refuse(p.STRUCT_WRITE, EACCES, problem)
     if problem:
         first = () if member is None else (problem,)
-        raise Refuse(EACCES, *first, f"R{number} cannot write into ptr_{name} at off={at} size={size}")
+        raise Refuse(p.STRUCT_WRITE, EACCES, *first, f"R{number} cannot write into ptr_{name} at off={at} size={size}")
 
 
 def _member_problem(w: Walk, name: str, member: str, at: int, size: int) -> str:
@@ -194,7 +195,7 @@ def _behind(types: Btf, struct: Struct | Union, off: int, size: int) -> Found:
     last = types.resolved(struct.members[-1].type) if struct.members else None
     if isinstance(last, Array) and not last.nelems and off >= struct.members[-1].bit_offset // 8:
         raise unsupported(f"reading the flexible array of struct {struct.name}")
-    raise Refuse(EACCES, f"access beyond struct {struct.name} at off {off} size {size}")
+    raise Refuse(p.STRUCT_ACCESS, EACCES, f"access beyond struct {struct.name} at off {off} size {size}")
 
 
 def _member(types: Btf, struct: Struct | Union, off: int, size: int,
@@ -216,7 +217,7 @@ def _member(types: Btf, struct: Struct | Union, off: int, size: int,
         found = _inside(types, struct, member, (start, length), off, size, flags)
         if found is not None:
             return found
-    raise Refuse(EINVAL, f"struct {struct.name or '(anon)'} doesn't have field at offset {off}")
+    raise Refuse(p.STRUCT_ACCESS, EINVAL, f"struct {struct.name or '(anon)'} doesn't have field at offset {off}")
 
 
 def _inside(types: Btf, struct: Struct | Union, member: Member, place: tuple[int, int], off: int, size: int,
@@ -234,12 +235,14 @@ def _inside(types: Btf, struct: Struct | Union, member: Member, place: tuple[int
         return kind, off - start
     if isinstance(kind, Ptr):
         if length != size or off != start:
-            raise Refuse(EACCES, f"cannot access ptr member {member.name} with moff {start} in struct {name} "
-                                 f"with off {off} size {size}")
+            raise Refuse(p.STRUCT_ACCESS, EACCES,
+                         f"cannot access ptr member {member.name} with moff {start} in struct {name} "
+                         f"with off {off} size {size}")
         return _pointed(types, kind, member.name, flags)
     if off + size > end and not flags & r.UNTRUSTED:
-        raise Refuse(EACCES, f"access beyond the end of member {member.name} (mend:{end}) in struct {name} "
-                             f"with off {off} size {size}")
+        raise Refuse(p.STRUCT_ACCESS, EACCES,
+                     f"access beyond the end of member {member.name} (mend:{end}) in struct {name} "
+                     f"with off {off} size {size}")
     return Found("scalar")
 
 

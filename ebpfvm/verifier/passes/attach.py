@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EINVAL
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
 
 if TYPE_CHECKING:
@@ -21,9 +22,10 @@ def check(env: Env) -> None:
     """Raise Refuse for a program that cannot be loaded for this use, or whose use is not modelled."""
     kind, name = env.prog_type, env.prog_type.name
     if kind.sleep == "must" and not env.sleepable:
-        raise Refuse(EINVAL, "Syscall programs can only be sleepable")
+        raise Refuse(p.SLEEPABLE_TYPE, EINVAL, "Syscall programs can only be sleepable")
     if env.sleepable and kind.sleep == "never":
-        raise Refuse(EINVAL, "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable"
+        raise Refuse(p.SLEEPABLE_TYPE, EINVAL,
+                     "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable"
                      if env.rules.sleepable_types_named else "Program of this type cannot be sleepable")
     if not kind.judged:
         raise unsupported(f"program type {name}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EINVAL
 from ebpfvm.isa import codes as c
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.facts import Cfg
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.passes.subprogs import is_func_ref, is_kfunc_call
@@ -37,7 +38,7 @@ class _Walk:
         if state[pc] >= (_DISCOVERED | edge):
             return False
         if not 0 <= target < len(self.insns):
-            raise Refuse(EINVAL, f"jump out of range from insn {pc} to {target}", pc=pc)
+            raise Refuse(p.JUMP_TARGET, EINVAL, f"jump out of range from insn {pc} to {target}", pc=pc)
         if edge == _BRANCH:
             self.cfg.prune[target] = self.cfg.jump[target] = 1
         if not state[target]:
@@ -47,7 +48,7 @@ class _Walk:
             return True
         if state[target] & 0xF0 == _DISCOVERED:
             if not self.env.caps.bpf:
-                raise Refuse(EINVAL, f"back-edge from insn {pc} to {target}", pc=pc)
+                raise Refuse(p.MISSING_CAPABILITY, EINVAL, f"back-edge from insn {pc} to {target}", pc=pc)
             return False
         state[pc] = _DISCOVERED | edge
         return False
@@ -68,7 +69,7 @@ class _Walk:
         cfg = self.cfg
         if op == c.BPF_JA:
             if insn.code & c.BPF_X:
-                raise Refuse(EINVAL, "indirect jumps (gotox) not supported by ebpfvm", pc=pc)
+                raise Refuse(p.UNSUPPORTED, EINVAL, "indirect jumps (gotox) not supported by ebpfvm", pc=pc)
             target = pc + 1 + (insn.off if insn.code & 7 == c.BPF_JMP else insn.imm)
             again = self.push(pc, target, _FALLTHROUGH)
             cfg.prune[target] = cfg.jump[target] = 1
@@ -145,10 +146,10 @@ def check(env: Env) -> Cfg:
     pc, size = 0, len(walk.insns)
     while pc < size:
         if walk.state[pc] != _EXPLORED:
-            raise Refuse(EINVAL, f"unreachable insn {pc}", pc=pc)
+            raise Refuse(p.UNREACHABLE_INSN, EINVAL, f"unreachable insn {pc}", pc=pc)
         if walk.insns[pc].is_ld_imm64:
             if walk.state[pc + 1]:
-                raise Refuse(EINVAL, f"jump into the middle of ldimm64 insn {pc}", pc=pc)
+                raise Refuse(p.JUMP_TARGET, EINVAL, f"jump into the middle of ldimm64 insn {pc}", pc=pc)
             pc += 1
         pc += 1
     return walk.cfg

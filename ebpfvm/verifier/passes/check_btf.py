@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.btf.types import Enum, Func, FuncProto, Int
 from ebpfvm.errnos import EINVAL
 from ebpfvm.isa import codes as c
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.signal import Refuse
 
 if TYPE_CHECKING:
@@ -35,13 +36,14 @@ def early(program: Program) -> None:
     before = 0
     for at, record in enumerate(program.func_info):
         if not at and record.insn_off:
-            raise Refuse(EINVAL, f"nonzero insn_off {record.insn_off} for the first func info record")
+            raise Refuse(p.BTF_FUNC_INFO, EINVAL, f"nonzero insn_off {record.insn_off} for the first func info record")
         if at and record.insn_off <= before:
-            raise Refuse(EINVAL, f"same or smaller insn offset ({record.insn_off}) than previous func info record "
-                                 f"({before})")
+            raise Refuse(p.BTF_FUNC_INFO, EINVAL,
+                         f"same or smaller insn offset ({record.insn_off}) than previous func info record "
+                         f"({before})")
         btf = program.btf
         if btf is None or not 0 < record.type_id < len(btf) or not isinstance(btf[record.type_id], Func):
-            raise Refuse(EINVAL, f"invalid type id {record.type_id} in func info")
+            raise Refuse(p.BTF_FUNC_INFO, EINVAL, f"invalid type id {record.type_id} in func info")
         before = record.insn_off
 
 
@@ -50,31 +52,35 @@ def check(program: Program, subprogs: tuple[Subprog, ...]) -> None:
     if not program.func_info and not program.line_info:
         for subprog in subprogs[1:]:
             if _has_ld_abs(program, subprog):
-                raise Refuse(EINVAL, "LD_ABS is not allowed in subprogs without BTF", pc=subprog.start)
+                raise Refuse(p.ABNORMAL_RETURN, EINVAL,
+                             "LD_ABS is not allowed in subprogs without BTF", pc=subprog.start)
             if has_tail_call(program, subprog):
-                raise Refuse(EINVAL, "tail_call is not allowed in subprogs without BTF", pc=subprog.start)
+                raise Refuse(p.ABNORMAL_RETURN, EINVAL,
+                             "tail_call is not allowed in subprogs without BTF", pc=subprog.start)
         return
     if program.func_info:
         _functions(program, subprogs)
     elif len(subprogs) > 1 and any(_has_ld_abs(program, s) or has_tail_call(program, s) for s in subprogs[1:]):
-        raise Refuse(EINVAL, "tail_call is not allowed in subprogs without BTF")
+        raise Refuse(p.ABNORMAL_RETURN, EINVAL, "tail_call is not allowed in subprogs without BTF")
     if program.line_info:
         _lines(program, subprogs)
 
 
 def _functions(program: Program, subprogs: tuple[Subprog, ...]) -> None:
     if len(program.func_info) != len(subprogs):
-        raise Refuse(EINVAL, "number of funcs in func_info doesn't match number of subprogs")
+        raise Refuse(p.BTF_FUNC_INFO, EINVAL, "number of funcs in func_info doesn't match number of subprogs")
     for record, subprog in zip(program.func_info, subprogs, strict=True):
         if record.insn_off != subprog.start:
-            raise Refuse(EINVAL, "func_info BTF section doesn't match subprog layout in BPF program",
+            raise Refuse(p.BTF_FUNC_INFO, EINVAL, "func_info BTF section doesn't match subprog layout in BPF program",
                          pc=subprog.start)
         if not subprog.index or returns_int(program, record.type_id):
             continue
         if _has_ld_abs(program, subprog):
-            raise Refuse(EINVAL, "LD_ABS is only allowed in functions that return 'int'.", pc=subprog.start)
+            raise Refuse(p.ABNORMAL_RETURN, EINVAL,
+                         "LD_ABS is only allowed in functions that return 'int'.", pc=subprog.start)
         if has_tail_call(program, subprog):
-            raise Refuse(EINVAL, "tail_call is only allowed in functions that return 'int'.", pc=subprog.start)
+            raise Refuse(p.ABNORMAL_RETURN, EINVAL,
+                         "tail_call is only allowed in functions that return 'int'.", pc=subprog.start)
 
 
 def returns_int(program: Program, type_id: int) -> bool:
@@ -92,15 +98,18 @@ def _lines(program: Program, subprogs: tuple[Subprog, ...]) -> None:
     for at, record in enumerate(program.line_info):
         off = record.insn_off
         if (at and off <= before) or off >= size or (not at and off < before):
-            raise Refuse(EINVAL, f"Invalid line_info[{at}].insn_off:{off} (prev_offset:{before} prog->len:{size})")
+            raise Refuse(p.BTF_LINE_INFO, EINVAL,
+                         f"Invalid line_info[{at}].insn_off:{off} (prev_offset:{before} prog->len:{size})")
         if not program.insns[off].code:
-            raise Refuse(EINVAL, f"Invalid insn code at line_info[{at}].insn_off")
+            raise Refuse(p.BTF_LINE_INFO, EINVAL, f"Invalid insn code at line_info[{at}].insn_off")
         if waiting < len(subprogs):
             if off == subprogs[waiting].start:
                 waiting += 1
             elif subprogs[waiting].start < off:
-                raise Refuse(EINVAL, f"missing bpf_line_info for func#{waiting}", pc=subprogs[waiting].start)
+                raise Refuse(p.BTF_LINE_INFO, EINVAL,
+                             f"missing bpf_line_info for func#{waiting}", pc=subprogs[waiting].start)
         before = off
     if waiting != len(subprogs):
-        raise Refuse(EINVAL, f"missing bpf_line_info for {len(subprogs) - waiting} funcs starting from "
-                             f"func#{waiting}", pc=subprogs[waiting].start)
+        raise Refuse(p.BTF_LINE_INFO, EINVAL,
+                     f"missing bpf_line_info for {len(subprogs) - waiting} funcs starting from "
+                     f"func#{waiting}", pc=subprogs[waiting].start)

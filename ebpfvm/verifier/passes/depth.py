@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import E2BIG, EACCES, EINVAL
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.passes.check_btf import has_tail_call
 from ebpfvm.verifier.passes.exceptions import throw_at
@@ -49,26 +50,28 @@ def check(env: Env, depths: dict[int, int], async_callbacks: set[int], callbacks
 
     def visit(subprog: Subprog, above: int, chain: tuple[int, ...], tail_above: bool) -> None:
         if subprog.index and tail_above and above >= 256:
-            raise Refuse(EACCES, f"tail_calls are not allowed when call stack of previous frames is {above} bytes. "
-                                 "Too large")
+            raise Refuse(p.STACK_DEPTH, EACCES,
+                         f"tail_calls are not allowed when call stack of previous frames is {above} bytes. "
+                         "Too large")
         total = above + _rounded(depths.get(subprog.index, 0))
         env.deepest = max(env.deepest, total)
         if total > MAX_STACK:
             if not chain:
-                raise Refuse(EACCES, f"stack size of subprog {subprog.index} is {total}. Too large")
-            raise Refuse(EACCES, f"combined stack size of {len(chain) + 1} calls is {total}. Too large")
+                raise Refuse(p.STACK_DEPTH, EACCES, f"stack size of subprog {subprog.index} is {total}. Too large")
+            raise Refuse(p.STACK_DEPTH, EACCES, f"combined stack size of {len(chain) + 1} calls is {total}. Too large")
         if env.rules.limits_depth and len(chain) >= _DEEPEST:
-            raise Refuse(E2BIG, f"the call stack of {len(chain)} frames is too deep !")
+            raise Refuse(p.CALL_DEPTH, E2BIG, f"the call stack of {len(chain)} frames is too deep !")
         _no_throw(env, subprog, callbacks | {caught} - {0}, chain)
         if caught and caught in chain and subprog.index in tails:
-            raise Refuse(EINVAL, "cannot tail call within exception cb")
+            raise Refuse(p.EXCEPTION_CALLBACK, EINVAL, "cannot tail call within exception cb")
         for pc, callee, by_reference in _callees(env, subprog):
             if by_reference and callee.index in roots:
                 continue
             if callee.index == caught:
-                raise Refuse(EINVAL, f"insn {pc} cannot call exception cb directly", open_end=True)
+                raise Refuse(p.EXCEPTION_CALLBACK, EINVAL,
+                             f"insn {pc} cannot call exception cb directly", open_end=True)
             if callee.index in chain or callee.index == subprog.index:
-                raise Refuse(EINVAL, f"recursive call from {subprog.name}() to {callee.name}()", pc=pc)
+                raise Refuse(p.RECURSION, EINVAL, f"recursive call from {subprog.name}() to {callee.name}()", pc=pc)
             visit(callee, total, (*chain, subprog.index), callee.index in tails)
 
     visit(env.subprogs[0], 0, (), 0 in tails)
@@ -83,8 +86,9 @@ def _no_throw(env: Env, subprog: Subprog, callbacks: set[int], chain: tuple[int,
     for pc in range(subprog.start, subprog.end):
         thrower = throw_at(env, pc)
         if thrower is not None:
-            raise Refuse(EINVAL, f"{thrower.name} kfunc (insn {pc}) cannot be called from callback subprog "
-                                 f"{subprog.index}")
+            raise Refuse(p.EXCEPTION_CALLBACK, EINVAL,
+                         f"{thrower.name} kfunc (insn {pc}) cannot be called from callback subprog "
+                         f"{subprog.index}")
 
 
 def recursion(env: Env) -> None:
@@ -105,7 +109,7 @@ def recursion(env: Env) -> None:
             pc, callee, by_reference = callees[at]
             color = colors.get(callee.index, 0)
             if color == 1 and not by_reference:
-                raise Refuse(EINVAL, f"recursive call from {subprog.name}() to {callee.name}()", pc=pc)
+                raise Refuse(p.RECURSION, EINVAL, f"recursive call from {subprog.name}() to {callee.name}()", pc=pc)
             if not color:
                 colors[callee.index] = 1
                 work.append((callee, 0))

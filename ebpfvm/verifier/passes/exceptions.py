@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Func, Linkage
 from ebpfvm.errnos import EEXIST, EINVAL, ENOENT
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.passes.subprogs import is_call, is_kfunc_call
 
@@ -31,25 +32,25 @@ def callback_slot(program: Program) -> int:
         return 0
     main = program.func_info[0].type_id
     if not 0 < main < len(btf):
-        raise Refuse(EINVAL, "invalid btf id for main subprog in func_info")
+        raise Refuse(p.EXCEPTION_CALLBACK, EINVAL, "invalid btf id for main subprog in func_info")
     names = [tag.removeprefix(_TAG) for tag in btf.decl_tags(main, -1) if tag.startswith(_TAG)]
     if not names:
         return 0
     if len(names) > 1:
-        raise Refuse(EEXIST, "multiple exception callback tags for main subprog")
+        raise Refuse(p.EXCEPTION_CALLBACK, EEXIST, "multiple exception callback tags for main subprog")
     name = names[0]
     found = next((number for number in range(1, len(btf))
                   if isinstance(btf[number], Func) and btf[number].name == name), None)
     if found is None:
-        raise Refuse(ENOENT, f"exception callback '{name}' could not be found in BTF")
+        raise Refuse(p.EXCEPTION_CALLBACK, ENOENT, f"exception callback '{name}' could not be found in BTF")
     func = btf[found]
     if not isinstance(func, Func) or func.linkage != Linkage.GLOBAL:
-        raise Refuse(EINVAL, f"exception callback '{name}' must have global linkage")
+        raise Refuse(p.EXCEPTION_CALLBACK, EINVAL, f"exception callback '{name}' must have global linkage")
     slots = [info.insn_off for info in program.func_info if info.type_id == found]
     if not slots:
-        raise Refuse(EINVAL, "exception callback type id not found in func_info")
+        raise Refuse(p.EXCEPTION_CALLBACK, EINVAL, "exception callback type id not found in func_info")
     if not slots[-1]:
-        raise Refuse(EINVAL, "invalid exception callback insn_off in func_info: 0")
+        raise Refuse(p.EXCEPTION_CALLBACK, EINVAL, "invalid exception callback insn_off in func_info: 0")
     return slots[-1]
 
 

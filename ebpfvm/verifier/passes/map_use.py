@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EINVAL
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
 
 if TYPE_CHECKING:
@@ -19,24 +20,25 @@ def check(env: Env, used: Map) -> None:
     """Raise Refuse if programs of this type may not use a map of this kind."""
     _fields(env, used)
     if not used.type.in_programs:
-        raise Refuse(EINVAL, "bpf_struct_ops map cannot be used in prog")
+        raise Refuse(p.MAP_NOT_FOR_PROGRAM, EINVAL, "bpf_struct_ops map cannot be used in prog")
     if not used.type.modelled:
         raise unsupported(f"map type {used.type.name}")
     sleeps = ("yes", "later") if env.rules.more_maps_may_sleep else ("yes",)
     if env.sleepable and used.type.sleepable not in sleeps:
-        raise Refuse(EINVAL, "Sleepable programs can only use array, hash, ringbuf and local storage maps")
+        raise Refuse(p.MAP_NOT_FOR_PROGRAM, EINVAL,
+                     "Sleepable programs can only use array, hash, ringbuf and local storage maps")
 
 
 def _fields(env: Env, used: Map) -> None:
     traces = env.prog_type.traces
     if traces and used.field_of("list_head", "rb_root"):
-        raise Refuse(EINVAL, "tracing progs cannot use bpf_{list_head,rb_root} yet")
+        raise Refuse(p.MAP_NOT_FOR_PROGRAM, EINVAL, "tracing progs cannot use bpf_{list_head,rb_root} yet")
     if used.field_of("spin_lock", "res_spin_lock"):
         if env.prog_type.name == "socket_filter":
-            raise Refuse(EINVAL, "socket filter progs cannot use bpf_spin_lock yet")
+            raise Refuse(p.MAP_NOT_FOR_PROGRAM, EINVAL, "socket filter progs cannot use bpf_spin_lock yet")
         if traces:
-            raise Refuse(EINVAL, "tracing progs cannot use bpf_spin_lock yet")
+            raise Refuse(p.MAP_NOT_FOR_PROGRAM, EINVAL, "tracing progs cannot use bpf_spin_lock yet")
     if traces and env.rules.traced_timers_barred:
         for kind in ("timer", "wq"):
             if used.field_of(kind):
-                raise Refuse(EINVAL, f"tracing progs cannot use bpf_{kind} yet")
+                raise Refuse(p.MAP_NOT_FOR_PROGRAM, EINVAL, f"tracing progs cannot use bpf_{kind} yet")

@@ -14,6 +14,7 @@ from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.ints import U32_MAX
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.legality import check_fields, check_slot
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.env import Map
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.special_fields import special_fields
@@ -40,7 +41,8 @@ def make_map(index: int, spec: MapSpec, dialect: Dialect) -> Map:
     kind = dialect.map_type(spec.type)
     refusal = creation_refusal(spec, dialect)
     if refusal is not None:
-        raise Refuse(refusal.errno, f"map {spec.name!r} of type {kind.name} cannot be created: {refusal}")
+        raise Refuse(p.MAP_DEFINITION, refusal.errno,
+                     f"map {spec.name!r} of type {kind.name} cannot be created: {refusal}")
     spec = as_created(spec, dialect)
     number = next(number for number, item in dialect.map_types.items() if item is kind)
     inner = make_map(-1, spec.inner, dialect) if spec.inner is not None else None
@@ -66,18 +68,18 @@ def check(env: Env) -> None:
         insn = insns[pc]
         for number in (insn.dst, insn.src) if early else ():
             if number >= MAX_REG and not (number == MAX_REG and _stack_arg(env, insn, number)):
-                raise Refuse(EINVAL, f"R{number} is invalid", pc=pc)
+                raise Refuse(p.INVALID_INSN, EINVAL, f"R{number} is invalid", pc=pc)
         problem = _alone(insn, early, rules.has_gotox) if insn[0] != 0x18 else check_slot(insns, pc) or (
             check_fields(insn) if early else None)
         if problem is not None:
-            raise Refuse(EINVAL, problem, pc=pc)
+            raise Refuse(p.INVALID_INSN, EINVAL, problem, pc=pc)
         if insn.is_ld_imm64:
             _immediate(env, pc)
             pc += 1
         pc += 1
     alone = [used.type.name for used in env.maps if used.type.one_per_program]
     if len(alone) > len(set(alone)):
-        raise Refuse(EBUSY, "only one cgroup storage of each type is allowed")
+        raise Refuse(p.MAP_NOT_FOR_PROGRAM, EBUSY, "only one cgroup storage of each type is allowed")
 
 
 @lru_cache(maxsize=1 << 14)
@@ -89,30 +91,32 @@ def _alone(insn: Insn, early: bool, gotox: bool) -> str | None:
 def _stack_arg(env: Env, insn: Insn, number: int) -> bool:
     if env.rules.has_stack_args and insn.code & 7 in (c.BPF_LDX, c.BPF_STX, c.BPF_ST) and number == (
             insn.src if insn.code & 7 == c.BPF_LDX else insn.dst):
-        raise Refuse(EINVAL, "stack arguments not supported by ebpfvm")
+        raise Refuse(p.UNSUPPORTED, EINVAL, "stack arguments not supported by ebpfvm")
     return False
 
 
 def _immediate(env: Env, pc: int) -> None:
     insn, high = env.program.insns[pc], env.program.insns[pc + 1]
     if insn.src in (c.BPF_PSEUDO_MAP_IDX, c.BPF_PSEUDO_MAP_IDX_VALUE):
-        raise Refuse(EPROTO, "fd_idx without fd_array is invalid", pc=pc)
+        raise Refuse(p.INVALID_INSN, EPROTO, "fd_idx without fd_array is invalid", pc=pc)
     if insn.src not in (c.BPF_PSEUDO_MAP_FD, c.BPF_PSEUDO_MAP_VALUE):
         return
     if not 0 <= insn.imm < len(env.maps):
-        raise Refuse(EBADF, f"fd {insn.imm} is not pointing to valid bpf_map", pc=pc)
+        raise Refuse(p.MAP_REFERENCE, EBADF, f"fd {insn.imm} is not pointing to valid bpf_map", pc=pc)
     map_use.check(env, env.maps[insn.imm])
     if insn.src == c.BPF_PSEUDO_MAP_VALUE:
         used, off = env.maps[insn.imm], high.imm & U32_MAX
         if not used.type.value_access:
-            raise Refuse(EINVAL, "no direct value access support for this map type", pc=pc)
+            raise Refuse(p.MAP_VALUE_ADDRESS, EINVAL, "no direct value access support for this map type", pc=pc)
         if off >= 1 << 29 and env.rules.limits_value_offset:
-            raise Refuse(EINVAL, f"direct value offset of {off} is not allowed", pc=pc)
+            raise Refuse(p.MAP_VALUE_ADDRESS, EINVAL, f"direct value offset of {off} is not allowed", pc=pc)
         if used.max_entries != 1:
-            raise Refuse(ENOTSUPP, f"invalid access to map value pointer, value_size={used.value_size} "
+            raise Refuse(p.MAP_VALUE_ADDRESS, ENOTSUPP,
+                         f"invalid access to map value pointer, value_size={used.value_size} "
                                            f"off={off}", pc=pc)
         if off >= used.value_size:
-            raise Refuse(EINVAL, f"invalid access to map value pointer, value_size={used.value_size} off={off}",
+            raise Refuse(p.MAP_VALUE_ADDRESS, EINVAL,
+                         f"invalid access to map value pointer, value_size={used.value_size} off={off}",
                          pc=pc)
 
 
@@ -127,5 +131,5 @@ def maps_of(program: Program, dialect: Dialect) -> tuple[Map, ...]:
         try:
             found.append(make_map(index, spec, dialect))
         except (UsageError, LoadError) as error:
-            raise Refuse(EINVAL, f"map {spec.name!r}: {error}") from error
+            raise Refuse(p.MAP_DEFINITION, EINVAL, f"map {spec.name!r}: {error}") from error
     return tuple(found)

@@ -11,6 +11,7 @@ from ebpfvm.btf.types import Func, Linkage
 from ebpfvm.errnos import E2BIG, EINVAL, EPERM, EPROTO
 from ebpfvm.ints import U32_MAX
 from ebpfvm.isa import codes as c
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.env import Subprog, is_gpl
 from ebpfvm.verifier.machine.signal import Refuse
 
@@ -55,49 +56,51 @@ def find(program: Program, dialect: Dialect, caps: Caps,
         if not (is_call(insn) or is_kfunc_call(insn) or is_func_ref(insn)):
             continue
         if not caps.bpf:
-            raise Refuse(EPERM, "loading/calling other bpf or kernel functions are allowed for CAP_BPF and "
-                                "CAP_SYS_ADMIN", pc=pc)
+            raise Refuse(p.MISSING_CAPABILITY, EPERM,
+                         "loading/calling other bpf or kernel functions are allowed for CAP_BPF and "
+                         "CAP_SYS_ADMIN", pc=pc)
         if is_kfunc_call(insn):
             kfuncs[insn.imm] = _kfunc(program, dialect, insn, pc)
             continue
         target = pc + insn.imm + 1
         if not 0 <= target < size:
-            raise Refuse(EINVAL, "call to invalid destination", pc=pc)
+            raise Refuse(p.CALL_TARGET, EINVAL, "call to invalid destination", pc=pc)
         starts.add(target)
         if len(starts) > MAX_SUBPROGS:
-            raise Refuse(E2BIG, "too many subprograms", pc=pc)
+            raise Refuse(p.TOO_MANY_FUNCTIONS, E2BIG, "too many subprograms", pc=pc)
     return _with_names(program, sorted(starts)), kfuncs
 
 
 def _kfunc(program: Program, dialect: Dialect, insn: Insn, pc: int) -> Kfunc | None:
     if not is_gpl(program.license):
-        raise Refuse(EINVAL, "cannot call kernel function from non-GPL compatible program", pc=pc)
+        raise Refuse(p.GPL_ONLY, EINVAL, "cannot call kernel function from non-GPL compatible program", pc=pc)
     if insn.imm == 0 and insn.off == 0:
         return None
     name = program.kfuncs.get(insn.imm)
     if name is None:
         if insn.off > 0:
-            raise Refuse(EPROTO, "kfunc offset > 0 without fd_array is invalid",
+            raise Refuse(p.KFUNC_REFERENCE, EPROTO, "kfunc offset > 0 without fd_array is invalid",
                          "failed to find BTF for kernel function", pc=pc)
         if insn.off < 0:
-            raise Refuse(EINVAL, "negative offset disallowed for kernel module function call",
+            raise Refuse(p.KFUNC_REFERENCE, EINVAL, "negative offset disallowed for kernel module function call",
                          "failed to find BTF for kernel function", pc=pc)
         if insn.imm <= 0 and dialect.rules.invalid_kfunc_ids_named:
-            raise Refuse(EINVAL, f"invalid kernel function btf_id {insn.imm}", pc=pc)
-        raise Refuse(EINVAL, f"kernel btf_id {insn.imm & U32_MAX} is not a function", pc=pc)
+            raise Refuse(p.KFUNC_REFERENCE, EINVAL, f"invalid kernel function btf_id {insn.imm}", pc=pc)
+        raise Refuse(p.KFUNC_REFERENCE, EINVAL, f"kernel btf_id {insn.imm & U32_MAX} is not a function", pc=pc)
     if insn.off:  # names a BTF of a module, and there are none
         first = ("negative offset disallowed for kernel module function call" if insn.off < 0 else
                  "kfunc offset > 0 without fd_array is invalid")
-        raise Refuse(EINVAL if insn.off < 0 else EPROTO, first, "failed to find BTF for kernel function", pc=pc)
+        raise Refuse(p.KFUNC_REFERENCE, EINVAL if insn.off < 0 else EPROTO,
+                     first, "failed to find BTF for kernel function", pc=pc)
     kfunc = dialect.kfuncs.get(name)
     if kfunc is None and name in program.weak and dialect.lacks_kfunc(name):
         return None
     if kfunc is None:
-        raise Refuse(EINVAL, f"kernel function {name} not supported by ebpfvm", pc=pc)
+        raise Refuse(p.UNSUPPORTED, EINVAL, f"kernel function {name} not supported by ebpfvm", pc=pc)
     if "device_bound" in kfunc.flags:
-        raise Refuse(EINVAL, "metadata kfuncs require device-bound program", pc=pc)
+        raise Refuse(p.KFUNC_NOT_ALLOWED, EINVAL, "metadata kfuncs require device-bound program", pc=pc)
     if "without_code" in kfunc.flags:
-        raise Refuse(EINVAL, f"cannot find address for kernel function {name}", pc=pc)
+        raise Refuse(p.KFUNC_REFERENCE, EINVAL, f"cannot find address for kernel function {name}", pc=pc)
     return kfunc
 
 
@@ -134,8 +137,8 @@ def check(program: Program, subprogs: tuple[Subprog, ...]) -> None:
             insn = insns[pc]
             target = None if insn.code == c.BPF_JMP | c.BPF_JA | c.BPF_X else jump_target(pc, insn)
             if target is not None and not subprog.start <= target < subprog.end:
-                raise Refuse(EINVAL, f"jump out of range from insn {pc} to {target}", pc=pc)
+                raise Refuse(p.JUMP_TARGET, EINVAL, f"jump out of range from insn {pc} to {target}", pc=pc)
         last = insns[subprog.end - 1].code
         if last not in (c.BPF_JMP | c.BPF_EXIT, c.BPF_JMP | c.BPF_JA, c.BPF_JMP32 | c.BPF_JA,
                         c.BPF_JMP | c.BPF_JA | c.BPF_X):
-            raise Refuse(EINVAL, "last insn is not an exit or jmp", pc=subprog.end - 1)
+            raise Refuse(p.MISSING_EXIT, EINVAL, "last insn is not an exit or jmp", pc=subprog.end - 1)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.errnos import EFAULT
 from ebpfvm.ints import U64_MAX
 from ebpfvm.isa import codes as c
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.regs import SCALAR
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.state import DST_STACK, SPILL, SRC_STACK, STACK_ACCESS
@@ -326,7 +327,8 @@ def _call(w: Walk, pc: int, subsequent: int, wanted: _Wanted) -> None:
         return
     if w.facts.cfg.callback[pc] and subsequent != pc + 1 and frame:
         if wanted.regs[frame] & ~ARGS:  # a callback that ends where it loads from the packet, before R0 was set
-            raise Refuse(EFAULT, f"verifier bug: callback unexpected regs {wanted.regs[frame] & ~ARGS:x}")
+            raise Refuse(p.VERIFIER_BUG, EFAULT,
+                         f"verifier bug: callback unexpected regs {wanted.regs[frame] & ~ARGS:x}")
         if wanted.stack[frame]:
             raise _GiveUp
         wanted.leave()

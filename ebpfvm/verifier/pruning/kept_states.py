@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EINVAL
 from ebpfvm.ints import U32_MAX
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.budget import LOOK_EVERY
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg
 from ebpfvm.verifier.machine.signal import Refuse
@@ -189,7 +190,7 @@ class KeptStates:
         if old.may_goto_depth != cur.may_goto_depth or old.callback_unroll != cur.callback_unroll:
             return
         rules = self.w.env.rules
-        raise Refuse(EINVAL, f"infinite loop detected at insn {pc}",
+        raise Refuse(p.INFINITE_LOOP, EINVAL, f"infinite loop detected at insn {pc}",
                      "cur state:" + show.state(cur, rules), "old state:" + show.state(old, rules), source=True)
 
     def _cut(self, old: State, cur: State, loop: bool, pc: int) -> None:

@@ -28,6 +28,7 @@ class Verdict:
         line: its C line, if the object has line info.
         explanation: why the message came: a sentence about the rule, then, on a line of its own, its cause on the path
             that was walked, if that is known.
+        property: stable id of the property that the program violates, "" when ok (see `ebpfvm doc properties`).
         facts: what the walk found out that an engine can use (empty for rejected programs).
         stats: "states", "peak_states", "max_states_per_insn", "stack_depth".
         program: the program that was verified, which is what an engine is given to run (see `ebpfvm.loading`).
@@ -41,6 +42,7 @@ class Verdict:
     pc: int | None = None
     line: LineInfo | None = None
     explanation: str = ""
+    property: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
     stats: Mapping[str, int] = field(default_factory=dict)
     program: Prepared | None = field(default=None, repr=False, compare=False)

@@ -15,6 +15,7 @@ from ebpfvm.verifier.domain import links as linked
 from ebpfvm.verifier.domain.arithmetic import CIRCLES, INTERVALS
 from ebpfvm.verifier.domain.num import Num, const
 from ebpfvm.verifier.domain.width import U32_MAX
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import ADD_CONST, SCALAR, UNKNOWN_SCALAR, Reg
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
@@ -34,7 +35,7 @@ _new = tuple.__new__
 
 def unreadable(number: int) -> Refuse:
     """Return the refusal of a read of a register without a value."""
-    return Refuse(EACCES, f"R{number} !read_ok")
+    return Refuse(p.UNINIT_REGISTER, EACCES, f"R{number} !read_ok")
 
 
 READ_ONLY = "frame pointer is read only"
@@ -75,7 +76,8 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
 
 
 def _arena(_walk: Walk) -> int:
-    raise Refuse(EINVAL, "addr_space_cast insn can only be used in a program that has an associated arena")
+    raise Refuse(p.ARENA_REQUIRED, EINVAL,
+                 "addr_space_cast insn can only be used in a program that has an associated arena")
 
 
 def _mov_k(insn: Insn, pc: int) -> Step:
@@ -84,7 +86,7 @@ def _mov_k(insn: Insn, pc: int) -> Step:
 
     def step(w: Walk) -> int:
         if dst == 10:
-            raise Refuse(EACCES, READ_ONLY)
+            raise Refuse(p.FRAME_POINTER, EACCES, READ_ONLY)
         w.regs[dst] = value
         return after
     return step
@@ -112,7 +114,7 @@ def _mov_x(w: Walk, insn: Insn, pc: int, width: int) -> Step:
         if value is None:
             raise unreadable(src)
         if dst == 10:
-            raise Refuse(EACCES, READ_ONLY)
+            raise Refuse(p.FRAME_POINTER, EACCES, READ_ONLY)
         if value.type == SCALAR and (value.id & ADD_CONST or (value.num.mask and not value.id)):
             regs[src] = value = give_id(w, value)
         regs[dst] = value
@@ -124,7 +126,7 @@ def _mov_x(w: Walk, insn: Insn, pc: int, width: int) -> Step:
         if value is None:
             raise unreadable(src)
         if dst == 10:
-            raise Refuse(EACCES, READ_ONLY)
+            raise Refuse(p.FRAME_POINTER, EACCES, READ_ONLY)
         if value.type != SCALAR:
             regs[dst] = Reg(SCALAR, low32(UNKNOWN_SCALAR.num))
         elif value.num.umax <= U32_MAX:
@@ -146,7 +148,7 @@ def _movsx(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
         if value is None:
             raise unreadable(src)
         if dst == 10:
-            raise Refuse(EACCES, READ_ONLY)
+            raise Refuse(p.FRAME_POINTER, EACCES, READ_ONLY)
         if value.type != SCALAR:
             regs[dst] = UNKNOWN_SCALAR if width == 64 else (
                 Reg(SCALAR, w.arithmetic.unary["mov", 32](UNKNOWN_SCALAR.num)))
@@ -172,7 +174,7 @@ def _unary(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
         if value is None:
             raise unreadable(dst)
         if dst == 10:
-            raise Refuse(EACCES, READ_ONLY)
+            raise Refuse(p.FRAME_POINTER, EACCES, READ_ONLY)
         if value.type != SCALAR:
             regs[dst] = UNKNOWN_SCALAR
         elif changes:
@@ -208,7 +210,7 @@ def _register_form(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
         if a is None:
             raise unreadable(dst)
         if dst == 10:
-            raise Refuse(EACCES, READ_ONLY)
+            raise Refuse(p.FRAME_POINTER, EACCES, READ_ONLY)
         if a.type == SCALAR and b.type == SCALAR:
             if forks and a.num.mask and not b.num.mask:
                 a = _forked(w, pc, dst, a)
@@ -236,9 +238,9 @@ def _constant_form(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
         if a is None:
             raise unreadable(dst)
         if problem is not None:
-            raise Refuse(EINVAL, problem)
+            raise Refuse(p.CONSTANT_OPERAND, EINVAL, problem)
         if dst == 10:
-            raise Refuse(EACCES, READ_ONLY)
+            raise Refuse(p.FRAME_POINTER, EACCES, READ_ONLY)
         if a.type == SCALAR:
             if forks and a.num.mask:
                 a = _forked(w, pc, dst, a)
@@ -284,7 +286,8 @@ def _with_pointer(w: Walk, insn: Insn, a: Reg, b: Reg) -> Reg:
         if a.type != SCALAR:
             if insn.code & 0xF0 == c.BPF_SUB:
                 return UNKNOWN_SCALAR
-            raise Refuse(EACCES, f"R{insn.dst} pointer {pointers.SYMBOLS[insn.code & 0xF0]} pointer prohibited")
+            raise Refuse(p.POINTER_ARITHMETIC, EACCES,
+                         f"R{insn.dst} pointer {pointers.SYMBOLS[insn.code & 0xF0]} pointer prohibited")
         w.precise(insn.dst)
         return pointers.adjust(w, insn, b, a.num, True, a.off)
     w.precise(insn.src)

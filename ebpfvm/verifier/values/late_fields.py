@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.errnos import EINVAL
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.legality import check_fields
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.values.alu import unreadable
 
@@ -63,5 +64,5 @@ def _refusing(problem: str, read_first: int | None = None) -> Step:
     def step(w: Walk) -> int:
         if read_first is not None and w.regs[read_first] is None:
             raise unreadable(read_first)
-        raise Refuse(EINVAL, problem)
+        raise Refuse(p.INVALID_INSN, EINVAL, problem)
     return step

@@ -13,6 +13,7 @@ from ebpfvm.isa import codes as c
 from ebpfvm.isa.table import ROWS
 from ebpfvm.verifier.domain.num import Num, const
 from ebpfvm.verifier.domain.width import S64_MIN
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg, type_name
 from ebpfvm.verifier.machine.signal import Refuse
@@ -46,30 +47,31 @@ def adjust(w: Walk, insn: Insn, ptr: Reg, amount: Num, scalar_is_dst: bool, adde
     if insn.code & 7 != c.BPF_ALU64:
         if op == c.BPF_SUB:
             return UNKNOWN_SCALAR
-        raise Refuse(EACCES, f"R{dst} 32-bit pointer arithmetic prohibited")
+        raise Refuse(p.POINTER_ARITHMETIC, EACCES, f"R{dst} 32-bit pointer arithmetic prohibited")
     base = ptr.type & r.BASE
     if ptr.type & r.MAYBE_NULL:
-        raise Refuse(EACCES, f"R{dst} pointer arithmetic on {type_name(ptr.type)} prohibited, null-check it first")
+        raise Refuse(p.NULL_DEREFERENCE, EACCES,
+                     f"R{dst} pointer arithmetic on {type_name(ptr.type)} prohibited, null-check it first")
     if base == r.MEM and ptr.type & r.UNTRUSTED:
         return ptr
     known = not amount.mask
     movable = base in _MOVABLE or (base == r.FLOW_KEYS and known)
     if not movable and not (base in (r.MAP_PTR, r.FLOW_KEYS) and known and amount.smin == 0 and op == c.BPF_ADD):
-        raise Refuse(EACCES, f"R{dst} pointer arithmetic on {type_name(ptr.type)} prohibited")
+        raise Refuse(p.POINTER_ARITHMETIC, EACCES, f"R{dst} pointer arithmetic on {type_name(ptr.type)} prohibited")
     _sane_amount(amount, ptr.type, 0 if w.env.rules.offset_in_var_off else added)
     _sane_pointer(w, ptr, ptr.type)
     if op == c.BPF_ADD:
         result = _add(w, ptr, amount)
     elif op == c.BPF_SUB:
         if scalar_is_dst:
-            raise Refuse(EACCES, f"R{dst} tried to subtract pointer from scalar")
+            raise Refuse(p.POINTER_ARITHMETIC, EACCES, f"R{dst} tried to subtract pointer from scalar")
         if base == r.STACK:
-            raise Refuse(EACCES, f"R{dst} subtraction from stack pointer prohibited")
+            raise Refuse(p.POINTER_ARITHMETIC, EACCES, f"R{dst} subtraction from stack pointer prohibited")
         result = _sub(w, ptr, amount)
     elif op in (c.BPF_AND, c.BPF_OR, c.BPF_XOR):
-        raise Refuse(EACCES, f"R{dst} bitwise operator {SYMBOLS[op]} on pointer prohibited")
+        raise Refuse(p.POINTER_ARITHMETIC, EACCES, f"R{dst} bitwise operator {SYMBOLS[op]} on pointer prohibited")
     else:
-        raise Refuse(EACCES, f"R{dst} pointer arithmetic with {SYMBOLS[op]} operator prohibited")
+        raise Refuse(p.POINTER_ARITHMETIC, EACCES, f"R{dst} pointer arithmetic with {SYMBOLS[op]} operator prohibited")
     _sane_pointer(w, result, ptr.type)
     return result
 
@@ -77,21 +79,22 @@ def adjust(w: Walk, insn: Insn, ptr: Reg, amount: Num, scalar_is_dst: bool, adde
 def _sane_amount(num: Num, type: int, added: int = 0) -> None:
     name = type_name(type)
     if not num.mask and not -MAX_VAR_OFF < num.smin < MAX_VAR_OFF:
-        raise Refuse(EINVAL, f"math between {name} pointer and {num.smin} is not allowed")
+        raise Refuse(p.POINTER_OFFSET, EINVAL, f"math between {name} pointer and {num.smin} is not allowed")
     if not -MAX_VAR_OFF < added < MAX_VAR_OFF:
-        raise Refuse(EINVAL, f"{name} pointer offset {added} is not allowed")
+        raise Refuse(p.POINTER_OFFSET, EINVAL, f"{name} pointer offset {added} is not allowed")
     if num.smin == S64_MIN:
-        raise Refuse(EINVAL, f"math between {name} pointer and register with unbounded min value is not allowed")
+        raise Refuse(p.POINTER_OFFSET, EINVAL,
+                     f"math between {name} pointer and register with unbounded min value is not allowed")
     if not -MAX_VAR_OFF < num.smin < MAX_VAR_OFF:
-        raise Refuse(EINVAL, f"value {num.smin} makes {name} pointer be out of bounds")
+        raise Refuse(p.POINTER_OFFSET, EINVAL, f"value {num.smin} makes {name} pointer be out of bounds")
 
 
 def _sane_pointer(w: Walk, ptr: Reg, type: int) -> None:
     if not -MAX_VAR_OFF < ptr.off < MAX_VAR_OFF:
-        raise Refuse(EINVAL, f"{type_name(type)} pointer offset {ptr.off} is not allowed")
+        raise Refuse(p.POINTER_OFFSET, EINVAL, f"{type_name(type)} pointer offset {ptr.off} is not allowed")
     if w.env.rules.offset_in_var_off and ptr.num.mask and ptr.num.smin != S64_MIN and (
             not -MAX_VAR_OFF < ptr.num.smin < MAX_VAR_OFF):
-        raise Refuse(EINVAL, f"{type_name(type)} pointer offset {ptr.num.smin} is not allowed")
+        raise Refuse(p.POINTER_OFFSET, EINVAL, f"{type_name(type)} pointer offset {ptr.num.smin} is not allowed")
     if ptr.num.mask or ptr.num.value:
         _sane_amount(ptr.num, type)
 

@@ -18,6 +18,8 @@ CASES = [pytest.param(row, version, id=f"{row['name']}-{version}") for row in ro
 def test_kernel_words(row: dict[str, Any], version: str) -> None:
     verdict = verify(from_row(row), linux(VERSIONS[version]))
     assert [verdict.errno, last_lines(verdict.message, row[version][1])] == row[version]
+    violated = row.get("property", "")
+    assert verdict.property == (violated if isinstance(violated, str) else violated[version])
 
 
 def test_names_are_unique() -> None:

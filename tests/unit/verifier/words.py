@@ -3,7 +3,8 @@
 A row holds the program (instructions, maps, kernel functions by name, BTF) and for each version errno and the last
 lines of the log: one, or all that belong to the message. `to_row` writes the program's part; a kernel's answer is added
 by whoever asks one. Where the last line is our own, of what is not supported, the row says "ours": true. The second
-file has a program for each text of a refusal.
+file has a program for each text of a refusal. "property" is the id of the property that a refused program violates; it
+is one id, or an object with one for each version.
 """
 
 from __future__ import annotations
