@@ -57,8 +57,10 @@ def ether(kind: int, payload: bytes, *, dst: bytes = DST, src: bytes = SRC, vlan
 
 
 class Ipv4Fields(TypedDict, total=False):
-    """Fields of an IPv4 header: TOS byte, identification, flags and fragment offset (by default: do not fragment),
-    TTL."""
+    """Fields of an IPv4 header: TOS byte, identification, flags and fragment offset, TTL.
+
+    By default, the packet must not be fragmented.
+    """
 
     tos: int
     ident: int

@@ -71,7 +71,7 @@ class Helper:
         contradictions(what, self._claims())
 
     def _claims(self) -> Iterator[tuple[bool, bool, str]]:
-        """What options say of a signature that may not have it, and the other way round."""
+        """Yield what the options say about the signature, and the other way round, for `contradictions`."""
         kinds = {spec.kind for spec in self.args}
         func, callback = Arg.PTR_TO_FUNC in kinds, bool(self.callback)
         yield func, callback, "takes a function, and 'callback' does not say when it runs"
@@ -142,13 +142,13 @@ def _metadata(hint: Any, kind: type) -> object:
 
 
 def helper(**options: Unpack[HelperOptions]) -> Callable[[Callable[..., int]], Helper]:
-    """Decorator: turn an annotated function into a `Helper` of the same name.
+    """Return a decorator that turns an annotated function into a `Helper` of the same name.
 
-    A trailing underscore and what follows it in `name__variant` is not part of the kernel's name: some types have a
-    helper of the same name with another contract.
+    In `name__variant`, the suffix is not part of the kernel's name: some types have a helper of the same name with
+    another contract.
 
     Raises:
-        InternalError: at import, when a parameter or the result has no contract, or the options contradict it.
+        InternalError: at import, if a parameter or the result has no contract, or the options contradict it.
     """
 
     def wrap(function: Callable[..., int]) -> Helper:

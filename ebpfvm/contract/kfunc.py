@@ -96,7 +96,7 @@ class Kfunc:
         contradictions(what, (*self._flags_and_prototype(), *self._role_and_prototype()))
 
     def _flags_and_prototype(self) -> Iterator[tuple[bool, bool, str]]:
-        """What flags say of a prototype that may not have it."""
+        """Yield what the flags say about the prototype, for `contradictions`."""
         takes = any(param.pointers for param in self.params)
         first = self.params[0].struct if self.params else ""
         gives = bool(self.ret.pointers)
@@ -109,7 +109,7 @@ class Kfunc:
         yield "kptr_get" in self.flags, takes and self.params[0].pointers == 2, "takes no kptr slot first"
 
     def _role_and_prototype(self) -> Iterator[tuple[bool, bool, str]]:
-        """What a role says of a prototype that may not have it, and the other way round."""
+        """Yield what the role says about the prototype, and the other way round, for `contradictions`."""
         func = any(param.type == "func" for param in self.params)
         yield func, bool(self.callback and self.role), "takes a function, and 'callback' or 'role' is missing"
         for part in _PARTS:
@@ -131,7 +131,7 @@ class _Part(NamedTuple):
 
 
 def _part(name: str, test: Callable[[KfuncParam], bool], *roles: KfuncRole, also: tuple[KfuncRole, ...] = ()) -> _Part:
-    """A part that the roles need; `also` may have it."""
+    """Return a part that the roles need; `also` may have it."""
     return _Part(name, test, frozenset((*roles, *also)), frozenset(roles))
 
 
@@ -192,11 +192,11 @@ class KfuncOptions(TypedDict, total=False):
 
 
 def kfunc(prototype: str, *flags: str, **options: Unpack[KfuncOptions]) -> Callable[[Callable[..., int]], Kfunc]:
-    """Decorator: declare a kfunc by its C prototype and KF_* flags (lower case, without KF_).
+    """Return a decorator that declares a kfunc by its C prototype and KF_* flags (lower case, without KF_).
 
     Raises:
-        InternalError: at import, when the prototype or a flag makes no sense, they and the options contradict each
-            other, or the body takes other arguments.
+        InternalError: at import, if the prototype or a flag is malformed, they and the options contradict each other,
+            or the body takes other arguments.
     """
     bare = kfunc_only(prototype, *flags, **options)
 

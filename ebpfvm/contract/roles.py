@@ -1,9 +1,9 @@
 """Roles: what the verifier and the engines ask of a function instead of its name.
 
-A kernel names the functions with rules of their own by number or by BTF id (check_helper_call, check_kfunc_call). Here
-a declaration says its role, so that two functions with the same rule (bpf_obj_new and bpf_obj_new_impl) say the same
-thing, and a new function with an old rule needs no line in the verifier. The verifier has one table from each role to
-its rule; a role without a rule is an error when that table is imported.
+A kernel selects the functions with rules of their own by number or by BTF id (check_helper_call, check_kfunc_call).
+Here a declaration states its role, so that two functions with the same rule (bpf_obj_new and bpf_obj_new_impl) state
+the same role, and a new function with an existing rule needs no line in the verifier. The verifier has one table from
+each role to its rule; a role without a rule is an error when that table is imported.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ LISTS_AND_TREES = frozenset({"bpf_list_head", "bpf_rb_root", "bpf_list_node", "b
 
 
 def known(what: str, value: str, words: Any) -> None:
-    """Raise InternalError if a declaration uses a word that is none of a `Literal`'s."""
+    """Raise InternalError if a declaration uses a word that a `Literal` does not list."""
     if value not in get_args(words):
         there = ", ".join(repr(word) for word in get_args(words) if word)
         raise InternalError(f"{what} {value!r} is not known; there are: {there}")
@@ -88,7 +88,7 @@ def complete(roles: Any, rules: Mapping[str, object], where: str) -> None:
 
 
 def contradictions(what: str, claims: Iterable[tuple[bool, bool, str]]) -> None:
-    """Raise InternalError at the first (said, true, text) that says what is not true."""
+    """Raise InternalError at the first (said, true, text) whose statement is not true."""
     for said, true, text in claims:
         if said and not true:
             raise InternalError(f"{what}: {text}")

@@ -1,7 +1,7 @@
-"""What the lists of a kernel say of each other, looked at once, when `ebpfvm.dialects` is imported.
+"""Check the lists of a kernel against each other, once, when `ebpfvm.dialects` is imported.
 
-Each declaration has been looked at for itself before (`ebpfvm.contract`); here is what needs two of them: a number and
-its function, a map type and the helpers that take it, a program type and what it may call.
+Each declaration has been checked on its own before (`ebpfvm.contract`). This module checks pairs: a number and its
+function, a map type and the helpers that take it, a program type and what it may call.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Declared(NamedTuple):
-    """The names of all that the files of ebpfvm declare, and of the helpers that no program type is to have."""
+    """The names of everything that the files of ebpfvm declare, and of the helpers that no program type may have."""
 
     helpers: frozenset[str]
     kfuncs: frozenset[str]
@@ -27,7 +27,7 @@ class Declared(NamedTuple):
 
 
 def check(dialects: Iterable[Dialect], declared: Declared) -> None:
-    """Raise InternalError if the lists contradict each other, or something that is declared is in none of them."""
+    """Raise InternalError if the lists contradict each other, or none of them has something that is declared."""
     kernels = tuple(dialects)
     _used("helper", declared.helpers, (item.name for kernel in kernels for item in kernel.helpers.values()),
           "it has no number: put its name into ebpfvm/dialects/helpers.py")
@@ -55,7 +55,7 @@ def _used(what: str, names: Iterable[str], used: Iterable[str], otherwise: str) 
 
 
 def _maps(kernel: Dialect, helpers: Mapping[str, Helper]) -> None:
-    """Helpers that take a map, and map types that say which helpers take them."""
+    """Check helpers that take a map against the map types that name them."""
     takers = {name for name, item in helpers.items() if any(spec.kind is Arg.CONST_MAP_PTR for spec in item.args)}
     taken: set[str] = set()
     for kind in kernel.map_types.values():
@@ -68,7 +68,7 @@ def _maps(kernel: Dialect, helpers: Mapping[str, Helper]) -> None:
 
 
 def _callable(kernel: Dialect, kind: ProgType, helpers: Mapping[str, Helper]) -> None:
-    """Names of what a program type may call."""
+    """Check the names of what a program type may call."""
     listed = kind.helpers.union(*kind.attach_helpers.values(), kind.variants)
     for name in sorted(listed - set(helpers)):
         raise InternalError(f"program type {kind.name} may call {name}, which is no helper of {kernel.name}")

@@ -1,4 +1,4 @@
-"""What the files of a package declare: a new file is found, and needs no line in any list of files."""
+"""Find what the files of a package declare, so that a new file needs no line in any list of files."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def declared(package: ModuleType, kind: type[_T], *, variants: bool = False) -> 
     """Return what the modules of a package declare, by name.
 
     Args:
-        kind: the class of what is looked for.
-        variants: some have the name of another with two underscores and a word behind it, and do not count.
+        kind: the class of the declarations.
+        variants: whether some have the name of another, followed by two underscores and a word; those do not count.
 
     Raises:
         InternalError: at import, if two declarations have the same name.

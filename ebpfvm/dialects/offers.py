@@ -1,7 +1,7 @@
-"""What each version of Linux offers apart from the others: its helpers, kernel functions, contexts and types.
+"""What each version of Linux offers in contrast to the others: helpers, kfuncs, contexts and types.
 
-How its verifier behaves is in `ebpfvm.contract.rules`. The two tables must name the same versions, and the files of
-types must exist; otherwise importing this module fails. CONTRIBUTING.md tells how to add a version.
+`ebpfvm.contract.rules` describes how its verifier behaves. The two tables must name the same versions, and the files of
+types must exist; otherwise importing this module fails. CONTRIBUTING.md says how to add a version.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HERE: Final = Path(__file__).parent
 
 
 def bpf_names(text: str) -> frozenset[str]:
-    """Return names of helpers or kernel functions with the "bpf_" that all of them begin with."""
+    """Return names of helpers or kfuncs with the prefix "bpf_" that all of them share."""
     return frozenset(f"bpf_{name}" for name in text.split())
 
 
@@ -100,7 +100,7 @@ OFFERS: Final[Mapping[tuple[int, int], Offers]] = {(7, 2): LINUX_7_2, (6, 18): L
 
 
 def check(offers: Mapping[tuple[int, int], Offers], described: Iterable[tuple[int, int]]) -> None:
-    """Check that the versions which have rules are those which offer something, and that their files exist.
+    """Check that the same versions have rules and offers, and that their files exist.
 
     Raises:
         InternalError: something is missing.

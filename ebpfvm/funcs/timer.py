@@ -1,8 +1,8 @@
 """Timers and spin locks of map values (kernel/bpf/helpers.c, Linux 7.2).
 
-Timers run on the simulation's clock. Whoever owns an event loop connects it once, `timers_of(kernel).loop = loop`;
-without one, `run_until(time)` lets time pass. A callback belongs to the program that set it, whichever engine runs it,
-and has no context.
+Timers run on the simulation's clock. The owner of an event loop connects it once, with `timers_of(kernel).loop = loop`;
+without a loop, `run_until(time)` lets time pass. A callback belongs to the program that set it, whichever engine runs
+it, and has no context.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ KTIME_MAX: Final = S64_MAX  # never
 
 
 class TimerLoop(Protocol):
-    """An event loop, as far as timers need to know."""
+    """An event loop, as far as timers need to know it."""
 
     def at_idle(self, time: int, action: Callable[[Any], object], argument: Any = None) -> None:
-        """Run `action(argument)` at `time`; such events do not keep a run going."""
+        """Run `action(argument)` at `time`, without keeping a run alive."""
 
 
 @dataclass(slots=True)
 class BpfTimer:
-    """One timer (or piece of work) of a map value. `expires` is None while it is not armed."""
+    """A timer (or piece of work) of a map value; `expires` is None while it is not armed."""
 
     map: Any
     value: Region
@@ -48,7 +48,7 @@ class BpfTimer:
     _key: bytes | None = None
 
     def key(self) -> bytes:
-        """The key of the value it lies in; found once, as a value never moves to another key."""
+        """Return the key of the value that contains the timer; it is looked up once, as a value never moves."""
         if self._key is None:
             finder = getattr(self.map, "key_of", None)
             found = finder(self.value) if finder is not None else None
@@ -62,8 +62,8 @@ class BpfTimers:
     """All timers of a kernel.
 
     Attributes:
-        loop: what fires them at their time; without one, `run_due` and `run_until` do.
-        closing: no timer that is armed from now on fires; see `finish`.
+        loop: event loop that fires them; without one, `run_due` and `run_until` do.
+        closing: whether timers that are armed from now on never fire; see `finish`.
     """
 
     def __init__(self, kernel: Kernel) -> None:
@@ -74,7 +74,7 @@ class BpfTimers:
         self._running: list[BpfTimer] = []
 
     def get(self, address: int) -> BpfTimer | None:
-        """The timer at an address, None before bpf_timer_init; one whose element is gone counts as none."""
+        """Return the timer at an address; None before bpf_timer_init, or if its element is gone."""
         timer = self._timers.get(address)
         if timer is not None and not self._alive(timer):
             del self._timers[address]
@@ -82,26 +82,29 @@ class BpfTimers:
         return timer
 
     def _alive(self, timer: BpfTimer) -> bool:
-        """Is the element still in its map? A deleted one keeps its memory until no program runs, but not its timer."""
+        """Return whether the element is still in its map.
+
+        A deleted one keeps its memory for a while, but not its timer.
+        """
         return timer.value.alive and not any(region is timer.value for region in self.kernel.memory.retired)
 
     def add(self, address: int, timer: BpfTimer) -> None:
-        """Enter a new timer."""
+        """Add a new timer."""
         self._timers[address] = timer
 
     def forget(self, value: Region) -> None:
-        """A value is overwritten: its timers are cancelled and freed (bpf_obj_free_fields)."""
+        """Cancel and free the timers of a value that is overwritten (bpf_obj_free_fields)."""
         for address, timer in list(self._timers.items()):
             if timer.value is value:
                 timer.expires = None
                 del self._timers[address]
 
     def runs(self, timer: BpfTimer) -> bool:
-        """Is the callback of this timer running now?"""
+        """Return whether the callback of this timer is running."""
         return any(timer is running for running in self._running)
 
     def start(self, timer: BpfTimer, expires: int) -> None:
-        """Arm it; an earlier time it was armed for no longer counts."""
+        """Arm a timer, which replaces an earlier expiry."""
         timer.expires = expires = min(max(expires, self.kernel.clock), KTIME_MAX)
         if self.loop is not None and not self.closing and expires < KTIME_MAX:
             self.loop.at_idle(expires, self._fire, (timer, expires))
@@ -122,21 +125,21 @@ class BpfTimers:
             self._running.pop()
 
     def _due(self, until: int) -> BpfTimer | None:
-        """The timer that fires next, if it does so by `until`."""
+        """Return the timer that fires next, if it does so by `until`."""
         due = [timer for timer in self._timers.values() if timer.expires is not None and timer.expires <= until
                and timer.prog is not None and self._alive(timer)]
         return min(due, key=lambda timer: timer.expires or 0, default=None)
 
     def next_expiry(self) -> int | None:
-        """When the next timer fires, ns; None if none is armed."""
+        """Return the time in ns at which the next timer fires; None if none is armed."""
         return min((timer.expires for timer in self._timers.values() if timer.expires is not None), default=None)
 
     def run_due(self) -> int:
-        """Fire what has come due by the kernel's clock, in order of time; how many fired."""
+        """Fire the timers that have expired by the kernel's clock, in order of time, and return how many fired."""
         return self.run_until(self.kernel.clock)
 
     def run_until(self, until: int, most: int = 1 << 62) -> int:
-        """Let time pass until `until` (ns) and fire what comes due, but not more than `most`; how many fired."""
+        """Let time pass until `until` (ns), fire at most `most` timers that expire, and return how many fired."""
         for fired in range(most):
             timer = self._due(until)
             if timer is None:
@@ -148,8 +151,10 @@ class BpfTimers:
         return most
 
     def finish(self, until: int) -> int:
-        """Fire each timer that is armed now and comes due by `until`, once; how many fired. Those that are armed
-        again meanwhile stay armed: nothing else would ever end a run of timers that arm themselves."""
+        """Fire each armed timer that expires by `until` once, and return how many fired.
+
+        Timers that are armed again meanwhile stay armed, because timers that re-arm themselves would never end.
+        """
         armed = sorted(((timer.expires, number, timer) for number, timer in enumerate(self._timers.values())
                         if timer.expires is not None and timer.expires <= until), key=lambda item: item[:2])
         self.closing = True
@@ -166,7 +171,7 @@ class BpfTimers:
 
 
 def timers_of(kernel: Kernel) -> BpfTimers:
-    """The timers of a kernel."""
+    """Return the timers of a kernel."""
     found = kernel.timers
     if not isinstance(found, BpfTimers):
         found = kernel.timers = BpfTimers(kernel)

@@ -1,7 +1,8 @@
 """What programs may ask of the parts around a kernel: the network, user space, timers.
 
-A `Kernel` has one attribute for each. The parts above it (`ebpfvm.funcs`, `ebpfvm.sched`) fill them in; what nobody
-filled in answers as a kernel does that has no such part, for instance no device that a packet could be redirected to.
+A `Kernel` has one attribute for each. The packages above it (`ebpfvm.funcs`, `ebpfvm.sched`) set them. An attribute
+that is not set behaves like a kernel without that part; for instance, there is no device to which a packet could be
+redirected.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """Where a program wants the packet to go.
+    """The destination that a program has requested for the packet.
 
     Attributes:
         kind: "redirect" (another device's egress, or ingress with BPF_F_INGRESS), "peer" (ingress of the device's
@@ -65,7 +66,7 @@ class Network:
     syncookie_secret: bytes | None = None
 
     def take_redirect(self) -> Redirect | None:
-        """Return what the last program asked for, and forget it."""
+        """Return what the last program requested, and forget it."""
         wanted, self.redirect = self.redirect, None
         return wanted
 
@@ -83,7 +84,7 @@ class UserRecords:
     """Records that programs write for user space.
 
     Attributes:
-        bytes: what records take that nobody has read yet.
+        bytes: size of the unread records.
         reserved: address -> record that a program has reserved and not submitted yet.
     """
 

@@ -14,8 +14,9 @@ _KERNEL: Final = "the kernel"
 
 
 class Task(RefCounted):
-    """A task, made by `Tasks.start`. It can be found by its pid until it exits, and exists as long as somebody holds a
-    reference.
+    """A task, created by `Tasks.start`.
+
+    It can be found by its pid until it exits, and exists as long as somebody holds a reference.
 
     Attributes:
         pid: positive.

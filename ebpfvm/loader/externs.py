@@ -47,7 +47,7 @@ class Externs:
 
 def collect_externs(elf: Elf, btf: Btf | None, object_name: str, config: Mapping[str, int | str],
                     table: MapTable) -> Externs:
-    """Number the undefined symbols, and add the map `.kconfig` to `table` if the object has such variables.
+    """Assign numbers to the undefined symbols, and add the map `.kconfig` to `table` if the object needs it.
 
     Args:
         btf: the BTF that `layout_kconfig` returned.

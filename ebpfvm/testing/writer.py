@@ -1,6 +1,6 @@
-"""Random functions in the making: the steps that every program may have, and what its functions share.
+"""Random functions under construction: the steps that every program may have, and what its functions share.
 
-Rarer steps are in `generated_calls`, `generated_special` and `generated_qdiscs`; `generate` puts them together.
+Rarer steps are in `generated_calls`, `generated_special` and `generated_qdiscs`; `generate` combines them.
 """
 
 from __future__ import annotations

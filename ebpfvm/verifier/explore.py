@@ -1,8 +1,8 @@
 """The walk: one path after another, each instruction on abstract values (do_check, kernel/bpf/verifier.c).
 
-Each instruction is compiled once into a step, a function that changes the current state and returns the slot to go
-on with. What may go two ways pushes a copy of the state; a path ends at exit, or where a state seen before covers
-the current one (`ebpfvm.verifier.pruning`).
+Each instruction is compiled once into a step, a function that changes the current state and returns the slot to
+continue with. An instruction with two possible successors pushes a copy of the state. A path ends at exit, or where a
+kept state subsumes the current one (`ebpfvm.verifier.pruning`).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Explorer:
         observe: called with the slot, the state before it and what is live, at each step.
 
     Attributes:
-        walk: where the walk stands.
+        walk: the verification in progress.
         kept: the states kept for pruning.
     """
 
@@ -104,7 +104,7 @@ class Explorer:
         return branch.build(self.walk, pc, insn)
 
     def _marked(self, step: Step) -> Step:
-        """Return a step after which it is noted what it wrote to the stack, if that is how liveness is found."""
+        """Return a step that also records what it wrote to the stack, if the walk itself determines liveness."""
         marks = self.walk.marks
         if marks is None:
             return step
@@ -122,7 +122,7 @@ class Explorer:
         """Walk one function (the main program, or a global function) on all its paths.
 
         Raises:
-            Refuse: what the program may not do.
+            Refuse: the program does something that is not allowed.
         """
         walk = self.walk
         walk.state = State([Frame(0, END, subprog.index)])
@@ -153,7 +153,7 @@ class Explorer:
             print_state = True
 
     def _path(self, print_state: bool) -> None:
-        """Walk until the path ends: at an exit, or cut off by a state that covers it."""
+        """Walk until the path ends, at an exit or where a kept state subsumes the current one."""
         walk, steps, cfg = self.walk, self._steps, self.walk.facts.cfg
         prune, jump = cfg.prune, cfg.jump
         insns = walk.env.program.insns
@@ -206,7 +206,7 @@ class Explorer:
         scratched.regs = scratched.slots = 0
 
     def _next(self) -> bool:
-        """Take up the path pushed last; return False when none is left."""
+        """Continue with the path that was pushed last; return False if none is left."""
         walk = self.walk
         self.kept.path_ended(walk.state)
         if walk.marks is not None:
@@ -222,14 +222,14 @@ class Explorer:
 
 
 def _jump_kind(code: int) -> int:
-    """0 for what is no jump, 1 for calls, exits and plain jumps, CONDITIONAL for comparisons."""
+    """Return 0 for instructions that do not jump, 1 for calls, exits and plain jumps, CONDITIONAL for comparisons."""
     if code & 7 not in (c.BPF_JMP, c.BPF_JMP32):
         return 0
     return 1 if code & 0xF0 in (c.BPF_JA, c.BPF_CALL, c.BPF_EXIT, c.BPF_JCOND) else CONDITIONAL
 
 
 def _observed(step: Step, observe: Observer) -> Step:
-    """Return a step that shows the state it starts from."""
+    """Return a step that shows the state that it starts from."""
     def watched(w: Walk) -> int:
         observe(w.pc, w.state, w.facts.live)
         return step(w)
@@ -241,7 +241,7 @@ def _goto(target: int) -> Step:
 
 
 def _may_goto(pc: int, target: int) -> Step:
-    """A jump that the kernel will take after enough rounds: the loop may end here, or go on."""
+    """Return a step for a jump that the kernel takes after enough rounds: the loop may end here, or continue."""
     def step(w: Walk) -> int:
         before = w.kept.previous_entry(w.state.parent, pc) if w.state.parent is not None else None
         other = w.push(pc + 1, pc, queued=True)
@@ -253,7 +253,7 @@ def _may_goto(pc: int, target: int) -> Step:
 
 
 def _scratched(env: Env, pc: int) -> int:
-    """Registers that an instruction reads or writes, for printing."""
+    """Return the registers that an instruction reads or writes, for printing."""
     insn = env.program.insns[pc]
     if insn.code == c.BPF_JMP | c.BPF_EXIT:
         return 0  # a return is printed with both frames, and otherwise the path ends

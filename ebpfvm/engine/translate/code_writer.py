@@ -1,4 +1,4 @@
-"""What the makers of code share: where they are, the lines written so far, and operands in their cheapest form."""
+"""What the emitters share: the current instruction, the lines written so far, and operands in their cheapest form."""
 
 from __future__ import annotations
 

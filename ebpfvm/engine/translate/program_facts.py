@@ -1,4 +1,4 @@
-"""Facts of all functions of a program: each function's begin with what its callers pass."""
+"""The facts about all functions of a program; a function's facts start with what its callers pass."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _passed(helper: Helper) -> dict[int, int]:
-    """What a helper passes to its callback, by the callback's argument: plain memory (0), or one of its own."""
+    """Return what a helper passes to its callback, by argument: plain memory (0), or an argument of its own."""
     passed = dict.fromkeys(helper.memory_to, 0)
     if helper.context_to:
         passed[helper.context_to] = [spec.kind for spec in helper.args].index(Arg.PTR_TO_STACK) + 1

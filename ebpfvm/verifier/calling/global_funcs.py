@@ -265,7 +265,7 @@ def memory(w: Walk, reg: Reg, number: int, size: int) -> None:
 
 
 def check_exception_callback(w: Walk, subprog: Subprog, wanted: tuple[Argument, ...]) -> None:
-    """An exception callback takes one number and gives one."""
+    """Check that an exception callback takes one number and returns one."""
     if subprog.index != w.env.exception_cb:
         return
     if returns_void(w, subprog):

@@ -93,9 +93,9 @@ def _as_map_has_it(call: Call, spec: ArgSpec) -> ArgSpec:
 
 
 def _qdisc_context(w: Walk, call: Call) -> tuple[int, ...]:
-    """What a qdisc program may give for a context (decision D1): the packet `ctx->skb`, since its own context is none.
+    """Return what a qdisc program may pass as a context: the packet `ctx->skb`, since its own is none (decision D1).
 
-    A tail call hands over the program's own context; the filters may be asked with either, while there is a packet.
+    A tail call passes the program's own context; filters may be asked with either, while there is a packet.
     """
     packet = r.BTF_ID | r.TRUSTED
     if call.helper.role == "tail_call":

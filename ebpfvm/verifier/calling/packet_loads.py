@@ -1,4 +1,4 @@
-"""The packet loads of classic BPF, which end the function where the byte is missing (check_ld_abs)."""
+"""The packet loads of classic BPF, which end the function if the byte is missing (check_ld_abs)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,5 @@
 """Arithmetic on known numbers: what an ALU instruction makes of two patterns, at either width.
 
-
-
-
 Source: RFC 9669 section 4.1.
 """
 

@@ -1,6 +1,6 @@
 """One verification in progress: the state that the walk has reached, and the operations that need no rule.
 
-Rules take a `Walk` as their first argument. It is put together, and driven, by `ebpfvm.verifier.explore`.
+Rules take a `Walk` as their first argument. `ebpfvm.verifier.explore` creates and drives it.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ MAX_PENDING = 8192
 
 
 class Pruning(Protocol):
-    """What rules ask of the states that are kept; `ebpfvm.verifier.pruning` has the answers."""
+    """What rules ask of the kept states; `ebpfvm.verifier.pruning` implements it."""
 
     def mark_precise(self, frame: int, regs: int, slots: int) -> None:
-        """Mark registers and slots (masks) of a frame of the current state as precise, back to where they came from."""
+        """Mark registers and slots (masks) of a frame as precise, back to where their values came from."""
 
     def previous_entry(self, state: State, pc: int) -> State | None:
         """Return the last kept state at `pc` on the current path, before `state`."""
 
     def widen(self, state: State, pc: int) -> None:
-        """Forget imprecise numbers that differ from those of the last time that `pc` was reached."""
+        """Forget imprecise numbers that differ from those at the last visit of `pc`."""
 
     def widen_from(self, old: State, cur: State) -> None:
         """Forget imprecise numbers of `cur` that differ from those of `old`."""
 
     def unvisited_loop(self, state: State) -> tuple[int, ...] | None:
-        """Return call sites and number of the loop that the state is in, if no state in it was kept; else None."""
+        """Return call sites and number of the state's loop if no state in it was kept; otherwise None."""
 
 
 class Scratched:
@@ -69,11 +69,11 @@ class Scratched:
             self.slots |= 1 << index
 
     def reg(self, number: int) -> None:
-        """Print a register with the instruction, though that does not name it."""
+        """Print a register with the instruction, although the instruction does not name it."""
         self.regs |= 1 << number
 
     def everything(self) -> None:
-        """Print all of the state with the instruction: a new frame was made (mark_verifier_state_scratched)."""
+        """Print the whole state with the instruction, because there is a new frame (mark_verifier_state_scratched)."""
         self.slots = -1
 
 
@@ -122,29 +122,29 @@ class Walk:
         self.regs = self.frame.regs
 
     def sync(self) -> None:
-        """Follow the state into its innermost frame, after that has changed."""
+        """Follow a change of the state's innermost frame."""
         self.frame = self.state.frames[-1]
         self.regs = self.frame.regs
         if self.marks is not None:
             self.marks.moved()
 
     def new_id(self) -> int:
-        """Return an id that nothing has yet."""
+        """Return an unused id."""
         self.ids += 1
         return self.ids
 
     def stack_read(self, frame: Frame, slots: int) -> None:
-        """Note that the current instruction reads slots of a stack (bpf_mark_stack_read)."""
+        """Record that the current instruction reads slots of a stack (bpf_mark_stack_read)."""
         if self.marks is not None:
             self.marks.read(self.state, frame.no, slots)
 
     def stack_written(self, frame: Frame, slots: int) -> None:
-        """Note that the current instruction fills slots (bpf_mark_stack_write)."""
+        """Record that the current instruction fills slots (bpf_mark_stack_write)."""
         if self.marks is not None:
             self.marks.wrote(frame.no, slots)
 
     def deepen(self, frame: Frame, size: int) -> None:
-        """Give a frame at least so many bytes, in whole slots (grow_stack_state)."""
+        """Extend a frame to at least `size` bytes, in whole slots (grow_stack_state)."""
         depths = self.found.stack_depth
         if size > depths.get(frame.subprog, 0):
             depths[frame.subprog] = size + 7 & -8
@@ -159,10 +159,10 @@ class Walk:
         """Return a copy of the state, to be walked later from `pc` on.
 
         Args:
-            queued: it is no branch but another round: of an iterator, a callback or may_goto.
+            queued: whether it is another round of an iterator, a callback or may_goto, and not a branch.
 
         Raises:
-            Refuse: too many paths wait.
+            Refuse: there are too many pending paths.
         """
         state = self.state
         new = state.copy()
@@ -177,10 +177,10 @@ class Walk:
         return new
 
     def push_async(self, pc: int, prev: int, subprog: int) -> State:
-        """Return a fresh state for an asynchronous callback, with nothing but its arguments.
+        """Return a fresh state for an asynchronous callback, which only has its arguments.
 
         Raises:
-            Refuse: too many paths wait.
+            Refuse: there are too many pending paths.
         """
         # No parent: the path that sets the callback does not wait for it, so one that sets itself comes to an end.
         new = State([Frame(0, END, subprog)])
@@ -192,7 +192,7 @@ class Walk:
         return new
 
     def remember(self, flags: int, linked: tuple[Any, ...] = ()) -> None:
-        """Put the current instruction on record for backtracking (push_jmp_history)."""
+        """Record the current instruction for backtracking (push_jmp_history)."""
         state = self.state
         last = state.history
         if last is not None and self.entry is last and self.entry_step == self.processed:
@@ -204,7 +204,7 @@ class Walk:
         self.entry_step = self.processed
 
     def precise(self, number: int) -> None:
-        """Mark the number in a register as one whose exact value matters (mark_chain_precision)."""
+        """Mark the number in a register as precise: its exact value matters (mark_chain_precision)."""
         reg = self.regs[number]
         if reg is not None and reg.type == SCALAR:
             self.kept.mark_precise(self.frame.no, 1 << number, 0)
@@ -214,7 +214,7 @@ class Walk:
         frame.regs[0:6] = [None] * 6
 
     def callback(self, index: int) -> Subprog:
-        """Return a function that is used as callback, and note that it is."""
+        """Return a function that is used as a callback, and record that it is."""
         self.found.callbacks.add(index)
         return self.env.subprogs[index]
 

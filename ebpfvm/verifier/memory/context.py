@@ -1,4 +1,4 @@
-"""What fields of the context hold, and what may be stored there."""
+"""What fields of the context hold, and what may be stored in them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SOCK = {"sock_common_or_null": r.SOCK_COMMON | r.MAYBE_NULL, "sock_or_null": r.
 
 
 def value(w: Walk, item: CtxField) -> Reg:
-    """Return what a read of a context field gives."""
+    """Return what a read of a context field yields."""
     kind = item.access
     if kind == "scalar":
         return UNKNOWN_SCALAR
@@ -45,7 +45,7 @@ def value(w: Walk, item: CtxField) -> Reg:
 
 
 def give_packet(w: Walk, value: Reg | None, off: int, size: int) -> None:
-    """`ctx->skb = p` of the RFC dialect: only NULL or an owned packet, which is given away (decision D3)."""
+    """Store a packet in `ctx->skb` (RFC dialect): only NULL or an owned packet, which is transferred (decision D3)."""
     message = f"invalid bpf_context access off={off} size={size}"
     if value is None or value.type == r.SCALAR:
         if value is not None and not value.num.mask and not value.num.value:

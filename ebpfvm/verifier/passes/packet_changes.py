@@ -1,4 +1,4 @@
-"""Which functions of a program move the packet, so that a call ends pointers into it (bpf_helper_changes_pkt_data)."""
+"""The functions of a program that may move the packet, so that a call invalidates pointers into it."""
 
 from __future__ import annotations
 
