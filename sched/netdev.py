@@ -219,7 +219,7 @@ class Namespace:
         blocks: shared blocks by number.
         actions: (kind, index) -> action.
         stack: takes packets that arrive; by default they are counted as sent.
-        load_program: (path, section, hook) -> a runnable program, for `bpf obj FILE`; see `tc.build.Builder.program`.
+        load_program: (path, section, hook) -> a runnable program, for `bpf obj FILE`; see `tc.build.TcBuilder.program`.
         qdisc_kinds: further kinds of qdiscs by name (struct_ops that are registered): (device, handle) -> qdisc.
         nest, sending: redirections by mirred, and by programs, that are going on within each other.
     """
