@@ -199,13 +199,15 @@ BY_TYPE: Final = {
                                                                                 "read_branch_records"),
     "raw_tracepoint": _TRACING, "raw_tracepoint_writable": _TRACING, "tracing": _BTF_TRACING,
     "syscall": _BTF_TRACING | bpf_names("sys_bpf btf_find_by_name_kind sys_close kallsyms_lookup_name"),
+    # Only what every program may call; and those whose rules are not modelled.
+    **dict.fromkeys(("unspec", "netfilter", "lirc_mode2", "struct_ops", "ext", "lsm"), frozenset()),
 }
 
 _ADDR_WITH_RESULT = [*(f"{hook}{version}" for hook in ("bind", "connect", "sendmsg") for version in "46"),
                      "connect_unix", "sendmsg_unix"]
 _ADDR_WITHOUT = [f"{hook}{version}" for hook in ("recvmsg", "getpeername", "getsockname") for version in "46"]
 # Helpers that only some hooks of a type offer: by what the section name says, or the expected attach type.
-_BY_HOOK: Final[dict[str, dict[str, frozenset[str]]]] = {
+BY_HOOK: Final[dict[str, dict[str, frozenset[str]]]] = {
     "cgroup_device": dict.fromkeys(("dev", "cgroup_device"), _RETVAL),
     "cgroup_sysctl": dict.fromkeys(("sysctl", "cgroup_sysctl"), _RETVAL),
     "cgroup_sockopt": {"setsockopt": _SOCKOPT},
@@ -220,14 +222,14 @@ _BY_HOOK: Final[dict[str, dict[str, frozenset[str]]]] = {
 
 def hook_helpers_of(name: str, offers: Offers) -> dict[str, frozenset[str]]:
     """Return what the hooks of a program type may call beyond what the type may."""
-    hooks = {**_BY_HOOK.get(name, {}), **offers.more_hook_helpers.get(name, {})}
+    hooks = {**BY_HOOK.get(name, {}), **offers.more_hook_helpers.get(name, {})}
     prefix = "" if name == "tracing" else "cgroup/"
     return {key: names for hook, names in hooks.items() for key in ({hook, prefix + hook} if hook else {hook})}
 
 
 def helpers_of(name: str, offers: Offers, base: frozenset[str] = BASE) -> frozenset[str]:
     """Return the names of the helpers that a program type may call; `base` is what every type may."""
-    return base | BY_TYPE.get(name, frozenset()) | offers.more_helpers.get(name, frozenset())
+    return base | BY_TYPE[name] | offers.more_helpers.get(name, frozenset())
 
 
 _CURR = {"bpf_get_cgroup_classid": cgroup.bpf_get_cgroup_classid__curr}

@@ -78,7 +78,7 @@ def _check_sets() -> None:
 
 _check_sets()
 _CGROUP: Final = _GENERIC | _SKB
-_BY_TYPE: Final = {
+BY_TYPE: Final = {
     "socket_filter": _SKB,
     "sched_cls": _GENERIC | _SKB | _CT | _CRYPTO | _META | bpf_names("sk_assign_tcp_reqsk"),
     "sched_act": _SKB | _CRYPTO | _META,
@@ -88,12 +88,15 @@ _BY_TYPE: Final = {
                      "cgroup_sysctl", "sock_ops"), _CGROUP),
     **dict.fromkeys(("tracing", "lsm", "tracepoint", "perf_event"), _GENERIC | _SKB), "syscall": _GENERIC,
     "struct_ops": _GENERIC | _SKB | _QDISC,
+    # Only what every program may call; and those whose rules are not modelled.
+    **dict.fromkeys(("unspec", "kprobe", "raw_tracepoint", "raw_tracepoint_writable", "flow_dissector", "sk_lookup",
+                     "sk_msg", "sk_reuseport", "lirc_mode2", "ext"), frozenset()),
 }
 
 
 def kfuncs_of(name: str, offers: Offers) -> frozenset[str]:
     """Return the names of the kfuncs that a program type may call."""
-    return COMMON | _BY_TYPE.get(offers.kfuncs_as.get(name, name), frozenset())
+    return COMMON | BY_TYPE[offers.kfuncs_as.get(name, name)]
 
 
 def offered(offers: Offers, rules: Rules) -> dict[str, Kfunc]:

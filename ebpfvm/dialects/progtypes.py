@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.contract import ProgType
 from ebpfvm.dialects import contexts as c
+from ebpfvm.dialects import helpers, kfuncs
 from ebpfvm.dialects.helpers import BASE, helpers_of, hook_helpers_of, variants_of
 from ebpfvm.dialects.kfuncs import kfuncs_of
-from ebpfvm.dialects.offers import LINUX_6_18, Offers
+from ebpfvm.dialects.offers import LINUX_6_18, OFFERS, Offers
+from ebpfvm.errors import InternalError
+from ebpfvm.loader.sections import section_types
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 _NET = frozenset({"net_admin"})
 _PERF = frozenset({"perfmon"})
@@ -30,6 +33,10 @@ def _hooks(prefix: str, hooks: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _type(name: str, ctx: str = "", size: int = 0, fields: tuple[Any, ...] = (), **more: Any) -> ProgType:
+    for table, where in ((helpers.BY_TYPE, "helpers"), (kfuncs.BY_TYPE, "kfuncs")):
+        if name not in table:
+            raise InternalError(f"program type {name!r} has no row in BY_TYPE of ebpfvm/dialects/{where}.py, which "
+                                f"says which {where} only some types may call; the row may be empty")
     return ProgType(name, ctx, size, fields, helpers=helpers_of(name, LINUX_6_18), variants=variants_of(name),
                     kfuncs=kfuncs_of(name, LINUX_6_18), **more)
 
@@ -103,6 +110,44 @@ _LIST: Final = (
 PROG_TYPES: Final = dict(enumerate(_LIST))
 
 
+def check(types: Collection[ProgType], sections: Collection[str]) -> None:
+    """Check that program types are whole, and that no table names a type or a helper that does not exist.
+
+    Args:
+        sections: program types that a section's name can say.
+
+    Raises:
+        InternalError: something is missing or misspelled.
+    """
+    names = {item.name for item in types}
+    for item in types:
+        if item.judged and not (item.fields or item.args):
+            raise InternalError(f"program type {item.name!r} has no context: give it fields, which are declared in "
+                                "ebpfvm/dialects/contexts.py, or `args` or `judged=False`")
+        if item.fields and item.fields[-1].end > item.ctx_size:
+            raise InternalError(f"program type {item.name!r}: {item.fields[-1].name!r} ends at {item.fields[-1].end}, "
+                                f"after the {item.ctx_size} bytes of its context")
+        if item.name not in {*sections, "unspec"}:
+            raise InternalError(f"program type {item.name!r} has no section name in ebpfvm/loader/sections.py (_TABLE)")
+        for helper in sorted(item.helpers.union(*item.attach_helpers.values()) - set(helpers.BY_NAME)):
+            raise InternalError(f"program type {item.name!r} may call the helper {helper!r}, which does not exist")
+    for where, table in _tables().items():
+        for name in sorted(set(table) - names):
+            raise InternalError(f"{where} names the program type {name!r}, which ebpfvm/dialects/progtypes.py lacks")
+
+
+def _tables() -> dict[str, Collection[str]]:
+    """Return the tables by program type, by what they are called."""
+    tables: dict[str, Collection[str]] = {
+        "BY_TYPE of ebpfvm/dialects/helpers.py": helpers.BY_TYPE,
+        "BY_HOOK of ebpfvm/dialects/helpers.py": helpers.BY_HOOK,
+        "BY_TYPE of ebpfvm/dialects/kfuncs.py": kfuncs.BY_TYPE}
+    for (major, minor), offers in OFFERS.items():
+        for field in ("more_helpers", "more_hook_helpers", "kfuncs_as", "ctx_offsets", "writes_context"):
+            tables[f"`{field}` of Linux {major}.{minor} in ebpfvm/dialects/offers.py"] = getattr(offers, field)
+    return tables
+
+
 def offered(offers: Offers) -> dict[int, ProgType]:
     """Return the program types of a mainline version."""
     return {number: _as_offered(item, offers) for number, item in PROG_TYPES.items()}
@@ -113,6 +158,9 @@ def _as_offered(item: ProgType, offers: Offers) -> ProgType:
     return replace(item, helpers=helpers_of(item.name, offers), attach_helpers=hook_helpers_of(item.name, offers),
                    kfuncs=kfuncs_of(item.name, offers), ctx_offsets=offers.ctx_offsets.get(item.name, ""),
                    fields=tuple(replace(field, write=True) for field in item.fields) if writes else item.fields)
+
+
+check(PROG_TYPES.values(), section_types())
 
 
 def with_base(types: Mapping[int, ProgType], base: frozenset[str]) -> dict[int, ProgType]:

@@ -116,6 +116,11 @@ def section_names() -> tuple[str, ...]:
     return tuple(_ROWS)
 
 
+def section_types() -> frozenset[str]:
+    """Return the program types that a section's name can say."""
+    return frozenset(type_ for type_, _ in _ROWS.values())
+
+
 def classify(section: str) -> SectionKind:
     """Return the meaning of a section name.
 
