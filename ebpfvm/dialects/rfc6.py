@@ -49,7 +49,7 @@ _RBTREES: Final = {BPF_MAP_TYPE_RBTREE: map_type("rbtree"), BPF_MAP_TYPE_RBTREE_
 
 
 def _prog_types() -> dict[int, ProgType]:
-    types = {number: item for number, item in with_base(PROG_TYPES, BASE_6_1).items() if item.name != "netfilter"}
+    types = {number: item for number, item in with_base(PROG_TYPES, BASE_6_1).items() if number < BPF_PROG_TYPE_QDISC}
     sched_cls = next(item for item in types.values() if item.name == "sched_cls")
     types[BPF_PROG_TYPE_QDISC] = ProgType(
         "qdisc", "sch_bpf_ctx", contexts.SCH_BPF_CTX_SIZE, contexts.SCH_BPF_CTX,
