@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 NAMES = ("*.md", "docs/**/*.md", "samples/*.md", "samples/*/*.md", "samples/uses/*/*.md", "tests/*.md")
 MARKDOWN = [path for name in NAMES for path in sorted(ROOT.glob(name))]
-# tests/unit/tc/test_manual.py runs these, among devices.
-NOT_RUN = {"tc.md": ("python", "tc")}
+# Other tests run these: tests/unit/tc/test_manual.py, among devices, and the test_adding.py of each subject, in a copy.
+NOT_RUN = {"tc.md": ("python", "tc"), "CONTRIBUTING.md": ("python",)}
 PAGES = [path for path in MARKDOWN if {block.lang for block in blocks(path.read_text())} & {"console", "c", "python"}]
 
 
