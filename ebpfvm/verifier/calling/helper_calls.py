@@ -44,6 +44,8 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
     name = general.name if general is not None else "unknown" if number else "bpf_unspec"
     hooks = (env.program.attach, env.program.attach_type) if env.program.attach_type else (env.program.attach,)
     offered = next(filter(None, (env.dialect.helper(number, env.prog_type, hook) for hook in hooks)), None)
+    if offered is not None and offered.cap and not (env.caps.bpf and (offered.cap == "bpf" or env.caps.perfmon)):
+        offered = None  # bpf_base_func_proto has it for the capable only
     poison = env.program.poisoned.get(pc)
     after = pc + 1
     tail_call = general is not None and general.role == "tail_call"
