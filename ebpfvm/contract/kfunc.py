@@ -40,14 +40,12 @@ class KfuncParam:
         name: with its suffix, "" for the result.
         type: base type without qualifiers and stars: "struct sk_buff", "u64", "void".
         pointers: number of stars.
-        const: the pointed-to object is const.
         suffixes: the recognised suffixes of the name.
     """
 
     name: str
     type: str
     pointers: int = 0
-    const: bool = False
     suffixes: frozenset[str] = frozenset()
 
     @property
@@ -167,13 +165,12 @@ def _split(params: str) -> list[str]:
 def _param(text: str, named: bool) -> KfuncParam:
     pointer = _FUNCTION_POINTER.search(text)
     if pointer:
-        return KfuncParam(pointer.group(1), "func", 1, False, _suffixes(pointer.group(1)))
+        return KfuncParam(pointer.group(1), "func", 1, _suffixes(pointer.group(1)))
     stars = text.count("*")
     words = text.replace("*", " ").split()
     name = words.pop() if named and len(words) > 1 and words[-1] not in ("void",) else ""
-    const = "const" in words
     words = [word for word in words if word not in ("const", "volatile")]
-    return KfuncParam(name, " ".join(words), stars, const, _suffixes(name))
+    return KfuncParam(name, " ".join(words), stars, _suffixes(name))
 
 
 def _suffixes(name: str) -> frozenset[str]:

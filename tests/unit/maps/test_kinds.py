@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import ebpfvm
+from ebpfvm.dialects import linux
 from ebpfvm.errors import Fault
 from tests.unit.funcs.world import World
 
@@ -150,3 +151,11 @@ def test_under_a_control_group() -> None:
         assert [w.call(name, *args, index) for index in (0, 3, 4, 7)] == [-11, -11, E2BIG, E2BIG]
     groups.put(1, "group")
     assert w.call("bpf_skb_under_cgroup", ctx, groups.region.base, 1) == 0
+
+
+def test_the_structs_behind_map_pointers_are_the_kernels() -> None:
+    """`MapType.kernel_struct` is what programs read a map pointer as (map_btf_id)."""
+    for kernel in (linux(), linux((6, 18))):
+        assert kernel.struct_names is not None
+        named = {item.kernel_struct for item in kernel.map_types.values()} - {""}
+        assert named - kernel.struct_names() == set()

@@ -47,3 +47,14 @@ def test_without_any_capability_the_base_set_is_short() -> None:
     without = refused("socket_filter", Caps(bpf=False, perfmon=True, net_admin=False))
     assert {"bpf_spin_lock", "bpf_loop", "bpf_trace_printk"} < set(without)
     assert not {"bpf_map_lookup_elem", "bpf_tail_call", "bpf_get_prandom_u32"} & set(without)
+
+
+@pytest.mark.parametrize("access", ["r0 = *(u64 *)(r1 + 152)", "*(u64 *)(r1 + 152) = r1", "r0 = *(u32 *)(r1 + 76)"])
+def test_fields_of_a_packet_that_need_cap_bpf(access: str) -> None:
+    """skb->tstamp, and the packet itself (cg_skb_is_valid_access, net/core/filter.c)."""
+    text = f"r2 = 0; {access.replace('= r1', '= r2')}; r0 = 1; exit"
+    program = Program.from_bytes(encode(assemble(text)), "cgroup_skb")
+    assert verify(program, KERNEL).ok
+    off, size = (152, 8) if "152" in access else (76, 4)
+    refusal = verify(program, KERNEL, caps=Caps(bpf=False, perfmon=False, net_admin=False))
+    assert refusal.message == f"invalid bpf_context access off={off} size={size}"
