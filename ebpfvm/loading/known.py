@@ -9,7 +9,8 @@ from __future__ import annotations
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from ebpfvm.btf.core import Target, essential_name
+from ebpfvm.btf.core_match import Target
+from ebpfvm.btf.core_paths import essential_name
 from ebpfvm.btf.types import Kind, Struct, Union
 
 if TYPE_CHECKING:

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ebpfvm.btf.core import CoreValue, RelocKind, Target, enumerator, essential_name, parse_spec, resolve
+from ebpfvm.btf.core import CoreValue, enumerator, resolve
+from ebpfvm.btf.core_match import Target
+from ebpfvm.btf.core_paths import RelocKind, essential_name, parse_spec
 from ebpfvm.btf.types import Array, FuncProto, Ptr, Struct, Union
 from ebpfvm.errors import LoadError
 from ebpfvm.ints import U32_MAX, U64_MAX, s32

@@ -13,7 +13,7 @@ import pytest
 
 from ebpfvm.btf import Btf, encode, parse
 from ebpfvm.btf import types as t
-from ebpfvm.btf.core import Target
+from ebpfvm.btf.core_match import Target
 from ebpfvm.isa.insn import encode as assemble
 from ebpfvm.loader import MapSpec, Program, load
 from ebpfvm.loading import relocate

@@ -6,17 +6,9 @@ import pytest
 
 from ebpfvm.btf import Btf, BtfBuilder
 from ebpfvm.btf import types as t
-from ebpfvm.btf.core import (
-    RelocKind,
-    Target,
-    essential_name,
-    fields_compatible,
-    match,
-    parse_spec,
-    resolve,
-    types_compatible,
-    types_match,
-)
+from ebpfvm.btf.core import resolve
+from ebpfvm.btf.core_match import Target, fields_compatible, match, types_compatible, types_match
+from ebpfvm.btf.core_paths import RelocKind, essential_name, parse_spec
 from ebpfvm.errors import LoadError
 
 

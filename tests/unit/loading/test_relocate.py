@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ebpfvm.btf.core import CoreValue, RelocKind, Target
+from ebpfvm.btf.core import CoreValue
+from ebpfvm.btf.core_match import Target
+from ebpfvm.btf.core_paths import RelocKind
 from ebpfvm.dialects import linux
 from ebpfvm.errors import LoadError
 from ebpfvm.isa.insn import Insn
