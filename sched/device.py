@@ -6,7 +6,7 @@ again when a packet's last bit has left and when a watchdog fires.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ebpfvm.errors import UsageError
 from ebpfvm.net import ETH_HLEN, VLAN_HLEN
@@ -20,6 +20,22 @@ if TYPE_CHECKING:
     from ebpfvm.sched.sink import Sink
     from ebpfvm.sched.wire import Link
 
+
+
+class DeviceParts(TypedDict, total=False):
+    """What a device can be made with.
+
+    Attributes:
+        link: the wire; a fast one without a limit by default.
+        sink: the other end of the wire; the namespace's by default.
+        ifindex: its number; the next by default.
+        observer: see `NetDevice`.
+    """
+
+    link: Link | None
+    sink: Sink | None
+    ifindex: int | None
+    observer: Observer | None
 
 
 class NetDevice:

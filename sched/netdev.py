@@ -5,8 +5,9 @@ Sources: net/core/dev.c, drivers/net/ifb.c, Linux 7.2.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
+from ebpfvm.checked import known
 from ebpfvm.errnos import ENETDOWN
 from ebpfvm.errors import UsageError
 from ebpfvm.funcs.timer import timers_of
@@ -14,7 +15,7 @@ from ebpfvm.kernel.skb import SKB_CLONED, SkBuff
 from ebpfvm.sched.account import DROPPED, SENT, Account, Packet
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.classify import skb_tc_classify, split_handle, tcf_classify
-from ebpfvm.sched.device import NetDevice
+from ebpfvm.sched.device import DeviceParts, NetDevice
 from ebpfvm.sched.events import EventLoop
 from ebpfvm.sched.flows import FlowTable
 from ebpfvm.sched.purge import purge_maps
@@ -32,29 +33,12 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.program import Runnable
     from ebpfvm.kernel.skb import SkBuff
-    from ebpfvm.sched.sch_generic import Observer
     from ebpfvm.sched.tc.action import Action
 
 KINDS: Final = ("dummy", "ifb", "veth")
 _FAST: Final = 1_000_000_000_000
 _FIRST_HANDLE: Final = 0x8001
 XMIT_RECURSION_LIMIT: Final = 9  # as many as dev_xmit_recursion lets pass (include/linux/netdevice.h)
-
-
-class DeviceParts(TypedDict, total=False):
-    """What a device can be made with.
-
-    Attributes:
-        link: the wire; a fast one without a limit by default.
-        sink: the other end of the wire; the namespace's by default.
-        ifindex: its number; the next by default.
-        observer: see `NetDevice`.
-    """
-
-    link: Link | None
-    sink: Sink | None
-    ifindex: int | None
-    observer: Observer | None
 
 
 class NetDev(NetDevice):
@@ -250,6 +234,7 @@ class Namespace:
         Raises:
             UsageError: the name is taken, the kind unknown, or no queue.
         """
+        known("add_device", parts, DeviceParts.__annotations__)
         if name in self.devices:
             raise UsageError(f"device {name!r} exists already")
         if kind not in KINDS:

@@ -15,6 +15,7 @@ import struct
 from ipaddress import ip_address
 from typing import Final, TypedDict, Unpack
 
+from ebpfvm.checked import known
 from ebpfvm.errors import UsageError
 from ebpfvm.net import (
     ETH_HLEN,
@@ -70,6 +71,7 @@ class Ipv4Fields(TypedDict, total=False):
 
 def ipv4(payload: bytes, proto: int, src: str | bytes, dst: str | bytes, **fields: Unpack[Ipv4Fields]) -> bytes:
     """Return an IPv4 packet without options; its header's checksum is right."""
+    known("ipv4", fields, Ipv4Fields.__annotations__)
     start = struct.pack("!BBHHHBB", 0x45, fields.get("tos", 0), IPV4_HLEN + len(payload), fields.get("ident", 0),
                         fields.get("frag", _DONT_FRAGMENT), fields.get("ttl", 64), proto)
     ends = _packed(src) + _packed(dst)
@@ -94,6 +96,7 @@ class TcpFields(TypedDict, total=False):
 
 def tcp(sport: int, dport: int, payload: bytes = b"", **fields: Unpack[TcpFields]) -> bytes:
     """Return a TCP segment; `with_checksum` makes its checksum right."""
+    known("tcp", fields, TcpFields.__annotations__)
     options = fields.get("options", b"")
     return struct.pack("!HHIIBBHHH", sport, dport, fields.get("seq", 1), fields.get("ack", 1),
                        (5 + len(options) // 4) << 4, fields.get("flags", TCP_ACK), fields.get("window", 65535),
@@ -154,6 +157,7 @@ def build(proto: str = "udp", src: str = "10.0.0.1", dst: str = "10.0.0.2", spor
     Raises:
         UsageError: an unknown protocol, addresses that do not fit together, or `length` too small for the headers.
     """
+    known("build", fields, FrameFields.__annotations__)
     ends = ip_address(src), ip_address(dst)
     number = _NUMBERS.get(proto)
     if number is None or ends[0].version != ends[1].version:

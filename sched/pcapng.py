@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ebpfvm.errors import LoadError
 
@@ -78,7 +78,16 @@ def _section(data: bytes | mmap.mmap, path: str, offset: int) -> str:
     return order
 
 
-def _blocks(data: bytes | mmap.mmap, path: str) -> Iterator[tuple[str, int, int, int]]:
+class _Block(NamedTuple):
+    """A block: byte order, type, and where its body is."""
+
+    order: str
+    kind: int
+    at: int
+    size: int
+
+
+def _blocks(data: bytes | mmap.mmap, path: str) -> Iterator[_Block]:
     """Yield each block's byte order, type, start of its body, and length."""
     order, offset, end = "<", 0, len(data)
     while offset < end:
@@ -93,7 +102,7 @@ def _blocks(data: bytes | mmap.mmap, path: str) -> Iterator[tuple[str, int, int,
         if length > end - offset:
             raise CutShort(f"the capture is cut short: a block has {end - offset} of {length} bytes", path=path,
                            offset=offset)
-        yield order, kind, offset + 8, length - 12
+        yield _Block(order, kind, offset + 8, length - 12)
         offset += length
 
 
@@ -104,17 +113,18 @@ def places(data: bytes | mmap.mmap, path: str) -> Iterator[Place]:
         LoadError: the file is damaged; `CutShort` if it ends within a block.
     """
     interfaces: list[_Interface] = []
-    for order, kind, at, size in _blocks(data, path):
-        if kind == _SHB:
+    for block in _blocks(data, path):
+        if block.kind == _SHB:
             interfaces = []
-        elif kind == _IDB:
-            interfaces.append(_interface(bytes(data[at:at + size]), order, path, at))
-        elif kind in (_EPB, _SPB, _PB):
-            yield _packet(data, path, order, kind, at, size, interfaces)
+        elif block.kind == _IDB:
+            body = bytes(data[block.at:block.at + block.size])
+            interfaces.append(_interface(body, block.order, path, block.at))
+        elif block.kind in (_EPB, _SPB, _PB):
+            yield _packet(data, path, block, interfaces)
 
 
-def _packet(data: bytes | mmap.mmap, path: str, order: str, kind: int, at: int, size: int,
-            interfaces: list[_Interface]) -> Place:
+def _packet(data: bytes | mmap.mmap, path: str, block: _Block, interfaces: list[_Interface]) -> Place:
+    order, kind, at, size = block
     head = 4 if kind == _SPB else 20
     if size < head:
         raise LoadError("a packet block is too short", path=path, offset=at)

@@ -9,8 +9,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
+from ebpfvm.checked import known
 from ebpfvm.errors import LimitError, UsageError
 from ebpfvm.funcs.timer import timers_of
 from ebpfvm.net import ETH_HLEN
@@ -56,12 +57,10 @@ class _Feed:
         self.data: bytes | None = None
 
 
-class Simulation:
-    """A run.
+class SimulationOptions(TypedDict, total=False):
+    """What a run has besides a kernel and a link.
 
-    Args:
-        kernel: where programs and maps live; its clock is set to `BOOT_NS`.
-        link: the wire.
+    Attributes:
         link_type: of the packets, as a capture says.
         priority_rule: how a DSCP becomes skb->priority (`ebpfvm.sched.flow_key.priority_of`).
         writer: takes what leaves, with times of departure.
@@ -69,24 +68,42 @@ class Simulation:
         record: keep a record of each packet (`Result.packets`).
         observer: see `NetDevice`.
         ingress: packets arrive at the device from the wire (it is a `NetDev` then) instead of being sent by it.
+    """
+
+    link_type: int
+    priority_rule: str
+    writer: PcapWriter | None
+    epoch: int
+    record: bool
+    observer: Observer | None
+    ingress: bool
+
+
+class Simulation:
+    """A run.
+
+    Args:
+        kernel: where programs and maps live; its clock is set to `BOOT_NS`.
+        link: the wire.
+        options: see `SimulationOptions`.
 
     Attributes:
         loop, account, flows, sink, device: the parts. Give the device a qdisc before `run`.
     """
 
-    def __init__(self, kernel: Kernel, link: Link, *, link_type: int = ETHERNET, priority_rule: str = "tos",
-                 writer: PcapWriter | None = None, epoch: int = 0, record: bool = False,
-                 observer: Observer | None = None, ingress: bool = False) -> None:
+    def __init__(self, kernel: Kernel, link: Link, **options: Unpack[SimulationOptions]) -> None:
+        known("Simulation", options, SimulationOptions.__annotations__)
         kernel.clock = BOOT_NS
-        self._ingress = ingress
+        link_type = options.get("link_type", ETHERNET)
+        self._ingress = options.get("ingress", False)
         self.kernel = kernel
         self.loop = EventLoop(kernel)
         timers_of(kernel).loop = self.loop
-        self.account = Account(kernel, record)
-        self.flows = FlowTable(link_type, priority_rule)
-        self.sink = Sink(writer, epoch - BOOT_NS)
+        self.account = Account(kernel, options.get("record", False))
+        self.flows = FlowTable(link_type, options.get("priority_rule", "tos"))
+        self.sink = Sink(options.get("writer"), options.get("epoch", 0) - BOOT_NS)
         self.device = NetDevice(self.loop, self.account, link, self.sink, ETH_HLEN if link_type == ETHERNET else 0)
-        self.device.observer = observer
+        self.device.observer = options.get("observer")
         kernel.devices[self.device.ifindex] = self.device
         self._progress: Callable[[int], None] | None = None
         self._feeds = 0  # sources that still have packets

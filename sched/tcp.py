@@ -11,8 +11,9 @@ Left out, because the queue does not need it: slow start and congestion windows,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
+from ebpfvm.checked import known
 from ebpfvm.errors import UsageError
 from ebpfvm.ints import U32_MAX
 from ebpfvm.net import ETH_HLEN, IPV4_HLEN, TCP_HLEN
@@ -87,6 +88,21 @@ class Receiver(Sink):
         loop.at(loop.now + self._delay, self.sender.arrive, self._isn + len(self.data) & U32_MAX)
 
 
+class TcpOptions(TypedDict, total=False):
+    """How a connection sends.
+
+    Attributes:
+        isn: initial sequence number.
+        mss, window: bytes of a segment, segments in flight at most.
+        rto: ns without progress after which the first segment is sent again.
+    """
+
+    isn: int
+    mss: int
+    window: int
+    rto: int
+
+
 class TcpSender:
     """One connection that sends `data`.
 
@@ -95,16 +111,16 @@ class TcpSender:
         sent, again: the programs that keep segments and give the first one out again.
         receiver: the other end.
         data: what to send.
-        isn: initial sequence number.
-        mss, window: bytes of a segment, segments in flight at most.
-        rto: ns without progress after which the first segment is sent again.
+        options: see `TcpOptions`.
 
     Raises:
         UsageError: nothing to send, or a window of less than one segment.
     """
 
-    def __init__(self, dev: NetDev, sent: Runnable, again: Runnable, receiver: Receiver, data: bytes, *, isn: int = 0,
-                 mss: int = 1000, window: int = 20, rto: int = 200_000_000) -> None:
+    def __init__(self, dev: NetDev, sent: Runnable, again: Runnable, receiver: Receiver, data: bytes,
+                 **options: Unpack[TcpOptions]) -> None:
+        known("TcpSender", options, TcpOptions.__annotations__)
+        mss, window = options.get("mss", 1000), options.get("window", 20)
         if not data or mss < 1 or window < 1:
             raise UsageError("a TCP connection needs data to send, and a window and segments of at least 1")
         self.dev = dev
@@ -112,7 +128,8 @@ class TcpSender:
         self.queue.holder = "the TCP sender"
         self.stats = TcpStats()
         self._data = data
-        self._isn, self._mss, self._window, self._rto = isn, mss, window, rto
+        self._isn, self._mss, self._window = options.get("isn", 0), mss, window
+        self._rto = options.get("rto", 200_000_000)
         self._una = self._next = 0  # offsets in the data
         self._duplicates = 0
         self._recover = -1  # NewReno: until this offset is acknowledged, partial ACKs retransmit (RFC 6582)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
+from ebpfvm.checked import known
 from ebpfvm.errnos import EINVAL
 from ebpfvm.sched.classful import NET_XMIT_BYPASS, ClassfulQdisc, tree_reduce_backlog
 from ebpfvm.sched.classify import tcf_classify
@@ -111,6 +112,7 @@ class FqCodel(ClassfulQdisc):
 
     def change(self, **options: Unpack[FqCodelOptions]) -> None:
         """Set the named parameters; the number of flows is fixed (fq_codel_change)."""
+        known("fq_codel", options, FqCodelOptions.__annotations__)
         if options.get("flows", self.number) != self.number:
             raise OSError(EINVAL, "the number of flows of an fq_codel cannot change")
         if options.get("quantum", 0) > _MAX_QUANTUM:

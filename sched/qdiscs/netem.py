@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
+from ebpfvm.checked import known
 from ebpfvm.ints import S32_MAX, U64_MAX
 from ebpfvm.sched.classful import (
     NET_XMIT_BYPASS,
@@ -170,6 +171,7 @@ class Netem(ClassfulQdisc):
         `limit`, `delay`, `jitter`, `loss`, `model`, `duplicate` and `gap` go back to their defaults if they are not
         named, everything else stays.
         """
+        known("netem", options, NetemOptions.__annotations__)
         if "seed" in options:
             self._set_seed(options["seed"])
         self.limit, self.delay = options.get("limit", LIMIT), options.get("delay", 0)

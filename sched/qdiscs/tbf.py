@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NotRequired, TypedDict, Unpack
 
+from ebpfvm.checked import known
 from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import UsageError
 from ebpfvm.ints import U32_MAX
@@ -66,6 +67,7 @@ class Tbf(ClassfulQdisc):
 
     def change(self, **options: Unpack[TbfOptions]) -> None:
         """Set other parameters, and fill the bucket (tbf_change)."""
+        known("tbf", options, TbfOptions.__annotations__)
         rate, burst, limit = options["rate"], options["burst"], options["limit"]
         peakrate, mtu = options.get("peakrate", 0), options.get("mtu", 0)
         if rate < 1 or burst < 1:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict, Unpack
 
+from ebpfvm.checked import known
 from ebpfvm.errnos import ERANGE
 from ebpfvm.funcs.skb_room import bpf_skb_vlan_pop, bpf_skb_vlan_push
 from ebpfvm.ints import U32_MAX, swap16
@@ -21,16 +22,30 @@ _FULL_MAC: Final = (1 << 48) - 1
 _PROTOCOLS: Final = {ETH_P_8021Q: "802.1Q", ETH_P_8021AD: "802.1ad"}
 
 
+class VlanOptions(TypedDict, total=False):
+    """What a vlan action is made with.
+
+    Attributes:
+        vlan: id, 12 bits.
+        priority: 0 to 7; by default that of a modified tag is left.
+        protocol: Ethernet type of the tag.
+        dst, src: addresses of the header that push_eth makes.
+    """
+
+    vlan: int
+    priority: int
+    protocol: int
+    dst: int
+    src: int
+
+
 class Vlan(Action):
     """Push a tag, pop or modify the outermost one; or do the same with the Ethernet header.
 
     Args:
         what: "push", "pop", "modify", "push_eth" or "pop_eth".
         control: as of `Action`.
-        vlan: id, 12 bits.
-        priority: 0 to 7; None leaves it in a modified tag.
-        protocol: Ethernet type of the tag.
-        dst, src: addresses of the header that push_eth makes.
+        options: see `VlanOptions`.
 
     Raises:
         OSError: ERANGE, an id of more than 12 bits.
@@ -38,13 +53,14 @@ class Vlan(Action):
 
     kind = "vlan"
 
-    def __init__(self, what: str, control: int = TC_ACT_PIPE, *, vlan: int = 0, priority: int | None = None,
-                 protocol: int = ETH_P_8021Q, dst: int = 0, src: int = 0) -> None:
+    def __init__(self, what: str, control: int = TC_ACT_PIPE, **options: Unpack[VlanOptions]) -> None:
+        known("vlan", options, VlanOptions.__annotations__)
         super().__init__(control)
-        if vlan > 0xFFF:
-            raise OSError(ERANGE, f"Numerical result out of range: a VLAN id has 12 bits, {vlan} has more")
-        self.what, self.vlan, self.priority, self.protocol = what, vlan, priority, protocol
-        self.dst, self.src = dst, src
+        self.what, self.vlan, self.priority = what, options.get("vlan", 0), options.get("priority")
+        if self.vlan > 0xFFF:
+            raise OSError(ERANGE, f"Numerical result out of range: a VLAN id has 12 bits, {self.vlan} has more")
+        self.protocol = options.get("protocol", ETH_P_8021Q)
+        self.dst, self.src = options.get("dst", 0), options.get("src", 0)
 
     def act(self, skb: SkBuff, result: TcfResult) -> int:
         """Change the packet (tcf_vlan_act); a packet that cannot be changed is dropped."""

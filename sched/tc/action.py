@@ -6,16 +6,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, TypedDict, Unpack
 
+from ebpfvm.checked import known
 from ebpfvm.errnos import EINVAL
 from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.account import Packet
-from ebpfvm.sched.psched import RateConfig
+from ebpfvm.sched.psched import ETHERNET_LAYER, RateConfig
 from ebpfvm.sched.sch_generic import Stats
 from ebpfvm.sched.tc.dissect import dissect
 from ebpfvm.sched.tc.tc_text import classid_text
-from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_SHOT, verdict_text
+from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_RECLASSIFY, TC_ACT_SHOT, verdict_text
 from ebpfvm.sched.units import NSEC_PER_SEC, format_size, format_tc_rate
 
 if TYPE_CHECKING:
@@ -128,26 +129,41 @@ class Gact(Action):
         return [f"\t random type {self.chance} {verdict_text(self.other)} val {self.value}", *super().lines(more)]
 
 
+class SkbeditOptions(TypedDict, total=False):
+    """What a skbedit action sets; what is not named stays.
+
+    Attributes:
+        priority, queue_mapping: numbers.
+        mark: (value, mask); a mask of None is all bits, and not shown.
+        ptype: index in `PKT_TYPES`.
+        inheritdsfield: the DSCP is the priority of IP packets.
+    """
+
+    priority: int
+    queue_mapping: int
+    mark: tuple[int, int | None]
+    ptype: int
+    inheritdsfield: bool
+
+
 class Skbedit(Action):
     """Set fields of the packet.
 
     Args:
         control: as of `Action`.
-        priority, queue_mapping, ptype: None leaves it; `ptype` is an index in `PKT_TYPES`.
-        mark: (value, mask), None leaves it; a mask of None is all bits, and not shown.
-        inheritdsfield: the DSCP is the priority of IP packets.
+        options: see `SkbeditOptions`.
     """
 
     kind = "skbedit"
 
-    def __init__(self, control: int = TC_ACT_PIPE, *, priority: int | None = None, queue_mapping: int | None = None,
-                 mark: tuple[int, int | None] | None = None, ptype: int | None = None,
-                 inheritdsfield: bool = False) -> None:
+    def __init__(self, control: int = TC_ACT_PIPE, **options: Unpack[SkbeditOptions]) -> None:
+        known("skbedit", options, SkbeditOptions.__annotations__)
         super().__init__(control)
-        if priority is None and queue_mapping is None and mark is None and ptype is None and not inheritdsfield:
+        self.inheritdsfield = options.get("inheritdsfield", False)
+        self.priority, self.queue_mapping = options.get("priority"), options.get("queue_mapping")
+        self.mark, self.ptype = options.get("mark"), options.get("ptype")
+        if not self.inheritdsfield and {self.priority, self.queue_mapping, self.mark, self.ptype} == {None}:
             raise OSError(EINVAL, "skbedit: nothing to set; it sets priority, mark, queue_mapping and ptype")
-        self.inheritdsfield = inheritdsfield
-        self.priority, self.queue_mapping, self.mark, self.ptype = priority, queue_mapping, mark, ptype
 
     def act(self, skb: SkBuff, result: TcfResult) -> int:
         """Set the fields (tcf_skbedit_act), except a queue that the device does not have."""
@@ -185,18 +201,45 @@ class Skbedit(Action):
         return f"{text} {verdict_text(self.control)}"
 
 
+class PoliceOptions(TypedDict, total=False):
+    """What a police action lets pass.
+
+    Attributes:
+        rate: bytes a second, 0 for a mere size limit.
+        burst: bytes.
+        mtu: greatest packet that may conform, 0 for what `tc` makes of its default (2040 bytes with a rate).
+        peakrate: bytes a second that are never exceeded, 0 for none; needs `mtu`.
+        overhead, linklayer: what a packet counts besides, as of `RateConfig`.
+        pkts_rate, pkts_burst: packets a second and in the bucket, instead of a rate.
+    """
+
+    rate: int
+    burst: int
+    mtu: int
+    peakrate: int
+    overhead: int
+    linklayer: str
+    pkts_rate: int
+    pkts_burst: int
+
+
+def _check_police(options: PoliceOptions) -> None:
+    rate, mtu, packets = options.get("rate"), options.get("mtu"), options.get("pkts_rate")
+    if not rate and not mtu and not packets:
+        raise OSError(EINVAL, "police needs a rate or an mtu")
+    if (rate and not options.get("burst")) or (options.get("peakrate") and (not mtu or not rate)):
+        raise OSError(EINVAL, "police needs a burst with a rate, and a rate and an mtu with a peakrate")
+    if bool(packets) != bool(options.get("pkts_burst")) or (packets and rate):
+        raise OSError(EINVAL, "police needs pkts_rate and pkts_burst together, and neither with a rate")
+
+
 class Police(Action):
     """Lets a rate pass; what exceeds it has another verdict. Tokens are nanoseconds of sending time.
 
     Args:
         exceed, conform: TC_ACT_* of packets above and within the rate.
-        rate: bytes a second, 0 for a mere size limit.
-        burst: bytes.
-        mtu: greatest packet that may conform, None for what `tc` makes of its default (2040 bytes with a rate).
-        peakrate: bytes a second that are never exceeded, 0 for none; needs `mtu`.
         now: the clock, ns: the bucket is full now.
-        overhead, linklayer: what a packet counts besides, as of `RateConfig`.
-        pkts_rate, pkts_burst: packets a second and in the bucket, instead of a rate.
+        options: see `PoliceOptions`.
 
     Raises:
         OSError: EINVAL, neither a rate nor an MTU, a rate without burst, a peak rate without MTU.
@@ -204,27 +247,23 @@ class Police(Action):
 
     kind = "police"
 
-    def __init__(self, *, rate: int = 0, burst: int = 0, mtu: int | None = None, peakrate: int = 0,
-                 exceed: int = 1, conform: int = TC_ACT_OK, now: int = 0, overhead: int = 0,
-                 linklayer: str = "ethernet", pkts_rate: int = 0, pkts_burst: int = 0) -> None:
+    def __init__(self, exceed: int = TC_ACT_RECLASSIFY, conform: int = TC_ACT_OK, now: int = 0,
+                 **options: Unpack[PoliceOptions]) -> None:
+        known("police", options, PoliceOptions.__annotations__)
         super().__init__(exceed)
-        mtu = mtu or None  # 0 is what tc takes for none
-        if not rate and mtu is None and not pkts_rate:
-            raise OSError(EINVAL, "police needs a rate or an mtu")
-        if (rate and not burst) or (peakrate and (not mtu or not rate)):
-            raise OSError(EINVAL, "police needs a burst with a rate, and a rate and an mtu with a peakrate")
-        if bool(pkts_rate) != bool(pkts_burst) or (pkts_rate and rate):
-            raise OSError(EINVAL, "police needs pkts_rate and pkts_burst together, and neither with a rate")
-        self.conform, self.burst, self.overhead = conform, burst, overhead
-        self.rate = RateConfig(rate, overhead, 0, linklayer) if rate else None
-        self.peak = RateConfig(peakrate, overhead, 0, linklayer) if peakrate else None
+        _check_police(options)
+        self.conform, self.burst, self.overhead = conform, options.get("burst", 0), options.get("overhead", 0)
+        extra = self.overhead, 0, options.get("linklayer", ETHERNET_LAYER)
+        rate, peakrate = options.get("rate", 0), options.get("peakrate", 0)
+        self.rate = RateConfig(rate, *extra) if rate else None
+        self.peak = RateConfig(peakrate, *extra) if peakrate else None
+        self.pkts_rate, self.pkts_burst = options.get("pkts_rate", 0), options.get("pkts_burst", 0)
         # 256 cells of 8 bytes, as tc's rate table has, or no limit where packets are counted
-        self.mtu = mtu if mtu is not None else U32_MAX if pkts_rate else 255 << 3
+        self.mtu = options.get("mtu") or (U32_MAX if self.pkts_rate else 255 << 3)
         # tc hands the burst over as a time of whole microseconds in ticks of 64 ns.
-        self.buffer = (burst * 10 ** 6 // rate * 1000 >> 6 << 6) if rate else 0
+        self.buffer = (self.burst * 10 ** 6 // rate * 1000 >> 6 << 6) if rate else 0
         self.peak_buffer = self.peak.time(self.mtu) if self.peak is not None else 0
-        self.pkts_rate, self.pkts_burst = pkts_rate, pkts_burst
-        self.packet_buffer = pkts_burst * NSEC_PER_SEC // pkts_rate if pkts_rate else 0
+        self.packet_buffer = self.pkts_burst * NSEC_PER_SEC // self.pkts_rate if self.pkts_rate else 0
         self.packet_tokens = self.packet_buffer
         self.time, self.tokens, self.peak_tokens = now, self.buffer, self.peak_buffer
 

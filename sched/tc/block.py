@@ -6,8 +6,9 @@ Source: net/sched/cls_api.c, Linux 7.2.
 from __future__ import annotations
 
 from bisect import insort
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypedDict, Unpack
 
+from ebpfvm.checked import known
 from ebpfvm.errnos import EEXIST, EINVAL, ENOENT
 from ebpfvm.net import ETH_P_ALL
 from ebpfvm.sched.tc.tc_text import classid_text
@@ -145,6 +146,24 @@ def class_text(word: str, found: Filter) -> str:
     return f"{word} {classid_text(found.classid)} " if "classid" in found.options else ""
 
 
+class FilterPlace(TypedDict, total=False):
+    """Where a filter goes, and what may be there.
+
+    Attributes:
+        chain, prio, protocol, handle: `prio` and `handle` are chosen if they are 0, which is the default; by default
+            the protocol is any.
+        replace: change the filter of this handle if there is one; by default that is an error.
+        create: make one if there is none, the default.
+    """
+
+    chain: int
+    prio: int
+    protocol: int
+    handle: int
+    replace: bool
+    create: bool
+
+
 class Block:
     """Filters of a qdisc, or shared by several devices.
 
@@ -189,44 +208,48 @@ class Block:
                                         f"priority {prio} of chain {chain} is taken by another protocol")
         return tp
 
-    def add(self, make: type[TcfProto], options: Mapping[str, Any], *, chain: int = 0, prio: int = 0,
-            protocol: int = ETH_P_ALL, handle: int = 0, replace: bool = False, create: bool = True) -> Filter:
+    def add(self, make: type[TcfProto], options: Mapping[str, Any], **place: Unpack[FilterPlace]) -> Filter:
         """Add a filter (tc_new_tfilter).
 
         Args:
             make: its kind.
             options: by the words of `tc`; "classid" and "actions" mean the same in all kinds.
-            chain, prio, protocol, handle: `prio` and `handle` are chosen if they are 0.
-            replace: change the filter of this handle if there is one.
-            create: make one if there is none.
+            place: see `FilterPlace`.
 
         Raises:
             OSError: EEXIST, ENOENT, EINVAL or ENOSPC as in a kernel.
         """
-        if not prio and not create:
-            raise OSError(ENOENT, "Invalid filter command with priority of zero")
-        prio = prio or self.auto_prio(chain)
-        if not 0 < prio <= _MAX_PRIO:
-            raise OSError(EINVAL, f"priority {prio}: expected 1 to {_MAX_PRIO}")
+        known("Block.add", place, FilterPlace.__annotations__)
+        chain, handle = place.get("chain", 0), place.get("handle", 0)
+        prio, protocol = self._prio(place), place.get("protocol", ETH_P_ALL)
         tp = self._find(chain, prio, protocol)
         if tp is not None and type(tp) is not make:
             raise OSError(EINVAL, f"{_OTHER_KIND}: priority {prio} has filters of kind {tp.kind}")
         found = tp.get(handle) if tp is not None and handle else None
-        if found is None and not create:
+        if found is None and not place.get("create", True):
             raise OSError(ENOENT, _NO_CREATE)
-        if found is not None and not replace:
+        if found is not None and not place.get("replace"):
             raise OSError(EEXIST, "Filter already exists")
-        fresh = tp is None
-        tp = tp if tp is not None else make(self, chain, prio, protocol)
+        if tp is not None:
+            return tp.change(handle, options)
+        tp = make(self, chain, prio, protocol)
         try:
             added = tp.change(handle, options)
         except OSError:
-            if fresh:
-                tp.destroy()
+            tp.destroy()
             raise
-        if fresh:
-            insort(self.chains.setdefault(chain, []), tp)
+        insort(self.chains.setdefault(chain, []), tp)
         return added
+
+    def _prio(self, place: FilterPlace) -> int:
+        """Return the priority of a new filter."""
+        prio = place.get("prio", 0)
+        if not prio and not place.get("create", True):
+            raise OSError(ENOENT, "Invalid filter command with priority of zero")
+        prio = prio or self.auto_prio(place.get("chain", 0))
+        if not 0 < prio <= _MAX_PRIO:
+            raise OSError(EINVAL, f"priority {prio}: expected 1 to {_MAX_PRIO}")
+        return prio
 
     def delete(self, *, chain: int | None = None, prio: int = 0, protocol: int = 0, handle: int = 0,
                kind: str = "") -> None:

@@ -26,9 +26,9 @@ from ebpfvm.sched.tc.act_edit import Pedit, Vlan
 from ebpfvm.sched.tc.action import Action, Gact, Police, Skbedit
 from ebpfvm.sched.tc.cls_bpf import ActBpf
 from ebpfvm.sched.tc.cls_flower import Masked, Range
-from ebpfvm.sched.tc.cls_u32 import Key, Offset, pack
 from ebpfvm.sched.tc.mirred import Mirred
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_RECLASSIFY
+from ebpfvm.sched.tc.u32_tables import Key, Offset, pack
 from ebpfvm.sched.tc.word_kinds import IP_PROTOCOLS
 
 if TYPE_CHECKING:

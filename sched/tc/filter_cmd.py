@@ -19,7 +19,7 @@ from ebpfvm.sched.tc.cls_u32 import U32
 from ebpfvm.sched.tc.command import INGRESS_HANDLE, TC_H_INGRESS, Commands, refuse
 from ebpfvm.sched.tc.grammar import check_kind
 from ebpfvm.sched.tc.grammar_filter import FILTER_ARGS, FILTER_KINDS, filter_handle, filter_options
-from ebpfvm.sched.tc.show_filter import FilterFilter, show_filter, show_one
+from ebpfvm.sched.tc.show_filter import FilterFilter, FilterView, show_filter, show_one
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,8 +91,8 @@ class FilterCommands(Commands):
             return []
         parent = "" if "block" in args or any(word in args for word in _PLACES) else self._parent_text(command)
         wanted = FilterFilter(args.get("chain"), args.get("prio"), args.get("protocol"))
-        return show_filter(block, command.flags, wanted, parent, name_block="block" not in args,
-                           now=self.net.kernel.clock)
+        view = FilterView("s" in command.flags, parent, "block" not in args, self.net.kernel.clock)
+        return show_filter(block, view, wanted)
 
     def _get(self, command: Command) -> list[str]:
         """Return the lines of one filter, by priority, protocol, handle and kind (tc_get_tfilter)."""
@@ -103,7 +103,7 @@ class FilterCommands(Commands):
         handle, block = filter_handle(command, self.source)[0], self._block(command)
         found = block.find_one(args.get("chain", 0), args["prio"], args["protocol"], command.kind, handle)
         parent = "" if block.index else f"parent {handle_text(args.get('parent', self.dev(command).qdisc.handle))} "
-        return show_one(*found, command.flags, parent, self.net.kernel.clock)
+        return show_one(*found, FilterView("s" in command.flags, parent, now=self.net.kernel.clock))
 
     def _shown(self, command: Command) -> Block | None:
         """Return the block to print; None for a place that takes no filters."""

@@ -21,7 +21,7 @@ from ebpfvm.sched.tc.cls_u32 import U32
 from ebpfvm.sched.tc.show_qdisc import action_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
 _PROTOCOLS: Final = {ETH_P_IP: "ip", ETH_P_IPV6: "ipv6", ETH_P_ARP: "arp", ETH_P_8021Q: "802.1Q",
                      ETH_P_8021AD: "802.1ad", ETH_P_MPLS_UC: "mpls_uc", ETH_P_MPLS_MC: "mpls_mc", ETH_P_LLDP: "LLDP",
@@ -44,42 +44,48 @@ class FilterFilter(NamedTuple):
 ALL: Final = FilterFilter()
 
 
-def show_filter(block: Block, flags: Collection[str], wanted: FilterFilter = ALL, parent: str = "",
-                name_block: bool = True, now: int = 0) -> list[str]:
-    """Return the lines for the filters of a block.
+class FilterView(NamedTuple):
+    """How filters are shown.
 
-    Args:
-        block: the block.
-        flags: "s" for counters.
-        wanted: selects filters.
-        parent: text before the protocol if the command names no parent.
+    Attributes:
+        stats: with their counters.
+        parent: what stands in front of the protocol if the command named no parent.
         name_block: name a shared block in each line.
         now: the clock, ns.
     """
+
+    stats: bool = False
+    parent: str = ""
+    name_block: bool = True
+    now: int = 0
+
+
+def show_filter(block: Block, view: FilterView, wanted: FilterFilter = ALL) -> list[str]:
+    """Return the lines for the filters of a block, of those that are wanted."""
     lines = []
     for tp in block.protos():
         if not wanted.takes(tp):
             continue
-        where = f"block {block.index} " if block.index and name_block else parent
+        where = f"block {block.index} " if block.index and view.name_block else view.parent
         head = "".join((f"filter {where}", "" if wanted.protocol is not None else f"protocol {_protocol(tp)} ",
                         "" if wanted.prio else f"pref {tp.prio} ", f"{tp.kind} ",
                         "" if wanted.chain is not None else f"chain {tp.chain} "))
         lines.append(head)
         for found in _filters(tp):
-            lines += _filter_lines(tp, found, head, flags, now)
+            lines += _filter_lines(tp, found, head, view)
     return lines
 
 
-def show_one(tp: TcfProto, found: Filter, flags: Collection[str], parent: str, now: int) -> list[str]:
+def show_one(tp: TcfProto, found: Filter, view: FilterView) -> list[str]:
     """Return the lines of `tc filter get`."""
-    head = f"filter {parent}protocol {_protocol(tp)} pref {tp.prio} {tp.kind} chain {tp.chain} "
-    return _filter_lines(tp, found, head, flags, now)
+    head = f"filter {view.parent}protocol {_protocol(tp)} pref {tp.prio} {tp.kind} chain {tp.chain} "
+    return _filter_lines(tp, found, head, view)
 
 
-def _filter_lines(tp: TcfProto, found: Filter, head: str, flags: Collection[str], now: int) -> list[str]:
-    first, *rest = tp.show(found, "s" in flags)
+def _filter_lines(tp: TcfProto, found: Filter, head: str, view: FilterView) -> list[str]:
+    first, *rest = tp.show(found, view.stats)
     gap = [""] if found.actions and isinstance(tp, Fw) else []
-    return [f"{head}{tp.handle_text(found.handle)} {first}", *rest, *gap, *_actions(found, now, "s" in flags)]
+    return [f"{head}{tp.handle_text(found.handle)} {first}", *rest, *gap, *_actions(found, view.now, view.stats)]
 
 
 def _protocol(tp: TcfProto) -> str:

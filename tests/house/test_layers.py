@@ -18,7 +18,7 @@ LAYERS = (
     ("funcs", "maps"),
     ("sched",),
     ("dialects",),
-    ("testing", "arguments", "scenario", "testtypes", "runners", "loaded", "api", "testrun", "cli"),
+    ("testing", "arguments", "map_views", "scenario", "testtypes", "runners", "loaded", "api", "testrun", "cli"),
     ("ebpfvm", "__main__"),  # the package's own __init__, which gathers the public names
 )
 LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}

@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ebpfvm.cli.doc_qdiscs import BEGIN, qdiscs
+from ebpfvm.dialects import rfc6
 from ebpfvm.errors import InternalError, UsageError
+from ebpfvm.kernel import Kernel
+from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs import kinds
 from ebpfvm.sched.qdiscs.fifo import PFIFO, Fifo, Pfifo
+from ebpfvm.sched.qdiscs.fq_codel import FqCodel
 from ebpfvm.sched.qdiscs.kinds import QDISCS
 from ebpfvm.sched.qdiscs.mq import Mq
+from ebpfvm.sched.qdiscs.netem import Netem
 from ebpfvm.sched.qdiscs.netem_options import NETEM, netem_rules
+from ebpfvm.sched.qdiscs.tbf import Tbf
 from ebpfvm.sched.sch_generic import Qdisc
 from ebpfvm.sched.tc.grammar import qdisc_grammar
 from ebpfvm.sched.tc.lexer import ScriptError, Word
@@ -141,3 +147,14 @@ def test_arguments_of_options_are_those_of_the_class() -> None:
     assert issubclass(Pfifo, Fifo)
     with pytest.raises(UsageError, match="tbf: 'rate' is needed"):
         QDISCS["tbf"].arguments([("burst", 3)], "")
+
+
+@pytest.mark.parametrize(("make", "message"), [
+    (lambda dev: FqCodel(dev, 0, quantun=300), "fq_codel has no option 'quantun'; did you mean 'quantum'?"),
+    (lambda dev: Netem(dev, 0, jiter=3), "netem has no option 'jiter'; did you mean 'jitter'?"),
+    (lambda dev: Tbf(dev, 0, rate=1, burst=1, limit=1, mtus=1), "tbf has no option 'mtus'; did you mean 'mtu'?")])
+def test_a_class_names_the_argument_that_it_does_not_have(make: Any, message: str) -> None:
+    dev = Namespace(Kernel(rfc6())).add_device("eth0")
+    with pytest.raises(UsageError) as caught:
+        make(dev)
+    assert str(caught.value) == message
