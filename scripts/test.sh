@@ -1,5 +1,5 @@
 #!/bin/sh
 # Sets up .venv and runs the tests. Arguments are handed to pytest.
-extras=test,cli
+extras=test
 . "$(dirname "$0")/venv.sh"
 exec "$venv/bin/python" -m pytest "$@"

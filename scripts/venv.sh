@@ -1,4 +1,4 @@
-# Makes .venv in the checkout and installs ebpfvm into it with the extras named in $extras (for instance "test,cli").
+# Makes .venv in the checkout and installs ebpfvm into it with the extras named in $extras (for instance "test,lint").
 # Sourced by demo.sh and test.sh; leaves the current folder at the checkout's root and sets $venv.
 set -eu
 cd "$(dirname "$0")/.."

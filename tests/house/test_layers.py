@@ -27,7 +27,7 @@ LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}
 STRANGERS = {("verifier", "engine"), ("engine", "verifier")}
 
 CORE = {"ply", "elftools", "sortedcontainers"}
-EXTRAS = {"cli": {"rich"}, "testing": {"hypothesis", "pytest"}}
+EXTRAS = {"testing": {"hypothesis"}}
 
 
 def layer_of(module: str) -> str:
@@ -87,6 +87,11 @@ def test_the_core_needs_three_libraries() -> None:
             if not imported.relative and imported.name.split(".")[0] not in allowed:
                 strays.append(f"{shown(path)}:{imported.line}: {imported.name}")
     assert strays == []
+
+
+def test_what_is_declared_as_needed_is_used() -> None:
+    used = {imported.name.split(".")[0] for path in modules().values() for imported in imports(path)}
+    assert set().union(CORE, *EXTRAS.values()) - used == set()
 
 
 def test_maps_and_sched_are_only_ever_ebpfvm_maps_and_ebpfvm_sched() -> None:
