@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from ebpfvm import arguments, dialects
 from ebpfvm.btf.types import Btf
-from ebpfvm.btf.vmlinux import read_kernel_btf
 from ebpfvm.errors import LimitError, Rejected, UsageError
 from ebpfvm.kernel import Kernel
 from ebpfvm.limits import DEFAULTS, Limits
 from ebpfvm.loaded import Loaded, Pins, open_engine
 from ebpfvm.loader.object import Object, Program
 from ebpfvm.loader.open import load
+from ebpfvm.loader.vmlinux import read_kernel_btf
 from ebpfvm.loading import Prepared, notes_of
 from ebpfvm.maps.map_dump import MapDump, dump_map
 from ebpfvm.scenario import Scenario, Scene

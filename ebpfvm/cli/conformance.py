@@ -75,8 +75,9 @@ def _bytes(text: str, what: str) -> bytes:
 
 
 def _program(code: bytes, elf: bool) -> Program:
+    from ebpfvm.loader.elf_header import MAGIC
     from ebpfvm.loader.object import Program
-    if not elf and not code.startswith(b"\x7fELF"):
+    if not elf and not code.startswith(MAGIC):
         return Program.from_bytes(code, "")
     from ebpfvm.loader.open import load
     found = load(code)

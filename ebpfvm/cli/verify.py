@@ -47,8 +47,8 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     from ebpfvm.api import kernel_of
-    from ebpfvm.btf.vmlinux import read_kernel_btf
     from ebpfvm.loader.object import Program
+    from ebpfvm.loader.vmlinux import read_kernel_btf
     found, programs = open_programs(args)
     kernel = kernel_of(found, args.kernel)
     btf = read_kernel_btf(args.btf) if args.btf is not None else None

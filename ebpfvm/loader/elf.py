@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 from ebpfvm.errors import LoadError
 from ebpfvm.escape import decoded, escape
+from ebpfvm.loader import elf_header
+from ebpfvm.loader.elf_header import HEADER_SIZE, SECTION_HEADER_SIZE, ElfHeader, SectionHeader
 
 EM_NONE, EM_BPF = 0, 247
 ET_REL = 1
@@ -26,8 +28,6 @@ SHF_ALLOC, SHF_EXECINSTR, SHF_COMPRESSED = 2, 4, 0x800
 MAX_SECTIONS = 0xFF00
 MAX_NAME = 1024
 """Kernels take symbols of up to 511 characters; a damaged table can make each name as long as the file."""
-_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
-_SECTION = struct.Struct("<IIQQQQIIQQ")
 _MACHINES = {3: "x86", 8: "MIPS", 20: "PowerPC", 21: "PowerPC64", 22: "s390", 40: "ARM", 62: "x86-64",
              183: "AArch64", 243: "RISC-V", 258: "LoongArch"}
 _RECOMPILE = "compile with `clang -target bpf -g -O2 -c`"
@@ -133,43 +133,18 @@ def read_elf(data: bytes) -> Elf:
 
 def _check_header(data: bytes) -> tuple[list[str], tuple[Section, ...]]:
     """Raise LoadError if this is not an eBPF object, or if pyelftools would read or allocate without end."""
-    if not data:
-        raise LoadError("the file is empty")
-    if data[:4] != b"\x7fELF":
-        kind = "LLVM bitcode" if data[:2] == b"BC" else "an archive" if data[:8] == b"!<arch>\n" else "not an ELF file"
-        raise LoadError(f"{kind}; an eBPF object is needed: {_RECOMPILE}", offset=0)
-    if len(data) < _HEADER.size:
-        raise LoadError(f"cut short: {len(data)} bytes are less than an ELF header of {_HEADER.size}")
-    if data[4] != 2:
-        raise LoadError(f"not a 64-bit ELF file (class {data[4]}); {_RECOMPILE}", offset=4)
-    if data[5] != 1:
-        kind = "a big-endian object" if data[5] == 2 else f"of unknown byte order {data[5]}"
-        raise LoadError(f"{kind}; compile with -target bpfel (or bpf on a little-endian host)", offset=5)
-    _, kind_, machine, _, _, _, shoff, _, _, _, _, shentsize, shnum, shstrndx = _HEADER.unpack_from(data)
-    notes = []
-    if machine == EM_NONE:
-        notes.append("e_machine is 0 (none): taken as eBPF, as compilers before LLVM 3.9 wrote it")
-    elif machine != EM_BPF:
-        raise LoadError(f"machine {_MACHINES.get(machine, machine)} is not eBPF ({EM_BPF}); {_RECOMPILE}", offset=18)
-    if kind_ != ET_REL:
-        raise LoadError(f"ELF type {kind_} is not a relocatable object ({ET_REL}); compile with -c", offset=16)
-    if shoff == 0 or shnum == 0:
-        raise LoadError("the file has no sections (stripped of its section headers, or cut short)")
-    if shentsize != _SECTION.size or shnum > MAX_SECTIONS:
-        raise LoadError(f"{shnum} section headers of {shentsize} bytes make no sense; they have {_SECTION.size}",
-                        offset=58)
-    if shoff + shnum * shentsize > len(data):
-        raise LoadError(f"cut short: section headers end at {shoff + shnum * shentsize:#x}, "
-                        f"the file at {len(data):#x}", offset=shoff)
-    if shstrndx >= shnum:
-        raise LoadError(f"section names are said to be in section {shstrndx} of {shnum}", offset=62)
-    rows = list(_SECTION.iter_unpack(data[shoff:shoff + shnum * shentsize]))
+    _check_ident(data)
+    header = elf_header.read_header(data)
+    notes = _check_kind(header)
+    _check_tables(header, len(data))
+    shoff, shnum = header.shoff, header.shnum
+    rows = elf_header.read_section_headers(data[shoff:shoff + shnum * SECTION_HEADER_SIZE])
     for index, row in enumerate(rows):
         _check_section(data, index, row, shoff, shnum)
-    held = sum(row[5] for row in rows if row[1] not in (SHT_NULL, SHT_NOBITS))
+    held = sum(row.size for row in rows if row.type not in (SHT_NULL, SHT_NOBITS))
     if held > len(data):
         raise LoadError(f"sections of {held} bytes together in a file of {len(data)} overlap: damaged", offset=shoff)
-    names = _contents(data, rows[shstrndx])
+    names = _contents(data, rows[header.shstrndx])
     sections = tuple(_section(index, row, names, data) for index, row in enumerate(rows))
     for section in sections:
         if section.type == SHT_SYMTAB:
@@ -178,9 +153,55 @@ def _check_header(data: bytes) -> tuple[list[str], tuple[Section, ...]]:
     return notes, sections
 
 
-def _check_section(data: bytes, index: int, row: tuple[int, ...], shoff: int, shnum: int) -> None:
-    _, type_, _, _, off, size, link, _, _, entsize = row
-    where = shoff + index * _SECTION.size
+def _check_ident(data: bytes) -> None:
+    if not data:
+        raise LoadError("the file is empty")
+    if data[:4] != elf_header.MAGIC:
+        kind = "LLVM bitcode" if data[:2] == b"BC" else "an archive" if data[:8] == b"!<arch>\n" else "not an ELF file"
+        raise LoadError(f"{kind}; an eBPF object is needed: {_RECOMPILE}", offset=0)
+    if len(data) < HEADER_SIZE:
+        raise LoadError(f"cut short: {len(data)} bytes are less than an ELF header of {HEADER_SIZE}")
+    if data[4] != elf_header.ELFCLASS64:
+        raise LoadError(f"not a 64-bit ELF file (class {data[4]}); {_RECOMPILE}", offset=elf_header.AT_CLASS)
+    if data[5] != elf_header.ELFDATA2LSB:
+        kind = "a big-endian object" if data[5] == elf_header.ELFDATA2MSB else f"of unknown byte order {data[5]}"
+        raise LoadError(f"{kind}; compile with -target bpfel (or bpf on a little-endian host)",
+                        offset=elf_header.AT_DATA)
+
+
+def _check_kind(header: ElfHeader) -> list[str]:
+    """Raise LoadError if this is no object for eBPF; return notes."""
+    notes = []
+    if header.machine == EM_NONE:
+        notes.append("e_machine is 0 (none): taken as eBPF, as compilers before LLVM 3.9 wrote it")
+    elif header.machine != EM_BPF:
+        machine = _MACHINES.get(header.machine, header.machine)
+        raise LoadError(f"machine {machine} is not eBPF ({EM_BPF}); {_RECOMPILE}", offset=elf_header.AT_MACHINE)
+    if header.type != ET_REL:
+        raise LoadError(f"ELF type {header.type} is not a relocatable object ({ET_REL}); compile with -c",
+                        offset=elf_header.AT_TYPE)
+    return notes
+
+
+def _check_tables(header: ElfHeader, length: int) -> None:
+    """Raise LoadError if the section headers are not within the file's `length`."""
+    shoff, shnum = header.shoff, header.shnum
+    end = shoff + shnum * header.shentsize
+    if shoff == 0 or shnum == 0:
+        raise LoadError("the file has no sections (stripped of its section headers, or cut short)")
+    if header.shentsize != SECTION_HEADER_SIZE or shnum > MAX_SECTIONS:
+        raise LoadError(f"{shnum} section headers of {header.shentsize} bytes make no sense; they have "
+                        f"{SECTION_HEADER_SIZE}", offset=elf_header.AT_SHENTSIZE)
+    if end > length:
+        raise LoadError(f"cut short: section headers end at {end:#x}, the file at {length:#x}", offset=shoff)
+    if header.shstrndx >= shnum:
+        raise LoadError(f"section names are said to be in section {header.shstrndx} of {shnum}",
+                        offset=elf_header.AT_SHSTRNDX)
+
+
+def _check_section(data: bytes, index: int, row: SectionHeader, shoff: int, shnum: int) -> None:
+    type_, off, size, link, entsize = row.type, row.offset, row.size, row.link, row.entsize
+    where = shoff + index * SECTION_HEADER_SIZE
     if type_ not in (SHT_NULL, SHT_NOBITS) and off + size > len(data):
         raise LoadError(f"section {index} claims bytes {off:#x} to {off + size:#x}, but the file ends at "
                         f"{len(data):#x}: cut short or damaged", offset=where)
@@ -192,8 +213,8 @@ def _check_section(data: bytes, index: int, row: tuple[int, ...], shoff: int, sh
         raise LoadError(f"section {index} refers to section {link} of {shnum}", offset=where)
 
 
-def _contents(data: bytes, row: tuple[int, ...]) -> bytes:
-    return b"" if row[1] in (SHT_NULL, SHT_NOBITS) else data[row[4]:row[4] + row[5]]
+def _contents(data: bytes, row: SectionHeader) -> bytes:
+    return b"" if row.type in (SHT_NULL, SHT_NOBITS) else data[row.offset:row.offset + row.size]
 
 
 def _name(strings: bytes, offset: int, section: str) -> str:
@@ -206,7 +227,7 @@ def _name(strings: bytes, offset: int, section: str) -> str:
     return decoded(strings[offset:end])
 
 
-def _section(index: int, row: tuple[int, ...], names: bytes, data: bytes) -> Section:
+def _section(index: int, row: SectionHeader, names: bytes, data: bytes) -> Section:
     name_off, type_, flags, _, _, size, link, info, _, entsize = row
     name = _name(names, name_off, "of section names")
     if flags & SHF_COMPRESSED and not name.startswith(".debug"):

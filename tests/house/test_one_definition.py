@@ -111,3 +111,11 @@ def test_ethernet_types_are_written_in_net_only() -> None:
             if number or (isinstance(node.value, bytes) and node.value in raw):
                 strays.append(f"{shown(path)}:{node.lineno}: {text}")
     assert strays == []
+
+
+def test_the_header_of_elf_files_is_read_by_one_module() -> None:
+    """No other module has the magic number, or the layout of the header."""
+    strays = [f"{shown(path)}:{node.lineno}" for module, path in modules().items() for node in ast.walk(parsed(path))
+              if module != "ebpfvm.loader.elf_header" and isinstance(node, ast.Constant)
+              and (node.value == b"\x7fELF" or re.fullmatch("[<>=]?16s[HIQ]+", str(node.value)))]
+    assert strays == []

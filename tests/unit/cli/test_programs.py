@@ -12,13 +12,13 @@ import pytest
 import ebpfvm
 from ebpfvm.btf import parse
 from ebpfvm.btf.encode import BtfBuilder, encode
-from ebpfvm.btf.vmlinux import read_kernel_btf
 from ebpfvm.cli.main import main
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.isa.insn import Insn
 from ebpfvm.isa.insn import encode as assemble
 from ebpfvm.loader import CoreRelo, Program, load
 from ebpfvm.loader.kconfig import read_values
+from ebpfvm.loader.vmlinux import read_kernel_btf
 from tests.unit.loader.elfmaker import EXIT, MOV0, NOTYPE, RETURN, Maker
 
 OBJECTS = Path(__file__).parents[1] / "loader" / "objects"

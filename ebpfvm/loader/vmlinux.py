@@ -7,18 +7,16 @@ kernel has more than a hundred thousand of them.
 from __future__ import annotations
 
 import os
-import struct
 from typing import TYPE_CHECKING, BinaryIO
 
 from ebpfvm.btf.parse import parse
 from ebpfvm.errors import LoadError
+from ebpfvm.loader import elf_header
 
 if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf
 
 MAX_BTF = 256 << 20
-_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
-_SECTION = struct.Struct("<IIQQQQIIQQ")
 
 
 def read_kernel_btf(path: str | os.PathLike[str]) -> Btf:
@@ -30,7 +28,7 @@ def read_kernel_btf(path: str | os.PathLike[str]) -> Btf:
     name = os.fspath(path)
     try:
         with open(name, "rb") as file:
-            data = _section(file) if file.read(4) == b"\x7fELF" else _whole(file)
+            data = _section(file) if file.read(len(elf_header.MAGIC)) == elf_header.MAGIC else _whole(file)
         return parse(data, check=False, path=name)
     except LoadError as error:
         error.path = error.path or name
@@ -50,19 +48,18 @@ def _whole(file: BinaryIO) -> bytes:
 
 def _section(file: BinaryIO) -> bytes:
     """Return the `.BTF` section of an ELF file."""
-    header = _exactly(file, 0, _HEADER.size, "the ELF header")
-    if header[4] != 2 or header[5] != 1:
-        raise LoadError("not a 64-bit little-endian ELF file", offset=4)
-    fields = _HEADER.unpack(header)
-    start, size, count, names = fields[6], fields[11], fields[12], fields[13]
-    if size != _SECTION.size or not count or names >= count:
+    header = elf_header.read_header(_exactly(file, 0, elf_header.HEADER_SIZE, "the ELF header"))
+    if tuple(header.ident[4:6]) != (elf_header.ELFCLASS64, elf_header.ELFDATA2LSB):
+        raise LoadError("not a 64-bit little-endian ELF file", offset=elf_header.AT_CLASS)
+    size, count, names = header.shentsize, header.shnum, header.shstrndx
+    if size != elf_header.SECTION_HEADER_SIZE or not count or names >= count:
         raise LoadError(f"{count} section headers of {size} bytes, with names in section {names}, make no sense",
-                        offset=58)
-    rows = list(_SECTION.iter_unpack(_exactly(file, start, size * count, "the section headers")))
-    strings = _exactly(file, rows[names][4], rows[names][5], "the names of sections")
+                        offset=elf_header.AT_SHENTSIZE)
+    rows = elf_header.read_section_headers(_exactly(file, header.shoff, size * count, "the section headers"))
+    strings = _exactly(file, rows[names].offset, rows[names].size, "the names of sections")
     for row in rows:
-        if strings[row[0]:row[0] + 5] == b".BTF\0":
-            return _exactly(file, row[4], row[5], "the section .BTF")
+        if strings[row.name:row.name + 5] == b".BTF\0":
+            return _exactly(file, row.offset, row.size, "the section .BTF")
     raise LoadError("there is no section .BTF; a kernel has one if CONFIG_DEBUG_INFO_BTF is set")
 
 
