@@ -1,0 +1,169 @@
+"""The worked examples of CONTRIBUTING.md for a kernel version, a program type and an instruction, built and broken."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.house.tree import PACKAGE_FOLDERS, ROOT
+
+PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+SECTIONS = [PAGE.partition(f"## Adding {what}\n")[2].partition("\n## ")[0]
+            for what in ("a kernel version", "a program type", "an instruction")]
+BLOCKS = [textwrap.dedent(block) for section in SECTIONS
+          for block in re.findall(r"^ *```(?:python|text)\n(.*?)^ *```$", section, re.DOTALL | re.MULTILINE)]
+NEW_RULES, NEW_OFFERS, FIELDS, TYPE, HELPERS, KFUNCS, SECTION, ROW, FUNCTIONS, CIRCULAR, INTERVAL = BLOCKS
+MESSAGES = dict(re.findall(r"^\| ([^|]+) \| `([^|]+)` \|$", "".join(SECTIONS), re.MULTILINE))
+RULES, OFFERS = "ebpfvm/contract/rules.py", "ebpfvm/dialects/offers.py"
+CONTEXTS, TYPES = "ebpfvm/dialects/contexts.py", "ebpfvm/dialects/progtypes.py"
+CALLERS, KERNEL_CALLERS = "ebpfvm/dialects/helpers.py", "ebpfvm/dialects/kfuncs.py"
+NAMES, TABLE = "ebpfvm/loader/sections.py", "ebpfvm/isa/table.py"
+CIRCLES, INTERVALS = "ebpfvm/verifier/domain/circular_alu.py", "ebpfvm/verifier/domain/interval_alu.py"
+LAST = "    _type(\"netfilter\", \"bpf_nf_ctx\", 16, c.NF_CTX, returns=_BOOL, caps=_NET),\n"
+ALU = "ALU: Final[dict[tuple[str, int], Callable[[Num, Num], Num]]] = {\n"
+Change = tuple[str, str, str]
+
+
+def indented(block: str) -> str:
+    return textwrap.indent(block, "    ")
+
+
+EXAMPLES: tuple[Change, ...] = (
+    (RULES, "DESCRIBED: Final = by_version(LINUX_6_18, LINUX_7_2)\n", NEW_RULES),
+    (OFFERS, "OFFERS: Final[Mapping[tuple[int, int], Offers]] = {(7, 2): LINUX_7_2, (6, 18): LINUX_6_18}\n",
+     NEW_OFFERS),
+    (OFFERS, "import dataclass\n", "import dataclass, replace\n"),
+    (CONTEXTS, "NF_CTX: Final", f"{FIELDS}NF_CTX: Final"),
+    (TYPES, LAST, LAST + indented(TYPE)),
+    (CALLERS, "BY_TYPE: Final = {\n", "BY_TYPE: Final = {\n" + indented(HELPERS)),
+    (KERNEL_CALLERS, "BY_TYPE: Final = {\n", "BY_TYPE: Final = {\n" + indented(KFUNCS)),
+    (NAMES, "netfilter: netfilter", SECTION + "netfilter: netfilter"),
+    (TABLE, "_ALU: Final = (\n", "_ALU: Final = (\n" + indented(ROW)),
+    (CIRCLES, ALU, f"{FUNCTIONS}\n\n{ALU}{indented(CIRCULAR)}"),
+    (INTERVALS, ALU, ALU + indented(INTERVAL)))
+EXIT = (("ebpfvm/isa/syntax.py", "\"exit\": _call, ", ""),)
+MISTAKES: dict[str, tuple[Change, ...]] = {
+    "the version in the rules": ((RULES, "version=(7, 9), ", ""),),
+    "the rules in `DESCRIBED`": ((RULES, "LINUX_7_2, LINUX_7_9)", "LINUX_7_2)"),),
+    "the row in `OFFERS`": ((OFFERS, ", (7, 9): LINUX_7_9", ""),),
+    "a file of types": ((OFFERS, "replace(LINUX_7_2, ", "replace(LINUX_7_2, types=\"_7_9\", "),),
+    "the fields": ((TYPES, "8, c.FLOW_METER, returns", "8, returns"),),
+    "the size of the context": ((TYPES, "8, c.FLOW_METER", "0, c.FLOW_METER"),),
+    "the helpers": ((CALLERS, HELPERS, "\n"),),
+    "the kernel functions": ((KERNEL_CALLERS, KFUNCS, "\n"),),
+    "the section": ((NAMES, SECTION, ""),),
+    "the row in the list": ((TYPES, TYPE, "\n"),),
+    "a helper that exists": ((CALLERS, "bpf_names(\"get_hash_recalc\")", "bpf_names(\"get_hash\")"),),
+    "the meaning": ((TABLE, "a & (b ^ -1)", ""),),
+    "a word of the meaning": ((TABLE, "a & (b ^ -1)", "a & inv(b)"),),
+    "an operator of the meaning": ((TABLE, "a & (b ^ -1)", "a & ~b"),),
+    "a code of its own": ((TABLE, "    (\"andn\", 0xE0, \"&~=\", \"a & (b ^ -1)\", None, 4),\n", ""),
+                          (TABLE, "    (\"mov\", c.BPF_MOV,", "    (\"andn\", 0xA0, \"&~=\", \"a\", None, 4),\n"
+                                  "    (\"mov\", c.BPF_MOV,")),
+    "a name of its own": ((TABLE, "    (\"andn\", 0xE0, \"&~=\", \"a & (b ^ -1)\", None, 4),\n", ""),
+                          (TABLE, "    (\"mov\", c.BPF_MOV,", "    (\"xor\", 0xE0, \"&~=\", \"a\", None, 4),\n"
+                                  "    (\"mov\", c.BPF_MOV,")),
+    "what 7.2 knows": ((CIRCLES, CIRCULAR, "\n"),),
+    "what 6.18 knows": ((INTERVALS, INTERVAL, "\n"),),
+    "the spelling of a new kind": EXIT,
+    "the interpreter for a new kind": (("ebpfvm/engine/handlers.py", "\"exit\": _exit, ", ""),),
+    "the translator for a new kind": (("ebpfvm/engine/translate/emit.py", "\"may_goto\", \"exit\", \"ja\"",
+                                       "\"may_goto\", \"ja\""),),
+    "the walk for a new kind": (("ebpfvm/verifier/explore.py", "\"exit\", \"ldx\"", "\"ldx\""),),
+    "the manual for a new kind": (("ebpfvm/isa/manual.py", "\"exit\": \"Calls\", ", ""),),
+}
+FILES = sorted({name for change in (*EXAMPLES, *(item for changes in MISTAKES.values() for item in changes))
+                for name in change[:1]})
+METER = """r2 = *(u32 *)(r1 + 0)
+r0 = 255
+r0 &~= 15
+if r2 > r0 goto out
+*(u32 *)(r1 + 4) = 7
+out:
+r0 &~= 254
+exit"""
+TRY = f"""
+from ebpfvm.dialects import dialect
+from ebpfvm.isa.asm import assemble
+from ebpfvm.loader.object import Program
+from ebpfvm.loader.sections import classify
+from ebpfvm.verifier import verify
+
+def judged(text, kernel="7.9"):
+    return verify(Program(name="meter", insns=tuple(assemble(text)), type="flow_meter"), dialect(kernel))
+
+print(classify("flow_meter").type)
+for kernel in ("7.9", "7.2"):
+    print(judged({METER!r}, kernel).ok)
+print(judged("r0 = *(u64 *)(r1 + 0)\\nexit").message)
+print(dialect("7.9").rules.call_frames, dialect("7.2").rules.call_frames)
+"""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package with the examples in it."""
+    copy = tmp_path_factory.mktemp("copy")
+    ignore = shutil.ignore_patterns("__pycache__", "maps", "sched")
+    shutil.copytree(PACKAGE_FOLDERS["ebpfvm"], copy / "ebpfvm", symlinks=True, ignore=ignore)
+    for name in ("maps", "sched"):
+        shutil.copytree(PACKAGE_FOLDERS[f"ebpfvm.{name}"], copy / "ebpfvm" / name,
+                        ignore=shutil.ignore_patterns("__pycache__"))
+    for change in EXAMPLES:
+        replaced(copy, *change)
+    return copy
+
+
+@pytest.fixture()
+def broken(tree: Path) -> Iterator[Path]:
+    """The copy; afterwards its files are as they were."""
+    kept = {name: (tree / name).read_text(encoding="utf-8") for name in FILES}
+    yield tree
+    for name, text in kept.items():
+        (tree / name).write_text(text, encoding="utf-8")
+
+
+def replaced(tree: Path, name: str, right: str, wrong: str) -> None:
+    text = (tree / name).read_text(encoding="utf-8")
+    assert text.count(right) == 1, (name, right)
+    (tree / name).write_text(text.replace(right, wrong), encoding="utf-8")
+
+
+def run(tree: Path, *words: str) -> str:
+    ran = subprocess.run([sys.executable, *words], cwd=tree, capture_output=True, text=True, check=False,
+                         env={**os.environ, "PYTHONPATH": str(tree)})
+    return ran.stdout + ran.stderr
+
+
+def test_the_examples_work(tree: Path) -> None:
+    assert run(tree, "-c", TRY).splitlines() == [
+        "flow_meter", "True", "True", "invalid bpf_context access off=0 size=8", "32 16"]
+
+
+@pytest.mark.parametrize("engine", ["interp", "translate"])
+def test_the_instruction_runs(tree: Path, engine: str) -> None:
+    (tree / "clear.s").write_text("r0 = 255\nr1 = 128\nr0 &~= 15\nr0 &~= r1\nexit\n", encoding="utf-8")
+    run(tree, "-m", "ebpfvm", "asm", "clear.s", "-o", "clear.bin")
+    options = ("--raw", "--type", "socket_filter", "--engine", engine)
+    found = run(tree, "-m", "ebpfvm", "prog", "run", *options, "clear.bin")
+    assert found.startswith("Return value: 112, ")
+
+
+def test_every_message_has_its_mistake() -> None:
+    assert set(MESSAGES) == set(MISTAKES)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_are_errors_at_import(broken: Path, mistake: str) -> None:
+    for change in MISTAKES[mistake]:
+        replaced(broken, *change)
+    says = run(broken, "-c", "import ebpfvm.engine, ebpfvm.verifier, ebpfvm.dialects, ebpfvm.isa.manual").splitlines()
+    assert says[-1].startswith(f"ebpfvm.errors.InternalError: {MESSAGES[mistake]}")
