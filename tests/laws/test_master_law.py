@@ -138,7 +138,7 @@ def test_a_wrong_offset_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_careless_pruning_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "r2 = *(u32 *)(r1 + 8)\nr6 = 1\nif r2 == 0 goto +2\nr6 = r10\nr6 += -8\n*(u64 *)(r6 + 0) = 1\n"
     assert not verify(program(text), linux()).ok
-    monkeypatch.setattr(kept_states.States, "visited", _always_seen)
+    monkeypatch.setattr(kept_states.KeptStates, "visited", _always_seen)
     assert broken_law(text) == "prune"
 
 
