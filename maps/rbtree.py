@@ -103,7 +103,7 @@ class Rbtree(base.BpfMap):
 
     def pop(self) -> tuple[int, bytes]:
         if not self._elems:
-            return -ENOENT, bytes(self.value_size)
+            return -ENOENT, b""  # the program's memory stays as it is
         region = self._elems.pop(self._keys.pop(0))
         value = self.snapshot(region)
         self._drop_value(region)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ebpfvm.contract import contract_only, helper
 from ebpfvm.contract.args import Anything, BtfSockCommon, ConstSize, Ctx, Integer, MapPtr, Mem, Skb, UninitMem
 from ebpfvm.errnos import E2BIG, EAGAIN, ENOENT
-from ebpfvm.funcs.map_kind import of_type
+from ebpfvm.funcs.map_kind import taken_by
 from ebpfvm.ints import U32_MAX, s32
 
 if TYPE_CHECKING:
@@ -59,13 +59,13 @@ def bpf_skb_under_cgroup(env: CallEnv, skb: Skb, map: MapPtr, index: Anything) -
     sock = env.kernel.sockets.find(skb.sk)
     if sock is None or not sock.full:
         return -ENOENT
-    return _slot(map, index)
+    return _slot(map, index, "bpf_skb_under_cgroup")
 
 
-def _slot(map: Any, index: int) -> int:
+def _slot(map: Any, index: int, helper: str) -> int:
     """Return 0 if the slot holds a control group, otherwise a negative errno."""
     index &= U32_MAX
-    if index >= of_type(map, "cgroup_array").max_entries:
+    if index >= taken_by(map, helper).max_entries:
         return -E2BIG
     return -EAGAIN if index not in map.slots else 0
 
@@ -90,7 +90,7 @@ def bpf_current_task_under_cgroup(env: CallEnv, map: MapPtr, index: Anything) ->
     Return -E2BIG beyond the array's end, and -EAGAIN for an empty slot. The task is in the root's control group, so it
     is below no other (0).
     """
-    return _slot(map, index)
+    return _slot(map, index, "bpf_current_task_under_cgroup")
 
 
 def _socket_cgroup(env: CallEnv, sk: int) -> int:

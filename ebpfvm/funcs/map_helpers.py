@@ -68,7 +68,7 @@ def bpf_map_pop_elem(env: CallEnv, map: MapPtr, value: UninitMapValue) -> Intege
 @helper(map_op="peek")
 def bpf_map_peek_elem(env: CallEnv, map: MapPtr, value: UninitMapValue) -> Integer:
     """Copy the next element to `value` without removing it; a bloom filter reads `value` and looks it up."""
-    if map.type.name == "bloom_filter":
+    if map.type.peek_asks:
         held: int = map.peek(env.memory.read(value, map.value_size))[0]
         return held
     status, data = map.peek()
@@ -76,8 +76,8 @@ def bpf_map_peek_elem(env: CallEnv, map: MapPtr, value: UninitMapValue) -> Integ
 
 
 def _give(env: CallEnv, map: Any, status: int, data: bytes, value: int) -> int:
-    if status == -ENOENT and map.type.name in ("queue", "stack"):
-        env.memory.write(value, bytes(map.value_size))
+    if status == -ENOENT and data:
+        env.memory.write(value, data)
     if status:
         return status
     start = 0

@@ -7,12 +7,12 @@ from typing import Any
 from ebpfvm.errors import Fault
 
 
-def of_type(map: Any, *names: str) -> Any:
+def taken_by(map: Any, helper: str) -> Any:
     """Return the map.
 
     Raises:
-        Fault: it has none of these types.
+        Fault: its type does not say that the helper takes it (`MapType.funcs`).
     """
-    if map.type.name not in names:
-        raise Fault("memory", f"map '{map.name}' is a {map.type.name}, where a {' or '.join(names)} is needed")
+    if helper not in map.type.funcs:
+        raise Fault("memory", f"map '{map.name}' is a {map.type.name}, which {helper} does not take")
     return map

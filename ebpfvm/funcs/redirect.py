@@ -21,7 +21,7 @@ from ebpfvm.contract.args import (
     WriteMem,
 )
 from ebpfvm.errnos import EAFNOSUPPORT, EINVAL, ENODEV
-from ebpfvm.funcs.map_kind import of_type
+from ebpfvm.funcs.map_kind import taken_by
 from ebpfvm.funcs.packet_bytes import length
 from ebpfvm.ints import U32_MAX, s32
 from ebpfvm.kernel.services import Redirect
@@ -174,7 +174,7 @@ def bpf_redirect_map(env: CallEnv, map: MapPtr, key: Anything, flags: Anything) 
     to each entry, with BPF_F_EXCLUDE_INGRESS except to the device that it came from. Return XDP_ABORTED for other
     flags.
     """
-    devices = of_type(map, "devmap", "devmap_hash", "cpumap", "xskmap").type.name.startswith("devmap")
+    devices = hasattr(taken_by(map, "bpf_redirect_map"), "targets")  # others have no list for a broadcast
     if flags & ~(_ACTIONS | (BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS if devices else 0)):
         return XDP_ABORTED
     index = key & U32_MAX

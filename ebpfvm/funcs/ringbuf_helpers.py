@@ -24,7 +24,7 @@ from ebpfvm.contract.args import (
 from ebpfvm.errnos import E2BIG, EBUSY, EFAULT, EINVAL
 from ebpfvm.errors import Fault
 from ebpfvm.funcs import dynptr
-from ebpfvm.funcs.map_kind import of_type
+from ebpfvm.funcs.map_kind import taken_by
 from ebpfvm.funcs.packet_bytes import get, length
 from ebpfvm.ints import U32_MAX
 from ebpfvm.kernel.services import RingbufRecord
@@ -39,8 +39,8 @@ _CTXLEN_MASK: Final = 0xFFFFF << 32
 _CURRENT_CPU: Final = U32_MAX
 
 
-def _reserve(env: CallEnv, ring: Any, size: int, flags: int) -> int:
-    address: int = of_type(ring, "ringbuf").reserve(size, flags)
+def _reserve(env: CallEnv, ring: Any, size: int, flags: int, helper: str) -> int:
+    address: int = taken_by(ring, helper).reserve(size, flags)
     if address:
         record = RingbufRecord(ring)
         env.refs.add(record)
@@ -60,14 +60,14 @@ def _commit(env: CallEnv, address: int, *, discard: bool) -> int:
 @helper()
 def bpf_ringbuf_output(env: CallEnv, ringbuf: MapPtr, data: Mem, size: ConstSizeOrZero, flags: Anything) -> Integer:
     """Copy `data` as one record; return 0, -EINVAL for flags, or -EAGAIN if it does not fit."""
-    status: int = of_type(ringbuf, "ringbuf").output(data, flags)
+    status: int = taken_by(ringbuf, "bpf_ringbuf_output").output(data, flags)
     return status
 
 
 @helper()
 def bpf_ringbuf_reserve(env: CallEnv, ringbuf: MapPtr, size: AllocSize, flags: Anything) -> RingbufMemOrNull:
     """Reserve a record to be filled, then submitted or discarded; return NULL if it does not fit or for flags."""
-    return _reserve(env, ringbuf, size, flags)
+    return _reserve(env, ringbuf, size, flags, "bpf_ringbuf_reserve")
 
 
 @helper()
@@ -85,7 +85,7 @@ def bpf_ringbuf_discard(env: CallEnv, data: RingbufMemRelease, flags: Anything) 
 @helper()
 def bpf_ringbuf_query(env: CallEnv, ringbuf: MapPtr, flags: Anything) -> Integer:
     """Return the unread bytes (0), the size (1), the consumer's (2) or producer's (3) position; otherwise 0."""
-    answer: int = of_type(ringbuf, "ringbuf").query(flags)
+    answer: int = taken_by(ringbuf, "bpf_ringbuf_query").query(flags)
     return answer
 
 
@@ -98,7 +98,7 @@ def bpf_ringbuf_reserve_dynptr(env: CallEnv, ringbuf: MapPtr, size: Anything, fl
     """
     size &= U32_MAX
     status = -EINVAL if flags else -E2BIG if size > dynptr.MAX_SIZE else 0
-    address = 0 if status else _reserve(env, ringbuf, size, 0)
+    address = 0 if status else _reserve(env, ringbuf, size, 0, "bpf_ringbuf_reserve_dynptr")
     if not address:
         dynptr.set_null(env, ptr)
         return status or -EINVAL
@@ -140,7 +140,7 @@ def bpf_perf_event_output(env: CallEnv, ctx: Packet, map: MapPtr, flags: Anythin
     if wanted and not packet:
         return -EFAULT
     index = flags & _INDEX_MASK
-    events = of_type(map, "perf_event_array")
+    events = taken_by(map, "bpf_perf_event_output")
     status: int = events.output(0 if index == _CURRENT_CPU else index, data + (packet or b""))
     return status
 
@@ -155,7 +155,7 @@ def bpf_user_ringbuf_drain(env: CallEnv, map: MapPtr, callback_fn: Func, ctx: St
 
     Return -EINVAL for flags except BPF_RB_NO_WAKEUP and BPF_RB_FORCE_WAKEUP, -EBUSY while the buffer is being drained.
     """
-    ring = of_type(map, "user_ringbuf")
+    ring = taken_by(map, "bpf_user_ringbuf_drain")
     if flags & ~_WAKEUPS:
         return -EINVAL
     if ring.busy:

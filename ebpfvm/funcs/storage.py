@@ -22,7 +22,7 @@ from ebpfvm.contract.args import (
     StorageValueOrNull,
     TaskOrNull,
 )
-from ebpfvm.funcs.map_kind import of_type
+from ebpfvm.funcs.map_kind import taken_by
 
 if TYPE_CHECKING:
     from typing import Any
@@ -48,58 +48,58 @@ def bpf_sk_storage_get(env: CallEnv, map: MapPtr, sk: BtfSockCommon, value: Stor
     With BPF_SK_STORAGE_GET_F_CREATE (1), a missing value is created from `value`, or zeros. Return NULL for other
     flags.
     """
-    return _get(of_type(map, "sk_storage"), sk, value, flags)
+    return _get(taken_by(map, "bpf_sk_storage_get"), sk, value, flags)
 
 
 @helper()
 def bpf_sk_storage_delete(env: CallEnv, map: MapPtr, sk: BtfSockCommon) -> Integer:
     """Remove the value that belongs to socket `sk`; return 0, -EINVAL for NULL, or -ENOENT without a value."""
-    return _delete(of_type(map, "sk_storage"), sk)
+    return _delete(taken_by(map, "bpf_sk_storage_delete"), sk)
 
 
 @helper(cap="bpf")
 def bpf_task_storage_get(env: CallEnv, map: MapPtr, task: TaskOrNull, value: StorageValueOrNull,
                          flags: Anything) -> MapValueOrNull:
     """Return the address of the value that belongs to a task, as bpf_sk_storage_get does."""
-    return _get(of_type(map, "task_storage"), task, value, flags)
+    return _get(taken_by(map, "bpf_task_storage_get"), task, value, flags)
 
 
 @helper(cap="bpf")
 def bpf_task_storage_delete(env: CallEnv, map: MapPtr, task: TaskOrNull) -> Integer:
     """Remove the value that belongs to a task; return 0, -EINVAL for NULL, or -ENOENT without a value."""
-    return _delete(of_type(map, "task_storage"), task)
+    return _delete(taken_by(map, "bpf_task_storage_delete"), task)
 
 
 @helper()
 def bpf_inode_storage_get(env: CallEnv, map: MapPtr, inode: InodeOrNull, value: StorageValueOrNull,
                           flags: Anything) -> MapValueOrNull:
     """Return the address of the value that belongs to an inode, as bpf_sk_storage_get does."""
-    return _get(of_type(map, "inode_storage"), inode, value, flags)
+    return _get(taken_by(map, "bpf_inode_storage_get"), inode, value, flags)
 
 
 @helper()
 def bpf_inode_storage_delete(env: CallEnv, map: MapPtr, inode: InodeOrNull) -> Integer:
     """Remove the value that belongs to an inode; return 0, -EINVAL for NULL, or -ENOENT without a value."""
-    return _delete(of_type(map, "inode_storage"), inode)
+    return _delete(taken_by(map, "bpf_inode_storage_delete"), inode)
 
 
 @helper(cap="bpf")
 def bpf_cgrp_storage_get(env: CallEnv, map: MapPtr, cgroup: CgroupOrNull, value: StorageValueOrNull,
                          flags: Anything) -> MapValueOrNull:
     """Return the address of the value that belongs to a control group, as bpf_sk_storage_get does."""
-    return _get(of_type(map, "cgrp_storage"), cgroup, value, flags)
+    return _get(taken_by(map, "bpf_cgrp_storage_get"), cgroup, value, flags)
 
 
 @helper(cap="bpf")
 def bpf_cgrp_storage_delete(env: CallEnv, map: MapPtr, cgroup: CgroupOrNull) -> Integer:
     """Remove the value that belongs to a control group; return 0, -EINVAL for NULL, or -ENOENT without a value."""
-    return _delete(of_type(map, "cgrp_storage"), cgroup)
+    return _delete(taken_by(map, "bpf_cgrp_storage_delete"), cgroup)
 
 
 @helper(role="local_storage")
 def bpf_get_local_storage(env: CallEnv, map: MapPtr, flags: Anything) -> RetMapValue:
     """Return the address of the value that belongs to the control group and the running program, never NULL."""
-    found: int = of_type(map, "cgroup_storage", "percpu_cgroup_storage").storage()
+    found: int = taken_by(map, "bpf_get_local_storage").storage()
     return found
 
 

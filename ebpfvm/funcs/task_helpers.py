@@ -29,7 +29,7 @@ from ebpfvm.contract.args import (
     WriteMem,
 )
 from ebpfvm.errnos import E2BIG, EINVAL, ENOENT
-from ebpfvm.funcs.map_kind import of_type
+from ebpfvm.funcs.map_kind import taken_by
 from ebpfvm.funcs.nofault import clear
 from ebpfvm.ints import U32_MAX
 
@@ -106,12 +106,12 @@ _INDEX_MASK = U32_MAX  # also BPF_F_CURRENT_CPU
 _PERF_VALUE_SIZE = 24  # sizeof(struct bpf_perf_event_value)
 
 
-def _event(map: Any, flags: int) -> int:
+def _event(map: Any, flags: int, helper: str) -> int:
     """Return 0 if there is an event in the slot that `flags` names, otherwise a negative errno."""
     if flags & ~_INDEX_MASK:
         return -EINVAL
     index = 0 if flags == _INDEX_MASK else flags
-    entries: int = of_type(map, "perf_event_array").max_entries
+    entries: int = taken_by(map, helper).max_entries
     if index >= entries:
         return -E2BIG
     return 0 if index in map.slots else -ENOENT
@@ -123,14 +123,14 @@ def bpf_perf_event_read(env: CallEnv, map: MapPtr, flags: Anything) -> Integer:
 
     -EINVAL for flags, -E2BIG or -ENOENT without an event.
     """
-    return _event(map, flags)
+    return _event(map, flags, "bpf_perf_event_read")
 
 
 @helper(gpl_only=True, cap="perfmon")
 def bpf_perf_event_read_value(env: CallEnv, map: MapPtr, flags: Anything, buf: UninitMem,
                               buf_size: ConstSize) -> Integer:
     """Copy an event's counter and times, all 0, to `buf`; return errors as bpf_perf_event_read, with `buf` zeroed."""
-    status = _event(map, flags) if buf_size == _PERF_VALUE_SIZE else -EINVAL
+    status = _event(map, flags, "bpf_perf_event_read_value") if buf_size == _PERF_VALUE_SIZE else -EINVAL
     clear(env.memory, buf, buf_size)
     return status
 

@@ -72,6 +72,13 @@ def test_names_are_shown_and_decide_nothing() -> None:
         parsed(path)) if isinstance(node, ast.expr) and _judged(node)] == []
 
 
+def test_bodies_of_helpers_ask_what_a_map_type_says() -> None:
+    """Which map types a helper takes stands in `MapType.funcs`, for programs that nobody verified too."""
+    assert [f"{shown(path)}:{node.lineno}: {ast.unparse(node)}" for name, path in modules().items()
+            if name.startswith("ebpfvm.funcs") for node in ast.walk(parsed(path)) if isinstance(node, ast.expr)
+            and _judged(node) and "map.type.name" in ast.unparse(node)] == []
+
+
 # What the variables are called that hold such a thing, where it is read.
 READERS: tuple[tuple[type[Any], tuple[str, ...]], ...] = (
     (Helper, ("helper", "general", "offered", "found", "item")), (Kfunc, ("kfunc", "found", "item", "thrower")),
