@@ -6,8 +6,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errnos import EEXIST, ENOENT, EPERM
+from ebpfvm.sched.tc.actions import ACTIONS, action_rules
 from ebpfvm.sched.tc.command import Commands, refuse
-from ebpfvm.sched.tc.grammar_action import action_rules
 from ebpfvm.sched.tc.lr import TcGrammar, append
 from ebpfvm.sched.tc.show_qdisc import action_lines
 from ebpfvm.sched.tc.word_kinds import VALUES
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ebpfvm.sched.tc.action import Action
     from ebpfvm.sched.tc.grammar import Command
 
-ACTION_KINDS: Final = ("bpf", "gact", "mirred", "pedit", "police", "skbedit", "vlan")
 _KEPT: Final = ("index", "bound", "own", "stats", "made", "used", "first_used")
 
 
@@ -33,7 +32,7 @@ def named_grammar(index: bool) -> TcGrammar:
     """Return the grammar of `action KIND`, with `index N` or without."""
     tail = " 'index' NUMBER" if index else ""
     return TcGrammar([(f"what : 'action' kind{tail}", lambda _, kind, *more: (kind, *more[1:])),
-                    *((f"kind : '{kind}'", lambda kind: kind) for kind in ACTION_KINDS)], VALUES)
+                    *((f"kind : '{kind}'", lambda kind: kind) for kind in ACTIONS)], VALUES)
 
 
 class ActionCommands(Commands):

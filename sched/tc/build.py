@@ -22,12 +22,8 @@ from ebpfvm.net import (
     IPPROTO_UDP,
 )
 from ebpfvm.sched.qdiscs.kinds import QDISCS
-from ebpfvm.sched.tc.act_edit import Pedit, Vlan
-from ebpfvm.sched.tc.action import Action, Gact, Police, Skbedit
-from ebpfvm.sched.tc.cls_bpf import ActBpf
+from ebpfvm.sched.tc.actions import ACTIONS
 from ebpfvm.sched.tc.cls_flower import Masked, Range
-from ebpfvm.sched.tc.mirred import Mirred
-from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_RECLASSIFY
 from ebpfvm.sched.tc.u32_tables import Key, Offset, pack
 from ebpfvm.sched.tc.word_kinds import IP_PROTOCOLS
 
@@ -37,6 +33,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.program import Runnable
     from ebpfvm.sched.netdev import Namespace, NetDev
     from ebpfvm.sched.sch_generic import Qdisc
+    from ebpfvm.sched.tc.action import Action
 
     Options = Mapping[str, Any]
 
@@ -115,31 +112,9 @@ class TcBuilder:
     def make_action(self, kind: str, options: Options) -> Action:
         """Return a new action, which no index names yet."""
         given = {word: value for word, value in options.items() if word not in ("index", "cookie")}
-        if kind in ("gact", "vlan", "mirred") and not given:
+        if ACTIONS[kind].by_index and not given:
             raise OSError(EINVAL, f"Invalid argument: there is no action {kind} of index {options['index']}")
-        if kind == "gact":
-            chance, other, value = given.get("random", ("none", 0, 0))
-            return Gact(given["control"], chance, other, value)
-        if kind == "mirred":
-            if "dev" not in given:
-                raise UsageError("mirred: a device is needed: mirred egress redirect dev NAME")
-            dev = self.net.device(given["dev"])
-            return Mirred(dev, redirect=given["redirect"], ingress=given["ingress"], control=given.get("control"))
-        if kind == "skbedit":
-            return Skbedit(given.pop("control", TC_ACT_PIPE), **given)
-        if kind == "vlan":
-            return Vlan(given.pop("what"), given.pop("control", TC_ACT_PIPE), **given)
-        if kind == "pedit":
-            return Pedit(given["keys"], given.get("control", TC_ACT_OK))
-        if kind == "police":
-            exceed, conform = given.pop("conform-exceed", (given.pop("control", TC_ACT_RECLASSIFY), 0))
-            given.pop("control", None)
-            return Police(exceed=exceed, conform=conform, now=self.net.kernel.clock, **given)
-        if "obj" not in given:
-            raise UsageError("action bpf: an object is needed: action bpf obj FILE [section NAME]")
-        section = given.get("section", "")
-        return ActBpf(self.program(given["obj"], section, "act"), given.get("control", TC_ACT_PIPE),
-                      f"{given['obj'].rpartition('/')[2]}:[{section or 'action'}]")
+        return ACTIONS[kind].make(given, self)
 
     # ---- filters ------------------------------------------------------------------------------------------
 

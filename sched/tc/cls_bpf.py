@@ -1,4 +1,4 @@
-"""Programs as filters and actions (net/sched/cls_bpf.c and act_bpf.c, Linux 7.2)."""
+"""Programs as filters (net/sched/cls_bpf.c, Linux 7.2)."""
 
 from __future__ import annotations
 
@@ -6,19 +6,15 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.ints import U32_MAX, s32
 from ebpfvm.kernel.ctx import SkbContexts
-from ebpfvm.sched.tc.action import Action
 from ebpfvm.sched.tc.block import Filter, TcfProto, class_text
 from ebpfvm.sched.tc.tc_verdict import (
     TC_ACT_OK,
-    TC_ACT_PIPE,
-    TC_ACT_RECLASSIFY,
     TC_ACT_REDIRECT,
     TC_ACT_SHOT,
     TC_ACT_STOLEN,
     TC_ACT_TRAP,
     TC_ACT_UNSPEC,
     TcfResult,
-    verdict_text,
 )
 
 if TYPE_CHECKING:
@@ -27,7 +23,6 @@ if TYPE_CHECKING:
 
 _MAJOR: Final = 0xFFFF0000
 _DIRECT: Final = frozenset({TC_ACT_OK, TC_ACT_SHOT, TC_ACT_STOLEN, TC_ACT_TRAP, TC_ACT_REDIRECT, TC_ACT_UNSPEC})
-_ACTION: Final = frozenset({TC_ACT_PIPE, TC_ACT_RECLASSIFY, TC_ACT_OK, TC_ACT_REDIRECT, TC_ACT_SHOT})
 
 
 def run_program(contexts: SkbContexts, program: Runnable, skb: SkBuff) -> int:
@@ -74,29 +69,3 @@ class Bpf(TcfProto):
         direct = "".join(f"{word} " for word in ("direct-action", "skip_hw") if found.options.get(word))
         name, prog = found.options.get("name", ""), found.options["program"].prog
         return [f"{class_text(self.id_word, found)}{name} {direct}not_in_hw id {prog.id} name {prog.name} "]
-
-
-class ActBpf(Action):
-    """A program as an action: its result is the verdict, and "continue" means the action's own."""
-
-    kind = "bpf"
-
-    def __init__(self, program: Runnable, control: int = TC_ACT_PIPE, name: str = "") -> None:
-        super().__init__(control)
-        self.program, self.name = program, name
-        self._contexts: SkbContexts | None = None
-
-    def act(self, skb: SkBuff, result: TcfResult) -> int:
-        """Run the program (tcf_bpf_act)."""
-        if self._contexts is None:
-            self._contexts = SkbContexts(skb.kernel)
-        value = run_program(self._contexts, self.program, skb)
-        if value == TC_ACT_UNSPEC:
-            return self.control
-        self.stats.drops += value == TC_ACT_SHOT
-        return value if value in _ACTION else TC_ACT_UNSPEC
-
-    def text(self) -> str:
-        """Return the action's line, as in `bpf prog.o:[action] id 5 name act default-action pipe`."""
-        prog = self.program.prog
-        return f"bpf {self.name} id {prog.id} name {prog.name} default-action {verdict_text(self.control)}"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
 from ebpfvm.ints import U32_MAX
+from ebpfvm.sched.tc.actions import action_rules
 from ebpfvm.sched.tc.ematch import META, SIZES, Cmp, EmU32, Group, Joined, Meta, MetaValue, Not
 from ebpfvm.sched.tc.grammar import Command, check_kind
-from ebpfvm.sched.tc.grammar_action import action_rules
 from ebpfvm.sched.tc.lexer import ScriptError, split_parentheses
 from ebpfvm.sched.tc.lr import TcGrammar, append, first, listing, option, option_rules
 from ebpfvm.sched.tc.u32_tables import Key

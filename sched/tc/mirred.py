@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from ebpfvm.errors import UsageError
 from ebpfvm.sched.tc.action import Action
+from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
+from ebpfvm.sched.tc.lr import first, listing, option_rules
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_PIPE, TC_ACT_SHOT, TC_ACT_STOLEN, verdict_text
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.skb import SkBuff
     from ebpfvm.sched.netdev import NetDev
+    from ebpfvm.sched.tc.action_kind import Maker
+    from ebpfvm.sched.tc.lr import Rule
     from ebpfvm.sched.tc.tc_verdict import TcfResult
 
 MIRRED_NEST_LIMIT: Final = 4
@@ -53,3 +58,30 @@ class Mirred(Action):
     def lines(self, more: str = "") -> list[str]:
         """Return the index, without the blank that others have."""
         return [f"\tindex {self.index} ref {self.refs} bind {self.bound}{more}"]
+
+
+def _mirred_rules() -> list[Rule]:
+    """Return the rules of mirred: a mirror may have a verdict of its own, which after a redirection is a new action."""
+    def mirred(_: str, side: str, what: str, items: list[tuple[str, Any]]) -> tuple[str, dict[str, Any]]:
+        return "mirred", {"ingress": side == "ingress", "redirect": what == "redirect", **dict(items)}
+
+    return [("action : redirect", first), ("redirect : 'mirred' side 'redirect' redirect_options", mirred),
+            ("act : 'action~' redirect control gact_options",
+             lambda _, action, control, items: ("actions", [action, ("gact", {"control": control, **dict(items)})])),
+            ("action : 'mirred' side 'mirror' mirror_options", mirred),
+            ("action : 'mirred' 'index' NUMBER", lambda _, __, index: ("mirred", {"index": index})),
+            *((f"side : '{word}'", first) for word in ("egress", "ingress")),
+            *listing("redirect_options", "redirect_option"),
+            *option_rules("redirect_option", {"dev": "DEVICE", **COMMON}),
+            *listing("mirror_options", "mirror_option"), *option_rules("mirror_option", {"dev": "DEVICE", **COMMON}),
+            ("mirror_option : control", lambda control: ("control", control))]
+
+
+def _make(given: dict[str, Any], maker: Maker) -> Mirred:
+    if "dev" not in given:
+        raise UsageError("mirred: a device is needed: mirred egress redirect dev NAME")
+    return Mirred(maker.net.device(given["dev"]), redirect=given["redirect"], ingress=given["ingress"],
+                  control=given.get("control"))
+
+
+MIRRED: Final = ActionKind(name="mirred", cls=Mirred, make=_make, rules=_mirred_rules, by_index=True)

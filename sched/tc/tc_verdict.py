@@ -21,6 +21,11 @@ TC_ACT_JUMP: Final = 0x10000000
 TC_ACT_GOTO_CHAIN: Final = 0x20000000
 TC_ACT_EXT_VAL_MASK: Final = (1 << 28) - 1
 
+VERDICTS: Final = {"ok": TC_ACT_OK, "pass": TC_ACT_OK, "drop": TC_ACT_SHOT, "shot": TC_ACT_SHOT,
+                   "reclassify": TC_ACT_RECLASSIFY, "pipe": TC_ACT_PIPE, "continue": TC_ACT_UNSPEC,
+                   "trap": TC_ACT_TRAP}
+"""The verdicts as they are written in commands."""
+
 CONSUMED: Final = frozenset({TC_ACT_STOLEN, TC_ACT_QUEUED, TC_ACT_TRAP})
 """The action has taken the packet: nobody else may touch it."""
 

@@ -30,11 +30,7 @@ from ebpfvm.sched.tc.cls_flower import Masked, Range
 from ebpfvm.sched.tc.lr import REST, WordKind
 from ebpfvm.sched.tc.tc_verdict import (
     TC_ACT_OK,
-    TC_ACT_PIPE,
-    TC_ACT_RECLASSIFY,
-    TC_ACT_SHOT,
-    TC_ACT_TRAP,
-    TC_ACT_UNSPEC,
+    VERDICTS,
 )
 from ebpfvm.sched.units import parse_chance, parse_tc_rate, parse_tc_size, parse_tc_time, parse_time64
 
@@ -44,9 +40,6 @@ PROTOCOLS: Final = {"all": ETH_P_ALL, "ip": ETH_P_IP, "ipv4": ETH_P_IP, "ipv6": 
 IP_PROTOCOLS: Final = {"icmp": IPPROTO_ICMP, "igmp": IPPROTO_IGMP, "tcp": IPPROTO_TCP, "udp": IPPROTO_UDP,
                        "gre": IPPROTO_GRE, "esp": IPPROTO_ESP, "ah": IPPROTO_AH, "icmpv6": IPPROTO_ICMPV6,
                        "icmp6": IPPROTO_ICMPV6, "sctp": IPPROTO_SCTP}
-VERDICTS: Final = {"ok": TC_ACT_OK, "pass": TC_ACT_OK, "drop": TC_ACT_SHOT, "shot": TC_ACT_SHOT,
-                   "reclassify": TC_ACT_RECLASSIFY, "pipe": TC_ACT_PIPE, "continue": TC_ACT_UNSPEC,
-                   "trap": TC_ACT_TRAP}
 
 
 _DIGITS: Final = re.compile(r"0[xX][0-9a-fA-F]{1,16}|0[0-7]{0,22}|[1-9][0-9]{0,19}", re.ASCII)

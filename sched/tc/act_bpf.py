@@ -1,0 +1,75 @@
+"""bpf: a program as an action (net/sched/act_bpf.c, Linux 7.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.errors import UsageError
+from ebpfvm.kernel.ctx import SkbContexts
+from ebpfvm.sched.tc.action import Action
+from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
+from ebpfvm.sched.tc.cls_bpf import run_program
+from ebpfvm.sched.tc.lr import listing, option_rules
+from ebpfvm.sched.tc.tc_verdict import (
+    TC_ACT_OK,
+    TC_ACT_PIPE,
+    TC_ACT_RECLASSIFY,
+    TC_ACT_REDIRECT,
+    TC_ACT_SHOT,
+    TC_ACT_UNSPEC,
+    verdict_text,
+)
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel.program import Runnable
+    from ebpfvm.kernel.skb import SkBuff
+    from ebpfvm.sched.tc.action_kind import Maker
+    from ebpfvm.sched.tc.lr import Rule
+    from ebpfvm.sched.tc.tc_verdict import TcfResult
+
+_ACTION: Final = frozenset({TC_ACT_PIPE, TC_ACT_RECLASSIFY, TC_ACT_OK, TC_ACT_REDIRECT, TC_ACT_SHOT})
+
+
+class ActBpf(Action):
+    """A program as an action: its result is the verdict, and "continue" means the action's own."""
+
+    kind = "bpf"
+
+    def __init__(self, program: Runnable, control: int = TC_ACT_PIPE, name: str = "") -> None:
+        super().__init__(control)
+        self.program, self.name = program, name
+        self._contexts: SkbContexts | None = None
+
+    def act(self, skb: SkBuff, result: TcfResult) -> int:
+        """Run the program (tcf_bpf_act)."""
+        if self._contexts is None:
+            self._contexts = SkbContexts(skb.kernel)
+        value = run_program(self._contexts, self.program, skb)
+        if value == TC_ACT_UNSPEC:
+            return self.control
+        self.stats.drops += value == TC_ACT_SHOT
+        return value if value in _ACTION else TC_ACT_UNSPEC
+
+    def text(self) -> str:
+        """Return the action's line, as in `bpf prog.o:[action] id 5 name act default-action pipe`."""
+        prog = self.program.prog
+        return f"bpf {self.name} id {prog.id} name {prog.name} default-action {verdict_text(self.control)}"
+
+
+def _rules() -> list[Rule]:
+    return [("action : 'bpf' bpf_options", lambda kind, items: (kind, dict(items))),
+            *listing("bpf_options", "bpf_option"),
+            *option_rules("bpf_option", {"obj": "FILE", "obj=object": "FILE", "obj=object-file": "FILE",
+                                         "section": "TEXT", "section=sec": "TEXT", **COMMON}),
+            ("bpf_option : control", lambda control: ("control", control))]
+
+
+def _make(given: dict[str, Any], maker: Maker) -> ActBpf:
+    if "obj" not in given:
+        raise UsageError("action bpf: an object is needed: action bpf obj FILE [section NAME]")
+    path, section = given["obj"], given.get("section", "")
+    return ActBpf(maker.program(path, section, "act"), given.get("control", TC_ACT_PIPE),
+                  f"{path.rpartition('/')[2]}:[{section or 'action'}]")
+
+
+ACT_BPF: Final = ActionKind(name="bpf", cls=ActBpf, make=_make, rules=_rules)

@@ -1,0 +1,74 @@
+"""gact: a verdict (net/sched/act_gact.c, Linux 7.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.errnos import EINVAL
+from ebpfvm.sched.tc.action import Action
+from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
+from ebpfvm.sched.tc.lr import first, listing, option_rules
+from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_SHOT, verdict_text
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel.skb import SkBuff
+    from ebpfvm.sched.tc.action_kind import Maker
+    from ebpfvm.sched.tc.lr import Rule
+    from ebpfvm.sched.tc.tc_verdict import TcfResult
+
+
+class Gact(Action):
+    """A verdict, or at random another.
+
+    Args:
+        control: the verdict.
+        chance: "determ" (each `value`-th packet), "netrand" (one of `value` by chance) or "none".
+        other: the verdict of those.
+        value: from 1 on.
+    """
+
+    kind = "gact"
+
+    def __init__(self, control: int, chance: str = "none", other: int = TC_ACT_OK, value: int = 0) -> None:
+        super().__init__(control)
+        if chance != "none" and not 0 < value <= 0xFFFF:
+            raise OSError(EINVAL, f"random {chance}: a value from 1 to 65535 is needed, not {value}")
+        self.chance, self.other, self.value = chance, other, value
+        self._count = 0
+
+    def act(self, skb: SkBuff, result: TcfResult) -> int:
+        """Return the verdict; dropped packets are counted (tcf_gact_act)."""
+        verdict = self.control
+        if self.chance == "determ":
+            self._count += 1
+            verdict = self.control if self._count % self.value else self.other
+        elif self.chance == "netrand":
+            verdict = self.control if skb.kernel.random.randrange(self.value) else self.other
+        self.stats.drops += verdict == TC_ACT_SHOT
+        return verdict
+
+    def text(self) -> str:
+        """Return the action's line, as in `gact action drop`."""
+        return f"gact action {verdict_text(self.control)}"
+
+    def lines(self, more: str = "") -> list[str]:
+        """Return the random part, then the index."""
+        return [f"\t random type {self.chance} {verdict_text(self.other)} val {self.value}", *super().lines(more)]
+
+
+def _gact_rules() -> list[Rule]:
+    chance = [(f"chance : '{word}'", first) for word in ("determ", "netrand", "none")]
+    return [("action : control gact_options", lambda control, items: ("gact", {"control": control, **dict(items)})),
+            ("action : 'gact' control gact_options",
+             lambda _, control, items: ("gact", {"control": control, **dict(items)})),
+            ("action : 'gact' 'index' NUMBER", lambda _, __, index: ("gact", {"index": index})),
+            *listing("gact_options", "gact_option"), *option_rules("gact_option", COMMON),
+            ("gact_option : 'random' chance control RANDOM",
+             lambda _, chance, control, value: ("random", (chance, control, value))), *chance]
+
+
+def _make(given: dict[str, Any], maker: Maker) -> Gact:
+    return Gact(given["control"], *given.get("random", ("none", 0, 0)))
+
+
+GACT: Final = ActionKind(name="gact", cls=Gact, make=_make, rules=_gact_rules, by_index=True)

@@ -1,0 +1,163 @@
+"""police: let a rate pass (net/sched/act_police.c, Linux 7.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+
+from ebpfvm.checked import known
+from ebpfvm.errnos import EINVAL
+from ebpfvm.ints import U32_MAX
+from ebpfvm.sched.psched import ETHERNET_LAYER, RateConfig
+from ebpfvm.sched.tc.action import Action
+from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
+from ebpfvm.sched.tc.lr import first, listing, option_rules
+from ebpfvm.sched.tc.tc_verdict import TC_ACT_GOTO_CHAIN, TC_ACT_OK, TC_ACT_RECLASSIFY, TC_ACT_SHOT, verdict_text
+from ebpfvm.sched.units import NSEC_PER_SEC, format_size, format_tc_rate
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel.skb import SkBuff
+    from ebpfvm.sched.tc.action_kind import Maker
+    from ebpfvm.sched.tc.lr import Rule
+    from ebpfvm.sched.tc.tc_verdict import TcfResult
+
+
+class PoliceOptions(TypedDict, total=False):
+    """What a police action lets pass.
+
+    Attributes:
+        rate: bytes a second, 0 for a mere size limit.
+        burst: bytes.
+        mtu: greatest packet that may conform, 0 for what `tc` makes of its default (2040 bytes with a rate).
+        peakrate: bytes a second that are never exceeded, 0 for none; needs `mtu`.
+        overhead, linklayer: what a packet counts besides, as of `RateConfig`.
+        pkts_rate, pkts_burst: packets a second and in the bucket, instead of a rate.
+    """
+
+    rate: int
+    burst: int
+    mtu: int
+    peakrate: int
+    overhead: int
+    linklayer: str
+    pkts_rate: int
+    pkts_burst: int
+
+
+def _check_police(options: PoliceOptions) -> None:
+    rate, mtu, packets = options.get("rate"), options.get("mtu"), options.get("pkts_rate")
+    if not rate and not mtu and not packets:
+        raise OSError(EINVAL, "police needs a rate or an mtu")
+    if (rate and not options.get("burst")) or (options.get("peakrate") and (not mtu or not rate)):
+        raise OSError(EINVAL, "police needs a burst with a rate, and a rate and an mtu with a peakrate")
+    if bool(packets) != bool(options.get("pkts_burst")) or (packets and rate):
+        raise OSError(EINVAL, "police needs pkts_rate and pkts_burst together, and neither with a rate")
+
+
+class Police(Action):
+    """Lets a rate pass; what exceeds it has another verdict. Tokens are nanoseconds of sending time.
+
+    Args:
+        exceed, conform: TC_ACT_* of packets above and within the rate.
+        now: the clock, ns: the bucket is full now.
+        options: see `PoliceOptions`.
+
+    Raises:
+        OSError: EINVAL, neither a rate nor an MTU, a rate without burst, a peak rate without MTU.
+    """
+
+    kind = "police"
+
+    def __init__(self, exceed: int = TC_ACT_RECLASSIFY, conform: int = TC_ACT_OK, now: int = 0,
+                 **options: Unpack[PoliceOptions]) -> None:
+        known("police", options, PoliceOptions.__annotations__)
+        super().__init__(exceed)
+        _check_police(options)
+        self.conform, self.burst, self.overhead = conform, options.get("burst", 0), options.get("overhead", 0)
+        extra = self.overhead, 0, options.get("linklayer", ETHERNET_LAYER)
+        rate, peakrate = options.get("rate", 0), options.get("peakrate", 0)
+        self.rate = RateConfig(rate, *extra) if rate else None
+        self.peak = RateConfig(peakrate, *extra) if peakrate else None
+        self.pkts_rate, self.pkts_burst = options.get("pkts_rate", 0), options.get("pkts_burst", 0)
+        # 256 cells of 8 bytes, as tc's rate table has, or no limit where packets are counted
+        self.mtu = options.get("mtu") or (U32_MAX if self.pkts_rate else 255 << 3)
+        # tc hands the burst over as a time of whole microseconds in ticks of 64 ns.
+        self.buffer = (self.burst * 10 ** 6 // rate * 1000 >> 6 << 6) if rate else 0
+        self.peak_buffer = self.peak.time(self.mtu) if self.peak is not None else 0
+        self.packet_buffer = self.pkts_burst * NSEC_PER_SEC // self.pkts_rate if self.pkts_rate else 0
+        self.packet_tokens = self.packet_buffer
+        self.time, self.tokens, self.peak_tokens = now, self.buffer, self.peak_buffer
+
+    def act(self, skb: SkBuff, result: TcfResult) -> int:
+        """Take tokens, if there are enough, and return the verdict (tcf_police_act)."""
+        verdict = self.conform if self._conforms(skb) else self.control
+        self.stats.drops += verdict == TC_ACT_SHOT
+        return verdict
+
+    def _conforms(self, skb: SkBuff) -> bool:
+        if skb.len > self.mtu:
+            self.stats.overlimits += 1
+            return False
+        now = skb.kernel.clock
+        if self.pkts_rate:
+            return self._packet_conforms(now)
+        if self.rate is None:
+            return True
+        tokens, peak = min(now - self.time, self.buffer), 0
+        if self.peak is not None:
+            peak = min(tokens + self.peak_tokens, self.peak_buffer) - self.peak.time(skb.len)
+        tokens = min(tokens + self.tokens, self.buffer) - self.rate.time(skb.len)
+        if tokens < 0 or peak < 0:
+            self.stats.overlimits += 1
+            return False
+        self.time, self.tokens, self.peak_tokens = now, tokens, peak
+        return True
+
+    def _packet_conforms(self, now: int) -> bool:
+        tokens = min(min(now - self.time, self.packet_buffer) + self.packet_tokens, self.packet_buffer)
+        tokens -= NSEC_PER_SEC // self.pkts_rate
+        if tokens < 0:
+            self.stats.overlimits += 1
+            return False
+        self.time, self.packet_tokens = now, tokens
+        return True
+
+    def text(self) -> str:
+        """Return the action's line, as in ` police 0x1 rate 1Mbit burst 10Kb mtu 2Kb action drop/pipe overhead 0b `."""
+        control = verdict_text(self.control)
+        if self.conform != TC_ACT_OK:
+            control += f"/{verdict_text(self.conform)}"
+        rate, peak = (f"{format_tc_rate(8 * config.rate) if config is not None else '0bit'}"
+                      for config in (self.rate, self.peak))
+        parts = [f" police {self.index:#x} rate {rate} burst {format_size(self.burst)} mtu {format_size(self.mtu)}"]
+        if self.peak is not None:
+            parts.append(f"peakrate {peak}")
+        if self.pkts_rate:
+            parts.append(f"pkts_rate {self.pkts_rate} pkts_burst {self.pkts_burst}")
+        parts.append(f"action {control} overhead {self.overhead}b ")
+        return " ".join(parts)
+
+    def lines(self, more: str = "") -> list[str]:
+        """Return how many filters use the action."""
+        return [f"\tref {self.refs} bind {self.bound} {more}"]
+
+
+def _police_rules() -> list[Rule]:
+    return [("action : police", first), ("police : 'police' police_options", lambda _, items: ("police", dict(items))),
+            *listing("police_options", "police_option"),
+            *option_rules("police_option", {
+                "rate": "RATE", "burst": "BURST", "burst=buffer": "BURST", "burst=maxburst": "BURST", "mtu": "BURST",
+                "mtu=minburst": "BURST", "peakrate": "RATE", "overhead": "NUMBER", "linklayer": "LINKLAYER",
+                "pkts_rate": "NUMBER", "pkts_burst": "NUMBER", **COMMON}),
+            ("police_option : 'conform-exceed' VERDICTS", lambda _, value: ("conform-exceed", value)),
+            ("police_option : 'conform-exceed' 'goto' 'chain' CHAIN",
+             lambda _, __, ___, chain: ("conform-exceed", (TC_ACT_GOTO_CHAIN | chain, TC_ACT_OK))),
+            ("police_option : control", lambda control: ("control", control))]
+
+
+def _make(given: dict[str, Any], maker: Maker) -> Police:
+    exceed, conform = given.pop("conform-exceed", (given.pop("control", TC_ACT_RECLASSIFY), 0))
+    given.pop("control", None)
+    return Police(exceed, conform, maker.net.kernel.clock, **given)
+
+
+POLICE: Final = ActionKind(name="police", cls=Police, make=_make, rules=_police_rules)

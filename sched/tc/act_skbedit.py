@@ -1,0 +1,114 @@
+"""skbedit: set fields of the packet (net/sched/act_skbedit.c, Linux 7.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+
+from ebpfvm.checked import known
+from ebpfvm.errnos import EINVAL
+from ebpfvm.ints import U32_MAX
+from ebpfvm.sched.account import Packet
+from ebpfvm.sched.tc.action import Action
+from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
+from ebpfvm.sched.tc.dissect import dissect
+from ebpfvm.sched.tc.lr import listing, option, option_rules
+from ebpfvm.sched.tc.tc_text import classid_text
+from ebpfvm.sched.tc.tc_verdict import TC_ACT_PIPE, verdict_text
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel.skb import SkBuff
+    from ebpfvm.sched.tc.action_kind import Maker
+    from ebpfvm.sched.tc.lr import Rule
+    from ebpfvm.sched.tc.tc_verdict import TcfResult
+
+
+PKT_TYPES: Final = ("host", "broadcast", "multicast", "otherhost")  # PACKET_HOST to PACKET_OTHERHOST
+
+
+class SkbeditOptions(TypedDict, total=False):
+    """What a skbedit action sets; what is not named stays.
+
+    Attributes:
+        priority, queue_mapping: numbers.
+        mark: (value, mask); a mask of None is all bits, and not shown.
+        ptype: index in `PKT_TYPES`.
+        inheritdsfield: the DSCP is the priority of IP packets.
+    """
+
+    priority: int
+    queue_mapping: int
+    mark: tuple[int, int | None]
+    ptype: int
+    inheritdsfield: bool
+
+
+class Skbedit(Action):
+    """Set fields of the packet.
+
+    Args:
+        control: as of `Action`.
+        options: see `SkbeditOptions`.
+    """
+
+    kind = "skbedit"
+
+    def __init__(self, control: int = TC_ACT_PIPE, **options: Unpack[SkbeditOptions]) -> None:
+        known("skbedit", options, SkbeditOptions.__annotations__)
+        super().__init__(control)
+        self.inheritdsfield = options.get("inheritdsfield", False)
+        self.priority, self.queue_mapping = options.get("priority"), options.get("queue_mapping")
+        self.mark, self.ptype = options.get("mark"), options.get("ptype")
+        if not self.inheritdsfield and {self.priority, self.queue_mapping, self.mark, self.ptype} == {None}:
+            raise OSError(EINVAL, "skbedit: nothing to set; it sets priority, mark, queue_mapping and ptype")
+
+    def act(self, skb: SkBuff, result: TcfResult) -> int:
+        """Set the fields (tcf_skbedit_act), except a queue that the device does not have."""
+        if self.priority is not None:
+            skb.priority = self.priority
+        tos = dissect(skb).tos if self.inheritdsfield else None
+        if tos is not None:
+            skb.priority = tos >> 2
+        queues = getattr(skb.dev, "num_tx_queues", 1)
+        if self.queue_mapping is not None and queues > self.queue_mapping:
+            skb.queue_mapping = self.queue_mapping
+            if isinstance(skb, Packet):
+                skb.tx_queue_chosen = True
+        if self.mark is not None:
+            value, mask = self.mark[0], U32_MAX if self.mark[1] is None else self.mark[1]
+            skb.mark = skb.mark & ~mask | value & mask
+        if self.ptype is not None:
+            skb.pkt_type = self.ptype
+        return self.control
+
+    def text(self) -> str:
+        """Return the action's line, as in `skbedit  priority 1:10 mark 5 pipe`."""
+        text = "skbedit "
+        if self.queue_mapping is not None:
+            text += f"queue_mapping {self.queue_mapping}"
+        if self.priority is not None:
+            text += f" priority {classid_text(self.priority)}"
+        if self.mark is not None:
+            mask = self.mark[1]
+            text += f" mark {self.mark[0]}" + ("" if mask is None else f"/{mask:#x}" if mask else "/0")
+        if self.ptype is not None:
+            text += f" ptype {PKT_TYPES[self.ptype]}"
+        if self.inheritdsfield:
+            text += " inheritdsfield"
+        return f"{text} {verdict_text(self.control)}"
+
+
+def _skbedit_rules() -> list[Rule]:
+    return [("action : 'skbedit' skbedit_options", lambda kind, items: (kind, dict(items))),
+            *listing("skbedit_options", "skbedit_option"),
+            *option_rules("skbedit_option", {"priority": "CLASSID", "queue_mapping": "U16", "mark": "MARK",
+                                             "inheritdsfield": "", **COMMON}),
+            ("skbedit_option : control", lambda control: ("control", control)),
+            ("skbedit_option : 'ptype' ptype", option("ptype", "ptype")),
+            *((f"ptype : '{word}'", PKT_TYPES.index) for word in PKT_TYPES)]
+
+
+def _make(given: dict[str, Any], maker: Maker) -> Skbedit:
+    return Skbedit(given.pop("control", TC_ACT_PIPE), **given)
+
+
+SKBEDIT: Final = ActionKind(name="skbedit", cls=Skbedit, make=_make, rules=_skbedit_rules)

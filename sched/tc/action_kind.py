@@ -1,0 +1,70 @@
+"""What a kind of action declares of itself: its syntax, and how it is made from options.
+
+A kind is one file and one line of the list in `ebpfvm.sched.tc.actions`. What a declaration lacks or contradicts is an
+error when it is made, which is when ebpfvm is imported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ebpfvm.errors import InternalError
+from ebpfvm.sched.tc.action import Action
+from ebpfvm.sched.tc.tc_verdict import TC_ACT_GOTO_CHAIN, TC_ACT_JUMP, VERDICTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ebpfvm.kernel.program import Runnable
+    from ebpfvm.sched.netdev import Namespace
+    from ebpfvm.sched.tc.lr import Rule
+
+COMMON: Final = {"index": "NUMBER", "cookie": "COOKIE"}
+"""The options that all kinds have."""
+
+
+class Maker(Protocol):
+    """What an action may need when it is made."""
+
+    @property
+    def net(self) -> Namespace:
+        """The namespace."""
+
+    def program(self, path: str, section: str, hook: str) -> Runnable:
+        """Return a program of an object."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionKind:
+    """A kind of action.
+
+    Attributes:
+        name: as `tc` names it.
+        cls: its class.
+        make: from the options of a command, without `index` and `cookie`, to an action.
+        rules: the syntax: rules for `action` with the value (name, options). The rules `control` read a verdict.
+        by_index: the options may be nothing but the index of an action that there is.
+    """
+
+    name: str
+    cls: type[Action]
+    make: Callable[[dict[str, Any], Maker], Action]
+    rules: Callable[[], list[Rule]]
+    by_index: bool = False
+
+    def __post_init__(self) -> None:
+        head = f"action kind {self.name!r}"
+        if self.cls.kind != self.name:
+            raise InternalError(f"{head}: its class {self.cls.__name__} says kind = {self.cls.kind!r}")
+        if self.cls.act is Action.act:
+            raise InternalError(f"{head}: class {self.cls.__name__} does not define act()")
+        if not any(f"'{self.name}'" in text for text, _ in self.rules()):
+            raise InternalError(f"{head}: none of its rules begins with the word {self.name!r}")
+
+
+def control_rules() -> list[Rule]:
+    """Return the rules that read a verdict."""
+    rules: list[Rule] = [(f"control : '{word}'", lambda word: VERDICTS[word]) for word in VERDICTS]
+    return [*rules, ("control : 'goto' 'chain' CHAIN", lambda _, __, chain: TC_ACT_GOTO_CHAIN | chain),
+            ("control : 'jump' U8", lambda _, count: TC_ACT_JUMP | count)]
