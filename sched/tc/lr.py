@@ -15,9 +15,8 @@ import difflib
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, Never
 
-from ply import yacc
-
-from ebpfvm.errors import InternalError, UsageError
+from ebpfvm.errors import UsageError
+from ebpfvm.sched.tc.lalr import LalrParser, LalrTable, LalrToken
 from ebpfvm.sched.tc.lexer import ScriptError, Word
 
 if TYPE_CHECKING:
@@ -55,16 +54,6 @@ class WordKind(NamedTuple):
     expected: str
 
 
-class _Token:
-    """A token as ply requires it; ply sets `lexer`."""
-
-    __slots__ = ("lexer", "lexpos", "lineno", "type", "value", "word")
-
-    def __init__(self, type: str, value: Any, word: Word) -> None:
-        self.type, self.value, self.word = type, value, word
-        self.lineno, self.lexpos = word.line, word.column
-
-
 class TcGrammar:
     """A grammar; the first rule's name is the start symbol.
 
@@ -80,25 +69,15 @@ class TcGrammar:
         self.values = values
 
     @cached_property
-    def _table(self) -> Any:
-        names = {text.split(":", 1)[0].strip() for text, _ in self.rules}
-        symbols = [[_terminal(symbol) for symbol in text.split(":", 1)[1].split()] for text, _ in self.rules]
-        terminals = {symbol for line in symbols for symbol in line if symbol not in names}
-        grammar = yacc.Grammar(sorted(terminals))
-        for number, ((text, _), line) in enumerate(zip(self.rules, symbols, strict=True)):
-            grammar.add_production(text.split(":", 1)[0].strip(), line, f"rule{number}", __file__, number)
-        grammar.set_start(self.rules[0][0].split(":", 1)[0].strip())
-        grammar.build_lritems()
-        grammar.compute_first()
-        grammar.compute_follow()
-        table = yacc.LRGeneratedTable(grammar, "LALR", yacc.NullLogger())
-        table.bind_callables({f"rule{number}": _action(action) for number, (_, action) in enumerate(self.rules)})
-        return table
+    def _table(self) -> LalrTable:
+        split = [(text.split(":", 1), action) for text, action in self.rules]
+        return LalrTable([(head.strip(), [_terminal(symbol) for symbol in symbols.split()], action)
+                          for (head, symbols), action in split])
 
     @property
     def conflicts(self) -> list[Any]:
         """The ambiguities of the grammar, which must be none."""
-        return [*self._table.sr_conflicts, *self._table.rr_conflicts]
+        return self._table.conflicts
 
     def parse(self, words: Sequence[Word], after: Word, source: str = "") -> Any:
         """Return the value of a list of words.
@@ -111,9 +90,7 @@ class TcGrammar:
         Raises:
             ScriptError: a word does not fit.
         """
-        run = _Run(self, list(words), after, source)
-        parser = run.parser = yacc.LRParser(self._table, run.error)
-        return parser.parse(lexer=run, tokenfunc=run.token)
+        return _Run(self, self._table, list(words), after, source).parser.parse()
 
 
 def _terminal(symbol: str) -> str:
@@ -124,9 +101,8 @@ def _terminal(symbol: str) -> str:
 class _Run:
     """One parse, which converts words to tokens."""
 
-    parser: Any
-
-    def __init__(self, grammar: TcGrammar, words: list[Word], after: Word, source: str) -> None:
+    def __init__(self, grammar: TcGrammar, table: LalrTable, words: list[Word], after: Word, source: str) -> None:
+        self.parser = LalrParser(table, self.token, self.error)
         self.values = grammar.values
         self.short = grammar.short
         self.words = words
@@ -134,47 +110,29 @@ class _Run:
         self.source = source
         self.position = 0
 
-    def input(self, text: str) -> None:
-        """Do nothing: ply's protocol for lexers requires the method, and the words are already known."""
-
-    def _acceptable(self) -> list[str]:
-        """Return the acceptable terminals; each is tried, because the table of an LALR parser may list too many."""
-        return [terminal for terminal in self.parser.action[self.parser.statestack[-1]] if self._can_take(terminal)]
-
-    def _can_take(self, terminal: str) -> bool:
-        parser, stack = self.parser, list(self.parser.statestack)
-        while True:
-            action = parser.action[stack[-1]].get(terminal)
-            if action is None or action >= 0:  # nothing, or a shift, or the end
-                return action is not None
-            production = parser.productions[-action]
-            if production.len:
-                del stack[-production.len:]
-            stack.append(parser.goto[stack[-1]][production.name])
-
-    def token(self) -> _Token | None:
+    def token(self) -> LalrToken | None:
         """Return the next token, depending on the parser's state."""
         if self.position >= len(self.words):
-            if REST in self._acceptable() and self.position == len(self.words):
+            if REST in self.parser.acceptable() and self.position == len(self.words):
                 self.position += 1
-                return _Token(REST, [], self.after)
+                return LalrToken(REST, [], self.after)
             return None
         word = self.words[self.position]
-        acceptable = self._acceptable()
+        acceptable = self.parser.acceptable()
         if REST in acceptable:
             rest = self.words[self.position:]
             self.position = len(self.words) + 1
-            return _Token(REST, rest, word)
+            return LalrToken(REST, rest, word)
         self.position += 1
         keyword = _terminal(f"'{word.text}'")
         if keyword in acceptable:
             self.after = word
-            return _Token(keyword, word.text, word)
+            return LalrToken(keyword, word.text, word)
         kind = next((name for name in acceptable if name in self.values), "")
         short = self._abbreviated(word.text, acceptable)
         if short and (not kind or word.text[0] not in "0123456789.+-"):
             self.after = word
-            return _Token(_terminal(f"'{short}'"), short, word)
+            return LalrToken(_terminal(f"'{short}'"), short, word)
         if not kind:
             self._refuse(word)
         try:
@@ -182,17 +140,17 @@ class _Run:
         except (UsageError, ValueError) as error:
             self._refuse(word, str(error) if isinstance(error, UsageError) else "")
         self.after = word
-        return _Token(kind, value, word)
+        return LalrToken(kind, value, word)
 
     def _abbreviated(self, text: str, acceptable: list[str]) -> str:
         """Return the keyword that a word abbreviates, "" for none."""
         return next((word for word in self.short if text and word.startswith(text)
                      and _terminal(f"'{word}'") in acceptable), "")
 
-    def error(self, token: _Token | None) -> None:
+    def error(self, token: LalrToken | None) -> None:
         """Raise ScriptError, because ply cannot continue."""
         if token is not None:
-            self._refuse(token.word)
+            self._refuse(token.origin)
         raise ScriptError(f"expected {self._expected()} after {shown(self.after.text)}, found the end of the command",
                           self.after, self.source)
 
@@ -205,21 +163,12 @@ class _Run:
         raise ScriptError(f"unknown word {shown(word.text)}: expected {expected}{hint}", word, self.source)
 
     def _keywords(self) -> list[str]:
-        return [bytes.fromhex(name[2:]).decode() for name in self._acceptable() if name.startswith(_KEYWORD)]
+        return [bytes.fromhex(name[2:]).decode() for name in self.parser.acceptable() if name.startswith(_KEYWORD)]
 
     def _expected(self) -> str:
-        acceptable = self._acceptable()
+        acceptable = self.parser.acceptable()
         parts = sorted(self._keywords()) + [self.values[name].expected for name in acceptable if name in self.values]
         return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + f" or {parts[-1]}" if parts else ""
-
-
-def _action(action: Callable[..., Any]) -> Callable[[Any], None]:
-    def reduce(production: Any) -> None:
-        try:
-            production[0] = action(*production[1:])
-        except TypeError as error:
-            raise InternalError(f"rule {production.slice[0].type}: {error}") from error
-    return reduce
 
 
 def first(value: Any) -> Any:

@@ -119,3 +119,12 @@ def test_the_header_of_elf_files_is_read_by_one_module() -> None:
               if module != "ebpfvm.loader.elf_header" and isinstance(node, ast.Constant)
               and (node.value == b"\x7fELF" or re.fullmatch("[<>=]?16s[HIQ]+", str(node.value)))]
     assert strays == []
+
+
+def test_the_internals_of_ply_are_used_by_one_module() -> None:
+    """Its manual describes `lex.lex`, `yacc.yacc` and the loggers; what else its modules have may change."""
+    described = {"lex", "yacc", "NullLogger"}
+    strays = [f"{shown(path)}:{node.lineno}: {ast.unparse(node)}" for module, path in modules().items()
+              for node in ast.walk(parsed(path)) if module != "ebpfvm.sched.tc.lalr" and isinstance(node, ast.Attribute)
+              and isinstance(node.value, ast.Name) and node.value.id in ("lex", "yacc") and node.attr not in described]
+    assert strays == []
