@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import helptext, output
+from ebpfvm.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -32,12 +33,19 @@ def _qdiscs() -> str:
     return qdiscs()
 
 
+def _properties() -> str:
+    from ebpfvm.cli.doc_properties import properties
+    return properties()
+
+
 TOPICS: Final[dict[str, tuple[str, Callable[[], str]]]] = {
     "isa": ("the instruction set: encoding, syntax in each dialect, semantics", _isa),
     "functions": ("map types, helpers and kfuncs, and how far each is supported", _functions),
     "qdiscs": ("kinds of qdiscs, and the options that tc commands give them", _qdiscs),
+    "properties": ("the properties whose violation the verifier reports, by id", _properties),
     "limits": ("the limits on what an object may use, with their defaults", _limits)}
-_EXAMPLES: Final = helptext.examples("ebpfvm doc limits", "ebpfvm doc isa | less")
+_EXAMPLES: Final = helptext.examples(
+    "ebpfvm doc limits", "ebpfvm doc isa | less", "ebpfvm doc properties packet-bounds")
 
 
 def add(subparsers: Any) -> None:
@@ -47,9 +55,20 @@ def add(subparsers: Any) -> None:
         subparsers, "doc", brief="print reference tables of the manual", epilog=_EXAMPLES,
         description=f"Print one of the manual's reference tables in Markdown.\n\ntopics:\n{topics}")
     parser.add_argument("topic", choices=tuple(TOPICS), help="table to print")
+    parser.add_argument("id", metavar="ID", nargs="?", help="print only this property (topic properties only)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
+    if args.id is not None:
+        output.put(_one(args.topic, args.id).rstrip("\n"))
+        return output.GOOD
     output.put(TOPICS[args.topic][1]().rstrip("\n"))
     return output.GOOD
+
+
+def _one(topic: str, id: str) -> str:
+    from ebpfvm.cli.doc_properties import about
+    if topic != "properties":
+        raise UsageError(f"the topic {topic!r} is printed as a whole; remove {id!r}")
+    return about(id)

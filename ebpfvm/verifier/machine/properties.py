@@ -28,7 +28,7 @@ class Property:
         group: heading under which the manual lists it.
         rule: the rule in one sentence.
         help: what usually helps, in one sentence.
-        source: the function of kernel/bpf/verifier.c that checks it, or another place.
+        source: what checks it: a function of kernel/bpf/verifier.c, by its name in Linux 6.18, or another place.
     """
 
     id: str
@@ -58,11 +58,11 @@ MAP_NOT_FOR_PROGRAM: Final = Property(
     "check_map_prog_compatibility()")
 MAP_REFERENCE: Final = Property(
     "map-reference", LOADING, "A 64-bit immediate load that names a map must name one that was given to the load.",
-    "Load the object with a loader that fills in the maps' file descriptors.", "check_and_resolve_insns()")
+    "Load the object with a loader that fills in the maps' file descriptors.", "resolve_pseudo_ldimm64()")
 MAP_VALUE_ADDRESS: Final = Property(
     "map-value-address", LOADING,
     "A 64-bit immediate load can take an address inside the value of a map that has one value and allows it.",
-    "Keep the offset inside the value; for other maps, call bpf_map_lookup_elem().", "check_and_resolve_insns()")
+    "Keep the offset inside the value; for other maps, call bpf_map_lookup_elem().", "resolve_pseudo_ldimm64()")
 KFUNC_REFERENCE: Final = Property(
     "kfunc-reference", LOADING,
     "A call of a kernel function must name a function in the BTF of the kernel or a module.",
@@ -138,7 +138,7 @@ COMPILER_TRAP: Final = Property(
 INVALID_INSN: Final = Property(
     "invalid-insn", VALUES,
     "Every slot must hold an instruction that the kernel knows, with valid registers and unused fields of zero.",
-    "Assemble or compile the program for this kernel version.", "check_and_resolve_insns(), bpf_opcode_in_insntable()")
+    "Assemble or compile the program for this kernel version.", "resolve_pseudo_ldimm64(), do_check()")
 CONSTANT_OPERAND: Final = Property(
     "constant-operand", VALUES, "A constant divisor cannot be 0, and a constant shift must be less than the width.",
     "Correct the constant.", "check_alu_op()")
