@@ -75,14 +75,14 @@ def parse_ext(data: bytes, btf: Btf) -> BtfExt:
     core = struct.unpack_from("<II", data, 24) if hdr_len >= 32 else (0, 0)
     strings = _Strings(btf)
     ext = BtfExt()
-    for section, at in _records(data, hdr_len, func_off, func_len, 8, "func_info", strings):
+    for section, at in _records(data, _Table("func_info", hdr_len + func_off, func_off, func_len, 8), strings):
         offset, type_id = struct.unpack_from("<II", data, at)
         ext.func_info.setdefault(section, []).append(FuncRecord(offset, type_id))
-    for section, at in _records(data, hdr_len, line_off, line_len, 16, "line_info", strings):
+    for section, at in _records(data, _Table("line_info", hdr_len + line_off, line_off, line_len, 16), strings):
         offset, file, text, place = struct.unpack_from("<IIII", data, at)
         ext.line_info.setdefault(section, []).append(
             LineRecord(offset, strings[file], strings[text], place >> 10, place & 0x3FF))
-    for section, at in _records(data, hdr_len, core[0], core[1], 16, "core_relo", strings):
+    for section, at in _records(data, _Table("core_relo", hdr_len + core[0], core[0], core[1], 16), strings):
         offset, type_id, access, kind = struct.unpack_from("<IIII", data, at)
         ext.core_relos.setdefault(section, []).append(CoreRecord(offset, type_id, strings[access], kind))
     return ext
@@ -100,12 +100,22 @@ class _Strings(dict[int, str]):
         return found
 
 
-def _records(data: bytes, base: int, off: int, length: int, least: int, what: str,
-             strings: _Strings) -> list[tuple[str, int]]:
-    """Return (section name, offset of the record in `data`) of all records of one of the three tables."""
+class _Table(NamedTuple):
+    """Where one of the three tables is: its start in the section and, as the header says it, after the header."""
+
+    what: str
+    start: int
+    off: int
+    length: int
+    least: int
+
+
+def _records(data: bytes, table: _Table, strings: _Strings) -> list[tuple[str, int]]:
+    """Return (section name, offset of the record in `data`) of all records of a table."""
+    what, at, off, length, least = table
     if not length:
         return []
-    at, end = base + off, base + off + length
+    end = at + length
     if end > len(data) or length < 4 or at % 4:
         raise _bad(f"{what} at {off:#x}, {length} bytes long, does not fit in {len(data)} bytes")
     size = struct.unpack_from("<I", data, at)[0]

@@ -7,27 +7,22 @@ returns a `Parsed`. Tables are built on first use and never written to disk.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from typing import Any, Final, NoReturn
 
 from ply import yacc
 
-from ebpfvm.isa import codes as c
+from ebpfvm.isa import asm_actions as act
 from ebpfvm.isa.asm_tokens import (
-    Callee,
     Lexer,
     Name,
     Number,
-    Numbered,
     Parsed,
-    Pseudo,
     RegToken,
     Relative,
     Start,
     SyntaxTrouble,
 )
-from ebpfvm.isa.mnemonics import find_mnemonic
 from ebpfvm.isa.table import BY_NAME, ROWS
 
 _ALU: Final = {row.symbol: row.op for row in ROWS if row.kind == "alu" and row.source and row.symbol != "="}
@@ -142,36 +137,36 @@ class AsmGrammar:
     def p_alu(self, p: Any) -> None:
         """alu : REG ASSIGN operand
                | REG EQUALS operand"""
-        p[0] = _alu(p[1], "mov" if p[2] == "=" else _ALU[p[2]], p[3])
+        p[0] = act.alu(p[1], "mov" if p[2] == "=" else _ALU[p[2]], p[3])
 
     def p_alu_negate(self, p: Any) -> None:
         """alu : REG EQUALS MINUS REG"""
-        _same_reg(p[1], p[4], "a negation")
-        p[0] = Parsed(BY_NAME["neg" + _width(p[1])], p[1].number)
+        act.same_register(p[1], p[4], "a negation")
+        p[0] = Parsed(BY_NAME["neg" + act.width_of(p[1])], p[1].number)
 
     def p_alu_extend(self, p: Any) -> None:
         """alu : REG EQUALS '(' SIZE ')' REG"""
-        row = BY_NAME.get(f"movsx{p[4][1:]}_{_width(p[1])}") if p[4][0] == "s" else None
+        row = BY_NAME.get(f"movsx{p[4][1:]}_{act.width_of(p[1])}") if p[4][0] == "s" else None
         if row is None:
             raise SyntaxTrouble(f"{p[1].letter} registers have no move with ({p[4]})", p.lexpos(4))
-        _same_width(p[1], p[6])
+        act.same_width(p[1], p[6])
         p[0] = Parsed(row, p[1].number, p[6].number)
 
     def p_alu_swap(self, p: Any) -> None:
         """alu : REG EQUALS SWAP REG"""
-        _same_reg(p[1], p[4], "a byte swap")
+        act.same_register(p[1], p[4], "a byte swap")
         if p[1].letter == "w":
             raise SyntaxTrouble("byte swaps name r registers", p[1].column)
         p[0] = Parsed(BY_NAME[p[3]], p[1].number)
 
     def p_alu_cast(self, p: Any) -> None:
         """alu : REG EQUALS ADDR_SPACE_CAST '(' REG ',' number ',' number ')'"""
-        _wide_regs("addr_space_cast", p[1], p[5])
-        p[0] = _cast(p[1].number, p[5].number, p[7], p[9])
+        act.wide_registers("addr_space_cast", p[1], p[5])
+        p[0] = act.cast(p[1].number, p[5].number, p[7], p[9])
 
     def p_alu_percpu(self, p: Any) -> None:
         """alu : REG EQUALS AMP '(' VOID PERCPU STAR ')' '(' REG ')'"""
-        _wide_regs("a per-CPU address", p[1], p[10])
+        act.wide_registers("a per-CPU address", p[1], p[10])
         p[0] = Parsed(BY_NAME["percpu"], p[1].number, p[10].number)
 
     def p_pointer(self, p: Any) -> None:
@@ -180,7 +175,7 @@ class AsmGrammar:
 
     def p_address(self, p: Any) -> None:
         """address : '(' REG displacement ')'"""
-        _wide_regs("an address", p[2])
+        act.wide_registers("an address", p[2])
         p[0] = (p[2].number, p[3])
 
     def p_place(self, p: Any) -> None:
@@ -190,7 +185,7 @@ class AsmGrammar:
     def p_memory_load(self, p: Any) -> None:
         """memory : REG EQUALS place"""
         size, base, off = p[3]
-        _fits_reg(p[1], size, size[0] == "s")
+        act.fits_register(p[1], size, size[0] == "s")
         name = f"ldx{'s' if size[0] == 's' else ''}_{_SUFFIX[int(size[1:])]}"
         if name not in BY_NAME:
             raise SyntaxTrouble("there is no load of s64; write u64", p.lexpos(3))
@@ -199,9 +194,9 @@ class AsmGrammar:
     def p_memory_store(self, p: Any) -> None:
         """memory : place EQUALS operand"""
         size, base, off = p[1]
-        suffix = _SUFFIX[_unsigned(size, p.lexpos(1))]
+        suffix = _SUFFIX[act.unsigned(size, p.lexpos(1))]
         if isinstance(p[3], RegToken):
-            _fits_reg(p[3], size, False)
+            act.fits_register(p[3], size, False)
             p[0] = Parsed(BY_NAME[f"stx_{suffix}"], base, p[3].number, off)
         else:
             p[0] = Parsed(BY_NAME[f"st_{suffix}"], base, 0, off, p[3])
@@ -209,7 +204,7 @@ class AsmGrammar:
     def p_memory_packet(self, p: Any) -> None:
         """memory : REG EQUALS STAR pointer SKB '[' number ']'
                   | REG EQUALS STAR pointer SKB '[' REG displacement ']'"""
-        suffix = _SUFFIX[_unsigned(p[4], p.lexpos(3))]
+        suffix = _SUFFIX[act.unsigned(p[4], p.lexpos(3))]
         if p[1].number or p[1].letter != "r" or suffix == "dw":
             raise SyntaxTrouble("a packet load goes to r0 and has 8, 16 or 32 bits", p[1].column)
         if len(p) == 9:
@@ -219,10 +214,9 @@ class AsmGrammar:
 
     def p_atomic_lock(self, p: Any) -> None:
         """atomic : LOCK place ASSIGN REG"""
-        size, base, off = p[2]
         if p[3] not in _RMW:
             raise SyntaxTrouble(f"there is no atomic {p[3]}; only += |= &= ^=", p.lexpos(3))
-        p[0] = _atomic(_RMW[p[3]], size, base, off, p[4], p.lexpos(2))
+        p[0] = act.atomic(_RMW[p[3]], p[2], p[4], p.lexpos(2))
 
     def p_atomic_fetch(self, p: Any) -> None:
         """atomic : REG EQUALS ATOMIC '(' pointer address ',' REG ')'
@@ -231,11 +225,10 @@ class AsmGrammar:
         if (op == "cmpxchg") != (len(p) == 12):
             raise SyntaxTrouble(f"{p[3]} takes {3 if op == 'cmpxchg' else 2} operands", p.lexpos(3))
         source = p[len(p) - 2]
-        _same_reg(p[1], p[8], p[3])
+        act.same_register(p[1], p[8], p[3])
         if op == "cmpxchg" and p[1].number:
             raise SyntaxTrouble("cmpxchg compares with r0 and returns into r0", p[1].column)
-        base, off = p[6]
-        p[0] = _atomic(op, p[5], base, off, source, p.lexpos(3), p[1])
+        p[0] = act.atomic(op, (p[5], *p[6]), source, p.lexpos(3), p[1])
 
     def p_atomic_exchange(self, p: Any) -> None:
         """atomic : REG EQUALS EXCHANGE '(' REG displacement ',' REG ')'
@@ -243,23 +236,23 @@ class AsmGrammar:
         op, wide = p[3].partition("xchg")[0] + "xchg", p[3].endswith("_64")
         if (op == "cmpxchg") != (len(p) == 12):
             raise SyntaxTrouble(f"{p[3]} takes {3 if op == 'cmpxchg' else 2} operands", p.lexpos(3))
-        _same_reg(p[1], p[8], p[3])
+        act.same_register(p[1], p[8], p[3])
         if op == "cmpxchg" and p[1].number:
             raise SyntaxTrouble("cmpxchg compares with r0 and returns into r0", p[1].column)
-        _wide_regs("an address", p[5])
+        act.wide_registers("an address", p[5])
         source = p[len(p) - 2]
-        p[0] = _atomic(op, "u64" if wide else "u32", p[5].number, p[6], source, p.lexpos(3), p[1])
+        p[0] = act.atomic(op, ("u64" if wide else "u32", p[5].number, p[6]), source, p.lexpos(3), p[1])
 
     def p_atomic_acquire(self, p: Any) -> None:
         """atomic : REG EQUALS LOAD_ACQUIRE '(' pointer address ')'"""
-        width = _unsigned(p[5], p.lexpos(4))
-        _fits_reg(p[1], p[5], False)
+        width = act.unsigned(p[5], p.lexpos(4))
+        act.fits_register(p[1], p[5], False)
         p[0] = Parsed(BY_NAME[f"load_acquire_{_SUFFIX[width]}"], p[1].number, *p[6])
 
     def p_atomic_release(self, p: Any) -> None:
         """atomic : STORE_RELEASE '(' pointer address ',' REG ')'"""
-        width = _unsigned(p[3], p.lexpos(2))
-        _fits_reg(p[6], p[3], False)
+        width = act.unsigned(p[3], p.lexpos(2))
+        act.fits_register(p[6], p[3], False)
         base, off = p[4]
         p[0] = Parsed(BY_NAME[f"store_release_{_SUFFIX[width]}"], base, p[6].number, off)
 
@@ -268,14 +261,14 @@ class AsmGrammar:
                 | REG EQUALS WORD LL
                 | REG EQUALS PSEUDO LL
                 | REG EQUALS PSEUDO"""
-        p[0] = _wide(p[1], p[3])
+        p[0] = act.wide(p[1], p[3])
 
     def p_flow_if(self, p: Any) -> None:
         """flow : IF REG COMPARE operand GOTO target
                 | IF REG AMP operand GOTO target"""
-        op, width = _JUMP[p[3]], _width(p[2])
+        op, width = _JUMP[p[3]], act.width_of(p[2])
         if isinstance(p[4], RegToken):
-            _same_width(p[2], p[4])
+            act.same_width(p[2], p[4])
             p[0] = Parsed(BY_NAME[f"{op}{width}_x"], p[2].number, p[4].number, target=p[6])
         else:
             p[0] = Parsed(BY_NAME[f"{op}{width}_k"], p[2].number, imm=p[4], target=p[6])
@@ -289,12 +282,12 @@ class AsmGrammar:
     def p_flow_register(self, p: Any) -> None:
         """flow : GOTOX REG
                 | CALLX REG"""
-        _wide_regs(p[1], p[2])
+        act.wide_registers(p[1], p[2])
         p[0] = Parsed(BY_NAME[p[1]], p[2].number)
 
     def p_flow_call(self, p: Any) -> None:
         """flow : CALL callee"""
-        p[0] = _call(p[2])
+        p[0] = act.call(p[2])
 
     def p_flow_exit(self, p: Any) -> None:
         """flow : EXIT"""
@@ -304,7 +297,7 @@ class AsmGrammar:
 
     def p_plain(self, p: Any) -> None:
         """plain : mnemonic operands"""
-        p[0] = _plain(p[1], p[2])
+        p[0] = act.plain(p[1], p[2])
 
     def p_mnemonic(self, p: Any) -> None:
         """mnemonic : WORD
@@ -333,169 +326,6 @@ class AsmGrammar:
             p[0] = Name(p[1], p.lexpos(1)) if p[1] == "local" else p[1]
         else:
             p[0] = (p[2].number, p[3])
-
-
-def _width(reg: RegToken) -> str:
-    return "32" if reg.letter == "w" else "64"
-
-
-def _same_width(left: RegToken, right: RegToken) -> None:
-    if left.letter != right.letter:
-        names = f"{left.letter}{left.number} and {right.letter}{right.number}"
-        raise SyntaxTrouble(f"{names} differ in width", right.column)
-
-
-def _same_reg(left: RegToken, right: RegToken, what: str) -> None:
-    if left[:2] != right[:2]:
-        raise SyntaxTrouble(f"{what} has one register for operand and result", right.column)
-
-
-def _wide_regs(what: str, *regs: RegToken) -> None:
-    for reg in regs:
-        if reg.letter == "w":
-            raise SyntaxTrouble(f"{what} needs an r register", reg.column)
-
-
-def _fits_reg(reg: RegToken, size: str, signed: bool) -> None:
-    """Accept `w` registers in narrow loads and stores, as LLVM writes them; the encoding is the same."""
-    if reg.letter == "w" and (signed or size == "u64"):
-        raise SyntaxTrouble(f"{size} needs an r register", reg.column)
-
-
-def _unsigned(size: str, column: int) -> int:
-    if size[0] != "u":
-        raise SyntaxTrouble(f"{size} is for loads and moves only; write u{size[1:]}", column)
-    return int(size[1:])
-
-
-def _alu(dst: RegToken, op: str, operand: RegToken | Number) -> Parsed:
-    if isinstance(operand, RegToken):
-        _same_width(dst, operand)
-        return Parsed(BY_NAME[f"{op}{_width(dst)}_x"], dst.number, operand.number)
-    return Parsed(BY_NAME[f"{op}{_width(dst)}_k"], dst.number, imm=operand)
-
-
-def _atomic(op: str, size: str, base: int, off: Number | None, source: RegToken, column: int,
-            result: RegToken | None = None) -> Parsed:
-    width = _unsigned(size, column)
-    row = BY_NAME.get(f"atomic_{op}{width}")
-    if row is None:
-        raise SyntaxTrouble(f"atomic operations have 32 or 64 bits, not {width}", column)
-    for reg in (source, result):
-        if reg is not None and reg.letter == "w" and width == 64:
-            raise SyntaxTrouble("64 bits need an r register", reg.column)
-    if result is not None and op != "cmpxchg":
-        _same_reg(result, source, op)
-    return Parsed(row, base, source.number, off)
-
-
-def _cast(dst: int, src: int, to: Number, of: Number) -> Parsed:
-    for number in (to, of):
-        if not 0 <= number.value <= 0xFFFF:
-            raise SyntaxTrouble("an address space has 16 bits", number.column)
-    value = to.value << 16 | of.value
-    return Parsed(BY_NAME["addr_space_cast"], dst, src, imm=Number(value, to.column, True))
-
-
-_PSEUDO_SRC: Final = {"map": c.BPF_PSEUDO_MAP_FD, "map_value": c.BPF_PSEUDO_MAP_VALUE, "btf": c.BPF_PSEUDO_BTF_ID,
-                      "func": c.BPF_PSEUDO_FUNC, "map_idx": c.BPF_PSEUDO_MAP_IDX,
-                      "map_idx_value": c.BPF_PSEUDO_MAP_IDX_VALUE}
-
-
-def _wide(dst: RegToken, value: Number | Name | Pseudo) -> Parsed:
-    _wide_regs("a 64-bit immediate", dst)
-    if not isinstance(value, Pseudo):
-        return Parsed(BY_NAME["ld_imm64_0"], dst.number, imm=value)
-    if value.what not in _PSEUDO_SRC:
-        raise SyntaxTrouble("a kfunc can only be called", value.column)
-    return Parsed(BY_NAME[f"ld_imm64_{_PSEUDO_SRC[value.what]}"], dst.number, imm=value)
-
-
-def _call(callee: Callee) -> Parsed:
-    local = isinstance(callee, Relative)
-    kfunc = isinstance(callee, Pseudo) or (isinstance(callee, Numbered) and _is_kfunc(callee))
-    if isinstance(callee, Pseudo) and callee.what != "kfunc":
-        raise SyntaxTrouble("only kfunc[id:N] can be called", callee.column)
-    return Parsed(BY_NAME["call_local" if local else "call_kfunc" if kfunc else "call"], callee=callee)
-
-
-def _is_kfunc(callee: Numbered) -> bool:
-    """Return whether a callee in kernel text, which does not mark kfuncs, is one: BTF ids are large numbers."""
-    return callee.name == "kernel-function" or (callee.number >= 1024 and callee.name != "unknown")
-
-
-def _plain(words: Name, operands: list[Any]) -> Parsed:
-    """Return the row that `words` and the kinds of `operands` select, with its operands filled in."""
-    shape = "".join("m" if isinstance(item, tuple) and not hasattr(item, "_fields") else
-                    "r" if isinstance(item, RegToken) else "v" for item in operands)
-    head, _, last = words.text.rpartition(" ")
-    if last == "local" and head != "call" and not operands:  # a label of that name
-        return _plain(Name(head, words.column), [Name(last, words.column + len(head) + 1)])
-    row, slots = find_mnemonic(words.text, shape)
-    if row is None:
-        raise SyntaxTrouble(slots, words.column)  # the explanation
-    parsed = Parsed(row)
-    for slot, item in zip(slots.split(), operands, strict=True):
-        parsed = _fill(parsed, slot, item)
-    return _finish(parsed)
-
-
-def _fill(parsed: Parsed, slot: str, item: Any) -> Parsed:
-    if isinstance(item, RegToken):
-        if item.letter == "w":
-            raise SyntaxTrouble("mnemonics name r registers; the width is in the mnemonic (add32)", item.column)
-        return _fill_register(parsed, slot, item.number)
-    if slot in ("dst+off", "src+off"):
-        base, off = item
-        return replace(_fill_register(parsed, slot[:3], base), off=off)
-    if slot == "jump":
-        if not isinstance(item, Number | Relative | Name):
-            raise SyntaxTrouble("expected a label or a distance", item.column)
-        return replace(parsed, target=item)
-    if slot == "name":
-        return replace(parsed, callee=item)
-    return _fill_value(parsed, slot, item)
-
-
-def _fill_register(parsed: Parsed, slot: str, number: int) -> Parsed:
-    return replace(parsed, dst=number) if slot == "dst" else replace(parsed, src=number)
-
-
-def _fill_value(parsed: Parsed, slot: str, item: Any) -> Parsed:
-    if slot == "value":
-        if isinstance(item, Numbered) or (isinstance(item, Pseudo) and item.what not in _PSEUDO_SRC):
-            raise SyntaxTrouble("expected a number, a label or map[id:N]", item.column)
-        return replace(parsed, imm=_plain_number(item))
-    number = _plain_number(item)
-    if not isinstance(number, Number):
-        raise SyntaxTrouble("expected a number", item.column)
-    if slot in ("from", "to"):
-        return _fill_space(parsed, slot, number)
-    return replace(parsed, imm=number)
-
-
-def _fill_space(parsed: Parsed, slot: str, number: Number) -> Parsed:
-    if not 0 <= number.value <= 0xFFFF:
-        raise SyntaxTrouble("an address space has 16 bits", number.column)
-    before = parsed.imm.value if isinstance(parsed.imm, Number) else 0
-    value = before | (number.value << 16 if slot == "from" else number.value)
-    return replace(parsed, imm=Number(value, number.column, True))
-
-
-def _plain_number(item: Any) -> Any:
-    return Number(item.value, item.column) if isinstance(item, Relative) else item
-
-
-def _finish(parsed: Parsed) -> Parsed:
-    """Select the row where the words alone do not: for what is called, and for the meaning of a 64-bit immediate."""
-    if parsed.row.name == "call" and parsed.callee is not None:
-        callee = parsed.callee
-        if isinstance(callee, Relative):
-            callee = Number(callee.value, callee.column)
-        return _call(callee)
-    if parsed.row.kind == "ld_imm64" and isinstance(parsed.imm, Pseudo):
-        return replace(parsed, row=BY_NAME[f"ld_imm64_{_PSEUDO_SRC[parsed.imm.what]}"])
-    return parsed
 
 
 @cache

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import cache
 from operator import itemgetter
 from string import Formatter
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from ebpfvm.ints import U32_MAX
 from ebpfvm.isa import codes as c
@@ -218,7 +218,7 @@ def llvm_text(insns: Sequence[Insn], pc: int, *, label: JumpLabel | None = None,
         alu32: write `w` registers in narrow loads and stores, as `llvm-objdump --mcpu=v3` (and later) does.
         exact: write what the assembler needs to reproduce the same bytes.
     """
-    return _text("llvm", insns, pc, label, call_name, imm_text, alu32, exact)
+    return _text(insns, pc, _Spelling("llvm", label, call_name, imm_text, alu32, exact))
 
 
 def plain_text(insns: Sequence[Insn], pc: int, *, label: JumpLabel | None = None, call_name: CallName | None = None,
@@ -227,11 +227,22 @@ def plain_text(insns: Sequence[Insn], pc: int, *, label: JumpLabel | None = None
 
     The arguments are those of `llvm_text`, except that a label replaces the distance.
     """
-    return _text("plain", insns, pc, label, call_name, imm_text, False, exact)
+    return _text(insns, pc, _Spelling("plain", label, call_name, imm_text, exact=exact))
 
 
-def _text(dialect: Dialect, insns: Sequence[Insn], pc: int, label: JumpLabel | None, call_name: CallName | None,
-          imm_text: ImmText | None, alu32: bool, exact: bool) -> str:
+class _Spelling(NamedTuple):
+    """How `llvm_text` and `plain_text` are asked to write."""
+
+    dialect: Dialect
+    label: JumpLabel | None = None
+    call_name: CallName | None = None
+    imm_text: ImmText | None = None
+    alu32: bool = False
+    exact: bool = False
+
+
+def _text(insns: Sequence[Insn], pc: int, spelling: _Spelling) -> str:
+    dialect, label, call_name, imm_text, alu32, exact = spelling
     insn = insns[pc]
     row = row_of(insn)
     if row is None or not is_legal(insns, pc):
@@ -268,7 +279,7 @@ def text_of(insns: Sequence[Insn], pc: int, dialect: Dialect = "llvm") -> str:
     """Return slot `pc` in the given dialect, so that the assembler reproduces the same bytes."""
     if dialect == "kernel":
         return kernel_text(insns, pc, exact=True)
-    return _text(dialect, insns, pc, None, None, None, False, True)
+    return _text(insns, pc, _Spelling(dialect, exact=True))
 
 
 def disassemble(insns: Sequence[Insn], dialect: Dialect = "llvm") -> str:
