@@ -132,7 +132,7 @@ def only_program(found: Object) -> Program:
         return found.program(next(iter(found.broken)))
     if len(found.programs) != 1:
         raise UsageError(f"{found.path or 'the object'} holds {len(found.programs)} programs "
-                         f"({', '.join(found.programs)}); pick one: object.programs[NAME]")
+                         f"({', '.join(found.programs)}); pass one of them: object.programs[NAME]")
     return next(iter(found.programs.values()))
 
 

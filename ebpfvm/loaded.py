@@ -76,7 +76,7 @@ class Pins:
                 spec.map_flags)
         have = (found.type.name, found.key_size, found.value_size, found.max_entries, found.flags)
         if want != have:
-            raise LoadError(f"the pinned map of this name is another: it has type, key, value, entries and flags "
+            raise LoadError(f"the pinned map of this name is different: its type, key, value, entries and flags are "
                             f"{have}, here are {want}", symbol=spec.name)
         return found
 

@@ -141,7 +141,7 @@ def fields_of(layout: Layout, raw: bytes, warnings: list[str]) -> dict[str, Any]
             parts = [int.from_bytes(part[at:at + element], "little") for at in range(0, len(part), element)]
             found[item.name] = parts if element < item.size else parts[0]
     if any(byte for byte, known in zip(raw, seen, strict=True) if not known):
-        warnings.append(f"struct {layout.name}: bytes that belong to no field are not zero; Linux gives EINVAL")
+        warnings.append(f"struct {layout.name}: bytes that belong to no field are not zero; Linux returns EINVAL")
     return found
 
 

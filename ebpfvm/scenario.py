@@ -218,9 +218,9 @@ class Scenario:
             if value is not None or item.default is not None:
                 object.__setattr__(self, item.name, item.metadata["check"](item.name, value))
         if self.source is None and self.tc is None:
-            raise UsageError("nothing to simulate: give an object, a tc script, or both")
+            raise UsageError("nothing to simulate; pass an object, a tc script, or both")
         if self.ingress and self.tc is None:
-            raise UsageError("ingress: a tc script has to say what eth0 does with packets that arrive")
+            raise UsageError("ingress: needs a tc script that says what eth0 does with arriving packets; pass tc")
 
     @classmethod
     def of(cls, source: object, options: dict[str, Any]) -> Scenario:

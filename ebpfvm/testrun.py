@@ -226,7 +226,7 @@ class Session:
             raise arguments.wrong("ctx", "a mapping of fields, or bytes", ctx)
         arguments.whole("repeat", repeat, 1, 1 << 32)
         if len(data) < ETH_HLEN:
-            raise UsageError(f"a packet of {len(data)} bytes: at least an Ethernet header of {ETH_HLEN} is needed")
+            raise UsageError(f"a packet of {len(data)} bytes is too short; it needs an Ethernet header of {ETH_HLEN}")
         machine = self._machine
         written = len(machine.trace)
         request = Request(machine, self._kind, self.program.attach, data, {}, repeat, isinstance(ctx, bytes), bool(ctx),
@@ -314,5 +314,5 @@ def _check(maps: object, engine: object, seed: object, hooks: object) -> None:
     if hooks is not None:
         arguments.instance("hooks", hooks, Hooks, "Hooks")
         if engine != "interp":
-            raise UsageError(f"hooks: they watch the engine interp, not {engine}")
+            raise UsageError(f"hooks: the engine {engine} does not support them; use the engine interp")
     check_content(maps)

@@ -50,7 +50,7 @@ def flow_dissector(request: RunRequest, run: Runnable) -> Ran:
     kernel, data = request.kernel, request.data
     flags = request.ctx.pop("flags", 0)
     if request.raw or request.ctx:
-        raise UsageError("a flow dissector takes no context but flags=NUMBER (BPF_FLOW_DISSECTOR_F_*)")
+        raise UsageError("a flow dissector accepts no context except flags=NUMBER (BPF_FLOW_DISSECTOR_F_*)")
     region = kernel.memory.add("flow_keys", bytearray(_KEYS_SIZE), name="flow_keys")
     skb = SkBuff(kernel, data, protocol=int.from_bytes(data[12:14], "little"), flow_keys=region.base)
     context, keys, retval = SkbCtx(kernel, skb, request.layout), region.data, 0
@@ -106,7 +106,7 @@ def sk_lookup(request: RunRequest, run: Runnable) -> Ran:
     if given.get("family") not in _FAMILIES:
         request.warnings.append("family: Linux takes 2 (AF_INET) and 10 (AF_INET6) (EAFNOSUPPORT)")
     if given.get("local_port", 0) > U16_MAX:
-        request.warnings.append(f"local_port {given['local_port']}: Linux gives ERANGE above {U16_MAX}")
+        request.warnings.append(f"local_port {given['local_port']}: Linux returns ERANGE above {U16_MAX}")
     if given.get("ingress_ifindex"):
         request.warnings.append("field 'ingress_ifindex' must be zero in a test run of Linux (EINVAL)")
     target, retval = _SkLookup(given), 0

@@ -137,7 +137,7 @@ class _Seen:
             self.first = stamp
         elif stamp - self.first > _MAX_SPAN:
             raise LoadError(f"packet {self.count} is stamped {(stamp - self.first) // 31_557_600_000_000_000} years "
-                            "after the first: correct the time stamps", path=path, offset=start)
+                            "after the first; correct the timestamps", path=path, offset=start)
 
 
 def _contents(path: str) -> bytes | mmap.mmap:

@@ -224,7 +224,7 @@ class SchBpf(ClassfulQdisc):
     def _handed_over(self, ctx: SchBpfCtx) -> Packet | None:
         skb = ctx.packet
         if skb is not None and not isinstance(skb, Packet):
-            raise Fault("memory", f"{self._dequeue.prog.name} set ctx->skb to {skb}, which never came in")
+            raise Fault("memory", f"{self._dequeue.prog.name} set ctx->skb to {skb}, which never arrived")
         return skb
 
     def _throttle(self, ctx: SchBpfCtx) -> None:

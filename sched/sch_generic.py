@@ -134,7 +134,7 @@ class Watchdog:
         self.idle = 0 if self._dev.dequeued != before else self.idle + 1
         if self.idle > MAX_IDLE_WAKEUPS:
             raise Fault("livelock", f"{MAX_IDLE_WAKEUPS} watchdogs in a row found nothing to send: "
-                                    "the program throttles and never gives a packet out")
+                                    "the program throttles and never returns a packet")
 
 
 class Qdisc:

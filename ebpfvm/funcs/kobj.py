@@ -23,7 +23,7 @@ _DYNPTR_READ = "struct bpf_dynptr *dptr, u32 off, u32 size, const void *unsafe_p
 @kfunc("void __bpf_trap(void)", role="trap")
 def __bpf_trap(env: CallEnv) -> int:
     """Mark a place where the compiler found that the program uses an uninitialised value."""
-    raise Fault("trap", "the program comes to __bpf_trap: it uses what it never set")
+    raise Fault("trap", "the program reaches __bpf_trap, because it uses an uninitialised value")
 
 
 

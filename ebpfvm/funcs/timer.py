@@ -238,7 +238,7 @@ def bpf_timer_cancel(env: CallEnv, timer: Timer) -> Integer:
 def bpf_spin_lock(env: CallEnv, lock: SpinLock) -> Void:
     """Take a lock; waiting for a held one would never end, because one program runs at a time."""
     if env.memory.load(lock, 4):
-        raise Fault("lock", "bpf_spin_lock of a lock that is held already: the program would wait for itself")
+        raise Fault("lock", "bpf_spin_lock of a lock that is already held: the program would wait for itself forever")
     env.memory.store(lock, 4, 1)
     return 0
 

@@ -75,7 +75,7 @@ def assemble(text: str, *, dialect: Dialect | None = None, helpers: Mapping[str,
         AsmError: the text is malformed; with line, column, the line itself and a caret below the place.
     """
     if dialect is not None and dialect not in get_args(Dialect):
-        raise LoadError(f"unknown dialect {dialect!r}; there are llvm, kernel and plain", path=path)
+        raise LoadError(f"unknown dialect {dialect!r}; expected llvm, kernel or plain", path=path)
     source = AsmSource(path, dialect, dialect is not None)
     if dialect is None and re.search(_PREFIX.pattern, text, re.M):
         source.dialect = "kernel"
@@ -207,7 +207,7 @@ def _directive(source: AsmSource, match: re.Match[str], line: Line) -> None:
     word, rest = match["word"], match["rest"].strip()
     if word == ".dialect":
         if rest not in _DIALECT_NAMES:
-            raise source.error(f"unknown dialect {rest!r}; there are llvm, kernel and plain", line, match.start("rest"))
+            raise source.error(f"unknown dialect {rest!r}; expected llvm, kernel or plain", line, match.start("rest"))
         source.dialect, source.fixed_dialect = _DIALECT_NAMES[rest], True
     elif word == ".text":
         source.in_data = False

@@ -49,7 +49,7 @@ class AsmGrammar:
 
     def p_error(self, p: Any) -> NoReturn:
         if p is None:
-            raise SyntaxTrouble("the instruction is not complete", self.end)
+            raise SyntaxTrouble("the instruction is incomplete", self.end)
         value = p.value
         text = getattr(value, "text", None) or (value if isinstance(value, str) else self._written(p))
         raise SyntaxTrouble(f"unexpected {text!r}", p.lexpos)

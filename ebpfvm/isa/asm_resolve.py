@@ -150,7 +150,7 @@ class Resolver:
         if isinstance(target, Name):
             value = self.label(target, pc) - (pc + 1)
             if not -(1 << bits - 1) <= value < 1 << bits - 1:
-                raise self.fail(f"{target.text!r} is {value} slots away; {bits} signed bits reach not so far",
+                raise self.fail(f"{target.text!r} is {value} slots away; {bits} signed bits do not reach that far",
                                 target.column)
             return value
         return self.number(Number(target.value, target.column), bits, "distance")

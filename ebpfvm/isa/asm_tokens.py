@@ -121,7 +121,7 @@ def _integer(text: str, column: int) -> int:
         return int(text, 0 if text.lstrip("+-")[:2].lower() in ("0x", "0b") else 10)
     except ValueError:
         shown = text if len(text) < 40 else text[:20] + "..."
-        raise SyntaxTrouble(f"{shown!r} is no number that can be read", column) from None
+        raise SyntaxTrouble(f"{shown!r} is not a valid number", column) from None
 
 
 def _pseudo(text: str, column: int) -> Pseudo:

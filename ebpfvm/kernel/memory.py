@@ -249,5 +249,5 @@ class Memory:
         if region is None:
             self._refuse(ptr)
         if ptr != region.base and region.owner is not None:
-            raise Fault("memory", f"pointer to offset {ptr - region.base} of {region}, where its beginning is needed")
+            raise Fault("memory", f"pointer to offset {ptr - region.base} of {region}, where its start is needed")
         return region.owner

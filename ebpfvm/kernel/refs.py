@@ -154,6 +154,6 @@ class Refs:
 
     def _not_held(self, obj: RefCounted, holder: str, verb: str) -> Never:
         if not obj.holders:
-            raise Fault("double-free", f"{holder} {verb} {obj}, which was freed already by {obj.last_holder}")
+            raise Fault("double-free", f"{holder} {verb} {obj}, which was already freed by {obj.last_holder}")
         raise Fault("double-free", f"{holder} {verb} a reference to {obj} that it does not hold; "
                                    f"held by {', '.join(obj.holders)}")

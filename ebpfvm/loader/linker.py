@@ -123,7 +123,7 @@ def _functions(elf: Elf, section: Section, notes: list[str]) -> list[LinkedFunct
         notes.append(f"section {section.name!r}: symbols without a type are taken for functions: "
                      + ", ".join(s.name for s in named))
     if not symbols and not named:
-        notes.append(f"section {section.name!r} has code but no function symbol: taken for one program")
+        notes.append(f"section {section.name!r} has code but no function symbol: treated as one program")
         return [LinkedFunction(section.name, section.index, 0, len(section.data) // 8)]
     starts = sorted({s.value for s in symbols + named} | {len(section.data)})
     found = []

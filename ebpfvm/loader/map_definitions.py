@@ -132,7 +132,7 @@ def _btf_map(btf: Btf, type_id: int, name: str, notes: list[str], inner: bool = 
     for member in definition.members:
         field = member.name
         if field in seen:
-            raise LoadError(f"map field {field!r} is there twice", section=".maps", symbol=name)
+            raise LoadError(f"map field {field!r} is defined twice", section=".maps", symbol=name)
         seen.add(field)
         if field in _NUMBERS:
             numbers[field] = _number(btf, member, name)
@@ -269,7 +269,7 @@ def _slots(relocs: tuple[Reloc, ...], found: MapDef, start: int | None) -> Itera
     for reloc in relocs:
         inside = reloc.offset - found.offset
         if start is None or inside < start or (inside - start) % 8:
-            raise LoadError("the definition points at something where it should say a property",
+            raise LoadError("a member of the map definition refers to something, but should state a property",
                             section=".maps", offset=reloc.offset, symbol=found.spec.name)
         yield (inside - start) // 8, reloc
 

@@ -187,7 +187,7 @@ def tbf_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, An
             raise UsageError(f"tbf: {word!r} is needed: tbf rate RATE burst SIZE (limit SIZE | latency TIME)")
     limit, latency = options.pop("limit", 0), options.pop("latency", 0)
     if limit and latency:
-        raise UsageError("tbf: 'latency' and 'limit' exclude each other")
+        raise UsageError("tbf: 'latency' and 'limit' cannot be used together")
     if not limit and not latency:
         raise UsageError("tbf: 'limit' or 'latency' is needed")
     rate, burst, peak = options["rate"], options["burst"], options.get("peakrate", 0)

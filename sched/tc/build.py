@@ -63,7 +63,7 @@ class TcBuilder:
             UsageError: the namespace cannot load programs.
         """
         if self.net.load_program is None:
-            raise UsageError(f"object {path}: this namespace has nothing to load programs with")
+            raise UsageError(f"object {path}: this namespace cannot load programs")
         full = path if path.startswith("/") or not self.folder else f"{self.folder}/{path}"
         return self.net.load_program(full, section, hook)
 
@@ -150,7 +150,7 @@ class TcBuilder:
 
     def _bpf(self, options: dict[str, Any]) -> None:
         if "obj" not in options:
-            raise UsageError("filter bpf: an object is needed: bpf obj FILE [section NAME] [direct-action]")
+            raise UsageError("filter bpf: the object is missing; write bpf obj FILE [section NAME] [direct-action]")
         path, section = options.pop("obj"), options.pop("section", "")
         options["program"] = self.program(path, section, "cls")
         options["name"] = f"{path.rpartition('/')[2]}:[{section or 'classifier'}]"
@@ -183,10 +183,10 @@ def _flower(options: dict[str, Any], protocol: int) -> None:
     is_ip = inner in (ETH_P_IP, ETH_P_IPV6)
     for word in ("ip_proto", "ip_tos", "ip_ttl", "ip_flags", "src_ip", "dst_ip"):
         if word in options and not is_ip:
-            raise UsageError(f"flower {word}: the filter's protocol has to be ip or ipv6")
+            raise UsageError(f"flower {word}: the filter's protocol must be ip or ipv6")
     for word in ("vlan_id", "vlan_prio", "vlan_ethtype"):
         if word in options and outer not in (ETH_P_8021Q, ETH_P_8021AD):
-            raise UsageError(f"flower {word}: the filter's protocol has to be 802.1Q or 802.1ad")
+            raise UsageError(f"flower {word}: the filter's protocol must be 802.1Q or 802.1ad")
     proto = options.get("ip_proto")
     _needs(options, ("src_port", "dst_port"), proto, _WITH_PORTS)
     _needs(options, ("tcp_flags",), proto, (6,))

@@ -42,7 +42,7 @@ class Commands:
     def dev(self, command: Command) -> NetDev:
         """Return the device that the command names."""
         if "dev" not in command.args:
-            raise UsageError(f"tc {command.what} {command.verb}: 'dev NAME' is needed")
+            raise UsageError(f"tc {command.what} {command.verb}: 'dev NAME' is missing")
         return self.net.device(command.args["dev"])
 
     def upper(self, dev: NetDev, parent: int, missing: str) -> tuple[ClassfulQdisc, Any]:

@@ -124,7 +124,7 @@ class FilterCommands(Commands):
         args = command.args
         places = [word for word in (*_PLACES, "block") if word in args]
         if len(places) > 1:
-            raise UsageError(f"tc filter: {' and '.join(map(repr, places))} exclude each other")
+            raise UsageError(f"tc filter: {' and '.join(map(repr, places))} cannot be used together")
         if "block" in args:
             found = self.net.blocks.get(args["block"])
             if found is None:

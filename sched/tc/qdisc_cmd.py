@@ -56,7 +56,7 @@ class QdiscCommands(Commands):
         args = command.args
         places = [word for word in ("root", "parent", "handle", "ingress", "clsact") if word in args]
         if len(places) > 1:
-            raise UsageError(f"tc qdisc show: {' and '.join(map(repr, places))} exclude each other")
+            raise UsageError(f"tc qdisc show: {' and '.join(map(repr, places))} cannot be used together")
         wanted = QdiscFilter("root" in args, "ingress" in args or "clsact" in args, args.get("parent", 0),
                              args.get("handle", 0), "invisible" in args)
         devices = [self.dev(command)] if "dev" in args else list(self.net.devices.values())
@@ -67,7 +67,7 @@ class QdiscCommands(Commands):
         places: list[str] = [word for word in ("root", "parent") if word in command.args]
         places += [command.kind] if command.kind in _HOOKS else []
         if len(places) > 1:
-            raise UsageError(f"tc qdisc {command.verb}: {' and '.join(map(repr, places))} exclude each other")
+            raise UsageError(f"tc qdisc {command.verb}: {' and '.join(map(repr, places))} cannot be used together")
         if command.kind in _HOOKS:
             return TC_H_INGRESS
         parent: int = command.args.get("parent", 0)
@@ -222,7 +222,7 @@ class ClassCommands(Commands):
         if command.verb in ("link", "get"):
             self.no_verb(command)
         if "classid" not in args:
-            raise UsageError(f"tc class {command.verb}: 'classid CLASS' is needed")
+            raise UsageError(f"tc class {command.verb}: 'classid CLASS' is missing")
         self._check_kind(command)
         classid, parent = args["classid"], TC_H_ROOT if "root" in args else args.get("parent", 0)
         qdisc = self._qdisc(dev, parent, classid)

@@ -106,15 +106,15 @@ class _Runner:
             devices = [self.net.device(args["dev"])] if "dev" in args else list(self.net.devices.values())
             return [line for dev in devices for line in show_link(dev)]
         if "dev" not in args:
-            raise UsageError(f"ip link {command.verb}: the name of a device is needed")
+            raise UsageError(f"ip link {command.verb}: the name of the device is missing")
         if "up" in args and "down" in args:
-            raise UsageError("ip link: 'up' and 'down' exclude each other")
+            raise UsageError("ip link: 'up' and 'down' cannot be used together")
         if command.verb == "del":
             self.net.remove_device(self.net.device(args["dev"]))
             return []
         if command.verb == "add":
             if "type" not in args:
-                raise UsageError("ip link add: 'type' is needed (dummy, ifb or veth)")
+                raise UsageError("ip link add: 'type' is missing; expected dummy, ifb or veth")
             self.net.add_device(args["dev"], args["type"], num_tx_queues=args.get("numtxqueues", 1))
         self._set_link(self.net.device(args["dev"]), args)
         return []

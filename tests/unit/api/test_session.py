@@ -79,7 +79,7 @@ def test_hooks_see_every_instruction() -> None:
     assert watch.seen[1:] == [(1, 3), (2, 7)]
     with pytest.raises(UsageError, match=r"^hooks: expected Hooks"):
         Session(program("r0 = 3\nexit"), hooks=print)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match=r"^hooks: they watch the engine interp"):
+    with pytest.raises(UsageError, match=r"^hooks: the engine translate does not support them"):
         Session(program("r0 = 3\nexit"), hooks=watch, engine="translate")
 
 

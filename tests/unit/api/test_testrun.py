@@ -155,7 +155,7 @@ def test_repeated_runs_see_what_the_last_left() -> None:
 
 
 def test_packets_that_are_too_short_and_types_that_cannot_be_run() -> None:
-    with pytest.raises(UsageError, match="13 bytes: at least an Ethernet header of 14"):
+    with pytest.raises(UsageError, match="13 bytes is too short; it needs an Ethernet header of 14"):
         run_once(field(0), bytes(13))
     with pytest.raises(UsageError, match="test runs do not support program type kprobe; supported: sched_cls"):
         run_once(field(0, "kprobe"), IPV4)

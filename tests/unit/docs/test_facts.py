@@ -60,9 +60,9 @@ def test_messages_of_the_verifiers_page_are_known() -> None:
 
 @pytest.mark.parametrize(("message", "part"), [
     ("R1 has no valid kptr", "plain bytes"),
-    ("R1 is scalar expected STRUCT sk_buff or socket", "has to point to a struct sk_buff, and is a scalar"),
-    ("arg#0 is scalar expected STRUCT sk_buff or socket", "has to point to a struct sk_buff"),
-    ("cannot write into packet", "and not write them"),
+    ("R1 is scalar expected STRUCT sk_buff or socket", "must point to a struct sk_buff, but is a scalar"),
+    ("arg#0 is scalar expected STRUCT sk_buff or socket", "must point to a struct sk_buff"),
+    ("cannot write into packet", "but not write it"),
 ])
 def test_messages_that_every_beginner_meets_are_explained(message: str, part: str) -> None:
     assert part in explain(message)

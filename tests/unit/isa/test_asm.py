@@ -191,7 +191,7 @@ WRONG = [
     ("r1 = *(u8 *)(r2 + 70000)", 19, "offset 70000 does not fit in 16 signed bits"),
     ("goto nowhere", 6, "label 'nowhere' is not defined"),
     ("goto +0x10000", 6, "distance 65536 does not fit"),
-    ("r1 =", 5, "not complete"),
+    ("r1 =", 5, "incomplete"),
     ("r12 = 4", 1, "no register r12"),
     ("r1 = 5 $", 8, r"unexpected '\$'"),
     ("r1 = -r2", 7, "one register for operand and result"),

@@ -50,8 +50,8 @@ def test_labels_may_be_named_like_instructions(label: str) -> None:
 
 @pytest.mark.parametrize(("text", "column", "what"), [
     ("mov\u00a0%r0, 1", 4, "'\\xa0'"), ("r0 = 1\u2028exit", 7, "'\\u2028'"), ("mov %r0, \u0661", 10, "unexpected"),
-    ("1" * 5000 + ": (b7) r0 = 0", 1, "too great"), ("mov %r0, " + "9" * 5000, 10, "no number"),
-    (".8byte " + "9" * 5000, 8, "expected a number"), ("r" + "1" * 5000 + " = 0", 1, "no number")])
+    ("1" * 5000 + ": (b7) r0 = 0", 1, "too great"), ("mov %r0, " + "9" * 5000, 10, "not a valid number"),
+    (".8byte " + "9" * 5000, 8, "expected a number"), ("r" + "1" * 5000 + " = 0", 1, "not a valid number")])
 def test_strange_characters_and_numbers_have_a_place(text: str, column: int, what: str) -> None:
     with pytest.raises(AsmError) as found:
         assemble(text)

@@ -157,7 +157,7 @@ def test_references(kernel: Kernel) -> None:
         kernel.memory.load(ptr, 4)
     with fault("use-after-free"):
         refs.acquire(skb)
-    with fault("double-free", "freed already by qdisc"):
+    with fault("double-free", "already freed by qdisc"):
         refs.release(skb, PROGRAM)
 
 

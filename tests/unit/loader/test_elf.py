@@ -546,4 +546,4 @@ def test_many_copies_of_one_function_have_an_end() -> None:
 
 def test_a_map_field_that_is_there_twice_is_refused() -> None:
     fields = definition(("type", t.Array(0, 1)), ("type", t.Array(0, 1)))
-    assert "there twice" in refused(with_maps(*fields).build()).message
+    assert "is defined twice" in refused(with_maps(*fields).build()).message

@@ -95,7 +95,7 @@ def test_a_word_that_does_not_fit(net: Namespace, line: str, column: int, parts:
     ("qdisc add dev eth0 parent 1:3 tbf rate 1mbit burst 2k", "'limit' or 'latency' is needed"),
     ("qdisc add dev eth0 parent 1:3 prio bands 1", "prio has 2 to 16 bands, not 1 (EINVAL)"),
     ("qdisc add dev eth0 parent 1:3 prio bands 2 priomap 0 1 2", "priomap element 2 is out of bands: there are 0 to 1"),
-    ("qdisc add dev eth0 parent 1:3 bpf obj x.o", "nothing to load programs with"),
+    ("qdisc add dev eth0 parent 1:3 bpf obj x.o", "cannot load programs"),
     ("qdisc add dev eth0 ingress", "Exclusivity flag on, cannot modify (EEXIST)"),
     ("qdisc del dev eth0 parent 1:3", "Cannot delete qdisc with handle of zero (ENOENT)"),
     ("qdisc del dev ifb0 root", "Cannot delete qdisc with handle of zero (ENOENT)"),
@@ -114,7 +114,7 @@ def test_a_word_that_does_not_fit(net: Namespace, line: str, column: int, parts:
     ("filter add dev eth0 parent 1: prio 11 protocol ip flower ip_proto udp dst_port 2000-2010 classid 1:3",
      "a flower filter of this priority compares the same already (EEXIST)"),
     ("filter add dev eth0 parent 1: prio 12 protocol ip flower dst_port 80", "give ip_proto tcp or udp or sctp"),
-    ("filter add dev eth0 parent 1: prio 12 flower dst_ip 1.2.3.4", "has to be ip or ipv6"),
+    ("filter add dev eth0 parent 1: prio 12 flower dst_ip 1.2.3.4", "must be ip or ipv6"),
     ("filter add dev eth0 parent 1: prio 12 protocol ip flower dst_ip fd00::1", "the address is not"),
     ("filter add dev eth0 parent 1: prio 12 protocol ip flower skip_sw", "Operation not supported"),
     ("filter del dev eth0 parent 1: prio 99", "Filter with specified priority/protocol not found (ENOENT)"),
@@ -128,7 +128,7 @@ def test_a_word_that_does_not_fit(net: Namespace, line: str, column: int, parts:
     ("filter add dev eth0 parent 1: u32 link 7: match u8 0 0 at 0", "Link hash table not found: 7:"),
     ("link set dev eth0 mtu 10", "at least 68 bytes"),
     ("link add eth0 type dummy", "device 'eth0' exists already"),
-    ("link add x0", "'type' is needed"),
+    ("link add x0", "'type' is missing"),
     ("link add x0 type bond", "expected dummy, ifb, veth"),
 ])
 def test_a_command_that_cannot_be_done_changes_nothing(net: Namespace, line: str, message: str) -> None:

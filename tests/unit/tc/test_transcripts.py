@@ -16,7 +16,7 @@ RECORD = Path(__file__).parents[2] / "data" / "tc_transcripts.txt"
 SETUP = "ip link add {0} type dummy; ip link set {0} up"
 ERRNO = {"Invalid argument": "EINVAL", "Operation not supported": "EOPNOTSUPP", "File exists": "EEXIST",
          "No such file or directory": "ENOENT", "No space left on device": "ENOSPC",
-         "Numerical result out of range": "ERANGE", "No such device": "'dev NAME' is needed"}
+         "Numerical result out of range": "ERANGE", "No such device": "'dev NAME' is missing"}
 UNSTEADY = ((r"seed \d{6,}", "seed N"), (r"Sent \d+ bytes \d+ pkt", "Sent N bytes N pkt"),
             (r"(installed|used) \d+ sec", r"\1 N sec"), (r"\b80\d\d:", "8xxx:"))
 
