@@ -66,7 +66,7 @@ def _rules() -> list[Rule]:
 
 def _make(given: dict[str, Any], maker: Maker) -> ActBpf:
     if "obj" not in given:
-        raise UsageError("action bpf: an object is needed: action bpf obj FILE [section NAME]")
+        raise UsageError("action bpf: the object is missing; write action bpf obj FILE [section NAME]")
     path, section = given["obj"], given.get("section", "")
     return ActBpf(maker.program(path, section, "act"), given.get("control", TC_ACT_PIPE),
                   f"{path.rpartition('/')[2]}:[{section or 'action'}]")

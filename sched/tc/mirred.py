@@ -79,7 +79,7 @@ def _mirred_rules() -> list[Rule]:
 
 def _make(given: dict[str, Any], maker: Maker) -> Mirred:
     if "dev" not in given:
-        raise UsageError("mirred: a device is needed: mirred egress redirect dev NAME")
+        raise UsageError("mirred: the device is missing; write mirred egress redirect dev NAME")
     return Mirred(maker.net.device(given["dev"]), redirect=given["redirect"], ingress=given["ingress"],
                   control=given.get("control"))
 
