@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
     from ebpfvm.contract.dialect import Dialect
     from ebpfvm.loader.object import Program
-    from ebpfvm.loading import Prepared
     from ebpfvm.verifier.explore import Observer
     from ebpfvm.verifier.machine.env import Subprog
     from ebpfvm.verifier.machine.facts import Cfg, Findings, LiveStack
@@ -65,12 +64,10 @@ LONG_WALK = 200_000
 class _Run:
     """One verification: the walk, once it has started, and its outcome."""
 
-    def __init__(self, program: Prepared, dialect: Dialect, log_level: int, caps: Caps, observe: Observer | None,
-                 prune: bool, budget: Budget, log_walk: bool = True) -> None:
-        self.program = program
-        self.env = Env(program, dialect, dialect.prog_type(program.type), dialect.rules, caps, prune=prune,
-                       kernel_ids=program.kernel_ids, budget=budget)
-        self.log = Log(log_level, program, dialect.rules, self.insn_text, log_walk)
+    def __init__(self, env: Env, log_level: int, observe: Observer | None, log_walk: bool) -> None:
+        self.program = env.program
+        self.env = env
+        self.log = Log(log_level, env.program, env.rules, self.insn_text, log_walk)
         self.observe = observe
         self.explorer: Explorer | None = None
         self.began = time.perf_counter()
@@ -318,7 +315,13 @@ def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps
     # first walk collects none, and a program that it refuses is walked again for its log, unless that took very long.
     log_walk = bool(log_level & LEVEL2) or not log_level & LEVEL1 or observe is not None
     budget = Budget(limits)
-    run = _Run(judged, dialect, log_level, caps, observe, prune, budget, log_walk)
+
+    def fresh(log_walk: bool) -> _Run:
+        env = Env(judged, dialect, dialect.prog_type(judged.type), dialect.rules, caps, prune=prune,
+                  kernel_ids=judged.kernel_ids, budget=budget)
+        return _Run(env, log_level, observe, log_walk)
+
+    run = fresh(log_walk)
     try:
         run.passes()
     except Refuse as refuse:
@@ -326,7 +329,7 @@ def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps
             return run.refused(refuse)
     else:
         return run.accepted()
-    run = _Run(judged, dialect, log_level, caps, observe, prune, budget)
+    run = fresh(log_walk=True)
     try:
         run.passes()
     except Refuse as refuse:

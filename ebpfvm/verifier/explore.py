@@ -18,7 +18,7 @@ from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.state import END, Frame, State
 from ebpfvm.verifier.machine.walk import Walk
-from ebpfvm.verifier.memory import access, loads
+from ebpfvm.verifier.memory import access, atomics, loads
 from ebpfvm.verifier.passes.subprogs import is_call, is_kfunc_call
 from ebpfvm.verifier.pruning.kept_states import KeptStates
 from ebpfvm.verifier.values import alu, branch, late_fields
@@ -81,8 +81,7 @@ class Explorer:
         if cls == c.BPF_LDX:
             return access.build_load(self.walk, pc, insn)
         if cls in (c.BPF_ST, c.BPF_STX):
-            atomic = cls == c.BPF_STX and insn.code & 0xE0 == c.BPF_ATOMIC
-            return self._marked((access.build_atomic if atomic else access.build_store)(self.walk, pc, insn))
+            return self._marked((atomics.build if insn.is_atomic else access.build_store)(self.walk, pc, insn))
         if cls == c.BPF_LD:
             build = loads.build if insn.code & 0xE0 == c.BPF_IMM else packet_loads.build
             return build(self.walk, pc, insn)

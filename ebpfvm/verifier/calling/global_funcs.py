@@ -19,6 +19,7 @@ from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, is_null, pointer
 from ebpfvm.verifier.machine.signal import Refuse, Unsupported, unsupported
 from ebpfvm.verifier.machine.state import DynptrState
+from ebpfvm.verifier.memory.uses import Access, Use
 
 if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf
@@ -258,8 +259,8 @@ def memory(w: Walk, reg: Reg, number: int, size: int) -> None:
         return
     plain = r.with_type(reg, reg.type & ~r.MAYBE_NULL)
     try:
-        args_.memory(w, plain, number, size, False, True, None, dead_ok=True)
-        args_.memory(w, plain, number, size, True, True, None)
+        args_.memory(w, Access(plain, number, 0, size), Use(zero_ok=True, dead_ok=True))
+        args_.memory(w, Access(plain, number, 0, size), Use(write=True, zero_ok=True))
     except Refuse as refused:
         raise Refuse(refused.property, EINVAL, *refused.lines) from refused
 

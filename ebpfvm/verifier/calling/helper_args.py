@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ebpfvm.contract.args import Arg
 from ebpfvm.errnos import EACCES, EINVAL
@@ -13,7 +13,9 @@ from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import SCALAR, Reg, is_null, type_name
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
 from ebpfvm.verifier.machine.state import SPILL, ZERO
-from ebpfvm.verifier.memory import access, btf_access, regions, stack
+from ebpfvm.verifier.memory import btf_access, regions, stack
+from ebpfvm.verifier.memory.alignment import aligned
+from ebpfvm.verifier.memory.uses import Access, Use
 from ebpfvm.verifier.values.alu import unreadable
 
 if TYPE_CHECKING:
@@ -48,6 +50,15 @@ _NEVER_MOVED = r.MAYBE_NULL | r.UNTRUSTED | r.PERCPU | r.USER
 BPF_F_INNER_MAP = 1 << 12
 
 
+class Argument(NamedTuple):
+    """One argument: its register's number, its contract, that of the argument before it, and the register's value."""
+
+    at: int
+    spec: ArgSpec
+    before: ArgSpec | None
+    reg: Reg
+
+
 def check(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None) -> None:
     """Check argument R`at` of a helper.
 
@@ -78,7 +89,7 @@ def check(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None) -
         call.ref = reg.ref
     handler = _HANDLERS.get(spec.kind)
     if handler is not None:
-        handler(w, call, at, spec, before, reg)
+        handler(w, call, Argument(at, spec, before, reg))
 
 
 def _as_map_has_it(call: Call, spec: ArgSpec) -> ArgSpec:
@@ -139,17 +150,17 @@ def _typed(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> Reg:
                          f"{call.helper.name}() may write into memory pointed by R{at} "
                          f"type={type_name(reg.type)}")
         return reg
-    _struct_fits(w, call, at, spec, reg, xchg)
+    _struct_fits(w, call, at, spec, reg)
     return reg
 
 
-def _struct_fits(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg, xchg: bool) -> None:
+def _struct_fits(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
     if spec.kind in (Arg.KPTR_XCHG_DEST, Arg.PTR_TO_SPIN_LOCK):
         return
     if reg.type & r.MAYBE_NULL and (not spec.maybe_null or spec.release):
         word = "R" if w.env.rules.register_names_in_messages else "arg"
         raise Refuse(p.NULL_ARGUMENT, EACCES, f"Possibly NULL pointer passed to helper {word}{at}")
-    if xchg:
+    if call.helper.role == "kptr_xchg":
         assert call.kptr is not None
         btf_access.kptr_match(w, call.kptr, reg, at)
         return
@@ -189,58 +200,55 @@ def _released(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
 # -- memory ---------------------------------------------------------------------------------------------------------
 
 
-def memory(w: Walk, reg: Reg, at: int, size: int, write: bool, zero_ok: bool, call: Call | None,
-           dead_ok: bool = False) -> None:
-    """Check a helper's access to `size` bytes (check_helper_mem_access).
-
-    Args:
-        call: given if the memory need not be initialised.
-        dead_ok: whether it may be stack that nobody reads any more, because the callee has been checked separately.
-    """
+def memory(w: Walk, to: Access, use: Use, call: Call | None = None) -> None:
+    """Check a helper's access to memory (check_helper_mem_access); note in `call` what it will have filled."""
+    reg, at, _off, size = to
+    write, zero_ok = use.write, use.zero_ok
     base = reg.type & r.BASE
     if base in r.PKT_TYPES:
-        regions.packet(w, reg, at, 0, size, zero_ok)
+        regions.packet(w, to, zero_ok)
     elif base == r.MAP_KEY:
         if write:
             raise Refuse(p.READ_ONLY_MEMORY, EACCES, f"R{at} cannot write into {type_name(reg.type)}")
-        regions.region(w, reg, at, 0, size, reg.what.key_size)
+        regions.region(w, to, reg.what.key_size)
     elif base == r.MAP_VALUE:
-        regions.map_rights(w, reg, 0, size, write)
-        regions.map_value(w, reg, at, 0, size, zero_ok, direct=False)
+        regions.map_rights(w, to, write)
+        regions.map_value(w, to, zero_ok, direct=False)
     elif base == r.MEM:
         if write and reg.type & r.RDONLY:
             raise Refuse(p.READ_ONLY_MEMORY, EACCES, f"R{at} cannot write into {type_name(reg.type)}")
-        regions.region(w, reg, at, 0, size, reg.what, zero_ok)
+        regions.region(w, to, reg.what, zero_ok)
     elif base == r.STACK:
-        if stack.for_helper(w, reg, at, size, write, call is not None, zero_ok, dead_ok) and call is not None:
+        if stack.for_helper(w, to, use) and call is not None:
             call.fill = (at, size)
     elif base == r.BTF_ID:
-        btf_access.load(w, reg, at, 0, size)
+        btf_access.load(w, to)
     elif reg.type == r.CTX and w.env.prog_type.ctx_offsets == "any":
-        regions.context(w, reg, at, 0, size, zero_ok)
+        regions.context(w, to, zero_ok)
     elif not (zero_ok and not size and is_null(reg)):
         raise Refuse(p.ARGUMENT_TYPE, EACCES, f"R{at} type={type_name(reg.type)} expected=fp")
 
 
-def sized(w: Walk, reg: Reg, at: int, write: bool, zero_ok: bool, uninit: bool, call: Call | None) -> None:
+def sized(w: Walk, reg: Reg, at: int, use: Use, call: Call | None = None) -> None:
     """Check a size argument R`at` and the memory in the register before it (check_mem_size_reg)."""
     num = reg.num
     if call is not None:
         call.max_size = num.umax
     if num.smin < 0:
         raise Refuse(p.SIZE_ARGUMENT, EACCES, f"R{at} min value is negative, either use unsigned or 'var &= const'")
-    if not num.umin and not zero_ok:
+    if not num.umin and not use.zero_ok:
         raise Refuse(p.ZERO_SIZE, EACCES, f"R{at} invalid zero-sized read: u64=[{num.umin},{num.umax}]")
     if num.umax >= 1 << 29:
         raise Refuse(p.SIZE_ARGUMENT, EACCES,
                      f"R{at} unbounded memory access, use 'var &= const' or 'if (var < const)'")
     buffer = w.regs[at - 1]
     assert buffer is not None
-    memory(w, buffer, at - 1, num.umax, write, zero_ok, call if uninit and not num.mask else None)
+    memory(w, Access(buffer, at - 1, 0, num.umax), use if not num.mask else use._replace(uninit=False), call)
     w.precise(at)
 
 
-def _map(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+def _map(w: Walk, call: Call, arg: Argument) -> None:
+    reg = arg.reg
     if call.map is not None and (call.map is not reg.what or call.map_uid != reg.aux):
         raise Refuse(p.FIELD_OF_MAP, EINVAL,
                      f"timer pointer in R1 map_uid={call.map_uid} doesn't match map pointer in R2 "
@@ -248,10 +256,11 @@ def _map(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, re
     call.map, call.map_uid = reg.what, reg.aux
 
 
-def _key(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+def _key(w: Walk, call: Call, arg: Argument) -> None:
+    at, reg = arg.at, arg.reg
     if call.map is None:
         raise unsupported("a map key without a map")
-    memory(w, reg, at, call.map.key_size, False, False, None)
+    memory(w, Access(reg, at, 0, call.map.key_size), Use())
     fixed = not call.map.flags & BPF_F_INNER_MAP  # an inner map may be replaced by one with fewer elements
     if call.map.type.has_all_keys and w.env.rules.elides_null_checks and fixed:
         call.const_key = _constant_key(w, reg, call.map.key_size)
@@ -283,7 +292,8 @@ def _constant_key(w: Walk, reg: Reg, size: int) -> int:
     return int(slot.reg.num.value)
 
 
-def _value(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+def _value(w: Walk, call: Call, arg: Argument) -> None:
+    at, spec, _before, reg = arg
     if spec.maybe_null and is_null(reg):
         return
     if call.map is None:
@@ -291,60 +301,70 @@ def _value(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, 
     if call.map.type.gives == "socket" and reg.type & r.BASE in (
             r.SOCK_COMMON, r.SOCKET, r.TCP_SOCK, r.XDP_SOCK, r.BTF_ID):
         return
-    memory(w, reg, at, call.map.value_size, spec.write, False, call if spec.uninit else None)
+    memory(w, Access(reg, at, 0, call.map.value_size), Use(write=spec.write, uninit=spec.uninit), call)
 
 
-def _memory(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+def _memory(w: Walk, call: Call, arg: Argument) -> None:
+    at, spec, _before, reg = arg
     if spec.size and not (spec.maybe_null and is_null(reg)):
-        memory(w, reg, at, spec.size, spec.write, False, call if spec.uninit else None)
+        to = Access(reg, at, 0, spec.size)
+        memory(w, to, Use(write=spec.write, uninit=spec.uninit), call)
         if spec.aligned:
-            access.aligned(w, reg, at, 0, spec.size, strict=True)
+            aligned(w, to, strict=True)
 
 
-def _size(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+def _size(w: Walk, call: Call, arg: Argument) -> None:
+    at, spec, before, reg = arg
     assert before is not None
-    sized(w, reg, at, before.write, spec.kind is Arg.CONST_SIZE_OR_ZERO, before.uninit, call)
+    sized(w, reg, at, Use(before.write, spec.kind is Arg.CONST_SIZE_OR_ZERO, before.uninit), call)
 
 
-def _alloc_size(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+def _alloc_size(w: Walk, call: Call, arg: Argument) -> None:
+    at, reg = arg.at, arg.reg
     if reg.num.mask:
         raise Refuse(p.CONSTANT_ARGUMENT, EACCES, f"R{at} is not a known constant'")
     call.mem_size = reg.num.value
     w.precise(at)
 
 
-def _function(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+def _function(w: Walk, call: Call, arg: Argument) -> None:
+    reg = arg.reg
     call.subprog = reg.what
 
 
-def _const_string(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+def _const_string(w: Walk, call: Call, arg: Argument) -> None:
+    at, reg = arg.at, arg.reg
     used = reg.what
     if not used.frozen:
         raise Refuse(p.CONSTANT_STRING, EACCES, f"R{at} does not point to a readonly map'")
     if reg.num.mask:
         raise Refuse(p.CONSTANT_STRING, EACCES, f"R{at} is not a constant address'")
     start = reg.off + reg.num.smin
-    regions.map_value(w, reg, at, 0, used.value_size - start)
+    regions.map_value(w, Access(reg, at, 0, used.value_size - start))
     if b"\0" not in used.spec.data[start:]:
         raise Refuse(p.CONSTANT_STRING, EINVAL, "string is not zero-terminated")
 
 
-def _spin_lock(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+def _spin_lock(w: Walk, call: Call, arg: Argument) -> None:
+    at, reg = arg.at, arg.reg
     locks.spin(w, reg, at, call.helper.role == "lock", "bpf_spin")
 
 
-def _timer(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+def _timer(w: Walk, call: Call, arg: Argument) -> None:
+    at, reg = arg.at, arg.reg
     locks.map_field(reg, at, "timer", "bpf_timer")
     if call.map is not None:
         raise unsupported("a timer behind a map argument")
     call.map, call.map_uid = reg.what, reg.aux
 
 
-def _kptr_dest(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+def _kptr_dest(w: Walk, call: Call, arg: Argument) -> None:
+    at, reg = arg.at, arg.reg
     locks.kptr_dest(w, call, reg, at)
 
 
-def _dynptr(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None, reg: Reg) -> None:
+def _dynptr(w: Walk, call: Call, arg: Argument) -> None:
+    at, spec, _before, reg = arg
     dynptrs.argument(w, call, at, spec, reg)
 
 

@@ -16,6 +16,7 @@ from ebpfvm.verifier.machine.regs import Reg, known, pointer
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.state import ALL_INVALID, IRQ, ITER, IrqState, IterState, Slot
 from ebpfvm.verifier.memory import stack
+from ebpfvm.verifier.memory.uses import Access
 
 if TYPE_CHECKING:
     from ebpfvm.contract.kfunc import KfuncParam
@@ -50,7 +51,7 @@ def iterator(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
     if new:
         if any(slot is not None and ITER in slot.types for slot in slots):
             raise Refuse(p.ITERATOR_STATE, EINVAL, message)
-        stack.write(w, reg, at, 0, 8, None, -1)
+        stack.write(w, Access(reg, at, 0, 8), None, -1)
         made.extra["iter"] = (frame.no, index, kind)
         return
     good = all(isinstance(item, IterState) and item.kind == kind for item in states)
@@ -157,7 +158,7 @@ def irq_flag(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> 
     if saving:
         if holds:
             raise Refuse(p.IRQ_FLAG, EINVAL, message)
-        stack.write(w, reg, at, 0, 8, None, -1)
+        stack.write(w, Access(reg, at, 0, 8), None, -1)
         id = references.acquire(w, kind="irq")
         w.state.irq_id = id
         frame.stack_for_write()[index] = Slot(bytes([IRQ] * 8), IrqState(id, kind))

@@ -16,6 +16,7 @@ from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, is_null
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
 from ebpfvm.verifier.memory import btf_access, regions, struct_walk
+from ebpfvm.verifier.memory.uses import Access, Use
 
 if TYPE_CHECKING:
     from ebpfvm.contract.kfunc import KfuncParam
@@ -233,8 +234,8 @@ def _memory(w: Walk, at: int, param: KfuncParam, reg: Reg) -> None:
         return
     length = _INTS.get(param.type) or PLAIN[param.type]
     plain = r.with_type(reg, reg.type & ~r.MAYBE_NULL)
-    args_.memory(w, plain, at, length, False, True, None, dead_ok=True)
-    args_.memory(w, plain, at, length, True, True, None)
+    args_.memory(w, Access(plain, at, 0, length), Use(zero_ok=True, dead_ok=True))
+    args_.memory(w, Access(plain, at, 0, length), Use(write=True, zero_ok=True))
 
 
 def _sized(w: Walk, made: KfuncCall, at: int, param: KfuncParam, size: Reg) -> None:
@@ -242,8 +243,8 @@ def _sized(w: Walk, made: KfuncCall, at: int, param: KfuncParam, size: Reg) -> N
     buffer = w.regs[at] or _UNSET
     if not is_null(buffer) or "opt" not in param.suffixes:
         try:
-            args_.sized(w, size, at + 1, False, True, False, None)
-            args_.sized(w, size, at + 1, True, True, False, None)
+            args_.sized(w, size, at + 1, Use(zero_ok=True))
+            args_.sized(w, size, at + 1, Use(write=True, zero_ok=True))
         except Refuse as refused:
             both = f"R{at} and R{at + 1}" if w.env.rules.register_names_in_messages else f"arg#{at - 1} arg#{at}"
             raise Refuse(refused.property, refused.errno,

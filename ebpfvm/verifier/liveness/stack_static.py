@@ -215,7 +215,7 @@ class Analysis:
                         old[0][number] = now
                         changed = True
                         if self.log is not None:
-                            stack_static_log.joined(self.log, pc, target, f"r{number}", was, track, now)
+                            stack_static_log.joined(self.log, f"{pc} -> {target} r{number}", was, track, now)
         if old[1] != slots:
             for slot in sorted({*old[1], *slots}):
                 was, track = old[1].get(slot), slots.get(slot)
@@ -224,7 +224,7 @@ class Analysis:
                     old[1][slot] = now
                     changed = True
                     if self.log is not None:
-                        stack_static_log.joined(self.log, pc, target, f"fp{-8 * slot - 8}", was, track, now)
+                        stack_static_log.joined(self.log, f"{pc} -> {target} fp{-8 * slot - 8}", was, track, now)
         return changed
 
     def _record(self, one: Instance, transfer: Transfer, points: dict[int, _Point]) -> dict[int, list[Track]]:

@@ -42,9 +42,9 @@ def transition(log: Log, pc: int, before: Point, behind: Point) -> None:
         log.detail(f"{pc:3d}: {log.insn_text(pc)}{''.join(parts)}")
 
 
-def joined(log: Log, pc: int, target: int, place: str, was: Track, track: Track, now: Track) -> None:
+def joined(log: Log, where: str, was: Track, track: Track, now: Track) -> None:
     """Print that two paths meet with different values."""
-    log.detail(f"arg JOIN insn {pc} -> {target} {place}: {text(was)} + {text(track)} => {text(now)}")
+    log.detail(f"arg JOIN insn {where}: {text(was)} + {text(track)} => {text(now)}")
 
 
 def tracks(log: Log, env: Env, item: Subprog, points: dict[int, Point]) -> None:

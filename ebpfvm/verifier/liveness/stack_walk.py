@@ -239,7 +239,7 @@ class WalkLiveness:
                 continue
             changed = True
             if self._log is not None:
-                self._changed(found, frame, at, marks, mask, written)
+                self._changed(found, frame, at, mask, written)
             live[at], all_write[at] = mask, written
             for before in order.before[at]:
                 if before <= at:
@@ -249,8 +249,8 @@ class WalkLiveness:
                     heappush(work, before)
         return changed
 
-    def _changed(self, found: _Instance, frame: int, at: int, marks: _Marks, mask: int, written: int) -> None:
-        pc = found.order.slots[at]
+    def _changed(self, found: _Instance, frame: int, at: int, mask: int, written: int) -> None:
+        pc, marks = found.order.slots[at], found.frames[frame]
         if not (marks.reads[at] or marks.writes[at] or pc == found.chain[-1] or self._prune[pc]):
             return
         assert self._log is not None

@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.isa import codes as c
-from ebpfvm.verifier.domain import tnum
-from ebpfvm.verifier.domain.format import unum
-from ebpfvm.verifier.domain.width import U64_MAX
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, known, type_name
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.state import ALL_SPILL
 from ebpfvm.verifier.memory import btf_access, context, regions, stack
-from ebpfvm.verifier.report import show
+from ebpfvm.verifier.memory.alignment import aligned
+from ebpfvm.verifier.memory.uses import Access
 from ebpfvm.verifier.values.alu import READ_ONLY, unreadable
 
 if TYPE_CHECKING:
@@ -27,37 +25,8 @@ if TYPE_CHECKING:
 
     Step = Callable[[Walk], int]
 
-_STRICT_NAMES = {r.FLOW_KEYS: "flow keys ", r.MAP_VALUE: "value ", r.MAP_KEY: "key ", r.CTX: "context ",
-                 r.STACK: "stack ", r.SOCKET: "sock ", r.SOCK_COMMON: "sock_common ", r.TCP_SOCK: "tcp_sock ",
-                 r.XDP_SOCK: "xdp_sock "}
 # Kinds that one instruction may not mix with others, because its code is rewritten (reg_type_mismatch_ok).
 _REWRITTEN = frozenset({r.CTX, r.SOCKET, r.SOCK_COMMON, r.TCP_SOCK, r.XDP_SOCK, r.BTF_ID, r.ARENA})
-
-
-def aligned(w: Walk, reg: Reg, number: int, off: int, size: int, strict: bool = False) -> None:
-    """Check alignment: always on the stack, and everywhere with BPF_F_STRICT_ALIGNMENT (check_ptr_alignment)."""
-    base = reg.type & r.BASE
-    strict = strict or w.env.strict or base == r.STACK
-    if not strict or size == 1:
-        return
-    num = reg.num
-    fixed = reg.off + off
-    if not num.mask and not (num.value + fixed) % size and base not in r.PKT_TYPES:
-        return
-    one_offset = w.env.rules.offset_in_var_off
-    variable = show.tnum(num.value, num.mask) if one_offset or num.mask else unum(num.value & U64_MAX)
-    if base in r.PKT_TYPES:
-        sum_ = tnum.add((num.value, num.mask), (fixed + 2 & U64_MAX, 0))
-        if not tnum.is_aligned(sum_, size):
-            middle = f"+{off}" if one_offset else f"+{reg.off}+{off}"
-            raise Refuse(p.ALIGNMENT, EACCES, f"misaligned packet access off 2+{variable}{middle} size {size}")
-        return
-    if not tnum.is_aligned(tnum.add((num.value, num.mask), (fixed & U64_MAX, 0)), size):
-        name = _STRICT_NAMES.get(base, "")
-        if one_offset:
-            whole = tnum.add((num.value, num.mask), (reg.off & U64_MAX, 0))
-            raise Refuse(p.ALIGNMENT, EACCES, f"misaligned {name}access off {show.tnum(*whole)}+{off} size {size}")
-        raise Refuse(p.ALIGNMENT, EACCES, f"misaligned {name}access off {variable}+{reg.off}+{off} size {size}")
 
 
 def mixed(w: Walk, pc: int, type: int, trust_ok: bool = False) -> None:
@@ -97,7 +66,7 @@ def build_load(w: Walk, pc: int, insn: Insn) -> Step:
                 w.remember(stack.flags(w.frame.no, -off - 1 >> 3))
                 mixed(w, pc, r.STACK)
                 return after
-        load(w, base, src, off, size, dst, sign)
+        load(w, Access(base, src, off, size), dst, sign)
         mixed(w, pc, base.type, trust_ok=True)
         return after
     return step
@@ -114,7 +83,7 @@ def build_store(w: Walk, pc: int, insn: Insn) -> Step:
             base = w.regs[dst]
             if base is None:
                 raise unreadable(dst)
-            store(w, base, dst, off, size, constant, -1)
+            store(w, Access(base, dst, off, size), constant, -1)
             mixed(w, pc, base.type)
             return after
         return step_st
@@ -127,27 +96,27 @@ def build_store(w: Walk, pc: int, insn: Insn) -> Step:
         base = regs[dst]
         if base is None:
             raise unreadable(dst)
-        store(w, base, dst, off, size, value, src)
+        store(w, Access(base, dst, off, size), value, src)
         mixed(w, pc, base.type)
         return after
     return step
 
 
-def load(w: Walk, reg: Reg, number: int, off: int, size: int, dst: int, sign: bool = False,
-         strict: bool = False) -> None:
-    """Load `size` bytes into `dst` (-1: only check).
+def load(w: Walk, to: Access, dst: int, sign: bool = False, strict: bool = False) -> None:
+    """Load bytes into `dst` (-1: only check).
 
     Args:
         strict: require alignment in any memory.
     """
+    reg, size = to.reg, to.size
     base = reg.type & r.BASE
     if base == r.STACK or w.env.strict or strict:
-        aligned(w, reg, number, off, size, strict)
+        aligned(w, to, strict)
     if reg.type == r.STACK:
-        stack.read(w, reg, number, off, size, dst)
+        stack.read(w, to, dst)
         result = w.regs[dst] if dst >= 0 else None
     else:
-        result = _loaders(base)(w, reg, number, off, size)
+        result = _loaders(base)(w, to)
     if dst < 0:
         return
     assert result is not None
@@ -163,11 +132,12 @@ def load(w: Walk, reg: Reg, number: int, off: int, size: int, dst: int, sign: bo
     w.regs[dst] = result
 
 
-def _loaders(base: int) -> Callable[[Walk, Reg, int, int, int], Reg]:
+def _loaders(base: int) -> Callable[[Walk, Access], Reg]:
     return _LOADERS.get(base, _no_memory)
 
 
-def _no_memory(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
+def _no_memory(w: Walk, to: Access) -> Reg:
+    reg, number = to.reg, to.number
     raise Refuse(_unusable(reg), EACCES, f"R{number} invalid mem access '{type_name(reg.type)}'")
 
 
@@ -178,16 +148,17 @@ def _unusable(reg: Reg) -> p.Property:
     return p.NOT_A_POINTER if reg.type == SCALAR else p.OPAQUE_POINTER
 
 
-def _load_map_key(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
-    regions.region(w, reg, number, off, size, reg.what.key_size)
+def _load_map_key(w: Walk, to: Access) -> Reg:
+    regions.region(w, to, to.reg.what.key_size)
     return UNKNOWN_SCALAR
 
 
-def _load_map_value(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
+def _load_map_value(w: Walk, to: Access) -> Reg:
+    reg, _number, off, size = to
     if reg.type != r.MAP_VALUE:
-        return _no_memory(w, reg, number, off, size)
-    regions.map_rights(w, reg, off, size, False)
-    field = regions.map_value(w, reg, number, off, size)
+        return _no_memory(w, to)
+    regions.map_rights(w, to, False)
+    field = regions.map_value(w, to)
     if field is not None:
         if w.insn.code & 0xE0 != c.BPF_MEM or w.insn.code & 7 != c.BPF_LDX:
             raise Refuse(p.KPTR_ACCESS, EACCES, "kptr in map can only be accessed using BPF_MEM instruction mode")
@@ -203,18 +174,19 @@ def _constant(data: bytes, at: int, size: int, sign: bool) -> Reg:
     return known(int.from_bytes(data[at:at + size].ljust(size, b"\0"), "little", signed=sign))
 
 
-def _load_mem(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
-    if reg.type & r.MAYBE_NULL:
-        return _no_memory(w, reg, number, off, size)
-    if not (reg.type & r.RDONLY and reg.type & r.UNTRUSTED):
-        regions.region(w, reg, number, off, size, reg.what)
+def _load_mem(w: Walk, to: Access) -> Reg:
+    if to.reg.type & r.MAYBE_NULL:
+        return _no_memory(w, to)
+    if not (to.reg.type & r.RDONLY and to.reg.type & r.UNTRUSTED):
+        regions.region(w, to, to.reg.what)
     return UNKNOWN_SCALAR
 
 
-def _load_ctx(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
+def _load_ctx(w: Walk, to: Access) -> Reg:
+    reg, size = to.reg, to.size
     if reg.type != r.CTX:
-        return _no_memory(w, reg, number, off, size)
-    at = regions.context(w, reg, number, off, size)
+        return _no_memory(w, to)
+    at = regions.context(w, to)
     return UNKNOWN_SCALAR if at is None else ctx_field(w, at, size)
 
 
@@ -230,40 +202,41 @@ def ctx_field(w: Walk, off: int, size: int) -> Reg:
 _PACKET_BOUNDS = frozenset({"pkt", "pkt_meta", "pkt_end"})
 
 
-def _load_packet(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
-    if reg.type & ~r.BASE:
-        return _no_memory(w, reg, number, off, size)
-    regions.packet(w, reg, number, off, size)
+def _load_packet(w: Walk, to: Access) -> Reg:
+    if to.reg.type & ~r.BASE:
+        return _no_memory(w, to)
+    regions.packet(w, to)
     return UNKNOWN_SCALAR
 
 
-def _load_flow_keys(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
-    regions.flow_keys(w, reg, number, off, size)
+def _load_flow_keys(w: Walk, to: Access) -> Reg:
+    regions.flow_keys(w, to)
     return UNKNOWN_SCALAR
 
 
-def _load_tp_buffer(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
-    regions.tp_buffer(w, reg, number, off, size)
+def _load_tp_buffer(w: Walk, to: Access) -> Reg:
+    regions.tp_buffer(w, to)
     return UNKNOWN_SCALAR
 
 
-def _load_sock(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
-    if reg.type & ~r.BASE:
-        return _no_memory(w, reg, number, off, size)
-    regions.socket(w, reg, number, off, size)
+def _load_sock(w: Walk, to: Access) -> Reg:
+    if to.reg.type & ~r.BASE:
+        return _no_memory(w, to)
+    regions.socket(w, to)
     return UNKNOWN_SCALAR
 
 
-def _load_btf(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
-    if reg.type & r.MAYBE_NULL:
-        return _no_memory(w, reg, number, off, size)
-    return btf_access.load(w, reg, number, off, size)
+def _load_btf(w: Walk, to: Access) -> Reg:
+    if to.reg.type & r.MAYBE_NULL:
+        return _no_memory(w, to)
+    return btf_access.load(w, to)
 
 
-def _load_map_ptr(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
+def _load_map_ptr(w: Walk, to: Access) -> Reg:
+    reg = to.reg
     if reg.type != r.MAP_PTR:
-        return _no_memory(w, reg, number, off, size)
-    return btf_access.load_map_ptr(w, reg, number, off, size)
+        return _no_memory(w, to)
+    return btf_access.load_map_ptr(w, to)
 
 
 _LOADERS = {r.MAP_KEY: _load_map_key, r.MAP_VALUE: _load_map_value, r.MEM: _load_mem, r.CTX: _load_ctx,
@@ -275,36 +248,36 @@ _LOADERS = {r.MAP_KEY: _load_map_key, r.MAP_VALUE: _load_map_value, r.MEM: _load
 # -- stores ---------------------------------------------------------------------------------------------------------
 
 
-def store(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None, source: int,
-          strict: bool = False) -> None:
+def store(w: Walk, to: Access, value: Reg | None, source: int, strict: bool = False) -> None:
     """Store a value.
 
     Args:
         value: None for unknown bytes.
         source: register that is stored, -1 for none.
     """
+    reg = to.reg
     base = reg.type & r.BASE
     if base == r.STACK or w.env.strict or strict:
-        aligned(w, reg, number, off, size, strict)
+        aligned(w, to, strict)
     if reg.type == r.STACK:
-        stack.write(w, reg, number, off, size, value, source)
+        stack.write(w, to, value, source)
         return
     handler = _STORERS.get(base)
     if handler is None:
-        _no_memory(w, reg, number, off, size)
+        _no_memory(w, to)
     else:
-        handler(w, reg, number, off, size, value)
+        handler(w, to, value)
 
 
-def _store_map_key(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
-    raise Refuse(p.READ_ONLY_MEMORY, EACCES, f"write to change key R{number} not allowed")
+def _store_map_key(w: Walk, to: Access, value: Reg | None) -> None:
+    raise Refuse(p.READ_ONLY_MEMORY, EACCES, f"write to change key R{to.number} not allowed")
 
 
-def _store_map_value(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
-    if reg.type != r.MAP_VALUE:
-        _no_memory(w, reg, number, off, size)
-    regions.map_rights(w, reg, off, size, True)
-    field = regions.map_value(w, reg, number, off, size)
+def _store_map_value(w: Walk, to: Access, value: Reg | None) -> None:
+    if to.reg.type != r.MAP_VALUE:
+        _no_memory(w, to)
+    regions.map_rights(w, to, True)
+    field = regions.map_value(w, to)
     if field is not None:
         _store_kptr(w, field, value)
 
@@ -327,18 +300,20 @@ def _store_kptr(w: Walk, field: Special, value: Reg | None) -> None:
     btf_access.kptr_match(w, field, value, insn.src)
 
 
-def _store_mem(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
+def _store_mem(w: Walk, to: Access, value: Reg | None) -> None:
+    reg, number = to.reg, to.number
     if reg.type & r.MAYBE_NULL:
-        _no_memory(w, reg, number, off, size)
+        _no_memory(w, to)
     if reg.type & r.RDONLY:
         raise Refuse(p.READ_ONLY_MEMORY, EACCES, f"R{number} cannot write into {type_name(reg.type)}")
-    regions.region(w, reg, number, off, size, reg.what)
+    regions.region(w, to, reg.what)
 
 
-def _store_ctx(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
+def _store_ctx(w: Walk, to: Access, value: Reg | None) -> None:
+    reg, _number, off, size = to
     if reg.type != r.CTX:
-        _no_memory(w, reg, number, off, size)
-    at = regions.context(w, reg, number, off, size)
+        _no_memory(w, to)
+    at = regions.context(w, to)
     if at is None:
         return
     off, env = at, w.env
@@ -349,37 +324,39 @@ def _store_ctx(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg |
         context.give_packet(w, value, off, size)
 
 
-def _store_packet(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
-    if reg.type & ~r.BASE:
-        _no_memory(w, reg, number, off, size)
+def _store_packet(w: Walk, to: Access, value: Reg | None) -> None:
+    if to.reg.type & ~r.BASE:
+        _no_memory(w, to)
     if not w.env.prog_type.packet_write:
         raise Refuse(p.PACKET_WRITE, EACCES, "cannot write into packet")
-    regions.packet(w, reg, number, off, size)
+    regions.packet(w, to)
 
 
-def _store_flow_keys(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
-    regions.flow_keys(w, reg, number, off, size)
+def _store_flow_keys(w: Walk, to: Access, value: Reg | None) -> None:
+    regions.flow_keys(w, to)
 
 
-def _store_tp_buffer(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
-    regions.tp_buffer(w, reg, number, off, size)
+def _store_tp_buffer(w: Walk, to: Access, value: Reg | None) -> None:
+    regions.tp_buffer(w, to)
 
 
-def _store_sock(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
+def _store_sock(w: Walk, to: Access, value: Reg | None) -> None:
+    reg, number = to.reg, to.number
     if reg.type & ~r.BASE:
-        _no_memory(w, reg, number, off, size)
+        _no_memory(w, to)
     raise Refuse(p.READ_ONLY_MEMORY, EACCES, f"R{number} cannot write into {type_name(reg.type)}")
 
 
-def _store_btf(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
-    if reg.type & r.MAYBE_NULL:
-        _no_memory(w, reg, number, off, size)
-    btf_access.store(w, reg, number, off, size)
+def _store_btf(w: Walk, to: Access, value: Reg | None) -> None:
+    if to.reg.type & r.MAYBE_NULL:
+        _no_memory(w, to)
+    btf_access.store(w, to)
 
 
-def _store_map_ptr(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None) -> None:
+def _store_map_ptr(w: Walk, to: Access, value: Reg | None) -> None:
+    reg = to.reg
     if reg.type != r.MAP_PTR:
-        _no_memory(w, reg, number, off, size)
+        _no_memory(w, to)
     raise Refuse(p.READ_ONLY_MEMORY, EACCES, f"only read from {btf_access.map_struct(reg)} is supported")
 
 
@@ -387,74 +364,3 @@ _STORERS = {r.MAP_KEY: _store_map_key, r.MAP_VALUE: _store_map_value, r.MEM: _st
             r.PKT: _store_packet, r.PKT_META: _store_packet, r.FLOW_KEYS: _store_flow_keys, r.SOCKET: _store_sock,
             r.SOCK_COMMON: _store_sock, r.TCP_SOCK: _store_sock, r.XDP_SOCK: _store_sock, r.BTF_ID: _store_btf,
             r.MAP_PTR: _store_map_ptr, r.TP_BUFFER: _store_tp_buffer}
-
-
-# -- atomics --------------------------------------------------------------------------------------------------------
-
-_NOT_ATOMIC = frozenset({r.CTX, r.PKT, r.PKT_META, r.FLOW_KEYS, r.SOCKET, r.SOCK_COMMON, r.TCP_SOCK, r.XDP_SOCK})
-
-
-def build_atomic(w: Walk, pc: int, insn: Insn) -> Step:
-    """Return the step for read-modify-write, load-acquire and store-release (check_atomic)."""
-    after = pc + 1
-    size = c.SIZE_BYTES[insn.code & 0x18]
-
-    def rmw(w: Walk) -> int:
-        _rmw(w, insn, size)
-        return after
-
-    def acquire(w: Walk) -> int:
-        base = _readable(w, insn.src)
-        if w.env.rules.acquires_by_pointer_first:
-            _atomic_ok(base, insn.src, "loads from")
-        if insn.dst == 10:
-            raise Refuse(p.FRAME_POINTER, EACCES, READ_ONLY)
-        load(w, base, insn.src, insn.off, size, insn.dst, strict=True)
-        _atomic_ok(_readable(w, insn.src), insn.src, "loads from")  # the load may have overwritten the pointer
-        mixed(w, pc, base.type, trust_ok=True)
-        return after
-
-    def release(w: Walk) -> int:
-        value = _readable(w, insn.src)
-        base = _readable(w, insn.dst)
-        store(w, base, insn.dst, insn.off, size, value, insn.src, strict=True)
-        _atomic_ok(base, insn.dst, "stores into")
-        mixed(w, pc, base.type)
-        return after
-
-    if insn.imm == c.BPF_LOAD_ACQ:
-        return acquire
-    return release if insn.imm == c.BPF_STORE_REL else rmw
-
-
-def _readable(w: Walk, number: int) -> Reg:
-    value = w.regs[number]
-    if value is None:
-        raise unreadable(number)
-    return value
-
-
-def _atomic_ok(reg: Reg, number: int, what: str) -> None:
-    if reg.type in _NOT_ATOMIC:
-        raise Refuse(p.ATOMIC_OPERAND, EACCES, f"BPF_ATOMIC {what} R{number} {type_name(reg.type)} is not allowed")
-
-
-def _rmw(w: Walk, insn: Insn, size: int) -> None:
-    if size not in (4, 8):
-        raise Refuse(p.INVALID_INSN, EINVAL, "invalid atomic operand size")
-    _readable(w, insn.src)
-    base = _readable(w, insn.dst)
-    if insn.imm == c.BPF_CMPXCHG:
-        _readable(w, 0)
-    _atomic_ok(base, insn.dst, "stores into")
-    target = -1
-    if insn.imm & c.BPF_FETCH:
-        target = 0 if insn.imm == c.BPF_CMPXCHG else insn.src
-        if target == 10:
-            raise Refuse(p.FRAME_POINTER, EACCES, READ_ONLY)
-        w.regs[target] = UNKNOWN_SCALAR
-        base = _readable(w, insn.dst)  # it may be the same register, and is a number then
-    load(w, base, insn.dst, insn.off, size, -1, strict=True)
-    if target >= 0:
-        load(w, base, insn.dst, insn.off, size, target, strict=True)
-    store(w, base, insn.dst, insn.off, size, None, -1, strict=True)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.machine.env import Env
     from ebpfvm.verifier.machine.special_fields import Special
     from ebpfvm.verifier.machine.walk import Walk
+    from ebpfvm.verifier.memory.uses import Access
 
 _RCU_PROTECTED = frozenset({"cgroup", "bpf_cpumask", "task_struct", "bpf_crypto_ctx"})
 
@@ -96,7 +97,8 @@ def _mismatch(field: Special, target: StructType, value: Reg, number: int, named
 # -- loads and stores -----------------------------------------------------------------------------------------------
 
 
-def _position(w: Walk, reg: Reg, number: int, off: int) -> int:
+def _position(w: Walk, to: Access) -> int:
+    reg, number, off, _size = to
     name, num = reg.what.name, reg.num
     negative = off + reg.off < 0
     if not w.env.rules.offset_in_var_off and negative:
@@ -111,35 +113,37 @@ def _position(w: Walk, reg: Reg, number: int, off: int) -> int:
     return at
 
 
-def load(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
+def load(w: Walk, to: Access) -> Reg:
     """Return the result of a read through a pointer to a struct."""
+    reg, number, _off, size = to
     view = packet_view(w, reg)
     if view is not None:
-        return _load_packet_field(w, view, reg, number, off, size)
+        return _load_packet_field(w, view, to)
     if reg.what.btf is None:
         if not w.env.gpl:
             raise Refuse(p.GPL_ONLY, EINVAL,
                          f"Cannot access kernel 'struct {reg.what.name}' from non-GPL compatible program")
-        return struct_walk.load(w, reg, number, _position(w, reg, number, off), size)
-    at = _position(w, reg, number, off)
+        return struct_walk.load(w, to._replace(off=_position(w, to)))
+    at = _position(w, to)
     struct_walk.own_memory(reg, number, at)
     walk(w, reg.what, at, size)
     return UNKNOWN_SCALAR
 
 
-def store(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
+def store(w: Walk, to: Access) -> None:
     """Check a write through a pointer to a struct: only objects that the program allocated may be written."""
+    reg, number, off, size = to
     view = packet_view(w, reg)
     if view is not None:
         unmodified(w, reg, number)
         if view.ctx_access(off, size, True) is None:
             raise Refuse(p.CONTEXT_ACCESS, EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
         return
-    at = _position(w, reg, number, off)
+    at = _position(w, to)
     member = w.env.prog_type.struct_writes.get(reg.what.name) if reg.what.btf is None else None
     if w.env.prog_type.struct_writes and reg.what.btf is None and not (
             w.env.rules.untrusted_structs_read_only and reg.type & r.UNTRUSTED):
-        struct_walk.write_member(w, reg, number, member, at, size)
+        struct_walk.write_member(w, to._replace(off=at), member)
         return
     if reg.what.btf is None or not reg.type & r.ALLOC or reg.type & (r.UNTRUSTED | r.PERCPU):
         raise Refuse(p.STRUCT_WRITE, EACCES, "only read is supported")
@@ -160,7 +164,8 @@ def packet_view(w: Walk, reg: Reg) -> ProgType | None:
         return None
 
 
-def _load_packet_field(w: Walk, view: ProgType, reg: Reg, number: int, off: int, size: int) -> Reg:
+def _load_packet_field(w: Walk, view: ProgType, to: Access) -> Reg:
+    reg, number, off, size = to
     unmodified(w, reg, number)
     item = view.ctx_access(off, size, False)
     if item is None:
@@ -220,8 +225,9 @@ def map_struct(reg: Reg) -> str:
     return str(reg.what.type.kernel_struct)
 
 
-def load_map_ptr(w: Walk, reg: Reg, number: int, off: int, size: int) -> Reg:
+def load_map_ptr(w: Walk, to: Access) -> Reg:
     """Return the result of a read of a map's own struct (check_ptr_to_map_access)."""
+    reg, number, off, size = to
     name = map_struct(reg)
     if reg.type == r.MAP_PTR and not name:
         raise Refuse(p.STRUCT_ACCESS, ENOTSUPP, f"map_ptr access not supported for map type {reg.what.number}")

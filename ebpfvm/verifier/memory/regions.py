@@ -15,6 +15,7 @@ from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import Reg, type_name
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
+from ebpfvm.verifier.memory.uses import Access
 from ebpfvm.verifier.report import show
 from ebpfvm.verifier.values.pointers import MAX_VAR_OFF
 
@@ -39,23 +40,25 @@ def parts(w: Walk, reg: Reg, off: int) -> tuple[int, int, int, int]:
     return off + reg.off, num.smin, num.smin, num.umax
 
 
-def region(w: Walk, reg: Reg, number: int, off: int, size: int, limit: int, zero_ok: bool = False) -> None:
+def region(w: Walk, to: Access, limit: int, zero_ok: bool = False) -> None:
     """Check that every possible offset of the register stays within `limit` bytes (check_mem_region_access)."""
-    off, smin, low, umax = parts(w, reg, off)
+    reg, number = to.reg, to.number
+    off, smin, low, umax = parts(w, reg, to.off)
     if smin < 0 and (smin == S64_MIN or smin + off < 0):
         raise Refuse(bounds(reg), EACCES, NEGATIVE % number)
-    _inside(reg, number, low + off, size, limit, zero_ok, "min")
+    _inside(to, low + off, limit, zero_ok, "min")
     if umax >= MAX_VAR_OFF:
         raise Refuse(bounds(reg), EACCES,
                      f"R{number} unbounded memory access, make sure to bounds check any such access")
-    _inside(reg, number, umax + off, size, limit, zero_ok, "max")
+    _inside(to, umax + off, limit, zero_ok, "max")
 
 
-def _inside(reg: Reg, number: int, off: int, size: int, limit: int, zero_ok: bool, which: str) -> None:
-    if off >= 0 and off + size <= limit and (size > 0 or (size == 0 and zero_ok)):
+def _inside(to: Access, at: int, limit: int, zero_ok: bool, which: str) -> None:
+    size = to.size
+    if at >= 0 and at + size <= limit and (size > 0 or (size == 0 and zero_ok)):
         return
-    raise Refuse(bounds(reg), EACCES, outside(reg, number, off, size, limit),
-                 f"R{number} {which} value is outside of the allowed memory range")
+    raise Refuse(bounds(to.reg), EACCES, outside(to._replace(off=at), limit),
+                 f"R{to.number} {which} value is outside of the allowed memory range")
 
 
 def bounds(reg: Reg) -> p.Property:
@@ -68,8 +71,9 @@ def bounds(reg: Reg) -> p.Property:
     return p.PACKET_BOUNDS if base in r.PKT_ANY else p.MEMORY_BOUNDS
 
 
-def outside(reg: Reg, number: int, off: int, size: int, limit: int) -> str:
+def outside(to: Access, limit: int) -> str:
     """Return the line that describes the access."""
+    reg, number, off, size = to
     base = reg.type & r.BASE
     if base == r.MAP_KEY:
         return f"invalid access to map key, key_size={limit} off={off} size={size}"
@@ -82,8 +86,9 @@ def outside(reg: Reg, number: int, off: int, size: int, limit: int) -> str:
     return f"invalid access to memory, mem_size={limit} off={off} size={size}"
 
 
-def tp_buffer(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
+def tp_buffer(w: Walk, to: Access) -> None:
     """Check an access to the buffer of a writable raw tracepoint, whose size is known when it is attached."""
+    reg, number, off, size = to
     num = reg.num
     start = off + reg.off + (num.value if w.env.rules.offset_in_var_off and not num.mask else 0)
     if start < 0 and w.env.rules.offset_in_var_off:
@@ -101,11 +106,11 @@ def tp_buffer(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
 # -- map values ---------------------------------------------------------------------------------------------------
 
 
-def map_value(w: Walk, reg: Reg, number: int, off: int, size: int, zero_ok: bool = False,
-              direct: bool = True) -> Special | None:
+def map_value(w: Walk, to: Access, zero_ok: bool = False, direct: bool = True) -> Special | None:
     """Check bounds and special fields of a map value; return the kptr that the access hits, or None."""
+    reg, _number, off, size = to
     used = reg.what
-    region(w, reg, number, off, size, used.value_size, zero_ok)
+    region(w, to, used.value_size, zero_ok)
     if not used.fields:
         return None
     fixed = off + reg.off
@@ -132,8 +137,9 @@ def _special(reg: Reg, item: Special, fixed: int, size: int, direct: bool) -> No
         raise Refuse(p.KPTR_ACCESS, EACCES, f"{name} access size must be BPF_DW")
 
 
-def map_rights(w: Walk, reg: Reg, off: int, size: int, write: bool) -> None:
+def map_rights(w: Walk, to: Access, write: bool) -> None:
     """Check BPF_F_RDONLY_PROG and BPF_F_WRONLY_PROG (check_map_access_type)."""
+    reg, _number, off, size = to
     flags = reg.what.flags
     at = reg.off + off + reg.num.smin if w.env.rules.offset_in_var_off else reg.off + off
     if write and flags & 1 << 7:
@@ -147,12 +153,13 @@ def map_rights(w: Walk, reg: Reg, off: int, size: int, write: bool) -> None:
 # -- packets ------------------------------------------------------------------------------------------------------
 
 
-def packet(w: Walk, reg: Reg, number: int, off: int, size: int, zero_ok: bool = False) -> None:
+def packet(w: Walk, to: Access, zero_ok: bool = False) -> None:
     """Check that an access is within the range that comparisons with the end have proven (check_packet_access)."""
+    reg, number, off, size = to
     if w.env.rules.offset_in_var_off:
         if reg.what < 0:
             raise Refuse(p.PACKET_BOUNDS, EINVAL, f"R{number} offset is outside of the packet")
-        region(w, reg, number, off, size, reg.what, zero_ok)
+        region(w, to, reg.what, zero_ok)
         return
     if reg.num.smin < 0:
         raise Refuse(p.PACKET_BOUNDS, EACCES, NEGATIVE % number)
@@ -161,7 +168,7 @@ def packet(w: Walk, reg: Reg, number: int, off: int, size: int, zero_ok: bool = 
     if reg.what < 0:
         raise Refuse(p.PACKET_BOUNDS, EINVAL, outside_text)
     if at < 0 or at + size > reg.what or not (size > 0 or zero_ok):
-        raise Refuse(p.PACKET_BOUNDS, EACCES, outside(reg, number, at, size, reg.what), outside_text)
+        raise Refuse(p.PACKET_BOUNDS, EACCES, outside(to._replace(off=at), reg.what), outside_text)
 
 
 # -- contexts -----------------------------------------------------------------------------------------------------
@@ -184,13 +191,14 @@ def unmodified(w: Walk, reg: Reg, number: int, fixed_ok: bool = False) -> None:
             raise Refuse(p.MODIFIED_POINTER, EACCES, message)
 
 
-def context(w: Walk, reg: Reg, number: int, off: int, size: int, zero_ok: bool = False) -> int | None:
+def context(w: Walk, to: Access, zero_ok: bool = False) -> int | None:
     """Return the offset of an access in the context; None if the context is plain memory and the access is inside."""
+    reg, number, off, _size = to
     kind = w.env.prog_type
     if kind.args:
         raise unsupported(f"the {kind.args} in {kind.name} programs")
     if kind.ctx_offsets == "any":
-        region(w, reg, number, off, size, kind.ctx_size, zero_ok)
+        region(w, to, kind.ctx_size, zero_ok)
         return None
     unmodified(w, reg, number, fixed_ok=kind.ctx_offsets == "fixed")
     return off + reg.off
@@ -203,8 +211,9 @@ _ADDRESSES = frozenset({24, *range(28, 44, 4), 52, *range(56, 72, 4)})
 _NARROW = frozenset({4, 8, 12, 44, 72, 76})
 
 
-def socket(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
+def socket(w: Walk, to: Access) -> None:
     """Check an access to fields of bpf_sock, bpf_tcp_sock or bpf_xdp_sock (uapi/linux/bpf.h; net/core/filter.c)."""
+    reg, number, off, size = to
     if reg.num.smin < 0:
         raise Refuse(p.STRUCT_ACCESS, EACCES, NEGATIVE % number)
     at = off + reg.off
@@ -234,8 +243,9 @@ def _sock(off: int, size: int, common: bool) -> bool:
     return size == 4
 
 
-def flow_keys(w: Walk, reg: Reg, number: int, off: int, size: int) -> None:
+def flow_keys(w: Walk, to: Access) -> None:
     """Check an access to struct bpf_flow_keys."""
+    reg, number, off, size = to
     if reg.num.mask:
         raise Refuse(p.MEMORY_BOUNDS, EACCES,
                      f"R{number} invalid variable offset to flow keys: off={off}, var_off="

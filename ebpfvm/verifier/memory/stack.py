@@ -34,18 +34,19 @@ from ebpfvm.verifier.values.pointers import MAX_VAR_OFF
 if TYPE_CHECKING:
     from ebpfvm.verifier.machine.state import Frame
     from ebpfvm.verifier.machine.walk import Walk
+    from ebpfvm.verifier.memory.uses import Access, Use
 
 _UNSPILLABLE = (SCALAR, r.DYNPTR)
 _SPECIAL = (SPILL, DYN, ITER, IRQ)
 
 
-def within_bounds(w: Walk, reg: Reg, number: int, off: int, size: int, verb: str) -> tuple[int, int]:
+def within_bounds(w: Walk, to: Access, verb: str) -> tuple[int, int]:
     """Return the first byte and one past the last that an access may touch, as frame offsets.
 
     Args:
-        off: offset of the instruction.
         verb: " read from", " write to" or "" for messages.
     """
+    reg, number, off, size = to
     off += reg.off
     num = reg.num
     if not num.mask:
@@ -76,22 +77,23 @@ def flags(frame: int, slot: int) -> int:
 # -- write ------------------------------------------------------------------------------------------------------
 
 
-def write(w: Walk, reg: Reg, number: int, off: int, size: int, value: Reg | None, source: int) -> None:
+def write(w: Walk, to: Access, value: Reg | None, source: int) -> None:
     """Store `value` (None: bytes of unknown content, as helpers write them).
 
     Args:
-        reg, number: the pointer.
         source: register that is stored, -1 for an immediate or a helper's write.
     """
-    low, high = within_bounds(w, reg, number, off, size, " write to")
+    reg = to.reg
+    low, high = within_bounds(w, to, " write to")
     frame = w.state.frames[reg.what]
     if reg.num.mask:
-        _write_variable(w, frame, low, high, value, source)
+        _write_variable(w, frame, (low, high), value, source)
     else:
-        _write_fixed(w, frame, low, size, value, source)
+        _write_fixed(w, frame, (low, high), value, source)
 
 
-def _write_fixed(w: Walk, frame: Frame, off: int, size: int, value: Reg | None, source: int) -> None:
+def _write_fixed(w: Walk, frame: Frame, span: tuple[int, int], value: Reg | None, source: int) -> None:
+    off, size = span[0], span[1] - span[0]
     index = -off - 1 >> 3
     stack = frame.stack_for_write()
     old = stack.get(index, EMPTY)
@@ -151,7 +153,8 @@ def put_bytes(old: Slot, first: int, size: int, byte: int) -> Slot:
     return Slot(bytes(types))
 
 
-def _write_variable(w: Walk, frame: Frame, low: int, high: int, value: Reg | None, source: int) -> None:
+def _write_variable(w: Walk, frame: Frame, span: tuple[int, int], value: Reg | None, source: int) -> None:
+    low, high = span
     stack = frame.stack_for_write()
     for index in {-off - 1 >> 3 for off in range(low, high)}:
         old = stack.get(index, EMPTY)
@@ -184,19 +187,20 @@ def is_zero_spill(slot: Slot) -> bool:
 # -- read -------------------------------------------------------------------------------------------------------
 
 
-def read(w: Walk, reg: Reg, number: int, off: int, size: int, dst: int) -> None:
+def read(w: Walk, to: Access, dst: int) -> None:
     """Load into register `dst`; the caller truncates a scalar to its size afterwards.
 
     With `dst` -1, only check that it may be read (atomics).
     """
-    low, high = within_bounds(w, reg, number, off, size, " read from")
+    reg, _number, off, size = to
+    low, high = within_bounds(w, to, " read from")
     frame = w.state.frames[reg.what]
     if reg.num.mask:
         if dst < 0:
             raise Refuse(p.STACK_VARIABLE_OFFSET, EACCES,
                          "variable offset stack pointer cannot be passed into helper function; var_off="
                          f"{show.tnum(reg.num.value, reg.num.mask)} off={off + reg.off} size={size}")
-        _readable(w, frame, low, high, number, reg, size)
+        _readable(w, frame, (low, high), to)
         w.regs[dst] = _zero_or_unknown(frame, low, high, w)
         return
     index = -low - 1 >> 3
@@ -223,7 +227,7 @@ def read(w: Walk, reg: Reg, number: int, off: int, size: int, dst: int) -> None:
         raise Refuse(p.SPILL_SIZE, EACCES, "invalid size of register fill", source=True)
     if dst < 0:
         return
-    _narrow_fill(w, frame, index, slot, low, size, dst)
+    _narrow_fill(w, frame, slot, (low, high), dst)
 
 
 def _filled(w: Walk, frame: Frame, index: int, slot: Slot) -> Reg:
@@ -236,7 +240,9 @@ def _filled(w: Walk, frame: Frame, index: int, slot: Slot) -> Reg:
     return value
 
 
-def _narrow_fill(w: Walk, frame: Frame, index: int, slot: Slot, off: int, size: int, dst: int) -> None:
+def _narrow_fill(w: Walk, frame: Frame, slot: Slot, span: tuple[int, int], dst: int) -> None:
+    off, size = span[0], span[1] - span[0]
+    index = -off - 1 >> 3
     types, value = slot.types, slot.reg
     spilled = 1
     while spilled < 8 and types[7 - spilled] == SPILL:
@@ -292,13 +298,14 @@ def _zero_or_unknown(frame: Frame, low: int, high: int, w: Walk | None = None) -
     return known(0)
 
 
-def _readable(w: Walk, frame: Frame, low: int, high: int, number: int, reg: Reg, size: int,
-              dead_ok: bool = False) -> None:
+def _readable(w: Walk, frame: Frame, span: tuple[int, int], to: Access, dead_ok: bool = False) -> None:
     """Check that every byte that may be read is plain data or a spill (check_stack_range_initialized).
 
     Args:
         dead_ok: whether bytes may be poisoned, because they are (perhaps partly) written, or nobody reads them.
     """
+    reg, number, _off, size = to
+    low, high = span
     if high > low:
         w.stack_read(frame, (2 << (-low - 1 >> 3)) - (1 << (-high >> 3)))
     for off in range(low, high):
@@ -317,29 +324,24 @@ def _readable(w: Walk, frame: Frame, low: int, high: int, number: int, reg: Reg,
 # -- helpers ----------------------------------------------------------------------------------------------------
 
 
-def for_helper(w: Walk, reg: Reg, number: int, size: int, write: bool, uninit: bool, zero_ok: bool,
-               dead_ok: bool = False) -> bool:
-    """Check a helper's access to `size` bytes (check_stack_range_initialized).
-
-    Args:
-        uninit: whether the helper fills the memory, so that its content does not matter.
-        dead_ok: whether bytes may be poisoned.
+def for_helper(w: Walk, to: Access, use: Use) -> bool:
+    """Check a helper's access to the stack (check_stack_range_initialized).
 
     Returns:
         True if the caller must mark the bytes as written after the call.
     """
-    if not size and not zero_ok:
+    if not to.size and not use.zero_ok:
         raise Refuse(p.ZERO_SIZE, EACCES, "invalid zero-sized read")
-    low, high = within_bounds(w, reg, number, 0, size, " write to" if write else " read from")
-    frame = w.state.frames[reg.what]
-    if uninit and not reg.num.mask:
+    low, high = within_bounds(w, to, " write to" if use.write else " read from")
+    frame = w.state.frames[to.reg.what]
+    if use.uninit and not to.reg.num.mask:
         for off in range(low, high):
             slot = frame.stack.get(-off - 1 >> 3)
             if slot is not None and slot.types[-off - 1 & 7] == DYN:
                 raise Refuse(p.DYNPTR_SLOT, EACCES, f"potential write to dynptr at off={off} disallowed")
         return True
-    _readable(w, frame, low, high, number, reg, size, write or dead_ok)
-    if write:
+    _readable(w, frame, (low, high), to, use.write or use.dead_ok)
+    if use.write:
         stack = frame.stack_for_write()
         for off in range(low, high):
             index, at = -off - 1 >> 3, -off - 1 & 7

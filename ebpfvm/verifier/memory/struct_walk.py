@@ -19,6 +19,7 @@ from ebpfvm.verifier.machine.special_fields import StructType
 if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf, Member
     from ebpfvm.verifier.machine.walk import Walk
+    from ebpfvm.verifier.memory.uses import Access
 
 _FLAGS = {"user": r.USER, "percpu": r.PERCPU, "rcu": r.RCU}
 # Fields that a kernel declares safe (BTF_TYPE_SAFE_*): as safe as the struct they are in.
@@ -89,8 +90,9 @@ def own_memory(reg: Reg, number: int, at: int) -> None:
             raise Refuse(p.STRUCT_ACCESS, EACCES, f"R{number} is ptr_{reg.what.name} access {text} memory: off={at}")
 
 
-def load(w: Walk, reg: Reg, number: int, at: int, size: int) -> Reg:
-    """Return the result of a read of `size` bytes at `at` of a kernel struct."""
+def load(w: Walk, to: Access) -> Reg:
+    """Return the result of a read of a kernel struct at a constant offset."""
+    reg, number, at, size = to
     own_memory(reg, number, at)
     end = _end(w, reg.what.name, at, size)
     if end.kind == "scalar":
@@ -112,11 +114,12 @@ def load_plain(w: Walk, name: str, at: int, size: int) -> Reg:
     return pointer(type, StructType(end.struct), id=w.new_id() if type & r.MAYBE_NULL else 0)
 
 
-def write_member(w: Walk, reg: Reg, number: int, member: str | None, at: int, size: int) -> None:
+def write_member(w: Walk, to: Access, member: str | None) -> None:
     """Check a write to a kernel struct of which at most one member may be written.
 
     Source: tc_cls_act_btf_struct_access and _nf_conntrack_btf_struct_access. Since 7.x the log names the access too.
     """
+    reg, number, at, size = to
     name = reg.what.name
     problem = "only read is supported" if member is None else _member_problem(w, name, member, at, size)
     if problem and not w.env.rules.struct_writes_named:
