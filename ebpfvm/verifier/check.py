@@ -23,7 +23,7 @@ from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.budget import Budget
 from ebpfvm.verifier.machine.env import Caps, Env
-from ebpfvm.verifier.machine.facts import Facts, Flow, Live
+from ebpfvm.verifier.machine.facts import ControlFlow, Facts, Live
 from ebpfvm.verifier.machine.regs import pointer
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.memory import btf_access
@@ -136,11 +136,11 @@ class _Run:
         self._globals(self.explorer)
         self._after(self.explorer.walk.found)
 
-    def _flow(self, marks: Cfg) -> Flow:
+    def _flow(self, marks: Cfg) -> ControlFlow:
         after = cfg.edges(self.env)
-        return Flow(marks, after, postorder.of_functions(self.env, after))
+        return ControlFlow(marks, after, postorder.of_functions(self.env, after))
 
-    def _stack(self, flow: Flow, consts: Consts | None) -> LiveStack | None:
+    def _stack(self, flow: ControlFlow, consts: Consts | None) -> LiveStack | None:
         """Run the pass over the stack before the walk, if there is one.
 
         An observer of the walk needs it in any case.

@@ -50,7 +50,7 @@ _NEVER_MOVED = r.MAYBE_NULL | r.UNTRUSTED | r.PERCPU | r.USER
 BPF_F_INNER_MAP = 1 << 12
 
 
-class Argument(NamedTuple):
+class HelperArgument(NamedTuple):
     """One argument: its register's number, its contract, that of the argument before it, and the register's value."""
 
     at: int
@@ -89,7 +89,7 @@ def check(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None) -
         call.ref = reg.ref
     handler = _HANDLERS.get(spec.kind)
     if handler is not None:
-        handler(w, call, Argument(at, spec, before, reg))
+        handler(w, call, HelperArgument(at, spec, before, reg))
 
 
 def _as_map_has_it(call: Call, spec: ArgSpec) -> ArgSpec:
@@ -247,7 +247,7 @@ def sized(w: Walk, reg: Reg, at: int, use: Use, call: Call | None = None) -> Non
     w.precise(at)
 
 
-def _map(w: Walk, call: Call, arg: Argument) -> None:
+def _map(w: Walk, call: Call, arg: HelperArgument) -> None:
     reg = arg.reg
     if call.map is not None and (call.map is not reg.what or call.map_uid != reg.aux):
         raise Refuse(p.FIELD_OF_MAP, EINVAL,
@@ -256,7 +256,7 @@ def _map(w: Walk, call: Call, arg: Argument) -> None:
     call.map, call.map_uid = reg.what, reg.aux
 
 
-def _key(w: Walk, call: Call, arg: Argument) -> None:
+def _key(w: Walk, call: Call, arg: HelperArgument) -> None:
     at, reg = arg.at, arg.reg
     if call.map is None:
         raise unsupported("a map key without a map")
@@ -292,7 +292,7 @@ def _constant_key(w: Walk, reg: Reg, size: int) -> int:
     return int(slot.reg.num.value)
 
 
-def _value(w: Walk, call: Call, arg: Argument) -> None:
+def _value(w: Walk, call: Call, arg: HelperArgument) -> None:
     at, spec, _before, reg = arg
     if spec.maybe_null and is_null(reg):
         return
@@ -304,7 +304,7 @@ def _value(w: Walk, call: Call, arg: Argument) -> None:
     memory(w, Access(reg, at, 0, call.map.value_size), Use(write=spec.write, uninit=spec.uninit), call)
 
 
-def _memory(w: Walk, call: Call, arg: Argument) -> None:
+def _memory(w: Walk, call: Call, arg: HelperArgument) -> None:
     at, spec, _before, reg = arg
     if spec.size and not (spec.maybe_null and is_null(reg)):
         to = Access(reg, at, 0, spec.size)
@@ -313,13 +313,13 @@ def _memory(w: Walk, call: Call, arg: Argument) -> None:
             aligned(w, to, strict=True)
 
 
-def _size(w: Walk, call: Call, arg: Argument) -> None:
+def _size(w: Walk, call: Call, arg: HelperArgument) -> None:
     at, spec, before, reg = arg
     assert before is not None
     sized(w, reg, at, Use(before.write, spec.kind is Arg.CONST_SIZE_OR_ZERO, before.uninit), call)
 
 
-def _alloc_size(w: Walk, call: Call, arg: Argument) -> None:
+def _alloc_size(w: Walk, call: Call, arg: HelperArgument) -> None:
     at, reg = arg.at, arg.reg
     if reg.num.mask:
         raise Refuse(p.CONSTANT_ARGUMENT, EACCES, f"R{at} is not a known constant'")
@@ -327,12 +327,12 @@ def _alloc_size(w: Walk, call: Call, arg: Argument) -> None:
     w.precise(at)
 
 
-def _function(w: Walk, call: Call, arg: Argument) -> None:
+def _function(w: Walk, call: Call, arg: HelperArgument) -> None:
     reg = arg.reg
     call.subprog = reg.what
 
 
-def _const_string(w: Walk, call: Call, arg: Argument) -> None:
+def _const_string(w: Walk, call: Call, arg: HelperArgument) -> None:
     at, reg = arg.at, arg.reg
     used = reg.what
     if not used.frozen:
@@ -345,12 +345,12 @@ def _const_string(w: Walk, call: Call, arg: Argument) -> None:
         raise Refuse(p.CONSTANT_STRING, EINVAL, "string is not zero-terminated")
 
 
-def _spin_lock(w: Walk, call: Call, arg: Argument) -> None:
+def _spin_lock(w: Walk, call: Call, arg: HelperArgument) -> None:
     at, reg = arg.at, arg.reg
     locks.spin(w, reg, at, call.helper.role == "lock", "bpf_spin")
 
 
-def _timer(w: Walk, call: Call, arg: Argument) -> None:
+def _timer(w: Walk, call: Call, arg: HelperArgument) -> None:
     at, reg = arg.at, arg.reg
     locks.map_field(reg, at, "timer", "bpf_timer")
     if call.map is not None:
@@ -358,12 +358,12 @@ def _timer(w: Walk, call: Call, arg: Argument) -> None:
     call.map, call.map_uid = reg.what, reg.aux
 
 
-def _kptr_dest(w: Walk, call: Call, arg: Argument) -> None:
+def _kptr_dest(w: Walk, call: Call, arg: HelperArgument) -> None:
     at, reg = arg.at, arg.reg
     locks.kptr_dest(w, call, reg, at)
 
 
-def _dynptr(w: Walk, call: Call, arg: Argument) -> None:
+def _dynptr(w: Walk, call: Call, arg: HelperArgument) -> None:
     at, spec, _before, reg = arg
     dynptrs.argument(w, call, at, spec, reg)
 

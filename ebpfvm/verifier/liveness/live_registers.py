@@ -15,7 +15,7 @@ from ebpfvm.isa import codes as c
 if TYPE_CHECKING:
     from ebpfvm.isa.insn import Insn
     from ebpfvm.verifier.machine.env import Env
-    from ebpfvm.verifier.machine.facts import Flow
+    from ebpfvm.verifier.machine.facts import ControlFlow
 
 CALLER_SAVED = 0x3F
 ARGS = 0x3E
@@ -77,7 +77,7 @@ def _arguments(env: Env, insn: Insn) -> int:
     return ARGS & ((1 << (min(count, 5) + 1)) - 1)
 
 
-def registers(env: Env, flow: Flow) -> list[int]:
+def registers(env: Env, flow: ControlFlow) -> list[int]:
     """Return the mask of the registers that are live before each slot, by a backward pass per function.
 
     Args:
@@ -90,7 +90,7 @@ def registers(env: Env, flow: Flow) -> list[int]:
     return live
 
 
-def _solve(flow: Flow, order: list[int], effects: dict[int, tuple[int, int]], live: list[int]) -> None:
+def _solve(flow: ControlFlow, order: list[int], effects: dict[int, tuple[int, int]], live: list[int]) -> None:
     # In post order everything is known in time, but where a jump leads back; without those, once is enough.
     edges, place = flow.after, {pc: at for at, pc in enumerate(order)}
     once = all(place[target] < at for at, pc in enumerate(order) for target in edges[pc])

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.isa.insn import Insn
     from ebpfvm.verifier.machine.env import Env, Subprog
-    from ebpfvm.verifier.machine.facts import Flow
+    from ebpfvm.verifier.machine.facts import ControlFlow
     from ebpfvm.verifier.machine.state import State
     from ebpfvm.verifier.passes.const_regs import Value
     from ebpfvm.verifier.report.log import Log
@@ -71,7 +71,7 @@ class Analysis:
         log: receives the tables of level 2, or is None.
     """
 
-    def __init__(self, env: Env, flow: Flow, consts: Mapping[int, Sequence[Value | None]],
+    def __init__(self, env: Env, flow: ControlFlow, consts: Mapping[int, Sequence[Value | None]],
                  log: Log | None = None) -> None:
         self.env = env
         self.after = flow.after

@@ -14,7 +14,7 @@ from ebpfvm.ints import U64_MAX
 
 if TYPE_CHECKING:
     from ebpfvm.verifier.machine.env import Env
-    from ebpfvm.verifier.machine.facts import Flow
+    from ebpfvm.verifier.machine.facts import ControlFlow
     from ebpfvm.verifier.machine.state import State
     from ebpfvm.verifier.report.log import Log
 
@@ -114,7 +114,7 @@ class WalkLiveness:
         log: receives the lines of level 2.
     """
 
-    def __init__(self, env: Env, flow: Flow, log: Log) -> None:
+    def __init__(self, env: Env, flow: ControlFlow, log: Log) -> None:
         self._env = env
         self._orders = flow.orders
         self._after = flow.after

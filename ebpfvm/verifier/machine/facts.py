@@ -34,7 +34,7 @@ class Cfg:
 
 
 @dataclass(frozen=True, slots=True)
-class Flow:
+class ControlFlow:
     """The ways through the program.
 
     Attributes:
