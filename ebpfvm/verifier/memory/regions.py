@@ -54,10 +54,10 @@ def region(w: Walk, to: Access, limit: int, zero_ok: bool = False) -> None:
 
 
 def _inside(to: Access, at: int, limit: int, zero_ok: bool, which: str) -> None:
-    size = to.size
+    reg, size = to.reg, to.size
     if at >= 0 and at + size <= limit and (size > 0 or (size == 0 and zero_ok)):
         return
-    raise Refuse(bounds(to.reg), EACCES, outside(to._replace(off=at), limit),
+    raise Refuse(bounds(reg), EACCES, outside(to._replace(off=at), limit),
                  f"R{to.number} {which} value is outside of the allowed memory range")
 
 
