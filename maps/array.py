@@ -135,11 +135,6 @@ class ArrayMap(base.BpfMap):
     def values(self) -> Iterator[Region]:
         return iter(self._elems.values())
 
-    def touched(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the elements that were ever written or read, for printing; the others are zero."""
-        for index, region in sorted(self._elems.items()):
-            yield index.to_bytes(4, "little"), self.snapshot(region)
-
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
         """Return the value as `BpfMap` does; an untouched element reads as zero and is not created."""
         index = int.from_bytes(key or b"", "little")

@@ -38,7 +38,6 @@ class Dialect:
         unmodelled: names of kernel functions that this kernel has and that are not in `kfuncs`.
         type_names: gives (kind, name) of all types and per-CPU variables of the kernel; None if `types` has them all
             (or nothing is known).
-        kptr_tags: BTF type tag -> "ref" or "unref".
         forward_kptrs: a kptr may point to a struct of the kernel that the object only declares.
         config: values of the `__kconfig` variables that programs may read: "CONFIG_HZ", "LINUX_KERNEL_VERSION".
     """
@@ -49,7 +48,6 @@ class Dialect:
     kfuncs: Mapping[str, Kfunc] = field(default_factory=dict)
     map_types: Mapping[int, MapType] = field(default_factory=dict)
     prog_types: Mapping[int, ProgType] = field(default_factory=dict)
-    kptr_tags: Mapping[str, str] = field(default_factory=dict)
     types: Callable[[], Btf] | None = None
     struct_names: Callable[[], frozenset[str]] | None = None
     destructors: frozenset[str] = frozenset()

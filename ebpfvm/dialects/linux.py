@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache, partial
-from typing import Final
 
 from ebpfvm.contract import Dialect
 from ebpfvm.contract.rules import rules_of
@@ -15,7 +14,6 @@ from ebpfvm.dialects.offers import OFFERS
 from ebpfvm.dialects.struct_names import DESTRUCTORS, struct_names
 
 # Since 6.4 "kptr" means a referenced pointer (commit cb4158ce8ec8); before, "kptr_ref" did.
-KPTR_TAGS: Final = {"kptr": "ref", "kptr_untrusted": "unref", "percpu_kptr": "percpu", "uptr": "uptr"}
 
 
 def linux(version: tuple[int, int] = (7, 2)) -> Dialect:
@@ -32,6 +30,6 @@ def linux(version: tuple[int, int] = (7, 2)) -> Dialect:
 def _linux(version: tuple[int, int]) -> Dialect:
     rules, offers = rules_of(version), OFFERS[version]
     return Dialect("linux", rules, helpers.offered(offers), kfuncs.offered(offers, rules), NUMBERS,
-                   progtypes.offered(offers), KPTR_TAGS, partial(kernel_types, version),
+                   progtypes.offered(offers), partial(kernel_types, version),
                    partial(struct_names, version), DESTRUCTORS, offers.unmodelled,
                    partial(kernel_names, version), kernel_config(version))

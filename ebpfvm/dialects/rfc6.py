@@ -43,7 +43,6 @@ BPF_FUNC_SKB_TC_CLASSIFY: Final = 210
 PROG_TYPE_TASK_SCHED: Final = 0x7A5C  # ebpfvm's own
 
 # libbpf of that time tagged a referenced kptr "kptr_ref"; today's macros say "kptr". Both are taken (decision D13).
-KPTR_TAGS: Final = {"kptr": "ref", "kptr_ref": "ref", "kptr_untrusted": "unref"}
 
 _RBTREES: Final = {BPF_MAP_TYPE_RBTREE: map_type("rbtree"), BPF_MAP_TYPE_RBTREE_OF_MAPS: map_type("rbtree_of_maps")}
 
@@ -80,7 +79,7 @@ def _rfc6(version: tuple[int, int]) -> Dialect:
     helpers[BPF_FUNC_SKB_TC_CLASSIFY] = skb_helpers.bpf_skb_tc_classify
     maps = {number: item for number, item in NUMBERS.items() if number < BPF_MAP_TYPE_RBTREE} | _RBTREES
     functions = kfuncs.RFC6_PACKETS | kfuncs.RFC6_TASKS
-    return Dialect("rfc6", rfc6_rules(rules_of(version)), helpers, functions, maps, _prog_types(), KPTR_TAGS,
+    return Dialect("rfc6", rfc6_rules(rules_of(version)), helpers, functions, maps, _prog_types(),
                    config=kernel_config(version), forward_kptrs=True)
 
 

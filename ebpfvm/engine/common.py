@@ -21,12 +21,16 @@ if TYPE_CHECKING:
     from ebpfvm.isa.insn import Insn
     from ebpfvm.kernel.call_env import CallEnv
 
-DEFAULT_BUDGET: Final = 100_000_000
 BPF_MAX_LOOPS: Final = 8 * 1024 * 1024  # include/linux/bpf.h; what may_goto allows each frame
 
 _SKF_NET_OFF: Final = -0x100000  # uapi/linux/filter.h
 _SKF_LL_OFF: Final = -0x200000
 NO_SUCH_PROGRAM: Final = (1 << 64) - ENOENT  # what bpf_tail_call returns where nothing takes over
+
+
+def used_up(budget: int) -> Fault:
+    """Return the fault of a run that has executed `budget` instructions, or rounds of loops, and has not ended."""
+    return Fault("budget", f"the program used up its budget of {budget} instructions (limit run_instructions)")
 
 
 def jump_target(insn: Insn, pc: int) -> int:

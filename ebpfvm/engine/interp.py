@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.engine import handlers
-from ebpfvm.engine.common import DEFAULT_BUDGET
 from ebpfvm.engine.interp_run import Hooks, InterpreterRun
 
 if TYPE_CHECKING:
@@ -24,19 +23,20 @@ class Interpreter:
     """The interpreting engine.
 
     Args:
-        budget: number of instructions that one frame of a run, and the run as a whole, may execute.
+        budget: number of instructions that one frame of a run, and the run as a whole, may execute (default: the
+            kernel's limit `run_instructions`).
         hooks: the observer.
     """
 
     checks: Final = True
 
-    def __init__(self, budget: int = DEFAULT_BUDGET, hooks: Hooks | None = None) -> None:
+    def __init__(self, budget: int | None = None, hooks: Hooks | None = None) -> None:
         self.budget = budget
         self.hooks = hooks
 
     def load(self, prog: LoadedProgram) -> InterpreterRun:
         """Prepare `prog` and set `prog.runnable`."""
-        run = InterpreterRun(prog, self.budget, self.hooks)
+        run = InterpreterRun(prog, self.budget or prog.kernel.limits.run_instructions, self.hooks)
         run.steps = handlers.build(run)
         prog.runnable = run
         return run

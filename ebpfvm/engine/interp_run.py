@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from ebpfvm.engine.common import BPF_MAX_LOOPS
+from ebpfvm.engine.common import BPF_MAX_LOOPS, used_up
 from ebpfvm.engine.place import locate
 from ebpfvm.engine.run import Run
 from ebpfvm.errors import Fault
@@ -128,7 +128,7 @@ class InterpreterRun(Run):
                         break
                 else:
                     pc = min(pc, len(self.prog.program.insns))
-                    raise Fault("budget", f"the program used up its budget of {self.budget} instructions")
+                    raise used_up(self.budget)
         except Fault as fault:
             raise locate(fault, self.prog, pc, tuple(regs[:11])) from None
         finally:
@@ -148,5 +148,5 @@ class InterpreterRun(Run):
             if following < 0:
                 return n
             pc = following
-        raise locate(Fault("budget", f"the program used up its budget of {self.budget} instructions"),
+        raise locate(used_up(self.budget),
                      self.prog, pc, tuple(regs[:11]))

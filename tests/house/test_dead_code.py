@@ -6,9 +6,15 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 
+import pytest
+
+from ebpfvm.contract import Dialect
+from ebpfvm.contract.rules import Rules
+from ebpfvm.limits import Limits
 from tests.house.tree import ROOT, modules, parsed, python_files, shown
 
 # Called by the libraries that define them: argparse, and ply by the beginning of the name.
@@ -87,3 +93,12 @@ def test_parameters_are_read() -> None:
               for name_, found in functions.items() if len(found) == 1 and name_ not in values
               for path, function in found for name in unread(function) if not CALLED_FROM_OUTSIDE.fullmatch(name_)]
     assert strays == []
+
+
+@pytest.mark.parametrize("record", [Limits, Dialect, Rules])
+def test_what_is_declared_for_others_is_read_by_them(record: type) -> None:
+    """A limit that nobody reads bounds nothing, and a difference between versions that nobody reads makes none."""
+    assert is_dataclass(record)
+    read = {node.attr for path in modules().values() for node in ast.walk(parsed(path))
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)}
+    assert {item.name for item in fields(record)} - read == set()

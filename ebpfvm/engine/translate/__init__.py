@@ -20,7 +20,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Never
 
-from ebpfvm.engine.common import DEFAULT_BUDGET, touch
+from ebpfvm.engine.common import touch, used_up
 from ebpfvm.engine.place import locate
 from ebpfvm.engine.run import Run
 from ebpfvm.engine.translate.source import GeneratedSource, generate
@@ -44,12 +44,12 @@ class Translator:
     """The translating engine.
 
     Args:
-        budget: number of loop iterations that a run may execute.
+        budget: number of loop iterations that a run may execute (default: the kernel's limit `run_instructions`).
     """
 
     checks: Final = False
 
-    def __init__(self, budget: int = DEFAULT_BUDGET) -> None:
+    def __init__(self, budget: int | None = None) -> None:
         self.budget = budget
 
     def load(self, prog: LoadedProgram) -> TranslatedRun:
@@ -61,7 +61,7 @@ class Translator:
         if not prog.verified:
             raise UsageError(f"program {prog.name} is not verified; only the interpreter runs such programs")
         touch(prog)
-        run = TranslatedRun(prog, self.budget)
+        run = TranslatedRun(prog, self.budget or prog.kernel.limits.run_instructions)
         prog.runnable = run
         return run
 
@@ -124,7 +124,7 @@ class TranslatedRun(Run):
 
     def over(self) -> Never:
         """Raise the error that the budget is used up."""
-        raise Fault("budget", f"the program used up its budget of {self.budget} instructions")
+        raise used_up(self.budget)
 
     def _publish(self, source: GeneratedSource) -> None:
         """Make the source available to tracebacks and debuggers, and dump it if requested."""

@@ -64,7 +64,6 @@ class PtrRange(NamedTuple):
 
 Abs = NumRange | PtrRange
 ANY: Final = NumRange(0, U64_MAX)
-WORD: Final = NumRange(0, U32_MAX)
 FP: Final = PtrOrigin("f", "fp", 512)
 _FAR: Final = 1 << 31  # no offset that an access has is as large
 Slot = tuple[int, int]  # (offset from the frame pointer, bytes)

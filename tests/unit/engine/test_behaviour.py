@@ -24,6 +24,7 @@ from ebpfvm.contract.args import (
 from ebpfvm.errors import Fault
 from ebpfvm.isa.insn import Insn as I
 from ebpfvm.kernel import PROGRAM, BytesCtx, CallEnv, Kernel, LoadedProgram, RefCounted, SkbCtx, SkBuff
+from ebpfvm.limits import Limits
 from ebpfvm.loader.object import LineInfo, MapSpec
 from tests.unit.engine.engines import ENGINES
 from tests.unit.engine.rig import CALL, EXIT, JA, MOV64_K, MOV64_X, kernel, lddw, program, run
@@ -237,6 +238,12 @@ def test_a_budget_ends_an_endless_loop(engine: Any) -> None:
     prog = program(I(MOV64_K, 0), I(0x07, 0, 0, 0, 1), I(JA, 0, 0, -2))
     with fault("budget", "1000 instructions"):
         run(prog, engine=engine(budget=1000))
+
+
+def test_the_limit_of_the_kernel_is_the_budget_of_its_runs(engine: Any) -> None:
+    prog = program(I(MOV64_K, 0), I(0x07, 0, 0, 0, 1), I(JA, 0, 0, -2))
+    with fault("budget", r"500 instructions \(limit run_instructions\)"):
+        run(prog, engine=engine(), k=Kernel(limits=Limits(run_instructions=500)))
 
 
 def test_a_fault_names_instruction_and_c_line(engine: Any) -> None:
