@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from ebpfvm import errnos
+from ebpfvm.btf.fields import KPTRS as KPTRS
 from ebpfvm.contract.roles import contradictions, known
 from ebpfvm.contract.rules import LINUX_7_2, Rules
 from ebpfvm.errnos import EINVAL, ENOTSUPP
@@ -39,7 +40,6 @@ FIELD_NAMES: Final = {
     "spin_lock": "a bpf_spin_lock", "res_spin_lock": "a bpf_res_spin_lock", "timer": "a bpf_timer", "wq": "a bpf_wq",
     "task_work": "a bpf_task_work", "list_head": "a bpf_list_head", "rb_root": "a bpf_rb_root",
     "refcount": "a bpf_refcount"}
-KPTRS: Final = frozenset({"kptr_ref", "kptr_unref", "kptr_percpu"})
 LOCKS: Final = frozenset({"spin_lock", "res_spin_lock"})
 ASYNC: Final = frozenset({"timer", "wq", "task_work"})
 GRAPHS: Final = frozenset({"list_head", "rb_root"})

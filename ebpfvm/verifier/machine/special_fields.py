@@ -56,10 +56,6 @@ class StructType:
     fields: tuple[Special, ...] = ()
 
 
-# Field kind -> the word a map type uses for the fields it may hold.
-_WORD = {"kptr_ref": "kptr", "kptr_unref": "kptr", "kptr_percpu": "kptr"}
-
-
 def special_fields(spec: MapSpec, dialect: Dialect, kind: MapType) -> tuple[Special, ...]:
     """Return the special fields of a map's value; none if the kernel would have dropped the whole record.
 
