@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ebpfvm.contract.args import Arg
+from ebpfvm.dialects.offers import OFFERS
 from ebpfvm.errors import InternalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ebpfvm.contract import Dialect, Helper, ProgType
+    from ebpfvm.dialects.offers import Offers
 
 
 class Declared(NamedTuple):
@@ -41,11 +43,23 @@ def check(dialects: Iterable[Dialect], declared: Declared) -> None:
           "no program type may call it: put its name into one of the sets of ebpfvm/dialects/helpers.py")
     for name in sorted(offered & declared.offered_to_nobody):
         raise InternalError(f"helper {name} is offered to a program type, and to nobody (ebpfvm/dialects/helpers.py)")
+    for version, offers in OFFERS.items():
+        _differences(f"Linux {version[0]}.{version[1]} (ebpfvm/dialects/offers.py)", offers, declared)
     for kernel in kernels:
+        for name in sorted(kernel.unmodelled & set(kernel.kfuncs)):
+            raise InternalError(f"kfunc {name} is declared, and ebpfvm/dialects/unmodelled.py says it is not modelled")
         by_name = {item.name: item for item in kernel.helpers.values()}
         _maps(kernel, by_name)
         for kind in kernel.prog_types.values():
             _callable(kernel, kind, by_name)
+
+
+def _differences(version: str, offers: Offers, declared: Declared) -> None:
+    """Raise InternalError if what a version offers apart from the others names what nobody declares."""
+    for name in sorted((offers.lacks | offers.without_code) - declared.kfuncs):
+        raise InternalError(f"{version} names kfunc {name}, and no file in ebpfvm/funcs declares it")
+    for name in sorted({*offers.helper_args, *offers.helper_results} - declared.helpers):
+        raise InternalError(f"{version} names helper {name}, and no file in ebpfvm/funcs declares it")
 
 
 def _used(what: str, names: Iterable[str], used: Iterable[str], otherwise: str) -> None:
