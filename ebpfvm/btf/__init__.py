@@ -13,17 +13,5 @@ from ebpfvm.btf.fields import BtfRecord, Field, record_of, special_fields
 from ebpfvm.btf.parse import parse
 from ebpfvm.btf.types import Btf, Kind, Linkage
 
-__all__ = [
-           "Btf",
-           "BtfBuilder",
-           "BtfExt",
-           "BtfRecord",
-           "Field",
-           "Kind",
-           "Linkage",
-           "encode",
-           "parse",
-           "parse_ext",
-           "record_of",
-           "special_fields",
-]
+__all__ = ["Btf", "BtfBuilder", "BtfExt", "BtfRecord", "Field", "Kind", "Linkage", "encode", "parse", "parse_ext",
+           "record_of", "special_fields"]

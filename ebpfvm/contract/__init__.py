@@ -16,20 +16,5 @@ from ebpfvm.contract.kfunc import Kfunc, KfuncParam, kfunc, kfunc_only
 from ebpfvm.contract.maptype import MapType
 from ebpfvm.contract.progtype import CtxField, ProgType
 
-__all__ = [
-           "Arg",
-           "ArgSpec",
-           "CtxField",
-           "Dialect",
-           "Helper",
-           "Kfunc",
-           "KfuncParam",
-           "MapType",
-           "ProgType",
-           "Ret",
-           "RetSpec",
-           "contract_only",
-           "helper",
-           "kfunc",
-           "kfunc_only",
-]
+__all__ = ["Arg", "ArgSpec", "CtxField", "Dialect", "Helper", "Kfunc", "KfuncParam", "MapType", "ProgType", "Ret",
+           "RetSpec", "contract_only", "helper", "kfunc", "kfunc_only"]

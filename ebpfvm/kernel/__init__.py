@@ -18,23 +18,5 @@ from ebpfvm.kernel.program import Engine, LoadedProgram, Runnable
 from ebpfvm.kernel.refs import PROGRAM, RefCounted, Refs
 from ebpfvm.kernel.skb import PacketRegion, SkBuff, XdpBuff
 
-__all__ = [
-           "PROGRAM",
-           "BytesCtx",
-           "CallEnv",
-           "Engine",
-           "Kernel",
-           "Layout",
-           "LoadedProgram",
-           "Memory",
-           "PacketRegion",
-           "RefCounted",
-           "Refs",
-           "Region",
-           "Runnable",
-           "SchBpfCtx",
-           "SkBuff",
-           "SkbCtx",
-           "XdpBuff",
-           "XdpCtx",
-]
+__all__ = ["PROGRAM", "BytesCtx", "CallEnv", "Engine", "Kernel", "Layout", "LoadedProgram", "Memory", "PacketRegion",
+           "RefCounted", "Refs", "Region", "Runnable", "SchBpfCtx", "SkBuff", "SkbCtx", "XdpBuff", "XdpCtx"]

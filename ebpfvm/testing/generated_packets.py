@@ -31,12 +31,7 @@ def direct_access(w: Writer) -> None:
     for reg in (pkt, stop, probe):
         w.known.regs.pop(reg, None)
     if rnd.random() < 0.3:
-        number = w.free(avoid=(pkt, stop, base))
-        w.mov(number, w.number((pkt, stop, base)))
-        w.emit(0x57, number, 0, 0, rnd.choice((7, 60, 255)))
-        w.known.regs.pop(number, None)
-        w.emit(0x0F, pkt, number)
-        w.known.regs[number] = NUM
+        _add_number(w, pkt, (pkt, stop, base))
     room = rnd.choice((1, 4, 8, 14, 20, 34, 54))
     w.emit(0xBF, probe, pkt)
     w.emit(0x07, probe, 0, 0, room)
@@ -52,6 +47,16 @@ def direct_access(w: Writer) -> None:
                 w.access(pkt)
         w.inner(4)
     w.jump_over(at, body)
+
+
+def _add_number(w: Writer, pkt: int, kept: tuple[int, ...]) -> None:
+    """Add a bounded number to a packet pointer; the registers in `kept` stay as they are."""
+    number = w.free(avoid=kept)
+    w.mov(number, w.number(kept))
+    w.emit(0x57, number, 0, 0, w.random.choice((7, 60, 255)))
+    w.known.regs.pop(number, None)
+    w.emit(0x0F, pkt, number)
+    w.known.regs[number] = NUM
 
 
 def packet_fields(w: Writer) -> tuple[CtxField, ...]:
