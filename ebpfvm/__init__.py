@@ -26,7 +26,7 @@ extend_search_path(__path__)
 __all__ = ["EbpfvmError", "Fault", "Kernel", "Limits", "LoadError", "MapSpec", "Object", "Program",
            "Rejected", "UsageError", "Verdict", "load", "simulate", "test_run", "verify"]
 
-# The parts behind these names take a tenth of a second to import; `import ebpfvm` alone does not wait for them.
+# The modules that define these names take a tenth of a second to import; `import ebpfvm` alone does not wait for them.
 _LAZY = {"Kernel": "ebpfvm.kernel.emulated", "Limits": "ebpfvm.limits", "MapSpec": "ebpfvm.loader.object",
          "Object": "ebpfvm.loader.object", "Program": "ebpfvm.loader.object", "Verdict": "ebpfvm.verifier",
          "load": "ebpfvm.loader.open", "simulate": "ebpfvm.api", "test_run": "ebpfvm.testrun",

@@ -40,7 +40,7 @@ class MapView(Mapping[bytes, bytes]):
                 key = self._map.sys_next_key(key)
             except OSError:
                 return
-            if key in self:  # an array of programs or maps walks its empty slots too
+            if key in self:  # iteration over an array of programs or maps includes its empty slots
                 yield key
 
     def __contains__(self, key: object) -> bool:

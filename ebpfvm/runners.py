@@ -128,7 +128,7 @@ def set_ctx(request: Request, ctx: Mapping[str, Any] | bytes | None) -> None:
 def fields_of(layout: Layout, raw: bytes, warnings: list[str]) -> dict[str, Any]:
     """Return the fields of a context structure that are not zero; a short structure is padded with zeros."""
     if any(raw[layout.size:]):
-        raise UsageError(f"{len(raw)} bytes of context: struct {layout.name} has {layout.size}, and what is behind "
+        raise UsageError(f"{len(raw)} bytes of context: struct {layout.name} has {layout.size}, and the rest "
                          "must be zero (E2BIG)")
     raw = raw[:layout.size].ljust(layout.size, b"\0")
     found: dict[str, Any] = {}

@@ -101,7 +101,7 @@ class ArrayMap(base.BpfMap):
         """
         if len(self._elems) >= self.room:
             self.full()
-        if self.value_size > self._memory_limit:  # do not even make the zeros
+        if self.value_size > self._memory_limit:  # do not even create the zeros
             self._too_much(self.value_size, self.value_size)
         region = self._elems[index] = self._new_value(bytes(self.value_size))
         return region

@@ -22,9 +22,9 @@ SENT: Final = "sent"
 DROPPED: Final = "dropped"
 FREED: Final = "freed by the program"
 
-LOST: Final = "lost by "  # what a holder is called once it can no longer give its reference back
+LOST: Final = "lost by "  # name of a holder that can no longer release its reference
 _LEAKED = "leaked by "  # as Refs.abandon writes it
-_MAX_PROBLEMS = 1000  # a program that is wrong is wrong for each packet; the rest is only counted
+_MAX_PROBLEMS = 1000  # a wrong program is wrong for each packet; further problems are only counted
 
 
 class Packet(SkBuff):

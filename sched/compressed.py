@@ -73,7 +73,7 @@ def _unpack(data: bytes | mmap.mmap, path: str, limit: int, name: str,
     magic = next(magic for magic, (other, _) in _OPENERS.items() if other == name)
     try:
         while True:
-            if machine.eof:  # several members are one file; anything else behind a member is passed over
+            if machine.eof:  # several members are one file; anything else after a member is skipped
                 at -= len(machine.unused_data)
                 if bytes(data[at:at + len(magic)]) != magic:
                     return bytes(found), ""

@@ -160,7 +160,7 @@ class NetDev(NetDevice):
             self.net.redirect(skb, holder)
         elif verdict not in CONSUMED:
             return True
-        elif skb.hops == hops:  # stolen, and nobody has it
+        elif skb.hops == hops:  # stolen, and not held by anyone
             self.drop(skb, holder)
         return False
 

@@ -228,7 +228,7 @@ class PcapWriter:
         self._write = file.write
         self._pack = struct.Struct("<IIII").pack
         self._write(struct.pack("<IHHiIII", _MAGIC_NS, 2, 4, 0, 0, MAX_CAPLEN, link))
-        file.flush()  # whatever becomes of the run, the file is a capture from now on
+        file.flush()  # from now on the file is a valid capture, whatever happens to the run
 
     def write(self, stamp: int, length: int, data: bytes) -> None:
         """Append one packet: timestamp in ns, length on the wire, captured bytes."""

@@ -120,7 +120,7 @@ class SchBpf(ClassfulQdisc):
             result = self._enqueue(ctx) & U32_MAX
         finally:
             free.append(ctx)  # nothing else runs before the last look at it below
-        if self._memory.retired:  # what the program deleted; nobody reads it any more
+        if self._memory.retired:  # what the program deleted, which is no longer read
             self._memory.quiesce()
         if self.dev.observer is not None:
             self.dev.observe("enqueue", skb, RETURN_NAMES.get(result, str(result)), ctx)
@@ -196,7 +196,7 @@ class SchBpf(ClassfulQdisc):
             result = self._dequeue(ctx) & U32_MAX
         finally:
             free.append(ctx)
-        if self._memory.retired:  # what the program deleted; nobody reads it any more
+        if self._memory.retired:  # what the program deleted, which is no longer read
             self._memory.quiesce()
         skb: Packet | None = None
         if ctx.skb:

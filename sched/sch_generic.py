@@ -30,7 +30,7 @@ NET_XMIT_DROP: Final = 1
 NET_XMIT_CN: Final = 2
 NET_XMIT_STOLEN: Final = 0x00010000  # __NET_XMIT_STOLEN
 
-DEFAULT_TX_QUEUE_LEN: Final = 1000  # of a device for which nobody says another
+DEFAULT_TX_QUEUE_LEN: Final = 1000  # of a device for which no other length is set
 
 TC_H_ROOT: Final = U32_MAX
 TC_H_MAJ_MASK: Final = 0xFFFF0000

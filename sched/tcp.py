@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ebpfvm.sched.netdev import NetDev
 
 _HEADERS: Final = ETH_HLEN + IPV4_HLEN + TCP_HLEN
-_SEQ, _ACK = slice(38, 42), slice(42, 46)  # behind Ethernet and IPv4 without options
+_SEQ, _ACK = slice(38, 42), slice(42, 46)  # after Ethernet and IPv4 without options
 _DUPLICATE_ACKS: Final = 3  # RFC 5681
 _HANDLE: Final = 0x7C900000
 

@@ -283,7 +283,7 @@ def _check_together(fields: Iterable[Field], size: int) -> None:
     end = 0
     for field in fields:
         if field.offset + field.size > size:
-            raise _Refused(EFAULT, f"a {field.kind} at {field.offset} ends behind the value's {size} bytes")
+            raise _Refused(EFAULT, f"a {field.kind} at {field.offset} extends beyond the value's {size} bytes")
         if field.offset < end:
             raise _Refused(EEXIST, f"a {field.kind} at {field.offset} overlaps the special field before it")
         end = field.offset + field.size

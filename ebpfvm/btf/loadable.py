@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf, Type
 
 _NAME = re.compile(r"[A-Za-z_.][A-Za-z0-9_.]*", re.ASCII)
-# These have to have a name.
+# These must have a name.
 _NAMED = (t.Typedef, t.Fwd, t.Func, t.Var, t.Datasec, t.DeclTag, t.TypeTag)
 
 

@@ -80,7 +80,7 @@ def _split(data: bytes) -> tuple[bytes, bytes, int]:
         raise _bad(f"header length {hdr_len} does not fit in {len(data)} bytes", 4)
     for what, off, length in (("types", type_off, type_len), ("strings", str_off, str_len)):
         if hdr_len + off + length > len(data):
-            raise _bad(f"{what} at {off:#x}, {length} bytes long, end behind the section's {len(data)} bytes")
+            raise _bad(f"{what} at {off:#x}, {length} bytes long, extends beyond the section's {len(data)} bytes")
     if type_off % 4:
         raise _bad(f"types are not aligned to 4 bytes (offset {type_off})", 8)
     strings = data[hdr_len + str_off:hdr_len + str_off + str_len]

@@ -206,7 +206,7 @@ class Btf:
             if not isinstance(found, Modifier):
                 return type_id
             type_id = found.type
-        raise LoadError(f"BTF type {start} is hidden behind more than {MAX_RESOLVE_DEPTH} modifiers (or itself)",
+        raise LoadError(f"BTF type {start} has more than {MAX_RESOLVE_DEPTH} modifiers, or consists of itself",
                         section=".BTF")
 
     def resolved(self, type_id: int) -> Type:

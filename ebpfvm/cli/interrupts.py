@@ -32,7 +32,7 @@ class Interrupts:
         self._stop = stop
 
     def __enter__(self) -> Interrupts:
-        if threading.current_thread() is threading.main_thread():  # others may not set handlers
+        if threading.current_thread() is threading.main_thread():  # other threads may not set handlers
             self._old = {number: signal.signal(number, self._handle) for number in _WORDS}
         return self
 

@@ -51,7 +51,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _tell(text: str) -> None:
-    with suppress(OSError):  # there is nowhere left to complain
+    with suppress(OSError):  # there is nowhere left to report it
         sys.stderr.write(text)
         sys.stderr.flush()
 

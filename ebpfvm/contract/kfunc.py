@@ -62,7 +62,7 @@ class Kfunc:
         name: kernel name.
         params, ret: parsed from the prototype.
         flags: subset of `FLAGS`, the kernel's KF_* in lower case.
-        body: called as `body(env, *args)` with ints; pointers to structs that have a Python object behind them
+        body: called as `body(env, *args)` with ints; pointers to structs that Python objects represent
             (`struct sk_buff`) arrive as that object, or None for NULL. None: not supported at run time.
         doc: first lines of documentation.
         role: which rules of its own it has; see `ebpfvm.contract.roles`.

@@ -105,7 +105,7 @@ class MapType:
         sleepable: sleepable programs may name it (check_map_prog_compatibility): "yes", "no", or "later" where
             `Rules.more_maps_may_sleep` says so.
         in_programs: a program may name it at all.
-        kernel_struct: the kernel's struct behind a map pointer (map_btf_id); "" where programs may not look into it.
+        kernel_struct: the kernel's struct of a map pointer (map_btf_id); "" where programs may not look into it.
         inner: it may be the inner map of such a map.
         fields: special fields the value may hold, by the kinds of `ebpfvm.btf.fields`.
         percpu: values are per CPU.

@@ -33,7 +33,7 @@ class CtxField:
         loaded: bytes that the kernel's conversion loads for a read, 0 for `size`. A read of so many bytes or more is
             not shifted, wherever in the field it begins (bpf_convert_ctx_accesses).
         from_start: a part is read only from the field's first byte on.
-        struct: the kernel's struct behind a field whose `access` is "btf".
+        struct: the kernel's struct that a field with `access` "btf" points to.
     """
 
     name: str

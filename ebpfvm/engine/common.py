@@ -91,7 +91,7 @@ def _ksym(prog: LoadedProgram, index: int) -> int:
     if address is None and prog.lacks(name):
         return 0
     if address is None and name in prog.kernel.dialect.kfuncs:
-        return prog.func_base + len(prog.program.insns) + index  # nobody can look at what is there
+        return prog.func_base + len(prog.program.insns) + index  # nothing can be read there
     if address is None:
         raise Fault("unsupported", f"variable '{name}' of the kernel is not supported by ebpfvm")
     return address
@@ -153,7 +153,7 @@ def load_packet(env: CallEnv, skb: Any, offset: int, size: int) -> int | None:
     offset &= U32_MAX
     if offset >> 31:
         offset -= 1 << 32
-        if offset >= _SKF_NET_OFF:  # ancillary data (SKF_AD_OFF) would be far behind it: no kernel has them here
+        if offset >= _SKF_NET_OFF:  # ancillary data (SKF_AD_OFF) would be far beyond it: no kernel has them here
             offset += network_offset(found) - _SKF_NET_OFF
         elif offset >= _SKF_LL_OFF:
             offset += found.link_offset - _SKF_LL_OFF

@@ -28,7 +28,7 @@ def insn_text(program: Program, pc: int, call_name: CallName | None = None) -> s
     """Return one instruction as the kernel's log writes it, None outside of the program."""
     if not 0 <= pc < len(program.insns):
         return None
-    from ebpfvm.isa.disasm import kernel_text  # imported here: only faults need it, and it is not small
+    from ebpfvm.isa.disasm import kernel_text  # imported here, because only faults need it, and it is large
     return kernel_text(program.insns, pc, call_name=call_name)
 
 

@@ -234,7 +234,7 @@ class _Lowering:
         low = cut(x, n.lo)
         if low.const is not None:
             return number(bswap(low.const, n.lo))
-        # In brackets: a number may yet take the place of a name.
+        # In parentheses: a number may still replace a name.
         return Expr(f"from_bytes(({low.text}).to_bytes({n.lo // 8}, 'little'), 'big')", 0, (1 << n.lo) - 1)
 
     def _ite(self, c: Expr, x: Expr, y: Expr) -> Expr:

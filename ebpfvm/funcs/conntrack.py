@@ -39,7 +39,7 @@ def _lookup(env: CallEnv, tuple_size: int, opts: int, opts_size: int) -> int:
 
 def _error(opts: bytes, tuple_size: int) -> int:
     netns, protocol = int.from_bytes(opts[:4], "little"), opts[8]
-    # Short options have no zone, and two reserved bytes where it would be; long ones have three behind it.
+    # Short options have no zone, and two reserved bytes where it would be; long ones have three after it.
     reserved = opts[10:12] if len(opts) == 12 else opts[13:16]
     if any(reserved) or (netns >> 31 and netns != _CURRENT_NETNS):
         return EINVAL

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Converter = Callable[[CallEnv, Regs], Any]
     Call = Callable[..., int]
 
-# Structs that have a Python object behind every pointer to them.
+# Structs that Python objects represent.
 OBJECTS: Final = frozenset({"sk_buff", "__sk_buff", "xdp_buff", "xdp_md", "bpf_map", "Qdisc", "net_device"})
 # What a body needs where it does not take any context (`ArgSpec.object`, or the struct of a kfunc's parameter).
 _CLASSES: Final[dict[str, tuple[type, ...]]] = {

@@ -22,7 +22,7 @@ SKB_TAILROOM = 320  # room of struct skb_shared_info, which programs never see
 XDP_HEADROOM = 256  # XDP_PACKET_HEADROOM
 
 
-# What a copy of a packet has in common with it (__copy_skb_header, net/core/skbuff.c), besides its control block.
+# What a copy of a packet shares with it (__copy_skb_header, net/core/skbuff.c), besides its control block.
 SKB_CLONED = ("pkt_type", "mark", "queue_mapping", "protocol", "vlan_present", "vlan_tci", "vlan_proto", "priority",
               "ingress_ifindex", "ifindex", "tc_index", "hash", "tstamp", "gso_segs", "gso_size")
 

@@ -121,13 +121,13 @@ def read_elf(data: bytes) -> Elf:
         LoadError: it is damaged, or not a little-endian 64-bit eBPF object; the message says where, and what to do.
     """
     notes, sections = _check_header(data)
-    from elftools.elf.elffile import ELFFile  # here, because it costs as much as all other imports together
+    from elftools.elf.elffile import ELFFile  # imported here, because it takes as long as all other imports together
 
     try:
         return _read(ELFFile(io.BytesIO(data)), sections, notes)
     except LoadError:
         raise
-    except Exception as error:  # pyelftools has no common root for what it raises on damaged files
+    except Exception as error:  # pyelftools has no common base class for its exceptions on damaged files
         raise LoadError(f"damaged ELF file: {str(error) or type(error).__name__}") from error
 
 

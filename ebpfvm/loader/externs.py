@@ -68,7 +68,7 @@ def collect_externs(elf: Elf, btf: Btf | None, object_name: str, config: Mapping
     for info in datasec.vars:
         var = btf[info.type]
         if isinstance(var, t.Var) and var.name in config:
-            put_value(btf, var, info.size, config[var.name])  # so that a bad value is told at once
+            put_value(btf, var, info.size, config[var.name])  # so that a bad value is reported at once
     key = internal_name(object_name, KCONFIG)
     spec = MapSpec("array", 4, datasec.size, 1, BPF_F_RDONLY_PROG, key, btf=btf, value_type=sec_id,
                    data=bytes(datasec.size))

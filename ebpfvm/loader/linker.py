@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _CALL, _LD_IMM64 = 0x85, 0x18
 _PSEUDO_CALL, _PSEUDO_KFUNC_CALL = 1, 2                                      # src_reg of a call
 _PSEUDO_MAP_FD, _PSEUDO_MAP_VALUE, _PSEUDO_BTF_ID, _PSEUDO_FUNC = 1, 2, 3, 4   # src_reg of ld_imm64
-# Sections of compilers that know more than ebpfvm.
+# Sections of compilers that use features that ebpfvm does not model.
 _UNMODELLED = {".addr_space.1": "variables in an arena are", ".jumptables": "jump tables are"}
 MAX_SLOTS = 1_000_000
 MAX_LINKED = 2_000_000

@@ -297,7 +297,7 @@ _LAYOUTS: dict[int, tuple[str, ...]] = {
     24: ("inner_map_idx",),                              # samples/bpf/bpf_load.h, Linux 4.12 to 4.13
     28: ("inner_map_idx", "numa_node"),                  # the same, to Linux 5.17
     36: ("id", "pinning", "inner_id", "inner_idx"),      # iproute2 include/bpf_elf.h
-    280: ("pinning",),                                   # gobpf, with 256 characters of a name behind
+    280: ("pinning",),                                   # gobpf, followed by a name of 256 characters
 }
 _AYA = ("id", "pinning")  # also 28 bytes
 _NAMES = ", ".join(str(size) for size in _LAYOUTS)
@@ -331,7 +331,7 @@ def _legacy_fields(section: Section, symbol: Symbol, room: int) -> dict[str, int
     """Return the struct at a symbol, by field name; the bytes after the known fields must be zero."""
     size = symbol.size if 20 <= symbol.size <= room else room
     if symbol.value + size > len(section.data):
-        raise LoadError(f"the map definition of {size} bytes ends behind the section's {len(section.data)}",
+        raise LoadError(f"the map definition of {size} bytes extends beyond the section's {len(section.data)}",
                         section=section.name, offset=symbol.value, symbol=symbol.name)
     if size < 20:
         raise LoadError(f"a map definition has at least 20 bytes, here are {size}", section=section.name,

@@ -227,7 +227,7 @@ def _bind(programs: dict[str, Program], struct_ops: tuple[StructOps, ...]) -> No
         for member, name in variable.members.items():
             place = (variable.struct, member)
             if name not in programs:
-                continue  # it could not be read
+                continue  # the program could not be read
             program = programs[name]
             taken = program.struct_ops or place
             if taken != place:

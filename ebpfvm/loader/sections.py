@@ -71,7 +71,7 @@ sk_lookup: sk_lookup=sk_lookup
 netfilter: netfilter=netfilter
 """
 
-# First parts that name nothing but the type, so that only what follows is worth telling.
+# First parts that only name the type, so that only what follows is recorded.
 _SELF_EVIDENT = frozenset(("sch_bpf", "qdisc", "task_sched", "tc", "tcx", "xdp", "xdp.frags", "cgroup_skb", "sk_skb",
                            "sk_reuseport", "struct_ops", "struct_ops.s"))
 

@@ -68,7 +68,7 @@ def _exactly(file: BinaryIO, offset: int, size: int, what: str) -> bytes:
         raise LoadError(f"{what} cannot have {size} bytes", offset=offset)
     length = file.seek(0, os.SEEK_END)
     if offset + size > length:
-        raise LoadError(f"{what}, {size} bytes at {offset:#x}, end behind the file's {length} bytes: cut short",
+        raise LoadError(f"{what}, {size} bytes at {offset:#x}, extends beyond the file's {length} bytes: cut short",
                         offset=offset)
     file.seek(offset)
     return file.read(size)

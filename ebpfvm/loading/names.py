@@ -35,7 +35,7 @@ def _missing(program: Program, known: KernelNames, name: str) -> bool:
         return False
     if program.btf.find(name, Kind.FUNC):
         return known.dialect.lacks_kfunc(name)
-    # The names of variables without a type are those of the symbol table, which nobody has here.
+    # The names of variables without a type are only in the symbol table, which is not available here.
     number = program.btf.find(name, Kind.VAR)
     found = program.btf[number] if number else None
     typed = found is not None and program.btf.resolved(found.type).kind != Kind.VOID  # type: ignore[union-attr]

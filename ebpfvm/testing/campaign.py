@@ -100,7 +100,7 @@ def run(start: int, count: int, seeds: Sequence[Program] = ()) -> Report:
         except LawBroken as error:
             report.counts[error.law] += 1
             report.broken[seed] = str(error)
-        except Exception as error:  # a traceback is a finding like any other
+        except Exception as error:  # an unexpected exception is a finding like any other
             report.counts["traceback"] += 1
             report.broken[seed] = f"{type(error).__name__}: {error}"
         else:

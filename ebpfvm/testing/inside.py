@@ -239,7 +239,7 @@ class Moment:
         if base == r.PKT_META:
             return region.base + region.meta  # type: ignore[attr-defined, no-any-return]
         if base in (r.MEM, r.BUF) and not reg.num.mask:
-            return value - reg.off - reg.num.smin  # it may be a piece of something: what an iterator points to
+            return value - reg.off - reg.num.smin  # it may point into an object, as an iterator does
         return region.base
 
     def _end(self, value: int) -> str:
@@ -276,4 +276,4 @@ def _packet_range(reg: Reg, value: int, end: int, rules: Rules) -> str:
     if reg.what <= 0:
         return ""
     base = value - reg.off - (reg.num.umax if rules.offset_in_var_off else 0)
-    return "" if base + reg.what <= end else f"{end - base} bytes are behind it, not {reg.what}"
+    return "" if base + reg.what <= end else f"{end - base} bytes follow it, not {reg.what}"

@@ -245,7 +245,7 @@ class _Run:
             self.log.refusal(refuse.lines, refuse.open_end)
         self._statistics(False)
         message = "\n".join(text for text in refuse.lines if not text.startswith(("cur state:", "old state:")))
-        # Some checks look at the program as a whole.
+        # Some checks examine the program as a whole.
         line = self.program.line_at(pc) if pc is not None else None
         return Verdict(False, refuse.errno, message, self.log.text(), self.walk.processed if self.walk else 0,
                        pc, line, self._explanation(message, pc), refuse.property.id,

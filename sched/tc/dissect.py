@@ -46,7 +46,7 @@ class Dissected(NamedTuple):
     Attributes:
         src_mac, dst_mac: 48-bit numbers.
         vlans: (TCI, Ethernet type of the tag) of each tag, outermost first.
-        n_proto: Ethernet type behind all tags.
+        n_proto: Ethernet type after all tags.
         network: offset of the network header.
         transport: offset of the transport header; None if it is not reached.
         ip_proto, tos, ttl: of IPv4 or IPv6 (traffic class, hop limit).

@@ -33,7 +33,7 @@ class Command:
             "flush".
         args: what stands before the kind, by its word.
         kind: of qdisc, class or filter; "" without one.
-        options: words behind the kind.
+        options: words after the kind.
         flags: of `tc`: "s" for statistics, "d" for details.
         at: the first word.
         kind_at: the kind's word, or `at`.

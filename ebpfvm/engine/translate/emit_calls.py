@@ -186,7 +186,7 @@ def _argument(em: CodeWriter, helper: Helper, n: int) -> str:
     if spec.kind is Arg.PTR_TO_CTX and isinstance(value, PtrRange) and not value.lo and not value.hi \
             and value.origin.kind == "object":
         return f"o_{value.origin.name}"
-    # The converter of a key or value asks for the map too, that of memory for the size behind it.
+    # The converter of a key or value needs the map too, that of memory the size after it.
     needed = {n, n + 1} | {i for i, other in enumerate(helper.args) if other.kind is Arg.CONST_MAP_PTR}
     return _convert(em, convert, n, {n} if spec.kind in (Arg.CONST_MAP_PTR, Arg.PTR_TO_CTX) else needed)
 

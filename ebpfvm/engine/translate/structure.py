@@ -88,8 +88,8 @@ class _Tree:
         self.function = function
         self.code = code
         self.position = {start: n for n, start in enumerate(function.order)}
-        self.inside: dict[int, list[int]] = {}  # block -> those that stand behind a wrapper around it
-        self.behind: dict[int, list[int]] = {}  # header -> those that stand behind its loop
+        self.inside: dict[int, list[int]] = {}  # block -> those that follow a wrapper around it
+        self.behind: dict[int, list[int]] = {}  # header -> those that follow its loop
         self.inline: set[int] = set()
         for start in function.order[1:]:
             self._place(start)

@@ -26,7 +26,7 @@ _CONTEXTS = {
     "sk_reuseport": "sk_reuseport_kern", "flow_dissector": "bpf_flow_dissector", "kprobe": "pt_regs",
     "perf_event": "bpf_perf_event_data_kern",
 }
-_MOST_TYPES = 1 << 20  # no kernel has so many: an id above is none
+_MOST_TYPES = 1 << 20  # no kernel has so many: a larger id is invalid
 
 
 def to_kernel_context(w: Walk, made: KfuncCall, after: int) -> int:

@@ -42,7 +42,7 @@ def throw(w: Walk, made: KfuncCall, after: int) -> int:
     references.check_leaks(w, made.kfunc.name, any_frame=True)
     chain = w.kept.unvisited_loop(w.state)
     if chain is not None:
-        # The kernel's accounting of loops does not expect a path that ends inside of one.
+        # The kernel's accounting of loops does not expect a path that ends inside a loop.
         raise Refuse(p.VERIFIER_BUG, EFAULT,
                      f"verifier bug: scc exit: no visit info for call chain ({','.join(map(str, chain))})")
     return END

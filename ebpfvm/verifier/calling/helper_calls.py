@@ -109,7 +109,7 @@ def call(w: Walk, helper: Helper, number: int) -> None:
     _map_fits(w, made)
     if helper.needs_function:
         _function_known(w, helper, number)
-    # Writing through a dynptr over a packet may have to make it linear or private first.
+    # A write through a dynptr of a packet may need to make it linear or private first.
     written = helper.role == "dynptr_write" and made.dynptr is not None and made.dynptr.kind in ("skb", "skb_meta")
     # A tail call comes back only where it fails, with the packet as it was; `may_leave` has the other path.
     if (helper.changes_packet and not helper.in_engine) or written:
@@ -122,7 +122,7 @@ def _within(w: Walk, helper: Helper, at: int, allowed: tuple[int, int]) -> None:
     assert reg is not None
     if reg.type != SCALAR:
         raise Refuse(p.ARGUMENT_TYPE, EINVAL, f"R{at} is not a scalar")
-    if w.env.program.attach_type == "cgroup_getsockopt":  # the kernel looks at the value when the program has run
+    if w.env.program.attach_type == "cgroup_getsockopt":  # the kernel checks the value when the program has run
         return
     w.precise(at)
     frames.check_range(reg, allowed, f"At {helper.name}", bits32=True, number=at)
@@ -259,7 +259,7 @@ def _format(w: Walk, made: Call) -> None:
     fmt, size = w.regs[3], w.regs[5]
     assert fmt is not None and size is not None
     if size.num.value % 8:
-        raise Refuse(p.CONSTANT_STRING, EINVAL)  # the kernel says nothing here
+        raise Refuse(p.CONSTANT_STRING, EINVAL)  # the kernel prints nothing here
     text = fmt.what.spec.data[fmt.off + fmt.num.smin:].partition(b"\0")[0]
     count = wanted(text)
     if count is None or count > size.num.value // 8:

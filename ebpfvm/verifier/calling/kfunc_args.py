@@ -31,7 +31,7 @@ _INTS = {"s8": 1, "u8": 1, "bool": 1, "char": 1, "s16": 2, "u16": 2, "s32": 4, "
 PLAIN = {"struct bpf_sock_tuple": 36, "struct bpf_ct_opts": 16, "union nf_inet_addr": 16,
          "struct bpf_xfrm_state_opts": 36, "struct bpf_tcp_req_attrs": 20, "enum xdp_rss_hash_type": 4,
          "struct xdp_md": 24}
-# The struct behind a pointer that is no BTF pointer (reg2btf_ids).
+# The struct that a pointer that is no BTF pointer refers to (reg2btf_ids).
 _STRUCTS = {r.SOCKET: "sock", r.SOCK_COMMON: "sock_common", r.TCP_SOCK: "tcp_sock", r.MAP_PTR: "bpf_map"}
 _KINDS = {"struct": "STRUCT", "union": "UNION", "enum": "ENUM"}
 _PROJECTIONS = {("__sk_buff", "sk_buff"), ("xdp_md", "xdp_buff")}
@@ -58,7 +58,7 @@ def check(w: Walk, made: KfuncCall) -> None:
         if not param.pointers:
             _scalar(w, made, at, param, reg)
         elif _pointer(w, made, at, param, reg):
-            at += 1  # its size was looked at with it
+            at += 1  # its size was checked together with it
     if "release" in made.kfunc.flags and not made.release_at and not w.env.rules.one_release_check:
         raise Refuse(p.RELEASE_UNOWNED, EINVAL,
                      f"release kernel function {made.kfunc.name} expects refcounted PTR_TO_BTF_ID")

@@ -29,7 +29,7 @@ def settle(var_off: tnum.Tnum, umin: int, umax: int, low: int, high: int) -> tup
         umin = value
     if largest < umax:
         umax = largest
-    # Nearly always the two smallest members lie in the range; then there is no need to look closer.
+    # Nearly always the two smallest members are in the range; then there is no need to look further.
     if (umin != value or value + (mask & -mask) > umax) and tnum.single(var_off, umin, umax) is not None:
         return None
     if umin > low:

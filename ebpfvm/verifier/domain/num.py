@@ -82,7 +82,7 @@ new: Final = tuple.__new__
 """``new(Num, (...))`` is ``Num(...)`` in half the time."""
 
 _KEPT: Final = 1 << 14
-_constants: dict[int, Num] = {}  # only saves work: emptying it at any moment changes no result
+_constants: dict[int, Num] = {}  # a cache: emptying it at any time changes no result
 
 
 def const(value: int) -> Num:

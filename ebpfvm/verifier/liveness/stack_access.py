@@ -52,7 +52,7 @@ def of_helper(env: Env, helper: Helper | None, at: int, regs: Sequence[Value | N
     elif spec.kind is Arg.PTR_TO_DYNPTR:
         size = _DYNPTR
     else:
-        # The context of a callback: the helper does not look at it, and the callback is looked at by itself.
+        # The context of a callback: the helper does not look at it, and the callback is analysed separately.
         size = 0 if spec.kind is Arg.PTR_TO_STACK else UNKNOWN
     return -size if size and spec.uninit else size
 

@@ -218,7 +218,7 @@ class WalkLiveness:
 
     def _round(self, found: _Instance, frame: int, marks: _Marks) -> bool:
         order, live, all_write = found.order, marks.live, marks.all_write
-        # What a function certainly writes to its own frame concerns nobody else; only the log shows it.
+        # What a function certainly writes to its own frame does not affect others; only the log shows it.
         outer = frame < len(found.chain) - 1 or self._log is not None
         work, waiting, changed = list(marks.dirty), marks.dirty, False
         marks.dirty = later = set()

@@ -105,7 +105,7 @@ class Env:
     exception_cb: int = 0  # index of the function that gets what bpf_throw throws, 0 for none
     kernel_structs: frozenset[str] = frozenset()  # structs that a kptr takes to be the kernel's and not the program's
     packet_changes: dict[int, bool] = field(default_factory=dict)  # see `ebpfvm.verifier.passes.packet_changes`
-    strict: bool = field(init=False)  # every access has to be aligned
+    strict: bool = field(init=False)  # every access must be aligned
     gpl: bool = field(init=False)  # the program's licence is one that GPL-only functions take
     _locals: dict[tuple[int, int], StructType] = field(default_factory=dict)
     _ctx: dict[tuple[int, int], CtxField | None] = field(default_factory=dict)

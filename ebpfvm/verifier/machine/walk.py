@@ -182,7 +182,7 @@ class Walk:
         Raises:
             Refuse: there are too many pending paths.
         """
-        # No parent: the path that sets the callback does not wait for it, so one that sets itself comes to an end.
+        # No parent: the path that sets the callback does not wait for it, so one that sets itself ends.
         new = State([Frame(0, END, subprog)])
         self.pending.append((new, pc, prev, self.log.mark()))
         if len(self.pending) > MAX_PENDING:

@@ -170,7 +170,7 @@ def _load_map_value(w: Walk, to: Access) -> Reg:
 
 
 def _constant(data: bytes, at: int, size: int, sign: bool) -> Reg:
-    # Contents of a frozen read-only map are known (bpf_map_direct_read). Bytes behind the data are zero.
+    # Contents of a frozen read-only map are known (bpf_map_direct_read). Bytes after the data are zero.
     return known(int.from_bytes(data[at:at + size].ljust(size, b"\0"), "little", signed=sign))
 
 

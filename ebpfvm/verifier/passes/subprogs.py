@@ -87,7 +87,7 @@ def _kfunc(program: Program, dialect: Dialect, insn: Insn, pc: int) -> Kfunc | N
         if insn.imm <= 0 and dialect.rules.invalid_kfunc_ids_named:
             raise Refuse(p.KFUNC_REFERENCE, EINVAL, f"invalid kernel function btf_id {insn.imm}", pc=pc)
         raise Refuse(p.KFUNC_REFERENCE, EINVAL, f"kernel btf_id {insn.imm & U32_MAX} is not a function", pc=pc)
-    if insn.off:  # names a BTF of a module, and there are none
+    if insn.off:  # names the BTF of a module, and there are no modules
         first = ("negative offset disallowed for kernel module function call" if insn.off < 0 else
                  "kfunc offset > 0 without fd_array is invalid")
         raise Refuse(p.KFUNC_REFERENCE, EINVAL if insn.off < 0 else EPROTO,

@@ -95,7 +95,7 @@ def _follow(w: Walk, start: State, wanted: _Wanted) -> bool:
                 insn = insns[pc]
                 if log is not None and not first and insn[0]:
                     backtrack_log.before(log, wanted.frame, regs[wanted.frame], wanted.stack[wanted.frame], pc)
-                # Nearly all instructions on the way compute what nobody has asked for.
+                # Nearly all instructions on the way compute values that are not sought.
                 if first or insn[0] & 7 not in _COMPUTING or regs[wanted.frame] >> insn[1] & 1 or (
                         entry is not None and entry.linked):
                     if not first:

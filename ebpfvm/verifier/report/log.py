@@ -131,7 +131,7 @@ class Log:
     def text(self) -> str:
         """Return the log."""
         out: list[str] = []
-        insn = ""  # text of the instruction line while a state may still be put behind it
+        insn = ""  # text of the instruction line while a state may still follow it
         for entry in self.entries:
             if isinstance(entry, str):
                 out.append(entry)

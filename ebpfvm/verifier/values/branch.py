@@ -244,7 +244,7 @@ def _pointers(w: Walk, insn: Insn, jump: _Jump, a: Reg, b: Reg) -> int:
         w.precise(insn.src)
     links = _links(w, a, b)
     other = w.push(target, pc)
-    del links  # nothing is learnt of a number that was compared with a pointer
+    del links  # a comparison with a pointer says nothing about a number
     if tests_null:
         mark_or_null(w, w.state, a, op == "jne")
         mark_or_null(w, other, a, op == "jeq")

@@ -31,7 +31,7 @@ def test_resolve_looks_through_all_modifiers() -> None:
 
 def test_a_typedef_of_itself_is_refused() -> None:
     btf = Btf([t.Typedef("a", 2), t.Typedef("b", 1)])
-    with pytest.raises(LoadError, match="behind more than 32 modifiers"):
+    with pytest.raises(LoadError, match="has more than 32 modifiers"):
         btf.resolve(1)
 
 

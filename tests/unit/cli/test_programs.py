@@ -132,7 +132,7 @@ def test_types_from_a_file_raw_or_elf(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("content", "message"), [
     (b"", "too short for the header"), (b"hello, this is a text file", "magic"),
-    (moved_skb()[:-9], "end behind the section's"), (elf_with(moved_skb())[:100], "cut short"),
+    (moved_skb()[:-9], "extends beyond the section's"), (elf_with(moved_skb())[:100], "cut short"),
     (elf_with(moved_skb()).replace(b".BTF", b".BTG"), "no section .BTF"), (elf_with(b"abc"), "too short"),
     (b"\x7fELF", "cut short"), (b"\x7fELF\1\1" + bytes(80), "not a 64-bit little-endian"),
 ])

@@ -246,7 +246,7 @@ def test_a_legacy_map_that_ends_behind_its_section_is_refused(value: int) -> Non
     maps = maker.section("maps", words(2, 4, 8, 3, 0, 0, 0, 0, 0), flags=ALLOC | WRITE)
     maker.symbol("m", maps, value, 36, OBJECT)
     maker.symbol("far", maps, 1 << 50, 36, OBJECT)
-    assert "ends behind" in refused(maker.build()).message
+    assert "extends beyond" in refused(maker.build()).message
 
 
 def test_a_legacy_map_in_map_names_its_template() -> None:
