@@ -62,6 +62,7 @@ class TcfProto:
     """
 
     kind: ClassVar[str] = ""
+    blank_line: ClassVar[bool] = False  # `tc` prints one before the actions of a filter of this kind
     id_word: ClassVar[str] = "classid"  # how `tc` calls the class when it shows a filter of this kind
 
     def __init__(self, block: Block, chain: int, prio: int, protocol: int) -> None:
@@ -77,6 +78,10 @@ class TcfProto:
         TC_ACT_UNSPEC without one.
         """
         raise NotImplementedError
+
+    def listed(self) -> Iterator[Filter]:
+        """Yield the filters as `tc filter show` lists them."""
+        return iter(self.filters)
 
     def get(self, handle: int) -> Filter | None:
         """Return the filter of a handle, or None."""

@@ -6,26 +6,13 @@ Defaults and checks are those of `tc` and the kernel.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ebpfvm.errnos import EINVAL, EOPNOTSUPP
 from ebpfvm.errors import UsageError
-from ebpfvm.net import (
-    ETH_P_8021AD,
-    ETH_P_8021Q,
-    ETH_P_IP,
-    ETH_P_IPV6,
-    IPPROTO_ICMP,
-    IPPROTO_ICMPV6,
-    IPPROTO_SCTP,
-    IPPROTO_TCP,
-    IPPROTO_UDP,
-)
 from ebpfvm.sched.qdiscs.kinds import QDISCS
 from ebpfvm.sched.tc.actions import ACTIONS
-from ebpfvm.sched.tc.cls_flower import Masked, Range
-from ebpfvm.sched.tc.u32_tables import Key, Offset, pack
-from ebpfvm.sched.tc.word_kinds import IP_PROTOCOLS
+from ebpfvm.sched.tc.filters import FILTERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,8 +24,6 @@ if TYPE_CHECKING:
 
     Options = Mapping[str, Any]
 
-_WITH_PORTS: Final = (IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP)
-_ICMP: Final = (IPPROTO_ICMP, IPPROTO_ICMPV6)
 
 
 @dataclass(frozen=True)
@@ -123,7 +108,7 @@ class TcBuilder:
         options: dict[str, Any] = {word: value for word, value in items if word not in ("action", "match")}
         if "skip_sw" in options and "skip_hw" in options:
             raise UsageError("skip_hw and skip_sw are mutually exclusive")
-        if "skip_sw" in options and kind != "u32":
+        if "skip_sw" in options and not FILTERS[kind].skip_sw:
             raise OSError(EOPNOTSUPP, "Operation not supported: there is no hardware that could match instead")
         options.pop("police", None)
         acts = [word for word, _ in items if word in ("action", "police")]
@@ -131,87 +116,12 @@ class TcBuilder:
         wanted = [action for word, value in items for action in (
             value if word == "actions" else [value] if word in ("action", "police") else [])]
         actions = [self.action(*action) for action in wanted]
-        if acts == ["police"] and kind in ("u32", "basic", "fw"):
+        if acts == ["police"] and FILTERS[kind].police:
             options["police"] = True  # shown as it was written
         if actions:
             options["actions"] = actions
         if "indev" in options:
             options["indev"] = self.net.device(options["indev"])
         matches = [value for word, value in items if word == "match"]
-        if kind == "u32":
-            _u32(options, matches)
-        elif kind == "flower":
-            _flower(options, protocol)
-        elif kind == "bpf":
-            self._bpf(options)
-        elif matches:
-            options["match"] = matches[-1]
+        FILTERS[kind].complete(options, matches, protocol, self)
         return options
-
-    def _bpf(self, options: dict[str, Any]) -> None:
-        if "obj" not in options:
-            raise UsageError("filter bpf: the object is missing; write bpf obj FILE [section NAME] [direct-action]")
-        path, section = options.pop("obj"), options.pop("section", "")
-        options["program"] = self.program(path, section, "cls")
-        options["name"] = f"{path.rpartition('/')[2]}:[{section or 'classifier'}]"
-
-
-def _u32(options: dict[str, Any], matches: Sequence[Any]) -> None:
-    keys: list[Key] = []
-    for match in matches:
-        if isinstance(match, tuple):
-            options["mark"] = match
-            continue
-        for key in match:
-            try:
-                pack(keys, key)
-            except ValueError as error:
-                raise UsageError(f"u32 match: {error}") from error
-    options["keys"] = keys
-    if "sample" in options:
-        key = options["sample"][0]
-        options["sample"] = key.value, key.mask
-    if "offset" in options:
-        options["offset"] = Offset(**options["offset"])
-    if not keys:
-        del options["keys"]
-
-
-def _flower(options: dict[str, Any], protocol: int) -> None:
-    outer = options["eth_type"].value if "eth_type" in options else protocol
-    inner = next((options[word].value for word in ("cvlan_ethtype", "vlan_ethtype") if word in options), outer)
-    is_ip = inner in (ETH_P_IP, ETH_P_IPV6)
-    for word in ("ip_proto", "ip_tos", "ip_ttl", "ip_flags", "src_ip", "dst_ip"):
-        if word in options and not is_ip:
-            raise UsageError(f"flower {word}: the filter's protocol must be ip or ipv6")
-    for word in ("vlan_id", "vlan_prio", "vlan_ethtype"):
-        if word in options and outer not in (ETH_P_8021Q, ETH_P_8021AD):
-            raise UsageError(f"flower {word}: the filter's protocol must be 802.1Q or 802.1ad")
-    proto = options.get("ip_proto")
-    _needs(options, ("src_port", "dst_port"), proto, _WITH_PORTS)
-    _needs(options, ("tcp_flags",), proto, (6,))
-    _needs(options, ("type", "code"), proto, _ICMP)
-    _compare(options, inner)
-
-
-def _needs(options: Options, words: Sequence[str], proto: int | None, protos: Sequence[int]) -> None:
-    for word in words:
-        if word in options and proto not in protos:
-            names = [name for name, number in IP_PROTOCOLS.items() if number in protos and name != "icmp6"]
-            raise UsageError(f"flower {word}: give ip_proto {' or '.join(names)} before")
-
-
-def _compare(options: dict[str, Any], ethertype: int) -> None:
-    """Turn every comparison into a value under a mask."""
-    bits = {"ip_proto": 8, "vlan_id": 12, "cvlan_id": 12, "vlan_prio": 3, "cvlan_prio": 3}
-    for word, width in bits.items():
-        if word in options:
-            options[word] = Masked(options[word], (1 << width) - 1, width)
-    for word in ("src_ip", "dst_ip"):
-        if word in options:
-            value, mask, have = options[word]
-            if have != (32 if ethertype == ETH_P_IP else 128):
-                raise UsageError(f"flower {word}: the filter's protocol is "
-                                 f"{'ip' if ethertype == ETH_P_IP else 'ipv6'}, the address is not")
-            options[word] = Masked(value, mask, have)
-    assert all(isinstance(value, Masked | Range) for word, value in options.items() if word.endswith("_port"))

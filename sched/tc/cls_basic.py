@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errnos import EEXIST, EINVAL
 from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK
 from ebpfvm.sched.tc.block import Filter, TcfProto, class_text
 from ebpfvm.sched.tc.ematch import ematch, tree_lines
+from ebpfvm.sched.tc.ematch_words import ematch_rules
+from ebpfvm.sched.tc.filter_kind import SKIP, FilterKind, mixed_rules
+from ebpfvm.sched.tc.lr import option, option_rules
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TcfResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ebpfvm.kernel.skb import SkBuff
+    from ebpfvm.sched.tc.lr import Rule
 
 
 class Matchall(TcfProto):
@@ -81,6 +85,11 @@ class Fw(TcfProto):
     """
 
     kind = "fw"
+    blank_line = True
+
+    def listed(self) -> Iterator[Filter]:
+        """Yield the filters by their handles."""
+        return iter(sorted(self.filters, key=lambda found: found.handle))
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -127,3 +136,22 @@ class Fw(TcfProto):
     def handle_text(self, handle: int) -> str:
         """Return the mark, with its mask unless that is full."""
         return f"handle {handle:#x}" + (f"/{self.mask:#x}" if self.mask not in (None, U32_MAX) else "")
+
+
+# ---- syntax ---------------------------------------------------------------------------------------------------
+
+def _matchall_rules() -> list[Rule]:
+    return [*mixed_rules(), *option_rules("option", SKIP)]
+
+
+def _basic_rules() -> list[Rule]:
+    return [*mixed_rules(), ("option : 'match' expr", option("match", "expr")), *ematch_rules()]
+
+
+def _fw_rules() -> list[Rule]:
+    return [*mixed_rules(), *option_rules("option", {"indev": "DEVICE"})]
+
+
+MATCHALL: Final = FilterKind(name="matchall", cls=Matchall, rules=_matchall_rules)
+BASIC: Final = FilterKind(name="basic", cls=Basic, rules=_basic_rules, parentheses=True, police=True)
+FW: Final = FilterKind(name="fw", cls=Fw, rules=_fw_rules, police=True)

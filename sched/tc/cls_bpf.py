@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from ebpfvm.errors import UsageError
 from ebpfvm.ints import U32_MAX, s32
 from ebpfvm.kernel.ctx import SkbContexts
 from ebpfvm.sched.tc.block import Filter, TcfProto, class_text
+from ebpfvm.sched.tc.filter_kind import SKIP, FilterKind, common_rules
+from ebpfvm.sched.tc.lr import append, first, listing, option_rules
 from ebpfvm.sched.tc.tc_verdict import (
     TC_ACT_OK,
     TC_ACT_REDIRECT,
@@ -18,8 +21,12 @@ from ebpfvm.sched.tc.tc_verdict import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ebpfvm.kernel.program import Runnable
     from ebpfvm.kernel.skb import SkBuff
+    from ebpfvm.sched.tc.filter_kind import FilterMaker
+    from ebpfvm.sched.tc.lr import Rule
 
 _MAJOR: Final = 0xFFFF0000
 _DIRECT: Final = frozenset({TC_ACT_OK, TC_ACT_SHOT, TC_ACT_STOLEN, TC_ACT_TRAP, TC_ACT_REDIRECT, TC_ACT_UNSPEC})
@@ -69,3 +76,28 @@ class Bpf(TcfProto):
         direct = "".join(f"{word} " for word in ("direct-action", "skip_hw") if found.options.get(word))
         name, prog = found.options.get("name", ""), found.options["program"].prog
         return [f"{class_text(self.id_word, found)}{name} {direct}not_in_hw id {prog.id} name {prog.name} "]
+
+
+# ---- syntax ---------------------------------------------------------------------------------------------------
+
+_BPF_OPTIONS: Final = {"obj": "FILE", "obj=object": "FILE", "obj=object-file": "FILE", "section": "TEXT",
+                       "section=sec": "TEXT", "direct-action": "", "direct-action=da": "", **SKIP}
+
+
+def _bpf_rules() -> list[Rule]:
+    """Return rules with own options before actions, because a `bpf` action has the same words."""
+    return [("options : head", first), ("options : acted", first), *listing("head", "own"), ("own : class", first),
+            ("acted : head act", append), ("acted : acted act", append), ("acted : acted class", append),
+            *option_rules("own", _BPF_OPTIONS), *common_rules()]
+
+
+def _complete(options: dict[str, Any], matches: Sequence[Any], protocol: int, maker: FilterMaker) -> None:
+    """Load the program."""
+    if "obj" not in options:
+        raise UsageError("filter bpf: the object is missing; write bpf obj FILE [section NAME] [direct-action]")
+    path, section = options.pop("obj"), options.pop("section", "")
+    options["program"] = maker.program(path, section, "cls")
+    options["name"] = f"{path.rpartition('/')[2]}:[{section or 'classifier'}]"
+
+
+CLS_BPF: Final = FilterKind(name="bpf", cls=Bpf, rules=_bpf_rules, complete=_complete)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errnos import EEXIST, EINVAL
+from ebpfvm.errors import UsageError
 from ebpfvm.net import (
     ETH_P_8021AD,
     ETH_P_8021Q,
@@ -23,28 +24,19 @@ from ebpfvm.net import (
 )
 from ebpfvm.sched.tc.block import Filter, TcfProto, class_text
 from ebpfvm.sched.tc.dissect import Dissected, dissect
+from ebpfvm.sched.tc.filter_kind import FilterKind, mixed_rules
+from ebpfvm.sched.tc.lr import option_rules
+from ebpfvm.sched.tc.masked import Masked, Range
 from ebpfvm.sched.tc.tc_text import address_text, mac_text
 from ebpfvm.sched.tc.tc_verdict import TcfResult
+from ebpfvm.sched.tc.word_kinds import IP_PROTOCOLS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from ebpfvm.kernel.skb import SkBuff
-
-
-class Range(NamedTuple):
-    """Ports from `low` to `high`, both included."""
-
-    low: int
-    high: int
-
-
-class Masked(NamedTuple):
-    """A value under a mask; the mask has `bits` bits when it is full."""
-
-    value: int
-    mask: int
-    bits: int
+    from ebpfvm.sched.tc.filter_kind import FilterMaker
+    from ebpfvm.sched.tc.lr import Rule
 
 
 def _vlan(depth: int, part: Callable[[int], int]) -> Callable[[Dissected], int | None]:
@@ -198,3 +190,64 @@ def _field_text(word: str, value: Any, four: bool) -> str:
     flags = word == "tcp_flags"
     mask = "" if value.mask == (1 << value.bits) - 1 else f"/{value.mask:x}" if flags else f"/{value.mask:#x}"
     return f"{value.value:#x}{mask}" if flags else f"{value.value}{mask}"
+
+
+# ---- syntax ---------------------------------------------------------------------------------------------------
+
+_FLOWER: Final = {
+    "indev": "DEVICE", "vlan_id": "VLANID", "vlan_prio": "PRIO3", "vlan_ethtype": "ETHERTYPE", "cvlan_id": "VLANID",
+    "cvlan_prio": "PRIO3", "cvlan_ethtype": "ETHERTYPE", "dst_mac": "MAC", "src_mac": "MAC", "eth_type": "ETHERTYPE",
+    "ip_proto": "IPPROTO", "ip_tos": "MASKED8", "ip_ttl": "MASKED8", "ip_flags": "IPFLAGS", "dst_ip": "PREFIX",
+    "src_ip": "PREFIX", "dst_port": "PORTS", "src_port": "PORTS", "tcp_flags": "MASKED12", "type": "MASKED8",
+    "code": "MASKED8", "skip_hw": "", "skip_sw": "",
+}
+_WITH_PORTS: Final = (IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP)
+_ICMP: Final = (IPPROTO_ICMP, IPPROTO_ICMPV6)
+
+
+def _rules() -> list[Rule]:
+    return [*mixed_rules(), *option_rules("option", _FLOWER)]
+
+
+def _complete(options: dict[str, Any], matches: Sequence[Any], protocol: int, maker: FilterMaker) -> None:
+    """Check that each option has those it needs, and turn comparisons into values under masks."""
+    outer = options["eth_type"].value if "eth_type" in options else protocol
+    inner = next((options[word].value for word in ("cvlan_ethtype", "vlan_ethtype") if word in options), outer)
+    is_ip = inner in (ETH_P_IP, ETH_P_IPV6)
+    for word in ("ip_proto", "ip_tos", "ip_ttl", "ip_flags", "src_ip", "dst_ip"):
+        if word in options and not is_ip:
+            raise UsageError(f"flower {word}: the filter's protocol must be ip or ipv6")
+    for word in ("vlan_id", "vlan_prio", "vlan_ethtype"):
+        if word in options and outer not in (ETH_P_8021Q, ETH_P_8021AD):
+            raise UsageError(f"flower {word}: the filter's protocol must be 802.1Q or 802.1ad")
+    proto = options.get("ip_proto")
+    _needs(options, ("src_port", "dst_port"), proto, _WITH_PORTS)
+    _needs(options, ("tcp_flags",), proto, (6,))
+    _needs(options, ("type", "code"), proto, _ICMP)
+    _compare(options, inner)
+
+
+def _needs(options: Mapping[str, Any], words: Sequence[str], proto: int | None, protos: Sequence[int]) -> None:
+    for word in words:
+        if word in options and proto not in protos:
+            names = [name for name, number in IP_PROTOCOLS.items() if number in protos and name != "icmp6"]
+            raise UsageError(f"flower {word}: give ip_proto {' or '.join(names)} before")
+
+
+def _compare(options: dict[str, Any], ethertype: int) -> None:
+    """Turn every comparison into a value under a mask."""
+    bits = {"ip_proto": 8, "vlan_id": 12, "cvlan_id": 12, "vlan_prio": 3, "cvlan_prio": 3}
+    for word, width in bits.items():
+        if word in options:
+            options[word] = Masked(options[word], (1 << width) - 1, width)
+    for word in ("src_ip", "dst_ip"):
+        if word in options:
+            value, mask, have = options[word]
+            if have != (32 if ethertype == ETH_P_IP else 128):
+                raise UsageError(f"flower {word}: the filter's protocol is "
+                                 f"{'ip' if ethertype == ETH_P_IP else 'ipv6'}, the address is not")
+            options[word] = Masked(value, mask, have)
+    assert all(isinstance(value, Masked | Range) for word, value in options.items() if word.endswith("_port"))
+
+
+FLOWER: Final = FilterKind(name="flower", cls=Flower, rules=_rules, complete=_complete)

@@ -8,16 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errnos import EBUSY, EEXIST, EINVAL, ENOSPC
+from ebpfvm.errors import UsageError
 from ebpfvm.sched.tc.block import Block, Filter, TcfProto, exts_exec
 from ebpfvm.sched.tc.dissect import dissect
+from ebpfvm.sched.tc.filter_kind import FilterKind
 from ebpfvm.sched.tc.tc_text import classid_text
 from ebpfvm.sched.tc.tc_verdict import TcfResult
-from ebpfvm.sched.tc.u32_tables import HashTable, Node, fold, follow, matches
+from ebpfvm.sched.tc.u32_tables import HashTable, Key, Node, Offset, fold, follow, matches, pack
+from ebpfvm.sched.tc.u32_words import u32_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ebpfvm.kernel.skb import SkBuff
+    from ebpfvm.sched.tc.filter_kind import FilterMaker
 
 MAX_DEPTH: Final = 8  # TC_U32_MAXDEPTH
 FIRST_NODE: Final = 0x800
@@ -235,6 +239,12 @@ class U32(TcfProto):
             self.tables.clear()
             self.block.shared.pop("u32", None)
 
+    def listed(self) -> Iterator[Filter]:
+        """Yield the tables, each as a filter without a match, and after each its filters."""
+        for table, nodes in self.nodes():
+            yield Filter(table.handle << 20, {"divisor": table.divisor})
+            yield from nodes
+
     # ---- what tc shows ------------------------------------------------------------------------------------
 
     def handle_text(self, handle: int) -> str:
@@ -277,3 +287,28 @@ def _offset_lines(node: Node) -> list[str]:
     if node.hashkey is not None:
         lines.append(f"    hash mask {node.hashkey[0]:08x} at {node.hashkey[1]} ")
     return lines
+
+
+def _complete(options: dict[str, Any], matches: Sequence[Any], protocol: int, maker: FilterMaker) -> None:
+    """Collect the keys of all matches."""
+    keys: list[Key] = []
+    for match in matches:
+        if isinstance(match, tuple):
+            options["mark"] = match
+            continue
+        for key in match:
+            try:
+                pack(keys, key)
+            except ValueError as error:
+                raise UsageError(f"u32 match: {error}") from error
+    options["keys"] = keys
+    if "sample" in options:
+        key = options["sample"][0]
+        options["sample"] = key.value, key.mask
+    if "offset" in options:
+        options["offset"] = Offset(**options["offset"])
+    if not keys:
+        del options["keys"]
+
+
+U32_KIND: Final = FilterKind(name="u32", cls=U32, rules=u32_rules, complete=_complete, skip_sw=True, police=True)

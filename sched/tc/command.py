@@ -8,7 +8,6 @@ from ebpfvm.errnos import ENOENT, EOPNOTSUPP
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, Qdisc, handle_text
-from ebpfvm.sched.tc.cls_u32 import U32
 from ebpfvm.sched.tc.lexer import ScriptError
 
 if TYPE_CHECKING:
@@ -72,8 +71,7 @@ class Commands:
             action.bound = 0
         for block in self.net.all_blocks():
             for tp in block.protos():
-                found = [node for _, nodes in tp.nodes() for node in nodes] if isinstance(tp, U32) else tp.filters
-                for item in found:
+                for item in tp.listed():
                     for action in item.actions:
                         action.bound += 1
         for key, action in list(self.net.actions.items()):

@@ -12,23 +12,17 @@ from ebpfvm.errors import UsageError
 from ebpfvm.net import ETH_P_ALL
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, handle_text
-from ebpfvm.sched.tc.cls_basic import Basic, Fw, Matchall
-from ebpfvm.sched.tc.cls_bpf import Bpf
-from ebpfvm.sched.tc.cls_flower import Flower
-from ebpfvm.sched.tc.cls_u32 import U32
 from ebpfvm.sched.tc.command import INGRESS_HANDLE, TC_H_INGRESS, Commands, refuse
+from ebpfvm.sched.tc.filters import FILTERS
 from ebpfvm.sched.tc.grammar import check_kind
 from ebpfvm.sched.tc.grammar_filter import FILTER_ARGS, FILTER_KINDS, filter_handle, filter_options
 from ebpfvm.sched.tc.show_filter import FilterFilter, FilterView, show_filter, show_one
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
 
     from ebpfvm.sched.netdev import NetDev
-    from ebpfvm.sched.tc.block import Block, TcfProto
+    from ebpfvm.sched.tc.block import Block
     from ebpfvm.sched.tc.grammar import Command
-
-KINDS: Final[Mapping[str, type[TcfProto]]] = {kind.kind: kind for kind in (Basic, Bpf, Flower, Fw, Matchall, U32)}
 
 _HOOKS: Final = {0xFFFFFFF2: "ingress", 0xFFFFFFF3: "egress", INGRESS_HANDLE: "ingress", TC_H_INGRESS: "ingress"}
 _PLACES: Final = ("root", "ingress", "egress", "parent")
@@ -62,7 +56,7 @@ class FilterCommands(Commands):
             if command.kind == "fw":
                 options["mask"] = handle[1]
             block = self._block(command, change=True)
-            block.add(KINDS[command.kind], options, chain=args.get("chain", 0), prio=args.get("prio", 0),
+            block.add(FILTERS[command.kind].cls, options, chain=args.get("chain", 0), prio=args.get("prio", 0),
                       protocol=protocol, handle=handle[0], replace=command.verb != "add",
                       create=command.verb != "change")
         finally:

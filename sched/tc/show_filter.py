@@ -16,8 +16,6 @@ from ebpfvm.net import (
     ETH_P_MPLS_UC,
 )
 from ebpfvm.sched.tc.block import Block, Filter, TcfProto
-from ebpfvm.sched.tc.cls_basic import Fw
-from ebpfvm.sched.tc.cls_u32 import U32
 from ebpfvm.sched.tc.show_qdisc import action_lines
 
 if TYPE_CHECKING:
@@ -71,7 +69,7 @@ def show_filter(block: Block, view: FilterView, wanted: FilterFilter = ALL) -> l
                         "" if wanted.prio else f"pref {tp.prio} ", f"{tp.kind} ",
                         "" if wanted.chain is not None else f"chain {tp.chain} "))
         lines.append(head)
-        for found in _filters(tp):
+        for found in tp.listed():
             lines += _filter_lines(tp, found, head, view)
     return lines
 
@@ -84,21 +82,12 @@ def show_one(tp: TcfProto, found: Filter, view: FilterView) -> list[str]:
 
 def _filter_lines(tp: TcfProto, found: Filter, head: str, view: FilterView) -> list[str]:
     first, *rest = tp.show(found, view.stats)
-    gap = [""] if found.actions and isinstance(tp, Fw) else []
+    gap = [""] if found.actions and tp.blank_line else []
     return [f"{head}{tp.handle_text(found.handle)} {first}", *rest, *gap, *_actions(found, view.now, view.stats)]
 
 
 def _protocol(tp: TcfProto) -> str:
     return _PROTOCOLS.get(tp.protocol, f"[{tp.protocol}]")
-
-
-def _filters(tp: TcfProto) -> Iterator[Filter]:
-    if not isinstance(tp, U32):
-        yield from sorted(tp.filters, key=lambda found: found.handle) if isinstance(tp, Fw) else tp.filters
-        return
-    for table, nodes in tp.nodes():
-        yield Filter(table.handle << 20, {"divisor": table.divisor})
-        yield from nodes
 
 
 def _actions(found: Filter, now: int, stats: bool) -> Iterator[str]:

@@ -26,8 +26,8 @@ from ebpfvm.net import (
     IPPROTO_TCP,
     IPPROTO_UDP,
 )
-from ebpfvm.sched.tc.cls_flower import Masked, Range
 from ebpfvm.sched.tc.lr import REST, WordKind
+from ebpfvm.sched.tc.masked import Masked, Range
 from ebpfvm.sched.tc.tc_verdict import (
     TC_ACT_OK,
     VERDICTS,
