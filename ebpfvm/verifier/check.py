@@ -248,17 +248,17 @@ class _Run:
         # Some checks examine the program as a whole.
         line = self.program.line_at(pc) if pc is not None else None
         return Verdict(False, refuse.errno, message, self.log.text(), self.walk.processed if self.walk else 0,
-                       pc, line, self._explanation(message, pc), refuse.property.id,
+                       pc, line, self._explanation(refuse.property, message, pc), refuse.property.id,
                        stats=self._stats() if walking else {}, program=self.program)
 
-    def _explanation(self, message: str, pc: int | None) -> str:
+    def _explanation(self, violated: p.Property, message: str, pc: int | None) -> str:
         """Return why the message came; an instruction that was made unreachable has its own reason."""
         poison = self.program.poisoned.get(pc) if pc is not None else None
         if poison is not None and poison.modelled and message.endswith(poison.reason):
             return ("This kernel's types have no such thing, so the instruction became a call of a helper that no "
                     f"kernel has (invalid func unknown#{self.program.insns[pc or 0].imm}).")
-        about = cause(self.walk, message) if self.walk is not None and pc == self.walk.pc else ""
-        return "\n".join(filter(None, (explain(message, self.env.prog_type.name), about)))
+        about = cause(self.walk, violated, message) if self.walk is not None and pc == self.walk.pc else ""
+        return "\n".join(filter(None, (explain(violated, message, self.env.prog_type.name), about)))
 
     def _statistics(self, accepted: bool) -> None:
         if self.log.level & STATS:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.isa import codes as c
 from ebpfvm.verifier.explanation.walked import origin, path
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.passes.cfg import loops
 from ebpfvm.verifier.passes.subprogs import is_call, is_kfunc_call
 
@@ -28,13 +29,11 @@ _SIZES: Final = {c.BPF_B: 1, c.BPF_H: 2, c.BPF_W: 4, c.BPF_DW: 8}
 _MOST_LINES: Final = 8
 
 
-def cause(w: Walk, message: str) -> str:
+def cause(w: Walk, violated: p.Property, message: str) -> str:
     """Return sentences about the cause of a rejection at the walk's current instruction, "" if it is unknown."""
-    for pattern, told in _CAUSES:
-        found = pattern.search(message)
-        if found:
-            return told(w, found)
-    return ""
+    pattern, told = _CAUSES.get(violated, ("", None))
+    found = re.search(pattern, message)
+    return told(w, found) if told is not None and found else ""
 
 
 def _place(w: Walk, pc: int) -> str:
@@ -216,10 +215,10 @@ def _cleared(w: Walk, walked: list[int], number: int) -> str:
     return ""
 
 
-_CAUSES: Final[tuple[tuple[re.Pattern[str], Callable[[Walk, re.Match[str]], str]], ...]] = tuple(
-    (re.compile(pattern), told) for pattern, told in (
-        (r"R(\d+) invalid mem access 'scalar'", _scalar),
-        (r"invalid bpf_context access off=(-?\d+) size=(\d+)", _context),
-        (r"Unreleased reference id=(\d+) alloc_insn=(\d+)", _leak),
-        (r"BPF program is too large|sequence of \d+ jumps is too complex", _too_large),
-        (r"R(\d+) !read_ok", _unread)))
+# How each property's cause is told, with the values that it takes from the message.
+_CAUSES: Final[dict[p.Property, tuple[str, Callable[[Walk, re.Match[str]], str]]]] = {
+    p.NOT_A_POINTER: (r"R(\d+) invalid mem access", _scalar),
+    p.CONTEXT_ACCESS: (r"invalid bpf_context access off=(-?\d+) size=(\d+)", _context),
+    p.REFERENCE_LEAK: (r"Unreleased reference id=(\d+) alloc_insn=(\d+)", _leak),
+    p.TOO_COMPLEX: (r"BPF program is too large|sequence of \d+ jumps is too complex", _too_large),
+    p.UNINIT_REGISTER: (r"R(\d+) !read_ok", _unread)}

@@ -11,6 +11,8 @@ from ebpfvm.dialects import rfc6
 from ebpfvm.loader import load
 from ebpfvm.verifier import verify
 from ebpfvm.verifier.explanation.explain import explain
+from ebpfvm.verifier.machine import properties as p
+from ebpfvm.verifier.machine.properties import PROPERTIES
 from tests.unit.docs.examples import ROOT
 
 DOCS = ROOT / "docs"
@@ -50,19 +52,24 @@ def test_the_context_is_what_the_guide_says() -> None:
 
 
 def test_messages_of_the_verifiers_page_are_known() -> None:
-    """Each message in the table of categories is one that the verifier can say and explain."""
+    """Each message in the table of categories belongs to a property of its row, and has a sentence of its own."""
     text = (DOCS / "explanation" / "verifier.md").read_text()
     section = text[text.index("## Messages"):text.index("## What is rejected because")]
     rows = [line for line in section.splitlines() if line.startswith("|")]
-    for message in re.findall(r"`([^`]+)`", "\n".join(rows)):
-        assert explain(message), message
+    for ids, messages in (line.split(" | ")[1:] for line in rows[2:]):
+        named = [PROPERTIES[id] for id in re.findall(r"#([a-z-]+)\)", ids)]
+        for message in re.findall(r"`([^`]+)`", messages):
+            assert any(explain(item, message) != f"{item.rule} {item.help}" for item in named), message
 
 
-@pytest.mark.parametrize(("message", "part"), [
-    ("R1 has no valid kptr", "plain bytes"),
-    ("R1 is scalar expected STRUCT sk_buff or socket", "must point to a struct sk_buff, but is a scalar"),
-    ("arg#0 is scalar expected STRUCT sk_buff or socket", "must point to a struct sk_buff"),
-    ("cannot write into packet", "but not write it"),
+@pytest.mark.parametrize(("violated", "message", "part"), [
+    (p.FIELD_ARGUMENT, "R1 has no valid kptr", "plain bytes"),
+    (p.ARGUMENT_TYPE, "R1 is scalar expected STRUCT sk_buff or socket",
+     "must point to a struct sk_buff, but is a scalar"),
+    (p.ARGUMENT_TYPE, "arg#0 is scalar expected STRUCT sk_buff or socket", "must point to a struct sk_buff"),
+    (p.ARGUMENT_TYPE, "R1 type=map_value_or_null expected=fp, pkt, map_value", "compare it with NULL before the call"),
+    (p.PACKET_WRITE, "cannot write into packet", "but not write it"),
+    (p.CALL_TARGET, "call to invalid destination", "must lead to the start of a function inside the program. Correct"),
 ])
-def test_messages_that_every_beginner_meets_are_explained(message: str, part: str) -> None:
-    assert part in explain(message)
+def test_messages_that_every_beginner_meets_are_explained(violated: p.Property, message: str, part: str) -> None:
+    assert part in explain(violated, message)

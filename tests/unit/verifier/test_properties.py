@@ -14,7 +14,10 @@ from ebpfvm.isa.asm import assemble
 from ebpfvm.loader import load
 from ebpfvm.loader.object import MapSpec, Program
 from ebpfvm.verifier import verify
+from ebpfvm.verifier.explanation.explain import explain
+from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.env import Caps
+from ebpfvm.verifier.machine.properties import PROPERTIES, Property
 
 SAMPLES = Path(__file__).parents[3] / "samples"
 OBJECTS = Path(__file__).parent / "objects"
@@ -65,3 +68,18 @@ def test_commands_print_the_id_in_json(capsys: pytest.CaptureFixture[str]) -> No
     assert program["property"] == "reference-leak"
     assert main(["verify", str(SAMPLES / "tc" / "dscp.o"), "--json"]) == 0
     assert {item["property"] for item in json.loads(capsys.readouterr().out)["programs"]} == {""}
+
+
+@pytest.mark.parametrize("violated", PROPERTIES.values(), ids=list(PROPERTIES))
+def test_every_property_is_explained_whatever_the_message(violated: Property) -> None:
+    said = explain(violated, "a text that no kernel says")
+    assert said.endswith(".") and said[0].isupper() and "{" not in said
+
+
+def test_the_explanation_follows_the_property_and_not_the_words() -> None:
+    """Messages of different properties look alike."""
+    message = "timer pointer in R1 map_uid=0 doesn't match map pointer in R2 map_uid=1"
+    assert "another map is passed with it" in explain(p.FIELD_OF_MAP, message)
+    assert "compare the index" not in explain(p.SIZE_ARGUMENT, "R2 min value is negative")
+    assert explain(p.SIZE_ARGUMENT, "R2 min value is negative").startswith("The size in R2")
+    assert explain(p.MAP_VALUE_BOUNDS, "R2 min value is negative").startswith("The offset in R2")
