@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 class Flow:
-    """Counters of one flow.
+    """The counters of one flow.
 
     Attributes:
         key: what its packets have in common.
-        name: for people.
-        in_packets, in_bytes: offered.
-        out_packets, out_bytes: that left the link.
+        name: name for people.
+        in_packets, in_bytes: offered load.
+        out_packets, out_bytes: packets and bytes that left the link.
         drops: packets that any layer or program dropped.
         delays: ns from arrival at the device to arrival at the other end, in order of departure.
     """

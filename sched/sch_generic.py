@@ -145,15 +145,15 @@ class Qdisc:
         handle: 32-bit id with minor 0.
 
     Attributes:
-        kind: as `tc` names it.
+        kind: name of the kind in `tc`.
         kernel_view: the counters as the kernel keeps them.
-        holder: how the ledger of references calls it.
+        holder: its name in the ledger of references.
         gso_skb: a packet that `peek` took out and that leaves next.
-        parent: id of the class it hangs at, `TC_H_ROOT` for a root qdisc.
+        parent: id of the class that it is attached to, `TC_H_ROOT` for a root qdisc.
         upper: the qdisc of that class, None for a root qdisc.
-        serial: counts the qdiscs of the namespace: later ones have greater numbers.
-        can_bypass: a packet may pass it without being queued while it is empty (TCQ_F_CAN_BYPASS).
-        mq_root: it only hands out its children to the queues of the device (TCQ_F_MQROOT).
+        serial: number among the qdiscs of the namespace: later ones have greater numbers.
+        can_bypass: whether a packet may pass it without being queued while it is empty (TCQ_F_CAN_BYPASS).
+        mq_root: whether it only distributes its children to the queues of the device (TCQ_F_MQROOT).
     """
 
     kind = ""

@@ -64,14 +64,14 @@ class ArgSpec:
         uninit: memory need not be initialised and is written (MEM_UNINIT).
         write: memory is written (MEM_WRITE) though it must be initialised, or it is uninit.
         rdonly: read-only memory is accepted (MEM_RDONLY).
-        release: the reference is given away (OBJ_RELEASE).
+        release: the reference is released (OBJ_RELEASE).
         size: bytes of a fixed-size memory argument (MEM_FIXED_SIZE), 0 if a size argument follows.
         aligned: the fixed-size memory must be aligned (MEM_ALIGNED).
         dynptr: kind of dynptr ("local", "ringbuf", "skb", "xdp") or "".
         btf: struct name for PTR_TO_BTF_ID.
         low, high: ANYTHING: the argument is a number between them, None for any value.
         object: what the body of a context argument needs: "skb", "xdp", "packet" (either), "" for any. The verifier
-            does not look at it: program types are only offered helpers that fit.
+            ignores it: program types are only offered helpers that fit.
     """
 
     kind: Arg

@@ -27,16 +27,16 @@ class Dialect:
 
     Attributes:
         name: "rfc6" or "linux".
-        rules: what differs from other kernels, by name; also the version whose rules and messages hold.
+        rules: the named differences from other kernels, and the version whose rules and messages apply.
         helpers: number -> helper.
         kfuncs: name -> kfunc.
         map_types: number -> map type.
         prog_types: number -> program type.
-        types: gives the layouts of kernel structs, None if they are not known.
-        struct_names: gives the names of all structs of the kernel, None if only those that kfuncs take are known.
+        types: returns the layouts of kernel structs, None if they are not known.
+        struct_names: returns the names of all structs of the kernel, None if only those that kfuncs take are known.
         destructors: structs of the kernel that a map may own through a kptr, since the kernel knows how to free them.
-        unmodelled: names of kernel functions that this kernel has and that are not in `kfuncs`.
-        type_names: gives (kind, name) of all types and per-CPU variables of the kernel; None if `types` has them all
+        unmodelled: names of kfuncs that this kernel has and that are not in `kfuncs`.
+        type_names: returns (kind, name) of all types and per-CPU variables of the kernel; None if `types` has them all
             (or nothing is known).
         forward_kptrs: a kptr may point to a struct of the kernel that the object only declares.
         config: values of the `__kconfig` variables that programs may read: "CONFIG_HZ", "LINUX_KERNEL_VERSION".
@@ -58,7 +58,7 @@ class Dialect:
 
     @property
     def version(self) -> tuple[int, int]:
-        """The version of Linux whose rules and messages hold."""
+        """The version of Linux whose rules and messages apply."""
         return self.rules.version
 
     def map_type(self, type: str | int) -> MapType:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Helper:
-    """A helper function of a kernel; which number it has and who may call it is a dialect's matter.
+    """A helper function of a kernel; dialects determine its number and who may call it.
 
     Attributes:
         name: kernel name, "bpf_map_lookup_elem".
@@ -29,17 +29,17 @@ class Helper:
         changes_packet: packet pointers become invalid (bpf_helper_changes_pkt_data).
         might_sleep: only for sleepable programs.
         pkt_access: a packet pointer may stand for a memory argument (pkt_access), where the program type allows it.
-        cap: "bpf" or "perfmon" where the kernel's base set offers it only with that capability.
+        cap: "bpf" or "perfmon" if the kernel's base set offers it only with that capability.
         barred: the kernel lists it for a program type and then bars the call: "probe"; "" otherwise.
         needs_function: works only where a program knows which function it was called for (check_get_func_ip).
-        callback: "sync" or "async" where it takes a function.
+        callback: "sync" or "async" if it takes a function.
         context_to: register of the callback that gets the context argument (`Arg.PTR_TO_STACK`); 0: none does.
         memory_to: registers of the callback that get pointers to plain memory of the helper's own.
-        role: which rules of its own it has; see `ebpfvm.contract.roles`.
-        map_op: what it does to its map, where the map's type has a say in that.
+        role: its special rules; see `ebpfvm.contract.roles`.
+        map_op: its operation on the map, if the map's type determines whether that is allowed.
         in_lock: it may be called while a bpf_spin_lock is held.
-        modelled: the verifier has the kernel's special cases of it; without them a call is refused as unsupported.
-        in_engine: the engines themselves carry it out, so it needs no body.
+        modelled: whether the verifier has the kernel's special cases of it; otherwise a call is refused as unsupported.
+        in_engine: whether the engines themselves execute it, so that it needs no body.
     """
 
     name: str
@@ -103,7 +103,7 @@ _PARTS: Final[tuple[tuple[tuple[HelperRole, ...], Arg, str], ...]] = (
 
 
 class HelperOptions(TypedDict, total=False):
-    """What `helper` and `contract_only` may be told; see the attributes of `Helper`."""
+    """The options of `helper` and `contract_only`; see the attributes of `Helper`."""
 
     gpl_only: bool
     changes_packet: bool
@@ -161,13 +161,13 @@ def helper(**options: Unpack[HelperOptions]) -> Callable[[Callable[..., int]], H
 
 
 def contract_only(name: str, *args: object, ret: object, **options: Unpack[HelperOptions]) -> Helper:
-    """Declare a helper of which only name and contract are known: the verifier judges calls, running one is a fault.
+    """Declare a helper of which only name and contract are known: the verifier checks calls, running one is a fault.
 
     Args:
         args, ret: aliases of `ebpfvm.contract.args`, or plain `ArgSpec` and `RetSpec`.
 
     Raises:
-        InternalError: at import, when one of them is no contract, or the options contradict them.
+        InternalError: at import, if one of them is not a contract, or the options contradict them.
     """
     options_known(f"helper {name}", options, HelperOptions)
     specs = tuple(arg if isinstance(arg, ArgSpec) else _metadata(arg, ArgSpec) for arg in args)

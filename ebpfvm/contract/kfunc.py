@@ -56,7 +56,7 @@ class KfuncParam:
 
 @dataclass(frozen=True, slots=True)
 class Kfunc:
-    """A kfunc; who may call it is a dialect's (and program type's) matter.
+    """A kfunc; dialects and program types determine who may call it.
 
     Attributes:
         name: kernel name.
@@ -65,12 +65,12 @@ class Kfunc:
         body: called as `body(env, *args)` with ints; pointers to structs that Python objects represent
             (`struct sk_buff`) arrive as that object, or None for NULL. None: not supported at run time.
         doc: first lines of documentation.
-        role: which rules of its own it has; see `ebpfvm.contract.roles`.
-        callback: "sync" or "async" where it takes a function.
+        role: its special rules; see `ebpfvm.contract.roles`.
+        callback: "sync" or "async" if it takes a function.
         dynptr: kind of the dynptr that it makes.
         in_lock: it may be called while a lock is held.
         changes_packet: packet pointers become invalid.
-        ret_untrusted: the result may be read, and is good for nothing else.
+        ret_untrusted: whether the result may only be read.
     """
 
     name: str
@@ -120,7 +120,7 @@ class Kfunc:
 
 
 class _Part(NamedTuple):
-    """A part of a prototype that goes with roles: those that need it, and those that it may mean."""
+    """A part of a prototype that belongs to roles: those that require it, and those that allow it."""
 
     name: str
     test: Callable[[KfuncParam], bool]
@@ -178,7 +178,7 @@ def _suffixes(name: str) -> frozenset[str]:
 
 
 class KfuncOptions(TypedDict, total=False):
-    """What `kfunc` and `kfunc_only` may be told beside the kernel's flags; see the attributes of `Kfunc`."""
+    """The options of `kfunc` and `kfunc_only` in addition to the kernel's flags; see the attributes of `Kfunc`."""
 
     role: KfuncRole
     callback: Callback
@@ -208,10 +208,10 @@ def kfunc(prototype: str, *flags: str, **options: Unpack[KfuncOptions]) -> Calla
 
 
 def kfunc_only(prototype: str, *flags: str, **options: Unpack[KfuncOptions]) -> Kfunc:
-    """Declare a kfunc of which only prototype and flags are known: calls are judged, running one is a fault.
+    """Declare a kfunc of which only prototype and flags are known: the verifier checks calls, running one is a fault.
 
     Raises:
-        InternalError: at import, when the prototype or a flag makes no sense, or they and the options contradict each
+        InternalError: at import, if the prototype or a flag is malformed, or they and the options contradict each
             other.
     """
     match = _PROTOTYPE.match(prototype)

@@ -1,11 +1,12 @@
-"""BPF_MAP_CREATE: which map definitions a kernel takes (map_create and map_check_btf, kernel/bpf/syscall.c).
+"""BPF_MAP_CREATE: which map definitions a kernel accepts (map_create and map_check_btf, kernel/bpf/syscall.c).
 
-What a type asks for stands with the type, in `ebpfvm.maps`; here is what holds for all. The verifier asks, so that a
-program whose maps no kernel makes is refused, and so does who makes maps at run time.
+The requirements of a type are declared with the type, in `ebpfvm.maps`; this module has those that apply to all types.
+The verifier uses it, so that a program whose maps no kernel creates is rejected, and so does the code that creates maps
+at run time.
 
-A definition goes to the kernel the way libbpf sends it: with BTF, unless the type is one for which libbpf leaves BTF
-out, and without BTF when the kernel does not take it with it. Only a value with special fields that no map of this type
-can hold is not tried again: such a map would lose its locks, timers and pointers.
+A definition reaches the kernel as libbpf sends it: with BTF, unless libbpf omits BTF for the type, and without BTF if
+the kernel refuses it with BTF. Only a value with special fields that no map of this type can hold is not retried,
+because such a map would lose its locks, timers and pointers.
 """
 
 from __future__ import annotations

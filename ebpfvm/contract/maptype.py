@@ -1,4 +1,4 @@
-"""Declaring a map type: what the verifier must know about it, how it is made, and the class that runs it."""
+"""Declare map types: what the verifier must know about them, how maps are created, and the class that runs them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ BATCH_COMMANDS: Final = frozenset({"lookup", "update", "delete", "lookup and del
 
 
 class MapRefusal(NamedTuple):
-    """Why a kernel does not make a map.
+    """The reason why a kernel does not create a map.
 
     Attributes:
         errno: positive.
@@ -66,12 +66,12 @@ class MapRefusal(NamedTuple):
 
 
 class CreateArgs(NamedTuple):
-    """What BPF_MAP_CREATE is given, as far as types look at it.
+    """The arguments of BPF_MAP_CREATE, as far as types check them.
 
     Attributes:
         inner: type of the inner map's template, None without one.
-        inner_refusal: why the template itself cannot be made.
-        rules: the kernel's.
+        inner_refusal: why the template itself cannot be created.
+        rules: the kernel's rules.
     """
 
     key_size: int
@@ -89,7 +89,7 @@ class CreateArgs(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MapType:
-    """A map type; its number is a dialect's matter.
+    """A map type; dialects determine its number.
 
     Attributes:
         name: kernel name in lower case: "hash", "rbtree".
@@ -113,12 +113,12 @@ class MapType:
         batch: the batch commands of bpf(2) that it has: "lookup", "update", "delete", "lookup and delete".
         check: the type's own conditions at creation (the kernel's map_alloc_check); None with `make` None only.
         check_btf: its conditions on BTF (map_check_btf); None: any types, but there must be a key.
-        takes_btf: libbpf passes BTF on; for other types it leaves it out.
-        prog_read_only: programs may not write what a look-up gives.
-        map_extra: it has a use for that number.
-        records: programs write records into it that user space reads.
+        takes_btf: whether libbpf passes BTF to the kernel.
+        prog_read_only: programs may not write what a lookup yields.
+        map_extra: whether the type uses that number.
+        records: whether programs write records into it that user space reads.
         one_per_program: a program may use only one map of this type.
-        modelled: the verifier knows its rules; programs with other maps are refused as unsupported.
+        modelled: whether the verifier knows its rules; programs with other maps are refused as unsupported.
         doc: one line.
     """
 
@@ -172,7 +172,7 @@ class MapType:
 
     @property
     def in_map(self) -> bool:
-        """Return whether its values are maps."""
+        """Whether its values are maps."""
         return self.gives == "map"
 
 

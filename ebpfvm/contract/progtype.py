@@ -16,7 +16,7 @@ Access = Literal["scalar", "pkt", "pkt_meta", "pkt_end", "sock_common_or_null", 
 
 @dataclass(frozen=True, slots=True)
 class CtxField:
-    """One field of a context structure.
+    """A field of a context structure.
 
     Attributes:
         name: as in the uapi header.
@@ -32,7 +32,7 @@ class CtxField:
         width: bytes that the kernel's own field keeps of what is written (2 for tc_index), 0 for all.
         loaded: bytes that the kernel's conversion loads for a read, 0 for `size`. A read of so many bytes or more is
             not shifted, wherever in the field it begins (bpf_convert_ctx_accesses).
-        from_start: a part is read only from the field's first byte on.
+        from_start: whether a part can only be read from the field's first byte on.
         struct: the kernel's struct that a field with `access` "btf" points to.
     """
 
@@ -74,7 +74,7 @@ class CtxField:
 
 @dataclass(frozen=True, slots=True)
 class ProgType:
-    """A program type; its number is a dialect's matter.
+    """A program type; dialects determine its number.
 
     Attributes:
         name: kernel name in lower case: "sched_cls".
@@ -91,9 +91,9 @@ class ProgType:
         ld_abs: LD_ABS and LD_IND allowed (may_access_skb).
         returns: allowed range of R0 at exit, None for any scalar.
         attach_returns: attach string or expected attach type -> range, where it differs.
-        sleep: may a program of this type be loaded as one that sleeps, must it?
+        sleep: whether a program of this type may, or must, be loaded as sleepable.
         traces: may run anywhere, so that maps with locks and the like are barred (is_tracing_prog_type).
-        judged: False where the rules of the type are not modelled: the verifier refuses its programs as unsupported.
+        judged: False if the rules of the type are not modelled: the verifier refuses its programs as unsupported.
         ctx_offsets: which offsets the context pointer itself may have: "" none, "fixed" constant ones (for contexts
             that the kernel does not convert), "any" (the context is plain memory of `ctx_size` bytes).
         args: what the context of a type without fields holds that is not modelled, for the message; "" for nothing.
