@@ -155,7 +155,7 @@ def test_user_space_writes_while_it_runs() -> None:
 
 
 def test_ingress_needs_a_script() -> None:
-    with pytest.raises(UsageError, match="a tc script has to say"):
+    with pytest.raises(UsageError, match="needs a tc script that says"):
         simulate(PFIFO, flows=["cbr:rate=1mbit"], ingress=True)
 
 
