@@ -150,7 +150,7 @@ def test_another_map_of_the_pinned_name_is_refused() -> None:
     net = open_namespace()
     pins = Pins()
     Loaded(net.kernel, open_engine("interp"), pins).map(PINNED)
-    with pytest.raises(LoadError, match="pinned map of this name is another"):
+    with pytest.raises(LoadError, match="pinned map of this name is different"):
         Loaded(net.kernel, open_engine("interp"), pins).map(MapSpec("array", 4, 16, 1, name="shared", pinning=1))
 
 
