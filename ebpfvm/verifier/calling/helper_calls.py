@@ -277,35 +277,17 @@ complete(HelperRole, _BY_ROLE, "ebpfvm.verifier.calling.helper_calls")
 def _result(w: Walk, made: Call, old: list[Reg | None]) -> Reg | None:
     """Return R0 after the call."""
     ret = made.helper.ret
-    kind, op = ret.kind, made.helper.map_op
-    if kind is Ret.VOID:
+    if ret.kind is Ret.VOID:
         return None
-    if kind is Ret.INTEGER:
+    if ret.kind is Ret.INTEGER:
         return _number(w, made)
-    flags = r.MAYBE_NULL if ret.maybe_null else 0
-    flags |= (r.RDONLY if ret.rdonly else 0) | (r.RINGBUF if ret.ringbuf else 0) | (r.TRUSTED if ret.trusted else 0)
-    what: object = None
-    if kind is Ret.PTR_TO_MAP_VALUE:
-        assert made.map is not None
-        if op == "lookup" and 0 <= made.const_key < made.map.max_entries:
-            flags &= ~r.MAYBE_NULL
-        base, what = r.MAP_VALUE, made.map
-    elif kind is Ret.PTR_TO_MEM:
-        base, what = r.MEM, ret.size or made.mem_size
-    elif kind is Ret.PTR_TO_BTF_ID:
-        base, what, flags = _object(w, made, flags)
-    elif kind is Ret.PTR_TO_MEM_OR_BTF_ID:
-        assert old[0] is not None
-        base, what, flags = ksyms.of_cpu(old[0], flags)
-    else:
-        base = {Ret.PTR_TO_SOCKET: r.SOCKET, Ret.PTR_TO_TCP_SOCK: r.TCP_SOCK,
-                Ret.PTR_TO_SOCK_COMMON: r.SOCK_COMMON}[kind]
+    base, what, flags = _pointed_to(w, made, old[0])
     id = ref = 0
     if flags & r.MAYBE_NULL or (base == r.MAP_VALUE and made.map is not None
                                 and made.map.field_of("spin_lock", "res_spin_lock")):
         id = w.new_id()
     aux = made.map_uid if base == r.MAP_VALUE else 0
-    sock_map = op == "lookup" and made.map is not None and made.map.type.gives == "socket"
+    sock_map = made.helper.map_op == "lookup" and made.map is not None and made.map.type.gives == "socket"
     if made.helper.role == "cast":
         ref = made.ref
         if ref and w.env.rules.casts_fork:
@@ -317,6 +299,29 @@ def _result(w: Walk, made: Call, old: list[Reg | None]) -> Reg | None:
     elif ret.acquire or sock_map:
         id = ref = references.acquire(w)
     return pointer(base | flags, what, id=id, ref=ref, aux=aux)
+
+
+_SOCKETS = {Ret.PTR_TO_SOCKET: r.SOCKET, Ret.PTR_TO_TCP_SOCK: r.TCP_SOCK, Ret.PTR_TO_SOCK_COMMON: r.SOCK_COMMON}
+
+
+def _pointed_to(w: Walk, made: Call, first: Reg | None) -> tuple[int, object, int]:
+    """Return base type, object and flags of the pointer that a helper returns; `first` was its first argument."""
+    ret, kind = made.helper.ret, made.helper.ret.kind
+    flags = r.MAYBE_NULL if ret.maybe_null else 0
+    flags |= (r.RDONLY if ret.rdonly else 0) | (r.RINGBUF if ret.ringbuf else 0) | (r.TRUSTED if ret.trusted else 0)
+    if kind is Ret.PTR_TO_MAP_VALUE:
+        assert made.map is not None
+        if made.helper.map_op == "lookup" and 0 <= made.const_key < made.map.max_entries:
+            flags &= ~r.MAYBE_NULL
+        return r.MAP_VALUE, made.map, flags
+    if kind is Ret.PTR_TO_MEM:
+        return r.MEM, ret.size or made.mem_size, flags
+    if kind is Ret.PTR_TO_BTF_ID:
+        return _object(w, made, flags)
+    if kind is Ret.PTR_TO_MEM_OR_BTF_ID:
+        assert first is not None
+        return ksyms.of_cpu(first, flags)
+    return _SOCKETS[kind], None, flags
 
 
 def _number(w: Walk, made: Call) -> Reg:
