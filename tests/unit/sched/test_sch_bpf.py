@@ -160,7 +160,7 @@ def test_a_delay_beyond_a_ktime_fires_at_once(delay: int) -> None:
 
 
 def test_a_program_that_throttles_for_ever_is_a_livelock() -> None:
-    with pytest.raises(Fault, match="throttles and never gives a packet out"):
+    with pytest.raises(Fault, match="throttles and never returns a packet"):
         Bench().run(packets(0), dequeue=lambda ctx: 3)
 
 
@@ -204,7 +204,7 @@ def test_a_packet_the_network_never_had_cannot_be_sent() -> None:
         ctx.skb = SkBuff(bench.kernel, b"x", CTX_HOLDER).ptr
         return 0
 
-    with pytest.raises(Fault, match="never came in"):
+    with pytest.raises(Fault, match="never arrived"):
         bench.run(packets(0), dequeue=dequeue)
 
 
