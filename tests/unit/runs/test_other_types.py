@@ -35,7 +35,7 @@ def test_flow_dissector(engine: str, packet: str, retval: int, keys: str) -> Non
     assert notes[1] == len(PACKETS[packet]) and notes[2] == (-14 if retval == 0 else 0)
     flagged, _ = run("dissect", engine, data=PACKETS[packet], ctx={"flags": 2})
     assert flagged.data[48:52] == b"\2\0\0\0"
-    with pytest.raises(UsageError, match="takes no context but flags"):
+    with pytest.raises(UsageError, match="accepts no context except flags"):
         run("dissect", engine, ctx={"mark": 1})
 
 
