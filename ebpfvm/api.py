@@ -169,6 +169,9 @@ def _simulate(asked: Scenario) -> Result:
     machine.notes.extend(dict.fromkeys(note for hook in hooks for note in notes_of(hook.prog.program)))
     capture = _capture(asked.pcap)
     link_type = capture.link if capture else ETHERNET
+    if capture is not None and asked.out is not None and capture.needs(os.fspath(asked.out)):
+        raise UsageError(f"out {os.fspath(asked.out)}: would overwrite the capture that is replayed; "
+                         "choose another name")
     writer = _writer(asked.out, link_type)
     try:
         simulation = Simulation(machine, asked.link, link_type=link_type, writer=writer,

@@ -8,10 +8,12 @@ import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import LoadError
+from ebpfvm.sched.windows import Spool
 
 if TYPE_CHECKING:
-    import mmap
     from collections.abc import Callable
+
+    from ebpfvm.sched.windows import Contents
 
 _STEP: Final = 1 << 20
 _XZ_MEMORY: Final = 128 << 20
@@ -45,7 +47,7 @@ class _Gzip:
         return self._inner.unused_data
 
 
-def unpack(data: bytes | mmap.mmap, path: str, limit: int) -> tuple[bytes | mmap.mmap, str]:
+def unpack(data: Contents, path: str, limit: int) -> tuple[Contents, str]:
     """Return what a file holds, unpacked if it is compressed, and a warning if the compressed data ends too early.
 
     Args:
@@ -56,7 +58,7 @@ def unpack(data: bytes | mmap.mmap, path: str, limit: int) -> tuple[bytes | mmap
     Raises:
         LoadError: the compressed data is damaged, larger than `limit`, or of a kind that cannot be unpacked here.
     """
-    start = bytes(data[:6])
+    start = _bytes(data, 0, 6)
     for magic, name in _UNREAD.items():
         if start.startswith(magic):
             raise LoadError(f"compression with {name} is not supported by ebpfvm: unpack the file first", path=path)
@@ -66,24 +68,29 @@ def unpack(data: bytes | mmap.mmap, path: str, limit: int) -> tuple[bytes | mmap
     return data, ""
 
 
-def _unpack(data: bytes | mmap.mmap, path: str, limit: int, name: str,
-            opener: Callable[[], Any]) -> tuple[bytes, str]:
-    found = bytearray()
+def _unpack(data: Contents, path: str, limit: int, name: str, opener: Callable[[], Any]) -> tuple[Contents, str]:
+    found = Spool(path)
     machine, at = opener(), 0
     magic = next(magic for magic, (other, _) in _OPENERS.items() if other == name)
     try:
         while True:
             if machine.eof:  # several members are one file; anything else after a member is skipped
                 at -= len(machine.unused_data)
-                if bytes(data[at:at + len(magic)]) != magic:
-                    return bytes(found), ""
+                if _bytes(data, at, len(magic)) != magic:
+                    return found.contents(), ""
                 machine = opener()
-            piece = bytes(data[at:at + _STEP]) if machine.needs_input else b""
+            piece = _bytes(data, at, _STEP) if machine.needs_input else b""
             if machine.needs_input and not piece:
-                return bytes(found), f"the {name} data ends too early"
+                return found.contents(), f"the {name} data ends too early"
             at += len(piece)
-            found += machine.decompress(piece, _STEP)
+            found.write(machine.decompress(piece, _STEP))
             if len(found) > limit:
                 raise LoadError(f"the {name} file unpacks to more than {limit >> 20} MiB", path=path)
     except (zlib.error, OSError, EOFError, lzma.LZMAError) as error:
         raise LoadError(f"the {name} data is damaged: {error}", path=path) from None
+
+
+def _bytes(data: Contents, start: int, size: int) -> bytes:
+    """Return the bytes from `start` on, at most `size`."""
+    view, base = data.window(start, size)
+    return view[start - base:start - base + size]

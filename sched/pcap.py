@@ -1,13 +1,13 @@
 """Read and write captures: classic pcap and its variants, and pcapng, both also compressed.
 
 Formats: draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng. A capture is untrusted: no number in it makes memory grow
-beyond the file's own size, and the whole file is checked before its first packet is used. A file that ends within a
-packet, like an interrupted capture, is read up to there, with a warning.
+beyond a block's own size, and the whole file is checked before its first packet is used. A file that ends within a
+packet, like an interrupted capture, is read up to there, with a warning. A large file is read in windows, twice: to
+check it, and for its packets.
 """
 
 from __future__ import annotations
 
-import mmap
 import os
 import struct
 import sys
@@ -20,14 +20,16 @@ from ebpfvm.sched import pcapng
 from ebpfvm.sched.compressed import unpack
 from ebpfvm.sched.linktypes import ETHERNET, RAW_IP, choose_link, converter
 from ebpfvm.sched.pcapng import MAGIC_SECTION, MAX_CAPLEN, CutShort, Place, wire_length
+from ebpfvm.sched.windows import HELD, WINDOW, FileContents, Spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ebpfvm.sched.windows import Contents
+
 __all__ = ["ETHERNET", "RAW_IP", "Capture", "PcapWriter", "Record", "read_capture"]
 
-_MAX_READ: Final = 256 << 20  # larger files are mapped; pipes, devices and compressed files may not be larger
-_PIECE: Final = 1 << 20
+_MAX_READ: Final = 256 << 20  # pipes, devices and what compressed files hold may not be larger
 _MAX_SPAN: Final = 1 << 62  # ns between the first packet and the last, 146 years
 
 _MAGIC_US, _MAGIC_NS, _MAGIC_MODIFIED = 0xA1B2C3D4, 0xA1B23C4D, 0xA1B2CD34
@@ -38,6 +40,8 @@ _VARIANTS: Final = {_MAGIC_US: (1000, 24, 16), _MAGIC_NS: (1, 24, 16), _MAGIC_MO
 
 The modified format is that of Kuznetsov's patches (interface, protocol and type of packet follow the lengths)."""
 _LINK_MASK: Final = 0xFFFF  # the upper bits of the link field tell about a frame check sequence
+
+_MAX_HEADER: Final = 28
 
 Record = tuple[int, int, bytes]
 """(time stamp in ns since 1970, length on the wire, the captured bytes)."""
@@ -62,7 +66,7 @@ class Capture:
     truncated: int
     first: int
     warnings: tuple[str, ...]
-    _data: bytes | mmap.mmap
+    _data: Contents
     _ng: bool
 
     def __len__(self) -> int:
@@ -75,14 +79,27 @@ class Capture:
         """
         data, wanted, last = self._data, self.link, self.first
         found = _places(data, self.path, self._ng)
+        view, base, top = b"", 0, 0
         for _ in range(self.count):
-            stamp, length, start, captured, link = next(found)
+            place = next(found, None)
+            if place is None:
+                raise LoadError("the capture changed while it was read", path=self.path)
+            stamp, length, start, captured, link = place
+            end = start + captured
+            if end > top:
+                view, base = data.window(start, captured)
+                top = base + len(view)
             last = last if stamp is None else stamp
             convert = None if link == wanted else converter(link, wanted)
+            packet = view[start - base:end - base]
             if convert is None:
-                yield last, length, data[start:start + captured]
+                yield last, length, packet
             else:
-                yield last, *convert(length, data[start:start + captured])
+                yield last, *convert(length, packet)
+
+    def needs(self, path: str) -> bool:
+        """Return whether packets are still read from the file at `path`, so that nobody may write to it."""
+        return self._data.is_file(path)
 
 
 def read_capture(path: str) -> Capture:
@@ -93,11 +110,11 @@ def read_capture(path: str) -> Capture:
             does not model.
     """
     data, warning = unpack(_contents(path), path, _MAX_READ)
-    if not data:
+    if not len(data):
         raise LoadError("the capture is empty (0 bytes)", path=path)
     if len(data) < 4:
         raise LoadError(f"not a capture: only {len(data)} bytes", path=path)
-    ng = int.from_bytes(data[:4], "little") == MAGIC_SECTION
+    ng = int.from_bytes(data.window(0, 4)[0][:4], "little") == MAGIC_SECTION
     seen = _Seen()
     try:
         for place in _places(data, path, ng):
@@ -140,45 +157,44 @@ class _Seen:
                             "after the first; correct the timestamps", path=path, offset=start)
 
 
-def _contents(path: str) -> bytes | mmap.mmap:
+def _contents(path: str) -> Contents:
     try:
         if path == "-":
-            data = _read(sys.stdin.buffer, 0)
+            found = _spooled(sys.stdin.buffer, path)
         else:
             with open(path, "rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                if size > _MAX_READ:
-                    return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-                data = _read(file, size)
+                if os.fstat(file.fileno()).st_size > HELD:
+                    return FileContents(file, path)
+                found = _spooled(file, path)
     except (OSError, ValueError) as error:
         raise LoadError(f"cannot read the capture: {getattr(error, 'strerror', None) or error}", path=path) from None
-    if len(data) > _MAX_READ:
+    if len(found) > _MAX_READ:
         raise LoadError(f"more than {_MAX_READ >> 20} MiB come out of something that is not a file", path=path)
-    return data
+    return found.contents()
 
 
-def _read(file: BinaryIO, size: int) -> bytes:
-    """Read a file of `size` bytes, 0 if that is unknown, without allocating a buffer as large as the limit."""
-    found = bytearray(file.read(size))
-    while len(found) <= _MAX_READ and (piece := file.read(_PIECE)):
-        found += piece
-    return bytes(found)
+def _spooled(file: BinaryIO, path: str) -> Spool:
+    """Read a file until it ends, or is larger than the limit."""
+    found = Spool(path)
+    while len(found) <= _MAX_READ and (piece := file.read(WINDOW)):
+        found.write(piece)
+    return found
 
 
-def _places(data: bytes | mmap.mmap, path: str, ng: bool) -> Iterator[Place]:
+def _places(data: Contents, path: str, ng: bool) -> Iterator[Place]:
     return pcapng.places(data, path) if ng else _classic_places(data, path)
 
 
 # ---- classic ------------------------------------------------------------------------------------------------
 
-def _classic_header(data: bytes | mmap.mmap, path: str) -> tuple[str, tuple[int, int, int], int]:
-    """Return byte order, variant and link type."""
+def _classic_header(data: bytes, path: str) -> tuple[str, tuple[int, int, int], int]:
+    """Return byte order, variant and link type; `data` is the beginning of the file."""
     for order in "<>":
         magic = struct.unpack_from(order + "I", data)[0]
         if magic in _VARIANTS:
             break
     else:
-        raise LoadError(f"not a capture: it starts with {bytes(data[:4]).hex(' ')}, expected pcap or pcapng",
+        raise LoadError(f"not a capture: it starts with {data[:4].hex(' ')}, expected pcap or pcapng",
                         path=path)
     size = _VARIANTS[magic][1]
     if len(data) < size:
@@ -189,15 +205,20 @@ def _classic_header(data: bytes | mmap.mmap, path: str) -> tuple[str, tuple[int,
     return order, _VARIANTS[magic], struct.unpack_from(order + "I", data, 20)[0] & _LINK_MASK
 
 
-def _classic_places(data: bytes | mmap.mmap, path: str) -> Iterator[Place]:
-    order, (unit, offset, size), link = _classic_header(data, path)
+def _classic_places(data: Contents, path: str) -> Iterator[Place]:
+    view, base = data.window(0, _MAX_HEADER)
+    order, (unit, offset, size), link = _classic_header(view[:_MAX_HEADER], path)
+    top = base + len(view)
     unpack, end, number = struct.Struct(order + "IIII").unpack_from, len(data), 0
     while offset < end:
         number += 1
         start = offset + size
         if start > end:
             raise CutShort(f"the capture is cut short in the header of packet {number}", path=path, offset=offset)
-        seconds, fraction, captured, length = unpack(data, offset)
+        if start > top:
+            view, base = data.window(offset, size)
+            top = base + len(view)
+        seconds, fraction, captured, length = unpack(view, offset - base)
         if captured > MAX_CAPLEN:
             raise LoadError(f"packet {number} claims {captured} captured bytes, more than any capture has "
                             f"({MAX_CAPLEN})", path=path, offset=offset)

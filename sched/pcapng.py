@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ebpfvm.errors import LoadError
 
 if TYPE_CHECKING:
-    import mmap
     from collections.abc import Iterator
+
+    from ebpfvm.sched.windows import Contents
 
 MAGIC_SECTION: Final = 0x0A0D0D0A
 MAX_BLOCK: Final = 16 << 20  # libpcap's limit for a pcapng block
@@ -64,14 +65,14 @@ def _options(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
         at += 4 + (length + 3 & ~3)
 
 
-def _section(data: bytes | mmap.mmap, path: str, offset: int) -> str:
-    """Return the byte order of the section that begins at `offset`."""
-    mark = bytes(data[offset + 8:offset + 12])
+def _section(head: bytes, path: str, offset: int) -> str:
+    """Return the byte order of the section that begins at `offset` with the bytes `head`."""
+    mark = head[8:12]
     if mark not in (struct.pack("<I", _SECTION_ORDER), struct.pack(">I", _SECTION_ORDER)):
         raise LoadError("a section header has no byte-order mark", path=path, offset=offset + 8)
     order = "<" if mark == struct.pack("<I", _SECTION_ORDER) else ">"
-    if len(data) >= offset + 16:
-        major, minor = struct.unpack_from(order + "HH", data, offset + 12)
+    if len(head) >= 16:
+        major, minor = struct.unpack_from(order + "HH", head, 12)
         if major != 1:
             raise LoadError(f"pcapng version {major}.{minor} is not supported by ebpfvm, only 1.x", path=path,
                             offset=offset + 12)
@@ -79,34 +80,44 @@ def _section(data: bytes | mmap.mmap, path: str, offset: int) -> str:
 
 
 class _Block(NamedTuple):
-    """A block: byte order, type, and where its body is."""
+    """A block: byte order, type, where its body is, and bytes that include the first 24 of the body from `start` on."""
 
     order: str
     kind: int
     at: int
     size: int
+    view: bytes
+    start: int
 
 
-def _blocks(data: bytes | mmap.mmap, path: str) -> Iterator[_Block]:
-    """Yield each block's byte order, type, start of its body, and length."""
+_HEAD: Final = 32  # bytes of a block that say what it is and, of a packet, everything but its data
+
+
+def _blocks(data: Contents, path: str) -> Iterator[_Block]:
+    """Yield the blocks."""
     order, offset, end = "<", 0, len(data)
+    view, base, top = b"", 0, 0
     while offset < end:
         if end - offset < 12:
             raise CutShort("the capture is cut short in a block header", path=path, offset=offset)
-        kind = struct.unpack_from(order + "I", data, offset)[0]
+        if offset + _HEAD > top:
+            view, base = data.window(offset, _HEAD)
+            top = base + len(view)
+        index = offset - base
+        kind = struct.unpack_from(order + "I", view, index)[0]
         if kind == _SHB:
-            order = _section(data, path, offset)
-        length = struct.unpack_from(order + "I", data, offset + 4)[0]
+            order = _section(view[index:index + 16], path, offset)
+        length = struct.unpack_from(order + "I", view, index + 4)[0]
         if length < 12 or length % 4 or length > MAX_BLOCK:
             raise LoadError(f"a block of type {kind:#x} claims {length} bytes", path=path, offset=offset)
         if length > end - offset:
             raise CutShort(f"the capture is cut short: a block has {end - offset} of {length} bytes", path=path,
                            offset=offset)
-        yield _Block(order, kind, offset + 8, length - 12)
+        yield _Block(order, kind, offset + 8, length - 12, view, index + 8)
         offset += length
 
 
-def places(data: bytes | mmap.mmap, path: str) -> Iterator[Place]:
+def places(data: Contents, path: str) -> Iterator[Place]:
     """Yield the packets.
 
     Raises:
@@ -117,24 +128,25 @@ def places(data: bytes | mmap.mmap, path: str) -> Iterator[Place]:
         if block.kind == _SHB:
             interfaces = []
         elif block.kind == _IDB:
-            body = bytes(data[block.at:block.at + block.size])
+            view, base = data.window(block.at, block.size)
+            body = view[block.at - base:block.at - base + block.size]
             interfaces.append(_interface(body, block.order, path, block.at))
         elif block.kind in (_EPB, _SPB, _PB):
-            yield _packet(data, path, block, interfaces)
+            yield _packet(path, block, interfaces)
 
 
-def _packet(data: bytes | mmap.mmap, path: str, block: _Block, interfaces: list[_Interface]) -> Place:
-    order, kind, at, size = block
+def _packet(path: str, block: _Block, interfaces: list[_Interface]) -> Place:
+    order, kind, at, size, view, start = block
     head = 4 if kind == _SPB else 20
     if size < head:
         raise LoadError("a packet block is too short", path=path, offset=at)
     number, high, low, captured, length = 0, 0, 0, 0, 0
     if kind == _EPB:
-        number, high, low, captured, length = struct.unpack_from(order + "IIIII", data, at)
+        number, high, low, captured, length = struct.unpack_from(order + "IIIII", view, start)
     elif kind == _PB:
-        number, _, high, low, captured, length = struct.unpack_from(order + "HHIIII", data, at)
+        number, _, high, low, captured, length = struct.unpack_from(order + "HHIIII", view, start)
     else:
-        length = struct.unpack_from(order + "I", data, at)[0]
+        length = struct.unpack_from(order + "I", view, start)[0]
     if number >= len(interfaces):
         raise LoadError(f"a packet names interface {number}, which no block describes", path=path, offset=at)
     interface = interfaces[number]
