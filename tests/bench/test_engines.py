@@ -1,4 +1,5 @@
-"""How fast the engines are: against the yardstick (`naive`), each other, and the kernel's JIT.
+"""How fast the engines are against the yardstick (`naive`), each other, and the kernel's JIT, and how fast translation
+is; `python -m tests.bench` compares more contenders in less detail.
 
 Contestants run in interleaved rounds, and what counts is the median of the ratios within rounds; times are of the
 processor, so that a machine that is busy at times does little harm. Prints a table; EBPFVM_BENCH_JSON=FILE also writes
@@ -13,7 +14,6 @@ import platform
 import resource
 import statistics
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,9 @@ import pytest
 
 from ebpfvm.dialects import linux
 from ebpfvm.engine import Interpreter, Translator
-from ebpfvm.kernel import Kernel, LoadedProgram, SkbCtx, SkBuff
-from ebpfvm.loader.object import Program
-from ebpfvm.loader.open import load
+from ebpfvm.kernel import Kernel, LoadedProgram
 from ebpfvm.maps import make_map
+from tests.bench.engines import PACKET, Contestant, contestant, program
 from tests.bench.kernel_run import KernelRun
 from tests.bench.naive import NaiveVM
 from tests.kernel import sysbpf
@@ -32,28 +31,7 @@ from tests.kernel import sysbpf
 FOLDER = Path(__file__).parent
 ROUNDS = int(os.environ.get("EBPFVM_BENCH_ROUNDS", "9"))
 SLICE = 0.02  # seconds of each contestant in each round
-PACKET = bytes.fromhex("ffffffffffff020000000001" "81000064" "0800" "4500003c000040004006000a0a0000010a000002"
-                       "1f90c0de") + bytes(36)
-Contestant = Callable[[int], tuple[int, float]]  # runs -> (r0, microseconds per run)
 _results: dict[str, Any] = {}
-
-
-def program(name: str) -> Program:
-    return next(iter(load(FOLDER / "programs" / f"{name}.o").programs.values()))
-
-
-def contestant(found: Program, make: Callable[[LoadedProgram], Callable[[Any], int]]) -> Contestant:
-    kernel = Kernel(linux())
-    run = make(LoadedProgram(kernel, found, [make_map(kernel, spec) for spec in found.maps], facts=()))
-    ctx = SkbCtx(kernel, SkBuff(kernel, PACKET))
-
-    def timed(repeat: int) -> tuple[int, float]:
-        result = 0
-        begin = time.process_time()
-        for _ in range(repeat):
-            result = run(ctx)
-        return result & 0xFFFFFFFF, (time.process_time() - begin) / repeat * 1e6
-    return timed
 
 
 def race(contestants: dict[str, Contestant]) -> dict[str, list[float]]:

@@ -14,41 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ebpfvm.dialects.linux import linux
-from ebpfvm.isa.asm import assemble
 from ebpfvm.loader.object import Program
 from ebpfvm.testing import oracle
 from ebpfvm.verifier import verify
+from tests.bench.verifier_rate import branchy, loop, straight
 
 ROUNDS = int(os.environ.get("EBPFVM_BENCH_ROUNDS", "9"))
 VERSIONS = ((6, 18), (7, 2))
-_BODY = ("r3 += 5", "r2 = *(u32 *)(r6 + 8)", "r2 &= 255", "r0 += r2", "*(u64 *)(r10 - 8) = r0",
-         "r4 = *(u64 *)(r10 - 8)", "r4 <<= 3", "r4 ^= r3", "*(u64 *)(r10 - 16) = r4", "r5 = r4", "r5 >>= 32",
-         "w3 += w5", "r0 |= r5")
-
-
-def made(name: str, lines: list[str]) -> Program:
-    return Program(name=name, insns=tuple(assemble("\n".join([*lines, "r0 = 0", "exit"]))), type="sched_cls",
-                   license="GPL")
-
-
-def straight(size: int) -> Program:
-    start = ["r6 = r1", "r0 = 0", "r3 = 7"]
-    return made("straight", start + [_BODY[at % len(_BODY)] for at in range(size - len(start) - 2)])
-
-
-def branchy(blocks: int) -> Program:
-    lines = ["r6 = r1", "r0 = 0"]
-    for at in range(blocks):
-        lines += [f"r2 = *(u32 *)(r6 + {at % 3 * 4})", f"if r2 > {at % 50 + 10} goto l{at}", "r0 += 1", "r3 = r2",
-                  "r3 += 3", f"if r3 == 5 goto l{at}", "r0 ^= 2", f"l{at}:"]
-    return made("branchy", lines)
-
-
-def loop(rounds: int) -> Program:
-    return made("loop", ["r6 = r1", "r0 = 0", "r7 = 0", "again:", "r2 = *(u32 *)(r6 + 8)", "r2 &= 15", "r0 += r2",
-                         "r3 = r7", "r3 <<= 2", "*(u64 *)(r10 - 8) = r3", "r7 += 1", f"if r7 < {rounds} goto again"])
-
-
 PROGRAMS = {"straight": straight(1000), "branchy": branchy(140), "loop": loop(2000), "large": straight(5000)}
 
 
