@@ -60,13 +60,15 @@ def group(name: str, settings: Settings) -> Group:
     """Return the contenders that run the program `name`.
 
     Raises:
-        AssertionError: two of them compute different results.
+        Missing: one of our own computes another result.
     """
-    found, results = program(name), {}
+    found, results = program(name), dict[str, int]()
     seconds = SLICE / 50 if settings.quick else SLICE
 
     def ready(who: str, run: Contestant) -> Measure:
         results[who] = run(2)[0]
+        if results[who] != results["naive VM"]:
+            raise Missing(f"it returns {results[who]:#x}, and the naive VM {results['naive VM']:#x}")
         repeat = max(1, int(seconds * 1e6 / max(run(2)[1], 0.01)))
         return lambda: run(repeat)[1]
 
@@ -80,7 +82,6 @@ def group(name: str, settings: Settings) -> Group:
                   Figure("translator", "kernel JIT", "cost")])
     made.offer("uBPF interpreter", lambda: ready("uBPF interpreter", ubpf.contestant(found, PACKET)))
     made.offer("kernel JIT", lambda: ready("kernel JIT", _in_kernel(found)))
-    assert len(set(results.values())) == 1, f"{name}: the contenders compute different results: {results}"
     return made
 
 

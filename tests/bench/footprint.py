@@ -170,6 +170,7 @@ def children_time(run: Callable[[], Any]) -> float:
 if __name__ == "__main__":
     what, argument = sys.argv[1:]
     work: dict[str, Callable[[], dict[str, float]]] = {
-        "queued": lambda: queued(int(argument)), "plain": lambda: plainly_queued(int(argument)), "flows": lambda: many_flows(int(argument)),
+        "queued": lambda: queued(int(argument)), "plain": lambda: plainly_queued(int(argument)),
+        "flows": lambda: many_flows(int(argument)),
         "capture": lambda: replayed(Path(argument))}
     print(json.dumps(work[what]()))

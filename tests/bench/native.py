@@ -20,24 +20,25 @@ def cache() -> Path:
     return folder
 
 
-def compiled(source: str, compiler: str, flags: list[str]) -> Path:
+def compiled(source: str, compiler: str, flags: list[str], install: str) -> Path:
     """Return the program compiled from `source` (a file of this folder).
 
     Raises:
-        Missing: there is no compiler, or it fails.
+        Missing: there is no compiler, or it fails; the text begins with `install`.
     """
     found = shutil.which(compiler)
     if found is None:
-        raise Missing(f"install a compiler: {compiler} is not found")
+        raise Missing(f"{install} ({compiler} is not found)")
     path = FOLDER / source
     mark = hashlib.sha256(path.read_bytes() + repr([found, *flags]).encode()).hexdigest()[:16]
     target = cache() / f"{path.stem}-{mark}"
     if not target.exists():
         part = target.with_suffix(f".{os.getpid()}")
-        done = subprocess.run([found, "-O2", "-o", str(part), str(path), *flags], capture_output=True, text=True,
-                              check=False)
+        done = subprocess.run([found, "-O2", "-o", str(part), source, *flags], cwd=FOLDER, capture_output=True,
+                              text=True, check=False)
         if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no message"])[0]
-            raise Missing(f"{compiler} cannot compile tests/bench/{source}: {last}")
+            lines = done.stderr.splitlines() or [f"{compiler} fails"]
+            first = next((line for line in lines if "error" in line or "cannot find" in line), lines[0]).strip()
+            raise Missing(f"{install} ({first})")
         part.replace(target)
     return target

@@ -36,7 +36,7 @@ def binary() -> Path:
     Raises:
         Missing: ns-3 or the compiler is not installed.
     """
-    return compiled("ns3_link.cc", "g++", flags())
+    return compiled("ns3_link.cc", "g++", flags(), INSTALL)
 
 
 def run(program: Path, kind: str, packets: int) -> Outcome:

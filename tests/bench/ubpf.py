@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import json
 import struct
 import subprocess
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.loader.object import Program
 
+INSTALL = "install uBPF (github.com/iovisor/ubpf), so that the compiler finds ubpf.h and libubpf"
 _MAP_TYPES = {"hash": 1, "array": 2, 1: 1, 2: 2}
 
 
@@ -28,9 +28,7 @@ def contestant(found: Program, packet: bytes) -> Callable[[int], tuple[int, floa
     Raises:
         Missing: there is no libubpf, or it does not take the program.
     """
-    if ctypes.util.find_library("ubpf") is None:
-        raise Missing("install uBPF (github.com/iovisor/ubpf) so that the linker finds libubpf and ubpf.h")
-    binary = compiled("ubpf_run.c", "cc", ["-lubpf", "-lm"])
+    binary = compiled("ubpf_run.c", "cc", ["-lubpf", "-lm"], INSTALL)
     question = _question(found, packet)
 
     def run(repeat: int) -> tuple[int, float]:
