@@ -12,7 +12,7 @@
 `values`         what arithmetic and comparisons do to numbers and pointers
 `report`         the kernel's log, and the verdict
 `machine`        abstract registers, frames and states, and the state of the walk
-`domain`         what is known of a number; pure and proved
+`domain`         abstract numbers: pure functions, proved sound
 ===============  ==================================================================================================
 
 Each part imports only from those below it (tests/house/test_layers.py). A check that fails raises

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 ALL_CAPS = Caps()
 LONG_WALK = 200_000
-"""Processed instructions after which level 1 leaves the walk out: a second one takes long, and nobody reads its log."""
+"""Number of processed instructions above which level 1 omits the walk, because walking again for the log takes long."""
 
 
 class _Run:
@@ -295,9 +295,9 @@ def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps
         observe: called as `observe(pc, state, live)` with the abstract state before each step of the walk, and what is
             live then. An observer that keeps a state must copy it (`State.copy`); an exception that it raises ends the
             verification.
-        prune: False to continue a path where a finished one subsumes it. The verdict is the same, but it takes longer,
-            and `observe` sees every state that a run can be in; otherwise it need not see those that differ from a kept
-            state only in what is dead and in numbers that do not matter.
+        prune: False to continue paths that a verified state subsumes. The verdict is the same but takes longer, and
+            `observe` sees every state that a run can reach. With pruning it may miss states that differ from a kept
+            one only in dead values and imprecise numbers.
         limits: limits on the number of kept states, the length of the log and the time.
 
     Returns:
@@ -311,8 +311,8 @@ def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps
     judged = prepare(program, dialect)
     if not 0 <= log_level <= 7:
         raise UsageError(f"log level {log_level} is not a sum of 1, 2 and 4")
-    # At level 1 the steps of accepted paths are printed nowhere, and collecting them takes a third of the time. So the
-    # first walk collects none, and a program that it refuses is walked again for its log, unless that took very long.
+    # Level 1 never prints the steps of accepted paths, and collecting them takes a third of the time. So the first walk
+    # collects none; a rejected program is walked again to produce its log, unless the first walk took very long.
     log_walk = bool(log_level & LEVEL2) or not log_level & LEVEL1 or observe is not None
     budget = Budget(limits)
 

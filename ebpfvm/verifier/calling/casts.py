@@ -48,7 +48,7 @@ def to_kernel_context(w: Walk, made: KfuncCall, after: int) -> int:
 
 
 def to_read_only(w: Walk, made: KfuncCall, after: int) -> int:
-    """Set R0 to any value as a pointer to a kernel struct (or to bytes) that may only be read."""
+    """Set R0 to a read-only pointer to a kernel struct, or to bytes, at any given address."""
     reg = w.regs[2]
     if reg is None or reg.type != SCALAR:
         raise Refuse(p.ARGUMENT_TYPE, EINVAL, "R2 is not a scalar")
@@ -65,7 +65,7 @@ def to_read_only(w: Walk, made: KfuncCall, after: int) -> int:
                      f"Unknown type ID {(number & U32_MAX ^ SIGN32) - SIGN32} passed to kfunc bpf_rdonly_cast")
     types = w.env.dialect.types
     if types is None or not w.env.kernel_ids:
-        raise unsupported("a type of the kernel that is named by its number")
+        raise unsupported("a kernel type given by its BTF ID")
     found = types()[number]
     if not isinstance(found, Struct):
         raise Refuse(p.BTF_TYPE_ARGUMENT, EINVAL, "kfunc bpf_rdonly_cast type ID argument must be of a struct or void")

@@ -58,7 +58,7 @@ def slice_of(w: Walk, made: KfuncCall) -> Reg:
     """Return the result of bpf_dynptr_slice and _rdwr: memory of constant size, or NULL."""
     found = made.extra["dynptr"]
     if made.constant is None:
-        raise unsupported("a slice of unknown size")
+        raise unsupported("dynptr slices of unknown size")
     type = r.MEM | r.MAYBE_NULL
     if made.kfunc.role == "dynptr_slice":
         type |= r.RDONLY

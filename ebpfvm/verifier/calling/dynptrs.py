@@ -118,7 +118,7 @@ def finish(w: Walk, call: Call) -> None:
 
 
 def put(w: Walk, reg: Reg, kind: str, ref: int, parent: int, owned: bool = False) -> DynptrState:
-    """Mark two slots as a dynptr; if `owned`, with a reference of its own that must be released."""
+    """Mark two slots as a dynptr; if `owned`, it holds a new reference that must be released."""
     index = slot_of(w, reg)
     frame = w.state.frames[reg.what]
     w.deepen(frame, (index + 1) * 8)
@@ -158,7 +158,7 @@ def data_refs(w: Walk, call: Call) -> tuple[int, int]:
 
 
 def owner_of_slice(w: Walk, found: DynptrState) -> tuple[int, int]:
-    """Return what invalidates a slice, which is the dynptr or its reference, and the dynptr."""
+    """Return the id whose release invalidates a slice (the dynptr's or its reference's), and the dynptr's id."""
     return (found.id if w.env.rules.reference_tree else found.ref), found.id
 
 

@@ -31,7 +31,7 @@ def step(w: Walk) -> int:
 
 
 def throw(w: Walk, made: KfuncCall, after: int) -> int:
-    """End the program from any depth (bpf_throw); without a callback of its own, the cookie is its result."""
+    """End the program from any depth (bpf_throw); without an exception callback, the cookie is the result."""
     cookie = w.regs[1]
     if cookie is None:
         raise unreadable(1)
@@ -60,7 +60,7 @@ def result(w: Walk, number: int = 0) -> None:
     if frame.async_cb:
         _number(w, number, (0, 0), "At async callback return")
         return
-    # What is thrown is the program's result from any depth; 6.18 takes a global function for a program of its own.
+    # A thrown value is the program's result at any depth; 6.18 treats a global function as a separate program.
     subprog = env.subprogs[0 if number and env.rules.throws_for_program else w.state.frames[0].subprog]
     if subprog.index and subprog.index != env.exception_cb:
         if subprog.is_global and global_funcs.returns_void(w, subprog):

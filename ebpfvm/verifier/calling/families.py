@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Where a kfunc differs from the general rules; `before` runs before the arguments are checked.
+    """How a kfunc differs from the general rules.
 
     Attributes:
-        before: runs before the arguments are looked at.
-        instead: takes the place of everything else.
-        callback: what a function that runs before the call returns is given.
-        effect: what the call does besides.
-        result: what R0 holds afterwards.
+        before: runs before the arguments are checked.
+        instead: replaces all other checks and effects.
+        callback: returns the function that sets the arguments of a callback that runs before the call returns.
+        effect: applies effects that the general rules do not cover.
+        result: returns the value of R0 after the call.
     """
 
     effect: Callable[[Walk, KfuncCall], None] | None = None
@@ -42,7 +42,7 @@ class Family:
     callback: Callable[[Walk, KfuncCall], Prepare] | None = None
 
 
-_PLAIN = Family()  # what is special about these, the rules of their arguments say
+_PLAIN = Family()  # handled entirely by the rules of their arguments
 _NEW = Family(result=graph_kfuncs.new_object)
 _SLICE = Family(result=dynptr_kfuncs.slice_of)
 _MADE = Family(effect=dynptr_kfuncs.made_one)
@@ -89,7 +89,7 @@ def _function(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) ->
 
 
 def family_of(kfunc: Kfunc) -> Family:
-    """Return the rules of a kfunc's role, or of the function of an iterator that it is."""
+    """Return the rules of a kfunc's role, or of the iterator operation that it implements."""
     if kfunc.role:
         return BY_ROLE[kfunc.role]
     return next((family for flag, family in _ITERATORS.items() if flag in kfunc.flags), _PLAIN)

@@ -211,7 +211,7 @@ def may_leave(w: Walk, after: int, result: Reg, moved: bool = False) -> int:
     The main program has no caller to return to.
 
     Args:
-        result: R0 as the caller finds it.
+        result: R0 in the caller.
         moved: whether the packet may have moved when the caller continues.
     """
     if len(w.state.frames) == 1:

@@ -44,8 +44,8 @@ _MOST_ARGUMENTS = 12
 def on_stack(w: Walk, subprog: Subprog) -> None:
     """Raise Refuse if the prototype expects arguments on the stack, which a call cannot pass.
 
-    A compiler that passes a static function only what it uses keeps the prototype of the source. No instruction that
-    passes arguments on the stack is modelled, so there are none.
+    When a compiler drops unused arguments of a static function, the prototype in the BTF still lists them. Instructions
+    that pass arguments on the stack are not modelled, so a call never has any.
     """
     btf = w.env.program.btf
     func = btf[subprog.type_id] if btf is not None and subprog.type_id else None

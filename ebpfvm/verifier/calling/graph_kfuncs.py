@@ -68,7 +68,7 @@ def _locked(w: Walk, reg: Reg, name: str) -> None:
         if any(ref.kind in locks.LOCKS and ref.id == reg.id and ref.ptr is owner for ref in w.state.refs):
             return
         lines.append("held lock and object are not in the same allocation")
-    # The message knows only the plain lock: where there is none, it has the kernel's -EINVAL for an offset.
+    # The message only considers the plain lock; without one, the kernel prints -EINVAL as its offset.
     off = next((item.off for item in locks.fields_of(reg) if item.kind == "spin_lock"), -EINVAL)
     raise Refuse(p.GRAPH_LOCK, EINVAL, *lines, f"bpf_spin_lock at off={off} must be held for {name}")
 
@@ -76,7 +76,7 @@ def _locked(w: Walk, reg: Reg, name: str) -> None:
 def node(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None:
     """Check a node of an object: owned, or borrowed if it is only read or removed."""
     name, kind = param.struct, STRUCT_KINDS[param.struct]
-    if made.kfunc.role != "graph_put" or at > 2:  # the node that another is put after stays where it is
+    if made.kfunc.role != "graph_put" or at > 2:  # the node after which another is inserted stays in its list
         if not _is_object(reg) or not (reg.ref or reg.type & r.NON_OWN_REF):
             raise Refuse(p.GRAPH_ARGUMENT, EINVAL,
                          f"{made.kfunc.name} can only take non-owning or refcounted {name} pointer")

@@ -45,7 +45,7 @@ COMPATIBLE: dict[Arg, tuple[int, ...]] = {
 }
 ANY_OFFSET = frozenset({r.STACK, r.PKT, r.PKT_META, r.MAP_KEY, r.MAP_VALUE, r.MEM, r.MEM | r.RDONLY,
                          r.MEM | r.RINGBUF, r.BUF, r.BUF | r.RDONLY, r.ARENA, SCALAR})
-# Pointers to kernel objects that are passed on only as they were given; others may point at any member.
+# Pointers to kernel objects that may only be passed unmodified; others may point at any member.
 _NEVER_MOVED = r.MAYBE_NULL | r.UNTRUSTED | r.PERCPU | r.USER
 BPF_F_INNER_MAP = 1 << 12
 
@@ -98,15 +98,15 @@ def _as_map_has_it(call: Call, spec: ArgSpec) -> ArgSpec:
         return spec
     if call.map.type.gives == "socket":
         raise Refuse(p.HELPER_MAP_TYPE, EINVAL, "invalid arg_type for sockmap/sockhash")
-    # A filter is asked about a value, where other maps give one.
+    # peek reads the value to look up in a Bloom filter; in other maps it writes the value that it found.
     asked = call.map.type.peek_asks and call.helper.map_op == "peek"
     return replace(spec, uninit=False, write=False) if asked else spec
 
 
 def _qdisc_context(w: Walk, call: Call) -> tuple[int, ...]:
-    """Return what a qdisc program may pass as a context: the packet `ctx->skb`, since its own is none (decision D1).
+    """Return what a qdisc program may pass as a context: the packet `ctx->skb` (decision D1).
 
-    A tail call passes the program's own context; filters may be asked with either, while there is a packet.
+    A tail call passes the program's own context; a call that asks filters may pass either while there is a packet.
     """
     packet = r.BTF_ID | r.TRUSTED
     if call.helper.role == "tail_call":
@@ -201,7 +201,7 @@ def _released(w: Walk, call: Call, at: int, spec: ArgSpec, reg: Reg) -> None:
 
 
 def memory(w: Walk, to: Access, use: Use, call: Call | None = None) -> None:
-    """Check a helper's access to memory (check_helper_mem_access); note in `call` what it will have filled."""
+    """Check a helper's access to memory (check_helper_mem_access); record in `call` what it fills."""
     reg, at, _off, size = to
     write, zero_ok = use.write, use.zero_ok
     base = reg.type & r.BASE
@@ -354,7 +354,7 @@ def _timer(w: Walk, call: Call, arg: HelperArgument) -> None:
     at, reg = arg.at, arg.reg
     locks.map_field(reg, at, "timer", "bpf_timer")
     if call.map is not None:
-        raise unsupported("a timer behind a map argument")
+        raise unsupported("a timer argument after a map argument")
     call.map, call.map_uid = reg.what, reg.aux
 
 

@@ -45,7 +45,7 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
     hooks = (env.program.attach, env.program.attach_type) if env.program.attach_type else (env.program.attach,)
     offered = next(filter(None, (env.dialect.helper(number, env.prog_type, hook) for hook in hooks)), None)
     if offered is not None and offered.cap and not (env.caps.bpf and (offered.cap == "bpf" or env.caps.perfmon)):
-        offered = None  # bpf_base_func_proto has it for the capable only
+        offered = None  # bpf_base_func_proto offers it only with the capability
     poison = env.program.poisoned.get(pc)
     after = pc + 1
     tail_call = general is not None and general.role == "tail_call"
@@ -111,7 +111,7 @@ def call(w: Walk, helper: Helper, number: int) -> None:
         _function_known(w, helper, number)
     # A write through a dynptr of a packet may need to make it linear or private first.
     written = helper.role == "dynptr_write" and made.dynptr is not None and made.dynptr.kind in ("skb", "skb_meta")
-    # A tail call comes back only where it fails, with the packet as it was; `may_leave` has the other path.
+    # A tail call returns only if it fails, and then the packet has not moved; `may_leave` pushes the other path.
     if (helper.changes_packet and not helper.in_engine) or written:
         packet_pointers.forget(w.state)
 
@@ -122,7 +122,7 @@ def _within(w: Walk, helper: Helper, at: int, allowed: tuple[int, int]) -> None:
     assert reg is not None
     if reg.type != SCALAR:
         raise Refuse(p.ARGUMENT_TYPE, EINVAL, f"R{at} is not a scalar")
-    if w.env.program.attach_type == "cgroup_getsockopt":  # the kernel checks the value when the program has run
+    if w.env.program.attach_type == "cgroup_getsockopt":  # the kernel checks the value after the run
         return
     w.precise(at)
     frames.check_range(reg, allowed, f"At {helper.name}", bits32=True, number=at)
@@ -215,7 +215,7 @@ def _loop(w: Walk, made: Call) -> None:
     assert count is not None
     if count.type != SCALAR:
         raise Refuse(p.VERIFIER_BUG, EFAULT,
-                     "verifier bug: backtracking misuse")  # 6.18 takes anything and then trips over it
+                     "verifier bug: backtracking misuse")  # 6.18 accepts any value here and fails later
     w.precise(1)
     if w.frame.callback_depth < count.num.umax:
         frames.push_callback(w, made.subprog, frames.loop_callback)
@@ -266,7 +266,7 @@ def _format(w: Walk, made: Call) -> None:
         raise Refuse(p.CONSTANT_STRING, EINVAL, "Invalid format string")
 
 
-# None: the call is special in its arguments or its result only.
+# None: only the arguments or the result of the call are special.
 _BY_ROLE: Mapping[str, Callable[[Walk, Call], None] | None] = {
     "tail_call": _tail_call, "walk_map": _walk_map, "loop": _loop, "find_vma": _find_vma, "drain": _drain,
     "set_timer": _set_timer, "local_storage": _local_storage, "format": _format, "dynptr_from_mem": _dynptr_from_mem,
@@ -291,7 +291,7 @@ def _result(w: Walk, made: Call, old: list[Reg | None]) -> Reg | None:
     if made.helper.role == "cast":
         ref = made.ref
         if ref and w.env.rules.casts_fork:
-            # NULL is a path of its own, so that the result lives by the reference without an id to check.
+            # NULL is walked as a separate path, so the result depends only on the reference and needs no id.
             w.push(w.pc + 1, w.pc).frames[-1].regs[0] = r.known(0)
             flags, id = flags & ~r.MAYBE_NULL, ref
     elif made.helper.role == "dynptr_data":
@@ -362,7 +362,7 @@ def _map_fits(w: Walk, made: Call) -> None:
     kind = used.type
     if any(spec.kind is Arg.CONST_MAP_PTR for spec in helper.args) and name not in kind.funcs:
         raise Refuse(p.HELPER_MAP_TYPE, EINVAL, f"cannot pass map_type {used.number} into func {name}#{made.number}")
-    # Programs of sock_ops may take a socket out of such a map, but put one in only with helpers of their own.
+    # sock_ops programs may delete sockets from such a map, but can add them only through dedicated helpers.
     changers = {"update": kind.update_from, "delete": kind.update_from | {"sock_ops"}}
     if kind.update_from and w.env.prog_type.name not in changers.get(helper.map_op, {w.env.prog_type.name}):
         raise Refuse(p.HELPER_MAP_TYPE, EINVAL, f"cannot pass map_type {used.number} into func {name}#{made.number}")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.machine.walk import Walk
 
 _SLOTS = {"num": 1, "bits": 2}
-_WORDS = {"num": 4, "bits": 4}  # bytes of what next gives
+_WORDS = {"num": 4, "bits": 4}  # bytes of the value that next returns
 
 
 def _kind(param: KfuncParam) -> str:
@@ -86,7 +86,7 @@ def destroyed(w: Walk, made: KfuncCall) -> None:
 
 
 def next_value(w: Walk, made: KfuncCall) -> Reg:
-    """Push a path on which bpf_iter_*_next returns a value, and return the result for its end."""
+    """Push a path on which bpf_iter_*_next returns a value, and return its result at the end of the iteration."""
     number, index, kind = made.extra["iter"]
     slot = w.state.frames[number].stack[index]
     state: IterState = slot.reg

@@ -1,7 +1,7 @@
 """Arguments of kfuncs (check_kfunc_args and get_kfunc_ptr_arg_type, kernel/bpf/verifier.c).
 
 The requirements on an argument follow from the prototype, from the suffix of its name and, for plain pointers, from
-the register: a pointer to a kernel struct is compared by type, everything else is memory of numbers.
+the register: a pointer to a kernel struct is compared by type, and any other pointer leads to memory of numbers.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _INTS = {"s8": 1, "u8": 1, "bool": 1, "char": 1, "s16": 2, "u16": 2, "s32": 4, "
 PLAIN = {"struct bpf_sock_tuple": 36, "struct bpf_ct_opts": 16, "union nf_inet_addr": 16,
          "struct bpf_xfrm_state_opts": 36, "struct bpf_tcp_req_attrs": 20, "enum xdp_rss_hash_type": 4,
          "struct xdp_md": 24}
-# The struct that a pointer that is no BTF pointer refers to (reg2btf_ids).
+# The structs that pointers other than BTF pointers refer to (reg2btf_ids).
 _STRUCTS = {r.SOCKET: "sock", r.SOCK_COMMON: "sock_common", r.TCP_SOCK: "tcp_sock", r.MAP_PTR: "bpf_map"}
 _KINDS = {"struct": "STRUCT", "union": "UNION", "enum": "ENUM"}
 _PROJECTIONS = {("__sk_buff", "sk_buff"), ("xdp_md", "xdp_buff")}
-_UNSET = Reg(0, UNKNOWN_SCALAR.num)  # a register without a value, which only its type tells
+_UNSET = Reg(0, UNKNOWN_SCALAR.num)  # a register without a value; only its type is meaningful
 
 
 def name_of(w: Walk, at: int) -> str:

@@ -107,7 +107,7 @@ def result(w: Walk, made: KfuncCall) -> Reg | None:
     id = w.new_id() if null else 0
     ref = references.acquire(w) if "acquire" in kfunc.flags else 0
     id = (ref if null else 0) or id
-    # A reference is trusted as such; its type may say so too.
+    # A reference is always trusted; its type may carry the flag as well.
     trust = (r.TRUSTED if ref and w.env.rules.acquired_is_trusted else r.RCU if "rcu_protected" in kfunc.flags
              else r.UNTRUSTED if kfunc.ret_untrusted else 0)
     return pointer(r.BTF_ID | trust | null, StructType(ret.struct), id=id, ref=ref)

@@ -65,7 +65,7 @@ def spin(w: Walk, reg: Reg, at: int, lock: bool, name: str, holds: str = "lock")
 
 def _take(w: Walk, reg: Reg, owner: object, name: str, kind: str) -> None:
     state = w.state
-    held = [ref for ref in state.refs if ref.kind in LOCKS]  # no bpf_spin_lock: under it no lock is taken
+    held = [ref for ref in state.refs if ref.kind in LOCKS]  # a bpf_spin_lock allows no other lock while held
     if any(ref.kind != "lock" and ref.id == reg.id and ref.ptr is owner for ref in held):
         raise Refuse(p.LOCK_PAIRING, EINVAL, "Acquiring the same lock again, AA deadlock detected")
     state.refs += (Ref(kind, reg.id, w.pc, owner),)

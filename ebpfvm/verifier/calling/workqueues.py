@@ -35,7 +35,7 @@ def map_argument(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg)
         raise Refuse(p.FIELD_ARGUMENT, EINVAL, f"{_name(w, at)} is {found} expected {found} or socket")
     inside: Reg | None = made.extra.get("wq")
     if inside is None or reg.what.field_of("wq") is None:
-        raise unsupported(f"a map without a work queue as argument of kernel function {made.kfunc.name}")
+        raise unsupported(f"passing a map without a work queue to kernel function {made.kfunc.name}")
     if inside.what is not reg.what or inside.aux != reg.aux:
         raise Refuse(p.FIELD_OF_MAP, EINVAL,
                      f"workqueue pointer in R1 map_uid={inside.aux} doesn't match map pointer in R2 "

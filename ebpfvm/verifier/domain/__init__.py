@@ -1,19 +1,19 @@
 """The scalar domain: what the verifier knows about a number.
 
-Pure functions on immutable values, equal to the kernel's down to the last bound, and proved sound: whatever numbers the
-operands may be, the result they give when the instruction is executed belongs to the set the function returns
-(`tests/unit/verifier/domain` tries every number at a small width, `tests/proofs` asks Z3).
+Pure functions on immutable values, with exactly the kernel's bounds, and proved sound: for any members of the operands'
+sets, the result of executing the instruction is a member of the returned set (`tests/unit/verifier/domain` tries every
+number at a small width, `tests/proofs` asks Z3).
 
 The parts, from the bottom up:
 
 =====================  ==========================================================================================
-`width`                64 and 32, in one place
+`width`                the widths 64 and 32, defined once
 `tnum`                 known bits: pairs (value, mask)
 `num`                  `Num`: known bits and ranges together; `const`, `UNKNOWN`, `contains`
 `intervals`            Linux 6.18: four ranges kept in step; with `interval_alu`, `interval_cast`, `interval_assume`
 `arc`, `circular`      Linux 7.2: circular ranges kept in step; with `circular_alu`, `divide`, `circular_cast`,
                        `circular_assume`
-`branch`               which way a jump goes
+`outcomes`             which way a jump goes
 `arithmetic`           `Arithmetic`: the functions of one kind of numbers, in tables
 `links`                registers that hold the same unknown value, or that value plus a constant
 `format`               as the kernel's log prints it

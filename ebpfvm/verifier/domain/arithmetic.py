@@ -1,7 +1,7 @@
 """The transfer functions of one kind of numbers, collected in tables.
 
-The verifier picks a function once per instruction and then calls it as often as it walks there, so nothing is looked
-up by name in its loop.
+The verifier picks a function once per instruction and calls it on every visit, so that its loop looks nothing up by
+name.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Arithmetic:
     """How a kernel computes with `Num`s.
 
     Attributes:
-        circular: whether ranges are circular (Linux 7.2) or signed and unsigned intervals (6.18, as of 6.18.44).
+        circular: whether ranges are circular (Linux 7.2) or signed and unsigned intervals (6.18, including 6.18.44).
         alu: (mnemonic, width) -> function of destination and source. Mnemonics are those of the instruction table:
             add sub mul div sdiv mod smod and or xor lsh rsh arsh.
         unary: (mnemonic, width) -> function of the one operand: neg; mov at 32 bits (at 64 it is the identity);
@@ -49,19 +49,19 @@ class Arithmetic:
         branch: (mnemonic, width) -> function of destination and source, two different registers or a register and a
             constant, that returns an `Outcome`. Mnemonics: jeq jne jset jgt jge jlt jle jsgt jsge jslt jsle.
         branch_itself: (mnemonic, width) -> function of one register that is compared with itself; the same `Outcome`.
-        assume: the refinement alone: (condition, width) -> function that returns both operands as they are known to
-            be where the condition holds. Has "jnset" too.
+        assume: the refinement alone: (condition, width) -> function that returns both operands refined by the
+            condition. Has "jnset" too.
         cast: (num, bits) -> the low bits, zero above: loads and fills of less than 64 bits.
         sext: (num, bits) -> the low bits, sign-extended: sign-extending loads.
         s32_range: (num, low, high) -> num known to lie between two signed 32-bit numbers: helpers' results.
-        within: (old, new) -> does `old` hold everything `new` holds? The question of state pruning.
-        sync: (num) -> num after all its parts have told each other what they know (`reg_bounds_sync`).
+        within: (old, new) -> whether `old` includes every member of `new`, as state pruning asks.
+        sync: (num) -> num after all its parts have refined each other (`reg_bounds_sync`).
         fork: (num) -> None, or how ``&=`` and ``|=`` with a constant split a destination that is 0 or -1, such as a
-            sign bit spread by ``s>>= 63``: the value for a second path, which executes the instruction anew, and the
+            sign bit spread by ``s>>= 63``: the value for a second path, which executes the instruction again, and the
             value for this one. If just the lower half is 0 or -1, only that is split, and the rest left as it is.
             Source: `maybe_fork_scalars`.
         pointer_add, pointer_sub: offset of a pointer and a number -> offset of the sum or difference.
-        within_packet: as `within`, for how far packet pointers have been moved.
+        within_packet: as `within`, for the offsets of packet pointers.
     """
 
     circular: bool

@@ -8,9 +8,9 @@ from ebpfvm.verifier.domain import tnum
 def settle(var_off: tnum.Tnum, umin: int, umax: int, low: int, high: int) -> tuple[int, int, int, int] | None:
     """Synchronise small numbers, without the full algorithm.
 
-    If no bit above the 31st may be set, all ranges of a Num speak of the same numbers, and both rule sets come to the
-    same: all bounds are those of the narrowest range, the known bits get its common leading bits, and cut it once
-    more.
+    If no bit above the 31st may be set, all ranges of a Num describe the same numbers, and both rule sets give the same
+    result: every bound becomes that of the narrowest range, the known bits gain its common leading bits, and the range
+    is then narrowed once more by the known bits.
 
     Args:
         var_off: known bits, none above the 31st.
@@ -18,7 +18,7 @@ def settle(var_off: tnum.Tnum, umin: int, umax: int, low: int, high: int) -> tup
         low, high: the tightest of the other bounds.
 
     Returns:
-        value, mask, smallest and largest number; None if several numbers do not remain, which is for the long way.
+        value, mask, smallest and largest number; None unless several remain: then the full algorithm is needed.
 
     >>> settle((0, 0xff), 0, 99, 8, 2**31)
     (0, 127, 8, 99)

@@ -1,7 +1,7 @@
 """What a condition says about its operands, by the rules of Linux 7.2.
 
 The same interface as `interval_assume`, the rules of 6.18, but for one thing: an empty range shows that the condition
-cannot hold (`num.is_broken`), which `rules` uses to recognise branches that are never taken.
+cannot hold (`num.is_broken`), which `arithmetic` uses to recognise branches that are never taken.
 
 Source: `regs_refine_cond_op` and `simulate_both_branches_taken`, Linux 7.2 `kernel/bpf/verifier.c`.
 """

@@ -4,7 +4,7 @@ Each takes the destination's and the source's `Num` and returns the result's. Th
 table with the width: `add64` is ``r1 += r2``, `add32` is ``w1 += w2``. 32-bit forms look only at lower halves and
 clear the upper half of the result.
 
-Constants work too, but `rules` folds them before it comes to that.
+Constants work too, but `arithmetic` folds them first.
 
 Source: `adjust_scalar_min_max_vals` and the `scalar_min_max_*` functions, Linux 6.18 `kernel/bpf/verifier.c`.
 """
@@ -45,7 +45,7 @@ def _finish32(var_off: Tnum, b32: Bounds32) -> Num:
 
 
 def add64(a: Num, b: Num) -> Num:
-    """Return ``a + b``. Bounds add up; if only some sums pass the end, nothing is known of that range."""
+    """Return ``a + b``. Bounds add up; if only some sums overflow, nothing is known about that range."""
     umin = a.umin + b.umin
     umax = a.umax + b.umax
     if umax > U64_MAX:
@@ -87,7 +87,7 @@ def _add32(a: Num, b: Num) -> Bounds32:
 
 
 def sub64(a: Num, b: Num) -> Num:
-    """Return ``a - b``: smallest minus largest to largest minus smallest; if only some pass zero, nothing is known."""
+    """Return ``a - b``: smallest minus largest to largest minus smallest; if only some wrap, nothing is known."""
     return _finish(tnum.sub(a[:2], b[:2]), _sub64(a, b), _sub32(a, b))
 
 

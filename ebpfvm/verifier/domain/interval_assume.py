@@ -1,8 +1,7 @@
 """What a condition says about its operands, by the rules of Linux 6.18.
 
-`ASSUME` holds, by condition and width, functions of destination and source that return both with all that is known
-once the condition holds. If no operands can fulfil it, ranges may end before they start; `sanitize` has then thrown
-them away, as the kernel does.
+`ASSUME` maps (condition, width) to a function that returns destination and source, refined by the condition. If no
+operands satisfy it, a range may end before it starts; `sanitize` then discards the ranges, as the kernel does.
 
 Source: `regs_refine_cond_op` and `reg_set_min_max`, Linux 6.18 `kernel/bpf/verifier.c`.
 """
@@ -50,7 +49,7 @@ def jeq32(a: Num, b: Num) -> Pair:
 
 
 def jne64(a: Num, b: Num) -> Pair:
-    """Assume that the operands differ: a known number is cut off the other's ends, where it is one."""
+    """Assume that the operands differ: a known number at an end of the other's range is removed from it."""
     if not b.mask:
         return _without64(a, b.value), again(b)
     if not a.mask:
@@ -184,8 +183,8 @@ def jslt32(a: Num, b: Num) -> Pair:
             _synced(b[:2], b[2:6], (b.u32_min, b.u32_max, max(above, b.s32_min), b.s32_max)))
 
 
-# A register compared with itself: 6.18 takes both operands for different registers, so that where ``a < a`` holds,
-# which is never, both bounds move inwards.
+# A register compared with itself: 6.18 treats the operands as different registers, so assuming ``a < a``, which never
+# holds, moves both bounds inwards.
 
 
 def jlt64_itself(a: Num) -> Num:
@@ -212,7 +211,7 @@ ITSELF: Final[dict[tuple[str, int], Callable[[Num], Num]]] = {
     ("jlt", 64): jlt64_itself, ("jgt", 64): jlt64_itself, ("jslt", 64): jslt64_itself, ("jsgt", 64): jslt64_itself,
     ("jlt", 32): jlt32_itself, ("jgt", 32): jlt32_itself, ("jslt", 32): jslt32_itself, ("jsgt", 32): jslt32_itself,
 }
-"""Conditions of a register with itself that teach something; the others only synchronise it (`again`)."""
+"""Conditions that refine a register compared with itself; the others only synchronise it (`again`)."""
 
 
 def swapped(assume: Assume) -> Assume:

@@ -1,8 +1,8 @@
 """Linux 6.18: four ranges per register, kept consistent.
 
-Facts flow between the known bits, the two 64-bit ranges and the two 32-bit ranges until nothing more is learnt (or,
-faithfully, until the kernel stops looking). Each step only ever removes numbers that another description has already
-ruled out, so a step cannot lose a possible number; `sync` therefore may be applied to any Num.
+The known bits, the two 64-bit ranges and the two 32-bit ranges refine each other until nothing changes any more (or
+until the kernel gives up, which is reproduced). Each step only ever removes numbers that another description already
+excludes, so a step cannot lose a possible number; `sync` therefore may be applied to any Num.
 
 Source: `reg_bounds_sync` and what it calls, Linux 6.18 `kernel/bpf/verifier.c`.
 """

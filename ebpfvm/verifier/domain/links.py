@@ -1,7 +1,7 @@
 """Linked scalars: registers that hold the same unknown value, or that value plus a constant.
 
-A comparison that teaches something of one then teaches it of all. The state keeps who belongs together; here is only
-what that means for numbers.
+What a comparison reveals about one of them holds for all. The state records which values are linked; this module only
+computes what a link implies for their numbers.
 
 Source: `adjust_reg_min_max_vals` and `sync_linked_regs`, Linux 7.2 and 6.18.y `kernel/bpf/verifier.c` (6.18.0 knew
 additions of width 64 only).
@@ -17,8 +17,8 @@ from ebpfvm.verifier.domain.width import S32_MAX, S32_MIN, U32_MAX
 def delta(op: str, width: int, before: Num, added: Num) -> int | None:
     """Return what ``r op= added`` adds to a linked scalar, or None if the link does not survive.
 
-    A link survives one addition or subtraction of a constant that fits in 32 bits; a second one, and an operand that
-    is the destination itself, end it, which is for the caller to see. A 32-bit addition must not lose upper bits.
+    A link survives one addition or subtraction of a constant that fits in 32 bits. A second one ends it, and so does a
+    source operand that is the destination itself; the caller checks both. A 32-bit addition must not lose upper bits.
 
     Args:
         op: "add" or "sub"; any other operation ends the link.
@@ -51,7 +51,7 @@ def follow(arithmetic: Arithmetic, learnt: Num, difference: int, width: int) -> 
         arithmetic: how the kernel computes.
         learnt: the relative.
         difference: the scalar's delta minus that of the relative.
-        width: 32 if either delta came from a 32-bit addition, else 64. A scalar of each kind are not relatives.
+        width: 32 if either delta came from a 32-bit addition, else 64. Scalars of different kinds are not related.
 
     >>> from ebpfvm.verifier.domain.arithmetic import CIRCLES
     >>> follow(CIRCLES, const(7), -2, 64) is const(5)

@@ -3,8 +3,8 @@
 A verifier walks the same instructions again and again, with the same operands: Nums are shared, so most of them are
 even the same objects. Looking a result up by the identity of its operands costs a twentieth of computing it.
 
-Each store keeps its operands alive, so an identity in it cannot come to mean something else; it is emptied when full,
-so it stays small; and emptying it changes no result, since the functions are pure.
+Each cache keeps its operands alive, so that no other object can take over an identity in it. A full cache is emptied,
+which changes no result, since the functions are pure.
 """
 
 from __future__ import annotations

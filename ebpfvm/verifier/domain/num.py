@@ -1,11 +1,11 @@
 """`Num`: what is known of the number in a 64-bit register.
 
-A `Num` stands for a set of numbers, described in several ways at once: known bits (see `tnum`), and ranges of the
+A `Num` represents a set of numbers, described in several ways at once: known bits (see `tnum`), and ranges of the
 whole register and of its lower half, read as unsigned and as signed numbers. A number belongs to the set if it fits
 all descriptions. Nums are immutable tuples: equal ones compare equal, and any number of registers, stack slots and
 saved states can share one.
 
-Constants are by far the most common Nums, so they are kept and handed out again.
+Constants are by far the most common Nums, so they are cached and shared.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Num(NamedTuple):
         smin, smax: the same, signed (Python ints that may be negative).
         u32_min, u32_max: smallest and largest lower half, unsigned.
         s32_min, s32_max: the same, signed.
-        r64, r32: Linux 7.2 keeps one circular range per width and derives the four of that width from it; these are
-            those. Linux 6.18's rules do not use them and leave them full except in constants.
+        r64, r32: the circular range of each width, from which Linux 7.2 derives the bounds of that width. Linux 6.18's
+            rules do not use them and leave them full except in constants.
     """
 
     value: int
@@ -129,7 +129,7 @@ def to_s32(value: int) -> int:
 
 
 def contains(num: Num, value: int) -> bool:
-    """Return whether the 64-bit pattern `value` is a member of `num`, which every soundness law asks.
+    """Return whether the 64-bit pattern `value` is a member of `num`; soundness tests rely on this.
 
     >>> contains(UNKNOWN, 5), contains(const(4), 5)
     (True, False)

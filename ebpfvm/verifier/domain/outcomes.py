@@ -2,7 +2,7 @@
 
 `predict` answers from the operands' bounds; both rule sets share it. Where it cannot tell, both ways are taken, and on
 each of them the operands are cut down to the numbers that can have led there: `interval_assume` and `circular_assume`
-hold that for 6.18 and 7.2.
+implement that for 6.18 and 7.2.
 
 Every comparison is "less than", with operands swapped or the answer negated. `jset` has no opposite among the
 instructions; here it is called ``jnset``.

@@ -63,7 +63,7 @@ _SENTENCES: Final[dict[p.Property, tuple[tuple[str, str], ...]]] = {
         (r"tried to subtract pointer", "A pointer cannot be subtracted from a number. Exchange the operands."),
         (r"subtraction from stack pointer",
          "Nothing can be subtracted from the stack pointer. Add a negative number instead."),
-        (r"32-bit", "A 32-bit instruction would cut the pointer off; use the 64-bit one."),
+        (r"32-bit", "A 32-bit instruction would truncate the pointer; use the 64-bit one."),
         (r"R\d+ pointer arithmetic on (\w+) prohibited",
          "A pointer of the kind {0} cannot be moved; use it as it was given."),
         (_ANY, "This arithmetic is not possible on a pointer, which may only be moved by bounded numbers.")),
@@ -166,7 +166,7 @@ _SENTENCES: Final[dict[p.Property, tuple[tuple[str, str], ...]]] = {
         (r"R(\d+) must be referenced or trusted",
          "R{0} was read from memory that others may change. Acquire the object first."),),
     p.SIZE_ARGUMENT: (
-        (r"R(\d+) min value is negative", "The size in R{0} may be negative. Check that it is not first."),
+        (r"R(\d+) min value is negative", "The size in R{0} may be negative. Check first that it is not negative."),
         _NO_UPPER_BOUND),
     p.ZERO_SIZE: (
         (r"R(\d+) invalid zero-sized read",
@@ -178,7 +178,7 @@ _SENTENCES: Final[dict[p.Property, tuple[tuple[str, str], ...]]] = {
          "The offset must be a constant, so that it is known to lead to the field."),
         (r"off (-?\d+) doesn't point to '(.+?)' that is at (\d+)",
          "The pointer leads to offset {0}, and the {1} is at offset {2}.")),
-    p.FIELD_OF_MAP: ((_ANY, "The field lies in a value of one map, and another map is passed with it."),),
+    p.FIELD_OF_MAP: ((_ANY, "The field lies in a value of one map, but another map is passed with it."),),
     p.LEGACY_PACKET_LOAD: (
         (r"R6 != pointer to skb", "These loads from the packet need the context in R6."),
         (r"not allowed", "Programs of this type cannot use these loads. Read the packet through pointers.")),
@@ -214,7 +214,8 @@ _SENTENCES: Final[dict[p.Property, tuple[tuple[str, str], ...]]] = {
         (r"different lock", "The lock that is held is another one."),
         (r"deadlock", "This lock is held already.")),
     p.OPEN_REGION: ((r"inside (\S+) region", "This is not possible in a {0} region. Leave it first."),),
-    p.RCU_PAIRING: ((r"unmatched", "No RCU read section is open here."), (r"nested", "One is open already.")),
+    p.RCU_PAIRING: (
+        (r"unmatched", "No RCU read section is open here."), (r"nested", "An RCU read section is open already.")),
     p.GRAPH_LOCK: ((r"must be held for (\S+)", "The lock next to the {0} must be held. Take it first."),),
     p.UNSUPPORTED: ((_ANY, "A kernel may accept this, but ebpfvm does not model it and therefore refuses it."),),
 }

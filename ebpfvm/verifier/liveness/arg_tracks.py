@@ -55,7 +55,7 @@ def join(a: Track, b: Track) -> Track:
     if a is None or b is None:
         one = a or b
         assert one is not None
-        # The offset 0 keeps a single one from counting as certain: a write there is no overwriting of a slot.
+        # With 0 as a second offset, the offset no longer counts as certain: a write there need not overwrite the slot.
         return _merge(one[0], one[1], _ZERO) if one[0] != MIXED and len(one[1]) == 1 else one
     if a[0] == b[0] != MIXED:
         return _merge(a[0], a[1], b[1]) if a[1] and b[1] else (a[0], ())

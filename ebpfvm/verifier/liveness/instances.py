@@ -60,7 +60,7 @@ class Instance:
         """Compute `live` (update_instance)."""
         self.solved = True
         start, size = self.subprog.start, self.subprog.end - self.subprog.start
-        # What exit itself would read counts for nothing: it has no successors, and the kernel leaves it out.
+        # Reads by exit itself do not count: it has no successors, and the kernel leaves it out.
         inner = [pc for pc in order if after[pc]]
         for frame, reads in self.reads.items():
             writes = self.writes.get(frame, {})

@@ -36,7 +36,7 @@ def _use_def(insn: Insn) -> tuple[int, int]:
     if cls == c.BPF_LD:
         if mode == c.BPF_IMM:
             return 0, dst
-        return ALL_REGS, CALLER_SAVED  # it may end the function, as an exit that nothing is known of
+        return ALL_REGS, CALLER_SAVED  # it may end the function, so assume that everything is read
     if cls == c.BPF_LDX:
         return src, dst
     if cls == c.BPF_ST:
@@ -91,7 +91,7 @@ def registers(env: Env, flow: ControlFlow) -> list[int]:
 
 
 def _solve(flow: ControlFlow, order: list[int], effects: dict[int, tuple[int, int]], live: list[int]) -> None:
-    # In post order everything is known in time, but where a jump leads back; without those, once is enough.
+    # In post order, successors are done first unless a jump leads back; without such jumps, one round is enough.
     edges, place = flow.after, {pc: at for at, pc in enumerate(order)}
     once = all(place[target] < at for at, pc in enumerate(order) for target in edges[pc])
     changed = True

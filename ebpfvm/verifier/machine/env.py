@@ -103,7 +103,7 @@ class Env:
     deepest: int = 0  # bytes of stack of the deepest chain of calls, as far as it was followed
     budget: Budget = field(default_factory=lambda: Budget(DEFAULTS))
     exception_cb: int = 0  # index of the function that gets what bpf_throw throws, 0 for none
-    kernel_structs: frozenset[str] = frozenset()  # structs that a kptr takes to be the kernel's and not the program's
+    kernel_structs: frozenset[str] = frozenset()  # structs that kptrs treat as the kernel's, not the program's
     packet_changes: dict[int, bool] = field(default_factory=dict)  # see `ebpfvm.verifier.passes.packet_changes`
     strict: bool = field(init=False)  # every access must be aligned
     gpl: bool = field(init=False)  # the program's licence is one that GPL-only functions take
@@ -115,7 +115,7 @@ class Env:
         self.gpl = is_gpl(self.program.license)
 
     def ctx_field(self, off: int, size: int, write: bool) -> CtxField | None:
-        """Return the field that an access to the context hits, None if there is none for a process of these rights."""
+        """Return the context field that an access hits, or None if the process may access none there."""
         field = self.prog_type.ctx_access(off, size, write, self.program.attach)
         return None if field is not None and field.cap and not self.caps.bpf else field
 

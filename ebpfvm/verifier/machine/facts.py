@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class LiveStack(Protocol):
-    """Who knows which slots of the stack are read later."""
+    """An analysis that knows which stack slots are read later."""
 
     def alive(self, state: State) -> list[int]:
         """Return the mask of the slots, or half slots, of each frame that are read later."""
@@ -18,13 +18,13 @@ class LiveStack(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Cfg:
-    """Places of note, a byte per slot.
+    """Flags of each slot, one byte per slot.
 
     Attributes:
-        prune: states are compared here.
-        jump: the jump history gets an entry here.
-        force: a state is kept here each time.
-        callback: a call that runs a callback before it returns.
+        prune: whether states are compared here.
+        jump: whether the jump history gets an entry here.
+        force: whether a state is kept here on every visit.
+        callback: whether this is a call that runs a callback before it returns.
     """
 
     prune: bytearray
@@ -35,10 +35,10 @@ class Cfg:
 
 @dataclass(frozen=True, slots=True)
 class ControlFlow:
-    """The ways through the program.
+    """The control flow of the program.
 
     Attributes:
-        cfg: places of note.
+        cfg: flags of each slot.
         after: the slots that each slot leads to (`ebpfvm.verifier.passes.cfg.edges`).
         orders: the slots of each function in post order (`ebpfvm.verifier.passes.postorder`).
     """
@@ -54,7 +54,7 @@ class Live:
 
     Attributes:
         regs: mask of the registers that are live before each slot of the program.
-        stack: what the pass before the walk found out about the stack; None if only the walk itself knows.
+        stack: the result of the stack pass before the walk; None if the walk determines it.
     """
 
     regs: list[int]

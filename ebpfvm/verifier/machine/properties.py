@@ -325,7 +325,7 @@ RETURN_RANGE: Final = Property(
 # -- references, locks and other regions ----------------------------------------------------------------------------
 
 REFERENCE_LEAK: Final = Property(
-    "reference-leak", OWNERSHIP, "What a program acquires it must release or hand over on every path.",
+    "reference-leak", OWNERSHIP, "A program must release or hand over everything that it acquires, on every path.",
     "Release the object on early returns too.", "check_reference_leak()")
 RELEASE_UNOWNED: Final = Property(
     "release-unowned", OWNERSHIP, "Only what the program owns can be released or handed over, and only once.",
@@ -363,7 +363,7 @@ UNSUPPORTED: Final = Property(
     "unsupported", OURS, "A program can use only what ebpfvm models; a kernel may accept more.",
     "See the page on differences from the kernel.", "ebpfvm itself")
 VERIFIER_BUG: Final = Property(
-    "verifier-bug", OURS, "The verifier of this kernel version trips over this program, and so ebpfvm refuses it too.",
+    "verifier-bug", OURS, "The verifier of this kernel version fails on this program, so ebpfvm rejects it too.",
     "Write the code differently; a later kernel may accept it.", "verifier_bug()")
 
 PROPERTIES: Final[dict[str, Property]] = {

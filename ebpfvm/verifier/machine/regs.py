@@ -64,7 +64,7 @@ _PREFIXES: Final = ((RDONLY, "rdonly_"), (RINGBUF, "ringbuf_"), (USER, "user_"),
 PKT_TYPES: Final = frozenset({PKT, PKT_META})
 PKT_ANY: Final = frozenset({PKT, PKT_META, PKT_END})
 
-# Values of a packet pointer's range that say where the end is, not how far it was checked.
+# Special values of a packet pointer's range: its position relative to the packet's end, not a proven length.
 AT_PKT_END: Final = -1
 BEYOND_PKT_END: Final = -2
 

@@ -25,7 +25,7 @@ ALL_INVALID: Final = bytes(8)
 ALL_POISON: Final = bytes([POISON] * 8)
 
 END: Final = -1
-"""Where a path goes on that has ended, and where the outermost frame was called."""
+"""The next slot of a path that has ended, and the call site of the outermost frame."""
 
 
 class Slot(NamedTuple):

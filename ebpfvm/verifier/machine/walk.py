@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.report.log import Log
 
     Step = Callable[["Walk"], int]
-    """Changes the current state; returns the slot to go on with, or END."""
+    """Change the current state, and return the slot to continue with, or END."""
 
 MAX_PENDING = 8192
 
 
 class Pruning(Protocol):
-    """What rules ask of the kept states; `ebpfvm.verifier.pruning` implements it."""
+    """The interface of the kept states that rules use; `ebpfvm.verifier.pruning` implements it."""
 
     def mark_precise(self, frame: int, regs: int, slots: int) -> None:
         """Mark registers and slots (masks) of a frame as precise, back to where their values came from."""
@@ -81,12 +81,12 @@ class Walk:
     """One verification in progress.
 
     Attributes:
-        env: what is fixed: the program, the dialect, what may be done.
+        env: what is fixed: the program, the dialect, the capabilities.
         facts: what the passes before the walk have found.
         found: what the walk finds out for the passes after it.
         log: takes what the kernel would print.
         arithmetic: operations on abstract numbers.
-        marks: takes note of what is read of the stack, if the walk itself finds out what is live.
+        marks: records which stack slots are read, if the walk itself determines liveness.
         kept: the kept states.
         scratched: what the log prints with the current instruction.
         state, frame, regs: the current state, its innermost frame, and that frame's registers.
@@ -182,7 +182,7 @@ class Walk:
         Raises:
             Refuse: there are too many pending paths.
         """
-        # No parent: the path that sets the callback does not wait for it, so one that sets itself ends.
+        # No parent: the path that sets the callback does not wait for it, so that a callback that sets itself ends.
         new = State([Frame(0, END, subprog)])
         self.pending.append((new, pc, prev, self.log.mark()))
         if len(self.pending) > MAX_PENDING:

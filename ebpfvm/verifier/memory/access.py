@@ -57,7 +57,7 @@ def build_load(w: Walk, pc: int, insn: Insn) -> Step:
         if dst == 10:
             raise Refuse(p.FRAME_POINTER, EACCES, READ_ONLY)
         if src == 10 and size == 8 and not off & 7 and -512 <= off < 0:
-            # The most common load of all: a whole slot of the own frame.
+            # The most common load of all: a whole slot of the current frame.
             slot = w.frame.stack.get(-off - 1 >> 3)
             if slot is not None and slot.types == ALL_SPILL and slot.reg.type != SCALAR:
                 w.scratched.slot(-off - 1 >> 3)
@@ -122,7 +122,7 @@ def load(w: Walk, to: Access, dst: int, sign: bool = False, strict: bool = False
     assert result is not None
     if size < 8 and result.type == SCALAR:
         if sign:
-            # 6.18 keeps the id even where the number changes; that links what is not equal, so we do not.
+            # 6.18 keeps the id even if the number changes, which links unequal values, so it is dropped here.
             same = not result.num.umax >> size * 8 - 1
             num = w.arithmetic.sext(result.num, size * 8)
             result = Reg(SCALAR, num, result.off, result.id) if same else Reg(SCALAR, num)

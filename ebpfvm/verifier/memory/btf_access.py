@@ -79,7 +79,7 @@ def kptr_match(w: Walk, field: Special, value: Reg, number: int) -> None:
         allowed |= r.UNTRUSTED
     if field.kind == "kptr_percpu" and w.env.rules.percpu_in_percpu and not value.type & r.PERCPU:
         raise _mismatch(field, target, value, number, named=False)
-    # A program's own object is owned when it comes here, so its non-owning kinds do not fit.
+    # An object that the program allocated must be owned here, so non-owning pointers do not match.
     if value.type & r.BASE != r.BTF_ID or value.type & ~r.BASE & ~allowed:
         raise _mismatch(field, target, value, number, named=bool(value.ref))
     unmodified(w, value, number, fixed_ok=True)

@@ -30,7 +30,7 @@ def value(w: Walk, item: CtxField) -> Reg:
     if kind in _PACKET:
         return pointer(_PACKET[kind], 0 if kind != "pkt_end" else None)
     if kind == "skb":
-        # Where it may be written (dequeue) it is NULL at first, and no packet of the program's afterwards.
+        # In dequeue, where it may be written, it is NULL at first, and later a packet that the program no longer owns.
         return UNKNOWN_SCALAR if item.write else pointer(r.BTF_ID | r.TRUSTED, StructType("sk_buff"))
     if kind in _SOCK:
         type = _SOCK[kind]

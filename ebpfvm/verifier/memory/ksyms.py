@@ -42,7 +42,7 @@ def value(env: Env, name: str) -> Reg | Refuse:
 
 def of_cpu(reg: Reg, flags: int) -> tuple[int, object, int]:
     """Return base type, struct or size, and flags of the result of bpf_per_cpu_ptr and bpf_this_cpu_ptr."""
-    if reg.type & r.RCU:  # an object of the program's own, of which this is one CPU's
+    if reg.type & r.RCU:  # an object that the program allocated; this is one CPU's part
         return r.BTF_ID, reg.what, r.ALLOC | r.RCU
     if reg.aux:
         return r.MEM, reg.aux, flags

@@ -78,7 +78,7 @@ def _function(w: Walk, pc: int, insn: Insn) -> Step:
     assert subprog is not None
     btf = w.env.program.btf if w.env.program.func_info else None
     func = btf[subprog.type_id] if btf is not None else None
-    assert func is None or isinstance(func, Func)  # check_btf saw to it
+    assert func is None or isinstance(func, Func)  # ensured by check_btf
 
     def step(w: Walk) -> int:
         if insn.dst == 10:

@@ -50,8 +50,8 @@ def _struct(types: Btf, name: str) -> Struct | Union | None:
 def fits(w: Walk, has: str, off: int, wanted: str, strict: bool) -> bool:
     """Return whether a pointer to a kernel struct is also one to another struct (btf_struct_ids_match).
 
-    A struct may stand for those that it begins with (tcp_sock for sock) or has at that offset, unless `strict`; one
-    whose name says that it is only being made (nf_conn___init) never stands for the finished one.
+    Unless `strict`, a struct also counts as each struct that it begins with (tcp_sock as sock) or that it contains at
+    that offset. One whose name says that it is not initialised yet (nf_conn___init) never counts as the finished one.
     """
     if has == wanted and not off:
         return True
@@ -60,7 +60,7 @@ def fits(w: Walk, has: str, off: int, wanted: str, strict: bool) -> bool:
     types = w.env.dialect.types() if w.env.dialect.types is not None else None
     found = _struct(types, has) if types is not None else None
     if types is None or found is None or not found.members:
-        raise unsupported(f"looking for struct {wanted} in struct {has}")
+        raise unsupported(f"finding struct {wanted} inside struct {has}")
     while True:
         inner = _starting(types, found, off)
         if inner is None:
@@ -187,7 +187,7 @@ def descend(types: Btf, struct: Struct | Union, off: int, size: int, top: str) -
         if off + size > struct.size and struct.size:
             return _behind(types, struct, off, size)
         if not struct.members:
-            raise unsupported(f"reading inside of struct {struct.name or top}")
+            raise unsupported(f"reading members of struct {struct.name or top}")
         found = _member(types, struct, off, size, flags)
         if isinstance(found, Found):
             return found

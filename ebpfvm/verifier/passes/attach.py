@@ -36,8 +36,8 @@ def check(env: Env) -> None:
 def _tracing(env: Env) -> None:
     use = env.program.attach_type
     if use not in _TRACED:
-        raise unsupported(f"tracing programs of attach type {use}" if use else "a tracing program without attach type")
+        raise unsupported(f"tracing programs of attach type {use}" if use else "tracing programs without attach type")
     if env.sleepable and use != "trace_iter":
-        raise unsupported("tracing programs that sleep")
+        raise unsupported("sleepable tracing programs")
     if use == "trace_fsession" and not env.rules.has_fsession:
         raise unsupported("fsession programs on a kernel before 7.0")

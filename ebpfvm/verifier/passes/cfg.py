@@ -124,7 +124,7 @@ class _Walk:
             pc = stack[-1]
             code = insns[pc][0]
             if code & 7 not in _JUMPS and code != _LD_IMM64 and pc + 1 < size and not state[pc + 1]:
-                # What `visit` would do, for the many instructions that just go on.
+                # Inlined from `visit` for the many instructions that only fall through.
                 state[pc] = _DISCOVERED | _FALLTHROUGH
                 state[pc + 1] = _DISCOVERED
                 stack.append(pc + 1)
@@ -173,7 +173,7 @@ def successors(env: Env, pc: int) -> tuple[int, ...]:
 
 def edges(env: Env) -> list[tuple[int, ...]]:
     """Return the `successors` of every slot."""
-    # Most instructions just go on, and asking each of them costs as much as walking over it.
+    # Most instructions only fall through, and computing the edges of each costs as much as walking it.
     return [(pc + 1,) if insn[0] != _LD_IMM64 and insn[0] & 7 not in _JUMPS else successors(env, pc)
             for pc, insn in enumerate(env.program.insns)]
 
@@ -244,7 +244,7 @@ def _reenters(env: Env, pc: int) -> bool:
 
 
 def _closed(pc: int, open_nodes: list[int], on_stack: bytearray) -> list[int]:
-    """Take the component that `pc` was the first of off the stack of Tarjan's algorithm."""
+    """Pop the component whose first slot is `pc` off the stack of Tarjan's algorithm."""
     members: list[int] = []
     while not members or members[-1] != pc:
         member = open_nodes.pop()

@@ -70,7 +70,7 @@ def propagate(w: Walk, old: State, cur: State) -> bool:
     """Mark what is precise in `old` on the path to `cur`, which it subsumes; return True if anything changed."""
     wanted = _Wanted(len(cur.frames) - 1)
     for at, frame in enumerate(old.frames):
-        # What is dead has been forgotten since it was marked.
+        # Values that were marked may have been forgotten since, because they are dead.
         wanted.regs[at] = _scalars(frame, frame.precise_regs)
         wanted.stack[at] = _spills(frame, frame.precise_stack)
     if w.log.all:
@@ -114,7 +114,7 @@ def _follow(w: Walk, start: State, wanted: _Wanted) -> bool:
                 if pc < 0:
                     return changed
             parent = state.parent
-            if parent is None:  # it came from nowhere that is known
+            if parent is None:  # its origin is unknown
                 everything(w, start)
                 return True
             changed |= _mark_parent(w, parent, wanted)

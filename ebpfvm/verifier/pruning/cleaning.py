@@ -1,4 +1,4 @@
-"""Forget the parts of a state that nothing reads, or that say nothing.
+"""Forget the parts of a state that nothing reads, or that carry no information.
 
 Sources: clean_verifier_state and bpf_clear_singular_ids of kernel/bpf/states.c and verifier.c.
 """

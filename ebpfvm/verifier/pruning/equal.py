@@ -1,8 +1,8 @@
 """Decide whether a kept state subsumes the current one (states_equal and what it calls; kernel/bpf/states.c).
 
-There are three comparisons. `NOT_EXACT`: the current state is one of those that the old one stands for, and numbers
-that did not matter are not compared. `WITHIN`: the same without this leniency, inside of loops that are not finished.
-`EXACT`: both states are the same, to find endless loops.
+There are three comparisons. `NOT_EXACT`: the old state subsumes the current one, where imprecise numbers are not
+compared. `WITHIN`: the same with imprecise numbers compared, inside of loops that are not finished. `EXACT`: both
+states are the same, to find endless loops.
 """
 
 from __future__ import annotations
@@ -37,18 +37,11 @@ _EMPTY = bytes(8)
 _POISON, _INVALID = bytes([POISON]), bytes([INVALID])
 _PLAIN = frozenset({MISC, INVALID, POISON})
 _NOTHING = Slot(_EMPTY)
-_ANYTHING = frozenset(bytes([kind] * 8) for kind in _PLAIN)  # most slots that say nothing; `_slot` knows the others
+_ANYTHING = frozenset(bytes([kind] * 8) for kind in _PLAIN)  # most slots without information; see `_slot`
 
 
 class Ids:
-    """The correspondence between ids of the old and of the current state, which is one to one (check_ids).
-
-    Args:
-        fresh: an id above all that are in use.
-        lone: whether numbers of the old state without an id may be linked to anything now.
-        halves: whether halves of slots are compared separately.
-        kinds: whether what holds nothing, and the kinds of all bytes of the stack, must be the same.
-    """
+    """The correspondence between ids of the old and of the current state, which is one to one (check_ids)."""
 
     __slots__ = ("map", "used")
 
@@ -71,14 +64,14 @@ class Ids:
 
 
 class Comparison(Ids):
-    """One question about two states, and the ids that have been found to correspond. Asked again and again.
+    """One comparison of two states, with the ids that have been found to correspond; reused for later comparisons.
 
     Attributes:
         arithmetic: how numbers are compared.
-        exact: which question it is: NOT_EXACT, WITHIN or EXACT.
-        lone: numbers of the old state without an id may be linked to anything now.
-        halves: halves of slots are compared by themselves.
-        kinds: what holds nothing, and the kinds of all bytes of the stack, must be the same.
+        exact: NOT_EXACT, WITHIN or EXACT.
+        lone: whether numbers without an id in the old state may be linked to anything now.
+        halves: whether halves of slots are compared separately.
+        kinds: whether registers without a value, and the kinds of all bytes of the stack, must be the same.
     """
 
     __slots__ = ("_fresh", "_strict", "arithmetic", "exact", "halves", "kinds", "lone")
@@ -92,7 +85,7 @@ class Comparison(Ids):
         self.ask(NOT_EXACT, 0)
 
     def ask(self, exact: int, fresh: int) -> None:
-        """Begin with a question about two other states; `fresh` is above all ids that are in use."""
+        """Start a comparison of two other states; `fresh` is above all ids that are in use."""
         self.exact = exact
         self.kinds = self._strict and exact != NOT_EXACT
         self._fresh = fresh
@@ -103,8 +96,8 @@ class Comparison(Ids):
     def same_scalar(self, old: int, cur: int) -> bool:
         """Return whether scalars that were linked in the old state are linked now (check_scalar_ids).
 
-        Those that were linked to nothing may be linked now: to anything, if lone ids are of no account, and else to
-        each one of those only (6.18).
+        Scalars that were linked to nothing may be linked now: to anything if `lone`, otherwise each to a different
+        id (6.18).
         """
         if not old:
             if self.lone or not cur:
@@ -263,7 +256,7 @@ def _stack(how: Comparison, a: Frame, b: Frame) -> int | None:
         if old is cur and (old.reg is None or (isinstance(old.reg, Reg) and not old.reg.id and not old.reg.ref)):
             continue
         if index * 8 >= b.allocated and not _PLAIN.issuperset(old.types):
-            return ~index  # the frame does not even reach so far
+            return ~index  # the frame is not that deep
         if not _slot(how, old, cur, bool(precise >> index & 1)):
             return ~index
     return None
@@ -274,7 +267,7 @@ def _only_plain(stack: dict[int, Slot]) -> bool:
 
 
 def _kinds(stack: dict[int, Slot], count: int = 64) -> dict[int, bytes]:
-    # What was never written, and what is dead, is the same.
+    # Bytes that were never written and dead bytes count as the same.
     found = {index: slot.types.replace(_POISON, _INVALID) for index, slot in stack.items() if index < count}
     return {index: types for index, types in found.items() if types != _EMPTY}
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.machine.walk import Walk
 
 _MAX_ROUNDS = 64
-_ABOVE_IDS = 1 << 32  # clear of all flags of ids
+_ABOVE_IDS = 1 << 32  # above all flag bits of ids
 
 
 class _Kept:
@@ -68,7 +68,7 @@ class KeptStates:
         self.insns_before = 0
 
     def start(self) -> None:
-        """Start a new function, which has states of its own."""
+        """Start a new function, whose states are kept separately."""
         self.by_place.clear()
         self.buckets = [0] * self.size
         self.waiting.clear()
@@ -331,7 +331,7 @@ class KeptStates:
         return None
 
     def widen(self, state: State, pc: int) -> None:
-        """Widen against the last time that this place was reached."""
+        """Widen against the state of the last visit to this place."""
         old = self.previous_entry(state, pc)
         if old is not None:
             self.widen_from(old, state)

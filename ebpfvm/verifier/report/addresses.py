@@ -1,6 +1,6 @@
 """Numbers in the log that come from the kernel itself: addresses of maps and variables, BTF ids of kfuncs.
 
-Ours stand in for them: they look alike and are the same in every run.
+The numbers here replace them: they look alike and are the same in every run.
 """
 
 from __future__ import annotations

@@ -26,10 +26,10 @@ class Verdict:
         processed: number of instructions walked.
         pc: slot of the rejected instruction, None if no single one is to blame.
         line: its C line, if the object has line info.
-        explanation: why the message came: a sentence about the rule, then, on a line of its own, its cause on the path
-            that was walked, if that is known.
+        explanation: why the program was rejected: a sentence about the rule, then, on a separate line, the cause on the
+            path that was walked, if it is known.
         property: stable id of the property that the program violates, "" when ok (see `ebpfvm doc properties`).
-        facts: what the walk found out that an engine can use (empty for rejected programs).
+        facts: results of the walk that an engine can use (empty for rejected programs).
         stats: "states", "peak_states", "max_states_per_insn", "stack_depth".
         program: the program that was verified, which is what an engine is given to run (see `ebpfvm.loading`).
     """

@@ -95,7 +95,7 @@ def _mov_k(insn: Insn, pc: int) -> Step:
 def give_id(w: Walk, reg: Reg) -> Reg:
     """Return the scalar `reg` with an id to share with its copy (assign_scalar_id_before_mov).
 
-    What is linked with an added constant is linked anew, and if it is a constant itself, not at all.
+    A value that is linked with an added constant gets a new id; a constant gets none.
     """
     if reg.id and not reg.id & ADD_CONST:
         return reg

@@ -1,7 +1,7 @@
 """Encodings that are checked only when the walk reaches an instruction (do_check_insn, kernel/bpf/verifier.c).
 
 6.18 checks unused fields and register numbers there, in the order in which the operands are read; 7.2 only the
-operation of an atomic instruction. So dead code may contain what no program may run.
+operation of an atomic instruction. So dead code may contain invalid instructions.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def late(env: Env, insn: Insn) -> Step | None:
     if env.rules.fields_checked_early and not insn.is_atomic:
         return None
     if insn.code & 7 == c.BPF_LD and not insn.is_ld_imm64 and not env.prog_type.ld_abs:
-        return None  # that the type has no such instruction is said first
+        return None  # an instruction that the type lacks is reported first
     problem = check_fields(insn)
     branches = insn.code & 7 in _JUMPS and insn.code & 0xF0 not in _NO_OPERANDS
     if problem is not None and not branches:

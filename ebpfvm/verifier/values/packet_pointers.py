@@ -47,7 +47,7 @@ def _is_start(reg: Reg) -> bool:
 
 def _is_pair(a: Reg, b: Reg) -> bool:
     if a.aux != b.aux:
-        return False  # of two packets, which only the RFC dialect has
+        return False  # into two packets, which only the RFC dialect has
     return (a.type == r.PKT and b.type == r.PKT_END) or (a.type == r.PKT_META and _is_start(b))
 
 

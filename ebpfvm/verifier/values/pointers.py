@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.machine.walk import Walk
 
 MAX_VAR_OFF = 1 << 29
-# The operators of arithmetic by their codes (bpf_alu_string, kernel/bpf/disasm.c), which know no signed division.
+# The arithmetic operators by their codes (bpf_alu_string, kernel/bpf/disasm.c), without signed division.
 SYMBOLS = {row.code & 0xF0: row.symbol for row in reversed(ROWS) if row.kind == "alu" and row.source} | {
     c.BPF_NEG: "neg", c.BPF_END: "endian"}
 _MOVABLE = frozenset({r.CTX, r.MAP_VALUE, r.MAP_KEY, r.STACK, r.PKT_META, r.PKT, r.TP_BUFFER, r.BTF_ID, r.MEM, r.BUF,
@@ -125,7 +125,7 @@ def _sub(w: Walk, ptr: Reg, amount: Num) -> Reg:
         base, off = const(off), 0
     num = w.arithmetic.pointer_sub(base, amount)
     if ptr.type in r.PKT_TYPES:
-        # What was proven before still holds for a pointer that only went down.
+        # The proven range still holds for a pointer that only moved down.
         kept = ptr.what if amount.smin >= 0 and not w.env.rules.subtracting_forgets_range else 0
         return Reg(ptr.type, num, off, w.new_id(), ptr.ref, kept, ptr.aux)
     return Reg(ptr.type, num, off, ptr.id, ptr.ref, ptr.what, ptr.aux)
