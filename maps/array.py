@@ -27,7 +27,7 @@ _VMALLOC_SPACE = 32 << 40  # x86-64
 
 
 def array_alloc_check(args: CreateArgs, flags: int = _FLAGS) -> MapRefusal | None:
-    """Check a definition as array_map_alloc_check does; `flags` are those that the type knows."""
+    """Check a definition as array_map_alloc_check does; `flags` are those that the type accepts."""
     refusal = mt.sizes(args, 4) or mt.flags_within(args, flags)
     if refusal is None and args.value_size > S32_MAX:
         return MapRefusal(E2BIG, f"value_size is {args.value_size:,}, more than {S32_MAX:,}")
@@ -97,11 +97,11 @@ class ArrayMap(base.BpfMap):
         """Create an element on first access.
 
         Raises:
-            LimitError: too many are, or they take too many bytes.
+            LimitError: too many elements exist, or they take too many bytes.
         """
         if len(self._elems) >= self.room:
             self.full()
-        if self.value_size > self._memory_limit:  # do not even create the zeros
+        if self.value_size > self._memory_limit:  # an untouched element stays uncreated
             self._too_much(self.value_size, self.value_size)
         region = self._elems[index] = self._new_value(bytes(self.value_size))
         return region
@@ -114,7 +114,7 @@ class ArrayMap(base.BpfMap):
             return -E2BIG
         if flags & base.BPF_NOEXIST:
             return -EEXIST
-        self._release_kptrs(region)  # bpf_obj_free_fields: an overwrite empties the slots of an array
+        self._release_kptrs(region)  # bpf_obj_free_fields: an update frees what the old value owns
         timers = self.kernel.timers
         if timers is not None:
             timers.forget(region)
@@ -180,7 +180,7 @@ class PercpuArray(ArrayMap):
 
 
 def cut_percpu(value: bytes, value_size: int) -> bytes:
-    """Return the part of a value of user space, rounded up to 8 bytes or not, that one CPU stores."""
+    """Return the part of a value from user space, which may be rounded up to 8 bytes, that one CPU stores."""
     return value[:value_size] if len(value) == -(-value_size // 8) * 8 else value
 
 

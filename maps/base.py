@@ -5,7 +5,7 @@
 
 A live value is a `Region` of kind "map_value". When an element is removed, its region outlives the running program, as
 RCU keeps an element until the end of a read-side section (Linux 7.2 kernel/bpf/hashtab.c). So a program that still
-holds the address does not fault; what the element's kptr slots own is released at once.
+holds the address does not fault; the objects that the element's kptr slots own are released at once.
 """
 
 from __future__ import annotations
@@ -48,20 +48,20 @@ ACCESS_FLAGS = BPF_F_RDONLY | BPF_F_WRONLY | BPF_F_RDONLY_PROG | BPF_F_WRONLY_PR
 ELEMENT_BYTES = 256
 """What an element costs besides its value, as `Limits.map_memory` counts it."""
 
-FILE_FLAGS = BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY  # what most maps of descriptors take
+FILE_FLAGS = BPF_F_NUMA_NODE | BPF_F_RDONLY | BPF_F_WRONLY  # flags that most maps of descriptors accept
 KMALLOC_MAX_SIZE = 4 << 20
 PCPU_MIN_UNIT_SIZE = 32 << 10
 PAGE_SIZE = 4096
 
-# The helpers that take any map whose type does not list its own (check_map_func_compatibility). What else they want of
-# a map (a timer, a walk) is asked later.
+# The helpers that accept any map whose type does not list its own (check_map_func_compatibility). Their further
+# requirements of a map (a timer, a walk) are checked later.
 ORDINARY = frozenset({"bpf_map_lookup_elem", "bpf_map_update_elem", "bpf_map_delete_elem", "bpf_for_each_map_elem",
                       "bpf_timer_init"})
 BATCH = BATCH_COMMANDS
 
 
 def kernel_error(number: int, what: str) -> OSError:
-    """Return an `OSError` for a kernel errno, with a text for the one that user space does not know."""
+    """Return an `OSError` for a kernel errno, with a text for ENOTSUPP, which user space does not know."""
     number = abs(number)
     text = "Operation is not supported by this map (ENOTSUPP)" if number == ENOTSUPP else errnos.describe(number)
     return OSError(number, f"{what}: {text}")
@@ -75,19 +75,19 @@ class UserRecord(NamedTuple):
 
 
 class BpfMap:
-    """Base of all map types; a type overrides what it supports, and the rest answers as the kernel does.
+    """Base of all map types. A type overrides what it supports; all other operations fail as in the kernel.
 
     Args:
-        kernel: whose memory the values live in.
+        kernel: the kernel in whose memory the values live.
         spec: sizes, flags and BTF.
 
     Attributes:
         region: region of kind "map"; its base is what a program sees as the map pointer.
-        id: number given by the kernel, 0 until it is registered there.
-        holder: how the ledger of references names this map's kptr slots; also the name of its values' regions.
-        room: elements that the map may have: `max_entries`, or fewer where `Limits.map_elements` says so.
-        names_cpus: user space may name a CPU in the flags of an operation (BPF_F_CPU, since Linux 7.0).
-        spare_key: the region in which a walk shows keys, while there is no walk.
+        id: number assigned by the kernel, 0 until the map is registered.
+        holder: name of this map's kptr slots in the ledger of references, and of its values' regions.
+        room: maximum number of elements: `max_entries`, or fewer if `Limits.map_elements` is lower.
+        names_cpus: whether user space may name a CPU in the flags of an operation (BPF_F_CPU, since Linux 7.0).
+        spare_key: region in which a walk passes keys to its callback, kept between walks.
         fields: special fields of the value (kptr, spin lock, timer...) from its BTF.
     """
 
@@ -131,7 +131,7 @@ class BpfMap:
         return memory.add("map_value", data, name=self.holder, owner=self)
 
     def _count(self, size: int) -> None:
-        """Count a new element of `size` bytes that is not a region; raise LimitError beyond `Limits.map_memory`."""
+        """Count a new element of `size` bytes that has no region; raise LimitError beyond `Limits.map_memory`."""
         memory = self.kernel.memory
         memory.map_bytes = taken = memory.map_bytes + size + ELEMENT_BYTES
         if taken > self._memory_limit:
@@ -142,10 +142,10 @@ class BpfMap:
                                                        f"{taken:,} in all maps,")
 
     def full(self) -> int:
-        """Return -E2BIG, because there are `max_entries` elements.
+        """Return -E2BIG, because the map is full.
 
         Raises:
-            LimitError: there are fewer, as many as `Limits.map_elements` allows.
+            LimitError: it has fewer than `max_entries` elements, but as many as `Limits.map_elements` allows.
         """
         if self.room < self.max_entries:
             raise self.kernel.limits.reached("map_elements", f"map {self.name!r} (max_entries {self.max_entries:,})")
@@ -280,7 +280,7 @@ class BpfMap:
         """Create or change an element (BPF_MAP_UPDATE_ELEM).
 
         Raises:
-            OSError: as the type's `update` says; EPERM for a frozen or read-only map.
+            OSError: as for the type's `update`; EPERM for a frozen or read-only map.
         """
         self._check_syscall(key, writes=True)
         self._check_op_flags(flags)
@@ -291,7 +291,7 @@ class BpfMap:
         self._settle()
 
     def user_update(self, key: bytes, value: bytes, flags: int) -> int:
-        """Create or change an element from user space, if that differs from programs; return 0 or a negative errno."""
+        """Create or change an element for user space, for types where that differs; return 0 or a negative errno."""
         return self.update(key, value, flags)
 
     def _check_op_flags(self, flags: int) -> None:
@@ -315,7 +315,7 @@ class BpfMap:
         self.sys_update(key, value)
 
     def sys_delete(self, key: bytes) -> None:
-        """Remove an element (BPF_MAP_DELETE_ELEM); raise `OSError` as the type's `delete` says."""
+        """Remove an element (BPF_MAP_DELETE_ELEM); raise `OSError` as for the type's `delete`."""
         self._check_syscall(key, writes=True)
         if not self.key_size:
             raise kernel_error(EINVAL, f"delete in map {self.name!r}, which has no keys")
@@ -365,7 +365,7 @@ class BpfMap:
         self.kernel.memory.retire(self.region)
 
     def _settle(self) -> None:
-        """Free what user space has replaced or deleted, unless a running program may hold it."""
+        """Free elements that user space has replaced or deleted, unless a running program may still use them."""
         if self.kernel.memory.retired and not self.kernel.stack.depth:
             self.kernel.memory.quiesce()
 

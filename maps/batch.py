@@ -2,8 +2,8 @@
 
 A position in a map (`in_batch`, `out_batch`) is opaque to user space: for most types it is the last key, for the hash
 family the number of a bucket. Here it is always the last key, so that a batch of a hash ends after exactly `count`
-elements, and never with ENOSPC for a bucket that does not fit. The types declare which commands they have; the RFC's
-rbtree has none.
+elements, and never with ENOSPC for a bucket that does not fit. Each type declares which commands it supports;
+the RFC's rbtree supports none.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ebpfvm.maps.base import BpfMap
 
 class Batch(NamedTuple):
-    """The result of a batch that reads.
+    """The result of a batch look-up.
 
     Attributes:
         items: (key, value).
@@ -32,7 +32,7 @@ class Batch(NamedTuple):
 
 
 class BatchError(OSError):
-    """A batch stopped at an element; the errno is that of the single command.
+    """A batch stopped at an element; the errno is that of the corresponding single-element command.
 
     Attributes:
         done: number of elements completed before (the kernel's `count`).
@@ -53,7 +53,7 @@ def lookup_batch(bpf_map: BpfMap, position: bytes | None = None, count: int = 1 
     """Return up to `count` elements after a position, None for the start (BPF_MAP_LOOKUP_BATCH).
 
     Raises:
-        OSError: ENOTSUPP for a type without it, EINVAL for flags, EPERM for a write-only map.
+        OSError: ENOTSUPP if the type does not support it, EINVAL for unknown flags, EPERM for a write-only map.
     """
     _check(bpf_map, "lookup", flags)
     return _read(bpf_map, position, count)
@@ -88,11 +88,11 @@ def _read(bpf_map: BpfMap, position: bytes | None, count: int) -> Batch:
 
 
 def update_batch(bpf_map: BpfMap, items: Iterable[tuple[bytes, bytes]], flags: int = 0) -> int:
-    """Update one element after the other, and return the number of updates (BPF_MAP_UPDATE_BATCH).
+    """Update the elements one by one, and return the number of updates (BPF_MAP_UPDATE_BATCH).
 
     Raises:
         OSError: ENOTSUPP or EINVAL as for `lookup_batch`.
-        BatchError: the first update that failed; those before it are done.
+        BatchError: an update failed; those before it have been made.
     """
     _check(bpf_map, "update", flags)
     done = 0
@@ -106,7 +106,7 @@ def update_batch(bpf_map: BpfMap, items: Iterable[tuple[bytes, bytes]], flags: i
 
 
 def delete_batch(bpf_map: BpfMap, keys: Iterable[bytes], flags: int = 0) -> int:
-    """Delete one element after the other, and return the number of deletions; raise as `update_batch` does."""
+    """Delete the elements one by one, and return the number of deletions; raise as `update_batch` does."""
     _check(bpf_map, "delete", flags)
     done = 0
     for key in keys:
@@ -128,7 +128,7 @@ def next_id(kernel: Kernel, id: int = 0) -> int:
     """Return the smallest id of a map above `id` (BPF_MAP_GET_NEXT_ID); `kernel.maps[id]` is the map.
 
     Raises:
-        OSError: ENOENT, if there is none.
+        OSError: ENOENT if there is none.
     """
     above = [number for number in kernel.maps if number > id]
     if not above:

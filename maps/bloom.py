@@ -1,6 +1,6 @@
 """Bloom filter: a set that may wrongly say yes, but never wrongly no (Linux 7.2 kernel/bpf/bloom_filter.c).
 
-The bits are stored as a set of positions, so that a filter costs what was pushed and not what its size declares.
+The bits are stored as a set of positions, so that memory is used only for pushed values and not for the declared size.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class BloomFilter(base.BpfMap):
         return (0 if found else -ENOENT), value
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
-        """Push a value; for user space an update is a push."""
+        """Push a value, which is what an update from user space means."""
         return self.push(value, flags)
 
     def contains(self, value: bytes) -> bool:

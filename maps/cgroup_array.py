@@ -1,4 +1,4 @@
-"""Control groups by index (kernel/bpf/arraymap.c, Linux 7.2); nothing here runs in a control group but the root's."""
+"""Control groups by index (kernel/bpf/arraymap.c, Linux 7.2); here, everything runs in the root's."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def arena_alloc_check(args: CreateArgs) -> MapRefusal | None:
 
 
 UNSPEC = MapType("unspec", check=lambda args: MapRefusal(EINVAL, "there is no map type 0"))
-# Its values are structs of the kernel, which programs never see.
+# Its values are structs of the kernel that programs never see.
 STRUCT_OPS = MapType("struct_ops", funcs=base.ORDINARY,
                      kernel_struct="", in_programs=False,
                      doc="Programs that implement an interface of the kernel.")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.loader.object import MapSpec
 
-NR_CPUS: Final = 8192  # the most an x86 kernel is built for
+NR_CPUS: Final = 8192  # the largest NR_CPUS of an x86 kernel
 _MAX_QUEUE: Final = 16384
 
 

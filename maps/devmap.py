@@ -70,7 +70,7 @@ class Devmap(base.BpfMap):
         return self._set(index, value)
 
     def fill(self, key: bytes, value: bytes) -> None:
-        """Set an element before a run to any interface number, whether the interface exists or not."""
+        """Set an element before a run; the interface number need not exist."""
         self._check_syscall(key, writes=True)
         devices, self.kernel.devices = self.kernel.devices, {}
         try:
@@ -85,9 +85,9 @@ class Devmap(base.BpfMap):
         if not self._known(value):
             return -EINVAL
         if int.from_bytes(value[4:], "little", signed=True) > 0:
-            return -EBADF  # no descriptor names a program here
+            return -EBADF  # programs have no descriptors here
         self._remove(index)
-        # No descriptor is shown: a look-up gives the program's id, which is 0 without one.
+        # A look-up returns the program's id instead of the descriptor; it is 0 without a program.
         self._elems[index] = region = self._new_value(value[:4].ljust(self.value_size, b"\0"))
         region.writable = False
         return 0

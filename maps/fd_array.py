@@ -1,4 +1,4 @@
-"""Arrays of descriptors: what map types share whose values user space writes as file descriptors.
+"""Arrays of descriptors: the base of map types whose values user space writes as file descriptors.
 
 There are no descriptors here, so `sys_update` fails with EBADF; Python code stores the objects with `put` (fd_array of
 kernel/bpf/arraymap.c, Linux 7.2).
@@ -23,7 +23,7 @@ class FdArray(base.BpfMap):
     """Base of arrays whose slots hold objects of the kernel.
 
     Attributes:
-        slots: index -> object, for slots that are set.
+        slots: the object in each slot that is set, by index.
     """
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:

@@ -1,6 +1,6 @@
 """Hash tables: plain, least-recently-used, and per CPU (Linux 7.2 kernel/bpf/hashtab.c).
 
-Keys are in insertion order. The kernel's order depends on a random seed, so that no program can rely on any.
+Keys are in insertion order. The kernel's order depends on a random seed, so no program can rely on it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _FLAGS = mt.BPF_F_NO_PREALLOC | mt.BPF_F_NUMA_NODE | base.ACCESS_FLAGS | mt.BPF_F_ZERO_SEED
 _ELEM_SIZE = 48  # sizeof(struct htab_elem)
-_MAX_ENTRIES = 1 << 27  # the buckets, as many rounded up to a power of two, of 16 bytes must fit in 32 bits
+_MAX_ENTRIES = 1 << 27  # the number of buckets is rounded up to a power of two; buckets of 16 bytes must fit in 32 bits
 
 
 def htab_alloc_check(args: CreateArgs, lru: bool = False, percpu: bool = False) -> MapRefusal | None:
@@ -70,7 +70,7 @@ class HashMap(base.BpfMap):
         return self._insert(key, value)
 
     def _replace(self, key: bytes, region: Region, value: bytes, flags: int) -> None:
-        """Replace an element by a new one, as the kernel does, unless BPF_F_LOCK asks for a change in place."""
+        """Replace an element by a new one, as the kernel does, unless BPF_F_LOCK requests an update in place."""
         if flags & base.BPF_F_LOCK:
             self._overwrite(region, value)
             return
@@ -168,7 +168,7 @@ class PercpuHash(HashMap):
         if self.names_cpus:
             if flags & U32_MAX > base.BPF_F_ALL_CPUS or flags & base.BPF_F_LOCK:
                 return -EINVAL
-            # Only these two are looked for, and only alone.
+            # The kernel checks for these two flags only, and only for each alone.
             flags = flags if flags in (base.BPF_NOEXIST, base.BPF_EXIST) else base.BPF_ANY
         return super().update(key, value, flags)
 

@@ -1,7 +1,7 @@
 """Values that belong to a socket, inode, task or control group (kernel/bpf/bpf_local_storage.c, Linux 7.2).
 
-A program names the owner by a pointer. User space names it by a descriptor; there are none here (EBADF), so Python code
-reads `stored` instead.
+A program identifies the owner by a pointer, user space by a descriptor. There are no descriptors here (EBADF), so
+Python code reads `stored` instead.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class LocalStorage(base.BpfMap):
         return -EBADF
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
-        """Raise EBADF, because no descriptor names an owner here."""
+        """Raise EBADF, because there are no descriptors of owners."""
         self._check_syscall(key, writes=False)
         raise base.kernel_error(EBADF, f"lookup in map {self.name!r}")
 

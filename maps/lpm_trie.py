@@ -1,7 +1,7 @@
 """Longest-prefix match (Linux 7.2 kernel/bpf/lpm_trie.c).
 
-A key is a u32 prefix length in host order, followed by data, most significant bit first. Instead of a trie there is a
-table for each prefix length in use, which gives the same answers in O(lengths in use).
+A key is a u32 prefix length in host order, followed by data, most significant bit first. Instead of a trie, there is
+one table for each prefix length in use; look-ups return the same results in O(lengths in use).
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 The source is tools/bpf/bpftool/map.c and btf_dumper.c, Linux 7.2: plain lines of hexadecimal bytes, or JSON with the
 bytes and, if BTF describes them, "formatted".
 
-A packet that an element owns is not included: the kernel shows a kptr slot as zeros (map_lookup masks special fields;
-RFC v6 has no other way: the section "user space" of its cover letter promises `__sk_buff`, and its code provides
-nothing). `stored` is a view that no kernel has, for debugging a scheduler, and is marked as such wherever it is
+A packet that an element owns is not included: the kernel shows a kptr slot as zeros (map_lookup masks special fields).
+RFC v6 has no other way to read it: the section "user space" of its cover letter promises `__sk_buff`, but its code does
+not provide it. `stored` is a debug view for scheduler authors that no kernel has, and is marked as such wherever it is
 printed.
 """
 
@@ -41,7 +41,7 @@ class Element:
 
     Attributes:
         key, value: bytes; kptr slots of the value are zero.
-        percpu: whether it has a value for each CPU (here: for one).
+        percpu: whether it has a value for each CPU (here there is one).
         inner: whether the value is the id of a map.
         formatted: key and value as BTF describes them, None without BTF.
         stored: debug view: for each kptr slot that owns a packet, its offset and fields of the packet.
@@ -90,7 +90,7 @@ class MapDump:
     Attributes:
         name, type, id, key_size, value_size, max_entries, flags: as `bpftool map show` prints them.
         elements: in the order of BPF_MAP_GET_NEXT_KEY.
-        error: why there are none, for maps that cannot be read; or that there are more.
+        error: why there are no elements, for maps that cannot be read; or a note that there are more.
         records: unread records that programs wrote into a ring buffer or perf event array.
     """
 
@@ -139,7 +139,7 @@ class MapDump:
 
 
 def dump_map(bpf_map: BpfMap) -> MapDump:
-    """Return what user space may read of a map now, up to `SHOWN` elements, as an object may declare 2^32."""
+    """Return what user space may read of a map now: at most `SHOWN` elements, because a map may declare 2^32."""
     error = ""
     elements: tuple[Element, ...] = ()
     records = tuple(islice(bpf_map.pending(), SHOWN)) if bpf_map.type.records else None
@@ -200,7 +200,7 @@ def _describe(bpf_map: BpfMap, pointer: int) -> dict[str, Any]:
     return {"object": str(owner)}
 
 
-# ---- values as BTF describes them -----------------------------------------------------------------------------
+# ---- values formatted by their BTF ----------------------------------------------------------------------------
 
 def format_value(btf: Btf, type_id: int, data: bytes, depth: int = 0) -> Any:
     """Return bytes as JSON data by their BTF type: numbers, strings for enumerators and characters, lists, objects."""

@@ -1,10 +1,10 @@
 """Maps whose values are maps: array, hash, and the RFC's rbtree (kernel/bpf/map_in_map.c of 7.2; RFC v6, patch 2/5).
 
-A program's lookup returns the inner map itself. User space writes an inner map by its id, which takes the place of
-bpf(2)'s file descriptor, and reads the id back. The RFC's rbtree of maps, which the posted code stored through a
-truncated pointer, works as intended: pop removes the inner map with the smallest key, for user space. An element that
-is removed drops its reference to the inner map. Update and delete from a program are refused, as for the other types,
-and so is pop, because bpf_map_pop_elem() copies a value, and a map cannot be copied.
+A program's lookup returns the inner map itself. User space stores an inner map by its id, instead of bpf(2)'s file
+descriptor, and reads the id back. Removing an element drops its reference to the inner map. The RFC's rbtree of maps,
+which the posted code stored through a truncated pointer, works as intended: user space can pop the inner map with the
+smallest key. Programs cannot update or delete elements, as for the other types, and cannot pop them either, because
+bpf_map_pop_elem() copies a value, and a map cannot be copied.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Perf events by CPU, into which programs write records for user space (kernel/bpf/arraymap.c, Linux 7.2).
 
 A kernel returns -ENOENT until user space has opened an event for the slot. Here a reader exists from the start: slot 0,
-that of the only CPU, holds an event, as after libbpf's perf_buffer__new(). `records` reads what was written.
+which belongs to the only CPU, holds an event, as after libbpf's perf_buffer__new(). `records` reads what was written.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ProgArray(base.BpfMap):
-    """BPF_MAP_TYPE_PROG_ARRAY; `put` takes a loaded program, where user space would write a descriptor."""
+    """BPF_MAP_TYPE_PROG_ARRAY; `put` takes a loaded program instead of the descriptor that user space would write."""
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)

@@ -28,7 +28,7 @@ def queue_stack_alloc_check(args: CreateArgs) -> MapRefusal | None:
 class QueueMap(base.BpfMap):
     """BPF_MAP_TYPE_QUEUE: first in, first out; all operations are O(1)."""
 
-    _take: ClassVar[int] = 0  # index of the value that pop takes
+    _take: ClassVar[int] = 0  # index of the value that pop removes
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
@@ -41,7 +41,7 @@ class QueueMap(base.BpfMap):
             full = self.full()
             if flags != base.BPF_EXIST:
                 return full
-            self._forget(0)  # BPF_EXIST: the oldest makes room
+            self._forget(0)  # BPF_EXIST: the oldest value is dropped
         self._count(len(value))
         self._items.append(bytes(value))
         return 0

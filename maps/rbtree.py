@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.memory import Region
     from ebpfvm.loader.object import MapSpec
 
-_PLAIN = 4096  # keys that a plain list may hold; beyond, moving its tail costs more than a look-up in lists of lists
+_PLAIN = 4096  # largest plain list; beyond it, moving the tail costs more than a look-up in lists of lists
 _FLAGS = mt.BPF_F_NUMA_NODE | base.ACCESS_FLAGS
 
 
 def rbtree_alloc_check(args: CreateArgs) -> MapRefusal | None:
-    """Check a definition as the RFC does; sizes of 0 are legal, and a key of 0 bytes makes one element."""
+    """Check a definition as the RFC does; sizes of 0 are legal, and a map with 0-byte keys has at most one element."""
     if not args.max_entries:
         return MapRefusal(EINVAL, "max_entries is 0")
     refusal = mt.flags_within(args, _FLAGS)
@@ -103,7 +103,7 @@ class Rbtree(base.BpfMap):
 
     def pop(self) -> tuple[int, bytes]:
         if not self._elems:
-            return -ENOENT, b""  # the program's memory stays as it is
+            return -ENOENT, b""  # the program's memory is left unchanged
         region = self._elems.pop(self._keys.pop(0))
         value = self.snapshot(region)
         self._drop_value(region)
@@ -118,7 +118,7 @@ class Rbtree(base.BpfMap):
                 raise Fault("use-after-free", f"bpf_for_each_map_elem over map {self.name!r}: the callback deleted "
                                               f"the element it would have visited next")
             keys = self._keys
-            if keys[at] is not key:  # the callback has changed what lies before
+            if keys[at] is not key:  # the callback has inserted or deleted earlier keys
                 at = self._position(key)
             at += 1
             following = keys[at] if at < len(keys) else None

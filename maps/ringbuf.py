@@ -1,7 +1,7 @@
 """Ring buffer: records from programs to user space, in order (Linux 7.2 kernel/bpf/ringbuf.c).
 
 Space is accounted as in the kernel (an 8-byte header, records rounded up to 8 bytes), so that a full ring refuses the
-same record; the bytes themselves live in regions, so that a large ring costs nothing until it is used.
+same records; the bytes themselves live in regions, so that a large ring takes no memory until it is used.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _ring_check(args: CreateArgs) -> MapRefusal | None:
 @dataclass(slots=True)
 class _Record:
     region: Region
-    span: int  # bytes it takes in the ring
+    span: int  # bytes that it occupies in the ring
     state: str  # "busy", "ready" or "discarded"
 
 

@@ -85,7 +85,7 @@ class Sockmap(base.BpfMap):
         return None if sock is None else self.kernel.memory.region(sock.ptr)
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
-        """Refuse the update from a program (EOPNOTSUPP): test runs have sockets whose protocol is not allowed."""
+        """Refuse the update from a program (EOPNOTSUPP): sockets of test runs have a protocol that is not allowed."""
         return -EOPNOTSUPP
 
     def user_update(self, key: bytes, value: bytes, flags: int) -> int:

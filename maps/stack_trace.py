@@ -1,4 +1,4 @@
-"""Stack traces by id (kernel/bpf/stackmap.c, Linux 7.2); there are no stacks to trace, so a map stays empty."""
+"""Stack traces by id (kernel/bpf/stackmap.c, Linux 7.2); there are no stacks to trace, so the map is always empty."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class UserRingbuf(base.BpfMap):
         return 0
 
     def fill(self, key: bytes, value: bytes) -> None:
-        """Add a record; `key` only distinguishes it from others."""
+        """Add a record; `key` only makes it distinct from other records."""
         self._raise(self.push_sample(value), "record in")
 
     def take(self) -> bytes | None:

@@ -1,8 +1,8 @@
-"""Account for every packet of a simulation: in = out + dropped + freed by programs + held, or something is wrong.
+"""Account for every packet of a simulation: in = out + dropped + freed by programs + held; anything else is an error.
 
 Two things are compared. The *fate* of a packet is what a layer did with it (the link sent it, the device dropped it).
-The kernel's ledger of references (`ebpfvm.kernel.refs`) says who holds it. A packet without a fate that nobody can
-reach any more is lost; a packet with two fates was disposed of twice.
+The kernel's ledger of references (`ebpfvm.kernel.refs`) records who holds it. A packet that has no fate and that
+nothing references any more is lost; a packet with two fates was disposed of twice.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FREED: Final = "freed by the program"
 
 LOST: Final = "lost by "  # name of a holder that can no longer release its reference
 _LEAKED = "leaked by "  # as Refs.abandon writes it
-_MAX_PROBLEMS = 1000  # a wrong program is wrong for each packet; further problems are only counted
+_MAX_PROBLEMS = 1000  # a faulty program fails for every packet, so further problems are only counted
 
 
 class Packet(SkBuff):
@@ -34,8 +34,8 @@ class Packet(SkBuff):
         account: where its fate is recorded.
         flow: the flow that it belongs to.
         fate: `SENT`, `DROPPED`, `FREED`, or None while it is in the network.
-        departure: time in ns at which its last bit left, 0 before.
-        hops: how often a filter has sent it to another device, which its previous holder then no longer holds.
+        departure: time in ns at which its last bit left; 0 until then.
+        hops: how often a filter has sent it to another device; each time, its previous holder stops holding it.
         redirected_from: the device that it came from, and whether from its ingress; None if it was never redirected.
         tx_queue_chosen: whether `queue_mapping` applies (netdev_xmit_skip_txqueue).
         tc_skip_classify: whether the next hook for filters skips it (skb->tc_skip_classify).
@@ -65,7 +65,7 @@ class Problem:
         kind: "lost" or "double".
         packet: number of the packet.
         time: time in ns since the start at which it was detected.
-        message: one sentence.
+        message: a one-sentence description.
     """
 
     kind: str
@@ -82,8 +82,8 @@ class Account:
 
     Attributes:
         start: clock at the start (ns).
-        log: every packet in order of arrival, None unless requested.
-        problems: at most 1000; `problem_count` counts all.
+        log: every packet in order of arrival; None unless a log was requested.
+        problems: the first 1000 problems; `problem_count` counts all of them.
     """
 
     __slots__ = ("dropped", "dropped_bytes", "freed_bytes", "freed_packets", "in_bytes", "in_packets", "kernel", "log",
@@ -99,13 +99,13 @@ class Account:
         self.problem_count = 0
 
     def admit(self, data: bytes, label: FlowLabel, holder: str, length: int | None = None) -> Packet:
-        """Make the packet that enters with these bytes, and count it.
+        """Create a packet that enters the simulation, and count it.
 
         Args:
-            data: its bytes.
-            label: what its headers mean.
-            holder: of its first reference.
-            length: on the wire, if `data` is only a part of it.
+            data: the packet's bytes.
+            label: the flow, protocol and priority that its headers imply.
+            holder: holder of its first reference.
+            length: its length on the wire, if `data` holds only a part of it.
         """
         packet = Packet(self.kernel, data, holder)
         packet.account = self

@@ -6,15 +6,15 @@ is `struct sched_task_ctx`:
 ======  ====  ======  ================================================================================================
 offset  size  field   meaning
 ======  ====  ======  ================================================================================================
-0       4     pid     enqueue: the task that can run; pick: to be set to the task that runs next
+0       4     pid     enqueue: the runnable task; pick: set by the program to the task to run next
 4       4     weight  enqueue: of the task, 1024 for nice 0
-8       8     ran     enqueue: ns that it ran since it was enqueued last
-16      8     slice   pick: to be set to the ns that it may run
+8       8     ran     enqueue: ns that the task has run since it was last enqueued
+16      8     slice   pick: set by the program to the ns that the task may run
 ======  ====  ======  ================================================================================================
 
-Enqueue returns 0 if it has taken the task, pick returns 1 if it has set `pid` and 0 if nobody can run. A program holds
-tasks by references (bpf_task_from_pid, bpf_task_release): one that exits while a map holds it exists until the map lets
-go, and is found by nobody.
+Enqueue returns 0 if it has accepted the task. Pick returns 1 if it has set `pid`, and 0 if no task is runnable. A
+program holds references to tasks (bpf_task_from_pid, bpf_task_release): a task that exits while a map holds a reference
+to it is not freed until the map releases it, but look-ups no longer find it.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class TaskSpec:
     """The behaviour of a task: it computes for `burst` ns, sleeps for `sleep` ns, and so on.
 
     Attributes:
-        pid: positive.
-        name: name for people.
+        pid: a positive number.
+        name: name in reports.
         weight: 1024 for nice 0.
-        burst: ns of uninterrupted computing, 0 for no end.
+        burst: ns of uninterrupted computing; 0 means that it never sleeps.
         sleep: ns between bursts.
-        work: ns of computing after which it exits, 0 for never.
+        work: ns of computing after which it exits; 0 means never.
         start: start time in ns.
-        killed: time in ns at which it is killed, 0 for never.
+        killed: time in ns at which it is killed; 0 means never.
     """
 
     pid: int
@@ -78,7 +78,7 @@ class TaskState:
     ran: int = 0
     waits: list[int] = field(default_factory=list)
     _left: int = 0  # of the burst
-    _since: int = 0  # run and not told to the scheduler
+    _since: int = 0  # ns run that the scheduler has not been told about
     _woken: int | None = None
 
 
@@ -98,16 +98,16 @@ class Cpu:
     """The CPU.
 
     Args:
-        kernel: its clock is the time.
-        loop: of the run.
+        kernel: the kernel whose clock is used.
+        loop: the event loop of the run.
         enqueue, pick: programs of type "task_sched" in any engine.
         specs: the tasks.
 
     Attributes:
         tasks: pid -> state.
-        idle: ns without a task.
-        switches: times that another task came to run.
-        refused: tasks that enqueue did not take.
+        idle: ns during which no task ran.
+        switches: number of switches to another task.
+        refused: tasks that the enqueue program did not accept.
 
     Raises:
         UsageError: a pid that is not positive or not unique, or a weight of 0.

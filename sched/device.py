@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 class DeviceParts(TypedDict, total=False):
-    """What a device can be made with.
+    """Optional parts of a new device.
 
     Attributes:
-        link: the wire; a fast one without a limit by default.
-        sink: the other end of the wire; the namespace's by default.
-        ifindex: its number; the next by default.
+        link: the wire; by default a fast one.
+        sink: the other end of the wire; by default the namespace's.
+        ifindex: its interface number; by default the next free one.
         observer: see `NetDevice`.
     """
 
@@ -46,18 +46,18 @@ class NetDevice:
         account: where fates are recorded.
         link: the wire.
         sink: the other end.
-        hard_header_len: bytes of the link layer's header, 0 for bare IP.
+        hard_header_len: length of the link-layer header in bytes, 0 for bare IP.
 
     Attributes:
         name, ifindex: as in the kernel.
         observer: called as `observer(event, time, packet, result, ctx)` for each enqueue, dequeue, drop and departure;
-            None for nobody.
+            None if nothing observes the device.
         tx_queue_len: `txqueuelen`.
-        num_tx_queues: transmit queues.
+        num_tx_queues: number of transmit queues.
         qdisc: the root qdisc; set it before the first packet.
-        too_big: packets above the MTU, dropped before they reach the qdisc.
-        dequeued: packets the qdisc has given out.
-        sending: the packet on the wire, None when it is free.
+        too_big: number of packets larger than the MTU; they are dropped before they reach the qdisc.
+        dequeued: number of packets that the qdisc has returned.
+        sending: the packet on the wire, None if the wire is idle.
     """
 
     __slots__ = ("_clock", "_missed", "_room", "_running", "account", "dequeued", "ifindex", "link", "loop", "name",
@@ -137,7 +137,7 @@ class NetDevice:
         """Return a copy of a packet, which `holder` holds.
 
         Raises:
-            UsageError: the device is in no namespace, which would count it.
+            UsageError: the device belongs to no namespace, so the copy could not be counted.
         """
         raise UsageError(f"device {self.name}: a qdisc that copies packets needs a device of a namespace")
 

@@ -38,9 +38,9 @@ class EventLoop:
         clock: its `clock` (ns) is set to the time of each event before the event runs; the loop starts from it.
 
     Attributes:
-        watch: called with the number of events that have run, after every `WATCH_EVERY` of them; what it raises ends
-            `run`. None for nobody.
-        stopped: why `stop` ended the latest `run`, "" if it ran to its end.
+        watch: called with the number of events that have run, after every `WATCH_EVERY` of them; an exception
+            that it raises ends `run`. None if nothing watches.
+        stopped: why `stop` ended the latest `run`, "" if it ended by itself.
 
     >>> from types import SimpleNamespace
     >>> loop = EventLoop(SimpleNamespace(clock=0))
@@ -73,7 +73,7 @@ class EventLoop:
         """Run `action(argument)` at `time` (ns); O(log n).
 
         Raises:
-            InternalError: `time` has passed.
+            InternalError: `time` is in the past.
         """
         if time < self._clock.clock:
             raise InternalError(f"an event for {time} ns was asked for at {self._clock.clock} ns")
@@ -112,13 +112,13 @@ class EventLoop:
         Events that have not run are kept, and another `run` continues with them.
 
         Args:
-            why: value of `stopped` afterwards.
+            why: the reason, kept in `stopped`.
         """
         heappush(self._heap, (-1, 0, self._leave, (self._clock.clock, why)))
 
     def _leave(self, argument: tuple[int, str]) -> None:
-        # `run` has set the clock to this event's -1. A handler that came between the pop of an event and its action
-        # has noted the time of the event before; that is near enough, and still before everything that is left.
+        # A signal handler may run between the pop of an event and its action, when the clock is still that of the event
+        # before. The event at -1 sets the clock back to that time, which precedes everything that is left.
         self._clock.clock, self.stopped = argument
         raise _Stop
 

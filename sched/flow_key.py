@@ -1,7 +1,7 @@
 """Reading packets: the flow of a packet, and the priority that its DSCP implies. `ebpfvm.sched.packet` builds them.
 
-Supported are Ethernet or bare IP, VLAN tags (802.1Q, 802.1ad), IPv4, IPv6 with extension headers, TCP and UDP. Anything
-shorter or stranger than it claims is still a packet: it belongs to the flow of what could be parsed.
+Supported are Ethernet or bare IP, VLAN tags (802.1Q, 802.1ad), IPv4, IPv6 with extension headers, TCP and UDP. A
+truncated or malformed packet is still a packet: its flow is determined by the headers that could be parsed.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def _end(address: bytes, port: int | None) -> str:
 class Headers(NamedTuple):
     """The result of `parse`.
 
-    It has the flow, the Ethernet type without tags (as skb->protocol of a packet sent from user space), the TOS or
-    traffic class byte (None without IP), the VLAN id (None without a tag), and the offset of layer 3.
+    It has the flow, the Ethernet type after any tags (as skb->protocol of a packet sent from user space), the TOS or
+    traffic class byte (None if the packet is not IP), the VLAN id (None if it is untagged), and the offset of layer 3.
     """
 
     flow: FlowKey
@@ -166,7 +166,7 @@ def priority_of(headers: Headers, rule: str = "tos") -> int:
     return headers.tos >> (5 if rule == "precedence" else 2)
 
 
-# ---- knowing a flow again without parsing ---------------------------------------------------------------------
+# ---- recognising a flow without parsing -----------------------------------------------------------------------
 
 def _mask(size: int, *hidden: tuple[int, int]) -> int:
     """Return a big-endian mask of `size` bytes that blanks the given (start, end) ranges."""
@@ -177,7 +177,7 @@ def _mask(size: int, *hidden: tuple[int, int]) -> int:
 
 
 # Offsets from the Ethernet type on: total length and id, TTL, header checksum; flow label's low half, payload length
-# and hop limit. What stays decides flow, priority and protocol.
+# and hop limit. The remaining bytes decide flow, priority and protocol.
 _IP4_WITHOUT_OPTIONS = RAW_ETH_P_IP + b"\x45"
 _IP4_MASK = _mask(26, (4, 8), (10, 11), (12, 14))
 _IP6_MASK = _mask(46, (4, 8), (9, 10))

@@ -17,7 +17,7 @@ class Flow:
 
     Attributes:
         key: what its packets have in common.
-        name: name for people.
+        name: name in reports.
         in_packets, in_bytes: offered load.
         out_packets, out_bytes: packets and bytes that left the link.
         drops: packets that any layer or program dropped.

@@ -46,17 +46,17 @@ class NetDev(NetDevice):
 
     Args:
         net: its namespace.
-        name, kind: as `ip link` has them; an "ifb" gives back what it dequeues to where it came from.
-        num_tx_queues: transmit queues.
+        name, kind: as in `ip link`; an "ifb" returns each packet that it dequeues to the device that it came from.
+        num_tx_queues: number of transmit queues.
         parts: see `DeviceParts`.
 
     Attributes:
-        up: packets may pass.
+        up: whether packets may pass.
         mac: hardware address.
         tx_queue_len: `txqueuelen`.
         hooks: the filters of clsact or ingress: "ingress" and "egress" -> block.
-        hook_kind: "clsact", "ingress", or "" without either.
-        rx_packets, rx_bytes: delivered to the stack.
+        hook_kind: "clsact", "ingress", or "" if neither is attached.
+        rx_packets, rx_bytes: packets and bytes delivered to the stack.
     """
 
     def __init__(self, net: Namespace, name: str, kind: str, num_tx_queues: int, parts: DeviceParts) -> None:
@@ -73,7 +73,7 @@ class NetDev(NetDevice):
         self.num_tx_queues = num_tx_queues
         self.hooks: dict[str, Block] = {}
         self.hook_kind = ""
-        self.hook_seen = False  # there was one: a kernel keeps the queue that it hangs at
+        self.hook_seen = False  # a clsact was attached once; the kernel keeps the queue that it was attached to
         self.rx_packets = self.rx_bytes = 0
         self.qdisc = self.default_qdisc()
 
@@ -92,7 +92,7 @@ class NetDev(NetDevice):
         self._room = mtu + 18
 
     def default_qdisc(self) -> Qdisc:
-        """Return the qdisc that the device has until another is set."""
+        """Return the default qdisc, which the device has until another is set."""
         return Mq(self) if self.num_tx_queues > 1 else PfifoFast(self)
 
     def set_root(self, qdisc: Qdisc | None) -> None:
@@ -123,7 +123,7 @@ class NetDev(NetDevice):
     def xmit(self, skb: Packet) -> int:
         """Send a packet (dev_queue_xmit), egress filters first, and return NET_XMIT_*.
 
-        The qdisc takes it from its holder.
+        Its reference passes from the holder to the qdisc.
         """
         self.net.hand(skb, self.qdisc.holder)
         skb.dev, skb.ifindex = self, self.ifindex
@@ -195,17 +195,17 @@ class Namespace:
     """A network namespace: devices that can reach each other.
 
     Args:
-        kernel: where programs and maps live. Its `devices` are filled in.
-        loop, account, flows, sink: parts of a simulation; made if they are not given.
+        kernel: the kernel that has the programs and maps; the namespace adds its devices to `kernel.devices`.
+        loop, account, flows, sink: parts of a simulation; created if they are not given.
 
     Attributes:
         devices: by name.
         blocks: shared blocks by number.
         actions: (kind, index) -> action.
-        stack: takes packets that arrive; by default they are counted as sent.
+        stack: called with each packet that arrives; by default, packets are counted as sent.
         load_program: (path, section, hook) -> a runnable program, for `bpf obj FILE`; see `tc.build.TcBuilder.program`.
         qdisc_kinds: further kinds of qdiscs by name (struct_ops that are registered): (device, handle) -> qdisc.
-        nest, sending: redirections by mirred, and by programs, that are going on within each other.
+        nest, sending: current depth of nested redirections by mirred, and by programs.
     """
 
     def __init__(self, kernel: Kernel, *, loop: EventLoop | None = None, account: Account | None = None,
@@ -232,7 +232,7 @@ class Namespace:
         """Return a new device.
 
         Raises:
-            UsageError: the name is taken, the kind unknown, or no queue.
+            UsageError: the name is taken, the kind is unknown, or the number of queues is 0.
         """
         known("add_device", parts, DeviceParts.__annotations__)
         if name in self.devices:

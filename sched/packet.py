@@ -1,7 +1,7 @@
 """Building packets: the bytes of headers, one around the other, and of whole frames.
 
-Everything that needs a packet builds it here: generated traffic, the TCP sender, the packet that a test run makes up,
-captures of other link layers, and tests. `ebpfvm.sched.flow_key` and `ebpfvm.sched.tc.dissect` read packets.
+All packets are built here: for generated traffic, the TCP sender, test runs without a packet of their own, captures of
+other link layers, and tests. `ebpfvm.sched.flow_key` and `ebpfvm.sched.tc.dissect` read packets.
 
 >>> from ebpfvm.net import ETH_P_IP, IPPROTO_UDP
 >>> frame = ether(ETH_P_IP, ipv4(udp(1000, 53, b"hello"), IPPROTO_UDP, "10.0.0.1", "10.0.0.2"))
@@ -126,14 +126,14 @@ def _packed(address: str | bytes) -> bytes:
 # ---- whole frames -----------------------------------------------------------------------------------------------
 
 class FrameFields(TypedDict, total=False):
-    """What a frame of `build` has besides protocol, addresses and ports.
+    """Further properties of a frame that `build` returns.
 
     Attributes:
-        length: of the whole frame in bytes; zeros follow `payload` up to it.
+        length: length of the whole frame in bytes; the payload is padded with zeros to reach it.
         payload: the bytes after the last header.
         tos: TOS byte or traffic class; a DSCP is its upper six bits.
         vlan: 802.1Q tag.
-        seq, ack: TCP's numbers.
+        seq, ack: TCP's sequence and acknowledgment numbers.
     """
 
     length: int | None
@@ -155,7 +155,8 @@ def build(proto: str = "udp", src: str = "10.0.0.1", dst: str = "10.0.0.2", spor
         fields: see `FrameFields`.
 
     Raises:
-        UsageError: an unknown protocol, addresses that do not fit together, or `length` too small for the headers.
+        UsageError: the protocol is unknown, the addresses are of different families, or `length` is too small for the
+            headers.
     """
     known("build", fields, FrameFields.__annotations__)
     ends = ip_address(src), ip_address(dst)
@@ -176,7 +177,7 @@ def build(proto: str = "udp", src: str = "10.0.0.1", dst: str = "10.0.0.2", spor
 
 
 def _padded(proto: str, head: int, fields: FrameFields) -> bytes:
-    """Return the payload, with zeros up to the length that is asked for after headers of `head` bytes."""
+    """Return the payload, padded with zeros to the requested length less the `head` bytes of headers."""
     payload, length = fields.get("payload", b""), fields.get("length")
     least = head + len(payload)
     if length is not None and not least <= length <= 65535:

@@ -39,7 +39,7 @@ _VARIANTS: Final = {_MAGIC_US: (1000, 24, 16), _MAGIC_NS: (1, 24, 16), _MAGIC_MO
 """Magic number -> ns per unit of the fraction, bytes of the file header, bytes of a packet's header.
 
 The modified format is that of Kuznetsov's patches (interface, protocol and type of packet follow the lengths)."""
-_LINK_MASK: Final = 0xFFFF  # the upper bits of the link field tell about a frame check sequence
+_LINK_MASK: Final = 0xFFFF  # the upper bits of the link field describe a frame check sequence
 
 _MAX_HEADER: Final = 28
 
@@ -55,7 +55,7 @@ class Capture:
         path: path for messages.
         link: `ETHERNET` or `RAW_IP`; other kinds are converted (`ebpfvm.sched.linktypes`).
         count: number of packets.
-        truncated: number of packets that were not captured whole (a snap length); they keep their full length.
+        truncated: number of packets that a snap length cut off; they keep their full length on the wire.
         first: timestamp of the first packet that has one, in ns; 0 if none has.
         warnings: anomalies of the file, one sentence each.
     """

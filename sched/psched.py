@@ -23,9 +23,9 @@ class RateConfig:
     """A rate.
 
     Attributes:
-        rate: bytes a second, at least 1.
+        rate: bytes per second, at least 1.
         overhead: bytes that the link adds to each packet.
-        mpu: bytes that a packet counts at least.
+        mpu: minimum number of bytes that a packet counts as.
         linklayer: "ethernet" or "atm", which sends cells of 53 bytes.
     """
 

@@ -45,14 +45,14 @@ class QdiscOption:
     Attributes:
         word: how it is written.
         value: which kind of word follows: a name of `ebpfvm.sched.tc.word_kinds.VALUES`; "" if none follows.
-        doc: what it is, without a full stop.
-        default: what holds without it, as the manual says it; `NEEDED` or `UNSET`.
-        range: least and greatest value, None where the kind of word says enough.
-        unit: of a bare number, for the manual.
+        doc: a description without a full stop.
+        default: the default as the manual words it; `NEEDED` or `UNSET`.
+        range: least and greatest value, None if the kind of word implies them.
+        unit: unit of a bare number, for the manual.
         also: other spellings.
         inner: words that may follow it, if the kind has a grammar of its own.
-        short: the word may be abbreviated.
-        many: any number of values follow.
+        short: whether the word may be abbreviated.
+        many: whether any number of values may follow.
         argument: name of the argument of the class, None for the word itself, "" if the word means no argument.
     """
 
@@ -86,7 +86,7 @@ class QdiscOption:
 
 
 def as_named(items: Items, folder: str) -> dict[str, Any]:
-    """Return the arguments of a class whose options are its arguments; of two equal options the last counts."""
+    """Return the arguments of a class whose options are its arguments; a repeated option overrides the earlier one."""
     return dict(items)
 
 
@@ -101,15 +101,15 @@ class QdiscKind:
 
     Attributes:
         name: as `tc` names it.
-        make: its class, called with device, handle and the arguments by name; None for what is no qdisc but a place
-            for filters.
+        make: its class, called with device, handle and the arguments by name; None for a kind that is only a
+            place for filters.
         doc: what it does, in one sentence.
-        options: its options, in the order of the manual; of two that a short word may mean, the first is meant.
-        arguments: from (word, value) as they were written to the arguments of the class, only of what was named.
-            Raises `UsageError` for what `tc` refuses. Relative paths begin in the folder that it is given.
-        resolve: from these to arguments that hold programs; called when the kernel makes or changes the qdisc.
-        grammar: rules that read the options, where a word and its values are not enough to say it; every word of
-            theirs must be one of the options.
+        options: its options, in the order of the manual; an abbreviation means the first option that it fits.
+        arguments: converts the (word, value) pairs of a command to arguments of the class, only for options that were
+            given. Relative paths start from the folder that it is passed. Raises `UsageError` for what `tc` refuses.
+        resolve: loads the programs that these arguments name; called when the kernel creates or changes the qdisc.
+        grammar: rules that read the options, for a kind whose syntax is more than words and their values; every
+            keyword in them must be one of the options.
         hooks: sides of the device to which filters attach ("ingress", "egress"), without a class only.
     """
 
@@ -143,7 +143,7 @@ class QdiscKind:
 
 
 def _mistakes(kind: QdiscKind) -> Iterator[str]:
-    """Yield what is wrong with a declaration, the worst first."""
+    """Yield the errors in a declaration, the worst first."""
     if not kind.name.isidentifier():
         yield "the name is one word"
     if not kind.doc.endswith("."):
@@ -186,7 +186,7 @@ def _option_mistakes(kind: QdiscKind, make: type[Qdisc]) -> Iterator[str]:
 
 
 def _grammar_mistakes(kind: QdiscKind, rules: list[Rule]) -> Iterator[str]:
-    """Yield the words that stand only in the grammar or only among the options."""
+    """Yield the words that occur only in the grammar or only among the options."""
     read = {symbol[1:-1].rstrip("~") for text, _ in rules for symbol in text.split() if symbol.startswith("'")}
     declared = {word for item in kind.options for word in (item.word, *item.also, *item.inner)}
     yield from (f"its grammar has the word {word!r}, which is no option" for word in sorted(read - declared))

@@ -20,14 +20,14 @@ PERCENTILES = (50, 90, 99)
 
 
 class PacketRecord(NamedTuple):
-    """What happened to one packet. Times in ns from the beginning of the run.
+    """What happened to one packet. Times are in ns from the beginning of the run.
 
     Attributes:
         number: from 1, in order of arrival.
         flow: name of its flow.
         length: bytes on the wire.
-        arrival: at the device.
-        departure: when its last bit had left, None if it did not leave.
+        arrival: when it arrived at the device.
+        departure: when its last bit left, None if it did not leave.
         fate: "sent", "dropped", "freed by the program" or "held".
     """
 
@@ -41,12 +41,12 @@ class PacketRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FlowReport:
-    """What one flow got.
+    """The throughput, losses and delays of one flow.
 
     Attributes:
         flow: its name.
         in_packets, in_bytes, out_packets, out_bytes, drops: counted at the device and at the other end.
-        throughput: bits a second that arrived, over the whole run.
+        throughput: bits per second that arrived at the other end, over the whole run.
         delay: ns from arrival at the device to arrival at the other end: "p50", "p90", "p99", "max", "mean"; empty if
             nothing arrived.
     """
@@ -63,26 +63,26 @@ class FlowReport:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished simulation. Counts are packets, times ns, rates bits a second.
+    """A finished simulation. Counts are in packets, times in ns, rates in bits per second.
 
     Attributes:
-        ok: every packet is accounted for.
-        in_packets, out_packets, dropped, freed, held: the sum of the last four is the first, or something is wrong.
-            `freed` are packets of which a program gave up the last reference; no counter of the qdisc has them.
-        too_big: of `dropped`, those above the MTU.
-        holders: who holds the held packets, and how many.
+        ok: whether every packet is accounted for.
+        in_packets, out_packets, dropped, freed, held: unless there is an error, the first is the sum of the others.
+            `freed` counts packets whose last reference a program released; no counter of the qdisc includes them.
+        too_big: how many of the `dropped` packets were larger than the MTU.
+        holders: number of held packets by holder.
         problems: packets that were lost or disposed of twice, the first 1000 of `problem_count`.
         duration: from the first arrival to the last packet at the other end (or the end asked for).
         kernel_view: the qdisc's counters as the RFC's kernel keeps them.
-        truth: the same counters, from what really happened.
+        truth: the same counters, computed from what really happened.
         fairness: Jain's index over the flows' throughput.
         trace: what programs wrote with bpf_trace_printk.
         variables: numbers in the programs' `.data` and `.bss` at the end, where the RFC's programs keep statistics.
-        packets: one record for each packet, when asked for.
-        shown: what the `show` commands of a tc script print after the run.
-        maps: what user space reads of maps at the end, when asked for.
+        packets: one record for each packet, if requested.
+        shown: output of the `show` commands of a tc script after the run.
+        maps: contents of maps as user space reads them at the end, if requested.
         stopped: why the run was stopped before its end, "" if it was not.
-        notes: what was left out when programs were loaded (tail calls to refused programs), a sentence each.
+        notes: what was left out when programs were loaded (tail calls to rejected programs), one sentence each.
     """
 
     device: str
@@ -132,7 +132,7 @@ class Result:
         return {"schema": SCHEMA, "ok": self.ok, **data}
 
     def text(self, width: int = 100) -> str:
-        """Return the statistics for people, with at most `width` columns where flow names can be cut."""
+        """Return the statistics as text; flow names are shortened so that the table fits in `width` columns."""
         return "\n".join([*_qdisc_lines(self), *_balance_lines(self), "", *flow_table(self.flows, width),
                           f"fairness (Jain) {self.fairness:.3f}", *(("", *self.shown) if self.shown else ()),
                           *(line for item in self.maps or () for line in ("", *item.lines()))])

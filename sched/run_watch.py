@@ -16,11 +16,12 @@ class RunWatch:
     """Count events, and those since a packet last arrived or met its fate; pass it to `EventLoop.watch`.
 
     Args:
-        loop: the loop that it stops.
+        loop: the event loop to stop.
         account: where packets are counted.
-        limits: reaching `events` raises LimitError. After `idle_events` without progress the loop is stopped, since a
-            queue that resends one packet forever, or a timer that re-arms itself, is no reason to lose the results.
-        ends: returns whether the run ends by itself: it has an end time, or traffic is still to come.
+        limits: reaching `events` raises LimitError. After `idle_events` without progress the loop is stopped
+            instead, so that a queue that resends one packet forever, or a timer that re-arms itself, does not cost the
+            results.
+        ends: returns whether the run will end by itself, because it has an end time or traffic still to arrive.
     """
 
     __slots__ = ("_account", "_ends", "_limits", "_loop", "_progress", "_since")

@@ -5,17 +5,18 @@ would have shown: almost nothing, because the RFC leaves statistics to the progr
 not work, these repairs apply:
 
 ====  ===============================================================================================================
-D3    dequeue sets `ctx->skb` and returns something else than DEQUEUED: the packet is reported as lost (the RFC leaks
+D3    dequeue sets `ctx->skb` and returns something other than DEQUEUED: the packet is reported as lost (the RFC leaks
       it silently)
-D4    QUEUED gives the layer's reference to the program, whose own (bpf_skb_acquire) is the one that counts from then
-      on; without one the packet is lost, which is reported
+D4    QUEUED releases the layer's reference, so that only the one that the program acquired (bpf_skb_acquire) remains;
+      if there is none, the packet is lost, which is reported
 D5    DROP after storing a reference is a double disposition, reported
 D6    CN without a stored reference loses the packet; PASS after storing one puts it in two queues: both reported
-D8    classes: the id is stored; 0, a foreign major and a duplicate are -EINVAL; PASS to no class drops and counts
+D8    classes: the id is stored; 0, a foreign major and a duplicate are -EINVAL; PASS to a class that does not exist
+      drops the packet and counts the drop
 D9    THROTTLE from dequeue counts an overlimit on the class that `ctx->classid` names, if there is one
 D10   a qdisc without both programs is refused with -EINVAL (the RFC crashes at the first packet)
 D11   `change` replaces both programs or none
-D20   `ctx->delay` is relative; one watchdog, the latest call counts
+D20   `ctx->delay` is relative; there is one watchdog, and the latest call determines when it fires
 D22   reset and destroy leave the maps alone: packets in them stay; the children of classes are reset with the qdisc
 ====  ===============================================================================================================
 """
@@ -77,7 +78,7 @@ class SchBpf(ClassfulQdisc):
         enqueue, dequeue: programs of type "qdisc" in any engine.
 
     Raises:
-        OSError: EINVAL, if a program is missing (D10).
+        OSError: EINVAL if a program is missing (D10).
     """
 
     kind = "bpf"
@@ -94,7 +95,7 @@ class SchBpf(ClassfulQdisc):
         """Replace both programs (TCA_OPTIONS of a change request); packets in maps are not touched.
 
         Raises:
-            OSError: EINVAL, one is missing; nothing has changed.
+            OSError: EINVAL if one is missing; then nothing has changed.
         """
         if enqueue is None or dequeue is None:
             missing = "an enqueue" if enqueue is None else "a dequeue"
@@ -119,7 +120,7 @@ class SchBpf(ClassfulQdisc):
         try:
             result = self._enqueue(ctx) & U32_MAX
         finally:
-            free.append(ctx)  # nothing else runs before the last look at it below
+            free.append(ctx)  # nothing else runs before it is read for the last time below
         if self._memory.retired:  # what the program deleted, which is no longer read
             self._memory.quiesce()
         if self.dev.observer is not None:
@@ -143,7 +144,7 @@ class SchBpf(ClassfulQdisc):
             return NET_XMIT_CN
         if result == SCH_BPF_PASS:
             return self._pass(skb, ctx.classid, to_free)
-        to_free.append(skb)  # DROP and whatever the RFC does not know; sch->qstats.drops stays
+        to_free.append(skb)  # DROP and any value that the RFC does not define; sch->qstats.drops is not increased
         return NET_XMIT_DROP
 
     def _redirected(self, skb: Packet, result: int) -> int:
@@ -254,7 +255,7 @@ class SchBpf(ClassfulQdisc):
         """Add a class.
 
         Raises:
-            OSError: EINVAL, if the id is 0, belongs to another qdisc, or is taken (D8).
+            OSError: EINVAL if the id is 0, belongs to another qdisc, or is taken (D8).
         """
         if not classid & ~TC_H_MAJ_MASK or (classid ^ self.handle) & TC_H_MAJ_MASK or classid in self.classes:
             raise OSError(EINVAL, f"class {handle_text(classid)} cannot be added to {self.holder}")
@@ -274,7 +275,7 @@ class SchBpf(ClassfulQdisc):
         return cl if cl is not None else self.create_class(classid)
 
     def delete_class(self, cl: BpfClass) -> None:
-        """Remove a class and drop what its child holds; filters that name the class find none from then on."""
+        """Remove a class and drop what its child holds; filters that name it then select no class."""
         del self.classes[cl.classid]
         if cl.child is not None:
             purge(cl.child)

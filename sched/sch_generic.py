@@ -1,8 +1,8 @@
 """The interface of every queueing discipline: struct Qdisc as far as the emulated kernel has it (net/sch_generic.h).
 
-A qdisc receives packets from its device and returns them on request. The ledger of references lists a packet that it
-received under the qdisc's name (`holder`), and also those that it returns. `QdiscDevice` says what a qdisc may ask of
-its device; `ebpfvm.sched.device` and `ebpfvm.sched.netdev` have the devices.
+A qdisc receives packets from its device and returns them on request. In the ledger of references, the packets that it
+has received or just returned are listed under its name (`holder`). `QdiscDevice` defines what a qdisc may ask of its
+device; `ebpfvm.sched.device` and `ebpfvm.sched.netdev` have the devices.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NET_XMIT_DROP: Final = 1
 NET_XMIT_CN: Final = 2
 NET_XMIT_STOLEN: Final = 0x00010000  # __NET_XMIT_STOLEN
 
-DEFAULT_TX_QUEUE_LEN: Final = 1000  # of a device for which no other length is set
+DEFAULT_TX_QUEUE_LEN: Final = 1000  # txqueuelen of a device for which none is set
 
 TC_H_ROOT: Final = U32_MAX
 TC_H_MAJ_MASK: Final = 0xFFFF0000
@@ -69,11 +69,11 @@ class QdiscDevice(Protocol):
 
     Attributes:
         loop, account, link, name: see `ebpfvm.sched.device.NetDevice`.
-        observer: told of what happens, if it is not None.
+        observer: called for each event, unless it is None.
         qdisc: the root qdisc.
-        dequeued: packets that the root qdisc has given out.
-        tx_queue_len: `txqueuelen`, the length of a queue for which nobody says another.
-        num_tx_queues: transmit queues.
+        dequeued: number of packets that the root qdisc has returned.
+        tx_queue_len: `txqueuelen`, the default length of queues.
+        num_tx_queues: number of transmit queues.
     """
 
     loop: EventLoop
@@ -87,7 +87,7 @@ class QdiscDevice(Protocol):
     num_tx_queues: int
 
     def run(self) -> None:
-        """Send as long as there are packets to send."""
+        """Send packets as long as there are any."""
 
     def drop(self, skb: Packet, holder: str) -> None:
         """Drop a packet that `holder` holds."""
@@ -153,7 +153,7 @@ class Qdisc:
         upper: the qdisc of that class, None for a root qdisc.
         serial: number among the qdiscs of the namespace: later ones have greater numbers.
         can_bypass: whether a packet may pass it without being queued while it is empty (TCQ_F_CAN_BYPASS).
-        mq_root: whether it only distributes its children to the queues of the device (TCQ_F_MQROOT).
+        mq_root: whether it only assigns its children to the device's queues (TCQ_F_MQROOT).
     """
 
     kind = ""
@@ -215,10 +215,10 @@ class Qdisc:
         self.watchdog.cancel()
 
     def change(self, *args: Any, **options: Any) -> None:
-        """Set other options, whose names depend on the kind.
+        """Change the options, whose names depend on the kind.
 
         Raises:
-            OSError: ENOSYS, if the kind cannot be changed; EINVAL as the kind says.
+            OSError: ENOSYS if the kind cannot be changed; EINVAL if the kind refuses an option.
         """
         if args or options:
             raise OSError(ENOSYS, "Change operation not supported by specified qdisc")

@@ -58,16 +58,16 @@ class _Feed:
 
 
 class SimulationOptions(TypedDict, total=False):
-    """What a run has besides a kernel and a link.
+    """Options of a run.
 
     Attributes:
-        link_type: of the packets, as a capture says.
+        link_type: link type of the packets, as in a capture.
         priority_rule: how a DSCP becomes skb->priority (`ebpfvm.sched.flow_key.priority_of`).
-        writer: takes what leaves, with times of departure.
+        writer: writes the packets that leave, with their departure times.
         epoch: time stamp (ns since 1970) of the beginning of the run, for `writer`.
-        record: keep a record of each packet (`Result.packets`).
+        record: whether to keep a record of each packet (`Result.packets`).
         observer: see `NetDevice`.
-        ingress: packets arrive at the device from the wire (it is a `NetDev` then) instead of being sent by it.
+        ingress: whether packets arrive at the device from the wire instead of being sent by it; it is then a `NetDev`.
     """
 
     link_type: int
@@ -109,7 +109,7 @@ class Simulation:
         self._feeds = 0  # sources that still have packets
 
     def add(self, source: Iterator[Arrival]) -> None:
-        """Add a source whose packets come in order of time."""
+        """Add a source, which yields packets in order of time."""
         head = next(source, None)
         if head is not None:
             self._feeds += 1
@@ -117,14 +117,14 @@ class Simulation:
 
     def run(self, qdisc: Qdisc, *, duration: int | None = None,
             progress: Callable[[int], None] | None = None, seed: int = 0) -> Result:
-        """Run until nothing happens except timers of programs, or until `loop.stop` is called.
+        """Run until only timers of programs are left, or until `loop.stop` is called.
 
         Timers that are armed at the end fire once more, if they expire within a second.
 
         Args:
             qdisc: root qdisc of the device.
             duration: stop after this many ns.
-            progress: called from time to time with the number of packets that have arrived.
+            progress: called at intervals with the number of packets that have arrived.
             seed: random seed, for the report.
 
         Raises:
@@ -203,7 +203,7 @@ def _describe(qdisc: Qdisc, device: NetDevice) -> str:
 
 
 def _truth(qdisc: Qdisc, account: Account, device: NetDevice) -> Stats:
-    """Return the counters of a qdisc that knew what its programs do (decision D7)."""
+    """Return the counters as they would be if the qdisc knew what its programs do (decision D7)."""
     sending = device.sending
     return Stats(packets=account.sent, bytes=account.sent_bytes, overlimits=qdisc.kernel_view.overlimits,
                  drops=account.dropped - device.too_big + account.freed_packets,

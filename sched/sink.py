@@ -13,11 +13,11 @@ class Sink:
     """The receiver of packets, in order of departure.
 
     Args:
-        writer: writes each packet with its departure time, None for no capture.
+        writer: writes each packet with its departure time; None to write no capture.
         epoch: offset in ns from the simulated clock to the timestamps in the capture.
 
     Attributes:
-        last: time at which the last packet arrived (ns), 0 before.
+        last: time in ns at which the last packet arrived; 0 until then.
     """
 
     __slots__ = ("_epoch", "_writer", "last")

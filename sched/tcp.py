@@ -1,11 +1,11 @@
-"""A TCP sender, small, whose retransmission queue is a program's: the RFC's sixth use.
+"""A small TCP sender whose retransmission queue is kept by a program: the RFC's sixth use.
 
-The sender keeps the sequence numbers, the window and the timer. What it has sent and nobody has acknowledged yet is
-kept by an enqueue program; a dequeue program gives out the first of it again; a program on clsact's ingress hook sees
-the ACKs and removes what they cover. As in the kernel (tcp_transmit_skb, net/ipv4/tcp_output.c) what goes on the wire
-is a clone, and the segment stays in the queue.
+The sender keeps the sequence numbers, the window and the timer. An enqueue program keeps the segments that are not
+yet acknowledged, and a dequeue program returns the first of them for retransmission; a program on clsact's ingress hook
+sees the ACKs and removes the segments that they cover. As in the kernel (tcp_transmit_skb, net/ipv4/tcp_output.c), a
+clone is sent and the segment stays in the queue.
 
-Left out, because the queue does not need it: slow start and congestion windows, SACK, handshake and teardown.
+Not modelled, because the queue does not need it: slow start and congestion windows, SACK, handshake and teardown.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _HANDLE: Final = 0x7C900000
 
 @dataclass(slots=True)
 class TcpStats:
-    """What a connection did.
+    """The statistics of a connection.
 
     Attributes:
-        segments: sent for the first time.
+        segments: segments sent for the first time.
         fast, timeouts: retransmissions after three duplicate ACKs (and partial ones), and by the timer.
         refused: segments that the enqueue program did not keep.
-        done: ns at which the last byte was acknowledged, 0 before.
+        done: time in ns at which the last byte was acknowledged; 0 until then.
     """
 
     segments: int = 0
@@ -53,10 +53,10 @@ class TcpStats:
 
 
 class Receiver(Sink):
-    """The other end: puts segments together and acknowledges each packet.
+    """The other end: reassembles the data and acknowledges each packet.
 
     Args:
-        delay: ns that an ACK takes back.
+        delay: ns that an ACK takes to reach the sender.
 
     Attributes:
         data: what has arrived without a gap.
@@ -89,7 +89,7 @@ class Receiver(Sink):
 
 
 class TcpOptions(TypedDict, total=False):
-    """How a connection sends.
+    """The parameters of a sender.
 
     Attributes:
         isn: initial sequence number.
@@ -107,14 +107,15 @@ class TcpSender:
     """One connection that sends `data`.
 
     Args:
-        dev: the device it sends by; its sink must be `receiver`, and its clsact ingress the ACK program.
-        sent, again: the programs that keep segments and give the first one out again.
+        dev: the device that it sends through; its sink must be `receiver`, and its clsact ingress must run the ACK
+            program.
+        sent, again: the programs that keep segments and return the first one for retransmission.
         receiver: the other end.
         data: what to send.
         options: see `TcpOptions`.
 
     Raises:
-        UsageError: nothing to send, or a window of less than one segment.
+        UsageError: there is nothing to send, or the window is smaller than a segment.
     """
 
     def __init__(self, dev: NetDev, sent: Runnable, again: Runnable, receiver: Receiver, data: bytes,
@@ -207,6 +208,6 @@ class TcpSender:
             return
         self._recover = self._next
         if not self._again():
-            return  # the program has lost what was not acknowledged: nothing more can be done
+            return  # the program has lost an unacknowledged segment, so the connection cannot continue
         self.stats.timeouts += 1
         self._arm()

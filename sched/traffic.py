@@ -47,12 +47,12 @@ class FlowSpec:
 
     Attributes:
         kind: "cbr" (evenly spaced) or "poisson" (exponentially spaced).
-        rate: bits a second of each flow, counting whole frames.
-        size: bytes of each frame.
+        rate: bits per second of each flow, counting whole frames.
+        size: length of each frame in bytes.
         count: number of such flows; they differ in their source port.
         start, stop: ns from the beginning; nothing arrives at or after `stop`.
-        packets: of each flow at most, None for no limit.
-        priority: skb->priority, None for what the DSCP means.
+        packets: maximum number of packets of each flow, None for no limit.
+        priority: skb->priority; None derives it from the DSCP.
         tos: TOS byte.
         proto: "udp" or "tcp".
         dport: destination port.

@@ -35,15 +35,15 @@ _WORD = re.compile(r"(?:(?P<hex>0x[0-9a-f]{1,16})|(?P<number>\d{1,20}(?:\.\d{0,2
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number with a unit, as a word says it: the one parser of rates, sizes, times and percentages.
+    """A number with a unit. All rates, sizes, times and percentages are parsed here.
 
     Attributes:
-        name: what it is, for messages.
-        units: unit, in small letters -> its factor.
+        name: name of the quantity, for messages.
+        units: factor of each unit, in lower case.
         expected: what to write, for messages.
         least, most: bounds of the result.
-        step: the result is a multiple of it; what is above is cut off.
-        low: what a number below `least` is refused with.
+        step: the result is rounded down to a multiple of it.
+        low: message for a number below `least`.
     """
 
     name: str
@@ -55,10 +55,10 @@ class Quantity:
     low: str = ""
 
     def parse(self, word: str) -> int:
-        """Return the number that a word says, in the smallest unit.
+        """Return the number in the smallest unit.
 
         Raises:
-            UsageError: it says none, or one that is out of range.
+            UsageError: the word is malformed, or the number is out of range.
         """
         value = exactly(word, self.units)
         if value is None:
@@ -73,7 +73,7 @@ class Quantity:
 
 
 def exactly(word: str, units: Mapping[str, Fraction]) -> Fraction | None:
-    """Return the number that a word says, with its unit multiplied in; None if it is no number with such a unit."""
+    """Return the number times the factor of its unit; None if the word is not a number with such a unit."""
     match = _WORD.fullmatch(word)
     if match is None or match["unit"].lower() not in units:
         return None

@@ -123,7 +123,7 @@ def _start_dropping(queue: CodelQueue, params: CodelParams, state: CodelVars, no
     state.dropping = True
     delta = state.count - state.lastcount
     if delta > 1 and now - state.drop_next < 16 * params.interval:
-        # The queue was controlled until a moment ago: go on where that ended.
+        # The queue left the dropping state only recently, so continue with the drop rate that it had reached.
         state.count = delta
         state.newton_step()
     else:

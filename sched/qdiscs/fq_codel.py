@@ -50,18 +50,19 @@ def _codel_time(ns: int) -> str:
 
 
 class FqCodelOptions(TypedDict, total=False):
-    """What an fq_codel is made or changed with.
+    """The parameters of an fq_codel.
 
     Attributes:
-        limit: packets of all flows.
+        limit: maximum number of packets in all flows.
         flows: number of queues, 1 to 65536.
         target, interval: ns.
-        quantum: bytes a flow may send in a round.
-        ecn: mark instead of drop where possible.
-        memory_limit: bytes of all flows; packets count with their length, where a kernel counts its buffers.
-        drop_batch: packets that are dropped at once when a limit is hit.
-        ce_threshold: ns; packets that waited longer are marked.
-        ce_selector: value and mask of the DSCP and ECN byte of packets that `ce_threshold` is for; mask 0 for all.
+        quantum: bytes that a flow may send in a round.
+        ecn: mark packets instead of dropping them where possible.
+        memory_limit: maximum number of bytes in all flows; counts lengths of packets, while the kernel counts buffers.
+        drop_batch: maximum number of packets that are dropped at once when a limit is exceeded.
+        ce_threshold: sojourn time in ns above which packets are marked.
+        ce_selector: value and mask of the DSCP and ECN byte of the packets to which `ce_threshold` applies; mask 0
+            selects all.
     """
 
     limit: int
@@ -80,14 +81,14 @@ class FqCodel(ClassfulQdisc):
     """Fair queueing with controlled delay.
 
     Args:
-        dev, handle: as of `Qdisc`.
+        dev, handle: as for `Qdisc`.
         options: see `FqCodelOptions`.
 
     Attributes:
         drop_overlimit, ecn_mark, new_flow_count, maxpacket: as `tc -s` shows them.
 
     Raises:
-        OSError: EINVAL, the number of flows.
+        OSError: EINVAL if the number of flows is out of range.
     """
 
     kind = "fq_codel"
@@ -129,7 +130,7 @@ class FqCodel(ClassfulQdisc):
         self.params = CodelParams(self.target >> CODEL_SHIFT, self.interval >> CODEL_SHIFT, psched_mtu(self.dev),
                                   self.ecn)
         while self.kernel_view.qlen > self.limit or self.kernel_view.backlog > self.memory_limit:
-            skb = self.dequeue()  # a smaller limit drops at once, from the flow whose turn it is
+            skb = self.dequeue()  # enforce a smaller limit at once, in the order of service
             if skb is None:
                 break
             self.kernel_view.packets -= 1
@@ -181,7 +182,7 @@ class FqCodel(ClassfulQdisc):
         hit = self._drop_batch(to_free)
         packets, size = before[0] - stats.qlen, before[1] - stats.backlog
         self.drop_overlimit += packets
-        if hit == index:  # the parent has not counted this packet and will not: it hears of a congestion
+        if hit == index:  # the parent has not counted this packet, and will not, because it gets NET_XMIT_CN
             tree_reduce_backlog(self, packets - 1, size - skb.len)
             return NET_XMIT_CN
         tree_reduce_backlog(self, packets, size)
@@ -298,7 +299,7 @@ class FqCodel(ClassfulQdisc):
 
 
 def fq_codel_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, Any]:
-    """Return the arguments of `FqCodel`; `tc` passes 0 on only where the kernel accepts it as a value."""
+    """Return the arguments of `FqCodel`; like `tc`, pass 0 to the kernel only where it is a valid value."""
     options = {("ecn" if word == "noecn" else word): word != "noecn" and value for word, value in items}
     if "ce_threshold_selector" in options:
         options["ce_selector"] = options.pop("ce_threshold_selector")

@@ -33,7 +33,7 @@ class Mq(ClassfulQdisc):
     """Classes X:1 to X:n, one for each transmit queue; pfifo_fast at first.
 
     Raises:
-        OSError: EOPNOTSUPP, the device has one queue.
+        OSError: EOPNOTSUPP if the device has only one queue.
     """
 
     kind = "mq"

@@ -1,6 +1,6 @@
 """netem: emulate a path with delay, jitter, loss, duplication, corruption, reordering and a rate.
 
-Source: net/sched/sch_netem.c, Linux 7.2. The random seed is the given one, or else the run's.
+Source: net/sched/sch_netem.c, Linux 7.2. The random seed is the one given, or else that of the run.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class NetemSlot:
 
     Attributes:
         shortest, longest: ns between slots.
-        delay, jitter, table: the same as a distribution, if `jitter` is not 0.
+        delay, jitter, table: distribution of the time between slots, if `jitter` is not 0.
         packets, size: maximum of packets and bytes in a slot, 0 for no limit.
     """
 
@@ -88,17 +88,17 @@ class NetemRate:
 
 
 class NetemOptions(TypedDict, total=False):
-    """What a netem is made or changed with. Chances and correlations are parts of 0xffffffff.
+    """The parameters of a netem. Probabilities and correlations are fractions of 0xffffffff.
 
     Attributes:
         limit, gap: packets.
         delay, jitter: ns.
-        table: distribution of the jitter, None for an even one.
-        loss, duplicate, reorder, corrupt: chances.
-        model: how packets are lost, in place of `loss`.
-        correlations: of delay, loss and duplication, together.
-        reorder_correlation, corrupt_correlation: of these.
-        rate, slot, ecn, seed: as `tc` has them.
+        table: distribution of the jitter, None for a uniform one.
+        loss, duplicate, reorder, corrupt: probabilities.
+        model: loss model that replaces `loss`.
+        correlations: correlations of delay, loss and duplication, which are set together.
+        reorder_correlation, corrupt_correlation: correlations of reordering and corruption.
+        rate, slot, ecn, seed: as in `tc`.
     """
 
     limit: int
@@ -121,18 +121,20 @@ class NetemOptions(TypedDict, total=False):
 
 
 class Netem(ClassfulQdisc):
-    """Emulates a path. One child, whatever the minor number of its class; packets pass to it when their time comes.
+    """Emulates a path.
+
+    It has one child, whatever the minor number of its class; a packet enters it when its delay is over.
 
     Args:
-        dev, handle: as of `Qdisc`.
+        dev, handle: as for `Qdisc`.
         options: see `NetemOptions`.
 
     Attributes:
         limit: packets.
         delay, jitter: ns.
         chances: probabilities by name: "loss", "duplicate", "reorder", "corrupt"; 0xffffffff is 1.
-        model: how packets are lost, None for `loss` by chance.
-        seed: of its random numbers.
+        model: the loss model, None if packets are lost independently with probability `loss`.
+        seed: the random seed.
     """
 
     kind = "netem"
@@ -141,7 +143,7 @@ class Netem(ClassfulQdisc):
         super().__init__(dev, handle)
         self.leaf = QdiscClass(handle | 1)
         self._heap: list[tuple[int, int, Packet]] = []
-        self._front: deque[tuple[int, Packet]] = deque()  # reordered packets, which leave at once
+        self._front: deque[tuple[int, Packet]] = deque()  # reordered packets, which leave immediately
         self._count = self._latest = self._counter = 0
         self._slot_next = self._slot_packets = self._slot_bytes = 0
         self._slotted = False
@@ -166,10 +168,10 @@ class Netem(ClassfulQdisc):
         return Correlated(self.prng, rho, self._random.getrandbits(32))
 
     def change(self, **options: Unpack[NetemOptions]) -> None:
-        """Set other parameters for packets that come from now on (netem_change).
+        """Change the parameters for packets that arrive from now on (netem_change).
 
-        `limit`, `delay`, `jitter`, `loss`, `model`, `duplicate` and `gap` go back to their defaults if they are not
-        named, everything else stays.
+        `limit`, `delay`, `jitter`, `loss`, `model`, `duplicate` and `gap` are reset to their defaults unless they are
+        given; all other parameters keep their values.
         """
         known("netem", options, NetemOptions.__annotations__)
         if "seed" in options:
@@ -228,7 +230,7 @@ class Netem(ClassfulQdisc):
         count = 1 + (not self._duplicating and self._hit("duplicate"))
         if self._lost():
             if self.ecn and set_ce(skb):
-                self.kernel_view.drops += 1  # marked, and counted as if it were lost
+                self.kernel_view.drops += 1  # marked instead of lost, but counted as a loss
             else:
                 count -= 1
         if not count:

@@ -68,7 +68,7 @@ def netem_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, 
     """Return options as `Netem.change` takes them.
 
     Raises:
-        UsageError: what `tc` would refuse.
+        UsageError: `tc` would refuse the options.
     """
     found = _numbers(_given(items))
     _check(found)
@@ -98,13 +98,13 @@ def _given(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _numbers(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return delays, chances and their correlations, and the rest as it was given."""
+    """Return delays, probabilities and their correlations; other options are returned unchanged."""
     found: dict[str, Any] = {word: given[word] for word in ("limit", "seed", "gap", "ecn") if word in given}
     times, rho = given.get("delay", ([0], 0))
     found["delay"], found["jitter"] = times[0], times[1] if len(times) > 1 else 0
     loss, duplicate = given.get("loss", [0]), given.get("duplicate", [0])
     found["loss"], found["duplicate"] = loss[0], duplicate[0]
-    # As in tc, any correlation but that of duplication hands over those of delay, loss and duplication, 0 or not.
+    # As in tc, any correlation except duplication's sends those of delay, loss and duplication, even if they are 0.
     if rho or any(len(given.get(word, ())) > 1 for word in ("loss", "reorder", "corrupt")):
         found["correlations"] = (rho, (*loss, 0)[1], (*duplicate, 0)[1])
     for word in ("reorder", "corrupt"):
@@ -141,10 +141,10 @@ def _gilbert_elliot(given: Sequence[int]) -> GilbertElliot:
 
 
 def distribution(name: str, folder: str = "") -> Table | None:
-    """Return a table: one that `tc` comes with, or of a file in its format (None: even).
+    """Return a table, either one of those supplied with `tc` or one from a file in its format; None means uniform.
 
     Raises:
-        UsageError: no such table, or the file cannot be read.
+        UsageError: there is no such table, or the file cannot be read.
     """
     known = DISTRIBUTIONS.get(name)
     if known is not None:

@@ -41,7 +41,7 @@ def check_priomap(bands: int, priomap: Sequence[int]) -> tuple[int, ...]:
     """Return the map, completed with the default as in `tc`.
 
     Raises:
-        OSError: EINVAL, if there are too few or many bands, or a band does not exist (prio_tune).
+        OSError: EINVAL if there are too few or too many bands, or the map names a band that does not exist (prio_tune).
     """
     if not MIN_BANDS <= bands <= MAX_BANDS:
         raise OSError(EINVAL, f"prio has {MIN_BANDS} to {MAX_BANDS} bands, not {bands}")
@@ -57,12 +57,12 @@ class Prio(ClassfulQdisc):
     """Strict priority: a band is served when all lower ones are empty. Classes X:1 to X:bands, each with a qdisc.
 
     Args:
-        dev, handle: as of `Qdisc`.
+        dev, handle: as for `Qdisc`.
         bands: 2 to 16.
-        priomap: band of each skb->priority & 15, used where no filter decides.
+        priomap: the band for each value of skb->priority & 15, used if no filter selects one.
 
     Raises:
-        OSError: EINVAL as `check_priomap`.
+        OSError: EINVAL as for `check_priomap`.
     """
 
     kind = "prio"

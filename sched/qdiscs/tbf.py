@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 
 class TbfOptions(TypedDict):
-    """What a tbf is made or changed with.
+    """The parameters of a tbf.
 
     Attributes:
-        rate: bytes a second.
-        burst: bytes of the bucket; longer packets are dropped.
+        rate: bytes per second.
+        burst: size of the bucket in bytes; longer packets are dropped.
         limit: bytes that the child may queue.
-        peakrate: bytes a second that are never exceeded, 0 for none.
-        mtu: bytes of the second bucket, needed with `peakrate`.
-        overhead, mpu, linklayer: what a packet counts besides, as of `RateConfig`.
+        peakrate: maximum rate in bytes per second, 0 for none.
+        mtu: size of the second bucket in bytes, required with `peakrate`.
+        overhead, mpu, linklayer: as for `RateConfig`.
     """
 
     rate: int
@@ -46,14 +46,16 @@ class TbfOptions(TypedDict):
 
 
 class Tbf(ClassfulQdisc):
-    """A shaper: packets leave as tokens come in. One class, whatever its minor number, with a bfifo at first.
+    """A shaper: packets leave when tokens are available.
+
+    It has one class, whatever its minor number, at first with a bfifo.
 
     Args:
-        dev, handle: as of `Qdisc`.
+        dev, handle: as for `Qdisc`.
         options: see `TbfOptions`.
 
     Raises:
-        OSError: EINVAL, no rate or burst, a peak rate without MTU or not above the rate.
+        OSError: EINVAL if the rate or burst is missing, or if a peak rate has no MTU or does not exceed the rate.
     """
 
     kind = "tbf"
@@ -66,7 +68,7 @@ class Tbf(ClassfulQdisc):
         self._fill()
 
     def change(self, **options: Unpack[TbfOptions]) -> None:
-        """Set other parameters, and fill the bucket (tbf_change)."""
+        """Change the parameters, and fill the bucket (tbf_change)."""
         known("tbf", options, TbfOptions.__annotations__)
         rate, burst, limit = options["rate"], options["burst"], options["limit"]
         peakrate, mtu = options.get("peakrate", 0), options.get("mtu", 0)

@@ -30,13 +30,13 @@ _PROTOCOLS: Final = {ETH_P_8021Q: "802.1Q", ETH_P_8021AD: "802.1ad"}
 
 
 class VlanOptions(TypedDict, total=False):
-    """What a vlan action is made with.
+    """The parameters of a vlan action.
 
     Attributes:
         vlan: id, 12 bits.
-        priority: 0 to 7; by default that of a modified tag is left.
+        priority: 0 to 7; by default, the priority of a modified tag is kept.
         protocol: Ethernet type of the tag.
-        dst, src: addresses of the header that push_eth makes.
+        dst, src: addresses in the header that push_eth adds.
     """
 
     vlan: int
@@ -51,11 +51,11 @@ class Vlan(Action):
 
     Args:
         what: "push", "pop", "modify", "push_eth" or "pop_eth".
-        control: as of `Action`.
+        control: as for `Action`.
         options: see `VlanOptions`.
 
     Raises:
-        OSError: ERANGE, an id of more than 12 bits.
+        OSError: ERANGE if the id has more than 12 bits.
     """
 
     kind = "vlan"
@@ -94,7 +94,7 @@ class Vlan(Action):
     def _modify(self, skb: SkBuff) -> bool:
         if not skb.vlan_present:
             if swap16(skb.protocol) not in _PROTOCOLS:
-                return True  # no tag, nothing to change
+                return True  # without a tag there is nothing to change
             tci = int.from_bytes(skb.payload()[14:16], "big")
             if not self._pop(skb):
                 return False
@@ -130,13 +130,13 @@ class Vlan(Action):
 
 
 class PeditKey(NamedTuple):
-    """One word that is changed: `(word & mask) ^ value`, or `value` added to the bits outside the mask.
+    """One word to change: to `(word & mask) ^ value`, or by adding `value` to the bits outside the mask.
 
     Attributes:
         off: offset of the aligned word from the header.
-        value, mask: big-endian; bits of the mask stay.
-        add: add instead of set.
-        header: "eth", "ipv4", "ipv6", "tcp" or "udp"; "" is the network header, as before headers had names.
+        value, mask: big-endian; bits in the mask are kept.
+        add: whether to add the value instead of setting it.
+        header: "eth", "ipv4", "ipv6", "tcp" or "udp"; "" is the network header, the only one before they had names.
     """
 
     off: int

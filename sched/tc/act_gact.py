@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 
 class Gact(Action):
-    """A verdict, or at random another.
+    """A verdict, or another one for some packets.
 
     Args:
         control: the verdict.
-        chance: "determ" (each `value`-th packet), "netrand" (one of `value` by chance) or "none".
-        other: the verdict of those.
-        value: from 1 on.
+        chance: which packets get the other verdict: "determ" (each `value`-th), "netrand" (a random one of `value`) or
+            "none".
+        other: the other verdict.
+        value: at least 1.
     """
 
     kind = "gact"

@@ -1,4 +1,4 @@
-"""police: let a rate pass (net/sched/act_police.c, Linux 7.2)."""
+"""police: limit a rate (net/sched/act_police.c, Linux 7.2)."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 class PoliceOptions(TypedDict, total=False):
-    """What a police action lets pass.
+    """The limits of a police action.
 
     Attributes:
-        rate: bytes a second, 0 for a mere size limit.
-        burst: bytes.
-        mtu: greatest packet that may conform, 0 for what `tc` makes of its default (2040 bytes with a rate).
-        peakrate: bytes a second that are never exceeded, 0 for none; needs `mtu`.
-        overhead, linklayer: what a packet counts besides, as of `RateConfig`.
-        pkts_rate, pkts_burst: packets a second and in the bucket, instead of a rate.
+        rate: bytes per second; 0 limits only the size of packets.
+        burst: size of the bucket in bytes.
+        mtu: size of the largest packet that may conform; 0 for the default of `tc` (2040 bytes with a rate).
+        peakrate: maximum rate in bytes per second, 0 for none; requires `mtu`.
+        overhead, linklayer: as for `RateConfig`.
+        pkts_rate, pkts_burst: packets per second and size of the bucket in packets, instead of `rate`.
     """
 
     rate: int
@@ -54,15 +54,15 @@ def _check_police(options: PoliceOptions) -> None:
 
 
 class Police(Action):
-    """Lets a rate pass; what exceeds it has another verdict. Tokens are nanoseconds of sending time.
+    """Limits a rate: packets that exceed it get another verdict. Tokens are nanoseconds of sending time.
 
     Args:
         exceed, conform: TC_ACT_* of packets above and within the rate.
-        now: the clock, ns: the bucket is full now.
+        now: the time in ns, at which the bucket is full.
         options: see `PoliceOptions`.
 
     Raises:
-        OSError: EINVAL, neither a rate nor an MTU, a rate without burst, a peak rate without MTU.
+        OSError: EINVAL if there is neither a rate nor an MTU, or a rate has no burst, or a peak rate has no MTU.
     """
 
     kind = "police"
@@ -80,7 +80,7 @@ class Police(Action):
         self.pkts_rate, self.pkts_burst = options.get("pkts_rate", 0), options.get("pkts_burst", 0)
         # 256 cells of 8 bytes, as tc's rate table has, or no limit where packets are counted
         self.mtu = options.get("mtu") or (U32_MAX if self.pkts_rate else 255 << 3)
-        # tc hands the burst over as a time of whole microseconds in ticks of 64 ns.
+        # tc passes the burst as a time, in whole microseconds converted to ticks of 64 ns.
         self.buffer = (self.burst * 10 ** 6 // rate * 1000 >> 6 << 6) if rate else 0
         self.peak_buffer = self.peak.time(self.mtu) if self.peak is not None else 0
         self.packet_buffer = self.pkts_burst * NSEC_PER_SEC // self.pkts_rate if self.pkts_rate else 0

@@ -26,13 +26,13 @@ PKT_TYPES: Final = ("host", "broadcast", "multicast", "otherhost")  # PACKET_HOS
 
 
 class SkbeditOptions(TypedDict, total=False):
-    """What a skbedit action sets; what is not named stays.
+    """The fields that a skbedit action sets; fields that are not given are left unchanged.
 
     Attributes:
         priority, queue_mapping: numbers.
-        mark: (value, mask); a mask of None is all bits, and not shown.
+        mark: (value, mask); a mask of None means all bits, and is not shown.
         ptype: index in `PKT_TYPES`.
-        inheritdsfield: the DSCP is the priority of IP packets.
+        inheritdsfield: whether the priority of IP packets is set to their DSCP.
     """
 
     priority: int
@@ -46,7 +46,7 @@ class Skbedit(Action):
     """Set fields of the packet.
 
     Args:
-        control: as of `Action`.
+        control: as for `Action`.
         options: see `SkbeditOptions`.
     """
 

@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 
 class Action:
-    """An action. It may be bound to several filters, by its index.
+    """An action. Several filters may share it by naming its index.
 
     Args:
-        control: TC_ACT_* that it says when it is done.
+        control: TC_ACT_* that it returns.
 
     Attributes:
         index: its number among the actions of its kind.
         bound: how many filters use it.
-        cookie: bytes that user space keeps with it.
-        own: it was made by itself, so it stays without a filter that uses it.
-        replaced: its options have been set again.
-        made, used, first_used: ns at which it was made, used last and first; None before.
-        stats: packets and bytes that came to it, and drops and overlimits of its own.
+        cookie: bytes that user space stores with it.
+        own: whether `tc actions` created it, so that it remains when no filter uses it.
+        replaced: whether its options have been changed since it was created.
+        made, used, first_used: time in ns at which it was created, last used and first used; None if it never was.
+        stats: packets and bytes that reached it, and its own drops and overlimits.
     """
 
     kind: ClassVar[str] = ""

@@ -1,7 +1,7 @@
-"""What a kind of action declares of itself: its syntax, and how it is made from options.
+"""The declaration of a kind of action: its syntax, and how an action is created from options.
 
-A kind is one file and one line of the list in `ebpfvm.sched.tc.actions`. What a declaration lacks or contradicts is an
-error when it is made, which is when ebpfvm is imported.
+A kind is one file and one line of the list in `ebpfvm.sched.tc.actions`. A missing or contradictory part of a
+declaration is an error when it is created, which is when ebpfvm is imported.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ COMMON: Final = {"index": "NUMBER", "cookie": "COOKIE"}
 
 
 class Maker(Protocol):
-    """What an action may need when it is made."""
+    """What an action may need when it is created."""
 
     @property
     def net(self) -> Namespace:
@@ -42,9 +42,9 @@ class ActionKind:
     Attributes:
         name: as `tc` names it.
         cls: its class.
-        make: from the options of a command, without `index` and `cookie`, to an action.
-        rules: the syntax: rules for `action` with the value (name, options). The rules `control` read a verdict.
-        by_index: the options may be nothing but the index of an action that there is.
+        make: creates an action from the options of a command, without `index` and `cookie`.
+        rules: the syntax: rules for `action` with the value (name, options). The rules for `control` read a verdict.
+        by_index: whether the options may be only the index of an existing action.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Blocks, chains and filters: where a packet's filters are kept, and in which order they are asked.
+"""Blocks, chains and filters: where filters are kept, and in which order they see a packet.
 
 Source: net/sched/cls_api.c, Linux 7.2.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ebpfvm.sched.sch_generic import Qdisc
     from ebpfvm.sched.tc.action import Action
 
-FIRST_AUTO_PRIO: Final = 0xC000  # tcf_auto_prio: the first priority given to who names none, then downwards
+FIRST_AUTO_PRIO: Final = 0xC000  # tcf_auto_prio: the first automatic priority; later ones are lower
 _AUTO_RANGE: Final = 0x8000
 _MAX_PRIO: Final = 0xFFFF
 _NOT_FOUND: Final = "Filter with specified priority/protocol not found"
@@ -36,9 +36,9 @@ class Filter:
 
     Attributes:
         handle: its number within the classifier.
-        classid: the class of what it matches, 0 for none.
-        actions: what is done with it, in order.
-        options: what was set, by the words of `tc`.
+        classid: the class of matching packets, 0 for none.
+        actions: the actions for matching packets, in order.
+        options: the options that were set, by the keywords of `tc`.
     """
 
     __slots__ = ("actions", "classid", "handle", "options")
@@ -58,12 +58,12 @@ class TcfProto:
         chain, prio, protocol: `protocol` is an Ethernet type, `ETH_P_ALL` for any.
 
     Attributes:
-        filters: in the order in which they are asked.
+        filters: the filters, in the order in which they see a packet.
     """
 
     kind: ClassVar[str] = ""
-    blank_line: ClassVar[bool] = False  # `tc` prints one before the actions of a filter of this kind
-    id_word: ClassVar[str] = "classid"  # how `tc` calls the class when it shows a filter of this kind
+    blank_line: ClassVar[bool] = False  # whether `tc` prints one before the actions of a filter
+    id_word: ClassVar[str] = "classid"  # the word that `tc` prints for the class of a filter of this kind
 
     def __init__(self, block: Block, chain: int, prio: int, protocol: int) -> None:
         self.block = block
@@ -127,7 +127,7 @@ class TcfProto:
         return not self.filters
 
     def destroy(self) -> None:
-        """Clean up after the classifier was removed from its chain."""
+        """Clean up after the classifier has been removed from its chain."""
 
     def take(self, found: Filter, skb: SkBuff, result: TcfResult) -> int:
         """Set the class of a matching filter, and execute its actions."""
@@ -152,13 +152,13 @@ def class_text(word: str, found: Filter) -> str:
 
 
 class FilterPlace(TypedDict, total=False):
-    """Where a filter goes, and what may be there.
+    """The place of a filter, and whether to create or replace it.
 
     Attributes:
-        chain, prio, protocol, handle: `prio` and `handle` are chosen if they are 0, which is the default; by default
-            the protocol is any.
-        replace: change the filter of this handle if there is one; by default that is an error.
-        create: make one if there is none, the default.
+        chain, prio, protocol, handle: a `prio` or `handle` of 0, the default, is chosen automatically; by default, the
+            filter is for any protocol.
+        replace: change the filter if the handle exists; by default that is an error.
+        create: create the filter if the handle does not exist; this is the default.
     """
 
     chain: int
@@ -173,12 +173,12 @@ class Block:
     """Filters of a qdisc, or shared by several devices.
 
     Args:
-        qdisc: whose filters they are, None for a shared block.
-        index: number of a shared block, 0 for others.
+        qdisc: the qdisc that the filters belong to, None for a shared block.
+        index: number of a shared block, 0 for other blocks.
 
     Attributes:
         chains: chain index -> classifiers in order of priority.
-        shared: what the filters of the block share, by kind (hash tables of u32).
+        shared: data that filters of the block share, by kind (the hash tables of u32).
     """
 
     def __init__(self, qdisc: Qdisc | None = None, index: int = 0) -> None:
@@ -197,7 +197,7 @@ class Block:
                      if tp.prio == prio and protocol in (0, tp.protocol)), None)
 
     def auto_prio(self, chain: int) -> int:
-        """Return the priority for a filter that names none: below those given so far."""
+        """Return the priority for a filter that names none: lower than all chosen so far."""
         given = [tp.prio for tp in self.chain(chain) if tp.prio >= _AUTO_RANGE]
         return min(given) - 1 if given else FIRST_AUTO_PRIO
 
@@ -205,7 +205,7 @@ class Block:
         """Return the classifier of a priority (tcf_chain_tp_find).
 
         Raises:
-            OSError: EINVAL, if it has another protocol.
+            OSError: EINVAL if it has another protocol.
         """
         tp = self.find(chain, prio)
         if tp is not None and protocol not in (0, tp.protocol):
@@ -217,8 +217,8 @@ class Block:
         """Add a filter (tc_new_tfilter).
 
         Args:
-            make: its kind.
-            options: by the words of `tc`; "classid" and "actions" mean the same in all kinds.
+            make: the class of its kind.
+            options: options by the keywords of `tc`; "classid" and "actions" mean the same in all kinds.
             place: see `FilterPlace`.
 
         Raises:
@@ -261,8 +261,8 @@ class Block:
         """Remove filters: all of a chain (chain 0 if none is named), all of a priority, or one (tc_del_tfilter).
 
         Raises:
-            OSError: ENOENT, if the named one does not exist or a priority is missing; EINVAL for another kind or
-                protocol.
+            OSError: ENOENT if the named filter does not exist or the command names no priority; EINVAL for another kind
+                or protocol.
         """
         if not prio and (protocol or handle or kind):
             raise OSError(ENOENT, "Cannot flush filters with protocol, handle or kind set: name a priority too")
@@ -289,7 +289,7 @@ class Block:
         """Return a filter and its classifier.
 
         Raises:
-            OSError: ENOENT, if it does not exist; EINVAL for another kind or protocol.
+            OSError: ENOENT if it does not exist; EINVAL for another kind or protocol.
         """
         tp = self._find(chain, prio, protocol)
         if tp is None:
@@ -324,7 +324,7 @@ def exts_exec(actions: Sequence[Action], skb: SkBuff, result: TcfResult) -> int:
         verdict = _act(actions[position], skb, result)
         position += 1
         if is_jump(verdict):
-            # A jump restarts the list and skips as many; those that would run again are limited.
+            # A jump restarts the list and skips that many actions; the number of restarts is limited.
             skip = verdict & 0xFFFF
             ttl -= 1
             if not skip or skip > len(actions) or ttl <= 0:

@@ -32,7 +32,7 @@ class TcBuilder:
 
     Attributes:
         net: the namespace.
-        folder: where relative paths of objects begin.
+        folder: the folder from which relative paths of objects start.
     """
 
     net: Namespace
@@ -55,10 +55,10 @@ class TcBuilder:
     # ---- qdiscs -------------------------------------------------------------------------------------------
 
     def qdisc_options(self, kind: str, items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-        """Return the arguments of a kind's class, of what is named.
+        """Return the arguments of a kind's class, only for options that are given.
 
         Raises:
-            UsageError: options that `tc` would refuse.
+            UsageError: `tc` would refuse the options.
         """
         return QDISCS[kind].arguments(items, self.folder)
 
@@ -66,12 +66,12 @@ class TcBuilder:
         """Return a new qdisc.
 
         Raises:
-            OSError: EINVAL, EOPNOTSUPP as the kinds say.
+            OSError: EINVAL or EOPNOTSUPP if the kind refuses the options.
         """
         if kind in self.net.qdisc_kinds:
             return self.net.qdisc_kinds[kind](dev, handle)
         found = QDISCS[kind]
-        assert found.make is not None  # ingress and clsact are the device's
+        assert found.make is not None  # ingress and clsact belong to the device
         return found.make(dev, handle, **found.resolve(dict(options), self))
 
     def change_qdisc(self, qdisc: Qdisc, options: Options) -> None:
@@ -95,7 +95,7 @@ class TcBuilder:
         return found
 
     def make_action(self, kind: str, options: Options) -> Action:
-        """Return a new action, which no index names yet."""
+        """Return a new action, which has no index yet."""
         given = {word: value for word, value in options.items() if word not in ("index", "cookie")}
         if ACTIONS[kind].by_index and not given:
             raise OSError(EINVAL, f"Invalid argument: there is no action {kind} of index {options['index']}")

@@ -36,7 +36,7 @@ class Matchall(TcfProto):
         """Add the filter as `TcfProto.change` does; it cannot be changed.
 
         Raises:
-            OSError: EEXIST, there is a filter; EINVAL, there is nothing to do with what matches.
+            OSError: EEXIST if there is a filter; EINVAL if there is neither a class nor an action.
         """
         if self.filters:
             raise OSError(EEXIST, "File exists: a matchall classifier has one filter, which cannot be changed")
@@ -46,7 +46,7 @@ class Matchall(TcfProto):
         return super().change(handle, options)
 
     def show(self, found: Filter, stats: bool) -> list[str]:
-        """Return the class, flags, and how often the filter was asked."""
+        """Return the class, flags, and how many packets the filter has seen."""
         return [*super().show(found, stats), *(["  skip_hw"] if found.options.get("skip_hw") else []),
                 "  not_in_hw" + (f" (rule hit {self.hits})" if stats else "")]
 
@@ -99,7 +99,7 @@ class Fw(TcfProto):
         """Look up the mark (fw_classify)."""
         if self.mask is None:
             return self._old_method(skb.mark, result)
-        found = self.get(skb.mark & self.mask)  # compared as it was given: one with bits outside the mask never is
+        found = self.get(skb.mark & self.mask)  # a handle with bits outside the mask never matches
         return self.take(found, skb, result) if found is not None else -1
 
     def _old_method(self, mark: int, result: TcfResult) -> int:
@@ -114,7 +114,7 @@ class Fw(TcfProto):
         """Add or replace a filter as `TcfProto.change` does; a handle is required.
 
         Raises:
-            OSError: EINVAL, another mask than the filters there have, or options without a handle.
+            OSError: EINVAL if the mask differs from that of the other filters, or there are options but no handle.
         """
         mask = options.get("mask", U32_MAX)
         if self.mask is not None and mask != self.mask:

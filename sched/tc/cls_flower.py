@@ -92,7 +92,7 @@ class Flower(TcfProto):
     def classify(self, skb: SkBuff, result: TcfResult) -> int:
         """Return the verdict of the first match, even if its actions say "continue" (fl_classify).
 
-        Filters with equal masks form a table; tables are asked in the order of their first filter.
+        Filters with equal masks form a table; tables are searched in the order of their first filters.
         """
         headers = dissect(skb)
         device = skb.ingress_ifindex or getattr(skb.dev, "ifindex", 0)
@@ -111,7 +111,7 @@ class Flower(TcfProto):
         """Add or replace a filter as `TcfProto.change` does.
 
         Raises:
-            OSError: EEXIST, a filter with this very key exists.
+            OSError: EEXIST if a filter with the same key exists.
         """
         if self.protocol != ETH_P_ALL:
             options = {"eth_type": Masked(self.protocol, 0xFFFF, 16), **options}
@@ -210,7 +210,7 @@ def _rules() -> list[Rule]:
 
 
 def _complete(options: dict[str, Any], matches: Sequence[Any], protocol: int, maker: FilterMaker) -> None:
-    """Check that each option has those it needs, and turn comparisons into values under masks."""
+    """Check that each option has the options that it requires, and turn comparisons into values under masks."""
     outer = options["eth_type"].value if "eth_type" in options else protocol
     inner = next((options[word].value for word in ("cvlan_ethtype", "vlan_ethtype") if word in options), outer)
     is_ip = inner in (ETH_P_IP, ETH_P_IPV6)

@@ -104,7 +104,7 @@ class U32(TcfProto):
             OSError: EINVAL, EEXIST or ENOENT, as in the kernel.
         """
         if not options:
-            return Filter(handle, options)  # accepted, and nothing is made
+            return Filter(handle, options)  # accepted without creating anything
         old = self.get(handle) if handle else None
         if isinstance(old, Node):
             return self._change_node(old, options)
@@ -190,7 +190,7 @@ class U32(TcfProto):
         return next(number for number in range(1, FIRST_NODE) if number not in used)
 
     def nodes(self) -> Iterator[tuple[HashTable, list[Node]]]:
-        """Yield own tables, the newest first, each with its filters in the order of buckets."""
+        """Yield the classifier's own tables, the newest first, each with its filters in the order of buckets."""
         for number in reversed(self.own):
             table = self.tables[number]
             yield table, [node for bucket in sorted(table.buckets) for node in table.buckets[bucket]]
@@ -206,7 +206,7 @@ class U32(TcfProto):
         """Remove a filter, or a table that nothing links to.
 
         Raises:
-            OSError: EBUSY, if the table is in use; EINVAL, if it is the root.
+            OSError: EBUSY if the table is in use; EINVAL if it is the root.
         """
         if handle and not handle & 0xFFFFF and handle >> 20 in self.tables:
             return self._delete_table(self.tables[handle >> 20])
@@ -233,7 +233,7 @@ class U32(TcfProto):
         return len(self.own) == 1 and not any(self.root.buckets.values())
 
     def destroy(self) -> None:
-        """Remove the root, and with the last classifier of the block all tables."""
+        """Remove the root table; the last classifier of the block removes all tables."""
         self.tables.pop(self.root.handle, None)
         if not any(table.root for table in self.tables.values()):
             self.tables.clear()

@@ -1,4 +1,4 @@
-"""What the commands of `tc` share: their namespace, and how a kernel's refusal is raised."""
+"""What the commands of `tc` share: their namespace, and how they report a refusal by the kernel."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Commands:
         """Return the qdisc and class that `parent` names (qdisc_lookup and qdisc_leaf).
 
         Raises:
-            OSError: `missing`, if there is no such qdisc, or it has no classes, or not this one.
+            OSError: `missing` if there is no such qdisc, or it has no classes, or not this class.
         """
         found = self.net.find_qdisc(dev, parent & TC_H_MAJ_MASK)
         if found is None:
@@ -66,7 +66,7 @@ class Commands:
                           command.at, self.source)
 
     def forget_unused(self) -> None:
-        """Count the filters of each action again, and remove actions that a filter created and that none uses."""
+        """Recount the filters that use each action, and remove actions that a filter created and none uses any more."""
         for action in self.net.actions.values():
             action.bound = 0
         for block in self.net.all_blocks():

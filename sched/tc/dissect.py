@@ -48,10 +48,10 @@ class Dissected(NamedTuple):
         vlans: (TCI, Ethernet type of the tag) of each tag, outermost first.
         n_proto: Ethernet type after all tags.
         network: offset of the network header.
-        transport: offset of the transport header; None if it is not reached.
+        transport: offset of the transport header, None if dissection stops before it.
         ip_proto, tos, ttl: of IPv4 or IPv6 (traffic class, hop limit).
         src, dst: addresses as numbers.
-        fragment, first: it is a fragment; it is the first of them.
+        fragment, first: whether the packet is a fragment, and whether it is the first one.
         sport, dport: TCP, UDP or SCTP ports.
         tcp_flags: 12 bits.
         icmp: (type, code).
@@ -150,7 +150,7 @@ def skb_protocol(skb: SkBuff) -> int:
 
 
 def skb_get_hash(skb: SkBuff) -> int:
-    """Return skb->hash, computed from the packet's flow if it is 0; a kernel's key is random, ours is fixed."""
+    """Return skb->hash, computed from the packet's flow if it is 0; the key is fixed, while the kernel's is random."""
     if not skb.hash:
         key = parse(skb.payload()).flow
         text = b"%d %b %b %d %d" % (key.proto, key.src, key.dst, key.sport, key.dport)

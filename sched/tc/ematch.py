@@ -44,9 +44,9 @@ class Not:
 class Joined:
     """Two matches, joined by "and" or "or".
 
-    A kernel stops at the first false one before an "and" and at the first true one before an "or", and does not look
-    further. So `a and b or c` means `a and (b or c)`: there is no precedence, and everything to the right belongs
-    together unless there are parentheses.
+    The kernel stops at a false match before an "and" and at a true match before an "or", and ignores the rest. So
+    `a and b or c` means `a and (b or c)`: there is no precedence, and without parentheses everything to the right of
+    an operator is its operand.
     """
 
     left: Ematch
@@ -91,9 +91,9 @@ class Cmp:
         at: offset from the header of the layer.
         layer: 0 link, 1 network, 2 transport.
         operator: "eq", "gt" or "lt".
-        value: to compare with.
-        mask: what counts, 0 for everything.
-        trans: swap the bytes first.
+        value: the number to compare with.
+        mask: the bits to compare, 0 for all.
+        trans: whether to swap the bytes first.
     """
 
     align: str
@@ -123,7 +123,7 @@ class Cmp:
 class EmU32:
     """`u32(u16 0x1122 0xffff at 4)`: the word at an offset after the network header, under a mask.
 
-    "nexthdr+" is accepted and means nothing, as in a kernel: the basic classifier knows no next header.
+    "nexthdr+" is accepted and ignored, as in the kernel: the basic classifier knows no next header.
     """
 
     value: int
@@ -149,7 +149,7 @@ META: Final[Mapping[str, Callable[[SkBuff, Dissected], int]]] = {
     "protocol": lambda skb, headers: swap16(skb.protocol),
     "pkt_type": lambda skb, headers: skb.pkt_type,
     "pkt_len": lambda skb, headers: skb.len,
-    "data_len": lambda skb, headers: 0,  # bytes in fragments: packets here have none
+    "data_len": lambda skb, headers: 0,  # data_len, the bytes in page fragments: packets here are linear
     "mac_len": lambda skb, headers: headers.network,
     "nf_mark": lambda skb, headers: skb.mark,
     "fwmark": lambda skb, headers: skb.mark,

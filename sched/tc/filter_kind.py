@@ -1,7 +1,7 @@
-"""What a kind of filter declares of itself: its syntax, and what its options mean together.
+"""The declaration of a kind of filter: its syntax, and what its options mean together.
 
-A kind is one file and one line of the list in `ebpfvm.sched.tc.filters`. What a declaration lacks or contradicts is an
-error when it is made, which is when ebpfvm is imported.
+A kind is one file and one line of the list in `ebpfvm.sched.tc.filters`. A missing or contradictory part of a
+declaration is an error when it is created, which is when ebpfvm is imported.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SKIP: Final = {"skip_hw": "", "skip_sw": ""}
 
 
 class FilterMaker(Protocol):
-    """What a filter may need when it is made."""
+    """What a filter may need when it is created."""
 
     def program(self, path: str, section: str, hook: str) -> Runnable:
         """Return a program of an object."""
@@ -45,12 +45,12 @@ class FilterKind:
         name: as `tc` names it.
         cls: its class.
         rules: the syntax: rules for `options`, a list of (word, value).
-        complete: put the options of a command, by word, into the form that the class takes; further arguments are the
-            values of `match`, the Ethernet type of the filter, and what makes programs. Raises `UsageError` for what
-            `tc` refuses.
-        parentheses: parentheses are words of their own.
-        skip_sw: the option `skip_sw` is taken, though there is no hardware that could match instead.
-        police: a `police` action is shown as it is written.
+        complete: converts the options of a command, by keyword, to the form that the class takes. Its other arguments
+            are the values of `match`, the Ethernet type of the filter, and the loader of programs. Raises `UsageError`
+            for what `tc` refuses.
+        parentheses: whether parentheses are words of their own.
+        skip_sw: whether the option `skip_sw` is accepted, although there is no hardware to match instead.
+        police: whether a `police` action is shown as it was written.
     """
 
     name: str

@@ -1,6 +1,6 @@
 """The syntax of `tc` and `ip link` commands.
 
-One grammar covers what all commands share, and another one the options of each kind, after the kind's name. Qdiscs
+One grammar covers what all commands share; another one for each kind reads the options after the kind's name. Qdiscs
 declare theirs (`ebpfvm.sched.qdiscs.kinds`); those of filters are in `ebpfvm.sched.tc.grammar_filter`. The grammars
 follow tc(8) and the kinds' manual pages of iproute2.
 """
@@ -29,14 +29,14 @@ class Command:
 
     Attributes:
         what: "qdisc", "class", "filter", "actions" or "link".
-        verb: "add", "change", "replace", "link", "del", "show" or "set"; of filters also "get", of actions "get" and
+        verb: "add", "change", "replace", "link", "del", "show" or "set"; for filters also "get", for actions "get" and
             "flush".
-        args: what stands before the kind, by its word.
-        kind: of qdisc, class or filter; "" without one.
-        options: words after the kind.
-        flags: of `tc`: "s" for statistics, "d" for details.
+        args: the arguments before the kind, by keyword.
+        kind: the kind of qdisc, class or filter; "" if none is named.
+        options: the words after the kind.
+        flags: options of `tc` itself: "s" for statistics, "d" for details.
         at: the first word.
-        kind_at: the kind's word, or `at`.
+        kind_at: the word that names the kind, or `at` if there is none.
     """
 
     what: str

@@ -1,7 +1,7 @@
 """LALR parsers that can be asked which symbols fit next, built on the tables of ply.
 
-This is the only module that uses ply's internals (those of 3.11, the last release); everything else uses what its
-manual describes. Tables are built in memory.
+This is the only module that uses ply's internals (those of 3.11, the last release); all other modules use only what
+its manual describes. Tables are built in memory.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class LalrToken:
-    """A terminal symbol with its value; `origin` is for the caller. ply sets `lexer` and may read the other two."""
+    """A terminal symbol with its value; `origin` is for the caller.
+
+    ply sets `lexer` and may read the other two attributes.
+    """
 
     __slots__ = ("lexer", "lexpos", "lineno", "origin", "type", "value")
 
@@ -68,7 +71,7 @@ class LalrParser:
     Args:
         table: the grammar.
         token: function that returns the next token, None at the end; it may ask `acceptable`.
-        error: function that is called with a token that does not fit, None for the end; it has to raise.
+        error: function that is called with a token that does not fit, or None at the end; it must raise an exception.
     """
 
     def __init__(self, table: LalrTable, token: Callable[[], LalrToken | None],

@@ -1,8 +1,8 @@
-"""Split scripts of `tc` and `ip` commands into words with their places (ply).
+"""Split scripts of `tc` and `ip` commands into words that know their line and column (ply).
 
 A command is a line; a backslash at its end joins the next one. `#` begins a comment where a word could begin. Single
-and double quotes keep spaces in a word. Blanks are those of ASCII, as for `tc` itself: another character that only
-looks like one (a no-break space from a web page) is refused with its name.
+and double quotes keep spaces in a word. Blanks are those of ASCII, as for `tc` itself: any other character that
+looks like a blank (a no-break space from a web page) is refused, and the message names it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ScriptError(UsageError):
 
     Args:
         message: what is wrong.
-        where: the word that it concerns.
+        where: the word at which the error is.
         source: name of the script.
     """
 
@@ -84,7 +84,7 @@ class _Rules:
         return t
 
     def t_error(self, t: Any) -> None:
-        raise AssertionError(f"no rule for {t.value[:1]!r}")  # the rules above take every character
+        raise AssertionError(f"no rule for {t.value[:1]!r}")  # the rules above match every character
 
 
 def character_text(char: str) -> str:

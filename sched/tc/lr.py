@@ -158,7 +158,7 @@ class _Run:
         near = difflib.get_close_matches(word.text, self._keywords(), 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         expected = self._expected() or "the end of the command"
-        if why:  # a converter's own text says what it expected
+        if why:  # the converter's own message says what it expected
             raise ScriptError(why, word, self.source)
         raise ScriptError(f"unknown word {shown(word.text)}: expected {expected}{hint}", word, self.source)
 

@@ -25,9 +25,9 @@ class Mirred(Action):
 
     Args:
         dev: the other device.
-        redirect: the packet itself goes, and "stolen" is the verdict; otherwise a copy.
-        ingress: as if it arrived there, otherwise it is sent there.
-        control: None for "stolen" or "pipe".
+        redirect: whether to send the packet itself, with the verdict "stolen", instead of a copy.
+        ingress: whether the packet arrives at the other device instead of being sent by it.
+        control: the verdict; None means "stolen" for a redirection and "pipe" for a mirror.
     """
 
     kind = "mirred"
@@ -56,12 +56,15 @@ class Mirred(Action):
         return f"mirred ({where} {what} to device {self.dev.name}) {verdict_text(self.control)}"
 
     def lines(self, more: str = "") -> list[str]:
-        """Return the index, without the blank that others have."""
+        """Return the index, without the leading space that other actions print."""
         return [f"\tindex {self.index} ref {self.refs} bind {self.bound}{more}"]
 
 
 def _mirred_rules() -> list[Rule]:
-    """Return the rules of mirred: a mirror may have a verdict of its own, which after a redirection is a new action."""
+    """Return the rules of mirred.
+
+    A mirror may be followed by its verdict; after a redirection, the same word begins a new action.
+    """
     def mirred(_: str, side: str, what: str, items: list[tuple[str, Any]]) -> tuple[str, dict[str, Any]]:
         return "mirred", {"ingress": side == "ingress", "redirect": what == "redirect", **dict(items)}
 

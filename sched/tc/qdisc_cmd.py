@@ -142,7 +142,7 @@ class QdiscCommands(Commands):
             return
         old = upper.graft(cl, new)
         if new is not None:
-            new.parent = parent  # a tbf and a netem take any minor number, and show the one that was given
+            new.parent = parent  # tbf and netem accept any minor number, and show the one that was given
         if old is not None:
             old.destroy()
 
@@ -156,7 +156,7 @@ class QdiscCommands(Commands):
         if command.kind not in _HOOKS:
             raise UsageError("tc qdisc: parent ffff:fff1 is for the kinds clsact and ingress")
         if dev.hook_kind:
-            return  # what a replace names is there; blocks cannot be changed
+            return  # replace names an existing qdisc; its blocks cannot be changed
         for side in QDISCS[command.kind].hooks:
             index = command.args.get(f"{side}_block", 0)
             dev.hooks[side] = self.net.blocks.setdefault(index, Block(index=index)) if index else Block()

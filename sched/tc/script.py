@@ -1,7 +1,7 @@
 """Execute the commands of a `tc` script: `run_script`.
 
-What a kernel refuses is refused with its errno and, if there is one, its message. Every error names the line and column
-where the command begins.
+What the kernel refuses is refused with its errno and, if there is one, its message. Every error names the line and
+column where the command begins.
 """
 
 from __future__ import annotations
@@ -35,13 +35,14 @@ def run_script(text: str, net: Namespace, source: str = "", folder: str = "",
         net: the namespace to configure.
         source: name of the script, for messages.
         folder: folder that relative paths of object files start from.
-        later: collects the `show` commands instead of executing them; pass it to `show_later` after a run.
+        later: list to which `show` commands are added instead of being executed; pass it to `show_later` after a run.
 
     Returns:
         The lines that `show` commands print.
 
     Raises:
-        ScriptError: a command is malformed or fails; with line, column, and reason. Those before it have been executed.
+        ScriptError: a command is malformed or fails; the message has line, column and reason. The commands before it
+            have been executed.
     """
     runner = _Runner(net, TcBuilder(net, folder), source)
     lines: list[str] = []
@@ -54,7 +55,7 @@ def run_script(text: str, net: Namespace, source: str = "", folder: str = "",
 
 
 def show_later(commands: list[Command], net: Namespace, source: str = "") -> list[str]:
-    """Return what the `show` commands that `run_script` deferred print now; raise `ScriptError` as it does."""
+    """Return the output of the `show` commands that `run_script` deferred; raise `ScriptError` as it does."""
     runner = _Runner(net, TcBuilder(net), source)
     return [line for command in commands for line in runner.run(command)]
 
@@ -125,7 +126,7 @@ class _Runner:
         if "txqueuelen" in args:
             dev.tx_queue_len = args["txqueuelen"]
             if not dev.qdisc.handle:
-                dev.set_root(None)  # the default qdisc is as long as the device says
+                dev.set_root(None)  # the default qdisc takes its length from the device
         if "address" in args:
             dev.mac = mac_text(args["address"].value, (1 << 48) - 1)
         if "up" in args or "down" in args:

@@ -27,7 +27,7 @@ _PROTOCOLS: Final = {ETH_P_IP: "ip", ETH_P_IPV6: "ipv6", ETH_P_ARP: "arp", ETH_P
 
 
 class FilterFilter(NamedTuple):
-    """Selects filters by chain, priority and protocol (None for all); what the command names is not printed."""
+    """Selects filters by chain, priority and protocol (None for all); those that the command names are not printed."""
 
     chain: int | None = None
     prio: int | None = None
@@ -43,13 +43,13 @@ ALL: Final = FilterFilter()
 
 
 class FilterView(NamedTuple):
-    """How filters are shown.
+    """Options of the output.
 
     Attributes:
-        stats: with their counters.
-        parent: what stands in front of the protocol if the command named no parent.
-        name_block: name a shared block in each line.
-        now: the clock, ns.
+        stats: whether to print counters.
+        parent: text before the protocol if the command named no parent.
+        name_block: whether to name a shared block in each line.
+        now: the current time in ns.
     """
 
     stats: bool = False
@@ -59,7 +59,7 @@ class FilterView(NamedTuple):
 
 
 def show_filter(block: Block, view: FilterView, wanted: FilterFilter = ALL) -> list[str]:
-    """Return the lines for the filters of a block, of those that are wanted."""
+    """Return the lines for the selected filters of a block."""
     lines = []
     for tp in block.protos():
         if not wanted.takes(tp):

@@ -40,7 +40,7 @@ def action_lines(action: Action, now: int, stats: bool) -> Iterator[str]:
 
 
 class QdiscFilter(NamedTuple):
-    """Selects qdiscs: `root`, those of `clsact` and ingress, of a parent, or of a handle (default: all).
+    """Selects qdiscs: the `root`, clsact and ingress (`clsact`), or those with a parent or handle (default: all).
 
     With `invisible`, default children are selected too.
     """
@@ -61,7 +61,7 @@ class QdiscFilter(NamedTuple):
 
 
 class ClassFilter(NamedTuple):
-    """Selects classes: of `root`, of a qdisc (`parent`), or one (default: all)."""
+    """Selects classes: those of the `root`, those of a qdisc (`parent`), or a single one (default: all)."""
 
     root: bool = False
     parent: int = 0

@@ -1,6 +1,6 @@
 """The hash tables of the u32 classifier (net/sched/cls_u32.c, Linux 7.2).
 
-They hold the filters, what the filters compare, and the way from one table to another.
+They hold the filters, the comparisons of each filter, and the links from one table to another.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Key(NamedTuple):
     """One comparison: the big-endian word at `off` after the network header, under `mask`, is `value`.
 
-    With `nexthdr`, the offset counts from where the last "offset" of a link put the next header.
+    With `nexthdr`, the offset counts from the next header as the last link's "offset" placed it.
     """
 
     value: int
@@ -28,10 +28,10 @@ class Key(NamedTuple):
 
 
 class Offset(NamedTuple):
-    """The place of the next header.
+    """The position of the next header.
 
-    It is `plus` bytes, plus the 16 bits at `at` under `mask`, shifted right by `shift`, further on. With `eat`, all
-    further offsets count from there.
+    It is `plus` bytes further on, plus the 16 bits at `at` under `mask`, shifted right by `shift`. With `eat`, all
+    later offsets count from there.
     """
 
     plus: int = 0
@@ -45,7 +45,7 @@ class Offset(NamedTuple):
 class HashTable:
     """A table: filters by bucket.
 
-    `handle` is its number, 1 to 0xfff; `divisor` the number of buckets; `root` says that a classifier begins here.
+    `handle` is its number, 1 to 0xfff; `divisor` is the number of buckets; `root` is set if a classifier begins here.
     """
 
     handle: int
@@ -58,13 +58,15 @@ class Node(Filter):
     """A filter of a table.
 
     Attributes:
-        keys: all have to match.
-        mark: (value, mask) that skb->mark has to match.
-        link: the table to go on with, None if the filter decides.
-        offset, hashkey: how to get there: next header; (mask, offset) of the word that picks the bucket.
-        terminal: it decides: a class or actions were given when it was made.
-        skip_sw: it never matches here, where there is no hardware that could.
-        asked, hits, marked, key_hits: counters: packets that came, that matched, whose mark did, and of each key.
+        keys: comparisons that must all match.
+        mark: (value, mask) that skb->mark must match.
+        link: the table to search next, None if the filter decides.
+        offset, hashkey: how to search it: the position of the next header, and (mask, offset) of the word that selects
+            the bucket.
+        terminal: whether it decides, because it was created with a class or actions.
+        skip_sw: whether only hardware may match it; there is none here, so it never matches.
+        asked, hits, marked, key_hits: number of packets that it has seen, that matched, whose mark matched, and that
+            each key matched.
     """
 
     def __init__(self, handle: int, options: Mapping[str, Any], link: HashTable | None) -> None:

@@ -39,7 +39,7 @@ def _prefix_keys(off: int, bits: int) -> Callable[[str, tuple[int, int, int]], l
         if have != bits:
             raise UsageError(f"an IPv{4 if bits == 32 else 6} address is expected here")
         words = [(value >> shift & U32_MAX, mask >> shift & U32_MAX) for shift in range(bits - 32, -1, -32)]
-        # Of IPv6, words that do not count are left out.
+        # Words of an IPv6 address that the mask excludes are left out.
         return [Key(val, msk, off + 4 * n) for n, (val, msk) in enumerate(words) if msk or bits == 32]
     return keys
 

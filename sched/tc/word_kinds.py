@@ -228,7 +228,7 @@ def u32_offset(text: str) -> tuple[int, bool]:
 
 
 def burst(text: str) -> int:
-    """Return a size, which may be followed by / and the size of a cell (of a rate table that kernels no longer use)."""
+    """Return a size, which may be followed by / and a cell size (for rate tables, which kernels no longer use)."""
     size, slash, cell = text.partition("/")
     if slash and number(cell).bit_count() != 1:
         raise UsageError(f"{text!r}: the size of a cell is a power of two")
@@ -287,7 +287,7 @@ def mark(text: str) -> tuple[int, int | None]:
 
 
 def random_value(text: str) -> int:
-    """Return the number of packets from which one is chosen; 0 means 1."""
+    """Return the number of packets of which one is chosen; 0 means 1."""
     value = number(text)
     if value > 10000:
         raise UsageError(f"{text!r} is out of range, 0 to 10000")
