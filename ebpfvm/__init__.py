@@ -8,7 +8,7 @@ from ebpfvm._checkout import extend_search_path
 from ebpfvm._version import __version__ as __version__
 from ebpfvm.errors import EbpfvmError, Fault, LoadError, Rejected, UsageError
 
-# Offered too, but not among the fifteen names to learn first.
+# Also public, but not among the fifteen names to learn first.
 from ebpfvm.errors import InternalError as InternalError
 from ebpfvm.errors import LimitError as LimitError
 
@@ -26,7 +26,7 @@ extend_search_path(__path__)
 __all__ = ["EbpfvmError", "Fault", "Kernel", "Limits", "LoadError", "MapSpec", "Object", "Program",
            "Rejected", "UsageError", "Verdict", "load", "simulate", "test_run", "verify"]
 
-# The modules that define these names take a tenth of a second to import; `import ebpfvm` alone does not wait for them.
+# Importing the modules that define these names takes a tenth of a second, so `import ebpfvm` defers it.
 _LAZY = {"Kernel": "ebpfvm.kernel.emulated", "Limits": "ebpfvm.limits", "MapSpec": "ebpfvm.loader.object",
          "Object": "ebpfvm.loader.object", "Program": "ebpfvm.loader.object", "Verdict": "ebpfvm.verifier",
          "load": "ebpfvm.loader.open", "simulate": "ebpfvm.api", "test_run": "ebpfvm.testrun",

@@ -1,9 +1,8 @@
 """Find `ebpfvm.maps` and `ebpfvm.sched` in a checkout that has no symbolic links.
 
 The folders `maps/` and `sched/` stand beside `ebpfvm/`. An installed wheel holds them inside the package,
-and a checkout reaches them through the links `ebpfvm/maps` and `ebpfvm/sched`. Git on a system without
-symbolic links writes those links as small text files; then the folder that holds the checkout has to be
-searched as well.
+and a checkout reaches them through the links `ebpfvm/maps` and `ebpfvm/sched`. On a system without
+symbolic links, Git writes those links as small text files; then the checkout's root must be searched as well.
 """
 
 from __future__ import annotations

@@ -44,11 +44,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Kernel", "Object", "Program", "dialect_of", "load", "simulate", "verify"]
 
-HANDLE: Final = 0x80010000  # what `tc qdisc add` gives the first qdisc without a handle
+HANDLE: Final = 0x80010000  # the handle that `tc qdisc add` assigns to the first qdisc
 RFC_TYPES: Final = ("qdisc", "task_sched")  # program types that no Linux has
 
 
-# ---- judging ------------------------------------------------------------------------------------------------
+# ---- verification ------------------------------------------------------------------------------------------
 
 def dialect_of(program: Program, kernel: str | None = None, btf: Btf | arguments.Path | None = None) -> Dialect:
     """Return the dialect that gives a program its meaning.
@@ -207,7 +207,7 @@ def _run(simulation: Simulation, qdisc: Qdisc, asked: Scenario, finish: Callable
 
 
 class NamespaceOptions(TypedDict, total=False):
-    """The options of `open_namespace`; they mean what they mean in `ebpfvm.scenario.Scenario`."""
+    """The options of `open_namespace`; their meaning is that in `ebpfvm.scenario.Scenario`."""
 
     seed: int
     engine: str | None

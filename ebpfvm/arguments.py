@@ -23,8 +23,6 @@ def time(name: str, value: object, low: int = 0) -> int:
     """Return a time in ns; `value` is a number of ns, or text as `tc` writes it.
 
     The maximum is a century, so that sums fit into 63 bits.
-
-    The maximum is a century, so that sums fit into 63 bits.
     """
     return whole(name, _named(name, value, parse_time) if isinstance(value, str) else value, low, _MOST_NS)
 

@@ -1,7 +1,7 @@
 """The errno values of Linux (uapi/asm-generic/errno.h), as programs and callers of bpf(2) see them.
 
-They are the same on every host, which Python's `errno` is not: it has the numbers of the machine that it runs on. Only
-code that talks to that machine (files, its own bpf(2)) uses Python's.
+They are the same on every host, unlike Python's `errno`, which has the numbers of the host. Only code that deals with
+the host (files, its own bpf(2)) uses Python's.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ EOVERFLOW: Final = 75
 EOPNOTSUPP: Final = 95
 EAFNOSUPPORT: Final = 97
 ENETDOWN: Final = 100
-ENOTSUPP: Final = 524  # the kernel's own: user space's headers do not have it
+ENOTSUPP: Final = 524  # internal to the kernel; user space's headers do not define it
 
 NAMES: Final[dict[int, str]] = {value: name for name, value in list(globals().items()) if isinstance(value, int)}
 
@@ -61,7 +61,7 @@ _TEXTS: Final = {
 
 
 def name(number: int) -> str:
-    """Return the name of a positive errno; the number itself where it has none here.
+    """Return the name of a positive errno; the number itself if it has none here.
 
     >>> name(22), name(524), name(3999)
     ('EINVAL', 'ENOTSUPP', '3999')
@@ -70,7 +70,7 @@ def name(number: int) -> str:
 
 
 def describe(number: int) -> str:
-    """Return what `strerror` of Linux says about a positive errno.
+    """Return the text that strerror(3) returns on Linux for a positive errno.
 
     >>> describe(2), describe(524)
     ('No such file or directory', 'Unknown error 524')

@@ -28,11 +28,11 @@ class LoadError(EbpfvmError):
     """An object file or a capture cannot be read.
 
     Args:
-        message: what is wrong and, where it is known, what to do about it.
+        message: what is wrong and, if known, what to do about it.
         path: the file.
         section: the ELF section (or pcap block) that is malformed.
         offset: byte offset in `section`, or in the file if there is no section.
-        symbol: the symbol, map or type that is concerned.
+        symbol: the symbol, map or type concerned.
     """
 
     def __init__(self, message: str, *, path: str | None = None, section: str | None = None,
@@ -105,7 +105,7 @@ class LimitError(EbpfvmError):
     """Loading, verification or a run reached a limit of `ebpfvm.limits.Limits`.
 
     Args:
-        message: what reached which limit, and how to raise it.
+        message: what reached the limit, and how to raise it.
         name: the limit, a field of `Limits`.
         value: its value.
 

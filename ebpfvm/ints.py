@@ -1,7 +1,7 @@
 """Fixed-width integers: the kernel's limits (include/linux/limits.h), and Python integers seen as C numbers.
 
-Masks are limits too: `n & U32_MAX` are the low 32 bits of `n`. The scalar domain of the verifier has limits of its own
-(`ebpfvm.verifier.domain.width`), since tests run it at other widths.
+The limits also serve as masks: `n & U32_MAX` is the low 32 bits of `n`. The verifier's scalar domain has its own limits
+(`ebpfvm.verifier.domain.width`), because tests run it at other widths.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def signed(value: int, bits: int) -> int:
 
 
 def swap16(value: int) -> int:
-    """Return a 16-bit number with its bytes swapped: from network byte order to ours, or back.
+    """Return a 16-bit number with its bytes swapped: from network to host byte order, or back.
 
     >>> hex(swap16(0x0008))
     '0x800'

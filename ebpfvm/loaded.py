@@ -49,7 +49,7 @@ def open_engine(name: str | None = None) -> Engine:
 class Pins:
     """Maps that the objects of one run share, as if they were pinned in /sys/fs/bpf.
 
-    These are the maps whose definition says LIBBPF_PIN_BY_NAME, and those that the user names.
+    These are the maps defined with LIBBPF_PIN_BY_NAME, and those that the user names.
 
     Attributes:
         names: maps to share whatever their definitions say.
@@ -91,9 +91,8 @@ class Loaded:
         kernel: the kernel that holds them.
         engine: engine for verified programs; others run in the interpreter.
         pins: maps that are shared with other objects.
-        found: the object, needed for maps that initially hold some of its maps or programs.
-        judge: returns what the verifier found out about a program (its facts), None for an unverified one; may raise
-            Rejected.
+        found: the object, required for maps that initially hold some of its maps or programs.
+        judge: returns the verifier's facts about a program, None for an unverified one; may raise Rejected.
 
     Attributes:
         maps: name (or "#n" without one) -> map.
@@ -166,8 +165,8 @@ class Loaded:
         """Verify and load a program, and return it ready to run; an unverified one runs in the interpreter.
 
         Args:
-            facts: what the verifier found out about the program, None if it is unverified (default: verify it now).
-            asked: the caller wants to run it; False for a mere target of tail calls, which may never be reached.
+            facts: the verifier's facts about the program, None if it is unverified (default: verify it now).
+            asked: whether the caller wants to run it; False for a target of tail calls, which may never be reached.
 
         Raises:
             LoadError: it cannot be prepared for the kernel, one of its maps cannot be created, or it calls a function

@@ -1,4 +1,4 @@
-"""The maps of a test run: what they hold at first, and views of them."""
+"""The maps of a test run: their initial content, and views of them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Headers on the wire: sizes, Ethernet types and protocol numbers, under the kernel's names (include/uapi/linux).
 
 An Ethernet type is a number in host byte order here. `skb->protocol` and `skb->vlan_proto` hold network byte order in
-a little-endian number; the names that begin with `BE_` are for them.
+a little-endian number; the constants whose names begin with `BE_` have that form.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ IPPROTO_DSTOPTS: Final = 60
 IPPROTO_L2TP: Final = 115
 IPPROTO_SCTP: Final = 132
 
-# Headers of IPv6 that a protocol may follow, each 8 bytes and 8 for each unit of its second byte.
+# IPv6 extension headers; the length is 8 bytes plus 8 for each unit of the second byte.
 IPV6_EXTENSIONS: Final = (IPPROTO_HOPOPTS, IPPROTO_ROUTING, IPPROTO_DSTOPTS)
 
 # socket.h, if_packet.h

@@ -1,4 +1,4 @@
-"""Test runs for each kind of program: how packet and context are built, and what is returned of them afterwards.
+"""Test runs for each kind of program: how packet and context are built, and what is returned afterwards.
 
 The source is net/bpf/test_run.c (Linux 6.18 and 7.2). `ebpfvm.testrun` is the interface.
 """
@@ -38,17 +38,17 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.sock import Sock
     from ebpfvm.loader.object import Program
 
-LOOPBACK: Final = 1  # ifindex of the device that Linux takes for a test run
+LOOPBACK: Final = 1  # ifindex of the device that Linux uses for test runs
 HANDLE: Final = 0x80010000  # what `tc qdisc add` gives the first qdisc without a handle
 _XDP_LINEAR = 4096 - 256 - 320  # page, XDP_PACKET_HEADROOM, struct skb_shared_info
 _XDP_META = 256 - 40  # XDP_PACKET_HEADROOM without struct xdp_frame
-_SKB_LIMIT = 4096 - 64 - 320  # the same with NET_SKB_PAD; what Linux 6.18 takes at most
+_SKB_LIMIT = 4096 - 64 - 320  # the same with NET_SKB_PAD: the maximum on Linux 6.18
 _GSO_LEGACY_MAX_SIZE, _GSO_MAX_SEGS = 65536, 65535
 
 # Types that run on an skb -> do they see the Ethernet header?
 _SKB_TYPES: Final = {"sched_cls": True, "sched_act": True, "socket_filter": False, "cgroup_skb": False,
                      "lwt_in": False, "lwt_out": False, "lwt_xmit": False}
-# Fields of __sk_buff that Linux takes from ctx_in, and gives in ctx_out (convert___skb_to_skb and back).
+# Fields of __sk_buff that Linux reads from ctx_in and returns in ctx_out (convert___skb_to_skb and back).
 SKB_IN_OUT: Final = ("mark", "priority", "ingress_ifindex", "ifindex", "cb", "tstamp", "wire_len", "gso_segs",
                      "gso_size", "hwtstamp")
 XDP_OUT: Final = ("data", "data_end")
@@ -74,10 +74,10 @@ class Request:
     data: bytes
     ctx: dict[str, Any]
     repeat: int
-    raw_ctx: bool  # it came as bytes, which may name what cannot be set
+    raw_ctx: bool  # it was passed as bytes, which may set fields that cannot be set
     has_ctx: bool
     warnings: list[str] = field(default_factory=list)
-    raw: bytes = b""  # the context of types for which it is plain memory
+    raw: bytes = b""  # the context of types whose context is plain memory
 
     @property
     def layout(self) -> Layout:
@@ -212,7 +212,7 @@ def made_up_skb(kernel: Kernel, visible: bytes, frame: bytes) -> SkBuff:
     skb = SkBuff(kernel, frame, protocol=swap16(protocol), pkt_type=kind, ifindex=LOOPBACK,
                  dev=kernel.devices.get(LOOPBACK))
     skb.sk = _made_up_sock(kernel, frame).ptr
-    if len(visible) < len(frame):  # the Ethernet header stays in the room before the packet
+    if len(visible) < len(frame):  # the Ethernet header remains in the headroom
         skb.packet.start = skb.packet.meta = skb.packet.start + ETH_HLEN
         skb.len, skb.link_offset = len(visible), -ETH_HLEN
     return skb
@@ -271,7 +271,7 @@ def _set_fields(target: Any, ctx: Mapping[str, Any], layout: Layout) -> None:
 
 
 def _checked(name: str, value: Any, size: int, element: int) -> Any:
-    """Return a value in the form that the attribute has: a number in range, or a list for an array."""
+    """Return a value in the form of the attribute: a number in range, or a list for an array."""
     if element and element < size:
         if isinstance(value, bytes):
             value = [int.from_bytes(value[at:at + element], "little") for at in range(0, len(value), element)]
@@ -343,7 +343,7 @@ def _refused_xdp(ctx: Mapping[str, Any]) -> list[str]:
 # ---- on a queueing discipline's context ---------------------------------------------------------------------
 
 def _run_qdisc(request: Request, run: Runnable) -> tuple[int, bytes, dict[str, Any]]:
-    """Run a program of RFC v6 on its own, which no kernel offers; dequeue gets NULL, and the others get the packet."""
+    """Run a program of RFC v6 on its own, which no kernel can do; dequeue gets NULL, the others get the packet."""
     machine, ctx = request.kernel, request.ctx
     skb = made_up_skb(machine, request.data, request.data)
     own = {name: _checked(name, ctx.pop(name), request.layout.fields[name].size, 0)

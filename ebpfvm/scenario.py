@@ -1,7 +1,8 @@
 """The options of `ebpfvm.simulate` and `ebpfvm run`, declared once, and a run that is set up from them.
 
 Each field of `Scenario` declares an option: its default, its check, and how the command line spells it. The command
-line is built from these declarations, so this module must be cheap to import: what a check needs it imports itself.
+line is built from these declarations, so this module must be cheap to import: checks import
+what they need when they run.
 """
 
 from __future__ import annotations
@@ -105,8 +106,8 @@ class CommandOption(NamedTuple):
     """How the command line spells an option.
 
     Attributes:
-        group: of options in the help.
-        help: what it does.
+        group: its group of options in the help.
+        help: its description.
         more: further arguments of `ArgumentParser.add_argument`.
     """
 
@@ -116,7 +117,7 @@ class CommandOption(NamedTuple):
 
 
 def _option(check: Check, default: Any, group: str = "", help: str = "", **more: Any) -> Any:
-    """Declare an option; without a group it has no place on the command line."""
+    """Declare an option; without a group it is not on the command line."""
     command = CommandOption(group, help, more) if group else None
     return field(default=default, metadata={"check": check, "command": command})
 
@@ -143,11 +144,11 @@ class Scenario:
         priority: how skb->priority follows from the DSCP: "tos", "precedence", "dscp" or "none".
         tc: path of a script of `tc` and `ip` commands that configures the device eth0 and others before the run. The
             output of its `show` commands after the run is in `Result.shown`.
-        enqueue, dequeue: names of the programs, needed if the object holds several.
+        enqueue, dequeue: names of the programs, required if the object holds several.
         unverified: run the programs in the interpreter without verifying them.
         record: keep a record of each packet in `Result.packets`.
-        ingress: let the traffic arrive at eth0 from the network, instead of leaving through it; needs `tc`.
-        pin: names of maps that all objects of the run share, in addition to those that say LIBBPF_PIN_BY_NAME.
+        ingress: let the traffic arrive at eth0 from the network, instead of leaving through it; requires `tc`.
+        pin: names of maps that all objects of the run share, in addition to those defined with LIBBPF_PIN_BY_NAME.
         dump_maps: names of maps to read at the end (`Result.maps`), empty for all, None for none.
         prepare: function that is called with the `Scene` before the run starts.
         observer, progress: see `ebpfvm.sched.simulation.Simulation`.
@@ -227,7 +228,7 @@ class Scenario:
         """Return the scenario that the arguments of `ebpfvm.simulate` describe.
 
         Raises:
-            UsageError: there is no such option, or for the reasons that the class names.
+            UsageError: there is no such option; or as for the class.
         """
         checked.known("simulate", options, [item.name for item in fields(cls)])
         if isinstance(source, Scenario):
@@ -241,7 +242,7 @@ class Scenario:
 
     @staticmethod
     def commands() -> Iterator[tuple[str, object, CommandOption]]:
-        """Yield the options that the command line has: name, default, and how it is spelled."""
+        """Yield the name, default and spelling of each option of the command line."""
         for item in fields(Scenario):
             if item.metadata["command"] is not None:
                 yield item.name, item.default, item.metadata["command"]

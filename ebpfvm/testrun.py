@@ -1,7 +1,7 @@
 """Run one program on one packet, as BPF_PROG_TEST_RUN does (net/bpf/test_run.c, Linux 6.18 and 7.2).
 
-Where Linux refuses a request with EINVAL, ebpfvm warns (`TestRun.warnings`) and executes it nevertheless, as long as
-there is a sensible way to do so: any field of the context may be set. A packet that is too short is refused.
+If Linux would refuse a request with EINVAL, ebpfvm warns (`TestRun.warnings`) and executes it nevertheless if that
+makes sense: any field of the context may be set. A packet that is too short is refused.
 
 What a program sees:
 
@@ -80,7 +80,7 @@ class TestRun:
 
 
 class SessionOptions(TypedDict, total=False):
-    """The options of `Session`, which `test_run` has too; see there."""
+    """The options that `Session` and `test_run` share; see `test_run`."""
 
     engine: str
     kernel: str | None
@@ -156,7 +156,7 @@ class Session:
     Args:
         program, maps: as for `test_run`.
         options: `engine`, `kernel`, `btf`, `seed`, `source`, `clock`, `limits` and `unverified` as for `test_run`.
-        hooks: observer of every instruction (`ebpfvm.engine.Hooks`); needs the engine "interp".
+        hooks: observer of every instruction (`ebpfvm.engine.Hooks`); requires the engine "interp".
 
     Attributes:
         maps: the content of the maps, by index or name, as in `TestRun.maps`; use the `sys_*` methods of `map(NAME)` to
@@ -217,7 +217,7 @@ class Session:
             data, ctx, repeat: as for `test_run`.
 
         Raises:
-            UsageError: the packet is too short, or for the reasons that `test_run` names.
+            UsageError: the packet is too short; or as for `test_run`.
             Fault: the program did what would crash a kernel.
             LimitError: the program or a map reached a limit.
         """
@@ -256,7 +256,7 @@ class Session:
 
 
 class _Judge:
-    """What the engine needs to know about a program, and which programs may be targets of tail calls."""
+    """Provides an engine with facts about programs, and decides which may be targets of tail calls."""
 
     def __init__(self, program: Program, dialect: Dialect, limits: Limits, translates: bool, unverified: bool) -> None:
         self._limits = limits
@@ -275,7 +275,7 @@ class _Judge:
         return self._verdict.facts
 
     def other(self, program: Program) -> Any:
-        """Return the facts about a program that a map names; raise Rejected if a kernel would reject it."""
+        """Return the facts about a program that is in a map; raise Rejected if the kernel would reject it."""
         if program.name == self._program.name:
             return self.facts()
         if self._unverified:

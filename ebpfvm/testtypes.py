@@ -1,4 +1,4 @@
-"""Test runs of program types that get no packet in a context of its own; see `ebpfvm.testrun`."""
+"""Test runs of program types whose context is neither an skb nor an xdp_buff; see `ebpfvm.testrun`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FAMILIES: Final = {2: "ip6", 10: "ip4"}  # AF_INET, AF_INET6: which addresses r
 
 
 class RunRequest(Protocol):
-    """A test run, as far as these need to know; see `ebpfvm.runners.Request`."""
+    """The part of a test run that these functions use; see `ebpfvm.runners.Request`."""
 
     kernel: Kernel
     kind: ProgType

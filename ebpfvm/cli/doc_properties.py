@@ -1,4 +1,4 @@
-"""Generate the page that lists the properties that the verifier demands, and the text about a single one."""
+"""Generate the page of properties that the verifier enforces, and the text about a single one."""
 
 from __future__ import annotations
 

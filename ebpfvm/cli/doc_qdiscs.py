@@ -1,4 +1,4 @@
-"""The page of qdisc kinds and their options, from what the kinds declare."""
+"""Generate the page of qdisc kinds and their options from their declarations."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What the `--help` texts of all commands share: their layout, the examples, and wording that recurs.
 
-Each help ends with two or three examples. They can be run from a checkout as they stand; a test runs them.
+Each help ends with two or three examples. They can be run unchanged from a checkout; a test runs them.
 """
 
 from __future__ import annotations

@@ -25,11 +25,11 @@ USAGE: Final = 2
 UNREADABLE: Final = 3
 FAULT: Final = 4
 LIMIT: Final = 5
-BROKEN: Final = 70  # EX_SOFTWARE: our own bug
+BROKEN: Final = 70  # EX_SOFTWARE: a bug in ebpfvm
 INTERRUPTED: Final = 130
 PIPE: Final = 141  # as a shell reports a process that SIGPIPE ended
 
-# Errors of a disk, as opposed to errors of a program's maps.
+# Errors of files, as opposed to those of a program's maps.
 UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 _CODES: Final[tuple[tuple[type[EbpfvmError], str, int], ...]] = (
@@ -89,7 +89,7 @@ def paint(text: str, colour: str, stream: TextIO) -> str:
 
 
 def width() -> int:
-    """Return the number of columns to fill: COLUMNS, or the terminal's; without either, nothing needs to be cut."""
+    """Return the width of the output: COLUMNS, or the terminal's; without either, it is unlimited."""
     return max(40, shutil.get_terminal_size((1000, 24)).columns)
 
 
@@ -99,7 +99,7 @@ def clean(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print a message for people on standard error."""
+    """Print a message on standard error."""
     _tell(clean(text) + "\n")
 
 
@@ -109,7 +109,7 @@ def put(text: str) -> None:
 
 
 def put_json(data: Mapping[str, Any]) -> None:
-    """Print a result for programs, one JSON object, on standard output."""
+    """Print a result as one JSON object on standard output."""
     print(json.dumps(data, separators=(",", ":"), default=_plain))
 
 

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     parser = _parser()
     options = parser.parse_intermixed_args(args.rest)
-    args.json = options.json  # so that errors come as JSON too
+    args.json = options.json  # so that errors are JSON as well
     _read_words(options)
     source, program = _program(options)
     program = _prepared(program, options)
@@ -196,7 +196,7 @@ def _run(source: Object | None, program: Program, options: argparse.Namespace) -
 
 
 def _times(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the clock and the waiting time in ns, as far as they are given."""
+    """Return the clock and the waiting time in ns, if they are given."""
     from ebpfvm.sched.units import parse_time
     given = {"clock": options.clock, "wait": options.wait}
     return {name: parse_time(text) for name, text in given.items() if text is not None}

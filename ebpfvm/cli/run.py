@@ -91,7 +91,7 @@ def _print(args: argparse.Namespace, result: Result) -> None:
         output.put_json(result.as_dict())
     else:
         output.put(result.text(output.width()))
-    sys.stdout.flush()  # what is said on stderr comes after it
+    sys.stdout.flush()  # messages on stderr follow it
 
 
 def execute(args: argparse.Namespace, interrupts: Interrupts | None = None) -> Result:

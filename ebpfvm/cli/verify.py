@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _judge(program: Program, kernel: str | None, btf: Btf | None, args: argparse.Namespace, alone: bool) -> Verdict:
-    """Return the verdict; a program that cannot be verified does not keep the others from being verified."""
+    """Return the verdict; if the program cannot be verified, report that, so that the others are still verified."""
     from ebpfvm.api import verify
     try:
         needs_type(program)

@@ -1,4 +1,4 @@
-"""What each kernel offers, under which numbers, and by which rules: the composition root.
+"""The composition root: what each kernel offers, under which numbers, and which rules it follows.
 
 Helpers, kfuncs and map types are declared where they are implemented (`ebpfvm.funcs`, `ebpfvm.maps`). This package only
 has lists, ids and differences:

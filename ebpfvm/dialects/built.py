@@ -10,7 +10,7 @@ from ebpfvm.dialects.declared import declared
 from ebpfvm.errors import InternalError
 from ebpfvm.maps.base import BpfMap
 
-# What a program does to a map through a helper, by the method of its class that does it.
+# The operation that a helper performs on a map, by the method of the map's class that implements it.
 _OPERATIONS: Final = {f"bpf_map_{name}_elem": name for name in ("update", "delete", "push", "pop", "peek")} | {
     "bpf_map_lookup_percpu_elem": "lookup_percpu"}
 

@@ -1,7 +1,7 @@
 """Check the lists of a kernel against each other, once, when `ebpfvm.dialects` is imported.
 
-Each declaration has been checked on its own before (`ebpfvm.contract`). This module checks pairs: a number and its
-function, a map type and the helpers that take it, a program type and what it may call.
+Each declaration has already been checked on its own (`ebpfvm.contract`). This module checks pairs: a number and its
+function, a map type and the helpers that accept it, a program type and the functions that it may call.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Declared(NamedTuple):
 
 
 def check(dialects: Iterable[Dialect], declared: Declared) -> None:
-    """Raise InternalError if the lists contradict each other, or none of them has something that is declared."""
+    """Raise InternalError if the lists contradict each other, or a declaration is in none of them."""
     kernels = tuple(dialects)
     _used("helper", declared.helpers, (item.name for kernel in kernels for item in kernel.helpers.values()),
           "it has no number: put its name into ebpfvm/dialects/helpers.py")
@@ -55,7 +55,7 @@ def check(dialects: Iterable[Dialect], declared: Declared) -> None:
 
 
 def _differences(version: str, offers: Offers, declared: Declared) -> None:
-    """Raise InternalError if what a version offers apart from the others names what nobody declares."""
+    """Raise InternalError if the differences of a version name something that is not declared."""
     for name in sorted((offers.lacks | offers.without_code) - declared.kfuncs):
         raise InternalError(f"{version} names kfunc {name}, and no file in ebpfvm/funcs declares it")
     for name in sorted({*offers.helper_args, *offers.helper_results} - declared.helpers):
@@ -82,7 +82,7 @@ def _maps(kernel: Dialect, helpers: Mapping[str, Helper]) -> None:
 
 
 def _callable(kernel: Dialect, kind: ProgType, helpers: Mapping[str, Helper]) -> None:
-    """Check the names of what a program type may call."""
+    """Check the names of the functions that a program type may call."""
     listed = kind.helpers.union(*kind.attach_helpers.values(), kind.variants)
     for name in sorted(listed - set(helpers)):
         raise InternalError(f"program type {kind.name} may call {name}, which is no helper of {kernel.name}")

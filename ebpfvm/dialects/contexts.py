@@ -84,7 +84,7 @@ def sk_buff(*, hidden: str, writable: str, cap_bpf: str = "") -> tuple[CtxField,
     """Return `struct __sk_buff` without the fields `hidden`; those in `writable` may be written.
 
     Args:
-        hidden, writable, cap_bpf: names, separated by blanks; those in `cap_bpf` need CAP_BPF.
+        hidden, writable, cap_bpf: names, separated by spaces; those in `cap_bpf` require CAP_BPF.
     """
     hide, write, cap = set(hidden.split()), set(writable.split()), set(cap_bpf.split())
     return tuple(replace(item, write=item.name in write, cap="bpf" if item.name in cap else "")
@@ -114,10 +114,10 @@ SCH_BPF_CTX: Final = (
     CtxField("classid", 8, 4, write=True, narrow=False),
     CtxField("delay", 16, 8, write=True, narrow=False),
 )
-# In dequeue `skb` is NULL on entry and takes the packet that the program hands over.
+# In dequeue, `skb` is NULL on entry, and the program stores the packet that it returns there.
 SCH_BPF_DEQUEUE: Final = (replace(_SCH_SKB, write=True),)
 
-# -- sched_task_ctx: not of any patch, for the RFC's seventh use (ebpfvm.sched.cpu) --------------------------------
+# -- sched_task_ctx: in no patch, for the RFC's seventh use (ebpfvm.sched.cpu) -------------------------------------
 
 SCHED_TASK_CTX_SIZE: Final = 24
 SCHED_TASK_CTX: Final = (
@@ -152,7 +152,7 @@ def _closed(fields: Iterable[CtxField]) -> tuple[CtxField, ...]:
     return tuple(replace(item, read=False, write=False) for item in fields)
 
 
-BPF_SOCK: Final = _kept("bpf_sock", (  # as BPF_CGROUP_INET_SOCK_CREATE, the default, sees it
+BPF_SOCK: Final = _kept("bpf_sock", (  # the fields for BPF_CGROUP_INET_SOCK_CREATE, the default
     _SOCK_OPTIONS[0], *_from_start("family type protocol", 4), *_SOCK_OPTIONS[1:], *_closed(_SOCK_SRC),
     CtxField("dst_port", 48, 2, read_sizes=frozenset({1, 2, 4})),
     CtxField("dst_ip4", 52, 4), CtxField("dst_ip6", 56, 16, 4), *_from_start("state rx_queue_mapping", 72),
@@ -238,7 +238,7 @@ SOCKOPT_GET: Final = tuple(replace(item, write=True) for item in _exact("optlen 
 PT_REGS: Final = (CtxField("regs", 0, 168, 8, read_sizes=ANY, write_sizes=ANY),)
 PERF_EVENT: Final = (CtxField("regs", 0, 168, 8, narrow=False), CtxField("sample_period", 168, 8, read_sizes=ANY),
                      CtxField("addr", 176, 8, read_sizes=ANY))
-# What a tracepoint hands over is known only when a program is attached to one (PERF_MAX_TRACE_SIZE bytes at most).
+# The size of a tracepoint's data is known only on attachment (PERF_MAX_TRACE_SIZE bytes at most).
 TRACEPOINT: Final = (CtxField("fields", 8, 8184, read_sizes=ANY),)
 RAW_TRACEPOINT: Final = (CtxField("args", 0, 96, 8, read_sizes=ANY),)
 RAW_TRACEPOINT_WRITABLE: Final = (CtxField("buffer", 0, 1, read_sizes=frozenset({8}), access="tp_buffer"),

@@ -22,7 +22,8 @@ def declared(package: ModuleType, kind: type[_T], *, variants: bool = False) -> 
 
     Args:
         kind: the class of the declarations.
-        variants: whether some have the name of another, followed by two underscores and a word; those do not count.
+        variants: whether declarations may be named after another one, with two underscores and a word appended; such
+            variants are left out.
 
     Raises:
         InternalError: at import, if two declarations have the same name.

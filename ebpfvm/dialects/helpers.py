@@ -84,7 +84,7 @@ def _as_offered(item: Helper, offers: Offers) -> Helper:
 
 # -- bpf_base_func_proto: what every type may call -----------------------------------------------------------------
 
-# As of Linux 6.1, which the RFC was made for.
+# The base set of Linux 6.1, for which the RFC was written.
 BASE_6_1: Final = bpf_names("""
     map_lookup_elem map_update_elem map_delete_elem map_push_elem map_pop_elem map_peek_elem map_lookup_percpu_elem
     get_prandom_u32 get_smp_processor_id get_numa_node_id tail_call ktime_get_ns ktime_get_boot_ns ktime_get_tai_ns
@@ -95,7 +95,7 @@ BASE_6_1: Final = bpf_names("""
     trace_printk get_current_task get_current_task_btf probe_read_user probe_read_kernel probe_read_user_str
     probe_read_kernel_str snprintf_btf snprintf task_pt_regs trace_vprintk
 """)
-# Since Linux 6.17 (and partly earlier) what was for tracing and cgroup programs is for all.
+# Since Linux 6.17 (some since earlier versions), helpers that only tracing and cgroup programs had are for all.
 BASE: Final = BASE_6_1 | bpf_names("""
     strtol strtoul get_current_pid_tgid get_ns_current_pid_tgid get_current_uid_gid get_cgroup_classid
     get_current_cgroup_id get_current_ancestor_cgroup_id current_task_under_cgroup cgrp_storage_get
@@ -172,8 +172,8 @@ _SK_REUSEPORT = bpf_names("sk_select_reuseport skb_load_bytes skb_load_bytes_rel
                        "ktime_get_coarse_ns")
 _SK_LOOKUP_TYPE = _SK_BASE | bpf_names("perf_event_output sk_assign sk_release")
 
-# What every program for tracing may call (bpf_tracing_func_proto), but for bpf_override_return, which needs a kernel
-# that is configured for it.
+# What every tracing program may call (bpf_tracing_func_proto), except bpf_override_return, which needs a kernel that is
+# configured for it.
 _TRACING = bpf_names("probe_read probe_read_str get_func_ip get_attach_cookie get_stackid get_stack perf_event_output")
 _BTF_TRACING = _TRACING - bpf_names("get_attach_cookie") | _SK_BASE - bpf_names("ktime_get_coarse_ns") | bpf_names("""
     skb_output xdp_output d_path sock_from_file get_socket_cookie sk_storage_get sk_storage_delete xdp_get_buff_len
@@ -199,14 +199,14 @@ BY_TYPE: Final = {
                                                                                 "read_branch_records"),
     "raw_tracepoint": _TRACING, "raw_tracepoint_writable": _TRACING, "tracing": _BTF_TRACING,
     "syscall": _BTF_TRACING | bpf_names("sys_bpf btf_find_by_name_kind sys_close kallsyms_lookup_name"),
-    # Only what every program may call; and those whose rules are not modelled.
+    # Types that may call only what every program may call, and types whose rules are not modelled.
     **dict.fromkeys(("unspec", "netfilter", "lirc_mode2", "struct_ops", "ext", "lsm"), frozenset()),
 }
 
 _ADDR_WITH_RESULT = [*(f"{hook}{version}" for hook in ("bind", "connect", "sendmsg") for version in "46"),
                      "connect_unix", "sendmsg_unix"]
 _ADDR_WITHOUT = [f"{hook}{version}" for hook in ("recvmsg", "getpeername", "getsockname") for version in "46"]
-# Helpers that only some hooks of a type offer: by what the section name says, or the expected attach type.
+# Helpers that only some hooks of a type offer, by the hook in the section name or by the expected attach type.
 BY_HOOK: Final[dict[str, dict[str, frozenset[str]]]] = {
     "cgroup_device": dict.fromkeys(("dev", "cgroup_device"), _RETVAL),
     "cgroup_sysctl": dict.fromkeys(("sysctl", "cgroup_sysctl"), _RETVAL),
@@ -221,14 +221,14 @@ BY_HOOK: Final[dict[str, dict[str, frozenset[str]]]] = {
 
 
 def hook_helpers_of(name: str, offers: Offers) -> dict[str, frozenset[str]]:
-    """Return what the hooks of a program type may call beyond what the type may."""
+    """Return the helpers that hooks of a program type may call in addition to those of the type."""
     hooks = {**BY_HOOK.get(name, {}), **offers.more_hook_helpers.get(name, {})}
     prefix = "" if name == "tracing" else "cgroup/"
     return {key: names for hook, names in hooks.items() for key in ({hook, prefix + hook} if hook else {hook})}
 
 
 def helpers_of(name: str, offers: Offers, base: frozenset[str] = BASE) -> frozenset[str]:
-    """Return the names of the helpers that a program type may call; `base` is what every type may."""
+    """Return the names of the helpers that a program type may call; `base` has those of every type."""
     return base | BY_TYPE[name] | offers.more_helpers.get(name, frozenset())
 
 
@@ -237,7 +237,7 @@ _WITH_PACKET = frozenset({"sched_cls", "sched_act", "lwt_in", "lwt_out", "lwt_xm
 
 
 def variants_of(name: str) -> dict[str, Helper]:
-    """Return the helpers that have another contract for this type than for most."""
+    """Return the helpers whose contract for this type differs from the usual one."""
     variants = {} if name in _WITH_PACKET else dict(_CURR)
     if name in ("tracing", "syscall", "sk_reuseport"):
         variants["bpf_get_socket_cookie"] = skb_meta.bpf_get_socket_cookie__sock

@@ -1,4 +1,4 @@
-"""The configuration that programs can read with `__kconfig`: that of a common kernel for amd64.
+"""The configuration that programs can read with `__kconfig`: that of a typical amd64 kernel.
 
 libbpf itself provides the names that begin with LINUX_ (bpf_object__resolve_externs, tools/lib/bpf/libbpf.c, Linux
 7.2). The others come from the kernel's configuration file; the table has those that networking programs read. An

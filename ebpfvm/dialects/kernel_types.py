@@ -12,12 +12,13 @@ t:name          "t" and the type that this typedef stands for
 A type is one of `INTS` (mostly a size in bytes, "-" before it: signed), `e` and a size (enum; followed by `~` and its
 name), `=struct` (embedded), `*struct` (pointer; `*` alone to void or a struct without a name, `*|u` to a union,
 `*(type)` to another type, `*@rcu@s` with a type tag), `f` (function), each followed by `[n]` for arrays and by `bN` for
-a bit field. A struct without members is one whose members are not in the table. Parts without a name of their own are
-named after what contains them, with a dot.
+a bit field. A struct without members is one whose members are not in the table. Anonymous members are
+named after the type that contains them, with a dot.
 
 `kernel_names.txt` has the names of all structs ("s"), unions ("u"), enums ("e"), typedefs ("t") and per-CPU variables
-("v") of 7.2; `kernel_names_6_18.txt` has those that 6.18 has in addition ("+s") or lacks ("-s"). So a type that no such
-kernel has can be distinguished from one that the table lacks. `scripts/kernel_types.py` writes all four files.
+("v") of 7.2; `kernel_names_6_18.txt` has those that 6.18 has in addition ("+s") or lacks ("-s"). So a type that
+these kernels do not have can be distinguished from one that the table lacks. `scripts/kernel_types.py` writes all four
+files.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def _names(name: str) -> dict[str, set[str]]:
 
 
 class _Table:
-    """Convert rows of the table to types: the structs first, then what their members need."""
+    """Convert rows of the table to types: the structs first, then the types of their members."""
 
     def __init__(self, rows: dict[str, str]) -> None:
         self.rows = rows

@@ -65,7 +65,7 @@ COMMON: Final = frozenset({"__bpf_trap"}) | bpf_names("""
 
 
 def _check_sets() -> None:
-    """Raise InternalError if a set names what is not declared, or something that is declared is in no set."""
+    """Raise InternalError if a set names an undeclared kfunc, or a declared kfunc is in no set."""
     listed = COMMON | _HOOKS
     for name in sorted(listed - set(_MAINLINE)):
         raise InternalError(f"kfunc {name} may be called, and no file in ebpfvm/funcs declares it")
@@ -88,7 +88,7 @@ BY_TYPE: Final = {
                      "cgroup_sysctl", "sock_ops"), _CGROUP),
     **dict.fromkeys(("tracing", "lsm", "tracepoint", "perf_event"), _GENERIC | _SKB), "syscall": _GENERIC,
     "struct_ops": _GENERIC | _SKB | _QDISC,
-    # Only what every program may call; and those whose rules are not modelled.
+    # Types that may call only what every program may call, and types whose rules are not modelled.
     **dict.fromkeys(("unspec", "kprobe", "raw_tracepoint", "raw_tracepoint_writable", "flow_dissector", "sk_lookup",
                      "sk_msg", "sk_reuseport", "lirc_mode2", "ext"), frozenset()),
 }

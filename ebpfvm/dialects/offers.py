@@ -1,7 +1,7 @@
-"""What each version of Linux offers in contrast to the others: helpers, kfuncs, contexts and types.
+"""How the versions of Linux differ in what they offer: helpers, kfuncs, contexts and types.
 
-`ebpfvm.contract.rules` describes how its verifier behaves. The two tables must name the same versions, and the files of
-types must exist; otherwise importing this module fails. CONTRIBUTING.md says how to add a version.
+`ebpfvm.contract.rules` describes how their verifiers behave. The two tables must name the same versions, and the files
+of types must exist; otherwise importing this module fails. CONTRIBUTING.md says how to add a version.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class Offers:
     """What one version offers.
 
     Attributes:
-        types: end of the names of the files that say how its types differ from the base's: "_6_18", "" for the base.
-        lacks: kernel functions of those that are modelled which this version does not have.
-        without_code: kernel functions that its types name and that cannot be called.
-        unmodelled: kernel functions that it has and that are not modelled.
+        types: suffix of the names of the files with the types that differ from the base: "_6_18", "" for the base.
+        lacks: modelled kernel functions that this version does not have.
+        without_code: kernel functions that its types name but that cannot be called.
+        unmodelled: kernel functions that it has but that are not modelled.
         kfuncs_as: program type -> the type whose kernel functions it may call.
-        arena_kfuncs_sleep: the kernel functions of arenas may sleep.
-        helper_args: helper -> position -> argument, where its contract differs from its declaration.
+        arena_kfuncs_sleep: whether the kernel functions of arenas may sleep.
+        helper_args: helper -> position -> argument, where the contract differs from the declaration.
         helper_results: helper -> result, likewise.
         more_helpers: program type -> helpers that only this version offers it.
         more_hook_helpers: program type -> hook -> helpers that only this version offers there; the hook "" is a program
@@ -62,7 +62,7 @@ _SOCKOPT: Final = bpf_names("setsockopt getsockopt")
 
 LINUX_7_2: Final = Offers(
     types="",
-    # Their places are taken by functions with arguments that the kernel adds.
+    # Functions with hidden arguments, which the kernel adds, replace them.
     without_code=bpf_names("wq_set_callback_impl task_work_schedule_signal_impl task_work_schedule_resume_impl "
                            "stream_vprintk_impl"),
     unmodelled=IN_BOTH | ONLY_7_2,
@@ -76,7 +76,7 @@ LINUX_7_2: Final = Offers(
                                 "tracing", "syscall"), bpf_names("probe_write_user")),
     more_hook_helpers={"cgroup_sock": dict.fromkeys(("", "sock", "sock_create"), _SOCKOPT),
                        "tracing": {"trace_raw_tp": bpf_names("get_attach_cookie get_func_arg get_func_arg_cnt")}},
-    # Contexts that the kernel does not convert; a syscall program's is plain memory.
+    # Contexts that the kernel does not convert; that of a syscall program is plain memory.
     ctx_offsets={"kprobe": "fixed", "tracepoint": "fixed", "raw_tracepoint": "fixed", "syscall": "any"},
     writes_context=frozenset({"kprobe"}))
 
@@ -91,7 +91,7 @@ LINUX_6_18: Final = Offers(
     arena_kfuncs_sleep=True,
     helper_args={},
     helper_results={},
-    more_helpers={"lwt_seg6local": bpf_names("skb_pull_data")},  # as compared, it barred bpf_probe_write_user
+    more_helpers={"lwt_seg6local": bpf_names("skb_pull_data")},  # the compared one forbade bpf_probe_write_user
     more_hook_helpers={"cgroup_sock_addr": dict.fromkeys(("getpeername_unix", "getsockname_unix"), _SOCKOPT)},
     ctx_offsets={},
     writes_context=frozenset())
@@ -103,7 +103,7 @@ def check(offers: Mapping[tuple[int, int], Offers], described: Iterable[tuple[in
     """Check that the same versions have rules and offers, and that their files exist.
 
     Raises:
-        InternalError: something is missing.
+        InternalError: a version or a file is missing.
     """
     for version in set(described) ^ set(offers):
         known, lacking = ("contract/rules.py (DESCRIBED)", "dialects/offers.py (OFFERS)")

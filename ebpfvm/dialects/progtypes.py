@@ -1,7 +1,7 @@
 """Program types by their numbers (uapi/linux/bpf.h, include/linux/bpf_types.h, Linux 7.2).
 
-Beyond the contexts, they say which programs read and write packets directly (may_access_direct_pkt_data), which have
-LD_ABS (may_access_skb), and what a program may return (check_return_code; all in kernel/bpf/verifier.c).
+Besides the context, a type determines whether programs access packets directly (may_access_direct_pkt_data), whether
+they may use LD_ABS (may_access_skb), and what they may return (check_return_code; all in kernel/bpf/verifier.c).
 """
 
 from __future__ import annotations
@@ -111,10 +111,10 @@ PROG_TYPES: Final = dict(enumerate(_LIST))
 
 
 def check(types: Collection[ProgType], sections: Collection[str]) -> None:
-    """Check that program types are whole, and that no table names a type or a helper that does not exist.
+    """Check that program types are complete, and that no table names a type or a helper that does not exist.
 
     Args:
-        sections: program types that a section's name can say.
+        sections: program types that section names can denote.
 
     Raises:
         InternalError: something is missing or misspelled.
@@ -137,7 +137,7 @@ def check(types: Collection[ProgType], sections: Collection[str]) -> None:
 
 
 def _tables() -> dict[str, Collection[str]]:
-    """Return the tables by program type, by what they are called."""
+    """Return the tables that are keyed by program type, by their names."""
     tables: dict[str, Collection[str]] = {
         "BY_TYPE of ebpfvm/dialects/helpers.py": helpers.BY_TYPE,
         "BY_HOOK of ebpfvm/dialects/helpers.py": helpers.BY_HOOK,

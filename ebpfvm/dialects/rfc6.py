@@ -1,14 +1,15 @@
 """The RFC v6 "eBPF based Qdisc" (bpf-next, 5 October 2022): its documented ABI with repairs.
 
-Four of its numbers mean something else in mainline: map types 32 and 33, program type 32, helper 210. The rest is
-what Linux 6.1 had, with the verifier's rules and messages of 7.2. Decisions taken where the patches were silent or
+Four of its numbers mean something else in mainline: map types 32 and 33, program type 32, helper 210. Everything else
+is as in Linux 6.1, with the verifier's rules and messages of 7.2. Decisions taken where the patches were silent or
 could not work (the numbers are those of the guide):
 
 ====  ==================================================================================================
 D1    R1 is `struct sch_bpf_ctx`; `ctx->skb` is a packet that tc's helpers take as their context
 D2    enqueue and dequeue are told apart by the section name
-D3    in dequeue `ctx->skb` may be written with NULL or a packet that the program owns, which gives it away
-D12   bpf_map_pop_elem takes an rbtree; what the element's kptrs own is freed
+D3    in dequeue `ctx->skb` may be written with NULL or a packet that the program owns; the write transfers
+      ownership
+D12   bpf_map_pop_elem accepts an rbtree; the objects that the element's kptrs own are freed
 D13   values of an rbtree may hold kptrs; "kptr_ref" and "kptr" both tag a referenced one
 ====  ==================================================================================================
 
@@ -42,7 +43,7 @@ BPF_MAP_TYPE_RBTREE_OF_MAPS: Final = 33
 BPF_FUNC_SKB_TC_CLASSIFY: Final = 210
 PROG_TYPE_TASK_SCHED: Final = 0x7A5C  # ebpfvm's own
 
-# libbpf of that time tagged a referenced kptr "kptr_ref"; today's macros say "kptr". Both are taken (decision D13).
+# libbpf of that time tagged a referenced kptr "kptr_ref"; today's macros use "kptr". Both are accepted (decision D13).
 
 _RBTREES: Final = {BPF_MAP_TYPE_RBTREE: map_type("rbtree"), BPF_MAP_TYPE_RBTREE_OF_MAPS: map_type("rbtree_of_maps")}
 

@@ -12,7 +12,7 @@ from typing import Final
 from ebpfvm.btf.types import Kind
 from ebpfvm.dialects.kernel_types import kernel_names
 
-# Structs with a destructor (register_btf_id_dtor_kfuncs): only these may a map own. nf_conn's comes with its module.
+# Structs with a destructor (register_btf_id_dtor_kfuncs); a map can own only these. nf_conn's comes with its module.
 DESTRUCTORS: Final = frozenset({"bpf_cpumask", "bpf_crypto_ctx", "cgroup", "nf_conn", "sk_buff", "task_struct"})
 
 

@@ -1,6 +1,6 @@
 """Critical sections: RCU, preemption, interrupts, resilient locks (kernel/bpf/{helpers,rqspinlock}.c, Linux 7.2).
 
-One program runs at a time, so these have no effect at run time; the verifier enforces what they allow and forbid.
+One program runs at a time, so these have no effect at run time; the verifier enforces their rules.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ _CIPHER = ("struct bpf_crypto_ctx *ctx, const struct bpf_dynptr *src, const stru
            "const struct bpf_dynptr *siv__nullable")
 _DYNPTR_READ = "struct bpf_dynptr *dptr, u32 off, u32 size, const void *unsafe_ptr__ign"
 
-# What a compiler calls where a program has gone wrong: a verifier refuses every path that comes there.
+# A call that compilers insert at undefined behaviour; the verifier rejects every path that reaches it.
 @kfunc("void __bpf_trap(void)", role="trap")
 def __bpf_trap(env: CallEnv) -> int:
     """Mark a place where the compiler found that the program uses an uninitialised value."""

@@ -34,7 +34,7 @@ def bpf_loop(env: CallEnv, nr_loops: Anything, callback_fn: Func, callback_ctx: 
     return nr_loops
 
 
-# A tail call ends the program that makes it, so the engines themselves carry it out. In a function, its caller goes on
-# when the called program has ended, which may have moved the packet.
+# A tail call ends the program that makes it, so the engines themselves carry it out. If a function makes it,
+# the function's caller continues when the called program has ended, which may have moved the packet.
 bpf_tail_call = contract_only("bpf_tail_call", Ctx, MapPtr, Anything, ret=Void, changes_packet=True, in_engine=True,
                               role="tail_call")

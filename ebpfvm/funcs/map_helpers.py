@@ -108,7 +108,7 @@ def bpf_for_each_map_elem(env: CallEnv, map: MapPtr, callback_fn: Func, callback
 
     call, address, regions = env.function(callback_fn), map.region.base, env.memory.regions
     copy = map.spare_key or env.memory.add("map_key", bytearray(map.key_size), name="map key", writable=False)
-    map.spare_key = None  # a walk within the walk needs one of its own
+    map.spare_key = None  # a nested walk needs a region of its own
     regions[copy.id] = copy
     copied, where = copy.data, copy.base
 
@@ -119,6 +119,6 @@ def bpf_for_each_map_elem(env: CallEnv, map: MapPtr, callback_fn: Func, callback
     try:
         visited: int = map.for_each(visit)
     finally:
-        del regions[copy.id]  # a key's address is worth nothing after the walk
+        del regions[copy.id]  # the key's address is invalid after the walk
         map.spare_key = copy
     return visited

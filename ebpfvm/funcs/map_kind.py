@@ -11,7 +11,7 @@ def taken_by(map: Any, helper: str) -> Any:
     """Return the map.
 
     Raises:
-        Fault: its type does not say that the helper takes it (`MapType.funcs`).
+        Fault: the helper does not accept maps of its type (`MapType.funcs`).
     """
     if helper not in map.type.funcs:
         raise Fault("memory", f"map '{map.name}' is a {map.type.name}, which {helper} does not take")

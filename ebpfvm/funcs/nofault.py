@@ -55,7 +55,7 @@ def clear(memory: Memory, address: int, size: int) -> None:
     """Set `size` bytes to zero.
 
     Raises:
-        Fault: they are not all in one memory; nothing is allocated for a number that only a program claims.
+        Fault: they are not all in one region, so that a program's claim of a huge size allocates nothing.
     """
     if not size:
         return

@@ -27,8 +27,7 @@ def render(memory: Memory, fmt: bytes, args: list[int]) -> bytes | int:
 
     Returns:
         The text, -EINVAL for a format that is not allowed or too few arguments, -ENOSPC if the arguments need more than
-            the
-        kernel's 512 bytes.
+        the kernel's 512 bytes.
     """
     parts = conversions(fmt)
     if parts is None:

@@ -1,6 +1,6 @@
 """Redirection, routes and MTU (net/core/filter.c, Linux 7.2).
 
-What needs a network around it is asked of `Kernel.net`, which the scheduler fills in.
+Whatever needs a network is requested from `Kernel.net`, which the scheduler provides.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def bpf_redirect_map(env: CallEnv, map: MapPtr, key: Anything, flags: Anything) 
     to each entry, with BPF_F_EXCLUDE_INGRESS except to the device that it came from. Return XDP_ABORTED for other
     flags.
     """
-    devices = hasattr(taken_by(map, "bpf_redirect_map"), "targets")  # others have no list for a broadcast
+    devices = hasattr(taken_by(map, "bpf_redirect_map"), "targets")  # other types do not support broadcasts
     if flags & ~(_ACTIONS | (BPF_F_BROADCAST | BPF_F_EXCLUDE_INGRESS if devices else 0)):
         return XDP_ABORTED
     index = key & U32_MAX

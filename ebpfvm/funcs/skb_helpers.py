@@ -19,7 +19,7 @@ _HDR_START_NET: Final = 1
 
 
 def _fill(env: CallEnv, to: int, size: int, found: bytes | int | None) -> int:
-    """Copy what was found to the program's memory, or zeros if nothing was."""
+    """Copy the bytes to the program's memory, or zeros if there are none."""
     if isinstance(found, bytes):
         env.memory.write(to, found)
         return 0

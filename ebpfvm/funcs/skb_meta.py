@@ -21,7 +21,7 @@ _PORTS: Final = frozenset({6, 17, 33, 132, 136})  # TCP, UDP, DCCP, SCTP, UDP-Li
 
 
 def flow_of(skb: SkBuff) -> bytes:
-    """Return what the flow dissector hashes: addresses in order, protocol, ports."""
+    """Return the input of the flow hash: addresses in order, protocol, ports."""
     at = network_offset(skb)
     if skb.protocol == BE_ETH_P_IP:
         header = get(skb, at, IPV4_HLEN)

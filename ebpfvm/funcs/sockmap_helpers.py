@@ -1,6 +1,6 @@
 """Redirection between sockets, and the choice among listeners (net/core/{sock_map,filter}.c, Linux 7.2).
 
-No packet or message moves between sockets here: a verdict is returned, and what it causes is not modelled.
+No packet or message moves between sockets here: only the verdict is returned; its effect is not modelled.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """String kfuncs (kernel/bpf/helpers.c, since Linux 6.17).
 
 Strings are read up to their NUL, at most 65536 bytes. Errors are -EFAULT for memory that cannot be read, -ERANGE for an
-address of user space (NULL), -E2BIG if there is no NUL within reach, and -ENOENT if what is searched is not there.
+address of user space (NULL), -E2BIG if there is no NUL within that limit, and -ENOENT if the search finds nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv
 
 XATTR_SIZE_MAX: Final = 65536
-_TASK_SIZE: Final = 1 << 31  # below lies nothing that a kernel pointer could mean
+_TASK_SIZE: Final = 1 << 31  # no kernel pointer is below this address
 
 
 def _read(env: CallEnv, *addresses: int, limit: int = XATTR_SIZE_MAX) -> list[bytes] | int:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv
 
 _IDLE: Final = b"swapper/0"
-_IDLE_TASK: Final = 0xFFFF_FFFF_8200_0000  # where init_task lies
+_IDLE_TASK: Final = 0xFFFF_FFFF_8200_0000  # address of init_task
 _FILE = ArgSpec(Arg.PTR_TO_BTF_ID, btf="file")
 _SEQ_FILE = ArgSpec(Arg.PTR_TO_BTF_ID, btf="seq_file")
 _LINUX_BINPRM = ArgSpec(Arg.PTR_TO_BTF_ID, btf="linux_binprm")

@@ -30,7 +30,7 @@ KTIME_MAX: Final = S64_MAX  # never
 
 
 class TimerLoop(Protocol):
-    """An event loop, as far as timers need to know it."""
+    """The part of an event loop that timers use."""
 
     def at_idle(self, time: int, action: Callable[[Any], object], argument: Any = None) -> None:
         """Run `action(argument)` at `time`, without keeping a run alive."""
@@ -212,7 +212,7 @@ def bpf_timer_start(env: CallEnv, timer: Timer, nsecs: Anything, flags: Anything
     held = timers_of(env.kernel).get(timer)
     if flags & ~(_F_ABS | _F_CPU_PIN) or held is None or held.prog is None:
         return -EINVAL
-    time = s64(nsecs)  # ktime_t: a huge number of ns is one in the past
+    time = s64(nsecs)  # ktime_t is signed: a huge number of ns is a time in the past
     timers_of(env.kernel).start(held, time if flags & _F_ABS else env.kernel.clock + time)
     return 0
 

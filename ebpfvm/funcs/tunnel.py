@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv, SkBuff
 
 _KEY: Final = struct.Struct("<I16sBBHI16s")  # struct bpf_tunnel_key
-_SHORTER: Final = frozenset({28, 24, 22})  # what older headers had of it
-_SHORTEST: Final = 8  # and the oldest, whose remote address is IPv4
+_SHORTER: Final = frozenset({28, 24, 22})  # its size in older headers
+_SHORTEST: Final = 8  # its size in the oldest, with an IPv4 remote address only
 _F_IPV6: Final = 1  # BPF_F_TUNINFO_IPV6
 _F_FLAGS: Final = 16  # BPF_F_TUNINFO_FLAGS
 _SET_FLAGS: Final = 0x1F

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-# The first pattern that fits a name says why.
+# The first pattern that matches a name gives the reason.
 _REASONS: Final[tuple[tuple[str, str], ...]] = (
     (r"copy_from_user|probe_read_user|probe_write_user|user_key", "there is no memory of a user process"),
     (r"snprintf_btf|seq_printf|seq_write|kallsyms|find_by_name_kind", "there are no types of a kernel to print"),

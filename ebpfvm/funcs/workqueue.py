@@ -1,6 +1,6 @@
 """Work that a program defers (struct bpf_wq, kernel/bpf/helpers.c, Linux 7.2).
 
-Work runs as soon as nothing else does: it is a timer of `ebpfvm.funcs.timer` that has already expired.
+Work runs as soon as no program is running: it is a timer of `ebpfvm.funcs.timer` that has already expired.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The test kit with which ebpfvm's own tests look for bugs, for anyone who changes ebpfvm or builds on it.
+"""The test kit that ebpfvm's own tests use to find bugs, for anyone who changes ebpfvm or builds on it.
 
 docs/howto/testing.md shows how to use it.
 
 ====================  =============================================================================
-`laws`                what holds for every program: `check(program, dialect, inputs)`
-`inside`              the comparison of a run with the states that the verifier kept
+`laws`                properties that hold for every program: `check(program, dialect, inputs)`
+`inside`              compares each step of a run with the states that the verifier kept
 `runs`                one program, many inputs, any engine
 `generate`, `mutate`  random programs that are meant to be accepted, and small changes to them
 `programs`            random programs of which about half are wrong
@@ -13,6 +13,6 @@ docs/howto/testing.md shows how to use it.
 `oracle`, `kload`     a real kernel's verdict, through bpf(2)
 ====================  =============================================================================
 
-A finding is a number: `campaign.case(number)` reproduces the program as long as the generator is not changed, so put
-the program itself into a test. `mutate.shrink` makes it smaller.
+A finding is identified by a number: `campaign.case(number)` reproduces the program. Because the number is only valid
+until the generator changes, put the program itself into a test. `mutate.shrink` makes it smaller.
 """

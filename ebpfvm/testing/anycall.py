@@ -1,7 +1,7 @@
 """Random programs for one feature that a program type offers: any helper with right and wrong arguments, or early ends.
 
-Early ends are functions that LD_ABS, LD_IND or a tail call may end. `ebpfvm.testing.generate` writes programs that are
-nearly always accepted. These are mostly rejected, so that they compare messages and the order of checks, and they reach
+An early end is a function that LD_ABS, LD_IND or a tail call may end. `ebpfvm.testing.generate` writes programs that
+are nearly always accepted. Most of these are rejected, so they compare messages and the order of checks, and they cover
 every helper of every type.
 """
 
@@ -115,7 +115,7 @@ def helper_call(random: Random, dialect: Dialect, type: str, attach: str = "") -
 
 # -- functions that may end early -------------------------------------------------------------------------------
 
-# A kernel gives an array of programs to the first type that uses it, so each has one of its own.
+# The kernel binds a program array to the first program type that uses it, so each type has its own.
 _PROGRAMS: Final = {type: MapSpec("prog_array", 4, 4, 4, name=f"of_{type}")
                     for type in ("socket_filter", "sched_cls", "xdp")}
 _ENDERS: Final = ("r0 = *(u8 *)skb[{at}]", "r7 = {at}\nr0 = *(u16 *)skb[r7 + 2]",

@@ -1,7 +1,7 @@
 """Programs under construction: instructions, and what the generator knows about registers and stack at this point.
 
-The knowledge is rough and errs on the safe side: where two paths meet, only what both know is kept. A generator that
-relies on it writes programs that a verifier nearly always accepts.
+This knowledge is approximate and conservative: where two paths join, only what is known on both is kept. The verifier
+nearly always accepts programs that rely on nothing else.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class RegKind(NamedTuple):
     Attributes:
         name: "num", "ctx", "value", "value?" (may be NULL), "pkt", "end", "fp" (address of the stack), "mem", "mem?",
             "skb", "skb?", "sock?", "stack" (a caller's memory).
-        room: number of bytes that may be accessed from where it points; for fp, its offset from the frame pointer; for
+        room: number of accessible bytes after the pointer; for fp, its offset from the frame pointer; for
             num, its maximum, 0 for any number.
         of: for value, the index of the map; for skb, mem and sock, the serial of the reference, 0 for none.
     """
@@ -57,7 +57,7 @@ class KnownState:
         return new
 
     def meet(self, other: KnownState) -> None:
-        """Keep only what `other` knows too."""
+        """Keep only what `other` also knows."""
         self.regs = _both(self.regs, other.regs)
         self.slots = _both(self.slots, other.slots)
 
@@ -124,7 +124,7 @@ class FunctionDraft:
         self.known.regs[dst] = RegKind("num", value) if value > 0 else NUM
 
     def set64(self, dst: int, value: int, src: int = 0) -> None:
-        """Append `dst = value`, a number of 64 bits, or what `src` makes of it."""
+        """Append a 64-bit immediate load, whose `src` says what `value` means."""
         low, high = s32(value), s32(value >> 32)
         self.emit(0x18, dst, src, 0, low)
         self.emit(0, 0, 0, 0, high)

@@ -1,7 +1,7 @@
-"""Test many programs, one after the other, against all laws, as the long runs do.
+"""Test many programs in sequence against all laws, for long runs.
 
-A program is a number: `case(seed)` returns program, dialect and inputs, so that every finding can be reproduced. One in
-three is as generated, the others have small changes; see `ebpfvm.testing.mutate`.
+A seed identifies a program: `case(seed)` returns program, dialect and inputs, so every finding can be reproduced. One
+program in three is unchanged, the others have small changes; see `ebpfvm.testing.mutate`.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def run(start: int, count: int, seeds: Sequence[Program] = ()) -> Report:
         except LawBroken as error:
             report.counts[error.law] += 1
             report.broken[seed] = str(error)
-        except Exception as error:  # an unexpected exception is a finding like any other
+        except Exception as error:  # an unexpected exception is also a finding
             report.counts["traceback"] += 1
             report.broken[seed] = f"{type(error).__name__}: {error}"
         else:
@@ -110,10 +110,10 @@ def run(start: int, count: int, seeds: Sequence[Program] = ()) -> Report:
 
 
 def ask(oracle: Oracle, start: int, count: int) -> Report:
-    """Compare the same cases, as far as they are for Linux 6.18, with a real kernel of that version.
+    """Compare the verdicts on those of the cases that are for Linux 6.18 with those of a real kernel of that version.
 
-    The counts are "both accept", "both reject", "false accept", "false reject" and "kernel's own bug" (where its log
-    says so); `broken` holds the false ones with both messages.
+    The counts are "both accept", "both reject", "false accept", "false reject" and "kernel's own bug" (if its log
+    says so); `broken` holds the false verdicts with both messages.
     """
     report = Report()
     began = time.monotonic()

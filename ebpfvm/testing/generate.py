@@ -95,7 +95,7 @@ def put_together(shared: Shared, type: str, attach: str) -> Program:
     return Program("prog", tuple(code), type, "", attach, "GPL", shared.maps, dict(shared.kfuncs), {}, btf, infos)
 
 
-_BTF: dict[tuple[int, frozenset[int]], tuple[Btf, tuple[int, ...]]] = {}  # only saves work
+_BTF: dict[tuple[int, frozenset[int]], tuple[Btf, tuple[int, ...]]] = {}  # saves repeated work
 
 
 def _functions(count: int, globals: frozenset[int]) -> tuple[Btf, tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""Calls in random programs: helpers by their contracts, functions, callbacks, and what must be released."""
+"""Calls in random programs: helpers by their contracts, functions, callbacks, and objects that must be released."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ebpfvm.contract.args import ArgSpec
     from ebpfvm.testing.writer import Writer
 
-_BUFFER: Final = -128  # a piece of the stack for memory arguments
+_BUFFER: Final = -128  # stack buffer for memory arguments
 _SIZE: Final = 32
 _DYNPTR: Final = -144
 _KINDS: Final = frozenset({Arg.CONST_MAP_PTR, Arg.PTR_TO_MAP_KEY, Arg.PTR_TO_MAP_VALUE, Arg.PTR_TO_MEM, Arg.CONST_SIZE,
@@ -40,11 +40,11 @@ def _offered(dialect: Dialect, type: ProgType) -> tuple[tuple[int, Helper], ...]
     return tuple(found)
 
 
-_offers: dict[tuple[str, tuple[int, int], str], tuple[tuple[int, Helper], ...]] = {}  # only saves work
+_offers: dict[tuple[str, tuple[int, int], str], tuple[tuple[int, Helper], ...]] = {}  # saves repeated work
 
 
 def offered(w: Writer) -> tuple[tuple[int, Helper], ...]:
-    """Return the helpers that random programs call by their contract."""
+    """Return the helpers that random programs call with arguments derived from the contract."""
     key = w.dialect.name, w.dialect.version, w.type.name
     if key not in _offers:
         _offers[key] = _offered(w.dialect, w.type)
@@ -54,7 +54,7 @@ def offered(w: Writer) -> tuple[tuple[int, Helper], ...]:
 def helper(w: Writer) -> None:
     """Write a call of a helper with arguments that fit."""
     number, item = w.random.choice(offered(w))
-    # The RFC's discipline has no packet as its context, but pointers to packets stand for one.
+    # The context of the RFC's qdisc is not a packet; pointers to packets take its place.
     wanted = RegKind("skb" if w.type.name == "qdisc" else "ctx")
     context = next((reg for reg in (6, 7, 8, 9) if w.known.regs.get(reg) == wanted), None)
     if context is None and any(arg.kind is Arg.PTR_TO_CTX for arg in item.args):
@@ -195,7 +195,7 @@ def callback(w: Writer) -> None:
     w.invalidate("pkt", "end")
 
 
-# -- what must be released --------------------------------------------------------------------------------------------
+# -- objects to be released -------------------------------------------------------------------------------------------
 
 
 def ring(w: Writer) -> None:

@@ -50,7 +50,7 @@ def direct_access(w: Writer) -> None:
 
 
 def _add_number(w: Writer, pkt: int, kept: tuple[int, ...]) -> None:
-    """Add a bounded number to a packet pointer; the registers in `kept` stay as they are."""
+    """Add a bounded number to a packet pointer; the registers in `kept` are not changed."""
     number = w.free(avoid=kept)
     w.mov(number, w.number(kept))
     w.emit(0x57, number, 0, 0, w.random.choice((7, 60, 255)))
@@ -60,7 +60,7 @@ def _add_number(w: Writer, pkt: int, kept: tuple[int, ...]) -> None:
 
 
 def packet_fields(w: Writer) -> tuple[CtxField, ...]:
-    """Return the fields of what `packet_base` points to that lead to packet bytes."""
+    """Return the fields that point to packet bytes in the object that `packet_base` returns."""
     fields = w.fields if w.type.name != "qdisc" else w.dialect.prog_type("sched_cls").fields
     return tuple(item for item in fields if item.access in ("pkt", "pkt_end", "pkt_meta"))
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ebpfvm.testing.writer import Writer
 
 _RBTREE: Final = 32
-_INDEX: Final = 8  # of STORE among the program's maps
+_INDEX: Final = 8  # index of STORE in the program's maps
 _KEY: Final = -152
 _UPDATE, _LOOKUP, _DELETE, _XCHG = 2, 1, 3, 194
 
@@ -33,7 +33,7 @@ STORE: Final = _store()
 
 
 def packets(w: Writer) -> None:
-    """Write one of the things that a discipline does with packets."""
+    """Write one of a qdisc's operations on packets."""
     if w.nested > 2:
         return w.alu()
     choices = [_take, _take, _peek]
@@ -79,7 +79,7 @@ def _saved(w: Writer, count: int) -> list[int] | None:
 
 
 def _put(w: Writer) -> None:
-    """Acquire the packet, create an element, and exchange what its slot holds for the packet."""
+    """Acquire the packet, create an element, and swap the packet into its slot."""
     regs = _saved(w, 1)
     if regs is None or w.known.regs.get(6, NUM).name != "ctx":
         return
@@ -97,7 +97,7 @@ def _put(w: Writer) -> None:
     w.set(4, w.random.choice((0, 1)))
     w.call(_UPDATE)
     if w.random.random() < 0.4:
-        w.known.regs[packet] = RegKind("skb?", 0, w.shared.new())  # acquired, but not by a helper's standards trusted
+        w.known.regs[packet] = RegKind("skb?", 0, w.shared.new())  # acquired, but not trusted, as helpers require
         w.known.locked |= {packet}
         w.random.choice((lambda: direct_access(w), w.alu, w.store))()
         w.known.locked -= {packet}
@@ -117,7 +117,7 @@ def _put(w: Writer) -> None:
 
 
 def _take(w: Writer) -> None:
-    """Take the packet out of an element, look into it, and send, store or release it."""
+    """Take the packet out of an element, read it, and send, store or release it."""
     regs = _saved(w, 1)
     if regs is None:
         return

@@ -31,7 +31,7 @@ LOCKED: Final = _locked()
 
 
 def _loop_begins(w: Writer) -> frozenset[int]:
-    """Forget what a loop may change, and return what was locked: saved registers with pointers stay as they are."""
+    """Forget what a loop may change, and lock saved registers that hold pointers; return the earlier locks."""
     locked = w.known.locked
     w.known.locked = locked | {reg for reg, kind in w.known.regs.items() if kind.name != "num" and reg > 5}
     for reg in range(6):
@@ -41,7 +41,7 @@ def _loop_begins(w: Writer) -> frozenset[int]:
 
 
 def may_goto(w: Writer) -> None:
-    """Write a loop that the kernel ends after enough rounds, or a condition earlier."""
+    """Write a loop that a condition ends, or else the kernel after enough iterations."""
     if w.nested or w.depth:
         return
     limit = w.free(saved=True)

@@ -1,10 +1,10 @@
-"""Check that a moment of a run lies inside an abstract state that the verifier kept for that instruction.
+"""Check that the concrete state before each instruction of a run lies inside an abstract state of the verifier.
 
 `Recorder` keeps the states that `verify(observe=...)` shows, and `StateWatch` compares them with what the interpreter
 is about to do. A register is inside if its number is in the set, or if it points where the state says: to the same kind
-of memory, the same map, an offset in the set, with as much accessible packet or memory as was proven. The same applies
-to spilled registers, zeros on the stack, values that are known to be equal, and the number of references held. Whatever
-the state knows nothing about may be anything.
+of memory, the same map, an offset in the set, with at least as much accessible packet or memory as was proven. The
+same applies to spilled registers, zeros on the stack, values known to be equal, and the number of references held.
+Everything that the state leaves open may have any value.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Recorder:
         last = len(kept.frames) - 1
         assert live.stack is not None
         for at, (frame, alive) in enumerate(zip(kept.frames, live.stack.alive(state), strict=True)):
-            # What is not read any more may differ where a loop is cut, or a path pruned.
+            # Dead registers and slots may differ where a loop is cut or a path is pruned.
             cleaning.registers(frame, live.regs[pc if at == last else kept.frames[at + 1].callsite])
             cleaning.halves(frame, alive)
         self.states.setdefault(pc, []).append(kept)
@@ -81,8 +81,8 @@ class StateWatch(Hooks):
 
     Args:
         kept: states of a walk with `prune=False`, unless `exact` is False.
-        exact: False if the walk was pruned: then numbers are not compared, because those that did not matter where two
-            paths were found equal may be anything.
+        exact: False if the walk was pruned. Then numbers are not compared, because the comparison of states ignores
+            imprecise ones.
 
     Attributes:
         steps: number of instructions compared.
@@ -92,7 +92,7 @@ class StateWatch(Hooks):
         self.kept = kept.states
         self.exact = exact
         self.steps = 0
-        self.frames: list[tuple[int, list[int]]] = []  # of the running functions: slot, registers
+        self.frames: list[tuple[int, list[int]]] = []  # slot and registers of each active function
         self.held = 0
 
     def start(self, held: int) -> None:
@@ -104,7 +104,7 @@ class StateWatch(Hooks):
         """Compare the registers with the kept states.
 
         Raises:
-            Escaped: no state includes them; with the nearest state and what does not fit.
+            Escaped: no state includes them; the message shows the nearest state and the difference.
         """
         self.steps += 1
         depth = run.prog.kernel.stack.depth
@@ -141,7 +141,7 @@ class Moment:
         self.arithmetic = arithmetic_of(self.kernel.dialect.rules.circular_numbers)
 
     def outside(self, state: State) -> str:
-        """Return what does not fit into `state`; "" if everything does."""
+        """Return what lies outside of `state`; "" if everything is inside."""
         first = len(self.frames) - len(state.frames)
         if first < 0:
             return f"{len(state.frames)} frames, not {len(self.frames)}"
@@ -215,7 +215,7 @@ class Moment:
         if type & r.UNTRUSTED or base in (r.ARENA, r.INSN, r.PKT_END, r.DYNPTR):
             return self._end(value) if base == r.PKT_END else ""
         if reg.num.smax >= _FAR or reg.num.smin <= -_FAR:
-            return ""  # it may point into another region's addresses, and can be used for nothing
+            return ""  # its address may be in another region; it cannot be dereferenced
         region = self.regions.get(value >> REGION_SHIFT)
         if region is None:
             return f"no live region, but {r.type_name(type)}"
@@ -268,7 +268,7 @@ class Moment:
 
 def _packet_range(reg: Reg, value: int, end: int, rules: Rules) -> str:
     if reg.what < 0 and not rules.moving_forgets_end:
-        return ""  # the kernel goes on believing that a pointer is after the end after it was moved back
+        return ""  # the kernel keeps "beyond the end" for a pointer that has since been moved back
     if reg.what == r.AT_PKT_END:
         return "" if value >= end else "before the end, not at it"
     if reg.what == r.BEYOND_PKT_END:

@@ -31,7 +31,7 @@ class ObjectOracle(Oracle):
     """An oracle for programs as compilers produce them."""
 
     def judge(self, program: Program, log_level: int = 1) -> Judgement:
-        """Return the kernel's verdict, as `Oracle.judge` does; if the log exceeds its buffer, only its end."""
+        """Return the kernel's verdict, as `Oracle.judge` does; if the log exceeds its buffer, only the end is kept."""
         judged = super().judge(program, log_level)
         return super().judge(program, 4) if judged.errno == errno.ENOSPC else judged
 

@@ -1,9 +1,9 @@
-"""The laws that hold for every program: what the verifier promises, and what both engines do.
+"""The laws that hold for every program: the verifier's guarantees, and the agreement of both engines.
 
 ========================  ===================================================================================
 `judge`                   verdicts with and without pruning agree
 `inside`                  an accepted program runs without fault and leak, each step inside a kept state
-`engines`                 the translator does what the interpreter does
+`engines`                 the translator and the interpreter produce the same outcomes
 ========================  ===================================================================================
 
 `check` checks all of them and raises `LawBroken` with the program as text.
@@ -35,8 +35,8 @@ LIMIT = 10_000
 """Steps of the walk after which a program is left alone."""
 
 
-# For root plain bytes on the stack cover pointers and objects there (stacksafe, kernel/bpf/states.c), so a kernel too
-# accepts that their bytes are read as numbers, if the path on which they are plain comes first.
+# For root, misc bytes on the stack subsume pointers and objects there (stacksafe, kernel/bpf/states.c). So the kernel,
+# too, accepts that their bytes are read as numbers if the path on which they are misc is verified first.
 _HARMLESS = ("invalid size of register fill", "invalid read from stack")
 
 
@@ -73,7 +73,7 @@ class Judged:
 
 
 def judge(program: Program, dialect: Dialect, limit: int = LIMIT) -> Judged | None:
-    """Verify a program with and without pruning; None if that takes more than `limit` steps of the walk with pruning.
+    """Verify a program with and without pruning; return None if the walk with pruning takes more than `limit` steps.
 
     Raises:
         LawBroken: the verdicts differ.
@@ -125,7 +125,7 @@ def inside(program: Program, dialect: Dialect, inputs: Sequence[Given], judged: 
 
 
 def allowed(outcome: RunOutcome) -> bool:
-    """Return whether no verifier rules out this fault: a run that is too long, or what a helper does not model."""
+    """Return whether verification cannot rule out this fault: a run that is too long, or one that is not modelled."""
     return isinstance(outcome.result, tuple) and (outcome.result[0] == "budget" or "not supported" in outcome.fault)
 
 

@@ -1,7 +1,7 @@
-"""Small changes to a program: what a tired programmer, or an attacker, would try.
+"""Small changes to a program, such as a tired programmer or an attacker might make.
 
-Most changes of an accepted program are rejected. Those that are accepted must be as safe as the original, so this is
-where a false accept is found.
+Most changed programs are rejected. Those that are accepted must be as safe as the original, so they reveal false
+accepts.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _is_jump(insn: Insn) -> bool:
 
 
 def _drop_call(random: Random, code: list[Insn], at: int) -> Insn:
-    """Forget a release: R0 gets a number instead."""
+    """Replace a release by an assignment of a number to R0."""
     calls = [n for n, insn in enumerate(code) if insn.code == c.BPF_JMP | c.BPF_CALL]
     if calls:
         code[random.choice(calls)] = Insn(0xB7)
@@ -126,7 +126,7 @@ def _source(random: Random, code: list[Insn], at: int) -> Insn:
 
 
 def _double(random: Random, code: list[Insn], at: int) -> Insn:
-    """Repeat an instruction from a little before or after."""
+    """Repeat a nearby instruction."""
     other = at + random.choice((-3, -2, -1, 1, 2, 3))
     if 0 <= other < len(code) and code[other].code and not code[other].is_ld_imm64 and not _is_jump(code[other]):
         return code[other]

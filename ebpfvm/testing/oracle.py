@@ -1,7 +1,7 @@
-"""A real kernel's verdict: load programs through bpf(2), attach and pin nothing, and return what the kernel says.
+"""A real kernel's verdict: load programs through bpf(2), without attaching or pinning anything.
 
-Only program types whose loading has no effect are loaded: those that must be attached before they run. This needs the
-permission to call bpf(2); `why_not()` says why the kernel cannot be asked.
+Only program types that must be attached before they run are loaded, so loading has no effect. This requires permission
+to call bpf(2); `why_not()` returns why the kernel cannot be asked.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class Oracle:
         held: list[object] = []
         extra = self._records(program, held) if program.func_info and program.btf is not None else []
         extra.append((68, "I", expected_attach(program)))
-        for room in (1 << 19, 1 << 24):  # a log that does not fit hides the verdict
+        for room in (1 << 19, 1 << 24):  # a log that does not fit makes the load fail with ENOSPC, whatever the verdict
             judged = load(insns, OBJECT_TYPES[type], *extra, log_level=log_level, license=program.license,
                           flags=load_flags(program), room=room)
             if judged.errno != errno.ENOSPC:
@@ -199,7 +199,7 @@ class Oracle:
             held: list[object] = []
             log = ctypes.create_string_buffer(1 << 20)
             text = [(0, "Q", _address(data, held)), (16, "I", len(data))]
-            fd = bpf(_BTF_LOAD, _fields(*text))  # a log that does not fit would be an error of its own
+            fd = bpf(_BTF_LOAD, _fields(*text))  # a log that does not fit would make the load fail
             if fd < 0:
                 bpf(_BTF_LOAD, _fields(*text, (8, "Q", ctypes.addressof(log)), (20, "I", len(log)), (24, "I", 1)))
             if fd < 0:
@@ -239,7 +239,7 @@ class Oracle:
 
 
 def without_externs(btf: Btf) -> Btf:
-    """Return BTF with placeholders for extern functions and for the section that lists them, which kernels refuse."""
+    """Return BTF with placeholders for extern functions and their section, which kernels refuse."""
     changes: dict[int, t.Type] = {}
     for type_id, found in btf.items():
         if (isinstance(found, t.Func) and found.linkage == t.Linkage.EXTERN) or (

@@ -1,6 +1,6 @@
 """Random programs that look like real ones, to compare verifiers, or a verifier with an engine.
 
-Every program comes from a seed, so that a finding is reported as a number. The generator keeps a rough idea of what
+Every program is determined by a seed, so a finding can be reported as a number. The generator tracks roughly what
 each register holds, so that about half of the programs are correct; the rest are wrong on purpose.
 """
 
@@ -33,7 +33,7 @@ _PACKET: Final = {"sched_cls": (76, 80, 140), "socket_filter": (None, None, None
 def mutate(program: Program, seed: int) -> Program:
     """Return `program` with a few instructions changed: another register, offset, number, condition or instruction.
 
-    Most results are rejected, each by another check; the few that are accepted must be harmless.
+    Most results are rejected, by many different checks; the few that are accepted must be safe.
     """
     rnd = Random(seed)
     insns = list(program.insns)
@@ -55,7 +55,7 @@ def mutate(program: Program, seed: int) -> Program:
 
 
 class Generator:
-    """Generate one program; `kinds` is the rough idea: "num", "ctx", "pkt", "end", "val", "val?", "fp" or None."""
+    """Generate one program; `kinds` is each register's: "num", "ctx", "pkt", "end", "val", "val?", "fp" or None."""
 
     def __init__(self, seed: int, type: str = "sched_cls", length: int = 24) -> None:
         self.random = Random(seed)
@@ -65,7 +65,7 @@ class Generator:
         self.kinds: list[str | None] = [None] * 11
         self.kinds[1], self.kinds[10] = "ctx", "fp"
         self.slots: set[int] = set()
-        self.pending: list[tuple[int, int]] = []  # jump, instruction count at which it lands
+        self.pending: list[tuple[int, int]] = []  # jump, number of instructions at its target
 
     def program(self) -> Program:
         """Return the program, which is the same for the same arguments."""

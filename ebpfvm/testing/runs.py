@@ -1,8 +1,8 @@
-"""Run a program for tests: the same inputs, one after the other, on one kernel, with any engine.
+"""Run a program for tests: a sequence of inputs on one kernel, with any engine.
 
-`Machine` keeps kernel, maps and engine between runs, so that what a run leaves in a map is there for the next one.
-`Given` is an input, and `RunOutcome` everything that can be observed afterwards; engines with the same meaning yield
-equal outcomes.
+`Machine` keeps kernel, maps and engine between runs, so that each run sees the maps as the previous one left them.
+`Given` is an input, and `RunOutcome` everything that can be observed afterwards; engines that agree yield equal
+outcomes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ebpfvm.loader.object import Program
 
 _SKB_TYPES = frozenset({"sched_cls", "sched_act", "socket_filter", "cgroup_skb"})
-# Fields that a packet may come with, and their bits.
+# Fields of a packet that an input may set, and their sizes in bits.
 _FIELDS = {"mark": 32, "priority": 32, "tc_index": 16, "hash": 32, "pkt_type": 3, "tstamp": 63, "queue_mapping": 12,
            "vlan_tci": 16, "ingress_ifindex": 8, "tc_classid": 16, "napi_id": 16}
 
@@ -84,7 +84,7 @@ class Machine:
     def __init__(self, program: Program, dialect: Dialect, engine: Engine, seed: int = 0) -> None:
         self.program = program
         self.kernel = Kernel(dialect, seed)
-        self.loaded = Loaded(self.kernel, engine, judge=lambda program: ())  # what is run was judged before
+        self.loaded = Loaded(self.kernel, engine, judge=lambda program: ())  # the program has already been verified
         self.type = dialect.prog_type(program.type)
         if self.type.name not in _SKB_TYPES | {"xdp", "qdisc"}:
             raise UsageError(f"a program of type {self.type.name} cannot be run on a packet")
@@ -114,7 +114,7 @@ class Machine:
                 try:
                     self.maps[index].sys_update(key, value)
                 except OSError:
-                    continue  # full, frozen, or not for user space: then it stays as it is
+                    continue  # full, frozen, or not writable by user space: the map is left unchanged
 
     def _context(self, given: Given) -> tuple[Any, Any]:
         kernel = self.kernel

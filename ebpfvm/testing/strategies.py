@@ -1,4 +1,4 @@
-"""Hypothesis strategies: instructions out of the table, programs out of a dialect's declarations, and their inputs.
+"""Hypothesis strategies: instructions from the table, programs from a dialect's declarations, and their inputs.
 
 >>> from hypothesis import given
 >>> from ebpfvm.dialects import linux
@@ -7,8 +7,8 @@
 ... def test_my_change(case):
 ...     laws.check(case.program, case.dialect, case.inputs)
 
-They draw through `hypothesis.strategies.randoms`, so what fails is made smaller; `ebpfvm.testing.mutate.shrink` makes
-a single program smaller still.
+They draw from `hypothesis.strategies.randoms`, so hypothesis shrinks failing examples; `ebpfvm.testing.mutate.shrink`
+shrinks a single program further.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ _MASKS = (1, 3, 7, 7, 15)
 
 
 class Shared:
-    """What the functions of one program share: the code of finished functions, and serials."""
+    """Data that the functions of one program share: the code of finished functions, and serials."""
 
     def __init__(self) -> None:
         self.functions: list[FunctionDraft] = []
@@ -61,7 +61,7 @@ class Shared:
 
 
 class Writer(FunctionDraft):
-    """Write one function of a program: the steps that need nothing but registers, stack, context and map values.
+    """Write one function of a program, with steps that need only registers, stack, context and map values.
 
     Args:
         random: source of all decisions.
@@ -81,7 +81,7 @@ class Writer(FunctionDraft):
         self.fields = type.ctx_fields(attach)
 
     def steps(self, count: int) -> None:
-        """Write `count` steps of a few instructions each; a subclass says which steps there are."""
+        """Write `count` steps of a few instructions each; subclasses define the steps."""
         raise NotImplementedError
 
     def imm(self) -> int:

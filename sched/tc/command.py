@@ -66,7 +66,7 @@ class Commands:
                           command.at, self.source)
 
     def forget_unused(self) -> None:
-        """Recount the filters that use each action, and remove actions that a filter created and none uses any more."""
+        """Count the filters that use each action, and remove actions that a filter created and none uses any more."""
         for action in self.net.actions.values():
             action.bound = 0
         for block in self.net.all_blocks():
