@@ -6,14 +6,26 @@ No figure is asserted: the times are those of whatever machine this is.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.bench import engines, footprint, ns3, ubpf
 from tests.bench.__main__ import GROUPS, chosen, main
 from tests.bench.figures import Figure, Group, Measure, Missing, Settings, block, measured, race, ratio
 from tests.bench.simpy_loop import SimpyLink, simpy
 from tests.bench.whole_runs import LIMIT, SHAPE, constant_rate, plain, sample, stop_time, through_ebpf
+
+
+@pytest.fixture(autouse=True)
+def only_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what has to be compiled or needs a kernel, so that the tests are the same everywhere."""
+    def absent(*_: object) -> Path:
+        raise Missing("left out")
+    for module in (ns3, ubpf):
+        monkeypatch.setattr(module, "compiled", absent)
+    monkeypatch.setattr(engines, "_in_kernel", absent)
 
 
 def test_the_command_prints_a_table_and_writes_all_figures(
@@ -25,6 +37,7 @@ def test_the_command_prints_a_table_and_writes_all_figures(
     assert ["engine.parse"] in rows
     translator = next(row for row in rows if row[:1] == ["translator"])
     assert translator[2:3] == ["us/run"] and translator[4:8] == ["x", "fast", "naive", "VM"]
+    assert "  kernel JIT: not measured: left out" in printed.out.splitlines()
     assert printed.err == "measuring engine.parse ...\n"
     found = json.loads(target.read_text())
     assert set(found) == {"about", "results"} and found["about"]["quick"]
@@ -110,3 +123,31 @@ def test_simpy_does_what_the_plain_loop_does() -> None:
         assert "pip install simpy" in str(why)
         return
     assert SimpyLink(limit=LIMIT, stop=stop_time(8000), **SHAPE).run()[:3] == plain("fifo", 8000)[:3]
+
+
+def test_a_contender_that_computes_something_else_is_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ubpf, "contestant", lambda found, packet: lambda repeat: (0xBAD, 1.0))
+    group = engines.group("alu", Settings(1, quick=True))
+    assert "uBPF interpreter" not in group.contenders
+    assert group.missing[0].startswith("uBPF interpreter: not measured: it returns 0xbad, and the naive VM 0x")
+
+
+def test_without_ns3_the_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(Missing, match=r"^install ns-3: apt-get install .*libns3-dev$"):
+        ns3.binary()
+
+
+def test_memory_is_measured_in_a_process_of_its_own() -> None:
+    assert footprint.child("plain", 3000)["mb"] > 1
+
+
+@pytest.mark.parametrize("work", [lambda: footprint.queued(3000), lambda: footprint.many_flows(50)])
+def test_work_loads_for_memory(work: Callable[[], dict[str, float]]) -> None:
+    assert work()["mb"] > 1
+
+
+def test_a_capture_is_written_and_replayed(tmp_path: Path) -> None:
+    path = tmp_path / "some.pcap"
+    footprint.write_capture(path, 300)
+    assert footprint.replayed(path)["packets"] == 300
