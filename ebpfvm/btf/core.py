@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CoreValue:
-    """The value that an instruction holds for the program's types, and the one that the target's types require.
+    """The value that an instruction holds for the program's types, and the one that it needs for the target's types.
 
     Attributes:
         old, new: the values.
         poison: nothing matches, so the instruction must not be reached.
         check: the instruction must hold `old` now.
         old_size, new_size: size of the field in bytes, if the width of a load or store may have to change; otherwise 0.
-        resizable: whether that is possible: only for pointers and unsigned integers.
+        resizable: whether the width may change, which is possible only for pointers and unsigned integers.
     """
 
     old: int

@@ -78,7 +78,7 @@ def match(local: Spec, target: Btf, candidate: int, kind: int) -> Spec | None:
             steps.append(Step(owner, index, step.name))
             bits += offset
             continue
-        if steps:  # the first step counts whole root types and is no array of its own
+        if steps:  # the first step indexes whole objects of the root type and needs no array type
             array = target[at]
             if not isinstance(array, t.Array):
                 return None

@@ -4,7 +4,7 @@ The rules are those of `btf_parse_fields` and what it calls (kernel/bpf/btf.c, L
 their names, pointers by the type tag of what they point to, and the contents of a list or tree by a declaration tag
 `contains:STRUCT:MEMBER`. As in the kernel, names are matched without looking through typedefs. Two spellings of a
 referenced kptr are accepted: `kptr` (since Linux 6.4) and `kptr_ref` (before). The latter is the tag of the packet
-scheduler RFC, whose `kptr` without ownership is not distinguished.
+scheduler RFC; its unowned pointers, which it tags `kptr`, are treated as referenced ones.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ _BY_TAG = {"kptr": "kptr_ref", "kptr_ref": "kptr_ref", "kptr_untrusted": "kptr_u
 KPTRS = frozenset(("kptr_ref", "kptr_unref", "kptr_percpu"))
 MAP_KINDS = KPTRS | {"uptr", "spin_lock", "res_spin_lock", "timer", "wq", "task_work", "list_head", "rb_root",
                      "refcount"}
-"""What is looked for in map values (map_check_btf, kernel/bpf/syscall.c)."""
+"""The kinds to look for in map values (map_check_btf, kernel/bpf/syscall.c)."""
 LOCAL_KINDS = KPTRS | {"spin_lock", "res_spin_lock", "list_head", "list_node", "rb_root", "rb_node", "refcount"}
-"""What is looked for in structs that a program allocates (btf_parse_struct_metas)."""
+"""The kinds to look for in structs that a program allocates (btf_parse_struct_metas)."""
 _REPEATABLE = KPTRS | {"uptr", "list_head", "rb_root"}
 _NODES = {"list_head": "bpf_list_node", "rb_root": "bpf_rb_node"}
 
@@ -83,7 +83,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class BtfRecord:
-    """The special fields of a type, by offset; or none, and why the kernel refuses them.
+    """The special fields of a type, by offset; or none and the reason why the kernel refuses them.
 
     Attributes:
         fields: empty if there is an error: for map values, the kernel drops the error and continues without fields.

@@ -1,7 +1,7 @@
 """Check whether a kernel would load a table of types (btf_check_all_metas, kernel/bpf/btf.c, Linux 6.18 and 7.2).
 
 Compilers for other languages write types that no kernel accepts: members of C++ structs that are functions, names of
-templates, GCC's kind of `char`. libbpf nevertheless reads such BTF for maps and CO-RE, and loads the programs without
+templates, GCC's kind of `char`. libbpf nevertheless uses such BTF for maps and CO-RE, and loads the programs without
 it.
 """
 

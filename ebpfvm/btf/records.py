@@ -1,6 +1,6 @@
 """One record for each kind of BTF type (Documentation/bpf/btf.rst), immutable, with ids where it refers to others.
 
-Import them from `ebpfvm.btf.types`, which has the table that gives the ids a meaning.
+Import them from `ebpfvm.btf.types`, which defines the table that the ids refer to.
 """
 
 from __future__ import annotations

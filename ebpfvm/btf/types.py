@@ -84,7 +84,7 @@ MAX_RESOLVE_DEPTH = 32
 """How many modifiers, typedefs and arrays may hide a type (kernel/bpf/btf.c, same name)."""
 
 MAX_STRING = 2048
-"""Longest string that is kept. Many offsets into one long string would else make much out of a small file."""
+"""Longest string that is kept. Otherwise, many offsets into one long string could turn a small file into gigabytes."""
 
 
 class Btf:

@@ -3,8 +3,8 @@
 Each of them is *one decorated object*: its typed signature is the verifier's contract, its body is the run time, and
 its docstring is the documentation. Nothing registers itself globally: a dialect lists what it offers.
 
-What the verifier and the engines must know beyond the signature, an option or a role says (`ebpfvm.contract.roles`);
-they never ask for a name. A declaration that contradicts itself is an error when its file is imported.
+Whatever else the verifier and the engines must know is stated by an option or a role (`ebpfvm.contract.roles`); they
+never test for a name. A declaration that contradicts itself is an error when its file is imported.
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ RingbufDynptrRelease = Annotated[int, ArgSpec(Arg.PTR_TO_DYNPTR, dynptr="ringbuf
 # Results.
 Integer = Annotated[int, RetSpec(Ret.INTEGER)]
 Length = Annotated[int, RetSpec(Ret.INTEGER, within_size=True)]
-# The kernel knows how many there may be; this is the most that x86 is built for.
+# The kernel bounds the number of CPUs by its configuration; this is the largest for x86.
 CpuNumber = Annotated[int, RetSpec(Ret.INTEGER, low=0, high=8191)]
 Void = Annotated[int, RetSpec(Ret.VOID)]
 RetMapValue = Annotated[int, RetSpec(Ret.PTR_TO_MAP_VALUE)]

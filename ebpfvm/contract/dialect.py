@@ -95,7 +95,7 @@ class Dialect:
                          for param in (*kfunc.params, kfunc.ret) if param.struct)
 
     def lacks_kfunc(self, name: str) -> bool:
-        """Return whether this kernel certainly has no kfunc of that name."""
+        """Return whether this kernel is known to have no kfunc of that name."""
         return name not in self.kfuncs and name not in self.unmodelled
 
     def helper_id(self, name: str) -> int | None:

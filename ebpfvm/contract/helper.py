@@ -28,17 +28,17 @@ class Helper:
         gpl_only: needs a GPL-compatible program.
         changes_packet: packet pointers become invalid (bpf_helper_changes_pkt_data).
         might_sleep: only for sleepable programs.
-        pkt_access: a packet pointer may stand for a memory argument (pkt_access), where the program type allows it.
+        pkt_access: a packet pointer may be a memory argument (pkt_access) if the program type allows it.
         cap: "bpf" or "perfmon" if the kernel's base set offers it only with that capability.
-        barred: the kernel lists it for a program type and then bars the call: "probe"; "" otherwise.
-        needs_function: works only where a program knows which function it was called for (check_get_func_ip).
+        barred: "probe" if the kernel lists it for a program type but then rejects the call; "" otherwise.
+        needs_function: only for programs that are attached to a function (check_get_func_ip).
         callback: "sync" or "async" if it takes a function.
         context_to: register of the callback that gets the context argument (`Arg.PTR_TO_STACK`); 0: none does.
-        memory_to: registers of the callback that get pointers to plain memory of the helper's own.
+        memory_to: registers of the callback that get pointers to plain memory that the helper provides.
         role: its special rules; see `ebpfvm.contract.roles`.
         map_op: its operation on the map, if the map's type determines whether that is allowed.
         in_lock: it may be called while a bpf_spin_lock is held.
-        modelled: whether the verifier has the kernel's special cases of it; otherwise a call is refused as unsupported.
+        modelled: whether the verifier implements its special cases; otherwise a call is rejected as unsupported.
         in_engine: whether the engines themselves execute it, so that it needs no body.
     """
 
@@ -71,7 +71,7 @@ class Helper:
         contradictions(what, self._claims())
 
     def _claims(self) -> Iterator[tuple[bool, bool, str]]:
-        """Yield what the options say about the signature, and the other way round, for `contradictions`."""
+        """Yield what options and signature require of each other, for `contradictions`."""
         kinds = {spec.kind for spec in self.args}
         func, callback = Arg.PTR_TO_FUNC in kinds, bool(self.callback)
         yield func, callback, "takes a function, and 'callback' does not say when it runs"

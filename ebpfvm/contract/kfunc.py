@@ -67,7 +67,7 @@ class Kfunc:
         doc: first lines of documentation.
         role: its special rules; see `ebpfvm.contract.roles`.
         callback: "sync" or "async" if it takes a function.
-        dynptr: kind of the dynptr that it makes.
+        dynptr: kind of the dynptr that it creates.
         in_lock: it may be called while a lock is held.
         changes_packet: packet pointers become invalid.
         ret_untrusted: whether the result may only be read.
@@ -107,7 +107,7 @@ class Kfunc:
         yield "kptr_get" in self.flags, takes and self.params[0].pointers == 2, "takes no kptr slot first"
 
     def _role_and_prototype(self) -> Iterator[tuple[bool, bool, str]]:
-        """Yield what the role says about the prototype, and the other way round, for `contradictions`."""
+        """Yield what role and prototype require of each other, for `contradictions`."""
         func = any(param.type == "func" for param in self.params)
         yield func, bool(self.callback and self.role), "takes a function, and 'callback' or 'role' is missing"
         for part in _PARTS:

@@ -1,11 +1,11 @@
 """BPF_MAP_CREATE: which map definitions a kernel accepts (map_create and map_check_btf, kernel/bpf/syscall.c).
 
 The requirements of a type are declared with the type, in `ebpfvm.maps`; this module has those that apply to all types.
-The verifier uses it, so that a program whose maps no kernel creates is rejected, and so does the code that creates maps
+The verifier uses it to reject programs whose maps the kernel would not create, and so does the code that creates maps
 at run time.
 
 A definition reaches the kernel as libbpf sends it: with BTF, unless libbpf omits BTF for the type, and without BTF if
-the kernel refuses it with BTF. Only a value with special fields that no map of this type can hold is not retried,
+the kernel refuses it with BTF. There is no retry if the value has special fields that no map of this type can hold,
 because such a map would lose its locks, timers and pointers.
 """
 

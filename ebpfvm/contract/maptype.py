@@ -95,30 +95,30 @@ class MapType:
         name: kernel name in lower case: "hash", "rbtree".
         make: called as `make(kernel, spec)` -> map object; None when only the contract is known.
         funcs: names of all helpers that take this type in a map-pointer argument (check_map_func_compatibility).
-        update_from: names of the program types that may call bpf_map_update_elem on it where not all may
-            (may_update_sockmap); empty for no such rule.
+        update_from: names of the program types that may call bpf_map_update_elem on it (may_update_sockmap); empty if
+            all may.
         for_each: bpf_for_each_map_elem can walk it ("callback function not allowed for map" otherwise).
         value_access: direct access through BPF_PSEUDO_MAP_VALUE (array with one element).
         gives: what bpf_map_lookup_elem finds: a "value", a "map", a "socket" or an "xdp_socket".
         has_all_keys: every number below max_entries is the key of a value (can_elide_value_nullness).
-        peek_asks: bpf_map_peek_elem reads a value and looks it up, where other types give one.
-        sleepable: sleepable programs may name it (check_map_prog_compatibility): "yes", "no", or "later" where
-            `Rules.more_maps_may_sleep` says so.
-        in_programs: a program may name it at all.
-        kernel_struct: the kernel's struct of a map pointer (map_btf_id); "" where programs may not look into it.
-        inner: it may be the inner map of such a map.
+        peek_asks: bpf_map_peek_elem looks up the value that it is given; for other types it returns one.
+        sleepable: whether sleepable programs may use it (check_map_prog_compatibility): "yes", "no", or "later" if only
+            kernels with `Rules.more_maps_may_sleep` allow it.
+        in_programs: programs may use it at all.
+        kernel_struct: the kernel's struct of a map pointer (map_btf_id); "" if programs may not read it.
+        inner: it may be the inner map of a map of maps.
         fields: special fields the value may hold, by the kinds of `ebpfvm.btf.fields`.
         percpu: values are per CPU.
         cpu_flags: user space may name the CPU of a value (BPF_F_CPU, BPF_F_ALL_CPUS).
-        batch: the batch commands of bpf(2) that it has: "lookup", "update", "delete", "lookup and delete".
+        batch: the batch commands of bpf(2) that it supports: "lookup", "update", "delete", "lookup and delete".
         check: the type's own conditions at creation (the kernel's map_alloc_check); None with `make` None only.
-        check_btf: its conditions on BTF (map_check_btf); None: any types, but there must be a key.
+        check_btf: its conditions on BTF (map_check_btf); None accepts any types, but there must be a key.
         takes_btf: whether libbpf passes BTF to the kernel.
         prog_read_only: programs may not write what a lookup yields.
         map_extra: whether the type uses that number.
         records: whether programs write records into it that user space reads.
         one_per_program: a program may use only one map of this type.
-        modelled: whether the verifier knows its rules; programs with other maps are refused as unsupported.
+        modelled: whether the verifier implements its rules; otherwise programs that use it are rejected as unsupported.
         doc: one line.
     """
 

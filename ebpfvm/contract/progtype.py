@@ -28,10 +28,10 @@ class CtxField:
         access: what a read yields.
         write_sizes: sizes allowed for writes, empty for `element` only.
         read_sizes: sizes allowed for reads, empty for `element` (and the smaller powers of two if `narrow`).
-        cap: "bpf" where the access needs CAP_BPF.
-        width: bytes that the kernel's own field keeps of what is written (2 for tc_index), 0 for all.
-        loaded: bytes that the kernel's conversion loads for a read, 0 for `size`. A read of so many bytes or more is
-            not shifted, wherever in the field it begins (bpf_convert_ctx_accesses).
+        cap: "bpf" if the access needs CAP_BPF.
+        width: number of bytes that the kernel's own field keeps of a write (2 for tc_index), 0 for all.
+        loaded: bytes that the kernel's conversion loads for a read, 0 for `size`. A read of at least this many bytes
+            is not shifted, wherever in the field it begins (bpf_convert_ctx_accesses).
         from_start: whether a part can only be read from the field's first byte on.
         struct: the kernel's struct that a field with `access` "btf" points to.
     """
@@ -87,16 +87,16 @@ class ProgType:
         attach_helpers: attach string -> helpers offered to that hook only, beyond `helpers`.
         kfuncs: names of the kfuncs it may call.
         packet_read, packet_write: direct packet access by load and store.
-        helper_packet_read: packet pointers may be memory arguments of helpers that have `pkt_access` set.
+        helper_packet_read: packet pointers may be memory arguments of helpers with `pkt_access`.
         ld_abs: LD_ABS and LD_IND allowed (may_access_skb).
         returns: allowed range of R0 at exit, None for any scalar.
         attach_returns: attach string or expected attach type -> range, where it differs.
         sleep: whether a program of this type may, or must, be loaded as sleepable.
-        traces: may run anywhere, so that maps with locks and the like are barred (is_tracing_prog_type).
-        judged: False if the rules of the type are not modelled: the verifier refuses its programs as unsupported.
+        traces: may run anywhere, so maps with locks and the like are forbidden (is_tracing_prog_type).
+        judged: False if the rules of the type are not modelled, so that its programs are rejected as unsupported.
         ctx_offsets: which offsets the context pointer itself may have: "" none, "fixed" constant ones (for contexts
             that the kernel does not convert), "any" (the context is plain memory of `ctx_size` bytes).
-        args: what the context of a type without fields holds that is not modelled, for the message; "" for nothing.
+        args: the unmodelled contents of the context of a type without fields, for the message; "" for none.
         struct_writes: struct of the kernel -> its member that programs may write (btf_struct_access).
         caps: capabilities needed to load it, beyond CAP_BPF: "net_admin", "perfmon"; "unpriv" means that not even
             CAP_BPF is needed.

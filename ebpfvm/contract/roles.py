@@ -1,4 +1,4 @@
-"""Roles: what the verifier and the engines ask of a function instead of its name.
+"""Roles, by which the verifier and the engines recognise functions with special rules, instead of by name.
 
 A kernel selects the functions with rules of their own by number or by BTF id (check_helper_call, check_kfunc_call).
 Here a declaration states its role, so that two functions with the same rule (bpf_obj_new and bpf_obj_new_impl) state
@@ -16,45 +16,45 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 MapOp = Literal["", "lookup", "lookup_percpu", "update", "delete", "push", "pop", "peek"]
-"""What a helper does to its map, where the type of the map changes how the call is judged."""
+"""What a helper does to its map, if the map's type decides whether the call is accepted."""
 
 Callback = Literal["", "sync", "async"]
 """Whether a function passed to it runs before it returns, or later and without the caller."""
 
 HelperRole = Literal[
     "",
-    "tail_call",        # ends the program with another; a map of programs says which
+    "tail_call",        # replaces the running program by one from a map of programs
     "tc_classify",      # asks the filters of a queueing discipline; may be given the program's own context
     "walk_map",         # the callback gets map, key, value, context
     "loop",             # the callback gets index, context
     "find_vma",         # the callback gets task, area, context
     "drain",            # the callback gets a dynptr, context
     "set_timer",        # the callback gets map, key, value
-    "kptr_xchg",        # swaps a kptr; what is put in must be what the field holds
+    "kptr_xchg",        # swaps a kptr; the new pointer must have the field's type
     "lock", "unlock",   # bpf_spin_lock
-    "cast",             # the result lives by the reference of the argument (is_ptr_cast_function)
+    "cast",             # the result is valid as long as the argument's reference (is_ptr_cast_function)
     "local_storage",    # takes no flags
     "format",           # the format string must fit the arguments
-    "dynptr_from_mem",  # makes a dynptr over a map value
-    "dynptr_data",      # the result lives by the dynptr (is_dynptr_ref_function)
-    "dynptr_write",     # moves the packet that the dynptr is over
+    "dynptr_from_mem",  # creates a dynptr of a map value
+    "dynptr_data",      # the result is valid as long as the dynptr (is_dynptr_ref_function)
+    "dynptr_write",     # moves the packet that the dynptr refers to
 ]
 
 KfuncRole = Literal[
     "",
     "obj_new", "percpu_obj_new", "obj_drop", "percpu_obj_drop",
     "refcount_acquire",
-    "graph_put",        # gives an owned object to a list or tree
-    "graph_take",       # takes one out, which the program owns then
-    "graph_look",       # gives a node that stays where it is
-    "graph_ask",        # answers a question
+    "graph_put",        # transfers an owned object to a list or tree
+    "graph_take",       # removes a node, which the program then owns
+    "graph_look",       # returns a node that stays in its list or tree
+    "graph_ask",        # only returns an answer
     "rcu_lock", "rcu_unlock", "preempt_disable", "preempt_enable", "irq_save", "irq_restore",
     "res_lock", "res_unlock",
-    "dynptr_new",       # makes a dynptr of the kind that the declaration names
+    "dynptr_new",       # creates a dynptr of the kind that the declaration names
     "dynptr_clone", "dynptr_slice", "dynptr_slice_rdwr",
     "cast_to_context", "cast_to_struct",
-    "init_work",        # makes a work queue of the map that it is in
-    "set_work",         # says what a work queue calls
+    "init_work",        # initialises a work queue with the map that contains it
+    "set_work",         # sets the callback of a work queue
     "throw", "trap",
 ]
 

@@ -1,12 +1,12 @@
 """What differs between kernels, by name: the one place in which versions of Linux are described.
 
-Linux 7.2 is the base: each field's default says what it does. Another version states only its differences from a
-version that is described already, and `DESCRIBED` lists all that can be asked for. Code elsewhere asks for a named
-difference (`rules.circular_numbers`) and never for a version, so a new version changes no code that is there already.
+Linux 7.2 is the base: each field's default is its behaviour. Another version states only its differences from a version
+that is already described, and `DESCRIBED` lists all available versions. Other code tests a named difference
+(`rules.circular_numbers`) and never a version, so that a new version changes no existing code.
 
 What a kernel *offers* (helpers, kernel functions, types, contexts) is not here: `ebpfvm.dialects` lists that.
 
-Where a docstring says "after 6.18", the change lies somewhere between 6.18 and 7.2; both were asked, with programs
+"After 6.18" in a docstring means that the change lies somewhere between 6.18 and 7.2; both were tested with programs
 that show the difference. Function names are those of kernel/bpf/verifier.c in 7.2 unless a file is named.
 """
 
@@ -51,8 +51,8 @@ class Rules:
     # -- packets ---------------------------------------------------------------------------------------------------
 
     subtracting_forgets_range: bool = True
-    """Subtracting an unknown number from a packet pointer forgets what was proven of it (adjust_ptr_min_max_vals,
-    after 6.18), although it still holds."""
+    """Subtracting an unknown number from a packet pointer discards its proven range (adjust_ptr_min_max_vals, after
+    6.18), although the range still holds."""
 
     moving_forgets_end: bool = True
     """A packet pointer that was found to lie at or after the packet's end may lie anywhere once it has moved (after
@@ -64,36 +64,35 @@ class Rules:
     # -- the walk: what is kept, compared and followed back --------------------------------------------------------
 
     stack_liveness: Literal["static", "walk"] = "static"
-    """What finds out which slots are read later: since 7.1 a pass before the walk, which knows halves of slots and
-    lets dead ones be forgotten at once (kernel/bpf/liveness.c); in 6.18 the walk itself, for whole slots of states that
-    are done."""
+    """A pass before the walk determines which halves of stack slots are read later, so that dead ones are forgotten at
+    once (kernel/bpf/liveness.c, since 7.1). In 6.18 the walk determines it, for whole slots of finished states."""
 
     folds_constants: bool = True
     """Branches on constants are decided before the walk (compute_const_regs, after 6.18)."""
 
     shows_linked: bool = True
-    """What a comparison teaches of linked values is printed with it (after 6.18)."""
+    """The log of a comparison includes what it implies for linked values (after 6.18)."""
 
     clears_lone_ids: bool = True
-    """Ids of numbers that are linked to nothing are dropped from states that are kept, and count for nothing where
-    states are compared (bpf_clear_singular_ids, since 7.0)."""
+    """Ids of numbers that are linked to nothing are dropped from kept states and ignored when states are compared
+    (bpf_clear_singular_ids, since 7.0)."""
 
     strict_in_loops: bool = False
-    """To cover each other, states inside of loops that are not done must agree on registers that hold nothing and on
-    the kind of each byte of the stack (regsafe and stacksafe with RANGE_WITHIN, until 7.0)."""
+    """Inside unfinished loops, a state only subsumes another with the same uninitialised registers and the same kind of
+    each byte of the stack (regsafe and stacksafe with RANGE_WITHIN, until 7.0)."""
 
     compares_halves: bool = True
-    """Half a slot is compared as a number where the other half is something else (since 7.1)."""
+    """Half a slot is compared as a number if the other half is something else (since 7.1)."""
 
     widens_by_value: bool = True
-    """Round after round of an open loop, a number is left alone if it is the same number. In 6.18 it must also be
-    linked to the same numbers (maybe_widen_reg)."""
+    """Between rounds of an open-coded loop, a number that has not changed is not widened. In 6.18 its links must not
+    have changed either (maybe_widen_reg)."""
 
     callbacks_loop: bool = True
-    """A call that runs a callback again and again is a loop of its own (compute_scc, after 6.18)."""
+    """A call that runs a callback repeatedly counts as a loop (compute_scc, after 6.18)."""
 
     callback_keeps_arguments: bool = True
-    """Backtracking out of a callback keeps what is wanted of R1 to R5 of the caller (backtrack_insn, after 6.18)."""
+    """Backtracking out of a callback still tracks R1 to R5 of the caller (backtrack_insn, after 6.18)."""
 
     follows_fetch: bool = True
     """Backtracking knows that an atomic instruction fetches the old value (after 6.18)."""
@@ -105,7 +104,7 @@ class Rules:
     """Looking up a constant index of an array that is in bounds never gives NULL (get_constant_map_key, since 6.15)."""
 
     too_complex_is_e2big: bool = True
-    """Too many waiting paths are E2BIG (after 6.18). Before, the errno depended on who added one more path: ENOMEM or
+    """Too many pending paths give E2BIG (after 6.18). Before, the errno depended on what added the path: ENOMEM or
     EFAULT."""
 
     # -- before the walk -------------------------------------------------------------------------------------------
@@ -123,7 +122,7 @@ class Rules:
     """There are fsession programs (BPF_TRACE_FSESSION, since 7.0)."""
 
     invalid_kfunc_ids_named: bool = True
-    """A number of a kernel function that is not above 0 has a message of its own (add_kfunc_call, after 6.18)."""
+    """A kernel function's number of 0 or less has a separate message (add_kfunc_call, after 6.18)."""
 
     limits_value_offset: bool = False
     """An address inside of a map's value must be below BPF_MAX_VAR_OFF (resolve_pseudo_ldimm64, until 7.0)."""
@@ -150,10 +149,10 @@ class Rules:
     """An atomic load looks at the kind of pointer before anything else (check_atomic_load, after 6.18)."""
 
     percpu_in_percpu: bool = True
-    """A slot for per-CPU objects takes no others (map_kptr_match_type, after 6.18)."""
+    """A slot for per-CPU objects accepts only per-CPU objects (map_kptr_match_type, after 6.18)."""
 
     untrusted_structs_read_only: bool = True
-    """What an untrusted pointer points to is never written (check_ptr_to_btf_access, after 6.18)."""
+    """Memory cannot be written through an untrusted pointer (check_ptr_to_btf_access, after 6.18)."""
 
     struct_writes_named: bool = True
     """A refused write into a struct of the kernel ends with a line that says where (check_ptr_to_btf_access, after
@@ -165,7 +164,7 @@ class Rules:
     """Messages name an argument by its register. Before (until 7.1), most of them counted from 0: "arg#0"."""
 
     call_frames: int = 16
-    """How many functions may be entered at one time (MAX_CALL_FRAMES; 8 until 7.0)."""
+    """Number of call frames that may be active at the same time (MAX_CALL_FRAMES; 8 until 7.0)."""
 
     limits_depth: bool = False
     """A chain of calls across global functions is limited to 8 (check_max_stack_depth_subprog, until 7.0)."""
@@ -174,22 +173,22 @@ class Rules:
     """Global functions may return nothing (btf_prepare_func_args in kernel/bpf/btf.c, since 7.0)."""
 
     throws_for_program: bool = True
-    """What a global function throws must be a result of the program (check_return_code, since 7.0)."""
+    """A value that a global function throws must be in the program's return range (check_return_code, since 7.0)."""
 
     throwing_call_may_not_leak: bool = True
-    """Nothing may be owned where a global function is called that might throw (check_func_call, after 6.18)."""
+    """No reference may be held across a call of a global function that might throw (check_func_call, after 6.18)."""
 
     main_is_no_callback: bool = True
     """The main program cannot be a callback (check_ld_imm, after 6.18)."""
 
     bars_early_end: bool = True
-    """Callbacks may hold nothing that ends a function early, LD_ABS or a tail call (after 6.18)."""
+    """Callbacks may not contain LD_ABS or tail calls, which can end a function early (after 6.18)."""
 
     context_is_memory: bool = True
     """A helper's memory argument may be the context (mem_types, after 6.18)."""
 
     refuses_zero: bool = True
-    """A global function that wants a pointer that is not NULL refuses the number 0 (btf_check_func_arg_match, after
+    """A global function with a non-NULL pointer parameter rejects the number 0 (btf_check_func_arg_match, after
     6.18)."""
 
     one_sleep_check: bool = True
@@ -201,18 +200,18 @@ class Rules:
     # -- references ------------------------------------------------------------------------------------------------
 
     reference_tree: bool = True
-    """A reference is an id with a parent: a dynptr is a child of what it was made of, a slice one of its dynptr, and
-    none may be released before its children (since 7.2). Before, registers and slots had a ref_obj_id besides the
-    id."""
+    """A reference is an id with a parent: a dynptr is a child of the object that it was created from, a slice a child
+    of its dynptr, and none may be released before its children (since 7.2). Before, registers and slots had a
+    ref_obj_id besides the id."""
 
     one_release_check: bool = True
-    """Helpers and kernel functions check what they release at the argument, with the same words (after 6.18)."""
+    """Helpers and kernel functions check a released argument in the same place, with the same message (after 6.18)."""
 
     one_reference: bool = False
     """A call of a helper takes only one owned object (check_func_arg, until 7.0)."""
 
     acquired_is_trusted: bool = True
-    """What a kernel function acquires has a type that says that it is trusted (PTR_TRUSTED, after 6.18)."""
+    """The type of a reference that a kernel function acquires includes PTR_TRUSTED (after 6.18)."""
 
     kfuncs_trust_arguments: bool = True
     """Every kernel function refuses an argument that may be NULL (since 7.0); before, only those with a flag
@@ -232,7 +231,7 @@ class Rules:
     """bpf_kptr_xchg takes a field of an object that the program does not own (kptr_xchg_dest_types, after 6.18)."""
 
     casts_fork: bool = True
-    """Casts of a referenced socket give NULL on a path of its own (after 6.18)."""
+    """The NULL result of casting a referenced socket is walked as a separate path (after 6.18)."""
 
     # -- maps ------------------------------------------------------------------------------------------------------
 
@@ -337,11 +336,11 @@ def by_version(*described: Rules) -> dict[tuple[int, int], Rules]:
 
 
 DESCRIBED: Final = by_version(LINUX_6_18, LINUX_7_2)
-"""Every version that can be asked for, the oldest first."""
+"""Every described version, the oldest first."""
 
 VERSION_NAMES: Final = tuple(f"{major}.{minor}" for major, minor in DESCRIBED)
 KERNELS: Final = f"{', '.join(reversed(VERSION_NAMES))} or rfc6"
-"""What may be asked for, for help texts and messages."""
+"""The described versions as text, for help texts and messages."""
 
 
 def rules_of(version: tuple[int, int]) -> Rules:
@@ -358,6 +357,6 @@ def rules_of(version: tuple[int, int]) -> Rules:
 
 
 def rfc6_rules(rules: Rules) -> Rules:
-    """Return the same kernel's rules with those of the RFC v6 (October 2022) instead of what came after it."""
+    """Return the same kernel's rules with those of the RFC v6 (October 2022) in place of later ones."""
     return replace(rules, packet_is_context=True, elides_null_checks=False, acquired_is_trusted=True,
                    kfuncs_trust_arguments=False)

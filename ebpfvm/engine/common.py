@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from ebpfvm.isa.insn import Insn
     from ebpfvm.kernel.call_env import CallEnv
 
-BPF_MAX_LOOPS: Final = 8 * 1024 * 1024  # include/linux/bpf.h; what may_goto allows each frame
+BPF_MAX_LOOPS: Final = 8 * 1024 * 1024  # include/linux/bpf.h; iterations of may_goto per frame
 
 _SKF_NET_OFF: Final = -0x100000  # uapi/linux/filter.h
 _SKF_LL_OFF: Final = -0x200000
-NO_SUCH_PROGRAM: Final = (1 << 64) - ENOENT  # what bpf_tail_call returns where nothing takes over
+NO_SUCH_PROGRAM: Final = (1 << 64) - ENOENT  # what bpf_tail_call returns if there is no target
 
 
 def used_up(budget: int) -> Fault:
@@ -135,7 +135,7 @@ def tail_call(env: CallEnv, ctx: int, prog_array: int, index: int, *rest: int) -
     return target.runnable.tail(env.ctx)
 
 
-NO_TAIL: Final = -NO_SUCH_PROGRAM  # no u64, so no result of a program
+NO_TAIL: Final = -NO_SUCH_PROGRAM  # not a u64, so never a program's result
 
 
 def load_packet(env: CallEnv, skb: Any, offset: int, size: int) -> int | None:
@@ -153,7 +153,7 @@ def load_packet(env: CallEnv, skb: Any, offset: int, size: int) -> int | None:
     offset &= U32_MAX
     if offset >> 31:
         offset -= 1 << 32
-        if offset >= _SKF_NET_OFF:  # ancillary data (SKF_AD_OFF) would be far beyond it: no kernel has them here
+        if offset >= _SKF_NET_OFF:  # SKF_AD_OFF (not for eBPF) ends up beyond the packet
             offset += network_offset(found) - _SKF_NET_OFF
         elif offset >= _SKF_LL_OFF:
             offset += found.link_offset - _SKF_LL_OFF

@@ -1,4 +1,4 @@
-"""The interpreter's closures, which one function per row creates from the row's lowered meaning.
+"""The interpreter's closures, created by one function per row from the row's lowered meaning.
 
 The makers of ALU, jump, memory and atomic rows are compiled from text, once per row and process; the text comes from
 the instruction table alone. The operands of an instruction (register numbers, immediate, next slot) are closure
@@ -39,7 +39,7 @@ _IGNORED: Final[tuple[tuple[list[str], ...], ...]] = (([],), ([], ["off"]))  # k
 
 
 def build(run: InterpreterRun) -> list[Step]:
-    """Return one step for each slot of `run.prog`, and one after the last for a program that runs off its end."""
+    """Return one step for each slot of `run.prog`, and a last one that is reached if the program runs off its end."""
     program = run.prog.program
     steps = [_step(run, pc, insn) for pc, insn in enumerate(program.insns)]
     steps.append(_failing(Fault, "opcode", "the program runs off its end"))
@@ -63,7 +63,7 @@ def _failing(kind: type[Fault], *args: str) -> Step:
 
 
 def _target(run: InterpreterRun, pc: int) -> int:
-    """Return the slot of a jump target; for one outside of the program, the step that runs off its end."""
+    """Return the slot of a jump target; for a target outside of the program, that of the step after the last slot."""
     size = len(run.prog.program.insns)
     target = common.jump_target(run.prog.program.insns[pc], pc)
     return target if 0 <= target < size else size

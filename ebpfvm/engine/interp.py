@@ -1,8 +1,8 @@
-"""The interpreter, for clarity and observation, and for unverified programs.
+"""The interpreter, which favours clarity over speed, can be observed, and also runs unverified programs.
 
 A program becomes a list with one closure per slot. A closure executes its instruction on the list of registers and
 returns the next slot, -1 at the end of a function. Every access is checked against the region that it refers to, so
-that a wrong program ends in a `Fault` that says what it did and where, and never harms anything else.
+that a faulty program ends in a `Fault` that says what it did and where, and never harms anything else.
 
 `Hooks` observe each step, each memory access and each call. Programs are only built with observed steps if there are
 hooks, so that observation costs nothing when it is not used.

@@ -15,10 +15,10 @@ from ebpfvm.kernel.program import Thrown
 if TYPE_CHECKING:
     from ebpfvm.kernel.program import Context, LoadedProgram
 
-LOOPS: Final = 11  # index, after the registers, of what is left of may_goto's iterations in this frame
+LOOPS: Final = 11  # index, after the registers, of the remaining may_goto iterations of this frame
 
 Step = Callable[[list[int]], int]
-"""What an instruction does to the registers; it returns the next slot, -1 at the end of a function."""
+"""Execute an instruction on the registers and return the next slot, -1 at the end of a function."""
 
 
 class Hooks:
@@ -56,7 +56,7 @@ class InterpreterRun(Run):
         self.steps: list[Step] = []
 
     def __call__(self, ctx: Context) -> int:
-        """Run the program as `Run.__call__` does; if it runs inside itself, with frames of its own."""
+        """Run the program as `Run.__call__` does; if it runs inside itself, with separate frames."""
         frames, self.frames = self.frames, 0
         try:
             return super().__call__(ctx)
@@ -94,7 +94,7 @@ class InterpreterRun(Run):
             self.frames = frames
 
     def function(self, pc: int, args: tuple[int, ...] | list[int]) -> int:
-        """Run one function in a frame of its own and return r0.
+        """Run one function in a new frame and return r0.
 
         Raises:
             Fault: there are more than 8 frames, or the function itself faults.

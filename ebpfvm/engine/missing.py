@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def without_body(prog: LoadedProgram) -> tuple[int, str, str] | None:
-    """Return slot, kind ("helper" or "kfunc") and name of the first function without run time that a program may call.
+    """Return slot, kind ("helper" or "kfunc") and name of the first function without a body that a program may call.
 
     Return None if there is none. Functions that this kernel lacks do not count: a program that names a weak one checks
     its address before it calls it.

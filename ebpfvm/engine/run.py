@@ -1,4 +1,4 @@
-"""What a run is on either engine: entry, tail calls, callbacks, and the state of ledger and stack when it ends."""
+"""Runs on either engine: entry, tail calls, callbacks, and the cleanup of ledger and stack when a run ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Run:
 
     Attributes:
         prog: the program.
-        env: what bodies of helpers and kfuncs get.
+        env: the environment that the bodies of helpers and kfuncs receive.
     """
 
     def __init__(self, prog: LoadedProgram) -> None:

@@ -2,8 +2,8 @@
 
 `lower` translates the text to a Python expression over given operands. Each operand and result carries the interval of
 its value, and a truncation to W bits is only written where the interval requires it. The interpreter knows nothing
-about its operands and gets all truncations; the translator passes the results of its range pass and gets fewer. The
-interval of the result comes from the same walk, so that code and range cannot disagree.
+about its operands, so all truncations are written; the translator passes the results of its range pass, so fewer are.
+The interval of the result comes from the same walk, so that code and range cannot disagree.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def bswap(x: int, width: int) -> int:
     return int.from_bytes((x & (1 << width) - 1).to_bytes(size, "little"), "big")
 
 
-# What lowered text calls, by the name it uses.
+# The functions that lowered text calls, by name.
 PRIMITIVES: Final[Mapping[str, Callable[..., int]]] = {"sdiv": sdiv, "smod": smod, "from_bytes": int.from_bytes}
 
 

@@ -1,5 +1,6 @@
 """The instruction set: the table of instructions, and everything that follows from it alone.
 
 `table` has a row per instruction and `syntax` its spellings; `disasm` and `asm` convert between slots and text,
-`legality` knows why a kernel refuses an instruction, and `manual` generates the tables of docs/reference/assembler.md.
+`legality` checks whether a kernel accepts an instruction, and `manual` generates the tables of
+docs/reference/assembler.md.
 """

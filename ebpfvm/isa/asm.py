@@ -8,7 +8,7 @@ with `;`, and in kernel text everything after `;`. Labels are `name:`, and the n
 Directives that produce no code (`.globl`, `.type`, ...) and the contents of data sections are skipped, so that the
 output of `clang -S` can be read as it is; `.8byte NUMBER` produces a slot with arbitrary bits.
 
-Of a test of the conformance suite (`-- asm`, `-- mem`, `-- result`), the section `-- asm` is read.
+From a test of the conformance suite (`-- asm`, `-- mem`, `-- result`), only the section `-- asm` is read.
 
 In kernel text, the offsets before the instructions determine their places: a log may show them in any order and repeat
 them, and the lines between them (states, C source) are skipped.

@@ -1,4 +1,4 @@
-"""What the grammar of assembly text makes of the parts of a statement (`Parsed`), and what it rejects."""
+"""Actions of the assembly grammar: build a `Parsed` from the parts of a statement, or reject it."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def _plain_number(item: Any) -> Any:
 
 
 def _finish(parsed: Parsed) -> Parsed:
-    """Select the row where the words alone do not: for what is called, and for the meaning of a 64-bit immediate."""
+    """Select the row if the words alone do not: by the kind of callee, or by the meaning of a 64-bit immediate."""
     if parsed.row.name == "call" and parsed.callee is not None:
         callee = parsed.callee
         if isinstance(callee, Relative):

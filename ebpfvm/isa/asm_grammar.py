@@ -57,7 +57,7 @@ class AsmGrammar:
     def _written(self, p: Any) -> str:
         return str(p.lexer.lexdata[p.lexpos:p.lexer.lexpos])
 
-    # Parts that both have.
+    # Parts common to both.
 
     def p_number(self, p: Any) -> None:
         """number : NUMBER
@@ -111,7 +111,7 @@ class AsmGrammar:
                    | SWAP
                    | ATOMIC
                    | EXCHANGE"""
-        p[0] = Name(p[1], p.lexpos(1))  # a label may be called as an instruction is
+        p[0] = Name(p[1], p.lexpos(1))  # a label may have the name of an instruction
 
     def p_callee(self, p: Any) -> None:
         """callee : target
@@ -293,7 +293,7 @@ class AsmGrammar:
         """flow : EXIT"""
         p[0] = Parsed(BY_NAME["exit"])
 
-    # Mnemonics: the words in front choose among the rows, the operands among their forms.
+    # Mnemonics: the leading words select the rows, and the operands select the form.
 
     def p_plain(self, p: Any) -> None:
         """plain : mnemonic operands"""

@@ -37,7 +37,7 @@ class AsmError(LoadError):
         self.text = text
 
     def __str__(self) -> str:
-        # What cannot be printed would move the caret, or look like a line of its own.
+        # Unprintable characters would move the caret, or look like a separate line.
         shown = "".join(char if char.isprintable() else "\ufffd" for char in self.text.expandtabs(1))
         start = max(0, self.column - _WINDOW // 2) if len(shown) > _WINDOW else 0
         shown = shown[start:start + _WINDOW]

@@ -1,9 +1,9 @@
 """Disassemble instructions in the syntax of the kernel, of LLVM, and of user-space virtual machines.
 
 `kernel_text` writes what the kernel's log and bpftool write (kernel/bpf/disasm.c), byte for byte; `llvm_text` what
-llvm-objdump writes; `plain_text` mnemonics. By default the text says exactly as much as these tools do, which can be
-less than the instruction says: the kernel does not print the source register of a 64-bit immediate load, and LLVM does
-not print that of a call. `exact=True` adds what is missing, so that `ebpfvm.isa.asm` reproduces the same bytes.
+llvm-objdump writes; `plain_text` mnemonics. By default the text contains exactly what these tools print, which can be
+less than the instruction contains: the kernel does not print the source register of a 64-bit immediate load, and LLVM
+does not print that of a call. `exact=True` adds what is missing, so that `ebpfvm.isa.asm` reproduces the same bytes.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _renderers(dialect: Dialect, alu32: bool = False) -> dict[str, Callable[[Ins
     return found
 
 
-# Per opcode, what the kernel prints when a field that selects the row has a value no row has.
+# Per opcode, what the kernel prints if a field that selects the row has a value that no row has.
 @cache
 def _kernel_by_code() -> dict[int, Callable[[Insn], str]]:
     renderers = _renderers("kernel")
@@ -231,7 +231,7 @@ def plain_text(insns: Sequence[Insn], pc: int, *, label: JumpLabel | None = None
 
 
 class _Spelling(NamedTuple):
-    """How `llvm_text` and `plain_text` are asked to write."""
+    """The options of `llvm_text` and `plain_text`."""
 
     dialect: Dialect
     label: JumpLabel | None = None

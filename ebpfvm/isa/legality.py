@@ -25,9 +25,9 @@ _ATOMIC_IMMS: Final = {code: frozenset(dict(row.fixed)["imm"] for row in rows) f
 
 
 def knows_opcode(code: int, *, gotox: bool = True) -> bool:
-    """Return whether `code` is in the kernel's opcode table (bpf_opcode_in_insntable); callx never is, gotox since 7.0.
+    """Return whether `code` is in the kernel's opcode table (bpf_opcode_in_insntable).
 
-    callx never is, gotox only where the kernel has it.
+    callx never is; gotox is since 7.0.
     """
     return code in BY_CODE and code != _CALLX and (gotox or code != _GOTOX)
 
@@ -98,7 +98,7 @@ def _move(insn: Insn, register: bool, wide: bool) -> str | None:
             return "addr_space_cast insn can only convert between address space 1 and 0"
         return None
     widths = (0, 8, 16, 32) if wide else (0, 8, 16)
-    # -1 (a per-CPU address) is made by the kernel itself and refused from outside.
+    # -1 (a per-CPU address) is only created by the kernel itself and rejected in programs.
     return "BPF_MOV uses reserved fields" if insn.imm or insn.off not in widths else None
 
 
@@ -113,7 +113,7 @@ def _jump(insn: Insn) -> str | None:
             return "BPF_JA|BPF_X uses reserved fields" if src or off or imm else None
         return "BPF_JA uses reserved fields" if src or dst or (off if narrow else imm) else None
     if op == c.BPF_EXIT:
-        # The offset of an exit is not looked at.
+        # The offset of an exit is not checked.
         return "BPF_EXIT uses reserved fields" if narrow or src or dst or imm or code & c.BPF_X else None
     if op == c.BPF_JCOND:
         return f"invalid may_goto imm {imm}" if code != c.BPF_JMP | c.BPF_JCOND or src or dst or imm else None

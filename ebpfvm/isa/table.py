@@ -4,7 +4,7 @@ Decoder, disassembler, assembler, interpreter, translator, verifier, the Z3 proo
 encodings, the legality of fields and the *meaning* of an instruction from here (RFC 9669; Linux 7.2
 `kernel/bpf/verifier.c` for what it adds).
 
-The meaning is a short text over these names. All numbers are unsigned and `W` bits wide, results are cut to `W`
+The meaning is a short text over these names. All numbers are unsigned and `W` bits wide, results are truncated to `W`
 bits and zero-extended into the 64-bit register:
 
 ==================  ==================================================================================
@@ -60,7 +60,7 @@ class Row:
         uses: the fields that are operands.
         fixed: fields that select this row among those with the same opcode, with their values. Any field neither
             used nor fixed must be zero.
-        since: first `-mcpu` level of LLVM that emits it (1 to 4); 5 for what came later.
+        since: first `-mcpu` level of LLVM that emits it (1 to 4); 5 for later additions.
         source: "k" or "x" for ALU, jumps and stores (immediate or register), "" otherwise.
         fetch: atomic only: the old value goes to the source register (r0 for cmpxchg).
         sign: memory loads: sign-extend.
@@ -229,7 +229,7 @@ def _special_moves() -> list[Row]:
                 fixed=(("off", c.BPF_ADDR_PERCPU),), since=5, source="x")]
 
 
-# What a meaning may be made of, besides numbers.
+# The names and operators that a meaning may use, besides numbers.
 _WORDS: Final = frozenset({"a", "b", "off", "W", "old", "r0", "s", "ashr", "udiv", "umod", "sdiv", "smod", "sext",
                            "zext", "bswap", "ite", "load"})
 _OPERATORS: Final = (ast.Add, ast.Sub, ast.Mult, ast.BitAnd, ast.BitOr, ast.BitXor, ast.LShift, ast.RShift, ast.USub,
@@ -271,11 +271,11 @@ def _problem(meaning: str) -> str:
 
 
 def all_kinds(kinds: Iterable[str], where: str) -> None:
-    """Check that a place of the program which deals with instructions by their kind knows every kind of the table.
+    """Check that code that dispatches on the kind of an instruction handles every kind in the table.
 
     Args:
-        kinds: those that it knows.
-        where: what it is and where, for the message.
+        kinds: the kinds that the code handles.
+        where: name and place of the code, for the message.
 
     Raises:
         InternalError: it lacks one.

@@ -3,8 +3,8 @@
 A pointer is a plain int (`memory`), a packet is an `SkBuff` (`skb`), a context (`ctx`) is a region that reads and
 writes the attributes of an object by a declared layout (`layouts`), a reference has one recorded holder (`refs`), and
 all of it hangs on one `Kernel` (`emulated`), which has an attribute for each part that programs may ask:
-`object_graph`, `task`, `sock`, and what the parts above fill in (`services`). Engines run a `LoadedProgram`
-(`program`); helper bodies get a `CallEnv` (`call_env`) and converted arguments (`convert`).
+`object_graph`, `task`, `sock`, and the services that packages above it provide (`services`). Engines run a
+`LoadedProgram` (`program`); helper bodies get a `CallEnv` (`call_env`) and converted arguments (`convert`).
 """
 
 from __future__ import annotations

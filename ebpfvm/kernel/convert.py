@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Structs that Python objects represent.
 OBJECTS: Final = frozenset({"sk_buff", "__sk_buff", "xdp_buff", "xdp_md", "bpf_map", "Qdisc", "net_device"})
-# What a body needs where it does not take any context (`ArgSpec.object`, or the struct of a kfunc's parameter).
+# The classes that a body accepts unless it takes any context (`ArgSpec.object`, or the struct of a kfunc's parameter).
 _CLASSES: Final[dict[str, tuple[type, ...]]] = {
     "skb": (SkBuff,), "xdp": (XdpBuff,), "packet": (SkBuff, XdpBuff), "sk_buff": (SkBuff,), "__sk_buff": (SkBuff,),
     "xdp_buff": (XdpBuff,), "xdp_md": (XdpBuff,)}

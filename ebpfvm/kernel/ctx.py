@@ -43,7 +43,7 @@ class ObjectCtx(ObjectRegion):
 
 
 class SkbContexts:
-    """Contexts of programs on packets, pooled by depth: a program that runs inside another has one of its own."""
+    """Contexts of programs on packets, pooled by depth: a program that runs inside another has a separate one."""
 
     __slots__ = ("_free", "_kernel")
 

@@ -69,7 +69,7 @@ class CallStack:
         return frame
 
     def enter(self) -> FrameViews:
-        """Do the same as `push` for generated code, which releases the frame by decrementing `depth`.
+        """Return a new frame as `push` does, for generated code, which releases the frame by decrementing `depth`.
 
         Generated code never uses a pointer to a dead frame.
         """
@@ -112,8 +112,8 @@ class Kernel:
 
     Args:
         dialect: what this kernel offers.
-        seed: of the only source of randomness.
-        limits: what programs and maps may use of this machine.
+        seed: seed of `random`.
+        limits: limits on the resources that programs and maps may use.
 
     Attributes:
         memory: all regions.
@@ -125,16 +125,16 @@ class Kernel:
         devices: ifindex -> device.
         maps: id -> map, as `bpf_map_get_fd_by_id` would find it.
         trace: lines that bpf_trace_printk wrote.
-        notes: what whoever loads programs should know, a sentence each.
+        notes: remarks for whoever loads programs, one sentence each.
         ksyms: name -> address of kernel variables that programs may refer to.
         tail_calls: how many the running program has made.
-        skb_layout: what programs may read and write of a packet.
+        skb_layout: the fields of a packet that programs may read and write.
         graph: the lists and trees of allocated objects.
-        tasks, sockets: those that exist.
-        records: what programs write for user space.
+        tasks, sockets: the existing tasks and sockets.
+        records: records that programs write for user space.
         net: the network around programs.
         timers: the timers of map values, None before the first one.
-        cgroup_retval: what the running system call will return, as programs of its control group have set it.
+        cgroup_retval: the result of the running system call that its cgroup's programs have set.
     """
 
     def __init__(self, dialect: Dialect | None = None, seed: int = 0, limits: Limits = DEFAULTS) -> None:
@@ -178,7 +178,7 @@ class Kernel:
     def object_region(self, skb: object) -> Region:
         """Return the region that a pointer to the packet `skb` refers to, read and written by `skb_layout`."""
         memory = self.memory
-        region = _bare(ObjectRegion)  # all of its making and of `Memory.adopt` in one frame: each packet has one
+        region = _bare(ObjectRegion)  # inlines its constructor and `Memory.adopt`, because each packet needs one
         region.layout = layout = self.skb_layout
         region.kind = region.name = "sk_buff"
         region.data, region.size, region.owner = _NO_BYTES, layout.size, skb

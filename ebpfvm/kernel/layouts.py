@@ -128,7 +128,7 @@ def _access(field: CtxField, off: int, size: int, write: bool) -> FieldAccess | 
     kept = min(size, field.width) if write and field.width else size
     shift = 8 * ((off - field.off) % element)
     if not write and field.loaded and size >= field.loaded:
-        shift, kept = 0, 8  # nor is it cut: rx_queue_mapping reads -1 in 64 bits
+        shift, kept = 0, 8  # and is not truncated: rx_queue_mapping reads as -1 in 64 bits
     mask = (1 << 8 * kept) - 1 if field.access == "scalar" else None
     wide = item is not None and size == 2 * element
     return FieldAccess(field, item, shift, mask, wide)

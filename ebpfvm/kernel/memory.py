@@ -126,7 +126,7 @@ class Memory:
         regions: id -> live region. Engines look ids up here themselves, for speed.
         retired: regions that `quiesce` will free.
         next_id: id of the next region.
-        map_bytes: what the elements of all maps take, `retired_bytes` of it those that `quiesce` will free.
+        map_bytes: size of the elements of all maps, including `retired_bytes`, which `quiesce` will free.
     """
 
     def __init__(self) -> None:
@@ -141,7 +141,7 @@ class Memory:
             owner: object = None) -> Region:
         """Create a region around `data` (a bytearray is used directly, not copied)."""
         storage = data if isinstance(data, bytearray) else bytearray(data)
-        region = _bare(Region)  # all of `Region` and `adopt` in one frame: a map makes one for each element
+        region = _bare(Region)  # inlines `Region` and `adopt`, because a map creates one for each element
         region.kind, region.data, region.size, region.name = kind, storage, len(storage), name
         region.writable, region.owner, region.alive = writable, owner, True
         number = self.next_id
@@ -182,11 +182,11 @@ class Memory:
         self.retired.append(region)
 
     def quiesce(self) -> None:
-        """Free what was retired; whoever starts a program calls this after its outermost exit, when no program runs."""
+        """Free all retired regions; callers that start programs call this when the outermost program has exited."""
         retired, self.retired = self.retired, []
         self.map_bytes -= self.retired_bytes
         self.retired_bytes = 0
-        for region in retired:  # as `free`; a program that deletes an element passes here each time
+        for region in retired:  # inlines `free`, because each deletion of an element runs this
             if self.regions.pop(region.id, None) is None:
                 raise Fault("double-free", f"{region} is freed twice")
             region.alive = False

@@ -1,8 +1,8 @@
 """Lists and trees of objects that programs allocate (kernel/bpf/helpers.c, Linux 7.2).
 
-The contents of a `bpf_list_head` or `bpf_rb_root` are stored outside of the memory, because programs cannot look into
-these fields anyway. A list or tree owns its objects (the ledger names the memory that contains the head); removing an
-object hands the reference to the program.
+The contents of a `bpf_list_head` or `bpf_rb_root` are stored outside of the memory, because programs cannot read these
+fields anyway. A list or tree owns its objects (the ledger names the memory that contains the head); removing an object
+hands the reference to the program.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pointer slots (kptrs): the pointer in a slot changes together with the reference that it stands for."""
+"""Pointer slots (kptrs): the pointer in a slot changes together with the reference that the slot holds."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A loaded program, a `Program` whose names and numbers are bound to what a kernel has, and what engines make of it.
+"""A loaded program, a `Program` whose names and numbers are bound to what a kernel has, and the engine interface.
 
-Programs, maps and qdiscs know no more of an engine than the protocols here.
+Programs, maps and qdiscs use engines only through the protocols here.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class LoadedProgram:
         kernel: the kernel that it is loaded in.
         program: the program.
         maps: the map objects of `program.maps`, by index.
-        type: its program type (default: what the kernel's dialect makes of `program.type`, None if that is "").
-        facts: what the verifier found out about it, None if it is unverified. Only verified programs are translated.
+        type: its program type (default: that of `program.type` in the kernel's dialect, None if that is "").
+        facts: the verifier's facts about it, None if it is unverified. Only verified programs are translated.
 
     Attributes:
         helpers: number -> helper.
@@ -115,7 +115,7 @@ class Runnable(Protocol):
         """Run the program and return r0 as unsigned 64 bits.
 
         Raises:
-            Fault: it did what would crash a kernel, or ends while it holds a reference.
+            Fault: it did something that would crash a kernel, or ended while it held a reference.
         """
 
     def tail(self, ctx: Context) -> int:

@@ -1,6 +1,6 @@
 """The ledger of references: every counted object, and the holder of each of its references.
 
-A kernel only knows how many references an object has. We also know who holds each one. So a leak, a release of
+A kernel only counts the references of an object. This ledger also records who holds each one. So a leak, a release of
 something that is not held and a use after free are reported when they happen, in unverified programs too, and a
 simulation can check at its end that no packet was lost, and name the last holder.
 
@@ -136,7 +136,7 @@ class Refs:
                             "every reference must be released, stored in a map or handed over")
 
     def abandon(self, before: int, name: str) -> list[RefCounted]:
-        """Mark what programs hold as leaked by `name`, and return it: the objects that the last fault left behind."""
+        """Mark the objects that programs still hold after a fault as leaked by `name`, and return them."""
         found = []
         for obj in reversed(self.objects.values()):  # youngest first: those are the ending program's
             while self.held > before and PROGRAM in obj.holders:

@@ -1,4 +1,4 @@
-"""What programs may ask of the parts around a kernel: the network, user space, timers.
+"""Services of the parts around a kernel that programs may use: the network, user space, timers.
 
 A `Kernel` has one attribute for each. The packages above it (`ebpfvm.funcs`, `ebpfvm.sched`) set them. An attribute
 that is not set behaves like a kernel without that part; for instance, there is no device to which a packet could be
@@ -47,15 +47,15 @@ class Network:
     """The network around programs. Packets are `SkBuff`s, or an `XdpBuff` where a route is looked up.
 
     Attributes:
-        redirect: what the last bpf_redirect* of a program asked for. Whoever ran the program takes it when the verdict
-            is TC_ACT_REDIRECT or XDP_REDIRECT.
+        redirect: the request of a program's last bpf_redirect* call. The caller that ran the program takes it when the
+            verdict is TC_ACT_REDIRECT or XDP_REDIRECT.
         classify: `classify(packet, ifindex, handle) -> class id`: asks the filters of a qdisc; 0 for no class.
         clone_redirect: `clone_redirect(copy, device, flags) -> int`: sends a copy of a packet, whose first reference
             it takes over ("redirect" holds it); 0 or a negative errno.
-        fib_lookup: `fib_lookup(packet, params, flags) -> (int, params)`: a BPF_FIB_LKUP_RET_* and the parameters as
-            they come back. Without it devices do not forward, as after boot.
-        csum_levels: serial number of a packet -> how many more checksums than one its device has verified.
-        syncookie_secret: key of the SYN cookies, made when the first one is.
+        fib_lookup: `fib_lookup(packet, params, flags) -> (int, params)`: a BPF_FIB_LKUP_RET_* and the updated
+            parameters. Without it, devices do not forward packets, as after boot.
+        csum_levels: serial number of a packet -> number of verified checksums beyond the first (skb->csum_level).
+        syncookie_secret: key of the SYN cookies, created with the first one.
     """
 
     redirect: Redirect | None = None
@@ -105,7 +105,7 @@ class UserRecords:
 
 
 class Timers(Protocol):
-    """The timers of map values, as far as maps have to do with them; see `ebpfvm.funcs.timer`."""
+    """The interface through which maps cancel the timers in their values; see `ebpfvm.funcs.timer`."""
 
     def forget(self, value: Region) -> None:
         """Cancel and free the timers in a value that is overwritten (bpf_obj_free_fields)."""

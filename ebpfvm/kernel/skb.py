@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.emulated import Kernel
 
 SKB_HEADROOM = 66  # NET_SKB_PAD + NET_IP_ALIGN, what bpf_prog_test_run_skb reserves (x86-64, net/bpf/test_run.c)
-SKB_TAILROOM = 320  # room of struct skb_shared_info, which programs never see
+SKB_TAILROOM = 320  # size of struct skb_shared_info, which programs never see
 XDP_HEADROOM = 256  # XDP_PACKET_HEADROOM
 
 
-# What a copy of a packet shares with it (__copy_skb_header, net/core/skbuff.c), besides its control block.
+# The fields that a copy of a packet takes over (__copy_skb_header, net/core/skbuff.c), besides the control block.
 SKB_CLONED = ("pkt_type", "mark", "queue_mapping", "protocol", "vlan_present", "vlan_tci", "vlan_proto", "priority",
               "ingress_ifindex", "ifindex", "tc_index", "hash", "tstamp", "gso_segs", "gso_size")
 
@@ -129,7 +129,7 @@ class SkBuff(RefCounted):
         flow: data of a source or classifier, which programs never see.
         link_offset: offset of the link-layer header from the packet's first byte: 0, or -14 if the packet begins with
             its network header and the Ethernet header precedes it.
-        tunnel: metadata of the tunnel that it is to take, None for none.
+        tunnel: metadata of the tunnel that it will be sent through, or None.
 
     Raises:
         UsageError: `fields` names something that a packet does not have.
@@ -283,7 +283,7 @@ class SkBuff(RefCounted):
         region = self._region
         if region is not None:
             memory.free(region)
-            region.owner = None  # or the cycle would leave every packet to the garbage collector
+            region.owner = None  # breaks a cycle that would leave every packet to the garbage collector
 
     def __str__(self) -> str:
         return f"packet {self.id or self.serial} ({self.len} bytes)"

@@ -73,7 +73,7 @@ class Sockets:
 
     Attributes:
         memory: of the kernel.
-        layout: what programs may read of a socket: all of it, unlike of the context of a program for new sockets.
+        layout: the fields of a socket that programs may read: all, unlike in the context of a program for new sockets.
         cookies: how many sockets have a cookie.
     """
 

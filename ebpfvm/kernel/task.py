@@ -1,4 +1,4 @@
-"""Tasks, as far as a scheduler needs to know them (struct task_struct, include/linux/sched.h)."""
+"""Tasks, with the few fields that a scheduler needs (struct task_struct, include/linux/sched.h)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _KERNEL: Final = "the kernel"
 class Task(RefCounted):
     """A task, created by `Tasks.start`.
 
-    It can be found by its pid until it exits, and exists as long as somebody holds a reference.
+    It can be found by its pid until it exits, and exists as long as a reference is held.
 
     Attributes:
         pid: positive.
-        name: for people (comm).
+        name: name for display (comm).
         ptr: address of its task_struct, which programs cannot read.
         exited: whether it has ended.
     """

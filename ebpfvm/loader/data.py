@@ -77,7 +77,7 @@ def collect_data(elf: Elf, btf: Btf | None, object_name: str, table: MapTable) -
 
 
 def fix_btf(elf: Elf, btf: Btf) -> Btf:
-    """Return BTF completed with what only the ELF file knows, as libbpf does before it passes BTF to a kernel.
+    """Return the BTF completed with data from the ELF file, as libbpf does before it passes BTF to a kernel.
 
     Sizes of data sections and offsets of their global variables come from sections and symbols. (The offsets of static
     variables are already right, except in objects from GCC, which leaves all of them 0.) Functions and variables of

@@ -35,7 +35,7 @@ _RECOMPILE = "compile with `clang -target bpf -g -O2 -c`"
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A section; `data` is what the file holds, which is nothing for NOBITS, whose `size` is only a claim."""
+    """A section; `data` is what the file holds, which is nothing for NOBITS, whose `size` nothing in the file backs."""
 
     index: int
     name: str

@@ -1,6 +1,6 @@
 """What an object expects from the kernel: kfuncs, kernel symbols and configuration values.
 
-The loader knows no kernel. So kfuncs and symbols only get numbers here, in libbpf's order (`cmp_externs`,
+The loader does not depend on a kernel. So kfuncs and symbols only get numbers here, in libbpf's order (`cmp_externs`,
 tools/lib/bpf/libbpf.c, 7.2), and configuration values a place in the read-only map `.kconfig`. `ebpfvm.loading`
 resolves the names and fills the map.
 """

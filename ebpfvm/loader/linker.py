@@ -2,8 +2,8 @@
 
 Every program gets its own copy of the functions that it calls or whose address it takes. They are appended depth-first,
 in the order in which a walk through the code meets them (`bpf_object__reloc_code`, tools/lib/bpf/libbpf.c, Linux 7.2).
-The instruction that a relocation applies to determines the kind of the reference, so that the relocation numbers of old
-compilers do no harm.
+The instruction that a relocation applies to determines the kind of the reference, so that the wrong relocation numbers
+of old compilers do not matter.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 BTF-defined maps follow `parse_btf_map_def` (tools/lib/bpf/libbpf.c, Linux 7.2): each member of the variable's struct
 defines one property, with numbers as array sizes and types as pointers. A legacy definition is a C struct whose layout
-only the loader of its time knew; its size tells which layout it has.
+depends on the loader that it was written for; its size identifies the layout.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from ebpfvm.loader.elf import Elf, Reloc, Section, Symbol
 
 PROG_ARRAY, PERF_EVENT_ARRAY, ARRAY_OF_MAPS, HASH_OF_MAPS = 3, 4, 12, 13
-POSSIBLE_CPUS = 1  # of the simulated machine: what libbpf puts for a perf event array without a size
+POSSIBLE_CPUS = 1  # CPUs of the simulated machine: libbpf's size of a perf event array that has none
 _NUMBERS = frozenset(("type", "max_entries", "map_flags", "numa_node", "pinning", "map_extra"))
 _RINGS = frozenset((27, 31))  # ringbuf and user_ringbuf, whose sizes libbpf rounds up (adjust_ringbuf_sz)
 _PAGE = 4096
-_PERF_EVENT_ARRAY = 4  # without a size of its own it gets an entry for each CPU (map_set_def_max_entries)
+_PERF_EVENT_ARRAY = 4  # if it has no size, it gets an entry for each CPU (map_set_def_max_entries)
 _CPUS = 1
 BPF_F_NUMA_NODE = 1 << 2
 
@@ -168,7 +168,7 @@ def _entries(type: int, asked: int) -> int:
 
 
 def _ring_size(size: int) -> int:
-    """Return the smallest power of 2 of pages that holds `size` bytes; without one, `size`, which is refused."""
+    """Return `size` rounded up to a power-of-2 number of pages; if that is impossible, `size`, which is refused."""
     if not size:
         return size
     pages = 1 << max(0, (-(-size // _PAGE) - 1).bit_length())

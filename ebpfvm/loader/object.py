@@ -39,8 +39,8 @@ class MapSpec:
             `value_type`.
         inner: template of the inner map of a map-in-map.
         init: initial elements of a prog array or map-in-map: slot -> name of a program or map.
-        data: initial value of an internal map (.data, .rodata); None for other maps. `.bss`, and whatever only a header
-            claims, is not allocated here.
+        data: initial value of an internal map (.data, .rodata); None for other maps. `.bss` and other
+            contents that only a header claims are not allocated here.
         pinning: LIBBPF_PIN_* number.
         numa_node: as in bpf(2).
     """
@@ -120,7 +120,7 @@ class Program:
         type: program type, by the kernel's name in lower case ("sched_cls", "xdp", "qdisc"), a raw number, or "" if the
             section name implies none; a dialect resolves it.
         section: the section's name as in the object ("tc", "sch_bpf/enqueue").
-        attach: what the section name says beyond the type ("enqueue", "ingress", "cgroup/connect4"), or "".
+        attach: what the section name adds to the type ("enqueue", "ingress", "cgroup/connect4"), or "".
         license: the object's license string, "" for none.
         btf: types of the object, or None.
         func_info, line_info: sorted by slot; empty without BTF.ext.
@@ -134,7 +134,7 @@ class Program:
         autoload: False if the section name begins with "?": the program is only loaded on demand.
         weak: the names in `kfuncs`, `ksyms` and the map `.kconfig` that a kernel may lack.
         config: given values of `__kconfig` variables; the others come from the kernel.
-        home: the object that the program comes from, whose maps and programs its maps may hold.
+        home: the object that the program comes from, which has the maps and programs that its maps hold.
     """
 
     name: str

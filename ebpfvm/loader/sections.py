@@ -71,7 +71,7 @@ sk_lookup: sk_lookup=sk_lookup
 netfilter: netfilter=netfilter
 """
 
-# First parts that only name the type, so that only what follows is recorded.
+# First parts that only name the type; only the rest of the name is recorded.
 _SELF_EVIDENT = frozenset(("sch_bpf", "qdisc", "task_sched", "tc", "tcx", "xdp", "xdp.frags", "cgroup_skb", "sk_skb",
                            "sk_reuseport", "struct_ops", "struct_ops.s"))
 
@@ -81,12 +81,12 @@ class SectionKind(NamedTuple):
 
     Attributes:
         type: program type by the kernel's name in lower case; "" if the name implies none.
-        attach: what the name says beyond the type: "enqueue", "ingress", "cgroup/connect4", "fentry/do_unlinkat".
+        attach: what the name adds to the type: "enqueue", "ingress", "cgroup/connect4", "fentry/do_unlinkat".
         attach_type: the kernel's expected attach type in lower case without BPF_, "" for none.
         sleepable: whether the name requests a sleepable program.
         flags: BPF_F_* program load flags that the name implies.
         autoload: False for names with a leading "?".
-        note: what had to be assumed, or "".
+        note: an assumption that was made, or "".
     """
 
     type: str

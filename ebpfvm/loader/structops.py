@@ -1,7 +1,7 @@
 """struct_ops: tables of function pointers that the kernel calls, as variables of `.struct_ops` sections.
 
-Follows `init_struct_ops_maps` and `bpf_object__collect_st_ops_relos` (tools/lib/bpf/libbpf.c, Linux 7.2). The layout of
-the kernel's struct is up to the dialect; here a variable consists of its bytes and the programs in its members.
+Follows `init_struct_ops_maps` and `bpf_object__collect_st_ops_relos` (tools/lib/bpf/libbpf.c, Linux 7.2). The dialect
+knows the layout of the kernel's struct; here a variable consists of its bytes and the programs in its members.
 """
 
 from __future__ import annotations

@@ -77,6 +77,6 @@ def _with_value(spec: MapSpec, variable: Variable, value: int) -> MapSpec:
     end = variable.offset + variable.size
     if end > spec.value_size:
         raise UsageError(f"variable {variable.name!r} lies outside of its section {spec.name!r}")
-    data = bytearray((spec.data or b"").ljust(end, b"\0"))  # not value_size, which only the file claims
+    data = bytearray((spec.data or b"").ljust(end, b"\0"))  # not value_size, which the file may exaggerate
     data[variable.offset:end] = value.to_bytes(variable.size, "little", signed=variable.signed)
     return replace(spec, data=bytes(data))

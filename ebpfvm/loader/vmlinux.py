@@ -1,7 +1,7 @@
 """Read a kernel's own types from a file: /sys/kernel/btf/vmlinux, `vmlinux.btf`, or the `.BTF` section of a `vmlinux`.
 
-A `vmlinux` has hundreds of megabytes, of which only the section is read. The types are checked on first use, because a
-kernel has more than a hundred thousand of them.
+A `vmlinux` has hundreds of megabytes, so only that section is read. Types are checked on first use, because a kernel
+has more than a hundred thousand of them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What is known about a kernel's types and variables by name.
 
-A dialect has the names of all types and the layouts of some; a BTF file has the layouts of all. So a name can exist, be
-missing in that kernel, or exist without a known layout.
+A dialect has the names of all types and the layouts of some; a BTF file has the layouts of all. So a type can be known
+with its layout, known by name only, or known to be missing in that kernel.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _EITHER = {Kind.ENUM: (Kind.ENUM, Kind.ENUM64), Kind.ENUM64: (Kind.ENUM, Kind.EN
 
 
 class KernelNames:
-    """What a dialect knows about the names of its kernel."""
+    """The types and variables of a dialect's kernel, looked up by name."""
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect

@@ -1,4 +1,4 @@
-"""Prepare map definitions for a kernel: which of the kernel's structs their values may own."""
+"""Prepare map definitions for a kernel: determine which kernel structs their values may own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def fit_map(spec: MapSpec, dialect: Dialect) -> MapSpec:
-    """Return a map's definition as this kernel reads it.
+    """Return a map's definition as this kernel interprets it.
 
     If a program only names a struct through the pointer in a map's value, compilers emit a mere declaration. If the
     dialect says so, the kernel looks up such a struct by name in its own types.

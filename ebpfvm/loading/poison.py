@@ -11,7 +11,7 @@ class Poison:
 
     Attributes:
         reason: what is missing, as a sentence.
-        modelled: False if the kernel may well have it, and only ebpfvm lacks the details.
+        modelled: False if the kernel may have it and only ebpfvm lacks the details.
     """
 
     reason: str

@@ -1,4 +1,4 @@
-"""`prepare`: return a program with everything in it that depends on the kernel, as libbpf's loader does.
+"""`prepare`: fill in everything in a program that depends on the kernel, as libbpf does when it loads a program.
 
 A type that the kernel lacks is not an error yet: the instruction becomes a call of a helper that no kernel has, and the
 program is only rejected if a path leads there.
@@ -34,8 +34,8 @@ class Prepared(Program):
         source: the program that it was prepared from.
         dialect: the kernel that it was prepared for.
         poisoned: slot -> why it must not be reached.
-        kernel_ids: whether numbers of kernel types in its instructions are those of `dialect.types`.
-        notes: what had to be assumed, one sentence each.
+        kernel_ids: whether BTF ids of kernel types in its instructions refer to `dialect.types`.
+        notes: assumptions that were made, one sentence each.
     """
 
     source: Program | None = None

@@ -63,7 +63,7 @@ def fit(program: Program, insns: list[Insn], known: KernelNames) -> dict[int, Po
     for relo, local in _records(program):
         with _placed(program, relo):
             reason = "" if relo.kind == RelocKind.TYPE_ID_LOCAL else _unknown(local, relo, known)
-            # Without an answer the program's own types say whether the record fits its instruction.
+            # If it cannot be resolved, check with the program's own types whether the record fits its instruction.
             value = resolve(local, relo.type_id, relo.access, relo.kind, known.target if not reason else None)
             patch(insns, relo.insn_off, replace(value, poison=True) if reason else value)
             if reason:
@@ -91,7 +91,7 @@ def _placed(program: Program, relo: CoreRelo) -> Iterator[None]:
 
 
 def _unknown(local: Btf, relo: CoreRelo, known: KernelNames) -> str:
-    """Return why a record cannot be resolved with what is known about the kernel; "" if it can, even as missing."""
+    """Return what is unknown about the kernel but needed to resolve a record; "" if nothing, even if it is missing."""
     root = local[relo.type_id]
     if known.target is None:
         return "the types of this kernel are not known; give them with --btf FILE"

@@ -1,12 +1,12 @@
 """The translator: a verified program becomes one Python function per function of the program.
 
-A program passes through these modules in turn: flow graph (`flow_graph`) -> what holds where in a function
-(`function_facts`, over `ranges`; `unit` knows what surrounds it) and in all of them (`program_facts`) -> which stack
-slots become variables (`frame`) -> lines for each instruction (`emit`, `emit_memory` and `emit_calls`, over
-`code_writer`) without those that nobody needs (`statements`) -> nested statements (`structure`) -> source (`source`).
+A program passes through these modules in turn: flow graph (`flow_graph`) -> facts about values in each function
+(`function_facts`, over `ranges` and `unit`) and across functions (`program_facts`) -> which stack slots become
+variables (`frame`) -> lines for each instruction (`emit`, `emit_memory` and `emit_calls`, over `code_writer`), without
+unused ones (`statements`) -> nested statements (`structure`) -> source (`source`).
 
 Registers are variables, and a pointer of known origin is not computed at all: a load through it becomes an index into
-the region's bytes, or an attribute of a packet. Where nothing is known, the interpreter's checked access is used. Only
+the region's bytes, or an attribute of a packet. If nothing is known, the interpreter's checked access is used. Only
 programs that the verifier accepted are translated: generated code does not check what the verifier has proved.
 """
 
@@ -72,7 +72,7 @@ class TranslatedRun(Run):
     Attributes:
         source: the generated code of the latest translation, None before the first run.
         ticks: remaining budget of the current call, None while it does not run.
-        functions, callbacks: its functions except the program itself, by entry slot; the same as helpers call them.
+        functions, callbacks: its functions except the program itself, by entry slot; the same for calls by helpers.
     """
 
     def __init__(self, prog: LoadedProgram, budget: int) -> None:
@@ -87,7 +87,7 @@ class TranslatedRun(Run):
         self.ticks: Iterator[None] | None = None
         self._stack = prog.kernel.stack
         self._file = ""
-        self._extra = 0  # frames to account for when the program itself does not use one
+        self._extra = 0  # frames to count when the program itself does not use one
         self.env: TranslatedEnv = TranslatedEnv(self)
 
     def translate(self, layout: Layout | None = None) -> GeneratedSource:
@@ -147,7 +147,7 @@ class TranslatedRun(Run):
             if getattr(region, "layout", None) is not self._layout or self._main is None:
                 return super().__call__(ctx)
             self._latest = region
-        if self.ticks is not None:  # it is running already, and calls itself by way of a helper
+        if self.ticks is not None:  # it is running already, and calls itself through a helper
             return super().__call__(ctx)
         refs, depth, tail_calls = kernel.refs, stack.depth, kernel.tail_calls
         held = refs.held
@@ -207,7 +207,7 @@ class TranslatedRun(Run):
             return self.caught(thrown, ctx)
 
     def _prepare(self, ctx: Context) -> None:
-        """Translate for the context's layout, unless a context with the same fields came before."""
+        """Translate for the context's layout, unless code for a layout with the same fields exists."""
         layout = _layout_of(ctx)
         if self._main is None or _signature(layout) != _signature(self._layout):
             self.translate(layout)
@@ -291,7 +291,7 @@ def _signature(layout: Layout | None) -> object:
 
 
 def _file_name(prog: LoadedProgram) -> str:
-    # Not in angle brackets: linecache makes lines on demand only for what may be a file.
+    # No angle brackets: linecache only loads lines on demand if the name could be a file's.
     return f"[ebpfvm {re.sub(r'[^A-Za-z0-9_]', '_', prog.name)[:64]} {prog.id}]"
 
 

@@ -40,13 +40,13 @@ class CodeWriter:
     """Writes lines for one instruction after the other of a function.
 
     Args:
-        unit, facts, frame: what is known about it.
+        unit, facts, frame: the program, the facts about the function, and its frame layout.
         names: what generated code may refer to, by name; filled as needed.
 
     Attributes:
         pc, state: the current instruction and what holds before it.
-        lines: what was written.
-        calls: the function calls something that may need a frame.
+        lines: the lines written so far.
+        calls: whether the function calls something that may need a frame.
     """
 
     def __init__(self, unit: Unit, facts: FunctionFacts, frame: FrameLayout, names: dict[str, Any]) -> None:

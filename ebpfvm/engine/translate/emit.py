@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ebpfvm.isa.insn import Insn
     from ebpfvm.isa.table import Row
 
-# What `_insn` emits; the others fail as unsupported when they are reached.
+# The kinds that `_insn` emits; others fail as unsupported when they are reached.
 _KINDS: Final = ("alu", "jmp", "ldx", "load_acquire", "st", "store_release", "atomic", "ld_imm64", "call", "ld_abs",
                  "ld_ind", "may_goto", "exit", "ja")
 _REFUSED: Final = ("addr_space_cast", "percpu", "gotox", "callx")
@@ -59,7 +59,7 @@ class Emitter(CodeWriter):
 
     def _insn(self, row: Row | None, insn: Insn) -> tuple[str, str | None]:
         """Emit one instruction, and return the condition of a jump, or what the function returns."""
-        if row is None:  # dead code, which only the verifier's walk knows
+        if row is None:  # dead code, as only the verifier's walk can tell
             self.fail(Fault("opcode", f"instruction {insn.encode().hex()} does not exist"))
             return "", "0"
         kind = row.kind  # one of _KINDS
@@ -120,7 +120,7 @@ class Emitter(CodeWriter):
             self._define_from_field(origin, place)
             return
         loaded = emit_memory.load(self, place)
-        if loaded.hi > emit_memory.value_range(place.size)[1]:  # a pointer, which a field of four bytes yields whole
+        if loaded.hi > emit_memory.value_range(place.size)[1]:  # a four-byte field may yield a whole pointer
             self.set(insn.dst, loaded)
         else:
             self.set(insn.dst, lower(row, operand("0"), operand("0"), loaded=loaded))

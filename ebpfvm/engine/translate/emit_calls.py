@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _CUT = f" & {U64_MAX:#x}"
 _FORMATS = {1: "B", 2: "H", 4: "I", 8: "Q"}
-_METHODS = ("update", "delete")  # all that the bodies of these helpers do is to call the map's method
+_METHODS = ("update", "delete")  # the bodies of these helpers only call the map's method
 
 
 def emit(em: CodeWriter, row: Row, insn: Insn) -> None:
@@ -199,7 +199,7 @@ def _convert(em: CodeWriter, convert: Callable[..., Any], n: int, needed: set[in
 
 
 def _copy(em: CodeWriter, value: object, size: int) -> str | None:
-    """Return `size` bytes at a known place as a `bytes`; None if the slow way is needed."""
+    """Return `size` bytes at a known place as a `bytes`; None if run-time conversion is needed."""
     if not size:
         return "b''"
     if not isinstance(value, PtrRange) or value.origin.layout is not None:
@@ -228,7 +228,7 @@ def _packed(em: CodeWriter, off: int, size: int) -> str:
     layout += f"{off + size - at}x" * (at < off + size)
     consts = [value.const for value in values]
     if all(const is not None for const in consts):
-        # By name: bytes of a program in the text could look like a name of ours.
+        # By name, because bytes of a program in the text could look like one of the translator's names.
         name = f"BYTES_{em.pc}_{-off}"
         em.names[name] = struct.pack(layout, *consts)
         return name

@@ -211,7 +211,7 @@ def _put(origin: PtrOrigin, index: str, size: int, value: Expr, pc: int) -> Stmt
 def _store_field(em: CodeWriter, origin: PtrOrigin, off: int, size: int, value: Expr) -> None:
     how: FieldAccess | None = origin.layout.writing(off, size)
     if how is None or how.wide or how.shift or how.mask != (1 << 8 * (how.field.element or how.field.size)) - 1:
-        # Also ctx->skb, whose store hands a reference over.
+        # Also for ctx->skb, because a store to it transfers a reference.
         em.add(effect(f"g_{origin.name}.store({off}, {size}, {value.text})", em.pc))
         return
     item = "" if how.item is None else f"[{how.item}]"

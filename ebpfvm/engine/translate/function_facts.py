@@ -1,4 +1,4 @@
-"""The range pass: what each register and stack slot holds before each instruction, over all paths, as a fixed point.
+"""The range pass: a fixed point over all paths of what each register and stack slot holds before each instruction.
 
 It is independent of the verifier. The verifier's state pruning ignores the values of imprecise numbers, so that the
 ranges seen on its walk do not cover every path; here every path is joined, with widening at loop headers.
@@ -190,7 +190,7 @@ class FunctionFacts:
             return _set(state, insn.dst, ANY)
         plain = NumRange(0, (1 << row.width) - 1)
         if not isinstance(pointer, PtrRange):
-            return _set(state, insn.dst, ANY)  # a field of four bytes may yield a pointer
+            return _set(state, insn.dst, ANY)  # a four-byte field may yield a pointer
         if pointer.lo != pointer.hi:
             return _set(state, insn.dst, plain if pointer.origin.layout is None else ANY)
         off, size = pointer.lo + insn.off, row.width // 8

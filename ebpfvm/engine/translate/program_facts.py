@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _passed(helper: Helper) -> dict[int, int]:
-    """Return what a helper passes to its callback, by argument: plain memory (0), or an argument of its own."""
+    """Return what a helper passes to its callback, by argument: plain memory (0), or one of the helper's arguments."""
     passed = dict.fromkeys(helper.memory_to, 0)
     if helper.context_to:
         passed[helper.context_to] = [spec.kind for spec in helper.args].index(Arg.PTR_TO_STACK) + 1

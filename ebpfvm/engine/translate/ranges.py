@@ -33,7 +33,7 @@ class PtrOrigin:
         start: offset of the place in its region, None if it is only known at run time.
         maybe_null: whether it may be NULL.
         region, layout: see `kind`.
-        inner: for an inner map of a map of maps, the template that all of them fit (sizes of key and value).
+        inner: for an inner map of a map of maps, the template that gives the sizes of key and value.
     """
 
     name: str
@@ -65,7 +65,7 @@ class PtrRange(NamedTuple):
 Abs = NumRange | PtrRange
 ANY: Final = NumRange(0, U64_MAX)
 FP: Final = PtrOrigin("f", "fp", 512)
-_FAR: Final = 1 << 31  # no offset that an access has is as large
+_FAR: Final = 1 << 31  # larger than the offset of any access
 Slot = tuple[int, int]  # (offset from the frame pointer, bytes)
 
 

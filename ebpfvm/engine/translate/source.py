@@ -1,7 +1,7 @@
 """A whole program as Python source: its functions, the table from lines to instructions, and the text for readers.
 
-Only `GeneratedSource.code` is ever compiled. It consists of numbers and of names that the translator chose; no text of
-an object becomes part of it. `GeneratedSource.annotated` is the same code, line for line, followed by the disassembly
+Only `GeneratedSource.code` is ever compiled. It consists of numbers and of names that the translator chose, and never
+contains text from an object. `GeneratedSource.annotated` is the same code, line for line, followed by the disassembly
 and the C source as comments, for tracebacks and dumps.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ebpfvm.engine.translate.unit import Unit
     from ebpfvm.loader.object import Program
 
-_CLONE: Final = 1 << 32  # blocks that are copies have numbers above all slots
+_CLONE: Final = 1 << 32  # copied blocks have numbers above all slots
 _SMALL: Final = 3
 _FRAME: Final = ("d_f", "v8_f", "v4_f", "v2_f", "b_f")
 _CONST: Final = re.compile(r"\b(?:D(\d+)|V(\d+)_(\d))\b")
@@ -35,9 +35,9 @@ class GeneratedSource(NamedTuple):
     """The generated code.
 
     Attributes:
-        code: what is compiled.
+        code: the code to compile.
         slots: instruction of each line, from line 1 on.
-        names: what the code refers to.
+        names: objects that the code refers to, by name.
         entries: where functions start.
         enters: whether the program itself needs a frame (otherwise its caller accounts for one).
     """
@@ -61,7 +61,7 @@ class GeneratedSource(NamedTuple):
 
 
 def _plain(text: str | None) -> str:
-    """Return text of an object on one line, whatever it contains."""
+    """Return text from an object on one line, whatever it contains."""
     return "".join(char if char.isprintable() else "?" for char in text or "")
 
 
@@ -213,7 +213,7 @@ def _join_chains(entry: int, code: dict[int, BlockCode]) -> bool:
 
 
 def _follow(start: int, code: dict[int, BlockCode]) -> int:
-    """Return where a jump to `start` ends up, after blocks that only jump on."""
+    """Return where a jump to `start` ends up, skipping blocks that only jump."""
     seen = {start}
     while True:
         block = code[start]

@@ -2,9 +2,9 @@
 
 The tree of dominators gives the nesting (Ramsey, "Beyond Relooper"). A block that several others jump to follows a
 wrapper that contains them all; leaving the wrapper is the jump. Most wrappers turn out to be unnecessary, because the
-jumps are where control falls through anyway, or where the `break` of a loop leads. Python leaves one loop at a time, so
-a jump out of several sets `go`, which each of these loops tests. A graph with a cycle of two entries becomes a loop
-over a decision tree instead.
+jump's target is where control falls through anyway, or where the `break` of a loop leads. A `break` leaves only one
+loop, so a jump out of several sets `go`, which each of these loops tests. A graph that has a cycle with two entries
+becomes a loop over a decision tree instead.
 """
 
 from __future__ import annotations
@@ -99,9 +99,9 @@ class _Tree:
         left = [header for header, body in self.function.loops.items() if parent in body and start not in body]
         forward = [pred for pred in self.function.blocks[start].preds if self.position[pred] < self.position[start]]
         if len(forward) == 1 and not self.code[start].succs:
-            self.inline.add(start)  # it returns, which can be done anywhere
+            self.inline.add(start)  # it returns, which is possible anywhere
         elif left:
-            # The outermost loop that the way here leaves.
+            # The outermost loop that this jump leaves.
             self.behind.setdefault(min(left, key=self.position.__getitem__), []).append(start)
         elif len(forward) > 1:
             self.inside.setdefault(parent, []).append(start)
@@ -249,7 +249,7 @@ class _Printer:
         return True
 
     def _if(self, node: If, indent: int) -> bool:
-        """Print a branch that does not come back alone, and the other one after it, which saves indentation."""
+        """Print a branch that does not fall through, and the other one after it, which saves indentation."""
         code = self.code[node.start]
         self.pc = code.pc
         then, orelse = node.then, node.orelse

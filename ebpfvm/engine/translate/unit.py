@@ -1,4 +1,4 @@
-"""A program as the translator sees it: its functions, and what is known about maps, calls and contexts."""
+"""The program that is translated: its functions, and the facts about its maps, calls and contexts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.memory import Region
     from ebpfvm.kernel.program import LoadedProgram
 
-# Helpers whose result is the beginning of a value; of others it is looked up where in its region the result lies.
+# Helpers that return the start of a value; for other helpers, the result's place in its region is found at run time.
 _WHOLE_VALUES = ("lookup", "lookup_percpu")
 
 
