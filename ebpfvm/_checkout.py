@@ -7,8 +7,8 @@ symbolic links, Git writes those links as small text files; then the checkout's 
 
 from __future__ import annotations
 
+import os.path  # and not pathlib, which takes as long to import as the rest of `import ebpfvm`
 from collections.abc import MutableSequence
-from pathlib import Path
 
 
 def extend_search_path(package_path: MutableSequence[str]) -> None:
@@ -19,7 +19,8 @@ def extend_search_path(package_path: MutableSequence[str]) -> None:
     Args:
         package_path: the `__path__` of the `ebpfvm` package, changed in place before anything else is imported.
     """
-    package = Path(__file__).resolve().parent
-    root = package.parent
-    if not (package / "maps").is_dir() and (root / "maps" / "__init__.py").is_file():
-        package_path.append(str(root))
+    package = os.path.dirname(os.path.realpath(__file__))
+    root = os.path.dirname(package)
+    if (not os.path.isdir(os.path.join(package, "maps"))
+            and os.path.isfile(os.path.join(root, "maps", "__init__.py"))):
+        package_path.append(root)

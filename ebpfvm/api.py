@@ -7,136 +7,31 @@ functions lazily, so that importing it is cheap.
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm import arguments, dialects
-from ebpfvm.btf.types import Btf
-from ebpfvm.errors import LimitError, Rejected, UsageError
-from ebpfvm.kernel import Kernel
-from ebpfvm.limits import DEFAULTS, Limits
-from ebpfvm.loaded import Loaded, Pins, open_engine
-from ebpfvm.loader.object import Object, Program
-from ebpfvm.loader.open import load
-from ebpfvm.loader.vmlinux import read_kernel_btf
-from ebpfvm.loading import Prepared, notes_of
-from ebpfvm.maps.map_dump import MapDump, dump_map
-from ebpfvm.scenario import Scenario, Scene
-from ebpfvm.sched.netdev import Namespace
-from ebpfvm.sched.pcap import ETHERNET, PcapWriter, read_capture
-from ebpfvm.sched.sch_bpf import SchBpf
-from ebpfvm.sched.simulation import BOOT_NS, Simulation
-from ebpfvm.sched.tc.script import run_script_file, show_later
-from ebpfvm.sched.traffic import FlowSpec, generate, replay
+from ebpfvm.judging import dialect_of as dialect_of
+from ebpfvm.judging import kernel_of as kernel_of
+from ebpfvm.judging import only_program as only_program
+from ebpfvm.judging import verify as verify
+from ebpfvm.kernel import Kernel as Kernel
+from ebpfvm.loader.object import Object as Object
+from ebpfvm.loader.object import Program as Program
+from ebpfvm.loader.open import load as load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ebpfvm.contract import Dialect
-    from ebpfvm.kernel.program import Engine, Runnable
-    from ebpfvm.sched.pcap import Capture
+    from ebpfvm.experiments import NamespaceOptions as NamespaceOptions
+    from ebpfvm.experiments import open_namespace as open_namespace
+    from ebpfvm.experiments import script_programs as script_programs
+    from ebpfvm.scenario import Scenario
+    from ebpfvm.scenario import Scene as Scene
     from ebpfvm.sched.run_report import Result
-    from ebpfvm.sched.sch_generic import Qdisc
-    from ebpfvm.sched.tc.grammar import Command
-    from ebpfvm.verifier import Verdict
 
 __all__ = ["Kernel", "Object", "Program", "dialect_of", "load", "simulate", "verify"]
 
-HANDLE: Final = 0x80010000  # the handle that `tc qdisc add` assigns to the first qdisc
-RFC_TYPES: Final = ("qdisc", "task_sched")  # program types that no Linux has
+# These need the simulator, which takes as long to import as everything that verifies a program.
+_LATER: Final = {"NamespaceOptions": "ebpfvm.experiments", "open_namespace": "ebpfvm.experiments",
+                 "script_programs": "ebpfvm.experiments", "Scene": "ebpfvm.scenario"}
 
-
-# ---- verification ------------------------------------------------------------------------------------------
-
-def dialect_of(program: Program, kernel: str | None = None, btf: Btf | arguments.Path | None = None) -> Dialect:
-    """Return the dialect that gives a program its meaning.
-
-    Args:
-        kernel: "rfc6", or a version of Linux such as "7.2" or "6.18". A program whose section declares a qdisc of the
-            RFC, or that uses the RFC's map types, gets the RFC's dialect with the rules of that version.
-        btf: the kernel's types, or the path of a file that holds them, such as /sys/kernel/btf/vmlinux (default: the
-            types of a common build of that version). A program that was prepared for a kernel keeps its dialect if
-            neither `kernel` nor `btf` is given.
-
-    Raises:
-        LoadError: the file cannot be read.
-        UsageError: there is no such dialect.
-    """
-    if isinstance(program, Prepared) and program.dialect is not None and kernel is None and btf is None:
-        return program.dialect
-    if btf is not None:
-        types = btf if isinstance(btf, Btf) else read_kernel_btf(arguments.path("btf", btf))
-        return dialect_of(program, kernel).with_types(types)
-    if kernel is not None:
-        arguments.word("kernel", kernel)
-    if kernel == "rfc6":
-        return dialects.rfc6()
-    mainline = dialects.dialect(kernel or "linux")
-    of_rfc = program.type in RFC_TYPES or any(spec.type in ("rbtree", "rbtree_of_maps") for spec in program.maps)
-    return dialects.rfc6(mainline.version) if of_rfc else mainline
-
-
-def kernel_of(found: Object, kernel: str | None = None) -> str | None:
-    """Return the kernel that applies to all programs of an object if none is requested.
-
-    It is the RFC's kernel if one of the programs is a qdisc of the RFC, because the numbers of the RFC's map types
-    denote other types in Linux.
-    """
-    if kernel is None and any(program.type in RFC_TYPES for program in found.programs.values()):
-        return "rfc6"
-    return kernel
-
-
-def verify(program: Program | Object | str | os.PathLike[str], *, kernel: str | None = None,
-           btf: Btf | arguments.Path | None = None, log_level: int = 1, limits: Limits = DEFAULTS) -> Verdict:
-    """Verify a program as the kernel's verifier does.
-
-    Args:
-        program: a program, or an object (or its path) that holds one program.
-        kernel, btf: kernel version and types whose rules apply; see `dialect_of`.
-        log_level: level of the log: 0 for none, 1 for the default of bpf(2), 2 for all states.
-        limits: limits on the number of states, the length of the log and the time.
-
-    Raises:
-        LimitError: verification needs more than `limits` allow.
-        LoadError: the object cannot be read.
-        UsageError: there is no such kernel, or the object holds several programs.
-    """
-    arguments.whole("log_level", log_level, 0, 7)
-    if not isinstance(program, Program | Object | str | os.PathLike):
-        raise arguments.wrong("program", "a program, an object, or the path of one", program)
-    found = program if isinstance(program, Program) else only_program(_object(program))
-    return _judge(found, dialect_of(found, kernel, btf), arguments.instance("limits", limits, Limits, "Limits(...)"),
-                  log_level)
-
-
-def _judge(program: Program, dialect: Dialect, limits: Limits, log_level: int = 1) -> Verdict:
-    from ebpfvm.verifier import verify as judge
-    return judge(program, dialect, log_level=log_level, limits=limits)
-
-
-def _object(source: Object | str | os.PathLike[str]) -> Object:
-    return source if isinstance(source, Object) else load(arguments.path("source", source))
-
-
-def only_program(found: Object) -> Program:
-    """Return the only program of an object.
-
-    Raises:
-        LoadError: the only program could not be read.
-        UsageError: the object holds several programs, or none.
-    """
-    if not found.programs and len(found.broken) == 1:
-        return found.program(next(iter(found.broken)))
-    if len(found.programs) != 1:
-        raise UsageError(f"{found.path or 'the object'} holds {len(found.programs)} programs "
-                         f"({', '.join(found.programs)}); pass one of them: object.programs[NAME]")
-    return next(iter(found.programs.values()))
-
-
-# ---- the simulator ------------------------------------------------------------------------------------------
 
 def simulate(source: Scenario | Object | str | os.PathLike[str] | None = None, /, **options: Any) -> Result:
     """Run a queueing discipline in front of a link and report what happens to every packet.
@@ -155,206 +50,14 @@ def simulate(source: Scenario | Object | str | os.PathLike[str] | None = None, /
         Fault: a program does at run time what would crash a kernel.
         LimitError: a limit was reached; the error's `result` holds the statistics up to that moment.
     """
-    return _simulate(Scenario.of(source, options))
+    from ebpfvm import experiments
+    from ebpfvm.scenario import Scenario
+    return experiments.run_scenario(Scenario.of(source, options))
 
 
-def _simulate(asked: Scenario) -> Result:
-    found = _object(asked.source) if asked.source is not None else None
-    programs = ([_hook(found, "enqueue", asked.enqueue), _hook(found, "dequeue", asked.dequeue)]
-                if found is not None else [])
-    machine = Kernel(_dialect(programs, asked), asked.seed, asked.limits)
-    loaded = Loaded(machine, open_engine(asked.engine), Pins(frozenset(asked.pin)), found,
-                    lambda program: _facts(program, machine, asked.unverified))
-    hooks = [loaded.program(program) for program in programs]
-    machine.notes.extend(dict.fromkeys(note for hook in hooks for note in notes_of(hook.prog.program)))
-    capture = _capture(asked.pcap)
-    link_type = capture.link if capture else ETHERNET
-    if capture is not None and asked.out is not None and capture.needs(os.fspath(asked.out)):
-        raise UsageError(f"out {os.fspath(asked.out)}: would overwrite the capture that is replayed; "
-                         "choose another name")
-    writer = _writer(asked.out, link_type)
-    try:
-        simulation = Simulation(machine, asked.link, link_type=link_type, writer=writer,
-                                epoch=capture.first if capture else 0, priority_rule=asked.priority,
-                                record=asked.record, observer=asked.observer, ingress=asked.ingress)
-        _feed(simulation, capture, asked)
-        net = _namespace(simulation, loaded, asked.unverified) if asked.tc is not None else None
-        qdisc: Qdisc | None = SchBpf(simulation.device, HANDLE, *hooks) if hooks else None
-        later: list[Command] = []
-        if net is not None and asked.tc is not None:
-            net.device("eth0").set_root(qdisc)
-            run_script_file(asked.tc, net, later)
-            qdisc = simulation.device.qdisc
-        assert qdisc is not None
-        if asked.prepare is not None:
-            asked.prepare(Scene(simulation, net, loaded if hooks else None))
-        return _run(simulation, qdisc, asked, lambda result: replace(
-            result, variables=loaded.variables(found) if found is not None else {},
-            shown=tuple(show_later(later, net)) if net is not None else (),
-            maps=_dumps(machine, asked.dump_maps) if asked.dump_maps is not None else None))
-    finally:
-        if writer is not None:
-            writer.__exit__()
-
-
-def _run(simulation: Simulation, qdisc: Qdisc, asked: Scenario, finish: Callable[[Result], Result]) -> Result:
-    try:
-        return finish(simulation.run(qdisc, progress=asked.progress, seed=asked.seed, duration=asked.stop_after))
-    except LimitError as error:
-        if error.result is not None:
-            error.result = finish(error.result)
-        raise
-
-
-class NamespaceOptions(TypedDict, total=False):
-    """The options of `open_namespace`; their meaning is that in `ebpfvm.scenario.Scenario`."""
-
-    seed: int
-    engine: str | None
-    kernel: str | None
-    unverified: bool
-    pin: Iterable[str]
-    limits: Limits
-
-
-def open_namespace(**options: Unpack[NamespaceOptions]) -> Namespace:
-    """Return an empty network namespace of the RFC's kernel, for set-ups that `simulate` does not offer.
-
-    Add devices, run `tc` commands with `ebpfvm.sched.tc.script.run_script`, load programs with
-    `Namespace.load_program(path, section, hook)` (where hook is "enqueue", "dequeue", "cls" or "act"), and run
-    `Namespace.loop`. The clock starts at 1 s.
-
-    Args:
-        seed, engine, kernel, unverified, pin, limits: as for `simulate`.
-
-    Raises:
-        UsageError: there is no such engine or kernel, or an argument has a wrong type.
-    """
-    arguments.known("open_namespace", options, NamespaceOptions.__annotations__)
-    seed = arguments.whole("seed", options.get("seed", 0), *arguments.SEEDS)
-    unverified = arguments.flag("unverified", options.get("unverified", False))
-    machine = Kernel(_rfc_dialect(options.get("kernel")), seed, options.get("limits", DEFAULTS))
-    machine.clock = BOOT_NS
-    net = Namespace(machine)
-    net.load_program = script_programs(machine, open_engine(options.get("engine")), unverified,
-                                       Pins(frozenset(arguments.words("pin", options.get("pin", ())))))
-    return net
-
-
-def _capture(pcap: str | os.PathLike[str] | Capture | None) -> Capture | None:
-    """Return the capture; warn of anomalies in one that is opened here."""
-    if not isinstance(pcap, str | os.PathLike):
-        return pcap
-    found = read_capture(os.fspath(pcap))
-    for text in found.warnings:
-        warnings.warn(f"{found.path}: {text}", stacklevel=3)
-    return found
-
-
-def _feed(simulation: Simulation, capture: Capture | None, asked: Scenario) -> None:
-    if capture is not None:
-        simulation.add(replay(capture))
-    for group, spec in enumerate(asked.flows):
-        assert isinstance(spec, FlowSpec)
-        for flow in generate(spec, asked.seed, group):
-            simulation.add(flow)
-
-
-def _dumps(machine: Kernel, names: Iterable[str]) -> tuple[MapDump, ...]:
-    """Return the contents of the named maps, or of all maps, as user space reads them."""
-    wanted = frozenset(names)
-    missing = wanted - {item.name for item in machine.maps.values()}
-    if missing:
-        have = ", ".join(sorted({item.name for item in machine.maps.values()})) or "none"
-        raise UsageError(f"no map {min(missing)!r}; there are: {have}")
-    return tuple(dump_map(item) for item in machine.maps.values() if not wanted or item.name in wanted)
-
-
-def _dialect(programs: list[Program], asked: Scenario) -> Dialect:
-    if programs:
-        return dialect_of(programs[0], asked.kernel, asked.btf)
-    found = _rfc_dialect(asked.kernel)
-    return found if asked.btf is None else found.with_types(
-        asked.btf if isinstance(asked.btf, Btf) else read_kernel_btf(asked.btf))
-
-
-def _rfc_dialect(kernel: str | None) -> Dialect:
-    """Return the RFC's dialect, which includes Linux's, because a script may name programs of both."""
-    if kernel is not None:
-        arguments.word("kernel", kernel)
-    return dialects.rfc6() if kernel in (None, "rfc6") else dialects.rfc6(dialects.dialect(kernel).version)
-
-
-def _namespace(simulation: Simulation, loaded: Loaded, unverified: bool) -> Namespace:
-    """Return a namespace around a simulation, whose device becomes eth0 and can be configured."""
-    old, machine = simulation.device, simulation.kernel
-    net = Namespace(machine, loop=simulation.loop, account=simulation.account, flows=simulation.flows,
-                    sink=simulation.sink)
-    simulation.device = net.add_device("eth0", link=old.link, ifindex=old.ifindex, up=True, observer=old.observer)
-    net.load_program = script_programs(machine, loaded.engine, unverified, loaded.pins)
-    return net
-
-
-def script_programs(machine: Kernel, engine: Engine, unverified: bool = False,
-                    pins: Pins | None = None,
-                    objects: Mapping[str, Object] | None = None) -> Callable[[str, str, str], Runnable]:
-    """Return a function for `Namespace.load_program`: it loads, verifies and selects the programs that a script names.
-
-    Each object is loaded once. Its programs share its maps; maps of different objects are separate unless they are
-    pinned by name. If `objects` holds a path, its object is used instead of the file.
-    """
-    shared = pins if pins is not None else Pins()
-    known: dict[str, tuple[Object, Loaded]] = {}
-
-    def load_program(path: str, section: str, hook: str) -> Runnable:
-        if path not in known:
-            opened = objects[path] if objects is not None and path in objects else load(path)
-            known[path] = opened, Loaded(machine, engine, shared, opened,
-                                         lambda program: _facts(program, machine, unverified))
-        found, loaded = known[path]
-        named = next((item.name for item in found.programs.values() if section in (item.name, item.section)), section)
-        if hook in ("enqueue", "dequeue"):
-            program = _hook(found, hook, named or None)
-        elif section:
-            if named not in found.programs and named not in found.broken:
-                raise UsageError(f"{path}: no section {section!r}; it has: {', '.join(found.programs) or 'none'}")
-            program = found.program(named)
-        else:
-            program = only_program(found)
-        if hook in ("cls", "act") and program.type not in ("sched_cls", "sched_act"):
-            program = program.with_type(f"sched_{hook}")
-        return loaded.program(program)
-
-    return load_program
-
-
-def _writer(out: str | os.PathLike[str] | None, link: int) -> PcapWriter | None:
-    if out is None:
-        return None
-    try:
-        return PcapWriter(open(out, "wb"), link)
-    except OSError as error:
-        raise UsageError(f"{os.fspath(out)}: cannot be written: {error.strerror or error}") from error
-
-
-def _facts(program: Program, machine: Kernel, unverified: bool) -> Any:
-    if unverified:
-        return None
-    verdict = _judge(program, machine.dialect, machine.limits)
-    if not verdict.ok:
-        raise Rejected(verdict)
-    return verdict.facts
-
-
-def _hook(found: Object, hook: str, name: str | None) -> Program:
-    """Return the program for a hook: the one of the given name, or the only one whose section fits."""
-    if name is not None:
-        return found.program(name).with_type("qdisc", hook)
-    fitting = [program for program in found.programs.values() if program.type == "qdisc" and program.attach == hook]
-    if len(fitting) == 1:
-        return fitting[0]
-    if not fitting:
-        have = ", ".join([*(f"{program.name} ({program.section})" for program in found.programs.values()),
-                          *(f"{broken} (cannot be read: {error})" for broken, error in found.broken.items())]) or "none"
-        raise UsageError(f"{found.path}: no program in a section sch_bpf/{hook} or qdisc/{hook}; programs: {have}")
-    raise UsageError(f"{found.path}: several {hook} programs, name one of: {', '.join(item.name for item in fitting)}")
+def __getattr__(name: str) -> object:
+    """Return a name that is imported on first use."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'ebpfvm.api' has no attribute {name!r}")
+    from importlib import import_module
+    return getattr(import_module(_LATER[name]), name)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any, Final
 
 from ebpfvm.errors import UsageError
@@ -96,6 +95,7 @@ def known(function: str, given: Iterable[str], names: Iterable[str]) -> None:
     options = tuple(names)
     for name in given:
         if name not in options:
+            from difflib import get_close_matches
             near = get_close_matches(name, options, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(options)}"
             raise UsageError(f"{function} has no option {name!r}; {hint}")

@@ -6,7 +6,6 @@ The bits are stored as a set of positions, so that memory is used only for pushe
 from __future__ import annotations
 
 import math
-from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract import maptype as mt
@@ -51,6 +50,7 @@ class BloomFilter(base.BpfMap):
         self._bits: set[int] = set()
 
     def _positions(self, value: bytes) -> Iterator[int]:
+        from hashlib import blake2b  # here, because it loads OpenSSL, and few programs have such a map
         for seed in range(self._hashes):
             digest = blake2b(value, digest_size=8, salt=seed.to_bytes(16, "little")).digest()
             yield int.from_bytes(digest, "little") & self._mask

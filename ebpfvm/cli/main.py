@@ -31,14 +31,14 @@ _EXAMPLES: Final = helptext.examples(
 COMMANDS: Final = ("run", "map", "verify", "prog", "dis", "asm", "conformance", "doc")
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser with all subcommands."""
+def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """Return the parser with these subcommands."""
     parser = output.Parser(
         prog="ebpfvm", formatter_class=argparse.RawDescriptionHelpFormatter, description=_DESCRIPTION,
         epilog=f"{helptext.EXIT_STATUS}\n{_EXAMPLES}")
     parser.add_argument("--version", action="version", version=f"ebpfvm {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in COMMANDS:
+    for name in names:
         import_module(f"ebpfvm.cli.{name}").add(subparsers)
     return parser
 
@@ -46,9 +46,10 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (by default that of the process) and return the exit status."""
     output.open_streams()
+    argv = sys.argv[1:] if argv is None else argv
     try:
         try:
-            code = _run(build_parser().parse_args(argv))
+            code = _run(build_parser(_needed(argv)).parse_args(argv))
         finally:  # argparse leaves by SystemExit after --help
             sys.stdout.flush()
     except BrokenPipeError:
@@ -63,6 +64,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         output.forget()
         return output.fail(UsageError(f"the output cannot be written: {error.strerror}"), as_json=False)
     return code
+
+
+def _needed(argv: Sequence[str]) -> Sequence[str]:
+    """Return the subcommands to import: the one that is run, or all of them for the help and for a wrong command."""
+    return argv[:1] if argv and argv[0] in COMMANDS else COMMANDS
 
 
 def _run(args: argparse.Namespace) -> int:

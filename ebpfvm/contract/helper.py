@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import typing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
 
@@ -123,18 +122,30 @@ class HelperOptions(TypedDict, total=False):
 
 def _specs(function: Callable[..., int]) -> tuple[tuple[ArgSpec, ...], RetSpec]:
     """Return the contract that the annotations state; the first parameter is the environment and has none."""
-    hints = typing.get_type_hints(function, include_extras=True, localns={"Any": Any, "CallEnv": Any})
     code = function.__code__
     args = []
     for name in code.co_varnames[1:code.co_argcount]:
-        spec = _metadata(hints.get(name), ArgSpec)
+        spec = _metadata(_hint(function, name), ArgSpec)
         if not isinstance(spec, ArgSpec):
             raise InternalError(f"helper {function.__name__}: parameter {name!r} has no contract")
         args.append(spec)
-    ret = _metadata(hints.get("return"), RetSpec)
+    ret = _metadata(_hint(function, "return"), RetSpec)
     if not isinstance(ret, RetSpec):
         raise InternalError(f"helper {function.__name__}: the result has no contract")
     return tuple(args), ret
+
+
+def _hint(function: Callable[..., int], name: str) -> object:
+    """Return the annotation of a parameter or of the result.
+
+    It is nearly always one name of the function's module. `typing.get_type_hints` evaluates each one as an expression,
+    for hundreds of helpers, at every start.
+    """
+    text = function.__annotations__.get(name)
+    if not isinstance(text, str):
+        return text
+    names = function.__globals__
+    return names[text] if text in names else eval(text, names, {"Any": Any})
 
 
 def _metadata(hint: Any, kind: type) -> object:

@@ -8,7 +8,7 @@ the prototype is parsed once, when the module is imported.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict, Unpack
 
 from ebpfvm.contract.roles import (
@@ -23,7 +23,7 @@ from ebpfvm.contract.roles import (
 from ebpfvm.errors import InternalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 FLAGS = frozenset({"acquire", "release", "ret_null", "trusted_args", "sleepable", "rcu", "iter_new", "iter_next",
                    "iter_destroy", "kptr_get", "rcu_protected", "without_code", "device_bound"})
@@ -195,14 +195,14 @@ def kfunc(prototype: str, *flags: str, **options: Unpack[KfuncOptions]) -> Calla
         InternalError: at import, if the prototype or a flag is malformed, they and the options contradict each other,
             or the body takes other arguments.
     """
-    bare = kfunc_only(prototype, *flags, **options)
+    parsed = _parsed(prototype, flags, options)
 
     def wrap(function: Callable[..., int]) -> Kfunc:
         takes = function.__code__.co_argcount - 1
-        if function.__name__ != bare.name or takes != len(bare.params):
-            raise InternalError(f"kfunc {bare.name}: body {function.__name__} takes {takes} arguments, "
-                                f"not {len(bare.params)}")
-        return replace(bare, body=function, doc=(function.__doc__ or "").strip())
+        name, params, _ = parsed
+        if function.__name__ != name or takes != len(params):
+            raise InternalError(f"kfunc {name}: body {function.__name__} takes {takes} arguments, not {len(params)}")
+        return Kfunc(*parsed, frozenset(flags), function, (function.__doc__ or "").strip(), **options)
 
     return wrap
 
@@ -214,6 +214,16 @@ def kfunc_only(prototype: str, *flags: str, **options: Unpack[KfuncOptions]) -> 
         InternalError: at import, if the prototype or a flag is malformed, or they and the options contradict each
             other.
     """
+    return Kfunc(*_parsed(prototype, flags, options), frozenset(flags), None, **options)
+
+
+def _parsed(prototype: str, flags: tuple[str, ...], options: Iterable[str]) -> tuple[
+        str, tuple[KfuncParam, ...], KfuncParam]:
+    """Return name, parameters and result of a prototype.
+
+    Raises:
+        InternalError: it, a flag or an option is malformed.
+    """
     match = _PROTOTYPE.match(prototype)
     if match is None:
         raise InternalError(f"kfunc {prototype!r}: this is no prototype")
@@ -222,5 +232,4 @@ def kfunc_only(prototype: str, *flags: str, **options: Unpack[KfuncOptions]) -> 
                             f"{', '.join(sorted(FLAGS))}")
     options_known(f"kfunc {match.group('name')}", options, KfuncOptions)
     params = tuple(_param(part, True) for part in _split(match.group("params")) if part != "void")
-    return Kfunc(match.group("name"), params, _param(match.group("ret"), False), frozenset(flags), None,
-                 **options)
+    return match.group("name"), params, _param(match.group("ret"), False)

@@ -24,6 +24,7 @@ files.
 from __future__ import annotations
 
 import json
+import os.path
 import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -58,21 +59,32 @@ def kernel_types(version: tuple[int, int] = (7, 2)) -> Btf:
 @cache
 def kernel_names(version: tuple[int, int] = (7, 2)) -> frozenset[tuple[int, str]]:
     """Return (kind, name) of all types and per-CPU variables that this version has, in the table or not."""
+    found = names_by_letter(version)
+    return frozenset((kind, name) for letter, names in found.items() for kind in _KINDS[letter] for name in names)
+
+
+@cache
+def names_by_letter(version: tuple[int, int] = (7, 2)) -> dict[str, set[str]]:
+    """Return the names of all types and per-CPU variables that this version has, by the letter of their kind."""
     found = _names("kernel_names.txt")
     if OFFERS[version].types:
         changes = _names(f"kernel_names{OFFERS[version].types}.txt")
         for letter in _KINDS:
             found[letter] = found[letter] - changes.get("-" + letter, set()) | changes.get("+" + letter, set())
-    return frozenset((kind, name) for letter, names in found.items() for kind in _KINDS[letter] for name in names)
+    return found
 
 
 def _json(name: str) -> Any:
-    return json.loads((HERE / name).read_text(encoding="ascii"))
+    return json.loads(_text(name))
 
 
 def _names(name: str) -> dict[str, set[str]]:
-    lines = (HERE / name).read_text(encoding="ascii").splitlines()
-    return {line.partition(" ")[0]: set(line.split(" ")[1:]) for line in lines}
+    return {line.partition(" ")[0]: set(line.split(" ")[1:]) for line in _text(name).splitlines()}
+
+
+def _text(name: str) -> str:
+    with open(os.path.join(HERE, name), encoding="ascii") as file:
+        return file.read()
 
 
 class _Table:

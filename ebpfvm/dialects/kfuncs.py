@@ -7,6 +7,7 @@ The sets of socket_filter, sched_cls and xdp were compared with a running Linux 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Final
 
 from ebpfvm import funcs
@@ -101,8 +102,15 @@ def kfuncs_of(name: str, offers: Offers) -> frozenset[str]:
 
 def offered(offers: Offers, rules: Rules) -> dict[str, Kfunc]:
     """Return all kfuncs of a mainline version."""
-    return {name: replace(item, flags=_flags(item, offers, rules)) for name, item in _MAINLINE.items()
+    return {name: _with_flags(name, _flags(item, offers, rules)) for name, item in _MAINLINE.items()
             if name not in offers.lacks}
+
+
+@cache
+def _with_flags(name: str, flags: frozenset[str]) -> Kfunc:
+    """Return a kfunc with the flags that it has in one version; versions with the same flags share it."""
+    item = _MAINLINE[name]
+    return item if flags == item.flags else replace(item, flags=flags)
 
 
 def _flags(item: Kfunc, offers: Offers, rules: Rules) -> frozenset[str]:

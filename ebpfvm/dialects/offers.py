@@ -6,9 +6,9 @@ of types must exist; otherwise importing this module fails. CONTRIBUTING.md says
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Literal
 
 from ebpfvm.contract.args import Arg, ArgSpec, Ret, RetSpec
@@ -16,7 +16,7 @@ from ebpfvm.contract.rules import DESCRIBED
 from ebpfvm.dialects.unmodelled import IN_BOTH, ONLY_6_18, ONLY_7_2
 from ebpfvm.errors import InternalError
 
-HERE: Final = Path(__file__).parent
+HERE: Final = os.path.dirname(__file__)
 
 
 def bpf_names(text: str) -> frozenset[str]:
@@ -112,7 +112,7 @@ def check(offers: Mapping[tuple[int, int], Offers], described: Iterable[tuple[in
         raise InternalError(f"Linux {version[0]}.{version[1]} is in {known} and not in {lacking}")
     for version, item in offers.items():
         for name in (f"kernel_types{item.types}.json", f"kernel_names{item.types}.txt"):
-            if not (HERE / name).is_file():
+            if not os.path.isfile(os.path.join(HERE, name)):
                 raise InternalError(f"Linux {version[0]}.{version[1]}: dialects/{name} is missing; "
                                     "scripts/kernel_types.py writes it from the kernel's BTF")
 

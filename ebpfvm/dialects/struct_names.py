@@ -9,8 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from ebpfvm.btf.types import Kind
-from ebpfvm.dialects.kernel_types import kernel_names
+from ebpfvm.dialects.kernel_types import names_by_letter
 
 # Structs with a destructor (register_btf_id_dtor_kfuncs); a map can own only these. nf_conn's comes with its module.
 DESTRUCTORS: Final = frozenset({"bpf_cpumask", "bpf_crypto_ctx", "cgroup", "nf_conn", "sk_buff", "task_struct"})
@@ -19,4 +18,4 @@ DESTRUCTORS: Final = frozenset({"bpf_cpumask", "bpf_crypto_ctx", "cgroup", "nf_c
 @cache
 def struct_names(version: tuple[int, int]) -> frozenset[str]:
     """Return the names of all structs of a kernel version."""
-    return frozenset(name for kind, name in kernel_names(version) if kind == Kind.STRUCT) | DESTRUCTORS
+    return DESTRUCTORS.union(names_by_letter(version)["s"])

@@ -7,7 +7,6 @@ As in a kernel, a cookie is valid where it was created, for the same addresses, 
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from typing import TYPE_CHECKING, Final
 
@@ -43,7 +42,8 @@ def _hash(env: CallEnv, addresses: bytes, ports: bytes, count: int, which: int) 
     if net.syncookie_secret is None:
         net.syncookie_secret = env.kernel.random.randbytes(16)
     data = addresses + ports + struct.pack("<II", count & U32_MAX, which)
-    return int.from_bytes(hashlib.blake2s(data, digest_size=4, key=net.syncookie_secret).digest(), "little")
+    from hashlib import blake2s  # here, because it loads OpenSSL, and few programs make cookies
+    return int.from_bytes(blake2s(data, digest_size=4, key=net.syncookie_secret).digest(), "little")
 
 
 def _segment_size(tcp: bytes) -> int:

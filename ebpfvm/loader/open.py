@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ebpfvm import checked
@@ -54,7 +53,7 @@ def load(source: str | os.PathLike[str] | bytes, *, name: str | None = None,
     if config is not None and not isinstance(config, Mapping):
         raise checked.wrong("config", "a mapping from a variable's name to its value", config)
     path, data = _read(source)
-    object_name = name if name is not None else Path(path).name.partition(".")[0]
+    object_name = name if name is not None else os.path.basename(path).partition(".")[0]
     try:
         return _load(data, path, object_name, config or {})
     except LoadError as error:

@@ -1,0 +1,247 @@
+"""Set up and run simulations: `ebpfvm.simulate`, and network namespaces for set-ups that it does not offer.
+
+This module only connects the other packages.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+
+from ebpfvm import arguments, dialects
+from ebpfvm.btf.types import Btf
+from ebpfvm.errors import LimitError, Rejected, UsageError
+from ebpfvm.judging import as_object, dialect_of, judge, only_program
+from ebpfvm.kernel import Kernel
+from ebpfvm.limits import DEFAULTS, Limits
+from ebpfvm.loaded import Loaded, Pins, open_engine
+from ebpfvm.loader.object import Object, Program
+from ebpfvm.loader.open import load
+from ebpfvm.loader.vmlinux import read_kernel_btf
+from ebpfvm.loading import notes_of
+from ebpfvm.maps.map_dump import MapDump, dump_map
+from ebpfvm.scenario import Scenario, Scene
+from ebpfvm.sched.netdev import Namespace
+from ebpfvm.sched.pcap import ETHERNET, PcapWriter, read_capture
+from ebpfvm.sched.sch_bpf import SchBpf
+from ebpfvm.sched.simulation import BOOT_NS, Simulation
+from ebpfvm.sched.tc.script import run_script_file, show_later
+from ebpfvm.sched.traffic import FlowSpec, generate, replay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ebpfvm.contract import Dialect
+    from ebpfvm.kernel.program import Engine, Runnable
+    from ebpfvm.sched.pcap import Capture
+    from ebpfvm.sched.run_report import Result
+    from ebpfvm.sched.sch_generic import Qdisc
+    from ebpfvm.sched.tc.grammar import Command
+
+HANDLE: Final = 0x80010000  # the handle that `tc qdisc add` assigns to the first qdisc
+
+
+def run_scenario(asked: Scenario) -> Result:
+    """Run a queueing discipline as `ebpfvm.simulate` does, and return the result."""
+    found = as_object(asked.source) if asked.source is not None else None
+    programs = ([_hook(found, "enqueue", asked.enqueue), _hook(found, "dequeue", asked.dequeue)]
+                if found is not None else [])
+    machine = Kernel(_dialect(programs, asked), asked.seed, asked.limits)
+    loaded = Loaded(machine, open_engine(asked.engine), Pins(frozenset(asked.pin)), found,
+                    lambda program: _facts(program, machine, asked.unverified))
+    hooks = [loaded.program(program) for program in programs]
+    machine.notes.extend(dict.fromkeys(note for hook in hooks for note in notes_of(hook.prog.program)))
+    capture = _capture(asked.pcap)
+    link_type = capture.link if capture else ETHERNET
+    if capture is not None and asked.out is not None and capture.needs(os.fspath(asked.out)):
+        raise UsageError(f"out {os.fspath(asked.out)}: would overwrite the capture that is replayed; "
+                         "choose another name")
+    writer = _writer(asked.out, link_type)
+    try:
+        simulation = Simulation(machine, asked.link, link_type=link_type, writer=writer,
+                                epoch=capture.first if capture else 0, priority_rule=asked.priority,
+                                record=asked.record, observer=asked.observer, ingress=asked.ingress)
+        _feed(simulation, capture, asked)
+        net = _namespace(simulation, loaded, asked.unverified) if asked.tc is not None else None
+        qdisc: Qdisc | None = SchBpf(simulation.device, HANDLE, *hooks) if hooks else None
+        later: list[Command] = []
+        if net is not None and asked.tc is not None:
+            net.device("eth0").set_root(qdisc)
+            run_script_file(asked.tc, net, later)
+            qdisc = simulation.device.qdisc
+        assert qdisc is not None
+        if asked.prepare is not None:
+            asked.prepare(Scene(simulation, net, loaded if hooks else None))
+        return _run(simulation, qdisc, asked, lambda result: replace(
+            result, variables=loaded.variables(found) if found is not None else {},
+            shown=tuple(show_later(later, net)) if net is not None else (),
+            maps=_dumps(machine, asked.dump_maps) if asked.dump_maps is not None else None))
+    finally:
+        if writer is not None:
+            writer.__exit__()
+
+
+def _run(simulation: Simulation, qdisc: Qdisc, asked: Scenario, finish: Callable[[Result], Result]) -> Result:
+    try:
+        return finish(simulation.run(qdisc, progress=asked.progress, seed=asked.seed, duration=asked.stop_after))
+    except LimitError as error:
+        if error.result is not None:
+            error.result = finish(error.result)
+        raise
+
+
+class NamespaceOptions(TypedDict, total=False):
+    """The options of `open_namespace`; their meaning is that in `ebpfvm.scenario.Scenario`."""
+
+    seed: int
+    engine: str | None
+    kernel: str | None
+    unverified: bool
+    pin: Iterable[str]
+    limits: Limits
+
+
+def open_namespace(**options: Unpack[NamespaceOptions]) -> Namespace:
+    """Return an empty network namespace of the RFC's kernel, for set-ups that `simulate` does not offer.
+
+    Add devices, run `tc` commands with `ebpfvm.sched.tc.script.run_script`, load programs with
+    `Namespace.load_program(path, section, hook)` (where hook is "enqueue", "dequeue", "cls" or "act"), and run
+    `Namespace.loop`. The clock starts at 1 s.
+
+    Args:
+        seed, engine, kernel, unverified, pin, limits: as for `simulate`.
+
+    Raises:
+        UsageError: there is no such engine or kernel, or an argument has a wrong type.
+    """
+    arguments.known("open_namespace", options, NamespaceOptions.__annotations__)
+    seed = arguments.whole("seed", options.get("seed", 0), *arguments.SEEDS)
+    unverified = arguments.flag("unverified", options.get("unverified", False))
+    machine = Kernel(_rfc_dialect(options.get("kernel")), seed, options.get("limits", DEFAULTS))
+    machine.clock = BOOT_NS
+    net = Namespace(machine)
+    net.load_program = script_programs(machine, open_engine(options.get("engine")), unverified,
+                                       Pins(frozenset(arguments.words("pin", options.get("pin", ())))))
+    return net
+
+
+def _capture(pcap: str | os.PathLike[str] | Capture | None) -> Capture | None:
+    """Return the capture; warn of anomalies in one that is opened here."""
+    if not isinstance(pcap, str | os.PathLike):
+        return pcap
+    found = read_capture(os.fspath(pcap))
+    for text in found.warnings:
+        warnings.warn(f"{found.path}: {text}", stacklevel=3)
+    return found
+
+
+def _feed(simulation: Simulation, capture: Capture | None, asked: Scenario) -> None:
+    if capture is not None:
+        simulation.add(replay(capture))
+    for group, spec in enumerate(asked.flows):
+        assert isinstance(spec, FlowSpec)
+        for flow in generate(spec, asked.seed, group):
+            simulation.add(flow)
+
+
+def _dumps(machine: Kernel, names: Iterable[str]) -> tuple[MapDump, ...]:
+    """Return the contents of the named maps, or of all maps, as user space reads them."""
+    wanted = frozenset(names)
+    missing = wanted - {item.name for item in machine.maps.values()}
+    if missing:
+        have = ", ".join(sorted({item.name for item in machine.maps.values()})) or "none"
+        raise UsageError(f"no map {min(missing)!r}; there are: {have}")
+    return tuple(dump_map(item) for item in machine.maps.values() if not wanted or item.name in wanted)
+
+
+def _dialect(programs: list[Program], asked: Scenario) -> Dialect:
+    if programs:
+        return dialect_of(programs[0], asked.kernel, asked.btf)
+    found = _rfc_dialect(asked.kernel)
+    return found if asked.btf is None else found.with_types(
+        asked.btf if isinstance(asked.btf, Btf) else read_kernel_btf(asked.btf))
+
+
+def _rfc_dialect(kernel: str | None) -> Dialect:
+    """Return the RFC's dialect, which includes Linux's, because a script may name programs of both."""
+    if kernel is not None:
+        arguments.word("kernel", kernel)
+    return dialects.rfc6() if kernel in (None, "rfc6") else dialects.rfc6(dialects.dialect(kernel).version)
+
+
+def _namespace(simulation: Simulation, loaded: Loaded, unverified: bool) -> Namespace:
+    """Return a namespace around a simulation, whose device becomes eth0 and can be configured."""
+    old, machine = simulation.device, simulation.kernel
+    net = Namespace(machine, loop=simulation.loop, account=simulation.account, flows=simulation.flows,
+                    sink=simulation.sink)
+    simulation.device = net.add_device("eth0", link=old.link, ifindex=old.ifindex, up=True, observer=old.observer)
+    net.load_program = script_programs(machine, loaded.engine, unverified, loaded.pins)
+    return net
+
+
+def script_programs(machine: Kernel, engine: Engine, unverified: bool = False,
+                    pins: Pins | None = None,
+                    objects: Mapping[str, Object] | None = None) -> Callable[[str, str, str], Runnable]:
+    """Return a function for `Namespace.load_program`: it loads, verifies and selects the programs that a script names.
+
+    Each object is loaded once. Its programs share its maps; maps of different objects are separate unless they are
+    pinned by name. If `objects` holds a path, its object is used instead of the file.
+    """
+    shared = pins if pins is not None else Pins()
+    known: dict[str, tuple[Object, Loaded]] = {}
+
+    def load_program(path: str, section: str, hook: str) -> Runnable:
+        if path not in known:
+            opened = objects[path] if objects is not None and path in objects else load(path)
+            known[path] = opened, Loaded(machine, engine, shared, opened,
+                                         lambda program: _facts(program, machine, unverified))
+        found, loaded = known[path]
+        named = next((item.name for item in found.programs.values() if section in (item.name, item.section)), section)
+        if hook in ("enqueue", "dequeue"):
+            program = _hook(found, hook, named or None)
+        elif section:
+            if named not in found.programs and named not in found.broken:
+                raise UsageError(f"{path}: no section {section!r}; it has: {', '.join(found.programs) or 'none'}")
+            program = found.program(named)
+        else:
+            program = only_program(found)
+        if hook in ("cls", "act") and program.type not in ("sched_cls", "sched_act"):
+            program = program.with_type(f"sched_{hook}")
+        return loaded.program(program)
+
+    return load_program
+
+
+def _writer(out: str | os.PathLike[str] | None, link: int) -> PcapWriter | None:
+    if out is None:
+        return None
+    try:
+        return PcapWriter(open(out, "wb"), link)
+    except OSError as error:
+        raise UsageError(f"{os.fspath(out)}: cannot be written: {error.strerror or error}") from error
+
+
+def _facts(program: Program, machine: Kernel, unverified: bool) -> Any:
+    if unverified:
+        return None
+    verdict = judge(program, machine.dialect, machine.limits)
+    if not verdict.ok:
+        raise Rejected(verdict)
+    return verdict.facts
+
+
+def _hook(found: Object, hook: str, name: str | None) -> Program:
+    """Return the program for a hook: the one of the given name, or the only one whose section fits."""
+    if name is not None:
+        return found.program(name).with_type("qdisc", hook)
+    fitting = [program for program in found.programs.values() if program.type == "qdisc" and program.attach == hook]
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting:
+        have = ", ".join([*(f"{program.name} ({program.section})" for program in found.programs.values()),
+                          *(f"{broken} (cannot be read: {error})" for broken, error in found.broken.items())]) or "none"
+        raise UsageError(f"{found.path}: no program in a section sch_bpf/{hook} or qdisc/{hook}; programs: {have}")
+    raise UsageError(f"{found.path}: several {hook} programs, name one of: {', '.join(item.name for item in fitting)}")
