@@ -1,33 +1,29 @@
 """Read ELF files: sections, symbols and relocations, as plain data.
 
-A file claims what it likes (a NOBITS section of a terabyte, an absurd section count), so the header and the section
-table are checked before anything is read that they describe.
+pyelftools reads symbols and relocations. It trusts what a file claims (a NOBITS section of a terabyte becomes a
+terabyte of zero bytes, an absurd section count an endless loop, and every section that is marked as a hash table is
+read as one), and it reports errors with a dozen exception types. Therefore the header and the section table are read
+and checked here first, pyelftools only gets sections that passed these checks, and `read_elf` turns all of its
+exceptions into `LoadError`.
 """
 
 from __future__ import annotations
 
+import io
 import struct
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ebpfvm.errors import LoadError
-from ebpfvm.escape import decoded
-from ebpfvm.ints import U32_MAX
+from ebpfvm.escape import decoded, escape
 from ebpfvm.loader import elf_header
-from ebpfvm.loader.elf_header import (
-    HEADER_SIZE,
-    SECTION_HEADER_SIZE,
-    ElfHeader,
-    RelocEntry,
-    SectionHeader,
-    SymbolEntry,
-)
+from ebpfvm.loader.elf_header import HEADER_SIZE, SECTION_HEADER_SIZE, ElfHeader, SectionHeader
 
 EM_NONE, EM_BPF = 0, 247
 ET_REL = 1
-SHT_NULL, SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_RELA, SHT_NOBITS, SHT_REL = 0, 1, 2, 3, 4, 8, 9
+SHT_NULL, SHT_PROGBITS, SHT_SYMTAB, SHT_RELA, SHT_NOBITS, SHT_REL = 0, 1, 2, 4, 8, 9
 SHF_ALLOC, SHF_EXECINSTR, SHF_COMPRESSED = 2, 4, 0x800
 MAX_SECTIONS = 0xFF00
 MAX_NAME = 1024
@@ -125,11 +121,18 @@ def read_elf(data: bytes) -> Elf:
         LoadError: it is damaged, or not a little-endian 64-bit eBPF object; the message says where, and what to do.
     """
     notes, sections = _check_header(data)
-    return _read(sections, notes)
+    from elftools.elf.elffile import ELFFile  # imported here, because it takes as long as all other imports together
+
+    try:
+        return _read(ELFFile(io.BytesIO(data)), sections, notes)
+    except LoadError:
+        raise
+    except Exception as error:  # pyelftools has no common base class for its exceptions on damaged files
+        raise LoadError(f"damaged ELF file: {str(error) or type(error).__name__}") from error
 
 
 def _check_header(data: bytes) -> tuple[list[str], tuple[Section, ...]]:
-    """Raise LoadError if this is not an eBPF object."""
+    """Raise LoadError if this is not an eBPF object, or if pyelftools would read or allocate without end."""
     _check_ident(data)
     header = elf_header.read_header(data)
     notes = _check_kind(header)
@@ -233,17 +236,14 @@ def _section(index: int, row: SectionHeader, names: bytes, data: bytes) -> Secti
     return Section(index, name, type_, flags, size, link, info, entsize, _contents(data, row))
 
 
-def _read(sections: tuple[Section, ...], notes: list[str]) -> Elf:
+def _read(elf: Any, sections: tuple[Section, ...], notes: list[str]) -> Elf:
+    """Read symbols and relocations with an ELFFile of pyelftools, whose releases declare different types for it."""
     tables = [section for section in sections if section.type == SHT_SYMTAB]
     if len(tables) != 1:
         raise LoadError("the file has no symbol table (.symtab), so its programs cannot be told apart; it was "
                         "stripped: use the unstripped object, or strip with `llvm-strip -g`" if not tables else
                         "the file has more than one symbol table")
-    names = sections[tables[0].link]
-    if names.type != SHT_STRTAB:
-        raise LoadError(f"the names of its symbols are said to be in section {names.index} of type {names.type}, not "
-                        f"{SHT_STRTAB} (a string table): damaged", section=tables[0].name)
-    symbols = tuple(_symbol(row, names, len(sections)) for row in elf_header.read_symbols(tables[0].data))
+    symbols = tuple(_symbol(item, len(sections)) for item in elf.get_section(tables[0].index).iter_symbols())
     relocs: dict[int, list[Reloc]] = {}
     for table in sections:
         if table.type not in (SHT_REL, SHT_RELA):
@@ -254,8 +254,7 @@ def _read(sections: tuple[Section, ...], notes: list[str]) -> Elf:
             continue
         if table.type == SHT_RELA:
             notes.append(f"section {table.name!r} holds RELA relocations; clang writes REL")
-        rows = elf_header.read_relocs(table.data, with_addend=table.type == SHT_RELA)
-        found = [_reloc(row, symbols, table) for row in rows]
+        found = [_reloc(item, symbols, table) for item in elf.get_section(table.index).iter_relocations()]
         relocs.setdefault(table.info, []).extend(found)
     ordered = {index: tuple(sorted(rows, key=lambda row: row.offset)) for index, rows in relocs.items()}
     return Elf(sections, symbols, ordered, tuple(notes))
@@ -266,15 +265,20 @@ def _wants_relocs(section: Section) -> bool:
     return section.is_code or (bool(section.flags & SHF_ALLOC) and not section.name.startswith((".debug", ".BTF")))
 
 
-def _symbol(row: SymbolEntry, names: Section, sections: int) -> Symbol:
-    return Symbol(_name(names.data, row.name, names.name), row.value, row.size,
-                  elf_header.SYMBOL_TYPES.get(row.info & 15, ""), elf_header.BINDINGS.get(row.info >> 4, ""),
-                  elf_header.VISIBILITIES[row.other & 7], row.shndx if row.shndx < sections else -1)
+def _symbol(raw: Any, sections: int) -> Symbol:
+    entry = raw.entry
+    where = entry["st_shndx"]
+    section = 0 if where == "SHN_UNDEF" else where if isinstance(where, int) and where < sections else -1
+    info = entry["st_info"]
+    return Symbol(escape(raw.name), entry["st_value"], entry["st_size"], str(info["type"])[4:], str(info["bind"])[4:],
+                  str(entry["st_other"]["visibility"])[4:], section)
 
 
-def _reloc(row: RelocEntry, symbols: tuple[Symbol, ...], table: Section) -> Reloc:
-    number = row.info >> 32
+def _reloc(raw: Any, symbols: tuple[Symbol, ...], table: Section) -> Reloc:
+    entry = raw.entry
+    number = entry["r_info_sym"]
     if number >= len(symbols):
         raise LoadError(f"relocation refers to symbol {number} of {len(symbols)}", section=table.name,
-                        offset=row.offset)
-    return Reloc(row.offset, row.info & U32_MAX, symbols[number], row.addend)
+                        offset=entry["r_offset"])
+    return Reloc(entry["r_offset"], entry["r_info_type"], symbols[number],
+                 entry["r_addend"] if table.type == SHT_RELA else None)

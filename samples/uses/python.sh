@@ -5,7 +5,7 @@ root=$(cd "$here/../../.." && pwd)
 PYTHONPATH="$root:$root/samples/uses${PYTHONPATH:+:$PYTHONPATH}"
 export PYTHONPATH
 for python in "${EBPFVM_VENV:-$root/.venv}/bin/python" python3; do
-    if "$python" -c 'import ebpfvm, ply, sortedcontainers' >/dev/null 2>&1; then
+    if "$python" -c 'import ebpfvm, elftools, ply, sortedcontainers' >/dev/null 2>&1; then
         exec "$python" "$here/run.py" "$@"
     fi
 done

@@ -25,9 +25,9 @@ def test_setup_cfg_names_every_package() -> None:
     assert set(setup_cfg()["options"]["packages"].split()) == found
 
 
-def test_the_core_depends_on_two_libraries() -> None:
+def test_the_core_depends_on_three_libraries() -> None:
     lines = setup_cfg()["options"]["install_requires"].strip().splitlines()
-    assert sorted(line.split()[0] for line in lines) == ["ply", "sortedcontainers"]
+    assert sorted(line.split()[0] for line in lines) == ["ply", "pyelftools", "sortedcontainers"]
 
 
 def test_links_lead_to_the_real_folders() -> None:

@@ -14,7 +14,7 @@ SMALL = "samples/broken/leak.o"
 VERIFY = f"from ebpfvm.cli.main import main; main(['verify', {SMALL!r}, '--json'])"
 # Of ebpfvm: the simulator and tc, the engines, the generators. Of others: what a look at a path or a name pulls in.
 HEAVY = ("ebpfvm.sched", "ebpfvm.engine", "ebpfvm.testing", "ebpfvm.experiments", "ebpfvm.loaded", "ebpfvm.cli.run",
-         "ebpfvm.cli.prog", "elftools", "ply", "hashlib", "pathlib", "difflib")
+         "ebpfvm.cli.prog", "ply", "hashlib", "pathlib", "difflib")
 
 
 def imported(code: str) -> set[str]:

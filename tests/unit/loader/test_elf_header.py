@@ -27,9 +27,3 @@ def test_section_headers() -> None:
     assert elf_header.SECTION_HEADER_SIZE == 64
     assert rows == [elf_header.SectionHeader(*range(10))] * 2
     assert (rows[0].name, rows[0].type, rows[0].offset, rows[0].size, rows[0].entsize) == (0, 1, 4, 5, 9)
-
-
-def test_symbols_and_relocations() -> None:
-    assert elf_header.read_symbols(struct.pack("<IBBHQQ", *range(6)) * 2) == [elf_header.SymbolEntry(*range(6))] * 2
-    assert elf_header.read_relocs(struct.pack("<QQ", 1, 2), with_addend=False) == [elf_header.RelocEntry(1, 2, None)]
-    assert elf_header.read_relocs(struct.pack("<QQq", 1, 2, -3), with_addend=True) == [elf_header.RelocEntry(1, 2, -3)]
