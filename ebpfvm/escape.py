@@ -12,7 +12,10 @@ def escape(text: str, keep: str = "\t") -> str:
     >>> print(escape("a\nb: accepted"), escape("a\u2028b"), escape("x\x1b[2J"))
     a\x0ab: accepted a\u2028b x\x1b[2J
     """
-    if text.isprintable():
+    bare = text
+    for char in keep:
+        bare = bare.replace(char, "")
+    if bare.isprintable():  # a report of 50,000 flows has five million characters, and all of them are
         return text
     return "".join(char if char.isprintable() or char in keep else _escaped(ord(char)) for char in text)
 

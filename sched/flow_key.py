@@ -6,7 +6,7 @@ truncated or malformed packet is still a packet: its flow is determined by the h
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv6Address
 from typing import NamedTuple
 
 from ebpfvm.errors import UsageError
@@ -74,7 +74,7 @@ class FlowKey(NamedTuple):
 
 def _end(address: bytes, port: int | None) -> str:
     if len(address) == 4:
-        text = str(IPv4Address(address))
+        text = ".".join(map(str, address))
     elif len(address) == 16:
         text = str(IPv6Address(address)) if port is None else f"[{IPv6Address(address)}]"
     else:

@@ -17,20 +17,23 @@ class Flow:
 
     Attributes:
         key: what its packets have in common.
-        name: name in reports.
         in_packets, in_bytes: offered load.
         out_packets, out_bytes: packets and bytes that left the link.
         drops: packets that any layer or program dropped.
         delays: ns from arrival at the device to arrival at the other end, in order of departure.
     """
 
-    __slots__ = ("delays", "drops", "in_bytes", "in_packets", "key", "name", "out_bytes", "out_packets")
+    __slots__ = ("delays", "drops", "in_bytes", "in_packets", "key", "out_bytes", "out_packets")
 
-    def __init__(self, key: FlowKey, name: str = "") -> None:
+    def __init__(self, key: FlowKey) -> None:
         self.key = key
-        self.name = name or str(key)
         self.in_packets = self.in_bytes = self.out_packets = self.out_bytes = self.drops = 0
         self.delays: array[int] = array("q")
+
+    @property
+    def name(self) -> str:
+        """The name for people, made when it is asked for, because it would be a sixth of a flow's memory."""
+        return str(self.key)
 
 
 class FlowLabel(NamedTuple):
@@ -49,7 +52,7 @@ class FlowTable:
         rule: how a DSCP becomes a priority (`ebpfvm.sched.flow_key.priority_of`).
     """
 
-    __slots__ = ("_ethernet", "_flows", "_labels", "_link", "_rule")
+    __slots__ = ("_ethernet", "_flows", "_labels", "_latest", "_link", "_rule")
 
     def __init__(self, link: int = ETHERNET, rule: str = "tos") -> None:
         self._link = link
@@ -57,6 +60,7 @@ class FlowTable:
         self._rule = rule
         self._flows: dict[FlowKey, Flow] = {}
         self._labels: dict[int, FlowLabel] = {}
+        self._latest: FlowKey | None = None
 
     def flows(self) -> list[Flow]:
         """Return the flows in the order of their first packets."""
@@ -76,9 +80,19 @@ class FlowTable:
         headers = parse(data, self._link)
         flow = self._flows.get(headers.flow)
         if flow is None:
-            flow = self._flows[headers.flow] = Flow(headers.flow)
+            key = self._latest = _sharing(headers.flow, self._latest)
+            flow = self._flows[key] = Flow(key)
         protocol = (headers.protocol & 0xFF) << 8 | headers.protocol >> 8
         return FlowLabel(flow, protocol, priority_of(headers, self._rule))
+
+
+def _sharing(key: FlowKey, other: FlowKey | None) -> FlowKey:
+    """Return `key` with the address objects of `other` where they are equal: flows often have one end in common."""
+    if other is None:
+        return key
+    src = other.src if key.src == other.src else key.src
+    dst = other.dst if key.dst == other.dst else key.dst
+    return FlowKey(key.proto, src, dst, key.sport, key.dport)
 
 
 def percentile(ordered: Sequence[int], percent: int) -> int:

@@ -215,6 +215,7 @@ def _records(account: Account) -> tuple[PacketRecord, ...] | None:
     if account.log is None:
         return None
     start = account.start
-    return tuple(PacketRecord(packet.id, packet.flow.name, packet.len, packet.arrival - start,
+    names = {flow: flow.name for flow in {packet.flow for packet in account.log}}
+    return tuple(PacketRecord(packet.id, names[packet.flow], packet.len, packet.arrival - start,
                               packet.departure - start if packet.departure else None, packet.fate or "held")
                  for packet in account.log)

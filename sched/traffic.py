@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.errors import UsageError
 from ebpfvm.ints import U32_MAX
+from ebpfvm.net import ETH_HLEN, IPV4_HLEN
 from ebpfvm.sched.packet import build
 from ebpfvm.sched.units import NSEC_PER_SEC, parse_rate, parse_size, parse_time
 
@@ -78,7 +79,8 @@ class FlowSpec:
 
 
 _KEYS = ("rate", "size", "n", "start", "stop", "packets", "prio", "dscp", "proto", "dport")
-_MAX_FLOWS = 65535 - 10000
+_FIRST_PORT = 10000
+_MAX_FLOWS = 65535 - _FIRST_PORT
 
 
 def parse_flows(text: str) -> FlowSpec:
@@ -140,12 +142,30 @@ def generate(spec: FlowSpec, seed: int = 0, group: int = 0) -> list[Iterator[Arr
             independent random numbers, so that adding a group changes none of the others.
     """
     sources = []
-    for index in range(spec.count):
-        data = build(spec.proto, str(IPv4Address(0x0A000001 + (group << 8))), "10.255.0.1", 10000 + index, spec.dport,
-                     length=spec.size, tos=spec.tos)
-        draw = random.Random(f"{seed}/{group}/{index}")
-        sources.append(_cbr(spec, data) if spec.kind == "cbr" else _poisson(spec, data, draw))
+    for index, data in enumerate(_frames(spec, str(IPv4Address(0x0A000001 + (group << 8))))):
+        sources.append(_cbr(spec, data) if spec.kind == "cbr" else
+                       _poisson(spec, data, random.Random(f"{seed}/{group}/{index}")))
     return sources
+
+
+_PORT_AT = ETH_HLEN + IPV4_HLEN
+
+
+def _frames(spec: FlowSpec, source: str) -> Iterator[bytes]:
+    """Yield the frame of each flow.
+
+    They differ in their source port, so that the checksum of each follows from that of the first: what is summed up
+    grows by one (RFC 1624), and a sum, which is never 0, is known by its remainder. UDP writes 0 as 0xffff.
+    """
+    first = build(spec.proto, source, "10.255.0.1", _FIRST_PORT, spec.dport, length=spec.size, tos=spec.tos)
+    yield first
+    at = _PORT_AT + (16 if spec.proto == "tcp" else 6)
+    start, middle, end = first[:_PORT_AT], first[_PORT_AT + 2:at], first[at + 2:]
+    total = 0xFFFF - int.from_bytes(first[at:at + 2], "big")
+    zero = 0 if spec.proto == "tcp" else 0xFFFF
+    for index in range(1, spec.count):
+        check = 0xFFFE - (total + index - 1) % 0xFFFF or zero
+        yield b"".join((start, (_FIRST_PORT + index).to_bytes(2, "big"), middle, check.to_bytes(2, "big"), end))
 
 
 def _cbr(spec: FlowSpec, data: bytes) -> Iterator[Arrival]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -184,3 +185,32 @@ def test_truncated_packets_count_their_full_length(tmp_path: Path) -> None:
         writer.write(0, 1000, build(length=1000)[:64])
     result = Bench().run(replay(read_capture(str(path))))
     assert (result.in_bytes, (result.packets or ())[0].departure) == (1000, 1_000_000)
+
+
+@pytest.mark.parametrize(("proto", "size", "dport", "count"), [
+    ("udp", 42, 9, 55535), ("tcp", 54, 9, 55535), ("udp", 1001, 65535, 300), ("tcp", 1500, 0, 300)])
+def test_generated_frames_are_those_that_would_be_built_one_by_one(proto: str, size: int, dport: int,
+                                                                   count: int) -> None:
+    """All 55535 ports meet each remainder of the sum at least nearly; the two ends of its range are among them."""
+    frames = [next(source)[2] for source in generate(parse_flows(
+        f"cbr:rate=1mbit,size={size}b,proto={proto},dport={dport},dscp=11,n={count}"), group=3)]
+    at = 34 + (16 if proto == "tcp" else 6)
+    checks = [frame[at:at + 2] for frame in frames]
+    odd = {index for index in range(1, count) if abs(int.from_bytes(checks[index], "big")
+                                                     - int.from_bytes(checks[index - 1], "big")) != 1}
+    near = {index + step for index in odd for step in (-1, 0, 1)}
+    for index in {*range(0, count, 101), *near} & set(range(count)):
+        assert frames[index] == build(proto, "10.0.3.1", "10.255.0.1", 10000 + index, dport, length=size, tos=44)
+    if count == 55535:
+        assert odd, "no checksum wraps around: choose another destination port"
+
+
+def test_a_flow_has_less_than_500_bytes() -> None:
+    frames = [build(sport=index) for index in range(1, 5001)]
+    tracemalloc.start()
+    table = FlowTable()
+    for frame in frames:
+        table.label(frame)
+    size = tracemalloc.get_traced_memory()[0] / len(frames)
+    tracemalloc.stop()
+    assert size < 500
