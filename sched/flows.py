@@ -87,12 +87,12 @@ class FlowTable:
 
 
 def _sharing(key: FlowKey, other: FlowKey | None) -> FlowKey:
-    """Return `key` with the address objects of `other` where they are equal: flows often have one end in common."""
+    """Return `key` with the objects of `other` where they are equal: flows often have one end in common."""
     if other is None:
         return key
     src = other.src if key.src == other.src else key.src
     dst = other.dst if key.dst == other.dst else key.dst
-    return FlowKey(key.proto, src, dst, key.sport, key.dport)
+    return FlowKey(key.proto, src, dst, key.sport, other.dport if key.dport == other.dport else key.dport)
 
 
 def percentile(ordered: Sequence[int], percent: int) -> int:
