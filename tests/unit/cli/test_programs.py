@@ -83,7 +83,7 @@ def test_a_section_without_a_type_takes_one(tmp_path: Path, capsys: pytest.Captu
 def test_configuration_from_words_and_files(tmp_path: Path) -> None:
     text = b'#\n# CONFIG_OFF is not set\nCONFIG_HZ=1000\nCONFIG_NET=y\nCONFIG_NAME="x y"\nOTHER=1\n'
     (tmp_path / "config").write_bytes(text)
-    (tmp_path / "config.gz").write_bytes(gzip.compress(text))
+    (tmp_path / "config.gz").write_bytes(gzip.compress(text, mtime=0))
     wanted = {"CONFIG_HZ": 1000, "CONFIG_NET": "y", "CONFIG_NAME": '"x y"'}
     assert read_values([str(tmp_path / "config")]) == read_values([str(tmp_path / "config.gz")]) == wanted
     assert read_values(["CONFIG_HZ=0x10", "LINUX_KERNEL_VERSION=5"]) == {"CONFIG_HZ": 16, "LINUX_KERNEL_VERSION": 5}
