@@ -94,6 +94,12 @@ class Dialect:
         return frozenset(param.struct for kfunc in self.kfuncs.values() if kfunc.flags & {"acquire", "release"}
                          for param in (*kfunc.params, kfunc.ret) if param.struct)
 
+    def has_struct(self, name: str) -> bool:
+        """Return whether a kptr to a struct of this name points to the kernel's struct, not to the program's."""
+        if self.struct_names is not None:
+            return name in self.struct_names()
+        return name in self.destructors or name in self.kfunc_structs()
+
     def lacks_kfunc(self, name: str) -> bool:
         """Return whether this kernel is known to have no kfunc of that name."""
         return name not in self.kfuncs and name not in self.unmodelled

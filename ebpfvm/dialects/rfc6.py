@@ -29,6 +29,7 @@ from ebpfvm.dialects.helpers import BASE_6_1, HELPERS, variants_of
 from ebpfvm.dialects.kernel_config import kernel_config
 from ebpfvm.dialects.maptypes import NUMBERS, map_type
 from ebpfvm.dialects.progtypes import PROG_TYPES, with_base
+from ebpfvm.dialects.struct_names import DESTRUCTORS
 from ebpfvm.funcs import skb_helpers
 
 QUEUED: Final = 0  # also DEQUEUED
@@ -81,6 +82,6 @@ def _rfc6(version: tuple[int, int]) -> Dialect:
     maps = {number: item for number, item in NUMBERS.items() if number < BPF_MAP_TYPE_RBTREE} | _RBTREES
     functions = kfuncs.RFC6_PACKETS | kfuncs.RFC6_TASKS
     return Dialect("rfc6", rfc6_rules(rules_of(version)), helpers, functions, maps, _prog_types(),
-                   config=kernel_config(version), forward_kptrs=True)
+                   destructors=DESTRUCTORS, config=kernel_config(version), forward_kptrs=True)
 
 

@@ -26,7 +26,6 @@ from ebpfvm.verifier.machine.env import Caps, Env
 from ebpfvm.verifier.machine.facts import ControlFlow, Facts, Live
 from ebpfvm.verifier.machine.regs import pointer
 from ebpfvm.verifier.machine.signal import Refuse
-from ebpfvm.verifier.memory import btf_access
 from ebpfvm.verifier.passes import (
     attach,
     cfg,
@@ -129,7 +128,6 @@ class _Run:
         live = Live(live_registers.registers(env, flow), self._stack(flow, consts))
         self._log_live(live)
         on_walk = stack_walk.WalkLiveness(env, flow, self.log) if env.rules.stack_liveness == "walk" else None
-        env.kernel_structs = btf_access.kernel_structs(env)
         facts = Facts(marks, live, cfg.loops(env, flow.after))
         self.explorer = Explorer(env, facts, self.log, on_walk, self.observe)
         self._main(self.explorer)

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from ebpfvm.isa.insn import Insn
     from ebpfvm.verifier.machine.env import Subprog
     from ebpfvm.verifier.machine.state import State
-    from ebpfvm.verifier.machine.walk import Walk
-
-    Step = Callable[[Walk], int]
+    from ebpfvm.verifier.machine.walk import Step, Walk
     Prepare = Callable[[Frame, Frame], None]
 
 

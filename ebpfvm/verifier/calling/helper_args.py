@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ebpfvm.contract.args import Arg
+from ebpfvm.contract.maptype import BPF_F_INNER_MAP
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.calling import dynptrs, locks
 from ebpfvm.verifier.machine import properties as p
@@ -47,7 +48,6 @@ ANY_OFFSET = frozenset({r.STACK, r.PKT, r.PKT_META, r.MAP_KEY, r.MAP_VALUE, r.ME
                          r.MEM | r.RINGBUF, r.BUF, r.BUF | r.RDONLY, r.ARENA, SCALAR})
 # Pointers to kernel objects that may only be passed unmodified; others may point at any member.
 _NEVER_MOVED = r.MAYBE_NULL | r.UNTRUSTED | r.PERCPU | r.USER
-BPF_F_INNER_MAP = 1 << 12
 
 
 class HelperArgument(NamedTuple):

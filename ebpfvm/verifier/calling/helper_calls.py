@@ -15,7 +15,6 @@ from ebpfvm.verifier.domain.num import Num
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine import regs as r
-from ebpfvm.verifier.machine.env import is_gpl
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, is_null, pointer
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
 from ebpfvm.verifier.machine.special_fields import StructType
@@ -29,9 +28,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.contract.helper import Helper
     from ebpfvm.isa.insn import Insn
-    from ebpfvm.verifier.machine.walk import Walk
-
-    Step = Callable[[Walk], int]
+    from ebpfvm.verifier.machine.walk import Step, Walk
 
 _WRITERS = frozenset({"update", "delete", "push", "pop"})
 
@@ -61,7 +58,7 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
             raise Refuse(p.UNKNOWN_HELPER, EINVAL, f"invalid func {name}#{number}")
         if offered is None:
             raise Refuse(p.HELPER_NOT_ALLOWED, EINVAL, f"program of this type cannot use helper {name}#{number}")
-        if offered.gpl_only and not is_gpl(env.program.license):
+        if offered.gpl_only and not env.gpl:
             raise Refuse(p.GPL_ONLY, EINVAL, "cannot call GPL-restricted function from non-GPL compatible program")
         if offered.barred:
             raise Refuse(p.HELPER_NOT_ALLOWED, EINVAL, f"helper call is not allowed in {offered.barred}")

@@ -20,13 +20,10 @@ from ebpfvm.verifier.machine.special_fields import StructType
 from ebpfvm.verifier.values import packet_pointers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
 
     from ebpfvm.contract.kfunc import Kfunc
     from ebpfvm.isa.insn import Insn
-    from ebpfvm.verifier.machine.walk import Walk
-
-    Step = Callable[[Walk], int]
+    from ebpfvm.verifier.machine.walk import Step, Walk
 
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ebpfvm.isa import codes as c
+from ebpfvm.verifier.machine.state import is_first
 from ebpfvm.verifier.passes.subprogs import is_call
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def _backwards(w: Walk) -> Iterator[int]:
         while True:
             yield pc
             entry = history if history is not None and history.pc == pc else None
-            if pc == state.first_pc and (history is None or (history.before is None and history.pc == pc)):
+            if pc == state.first_pc and is_first(history, pc):
                 break
             if entry is not None:
                 history, pc = entry.before, entry.prev

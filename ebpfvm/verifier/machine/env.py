@@ -103,7 +103,6 @@ class Env:
     deepest: int = 0  # bytes of stack of the deepest chain of calls, as far as it was followed
     budget: Budget = field(default_factory=lambda: Budget(DEFAULTS))
     exception_cb: int = 0  # index of the function that gets what bpf_throw throws, 0 for none
-    kernel_structs: frozenset[str] = frozenset()  # structs that kptrs treat as the kernel's, not the program's
     packet_changes: dict[int, bool] = field(default_factory=dict)  # see `ebpfvm.verifier.passes.packet_changes`
     strict: bool = field(init=False)  # every access must be aligned
     gpl: bool = field(init=False)  # the program's licence is one that GPL-only functions take

@@ -91,6 +91,11 @@ class History(NamedTuple):
     linked: tuple[tuple[int, bool, int], ...]
 
 
+def is_first(history: History | None, pc: int) -> bool:
+    """Return whether a path that is followed back, now at `pc`, has no earlier step in this state's history."""
+    return history is None or (history.before is None and history.pc == pc)
+
+
 # History flags: a stack access (frame in bits 0..2+, slot above), and comparisons with a stack pointer.
 STACK_ACCESS: Final = 1 << 20
 SRC_STACK: Final = 1 << 21

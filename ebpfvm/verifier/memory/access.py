@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.isa.insn import Insn
     from ebpfvm.verifier.machine.special_fields import Special
-    from ebpfvm.verifier.machine.walk import Walk
-
-    Step = Callable[[Walk], int]
+    from ebpfvm.verifier.machine.walk import Step, Walk
 
 # Kinds that one instruction may not mix with others, because its code is rewritten (reg_type_mismatch_ok).
 _REWRITTEN = frozenset({r.CTX, r.SOCKET, r.SOCK_COMMON, r.TCP_SOCK, r.XDP_SOCK, r.BTF_ID, r.ARENA})

@@ -15,11 +15,8 @@ from ebpfvm.verifier.memory.uses import Access
 from ebpfvm.verifier.report import show
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
 
     from ebpfvm.verifier.machine.walk import Walk
-
-    Step = Callable[[Walk], int]
 
 _STRICT_NAMES = {r.FLOW_KEYS: "flow keys ", r.MAP_VALUE: "value ", r.MAP_KEY: "key ", r.CTX: "context ",
                  r.STACK: "stack ", r.SOCKET: "sock ", r.SOCK_COMMON: "sock_common ", r.TCP_SOCK: "tcp_sock ",

@@ -15,12 +15,9 @@ from ebpfvm.verifier.memory.uses import Access
 from ebpfvm.verifier.values.alu import READ_ONLY, unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
 
     from ebpfvm.isa.insn import Insn
-    from ebpfvm.verifier.machine.walk import Walk
-
-    Step = Callable[[Walk], int]
+    from ebpfvm.verifier.machine.walk import Step, Walk
 
 _NOT_ATOMIC = frozenset({r.CTX, r.PKT, r.PKT_META, r.FLOW_KEYS, r.SOCKET, r.SOCK_COMMON, r.TCP_SOCK, r.XDP_SOCK})
 

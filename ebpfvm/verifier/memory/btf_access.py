@@ -23,7 +23,6 @@ from ebpfvm.verifier.report import show
 if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf
     from ebpfvm.contract.progtype import ProgType
-    from ebpfvm.verifier.machine.env import Env
     from ebpfvm.verifier.machine.special_fields import Special
     from ebpfvm.verifier.machine.walk import Walk
     from ebpfvm.verifier.memory.uses import Access
@@ -31,17 +30,9 @@ if TYPE_CHECKING:
 _RCU_PROTECTED = frozenset({"cgroup", "bpf_cpumask", "task_struct", "bpf_crypto_ctx"})
 
 
-def kernel_structs(env: Env) -> frozenset[str]:
-    """Return the names of structs that a kptr considers the kernel's and not the program's."""
-    if env.dialect.struct_names is not None:
-        return env.dialect.struct_names()
-    names = {"sk_buff", "task_struct", "cgroup", "bpf_cpumask", "nf_conn", "bpf_crypto_ctx"}
-    return frozenset(names) | env.dialect.kfunc_structs()
-
-
 def struct_of(w: Walk, field: Special) -> StructType:
     """Return the struct that a kptr points to."""
-    if field.struct in w.env.kernel_structs or field.btf is None:
+    if field.btf is None or w.env.dialect.has_struct(field.struct):
         return StructType(field.struct)
     return w.env.local_struct(field.btf, field.type_id)
 

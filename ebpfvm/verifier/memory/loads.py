@@ -17,12 +17,9 @@ from ebpfvm.verifier.memory import ksyms
 from ebpfvm.verifier.values.alu import READ_ONLY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
 
     from ebpfvm.isa.insn import Insn
-    from ebpfvm.verifier.machine.walk import Walk
-
-    Step = Callable[[Walk], int]
+    from ebpfvm.verifier.machine.walk import Step, Walk
 
 
 def build(w: Walk, pc: int, insn: Insn) -> Step:

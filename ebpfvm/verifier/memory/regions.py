@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf.fields import STRUCT_KINDS
+from ebpfvm.contract.maptype import BPF_F_RDONLY_PROG, BPF_F_WRONLY_PROG
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.domain.width import S64_MIN, U64_MAX
 from ebpfvm.verifier.machine import properties as p
@@ -142,10 +143,10 @@ def map_rights(w: Walk, to: Access, write: bool) -> None:
     reg, _number, off, size = to
     flags = reg.what.flags
     at = reg.off + off + reg.num.smin if w.env.rules.offset_in_var_off else reg.off + off
-    if write and flags & 1 << 7:
+    if write and flags & BPF_F_RDONLY_PROG:
         raise Refuse(p.MAP_ACCESS_RIGHTS, EACCES,
                      f"write into map forbidden, value_size={reg.what.value_size} off={at} size={size}")
-    if not write and flags & 1 << 8:
+    if not write and flags & BPF_F_WRONLY_PROG:
         raise Refuse(p.MAP_ACCESS_RIGHTS, EACCES,
                      f"read from map forbidden, value_size={reg.what.value_size} off={at} size={size}")
 

@@ -14,7 +14,7 @@ from ebpfvm.isa import codes as c
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.regs import SCALAR
 from ebpfvm.verifier.machine.signal import Refuse
-from ebpfvm.verifier.machine.state import DST_STACK, SPILL, SRC_STACK, STACK_ACCESS
+from ebpfvm.verifier.machine.state import DST_STACK, SPILL, SRC_STACK, STACK_ACCESS, is_first
 from ebpfvm.verifier.passes.subprogs import CALL
 from ebpfvm.verifier.report import backtrack_log
 
@@ -105,7 +105,7 @@ def _follow(w: Walk, start: State, wanted: _Wanted) -> bool:
                         return changed
                 subsequent = pc
                 # Back to where the path came from; this state began before its first instruction.
-                if pc == state.first_pc and (history is None or (history.before is None and history.pc == pc)):
+                if pc == state.first_pc and is_first(history, pc):
                     break
                 if entry is not None:
                     history, pc = entry.before, entry.prev

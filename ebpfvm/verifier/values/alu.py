@@ -22,13 +22,11 @@ from ebpfvm.verifier.machine.signal import Refuse, unsupported
 from ebpfvm.verifier.values import pointers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from ebpfvm.isa.insn import Insn
     from ebpfvm.isa.table import Row
-    from ebpfvm.verifier.machine.walk import Walk
-
-    Step = Callable[[Walk], int]
+    from ebpfvm.verifier.machine.walk import Step, Walk
 
 _new = tuple.__new__
 

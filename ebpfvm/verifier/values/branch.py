@@ -16,13 +16,10 @@ from ebpfvm.verifier.values import packet_pointers
 from ebpfvm.verifier.values.alu import unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
 
     from ebpfvm.isa.insn import Insn
     from ebpfvm.verifier.machine.state import State
-    from ebpfvm.verifier.machine.walk import Walk
-
-    Step = Callable[[Walk], int]
+    from ebpfvm.verifier.machine.walk import Step, Walk
 
 LINKED_MAX = 6
 

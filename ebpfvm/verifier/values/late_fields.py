@@ -16,13 +16,10 @@ from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.values.alu import unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
 
     from ebpfvm.isa.insn import Insn
     from ebpfvm.verifier.machine.env import Env
-    from ebpfvm.verifier.machine.walk import Walk
-
-    Step = Callable[[Walk], int]
+    from ebpfvm.verifier.machine.walk import Step, Walk
 
 _JUMPS = frozenset({c.BPF_JMP, c.BPF_JMP32})
 _NO_OPERANDS = frozenset({c.BPF_JA, c.BPF_CALL, c.BPF_EXIT, c.BPF_JCOND})
