@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
-import sys
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.house.tree import PACKAGE_FOLDERS, ROOT
+from tests.unit.adding import blocks, copy_package, messages, replaced, run, section, unchanged
 
-PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-FUNCTIONS = PAGE.partition("## Adding a helper or a kfunc\n")[2].partition("\n## ")[0]
-MAP_TYPES = PAGE.partition("## Adding a map type\n")[2].partition("\n## ")[0]
-HELPER, KFUNC, TRY_KFUNC, MAP_TYPE = (textwrap.dedent(block) for block in re.findall(
-    r"^ *```python\n(.*?)^ *```$", FUNCTIONS + MAP_TYPES, re.DOTALL | re.MULTILINE))
-MESSAGES = dict(re.findall(r"^\| ([^|]+) \| `([^|]+)` \|$", FUNCTIONS + MAP_TYPES, re.MULTILINE))
+FUNCTIONS = section("Adding a helper or a kfunc")
+MAP_TYPES = section("Adding a map type")
+HELPER, KFUNC, TRY_KFUNC, MAP_TYPE = blocks(FUNCTIONS + MAP_TYPES)
+MESSAGES = messages(FUNCTIONS + MAP_TYPES)
 FILES = {"ebpfvm/funcs/microseconds.py": HELPER, "ebpfvm/funcs/packet_pages.py": KFUNC,
          "ebpfvm/maps/recent_hash.py": MAP_TYPE}
 CALLERS, KFUNC_CALLERS = "BASE: Final = BASE_6_1 | bpf_names(\"\"\"\n", "_SKB: Final = bpf_names(\"dynptr_from_skb"
@@ -70,12 +63,7 @@ MISTAKES: dict[str, tuple[Change, ...]] = {
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the package with the examples in it."""
-    copy = tmp_path_factory.mktemp("copy")
-    ignore = shutil.ignore_patterns("__pycache__", "maps", "sched")
-    shutil.copytree(PACKAGE_FOLDERS["ebpfvm"], copy / "ebpfvm", symlinks=True, ignore=ignore)
-    for name in ("maps", "sched"):
-        shutil.copytree(PACKAGE_FOLDERS[f"ebpfvm.{name}"], copy / "ebpfvm" / name,
-                        ignore=shutil.ignore_patterns("__pycache__"))
+    copy = copy_package(tmp_path_factory.mktemp("copy"))
     for name, code in FILES.items():
         (copy / name).write_text(code, encoding="utf-8")
     for name, changes in LISTS.items():
@@ -84,31 +72,16 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy
 
 
-def replaced(path: Path, right: str, wrong: str) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert text.count(right) == 1, (path.name, right)
-    path.write_text(text.replace(right, wrong), encoding="utf-8")
-
-
-def run(tree: Path, *words: str) -> str:
-    ran = subprocess.run([sys.executable, *words], cwd=tree, capture_output=True, text=True, check=False,
-                         env={**os.environ, "PYTHONPATH": str(tree)})
-    return ran.stdout + ran.stderr
-
-
 @pytest.fixture()
 def broken(tree: Path) -> Iterator[Path]:
     """The copy; afterwards its files are as they were."""
-    names = [*FILES, *LISTS, "ebpfvm/contract/roles.py"]
-    kept = {name: (tree / name).read_text(encoding="utf-8") for name in names}
-    yield tree
-    for name, text in kept.items():
-        (tree / name).write_text(text, encoding="utf-8")
+    with unchanged(tree, [*FILES, *LISTS, "ebpfvm/contract/roles.py"]):
+        yield tree
 
 
-def shell(tree: Path, section: str) -> list[str]:
+def shell(tree: Path, text: str) -> list[str]:
     """Do what the section's transcript says; what its last command prints."""
-    block = next(item for item in re.findall(r"^```text\n(.*?)^```$", section, re.DOTALL | re.MULTILINE))
+    block = next(item for item in re.findall(r"^```text\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
     name, _, rest = block.removeprefix("$ cat ").partition("\n")
     source, *commands = re.split(r"^\$ ebpfvm ", rest, flags=re.MULTILINE)
     (tree / name).write_text(source, encoding="utf-8")

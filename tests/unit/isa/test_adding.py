@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
-import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.house.tree import PACKAGE_FOLDERS, ROOT
+from tests.unit.adding import blocks, copy_package, messages, replaced, run, section, unchanged
 
-PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-SECTIONS = [PAGE.partition(f"## Adding {what}\n")[2].partition("\n## ")[0]
-            for what in ("a kernel version", "a program type", "an instruction")]
-BLOCKS = [textwrap.dedent(block) for section in SECTIONS
-          for block in re.findall(r"^ *```(?:python|text)\n(.*?)^ *```$", section, re.DOTALL | re.MULTILINE)]
+SECTIONS = [section(f"Adding {what}") for what in ("a kernel version", "a program type", "an instruction")]
+BLOCKS = [block for text in SECTIONS for block in blocks(text, "python|text")]
 NEW_RULES, NEW_OFFERS, FIELDS, TYPE, HELPERS, KFUNCS, SECTION, ROW, FUNCTIONS, CIRCULAR, INTERVAL = BLOCKS
-MESSAGES = dict(re.findall(r"^\| ([^|]+) \| `([^|]+)` \|$", "".join(SECTIONS), re.MULTILINE))
+MESSAGES = messages("".join(SECTIONS))
 RULES, OFFERS = "ebpfvm/contract/rules.py", "ebpfvm/dialects/offers.py"
 CONTEXTS, TYPES = "ebpfvm/dialects/contexts.py", "ebpfvm/dialects/progtypes.py"
 CALLERS, KERNEL_CALLERS = "ebpfvm/dialects/helpers.py", "ebpfvm/dialects/kfuncs.py"
@@ -111,36 +103,17 @@ print(dialect("7.9").rules.call_frames, dialect("7.2").rules.call_frames)
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the package with the examples in it."""
-    copy = tmp_path_factory.mktemp("copy")
-    ignore = shutil.ignore_patterns("__pycache__", "maps", "sched")
-    shutil.copytree(PACKAGE_FOLDERS["ebpfvm"], copy / "ebpfvm", symlinks=True, ignore=ignore)
-    for name in ("maps", "sched"):
-        shutil.copytree(PACKAGE_FOLDERS[f"ebpfvm.{name}"], copy / "ebpfvm" / name,
-                        ignore=shutil.ignore_patterns("__pycache__"))
-    for change in EXAMPLES:
-        replaced(copy, *change)
+    copy = copy_package(tmp_path_factory.mktemp("copy"))
+    for name, right, wrong in EXAMPLES:
+        replaced(copy / name, right, wrong)
     return copy
 
 
 @pytest.fixture()
 def broken(tree: Path) -> Iterator[Path]:
     """The copy; afterwards its files are as they were."""
-    kept = {name: (tree / name).read_text(encoding="utf-8") for name in FILES}
-    yield tree
-    for name, text in kept.items():
-        (tree / name).write_text(text, encoding="utf-8")
-
-
-def replaced(tree: Path, name: str, right: str, wrong: str) -> None:
-    text = (tree / name).read_text(encoding="utf-8")
-    assert text.count(right) == 1, (name, right)
-    (tree / name).write_text(text.replace(right, wrong), encoding="utf-8")
-
-
-def run(tree: Path, *words: str) -> str:
-    ran = subprocess.run([sys.executable, *words], cwd=tree, capture_output=True, text=True, check=False,
-                         env={**os.environ, "PYTHONPATH": str(tree)})
-    return ran.stdout + ran.stderr
+    with unchanged(tree, FILES):
+        yield tree
 
 
 def test_the_examples_work(tree: Path) -> None:
@@ -163,7 +136,7 @@ def test_every_message_has_its_mistake() -> None:
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_mistakes_are_errors_at_import(broken: Path, mistake: str) -> None:
-    for change in MISTAKES[mistake]:
-        replaced(broken, *change)
+    for name, right, wrong in MISTAKES[mistake]:
+        replaced(broken / name, right, wrong)
     says = run(broken, "-c", "import ebpfvm.engine, ebpfvm.verifier, ebpfvm.dialects, ebpfvm.isa.manual").splitlines()
     assert says[-1].startswith(f"ebpfvm.errors.InternalError: {MESSAGES[mistake]}")

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
 
-from tests.house.tree import PACKAGE_FOLDERS, ROOT
+from tests.house.tree import ROOT
+from tests.unit.adding import blocks, copy_package, messages, run, section
 
-PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-SECTION = PAGE.partition("## Adding a qdisc\n")[2].partition("\n## ")[0]
-CODE = textwrap.dedent(re.findall(r"^ *```python\n(.*?)^ *```$", SECTION, re.DOTALL | re.MULTILINE)[0])
-MESSAGES = dict(re.findall(r"^\| ([^|]+) \| `([^|]+)` \|$", SECTION, re.MULTILINE))
+SECTION = section("Adding a qdisc")
+CODE = blocks(SECTION)[0]
+MESSAGES = messages(SECTION)
 SCRIPT = "tc qdisc add dev eth0 root lifo limit 3\ntc qdisc show dev eth0\n"
 MISTAKES = {
     "`kind = \"lifo\"` in the class": ("    kind = \"lifo\"\n", ""),
@@ -30,16 +24,10 @@ MISTAKES = {
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the package with the example in it."""
-    copy = tmp_path_factory.mktemp("copy")
-    ignore = shutil.ignore_patterns("__pycache__", "maps", "sched")
-    shutil.copytree(PACKAGE_FOLDERS["ebpfvm"], copy / "ebpfvm", symlinks=True, ignore=ignore)
-    for name in ("maps", "sched"):
-        shutil.copytree(PACKAGE_FOLDERS[f"ebpfvm.{name}"], copy / "ebpfvm" / name,
-                        ignore=shutil.ignore_patterns("__pycache__"))
-    return copy
+    return copy_package(tmp_path_factory.mktemp("copy"))
 
 
-def run(tree: Path, code: str, listed: bool = True) -> str:
+def simulated(tree: Path, code: str, listed: bool = True) -> str:
     """What a simulation with the kind prints, in a copy with this code in the example's file."""
     folder = tree / "ebpfvm" / "sched" / "qdiscs"
     (folder / "lifo.py").write_text(code, encoding="utf-8")
@@ -49,22 +37,19 @@ def run(tree: Path, code: str, listed: bool = True) -> str:
         above = "from ebpfvm.sched.qdiscs.mq import"
         text = text.replace(above, f"from ebpfvm.sched.qdiscs.lifo import LIFO\n{above}").replace("MQ, ", "LIFO, MQ, ")
     (folder / "kinds.py").write_text(text, encoding="utf-8")
-    ran = subprocess.run([sys.executable, "-m", "ebpfvm", "run", "--tc", "lifo.tc", "--flows",
-                          "cbr:rate=8mbit,packets=5", "--rate", "1mbit"], cwd=tree, capture_output=True, text=True,
-                         check=False, env={**os.environ, "PYTHONPATH": str(tree)})
-    return ran.stdout + ran.stderr
+    return run(tree, "-m", "ebpfvm", "run", "--tc", "lifo.tc", "--flows", "cbr:rate=8mbit,packets=5", "--rate", "1mbit")
 
 
 def test_the_example_works(tree: Path) -> None:
-    assert run(tree, CODE).endswith("\nqdisc lifo 8001: root refcnt 2 limit 3p\n")
+    assert simulated(tree, CODE).endswith("\nqdisc lifo 8001: root refcnt 2 limit 3p\n")
 
 
 def test_the_line_in_the_list_is_missed(tree: Path) -> None:
-    assert MESSAGES["the line in the list"] in run(tree, CODE, listed=False)
+    assert MESSAGES["the line in the list"] in simulated(tree, CODE, listed=False)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_mistakes_are_named(tree: Path, mistake: str) -> None:
     right, wrong = MISTAKES[mistake]
     assert CODE.count(right) == 1
-    assert MESSAGES[mistake] in run(tree, CODE.replace(right, wrong))
+    assert MESSAGES[mistake] in simulated(tree, CODE.replace(right, wrong))
