@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.kernel.ctx import CTX_HOLDER
-from ebpfvm.kernel.refs import PROGRAM
+from ebpfvm.kernel.refs import CTX_HOLDER, LEAKED, PROGRAM
 from ebpfvm.kernel.skb import SkBuff
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ DROPPED: Final = "dropped"
 FREED: Final = "freed by the program"
 
 LOST: Final = "lost by "  # name of a holder that can no longer release its reference
-_LEAKED = "leaked by "  # as Refs.abandon writes it
 _MAX_PROBLEMS = 1000  # a faulty program fails for every packet, so further problems are only counted
 
 
@@ -134,7 +132,7 @@ class Account:
             self.dropped_bytes += packet.len
             packet.flow.drops += 1
         self.kernel.refs.release(packet, holder)
-        if packet.holders and fate is DROPPED:
+        if fate is DROPPED and packet.refs:
             self.problem("double", packet, f"{packet} is {fate} by {holder} while {_holders(packet)} still holds it")
 
     def freed(self, packet: Packet) -> None:
@@ -179,7 +177,7 @@ class Account:
         held: dict[str, int] = {}
         on_wire = False
         count = 0
-        for packet in self.kernel.refs.objects.values():
+        for packet in self.kernel.refs.live():
             if not isinstance(packet, Packet) or packet.fate is not None:
                 continue
             count += 1
@@ -198,9 +196,9 @@ class Account:
 
 
 def _is_lost(holder: str) -> bool:
-    return holder in (PROGRAM, CTX_HOLDER) or holder.startswith((LOST, _LEAKED))
+    return holder in (PROGRAM, CTX_HOLDER) or holder.startswith((LOST, LEAKED))
 
 
 def _holders(packet: SkBuff) -> str:
-    names = [holder.removeprefix(LOST).removeprefix(_LEAKED) for holder in packet.holders]
+    names = [holder.removeprefix(LOST).removeprefix(LEAKED) for holder in packet.holders]
     return " and ".join(dict.fromkeys(names)) or "nobody"

@@ -29,8 +29,9 @@ from typing import TYPE_CHECKING, Any, Final
 from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import Fault
 from ebpfvm.ints import U32_MAX
-from ebpfvm.kernel.ctx import CTX_HOLDER, SchBpfCtx
+from ebpfvm.kernel.ctx import SchBpfCtx
 from ebpfvm.kernel.layouts import layout_of
+from ebpfvm.kernel.refs import CTX_HOLDER, CTX_UNIT
 from ebpfvm.sched.account import Packet
 from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, adopt, dequeue_peeked, drop_count, purge, qdisc_enqueue
 from ebpfvm.sched.qdisc_kind import NEEDED, Loader, QdiscKind, QdiscOption
@@ -87,6 +88,7 @@ class SchBpf(ClassfulQdisc):
         super().__init__(dev, handle)
         self.account = dev.account
         self._memory = dev.account.kernel.memory
+        self._refs = dev.account.kernel.refs
         self.block = Block(self)
         self.classes: dict[int, BpfClass] = {}
         self.change(enqueue, dequeue)
@@ -128,9 +130,9 @@ class SchBpf(ClassfulQdisc):
         if skb.hops != hops:
             return self._redirected(skb, result)
         if result == SCH_BPF_QUEUED:
-            holders = skb.holders
-            if len(holders) > 1 and holders[0] is self.holder:
-                del holders[0]  # what `release` would do, without the search
+            holder, refs = self._refs.holder(self.holder), skb.refs
+            if refs & holder.mask and refs != holder.unit:
+                skb.refs = refs - holder.unit  # what `release` does
             else:
                 self._given_away(skb, "QUEUED")
             return NET_XMIT_SUCCESS
@@ -156,15 +158,15 @@ class SchBpf(ClassfulQdisc):
 
     def _given_away(self, skb: Packet, result: str) -> None:
         """Release the layer's reference to a packet that the program took over."""
-        if len(skb.holders) == 1:
+        if skb.users == 1:
             name = self._enqueue.prog.name
             self.account.lost(skb, self.holder, f"{name}, which returned SCH_BPF_{result} without keeping a reference")
         else:
-            self.account.kernel.refs.release(skb, self.holder)
+            self._refs.release(skb, self.holder)
 
     def _pass(self, skb: Packet, classid: int, to_free: list[Packet]) -> int:
         """Pass the packet to the class that the program selected (SCH_BPF_PASS)."""
-        if len(skb.holders) > 1:
+        if skb.users > 1:
             others = ", ".join(holder for holder in skb.holders if holder != self.holder)
             self.account.problem("double", skb, f"{skb} is in two queues: {self._enqueue.prog.name} returned "
                                                 f"SCH_BPF_PASS while {others} holds it")
@@ -177,7 +179,7 @@ class SchBpf(ClassfulQdisc):
         result = qdisc_enqueue(self, found.child, skb, to_free)
         for packet in to_free:
             if found.child.holder in packet.holders:
-                self.account.kernel.refs.move(packet, found.child.holder, self.holder)
+                self._refs.move(packet, found.child.holder, self.holder)
         if result == NET_XMIT_SUCCESS:
             self.kernel_view.backlog += size
             self.kernel_view.qlen += 1
@@ -207,11 +209,10 @@ class SchBpf(ClassfulQdisc):
         if self.dev.observer is not None:
             self.dev.observe("dequeue", skb, _DEQUEUE_NAMES.get(result, str(result)), ctx)
         if result == SCH_BPF_DEQUEUED and skb is not None:
-            holders = skb.holders
-            if len(holders) == 1 and holders[0] is CTX_HOLDER:
-                holders[0] = self.holder  # what `move` would do, without the search
+            if skb.refs == CTX_UNIT:
+                skb.refs = self._refs.holder(self.holder).unit  # what `move` does
             else:
-                self.account.kernel.refs.move(skb, CTX_HOLDER, self.holder)
+                self._refs.move(skb, CTX_HOLDER, self.holder)
             return skb
         if skb is not None:
             self.account.lost(skb, CTX_HOLDER, f"{self._dequeue.prog.name}, which set ctx->skb and returned "

@@ -39,7 +39,7 @@ def _drop(env: CallEnv, address: int) -> int:
 
 def _acquire(env: CallEnv, address: int) -> int:
     held = env.kernel.graph.object(address)
-    if not held.holders:
+    if not held.refs:
         return 0
     env.refs.acquire(held)
     return address

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 from ebpfvm.errors import Fault
 from ebpfvm.kernel.layouts import Layout, ObjectRegion, layout_of
 from ebpfvm.kernel.memory import REGION_SHIFT, Region
-from ebpfvm.kernel.refs import PROGRAM
+from ebpfvm.kernel.refs import CTX_HOLDER, PROGRAM
 from ebpfvm.kernel.skb import SkBuff, XdpBuff
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.program import Runnable
-
-CTX_HOLDER = "ctx->skb"  # holds the reference of a packet that a dequeue program hands over
 
 
 class SkbCtx(ObjectRegion):

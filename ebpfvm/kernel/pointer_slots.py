@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from ebpfvm.kernel.memory import REGION_SHIFT
-from ebpfvm.kernel.refs import PROGRAM, RefCounted
+from ebpfvm.kernel.refs import RefCounted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ def exchanger(memory: Memory, refs: Refs) -> Exchange:
     It returns the old pointer, whose reference the program then holds, or NULL (0). It raises Fault if the slot is
     outside of the region, one of the pointers refers to nothing alive, or the program does not hold what it gives.
     """
-    regions, move = memory.regions, refs.move
+    regions, take, give = memory.regions, refs.take, refs.give
     load, put = _SLOT.unpack_from, _SLOT.pack_into
 
     def exchange(region: Region, offset: int, pointer: int) -> int:
@@ -35,9 +35,9 @@ def exchanger(memory: Memory, refs: Refs) -> Exchange:
         if old:
             old_object = (regions.get(old >> REGION_SHIFT) or memory.region(old)).owner
             if isinstance(old_object, RefCounted):
-                move(old_object, region.name, PROGRAM)
+                take(old_object, region.name)
         if isinstance(new_object, RefCounted):
-            move(new_object, PROGRAM, region.name)
+            give(new_object, region.name)
         if plain:
             put(region.data, offset, pointer)
         else:

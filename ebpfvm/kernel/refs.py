@@ -1,11 +1,15 @@
-"""The ledger of references: every counted object, and the holder of each of its references.
+"""References: how many there are to each counted object, and who holds them.
 
-A kernel only counts the references of an object. This ledger also records who holds each one. So a leak, a release of
+A kernel only counts the references of an object. Here the count is kept for each holder. So a leak, a release of
 something that is not held and a use after free are reported when they happen, in unverified programs too, and a
 simulation can check at its end that no packet was lost, and name the last holder.
 
 Holders are short texts: `PROGRAM` for what a running program holds in registers or on its stack, the `name` of a
 region for a kptr slot in it ("map pifo"), and the names that the layers give themselves ("qdisc 1:", "link eth0").
+
+All counts of an object are one integer, `RefCounted.refs`, with a field of `FIELD` bits for each holder: a holder's
+number is given out when its name is first used, and `Holder.unit` is one reference of it. An object whose integer is 0
+is gone. What holds no references costs nothing, and handing a reference over is an addition.
 """
 
 from __future__ import annotations
@@ -18,6 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PROGRAM: Final = "program"
+CTX_HOLDER: Final = "ctx->skb"  # holds the reference of a packet that a dequeue program hands over
+LEAKED: Final = "leaked by "  # followed by the name of the program that lost the reference
+
+FIELD: Final = 32  # bits, more than there can be kptr slots in all maps
+COUNT: Final = (1 << FIELD) - 1
+PROGRAM_UNIT: Final = 1  # generated code adds and subtracts these two
+CTX_UNIT: Final = 1 << FIELD
+
+_LAYER, _MEMORY, _RUN = range(3)  # in this order the holders of an object are named
+_FEW: Final = 256  # live objects that are not worth looking for freed ones
 
 
 class RefCounted:
@@ -25,20 +39,26 @@ class RefCounted:
 
     Attributes:
         what: name of its kind, for messages.
-        serial: its number among all objects of the kernel, from 1; 0 before `Refs.add`.
-        holders: the holder of each reference; empty once it is freed.
-        last_holder: who released the last reference.
+        serial: its number among all objects of the kernel, from 1, set by `Refs.add`.
+        refs: the counts of all its holders; 0 once it is freed.
+        last_holder: who released the last reference; set when it is freed.
     """
 
+    __slots__ = ("last_holder", "refs", "serial")
     what: ClassVar[str] = "object"
-    serial: int = 0
-    last_holder: str = ""
-    holders: list[str]
+
+    serial: int
+    refs: int
+    last_holder: str
 
     @property
     def users(self) -> int:
         """The reference count."""
-        return len(self.holders)
+        rest, count = self.refs, 0
+        while rest:
+            count += rest & COUNT
+            rest >>= FIELD
+        return count
 
     def destroy(self) -> None:
         """Free what the object owns; `Refs` calls this when the last reference is released."""
@@ -47,27 +67,69 @@ class RefCounted:
         return f"{self.what} #{self.serial}"
 
 
-class Refs:
-    """The ledger of references.
+class Holder:
+    """A holder of references.
 
     Attributes:
-        objects: serial -> live object.
+        name: its name.
+        unit: one reference that it holds.
+        mask: the bits of its field.
+        rank: whether it is named before others that hold the same object.
+    """
+
+    __slots__ = ("mask", "name", "rank", "unit")
+
+    def __init__(self, name: str, number: int, rank: int) -> None:
+        self.name = name
+        self.unit = 1 << FIELD * number
+        self.mask = COUNT << FIELD * number
+        self.rank = rank
+
+
+class Refs:
+    """The references to all counted objects.
+
+    Attributes:
         held: number of references that running programs hold.
     """
 
+    __slots__ = ("_born", "_by_name", "_holders", "_next", "_room", "held")
+
     def __init__(self) -> None:
-        self.objects: dict[int, RefCounted] = {}
         self.held = 0
         self._next = 1
+        # Live objects in the order of their birth, among freed ones that are removed when there are many.
+        self._born: list[RefCounted] = []
+        self._room = _FEW
+        self._by_name: dict[str, Holder] = {}
+        self._holders: list[Holder] = []
+        self.holder(PROGRAM, _RUN)
+        self.holder(CTX_HOLDER, _RUN)
+
+    def holder(self, name: str, rank: int = _LAYER) -> Holder:
+        """Return the holder of that name, which is made if there is none."""
+        found = self._by_name.get(name)
+        if found is None:
+            found = self._by_name[name] = Holder(name, len(self._holders), rank)
+            self._holders.append(found)
+        return found
 
     def add(self, obj: RefCounted, holder: str = PROGRAM) -> None:
         """Add a new object with one reference, held by `holder`."""
         obj.serial = serial = self._next
         self._next = serial + 1
-        obj.holders = [holder]
-        self.objects[serial] = obj
+        obj.refs = (self._by_name.get(holder) or self.holder(holder)).unit
+        self._born.append(obj)
+        if len(self._born) > self._room:
+            self.live()
         if holder == PROGRAM:
             self.held += 1
+
+    def live(self) -> list[RefCounted]:
+        """Return the live objects in the order of their birth."""
+        self._born = [obj for obj in self._born if obj.refs]
+        self._room = len(self._born) * 3 // 2 + _FEW
+        return self._born.copy()
 
     def acquire(self, obj: RefCounted, holder: str = PROGRAM) -> None:
         """Acquire one more reference.
@@ -75,9 +137,10 @@ class Refs:
         Raises:
             Fault: "use-after-free", if the object is gone.
         """
-        if not obj.holders:
+        refs = obj.refs
+        if not refs:
             self._gone(obj, "acquires a reference to")
-        obj.holders.append(holder)
+        obj.refs = refs + (self._by_name.get(holder) or self.holder(holder)).unit
         if holder == PROGRAM:
             self.held += 1
 
@@ -87,29 +150,26 @@ class Refs:
         Raises:
             Fault: "double-free", if `holder` has none.
         """
-        holders = obj.holders
-        try:
-            holders.remove(holder)
-        except ValueError:
+        refs, found = obj.refs, self._by_name.get(holder)
+        if found is None or not refs & found.mask:
             self._not_held(obj, holder, "releases")
+        obj.refs = refs = refs - found.unit
         if holder == PROGRAM:
             self.held -= 1
-        if not holders:
+        if not refs:
             obj.last_holder = holder
-            del self.objects[obj.serial]
             obj.destroy()
 
-    def move(self, obj: RefCounted, old: str, new: str) -> None:
+    def move(self, obj: RefCounted, old: str, new: str, rank: int = _LAYER) -> None:
         """Move a reference from `old` to `new`; the count does not change.
 
         Raises:
             Fault: "double-free", if `old` has none.
         """
-        holders = obj.holders
-        try:
-            holders[holders.index(old)] = new
-        except ValueError:
+        refs, giver = obj.refs, self._by_name.get(old)
+        if giver is None or not refs & giver.mask:
             self._not_held(obj, old, f"gives to {new}")
+        obj.refs = refs - giver.unit + (self._by_name.get(new) or self.holder(new, rank)).unit
         if old == PROGRAM:
             self.held -= 1
         if new == PROGRAM:
@@ -117,7 +177,7 @@ class Refs:
 
     def give(self, obj: RefCounted, to: str) -> None:
         """Move the program's reference to `to` (a kptr slot, ctx->skb); raise Fault as `move` does."""
-        self.move(obj, PROGRAM, to)
+        self.move(obj, PROGRAM, to, _MEMORY)
 
     def take(self, obj: RefCounted, holder: str) -> None:
         """Move the reference of `holder` (a kptr slot) to the program; raise Fault as `move` does."""
@@ -137,23 +197,37 @@ class Refs:
 
     def abandon(self, before: int, name: str) -> list[RefCounted]:
         """Mark the objects that programs still hold after a fault as leaked by `name`, and return them."""
-        found = []
-        for obj in reversed(self.objects.values()):  # youngest first: those are the ending program's
-            while self.held > before and PROGRAM in obj.holders:
-                obj.holders[obj.holders.index(PROGRAM)] = f"leaked by {name}"
+        found: list[RefCounted] = []
+        if self.held <= before:
+            return found
+        lost = self.holder(LEAKED + name, _RUN).unit
+        for obj in reversed(self._born):  # youngest first: those are the ending program's
+            while self.held > before and obj.refs & COUNT:
+                obj.refs += lost - PROGRAM_UNIT
                 self.held -= 1
                 found.append(obj)
         return found
 
+    def names(self, obj: RefCounted) -> list[str]:
+        """Return the holder of each reference: layers first, then memory, then programs."""
+        found = []
+        rest = obj.refs
+        for holder in self._holders:
+            found += [holder] * (rest & COUNT)
+            rest >>= FIELD
+            if not rest:
+                break
+        return [holder.name for holder in sorted(found, key=lambda holder: holder.rank)]
+
     def holding(self, select: Callable[[str], bool]) -> list[RefCounted]:
         """Return the live objects that have a holder for which `select` is true."""
-        return [obj for obj in self.objects.values() if any(map(select, obj.holders))]
+        return [obj for obj in self.live() if any(map(select, self.names(obj)))]
 
     def _gone(self, obj: RefCounted, verb: str) -> Never:
         raise Fault("use-after-free", f"the program {verb} {obj}, which was freed by {obj.last_holder}")
 
     def _not_held(self, obj: RefCounted, holder: str, verb: str) -> Never:
-        if not obj.holders:
+        if not obj.refs:
             raise Fault("double-free", f"{holder} {verb} {obj}, which was already freed by {obj.last_holder}")
         raise Fault("double-free", f"{holder} {verb} a reference to {obj} that it does not hold; "
-                                   f"held by {', '.join(obj.holders)}")
+                                   f"held by {', '.join(self.names(obj))}")

@@ -257,6 +257,11 @@ class SkBuff(RefCounted):
         packet = self.packet
         return packet.base + packet.meta
 
+    @property
+    def holders(self) -> list[str]:
+        """The holder of each reference, the layer that has it first (see `Refs.names`)."""
+        return self.kernel.refs.names(self)
+
     def payload(self) -> bytes:
         """Return the packet's current bytes."""
         packet = self._packet

@@ -104,7 +104,8 @@ class Machine:
         except Fault as error:
             fault, ended = str(error), (error.kind, error.pc)
         maps = tuple(tuple(bytes(region.data) for region in found.values()) for found in self.maps)
-        held = tuple((serial, tuple(obj.holders)) for serial, obj in self.kernel.refs.objects.items())
+        refs = self.kernel.refs
+        held = tuple((obj.serial, tuple(refs.names(obj))) for obj in refs.live())
         return RunOutcome(ended if fault else result, packet.payload(), maps, tuple(self.kernel.trace[before:]), held,
                           fault)
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from ebpfvm.engine import Interpreter, Translator
 from ebpfvm.kernel import Kernel, LoadedProgram, SchBpfCtx, SkbCtx, SkBuff
-from ebpfvm.kernel.ctx import CTX_HOLDER
 from ebpfvm.kernel.layouts import layout_of
+from ebpfvm.kernel.refs import CTX_HOLDER
 from ebpfvm.loader.object import Object
 from ebpfvm.loader.open import load
 
@@ -65,7 +65,7 @@ def queue(name: str, engine: Any, steps: list[tuple[bool, int, int]]) -> list[ob
             if packet is not None:
                 kernel.refs.release(packet, CTX_HOLDER)
     told.append(contents(maps))
-    told.append([str(obj) for obj in kernel.refs.objects.values()])
+    told.append([str(obj) for obj in kernel.refs.live()])
     return told
 
 

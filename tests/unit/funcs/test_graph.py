@@ -143,7 +143,7 @@ def test_a_map_element_takes_its_list_along() -> None:
     obj = _new(w, item)
     assert w.call("bpf_list_push_back", head, obj + LIST_NODE) == 0
     assert m.delete(bytes(4)) == 0
-    assert not w.kernel.graph.members and len(w.env.refs.objects) == 0
+    assert not w.kernel.graph.members and not w.env.refs.live()
 
 
 def test_what_is_no_object_cannot_be_linked() -> None:

@@ -11,7 +11,7 @@ from ebpfvm.contract import CtxField, Dialect, ProgType
 from ebpfvm.contract.rules import LINUX_7_2
 from ebpfvm.errors import Fault, UsageError
 from ebpfvm.kernel import PROGRAM, Kernel, RefCounted, SchBpfCtx, SkbCtx, SkBuff, XdpBuff, XdpCtx
-from ebpfvm.kernel.ctx import CTX_HOLDER
+from ebpfvm.kernel.refs import CTX_HOLDER
 
 SKB = ProgType("sched_cls", "__sk_buff", 192, (
     CtxField("len", 0, 4), CtxField("mark", 8, 4, write=True), CtxField("protocol", 16, 4),
@@ -152,7 +152,7 @@ def test_references(kernel: Kernel) -> None:
     assert refs.held == 0 and skb.holders == ["qdisc", "leaked by p"]
     refs.release(skb, "leaked by p")
     refs.release(skb, "qdisc")
-    assert not refs.objects and skb.last_holder == "qdisc"
+    assert not refs.live() and skb.last_holder == "qdisc"
     with fault("use-after-free"):
         kernel.memory.load(ptr, 4)
     with fault("use-after-free"):

@@ -126,6 +126,6 @@ def test_samples_of_the_rfc_give_the_same_packets(case: dict[str, Any]) -> None:
         assert got[:2] == ("send" if "send" in event else "recv",
                            event["dropped"] if "send" in event else event["recv"])
         # The RFC's kernel keeps no counters; the packets inside are those of the recorded queue.
-        waiting = len(kernel.refs.objects) - (wire.packet is not None)
+        waiting = len(kernel.refs.live()) - (wire.packet is not None)
         assert (waiting, loaded.variables(found)["dropped"]) == (event["stats"]["qlen"], event["stats"]["drops"])
     assert not net.account.problems

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ebpfvm.dialects import rfc6
 from ebpfvm.kernel import Kernel
-from ebpfvm.kernel.ctx import CTX_HOLDER
+from ebpfvm.kernel.refs import CTX_HOLDER
 from ebpfvm.sched.packet import build
 from ebpfvm.sched.sch_bpf import SchBpf
 from ebpfvm.sched.simulation import Simulation
