@@ -22,6 +22,7 @@ DROPPED: Final = "dropped"
 FREED: Final = "freed by the program"
 
 LOST: Final = "lost by "  # name of a holder that can no longer release its reference
+_bare: Final = object.__new__
 _MAX_PROBLEMS = 1000  # a faulty program fails for every packet, so further problems are only counted
 
 
@@ -39,10 +40,12 @@ class Packet(SkBuff):
         tc_skip_classify: whether the next hook for filters skips it (skb->tc_skip_classify).
     """
 
+    __slots__ = ("account", "departure", "fate")
     account: Account
+    departure: int
+    fate: str | None
     flow: Flow
-    fate: str | None = None
-    departure: int = 0
+
     hops: int = 0
     redirected_from: Any = None
     tx_queue_chosen: bool = False
@@ -52,7 +55,8 @@ class Packet(SkBuff):
         """Record the fate of the packet, whose last reference is gone; if no layer disposed of it, a program did."""
         if self.fate is None:
             self.account.freed(self)
-        SkBuff.destroy(self)
+        if self._region is not None or self._packet is not None:
+            SkBuff.destroy(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +109,22 @@ class Account:
             holder: holder of its first reference.
             length: its length on the wire, if `data` holds only a part of it.
         """
-        packet = Packet(self.kernel, data, holder)
+        packet = _bare(Packet)  # inlines the constructor
+        packet.kernel = kernel = self.kernel
         packet.account = self
-        if length is not None:
-            packet.len = length
+        packet._bytes = data
+        packet._packet = packet._region = packet.dev = packet.fate = None
+        packet.ifindex = packet.departure = 0
+        packet.len = size = len(data) if length is None else length
         flow = packet.flow = label.flow
         packet.protocol = label.protocol
         packet.priority = label.priority
-        packet.arrival = self.kernel.clock
+        packet.arrival = kernel.clock
         self.in_packets = packet.id = self.in_packets + 1
-        self.in_bytes += packet.len
+        self.in_bytes += size
         flow.in_packets += 1
-        flow.in_bytes += packet.len
+        flow.in_bytes += size
+        kernel.refs.add(packet, holder)
         return packet
 
     def dispose(self, packet: Packet, fate: str, holder: str) -> None:

@@ -10,10 +10,10 @@ from ebpfvm.contract.dialect import Dialect
 from ebpfvm.contract.rules import LINUX_7_2
 from ebpfvm.errors import Fault, UsageError
 from ebpfvm.kernel.layouts import Layout, ObjectRegion, layout_of
-from ebpfvm.kernel.memory import Memory, Region, base_of
+from ebpfvm.kernel.memory import OBJECT_IDS, Memory, Region, base_of
 from ebpfvm.kernel.object_graph import Graph
 from ebpfvm.kernel.pointer_slots import exchanger
-from ebpfvm.kernel.refs import Refs
+from ebpfvm.kernel.refs import RefCounted, Refs
 from ebpfvm.kernel.services import Network, UserRecords
 from ebpfvm.kernel.sock import Sockets
 from ebpfvm.kernel.task import Tasks
@@ -175,19 +175,15 @@ class Kernel:
             raise self.limits.reached("trace_lines", "the trace of bpf_printk")
         self.trace.append(line)
 
-    def object_region(self, skb: object) -> Region:
+    def object_region(self, skb: RefCounted) -> Region:
         """Return the region that a pointer to the packet `skb` refers to, read and written by `skb_layout`."""
         memory = self.memory
-        region = _bare(ObjectRegion)  # inlines its constructor and `Memory.adopt`, because each packet needs one
+        region = _bare(ObjectRegion)  # inlines its constructor, because each packet may need one
         region.layout = layout = self.skb_layout
         region.kind = region.name = "sk_buff"
         region.data, region.size, region.owner = _NO_BYTES, layout.size, skb
         region.writable = region.alive = True
-        region.id = number = memory.next_id
-        memory.next_id = number + 1
-        region.base = base_of(number)
-        memory.regions[number] = region
-        return region
+        return memory.place(region, OBJECT_IDS, skb.serial)
 
 
 def _skb_layout(dialect: Dialect) -> Layout:

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 REGION_SHIFT: Final = 32
 BIAS: Final = 1 << 31
 OFFSET_MASK: Final = U32_MAX
+# Ids of regions that follow from a packet's serial number: those of its first buffer, and of the sk_buff object. Two
+# packets whose numbers differ by 2 ** 29 never live at the same time.
+BUFFER_IDS: Final = 1 << 29
+OBJECT_IDS: Final = 1 << 30
+_SERIALS: Final = BUFFER_IDS - 1
 _REMEMBERED = 256  # freed regions whose names are kept for messages
 
 _STRUCTS = {size: struct.Struct(code) for size, code in ((1, "<B"), (2, "<H"), (4, "<I"), (8, "<Q"))}
@@ -135,6 +140,7 @@ class Memory:
         self.retired: list[Region] = []
         self.map_bytes = 0
         self.retired_bytes = 0
+        self._placed = 0  # the highest serial number of a packet with a region
         self._freed: deque[Region] = deque(maxlen=_REMEMBERED)
 
     def add(self, kind: str, data: bytearray | bytes, *, name: str = "", writable: bool = True,
@@ -158,6 +164,14 @@ class Memory:
         region.id = number
         region.base = (number << REGION_SHIFT) + BIAS
         self.regions[number] = region
+        return region
+
+    def place(self, region: Region, ids: int, serial: int) -> Region:
+        """Assign the id of a packet's buffer or object, and the base that follows from it; `ids` says which."""
+        region.id = number = ids | serial & _SERIALS
+        region.base = (number << REGION_SHIFT) + BIAS
+        self.regions[number] = region
+        self._placed = max(self._placed, serial & _SERIALS)
         return region
 
     def reserve(self, n: int) -> int:
@@ -205,7 +219,8 @@ class Memory:
 
     def _refuse(self, ptr: int) -> Never:
         number = ptr >> REGION_SHIFT
-        if 0 < number < self.next_id:
+        placed = BUFFER_IDS < number < OBJECT_IDS + BUFFER_IDS and number & _SERIALS <= self._placed
+        if 0 < number < self.next_id or placed:
             dead = next((region for region in self._freed if region.id == number), None)
             what = str(dead) if dead is not None else "memory that was freed long ago"
             raise Fault("use-after-free", f"use of {what} after it was freed, through pointer {ptr:#x}")

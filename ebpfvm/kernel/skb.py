@@ -1,8 +1,9 @@
 """Packets: `SkBuff` with the fields of `struct __sk_buff` as attributes, and `XdpBuff`.
 
-A simulation creates hundreds of thousands of packets, and programs look at few of their fields. So creation only sets
-what differs from the defaults (class attributes); the packet buffer and the address of the sk_buff object are created
-on first use.
+A simulation creates hundreds of thousands of packets, and programs look at few of their fields. So a packet has slots
+for what every packet needs; of the other fields it stores only what differs from the defaults, which are attributes of
+the class. The regions of the packet's buffer and of the sk_buff object are created when somebody asks for an address;
+addresses follow from the packet's serial number, so that they do not depend on who asks first.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Never
 
 from ebpfvm.errors import Fault, UsageError
-from ebpfvm.kernel.memory import Region
+from ebpfvm.kernel.memory import BUFFER_IDS, Region
 from ebpfvm.kernel.refs import RefCounted
 from ebpfvm.net import BE_ETH_P_8021AD, BE_ETH_P_8021Q, ETH_HLEN, RAW_VLAN_TYPES, VLAN_HLEN
 
@@ -77,17 +78,6 @@ class PacketRegion(Region):
                               f"of {self.end - self.start} bytes")
 
 
-class _Address:
-    """`SkBuff.ptr`, the address of the sk_buff object: created on first use, and then an attribute of the packet."""
-
-    def __get__(self, skb: SkBuff, owner: object = None) -> int:
-        region = skb._region
-        if region is None:
-            region = skb._region = skb.kernel.object_region(skb)
-        skb.__dict__["ptr"] = base = region.base
-        return base
-
-
 class _OfSocket:
     """A field of `struct __sk_buff` that is read from the packet's socket; without one, it has its own value."""
 
@@ -135,17 +125,29 @@ class SkBuff(RefCounted):
         UsageError: `fields` names something that a packet does not have.
     """
 
+    __slots__ = ("__dict__", "_bytes", "_packet", "_region", "arrival", "dev", "flow", "id", "ifindex", "kernel", "len",
+                 "priority", "protocol")
     what = "packet"
+    _bytes: bytes
+    _packet: PacketRegion | None
+    _region: Region | None
+    arrival: int
+    dev: Any
+    flow: Any
+    id: int
+    ifindex: int
+    kernel: Kernel
+    len: int
+    priority: int
+    protocol: int
+
     pkt_type = 0
     mark = 0
     _queue_mapping = 0
-    protocol = 0
     vlan_present = 0
     vlan_tci = 0
     vlan_proto = 0
-    priority = 0
     ingress_ifindex = 0
-    ifindex = 0
     tc_index = 0
     hash = 0
     tc_classid = 0
@@ -165,15 +167,9 @@ class SkBuff(RefCounted):
     tstamp_type = 0
     hwtstamp = 0
 
-    dev: Any = None
-    id = 0
-    arrival = 0
     link_offset = 0
     tunnel: Any = None
-    flow: Any = None
 
-    _packet: PacketRegion | None = None
-    _region: Region | None = None
     _cb: list[int] | None = None
     _wire_len: int | None = None
     headroom: ClassVar[int] = SKB_HEADROOM
@@ -181,7 +177,9 @@ class SkBuff(RefCounted):
     def __init__(self, kernel: Kernel, packet: bytes = b"", holder: str = "network", **fields: Any) -> None:
         self.kernel = kernel
         self._bytes = packet
+        self._packet = self._region = self.dev = self.flow = None
         self.len = len(packet)
+        self.id = self.arrival = self.ifindex = self.priority = self.protocol = 0
         kernel.refs.add(self, holder)
         if fields:
             self._set(fields)
@@ -227,7 +225,7 @@ class SkBuff(RefCounted):
         """The packet's buffer as a region."""
         if self._packet is None:
             self._packet = PacketRegion(self._bytes, self.headroom, SKB_TAILROOM, self)
-            self.kernel.memory.adopt(self._packet)
+            self.kernel.memory.place(self._packet, BUFFER_IDS, self.serial)
         return self._packet
 
     @property
@@ -237,7 +235,10 @@ class SkBuff(RefCounted):
             self._region = self.kernel.object_region(self)
         return self._region
 
-    ptr = _Address()
+    @property
+    def ptr(self) -> int:
+        """The address of the sk_buff object."""
+        return self.region.base
 
     @property
     def data(self) -> int:
@@ -272,6 +273,7 @@ class SkBuff(RefCounted):
         if self._packet is not None:
             self.kernel.memory.free(self._packet)
             self._packet = None
+            headroom = self.headroom if headroom is None else headroom
         self._bytes = data
         self.len = len(data)
         if headroom is not None:

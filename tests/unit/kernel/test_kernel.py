@@ -112,6 +112,32 @@ def test_packet_bounds_are_those_of_the_packet_not_the_buffer(kernel: Kernel) ->
         SkBuff(kernel, b"", nonsense=1)
 
 
+def test_a_packet_has_no_region_until_an_address_is_asked_for(kernel: Kernel) -> None:
+    before = len(kernel.memory.regions)
+    first, second = SkBuff(kernel, b"abc", mark=7, id=1), SkBuff(kernel, b"defg")
+    assert len(kernel.memory.regions) == before
+    addresses = second.ptr, second.data, first.data, first.ptr
+    assert len(kernel.memory.regions) == before + 4 and len(set(addresses)) == 4
+    other = Kernel(kernel.dialect)
+    again = SkBuff(other, b"abc"), SkBuff(other, b"defg")
+    assert (again[1].ptr, again[1].data, again[0].data, again[0].ptr) == addresses  # whoever asks, in whatever order
+    assert kernel.memory.load(first.ptr + 8, 4) == 7 and kernel.memory.read(second.data, 4) == b"defg"
+
+
+def test_addresses_of_a_freed_packet_are_never_valid_again(kernel: Kernel) -> None:
+    skb, bystander = SkBuff(kernel, b"abc"), SkBuff(kernel, b"abc")
+    pointers = [skb.ptr, skb.data]
+    skb.set_payload(b"other")
+    pointers.append(skb.data)
+    kernel.refs.release(skb, "network")
+    for pointer in pointers:
+        with fault("use-after-free"):
+            kernel.memory.load(pointer, 1)
+    with fault("memory", "is not a pointer to anything"):
+        kernel.memory.load(bystander.ptr + (1 << 33), 4)  # a packet that does not exist yet
+    assert skb.payload() == b"other"
+
+
 def test_xdp_context(kernel: Kernel) -> None:
     ctx = XdpCtx(kernel, XdpBuff(kernel, b"0123456789"))
     data = kernel.memory.load(ctx.region.base, 4)
