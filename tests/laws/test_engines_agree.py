@@ -11,6 +11,7 @@ from ebpfvm.engine import Interpreter, Translator
 from ebpfvm.errors import Fault
 from ebpfvm.kernel import BytesCtx, LoadedProgram
 from ebpfvm.loader.object import Program
+from tests.laws import array_programs
 from tests.laws.engine_programs import SIZE, programs
 from tests.unit.engine.rig import kernel
 from tests.unit.engine.test_behaviour import HELPERS, Array
@@ -24,7 +25,7 @@ def outcome(program: Program, engine: Any) -> tuple[object, bytes, bytes]:
     bpf_map = Array(k, SIZE)
     bpf_map.value.data[:] = bytes(range(SIZE))
     ctx = BytesCtx(k, bytes(range(100, 100 + SIZE)))
-    run = engine.load(LoadedProgram(k, program, [bpf_map], facts=()))
+    run = engine.load(LoadedProgram(k, program, [bpf_map][:len(program.maps)], facts=()))
     result: object
     try:
         result = run(ctx)
@@ -37,6 +38,14 @@ def outcome(program: Program, engine: Any) -> tuple[object, bytes, bytes]:
 @settings(max_examples=COUNT, deadline=None, suppress_health_check=list(HealthCheck))
 @given(programs())
 def test_random_programs(program: Program) -> None:
+    expected = outcome(program, Interpreter(budget=2_000_000))
+    assert isinstance(expected[0], int), expected[0]
+    assert outcome(program, Translator(budget=200_000)) == expected
+
+
+@settings(max_examples=COUNT, deadline=None, suppress_health_check=list(HealthCheck))
+@given(array_programs.programs())
+def test_loops_over_arrays_on_the_stack(program: Program) -> None:
     expected = outcome(program, Interpreter(budget=2_000_000))
     assert isinstance(expected[0], int), expected[0]
     assert outcome(program, Translator(budget=200_000)) == expected

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ebpfvm.engine.steps import Expr, number, operand
+from ebpfvm.engine.translate.pointer_form import PointerForm
 from ebpfvm.engine.translate.ranges import Abs, NumRange, PtrOrigin, PtrRange
 from ebpfvm.engine.translate.statements import Stmt, assign, effect
 from ebpfvm.ints import S64_MAX
@@ -45,6 +46,7 @@ class CodeWriter:
 
     Attributes:
         pc, state: the current instruction and what holds before it.
+        form: how registers hold pointers.
         lines: the lines written so far.
         calls: whether the function calls something that may need a frame.
     """
@@ -53,6 +55,7 @@ class CodeWriter:
         self.unit = unit
         self.facts = facts
         self.frame = frame
+        self.form = PointerForm(unit, facts, frame.cells)
         self.names = names
         self.pc = 0
         self.state: RangeState = facts.before[facts.function.entry]
@@ -86,7 +89,17 @@ class CodeWriter:
 
     def reg(self, n: int) -> Expr:
         """Return register `n` before this instruction."""
-        return self.value(self.state.regs[n], f"r{n}")
+        value = self.state.regs[n]
+        held = self.form.held(value)
+        if held is not None and held.lo != held.hi:
+            return operand(self.form.address(held.origin, f"r{n}"), 0, POINTER_MAX)
+        return self.value(value, f"r{n}")
+
+    def index(self, n: int) -> str:
+        """Return register `n`, a pointer of which registers hold an index, as an index."""
+        held = self.form.held(self.state.regs[n])
+        assert held is not None
+        return f"r{n}" if held.lo != held.hi else self.form.index(held.origin, held.lo)
 
     def address(self, place: Place) -> str:
         """Return the address of `place`."""
@@ -101,7 +114,9 @@ class CodeWriter:
         if isinstance(after, NumRange) and after.lo == after.hi:
             value = number(after.lo)
         elif isinstance(after, PtrRange) and after.lo == after.hi:
-            value = self.pointer(after.origin, after.lo)
+            held = self.form.held(after)
+            value = self.pointer(after.origin, after.lo) if held is None else \
+                operand(self.form.index(held.origin, held.lo))
         if value.text != f"r{n}":
             self.add(assign(f"r{n}", value.text, self.pc))
 

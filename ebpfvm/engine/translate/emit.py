@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _KINDS: Final = ("alu", "jmp", "ldx", "load_acquire", "st", "store_release", "atomic", "ld_imm64", "call", "ld_abs",
                  "ld_ind", "may_goto", "exit", "ja")
 _REFUSED: Final = ("addr_space_cast", "percpu", "gotox", "callx")
+_ORDER: Final = ("jeq", "jne", "jgt", "jge", "jlt", "jle")
 all_kinds((*_KINDS, *_REFUSED), "the translator, ebpfvm/engine/translate/emit.py (_KINDS)")
 
 
@@ -96,20 +97,40 @@ class Emitter(CodeWriter):
         return Place(self.state.regs[reg], reg, insn.off, row.width // 8)
 
     def _alu(self, row: Row, insn: Insn) -> None:
+        after = self.facts.after(self.pc).regs[insn.dst]
+        if self.form.held(after) is not None and row.width == 64:
+            self.set(insn.dst, self._moved(row, insn))
+            return
         a = self.reg(insn.dst)
         b = self.reg(insn.src) if row.source == "x" else number(insn.imm & U64_MAX)
-        after = self.facts.after(self.pc).regs[insn.dst]
         moved = isinstance(after, PtrRange) and after.lo != after.hi and row.op in ("add", "sub")
         if moved and max(a.hi, b.hi) <= POINTER_MAX:  # a pointer with a bounded offset does not wrap
             self.set(insn.dst, operand(f"({a.text} {'+' if row.op == 'add' else '-'} {b.text})"))
         else:
             self.set(insn.dst, lower(row, a, b))
 
+    def _moved(self, row: Row, insn: Insn) -> Expr:
+        """Return the index that a `mov`, `add` or `sub` yields."""
+        if row.op == "mov":
+            return operand(self.index(insn.src))
+        pointer, other = insn.dst, insn.src
+        if self.form.held(self.state.regs[pointer]) is None:
+            pointer, other = other, pointer
+        held = self.form.held(self.state.regs[pointer])
+        assert held is not None
+        by = self.reg(other) if row.source == "x" else number(insn.imm & U64_MAX)
+        return emit_memory.shifted(self, held, self.index(pointer), by, row.op)
+
     def _condition(self, row: Row, insn: Insn) -> str:
         pointer = self.state.regs[insn.dst]
         if isinstance(pointer, PtrRange) and pointer.origin.name in self.found and not pointer.lo and not pointer.hi \
                 and row.name in ("jeq64_k", "jne64_k") and not insn.imm:
             return f"g_{pointer.origin.name} is {'' if row.op == 'jeq' else 'not '}None"
+        if row.source == "x" and row.width == 64 and row.op in _ORDER:
+            other = self.form.held(self.state.regs[insn.src])
+            if other is not None and other.origin is getattr(pointer, "origin", None):
+                # Pointers into the same region: their indices compare as their addresses do.
+                return condition(row, operand(self.index(insn.dst)), operand(self.index(insn.src))).text
         b = self.reg(insn.src) if row.source == "x" else number(insn.imm & U64_MAX)
         return condition(row, self.reg(insn.dst), b).text
 
@@ -120,7 +141,10 @@ class Emitter(CodeWriter):
             self._define_from_field(origin, place)
             return
         loaded = emit_memory.load(self, place)
-        if loaded.hi > emit_memory.value_range(place.size)[1]:  # a four-byte field may yield a whole pointer
+        held = self.form.held(self.facts.after(self.pc).regs[insn.dst])
+        if held is not None:  # a pointer from the stack, which holds addresses
+            self.set(insn.dst, operand(self.form.from_address(held.origin, loaded.text)))
+        elif loaded.hi > emit_memory.value_range(place.size)[1]:  # a four-byte field may yield a whole pointer
             self.set(insn.dst, loaded)
         else:
             self.set(insn.dst, lower(row, operand("0"), operand("0"), loaded=loaded))
@@ -192,6 +216,8 @@ class Emitter(CodeWriter):
             self.add(assign("k_c", "0 - b_c", entry))
         self.add(Stmt("d_f, v8_f, v4_f, v2_f, b_f = ENTER()", entry, "", frozenset(), False))
         self.add(assign("k_f", "512 - b_f", entry))
+        if self.frame.cells is not None:
+            self.add(assign("l_f", f"[0] * {self.frame.cells.size >> self.frame.cells.unit}", entry))
         return self.lines
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from ebpfvm.engine.steps import Expr, cut, operand
 from ebpfvm.engine.translate.ranges import FP, NumRange, PtrOrigin, PtrRange
 from ebpfvm.engine.translate.statements import Stmt, assign, effect
-from ebpfvm.ints import S64_MAX
+from ebpfvm.ints import S64_MAX, U64_MAX, signed
 
 if TYPE_CHECKING:
     from ebpfvm.engine.translate.code_writer import CodeWriter, Place
@@ -34,12 +34,12 @@ def load(em: CodeWriter, place: Place) -> Expr:
     if pointer.lo != pointer.hi:
         if origin.layout is not None:
             return Expr(f"LOAD({em.address(place)}, {size})", 0, high)
-        return Expr(_variable_element(origin, place), low, high)
+        return Expr(_variable_element(em, origin, place), low, high)
     if origin is FP and (off, size) in em.frame.local:
         return _gather(em, em.frame.local[off, size])
     if origin.layout is not None:
         return _load_field(em, origin, off, size, place)
-    return Expr(constant_element(origin, off, size), low, high)
+    return Expr(constant_element(em, origin, off, size), low, high)
 
 
 def atom_value(em: CodeWriter, atom: Slot) -> Expr:
@@ -79,11 +79,30 @@ def slot_name(off: int, size: int) -> str:
     return f"s_{-off}_{size}"
 
 
-def variable_index(place: Place) -> str:
+def shifted(em: CodeWriter, pointer: PtrRange, index: str, by: Expr, op: str) -> Expr:
+    """Return the index of `pointer` after adding or subtracting (`op`) a number of bytes."""
+    unit = em.form.unit(pointer.origin)
+    sign = "+" if op == "add" else "-"
+    if by.const is not None:
+        step = signed(by.const, 64) >> unit
+        return operand(f"({index} {sign if step >= 0 else '-' if op == 'add' else '+'} {abs(step)})")
+    text = by.text
+    if by.lo > S64_MAX:
+        text = f"({text} - {U64_MAX + 1:#x})"
+    elif by.hi > S64_MAX:
+        text = f"(({text} ^ {S64_MAX + 1:#x}) - {S64_MAX + 1:#x})"
+    if unit:
+        text = f"({text} >> {unit})"
+    return operand(text if index == "0" and op == "add" else f"({index} {sign} {text})")
+
+
+def variable_index(em: CodeWriter, place: Place) -> str:
     """Return the index into the region's data for a pointer whose offset is not constant."""
     pointer = place.pointer
     assert isinstance(pointer, PtrRange)
     origin = pointer.origin
+    if em.form.held(pointer) is not None:
+        return f"r{place.reg}{_plus(place.off)}"
     if origin.kind == "const":
         constant = place.off - origin.region.base
         return f"r{place.reg} {'-' if constant < 0 else '+'} {abs(constant):#x}"
@@ -94,10 +113,14 @@ def _plus(n: int) -> str:
     return f" + {n}" if n > 0 else f" - {-n}" if n else ""
 
 
-def _variable_view(origin: PtrOrigin, place: Place) -> str | None:
+def _variable_view(em: CodeWriter, origin: PtrOrigin, place: Place) -> str | None:
     """Return the element through a view, if the index is known to be a whole number of elements."""
     pointer, size = place.pointer, place.size
     assert isinstance(pointer, PtrRange)
+    if origin is FP and em.frame.cells is not None:
+        if em.form.held(pointer) is not None:
+            return f"l_f[r{place.reg}{_plus(place.off >> em.frame.cells.unit)}]"
+        return f"l_f[{em.form.from_address(origin, f'r{place.reg}{_plus(place.off)}')}]"
     if not VIEWS or size == 1 or origin.kind not in ("fp", "const") or origin.start is None:
         return None
     if (origin.start + place.off) % size or 1 << min(pointer.zeros, 3) < size:
@@ -105,19 +128,19 @@ def _variable_view(origin: PtrOrigin, place: Place) -> str | None:
     if origin.kind == "const" and origin.region.size % size:
         return None
     view = f"v{size}_f" if origin.kind == "fp" else f"V{origin.region.id}_{size}"
-    return f"{view}[{variable_index(place)} >> {size.bit_length() - 1}]"
+    return f"{view}[{variable_index(em, place)} >> {size.bit_length() - 1}]"
 
 
-def _variable_element(origin: PtrOrigin, place: Place) -> str:
-    return _variable_view(origin, place) or _element(origin, variable_index(place), place.size)
+def _variable_element(em: CodeWriter, origin: PtrOrigin, place: Place) -> str:
+    return _variable_view(em, origin, place) or _element(origin, variable_index(em, place), place.size)
 
 
 def _put_variable(em: CodeWriter, origin: PtrOrigin, place: Place, value: Expr) -> None:
-    view = _variable_view(origin, place)
+    view = _variable_view(em, origin, place)
     if view is not None:
         em.add(effect(f"{view} = {value.text}", em.pc))
     else:
-        em.add(_put(origin, variable_index(place), place.size, value, em.pc))
+        em.add(_put(origin, variable_index(em, place), place.size, value, em.pc))
 
 
 def data_name(origin: PtrOrigin) -> str:
@@ -138,13 +161,16 @@ def constant_index(origin: PtrOrigin, off: int) -> str:
     return str(origin.start + off)
 
 
-def constant_element(origin: PtrOrigin, off: int, size: int) -> str:
+def constant_element(em: CodeWriter, origin: PtrOrigin, off: int, size: int) -> str:
     """Return the element at a constant offset, through a view if the region is known to have one."""
-    view = _view(origin, off, size)
+    view = _view(em, origin, off, size)
     return view or _element(origin, constant_index(origin, off), size)
 
 
-def _view(origin: PtrOrigin, off: int, size: int) -> str | None:
+def _view(em: CodeWriter, origin: PtrOrigin, off: int, size: int) -> str | None:
+    cells = em.frame.cells if origin is FP else None
+    if cells is not None and cells.start <= off < cells.start + cells.size:
+        return f"l_f[{cells.number(off)}]"
     if not VIEWS or size == 1 or origin.kind not in ("fp", "const") or origin.start is None:
         return None
     index = origin.start + off
@@ -195,7 +221,7 @@ def store(em: CodeWriter, place: Place, value: Expr) -> None:
     elif origin.layout is not None:
         _store_field(em, origin, off, size, value)
     else:
-        view = _view(origin, off, size)
+        view = _view(em, origin, off, size)
         if view is not None:
             em.add(effect(f"{view} = {value.text}", em.pc))
         else:

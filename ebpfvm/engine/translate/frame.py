@@ -2,8 +2,9 @@
 
 The bytes that direct loads and stores access are cut into atoms at every edge of every access, so that each access is a
 whole number of atoms; an atom becomes a variable. A helper that only reads memory of a known size receives its bytes
-packed from the atoms. Bytes that a helper writes stay in the frame's memory, with everything that overlaps them, and so
-does the whole frame if its address escapes.
+packed from the atoms. An array whose elements are all accessed as numbers of one size becomes a Python list (cells).
+Bytes that a helper writes stay in the frame's memory, with everything that overlaps them, and so does the whole frame
+if its address escapes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ebpfvm.contract.args import Arg
 from ebpfvm.engine.translate.ranges import FP, PtrRange
+from ebpfvm.kernel.emulated import FRAME_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +26,24 @@ if TYPE_CHECKING:
     from ebpfvm.engine.translate.unit import Unit
 
 
+class Cells(NamedTuple):
+    """An array on the stack that is a list of numbers.
+
+    Attributes:
+        start: its offset from the frame pointer.
+        size: its bytes.
+        unit: bytes of an element, as a power of two.
+    """
+
+    start: int
+    size: int
+    unit: int
+
+    def number(self, off: int) -> int:
+        """Return the element at `off` from the frame pointer."""
+        return off - self.start >> self.unit
+
+
 class FrameLayout(NamedTuple):
     """The result: which slots are variables and which are memory.
 
@@ -31,11 +51,13 @@ class FrameLayout(NamedTuple):
         local: direct access -> the atoms that it consists of, in order.
         atoms: all of them, sorted.
         memory: whether some of the frame must be memory.
+        cells: the array that is a list, None without one.
     """
 
     local: Mapping[Slot, tuple[Slot, ...]]
     atoms: tuple[Slot, ...]
     memory: bool
+    cells: Cells | None = None
 
 
 class Extent(NamedTuple):
@@ -79,11 +101,28 @@ def classify(unit: Unit, facts: FunctionFacts) -> FrameLayout:
     use.escapes |= _lost(unit, facts)
     if use.escapes:
         return FrameLayout({}, (), True)
-    return _sort(use)
+    return _sort(use, facts)
+
+
+class _Reach(NamedTuple):
+    """An access at a variable offset: the area that it may reach, its size, the offset in the instruction."""
+
+    area: Slot
+    size: int
+    off: int
+    zeros: int
+
+    @staticmethod
+    def of(pointer: PtrRange, off: int, size: int) -> _Reach:
+        start, end = max(pointer.lo + off, -FRAME_SIZE), min(pointer.hi + off + size, 0)
+        # An interval without any place in the frame is one that the range pass could not bound on that side.
+        area = (start, end - start) if start < end else (-FRAME_SIZE, FRAME_SIZE)
+        return _Reach(area, size, off, pointer.zeros)
 
 
 class _Uses:
     def __init__(self) -> None:
+        self.variable: set[_Reach] = set()
         self.accesses: set[Slot] = set()
         self.copied: set[Slot] = set()  # (offset, size) of arguments that helpers get as copies
         self.memory: set[Slot] = set()  # ... that they write
@@ -101,8 +140,10 @@ def _look(unit: Unit, pc: int, state: RangeState, use: _Uses) -> None:
     if row.kind in ("ldx", "load_acquire", "st", "store_release", "atomic"):
         base = state.regs[insn.src if row.kind in ("ldx", "load_acquire") else insn.dst]
         if isinstance(base, PtrRange) and base.origin is FP:
-            use.accesses.add((base.lo + insn.off, row.width // 8))
-            use.escapes |= base.lo != base.hi
+            if base.lo == base.hi:
+                use.accesses.add((base.lo + insn.off, row.width // 8))
+            else:
+                use.variable.add(_Reach.of(base, insn.off, row.width // 8))
         stored = row.kind in ("st", "store_release", "atomic") and row.source != "k"
         use.escapes |= stored and _is_fp(state.regs[insn.src])
     elif row.kind == "alu" and row.op not in ("mov", "add", "sub"):
@@ -168,6 +209,27 @@ def live_registers(unit: Unit, function: FlowGraph) -> dict[int, frozenset[int]]
     return live
 
 
+class Liveness(NamedTuple):
+    """Registers that are live before an instruction, and those that are after it and that it does not write."""
+
+    before: frozenset[int]
+    kept: frozenset[int]
+
+
+def live_after(unit: Unit, function: FlowGraph) -> dict[int, Liveness]:
+    """Return the live registers at each instruction."""
+    blocks = live_registers(unit, function)
+    found: dict[int, Liveness] = {}
+    for block in function.blocks.values():
+        now = frozenset().union(*(blocks[successor] for successor in block.succs))
+        for pc in reversed(block.pcs):
+            reads, writes = _registers(unit, pc)
+            kept = now - writes
+            now = kept | reads
+            found[pc] = Liveness(now, kept)
+    return found
+
+
 def _registers(unit: Unit, pc: int) -> tuple[set[int], set[int]]:
     """Return the registers that the instruction at `pc` reads and writes, without r10."""
     row, insn = unit.rows[pc], unit.insns[pc]
@@ -192,20 +254,43 @@ def _registers(unit: Unit, pc: int) -> tuple[set[int], set[int]]:
     return reads - {10}, writes
 
 
-def _sort(use: _Uses) -> FrameLayout:
+def _sort(use: _Uses, facts: FunctionFacts) -> FrameLayout:
     local: dict[Slot, tuple[Slot, ...]] = {}
     atoms: set[Slot] = set()
     memory = False
-    for group in _groups(use.accesses | use.copied | use.memory):
-        if group & use.memory:
+    arrays = []
+    reached = {reach.area for reach in use.variable}
+    for group in _groups(use.accesses | use.copied | use.memory | reached):
+        if group & reached and not group & (use.memory | use.copied):
+            arrays.append(group)
+        elif group & (use.memory | reached):
             memory = True
-            continue
-        accesses = group & use.accesses
-        found = _cut(group, accesses)
-        atoms |= set(found)
-        for off, size in accesses:
-            local[off, size] = tuple(atom for atom in found if off <= atom[0] < off + size)
-    return FrameLayout(local, tuple(sorted(atoms)), memory)
+        else:
+            accesses = group & use.accesses
+            found = _cut(group, accesses)
+            atoms |= set(found)
+            for off, size in accesses:
+                local[off, size] = tuple(atom for atom in found if off <= atom[0] < off + size)
+    cells = _cells(use, facts, arrays[0]) if len(arrays) == 1 and not memory else None
+    return FrameLayout(local, tuple(sorted(atoms)), memory or bool(arrays and cells is None), cells)
+
+
+def _cells(use: _Uses, facts: FunctionFacts, group: set[Slot]) -> Cells | None:
+    """Return the array that `group` is, if it is only ever accessed as whole elements of one size."""
+    reaches = [reach for reach in use.variable if reach.area in group]
+    direct = group & use.accesses
+    sizes = {reach.size for reach in reaches} | {size for _, size in direct}
+    if len(sizes) > 1:
+        return None
+    size = sizes.pop()
+    unit = size.bit_length() - 1
+    start, end = min(off for off, _ in group), max(off + length for off, length in group)
+    offsets = {off for off, _ in direct} | {reach.off for reach in reaches}
+    aligned = all((off - start) % size == 0 for off in (*offsets, end)) and start % size == 0
+    # Registers hold the index of an element, so that every pointer into the frame must be a whole number of them.
+    variable = [value for state in facts.before.values() for value in state.regs if _is_fp(value)]
+    whole = all(value.lo == value.hi or value.zeros >= unit for value in variable)
+    return Cells(start, end - start, unit) if aligned and whole else None
 
 
 def _groups(areas: set[Slot]) -> list[set[Slot]]:

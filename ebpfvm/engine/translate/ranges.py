@@ -103,9 +103,10 @@ def number_between(lo: int, hi: int, zeros: int = 0) -> NumRange:
 
 
 def pointer_to(origin: PtrOrigin, lo: int, hi: int, zeros: int) -> PtrRange:
-    """Return a pointer; if the bounds are meaningless, its origin is still known."""
-    if lo <= -_FAR or hi >= _FAR:
+    """Return a pointer; a bound that is too far away to mean anything is the farthest one."""
+    if lo >= _FAR or hi <= -_FAR:
         return PtrRange(origin, -_FAR, _FAR, zeros)
+    lo, hi = max(lo, -_FAR), min(hi, _FAR)
     return PtrRange(origin, lo, hi, trailing_zeros(lo) if lo == hi else zeros)
 
 
@@ -125,7 +126,9 @@ def widen(old: Abs, new: Abs, stops: Sequence[int]) -> Abs:
     if old == new or type(old) is not type(new):
         return new
     if isinstance(new, PtrRange):
-        return PtrRange(new.origin, -_FAR, _FAR, new.zeros)
+        assert isinstance(old, PtrRange)
+        return PtrRange(new.origin, new.lo if new.lo == old.lo else -_FAR, new.hi if new.hi == old.hi else _FAR,
+                        new.zeros)
     assert isinstance(old, NumRange)
     low = new.lo if new.lo == old.lo else max((stop for stop in stops if stop <= new.lo), default=0)
     high = new.hi if new.hi == old.hi else min((stop for stop in stops if stop >= new.hi), default=U64_MAX)
@@ -185,7 +188,8 @@ def _shift(pointer: Abs, by: Abs, sign: int) -> Abs:
     if low > high:
         return PtrRange(pointer.origin, -_FAR, _FAR, zeros)
     moves = sorted((sign * low, sign * high))
-    return pointer_to(pointer.origin, pointer.lo + moves[0], pointer.hi + moves[1], zeros)
+    return pointer_to(pointer.origin, pointer.lo + moves[0] if pointer.lo > -_FAR else -_FAR,
+                      pointer.hi + moves[1] if pointer.hi < _FAR else _FAR, zeros)
 
 
 def refine(op: str, width: int, a: NumRange, b: NumRange) -> tuple[NumRange, NumRange] | None:

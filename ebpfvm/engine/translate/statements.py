@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 
     from ebpfvm.engine.translate.flow_graph import FlowGraph
 
-# Registers, descriptions of origins (address, data, region, index, object), slots, views of the frame, temporaries.
+# Registers, descriptions of origins (address, data, region, index, object), slots, views and cells of the frame,
+# temporaries.
 # Everything else in generated code is a constant, `loops` or `ticks`.
-VARIABLE: Final = re.compile(r"\b(?:r\d|[bdgikost]_\w+|v\d_f)\b")
+VARIABLE: Final = re.compile(r"\b(?:r\d|[bdgiklost]_\w+|v\d_f)\b")
 
 
 class Stmt(NamedTuple):

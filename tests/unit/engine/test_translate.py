@@ -70,6 +70,30 @@ def test_wide_stores_over_narrow_slots_are_cut_into_atoms() -> None:
     assert run(BytesCtx(k, bytes(range(1, 9)))) == 0x77770201 + 8
 
 
+def fill(unit: int, *, other: I | None = None) -> Program:
+    """A loop that fills eight elements of an array at r10 - 64, and then reads the last one."""
+    store, load = {4: (0x63, 0x61), 8: (0x7B, 0x79)}[unit]
+    return program(I(0x79, 6, 1, 0), I(0x7B, 10, 6, -80), *([other] if other else []), I(MOV64_X, 2, 10),
+                   I(0x07, 2, 0, 0, -64), I(MOV64_K, 3), I(store, 2, 6, 0), I(0x07, 6, 0, 0, 1), I(0x07, 2, 0, 0, unit),
+                   I(0x07, 3, 0, 0, 1), I(0x55, 3, 0, -5, 8), I(load, 0, 10, -64 + 7 * unit), I(0x79, 1, 10, -80),
+                   I(0x0F, 0, 1), I(EXIT))
+
+
+def test_an_array_on_the_stack_becomes_a_list() -> None:
+    for unit in (4, 8):
+        run = translated(fill(unit))
+        code = run.translate().code
+        assert "ENTER" not in code and "l_f[r2] = " in code and "r2 = (r2 + 1)" in code
+        assert run(BytesCtx(kernel(), (5).to_bytes(8, "little"))) == 12 + 5
+
+
+def test_an_array_of_mixed_accesses_stays_memory_and_what_it_cannot_reach_a_variable() -> None:
+    run = translated(fill(4, other=I(0x72, 10, 0, -61, 1)))
+    code = run.translate().code
+    assert "ENTER" in code and "l_f" not in code and "s_80_8" in code
+    assert run(BytesCtx(kernel(), (5).to_bytes(8, "little"))) == 12 + 5
+
+
 EVIL = 'x"""\nimport os; os.abort()\n\\\'); raise SystemExit #\r\x0b\x85\u2028boom('
 
 
