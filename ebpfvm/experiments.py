@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from ebpfvm import arguments, dialects
@@ -16,6 +15,7 @@ from ebpfvm.btf.types import Btf
 from ebpfvm.errors import LimitError, Rejected, UsageError
 from ebpfvm.judging import as_object, dialect_of, judge, only_program
 from ebpfvm.kernel import Kernel
+from ebpfvm.lazy_dataclasses import replace
 from ebpfvm.limits import DEFAULTS, Limits
 from ebpfvm.loaded import Loaded, Pins, open_engine
 from ebpfvm.loader.object import Object, Program

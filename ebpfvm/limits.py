@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from ebpfvm.errors import LimitError, UsageError
 from ebpfvm.ints import S64_MAX
+from ebpfvm.lazy_dataclasses import dataclass, field, fields
 
 PREFIXES: Final = {"": 1, "k": 10 ** 3, "m": 10 ** 6, "g": 10 ** 9, "t": 10 ** 12,
                    "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}

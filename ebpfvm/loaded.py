@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm import errnos
@@ -12,6 +11,7 @@ from ebpfvm.errnos import ENOENT
 from ebpfvm.errors import LoadError, Rejected, UsageError
 from ebpfvm.funcs.unsupported import why_not
 from ebpfvm.kernel import Kernel, LoadedProgram
+from ebpfvm.lazy_dataclasses import dataclass, field
 from ebpfvm.loader.object import MapSpec, Object, Program
 from ebpfvm.loader.variables import variables
 from ebpfvm.loading import fit_map, prepare

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.api import dialect_of
@@ -15,6 +14,7 @@ from ebpfvm.errors import UsageError
 from ebpfvm.ints import swap16
 from ebpfvm.kernel import Kernel, SchBpfCtx, SkbCtx, SkBuff, XdpBuff, XdpCtx
 from ebpfvm.kernel.layouts import Layout, layout_of
+from ebpfvm.lazy_dataclasses import dataclass, field
 from ebpfvm.net import (
     AF_INET,
     AF_INET6,

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ebpfvm import checked
 from ebpfvm.errors import UsageError
+from ebpfvm.lazy_dataclasses import dataclass, field, fields
 from ebpfvm.limits import DEFAULTS, Limits
 
 if TYPE_CHECKING:

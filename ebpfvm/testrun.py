@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack, cast
 
 from ebpfvm import arguments
@@ -32,6 +31,7 @@ from ebpfvm.errors import Rejected, UsageError
 from ebpfvm.funcs.timer import timers_of
 from ebpfvm.ints import U32_MAX
 from ebpfvm.kernel import Kernel
+from ebpfvm.lazy_dataclasses import dataclass, replace
 from ebpfvm.limits import DEFAULTS, Limits
 from ebpfvm.loaded import ENGINES, Loaded, open_engine
 from ebpfvm.loader.object import Object, Program

@@ -11,12 +11,12 @@ printed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.btf import types as t
 from ebpfvm.kernel.skb import SkBuff
+from ebpfvm.lazy_dataclasses import dataclass, field
 from ebpfvm.maps.of_maps import MapOfMaps
 
 if TYPE_CHECKING:

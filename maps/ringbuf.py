@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
 from ebpfvm.errnos import EAGAIN, EINVAL, ENOTSUPP
+from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.maps import base
 from ebpfvm.maps.base import UserRecord
 

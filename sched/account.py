@@ -7,11 +7,11 @@ nothing references any more is lost; a packet with two fates was disposed of twi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.kernel.refs import CTX_HOLDER, LEAKED, PROGRAM
 from ebpfvm.kernel.skb import SkBuff
+from ebpfvm.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.emulated import Kernel

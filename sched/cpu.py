@@ -19,13 +19,13 @@ to it is not freed until the map releases it, but look-ups no longer find it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.errors import Fault, UsageError
 from ebpfvm.ints import U32_MAX
 from ebpfvm.kernel.layouts import ObjectRegion, layout_of
 from ebpfvm.kernel.task import Task
+from ebpfvm.lazy_dataclasses import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,11 +11,11 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from ebpfvm.errors import LoadError
 from ebpfvm.ints import U32_MAX
+from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.sched import pcapng
 from ebpfvm.sched.compressed import unpack
 from ebpfvm.sched.linktypes import ETHERNET, RAW_IP, choose_link, converter

@@ -5,11 +5,11 @@ Sources: psched_ratecfg_precompute and psched_l2t_ns, net/sched/sch_generic.c, L
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 from ebpfvm.ints import U32_MAX
+from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.sched.units import NSEC_PER_SEC
 
 PSCHED_SHIFT: Final = 6  # PSCHED_NS2TICKS: a tick is 64 ns

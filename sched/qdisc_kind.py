@@ -10,10 +10,10 @@ A missing or contradictory part of a declaration is an error when it is created,
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ebpfvm.errors import InternalError
+from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.sch_generic import Qdisc
 from ebpfvm.sched.tc.lr import listing, no_items, option

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ebpfvm.lazy_dataclasses import dataclass, field, replace
 from ebpfvm.sched.flows import Flow, jain, percentile
 from ebpfvm.sched.sch_generic import Stats
 from ebpfvm.sched.units import NSEC_PER_SEC, format_rate, format_size, format_time
@@ -127,6 +127,8 @@ class Result:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as JSON data of schema "ebpfvm.run/1"."""
+        from dataclasses import asdict
+
         data = asdict(replace(self, flows=(), packets=None, maps=None))  # asdict takes 100 us for each flow
         data["flows"] = tuple(flow.as_dict() for flow in self.flows)
         if self.packets is not None:

@@ -23,7 +23,6 @@ D22   reset and destroy leave the maps alone: packets in them stay; the children
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errnos import EINVAL
@@ -32,6 +31,7 @@ from ebpfvm.ints import U32_MAX
 from ebpfvm.kernel.ctx import SchBpfCtx
 from ebpfvm.kernel.layouts import layout_of
 from ebpfvm.kernel.refs import CTX_HOLDER, CTX_UNIT
+from ebpfvm.lazy_dataclasses import replace
 from ebpfvm.sched.account import Packet
 from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, adopt, dequeue_peeked, drop_count, purge, qdisc_enqueue
 from ebpfvm.sched.qdisc_kind import NEEDED, Loader, QdiscKind, QdiscOption

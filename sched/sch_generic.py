@@ -8,12 +8,12 @@ device; `ebpfvm.sched.device` and `ebpfvm.sched.netdev` have the devices.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ebpfvm.errnos import ENOSYS
 from ebpfvm.errors import Fault
 from ebpfvm.ints import U32_MAX, U64_MAX
+from ebpfvm.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

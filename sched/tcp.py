@@ -10,12 +10,12 @@ Not modelled, because the queue does not need it: slow start and congestion wind
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from ebpfvm.checked import known
 from ebpfvm.errors import UsageError
 from ebpfvm.ints import U32_MAX
+from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.net import ETH_HLEN, IPV4_HLEN, TCP_HLEN
 from ebpfvm.sched.account import DROPPED, SENT
 from ebpfvm.sched.packet import build

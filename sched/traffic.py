@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from ebpfvm.errors import UsageError
 from ebpfvm.ints import U32_MAX
+from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.net import ETH_HLEN, IPV4_HLEN
 from ebpfvm.sched.packet import build
 from ebpfvm.sched.units import NSEC_PER_SEC, parse_rate, parse_size, parse_time

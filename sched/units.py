@@ -15,12 +15,12 @@ truncated. Unlike in `tc`, which computes with floating point numbers, a value i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from ebpfvm.errors import UsageError
 from ebpfvm.ints import S64_MAX, U32_MAX
+from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.limits import PREFIXES
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ fields, and a struct whose members are not where C would put them is packed.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf import types as t
 from ebpfvm.errors import LoadError
+from ebpfvm.lazy_dataclasses import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

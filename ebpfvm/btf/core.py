@@ -9,7 +9,6 @@ on the path, and all candidates must agree.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf import types as t
@@ -23,6 +22,7 @@ from ebpfvm.btf.core_paths import (
     malformed,
     parse_spec,
 )
+from ebpfvm.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf, Type

@@ -5,12 +5,12 @@ A relocation names a type of the program and a path into it, as a string of indi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf import types as t
 from ebpfvm.errors import LoadError
+from ebpfvm.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf

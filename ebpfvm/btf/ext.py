@@ -7,10 +7,10 @@ converts them to slots, because a section may hold several programs.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from ebpfvm.errors import LoadError
+from ebpfvm.lazy_dataclasses import dataclass, field
 
 if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf

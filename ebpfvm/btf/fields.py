@@ -9,11 +9,11 @@ scheduler RFC; its unowned pointers, which it tags `kptr`, are treated as refere
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ebpfvm.btf import types as t
 from ebpfvm.errnos import E2BIG, EEXIST, EFAULT, EINVAL, ENOENT
+from ebpfvm.lazy_dataclasses import dataclass, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

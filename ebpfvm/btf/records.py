@@ -5,9 +5,10 @@ Import them from `ebpfvm.btf.types`, which defines the table that the ids refer 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
+
+from ebpfvm.lazy_dataclasses import dataclass
 
 
 class Kind(IntEnum):

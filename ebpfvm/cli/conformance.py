@@ -168,9 +168,8 @@ def execute(program: Program, memory: bytes, engine: str = "interp", kernel: str
     Raises:
         Fault: the program did what would crash a kernel, or runs for too long.
     """
-    from dataclasses import replace
-
     from ebpfvm.isa.asm import assemble
+    from ebpfvm.lazy_dataclasses import replace
     insns = normalised(program.insns)
     prologue = assemble("r2 = *(u64 *)(r1 + 8)\nr1 = *(u64 *)(r1 + 0)\ncall +1\nexit")
     wrapped = replace(program, insns=(*prologue, *insns))

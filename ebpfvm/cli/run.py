@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import helptext, output
@@ -13,6 +12,7 @@ from ebpfvm.cli.interrupts import Interrupts
 from ebpfvm.cli.selection import add_kernel_options, open_object
 from ebpfvm.errors import LimitError, UsageError
 from ebpfvm.escape import escape
+from ebpfvm.lazy_dataclasses import replace
 from ebpfvm.limits import Limits
 from ebpfvm.scenario import Scenario
 

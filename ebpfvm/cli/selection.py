@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import output
 from ebpfvm.errors import UsageError
+from ebpfvm.lazy_dataclasses import replace
 
 if TYPE_CHECKING:
     import argparse

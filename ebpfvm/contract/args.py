@@ -19,9 +19,10 @@ A body returns an int. Negative numbers are errno values, which the engine trunc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any
+
+from ebpfvm.lazy_dataclasses import dataclass
 
 
 class Arg(Enum):

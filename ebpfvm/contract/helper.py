@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack
 
 from ebpfvm.contract.args import Arg, ArgSpec, Ret, RetSpec
 from ebpfvm.contract.roles import Callback, HelperRole, MapOp, contradictions, known, options_known
 from ebpfvm.errors import InternalError
+from ebpfvm.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,7 +8,6 @@ the prototype is parsed once, when the module is imported.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict, Unpack
 
 from ebpfvm.contract.roles import (
@@ -21,6 +20,7 @@ from ebpfvm.contract.roles import (
     options_known,
 )
 from ebpfvm.errors import InternalError
+from ebpfvm.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -11,7 +11,6 @@ because such a map would lose its locks, timers and pointers.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf import types as t
@@ -30,6 +29,7 @@ from ebpfvm.contract.maptype import (
 )
 from ebpfvm.errnos import EACCES, EINVAL, EOPNOTSUPP
 from ebpfvm.errors import LoadError, UsageError
+from ebpfvm.lazy_dataclasses import replace
 
 if TYPE_CHECKING:
     from ebpfvm.btf.fields import Field

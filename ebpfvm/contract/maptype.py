@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from ebpfvm import errnos
@@ -11,6 +10,7 @@ from ebpfvm.contract.roles import contradictions, known
 from ebpfvm.contract.rules import LINUX_7_2, Rules
 from ebpfvm.errnos import EINVAL, ENOTSUPP
 from ebpfvm.errors import InternalError
+from ebpfvm.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,10 +12,10 @@ that show the difference. Function names are those of kernel/bpf/verifier.c in 7
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from ebpfvm.errors import InternalError, UsageError
+from ebpfvm.lazy_dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ running Linux 6.18.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import CtxField
+from ebpfvm.lazy_dataclasses import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

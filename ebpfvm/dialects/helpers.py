@@ -6,7 +6,6 @@ kernel/trace/bpf_trace.c; those of socket_filter, sched_cls and xdp were compare
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from ebpfvm import funcs
@@ -15,6 +14,7 @@ from ebpfvm.dialects.declared import declared
 from ebpfvm.dialects.offers import Offers, bpf_names
 from ebpfvm.errors import InternalError
 from ebpfvm.funcs import cgroup, skb_meta, sock_helpers, storage, task_helpers, xdp
+from ebpfvm.lazy_dataclasses import replace
 
 # In the order of their numbers, from 1.
 _NAMES = """

@@ -6,7 +6,6 @@ The sets of socket_filter, sched_cls and xdp were compared with a running Linux 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from typing import Final
 
@@ -17,6 +16,7 @@ from ebpfvm.dialects.declared import declared
 from ebpfvm.dialects.offers import Offers, bpf_names
 from ebpfvm.errors import InternalError
 from ebpfvm.funcs import kptr, task_kfuncs
+from ebpfvm.lazy_dataclasses import replace
 
 RFC6_PACKETS: Final = {item.name: item for item in (kptr.bpf_skb_acquire, kptr.bpf_skb_kptr_get,
                                                     kptr.bpf_skb_release)}

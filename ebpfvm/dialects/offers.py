@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
 
 from ebpfvm.contract.args import Arg, ArgSpec, Ret, RetSpec
 from ebpfvm.contract.rules import DESCRIBED
 from ebpfvm.dialects.unmodelled import IN_BOTH, ONLY_6_18, ONLY_7_2
 from ebpfvm.errors import InternalError
+from ebpfvm.lazy_dataclasses import dataclass
 
 HERE: Final = os.path.dirname(__file__)
 

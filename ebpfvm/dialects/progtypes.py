@@ -6,7 +6,6 @@ they may use LD_ABS (may_access_skb), and what they may return (check_return_cod
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.contract import ProgType
@@ -16,6 +15,7 @@ from ebpfvm.dialects.helpers import BASE, helpers_of, hook_helpers_of, variants_
 from ebpfvm.dialects.kfuncs import kfuncs_of
 from ebpfvm.dialects.offers import LINUX_6_18, OFFERS, Offers
 from ebpfvm.errors import InternalError
+from ebpfvm.lazy_dataclasses import replace
 from ebpfvm.loader.sections import section_types
 
 if TYPE_CHECKING:

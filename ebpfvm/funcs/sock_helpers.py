@@ -5,7 +5,6 @@ Simulated hosts have no sockets, so that lookups find nothing (NULL), and of the
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract import Arg, ArgSpec, Ret, RetSpec, contract_only, helper
@@ -31,6 +30,7 @@ from ebpfvm.contract.args import (
 from ebpfvm.errnos import EINVAL, EOPNOTSUPP
 from ebpfvm.errors import Fault
 from ebpfvm.kernel.sock import TCP_LISTEN
+from ebpfvm.lazy_dataclasses import replace
 from ebpfvm.net import IPPROTO_TCP
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ it, and has no context.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ebpfvm.contract import helper
@@ -16,6 +15,7 @@ from ebpfvm.errnos import EBUSY, EDEADLK, EINVAL
 from ebpfvm.errors import Fault
 from ebpfvm.ints import S64_MAX, s64
 from ebpfvm.kernel import CallEnv
+from ebpfvm.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable

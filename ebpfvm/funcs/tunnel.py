@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import contract_only, helper
 from ebpfvm.contract.args import Anything, ConstSize, Ctx, Integer, Mem, Skb, UninitMem
 from ebpfvm.errnos import EINVAL, ENOENT, ENOMEM, EPROTO
 from ebpfvm.funcs.nofault import clear
+from ebpfvm.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv, SkBuff

@@ -17,7 +17,6 @@ them, and the lines between them (states, C source) are skipped.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, get_args
 
 from ebpfvm.errors import LoadError
@@ -27,6 +26,7 @@ from ebpfvm.isa.asm_resolve import AsmError, AsmSource, Item, Line, Resolver
 from ebpfvm.isa.asm_tokens import SyntaxTrouble
 from ebpfvm.isa.mnemonics import plain_words
 from ebpfvm.isa.syntax import Dialect
+from ebpfvm.lazy_dataclasses import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.asm_tokens import Callee, Name, Number, Numbered, Parsed, Pseudo, RegToken, Relative, SyntaxTrouble
 from ebpfvm.isa.mnemonics import find_mnemonic
 from ebpfvm.isa.table import BY_NAME
+from ebpfvm.lazy_dataclasses import replace
 
 MemoryPlace = tuple[str, int, Number | None]
 """Size, base register and displacement of a memory access."""

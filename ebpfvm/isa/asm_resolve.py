@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.errors import LoadError
@@ -11,6 +10,7 @@ from ebpfvm.isa import codes as c
 from ebpfvm.isa.asm_tokens import Name, Number, Numbered, Parsed, Pseudo, Relative, Target
 from ebpfvm.isa.insn import Insn, decode
 from ebpfvm.isa.table import BY_NAME
+from ebpfvm.lazy_dataclasses import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, NoReturn
 
 from ply import lex
 
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.table import ROWS
+from ebpfvm.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from ebpfvm.isa.table import Row

@@ -11,11 +11,11 @@ A spelling is a template over the operands of `OPERANDS`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.table import ROWS, all_kinds
+from ebpfvm.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from ebpfvm.isa.table import Row

@@ -28,12 +28,12 @@ bits and zero-extended into the 64-bit register:
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 from ebpfvm.errors import InternalError
 from ebpfvm.isa import codes as c
+from ebpfvm.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,10 +7,10 @@ redirected.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ebpfvm.kernel.refs import RefCounted
+from ebpfvm.lazy_dataclasses import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.errors import UsageError
 from ebpfvm.ints import U64_MAX
 from ebpfvm.kernel.layouts import Layout, ObjectRegion
+from ebpfvm.lazy_dataclasses import replace
 
 if TYPE_CHECKING:
     from ebpfvm.contract.dialect import Dialect

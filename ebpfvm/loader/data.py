@@ -7,12 +7,12 @@ own access to the variables, is omitted, because programs cannot observe it.
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf import types as t
 from ebpfvm.errors import LoadError
 from ebpfvm.ints import U32_MAX
+from ebpfvm.lazy_dataclasses import replace
 from ebpfvm.loader.elf import SHT_NOBITS, SHT_PROGBITS
 from ebpfvm.loader.map_definitions import MapDef
 from ebpfvm.loader.object import MapSpec

@@ -12,12 +12,12 @@ from __future__ import annotations
 import io
 import struct
 from bisect import bisect_left
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from ebpfvm.errors import LoadError
 from ebpfvm.escape import decoded, escape
+from ebpfvm.lazy_dataclasses import dataclass, field
 from ebpfvm.loader import elf_header
 from ebpfvm.loader.elf_header import HEADER_SIZE, SECTION_HEADER_SIZE, ElfHeader, SectionHeader
 

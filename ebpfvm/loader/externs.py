@@ -7,11 +7,11 @@ resolves the names and fills the map.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf import types as t
 from ebpfvm.errors import LoadError, UsageError
+from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.loader.data import BPF_F_RDONLY_PROG, KCONFIG, internal_name
 from ebpfvm.loader.map_definitions import MapDef
 from ebpfvm.loader.object import MapSpec

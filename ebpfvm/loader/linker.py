@@ -9,7 +9,6 @@ of old compilers do not matter.
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -17,6 +16,7 @@ from ebpfvm.btf.ext import CoreRecord, FuncRecord, LineRecord
 from ebpfvm.errors import LoadError
 from ebpfvm.ints import s32
 from ebpfvm.isa.insn import Insn, decode
+from ebpfvm.lazy_dataclasses import dataclass, field
 from ebpfvm.loader.data import is_data, made_by_gcc
 from ebpfvm.loader.object import CoreRelo, FuncInfo, LineInfo, MapSpec
 

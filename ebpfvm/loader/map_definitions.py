@@ -8,12 +8,12 @@ depends on the loader that it was written for; its size identifies the layout.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf import types as t
 from ebpfvm.errors import LoadError
 from ebpfvm.ints import U32_MAX, U64_MAX
+from ebpfvm.lazy_dataclasses import dataclass, replace
 from ebpfvm.loader.object import MapSpec
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ and mainline's cgroup storage), so names and raw numbers are kept as they are in
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ebpfvm import checked
 from ebpfvm.errors import UsageError
 from ebpfvm.ints import U32_MAX
 from ebpfvm.isa.insn import Insn, decode
+from ebpfvm.lazy_dataclasses import dataclass, field, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

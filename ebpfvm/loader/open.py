@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ebpfvm import checked
@@ -14,6 +13,7 @@ from ebpfvm.btf.parse import parse
 from ebpfvm.btf.types import Kind
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.escape import decoded
+from ebpfvm.lazy_dataclasses import replace
 from ebpfvm.loader.data import collect_data, fix_btf
 from ebpfvm.loader.elf import read_elf
 from ebpfvm.loader.externs import collect_externs, layout_kconfig

@@ -5,10 +5,10 @@ Sources: bpf_object__read_kconfig_file and bpf_object__resolve_externs, tools/li
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Datasec, Var
+from ebpfvm.lazy_dataclasses import replace
 from ebpfvm.loader.data import KCONFIG
 from ebpfvm.loader.externs import put_value
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf.fields import BtfRecord, record_of
 from ebpfvm.btf.types import Fwd, Struct
 from ebpfvm.errors import LoadError
+from ebpfvm.lazy_dataclasses import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,11 +6,11 @@ program is only rejected if a path leads there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf import loadable
+from ebpfvm.lazy_dataclasses import dataclass, field, fields, replace
 from ebpfvm.loader.object import Program
 from ebpfvm.loading import kconfig_values, names
 from ebpfvm.loading.known import KernelNames

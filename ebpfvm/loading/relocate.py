@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf.core import CoreValue, enumerator, resolve
@@ -13,6 +12,7 @@ from ebpfvm.btf.types import Array, FuncProto, Ptr, Struct, Union
 from ebpfvm.errors import LoadError
 from ebpfvm.ints import U32_MAX, U64_MAX, s32
 from ebpfvm.isa.insn import Insn, imm64
+from ebpfvm.lazy_dataclasses import replace
 from ebpfvm.loading.poison import Poison
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract.rules import DESCRIBED
 from ebpfvm.dialects import linux, rfc6
+from ebpfvm.lazy_dataclasses import dataclass, field
 from ebpfvm.testing import generate, mutate, programs
 from ebpfvm.testing.inside import Recorder, TooManyStates
 from ebpfvm.testing.laws import LIMIT, LawBroken, check

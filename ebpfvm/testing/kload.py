@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import errno
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.errors import UsageError
+from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.testing.oracle import OBJECT_TYPES, Oracle
 from ebpfvm.verifier import verify
 

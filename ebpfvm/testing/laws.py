@@ -11,12 +11,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ebpfvm.engine import Interpreter, Translator
 from ebpfvm.errors import EbpfvmError, Fault, InternalError
 from ebpfvm.isa.disasm import disassemble
+from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.testing.inside import Escaped, Recorder, StateWatch, TooManyStates
 from ebpfvm.testing.runs import Machine, RunOutcome
 from ebpfvm.verifier import verify

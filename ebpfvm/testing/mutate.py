@@ -6,12 +6,12 @@ accepts.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ebpfvm.ints import s32
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import Insn
+from ebpfvm.lazy_dataclasses import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

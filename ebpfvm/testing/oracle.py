@@ -11,7 +11,6 @@ import errno
 import os
 import platform
 import struct
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -22,6 +21,7 @@ from ebpfvm.btf import types as t
 from ebpfvm.errors import UsageError
 from ebpfvm.isa.insn import Insn
 from ebpfvm.isa.insn import encode as encode_insns
+from ebpfvm.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

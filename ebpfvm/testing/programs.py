@@ -6,13 +6,13 @@ each register holds, so that about half of the programs are correct; the rest ar
 
 from __future__ import annotations
 
-from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.ints import S32_MAX, S32_MIN, s32
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import Insn
+from ebpfvm.lazy_dataclasses import replace
 from ebpfvm.loader.object import MapSpec, Program
 
 if TYPE_CHECKING:

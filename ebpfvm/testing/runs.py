@@ -7,12 +7,12 @@ outcomes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.errors import Fault, UsageError
 from ebpfvm.kernel import Kernel, SchBpfCtx, SkbCtx, XdpBuff, XdpCtx
 from ebpfvm.kernel.layouts import layout_of
+from ebpfvm.lazy_dataclasses import dataclass, field
 from ebpfvm.loaded import Loaded
 from ebpfvm.net import ETH_HLEN, ETH_P_8021Q, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6
 from ebpfvm.runners import HANDLE, made_up_skb

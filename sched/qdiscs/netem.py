@@ -6,12 +6,12 @@ Source: net/sched/sch_netem.c, Linux 7.2. The random seed is the one given, or e
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from ebpfvm.checked import known
 from ebpfvm.ints import S32_MAX, U64_MAX
+from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.sched.classful import (
     NET_XMIT_BYPASS,
     ClassfulQdisc,

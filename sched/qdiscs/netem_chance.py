@@ -6,12 +6,12 @@ generators", 1999), as in Linux (lib/random32.c, net/sched/sch_netem.c, 7.2): th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ebpfvm.ints import U32_MAX
+from ebpfvm.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,10 +6,10 @@ declaration is an error when it is created, which is when ebpfvm is imported.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ebpfvm.errors import InternalError
+from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.sched.tc.action import Action
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_GOTO_CHAIN, TC_ACT_JUMP, VERDICTS
 

@@ -5,11 +5,11 @@ Defaults and checks are those of `tc` and the kernel.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.errnos import EINVAL, EOPNOTSUPP
 from ebpfvm.errors import UsageError
+from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.sched.qdiscs.kinds import QDISCS
 from ebpfvm.sched.tc.actions import ACTIONS
 from ebpfvm.sched.tc.filters import FILTERS

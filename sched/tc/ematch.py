@@ -5,10 +5,10 @@ Sources: net/sched/ematch.c, em_cmp.c, em_u32.c, em_meta.c, Linux 7.2.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ebpfvm.ints import swap16
+from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.sched.tc.dissect import Dissected, dissect
 
 if TYPE_CHECKING:

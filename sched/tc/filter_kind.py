@@ -6,10 +6,10 @@ declaration is an error when it is created, which is when ebpfvm is imported.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ebpfvm.errors import InternalError
+from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.sched.tc.actions import action_rules
 from ebpfvm.sched.tc.block import TcfProto
 from ebpfvm.sched.tc.lr import first, listing, option

@@ -8,10 +8,10 @@ follow tc(8) and the kinds' manual pages of iproute2.
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from ebpfvm.lazy_dataclasses import dataclass, field
 from ebpfvm.sched.qdiscs.kinds import QDISCS
 from ebpfvm.sched.tc.lexer import ScriptError, Word, commands
 from ebpfvm.sched.tc.lr import REST, TcGrammar, first, listing, option_rules, shown

@@ -5,10 +5,10 @@ They hold the filters, the comparisons of each filter, and the links from one ta
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ebpfvm.kernel.skb import SKB_HEADROOM
+from ebpfvm.lazy_dataclasses import dataclass, field
 from ebpfvm.sched.tc.block import Filter
 
 if TYPE_CHECKING:

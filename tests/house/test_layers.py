@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 
-from tests.house.tree import ROOT, imports, modules, python_files, shown
+from ebpfvm import lazy_dataclasses
+from tests.house.tree import ROOT, imports, modules, parsed, python_files, shown
 
 # From the ground up. Packages of one row stand beside each other: one may use another, but not both each other.
 LAYERS = (
-    ("errors", "errnos", "ints", "net", "escape", "_version", "_checkout"),
+    ("errors", "errnos", "ints", "net", "escape", "lazy_dataclasses", "_version", "_checkout"),
     ("limits", "checked"),
     ("isa", "btf"),
     ("contract", "loader"),
@@ -75,7 +77,8 @@ def test_the_domain_is_pure() -> None:
         if module.startswith("ebpfvm.verifier.domain")
         for imported in imports(path)
         if imported.name.startswith("ebpfvm")
-        and not imported.name.startswith(("ebpfvm.verifier.domain", "ebpfvm.errors"))
+        and not imported.name.startswith(("ebpfvm.verifier.domain", "ebpfvm.errors",
+                                                  "ebpfvm.lazy_dataclasses"))
     ]
     assert strays == []
 
@@ -87,6 +90,15 @@ def test_the_core_needs_three_libraries() -> None:
         for imported in imports(path):
             if not imported.relative and imported.name.split(".")[0] not in allowed:
                 strays.append(f"{shown(path)}:{imported.line}: {imported.name}")
+    assert strays == []
+
+
+def test_dataclasses_are_those_that_are_cheap_to_import() -> None:
+    """Those of the standard library compile their methods at every start."""
+    names = set(lazy_dataclasses.__all__)
+    strays = [f"{shown(path)}:{node.lineno}" for module, path in modules().items() for node in ast.walk(parsed(path))
+              if module != "ebpfvm.lazy_dataclasses" and isinstance(node, ast.ImportFrom)
+              and node.module == "dataclasses" and names & {alias.name for alias in node.names}]
     assert strays == []
 
 

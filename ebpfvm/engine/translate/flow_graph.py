@@ -5,12 +5,12 @@ The dominators are computed as in Cooper, Harvey and Kennedy, "A Simple, Fast Do
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.engine.common import jump_target
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.table import row_of
+from ebpfvm.lazy_dataclasses import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

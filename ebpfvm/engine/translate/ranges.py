@@ -7,11 +7,11 @@ path, so that what holds at an instruction holds whenever it is reached.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from ebpfvm.engine.steps import lower, operand
 from ebpfvm.ints import U32_MAX, U64_MAX, s64
+from ebpfvm.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

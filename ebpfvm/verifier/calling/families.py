@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract.roles import KfuncRole, complete
 from ebpfvm.errnos import EINVAL
+from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.verifier.calling import casts, dynptr_kfuncs, exits, graph_kfuncs, iter_kfuncs, reslocks, workqueues
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.regs import FUNC

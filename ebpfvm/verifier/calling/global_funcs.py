@@ -6,12 +6,12 @@ kernel/bpf/verifier.c.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Enum, Enum64, Func, FuncProto, Fwd, Int, Ptr, Struct, Typedef, Union, Void
 from ebpfvm.errnos import EFAULT, EINVAL, EOPNOTSUPP
 from ebpfvm.errors import LoadError
+from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.verifier.calling import dynptrs
 from ebpfvm.verifier.calling import helper_args as args_
 from ebpfvm.verifier.machine import properties as p

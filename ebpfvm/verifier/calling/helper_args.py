@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ebpfvm.contract.args import Arg
 from ebpfvm.contract.maptype import BPF_F_INNER_MAP
 from ebpfvm.errnos import EACCES, EINVAL
+from ebpfvm.lazy_dataclasses import replace
 from ebpfvm.verifier.calling import dynptrs, locks
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r

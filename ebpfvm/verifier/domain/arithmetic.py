@@ -7,9 +7,9 @@ name.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.verifier.domain import (
     arc,
     circular,

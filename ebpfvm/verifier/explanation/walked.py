@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ebpfvm.isa import codes as c
+from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.verifier.machine.state import is_first
 from ebpfvm.verifier.passes.subprogs import is_call
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import E2BIG, EFAULT, ENOMEM
+from ebpfvm.lazy_dataclasses import dataclass, field
 from ebpfvm.limits import DEFAULTS
 from ebpfvm.verifier.machine.budget import Budget
 from ebpfvm.verifier.machine.special_fields import local_struct

@@ -7,8 +7,9 @@ Refusals share an id where they state the same rule.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from ebpfvm.lazy_dataclasses import dataclass
 
 LOADING: Final = "Loading and type information"
 FLOW: Final = "Control flow and size"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf.fields import LOCAL_KINDS, record_of
 from ebpfvm.btf.types import Struct
+from ebpfvm.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from ebpfvm.btf.fields import Field

@@ -6,13 +6,13 @@ nevertheless been considered for the constants.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.ints import U64_MAX
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.insn import Insn
 from ebpfvm.isa.table import row_of
+from ebpfvm.lazy_dataclasses import replace
 from ebpfvm.verifier.domain import Arithmetic, arithmetic_of
 from ebpfvm.verifier.domain.num import const
 from ebpfvm.verifier.passes.const_regs import number
