@@ -6,7 +6,7 @@ The limits also serve as masks: `n & U32_MAX` is the low 32 bits of `n`. The ver
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 U16_MAX: Final = (1 << 16) - 1
 U32_MAX: Final = (1 << 32) - 1
@@ -15,6 +15,8 @@ S32_MIN: Final = -(1 << 31)
 S32_MAX: Final = (1 << 31) - 1
 S64_MIN: Final = -(1 << 63)
 S64_MAX: Final = (1 << 63) - 1
+
+ByteOrder = Literal["little", "big"]  # as int.from_bytes() names it
 
 
 def s32(value: int) -> int:

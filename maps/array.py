@@ -14,9 +14,10 @@ from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
 from ebpfvm.errnos import E2BIG, EEXIST, EINVAL, ENOENT, ENOMEM
 from ebpfvm.ints import S32_MAX, U32_MAX
 from ebpfvm.maps import base
+from ebpfvm.maps.keyed import KeyedMap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.memory import Region
@@ -74,23 +75,19 @@ def is_i32(btf: t.Btf, type_id: int) -> bool:
     return isinstance(found, t.Int) and found.size == 4 and found.bits == 32
 
 
-class ArrayMap(base.BpfMap):
+class ArrayMap(KeyedMap):
     """BPF_MAP_TYPE_ARRAY; lookup and update are O(1), and delete always returns -EINVAL."""
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
-        self._elems: dict[int, Region] = {}
         if spec.data is not None:
             self._elems[0] = self._new_value(spec.data.ljust(self.value_size, b"\0"))
 
-    def find(self, key: bytes) -> Region | None:
-        return self.at(int.from_bytes(key, "little"))
-
-    def at(self, index: int) -> Region | None:
-        """Return the live value at `index`, or None beyond the end."""
-        region = self._elems.get(index)
-        if region is None and index < self.max_entries:
-            region = self._make(index)
+    def get(self, key: int) -> Region | None:
+        """Return the live value at index `key`, or None beyond the end."""
+        region = self._elems.get(key)
+        if region is None and key < self.max_entries:
+            region = self._make(key)
         return region
 
     def _make(self, index: int) -> Region:
@@ -106,10 +103,10 @@ class ArrayMap(base.BpfMap):
         region = self._elems[index] = self._new_value(bytes(self.value_size))
         return region
 
-    def update(self, key: bytes, value: bytes, flags: int) -> int:
+    def put(self, key: int, value: bytes, flags: int) -> int:
         if flags & ~base.BPF_F_LOCK > base.BPF_EXIST or (flags & base.BPF_F_LOCK and not self._has_lock()):
             return -EINVAL
-        region = self.find(key)
+        region = self.get(key)
         if region is None:
             return -E2BIG
         if flags & base.BPF_NOEXIST:
@@ -121,19 +118,16 @@ class ArrayMap(base.BpfMap):
         self._overwrite(region, value)
         return 0
 
-    def delete(self, key: bytes) -> int:
+    def remove(self, key: int) -> int:
         return -EINVAL
 
     def for_each(self, visit: Callable[[bytes, Region], int]) -> int:
         for index in range(self.max_entries):
-            region = self.at(index)
+            region = self.get(index)
             assert region is not None
             if visit(index.to_bytes(4, "little"), region):
                 return index + 1
         return self.max_entries
-
-    def values(self) -> Iterator[Region]:
-        return iter(self._elems.values())
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
         """Return the value as `BpfMap` does; an untouched element reads as zero and is not created."""
@@ -161,12 +155,12 @@ def next_index(array: base.BpfMap, key: bytes | None) -> bytes:
 class PercpuArray(ArrayMap):
     """BPF_MAP_TYPE_PERCPU_ARRAY on a machine with one CPU; user space sees values rounded up to 8 bytes."""
 
-    def update(self, key: bytes, value: bytes, flags: int) -> int:
+    def put(self, key: int, value: bytes, flags: int) -> int:
         if self.names_cpus:
             if flags & U32_MAX > base.BPF_F_ALL_CPUS or flags & base.BPF_F_LOCK:
                 return -EINVAL
             flags = flags & base.BPF_NOEXIST
-        return super().update(key, value, flags)
+        return super().put(key, value, flags)
 
     def lookup_percpu(self, key: bytes, cpu: int) -> int:
         return self.lookup(key) if cpu == 0 else 0

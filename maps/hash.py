@@ -14,13 +14,12 @@ from ebpfvm.errnos import E2BIG, EEXIST, EINVAL, ENOENT, ENOTSUPP
 from ebpfvm.ints import U32_MAX
 from ebpfvm.maps import base
 from ebpfvm.maps.array import cut_percpu
+from ebpfvm.maps.keyed import KeyedMap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.memory import Region
-    from ebpfvm.loader.object import MapSpec
 
 _FLAGS = mt.BPF_F_NO_PREALLOC | mt.BPF_F_NUMA_NODE | base.ACCESS_FLAGS | mt.BPF_F_ZERO_SEED
 _ELEM_SIZE = 48  # sizeof(struct htab_elem)
@@ -46,17 +45,10 @@ def htab_alloc_check(args: CreateArgs, lru: bool = False, percpu: bool = False) 
     return refusal
 
 
-class HashMap(base.BpfMap):
+class HashMap(KeyedMap):
     """BPF_MAP_TYPE_HASH; all operations are O(1), except get_next_key of an absent key, which is O(n)."""
 
-    def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
-        super().__init__(kernel, spec)
-        self._elems: dict[bytes, Region] = {}
-
-    def find(self, key: bytes) -> Region | None:
-        return self._elems.get(key)
-
-    def update(self, key: bytes, value: bytes, flags: int) -> int:
+    def put(self, key: int, value: bytes, flags: int) -> int:
         if flags & ~base.BPF_F_LOCK > base.BPF_EXIST or (flags & base.BPF_F_LOCK and not self._has_lock()):
             return -EINVAL
         region = self._elems.get(key)
@@ -69,7 +61,7 @@ class HashMap(base.BpfMap):
             return -ENOENT
         return self._insert(key, value)
 
-    def _replace(self, key: bytes, region: Region, value: bytes, flags: int) -> None:
+    def _replace(self, key: int, region: Region, value: bytes, flags: int) -> None:
         """Replace an element by a new one, as the kernel does, unless BPF_F_LOCK requests an update in place."""
         if flags & base.BPF_F_LOCK:
             self._overwrite(region, value)
@@ -77,13 +69,13 @@ class HashMap(base.BpfMap):
         self._elems[key] = self._new_value(value)
         self._drop_value(region)
 
-    def _insert(self, key: bytes, value: bytes) -> int:
+    def _insert(self, key: int, value: bytes) -> int:
         if len(self._elems) >= self.room:
             return self.full()
         self._elems[key] = self._new_value(value)
         return 0
 
-    def delete(self, key: bytes) -> int:
+    def remove(self, key: int) -> int:
         region = self._elems.pop(key, None)
         if region is None:
             return -ENOENT
@@ -96,28 +88,26 @@ class HashMap(base.BpfMap):
             if self._elems.get(key) is not region:
                 continue  # deleted or replaced by an earlier visit
             count += 1
-            if visit(key, region):
+            if visit(key.to_bytes(self.key_size, "little"), region):
                 break
         return count
-
-    def values(self) -> Iterator[Region]:
-        return iter(self._elems.values())
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
         self._check_syscall(key, writes=False)
         keys = iter(self._elems)
-        if key in self._elems:
+        wanted = int.from_bytes(key, "little") if key is not None else None
+        if wanted in self._elems:
             for found in keys:
-                if found == key:
+                if found == wanted:
                     break
         for following in keys:
-            return following
+            return following.to_bytes(self.key_size, "little")
         raise base.kernel_error(ENOENT, f"keys of map {self.name!r}")
 
     def keys(self) -> Iterator[bytes]:
         """Yield all keys that exist at the time of the call, in O(n)."""
         self._check_syscall(None, writes=False)
-        return iter(list(self._elems))
+        return iter(self._bytes_of(self._elems))
 
     def sys_lookup_and_delete(self, key: bytes | None = None, flags: int = 0) -> bytes:
         value = self.sys_lookup(key, flags)
@@ -135,44 +125,43 @@ class LruHash(HashMap):
     The kernel approximates that order with per-CPU lists; here it is exact.
     """
 
-    def find(self, key: bytes) -> Region | None:
+    def get(self, key: int) -> Region | None:
         region = self._elems.pop(key, None)
         if region is not None:
             self._elems[key] = region
         return region
 
-    def _replace(self, key: bytes, region: Region, value: bytes, flags: int) -> None:
+    def _replace(self, key: int, region: Region, value: bytes, flags: int) -> None:
         del self._elems[key]
         self._elems[key] = region
         super()._replace(key, region, value, flags)
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
         """Return the value as `HashMap` does; a lookup from user space does not count as a use."""
-        order = list(self._elems) if key in self._elems else []
+        order = list(self._elems)
         value = super().sys_lookup(key, flags)
-        if order:
-            self._elems = {name: self._elems[name] for name in order}
+        self._elems = {name: self._elems[name] for name in order}
         return value
 
-    def _insert(self, key: bytes, value: bytes) -> int:
+    def _insert(self, key: int, value: bytes) -> int:
         if len(self._elems) >= self.room:
             self.full()
-            self.delete(next(iter(self._elems)))
+            self.remove(next(iter(self._elems)))
         return super()._insert(key, value)
 
 
 class PercpuHash(HashMap):
     """BPF_MAP_TYPE_PERCPU_HASH on a machine with one CPU; user space sees values rounded up to 8 bytes."""
 
-    def update(self, key: bytes, value: bytes, flags: int) -> int:
+    def put(self, key: int, value: bytes, flags: int) -> int:
         if self.names_cpus:
             if flags & U32_MAX > base.BPF_F_ALL_CPUS or flags & base.BPF_F_LOCK:
                 return -EINVAL
             # The kernel checks for these two flags only, and only for each alone.
             flags = flags if flags in (base.BPF_NOEXIST, base.BPF_EXIST) else base.BPF_ANY
-        return super().update(key, value, flags)
+        return super().put(key, value, flags)
 
-    def _replace(self, key: bytes, region: Region, value: bytes, flags: int) -> None:
+    def _replace(self, key: int, region: Region, value: bytes, flags: int) -> None:
         self._overwrite(region, value)
 
     def lookup_percpu(self, key: bytes, cpu: int) -> int:

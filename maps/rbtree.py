@@ -8,7 +8,7 @@ was silent or broken, these decisions apply:
 * Update flags other than BPF_ANY, BPF_NOEXIST, BPF_EXIST are -EINVAL, BPF_F_LOCK always is (D14).
 * get_next_key of the last key is -ENOENT (D15).
 * A full map returns -E2BIG, as a hash does (D16): an untrusted object must not grow memory without bound.
-* Keys are compared as bytes and never as integers (D17).
+* Keys are compared as bytes, and never as integers of the machine (D17).
 * Iteration fetches the next node before it calls back; deleting that next node is a use-after-free (D18).
 """
 
@@ -24,6 +24,7 @@ from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
 from ebpfvm.errnos import E2BIG, EEXIST, EINVAL, ENOENT
 from ebpfvm.errors import Fault
 from ebpfvm.maps import base
+from ebpfvm.maps.keyed import KeyedMap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from ebpfvm.loader.object import MapSpec
 
 _PLAIN = 4096  # largest plain list; beyond it, moving the tail costs more than a look-up in lists of lists
+_SPARE = 512  # places before the head of a plain list that are kept, because moving the list costs time
 _FLAGS = mt.BPF_F_NUMA_NODE | base.ACCESS_FLAGS
 
 
@@ -46,20 +48,23 @@ def rbtree_alloc_check(args: CreateArgs) -> MapRefusal | None:
     return refusal
 
 
-class Rbtree(base.BpfMap):
+class Rbtree(KeyedMap):
     """BPF_MAP_TYPE_RBTREE; lookup is O(1), and update, delete, pop and next key are O(log n) in practice.
 
-    The elements are a dict, accompanied by a sorted list of keys: a plain list, which is fastest while its tail is
-    cheap to move, and one of sortedcontainers once it has grown beyond that.
+    Keys are integers in big-endian reading, which sort as their bytes do. The elements are a dict, accompanied by a
+    sorted list of keys: a plain list, which is fastest while it is cheap to move, and one of sortedcontainers once it
+    has grown beyond that. The smallest key leaves a plain list by moving its head.
     """
+
+    key_order = "big"
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
-        self._elems: dict[bytes, Region] = {}
-        self._keys: list[bytes] | SortedList[bytes] = []
-        self.find = self._elems.get  # type: ignore[method-assign, assignment]  # a look-up is a look-up in the dict
+        self._keys: list[int] | SortedList[int] = []
+        self._head = 0  # keys before it are gone already; always 0 for a SortedList
+        self.get = self._elems.get  # type: ignore[method-assign, assignment]  # a look-up is a look-up in the dict
 
-    def update(self, key: bytes, value: bytes, flags: int) -> int:
+    def put(self, key: int, value: bytes, flags: int) -> int:
         if flags > base.BPF_EXIST:
             return -EINVAL
         elems = self._elems
@@ -74,87 +79,116 @@ class Rbtree(base.BpfMap):
             return self.full()
         elems[key] = self._new_value(value)
         keys = self._keys
-        if type(keys) is not list or len(keys) >= _PLAIN:
+        if type(keys) is not list or len(elems) > _PLAIN:
             self._add_to_many(key)
-        elif not keys or key > keys[-1]:
+        elif len(elems) == 1 or key > keys[-1]:
             keys.append(key)
         else:
-            insort(keys, key)
+            insort(keys, key, self._head)
         return 0
 
-    def _add_to_many(self, key: bytes) -> None:
+    def _add_to_many(self, key: int) -> None:
         if not isinstance(self._keys, SortedList):
-            self._keys = SortedList(self._keys)
+            self._keys, self._head = SortedList(self._keys[self._head:]), 0
         self._keys.add(key)
 
-    def delete(self, key: bytes) -> int:
-        region = self._elems.pop(key, None)
-        if region is None:
+    def remove(self, key: int) -> int:
+        value = self._elems.pop(key, None)
+        if value is None:
             return -ENOENT
-        keys = self._keys
-        del keys[0 if keys[0] == key else self._position(key)]
-        self._drop_value(region)
+        if self._keys[self._head] == key:
+            self._drop_first()
+        else:
+            del self._keys[self._position(key)]
+        self._drop_value(value)
         return 0
 
-    def _position(self, key: bytes) -> int:
-        """Return the number of keys less than `key`."""
+    def _drop_first(self) -> None:
+        """Remove the smallest key from the sorted list."""
         keys = self._keys
-        return bisect_left(keys, key) if isinstance(keys, list) else keys.bisect_left(key)
+        if type(keys) is not list:
+            del keys[0]
+            return
+        self._head = head = self._head + 1
+        if head == len(keys) or (head > _SPARE and head * 2 > len(keys)):
+            del keys[:head]
+            self._head = 0
+
+    def _position(self, key: int) -> int:
+        """Return the position of the first key that is not less than `key`."""
+        keys = self._keys
+        return bisect_left(keys, key, self._head) if isinstance(keys, list) else keys.bisect_left(key)
 
     def pop(self) -> tuple[int, bytes]:
         if not self._elems:
             return -ENOENT, b""  # the program's memory is left unchanged
-        region = self._elems.pop(self._keys.pop(0))
-        value = self.snapshot(region)
-        self._drop_value(region)
-        return 0, value
+        value = self._elems.pop(self._keys[self._head])
+        self._drop_first()
+        content = self.snapshot(value)
+        self._drop_value(value)
+        return 0, content
 
-    def for_each(self, visit: Callable[[bytes, Region], int]) -> int:
-        count = at = 0
-        key = self._keys[0] if self._keys else None
+    def walk(self) -> Iterator[tuple[int, Region]]:
+        """Yield all elements in order; elements may come and go meanwhile.
+
+        Raises:
+            Fault: the element that was next is gone (D18).
+        """
+        keys, at = self._keys, self._head
+        key = keys[at] if at < len(keys) else None
         while key is not None:
-            region = self._elems.get(key)
-            if region is None:
+            value = self._elems.get(key)
+            if value is None:
                 raise Fault("use-after-free", f"bpf_for_each_map_elem over map {self.name!r}: the callback deleted "
                                               f"the element it would have visited next")
             keys = self._keys
-            if keys[at] is not key:  # the callback has inserted or deleted earlier keys
+            if not self._head <= at < len(keys) or keys[at] != key:  # elements came or went meanwhile
                 at = self._position(key)
             at += 1
             following = keys[at] if at < len(keys) else None
-            count += 1
-            if visit(key, region):
-                break
-            if at >= len(self._keys):  # the last element, or the callback deletes
-                at = 0
+            yield key, value
             key = following
+
+    def for_each(self, visit: Callable[[bytes, Region], int]) -> int:
+        count, size = 0, self.key_size
+        for key, value in self.walk():
+            count += 1
+            if visit(key.to_bytes(size, "big"), value):
+                break
         return count
 
     def values(self) -> Iterator[Region]:
-        return (self._elems[key] for key in self._keys)
+        return (self._elems[key] for key in self._sorted())
+
+    def _sorted(self) -> list[int]:
+        """Return the keys in order."""
+        return list(self._keys[self._head:])
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
         self._check_syscall(key, writes=False)
-        position = 0 if key is None else self._position(key) + 1
-        if (key is not None and key not in self._elems) or position >= len(self._keys):
+        position = self._head
+        if key is not None:
+            number = int.from_bytes(key, "big")
+            position = self._position(number) + 1 if number in self._elems else len(self._keys)
+        if position >= len(self._keys):
             raise base.kernel_error(ENOENT, f"keys of map {self.name!r}")
-        return self._keys[position]
+        return self._keys[position].to_bytes(self.key_size, "big")
 
     def keys(self) -> Iterator[bytes]:
         """Yield all keys that exist at the time of the call, in order."""
         self._check_syscall(None, writes=False)
-        return iter(list(self._keys))
+        return iter(self._bytes_of(self._sorted()))
 
     def close(self) -> None:
         super().close()
         self._elems.clear()
-        self._keys = []
+        self._keys, self._head = [], 0
 
     def check(self) -> None:
-        """Assert the invariants: keys are sorted and of one size, at most max_entries, and values are alive."""
-        keys = list(self._keys)
+        """Assert the invariants: keys are sorted and fit their size, at most max_entries, and values are alive."""
+        keys = self._sorted()
         assert keys == sorted(self._elems), "keys out of order"
-        assert all(len(key) == self.key_size for key in keys), "a key of another size"
+        assert all(key < 1 << 8 * self.key_size for key in keys), "a key of another size"
         assert len(keys) <= self.max_entries, "more elements than max_entries"
         assert all(region.alive for region in self._elems.values()), "a dead value"
 

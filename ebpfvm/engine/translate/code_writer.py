@@ -49,6 +49,7 @@ class CodeWriter:
         form: how registers hold pointers.
         lines: the lines written so far.
         calls: whether the function calls something that may need a frame.
+        swaps: registers that were just computed by a swap of bytes -> its size, and a variable with what was swapped.
     """
 
     def __init__(self, unit: Unit, facts: FunctionFacts, frame: FrameLayout, names: dict[str, Any]) -> None:
@@ -61,6 +62,7 @@ class CodeWriter:
         self.state: RangeState = facts.before[facts.function.entry]
         self.lines: list[Stmt] = []
         self.calls = False
+        self.swaps: dict[int | None, tuple[int, str]] = {}
 
     def add(self, line: Stmt) -> None:
         """Append a line."""
@@ -110,6 +112,7 @@ class CodeWriter:
 
     def set(self, n: int, value: Expr) -> None:
         """Assign register `n`, using what the facts know about it if that is simpler."""
+        self.swaps.pop(n, None)
         after = self.facts.after(self.pc).regs[n]
         if isinstance(after, NumRange) and after.lo == after.hi:
             value = number(after.lo)

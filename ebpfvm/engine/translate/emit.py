@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine import common
-from ebpfvm.engine.steps import Expr, condition, lower, number, operand
+from ebpfvm.engine.steps import Expr, condition, cut, lower, number, operand
 from ebpfvm.engine.translate import emit_calls, emit_memory
 from ebpfvm.engine.translate.code_writer import POINTER_MAX, CodeWriter, Place
+from ebpfvm.engine.translate.emit_keys import swap_size
 from ebpfvm.engine.translate.ranges import FP, PtrOrigin, PtrRange
 from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, reads_of
 from ebpfvm.errors import Fault
@@ -48,6 +49,7 @@ class Emitter(CodeWriter):
     def block(self, block: BasicBlock) -> BlockCode:
         """Return the code of a reachable block."""
         self.lines = []
+        self.swaps.clear()
         ending: tuple[str, str | None] = ("", None)
         for pc in block.pcs:
             self.pc, self.state = pc, self.facts.before[pc]
@@ -71,7 +73,8 @@ class Emitter(CodeWriter):
         elif kind in ("ldx", "load_acquire"):
             self._load(row, insn)
         elif kind in ("st", "store_release"):
-            emit_memory.store(self, self._place(row, insn.dst, insn), self._source(row, insn))
+            emit_memory.store(self, self._place(row, insn.dst, insn), self._source(row, insn),
+                              insn.src if row.source == "x" else None)
         elif kind == "atomic":
             self._atomic(row, insn)
         elif kind == "ld_imm64":
@@ -97,6 +100,15 @@ class Emitter(CodeWriter):
         return Place(self.state.regs[reg], reg, insn.off, row.width // 8)
 
     def _alu(self, row: Row, insn: Insn) -> None:
+        size, unswapped = swap_size(row), self.swaps.get(insn.src) if row.name == "mov64_x" else None
+        if size:
+            unswapped = size, f"t_{self.pc}_plain"
+            self.add(assign(unswapped[1], cut(self.reg(insn.dst), 8 * size).text, self.pc))
+        self._compute(row, insn)
+        if unswapped is not None:
+            self.swaps[insn.dst] = unswapped
+
+    def _compute(self, row: Row, insn: Insn) -> None:
         after = self.facts.after(self.pc).regs[insn.dst]
         if self.form.held(after) is not None and row.width == 64:
             self.set(insn.dst, self._moved(row, insn))

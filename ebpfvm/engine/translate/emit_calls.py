@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ebpfvm.contract.args import Arg, Ret
 from ebpfvm.engine import common
 from ebpfvm.engine.steps import operand
+from ebpfvm.engine.translate.emit_keys import from_frame
 from ebpfvm.engine.translate.emit_memory import atom_value, constant_index
 from ebpfvm.engine.translate.frame import argument_count, extent
 from ebpfvm.engine.translate.ranges import FP, NumRange, PtrRange
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
 
 _CUT = f" & {U64_MAX:#x}"
 _FORMATS = {1: "B", 2: "H", 4: "I", 8: "Q"}
-_METHODS = ("update", "delete")  # the bodies of these helpers only call the map's method
+_METHODS = {"update": "put", "delete": "remove"}  # the bodies of these helpers only call the map's method
 
 
 def emit(em: CodeWriter, row: Row, insn: Insn) -> None:
     """Emit the call at `em.pc`."""
+    for register in range(6):
+        em.swaps.pop(register, None)
     if row.op == "call_local":
         _local(em, insn)
         return
@@ -103,12 +106,23 @@ def _helper(em: CodeWriter, helper: Helper) -> None:
 def _method(em: CodeWriter, helper: Helper) -> str | None:
     """Return the call of a helper that only forwards to a method of its map, if the map is known."""
     found = em.unit.map_at(em.state.regs[1]) if helper.map_op in _METHODS else None
-    method = getattr(found[1], helper.map_op, None) if found is not None else None
+    by_number = em.unit.key_order(em.state.regs[1]) is not None
+    operation = _METHODS[helper.map_op] if by_number and found is not None else helper.map_op
+    method = getattr(found[1], operation, None) if found is not None else None
     if found is None or method is None:
         return None
-    name = f"{helper.map_op.upper()}{found[0]}"
+    name = f"{operation.upper()}{found[0]}"
     em.names[name] = method
-    return f"{name}({', '.join(_argument(em, helper, n) for n in range(1, len(helper.args)))})"
+    key = _key(em, helper) if by_number else _argument(em, helper, 1)
+    return f"{name}({', '.join([key, *(_argument(em, helper, n) for n in range(2, len(helper.args)))])})"
+
+
+def _key(em: CodeWriter, helper: Helper) -> str:
+    """Return the key of a map operation as an integer."""
+    found, order = em.unit.map_at(em.state.regs[1]), em.unit.key_order(em.state.regs[1])
+    assert found is not None and order is not None
+    number = from_frame(em, em.state.regs[2], found[1].key_size, order)
+    return number or f"from_bytes({_argument(em, helper, 1)}, '{order}')"
 
 
 def _exchange(em: CodeWriter, helper: Helper) -> str | None:
@@ -144,10 +158,9 @@ def _find(em: CodeWriter, helper: Helper, name: str) -> bool:
     if found is None:
         return False
     index, bpf_map = found
-    number = _index_key(em, em.state.regs[2]) if hasattr(bpf_map, "at") and bpf_map.key_size == 4 else None
-    if number is not None:
-        em.names[f"AT{index}"] = bpf_map.at
-        em.add(effect_to(f"g_{name}", f"AT{index}({number})", em.pc))
+    if em.unit.key_order(em.state.regs[1]) is not None:
+        em.names[f"AT{index}"] = bpf_map.get
+        em.add(effect_to(f"g_{name}", f"AT{index}({_key(em, helper)})", em.pc))
     else:
         em.names[f"FIND{index}"] = bpf_map.find
         em.add(effect_to(f"g_{name}", f"FIND{index}({_argument(em, helper, 1)})", em.pc))
@@ -155,13 +168,6 @@ def _find(em: CodeWriter, helper: Helper, name: str) -> bool:
     em.describe(em.facts.defined[em.pc], region=False)
     em.set(0, operand(f"b_{name}"))
     return True
-
-
-def _index_key(em: CodeWriter, key: object) -> str | None:
-    """Return the number in a key of four bytes that is held in variables, to look up an array by index."""
-    if isinstance(key, PtrRange) and key.origin is FP and key.lo == key.hi and (key.lo, 4) in em.frame.atoms:
-        return atom_value(em, (key.lo, 4)).text
-    return None
 
 
 def _argument(em: CodeWriter, helper: Helper, n: int) -> str:

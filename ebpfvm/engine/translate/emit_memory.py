@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.engine.steps import Expr, cut, operand
+from ebpfvm.engine.translate.emit_keys import slot_name, swapped, swapped_name
 from ebpfvm.engine.translate.ranges import FP, NumRange, PtrOrigin, PtrRange
 from ebpfvm.engine.translate.statements import Stmt, assign, effect
 from ebpfvm.ints import S64_MAX, U64_MAX, signed
@@ -59,8 +60,8 @@ def _gather(em: CodeWriter, atoms: tuple[Slot, ...]) -> Expr:
     return Expr(f"({text})", *value_range(total))
 
 
-def _scatter(em: CodeWriter, atoms: tuple[Slot, ...], value: Expr) -> None:
-    """Store a number in `atoms`."""
+def _scatter(em: CodeWriter, atoms: tuple[Slot, ...], value: Expr, reg: int | None) -> None:
+    """Store a number in `atoms`; it is what register `reg` holds, if there is one."""
     if len(atoms) > 1 and value.const is None and not value.text.isidentifier():
         whole = f"t_{em.pc}_new"  # t_PC may hold the old value of an atomic operation
         em.add(assign(whole, value.text, em.pc))
@@ -71,12 +72,12 @@ def _scatter(em: CodeWriter, atoms: tuple[Slot, ...], value: Expr) -> None:
         if shift:
             part = em.number(value.lo >> shift) if value.const is not None else \
                 Expr(f"({value.text} >> {shift})", value.lo >> shift, value.hi >> shift)
-        em.add(assign(slot_name(off, size), cut(part, 8 * size).text, em.pc))
-
-
-def slot_name(off: int, size: int) -> str:
-    """Return the name of the variable of a stack slot."""
-    return f"s_{-off}_{size}"
+        part = cut(part, 8 * size)
+        em.add(assign(slot_name(off, size), part.text, em.pc))
+        if (off, size) in em.frame.swapped:
+            known = em.swaps.get(reg) if len(atoms) == 1 else None
+            reverse = known[1] if known is not None and known[0] == size else swapped(part, size).text
+            em.add(assign(swapped_name(off, size), reverse, em.pc))
 
 
 def shifted(em: CodeWriter, pointer: PtrRange, index: str, by: Expr, op: str) -> Expr:
@@ -203,8 +204,8 @@ def _load_field(em: CodeWriter, origin: PtrOrigin, off: int, size: int, place: P
     return Expr(f"({text} & {how.mask:#x})", 0, how.mask)
 
 
-def store(em: CodeWriter, place: Place, value: Expr) -> None:
-    """Append the lines that store `value` at `place`."""
+def store(em: CodeWriter, place: Place, value: Expr, reg: int | None = None) -> None:
+    """Append the lines that store `value`, which register `reg` holds if there is one, at `place`."""
     pointer, size = place.pointer, place.size
     value = cut(value, 8 * size)
     if not isinstance(pointer, PtrRange):
@@ -217,7 +218,7 @@ def store(em: CodeWriter, place: Place, value: Expr) -> None:
         else:
             _put_variable(em, origin, place, value)
     elif origin is FP and (off, size) in em.frame.local:
-        _scatter(em, em.frame.local[off, size], value)
+        _scatter(em, em.frame.local[off, size], value, reg)
     elif origin.layout is not None:
         _store_field(em, origin, off, size, value)
     else:

@@ -52,12 +52,14 @@ class FrameLayout(NamedTuple):
         atoms: all of them, sorted.
         memory: whether some of the frame must be memory.
         cells: the array that is a list, None without one.
+        swapped: atoms of keys that are read big-endian, which have a second variable with their bytes reversed.
     """
 
     local: Mapping[Slot, tuple[Slot, ...]]
     atoms: tuple[Slot, ...]
     memory: bool
     cells: Cells | None = None
+    swapped: frozenset[Slot] = frozenset()
 
 
 class Extent(NamedTuple):
@@ -126,6 +128,7 @@ class _Uses:
         self.accesses: set[Slot] = set()
         self.copied: set[Slot] = set()  # (offset, size) of arguments that helpers get as copies
         self.memory: set[Slot] = set()  # ... that they write
+        self.big_keys: set[Slot] = set()  # ... that are keys in big-endian reading
         self.escapes = False
 
 
@@ -168,6 +171,8 @@ def _look_at_helper(unit: Unit, pc: int, state: RangeState, use: _Uses) -> None:
             use.escapes = True
         else:
             (use.copied if found.copied else use.memory).add((value.lo, found.size))
+            if helper.args[n].kind is Arg.PTR_TO_MAP_KEY and unit.key_order(state.regs[1]) == "big":
+                use.big_keys.add((value.lo, found.size))
 
 
 def _lost(unit: Unit, facts: FunctionFacts) -> bool:
@@ -272,7 +277,9 @@ def _sort(use: _Uses, facts: FunctionFacts) -> FrameLayout:
             for off, size in accesses:
                 local[off, size] = tuple(atom for atom in found if off <= atom[0] < off + size)
     cells = _cells(use, facts, arrays[0]) if len(arrays) == 1 and not memory else None
-    return FrameLayout(local, tuple(sorted(atoms)), memory or bool(arrays and cells is None), cells)
+    swapped = frozenset((off, size) for off, size in atoms if size > 1
+                        and any(start <= off < start + length for start, length in use.big_keys))
+    return FrameLayout(local, tuple(sorted(atoms)), memory or bool(arrays and cells is None), cells, swapped)
 
 
 def _cells(use: _Uses, facts: FunctionFacts, group: set[Slot]) -> Cells | None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ebpfvm.contract.helper import Helper
     from ebpfvm.contract.kfunc import Kfunc
     from ebpfvm.engine.translate.ranges import RangeState
+    from ebpfvm.ints import ByteOrder
     from ebpfvm.kernel.layouts import Layout
     from ebpfvm.kernel.memory import Region
     from ebpfvm.kernel.program import LoadedProgram
@@ -78,6 +79,11 @@ class Unit:
             return found[1].key_size, found[1].value_size
         inner = address.origin.inner if isinstance(address, PtrRange) and not address.lo and not address.hi else None
         return None if inner is None else (inner.key_size, inner.value_size)
+
+    def key_order(self, address: Abs) -> ByteOrder | None:
+        """Return how the map that `address` refers to reads its keys, None for a map that only knows bytes."""
+        found = self.map_at(address)
+        return getattr(found[1], "key_order", None) if found is not None else None
 
     def call_result(self, pc: int, state: RangeState) -> tuple[OriginKind, dict[str, Any]] | None:
         """Return kind and attributes of the origin that the call at `pc` creates; None if it creates none."""

@@ -17,6 +17,7 @@ from ebpfvm.maps import make_map, rbtree
 KEYS = st.integers(0, 15).map(lambda n: bytes([n]))
 CHANGES = st.lists(st.tuples(st.booleans(), KEYS), max_size=3)  # (insert or delete, key)
 PLAIN = st.sampled_from([0, 3, 4096])  # keys that a plain list may hold
+SPARE = st.sampled_from([0, 1, 512])  # places before its head that it may keep
 
 
 def make(keys: list[bytes]) -> Any:
@@ -35,9 +36,9 @@ def change(tree: Any, model: set[bytes], insert: bool, key: bytes) -> None:
         model.discard(key)
 
 
-@given(PLAIN, st.lists(st.tuples(st.booleans(), KEYS), max_size=40))
-def test_order_survives_growth(plain: int, changes: list[tuple[bool, bytes]]) -> None:
-    with patch.object(rbtree, "_PLAIN", plain):
+@given(PLAIN, SPARE, st.lists(st.tuples(st.booleans(), KEYS), max_size=40))
+def test_order_survives_growth(plain: int, spare: int, changes: list[tuple[bool, bytes]]) -> None:
+    with patch.object(rbtree, "_PLAIN", plain), patch.object(rbtree, "_SPARE", spare):
         tree, model = make([]), set[bytes]()
         for insert, key in changes:
             change(tree, model, insert, key)
@@ -45,12 +46,12 @@ def test_order_survives_growth(plain: int, changes: list[tuple[bool, bytes]]) ->
             assert list(tree.keys()) == sorted(model)
 
 
-@given(PLAIN, st.lists(KEYS, max_size=10), st.lists(CHANGES, min_size=1, max_size=12))
-def test_a_walk_fetches_the_next_element_before_it_calls_back(plain: int, keys: list[bytes],
+@given(PLAIN, SPARE, st.lists(KEYS, max_size=10), st.lists(CHANGES, min_size=1, max_size=12))
+def test_a_walk_fetches_the_next_element_before_it_calls_back(plain: int, spare: int, keys: list[bytes],
                                                               script: list[list[tuple[bool, bytes]]]) -> None:
     """Decision D18: an element that is put between a visited one and its next is not seen; a next that is gone is
     a use after free."""
-    with patch.object(rbtree, "_PLAIN", plain):
+    with patch.object(rbtree, "_PLAIN", plain), patch.object(rbtree, "_SPARE", spare):
         tree, model = make(keys), set(keys)
         seen: list[bytes] = []
         following: bytes | None = min(model, default=None)
