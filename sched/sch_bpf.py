@@ -116,7 +116,7 @@ class SchBpf(ClassfulQdisc):
         """Run the enqueue program on `skb` (sch_bpf_enqueue)."""
         free, hops = self._enqueue_ctx, skb.hops
         ctx = free.pop() if free else SchBpfCtx(self.account.kernel, self._layouts[0])
-        ctx.skb = skb.ptr
+        ctx.packet = skb
         ctx.classid = self.handle
         ctx.delay = 0
         try:
@@ -192,7 +192,7 @@ class SchBpf(ClassfulQdisc):
         """Run the dequeue program once (sch_bpf_dequeue)."""
         free = self._dequeue_ctx
         ctx = free.pop() if free else SchBpfCtx(self.account.kernel, self._layouts[1])
-        ctx.skb = 0
+        ctx.packet = None
         ctx.classid = self.handle
         ctx.delay = 0
         try:
@@ -201,11 +201,10 @@ class SchBpf(ClassfulQdisc):
             free.append(ctx)
         if self._memory.retired:  # what the program deleted, which is no longer read
             self._memory.quiesce()
-        skb: Packet | None = None
-        if ctx.skb:
-            region = self._memory.regions.get(ctx.skb >> 32)
-            owner = region.owner if region is not None and region.base == ctx.skb else None
-            skb = owner if isinstance(owner, Packet) else self._handed_over(ctx)
+        found: Any = ctx.packet  # the program has set it
+        if found is not None and not isinstance(found, Packet):
+            raise Fault("memory", f"{self._dequeue.prog.name} set ctx->skb to {found}, which never arrived")
+        skb: Packet | None = found
         if self.dev.observer is not None:
             self.dev.observe("dequeue", skb, _DEQUEUE_NAMES.get(result, str(result)), ctx)
         if result == SCH_BPF_DEQUEUED and skb is not None:
@@ -222,12 +221,6 @@ class SchBpf(ClassfulQdisc):
         elif result == SCH_BPF_PASS:
             return self._dequeue_class(ctx.classid)
         return None
-
-    def _handed_over(self, ctx: SchBpfCtx) -> Packet | None:
-        skb = ctx.packet
-        if skb is not None and not isinstance(skb, Packet):
-            raise Fault("memory", f"{self._dequeue.prog.name} set ctx->skb to {skb}, which never arrived")
-        return skb
 
     def _throttle(self, ctx: SchBpfCtx) -> None:
         self.kernel_view.overlimits += 1

@@ -71,6 +71,8 @@ class Kfunc:
         in_lock: it may be called while a lock is held.
         changes_packet: packet pointers become invalid.
         ret_untrusted: whether the result may only be read.
+        counts: its body does nothing but acquire a reference to the object that it takes and returns (flag "acquire"),
+            or release one (flag "release"), so that an engine may count itself.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Kfunc:
     in_lock: bool = False
     changes_packet: bool = False
     ret_untrusted: bool = False
+    counts: bool = False
 
     def __post_init__(self) -> None:
         what = f"kfunc {self.name}"
@@ -104,6 +107,8 @@ class Kfunc:
         yield self.ret_untrusted, gives, "its result is untrusted, and it gives no pointer"
         yield bool(self.flags & _ITER), first.startswith("bpf_iter_"), "is an iterator's, and does not take it first"
         yield len(self.flags & _ITER) > 1, False, "is more than one of an iterator's new, next and destroy"
+        counted = len(self.params) == 1 and bool(first) and len(self.flags & {"acquire", "release"}) == 1
+        yield self.counts, counted, "only counts, and does not acquire or release a reference to one object"
         yield "kptr_get" in self.flags, takes and self.params[0].pointers == 2, "takes no kptr slot first"
 
     def _role_and_prototype(self) -> Iterator[tuple[bool, bool, str]]:
@@ -186,6 +191,7 @@ class KfuncOptions(TypedDict, total=False):
     in_lock: bool
     changes_packet: bool
     ret_untrusted: bool
+    counts: bool
 
 
 def kfunc(prototype: str, *flags: str, **options: Unpack[KfuncOptions]) -> Callable[[Callable[..., int]], Kfunc]:

@@ -22,7 +22,7 @@ def bpf_kptr_xchg(env: CallEnv, dst: KptrXchgDest, ptr: KptrOrNull) -> KptrRefOr
     return env.kernel.exchange(region, dst - region.base, ptr)
 
 
-@kfunc("struct sk_buff *bpf_skb_acquire(struct sk_buff *p)", "acquire")
+@kfunc("struct sk_buff *bpf_skb_acquire(struct sk_buff *p)", "acquire", counts=True)
 def bpf_skb_acquire(env: CallEnv, p: SkBuff) -> int:
     """Acquire another reference to a packet and return the packet, never NULL (RFC v6 patch 4/5)."""
     env.refs.acquire(p)
@@ -40,7 +40,7 @@ def bpf_skb_kptr_get(env: CallEnv, pp: int) -> int:
     return held
 
 
-@kfunc("void bpf_skb_release(struct sk_buff *p)", "release", "trusted_args")
+@kfunc("void bpf_skb_release(struct sk_buff *p)", "release", "trusted_args", counts=True)
 def bpf_skb_release(env: CallEnv, p: SkBuff) -> int:
     """Release a reference to a packet; the last release consumes it, which does not count as a drop (decision D21)."""
     env.refs.release(p)

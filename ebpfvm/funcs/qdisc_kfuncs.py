@@ -17,7 +17,7 @@ def bpf_skb_get_hash(env: CallEnv, skb: SkBuff) -> int:
     return hash_of(skb)
 
 
-@kfunc("void bpf_kfree_skb(struct sk_buff *skb)", "release")
+@kfunc("void bpf_kfree_skb(struct sk_buff *skb)", "release", counts=True)
 def bpf_kfree_skb(env: CallEnv, skb: SkBuff) -> int:
     """Release a reference to a packet; the last release frees it."""
     env.refs.release(skb)

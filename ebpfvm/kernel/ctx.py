@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.errors import Fault
 from ebpfvm.kernel.layouts import Layout, ObjectRegion, layout_of
-from ebpfvm.kernel.memory import REGION_SHIFT, Region
+from ebpfvm.kernel.memory import Region
 from ebpfvm.kernel.refs import CTX_HOLDER, PROGRAM
 from ebpfvm.kernel.skb import SkBuff, XdpBuff
 
@@ -85,54 +85,54 @@ class SchBpfCtx(ObjectRegion):
     One context serves many runs: call `prepare` before each.
 
     Attributes:
-        skb: address of the packet, 0 for NULL.
+        packet: the packet that `skb` points to, None for NULL.
         classid: u32.
         delay: u64 ns.
     """
 
-    __slots__ = ("_hands_over", "classid", "delay", "kernel", "skb")
+    __slots__ = ("_hands_over", "classid", "delay", "kernel", "packet")
 
     def __init__(self, kernel: Kernel, layout: Layout | None = None) -> None:
         super().__init__("ctx", layout or layout_of(kernel.dialect.prog_type("qdisc")), self)
         self.region = self
         self._hands_over = self.layout.writing(0, 8) is not None
         self.kernel = kernel
-        self.skb = self.classid = self.delay = 0
+        self.packet: SkBuff | None = None
+        self.classid = self.delay = 0
         kernel.memory.adopt(self)
 
     def prepare(self, skb: SkBuff | None, classid: int) -> None:
         """Set the fields for one run: the packet (None in dequeue) and the qdisc's handle; delay becomes 0."""
-        self.skb = 0 if skb is None else skb.ptr
+        self.packet = skb
         self.classid = classid
         self.delay = 0
 
     @property
-    def packet(self) -> SkBuff | None:
-        """The packet that `skb` points to.
-
-        Raises:
-            Fault: it points to something else, or to a packet that was freed.
-        """
-        found = self.kernel.memory.owner(self.skb)
-        if found is None and not self.skb:
-            return None
-        if isinstance(found, SkBuff):
-            return found
-        raise Fault("memory", f"ctx->skb is {self.skb:#x}, which is not a packet")
+    def skb(self) -> int:
+        """The address of the packet, 0 for NULL."""
+        return 0 if self.packet is None else self.packet.ptr
 
     def store(self, off: int, size: int, value: int) -> None:
         """Write a field; a store to `skb` also moves the program's reference."""
         if off or size != 8 or not self._hands_over:
             super().store(off, size, value)
             return
-        kernel = self.kernel
-        region = kernel.memory.regions.get(value >> REGION_SHIFT)
-        found = region.owner if region is not None and region.base == value else kernel.memory.owner(value)
+        found = self.kernel.memory.owner(value)
         if isinstance(found, SkBuff):
-            kernel.refs.move(found, PROGRAM, CTX_HOLDER)
+            self.hand_over(found)
         elif value:
             raise Fault("memory", f"ctx->skb is set to {value:#x}, which is not a packet")
-        self.skb = value
+        else:
+            self.packet = None
+
+    def hand_over(self, packet: SkBuff) -> None:
+        """Set `skb`, and move the program's reference to the packet to `CTX_HOLDER`.
+
+        Raises:
+            Fault: the program has no reference to it.
+        """
+        self.kernel.refs.move(packet, PROGRAM, CTX_HOLDER)
+        self.packet = packet
 
 
 class BytesCtx(Region):

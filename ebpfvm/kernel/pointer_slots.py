@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ebpfvm.kernel.memory import REGION_SHIFT
 from ebpfvm.kernel.refs import RefCounted
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.refs import Refs
 
     Exchange = Callable[[Region, int, int], int]
+    Swap = Callable[[Region, int, Any], Any]
 
 _SLOT = struct.Struct("<Q")
 
@@ -44,3 +45,13 @@ def exchanger(memory: Memory, refs: Refs) -> Exchange:
             region.store(offset, 8, pointer)
         return old
     return exchange
+
+
+def swapper(memory: Memory, exchange: Exchange) -> Swap:
+    """Return `swap(region, offset, packet)`, which is `exchange` with packets (None for NULL) instead of pointers."""
+    owner = memory.owner
+
+    def swap(region: Region, offset: int, packet: Any) -> Any:
+        old = exchange(region, offset, 0 if packet is None else packet.ptr)
+        return owner(old) if old else None
+    return swap

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine import common
 from ebpfvm.engine.steps import Expr, condition, cut, lower, number, operand
-from ebpfvm.engine.translate import emit_calls, emit_memory
+from ebpfvm.engine.translate import emit_calls, emit_memory, emit_objects
 from ebpfvm.engine.translate.code_writer import POINTER_MAX, CodeWriter, Place
 from ebpfvm.engine.translate.emit_keys import swap_size
 from ebpfvm.engine.translate.ranges import FP, PtrOrigin, PtrRange
@@ -73,8 +73,7 @@ class Emitter(CodeWriter):
         elif kind in ("ldx", "load_acquire"):
             self._load(row, insn)
         elif kind in ("st", "store_release"):
-            emit_memory.store(self, self._place(row, insn.dst, insn), self._source(row, insn),
-                              insn.src if row.source == "x" else None)
+            self._store(row, insn)
         elif kind == "atomic":
             self._atomic(row, insn)
         elif kind == "ld_imm64":
@@ -138,6 +137,10 @@ class Emitter(CodeWriter):
         if isinstance(pointer, PtrRange) and pointer.origin.name in self.found and not pointer.lo and not pointer.hi \
                 and row.name in ("jeq64_k", "jne64_k") and not insn.imm:
             return f"g_{pointer.origin.name} is {'' if row.op == 'jeq' else 'not '}None"
+        if row.name in ("jeq64_k", "jne64_k") and not insn.imm:
+            found = emit_objects.null_check(self, pointer, row.op == "jeq")
+            if found is not None:
+                return found
         if row.source == "x" and row.width == 64 and row.op in _ORDER:
             other = self.form.held(self.state.regs[insn.src])
             if other is not None and other.origin is getattr(pointer, "origin", None):
@@ -161,6 +164,16 @@ class Emitter(CodeWriter):
         else:
             self.set(insn.dst, lower(row, operand("0"), operand("0"), loaded=loaded))
 
+    def _store(self, row: Row, insn: Insn) -> None:
+        place = self._place(row, insn.dst, insn)
+        pointer = place.pointer
+        if isinstance(pointer, PtrRange) and pointer.origin.layout is not None and pointer.lo == pointer.hi \
+                and row.source == "x":
+            how = pointer.origin.layout.writing(pointer.lo + place.off, place.size)
+            if emit_objects.store_packet(self, how, place, self.state.regs[insn.src]):
+                return
+        emit_memory.store(self, place, self._source(row, insn), insn.src if row.source == "x" else None)
+
     def _define_from_field(self, origin: PtrOrigin, place: Place) -> None:
         """Emit a load that yields a packet pointer or a packet."""
         pointer, name, pc = place.pointer, origin.name, self.pc
@@ -174,11 +187,9 @@ class Emitter(CodeWriter):
             self.add(assign(f"b_{name}", f"g_{name}.base + i_{name}", pc))
             self.add(assign(f"d_{name}", f"g_{name}.data", pc))
             self.add(assign(f"k_{name}", f"i_{name} - b_{name}", pc))
+            self.set(self.unit.insns[pc].dst, operand(f"b_{name}"))
         else:
-            self.add(assign(f"b_{name}", f"{owner}.{how.field.name}", pc))
-            self.describe(origin)
-        insn = self.unit.insns[pc]
-        self.set(insn.dst, operand(f"b_{name}"))
+            emit_objects.load_packet(self, origin, owner, self.unit.insns[pc].dst)
 
     def _atomic(self, row: Row, insn: Insn) -> None:
         place = self._place(row, insn.dst, insn)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ebpfvm.contract.args import Arg, Ret
 from ebpfvm.engine import common
 from ebpfvm.engine.steps import operand
+from ebpfvm.engine.translate import emit_objects
 from ebpfvm.engine.translate.emit_keys import from_frame
 from ebpfvm.engine.translate.emit_memory import atom_value, constant_index
 from ebpfvm.engine.translate.frame import argument_count, extent
@@ -88,6 +89,8 @@ def _helper(em: CodeWriter, helper: Helper) -> None:
     pc, origin = em.pc, em.facts.defined.get(em.pc)
     em.calls |= any(spec.kind in (Arg.PTR_TO_FUNC, Arg.PTR_TO_CTX) for spec in helper.args)
     if helper.map_op == "lookup" and origin is not None and _find(em, helper, origin.name):
+        return
+    if emit_objects.swap(em, helper):
         return
     text = _method(em, helper) or _exchange(em, helper)
     if text is None:
@@ -244,6 +247,8 @@ def _packed(em: CodeWriter, off: int, size: int) -> str:
 
 
 def _kfunc(em: CodeWriter, kfunc: Kfunc) -> None:
+    if emit_objects.count(em, kfunc):
+        return
     pc, origin = em.pc, em.facts.defined.get(em.pc)
     em.calls = True
     args = "".join(f", {_parameter(em, param, n)}" for n, param in enumerate(kfunc.params))

@@ -34,6 +34,7 @@ class PtrOrigin:
         maybe_null: whether it may be NULL.
         region, layout: see `kind`.
         inner: for an inner map of a map of maps, the template that gives the sizes of key and value.
+        fields: the special fields of a map's value.
     """
 
     name: str
@@ -43,6 +44,7 @@ class PtrOrigin:
     region: Any = None
     layout: Any = None
     inner: Any = None
+    fields: tuple[Any, ...] = ()
 
 
 class NumRange(NamedTuple):

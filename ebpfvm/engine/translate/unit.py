@@ -95,9 +95,20 @@ class Unit:
         helper = self.helper(pc)
         if helper is None or helper.role == "tail_call":
             return None
+        if helper.role == "kptr_xchg" and self.skb_layout is not None and _holds_packets(state.regs[1]):
+            return "object", {"start": 0, "maybe_null": True, "layout": self.skb_layout}
         if helper.ret.kind is Ret.PTR_TO_MAP_VALUE:
             # A map of maps gives a map: nothing is ever loaded from that.
             found = self.map_at(state.regs[1])
             inner = getattr(getattr(found[1], "spec", None), "inner", None) if found is not None else None
-            return "plain", {"start": 0 if helper.map_op in _WHOLE_VALUES else None, "maybe_null": True, "inner": inner}
+            fields = getattr(found[1], "fields", ()) if found is not None else ()
+            return "plain", {"start": 0 if helper.map_op in _WHOLE_VALUES else None, "maybe_null": True, "inner": inner,
+                             "fields": fields}
         return None
+
+
+def _holds_packets(slot: Abs) -> bool:
+    """Return whether a slot of a map's value is a kptr that holds packets."""
+    return isinstance(slot, PtrRange) and slot.lo == slot.hi and any(
+        field.offset == slot.lo and field.kind == "kptr_ref" and field.struct == "sk_buff"
+        for field in slot.origin.fields)

@@ -105,6 +105,8 @@ _LESS = "bool (less)(void *a)"
     ("int bpf_x(struct bpf_dynptr *p__uninit)", [], {}, "its prototype has a dynptr to make, and its role is ''"),
     ("int bpf_x(struct bpf_dynptr *p__uninit)", [], {"role": "dynptr_new"}, "'dynptr' does not say of which kind"),
     ("int bpf_x(u64 n)", [], {"dynptr": "skb"}, "dynptr is 'skb', and it makes none"),
+    ("void bpf_x(struct sk_buff *p, u64 n)", ["release"], {"counts": True}, "only counts, and does not acquire or"),
+    ("void bpf_x(struct sk_buff *p)", [], {"counts": True}, "only counts, and does not acquire or release"),
 ])
 def test_a_kfunc_that_contradicts_its_prototype_is_refused(prototype: str, flags: list[str], options: dict[str, Any],
                                                            says: str) -> None:

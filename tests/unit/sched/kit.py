@@ -70,7 +70,7 @@ class Fifo:
     def hand_over(self, ctx: Any) -> None:
         packet = self.queue.popleft()
         self.kernel.refs.move(packet, MAP, CTX_HOLDER)
-        ctx.skb = packet.ptr
+        ctx.packet = packet
 
 
 class Bench:

@@ -201,7 +201,7 @@ def test_a_packet_the_network_never_had_cannot_be_sent() -> None:
     bench = Bench()
 
     def dequeue(ctx: Any) -> int:
-        ctx.skb = SkBuff(bench.kernel, b"x", CTX_HOLDER).ptr
+        ctx.packet = SkBuff(bench.kernel, b"x", CTX_HOLDER)
         return 0
 
     with pytest.raises(Fault, match="never arrived"):
