@@ -94,19 +94,28 @@ def _parse(meaning: str) -> ast.expr:
     return ast.parse(meaning, mode="eval").body
 
 
-def lower(row: Row, a: Expr, b: Expr, **names: Expr) -> Expr:
+def lower(row: Row, a: Expr, b: Expr, *, loose: bool = False, **names: Expr) -> Expr:
     """Return the value that `row.meaning` describes, truncated to the row's width.
 
     Args:
         row: an "alu", "atomic" or "ldx" row; pass the loaded number of the latter as `loaded`.
         a, b: destination and source operand, of any width; they are truncated as the row requires.
+        loose: whether the result need not be truncated; then only its low bits, at most the row's width, are right.
         names: "old" and "r0" (atomics), "loaded" (ldx).
     """
     width = 64 if row.kind == "ldx" else row.width
-    loose = _loose(row.meaning)
-    known = {name: value if name in loose and value.const is None else cut(value, row.width)
+    low = _low_only(row.meaning)
+    known = {name: value if name in low and value.const is None else cut(value, row.width)
              for name, value in {"a": a, "b": b, **names}.items()}
-    return cut(_Lowering(width, known).visit(_parse(row.meaning)), width)
+    value = _Lowering(width, known).visit(_parse(row.meaning))
+    if loose:
+        return value
+    if row.op == "lsh" and b.const is not None and not 0 <= value.lo <= value.hi < 1 << width:
+        # Truncated before the shift, the number is smaller throughout.
+        shift = b.const & width - 1
+        low_bits = cut(known["a"], width - shift)
+        return _lshift(low_bits, number(shift), width)
+    return cut(value, width)
 
 
 def condition(row: Row, a: Expr, b: Expr) -> Expr:
@@ -116,7 +125,7 @@ def condition(row: Row, a: Expr, b: Expr) -> Expr:
 
 
 @functools.cache
-def _loose(meaning: str) -> frozenset[str]:
+def _low_only(meaning: str) -> frozenset[str]:
     """Return the names of which only the low W bits can reach the truncated result, so that they need no truncation."""
     found: dict[str, bool] = {}
 
@@ -282,7 +291,8 @@ def _sub(a: Expr, b: Expr, width: int) -> Expr:
 def _mul(a: Expr, b: Expr, width: int) -> Expr:
     if a.const is not None and b.const is not None:
         return number(a.const * b.const)
-    return Expr(f"({a.text} * {b.text})", a.lo * b.lo, a.hi * b.hi)
+    products = [x * y for x in (a.lo, a.hi) for y in (b.lo, b.hi)]
+    return Expr(f"({a.text} * {b.text})", min(products), max(products))
 
 
 def _and(a: Expr, b: Expr, width: int) -> Expr:
@@ -292,23 +302,28 @@ def _and(a: Expr, b: Expr, width: int) -> Expr:
         # A mask of all the bits the other can have changes nothing.
         if mask is not None and mask & (mask + 1) == 0 and x.lo >= 0 and x.hi <= mask:
             return x
-    return Expr(f"({a.text} & {b.text})", 0, min(a.hi, b.hi))
+    if a.lo < 0 and b.lo < 0:
+        return Expr(f"({a.text} & {b.text})", *_bits(a, b))
+    return Expr(f"({a.text} & {b.text})", 0, b.hi if a.lo < 0 else a.hi if b.lo < 0 else min(a.hi, b.hi))
 
 
-def _all_ones(n: int) -> int:
-    return (1 << n.bit_length()) - 1
+def _bits(a: Expr, b: Expr) -> tuple[int, int]:
+    """Return the interval of the numbers, negative ones included, that have no more bits than both operands."""
+    length = max(n.bit_length() for n in (a.lo, a.hi, b.lo, b.hi))
+    return -(1 << length) if a.lo < 0 or b.lo < 0 else 0, (1 << length) - 1
 
 
 def _or(a: Expr, b: Expr, width: int) -> Expr:
     if a.const is not None and b.const is not None:
         return number(a.const | b.const)
-    return Expr(f"({a.text} | {b.text})", max(a.lo, b.lo), _all_ones(a.hi | b.hi))
+    low, high = _bits(a, b)
+    return Expr(f"({a.text} | {b.text})", max(a.lo, b.lo) if low == 0 else low, high)
 
 
 def _xor(a: Expr, b: Expr, width: int) -> Expr:
     if a.const is not None and b.const is not None:
         return number(a.const ^ b.const)
-    return Expr(f"({a.text} ^ {b.text})", 0, _all_ones(a.hi | b.hi))
+    return Expr(f"({a.text} ^ {b.text})", *_bits(a, b))
 
 
 def _lshift(a: Expr, b: Expr, width: int) -> Expr:
@@ -316,7 +331,7 @@ def _lshift(a: Expr, b: Expr, width: int) -> Expr:
         return number(a.const << b.const)
     if b.const == 0:
         return a
-    return Expr(f"({a.text} << {b.text})", a.lo << b.lo, a.hi << b.hi)
+    return Expr(f"({a.text} << {b.text})", a.lo << (b.hi if a.lo < 0 else b.lo), a.hi << (b.hi if a.hi >= 0 else b.lo))
 
 
 def _rshift(a: Expr, b: Expr, width: int) -> Expr:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from ebpfvm.engine.steps import PRIMITIVES, Expr, condition, lower, number, operand
 from ebpfvm.engine.translate import ranges
 from ebpfvm.engine.translate.ranges import NumRange
 from ebpfvm.ints import U64_MAX
@@ -64,3 +65,42 @@ def test_join_and_widening_hold_both(a: tuple[NumRange, int], b: tuple[NumRange,
     assert isinstance(both, NumRange) and isinstance(wide, NumRange)
     for range_ in (both, wide):
         assert holds(range_, a[1]) and holds(range_, b[1])
+
+
+@st.composite
+def held(draw: Any) -> tuple[Expr, int]:
+    """A number as a variable may hold it untruncated, with bounds that hold it."""
+    number = draw(_number | st.integers(-(1 << 70), 1 << 130) | st.sampled_from((-1, -(1 << 63), 1 << 64)))
+    below, above = draw(st.sampled_from((0, 0, 1, 1 << 40))), draw(st.sampled_from((0, 0, 1, 1 << 40)))
+    if number - below < 0 and draw(st.booleans()):
+        below = 0
+    return operand(draw(st.sampled_from("xy")), number - below, number + above), number
+
+
+@pytest.mark.parametrize("row", _ALU, ids=lambda row: row.name)
+@settings(max_examples=60, deadline=None)
+@given(a=held(), b=held(), loose=st.booleans(), data=st.data())
+def test_text_means_the_same_for_operands_that_are_not_truncated(row: Row, a: tuple[Expr, int], b: tuple[Expr, int],
+                                                                 loose: bool, data: Any) -> None:
+    """Only the low bits of the result are right if it is loose; its bounds hold in any case."""
+    left, right = a[0]._replace(text="x"), b[0]._replace(text="y")
+    right_value = b[1]
+    if row.source != "x" or (row.op in ("lsh", "rsh", "arsh") and data.draw(st.booleans())):
+        right_value = b[1] % 64
+        right = number(right_value)
+    found = lower(row, left, right, loose=loose)
+    result = eval(found.text, dict(PRIMITIVES), {"x": a[1], "y": right_value})
+    assert found.lo <= result <= found.hi
+    mask = (1 << row.width) - 1
+    expected = ref.alu(row.op, row.width, a[1] & U64_MAX, right_value & U64_MAX)
+    assert result == expected or (loose and result & mask == expected & mask)
+
+
+@pytest.mark.parametrize("row", _JUMPS, ids=lambda row: row.name)
+@settings(max_examples=60, deadline=None)
+@given(a=held(), b=held())
+def test_conditions_mean_the_same_for_operands_that_are_not_truncated(row: Row, a: tuple[Expr, int],
+                                                                      b: tuple[Expr, int]) -> None:
+    found = condition(row, a[0]._replace(text="x"), b[0]._replace(text="y"))
+    result = eval(found.text, dict(PRIMITIVES), {"x": a[1], "y": b[1]})
+    assert bool(result) == ref.jump(row.op, row.width, a[1] & U64_MAX, b[1] & U64_MAX)

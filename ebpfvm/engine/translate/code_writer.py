@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ebpfvm.engine.steps import Expr, number, operand
+from ebpfvm.engine.translate import loose_values
 from ebpfvm.engine.translate.pointer_form import PointerForm
 from ebpfvm.engine.translate.ranges import Abs, NumRange, PtrOrigin, PtrRange
 from ebpfvm.engine.translate.statements import Stmt, assign, effect
@@ -47,6 +48,7 @@ class CodeWriter:
     Attributes:
         pc, state: the current instruction and what holds before it.
         form: how registers hold pointers.
+        loose: results that are not truncated.
         lines: the lines written so far.
         calls: whether the function calls something that may need a frame.
         swaps: registers that were just computed by a swap of bytes -> its size, and a variable with what was swapped.
@@ -57,6 +59,7 @@ class CodeWriter:
         self.facts = facts
         self.frame = frame
         self.form = PointerForm(unit, facts, frame.cells)
+        self.loose = loose_values.find(unit, facts)
         self.names = names
         self.pc = 0
         self.state: RangeState = facts.before[facts.function.entry]
@@ -95,6 +98,8 @@ class CodeWriter:
         held = self.form.held(value)
         if held is not None and held.lo != held.hi:
             return operand(self.form.address(held.origin, f"r{n}"), 0, POINTER_MAX)
+        if isinstance(value, NumRange) and value.lo != value.hi:
+            return operand(f"r{n}", *self.loose.interval(self.pc, n, value))
         return self.value(value, f"r{n}")
 
     def index(self, n: int) -> str:

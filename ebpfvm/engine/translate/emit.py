@@ -118,7 +118,7 @@ class Emitter(CodeWriter):
         if moved and max(a.hi, b.hi) <= POINTER_MAX:  # a pointer with a bounded offset does not wrap
             self.set(insn.dst, operand(f"({a.text} {'+' if row.op == 'add' else '-'} {b.text})"))
         else:
-            self.set(insn.dst, lower(row, a, b))
+            self.set(insn.dst, lower(row, a, b, loose=self.pc in self.loose.at))
 
     def _moved(self, row: Row, insn: Insn) -> Expr:
         """Return the index that a `mov`, `add` or `sub` yields."""

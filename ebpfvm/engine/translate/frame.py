@@ -184,7 +184,7 @@ def _lost(unit: Unit, facts: FunctionFacts) -> bool:
             had |= row.source == "x" and _is_fp(state.regs[insn.src])
             if had and not _is_fp(facts.after(pc).regs[insn.dst]):
                 return True
-    live = live_registers(unit, facts.function)
+    live = liveregisters_of(unit, facts.function)
     for start, successor in facts.edges:
         out, into = facts.leaving(start).regs, facts.before[successor].regs
         if any(_is_fp(out[reg]) and not _is_fp(into[reg]) for reg in live[successor]):
@@ -194,10 +194,10 @@ def _lost(unit: Unit, facts: FunctionFacts) -> bool:
 
 def argument_count(unit: Unit, entry: int) -> int:
     """Return the number of arguments that the function at `entry` takes."""
-    return max((reg for reg in live_registers(unit, unit.functions[entry])[entry] if reg < 6), default=0)
+    return max((reg for reg in liveregisters_of(unit, unit.functions[entry])[entry] if reg < 6), default=0)
 
 
-def live_registers(unit: Unit, function: FlowGraph) -> dict[int, frozenset[int]]:
+def liveregisters_of(unit: Unit, function: FlowGraph) -> dict[int, frozenset[int]]:
     """Return the registers that are live at the start of each block."""
     live: dict[int, frozenset[int]] = dict.fromkeys(function.order, frozenset())
     work = list(function.order)
@@ -206,7 +206,7 @@ def live_registers(unit: Unit, function: FlowGraph) -> dict[int, frozenset[int]]
         block = function.blocks[start]
         now = set().union(*(live[successor] for successor in block.succs))
         for pc in reversed(block.pcs):
-            reads, writes = _registers(unit, pc)
+            reads, writes = registers_of(unit, pc)
             now = (now - writes) | reads
         if now != live[start]:
             live[start] = frozenset(now)
@@ -223,19 +223,19 @@ class Liveness(NamedTuple):
 
 def live_after(unit: Unit, function: FlowGraph) -> dict[int, Liveness]:
     """Return the live registers at each instruction."""
-    blocks = live_registers(unit, function)
+    blocks = liveregisters_of(unit, function)
     found: dict[int, Liveness] = {}
     for block in function.blocks.values():
         now = frozenset().union(*(blocks[successor] for successor in block.succs))
         for pc in reversed(block.pcs):
-            reads, writes = _registers(unit, pc)
+            reads, writes = registers_of(unit, pc)
             kept = now - writes
             now = kept | reads
             found[pc] = Liveness(now, kept)
     return found
 
 
-def _registers(unit: Unit, pc: int) -> tuple[set[int], set[int]]:
+def registers_of(unit: Unit, pc: int) -> tuple[set[int], set[int]]:
     """Return the registers that the instruction at `pc` reads and writes, without r10."""
     row, insn = unit.rows[pc], unit.insns[pc]
     if row is None:

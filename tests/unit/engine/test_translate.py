@@ -94,6 +94,28 @@ def test_an_array_of_mixed_accesses_stays_memory_and_what_it_cannot_reach_a_vari
     assert run(BytesCtx(kernel(), (5).to_bytes(8, "little"))) == 12 + 5
 
 
+def test_numbers_of_which_only_low_bits_are_used_are_truncated_once() -> None:
+    """A linear generator in a loop; and an xorshift generator, whose second shift goes round untruncated."""
+    linear = program(I(0x61, 0, 1, 0), I(MOV64_K, 2), I(0x24, 0, 0, 0, 1664525), I(0x04, 0, 0, 0, 1013904223),
+                     I(0x07, 2, 0, 0, 1), I(0x55, 2, 0, -4, 9), I(EXIT))
+    assert source_of(linear).count("0xffffffff") == 1
+    shifts = program(I(0x79, 3, 1, 0), I(MOV64_K, 4), I(MOV64_X, 0, 3), I(0x67, 0, 0, 0, 13), I(0xAF, 0, 3),
+                     I(MOV64_X, 3, 0), I(0x77, 3, 0, 0, 7), I(0xAF, 3, 0), I(MOV64_X, 5, 3), I(0x67, 5, 0, 0, 17),
+                     I(0xAF, 3, 5), I(0x07, 4, 0, 0, 1), I(0x55, 4, 0, -11, 9), I(0x57, 3, 0, 0, 0x7FFFFFFF),
+                     I(MOV64_X, 0, 3), I(EXIT))
+    assert source_of(shifts).count("0xffffffffffffffff") == 1
+    k = kernel()
+    for prog in (linear, shifts):
+        ctx = BytesCtx(k, (0xDEADBEEFCAFEF00D).to_bytes(8, "little"))
+        assert translated(prog, k)(ctx) == Interpreter().load(LoadedProgram(k, prog))(ctx)
+
+
+def test_a_number_that_would_grow_round_a_loop_is_truncated() -> None:
+    prog = program(I(0x79, 0, 1, 0), I(MOV64_K, 2), I(0x27, 0, 0, 0, 5), I(0x07, 0, 0, 0, 3), I(0x07, 2, 0, 0, 1),
+                   I(0x55, 2, 0, -4, 1000), I(0x57, 0, 0, 0, 0xFFFF), I(EXIT))
+    assert source_of(prog).count("0xffffffffffffffff") == 1
+
+
 EVIL = 'x"""\nimport os; os.abort()\n\\\'); raise SystemExit #\r\x0b\x85\u2028boom('
 
 
