@@ -40,13 +40,13 @@ class Packet(SkBuff):
         tc_skip_classify: whether the next hook for filters skips it (skb->tc_skip_classify).
     """
 
-    __slots__ = ("account", "departure", "fate")
+    __slots__ = ("account", "departure", "fate", "hops")
     account: Account
     departure: int
     fate: str | None
     flow: Flow
+    hops: int
 
-    hops: int = 0
     redirected_from: Any = None
     tx_queue_chosen: bool = False
     tc_skip_classify: bool = False
@@ -114,7 +114,7 @@ class Account:
         packet.account = self
         packet._bytes = data
         packet._packet = packet._region = packet.dev = packet.fate = None
-        packet.ifindex = packet.departure = 0
+        packet.ifindex = packet.departure = packet.hops = 0
         packet.len = size = len(data) if length is None else length
         flow = packet.flow = label.flow
         packet.protocol = label.protocol

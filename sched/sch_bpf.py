@@ -89,6 +89,7 @@ class SchBpf(ClassfulQdisc):
         self.account = dev.account
         self._memory = dev.account.kernel.memory
         self._refs = dev.account.kernel.refs
+        self._own = self._refs.holder(self.holder)
         self.block = Block(self)
         self.classes: dict[int, BpfClass] = {}
         self.change(enqueue, dequeue)
@@ -116,9 +117,7 @@ class SchBpf(ClassfulQdisc):
         """Run the enqueue program on `skb` (sch_bpf_enqueue)."""
         free, hops = self._enqueue_ctx, skb.hops
         ctx = free.pop() if free else SchBpfCtx(self.account.kernel, self._layouts[0])
-        ctx.packet = skb
-        ctx.classid = self.handle
-        ctx.delay = 0
+        ctx.packet, ctx.classid, ctx.delay = skb, self.handle, 0
         try:
             result = self._enqueue(ctx) & U32_MAX
         finally:
@@ -130,7 +129,9 @@ class SchBpf(ClassfulQdisc):
         if skb.hops != hops:
             return self._redirected(skb, result)
         if result == SCH_BPF_QUEUED:
-            holder, refs = self._refs.holder(self.holder), skb.refs
+            holder, refs = self._own, skb.refs
+            if holder.name != self.holder:
+                holder = self._own = self._refs.holder(self.holder)
             if refs & holder.mask and refs != holder.unit:
                 skb.refs = refs - holder.unit  # what `release` does
             else:
@@ -192,9 +193,7 @@ class SchBpf(ClassfulQdisc):
         """Run the dequeue program once (sch_bpf_dequeue)."""
         free = self._dequeue_ctx
         ctx = free.pop() if free else SchBpfCtx(self.account.kernel, self._layouts[1])
-        ctx.packet = None
-        ctx.classid = self.handle
-        ctx.delay = 0
+        ctx.packet, ctx.classid, ctx.delay = None, self.handle, 0
         try:
             result = self._dequeue(ctx) & U32_MAX
         finally:
@@ -208,8 +207,8 @@ class SchBpf(ClassfulQdisc):
         if self.dev.observer is not None:
             self.dev.observe("dequeue", skb, _DEQUEUE_NAMES.get(result, str(result)), ctx)
         if result == SCH_BPF_DEQUEUED and skb is not None:
-            if skb.refs == CTX_UNIT:
-                skb.refs = self._refs.holder(self.holder).unit  # what `move` does
+            if skb.refs == CTX_UNIT and self._own.name == self.holder:
+                skb.refs = self._own.unit  # what `move` does
             else:
                 self._refs.move(skb, CTX_HOLDER, self.holder)
             return skb

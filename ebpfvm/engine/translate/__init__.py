@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.program import Context, LoadedProgram
 
 _STRUCTS: Final = {2: struct.Struct("<H"), 4: struct.Struct("<I"), 8: struct.Struct("<Q")}
+_ENDLESS: Final = repeat(None)
 _OUT_OF_BOUNDS: Final = (struct.error, IndexError, AttributeError, ValueError, TypeError)
 
 
@@ -86,6 +87,10 @@ class TranslatedRun(Run):
         self.callbacks: dict[int, Callable[..., int]] = {}
         self.ticks: Iterator[None] | None = None
         self._stack = prog.kernel.stack
+        self._refs = prog.kernel.refs
+        self._memory = prog.kernel.memory
+        self._tails = False  # whether it makes tail calls
+        self._counts = True  # whether it has loops, or functions that helpers may call repeatedly
         self._file = ""
         self._extra = 0  # frames to count when the program itself does not use one
         self.env: TranslatedEnv = TranslatedEnv(self)
@@ -108,6 +113,8 @@ class TranslatedRun(Run):
                                 {"source": source.code}) from error
         self._main = space["f0"]
         self._extra = 0 if source.enters else 1
+        self._tails = "TAIL" in source.names
+        self._counts = len(source.entries) > 1 or "in ticks:" in source.code
         self.functions = {entry: space[f"f{entry}"] for entry in source.entries if entry}
         self.callbacks = {entry: _callback(self, function) for entry, function in self.functions.items()}
         self._publish(source)
@@ -142,36 +149,47 @@ class TranslatedRun(Run):
         Raises:
             Fault: with the place; a reference that is still held at the end is a "leak".
         """
-        region, kernel, stack = ctx.region, self._kernel, self._stack
-        if region is not self._latest:
-            if getattr(region, "layout", None) is not self._layout or self._main is None:
-                return super().__call__(ctx)
-            self._latest = region
-        if self.ticks is not None:  # it is running already, and calls itself through a helper
-            return super().__call__(ctx)
-        refs, depth, tail_calls = kernel.refs, stack.depth, kernel.tail_calls
-        held = refs.held
-        self.env.ctx = ctx
-        self.ticks = ticks = repeat(None, self.budget)
-        kernel.tail_calls = 0
+        region, stack, env, refs = ctx.region, self._stack, self.env, self._refs
+        if (region is not self._latest and not self._serves(region)) or self.ticks is not None:
+            return super().__call__(ctx)  # the last, if it is running already and calls itself through a helper
+        depth, held = stack.depth, refs.held
+        env.ctx = ctx
+        self.ticks = ticks = repeat(None, self.budget) if self._counts else _ENDLESS
         stack.depth = depth + self._extra
         try:
-            try:
-                result = self._main(ticks, region)  # type: ignore[misc]
-            except Thrown as thrown:
-                stack.depth = depth
-                result = self.caught(thrown, ctx)
+            result = self._main(ticks, region)  # type: ignore[misc]
             if refs.held > held:
                 refs.program_exit(held, self.prog.name)
+        except Thrown as thrown:
+            stack.depth = depth
+            result = self._after(thrown, ctx, held)
         except (Fault, RecursionError, *_OUT_OF_BOUNDS) as error:
             refs.abandon(held, self.prog.name)
             raise self._explained(error) from error
         finally:
             stack.depth = depth
-            self.ticks = self.env.ctx = None
-            kernel.tail_calls = tail_calls
-        if not depth and kernel.memory.retired:
-            kernel.memory.quiesce()
+            self.ticks = env.ctx = None
+        if self._memory.retired and not depth:
+            self._memory.quiesce()
+        return result
+
+    def _serves(self, region: Region) -> bool:
+        """Return whether `__call__` may run the program on this context: its code exists, and makes no tail calls."""
+        if self._main is None or self._tails or getattr(region, "layout", None) is not self._layout:
+            return False
+        self._latest = region
+        return True
+
+    def _after(self, thrown: Thrown, ctx: Context, held: int) -> int:
+        """Return the result of a program that has thrown, as `Run` does."""
+        refs = self._refs
+        try:
+            result = self.caught(thrown, ctx)
+            if refs.held > held:
+                refs.program_exit(held, self.prog.name)
+        except (Fault, RecursionError, *_OUT_OF_BOUNDS) as error:
+            refs.abandon(held, self.prog.name)
+            raise self._explained(error) from error
         return result
 
     def enter(self, ctx: Context, pc: int, args: tuple[int, ...]) -> int:
