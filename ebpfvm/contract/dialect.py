@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ebpfvm.contract.helper import Helper
     from ebpfvm.contract.kfunc import Kfunc
     from ebpfvm.contract.maptype import MapType
+    from ebpfvm.contract.ops import OpsStruct
     from ebpfvm.contract.progtype import ProgType
     from ebpfvm.contract.rules import Rules
 
@@ -38,6 +39,7 @@ class Dialect:
         unmodelled: names of kfuncs that this kernel has and that are not in `kfuncs`.
         type_names: returns (kind, name) of all types and per-CPU variables of the kernel; None if `types` has them all
             (or nothing is known).
+        struct_ops: structs of operations that programs may fill, by name.
         forward_kptrs: a kptr may point to a struct of the kernel that the object only declares.
         config: values of the `__kconfig` variables that programs may read: "CONFIG_HZ", "LINUX_KERNEL_VERSION".
     """
@@ -55,6 +57,7 @@ class Dialect:
     type_names: Callable[[], Collection[tuple[int, str]]] | None = None
     config: Mapping[str, int | str] = field(default_factory=dict)
     forward_kptrs: bool = False
+    struct_ops: Mapping[str, OpsStruct] = field(default_factory=dict)
 
     @property
     def version(self) -> tuple[int, int]:
@@ -76,6 +79,20 @@ class Dialect:
             UsageError: this dialect has no such type.
         """
         return _find(self.prog_types, type, "program type", self.name)
+
+    def rules_for(self, type: str | int, place: tuple[str, str] | None) -> ProgType:
+        """Return the program type of a name or number, for struct_ops as the member of a struct makes it.
+
+        Args:
+            place: struct and member that a program of struct_ops fills. The general type, which is not judged, is the
+                answer for one that is not modelled.
+
+        Raises:
+            UsageError: this dialect has no such type.
+        """
+        found = self.prog_type(type)
+        ops = self.struct_ops.get(place[0]) if place is not None and found.name == "struct_ops" else None
+        return ops.prog_type(found, place[1]) if ops is not None and place and place[1] in ops.members else found
 
     def helper(self, number: int, prog_type: ProgType | None = None, attach: str = "") -> Helper | None:
         """Return the helper of a number as a program type sees it, or None if the type or dialect does not offer it.

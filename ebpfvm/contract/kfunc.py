@@ -29,7 +29,7 @@ FLAGS = frozenset({"acquire", "release", "ret_null", "trusted_args", "sleepable"
                    "iter_destroy", "kptr_get", "rcu_protected", "without_code", "device_bound"})
 _ITER = frozenset({"iter_new", "iter_next", "iter_destroy"})
 SUFFIXES = ("k", "sz", "szk", "ign", "uninit", "nullable", "alloc", "refcounted_kptr", "nonown_allowed", "str", "map",
-            "iter", "irq_flag", "prog", "opt", "const_str", "impl")
+            "iter", "irq_flag", "prog", "opt", "const_str", "impl", "ref")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,12 +230,21 @@ def _parsed(prototype: str, flags: tuple[str, ...], options: Iterable[str]) -> t
     Raises:
         InternalError: it, a flag or an option is malformed.
     """
+    parsed = parse_prototype(prototype)
+    for flag in sorted(set(flags) - FLAGS):
+        raise InternalError(f"kfunc {parsed[0]}: flag {flag!r} is not known; there are: {', '.join(sorted(FLAGS))}")
+    options_known(f"kfunc {parsed[0]}", options, KfuncOptions)
+    return parsed
+
+
+def parse_prototype(prototype: str) -> tuple[str, tuple[KfuncParam, ...], KfuncParam]:
+    """Return name, parameters and result of a C prototype.
+
+    Raises:
+        InternalError: it is malformed.
+    """
     match = _PROTOTYPE.match(prototype)
     if match is None:
         raise InternalError(f"kfunc {prototype!r}: this is no prototype")
-    for flag in sorted(set(flags) - FLAGS):
-        raise InternalError(f"kfunc {match.group('name')}: flag {flag!r} is not known; there are: "
-                            f"{', '.join(sorted(FLAGS))}")
-    options_known(f"kfunc {match.group('name')}", options, KfuncOptions)
     params = tuple(_param(part, True) for part in _split(match.group("params")) if part != "void")
     return match.group("name"), params, _param(match.group("ret"), False)

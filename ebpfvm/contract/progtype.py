@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ebpfvm.lazy_dataclasses import dataclass, field
 
@@ -31,6 +31,9 @@ class CtxField:
         read_sizes: sizes allowed for reads, empty for `element` (and the smaller powers of two if `narrow`).
         cap: "bpf" if the access needs CAP_BPF.
         width: number of bytes that the kernel's own field keeps of a write (2 for tc_index), 0 for all.
+        owned: the program owns the object that it points to from the start, and may give it away (`__ref`).
+        maybe_null: it may be NULL (`__nullable`).
+        argument: the function and the number of its argument that it is, as the log names them; "" for none.
         loaded: bytes that the kernel's conversion loads for a read, 0 for `size`. A read of at least this many bytes
             is not shifted, wherever in the field it begins (bpf_convert_ctx_accesses).
         from_start: whether a part can only be read from the field's first byte on.
@@ -52,6 +55,9 @@ class CtxField:
     from_start: bool = False
     struct: str = ""
     loaded: int = 0
+    owned: bool = False
+    maybe_null: bool = False
+    argument: str = ""
 
     @property
     def end(self) -> int:
@@ -71,6 +77,21 @@ class CtxField:
         if size == element:
             return (off - self.off) % element == 0
         return not write and self.narrow and size < element and size in (1, 2, 4)
+
+
+class Writable(NamedTuple):
+    """A part of a struct of the kernel that programs may write.
+
+    Attributes:
+        path: the member, with dots for members of members: "q.qlen".
+        inner: the part that may be written of an array of bytes, as a member of the struct that is kept there:
+            "qdisc_skb_cb.data"; "" for all of the member.
+        anywhere: whether a write may begin inside of it, and not only at its first byte.
+    """
+
+    path: str
+    inner: str = ""
+    anywhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +119,10 @@ class ProgType:
         ctx_offsets: which offsets the context pointer itself may have: "" none, "fixed" constant ones (for contexts
             that the kernel does not convert), "any" (the context is plain memory of `ctx_size` bytes).
         args: the unmodelled contents of the context of a type without fields, for the message; "" for none.
-        struct_writes: struct of the kernel -> its member that programs may write (btf_struct_access).
+        writable: struct of the kernel -> the parts of it that programs may write (btf_struct_access).
+        gives: the struct of the kernel that the program returns a pointer to, which it must own; or NULL. "" for none.
+        returns_void: whether nobody looks at the result.
+        saves_context: whether the kernel appends instructions that need the context (gen_epilogue).
         caps: capabilities needed to load it, beyond CAP_BPF: "net_admin", "perfmon"; "unpriv" means that not even
             CAP_BPF is needed.
     """
@@ -125,7 +149,10 @@ class ProgType:
     caps: frozenset[str] = frozenset()
     ctx_offsets: Literal["", "fixed", "any"] = ""
     args: str = ""
-    struct_writes: Mapping[str, str] = field(default_factory=dict)
+    writable: Mapping[str, tuple[Writable, ...]] = field(default_factory=dict)
+    gives: str = ""
+    returns_void: bool = False
+    saves_context: bool = False
 
     def ctx_fields(self, attach: str = "") -> tuple[CtxField, ...]:
         """Return the fields of the context as the hook `attach` sees them."""

@@ -11,6 +11,7 @@ from ebpfvm.dialects.kernel_config import kernel_config
 from ebpfvm.dialects.kernel_types import kernel_names, kernel_types
 from ebpfvm.dialects.maptypes import NUMBERS
 from ebpfvm.dialects.offers import OFFERS
+from ebpfvm.dialects.struct_ops import STRUCT_OPS
 from ebpfvm.dialects.struct_names import DESTRUCTORS, struct_names
 
 # Since 6.4 "kptr" means a referenced pointer (commit cb4158ce8ec8); before, "kptr_ref" did.
@@ -32,4 +33,4 @@ def _linux(version: tuple[int, int]) -> Dialect:
     return Dialect("linux", rules, helpers.offered(offers), kfuncs.offered(offers, rules), NUMBERS,
                    progtypes.offered(offers), partial(kernel_types, version),
                    partial(struct_names, version), DESTRUCTORS, offers.unmodelled,
-                   partial(kernel_names, version), kernel_config(version))
+                   partial(kernel_names, version), kernel_config(version), struct_ops=STRUCT_OPS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.contract import ProgType
+from ebpfvm.contract.progtype import Writable
 from ebpfvm.dialects import contexts as c
 from ebpfvm.dialects import helpers, kfuncs
 from ebpfvm.dialects.helpers import BASE, helpers_of, hook_helpers_of, variants_of
@@ -58,17 +59,17 @@ _TRACING_RETURNS: dict[str, tuple[int, int] | None] = {
     **dict.fromkeys(("trace_fentry", "trace_fexit", "trace_fsession"), (0, 0)),
 }
 
-_CONNTRACK = {"nf_conn": "mark", "nf_conn___init": "mark"}
+_CONNTRACK = dict.fromkeys(("nf_conn", "nf_conn___init"), (Writable("mark"),))
 
 _LIST: Final = (
     _type("unspec", judged=False),
     _skb("socket_filter", c.SOCKET_FILTER, read=False, ld_abs=True, caps=_UNPRIV),
     _type("kprobe", "pt_regs", 168, c.PT_REGS, attach_returns=_SESSION_RETURNS, sleep="may", traces=True, caps=_PERF),
-    _skb("sched_cls", c.SCHED_CLS, write=True, ld_abs=True, struct_writes=_CONNTRACK, caps=_NET),
-    _skb("sched_act", c.SCHED_CLS, write=True, ld_abs=True, struct_writes=_CONNTRACK, caps=_NET),
+    _skb("sched_cls", c.SCHED_CLS, write=True, ld_abs=True, writable=_CONNTRACK, caps=_NET),
+    _skb("sched_act", c.SCHED_CLS, write=True, ld_abs=True, writable=_CONNTRACK, caps=_NET),
     _type("tracepoint", "", 8192, c.TRACEPOINT, traces=True, caps=_PERF),
     _type("xdp", "xdp_md", c.XDP_MD_SIZE, c.XDP, attach_fields=_hooks("xdp", {"devmap": c.XDP_DEVMAP}),
-          packet_read=True, helper_packet_read=True, packet_write=True, struct_writes=_CONNTRACK, caps=_NET),
+          packet_read=True, helper_packet_read=True, packet_write=True, writable=_CONNTRACK, caps=_NET),
     _type("perf_event", "bpf_perf_event_data", 184, c.PERF_EVENT, traces=True, caps=_PERF),
     _skb("cgroup_skb", c.CGROUP_SKB, returns=_BOOL, attach_returns=_hooks("cgroup_skb", {"egress": (0, 3)}),
          caps=_UNPRIV),

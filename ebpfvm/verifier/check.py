@@ -181,7 +181,7 @@ class _Run:
         main = self.env.subprogs[0]
         if main.type_id:
             self._prototype(explorer.walk, main)
-        explorer.run(main, {1: pointer(r.CTX)})
+        explorer.run(main, {1: pointer(r.CTX)}, [field.name for field in self.env.prog_type.fields if field.owned])
         self.log.reset()
 
     def _prototype(self, walk: Walk, main: Subprog) -> None:
@@ -315,7 +315,7 @@ def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps
     budget = Budget(limits)
 
     def fresh(log_walk: bool) -> _Run:
-        env = Env(judged, dialect, dialect.prog_type(judged.type), dialect.rules, caps, prune=prune,
+        env = Env(judged, dialect, dialect.rules_for(judged.type, judged.struct_ops), dialect.rules, caps, prune=prune,
                   kernel_ids=judged.kernel_ids, budget=budget)
         return _Run(env, log_level, observe, log_walk)
 

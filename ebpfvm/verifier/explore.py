@@ -15,6 +15,7 @@ from ebpfvm.isa.table import all_kinds
 from ebpfvm.verifier.calling import exits, frames, helper_calls, kfunc_calls, packet_loads
 from ebpfvm.verifier.liveness.live_registers import ALL_REGS, use_def
 from ebpfvm.verifier.machine import properties as p
+from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.state import END, Frame, State
 from ebpfvm.verifier.machine.walk import Walk
@@ -24,7 +25,7 @@ from ebpfvm.verifier.pruning.kept_states import KeptStates
 from ebpfvm.verifier.values import alu, branch, late_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ebpfvm.isa.insn import Insn
     from ebpfvm.verifier.liveness.stack_walk import WalkLiveness
@@ -117,8 +118,11 @@ class Explorer:
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
-    def run(self, subprog: Subprog, registers: dict[int, Reg]) -> None:
+    def run(self, subprog: Subprog, registers: dict[int, Reg], owned: Sequence[str] = ()) -> None:
         """Walk one function (the main program, or a global function) on all its paths.
+
+        Args:
+            owned: names of arguments in the context that it owns from the start.
 
         Raises:
             Refuse: the program does something that is not allowed.
@@ -129,6 +133,7 @@ class Explorer:
             walk.state.frames[0].regs[number] = value
         walk.sync()
         walk.pc, walk.prev = subprog.start, -1
+        walk.owned = {name: references.acquire(walk) for name in owned}
         walk.state.first_pc = subprog.start
         walk.entry = None
         self.kept.start()

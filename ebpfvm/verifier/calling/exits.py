@@ -8,8 +8,9 @@ from ebpfvm.errnos import EFAULT, EINVAL
 from ebpfvm.verifier.calling import frames, global_funcs
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import references
-from ebpfvm.verifier.machine.regs import SCALAR
+from ebpfvm.verifier.machine.regs import BASE, BTF_ID, SCALAR
 from ebpfvm.verifier.machine.signal import Refuse
+from ebpfvm.verifier.memory import btf_access
 from ebpfvm.verifier.report import show
 from ebpfvm.verifier.values.alu import unreadable
 
@@ -23,11 +24,17 @@ END = -1
 def step(w: Walk) -> int:
     """Execute the exit instruction."""
     inner = len(w.state.frames) > 1
-    references.check_leaks(w, "BPF_EXIT instruction in main prog", regions=not inner)
+    references.check_leaks(w, "BPF_EXIT instruction in main prog", _returned(w), regions=not inner)
     if inner:
         return frames.leave(w)
     result(w)
     return END
+
+
+def _returned(w: Walk) -> int:
+    """Return the id of the reference in R0, which a program of struct_ops may return, whatever its prototype says."""
+    value = w.regs[0]
+    return value.ref if value is not None and w.env.prog_type.name == "struct_ops" else 0
 
 
 def throw(w: Walk, made: KfuncCall, after: int) -> int:
@@ -73,12 +80,28 @@ def result(w: Walk, number: int = 0) -> None:
                          f"At subprogram exit the register R{number} is not a scalar value "
                          f"({show.type_of(r0)})")
         return
+    kind = env.prog_type
+    if kind.returns_void:
+        return
+    if kind.gives and _given(w, number, kind.gives):
+        return
     hooks = env.prog_type.attach_returns
     allowed = hooks.get(env.program.attach, hooks.get(env.program.attach_type, env.prog_type.returns))
     if w.regs[number] is None:
         raise unreadable(number)
     if allowed is not None:
         _number(w, number, allowed, "At program exit")
+
+
+def _given(w: Walk, number: int, struct: str) -> bool:
+    """Return whether the program returns an object that it owns; otherwise only NULL is left, which is a number."""
+    value = w.regs[number]
+    if value is None or not value.ref or value.what is None or value.type & BASE != BTF_ID:
+        return False
+    if value.what.name != struct or value.what.btf is not None:
+        return False
+    btf_access.unmodified(w, value, number)
+    return True
 
 
 def _number(w: Walk, number: int, allowed: tuple[int, int], when: str) -> None:

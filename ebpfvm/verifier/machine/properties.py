@@ -97,6 +97,9 @@ GPL_ONLY: Final = Property(
     "A function or struct marked GPL-only can be used only by a program with a compatible license.",
     'Declare `char LICENSE[] SEC("license") = "GPL";` if the license of the program allows it.',
     "check_helper_call(), add_kfunc_call()")
+UNSUPPORTED_MEMBER: Final = Property(
+    "unsupported-member", LOADING, "Programs can implement only some members of a struct of operations.",
+    "Leave the member out; the kernel has an implementation of its own or does without.", "check_struct_ops_btf_id()")
 
 # -- control flow and size ------------------------------------------------------------------------------------------
 

@@ -91,12 +91,13 @@ class Walk:
         scratched: what the log prints with the current instruction.
         state, frame, regs: the current state, its innermost frame, and that frame's registers.
         pc, prev, insn: the current instruction, and the one before on this path.
+        owned: name of a context field -> id of the reference that the program has from the start.
         pending: paths to be walked later: state, slot, slot before it, mark of the log.
         processed, jumps: instructions and jumps walked so far.
     """
 
     __slots__ = ("arithmetic", "entry", "entry_step", "env", "facts", "found", "frame", "ids", "insn", "jumps", "kept",
-                 "log", "marks", "pc", "pending", "prev", "processed", "regs", "scratched", "state")
+                 "log", "marks", "owned", "pc", "pending", "prev", "processed", "regs", "scratched", "state")
 
     kept: Pruning
 
@@ -112,6 +113,7 @@ class Walk:
         self.entry: History | None = None  # the last entry of the history, and the step that it was made for
         self.entry_step = 0
         self.ids = 0
+        self.owned: dict[str, int] = {}
         self.processed = 0
         self.jumps = 0
         self.pc = 0

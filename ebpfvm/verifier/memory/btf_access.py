@@ -131,10 +131,9 @@ def store(w: Walk, to: Access) -> None:
             raise Refuse(p.CONTEXT_ACCESS, EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
         return
     at = _position(w, to)
-    member = w.env.prog_type.struct_writes.get(reg.what.name) if reg.what.btf is None else None
-    if w.env.prog_type.struct_writes and reg.what.btf is None and not (
+    if w.env.prog_type.writable and reg.what.btf is None and not (
             w.env.rules.untrusted_structs_read_only and reg.type & r.UNTRUSTED):
-        struct_walk.write_member(w, to._replace(off=at), member)
+        struct_walk.write_part(w, to._replace(off=at), w.env.prog_type.writable.get(reg.what.name, ()))
         return
     if reg.what.btf is None or not reg.type & r.ALLOC or reg.type & (r.UNTRUSTED | r.PERCPU):
         raise Refuse(p.STRUCT_WRITE, EACCES, "only read is supported")

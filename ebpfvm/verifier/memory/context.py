@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.btf.types import Kind
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import references
@@ -40,8 +41,27 @@ def value(w: Walk, item: CtxField) -> Reg:
     if kind == "tp_buffer":
         return pointer(r.TP_BUFFER)
     if kind == "btf":
-        return pointer(r.BTF_ID | r.TRUSTED, StructType(item.struct))
+        return _object(w, item)
     raise Refuse(p.UNSUPPORTED, EINVAL, f"context field {item.name} not supported by ebpfvm")
+
+
+def _object(w: Walk, item: CtxField) -> Reg:
+    """Return a pointer to an object of the kernel, which the program may own (`__ref`)."""
+    if item.argument and w.log.on:
+        w.log.note(_described(w, item))
+    ref = w.owned[item.name] if item.owned else 0
+    if item.owned and references.find(w.state, ref) is None:
+        raise Refuse(p.CONTEXT_ACCESS, EACCES,
+                     f"invalid bpf_context access off={item.off}. Reference may already be released")
+    null = r.MAYBE_NULL if item.maybe_null else 0
+    return pointer(r.BTF_ID | r.TRUSTED | null, StructType(item.struct), id=w.new_id() if null else 0, ref=ref)
+
+
+def _described(w: Walk, item: CtxField) -> str:
+    """Return what the log says about an argument whose type was looked up in the prototype (btf_ctx_access)."""
+    types = w.env.dialect.types
+    number = types().find(item.struct, Kind.STRUCT) if types is not None else None
+    return f"{item.argument} has btf_id {number or 0} type STRUCT '{item.struct}'"
 
 
 def give_packet(w: Walk, value: Reg | None, off: int, size: int) -> None:

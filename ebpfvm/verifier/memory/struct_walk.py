@@ -17,7 +17,10 @@ from ebpfvm.verifier.machine.signal import Refuse, unsupported
 from ebpfvm.verifier.machine.special_fields import StructType
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ebpfvm.btf.types import Btf, Member
+    from ebpfvm.contract.progtype import Writable
     from ebpfvm.verifier.machine.walk import Walk
     from ebpfvm.verifier.memory.uses import Access
 
@@ -114,34 +117,69 @@ def load_plain(w: Walk, name: str, at: int, size: int) -> Reg:
     return pointer(type, StructType(end.struct), id=w.new_id() if type & r.MAYBE_NULL else 0)
 
 
-def write_member(w: Walk, to: Access, member: str | None) -> None:
-    """Check a write to a kernel struct of which at most one member may be written.
+def write_part(w: Walk, to: Access, allowed: Sequence[Writable]) -> None:
+    """Check a write to a struct of the kernel of which only some parts may be written.
 
-    Source: tc_cls_act_btf_struct_access and _nf_conntrack_btf_struct_access. Since 7.x the log names the access too.
+    Sources: tc_cls_act_btf_struct_access and _nf_conntrack_btf_struct_access; bpf_qdisc_btf_struct_access of
+    net/sched/bpf_qdisc.c. Since 7.x the log names the access too.
     """
     reg, number, at, size = to
     name = reg.what.name
-    problem = "only read is supported" if member is None else _member_problem(w, name, member, at, size)
+    problem = _write_problem(w, name.partition("___")[0], allowed, at, size) if allowed else "only read is supported"
     if problem and not w.env.rules.struct_writes_named:
         raise Refuse(p.STRUCT_WRITE, EACCES, problem)
     if problem:
-        first = () if member is None else (problem,)
+        first = (problem,) if allowed else ()
         raise Refuse(p.STRUCT_WRITE, EACCES, *first, f"R{number} cannot write into ptr_{name} at off={at} size={size}")
 
 
-def _member_problem(w: Walk, name: str, member: str, at: int, size: int) -> str:
+def _write_problem(w: Walk, name: str, allowed: Sequence[Writable], at: int, size: int) -> str:
     """Return what is wrong with a write of `size` bytes at `at`, "" for nothing."""
     types = w.env.dialect.types
-    found = _struct(types(), name.partition("___")[0]) if types is not None else None
-    if types is None or found is None:
+    if types is None:
         raise unsupported(f"writing struct {name}")
-    item = next((item for item in found.members if item.name == member), None)
-    if item is None or item.bit_offset // 8 != at:
-        return f"no write support to nf_conn at off {at}"
-    end = at + types().size_of(item.type)
-    if at + size > end:
-        return f"write access at off {at} with size {size} beyond the member of nf_conn ended at {end}"
-    return ""
+    for part in allowed:
+        start, end = _extent(types(), name, part)
+        if start <= at < end if part.anywhere else at == start:
+            return "" if at + size <= end else \
+                f"write access at off {at} with size {size} beyond the member of {name} ended at {end}"
+    return f"no write support to {name} at off {at}"
+
+
+def _extent(types: Btf, name: str, part: Writable) -> tuple[int, int]:
+    """Return where a part of a struct begins and ends."""
+    start, size = _place(types, name, part.path)
+    if part.inner:
+        struct, _, path = part.inner.partition(".")
+        inside, size = _place(types, struct, path)
+        start += inside
+    return start, start + size
+
+
+def _place(types: Btf, name: str, path: str) -> tuple[int, int]:
+    """Return offset and size of a member of a struct; "a.b" is a member of its member."""
+    struct, at, size = _struct(types, name), 0, 0
+    for word in path.split("."):
+        found = _named(types, struct, word) if struct is not None else None
+        if found is None:
+            raise unsupported(f"writing struct {name}")
+        at, size = at + found[0], types.size_of(found[1])
+        kind = types.resolved(found[1])
+        struct = kind if isinstance(kind, Struct | Union) else None
+    return at, size
+
+
+def _named(types: Btf, struct: Struct | Union, name: str) -> tuple[int, int] | None:
+    """Return offset and type of a member, which may be in an anonymous struct or union inside."""
+    for item in struct.members:
+        if item.name == name:
+            return item.bit_offset // 8, item.type
+        inner = types.resolved(item.type)
+        if not item.name and isinstance(inner, Struct | Union):
+            found = _named(types, inner, name)
+            if found is not None:
+                return item.bit_offset // 8 + found[0], found[1]
+    return None
 
 
 def _end(w: Walk, name: str, at: int, size: int) -> Found:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfvm.errnos import EINVAL
+from ebpfvm.errnos import EINVAL, ENOTSUPP
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
 
@@ -27,10 +27,26 @@ def check(env: Env) -> None:
         raise Refuse(p.SLEEPABLE_TYPE, EINVAL,
                      "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable"
                      if env.rules.sleepable_types_named else "Program of this type cannot be sleepable")
+    if name == "struct_ops":
+        _struct_ops(env)
     if not kind.judged:
         raise unsupported(f"program type {name}")
     if name == "tracing":
         _tracing(env)
+
+
+def _struct_ops(env: Env) -> None:
+    """Check the member that a program fills (check_struct_ops_btf_id)."""
+    if not env.gpl:
+        raise Refuse(p.GPL_ONLY, EINVAL, "struct ops programs must have a GPL compatible license")
+    place = env.program.struct_ops
+    if place is None:
+        raise unsupported("a struct_ops program that no variable of a .struct_ops section holds")
+    if place[0] not in env.dialect.struct_ops:
+        raise unsupported(f"struct_ops of struct {place[0]}")
+    if not env.prog_type.judged:
+        raise Refuse(p.UNSUPPORTED_MEMBER, ENOTSUPP,
+                     f"attach to unsupported member {place[1]} of struct {place[0]}")
 
 
 def _tracing(env: Env) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _LOOP = 24  # bytes of stack for an inlined bpf_loop
 _MAY_GOTO = 16  # and for a may_goto that counts time
+_SAVED_CONTEXT = 8  # and for the context that an epilogue of the kernel needs
 _JCOND = c.BPF_JMP | c.BPF_JCOND
 
 
@@ -41,6 +42,8 @@ def _depths(env: Env, walk: Walk | None, accepted: bool) -> list[int]:
         if accepted:
             if any(fits and item.start <= pc < item.end for pc, (fits, _) in walk.found.inlined_loops.items()):
                 depth = (depth + 7) // 8 * 8 + _LOOP
+            if not item.index and env.prog_type.saves_context:
+                depth += _SAVED_CONTEXT
             if any(insn[0] == _JCOND for insn in env.program.insns[item.start:item.end]):
                 depth += _MAY_GOTO
         found.append(depth)
