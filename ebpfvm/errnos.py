@@ -10,6 +10,7 @@ from typing import Final
 
 EPERM: Final = 1
 ENOENT: Final = 2
+ESRCH: Final = 3
 E2BIG: Final = 7
 EBADF: Final = 9
 EAGAIN: Final = 11
@@ -37,6 +38,7 @@ NAMES: Final[dict[int, str]] = {value: name for name, value in list(globals().it
 _TEXTS: Final = {
     EPERM: "Operation not permitted",
     ENOENT: "No such file or directory",
+    ESRCH: "No such process",
     E2BIG: "Argument list too long",
     EBADF: "Bad file descriptor",
     EAGAIN: "Resource temporarily unavailable",

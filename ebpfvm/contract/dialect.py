@@ -91,7 +91,7 @@ class Dialect:
             UsageError: this dialect has no such type.
         """
         found = self.prog_type(type)
-        ops = self.struct_ops.get(place[0]) if place is not None and found.name == "struct_ops" else None
+        ops = self.struct_ops.get(place[0]) if place is not None and found.fills else None
         return ops.prog_type(found, place[1]) if ops is not None and place and place[1] in ops.members else found
 
     def helper(self, number: int, prog_type: ProgType | None = None, attach: str = "") -> Helper | None:

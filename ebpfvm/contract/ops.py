@@ -7,12 +7,11 @@ that member follow from it: the context, what may be returned, and which kernel 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract.kfunc import parse_prototype
 from ebpfvm.contract.progtype import CtxField
-from ebpfvm.lazy_dataclasses import dataclass, field
+from ebpfvm.lazy_dataclasses import dataclass, field, replace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,8 +80,8 @@ class OpsStruct:
         fields = member.fields()
         return replace(base, judged=True, ctx_size=8 * len(fields), fields=fields,
                        kfuncs=base.kfuncs - (self.kfuncs - member.kfuncs), writable=self.writable,
-                       returns=(0, 0) if member.ret.struct else None, gives=member.ret.struct, returns_void=member.ret.type == "void",
-                       saves_context=member.saves_context)
+                       returns=(0, 0) if member.ret.struct else None, gives=member.ret.struct,
+                       returns_void=member.ret.type == "void", returns_owned=True, saves_context=member.saves_context)
 
 
 def member(prototype: str, doc: str, *, kfuncs: frozenset[str] = frozenset(), retyped: str = "",

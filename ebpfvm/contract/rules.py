@@ -224,9 +224,6 @@ class Rules:
     counted_at_start: bool = True
     """bpf_refcount_acquire takes only the start of an object, no pointer to its node (after 6.18)."""
 
-    rbtree_less_has_ids: bool = True
-    """Both arguments of bpf_rbtree_add's callback have an id (set_rbtree_add_callback_state, after 6.18)."""
-
     kptr_xchg_into_borrowed: bool = True
     """bpf_kptr_xchg takes a field of an object that the program does not own (kptr_xchg_dest_types, after 6.18)."""
 
@@ -311,7 +308,6 @@ LINUX_6_18: Final = replace(
     kfuncs_trust_arguments=False,
     implicit_kfunc_arguments=False,
     counted_at_start=False,
-    rbtree_less_has_ids=False,
     kptr_xchg_into_borrowed=False,
     casts_fork=False,
     file_flags_checked_last=False,

@@ -11,8 +11,8 @@ from ebpfvm.dialects.kernel_config import kernel_config
 from ebpfvm.dialects.kernel_types import kernel_names, kernel_types
 from ebpfvm.dialects.maptypes import NUMBERS
 from ebpfvm.dialects.offers import OFFERS
-from ebpfvm.dialects.struct_ops import STRUCT_OPS
 from ebpfvm.dialects.struct_names import DESTRUCTORS, struct_names
+from ebpfvm.dialects.struct_ops import STRUCT_OPS
 
 # Since 6.4 "kptr" means a referenced pointer (commit cb4158ce8ec8); before, "kptr_ref" did.
 

@@ -100,7 +100,7 @@ _LIST: Final = (
           returns=_BOOL, caps=_NET),
     _type("tracing", "", 0, args="arguments of the traced function", attach_returns=_TRACING_RETURNS, sleep="may",
           caps=_PERF),
-    _type("struct_ops", "", 0, judged=False, sleep="may", caps=_NET | _PERF),
+    _type("struct_ops", "", 0, judged=False, fills=True, sleep="may", caps=_NET | _PERF),
     _type("ext", "", 0, judged=False, caps=_NET | _PERF),
     _type("lsm", "", 0, judged=False, sleep="may", caps=_PERF),
     _type("sk_lookup", "bpf_sk_lookup", c.SK_LOOKUP_SIZE, c.SK_LOOKUP, returns=_BOOL, caps=_NET),

@@ -224,7 +224,7 @@ def _bind(programs: dict[str, Program], struct_ops: tuple[StructOps, ...]) -> No
     """Record in each struct_ops program which member of a struct it fills."""
     for variable in struct_ops:
         for member, name in variable.members.items():
-            place = (variable.struct, member)
+            place = (variable.struct.partition("___")[0], member)  # a flavour is for the compiler only
             if name not in programs:
                 continue  # the program could not be read
             program = programs[name]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ebpfvm.errnos import EFAULT, EINVAL, EPERM
+from ebpfvm.errnos import EFAULT, EINVAL, EOPNOTSUPP, EPERM
 from ebpfvm.errors import UsageError
 from ebpfvm.isa.disasm import kernel_text
 from ebpfvm.limits import DEFAULTS, Limits
@@ -189,7 +189,7 @@ class _Run:
         try:
             global_funcs.arguments(walk, main)
         except Refuse as refuse:
-            if refuse.errno == EINVAL:
+            if refuse.errno in (EINVAL, EOPNOTSUPP):
                 for text in refuse.lines:
                     self.log.line(text)
 

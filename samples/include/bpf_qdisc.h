@@ -117,6 +117,14 @@ struct bpf_refcount {
 	__u32 __opaque[1];
 } __aligned(4);
 
+struct bpf_dynptr {
+	__u64 __opaque[2];
+} __aligned(8);
+
+struct bpf_iter_num {
+	__u64 __opaque[1];
+} __aligned(8);
+
 /* ---- The kernel's structs -------------------------------------------------------------------------------- */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -202,12 +210,6 @@ struct Qdisc_ops {
 	void (*reset)(struct Qdisc *sch);
 	void (*destroy)(struct Qdisc *sch);
 };
-
-/*
- * The kernel passes the arguments of a member as an array of 64-bit numbers. These macros give the parameters their
- * names and types: BPF_PROG(name, ...) for a function that returns int or nothing.
- */
-#define ___arg(n) ((void *)ctx[n])
 
 static __always_inline struct qdisc_skb_cb *qdisc_skb_cb(const struct sk_buff *skb)
 {

@@ -51,7 +51,8 @@ def made_one(w: Walk, made: KfuncCall) -> None:
         old = made.extra["dynptr"]
         dynptrs.put(w, reg, old.kind, old.ref, old.parent)
         return
-    dynptrs.put(w, reg, made.kfunc.dynptr, 0, 0)
+    # What is made of a packet that the program owns ends with it.
+    dynptrs.put(w, reg, made.kfunc.dynptr, 0, made.ref if w.env.rules.reference_tree else 0)
 
 
 def slice_of(w: Walk, made: KfuncCall) -> Reg:

@@ -10,7 +10,7 @@ from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine.regs import BASE, BTF_ID, SCALAR
 from ebpfvm.verifier.machine.signal import Refuse
-from ebpfvm.verifier.memory import btf_access
+from ebpfvm.verifier.memory.regions import unmodified
 from ebpfvm.verifier.report import show
 from ebpfvm.verifier.values.alu import unreadable
 
@@ -32,9 +32,9 @@ def step(w: Walk) -> int:
 
 
 def _returned(w: Walk) -> int:
-    """Return the id of the reference in R0, which a program of struct_ops may return, whatever its prototype says."""
+    """Return the id of the reference in R0, if the program may return one."""
     value = w.regs[0]
-    return value.ref if value is not None and w.env.prog_type.name == "struct_ops" else 0
+    return value.ref if value is not None and w.env.prog_type.returns_owned else 0
 
 
 def throw(w: Walk, made: KfuncCall, after: int) -> int:
@@ -100,7 +100,7 @@ def _given(w: Walk, number: int, struct: str) -> bool:
         return False
     if value.what.name != struct or value.what.btf is not None:
         return False
-    btf_access.unmodified(w, value, number)
+    unmodified(w, value, number)
     return True
 
 

@@ -152,20 +152,20 @@ def counted(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> N
 # -- effects and results --------------------------------------------------------------------------------------------
 
 
-def borrowed(reg: Reg) -> Reg:
+def borrowed(reg: Reg, keep_id: bool = True) -> Reg:
     """Return a pointer to the same object without ownership (ref_set_non_owning)."""
     type = reg.type | r.NON_OWN_REF
     if any(item.kind == "refcount" for item in reg.what.fields):
         type |= r.RCU
-    return Reg(type, reg.num, reg.off, reg.id, 0, reg.what, reg.aux)
+    return Reg(type, reg.num, reg.off, reg.id if keep_id else 0, 0, reg.what, reg.aux)
 
 
 def put_in(w: Walk, made: KfuncCall) -> None:
     """Transfer the ownership of an object to a list or tree; the program's pointers become borrowed."""
     reg = w.regs[2]
     assert reg is not None
-    ref = reg.ref
-    references.replace_regs(w.state, lambda item: borrowed(item) if item.ref == ref else item)
+    ref, keep_id = reg.ref, not w.env.rules.reference_tree  # where the id is that of the reference, it goes with it
+    references.replace_regs(w.state, lambda item: borrowed(item, keep_id) if item.ref == ref else item)
     references.drop_ref(w.state, ref)
 
 
@@ -251,6 +251,6 @@ def less_callback(w: Walk, made: KfuncCall) -> Callable[[Frame, Frame], None]:
     def prepare(above: Frame, callee: Frame) -> None:
         arg = borrowed(pointer(OBJECT, what, off=off))
         for number in (1, 2):
-            callee.regs[number] = r.with_id(arg, w.new_id()) if w.env.rules.rbtree_less_has_ids else arg
+            callee.regs[number] = arg
         callee.callback_range = (0, 1)
     return prepare

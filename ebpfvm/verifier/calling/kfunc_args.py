@@ -221,11 +221,23 @@ def _object(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> N
     has = reg.what.name if base == r.BTF_ID else _STRUCTS[base]
     strict = "release" in made.kfunc.flags and bool(reg.ref)
     own = base == r.BTF_ID and reg.what.btf is not None
-    if not own and (struct_walk.fits(w, has, reg.off, wanted, strict) or (wanted, has) in _PROJECTIONS):
+    if not own and struct_walk.fits(w, has, reg.off, wanted, strict):
+        return
+    if not own and (wanted, has) in _PROJECTIONS:
+        _note_search(w, has, reg.off)
         return
     raise Refuse(p.ARGUMENT_TYPE, EINVAL,
                  f"kernel function {made.kfunc.name} {_args(w, at)} expected pointer to STRUCT {wanted} but "
                  f"R{at} has a pointer to STRUCT {has}")
+
+
+def _note_search(w: Walk, struct: str, off: int) -> None:
+    """Log what a kernel says when it looks for a struct inside of another one and does not find it."""
+    try:
+        struct_walk.load_plain(w, struct, off, 1)
+    except Refuse as refused:
+        for line in refused.lines:
+            w.log.note(line)
 
 
 def _memory(w: Walk, at: int, param: KfuncParam, reg: Reg) -> None:

@@ -73,7 +73,7 @@ def _arguments(env: Env, insn: Insn) -> int:
         count = 5 if helper is None else sum(spec.kind is not Arg.DONTCARE for spec in helper.args)
     elif insn.src == c.BPF_PSEUDO_KFUNC_CALL:
         kfunc = env.kfuncs.get(insn.imm)
-        count = len(kfunc.params) if kfunc else 5
+        count = len(kfunc.params) if kfunc and kfunc.name in env.prog_type.kfuncs else 5
     return ARGS & ((1 << (min(count, 5) + 1)) - 1)
 
 

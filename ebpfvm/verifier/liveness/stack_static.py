@@ -257,7 +257,7 @@ class Analysis:
         if is_call(insn) or not any(regs[1:6]):
             return
         env = self.env
-        helper = env.dialect.helpers.get(insn.imm) if not insn.src else None
+        helper = env.dialect.helper(insn.imm, env.prog_type, env.program.attach) if not insn.src else None
         kfunc = env.kfuncs.get(insn.imm) if is_kfunc_call(insn) else None
         declared = helper.args if helper is not None else kfunc.params if kfunc is not None else None
         for at in range(1, (min(len(declared), 5) if declared is not None else 5) + 1):

@@ -193,7 +193,8 @@ def ctx_field(w: Walk, off: int, size: int) -> Reg:
     item = w.env.readable_ctx(off, size)
     extends = w.insn.code & 0xE7 == c.BPF_MEMSX | c.BPF_LDX
     if item is None or (extends and item.access in _PACKET_BOUNDS):  # half of an address, extended, is no pointer
-        raise Refuse(p.CONTEXT_ACCESS, EACCES, f"invalid bpf_context access off={off} size={size}", source=True)
+        note = context.misread(w, off, size)
+        raise Refuse(p.CONTEXT_ACCESS, EACCES, *note, f"invalid bpf_context access off={off} size={size}", source=True)
     return context.value(w, item)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.machine.regs import Reg
     from ebpfvm.verifier.machine.walk import Walk
 
+_MOST_ARGUMENTS = 12  # MAX_BPF_FUNC_ARGS
 _PACKET = {"pkt": r.PKT, "pkt_meta": r.PKT_META, "pkt_end": r.PKT_END}
 _SOCK = {"sock_common_or_null": r.SOCK_COMMON | r.MAYBE_NULL, "sock_or_null": r.SOCKET | r.MAYBE_NULL,
          "sock": r.SOCKET}
@@ -55,6 +56,19 @@ def _object(w: Walk, item: CtxField) -> Reg:
                      f"invalid bpf_context access off={item.off}. Reference may already be released")
     null = r.MAYBE_NULL if item.maybe_null else 0
     return pointer(r.BTF_ID | r.TRUSTED | null, StructType(item.struct), id=w.new_id() if null else 0, ref=ref)
+
+
+def misread(w: Walk, off: int, size: int) -> tuple[str, ...]:
+    """Return what the log says of a read that hits no argument of a struct_ops program (btf_ctx_access)."""
+    place, kind = w.env.program.struct_ops, w.env.prog_type
+    if place is None or off % 8 or not 0 <= off < _MOST_ARGUMENTS * 8:
+        return ()
+    count, at = len(kind.fields), off // 8
+    if at < count:
+        return (f"func '{place[1]}' size {size} must be 8",) if size != 8 else ()
+    # Behind the arguments, a tracing program finds what the function has returned.
+    missing = count + 1 if at == count and not kind.returns_void else count + 2
+    return (f"func '{place[1]}' doesn't have {missing}-th argument",)
 
 
 def _described(w: Walk, item: CtxField) -> str:

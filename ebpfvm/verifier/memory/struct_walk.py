@@ -129,7 +129,7 @@ def write_part(w: Walk, to: Access, allowed: Sequence[Writable]) -> None:
     if problem and not w.env.rules.struct_writes_named:
         raise Refuse(p.STRUCT_WRITE, EACCES, problem)
     if problem:
-        first = (problem,) if allowed else ()
+        first = (problem,) if allowed or w.env.program.struct_ops is not None else ()
         raise Refuse(p.STRUCT_WRITE, EACCES, *first, f"R{number} cannot write into ptr_{name} at off={at} size={size}")
 
 
@@ -236,7 +236,7 @@ def _behind(types: Btf, struct: Struct | Union, off: int, size: int) -> Found:
     last = types.resolved(struct.members[-1].type) if struct.members else None
     if isinstance(last, Array) and not last.nelems and off >= struct.members[-1].bit_offset // 8:
         raise unsupported(f"reading the flexible array of struct {struct.name}")
-    raise Refuse(p.STRUCT_ACCESS, EACCES, f"access beyond struct {struct.name} at off {off} size {size}")
+    raise Refuse(p.STRUCT_ACCESS, EACCES, f"access beyond struct {struct.name or '(anon)'} at off {off} size {size}")
 
 
 def _member(types: Btf, struct: Struct | Union, off: int, size: int,

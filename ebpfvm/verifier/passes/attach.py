@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.errnos import EINVAL, ENOTSUPP
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.signal import Refuse, unsupported
+from ebpfvm.verifier.passes.check_btf import has_tail_call
 
 if TYPE_CHECKING:
     from ebpfvm.verifier.machine.env import Env
@@ -27,7 +28,7 @@ def check(env: Env) -> None:
         raise Refuse(p.SLEEPABLE_TYPE, EINVAL,
                      "Only fentry/fexit/fmod_ret, lsm, iter, uprobe, and struct_ops programs can be sleepable"
                      if env.rules.sleepable_types_named else "Program of this type cannot be sleepable")
-    if name == "struct_ops":
+    if kind.fills:
         _struct_ops(env)
     if not kind.judged:
         raise unsupported(f"program type {name}")
@@ -47,6 +48,8 @@ def _struct_ops(env: Env) -> None:
     if not env.prog_type.judged:
         raise Refuse(p.UNSUPPORTED_MEMBER, ENOTSUPP,
                      f"attach to unsupported member {place[1]} of struct {place[0]}")
+    if any(field.owned for field in env.prog_type.fields) and has_tail_call(env.program, env.subprogs[0]):
+        raise Refuse(p.REFERENCE_LEAK, EINVAL, "program with __ref argument cannot tail call")
 
 
 def _tracing(env: Env) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Func, Linkage
-from ebpfvm.errnos import E2BIG, EINVAL, EPERM, EPROTO
+from ebpfvm.errnos import E2BIG, EINVAL, EPERM, EPROTO, ESRCH
 from ebpfvm.ints import U32_MAX
 from ebpfvm.isa import codes as c
+from ebpfvm.loading.prototypes import mismatch
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.env import Subprog, is_gpl
 from ebpfvm.verifier.machine.signal import Refuse
@@ -97,6 +98,12 @@ def _kfunc(program: Program, dialect: Dialect, insn: Insn, pc: int) -> Kfunc | N
         return None
     if kfunc is None:
         raise Refuse(p.UNSUPPORTED, EINVAL, f"kernel function {name} not supported by ebpfvm", pc=pc)
+    problem = mismatch(program, kfunc)
+    if problem and name in program.weak:
+        return None
+    if problem:
+        raise Refuse(p.UNRESOLVED_KFUNC, ESRCH, f"extern (func ksym) '{name}': func_proto incompatible with the "
+                                                f"kernel's: {problem}", pc=pc)
     if "device_bound" in kfunc.flags:
         raise Refuse(p.KFUNC_NOT_ALLOWED, EINVAL, "metadata kfuncs require device-bound program", pc=pc)
     if "without_code" in kfunc.flags:

@@ -65,7 +65,7 @@ def test_programs_of_types_that_cannot_sleep() -> None:
     assert judge("r0 = 0\nexit", "xdp", OLD, flags=SLEEPABLE, maps=())[1] == old
 
 
-@pytest.mark.parametrize("type", ["lsm", "ext", "struct_ops", "lirc_mode2"])
+@pytest.mark.parametrize("type", ["lsm", "ext", "lirc_mode2"])
 def test_types_that_are_not_modelled_are_refused_as_such(type: str) -> None:
     assert judge("r0 = 0\nexit", type, NEW)[1] == f"program type {type} not supported by ebpfvm"
 

@@ -44,7 +44,6 @@ SHOWN_BY = {
     "one_reference": "two records in one call",
     "one_release_check": "xin rcu_drop",
     "one_sleep_check": "helper that sleeps",
-    "rbtree_less_has_ids": "remove in less",
     "rcu_nests": "nested rcu read lock (kernel function .*)",
     "reference_tree": "LD_ABS in a function, reference of the caller",
     "register_names_in_messages": "xin cnt_acq",

@@ -45,6 +45,8 @@ def to_row(name: str, program: Program) -> dict[str, Any]:
         row["attach"] = program.attach
     if program.attach_type:
         row["attach_type"] = program.attach_type
+    if program.struct_ops is not None:
+        row["member"] = list(program.struct_ops)
     if program.flags:
         row["flags"] = program.flags
     if program.sleepable:
@@ -86,7 +88,8 @@ def from_row(row: dict[str, Any]) -> Program:
     lines = tuple(LineInfo(slot, "prog", "prog", 1, 1) for slot in row.get("lines", ()))
     return Program("prog", tuple(decode(bytes.fromhex(row["insns"]))), row["type"], "", row.get("attach", ""),
                    row.get("license", "GPL"), maps, kfuncs, {}, btf, infos, lines, flags=row.get("flags", 0),
-                   sleepable=row.get("sleepable", False), attach_type=row.get("attach_type", ""))
+                   sleepable=row.get("sleepable", False), attach_type=row.get("attach_type", ""),
+                   struct_ops=tuple(row["member"]) if "member" in row else None)
 
 
 def _spec(row: dict[str, Any], name: str, btf: Any) -> MapSpec:

@@ -1,0 +1,44 @@
+"""Programs of struct_ops over `Qdisc_ops`: what Linux 7.2.13 processed of each, and prototypes that do not fit.
+
+The verdicts themselves are in tests/data/verdicts.json, like those of the other objects.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ebpfvm.dialects import linux
+from ebpfvm.loader import load
+from ebpfvm.verifier import verify
+
+HERE = Path(__file__).parent
+PROGRAMS = load(HERE / "objects" / "qdisc_ops.o").programs
+COUNTS: dict[str, int] = json.loads((HERE / "counts" / "qdisc_ops.json").read_text())
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_processed_instructions(name: str) -> None:
+    assert verify(PROGRAMS[name], linux()).processed == COUNTS[name]
+
+
+def test_every_program_is_counted() -> None:
+    assert sorted(COUNTS) == sorted(PROGRAMS)
+
+
+def test_a_function_that_is_declared_with_an_incomplete_struct_is_another_one() -> None:
+    """libbpf compares kinds of types: `struct netlink_ext_ack;` is no struct yet."""
+    weak = PROGRAMS["i_prologue"]
+    assert verify(weak, linux()).message.endswith("kfunc 'bpf_qdisc_init_prologue' is referenced but wasn't resolved")
+    strong = verify(replace(weak, weak=frozenset()), linux())
+    assert (strong.errno, strong.message) == (
+        3, "extern (func ksym) 'bpf_qdisc_init_prologue': func_proto incompatible with the kernel's: parameter 2 is of "
+           "another kind than the kernel's struct netlink_ext_ack *")
+
+
+@pytest.mark.parametrize(("name", "depth"), [("t_nothing", "8"), ("r_nothing", "8"), ("i_nothing", "0")])
+def test_the_kernel_keeps_the_context_for_what_it_appends(name: str, depth: str) -> None:
+    assert f"stack depth {depth} max 0\n" in verify(PROGRAMS[name], linux(), log_level=4).log
