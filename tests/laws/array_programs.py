@@ -86,13 +86,14 @@ def loop(draw: Any, unit: int, start: int) -> list[I]:
     kind = draw(st.sampled_from(("up", "limit", "down", "pointer", "scaled")))
     step = draw(st.integers(1, 3))
     if kind in ("up", "scaled"):
-        count = draw(st.integers(1, 12))
+        count = draw(st.integers(1, 12) | st.integers(16, 40))
         back = draw(st.sampled_from(("jne64_k", "jlt64_k", "jlt32_k", "jne32_k")))
         before, after = [I(_MOV_K, 8)], [I(_ADD_K, 8, 0, 0, step), (back, step * count)]
     elif kind == "limit":
         before, after = [I(_MOV_K, 8)], [I(_ADD_K, 8, 0, 0, step), ("jlt64_x", 0)]
     elif kind == "down":
-        before, after = [I(_MOV_K, 8, 0, 0, step * 5)], [I(_ADD_K, 8, 0, 0, -step), ("jne64_k", 0)]
+        before = [I(_MOV_K, 8, 0, 0, step * draw(st.sampled_from((5, 20))))]
+        after = [I(_ADD_K, 8, 0, 0, -step), ("jne64_k", 0)]
     else:
         before = [I(_MOV, 7, 10), I(_ADD_K, 7, 0, 0, start), I(_MOV_K, 8)]
         body = [arithmetic(draw), access(draw, unit, 7, 0), branch(draw, 1), access(draw, unit, 7, unit)]
@@ -107,7 +108,7 @@ def loop(draw: Any, unit: int, start: int) -> list[I]:
 def programs(draw: Any) -> Program:
     unit = draw(st.sampled_from((1, 2, 4, 4, 8)))
     start = -unit * ELEMENTS - draw(st.sampled_from((0, 0, 8, 40)))
-    insns = [I(_MOV, 6, 1), I(_LOADS[1], 9, 6, 0), I(_AND_K, 9, 0, 0, 15)]
+    insns = [I(_MOV, 6, 1), I(_LOADS[1], 9, 6, 0), I(_AND_K, 9, 0, 0, 63)]
     insns += [I(_LOADS[8], n, 6, 8 * n) for n in range(5)]
     if start + unit * ELEMENTS < 0 and draw(st.booleans()):  # a neighbour of another size
         insns.append(I(_STORES[4], 10, 1, -4))

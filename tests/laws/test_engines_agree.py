@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from typing import Any
+from unittest import mock
 
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ebpfvm.engine import Interpreter, Translator
+from ebpfvm.engine.translate import counted_loops
 from ebpfvm.errors import Fault
 from ebpfvm.kernel import BytesCtx, LoadedProgram
 from ebpfvm.loader.object import Program
@@ -49,3 +52,12 @@ def test_loops_over_arrays_on_the_stack(program: Program) -> None:
     expected = outcome(program, Interpreter(budget=2_000_000))
     assert isinstance(expected[0], int), expected[0]
     assert outcome(program, Translator(budget=200_000)) == expected
+
+
+@settings(max_examples=COUNT, deadline=None, suppress_health_check=list(HealthCheck))
+@given(array_programs.programs(), st.integers(1, 40))
+def test_counted_loops_use_up_the_budget_as_others_do(program: Program, budget: int) -> None:
+    """The same fault at the same place, and the same bytes written before."""
+    with mock.patch.object(counted_loops, "find", return_value={}):
+        expected = outcome(program, Translator(budget=budget))
+    assert outcome(program, Translator(budget=budget)) == expected

@@ -16,7 +16,8 @@ import linecache
 import os
 import re
 import struct
-from itertools import repeat
+from itertools import islice, repeat
+from operator import length_hint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Never
 
@@ -127,7 +128,7 @@ class TranslatedRun(Run):
         structs |= {f"P{size}": s.pack_into for size, s in _STRUCTS.items()}
         return {**structs, "GET": memory.regions.get, "LOAD": memory.load, "STORE": memory.store, "ENV": self.env,
                 "READ": memory.read, "STACK": kernel.stack, "ENTER": kernel.stack.enter,
-                "OVER": self.over, "FAIL": _fail}
+                "OVER": self.over, "FAIL": _fail, "HINT": length_hint, "SLICE": islice}
 
     def over(self) -> Never:
         """Raise the error that the budget is used up."""

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ebpfvm.engine.common import BPF_MAX_LOOPS
 from ebpfvm.engine.place import insn_text, line_text
 from ebpfvm.engine.steps import PRIMITIVES
-from ebpfvm.engine.translate import flow_graph
+from ebpfvm.engine.translate import counted_loops, flow_graph
+from ebpfvm.engine.translate.dispatch_loop import Line
 from ebpfvm.engine.translate.emit import Emitter
 from ebpfvm.engine.translate.frame import classify
 from ebpfvm.engine.translate.function_facts import FunctionFacts
 from ebpfvm.engine.translate.program_facts import ProgramFacts
 from ebpfvm.engine.translate.statements import BlockCode, effect, sweep
-from ebpfvm.engine.translate.structure import Line, lines_of
+from ebpfvm.engine.translate.structure import lines_of
 
 if TYPE_CHECKING:
     from ebpfvm.engine.translate.unit import Unit
@@ -96,7 +97,7 @@ def _function(program: ProgramFacts, entry: int, names: dict[str, Any]) -> tuple
         code = {start: _leaving(block) for start, block in code.items()}
     if entry and emitter.calls and not enters:
         head.append((1, "STACK.depth += 1", entry))
-    return head + lines_of(graph, code, 1), enters
+    return head + lines_of(graph, code, 1, counted_loops.find(graph, code, facts)), enters
 
 
 def _leaving(block: BlockCode) -> BlockCode:

@@ -83,7 +83,7 @@ class BlockCode(NamedTuple):
 
 def sweep(code: Mapping[int, BlockCode], function: FlowGraph) -> tuple[dict[int, BlockCode], frozenset[str]]:
     """Remove dead lines, and return the code with the variables that are read before they are written."""
-    live_in = _live(code, function)
+    live_in = live_at(code, function)
     out: dict[int, BlockCode] = {}
     for start, block in code.items():
         live = _live_out(block, live_in)
@@ -173,7 +173,7 @@ def _live_out(block: BlockCode, live_in: Mapping[int, frozenset[str]]) -> frozen
     return live
 
 
-def _live(code: Mapping[int, BlockCode], function: FlowGraph) -> dict[int, frozenset[str]]:
+def live_at(code: Mapping[int, BlockCode], function: FlowGraph) -> dict[int, frozenset[str]]:
     """Return what is live at the start of each block."""
     live_in: dict[int, frozenset[str]] = dict.fromkeys(code, frozenset())
     work = list(code)

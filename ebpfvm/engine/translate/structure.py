@@ -4,18 +4,22 @@ The tree of dominators gives the nesting (Ramsey, "Beyond Relooper"). A block th
 wrapper that contains them all; leaving the wrapper is the jump. Most wrappers turn out to be unnecessary, because the
 jump's target is where control falls through anyway, or where the `break` of a loop leads. A `break` leaves only one
 loop, so a jump out of several sets `go`, which each of these loops tests. A graph that has a cycle with two entries
-becomes a loop over a decision tree instead.
+becomes a loop over a decision tree instead (`dispatch_loop`).
 """
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Final
 
+from ebpfvm.engine.translate import dispatch_loop
+from ebpfvm.engine.translate.dispatch_loop import Line
 from ebpfvm.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ebpfvm.engine.translate.counted_loops import CountedLoop
     from ebpfvm.engine.translate.flow_graph import FlowGraph
     from ebpfvm.engine.translate.statements import BlockCode
 
@@ -68,18 +72,21 @@ class Goto:
 
 
 Node = BlockNode | If | Wrap | LoopNode | Goto
-Line = tuple[int, str, int]  # indentation, text, slot
 
 
-def lines_of(function: FlowGraph, code: Mapping[int, BlockCode], indent: int) -> list[Line]:
-    """Return the body of a Python function that does what `code` does; its graph is `function`."""
+def lines_of(function: FlowGraph, code: Mapping[int, BlockCode], indent: int,
+             counted: Mapping[int, CountedLoop] | None = None) -> list[Line]:
+    """Return the body of a Python function that does what `code` does; its graph is `function`.
+
+    `counted` are the loops of which the number of rounds is known, by header.
+    """
     if function.reducible:
         try:
             tree = _Tree(function, code).build()
-            return _Printer(code).run(tree, indent)
+            return _Printer(code, _countable(tree, counted or {})).run(tree, indent)
         except (TooDeep, RecursionError):
             pass
-    return _dispatch(function, code, indent)
+    return dispatch_loop.lines_of(function, code, indent)
 
 
 class _Tree:
@@ -207,8 +214,10 @@ class _Open:
 class _Printer:
     """Print nodes as lines."""
 
-    def __init__(self, code: Mapping[int, BlockCode]) -> None:
+    def __init__(self, code: Mapping[int, BlockCode], counted: Mapping[int, CountedLoop]) -> None:
         self.code = code
+        self.counted = counted
+        self.omitted = {place for loop in counted.values() for place in loop.omitted}
         self.lines: list[Line] = []
         self.open: list[_Open] = []
         self.pc = 0
@@ -234,15 +243,18 @@ class _Printer:
             elif isinstance(node, Goto):
                 self._goto(node.target, indent)
                 return False
+            elif isinstance(node, LoopNode) and node.header in self.counted:
+                self._counted_loop(node, self.counted[node.header], indent)
             else:
                 self._loop(node, indent)
         return True
 
     def _block(self, start: int, indent: int) -> bool:
         code = self.code[start]
-        for line in code.lines:
-            self.pc = line.pc
-            self._add(indent, line.text)
+        for n, line in enumerate(code.lines):
+            if (start, n) not in self.omitted:
+                self.pc = line.pc
+                self._add(indent, line.text)
         self.pc = code.pc
         if code.result is not None:
             self._add(indent, f"return {code.result}")
@@ -294,6 +306,45 @@ class _Printer:
                 self._add(indent + 1, "pass")
             self._add(indent, "else:")
             self._add(indent + 1, "OVER()")
+        self._passed_on(this, mark, indent)
+
+    def _counted_loop(self, node: LoopNode, loop: CountedLoop, indent: int) -> None:
+        """Print a loop that Python counts; what follows its last round is in its `else`."""
+        if len(self.open) >= MAX_DEPTH:
+            raise TooDeep
+        *body, last = node.body
+        this = _Open(node.follow, node.header, set())
+        mark = len(self.lines)
+        self._add(indent, "left = HINT(ticks)")
+        rounds = loop.rounds
+        if not rounds.isdigit():
+            self._add(indent, f"rounds = {rounds}")
+            rounds = "rounds"
+        self._add(indent, f"for _ in SLICE(ticks, {rounds}):")
+        before = len(self.lines)
+        self.open.append(this)
+        self._nodes(body, indent + 1)
+        if len(self.lines) == before:
+            self._add(indent + 1, "pass")
+        self.pc = self._pc_after(last, indent + 1)
+        self.open.pop()
+        self._add(indent, "else:")
+        self._add(indent + 1, f"if left < {rounds}: OVER()")
+        self._nodes(_after(node), indent + 1)
+        self._passed_on(this, mark, indent)
+
+    def _pc_after(self, node: Node, indent: int) -> int:
+        """Return the instruction of the last line that `node` would be printed as, where a budget that ends counts."""
+        lines, through = self.lines, [set(loop.through) for loop in self.open]
+        self.lines = []
+        self._nodes([node], indent)
+        found, self.lines = self.pc, lines
+        for loop, before in zip(self.open, through, strict=True):
+            loop.through = before
+        return found
+
+    def _passed_on(self, this: _Open, mark: int, indent: int) -> None:
+        """Print the jumps that lead through a loop, which begins at line `mark`, to others."""
         if this.through:
             self.lines.insert(mark, (indent, "go = -1", self.pc))
             for target in sorted(this.through):
@@ -318,6 +369,31 @@ class _Printer:
         raise TooDeep  # no enclosing loop leads there: cannot happen in a reducible graph
 
 
+def _after(node: LoopNode) -> list[Node]:
+    """Return what follows the last round of a loop that ends with the decision whether to go round again."""
+    last = node.body[-1]
+    assert isinstance(last, If)
+    after = copy.deepcopy(last.then or last.orelse)
+    _resolve(after, node.follow)
+    return after
+
+
+def _countable(tree: list[Node], counted: Mapping[int, CountedLoop]) -> dict[int, CountedLoop]:
+    """Return those of `counted` that end with the decision whether to go round again."""
+    found: dict[int, CountedLoop] = {}
+    for node in tree:
+        if isinstance(node, If):
+            found |= _countable(node.then, counted) | _countable(node.orelse, counted)
+        elif isinstance(node, Wrap | LoopNode):
+            found |= _countable(node.body, counted)
+        if isinstance(node, LoopNode) and node.header in counted:
+            loop, last = counted[node.header], node.body[-1]
+            if isinstance(last, If) and last.start == loop.latch and not (last.then and last.orelse) \
+                    and (node.follow is None or not _jumps_to(_after(node), node.follow)):
+                found[node.header] = loop
+    return found
+
+
 def _returns(nodes: list[Node]) -> bool:
     """Return whether control certainly does not reach the end (looking at the last node only)."""
     if not nodes:
@@ -326,38 +402,3 @@ def _returns(nodes: list[Node]) -> bool:
     if isinstance(last, Goto):
         return True
     return isinstance(last, If) and _returns(last.then) and _returns(last.orelse)
-
-
-def _dispatch(function: FlowGraph, code: Mapping[int, BlockCode], indent: int) -> list[Line]:
-    """Return a loop over a tree of comparisons of the number of the next block."""
-    number = {start: n for n, start in enumerate(function.order)}
-    lines: list[Line] = [(indent, "go = 0", function.entry), (indent, "for _ in ticks:", function.entry)]
-
-    def go(target: int) -> str:
-        return f"go = {number[target]}"
-
-    def leaf(start: int, depth: int) -> None:
-        block = code[start]
-        lines.extend((depth, line.text, line.pc) for line in block.lines)
-        if block.result is not None:
-            lines.append((depth, f"return {block.result}", block.pc))
-        elif len(block.succs) == 2:
-            yes, no = number[block.succs[1]], number[block.succs[0]]
-            lines.append((depth, f"go = {yes} if {block.condition} else {no}", block.pc))
-        elif block.succs:
-            lines.append((depth, go(block.succs[0]), block.pc))
-
-    def tree(low: int, high: int, depth: int) -> None:
-        if high - low == 1:
-            leaf(function.order[low], depth)
-            return
-        middle = (low + high) // 2
-        pc = code[function.order[middle]].pc
-        lines.append((depth, f"if go < {middle}:", pc))
-        tree(low, middle, depth + 1)
-        lines.append((depth, "else:", pc))
-        tree(middle, high, depth + 1)
-
-    tree(0, len(function.order), indent + 1)
-    lines += [(indent, "else:", function.entry), (indent + 1, "OVER()", function.entry)]
-    return [line if line[1] else (line[0], "pass", line[2]) for line in lines]

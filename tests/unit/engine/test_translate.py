@@ -110,6 +110,28 @@ def test_numbers_of_which_only_low_bits_are_used_are_truncated_once() -> None:
         assert translated(prog, k)(ctx) == Interpreter().load(LoadedProgram(k, prog))(ctx)
 
 
+def rounds(limit: int, *, step: int = 1, test: int = 0xA5) -> Program:
+    """Count the rounds of `r1 = 0; do r1 += step while (r1 test limit)` in r0."""
+    return program(I(MOV64_K, 0), I(MOV64_K, 1), I(0x07, 0, 0, 0, 1), I(0x07, 1, 0, 0, step),
+                   I(test, 1, 0, -3, limit), I(EXIT))
+
+
+def test_python_counts_the_rounds_of_a_loop_whose_counter_does_nothing_else() -> None:
+    for limit, step, test in ((100, 1, 0xA5), (100, 3, 0xA5), (99, 3, 0xB5), (100, 3, 0xB5), (128, 4, 0x55)):
+        prog = rounds(limit, step=step, test=test)
+        expected = Interpreter().load(LoadedProgram(kernel(), prog))(BytesCtx(kernel(), b""))
+        assert f"for _ in SLICE(ticks, {expected}):" in source_of(prog)
+        k = kernel()
+        for budget in (expected, expected - 1):
+            run = Translator(budget).load(LoadedProgram(k, prog, facts=()))
+            if budget < expected:
+                with pytest.raises(Fault, match="budget"):
+                    run(BytesCtx(k, b""))
+            else:
+                assert run(BytesCtx(k, b"")) == expected
+    assert "SLICE" not in source_of(rounds(4)), "a short loop gains nothing"
+
+
 def test_a_number_that_would_grow_round_a_loop_is_truncated() -> None:
     prog = program(I(0x79, 0, 1, 0), I(MOV64_K, 2), I(0x27, 0, 0, 0, 5), I(0x07, 0, 0, 0, 3), I(0x07, 2, 0, 0, 1),
                    I(0x55, 2, 0, -4, 1000), I(0x57, 0, 0, 0, 0xFFFF), I(EXIT))
