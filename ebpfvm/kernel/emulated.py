@@ -149,7 +149,7 @@ class Kernel:
         self.random: random.Random = random.Random(seed)
         self.refs = Refs()
         self.exchange = exchanger(self.memory, self.refs)
-        self.swap = swapper(self.memory, self.exchange)
+        self.swap = swapper(self.memory, self.refs)
         self.stack = CallStack(self.memory)
         self.devices: dict[int, Any] = {}
         self.maps: dict[int, Any] = {}

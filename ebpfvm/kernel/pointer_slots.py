@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.kernel.memory import REGION_SHIFT
-from ebpfvm.kernel.refs import RefCounted
+from ebpfvm.kernel.refs import COUNT, MEMORY, PROGRAM_UNIT, RefCounted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,11 +47,32 @@ def exchanger(memory: Memory, refs: Refs) -> Exchange:
     return exchange
 
 
-def swapper(memory: Memory, exchange: Exchange) -> Swap:
-    """Return `swap(region, offset, packet)`, which is `exchange` with packets (None for NULL) instead of pointers."""
-    owner = memory.owner
+def swapper(memory: Memory, refs: Refs) -> Swap:
+    """Return `swap(region, offset, packet)`, which is `exchange` with packets (None for NULL) instead of pointers.
+
+    It is for a slot in a map's value. The usual case is what `Refs.take` and `Refs.give` do, without the calls.
+    """
+    regions, owner, load, put = memory.regions, memory.owner, _SLOT.unpack_from, _SLOT.pack_into
 
     def swap(region: Region, offset: int, packet: Any) -> Any:
-        old = exchange(region, offset, 0 if packet is None else packet.ptr)
-        return owner(old) if old else None
+        name = region.name
+        slot = refs.by_name.get(name) or refs.holder(name, MEMORY)
+        pointer: int = load(region.data, offset)[0]
+        old: Any = None
+        if pointer:
+            found = regions.get(pointer >> REGION_SHIFT)
+            old = found.owner if found is not None else owner(pointer)
+            if not old.refs & slot.mask:
+                refs.take(old, name)  # raises the fault
+            old.refs += PROGRAM_UNIT - slot.unit
+            refs.held += 1
+        if packet is None:
+            put(region.data, offset, 0)
+            return old
+        if not packet.refs & COUNT:
+            refs.give(packet, name)  # raises the fault
+        packet.refs += slot.unit - PROGRAM_UNIT
+        refs.held -= 1
+        put(region.data, offset, packet.ptr)
+        return old
     return swap

@@ -30,7 +30,7 @@ COUNT: Final = (1 << FIELD) - 1
 PROGRAM_UNIT: Final = 1  # generated code adds and subtracts these two
 CTX_UNIT: Final = 1 << FIELD
 
-_LAYER, _MEMORY, _RUN = range(3)  # in this order the holders of an object are named
+_LAYER, MEMORY, _RUN = range(3)  # in this order the holders of an object are named
 _FEW: Final = 256  # live objects that are not worth looking for freed ones
 
 
@@ -91,45 +91,47 @@ class Refs:
 
     Attributes:
         held: number of references that running programs hold.
+        serial: number of the latest object.
+        born: live objects in the order of their birth, among freed ones that `live` removes when there are many.
+        room: how many there may be before `live` is called.
+        by_name: name -> holder.
     """
 
-    __slots__ = ("_born", "_by_name", "_holders", "_next", "_room", "held")
+    __slots__ = ("_holders", "born", "by_name", "held", "room", "serial")
 
     def __init__(self) -> None:
         self.held = 0
-        self._next = 1
-        # Live objects in the order of their birth, among freed ones that are removed when there are many.
-        self._born: list[RefCounted] = []
-        self._room = _FEW
-        self._by_name: dict[str, Holder] = {}
+        self.serial = 0
+        self.born: list[RefCounted] = []
+        self.room = _FEW
+        self.by_name: dict[str, Holder] = {}
         self._holders: list[Holder] = []
         self.holder(PROGRAM, _RUN)
         self.holder(CTX_HOLDER, _RUN)
 
     def holder(self, name: str, rank: int = _LAYER) -> Holder:
         """Return the holder of that name, which is made if there is none."""
-        found = self._by_name.get(name)
+        found = self.by_name.get(name)
         if found is None:
-            found = self._by_name[name] = Holder(name, len(self._holders), rank)
+            found = self.by_name[name] = Holder(name, len(self._holders), rank)
             self._holders.append(found)
         return found
 
     def add(self, obj: RefCounted, holder: str = PROGRAM) -> None:
         """Add a new object with one reference, held by `holder`."""
-        obj.serial = serial = self._next
-        self._next = serial + 1
-        obj.refs = (self._by_name.get(holder) or self.holder(holder)).unit
-        self._born.append(obj)
-        if len(self._born) > self._room:
+        obj.serial = self.serial = self.serial + 1
+        obj.refs = (self.by_name.get(holder) or self.holder(holder)).unit
+        self.born.append(obj)
+        if len(self.born) > self.room:
             self.live()
         if holder == PROGRAM:
             self.held += 1
 
     def live(self) -> list[RefCounted]:
         """Return the live objects in the order of their birth."""
-        self._born = [obj for obj in self._born if obj.refs]
-        self._room = len(self._born) * 3 // 2 + _FEW
-        return self._born.copy()
+        self.born = [obj for obj in self.born if obj.refs]
+        self.room = len(self.born) * 3 // 2 + _FEW
+        return self.born.copy()
 
     def acquire(self, obj: RefCounted, holder: str = PROGRAM) -> None:
         """Acquire one more reference.
@@ -140,7 +142,7 @@ class Refs:
         refs = obj.refs
         if not refs:
             self._gone(obj, "acquires a reference to")
-        obj.refs = refs + (self._by_name.get(holder) or self.holder(holder)).unit
+        obj.refs = refs + (self.by_name.get(holder) or self.holder(holder)).unit
         if holder == PROGRAM:
             self.held += 1
 
@@ -150,7 +152,7 @@ class Refs:
         Raises:
             Fault: "double-free", if `holder` has none.
         """
-        refs, found = obj.refs, self._by_name.get(holder)
+        refs, found = obj.refs, self.by_name.get(holder)
         if found is None or not refs & found.mask:
             self._not_held(obj, holder, "releases")
         obj.refs = refs = refs - found.unit
@@ -166,10 +168,10 @@ class Refs:
         Raises:
             Fault: "double-free", if `old` has none.
         """
-        refs, giver = obj.refs, self._by_name.get(old)
+        refs, giver = obj.refs, self.by_name.get(old)
         if giver is None or not refs & giver.mask:
             self._not_held(obj, old, f"gives to {new}")
-        obj.refs = refs - giver.unit + (self._by_name.get(new) or self.holder(new, rank)).unit
+        obj.refs = refs - giver.unit + (self.by_name.get(new) or self.holder(new, rank)).unit
         if old == PROGRAM:
             self.held -= 1
         if new == PROGRAM:
@@ -177,7 +179,7 @@ class Refs:
 
     def give(self, obj: RefCounted, to: str) -> None:
         """Move the program's reference to `to` (a kptr slot, ctx->skb); raise Fault as `move` does."""
-        self.move(obj, PROGRAM, to, _MEMORY)
+        self.move(obj, PROGRAM, to, MEMORY)
 
     def take(self, obj: RefCounted, holder: str) -> None:
         """Move the reference of `holder` (a kptr slot) to the program; raise Fault as `move` does."""
@@ -201,7 +203,7 @@ class Refs:
         if self.held <= before:
             return found
         lost = self.holder(LEAKED + name, _RUN).unit
-        for obj in reversed(self._born):  # youngest first: those are the ending program's
+        for obj in reversed(self.born):  # youngest first: those are the ending program's
             while self.held > before and obj.refs & COUNT:
                 obj.refs += lost - PROGRAM_UNIT
                 self.held -= 1

@@ -128,4 +128,4 @@ def test_freed_objects_are_forgotten_while_others_live() -> None:
         item = Item()
         refs.add(item)
         refs.release(item)
-    assert len(refs._born) < 600 and refs.live() == [kept]
+    assert len(refs.born) < 600 and refs.live() == [kept]
