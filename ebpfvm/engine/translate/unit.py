@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ebpfvm.btf.fields import special_fields
 from ebpfvm.contract.args import Ret
 from ebpfvm.engine.translate import flow_graph
 from ebpfvm.engine.translate.ranges import Abs, OriginKind, PtrOrigin, PtrRange
 from ebpfvm.isa import codes as c
 
 if TYPE_CHECKING:
+    from ebpfvm.btf.fields import Field
     from ebpfvm.contract.helper import Helper
     from ebpfvm.contract.kfunc import Kfunc
     from ebpfvm.engine.translate.ranges import RangeState
@@ -85,6 +87,16 @@ class Unit:
         found = self.map_at(address)
         return getattr(found[1], "key_order", None) if found is not None else None
 
+    def _fields(self, address: Abs) -> tuple[Field, ...]:
+        """Return the special fields of the values of the map that `address` refers to, which may be one of several."""
+        found = self.map_at(address)
+        if found is not None:
+            return getattr(found[1], "fields", ())
+        inner = address.origin.inner if isinstance(address, PtrRange) and not address.lo and not address.hi else None
+        if inner is None or not inner.btf or not inner.value_type:
+            return ()
+        return special_fields(inner.btf, inner.value_type)
+
     def call_result(self, pc: int, state: RangeState) -> tuple[OriginKind, dict[str, Any]] | None:
         """Return kind and attributes of the origin that the call at `pc` creates; None if it creates none."""
         kfunc = self.kfunc(pc)
@@ -101,9 +113,8 @@ class Unit:
             # A map of maps gives a map: nothing is ever loaded from that.
             found = self.map_at(state.regs[1])
             inner = getattr(getattr(found[1], "spec", None), "inner", None) if found is not None else None
-            fields = getattr(found[1], "fields", ()) if found is not None else ()
             return "plain", {"start": 0 if helper.map_op in _WHOLE_VALUES else None, "maybe_null": True, "inner": inner,
-                             "fields": fields}
+                             "fields": self._fields(state.regs[1])}
         return None
 
 
