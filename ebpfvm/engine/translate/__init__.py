@@ -115,7 +115,7 @@ class TranslatedRun(Run):
         self._main = space["f0"]
         self._extra = 0 if source.enters else 1
         self._tails = "TAIL" in source.names
-        self._counts = len(source.entries) > 1 or "in ticks:" in source.code
+        self._counts = len(source.entries) > 1 or "in ticks:" in source.code or "SLICE(ticks" in source.code
         self.functions = {entry: space[f"f{entry}"] for entry in source.entries if entry}
         self.callbacks = {entry: _callback(self, function) for entry, function in self.functions.items()}
         self._publish(source)
