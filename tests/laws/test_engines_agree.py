@@ -6,15 +6,16 @@ import os
 from typing import Any
 from unittest import mock
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from ebpfvm.dialects import linux
 from ebpfvm.engine import Interpreter, Translator
 from ebpfvm.engine.translate import counted_loops
 from ebpfvm.errors import Fault
-from ebpfvm.kernel import BytesCtx, LoadedProgram
+from ebpfvm.kernel import BytesCtx, Kernel, LoadedProgram, SkbCtx, SkBuff
 from ebpfvm.loader.object import Program
-from tests.laws import array_programs
+from tests.laws import array_programs, packet_programs
 from tests.laws.engine_programs import SIZE, programs
 from tests.unit.engine.rig import kernel
 from tests.unit.engine.test_behaviour import HELPERS, Array
@@ -61,3 +62,24 @@ def test_counted_loops_use_up_the_budget_as_others_do(program: Program, budget: 
     with mock.patch.object(counted_loops, "find", return_value={}):
         expected = outcome(program, Translator(budget=budget))
     assert outcome(program, Translator(budget=budget)) == expected
+
+
+def outcome_of_packet(program: Program, engine: Any, packet: bytes) -> tuple[object, bytes]:
+    """What comes of a run: r0 or the fault, and the packet."""
+    k = Kernel(linux())
+    skb = SkBuff(k, packet)
+    run = engine.load(LoadedProgram(k, program, [], facts=()))
+    result: object
+    try:
+        result = run(SkbCtx(k, skb))
+    except Fault as fault:
+        result = fault.kind
+    return result, bytes(skb.packet.data[skb.packet.start:skb.packet.end])
+
+
+@settings(max_examples=COUNT, deadline=None, suppress_health_check=list(HealthCheck))
+@given(packet_programs.programs(), st.binary(min_size=14, max_size=60))
+def test_packets(program: Program, packet: bytes) -> None:
+    expected = outcome_of_packet(program, Interpreter(budget=2_000_000), packet)
+    assume(isinstance(expected[0], int))  # a place before the packet's first byte
+    assert outcome_of_packet(program, Translator(), packet) == expected

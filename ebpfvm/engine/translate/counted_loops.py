@@ -32,7 +32,8 @@ _MOVE: Final = re.compile(r"\((r\d) ([+-]) (\d+)\)")
 _OPPOSITE: Final = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 _CALL: Final = re.compile(r"([\w.]+)\(")
 # What neither runs programs nor consumes ticks.
-_QUIET: Final = re.compile(r"U[248]|P[248]|LOAD|STORE|GET|PACK_\w+|AT\d+|FIND\d+|bytes|from_bytes|to_bytes|sdiv|smod")
+_QUIET: Final = re.compile(r"U[248]|B2|U_\w+|P[248]|LOAD|STORE|GET|PACK_\w+|AT\d+|FIND\d+|bytes|from_bytes|to_bytes|"
+                           "sdiv|smod")
 _WORTH: Final = 16  # rounds from which preparing them costs less than counting
 _MOST: Final = 1 << 62
 
@@ -103,11 +104,12 @@ class _Loop:
             self._drop(counter, first is not None)
 
     def _written(self) -> set[str]:
-        return {line.writes for start in self.body for line in self.code[start].lines}
+        return {name for start in self.body for line in self.code[start].lines for name in (line.writes, *line.also)}
 
     def _step(self, counter: str) -> int:
         """Return by how much each round moves the counter, 0 if it does something else."""
-        writes = [(start, line) for start in self.body for line in self.code[start].lines if line.writes == counter]
+        writes = [(start, line) for start in self.body for line in self.code[start].lines
+                  if counter in (line.writes, *line.also)]
         if len(writes) != 1 or writes[0][0] != self.latch:
             return 0
         match = _MOVE.fullmatch(writes[0][1].value)
@@ -132,7 +134,7 @@ class _Loop:
         if len(outside) != 1:
             return None
         for line in reversed(self.code[outside[0]].lines):
-            if line.writes == counter:
+            if counter in (line.writes, *line.also):
                 return int(line.value, 0) if re.fullmatch(r"\d+|0x[0-9a-f]+", line.value) else None
         return None
 

@@ -112,6 +112,9 @@ class Emitter(CodeWriter):
         if self.form.held(after) is not None and row.width == 64:
             self.set(insn.dst, self._moved(row, insn))
             return
+        if row.op == "sub" and self._same_region(row, insn) and not self.form.unit(self.state.regs[insn.dst]):
+            self.set(insn.dst, lower(row, operand(self.index(insn.dst)), operand(self.index(insn.src))))
+            return
         a = self.reg(insn.dst)
         b = self.reg(insn.src) if row.source == "x" else number(insn.imm & U64_MAX)
         moved = isinstance(after, PtrRange) and after.lo != after.hi and row.op in ("add", "sub")
@@ -141,13 +144,21 @@ class Emitter(CodeWriter):
             found = emit_objects.null_check(self, pointer, row.op == "jeq")
             if found is not None:
                 return found
-        if row.source == "x" and row.width == 64 and row.op in _ORDER:
-            other = self.form.held(self.state.regs[insn.src])
-            if other is not None and other.origin is getattr(pointer, "origin", None):
-                # Pointers into the same region: their indices compare as their addresses do.
-                return condition(row, operand(self.index(insn.dst)), operand(self.index(insn.src))).text
+        if row.op in _ORDER and self._same_region(row, insn):
+            return condition(row, operand(self.index(insn.dst)), operand(self.index(insn.src))).text
         b = self.reg(insn.src) if row.source == "x" else number(insn.imm & U64_MAX)
         return condition(row, self.reg(insn.dst), b).text
+
+    def _same_region(self, row: Row, insn: Insn) -> bool:
+        """Return whether both operands are pointers into one region, so that indices can stand for addresses.
+
+        All pointers into the context's packet that a program may use at a time are: a helper that changes the packet
+        makes those from before unreadable.
+        """
+        if row.source != "x" or row.width != 64:
+            return False
+        a, b = self.form.held(self.state.regs[insn.dst]), self.form.held(self.state.regs[insn.src])
+        return a is not None and b is not None and (a.origin is b.origin or (a.origin.of == b.origin.of != ""))
 
     def _load(self, row: Row, insn: Insn) -> None:
         origin = self.facts.defined.get(self.pc)
@@ -181,7 +192,7 @@ class Emitter(CodeWriter):
         how = pointer.origin.layout.reading(pointer.lo + place.off, place.size)
         owner = f"o_{pointer.origin.name}"
         if origin.kind == "packet":
-            edge = "meta" if how.field.access == "pkt_meta" else "start"
+            edge = {"pkt_meta": "meta", "pkt_end": "end"}.get(how.field.access, "start")
             self.add(assign(f"g_{name}", f"{owner}.packet", pc))
             self.add(assign(f"i_{name}", f"g_{name}.{edge}", pc))
             self.add(assign(f"b_{name}", f"g_{name}.base + i_{name}", pc))

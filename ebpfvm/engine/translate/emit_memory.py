@@ -82,7 +82,7 @@ def _scatter(em: CodeWriter, atoms: tuple[Slot, ...], value: Expr, reg: int | No
 
 def shifted(em: CodeWriter, pointer: PtrRange, index: str, by: Expr, op: str) -> Expr:
     """Return the index of `pointer` after adding or subtracting (`op`) a number of bytes."""
-    unit = em.form.unit(pointer.origin)
+    unit = em.form.unit(pointer)
     sign = "+" if op == "add" else "-"
     if by.const is not None:
         step = signed(by.const, 64) >> unit
@@ -186,11 +186,7 @@ def _load_field(em: CodeWriter, origin: PtrOrigin, off: int, size: int, place: P
     how: FieldAccess | None = origin.layout.reading(off, size)
     if how is None:
         return Expr(f"LOAD({em.address(place)}, {size})", *value_range(size))
-    owner, access = f"o_{origin.name}", how.field.access
-    if access == "pkt_end":
-        name = f"t_{em.pc}"
-        em.add(assign(name, f"{owner}.packet", em.pc))
-        return operand(f"({name}.base + {name}.end)", 0, S64_MAX)
+    owner = f"o_{origin.name}"
     if how.wide:
         assert how.item is not None
         array = f"{owner}.{how.field.name}"

@@ -205,8 +205,8 @@ class FunctionFacts:
         if how is None:
             return _set(state, insn.dst, ANY)
         access = how.field.access
-        if access in ("pkt", "pkt_meta"):
-            made, state = self._origin(pc, state, "packet")
+        if access in ("pkt", "pkt_meta", "pkt_end"):
+            made, state = self._origin(pc, state, "packet", of=origin.name if origin.kind == "ctx" else "")
             return _set(state, insn.dst, PtrRange(made, 0, 0))
         if access == "skb" and not how.field.write and self.unit.skb_layout is not None:
             made, state = self._origin(pc, state, "object", maybe_null=True, start=0, layout=self.unit.skb_layout)

@@ -6,7 +6,7 @@ wherever the register may still be used. An address is computed from the index w
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ebpfvm.engine.translate.frame import live_after
 from ebpfvm.engine.translate.ranges import FP, PtrRange
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from ebpfvm.engine.translate.function_facts import FunctionFacts
     from ebpfvm.engine.translate.ranges import Abs, PtrOrigin
     from ebpfvm.engine.translate.unit import Unit
-
-_KINDS: Final = ("fp", "packet")
 
 
 class PointerForm:
@@ -47,9 +45,10 @@ class PointerForm:
             return str(self.cells.number(off) if self.cells is not None else FRAME_SIZE + off)
         return f"(i_{origin.name} {'-' if off < 0 else '+'} {abs(off)})" if off else f"i_{origin.name}"
 
-    def unit(self, origin: PtrOrigin) -> int:
-        """Return the bytes that an index counts, as a power of two."""
-        return self.cells.unit if origin is FP and self.cells is not None else 0
+    def unit(self, pointer: object) -> int:
+        """Return the bytes that the index of a pointer counts, as a power of two."""
+        into_frame = isinstance(pointer, PtrRange) and pointer.origin is FP
+        return self.cells.unit if into_frame and self.cells is not None else 0
 
     def address(self, origin: PtrOrigin, name: str) -> str:
         """Return the address for an index that is held in the variable `name`."""
@@ -68,7 +67,8 @@ class PointerForm:
 def _indexed(unit: Unit, facts: FunctionFacts) -> frozenset[str]:
     """Return the names of the origins that no register which may still be used ceases to be known as a pointer to."""
     found = {value.origin.name for state in facts.before.values() for value in state.regs
-             if isinstance(value, PtrRange) and value.lo != value.hi and value.origin.kind in _KINDS}
+             if isinstance(value, PtrRange) and (value.origin.kind == "packet"
+                                                 or (value.origin is FP and value.lo != value.hi))}
     if not found:
         return frozenset()
     live = live_after(unit, facts.function)

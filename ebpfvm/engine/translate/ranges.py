@@ -33,6 +33,7 @@ class PtrOrigin:
         start: offset of the place in its region, None if it is only known at run time.
         maybe_null: whether it may be NULL.
         region, layout: see `kind`.
+        of: for a packet, the name of the context whose packet it is, "" if it is another object's.
         inner: for an inner map of a map of maps, the template that gives the sizes of key and value.
         fields: the special fields of a map's value.
     """
@@ -44,6 +45,7 @@ class PtrOrigin:
     region: Any = None
     layout: Any = None
     inner: Any = None
+    of: str = ""
     fields: tuple[Any, ...] = ()
 
 

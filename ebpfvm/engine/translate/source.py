@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ebpfvm.engine.common import BPF_MAX_LOOPS
 from ebpfvm.engine.place import insn_text, line_text
 from ebpfvm.engine.steps import PRIMITIVES
-from ebpfvm.engine.translate import counted_loops, flow_graph
+from ebpfvm.engine.translate import counted_loops, flow_graph, local_values
 from ebpfvm.engine.translate.dispatch_loop import Line
 from ebpfvm.engine.translate.emit import Emitter
 from ebpfvm.engine.translate.frame import classify
@@ -91,7 +91,9 @@ def _function(program: ProgramFacts, entry: int, names: dict[str, Any]) -> tuple
     code = {start: emitter.block(block) for start, block in facts.function.blocks.items()
             if block.pcs[0] in facts.before}
     graph, code = simplify(facts.function, code)
-    code, live = sweep(code, graph)
+    code = {start: local_values.reuse(block) for start, block in code.items()}
+    code, live = sweep(code, graph, lambda block: local_values.merge(block, names))
+    code = {start: local_values.merge_bytes(block) for start, block in code.items()}
     head, enters = _head(unit, emitter, entry, live)
     if enters or (entry and emitter.calls):
         code = {start: _leaving(block) for start, block in code.items()}

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ebpfvm.engine.translate.flow_graph import FlowGraph
 
@@ -26,6 +26,7 @@ class Stmt(NamedTuple):
         reads: the variables that it uses.
         pure: whether it has no effects, so that it is removed if what it writes is never read.
         idle: what to execute instead if what it writes is never read; only for lines that are not pure.
+        also: the variables that it assigns besides, from a value that has several.
     """
 
     value: str
@@ -34,11 +35,12 @@ class Stmt(NamedTuple):
     reads: frozenset[str]
     pure: bool
     idle: str = ""
+    also: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
         """The line as text."""
-        return f"{self.writes} = {self.value}" if self.writes else self.value
+        return f"{', '.join((self.writes, *self.also))} = {self.value}" if self.writes else self.value
 
 
 def assign(name: str, value: str, pc: int) -> Stmt:
@@ -81,8 +83,12 @@ class BlockCode(NamedTuple):
     succs: tuple[int, ...]
 
 
-def sweep(code: Mapping[int, BlockCode], function: FlowGraph) -> tuple[dict[int, BlockCode], frozenset[str]]:
-    """Remove dead lines, and return the code with the variables that are read before they are written."""
+def sweep(code: Mapping[int, BlockCode], function: FlowGraph,
+          tidy: Callable[[BlockCode], BlockCode] = lambda block: block) -> tuple[dict[int, BlockCode], frozenset[str]]:
+    """Remove dead lines, and return the code with the variables that are read before they are written.
+
+    `tidy` is applied to each block before values are moved to where they are used.
+    """
     live_in = live_at(code, function)
     out: dict[int, BlockCode] = {}
     for start, block in code.items():
@@ -95,7 +101,7 @@ def sweep(code: Mapping[int, BlockCode], function: FlowGraph) -> tuple[dict[int,
             kept.append(line if needed or not line.idle else line._replace(value=line.idle, writes=""))
             live = (live - {line.writes}) | line.reads
         later = frozenset().union(*(live_in[successor] for successor in block.succs))
-        out[start] = _fuse(block._replace(lines=kept[::-1]), later)
+        out[start] = _fuse(tidy(block._replace(lines=kept[::-1])), later)
     return out, live_in[function.entry]
 
 
@@ -157,12 +163,12 @@ def _only_use(lines: list[Stmt], n: int, live: frozenset[str]) -> int | None:
             if len(other.value) + len(line.value) > _LONGEST:
                 return None
             use = m
-        if other.writes == name:
+        if name in (other.writes, *other.also):
             return use
         if use is None:
             if fetches and not other.pure:
                 return None
-            moved_over.add(other.writes)
+            moved_over.update((other.writes, *other.also))
     return None if name in live else use
 
 
@@ -183,7 +189,7 @@ def live_at(code: Mapping[int, BlockCode], function: FlowGraph) -> dict[int, fro
         for line in reversed(code[start].lines):
             if line.pure and line.writes not in live:
                 continue
-            live.discard(line.writes)
+            live.difference_update((line.writes, *line.also))
             live |= line.reads
         if live != live_in[start]:
             live_in[start] = frozenset(live)

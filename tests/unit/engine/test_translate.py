@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from ebpfvm.engine import Interpreter, Translator
-from ebpfvm.engine.translate import TranslatedRun, flow_graph
-from ebpfvm.engine.translate.statements import BlockCode, assign, effect, reads_of, sweep
+from ebpfvm.engine.translate import TranslatedRun, flow_graph, local_values
+from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, effect_to, reads_of, sweep
 from ebpfvm.engine.translate.structure import lines_of
 from ebpfvm.errors import Fault, UsageError
 from ebpfvm.isa.insn import Insn as I
@@ -136,6 +136,56 @@ def test_a_number_that_would_grow_round_a_loop_is_truncated() -> None:
     prog = program(I(0x79, 0, 1, 0), I(MOV64_K, 2), I(0x27, 0, 0, 0, 5), I(0x07, 0, 0, 0, 3), I(0x07, 2, 0, 0, 1),
                    I(0x55, 2, 0, -4, 1000), I(0x57, 0, 0, 0, 0xFFFF), I(EXIT))
     assert source_of(prog).count("0xffffffffffffffff") == 1
+
+
+def block_of(*lines: Stmt) -> BlockCode:
+    return BlockCode(list(lines), "", frozenset(), 0, None, ())
+
+
+def merged(*lines: Stmt) -> list[str]:
+    return [line.text for line in local_values.merge(block_of(*lines), {}).lines]
+
+
+def test_neighbouring_loads_are_one() -> None:
+    names: dict[str, Any] = {}
+    lines = [assign("r2", "U4(d_1, r1 + 12)[0]", 0), assign("r3", "d_1[r1 + 9]", 1), assign("r4", "r3", 2),
+             assign("s_8_2", "(U2(d_1, r1 + 16)[0])", 3)]
+    code = local_values.merge(block_of(*lines), names)
+    assert [line.text for line in code.lines] == ["r3, r2, s_8_2 = U_B2xIH(d_1, r1 + 9)", "r4 = r3"]
+    assert names["U_B2xIH"](bytes(range(20)), 0) == (0, 0x06050403, 0x0807)
+
+
+def test_loads_stay_apart_where_one_cannot_stand_for_both() -> None:
+    first, second = assign("r2", "U4(d_1, r1 + 12)[0]", 0), assign("r3", "U4(d_1, r1 + 16)[0]", 2)
+    for between in (effect("P4(d_1, r1 + 16, r4)", 1), assign("r1", "(r1 + 4)", 1), assign("r4", "(r3 + 1)", 1),
+                    assign("d_1", "d_2", 1), effect("FIND1(r3)", 1)):
+        assert merged(first, between, second) == [first.text, between.text, second.text]
+    for other in (assign("r3", "U4(d_1, r1 + 14)[0]", 2), assign("r3", "U4(d_1, r1 + 90)[0]", 2),
+                  assign("r3", "U4(d_2, r1 + 16)[0]", 2), assign("r2", "U4(d_1, r1 + 16)[0]", 2)):
+        assert merged(first, other) == [first.text, other.text]
+    through_itself = assign("r1", "U4(d_1, r1 + 12)[0]", 0)
+    assert merged(through_itself, second) == [through_itself.text, second.text]
+
+
+def test_two_bytes_that_are_put_together_are_one_load() -> None:
+    def one(text: str) -> str:
+        return local_values.merge_bytes(block_of(assign("r2", text, 0))).lines[0].value
+
+    assert one("(((d_1[i_1 + 13]) << 8) | (d_1[i_1 + 12]))") == "U2(d_1, i_1 + 12)[0]"
+    assert one("(((d_1[i_1]) << 8) | (d_1[i_1 + 1]))") == "B2(d_1, i_1)[0]"
+    apart = "(((d_1[i_1 + 14]) << 8) | (d_1[i_1 + 12]))"
+    assert one(apart) == apart
+
+
+def test_what_a_variable_holds_is_not_fetched_again() -> None:
+    def reused(*lines: Stmt) -> list[str]:
+        return [line.text for line in local_values.reuse(block_of(*lines)).lines]
+
+    fetch, again = assign("r2", "d_1[r1 + 9]", 0), assign("r3", "d_1[r1 + 9]", 2)
+    assert reused(fetch, assign("r4", "(r2 + 1)", 1), again) == ["r2 = d_1[r1 + 9]", "r4 = (r2 + 1)", "r3 = r2"]
+    for between in (effect("d_1[r1] = r4", 1), assign("r1", "(r1 + 1)", 1), assign("r2", "5", 1),
+                    effect_to("r0", "H1(ENV)", 1)):
+        assert reused(fetch, between, again)[-1] == again.text
 
 
 EVIL = 'x"""\nimport os; os.abort()\n\\\'); raise SystemExit #\r\x0b\x85\u2028boom('
