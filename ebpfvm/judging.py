@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from ebpfvm import checked, dialects
+from ebpfvm import checked
 from ebpfvm.btf.types import Btf
 from ebpfvm.errors import UsageError
 from ebpfvm.limits import DEFAULTS, Limits
@@ -43,6 +43,7 @@ def dialect_of(program: Program, kernel: str | None = None, btf: Btf | checked.P
     if btf is not None:
         types = btf if isinstance(btf, Btf) else read_kernel_btf(checked.path("btf", btf))
         return dialect_of(program, kernel).with_types(types)
+    from ebpfvm import dialects  # imported here, because it imports all helpers, kfuncs and map types
     if kernel is not None:
         checked.word("kernel", kernel)
     if kernel == "rfc6":

@@ -1,10 +1,9 @@
 """Read ELF files: sections, symbols and relocations, as plain data.
 
-pyelftools reads symbols and relocations. It trusts what a file claims (a NOBITS section of a terabyte becomes a
-terabyte of zero bytes, an absurd section count an endless loop, and every section that is marked as a hash table is
-read as one), and it reports errors with a dozen exception types. Therefore the header and the section table are read
-and checked here first, pyelftools only gets sections that passed these checks, and `read_elf` turns all of its
-exceptions into `LoadError`.
+pyelftools declares what entries of symbol and relocation tables look like, and decodes them. Its `ELFFile` is not used:
+it trusts what a file claims (a NOBITS section of a terabyte becomes a terabyte of zero bytes, an absurd section count
+an endless loop), and importing it takes all of DWARF along. The header and the section table are read and checked here,
+pyelftools only gets tables that passed these checks, and `read_elf` turns all of its exceptions into `LoadError`.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from ebpfvm.errors import LoadError
-from ebpfvm.escape import decoded, escape
+from ebpfvm.escape import decoded
 from ebpfvm.lazy_dataclasses import dataclass, field
 from ebpfvm.loader import elf_header
 from ebpfvm.loader.elf_header import HEADER_SIZE, SECTION_HEADER_SIZE, ElfHeader, SectionHeader
 
 EM_NONE, EM_BPF = 0, 247
 ET_REL = 1
-SHT_NULL, SHT_PROGBITS, SHT_SYMTAB, SHT_RELA, SHT_NOBITS, SHT_REL = 0, 1, 2, 4, 8, 9
+SHT_NULL, SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_RELA, SHT_NOBITS, SHT_REL = 0, 1, 2, 3, 4, 8, 9
 SHF_ALLOC, SHF_EXECINSTR, SHF_COMPRESSED = 2, 4, 0x800
 MAX_SECTIONS = 0xFF00
 MAX_NAME = 1024
@@ -121,10 +120,13 @@ def read_elf(data: bytes) -> Elf:
         LoadError: it is damaged, or not a little-endian 64-bit eBPF object; the message says where, and what to do.
     """
     notes, sections = _check_header(data)
-    from elftools.elf.elffile import ELFFile  # imported here, because it takes as long as all other imports together
+    from elftools.elf.structs import ELFStructs  # imported here, since few programs come from a file more than once
 
     try:
-        return _read(ELFFile(io.BytesIO(data)), sections, notes)
+        structs: Any = ELFStructs(little_endian=True, elfclass=64)  # releases declare different types for it
+        structs.create_basic_structs()
+        structs.create_advanced_structs(e_machine="EM_BPF")
+        return _read(structs, sections, notes)
     except LoadError:
         raise
     except Exception as error:  # pyelftools has no common base class for its exceptions on damaged files
@@ -236,14 +238,22 @@ def _section(index: int, row: SectionHeader, names: bytes, data: bytes) -> Secti
     return Section(index, name, type_, flags, size, link, info, entsize, _contents(data, row))
 
 
-def _read(elf: Any, sections: tuple[Section, ...], notes: list[str]) -> Elf:
-    """Read symbols and relocations with an ELFFile of pyelftools, whose releases declare different types for it."""
+def _entries(declared: Any, table: Section) -> list[Any]:
+    """Return the entries of a table, decoded by a structure of pyelftools."""
+    stream = io.BytesIO(table.data)
+    return [declared.parse_stream(stream) for _ in range(table.size // table.entsize)]
+
+
+def _read(structs: Any, sections: tuple[Section, ...], notes: list[str]) -> Elf:
+    """Read symbols and relocations with the structures of pyelftools."""
     tables = [section for section in sections if section.type == SHT_SYMTAB]
     if len(tables) != 1:
         raise LoadError("the file has no symbol table (.symtab), so its programs cannot be told apart; it was "
                         "stripped: use the unstripped object, or strip with `llvm-strip -g`" if not tables else
                         "the file has more than one symbol table")
-    symbols = tuple(_symbol(item, len(sections)) for item in elf.get_section(tables[0].index).iter_symbols())
+    names = _names_of(tables[0], sections)
+    symbols = tuple(_symbol(entry, _name(names, entry["st_name"], tables[0].name), len(sections))
+                    for entry in _entries(structs.Elf_Sym, tables[0]))
     relocs: dict[int, list[Reloc]] = {}
     for table in sections:
         if table.type not in (SHT_REL, SHT_RELA):
@@ -254,10 +264,22 @@ def _read(elf: Any, sections: tuple[Section, ...], notes: list[str]) -> Elf:
             continue
         if table.type == SHT_RELA:
             notes.append(f"section {table.name!r} holds RELA relocations; clang writes REL")
-        found = [_reloc(item, symbols, table) for item in elf.get_section(table.index).iter_relocations()]
+        declared = structs.Elf_Rela if table.type == SHT_RELA else structs.Elf_Rel
+        found = [_reloc(entry, symbols, table) for entry in _entries(declared, table)]
         relocs.setdefault(table.info, []).extend(found)
     ordered = {index: tuple(sorted(rows, key=lambda row: row.offset)) for index, rows in relocs.items()}
     return Elf(sections, symbols, ordered, tuple(notes))
+
+
+def _names_of(table: Section, sections: tuple[Section, ...]) -> bytes:
+    """Return the string table with the names of a symbol table."""
+    strings = sections[table.link]
+    if strings.type != SHT_STRTAB:
+        from elftools.elf.enums import ENUM_SH_TYPE_BASE as TYPES
+        kind = next((name for name, number in TYPES.items() if number == strings.type), strings.type)
+        raise LoadError(f"damaged ELF file: SHT_SYMTAB section points at section {table.link} of type {kind}, "
+                        "expected SHT_STRTAB")
+    return strings.data
 
 
 def _wants_relocs(section: Section) -> bool:
@@ -265,17 +287,15 @@ def _wants_relocs(section: Section) -> bool:
     return section.is_code or (bool(section.flags & SHF_ALLOC) and not section.name.startswith((".debug", ".BTF")))
 
 
-def _symbol(raw: Any, sections: int) -> Symbol:
-    entry = raw.entry
+def _symbol(entry: Any, name: str, sections: int) -> Symbol:
     where = entry["st_shndx"]
     section = 0 if where == "SHN_UNDEF" else where if isinstance(where, int) and where < sections else -1
     info = entry["st_info"]
-    return Symbol(escape(raw.name), entry["st_value"], entry["st_size"], str(info["type"])[4:], str(info["bind"])[4:],
+    return Symbol(name, entry["st_value"], entry["st_size"], str(info["type"])[4:], str(info["bind"])[4:],
                   str(entry["st_other"]["visibility"])[4:], section)
 
 
-def _reloc(raw: Any, symbols: tuple[Symbol, ...], table: Section) -> Reloc:
-    entry = raw.entry
+def _reloc(entry: Any, symbols: tuple[Symbol, ...], table: Section) -> Reloc:
     number = entry["r_info_sym"]
     if number >= len(symbols):
         raise LoadError(f"relocation refers to symbol {number} of {len(symbols)}", section=table.name,

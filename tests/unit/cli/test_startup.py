@@ -26,12 +26,23 @@ def imported(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(("code", "needed"), [
-    ("import ebpfvm.api", "ebpfvm.dialects"), ("from ebpfvm import verify", "ebpfvm.api"),
+    ("import ebpfvm.api", "ebpfvm.judging"), ("from ebpfvm import verify", "ebpfvm.api"),
     (VERIFY, "ebpfvm.verifier.check")])
 def test_verification_imports_no_simulator_and_no_engine(code: str, needed: str) -> None:
     found = imported(code)
     assert needed in found
     assert sorted(name for name in found for heavy in HEAVY if f"{name}.".startswith(f"{heavy}.")) == []
+
+
+def test_the_interface_imports_no_declaration_before_a_program_is_judged() -> None:
+    found = imported("import ebpfvm.api")
+    assert {"ebpfvm.dialects", "ebpfvm.funcs", "ebpfvm.maps.base", "elftools"} & found == set()
+
+
+def test_an_object_is_read_without_what_debuggers_need() -> None:
+    found = imported(VERIFY)
+    assert "elftools.elf.structs" in found
+    assert {"elftools.elf.elffile", "elftools.dwarf"} & found == set()
 
 
 def test_the_rest_of_the_interface_is_imported_when_it_is_used() -> None:
