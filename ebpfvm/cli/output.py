@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import io
-import json
 import os
-import shutil
 import sys
 import threading
 from contextlib import suppress
@@ -90,6 +88,7 @@ def paint(text: str, colour: str, stream: TextIO) -> str:
 
 def width() -> int:
     """Return the width of the output: COLUMNS, or the terminal's; without either, it is unlimited."""
+    import shutil
     return max(40, shutil.get_terminal_size((1000, 24)).columns)
 
 
@@ -110,6 +109,7 @@ def put(text: str) -> None:
 
 def put_json(data: Mapping[str, Any]) -> None:
     """Print a result as one JSON object on standard output."""
+    import json
     print(json.dumps(data, separators=(",", ":"), default=_plain))
 
 

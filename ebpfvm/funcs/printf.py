@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract.format_strings import conversions
@@ -87,6 +86,7 @@ def _address(kind: str, data: bytes | None) -> str:
         return ".".join(f"{part:03}" for part in data)
     if kind == "pi6":
         return data.hex()
+    import ipaddress
     return ipaddress.IPv6Address(data).exploded
 
 
