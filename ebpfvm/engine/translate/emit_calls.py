@@ -92,6 +92,8 @@ def _helper(em: CodeWriter, helper: Helper) -> None:
         return
     if emit_objects.swap(em, helper):
         return
+    if origin is not None and origin.inner is not None and emit_objects.find_map(em, helper, _argument(em, helper, 1)):
+        return
     text = _method(em, helper) or _exchange(em, helper)
     if text is None:
         args = "".join(f", {_argument(em, helper, n)}" for n in range(len(helper.args)))
@@ -184,6 +186,9 @@ def _argument(em: CodeWriter, helper: Helper, n: int) -> str:
         if found is not None:
             em.names[f"MAP{found[0]}"] = found[1]
             return f"MAP{found[0]}"
+        inner = emit_objects.inner_map_of(value)
+        if inner is not None:
+            return inner
     area = extent(em.unit, helper.args, n, em.state)
     if area is not None and area.copied:
         if isinstance(value, NumRange) and value.lo == value.hi == 0 and spec.maybe_null:

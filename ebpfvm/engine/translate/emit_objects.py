@@ -46,10 +46,31 @@ def describe(em: CodeWriter, origin: PtrOrigin) -> None:
 
 def null_check(em: CodeWriter, value: object, equal: bool) -> str | None:
     """Return the condition that an object is (not) NULL; None if `value` is no object that this function got."""
-    found = object_of(value)
+    found = object_of(value) or inner_map_of(value)
     if found is None or not isinstance(value, PtrRange) or value.origin not in em.facts.defined.values():
         return None
     return f"{found} is {'' if equal else 'not '}None"
+
+
+def inner_map_of(value: object) -> str | None:
+    """Return the variable that holds the inner map of a map of maps which a register points to, if it is known."""
+    if isinstance(value, PtrRange) and value.origin.inner is not None and not value.lo and not value.hi:
+        return f"o_{value.origin.name}"
+    return None
+
+
+def find_map(em: CodeWriter, helper: Helper, key: str) -> bool:
+    """Emit a look-up of an inner map in a map of maps that is known; return False if it is something else."""
+    found, origin = em.unit.map_at(em.state.regs[1]), em.facts.defined.get(em.pc)
+    if helper.map_op != "lookup" or found is None or origin is None or origin.inner is None:
+        return False
+    name = origin.name
+    em.names[f"INNER{found[0]}"] = found[1].inner
+    em.add(effect_to(f"o_{name}", f"INNER{found[0]}({key})", em.pc))
+    em.add(assign(f"g_{name}", f"o_{name}.region if o_{name} is not None else None", em.pc))
+    em.add(assign(f"b_{name}", f"g_{name}.base if g_{name} is not None else 0", em.pc))
+    em.set(0, operand(f"b_{name}"))
+    return True
 
 
 def load_packet(em: CodeWriter, origin: PtrOrigin, owner: str, reg: int) -> None:
