@@ -93,7 +93,7 @@ def _function(program: ProgramFacts, entry: int, names: dict[str, Any]) -> tuple
     graph, code = simplify(facts.function, code)
     code = {start: local_values.reuse(block) for start, block in code.items()}
     code, live = sweep(code, graph, lambda block: local_values.merge(block, names))
-    code = {start: local_values.merge_bytes(block) for start, block in code.items()}
+    code = {start: local_values.merge(local_values.merge_bytes(block), names) for start, block in code.items()}
     head, enters = _head(unit, emitter, entry, live)
     if enters or (entry and emitter.calls):
         code = {start: _leaving(block) for start, block in code.items()}
