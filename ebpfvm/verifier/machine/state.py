@@ -81,14 +81,18 @@ class Ref(NamedTuple):
     parent: int = 0
 
 
-class History(NamedTuple):
+class History:
     """One step that backtracking needs; `before` is the previous step (a shared list)."""
 
-    before: Any
-    pc: int
-    prev: int
-    flags: int
-    linked: tuple[tuple[int, bool, int], ...]
+    __slots__ = ("before", "flags", "linked", "pc", "prev")
+
+    def __init__(self, before: History | None, pc: int, prev: int, flags: int,
+                 linked: tuple[tuple[int, bool, int], ...]) -> None:
+        self.before = before
+        self.pc = pc
+        self.prev = prev
+        self.flags = flags
+        self.linked = linked
 
 
 def is_first(history: History | None, pc: int) -> bool:
@@ -153,12 +157,26 @@ class Frame:
         return self.stack
 
 
+class Visit:
+    """One entry into a loop: the state at entry, and the states that were pruned inside."""
+
+    __slots__ = ("backedges", "entry")
+
+    def __init__(self) -> None:
+        self.entry: State | None = None
+        self.backedges: list[State] = []
+
+
 class State:
-    """The whole machine on one path (bpf_verifier_state)."""
+    """The whole machine on one path (bpf_verifier_state).
+
+    Attributes:
+        visit: of a kept state, the entry into the loop that it lies in.
+    """
 
     __slots__ = ("active_lock", "branches", "callback_unroll", "cleaned", "dfs_depth", "equal_state",
                  "first_pc", "frames", "history", "history_len", "in_sleepable", "irq_id", "last_pc", "locks",
-                 "may_goto_depth", "parent", "pc", "preempt", "rcu", "refs")
+                 "may_goto_depth", "parent", "pc", "preempt", "rcu", "refs", "visit")
 
     def __init__(self, frames: list[Frame]) -> None:
         self.frames = frames
@@ -181,6 +199,7 @@ class State:
         self.callback_unroll = 0
         self.equal_state: State | None = None
         self.cleaned = False
+        self.visit: Visit | None = None
 
     def copy(self) -> State:
         """Return an independent copy with the same parent and history."""
@@ -205,6 +224,7 @@ class State:
         new.callback_unroll = self.callback_unroll
         new.equal_state = None
         new.cleaned = False
+        new.visit = None
         return new
 
     @property

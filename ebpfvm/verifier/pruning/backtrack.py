@@ -14,7 +14,7 @@ from ebpfvm.isa import codes as c
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.regs import SCALAR
 from ebpfvm.verifier.machine.signal import Refuse
-from ebpfvm.verifier.machine.state import DST_STACK, SPILL, SRC_STACK, STACK_ACCESS, is_first
+from ebpfvm.verifier.machine.state import DST_STACK, SPILL, SRC_STACK, STACK_ACCESS
 from ebpfvm.verifier.passes.subprogs import CALL
 from ebpfvm.verifier.report import backtrack_log
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ebpfvm.isa.insn import Insn
     from ebpfvm.verifier.machine.state import Frame, History, State
     from ebpfvm.verifier.machine.walk import Walk
+    from ebpfvm.verifier.report.log import Log
 
 ARGS = 0x3E
 
@@ -30,7 +31,9 @@ class _GiveUp(Exception):
     """An instruction cannot be followed backwards: everything on the path becomes precise."""
 
 
-_COMPUTING = frozenset({c.BPF_ALU, c.BPF_ALU64, c.BPF_LDX})
+# Flags beside the registers that an instruction touches: it has to be looked at in any case, it may write to the stack.
+_ALWAYS = 1 << 11
+_STORE = 1 << 12
 
 
 class _Wanted:
@@ -58,73 +61,109 @@ class _Wanted:
         self.frame -= 1
 
 
-def mark(w: Walk, frame: int, regs: int, slots: int) -> None:
-    """Mark registers and slots (masks) of a frame as precise before the current instruction."""
-    wanted = _Wanted(len(w.state.frames) - 1)
-    wanted.regs[frame] = regs
-    wanted.stack[frame] = slots
-    _follow(w, w.state, wanted)
+class Backtrack:
+    """Follows the paths of one verification backwards."""
 
+    def __init__(self, walk: Walk) -> None:
+        self.w = walk
+        insns = walk.env.program.insns
+        self._touched = [touched(walk, pc) for pc in range(len(insns))]
+        self._shown = [_ALWAYS] * len(insns)  # for the log: each instruction on the way
 
-def propagate(w: Walk, old: State, cur: State) -> bool:
-    """Mark what is precise in `old` on the path to `cur`, which it subsumes; return True if anything changed."""
-    wanted = _Wanted(len(cur.frames) - 1)
-    for at, frame in enumerate(old.frames):
-        # Values that were marked may have been forgotten since, because they are dead.
-        wanted.regs[at] = _scalars(frame, frame.precise_regs)
-        wanted.stack[at] = _spills(frame, frame.precise_stack)
-    if w.log.all:
-        backtrack_log.propagating(w.log, wanted.regs, wanted.stack)
-    return not wanted.empty() and _follow(w, cur, wanted)
+    def mark(self, frame: int, regs: int, slots: int) -> None:
+        """Mark registers and slots (masks) of a frame as precise before the current instruction."""
+        state = self.w.state
+        wanted = _Wanted(len(state.frames) - 1)
+        wanted.regs[frame] = regs
+        wanted.stack[frame] = slots
+        self._follow(state, wanted)
 
+    def propagate(self, old: State, cur: State) -> bool:
+        """Mark what is precise in `old` on the path to `cur`, which it subsumes; return True if anything changed."""
+        wanted = _Wanted(len(cur.frames) - 1)
+        for at, frame in enumerate(old.frames):
+            # Values that were marked may have been forgotten since, because they are dead.
+            if frame.precise_regs:
+                wanted.regs[at] = _scalars(frame, frame.precise_regs)
+            if frame.precise_stack:
+                wanted.stack[at] = _spills(frame, frame.precise_stack)
+        if self.w.log.all:
+            backtrack_log.propagating(self.w.log, wanted.regs, wanted.stack)
+        return not wanted.empty() and self._follow(cur, wanted)
 
-def _follow(w: Walk, start: State, wanted: _Wanted) -> bool:
-    state, pc, changed = start, start.pc, False
-    first, subsequent = True, -1
-    insns, regs = w.env.program.insns, wanted.regs
-    log = w.log if w.log.all else None
-    try:
-        while True:
-            history = state.history
-            if log is not None:
-                backtrack_log.stretch(log, wanted.frame, pc, state.first_pc, subsequent)
-            if pc < 0:
-                return _entry(state, wanted) or changed
+    def _follow(self, start: State, wanted: _Wanted) -> bool:
+        w = self.w
+        log = w.log if w.log.all else None
+        state, pc, subsequent, changed = start, start.pc, -1, False
+        try:
             while True:
-                entry = history if history is not None and history.pc == pc else None
-                insn = insns[pc]
-                if log is not None and not first and insn[0]:
-                    backtrack_log.before(log, wanted.frame, regs[wanted.frame], wanted.stack[wanted.frame], pc)
-                # Nearly all instructions on the way compute values that are not sought.
-                if first or insn[0] & 7 not in _COMPUTING or regs[wanted.frame] >> insn[1] & 1 or (
-                        entry is not None and entry.linked):
-                    if not first:
-                        _step(w, pc, subsequent, entry, wanted)
-                    first = False
-                    if wanted.empty():
-                        return changed
-                subsequent = pc
-                # Back to where the path came from; this state began before its first instruction.
-                if pc == state.first_pc and is_first(history, pc):
-                    break
-                if entry is not None:
-                    history, pc = entry.before, entry.prev
-                else:
-                    pc -= 1
+                if log is not None:
+                    backtrack_log.stretch(log, wanted.frame, pc, state.first_pc, subsequent)
                 if pc < 0:
+                    return _entry(state, wanted) or changed
+                if not self._stretch(state, pc, subsequent, wanted):
                     return changed
-            parent = state.parent
-            if parent is None:  # its origin is unknown
-                everything(w, start)
+                parent = state.parent
+                if parent is None:  # its origin is unknown
+                    everything(w, start)
+                    return True
+                changed |= _mark_parent(w, parent, wanted)
+                if wanted.empty():
+                    return changed
+                pc, subsequent, state = parent.last_pc, state.first_pc, parent
+        except _GiveUp:
+            everything(w, start)
+            return True
+
+    def _stretch(self, state: State, pc: int, subsequent: int, wanted: _Wanted) -> bool:
+        """Follow a state back to where it began; return False if nothing is left to seek before that."""
+        log = self.w.log if self.w.log.all else None
+        history, first_pc, regs = state.history, state.first_pc, wanted.regs
+        touched = self._touched if log is None else self._shown
+        # The instruction that asks is not followed itself.
+        seek = regs[wanted.frame] | _ALWAYS if subsequent >= 0 else 0
+        while True:
+            stop = first_pc if history is None else history.pc
+            if pc < stop:
+                stop = -1
+            while pc > stop:  # straight code; nearly all of it computes what is not sought
+                if touched[pc] & seek:
+                    self._step(log, pc, subsequent, None, wanted)
+                    seek = regs[wanted.frame] | _ALWAYS
+                    if wanted.empty():
+                        return False
+                elif not seek:
+                    seek = regs[wanted.frame] | _ALWAYS
+                subsequent = pc
+                pc -= 1
+            if pc < 0:
+                return False
+            if seek and (touched[pc] & seek or (history is not None and (history.linked or touched[pc] & _STORE))):
+                self._step(log, pc, subsequent, history, wanted)
+                if wanted.empty():
+                    return False
+            seek = regs[wanted.frame] | _ALWAYS
+            subsequent = pc
+            # Back to where the path came from; this state began before its first instruction.
+            if history is None or (pc == first_pc and history.before is None):
                 return True
-            changed |= _mark_parent(w, parent, wanted)
-            if wanted.empty():
-                return changed
-            subsequent = state.first_pc
-            pc, state = state_last(state), parent
-    except _GiveUp:
-        everything(w, start)
-        return True
+            pc, history = history.prev, history.before
+            if pc < 0:
+                return False
+
+    def _step(self, log: Log | None, pc: int, subsequent: int, entry: History | None, wanted: _Wanted) -> None:
+        """Follow one instruction backwards; `subsequent` came after it on the path."""
+        insn = self.w.env.program.insns[pc]
+        if not insn.code:
+            return
+        if log is not None:
+            backtrack_log.before(log, wanted.frame, wanted.regs[wanted.frame], wanted.stack[wanted.frame], pc)
+        linked = entry is not None and entry.linked
+        if linked:
+            _linked(linked, wanted)
+        _undo(self.w, pc, insn, subsequent, entry.flags if entry is not None else 0, wanted)
+        if linked:
+            _linked(linked, wanted)
 
 
 def _entry(state: State, wanted: _Wanted) -> bool:
@@ -142,13 +181,6 @@ def _scalars(frame: Frame, mask: int) -> int:
         if reg is not None and reg.type == SCALAR:
             found |= 1 << number
     return found
-
-
-def state_last(state: State) -> int:
-    """Return the last instruction that the parent of `state` walked."""
-    parent = state.parent
-    assert parent is not None
-    return parent.last_pc
 
 
 def _spills(frame: Frame, mask: int) -> int:
@@ -200,28 +232,46 @@ def everything(w: Walk, state: State) -> None:
 # -- one instruction backwards --------------------------------------------------------------------------------------
 
 
-def _linked(entry: History | None, wanted: _Wanted) -> None:
+def touched(w: Walk, pc: int) -> int:
+    """Return which registers must be sought for `_undo` to have an effect on this instruction: a mask and flags."""
+    insn = w.env.program.insns[pc]
+    code, dst, src = insn.code, 1 << insn.dst, 1 << insn.src
+    cls, op = code & 7, code & 0xF0
+    if not code:
+        return 0
+    if cls in (c.BPF_ALU, c.BPF_ALU64):
+        computes = op not in (c.BPF_END, c.BPF_NEG) and (op == c.BPF_MOV or code & c.BPF_X)
+        return dst if computes else 0
+    if cls in (c.BPF_ST, c.BPF_STX):
+        return _ALWAYS if insn.is_atomic else dst | _STORE
+    if cls == c.BPF_LDX:
+        return dst
+    if cls == c.BPF_LD:
+        return dst if code & 0xE0 == c.BPF_IMM else 1
+    if code == CALL:
+        plain = insn.src != c.BPF_PSEUDO_CALL and insn.imm and not w.facts.cfg.callback[pc]
+        return 1 | ARGS if plain else _ALWAYS
+    if op == c.BPF_EXIT:
+        return _ALWAYS
+    return dst | src if op not in (c.BPF_JA, c.BPF_JCOND) and code & c.BPF_X else 0
+
+
+def _linked(values: tuple[tuple[int, bool, int], ...], wanted: _Wanted) -> None:
     """Seek all of several linked values if one of them is sought (bt_sync_linked_regs)."""
-    if entry is None or not entry.linked:
-        return
-    for frame, is_reg, at in entry.linked:
+    for frame, is_reg, at in values:
         if frame <= wanted.frame and (wanted.regs if is_reg else wanted.stack)[frame] >> at & 1:
             break
     else:
         return
-    for frame, is_reg, at in entry.linked:
+    for frame, is_reg, at in values:
         if frame <= wanted.frame:
             (wanted.regs if is_reg else wanted.stack)[frame] |= 1 << at
 
 
-def _step(w: Walk, pc: int, subsequent: int, entry: History | None, wanted: _Wanted) -> None:
-    insn = w.env.program.insns[pc]
+def _undo(w: Walk, pc: int, insn: Insn, subsequent: int, flags: int, wanted: _Wanted) -> None:
+    """Replace what an instruction computed by what it computed it from."""
     code = insn.code
-    if not code:
-        return
-    _linked(entry, wanted)
     cls = code & 7
-    flags = entry.flags if entry is not None else 0
     dst, mask = 1 << insn.dst, wanted.regs[wanted.frame]
     if cls in (c.BPF_ALU, c.BPF_ALU64):
         if mask & dst:
@@ -238,7 +288,6 @@ def _step(w: Walk, pc: int, subsequent: int, entry: History | None, wanted: _Wan
         wanted.regs[wanted.frame] = mask & ~dst
         if code & 0xE0 != c.BPF_IMM:
             raise _GiveUp
-    _linked(entry, wanted)
 
 
 def _alu(insn: Insn, wanted: _Wanted) -> None:

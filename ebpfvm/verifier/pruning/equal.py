@@ -7,12 +7,11 @@ states are the same, to find endless loops.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import ADD_CONST, SCALAR, UNKNOWN_SCALAR, Reg
 from ebpfvm.verifier.machine.state import (
-    ALL_SPILL,
     DYN,
     INVALID,
     IRQ,
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.machine.state import Frame, State
 
 NOT_EXACT, EXACT, WITHIN = 0, 1, 2
+Place = tuple[int, int]
+"""A frame, and in it a register or an inverted slot (~slot)."""
+NOWHERE: Final = (-1, 0)  # no place in particular
 _MEMORY = frozenset({r.MAP_KEY, r.MAP_VALUE, r.MEM, r.BUF, r.TP_BUFFER})
 _EMPTY = bytes(8)
 _POISON, _INVALID = bytes([POISON]), bytes([INVALID])
@@ -90,8 +92,12 @@ class Comparison(Ids):
         self.kinds = self._strict and exact != NOT_EXACT
         self._fresh = fresh
         if self.map:
-            self.map.clear()
-            self.used.clear()
+            self.forget()
+
+    def forget(self) -> None:
+        """Forget which ids correspond."""
+        self.map.clear()
+        self.used.clear()
 
     def same_scalar(self, old: int, cur: int) -> bool:
         """Return whether scalars that were linked in the old state are linked now (check_scalar_ids).
@@ -112,57 +118,53 @@ class Comparison(Ids):
         return not old & ADD_CONST or self.same(old & ~ADD_CONST, cur & ~ADD_CONST)
 
 
-def differs(how: Comparison, live: Live, old: State, cur: State, place: tuple[int, int]) -> bool:
-    """Return whether the value at `place` (frame, and register or ~slot) shows that `old` does not subsume `cur`.
-
-    States that are compared repeatedly tend to differ at the same place, and this is much faster than `equal`.
-    """
+def differs(how: Comparison, live: Live, old: State, cur: State, place: Place) -> bool:
+    """Return whether the value at `place` alone shows that `old` does not subsume `cur`; no ids may correspond yet."""
     at, number = place
     frames = old.frames
-    if number == 10 or at >= len(frames) or len(cur.frames) != len(frames):
+    last = len(frames) - 1
+    if at > last or len(cur.frames) != last + 1:
         return False
     a, b = frames[at], cur.frames[at]
     if number >= 0:
-        pc = old.pc if at == len(frames) - 1 else frames[at + 1].callsite
-        was, now, precise = a.regs[number], b.regs[number], a.precise_regs >> number & 1
-        if not live.regs[pc] >> number & 1:
+        was = a.regs[number]
+        if was is None and (how.kinds or how.exact == EXACT):
             return False
+        pc = old.pc if at == last else frames[at + 1].callsite
+        if not (live.regs[pc] | 1 << 10) >> number & 1:
+            return False
+        found = not safe(how, was, b.regs[number], bool(a.precise_regs >> number & 1))
     else:
-        slot, other = a.stack.get(~number), b.stack.get(~number)
-        if slot is None or other is None or slot.types != ALL_SPILL or other.types != ALL_SPILL:
+        slot = a.stack.get(~number)
+        if slot is None or slot.types in _ANYTHING:
             return False
-        was, now, precise = slot.reg, other.reg, a.precise_stack >> ~number & 1
-    if was is None or now is None or was.type != now.type:
-        return was is not None
-    if was.type == SCALAR:
-        return bool(precise or how.exact == WITHIN) and not how.arithmetic.within(was.num, now.num)
-    if was.type in r.PKT_TYPES and 0 <= was.what <= now.what:
-        return was.off != now.off or not how.arithmetic.within_packet(was.num, now.num)
-    return was.type in r.PKT_TYPES and bool(was.what != now.what)
+        found = not _slot(how, slot, b.stack.get(~number), bool(a.precise_stack >> ~number & 1))
+    if how.map:
+        how.forget()
+    return found
 
 
-def equal(how: Comparison, live: Live, old: State, cur: State, place: list[tuple[int, int]]) -> bool:
-    """Return whether `old` subsumes `cur`, as the module describes; `place` receives where the states differ."""
+def difference(how: Comparison, live: Live, old: State, cur: State) -> Place | None:
+    """Return None if `old` subsumes `cur`, as the module describes; otherwise a place where they differ."""
     frames = old.frames
     if len(frames) != len(cur.frames) or old.in_sleepable != cur.in_sleepable:
-        return False
+        return NOWHERE
     if not _refs(how, old, cur):
-        return False
+        return NOWHERE
     last = len(frames) - 1
     for at in range(last + 1):
         a, b = frames[at], cur.frames[at]
         if a.callsite != b.callsite:
-            return False
+            return NOWHERE
         pc = old.pc if at == last else frames[at + 1].callsite
         if a.callback_depth > b.callback_depth:
-            return False
+            return NOWHERE
         found = _registers(how, live.regs[pc] | 1 << 10, a, b)
         if found is None:
             found = _stack(how, a, b)
         if found is not None:
-            place[:] = [(at, found)]
-            return False
-    return True
+            return at, found
+    return None
 
 
 def _refs(how: Comparison, old: State, cur: State) -> bool:

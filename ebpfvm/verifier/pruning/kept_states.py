@@ -13,39 +13,32 @@ from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.budget import LOOK_EVERY
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg
 from ebpfvm.verifier.machine.signal import Refuse
-from ebpfvm.verifier.machine.state import ITER, SPILL, IterState, Slot
+from ebpfvm.verifier.machine.state import ITER, SPILL, IterState, Slot, Visit
 from ebpfvm.verifier.pruning import backtrack, cleaning
-from ebpfvm.verifier.pruning.equal import EXACT, NOT_EXACT, WITHIN, Comparison, Ids, differs, equal
+from ebpfvm.verifier.pruning.backtrack import Backtrack
+from ebpfvm.verifier.pruning.equal import EXACT, NOT_EXACT, NOWHERE, WITHIN, Comparison, Ids, difference, differs
 from ebpfvm.verifier.report import show
 
 if TYPE_CHECKING:
     from ebpfvm.isa.insn import Insn
     from ebpfvm.verifier.machine.state import State
     from ebpfvm.verifier.machine.walk import Walk
+    from ebpfvm.verifier.pruning.equal import Place
 
 _MAX_ROUNDS = 64
 _ABOVE_IDS = 1 << 32  # above all flag bits of ids
 
 
 class _Kept:
-    """A kept state, and how often it was useful."""
+    """A kept state, how often it was useful, and where it differed from the last state that it was compared with."""
 
-    __slots__ = ("hits", "misses", "state")
+    __slots__ = ("hits", "misses", "place", "state")
 
     def __init__(self, state: State) -> None:
         self.state = state
         self.hits = 0
         self.misses = 0
-
-
-class _Visit:
-    """One entry into a loop: the state at entry, and the states that were pruned inside."""
-
-    __slots__ = ("backedges", "entry")
-
-    def __init__(self) -> None:
-        self.entry: State | None = None
-        self.backedges: list[State] = []
+        self.place: Place | None = None
 
 
 class KeptStates:
@@ -54,11 +47,13 @@ class KeptStates:
     def __init__(self, walk: Walk) -> None:
         self.w = walk
         self.by_place: dict[tuple[int, int], list[_Kept]] = {}
+        self.live = walk.facts.live
         self.size = len(walk.env.program.insns)
         self.buckets = [0] * self.size  # kept states in each bucket of the kernel's hash table
         self.waiting: dict[int, _Kept] = {}  # dropped while paths still lead to them, by state
-        self.visits: dict[tuple[int, ...], _Visit] = {}
-        self.place: list[tuple[int, int]] = []  # where states differed last
+        self.visits: dict[tuple[int, ...], Visit] = {}
+        self.place: Place | None = None  # where states differed last
+        self.back = Backtrack(walk)
         self.how = Comparison(walk.arithmetic, walk.env.rules)
         self.total = 0
         self.alive = 0
@@ -103,8 +98,8 @@ class KeptStates:
             elif not w.env.prune:
                 continue
             else:
-                loop = self._in_open_loop(old)
-                hit = self._equal(old, cur, WITHIN if loop else NOT_EXACT)
+                loop = old.visit is not None and bool(old.visit.backedges)
+                hit = self._equal(item, cur, WITHIN if loop else NOT_EXACT)
             if hit:
                 item.hits += 1
                 self._cut(old, cur, loop, pc)
@@ -130,7 +125,7 @@ class KeptStates:
         self.buckets[bucket] -= 1
         if item.state.branches:
             self.waiting[id(item.state)] = item
-        elif not self._in_open_loop(item.state):
+        elif not _in_open_loop(item.state):
             self.alive -= 1
 
     def _count(self, change: int) -> None:
@@ -143,7 +138,7 @@ class KeptStates:
         sites: list[int] | None = None
         for item in kept:
             old = item.state
-            if old.branches or old.cleaned or self._in_open_loop(old):
+            if old.branches or old.cleaned or _in_open_loop(old):
                 continue
             if sites is None:
                 sites = [frame.callsite for frame in cur.frames]
@@ -151,12 +146,23 @@ class KeptStates:
                 self.clean(old)
                 old.cleaned = True
 
-    def _equal(self, old: State, cur: State, exact: int) -> bool:
-        how, live = self.how, self.w.facts.live
+    def _equal(self, item: _Kept, cur: State, exact: int) -> bool:
+        how, live, old = self.how, self.live, item.state
         how.ask(exact, self.w.ids + _ABOVE_IDS)
-        if exact != EXACT and self.place and differs(how, live, old, cur, self.place[0]):
+        # States that are compared repeatedly tend to differ at the same place, which is much faster to ask.
+        place = item.place
+        if place is not None and differs(how, live, old, cur, place):
             return False
-        return equal(how, live, old, cur, self.place)
+        recent = self.place
+        if recent is not place and recent is not None and differs(how, live, old, cur, recent):
+            item.place = recent
+            return False
+        found = difference(how, live, old, cur)
+        if found is None:
+            return True
+        if found is not NOWHERE:
+            self.place = item.place = found
+        return False
 
     def _unfinished(self, item: _Kept, pc: int, cur: State, force: bool, add: bool) -> tuple[bool, bool]:
         """Compare with an old state on the current path, which is a loop; return (subsumed, still to be kept)."""
@@ -166,26 +172,27 @@ class KeptStates:
         if a.async_cb and a.async_cb != b.async_cb:
             check_loop = False
         elif _is_may_goto(w.env.program.insns[pc]):
-            if old.may_goto_depth != cur.may_goto_depth and self._equal(old, cur, WITHIN):
+            if old.may_goto_depth != cur.may_goto_depth and self._equal(item, cur, WITHIN):
                 return True, add
         elif w.facts.cfg.callback[pc]:
-            if self._equal(old, cur, WITHIN):
+            if self._equal(item, cur, WITHIN):
                 return True, add
             check_loop = False
         elif w.facts.cfg.force[pc]:
-            if self._equal(old, cur, WITHIN) and _iterator_active(cur):
+            if self._equal(item, cur, WITHIN) and _iterator_active(cur):
                 return True, add
             check_loop = False
         if check_loop:
-            self._endless(old, cur, pc)
+            self._endless(item, cur, pc)
         if not force and w.jumps - self.jumps_before < 20 and w.processed - self.insns_before < 100:
             add = False
         return False, add
 
-    def _endless(self, old: State, cur: State, pc: int) -> None:
+    def _endless(self, item: _Kept, cur: State, pc: int) -> None:
+        old = item.state
         if len(old.frames) != len(cur.frames) or old.frames[-1].regs != cur.frames[-1].regs:
             return
-        if not self._equal(old, cur, EXACT) or _depths_differ(old, cur):
+        if not self._equal(item, cur, EXACT) or _depths_differ(old, cur):
             return
         if old.may_goto_depth != cur.may_goto_depth or old.callback_unroll != cur.callback_unroll:
             return
@@ -197,9 +204,9 @@ class KeptStates:
         w = self.w
         if w.facts.cfg.jump[pc]:
             w.remember(0)
-        backtrack.propagate(w, old, cur)
+        self.back.propagate(old, cur)
         if loop:
-            visit = self._visit_of(old)
+            visit = old.visit
             if visit is not None:
                 edge = cur.copy()
                 edge.pc = pc
@@ -223,7 +230,7 @@ class KeptStates:
         new.branches = 1
         visit_key = self._chain(new)
         if visit_key is not None:
-            visit = self.visits.setdefault(visit_key, _Visit())
+            visit = new.visit = self.visits.setdefault(visit_key, Visit())
             if visit.entry is None:
                 visit.entry = new
                 w.log.detail(f"SCC enter {self._loop_name(new)}")
@@ -255,18 +262,10 @@ class KeptStates:
         assert chain is not None
         return f"({','.join(map(str, (*chain[:-1], -1 - chain[-1])))})"
 
-    def _visit_of(self, state: State) -> _Visit | None:
-        key = self._chain(state)
-        return self.visits.get(key) if key is not None else None
-
     def unvisited_loop(self, state: State) -> tuple[int, ...] | None:
         """Return call sites and number of the state's loop if no state in it was kept; otherwise None."""
         chain = self._chain(state)
         return (*chain[:-1], -1 - chain[-1]) if chain is not None and chain not in self.visits else None
-
-    def _in_open_loop(self, state: State) -> bool:
-        visit = self._visit_of(state)
-        return bool(visit and visit.backedges)
 
     def path_ended(self, state: State) -> None:
         """Finish the current path, and kept states that no other path waits for (update_branch_counts)."""
@@ -281,8 +280,7 @@ class KeptStates:
             current = current.parent
 
     def _loop_done(self, state: State) -> None:
-        key = self._chain(state)
-        visit = self.visits.get(key) if key is not None else None
+        visit = state.visit
         if visit is None or visit.entry is not state:
             return
         self.w.log.detail(f"SCC exit {self._loop_name(state)}")
@@ -298,7 +296,7 @@ class KeptStates:
             changed = False
             for edge in reversed(visit.backedges):
                 assert edge.equal_state is not None
-                changed |= backtrack.propagate(self.w, edge.equal_state, edge)
+                changed |= self.back.propagate(edge.equal_state, edge)
         visit.entry = None
         visit.backedges = []
 
@@ -318,7 +316,7 @@ class KeptStates:
 
     def mark_precise(self, frame: int, regs: int, slots: int) -> None:
         """Mark registers and slots (masks) of a frame of the current state as precise, back to where they came from."""
-        backtrack.mark(self.w, frame, regs, slots)
+        self.back.mark(frame, regs, slots)
 
     def previous_entry(self, state: State, pc: int) -> State | None:
         """Return the last kept state at `pc` on the current path, before `state` (find_prev_entry)."""
@@ -350,6 +348,11 @@ class KeptStates:
                     continue
                 if _widens(slot.reg, now_slot.reg, bool(a.precise_stack >> index & 1), ids):
                     b.stack_for_write()[index] = Slot(now_slot.types, UNKNOWN_SCALAR)
+
+
+def _in_open_loop(state: State) -> bool:
+    """Return whether a kept state lies in a loop in which other paths were pruned and that is still being walked."""
+    return state.visit is not None and bool(state.visit.backedges)
 
 
 def _widens(old: Reg | None, cur: Reg | None, precise: bool, ids: Ids | None) -> bool:
