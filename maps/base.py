@@ -25,6 +25,7 @@ from ebpfvm.contract.maptype import (
     MapType,
 )
 from ebpfvm.errnos import E2BIG, EBUSY, EINVAL, ENOENT, ENOTSUPP, EOPNOTSUPP, EPERM, ERANGE
+from ebpfvm.kernel.memory import PacketSlot
 from ebpfvm.kernel.refs import RefCounted
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ class BpfMap:
         self.spare_key: Region | None = None
         self.fields = special_fields(spec.btf, spec.value_type) if spec.btf and spec.value_type else ()
         self._kptrs = tuple(field.offset for field in self.fields if field.kind in ("kptr_ref", "kptr_percpu"))
+        self._one_packet = len(self._kptrs) == 1 and any(field.struct == "sk_buff" for field in self.fields)
         self._blanks = tuple((field.offset, field.offset + field.size, bytes(field.size)) for field in self.fields)
         self.holder = f"map {spec.name}"
         self.region = kernel.memory.add("map", bytearray(), name=spec.name, writable=False, owner=self)
@@ -128,7 +130,11 @@ class BpfMap:
         data = bytearray(value)
         for start, end, zeros in self._blanks:
             data[start:end] = zeros
-        return memory.add("map_value", data, name=self.holder, owner=self)
+        if not self._one_packet:
+            return memory.add("map_value", data, name=self.holder, owner=self)
+        slot = memory.add("map_value", data, name=self.holder, owner=self, make=PacketSlot)
+        slot.held = None  # type: ignore[attr-defined]
+        return slot
 
     def _count(self, size: int) -> None:
         """Count a new element of `size` bytes that has no region; raise LimitError beyond `Limits.map_memory`."""

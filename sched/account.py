@@ -114,7 +114,7 @@ class Account:
         packet.account = self
         packet._bytes = data
         packet._packet = packet._region = packet.dev = packet.fate = None
-        packet.ifindex = packet.departure = packet.hops = 0
+        packet.address = packet.ifindex = packet.departure = packet.hops = 0
         packet.len = size = len(data) if length is None else length
         flow = packet.flow = label.flow
         packet.protocol = label.protocol

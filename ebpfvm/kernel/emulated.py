@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm import checked
@@ -10,7 +12,7 @@ from ebpfvm.contract.dialect import Dialect
 from ebpfvm.contract.rules import LINUX_7_2
 from ebpfvm.errors import Fault, UsageError
 from ebpfvm.kernel.layouts import Layout, ObjectRegion, layout_of
-from ebpfvm.kernel.memory import OBJECT_IDS, Memory, Region, base_of
+from ebpfvm.kernel.memory import OBJECT_IDS, SERIALS, Memory, Region, base_of
 from ebpfvm.kernel.object_graph import Graph
 from ebpfvm.kernel.pointer_slots import exchanger, swapper
 from ebpfvm.kernel.refs import RefCounted, Refs
@@ -30,6 +32,7 @@ _FRAMES: Final = 512  # of all nested runs together
 _ZEROS = bytes(FRAME_SIZE)
 _NO_BYTES = bytearray()
 _bare = object.__new__
+_BIRTH: Final = attrgetter("serial")
 
 
 # The bytes of a frame; as numbers of 8, 4 and 2 bytes in the host's order; the frame pointer.
@@ -148,6 +151,7 @@ class Kernel:
         self.clock = 0
         self.random: random.Random = random.Random(seed)
         self.refs = Refs()
+        self.memory.unseen = self._unseen_packet
         self.exchange = exchanger(self.memory, self.refs)
         self.swap = swapper(self.memory, self.refs)
         self.stack = CallStack(self.memory)
@@ -185,6 +189,19 @@ class Kernel:
         region.data, region.size, region.owner = _NO_BYTES, layout.size, skb
         region.writable = region.alive = True
         return memory.place(region, OBJECT_IDS, skb.serial)
+
+    def _unseen_packet(self, serial: int) -> Region | None:
+        """Return the region of a live packet, whose address is in a slot though nobody has asked for it."""
+        refs = self.refs
+        serial += refs.serial - serial & ~SERIALS  # the latest with these digits
+        at = bisect_left(refs.born, serial, key=_BIRTH)
+        found: Any = refs.born[at] if at < len(refs.born) else None
+        if found is not None and found.serial == serial and found.refs:
+            region: Region = found.region
+            return region
+        if 0 < serial <= refs.serial:
+            self.memory.placed = max(self.memory.placed, serial & SERIALS)  # it was freed
+        return None
 
 
 def _skb_layout(dialect: Dialect) -> Layout:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from typing import TYPE_CHECKING, Final, Never
+from typing import TYPE_CHECKING, Any, Final, Never
 
 from ebpfvm.errors import Fault
 from ebpfvm.ints import U32_MAX, U64_MAX
@@ -32,7 +32,7 @@ OFFSET_MASK: Final = U32_MAX
 # packets whose numbers differ by 2 ** 29 never live at the same time.
 BUFFER_IDS: Final = 1 << 29
 OBJECT_IDS: Final = 1 << 30
-_SERIALS: Final = BUFFER_IDS - 1
+SERIALS: Final = BUFFER_IDS - 1
 _REMEMBERED = 256  # freed regions whose names are kept for messages
 
 _STRUCTS = {size: struct.Struct(code) for size, code in ((1, "<B"), (2, "<H"), (4, "<I"), (8, "<Q"))}
@@ -121,6 +121,17 @@ class Region:
         return f"<{self} id={self.id} size={self.size}{'' if self.alive else ' freed'}>"
 
 
+class PacketSlot(Region):
+    """A map's value with one slot for a packet: its bytes are the truth, and `held` saves looking the packet up.
+
+    Attributes:
+        held: the packet that was last put into the slot; only meaningful while its address is what the slot contains.
+    """
+
+    __slots__ = ("held",)
+    held: Any
+
+
 _bare = object.__new__
 
 
@@ -131,6 +142,8 @@ class Memory:
         regions: id -> live region. Engines look ids up here themselves, for speed.
         retired: regions that `quiesce` will free.
         next_id: id of the next region.
+        placed: the highest serial number of a packet that pointers have referred to.
+        unseen: returns the region of the packet of a serial number, if nobody has asked for its address before.
         map_bytes: size of the elements of all maps, including `retired_bytes`, which `quiesce` will free.
     """
 
@@ -140,14 +153,15 @@ class Memory:
         self.retired: list[Region] = []
         self.map_bytes = 0
         self.retired_bytes = 0
-        self._placed = 0  # the highest serial number of a packet with a region
+        self.unseen: Callable[[int], Region | None] = _no_packet
+        self.placed = 0
         self._freed: deque[Region] = deque(maxlen=_REMEMBERED)
 
     def add(self, kind: str, data: bytearray | bytes, *, name: str = "", writable: bool = True,
-            owner: object = None) -> Region:
+            owner: object = None, make: type[Region] = Region) -> Region:
         """Create a region around `data` (a bytearray is used directly, not copied)."""
         storage = data if isinstance(data, bytearray) else bytearray(data)
-        region = _bare(Region)  # inlines `Region` and `adopt`, because a map creates one for each element
+        region = _bare(make)  # inlines `Region` and `adopt`, because a map creates one for each element
         region.kind, region.data, region.size, region.name = kind, storage, len(storage), name
         region.writable, region.owner, region.alive = writable, owner, True
         number = self.next_id
@@ -168,10 +182,10 @@ class Memory:
 
     def place(self, region: Region, ids: int, serial: int) -> Region:
         """Assign the id of a packet's buffer or object, and the base that follows from it; `ids` says which."""
-        region.id = number = ids | serial & _SERIALS
+        region.id = number = ids | serial & SERIALS
         region.base = (number << REGION_SHIFT) + BIAS
         self.regions[number] = region
-        self._placed = max(self._placed, serial & _SERIALS)
+        self.placed = max(self.placed, serial & SERIALS)
         return region
 
     def reserve(self, n: int) -> int:
@@ -213,13 +227,20 @@ class Memory:
             Fault: `ptr` is NULL, not a pointer, or freed.
         """
         region = self.regions.get(ptr >> REGION_SHIFT)
-        if region is not None:
-            return region
+        return region if region is not None else self._found(ptr)
+
+    def _found(self, ptr: int) -> Region:
+        """Return the region of a packet that has none yet; raise Fault if it is something else."""
+        number = ptr >> REGION_SHIFT
+        if OBJECT_IDS < number < OBJECT_IDS + BUFFER_IDS:
+            found = self.unseen(number & SERIALS)
+            if found is not None:
+                return found
         self._refuse(ptr)
 
     def _refuse(self, ptr: int) -> Never:
         number = ptr >> REGION_SHIFT
-        placed = BUFFER_IDS < number < OBJECT_IDS + BUFFER_IDS and number & _SERIALS <= self._placed
+        placed = BUFFER_IDS < number < OBJECT_IDS + BUFFER_IDS and number & SERIALS <= self.placed
         if 0 < number < self.next_id or placed:
             dead = next((region for region in self._freed if region.id == number), None)
             what = str(dead) if dead is not None else "memory that was freed long ago"
@@ -233,14 +254,14 @@ class Memory:
         """Return the little-endian number of `size` bytes (1, 2, 4, 8) at `ptr`; raise Fault for an invalid access."""
         region = self.regions.get(ptr >> REGION_SHIFT)
         if region is None:
-            self._refuse(ptr)
+            region = self._found(ptr)
         return region.load((ptr & OFFSET_MASK) - BIAS, size)
 
     def store(self, ptr: int, size: int, value: int) -> None:
         """Write the low `size` bytes (1, 2, 4, 8) of `value` at `ptr`; raise Fault for an invalid access."""
         region = self.regions.get(ptr >> REGION_SHIFT)
         if region is None:
-            self._refuse(ptr)
+            region = self._found(ptr)
         region.store((ptr & OFFSET_MASK) - BIAS, size, value)
 
     def read(self, ptr: int, n: int) -> bytes:
@@ -262,7 +283,11 @@ class Memory:
             return None
         region = self.regions.get(ptr >> REGION_SHIFT)
         if region is None:
-            self._refuse(ptr)
+            region = self._found(ptr)
         if ptr != region.base and region.owner is not None:
             raise Fault("memory", f"pointer to offset {ptr - region.base} of {region}, where its start is needed")
         return region.owner
+
+
+def _no_packet(serial: int) -> Region | None:
+    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
-from ebpfvm.kernel.memory import REGION_SHIFT
+from ebpfvm.kernel.memory import REGION_SHIFT, PacketSlot
 from ebpfvm.kernel.refs import COUNT, MEMORY, PROGRAM_UNIT, RefCounted
 
 if TYPE_CHECKING:
@@ -52,27 +52,35 @@ def swapper(memory: Memory, refs: Refs) -> Swap:
 
     It is for a slot in a map's value. The usual case is what `Refs.take` and `Refs.give` do, without the calls.
     """
-    regions, owner, load, put = memory.regions, memory.owner, _SLOT.unpack_from, _SLOT.pack_into
+    owner, load, put = memory.owner, _SLOT.unpack_from, _SLOT.pack_into
 
     def swap(region: Region, offset: int, packet: Any) -> Any:
         name = region.name
         slot = refs.by_name.get(name) or refs.holder(name, MEMORY)
         pointer: int = load(region.data, offset)[0]
+        single = type(region) is PacketSlot
         old: Any = None
         if pointer:
-            found = regions.get(pointer >> REGION_SHIFT)
-            old = found.owner if found is not None else owner(pointer)
+            old = region.held if single else None  # type: ignore[attr-defined]
+            if old is None or old.address != pointer:
+                old = owner(pointer)
             if not old.refs & slot.mask:
                 refs.take(old, name)  # raises the fault
             old.refs += PROGRAM_UNIT - slot.unit
             refs.held += 1
         if packet is None:
+            if single:
+                region.held = None  # type: ignore[attr-defined]
             put(region.data, offset, 0)
             return old
         if not packet.refs & COUNT:
             refs.give(packet, name)  # raises the fault
         packet.refs += slot.unit - PROGRAM_UNIT
         refs.held -= 1
-        put(region.data, offset, packet.ptr)
+        if single:
+            region.held = packet  # type: ignore[attr-defined]
+            put(region.data, offset, packet.address or packet.locate())
+        else:
+            put(region.data, offset, packet.ptr)
         return old
     return swap

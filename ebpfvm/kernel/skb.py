@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Never
 
 from ebpfvm.errors import Fault, UsageError
-from ebpfvm.kernel.memory import BUFFER_IDS, Region
+from ebpfvm.kernel.memory import BUFFER_IDS, OBJECT_IDS, SERIALS, Region, base_of
 from ebpfvm.kernel.refs import RefCounted
 from ebpfvm.net import BE_ETH_P_8021AD, BE_ETH_P_8021Q, ETH_HLEN, RAW_VLAN_TYPES, VLAN_HLEN
 
@@ -109,6 +109,7 @@ class SkBuff(RefCounted):
         fields: initial values of attributes.
 
     Attributes:
+        address: what `ptr` is, without a region: 0 until `locate` is called.
         protocol, vlan_proto: in network byte order, as in `skb->protocol`: an int whose little-endian bytes are those
             on the wire (0x0008 for IPv4).
         dev: the device that it is on, or None.
@@ -125,12 +126,13 @@ class SkBuff(RefCounted):
         UsageError: `fields` names something that a packet does not have.
     """
 
-    __slots__ = ("__dict__", "_bytes", "_packet", "_region", "arrival", "dev", "flow", "id", "ifindex", "kernel", "len",
-                 "priority", "protocol")
+    __slots__ = ("__dict__", "_bytes", "_packet", "_region", "address", "arrival", "dev", "flow", "id", "ifindex",
+                 "kernel", "len", "priority", "protocol")
     what = "packet"
     _bytes: bytes
     _packet: PacketRegion | None
     _region: Region | None
+    address: int
     arrival: int
     dev: Any
     flow: Any
@@ -179,7 +181,7 @@ class SkBuff(RefCounted):
         self._bytes = packet
         self._packet = self._region = self.dev = self.flow = None
         self.len = len(packet)
-        self.id = self.arrival = self.ifindex = self.priority = self.protocol = 0
+        self.address = self.id = self.arrival = self.ifindex = self.priority = self.protocol = 0
         kernel.refs.add(self, holder)
         if fields:
             self._set(fields)
@@ -239,6 +241,11 @@ class SkBuff(RefCounted):
     def ptr(self) -> int:
         """The address of the sk_buff object."""
         return self.region.base
+
+    def locate(self) -> int:
+        """Return the address for a slot: whoever uses it as a pointer finds the packet without a region, too."""
+        self.address = address = base_of(OBJECT_IDS | self.serial & SERIALS)
+        return address
 
     @property
     def data(self) -> int:
