@@ -188,11 +188,28 @@ class _Lowering:
         fixed = _decide(symbol, a, b)
         if fixed is not None:
             return number(int(fixed))
-        if _issigned(left) and _issigned(right):
-            # Flipping the sign bit keeps the order and costs one operation less than making the number signed.
+        if _issigned(left) and _issigned(right) and (a.lo < 0 or b.lo < 0):
             assert isinstance(left, ast.Call) and isinstance(right, ast.Call)
-            a, b = self._flipped(self.visit(left.args[0])), self._flipped(self.visit(right.args[0]))
+            a, b = self.visit(left.args[0]), self.visit(right.args[0])
+            if b.const is not None and a.text.isidentifier():
+                return Expr(self._beside(a.text, symbol, b.const), 0, 1)
+            if a.const is not None and b.text.isidentifier():
+                return Expr(self._beside(b.text, _MIRRORED[symbol], a.const), 0, 1)
+            # Flipping the sign bit keeps the order and costs one operation less than making the number signed.
+            a, b = self._flipped(a), self._flipped(b)
         return Expr(f"({a.text} {symbol} {b.text})", 0, 1)
+
+    def _beside(self, x: str, symbol: str, constant: int) -> str:
+        """Return a signed comparison as comparisons of unsigned numbers, which make no new number.
+
+        Unsigned, the negative numbers follow the others: the less ones are `sign <= x`.
+        """
+        inside = {"<": f"{x} < {number(constant).text}", "<=": f"{x} <= {number(constant).text}",
+                  ">": f"{x} > {number(constant).text}", ">=": f"{x} >= {number(constant).text}"}[symbol]
+        negative = f"{x} >= {self.sign:#x}" if symbol.startswith("<") else f"{x} < {self.sign:#x}"
+        if constant == 0 and symbol in ("<", ">="):
+            return f"({negative})"
+        return f"({inside} {'or' if symbol.startswith('<') != (constant >= self.sign) else 'and'} {negative})"
 
     def _flipped(self, x: Expr) -> Expr:
         return number(x.const ^ self.sign) if x.const is not None else Expr(f"({x.text} ^ {self.sign:#x})", 0, U64_MAX)
@@ -243,6 +260,8 @@ class _Lowering:
         low = cut(x, n.lo)
         if low.const is not None:
             return number(bswap(low.const, n.lo))
+        if n.lo == 16 and low.text.isidentifier():
+            return Expr(f"(({low.text} & 255) << 8 | {low.text} >> 8)", 0, 0xFFFF)
         # In parentheses: a number may still replace a name.
         return Expr(f"from_bytes(({low.text}).to_bytes({n.lo // 8}, 'little'), 'big')", 0, (1 << n.lo) - 1)
 
@@ -346,5 +365,6 @@ def _rshift(a: Expr, b: Expr, width: int) -> Expr:
 _OPERATORS: Final[Mapping[type[ast.operator], Callable[[Expr, Expr, int], Expr]]] = {
     ast.Add: _add, ast.Sub: _sub, ast.Mult: _mul, ast.BitAnd: _and, ast.BitOr: _or, ast.BitXor: _xor,
     ast.LShift: _lshift, ast.RShift: _rshift}
+_MIRRORED: Final = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _COMPARISONS: Final[Mapping[type[ast.cmpop], str]] = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}

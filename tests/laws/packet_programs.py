@@ -47,13 +47,15 @@ def accesses(draw: Any, room: int) -> list[I]:
         elif kind == "load":
             made.append(I(_LOADS[width], draw(number), 7, off))
         elif kind == "neighbours":
-            places, at = [], off
+            places, at, reverse = [], off, draw(st.booleans())
             for reg in draw(st.permutations((0, 1, 2, 3)))[:draw(st.integers(2, 4))]:
                 width = draw(size)
                 if at + width <= room:
-                    places.append(I(_LOADS[width], reg, 7, at))
+                    places.append([I(_LOADS[width], reg, 7, at)])
+                    if width > 1 and reverse:
+                        places[-1].append(I(BY_NAME[f"bswap{8 * width}"].code, reg, 0, 0, 8 * width))
                 at += width + draw(st.sampled_from((0, 0, 0, 1)))
-            made += draw(st.permutations(places))
+            made += [insn for place in draw(st.permutations(places)) for insn in place]
         elif kind == "store":
             made.append(I(_STORES[width], 7, draw(number), off))
         elif off + 1 < room:  # a number of two bytes, in either order

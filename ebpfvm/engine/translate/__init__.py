@@ -125,7 +125,7 @@ class TranslatedRun(Run):
         kernel = self.prog.kernel
         memory = kernel.memory
         structs: dict[str, Any] = {f"U{size}": s.unpack_from for size, s in _STRUCTS.items()}
-        structs["B2"] = struct.Struct(">H").unpack_from
+        structs |= {f"B{size}": struct.Struct(code).unpack_from for size, code in ((2, ">H"), (4, ">I"), (8, ">Q"))}
         structs |= {f"P{size}": s.pack_into for size, s in _STRUCTS.items()}
         return {**structs, "GET": memory.regions.get, "LOAD": memory.load, "STORE": memory.store, "ENV": self.env,
                 "READ": memory.read, "STACK": kernel.stack, "ENTER": kernel.stack.enter,

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 _FETCH: Final = re.compile(r"[\[.]|\b(?:GET|LOAD)\(")
 _DATA: Final = r"(d_\w+|D\d+)"
 _INDEX: Final = r"(\w+)(?: ([+-]) (\d+))?"
-_WIDE: Final = re.compile(rf"\(?U([248])\({_DATA}, {_INDEX}\)\[0\]\)?")
+_WIDE: Final = re.compile(rf"\(?([UB])([248])\({_DATA}, {_INDEX}\)\[0\]\)?")
 _BYTE: Final = re.compile(rf"\(?{_DATA}\[{_INDEX}\]\)?")
 _TWO_BYTES: Final = re.compile(rf"\(\(\({_DATA}\[{_INDEX}\]\) << 8\) \| \(\1\[{_INDEX}\]\)\)")
+_SWAP: Final = re.compile(r"from_bytes\(\((\w+)\)\.to_bytes\(([248]), 'little'\), 'big'\)"
+                          r"|\(\((\w+) & 255\) << 8 \| \3 >> 8\)")
 _CODES: Final = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _SPAN: Final = 40  # bytes between which loads are put together
 
@@ -50,11 +52,42 @@ def reuse(block: BlockCode) -> BlockCode:
 
 
 class _Load(NamedTuple):
+    """A load; `order` is "U" for the order of the machine, "B" for that of the network, "" for a single byte."""
+
     target: str
     data: str
     base: str
     off: int
     size: int
+    order: str
+
+
+def swap(block: BlockCode) -> BlockCode:
+    """Return the block in which a number that is loaded, and then only has its bytes reversed, is loaded that way."""
+    lines = list(block.lines)
+    n = 0
+    while n < len(lines):
+        load = _load(lines[n])
+        if load is not None and load.order == "U" and load.target not in (load.data, load.base):
+            m = _reversal(lines, n, load)
+            if m is not None:
+                value = lines[n].value.replace(f"U{load.size}(", f"B{load.size}(")
+                lines[n] = lines[n]._replace(value=value)
+                del lines[m]
+        n += 1
+    return block._replace(lines=lines)
+
+
+def _reversal(lines: Sequence[Stmt], n: int, load: _Load) -> int | None:
+    """Return the line that reverses what line `n` loads, in place, if nothing else sees the number before."""
+    for m in range(n + 1, len(lines)):
+        line = lines[m]
+        if load.target in line.reads or load.target in (line.writes, *line.also):
+            match = _SWAP.fullmatch(line.value)
+            found = match is not None and line.writes == load.target in (match[1], match[3]) \
+                and int(match[2] or 2) == load.size
+            return m if found else None
+    return None
 
 
 def merge(block: BlockCode, names: dict[str, Any]) -> BlockCode:
@@ -101,9 +134,9 @@ def _load(line: Stmt) -> _Load | None:
         return None
     match = _WIDE.fullmatch(line.value)
     if match is not None:
-        return _Load(line.writes, match[2], *_index(*match.group(3, 4, 5)), int(match[1]))
+        return _Load(line.writes, match[3], *_index(*match.group(4, 5, 6)), int(match[2]), match[1])
     match = _BYTE.fullmatch(line.value)
-    return None if match is None else _Load(line.writes, match[1], *_index(*match.group(2, 3, 4)), 1)
+    return None if match is None else _Load(line.writes, match[1], *_index(*match.group(2, 3, 4)), 1, "")
 
 
 def _group(lines: Sequence[Stmt], n: int) -> list[tuple[int, _Load]]:
@@ -132,7 +165,8 @@ def _fits(loads: Sequence[_Load]) -> bool:
     """Return whether loads do not overlap and are close together."""
     loads = sorted(loads, key=lambda load: load.off)
     near = loads[-1].off + loads[-1].size - loads[0].off <= _SPAN
-    return near and all(a.off + a.size <= b.off for a, b in itertools.pairwise(loads))
+    alike = len({load.order for load in loads if load.order}) < 2
+    return near and alike and all(a.off + a.size <= b.off for a, b in itertools.pairwise(loads))
 
 
 def _together(loads: list[_Load], pc: int, names: dict[str, Any]) -> Stmt:
@@ -141,7 +175,9 @@ def _together(loads: list[_Load], pc: int, names: dict[str, Any]) -> Stmt:
     for load in loads:
         layout += f"{load.off - at}x" * (load.off > at) + _CODES[load.size]
         at = load.off + load.size
-    names[f"U_{layout}"] = struct.Struct("<" + layout).unpack_from
-    text = f"U_{layout}({loads[0].data}, {_index_text(loads[0].base, loads[0].off)})"
+    order = max(load.order for load in loads)
+    name = f"{order}_{layout}"
+    names[name] = struct.Struct(("<" if order == "U" else ">") + layout).unpack_from
+    text = f"{name}({loads[0].data}, {_index_text(loads[0].base, loads[0].off)})"
     targets = [load.target for load in loads]
     return Stmt(text, pc, targets[0], reads_of(text), False, also=tuple(targets[1:]))

@@ -92,7 +92,7 @@ def _function(program: ProgramFacts, entry: int, names: dict[str, Any]) -> tuple
             if block.pcs[0] in facts.before}
     graph, code = simplify(facts.function, code)
     code = {start: local_values.reuse(block) for start, block in code.items()}
-    code, live = sweep(code, graph, lambda block: local_values.merge(block, names))
+    code, live = sweep(code, graph, lambda block: local_values.merge(local_values.swap(block), names))
     code = {start: local_values.merge(local_values.merge_bytes(block), names) for start, block in code.items()}
     head, enters = _head(unit, emitter, entry, live)
     if enters or (entry and emitter.calls):

@@ -177,6 +177,33 @@ def test_two_bytes_that_are_put_together_are_one_load() -> None:
     assert one(apart) == apart
 
 
+def test_a_number_in_network_order_is_loaded_in_that_order() -> None:
+    def swapped(*lines: Stmt) -> list[str]:
+        return [line.text for line in local_values.swap(block_of(*lines)).lines]
+
+    load2, load4 = assign("r2", "U2(d_1, r1 + 12)[0]", 0), assign("r3", "U4(d_1, r1 + 16)[0]", 1)
+    swap2 = assign("r2", "((r2 & 255) << 8 | r2 >> 8)", 2)
+    swap4 = assign("r3", "from_bytes((r3).to_bytes(4, 'little'), 'big')", 3)
+    assert swapped(load2, load4, swap2, swap4) == ["r2 = B2(d_1, r1 + 12)[0]", "r3 = B4(d_1, r1 + 16)[0]"]
+    seen = assign("r5", "(r2 + 1)", 1)
+    assert swapped(load2, seen, swap2) == [load2.text, seen.text, swap2.text]
+    elsewhere = assign("r4", "((r2 & 255) << 8 | r2 >> 8)", 2)
+    assert swapped(load2, elsewhere) == [load2.text, elsewhere.text]
+    narrower = assign("r3", "((r3 & 255) << 8 | r3 >> 8)", 2)
+    assert swapped(load4, narrower) == [load4.text, narrower.text]
+    names: dict[str, Any] = {}
+    both = local_values.merge(local_values.swap(block_of(load2, load4, swap2, swap4)), names).lines
+    assert [line.text for line in both] == ["r2, r3 = B_H2xI(d_1, r1 + 12)"]
+    assert names["B_H2xI"](bytes(range(8)), 0) == (0x0001, 0x04050607)
+
+
+def test_signed_comparisons_with_a_constant_make_no_numbers() -> None:
+    below_zero = program(I(0x79, 3, 1, 0), I(MOV64_K, 0), I(0xC5, 3, 0, 1, 0), I(MOV64_K, 0, 0, 0, 1), I(EXIT))
+    between = program(I(0x79, 3, 1, 0), I(MOV64_K, 0), I(0x65, 3, 0, 1, 7), I(MOV64_K, 0, 0, 0, 1), I(EXIT))
+    assert ") >= 0x8000000000000000):" in source_of(below_zero)
+    assert "r3 > 7 and r3 < 0x8000000000000000" in source_of(between)
+
+
 def test_what_a_variable_holds_is_not_fetched_again() -> None:
     def reused(*lines: Stmt) -> list[str]:
         return [line.text for line in local_values.reuse(block_of(*lines)).lines]
