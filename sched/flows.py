@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, NamedTuple
 
+from ebpfvm.kernel.skb import PacketFlow
 from ebpfvm.sched.flow_key import FlowKey, flow_mark, parse, priority_of
 from ebpfvm.sched.pcap import ETHERNET
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Flow:
+class Flow(PacketFlow):
     """The counters of one flow.
 
     Attributes:
@@ -26,6 +27,7 @@ class Flow:
     __slots__ = ("delays", "drops", "in_bytes", "in_packets", "key", "out_bytes", "out_packets")
 
     def __init__(self, key: FlowKey) -> None:
+        super().__init__()
         self.key = key
         self.in_packets = self.in_bytes = self.out_packets = self.out_bytes = self.drops = 0
         self.delays: array[int] = array("q")

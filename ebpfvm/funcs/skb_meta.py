@@ -20,26 +20,32 @@ _OVERFLOW_UID: Final = 65534
 _PORTS: Final = frozenset({6, 17, 33, 132, 136})  # TCP, UDP, DCCP, SCTP, UDP-Lite
 
 
-def flow_of(skb: SkBuff) -> bytes:
-    """Return the input of the flow hash: addresses in order, protocol, ports."""
-    at = network_offset(skb)
-    if skb.protocol == BE_ETH_P_IP:
-        header = get(skb, at, IPV4_HLEN)
-        if header is None:
+def flow_of(data: bytes, at: int, protocol: int) -> bytes:
+    """Return the input of the flow hash: addresses in order, protocol, ports.
+
+    Args:
+        data: the packet.
+        at: offset of its network header.
+        protocol: its `skb->protocol`.
+    """
+    if protocol == BE_ETH_P_IP:
+        header = data[at:at + IPV4_HLEN]
+        if len(header) < IPV4_HLEN:
             return b""
         fragment = int.from_bytes(header[6:8], "big") & 0x1FFF
-        ports = b"" if fragment else _ports(skb, header[9], at + 4 * (header[0] & 15))
+        ports = b"" if fragment else _ports(data, header[9], at + 4 * (header[0] & 15))
         return _ordered(header[12:16], header[16:20], ports) + header[9:10]
-    if skb.protocol == BE_ETH_P_IPV6:
-        header = get(skb, at, IPV6_HLEN)
-        if header is None:
+    if protocol == BE_ETH_P_IPV6:
+        header = data[at:at + IPV6_HLEN]
+        if len(header) < IPV6_HLEN:
             return b""
-        return _ordered(header[8:24], header[24:40], _ports(skb, header[6], at + IPV6_HLEN)) + header[6:7]
-    return skb.payload()[:12] + skb.protocol.to_bytes(2, "little")
+        return _ordered(header[8:24], header[24:40], _ports(data, header[6], at + IPV6_HLEN)) + header[6:7]
+    return data[:12] + protocol.to_bytes(2, "little")
 
 
-def _ports(skb: SkBuff, protocol: int, at: int) -> bytes:
-    return (get(skb, at, 4) or b"") if protocol in _PORTS else b""
+def _ports(data: bytes, protocol: int, at: int) -> bytes:
+    ports = data[at:at + 4]
+    return ports if protocol in _PORTS and len(ports) == 4 else b""
 
 
 def _ordered(src: bytes, dst: bytes, ports: bytes) -> bytes:
@@ -48,16 +54,27 @@ def _ordered(src: bytes, dst: bytes, ports: bytes) -> bytes:
     return b"".join(address + port for address, port in ends)
 
 
-def flow_hash(skb: SkBuff, seed: int) -> int:
-    """Return the flow hash, never 0; a kernel's key is random, so only equality within a flow is meaningful."""
-    return zlib.crc32(flow_of(skb), seed & U32_MAX) or 1
+def flow_hash(skb: SkBuff) -> int:
+    """Return the flow hash, never 0; a kernel's key is random, so only equality within a flow is meaningful.
+
+    Generated flows send the same bytes object again and again: the hash of the latest one is kept with the flow.
+    """
+    data, protocol, flow = skb.payload(), skb.protocol, skb.flow
+    known = flow.hashed if flow is not None else None
+    if known is not None and known[0] is data and known[1] == protocol and not skb.link_offset:
+        return known[2]
+    found = zlib.crc32(flow_of(data, network_offset(skb), protocol)) or 1
+    if flow is not None and not skb.link_offset:
+        flow.hashed = data, protocol, found
+    return found
 
 
 def hash_of(skb: SkBuff) -> int:
     """Return the packet's flow hash, and compute it if it has none yet."""
-    if not skb.hash:
-        skb.hash = flow_hash(skb, 0)
-    return skb.hash
+    found = skb.hash
+    if not found:
+        found = skb.hash = flow_hash(skb)
+    return found
 
 
 @helper()

@@ -28,6 +28,19 @@ SKB_CLONED = ("pkt_type", "mark", "queue_mapping", "protocol", "vlan_present", "
               "ingress_ifindex", "ifindex", "tc_index", "hash", "tstamp", "gso_segs", "gso_size")
 
 
+class PacketFlow:
+    """What is kept for the packets of one flow.
+
+    Attributes:
+        hashed: bytes and protocol of the latest packet whose flow hash was computed, and the hash.
+    """
+
+    __slots__ = ("hashed",)
+
+    def __init__(self) -> None:
+        self.hashed: tuple[bytes, int, int] | None = None
+
+
 class PacketRegion(Region):
     """A linear packet buffer; offsets count from the start of the buffer, and `start` is where the packet begins.
 
@@ -117,7 +130,7 @@ class SkBuff(RefCounted):
         id: number of the packet in its simulation, as its source counts; 0 for none.
         arrival: time in ns at which it entered the simulation.
         wire_len: length on the wire in bytes; `len` unless set.
-        flow: data of a source or classifier, which programs never see.
+        flow: the flow that it belongs to, which programs never see, or None.
         link_offset: offset of the link-layer header from the packet's first byte: 0, or -14 if the packet begins with
             its network header and the Ethernet header precedes it.
         tunnel: metadata of the tunnel that it will be sent through, or None.
@@ -135,7 +148,7 @@ class SkBuff(RefCounted):
     address: int
     arrival: int
     dev: Any
-    flow: Any
+    flow: PacketFlow | None
     id: int
     ifindex: int
     kernel: Kernel
@@ -308,11 +321,10 @@ def network_offset(skb: SkBuff) -> int:
     offset = skb.link_offset + ETH_HLEN
     if skb.link_offset:
         return offset
-    packet = skb.packet
-    ethertype = bytes(packet.data[packet.start + 12:min(packet.start + 14, packet.end)])
+    data = skb.payload()
+    ethertype = data[12:14]
     while ethertype in RAW_VLAN_TYPES and skb.protocol not in (BE_ETH_P_8021Q, BE_ETH_P_8021AD):
-        at = packet.start + offset + 2
-        ethertype = bytes(packet.data[at:min(at + 2, packet.end)])
+        ethertype = data[offset + 2:offset + 4]
         offset += VLAN_HLEN
     return offset
 

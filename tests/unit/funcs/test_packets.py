@@ -15,6 +15,7 @@ from ebpfvm.funcs import csum
 from ebpfvm.funcs.redirect import copy_of
 from ebpfvm.funcs.skb_meta import flow_hash
 from ebpfvm.kernel.services import Redirect
+from ebpfvm.kernel.skb import PacketFlow
 from ebpfvm.net import BE_ETH_P_8021Q, BE_ETH_P_IP, BE_ETH_P_IPV6
 from tests.unit.funcs.world import M, World
 
@@ -150,10 +151,30 @@ def test_a_flow_has_one_hash_in_both_directions() -> None:
     one, _ = w.skb(ipv4(b"\x00\x01\x00\x02" + bytes(16)))
     back, _ = w.skb(ipv4(b"\x00\x02\x00\x01" + bytes(16), src=b"\x0a\0\0\2", dst=b"\x0a\0\0\1"))
     other, _ = w.skb(ipv4(b"\x00\x01\x00\x03" + bytes(16)))
-    assert flow_hash(one, 7) == flow_hash(back, 7) != flow_hash(other, 7)
-    assert flow_hash(one, 7) != flow_hash(one, 8)
+    assert flow_hash(one) == flow_hash(back) != flow_hash(other)
     short, _ = w.skb(bytes(12) + b"\x08\0")
-    assert flow_hash(short, 1) and flow_hash(w.skb(ipv6())[0], 1) and flow_hash(w.skb(bytes(60))[0], 1)
+    assert flow_hash(short) and flow_hash(w.skb(ipv6())[0]) and flow_hash(w.skb(bytes(60))[0])
+    assert one._packet is None, "a hash needs no copy of the packet"
+
+
+def test_the_hash_that_a_flow_keeps_is_that_of_the_same_bytes_only() -> None:
+    w = World()
+    data = ipv4(b"\x00\x01\x00\x02" + bytes(16))
+    flow = PacketFlow()
+
+    def hash_of_packet(*, change: bytes = b"", kept: PacketFlow | None = flow, **fields: int) -> int:
+        skb, ctx = w.skb(data)
+        skb.flow = kept
+        for name, value in fields.items():
+            setattr(skb, name, value)
+        if change:
+            assert not w.call("bpf_skb_store_bytes", ctx, 34, w.put(change), len(change), 0)
+        return w.call("bpf_get_hash_recalc", ctx)
+
+    for _ in range(2):
+        for how in ({}, {"change": b"\x00\x07"}, {"protocol": BE_ETH_P_IPV6}, {"link_offset": -14}):
+            assert hash_of_packet(**how) == hash_of_packet(**how, kept=None), how  # type: ignore[arg-type]
+    assert hash_of_packet() == hash_of_packet() != hash_of_packet(change=b"\x00\x07")
 
 
 def test_metadata() -> None:
