@@ -7,7 +7,7 @@ the time of the event that runs the program.
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heappushpop
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -50,11 +50,13 @@ class EventLoop:
     None
     """
 
-    __slots__ = ("_clock", "_heap", "_idle", "_number", "_rounds", "stopped", "watch")
+    __slots__ = ("_clock", "_heap", "_idle", "_next", "_number", "_rounds", "stopped", "watch")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._heap: list[tuple[int, int, Callable[[Any], object], Any]] = []
+        # The first event that the running one adds waits here, so that taking the next costs one operation on the heap.
+        self._next: tuple[int, int, Callable[[Any], object], Any] | None = None
         self._number = 0
         self._idle = 0  # events in the heap that do not keep a run going
         self._rounds = 0
@@ -67,7 +69,7 @@ class EventLoop:
         return self._clock.clock
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self._heap) + (self._next is not None)
 
     def at(self, time: int, action: Callable[[Any], object], argument: Any = None) -> None:
         """Run `action(argument)` at `time` (ns); O(log n).
@@ -77,8 +79,11 @@ class EventLoop:
         """
         if time < self._clock.clock:
             raise InternalError(f"an event for {time} ns was asked for at {self._clock.clock} ns")
-        self._number += 1
-        heappush(self._heap, (time, self._number, action, argument))
+        self._number = number = self._number + 1
+        if self._next is None:
+            self._next = time, number, action, argument
+        else:
+            heappush(self._heap, (time, number, action, argument))
 
     def at_idle(self, time: int, action: Callable[[Any], object], argument: Any = None) -> None:
         """Run `action(argument)` at `time` as `at` does, without keeping a run alive.
@@ -99,12 +104,21 @@ class EventLoop:
             until: stop after the events at this time (ns), and leave the clock there.
         """
         self.stopped = ""
+        self._settle()
         try:
             self._run_all() if until is None else self._run_until(until)
         except _Stop:
             return
+        finally:
+            self._settle()
         if until is not None:
             self._clock.clock = max(self._clock.clock, until)
+
+    def _settle(self) -> None:
+        """Move the event beside the heap to the others."""
+        event, self._next = self._next, None
+        if event is not None:
+            heappush(self._heap, event)
 
     def stop(self, why: str) -> None:
         """End `run` before its next event, as if none were left; a signal handler may call this.
@@ -123,23 +137,41 @@ class EventLoop:
         raise _Stop
 
     def _run_all(self) -> None:
-        heap, clock, pop = self._heap, self._clock, heappop
+        heap, clock, pop, exchange = self._heap, self._clock, heappop, heappushpop
         while len(heap) > self._idle:
             for _ in repeat(None, WATCH_EVERY):
-                clock.clock, _, action, argument = pop(heap)
+                event = self._next
+                if event is None:
+                    clock.clock, _, action, argument = pop(heap)
+                else:
+                    self._next = None
+                    clock.clock, _, action, argument = exchange(heap, event)
                 action(argument)
-                if len(heap) <= self._idle:
+                if len(heap) <= self._idle and self._over():
                     return
+            self._settle()
             self._look()
 
+    def _over(self) -> bool:
+        """Return whether no event is left that keeps the run going."""
+        self._settle()
+        return len(self._heap) <= self._idle
+
     def _run_until(self, until: int) -> None:
-        heap, clock, pop = self._heap, self._clock, heappop
+        heap, clock, pop, exchange = self._heap, self._clock, heappop, heappushpop
         while heap and heap[0][0] <= until:
             for _ in repeat(None, WATCH_EVERY):
-                clock.clock, _, action, argument = pop(heap)
+                event = self._next
+                if event is None:
+                    clock.clock, _, action, argument = pop(heap)
+                else:
+                    self._next = None
+                    clock.clock, _, action, argument = exchange(heap, event)
                 action(argument)
-                if not heap or heap[0][0] > until:
+                event = self._next
+                if (event is None or event[0] > until) and (not heap or heap[0][0] > until):
                     return
+            self._settle()
             self._look()
 
     def _look(self) -> None:
