@@ -184,7 +184,7 @@ def _lost(unit: Unit, facts: FunctionFacts) -> bool:
             had |= row.source == "x" and _is_fp(state.regs[insn.src])
             if had and not _is_fp(facts.after(pc).regs[insn.dst]):
                 return True
-    live = liveregisters_of(unit, facts.function)
+    live = live_registers(unit, facts.function)
     for start, successor in facts.edges:
         out, into = facts.leaving(start).regs, facts.before[successor].regs
         if any(_is_fp(out[reg]) and not _is_fp(into[reg]) for reg in live[successor]):
@@ -194,10 +194,10 @@ def _lost(unit: Unit, facts: FunctionFacts) -> bool:
 
 def argument_count(unit: Unit, entry: int) -> int:
     """Return the number of arguments that the function at `entry` takes."""
-    return max((reg for reg in liveregisters_of(unit, unit.functions[entry])[entry] if reg < 6), default=0)
+    return max((reg for reg in live_registers(unit, unit.functions[entry])[entry] if reg < 6), default=0)
 
 
-def liveregisters_of(unit: Unit, function: FlowGraph) -> dict[int, frozenset[int]]:
+def live_registers(unit: Unit, function: FlowGraph) -> dict[int, frozenset[int]]:
     """Return the registers that are live at the start of each block."""
     live: dict[int, frozenset[int]] = dict.fromkeys(function.order, frozenset())
     work = list(function.order)
@@ -223,7 +223,7 @@ class Liveness(NamedTuple):
 
 def live_after(unit: Unit, function: FlowGraph) -> dict[int, Liveness]:
     """Return the live registers at each instruction."""
-    blocks = liveregisters_of(unit, function)
+    blocks = live_registers(unit, function)
     found: dict[int, Liveness] = {}
     for block in function.blocks.values():
         now = frozenset().union(*(blocks[successor] for successor in block.succs))
@@ -236,7 +236,14 @@ def live_after(unit: Unit, function: FlowGraph) -> dict[int, Liveness]:
 
 
 def registers_of(unit: Unit, pc: int) -> tuple[set[int], set[int]]:
-    """Return the registers that the instruction at `pc` reads and writes, without r10."""
+    """Return the registers that the instruction at `pc` reads and writes, without r10; do not change the sets."""
+    found = unit.registers.get(pc)
+    if found is None:
+        found = unit.registers[pc] = _registers(unit, pc)
+    return found
+
+
+def _registers(unit: Unit, pc: int) -> tuple[set[int], set[int]]:
     row, insn = unit.rows[pc], unit.insns[pc]
     if row is None:
         return set(), set()

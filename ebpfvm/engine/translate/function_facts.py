@@ -63,6 +63,7 @@ class FunctionFacts:
         self.tracked = tracked or {}
         self.args = tuple(args)
         self.before: dict[int, RangeState] = {}
+        self._after: dict[int, RangeState] = {}
         self.edges: set[tuple[int, int]] = set()
         self.defined: dict[int, PtrOrigin] = {}
         self._stops = _stops(unit, function)
@@ -156,7 +157,10 @@ class FunctionFacts:
 
     def after(self, pc: int) -> RangeState:
         """Return the state after the reachable instruction at `pc`."""
-        return self._step(pc, self.before[pc])
+        found = self._after.get(pc)
+        if found is None:
+            found = self._after[pc] = self._step(pc, self.before[pc])
+        return found
 
     def leaving(self, start: int) -> RangeState:
         """Return the state at the end of a block, before its jump narrows anything."""

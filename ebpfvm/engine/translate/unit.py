@@ -35,6 +35,7 @@ class Unit:
         functions: entry slot -> flow graph.
         callbacks: entries of functions that helpers call.
         ctx: where pointers to the context are counted from.
+        registers: slot -> registers read and written, as far as they have been asked for (`frame.registers_of`).
     """
 
     def __init__(self, prog: LoadedProgram, layout: Layout | None) -> None:
@@ -49,6 +50,7 @@ class Unit:
             starts = sorted({*starts, prog.catches})
         self.functions = {start: flow_graph.build(self.insns, self.rows, start) for start in starts}
         self.skb_layout = prog.kernel.skb_layout if prog.kernel.skb_layout.fields else None
+        self.registers: dict[int, tuple[set[int], set[int]]] = {}
         self._consts: dict[int, PtrOrigin] = {}
         self._maps = {bpf_map.region.base: (index, bpf_map) for index, bpf_map in enumerate(prog.maps)}
         # r1 of a program with a plain context points to its first byte.
