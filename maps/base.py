@@ -25,7 +25,7 @@ from ebpfvm.contract.maptype import (
     MapType,
 )
 from ebpfvm.errnos import E2BIG, EBUSY, EINVAL, ENOENT, ENOTSUPP, EOPNOTSUPP, EPERM, ERANGE
-from ebpfvm.kernel.memory import PacketSlot
+from ebpfvm.kernel.memory import packet_slot
 from ebpfvm.kernel.refs import RefCounted
 
 if TYPE_CHECKING:
@@ -130,11 +130,9 @@ class BpfMap:
         data = bytearray(value)
         for start, end, zeros in self._blanks:
             data[start:end] = zeros
-        if not self._one_packet:
-            return memory.add("map_value", data, name=self.holder, owner=self)
-        slot = memory.add("map_value", data, name=self.holder, owner=self, make=PacketSlot)
-        slot.held = None  # type: ignore[attr-defined]
-        return slot
+        if self._one_packet:
+            return packet_slot(data, self.holder, self)
+        return memory.add("map_value", data, name=self.holder, owner=self)
 
     def _count(self, size: int) -> None:
         """Count a new element of `size` bytes that has no region; raise LimitError beyond `Limits.map_memory`."""

@@ -46,6 +46,9 @@ def base_of(number: int) -> int:
     return (number << REGION_SHIFT) + BIAS
 
 
+_bare = object.__new__
+
+
 class Region:
     """A piece of memory that pointers can refer to; subclasses override `load` and `store` for virtual memory.
 
@@ -121,8 +124,13 @@ class Region:
         return f"<{self} id={self.id} size={self.size}{'' if self.alive else ' freed'}>"
 
 
+_base_of: Any = Region.__dict__["base"]  # the descriptor of the slot
+
+
 class PacketSlot(Region):
     """A map's value with one slot for a packet: its bytes are the truth, and `held` saves looking the packet up.
+
+    It gets its id (0 until then) and its base when somebody asks for an address.
 
     Attributes:
         held: the packet that was last put into the slot; only meaningful while its address is what the slot contains.
@@ -130,9 +138,27 @@ class PacketSlot(Region):
 
     __slots__ = ("held",)
     held: Any
+    owner: Any
+
+    @property
+    def base(self) -> int:
+        if not self.id:
+            self.owner.kernel.memory.adopt(self)
+        found: int = _base_of.__get__(self)
+        return found
+
+    @base.setter
+    def base(self, address: int) -> None:
+        _base_of.__set__(self, address)
 
 
-_bare = object.__new__
+def packet_slot(data: bytearray, name: str, owner: Any) -> PacketSlot:
+    """Return a value of the map `owner` with an empty slot for a packet."""
+    region = _bare(PacketSlot)  # inlines the constructor
+    region.kind, region.data, region.size, region.name = "map_value", data, len(data), name
+    region.writable, region.owner, region.alive = True, owner, True
+    region.id, region.held = 0, None
+    return region
 
 
 class Memory:
@@ -158,10 +184,10 @@ class Memory:
         self._freed: deque[Region] = deque(maxlen=_REMEMBERED)
 
     def add(self, kind: str, data: bytearray | bytes, *, name: str = "", writable: bool = True,
-            owner: object = None, make: type[Region] = Region) -> Region:
+            owner: object = None) -> Region:
         """Create a region around `data` (a bytearray is used directly, not copied)."""
         storage = data if isinstance(data, bytearray) else bytearray(data)
-        region = _bare(make)  # inlines `Region` and `adopt`, because a map creates one for each element
+        region = _bare(Region)  # inlines `Region` and `adopt`, because a map creates one for each element
         region.kind, region.data, region.size, region.name = kind, storage, len(storage), name
         region.writable, region.owner, region.alive = writable, owner, True
         number = self.next_id
@@ -200,7 +226,7 @@ class Memory:
         Raises:
             Fault: it is already free.
         """
-        if self.regions.pop(region.id, None) is None:
+        if self.regions.pop(region.id, None) is None and region.id:
             raise Fault("double-free", f"{region} is freed twice")
         region.alive = False
         self._freed.append(region)
@@ -215,6 +241,9 @@ class Memory:
         self.map_bytes -= self.retired_bytes
         self.retired_bytes = 0
         for region in retired:  # inlines `free`, because each deletion of an element runs this
+            if not region.id:
+                region.alive = False  # nobody has asked for its address
+                continue
             if self.regions.pop(region.id, None) is None:
                 raise Fault("double-free", f"{region} is freed twice")
             region.alive = False

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ebpfvm.errors import Fault
 from ebpfvm.kernel import Kernel, SkBuff
-from ebpfvm.kernel.memory import OBJECT_IDS, PacketSlot, Region
+from ebpfvm.kernel.memory import OBJECT_IDS, PacketSlot, Region, packet_slot
 
 WAYS = st.sampled_from(("swap", "exchange"))
 
 
 def slot(kernel: Kernel) -> PacketSlot:
-    region = kernel.memory.add("map_value", bytes(16), name="map q", owner=object(), make=PacketSlot)
-    assert isinstance(region, PacketSlot)
-    region.held = None
-    return region
+    return packet_slot(bytearray(16), "map q", SimpleNamespace(kernel=kernel))
 
 
 def given_to_program(kernel: Kernel) -> SkBuff:
@@ -57,6 +56,21 @@ def test_a_packet_in_a_slot_gets_a_region_when_its_address_is_used() -> None:
     assert not any(number >= OBJECT_IDS for number in kernel.memory.regions)
     pointer = region.load(8, 8)
     assert kernel.memory.region(pointer) is skb.region and pointer == skb.ptr
+
+
+def test_a_value_gets_an_address_when_somebody_asks() -> None:
+    kernel = Kernel()
+    unseen, seen = slot(kernel), slot(kernel)
+    before = len(kernel.memory.regions)
+    address = seen.base
+    assert kernel.memory.region(address + 3) is seen and seen.base == address
+    assert len(kernel.memory.regions) == before + 1 and not unseen.id
+    for region in (unseen, seen):
+        kernel.memory.retire(region)
+    kernel.memory.quiesce()
+    assert len(kernel.memory.regions) == before and not unseen.alive and not seen.alive
+    with pytest.raises(Fault, match="use of map_value region 'map q' after it was freed"):
+        kernel.memory.load(address, 8)
 
 
 def test_the_address_of_a_packet_that_is_gone_is_no_longer_valid() -> None:
