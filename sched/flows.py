@@ -21,7 +21,8 @@ class Flow(PacketFlow):
         in_packets, in_bytes: offered load.
         out_packets, out_bytes: packets and bytes that left the link.
         drops: packets that any layer or program dropped.
-        delays: ns from arrival at the device to arrival at the other end, in order of departure.
+        delays: ns from arrival at the device to arrival at the other end, in order of departure; empty, and not yet an
+            array, until a packet arrives.
     """
 
     __slots__ = ("delays", "drops", "in_bytes", "in_packets", "key", "out_bytes", "out_packets")
@@ -30,7 +31,7 @@ class Flow(PacketFlow):
         super().__init__()
         self.key = key
         self.in_packets = self.in_bytes = self.out_packets = self.out_bytes = self.drops = 0
-        self.delays: array[int] = array("q")
+        self.delays: array[int] | tuple[()] = ()
 
     @property
     def name(self) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "ebpfvm.run/1"
 PERCENTILES = (50, 90, 99)
+_NO_DELAY: Mapping[str, int] = {}  # of all flows of which nothing arrived
 _PERCENTILE_NAMES = tuple((percent, f"p{percent}") for percent in PERCENTILES)  # one text for all flows
 
 
@@ -149,9 +150,10 @@ class Result:
 def flow_report(flow: Flow, duration: int) -> FlowReport:
     """Return the report of one flow in a run of `duration` ns."""
     ordered = sorted(flow.delays)
-    delay = {name: percentile(ordered, percent) for percent, name in _PERCENTILE_NAMES} if ordered else {}
+    delay: Mapping[str, int] = _NO_DELAY
     if ordered:
-        delay |= {"max": ordered[-1], "mean": sum(ordered) // len(ordered)}
+        delay = {**{name: percentile(ordered, percent) for percent, name in _PERCENTILE_NAMES},
+                 "max": ordered[-1], "mean": sum(ordered) // len(ordered)}
     rate = flow.out_bytes * 8 * NSEC_PER_SEC // duration if duration > 0 else 0
     return FlowReport(flow.name, flow.in_packets, flow.in_bytes, flow.out_packets, flow.out_bytes, flow.drops, rate,
                       delay)

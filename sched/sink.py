@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ class Sink:
         flow = skb.flow
         flow.out_packets += 1
         flow.out_bytes += skb.len
-        flow.delays.append(arrival - skb.arrival)
+        delays = flow.delays
+        if delays:
+            delays.append(arrival - skb.arrival)
+        else:
+            flow.delays = array("q", (arrival - skb.arrival,))
         if self._writer is not None:
             self._writer.write(skb.departure + self._epoch, skb.len, skb.payload())

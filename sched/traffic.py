@@ -6,6 +6,7 @@ the run.
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from ipaddress import IPv4Address
@@ -81,6 +82,7 @@ class FlowSpec:
 _KEYS = ("rate", "size", "n", "start", "stop", "packets", "prio", "dscp", "proto", "dport")
 _FIRST_PORT = 10000
 _MAX_FLOWS = 65535 - _FIRST_PORT
+_SHORT = 32  # packets of a flow whose times are drawn at once
 
 
 def parse_flows(text: str) -> FlowSpec:
@@ -144,7 +146,7 @@ def generate(spec: FlowSpec, seed: int = 0, group: int = 0) -> list[Iterator[Arr
     sources = []
     for index, data in enumerate(_frames(spec, str(IPv4Address(0x0A000001 + (group << 8))))):
         sources.append(_cbr(spec, data) if spec.kind == "cbr" else
-                       _poisson(spec, data, random.Random(f"{seed}/{group}/{index}")))
+                       _poisson(spec, data, f"{seed}/{group}/{index}"))
     return sources
 
 
@@ -169,18 +171,36 @@ def _frames(spec: FlowSpec, source: str) -> Iterator[bytes]:
 
 
 def _cbr(spec: FlowSpec, data: bytes) -> Iterator[Arrival]:
-    number, gap, time = 0, len(data) * _BIT_NS, spec.start
-    while time < spec.stop and (spec.packets is None or number < spec.packets):
-        yield time, len(data), data, spec.priority
-        number += 1
-        time = spec.start + number * gap // spec.rate
+    """Yield packet n at floor(start + n * gap), whose exact value is carried on as a quotient and a remainder."""
+    size, rate, stop, priority = len(data), spec.rate, spec.stop, spec.priority
+    gap, more = divmod(size * _BIT_NS, rate)
+    time, rest = spec.start, 0
+    for _ in itertools.count() if spec.packets is None else range(spec.packets):
+        if time >= stop:
+            return
+        yield time, size, data, priority
+        time += gap
+        rest += more
+        if rest >= rate:
+            rest -= rate
+            time += 1
 
 
-def _poisson(spec: FlowSpec, data: bytes, draw: random.Random) -> Iterator[Arrival]:
-    number, mean, exact = 0, len(data) * _BIT_NS / spec.rate, float(spec.start)
+def _poisson(spec: FlowSpec, data: bytes, seed: str) -> Iterator[Arrival]:
+    """Yield packets at random times; those of a short flow are drawn at once, to save memory."""
+    size, priority = len(data), spec.priority
+    times = _poisson_times(spec, size, random.Random(seed))
+    if spec.expected <= _SHORT * spec.count:
+        times = iter(list(times))
+    for time in times:
+        yield time, size, data, priority
+
+
+def _poisson_times(spec: FlowSpec, size: int, draw: random.Random) -> Iterator[int]:
+    number, mean, exact = 0, size * _BIT_NS / spec.rate, float(spec.start)
     while True:
         exact -= mean * math.log(1.0 - draw.random())
         if exact >= spec.stop or (spec.packets is not None and number >= spec.packets):
             return
-        yield int(exact), len(data), data, spec.priority
+        yield int(exact)
         number += 1

@@ -6,6 +6,7 @@ from ebpfvm.errors import UsageError
 from ebpfvm.sched.units import NSEC_PER_SEC
 
 _BIT_NS = 8 * NSEC_PER_SEC
+_SIZES = 4096  # of packets whose times are kept
 
 
 class Link:
@@ -24,7 +25,7 @@ class Link:
         UsageError: the rate is below 1, the delay is negative, or the MTU is below 68 (the minimum of IPv4; RFC 791).
     """
 
-    __slots__ = ("_rest", "delay", "free_at", "mtu", "rate")
+    __slots__ = ("_rest", "_times", "delay", "free_at", "mtu", "rate")
 
     def __init__(self, rate: int, delay: int = 0, mtu: int | None = None) -> None:
         if rate < 1:
@@ -38,12 +39,22 @@ class Link:
         self.mtu = mtu
         self.free_at = 0
         self._rest = 0
+        self._times: dict[int, tuple[int, int]] = {}  # size of a packet -> ns on the wire, and the rest
 
     def send(self, now: int, size: int) -> int:
         """Put a packet of `size` bytes on the wire at `now` (ns), and return when its last bit has left (ns)."""
         if now > self.free_at:
             self.free_at = now
             self._rest = 0
-        duration, self._rest = divmod(size * _BIT_NS + self._rest, self.rate)
-        self.free_at += duration
-        return self.free_at
+        try:
+            duration, rest = self._times[size]
+        except KeyError:
+            if len(self._times) >= _SIZES:
+                self._times.clear()
+            duration, rest = self._times[size] = divmod(size * _BIT_NS, self.rate)
+        self._rest += rest
+        if self._rest >= self.rate:
+            self._rest -= self.rate
+            duration += 1
+        self.free_at = free_at = self.free_at + duration
+        return free_at

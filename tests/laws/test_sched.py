@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from ebpfvm.errors import LoadError
 from ebpfvm.sched.packet import build
 from ebpfvm.sched.pcap import PcapWriter, read_capture
-from ebpfvm.sched.traffic import Arrival
+from ebpfvm.sched.traffic import Arrival, FlowSpec, generate
 from ebpfvm.sched.wire import Link
 from tests.unit.sched.kit import Bench
 from tests.unit.sched.test_pcap import classic, enhanced, interface, record, section
@@ -118,3 +119,34 @@ def test_a_damaged_capture_is_read_or_refused(good: bytes, changes: list[tuple[i
             records = list(capture)
             assert len(records) == len(capture)
             assert sum(len(content) for _, _, content in records) <= len(data)
+
+
+@given(st.integers(54, 1500), st.integers(1, 10 ** 12), st.integers(0, 10 ** 9), st.none() | st.integers(1, 300),
+       st.integers(0, 400))
+def test_packets_of_a_constant_rate_arrive_at_the_exact_times(size: int, rate: int, start: int, most: int | None,
+                                                              gaps_to_stop: int) -> None:
+    gap = Fraction(size * 8 * 10 ** 9, rate)
+    stop = start + int(gap * gaps_to_stop)
+    (source,) = generate(FlowSpec("cbr", rate, size, start=start, stop=stop, packets=most))
+    expected: list[int] = []
+    while (time := start + int(gap * len(expected))) < stop and len(expected) != most and len(expected) < 500:
+        expected.append(time)
+    assert [arrival[0] for arrival in itertools.islice(source, 500)] == expected
+
+
+@given(st.integers(1, 200), st.integers(0, 5))
+def test_random_times_do_not_depend_on_how_many_are_drawn_at_once(packets: int, seed: int) -> None:
+    def times(most: int) -> list[int]:
+        (source,) = generate(FlowSpec("poisson", 8_000_000, stop=10 ** 12, packets=most), seed)
+        return [arrival[0] for arrival in source]
+    assert times(packets) == times(1000)[:packets]
+
+
+@given(st.lists(st.tuples(st.integers(0, 10 ** 9), st.integers(1, 9000)), max_size=50), st.integers(1, 10 ** 12))
+def test_a_link_carries_the_remainder_through_a_busy_period(sent: list[tuple[int, int]], rate: int) -> None:
+    link, free, now = Link(rate), Fraction(0), 0
+    for gap, size in sent:
+        now += gap
+        free = max(free, Fraction(now)) if now > int(free) else free
+        free += Fraction(size * 8 * 10 ** 9, rate)
+        assert link.send(now, size) == int(free)
