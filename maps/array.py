@@ -14,7 +14,7 @@ from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
 from ebpfvm.errnos import E2BIG, EEXIST, EINVAL, ENOENT, ENOMEM
 from ebpfvm.ints import S32_MAX, U32_MAX
 from ebpfvm.maps import base
-from ebpfvm.maps.keyed import KeyedMap
+from ebpfvm.maps.keyed import Content, KeyedMap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,10 +76,15 @@ def is_i32(btf: t.Btf, type_id: int) -> bool:
 
 
 class ArrayMap(KeyedMap):
-    """BPF_MAP_TYPE_ARRAY; lookup and update are O(1), and delete always returns -EINVAL."""
+    """BPF_MAP_TYPE_ARRAY; lookup and update are O(1), and delete always returns -EINVAL.
+
+    Attributes:
+        existing: `existing(index)` returns the value there, None unless it was accessed before.
+    """
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
+        self.existing = self._elems.get
         if spec.data is not None:
             self._elems[0] = self._new_value(spec.data.ljust(self.value_size, b"\0"))
 
@@ -103,7 +108,12 @@ class ArrayMap(KeyedMap):
         region = self._elems[index] = self._new_value(bytes(self.value_size))
         return region
 
-    def put(self, key: int, value: bytes, flags: int) -> int:
+    def put(self, key: int, value: Content, flags: int) -> int:
+        if not flags and isinstance(value, list):  # the usual case; such values have no special fields
+            found = self._elems.get(key)
+            if found is not None:
+                found.cells[:] = value  # type: ignore[attr-defined]
+                return 0
         if flags & ~base.BPF_F_LOCK > base.BPF_EXIST or (flags & base.BPF_F_LOCK and not self._has_lock()):
             return -EINVAL
         region = self.get(key)
@@ -155,7 +165,7 @@ def next_index(array: base.BpfMap, key: bytes | None) -> bytes:
 class PercpuArray(ArrayMap):
     """BPF_MAP_TYPE_PERCPU_ARRAY on a machine with one CPU; user space sees values rounded up to 8 bytes."""
 
-    def put(self, key: int, value: bytes, flags: int) -> int:
+    def put(self, key: int, value: Content, flags: int) -> int:
         if self.names_cpus:
             if flags & U32_MAX > base.BPF_F_ALL_CPUS or flags & base.BPF_F_LOCK:
                 return -EINVAL

@@ -14,7 +14,7 @@ from ebpfvm.errnos import E2BIG, EEXIST, EINVAL, ENOENT, ENOTSUPP
 from ebpfvm.ints import U32_MAX
 from ebpfvm.maps import base
 from ebpfvm.maps.array import cut_percpu
-from ebpfvm.maps.keyed import KeyedMap
+from ebpfvm.maps.keyed import Content, KeyedMap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +48,7 @@ def htab_alloc_check(args: CreateArgs, lru: bool = False, percpu: bool = False) 
 class HashMap(KeyedMap):
     """BPF_MAP_TYPE_HASH; all operations are O(1), except get_next_key of an absent key, which is O(n)."""
 
-    def put(self, key: int, value: bytes, flags: int) -> int:
+    def put(self, key: int, value: Content, flags: int) -> int:
         if flags & ~base.BPF_F_LOCK > base.BPF_EXIST or (flags & base.BPF_F_LOCK and not self._has_lock()):
             return -EINVAL
         region = self._elems.get(key)
@@ -61,7 +61,7 @@ class HashMap(KeyedMap):
             return -ENOENT
         return self._insert(key, value)
 
-    def _replace(self, key: int, region: Region, value: bytes, flags: int) -> None:
+    def _replace(self, key: int, region: Region, value: Content, flags: int) -> None:
         """Replace an element by a new one, as the kernel does, unless BPF_F_LOCK requests an update in place."""
         if flags & base.BPF_F_LOCK:
             self._overwrite(region, value)
@@ -69,7 +69,7 @@ class HashMap(KeyedMap):
         self._elems[key] = self._new_value(value)
         self._drop_value(region)
 
-    def _insert(self, key: int, value: bytes) -> int:
+    def _insert(self, key: int, value: Content) -> int:
         if len(self._elems) >= self.room:
             return self.full()
         self._elems[key] = self._new_value(value)
@@ -131,7 +131,7 @@ class LruHash(HashMap):
             self._elems[key] = region
         return region
 
-    def _replace(self, key: int, region: Region, value: bytes, flags: int) -> None:
+    def _replace(self, key: int, region: Region, value: Content, flags: int) -> None:
         del self._elems[key]
         self._elems[key] = region
         super()._replace(key, region, value, flags)
@@ -143,7 +143,7 @@ class LruHash(HashMap):
         self._elems = {name: self._elems[name] for name in order}
         return value
 
-    def _insert(self, key: int, value: bytes) -> int:
+    def _insert(self, key: int, value: Content) -> int:
         if len(self._elems) >= self.room:
             self.full()
             self.remove(next(iter(self._elems)))
@@ -153,7 +153,7 @@ class LruHash(HashMap):
 class PercpuHash(HashMap):
     """BPF_MAP_TYPE_PERCPU_HASH on a machine with one CPU; user space sees values rounded up to 8 bytes."""
 
-    def put(self, key: int, value: bytes, flags: int) -> int:
+    def put(self, key: int, value: Content, flags: int) -> int:
         if self.names_cpus:
             if flags & U32_MAX > base.BPF_F_ALL_CPUS or flags & base.BPF_F_LOCK:
                 return -EINVAL
@@ -161,7 +161,7 @@ class PercpuHash(HashMap):
             flags = flags if flags in (base.BPF_NOEXIST, base.BPF_EXIST) else base.BPF_ANY
         return super().put(key, value, flags)
 
-    def _replace(self, key: int, region: Region, value: bytes, flags: int) -> None:
+    def _replace(self, key: int, region: Region, value: Content, flags: int) -> None:
         self._overwrite(region, value)
 
     def lookup_percpu(self, key: bytes, cpu: int) -> int:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ebpfvm.errnos import EOPNOTSUPP
+from ebpfvm.kernel.typed_values import TypedRegion, typed_region
 from ebpfvm.maps import base
+from ebpfvm.maps.value_types import shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,11 +22,16 @@ if TYPE_CHECKING:
     from ebpfvm.loader.object import MapSpec
 
 
+Content = bytes | list[int]
+"""What an update writes: bytes, or numbers by the map's shape in a list that becomes the map's."""
+
+
 class KeyedMap(base.BpfMap):
     """Base of arrays, hash tables and the rbtree.
 
     Attributes:
         key_order: the order in which the bytes of a key are read.
+        shape: how values are cut into numbers; None if they are bytes.
     """
 
     key_order: ClassVar[ByteOrder] = "little"
@@ -32,6 +39,9 @@ class KeyedMap(base.BpfMap):
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
         self._elems: dict[int, Region] = {}
+        self.shape = None if self.fields else shape_of(spec.btf, spec.value_type, spec.value_size)
+        if type(self).get is KeyedMap.get:
+            self.get = self._elems.get  # type: ignore[method-assign, assignment]  # a look-up is one in the dict
 
     # -- by integer ------------------------------------------------------------------------------------------------
 
@@ -39,7 +49,7 @@ class KeyedMap(base.BpfMap):
         """Return the live value of `key`, or None."""
         return self._elems.get(key)
 
-    def put(self, key: int, value: bytes, flags: int) -> int:
+    def put(self, key: int, value: Content, flags: int) -> int:
         """Create or change an element; return 0 or a negative errno."""
         return -EOPNOTSUPP
 
@@ -49,6 +59,20 @@ class KeyedMap(base.BpfMap):
 
     def values(self) -> Iterator[Region]:
         return iter(self._elems.values())
+
+    def _new_value(self, value: Content) -> Region:
+        shape = self.shape
+        if shape is None:
+            return super()._new_value(value)  # type: ignore[arg-type]
+        self._count(shape.size)
+        cells = value if isinstance(value, list) else [*shape.unpack(value)]
+        return typed_region(self.kernel.memory, self.holder, self, shape, cells)
+
+    def _overwrite(self, region: Region, value: Content) -> None:
+        if isinstance(region, TypedRegion):
+            region.cells[:] = value if isinstance(value, list) else region.shape.unpack(value)
+        else:
+            super()._overwrite(region, value)  # type: ignore[arg-type]
 
     # -- by bytes --------------------------------------------------------------------------------------------------
 

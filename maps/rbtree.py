@@ -24,7 +24,7 @@ from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
 from ebpfvm.errnos import E2BIG, EEXIST, EINVAL, ENOENT
 from ebpfvm.errors import Fault
 from ebpfvm.maps import base
-from ebpfvm.maps.keyed import KeyedMap
+from ebpfvm.maps.keyed import Content, KeyedMap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,9 +62,8 @@ class Rbtree(KeyedMap):
         super().__init__(kernel, spec)
         self._keys: list[int] | SortedList[int] = []
         self._head = 0  # keys before it are gone already; always 0 for a SortedList
-        self.get = self._elems.get  # type: ignore[method-assign, assignment]  # a look-up is a look-up in the dict
 
-    def put(self, key: int, value: bytes, flags: int) -> int:
+    def put(self, key: int, value: Content, flags: int) -> int:
         if flags > base.BPF_EXIST:
             return -EINVAL
         elems = self._elems

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ebpfvm.contract.args import Arg, Ret
 from ebpfvm.engine import common
 from ebpfvm.engine.steps import operand
-from ebpfvm.engine.translate import emit_objects
+from ebpfvm.engine.translate import emit_objects, emit_values
 from ebpfvm.engine.translate.emit_keys import from_frame
 from ebpfvm.engine.translate.emit_memory import atom_value, constant_index
 from ebpfvm.engine.translate.frame import argument_count, extent
@@ -118,8 +118,13 @@ def _method(em: CodeWriter, helper: Helper) -> str | None:
         return None
     name = f"{operation.upper()}{found[0]}"
     em.names[name] = method
-    key = _key(em, helper) if by_number else _argument(em, helper, 1)
-    return f"{name}({', '.join([key, *(_argument(em, helper, n) for n in range(2, len(helper.args)))])})"
+    args = [_argument(em, helper, n) for n in range(1, len(helper.args))]
+    if by_number:
+        args[0] = _key(em, helper)
+    shape = getattr(found[1], "shape", None)
+    if shape is not None and len(args) > 1:
+        args[1] = emit_values.from_frame(em, em.state.regs[3], shape) or args[1]
+    return f"{name}({', '.join(args)})"
 
 
 def _key(em: CodeWriter, helper: Helper) -> str:
@@ -165,7 +170,13 @@ def _find(em: CodeWriter, helper: Helper, name: str) -> bool:
     index, bpf_map = found
     if em.unit.key_order(em.state.regs[1]) is not None:
         em.names[f"AT{index}"] = bpf_map.get
-        em.add(effect_to(f"g_{name}", f"AT{index}({_key(em, helper)})", em.pc))
+        key, first = _key(em, helper), ""
+        if hasattr(bpf_map, "existing"):
+            em.names[f"OLD{index}"] = bpf_map.existing
+            em.add(assign(f"t_{em.pc}_key", key, em.pc))
+            key = f"t_{em.pc}_key"
+            first = f"OLD{index}({key}) or "
+        em.add(effect_to(f"g_{name}", f"{first}AT{index}({key})", em.pc))
     else:
         em.names[f"FIND{index}"] = bpf_map.find
         em.add(effect_to(f"g_{name}", f"FIND{index}({_argument(em, helper, 1)})", em.pc))
@@ -223,6 +234,8 @@ def _copy(em: CodeWriter, value: object, size: int) -> str | None:
         return None
     if origin is FP:
         return _packed(em, value.lo, size)
+    if origin.shape is not None or origin.checked:
+        return f"g_{origin.name}.read({constant_index(origin, value.lo)}, {size})"
     if origin.start is None:
         return f"bytes(d_{origin.name}[i_{origin.name} + {value.lo}:i_{origin.name} + {value.lo + size}])"
     data = f"D{origin.region.id}" if origin.kind == "const" else f"d_{origin.name}"

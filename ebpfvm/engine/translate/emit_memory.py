@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.engine.steps import Expr, cut, operand
+from ebpfvm.engine.translate import emit_values
 from ebpfvm.engine.translate.emit_keys import slot_name, swapped, swapped_name
 from ebpfvm.engine.translate.ranges import FP, NumRange, PtrOrigin, PtrRange
 from ebpfvm.engine.translate.statements import Stmt, assign, effect
@@ -35,7 +36,13 @@ def load(em: CodeWriter, place: Place) -> Expr:
     if pointer.lo != pointer.hi:
         if origin.layout is not None:
             return Expr(f"LOAD({em.address(place)}, {size})", 0, high)
+        if origin.shape is not None or origin.checked:
+            return Expr(f"g_{origin.name}.load({variable_index(em, place)}, {size})", low, high)
         return Expr(_variable_element(em, origin, place), low, high)
+    if origin.shape is not None:
+        return emit_values.load(em, origin, off, size)
+    if origin.checked:
+        return Expr(f"g_{origin.name}.load({constant_index(origin, off)}, {size})", low, high)
     if origin is FP and (off, size) in em.frame.local:
         return _gather(em, em.frame.local[off, size])
     if origin.layout is not None:
@@ -211,8 +218,14 @@ def store(em: CodeWriter, place: Place, value: Expr, reg: int | None = None) -> 
     if pointer.lo != pointer.hi:
         if origin.layout is not None:
             em.add(effect(f"STORE({em.address(place)}, {size}, {value.text})", em.pc))
+        elif origin.shape is not None or origin.checked:
+            em.add(effect(f"g_{origin.name}.store({variable_index(em, place)}, {size}, {value.text})", em.pc))
         else:
             _put_variable(em, origin, place, value)
+    elif origin.shape is not None:
+        emit_values.store(em, origin, off, size, value)
+    elif origin.checked:
+        em.add(effect(f"g_{origin.name}.store({constant_index(origin, off)}, {size}, {value.text})", em.pc))
     elif origin is FP and (off, size) in em.frame.local:
         _scatter(em, em.frame.local[off, size], value, reg)
     elif origin.layout is not None:

@@ -117,5 +117,6 @@ class ProgramFacts:
     def _argument_origin(self, n: int, kind: OriginKind, layout: Layout | None = None) -> PtrOrigin:
         if (n, kind) not in self._arguments:
             start = 0 if kind == "object" else None
-            self._arguments[n, kind] = PtrOrigin(f"a{n}", kind, start, maybe_null=True, layout=layout)
+            self._arguments[n, kind] = PtrOrigin(f"a{n}", kind, start, maybe_null=True, layout=layout,
+                                                         checked=kind == "plain")
         return self._arguments[n, kind]

@@ -36,6 +36,8 @@ class PtrOrigin:
         of: for a packet, the name of the context whose packet it is, "" if it is another object's.
         inner: for an inner map of a map of maps, the template that gives the sizes of key and value.
         fields: the special fields of a map's value.
+        shape: for a map's value that is a list of numbers, how its bytes are cut into them.
+        checked: whether it may be a list of numbers of any shape, so that the region itself must load and store.
     """
 
     name: str
@@ -47,6 +49,8 @@ class PtrOrigin:
     inner: Any = None
     of: str = ""
     fields: tuple[Any, ...] = ()
+    shape: Any = None
+    checked: bool = False
 
 
 class NumRange(NamedTuple):

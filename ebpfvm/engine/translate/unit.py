@@ -115,7 +115,11 @@ class Unit:
             # A map of maps gives a map: nothing is ever loaded from that.
             found = self.map_at(state.regs[1])
             inner = getattr(getattr(found[1], "spec", None), "inner", None) if found is not None else None
-            return "plain", {"start": 0 if helper.map_op in _WHOLE_VALUES else None, "maybe_null": True, "inner": inner,
+            shape = getattr(found[1], "shape", None) if found is not None else None
+            whole = helper.map_op in _WHOLE_VALUES
+            return "plain", {"start": 0 if whole else None, "maybe_null": True, "inner": inner,
+                             "shape": shape if whole else None,
+                             "checked": found is None or (shape is not None and not whole),
                              "fields": self._fields(state.regs[1])}
         return None
 
