@@ -27,6 +27,7 @@ typedef __u8 u8;
 typedef __u16 u16;
 typedef __u32 u32;
 typedef __u64 u64;
+typedef __s32 s32;
 typedef __s64 s64;
 typedef __s64 ktime_t;
 typedef _Bool bool;
@@ -86,6 +87,12 @@ enum {
 enum {
 	TC_PRIO_CONTROL = 7,
 	TC_PRIO_MAX = 15,
+};
+
+/* States of a socket that has no struct sock behind it but a smaller one (include/net/tcp_states.h). */
+enum {
+	TCP_TIME_WAIT = 6,
+	TCP_NEW_SYN_RECV = 12,
 };
 
 #define NSEC_PER_USEC 1000ULL
@@ -255,6 +262,7 @@ extern int bpf_list_push_back_impl(struct bpf_list_head *head, struct bpf_list_n
 	__weak __ksym;
 extern struct bpf_list_node *bpf_list_pop_front(struct bpf_list_head *head) __weak __ksym;
 extern struct bpf_list_node *bpf_list_pop_back(struct bpf_list_head *head) __weak __ksym;
+extern struct bpf_list_node *bpf_list_front(struct bpf_list_head *head) __weak __ksym;
 extern int bpf_rbtree_add_impl(struct bpf_rb_root *root, struct bpf_rb_node *node,
 			       bool (less)(struct bpf_rb_node *a, const struct bpf_rb_node *b), void *meta, u64 off)
 	__weak __ksym;
