@@ -10,8 +10,9 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
-from ebpfvm import arguments, dialects
+from ebpfvm import arguments, dialects, errnos
 from ebpfvm.btf.types import Btf
+from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import LimitError, Rejected, UsageError
 from ebpfvm.judging import as_object, dialect_of, judge, only_program
 from ebpfvm.kernel import Kernel
@@ -27,18 +28,23 @@ from ebpfvm.scenario import Scenario, Scene
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.pcap import ETHERNET, PcapWriter, read_capture
 from ebpfvm.sched.sch_bpf import SchBpf
+from ebpfvm.sched.sch_struct_ops import SchStructOps
 from ebpfvm.sched.simulation import BOOT_NS, Simulation
 from ebpfvm.sched.tc.script import run_script_file, show_later
 from ebpfvm.sched.traffic import FlowSpec, generate, replay
+from ebpfvm.struct_ops import only_variable, register
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ebpfvm.contract import Dialect
     from ebpfvm.kernel.program import Engine, Runnable
+    from ebpfvm.loader.object import StructOps
+    from ebpfvm.sched.device import NetDevice
     from ebpfvm.sched.pcap import Capture
     from ebpfvm.sched.run_report import Result
     from ebpfvm.sched.sch_generic import Qdisc
+    from ebpfvm.sched.sch_struct_ops import QdiscOps
     from ebpfvm.sched.tc.grammar import Command
 
 HANDLE: Final = 0x80010000  # the handle that `tc qdisc add` assigns to the first qdisc
@@ -47,13 +53,19 @@ HANDLE: Final = 0x80010000  # the handle that `tc qdisc add` assigns to the firs
 def run_scenario(asked: Scenario) -> Result:
     """Run a queueing discipline as `ebpfvm.simulate` does, and return the result."""
     found = as_object(asked.source) if asked.source is not None else None
+    variable = _variable(found, asked)
     programs = ([_hook(found, "enqueue", asked.enqueue), _hook(found, "dequeue", asked.dequeue)]
-                if found is not None else [])
-    machine = Kernel(_dialect(programs, asked), asked.seed, asked.limits)
+                if found is not None and variable is None else [])
+    machine = Kernel(_dialect(programs, asked, variable is not None), asked.seed, asked.limits)
     loaded = Loaded(machine, open_engine(asked.engine), Pins(frozenset(asked.pin)), found,
                     lambda program: _facts(program, machine, asked.unverified))
     hooks = [loaded.program(program) for program in programs]
-    machine.notes.extend(dict.fromkeys(note for hook in hooks for note in notes_of(hook.prog.program)))
+    kind = register(found, loaded, variable) if found is not None and variable is not None else None
+    if kind is not None and found is not None and variable is not None:
+        machine.notes.append(f"{found.path}: struct_ops of Linux 6.16 and later: its variable {variable.name!r} is "
+                             f"registered as kind of qdisc {kind.id!r}")
+    used = [*hooks, *(kind.programs.values() if kind is not None else ())]
+    machine.notes.extend(dict.fromkeys(note for hook in used for note in notes_of(hook.prog.program)))
     capture = _capture(asked.pcap)
     link_type = capture.link if capture else ETHERNET
     if capture is not None and asked.out is not None and capture.needs(os.fspath(asked.out)):
@@ -67,6 +79,8 @@ def run_scenario(asked: Scenario) -> Result:
         _feed(simulation, capture, asked)
         net = _namespace(simulation, loaded, asked.unverified) if asked.tc is not None else None
         qdisc: Qdisc | None = SchBpf(simulation.device, HANDLE, *hooks) if hooks else None
+        if kind is not None:
+            qdisc = _created(simulation.device, kind)
         later: list[Command] = []
         if net is not None and asked.tc is not None:
             net.device("eth0").set_root(qdisc)
@@ -74,7 +88,7 @@ def run_scenario(asked: Scenario) -> Result:
             qdisc = simulation.device.qdisc
         assert qdisc is not None
         if asked.prepare is not None:
-            asked.prepare(Scene(simulation, net, loaded if hooks else None))
+            asked.prepare(Scene(simulation, net, loaded if used else None))
         return _run(simulation, qdisc, asked, lambda result: replace(
             result, variables=loaded.variables(found) if found is not None else {},
             shown=tuple(show_later(later, net)) if net is not None else (),
@@ -82,6 +96,24 @@ def run_scenario(asked: Scenario) -> Result:
     finally:
         if writer is not None:
             writer.__exit__()
+
+
+def _variable(found: Object | None, asked: Scenario) -> StructOps | None:
+    """Return the struct that a mainline object registers; None for an object of the RFC."""
+    if found is None or not found.struct_ops or any(program.type == "qdisc" for program in found.programs.values()):
+        return None
+    for name in ("enqueue", "dequeue"):
+        if getattr(asked, name) is not None:
+            raise UsageError(f"{name}: {found.path} fills struct_ops, whose variable says which program that is")
+    return only_variable(found)
+
+
+def _created(device: NetDevice, kind: QdiscOps) -> Qdisc:
+    try:
+        return SchStructOps(device, HANDLE, kind)
+    except OSError as error:
+        raise UsageError(f"qdisc {kind.id} cannot be created: its program {kind.programs['init'].prog.name} returned "
+                         f"-{errnos.name(error.errno or EINVAL)} ({error.strerror})") from error
 
 
 def _run(simulation: Simulation, qdisc: Qdisc, asked: Scenario, finish: Callable[[Result], Result]) -> Result:
@@ -157,10 +189,10 @@ def _dumps(machine: Kernel, names: Iterable[str]) -> tuple[MapDump, ...]:
     return tuple(dump_map(item) for item in machine.maps.values() if not wanted or item.name in wanted)
 
 
-def _dialect(programs: list[Program], asked: Scenario) -> Dialect:
+def _dialect(programs: list[Program], asked: Scenario, mainline: bool = False) -> Dialect:
     if programs:
         return dialect_of(programs[0], asked.kernel, asked.btf)
-    found = _rfc_dialect(asked.kernel)
+    found = dialects.dialect(asked.kernel or "linux") if mainline and asked.tc is None else _rfc_dialect(asked.kernel)
     return found if asked.btf is None else found.with_types(
         asked.btf if isinstance(asked.btf, Btf) else read_kernel_btf(asked.btf))
 

@@ -88,6 +88,7 @@ class Result:
         shown: output of the `show` commands of a tc script after the run.
         maps: contents of maps as user space reads them at the end, if requested.
         stopped: why the run was stopped before its end, "" if it was not.
+        counting: who keeps the counters of `kernel_view`, in a few words.
         notes: what was left out when programs were loaded (tail calls to rejected programs), one sentence each.
     """
 
@@ -120,6 +121,7 @@ class Result:
     maps: tuple[MapDump, ...] | None = field(default=None, repr=False)
     stopped: str = ""
     notes: tuple[str, ...] = ()
+    counting: str = "the RFC leaves statistics to maps"
 
     @property
     def ok(self) -> bool:
@@ -131,6 +133,7 @@ class Result:
         from dataclasses import asdict
 
         data = asdict(replace(self, flows=(), packets=None, maps=None))  # asdict takes 100 us for each flow
+        del data["counting"]
         data["flows"] = tuple(flow.as_dict() for flow in self.flows)
         if self.packets is not None:
             data["packets"] = [record._asdict() for record in self.packets]
@@ -166,7 +169,7 @@ def fairness(flows: tuple[FlowReport, ...]) -> float:
 
 def _qdisc_lines(result: Result) -> list[str]:
     truth, kernel = result.truth, result.kernel_view
-    return [result.qdisc, *_stats_lines(truth), " kernel view (the RFC leaves statistics to maps):",
+    return [result.qdisc, *_stats_lines(truth), f" kernel view ({result.counting}):",
             *(" " + line for line in _stats_lines(kernel))]
 
 

@@ -153,6 +153,7 @@ class Qdisc:
         upper: the qdisc of that class, None for a root qdisc.
         serial: number among the qdiscs of the namespace: later ones have greater numbers.
         can_bypass: whether a packet may pass it without being queued while it is empty (TCQ_F_CAN_BYPASS).
+        counting: who keeps the counters of `kernel_view`, in a few words.
         mq_root: whether it only assigns its children to the device's queues (TCQ_F_MQROOT).
     """
 
@@ -161,6 +162,7 @@ class Qdisc:
     upper: Qdisc | None = None
     can_bypass: bool = False
     mq_root: bool = False
+    counting = "the RFC leaves statistics to maps"
 
     def __init__(self, dev: QdiscDevice, handle: int) -> None:
         self.dev = dev

@@ -195,7 +195,7 @@ class Simulation:
             problems=tuple(account.problems), problem_count=account.problem_count, kernel_view=qdisc.kernel_view,
             truth=_truth(qdisc, account, device), flows=flows, fairness=fairness(flows),
             trace=tuple(self.kernel.trace), packets=_records(account), stopped=stopped,
-            notes=tuple(self.kernel.notes))
+            notes=tuple(self.kernel.notes), counting=qdisc.counting)
 
 
 def _describe(qdisc: Qdisc, device: NetDevice) -> str:

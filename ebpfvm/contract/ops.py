@@ -7,7 +7,7 @@ that member follow from it: the context, what may be returned, and which kernel 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract.kfunc import parse_prototype
 from ebpfvm.contract.progtype import CtxField
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from ebpfvm.contract.kfunc import KfuncParam
     from ebpfvm.contract.progtype import ProgType, Writable
+
+PROBES: Final = "probes"
+"""Among the facts of a verdict: the slots of loads that yield 0 where nothing can be read (BPF_PROBE_MEM)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,25 @@ def _plain(run: InterpreterRun, pc: int, insn: Insn, row: Row) -> Step:
                                        memory.regions.get, memory.region, saw)
 
 
+def _load(run: InterpreterRun, pc: int, insn: Insn, row: Row) -> Step:
+    return _guarded(run, pc, insn, row) if pc in run.prog.probes else _plain(run, pc, insn, row)
+
+
+def _guarded(run: InterpreterRun, pc: int, insn: Insn, row: Row) -> Step:
+    """Return a step for a load that the kernel guards: it yields 0 where nothing can be read."""
+    probe, dst, src, off, nxt, size = run.prog.kernel.memory.probe, insn.dst, insn.src, insn.off, pc + 1, row.width // 8
+    hooks, sign = run.hooks, 1 << row.width - 1 if row.sign else 0
+
+    def step(r: list[int]) -> int:
+        pointer = r[src] + off
+        value = probe(pointer & U64_MAX, size)
+        if hooks is not None:
+            hooks.memory(run, "load", pointer, size, value)
+        r[dst] = (value ^ sign) - sign & U64_MAX
+        return nxt
+    return step
+
+
 def _goto(run: InterpreterRun, pc: int, insn: Insn, row: Row) -> Step:
     target = _target(run, pc)
     return lambda r: target
@@ -241,7 +260,7 @@ def _tail_call(run: InterpreterRun, pc: int) -> Step:
 
 
 _BUILDERS: Final[dict[str, Callable[[InterpreterRun, int, Insn, Row], Step]]] = {
-    "alu": _plain, "jmp": _plain, "ldx": _plain, "load_acquire": _plain, "st": _plain, "store_release": _plain,
+    "alu": _plain, "jmp": _plain, "ldx": _load, "load_acquire": _plain, "st": _plain, "store_release": _plain,
     "atomic": _plain, "ja": _goto, "may_goto": _may_goto, "exit": _exit, "ld_imm64": _ld_imm64, "ld_abs": _ld_packet,
     "ld_ind": _ld_packet, "call": _call, "callx": _callx}
 _REFUSED: Final = ("addr_space_cast", "percpu", "gotox")

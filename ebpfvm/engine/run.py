@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.errors import Fault
 from ebpfvm.kernel.call_env import CallEnv
 from ebpfvm.kernel.program import Thrown
+from ebpfvm.kernel.refs import CTX_HOLDER, PROGRAM, RefCounted
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.program import Context, LoadedProgram
@@ -61,6 +62,19 @@ class Run:
             raise Fault("call", f"callback to slot {pc}, which the program does not have")
         return self._guarded(self.env.ctx, pc, args)
 
+    def leave(self, held: int, result: int, pc: int = 0) -> None:
+        """Check the references that the program holds at its end; what it should return passes to its caller.
+
+        Raises:
+            Fault: "leak", as `Refs.program_exit` does.
+        """
+        refs, kind = self._kernel.refs, self.prog.type
+        if kind is not None and kind.gives and not pc and result:
+            found = self._kernel.memory.owner(result)
+            if isinstance(found, RefCounted):
+                refs.move(found, PROGRAM, CTX_HOLDER)
+        refs.program_exit(held, self.prog.name)
+
     def _guarded(self, ctx: Context, pc: int, args: tuple[int, ...]) -> int:
         """Run the program, and restore stack and ledger afterwards."""
         kernel = self._kernel
@@ -69,7 +83,7 @@ class Run:
         try:
             result = self.enter(ctx, pc, args)
             if refs.held > held:
-                refs.program_exit(held, self.prog.name)
+                self.leave(held, result, pc)
         except (Fault, RecursionError) as error:
             refs.abandon(held, self.prog.name)
             stack.pop(depth)

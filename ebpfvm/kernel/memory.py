@@ -286,6 +286,13 @@ class Memory:
             region = self._found(ptr)
         return region.load((ptr & OFFSET_MASK) - BIAS, size)
 
+    def probe(self, ptr: int, size: int) -> int:
+        """Return the number at `ptr`, or 0 if it cannot be read: a load that the kernel guards (BPF_PROBE_MEM)."""
+        try:
+            return self.load(ptr, size)
+        except Fault:
+            return 0
+
     def store(self, ptr: int, size: int, value: int) -> None:
         """Write the low `size` bytes (1, 2, 4, 8) of `value` at `ptr`; raise Fault for an invalid access."""
         region = self.regions.get(ptr >> REGION_SHIFT)

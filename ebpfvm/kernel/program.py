@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ebpfvm.btf.types import Kind
+from ebpfvm.contract.ops import PROBES
 from ebpfvm.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class LoadedProgram:
         runnable: set by the engine that loaded it.
         catches: slot of the function that receives what bpf_throw throws, 0 for none.
         id: unique in its kernel.
+        probes: slots of loads that yield 0 where nothing can be read.
 
     Raises:
         UsageError: the number of maps is wrong, or the dialect has no such program type.
@@ -66,8 +68,10 @@ class LoadedProgram:
         self.kernel = kernel
         self.program = program
         self.maps = tuple(maps)
-        self.type = type if type is not None or program.type == "" else dialect.prog_type(program.type)
+        self.type = type if type is not None or program.type == "" else dialect.rules_for(
+            program.type, program.struct_ops)
         self.facts = facts
+        self.probes: frozenset[int] = (facts or {}).get(PROBES, frozenset())
         self.helpers: Mapping[int, Helper] = _helpers(dialect.helpers, self.type)
         self.kfuncs: dict[int, Kfunc] = {index: dialect.kfuncs[name] for index, name in program.kfuncs.items()
                                          if name in dialect.kfuncs}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from ebpfvm.contract.ops import PROBES
 from ebpfvm.errnos import EFAULT, EINVAL, EOPNOTSUPP, EPERM
 from ebpfvm.errors import UsageError
 from ebpfvm.isa.disasm import kernel_text
@@ -24,7 +25,7 @@ from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.budget import Budget
 from ebpfvm.verifier.machine.env import Caps, Env
 from ebpfvm.verifier.machine.facts import ControlFlow, Facts, Live
-from ebpfvm.verifier.machine.regs import pointer
+from ebpfvm.verifier.machine.regs import pointer, probed
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.passes import (
     attach,
@@ -230,8 +231,9 @@ class _Run:
         """Return the verdict on a program that passed all checks."""
         assert self.walk is not None
         self._statistics(True)
+        probes = frozenset(pc for pc, type in self.walk.found.pointer_types.items() if probed(type))
         return Verdict(True, log=self.log.text(), processed=self.walk.processed, stats=self._stats(),
-                       program=self.program)
+                       program=self.program, facts={PROBES: probes} if probes else {})
 
     def refused(self, refuse: Refuse) -> Verdict:
         """Return the verdict on a program that a check refused."""

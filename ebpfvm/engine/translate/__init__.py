@@ -127,7 +127,8 @@ class TranslatedRun(Run):
         structs: dict[str, Any] = {f"U{size}": s.unpack_from for size, s in _STRUCTS.items()}
         structs |= {f"B{size}": struct.Struct(code).unpack_from for size, code in ((2, ">H"), (4, ">I"), (8, ">Q"))}
         structs |= {f"P{size}": s.pack_into for size, s in _STRUCTS.items()}
-        return {**structs, "GET": memory.regions.get, "LOAD": memory.load, "STORE": memory.store, "ENV": self.env,
+        return {**structs, "GET": memory.regions.get, "LOAD": memory.load, "LOAD_PROBE": memory.probe,
+                "STORE": memory.store, "ENV": self.env,
                 "READ": memory.read, "STACK": kernel.stack, "ENTER": kernel.stack.enter,
                 "OVER": self.over, "FAIL": _fail, "HINT": length_hint, "SLICE": islice}
 
@@ -161,7 +162,7 @@ class TranslatedRun(Run):
         try:
             result = self._main(ticks, region)  # type: ignore[misc]
             if refs.held > held:
-                refs.program_exit(held, self.prog.name)
+                self.leave(held, result)
         except Thrown as thrown:
             stack.depth = depth
             result = self._after(thrown, ctx, held)

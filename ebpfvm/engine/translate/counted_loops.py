@@ -32,8 +32,8 @@ _MOVE: Final = re.compile(r"\((r\d) ([+-]) (\d+)\)")
 _OPPOSITE: Final = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">"}
 _CALL: Final = re.compile(r"([\w.]+)\(")
 # What neither runs programs nor consumes ticks.
-_QUIET: Final = re.compile(r"[UB][248]|[UB]_\w+|P[248]|LOAD|STORE|GET|PACK_\w+|AT\d+|FIND\d+|bytes|from_bytes|to_bytes|"
-                           "sdiv|smod")
+_QUIET: Final = re.compile(r"[UB][248]|[UB]_\w+|P[248]|LOAD|LOAD_PROBE|STORE|GET|PACK_\w+|AT\d+|FIND\d+|bytes|"
+                           "from_bytes|to_bytes|sdiv|smod")
 _WORTH: Final = 16  # rounds from which preparing them costs less than counting
 _MOST: Final = 1 << 62
 

@@ -31,7 +31,8 @@ def load(em: CodeWriter, place: Place) -> Expr:
     pointer, size = place.pointer, place.size
     low, high = value_range(size)
     if not isinstance(pointer, PtrRange):
-        return Expr(f"LOAD({em.address(place)}, {size})", 0, high)
+        verb = "LOAD_PROBE" if em.pc in em.unit.prog.probes else "LOAD"
+        return Expr(f"{verb}({em.address(place)}, {size})", 0, high)
     origin, off = pointer.origin, pointer.lo + place.off
     if pointer.lo != pointer.hi:
         if origin.layout is not None:

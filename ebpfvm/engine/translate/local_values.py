@@ -19,7 +19,7 @@ from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, reads_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_FETCH: Final = re.compile(r"[\[.]|\b(?:GET|LOAD)\(")
+_FETCH: Final = re.compile(r"[\[.]|\b(?:GET|LOAD|LOAD_PROBE)\(")
 _DATA: Final = r"(d_\w+|D\d+)"
 _INDEX: Final = r"(\w+)(?: ([+-]) (\d+))?"
 _WIDE: Final = re.compile(rf"\(?([UB])([248])\({_DATA}, {_INDEX}\)\[0\]\)?")

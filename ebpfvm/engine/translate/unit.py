@@ -49,7 +49,9 @@ class Unit:
             self.callbacks.add(prog.catches)
             starts = sorted({*starts, prog.catches})
         self.functions = {start: flow_graph.build(self.insns, self.rows, start) for start in starts}
-        self.skb_layout = prog.kernel.skb_layout if prog.kernel.skb_layout.fields else None
+        # Programs that fill struct_ops see `struct sk_buff`.
+        fills = prog.type is not None and prog.type.fills
+        self.skb_layout = prog.kernel.skb_layout if prog.kernel.skb_layout.fields and not fills else None
         self.registers: dict[int, tuple[set[int], set[int]]] = {}
         self._consts: dict[int, PtrOrigin] = {}
         self._maps = {bpf_map.region.base: (index, bpf_map) for index, bpf_map in enumerate(prog.maps)}

@@ -160,6 +160,11 @@ def is_trusted(reg: Reg) -> bool:
     return bool(flags & TRUSTED_FLAGS) and not flags & ~TRUSTED_FLAGS
 
 
+def probed(type: int) -> bool:
+    """Return whether the kernel guards loads through such a pointer, which then yield 0 (convert_ctx_accesses)."""
+    return type & BASE == BTF_ID and (bool(type & UNTRUSTED) or not type & (TRUSTED_FLAGS | RCU))
+
+
 def with_type(reg: Reg, type: int) -> Reg:
     """Return the same value with another type."""
     return Reg(type, reg.num, reg.off, reg.id, reg.ref, reg.what, reg.aux)

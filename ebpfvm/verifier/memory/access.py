@@ -34,6 +34,8 @@ def mixed(w: Walk, pc: int, type: int, trust_ok: bool = False) -> None:
         w.found.pointer_types[pc] = type
     elif before != type and (before & r.BASE in _REWRITTEN or type & r.BASE in _REWRITTEN):
         if trust_ok and before & r.BASE == type & r.BASE == r.BTF_ID:
+            if r.probed(type):
+                w.found.pointer_types[pc] = type
             return
         raise Refuse(p.MIXED_POINTERS, EINVAL, "same insn cannot be used with different pointers")
 

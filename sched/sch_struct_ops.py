@@ -1,0 +1,186 @@
+"""Queueing disciplines that programs implement by filling `Qdisc_ops` (net/sched/bpf_qdisc.c, since Linux 6.16).
+
+The kernel counts little itself. Programs write `q.qlen` and `qstats` of `struct Qdisc`, and count sent packets with
+bpf_qdisc_bstats_update; nobody compares these numbers with what is really queued. `kernel_view` has what they wrote.
+
+Packets that enqueue takes belong to the program until it returns them from dequeue or drops them. Maps and global
+variables belong to the object: two qdiscs of one kind share them, and a reset of one empties the other.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from ebpfvm.errnos import EINVAL
+from ebpfvm.errors import Fault
+from ebpfvm.ints import U32_MAX, signed
+from ebpfvm.kernel.kernel_structs import structs_of
+from ebpfvm.kernel.ops_ctx import OpsCtx, ops_layout
+from ebpfvm.kernel.refs import CTX_HOLDER, PROGRAM
+from ebpfvm.lazy_dataclasses import dataclass
+from ebpfvm.sched.account import Packet
+from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ebpfvm.contract.ops import OpsStruct
+    from ebpfvm.kernel.program import Runnable
+    from ebpfvm.kernel.skb import SkBuff
+    from ebpfvm.sched.sch_generic import QdiscDevice
+
+QDISC_OPS: Final = "Qdisc_ops"
+NET_XMIT_MASK: Final = 0x0F
+_RESULTS: Final = {NET_XMIT_SUCCESS: "SUCCESS", NET_XMIT_DROP: "DROP", NET_XMIT_CN: "CN"}
+
+
+class ToFree:
+    """The list of packets to free of a running enqueue.
+
+    Attributes:
+        packets: the packets, which `qdisc` holds.
+    """
+
+    __slots__ = ("packets", "qdisc")
+
+    def __init__(self, qdisc: SchStructOps) -> None:
+        self.qdisc = qdisc
+        self.packets: list[Packet] = []
+
+    def put(self, skb: SkBuff) -> None:
+        """Take a packet that the program holds."""
+        if not isinstance(skb, Packet):
+            raise Fault("memory", f"{skb} never arrived, and cannot be dropped")
+        self.qdisc.account.kernel.refs.move(skb, PROGRAM, self.qdisc.holder)
+        self.packets.append(skb)
+
+
+@dataclass(frozen=True, slots=True)
+class QdiscOps:
+    """A registered struct.
+
+    Attributes:
+        id: name of the kind of qdisc.
+        ops: the declaration of `struct Qdisc_ops`.
+        programs: member -> program.
+    """
+
+    id: str
+    ops: OpsStruct
+    programs: Mapping[str, Runnable]
+
+
+class SchStructOps(Qdisc):
+    """A qdisc of a registered kind.
+
+    Args:
+        dev, handle: as for `Qdisc`.
+        kind: what is registered.
+        parent: id of the class that it will be attached to, `TC_H_ROOT` for a root qdisc.
+        upper: the qdisc of that class.
+
+    Attributes:
+        flags, limit, qstats_qlen: members of `struct Qdisc` that programs see; the limit is 0 until init sets it.
+
+    Raises:
+        OSError: as `init` says; EINVAL if the parent is not mq.
+    """
+
+    counting = "what the programs count"
+
+    def __init__(self, dev: QdiscDevice, handle: int, kind: QdiscOps, parent: int | None = None,
+                 upper: Qdisc | None = None) -> None:
+        super().__init__(dev, handle)
+        self.kind = kind.id
+        self.account = dev.account
+        self.kernel = dev.account.kernel
+        self.flags = self.limit = self.qstats_qlen = 0
+        self._structs = structs_of(self.kernel)
+        self._region = self._structs.region("Qdisc", self)
+        self._programs = kind.programs
+        self._layouts = {name: ops_layout(kind.ops.name, member) for name, member in kind.ops.members.items()}
+        self._free: dict[str, list[OpsCtx]] = {name: [] for name in self._layouts}
+        if parent is not None:
+            self.parent = parent
+        self._init(upper)
+
+    def _call(self, member: str, *arguments: int) -> int:
+        """Call the program of a member, and return its result in 64 bits."""
+        free = self._free[member]
+        ctx = free.pop() if free else OpsCtx(self.kernel, self._layouts[member])
+        ctx.set(*arguments)
+        try:
+            return self._programs[member](ctx)
+        finally:
+            free.append(ctx)
+
+    # ---- life ---------------------------------------------------------------------------------------------
+
+    def _init(self, upper: Qdisc | None) -> None:
+        """Call init; an error still calls destroy, as qdisc_create does."""
+        error, text = 0, ""
+        if upper is not None and not upper.mq_root:
+            error, text = EINVAL, "BPF qdisc only supported on root or mq"
+        else:
+            extack = self._structs.pointer("netlink_ext_ack", self)
+            error = -signed(self._call("init", self._region.base, 0, extack) & U32_MAX, 32)
+        if error:
+            self.destroy()
+            raise OSError(abs(error), text or os.strerror(abs(error)))
+
+    def reset(self) -> None:
+        """Drop what is queued (qdisc_reset): call reset, cancel the timer, zero qlen and backlog."""
+        self._call("reset", self._region.base)
+        super().reset()
+
+    def destroy(self) -> None:
+        """Call destroy, and delete the qdisc."""
+        self._call("destroy", self._region.base)
+        super().destroy()
+        self._structs.forget("Qdisc", self)
+        self._structs.forget("netdev_queue", self)
+        self._structs.forget("netlink_ext_ack", self)
+
+    # ---- packets ------------------------------------------------------------------------------------------
+
+    def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
+        """Give the packet to the program, and return what it returns."""
+        refs, name = self.kernel.refs, self._programs["enqueue"].prog.name
+        free = ToFree(self)
+        packet = self._structs.show(skb)
+        held = refs.held
+        refs.move(skb, self.holder, PROGRAM)
+        try:
+            result = self._call("enqueue", packet.base, self._region.base,
+                                self._structs.pointer("bpf_sk_buff_ptr", free))
+            if refs.held > held:
+                refs.program_exit(held, name)
+        except Fault:
+            refs.abandon(held, name)
+            raise
+        finally:
+            self._structs.forget("bpf_sk_buff_ptr", free)
+        for dropped in free.packets:
+            self._structs.hide(dropped)
+        to_free += free.packets
+        result &= NET_XMIT_MASK
+        if self.dev.observer is not None:
+            self.dev.observe("enqueue", skb, _RESULTS.get(result, str(result)), None)
+        return result
+
+    def dequeue(self) -> Packet | None:
+        """Call dequeue once, and return the packet that it returns."""
+        address = self._call("dequeue", self._region.base)
+        found = self.kernel.memory.owner(address) if address else None
+        if found is None:
+            if self.dev.observer is not None:
+                self.dev.observe("dequeue", None, "", self)
+            return None
+        if not isinstance(found, Packet):
+            raise Fault("memory", f"{self._programs['dequeue'].prog.name} returned {address:#x}, which is no packet")
+        self.kernel.refs.move(found, CTX_HOLDER, self.holder)
+        self._structs.hide(found)
+        if self.dev.observer is not None:
+            self.dev.observe("dequeue", found, "", self)
+        return found
