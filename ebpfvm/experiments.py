@@ -24,6 +24,7 @@ from ebpfvm.loader.open import load
 from ebpfvm.loader.vmlinux import read_kernel_btf
 from ebpfvm.loading import notes_of
 from ebpfvm.maps.map_dump import MapDump, dump_map
+from ebpfvm.registering import only_variable, register
 from ebpfvm.scenario import Scenario, Scene
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.pcap import ETHERNET, PcapWriter, read_capture
@@ -32,7 +33,6 @@ from ebpfvm.sched.sch_struct_ops import SchStructOps
 from ebpfvm.sched.simulation import BOOT_NS, Simulation
 from ebpfvm.sched.tc.script import run_script_file, show_later
 from ebpfvm.sched.traffic import FlowSpec, generate, replay
-from ebpfvm.struct_ops import only_variable, register
 
 if TYPE_CHECKING:
     from collections.abc import Callable

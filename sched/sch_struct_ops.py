@@ -9,10 +9,9 @@ variables belong to the object: two qdiscs of one kind share them, and a reset o
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final
 
-from ebpfvm.errnos import EINVAL
+from ebpfvm.errnos import EINVAL, describe
 from ebpfvm.errors import Fault
 from ebpfvm.ints import U32_MAX, signed
 from ebpfvm.kernel.kernel_structs import structs_of
@@ -127,7 +126,7 @@ class SchStructOps(Qdisc):
             error = -signed(self._call("init", self._region.base, 0, extack) & U32_MAX, 32)
         if error:
             self.destroy()
-            raise OSError(abs(error), text or os.strerror(abs(error)))
+            raise OSError(abs(error), text or describe(abs(error)))
 
     def reset(self) -> None:
         """Drop what is queued (qdisc_reset): call reset, cancel the timer, zero qlen and backlog."""

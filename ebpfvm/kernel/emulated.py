@@ -22,7 +22,6 @@ from ebpfvm.kernel.task import Tasks
 from ebpfvm.limits import DEFAULTS, Limits
 
 if TYPE_CHECKING:
-    from ebpfvm.kernel.kernel_structs import KernelStructs
     from ebpfvm.kernel.services import Timers
 
 MAX_TAIL_CALL_CNT: Final = 33  # include/linux/bpf.h
@@ -138,7 +137,7 @@ class Kernel:
         records: records that programs write for user space.
         net: the network around programs.
         timers: the timers of map values, None before the first one.
-        structs: structs of the kernel as memory, None before a program has asked for one.
+        structs: the `KernelStructs` of this kernel, None before a program has asked for one.
         cgroup_retval: the result of the running system call that its cgroup's programs have set.
     """
 
@@ -170,7 +169,7 @@ class Kernel:
         self.records = UserRecords(limits)
         self.net = Network()
         self.timers: Timers | None = None
-        self.structs: KernelStructs | None = None
+        self.structs: Any = None
         self.cgroup_retval = 0
 
     def printk(self, line: str) -> None:

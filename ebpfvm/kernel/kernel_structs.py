@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
+from ebpfvm.ints import U64_MAX
 from ebpfvm.kernel.memory import OBJECT_IDS, Region
 from ebpfvm.kernel.skb import SkBuff, network_offset
 from ebpfvm.kernel.struct_layout import StructLayout, StructRegion
+from ebpfvm.net import ETH_HLEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 
 _IFF_UP_RUNNING: Final = 0x1 | 0x40
 _ARPHRD_ETHER: Final = 1
-_ETH_HLEN: Final = 14
-_NO_PACING: Final = (1 << 64) - 1
 _SHARED_INFO: Final = 320 + 232  # struct skb_shared_info and the sk_buff itself, part of truesize
 
 
@@ -52,7 +52,7 @@ SK_BUFF: Final[Live] = {
     "napi_id": "napi_id",
     "mac_header": lambda skb: skb.packet.start + skb.link_offset,
     "network_header": lambda skb: skb.packet.start + network_offset(skb),
-    "transport_header": lambda skb: 0xFFFF,
+    "transport_header": lambda _: 0xFFFF,
     "tail": lambda skb: skb.packet.end,
     "end": lambda skb: skb.packet.size,
     "head": lambda skb: skb.packet.base,
@@ -66,7 +66,7 @@ QDISC_SKB_CB: Final[Live] = {
 QDISC: Final[Live] = {
     "flags": "flags", "limit": "limit", "handle": "handle", "parent": "parent",
     "dev_queue": lambda sch: _pointer(sch, "netdev_queue", sch.kernel),
-    "refcnt": lambda sch: 1,
+    "refcnt": lambda _: 1,
     "q.qlen": "kernel_view.qlen", "bstats.bytes": "kernel_view.bytes", "bstats.packets": "kernel_view.packets",
     "qstats.qlen": "qstats_qlen", "qstats.backlog": "kernel_view.backlog", "qstats.drops": "kernel_view.drops",
     "qstats.requeues": "kernel_view.requeues", "qstats.overlimits": "kernel_view.overlimits",
@@ -77,16 +77,16 @@ NETDEV_QUEUE: Final[Live] = {  # a queue of a device stands for the qdisc that f
 }
 NET_DEVICE: Final[Live] = {
     "mtu": lambda dev: getattr(dev, "mtu", None) or dev.link.mtu or 1500,
-    "flags": lambda dev: _IFF_UP_RUNNING, "hard_header_len": lambda dev: _ETH_HLEN, "ifindex": "ifindex",
-    "name": lambda dev: int.from_bytes(dev.name.encode()[:15], "little"), "type": lambda dev: _ARPHRD_ETHER,
+    "flags": lambda _: _IFF_UP_RUNNING, "hard_header_len": lambda _: ETH_HLEN, "ifindex": "ifindex",
+    "name": lambda dev: int.from_bytes(dev.name.encode()[:15], "little"), "type": lambda _: _ARPHRD_ETHER,
     "tx_queue_len": "tx_queue_len", "num_tx_queues": "num_tx_queues", "real_num_tx_queues": "num_tx_queues",
 }
 SOCK: Final[Live] = {
     "__sk_common.skc_daddr": "dst_ip4", "__sk_common.skc_rcv_saddr": "src_ip4",
     "__sk_common.skc_hash": lambda sock: sock.region.id, "__sk_common.skc_dport": "dst_port",
     "__sk_common.skc_num": "src_port", "__sk_common.skc_family": "family", "__sk_common.skc_state": "state",
-    "__sk_common.skc_bound_dev_if": "bound_dev_if", "sk_pacing_rate": lambda sock: _NO_PACING,
-    "sk_max_pacing_rate": lambda sock: _NO_PACING, "sk_priority": "priority", "sk_mark": "mark",
+    "__sk_common.skc_bound_dev_if": "bound_dev_if", "sk_pacing_rate": lambda _: U64_MAX,
+    "sk_max_pacing_rate": lambda _: U64_MAX, "sk_priority": "priority", "sk_mark": "mark",
     "sk_protocol": "protocol", "sk_type": "type",
 }
 BPF_SK_BUFF_PTR: Final[Live] = {"skb": lambda to_free: to_free.packets[-1].ptr if to_free.packets else 0}

@@ -19,10 +19,10 @@ from ebpfvm.kernel import Kernel
 from ebpfvm.loaded import Loaded, open_engine
 from ebpfvm.loader.open import load
 from ebpfvm.loader.variables import set_variables
+from ebpfvm.registering import only_variable, register
 from ebpfvm.sched.account import DROPPED, SENT, Packet
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.sch_struct_ops import SchStructOps
-from ebpfvm.struct_ops import only_variable, register
 
 ROOT = Path(__file__).parents[3]
 CASES = [case for case in json.loads(gzip.decompress((ROOT / "tests/data/struct_ops_traces.json.gz").read_bytes()))

@@ -77,7 +77,7 @@ def refusal(found: Object, ops: StructOps, dialect: Dialect, taken: Container[st
     """
     if found.btf is None:
         return Refusal(EINVAL, f"{ops.name}: the object has no types")
-    return _by_libbpf(found.btf, ops, dialect) or _by_kernel(found, found.btf, ops, dialect, taken)
+    return _by_libbpf(found.btf, ops, dialect) or _by_kernel(found.btf, ops, dialect, taken)
 
 
 def _by_libbpf(btf: Btf, ops: StructOps, dialect: Dialect) -> Refusal | None:
@@ -110,7 +110,7 @@ def _differs(btf: Btf, ours: int, kernel: Btf, theirs: int) -> bool:
     return mine.kind != other.kind or btf.size_of(ours) != kernel.size_of(theirs)
 
 
-def _by_kernel(found: Object, btf: Btf, ops: StructOps, dialect: Dialect, taken: Container[str]) -> Refusal | None:
+def _by_kernel(btf: Btf, ops: StructOps, dialect: Dialect, taken: Container[str]) -> Refusal | None:
     for name in _MUST_BE_ZERO:
         if any(member_bytes(btf, ops, name)):
             return Refusal(EINVAL, f"{ops.name}.{name} is not 0")
