@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+/*
+ * Teaches: a list is changed under its lock only.
+ */
+// because: the lock is not held.
+#define OWN_ENQUEUE
+#include "base.h"
+
+SEC("struct_ops/enqueue")
+int enqueue(u64 *ctx)
+{
+	struct sk_buff *skb = (void *)ctx[0];
+	struct Qdisc *sch = (void *)ctx[1];
+	struct bpf_sk_buff_ptr *to_free = (void *)ctx[2];
+	u32 len = qdisc_pkt_len(skb);
+	struct packet *packet;
+
+	if (sch->q.qlen >= sch->limit)
+		return drop(sch, skb, to_free);
+	packet = packet_wrap(skb, to_free);
+	if (!packet)
+		return NET_XMIT_DROP;
+	bpf_list_push_back(&queue, &packet->link); /* <-- the mistake */
+	count_in(sch, len);
+	return NET_XMIT_SUCCESS;
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+/*
+ * Teaches: bpf_obj_new() may find no memory.
+ */
+// because: `packet` may be NULL.
+#define OWN_ENQUEUE
+#include "base.h"
+
+SEC("struct_ops/enqueue")
+int enqueue(u64 *ctx)
+{
+	struct sk_buff *skb = (void *)ctx[0];
+	struct Qdisc *sch = (void *)ctx[1];
+	struct bpf_sk_buff_ptr *to_free = (void *)ctx[2];
+	u32 len = qdisc_pkt_len(skb);
+	struct packet *packet;
+
+	if (sch->q.qlen >= sch->limit)
+		return drop(sch, skb, to_free);
+	packet = bpf_obj_new(struct packet);
+	packet->len = len; /* <-- the mistake */
+	skb = bpf_kptr_xchg(&packet->skb, skb);
+	if (skb)
+		bpf_qdisc_skb_drop(skb, to_free);
+	bpf_spin_lock(&lock);
+	bpf_list_push_back(&queue, &packet->link);
+	bpf_spin_unlock(&lock);
+	count_in(sch, len);
+	return NET_XMIT_SUCCESS;
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+/*
+ * Teaches: bpf_kptr_xchg() gives back what was in the slot, and the program owns that then.
+ */
+// because: the packet that was in the slot is neither stored nor dropped.
+#define OWN_ENQUEUE
+#include "base.h"
+
+private(B) struct sk_buff __kptr *last;
+
+SEC("struct_ops/enqueue")
+int enqueue(u64 *ctx)
+{
+	struct sk_buff *skb = (void *)ctx[0];
+	struct Qdisc *sch = (void *)ctx[1];
+	struct bpf_sk_buff_ptr *to_free = (void *)ctx[2];
+	u32 len = qdisc_pkt_len(skb);
+	struct packet *packet;
+
+	if (sch->q.qlen >= sch->limit)
+		return drop(sch, skb, to_free);
+	if (skb->priority == TC_PRIO_CONTROL) {
+		bpf_kptr_xchg(&last, skb); /* <-- the mistake */
+		return NET_XMIT_SUCCESS;
+	}
+	packet = packet_wrap(skb, to_free);
+	if (!packet)
+		return NET_XMIT_DROP;
+	bpf_spin_lock(&lock);
+	bpf_list_push_back(&queue, &packet->link);
+	bpf_spin_unlock(&lock);
+	count_in(sch, len);
+	return NET_XMIT_SUCCESS;
+}
