@@ -63,7 +63,8 @@ def _scalar(w: Walk, found: re.Match[str]) -> str:
     if maker.code == c.BPF_JMP | c.BPF_CALL:
         return _released(w, walked, made.at)
     if not _loads_packet_pointer(w, walked, made.at):
-        return f"The number was made at {_place(w, walked[made.at])}."
+        taken = _released(w, walked, made.at) if _loads_argument(w, walked, made.at) else ""
+        return taken or f"The number was made at {_place(w, walked[made.at])}."
     movers = [pc for pc in walked[made.at:-1] if _moves_packet(w, insns[pc])]
     if not movers:
         return ""
@@ -74,14 +75,15 @@ def _scalar(w: Walk, found: re.Match[str]) -> str:
 
 
 def _released(w: Walk, walked: list[int], acquired: int) -> str:
-    """Explain the call that took what a call returned at `walked[acquired]`."""
+    """Explain the call that took what was acquired at `walked[acquired]`, by a call or as an argument."""
     insns = w.env.program.insns
+    source = _call(w, insns[walked[acquired]]) if _calls(insns[walked[acquired]]) else "the context"
     for at in range(acquired + 1, len(walked) - 1):
         insn = insns[walked[at]]
         if insn.code != c.BPF_JMP | c.BPF_CALL or is_call(insn):
             continue
         if any(origin(insns, walked, at, reg).at == acquired for reg in _given(w, insn)):
-            return (f"It came from {_call(w, insns[walked[acquired]])} at {_place(w, walked[acquired])}, and "
+            return (f"It came from {source} at {_place(w, walked[acquired])}, and "
                     f"{_call(w, insn)} at {_place(w, walked[at])} released it.")
     return ""
 
@@ -93,6 +95,21 @@ def _given(w: Walk, insn: Insn) -> list[int]:
         return list(range(1, 6)) if kfunc is not None and "release" in kfunc.flags else []
     helper = w.env.dialect.helpers.get(insn.imm)
     return [number for number, arg in enumerate(helper.args, 1) if arg.release] if helper is not None else []
+
+
+def _calls(insn: Insn) -> bool:
+    return insn.code == c.BPF_JMP | c.BPF_CALL
+
+
+def _loads_argument(w: Walk, walked: list[int], at: int) -> bool:
+    """Return whether an instruction of the path loads an argument that the program owns from the start."""
+    insns = w.env.program.insns
+    insn = insns[walked[at]]
+    if insn.code & 7 != c.BPF_LDX:
+        return False
+    base = origin(insns, walked, at, insn.src)
+    field = _field(w, insn.off)
+    return base.at < 0 and base.reg == 1 and field is not None and field.owned
 
 
 def _moves_packet(w: Walk, insn: Insn) -> bool:
@@ -151,8 +168,10 @@ def _leak(w: Walk, found: re.Match[str]) -> str:
     if acquired not in walked:
         return ""
     start = len(walked) - 1 - walked[::-1].index(acquired)
-    name = _call(w, insns[acquired])
-    text = f"It was acquired by {name} at {_place(w, acquired)}"
+    if _calls(insns[acquired]):
+        text = f"It was acquired by {_call(w, insns[acquired])} at {_place(w, acquired)}"
+    else:
+        text = "It is an argument that the program owns from the start"
     branches = [_place(w, pc) for pc in walked[start + 1:] if _is_branch(insns[pc])]
     shown = list(dict.fromkeys(branches))
     if not shown:

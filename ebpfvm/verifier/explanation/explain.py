@@ -148,7 +148,9 @@ _SENTENCES: Final[dict[p.Property, tuple[tuple[str, str], ...]]] = {
         (r"invalid func (\S+)#(\d+)",
          "No helper has the number {1}. Check the kernel version that the program was written for."),),
     p.HELPER_NOT_ALLOWED: ((r"cannot use helper (\S+)", "{0} exists, but programs of this type cannot call it."),),
-    p.KFUNC_NOT_ALLOWED: ((r"function (\S+) is not allowed", "{0} exists, but programs of this type cannot call it."),),
+    p.KFUNC_NOT_ALLOWED: (
+        (r"function (\S+) is not allowed",
+         "{0} exists, but this program cannot call it: that depends on its type, and in struct_ops on its member."),),
     p.HELPER_MAP_TYPE: (
         (r"expected prog array map", "A tail call needs a map of type prog_array."),
         (r"cannot pass map_type", "This function does not accept maps of this type.")),
@@ -195,6 +197,7 @@ _SENTENCES: Final[dict[p.Property, tuple[tuple[str, str], ...]]] = {
         (r"non-NULL", "This argument must not be NULL. Compare the pointer with NULL first.")),
     p.RETURN_RANGE: (
         (r"At callback return.* in \[0, 1\]", "A callback must return 0 to continue or 1 to stop."),
+        (r"should have been in \[0, 0\]", "0 is the only number that may be returned here."),
         (r"should have been in \[(-?\d+), (-?\d+)\]",
          "The number that is returned here must be from {0} to {1}."),
         (r"not a known value|not a scalar", "What is returned here must be a number.")),

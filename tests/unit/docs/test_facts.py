@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from ebpfvm.dialects import rfc6
+from ebpfvm.dialects import linux, rfc6
 from ebpfvm.loader import load
 from ebpfvm.verifier import verify
 from ebpfvm.verifier.explanation.explain import explain
@@ -41,6 +42,20 @@ def test_the_table_of_broken_samples_has_the_verifiers_line(path: Path) -> None:
     (row,) = re.findall(rf"^\| `{path.stem}` \|.*\| `(.*)` \|$", table, re.MULTILINE)
     (program,) = load(str(path)).programs.values()
     assert row in verify(program, rfc6()).message
+
+
+def test_the_table_of_broken_qdiscs_has_the_kernels_words() -> None:
+    text = (DOCS / "howto" / "qdisc-mistakes.md").read_text()
+    record = json.loads((ROOT / "tests" / "data" / "qdisc_samples.json").read_text())
+    for path in sorted((ROOT / "samples" / "broken_qdiscs").glob("*.o")):
+        (row,) = re.findall(rf"^\| `{path.stem}` \|.*$", text, re.MULTILINE)
+        said = record[f"broken_qdiscs/{path.stem}"]
+        refused = [(name, errno, last) for name, (errno, last, _) in said["programs"].items() if errno]
+        for name, errno, last in refused[:1]:
+            verdict = verify(load(str(path)).programs[name], linux((7, 2)))
+            assert f"| `{last}` ({errno}) | {verdict.explanation.splitlines()[0]} |" in row
+        if said["register"]:
+            assert f"| errno {said['register']} |" in row
 
 
 def test_the_context_is_what_the_guide_says() -> None:

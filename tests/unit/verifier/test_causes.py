@@ -159,3 +159,17 @@ def test_a_function_that_returned_is_stepped_over() -> None:
         r0 = r7
         exit""".replace("call sub", "call pc+5"))
     assert "until bpf_skb_pull_data() at instruction 5" in said
+
+
+@pytest.mark.parametrize(("name", "told"), [
+    ("leak", "It is an argument that the program owns from the start and is not released on the path that leads here "
+             "by the branch at line 18."),
+    ("use_after_drop", "It came from the context at line 12, and bpf_qdisc_skb_drop() at line 19 released it."),
+    ("old_forgotten", "It was acquired by bpf_kptr_xchg() at line 23."),
+    ("returns_number", "0 is the only number that may be returned here."),
+    ("wrong_member", "that depends on its type, and in struct_ops on its member."),
+])
+def test_a_packet_that_is_an_argument(name: str, told: str) -> None:
+    programs = load(BROKEN.parent / "broken_qdiscs" / f"{name}.o").programs.values()
+    assert any(verdict.explanation.endswith(told) for program in programs
+               if not (verdict := verify(program, linux())).ok)
