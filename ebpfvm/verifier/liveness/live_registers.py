@@ -73,7 +73,9 @@ def _arguments(env: Env, insn: Insn) -> int:
         count = 5 if helper is None else sum(spec.kind is not Arg.DONTCARE for spec in helper.args)
     elif insn.src == c.BPF_PSEUDO_KFUNC_CALL:
         kfunc = env.kfuncs.get(insn.imm)
-        count = len(kfunc.params) if kfunc and kfunc.name in env.prog_type.kfuncs else 5
+        # The kernel itself adds the arguments that a function has more under its longer name (KF_IMPLICIT_ARGS).
+        whole = env.dialect.kfuncs.get(f"{kfunc.name}_impl", kfunc) if kfunc is not None else None
+        count = len(whole.params) if kfunc and whole and kfunc.name in env.prog_type.kfuncs else 5
     return ARGS & ((1 << (min(count, 5) + 1)) - 1)
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from ebpfvm.dialects import linux
+from ebpfvm.isa.insn import Insn
 from ebpfvm.loader import load
+from ebpfvm.loader.object import Program
 from ebpfvm.verifier import verify
 
 HERE = Path(__file__).parent
@@ -42,3 +44,11 @@ def test_a_function_that_is_declared_with_an_incomplete_struct_is_another_one() 
 @pytest.mark.parametrize(("name", "depth"), [("t_nothing", "8"), ("r_nothing", "8"), ("i_nothing", "0")])
 def test_the_kernel_keeps_the_context_for_what_it_appends(name: str, depth: str) -> None:
     assert f"stack depth {depth} max 0\n" in verify(PROGRAMS[name], linux(), log_level=4).log
+
+
+def test_arguments_that_the_kernel_adds_count_as_read() -> None:
+    """bpf_obj_drop() has a second one; Linux 7.2.13 says that r2 is live before it."""
+    insns = (Insn(0xB7, 1), Insn(0x85, 0, 2, 0, 1), Insn(0xB7), Insn(0x95))
+    program = Program("p", insns, "struct_ops", license="GPL", kfuncs={1: "bpf_obj_drop"},
+                      struct_ops=("Qdisc_ops", "init"))
+    assert "\n      0: ..2......." in verify(program, linux(), log_level=2).log
