@@ -24,7 +24,7 @@ from ebpfvm.loader.open import load
 from ebpfvm.loader.vmlinux import read_kernel_btf
 from ebpfvm.loading import notes_of
 from ebpfvm.maps.map_dump import MapDump, dump_map
-from ebpfvm.registering import only_variable, register
+from ebpfvm.registering import only_variable, register, variables_of
 from ebpfvm.scenario import Scenario, Scene
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.pcap import ETHERNET, PcapWriter, read_capture
@@ -81,6 +81,8 @@ def run_scenario(asked: Scenario) -> Result:
         qdisc: Qdisc | None = SchBpf(simulation.device, HANDLE, *hooks) if hooks else None
         if kind is not None:
             qdisc = _created(simulation.device, kind)
+            if net is not None:
+                add_kind(net, kind)
         later: list[Command] = []
         if net is not None and asked.tc is not None:
             net.device("eth0").set_root(qdisc)
@@ -155,8 +157,10 @@ def open_namespace(**options: Unpack[NamespaceOptions]) -> Namespace:
     machine = Kernel(_rfc_dialect(options.get("kernel")), seed, options.get("limits", DEFAULTS))
     machine.clock = BOOT_NS
     net = Namespace(machine)
-    net.load_program = script_programs(machine, open_engine(options.get("engine")), unverified,
-                                       Pins(frozenset(arguments.words("pin", options.get("pin", ())))))
+    engine = open_engine(options.get("engine"))
+    pins = Pins(frozenset(arguments.words("pin", options.get("pin", ()))))
+    net.load_program = script_programs(machine, engine, unverified, pins)
+    net.register = script_registrar(net, engine, unverified, pins)
     return net
 
 
@@ -211,6 +215,7 @@ def _namespace(simulation: Simulation, loaded: Loaded, unverified: bool) -> Name
                     sink=simulation.sink)
     simulation.device = net.add_device("eth0", link=old.link, ifindex=old.ifindex, up=True, observer=old.observer)
     net.load_program = script_programs(machine, loaded.engine, unverified, loaded.pins)
+    net.register = script_registrar(net, loaded.engine, unverified, loaded.pins)
     return net
 
 
@@ -245,6 +250,25 @@ def script_programs(machine: Kernel, engine: Engine, unverified: bool = False,
         return loaded.program(program)
 
     return load_program
+
+
+def script_registrar(net: Namespace, engine: Engine, unverified: bool, pins: Pins) -> Callable[[str], list[str]]:
+    """Return a function for `Namespace.register`: it loads an object, and registers the qdiscs that it fills."""
+    def add(path: str) -> list[str]:
+        found = load(path)
+        loaded = Loaded(net.kernel, engine, pins, found, lambda program: _facts(program, net.kernel, unverified))
+        variables = variables_of(found)
+        if not variables:
+            raise UsageError(f"{path}: no variable of struct Qdisc_ops to register")
+        for variable in variables:
+            add_kind(net, register(found, loaded, variable, net.qdisc_kinds))
+        return []
+    return add
+
+
+def add_kind(net: Namespace, kind: QdiscOps) -> None:
+    """Let `tc` commands of a namespace create qdiscs of a registered kind."""
+    net.qdisc_kinds[kind.id] = lambda dev, handle, parent, upper: SchStructOps(dev, handle, kind, parent, upper)
 
 
 def _writer(out: str | os.PathLike[str] | None, link: int) -> PcapWriter | None:

@@ -204,7 +204,9 @@ class Namespace:
         actions: (kind, index) -> action.
         stack: called with each packet that arrives; by default, packets are counted as sent.
         load_program: (path, section, hook) -> a runnable program, for `bpf obj FILE`; see `tc.build.TcBuilder.program`.
-        qdisc_kinds: further kinds of qdiscs by name (struct_ops that are registered): (device, handle) -> qdisc.
+        qdisc_kinds: further kinds of qdiscs by name (struct_ops that are registered): a function of device, handle, id of the
+            class and its qdisc that returns a qdisc.
+        register: path -> lines that bpftool prints, for `bpftool struct_ops register`; adds to `qdisc_kinds`.
         nest, sending: current depth of nested redirections by mirred, and by programs.
     """
 
@@ -220,7 +222,8 @@ class Namespace:
         self.actions: dict[tuple[str, int], Action] = {}
         self.stack: Callable[[NetDev, Packet], None] | None = None
         self.load_program: Callable[[str, str, str], Runnable] | None = None
-        self.qdisc_kinds: dict[str, Callable[[NetDev, int], Qdisc]] = {}
+        self.qdisc_kinds: dict[str, Callable[[NetDev, int, int, Qdisc | None], Qdisc]] = {}
+        self.register: Callable[[str], list[str]] | None = None
         self.nest = self.sending = 0
         self._next_handle = _FIRST_HANDLE
         timers_of(kernel).loop = self.loop

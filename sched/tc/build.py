@@ -11,6 +11,7 @@ from ebpfvm.errnos import EINVAL, EOPNOTSUPP
 from ebpfvm.errors import UsageError
 from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.sched.qdiscs.kinds import QDISCS
+from ebpfvm.sched.sch_generic import TC_H_ROOT
 from ebpfvm.sched.tc.actions import ACTIONS
 from ebpfvm.sched.tc.filters import FILTERS
 
@@ -49,8 +50,20 @@ class TcBuilder:
         """
         if self.net.load_program is None:
             raise UsageError(f"object {path}: this namespace cannot load programs")
-        full = path if path.startswith("/") or not self.folder else f"{self.folder}/{path}"
-        return self.net.load_program(full, section, hook)
+        return self.net.load_program(self._full(path), section, hook)
+
+    def register(self, path: str) -> list[str]:
+        """Register the qdiscs of an object that fills struct_ops, and return the lines that bpftool prints.
+
+        Raises:
+            UsageError: the namespace cannot load programs.
+        """
+        if self.net.register is None:
+            raise UsageError(f"object {path}: this namespace cannot load programs")
+        return self.net.register(self._full(path))
+
+    def _full(self, path: str) -> str:
+        return path if path.startswith("/") or not self.folder else f"{self.folder}/{path}"
 
     # ---- qdiscs -------------------------------------------------------------------------------------------
 
@@ -62,14 +75,15 @@ class TcBuilder:
         """
         return QDISCS[kind].arguments(items, self.folder)
 
-    def qdisc(self, kind: str, dev: NetDev, handle: int, options: Options) -> Qdisc:
-        """Return a new qdisc.
+    def qdisc(self, kind: str, dev: NetDev, handle: int, options: Options, parent: int = TC_H_ROOT,
+              upper: Qdisc | None = None) -> Qdisc:
+        """Return a new qdisc, which will be attached to the class `parent` of `upper`.
 
         Raises:
             OSError: EINVAL or EOPNOTSUPP if the kind refuses the options.
         """
         if kind in self.net.qdisc_kinds:
-            return self.net.qdisc_kinds[kind](dev, handle)
+            return self.net.qdisc_kinds[kind](dev, handle, parent, upper)
         found = QDISCS[kind]
         assert found.make is not None  # ingress and clsact belong to the device
         return found.make(dev, handle, **found.resolve(dict(options), self))

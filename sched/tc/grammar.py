@@ -1,4 +1,4 @@
-"""The syntax of `tc` and `ip link` commands.
+"""The syntax of `tc`, `ip link` and `bpftool struct_ops register` commands.
 
 One grammar covers what all commands share; another one for each kind reads the options after the kind's name. Qdiscs
 declare theirs (`ebpfvm.sched.qdiscs.kinds`); those of filters are in `ebpfvm.sched.tc.grammar_filter`. The grammars
@@ -28,8 +28,8 @@ class Command:
     """A command.
 
     Attributes:
-        what: "qdisc", "class", "filter", "actions" or "link".
-        verb: "add", "change", "replace", "link", "del", "show" or "set"; for filters also "get", for actions "get" and
+        what: "qdisc", "class", "filter", "actions", "link" or "struct_ops".
+        verb: "register" (struct_ops), "add", "change", "replace", "link", "del", "show" or "set"; for filters also "get", for actions "get" and
             "flush".
         args: the arguments before the kind, by keyword.
         kind: the kind of qdisc, class or filter; "" if none is named.
@@ -81,6 +81,8 @@ def _tc_rules() -> list[Rule]:
                          ("command : tc", lambda found: (frozenset(), *found)),
                          ("command : 'ip' 'link~' link", lambda _, __, found: (frozenset(), *found)),
                          ("command : 'link' link", lambda _, found: (frozenset(), *found)),
+                         ("command : 'bpftool' 'struct_ops' 'register' FILE",
+                          lambda *found: (frozenset(), "struct_ops", "register", [("file", found[3])], "", [])),
                          *listing("flags", "flag")]
     # tc takes -s, -st, -statistics and so on; each is a word of its own here, so that messages can list them.
     rules += [(f"flag : '-{text}~'", lambda _, text=text: _FLAGS[text]) for text in _FLAGS]

@@ -119,7 +119,8 @@ class QdiscCommands(Commands):
         if not command.kind:
             refuse(ENOENT, "Specified qdisc kind is unknown", "no kind of qdisc is named; there are "
                                                                     f"{', '.join(QDISC_KINDS)}")
-        new = self.builder.qdisc(command.kind, dev, handle or self.net.free_handle(dev), options)
+        new = self.builder.qdisc(command.kind, dev, handle or self.net.free_handle(dev), options,
+                                 parent, upper)
         self._graft(dev, upper, cl, new, parent)
 
     def _lookup(self, dev: NetDev, handle: int) -> Qdisc | None:

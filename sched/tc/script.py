@@ -31,7 +31,7 @@ def run_script(text: str, net: Namespace, source: str = "", folder: str = "",
     """Execute the commands of a script, in order.
 
     Args:
-        text: `tc` and `ip link` commands, one per line; see docs/reference/tc.md.
+        text: `tc`, `ip link` and `bpftool struct_ops register` commands, one per line; see docs/reference/tc.md.
         net: the namespace to configure.
         source: name of the script, for messages.
         folder: folder that relative paths of object files start from.
@@ -84,7 +84,8 @@ class _Runner:
         self._todo = {"qdisc": QdiscCommands(net, builder, source).run, "link": self._link,
                       "class": ClassCommands(net, builder, source).run,
                       "filter": FilterCommands(net, builder, source).run,
-                      "actions": ActionCommands(net, builder, source).run}
+                      "actions": ActionCommands(net, builder, source).run,
+                      "struct_ops": lambda command: builder.register(command.args["file"])}
 
     def run(self, command: Command) -> list[str]:
         """Execute a command, and return the lines that it prints."""
