@@ -31,7 +31,7 @@ from ebpfvm.sched.pcap import ETHERNET, PcapWriter, read_capture
 from ebpfvm.sched.sch_bpf import SchBpf
 from ebpfvm.sched.sch_struct_ops import SchStructOps
 from ebpfvm.sched.simulation import BOOT_NS, Simulation
-from ebpfvm.sched.tc.script import run_script_file, show_later
+from ebpfvm.sched.tc.script import read_script, run_script_file, show_later
 from ebpfvm.sched.traffic import FlowSpec, generate, replay
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def run_scenario(asked: Scenario) -> Result:
     variable = _variable(found, asked)
     programs = ([_hook(found, "enqueue", asked.enqueue), _hook(found, "dequeue", asked.dequeue)]
                 if found is not None and variable is None else [])
-    machine = Kernel(_dialect(programs, asked, variable is not None), asked.seed, asked.limits)
+    machine = Kernel(_dialect(programs, asked, variable is not None or _registers(asked)), asked.seed, asked.limits)
     loaded = Loaded(machine, open_engine(asked.engine), Pins(frozenset(asked.pin)), found,
                     lambda program: _facts(program, machine, asked.unverified))
     hooks = [loaded.program(program) for program in programs]
@@ -110,6 +110,12 @@ def _variable(found: Object | None, asked: Scenario) -> StructOps | None:
     return only_variable(found)
 
 
+def _registers(asked: Scenario) -> bool:
+    """Return whether the script registers struct_ops, so that the kernel is Linux and not the RFC's."""
+    return asked.source is None and asked.tc is not None and any(
+        command.what == "struct_ops" for command in read_script(asked.tc))
+
+
 def _created(device: NetDevice, kind: QdiscOps) -> Qdisc:
     try:
         return SchStructOps(device, HANDLE, kind)
@@ -128,7 +134,11 @@ def _run(simulation: Simulation, qdisc: Qdisc, asked: Scenario, finish: Callable
 
 
 class NamespaceOptions(TypedDict, total=False):
-    """The options of `open_namespace`; their meaning is that in `ebpfvm.scenario.Scenario`."""
+    """The options of `open_namespace`; their meaning is that in `ebpfvm.scenario.Scenario`.
+
+    Attributes:
+        mainline: whether the kernel is Linux, where qdiscs are struct_ops, and not the RFC's.
+    """
 
     seed: int
     engine: str | None
@@ -136,17 +146,19 @@ class NamespaceOptions(TypedDict, total=False):
     unverified: bool
     pin: Iterable[str]
     limits: Limits
+    mainline: bool
 
 
 def open_namespace(**options: Unpack[NamespaceOptions]) -> Namespace:
-    """Return an empty network namespace of the RFC's kernel, for set-ups that `simulate` does not offer.
+    """Return an empty network namespace for set-ups that `simulate` does not offer.
 
-    Add devices, run `tc` commands with `ebpfvm.sched.tc.script.run_script`, load programs with
-    `Namespace.load_program(path, section, hook)` (where hook is "enqueue", "dequeue", "cls" or "act"), and run
-    `Namespace.loop`. The clock starts at 1 s.
+    Its kernel is the RFC's, or Linux if `mainline` is true. Add devices, run `tc` commands with
+    `ebpfvm.sched.tc.script.run_script`, load programs with `Namespace.load_program(path, section, hook)` (where hook is
+    "enqueue", "dequeue", "cls" or "act"), and run `Namespace.loop`. The clock starts at 1 s.
 
     Args:
         seed, engine, kernel, unverified, pin, limits: as for `simulate`.
+        mainline: see `NamespaceOptions`.
 
     Raises:
         UsageError: there is no such engine or kernel, or an argument has a wrong type.
@@ -154,7 +166,10 @@ def open_namespace(**options: Unpack[NamespaceOptions]) -> Namespace:
     arguments.known("open_namespace", options, NamespaceOptions.__annotations__)
     seed = arguments.whole("seed", options.get("seed", 0), *arguments.SEEDS)
     unverified = arguments.flag("unverified", options.get("unverified", False))
-    machine = Kernel(_rfc_dialect(options.get("kernel")), seed, options.get("limits", DEFAULTS))
+    version = options.get("kernel")
+    mainline = arguments.flag("mainline", options.get("mainline", False))
+    dialect = dialects.dialect(version or "linux") if mainline else _rfc_dialect(version)
+    machine = Kernel(dialect, seed, options.get("limits", DEFAULTS))
     machine.clock = BOOT_NS
     net = Namespace(machine)
     engine = open_engine(options.get("engine"))
@@ -196,7 +211,7 @@ def _dumps(machine: Kernel, names: Iterable[str]) -> tuple[MapDump, ...]:
 def _dialect(programs: list[Program], asked: Scenario, mainline: bool = False) -> Dialect:
     if programs:
         return dialect_of(programs[0], asked.kernel, asked.btf)
-    found = dialects.dialect(asked.kernel or "linux") if mainline and asked.tc is None else _rfc_dialect(asked.kernel)
+    found = dialects.dialect(asked.kernel or "linux") if mainline else _rfc_dialect(asked.kernel)
     return found if asked.btf is None else found.with_types(
         asked.btf if isinstance(asked.btf, Btf) else read_kernel_btf(asked.btf))
 

@@ -138,6 +138,9 @@ def register(found: Object, loaded: Loaded, ops: StructOps, taken: Container[str
         Rejected: the verifier rejects a program.
     """
     dialect = loaded.kernel.dialect
+    if QDISC_OPS not in dialect.struct_ops:
+        raise UsageError(f"{found.path}: the RFC's kernel has no struct {QDISC_OPS}; objects of both interfaces "
+                         "cannot be used in one run")
     programs = {member: loaded.program(found.program(name)) for member, name in ops.members.items()}
     refused = refusal(found, ops, dialect, taken)
     if refused is not None:

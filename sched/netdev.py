@@ -204,7 +204,7 @@ class Namespace:
         actions: (kind, index) -> action.
         stack: called with each packet that arrives; by default, packets are counted as sent.
         load_program: (path, section, hook) -> a runnable program, for `bpf obj FILE`; see `tc.build.TcBuilder.program`.
-        qdisc_kinds: further kinds of qdiscs by name (struct_ops that are registered): a function of device, handle, id of the
+        qdisc_kinds: further kinds of qdiscs by name (registered struct_ops): a function of device, handle, id of the
             class and its qdisc that returns a qdisc.
         register: path -> lines that bpftool prints, for `bpftool struct_ops register`; adds to `qdisc_kinds`.
         nest, sending: current depth of nested redirections by mirred, and by programs.

@@ -29,8 +29,8 @@ class Command:
 
     Attributes:
         what: "qdisc", "class", "filter", "actions", "link" or "struct_ops".
-        verb: "register" (struct_ops), "add", "change", "replace", "link", "del", "show" or "set"; for filters also "get", for actions "get" and
-            "flush".
+        verb: "register" for struct_ops; "add", "change", "replace", "link", "del", "show" or "set"; for filters also
+            "get", for actions "get" and "flush".
         args: the arguments before the kind, by keyword.
         kind: the kind of qdisc, class or filter; "" if none is named.
         options: the words after the kind.

@@ -21,7 +21,7 @@ from ebpfvm.sched.tc.show_qdisc import show_link
 from ebpfvm.sched.tc.tc_text import mac_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ebpfvm.sched.netdev import Namespace, NetDev
 
@@ -67,25 +67,33 @@ def run_script_file(path: str | os.PathLike[str], net: Namespace, later: list[Co
         UsageError: the file cannot be read.
         ScriptError: as for `run_script`.
     """
+    return run_script(_text(path), net, os.fspath(path), os.path.dirname(os.fspath(path)), later)
+
+
+def read_script(path: str | os.PathLike[str]) -> Iterator[Command]:
+    """Yield the commands of a script file; raise as `run_script_file` does for one that is malformed."""
+    return parse_script(_text(path), os.fspath(path))
+
+
+def _text(path: str | os.PathLike[str]) -> str:
     try:
         with open(path, encoding="utf-8") as file:
-            text = file.read()
+            return file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{os.fspath(path)}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    return run_script(text, net, os.fspath(path), os.path.dirname(os.fspath(path)), later)
 
 
 class _Runner:
     """Execute commands."""
 
     def __init__(self, net: Namespace, builder: TcBuilder, source: str) -> None:
-        self.net = net
+        self.net, self._builder = net, builder
         self.source = source
         self._todo = {"qdisc": QdiscCommands(net, builder, source).run, "link": self._link,
                       "class": ClassCommands(net, builder, source).run,
                       "filter": FilterCommands(net, builder, source).run,
                       "actions": ActionCommands(net, builder, source).run,
-                      "struct_ops": lambda command: builder.register(command.args["file"])}
+                      "struct_ops": self._register}
 
     def run(self, command: Command) -> list[str]:
         """Execute a command, and return the lines that it prints."""
@@ -99,6 +107,9 @@ class _Runner:
                               self.source) from error
         except EbpfvmError as error:
             raise ScriptError(str(error), command.at, self.source) from error
+
+    def _register(self, command: Command) -> list[str]:
+        return self._builder.register(command.args["file"])
 
     # ---- ip link ------------------------------------------------------------------------------------------
 

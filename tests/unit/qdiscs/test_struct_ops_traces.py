@@ -25,22 +25,22 @@ from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.sch_struct_ops import SchStructOps
 
 ROOT = Path(__file__).parents[3]
-CASES = [case for case in json.loads(gzip.decompress((ROOT / "tests/data/struct_ops_traces.json.gz").read_bytes()))
-         if case["qdisc"] in ("bpf_fifo", "bpf_fifo8")]
+CASES = json.loads(gzip.decompress((ROOT / "tests/data/struct_ops_traces.json.gz").read_bytes()))
 IDS = [f"{case['qdisc']}-{number}" for number, case in enumerate(CASES)]
-LIMITS = {"bpf_fifo": 1000, "bpf_fifo8": 8}
-FOUND = load(ROOT / "samples" / "mainline" / "fifo.o")
-FACTS = {name: verify(program).require().facts for name, program in FOUND.programs.items()}
+SAMPLES = {"bpf_fifo": ("fifo", {"limit": 1000}), "bpf_fifo8": ("fifo", {"limit": 8}), "bpf_fq": ("fq", {})}
+FOUND = {name: load(ROOT / "samples" / "mainline" / f"{name}.o") for name in ("fifo", "fq")}
+FACTS = {name: verify(program, log_level=0).require().facts
+         for found in FOUND.values() for name, program in found.programs.items()}
 
 
 class Wire:
     """A qdisc before a wire that holds one packet."""
 
-    def __init__(self, engine: str, limit: int) -> None:
+    def __init__(self, engine: str, name: str, variables: dict[str, int]) -> None:
         kernel = Kernel(linux())
         self.net = Namespace(kernel)
         dev = self.net.add_device("eth0")
-        found = set_variables(FOUND, {"limit": limit})
+        found = set_variables(FOUND[name], variables)
         loaded = Loaded(kernel, open_engine(engine), judge=lambda program: FACTS[program.name])
         self.qdisc = SchStructOps(dev, 0x80010000, register(found, loaded, only_variable(found)))
         self.packet: Packet | None = None
@@ -73,7 +73,7 @@ class Wire:
 @pytest.mark.parametrize("engine", ["interp", "translate"])
 @pytest.mark.parametrize("case", CASES, ids=IDS)
 def test_programs_count_as_on_a_kernel_after_every_event(case: dict[str, Any], engine: str) -> None:
-    wire = Wire(engine, LIMITS[case["qdisc"]])
+    wire = Wire(engine, *SAMPLES[case["qdisc"]])
     for number, event in enumerate(case["events"]):
         if "send" in event:
             assert wire.send(event["send"]) == event["dropped"], number
