@@ -6,6 +6,7 @@ truncated or malformed packet is still a packet: its flow is determined by the h
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import NamedTuple
 
@@ -60,9 +61,10 @@ class FlowKey(NamedTuple):
     dport: int
 
     def __str__(self) -> str:
-        ports = self.proto in (IPPROTO_TCP, IPPROTO_UDP)
-        ends = (_end(self.src, self.sport if ports else None), _end(self.dst, self.dport if ports else None))
-        return f"{self.proto_name} {ends[0]} > {ends[1]}"
+        proto, src, dst, sport, dport = self
+        if proto in (IPPROTO_UDP, IPPROTO_TCP):
+            return f"{_PROTO_NAMES[proto]} {_host(src)}:{sport} > {_host(dst)}:{dport}"
+        return f"{self.proto_name} {_address(src)} > {_address(dst)}"
 
     @property
     def proto_name(self) -> str:
@@ -72,14 +74,18 @@ class FlowKey(NamedTuple):
         return _PROTO_NAMES.get(self.proto, f"proto-{self.proto}")
 
 
-def _end(address: bytes, port: int | None) -> str:
+def _address(address: bytes) -> str:
     if len(address) == 4:
-        text = ".".join(map(str, address))
-    elif len(address) == 16:
-        text = str(IPv6Address(address)) if port is None else f"[{IPv6Address(address)}]"
-    else:
-        text = address.hex(":") or "?"
-    return text if port is None else f"{text}:{port}"
+        return ".".join(map(str, address))
+    if len(address) == 16:
+        return str(IPv6Address(address))
+    return address.hex(":") or "?"
+
+
+@lru_cache(1024)
+def _host(address: bytes) -> str:
+    """Return an address as it stands before a port; kept, because the flows of a run often have one end in common."""
+    return f"[{_address(address)}]" if len(address) == 16 else _address(address)
 
 
 class Headers(NamedTuple):

@@ -10,7 +10,7 @@ from ebpfvm.sched.sch_generic import Stats
 from ebpfvm.sched.units import NSEC_PER_SEC, format_rate, format_size, format_time
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ebpfvm.maps.map_dump import MapDump
     from ebpfvm.sched.account import Problem
@@ -19,6 +19,7 @@ SCHEMA = "ebpfvm.run/1"
 PERCENTILES = (50, 90, 99)
 _NO_DELAY: Mapping[str, int] = {}  # of all flows of which nothing arrived
 _PERCENTILE_NAMES = tuple((percent, f"p{percent}") for percent in PERCENTILES)  # one text for all flows
+_DELAY_NAMES = (*(name for _, name in _PERCENTILE_NAMES), "max", "mean")
 
 
 class PacketRecord(NamedTuple):
@@ -41,8 +42,7 @@ class PacketRecord(NamedTuple):
     fate: str
 
 
-@dataclass(frozen=True, slots=True)
-class FlowReport:
+class FlowReport(NamedTuple):
     """The throughput, losses and delays of one flow.
 
     Attributes:
@@ -64,7 +64,7 @@ class FlowReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON data."""
-        return {**{name: getattr(self, name) for name in self.__slots__}, "delay": dict(self.delay)}
+        return {**self._asdict(), "delay": dict(self.delay)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +150,22 @@ class Result:
                           *(line for item in self.maps or () for line in ("", *item.lines()))])
 
 
-def flow_report(flow: Flow, duration: int) -> FlowReport:
-    """Return the report of one flow in a run of `duration` ns."""
-    ordered = sorted(flow.delays)
-    delay: Mapping[str, int] = _NO_DELAY
-    if ordered:
-        delay = {**{name: percentile(ordered, percent) for percent, name in _PERCENTILE_NAMES},
-                 "max": ordered[-1], "mean": sum(ordered) // len(ordered)}
-    rate = flow.out_bytes * 8 * NSEC_PER_SEC // duration if duration > 0 else 0
-    return FlowReport(flow.name, flow.in_packets, flow.in_bytes, flow.out_packets, flow.out_bytes, flow.drops, rate,
-                      delay)
+def flow_reports(flows: Iterable[Flow], duration: int) -> tuple[FlowReport, ...]:
+    """Return the reports of flows in a run of `duration` ns."""
+    scale = 8 * NSEC_PER_SEC
+    return tuple(FlowReport(
+        flow.name, flow.in_packets, flow.in_bytes, flow.out_packets, flow.out_bytes, flow.drops,
+        flow.out_bytes * scale // duration if duration > 0 else 0,
+        _delays(flow.delays) if flow.delays else _NO_DELAY) for flow in flows)
+
+
+def _delays(delays: Sequence[int]) -> Mapping[str, int]:
+    ordered = sorted(delays)
+    last = len(ordered) - 1
+    if not last:  # of most flows, if there are very many
+        return dict.fromkeys(_DELAY_NAMES, ordered[0])
+    return {**{name: percentile(ordered, percent) for percent, name in _PERCENTILE_NAMES},
+            "max": ordered[last], "mean": sum(ordered) // (last + 1)}
 
 
 def fairness(flows: tuple[FlowReport, ...]) -> float:

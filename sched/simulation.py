@@ -16,12 +16,13 @@ from ebpfvm.errors import LimitError, UsageError
 from ebpfvm.funcs.timer import timers_of
 from ebpfvm.net import ETH_HLEN
 from ebpfvm.sched.account import Account
+from ebpfvm.sched.collector import rare_collection
 from ebpfvm.sched.device import NetDevice
 from ebpfvm.sched.events import EventLoop
 from ebpfvm.sched.flows import FlowTable
 from ebpfvm.sched.netdev import NetDev
 from ebpfvm.sched.pcap import ETHERNET
-from ebpfvm.sched.run_report import PacketRecord, Result, fairness, flow_report
+from ebpfvm.sched.run_report import PacketRecord, Result, fairness, flow_reports
 from ebpfvm.sched.run_watch import RunWatch
 from ebpfvm.sched.sch_generic import Stats
 from ebpfvm.sched.sink import Sink
@@ -134,6 +135,10 @@ class Simulation:
         """
         if not len(self.loop):
             raise UsageError("no traffic: no source has a packet")
+        with rare_collection():
+            return self._run(qdisc, duration, progress, seed)
+
+    def _run(self, qdisc: Qdisc, duration: int | None, progress: Callable[[int], None] | None, seed: int) -> Result:
         self.device.qdisc = qdisc
         self._progress = progress
         loop = self.loop
@@ -186,7 +191,7 @@ class Simulation:
         holders = account.close(device.sending, f"link {device.name}")
         if whole:
             end = max(self.sink.last - BOOT_NS, end)
-        flows = tuple(flow_report(flow, end) for flow in self.flows.flows())
+        flows = flow_reports(self.flows.flows(), end)
         return Result(
             device=device.name, qdisc=_describe(qdisc, device), rate=device.link.rate, delay=device.link.delay,
             mtu=device.link.mtu, seed=seed, duration=end, in_packets=account.in_packets, in_bytes=account.in_bytes,
