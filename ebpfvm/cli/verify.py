@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     import argparse
 
     from ebpfvm.btf.types import Btf
-    from ebpfvm.loader.object import Program
+    from ebpfvm.loader.object import Object, Program
 
 SCHEMA = "ebpfvm.verify/1"
 _DESCRIPTION: Final = """Verify the programs of an object as the kernel's verifier does. A rejected program is
@@ -66,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         for program, verdict in judged:
             _show(program, verdict, args.verbose)
+        if good and ":" not in os.path.basename(args.object):
+            _registration(found, kernel, btf)
     return output.GOOD if good else output.REJECTED
 
 
@@ -80,6 +83,22 @@ def _judge(program: Program, kernel: str | None, btf: Btf | None, args: argparse
         if alone:
             raise
         return _unreadable(error)
+
+
+def _registration(found: Object, kernel: str | None, btf: Btf | None) -> None:
+    """Print whether the structs of operations that the object fills could be registered; that is no verdict."""
+    from ebpfvm.registering import kind_id, refusal, variables_of
+    for variable in variables_of(found):
+        program = next((found.programs[name] for name in variable.members.values() if name in found.programs), None)
+        if program is None:
+            continue
+        from ebpfvm.api import dialect_of
+        refused = refusal(found, variable, dialect_of(program, kernel, btf))
+        name = output.clean(variable.name)
+        if refused is None:
+            print(f"{name}: can be registered as kind of qdisc {output.clean(kind_id(found, variable))}")
+        else:
+            print(f"{name}: registration fails: {output.clean(str(refused))}")
 
 
 def _unreadable(error: LoadError | UsageError) -> Verdict:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ebpfvm
+from ebpfvm.cli.main import main
 from ebpfvm.dialects import linux
 from ebpfvm.errors import Fault, LoadError, UsageError
 from ebpfvm.experiments import open_namespace
@@ -240,3 +241,12 @@ def test_a_script_names_an_object_that_fills_nothing() -> None:
     net = open_namespace(mainline=True)
     with pytest.raises((ScriptError, LoadError), match="no variable of struct Qdisc_ops"):
         run_script(f"bpftool struct_ops register {ROOT / 'samples' / 'tc' / 'dscp.o'}", net)
+
+
+@pytest.mark.parametrize(("path", "text"), [
+    ("mainline/fifo.o", "fifo: can be registered as kind of qdisc bpf_fifo"),
+    ("broken_qdiscs/missing_op.o", "broken: registration fails: broken: the member reset is missing (EINVAL)"),
+    ("broken_qdiscs/priv_size.o", "broken: registration fails: broken.priv_size is not 0 (EINVAL)")])
+def test_verify_says_what_registration_would(path: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(ROOT / "samples" / path)]) == 0  # the programs are accepted
+    assert capsys.readouterr().out.splitlines()[-1] == text
