@@ -88,3 +88,14 @@ def test_messages_of_the_verifiers_page_are_known() -> None:
 ])
 def test_messages_that_every_beginner_meets_are_explained(violated: p.Property, message: str, part: str) -> None:
     assert part in explain(violated, message)
+
+
+def test_the_lines_of_the_two_interfaces_are_in_the_samples() -> None:
+    """Code that the page quotes from both samples is in their sources, with any white space."""
+    text = (DOCS / "explanation" / "two-abis.md").read_text()
+    sources = ["".join(re.sub(r"\s", "", (ROOT / "samples" / name).read_text()) for name in names) for names in (
+        ("rfc/pifo.h", "rfc/pfifo.bpf.c"), ("mainline/fifo.bpf.c",))]
+    for row in re.findall(r"^\| [^|]*\| (`.*;`) \| (`.*;`) \|$", text, re.MULTILINE):
+        for cell, source in zip(row, sources, strict=True):
+            for code in re.findall(r"[^;`]+;", cell):
+                assert re.sub(r"\s", "", code).replace("...", "") in source or "..." in code
