@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, Never
 from ebpfvm.engine.common import touch, used_up
 from ebpfvm.engine.place import locate
 from ebpfvm.engine.run import Run
+from ebpfvm.engine.translate.program_entry import alone, with_environment
 from ebpfvm.engine.translate.source import GeneratedSource, generate
 from ebpfvm.engine.translate.unit import Unit
 from ebpfvm.errors import Fault, InternalError, UsageError
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.program import Context, LoadedProgram
 
 _STRUCTS: Final = {2: struct.Struct("<H"), 4: struct.Struct("<I"), 8: struct.Struct("<Q")}
-_ENDLESS: Final = repeat(None)
 _OUT_OF_BOUNDS: Final = (struct.error, IndexError, AttributeError, ValueError, TypeError)
 
 
@@ -73,6 +73,7 @@ class TranslatedRun(Run):
 
     Attributes:
         source: the generated code of the latest translation, None before the first run.
+        entry: what `__call__` does, without a call in between; each translation sets another.
         ticks: remaining budget of the current call, None while it does not run.
         functions, callbacks: its functions except the program itself, by entry slot; the same for calls by helpers.
     """
@@ -81,17 +82,15 @@ class TranslatedRun(Run):
         super().__init__(prog)
         self.budget = budget
         self.source: GeneratedSource | None = None
+        self.entry: Callable[[Context], int] = self.enter_slowly
         self._layout: Layout | None = None
-        self._latest: Region | None = None
         self._main: Callable[..., int] | None = None
         self.functions: dict[int, Callable[..., int]] = {}
         self.callbacks: dict[int, Callable[..., int]] = {}
         self.ticks: Iterator[None] | None = None
         self._stack = prog.kernel.stack
         self._refs = prog.kernel.refs
-        self._memory = prog.kernel.memory
         self._tails = False  # whether it makes tail calls
-        self._counts = True  # whether it has loops, or functions that helpers may call repeatedly
         self._file = ""
         self._extra = 0  # frames to count when the program itself does not use one
         self.env: TranslatedEnv = TranslatedEnv(self)
@@ -104,7 +103,6 @@ class TranslatedRun(Run):
         """
         self.source = source = generate(Unit(self.prog, layout))
         self._layout = layout
-        self._latest = None
         self._file = _file_name(self.prog)
         space = {**source.names, **self._runtime()}
         try:
@@ -115,7 +113,9 @@ class TranslatedRun(Run):
         self._main = space["f0"]
         self._extra = 0 if source.enters else 1
         self._tails = "TAIL" in source.names
-        self._counts = len(source.entries) > 1 or "in ticks:" in source.code or "SLICE(ticks" in source.code
+        counts = len(source.entries) > 1 or "in ticks:" in source.code or "SLICE(ticks" in source.code
+        enter = with_environment if "ENV" in source.code or self.prog.catches else alone
+        self.entry = enter(self, space["f0"], counts, self._extra)
         self.functions = {entry: space[f"f{entry}"] for entry in source.entries if entry}
         self.callbacks = {entry: _callback(self, function) for entry, function in self.functions.items()}
         self._publish(source)
@@ -147,41 +147,39 @@ class TranslatedRun(Run):
             (path / f"{self._file.strip('[]').replace(' ', '-')}.py").write_text(source.annotated(program))
 
     def __call__(self, ctx: Context) -> int:
-        """Run the program and return r0 as unsigned 64 bits; it is `Run.__call__` in one frame, for speed.
+        """Run the program and return r0 as unsigned 64 bits.
 
         Raises:
             Fault: with the place; a reference that is still held at the end is a "leak".
         """
-        region, stack, env, refs = ctx.region, self._stack, self.env, self._refs
-        if (region is not self._latest and not self._serves(region)) or self.ticks is not None:
-            return super().__call__(ctx)  # the last, if it is running already and calls itself through a helper
-        depth, held = stack.depth, refs.held
-        env.ctx = ctx
-        self.ticks = ticks = repeat(None, self.budget) if self._counts else _ENDLESS
-        stack.depth = depth + self._extra
+        return self.entry(ctx)
+
+    def enter_slowly(self, ctx: Context) -> int:
+        """Run the program as `Run` does: when there is no code yet, and for tail calls and calls of itself."""
+        return super().__call__(ctx)
+
+    def serves(self, region: Region) -> bool:
+        """Return whether `entry` may run the program on this context: the code is for it, and makes no tail calls."""
+        return not self._tails and getattr(region, "layout", None) is self._layout
+
+    def ended(self, error: BaseException, ctx: Context, held: int, depth: int) -> int:
+        """Return the result of a program that has thrown; clean up after any other error, and raise it with its place.
+
+        Args:
+            held, depth: references and frames in use when the program began.
+        """
+        stack = self._stack
+        stack.depth = depth
         try:
-            result = self._main(ticks, region)  # type: ignore[misc]
-            if refs.held > held:
-                self.leave(held, result)
-        except Thrown as thrown:
-            stack.depth = depth
-            result = self._after(thrown, ctx, held)
-        except (Fault, RecursionError, *_OUT_OF_BOUNDS) as error:
-            refs.abandon(held, self.prog.name)
-            raise self._explained(error) from error
+            if isinstance(error, Thrown):
+                return self._after(error, ctx, held)
+            if isinstance(error, (Fault, RecursionError, *_OUT_OF_BOUNDS)):
+                self._refs.abandon(held, self.prog.name)
+                raise self._explained(error) from error
+            raise error
         finally:
             stack.depth = depth
-            self.ticks = env.ctx = None
-        if self._memory.retired and not depth:
-            self._memory.quiesce()
-        return result
-
-    def _serves(self, region: Region) -> bool:
-        """Return whether `__call__` may run the program on this context: its code exists, and makes no tail calls."""
-        if self._main is None or self._tails or getattr(region, "layout", None) is not self._layout:
-            return False
-        self._latest = region
-        return True
+            self.ticks = self.env.ctx = None
 
     def _after(self, thrown: Thrown, ctx: Context, held: int) -> int:
         """Return the result of a program that has thrown, as `Run` does."""
