@@ -8,19 +8,38 @@ code with loops has a budget.
 from __future__ import annotations
 
 from itertools import repeat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from ebpfvm.engine.translate import TranslatedRun
+    from ebpfvm.kernel.call_env import CallEnv
     from ebpfvm.kernel.memory import Region
-    from ebpfvm.kernel.program import Context
+    from ebpfvm.kernel.program import Context, LoadedProgram
 
 _ENDLESS: Final = repeat(None)
 
 
-def with_environment(run: TranslatedRun, main: Callable[..., int], counts: bool,
+class Entered(Protocol):
+    """What `TranslatedRun` does for the function that enters its program; see there."""
+
+    prog: LoadedProgram
+    budget: int
+    ticks: Iterator[None] | None
+
+    @property
+    def env(self) -> CallEnv: ...
+
+    def serves(self, region: Region) -> bool: ...
+
+    def enter_slowly(self, ctx: Context) -> int: ...
+
+    def leave(self, held: int, result: int) -> None: ...
+
+    def ended(self, error: BaseException, ctx: Context, held: int, depth: int) -> int: ...
+
+
+def with_environment(run: Entered, main: Callable[..., int], counts: bool,
                      extra: int) -> Callable[[Context], int]:
     """Return the function that runs `main`, whose helpers may call it back or run the program again.
 
@@ -59,7 +78,7 @@ def with_environment(run: TranslatedRun, main: Callable[..., int], counts: bool,
     return call
 
 
-def alone(run: TranslatedRun, main: Callable[..., int], counts: bool, extra: int) -> Callable[[Context], int]:
+def alone(run: Entered, main: Callable[..., int], counts: bool, extra: int) -> Callable[[Context], int]:
     """Return the function that runs `main` as `with_environment` does, for code that never names its environment."""
     kernel, budget = run.prog.kernel, run.budget
     stack, refs, memory = kernel.stack, kernel.refs, kernel.memory
