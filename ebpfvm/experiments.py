@@ -32,7 +32,7 @@ from ebpfvm.sched.sch_bpf import SchBpf
 from ebpfvm.sched.sch_struct_ops import SchStructOps
 from ebpfvm.sched.simulation import BOOT_NS, Simulation
 from ebpfvm.sched.tc.script import read_script, run_script_file, show_later
-from ebpfvm.sched.traffic import FlowSpec, generate, replay
+from ebpfvm.sched.traffic import FlowSpec, replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,8 +194,7 @@ def _feed(simulation: Simulation, capture: Capture | None, asked: Scenario) -> N
         simulation.add(replay(capture))
     for group, spec in enumerate(asked.flows):
         assert isinstance(spec, FlowSpec)
-        for flow in generate(spec, asked.seed, group):
-            simulation.add(flow)
+        simulation.add_flows(spec, asked.seed, group)
 
 
 def _dumps(machine: Kernel, names: Iterable[str]) -> tuple[MapDump, ...]:

@@ -85,6 +85,20 @@ class EventLoop:
         else:
             heappush(self._heap, (time, number, action, argument))
 
+    def number(self) -> int:
+        """Return the number of an event that `at_number` will add: in a tie, it counts as added now."""
+        self._number = number = self._number + 1
+        return number
+
+    def at_number(self, time: int, number: int, action: Callable[[Any], object], argument: Any = None) -> None:
+        """Run `action(argument)` as `at` does, with a number that `number` returned."""
+        if time < self._clock.clock:
+            raise InternalError(f"an event for {time} ns was asked for at {self._clock.clock} ns")
+        if self._next is None:
+            self._next = time, number, action, argument
+        else:
+            heappush(self._heap, (time, number, action, argument))
+
     def at_idle(self, time: int, action: Callable[[Any], object], argument: Any = None) -> None:
         """Run `action(argument)` at `time` as `at` does, without keeping a run alive.
 

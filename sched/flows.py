@@ -28,7 +28,7 @@ class Flow(PacketFlow):
     __slots__ = ("delays", "drops", "in_bytes", "in_packets", "key", "out_bytes", "out_packets")
 
     def __init__(self, key: FlowKey) -> None:
-        super().__init__()
+        self.hashed = None  # instead of the constructor of the base class: there may be very many flows
         self.key = key
         self.in_packets = self.in_bytes = self.out_packets = self.out_bytes = self.drops = 0
         self.delays: array[int] | tuple[()] = ()
@@ -78,6 +78,15 @@ class FlowTable:
             if mark is not None:
                 self._labels[mark] = found
         return found
+
+    def sibling(self, label: FlowLabel, sport: int) -> FlowLabel:
+        """Return the label of a packet that differs from one with the label `label` in its source port only."""
+        proto, src, dst, _, dport = label.flow.key
+        key = FlowKey(proto, src, dst, sport, dport)
+        flow = self._flows.get(key)
+        if flow is None:
+            flow = self._flows[key] = Flow(key)
+        return FlowLabel(flow, label.protocol, label.priority)
 
     def _parse(self, data: bytes) -> FlowLabel:
         headers = parse(data, self._link)

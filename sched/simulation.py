@@ -19,6 +19,7 @@ from ebpfvm.sched.account import Account
 from ebpfvm.sched.collector import rare_collection
 from ebpfvm.sched.device import NetDevice
 from ebpfvm.sched.events import EventLoop
+from ebpfvm.sched.flow_group import FlowGroup
 from ebpfvm.sched.flows import FlowTable
 from ebpfvm.sched.netdev import NetDev
 from ebpfvm.sched.pcap import ETHERNET
@@ -26,15 +27,17 @@ from ebpfvm.sched.run_report import PacketRecord, Result, fairness, flow_reports
 from ebpfvm.sched.run_watch import RunWatch
 from ebpfvm.sched.sch_generic import Stats
 from ebpfvm.sched.sink import Sink
+from ebpfvm.sched.traffic import FIRST_PORT, generate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ebpfvm.kernel.emulated import Kernel
+    from ebpfvm.sched.account import Packet
     from ebpfvm.sched.flows import FlowLabel
     from ebpfvm.sched.pcap import PcapWriter
     from ebpfvm.sched.sch_generic import Observer, Qdisc
-    from ebpfvm.sched.traffic import Arrival
+    from ebpfvm.sched.traffic import Arrival, FlowSpec
     from ebpfvm.sched.wire import Link
 
 BOOT_NS: Final = 1_000_000_000
@@ -107,6 +110,8 @@ class Simulation:
         self.device.observer = options.get("observer")
         kernel.devices[self.device.ifindex] = self.device
         self._progress: Callable[[int], None] | None = None
+        self._ethernet = link_type == ETHERNET
+        self._receive: Callable[[Packet], object] = self.device.xmit
         self._feeds = 0  # sources that still have packets
 
     def add(self, source: Iterator[Arrival]) -> None:
@@ -115,6 +120,20 @@ class Simulation:
         if head is not None:
             self._feeds += 1
             self.loop.at(BOOT_NS + head[0], self._arrive, _Feed(head, source))
+
+    def add_flows(self, spec: FlowSpec, seed: int = 0, group: int = 0) -> None:
+        """Add generated flows, as if each source that `generate` returns for the same arguments were added."""
+        if not FlowGroup.grouped(spec):
+            for source in generate(spec, seed, group):
+                self.add(source)
+            return
+        flows = FlowGroup(spec, seed, group)
+        flows.numbers = [self.loop.number() for _ in range(spec.count)]
+        for time, index in flows.turns:
+            flows.index = index
+            self._feeds += 1
+            self.loop.at_number(BOOT_NS + time, flows.numbers[index], self._arrive_of, flows)
+            break
 
     def run(self, qdisc: Qdisc, *, duration: int | None = None,
             progress: Callable[[int], None] | None = None, seed: int = 0) -> Result:
@@ -141,6 +160,8 @@ class Simulation:
     def _run(self, qdisc: Qdisc, duration: int | None, progress: Callable[[int], None] | None, seed: int) -> Result:
         self.device.qdisc = qdisc
         self._progress = progress
+        self._receive = (self.device.receive if self._ingress and isinstance(self.device, NetDev) else
+                         self.device.xmit)
         loop = self.loop
         loop.watch = RunWatch(loop, self.account, self.kernel.limits,
                               lambda: bool(self._feeds) or duration is not None)
@@ -158,29 +179,58 @@ class Simulation:
         return self._result(qdisc, end - BOOT_NS if whole or duration is None else duration, whole, seed, loop.stopped)
 
     def _arrive(self, feed: _Feed) -> None:
+        """Let the next packet of a source arrive."""
         _, length, data, priority = feed.head
-        account, device = self.account, self.device
-        if data is not feed.data:  # generated flows send the same bytes again and again
+        if data is not feed.data:  # a source may send the same bytes again and again
             feed.data = data
             feed.label = self.flows.label(data)
-        packet = account.admit(data, feed.label, device.qdisc.holder, length)
+        packet = self.account.admit(data, feed.label, self.device.qdisc.holder, length)
         if priority is not None:
             packet.priority = priority
-        packet.dev = device
-        packet.ifindex = device.ifindex
-        number = packet.id
-        if account.log is not None:
-            account.log.append(packet)
         head = next(feed.advance, None)
         if head is not None:
             feed.head = head
             self.loop.at(BOOT_NS + head[0], self._arrive, feed)
         else:
             self._feeds -= 1
-        if self._ingress and isinstance(device, NetDev):
-            device.receive(packet)
+        self._enter(packet)
+
+    def _arrive_of(self, group: FlowGroup) -> None:
+        """Let the next packet of a group of flows arrive."""
+        loop, index = self.loop, group.index
+        data = group.frame()
+        label = group.labels[index]
+        if label is None:
+            label = group.labels[index] = self._label(group, data)
+        packet = self.account.admit(data, label, self.device.qdisc.holder)
+        if group.priority is not None:
+            packet.priority = group.priority
+        numbers = group.numbers
+        numbers[index] = loop.number()
+        for time, index in group.turns:
+            group.index = index
+            loop.at_number(BOOT_NS + time, numbers[index], self._arrive_of, group)
+            break
         else:
-            device.xmit(packet)
+            self._feeds -= 1
+        self._enter(packet)
+
+    def _label(self, group: FlowGroup, data: bytes) -> FlowLabel:
+        first = group.first_label
+        if first is not None and self._ethernet:
+            return self.flows.sibling(first, FIRST_PORT + group.index)
+        label = group.first_label = self.flows.label(data)
+        return label
+
+    def _enter(self, packet: Packet) -> None:
+        device = self.device
+        packet.dev = device
+        packet.ifindex = device.ifindex
+        log = self.account.log
+        if log is not None:
+            log.append(packet)
+        number = packet.id
+        self._receive(packet)
         if not number & _PROGRESS_EVERY and self._progress is not None:
             self._progress(number)
 

@@ -80,9 +80,9 @@ class FlowSpec:
 
 
 _KEYS = ("rate", "size", "n", "start", "stop", "packets", "prio", "dscp", "proto", "dport")
-_FIRST_PORT = 10000
-_MAX_FLOWS = 65535 - _FIRST_PORT
-_SHORT = 32  # packets of a flow whose times are drawn at once
+FIRST_PORT = 10000
+_PORT_AT = ETH_HLEN + IPV4_HLEN
+_MAX_FLOWS = 65535 - FIRST_PORT
 
 
 def parse_flows(text: str) -> FlowSpec:
@@ -143,42 +143,63 @@ def generate(spec: FlowSpec, seed: int = 0, group: int = 0) -> list[Iterator[Arr
         group: number of the specification in the run. Flows of different groups have different addresses and
             independent random numbers, so that adding a group changes none of the others.
     """
-    sources = []
-    for index, data in enumerate(_frames(spec, str(IPv4Address(0x0A000001 + (group << 8))))):
-        sources.append(_cbr(spec, data) if spec.kind == "cbr" else
-                       _poisson(spec, data, f"{seed}/{group}/{index}"))
-    return sources
+    frames = Frames(spec, group)
+    return [_cbr(spec, frames.frame(index)) if spec.kind == "cbr" else
+            _poisson(spec, frames.frame(index), f"{seed}/{group}/{index}") for index in range(spec.count)]
 
 
-_PORT_AT = ETH_HLEN + IPV4_HLEN
-
-
-def _frames(spec: FlowSpec, source: str) -> Iterator[bytes]:
-    """Yield the frame of each flow.
+class Frames:
+    """The frames of the flows of a specification.
 
     They differ in their source port, so that the checksum of each follows from that of the first: what is summed up
     grows by one (RFC 1624), and a sum, which is never 0, is known by its remainder. UDP writes 0 as 0xffff.
+
+    Args:
+        spec, group: as for `generate`.
+
+    Raises:
+        UsageError: there are more flows than source ports.
     """
-    first = build(spec.proto, source, "10.255.0.1", _FIRST_PORT, spec.dport, length=spec.size, tos=spec.tos)
-    yield first
-    at = _PORT_AT + (16 if spec.proto == "tcp" else 6)
-    start, middle, end = first[:_PORT_AT], first[_PORT_AT + 2:at], first[at + 2:]
-    total = 0xFFFF - int.from_bytes(first[at:at + 2], "big")
-    zero = 0 if spec.proto == "tcp" else 0xFFFF
-    for index in range(1, spec.count):
-        check = 0xFFFE - (total + index - 1) % 0xFFFF or zero
-        yield b"".join((start, (_FIRST_PORT + index).to_bytes(2, "big"), middle, check.to_bytes(2, "big"), end))
+
+    __slots__ = ("_end", "_first", "_middle", "_start", "_total", "_zero")
+
+    def __init__(self, spec: FlowSpec, group: int = 0) -> None:
+        if not 1 <= spec.count <= _MAX_FLOWS:
+            raise UsageError(f"{spec.count} flows: expected 1 to {_MAX_FLOWS}, which differ in their source port")
+        source = str(IPv4Address(0x0A000001 + (group << 8)))
+        self._first = first = build(spec.proto, source, "10.255.0.1", FIRST_PORT, spec.dport, length=spec.size,
+                                    tos=spec.tos)
+        at = _PORT_AT + (16 if spec.proto == "tcp" else 6)
+        self._start, self._middle, self._end = first[:_PORT_AT], first[_PORT_AT + 2:at], first[at + 2:]
+        self._total = 0xFFFF - int.from_bytes(first[at:at + 2], "big")
+        self._zero = 0 if spec.proto == "tcp" else 0xFFFF
+
+    def frame(self, index: int) -> bytes:
+        """Return the frame of a flow."""
+        if not index:
+            return self._first
+        check = 0xFFFE - (self._total + index - 1) % 0xFFFF or self._zero
+        return b"".join((self._start, (FIRST_PORT + index).to_bytes(2, "big"), self._middle,
+                         check.to_bytes(2, "big"), self._end))
 
 
 def _cbr(spec: FlowSpec, data: bytes) -> Iterator[Arrival]:
-    """Yield packet n at floor(start + n * gap), whose exact value is carried on as a quotient and a remainder."""
-    size, rate, stop, priority = len(data), spec.rate, spec.stop, spec.priority
-    gap, more = divmod(size * _BIT_NS, rate)
+    for time in cbr_times(spec):
+        yield time, len(data), data, spec.priority
+
+
+def cbr_times(spec: FlowSpec) -> Iterator[int]:
+    """Yield the times of one flow's packets.
+
+    Packet n arrives at floor(start + n * gap), whose exact value is carried on as a quotient and a remainder.
+    """
+    rate, stop = spec.rate, spec.stop
+    gap, more = divmod(spec.size * _BIT_NS, rate)
     time, rest = spec.start, 0
     for _ in itertools.count() if spec.packets is None else range(spec.packets):
         if time >= stop:
             return
-        yield time, size, data, priority
+        yield time
         time += gap
         rest += more
         if rest >= rate:
@@ -187,17 +208,13 @@ def _cbr(spec: FlowSpec, data: bytes) -> Iterator[Arrival]:
 
 
 def _poisson(spec: FlowSpec, data: bytes, seed: str) -> Iterator[Arrival]:
-    """Yield packets at random times; those of a short flow are drawn at once, to save memory."""
-    size, priority = len(data), spec.priority
-    times = _poisson_times(spec, size, random.Random(seed))
-    if spec.expected <= _SHORT * spec.count:
-        times = iter(list(times))
-    for time in times:
-        yield time, size, data, priority
+    for time in poisson_times(spec, random.Random(seed)):
+        yield time, len(data), data, spec.priority
 
 
-def _poisson_times(spec: FlowSpec, size: int, draw: random.Random) -> Iterator[int]:
-    number, mean, exact = 0, size * _BIT_NS / spec.rate, float(spec.start)
+def poisson_times(spec: FlowSpec, draw: random.Random) -> Iterator[int]:
+    """Yield the times of one flow's packets."""
+    number, mean, exact = 0, spec.size * _BIT_NS / spec.rate, float(spec.start)
     while True:
         exact -= mean * math.log(1.0 - draw.random())
         if exact >= spec.stop or (spec.packets is not None and number >= spec.packets):
