@@ -13,9 +13,11 @@ from ebpfvm.verifier import verify
 from tests.bench.figures import Figure, Group, Measure, Settings
 from tests.bench.whole_runs import plain
 
-UNIT = Path(__file__).parents[1] / "unit"
-REAL = {"tc_maglev": "runs/programs/tunnels.o", "dns_name": "runs/programs/filters.o",
-        "xdp_tcp_options": "runs/programs/parsers.o", "balance": "verifier/objects/load_balancer.o"}
+TESTS = Path(__file__).parents[1]
+REAL = {"tc_maglev": "unit/runs/programs/tunnels.o", "dns_name": "unit/runs/programs/filters.o",
+        "xdp_tcp_options": "unit/runs/programs/parsers.o", "balance": "unit/verifier/objects/load_balancer.o",
+        "firewall": "bench/programs/firewall.o", "requests": "bench/programs/requests.o"}
+LONG = ("tc_maglev", "dns_name", "firewall", "requests")
 _BODY = ("r3 += 5", "r2 = *(u32 *)(r6 + 8)", "r2 &= 255", "r0 += r2", "*(u64 *)(r10 - 8) = r0",
          "r4 = *(u64 *)(r10 - 8)", "r4 <<= 3", "r4 ^= r3", "*(u64 *)(r10 - 16) = r4", "r5 = r4", "r5 >>= 32",
          "w3 += w5", "r0 |= r5")
@@ -51,9 +53,10 @@ def loop(rounds: int) -> Program:
 
 def group(settings: Settings) -> Group:
     """Return the verifier on some of the tests' programs and on made ones."""
-    programs = {name: load(UNIT / path).programs[name] for name, path in REAL.items()}
+    programs = {name: load(TESTS / path).programs[name] for name, path in REAL.items()}
     if settings.quick:
-        del programs["tc_maglev"], programs["dns_name"]
+        for name in LONG:
+            del programs[name]
     programs |= {"made, straight": straight(settings.size(5000, 200)),
                  "made, branchy": branchy(settings.size(140, 10)), "made, loop": loop(settings.size(2000, 20))}
     yardstick = settings.size(20_000, 500)
@@ -64,7 +67,7 @@ def group(settings: Settings) -> Group:
 
     contenders: dict[str, Measure] = {name: judge(program, settings) for name, program in programs.items()}
     return Group("verifier", "k/s", "Thousands of processed instructions per second of processor time, all passes "
-                 "included, without a log; the first four are compiled C programs of the tests. The reference is the "
+                 "included, without a log; the first six are compiled C programs of the tests. The reference is the "
                  "plain Python loop of `runs`, so that machines can be compared: the ratio is how many instructions "
                  "are verified while it handles one packet (its median is in thousands of packets per second).",
                  contenders | {YARDSTICK: plain_packet},
