@@ -71,7 +71,8 @@ class Recorder:
         assert live.stack is not None
         for at, (frame, alive) in enumerate(zip(kept.frames, live.stack.alive(state), strict=True)):
             # Dead registers and slots may differ where a loop is cut or a path is pruned.
-            cleaning.registers(frame, live.regs[pc if at == last else kept.frames[at + 1].callsite])
+            mask = live.regs[pc if at == last else kept.frames[at + 1].callsite]
+            cleaning.registers(frame, cleaning.dead_registers(mask))
             cleaning.halves(frame, alive)
         self.states.setdefault(pc, []).append(kept)
 

@@ -24,6 +24,9 @@ ALL_SPILL: Final = bytes([SPILL] * 8)
 ALL_INVALID: Final = bytes(8)
 ALL_POISON: Final = bytes([POISON] * 8)
 
+UNCLEAN: Final = -1
+"""The live bytes of a stack from which nothing has been cleaned: all."""
+
 END: Final = -1
 """The next slot of a path that has ended, and the call site of the outermost frame."""
 
@@ -109,7 +112,7 @@ DST_STACK: Final = 1 << 22
 class Frame:
     """Registers and stack of one function."""
 
-    __slots__ = ("allocated", "async_cb", "callback_depth", "callback_range", "callsite", "cb", "depth_at",
+    __slots__ = ("allocated", "async_cb", "callback_depth", "callback_range", "callsite", "cb", "clean", "depth_at",
                  "exception_cb", "no", "precise_regs", "precise_stack", "regs", "shared", "stack", "subprog")
 
     def __init__(self, no: int, callsite: int, subprog: int) -> None:
@@ -119,6 +122,7 @@ class Frame:
         self.regs: list[Reg | None] = [None] * 10 + [pointer(STACK, no)]
         self.stack: dict[int, Slot] = {}
         self.shared = False
+        self.clean = UNCLEAN  # what was live when the stack was cleaned last, if it was not written since
         self.cb = False
         self.async_cb = 0  # number of the entry into an asynchronous callback, 0 for none
         self.exception_cb = False
@@ -138,6 +142,7 @@ class Frame:
         new.regs = self.regs[:]
         new.stack = self.stack
         new.shared = self.shared = True
+        new.clean = self.clean
         new.cb = self.cb
         new.async_cb = self.async_cb
         new.exception_cb = self.exception_cb
@@ -151,6 +156,7 @@ class Frame:
 
     def stack_for_write(self) -> dict[int, Slot]:
         """Return the slots, no longer shared with a copy."""
+        self.clean = UNCLEAN
         if self.shared:
             self.stack = dict(self.stack)
             self.shared = False

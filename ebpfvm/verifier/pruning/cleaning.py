@@ -12,31 +12,79 @@ from ebpfvm.verifier.machine.state import ALL_POISON, DYN, IRQ, ITER, MISC, POIS
 
 if TYPE_CHECKING:
     from ebpfvm.verifier.machine.state import Frame, State
+    from ebpfvm.verifier.machine.walk import Walk
 
 POISONED = Slot(ALL_POISON)
 _POISON4 = bytes([POISON] * 4)
 _OBJECTS = frozenset({DYN, ITER, IRQ})
+_Need = tuple[tuple[int, ...], int]  # the dead registers of a frame, and the live part of its stack
 
 
-def registers(frame: Frame, live: int) -> None:
+class Cleaner:
+    """Forgets what is never read again; where a pass before the walk knows that, it is looked up once per place."""
+
+    def __init__(self, walk: Walk) -> None:
+        self.w = walk
+        self.live = walk.facts.live
+        self.needs: dict[tuple[int, ...], list[_Need]] = {}  # by pc, call sites and functions, which decide
+
+    def clean(self, state: State) -> None:
+        """Forget what is never read again (clean_verifier_state)."""
+        marks = self.w.marks
+        if marks is None:
+            for frame, (dead, alive) in zip(state.frames, self._known(state), strict=True):
+                registers(frame, dead)
+                halves(frame, alive)
+        else:
+            for frame, (dead, alive) in zip(state.frames, self._needs(state, marks.alive(state)), strict=True):
+                registers(frame, dead)
+                slots(frame, alive)
+
+    def _known(self, state: State) -> list[_Need]:
+        where = [state.pc]
+        for frame in state.frames:
+            where += (frame.callsite, frame.subprog)
+        key = tuple(where)
+        found = self.needs.get(key)
+        if found is None:
+            known = self.live.stack
+            assert known is not None
+            found = self.needs[key] = self._needs(state, known.alive(state))
+        return found
+
+    def _needs(self, state: State, alive: list[int]) -> list[_Need]:
+        places = [*(frame.callsite for frame in state.frames[1:]), state.pc]
+        return [(dead_registers(self.live.regs[pc]), mask) for pc, mask in zip(places, alive, strict=True)]
+
+
+def dead_registers(live: int) -> tuple[int, ...]:
+    """Return the numbers of the registers that are not in the mask `live`."""
+    return tuple(number for number in range(10) if not live >> number & 1)
+
+
+def registers(frame: Frame, dead: tuple[int, ...]) -> None:
     """Forget registers that are dead."""
     values = frame.regs
-    for number in range(10):
-        if values[number] is not None and not live >> number & 1:
-            values[number] = None
+    for number in dead:
+        values[number] = None
 
 
 def slots(frame: Frame, alive: int) -> None:
     """Forget slots that are dead (6.18); bit n of `alive` is the slot fp-8*(n+1)."""
+    if not frame.clean & ~alive:
+        return
     dead = [index for index in frame.stack if not alive >> index & 1]
     if dead:
         stack = frame.stack_for_write()
         for index in dead:
             del stack[index]
+    frame.clean = alive
 
 
 def halves(frame: Frame, alive: int) -> None:
     """Mark halves of slots that are dead (7.2); bit n of `alive` is the four bytes at fp-4*(n+1)."""
+    if not frame.clean & ~alive:
+        return
     stack = frame.stack
     dead = [index for index, slot in stack.items()
             if alive >> 2 * index & 3 != 3 and slot is not POISONED and slot.types[7] not in _OBJECTS]
@@ -44,6 +92,7 @@ def halves(frame: Frame, alive: int) -> None:
         stack = frame.stack_for_write()
         for index in dead:
             stack[index] = _halved(stack[index], alive >> 2 * index & 3)
+    frame.clean = alive
 
 
 def _halved(slot: Slot, alive: int) -> Slot:

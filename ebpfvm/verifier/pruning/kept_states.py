@@ -16,6 +16,7 @@ from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.state import ITER, SPILL, IterState, Slot, Visit
 from ebpfvm.verifier.pruning import backtrack, cleaning
 from ebpfvm.verifier.pruning.backtrack import Backtrack
+from ebpfvm.verifier.pruning.cleaning import Cleaner
 from ebpfvm.verifier.pruning.equal import EXACT, NOT_EXACT, NOWHERE, WITHIN, Comparison, Ids, difference, differs
 from ebpfvm.verifier.report import show
 
@@ -53,6 +54,7 @@ class KeptStates:
         self.waiting: dict[int, _Kept] = {}  # dropped while paths still lead to them, by state
         self.visits: dict[tuple[int, ...], Visit] = {}
         self.place: Place | None = None  # where states differed last
+        self.cleaner = Cleaner(walk)
         self.back = Backtrack(walk)
         self.how = Comparison(walk.arithmetic, walk.env.rules)
         self.total = 0
@@ -87,7 +89,7 @@ class KeptStates:
         compared = self.buckets[bucket]
         kept = self.by_place.get(place)
         if w.marks is None:
-            self.clean(cur)
+            self.cleaner.clean(cur)
         elif kept is not None:
             self._clean_finished(kept, cur)
         for item in tuple(kept or ()):
@@ -143,7 +145,7 @@ class KeptStates:
             if sites is None:
                 sites = [frame.callsite for frame in cur.frames]
             if [frame.callsite for frame in old.frames] == sites:
-                self.clean(old)
+                self.cleaner.clean(old)
                 old.cleaned = True
 
     def _equal(self, item: _Kept, cur: State, exact: int) -> bool:
@@ -299,18 +301,6 @@ class KeptStates:
                 changed |= self.back.propagate(edge.equal_state, edge)
         visit.entry = None
         visit.backedges = []
-
-    # -- what is dead -----------------------------------------------------------------------------------------------
-
-    def clean(self, state: State) -> None:
-        """Forget what is never read again (clean_verifier_state)."""
-        w = self.w
-        live, last = w.facts.live, len(state.frames) - 1
-        known = w.marks if w.marks is not None else live.stack
-        assert known is not None
-        for at, (frame, alive) in enumerate(zip(state.frames, known.alive(state), strict=True)):
-            cleaning.registers(frame, live.regs[state.pc if at == last else state.frames[at + 1].callsite])
-            (cleaning.halves if w.marks is None else cleaning.slots)(frame, alive)
 
     # -- precision and widening --------------------------------------------------------------------------------------
 
