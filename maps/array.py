@@ -17,7 +17,7 @@ from ebpfvm.maps import base
 from ebpfvm.maps.keyed import Content, KeyedMap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.memory import Region
@@ -131,13 +131,11 @@ class ArrayMap(KeyedMap):
     def remove(self, key: int) -> int:
         return -EINVAL
 
-    def for_each(self, visit: Callable[[bytes, Region], int]) -> int:
+    def walk(self) -> Iterator[tuple[int, Region]]:
         for index in range(self.max_entries):
             region = self.get(index)
             assert region is not None
-            if visit(index.to_bytes(4, "little"), region):
-                return index + 1
-        return self.max_entries
+            yield index, region
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
         """Return the value as `BpfMap` does; an untouched element reads as zero and is not created."""

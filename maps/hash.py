@@ -17,7 +17,7 @@ from ebpfvm.maps.array import cut_percpu
 from ebpfvm.maps.keyed import Content, KeyedMap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from ebpfvm.kernel.memory import Region
 
@@ -82,15 +82,11 @@ class HashMap(KeyedMap):
         self._drop_value(region)
         return 0
 
-    def for_each(self, visit: Callable[[bytes, Region], int]) -> int:
-        count = 0
+    def walk(self) -> Iterator[tuple[int, Region]]:
+        """Yield the elements that exist now, except those that are deleted or replaced before their turn."""
         for key, region in list(self._elems.items()):
-            if self._elems.get(key) is not region:
-                continue  # deleted or replaced by an earlier visit
-            count += 1
-            if visit(key.to_bytes(self.key_size, "little"), region):
-                break
-        return count
+            if self._elems.get(key) is region:
+                yield key, region
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
         self._check_syscall(key, writes=False)

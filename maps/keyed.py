@@ -14,7 +14,7 @@ from ebpfvm.maps import base
 from ebpfvm.maps.value_types import shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ebpfvm.ints import ByteOrder
     from ebpfvm.kernel.emulated import Kernel
@@ -74,6 +74,10 @@ class KeyedMap(base.BpfMap):
         else:
             super()._overwrite(region, value)  # type: ignore[arg-type]
 
+    def walk(self) -> Iterator[tuple[int, Region]]:
+        """Yield the elements that a walk visits, while elements come and go."""
+        return iter(())
+
     # -- by bytes --------------------------------------------------------------------------------------------------
 
     def find(self, key: bytes) -> Region | None:
@@ -84,6 +88,14 @@ class KeyedMap(base.BpfMap):
 
     def delete(self, key: bytes) -> int:
         return self.remove(int.from_bytes(key, self.key_order))
+
+    def for_each(self, visit: Callable[[bytes, Region], int]) -> int:
+        count, size, order = 0, self.key_size, self.key_order
+        for key, value in self.walk():
+            count += 1
+            if visit(key.to_bytes(size, order), value):
+                break
+        return count
 
     def _bytes_of(self, keys: Iterable[int]) -> list[bytes]:
         """Return keys as bytes."""

@@ -27,7 +27,7 @@ from ebpfvm.maps import base
 from ebpfvm.maps.keyed import Content, KeyedMap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.memory import Region
@@ -147,14 +147,6 @@ class Rbtree(KeyedMap):
             following = keys[at] if at < len(keys) else None
             yield key, value
             key = following
-
-    def for_each(self, visit: Callable[[bytes, Region], int]) -> int:
-        count, size = 0, self.key_size
-        for key, value in self.walk():
-            count += 1
-            if visit(key.to_bytes(size, "big"), value):
-                break
-        return count
 
     def values(self) -> Iterator[Region]:
         return (self._elems[key] for key in self._sorted())

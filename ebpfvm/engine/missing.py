@@ -20,9 +20,8 @@ def without_body(prog: LoadedProgram) -> tuple[int, str, str] | None:
     """
     insns = prog.program.insns
     table = flow_graph.rows(insns)
-    starts, _ = flow_graph.entries(insns)
-    graphs = [flow_graph.build(insns, table, start) for start in starts]
-    reached = {pc for graph in graphs for block in graph.blocks.values() for pc in block.pcs}
+    starts, _ = flow_graph.entries(insns, table)
+    reached = {pc for start in starts for pc in flow_graph.flow_of(insns, table, start)}
     for pc in sorted(reached):
         insn, row = insns[pc], table[pc]
         if row is None or row.kind != "call" or row.op == "call_local":

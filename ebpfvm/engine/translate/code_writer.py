@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ebpfvm.engine.steps import Expr, number, operand
-from ebpfvm.engine.translate import loose_values
+from ebpfvm.engine.translate import emit_inlined, loose_values
 from ebpfvm.engine.translate.pointer_form import PointerForm
 from ebpfvm.engine.translate.ranges import Abs, NumRange, PtrOrigin, PtrRange
 from ebpfvm.engine.translate.statements import Stmt, assign, effect
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ebpfvm.engine.translate.frame import FrameLayout
     from ebpfvm.engine.translate.function_facts import FunctionFacts
     from ebpfvm.engine.translate.ranges import RangeState
-    from ebpfvm.engine.translate.unit import Unit
+    from ebpfvm.engine.translate.unit import Unit, WalkedMap
     from ebpfvm.errors import Fault
 
 POINTER_MAX: Final = S64_MAX  # no region's id is that high
@@ -51,6 +51,8 @@ class CodeWriter:
         loose: results that are not truncated.
         lines: the lines written so far.
         calls: whether the function calls something that may need a frame.
+        counted: the copies of functions whose frames must be counted.
+        keys: the maps of the keys that walks pass, by the name of their origin.
         swaps: registers that were just computed by a swap of bytes -> its size, and a variable with what was swapped.
     """
 
@@ -65,6 +67,8 @@ class CodeWriter:
         self.state: RangeState = facts.before[facts.function.entry]
         self.lines: list[Stmt] = []
         self.calls = False
+        self.counted = emit_inlined.frames_that_count(unit, facts.function)
+        self.keys: dict[str, WalkedMap] = {}
         self.swaps: dict[int | None, tuple[int, str]] = {}
 
     def add(self, line: Stmt) -> None:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine import common
 from ebpfvm.engine.steps import Expr, condition, cut, lower, number, operand
-from ebpfvm.engine.translate import emit_calls, emit_memory, emit_objects
+from ebpfvm.engine.translate import emit_calls, emit_inlined, emit_memory, emit_objects
 from ebpfvm.engine.translate.code_writer import POINTER_MAX, CodeWriter, Place
-from ebpfvm.engine.translate.emit_keys import swap_size
+from ebpfvm.engine.translate.emit_keys import from_key, swap_size
 from ebpfvm.engine.translate.ranges import FP, PtrOrigin, PtrRange
 from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, reads_of
 from ebpfvm.errors import Fault
@@ -62,6 +62,9 @@ class Emitter(CodeWriter):
 
     def _insn(self, row: Row | None, insn: Insn) -> tuple[str, str | None]:
         """Emit one instruction, and return the condition of a jump, or what the function returns."""
+        inlined = self.unit.steps.get(self.pc)
+        if inlined is not None:
+            return emit_inlined.emit(self, inlined), None
         if row is None:  # dead code, as only the verifier's walk can tell
             self.fail(Fault("opcode", f"instruction {insn.encode().hex()} does not exist"))
             return "", "0"
@@ -166,6 +169,9 @@ class Emitter(CodeWriter):
         if origin is not None:
             self._define_from_field(origin, place)
             return
+        if isinstance(place.pointer, PtrRange) and place.pointer.origin.kind == "key" and not row.sign:
+            self._load_key(insn.dst, place.pointer, place)
+            return
         loaded = emit_memory.load(self, place)
         held = self.form.held(self.facts.after(self.pc).regs[insn.dst])
         if held is not None:  # a pointer from the stack, which holds addresses
@@ -174,6 +180,14 @@ class Emitter(CodeWriter):
             self.set(insn.dst, loaded)
         else:
             self.set(insn.dst, lower(row, operand("0"), operand("0"), loaded=loaded))
+
+    def _load_key(self, dst: int, pointer: PtrRange, place: Place) -> None:
+        """Emit a load from the key that a walk passes; a program may store what it loads in another big-endian key."""
+        value, plain = from_key(self, pointer.origin, pointer.lo + place.off, place.size)
+        self.set(dst, value)
+        if plain is not None:
+            self.add(assign(f"t_{self.pc}_plain", plain.text, self.pc))
+            self.swaps[dst] = place.size, f"t_{self.pc}_plain"
 
     def _store(self, row: Row, insn: Insn) -> None:
         place = self._place(row, insn.dst, insn)
@@ -215,7 +229,7 @@ class Emitter(CodeWriter):
 
     def _immediate(self, insn: Insn) -> None:
         try:
-            value = common.immediate(self.unit.prog, self.pc)
+            value = common.immediate(self.unit.prog, self.unit.slot(self.pc))
         except Fault as fault:
             self.fail(fault)
             return

@@ -13,14 +13,15 @@ from ebpfvm.contract.args import Arg, Ret
 from ebpfvm.engine import common
 from ebpfvm.engine.steps import operand
 from ebpfvm.engine.translate import emit_objects, emit_values
-from ebpfvm.engine.translate.emit_keys import from_frame
+from ebpfvm.engine.translate.emit_keys import from_frame, key_bytes
 from ebpfvm.engine.translate.emit_memory import atom_value, constant_index
 from ebpfvm.engine.translate.frame import argument_count, extent
-from ebpfvm.engine.translate.ranges import FP, NumRange, PtrRange
+from ebpfvm.engine.translate.ranges import NumRange, PtrRange, slot_at
 from ebpfvm.engine.translate.statements import assign, effect, effect_to
 from ebpfvm.errors import Fault
 from ebpfvm.ints import U64_MAX
 from ebpfvm.kernel.convert import OBJECTS, converters, param_converter
+from ebpfvm.kernel.emulated import FRAME_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +45,7 @@ def emit(em: CodeWriter, row: Row, insn: Insn) -> None:
     for register in range(6):
         em.swaps.pop(register, None)
     if row.op == "call_local":
-        _local(em, insn)
+        _local(em)
         return
     helper, kfunc = em.unit.helper(em.pc), em.unit.kfunc(em.pc)
     if helper is not None and helper.role == "tail_call":
@@ -68,8 +69,8 @@ def _missing(em: CodeWriter, insn: Insn) -> None:
     em.add(effect_to("r0", f"H{em.pc}(ENV)", em.pc))
 
 
-def _local(em: CodeWriter, insn: Insn) -> None:
-    target = em.pc + 1 + insn.imm
+def _local(em: CodeWriter) -> None:
+    target = em.unit.target(em.pc)
     used = argument_count(em.unit, target)
     text = "".join(f", {em.reg(n).text}" for n in range(1, used + 1))
     em.calls = True
@@ -232,8 +233,10 @@ def _copy(em: CodeWriter, value: object, size: int) -> str | None:
     origin = value.origin
     if value.lo != value.hi:
         return None
-    if origin is FP:
-        return _packed(em, value.lo, size)
+    if origin.kind == "key":
+        return key_bytes(em, value, size)
+    if origin.kind == "fp":
+        return _packed(em, slot_at(value), size)
     if origin.shape is not None or origin.checked:
         return f"g_{origin.name}.read({constant_index(origin, value.lo)}, {size})"
     if origin.start is None:
@@ -245,7 +248,7 @@ def _copy(em: CodeWriter, value: object, size: int) -> str | None:
 def _packed(em: CodeWriter, off: int, size: int) -> str:
     """Return bytes of the frame, gathered from the variables of its slots, or sliced from its memory."""
     slots = [slot for slot in em.frame.atoms if off <= slot[0] < off + size]
-    if not slots and em.frame.memory:
+    if not slots and em.frame.memory and off >= -FRAME_SIZE:
         return f"bytes(d_f[{512 + off}:{512 + off + size}])"
     layout, values, at = "<", [], off
     for start, width in slots:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfvm.engine.steps import Expr, bswap, number
-from ebpfvm.engine.translate.ranges import FP, NumRange, PtrRange
+from ebpfvm.engine.steps import Expr, bswap, cut, number
+from ebpfvm.engine.translate.ranges import NumRange, PtrOrigin, PtrRange, slot_at
 
 if TYPE_CHECKING:
     from ebpfvm.engine.translate.code_writer import CodeWriter
@@ -44,11 +44,15 @@ def swap_size(row: Row) -> int:
 
 def from_frame(em: CodeWriter, key: object, size: int, order: ByteOrder) -> str | None:
     """Return the integer in a key of few variables of the frame; None for other keys."""
-    if not isinstance(key, PtrRange) or key.origin is not FP or key.lo != key.hi:
+    if not isinstance(key, PtrRange) or key.lo != key.hi:
         return None
-    end = key.lo + size
-    atoms = [slot for slot in em.frame.atoms if key.lo <= slot[0] < end]
-    parts = [(8 * (end - off - width if order == "big" else off - key.lo), _part(em, (off, width), order))
+    if key.origin.kind == "key":
+        return _same_key(em, key, size, order)
+    if key.origin.kind != "fp":
+        return None
+    start, end = slot_at(key), slot_at(key) + size
+    atoms = [slot for slot in em.frame.atoms if start <= slot[0] < end]
+    parts = [(8 * (end - off - width if order == "big" else off - start), _part(em, (off, width), order))
              for off, width in atoms]
     if not parts:
         return None
@@ -58,6 +62,29 @@ def from_frame(em: CodeWriter, key: object, size: int, order: ByteOrder) -> str 
         return None
     terms = [f"{part.text} << {shift}" if shift else part.text for shift, part in parts if part.const != 0]
     return f"({' | '.join(terms)})" if len(parts) > 1 else terms[0]
+
+
+def _same_key(em: CodeWriter, key: PtrRange, size: int, order: ByteOrder) -> str | None:
+    """Return the key that a walk passes, if that is a whole key of the other map."""
+    walked = em.keys[key.origin.name]
+    return f"d_{key.origin.name}" if not key.lo and (walked.key_size, walked.order) == (size, order) else None
+
+
+def from_key(em: CodeWriter, origin: PtrOrigin, off: int, size: int) -> tuple[Expr, Expr | None]:
+    """Return a number in the key that a walk passes, and before its bytes were reversed if they were."""
+    walked = em.keys[origin.name]
+    shift = 8 * (walked.key_size - off - size if walked.order == "big" else off)
+    name, top = f"d_{origin.name}", (1 << 8 * walked.key_size) - 1
+    plain = cut(Expr(f"({name} >> {shift})", 0, top >> shift) if shift else Expr(name, 0, top), 8 * size)
+    if walked.order == "little" or size == 1:
+        return plain, None
+    return swapped(plain, size), plain
+
+
+def key_bytes(em: CodeWriter, key: PtrRange, size: int) -> str:
+    """Return bytes of the key that a walk passes."""
+    walked = em.keys[key.origin.name]
+    return f"d_{key.origin.name}.to_bytes({walked.key_size}, '{walked.order}')[{key.lo}:{key.lo + size}]"
 
 
 def _part(em: CodeWriter, atom: Slot, order: ByteOrder) -> Expr:

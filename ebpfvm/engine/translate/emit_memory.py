@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.engine.steps import Expr, cut, operand
 from ebpfvm.engine.translate import emit_values
-from ebpfvm.engine.translate.emit_keys import slot_name, swapped, swapped_name
-from ebpfvm.engine.translate.ranges import FP, NumRange, PtrOrigin, PtrRange
+from ebpfvm.engine.translate.emit_keys import from_key, slot_name, swapped, swapped_name
+from ebpfvm.engine.translate.ranges import FP, NumRange, PtrOrigin, PtrRange, slot_at
 from ebpfvm.engine.translate.statements import Stmt, assign, effect
 from ebpfvm.ints import S64_MAX, U64_MAX, signed
 
@@ -44,8 +44,10 @@ def load(em: CodeWriter, place: Place) -> Expr:
         return emit_values.load(em, origin, off, size)
     if origin.checked:
         return Expr(f"g_{origin.name}.load({constant_index(origin, off)}, {size})", low, high)
-    if origin is FP and (off, size) in em.frame.local:
-        return _gather(em, em.frame.local[off, size])
+    if origin.kind == "fp" and (slot_at(pointer, place.off), size) in em.frame.local:
+        return _gather(em, em.frame.local[slot_at(pointer, place.off), size])
+    if origin.kind == "key":
+        return from_key(em, origin, off, size)[0]
     if origin.layout is not None:
         return _load_field(em, origin, off, size, place)
     return Expr(constant_element(em, origin, off, size), low, high)
@@ -227,8 +229,8 @@ def store(em: CodeWriter, place: Place, value: Expr, reg: int | None = None) -> 
         emit_values.store(em, origin, off, size, value)
     elif origin.checked:
         em.add(effect(f"g_{origin.name}.store({constant_index(origin, off)}, {size}, {value.text})", em.pc))
-    elif origin is FP and (off, size) in em.frame.local:
-        _scatter(em, em.frame.local[off, size], value, reg)
+    elif origin.kind == "fp" and (slot_at(pointer, place.off), size) in em.frame.local:
+        _scatter(em, em.frame.local[slot_at(pointer, place.off), size], value, reg)
     elif origin.layout is not None:
         _store_field(em, origin, off, size, value)
     else:

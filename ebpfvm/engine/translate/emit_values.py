@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.engine.steps import Expr, cut
 from ebpfvm.engine.translate.emit_keys import slot_name
-from ebpfvm.engine.translate.ranges import FP, NumRange, PtrRange
+from ebpfvm.engine.translate.ranges import NumRange, PtrRange, slot_at
 from ebpfvm.engine.translate.statements import assign, effect
 
 if TYPE_CHECKING:
@@ -56,12 +56,13 @@ def store(em: CodeWriter, origin: PtrOrigin, off: int, size: int, value: Expr) -
 
 def from_frame(em: CodeWriter, value: object, shape: ValueShape) -> str | None:
     """Return a value of `shape` that is held in variables of the frame as a list; None for other values."""
-    if not isinstance(value, PtrRange) or value.origin is not FP or value.lo != value.hi:
+    if not isinstance(value, PtrRange) or value.origin.kind != "fp" or value.lo != value.hi:
         return None
-    atoms = [slot for slot in em.frame.atoms if value.lo <= slot[0] < value.lo + shape.size]
+    base = slot_at(value)
+    atoms = [slot for slot in em.frame.atoms if base <= slot[0] < base + shape.size]
     if not atoms:
         return None
-    return f"[{', '.join(_member(em, atoms, value.lo + off, size) for off, size in shape.parts)}]"
+    return f"[{', '.join(_member(em, atoms, base + off, size) for off, size in shape.parts)}]"
 
 
 def _member(em: CodeWriter, atoms: list[tuple[int, int]], off: int, size: int) -> str:

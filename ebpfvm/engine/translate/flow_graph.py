@@ -5,6 +5,7 @@ The dominators are computed as in Cooper, Harvey and Kennedy, "A Simple, Fast Do
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.engine.common import jump_target
@@ -13,8 +14,9 @@ from ebpfvm.isa.table import row_of
 from ebpfvm.lazy_dataclasses import dataclass, field
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from ebpfvm.engine.translate.inlining import InlinedFrame
     from ebpfvm.isa.insn import Insn
     from ebpfvm.isa.table import Row
 
@@ -47,6 +49,7 @@ class FlowGraph:
         idom: immediate dominator of each block but the entry.
         loops: header -> blocks of its loop, including the header.
         reducible: whether every cycle has one entry.
+        frames: the copies of other functions in it.
     """
 
     entry: int
@@ -55,6 +58,12 @@ class FlowGraph:
     idom: dict[int, int] = field(default_factory=dict)
     loops: dict[int, set[int]] = field(default_factory=dict)
     reducible: bool = True
+    frames: tuple[InlinedFrame, ...] = ()
+
+    @property
+    def registers(self) -> int:
+        """The number of registers that it has, with those of copies."""
+        return 11 + 8 * max((frame.depth for frame in self.frames), default=0)
 
     def dominates(self, a: int, b: int) -> bool:
         """Return whether every path to `b` passes `a`."""
@@ -92,21 +101,20 @@ def _is_dead(row: Row, insn: Insn) -> bool:
     return insn.dst == FP and row.kind in ("alu", "ld_imm64", "ldx", "load_acquire")
 
 
-def entries(insns: Sequence[Insn]) -> tuple[list[int], set[int]]:
-    """Return where functions start, the program itself first; and which of them are callbacks."""
-    starts, callbacks = {0}, set()
-    table = rows(insns)
+def entries(insns: Sequence[Insn], table: Sequence[Row | None]) -> tuple[Counter[int], set[int]]:
+    """Return where functions start, with the number of places that refer to each; and which of them are callbacks."""
+    starts, callbacks = Counter({0: 1}), set()
     for pc, insn in enumerate(insns):
         row = table[pc]
         if row is None:
             continue
         target = pc + 1 + insn.imm
         if row.op == "call_local":
-            starts.add(target)
+            starts[target] += 1
         elif row.kind == "ld_imm64" and insn.src == c.BPF_PSEUDO_FUNC:
-            starts.add(target)
+            starts[target] += 1
             callbacks.add(target)
-    return sorted(starts), callbacks
+    return starts, callbacks
 
 
 def _next(insns: Sequence[Insn], table: Sequence[Row | None], pc: int) -> list[int]:
@@ -122,14 +130,13 @@ def _next(insns: Sequence[Insn], table: Sequence[Row | None], pc: int) -> list[i
     return [after]
 
 
-def build(insns: Sequence[Insn], table: Sequence[Row | None], entry: int) -> FlowGraph:
-    """Return the flow graph of the function that starts at slot `entry`, without unreachable code."""
-    flow = _flow(insns, table, entry)
+def build(entry: int, flow: Mapping[int, list[int]]) -> FlowGraph:
+    """Return the flow graph of the function that starts at `entry`; `flow` has what may follow each instruction."""
     incoming: dict[int, int] = {entry: 2}
-    for pc, following in flow.items():
+    for following in flow.values():
         for target in following:
             # The target of a branch starts a block even if nothing else leads there.
-            incoming[target] = incoming.get(target, 0) + (1 if len(following) == 1 and table[pc] else 2)
+            incoming[target] = incoming.get(target, 0) + (1 if len(following) == 1 else 2)
     function = FlowGraph(entry, {})
     for start in sorted(pc for pc in flow if incoming.get(pc, 0) != 1):
         pcs = [start]
@@ -140,7 +147,8 @@ def build(insns: Sequence[Insn], table: Sequence[Row | None], entry: int) -> Flo
     return function
 
 
-def _flow(insns: Sequence[Insn], table: Sequence[Row | None], entry: int) -> dict[int, list[int]]:
+def flow_of(insns: Sequence[Insn], table: Sequence[Row | None], entry: int) -> dict[int, list[int]]:
+    """Return what may follow each instruction of a function, without unreachable ones."""
     flow: dict[int, list[int]] = {}
     work = [entry]
     while work:

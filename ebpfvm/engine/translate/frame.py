@@ -13,7 +13,7 @@ import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 from ebpfvm.contract.args import Arg
-from ebpfvm.engine.translate.ranges import FP, PtrRange
+from ebpfvm.engine.translate.ranges import FP, PtrRange, slot_at
 from ebpfvm.kernel.emulated import FRAME_SIZE
 
 if TYPE_CHECKING:
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from ebpfvm.contract.args import ArgSpec
     from ebpfvm.engine.translate.flow_graph import FlowGraph
     from ebpfvm.engine.translate.function_facts import FunctionFacts
-    from ebpfvm.engine.translate.ranges import RangeState, Slot
+    from ebpfvm.engine.translate.inlining import InlinedStep
+    from ebpfvm.engine.translate.ranges import PtrOrigin, RangeState, Slot
     from ebpfvm.engine.translate.unit import Unit
+    from ebpfvm.isa.insn import Insn
+    from ebpfvm.isa.table import Row
 
 
 class Cells(NamedTuple):
@@ -52,6 +55,7 @@ class FrameLayout(NamedTuple):
         atoms: all of them, sorted.
         memory: whether some of the frame must be memory.
         cells: the array that is a list, None without one.
+        escapes: frames that must be memory as a whole, and keys whose address is needed.
         swapped: atoms of keys that are read big-endian, which have a second variable with their bytes reversed.
     """
 
@@ -60,6 +64,7 @@ class FrameLayout(NamedTuple):
     memory: bool
     cells: Cells | None = None
     swapped: frozenset[Slot] = frozenset()
+    escapes: frozenset[PtrOrigin] = frozenset()
 
 
 class Extent(NamedTuple):
@@ -96,14 +101,17 @@ def extent(unit: Unit, specs: tuple[ArgSpec, ...], n: int, state: RangeState) ->
 
 
 def classify(unit: Unit, facts: FunctionFacts) -> FrameLayout:
-    """Return the layout of the frame of the function of `facts`."""
+    """Return the layout of the frame of the function of `facts`, and of those of inlined functions."""
     use = _Uses()
     for pc, state in facts.before.items():
         _look(unit, pc, state, use)
-    use.escapes |= _lost(unit, facts)
-    if use.escapes:
-        return FrameLayout({}, (), True)
-    return _sort(use, facts)
+    _note_lost(unit, facts, use)
+    if facts.function.frames:
+        _note_variable(facts, use)
+    if FP in use.escapes:
+        use.only_inlined()
+    layout = _sort(use, facts)
+    return layout._replace(memory=layout.memory or FP in use.escapes, escapes=frozenset(use.escapes))
 
 
 class _Reach(NamedTuple):
@@ -129,72 +137,105 @@ class _Uses:
         self.copied: set[Slot] = set()  # (offset, size) of arguments that helpers get as copies
         self.memory: set[Slot] = set()  # ... that they write
         self.big_keys: set[Slot] = set()  # ... that are keys in big-endian reading
-        self.escapes = False
+        self.escapes: set[PtrOrigin] = set()
+
+    def escape(self, *values: object) -> None:
+        """Note that pointers among `values` go where they are no longer followed."""
+        self.escapes |= {value.origin for value in values if isinstance(value, PtrRange) and _is_private(value)}
+
+    def only_inlined(self) -> None:
+        """Forget the frame of the function itself."""
+        self.variable.clear()
+        for areas in (self.accesses, self.copied, self.memory, self.big_keys):
+            areas -= {area for area in areas if area[0] >= -FRAME_SIZE}
 
 
 def _is_fp(value: object) -> bool:
     return isinstance(value, PtrRange) and value.origin is FP
 
 
+def _is_private(value: object) -> bool:
+    """Return whether a value points to what only the function itself, with what it inlines, can reach."""
+    return isinstance(value, PtrRange) and value.origin.kind in ("fp", "key")
+
+
 def _look(unit: Unit, pc: int, state: RangeState, use: _Uses) -> None:
     row, insn = unit.rows[pc], unit.insns[pc]
-    if row is None:
+    if row is None or pc in unit.steps:
         return
     if row.kind in ("ldx", "load_acquire", "st", "store_release", "atomic"):
         base = state.regs[insn.src if row.kind in ("ldx", "load_acquire") else insn.dst]
-        if isinstance(base, PtrRange) and base.origin is FP:
-            if base.lo == base.hi:
-                use.accesses.add((base.lo + insn.off, row.width // 8))
-            else:
-                use.variable.add(_Reach.of(base, insn.off, row.width // 8))
-        stored = row.kind in ("st", "store_release", "atomic") and row.source != "k"
-        use.escapes |= stored and _is_fp(state.regs[insn.src])
+        if isinstance(base, PtrRange) and _is_private(base):
+            _look_at_access(row, insn, base, use)
+        if row.kind in ("st", "store_release", "atomic") and row.source != "k":
+            use.escape(state.regs[insn.src])
     elif row.kind == "alu" and row.op not in ("mov", "add", "sub"):
-        use.escapes |= _is_fp(state.regs[insn.dst]) or (row.source == "x" and _is_fp(state.regs[insn.src]))
+        use.escape(state.regs[insn.dst], state.regs[insn.src] if row.source == "x" else None)
+    elif row.kind == "jmp":
+        use.escape(*(value for value in (state.regs[insn.dst], state.regs[insn.src])
+                     if isinstance(value, PtrRange) and value.origin.kind == "key"))
     elif row.op == "call":
         _look_at_helper(unit, pc, state, use)
     elif row.kind == "call":
-        use.escapes |= any(map(_is_fp, state.regs[1:6]))
+        use.escape(*state.regs[1:6])
+
+
+def _look_at_access(row: Row, insn: Insn, base: PtrRange, use: _Uses) -> None:
+    """Note a load or store through a pointer."""
+    if base.origin.kind == "key":
+        if base.lo != base.hi or row.kind not in ("ldx", "load_acquire"):
+            use.escape(base)
+    elif base.lo == base.hi:
+        use.accesses.add((slot_at(base, insn.off), row.width // 8))
+    elif base.origin is FP:
+        use.variable.add(_Reach.of(base, insn.off, row.width // 8))
+    else:
+        use.escape(base)
 
 
 def _look_at_helper(unit: Unit, pc: int, state: RangeState, use: _Uses) -> None:
     helper = unit.helper(pc)
     if helper is None:
-        use.escapes |= any(map(_is_fp, state.regs[1:6]))
+        use.escape(*state.regs[1:6])
         return
     for n in range(len(helper.args)):
         value = state.regs[n + 1]
-        if not isinstance(value, PtrRange) or value.origin is not FP:
+        if not isinstance(value, PtrRange) or not _is_private(value):
             continue
         found = extent(unit, helper.args, n, state)
-        if found is None or value.lo != value.hi:
-            use.escapes = True
-        else:
-            (use.copied if found.copied else use.memory).add((value.lo, found.size))
+        if found is None or value.lo != value.hi or (not found.copied and value.origin is not FP):
+            use.escape(value)
+        elif value.origin.kind == "fp":
+            (use.copied if found.copied else use.memory).add((slot_at(value), found.size))
             if helper.args[n].kind is Arg.PTR_TO_MAP_KEY and unit.key_order(state.regs[1]) == "big":
-                use.big_keys.add((value.lo, found.size))
+                use.big_keys.add((slot_at(value), found.size))
 
 
-def _lost(unit: Unit, facts: FunctionFacts) -> bool:
-    """Return whether a pointer into the frame can cease to be known as one while it may still be used."""
+def _note_variable(facts: FunctionFacts, use: _Uses) -> None:
+    """Note pointers at a variable offset into what has no memory: frames of inlined functions and keys."""
+    for state in facts.before.values():
+        use.escape(*(value for value in state.regs if isinstance(value, PtrRange) and value.lo != value.hi
+                     and value.origin is not FP))
+
+
+def _note_lost(unit: Unit, facts: FunctionFacts, use: _Uses) -> None:
+    """Note the pointers that can cease to be known as such while they may still be used."""
     for pc, state in facts.before.items():
         row, insn = unit.rows[pc], unit.insns[pc]
         if row is not None and row.kind == "alu" and row.op in ("mov", "add", "sub"):
-            had = row.op != "mov" and _is_fp(state.regs[insn.dst])
-            had |= row.source == "x" and _is_fp(state.regs[insn.src])
-            if had and not _is_fp(facts.after(pc).regs[insn.dst]):
-                return True
+            had = [state.regs[insn.dst]] if row.op != "mov" else []
+            had += [state.regs[insn.src]] if row.source == "x" else []
+            if any(map(_is_private, had)) and not _is_private(facts.after(pc).regs[insn.dst]):
+                use.escape(*had)
     live = live_registers(unit, facts.function)
     for start, successor in facts.edges:
         out, into = facts.leaving(start).regs, facts.before[successor].regs
-        if any(_is_fp(out[reg]) and not _is_fp(into[reg]) for reg in live[successor]):
-            return True
-    return False
+        use.escape(*(out[reg] for reg in live[successor] if _is_private(out[reg]) and not _is_private(into[reg])))
 
 
 def argument_count(unit: Unit, entry: int) -> int:
     """Return the number of arguments that the function at `entry` takes."""
-    return max((reg for reg in live_registers(unit, unit.functions[entry])[entry] if reg < 6), default=0)
+    return max((reg for reg in live_registers(unit, unit.plain(entry))[entry] if reg < 6), default=0)
 
 
 def live_registers(unit: Unit, function: FlowGraph) -> dict[int, frozenset[int]]:
@@ -215,10 +256,11 @@ def live_registers(unit: Unit, function: FlowGraph) -> dict[int, frozenset[int]]
 
 
 class Liveness(NamedTuple):
-    """Registers that are live before an instruction, and those that are after it and that it does not write."""
+    """Registers that are live before an instruction, after it, and after it without those that it writes."""
 
     before: frozenset[int]
     kept: frozenset[int]
+    after: frozenset[int]
 
 
 def live_after(unit: Unit, function: FlowGraph) -> dict[int, Liveness]:
@@ -229,14 +271,16 @@ def live_after(unit: Unit, function: FlowGraph) -> dict[int, Liveness]:
         now = frozenset().union(*(blocks[successor] for successor in block.succs))
         for pc in reversed(block.pcs):
             reads, writes = registers_of(unit, pc)
-            kept = now - writes
+            after, kept = now, now - writes
             now = kept | reads
-            found[pc] = Liveness(now, kept)
+            found[pc] = Liveness(now, kept, after)
     return found
 
 
 def registers_of(unit: Unit, pc: int) -> tuple[set[int], set[int]]:
     """Return the registers that the instruction at `pc` reads and writes, without r10; do not change the sets."""
+    if pc in unit.steps:
+        return _registers_of_step(unit.steps[pc])
     found = unit.registers.get(pc)
     if found is None:
         found = unit.registers[pc] = _registers(unit, pc)
@@ -264,6 +308,17 @@ def _registers(unit: Unit, pc: int) -> tuple[set[int], set[int]]:
     if row.kind == "atomic" and row.op == "cmpxchg":
         reads |= {0}
     return reads - {10}, writes
+
+
+def _registers_of_step(inlined: InlinedStep) -> tuple[set[int], set[int]]:
+    """Return the registers that a node of an inlined function reads and writes."""
+    own, loop = set(range(inlined.frame.first, inlined.frame.first + 5)), inlined.loop
+    if loop is None:
+        return set(), own
+    kept = {loop.context, loop.counter, loop.bound}
+    return {"begin": ({1, 3}, kept | set(range(6))), "check": ({loop.bound}, set()), "refuse": (set(), set(range(6))),
+            "next": ({loop.counter, loop.bound}, set()), "visit": (kept, own | {loop.counter, *range(6)}),
+            "again": ({0}, own | set(range(1, 6))), "done": ({loop.counter}, kept | set(range(6)))}[inlined.kind]
 
 
 def _sort(use: _Uses, facts: FunctionFacts) -> FrameLayout:

@@ -10,10 +10,9 @@ import heapq
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine.common import immediate
-from ebpfvm.engine.translate import ranges
+from ebpfvm.engine.translate import inlined_facts, ranges
 from ebpfvm.engine.translate.ranges import (
     ANY,
-    FP,
     OPPOSITE,
     Abs,
     NumRange,
@@ -23,10 +22,12 @@ from ebpfvm.engine.translate.ranges import (
     entry_state,
     known,
     number_of,
+    slot_at,
 )
 from ebpfvm.errors import Fault
 from ebpfvm.ints import S32_MAX, S64_MAX, U32_MAX, U64_MAX
 from ebpfvm.isa import codes as c
+from ebpfvm.kernel.emulated import FRAME_SIZE
 from ebpfvm.kernel.memory import REGION_SHIFT
 from ebpfvm.kernel.typed_values import TypedRegion
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ebpfvm.engine.translate.flow_graph import BasicBlock, FlowGraph
+    from ebpfvm.engine.translate.inlining import InlinedFrame
     from ebpfvm.engine.translate.ranges import Slot
     from ebpfvm.engine.translate.unit import Unit
     from ebpfvm.isa.insn import Insn
@@ -73,7 +75,7 @@ class FunctionFacts:
     def _solve(self, args: Sequence[Abs]) -> None:
         function = self.function
         position = {start: n for n, start in enumerate(function.order)}
-        at: dict[int, RangeState] = {function.entry: entry_state(args)}
+        at: dict[int, RangeState] = {function.entry: entry_state(args, function.registers)}
         visits = dict.fromkeys(function.order, 0)
         work, waiting = [0], {function.entry}
         while work:
@@ -109,7 +111,9 @@ class FunctionFacts:
             state = self._step(pc, state)
         last = block.pcs[-1]
         self.before[last] = state
-        row = self.unit.rows[last]
+        row, inlined = self.unit.rows[last], self.unit.steps.get(last)
+        if inlined is not None and len(block.succs) == 2:
+            return inlined_facts.branch(self, last, inlined, block.succs, state)
         if row is not None and row.kind == "jmp" and len(block.succs) == 2:
             return self._branch(block, row, self.unit.insns[last], state)
         state = self._step(last, state)
@@ -137,6 +141,8 @@ class FunctionFacts:
     def _step(self, pc: int, state: RangeState) -> RangeState:
         """Return the state after the instruction at `pc`."""
         row, insn = self.unit.rows[pc], self.unit.insns[pc]
+        if pc in self.unit.steps:
+            return inlined_facts.step(self, pc, self.unit.steps[pc], state)
         if row is None:
             return state
         if row.kind == "alu":
@@ -156,6 +162,11 @@ class FunctionFacts:
             return _set(state, 0, NumRange(0, (1 << row.width) - 1))
         return state
 
+    def atoms_of(self, frame: InlinedFrame) -> list[Slot]:
+        """Return the variables that the frame of an inlined function consists of."""
+        end = -FRAME_SIZE * frame.origin.frame
+        return [atom for atoms in self.tracked.values() for atom in atoms if end - FRAME_SIZE <= atom[0] < end]
+
     def after(self, pc: int) -> RangeState:
         """Return the state after the reachable instruction at `pc`."""
         found = self._after.get(pc)
@@ -169,7 +180,7 @@ class FunctionFacts:
 
     def _immediate(self, pc: int) -> Abs:
         try:
-            value = immediate(self.unit.prog, pc)
+            value = immediate(self.unit.prog, self.unit.slot(pc))
         except Fault:
             return ANY
         region = self.unit.memory.regions.get(value >> REGION_SHIFT)
@@ -184,11 +195,16 @@ class FunctionFacts:
         origin = self.defined.get(pc)
         if origin is None:
             origin = self.defined[pc] = PtrOrigin(str(pc), kind, **more)
+        return origin, self.forget(origin, state)
+
+    @staticmethod
+    def forget(origin: PtrOrigin, state: RangeState) -> RangeState:
+        """Return a state that has forgotten pointers to `origin`, which is about to be another place."""
         if any(isinstance(x, PtrRange) and x.origin is origin for x in (*state.regs, *state.slots.values())):
             regs = tuple(ANY if isinstance(x, PtrRange) and x.origin is origin else x for x in state.regs)
             slots = {slot: x for slot, x in state.slots.items() if not (isinstance(x, PtrRange) and x.origin is origin)}
-            state = RangeState(regs, slots)
-        return origin, state
+            return RangeState(regs, slots)
+        return state
 
     def _load(self, pc: int, row: Row, insn: Insn, state: RangeState) -> RangeState:
         pointer = state.regs[insn.src]
@@ -200,8 +216,8 @@ class FunctionFacts:
         if pointer.lo != pointer.hi:
             return _set(state, insn.dst, plain if pointer.origin.layout is None else ANY)
         off, size = pointer.lo + insn.off, row.width // 8
-        if pointer.origin is FP:
-            return _set(state, insn.dst, state.slots.get((off, size), plain))
+        if pointer.origin.kind == "fp":
+            return _set(state, insn.dst, state.slots.get((slot_at(pointer, insn.off), size), plain))
         if pointer.origin.layout is None:
             return _set(state, insn.dst, plain)
         return self._load_field(pc, insn, state, pointer.origin, off, size)
@@ -221,9 +237,9 @@ class FunctionFacts:
 
     def _store(self, row: Row, insn: Insn, state: RangeState) -> RangeState:
         pointer = state.regs[insn.dst]
-        if not self.tracked or not isinstance(pointer, PtrRange) or pointer.origin is not FP:
+        if not self.tracked or not isinstance(pointer, PtrRange) or pointer.origin.kind != "fp":
             return state
-        slot = pointer.lo + insn.off, row.width // 8
+        slot = slot_at(pointer, insn.off), row.width // 8
         if slot not in self.tracked:
             return state
         value = known(insn.imm & U64_MAX) if row.source == "k" else state.regs[insn.src]
@@ -235,8 +251,8 @@ class FunctionFacts:
     def _atomic(self, row: Row, insn: Insn, state: RangeState) -> RangeState:
         pointer = state.regs[insn.dst]
         slots = state.slots
-        if isinstance(pointer, PtrRange) and pointer.origin is FP:
-            changed = self.tracked.get((pointer.lo + insn.off, row.width // 8), ())
+        if isinstance(pointer, PtrRange) and pointer.origin.kind == "fp":
+            changed = self.tracked.get((slot_at(pointer, insn.off), row.width // 8), ())
             slots = {slot: value for slot, value in slots.items() if slot not in changed}
         state = RangeState(state.regs, slots)
         if not row.fetch:

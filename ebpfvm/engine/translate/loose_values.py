@@ -80,12 +80,13 @@ class _Demands:
 
     def _solve(self) -> None:
         function = self.facts.function
-        into: dict[int, Demand] = {start: [0] * 11 for start in function.order if start in self.facts.before}
+        into: dict[int, Demand] = {start: [0] * function.registers for start in function.order
+                                   if start in self.facts.before}
         work = list(into)
         while work:
             start = work.pop()
             block = function.blocks[start]
-            now = [0] * 11
+            now = [0] * function.registers
             for successor in block.succs:
                 if (start, successor) in self.facts.edges:
                     now = list(map(max, now, into[successor]))

@@ -5,15 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract.args import Arg
+from ebpfvm.engine.translate.frame import classify, live_after
 from ebpfvm.engine.translate.function_facts import FunctionFacts
-from ebpfvm.engine.translate.ranges import ANY, Abs, OriginKind, PtrOrigin, PtrRange, join
+from ebpfvm.engine.translate.inlining import inlined_graph
+from ebpfvm.engine.translate.ranges import ANY, Abs, OriginKind, PtrOrigin, PtrRange, join, number_of
 from ebpfvm.isa import codes as c
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ebpfvm.contract.helper import Helper
+    from ebpfvm.engine.translate.frame import FrameLayout
+    from ebpfvm.engine.translate.inlining import CallbackLoop, Path
     from ebpfvm.engine.translate.unit import Unit
+    from ebpfvm.isa.insn import Insn
+    from ebpfvm.isa.table import Row
     from ebpfvm.kernel.layouts import Layout
 
 
@@ -25,16 +31,46 @@ def _passed(helper: Helper) -> dict[int, int]:
     return passed
 
 
+def _is_function(row: Row, insn: Insn) -> bool:
+    """Return whether an instruction takes the address of a function."""
+    return row.kind == "ld_imm64" and insn.src == c.BPF_PSEUDO_FUNC
+
+
+def _wrong(unit: Unit, facts: FunctionFacts, frame: FrameLayout) -> set[Path]:
+    """Return the copies that must stay functions, because of what the facts say about their calls and frames."""
+    found = set()
+    for copy in facts.function.frames:
+        if copy.origin in frame.escapes:
+            found.add(copy.path)
+    for pc, state in facts.before.items():
+        inlined = unit.steps.get(pc)
+        if inlined is not None and inlined.loop is not None and inlined.kind == "begin" \
+                and not _confirmed(unit, inlined.loop, state.regs, frame):
+            found.add(inlined.loop.path)
+    return found
+
+
+def _confirmed(unit: Unit, loop: CallbackLoop, regs: Sequence[Abs], frame: FrameLayout) -> bool:
+    """Return whether a helper calls back what seemed to be its callback, without flags, over a map that can be."""
+    callback, flags = number_of(regs[2]), number_of(regs[4])
+    if not callback.lo == callback.hi == unit.prog.func_base + loop.target or flags.hi or loop.key in frame.escapes:
+        return False
+    return loop.helper.role == "loop" or unit.walked(regs[1]) is not None
+
+
 class ProgramFacts:
     """The facts of every function that a program can reach, callers first.
 
     Attributes:
-        facts: entry slot -> facts.
+        facts: entry slot -> facts; without functions that are only ever part of others.
+        frames: entry slot -> layout of the frame.
     """
 
     def __init__(self, unit: Unit) -> None:
         self.unit = unit
         self.facts: dict[int, FunctionFacts] = {}
+        self.frames: dict[int, FrameLayout] = {}
+        self._needed = {0, unit.prog.catches}
         self._args: dict[int, tuple[Abs, ...]] = {}
         self._arguments: dict[tuple[int, str], PtrOrigin] = {}
         self._analyse()
@@ -42,12 +78,28 @@ class ProgramFacts:
     def _analyse(self) -> None:
         self._args[0] = (PtrRange(self.unit.ctx, 0, 0), ANY, ANY, ANY, ANY)
         for entry in self._callers_first():
-            args = self._args.get(entry, (ANY,) * 5)
-            self.facts[entry] = FunctionFacts(self.unit, self.unit.functions[entry], args)
-            self._pass_on(entry)
+            if entry in self._needed:
+                self._analyse_function(entry)
+                self._pass_on(entry)
+
+    def _analyse_function(self, entry: int) -> None:
+        """Find the facts of a function, with those calls inlined that the facts allow to be."""
+        refused: set[Path] = set()
+        args = self._args.get(entry, (ANY,) * 5)
+        while True:
+            graph = inlined_graph(self.unit, entry, refused)
+            facts = FunctionFacts(self.unit, graph, args)
+            frame = classify(self.unit, facts)
+            wrong = _wrong(self.unit, facts, frame)
+            if not wrong:
+                break
+            refused |= wrong
+        if frame.local:
+            facts = FunctionFacts(self.unit, graph, args, frame.local)
+        self.facts[entry], self.frames[entry] = facts, frame
 
     def _callers_first(self) -> list[int]:
-        callees = {entry: self._callees(entry) for entry in self.unit.functions}
+        callees = {entry: self._callees(entry) for entry in self.unit.starts}
         order: list[int] = []
         seen: set[int] = set()
 
@@ -65,24 +117,34 @@ class ProgramFacts:
 
     def _callees(self, entry: int) -> list[int]:
         found = []
-        for block in self.unit.functions[entry].blocks.values():
-            for pc in block.pcs:
-                insn, row = self.unit.insns[pc], self.unit.rows[pc]
-                if row is not None and (row.op == "call_local"
-                                        or (row.kind == "ld_imm64" and insn.src == c.BPF_PSEUDO_FUNC)):
-                    found.append(pc + 1 + insn.imm)
+        for pc in self.unit.flow(entry):
+            insn, row = self.unit.insns[pc], self.unit.rows[pc]
+            if row is not None and (row.op == "call_local" or _is_function(row, insn)):
+                found.append(self.unit.target(pc))
         return found
 
     def _pass_on(self, entry: int) -> None:
         """Pass what this function knows on to the functions that it calls."""
-        for pc, state in self.facts[entry].before.items():
+        facts = self.facts[entry]
+        live, loops = live_after(self.unit, facts.function), self._loops(facts)
+        for pc, state in facts.before.items():
             row, insn = self.unit.rows[pc], self.unit.insns[pc]
-            if row is None or row.kind != "call":
+            if row is None or pc in self.unit.steps:
+                continue
+            if _is_function(row, insn) and (insn.dst in live[pc].after or self.unit.target(pc) not in loops):
+                self._needed.add(self.unit.target(pc))
+            if row.kind != "call":
                 continue
             if row.op == "call_local":
-                self._meet(pc + 1 + insn.imm, state.regs[1:6])
+                self._needed.add(self.unit.target(pc))
+                self._meet(self.unit.target(pc), state.regs[1:6])
             elif insn.src == 0:
                 self._pass_to_callback(pc, state.regs)
+
+    def _loops(self, facts: FunctionFacts) -> set[int]:
+        """Return the callbacks of the loops in a function."""
+        steps = (self.unit.steps.get(pc) for pc in facts.before)
+        return {step.loop.target for step in steps if step is not None and step.loop is not None}
 
     def _pass_to_callback(self, pc: int, regs: Sequence[Abs]) -> None:
         helper = self.unit.helper(pc)

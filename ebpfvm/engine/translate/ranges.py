@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from ebpfvm.engine.steps import lower, operand
 from ebpfvm.ints import U32_MAX, U64_MAX, s64
+from ebpfvm.kernel.emulated import FRAME_SIZE
 from ebpfvm.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.isa.table import Row
 
-OriginKind = Literal["fp", "ctx", "plain", "packet", "object", "const"]
+OriginKind = Literal["fp", "ctx", "plain", "packet", "object", "const", "key"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,12 @@ class PtrOrigin:
         name: suffix of the names of the Python variables that describe it.
         kind: "fp" for the function's own frame; "ctx" for the context; "const" for a region that never moves
             (`region`); "packet" for a packet buffer; "object" for a region of attributes by `layout`; "plain" for any
-            other region.
+            other region; "key" for the key that a walk passes to its callback.
         start: offset of the place in its region, None if it is only known at run time.
         maybe_null: whether it may be NULL.
         region, layout: see `kind`.
         of: for a packet, the name of the context whose packet it is, "" if it is another object's.
+        frame: for "fp", the number of the inlined function whose frame it is, 0 for the function itself.
         inner: for an inner map of a map of maps, the template that gives the sizes of key and value.
         fields: the special fields of a map's value.
         shape: for a map's value that is a list of numbers, how its bytes are cut into them.
@@ -48,9 +50,15 @@ class PtrOrigin:
     layout: Any = None
     inner: Any = None
     of: str = ""
+    frame: int = 0
     fields: tuple[Any, ...] = ()
     shape: Any = None
     checked: bool = False
+
+
+def slot_at(pointer: PtrRange, off: int = 0) -> int:
+    """Return the offset of a slot `off` bytes from where `pointer` points in a frame."""
+    return pointer.lo + off - FRAME_SIZE * pointer.origin.frame
 
 
 class NumRange(NamedTuple):
@@ -74,7 +82,7 @@ Abs = NumRange | PtrRange
 ANY: Final = NumRange(0, U64_MAX)
 FP: Final = PtrOrigin("f", "fp", 512)
 _FAR: Final = 1 << 31  # larger than the offset of any access
-Slot = tuple[int, int]  # (offset from the frame pointer, bytes)
+Slot = tuple[int, int]  # (offset from the frame pointer, bytes); frames of inlined functions follow downwards
 
 
 class RangeState(NamedTuple):
@@ -84,9 +92,9 @@ class RangeState(NamedTuple):
     slots: Mapping[Slot, Abs]
 
 
-def entry_state(args: Sequence[Abs]) -> RangeState:
+def entry_state(args: Sequence[Abs], registers: int = 11) -> RangeState:
     """Return what holds at the beginning of a function that gets `args`."""
-    regs: list[Abs] = [ANY] * 11
+    regs: list[Abs] = [ANY] * registers
     regs[1:1 + len(args)] = args
     regs[10] = PtrRange(FP, 0, 0)
     return RangeState(tuple(regs), {})

@@ -16,8 +16,6 @@ from ebpfvm.engine.steps import PRIMITIVES
 from ebpfvm.engine.translate import counted_loops, flow_graph, local_values
 from ebpfvm.engine.translate.dispatch_loop import Line
 from ebpfvm.engine.translate.emit import Emitter
-from ebpfvm.engine.translate.frame import classify
-from ebpfvm.engine.translate.function_facts import FunctionFacts
 from ebpfvm.engine.translate.program_facts import ProgramFacts
 from ebpfvm.engine.translate.statements import BlockCode, effect, sweep
 from ebpfvm.engine.translate.structure import lines_of
@@ -79,14 +77,11 @@ def generate(unit: Unit) -> GeneratedSource:
             enters = entered
     code = "\n".join("    " * indent + text for indent, text, _ in lines) + "\n"
     _constants(unit, code, names)
-    return GeneratedSource(code, tuple(pc for _, _, pc in lines), names, enters, tuple(program.facts))
+    return GeneratedSource(code, tuple(unit.slot(node) for _, _, node in lines), names, enters, tuple(program.facts))
 
 
 def _function(program: ProgramFacts, entry: int, names: dict[str, Any]) -> tuple[list[Line], bool]:
-    unit, facts = program.unit, program.facts[entry]
-    frame = classify(unit, facts)
-    if frame.local:
-        facts = program.facts[entry] = FunctionFacts(unit, facts.function, facts.args, frame.local)
+    unit, facts, frame = program.unit, program.facts[entry], program.frames[entry]
     emitter = Emitter(unit, facts, frame, names)
     code = {start: emitter.block(block) for start, block in facts.function.blocks.items()
             if block.pcs[0] in facts.before}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # Registers, descriptions of origins (address, data, region, index, object), slots, views and cells of the frame,
 # temporaries.
 # Everything else in generated code is a constant, `loops` or `ticks`.
-VARIABLE: Final = re.compile(r"\b(?:r\d|[bdgiklost]_\w+|v\d_f)\b")
+VARIABLE: Final = re.compile(r"\b(?:r\d+|[bdgiklost]_\w+|v\d_f)\b")
 
 
 class Stmt(NamedTuple):

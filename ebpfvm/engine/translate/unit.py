@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ebpfvm.btf.fields import special_fields
 from ebpfvm.contract.args import Ret
 from ebpfvm.engine.translate import flow_graph
+from ebpfvm.engine.translate.inlining import is_movable, loops_in
 from ebpfvm.engine.translate.ranges import Abs, OriginKind, PtrOrigin, PtrRange
 from ebpfvm.isa import codes as c
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from ebpfvm.btf.fields import Field
     from ebpfvm.contract.helper import Helper
     from ebpfvm.contract.kfunc import Kfunc
+    from ebpfvm.engine.translate.flow_graph import FlowGraph
+    from ebpfvm.engine.translate.inlining import InlinedFrame, InlinedStep
     from ebpfvm.engine.translate.ranges import RangeState
     from ebpfvm.ints import ByteOrder
     from ebpfvm.kernel.layouts import Layout
@@ -24,6 +27,20 @@ if TYPE_CHECKING:
 _WHOLE_VALUES = ("lookup", "lookup_percpu")
 
 
+class WalkedMap(NamedTuple):
+    """A map that a program walks.
+
+    Attributes:
+        number, walk: its number and its method, if it is known; None for an inner map.
+        key_size, order: its keys.
+    """
+
+    number: int | None
+    walk: Any
+    key_size: int
+    order: ByteOrder
+
+
 class Unit:
     """A program to translate.
 
@@ -32,8 +49,12 @@ class Unit:
         layout: layout of the context, None for a context of plain bytes.
 
     Attributes:
-        functions: entry slot -> flow graph.
+        insns, rows: by node; the first are those of the program by slot.
+        starts: where functions start.
         callbacks: entries of functions that helpers call.
+        uses: entry slot -> number of places that call the function or take its address.
+        frame_of: copied nodes with the copy that they belong to.
+        steps: nodes that do something beside, or in place of, their instruction.
         ctx: where pointers to the context are counted from.
         registers: slot -> registers read and written, as far as they have been asked for (`frame.registers_of`).
     """
@@ -42,13 +63,20 @@ class Unit:
         self.prog = prog
         self.layout = layout
         self.memory = prog.kernel.memory
-        self.insns = prog.program.insns
+        self.insns = list(prog.program.insns)
         self.rows = flow_graph.rows(self.insns)
-        starts, self.callbacks = flow_graph.entries(self.insns)
+        self.uses, self.callbacks = flow_graph.entries(self.insns, self.rows)
         if prog.catches:
             self.callbacks.add(prog.catches)
-            starts = sorted({*starts, prog.catches})
-        self.functions = {start: flow_graph.build(self.insns, self.rows, start) for start in starts}
+            self.uses[prog.catches] += 1
+        self.starts = sorted(self.uses)
+        self.frame_of: dict[int, InlinedFrame] = {}
+        self.steps: dict[int, InlinedStep] = {}
+        self._slots = list(range(len(self.insns)))
+        self._flows: dict[int, dict[int, list[int]]] = {}
+        self._loops: dict[int, dict[int, int]] = {}
+        self._movable: dict[int, bool] = {}
+        self._plain: dict[int, FlowGraph] = {}
         # Programs that fill struct_ops see `struct sk_buff`.
         fills = prog.type is not None and prog.type.fills
         self.skb_layout = prog.kernel.skb_layout if prog.kernel.skb_layout.fields and not fills else None
@@ -57,6 +85,41 @@ class Unit:
         self._maps = {bpf_map.region.base: (index, bpf_map) for index, bpf_map in enumerate(prog.maps)}
         # r1 of a program with a plain context points to its first byte.
         self.ctx = PtrOrigin("c", "ctx", 0, layout=layout)
+
+    def slot(self, node: int) -> int:
+        """Return the slot of a node's instruction."""
+        return self._slots[node]
+
+    def target(self, node: int) -> int:
+        """Return the function that the instruction of `node` calls or takes the address of."""
+        return self._slots[node] + 1 + self.insns[node].imm
+
+    def flow(self, entry: int) -> dict[int, list[int]]:
+        """Return what may follow each instruction of the function at `entry`."""
+        if entry not in self._flows:
+            self._flows[entry] = flow_graph.flow_of(self.insns, self.rows, entry)
+        return self._flows[entry]
+
+    def plain(self, entry: int) -> FlowGraph:
+        """Return the flow graph of the function at `entry` with its own instructions only."""
+        if entry not in self._plain:
+            self._plain[entry] = flow_graph.build(entry, self.flow(entry))
+        return self._plain[entry]
+
+    def copy(self, slot: int, frame: InlinedFrame | None = None) -> int:
+        """Return a new node with the instruction at `slot`; in an inlined function, it uses that one's registers."""
+        insn, row = self.insns[slot], self.rows[slot]
+        if frame is not None and row is not None:
+            if "dst" in row.uses and insn.dst > 5:
+                insn = insn._replace(dst=frame.first + insn.dst - 6)
+            if "src" in row.uses and insn.src > 5:
+                insn = insn._replace(src=frame.first + insn.src - 6)
+        if frame is not None:
+            self.frame_of[len(self.insns)] = frame
+        self.insns.append(insn)
+        self.rows.append(row)
+        self._slots.append(slot)
+        return len(self._slots) - 1
 
     def const_origin(self, region: Region) -> PtrOrigin:
         """Return the origin of a region that lives as long as its map."""
@@ -100,6 +163,45 @@ class Unit:
         if inner is None or not inner.btf or not inner.value_type:
             return ()
         return special_fields(inner.btf, inner.value_type)
+
+    def walked(self, address: Abs) -> WalkedMap | None:
+        """Return what is known of the map that `address` refers to, if it can be walked by integers."""
+        found = self.map_at(address)
+        if found is not None:
+            index, bpf_map = found
+            if not bpf_map.type.for_each or not hasattr(bpf_map, "walk"):
+                return None
+            return WalkedMap(index, bpf_map.walk, bpf_map.key_size, bpf_map.key_order)
+        inner = address.origin.inner if isinstance(address, PtrRange) and not address.lo and not address.hi else None
+        made: Any = self.prog.kernel.dialect.map_type(inner.type).make if inner is not None else None
+        if inner is None or not hasattr(made, "walk") or not made.type.for_each:
+            return None
+        return WalkedMap(None, None, inner.key_size, made.key_order)
+
+    def loops(self, entry: int) -> dict[int, int]:
+        """Return the calls that seem to call back, with their callbacks, of the function at `entry`."""
+        if entry not in self._loops:
+            self._loops[entry] = loops_in(self, entry)
+        return self._loops[entry]
+
+    def movable(self, entry: int) -> bool:
+        """Return whether the function at `entry` can be part of another one."""
+        if entry not in self._movable:
+            self._movable[entry] = is_movable(self, entry)
+        return self._movable[entry]
+
+    def may_acquire(self, entry: int) -> bool:
+        """Return whether the function at `entry` may acquire references."""
+        for pc in self.flow(entry):
+            row, helper = self.rows[pc], self.helper(pc)
+            if row is None or row.kind != "call":
+                continue
+            if row.op == "call_local":
+                if self.may_acquire(self.target(pc)):
+                    return True
+            elif helper is None or not helper.map_op:
+                return True
+        return False
 
     def call_result(self, pc: int, state: RangeState) -> tuple[OriginKind, dict[str, Any]] | None:
         """Return kind and attributes of the origin that the call at `pc` creates; None if it creates none."""

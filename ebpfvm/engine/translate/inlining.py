@@ -1,0 +1,262 @@
+"""Put local functions and callbacks of loops into the flow graph of their caller, before values are looked at.
+
+An instruction of a flow graph is a *node*: its slot, or, in a copy of a function, a number above all slots, for which
+`Unit` has instruction, row and slot as well. An inlined call leads to the copy's first node, and the copy's exits lead
+to the instruction after the call. A helper that calls back becomes a loop of nodes of its own:
+
+    begin -> next -> visit -> the callback ... its exits -> next or done -> the instruction after the call
+               \\-> done
+
+Copies share r0 to r5 with their caller, as the calling convention permits. r6 to r10 have numbers of their own at each
+depth, followed by three registers for a loop: the context of its callback, the number of calls, and the map or limit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from ebpfvm.engine.translate import flow_graph
+from ebpfvm.engine.translate.ranges import FP, PtrOrigin
+from ebpfvm.isa import codes as c
+from ebpfvm.kernel.emulated import MAX_CALL_FRAMES
+
+if TYPE_CHECKING:
+    from ebpfvm.contract.helper import Helper
+    from ebpfvm.engine.translate.flow_graph import FlowGraph
+    from ebpfvm.engine.translate.unit import Unit
+
+_REGISTERS: Final = 11
+_PER_DEPTH: Final = 8
+_SMALL: Final = 64  # instructions of a function that is copied to each of its callers
+_LARGE: Final = 500  # ... of one that is moved to its only caller
+_GROWTH: Final = 1500  # instructions that all copies in one function may have together
+# What returns from the function by itself, or counts per frame.
+_KEPT_APART: Final = ("ld_abs", "ld_ind", "may_goto")
+
+_MEMORY: Final = {"loop": 0, "walk_map": 2}  # how many pointers to memory the callback gets, by role of the helper
+
+Path = tuple[int, ...]
+"""The slots of the calls that lead to a copy."""
+
+
+class InlinedFrame(NamedTuple):
+    """A copy of a function in its caller.
+
+    Attributes:
+        path: identifies it.
+        depth: how many frames are below its own.
+        origin: where pointers into its frame are counted from.
+    """
+
+    path: Path
+    depth: int
+    origin: PtrOrigin
+
+    @property
+    def first(self) -> int:
+        """The number of its r6."""
+        return first_register(self.depth)
+
+    @property
+    def fp(self) -> int:
+        """The number of its r10."""
+        return self.first + 4
+
+
+class CallbackLoop(NamedTuple):
+    """A helper that calls back, as a loop.
+
+    Attributes:
+        path: identifies it, and its callback's copy.
+        helper, target: the helper, and where the callback starts.
+        begin, next, visit: nodes of the loop.
+        key, value: what the callback of a walk gets pointers to.
+        first: the number of the callback's r6.
+    """
+
+    path: Path
+    helper: Helper
+    target: int
+    begin: int
+    next: int
+    visit: int
+    key: PtrOrigin
+    value: PtrOrigin
+    first: int
+
+    @property
+    def context(self) -> int:
+        """The register with the context of the callback."""
+        return self.first + 5
+
+    @property
+    def counter(self) -> int:
+        """The register that counts the calls."""
+        return self.first + 6
+
+    @property
+    def bound(self) -> int:
+        """The register with the map, or with the number of calls."""
+        return self.first + 7
+
+
+StepKind = Literal["enter", "leave", "begin", "check", "refuse", "next", "visit", "again", "done"]
+
+
+class InlinedStep(NamedTuple):
+    """What a node does beside, or in place of, its instruction.
+
+    Attributes:
+        kind: "enter" and "leave" a copy; the nodes of a loop: "begin", "check" and "refuse" the number of calls,
+            "next", "visit", "again" (an exit of the callback), and "done".
+        frame: the copy that it belongs to.
+        loop: the loop that it belongs to, None for local calls.
+    """
+
+    kind: StepKind
+    frame: InlinedFrame
+    loop: CallbackLoop | None = None
+
+
+def first_register(depth: int) -> int:
+    """Return the number of r6 of a copy at `depth`."""
+    return _REGISTERS + _PER_DEPTH * (depth - 1)
+
+
+def inlined_graph(unit: Unit, entry: int, refused: set[Path]) -> FlowGraph:
+    """Return the flow graph of the function at `entry`, with copies of what it calls unless they are `refused`."""
+    return _Inliner(unit, refused).graph(entry)
+
+
+class _Inliner:
+    def __init__(self, unit: Unit, refused: set[Path]) -> None:
+        self.unit = unit
+        self.refused = refused
+        self.flow: dict[int, list[int]] = {}
+        self.frames: list[InlinedFrame] = []
+        self.around: list[int] = []
+        self.grown = 0
+
+    def graph(self, entry: int) -> FlowGraph:
+        for slot in self.unit.flow(entry):
+            self.unit.steps.pop(slot, None)  # what an earlier attempt has inlined
+        self._copy(entry, None, ())
+        graph = flow_graph.build(entry, self.flow)
+        graph.frames = tuple(self.frames)
+        return graph
+
+    def _copy(self, entry: int, frame: InlinedFrame | None, path: Path) -> tuple[int, list[int]]:
+        """Add a function to the flow, and return its first node and its exits."""
+        unit, flow = self.unit, self.unit.flow(entry)
+        nodes = {pc: pc for pc in flow} if frame is None else {pc: unit.copy(pc, frame) for pc in flow}
+        for pc, following in flow.items():
+            self.flow[nodes[pc]] = [nodes[target] for target in following]
+        depth = frame.depth + 1 if frame is not None else 1
+        self.around.append(entry)
+        for pc in flow:
+            row = unit.rows[pc]
+            if row is not None and row.kind == "call":
+                self._call(pc, nodes[pc], (*path, pc), depth, entry)
+        self.around.pop()
+        exits = [nodes[pc] for pc in flow if (row := unit.rows[pc]) is not None and row.kind == "exit"]
+        return nodes[entry], exits
+
+    def _call(self, pc: int, node: int, path: Path, depth: int, entry: int) -> None:
+        row = self.unit.rows[pc]
+        assert row is not None
+        if row.op == "call_local":
+            target = self.unit.target(pc)
+            if self._wanted(target, path, depth):
+                self._local(node, target, self._frame(path, depth))
+            return
+        found = self.unit.loops(entry).get(pc)
+        if found is not None and self._wanted(found, path, depth):
+            self._loop(pc, node, found, self._frame(path, depth))
+
+    def _wanted(self, target: int, path: Path, depth: int) -> bool:
+        size = len(self.unit.flow(target))
+        if path in self.refused or depth >= MAX_CALL_FRAMES or target in self.around or not self.unit.movable(target):
+            return False
+        return size <= (_LARGE if self.unit.uses[target] == 1 else _SMALL) and self.grown + size <= _GROWTH
+
+    def _frame(self, path: Path, depth: int) -> InlinedFrame:
+        number = len(self.frames) + 1
+        frame = InlinedFrame(path, depth, PtrOrigin(f"f{number}", "fp", FP.start, frame=number))
+        self.frames.append(frame)
+        return frame
+
+    def _local(self, node: int, target: int, frame: InlinedFrame) -> None:
+        self.grown += len(self.unit.flow(target))
+        after = self.flow[node]
+        first, exits = self._copy(target, frame, frame.path)
+        self.unit.steps[node] = InlinedStep("enter", frame)
+        self.flow[node] = [first]
+        for leaving in exits:
+            self.unit.steps[leaving] = InlinedStep("leave", frame)
+            self.flow[leaving] = after
+
+    def _loop(self, pc: int, node: int, target: int, frame: InlinedFrame) -> None:
+        self.grown += len(self.unit.flow(target))
+        unit, after, helper = self.unit, self.flow[node], self.unit.helper(pc)
+        assert helper is not None
+        again, visit = unit.copy(pc, None), unit.copy(pc, None)
+        loop = CallbackLoop(frame.path, helper, target, node, again, visit, PtrOrigin(f"{again}k", "key", 0),
+                            PtrOrigin(f"{again}v", "plain", 0, checked=True), frame.first)
+
+        def add(number: int, kind: StepKind, following: list[int]) -> int:
+            unit.steps[number] = InlinedStep(kind, frame, loop)
+            self.flow[number] = following
+            return number
+
+        def done(kind: StepKind = "done") -> int:
+            return add(unit.copy(pc, None), kind, after)
+
+        first, exits = self._copy(target, frame, frame.path)
+        start = again
+        if helper.role == "loop":
+            start = add(unit.copy(pc, None), "check", [again, done("refuse")])
+        add(node, "begin", [start])
+        add(again, "next", [visit, done()])
+        add(visit, "visit", [first])
+        for leaving in exits:
+            add(leaving, "again", [again, done()])
+
+
+def loops_in(unit: Unit, entry: int) -> dict[int, int]:
+    """Return the calls of helpers that call back in a loop, with the callbacks that their argument seems to be.
+
+    `FunctionFacts` confirm it later.
+    """
+    graph = unit.plain(entry)
+    found: dict[int, int] = {}
+    for block in graph.blocks.values():
+        held: dict[int, int] = {}
+        for pc in block.pcs:
+            row, insn = unit.rows[pc], unit.insns[pc]
+            if row is None:
+                continue
+            if row.op == "call" and 2 in held:
+                helper = unit.helper(pc)
+                if helper is not None and helper.context_to and len(helper.memory_to) == _MEMORY.get(helper.role):
+                    found[pc] = held[2]
+            if row.kind == "call":
+                held = {reg: target for reg, target in held.items() if reg > 5}
+            elif row.kind == "ld_imm64" and insn.src == c.BPF_PSEUDO_FUNC:
+                held[insn.dst] = unit.target(pc)
+            elif row.name == "mov64_x" and insn.src in held:
+                held[insn.dst] = held[insn.src]
+            elif row.kind in ("alu", "ldx", "load_acquire", "ld_imm64"):
+                held.pop(insn.dst, None)
+    return found
+
+
+def is_movable(unit: Unit, entry: int) -> bool:
+    """Return whether the function at `entry` can be part of another one."""
+    for pc in unit.flow(entry):
+        row = unit.rows[pc]
+        if row is None or row.kind in _KEPT_APART:
+            return False
+        helper = unit.helper(pc) if row.op == "call" else None
+        if helper is not None and helper.role == "tail_call":
+            return False
+    return unit.plain(entry).reducible
