@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ebpfvm.engine.steps import Expr, number, operand
-from ebpfvm.engine.translate import emit_inlined, loose_values
+from ebpfvm.engine.translate import loose_values
 from ebpfvm.engine.translate.pointer_form import PointerForm
 from ebpfvm.engine.translate.ranges import Abs, NumRange, PtrOrigin, PtrRange
 from ebpfvm.engine.translate.statements import Stmt, assign, effect
@@ -15,6 +15,7 @@ from ebpfvm.kernel.memory import BIAS, OFFSET_MASK, REGION_SHIFT
 if TYPE_CHECKING:
     from ebpfvm.engine.translate.frame import FrameLayout
     from ebpfvm.engine.translate.function_facts import FunctionFacts
+    from ebpfvm.engine.translate.inlined_nodes import Path
     from ebpfvm.engine.translate.ranges import RangeState
     from ebpfvm.engine.translate.unit import Unit, WalkedMap
     from ebpfvm.errors import Fault
@@ -67,7 +68,7 @@ class CodeWriter:
         self.state: RangeState = facts.before[facts.function.entry]
         self.lines: list[Stmt] = []
         self.calls = False
-        self.counted = emit_inlined.frames_that_count(unit, facts.function)
+        self.counted: set[Path] = set()
         self.keys: dict[str, WalkedMap] = {}
         self.swaps: dict[int | None, tuple[int, str]] = {}
 

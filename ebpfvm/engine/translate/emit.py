@@ -41,6 +41,7 @@ class Emitter(CodeWriter):
 
     def __init__(self, unit: Unit, facts: FunctionFacts, frame: FrameLayout, names: dict[str, Any]) -> None:
         super().__init__(unit, facts, frame, names)
+        self.counted = emit_inlined.frames_that_count(unit, facts.function)
         self.found = emit_calls.found_by_region(unit, facts)
         self.may_goto = False
 

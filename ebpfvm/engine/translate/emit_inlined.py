@@ -15,7 +15,7 @@ from ebpfvm.kernel.memory import REGION_SHIFT
 if TYPE_CHECKING:
     from ebpfvm.engine.translate.code_writer import CodeWriter
     from ebpfvm.engine.translate.flow_graph import FlowGraph
-    from ebpfvm.engine.translate.inlining import CallbackLoop, InlinedFrame, InlinedStep, Path
+    from ebpfvm.engine.translate.inlined_nodes import CallbackLoop, InlinedFrame, InlinedStep, Path
     from ebpfvm.engine.translate.unit import Unit
 
 _REGION: Final = REGION_SHIFT  # a frame's region follows that of the frame below it

@@ -16,7 +16,7 @@ from ebpfvm.lazy_dataclasses import dataclass, field
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ebpfvm.engine.translate.inlining import InlinedFrame
+    from ebpfvm.engine.translate.inlined_nodes import InlinedFrame
     from ebpfvm.isa.insn import Insn
     from ebpfvm.isa.table import Row
 

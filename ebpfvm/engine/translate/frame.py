@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ebpfvm.contract.args import ArgSpec
     from ebpfvm.engine.translate.flow_graph import FlowGraph
     from ebpfvm.engine.translate.function_facts import FunctionFacts
-    from ebpfvm.engine.translate.inlining import InlinedStep
+    from ebpfvm.engine.translate.inlined_nodes import InlinedStep
     from ebpfvm.engine.translate.ranges import PtrOrigin, RangeState, Slot
     from ebpfvm.engine.translate.unit import Unit
     from ebpfvm.isa.insn import Insn

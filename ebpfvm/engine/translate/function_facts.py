@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ebpfvm.engine.translate.flow_graph import BasicBlock, FlowGraph
-    from ebpfvm.engine.translate.inlining import InlinedFrame
+    from ebpfvm.engine.translate.inlined_nodes import InlinedFrame, InlinedStep
     from ebpfvm.engine.translate.ranges import Slot
     from ebpfvm.engine.translate.unit import Unit
     from ebpfvm.isa.insn import Insn
@@ -113,7 +113,7 @@ class FunctionFacts:
         self.before[last] = state
         row, inlined = self.unit.rows[last], self.unit.steps.get(last)
         if inlined is not None and len(block.succs) == 2:
-            return inlined_facts.branch(self, last, inlined, block.succs, state)
+            return inlined_facts.branch(inlined, block.succs, self._step(last, state))
         if row is not None and row.kind == "jmp" and len(block.succs) == 2:
             return self._branch(block, row, self.unit.insns[last], state)
         state = self._step(last, state)
@@ -142,7 +142,7 @@ class FunctionFacts:
         """Return the state after the instruction at `pc`."""
         row, insn = self.unit.rows[pc], self.unit.insns[pc]
         if pc in self.unit.steps:
-            return inlined_facts.step(self, pc, self.unit.steps[pc], state)
+            return self._inlined(pc, self.unit.steps[pc], state)
         if row is None:
             return state
         if row.kind == "alu":
@@ -161,6 +161,11 @@ class FunctionFacts:
         if row.kind in ("ld_abs", "ld_ind"):
             return _set(state, 0, NumRange(0, (1 << row.width) - 1))
         return state
+
+    def _inlined(self, pc: int, inlined: InlinedStep, state: RangeState) -> RangeState:
+        if inlined.kind == "visit" and inlined.loop is not None and inlined.loop.walks:
+            self.defined[pc] = inlined.loop.value
+        return inlined_facts.step(inlined, state, self.atoms_of(inlined.frame))
 
     def atoms_of(self, frame: InlinedFrame) -> list[Slot]:
         """Return the variables that the frame of an inlined function consists of."""
@@ -195,16 +200,7 @@ class FunctionFacts:
         origin = self.defined.get(pc)
         if origin is None:
             origin = self.defined[pc] = PtrOrigin(str(pc), kind, **more)
-        return origin, self.forget(origin, state)
-
-    @staticmethod
-    def forget(origin: PtrOrigin, state: RangeState) -> RangeState:
-        """Return a state that has forgotten pointers to `origin`, which is about to be another place."""
-        if any(isinstance(x, PtrRange) and x.origin is origin for x in (*state.regs, *state.slots.values())):
-            regs = tuple(ANY if isinstance(x, PtrRange) and x.origin is origin else x for x in state.regs)
-            slots = {slot: x for slot, x in state.slots.items() if not (isinstance(x, PtrRange) and x.origin is origin)}
-            return RangeState(regs, slots)
-        return state
+        return origin, ranges.forget(origin, state)
 
     def _load(self, pc: int, row: Row, insn: Insn, state: RangeState) -> RangeState:
         pointer = state.regs[insn.src]

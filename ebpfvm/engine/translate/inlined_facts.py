@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfvm.engine.translate.ranges import ANY, Abs, NumRange, PtrRange, RangeState, known, number_of, refine
+from ebpfvm.engine.translate.ranges import ANY, Abs, NumRange, PtrRange, RangeState, forget, known, number_of, refine
 from ebpfvm.errnos import E2BIG
 from ebpfvm.ints import S64_MAX, U32_MAX, U64_MAX
 from ebpfvm.kernel.emulated import FRAME_SIZE
@@ -12,23 +12,23 @@ from ebpfvm.kernel.emulated import FRAME_SIZE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ebpfvm.engine.translate.function_facts import FunctionFacts
-    from ebpfvm.engine.translate.inlining import CallbackLoop, InlinedFrame, InlinedStep
+    from ebpfvm.engine.translate.inlined_nodes import CallbackLoop, InlinedFrame, InlinedStep
+    from ebpfvm.engine.translate.ranges import Slot
 
 TOO_MANY = known(-E2BIG & U64_MAX)
 BPF_MAX_LOOPS = 8 * 1024 * 1024
 
 
-def step(facts: FunctionFacts, node: int, inlined: InlinedStep, state: RangeState) -> RangeState:
-    """Return the state after a node."""
+def step(inlined: InlinedStep, state: RangeState, atoms: Sequence[Slot]) -> RangeState:
+    """Return the state after a node; `atoms` are the variables of its frame."""
     regs, frame, loop = list(state.regs), inlined.frame, inlined.loop
     slots = state.slots
     if inlined.kind in ("enter", "visit"):
         if loop is not None:
-            state = _visit(facts, loop, state)
+            state = _visit(loop, state)
             regs, slots = list(state.regs), state.slots
         regs[frame.first:frame.first + 5] = [ANY, ANY, ANY, ANY, PtrRange(frame.origin, 0, 0)]
-        slots = {**_without(slots, frame), **dict.fromkeys(facts.atoms_of(frame), known(0))}
+        slots = {**_without(slots, frame), **dict.fromkeys(atoms, known(0))}
     elif inlined.kind in ("leave", "again"):
         regs[1:6] = [ANY] * 5
         regs[frame.first:frame.first + 5] = [ANY] * 5
@@ -42,7 +42,7 @@ def _move(loop: CallbackLoop, kind: str, regs: list[Abs]) -> None:
     """Change registers as the nodes around a loop do."""
     if kind == "begin":
         regs[loop.context], regs[loop.counter] = regs[3], known(0)
-        regs[loop.bound] = regs[1] if loop.helper.role != "loop" else _low_half(regs[1])
+        regs[loop.bound] = regs[1] if loop.walks else _low_half(regs[1])
         regs[:6] = [ANY] * 6
     elif kind in ("done", "refuse"):
         regs[0] = regs[loop.counter] if kind == "done" else TOO_MANY
@@ -55,16 +55,14 @@ def _low_half(value: Abs) -> NumRange:
     return number if number.hi <= U32_MAX else NumRange(0, U32_MAX)
 
 
-def _visit(facts: FunctionFacts, loop: CallbackLoop, state: RangeState) -> RangeState:
+def _visit(loop: CallbackLoop, state: RangeState) -> RangeState:
     """Return the state in which a callback begins, except for its frame."""
-    walks = loop.helper.role != "loop"
-    if walks:
-        state = facts.forget(loop.value, state)
-        facts.defined[loop.visit] = loop.value
+    if loop.walks:
+        state = forget(loop.value, state)
     regs = list(state.regs)
     count = number_of(regs[loop.counter])
     passed = {loop.helper.context_to: regs[loop.context]}
-    if walks:
+    if loop.walks:
         key, value = loop.helper.memory_to
         passed |= {1: regs[loop.bound], key: PtrRange(loop.key, 0, 0), value: PtrRange(loop.value, 0, 0)}
     else:
@@ -74,17 +72,15 @@ def _visit(facts: FunctionFacts, loop: CallbackLoop, state: RangeState) -> Range
     return RangeState(tuple(regs), state.slots)
 
 
-def branch(facts: FunctionFacts, node: int, inlined: InlinedStep, succs: Sequence[int], state: RangeState
-           ) -> list[tuple[int, RangeState]]:
-    """Return the successors that can follow a node with two, each with its state."""
+def branch(inlined: InlinedStep, succs: Sequence[int], state: RangeState) -> list[tuple[int, RangeState]]:
+    """Return the successors of a node with two that can follow, each with its state; `state` is that after the node."""
     loop = inlined.loop
     assert loop is not None
-    state = step(facts, node, inlined, state)
     if inlined.kind == "again":
         tests, left, right = ("jeq", "jne"), 0, known(0)
     elif inlined.kind == "check":
         tests, left, right = ("jle", "jgt"), loop.bound, known(BPF_MAX_LOOPS)
-    elif loop.helper.role == "loop":
+    elif not loop.walks:
         tests, left, right = ("jlt", "jge"), loop.counter, number_of(state.regs[loop.bound])
     else:
         return [(successor, state) for successor in succs]

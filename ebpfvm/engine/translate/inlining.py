@@ -13,20 +13,19 @@ depth, followed by three registers for a loop: the context of its callback, the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.engine.translate import flow_graph
+from ebpfvm.engine.translate.inlined_nodes import CallbackLoop, InlinedFrame, InlinedStep
 from ebpfvm.engine.translate.ranges import FP, PtrOrigin
 from ebpfvm.isa import codes as c
 from ebpfvm.kernel.emulated import MAX_CALL_FRAMES
 
 if TYPE_CHECKING:
-    from ebpfvm.contract.helper import Helper
     from ebpfvm.engine.translate.flow_graph import FlowGraph
+    from ebpfvm.engine.translate.inlined_nodes import Path, StepKind
     from ebpfvm.engine.translate.unit import Unit
 
-_REGISTERS: Final = 11
-_PER_DEPTH: Final = 8
 _SMALL: Final = 64  # instructions of a function that is copied to each of its callers
 _LARGE: Final = 500  # ... of one that is moved to its only caller
 _GROWTH: Final = 1500  # instructions that all copies in one function may have together
@@ -34,94 +33,6 @@ _GROWTH: Final = 1500  # instructions that all copies in one function may have t
 _KEPT_APART: Final = ("ld_abs", "ld_ind", "may_goto")
 
 _MEMORY: Final = {"loop": 0, "walk_map": 2}  # how many pointers to memory the callback gets, by role of the helper
-
-Path = tuple[int, ...]
-"""The slots of the calls that lead to a copy."""
-
-
-class InlinedFrame(NamedTuple):
-    """A copy of a function in its caller.
-
-    Attributes:
-        path: identifies it.
-        depth: how many frames are below its own.
-        origin: where pointers into its frame are counted from.
-    """
-
-    path: Path
-    depth: int
-    origin: PtrOrigin
-
-    @property
-    def first(self) -> int:
-        """The number of its r6."""
-        return first_register(self.depth)
-
-    @property
-    def fp(self) -> int:
-        """The number of its r10."""
-        return self.first + 4
-
-
-class CallbackLoop(NamedTuple):
-    """A helper that calls back, as a loop.
-
-    Attributes:
-        path: identifies it, and its callback's copy.
-        helper, target: the helper, and where the callback starts.
-        begin, next, visit: nodes of the loop.
-        key, value: what the callback of a walk gets pointers to.
-        first: the number of the callback's r6.
-    """
-
-    path: Path
-    helper: Helper
-    target: int
-    begin: int
-    next: int
-    visit: int
-    key: PtrOrigin
-    value: PtrOrigin
-    first: int
-
-    @property
-    def context(self) -> int:
-        """The register with the context of the callback."""
-        return self.first + 5
-
-    @property
-    def counter(self) -> int:
-        """The register that counts the calls."""
-        return self.first + 6
-
-    @property
-    def bound(self) -> int:
-        """The register with the map, or with the number of calls."""
-        return self.first + 7
-
-
-StepKind = Literal["enter", "leave", "begin", "check", "refuse", "next", "visit", "again", "done"]
-
-
-class InlinedStep(NamedTuple):
-    """What a node does beside, or in place of, its instruction.
-
-    Attributes:
-        kind: "enter" and "leave" a copy; the nodes of a loop: "begin", "check" and "refuse" the number of calls,
-            "next", "visit", "again" (an exit of the callback), and "done".
-        frame: the copy that it belongs to.
-        loop: the loop that it belongs to, None for local calls.
-    """
-
-    kind: StepKind
-    frame: InlinedFrame
-    loop: CallbackLoop | None = None
-
-
-def first_register(depth: int) -> int:
-    """Return the number of r6 of a copy at `depth`."""
-    return _REGISTERS + _PER_DEPTH * (depth - 1)
-
 
 def inlined_graph(unit: Unit, entry: int, refused: set[Path]) -> FlowGraph:
     """Return the flow graph of the function at `entry`, with copies of what it calls unless they are `refused`."""
@@ -136,6 +47,8 @@ class _Inliner:
         self.frames: list[InlinedFrame] = []
         self.around: list[int] = []
         self.grown = 0
+        self.loops: dict[int, dict[int, int]] = {}
+        self.movable: dict[int, bool] = {}
 
     def graph(self, entry: int) -> FlowGraph:
         for slot in self.unit.flow(entry):
@@ -151,6 +64,8 @@ class _Inliner:
         nodes = {pc: pc for pc in flow} if frame is None else {pc: unit.copy(pc, frame) for pc in flow}
         for pc, following in flow.items():
             self.flow[nodes[pc]] = [nodes[target] for target in following]
+        if entry not in self.loops:
+            self.loops[entry] = loops_in(unit, entry)
         depth = frame.depth + 1 if frame is not None else 1
         self.around.append(entry)
         for pc in flow:
@@ -169,13 +84,17 @@ class _Inliner:
             if self._wanted(target, path, depth):
                 self._local(node, target, self._frame(path, depth))
             return
-        found = self.unit.loops(entry).get(pc)
+        found = self.loops[entry].get(pc)
         if found is not None and self._wanted(found, path, depth):
             self._loop(pc, node, found, self._frame(path, depth))
 
     def _wanted(self, target: int, path: Path, depth: int) -> bool:
         size = len(self.unit.flow(target))
-        if path in self.refused or depth >= MAX_CALL_FRAMES or target in self.around or not self.unit.movable(target):
+        if path in self.refused or depth >= MAX_CALL_FRAMES or target in self.around:
+            return False
+        if target not in self.movable:
+            self.movable[target] = is_movable(self.unit, target)
+        if not self.movable[target]:
             return False
         return size <= (_LARGE if self.unit.uses[target] == 1 else _SMALL) and self.grown + size <= _GROWTH
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.contract.helper import Helper
     from ebpfvm.engine.translate.frame import FrameLayout
-    from ebpfvm.engine.translate.inlining import CallbackLoop, Path
+    from ebpfvm.engine.translate.inlined_nodes import CallbackLoop, Path
     from ebpfvm.engine.translate.unit import Unit
     from ebpfvm.isa.insn import Insn
     from ebpfvm.isa.table import Row

@@ -262,3 +262,12 @@ def _unequal(a: NumRange, b: NumRange) -> Bounds:
 
 OPPOSITE: Final = {"jeq": "jne", "jne": "jeq", "jgt": "jle", "jle": "jgt", "jge": "jlt", "jlt": "jge",
                    "jsgt": "jsle", "jsle": "jsgt", "jsge": "jslt", "jslt": "jsge", "jset": "jclear"}
+
+
+def forget(origin: PtrOrigin, state: RangeState) -> RangeState:
+    """Return a state that has forgotten pointers to `origin`, which is about to be another place."""
+    if any(isinstance(x, PtrRange) and x.origin is origin for x in (*state.regs, *state.slots.values())):
+        regs = tuple(ANY if isinstance(x, PtrRange) and x.origin is origin else x for x in state.regs)
+        slots = {slot: x for slot, x in state.slots.items() if not (isinstance(x, PtrRange) and x.origin is origin)}
+        return RangeState(regs, slots)
+    return state

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ebpfvm.btf.fields import special_fields
 from ebpfvm.contract.args import Ret
 from ebpfvm.engine.translate import flow_graph
-from ebpfvm.engine.translate.inlining import is_movable, loops_in
 from ebpfvm.engine.translate.ranges import Abs, OriginKind, PtrOrigin, PtrRange
 from ebpfvm.isa import codes as c
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from ebpfvm.contract.helper import Helper
     from ebpfvm.contract.kfunc import Kfunc
     from ebpfvm.engine.translate.flow_graph import FlowGraph
-    from ebpfvm.engine.translate.inlining import InlinedFrame, InlinedStep
+    from ebpfvm.engine.translate.inlined_nodes import InlinedFrame, InlinedStep
     from ebpfvm.engine.translate.ranges import RangeState
     from ebpfvm.ints import ByteOrder
     from ebpfvm.kernel.layouts import Layout
@@ -74,8 +73,6 @@ class Unit:
         self.steps: dict[int, InlinedStep] = {}
         self._slots = list(range(len(self.insns)))
         self._flows: dict[int, dict[int, list[int]]] = {}
-        self._loops: dict[int, dict[int, int]] = {}
-        self._movable: dict[int, bool] = {}
         self._plain: dict[int, FlowGraph] = {}
         # Programs that fill struct_ops see `struct sk_buff`.
         fills = prog.type is not None and prog.type.fills
@@ -177,18 +174,6 @@ class Unit:
         if inner is None or not hasattr(made, "walk") or not made.type.for_each:
             return None
         return WalkedMap(None, None, inner.key_size, made.key_order)
-
-    def loops(self, entry: int) -> dict[int, int]:
-        """Return the calls that seem to call back, with their callbacks, of the function at `entry`."""
-        if entry not in self._loops:
-            self._loops[entry] = loops_in(self, entry)
-        return self._loops[entry]
-
-    def movable(self, entry: int) -> bool:
-        """Return whether the function at `entry` can be part of another one."""
-        if entry not in self._movable:
-            self._movable[entry] = is_movable(self, entry)
-        return self._movable[entry]
 
     def may_acquire(self, entry: int) -> bool:
         """Return whether the function at `entry` may acquire references."""
