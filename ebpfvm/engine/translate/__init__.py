@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.program import Context, LoadedProgram
 
 _STRUCTS: Final = {2: struct.Struct("<H"), 4: struct.Struct("<I"), 8: struct.Struct("<Q")}
+_CONSUMING: Final = ("in ticks:", "SLICE(ticks", "next(ticks")  # code that counts against the budget
 _OUT_OF_BOUNDS: Final = (struct.error, IndexError, AttributeError, ValueError, TypeError)
 
 
@@ -113,7 +114,7 @@ class TranslatedRun(Run):
         self._main = space["f0"]
         self._extra = 0 if source.enters else 1
         self._tails = "TAIL" in source.names
-        counts = len(source.entries) > 1 or "in ticks:" in source.code or "SLICE(ticks" in source.code
+        counts = len(source.entries) > 1 or any(text in source.code for text in _CONSUMING)
         enter = with_environment if "ENV" in source.code or self.prog.catches else alone
         self.entry = enter(self, space["f0"], counts, self._extra)
         self.functions = {entry: space[f"f{entry}"] for entry in source.entries if entry}

@@ -84,7 +84,7 @@ def _around(em: CodeWriter, kind: str, loop: CallbackLoop) -> str:
         bound = cut(em.reg(1), 32) if counts else em.reg(1)
         em.add(assign(f"r{loop.bound}", bound.text, em.pc))
         if not counts:
-            em.add(effect(f"w_{loop.next} = {_walk(em, loop)}", em.pc))
+            em.add(effect(f"w_{loop.visit} = {_walk(em, loop)}", em.pc))
     elif kind == "check":
         return f"({em.reg(loop.bound).text} > {BPF_MAX_LOOPS})"
     elif kind == "refuse":
@@ -94,8 +94,8 @@ def _around(em: CodeWriter, kind: str, loop: CallbackLoop) -> str:
     elif counts:
         return f"({em.reg(loop.counter).text} >= {em.reg(loop.bound).text})"
     else:
-        em.add(effect_to(f"t_{loop.next}", f"next(w_{loop.next}, None)", em.pc))
-        return f"t_{loop.next} is None"
+        em.add(effect_to(f"t_{loop.visit}", f"next(w_{loop.visit}, None)", em.pc))
+        return f"t_{loop.visit} is None"
     return ""
 
 
@@ -113,6 +113,8 @@ def _walk(em: CodeWriter, loop: CallbackLoop) -> str:
 def _visit(em: CodeWriter, loop: CallbackLoop) -> None:
     """Emit the beginning of a round: what the callback gets."""
     helper = loop.helper
+    if sum(successor == loop.visit for _, successor in em.facts.edges) < 2:  # no loop, but a call
+        em.add(effect("next(ticks, 0) is None or OVER()", em.pc))
     if em.unit.may_acquire(loop.target):
         em.names["REFS"] = em.unit.prog.kernel.refs
         em.add(assign(f"t_{loop.visit}_held", "REFS.held", em.pc))
@@ -125,8 +127,8 @@ def _visit(em: CodeWriter, loop: CallbackLoop) -> None:
         walked = em.unit.walked(em.state.regs[loop.bound])
         assert walked is not None
         em.keys[loop.key.name] = walked
-        em.add(assign(f"d_{loop.key.name}", f"t_{loop.next}[0]", em.pc))
-        em.add(assign(f"g_{name}", f"t_{loop.next}[1]", em.pc))
+        em.add(assign(f"d_{loop.key.name}", f"t_{loop.visit}[0]", em.pc))
+        em.add(assign(f"g_{name}", f"t_{loop.visit}[1]", em.pc))
         em.add(assign(f"b_{name}", f"g_{name}.base", em.pc))
         em.describe(loop.value, region=False)
         em.set(1, em.reg(loop.bound))

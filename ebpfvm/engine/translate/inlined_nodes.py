@@ -45,7 +45,7 @@ class CallbackLoop(NamedTuple):
     Attributes:
         path: identifies it, and its callback's copy.
         helper, target: the helper, and where the callback starts.
-        begin, next, visit: nodes of the loop.
+        visit: the first node of each round.
         key, value: what the callback of a walk gets pointers to.
         first: the number of the callback's r6.
     """
@@ -53,8 +53,6 @@ class CallbackLoop(NamedTuple):
     path: Path
     helper: Helper
     target: int
-    begin: int
-    next: int
     visit: int
     key: PtrOrigin
     value: PtrOrigin

@@ -4,8 +4,10 @@ An instruction of a flow graph is a *node*: its slot, or, in a copy of a functio
 `Unit` has instruction, row and slot as well. An inlined call leads to the copy's first node, and the copy's exits lead
 to the instruction after the call. A helper that calls back becomes a loop of nodes of its own:
 
-    begin -> next -> visit -> the callback ... its exits -> next or done -> the instruction after the call
-               \\-> done
+    begin -> next -> visit -> the callback ... its exits -> next -> visit or done
+               \\-> done -> the instruction after the call
+
+The loop starts with "visit", so that it consumes one tick of the budget for each call, as calls by the helper do.
 
 Copies share r0 to r5 with their caller, as the calling convention permits. r6 to r10 have numbers of their own at each
 depth, followed by three registers for a loop: the context of its callback, the number of calls, and the map or limit.
@@ -67,6 +69,8 @@ class _Inliner:
         if entry not in self.loops:
             self.loops[entry] = loops_in(unit, entry)
         depth = frame.depth + 1 if frame is not None else 1
+        if not unit.plain(entry).reducible:  # then blocks consume ticks, and there must not be more of them
+            depth = MAX_CALL_FRAMES
         self.around.append(entry)
         for pc in flow:
             row = unit.rows[pc]
@@ -118,9 +122,9 @@ class _Inliner:
         self.grown += len(self.unit.flow(target))
         unit, after, helper = self.unit, self.flow[node], self.unit.helper(pc)
         assert helper is not None
-        again, visit = unit.copy(pc, None), unit.copy(pc, None)
-        loop = CallbackLoop(frame.path, helper, target, node, again, visit, PtrOrigin(f"{again}k", "key", 0),
-                            PtrOrigin(f"{again}v", "plain", 0, checked=True), frame.first)
+        visit, again = unit.copy(pc, None), unit.copy(pc, None)
+        loop = CallbackLoop(frame.path, helper, target, visit, PtrOrigin(f"{visit}k", "key", 0),
+                            PtrOrigin(f"{visit}v", "plain", 0, checked=True), frame.first)
 
         def add(number: int, kind: StepKind, following: list[int]) -> int:
             unit.steps[number] = InlinedStep(kind, frame, loop)
@@ -131,9 +135,9 @@ class _Inliner:
             return add(unit.copy(pc, None), kind, after)
 
         first, exits = self._copy(target, frame, frame.path)
-        start = again
-        if helper.role == "loop":
-            start = add(unit.copy(pc, None), "check", [again, done("refuse")])
+        start = add(unit.copy(pc, None), "next", [visit, done()])
+        if not loop.walks:
+            start = add(unit.copy(pc, None), "check", [start, done("refuse")])
         add(node, "begin", [start])
         add(again, "next", [visit, done()])
         add(visit, "visit", [first])
@@ -178,4 +182,6 @@ def is_movable(unit: Unit, entry: int) -> bool:
         helper = unit.helper(pc) if row.op == "call" else None
         if helper is not None and helper.role == "tail_call":
             return False
-    return unit.plain(entry).reducible
+    graph = unit.plain(entry)
+    # A loop's budget may end at any of its lines, and which is the last depends on what surrounds it.
+    return graph.reducible and not graph.loops

@@ -94,7 +94,7 @@ def _function(program: ProgramFacts, entry: int, names: dict[str, Any]) -> tuple
         code = {start: _leaving(block) for start, block in code.items()}
     if entry and emitter.calls and not enters:
         head.append((1, "STACK.depth += 1", entry))
-    return head + lines_of(graph, code, 1, counted_loops.find(graph, code, facts)), enters
+    return head + lines_of(graph, code, 1, counted_loops.find(graph, code, facts), frozenset(unit.steps)), enters
 
 
 def _leaving(block: BlockCode) -> BlockCode:

@@ -75,15 +75,16 @@ Node = BlockNode | If | Wrap | LoopNode | Goto
 
 
 def lines_of(function: FlowGraph, code: Mapping[int, BlockCode], indent: int,
-             counted: Mapping[int, CountedLoop] | None = None) -> list[Line]:
+             counted: Mapping[int, CountedLoop] | None = None, called: frozenset[int] = frozenset()) -> list[Line]:
     """Return the body of a Python function that does what `code` does; its graph is `function`.
 
-    `counted` are the loops of which the number of rounds is known, by header.
+    `counted` are the loops of which the number of rounds is known, by header; `called` are the headers whose place is
+    that of a budget that ends there.
     """
     if function.reducible:
         try:
             tree = _Tree(function, code).build()
-            return _Printer(code, _countable(tree, counted or {})).run(tree, indent)
+            return _Printer(code, _countable(tree, counted or {}), called).run(tree, indent)
         except (TooDeep, RecursionError):
             pass
     return dispatch_loop.lines_of(function, code, indent)
@@ -214,7 +215,9 @@ class _Open:
 class _Printer:
     """Print nodes as lines."""
 
-    def __init__(self, code: Mapping[int, BlockCode], counted: Mapping[int, CountedLoop]) -> None:
+    def __init__(self, code: Mapping[int, BlockCode], counted: Mapping[int, CountedLoop],
+                 called: frozenset[int]) -> None:
+        self.called = called
         self.code = code
         self.counted = counted
         self.omitted = {place for loop in counted.values() for place in loop.omitted}
@@ -304,6 +307,8 @@ class _Printer:
         if loop:
             if len(self.lines) == mark + 1:
                 self._add(indent + 1, "pass")
+            if this.again is not None and this.again in self.called:
+                self.pc = this.again
             self._add(indent, "else:")
             self._add(indent + 1, "OVER()")
         self._passed_on(this, mark, indent)

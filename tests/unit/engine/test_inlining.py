@@ -9,6 +9,7 @@ import pytest
 from ebpfvm.engine import Interpreter, Translator
 from ebpfvm.engine.translate.source import generate
 from ebpfvm.engine.translate.unit import Unit
+from ebpfvm.errors import Fault
 from ebpfvm.funcs.loop import bpf_loop
 from ebpfvm.kernel import BytesCtx, LoadedProgram
 from ebpfvm.loader.object import Program
@@ -80,3 +81,26 @@ def test_a_callee_whose_frame_is_memory_stays_a_function() -> None:
             I(0x71, 0, 2, -16), I(EXIT))
     assert "def f3" in source(program(*code))
     assert result(program(*code), Translator) == result(program(*code), Interpreter) == 1
+
+
+@pytest.mark.parametrize(("callback", "rounds", "calls"), [(ROUND, 3, 3), (ROUND, 1, 1), (STOPS, 3, 1)])
+def test_each_call_of_a_callback_consumes_one_tick(callback: tuple[I, ...], rounds: int, calls: int) -> None:
+    code = list(_placed(callback))
+    code[1] = I(MOV64_K, 1, 0, 0, rounds)
+    found = program(*code)
+
+    def run(budget: int) -> int:
+        k = kernel({181: bpf_loop})
+        value: int = Translator(budget).load(LoadedProgram(k, found, facts=()))(BytesCtx(k, bytes(8)))
+        return value
+
+    assert run(calls) & 255 == calls
+    if calls > 1:
+        with pytest.raises(Fault, match=r"used up its budget of 2 .* at insn 7: \(85\) call bpf_loop"):
+            run(calls - 1)
+
+
+def test_a_callee_with_a_loop_stays_a_function() -> None:
+    """The place where its budget ends does not depend on its callers."""
+    callee = (I(MOV64_K, 1, 0, 0, 3), I(0x07, 1, 0, 0, -1), I(0x55, 1, 0, -2, 0), I(MOV64_K, 0), I(EXIT))
+    assert "def f2" in source(program(I(CALL, 0, 1, 0, 1), I(EXIT), *callee))
