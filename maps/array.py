@@ -109,7 +109,7 @@ class ArrayMap(KeyedMap):
         return region
 
     def put(self, key: int, value: Content, flags: int) -> int:
-        if not flags and isinstance(value, list):  # the usual case; such values have no special fields
+        if not flags and not self._kptrs and isinstance(value, list):  # the usual case
             found = self._elems.get(key)
             if found is not None:
                 found.cells[:] = value  # type: ignore[attr-defined]

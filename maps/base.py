@@ -26,7 +26,7 @@ from ebpfvm.contract.maptype import (
 )
 from ebpfvm.errnos import E2BIG, EBUSY, EINVAL, ENOENT, ENOTSUPP, EOPNOTSUPP, EPERM, ERANGE
 from ebpfvm.kernel.memory import packet_slot
-from ebpfvm.kernel.refs import RefCounted
+from ebpfvm.kernel.refs import MEMORY, RefCounted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,6 +113,8 @@ class BpfMap:
         self._one_packet = len(self._kptrs) == 1 and any(field.struct == "sk_buff" for field in self.fields)
         self._blanks = tuple((field.offset, field.offset + field.size, bytes(field.size)) for field in self.fields)
         self.holder = f"map {spec.name}"
+        if self._kptrs:
+            kernel.refs.holder(self.holder, MEMORY)
         self.region = kernel.memory.add("map", bytearray(), name=spec.name, writable=False, owner=self)
 
     # -- values ----------------------------------------------------------------------------------------------------
@@ -370,8 +372,9 @@ class BpfMap:
 
     def _settle(self) -> None:
         """Free elements that user space has replaced or deleted, unless a running program may still use them."""
-        if self.kernel.memory.retired and not self.kernel.stack.depth:
-            self.kernel.memory.quiesce()
+        memory = self.kernel.memory
+        if (memory.retired or memory.retired_bytes) and not self.kernel.stack.depth:
+            memory.quiesce()
 
     def _has_lock(self) -> bool:
         return any(field.kind in ("spin_lock", "res_spin_lock") for field in self.fields)

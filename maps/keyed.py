@@ -6,9 +6,11 @@ A type chooses the order: little-endian costs least to form, big-endian sorts as
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ebpfvm.errnos import EOPNOTSUPP
+from ebpfvm.kernel.packet_values import NoPacket, PacketValue, packet_value
+from ebpfvm.kernel.refs import RefCounted
 from ebpfvm.kernel.typed_values import TypedRegion, typed_region
 from ebpfvm.maps import base
 from ebpfvm.maps.value_types import shape_of
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
     from ebpfvm.loader.object import MapSpec
 
 
-Content = bytes | list[int]
-"""What an update writes: bytes, or numbers by the map's shape in a list that becomes the map's."""
+Content = bytes | list[Any]
+"""What an update writes: bytes, or by the map's shape numbers, None for packets, in a list that becomes the map's."""
 
 
 class KeyedMap(base.BpfMap):
@@ -39,7 +41,9 @@ class KeyedMap(base.BpfMap):
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
         self._elems: dict[int, Region] = {}
-        self.shape = None if self.fields else shape_of(spec.btf, spec.value_type, spec.value_size)
+        packets = {field.offset for field in self.fields if field.kind == "kptr_ref" and field.struct == "sk_buff"}
+        self.shape = shape_of(spec.btf, spec.value_type, spec.value_size, packets) \
+            if len(packets) == len(self.fields) else None
         if type(self).get is KeyedMap.get:
             self.get = self._elems.get  # type: ignore[method-assign, assignment]  # a look-up is one in the dict
 
@@ -65,18 +69,54 @@ class KeyedMap(base.BpfMap):
         if shape is None:
             return super()._new_value(value)  # type: ignore[arg-type]
         self._count(shape.size)
+        if shape.packets:
+            return packet_value(self, value if isinstance(value, list) else shape.without_packets(value))
         cells = value if isinstance(value, list) else [*shape.unpack(value)]
         return typed_region(self.kernel.memory, self.holder, self, shape, cells)
 
     def _overwrite(self, region: Region, value: Content) -> None:
         if isinstance(region, TypedRegion):
             region.cells[:] = value if isinstance(value, list) else region.shape.unpack(value)
+        elif isinstance(region, PacketValue):
+            shape = region.shape
+            cells = value if isinstance(value, list) else shape.unpack(value)
+            for number in shape.numbers:
+                region[number] = cells[number]
         else:
             super()._overwrite(region, value)  # type: ignore[arg-type]
 
     def walk(self) -> Iterator[tuple[int, Region]]:
         """Yield the elements that a walk visits, while elements come and go."""
         return iter(())
+
+    def _drop_value(self, region: Region) -> None:
+        if not isinstance(region, PacketValue):
+            super()._drop_value(region)
+            return
+        for number in region.shape.packets:
+            if region[number] is not None:
+                self._release_packet(region, number)
+        memory = self.kernel.memory
+        memory.retired_bytes += region.shape.size + base.ELEMENT_BYTES
+        if region.id:
+            memory.retired.append(region)
+        else:
+            region.alive = False
+
+    def _release_kptrs(self, region: Region) -> None:
+        if not isinstance(region, PacketValue):
+            super()._release_kptrs(region)
+            return
+        for number in region.shape.packets:
+            if region[number] is not None:
+                self._release_packet(region, number)
+
+    def _release_packet(self, region: PacketValue, number: int) -> None:
+        held, region[number] = region[number], None
+        if isinstance(held, NoPacket):
+            held = self.kernel.memory.owner(held.address)
+        if isinstance(held, RefCounted):
+            self.kernel.refs.release(held, self.holder)
 
     # -- by bytes --------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The shape of a map's values by their BTF type: which are numbers only, and so can be lists of numbers."""
+"""The shape of a map's values by their BTF type: which are numbers and packets only, and so can be lists."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ebpfvm.btf import types as t
 from ebpfvm.kernel.typed_values import ValueShape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
     from ebpfvm.btf.types import Btf
 
@@ -17,12 +17,15 @@ _DEEPEST: Final = 8
 _SIZES: Final = (8, 4, 2, 1)
 
 
-def shape_of(btf: Btf | None, type_id: int, size: int) -> ValueShape | None:
-    """Return the shape of values of a type; None for arrays, unions, bit fields and other types that stay bytes."""
+def shape_of(btf: Btf | None, type_id: int, size: int, packets: Container[int] = ()) -> ValueShape | None:
+    """Return the shape of values of a type; None for arrays, unions, bit fields and other types that stay bytes.
+
+    `packets` are the offsets of the pointers that hold packets.
+    """
     if btf is None or not type_id or not size:
         return None
     try:
-        members = sorted(_members(btf, type_id, 0, 0))
+        members = sorted(_members(btf, type_id, 0, 0, packets))
     except _Bytes:
         return None
     parts: list[tuple[int, int]] = []
@@ -34,21 +37,24 @@ def shape_of(btf: Btf | None, type_id: int, size: int) -> ValueShape | None:
         if length:
             parts.append((off, length))
         at = off + length
-    return ValueShape(parts) if len(parts) <= _MOST and at == size else None
+    return ValueShape(parts, packets) if len(parts) <= _MOST and at == size else None
 
 
 class _Bytes(Exception):
     """A part of the type is no plain number."""
 
 
-def _members(btf: Btf, type_id: int, off: int, depth: int) -> Iterator[tuple[int, int]]:
-    """Yield offset and size of each number in a type."""
+def _members(btf: Btf, type_id: int, off: int, depth: int, packets: Container[int]) -> Iterator[tuple[int, int]]:
+    """Yield offset and size of each number and packet in a type."""
     found = btf.resolved(type_id)
     if isinstance(found, t.Struct) and depth < _DEEPEST and len(found.members) <= _MOST:
         for member in found.members:
             if member.bitfield_size or member.bit_offset % 8:
                 raise _Bytes
-            yield from _members(btf, member.type, off + member.bit_offset // 8, depth + 1)
+            yield from _members(btf, member.type, off + member.bit_offset // 8, depth + 1, packets)
+        return
+    if isinstance(found, t.Ptr) and off in packets:
+        yield off, 8
         return
     if not isinstance(found, t.Int | t.Enum | t.Enum64) or found.size not in _SIZES:
         raise _Bytes

@@ -38,7 +38,7 @@ def _purge_map(account: Account, bpf_map: Any, dev: NetDevice, delete: bool) -> 
     for pointer, region, offset in list(bpf_map.owned()):
         skb = account.kernel.memory.owner(pointer)
         if isinstance(skb, Packet) and skb.dev is dev:
-            region.data[offset:offset + 8] = bytes(8)
+            region.write(offset, bytes(8))
             account.dispose(skb, DROPPED, bpf_map.holder)
             count += 1
             if delete:

@@ -90,6 +90,6 @@ class Run:
             if isinstance(error, RecursionError):
                 raise Fault("call", "calls are nested too deeply") from None
             raise
-        if not depth and kernel.memory.retired:
+        if not depth and (kernel.memory.retired or kernel.memory.retired_bytes):
             kernel.memory.quiesce()
         return result

@@ -14,7 +14,7 @@ from ebpfvm.errors import Fault, UsageError
 from ebpfvm.kernel.layouts import Layout, ObjectRegion, layout_of
 from ebpfvm.kernel.memory import OBJECT_IDS, SERIALS, Memory, Region, base_of
 from ebpfvm.kernel.object_graph import Graph
-from ebpfvm.kernel.pointer_slots import exchanger, swapper
+from ebpfvm.kernel.pointer_slots import exchanger, swapper, taker
 from ebpfvm.kernel.refs import RefCounted, Refs
 from ebpfvm.kernel.services import Network, UserRecords
 from ebpfvm.kernel.sock import Sockets
@@ -123,7 +123,7 @@ class Kernel:
         clock: simulated time, ns.
         random: the seeded source.
         refs: the ledger of references.
-        exchange, swap: exchange the pointer of a slot, see `ebpfvm.kernel.pointer_slots`.
+        exchange, swap, taken: exchange the pointer of a slot, see `ebpfvm.kernel.pointer_slots`.
         stack: frames of the running programs.
         devices: ifindex -> device.
         maps: id -> map, as `bpf_map_get_fd_by_id` would find it.
@@ -154,7 +154,8 @@ class Kernel:
         self.refs = Refs()
         self.memory.unseen = self._unseen_packet
         self.exchange = exchanger(self.memory, self.refs)
-        self.swap = swapper(self.memory, self.refs)
+        self.swap = swapper(self.memory, self.refs, self.exchange)
+        self.taken = taker(self.memory, self.refs)
         self.stack = CallStack(self.memory)
         self.devices: dict[int, Any] = {}
         self.maps: dict[int, Any] = {}

@@ -49,33 +49,21 @@ def base_of(number: int) -> int:
 _bare = object.__new__
 
 
-class Region:
-    """A piece of memory that pointers can refer to; subclasses override `load` and `store` for virtual memory.
+class AnyRegion:
+    """A region without a place for its attributes, which are those of `Region`."""
 
-    Attributes:
-        id, base: set by `Memory`; 0 until then.
-        kind: "stack", "packet", "map_value", "map_key", "map", "ctx", "sk_buff", "mem", "func", ...
-        name: name for messages, and the holder of the references in it: "map pifo".
-        data: the bytes.
-        size: number of bytes that may be accessed; the length of `data` unless the memory is virtual.
-        writable: whether programs may write.
-        alive: False once it is freed.
-        owner: the Python object that the memory represents (SkBuff, map, program), None for plain bytes.
-    """
+    __slots__ = ()
 
-    __slots__ = ("alive", "base", "data", "id", "kind", "name", "owner", "size", "writable")
-
-    def __init__(self, kind: str, data: bytearray, *, name: str = "", writable: bool = True,
-                 owner: object = None) -> None:
-        self.kind = kind
-        self.data = data
-        self.size = len(data)
-        self.name = name
-        self.writable = writable
-        self.owner = owner
-        self.alive = True
-        self.id = 0
-        self.base = 0
+    if TYPE_CHECKING:
+        alive: bool
+        base: int
+        data: bytearray
+        id: int
+        kind: str
+        name: str
+        owner: object
+        size: int
+        writable: bool
 
     def load(self, off: int, size: int) -> int:
         """Return the little-endian number of `size` bytes (1, 2, 4, 8) at `off`.
@@ -122,6 +110,35 @@ class Region:
 
     def __repr__(self) -> str:
         return f"<{self} id={self.id} size={self.size}{'' if self.alive else ' freed'}>"
+
+
+class Region(AnyRegion):
+    """A piece of memory that pointers can refer to; subclasses override `load` and `store` for virtual memory.
+
+    Attributes:
+        id, base: set by `Memory`; 0 until then.
+        kind: "stack", "packet", "map_value", "map_key", "map", "ctx", "sk_buff", "mem", "func", ...
+        name: name for messages, and the holder of the references in it: "map pifo".
+        data: the bytes.
+        size: number of bytes that may be accessed; the length of `data` unless the memory is virtual.
+        writable: whether programs may write.
+        alive: False once it is freed.
+        owner: the Python object that the memory represents (SkBuff, map, program), None for plain bytes.
+    """
+
+    __slots__ = ("alive", "base", "data", "id", "kind", "name", "owner", "size", "writable")
+
+    def __init__(self, kind: str, data: bytearray, *, name: str = "", writable: bool = True,
+                 owner: object = None) -> None:
+        self.kind = kind
+        self.data = data
+        self.size = len(data)
+        self.name = name
+        self.writable = writable
+        self.owner = owner
+        self.alive = True
+        self.id = 0
+        self.base = 0
 
 
 _base_of: Any = Region.__dict__["base"]  # the descriptor of the slot

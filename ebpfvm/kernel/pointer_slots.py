@@ -5,8 +5,11 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
+from ebpfvm.errors import Fault
 from ebpfvm.kernel.memory import REGION_SHIFT, PacketSlot
+from ebpfvm.kernel.packet_values import NoPacket, PacketValue
 from ebpfvm.kernel.refs import COUNT, MEMORY, PROGRAM_UNIT, RefCounted
+from ebpfvm.kernel.typed_values import TypedRegion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     Exchange = Callable[[Region, int, int], int]
     Swap = Callable[[Region, int, Any], Any]
 
+_LISTS = (PacketValue, TypedRegion)  # have no bytes of their own
 _SLOT = struct.Struct("<Q")
 
 
@@ -30,7 +34,8 @@ def exchanger(memory: Memory, refs: Refs) -> Exchange:
     load, put = _SLOT.unpack_from, _SLOT.pack_into
 
     def exchange(region: Region, offset: int, pointer: int) -> int:
-        plain = region.kind == "map_value" and 0 <= offset <= region.size - 8 and region.writable
+        plain = not isinstance(region, _LISTS) and region.kind == "map_value" and region.writable \
+            and 0 <= offset <= region.size - 8
         old: int = load(region.data, offset)[0] if plain else region.load(offset, 8)
         new_object = (regions.get(pointer >> REGION_SHIFT) or memory.region(pointer)).owner if pointer else None
         if old:
@@ -47,7 +52,7 @@ def exchanger(memory: Memory, refs: Refs) -> Exchange:
     return exchange
 
 
-def swapper(memory: Memory, refs: Refs) -> Swap:
+def swapper(memory: Memory, refs: Refs, exchange: Exchange) -> Swap:
     """Return `swap(region, offset, packet)`, which is `exchange` with packets (None for NULL) instead of pointers.
 
     It is for a slot in a map's value. The usual case is what `Refs.take` and `Refs.give` do, without the calls.
@@ -56,10 +61,12 @@ def swapper(memory: Memory, refs: Refs) -> Swap:
 
     def swap(region: Region, offset: int, packet: Any) -> Any:
         name = region.name
+        old: Any = None
+        if isinstance(region, _LISTS):
+            return memory.owner(exchange(region, offset, 0 if packet is None else packet.ptr))
         slot = refs.by_name.get(name) or refs.holder(name, MEMORY)
         pointer: int = load(region.data, offset)[0]
         single = type(region) is PacketSlot
-        old: Any = None
         if pointer:
             old = region.held if single else None  # type: ignore[attr-defined]
             if old is None or old.address != pointer:
@@ -84,3 +91,17 @@ def swapper(memory: Memory, refs: Refs) -> Swap:
             put(region.data, offset, packet.ptr)
         return old
     return swap
+
+
+def taker(memory: Memory, refs: Refs) -> Callable[[Any, str], Any]:
+    """Return `taken(cell, holder)`: the packet of a slot that does not hold it in the usual way, or the fault."""
+    def taken(cell: Any, holder: str) -> Any:
+        found = cell
+        if isinstance(cell, NoPacket):
+            found = memory.owner(cell.address)
+            if not isinstance(found, RefCounted):
+                raise Fault("memory", f"the slot in {holder} contains {cell.address:#x}, which is no object")
+        if not found.refs & refs.holder(holder, MEMORY).mask:
+            refs.take(found, holder)  # raises the fault
+        return found
+    return taken

@@ -7,13 +7,13 @@ access that is not exactly one member encodes the value, and decodes it again if
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ebpfvm.ints import U64_MAX
 from ebpfvm.kernel.memory import Region
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from ebpfvm.kernel.memory import Memory
 
@@ -25,19 +25,31 @@ class ValueShape:
 
     Args:
         parts: offset and size of each member, without gaps; sizes are 1, 2, 4 or 8.
+        packets: the offsets of those that hold packets.
 
     Attributes:
         parts: the same.
         size: of the whole value.
         places: (offset, size) -> number of the member.
+        packets: the numbers of the members that hold packets (kptrs).
+        numbers: those of the others.
     """
 
-    def __init__(self, parts: Iterable[tuple[int, int]]) -> None:
+    def __init__(self, parts: Iterable[tuple[int, int]], packets: Container[int] = ()) -> None:
         self.parts = tuple(parts)
         self.size = sum(size for _, size in self.parts)
         self.places = {part: number for number, part in enumerate(self.parts)}
+        self.packets = tuple(number for number, (off, _) in enumerate(self.parts) if off in packets)
+        self.numbers = tuple(number for number in range(len(self.parts)) if number not in self.packets)
         code = struct.Struct("<" + "".join(_CODES[size] for _, size in self.parts))
         self.pack, self.unpack = code.pack, code.unpack_from
+
+    def without_packets(self, data: bytes) -> list[Any]:
+        """Return the members' values, with None for packets."""
+        cells: list[Any] = [*self.unpack(data)]
+        for number in self.packets:
+            cells[number] = None
+        return cells
 
     def covering(self, off: int, size: int) -> list[int]:
         """Return the numbers of the members that an access touches."""

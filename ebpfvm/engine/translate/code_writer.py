@@ -147,7 +147,7 @@ class CodeWriter:
         if origin.layout is not None:
             self.add(assign(f"o_{name}", f"g_{name}.owner{guard}", pc))
         elif origin.shape is not None:
-            self.add(assign(f"l_{name}", f"g_{name}.cells{guard}", pc))
+            self.add(assign(f"l_{name}", f"g_{name}" if origin.shape.packets else f"g_{name}.cells{guard}", pc))
         elif not origin.checked:
             self.add(assign(f"d_{name}", f"g_{name}.data{guard}", pc))
         if origin.layout is None and origin.start is not None:

@@ -12,7 +12,7 @@ from ebpfvm.engine.steps import operand
 from ebpfvm.engine.translate.emit_memory import constant_index
 from ebpfvm.engine.translate.ranges import PtrOrigin, PtrRange
 from ebpfvm.engine.translate.statements import assign, effect, effect_to
-from ebpfvm.kernel.refs import COUNT, CTX_UNIT, PROGRAM_UNIT
+from ebpfvm.kernel.refs import COUNT, CTX_UNIT, MEMORY, PROGRAM_UNIT
 
 if TYPE_CHECKING:
     from ebpfvm.contract.helper import Helper
@@ -121,8 +121,35 @@ def swap(em: CodeWriter, helper: Helper) -> bool:
     slot, new, origin = em.state.regs[1], object_or_null(em.state.regs[2]), em.facts.defined.get(em.pc)
     if helper.role != "kptr_xchg" or not isinstance(slot, PtrRange) or new is None or origin is None:
         return False
+    if _swap_in_place(em, slot, new, origin):
+        return True
     em.names["SWAP"] = em.unit.prog.kernel.swap
     text = f"SWAP(g_{slot.origin.name}, {constant_index(slot.origin, slot.lo)}, {new})"
     em.add(effect_to(f"o_{origin.name}", text, em.pc))
+    describe(em, origin)
+    return True
+
+
+def _swap_in_place(em: CodeWriter, slot: PtrRange, new: str, origin: PtrOrigin) -> bool:
+    """Emit `swap` for a slot that is an item of a list; return False if it is none.
+
+    The references move by additions; what the slot or the program does not hold is left to the method that says so.
+    """
+    shape, bpf_map = slot.origin.shape, slot.origin.map
+    number = shape.places.get((slot.lo, 8)) if shape is not None and bpf_map is not None else None
+    if number is None or number not in shape.packets:
+        return False
+    refs = em.unit.prog.kernel.refs
+    holder = refs.holder(bpf_map.holder, MEMORY)
+    old, item, moved = f"o_{origin.name}", f"l_{slot.origin.name}[{number}]", holder.unit - PROGRAM_UNIT
+    names = f"HOLDER{holder.unit.bit_length()}"
+    em.names |= {"REFS": refs, "TAKE": em.unit.prog.kernel.taken, "GIVE": refs.give, names: holder.name}
+    em.add(assign(old, item, em.pc)._replace(pure=False))
+    em.add(effect(f"if {old} is not None and not {old}.refs & {holder.mask:#x}: {old} = TAKE({old}, {names})", em.pc))
+    em.add(effect(f"if {old} is not None: {old}.refs -= {moved:#x}; REFS.held += 1", em.pc))
+    if new != "None":
+        em.add(effect(f"if {new} is not None and not {new}.refs & {COUNT:#x}: GIVE({new}, {names})", em.pc))
+        em.add(effect(f"if {new} is not None: {new}.refs += {moved:#x}; REFS.held -= 1", em.pc))
+    em.add(effect(f"{item} = {new}", em.pc))
     describe(em, origin)
     return True

@@ -23,10 +23,12 @@ def load(em: CodeWriter, origin: PtrOrigin, off: int, size: int) -> Expr:
     """Return the number at offset `off` of a value."""
     shape: ValueShape = origin.shape
     top = (1 << 8 * size) - 1
+    touched = shape.covering(off, size)
+    if any(number in shape.packets for number in touched):  # the number is asked for
+        return Expr(f"g_{origin.name}.load({off}, {size})", 0, top)
     number = shape.places.get((off, size))
     if number is not None:
         return Expr(f"l_{origin.name}[{number}]", 0, top)
-    touched = shape.covering(off, size)
     terms = [_moved(f"l_{origin.name}[{number}]", 8 * (shape.parts[number][0] - off)) for number in touched]
     return Expr(f"(({' | '.join(terms)}) & {top:#x})", 0, top)
 
@@ -38,13 +40,17 @@ def _moved(text: str, bits: int) -> str:
 def store(em: CodeWriter, origin: PtrOrigin, off: int, size: int, value: Expr) -> None:
     """Append the lines that store `value` at offset `off` of a value."""
     shape: ValueShape = origin.shape
+    touched = shape.covering(off, size)
+    if any(number in shape.packets for number in touched):
+        em.add(effect(f"g_{origin.name}.store({off}, {size}, {value.text})", em.pc))
+        return
     number = shape.places.get((off, size))
     if number is not None:
         em.add(effect(f"l_{origin.name}[{number}] = {value.text}", em.pc))
         return
     whole = f"t_{em.pc}_value"
     em.add(assign(whole, value.text, em.pc))
-    for number in shape.covering(off, size):
+    for number in touched:
         start, length = shape.parts[number]
         shift, full = 8 * (off - start), (1 << 8 * length) - 1
         changed = ((1 << 8 * size) - 1 << shift if shift >= 0 else (1 << 8 * size) - 1 >> -shift) & full
@@ -62,7 +68,9 @@ def from_frame(em: CodeWriter, value: object, shape: ValueShape) -> str | None:
     atoms = [slot for slot in em.frame.atoms if base <= slot[0] < base + shape.size]
     if not atoms:
         return None
-    return f"[{', '.join(_member(em, atoms, base + off, size) for off, size in shape.parts)}]"
+    members = ["None" if number in shape.packets else _member(em, atoms, base + off, size)
+               for number, (off, size) in enumerate(shape.parts)]
+    return f"[{', '.join(members)}]"
 
 
 def _member(em: CodeWriter, atoms: list[tuple[int, int]], off: int, size: int) -> str:

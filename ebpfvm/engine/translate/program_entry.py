@@ -72,6 +72,9 @@ def with_environment(run: Entered, main: Callable[..., int], counts: bool,
             result = run.ended(error, ctx, held, depth)
         stack.depth = depth
         run.ticks = env.ctx = None
+        if memory.retired_bytes and not depth:
+            memory.map_bytes -= memory.retired_bytes
+            memory.retired_bytes = 0
         if memory.retired and not depth:
             memory.quiesce()
         return result
@@ -100,6 +103,9 @@ def alone(run: Entered, main: Callable[..., int], counts: bool, extra: int) -> C
         except BaseException as error:
             result = run.ended(error, ctx, held, depth)
         stack.depth = depth
+        if memory.retired_bytes and not depth:
+            memory.map_bytes -= memory.retired_bytes
+            memory.retired_bytes = 0
         if memory.retired and not depth:
             memory.quiesce()
         return result

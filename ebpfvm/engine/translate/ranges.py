@@ -39,6 +39,7 @@ class PtrOrigin:
         inner: for an inner map of a map of maps, the template that gives the sizes of key and value.
         fields: the special fields of a map's value.
         shape: for a map's value that is a list of numbers, how its bytes are cut into them.
+        map: the map whose value it is, if it is known.
         checked: whether it may be a list of numbers of any shape, so that the region itself must load and store.
     """
 
@@ -54,6 +55,7 @@ class PtrOrigin:
     fields: tuple[Any, ...] = ()
     shape: Any = None
     checked: bool = False
+    map: Any = None
 
 
 def slot_at(pointer: PtrRange, off: int = 0) -> int:

@@ -207,7 +207,7 @@ class Unit:
             shape = getattr(found[1], "shape", None) if found is not None else None
             whole = helper.map_op in _WHOLE_VALUES
             return "plain", {"start": 0 if whole else None, "maybe_null": True, "inner": inner,
-                             "shape": shape if whole else None,
+                             "shape": shape if whole else None, "map": found[1] if found is not None else None,
                              "checked": found is None or (shape is not None and not whole),
                              "fields": self._fields(state.regs[1])}
         return None

@@ -54,7 +54,7 @@ def test_an_update_leaves_what_a_kptr_slot_owns() -> None:
     assert queue.update(key, bytes(8), 0) == 0
     value = queue.find(key)
     assert value is not None
-    value.data[:8] = owned
+    value.write(0, owned)
     assert queue.update(key, b"\xff" * 8, 0) == 0  # numbers from a program are no pointer
     assert bytes(value.data[:8]) == owned
     queue.sys_update(key, bytes(8))
