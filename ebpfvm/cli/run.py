@@ -51,7 +51,8 @@ def add(subparsers: Any) -> None:
     parser = helptext.declare(subparsers, "run", description=_DESCRIPTION, epilog=_EXAMPLES,
                               brief="simulate a queueing discipline on a capture or on generated traffic")
     parser.add_argument("object", metavar="OBJECT", nargs="?",
-                        help="eBPF object with sections sch_bpf/... or qdisc/...; optional with --tc")
+                        help="eBPF object with sections sch_bpf/... or qdisc/... (RFC), or with a Qdisc_ops in "
+                             ".struct_ops (mainline); optional with --tc")
     groups = {name: parser.add_argument_group(name) for name in ("traffic", "link", "programs", "output")}
     for name, default, option in Scenario.commands():
         start = [] if option.more.get("action") == "append" and default is not None else default
