@@ -31,7 +31,7 @@ from ebpfvm.sched.pcap import ETHERNET, PcapWriter, read_capture
 from ebpfvm.sched.sch_bpf import SchBpf
 from ebpfvm.sched.sch_struct_ops import SchStructOps
 from ebpfvm.sched.simulation import BOOT_NS, Simulation
-from ebpfvm.sched.tc.script import read_script, run_script_file, show_later
+from ebpfvm.sched.tc.script import read_script, show_later
 from ebpfvm.sched.traffic import FlowSpec, replay
 
 if TYPE_CHECKING:
@@ -56,7 +56,10 @@ def run_scenario(asked: Scenario) -> Result:
     variable = _variable(found, asked)
     programs = ([_hook(found, "enqueue", asked.enqueue), _hook(found, "dequeue", asked.dequeue)]
                 if found is not None and variable is None else [])
-    machine = Kernel(_dialect(programs, asked, variable is not None or _registers(asked)), asked.seed, asked.limits)
+    script = read_script(asked.tc) if asked.tc is not None else None
+    # A script without an object decides whether the kernel is Linux or the RFC's.
+    mainline = variable is not None or (found is None and script is not None and script.registers())
+    machine = Kernel(_dialect(programs, asked, mainline), asked.seed, asked.limits)
     loaded = Loaded(machine, open_engine(asked.engine), Pins(frozenset(asked.pin)), found,
                     lambda program: _facts(program, machine, asked.unverified))
     hooks = [loaded.program(program) for program in programs]
@@ -77,16 +80,16 @@ def run_scenario(asked: Scenario) -> Result:
                                 epoch=capture.first if capture else 0, priority_rule=asked.priority,
                                 record=asked.record, observer=asked.observer, ingress=asked.ingress)
         _feed(simulation, capture, asked)
-        net = _namespace(simulation, loaded, asked.unverified) if asked.tc is not None else None
+        net = _namespace(simulation, loaded, asked.unverified) if script is not None else None
         qdisc: Qdisc | None = SchBpf(simulation.device, HANDLE, *hooks) if hooks else None
         if kind is not None:
             qdisc = _created(simulation.device, kind)
             if net is not None:
                 add_kind(net, kind)
         later: list[Command] = []
-        if net is not None and asked.tc is not None:
+        if net is not None and script is not None:
             net.device("eth0").set_root(qdisc)
-            run_script_file(asked.tc, net, later)
+            script.run(net, later)
             qdisc = simulation.device.qdisc
         assert qdisc is not None
         if asked.prepare is not None:
@@ -108,12 +111,6 @@ def _variable(found: Object | None, asked: Scenario) -> StructOps | None:
         if getattr(asked, name) is not None:
             raise UsageError(f"{name}: {found.path} fills struct_ops, whose variable says which program that is")
     return only_variable(found)
-
-
-def _registers(asked: Scenario) -> bool:
-    """Return whether the script registers struct_ops, so that the kernel is Linux and not the RFC's."""
-    return asked.source is None and asked.tc is not None and any(
-        command.what == "struct_ops" for command in read_script(asked.tc))
 
 
 def _created(device: NetDevice, kind: QdiscOps) -> Qdisc:

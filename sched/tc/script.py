@@ -7,7 +7,7 @@ column where the command begins.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ebpfvm import errnos
 from ebpfvm.errors import EbpfvmError, UsageError
@@ -21,7 +21,7 @@ from ebpfvm.sched.tc.show_qdisc import show_link
 from ebpfvm.sched.tc.tc_text import mac_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from ebpfvm.sched.netdev import Namespace, NetDev
 
@@ -67,18 +67,39 @@ def run_script_file(path: str | os.PathLike[str], net: Namespace, later: list[Co
         UsageError: the file cannot be read.
         ScriptError: as for `run_script`.
     """
-    return run_script(_text(path), net, os.fspath(path), os.path.dirname(os.fspath(path)), later)
+    return read_script(path).run(net, later)
 
 
-def read_script(path: str | os.PathLike[str]) -> Iterator[Command]:
-    """Yield the commands of a script file; raise as `run_script_file` does for one that is malformed."""
-    return parse_script(_text(path), os.fspath(path))
+class ScriptFile(NamedTuple):
+    """A script file that was read.
+
+    Attributes:
+        text: its text.
+        path: its name, for messages; paths of object files are relative to its folder.
+    """
+
+    text: str
+    path: str
+
+    def run(self, net: Namespace, later: list[Command] | None = None) -> list[str]:
+        """Execute it as `run_script` does, with the same errors."""
+        return run_script(self.text, net, self.path, os.path.dirname(self.path), later)
+
+    def registers(self) -> bool:
+        """Return whether it registers struct_ops; raise `ScriptError` if it seems to, and is malformed before that."""
+        return "struct_ops" in self.text and any(
+            command.what == "struct_ops" for command in parse_script(self.text, self.path))
 
 
-def _text(path: str | os.PathLike[str]) -> str:
+def read_script(path: str | os.PathLike[str]) -> ScriptFile:
+    """Return a script file, which may be a pipe and so can be read only once.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     try:
         with open(path, encoding="utf-8") as file:
-            return file.read()
+            return ScriptFile(file.read(), os.fspath(path))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{os.fspath(path)}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 
+from ebpfvm.api import simulate
 from ebpfvm.errors import UsageError
 from ebpfvm.kernel import Kernel
 from ebpfvm.sched.netdev import Namespace
@@ -158,6 +161,24 @@ def test_commands_before_the_broken_one_are_done(net: Namespace) -> None:
 def test_a_script_that_cannot_be_read(net: Namespace) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         run_script_file("/nonexistent/x.tc", net)
+
+
+def test_a_script_from_a_pipe_is_read_once() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as pipe:
+        pipe.write("tc qdisc add dev eth0 root pfifo limit 7\ntc qdisc show dev eth0\n")
+    try:
+        result = simulate(tc=f"/dev/fd/{reading}", flows=["cbr:rate=1mbit,packets=1"])
+    finally:
+        os.close(reading)
+    assert "pfifo 8001: root refcnt 2 limit 7p" in "\n".join(result.shown)
+
+
+def test_a_failing_command_is_named_before_a_malformed_one_behind_it(tmp_path: Path) -> None:
+    script = tmp_path / "x.tc"
+    script.write_text("tc qdisc del dev eth0 root\ntc qdisc nonsense\n")
+    with pytest.raises(ScriptError, match=r"x\.tc:1:1: "):
+        simulate(tc=str(script), flows=["cbr:rate=1mbit,packets=1"])
 
 
 @pytest.mark.parametrize(("char", "name"), [("\u00a0", "NO-BREAK SPACE"), ("\u2028", "LINE SEPARATOR"),
