@@ -91,13 +91,13 @@ class HashMap(KeyedMap):
     def sys_next_key(self, key: bytes | None = None) -> bytes:
         self._check_syscall(key, writes=False)
         keys = iter(self._elems)
-        wanted = int.from_bytes(key, "little") if key is not None else None
+        wanted = self._number(key) if key is not None else None
         if wanted in self._elems:
             for found in keys:
                 if found == wanted:
                     break
         for following in keys:
-            return following.to_bytes(self.key_size, "little")
+            return following.to_bytes(self.key_size, self.key_order)
         raise base.kernel_error(ENOENT, f"keys of map {self.name!r}")
 
     def keys(self) -> Iterator[bytes]:
@@ -134,9 +134,10 @@ class LruHash(HashMap):
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
         """Return the value as `HashMap` does; a lookup from user space does not count as a use."""
-        order = list(self._elems)
+        order = list(self._elems) if key is not None and self._number(key) in self._elems else []
         value = super().sys_lookup(key, flags)
-        self._elems = {name: self._elems[name] for name in order}
+        if order:
+            self._elems = {name: self._elems[name] for name in order}
         return value
 
     def _insert(self, key: int, value: Content) -> int:

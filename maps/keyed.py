@@ -93,9 +93,7 @@ class KeyedMap(base.BpfMap):
         if not isinstance(region, PacketValue):
             super()._drop_value(region)
             return
-        for number in region.shape.packets:
-            if region[number] is not None:
-                self._release_packet(region, number)
+        self._release_kptrs(region)
         memory = self.kernel.memory
         memory.retired_bytes += region.shape.size + base.ELEMENT_BYTES
         if region.id:
@@ -108,26 +106,26 @@ class KeyedMap(base.BpfMap):
             super()._release_kptrs(region)
             return
         for number in region.shape.packets:
-            if region[number] is not None:
-                self._release_packet(region, number)
-
-    def _release_packet(self, region: PacketValue, number: int) -> None:
-        held, region[number] = region[number], None
-        if isinstance(held, NoPacket):
-            held = self.kernel.memory.owner(held.address)
-        if isinstance(held, RefCounted):
-            self.kernel.refs.release(held, self.holder)
+            held, region[number] = region[number], None
+            if isinstance(held, NoPacket):
+                held = self.kernel.memory.owner(held.address)
+            if isinstance(held, RefCounted):
+                self.kernel.refs.release(held, self.holder)
 
     # -- by bytes --------------------------------------------------------------------------------------------------
 
     def find(self, key: bytes) -> Region | None:
-        return self.get(int.from_bytes(key, self.key_order))
+        return self.get(self._number(key))
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
-        return self.put(int.from_bytes(key, self.key_order), value, flags)
+        return self.put(self._number(key), value, flags)
 
     def delete(self, key: bytes) -> int:
-        return self.remove(int.from_bytes(key, self.key_order))
+        return self.remove(self._number(key))
+
+    def _number(self, key: bytes) -> int:
+        """Return a key as an integer."""
+        return int.from_bytes(key, self.key_order)
 
     def for_each(self, visit: Callable[[bytes, Region], int]) -> int:
         count, size, order = 0, self.key_size, self.key_order

@@ -87,12 +87,12 @@ def _judge(program: Program, kernel: str | None, btf: Btf | None, args: argparse
 
 def _registration(found: Object, kernel: str | None, btf: Btf | None) -> None:
     """Print whether the structs of operations that the object fills could be registered; that is no verdict."""
+    from ebpfvm.api import dialect_of
     from ebpfvm.registering import kind_id, refusal, variables_of
     for variable in variables_of(found):
         program = next((found.programs[name] for name in variable.members.values() if name in found.programs), None)
         if program is None:
             continue
-        from ebpfvm.api import dialect_of
         refused = refusal(found, variable, dialect_of(program, kernel, btf))
         name = output.clean(variable.name)
         if refused is None:

@@ -84,7 +84,7 @@ class OpsStruct:
         return replace(base, judged=True, ctx_size=8 * len(fields), fields=fields,
                        kfuncs=base.kfuncs - (self.kfuncs - member.kfuncs), writable=self.writable,
                        returns=(0, 0) if member.ret.struct else None, gives=member.ret.struct,
-                       returns_void=member.ret.type == "void", returns_owned=True, saves_context=member.saves_context)
+                       returns_void=member.ret.type == "void", saves_context=member.saves_context)
 
 
 def member(prototype: str, doc: str, *, kfuncs: frozenset[str] = frozenset(), retyped: str = "",

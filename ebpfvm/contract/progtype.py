@@ -122,8 +122,8 @@ class ProgType:
         writable: struct of the kernel -> the parts of it that programs may write (btf_struct_access).
         gives: the struct of the kernel that the program returns a pointer to, which it must own; or NULL. "" for none.
         returns_void: whether nobody looks at the result.
-        returns_owned: whether a reference in R0 at the end is no leak, whatever the program should return.
-        fills: whether its programs fill members of structs of operations.
+        fills: whether its programs fill members of structs of operations; a reference in R0 at their end is no leak,
+            whatever the member should return.
         saves_context: whether the kernel appends instructions that need the context (gen_epilogue).
         caps: capabilities needed to load it, beyond CAP_BPF: "net_admin", "perfmon"; "unpriv" means that not even
             CAP_BPF is needed.
@@ -155,7 +155,6 @@ class ProgType:
     gives: str = ""
     returns_void: bool = False
     saves_context: bool = False
-    returns_owned: bool = False
     fills: bool = False
 
     def ctx_fields(self, attach: str = "") -> tuple[CtxField, ...]:

@@ -72,10 +72,7 @@ def with_environment(run: Entered, main: Callable[..., int], counts: bool,
             result = run.ended(error, ctx, held, depth)
         stack.depth = depth
         run.ticks = env.ctx = None
-        if memory.retired_bytes and not depth:
-            memory.map_bytes -= memory.retired_bytes
-            memory.retired_bytes = 0
-        if memory.retired and not depth:
+        if (memory.retired_bytes or memory.retired) and not depth:
             memory.quiesce()
         return result
     return call
@@ -103,10 +100,7 @@ def alone(run: Entered, main: Callable[..., int], counts: bool, extra: int) -> C
         except BaseException as error:
             result = run.ended(error, ctx, held, depth)
         stack.depth = depth
-        if memory.retired_bytes and not depth:
-            memory.map_bytes -= memory.retired_bytes
-            memory.retired_bytes = 0
-        if memory.retired and not depth:
+        if (memory.retired_bytes or memory.retired) and not depth:
             memory.quiesce()
         return result
     return call

@@ -34,7 +34,7 @@ def step(w: Walk) -> int:
 def _returned(w: Walk) -> int:
     """Return the id of the reference in R0, if the program may return one."""
     value = w.regs[0]
-    return value.ref if value is not None and w.env.prog_type.returns_owned else 0
+    return value.ref if value is not None and w.env.prog_type.fills else 0
 
 
 def throw(w: Walk, made: KfuncCall, after: int) -> int:

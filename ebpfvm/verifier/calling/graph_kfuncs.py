@@ -249,8 +249,6 @@ def less_callback(w: Walk, made: KfuncCall) -> Callable[[Frame, Frame], None]:
     what, off = _held(w, made)
 
     def prepare(above: Frame, callee: Frame) -> None:
-        arg = borrowed(pointer(OBJECT, what, off=off))
-        for number in (1, 2):
-            callee.regs[number] = arg
+        callee.regs[1] = callee.regs[2] = borrowed(pointer(OBJECT, what, off=off))
         callee.callback_range = (0, 1)
     return prepare

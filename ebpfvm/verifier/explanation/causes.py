@@ -103,13 +103,8 @@ def _calls(insn: Insn) -> bool:
 
 def _loads_argument(w: Walk, walked: list[int], at: int) -> bool:
     """Return whether an instruction of the path loads an argument that the program owns from the start."""
-    insns = w.env.program.insns
-    insn = insns[walked[at]]
-    if insn.code & 7 != c.BPF_LDX:
-        return False
-    base = origin(insns, walked, at, insn.src)
-    field = _field(w, insn.off)
-    return base.at < 0 and base.reg == 1 and field is not None and field.owned
+    field = _loaded(w, walked, at)
+    return field is not None and field.owned
 
 
 def _moves_packet(w: Walk, insn: Insn) -> bool:
@@ -123,16 +118,21 @@ def _moves_packet(w: Walk, insn: Insn) -> bool:
 
 def _loads_packet_pointer(w: Walk, walked: list[int], at: int) -> bool:
     """Return whether an instruction of the path loads skb->data or its like from the context."""
-    insns = w.env.program.insns
-    insn = insns[walked[at]]
-    if insn.code & 7 != c.BPF_LDX:
-        return False
-    base = origin(insns, walked, at, insn.src)
-    field = _field(w, insn.off)
-    return base.at < 0 and base.reg == 1 and field is not None and field.access in _PACKET_BOUNDS
+    field = _loaded(w, walked, at)
+    return field is not None and field.access in _PACKET_BOUNDS
 
 
 # ---- the context ----------------------------------------------------------------------------------------------------
+
+def _loaded(w: Walk, walked: list[int], at: int) -> CtxField | None:
+    """Return the field of the context that an instruction of the path loads, None if it does something else."""
+    insns = w.env.program.insns
+    insn = insns[walked[at]]
+    if insn.code & 7 != c.BPF_LDX:
+        return None
+    base = origin(insns, walked, at, insn.src)
+    return _field(w, insn.off) if base.at < 0 and base.reg == 1 else None
+
 
 def _field(w: Walk, off: int) -> CtxField | None:
     fields = w.env.prog_type.ctx_fields(w.env.program.attach)

@@ -61,7 +61,8 @@ def find(program: Program, dialect: Dialect, caps: Caps,
                          "loading/calling other bpf or kernel functions are allowed for CAP_BPF and "
                          "CAP_SYS_ADMIN", pc=pc)
         if is_kfunc_call(insn):
-            kfuncs[insn.imm] = _kfunc(program, dialect, insn, pc)
+            if insn.off or insn.imm not in kfuncs:  # each is looked up once
+                kfuncs[insn.imm] = _kfunc(program, dialect, insn, pc)
             continue
         target = pc + insn.imm + 1
         if not 0 <= target < size:
