@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from ebpfvm.isa.insn import Insn
     from ebpfvm.kernel.call_env import CallEnv
 
-BPF_MAX_LOOPS: Final = 8 * 1024 * 1024  # include/linux/bpf.h; iterations of may_goto per frame
-
 _SKF_NET_OFF: Final = -0x100000  # uapi/linux/filter.h
 _SKF_LL_OFF: Final = -0x200000
 NO_SUCH_PROGRAM: Final = (1 << 64) - ENOENT  # what bpf_tail_call returns if there is no target

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from ebpfvm.engine.common import BPF_MAX_LOOPS, used_up
+from ebpfvm.engine.common import used_up
 from ebpfvm.engine.place import locate
 from ebpfvm.engine.run import Run
 from ebpfvm.errors import Fault
-from ebpfvm.kernel.emulated import FRAME_SIZE, MAX_CALL_FRAMES
+from ebpfvm.kernel.emulated import BPF_MAX_LOOPS, FRAME_SIZE, MAX_CALL_FRAMES
 from ebpfvm.kernel.program import Thrown
 
 if TYPE_CHECKING:

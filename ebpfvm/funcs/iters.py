@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.contract import kfunc, kfunc_only
 from ebpfvm.errnos import E2BIG, EINVAL
-from ebpfvm.funcs.loop import BPF_MAX_LOOPS
 from ebpfvm.ints import U64_MAX, s32
+from ebpfvm.kernel.emulated import BPF_MAX_LOOPS
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ebpfvm.contract import contract_only, helper
 from ebpfvm.contract.args import Anything, Ctx, Func, Integer, MapPtr, StackOrNull, Void
 from ebpfvm.errnos import E2BIG, EINVAL
 from ebpfvm.ints import U32_MAX
+from ebpfvm.kernel.emulated import BPF_MAX_LOOPS
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv
-
-BPF_MAX_LOOPS: Final = 8 * 1024 * 1024
 
 
 @helper(cap="bpf", context_to=2, callback="sync", role="loop")

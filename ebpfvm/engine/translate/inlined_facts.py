@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.engine.translate.ranges import ANY, Abs, NumRange, PtrRange, RangeState, forget, known, number_of, refine
 from ebpfvm.errnos import E2BIG
 from ebpfvm.ints import S64_MAX, U32_MAX, U64_MAX
-from ebpfvm.kernel.emulated import FRAME_SIZE
+from ebpfvm.kernel.emulated import BPF_MAX_LOOPS, FRAME_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ebpfvm.engine.translate.ranges import Slot
 
 TOO_MANY = known(-E2BIG & U64_MAX)
-BPF_MAX_LOOPS = 8 * 1024 * 1024
 
 
 def step(inlined: InlinedStep, state: RangeState, atoms: Sequence[Slot]) -> RangeState:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ebpfvm.engine.common import BPF_MAX_LOOPS
 from ebpfvm.engine.place import insn_text, line_text
 from ebpfvm.engine.steps import PRIMITIVES
 from ebpfvm.engine.translate import counted_loops, flow_graph, local_values
@@ -19,6 +18,7 @@ from ebpfvm.engine.translate.emit import Emitter
 from ebpfvm.engine.translate.program_facts import ProgramFacts
 from ebpfvm.engine.translate.statements import BlockCode, effect, sweep
 from ebpfvm.engine.translate.structure import lines_of
+from ebpfvm.kernel.emulated import BPF_MAX_LOOPS
 
 if TYPE_CHECKING:
     from ebpfvm.engine.translate.unit import Unit
