@@ -172,8 +172,8 @@ class BpfMap:
         if self._kptrs:
             self._release_kptrs(region)
         graph = self.kernel.graph
-        if graph.members:
-            graph.drain(region, self.fields)
+        if graph.roots:
+            graph.drain_value(region, self.fields)
         memory = self.kernel.memory
         memory.retired.append(region)
         memory.retired_bytes += region.size + ELEMENT_BYTES

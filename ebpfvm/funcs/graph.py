@@ -10,10 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfvm.btf.fields import LOCAL_KINDS, special_fields
 from ebpfvm.contract import kfunc
 from ebpfvm.errors import Fault
-from ebpfvm.kernel.object_graph import AllocObject
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv
@@ -26,10 +24,8 @@ def _new(env: CallEnv, type_id: int) -> int:
     btf = env.prog.program.btf
     if btf is None:
         raise Fault("memory", "bpf_obj_new needs the program's BTF")
-    root = btf.resolve(type_id)
-    made = AllocObject(env.kernel.graph, btf[root].name, btf.size_of(root), special_fields(btf, root, LOCAL_KINDS))
-    env.refs.add(made)
-    return made.region.base
+    graph = env.kernel.graph
+    return graph.maker(graph.type_of(btf, type_id))().ptr
 
 
 def _drop(env: CallEnv, address: int) -> int:

@@ -16,17 +16,19 @@ _NODE = "struct bpf_list_node *node"
 
 def _push(env: CallEnv, head: int, node: int, *, front: bool) -> int:
     graph = env.kernel.graph
-    return graph.insert(head, node, 0 if front else len(graph.nodes(head)))
+    members = graph.list_at(head)
+    return graph.insert(members, node, 0 if front else len(members))
 
 
 def _end(env: CallEnv, head: int, *, front: bool) -> int:
-    nodes = env.kernel.graph.nodes(head)
-    return nodes[0 if front else -1] if nodes else 0
+    members = env.kernel.graph.list_at(head)
+    return members[0 if front else -1].ptr + members.at if members else 0
 
 
 def _pop(env: CallEnv, head: int, *, front: bool) -> int:
-    node = _end(env, head, front=front)
-    return env.kernel.graph.take(head, node) if node else 0
+    graph = env.kernel.graph
+    members = graph.list_at(head)
+    return graph.take(members, 0 if front else -1) if members else 0
 
 
 @kfunc(f"int bpf_list_push_front_impl({_HEAD}, {_NODE}, void *meta__ign, u64 off)", role="graph_put", in_lock=True)
@@ -60,11 +62,12 @@ def bpf_list_add(env: CallEnv, head: int, node: int, prev: int) -> int:
     Return 0, or -EINVAL if its node is in use or `prev` is not in the list.
     """
     graph = env.kernel.graph
-    nodes = graph.nodes(head)
-    if prev not in nodes:
+    members = graph.list_at(head)
+    before = graph.index(members, prev)
+    if before < 0:
         env.refs.release(graph.object(node))
         return -EINVAL
-    return graph.insert(head, node, nodes.index(prev) + 1)
+    return graph.insert(members, node, before + 1)
 
 
 @kfunc(f"struct bpf_list_node *bpf_list_pop_front({_HEAD})", "acquire", "ret_null", role="graph_take", in_lock=True)
@@ -83,7 +86,9 @@ def bpf_list_pop_back(env: CallEnv, head: int) -> int:
 def bpf_list_del(env: CallEnv, head: int, node: int) -> int:
     """Remove an object and return its node, or NULL if it is not in this list (since 7.2)."""
     graph = env.kernel.graph
-    return graph.take(head, node) if graph.owner.get(node) == head else 0
+    members = graph.list_at(head)
+    found = graph.index(members, node)
+    return graph.take(members, found) if found >= 0 else 0
 
 
 @kfunc(f"struct bpf_list_node *bpf_list_front({_HEAD})", "ret_null", role="graph_look", in_lock=True)
@@ -113,4 +118,4 @@ def bpf_list_is_last(env: CallEnv, head: int, node: int) -> int:
 @kfunc(f"bool bpf_list_empty({_HEAD})", role="graph_ask", in_lock=True)
 def bpf_list_empty(env: CallEnv, head: int) -> int:
     """Return whether the list is empty (since 7.2)."""
-    return int(not env.kernel.graph.nodes(head))
+    return int(not env.kernel.graph.list_at(head))

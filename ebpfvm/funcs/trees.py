@@ -12,6 +12,7 @@ from ebpfvm.contract import kfunc
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv
+    from ebpfvm.kernel.object_graph import Rooted
 
 _ROOT = "struct bpf_rb_root *root"
 _NODE = "struct bpf_rb_node *node"
@@ -21,26 +22,33 @@ _LESS = "bool (less)(struct bpf_rb_node *a, const struct bpf_rb_node *b)"
 def _add(env: CallEnv, root: int, node: int, less: int) -> int:
     """Insert an object after all objects that it is not less than, so that ties keep their insertion order."""
     graph = env.kernel.graph
-    nodes = graph.nodes(root)
-    low, high = 0, len(nodes) if node not in graph.owner else 0
+    members = graph.tree_at(root)
+    held, at = graph.member(node)
+    low, high = 0, len(members) if held.cells[held.type.shape.nodes[at]] is None else 0
     while low < high:
         middle = (low + high) // 2
-        if env.call(less, node, nodes[middle]):
+        if env.call(less, node, members[middle].ptr + members.at):
             high = middle
         else:
             low = middle + 1
-    return graph.insert(root, node, low)
+    return graph.insert(members, node, low)
 
 
-def _span(env: CallEnv, root: int, node: int) -> tuple[list[int], int, int, int] | None:
-    """Return the nodes, and low, middle and high of the part of them whose root `node` is."""
-    nodes = env.kernel.graph.nodes(root)
-    if node not in nodes:
+def _span(env: CallEnv, root: int, node: int) -> tuple[Rooted, int, int, int] | None:
+    """Return the members, and low, middle and high of the part of them whose root `node` is."""
+    graph = env.kernel.graph
+    members = graph.tree_at(root)
+    at = graph.index(members, node)
+    if at < 0:
         return None
-    at, low, high = nodes.index(node), 0, len(nodes)
+    low, high = 0, len(members)
     while (middle := (low + high) // 2) != at:
         low, high = (low, middle) if at < middle else (middle + 1, high)
-    return nodes, low, middle, high
+    return members, low, middle, high
+
+
+def _address(members: Rooted, index: int) -> int:
+    return members[index].ptr + members.at if members else 0
 
 
 @kfunc(f"int bpf_rbtree_add_impl({_ROOT}, {_NODE}, {_LESS}, void *meta__ign, u64 off)",
@@ -61,21 +69,22 @@ def bpf_rbtree_add(env: CallEnv, root: int, node: int, less: int) -> int:
 def bpf_rbtree_remove(env: CallEnv, root: int, node: int) -> int:
     """Remove an object and return its node, or NULL if it is not in this tree."""
     graph = env.kernel.graph
-    return graph.take(root, node) if graph.owner.get(node) == root else 0
+    members = graph.tree_at(root)
+    found = graph.index(members, node)
+    return graph.take(members, found) if found >= 0 else 0
 
 
 @kfunc(f"struct bpf_rb_node *bpf_rbtree_first({_ROOT})", "ret_null", role="graph_look", in_lock=True)
 def bpf_rbtree_first(env: CallEnv, root: int) -> int:
     """Return the smallest node without removing it; NULL for an empty tree."""
-    nodes = env.kernel.graph.nodes(root)
-    return nodes[0] if nodes else 0
+    return _address(env.kernel.graph.tree_at(root), 0)
 
 
 @kfunc(f"struct bpf_rb_node *bpf_rbtree_root({_ROOT})", "ret_null", role="graph_look", in_lock=True)
 def bpf_rbtree_root(env: CallEnv, root: int) -> int:
     """Return the root node without removing it; NULL for an empty tree."""
-    nodes = env.kernel.graph.nodes(root)
-    return nodes[len(nodes) // 2] if nodes else 0
+    members = env.kernel.graph.tree_at(root)
+    return _address(members, len(members) // 2)
 
 
 @kfunc(f"struct bpf_rb_node *bpf_rbtree_left({_ROOT}, {_NODE})", "ret_null", role="graph_look", in_lock=True)
@@ -84,8 +93,8 @@ def bpf_rbtree_left(env: CallEnv, root: int, node: int) -> int:
     span = _span(env, root, node)
     if span is None or span[1] >= span[2]:
         return 0
-    nodes, low, middle, _ = span
-    return nodes[(low + middle) // 2]
+    members, low, middle, _ = span
+    return _address(members, (low + middle) // 2)
 
 
 @kfunc(f"struct bpf_rb_node *bpf_rbtree_right({_ROOT}, {_NODE})", "ret_null", role="graph_look", in_lock=True)
@@ -94,5 +103,5 @@ def bpf_rbtree_right(env: CallEnv, root: int, node: int) -> int:
     span = _span(env, root, node)
     if span is None or span[2] + 1 >= span[3]:
         return 0
-    nodes, _, middle, high = span
-    return nodes[(middle + 1 + high) // 2]
+    members, _, middle, high = span
+    return _address(members, (middle + 1 + high) // 2)
