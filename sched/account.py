@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.kernel.refs import CTX_HOLDER, LEAKED, PROGRAM
+from ebpfvm.kernel.refs import CTX_HOLDER, LEAKED, PROGRAM, RefCounted
 from ebpfvm.kernel.skb import SkBuff
 from ebpfvm.lazy_dataclasses import dataclass
 
@@ -27,10 +27,9 @@ _MAX_PROBLEMS = 1000  # a faulty program fails for every packet, so further prob
 
 
 class Packet(SkBuff):
-    """A packet of a simulation.
+    """A packet of a simulation. There may be very many, so it has no slots for what its flow or its device knows.
 
     Attributes:
-        account: where its fate is recorded.
         flow: the flow that it belongs to.
         fate: `SENT`, `DROPPED`, `FREED`, or None while it is in the network.
         departure: time in ns at which its last bit left; 0 until then.
@@ -40,21 +39,35 @@ class Packet(SkBuff):
         tc_skip_classify: whether the next hook for filters skips it (skb->tc_skip_classify).
     """
 
-    __slots__ = ("account", "departure", "fate", "hops")
-    account: Account
+    __slots__ = ("departure", "fate")
     departure: int
     fate: str | None
     flow: Flow
-    hops: int
 
+    hops: int = 0
     redirected_from: Any = None
+    _ifindex: int = 0
     tx_queue_chosen: bool = False
     tc_skip_classify: bool = False
+
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel that it belongs to."""
+        return self.flow.account.kernel
+
+    @property
+    def ifindex(self) -> int:
+        """The interface number of the device that it is on, or was given before it came to one."""
+        return self._ifindex if self.dev is None else self.dev.ifindex
+
+    @ifindex.setter
+    def ifindex(self, value: int) -> None:
+        self._ifindex = value
 
     def destroy(self) -> None:
         """Record the fate of the packet, whose last reference is gone; if no layer disposed of it, a program did."""
         if self.fate is None:
-            self.account.freed(self)
+            self.flow.account.freed(self)
         if self._region is not None or self._packet is not None:
             SkBuff.destroy(self)
 
@@ -109,23 +122,23 @@ class Account:
             holder: holder of its first reference.
             length: its length on the wire, if `data` holds only a part of it.
         """
+        kernel = self.kernel
         packet = _bare(Packet)  # inlines the constructor
-        packet.kernel = kernel = self.kernel
-        packet.account = self
         packet._bytes = data
         packet._packet = packet._region = packet.dev = packet.fate = None
-        packet.address = packet.ifindex = packet.departure = packet.hops = 0
+        packet.address = packet.departure = 0
         packet.len = size = len(data) if length is None else length
         flow = packet.flow = label.flow
         packet.protocol = label.protocol
         packet.priority = label.priority
         packet.arrival = kernel.clock
-        self.in_packets = packet.id = self.in_packets + 1
+        refs = kernel.refs  # inlines `add`
+        packet.serial = refs.serial = serial = refs.serial + 1
+        number = self.in_packets + 1
+        packet.id = self.in_packets = serial if number == serial else number  # one object in memory instead of two
         self.in_bytes += size
         flow.in_packets += 1
         flow.in_bytes += size
-        refs = kernel.refs  # inlines `add`
-        packet.serial = refs.serial = refs.serial + 1
         packet.refs = (refs.by_name.get(holder) or refs.holder(holder)).unit
         refs.born.append(packet)
         if len(refs.born) > refs.room:
@@ -154,8 +167,9 @@ class Account:
         if fate is DROPPED and packet.refs:
             self.problem("double", packet, f"{packet} is {fate} by {holder} while {_holders(packet)} still holds it")
 
-    def freed(self, packet: Packet) -> None:
+    def freed(self, packet: RefCounted) -> None:
         """Record that a program released the last reference, a drop that no counter of the qdisc shows (D21)."""
+        assert isinstance(packet, Packet)
         packet.fate = FREED
         self.freed_packets += 1
         self.freed_bytes += packet.len

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ebpfvm.kernel.skb import PacketFlow
 from ebpfvm.sched.flow_key import FlowKey, flow_mark, parse, priority_of
@@ -12,12 +12,29 @@ from ebpfvm.sched.pcap import ETHERNET
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ebpfvm.kernel.emulated import Kernel
+    from ebpfvm.kernel.refs import RefCounted
+
+
+class Fates(Protocol):
+    """Where the fates of packets are recorded (`ebpfvm.sched.account.Account`).
+
+    Attributes:
+        kernel: the kernel that the packets belong to.
+    """
+
+    kernel: Kernel
+
+    def freed(self, packet: RefCounted) -> None:
+        """Record that a program released the last reference."""
+
 
 class Flow(PacketFlow):
     """The counters of one flow.
 
     Attributes:
         key: what its packets have in common.
+        account: where the fates of its packets are recorded.
         in_packets, in_bytes: offered load.
         out_packets, out_bytes: packets and bytes that left the link.
         drops: packets that any layer or program dropped.
@@ -25,11 +42,12 @@ class Flow(PacketFlow):
             array, until a packet arrives.
     """
 
-    __slots__ = ("delays", "drops", "in_bytes", "in_packets", "key", "out_bytes", "out_packets")
+    __slots__ = ("account", "delays", "drops", "in_bytes", "in_packets", "key", "out_bytes", "out_packets")
 
-    def __init__(self, key: FlowKey) -> None:
+    def __init__(self, key: FlowKey, account: Fates) -> None:
         self.hashed = None  # instead of the constructor of the base class: there may be very many flows
         self.key = key
+        self.account = account
         self.in_packets = self.in_bytes = self.out_packets = self.out_bytes = self.drops = 0
         self.delays: array[int] | tuple[()] = ()
 
@@ -51,13 +69,15 @@ class FlowTable:
     """All flows of a simulation, in order of their first packets.
 
     Args:
+        account: where the fates of the packets are recorded.
         link: link type of the packets (`ebpfvm.sched.pcap`).
         rule: how a DSCP becomes a priority (`ebpfvm.sched.flow_key.priority_of`).
     """
 
-    __slots__ = ("_ethernet", "_flows", "_labels", "_latest", "_link", "_rule")
+    __slots__ = ("_account", "_ethernet", "_flows", "_labels", "_latest", "_link", "_rule")
 
-    def __init__(self, link: int = ETHERNET, rule: str = "tos") -> None:
+    def __init__(self, account: Fates, link: int = ETHERNET, rule: str = "tos") -> None:
+        self._account = account
         self._link = link
         self._ethernet = link == ETHERNET
         self._rule = rule
@@ -85,7 +105,7 @@ class FlowTable:
         key = FlowKey(proto, src, dst, sport, dport)
         flow = self._flows.get(key)
         if flow is None:
-            flow = self._flows[key] = Flow(key)
+            flow = self._flows[key] = Flow(key, self._account)
         return FlowLabel(flow, label.protocol, label.priority)
 
     def _parse(self, data: bytes) -> FlowLabel:
@@ -93,7 +113,7 @@ class FlowTable:
         flow = self._flows.get(headers.flow)
         if flow is None:
             key = self._latest = _sharing(headers.flow, self._latest)
-            flow = self._flows[key] = Flow(key)
+            flow = self._flows[key] = Flow(key, self._account)
         protocol = (headers.protocol & 0xFF) << 8 | headers.protocol >> 8
         return FlowLabel(flow, protocol, priority_of(headers, self._rule))
 

@@ -126,7 +126,7 @@ class NetDev(NetDevice):
         Its reference passes from the holder to the qdisc.
         """
         self.net.hand(skb, self.qdisc.holder)
-        skb.dev, skb.ifindex = self, self.ifindex
+        skb.dev = self
         if not self.up:
             self.drop(skb, self.qdisc.holder)
             return NET_XMIT_DROP
@@ -137,7 +137,7 @@ class NetDev(NetDevice):
     def receive(self, skb: Packet) -> None:
         """Receive a packet (netif_receive_skb): ingress filters, then the stack."""
         self.net.hand(skb, f"device {self.name}")
-        skb.dev, skb.ifindex, skb.ingress_ifindex = self, self.ifindex, self.ifindex
+        skb.dev, skb.ingress_ifindex = self, self.ifindex
         if not self.up:
             self.drop(skb, f"device {self.name}")
         elif "ingress" not in self.hooks or self._hook("ingress", skb):
@@ -215,7 +215,7 @@ class Namespace:
         self.kernel = kernel
         self.loop = loop or EventLoop(kernel)
         self.account = account or Account(kernel)
-        self.flows = flows or FlowTable()
+        self.flows = flows or FlowTable(self.account)
         self.sink = sink or Sink()
         self.devices: dict[str, NetDev] = {}
         self.blocks: dict[int, Block] = {}

@@ -90,6 +90,7 @@ class SchBpf(ClassfulQdisc):
         self._memory = dev.account.kernel.memory
         self._refs = dev.account.kernel.refs
         self._own = self._refs.holder(self.holder)
+        self._left = 0  # what remains of the references of a queued packet; one object for all that are alike
         self.block = Block(self)
         self.classes: dict[int, BpfClass] = {}
         self.change(enqueue, dequeue)
@@ -134,7 +135,10 @@ class SchBpf(ClassfulQdisc):
             if holder.name != self.holder:
                 holder = self._own = self._refs.holder(self.holder)
             if refs & holder.mask and refs != holder.unit:
-                skb.refs = refs - holder.unit  # what `release` does
+                left = refs - holder.unit  # what `release` does
+                if left != self._left:
+                    self._left = left
+                skb.refs = self._left
             else:
                 self._given_away(skb, "QUEUED")
             return NET_XMIT_SUCCESS

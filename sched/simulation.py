@@ -104,7 +104,7 @@ class Simulation:
         self.loop = EventLoop(kernel)
         timers_of(kernel).loop = self.loop
         self.account = Account(kernel, options.get("record", False))
-        self.flows = FlowTable(link_type, options.get("priority_rule", "tos"))
+        self.flows = FlowTable(self.account, link_type, options.get("priority_rule", "tos"))
         self.sink = Sink(options.get("writer"), options.get("epoch", 0) - BOOT_NS)
         self.device = NetDevice(self.loop, self.account, link, self.sink, ETH_HLEN if link_type == ETHERNET else 0)
         self.device.observer = options.get("observer")
@@ -225,7 +225,6 @@ class Simulation:
     def _enter(self, packet: Packet) -> None:
         device = self.device
         packet.dev = device
-        packet.ifindex = device.ifindex
         log = self.account.log
         if log is not None:
             log.append(packet)

@@ -139,8 +139,8 @@ class SkBuff(RefCounted):
         UsageError: `fields` names something that a packet does not have.
     """
 
-    __slots__ = ("__dict__", "_bytes", "_packet", "_region", "address", "arrival", "dev", "flow", "id", "ifindex",
-                 "kernel", "len", "priority", "protocol")
+    __slots__ = ("__dict__", "_bytes", "_packet", "_region", "address", "arrival", "dev", "flow", "id", "len",
+                 "priority", "protocol")
     what = "packet"
     _bytes: bytes
     _packet: PacketRegion | None
@@ -150,12 +150,11 @@ class SkBuff(RefCounted):
     dev: Any
     flow: PacketFlow | None
     id: int
-    ifindex: int
-    kernel: Kernel
     len: int
     priority: int
     protocol: int
 
+    ifindex: int = 0
     pkt_type = 0
     mark = 0
     _queue_mapping = 0
@@ -190,11 +189,11 @@ class SkBuff(RefCounted):
     headroom: ClassVar[int] = SKB_HEADROOM
 
     def __init__(self, kernel: Kernel, packet: bytes = b"", holder: str = "network", **fields: Any) -> None:
-        self.kernel = kernel
+        self._kernel = kernel
         self._bytes = packet
         self._packet = self._region = self.dev = self.flow = None
         self.len = len(packet)
-        self.address = self.id = self.arrival = self.ifindex = self.priority = self.protocol = 0
+        self.address = self.id = self.arrival = self.priority = self.protocol = 0
         kernel.refs.add(self, holder)
         if fields:
             self._set(fields)
@@ -204,6 +203,11 @@ class SkBuff(RefCounted):
             if not hasattr(type(self), name):
                 raise UsageError(f"a packet has no field {name!r}")
             setattr(self, name, value)
+
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel that it belongs to."""
+        return self._kernel
 
     @property
     def cb(self) -> list[int]:

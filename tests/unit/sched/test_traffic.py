@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from ebpfvm.errors import InternalError, UsageError
+from ebpfvm.kernel import Kernel
+from ebpfvm.sched.account import Account
 from ebpfvm.sched.events import EventLoop
 from ebpfvm.sched.flow_key import parse
 from ebpfvm.sched.flows import FlowTable, jain, percentile
@@ -113,12 +115,12 @@ def test_a_wrong_specification_names_the_word(text: str, message: str) -> None:
 # ---- flows and reports --------------------------------------------------------------------------------------
 
 def test_flows_are_told_apart_and_named() -> None:
-    table = FlowTable()
+    table = FlowTable(Account(Kernel()))
     labels = [table.label(frame) for frame in (build(), build(tos=0x10), build(sport=5), b"", build(), b"\0" * 60)]
     assert labels[0].flow is labels[1].flow is labels[4].flow is not labels[2].flow
     assert (labels[0].protocol, labels[0].priority, labels[1].priority) == (0x0008, 0, 6)
     assert len(table.flows()) == 4
-    assert FlowTable(RAW_IP).label(build()[14:]).flow.key == labels[0].flow.key
+    assert FlowTable(Account(Kernel()), RAW_IP).label(build()[14:]).flow.key == labels[0].flow.key
 
 
 def test_percentiles_are_nearest_ranks() -> None:
@@ -208,7 +210,7 @@ def test_generated_frames_are_those_that_would_be_built_one_by_one(proto: str, s
 def test_a_flow_has_less_than_500_bytes() -> None:
     frames = [build(sport=index) for index in range(1, 5001)]
     tracemalloc.start()
-    table = FlowTable()
+    table = FlowTable(Account(Kernel()))
     for frame in frames:
         table.label(frame)
     size = tracemalloc.get_traced_memory()[0] / len(frames)
