@@ -14,6 +14,8 @@ from ebpfvm.kernel.skb import SkBuff
 from ebpfvm.lazy_dataclasses import dataclass
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.sched.flows import Flow, FlowLabel
 
@@ -199,6 +201,12 @@ class Account:
     def inside_bytes(self) -> int:
         """The bytes of the packets without a fate."""
         return self.in_bytes - self.sent_bytes - self.dropped_bytes - self.freed_bytes
+
+    def waiting(self) -> Iterator[Packet]:
+        """Yield the packets that have no fate and are not lost, in the order of their arrival."""
+        for packet in self.kernel.refs.live():
+            if isinstance(packet, Packet) and packet.fate is None and not all(map(_is_lost, packet.holders)):
+                yield packet
 
     def close(self, sending: Packet | None = None, wire: str = "") -> dict[str, int]:
         """End the run: record each lost packet as a problem, and return who holds how many of the others.

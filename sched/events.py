@@ -27,6 +27,13 @@ class Clock(Protocol):
     clock: int
 
 
+class Waiter(Protocol):
+    """An armed timer of a qdisc, which keeps a run alive as long as packets wait for it."""
+
+    def waits(self) -> bool:
+        """Return whether the run has to go on until the timer fires."""
+
+
 class _Stop(Exception):
     """Internal signal that ends `EventLoop.run`."""
 
@@ -38,6 +45,7 @@ class EventLoop:
         clock: its `clock` (ns) is set to the time of each event before the event runs; the loop starts from it.
 
     Attributes:
+        armed: the armed timers of qdiscs, whose events were added with `at_idle`.
         watch: called with the number of events that have run, after every `WATCH_EVERY` of them; an exception
             that it raises ends `run`. None if nothing watches.
         stopped: why `stop` ended the latest `run`, "" if it ended by itself.
@@ -50,7 +58,7 @@ class EventLoop:
     None
     """
 
-    __slots__ = ("_clock", "_heap", "_idle", "_next", "_number", "_rounds", "stopped", "watch")
+    __slots__ = ("_clock", "_heap", "_idle", "_next", "_number", "_rounds", "armed", "stopped", "watch")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -60,6 +68,7 @@ class EventLoop:
         self._number = 0
         self._idle = 0  # events in the heap that do not keep a run going
         self._rounds = 0
+        self.armed: set[Waiter] = set()
         self.watch: Callable[[int], None] | None = None
         self.stopped = ""
 
@@ -102,7 +111,7 @@ class EventLoop:
     def at_idle(self, time: int, action: Callable[[Any], object], argument: Any = None) -> None:
         """Run `action(argument)` at `time` as `at` does, without keeping a run alive.
 
-        This is for timers of programs, which may re-arm themselves forever.
+        This is for timers of programs, which may re-arm themselves forever, and for those of qdiscs (see `armed`).
         """
         self._idle += 1
         self.at(time, self._idle_event, (action, argument))
@@ -112,7 +121,7 @@ class EventLoop:
         what[0](what[1])
 
     def run(self, until: int | None = None) -> None:
-        """Run events in order of time until none is left except those of `at_idle`.
+        """Run events in order of time until none is left except those of `at_idle` that no packet waits for.
 
         Args:
             until: stop after the events at this time (ns), and leave the clock there.
@@ -152,7 +161,7 @@ class EventLoop:
 
     def _run_all(self) -> None:
         heap, clock, pop, exchange = self._heap, self._clock, heappop, heappushpop
-        while len(heap) > self._idle:
+        while not self._over():
             for _ in repeat(None, WATCH_EVERY):
                 event = self._next
                 if event is None:
@@ -169,7 +178,7 @@ class EventLoop:
     def _over(self) -> bool:
         """Return whether no event is left that keeps the run going."""
         self._settle()
-        return len(self._heap) <= self._idle
+        return len(self._heap) <= self._idle and not any(timer.waits() for timer in self.armed)
 
     def _run_until(self, until: int) -> None:
         heap, clock, pop, exchange = self._heap, self._clock, heappop, heappushpop

@@ -102,39 +102,67 @@ class QdiscDevice(Protocol):
 class Watchdog:
     """The one timer of a qdisc (qdisc_watchdog, net/sched/sch_api.c).
 
-    The latest call decides when it fires, and it wakes the root qdisc of the device (decision D20).
+    The latest call decides when it fires, and it wakes the qdisc at the top (decision D20). It keeps a run alive only
+    while packets wait: a program may poll an empty queue forever.
+
+    Attributes:
+        expires: when it fires (ns), None while it is not armed.
+        idle: how often in a row it has fired and no packet was sent, although there were some.
     """
 
-    __slots__ = ("_dev", "expires", "idle")
+    __slots__ = ("_fruitless", "_qdisc", "_since", "expires", "idle")
 
-    def __init__(self, dev: QdiscDevice) -> None:
-        self._dev = dev
+    def __init__(self, qdisc: Qdisc) -> None:
+        self._qdisc = qdisc
         self.expires: int | None = None
         self.idle = 0
+        self._since = 0  # when the first of these happened
+        self._fruitless = -1  # progress of the account when it turned out that none of the packets waits here
 
     def schedule(self, expires: int) -> None:
         """Fire at `expires` (u64 ns), or at once if that has passed or is negative as a ktime_t."""
-        now = self._dev.loop.now
+        loop = self._qdisc.dev.loop
+        now = loop.now
         expires &= U64_MAX
         time = now if expires < now or expires >> 63 else expires
         if self.expires != time:
             self.expires = time
-            self._dev.loop.at(time, self._fire, time)
+            loop.armed.add(self)
+            loop.at_idle(time, self._fire, time)
 
     def cancel(self) -> None:
         """Cancel the timer."""
-        self.expires = None
+        if self.expires is not None:
+            self.expires = None
+            self._qdisc.dev.loop.armed.discard(self)
+
+    def waits(self) -> bool:
+        """Return whether packets may wait for the timer."""
+        account = self._qdisc.dev.account
+        return account.inside > 0 and account.progress != self._fruitless
 
     def _fire(self, time: int) -> None:
         if self.expires != time:
             return  # re-armed or cancelled since
-        self.expires = None
-        before = self._dev.dequeued
-        self._dev.run()
-        self.idle = 0 if self._dev.dequeued != before else self.idle + 1
-        if self.idle > MAX_IDLE_WAKEUPS:
+        self.cancel()
+        dev = self._qdisc.dev
+        before = dev.dequeued
+        self._qdisc.wake()
+        if dev.dequeued != before or not dev.account.inside:
+            self.idle = 0
+            return
+        self.idle += 1
+        if self.idle == 1:
+            self._since = dev.loop.now
+        elif self.idle > MAX_IDLE_WAKEUPS:
+            self._give_up(dev)
+
+    def _give_up(self, dev: QdiscDevice) -> None:
+        """Raise Fault if a packet of the device has waited all the time; packets elsewhere do not wait for this one."""
+        if any(packet.dev is dev and packet.arrival <= self._since for packet in dev.account.waiting()):
             raise Fault("livelock", f"{MAX_IDLE_WAKEUPS} watchdogs in a row found nothing to send: "
                                     "the program throttles and never returns a packet")
+        self.idle, self._fruitless = 0, dev.account.progress
 
 
 class Qdisc:
@@ -170,8 +198,19 @@ class Qdisc:
         self.holder = f"qdisc {handle_text(handle)}"
         self.kernel_view = Stats()
         self.gso_skb: Packet | None = None
-        self.watchdog = Watchdog(dev)
+        self.watchdog = Watchdog(self)
         self.serial = next(_SERIALS)
+
+    def wake(self) -> None:
+        """Let the device ask for packets: below mq, it asks only the qdisc of this queue (__netif_schedule)."""
+        found = self
+        while (upper := found.upper) is not None:
+            upper.wake_child(found)
+            found = upper
+        self.dev.run()
+
+    def wake_child(self, child: Qdisc) -> None:
+        """Note that only `child` has to be asked, if the children of this kind are asked separately."""
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Take `skb`, whose reference the qdisc holds from then on; packets to drop are appended to `to_free`.
