@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ebpfvm.kernel.emulated import Kernel
-    from ebpfvm.sched.flows import Flow, FlowLabel
+    from ebpfvm.sched.flows import Flow
 
 SENT: Final = "sent"
 DROPPED: Final = "dropped"
@@ -55,7 +55,7 @@ class Packet(SkBuff):
     @property
     def kernel(self) -> Kernel:
         """The kernel that it belongs to."""
-        return self.flow.account.kernel
+        return self.flow.source.account.kernel
 
     @property
     def ifindex(self) -> int:
@@ -69,7 +69,7 @@ class Packet(SkBuff):
     def destroy(self) -> None:
         """Record the fate of the packet, whose last reference is gone; if no layer disposed of it, a program did."""
         if self.fate is None:
-            self.flow.account.freed(self)
+            self.flow.source.account.freed(self)
         if self._region is not None or self._packet is not None:
             SkBuff.destroy(self)
 
@@ -115,32 +115,34 @@ class Account:
         self.problems: list[Problem] = []
         self.problem_count = 0
 
-    def admit(self, data: bytes, label: FlowLabel, holder: str, length: int | None = None) -> Packet:
+    def admit(self, data: bytes | None, length: int, flow: Flow, protocol: int, priority: int, holder: str) -> Packet:
         """Create a packet that enters the simulation, and count it.
 
         Args:
-            data: the packet's bytes.
-            label: the flow, protocol and priority that its headers imply.
+            data: the packet's bytes, None for those of its flow.
+            length: its length on the wire, of which `data` may hold only a part.
+            flow, protocol, priority: what its headers imply (`ebpfvm.sched.flows.FlowLabel`).
             holder: holder of its first reference.
-            length: its length on the wire, if `data` holds only a part of it.
         """
         kernel = self.kernel
         packet = _bare(Packet)  # inlines the constructor
         packet._bytes = data
         packet._packet = packet._region = packet.dev = packet.fate = None
         packet.address = packet.departure = 0
-        packet.len = size = len(data) if length is None else length
-        flow = packet.flow = label.flow
-        packet.protocol = label.protocol
-        packet.priority = label.priority
+        packet.len = length
+        packet.flow = flow
+        packet.protocol = protocol
+        packet.priority = priority
         packet.arrival = kernel.clock
         refs = kernel.refs  # inlines `add`
         packet.serial = refs.serial = serial = refs.serial + 1
         number = self.in_packets + 1
         packet.id = self.in_packets = serial if number == serial else number  # one object in memory instead of two
-        self.in_bytes += size
+        self.in_bytes += length
         flow.in_packets += 1
-        flow.in_bytes += size
+        size = flow.source.size
+        if length != size:
+            flow.in_more += length - size
         packet.refs = (refs.by_name.get(holder) or refs.holder(holder)).unit
         refs.born.append(packet)
         if len(refs.born) > refs.room:

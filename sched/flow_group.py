@@ -11,54 +11,86 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from ebpfvm.sched.traffic import Frames, cbr_times, poisson_times
+from ebpfvm.sched.flows import FlowSource
+from ebpfvm.sched.traffic import FIRST_PORT, Frames, cbr_times, poisson_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ebpfvm.sched.flows import FlowLabel
+    from ebpfvm.sched.flow_key import FlowKey
+    from ebpfvm.sched.flows import Fates, Flow, FlowTable
     from ebpfvm.sched.traffic import FlowSpec
 
 _SHORT: Final = 32  # packets of a flow whose times are drawn at once
 _INDEX: Final = 16  # bits that a flow's index needs
+_KEPT: Final = 1 << 22  # bytes of frames
 
 
-class FlowGroup:
-    """The flows of a specification.
+class FlowGroup(FlowSource):
+    """The flows of a specification. They are made when their first packet arrives, and the bytes when somebody looks.
 
     Args:
         spec: the specification.
         seed: random seed of the run.
         group: number of the specification in the run (see `ebpfvm.sched.traffic.generate`).
+        table: the flows of the run.
 
     Attributes:
-        priority: skb->priority of the packets, None if it follows from their headers.
+        protocol, priority: skb->protocol and skb->priority of the packets.
         numbers: for each flow, the number of its next event; to be set by the event loop.
         turns: (time, index of the flow) of each packet, in order. The numbers of all flows that had their turn must be
             set before the next is taken.
         index: the flow whose turn it is.
-        labels: for each flow, the label of its packets; None until it had its first turn.
-        first_label: the label of the flow that came first.
+        flows: the flows by their index; None until one had its first turn.
     """
 
-    __slots__ = ("_frames", "_kept", "first_label", "index", "labels", "numbers", "priority", "turns")
+    __slots__ = ("_common", "_frames", "_kept", "_table", "flows", "index", "numbers", "priority", "protocol", "turns")
 
-    def __init__(self, spec: FlowSpec, seed: int = 0, group: int = 0) -> None:
+    def __init__(self, spec: FlowSpec, seed: int, group: int, table: FlowTable, account: Fates) -> None:
+        super().__init__(account, spec.size)
+        self._table = table
         self._frames = Frames(spec, group)
-        self._kept: list[bytes | None] = [None] * spec.count
-        self.priority = spec.priority
+        self._kept: dict[int, bytes] = {}
+        headers, self.protocol, self.priority = table.read(self._frames.frame(0))
+        if spec.priority is not None:
+            self.priority = spec.priority
+        self._common = headers.flow
         self.numbers: list[int] = []
-        self.labels: list[FlowLabel | None] = [None] * spec.count
-        self.first_label: FlowLabel | None = None
+        self.flows: list[Flow | None] = [None] * spec.count
         self.index = 0
         self.turns = self._in_step(spec) if spec.kind == "cbr" else self._mixed(spec, f"{seed}/{group}/")
 
-    def frame(self) -> bytes:
-        """Return the bytes of the packet whose turn it is."""
+    def admitted(self) -> bool:
+        """Return whether its flows belong to it alone, so that it may make them."""
+        return self._table.admit(self._common._replace(sport=0), self)
+
+    def flow(self) -> Flow:
+        """Return the flow whose turn it is."""
         index = self.index
-        found = self._kept[index]
+        return self.flows[index] or self._new(index)
+
+    def flow_at(self, sport: int) -> Flow | None:
+        """Return the flow with this source port, None if there is none."""
+        index = sport - FIRST_PORT
+        if not 0 <= index < len(self.flows):
+            return None
+        return self.flows[index] or self._new(index)
+
+    def _new(self, index: int) -> Flow:
+        flow = self.flows[index] = self._table.new(self, index)
+        return flow
+
+    def key_of(self, member: int) -> FlowKey:
+        """Return the key of the flow with this index."""
+        return self._common._replace(sport=FIRST_PORT + member)
+
+    def frame_of(self, member: int) -> bytes:
+        """Return the bytes of each packet of the flow with this index; those of some flows are kept."""
+        found = self._kept.get(member)
         if found is None:
-            found = self._kept[index] = self._frames.frame(index)
+            if len(self._kept) * self.size >= _KEPT:
+                self._kept.clear()
+            found = self._kept[member] = self._frames.frame(member)
         return found
 
     @staticmethod

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from ebpfvm.errors import InternalError
 from ebpfvm.kernel.skb import PacketFlow
 from ebpfvm.sched.flow_key import FlowKey, flow_mark, parse, priority_of
 from ebpfvm.sched.pcap import ETHERNET
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.refs import RefCounted
+    from ebpfvm.sched.flow_key import Headers
 
 
 class Fates(Protocol):
@@ -29,32 +31,85 @@ class Fates(Protocol):
         """Record that a program released the last reference."""
 
 
-class Flow(PacketFlow):
-    """The counters of one flow.
+class FlowSource:
+    """What flows have in common that come from one place: a generated group, or packets that were read.
 
     Attributes:
-        key: what its packets have in common.
-        account: where the fates of its packets are recorded.
-        in_packets, in_bytes: offered load.
-        out_packets, out_bytes: packets and bytes that left the link.
+        account: where the fates of the packets are recorded.
+        size: length of the packets, as far as nothing else is counted (`Flow.in_more`).
+    """
+
+    __slots__ = ("account", "size")
+
+    def __init__(self, account: Fates, size: int = 0) -> None:
+        self.account = account
+        self.size = size
+
+    def key_of(self, member: Any) -> FlowKey:
+        """Return the key of a flow, which is known as `member`: here by that key itself."""
+        key: FlowKey = member
+        return key
+
+    def frame_of(self, member: Any) -> bytes:
+        """Return the bytes of each packet of a flow."""
+        raise InternalError("packets that were read bring their bytes along")
+
+
+class Flow(PacketFlow):
+    """The counters of one flow. There may be very many, so it has no slots for what follows from others.
+
+    Attributes:
+        source: what it has in common with others.
+        member: by what the source knows it.
+        in_packets: number of packets offered.
+        in_more, out_more: by how many bytes the packets offered and those that left the link exceed the source's size.
         drops: packets that any layer or program dropped.
         delays: ns from arrival at the device to arrival at the other end, in order of departure; empty, and not yet an
             array, until a packet arrives.
     """
 
-    __slots__ = ("account", "delays", "drops", "in_bytes", "in_packets", "key", "out_bytes", "out_packets")
+    __slots__ = ("delays", "drops", "in_more", "in_packets", "member", "out_more", "source")
 
-    def __init__(self, key: FlowKey, account: Fates) -> None:
+    def __init__(self, source: FlowSource, member: Any) -> None:
         self.hashed = None  # instead of the constructor of the base class: there may be very many flows
-        self.key = key
-        self.account = account
-        self.in_packets = self.in_bytes = self.out_packets = self.out_bytes = self.drops = 0
+        self.source = source
+        self.member = member
+        self.in_packets = self.in_more = self.out_more = self.drops = 0
         self.delays: array[int] | tuple[()] = ()
+
+    @property
+    def key(self) -> FlowKey:
+        """What its packets have in common."""
+        return self.source.key_of(self.member)
 
     @property
     def name(self) -> str:
         """The name for people, made when it is asked for, because it would be a sixth of a flow's memory."""
         return str(self.key)
+
+    @property
+    def account(self) -> Fates:
+        """Where the fates of its packets are recorded."""
+        return self.source.account
+
+    @property
+    def in_bytes(self) -> int:
+        """The bytes offered."""
+        return self.in_packets * self.source.size + self.in_more
+
+    @property
+    def out_packets(self) -> int:
+        """The number of packets that left the link."""
+        return len(self.delays)
+
+    @property
+    def out_bytes(self) -> int:
+        """The bytes that left the link."""
+        return len(self.delays) * self.source.size + self.out_more
+
+    def frame(self) -> bytes:
+        """Return the bytes of each packet that does not bring its own."""
+        return self.source.frame_of(self.member)
 
 
 class FlowLabel(NamedTuple):
@@ -65,6 +120,13 @@ class FlowLabel(NamedTuple):
     priority: int
 
 
+class Members(Protocol):
+    """Flows that exist when they are asked for (`ebpfvm.sched.flow_group.FlowGroup`)."""
+
+    def flow_at(self, sport: int) -> Flow | None:
+        """Return the flow with this source port, None if there is none."""
+
+
 class FlowTable:
     """All flows of a simulation, in order of their first packets.
 
@@ -72,50 +134,69 @@ class FlowTable:
         account: where the fates of the packets are recorded.
         link: link type of the packets (`ebpfvm.sched.pcap`).
         rule: how a DSCP becomes a priority (`ebpfvm.sched.flow_key.priority_of`).
+
+    Attributes:
+        ethernet: whether the packets are Ethernet frames.
     """
 
-    __slots__ = ("_account", "_ethernet", "_flows", "_labels", "_latest", "_link", "_rule")
+    __slots__ = ("_flows", "_groups", "_labels", "_latest", "_link", "_read", "_rule", "_source", "ethernet")
 
     def __init__(self, account: Fates, link: int = ETHERNET, rule: str = "tos") -> None:
-        self._account = account
+        self._source = FlowSource(account)
         self._link = link
-        self._ethernet = link == ETHERNET
+        self.ethernet = link == ETHERNET
         self._rule = rule
-        self._flows: dict[FlowKey, Flow] = {}
+        self._flows: list[Flow] = []
+        self._read: dict[FlowKey, Flow] = {}  # those of packets that were read
+        self._groups: dict[FlowKey, Members] = {}  # by what their flows have in common, with source port 0
         self._labels: dict[int, FlowLabel] = {}
         self._latest: FlowKey | None = None
 
     def flows(self) -> list[Flow]:
         """Return the flows in the order of their first packets."""
-        return list(self._flows.values())
+        return list(self._flows)
+
+    def new(self, source: FlowSource, member: Any) -> Flow:
+        """Return a new flow of a source."""
+        flow = Flow(source, member)
+        self._flows.append(flow)
+        return flow
 
     def label(self, data: bytes) -> FlowLabel:
         """Return the label of a packet; packets of a known flow are recognised without parsing."""
-        mark = flow_mark(data) if self._ethernet else None
+        mark = flow_mark(data) if self.ethernet else None
         found = self._labels.get(mark) if mark is not None else None
         if found is None:
-            found = self._parse(data)
+            headers, protocol, priority = self.read(data)
+            found = FlowLabel(self._flow(headers.flow), protocol, priority)
             if mark is not None:
                 self._labels[mark] = found
         return found
 
-    def sibling(self, label: FlowLabel, sport: int) -> FlowLabel:
-        """Return the label of a packet that differs from one with the label `label` in its source port only."""
-        proto, src, dst, _, dport = label.flow.key
-        key = FlowKey(proto, src, dst, sport, dport)
-        flow = self._flows.get(key)
-        if flow is None:
-            flow = self._flows[key] = Flow(key, self._account)
-        return FlowLabel(flow, label.protocol, label.priority)
-
-    def _parse(self, data: bytes) -> FlowLabel:
+    def read(self, data: bytes) -> tuple[Headers, int, int]:
+        """Return the headers of a packet, its skb->protocol, and its skb->priority."""
         headers = parse(data, self._link)
-        flow = self._flows.get(headers.flow)
-        if flow is None:
-            key = self._latest = _sharing(headers.flow, self._latest)
-            flow = self._flows[key] = Flow(key, self._account)
-        protocol = (headers.protocol & 0xFF) << 8 | headers.protocol >> 8
-        return FlowLabel(flow, protocol, priority_of(headers, self._rule))
+        return headers, (headers.protocol & 0xFF) << 8 | headers.protocol >> 8, priority_of(headers, self._rule)
+
+    def admit(self, common: FlowKey, members: Members) -> bool:
+        """Return whether flows with the key `common` and any source port may be made elsewhere, and note who does.
+
+        They may not if others have flows that could be the same.
+        """
+        if self._read or common in self._groups:
+            return False
+        self._groups[common] = members
+        return True
+
+    def _flow(self, key: FlowKey) -> Flow:
+        found = self._read.get(key)
+        if found is None and self._groups:
+            group = self._groups.get(key._replace(sport=0))
+            found = group.flow_at(key.sport) if group is not None else None
+        if found is None:
+            key = self._latest = _sharing(key, self._latest)
+            found = self._read[key] = self.new(self._source, key)
+        return found
 
 
 def _sharing(key: FlowKey, other: FlowKey | None) -> FlowKey:

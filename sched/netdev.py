@@ -280,7 +280,7 @@ class Namespace:
 
     def packet(self, data: bytes, **fields: Any) -> Packet:
         """Return a new packet with the protocol and priority that its headers imply; `fields` is as for `SkBuff`."""
-        skb = self.account.admit(data, self.flows.label(data), "network", fields.pop("len", None))
+        skb = self.account.admit(data, fields.pop("len", len(data)), *self.flows.label(data), "network")
         for field, value in fields.items():
             setattr(skb, field, value)
         return skb
@@ -289,7 +289,7 @@ class Namespace:
         """Return a copy, which is a packet of its own in all counters (skb_clone)."""
         copy = self.packet(skb.payload(), **{name: getattr(skb, name) for name in SKB_CLONED})
         self.account.in_bytes += skb.len - copy.len
-        copy.flow.in_bytes += skb.len - copy.len
+        copy.flow.in_more += skb.len - copy.len
         copy.len = skb.len
         copy.dev = skb.dev
         copy.cb = list(skb.cb)

@@ -27,14 +27,14 @@ from ebpfvm.sched.run_report import PacketRecord, Result, fairness, flow_reports
 from ebpfvm.sched.run_watch import RunWatch
 from ebpfvm.sched.sch_generic import Stats
 from ebpfvm.sched.sink import Sink
-from ebpfvm.sched.traffic import FIRST_PORT, generate
+from ebpfvm.sched.traffic import generate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.sched.account import Packet
-    from ebpfvm.sched.flows import FlowLabel
+    from ebpfvm.sched.flows import Flow
     from ebpfvm.sched.pcap import PcapWriter
     from ebpfvm.sched.sch_generic import Observer, Qdisc
     from ebpfvm.sched.traffic import Arrival, FlowSpec
@@ -50,10 +50,12 @@ _PROGRESS_EVERY = 4095
 
 
 class _Feed:
-    """A source and its next arrival, with the bytes of its latest packet and their label."""
+    """A source and its next arrival, with the bytes of its latest packet and what they imply."""
 
-    __slots__ = ("advance", "data", "head", "label")
-    label: FlowLabel
+    __slots__ = ("advance", "data", "flow", "head", "priority", "protocol")
+    flow: Flow
+    protocol: int
+    priority: int
 
     def __init__(self, head: Arrival, advance: Iterator[Arrival]) -> None:
         self.head = head
@@ -110,7 +112,6 @@ class Simulation:
         self.device.observer = options.get("observer")
         kernel.devices[self.device.ifindex] = self.device
         self._progress: Callable[[int], None] | None = None
-        self._ethernet = link_type == ETHERNET
         self._receive: Callable[[Packet], object] = self.device.xmit
         self._feeds = 0  # sources that still have packets
 
@@ -123,11 +124,12 @@ class Simulation:
 
     def add_flows(self, spec: FlowSpec, seed: int = 0, group: int = 0) -> None:
         """Add generated flows, as if each source that `generate` returns for the same arguments were added."""
-        if not FlowGroup.grouped(spec):
+        grouped = self.flows.ethernet and FlowGroup.grouped(spec)
+        flows = FlowGroup(spec, seed, group, self.flows, self.account) if grouped else None
+        if flows is None or not flows.admitted():
             for source in generate(spec, seed, group):
                 self.add(source)
             return
-        flows = FlowGroup(spec, seed, group)
         flows.numbers = [self.loop.number() for _ in range(spec.count)]
         for time, index in flows.turns:
             flows.index = index
@@ -183,10 +185,9 @@ class Simulation:
         _, length, data, priority = feed.head
         if data is not feed.data:  # a source may send the same bytes again and again
             feed.data = data
-            feed.label = self.flows.label(data)
-        packet = self.account.admit(data, feed.label, self.device.qdisc.holder, length)
-        if priority is not None:
-            packet.priority = priority
+            feed.flow, feed.protocol, feed.priority = self.flows.label(data)
+        packet = self.account.admit(data, length, feed.flow, feed.protocol,
+                                    feed.priority if priority is None else priority, self.device.qdisc.holder)
         head = next(feed.advance, None)
         if head is not None:
             feed.head = head
@@ -198,13 +199,8 @@ class Simulation:
     def _arrive_of(self, group: FlowGroup) -> None:
         """Let the next packet of a group of flows arrive."""
         loop, index = self.loop, group.index
-        data = group.frame()
-        label = group.labels[index]
-        if label is None:
-            label = group.labels[index] = self._label(group, data)
-        packet = self.account.admit(data, label, self.device.qdisc.holder)
-        if group.priority is not None:
-            packet.priority = group.priority
+        packet = self.account.admit(None, group.size, group.flows[index] or group.flow(), group.protocol,
+                                    group.priority, self.device.qdisc.holder)
         numbers = group.numbers
         numbers[index] = loop.number()
         for time, index in group.turns:
@@ -214,13 +210,6 @@ class Simulation:
         else:
             self._feeds -= 1
         self._enter(packet)
-
-    def _label(self, group: FlowGroup, data: bytes) -> FlowLabel:
-        first = group.first_label
-        if first is not None and self._ethernet:
-            return self.flows.sibling(first, FIRST_PORT + group.index)
-        label = group.first_label = self.flows.label(data)
-        return label
 
     def _enter(self, packet: Packet) -> None:
         device = self.device

@@ -32,8 +32,9 @@ class Sink:
         """Receive `skb`, which arrives at `arrival` (ns)."""
         self.last = arrival
         flow = skb.flow
-        flow.out_packets += 1
-        flow.out_bytes += skb.len
+        size = flow.source.size
+        if skb.len != size:
+            flow.out_more += skb.len - size
         delays = flow.delays
         if delays:
             delays.append(arrival - skb.arrival)

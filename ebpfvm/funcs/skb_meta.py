@@ -57,13 +57,13 @@ def _ordered(src: bytes, dst: bytes, ports: bytes) -> bytes:
 def flow_hash(skb: SkBuff) -> int:
     """Return the flow hash, never 0; a kernel's key is random, so only equality within a flow is meaningful.
 
-    Generated flows send the same bytes object again and again: the hash of the latest one is kept with the flow.
+    Generated flows send the same bytes again and again: the hash of the latest packet is kept with the flow.
     """
-    data, protocol, flow = skb.payload(), skb.protocol, skb.flow
+    data, protocol, flow = skb.original(), skb.protocol, skb.flow
     known = flow.hashed if flow is not None else None
     if known is not None and known[0] is data and known[1] == protocol and not skb.link_offset:
         return known[2]
-    found = zlib.crc32(flow_of(data, network_offset(skb), protocol)) or 1
+    found = zlib.crc32(flow_of(skb.payload(), network_offset(skb), protocol)) or 1
     if flow is not None and not skb.link_offset:
         flow.hashed = data, protocol, found
     return found

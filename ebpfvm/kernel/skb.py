@@ -32,13 +32,18 @@ class PacketFlow:
     """What is kept for the packets of one flow.
 
     Attributes:
-        hashed: bytes and protocol of the latest packet whose flow hash was computed, and the hash.
+        hashed: bytes (see `SkBuff.original`) and protocol of the latest packet whose flow hash was computed, and the
+            hash.
     """
 
     __slots__ = ("hashed",)
 
     def __init__(self) -> None:
-        self.hashed: tuple[bytes, int, int] | None = None
+        self.hashed: tuple[bytes | None, int, int] | None = None
+
+    def frame(self) -> bytes:
+        """Return the bytes of each packet that does not bring its own."""
+        raise NotImplementedError
 
 
 class PacketRegion(Region):
@@ -142,7 +147,7 @@ class SkBuff(RefCounted):
     __slots__ = ("__dict__", "_bytes", "_packet", "_region", "address", "arrival", "dev", "flow", "id", "len",
                  "priority", "protocol")
     what = "packet"
-    _bytes: bytes
+    _bytes: bytes | None
     _packet: PacketRegion | None
     _region: Region | None
     address: int
@@ -243,7 +248,7 @@ class SkBuff(RefCounted):
     def packet(self) -> PacketRegion:
         """The packet's buffer as a region."""
         if self._packet is None:
-            self._packet = PacketRegion(self._bytes, self.headroom, SKB_TAILROOM, self)
+            self._packet = PacketRegion(self.payload(), self.headroom, SKB_TAILROOM, self)
             self.kernel.memory.place(self._packet, BUFFER_IDS, self.serial)
         return self._packet
 
@@ -290,7 +295,16 @@ class SkBuff(RefCounted):
     def payload(self) -> bytes:
         """Return the packet's current bytes."""
         packet = self._packet
-        return self._bytes if packet is None else bytes(packet.data[packet.start:packet.end])
+        if packet is not None:
+            return bytes(packet.data[packet.start:packet.end])
+        if self._bytes is None:
+            assert self.flow is not None
+            return self.flow.frame()
+        return self._bytes
+
+    def original(self) -> bytes | None:
+        """Return the packet's current bytes, None if they are those of every packet of its flow."""
+        return self._bytes if self._packet is None else self.payload()
 
     def set_payload(self, data: bytes, headroom: int | None = None) -> None:
         """Replace the packet's bytes; the buffer is a new one, so packet pointers of programs become invalid."""

@@ -12,6 +12,7 @@ from ebpfvm.errors import InternalError, UsageError
 from ebpfvm.kernel import Kernel
 from ebpfvm.sched.account import Account
 from ebpfvm.sched.events import EventLoop
+from ebpfvm.sched.flow_group import FlowGroup
 from ebpfvm.sched.flow_key import parse
 from ebpfvm.sched.flows import FlowTable, jain, percentile
 from ebpfvm.sched.packet import build
@@ -216,3 +217,29 @@ def test_a_flow_has_less_than_500_bytes() -> None:
     size = tracemalloc.get_traced_memory()[0] / len(frames)
     tracemalloc.stop()
     assert size < 500
+
+
+def test_a_generated_flow_has_less_than_300_bytes_and_no_frame_until_somebody_looks() -> None:
+    table = FlowTable(Account(Kernel()))
+    spec = FlowSpec("cbr", 10 ** 6, count=5000)
+    tracemalloc.start()
+    group = FlowGroup(spec, 0, 0, table, Account(Kernel()))
+    for group.index in range(spec.count):
+        group.flow()
+    size = tracemalloc.get_traced_memory()[0] / spec.count
+    tracemalloc.stop()
+    assert size < 300
+    assert [flow.frame() for flow in table.flows()] == [next(source)[2] for source in generate(spec)]
+
+
+def test_a_packet_that_was_read_belongs_to_the_generated_flow_with_its_addresses() -> None:
+    spec = FlowSpec("cbr", 10 ** 6, size=100, count=3, packets=1)
+    bench = Bench(Link(10 ** 9))
+    bench.simulation.add_flows(spec)
+    frames = [next(source)[2] for source in generate(spec)]
+    read = [(0, 90, frames[2][:90], None), (10 ** 6, 100, frames[0], None), (10 ** 6, 60, build(sport=1), None)]
+    bench.simulation.add_flows(spec)  # the same once more, which are sources of their own
+    result = bench.run(read)
+    assert [(flow.flow.rpartition(":")[0].rpartition(":")[2].partition(" ")[0], flow.in_packets, flow.in_bytes,
+             flow.out_packets, flow.out_bytes) for flow in result.flows] == [
+                 ("10000", 3, 300, 3, 300), ("10001", 2, 200, 2, 200), ("10002", 3, 290, 3, 290), ("1", 1, 60, 1, 60)]
