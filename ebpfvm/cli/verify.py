@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from ebpfvm import errnos
 from ebpfvm.cli import helptext, output
 from ebpfvm.cli.selection import add_kernel_options, needs_type, open_programs
 from ebpfvm.errnos import EINVAL
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from ebpfvm.btf.types import Btf
     from ebpfvm.loader.object import Object, Program
+
+    Judged = list[tuple[Program, Verdict]]
 
 SCHEMA = "ebpfvm.verify/1"
 _DESCRIPTION: Final = """Verify the programs of an object as the kernel's verifier does. A rejected program is
@@ -61,14 +64,16 @@ def run(args: argparse.Namespace) -> int:
     for note in dict.fromkeys(note for _, verdict in judged if verdict.program for note in verdict.program.notes):
         output.say(f"note: {note}")
     good = all(verdict.ok for _, verdict in judged)
+    whole = ":" not in os.path.basename(args.object)
     if args.json:
         output.put_json({"schema": SCHEMA, "ok": good, "object": found.path,
-                         "programs": [_as_dict(program, verdict) for program, verdict in judged]})
+                         "programs": [_as_dict(program, verdict) for program, verdict in judged],
+                         "struct_ops": _registrations(found, judged) if whole else []})
     else:
         for program, verdict in judged:
             _show(program, verdict, args.verbose)
-        if good and ":" not in os.path.basename(args.object):
-            _registration(found, kernel, btf)
+        for line in map(_registration_line, _registrations(found, judged) if whole and good else ()):
+            output.put(line)
     return output.GOOD if good else output.REJECTED
 
 
@@ -85,20 +90,28 @@ def _judge(program: Program, kernel: str | None, btf: Btf | None, args: argparse
         return _unreadable(error)
 
 
-def _registration(found: Object, kernel: str | None, btf: Btf | None) -> None:
-    """Print whether the structs of operations that the object fills could be registered; that is no verdict."""
-    from ebpfvm.api import dialect_of
+def _registrations(found: Object, judged: Judged) -> list[dict[str, Any]]:
+    """Return, for each struct of operations that the object registers, whether it can be; that is no verdict."""
     from ebpfvm.registering import kind_id, refusal, variables_of
+    bad = [program.name for program, verdict in judged if not verdict.ok]
+    prepared = next((verdict.program for _, verdict in judged if verdict.program is not None), None)
+    rows: list[dict[str, Any]] = []
     for variable in variables_of(found):
-        program = next((found.programs[name] for name in variable.members.values() if name in found.programs), None)
-        if program is None:
-            continue
-        refused = refusal(found, variable, dialect_of(program, kernel, btf))
-        name = output.clean(variable.name)
-        if refused is None:
-            print(f"{name}: can be registered as kind of qdisc {output.clean(kind_id(found, variable))}")
-        else:
-            print(f"{name}: registration fails: {output.clean(str(refused))}")
+        row = {"name": variable.name, "struct": variable.struct, "id": kind_id(found, variable),
+               "members": dict(variable.members), "link": variable.link, "ok": None, "errno": None,
+               "message": f"not tried, because {', '.join(bad)} cannot be loaded" if bad else ""}
+        if not bad and prepared is not None and prepared.dialect is not None:
+            refused = refusal(found, variable, prepared.dialect)
+            row |= {"ok": refused is None, "errno": refused.errno if refused is not None else 0,
+                    "message": refused.message if refused is not None else ""}
+        rows.append(row)
+    return rows
+
+
+def _registration_line(row: dict[str, Any]) -> str:
+    if row["ok"]:
+        return f"{row['name']}: can be registered as kind of qdisc {row['id']}"
+    return f"{row['name']}: registration fails: {row['message']} ({errnos.name(row['errno'])})"
 
 
 def _unreadable(error: LoadError | UsageError) -> Verdict:

@@ -59,3 +59,24 @@ def test_json_has_every_verdict(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_cannot_be_read_is_status_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(tmp_path / "none.o")]) == 3
     assert "none.o: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "ok", "errno", "message"), [
+    ("mainline/fifo.o", True, 0, ""),
+    ("broken_qdiscs/missing_op.o", False, 22, "broken: the member reset is missing"),
+    ("broken_qdiscs/leak.o", None, None, "not tried, because enqueue cannot be loaded")])
+def test_json_keeps_registration_apart_from_verdicts(
+        name: str, ok: bool | None, errno: int | None, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["verify", str(RFC.parent / name), "--json"])
+    data = json.loads(capsys.readouterr().out)
+    row = data["struct_ops"][0]
+    assert (row["ok"], row["errno"], row["message"]) == (ok, errno, message)
+    assert row["struct"] == "Qdisc_ops"
+    assert row["members"]["enqueue"] in {program["name"] for program in data["programs"]}
+    assert data["ok"] == all(program["ok"] for program in data["programs"])
+
+
+def test_json_has_no_registration_without_a_struct_or_of_one_program(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("rfc/pfifo.o", "mainline/fifo.o:fifo_init"):
+        assert main(["verify", str(RFC.parent / name), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["struct_ops"] == []
