@@ -38,11 +38,17 @@ def _properties() -> str:
     return properties()
 
 
+def _lints() -> str:
+    from ebpfvm.cli.doc_lints import lints
+    return lints()
+
+
 TOPICS: Final[dict[str, tuple[str, Callable[[], str]]]] = {
     "isa": ("the instruction set: encoding, syntax in each dialect, semantics", _isa),
     "functions": ("map types, helpers and kfuncs, and how far each is supported", _functions),
     "qdiscs": ("kinds of qdiscs, and the options that tc commands give them", _qdiscs),
     "properties": ("the properties whose violation the verifier reports, by id", _properties),
+    "lints": ("the mistakes in qdiscs that Linux accepts and ebpfvm reports, by id", _lints),
     "limits": ("the limits on what an object may use, with their defaults", _limits)}
 _EXAMPLES: Final = helptext.examples(
     "ebpfvm doc limits", "ebpfvm doc isa | less", "ebpfvm doc properties packet-bounds")

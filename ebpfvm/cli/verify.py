@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import argparse
 
     from ebpfvm.btf.types import Btf
+    from ebpfvm.lints import Lint
     from ebpfvm.loader.object import Object, Program
 
     Judged = list[tuple[Program, Verdict]]
@@ -26,7 +27,11 @@ SCHEMA = "ebpfvm.verify/1"
 _DESCRIPTION: Final = """Verify the programs of an object as the kernel's verifier does. A rejected program is
 reported with the kernel's message, the line of C source, the reason, and the path
 that leads there. The exit status is 0 if all programs are accepted, and 1 if one
-is rejected or cannot be read."""
+is rejected or cannot be read.
+
+For a mainline qdisc (Qdisc_ops) it also prints whether the struct can be registered,
+and warnings about mistakes that Linux accepts (`ebpfvm doc lints` explains them).
+Neither changes the exit status."""
 _EXAMPLES: Final = helptext.examples(
     "ebpfvm verify samples/rfc/wfq.o",
     "ebpfvm verify samples/broken/leak.o  # exit status 1",
@@ -51,6 +56,7 @@ def add(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
     from ebpfvm.api import kernel_of
+    from ebpfvm.lints import LINTS, lints_of
     from ebpfvm.loader.object import Program
     from ebpfvm.loader.vmlinux import read_kernel_btf
     found, programs = open_programs(args)
@@ -65,15 +71,20 @@ def run(args: argparse.Namespace) -> int:
         output.say(f"note: {note}")
     good = all(verdict.ok for _, verdict in judged)
     whole = ":" not in os.path.basename(args.object)
+    lints = lints_of(found, {program.name: verdict for program, verdict in judged})
     if args.json:
         output.put_json({"schema": SCHEMA, "ok": good, "object": found.path,
                          "programs": [_as_dict(program, verdict) for program, verdict in judged],
-                         "struct_ops": _registrations(found, judged) if whole else []})
+                         "struct_ops": _registrations(found, judged) if whole else [],
+                         "lints": [_lint_row(lint) for lint in lints]})
     else:
         for program, verdict in judged:
             _show(program, verdict, args.verbose)
         for line in map(_registration_line, _registrations(found, judged) if whole and good else ()):
             output.put(line)
+        for lint in lints:
+            print(f"{output.paint('warning', 'yellow', sys.stdout)}: {output.clean(str(lint))}")
+            output.put(f"    {LINTS[lint.id].why}")
     return output.GOOD if good else output.REJECTED
 
 
@@ -137,3 +148,9 @@ def _as_dict(program: Program, verdict: Any) -> dict[str, Any]:
             "processed": verdict.processed, "pc": verdict.pc,
             "file": line.file if line is not None else None, "line": line.line if line is not None else None,
             "explanation": verdict.explanation, "log": verdict.log}
+
+
+def _lint_row(lint: Lint) -> dict[str, Any]:
+    line = lint.line
+    return {"id": lint.id, "program": lint.program, "message": lint.message,
+            "file": line.file if line is not None else None, "line": line.line if line is not None else None}

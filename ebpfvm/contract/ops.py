@@ -7,7 +7,7 @@ that member follow from it: the context, what may be returned, and which kernel 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ebpfvm.contract.kfunc import parse_prototype
 from ebpfvm.contract.progtype import CtxField
@@ -21,6 +21,30 @@ if TYPE_CHECKING:
 
 PROBES: Final = "probes"
 """Among the facts of a verdict: the slots of loads that yield 0 where nothing can be read (BPF_PROBE_MEM)."""
+
+ACCESSES: Final = "struct_accesses"
+"""Among the facts of a verdict: the accesses to structs, a set of `StructAccess`."""
+
+
+class StructAccess(NamedTuple):
+    """An access of an accepted program to a struct.
+
+    Attributes:
+        pc: slot of the instruction.
+        struct: name of the struct.
+        own: whether it is a struct of the program, and not of the kernel.
+        off, size: bytes that are accessed.
+        write: whether they are written.
+        borrowed: whether nothing keeps the struct alive (PTR_UNTRUSTED).
+    """
+
+    pc: int
+    struct: str
+    own: bool
+    off: int
+    size: int
+    write: bool
+    borrowed: bool
 
 
 @dataclass(frozen=True, slots=True)

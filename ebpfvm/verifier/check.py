@@ -7,9 +7,9 @@ the walk reaches it, 7.2 before it looks at the control flow; recursion is detec
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ebpfvm.contract.ops import PROBES
+from ebpfvm.contract.ops import ACCESSES, PROBES
 from ebpfvm.errnos import EFAULT, EINVAL, EOPNOTSUPP, EPERM
 from ebpfvm.errors import UsageError
 from ebpfvm.isa.disasm import kernel_text
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ebpfvm.contract.dialect import Dialect
+    from ebpfvm.contract.ops import StructAccess
     from ebpfvm.loader.object import Program
     from ebpfvm.verifier.explore import Observer
     from ebpfvm.verifier.machine.env import Subprog
@@ -233,7 +234,7 @@ class _Run:
         self._statistics(True)
         probes = frozenset(pc for pc, type in self.walk.found.pointer_types.items() if probed(type))
         return Verdict(True, log=self.log.text(), processed=self.walk.processed, stats=self._stats(),
-                       program=self.program, facts={PROBES: probes} if probes else {})
+                       program=self.program, facts=_facts(probes, self.walk.found.struct_accesses))
 
     def refused(self, refuse: Refuse) -> Verdict:
         """Return the verdict on a program that a check refused."""
@@ -336,3 +337,7 @@ def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps
         return run.refused(refuse)
     raise AssertionError("a program was refused once and accepted the second time")
 
+
+def _facts(probes: frozenset[int], accesses: set[StructAccess]) -> dict[str, Any]:
+    facts: dict[str, Any] = {PROBES: probes} if probes else {}
+    return facts | {ACCESSES: frozenset(accesses)} if accesses else facts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from ebpfvm.contract.ops import StructAccess
 from ebpfvm.lazy_dataclasses import dataclass, field
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Findings:
         inlined_loops: calls of bpf_loop: whether each is replaced, and its callback.
         unreliable: functions whose prototypes a call did not fit, by index.
         pointer_types: type of the pointer that each load or store uses.
+        struct_accesses: the accesses to structs of the kernel and of the program.
         reached_weak: a call of a function that the kernel does not have was reached.
         unconverted: half of a 64-bit field of bpf_tcp_sock is read, which the kernel cannot translate.
     """
@@ -103,5 +105,6 @@ class Findings:
     inlined_loops: dict[int, tuple[bool, int]] = field(default_factory=dict)
     unreliable: set[int] = field(default_factory=set)
     pointer_types: dict[int, int] = field(default_factory=dict)
+    struct_accesses: set[StructAccess] = field(default_factory=set)
     reached_weak: bool = False
     unconverted: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.contract.ops import StructAccess
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.isa import codes as c
 from ebpfvm.verifier.machine import properties as p
@@ -230,7 +231,17 @@ def _load_sock(w: Walk, to: Access) -> Reg:
 def _load_btf(w: Walk, to: Access) -> Reg:
     if to.reg.type & r.MAYBE_NULL:
         return _no_memory(w, to)
-    return btf_access.load(w, to)
+    result = btf_access.load(w, to)
+    _note_struct(w, to, write=False)
+    return result
+
+
+def _note_struct(w: Walk, to: Access, write: bool) -> None:
+    """Record an access to a struct at the constant offset that it must have."""
+    reg = to.reg
+    w.found.struct_accesses.add(StructAccess(
+        w.pc, reg.what.name, reg.what.btf is not None, to.off + reg.off + reg.num.smin, to.size, write,
+        bool(reg.type & r.UNTRUSTED)))
 
 
 def _load_map_ptr(w: Walk, to: Access) -> Reg:
@@ -352,6 +363,7 @@ def _store_btf(w: Walk, to: Access, value: Reg | None) -> None:
     if to.reg.type & r.MAYBE_NULL:
         _no_memory(w, to)
     btf_access.store(w, to)
+    _note_struct(w, to, write=True)
 
 
 def _store_map_ptr(w: Walk, to: Access, value: Reg | None) -> None:
