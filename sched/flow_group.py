@@ -17,7 +17,6 @@ from ebpfvm.sched.traffic import FIRST_PORT, Frames, cbr_times, poisson_times
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ebpfvm.sched.flow_key import FlowKey
     from ebpfvm.sched.flows import Fates, Flow, FlowTable
     from ebpfvm.sched.traffic import FlowSpec
 
@@ -44,17 +43,16 @@ class FlowGroup(FlowSource):
         flows: the flows by their index; None until one had its first turn.
     """
 
-    __slots__ = ("_common", "_frames", "_kept", "_table", "flows", "index", "numbers", "priority", "protocol", "turns")
+    __slots__ = ("_frames", "_kept", "_table", "flows", "index", "numbers", "priority", "protocol", "turns")
 
     def __init__(self, spec: FlowSpec, seed: int, group: int, table: FlowTable, account: Fates) -> None:
-        super().__init__(account, spec.size)
         self._table = table
         self._frames = Frames(spec, group)
         self._kept: dict[int, bytes] = {}
         headers, self.protocol, self.priority = table.read(self._frames.frame(0))
+        super().__init__(account, spec.size, headers.flow._replace(sport=0))
         if spec.priority is not None:
             self.priority = spec.priority
-        self._common = headers.flow
         self.numbers: list[int] = []
         self.flows: list[Flow | None] = [None] * spec.count
         self.index = 0
@@ -62,7 +60,7 @@ class FlowGroup(FlowSource):
 
     def admitted(self) -> bool:
         """Return whether its flows belong to it alone, so that it may make them."""
-        return self._table.admit(self._common._replace(sport=0), self)
+        return self.common is not None and self._table.admit(self.common, self)
 
     def flow(self) -> Flow:
         """Return the flow whose turn it is."""
@@ -77,20 +75,16 @@ class FlowGroup(FlowSource):
         return self.flows[index] or self._new(index)
 
     def _new(self, index: int) -> Flow:
-        flow = self.flows[index] = self._table.new(self, index)
+        flow = self.flows[index] = self._table.new(self, FIRST_PORT + index)
         return flow
 
-    def key_of(self, member: int) -> FlowKey:
-        """Return the key of the flow with this index."""
-        return self._common._replace(sport=FIRST_PORT + member)
-
     def frame_of(self, member: int) -> bytes:
-        """Return the bytes of each packet of the flow with this index; those of some flows are kept."""
+        """Return the bytes of each packet of the flow with this source port; those of some flows are kept."""
         found = self._kept.get(member)
         if found is None:
             if len(self._kept) * self.size >= _KEPT:
                 self._kept.clear()
-            found = self._kept[member] = self._frames.frame(member)
+            found = self._kept[member] = self._frames.frame(member - FIRST_PORT)
         return found
 
     @staticmethod
@@ -105,8 +99,10 @@ class FlowGroup(FlowSource):
 
     def _mixed(self, spec: FlowSpec, seed: str) -> Iterator[tuple[int, int]]:
         """Yield the turns of flows that send at random times, which are drawn now."""
-        order = [time << _INDEX | index for index in range(spec.count)
-                 for time in poisson_times(spec, Random(f"{seed}{index}"))]
+        draw, order = Random(), []
+        for index in range(spec.count):
+            draw.seed(f"{seed}{index}")  # as a new generator, which would cost as much again
+            order += [time << _INDEX | index for time in poisson_times(spec, draw)]
         order.sort()
         return self._by_number(order)
 

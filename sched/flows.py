@@ -37,18 +37,15 @@ class FlowSource:
     Attributes:
         account: where the fates of the packets are recorded.
         size: length of the packets, as far as nothing else is counted (`Flow.in_more`).
+        common: the flows' key, whose source port differs; None if all of it differs.
     """
 
-    __slots__ = ("account", "size")
+    __slots__ = ("account", "common", "size")
 
-    def __init__(self, account: Fates, size: int = 0) -> None:
+    def __init__(self, account: Fates, size: int = 0, common: FlowKey | None = None) -> None:
         self.account = account
         self.size = size
-
-    def key_of(self, member: Any) -> FlowKey:
-        """Return the key of a flow, which is known as `member`: here by that key itself."""
-        key: FlowKey = member
-        return key
+        self.common = common
 
     def frame_of(self, member: Any) -> bytes:
         """Return the bytes of each packet of a flow."""
@@ -60,7 +57,7 @@ class Flow(PacketFlow):
 
     Attributes:
         source: what it has in common with others.
-        member: by what the source knows it.
+        member: what tells it from others of its source: its source port, or its key.
         in_packets: number of packets offered.
         in_more, out_more: by how many bytes the packets offered and those that left the link exceed the source's size.
         drops: packets that any layer or program dropped.
@@ -80,7 +77,7 @@ class Flow(PacketFlow):
     @property
     def key(self) -> FlowKey:
         """What its packets have in common."""
-        return self.source.key_of(self.member)
+        return key_of(self.source.common, self.member)
 
     @property
     def name(self) -> str:
@@ -110,6 +107,12 @@ class Flow(PacketFlow):
     def frame(self) -> bytes:
         """Return the bytes of each packet that does not bring its own."""
         return self.source.frame_of(self.member)
+
+
+def key_of(common: FlowKey | None, member: Any) -> FlowKey:
+    """Return the key of a flow (see `FlowSource.common` and `Flow.member`)."""
+    key: FlowKey = member if common is None else common._replace(sport=member)
+    return key
 
 
 class FlowLabel(NamedTuple):

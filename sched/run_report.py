@@ -5,21 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ebpfvm.lazy_dataclasses import dataclass, field, replace
-from ebpfvm.sched.flows import Flow, jain, percentile
+from ebpfvm.sched.flow_report import FlowReport, flow_table
 from ebpfvm.sched.sch_generic import Stats
-from ebpfvm.sched.units import NSEC_PER_SEC, format_rate, format_size, format_time
+from ebpfvm.sched.units import format_rate, format_size, format_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from ebpfvm.maps.map_dump import MapDump
     from ebpfvm.sched.account import Problem
 
 SCHEMA = "ebpfvm.run/1"
-PERCENTILES = (50, 90, 99)
-_NO_DELAY: Mapping[str, int] = {}  # of all flows of which nothing arrived
-_PERCENTILE_NAMES = tuple((percent, f"p{percent}") for percent in PERCENTILES)  # one text for all flows
-_DELAY_NAMES = (*(name for _, name in _PERCENTILE_NAMES), "max", "mean")
 
 
 class PacketRecord(NamedTuple):
@@ -42,31 +38,6 @@ class PacketRecord(NamedTuple):
     fate: str
 
 
-class FlowReport(NamedTuple):
-    """The throughput, losses and delays of one flow.
-
-    Attributes:
-        flow: its name.
-        in_packets, in_bytes, out_packets, out_bytes, drops: counted at the device and at the other end.
-        throughput: bits per second that arrived at the other end, over the whole run.
-        delay: ns from arrival at the device to arrival at the other end: "p50", "p90", "p99", "max", "mean"; empty if
-            nothing arrived.
-    """
-
-    flow: str
-    in_packets: int
-    in_bytes: int
-    out_packets: int
-    out_bytes: int
-    drops: int
-    throughput: int
-    delay: Mapping[str, int]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the report as JSON data."""
-        return {**self._asdict(), "delay": dict(self.delay)}
-
-
 @dataclass(frozen=True, slots=True)
 class Result:
     """A finished simulation. Counts are in packets, times in ns, rates in bits per second.
@@ -81,6 +52,7 @@ class Result:
         duration: from the first arrival to the last packet at the other end (or the end asked for).
         kernel_view: the qdisc's counters as the RFC's kernel keeps them.
         truth: the same counters, computed from what really happened.
+        flows: one report for each flow, in the order of their first packets.
         fairness: Jain's index over the flows' throughput.
         trace: what programs wrote with bpf_trace_printk.
         variables: numbers in the programs' `.data` and `.bss` at the end, where the RFC's programs keep statistics.
@@ -112,7 +84,7 @@ class Result:
     problem_count: int
     kernel_view: Stats
     truth: Stats
-    flows: tuple[FlowReport, ...]
+    flows: Sequence[FlowReport]
     fairness: float
     trace: tuple[str, ...] = ()
     variables: Mapping[str, int] = field(default_factory=dict)
@@ -150,29 +122,6 @@ class Result:
                           *(line for item in self.maps or () for line in ("", *item.lines()))])
 
 
-def flow_reports(flows: Iterable[Flow], duration: int) -> tuple[FlowReport, ...]:
-    """Return the reports of flows in a run of `duration` ns."""
-    scale = 8 * NSEC_PER_SEC
-    return tuple(FlowReport(
-        flow.name, flow.in_packets, flow.in_bytes, flow.out_packets, flow.out_bytes, flow.drops,
-        flow.out_bytes * scale // duration if duration > 0 else 0,
-        _delays(flow.delays) if flow.delays else _NO_DELAY) for flow in flows)
-
-
-def _delays(delays: Sequence[int]) -> Mapping[str, int]:
-    ordered = sorted(delays)
-    last = len(ordered) - 1
-    if not last:  # of most flows, if there are very many
-        return dict.fromkeys(_DELAY_NAMES, ordered[0])
-    return {**{name: percentile(ordered, percent) for percent, name in _PERCENTILE_NAMES},
-            "max": ordered[last], "mean": sum(ordered) // (last + 1)}
-
-
-def fairness(flows: tuple[FlowReport, ...]) -> float:
-    """Return Jain's index of the bytes that arrived."""
-    return jain([flow.out_bytes for flow in flows])
-
-
 def _qdisc_lines(result: Result) -> list[str]:
     truth, kernel = result.truth, result.kernel_view
     return [result.qdisc, *_stats_lines(truth), f" kernel view ({result.counting}):",
@@ -197,26 +146,3 @@ def _balance_lines(result: Result) -> list[str]:
     if result.variables:
         lines.append("variables: " + ", ".join(f"{name} {value}" for name, value in result.variables.items()))
     return lines
-
-
-_COLUMNS = ("flow", "in", "out", "drop", "bytes", "rate", *(f"p{percent}" for percent in PERCENTILES), "max")
-
-
-def flow_table(flows: tuple[FlowReport, ...], width: int) -> list[str]:
-    """Return the per-flow table; numbers are right-aligned, and the flow's name is cut to fit `width`."""
-    rows = [_COLUMNS]
-    for flow in flows:
-        times = [format_time(flow.delay[name]) if flow.delay else "-"
-                 for name in (*(f"p{percent}" for percent in PERCENTILES), "max")]
-        rows.append((flow.flow, str(flow.in_packets), str(flow.out_packets), str(flow.drops), str(flow.out_bytes),
-                     format_rate(flow.throughput), *times))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
-    widths[0] = max(12, min(widths[0], width - sum(widths[1:]) - 2 * (len(widths) - 1)))
-    return ["  ".join([_cut(row[0], widths[0]),
-                       *(cell.rjust(size) for cell, size in zip(row[1:], widths[1:], strict=True))]) for row in rows]
-
-
-def _cut(text: str, width: int) -> str:
-    """Return text with its middle cut out, because a flow's protocol and last port tell most."""
-    tail = (width - 1) // 2
-    return text.ljust(width) if len(text) <= width else text[:width - 1 - tail] + "~" + text[-tail:]

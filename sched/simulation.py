@@ -20,10 +20,11 @@ from ebpfvm.sched.collector import rare_collection
 from ebpfvm.sched.device import NetDevice
 from ebpfvm.sched.events import EventLoop
 from ebpfvm.sched.flow_group import FlowGroup
+from ebpfvm.sched.flow_report import FlowReports
 from ebpfvm.sched.flows import FlowTable
 from ebpfvm.sched.netdev import NetDev
 from ebpfvm.sched.pcap import ETHERNET
-from ebpfvm.sched.run_report import PacketRecord, Result, fairness, flow_reports
+from ebpfvm.sched.run_report import PacketRecord, Result
 from ebpfvm.sched.run_watch import RunWatch
 from ebpfvm.sched.sch_generic import Stats
 from ebpfvm.sched.sink import Sink
@@ -229,14 +230,14 @@ class Simulation:
         holders = account.close(device.sending, f"link {device.name}")
         if whole:
             end = max(self.sink.last - BOOT_NS, end)
-        flows = flow_reports(self.flows.flows(), end)
+        flows = FlowReports(self.flows.flows(), end)
         return Result(
             device=device.name, qdisc=_describe(qdisc, device), rate=device.link.rate, delay=device.link.delay,
             mtu=device.link.mtu, seed=seed, duration=end, in_packets=account.in_packets, in_bytes=account.in_bytes,
             out_packets=account.sent, out_bytes=account.sent_bytes, dropped=account.dropped,
             freed=account.freed_packets, held=sum(holders.values()), too_big=device.too_big, holders=holders,
             problems=tuple(account.problems), problem_count=account.problem_count, kernel_view=qdisc.kernel_view,
-            truth=_truth(qdisc, account, device), flows=flows, fairness=fairness(flows),
+            truth=_truth(qdisc, account, device), flows=flows, fairness=flows.fairness,
             trace=tuple(self.kernel.trace), packets=_records(account), stopped=stopped,
             notes=tuple(self.kernel.notes), counting=qdisc.counting)
 
