@@ -112,7 +112,7 @@ class ArrayMap(KeyedMap):
         if not flags and not self._kptrs and isinstance(value, list):  # the usual case
             found = self._elems.get(key)
             if found is not None:
-                found.cells[:] = value  # type: ignore[attr-defined]
+                found[:] = value  # type: ignore[index]
                 return 0
         if flags & ~base.BPF_F_LOCK > base.BPF_EXIST or (flags & base.BPF_F_LOCK and not self._has_lock()):
             return -EINVAL

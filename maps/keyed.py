@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ebpfvm.errnos import EOPNOTSUPP
-from ebpfvm.kernel.packet_values import NoPacket, PacketValue, packet_value
 from ebpfvm.kernel.refs import RefCounted
-from ebpfvm.kernel.typed_values import TypedRegion, typed_region
+from ebpfvm.kernel.typed_values import NoPacket, TypedValue, typed_value
 from ebpfvm.maps import base
 from ebpfvm.maps.value_types import shape_of
 
@@ -69,15 +68,10 @@ class KeyedMap(base.BpfMap):
         if shape is None:
             return super()._new_value(value)  # type: ignore[arg-type]
         self._count(shape.size)
-        if shape.packets:
-            return packet_value(self, value if isinstance(value, list) else shape.without_packets(value))
-        cells = value if isinstance(value, list) else [*shape.unpack(value)]
-        return typed_region(self.kernel.memory, self.holder, self, shape, cells)
+        return typed_value(self, value if isinstance(value, list) else shape.without_packets(value))
 
     def _overwrite(self, region: Region, value: Content) -> None:
-        if isinstance(region, TypedRegion):
-            region.cells[:] = value if isinstance(value, list) else region.shape.unpack(value)
-        elif isinstance(region, PacketValue):
+        if isinstance(region, TypedValue):
             shape = region.shape
             cells = value if isinstance(value, list) else shape.unpack(value)
             for number in shape.numbers:
@@ -90,7 +84,7 @@ class KeyedMap(base.BpfMap):
         return iter(())
 
     def _drop_value(self, region: Region) -> None:
-        if not isinstance(region, PacketValue):
+        if not isinstance(region, TypedValue):
             super()._drop_value(region)
             return
         self._release_kptrs(region)
@@ -102,7 +96,7 @@ class KeyedMap(base.BpfMap):
             region.alive = False
 
     def _release_kptrs(self, region: Region) -> None:
-        if not isinstance(region, PacketValue):
+        if not isinstance(region, TypedValue):
             super()._release_kptrs(region)
             return
         for number in region.shape.packets:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ebpfvm.errors import Fault
 from ebpfvm.kernel.memory import REGION_SHIFT, PacketSlot
-from ebpfvm.kernel.packet_values import NoPacket, PacketValue
 from ebpfvm.kernel.refs import COUNT, MEMORY, PROGRAM_UNIT, RefCounted
-from ebpfvm.kernel.typed_values import TypedRegion
+from ebpfvm.kernel.typed_values import NoPacket, TypedValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     Exchange = Callable[[Region, int, int], int]
     Swap = Callable[[Region, int, Any], Any]
 
-_LISTS = (PacketValue, TypedRegion)  # have no bytes of their own
 _SLOT = struct.Struct("<Q")
 
 
@@ -34,7 +32,7 @@ def exchanger(memory: Memory, refs: Refs) -> Exchange:
     load, put = _SLOT.unpack_from, _SLOT.pack_into
 
     def exchange(region: Region, offset: int, pointer: int) -> int:
-        plain = not isinstance(region, _LISTS) and region.kind == "map_value" and region.writable \
+        plain = not isinstance(region, TypedValue) and region.kind == "map_value" and region.writable \
             and 0 <= offset <= region.size - 8
         old: int = load(region.data, offset)[0] if plain else region.load(offset, 8)
         new_object = (regions.get(pointer >> REGION_SHIFT) or memory.region(pointer)).owner if pointer else None
@@ -62,7 +60,7 @@ def swapper(memory: Memory, refs: Refs, exchange: Exchange) -> Swap:
     def swap(region: Region, offset: int, packet: Any) -> Any:
         name = region.name
         old: Any = None
-        if isinstance(region, _LISTS):
+        if isinstance(region, TypedValue):
             return memory.owner(exchange(region, offset, 0 if packet is None else packet.ptr))
         slot = refs.by_name.get(name) or refs.holder(name, MEMORY)
         pointer: int = load(region.data, offset)[0]

@@ -1,21 +1,26 @@
-"""Values as lists of numbers, for types whose members are all plain numbers: a load is an item of a list.
+"""Values of maps as lists of numbers and packets, for types that consist of them: a load is an item of a list.
 
-`TypedRegion` gives the same number of bytes to everybody who has an address: the interpreter, user space and dumps. An
-access that is not exactly one member encodes the value, and decodes it again if it writes.
+`TypedValue` is that list, and also the region of its bytes for everybody who has an address: the interpreter, user
+space and dumps. It gets its id when somebody asks for the address; most values never have one. An access that is not
+exactly one member encodes the value, and decodes it again if it writes.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from ebpfvm.errors import Fault
 from ebpfvm.ints import U64_MAX
-from ebpfvm.kernel.memory import Region
+from ebpfvm.kernel.memory import AnyRegion, Region, base_of
+from ebpfvm.kernel.refs import RefCounted
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Callable, Container, Iterable
 
-    from ebpfvm.kernel.memory import Memory
+    _Region = Region
+else:
+    _Region = AnyRegion  # `Region` has slots, and so no list can inherit it
 
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
@@ -56,57 +61,135 @@ class ValueShape:
         return [number for number, (start, length) in enumerate(self.parts)
                 if start < off + size and off < start + length]
 
+    def same_as(self, other: ValueShape | None) -> bool:
+        """Return whether values of both are the same lists."""
+        return other is not None and self.parts == other.parts and self.packets == other.packets
 
-class TypedRegion(Region):
-    """A value that is a list of numbers.
+
+class NoPacket:
+    """What a program that nobody verified has written over a slot, if it is no address of a packet.
 
     Attributes:
-        cells: the members' values, unsigned.
-        shape: how the bytes are cut.
+        address: the number.
+        refs: 0, so that whoever takes it looks at it closely.
     """
 
-    __slots__ = ("cells", "shape")
+    __slots__ = ("address",)
+    refs: ClassVar[int] = 0
 
-    cells: list[int]
-    shape: ValueShape
+    def __init__(self, address: int) -> None:
+        self.address = address
+
+
+class TypedValue(_Region, list[Any]):  # type: ignore[misc]  # see `_Region`
+    """A map's value, by the map's shape: unsigned numbers, and packets or None.
+
+    Attributes:
+        owner: the map.
+    """
+
+    __slots__ = ("alive", "id", "owner")
+    kind = "map_value"
+    writable = True
+    alive: bool
+    id: int
+    owner: Any
+    __eq__ = object.__eq__  # two values are never the same one
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """The holder of the references in it."""
+        found: str = self.owner.holder
+        return found
+
+    @property
+    def shape(self) -> ValueShape:
+        """How the bytes are cut."""
+        found: ValueShape = self.owner.shape
+        return found
+
+    @property
+    def size(self) -> int:  # type: ignore[override]
+        """Number of bytes."""
+        return self.shape.size
+
+    @property
+    def base(self) -> int:
+        """The address, which makes it one of the memory's regions."""
+        if not self.id:
+            memory = self.owner.kernel.memory
+            memory.adopt(self)
+            if not self.alive:  # deleted, but the running program still has it
+                self.alive = True
+                memory.retired.append(self)
+        return base_of(self.id)
+
+    @base.setter
+    def base(self, address: int) -> None:
+        """Do nothing: the address follows from the id."""
 
     @property
     def data(self) -> bytes:  # type: ignore[override]
         """The bytes, as a copy that nobody can mistake for the value itself."""
-        return self.shape.pack(*self.cells)
+        shape, cells = self.shape, [*self]
+        for number in shape.packets:
+            cells[number] = _address(cells[number])
+        return shape.pack(*cells)
 
     def load(self, off: int, size: int) -> int:
-        number = self.shape.places.get((off, size))
+        shape = self.shape
+        number = shape.places.get((off, size))
         if number is not None:
-            return self.cells[number]
-        if 0 <= off <= self.size - size:
+            cell = self[number]
+            return _address(cell) if number in shape.packets else cell
+        if 0 <= off <= shape.size - size:
             return int.from_bytes(self.data[off:off + size], "little")
         self.refuse(off, size, "read")
 
     def store(self, off: int, size: int, value: int) -> None:
         value &= U64_MAX >> 64 - 8 * size
-        number = self.shape.places.get((off, size))
-        if number is not None and self.writable:
-            self.cells[number] = value
-        else:
+        shape = self.shape
+        number = shape.places.get((off, size))
+        if number is None or number in shape.packets:
             self.write(off, value.to_bytes(size, "little"))
+        else:
+            self[number] = value
 
     def write(self, off: int, data: bytes) -> None:
-        if not self.writable or not 0 <= off <= self.size - len(data):
+        shape = self.shape
+        if not 0 <= off <= shape.size - len(data):
             self.refuse(off, len(data), "write")
         whole = bytearray(self.data)
         whole[off:off + len(data)] = data
-        self.cells[:] = self.shape.unpack(whole)
+        cells: list[Any] = [*shape.unpack(whole)]
+        for number in shape.packets:
+            if cells[number] == _address(self[number]):
+                cells[number] = self[number]
+            else:
+                cells[number] = self._packet(cells[number])
+        self[:] = cells
+
+    def _packet(self, address: int) -> Any:
+        """Return what a slot holds that contains an address."""
+        if not address:
+            return None
+        try:
+            found = self.owner.kernel.memory.owner(address)
+        except Fault:
+            return NoPacket(address)
+        return found if isinstance(found, RefCounted) and hasattr(found, "locate") else NoPacket(address)
 
 
-_bare = object.__new__
+def _address(cell: Any) -> int:
+    return 0 if cell is None else cell.address or cell.locate()
 
 
-def typed_region(memory: Memory, name: str, owner: object, shape: ValueShape, cells: list[int]) -> TypedRegion:
-    """Create the region of a map's value that is the list `cells`."""
-    region = _bare(TypedRegion)
-    region.kind, region.size, region.name = "map_value", shape.size, name
-    region.writable, region.owner, region.alive = True, owner, True
-    region.cells, region.shape = cells, shape
-    memory.adopt(region)
-    return region
+_made: Callable[[list[Any]], TypedValue] = TypedValue  # type: ignore[assignment]  # see `_Region`
+
+
+def typed_value(owner: Any, cells: list[Any]) -> TypedValue:
+    """Return a value of the map `owner`, which has the shape of `cells`."""
+    value = _made(cells)
+    value.owner, value.id, value.alive = owner, 0, True
+    return value

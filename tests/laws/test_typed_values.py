@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from ebpfvm.engine import Interpreter, Translator
 from ebpfvm.errors import Fault
 from ebpfvm.kernel import Kernel, LoadedProgram, SkbCtx, SkBuff
 from ebpfvm.kernel.memory import Region
-from ebpfvm.kernel.typed_values import TypedRegion, ValueShape, typed_region
+from ebpfvm.kernel.typed_values import TypedValue, ValueShape, typed_value
 from ebpfvm.loader.object import MapSpec, Program
 from ebpfvm.maps import make_map
 from ebpfvm.maps.value_types import shape_of
@@ -54,10 +55,11 @@ def test_shapes_follow_from_types() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(-2, SIZE), SIZES, st.integers(0, (1 << 64) - 1)), max_size=20))
-def test_a_typed_region_is_a_region(accesses: list[tuple[bool, int, int, int]]) -> None:
+def test_a_typed_value_is_a_region(accesses: list[tuple[bool, int, int, int]]) -> None:
     kernel = Kernel(rfc6())
     plain = kernel.memory.add("map_value", bytes(SIZE), name="v")
-    typed = typed_region(kernel.memory, "v", None, ValueShape(PARTS), [0] * len(PARTS))
+    owner = SimpleNamespace(kernel=kernel, holder="v", shape=ValueShape(PARTS))
+    typed = typed_value(owner, [0] * len(PARTS))
 
     def answer(region: Region, writes: bool, off: int, size: int, value: int) -> object:
         try:
@@ -146,7 +148,7 @@ def test_programs_see_the_same_value(kind: str, operations: list[tuple[str, int,
     plain = replace(typed, maps=(replace(spec, btf=None, key_type=0, value_type=0),))
     made = make_map(Kernel(rfc6()), spec)
     made.sys_update(bytes(4), bytes(SIZE))
-    assert isinstance(made.find(bytes(4)), TypedRegion)
+    assert isinstance(made.find(bytes(4)), TypedValue)
     expected = outcome(Interpreter(), plain)
     assert outcome(Interpreter(), typed) == expected
     assert outcome(Translator(), plain) == expected

@@ -146,9 +146,7 @@ class CodeWriter:
             self.add(assign(f"g_{name}", f"GET(b_{name} >> {REGION_SHIFT})", pc))
         if origin.layout is not None:
             self.add(assign(f"o_{name}", f"g_{name}.owner{guard}", pc))
-        elif origin.shape is not None:
-            self.add(assign(f"l_{name}", f"g_{name}" if origin.shape.packets else f"g_{name}.cells{guard}", pc))
-        elif not origin.checked:
+        elif origin.shape is None and not origin.checked:
             self.add(assign(f"d_{name}", f"g_{name}.data{guard}", pc))
         if origin.layout is None and origin.start is not None:
             self.add(assign(f"k_{name}", f"{origin.start} - b_{name}", pc))

@@ -141,7 +141,7 @@ def _swap_in_place(em: CodeWriter, slot: PtrRange, new: str, origin: PtrOrigin) 
         return False
     refs = em.unit.prog.kernel.refs
     holder = refs.holder(bpf_map.holder, MEMORY)
-    old, item, moved = f"o_{origin.name}", f"l_{slot.origin.name}[{number}]", holder.unit - PROGRAM_UNIT
+    old, item, moved = f"o_{origin.name}", f"g_{slot.origin.name}[{number}]", holder.unit - PROGRAM_UNIT
     names = f"HOLDER{holder.unit.bit_length()}"
     em.names |= {"REFS": refs, "TAKE": em.unit.prog.kernel.taken, "GIVE": refs.give, names: holder.name}
     em.add(assign(old, item, em.pc)._replace(pure=False))

@@ -1,6 +1,6 @@
 """Emit loads and stores of map values that are lists of numbers, and new values as lists.
 
-The list of an origin X is `l_X`; an access of exactly one member is an item of it. Accesses of parts of a member, or of
+The list of an origin X is its region `g_X`; an access of exactly one member is an item of it. Accesses of parts of a member, or of
 several, are put together from items.
 """
 
@@ -28,8 +28,8 @@ def load(em: CodeWriter, origin: PtrOrigin, off: int, size: int) -> Expr:
         return Expr(f"g_{origin.name}.load({off}, {size})", 0, top)
     number = shape.places.get((off, size))
     if number is not None:
-        return Expr(f"l_{origin.name}[{number}]", 0, top)
-    terms = [_moved(f"l_{origin.name}[{number}]", 8 * (shape.parts[number][0] - off)) for number in touched]
+        return Expr(f"g_{origin.name}[{number}]", 0, top)
+    terms = [_moved(f"g_{origin.name}[{number}]", 8 * (shape.parts[number][0] - off)) for number in touched]
     return Expr(f"(({' | '.join(terms)}) & {top:#x})", 0, top)
 
 
@@ -46,7 +46,7 @@ def store(em: CodeWriter, origin: PtrOrigin, off: int, size: int, value: Expr) -
         return
     number = shape.places.get((off, size))
     if number is not None:
-        em.add(effect(f"l_{origin.name}[{number}] = {value.text}", em.pc))
+        em.add(effect(f"g_{origin.name}[{number}] = {value.text}", em.pc))
         return
     whole = f"t_{em.pc}_value"
     em.add(assign(whole, value.text, em.pc))
@@ -54,7 +54,7 @@ def store(em: CodeWriter, origin: PtrOrigin, off: int, size: int, value: Expr) -
         start, length = shape.parts[number]
         shift, full = 8 * (off - start), (1 << 8 * length) - 1
         changed = ((1 << 8 * size) - 1 << shift if shift >= 0 else (1 << 8 * size) - 1 >> -shift) & full
-        item = f"l_{origin.name}[{number}]"
+        item = f"g_{origin.name}[{number}]"
         new = f"({_moved(whole, shift)}) & {changed:#x}"
         kept = "" if changed == full else f"({item} & {full & ~changed:#x}) | "
         em.add(effect(f"{item} = {kept}({new})", em.pc))

@@ -29,7 +29,7 @@ from ebpfvm.ints import S32_MAX, S64_MAX, U32_MAX, U64_MAX
 from ebpfvm.isa import codes as c
 from ebpfvm.kernel.emulated import FRAME_SIZE
 from ebpfvm.kernel.memory import REGION_SHIFT
-from ebpfvm.kernel.typed_values import TypedRegion
+from ebpfvm.kernel.typed_values import TypedValue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -190,7 +190,7 @@ class FunctionFacts:
             return ANY
         region = self.unit.memory.regions.get(value >> REGION_SHIFT)
         if self.unit.insns[pc].src in (c.BPF_PSEUDO_MAP_VALUE, c.BPF_PSEUDO_MAP_IDX_VALUE) and region is not None \
-                and not isinstance(region, TypedRegion):
+                and not isinstance(region, TypedValue):
             off = value - region.base
             return ranges.pointer_to(self.unit.const_origin(region), off, off, 0)
         return known(value)

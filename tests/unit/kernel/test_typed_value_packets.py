@@ -12,7 +12,7 @@ from ebpfvm.btf.encode import BtfBuilder
 from ebpfvm.dialects.rfc6 import rfc6
 from ebpfvm.errors import Fault
 from ebpfvm.kernel import Kernel, SkBuff
-from ebpfvm.kernel.packet_values import PacketValue
+from ebpfvm.kernel.typed_values import TypedValue
 from ebpfvm.loader import load
 from ebpfvm.maps import make_map
 
@@ -20,7 +20,7 @@ PFIFO = Path(__file__).parents[3] / "samples" / "rfc" / "pfifo.o"
 KEY = bytes(16)
 
 
-def queue(**changes: Any) -> tuple[Kernel, Any, PacketValue]:
+def queue(**changes: Any) -> tuple[Kernel, Any, TypedValue]:
     kernel = Kernel(rfc6())
     made: Any = make_map(kernel, replace(load(PFIFO).maps["pifo"], **changes))
     assert made.update(KEY, bytes(8), 0) == 0
@@ -36,7 +36,7 @@ def packet(kernel: Kernel) -> SkBuff:
 def test_list_and_bytes_are_one_value() -> None:
     kernel, made, value = queue()
     skb = packet(kernel)
-    assert isinstance(value, PacketValue) and kernel.swap(value, 0, skb) is None
+    assert isinstance(value, TypedValue) and kernel.swap(value, 0, skb) is None
     assert value[0] is skb and value.load(0, 8) == skb.ptr and not value.id
     assert [found[0] for found in made.owned()] == [skb.ptr] and made.snapshot(value) == bytes(8)
     value.store(0, 8, skb.ptr)
