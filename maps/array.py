@@ -76,17 +76,14 @@ def is_i32(btf: t.Btf, type_id: int) -> bool:
 
 
 class ArrayMap(KeyedMap):
-    """BPF_MAP_TYPE_ARRAY; lookup and update are O(1), and delete always returns -EINVAL.
-
-    Attributes:
-        existing: `existing(index)` returns the value there, None unless it was accessed before.
-    """
+    """BPF_MAP_TYPE_ARRAY; lookup and update are O(1), and delete always returns -EINVAL."""
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
-        self.existing = self._elems.get
+        self.existing = self._elems.get  # type: ignore[method-assign, assignment]  # a dict does it
         if spec.data is not None:
             self._elems[0] = self._new_value(spec.data.ljust(self.value_size, b"\0"))
+            self.frozen = bool(spec.map_flags & mt.BPF_F_RDONLY_PROG)  # as libbpf does with .rodata
 
     def get(self, key: int) -> Region | None:
         """Return the live value at index `key`, or None beyond the end."""
@@ -94,6 +91,10 @@ class ArrayMap(KeyedMap):
         if region is None and key < self.max_entries:
             region = self._make(key)
         return region
+
+    def existing(self, key: int) -> Region | None:
+        """Return the value at index `key`, None unless it was accessed before."""
+        return self._elems.get(key)
 
     def _make(self, index: int) -> Region:
         """Create an element on first access.

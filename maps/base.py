@@ -86,6 +86,7 @@ class BpfMap:
         region: region of kind "map"; its base is what a program sees as the map pointer.
         id: number assigned by the kernel, 0 until the map is registered.
         holder: name of this map's kptr slots in the ledger of references, and of its values' regions.
+        kptr_holder: that holder, None for a map without kptr slots.
         room: maximum number of elements: `max_entries`, or fewer if `Limits.map_elements` is lower.
         names_cpus: whether user space may name a CPU in the flags of an operation (BPF_F_CPU, since Linux 7.0).
         spare_key: region in which a walk passes keys to its callback, kept between walks.
@@ -113,8 +114,7 @@ class BpfMap:
         self._one_packet = len(self._kptrs) == 1 and any(field.struct == "sk_buff" for field in self.fields)
         self._blanks = tuple((field.offset, field.offset + field.size, bytes(field.size)) for field in self.fields)
         self.holder = f"map {spec.name}"
-        if self._kptrs:
-            kernel.refs.holder(self.holder, MEMORY)
+        self.kptr_holder = kernel.refs.holder(self.holder, MEMORY) if self._kptrs else None
         self.region = kernel.memory.add("map", bytearray(), name=spec.name, writable=False, owner=self)
 
     # -- values ----------------------------------------------------------------------------------------------------

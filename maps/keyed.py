@@ -12,7 +12,7 @@ from ebpfvm.errnos import EOPNOTSUPP
 from ebpfvm.kernel.refs import RefCounted
 from ebpfvm.kernel.typed_values import NoPacket, TypedValue, typed_value
 from ebpfvm.maps import base
-from ebpfvm.maps.value_types import shape_of
+from ebpfvm.maps.value_types import shape_of_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -40,9 +40,7 @@ class KeyedMap(base.BpfMap):
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
         self._elems: dict[int, Region] = {}
-        packets = {field.offset for field in self.fields if field.kind == "kptr_ref" and field.struct == "sk_buff"}
-        self.shape = shape_of(spec.btf, spec.value_type, spec.value_size, packets) \
-            if len(packets) == len(self.fields) else None
+        self.shape = shape_of_values(spec, self.fields)
         if type(self).get is KeyedMap.get:
             self.get = self._elems.get  # type: ignore[method-assign, assignment]  # a look-up is one in the dict
 

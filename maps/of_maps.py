@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from sortedcontainers import SortedDict
-
+from ebpfvm.btf.fields import special_fields
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType, no_btf
 from ebpfvm.errnos import E2BIG, EBADF, EEXIST, EINVAL, ENOENT, ENOTSUPP
@@ -20,11 +19,14 @@ from ebpfvm.maps import base
 from ebpfvm.maps.array import descriptors_check, next_index
 from ebpfvm.maps.hash import htab_alloc_check
 from ebpfvm.maps.rbtree import rbtree_alloc_check
+from ebpfvm.maps.value_types import shape_of_values
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, MutableMapping
+    from collections.abc import Callable, Iterator
 
+    from ebpfvm.ints import ByteOrder
     from ebpfvm.kernel.emulated import Kernel
+    from ebpfvm.kernel.typed_values import ValueShape
     from ebpfvm.loader.object import MapSpec
 
 
@@ -62,23 +64,58 @@ def _type_name(inner: base.BpfMap, template: MapSpec) -> str:
     return inner.kernel.dialect.map_type(template.type).name
 
 
-class MapOfMaps(base.BpfMap):
-    """Base of the types: a mapping from key to inner map, in the order of the outer type."""
+class InnerTemplate:
+    """What the inner maps of a map of maps have in common.
 
-    elems: MutableMapping[bytes, base.BpfMap]
+    Attributes:
+        spec: the definition of the inner map that the outer one was made with.
+        kind: the class of inner maps.
+        fields, shape: the special fields of values, and how they are cut into members, by that definition.
+        uniform: whether the values of all inner maps so far are of this shape: BTF may differ.
+        told: is called when that ceases to be so.
+    """
+
+    def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
+        self.spec = spec
+        self.kind = kernel.dialect.map_type(spec.type).make
+        self.fields = special_fields(spec.btf, spec.value_type) if spec.btf and spec.value_type else ()
+        self.shape = shape_of_values(spec, self.fields)
+        self.uniform = True
+        self.told: list[Callable[[], None]] = []
+
+    def admit(self, inner: base.BpfMap) -> None:
+        """Take note of another inner map."""
+        shape: ValueShape | None = getattr(inner, "shape", None)
+        same = shape is self.shape or (shape is not None and shape.same_as(self.shape))
+        if self.uniform and not same:
+            self.uniform = False
+            for tell in self.told:
+                tell()
+
+
+class MapOfMaps(base.BpfMap):
+    """Base of the types: a mapping from key to inner map, in the order of the outer type.
+
+    Attributes:
+        elems: key, read in `key_order` -> inner map.
+        template: what its inner maps have in common, None if there is no template.
+    """
+
+    key_order: ClassVar[ByteOrder] = "little"
     ordered: ClassVar[bool] = False
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
-        self.elems = SortedDict() if self.ordered else {}
-
-    def inner(self, key: bytes) -> base.BpfMap | None:
-        """Return the inner map of `key`, or None."""
-        return self.elems.get(key)
+        self.elems: dict[int, base.BpfMap] = {}
+        self.template = InnerTemplate(kernel, spec.inner) if spec.inner is not None else None
 
     def lookup(self, key: bytes) -> int:
-        inner = self.elems.get(key)
+        inner = self.elems.get(self._number(key))
         return inner.region.base if inner is not None else 0
+
+    def _number(self, key: bytes) -> int:
+        """Return a key as an integer."""
+        return int.from_bytes(key, self.key_order)
 
     def update(self, key: bytes, value: bytes, flags: int) -> int:
         """Set an element from user space; `value` is the id of a map equal to the template."""
@@ -87,39 +124,46 @@ class MapOfMaps(base.BpfMap):
 
     def put(self, key: bytes, inner: base.BpfMap, flags: int = base.BPF_ANY) -> int:
         """Set the inner map of `key`; return 0, -EINVAL (differs from the template), -EEXIST, -ENOENT or -E2BIG."""
-        if flags > base.BPF_EXIST or self.spec.inner is None or not same_meta(self.spec.inner, inner):
+        template, number = self.template, self._number(key)
+        if flags > base.BPF_EXIST or template is None or not same_meta(template.spec, inner):
             return -EINVAL
-        if key in self.elems:
+        if number in self.elems:
             if flags == base.BPF_NOEXIST:
                 return -EEXIST
         elif flags == base.BPF_EXIST:
             return -ENOENT
         elif len(self.elems) >= self.room:
             return self.full()
-        self.elems[key] = inner
+        self.elems[number] = inner
+        template.admit(inner)
         return 0
 
     def delete(self, key: bytes) -> int:
-        return 0 if self.elems.pop(key, None) is not None else -ENOENT
+        return 0 if self.elems.pop(self._number(key), None) is not None else -ENOENT
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
         self._check_syscall(key, writes=False)
-        inner = self.elems.get(key or b"")
+        inner = self.elems.get(self._number(key or b""))
         if inner is None:
             raise base.kernel_error(ENOENT, f"lookup in map {self.name!r}")
         return inner.id.to_bytes(4, "little")
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
         self._check_syscall(key, writes=False)
-        keys = list(self.elems)
-        position = keys.index(key) + 1 if key in self.elems and key is not None else 0
-        if position >= len(keys) or (self.ordered and key is not None and key not in self.elems):
+        keys = self._in_order()
+        position = keys.index(key) + 1 if key is not None and key in keys else 0
+        if position >= len(keys) or (self.ordered and key is not None and key not in keys):
             raise base.kernel_error(ENOENT, f"keys of map {self.name!r}")
         return keys[position]
 
     def keys(self) -> Iterator[bytes]:
         """Yield all keys that have an inner map at the time of the call."""
-        return iter(list(self.elems))
+        return iter(self._in_order())
+
+    def _in_order(self) -> list[bytes]:
+        """Return the keys in the order of the type."""
+        keys = [key.to_bytes(self.key_size, self.key_order) for key in self.elems]
+        return sorted(keys) if self.ordered else keys
 
     def close(self) -> None:
         self.elems.clear()
@@ -163,7 +207,7 @@ class RbtreeOfMaps(MapOfMaps):
         """Remove and return the inner map with the smallest key; its reference moves to the caller."""
         if not self.elems:
             return None
-        return self.elems.pop(next(iter(self.elems)))
+        return self.elems.pop(self._number(self._in_order()[0]))
 
     def sys_lookup_and_delete(self, key: bytes | None = None, flags: int = 0) -> bytes:
         """Remove the inner map with the smallest key and return its id (pop for user space)."""

@@ -8,9 +8,11 @@ from ebpfvm.btf import types as t
 from ebpfvm.kernel.typed_values import ValueShape
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterator, Sequence
 
+    from ebpfvm.btf.fields import Field
     from ebpfvm.btf.types import Btf
+    from ebpfvm.loader.object import MapSpec
 
 _MOST: Final = 32  # members; longer values are bytes
 _DEEPEST: Final = 8
@@ -38,6 +40,14 @@ def shape_of(btf: Btf | None, type_id: int, size: int, packets: Container[int] =
             parts.append((off, length))
         at = off + length
     return ValueShape(parts, packets) if len(parts) <= _MOST and at == size else None
+
+
+def shape_of_values(spec: MapSpec, fields: Sequence[Field]) -> ValueShape | None:
+    """Return the shape of the values of a map with these special fields, None if they stay bytes."""
+    packets = {field.offset for field in fields if field.kind == "kptr_ref" and field.struct == "sk_buff"}
+    if len(packets) != len(fields):
+        return None
+    return shape_of(spec.btf, spec.value_type, spec.value_size, packets)
 
 
 class _Bytes(Exception):

@@ -38,6 +38,7 @@ class Helper:
         map_op: its operation on the map, if the map's type determines whether that is allowed.
         in_lock: it may be called while a bpf_spin_lock is held.
         modelled: whether the verifier implements its special cases; otherwise a call is rejected as unsupported.
+        bare: its body does not look at its environment, so that an engine may pass None.
         in_engine: whether the engines themselves execute it, so that it needs no body.
     """
 
@@ -60,6 +61,7 @@ class Helper:
     map_op: MapOp = ""
     in_lock: bool = False
     modelled: bool = True
+    bare: bool = False
     in_engine: bool = False
 
     def __post_init__(self) -> None:
@@ -117,6 +119,7 @@ class HelperOptions(TypedDict, total=False):
     map_op: MapOp
     in_lock: bool
     modelled: bool
+    bare: bool
     in_engine: bool
 
 

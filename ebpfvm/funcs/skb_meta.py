@@ -54,30 +54,26 @@ def _ordered(src: bytes, dst: bytes, ports: bytes) -> bytes:
     return b"".join(address + port for address, port in ends)
 
 
-def flow_hash(skb: SkBuff) -> int:
-    """Return the flow hash, never 0; a kernel's key is random, so only equality within a flow is meaningful.
+def hash_of(skb: SkBuff) -> int:
+    """Return the packet's flow hash, never 0, and compute it if it has none yet.
 
-    Generated flows send the same bytes again and again: the hash of the latest packet is kept with the flow.
+    A kernel's key is random, so only equality within a flow is meaningful. Generated flows send the same bytes again
+    and again: the hash of the latest packet is kept with the flow.
     """
+    if skb.hash:
+        return skb.hash
     data, protocol, flow = skb.original(), skb.protocol, skb.flow
     known = flow.hashed if flow is not None else None
     if known is not None and known[0] is data and known[1] == protocol and not skb.link_offset:
+        skb.hash = known[2]
         return known[2]
-    found = zlib.crc32(flow_of(skb.payload(), network_offset(skb), protocol)) or 1
+    skb.hash = found = zlib.crc32(flow_of(skb.payload(), network_offset(skb), protocol)) or 1
     if flow is not None and not skb.link_offset:
         flow.hashed = data, protocol, found
     return found
 
 
-def hash_of(skb: SkBuff) -> int:
-    """Return the packet's flow hash, and compute it if it has none yet."""
-    found = skb.hash
-    if not found:
-        found = skb.hash = flow_hash(skb)
-    return found
-
-
-@helper()
+@helper(bare=True)
 def bpf_get_hash_recalc(env: CallEnv, skb: Skb) -> Integer:
     """Return the packet's flow hash, and compute it if it has none yet."""
     return hash_of(skb)

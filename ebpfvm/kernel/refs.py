@@ -74,15 +74,17 @@ class Holder:
         name: its name.
         unit: one reference that it holds.
         mask: the bits of its field.
+        moved: what a reference that it gets from the program adds to the counts.
         rank: whether it is named before others that hold the same object.
     """
 
-    __slots__ = ("mask", "name", "rank", "unit")
+    __slots__ = ("mask", "moved", "name", "rank", "unit")
 
     def __init__(self, name: str, number: int, rank: int) -> None:
         self.name = name
         self.unit = 1 << FIELD * number
         self.mask = COUNT << FIELD * number
+        self.moved = self.unit - PROGRAM_UNIT
         self.rank = rank
 
 

@@ -102,7 +102,10 @@ class TranslatedRun(Run):
         Raises:
             InternalError: generated code that Python refuses.
         """
-        self.source = source = generate(Unit(self.prog, layout))
+        unit = Unit(self.prog, layout)
+        self.source = source = generate(unit)
+        for template in unit.templates:
+            template.told.append(self.forget)
         self._layout = layout
         self._file = _file_name(self.prog)
         space = {**source.names, **self._runtime()}
@@ -121,6 +124,10 @@ class TranslatedRun(Run):
         self.callbacks = {entry: _callback(self, function) for entry, function in self.functions.items()}
         self._publish(source)
         return source
+
+    def forget(self) -> None:
+        """Translate again before the next run, because what the code assumes of maps has ceased to be so."""
+        self._main, self.entry = None, self.enter_slowly
 
     def _runtime(self) -> dict[str, Any]:
         kernel = self.prog.kernel

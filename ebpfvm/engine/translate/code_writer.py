@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from ebpfvm.engine.translate.frame import FrameLayout
     from ebpfvm.engine.translate.function_facts import FunctionFacts
     from ebpfvm.engine.translate.inlined_nodes import Path
+    from ebpfvm.engine.translate.map_facts import MapFacts
     from ebpfvm.engine.translate.ranges import RangeState
-    from ebpfvm.engine.translate.unit import Unit, WalkedMap
+    from ebpfvm.engine.translate.unit import Unit
     from ebpfvm.errors import Fault
 
 POINTER_MAX: Final = S64_MAX  # no region's id is that high
@@ -69,7 +70,7 @@ class CodeWriter:
         self.lines: list[Stmt] = []
         self.calls = False
         self.counted: set[Path] = set()
-        self.keys: dict[str, WalkedMap] = {}
+        self.keys: dict[str, MapFacts] = {}
         self.swaps: dict[int | None, tuple[int, str]] = {}
 
     def add(self, line: Stmt) -> None:

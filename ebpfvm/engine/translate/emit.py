@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine import common
 from ebpfvm.engine.steps import Expr, condition, cut, lower, number, operand
-from ebpfvm.engine.translate import emit_calls, emit_inlined, emit_memory, emit_objects
+from ebpfvm.engine.translate import emit_calls, emit_inlined, emit_maps, emit_memory, emit_objects
 from ebpfvm.engine.translate.code_writer import POINTER_MAX, CodeWriter, Place
-from ebpfvm.engine.translate.emit_keys import from_key, swap_size
-from ebpfvm.engine.translate.ranges import FP, PtrOrigin, PtrRange
+from ebpfvm.engine.translate.emit_keys import from_key, swap_size, swapped_name, unswap
+from ebpfvm.engine.translate.ranges import FP, PtrOrigin, PtrRange, slot_at
 from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, reads_of
 from ebpfvm.errors import Fault
 from ebpfvm.ints import U64_MAX
@@ -42,7 +42,7 @@ class Emitter(CodeWriter):
     def __init__(self, unit: Unit, facts: FunctionFacts, frame: FrameLayout, names: dict[str, Any]) -> None:
         super().__init__(unit, facts, frame, names)
         self.counted = emit_inlined.frames_that_count(unit, facts.function)
-        self.found = emit_calls.found_by_region(unit, facts)
+        self.found = emit_maps.found_by_region(unit, facts)
         self.may_goto = False
 
     # -- blocks -------------------------------------------------------------------------------------------------------
@@ -104,10 +104,15 @@ class Emitter(CodeWriter):
 
     def _alu(self, row: Row, insn: Insn) -> None:
         size, unswapped = swap_size(row), self.swaps.get(insn.src) if row.name == "mov64_x" else None
+        before = self.swaps.get(insn.dst)
         if size:
             unswapped = size, f"t_{self.pc}_plain"
             self.add(assign(unswapped[1], cut(self.reg(insn.dst), 8 * size).text, self.pc))
-        self._compute(row, insn)
+        again = unswap(row, insn, before) if before is not None else None
+        if again is not None:
+            self.set(insn.dst, again)
+        else:
+            self._compute(row, insn)
         if unswapped is not None:
             self.swaps[insn.dst] = unswapped
 
@@ -181,6 +186,17 @@ class Emitter(CodeWriter):
             self.set(insn.dst, loaded)
         else:
             self.set(insn.dst, lower(row, operand("0"), operand("0"), loaded=loaded))
+        if not row.sign:
+            self._note_swapped(insn.dst, place)
+
+    def _note_swapped(self, dst: int, place: Place) -> None:
+        """Note what a load from the frame has the bytes of in reverse, if that is kept."""
+        pointer = place.pointer
+        if isinstance(pointer, PtrRange) and pointer.origin.kind == "fp" and pointer.lo == pointer.hi:
+            atom = slot_at(pointer, place.off), place.size
+            if atom in self.frame.swapped and self.frame.local.get(atom) == (atom,):
+                self.add(assign(f"t_{self.pc}_plain", swapped_name(*atom), self.pc))
+                self.swaps[dst] = place.size, f"t_{self.pc}_plain"
 
     def _load_key(self, dst: int, pointer: PtrRange, place: Place) -> None:
         """Emit a load from the key that a walk passes; a program may store what it loads in another big-endian key."""
@@ -239,6 +255,7 @@ class Emitter(CodeWriter):
     def _packet(self, row: Row, insn: Insn) -> None:
         self.names["LOAD_PACKET"] = common.load_packet
         offset = f"{insn.imm}" if row.kind == "ld_abs" else f"{insn.imm} + {self.reg(insn.src).text}"
+        self.swaps.pop(0, None)
         text = f"LOAD_PACKET(ENV, {self.reg(6).text}, {offset}, {row.width // 8})"
         self.add(Stmt(text, self.pc, "r0", reads_of(text), False))
         self.add(effect("if r0 is None: return 0", self.pc))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ebpfvm.contract.args import Arg, Ret
 from ebpfvm.engine import common
 from ebpfvm.engine.steps import operand
-from ebpfvm.engine.translate import emit_objects, emit_values
-from ebpfvm.engine.translate.emit_keys import from_frame, key_bytes
+from ebpfvm.engine.translate import emit_maps, emit_objects
+from ebpfvm.engine.translate.emit_keys import key_bytes
 from ebpfvm.engine.translate.emit_memory import atom_value, constant_index
 from ebpfvm.engine.translate.frame import argument_count, extent
 from ebpfvm.engine.translate.ranges import NumRange, PtrRange, slot_at
@@ -29,15 +29,11 @@ if TYPE_CHECKING:
     from ebpfvm.contract.helper import Helper
     from ebpfvm.contract.kfunc import Kfunc, KfuncParam
     from ebpfvm.engine.translate.code_writer import CodeWriter
-    from ebpfvm.engine.translate.function_facts import FunctionFacts
-    from ebpfvm.engine.translate.ranges import RangeState
-    from ebpfvm.engine.translate.unit import Unit
     from ebpfvm.isa.insn import Insn
     from ebpfvm.isa.table import Row
 
 _CUT = f" & {U64_MAX:#x}"
 _FORMATS = {1: "B", 2: "H", 4: "I", 8: "Q"}
-_METHODS = {"update": "put", "delete": "remove"}  # the bodies of these helpers only call the map's method
 
 
 def emit(em: CodeWriter, row: Row, insn: Insn) -> None:
@@ -88,18 +84,18 @@ def _tail(em: CodeWriter) -> None:
 
 def _helper(em: CodeWriter, helper: Helper) -> None:
     pc, origin = em.pc, em.facts.defined.get(em.pc)
-    em.calls |= any(spec.kind in (Arg.PTR_TO_FUNC, Arg.PTR_TO_CTX) for spec in helper.args)
-    if helper.map_op == "lookup" and origin is not None and _find(em, helper, origin.name):
+    em.calls |= not helper.bare and any(spec.kind in (Arg.PTR_TO_FUNC, Arg.PTR_TO_CTX) for spec in helper.args)
+    if helper.map_op == "lookup" and origin is not None and emit_maps.find(em, helper, _argument):
         return
     if emit_objects.swap(em, helper):
         return
-    if origin is not None and origin.inner is not None and emit_objects.find_map(em, helper, _argument(em, helper, 1)):
+    if origin is not None and origin.inner is not None and emit_maps.find_inner(em, helper, _argument):
         return
-    text = _method(em, helper) or _exchange(em, helper)
+    text = emit_maps.operation(em, helper, _argument) or _exchange(em, helper)
     if text is None:
         args = "".join(f", {_argument(em, helper, n)}" for n in range(len(helper.args)))
         em.names[f"H{pc}"] = helper.body
-        text = f"H{pc}(ENV{args})"
+        text = f"H{pc}({'None' if helper.bare else 'ENV'}{args})"
     cut = _CUT if helper.ret.kind in (Ret.INTEGER, Ret.VOID) else ""
     if origin is None:
         em.add(effect_to("r0", text, pc, cut))
@@ -107,33 +103,6 @@ def _helper(em: CodeWriter, helper: Helper) -> None:
     em.add(effect_to(f"b_{origin.name}", text, pc, cut))
     em.describe(origin)
     em.set(0, operand(f"b_{origin.name}"))
-
-
-def _method(em: CodeWriter, helper: Helper) -> str | None:
-    """Return the call of a helper that only forwards to a method of its map, if the map is known."""
-    found = em.unit.map_at(em.state.regs[1]) if helper.map_op in _METHODS else None
-    by_number = em.unit.key_order(em.state.regs[1]) is not None
-    operation = _METHODS[helper.map_op] if by_number and found is not None else helper.map_op
-    method = getattr(found[1], operation, None) if found is not None else None
-    if found is None or method is None:
-        return None
-    name = f"{operation.upper()}{found[0]}"
-    em.names[name] = method
-    args = [_argument(em, helper, n) for n in range(1, len(helper.args))]
-    if by_number:
-        args[0] = _key(em, helper)
-    shape = getattr(found[1], "shape", None)
-    if shape is not None and len(args) > 1:
-        args[1] = emit_values.from_frame(em, em.state.regs[3], shape) or args[1]
-    return f"{name}({', '.join(args)})"
-
-
-def _key(em: CodeWriter, helper: Helper) -> str:
-    """Return the key of a map operation as an integer."""
-    found, order = em.unit.map_at(em.state.regs[1]), em.unit.key_order(em.state.regs[1])
-    assert found is not None and order is not None
-    number = from_frame(em, em.state.regs[2], found[1].key_size, order)
-    return number or f"from_bytes({_argument(em, helper, 1)}, '{order}')"
 
 
 def _exchange(em: CodeWriter, helper: Helper) -> str | None:
@@ -147,46 +116,6 @@ def _exchange(em: CodeWriter, helper: Helper) -> str | None:
     return f"EXCHANGE(g_{slot.origin.name}, {constant_index(slot.origin, slot.lo)}, {em.reg(2).text})"
 
 
-def found_by_region(unit: Unit, facts: FunctionFacts) -> set[str]:
-    """Return the names of the origins that a lookup yields as a region: `g_` is None for NULL."""
-    return {origin.name for pc, origin in facts.defined.items()
-            if pc in facts.before and _known_map(unit, pc, facts.before[pc]) is not None}
-
-
-def _known_map(unit: Unit, pc: int, state: RangeState) -> tuple[int, Any] | None:
-    """Return the map of a lookup in a known map of plain values, whose `find` yields the region at once."""
-    helper = unit.helper(pc)
-    if helper is None or helper.map_op != "lookup":
-        return None
-    found = unit.map_at(state.regs[1])
-    if found is None or not hasattr(found[1], "find") or getattr(found[1].type, "in_map", False):
-        return None
-    return found
-
-
-def _find(em: CodeWriter, helper: Helper, name: str) -> bool:
-    found = _known_map(em.unit, em.pc, em.state)
-    if found is None:
-        return False
-    index, bpf_map = found
-    if em.unit.key_order(em.state.regs[1]) is not None:
-        em.names[f"AT{index}"] = bpf_map.get
-        key, first = _key(em, helper), ""
-        if hasattr(bpf_map, "existing"):
-            em.names[f"OLD{index}"] = bpf_map.existing
-            em.add(assign(f"t_{em.pc}_key", key, em.pc))
-            key = f"t_{em.pc}_key"
-            first = f"OLD{index}({key}) or "
-        em.add(effect_to(f"g_{name}", f"{first}AT{index}({key})", em.pc))
-    else:
-        em.names[f"FIND{index}"] = bpf_map.find
-        em.add(effect_to(f"g_{name}", f"FIND{index}({_argument(em, helper, 1)})", em.pc))
-    em.add(assign(f"b_{name}", f"g_{name}.base if g_{name} is not None else 0", em.pc))
-    em.describe(em.facts.defined[em.pc], region=False)
-    em.set(0, operand(f"b_{name}"))
-    return True
-
-
 def _argument(em: CodeWriter, helper: Helper, n: int) -> str:
     """Return helper argument `n`, converted."""
     spec, value = helper.args[n], em.state.regs[n + 1]
@@ -194,13 +123,9 @@ def _argument(em: CodeWriter, helper: Helper, n: int) -> str:
     if convert is None:
         return em.reg(n + 1).text
     if spec.kind is Arg.CONST_MAP_PTR:
-        found = em.unit.map_at(value)
+        found = emit_maps.object_name(em, value)
         if found is not None:
-            em.names[f"MAP{found[0]}"] = found[1]
-            return f"MAP{found[0]}"
-        inner = emit_objects.inner_map_of(value)
-        if inner is not None:
-            return inner
+            return found
     area = extent(em.unit, helper.args, n, em.state)
     if area is not None and area.copied:
         if isinstance(value, NumRange) and value.lo == value.hi == 0 and spec.maybe_null:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract.args import Arg
 from ebpfvm.engine.steps import Expr, cut
+from ebpfvm.engine.translate import emit_maps
 from ebpfvm.engine.translate.emit_keys import slot_name, swapped_name
 from ebpfvm.engine.translate.inlined_facts import TOO_MANY
 from ebpfvm.engine.translate.statements import assign, effect, effect_to
@@ -102,13 +103,9 @@ def _around(em: CodeWriter, kind: str, loop: CallbackLoop) -> str:
 
 def _walk(em: CodeWriter, loop: CallbackLoop) -> str:
     """Return the start of a walk."""
-    found = em.unit.walked(em.state.regs[1])
+    found = em.unit.map_at(em.state.regs[1])
     assert found is not None
-    if found.walk is not None:
-        em.names[f"WALK{found.number}"] = found.walk
-        return f"WALK{found.number}()"
-    em.names["GET"] = em.unit.memory.regions.get
-    return f"GET({em.reg(1).text} >> {_REGION}).owner.walk()"
+    return f"{emit_maps.method(em, em.state.regs[1], found, 'walk')}()"
 
 
 def _visit(em: CodeWriter, loop: CallbackLoop) -> None:
@@ -124,15 +121,15 @@ def _visit(em: CodeWriter, loop: CallbackLoop) -> None:
         em.set(1, em.reg(loop.counter))
     else:
         _, value = helper.memory_to
-        name = loop.value.name
-        walked = em.unit.walked(em.state.regs[loop.bound])
+        found, walked = em.facts.defined[em.pc], em.unit.map_at(em.state.regs[loop.bound])
+        name = found.name
         assert walked is not None
         em.keys[loop.key.name] = walked
         em.add(assign(f"d_{loop.key.name}", f"t_{loop.visit}[0]", em.pc))
         em.add(assign(f"g_{name}", f"t_{loop.visit}[1]", em.pc))
         em.add(assign(f"b_{name}", f"g_{name}.base", em.pc))
-        em.describe(loop.value, region=False)
+        em.describe(found, region=False)
         em.set(1, em.reg(loop.bound))
-        em.set(value, em.pointer(loop.value, 0))
+        em.set(value, em.pointer(found, 0))
     em.set(helper.context_to, Expr(context, 0, U64_MAX))
     em.add(assign(f"r{loop.counter}", f"({em.reg(loop.counter).text} + 1)", em.pc))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ebpfvm.engine.translate.code_writer import CodeWriter
     from ebpfvm.engine.translate.ranges import Slot
     from ebpfvm.ints import ByteOrder
+    from ebpfvm.isa.insn import Insn
     from ebpfvm.isa.table import Row
 
 _MOST_TERMS = 3  # with more, packing bytes is faster
@@ -40,6 +41,19 @@ def swapped(value: Expr, size: int) -> Expr:
 def swap_size(row: Row) -> int:
     """Return how many bytes an instruction reverses, 0 if it does something else."""
     return int(row.op[-2:]) // 8 if row.op in ("be16", "be32", "be64", "bswap16", "bswap32", "bswap64") else 0
+
+
+def unswap(row: Row, insn: Insn, known: tuple[int, str]) -> Expr | None:
+    """Return the result of an instruction on a number with swapped bytes; its size and what was swapped are `known`.
+
+    The instruction swaps them again, or selects the last byte, which was the first one; None for others.
+    """
+    size, name = known
+    if swap_size(row) == size:
+        return Expr(name, 0, (1 << 8 * size) - 1)
+    if row.op == "rsh" and row.source == "k" and insn.imm == 8 * size - 8 and row.width >= 8 * size:
+        return Expr(f"({name} & 255)", 0, 255)
+    return None
 
 
 def from_frame(em: CodeWriter, key: object, size: int, order: ByteOrder) -> str | None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.engine.steps import operand
+from ebpfvm.engine.translate import emit_maps
 from ebpfvm.engine.translate.emit_memory import constant_index
 from ebpfvm.engine.translate.ranges import PtrOrigin, PtrRange
 from ebpfvm.engine.translate.statements import assign, effect, effect_to
-from ebpfvm.kernel.refs import COUNT, CTX_UNIT, MEMORY, PROGRAM_UNIT
+from ebpfvm.kernel.refs import COUNT, CTX_UNIT, PROGRAM_UNIT
 
 if TYPE_CHECKING:
     from ebpfvm.contract.helper import Helper
@@ -46,31 +47,10 @@ def describe(em: CodeWriter, origin: PtrOrigin) -> None:
 
 def null_check(em: CodeWriter, value: object, equal: bool) -> str | None:
     """Return the condition that an object is (not) NULL; None if `value` is no object that this function got."""
-    found = object_of(value) or inner_map_of(value)
+    found = object_of(value) or emit_maps.variable(value)
     if found is None or not isinstance(value, PtrRange) or value.origin not in em.facts.defined.values():
         return None
     return f"{found} is {'' if equal else 'not '}None"
-
-
-def inner_map_of(value: object) -> str | None:
-    """Return the variable that holds the inner map of a map of maps which a register points to, if it is known."""
-    if isinstance(value, PtrRange) and value.origin.inner is not None and not value.lo and not value.hi:
-        return f"o_{value.origin.name}"
-    return None
-
-
-def find_map(em: CodeWriter, helper: Helper, key: str) -> bool:
-    """Emit a look-up of an inner map in a map of maps that is known; return False if it is something else."""
-    found, origin = em.unit.map_at(em.state.regs[1]), em.facts.defined.get(em.pc)
-    if helper.map_op != "lookup" or found is None or origin is None or origin.inner is None:
-        return False
-    name = origin.name
-    em.names[f"INNER{found[0]}"] = found[1].inner
-    em.add(effect_to(f"o_{name}", f"INNER{found[0]}({key})", em.pc))
-    em.add(assign(f"g_{name}", f"o_{name}.region if o_{name} is not None else None", em.pc))
-    em.add(assign(f"b_{name}", f"g_{name}.base if g_{name} is not None else 0", em.pc))
-    em.set(0, operand(f"b_{name}"))
-    return True
 
 
 def load_packet(em: CodeWriter, origin: PtrOrigin, owner: str, reg: int) -> None:
@@ -135,21 +115,32 @@ def _swap_in_place(em: CodeWriter, slot: PtrRange, new: str, origin: PtrOrigin) 
 
     The references move by additions; what the slot or the program does not hold is left to the method that says so.
     """
-    shape, bpf_map = slot.origin.shape, slot.origin.map
-    number = shape.places.get((slot.lo, 8)) if shape is not None and bpf_map is not None else None
+    shape, found = slot.origin.shape, slot.origin.map
+    number = shape.places.get((slot.lo, 8)) if shape is not None and found is not None else None
     if number is None or number not in shape.packets:
         return False
-    refs = em.unit.prog.kernel.refs
-    holder = refs.holder(bpf_map.holder, MEMORY)
-    old, item, moved = f"o_{origin.name}", f"g_{slot.origin.name}[{number}]", holder.unit - PROGRAM_UNIT
-    names = f"HOLDER{holder.unit.bit_length()}"
-    em.names |= {"REFS": refs, "TAKE": em.unit.prog.kernel.taken, "GIVE": refs.give, names: holder.name}
+    moved, mask, names = _holder(em, slot.origin)
+    old, item = f"o_{origin.name}", f"g_{slot.origin.name}[{number}]"
+    em.names |= {"REFS": em.unit.prog.kernel.refs, "TAKE": em.unit.prog.kernel.taken,
+                 "GIVE": em.unit.prog.kernel.refs.give}
     em.add(assign(old, item, em.pc)._replace(pure=False))
-    em.add(effect(f"if {old} is not None and not {old}.refs & {holder.mask:#x}: {old} = TAKE({old}, {names})", em.pc))
-    em.add(effect(f"if {old} is not None: {old}.refs -= {moved:#x}; REFS.held += 1", em.pc))
+    em.add(effect(f"if {old} is not None and not {old}.refs & {mask}: {old} = TAKE({old}, {names})", em.pc))
+    em.add(effect(f"if {old} is not None: {old}.refs -= {moved}; REFS.held += 1", em.pc))
     if new != "None":
         em.add(effect(f"if {new} is not None and not {new}.refs & {COUNT:#x}: GIVE({new}, {names})", em.pc))
-        em.add(effect(f"if {new} is not None: {new}.refs += {moved:#x}; REFS.held -= 1", em.pc))
+        em.add(effect(f"if {new} is not None: {new}.refs += {moved}; REFS.held -= 1", em.pc))
     em.add(effect(f"{item} = {new}", em.pc))
     describe(em, origin)
     return True
+
+
+def _holder(em: CodeWriter, origin: PtrOrigin) -> tuple[str, str, str]:
+    """Return what moves a reference from the program to a map's slots, the bits of those slots' field, their name."""
+    if origin.map.found is None:
+        held = f"t_{em.pc}_holder"
+        em.add(assign(held, f"g_{origin.name}.owner.kptr_holder", em.pc))
+        return f"{held}.moved", f"{held}.mask", f"{held}.name"
+    holder = origin.map.found.kptr_holder
+    name = f"HOLDER{holder.unit.bit_length()}"
+    em.names[name] = holder.name
+    return f"{holder.moved:#x}", f"{holder.mask:#x}", name

@@ -1,7 +1,7 @@
 """Emit loads and stores of map values that are lists of numbers, and new values as lists.
 
-The list of an origin X is its region `g_X`; an access of exactly one member is an item of it. Accesses of parts of a member, or of
-several, are put together from items.
+The list of an origin X is its region `g_X`; an access of exactly one member is an item of it. Accesses of parts of a
+member, or of several, are put together from items.
 """
 
 from __future__ import annotations

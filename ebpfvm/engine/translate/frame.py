@@ -85,10 +85,10 @@ def extent(unit: Unit, specs: tuple[ArgSpec, ...], n: int, state: RangeState) ->
     copied = not spec.write and not spec.uninit
     if spec.kind in (Arg.PTR_TO_MAP_KEY, Arg.PTR_TO_MAP_VALUE):
         index = next((i for i, other in enumerate(specs) if other.kind is Arg.CONST_MAP_PTR), None)
-        sizes = unit.sizes_at(state.regs[index + 1]) if index is not None else None
-        if sizes is None:
+        found = unit.map_at(state.regs[index + 1]) if index is not None else None
+        if found is None:
             return None
-        return Extent(sizes[0] if spec.kind is Arg.PTR_TO_MAP_KEY else sizes[1], copied)
+        return Extent(found.key_size if spec.kind is Arg.PTR_TO_MAP_KEY else found.value_size, copied)
     if spec.kind is not Arg.PTR_TO_MEM:
         return None
     if spec.size:
@@ -207,7 +207,8 @@ def _look_at_helper(unit: Unit, pc: int, state: RangeState, use: _Uses) -> None:
             use.escape(value)
         elif value.origin.kind == "fp":
             (use.copied if found.copied else use.memory).add((slot_at(value), found.size))
-            if helper.args[n].kind is Arg.PTR_TO_MAP_KEY and unit.key_order(state.regs[1]) == "big":
+            of = unit.map_at(state.regs[1])
+            if helper.args[n].kind is Arg.PTR_TO_MAP_KEY and of is not None and of.order == "big":
                 use.big_keys.add((slot_at(value), found.size))
 
 

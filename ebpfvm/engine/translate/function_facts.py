@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, Any, Final
 
+from ebpfvm.contract.maptype import BPF_F_RDONLY_PROG
 from ebpfvm.engine.common import immediate
 from ebpfvm.engine.translate import inlined_facts, ranges
 from ebpfvm.engine.translate.ranges import (
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ebpfvm.engine.translate.flow_graph import BasicBlock, FlowGraph
-    from ebpfvm.engine.translate.inlined_nodes import InlinedFrame, InlinedStep
+    from ebpfvm.engine.translate.inlined_nodes import CallbackLoop, InlinedFrame, InlinedStep
     from ebpfvm.engine.translate.ranges import Slot
     from ebpfvm.engine.translate.unit import Unit
     from ebpfvm.isa.insn import Insn
@@ -163,9 +164,20 @@ class FunctionFacts:
         return state
 
     def _inlined(self, pc: int, inlined: InlinedStep, state: RangeState) -> RangeState:
-        if inlined.kind == "visit" and inlined.loop is not None and inlined.loop.walks:
-            self.defined[pc] = inlined.loop.value
-        return inlined_facts.step(inlined, state, self.atoms_of(inlined.frame))
+        loop, value = inlined.loop, None
+        if inlined.kind == "visit" and loop is not None and loop.walks:
+            value = self.defined[pc] = self._visited(pc, loop, state)
+        return inlined_facts.step(inlined, state, self.atoms_of(inlined.frame), value)
+
+    def _visited(self, pc: int, loop: CallbackLoop, state: RangeState) -> PtrOrigin:
+        """Return the origin of the values that a walk visits."""
+        found, old = self.unit.map_at(state.regs[loop.bound]), self.defined.get(pc)
+        if old is not None and old.map == found:
+            return old
+        if found is None:
+            return PtrOrigin(f"{loop.visit}v", "plain", 0, checked=True)
+        return PtrOrigin(f"{loop.visit}v", "plain", 0, map=found, fields=found.fields, shape=found.shape,
+                         checked=found.mixed)
 
     def atoms_of(self, frame: InlinedFrame) -> list[Slot]:
         """Return the variables that the frame of an inlined function consists of."""
@@ -212,6 +224,9 @@ class FunctionFacts:
         if pointer.lo != pointer.hi:
             return _set(state, insn.dst, plain if pointer.origin.layout is None else ANY)
         off, size = pointer.lo + insn.off, row.width // 8
+        constant = _frozen(pointer.origin, off, size)
+        if constant is not None:
+            return _set(state, insn.dst, known(constant))
         if pointer.origin.kind == "fp":
             return _set(state, insn.dst, state.slots.get((slot_at(pointer, insn.off), size), plain))
         if pointer.origin.layout is None:
@@ -264,6 +279,17 @@ class FunctionFacts:
             result = PtrRange(origin, 0, 0)
         regs = (result, ANY, ANY, ANY, ANY, ANY, *state.regs[6:])
         return RangeState(regs, state.slots)
+
+
+def _frozen(origin: PtrOrigin, off: int, size: int) -> int | None:
+    """Return the number at a place of a map that nobody writes any more, such as .rodata; None for other places."""
+    found: Any = origin.region.owner if origin.kind == "const" else None
+    if not getattr(found, "frozen", False) or not found.flags & BPF_F_RDONLY_PROG:
+        return None
+    if not 0 <= off <= origin.region.size - size:
+        return None
+    number: int = origin.region.load(off, size)
+    return number
 
 
 def _narrow(value: NumRange, shift: int, width: int) -> NumRange:

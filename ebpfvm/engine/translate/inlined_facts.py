@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ebpfvm.engine.translate.inlined_nodes import CallbackLoop, InlinedFrame, InlinedStep
-    from ebpfvm.engine.translate.ranges import Slot
+    from ebpfvm.engine.translate.ranges import PtrOrigin, Slot
 
 TOO_MANY = known(-E2BIG & U64_MAX)
 
 
-def step(inlined: InlinedStep, state: RangeState, atoms: Sequence[Slot]) -> RangeState:
-    """Return the state after a node; `atoms` are the variables of its frame."""
+def step(inlined: InlinedStep, state: RangeState, atoms: Sequence[Slot], value: PtrOrigin | None) -> RangeState:
+    """Return the state after a node; `atoms` are the variables of its frame, `value` what its loop now visits."""
     regs, frame, loop = list(state.regs), inlined.frame, inlined.loop
     slots = state.slots
     if inlined.kind in ("enter", "visit"):
         if loop is not None:
-            state = _visit(loop, state)
+            state = _visit(loop, state, value)
             regs, slots = list(state.regs), state.slots
         regs[frame.first:frame.first + 5] = [ANY, ANY, ANY, ANY, PtrRange(frame.origin, 0, 0)]
         slots = {**_without(slots, frame), **dict.fromkeys(atoms, known(0))}
@@ -54,16 +54,16 @@ def _low_half(value: Abs) -> NumRange:
     return number if number.hi <= U32_MAX else NumRange(0, U32_MAX)
 
 
-def _visit(loop: CallbackLoop, state: RangeState) -> RangeState:
+def _visit(loop: CallbackLoop, state: RangeState, visited: PtrOrigin | None) -> RangeState:
     """Return the state in which a callback begins, except for its frame."""
-    if loop.walks:
-        state = forget(loop.value, state)
+    if visited is not None:
+        state = forget(visited, state)
     regs = list(state.regs)
     count = number_of(regs[loop.counter])
     passed = {loop.helper.context_to: regs[loop.context]}
-    if loop.walks:
+    if visited is not None:
         key, value = loop.helper.memory_to
-        passed |= {1: regs[loop.bound], key: PtrRange(loop.key, 0, 0), value: PtrRange(loop.value, 0, 0)}
+        passed |= {1: regs[loop.bound], key: PtrRange(loop.key, 0, 0), value: PtrRange(visited, 0, 0)}
     else:
         passed[1] = count
     regs[:6] = [ANY, *(passed.get(n, ANY) for n in range(1, 6))]

@@ -46,7 +46,7 @@ class CallbackLoop(NamedTuple):
         path: identifies it, and its callback's copy.
         helper, target: the helper, and where the callback starts.
         visit: the first node of each round.
-        key, value: what the callback of a walk gets pointers to.
+        key: what the callback of a walk gets a pointer to, beside a value.
         first: the number of the callback's r6.
     """
 
@@ -55,7 +55,6 @@ class CallbackLoop(NamedTuple):
     target: int
     visit: int
     key: PtrOrigin
-    value: PtrOrigin
     first: int
 
     @property

@@ -124,7 +124,7 @@ class _Inliner:
         assert helper is not None
         visit, again = unit.copy(pc, None), unit.copy(pc, None)
         loop = CallbackLoop(frame.path, helper, target, visit, PtrOrigin(f"{visit}k", "key", 0),
-                            PtrOrigin(f"{visit}v", "plain", 0, checked=True), frame.first)
+                            frame.first)
 
         def add(number: int, kind: StepKind, following: list[int]) -> int:
             unit.steps[number] = InlinedStep(kind, frame, loop)

@@ -151,11 +151,12 @@ class _Intervals:
 
     Attributes:
         before: slot -> what the loose registers hold before the instruction.
-        too_large: an operation whose result grows too large; empty if none does.
+        too_large: operations whose results grow too large. Without loops, the pass goes on with them truncated; in loops,
+            what it knows by then includes what they might have been, so that it ends with the first.
     """
 
     def __init__(self, unit: Unit, facts: FunctionFacts, loose: set[int]) -> None:
-        self.unit, self.facts, self.loose = unit, facts, loose
+        self.unit, self.facts, self.loose = unit, facts, set(loose)
         self.before: dict[int, Held] = {}
         self.too_large: set[int] = set()
         if loose:
@@ -173,7 +174,7 @@ class _Intervals:
             for pc in block.pcs:
                 self.before[pc] = dict(held)
                 self._step(pc, held, visits[start] > _ROUNDS)
-            if self.too_large:
+            if self.too_large and function.loops:
                 return
             for successor in block.succs:
                 if (start, successor) not in self.facts.edges:
@@ -199,10 +200,11 @@ class _Intervals:
             assert row is not None
             result = lower(row, self._expr(pc, insn.dst, held), self._source(pc, row, insn, held), loose=True)
             grown = held.get(insn.dst) != (result.lo, result.hi) and last
-            if grown or result.hi > _LARGEST or result.lo < -_LARGEST:
-                self.too_large = {pc}  # the last of a chain, so that one truncation serves all of it
-            held[insn.dst] = result.lo, result.hi
-            return
+            if not grown and result.lo >= -_LARGEST and result.hi <= _LARGEST:
+                held[insn.dst] = result.lo, result.hi
+                return
+            self.too_large.add(pc)  # the last of a chain, so that one truncation serves all of it
+            self.loose.discard(pc)
         for reg in registers_of(self.unit, pc)[1]:
             held.pop(reg, None)
         if row is not None and row.fetch:

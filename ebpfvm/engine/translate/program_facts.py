@@ -55,7 +55,8 @@ def _confirmed(unit: Unit, loop: CallbackLoop, regs: Sequence[Abs], frame: Frame
     callback, flags = number_of(regs[2]), number_of(regs[4])
     if not callback.lo == callback.hi == unit.prog.func_base + loop.target or flags.hi or loop.key in frame.escapes:
         return False
-    return loop.helper.role == "loop" or unit.walked(regs[1]) is not None
+    walked = unit.map_at(regs[1])
+    return loop.helper.role == "loop" or (walked is not None and walked.is_walked)
 
 
 class ProgramFacts:

@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ebpfvm.btf.fields import special_fields
 from ebpfvm.contract.args import Ret
 from ebpfvm.engine.translate import flow_graph
+from ebpfvm.engine.translate.map_facts import MapFacts, facts_of, inner_facts
 from ebpfvm.engine.translate.ranges import Abs, OriginKind, PtrOrigin, PtrRange
 from ebpfvm.isa import codes as c
 
 if TYPE_CHECKING:
-    from ebpfvm.btf.fields import Field
     from ebpfvm.contract.helper import Helper
     from ebpfvm.contract.kfunc import Kfunc
     from ebpfvm.engine.translate.flow_graph import FlowGraph
     from ebpfvm.engine.translate.inlined_nodes import InlinedFrame, InlinedStep
     from ebpfvm.engine.translate.ranges import RangeState
-    from ebpfvm.ints import ByteOrder
     from ebpfvm.kernel.layouts import Layout
     from ebpfvm.kernel.memory import Region
     from ebpfvm.kernel.program import LoadedProgram
 
 # Helpers that return the start of a value; for other helpers, the result's place in its region is found at run time.
 _WHOLE_VALUES = ("lookup", "lookup_percpu")
-
-
-class WalkedMap(NamedTuple):
-    """A map that a program walks.
-
-    Attributes:
-        number, walk: its number and its method, if it is known; None for an inner map.
-        key_size, order: its keys.
-    """
-
-    number: int | None
-    walk: Any
-    key_size: int
-    order: ByteOrder
 
 
 class Unit:
@@ -55,6 +39,7 @@ class Unit:
         frame_of: copied nodes with the copy that they belong to.
         steps: nodes that do something beside, or in place of, their instruction.
         ctx: where pointers to the context are counted from.
+        templates: of the maps of maps whose inner maps are assumed to be alike.
         registers: slot -> registers read and written, as far as they have been asked for (`frame.registers_of`).
     """
 
@@ -79,7 +64,9 @@ class Unit:
         self.skb_layout = prog.kernel.skb_layout if prog.kernel.skb_layout.fields and not fills else None
         self.registers: dict[int, tuple[set[int], set[int]]] = {}
         self._consts: dict[int, PtrOrigin] = {}
-        self._maps = {bpf_map.region.base: (index, bpf_map) for index, bpf_map in enumerate(prog.maps)}
+        self._maps = {found.region.base: facts_of(number, found) for number, found in enumerate(prog.maps)}
+        self._inner_maps: dict[int, MapFacts | None] = {}
+        self.templates: list[Any] = []
         # r1 of a program with a plain context points to its first byte.
         self.ctx = PtrOrigin("c", "ctx", 0, layout=layout)
 
@@ -124,9 +111,21 @@ class Unit:
             self._consts[region.id] = PtrOrigin(f"k{region.id}", "const", 0, region=region)
         return self._consts[region.id]
 
-    def map_at(self, address: Abs) -> tuple[int, Any] | None:
-        """Return index and object of the map that a known address refers to."""
-        return self._maps.get(address.lo) if not isinstance(address, PtrRange) and address.lo == address.hi else None
+    def map_at(self, address: Abs) -> MapFacts | None:
+        """Return what is known of the map that `address` refers to, which may be one of several alike."""
+        if isinstance(address, PtrRange):
+            return address.origin.inner if not address.lo and not address.hi else None
+        return self._maps.get(address.lo) if address.lo == address.hi else None
+
+    def _inner(self, outer: MapFacts) -> MapFacts | None:
+        """Return what the inner maps of a map of maps have in common, None for other maps."""
+        if outer.number is None:
+            return None
+        if outer.number not in self._inner_maps:
+            found = self._inner_maps[outer.number] = inner_facts(outer)
+            if found is not None and not found.mixed:
+                self.templates.append(outer.found.template)
+        return self._inner_maps[outer.number]
 
     def helper(self, pc: int) -> Helper | None:
         """Return the helper called at `pc`."""
@@ -137,43 +136,6 @@ class Unit:
         """Return the kfunc called at `pc`."""
         insn = self.insns[pc]
         return self.prog.kfuncs.get(insn.imm) if insn.src == c.BPF_PSEUDO_KFUNC_CALL else None
-
-    def sizes_at(self, address: Abs) -> tuple[int, int] | None:
-        """Return the sizes of key and value of the map that `address` refers to, which may be one of several alike."""
-        found = self.map_at(address)
-        if found is not None:
-            return found[1].key_size, found[1].value_size
-        inner = address.origin.inner if isinstance(address, PtrRange) and not address.lo and not address.hi else None
-        return None if inner is None else (inner.key_size, inner.value_size)
-
-    def key_order(self, address: Abs) -> ByteOrder | None:
-        """Return how the map that `address` refers to reads its keys, None for a map that only knows bytes."""
-        found = self.map_at(address)
-        return getattr(found[1], "key_order", None) if found is not None else None
-
-    def _fields(self, address: Abs) -> tuple[Field, ...]:
-        """Return the special fields of the values of the map that `address` refers to, which may be one of several."""
-        found = self.map_at(address)
-        if found is not None:
-            return getattr(found[1], "fields", ())
-        inner = address.origin.inner if isinstance(address, PtrRange) and not address.lo and not address.hi else None
-        if inner is None or not inner.btf or not inner.value_type:
-            return ()
-        return special_fields(inner.btf, inner.value_type)
-
-    def walked(self, address: Abs) -> WalkedMap | None:
-        """Return what is known of the map that `address` refers to, if it can be walked by integers."""
-        found = self.map_at(address)
-        if found is not None:
-            index, bpf_map = found
-            if not bpf_map.type.for_each or not hasattr(bpf_map, "walk"):
-                return None
-            return WalkedMap(index, bpf_map.walk, bpf_map.key_size, bpf_map.key_order)
-        inner = address.origin.inner if isinstance(address, PtrRange) and not address.lo and not address.hi else None
-        made: Any = self.prog.kernel.dialect.map_type(inner.type).make if inner is not None else None
-        if inner is None or not hasattr(made, "walk") or not made.type.for_each:
-            return None
-        return WalkedMap(None, None, inner.key_size, made.key_order)
 
     def may_acquire(self, entry: int) -> bool:
         """Return whether the function at `entry` may acquire references."""
@@ -201,15 +163,15 @@ class Unit:
         if helper.role == "kptr_xchg" and self.skb_layout is not None and _holds_packets(state.regs[1]):
             return "object", {"start": 0, "maybe_null": True, "layout": self.skb_layout}
         if helper.ret.kind is Ret.PTR_TO_MAP_VALUE:
-            # A map of maps gives a map: nothing is ever loaded from that.
             found = self.map_at(state.regs[1])
-            inner = getattr(getattr(found[1], "spec", None), "inner", None) if found is not None else None
-            shape = getattr(found[1], "shape", None) if found is not None else None
             whole = helper.map_op in _WHOLE_VALUES
-            return "plain", {"start": 0 if whole else None, "maybe_null": True, "inner": inner,
-                             "shape": shape if whole else None, "map": found[1] if found is not None else None,
-                             "checked": found is None or (shape is not None and not whole),
-                             "fields": self._fields(state.regs[1])}
+            if found is None:
+                return "plain", {"start": 0 if whole else None, "maybe_null": True, "checked": True}
+            # A map of maps gives a map: nothing is ever loaded from that.
+            return "plain", {"start": 0 if whole else None, "maybe_null": True, "inner": self._inner(found),
+                             "shape": found.shape if whole else None, "map": found,
+                             "checked": found.mixed or (found.shape is not None and not whole),
+                             "fields": found.fields}
         return None
 
 
