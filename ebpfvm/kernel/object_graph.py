@@ -14,8 +14,8 @@ from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import Fault
 from ebpfvm.kernel.memory import OBJECT_IDS, REGION_SHIFT, SERIALS, Memory, Region, base_of
 from ebpfvm.kernel.object_types import ROOTS, ObjectShape, ObjectType, address_of
-from ebpfvm.kernel.packet_values import NoPacket
 from ebpfvm.kernel.refs import MEMORY, PROGRAM_UNIT, RefCounted
+from ebpfvm.kernel.typed_values import NoPacket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -151,8 +151,8 @@ class _Intervals:
 
     Attributes:
         before: slot -> what the loose registers hold before the instruction.
-        too_large: operations whose results grow too large. Without loops, the pass goes on with them truncated; in loops,
-            what it knows by then includes what they might have been, so that it ends with the first.
+        too_large: operations whose results grow too large. In a function without loops, the pass goes on with them
+            truncated; round a loop, what it knows by then includes what they might have been, and it ends.
     """
 
     def __init__(self, unit: Unit, facts: FunctionFacts, loose: set[int]) -> None:
@@ -200,15 +200,23 @@ class _Intervals:
             assert row is not None
             result = lower(row, self._expr(pc, insn.dst, held), self._source(pc, row, insn, held), loose=True)
             grown = held.get(insn.dst) != (result.lo, result.hi) and last
-            if not grown and result.lo >= -_LARGEST and result.hi <= _LARGEST:
-                held[insn.dst] = result.lo, result.hi
+            if grown or result.hi > _LARGEST or result.lo < -_LARGEST:
+                self._cut(pc)
+            held[insn.dst] = result.lo, result.hi
+            if pc in self.loose:
                 return
-            self.too_large.add(pc)  # the last of a chain, so that one truncation serves all of it
-            self.loose.discard(pc)
         for reg in registers_of(self.unit, pc)[1]:
             held.pop(reg, None)
         if row is not None and row.fetch:
             held.pop(0 if row.op == "cmpxchg" else insn.src, None)
+
+    def _cut(self, pc: int) -> None:
+        """Note that a result must be truncated."""
+        if self.facts.function.loops:
+            self.too_large = {pc}  # the last of a chain, so that one truncation serves all of it
+        else:
+            self.too_large.add(pc)
+            self.loose.discard(pc)
 
     def _expr(self, pc: int, reg: int, held: Held) -> Expr:
         value = self.facts.before[pc].regs[reg]
