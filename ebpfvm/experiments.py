@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ebpfvm.sched.sch_struct_ops import QdiscOps
     from ebpfvm.sched.tc.grammar import Command
 
+_WORTH: Final = 2000  # packets for which writing the function takes less time than it saves
 HANDLE: Final = 0x80010000  # the handle that `tc qdisc add` assigns to the first qdisc
 
 
@@ -92,6 +93,9 @@ def run_scenario(asked: Scenario) -> Result:
             script.run(net, later)
             qdisc = simulation.device.qdisc
         assert qdisc is not None
+        if wants_fusing(asked, capture):
+            from ebpfvm.sched.fused.fusing import run_fused  # imported here, because short runs do not need it
+            simulation.fuse = run_fused
         if asked.prepare is not None:
             asked.prepare(Scene(simulation, net, loaded if used else None))
         return _run(simulation, qdisc, asked, lambda result: replace(
@@ -101,6 +105,13 @@ def run_scenario(asked: Scenario) -> Result:
     finally:
         if writer is not None:
             writer.__exit__()
+
+
+def wants_fusing(asked: Scenario, capture: Capture | None) -> bool:
+    """Return whether a run is to be one function: if it was asked for, or the run is so long that it is worth it."""
+    if asked.engine in (None, "auto"):
+        return asked.expected + (len(capture) if capture is not None else 0) >= _WORTH
+    return asked.engine == "fused"
 
 
 def _variable(found: Object | None, asked: Scenario) -> StructOps | None:

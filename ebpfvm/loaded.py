@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.program import Engine, Runnable
     from ebpfvm.maps import BpfMap
 
-ENGINES: Final = ("interp", "translate")
+ENGINES: Final = ("interp", "translate", "fused", "auto")
 PIN_BY_NAME: Final = 1  # LIBBPF_PIN_BY_NAME (tools/lib/bpf/bpf_helpers.h)
 
 

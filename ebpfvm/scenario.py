@@ -193,7 +193,7 @@ class Scenario:
         metavar="MAP", action="append")
     engine: str | None = _option(
         checked.word, None, "programs", "engine that runs the programs (default: the fastest that is available)",
-        choices=("interp", "translate"))
+        choices=("interp", "translate", "fused", "auto"))
     kernel: str | None = _option(
         checked.word, None, "programs",
         "kernel version whose verifier rules apply: 7.2 or 6.18 (default: 7.2)", metavar="VERSION")

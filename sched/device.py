@@ -115,9 +115,9 @@ class NetDevice:
         if skb is not None:
             self.dequeued += 1
             self.sending = skb
-            self.loop.at(self.link.send(self._clock.clock, skb.len), self._sent, skb)
+            self.loop.at(self.link.send(self._clock.clock, skb.len), self.sent, skb)
 
-    def _sent(self, skb: Packet) -> None:
+    def sent(self, skb: Packet) -> None:
         """Finish sending `skb`, whose last bit has left."""
         skb.departure = now = self._clock.clock
         if self.observer is not None:

@@ -7,14 +7,16 @@ the time of the event that runs the program.
 
 from __future__ import annotations
 
-from heapq import heappop, heappush, heappushpop
+from heapq import heapify, heappop, heappush, heappushpop
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ebpfvm.errors import InternalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container, Iterator
+
+    Event = tuple[int, int, Callable[[Any], object], Any]
 
 
 WATCH_EVERY: Final = 4096
@@ -58,7 +60,7 @@ class EventLoop:
     None
     """
 
-    __slots__ = ("_clock", "_heap", "_idle", "_next", "_number", "_rounds", "armed", "stopped", "watch")
+    __slots__ = ("_clock", "_heap", "_idle", "_next", "_number", "_passed", "_rounds", "armed", "stopped", "watch")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -68,6 +70,7 @@ class EventLoop:
         self._number = 0
         self._idle = 0  # events in the heap that do not keep a run going
         self._rounds = 0
+        self._passed = 0  # events of the next round that have run already
         self.armed: set[Waiter] = set()
         self.watch: Callable[[int], None] | None = None
         self.stopped = ""
@@ -114,9 +117,10 @@ class EventLoop:
         This is for timers of programs, which may re-arm themselves forever, and for those of qdiscs (see `armed`).
         """
         self._idle += 1
-        self.at(time, self._idle_event, (action, argument))
+        self.at(time, self.idle_event, (action, argument))
 
-    def _idle_event(self, what: tuple[Callable[[Any], object], Any]) -> None:
+    def idle_event(self, what: tuple[Callable[[Any], object], Any]) -> None:
+        """Run an event of `at_idle`."""
         self._idle -= 1
         what[0](what[1])
 
@@ -162,7 +166,7 @@ class EventLoop:
     def _run_all(self) -> None:
         heap, clock, pop, exchange = self._heap, self._clock, heappop, heappushpop
         while not self._over():
-            for _ in repeat(None, WATCH_EVERY):
+            for _ in self._round():
                 event = self._next
                 if event is None:
                     clock.clock, _, action, argument = pop(heap)
@@ -183,7 +187,7 @@ class EventLoop:
     def _run_until(self, until: int) -> None:
         heap, clock, pop, exchange = self._heap, self._clock, heappop, heappushpop
         while heap and heap[0][0] <= until:
-            for _ in repeat(None, WATCH_EVERY):
+            for _ in self._round():
                 event = self._next
                 if event is None:
                     clock.clock, _, action, argument = pop(heap)
@@ -196,6 +200,46 @@ class EventLoop:
                     return
             self._settle()
             self._look()
+
+    def _round(self) -> Iterator[None]:
+        passed, self._passed = self._passed, 0
+        return repeat(None, WATCH_EVERY - passed)
+
+    # ---- for `ebpfvm.sched.fused`, which runs most events itself -----------------------------------------------------
+
+    def waiting(self) -> list[Event]:
+        """Return the heap itself, with all events in it."""
+        self._settle()
+        return self._heap
+
+    def take(self, actions: Container[Callable[[Any], object]]) -> list[Event]:
+        """Remove and return the events with one of `actions`, in order."""
+        self._settle()
+        found = sorted(event[:2] for event in self._heap if event[2] in actions)
+        taken = {event[:2]: event for event in self._heap if event[2] in actions}
+        self._heap[:] = [event for event in self._heap if event[2] not in actions]
+        heapify(self._heap)
+        return [taken[key] for key in found]
+
+    def step(self) -> None:
+        """Run the first event."""
+        self._clock.clock, _, action, argument = heappop(self._heap)
+        action(argument)
+        self._settle()
+
+    def renumber(self, least: int) -> int:
+        """Let later events have numbers above `least` and above all others; return the latest that is given."""
+        self._number = max(self._number, least)
+        return self._number
+
+    @property
+    def events(self) -> int:
+        """The number of events that `watch` counts as run, now that none is running."""
+        return self._rounds * WATCH_EVERY + self._passed
+
+    def skip(self, events: int) -> None:
+        """Count as if `events` in all had run before the next `run`, without telling `watch`."""
+        self._rounds, self._passed = divmod(events, WATCH_EVERY)
 
     def _look(self) -> None:
         self._rounds += 1

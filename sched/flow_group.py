@@ -35,6 +35,7 @@ class FlowGroup(FlowSource):
         table: the flows of the run.
 
     Attributes:
+        spec: the specification.
         protocol, priority: skb->protocol and skb->priority of the packets.
         numbers: for each flow, the number of its next event; to be set by the event loop.
         turns: (time, index of the flow) of each packet, in order. The numbers of all flows that had their turn must be
@@ -43,10 +44,11 @@ class FlowGroup(FlowSource):
         flows: the flows by their index; None until one had its first turn.
     """
 
-    __slots__ = ("_frames", "_kept", "_table", "flows", "index", "numbers", "priority", "protocol", "turns")
+    __slots__ = ("_frames", "_kept", "_table", "flows", "index", "numbers", "priority", "protocol", "spec", "turns")
 
     def __init__(self, spec: FlowSpec, seed: int, group: int, table: FlowTable, account: Fates) -> None:
         self._table = table
+        self.spec = spec
         self._frames = Frames(spec, group)
         self._kept: dict[int, bytes] = {}
         headers, self.protocol, self.priority = table.read(self._frames.frame(0))

@@ -170,13 +170,14 @@ class NetDev(NetDevice):
         self.net.hand(copy, holder)
         return copy
 
-    def _sent(self, skb: Packet) -> None:
+    def sent(self, skb: Packet) -> None:
+        """Finish sending `skb`; what an ifb sends returns to its device."""
         if self.kind == "ifb":
             self.sending = None
             self._give_back(skb)
             self.run()
         else:
-            super()._sent(skb)
+            super().sent(skb)
 
     def _give_back(self, skb: Packet) -> None:
         """Return a packet from an ifb to the device that it was taken from (ifb_ri_tasklet), or drop it without one."""

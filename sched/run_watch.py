@@ -34,6 +34,10 @@ class RunWatch:
         self._progress = -1
         self._since = 0
 
+    def forget(self) -> None:
+        """Take it that something will have happened to a packet by the next call."""
+        self._progress = -1
+
     def __call__(self, events: int) -> None:
         if events >= self._limits.events:
             raise self._limits.reached("events", "the simulation")

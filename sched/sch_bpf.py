@@ -106,7 +106,7 @@ class SchBpf(ClassfulQdisc):
             raise OSError(EINVAL, f"qdisc bpf needs {missing} program")
         kernel = self.account.kernel
         kind = kernel.dialect.prog_type("qdisc")
-        self._enqueue, self._dequeue = enqueue, dequeue
+        self._enqueue, self._dequeue = self.programs = enqueue, dequeue
         self._run_enqueue, self._run_dequeue = enqueue.__call__, dequeue.__call__  # bound, which is faster to call
         # Free contexts. A program runs inside another when that one sends to the device it is on.
         self._layouts = layout_of(kind, "enqueue"), layout_of(kind, "dequeue")
@@ -142,16 +142,28 @@ class SchBpf(ClassfulQdisc):
             else:
                 self._given_away(skb, "QUEUED")
             return NET_XMIT_SUCCESS
+        return self.enqueued(skb, result, ctx.classid, ctx.delay, to_free)
+
+    def enqueued(self, skb: Packet, result: int, classid: int, delay: int, to_free: list[Packet]) -> int:
+        """Do with a packet what the enqueue program's result asks for, and return NET_XMIT_*.
+
+        Args:
+            skb, to_free: see `enqueue`.
+            result, classid, delay: what the program returned and left in its context.
+        """
+        if result == SCH_BPF_QUEUED:
+            self._given_away(skb, "QUEUED")
+            return NET_XMIT_SUCCESS
         if result == SCH_BPF_THROTTLE:
             self.kernel_view.overlimits += 1
-            self.watchdog.schedule(self.dev.loop.now + ctx.delay)
+            self.watchdog.schedule(self.dev.loop.now + delay)
             self._given_away(skb, "THROTTLE")
             return NET_XMIT_SUCCESS
         if result == SCH_BPF_CN:
             self._given_away(skb, "CN")
             return NET_XMIT_CN
         if result == SCH_BPF_PASS:
-            return self._pass(skb, ctx.classid, to_free)
+            return self._pass(skb, classid, to_free)
         to_free.append(skb)  # DROP and any value that the RFC does not define; sch->qstats.drops is not increased
         return NET_XMIT_DROP
 
@@ -211,6 +223,10 @@ class SchBpf(ClassfulQdisc):
         skb: Packet | None = found
         if self.dev.observer is not None:
             self.dev.observe("dequeue", skb, _DEQUEUE_NAMES.get(result, str(result)), ctx)
+        return self.dequeued(skb, result, ctx.classid, ctx.delay)
+
+    def dequeued(self, skb: Packet | None, result: int, classid: int, delay: int) -> Packet | None:
+        """Return the packet to send after the dequeue program has left `skb`, `classid` and `delay` in its context."""
         if result == SCH_BPF_DEQUEUED and skb is not None:
             if skb.refs == CTX_UNIT and self._own.name == self.holder:
                 skb.refs = self._own.unit  # what `move` does
@@ -221,15 +237,15 @@ class SchBpf(ClassfulQdisc):
             self.account.lost(skb, CTX_HOLDER, f"{self._dequeue.prog.name}, which set ctx->skb and returned "
                                                f"{_DEQUEUE_NAMES.get(result, result)}")
         if result == SCH_BPF_THROTTLE:
-            self._throttle(ctx)
+            self._throttle(classid, delay)
         elif result == SCH_BPF_PASS:
-            return self._dequeue_class(ctx.classid)
+            return self._dequeue_class(classid)
         return None
 
-    def _throttle(self, ctx: SchBpfCtx) -> None:
+    def _throttle(self, classid: int, delay: int) -> None:
         self.kernel_view.overlimits += 1
-        self.watchdog.schedule(self.dev.loop.now + ctx.delay)
-        found = self.classes.get(ctx.classid)
+        self.watchdog.schedule(self.dev.loop.now + delay)
+        found = self.classes.get(classid)
         if found is not None:
             found.stats.overlimits += 1
 

@@ -128,7 +128,7 @@ class Watchdog:
         if self.expires != time:
             self.expires = time
             loop.armed.add(self)
-            loop.at_idle(time, self._fire, time)
+            loop.at_idle(time, self.fire, time)
 
     def cancel(self) -> None:
         """Cancel the timer."""
@@ -141,7 +141,8 @@ class Watchdog:
         account = self._qdisc.dev.account
         return account.inside > 0 and account.progress != self._fruitless
 
-    def _fire(self, time: int) -> None:
+    def fire(self, time: int) -> None:
+        """Send packets, if the timer is still armed for `time`."""
         if self.expires != time:
             return  # re-armed or cancelled since
         self.cancel()

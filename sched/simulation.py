@@ -50,7 +50,7 @@ AFTER_NS: Final = 1_000_000_000
 _PROGRESS_EVERY = 4095
 
 
-class _Feed:
+class Feed:
     """A source and its next arrival, with the bytes of its latest packet and what they imply."""
 
     __slots__ = ("advance", "data", "flow", "head", "priority", "protocol")
@@ -96,6 +96,11 @@ class Simulation:
 
     Attributes:
         loop, account, flows, sink, device: the parts. Give the device a qdisc before `run`.
+        progress: see `run`.
+        feeding: whether there are sources outside of the event loop that still have packets.
+        fuse: called before the event loop runs, with the simulation and the clock at the end of the run (None for no
+            end); it may run events itself (`ebpfvm.sched.fused`), and returns why it did not.
+        unfused: what `fuse` has returned.
     """
 
     def __init__(self, kernel: Kernel, link: Link, **options: Unpack[SimulationOptions]) -> None:
@@ -112,16 +117,19 @@ class Simulation:
         self.device = NetDevice(self.loop, self.account, link, self.sink, ETH_HLEN if link_type == ETHERNET else 0)
         self.device.observer = options.get("observer")
         kernel.devices[self.device.ifindex] = self.device
-        self._progress: Callable[[int], None] | None = None
+        self.progress: Callable[[int], None] | None = None
         self._receive: Callable[[Packet], object] = self.device.xmit
         self._feeds = 0  # sources that still have packets
+        self.feeding = False
+        self.fuse: Callable[[Simulation, int | None], str] | None = None
+        self.unfused = ""
 
     def add(self, source: Iterator[Arrival]) -> None:
         """Add a source, which yields packets in order of time."""
         head = next(source, None)
         if head is not None:
             self._feeds += 1
-            self.loop.at(BOOT_NS + head[0], self._arrive, _Feed(head, source))
+            self.loop.at(BOOT_NS + head[0], self._arrive, Feed(head, source))
 
     def add_flows(self, spec: FlowSpec, seed: int = 0, group: int = 0) -> None:
         """Add generated flows, as if each source that `generate` returns for the same arguments were added."""
@@ -137,6 +145,17 @@ class Simulation:
             self._feeds += 1
             self.loop.at_number(BOOT_NS + time, flows.numbers[index], self._arrive_of, flows)
             break
+
+    def take_sources(self) -> list[tuple[int, int, FlowGroup | Feed]]:
+        """Remove the next packet of each source from the event loop; return its time and number, and the source."""
+        self._feeds = 0
+        return [(time, number, source) for time, number, _, source in self.loop.take((self._arrive, self._arrive_of))]
+
+    def expect(self, time: int, number: int, source: FlowGroup | Feed) -> None:
+        """Let the next packet of a source arrive at `time`, as the event `number`."""
+        self._feeds += 1
+        action = self._arrive_of if isinstance(source, FlowGroup) else self._arrive
+        self.loop.at_number(time, number, action, source)
 
     def run(self, qdisc: Qdisc, *, duration: int | None = None,
             progress: Callable[[int], None] | None = None, seed: int = 0) -> Result:
@@ -162,13 +181,15 @@ class Simulation:
 
     def _run(self, qdisc: Qdisc, duration: int | None, progress: Callable[[int], None] | None, seed: int) -> Result:
         self.device.qdisc = qdisc
-        self._progress = progress
+        self.progress = progress
         self._receive = (self.device.receive if self._ingress and isinstance(self.device, NetDev) else
                          self.device.xmit)
         loop = self.loop
         loop.watch = RunWatch(loop, self.account, self.kernel.limits,
-                              lambda: bool(self._feeds) or duration is not None)
+                              lambda: self.feeding or bool(self._feeds) or duration is not None)
         try:
+            if self.fuse is not None:
+                self.unfused = self.fuse(self, None if duration is None else BOOT_NS + duration)
             loop.run(None if duration is None else BOOT_NS + duration)
             end = loop.now
             if duration is None and not loop.stopped:
@@ -181,7 +202,7 @@ class Simulation:
         whole = duration is None or bool(loop.stopped)
         return self._result(qdisc, end - BOOT_NS if whole or duration is None else duration, whole, seed, loop.stopped)
 
-    def _arrive(self, feed: _Feed) -> None:
+    def _arrive(self, feed: Feed) -> None:
         """Let the next packet of a source arrive."""
         _, length, data, priority = feed.head
         if data is not feed.data:  # a source may send the same bytes again and again
@@ -220,8 +241,8 @@ class Simulation:
             log.append(packet)
         number = packet.id
         self._receive(packet)
-        if not number & _PROGRESS_EVERY and self._progress is not None:
-            self._progress(number)
+        if not number & _PROGRESS_EVERY and self.progress is not None:
+            self.progress(number)
 
     # ---- the report ---------------------------------------------------------------------------------------
 

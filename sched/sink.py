@@ -18,14 +18,15 @@ class Sink:
         epoch: offset in ns from the simulated clock to the timestamps in the capture.
 
     Attributes:
+        writer, epoch: the same.
         last: time in ns at which the last packet arrived; 0 until then.
     """
 
-    __slots__ = ("_epoch", "_writer", "last")
+    __slots__ = ("epoch", "last", "writer")
 
     def __init__(self, writer: PcapWriter | None = None, epoch: int = 0) -> None:
-        self._writer = writer
-        self._epoch = epoch
+        self.writer = writer
+        self.epoch = epoch
         self.last = 0
 
     def receive(self, skb: Packet, arrival: int) -> None:
@@ -40,5 +41,5 @@ class Sink:
             delays.append(arrival - skb.arrival)
         else:
             flow.delays = array("q", (arrival - skb.arrival,))
-        if self._writer is not None:
-            self._writer.write(skb.departure + self._epoch, skb.len, skb.payload())
+        if self.writer is not None:
+            self.writer.write(skb.departure + self.epoch, skb.len, skb.payload())

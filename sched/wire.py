@@ -41,6 +41,19 @@ class Link:
         self._rest = 0
         self._times: dict[int, tuple[int, int]] = {}  # size of a packet -> ns on the wire, and the rest
 
+    @property
+    def rest(self) -> int:
+        """What is carried over to the next packet of the busy period: bits times nanoseconds, less than the rate."""
+        return self._rest
+
+    def resume(self, free_at: int, rest: int) -> None:
+        """Set what depends on earlier packets: when the last bit of the latest leaves (ns), and `rest`."""
+        self.free_at, self._rest = free_at, rest
+
+    def occupied(self, size: int) -> tuple[int, int]:
+        """Return for how many whole ns a packet of `size` bytes occupies the wire, and what it adds to `rest`."""
+        return divmod(size * _BIT_NS, self.rate)
+
     def send(self, now: int, size: int) -> int:
         """Put a packet of `size` bytes on the wire at `now` (ns), and return when its last bit has left (ns)."""
         if now > self.free_at:
@@ -51,7 +64,7 @@ class Link:
         except KeyError:
             if len(self._times) >= _SIZES:
                 self._times.clear()
-            duration, rest = self._times[size] = divmod(size * _BIT_NS, self.rate)
+            duration, rest = self._times[size] = self.occupied(size)
         self._rest += rest
         if self._rest >= self.rate:
             self._rest -= self.rate

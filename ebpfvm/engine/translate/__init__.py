@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Never
 
 from ebpfvm.engine.common import touch, used_up
-from ebpfvm.engine.place import locate
 from ebpfvm.engine.run import Run
+from ebpfvm.engine.translate.errors_in_code import OUT_OF_BOUNDS, explained, innermost_line
 from ebpfvm.engine.translate.program_entry import alone, with_environment
 from ebpfvm.engine.translate.source import GeneratedSource, generate
 from ebpfvm.engine.translate.unit import Unit
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 _STRUCTS: Final = {2: struct.Struct("<H"), 4: struct.Struct("<I"), 8: struct.Struct("<Q")}
 _CONSUMING: Final = ("in ticks:", "SLICE(ticks", "next(ticks")  # code that counts against the budget
-_OUT_OF_BOUNDS: Final = (struct.error, IndexError, AttributeError, ValueError, TypeError)
 
 
 class Translator:
@@ -108,7 +107,7 @@ class TranslatedRun(Run):
             template.told.append(self.forget)
         self._layout = layout
         self._file = _file_name(self.prog)
-        space = {**source.names, **self._runtime()}
+        space = {**source.names, **self.runtime()}
         try:
             exec(compile(source.code, self._file, "exec", dont_inherit=True), space)
         except (SyntaxError, RecursionError, MemoryError) as error:
@@ -129,7 +128,8 @@ class TranslatedRun(Run):
         """Translate again before the next run, because what the code assumes of maps has ceased to be so."""
         self._main, self.entry = None, self.enter_slowly
 
-    def _runtime(self) -> dict[str, Any]:
+    def runtime(self) -> dict[str, Any]:
+        """Return the objects that all generated code may refer to, by name."""
         kernel = self.prog.kernel
         memory = kernel.memory
         structs: dict[str, Any] = {f"U{size}": s.unpack_from for size, s in _STRUCTS.items()}
@@ -181,7 +181,7 @@ class TranslatedRun(Run):
         try:
             if isinstance(error, Thrown):
                 return self._after(error, ctx, held)
-            if isinstance(error, (Fault, RecursionError, *_OUT_OF_BOUNDS)):
+            if isinstance(error, (Fault, RecursionError, *OUT_OF_BOUNDS)):
                 self._refs.abandon(held, self.prog.name)
                 raise self._explained(error) from error
             raise error
@@ -196,7 +196,7 @@ class TranslatedRun(Run):
             result = self.caught(thrown, ctx)
             if refs.held > held:
                 refs.program_exit(held, self.prog.name)
-        except (Fault, RecursionError, *_OUT_OF_BOUNDS) as error:
+        except (Fault, RecursionError, *OUT_OF_BOUNDS) as error:
             refs.abandon(held, self.prog.name)
             raise self._explained(error) from error
         return result
@@ -210,7 +210,7 @@ class TranslatedRun(Run):
             self.ticks = repeat(None, self.budget)
         try:
             return self._call(ctx, pc, args)
-        except (Fault, *_OUT_OF_BOUNDS) as error:
+        except (Fault, *OUT_OF_BOUNDS) as error:
             raise self._explained(error) from error
         finally:
             self.ticks = ticks
@@ -240,31 +240,11 @@ class TranslatedRun(Run):
             self.translate(layout)
         self._layout = layout
 
-    def _slot(self, error: BaseException) -> int | None:
-        """Return the instruction of the innermost generated line that `error` passed through."""
-        found, tb = None, error.__traceback__
-        while tb is not None:
-            if tb.tb_frame.f_code.co_filename == self._file and self.source is not None:
-                found = self.source.slots[tb.tb_lineno - 1]
-            tb = tb.tb_next
-        return found
-
     def _explained(self, error: Exception) -> Exception:
-        """Return `error` with its place if it comes from generated code.
-
-        An invalid access there is one that the verifier accepted; any other error is our bug and is returned unchanged.
-        """
-        if isinstance(error, RecursionError):
-            return Fault("call", "calls are nested too deeply")
-        pc = self._slot(error)
-        if not isinstance(error, Fault):
-            tb = error.__traceback__
-            while tb is not None and tb.tb_next is not None:
-                tb = tb.tb_next
-            if tb is None or tb.tb_frame.f_code.co_filename != self._file:
-                return error
-            error = Fault("memory", f"access out of bounds ({error})")
-        return error if pc is None else locate(error, self.prog, pc)
+        """Return `error` with its place if it comes from generated code."""
+        line = innermost_line(error, self._file)
+        slot = self.source.slots[line - 1] if line is not None and self.source is not None else None
+        return explained(error, self.prog, slot, self._file)
 
 
 class TranslatedEnv(CallEnv):

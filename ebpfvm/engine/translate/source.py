@@ -22,6 +22,7 @@ from ebpfvm.kernel.emulated import BPF_MAX_LOOPS
 
 if TYPE_CHECKING:
     from ebpfvm.engine.translate.unit import Unit
+    from ebpfvm.kernel.memory import Memory
     from ebpfvm.loader.object import Program
 
 _CLONE: Final = 1 << 32  # copied blocks have numbers above all slots
@@ -76,11 +77,39 @@ def generate(unit: Unit) -> GeneratedSource:
         if entry == 0:
             enters = entered
     code = "\n".join("    " * indent + text for indent, text, _ in lines) + "\n"
-    _constants(unit, code, names)
+    add_constants(unit.memory, code, names)
     return GeneratedSource(code, tuple(unit.slot(node) for _, _, node in lines), names, enters, tuple(program.facts))
 
 
+class FunctionBlocks(NamedTuple):
+    """One function as blocks, before control flow becomes nested statements.
+
+    Attributes:
+        graph, code: the blocks and what follows each.
+        head: the `def`, and the lines before the first block.
+        enters: whether it uses a frame.
+        calls: whether it calls something that may need a frame.
+    """
+
+    graph: flow_graph.FlowGraph
+    code: dict[int, BlockCode]
+    head: list[Line]
+    enters: bool
+    calls: bool
+
+
 def _function(program: ProgramFacts, entry: int, names: dict[str, Any]) -> tuple[list[Line], bool]:
+    unit, facts = program.unit, program.facts[entry]
+    graph, code, head, enters, calls = blocks_of(program, entry, names)
+    if enters or (entry and calls):
+        code = {start: _leaving(block) for start, block in code.items()}
+    if entry and calls and not enters:
+        head.append((1, "STACK.depth += 1", entry))
+    return head + lines_of(graph, code, 1, counted_loops.find(graph, code, facts), frozenset(unit.steps)), enters
+
+
+def blocks_of(program: ProgramFacts, entry: int, names: dict[str, Any]) -> FunctionBlocks:
+    """Return the blocks of the function at `entry`; what they refer to is added to `names`."""
     unit, facts, frame = program.unit, program.facts[entry], program.frames[entry]
     emitter = Emitter(unit, facts, frame, names)
     code = {start: emitter.block(block) for start, block in facts.function.blocks.items()
@@ -90,11 +119,7 @@ def _function(program: ProgramFacts, entry: int, names: dict[str, Any]) -> tuple
     code, live = sweep(code, graph, lambda block: local_values.merge(local_values.swap(block), names))
     code = {start: local_values.merge(local_values.merge_bytes(block), names) for start, block in code.items()}
     head, enters = _head(unit, emitter, entry, live)
-    if enters or (entry and emitter.calls):
-        code = {start: _leaving(block) for start, block in code.items()}
-    if entry and emitter.calls and not enters:
-        head.append((1, "STACK.depth += 1", entry))
-    return head + lines_of(graph, code, 1, counted_loops.find(graph, code, facts), frozenset(unit.steps)), enters
+    return FunctionBlocks(graph, code, head, enters, emitter.calls)
 
 
 def _leaving(block: BlockCode) -> BlockCode:
@@ -128,13 +153,13 @@ def _head(unit: Unit, emitter: Emitter, entry: int, live: frozenset[str]) -> tup
     return [(0, f"def f{entry}(ticks, {arguments}):", entry), *reversed(lines)], enters
 
 
-def _constants(unit: Unit, code: str, names: dict[str, Any]) -> None:
+def add_constants(memory: Memory, code: str, names: dict[str, Any]) -> None:
     """Add the data of regions that never move, and views of it."""
     for match in _CONST.finditer(code):
         number = int(match[1] or match[2])
         if match[0] in names:
             continue
-        data = unit.memory.regions[number].data
+        data = memory.regions[number].data
         if match[1]:
             names[match[0]] = data
         else:

@@ -83,11 +83,23 @@ def lines_of(function: FlowGraph, code: Mapping[int, BlockCode], indent: int,
     """
     if function.reducible:
         try:
-            tree = _Tree(function, code).build()
-            return _Printer(code, _countable(tree, counted or {}), called).run(tree, indent)
+            return nested(function, code, indent, counted or {}, called)
         except (TooDeep, RecursionError):
             pass
     return dispatch_loop.lines_of(function, code, indent)
+
+
+def nested(function: FlowGraph, code: Mapping[int, BlockCode], indent: int,
+           counted: Mapping[int, CountedLoop], called: frozenset[int]) -> list[Line]:
+    """Return nested statements, as `lines_of` does for a reducible graph.
+
+    A block that neither returns nor has successors ends the statements.
+
+    Raises:
+        TooDeep, RecursionError: Python cannot nest them.
+    """
+    tree = _Tree(function, code).build()
+    return _Printer(code, _countable(tree, counted), called).run(tree, indent)
 
 
 class _Tree:

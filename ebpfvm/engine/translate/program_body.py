@@ -1,0 +1,80 @@
+"""The code of a program as part of a larger function, for who runs it so often that each call counts.
+
+`body_of` returns the blocks of a program's entry function, as the translator emits them, with everything that it calls
+in them. The caller adds blocks of its own, which begin where the program would have returned, and prints them all with
+`structure.nested`. The caller does what the program's entry would have done: a budget, the environment, the frame.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ebpfvm.engine.steps import PRIMITIVES
+from ebpfvm.engine.translate import source
+from ebpfvm.engine.translate.program_facts import ProgramFacts
+from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect
+from ebpfvm.engine.translate.unit import Unit
+
+if TYPE_CHECKING:
+    from ebpfvm.engine.translate.flow_graph import FlowGraph
+    from ebpfvm.engine.translate.function_facts import FunctionFacts
+    from ebpfvm.kernel.layouts import Layout
+    from ebpfvm.kernel.program import LoadedProgram
+
+_RETURNS: Final = re.compile(r"\breturn\b")
+_FUNCTION: Final = re.compile(r"\bf\d+\(")
+_TICKS: Final = re.compile(r"\bticks\b")
+
+
+class ProgramBody(NamedTuple):
+    """The blocks of a program.
+
+    Attributes:
+        unit, facts: what is known of the program, and of its entry function.
+        graph, code: the blocks and what follows each; those that return have a `result`.
+        names: objects that the code refers to, by name.
+        enters: whether it enters a frame, which must be left wherever it returns.
+        counts: whether it consumes its budget, the iterator `ticks`.
+        refusal: why the code cannot be part of another function; "" if it can.
+    """
+
+    unit: Unit
+    facts: FunctionFacts
+    graph: FlowGraph
+    code: dict[int, BlockCode]
+    names: dict[str, Any]
+    enters: bool
+    counts: bool
+    refusal: str
+
+
+def body_of(prog: LoadedProgram, layout: Layout) -> ProgramBody:
+    """Return the body of a verified program that runs on contexts of `layout`."""
+    unit = Unit(prog, layout)
+    program = ProgramFacts(unit)
+    names: dict[str, Any] = dict(PRIMITIVES)
+    made = source.blocks_of(program, 0, names)
+    code = dict(made.code)
+    first = code[made.graph.entry]
+    head = [_statement(text, node) for _, text, node in made.head[1:]]
+    code[made.graph.entry] = first._replace(lines=[*head, *first.lines])
+    texts = [text for block in code.values() for text in (*(line.text for line in block.lines), block.condition)]
+    counts = any(_TICKS.search(text) for text in texts) or bool(made.graph.loops)
+    return ProgramBody(unit, program.facts[0], made.graph, code, names, made.enters, counts,
+                       _refusal(prog, made.graph.reducible and len(program.facts) == 1, texts))
+
+
+def _statement(text: str, node: int) -> Stmt:
+    name, equals, value = text.partition(" = ")
+    return assign(name, value, node) if equals and name.isidentifier() else effect(text, node)
+
+
+def _refusal(prog: LoadedProgram, one: bool, texts: list[str]) -> str:
+    if not one or any(_FUNCTION.search(text) for text in texts):
+        return "one of its functions stays a function"
+    if prog.catches or any(kfunc.role == "throw" for kfunc in prog.kfuncs.values()):
+        return "it throws exceptions"
+    if any(_RETURNS.search(text) for text in texts):
+        return "it makes tail calls, or loads packet bytes with BPF_ABS or BPF_IND"
+    return ""

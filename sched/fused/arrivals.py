@@ -1,0 +1,145 @@
+"""The sources of a run, taken from the event loop: when the next packet arrives, and what it is.
+
+Events at the same time run in the order of their numbers, so each source keeps the number that the event of its next
+packet would have. A number that is given out while packet N arrives is `N << EPOCH`: only the order matters, and events
+that others add meanwhile have numbers above that.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heapreplace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.sched.simulation import BOOT_NS
+from ebpfvm.sched.traffic import cbr_times
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ebpfvm.sched.flow_group import FlowGroup
+    from ebpfvm.sched.flows import Flow
+    from ebpfvm.sched.simulation import Feed, Simulation
+
+EPOCH: Final = 40
+_SHOWN: Final = 256  # rounds after which the number of packets is shown to whoever looks
+
+Arrived = tuple["Flow", int, int, int, "bytes | None"]
+"""Flow, length, priority and protocol of a packet, and its bytes if it has its own."""
+
+Pending = list[tuple[int, int, Any]]
+"""A heap of (time, number, source)."""
+
+
+class GroupSource:
+    """The flows of a group, one packet after the other."""
+
+    __slots__ = ("_group", "_pending", "_simulation")
+
+    def __init__(self, simulation: Simulation, group: FlowGroup, pending: Pending) -> None:
+        self._simulation, self._group, self._pending = simulation, group, pending
+
+    def arrive(self, ordinal: int) -> Arrived:
+        """Return what is known of the next packet, and prepare the one after it."""
+        group, index = self._group, self._group.index
+        flow = group.flow()
+        group.numbers[index] = ordinal << EPOCH
+        for time, index in group.turns:
+            group.index = index
+            heapreplace(self._pending, (BOOT_NS + time, group.numbers[index], self))
+            break
+        else:
+            heappop(self._pending)
+        return flow, group.size, group.priority, group.protocol, None
+
+    def give_back(self, time: int, number: int) -> None:
+        """Let the event loop have the next packet."""
+        self._simulation.expect(time, number, self._group)
+
+
+class FeedSource:
+    """A source of arrivals: a capture, or a flow by itself."""
+
+    __slots__ = ("_feed", "_pending", "_simulation")
+
+    def __init__(self, simulation: Simulation, feed: Feed, pending: Pending) -> None:
+        self._simulation, self._feed, self._pending = simulation, feed, pending
+
+    def arrive(self, ordinal: int) -> Arrived:
+        """Return what is known of the next packet, and prepare the one after it."""
+        feed = self._feed
+        _, length, data, priority = feed.head
+        if data is not feed.data:
+            feed.data = data
+            feed.flow, feed.protocol, feed.priority = self._simulation.flows.label(data)
+        priority = feed.priority if priority is None else priority
+        head = next(feed.advance, None)
+        if head is not None:
+            feed.head = head
+            heapreplace(self._pending, (BOOT_NS + head[0], ordinal << EPOCH, self))
+        else:
+            heappop(self._pending)
+        return feed.flow, length, priority, feed.protocol, data
+
+    def give_back(self, time: int, number: int) -> None:
+        """Let the event loop have the next packet."""
+        self._simulation.expect(time, number, self._feed)
+
+
+class InStep:
+    """The one source of a run if that is a group of flows that send at the same times and have not begun.
+
+    Attributes:
+        group: the group.
+        count: number of its flows.
+        over: whether no packet is left.
+    """
+
+    def __init__(self, simulation: Simulation, group: FlowGroup, until: int) -> None:
+        self._simulation = simulation
+        self._until = until
+        self.group = group
+        self.count = group.spec.count
+        self.over = False
+        self._begun = 0
+
+    def rounds(self) -> Iterator[tuple[int, list[Flow | None]]]:
+        """Yield the time and the flows of each round; finally the time after the end and None."""
+        until, flows, account = self._until, self.group.flows, self._simulation.account
+        begun = account.in_packets
+        for number, time in enumerate(cbr_times(self.group.spec)):
+            time += BOOT_NS
+            if time >= until:
+                break
+            yield time, flows
+            if not number % _SHOWN:
+                account.in_packets = begun + (number + 1) * self.count
+                account.kernel.clock = time
+        self.over = True
+        yield until, [None]
+
+    def begin(self) -> Flow:
+        """Return the flow that sends its first packet."""
+        self.group.index = self._begun
+        self._begun += 1
+        return self.group.flow()
+
+    def give_back(self, sent: int, ordinal: int) -> bool:
+        """Let the event loop have the packets after the first `sent`; return whether there are any.
+
+        Args:
+            ordinal: number of the first packet that the group has sent in this run.
+        """
+        group, count = self.group, self.count
+        numbers = group.numbers
+        for index in range(min(count, sent)):
+            numbers[index] = ordinal + (sent - 1 - index) // count * count + index << EPOCH
+        done, index = divmod(sent, count)
+        times = islice(cbr_times(group.spec), done, None)
+        group.turns = ((time, flow) for number, time in enumerate(times)
+                       for flow in range(0 if number else index, count))
+        for time, flow in group.turns:
+            group.index = flow
+            self._simulation.expect(BOOT_NS + time, numbers[flow], group)
+            return True
+        return False

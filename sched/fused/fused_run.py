@@ -1,0 +1,273 @@
+"""What the generated function of a run calls: everything that is not frequent, on the objects of the pipeline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from ebpfvm.engine.translate.errors_in_code import OUT_OF_BOUNDS, explained, innermost_line
+from ebpfvm.errors import Fault
+from ebpfvm.sched.account import SENT
+from ebpfvm.sched.events import WATCH_EVERY, EventLoop
+from ebpfvm.sched.fused.arrivals import EPOCH, FeedSource, GroupSource, InStep, Pending
+from ebpfvm.sched.sch_generic import Watchdog
+from ebpfvm.sched.simulation import Feed
+from ebpfvm.sched.traffic import FlowSpec
+
+if TYPE_CHECKING:
+    from array import array
+
+    from ebpfvm.sched.account import Packet
+    from ebpfvm.sched.flows import Flow
+    from ebpfvm.sched.sch_bpf import SchBpf
+    from ebpfvm.sched.simulation import Simulation
+
+NEVER: Final = 1 << 62
+"""A time after all others; an idle wire is free at `IDLE`."""
+IDLE: Final = 1 << 63
+
+STATE: Final = ("now", "ids", "sent", "dropped", "sending", "free_at", "last", "rest", "begun", "after", "mark", "odd",
+                "in_bytes", "sent_bytes", "dropped_bytes")
+"""The variables of the function that `FusedRun.put` writes back and `FusedRun.get` returns.
+
+now: the clock; ids, sent, dropped, in_bytes, sent_bytes, dropped_bytes: what `Account` counts; sending: the packet on
+the wire; free_at: when its last bit leaves; last: when that of the packet before left; rest: see `Link.rest`; begun,
+after: how many packets had arrived, and the latest number of an event, when it was sent; mark: the latest number; odd:
+whether there are problems with the ownership of packets.
+"""
+
+
+class LineOrigin(NamedTuple):
+    """Where a line of the function comes from: an instruction of a program; the slot is -1 for what surrounds it."""
+
+    program: Any
+    slot: int
+
+
+class FusedRun:
+    """One fused run.
+
+    Attributes:
+        simulation, qdisc: what runs.
+        until: the time before which arrivals are fused; no later event is run.
+        in_step: the only source, if it can be iterated directly; else None, and the sources are in `pending`.
+        file, origins: name of the generated code, and where each line comes from.
+        away: whether the objects, and not the function's variables, have the state.
+        stale: whether the code assumes what is no longer so.
+        others: events that were neither arrivals nor departures.
+        cap: how many packets may arrive before the event loop must count events itself.
+    """
+
+    def __init__(self, simulation: Simulation, qdisc: SchBpf, until: int | None) -> None:
+        self.simulation, self.qdisc = simulation, qdisc
+        self.device, self.account, self.loop = simulation.device, simulation.account, simulation.loop
+        self.kernel = simulation.kernel
+        self.until = NEVER if until is None else until + 1
+        self.heap = self.loop.waiting()
+        self.file = ""
+        self.origins: list[LineOrigin | None] = []
+        self.away = True
+        self.others = 0
+        self.stale = False
+        self._start = self.loop.events
+        self._rounds = self._start // WATCH_EVERY
+        self._first = self.account.in_packets
+        self._sent = self.account.sent
+        self._dequeued = self.device.dequeued - self.account.sent - (self.device.sending is not None)
+        self._departure = IDLE, 0, 0
+        self._programs = qdisc.programs
+        self._link = self.device.link
+        self._last = self._link.free_at
+        self._bare: list[Flow] = []  # flows of which no packet has arrived
+        self.pending: Pending = []
+        self.in_step = self._take()
+        limits = simulation.kernel.limits
+        self.cap = max(0, (limits.events - self._start) // 2 - 4 * WATCH_EVERY)
+
+    def _take(self) -> InStep | None:
+        """Take the sources from the event loop."""
+        simulation, taken = self.simulation, self.simulation.take_sources()
+        simulation.feeding = True
+        if len(taken) == 1:
+            source = taken[0][2]
+            fresh = not self._first and not self.kernel.refs.live() and self.device.sending is None
+            if not isinstance(source, Feed) and source.spec.kind == "cbr" and fresh and not any(source.flows):
+                return InStep(simulation, source, self.until)
+        for time, number, source in taken:
+            made = FeedSource(simulation, source, self.pending) if isinstance(source, Feed) else \
+                GroupSource(simulation, source, self.pending)
+            self.pending.append((time, number, made))
+        return None
+
+    @property
+    def spec(self) -> FlowSpec | None:
+        """The specification of the only source."""
+        return None if self.in_step is None else self.in_step.group.spec
+
+    # ---- the state ------------------------------------------------------------------------------------------------
+
+    def put(self, state: tuple[Any, ...]) -> None:
+        """Write the variables of the function back."""
+        self.away = True
+        (now, ids, sent, dropped, sending, free_at, last, rest, begun, after, _, _, in_bytes, sent_bytes,
+         dropped_bytes, *_) = state
+        account, device = self.account, self.device
+        self.kernel.clock = now
+        account.in_packets, account.sent, account.dropped = ids, sent, dropped
+        account.in_bytes, account.sent_bytes, account.dropped_bytes = in_bytes, sent_bytes, dropped_bytes
+        if self.in_step is not None:
+            self._derive(ids, sent, dropped)
+        device.sending = sending
+        device.dequeued = self._dequeued + sent + (sending is not None)
+        self._departure, self._last = (free_at, begun, after), last
+        self._link.resume(last if sending is None else free_at, rest)
+        if sent > self._sent:
+            device.sink.last = last + self._link.delay
+        self.loop.renumber((ids << EPOCH) + 2)
+
+    def _derive(self, ids: int, sent: int, dropped: int) -> None:
+        """Set the bytes, which follow from the packets where all have one size."""
+        size, account = self.in_step.group.spec.size, self.account  # type: ignore[union-attr]
+        account.in_bytes, account.sent_bytes, account.dropped_bytes = ids * size, sent * size, dropped * size
+
+    def get(self) -> tuple[Any, ...]:
+        """Return the values of the function's variables."""
+        account, device, link = self.account, self.device, self._link
+        sending = device.sending
+        free_at, begun, after = self._departure
+        if sending is None:
+            free_at = IDLE
+        else:
+            for time, number, _, _ in self.loop.take((device.sent,)):
+                free_at, begun, after = time, account.in_packets, number - 1
+        mark = self.loop.renumber(0)
+        self.heap = self.loop.waiting()
+        self.away = False
+        return (self.kernel.clock, account.in_packets, account.sent, account.dropped, sending, free_at, self._last,
+                link.rest, begun, after, mark, bool(account.problem_count), account.in_bytes, account.sent_bytes,
+                account.dropped_bytes)
+
+    # ---- what is not frequent ---------------------------------------------------------------------------------------
+
+    def begin(self) -> Flow:
+        """Return the flow of a group that sends its first packet."""
+        assert self.in_step is not None
+        flow = self.in_step.begin()
+        self.watch_flow(flow)
+        return flow
+
+    def watch_flow(self, flow: Flow) -> None:
+        """Let the function append to a flow's delays."""
+        if not flow.delays:
+            flow.delays = _delays()
+            self._bare.append(flow)
+
+    def enqueued(self, skb: Packet, result: int, classid: int, delay: int) -> None:
+        """Do what the enqueue program asks for."""
+        to_free: list[Packet] = []
+        self.qdisc.enqueued(skb, result, classid, delay, to_free)
+        for packet in to_free:
+            self.device.drop(packet, self.qdisc.holder)
+
+    def disposed(self, skb: Packet) -> None:
+        """Record that a packet was sent."""
+        self.account.dispose(skb, SENT, self.qdisc.holder)
+
+    def first(self, time: int, number: int, free_at: int, begun: int, after: int) -> int:
+        """Return which is next: 0 the first event of the heap, 1 the departure, 2 the arrival."""
+        head = self.heap[0][:2] if self.heap else (NEVER + 1, 0)
+        departure = free_at, self.number_of(begun, after)
+        candidates = (head, departure, (time, number))
+        return candidates.index(min(candidates))
+
+    @staticmethod
+    def number_of(begun: int, after: int) -> int:
+        """Return the number of the event of a departure."""
+        return max(after + 1, (begun << EPOCH) + 1)
+
+    def other(self) -> bool:
+        """Run the first event of the heap; return whether the run may go on in the function."""
+        time, _, action, argument = self.heap[0]
+        if time < 0 or time >= self.until:
+            return False
+        inner = argument[0] if getattr(action, "__func__", None) is EventLoop.idle_event else action
+        if getattr(inner, "__func__", None) is not Watchdog.fire:  # anybody else may look
+            self.settle()
+        self.loop.step()
+        self.others += 1
+        self.look()
+        device, qdisc = self.device, self.qdisc
+        same = (device.qdisc is qdisc and qdisc.programs is self._programs and device.observer is None
+                and device.link is self._link and self.simulation.kernel.devices.get(device.ifindex) is device)
+        return same and not self.stale and self.others < self.cap
+
+    def forget(self) -> None:
+        """Leave the function soon, because what it assumes of maps has ceased to be so."""
+        self.stale = True
+
+    @property
+    def events(self) -> int:
+        """The number of events that have run."""
+        account = self.account
+        return self._start + account.in_packets - self._first + account.sent - self._sent + self.others
+
+    def look(self) -> None:
+        """Call the loop's `watch` as the loop would have done."""
+        self.simulation.feeding = bool(self.pending) if self.in_step is None else not self.in_step.over
+        rounds, more = divmod(self.events, WATCH_EVERY)
+        if rounds != self._rounds:
+            self._rounds = rounds
+            watch: Any = self.loop.watch
+            if watch is not None:
+                watch(rounds * WATCH_EVERY)
+                if more:
+                    watch.forget()
+
+    # ---- the end --------------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Set the counters of flows that follow from others, where the function does not count them."""
+        source = self.in_step
+        if source is None:
+            return
+        arrived, count = self.account.in_packets, source.count
+        for index, flow in enumerate(source.group.flows):
+            if flow is not None:
+                flow.in_packets = arrived // count + (index < arrived % count)
+
+    def leave(self) -> None:
+        """Let the event loop go on from here."""
+        assert self.away
+        self.settle()
+        for flow in self._bare:
+            if not flow.delays:
+                flow.delays = ()
+        device, simulation = self.device, self.simulation
+        free_at, begun, after = self._departure
+        if device.sending is not None:
+            self.loop.at_number(free_at, self.number_of(begun, after), device.sent, device.sending)
+        self.look()
+        simulation.feeding = False
+        if self.in_step is not None:
+            self.in_step.give_back(self.account.in_packets - self._first, self._first + 1)
+        for time, number, source in self.pending:
+            source.give_back(time, number)
+        self.loop.skip(self.events)
+
+    def ended(self, error: BaseException) -> None:
+        """Explain an error of a program: raise it with its place.
+
+        Any other error is left to the caller.
+        """
+        line = innermost_line(error, self.file)
+        origin = self.origins[line - 1] if line is not None else None
+        if origin is None or not isinstance(error, (Fault, RecursionError, *OUT_OF_BOUNDS)):
+            return
+        prog = origin.program.prog
+        self.kernel.refs.abandon(0, prog.name)
+        self.kernel.stack.depth = 0
+        raise explained(error, prog, origin.slot, self.file) from error
+
+
+def _delays() -> array[int]:
+    from array import array
+    return array("q")

@@ -1,0 +1,117 @@
+"""Decide whether a run can be fused, and run it."""
+
+from __future__ import annotations
+
+import linecache
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.engine.translate import TranslatedRun
+from ebpfvm.engine.translate.program_body import ProgramBody, body_of
+from ebpfvm.engine.translate.structure import TooDeep
+from ebpfvm.errors import InternalError
+from ebpfvm.kernel.layouts import layout_of
+from ebpfvm.sched.account import Packet
+from ebpfvm.sched.device import NetDevice
+from ebpfvm.sched.fused.fused_packet import packet_class
+from ebpfvm.sched.fused.fused_run import FusedRun
+from ebpfvm.sched.fused.glue import needs_context
+from ebpfvm.sched.fused.run_source import RunSource
+from ebpfvm.sched.sch_bpf import SchBpf
+
+if TYPE_CHECKING:
+    from ebpfvm.sched.simulation import Simulation
+
+_HOOKS: Final = ("enqueue", "dequeue")
+
+
+class NotFused(Exception):
+    """A run cannot be fused; the text says which part and why."""
+
+
+def run_fused(simulation: Simulation, until: int | None) -> str:
+    """Run as much of a simulation as possible in one generated function, and leave the rest to the event loop.
+
+    Return why nothing could be fused; "" if it was.
+    """
+    try:
+        programs, bodies = _parts(simulation)
+    except NotFused as refusal:
+        return str(refusal)
+    run = FusedRun(simulation, simulation.device.qdisc, until)  # type: ignore[arg-type]
+    try:
+        source = RunSource(run, programs, bodies, _packets(run))
+    except (TooDeep, RecursionError):
+        run.leave()
+        return "its programs are nested too deeply for Python"
+    function = _compiled(run, source)
+    for body in bodies:
+        for template in body.unit.templates:
+            template.told.append(run.forget)
+    try:
+        function(run)
+    finally:
+        run.leave()
+    return ""
+
+
+def _parts(simulation: Simulation) -> tuple[tuple[TranslatedRun, TranslatedRun], tuple[ProgramBody, ProgramBody]]:
+    """Return the two programs and their code.
+
+    Raises:
+        NotFused: a part cannot be fused.
+    """
+    device, kernel = simulation.device, simulation.kernel
+    qdisc = device.qdisc
+    if type(device) is not NetDevice:
+        raise NotFused("a tc script configures the device")
+    if type(qdisc) is not SchBpf:
+        raise NotFused(f"qdisc {qdisc.kind} is not the RFC's")
+    if device.observer is not None:
+        raise NotFused("the run is observed (--trace)")
+    if device.link.mtu is not None:
+        raise NotFused("the link has an MTU")
+    if any(not isinstance(packet, Packet) for packet in kernel.refs.live()) or kernel.refs.held:
+        raise NotFused("programs hold objects that are no packets of this run")
+    first, second = qdisc.programs
+    if not isinstance(first, TranslatedRun) or not isinstance(second, TranslatedRun):
+        raise NotFused("its programs are not translated")
+    kind = kernel.dialect.prog_type("qdisc")
+    bodies = []
+    for program, hook in zip((first, second), _HOOKS, strict=True):
+        body = body_of(program.prog, layout_of(kind, hook))
+        refusal = body.refusal or ("the address of its context is needed" if needs_context(body) else "")
+        if refusal:
+            raise NotFused(f"program {program.prog.name}: {refusal}")
+        bodies.append(body)
+    return (first, second), (bodies[0], bodies[1])
+
+
+def _packets(run: FusedRun) -> type[Packet]:
+    """Return the class of the run's packets."""
+    device = run.device
+    common: dict[str, Any] = {"kernel": run.kernel, "dev": device}
+    if run.in_step is not None:
+        group = run.in_step.group
+        common |= {"len": group.size, "_bytes": None, "priority": group.priority, "protocol": group.protocol}
+    return packet_class(common)
+
+
+def _compiled(run: FusedRun, source: RunSource) -> Any:
+    qdisc = run.qdisc
+    run.file = f"[ebpfvm fused {qdisc.programs[0].prog.id} {qdisc.programs[1].prog.id}]"
+    run.origins = [origin for _, origin in source.lines]
+    code = source.code
+    space = dict(source.names)
+    linecache.cache[run.file] = (lambda: code,)
+    folder = os.environ.get("EBPFVM_DUMP")
+    if folder:
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "ebpfvm-fused.py").write_text(code)
+    try:
+        exec(compile(code, run.file, "exec", dont_inherit=True), space)
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        raise InternalError(f"Python refuses a fused run: {error}", {"source": code}) from error
+    return space["run"]

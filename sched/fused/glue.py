@@ -1,0 +1,207 @@
+"""What qdisc and device do around the programs, as blocks that follow those of the programs.
+
+A program's result leads to one of these blocks instead of returning: what usually happens is in them, and everything
+else is a call of the pipeline's own method between `PUT` and `GET`, which write the function's variables back and read
+them again.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ebpfvm.engine.translate.flow_graph import FlowGraph
+from ebpfvm.engine.translate.source import simplify
+from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, reads_of, sweep
+from ebpfvm.ints import U32_MAX
+from ebpfvm.kernel.refs import CTX_UNIT
+from ebpfvm.sched.sch_bpf import SCH_BPF_DROP, SCH_BPF_PASS, SCH_BPF_THROTTLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ebpfvm.engine.translate.program_body import ProgramBody
+
+OUTSIDE: Final = -1  # instruction of what belongs to no program
+_NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]+")
+_FIELDS: Final = {"packet": "o_skb", "classid": "t_classid", "delay": "t_delay"}
+_FIELDS_OF_ENQUEUE: Final = [("t_classid", "HANDLE"), ("t_delay", "0")]
+_CONTEXT: Final = re.compile(r"\bo_c\.(packet|classid|delay)\b")
+_HAND_OVER: Final = re.compile(r"\bo_c\.hand_over\((\w+)\)")
+_ADDRESS: Final = re.compile(r"\b(?:[bgdk]_c|o_c)\b")
+_QUIESCE: Final = "if MEMORY.retired_bytes or MEMORY.retired: MEMORY.quiesce()"
+
+
+class Site(NamedTuple):
+    """A place in the function where a program runs.
+
+    Attributes:
+        graph, code: the blocks of the program and of what follows it.
+    """
+
+    graph: FlowGraph
+    code: dict[int, BlockCode]
+
+
+def needs_context(body: ProgramBody) -> bool:
+    """Return whether a program uses its context other than by loads and stores of its fields."""
+    texts = [text for block in body.code.values()
+             for text in (*(line.text for line in block.lines if line.writes != "o_c"), block.condition)]
+    return any(_ADDRESS.search(_HAND_OVER.sub("", _CONTEXT.sub("", text))) for text in texts)
+
+
+class Glue:
+    """Blocks around the blocks of a program.
+
+    Args:
+        body: the program.
+        suffix: what the names of the program's objects end with.
+        end: lines at the end of each run of the program.
+    """
+
+    def __init__(self, body: ProgramBody, suffix: str, constant_size: bool) -> None:
+        self.body = body
+        self.suffix = suffix
+        self.constant_size = constant_size
+        self.code: dict[int, BlockCode] = {}
+        self._fresh = max(body.code) + (1 << 33)
+        self.end = self.block([])
+
+    def block(self, lines: Iterable[str | Stmt], condition: str = "", succs: tuple[int, ...] = ()) -> int:
+        """Add a block; a true condition leads to the second successor."""
+        self._fresh += 1
+        found = [line if isinstance(line, Stmt) else effect(line, OUTSIDE) for line in lines]
+        self.code[self._fresh] = BlockCode(found, condition, reads_of(condition), OUTSIDE, None, succs)
+        return self._fresh
+
+    def choose(self, condition: str, yes: int, no: int) -> int:
+        """Add a block that decides."""
+        return self.block([], condition, (no, yes))
+
+    def slowly(self, call: str, after: int) -> int:
+        """Add a block that calls a method of the pipeline."""
+        return self.block(["PUT", call, "GET"], succs=(after,))
+
+    # ---- enqueue ----------------------------------------------------------------------------------------------------
+
+    def enqueue(self) -> Site:
+        """Return the enqueue program, and what qdisc and device do with its result."""
+        end = self.end
+        queued = self.choose("(o_skb.refs & OWN_MASK and o_skb.refs != OWN)",
+                             self.block(["o_skb.refs -= OWN"], succs=(end,)),
+                             self.slowly("S.enqueued(o_skb, 0, t_classid, t_delay)", end))
+        size = [] if self.constant_size else ["dropped_bytes += o_skb.len"]
+        drop = self.choose("(o_skb.refs == OWN and SIMPLE(o_skb))",
+                           self.block(["o_skb.fate = DROPPED", "o_skb.refs = 0", "o_skb.last_holder = HOLDER",
+                                       "o_skb.flow.drops += 1", "dropped += 1", *size], succs=(end,)),
+                           self.slowly("S.enqueued(o_skb, 1, t_classid, t_delay)", end))
+
+        def target(result: int) -> int | None:
+            return {0: queued, SCH_BPF_DROP: drop}.get(result)
+
+        other = self.slowly(f"S.enqueued(o_skb, r0 & {U32_MAX:#x}, t_classid, t_delay)", end)
+        unknown = self.choose(f"(r0 & {U32_MAX:#x} == 0)", queued,
+                              self.choose(f"(r0 & {U32_MAX:#x} == 1)", drop, other))
+        return self._site(_FIELDS_OF_ENQUEUE, target, unknown)
+
+    # ---- dequeue ----------------------------------------------------------------------------------------------------
+
+    def dequeue(self, send: list[str]) -> Site:
+        """Return the dequeue program, and what happens to its packet; `send` puts `o_skb` on the wire."""
+        end = self.end
+        sent = self.block(send, succs=(end,))
+
+        def asked(result: str) -> int:
+            call = f"o_skb = S.qdisc.dequeued(o_skb, {result}, t_classid, t_delay)"
+            return self.slowly(call, self.choose("o_skb is None", end, sent))
+
+        dequeued = self.choose("o_skb is None", end, self.choose(
+            f"o_skb.refs == {CTX_UNIT:#x}", self.block(["o_skb.refs = OWN"], succs=(sent,)), asked("0")))
+
+        def target(result: int) -> int | None:
+            if result in (SCH_BPF_THROTTLE, SCH_BPF_PASS):
+                return None
+            return dequeued if not result else self.choose("o_skb is None", end, asked(str(result)))
+
+        other = asked(f"r0 & {U32_MAX:#x}")
+        unknown = self.choose(f"(r0 & {U32_MAX:#x} == 0)", dequeued, other)
+        return self._site([("o_skb", "None"), *_FIELDS_OF_ENQUEUE], target, unknown)
+
+    # ---- both -------------------------------------------------------------------------------------------------------
+
+    def _site(self, head: list[tuple[str, str]], target: Callable[[int], int | None], unknown: int) -> Site:
+        """Put the blocks together."""
+        body, entry = self.body, self.body.graph.entry
+        known: dict[int, int] = {}
+        for start, block in body.code.items():
+            block = _of_context(block)
+            if block.result is not None:
+                block = self._leaving(block, target, unknown, known)
+            self.code[start] = block
+        first = self.code[entry]
+        begin = [assign(name, value, OUTSIDE) for name, value in head]
+        if body.counts:
+            begin.append(effect(f"ticks = REPEAT(None, BUDGET{self.suffix})", OUTSIDE))
+        self.code[entry] = first._replace(lines=[*begin, *first.lines])
+        reachable = _reachable(entry, self.code)
+        graph, code = simplify(FlowGraph(entry, {}), reachable)
+        code, _ = sweep(code, graph)
+        return Site(graph, code)
+
+    def _leaving(self, block: BlockCode, target: Callable[[int], int | None], unknown: int,
+                 known: dict[int, int]) -> BlockCode:
+        """Return a block that ends the program as one that leads to what follows it."""
+        result, lines = str(block.result), list(block.lines)
+        if self.body.enters:
+            lines.append(effect("STACK.depth -= 1", OUTSIDE))
+        if any("REFS" in line.value for other in self.body.code.values() for line in other.lines):
+            lines.append(effect(f"if REFS.held: LEAVE{self.suffix}(0, 0)", OUTSIDE))
+        lines.append(effect(_QUIESCE, OUTSIDE))
+        found = None
+        if _NUMBER.fullmatch(result):
+            number = int(result, 0) & U32_MAX
+            if number not in known:
+                to = target(number)
+                if to is not None:
+                    known[number] = to
+            found = known.get(number)
+        if found is None:
+            lines.append(assign("r0", result, block.pc))
+            found = unknown
+        return block._replace(lines=lines, result=None, reads=frozenset(), succs=(found,))
+
+
+def _reachable(entry: int, code: dict[int, BlockCode]) -> dict[int, BlockCode]:
+    found, work = {}, [entry]
+    while work:
+        start = work.pop()
+        if start not in found:
+            found[start] = code[start]
+            work.extend(code[start].succs)
+    return found
+
+
+def _of_context(block: BlockCode) -> BlockCode:
+    """Return the block with the fields of its context as variables."""
+    lines = []
+    for line in block.lines:
+        if line.writes == "o_c" or (line.pure and _ADDRESS.fullmatch(line.writes)):
+            continue
+        text = _variables(line.text)
+        name, equals, value = text.partition(" = ")
+        if not line.writes and equals and name in _FIELDS.values():  # a store to the context
+            lines.append(assign(name, value, line.pc))
+        elif line.value != _variables(line.value):
+            value = _variables(line.value)
+            lines.append(line._replace(value=value, reads=reads_of(value), idle=_variables(line.idle)))
+        else:
+            lines.append(line)
+    condition = _variables(block.condition)
+    result = block.result if block.result is None else _variables(block.result)
+    return block._replace(lines=lines, condition=condition, reads=reads_of(condition) | reads_of(result or ""),
+                          result=result)
+
+
+def _variables(text: str) -> str:
+    text = _HAND_OVER.sub(r"HAND_OVER(\1)", text)
+    return _CONTEXT.sub(lambda match: _FIELDS[match[1]], text)

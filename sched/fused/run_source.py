@@ -1,0 +1,235 @@
+"""Write the function of a fused run."""
+
+from __future__ import annotations
+
+import re
+from heapq import heappop, heapreplace
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.engine.translate import counted_loops, structure
+from ebpfvm.engine.translate.source import add_constants
+from ebpfvm.kernel.refs import CTX_HOLDER
+from ebpfvm.sched.account import DROPPED, SENT
+from ebpfvm.sched.fused.fused_run import IDLE, NEVER, STATE, LineOrigin
+from ebpfvm.sched.fused.glue import OUTSIDE, Glue
+
+if TYPE_CHECKING:
+    from ebpfvm.engine.translate import TranslatedRun
+    from ebpfvm.engine.translate.program_body import ProgramBody
+    from ebpfvm.sched.account import Packet
+    from ebpfvm.sched.fused.fused_run import FusedRun
+    from ebpfvm.sched.fused.glue import Site
+
+Line = tuple[str, LineOrigin | None]
+
+_NAME: Final = re.compile(r"\b[A-Z]\w*\b")
+_STATE: Final = ", ".join(STATE)
+_PUT: Final = f"S.put(({_STATE}))"
+_GET: Final = f"{_STATE} = S.get(); heap = S.heap; born = REFS.born.append"
+# Names that mean the same in all programs.
+_SHARED: Final = re.compile(r"(?:[DV]\d+(?:_\d)?|[UBP]\d|[UB]_\w+|PACK_\w+|HOLDER\d+|GET|LOAD|LOAD_PROBE|STORE|READ|"
+                            r"STACK|ENTER|FAIL|HINT|SLICE|REFS|TAKE|GIVE|ACQUIRE|RELEASE|SWAP|EXCHANGE)")
+
+
+class RunSource:
+    """The source of a run's function.
+
+    Args:
+        run: the run.
+        programs: the enqueue and the dequeue program.
+        bodies: their code.
+        packet: the class of the packets.
+
+    Attributes:
+        names: what the code refers to.
+        lines: the lines, each with its origin.
+    """
+
+    def __init__(self, run: FusedRun, programs: tuple[TranslatedRun, TranslatedRun],
+                 bodies: tuple[ProgramBody, ProgramBody], packet: type[Packet]) -> None:
+        self.run = run
+        self.programs, self.bodies = programs, bodies
+        self.spec = run.spec
+        self.names = self._names(packet)
+        self.lines: list[Line] = []
+        self._write()
+        self._add_constants()
+
+    @property
+    def code(self) -> str:
+        """The text to compile."""
+        return "\n".join(text for text, _ in self.lines) + "\n"
+
+    def _names(self, packet: type[Packet]) -> dict[str, Any]:
+        run, refs = self.run, self.run.kernel.refs
+        own = refs.holder(run.qdisc.holder)
+
+        def hand_over(skb: Any) -> None:
+            refs.give(skb, CTX_HOLDER)
+
+        return {**self.programs[0].runtime(), "OWN": own.unit, "OWN_MASK": own.mask, "HOLDER": run.qdisc.holder,
+                "HANDLE": run.qdisc.handle, "MEMORY": run.kernel.memory, "REFS": refs, "KERNEL": run.kernel,
+                "DROPPED": DROPPED, "SENT": SENT, "HAND_OVER": hand_over, "REPEAT": repeat, "Packet": packet,
+                "new": object.__new__, "SIMPLE": _is_simple, "heappop": heappop, "heapreplace": heapreplace}
+
+    # ---- the function -----------------------------------------------------------------------------------------------
+
+    def _write(self) -> None:
+        run = self.run
+        self._text(0, "def run(S):")
+        self._text(1, _GET)
+        self._text(1, "try:")
+        if run.in_step is not None:
+            self._text(2, "for t, row in S.in_step.rounds():", "    for flow in row:")
+            indent = 4
+        else:
+            self._text(2, "ARR = S.pending", "while True:", "    t, number, source = ARR[0] if ARR else LAST",
+                       f"    if t >= {run.until}: t, number, source = LAST")
+            self.names["LAST"] = run.until, 0, None
+            indent = 3
+        self._departures(indent)
+        self._arrival(indent)
+        self._text(1, "except BaseException as error:", "    if not S.away: " + _PUT, "    S.ended(error)", "    raise",
+                   _PUT)
+
+    def _departures(self, indent: int) -> None:
+        """Write what happens before the next arrival."""
+        in_step = self.run.in_step
+        number = "(ids + 1 << 40) - (S.in_step.count << 40)" if in_step is not None else "number"
+        tie = f"ids - begun < {in_step.count} or t == {self.run.until}" if in_step is not None else \
+            "number < S.number_of(begun, after)"
+        self._text(indent, "while free_at <= t or heap and heap[0][0] <= t:",
+                   "    if heap and heap[0][0] <= t:",
+                   f"        if free_at == {IDLE} and t == {self.run.until}: {_PUT}; return",
+                   f"        which = S.first(t, {number}, free_at, begun, after)",
+                   "        if which == 2: break",
+                   "        if which == 0:",
+                   f"            {_PUT}",
+                   "            if not S.other(): return",
+                   f"            {_GET}",
+                   "            continue",
+                   f"    elif free_at == t and ({tie}): break")
+        self._sent(indent + 1)
+        self._site(1, self._glue(1).dequeue(self._send(idle=False)), indent + 1)
+
+    def _sent(self, indent: int) -> None:
+        """Write what happens when the last bit of a packet has left."""
+        run = self.run
+        self._text(indent, "o_skb = sending", "last = now = free_at", "KERNEL.clock = now", "o_skb.departure = now",
+                   f"o_skb.flow.delays.append(now + {run.device.link.delay} - o_skb.arrival)")
+        if self.spec is None:
+            self._text(indent, "more = o_skb.len - o_skb.flow.source.size", "if more: o_skb.flow.out_more += more")
+        if run.device.sink.writer is not None:
+            self.names |= {"WRITE": run.device.sink.writer.write, "ZERO": run.device.sink.epoch}
+            self._text(indent, "WRITE(now + ZERO, o_skb.len, o_skb.payload())")
+        self._text(indent, "if not odd and o_skb.refs == OWN and SIMPLE(o_skb):",
+                   "    o_skb.fate = SENT", "    o_skb.refs = 0", "    o_skb.last_holder = HOLDER", "    sent += 1")
+        if self.spec is None:
+            self._text(indent, "    sent_bytes += o_skb.len")
+        self._text(indent, "else:", f"    {_PUT}", "    S.disposed(o_skb)", f"    {_GET}",
+                   "sending = None", f"free_at = {IDLE}")
+
+    def _send(self, *, idle: bool) -> list[str]:
+        """Return the lines that put a packet on the wire."""
+        link = self.run.device.link
+        lines = ["if now > last: rest = 0"] if idle else []
+        if self.spec is not None:
+            duration, rest = link.occupied(self.spec.size)
+            if rest:
+                lines += [f"rest += {rest}", f"free_at = now + {duration}",
+                          f"if rest >= {link.rate}: rest -= {link.rate}; free_at += 1"]
+            else:
+                lines.append(f"free_at = now + {duration}")
+        else:
+            self.names["occupied"] = link.occupied
+            lines += ["free_at, more = occupied(o_skb.len)", "free_at += now", "rest += more",
+                      f"if rest >= {link.rate}: rest -= {link.rate}; free_at += 1"]
+        return [*lines, "sending = o_skb", "begun = ids", "after = mark"]
+
+    def _arrival(self, indent: int) -> None:
+        """Write how a packet arrives, and the enqueue program."""
+        run = self.run
+        if run.in_step is not None:
+            self._text(indent, "if flow is None:",
+                       f"    if t == {run.until}: {_PUT}; return",
+                       f"    {_PUT}", "    flow = S.begin()", f"    {_GET}")
+        else:
+            self._text(indent, f"if source is None or ids >= {run.cap}: {_PUT}; return")
+        self._text(indent, "now = t", "KERNEL.clock = t", "ids += 1", "o_skb = new(Packet)", "o_skb.id = ids",
+                   "o_skb.arrival = t")
+        if run.in_step is not None:
+            self._text(indent, "o_skb.flow = flow")
+        else:
+            self._text(indent, "flow, size, o_skb.priority, o_skb.protocol, o_skb._bytes = source.arrive(ids)",
+                       "if flow.delays == (): S.watch_flow(flow)", "o_skb.flow = flow", "o_skb.len = size",
+                       "in_bytes += size", "flow.in_packets += 1", "more = size - flow.source.size",
+                       "if more: flow.in_more += more")
+        self._text(indent, "o_skb._packet = o_skb._region = o_skb.fate = None", "o_skb.departure = o_skb.address = 0",
+                   "o_skb.serial = REFS.serial = REFS.serial + 1", "o_skb.refs = OWN", "born(o_skb)",
+                   "if not ids & 1023 and len(REFS.born) > REFS.room: REFS.live(); born = REFS.born.append")
+        if run.account.log is not None:
+            self.names["LOG"] = run.account.log
+            self._text(indent, "LOG.append(o_skb)")
+        self._site(0, self._glue(0).enqueue(), indent)
+        self._text(indent, "if sending is None:")
+        self._site(1, self._glue(1).dequeue(self._send(idle=True)), indent + 1)
+        if run.simulation.progress is not None:
+            self.names["PROGRESS"] = run.simulation.progress
+            self._text(indent, f"if not ids & 4095: {_PUT}; PROGRESS(ids); {_GET}")
+
+    # ---- programs ---------------------------------------------------------------------------------------------------
+
+    def _glue(self, which: int) -> Glue:
+        return Glue(self.bodies[which], "ed"[which], self.spec is not None)
+
+    def _site(self, which: int, site: Site, indent: int) -> None:
+        """Write the blocks of a program and what follows it."""
+        body, program = self.bodies[which], self.programs[which]
+        unit = body.unit
+        counted = counted_loops.find(site.graph, site.code, body.facts)
+        made = structure.nested(site.graph, site.code, indent, counted, frozenset(unit.steps))
+        for depth, text, node in made:
+            origin = None if node == OUTSIDE else LineOrigin(program, unit.slot(node))
+            text = {"PUT": _PUT, "GET": _GET}.get(text, text)
+            self.lines.append(("    " * depth + self._renamed(text, which), origin))
+        if not made:
+            self._text(indent, "pass")
+
+    def _renamed(self, text: str, which: int) -> str:
+        """Return a line in which the names of objects are those of this program."""
+        program, own = self.programs[which], self.bodies[which].names
+        suffix = "ed"[which]
+
+        def renamed(match: re.Match[str]) -> str:
+            name = match[0]
+            if _SHARED.fullmatch(name):
+                if name in own:
+                    self.names[name] = own[name]
+                return name
+            if name in own:
+                found = own[name]
+            elif name in ("ENV", "OVER"):
+                found = program.runtime()[name]
+            else:
+                return name
+            self.names[f"{name}_{suffix}"] = found
+            return f"{name}_{suffix}"
+
+        self.names |= {f"BUDGET{suffix}": program.budget, f"LEAVE{suffix}": program.leave}
+        self.names |= {name: found for name, found in own.items() if name.islower()}
+        return _NAME.sub(renamed, text)
+
+    def _text(self, indent: int, *texts: str) -> None:
+        self.lines += [("    " * indent + text, None) for text in texts]
+
+    def _add_constants(self) -> None:
+        add_constants(self.run.kernel.memory, self.code, self.names)
+
+
+def _is_simple(skb: Any) -> bool:
+    """Return whether nothing but the packet object has to go with the last reference."""
+    return skb._region is None and skb._packet is None
+
+
+__all__ = ["NEVER", "RunSource"]
