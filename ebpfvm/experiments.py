@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 from ebpfvm import arguments, dialects, errnos
 from ebpfvm.btf.types import Btf
 from ebpfvm.errnos import EINVAL
-from ebpfvm.errors import LimitError, Rejected, UsageError
+from ebpfvm.errors import LimitError, LoadError, Rejected, UsageError
 from ebpfvm.judging import as_object, dialect_of, judge, only_program
 from ebpfvm.kernel import Kernel
 from ebpfvm.lazy_dataclasses import replace
@@ -24,7 +24,7 @@ from ebpfvm.loader.open import load
 from ebpfvm.loader.vmlinux import read_kernel_btf
 from ebpfvm.loading import notes_of
 from ebpfvm.maps.map_dump import MapDump, dump_map
-from ebpfvm.registering import only_variable, register, variables_of
+from ebpfvm.registering import only_variable, register, some_variables, variables_of
 from ebpfvm.scenario import Scenario, Scene
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.pcap import ETHERNET, PcapWriter, read_capture
@@ -279,11 +279,12 @@ def script_registrar(net: Namespace, engine: Engine, unverified: bool, pins: Pin
     def add(path: str) -> list[str]:
         found = load(path)
         loaded = Loaded(net.kernel, engine, pins, found, lambda program: _facts(program, net.kernel, unverified))
-        variables = variables_of(found)
-        if not variables:
-            raise UsageError(f"{path}: no variable of struct Qdisc_ops to register")
-        for variable in variables:
-            add_kind(net, register(found, loaded, variable, net.qdisc_kinds))
+        for variable in some_variables(found):
+            try:
+                add_kind(net, register(found, loaded, variable, net.qdisc_kinds))
+            except Rejected as error:
+                name = error.verdict.program.name if error.verdict.program is not None else variable.name
+                raise LoadError(f"{path}: {name}: the verifier rejects it: {error.verdict}") from error
         return []
     return add
 
@@ -321,5 +322,16 @@ def _hook(found: Object, hook: str, name: str | None) -> Program:
     if not fitting:
         have = ", ".join([*(f"{program.name} ({program.section})" for program in found.programs.values()),
                           *(f"{broken} (cannot be read: {error})" for broken, error in found.broken.items())]) or "none"
-        raise UsageError(f"{found.path}: no program in a section sch_bpf/{hook} or qdisc/{hook}; programs: {have}")
+        raise UsageError(f"{found.path}: no program in a section sch_bpf/{hook} or qdisc/{hook}; programs: {have}"
+                         + _of_mainline(found))
     raise UsageError(f"{found.path}: several {hook} programs, name one of: {', '.join(item.name for item in fitting)}")
+
+
+def _of_mainline(found: Object) -> str:
+    """Return what to do with an object whose programs are for the interface of Linux 6.16 and later."""
+    if not any(program.type == "struct_ops" for program in found.programs.values()):
+        return ""
+    if variables_of(found):
+        return (f". It fills a Qdisc_ops: register it with `bpftool struct_ops register {found.path}`, and name its id "
+                "instead of 'bpf'")
+    return '. Its struct_ops programs need a variable: SEC(".struct_ops") struct Qdisc_ops NAME = { ... };'

@@ -154,8 +154,25 @@ def only_variable(found: Object) -> StructOps:
     Raises:
         UsageError: there is none, or there are several.
     """
-    items = variables_of(found)
-    if len(items) != 1:
+    items = some_variables(found)
+    if len(items) > 1:
         raise UsageError(f"{found.path}: {len(items)} variables of struct {QDISC_OPS} "
-                         f"({', '.join(item.name for item in items) or 'none'}); one is needed")
+                         f"({', '.join(item.name for item in items)}); one is needed. Register all of them in a "
+                         "script for --tc, and choose one there: bpftool struct_ops register FILE, then "
+                         f"tc qdisc add dev eth0 root {kind_id(found, items[0])}")
     return items[0]
+
+
+def some_variables(found: Object) -> list[StructOps]:
+    """Return the variables that the object would register, at least one.
+
+    Raises:
+        UsageError: there is none; the message says what there is instead.
+    """
+    items = variables_of(found)
+    if items:
+        return items
+    have = [f"{item.name} (struct {item.struct}{'' if item.autocreate else ', optional because of the ? in SEC()'})"
+            for item in found.struct_ops]
+    raise UsageError(f"{found.path}: no variable of struct {QDISC_OPS} to register; variables in .struct_ops sections: "
+                     f"{', '.join(have) or 'none'}")

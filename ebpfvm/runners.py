@@ -112,7 +112,8 @@ def runner(kind: str) -> Runner:
         return RUNNERS[kind]
     types = ", ".join((*_SKB_TYPES, "xdp", "qdisc", *RUNNERS))
     raise UsageError(f"test runs do not support program type {kind}; supported: {types}"
-                     + ("; `ebpfvm run` runs queueing disciplines" if kind == "struct_ops" else ""))
+                     + ("; neither does Linux (EOPNOTSUPP), but `ebpfvm run OBJECT --flows cbr:rate=1mbit,packets=1` "
+                        "sends a packet through a qdisc" if kind == "struct_ops" else ""))
 
 
 def set_ctx(request: Request, ctx: Mapping[str, Any] | bytes | None) -> None:

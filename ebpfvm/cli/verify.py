@@ -104,6 +104,7 @@ def _judge(program: Program, kernel: str | None, btf: Btf | None, args: argparse
 def _registrations(found: Object, judged: Judged) -> list[dict[str, Any]]:
     """Return, for each struct of operations that the object registers, whether it can be; that is no verdict."""
     from ebpfvm.registering import kind_id, refusal, variables_of
+    taken: set[str] = set()
     bad = [program.name for program, verdict in judged if not verdict.ok]
     prepared = next((verdict.program for _, verdict in judged if verdict.program is not None), None)
     rows: list[dict[str, Any]] = []
@@ -112,7 +113,8 @@ def _registrations(found: Object, judged: Judged) -> list[dict[str, Any]]:
                "members": dict(variable.members), "link": variable.link, "ok": None, "errno": None,
                "message": f"not tried, because {', '.join(bad)} cannot be loaded" if bad else ""}
         if not bad and prepared is not None and prepared.dialect is not None:
-            refused = refusal(found, variable, prepared.dialect)
+            refused = refusal(found, variable, prepared.dialect, taken)
+            taken.add(kind_id(found, variable))
             row |= {"ok": refused is None, "errno": refused.errno if refused is not None else 0,
                     "message": refused.message if refused is not None else ""}
         rows.append(row)

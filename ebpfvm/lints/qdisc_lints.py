@@ -8,9 +8,9 @@ from ebpfvm.btf.types import Kind, Struct
 from ebpfvm.kernel.struct_layout import find_member
 from ebpfvm.lints.lint_rules import Lint
 from ebpfvm.lints.members import MemberProgram, first, overlap
-from ebpfvm.lints.missing_structs import missing_structs
 from ebpfvm.lints.path_state import const
 from ebpfvm.lints.program_paths import ProgramPaths
+from ebpfvm.loading.missing_structs import missing_structs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

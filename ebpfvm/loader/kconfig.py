@@ -49,7 +49,8 @@ def _file(path: str) -> dict[str, int | str]:
         if "=" in path:
             raise UsageError(f"--kconfig {path}: expected the path of a file, or NAME=VALUE with a name such as "
                              "CONFIG_HZ") from None
-        raise LoadError(f"cannot be read: {getattr(error, 'strerror', None) or error}", path=path) from error
+        hint = f"; for one value, write {path}=VALUE" if path.startswith("CONFIG_") else ""
+        raise LoadError(f"cannot be read: {getattr(error, 'strerror', None) or error}{hint}", path=path) from error
     if len(data) > MAX_FILE:
         raise LoadError(f"larger than {MAX_FILE >> 20} MiB; no kernel's configuration is", path=path)
     matches = (_ASSIGNMENT.fullmatch(line) for line in data.decode("utf-8", "replace").splitlines())

@@ -104,6 +104,9 @@ def _load(data: bytes, path: str, object_name: str, config: Mapping[str, int | s
     programs, broken = _programs(code, entries, ext, Program("", (), license=license_, btf=btf, path=path,
                                                              config=dict(config)))
     _bind(programs, struct_ops)
+    if struct_ops and elf.section(".BTF.ext") is None:
+        notes.append("the object has no .BTF.ext section, and so no CO-RE relocations: its programs access the fields "
+                     "of kernel structs where the compiler found them, and no C line is known; was it stripped?")
     return Object(path, programs, {found.key: found.spec for found in table}, license_, btf, struct_ops, tuple(notes),
                   broken).at_home()
 
@@ -228,6 +231,10 @@ def _bind(programs: dict[str, Program], struct_ops: tuple[StructOps, ...]) -> No
             if name not in programs:
                 continue  # the program could not be read
             program = programs[name]
+            if program.type != "struct_ops":
+                raise LoadError(f"program {name!r} fills {'.'.join(place)}, but its section {program.section!r} is for "
+                                "another type of program, so libbpf does not open the object; write "
+                                'SEC("struct_ops")', symbol=variable.name)
             taken = program.struct_ops or place
             if taken != place:
                 raise LoadError(f"program {name!r} fills {'.'.join(taken)} and {'.'.join(place)}; one program can "

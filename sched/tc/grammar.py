@@ -159,6 +159,8 @@ def check_kind(command: Command, kinds: tuple[str, ...], args: tuple[str, ...], 
     words = [*kinds, *(word.rpartition("=")[2].rstrip("~") for word in args)]
     near = difflib.get_close_matches(command.kind, words, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
+    if command.what == "qdisc" and command.kind.startswith("bpf"):
+        hint += "; a kind that an object defines is registered first: bpftool struct_ops register FILE"
     what = f"unknown word {shown(command.kind)}" if command.kind else f"no kind of {command.what}"
     raise ScriptError(f"{what}: expected a kind of {command.what} ({', '.join(kinds)}) or one of "
                       f"{', '.join(sorted(words[len(kinds):]))}{hint}", command.kind_at, source)

@@ -8,9 +8,11 @@ is worse than none.
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.isa import codes as c
+from ebpfvm.loading.missing_structs import missing_in
 from ebpfvm.verifier.explanation.walked import origin, path
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.passes.cfg import loops
@@ -235,9 +237,25 @@ def _cleared(w: Walk, walked: list[int], number: int) -> str:
 
 
 # How each property's cause is told, with the values that it takes from the message.
+def _misspelt(w: Walk, found: re.Match[str]) -> str:
+    """Name the kernel function that was probably meant."""
+    near = get_close_matches(found[1], w.env.dialect.kfuncs, n=1, cutoff=0.8)
+    return f"Did you mean {near[0]}()?" if near else ""
+
+
+def _dropped_fields(w: Walk, found: re.Match[str]) -> str:
+    """Explain that the kernel drops all fields of a map if a list or tree contains a struct that is not described."""
+    specs = [spec for spec in w.env.program.maps if spec.name == found[1]]
+    reasons = [text for spec in specs for text in missing_in(spec)]
+    return (f"{reasons[0]}. The kernel then drops all fields of the map. Use the struct, for instance with "
+            "bpf_obj_new().") if reasons else ""
+
+
 _CAUSES: Final[dict[p.Property, tuple[str, Callable[[Walk, re.Match[str]], str]]]] = {
     p.NOT_A_POINTER: (r"R(\d+) invalid mem access", _scalar),
     p.CONTEXT_ACCESS: (r"invalid bpf_context access off=(-?\d+) size=(\d+)", _context),
     p.REFERENCE_LEAK: (r"Unreleased reference id=(\d+) alloc_insn=(\d+)", _leak),
+    p.UNRESOLVED_KFUNC: (r"kfunc '(.+)' is referenced", _misspelt),
+    p.FIELD_ARGUMENT: (r"map '(.+)' has no valid", _dropped_fields),
     p.TOO_COMPLEX: (r"BPF program is too large|sequence of \d+ jumps is too complex", _too_large),
     p.UNINIT_REGISTER: (r"R(\d+) !read_ok", _unread)}

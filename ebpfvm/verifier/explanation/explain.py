@@ -180,6 +180,16 @@ _SENTENCES: Final[dict[p.Property, tuple[tuple[str, str], ...]]] = {
          "The offset must be a constant, so that it is known to lead to the field."),
         (r"off (-?\d+) doesn't point to '(.+?)' that is at (\d+)",
          "The pointer leads to offset {0}, and the {1} is at offset {2}.")),
+    p.UNSUPPORTED_MEMBER: (
+        (r"isn't referenced anywhere",
+         "libbpf refuses the object, because no member of a variable in SEC(\".struct_ops\") names this program. Add "
+         "the member, as in .enqueue = (void *)my_enqueue, or remove the program."),
+        (_ANY, "Programs can implement only some members of a struct of operations. Leave the member out; the kernel "
+               "has an implementation of its own or does without.")),
+    p.UNSUPPORTED: (
+        (r"struct_ops of struct Qdisc_ops",
+         "The RFC's kernel, by which an object with programs of the RFC is judged, has no such struct. Use another "
+         "object for each interface, or --kernel 7.2 for this program alone."),),
     p.FIELD_OF_MAP: ((_ANY, "The field lies in a value of one map, but another map is passed with it."),),
     p.LEGACY_PACKET_LOAD: (
         (r"R6 != pointer to skb", "These loads from the packet need the context in R6."),

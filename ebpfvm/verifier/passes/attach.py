@@ -42,7 +42,8 @@ def _struct_ops(env: Env) -> None:
         raise Refuse(p.GPL_ONLY, EINVAL, "struct ops programs must have a GPL compatible license")
     place = env.program.struct_ops
     if place is None:
-        raise unsupported("a struct_ops program that no variable of a .struct_ops section holds")
+        raise Refuse(p.UNSUPPORTED_MEMBER, EINVAL,
+                     'SEC("struct_ops") program isn\'t referenced anywhere, did you forget to use it?')
     if place[0] not in env.dialect.struct_ops:
         raise unsupported(f"struct_ops of struct {place[0]}")
     if not env.prog_type.judged:

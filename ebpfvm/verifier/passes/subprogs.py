@@ -5,6 +5,7 @@ Source: add_subprog_and_kfunc() and check_subprogs(), kernel/bpf/verifier.c.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Func, Linkage
@@ -98,7 +99,8 @@ def _kfunc(program: Program, dialect: Dialect, insn: Insn, pc: int) -> Kfunc | N
     if kfunc is None and name in program.weak and dialect.lacks_kfunc(name):
         return None
     if kfunc is None:
-        raise Refuse(p.UNSUPPORTED, EINVAL, f"kernel function {name} not supported by ebpfvm", pc=pc)
+        raise Refuse(p.UNSUPPORTED, EINVAL, f"kernel function {name} not supported by ebpfvm{_near(dialect, name)}",
+                     pc=pc)
     problem = mismatch(program, kfunc)
     if problem and name in program.weak:
         return None
@@ -110,6 +112,12 @@ def _kfunc(program: Program, dialect: Dialect, insn: Insn, pc: int) -> Kfunc | N
     if "without_code" in kfunc.flags:
         raise Refuse(p.KFUNC_REFERENCE, EINVAL, f"cannot find address for kernel function {name}", pc=pc)
     return kfunc
+
+
+def _near(dialect: Dialect, name: str) -> str:
+    """Return a hint at a function of a similar name, if this kernel has none of that name."""
+    near = get_close_matches(name, dialect.kfuncs, n=1, cutoff=0.8) if dialect.lacks_kfunc(name) else []
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _with_names(program: Program, starts: list[int]) -> tuple[Subprog, ...]:
