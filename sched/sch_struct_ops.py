@@ -9,7 +9,7 @@ variables belong to the object: two qdiscs of one kind share them, and a reset o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errnos import EINVAL, describe
 from ebpfvm.errors import Fault
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ebpfvm.contract.ops import OpsStruct
+    from ebpfvm.kernel.ops_ctx import OpsArguments
     from ebpfvm.kernel.program import Runnable
     from ebpfvm.kernel.skb import SkBuff
     from ebpfvm.sched.sch_generic import QdiscDevice
@@ -35,20 +36,26 @@ _RESULTS: Final = {NET_XMIT_SUCCESS: "SUCCESS", NET_XMIT_DROP: "DROP", NET_XMIT_
 
 
 class ToFree:
-    """The list of packets to free of a running enqueue.
+    """The list of packets to free of enqueue.
 
     Attributes:
         packets: the packets, which `qdisc` holds.
+        running: whether enqueue runs.
+        ptr: the address that programs get.
     """
 
-    __slots__ = ("packets", "qdisc")
+    __slots__ = ("packets", "ptr", "qdisc", "running")
 
     def __init__(self, qdisc: SchStructOps) -> None:
         self.qdisc = qdisc
         self.packets: list[Packet] = []
+        self.running = False
+        self.ptr = structs_of(qdisc.kernel).pointer("bpf_sk_buff_ptr", self)
 
     def put(self, skb: SkBuff) -> None:
         """Take a packet that the program holds."""
+        if not self.running:
+            raise Fault("memory", "the list of packets to free is that of an enqueue that has ended")
         if not isinstance(skb, Packet):
             raise Fault("memory", f"{skb} never arrived, and cannot be dropped")
         self.qdisc.account.kernel.refs.move(skb, PROGRAM, self.qdisc.holder)
@@ -96,7 +103,7 @@ class SchStructOps(Qdisc):
         self.kernel = dev.account.kernel
         self.flags = self.limit = self.qstats_qlen = 0
         self._structs = structs_of(self.kernel)
-        self._region = self._structs.region("Qdisc", self)
+        self._to_free = ToFree(self)
         self._programs = kind.programs
         self._layouts = {name: ops_layout(kind.ops.name, member) for name, member in kind.ops.members.items()}
         self._free: dict[str, list[OpsCtx]] = {name: [] for name in self._layouts}
@@ -104,13 +111,18 @@ class SchStructOps(Qdisc):
             self.parent = parent
         self._init(upper)
 
-    def _call(self, member: str, *arguments: int) -> int:
-        """Call the program of a member, and return its result in 64 bits."""
+    @property
+    def ptr(self) -> int:
+        """The address of its `struct Qdisc`."""
+        return self._structs.pointer("Qdisc", self)
+
+    def _call(self, member: str, *arguments: Any) -> tuple[int, OpsArguments]:
+        """Call the program of a member, and return its result in 64 bits, and what it may have given with that."""
         free = self._free[member]
         ctx = free.pop() if free else OpsCtx(self.kernel, self._layouts[member])
         ctx.set(*arguments)
         try:
-            return self._programs[member](ctx)
+            return self._programs[member](ctx), ctx.owner
         finally:
             free.append(ctx)
 
@@ -123,21 +135,22 @@ class SchStructOps(Qdisc):
             error, text = EINVAL, "BPF qdisc only supported on root or mq"
         else:
             extack = self._structs.pointer("netlink_ext_ack", self)
-            error = -signed(self._call("init", self._region.base, 0, extack) & U32_MAX, 32)
+            error = -signed(self._call("init", self, None, extack)[0] & U32_MAX, 32)
         if error:
             self.destroy()
             raise OSError(abs(error), text or describe(abs(error)))
 
     def reset(self) -> None:
         """Drop what is queued (qdisc_reset): call reset, cancel the timer, zero qlen and backlog."""
-        self._call("reset", self._region.base)
+        self._call("reset", self)
         super().reset()
 
     def destroy(self) -> None:
         """Call destroy, and delete the qdisc."""
-        self._call("destroy", self._region.base)
+        self._call("destroy", self)
         super().destroy()
         self._structs.forget("Qdisc", self)
+        self._structs.forget("bpf_sk_buff_ptr", self._to_free)
         self._structs.forget("netdev_queue", self)
         self._structs.forget("netlink_ext_ack", self)
 
@@ -145,21 +158,20 @@ class SchStructOps(Qdisc):
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Give the packet to the program, and return what it returns."""
-        refs, name = self.kernel.refs, self._programs["enqueue"].prog.name
-        free = ToFree(self)
-        packet = self._structs.show(skb)
+        refs, free = self.kernel.refs, self._to_free
+        self._structs.show(skb)
         held = refs.held
         refs.move(skb, self.holder, PROGRAM)
+        free.packets, free.running = [], True
         try:
-            result = self._call("enqueue", packet.base, self._region.base,
-                                self._structs.pointer("bpf_sk_buff_ptr", free))
+            result, _ = self._call("enqueue", skb, self, free)
             if refs.held > held:
-                refs.program_exit(held, name)
+                refs.program_exit(held, self._programs["enqueue"].prog.name)
         except Fault:
-            refs.abandon(held, name)
+            refs.abandon(held, self._programs["enqueue"].prog.name)
             raise
         finally:
-            self._structs.forget("bpf_sk_buff_ptr", free)
+            free.running = False
         for dropped in free.packets:
             self._structs.hide(dropped)
         to_free += free.packets
@@ -170,8 +182,10 @@ class SchStructOps(Qdisc):
 
     def dequeue(self) -> Packet | None:
         """Call dequeue once, and return the packet that it returns."""
-        address = self._call("dequeue", self._region.base)
-        found = self.kernel.memory.owner(address) if address else None
+        address, arguments = self._call("dequeue", self)
+        found, arguments.given = arguments.given, None
+        if found is None and address:
+            found = self.kernel.memory.owner(address)
         if found is None:
             if self.dev.observer is not None:
                 self.dev.observe("dequeue", None, "", self)

@@ -138,19 +138,21 @@ class KernelStructs:
         if found is not None:
             self._memory.free(found)
 
-    def show(self, skb: SkBuff) -> Region:
-        """Let pointers to a packet refer to its `struct sk_buff`, and return that region.
+    def show(self, skb: SkBuff) -> None:
+        """Let pointers to a packet refer to its `struct sk_buff`; the region is made when somebody needs it.
 
         Other programs see `struct __sk_buff` at the same address: see `hide`.
         """
-        made = self._memory.place(StructRegion("sk_buff", self.layout("sk_buff"), skb), OBJECT_IDS, skb.serial)
-        skb._region = made
-        return made
+        skb._region = self
+
+    def packet_region(self, skb: SkBuff) -> Region:
+        """Return the `struct sk_buff` of a packet."""
+        return self._memory.place(StructRegion("sk_buff", self.layout("sk_buff"), skb), OBJECT_IDS, skb.serial)
 
     def hide(self, skb: SkBuff) -> None:
         """Undo `show`: the packet leaves the qdisc."""
         region, skb._region = skb._region, None
-        if region is not None:
+        if isinstance(region, Region):
             self._memory.regions.pop(region.id, None)
 
 

@@ -8,7 +8,7 @@ addresses follow from the packet's serial number, so that they do not depend on 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Never
+from typing import TYPE_CHECKING, Any, ClassVar, Never, Protocol
 
 from ebpfvm.errors import Fault, UsageError
 from ebpfvm.kernel.memory import BUFFER_IDS, OBJECT_IDS, SERIALS, Region, base_of
@@ -44,6 +44,13 @@ class PacketFlow:
     def frame(self) -> bytes:
         """Return the bytes of each packet that does not bring its own."""
         raise NotImplementedError
+
+
+class Shown(Protocol):
+    """Who decides what pointers to a packet refer to."""
+
+    def packet_region(self, skb: SkBuff) -> Region:
+        """Return the packet's region, whose address follows from the packet's serial number."""
 
 
 class PacketRegion(Region):
@@ -149,7 +156,7 @@ class SkBuff(RefCounted):
     what = "packet"
     _bytes: bytes | None
     _packet: PacketRegion | None
-    _region: Region | None
+    _region: Region | Shown | None
     address: int
     arrival: int
     dev: Any
@@ -255,9 +262,10 @@ class SkBuff(RefCounted):
     @property
     def region(self) -> Region:
         """The sk_buff object itself as a region that reads and writes the fields of `struct __sk_buff`."""
-        if self._region is None:
-            self._region = self.kernel.object_region(self)
-        return self._region
+        found = self._region
+        if not isinstance(found, Region):
+            found = self._region = self.kernel.object_region(self) if found is None else found.packet_region(self)
+        return found
 
     @property
     def ptr(self) -> int:
@@ -326,7 +334,7 @@ class SkBuff(RefCounted):
             memory.free(self._packet)
             self._packet = None
         region = self._region
-        if region is not None:
+        if isinstance(region, Region):
             memory.free(region)
             region.owner = None  # breaks a cycle that would leave every packet to the garbage collector
 
