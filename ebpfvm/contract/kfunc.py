@@ -14,6 +14,7 @@ from ebpfvm.contract.roles import (
     LISTS_AND_TREES,
     Callback,
     DynptrKind,
+    Expansion,
     KfuncRole,
     contradictions,
     known,
@@ -73,6 +74,7 @@ class Kfunc:
         ret_untrusted: whether the result may only be read.
         counts: its body does nothing but acquire a reference to the object that it takes and returns (flag "acquire"),
             or release one (flag "release"), so that an engine may count itself.
+        expands: what it does, if an engine may do it by itself.
     """
 
     name: str
@@ -88,10 +90,12 @@ class Kfunc:
     changes_packet: bool = False
     ret_untrusted: bool = False
     counts: bool = False
+    expands: Expansion = ""
 
     def __post_init__(self) -> None:
         what = f"kfunc {self.name}"
         known(f"{what}: role", self.role, KfuncRole)
+        known(f"{what}: expands", self.expands, Expansion)
         known(f"{what}: callback", self.callback, Callback)
         known(f"{what}: dynptr", self.dynptr, DynptrKind)
         contradictions(what, (*self._flags_and_prototype(), *self._role_and_prototype()))
@@ -192,6 +196,7 @@ class KfuncOptions(TypedDict, total=False):
     changes_packet: bool
     ret_untrusted: bool
     counts: bool
+    expands: Expansion
 
 
 def kfunc(prototype: str, *flags: str, **options: Unpack[KfuncOptions]) -> Callable[[Callable[..., int]], Kfunc]:

@@ -40,6 +40,16 @@ HelperRole = Literal[
     "dynptr_write",     # moves the packet that the dynptr refers to
 ]
 
+Expansion = Literal[
+    "",
+    "push_front", "push_back", "pop_front", "pop_back",  # a list
+    "first", "last", "is_first", "is_last", "empty",     # a list or tree
+    "unlink",           # removes a node if it is in the list or tree
+    "insert_sorted",    # adds a node to a tree
+    "put_aside",        # puts a packet on the list of packets to free
+]
+"""What a function does, if an engine may do it by itself on the objects; no two functions of a kind differ."""
+
 KfuncRole = Literal[
     "",
     "obj_new", "percpu_obj_new", "obj_drop", "percpu_obj_drop",

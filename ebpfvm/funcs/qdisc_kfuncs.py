@@ -34,7 +34,8 @@ def bpf_kfree_skb(env: CallEnv, skb: SkBuff) -> int:
     return 0
 
 
-@kfunc("void bpf_qdisc_skb_drop(struct sk_buff *skb, struct bpf_sk_buff_ptr *to_free_list)", "release")
+@kfunc("void bpf_qdisc_skb_drop(struct sk_buff *skb, struct bpf_sk_buff_ptr *to_free_list)",
+       "release", expands="put_aside")
 def bpf_qdisc_skb_drop(env: CallEnv, skb: SkBuff, to_free_list: int) -> int:
     """Put a packet on the list of packets to free, which the kernel frees after enqueue has returned."""
     to_free: Any = env.memory.owner(to_free_list)

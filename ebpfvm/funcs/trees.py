@@ -52,20 +52,21 @@ def _address(members: Rooted, index: int) -> int:
 
 
 @kfunc(f"int bpf_rbtree_add_impl({_ROOT}, {_NODE}, {_LESS}, void *meta__ign, u64 off)",
-       role="graph_put", callback="sync", in_lock=True)
+       role="graph_put", callback="sync", in_lock=True, expands="insert_sorted")
 def bpf_rbtree_add_impl(env: CallEnv, root: int, node: int, less: int, meta__ign: int, off: int) -> int:
     """Insert an object; return 0, or drop the object and return -EINVAL if its node is in use."""
     return _add(env, root, node, less)
 
 
-@kfunc(f"int bpf_rbtree_add({_ROOT}, {_NODE}, {_LESS})", role="graph_put", callback="sync", in_lock=True)
+@kfunc(f"int bpf_rbtree_add({_ROOT}, {_NODE}, {_LESS})",
+       role="graph_put", callback="sync", in_lock=True, expands="insert_sorted")
 def bpf_rbtree_add(env: CallEnv, root: int, node: int, less: int) -> int:
     """Insert an object, as bpf_rbtree_add_impl does (since 7.2)."""
     return _add(env, root, node, less)
 
 
 @kfunc(f"struct bpf_rb_node *bpf_rbtree_remove({_ROOT}, {_NODE})", "acquire", "ret_null",
-       role="graph_take", in_lock=True)
+       role="graph_take", in_lock=True, expands="unlink")
 def bpf_rbtree_remove(env: CallEnv, root: int, node: int) -> int:
     """Remove an object and return its node, or NULL if it is not in this tree."""
     graph = env.kernel.graph
@@ -74,7 +75,7 @@ def bpf_rbtree_remove(env: CallEnv, root: int, node: int) -> int:
     return graph.take(members, found) if found >= 0 else 0
 
 
-@kfunc(f"struct bpf_rb_node *bpf_rbtree_first({_ROOT})", "ret_null", role="graph_look", in_lock=True)
+@kfunc(f"struct bpf_rb_node *bpf_rbtree_first({_ROOT})", "ret_null", role="graph_look", in_lock=True, expands="first")
 def bpf_rbtree_first(env: CallEnv, root: int) -> int:
     """Return the smallest node without removing it; NULL for an empty tree."""
     return _address(env.kernel.graph.tree_at(root), 0)

@@ -12,7 +12,7 @@ from ebpfvm.errors import UsageError
 from ebpfvm.ints import U64_MAX
 from ebpfvm.kernel.memory import OBJECT_IDS, Region
 from ebpfvm.kernel.skb import SkBuff, network_offset
-from ebpfvm.kernel.struct_layout import StructLayout, StructRegion
+from ebpfvm.kernel.struct_layout import ReadOnly, StructLayout, StructRegion
 from ebpfvm.net import ETH_HLEN
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ SK_BUFF: Final[Live] = {
     "users": lambda skb: skb.users,
 }
 QDISC_SKB_CB: Final[Live] = {
-    "pkt_len": packet_size, "pkt_segs": packet_segments, "tc_classid": "tc_classid", "data": "cb[]",
+    "pkt_len": ReadOnly("wire_len"), "pkt_segs": packet_segments, "tc_classid": "tc_classid", "data": "cb[]",
 }
 QDISC: Final[Live] = {
     "flags": "flags", "limit": "limit", "handle": "handle", "parent": "parent",

@@ -8,17 +8,17 @@ contains the head); removing an object hands the reference to the program.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Never
 
 from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import Fault
 from ebpfvm.kernel.memory import OBJECT_IDS, REGION_SHIFT, SERIALS, Memory, Region, base_of
 from ebpfvm.kernel.object_types import ROOTS, ObjectShape, ObjectType, address_of
-from ebpfvm.kernel.refs import MEMORY, PROGRAM_UNIT, RefCounted
+from ebpfvm.kernel.refs import COUNT, MEMORY, PROGRAM, PROGRAM_UNIT, RefCounted
 from ebpfvm.kernel.typed_values import NoPacket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from ebpfvm.btf.fields import Field
     from ebpfvm.btf.types import Btf
@@ -189,6 +189,9 @@ class ObjectTree(_Rooted, list[AllocObject]):
 Rooted = ObjectList | ObjectTree
 
 
+_KINDS: Final[dict[str, type[Rooted]]] = {"list_head": ObjectList, "rb_root": ObjectTree}
+
+
 class Graph:
     """All objects, lists and trees of a kernel.
 
@@ -216,6 +219,8 @@ class Graph:
     def maker(self, kind: ObjectType) -> Callable[[], AllocObject]:
         """Return the function that makes an object which the running program holds."""
         fresh, refs = kind.shape.fresh, self.refs
+        roots = [(kind.shape.roots[field.offset], _KINDS[field.kind], field.node_offset)
+                 for field in kind.fields if field.kind in _KINDS]
 
         def make() -> AllocObject:
             made = _bare(AllocObject)
@@ -226,8 +231,64 @@ class Graph:
             refs.born.append(made)
             if len(refs.born) > refs.room:
                 refs.live()
+            for number, rooted, at in roots:
+                made.cells[number] = self.rooted(rooted, kind.holder, at)
             return made
         return make
+
+    def dropper(self, kind: ObjectType) -> Callable[[AllocObject], None]:
+        """Return the function that releases the program's reference to an object, as `Refs.release` does."""
+        refs, held = self.refs, (*kind.shape.kptrs.values(), *kind.shape.roots.values())
+
+        def drop(obj: AllocObject) -> None:
+            if obj.refs != PROGRAM_UNIT:
+                refs.release(obj)
+                return
+            refs.held -= 1
+            obj.refs, obj.last_holder = 0, PROGRAM
+            cells = obj.cells
+            if obj._region is not None:
+                obj.destroy()
+                return
+            for number in held:
+                if cells[number]:  # an empty list counts as nothing
+                    obj.destroy()
+                    return
+        return drop
+
+    def sorter(self, kind: ObjectType, at: int) -> Callable[..., int]:
+        """Return `add(ticks, tree, obj, less, unit, over)`, which inserts an object as bpf_rbtree_add does.
+
+        `less` is called with the ticks and two objects; each call consumes a tick, and `over` is called without one.
+        `unit` is a reference that the tree holds.
+        """
+        refs, cell = self.refs, kind.shape.nodes[at]
+
+        def add(ticks: Iterator[None], tree: ObjectTree, obj: AllocObject, less: Callable[..., int], unit: int,
+                over: Callable[[], Never]) -> int:
+            if obj.cells[cell] is not None:
+                refs.release(obj)
+                return -EINVAL
+            low, high = 0, len(tree)
+            while low < high:
+                for _ in ticks:
+                    break
+                else:
+                    over()
+                middle = (low + high) // 2
+                if less(ticks, obj, tree[middle]):
+                    high = middle
+                else:
+                    low = middle + 1
+            if not obj.refs & COUNT:
+                refs.give(obj, tree.holder.name)  # raises the fault
+            obj.refs += unit - PROGRAM_UNIT
+            refs.held -= 1
+            obj.cells[cell] = tree
+            tree.at = at
+            tree.insert(low, obj)
+            return 0
+        return add
 
     def object(self, node: int) -> RefCounted:
         """Return the object that contains a node.
@@ -275,13 +336,13 @@ class Graph:
             raise Fault("memory", f"{address:#x} is neither the head of a list nor the root of a tree")
         inner: Rooted | None = owner.cells[number]
         if inner is None:
-            inner = owner.cells[number] = self.rooted(kind, region.name)
+            inner = owner.cells[number] = self.rooted(kind, region.name)  # a raw write has deleted it
         return inner
 
-    def rooted(self, kind: type[Rooted], holder: str) -> Rooted:
+    def rooted(self, kind: type[Rooted], holder: str, at: int = 0) -> Rooted:
         """Return a new list or tree in memory whose references belong to `holder`."""
         made: Rooted = kind()
-        made.holder, made.at = self.refs.holder(holder, MEMORY), 0
+        made.holder, made.at = self.refs.holder(holder, MEMORY), at
         return made
 
     def insert(self, root: Rooted, node: int, index: int) -> int:

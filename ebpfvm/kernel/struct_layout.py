@@ -19,8 +19,14 @@ if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf
 
     Getter = Callable[[Any], int]
-    # An attribute ("kernel_view.qlen", "cb[]" for a list of numbers), or a function of the object.
+    # An attribute ("kernel_view.qlen", "cb[]" for a list of numbers), one to read only, or a function of the object.
     Live = Mapping[str, str | Getter]
+
+
+class ReadOnly(str):
+    """The path of an attribute that programs only read."""
+
+    __slots__ = ()
 
 
 class MemberPlace(NamedTuple):
@@ -31,19 +37,27 @@ class MemberPlace(NamedTuple):
     element: int
 
 
-class _Number(NamedTuple):
-    """A number in a struct: its bits, how it is read, and how it is written (None: not by programs)."""
+class LiveNumber(NamedTuple):
+    """A number in a struct.
+
+    Attributes:
+        start, bits: its bits.
+        get: reads it.
+        put: writes it; None if programs may not.
+        path: the expression that both stand for, after the object; "" if there is none.
+    """
 
     start: int
     bits: int
     get: Getter
     put: Callable[[Any, int], None] | None
+    path: str = ""
 
 
-class _Part(NamedTuple):
+class NumberPart(NamedTuple):
     """The part of a number that an access covers: `(number >> right & mask) << left`."""
 
-    number: _Number
+    number: LiveNumber
     right: int
     left: int
     mask: int
@@ -92,8 +106,8 @@ class StructLayout:
         self.name = name
         struct = btf.find(name, t.Kind.STRUCT)
         self.size = btf.size_of(struct) if struct is not None else 0
-        self._numbers: list[_Number] = []
-        self._plans: dict[tuple[int, int], tuple[_Part, ...]] = {}
+        self._numbers: list[LiveNumber] = []
+        self._plans: dict[tuple[int, int], tuple[NumberPart, ...]] = {}
         if struct is None:
             return
         self._add(btf, struct, live, 0)
@@ -110,22 +124,24 @@ class StructLayout:
             if isinstance(meaning, str) and meaning.endswith("[]"):
                 self._numbers += _elements(meaning[:-2], base + place.start, place.bits)
             elif isinstance(meaning, str):
-                self._numbers.append(_Number(base + place.start, place.bits, attrgetter(meaning), _setter(meaning)))
+                put = None if isinstance(meaning, ReadOnly) else _setter(meaning)
+                get = attrgetter(meaning)
+                self._numbers.append(LiveNumber(base + place.start, place.bits, get, put, f".{meaning}"))
             else:
-                self._numbers.append(_Number(base + place.start, place.bits, meaning, None))
+                self._numbers.append(LiveNumber(base + place.start, place.bits, meaning, None))
 
-    def plan(self, off: int, size: int) -> tuple[_Part, ...]:
+    def plan(self, off: int, size: int) -> tuple[NumberPart, ...]:
         """Return the numbers that `size` bytes at `off` consist of; other bits are zero."""
         found = self._plans.get((off, size))
         if found is None:
             found = self._plans[off, size] = tuple(self._parts(8 * off, 8 * (off + size)))
         return found
 
-    def _parts(self, start: int, end: int) -> Iterator[_Part]:
+    def _parts(self, start: int, end: int) -> Iterator[NumberPart]:
         for number in self._numbers:
             low, high = max(start, number.start), min(end, number.start + number.bits)
             if low < high:
-                yield _Part(number, low - number.start, low - start, (1 << high - low) - 1)
+                yield NumberPart(number, low - number.start, low - start, (1 << high - low) - 1)
 
     def load(self, obj: Any, off: int, size: int) -> int:
         """Return the little-endian number of `size` bytes at `off`."""
@@ -146,12 +162,12 @@ class StructLayout:
         return True
 
 
-def _elements(name: str, start: int, bits: int) -> Iterable[_Number]:
+def _elements(name: str, start: int, bits: int) -> Iterable[LiveNumber]:
     """Return the numbers of a list of u32 that a member of `bits` bits stands for."""
-    def element(index: int) -> _Number:
+    def element(index: int) -> LiveNumber:
         def put(obj: Any, value: int) -> None:
             getattr(obj, name)[index] = value
-        return _Number(start + 32 * index, 32, lambda obj: getattr(obj, name)[index], put)
+        return LiveNumber(start + 32 * index, 32, lambda obj: getattr(obj, name)[index], put, f".{name}[{index}]")
     return [element(index) for index in range(bits // 32)]
 
 

@@ -120,7 +120,8 @@ class TranslatedRun(Run):
         enter = with_environment if "ENV" in source.code or self.prog.catches else alone
         self.entry = enter(self, space["f0"], counts, self._extra)
         self.functions = {entry: space[f"f{entry}"] for entry in source.entries if entry}
-        self.callbacks = {entry: _callback(self, function) for entry, function in self.functions.items()}
+        self.callbacks = {entry: _callback(self, function, source.objects[entry])
+                          for entry, function in self.functions.items()}
         self._publish(source)
         return source
 
@@ -264,9 +265,12 @@ class TranslatedEnv(CallEnv):
         return found if found is not None else super().function(func_ptr)
 
 
-def _callback(run: TranslatedRun, function: Callable[..., int]) -> Callable[..., int]:
-    """Return `function` as helpers call it: it consumes budget, and releases the references that it acquires."""
-    refs = run.env.refs
+def _callback(run: TranslatedRun, function: Callable[..., int], objects: tuple[int, ...]) -> Callable[..., int]:
+    """Return `function` as helpers call it: it consumes budget, and releases the references that it acquires.
+
+    Helpers pass addresses, also for the arguments that are `objects`.
+    """
+    refs, memory = run.env.refs, run.env.memory
 
     def call(a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0) -> int:
         ticks = run.ticks
@@ -276,7 +280,13 @@ def _callback(run: TranslatedRun, function: Callable[..., int]) -> Callable[...,
         else:
             run.over()
         held = refs.held
-        result = function(ticks, a, b, c, d, e)
+        if objects:
+            given: list[Any] = [a, b, c, d, e]
+            for n in objects:
+                given[n - 1] = memory.region(given[n - 1]).owner if given[n - 1] else None
+            result = function(ticks, *given)
+        else:
+            result = function(ticks, a, b, c, d, e)
         if refs.held > held:
             refs.program_exit(held, run.prog.name)
         return result

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ebpfvm.engine.steps import Expr, number, operand
 from ebpfvm.engine.translate import loose_values
+from ebpfvm.engine.translate.held_pointers import NeverHeld, address
 from ebpfvm.engine.translate.pointer_form import PointerForm
-from ebpfvm.engine.translate.ranges import Abs, NumRange, PtrOrigin, PtrRange
+from ebpfvm.engine.translate.ranges import Abs, NumRange, PtrOrigin, PtrRange, is_object
 from ebpfvm.engine.translate.statements import Stmt, assign, effect
 from ebpfvm.ints import S64_MAX
 from ebpfvm.kernel.memory import BIAS, OFFSET_MASK, REGION_SHIFT
@@ -84,10 +85,26 @@ class CodeWriter:
     def value(self, x: Abs, name: str) -> Expr:
         """Return what is known as `x` and stored in the variable `name`, in the cheapest form."""
         if isinstance(x, PtrRange):
+            if is_object(x):
+                return self.address_of_object(x, name)
             if x.lo != x.hi:
                 return operand(name, 0, POINTER_MAX)
             return self.pointer(x.origin, x.lo)
         return number(x.lo) if x.lo == x.hi else operand(name, x.lo, x.hi)
+
+    def address_of_object(self, x: PtrRange, name: str) -> Expr:
+        """Return the address for a pointer that is an object, or may be one, in the variable `name`.
+
+        Raises:
+            NeverHeld: nobody can tell where in the object it points.
+        """
+        if x.lo != x.hi:
+            raise NeverHeld
+        if x.origin.kind == "mixed":
+            self.names["ADDRESS"] = address
+            return operand(f"ADDRESS({name}, {x.lo})")
+        off = f" {'-' if x.lo < 0 else '+'} {abs(x.lo)}" if x.lo else ""
+        return operand(f"({name}.ptr{off} if {name} else 0)", 0, POINTER_MAX)
 
     def pointer(self, origin: PtrOrigin, off: int) -> Expr:
         """Return the address `off` bytes from `origin`."""
@@ -116,7 +133,8 @@ class CodeWriter:
 
     def address(self, place: Place) -> str:
         """Return the address of `place`."""
-        if isinstance(place.pointer, PtrRange) and place.pointer.lo == place.pointer.hi:
+        if isinstance(place.pointer, PtrRange) and place.pointer.lo == place.pointer.hi \
+                and not is_object(place.pointer):
             return self.pointer(place.pointer.origin, place.pointer.lo + place.off).text
         base = self.reg(place.reg).text
         return f"{base} {'+' if place.off > 0 else '-'} {abs(place.off)}" if place.off else base
@@ -127,6 +145,8 @@ class CodeWriter:
         after = self.facts.after(self.pc).regs[n]
         if isinstance(after, NumRange) and after.lo == after.hi:
             value = number(after.lo)
+        elif is_object(after):
+            pass
         elif isinstance(after, PtrRange) and after.lo == after.hi:
             held = self.form.held(after)
             value = self.pointer(after.origin, after.lo) if held is None else \

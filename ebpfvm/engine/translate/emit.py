@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine import common
 from ebpfvm.engine.steps import Expr, condition, cut, lower, number, operand
-from ebpfvm.engine.translate import emit_calls, emit_inlined, emit_maps, emit_memory, emit_objects
+from ebpfvm.engine.translate import emit_calls, emit_held, emit_inlined, emit_maps, emit_memory, emit_objects
 from ebpfvm.engine.translate.code_writer import POINTER_MAX, CodeWriter, Place
 from ebpfvm.engine.translate.emit_keys import from_key, swap_size, swapped_name, unswap
-from ebpfvm.engine.translate.ranges import FP, PtrOrigin, PtrRange, slot_at
+from ebpfvm.engine.translate.ranges import FP, PtrOrigin, PtrRange, is_object, slot_at
 from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, reads_of
 from ebpfvm.errors import Fault
 from ebpfvm.ints import U64_MAX
@@ -91,7 +91,7 @@ class Emitter(CodeWriter):
             self.add(effect("loops -= 1", self.pc))
             return "loops < 0", None
         elif kind == "exit":
-            return "", self.reg(0).text
+            return "", emit_held.result(self) or self.reg(0).text
         elif kind != "ja":
             self.fail(Fault("unsupported", f"instruction {row.op} is not supported by ebpfvm"))
         return "", None
@@ -118,6 +118,10 @@ class Emitter(CodeWriter):
 
     def _compute(self, row: Row, insn: Insn) -> None:
         after = self.facts.after(self.pc).regs[insn.dst]
+        if is_object(after):
+            moved = insn.src if row.source == "x" and is_object(self.state.regs[insn.src]) else insn.dst
+            self.set(insn.dst, operand(f"r{moved}"))
+            return
         if self.form.held(after) is not None and row.width == 64:
             self.set(insn.dst, self._moved(row, insn))
             return
@@ -149,6 +153,8 @@ class Emitter(CodeWriter):
         if isinstance(pointer, PtrRange) and pointer.origin.name in self.found and not pointer.lo and not pointer.hi \
                 and row.name in ("jeq64_k", "jne64_k") and not insn.imm:
             return f"g_{pointer.origin.name} is {'' if row.op == 'jeq' else 'not '}None"
+        if is_object(pointer) and row.name in ("jeq64_k", "jne64_k") and not insn.imm:
+            return f"not r{insn.dst}" if row.op == "jeq" else f"r{insn.dst}"
         if row.name in ("jeq64_k", "jne64_k") and not insn.imm:
             found = emit_objects.null_check(self, pointer, row.op == "jeq")
             if found is not None:
@@ -172,6 +178,9 @@ class Emitter(CodeWriter):
     def _load(self, row: Row, insn: Insn) -> None:
         origin = self.facts.defined.get(self.pc)
         place = self._place(row, insn.src, insn)
+        if is_object(self.facts.after(self.pc).regs[insn.dst]):
+            emit_held.load_object(self, place, insn.dst)
+            return
         if origin is not None:
             self._define_from_field(origin, place)
             return
@@ -209,6 +218,8 @@ class Emitter(CodeWriter):
     def _store(self, row: Row, insn: Insn) -> None:
         place = self._place(row, insn.dst, insn)
         pointer = place.pointer
+        if row.source == "x" and emit_held.spill(self, place, insn.src):
+            return
         if isinstance(pointer, PtrRange) and pointer.origin.layout is not None and pointer.lo == pointer.hi \
                 and row.source == "x":
             how = pointer.origin.layout.writing(pointer.lo + place.off, place.size)
@@ -273,7 +284,7 @@ class Emitter(CodeWriter):
         self.add(assign("o_c", "g_c.owner", entry))
         self.add(assign("d_c", "g_c.data", entry))
         for n, value in enumerate(self.facts.before[entry].regs[1:6], 1):
-            if isinstance(value, PtrRange) and value.origin.kind not in ("ctx", "const"):
+            if isinstance(value, PtrRange) and value.origin.kind not in ("ctx", "const", "held", "mixed"):
                 self.add(assign(f"b_{value.origin.name}", f"r{n}", entry))
                 self.describe(value.origin)
         if entry == 0:

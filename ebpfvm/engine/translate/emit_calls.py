@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ebpfvm.contract.args import Arg, Ret
 from ebpfvm.engine import common
 from ebpfvm.engine.steps import operand
-from ebpfvm.engine.translate import emit_maps, emit_objects
+from ebpfvm.engine.translate import emit_graph, emit_held, emit_maps, emit_objects
 from ebpfvm.engine.translate.emit_keys import key_bytes
 from ebpfvm.engine.translate.emit_memory import atom_value, constant_index
 from ebpfvm.engine.translate.frame import argument_count, extent
@@ -83,6 +83,8 @@ def _tail(em: CodeWriter) -> None:
 
 
 def _helper(em: CodeWriter, helper: Helper) -> None:
+    if emit_graph.helper(em, helper):
+        return
     pc, origin = em.pc, em.facts.defined.get(em.pc)
     em.calls |= not helper.bare and any(spec.kind in (Arg.PTR_TO_FUNC, Arg.PTR_TO_CTX) for spec in helper.args)
     if helper.map_op == "lookup" and origin is not None and emit_maps.find(em, helper, _argument):
@@ -193,7 +195,7 @@ def _packed(em: CodeWriter, off: int, size: int) -> str:
 
 
 def _kfunc(em: CodeWriter, kfunc: Kfunc) -> None:
-    if emit_objects.count(em, kfunc):
+    if emit_objects.count(em, kfunc) or emit_graph.kfunc(em, kfunc):
         return
     pc, origin = em.pc, em.facts.defined.get(em.pc)
     em.calls = True
@@ -213,6 +215,9 @@ def _parameter(em: CodeWriter, param: KfuncParam, n: int) -> str:
     if convert is None:
         return em.reg(n + 1).text
     value = em.state.regs[n + 1]
+    held = emit_held.argument(em, n + 1)
+    if held is not None and param.pointers == 1 and param.struct in OBJECTS:
+        return held
     if param.pointers == 1 and param.struct in OBJECTS and isinstance(value, PtrRange) \
             and value.origin.kind == "object" and not value.lo and not value.hi:
         return f"o_{value.origin.name}"

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.engine.steps import Expr, cut, operand
-from ebpfvm.engine.translate import emit_values
+from ebpfvm.engine.translate import emit_fields, emit_values
 from ebpfvm.engine.translate.emit_keys import from_key, slot_name, swapped, swapped_name
 from ebpfvm.engine.translate.ranges import FP, NumRange, PtrOrigin, PtrRange, slot_at
 from ebpfvm.engine.translate.statements import Stmt, assign, effect
@@ -30,7 +30,9 @@ def load(em: CodeWriter, place: Place) -> Expr:
     """Return the number at `place` as an expression; may append preparing lines."""
     pointer, size = place.pointer, place.size
     low, high = value_range(size)
-    if not isinstance(pointer, PtrRange):
+    if isinstance(pointer, PtrRange) and pointer.origin.kind == "held":
+        return emit_fields.load(em, place, pointer)
+    if not isinstance(pointer, PtrRange) or pointer.origin.kind == "mixed":
         verb = "LOAD_PROBE" if em.pc in em.unit.prog.probes else "LOAD"
         return Expr(f"{verb}({em.address(place)}, {size})", 0, high)
     origin, off = pointer.origin, pointer.lo + place.off
@@ -214,7 +216,10 @@ def store(em: CodeWriter, place: Place, value: Expr, reg: int | None = None) -> 
     """Append the lines that store `value`, which register `reg` holds if there is one, at `place`."""
     pointer, size = place.pointer, place.size
     value = cut(value, 8 * size)
-    if not isinstance(pointer, PtrRange):
+    if isinstance(pointer, PtrRange) and pointer.origin.kind == "held":
+        emit_fields.store(em, place, pointer, value)
+        return
+    if not isinstance(pointer, PtrRange) or pointer.origin.kind == "mixed":
         em.add(effect(f"STORE({em.address(place)}, {size}, {value.text})", em.pc))
         return
     origin, off = pointer.origin, pointer.lo + place.off

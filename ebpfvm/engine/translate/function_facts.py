@@ -99,6 +99,8 @@ class FunctionFacts:
             return old
         regs = tuple(map(ranges.join, old.regs, new.regs))
         slots = {slot: ranges.join(value, new.slots[slot]) for slot, value in old.slots.items() if slot in new.slots}
+        slots |= {slot: ranges.mixed(value) for here, there in ((old.slots, new.slots), (new.slots, old.slots))
+                  for slot, value in here.items() if slot not in there and ranges.is_object(value)}
         if wide:
             regs = tuple(ranges.widen(before, after, self._stops)
                          for before, after in zip(old.regs, regs, strict=True))
@@ -219,6 +221,8 @@ class FunctionFacts:
         if row.sign:
             return _set(state, insn.dst, ANY)
         plain = NumRange(0, (1 << row.width) - 1)
+        if ranges.is_object(pointer):
+            return _set(state, insn.dst, plain)
         if not isinstance(pointer, PtrRange):
             return _set(state, insn.dst, ANY)  # a four-byte field may yield a pointer
         if pointer.lo != pointer.hi:
@@ -238,6 +242,9 @@ class FunctionFacts:
         if how is None:
             return _set(state, insn.dst, ANY)
         access = how.field.access
+        held = self.unit.held.argument(how.field)
+        if held is not None:
+            return _set(state, insn.dst, held)
         if access in ("pkt", "pkt_meta", "pkt_end"):
             made, state = self._origin(pc, state, "packet", of=origin.name if origin.kind == "ctx" else "")
             return _set(state, insn.dst, PtrRange(made, 0, 0))
@@ -271,8 +278,9 @@ class FunctionFacts:
         return _set(state, 0 if row.op == "cmpxchg" else insn.src, NumRange(0, (1 << row.width) - 1))
 
     def _call(self, pc: int, insn: Insn, state: RangeState) -> RangeState:
-        made = self.unit.call_result(pc, state)
-        result: Abs = ANY
+        held = self.unit.held.result(pc, state)
+        made = self.unit.call_result(pc, state) if held is None else None
+        result: Abs = held or ANY
         if made is not None:
             kind, more = made
             origin, state = self._origin(pc, state, kind, **more)

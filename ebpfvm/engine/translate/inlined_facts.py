@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfvm.engine.translate.ranges import ANY, Abs, NumRange, PtrRange, RangeState, forget, known, number_of, refine
+from ebpfvm.engine.translate.ranges import (
+    ANY,
+    Abs,
+    NumRange,
+    PtrRange,
+    RangeState,
+    forget,
+    is_object,
+    known,
+    number_of,
+    refine,
+)
 from ebpfvm.errnos import E2BIG
 from ebpfvm.ints import S64_MAX, U32_MAX, U64_MAX
 from ebpfvm.kernel.emulated import BPF_MAX_LOOPS, FRAME_SIZE
@@ -40,7 +51,7 @@ def step(inlined: InlinedStep, state: RangeState, atoms: Sequence[Slot], value: 
 def _move(loop: CallbackLoop, kind: str, regs: list[Abs]) -> None:
     """Change registers as the nodes around a loop do."""
     if kind == "begin":
-        regs[loop.context], regs[loop.counter] = regs[3], known(0)
+        regs[loop.context], regs[loop.counter] = ANY if is_object(regs[3]) else regs[3], known(0)
         regs[loop.bound] = regs[1] if loop.walks else _low_half(regs[1])
         regs[:6] = [ANY] * 6
     elif kind in ("done", "refuse"):

@@ -8,7 +8,7 @@ from ebpfvm.contract.args import Arg
 from ebpfvm.engine.translate.frame import classify, live_after
 from ebpfvm.engine.translate.function_facts import FunctionFacts
 from ebpfvm.engine.translate.inlining import inlined_graph
-from ebpfvm.engine.translate.ranges import ANY, Abs, OriginKind, PtrOrigin, PtrRange, join, number_of
+from ebpfvm.engine.translate.ranges import ANY, Abs, OriginKind, PtrOrigin, PtrRange, is_object, join, number_of
 from ebpfvm.isa import codes as c
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ebpfvm.contract.helper import Helper
     from ebpfvm.engine.translate.frame import FrameLayout
     from ebpfvm.engine.translate.inlined_nodes import CallbackLoop, Path
+    from ebpfvm.engine.translate.ranges import RangeState
     from ebpfvm.engine.translate.unit import Unit
     from ebpfvm.isa.insn import Insn
     from ebpfvm.isa.table import Row
@@ -141,6 +142,8 @@ class ProgramFacts:
                 self._meet(self.unit.target(pc), state.regs[1:6])
             elif insn.src == 0:
                 self._pass_to_callback(pc, state.regs)
+            else:
+                self._pass_to_order(pc, state)
 
     def _loops(self, facts: FunctionFacts) -> set[int]:
         """Return the callbacks of the loops in a function."""
@@ -159,13 +162,30 @@ class ProgramFacts:
             self._meet(target, [ANY if n not in passed else regs[passed[n]] if passed[n] else self._plain(n)
                                 for n in range(1, 6)])
 
+    def _pass_to_order(self, pc: int, state: RangeState) -> None:
+        """Pass two nodes to the function that orders a tree, or nothing that is known to another callback."""
+        found = self.unit.held.sorts(pc, state)
+        if found is not None:
+            target, root = found
+            node = self.unit.held.to(root.kind, root.at)
+            self._join(target, [node, node, ANY, ANY, ANY])
+            return
+        for value in state.regs[1:6]:
+            target = number_of(value).lo - self.unit.prog.func_base
+            if target in self.unit.callbacks:
+                self._join(target, (ANY,) * 5)
+
     def _meet(self, target: int, args: Sequence[Abs]) -> None:
-        fresh = [self._argument(n, value) for n, value in enumerate(args, 1)]
+        self._join(target, [self._argument(n, value) for n, value in enumerate(args, 1)])
+
+    def _join(self, target: int, fresh: Sequence[Abs]) -> None:
         old = self._args.get(target)
         self._args[target] = tuple(map(join, old, fresh)) if old is not None else tuple(fresh)
 
     def _argument(self, n: int, value: Abs) -> Abs:
         """Return what a callee knows about an argument: context and constants unchanged, other pointers as its own."""
+        if is_object(value):
+            return ANY  # callers pass addresses
         if not isinstance(value, PtrRange) or value.origin.kind in ("ctx", "const"):
             return value
         if value.origin.kind == "object":

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.isa.table import Row
 
-OriginKind = Literal["fp", "ctx", "plain", "packet", "object", "const", "key"]
+OriginKind = Literal["fp", "ctx", "plain", "packet", "object", "const", "key", "held", "mixed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class PtrOrigin:
         name: suffix of the names of the Python variables that describe it.
         kind: "fp" for the function's own frame; "ctx" for the context; "const" for a region that never moves
             (`region`); "packet" for a packet buffer; "object" for a region of attributes by `layout`; "plain" for any
-            other region; "key" for the key that a walk passes to its callback.
+            other region; "key" for the key that a walk passes to its callback; "held" for a Python object of a known
+            type, and "mixed" for one of several types, or an address (see `held_pointers`).
         start: offset of the place in its region, None if it is only known at run time.
         maybe_null: whether it may be NULL.
         region, layout: see `kind`.
@@ -41,6 +42,7 @@ class PtrOrigin:
         shape: for a map's value that is a list of numbers, how its bytes are cut into them.
         map: the map whose value it is, if it is known.
         checked: whether it may be a list of numbers of any shape, so that the region itself must load and store.
+        held: for "held", the type.
     """
 
     name: str
@@ -56,6 +58,7 @@ class PtrOrigin:
     shape: Any = None
     checked: bool = False
     map: Any = None
+    held: Any = None
 
 
 def slot_at(pointer: PtrRange, off: int = 0) -> int:
@@ -83,6 +86,7 @@ class PtrRange(NamedTuple):
 Abs = NumRange | PtrRange
 ANY: Final = NumRange(0, U64_MAX)
 FP: Final = PtrOrigin("f", "fp", 512)
+MIXED: Final = PtrOrigin("mixed", "mixed")
 _FAR: Final = 1 << 31  # larger than the offset of any access
 Slot = tuple[int, int]  # (offset from the frame pointer, bytes); frames of inlined functions follow downwards
 
@@ -132,6 +136,8 @@ def join(a: Abs, b: Abs) -> Abs:
     """Return the join of both."""
     if a == b:
         return a
+    if is_object(a) or is_object(b):
+        return _join_objects(a, b)
     if isinstance(a, PtrRange) and isinstance(b, PtrRange) and a.origin is b.origin:
         return pointer_to(a.origin, min(a.lo, b.lo), max(a.hi, b.hi), min(a.zeros, b.zeros))
     if isinstance(a, NumRange) and isinstance(b, NumRange):
@@ -139,9 +145,34 @@ def join(a: Abs, b: Abs) -> Abs:
     return ANY
 
 
+def is_object(value: object) -> bool:
+    """Return whether what holds a value may be a Python object in place of an address."""
+    return isinstance(value, PtrRange) and value.origin.kind in ("held", "mixed")
+
+
+def mixed(value: Abs) -> Abs:
+    """Return what is known of `value` joined with some number."""
+    assert isinstance(value, PtrRange)
+    return PtrRange(MIXED, value.lo, value.hi)
+
+
+def _join_objects(a: Abs, b: Abs) -> Abs:
+    """Return the join of two values of which one may be an object; NULL is an object, or 0.
+
+    The offset belongs to the objects. If both have one, and they differ, then nobody can tell the address any more.
+    """
+    one, other = (a, b) if is_object(a) else (b, a)
+    assert isinstance(one, PtrRange)
+    if isinstance(other, NumRange) and other.hi == 0:
+        return one
+    if isinstance(other, PtrRange) and is_object(other) and (other.lo, other.hi) != (one.lo, one.hi):
+        return PtrRange(MIXED, 0, 1)
+    return mixed(one)
+
+
 def widen(old: Abs, new: Abs, stops: Sequence[int]) -> Abs:
     """Return `new`, which includes `old`, with changed bounds moved to the next of `stops`, so that loops terminate."""
-    if old == new or type(old) is not type(new):
+    if old == new or type(old) is not type(new) or is_object(new) or is_object(old):
         return new
     if isinstance(new, PtrRange):
         assert isinstance(old, PtrRange)
@@ -185,12 +216,25 @@ def alu(row: Row, a: Abs, b: Abs) -> Abs:
     """Return the new value of the destination."""
     if row.op == "mov" and row.width == 64:
         return b
+    if is_object(a) or is_object(b):
+        return _moved_object(row, a, b)
     if row.width == 64 and (isinstance(a, PtrRange) or isinstance(b, PtrRange)):
         if row.op == "add":
             return _shift(a, b, 1) if isinstance(a, PtrRange) else _shift(b, a, 1)
         if row.op == "sub":
             return _shift(a, b, -1)
     return _interval(row, number_of(a), number_of(b))
+
+
+def _moved_object(row: Row, a: Abs, b: Abs) -> Abs:
+    """Return a pointer into an object moved by a constant; ANY for everything else that can be done with one."""
+    if row.width == 64 and (row.op == "add" or (row.op == "sub" and is_object(a))):
+        pointer, by = (a, b) if is_object(a) else (b, a)
+        if isinstance(pointer, PtrRange) and pointer.origin.kind == "held" and isinstance(by, NumRange) \
+                and by.lo == by.hi:
+            off = pointer.lo + (s64(by.lo) if row.op == "add" else -s64(by.lo))
+            return PtrRange(pointer.origin, off, off)
+    return ANY
 
 
 def _shift(pointer: Abs, by: Abs, sign: int) -> Abs:

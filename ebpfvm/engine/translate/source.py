@@ -15,13 +15,16 @@ from ebpfvm.engine.steps import PRIMITIVES
 from ebpfvm.engine.translate import counted_loops, flow_graph, local_values
 from ebpfvm.engine.translate.dispatch_loop import Line
 from ebpfvm.engine.translate.emit import Emitter
+from ebpfvm.engine.translate.held_pointers import NeverHeld
 from ebpfvm.engine.translate.program_facts import ProgramFacts
+from ebpfvm.engine.translate.ranges import PtrRange
 from ebpfvm.engine.translate.statements import BlockCode, effect, sweep
 from ebpfvm.engine.translate.structure import lines_of
+from ebpfvm.engine.translate.unit import Unit
 from ebpfvm.kernel.emulated import BPF_MAX_LOOPS
 
 if TYPE_CHECKING:
-    from ebpfvm.engine.translate.unit import Unit
+    from ebpfvm.engine.translate.function_facts import FunctionFacts
     from ebpfvm.kernel.memory import Memory
     from ebpfvm.loader.object import Program
 
@@ -40,6 +43,7 @@ class GeneratedSource(NamedTuple):
         names: objects that the code refers to, by name.
         entries: where functions start.
         enters: whether the program itself needs a frame (otherwise its caller accounts for one).
+        objects: entry -> the arguments (from 1) of the function that are objects.
     """
 
     code: str
@@ -47,6 +51,7 @@ class GeneratedSource(NamedTuple):
     names: dict[str, Any]
     enters: bool
     entries: tuple[int, ...]
+    objects: dict[int, tuple[int, ...]]
 
     def annotated(self, program: Program) -> str:
         """Return the code with comments."""
@@ -67,6 +72,17 @@ def _plain(text: str | None) -> str:
 
 def generate(unit: Unit) -> GeneratedSource:
     """Return the translation of all functions of `unit`."""
+    try:
+        return _generated(unit)
+    except NeverHeld:
+        plain = Unit(unit.prog, unit.layout)
+        plain.held.used = False
+        source = _generated(plain)
+        unit.templates = plain.templates
+        return source
+
+
+def _generated(unit: Unit) -> GeneratedSource:
     program = ProgramFacts(unit)
     names: dict[str, Any] = dict(PRIMITIVES)
     lines: list[Line] = []
@@ -78,7 +94,14 @@ def generate(unit: Unit) -> GeneratedSource:
             enters = entered
     code = "\n".join("    " * indent + text for indent, text, _ in lines) + "\n"
     add_constants(unit.memory, code, names)
-    return GeneratedSource(code, tuple(unit.slot(node) for _, _, node in lines), names, enters, tuple(program.facts))
+    return GeneratedSource(code, tuple(unit.slot(node) for _, _, node in lines), names, enters, tuple(program.facts),
+                           {entry: _objects(facts) for entry, facts in program.facts.items() if entry})
+
+
+def _objects(facts: FunctionFacts) -> tuple[int, ...]:
+    """Return the arguments of a function that are objects."""
+    return tuple(n for n, value in enumerate(facts.args, 1) if isinstance(value, PtrRange)
+                 and value.origin.kind == "held")
 
 
 class FunctionBlocks(NamedTuple):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ebpfvm.contract.args import Ret
 from ebpfvm.engine.translate import flow_graph
+from ebpfvm.engine.translate.held_pointers import HeldPointers
 from ebpfvm.engine.translate.map_facts import MapFacts, facts_of, inner_facts
 from ebpfvm.engine.translate.ranges import Abs, OriginKind, PtrOrigin, PtrRange
 from ebpfvm.isa import codes as c
@@ -41,6 +42,7 @@ class Unit:
         ctx: where pointers to the context are counted from.
         templates: of the maps of maps whose inner maps are assumed to be alike.
         registers: slot -> registers read and written, as far as they have been asked for (`frame.registers_of`).
+        held: the pointers that are objects.
     """
 
     def __init__(self, prog: LoadedProgram, layout: Layout | None) -> None:
@@ -69,6 +71,7 @@ class Unit:
         self.templates: list[Any] = []
         # r1 of a program with a plain context points to its first byte.
         self.ctx = PtrOrigin("c", "ctx", 0, layout=layout)
+        self.held = HeldPointers(self)
 
     def slot(self, node: int) -> int:
         """Return the slot of a node's instruction."""

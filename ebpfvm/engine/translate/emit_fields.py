@@ -1,0 +1,96 @@
+"""Emit loads and stores through held pointers: a member of a kernel's struct is an attribute, one of an object a cell.
+
+A load of a number that only a function can compute calls that function; what else cannot be expressed goes through the
+address, as for any other memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.engine.steps import Expr
+from ebpfvm.engine.translate.statements import assign, effect
+from ebpfvm.kernel.object_types import ObjectType
+
+if TYPE_CHECKING:
+    from ebpfvm.engine.translate.code_writer import CodeWriter, Place
+    from ebpfvm.engine.translate.ranges import PtrRange
+    from ebpfvm.kernel.struct_layout import NumberPart, StructLayout
+
+
+def cell(reg: int, number: int) -> str:
+    """Return a cell of the object in a register."""
+    return f"r{reg}.cells[{number}]"
+
+
+def load(em: CodeWriter, place: Place, pointer: PtrRange) -> Expr:
+    """Return the number at a place in an object."""
+    off, size, kind = pointer.lo + place.off, place.size, pointer.origin.held
+    top = (1 << 8 * size) - 1
+    if not 0 <= off <= kind.size - size:
+        return Expr(f"LOAD({em.address(place)}, {size})", 0, top)
+    if not isinstance(kind, ObjectType):
+        return _attributes(em, kind, place.reg, off, size)
+    shape = kind.shape
+    touched = shape.covering(off, size)
+    if any(number in shape.packets for number in touched):  # the number of an address is asked for
+        return Expr(f"LOAD({em.address(place)}, {size})", 0, top)
+    number = shape.places.get((off, size))
+    if number is not None:
+        return Expr(cell(place.reg, number), 0, top)
+    terms = [_moved(cell(place.reg, number), 8 * (shape.parts[number][0] - off)) for number in touched]
+    return Expr(f"(({' | '.join(terms)}) & {top:#x})", 0, top)
+
+
+def _moved(text: str, bits: int) -> str:
+    return f"{text} << {bits}" if bits > 0 else f"{text} >> {-bits}" if bits else text
+
+
+def _attributes(em: CodeWriter, layout: StructLayout, reg: int, off: int, size: int) -> Expr:
+    """Return the number that the attributes of a kernel's object make."""
+    terms, top = [], 0
+    for part in layout.plan(off, size):
+        text = f"r{reg}{part.number.path}"
+        if not part.number.path:
+            name = f"MEMBER_{layout.name}_{part.number.start}"
+            em.names[name] = part.number.get
+            text = f"{name}(r{reg})"
+        text = f"{_moved(text, -part.right)} & {part.mask:#x}"
+        terms.append(f"(({text}) << {part.left})" if part.left else f"({text})")
+        top |= part.mask << part.left
+    return Expr(f"({' | '.join(terms)})" if len(terms) > 1 else terms[0] if terms else "0", 0, top)
+
+
+def store(em: CodeWriter, place: Place, pointer: PtrRange, value: Expr) -> None:
+    """Append the lines that store `value` at a place in an object."""
+    off, size, kind = pointer.lo + place.off, place.size, pointer.origin.held
+    if isinstance(kind, ObjectType):
+        _store_cells(em, place, kind, off, value)
+        return
+    parts: tuple[NumberPart, ...] = kind.plan(off, size)
+    number = parts[0].number if len(parts) == 1 else None
+    if number is None or not number.path or number.put is None or (number.start, number.bits) != (8 * off, 8 * size):
+        em.add(effect(f"STORE({em.address(place)}, {size}, {value.text})", em.pc))
+    else:
+        em.add(effect(f"r{place.reg}{number.path} = {value.text}", em.pc))
+
+
+def _store_cells(em: CodeWriter, place: Place, kind: ObjectType, off: int, value: Expr) -> None:
+    shape, size = kind.shape, place.size
+    touched = shape.covering(off, size)
+    if not 0 <= off <= kind.size - size or any(number in shape.packets for number in touched):
+        em.add(effect(f"STORE({em.address(place)}, {size}, {value.text})", em.pc))
+        return
+    found = shape.places.get((off, size))
+    if found is not None:
+        em.add(effect(f"{cell(place.reg, found)} = {value.text}", em.pc))
+        return
+    whole = f"t_{em.pc}_value"
+    em.add(assign(whole, value.text, em.pc))
+    for number in touched:
+        start, length = shape.parts[number]
+        shift, full = 8 * (off - start), (1 << 8 * length) - 1
+        changed = ((1 << 8 * size) - 1 << shift if shift >= 0 else (1 << 8 * size) - 1 >> -shift) & full
+        item = cell(place.reg, number)
+        kept = "" if changed == full else f"({item} & {full & ~changed:#x}) | "
+        em.add(effect(f"{item} = {kept}(({_moved(whole, shift)}) & {changed:#x})", em.pc))
