@@ -9,7 +9,7 @@ is computed when something wants a number.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from ebpfvm.btf import types as t
 from ebpfvm.engine.translate.ranges import PtrOrigin, PtrRange, number_of
@@ -20,9 +20,11 @@ from ebpfvm.kernel.struct_layout import StructLayout
 if TYPE_CHECKING:
     from ebpfvm.btf.fields import Field
     from ebpfvm.btf.types import Btf
+    from ebpfvm.contract.helper import Helper
+    from ebpfvm.contract.kfunc import Kfunc
     from ebpfvm.contract.progtype import CtxField
     from ebpfvm.engine.translate.ranges import Abs, RangeState
-    from ebpfvm.engine.translate.unit import Unit
+    from ebpfvm.kernel.program import LoadedProgram
 
 _STRUCTS: Final = ("sk_buff", "Qdisc", "bpf_sk_buff_ptr")
 _FOUND: Final = ("pop_front", "pop_back", "first", "last", "unlink")
@@ -38,6 +40,19 @@ def address(value: Any, off: int) -> int:
         return value
     found: int = 0 if value is None else value.ptr + off
     return found
+
+
+class Calls(Protocol):
+    """What there is to know about the calls of a program; see `Unit`."""
+
+    prog: LoadedProgram
+    callbacks: set[int]
+
+    def helper(self, pc: int) -> Helper | None: ...
+
+    def kfunc(self, pc: int) -> Kfunc | None: ...
+
+    def may_acquire(self, entry: int) -> bool: ...
 
 
 class Root(NamedTuple):
@@ -57,7 +72,7 @@ class Root(NamedTuple):
 class HeldPointers:
     """The types of held pointers of one program."""
 
-    def __init__(self, unit: Unit) -> None:
+    def __init__(self, unit: Calls) -> None:
         kind = unit.prog.type
         self.unit = unit
         self.used = kind is not None and kind.fills
@@ -176,9 +191,3 @@ class HeldPointers:
                 or target not in self.unit.callbacks or self.unit.may_acquire(target):
             return None
         return target, root
-
-
-def held_kind(value: object) -> StructLayout | ObjectType | None:
-    """Return the type of the object that a value points into, None if it is no held pointer."""
-    return value.origin.held if isinstance(value, PtrRange) else None
-
