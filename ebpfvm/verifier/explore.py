@@ -17,7 +17,7 @@ from ebpfvm.verifier.liveness.live_registers import ALL_REGS, use_def
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import references
 from ebpfvm.verifier.machine.signal import Refuse
-from ebpfvm.verifier.machine.state import END, Frame, State
+from ebpfvm.verifier.machine.state import END
 from ebpfvm.verifier.machine.walk import Walk
 from ebpfvm.verifier.memory import access, atomics, loads
 from ebpfvm.verifier.passes.subprogs import is_call, is_kfunc_call
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.machine.env import Env, Subprog
     from ebpfvm.verifier.machine.facts import Facts, Live
     from ebpfvm.verifier.machine.regs import Reg
+    from ebpfvm.verifier.machine.state import State
     from ebpfvm.verifier.machine.walk import Step
     from ebpfvm.verifier.report.log import Log
 
@@ -128,7 +129,7 @@ class Explorer:
             Refuse: the program does something that is not allowed.
         """
         walk = self.walk
-        walk.state = State([Frame(0, END, subprog.index)])
+        walk.state = walk.fresh(subprog.index)
         for number, value in registers.items():
             walk.state.frames[0].regs[number] = value
         walk.sync()

@@ -16,7 +16,7 @@ from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, pointer
 from ebpfvm.verifier.machine.signal import Refuse
 from ebpfvm.verifier.machine.special_fields import StructType
-from ebpfvm.verifier.machine.state import DynptrState, Frame
+from ebpfvm.verifier.machine.state import UNCLEAN, DynptrState, Frame
 from ebpfvm.verifier.passes import exceptions, packet_changes
 from ebpfvm.verifier.values import packet_pointers
 
@@ -83,7 +83,8 @@ def _enter(w: Walk, state: State, pc: int, subprog: Subprog) -> Frame:
     if len(state.frames) >= limit:
         raise Refuse(p.CALL_DEPTH, E2BIG, f"the call stack of {limit + 1} frames is too deep")
     caller = state.frames[-1]
-    callee = Frame(len(state.frames), pc, subprog.index)
+    caller.clean = UNCLEAN  # as an outer frame it has other dead registers
+    callee = Frame(caller.calls.then(pc, subprog.index))
     w.found.entered.add(subprog.index)
     callee.regs[1:6] = caller.regs[1:6]
     w.scratched.everything()

@@ -109,20 +109,45 @@ SRC_STACK: Final = 1 << 21
 DST_STACK: Final = 1 << 22
 
 
-class Frame:
-    """Registers and stack of one function."""
+class CallPath:
+    """The calls that lead to a frame; one object for all states that come through the same calls.
 
-    __slots__ = ("allocated", "async_cb", "callback_depth", "callback_range", "callsite", "cb", "clean", "depth_at",
-                 "exception_cb", "no", "precise_regs", "precise_stack", "regs", "shared", "stack", "subprog")
+    Attributes:
+        no: number of the frame, 0 for the outermost.
+        callsite: slot of the last call; END in the outermost frame.
+        subprog: index of the function that was called.
+    """
 
-    def __init__(self, no: int, callsite: int, subprog: int) -> None:
+    __slots__ = ("_inner", "callsite", "no", "subprog")
+
+    def __init__(self, no: int = -1, callsite: int = END, subprog: int = -1) -> None:
         self.no = no
         self.callsite = callsite
         self.subprog = subprog
-        self.regs: list[Reg | None] = [None] * 10 + [pointer(STACK, no)]
+        self._inner: dict[tuple[int, int], CallPath] = {}
+
+    def then(self, callsite: int, subprog: int) -> CallPath:
+        """Return these calls and one more."""
+        found = self._inner.get((callsite, subprog))
+        if found is None:
+            found = self._inner[callsite, subprog] = CallPath(self.no + 1, callsite, subprog)
+        return found
+
+
+class Frame:
+    """Registers and stack of one function."""
+
+    __slots__ = ("allocated", "async_cb", "callback_depth", "callback_range", "calls", "cb", "clean", "depth_at",
+                 "exception_cb", "no", "precise_regs", "precise_stack", "regs", "shared", "stack")
+
+    def __init__(self, calls: CallPath) -> None:
+        self.calls = calls
+        self.no = calls.no
+        self.regs: list[Reg | None] = [None] * 10 + [pointer(STACK, self.no)]
         self.stack: dict[int, Slot] = {}
         self.shared = False
-        self.clean = UNCLEAN  # what was live when the stack was cleaned last, if it was not written since
+        # What was live when the stack was cleaned last, if it was not written since and no function was called.
+        self.clean = UNCLEAN
         self.cb = False
         self.async_cb = 0  # number of the entry into an asynchronous callback, 0 for none
         self.exception_cb = False
@@ -136,9 +161,8 @@ class Frame:
     def copy(self) -> Frame:
         """Return an independent copy; the stack stays shared until one of the two writes."""
         new = Frame.__new__(Frame)
+        new.calls = self.calls
         new.no = self.no
-        new.callsite = self.callsite
-        new.subprog = self.subprog
         new.regs = self.regs[:]
         new.stack = self.stack
         new.shared = self.shared = True
@@ -153,6 +177,16 @@ class Frame:
         new.depth_at = self.depth_at
         new.allocated = self.allocated
         return new
+
+    @property
+    def callsite(self) -> int:
+        """The slot of the call that this function returns to."""
+        return self.calls.callsite
+
+    @property
+    def subprog(self) -> int:
+        """The index of the function."""
+        return self.calls.subprog
 
     def stack_for_write(self) -> dict[int, Slot]:
         """Return the slots, no longer shared with a copy."""

@@ -12,7 +12,7 @@ from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.facts import Findings
 from ebpfvm.verifier.machine.regs import SCALAR
 from ebpfvm.verifier.machine.signal import Refuse
-from ebpfvm.verifier.machine.state import EMPTY, END, Frame, History, State
+from ebpfvm.verifier.machine.state import EMPTY, END, CallPath, Frame, History, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,13 +91,14 @@ class Walk:
         scratched: what the log prints with the current instruction.
         state, frame, regs: the current state, its innermost frame, and that frame's registers.
         pc, prev, insn: the current instruction, and the one before on this path.
+        calls: what the calls of all states begin with.
         owned: name of a context field -> id of the reference that the program has from the start.
         pending: paths to be walked later: state, slot, slot before it, mark of the log.
         processed, jumps: instructions and jumps walked so far.
     """
 
-    __slots__ = ("arithmetic", "entry", "entry_step", "env", "facts", "found", "frame", "ids", "insn", "jumps", "kept",
-                 "log", "marks", "owned", "pc", "pending", "prev", "processed", "regs", "scratched", "state")
+    __slots__ = ("arithmetic", "calls", "entry", "entry_step", "env", "facts", "found", "frame", "ids", "insn", "jumps",
+                 "kept", "log", "marks", "owned", "pc", "pending", "prev", "processed", "regs", "scratched", "state")
 
     kept: Pruning
 
@@ -119,9 +120,14 @@ class Walk:
         self.pc = 0
         self.prev = -1
         self.insn = env.program.insns[0]
-        self.state = State([Frame(0, END, 0)])
+        self.calls = CallPath()
+        self.state = self.fresh(0)
         self.frame = self.state.frames[0]
         self.regs = self.frame.regs
+
+    def fresh(self, subprog: int) -> State:
+        """Return a state at the start of a function that nothing has called."""
+        return State([Frame(self.calls.then(END, subprog))])
 
     def sync(self) -> None:
         """Follow a change of the state's innermost frame."""
@@ -185,7 +191,7 @@ class Walk:
             Refuse: there are too many pending paths.
         """
         # No parent: the path that sets the callback does not wait for it, so that a callback that sets itself ends.
-        new = State([Frame(0, END, subprog)])
+        new = self.fresh(subprog)
         self.pending.append((new, pc, prev, self.log.mark()))
         if len(self.pending) > MAX_PENDING:
             raise Refuse(p.TOO_COMPLEX, self.env.too_complex(),

@@ -68,7 +68,9 @@ class Backtrack:
         self.w = walk
         insns = walk.env.program.insns
         self._touched = [touched(walk, pc) for pc in range(len(insns))]
-        self._shown = [_ALWAYS] * len(insns)  # for the log: each instruction on the way
+        self._computed = [computed(insn) for insn in insns]
+        if walk.log.all:  # show each instruction on the way
+            self._touched, self._computed = [_ALWAYS] * len(insns), [None] * len(insns)
 
     def mark(self, frame: int, regs: int, slots: int) -> None:
         """Mark registers and slots (masks) of a frame as precise before the current instruction."""
@@ -119,7 +121,7 @@ class Backtrack:
         """Follow a state back to where it began; return False if nothing is left to seek before that."""
         log = self.w.log if self.w.log.all else None
         history, first_pc, regs = state.history, state.first_pc, wanted.regs
-        touched = self._touched if log is None else self._shown
+        touched, computed = self._touched, self._computed
         # The instruction that asks is not followed itself.
         seek = regs[wanted.frame] | _ALWAYS if subsequent >= 0 else 0
         while True:
@@ -128,9 +130,13 @@ class Backtrack:
                 stop = -1
             while pc > stop:  # straight code; nearly all of it computes what is not sought
                 if touched[pc] & seek:
-                    self._step(log, pc, subsequent, None, wanted)
+                    from_what = computed[pc]
+                    if from_what is not None:
+                        regs[wanted.frame] = regs[wanted.frame] & from_what[0] | from_what[1]
+                    else:
+                        self._step(log, pc, subsequent, None, wanted)
                     seek = regs[wanted.frame] | _ALWAYS
-                    if wanted.empty():
+                    if seek == _ALWAYS and wanted.empty():
                         return False
                 elif not seek:
                     seek = regs[wanted.frame] | _ALWAYS
@@ -140,7 +146,7 @@ class Backtrack:
                 return False
             if seek and (touched[pc] & seek or (history is not None and (history.linked or touched[pc] & _STORE))):
                 self._step(log, pc, subsequent, history, wanted)
-                if wanted.empty():
+                if not regs[wanted.frame] and wanted.empty():
                     return False
             seek = regs[wanted.frame] | _ALWAYS
             subsequent = pc
@@ -175,20 +181,25 @@ def _entry(state: State, wanted: _Wanted) -> bool:
 
 def _scalars(frame: Frame, mask: int) -> int:
     """Return the registers of a mask that are scalars."""
-    found = 0
-    for number in range(10):
-        reg = frame.regs[number] if mask >> number & 1 else None
+    found, regs = 0, frame.regs
+    while mask:
+        bit = mask & -mask
+        reg = regs[bit.bit_length() - 1]
         if reg is not None and reg.type == SCALAR:
-            found |= 1 << number
+            found |= bit
+        mask ^= bit
     return found
 
 
 def _spills(frame: Frame, mask: int) -> int:
     """Return the slots of a mask that hold spilled scalars."""
-    found = 0
-    for index, slot in frame.stack.items():
-        if mask >> index & 1 and slot.types[7] == SPILL and slot.reg.type == SCALAR:
-            found |= 1 << index
+    found, stack = 0, frame.stack
+    while mask:
+        bit = mask & -mask
+        slot = stack.get(bit.bit_length() - 1)
+        if slot is not None and slot.types[7] == SPILL and slot.reg.type == SCALAR:
+            found |= bit
+        mask ^= bit
     return found
 
 
@@ -199,16 +210,16 @@ def _mark_parent(w: Walk, parent: State, wanted: _Wanted) -> bool:
         frame = parent.frames[at]
         mask = wanted.regs[at]
         if mask:
-            news = _scalars(frame, mask) & ~frame.precise_regs
-            frame.precise_regs |= news
-            wanted.regs[at] = news
-            changed |= bool(news)
+            wanted.regs[at] = news = _scalars(frame, mask & ~frame.precise_regs)
+            if news:
+                frame.precise_regs |= news
+                changed = True
         mask = wanted.stack[at]
         if mask:
-            news = _spills(frame, mask) & ~frame.precise_stack
-            frame.precise_stack |= news
-            wanted.stack[at] = news
-            changed |= bool(news)
+            wanted.stack[at] = news = _spills(frame, mask & ~frame.precise_stack)
+            if news:
+                frame.precise_stack |= news
+                changed = True
         if w.log.all:
             backtrack_log.parent(w.log, at, wanted.regs[at], wanted.stack[at], parent)
     return changed
@@ -254,6 +265,18 @@ def touched(w: Walk, pc: int) -> int:
     if op == c.BPF_EXIT:
         return _ALWAYS
     return dst | src if op not in (c.BPF_JA, c.BPF_JCOND) and code & c.BPF_X else 0
+
+
+def computed(insn: Insn) -> tuple[int, int] | None:
+    """Return what `_undo` does if the instruction only computes: the registers still sought, and those sought instead.
+
+    Other instructions give None.
+    """
+    cls, op, dst = insn.code & 7, insn.code & 0xF0, 1 << insn.dst
+    if cls in (c.BPF_ALU, c.BPF_ALU64) and op not in (c.BPF_END, c.BPF_NEG):
+        instead = 1 << insn.src if insn.code & c.BPF_X and insn.src != 10 else 0
+        return (~dst if op == c.BPF_MOV else -1), instead
+    return (~dst, 0) if insn.is_ld_imm64 else None
 
 
 def _linked(values: tuple[tuple[int, bool, int], ...], wanted: _Wanted) -> None:

@@ -13,48 +13,28 @@ from ebpfvm.verifier.machine.state import ALL_POISON, DYN, IRQ, ITER, MISC, POIS
 if TYPE_CHECKING:
     from ebpfvm.verifier.machine.state import Frame, State
     from ebpfvm.verifier.machine.walk import Walk
+    from ebpfvm.verifier.pruning.sites import PruneSite
 
 POISONED = Slot(ALL_POISON)
 _POISON4 = bytes([POISON] * 4)
 _OBJECTS = frozenset({DYN, ITER, IRQ})
-_Need = tuple[tuple[int, ...], int]  # the dead registers of a frame, and the live part of its stack
 
 
 class Cleaner:
-    """Forgets what is never read again; where a pass before the walk knows that, it is looked up once per place."""
+    """Forgets what is never read again."""
 
     def __init__(self, walk: Walk) -> None:
         self.w = walk
-        self.live = walk.facts.live
-        self.needs: dict[tuple[int, ...], list[_Need]] = {}  # by pc, call sites and functions, which decide
 
-    def clean(self, state: State) -> None:
+    def clean(self, state: State, site: PruneSite) -> None:
         """Forget what is never read again (clean_verifier_state)."""
         marks = self.w.marks
-        if marks is None:
-            for frame, (dead, alive) in zip(state.frames, self._known(state), strict=True):
+        alive, forget = (site.alive, halves) if marks is None else (marks.alive(state), slots)
+        registers(state.frames[-1], site.dead[-1])
+        for frame, dead, mask in zip(state.frames, site.dead, alive, strict=True):
+            if frame.clean & ~mask:  # otherwise nothing has changed since the frame was cleaned last
                 registers(frame, dead)
-                halves(frame, alive)
-        else:
-            for frame, (dead, alive) in zip(state.frames, self._needs(state, marks.alive(state)), strict=True):
-                registers(frame, dead)
-                slots(frame, alive)
-
-    def _known(self, state: State) -> list[_Need]:
-        where = [state.pc]
-        for frame in state.frames:
-            where += (frame.callsite, frame.subprog)
-        key = tuple(where)
-        found = self.needs.get(key)
-        if found is None:
-            known = self.live.stack
-            assert known is not None
-            found = self.needs[key] = self._needs(state, known.alive(state))
-        return found
-
-    def _needs(self, state: State, alive: list[int]) -> list[_Need]:
-        places = [*(frame.callsite for frame in state.frames[1:]), state.pc]
-        return [(dead_registers(self.live.regs[pc]), mask) for pc, mask in zip(places, alive, strict=True)]
+                forget(frame, mask)
 
 
 def dead_registers(live: int) -> tuple[int, ...]:

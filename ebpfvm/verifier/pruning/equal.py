@@ -27,7 +27,6 @@ from ebpfvm.verifier.machine.state import (
 if TYPE_CHECKING:
     from ebpfvm.contract.rules import Rules
     from ebpfvm.verifier.domain.arithmetic import Arithmetic
-    from ebpfvm.verifier.machine.facts import Live
     from ebpfvm.verifier.machine.state import Frame, State
 
 NOT_EXACT, EXACT, WITHIN = 0, 1, 2
@@ -118,20 +117,38 @@ class Comparison(Ids):
         return not old & ADD_CONST or self.same(old & ~ADD_CONST, cur & ~ADD_CONST)
 
 
-def differs(how: Comparison, live: Live, old: State, cur: State, place: Place) -> bool:
-    """Return whether the value at `place` alone shows that `old` does not subsume `cur`; no ids may correspond yet."""
+def apart(how: Comparison, old: Reg, cur: Reg | None) -> bool:
+    """Return whether a value alone shows at once that its state does not subsume the other; False if that is open.
+
+    Args:
+        old: a pointer, but not into an arena, or a precise number; of a register that is live.
+    """
+    if cur is None or old.type != cur.type:
+        return True
+    if old.type != SCALAR and (old.off != cur.off or bool(old.id) != bool(cur.id)):
+        return True
+    num, now = old.num, cur.num
+    if not num.mask:
+        return num.value != now.value or now.mask != 0
+    return num is not now and not how.arithmetic.within(num, now)
+
+
+def differs(how: Comparison, live: list[tuple[int, ...]], old: State, cur: State, place: Place) -> bool:
+    """Return whether the value at `place` alone shows that `old` does not subsume `cur`; no ids may correspond yet.
+
+    Args:
+        live: numbers of the registers of each frame that are read later.
+        old, cur: states that came through the same calls.
+    """
     at, number = place
-    frames = old.frames
-    last = len(frames) - 1
-    if at > last or len(cur.frames) != last + 1:
+    if at >= len(live):
         return False
-    a, b = frames[at], cur.frames[at]
+    a, b = old.frames[at], cur.frames[at]
     if number >= 0:
         was = a.regs[number]
         if was is None and (how.kinds or how.exact == EXACT):
             return False
-        pc = old.pc if at == last else frames[at + 1].callsite
-        if not (live.regs[pc] | 1 << 10) >> number & 1:
+        if number not in live[at]:
             return False
         found = not safe(how, was, b.regs[number], bool(a.precise_regs >> number & 1))
     else:
@@ -144,22 +161,19 @@ def differs(how: Comparison, live: Live, old: State, cur: State, place: Place) -
     return found
 
 
-def difference(how: Comparison, live: Live, old: State, cur: State) -> Place | None:
-    """Return None if `old` subsumes `cur`, as the module describes; otherwise a place where they differ."""
-    frames = old.frames
-    if len(frames) != len(cur.frames) or old.in_sleepable != cur.in_sleepable:
+def difference(how: Comparison, live: list[tuple[int, ...]], old: State, cur: State) -> Place | None:
+    """Return None if `old` subsumes `cur`, as the module describes; otherwise a place where they differ.
+
+    Args:
+        live: numbers of the registers of each frame that are read later.
+        old, cur: states that came through the same calls.
+    """
+    if old.in_sleepable != cur.in_sleepable or not _refs(how, old, cur):
         return NOWHERE
-    if not _refs(how, old, cur):
-        return NOWHERE
-    last = len(frames) - 1
-    for at in range(last + 1):
-        a, b = frames[at], cur.frames[at]
-        if a.callsite != b.callsite:
-            return NOWHERE
-        pc = old.pc if at == last else frames[at + 1].callsite
+    for at, (a, b, numbers) in enumerate(zip(old.frames, cur.frames, live, strict=True)):
         if a.callback_depth > b.callback_depth:
             return NOWHERE
-        found = _registers(how, live.regs[pc] | 1 << 10, a, b)
+        found = _registers(how, numbers, a, b)
         if found is None:
             found = _stack(how, a, b)
         if found is not None:
@@ -182,17 +196,14 @@ def _refs(how: Comparison, old: State, cur: State) -> bool:
     return True
 
 
-def _registers(how: Comparison, live: int, a: Frame, b: Frame) -> int | None:
+def _registers(how: Comparison, live: tuple[int, ...], a: Frame, b: Frame) -> int | None:
     """Return the register that differs, or None."""
     old_regs, cur_regs, precise = a.regs, b.regs, a.precise_regs
-    for number in range(11):
-        old = old_regs[number]
-        if old is None and how.exact != EXACT and not how.kinds:
-            continue
-        cur = cur_regs[number]
+    for number in live:
+        old, cur = old_regs[number], cur_regs[number]
         if old is cur and (old is None or not (old.id or old.ref)):
             continue
-        if live >> number & 1 and not safe(how, old, cur, bool(precise >> number & 1)):
+        if not safe(how, old, cur, bool(precise >> number & 1)):
             return number
     return None
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EINVAL
-from ebpfvm.ints import U32_MAX
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.budget import LOOK_EVERY
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg
@@ -17,29 +16,28 @@ from ebpfvm.verifier.machine.state import ITER, SPILL, IterState, Slot, Visit
 from ebpfvm.verifier.pruning import backtrack, cleaning
 from ebpfvm.verifier.pruning.backtrack import Backtrack
 from ebpfvm.verifier.pruning.cleaning import Cleaner
-from ebpfvm.verifier.pruning.equal import EXACT, NOT_EXACT, NOWHERE, WITHIN, Comparison, Ids, difference, differs
+from ebpfvm.verifier.pruning.equal import (
+    EXACT,
+    NOT_EXACT,
+    NOWHERE,
+    WITHIN,
+    Comparison,
+    Ids,
+    apart,
+    difference,
+    differs,
+)
+from ebpfvm.verifier.pruning.sites import Kept, PruneSites
 from ebpfvm.verifier.report import show
 
 if TYPE_CHECKING:
-    from ebpfvm.isa.insn import Insn
     from ebpfvm.verifier.machine.state import State
     from ebpfvm.verifier.machine.walk import Walk
     from ebpfvm.verifier.pruning.equal import Place
+    from ebpfvm.verifier.pruning.sites import KeptGroup, PruneSite
 
 _MAX_ROUNDS = 64
 _ABOVE_IDS = 1 << 32  # above all flag bits of ids
-
-
-class _Kept:
-    """A kept state, how often it was useful, and where it differed from the last state that it was compared with."""
-
-    __slots__ = ("hits", "misses", "place", "state")
-
-    def __init__(self, state: State) -> None:
-        self.state = state
-        self.hits = 0
-        self.misses = 0
-        self.place: Place | None = None
 
 
 class KeptStates:
@@ -47,11 +45,10 @@ class KeptStates:
 
     def __init__(self, walk: Walk) -> None:
         self.w = walk
-        self.by_place: dict[tuple[int, int], list[_Kept]] = {}
-        self.live = walk.facts.live
+        self.sites = PruneSites(walk)
         self.size = len(walk.env.program.insns)
         self.buckets = [0] * self.size  # kept states in each bucket of the kernel's hash table
-        self.waiting: dict[int, _Kept] = {}  # dropped while paths still lead to them, by state
+        self.waiting: dict[int, Kept] = {}  # dropped while paths still lead to them, by state
         self.visits: dict[tuple[int, ...], Visit] = {}
         self.place: Place | None = None  # where states differed last
         self.cleaner = Cleaner(walk)
@@ -66,7 +63,7 @@ class KeptStates:
 
     def start(self) -> None:
         """Start a new function, whose states are kept separately."""
-        self.by_place.clear()
+        self.sites = PruneSites(self.w)
         self.buckets = [0] * self.size
         self.waiting.clear()
         self.visits.clear()
@@ -81,50 +78,45 @@ class KeptStates:
         """
         w = self.w
         cur = w.state
-        force = bool(w.facts.cfg.force[pc]) or cur.history_len > 40
+        site = self.sites.of(cur)
+        group = site.group
+        force = site.force or cur.history_len > 40
         add = force or (w.jumps - self.jumps_before >= 2 and w.processed - self.insns_before >= 8)
-        frame = cur.frames[-1]
-        place = (pc, frame.callsite)
-        bucket = self._bucket(place)
-        compared = self.buckets[bucket]
-        kept = self.by_place.get(place)
+        compared = self.buckets[group.bucket]
         if w.marks is None:
-            self.cleaner.clean(cur)
-        elif kept is not None:
-            self._clean_finished(kept, cur)
-        for item in tuple(kept or ()):
+            self.cleaner.clean(cur, site)
+        elif group.kept:
+            self._clean_finished(group.kept, cur, site)
+        regs = cur.frames[-1].regs
+        for item in group.kept:
             old = item.state
+            loop = hit = False
             if old.branches:
-                hit, add = self._unfinished(item, pc, cur, force, add)
-                loop = hit and (w.env.rules.callbacks_loop or not w.facts.cfg.callback[pc])
+                hit, add = self._unfinished(item, site, cur, force, add)
+                loop = hit and (w.env.rules.callbacks_loop or not site.callback)
             elif not w.env.prune:
                 continue
-            else:
-                loop = old.visit is not None and bool(old.visit.backedges)
-                hit = self._equal(item, cur, WITHIN if loop else NOT_EXACT)
+            elif item.telling is None or not apart(self.how, item.telling, regs[item.number]):
+                loop = _in_open_loop(old)
+                hit = self._equal(item, cur, WITHIN if loop else NOT_EXACT, site)
             if hit:
                 item.hits += 1
                 self._cut(old, cur, loop, pc)
                 return True
             if add:
                 item.misses += 1
-            patience = 64 if w.facts.cfg.force[pc] and old.branches else 3
+            patience = 64 if site.force and old.branches else 3
             if item.misses > item.hits * patience + patience:
-                assert kept is not None
-                kept.remove(item)
-                self._drop(item, bucket)
+                self._drop(item, group)
         self.most = max(self.most, compared)
         if add:
-            self._keep(place, bucket, pc, cur)
+            self._keep(group, pc, cur)
         return False
 
-    def _bucket(self, place: tuple[int, int]) -> int:
-        """Return the bucket of the kernel's hash table for a place (explored_state); `most` counts whole buckets."""
-        return ((place[0] ^ place[1]) & U32_MAX) % self.size
-
-    def _drop(self, item: _Kept, bucket: int) -> None:
+    def _drop(self, item: Kept, group: KeptGroup) -> None:
         """Drop a useless state, which is freed after the paths that began in it have ended."""
-        self.buckets[bucket] -= 1
+        group.kept = tuple([other for other in group.kept if other is not item])
+        self.buckets[group.bucket] -= 1
         if item.state.branches:
             self.waiting[id(item.state)] = item
         elif not _in_open_loop(item.state):
@@ -135,71 +127,71 @@ class KeptStates:
         self.alive += change
         self.peak = max(self.peak, self.alive)
 
-    def _clean_finished(self, kept: list[_Kept], cur: State) -> None:
+    def _clean_finished(self, kept: tuple[Kept, ...], cur: State, site: PruneSite) -> None:
         """Clean states whose paths are all finished, once, when the same calls reach their place again."""
-        sites: list[int] | None = None
+        calls = cur.frames[-1].calls
         for item in kept:
             old = item.state
-            if old.branches or old.cleaned or _in_open_loop(old):
-                continue
-            if sites is None:
-                sites = [frame.callsite for frame in cur.frames]
-            if [frame.callsite for frame in old.frames] == sites:
-                self.cleaner.clean(old)
+            if not (old.branches or old.cleaned or _in_open_loop(old)) and old.frames[-1].calls is calls:
+                self.cleaner.clean(old, site)
                 old.cleaned = True
+                item.forget()
 
-    def _equal(self, item: _Kept, cur: State, exact: int) -> bool:
-        how, live, old = self.how, self.live, item.state
+    def _equal(self, item: Kept, cur: State, exact: int, site: PruneSite) -> bool:
+        how, old = self.how, item.state
+        if old.frames[-1].calls is not cur.frames[-1].calls:
+            return False
         how.ask(exact, self.w.ids + _ABOVE_IDS)
         # States that are compared repeatedly tend to differ at the same place, which is much faster to ask.
         place = item.place
-        if place is not None and differs(how, live, old, cur, place):
+        if place is not None and differs(how, site.live, old, cur, place):
             return False
         recent = self.place
-        if recent is not place and recent is not None and differs(how, live, old, cur, recent):
-            item.place = recent
+        if recent is not place and recent is not None and differs(how, site.live, old, cur, recent):
+            item.differed(recent)
             return False
-        found = difference(how, live, old, cur)
+        found = difference(how, site.live, old, cur)
         if found is None:
             return True
         if found is not NOWHERE:
-            self.place = item.place = found
+            self.place = found
+            item.differed(found)
         return False
 
-    def _unfinished(self, item: _Kept, pc: int, cur: State, force: bool, add: bool) -> tuple[bool, bool]:
+    def _unfinished(self, item: Kept, site: PruneSite, cur: State, force: bool, add: bool) -> tuple[bool, bool]:
         """Compare with an old state on the current path, which is a loop; return (subsumed, still to be kept)."""
         w, old = self.w, item.state
         check_loop = True
         a, b = old.frames[-1], cur.frames[-1]
         if a.async_cb and a.async_cb != b.async_cb:
             check_loop = False
-        elif _is_may_goto(w.env.program.insns[pc]):
-            if old.may_goto_depth != cur.may_goto_depth and self._equal(item, cur, WITHIN):
+        elif site.may_goto:
+            if old.may_goto_depth != cur.may_goto_depth and self._equal(item, cur, WITHIN, site):
                 return True, add
-        elif w.facts.cfg.callback[pc]:
-            if self._equal(item, cur, WITHIN):
+        elif site.callback:
+            if self._equal(item, cur, WITHIN, site):
                 return True, add
             check_loop = False
-        elif w.facts.cfg.force[pc]:
-            if self._equal(item, cur, WITHIN) and _iterator_active(cur):
+        elif site.force:
+            if self._equal(item, cur, WITHIN, site) and _iterator_active(cur):
                 return True, add
             check_loop = False
         if check_loop:
-            self._endless(item, cur, pc)
+            self._endless(item, cur, site)
         if not force and w.jumps - self.jumps_before < 20 and w.processed - self.insns_before < 100:
             add = False
         return False, add
 
-    def _endless(self, item: _Kept, cur: State, pc: int) -> None:
+    def _endless(self, item: Kept, cur: State, site: PruneSite) -> None:
         old = item.state
         if len(old.frames) != len(cur.frames) or old.frames[-1].regs != cur.frames[-1].regs:
             return
-        if not self._equal(item, cur, EXACT) or _depths_differ(old, cur):
+        if not self._equal(item, cur, EXACT, site) or _depths_differ(old, cur):
             return
         if old.may_goto_depth != cur.may_goto_depth or old.callback_unroll != cur.callback_unroll:
             return
         rules = self.w.env.rules
-        raise Refuse(p.INFINITE_LOOP, EINVAL, f"infinite loop detected at insn {pc}",
+        raise Refuse(p.INFINITE_LOOP, EINVAL, f"infinite loop detected at insn {cur.pc}",
                      "cur state:" + show.state(cur, rules), "old state:" + show.state(old, rules), source=True)
 
     def _cut(self, old: State, cur: State, loop: bool, pc: int) -> None:
@@ -217,11 +209,11 @@ class KeptStates:
                 self._count(1)
                 w.log.detail(f"SCC backedge {self._loop_name(old)}")
 
-    def _keep(self, place: tuple[int, int], bucket: int, pc: int, cur: State) -> None:
+    def _keep(self, group: KeptGroup, pc: int, cur: State) -> None:
         w = self.w
         self.total += 1
         self._count(1)
-        self.buckets[bucket] += 1
+        self.buckets[group.bucket] += 1
         if not self.total % LOOK_EVERY:
             w.env.budget.look(self.alive, len(w.log.entries))
         if w.env.rules.clears_lone_ids:
@@ -242,7 +234,7 @@ class KeptStates:
         cur.history = None
         cur.history_len = 0
         w.entry = None
-        self.by_place.setdefault(place, []).insert(0, _Kept(new))
+        group.kept = (Kept(new), *group.kept)
 
     # -- loops ------------------------------------------------------------------------------------------------------
 
@@ -310,11 +302,10 @@ class KeptStates:
 
     def previous_entry(self, state: State, pc: int) -> State | None:
         """Return the last kept state at `pc` on the current path, before `state` (find_prev_entry)."""
-        place = (pc, state.frames[-1].callsite)
-        sites = [frame.callsite for frame in state.frames]
-        for item in self.by_place.get(place, ()):
+        calls = state.frames[-1].calls
+        for item in self.sites.group(pc, calls.callsite).kept:
             old = item.state
-            if old.branches and old.dfs_depth < state.dfs_depth and [frame.callsite for frame in old.frames] == sites:
+            if old.branches and old.dfs_depth < state.dfs_depth and old.frames[-1].calls is calls:
                 return old
         return None
 
@@ -349,10 +340,6 @@ def _widens(old: Reg | None, cur: Reg | None, precise: bool, ids: Ids | None) ->
     if old is None or cur is None or old.type != SCALAR or cur.type != SCALAR or precise:
         return False
     return not (old.num == cur.num and old.off == cur.off and (ids is None or ids.same(old.id, cur.id)))
-
-
-def _is_may_goto(insn: Insn) -> bool:
-    return insn.code == 0xE5
 
 
 def _iterator_active(state: State) -> bool:

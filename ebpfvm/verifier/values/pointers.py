@@ -77,6 +77,8 @@ def adjust(w: Walk, insn: Insn, ptr: Reg, amount: Num, scalar_is_dst: bool, adde
 
 
 def _sane_amount(num: Num, type: int, added: int = 0) -> None:
+    if -MAX_VAR_OFF < num.smin < MAX_VAR_OFF and -MAX_VAR_OFF < added < MAX_VAR_OFF:
+        return
     name = type_name(type)
     if not num.mask and not -MAX_VAR_OFF < num.smin < MAX_VAR_OFF:
         raise Refuse(p.POINTER_OFFSET, EINVAL, f"math between {name} pointer and {num.smin} is not allowed")
@@ -85,8 +87,7 @@ def _sane_amount(num: Num, type: int, added: int = 0) -> None:
     if num.smin == S64_MIN:
         raise Refuse(p.POINTER_OFFSET, EINVAL,
                      f"math between {name} pointer and register with unbounded min value is not allowed")
-    if not -MAX_VAR_OFF < num.smin < MAX_VAR_OFF:
-        raise Refuse(p.POINTER_OFFSET, EINVAL, f"value {num.smin} makes {name} pointer be out of bounds")
+    raise Refuse(p.POINTER_OFFSET, EINVAL, f"value {num.smin} makes {name} pointer be out of bounds")
 
 
 def _sane_pointer(w: Walk, ptr: Reg, type: int) -> None:
