@@ -15,7 +15,8 @@ was silent or broken, these decisions apply:
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 from sortedcontainers import SortedList
 
@@ -23,11 +24,12 @@ from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
 from ebpfvm.errnos import E2BIG, EEXIST, EINVAL, ENOENT
 from ebpfvm.errors import Fault
+from ebpfvm.kernel.typed_values import value_class
 from ebpfvm.maps import base
 from ebpfvm.maps.keyed import Content, KeyedMap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.memory import Region
@@ -54,6 +56,10 @@ class Rbtree(KeyedMap):
     Keys are integers in big-endian reading, which sort as their bytes do. The elements are a dict, accompanied by a
     sorted list of keys: a plain list, which is fastest while it is cheap to move, and one of sortedcontainers once it
     has grown beyond that. The smallest key leaves a plain list by moving its head.
+
+    Attributes:
+        element, element_bytes, packet_in: for code that does what `put` and `remove` do (`ebpfvm.sched.fused`): the
+            class of values, what each counts, and a function that returns what the slots for packets of one hold.
     """
 
     key_order = "big"
@@ -62,6 +68,10 @@ class Rbtree(KeyedMap):
         super().__init__(kernel, spec)
         self._keys: list[int] | SortedList[int] = []
         self._head = 0  # keys before it are gone already; always 0 for a SortedList
+        self.element: Any = value_class(self)
+        self.element_bytes = spec.value_size + base.ELEMENT_BYTES
+        packets = self.shape.packets if self.shape is not None else ()
+        self.packet_in: Callable[[Any], Any] = itemgetter(*packets) if packets else _nothing
 
     def put(self, key: int, value: Content, flags: int) -> int:
         if flags > base.BPF_EXIST:
@@ -182,6 +192,10 @@ class Rbtree(KeyedMap):
         assert all(key < 1 << 8 * self.key_size for key in keys), "a key of another size"
         assert len(keys) <= self.max_entries, "more elements than max_entries"
         assert all(region.alive for region in self._elems.values()), "a dead value"
+
+
+def _nothing(value: Any) -> None:
+    """Return what a value without slots for packets holds."""
 
 
 RBTREE = MapType("rbtree", Rbtree, base.ORDINARY | {"bpf_map_pop_elem"}, fields=frozenset({"kptr_ref", "kptr_unref"}),

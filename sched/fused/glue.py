@@ -29,7 +29,9 @@ _FIELDS_OF_ENQUEUE: Final = [("t_classid", "HANDLE"), ("t_delay", "0")]
 _CONTEXT: Final = re.compile(r"\bo_c\.(packet|classid|delay)\b")
 _HAND_OVER: Final = re.compile(r"\bo_c\.hand_over\((\w+)\)")
 _ADDRESS: Final = re.compile(r"\b(?:[bgdk]_c|o_c)\b")
-_QUIESCE: Final = "if MEMORY.retired_bytes or MEMORY.retired: MEMORY.quiesce()"
+# What `Memory.quiesce` does, which is only called if there are regions to free.
+_QUIESCE: Final = ("if MEMORY.retired: MEMORY.quiesce()",
+                   "if MEMORY.retired_bytes: MEMORY.map_bytes -= MEMORY.retired_bytes; MEMORY.retired_bytes = 0")
 
 
 class Site(NamedTuple):
@@ -91,7 +93,7 @@ class Glue:
                              self.block(["o_skb.refs -= OWN"], succs=(end,)),
                              self.slowly("S.enqueued(o_skb, 0, t_classid, t_delay)", end))
         size = [] if self.constant_size else ["dropped_bytes += o_skb.len"]
-        drop = self.choose("(o_skb.refs == OWN and SIMPLE(o_skb))",
+        drop = self.choose("(o_skb.refs == OWN and o_skb._region is None and o_skb._packet is None)",
                            self.block(["o_skb.fate = DROPPED", "o_skb.refs = 0", "o_skb.last_holder = HOLDER",
                                        "o_skb.flow.drops += 1", "dropped += 1", *size], succs=(end,)),
                            self.slowly("S.enqueued(o_skb, 1, t_classid, t_delay)", end))
@@ -156,7 +158,7 @@ class Glue:
             lines.append(effect("STACK.depth -= 1", OUTSIDE))
         if any("REFS" in line.value for other in self.body.code.values() for line in other.lines):
             lines.append(effect(f"if REFS.held: LEAVE{self.suffix}(0, 0)", OUTSIDE))
-        lines.append(effect(_QUIESCE, OUTSIDE))
+        lines += [effect(text, OUTSIDE) for text in _QUIESCE]
         found = None
         if _NUMBER.fullmatch(result):
             number = int(result, 0) & U32_MAX

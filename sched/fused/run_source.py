@@ -11,6 +11,7 @@ from ebpfvm.engine.translate import counted_loops, structure
 from ebpfvm.engine.translate.source import add_constants
 from ebpfvm.kernel.refs import CTX_HOLDER
 from ebpfvm.sched.account import DROPPED, SENT
+from ebpfvm.sched.fused import inline_maps
 from ebpfvm.sched.fused.fused_run import IDLE, NEVER, STATE, LineOrigin
 from ebpfvm.sched.fused.glue import OUTSIDE, Glue
 
@@ -27,6 +28,7 @@ _NAME: Final = re.compile(r"\b[A-Z]\w*\b")
 _STATE: Final = ", ".join(STATE)
 _PUT: Final = f"S.put(({_STATE}))"
 _GET: Final = f"{_STATE} = S.get(); heap = S.heap; born = REFS.born.append"
+_BETWEEN: Final = {"PUT": _PUT, "GET": _GET}
 # Names that mean the same in all programs.
 _SHARED: Final = re.compile(r"(?:[DV]\d+(?:_\d)?|[UBP]\d|[UB]_\w+|PACK_\w+|HOLDER\d+|GET|LOAD|LOAD_PROBE|STORE|READ|"
                             r"STACK|ENTER|FAIL|HINT|SLICE|REFS|TAKE|GIVE|ACQUIRE|RELEASE|SWAP|EXCHANGE)")
@@ -71,7 +73,7 @@ class RunSource:
         return {**self.programs[0].runtime(), "OWN": own.unit, "OWN_MASK": own.mask, "HOLDER": run.qdisc.holder,
                 "HANDLE": run.qdisc.handle, "MEMORY": run.kernel.memory, "REFS": refs, "KERNEL": run.kernel,
                 "DROPPED": DROPPED, "SENT": SENT, "HAND_OVER": hand_over, "REPEAT": repeat, "Packet": packet,
-                "new": object.__new__, "SIMPLE": _is_simple, "heappop": heappop, "heapreplace": heapreplace}
+                "new": object.__new__, "heappop": heappop, "heapreplace": heapreplace}
 
     # ---- the function -----------------------------------------------------------------------------------------------
 
@@ -123,7 +125,7 @@ class RunSource:
         if run.device.sink.writer is not None:
             self.names |= {"WRITE": run.device.sink.writer.write, "ZERO": run.device.sink.epoch}
             self._text(indent, "WRITE(now + ZERO, o_skb.len, o_skb.payload())")
-        self._text(indent, "if not odd and o_skb.refs == OWN and SIMPLE(o_skb):",
+        self._text(indent, "if not odd and o_skb.refs == OWN and o_skb._region is None and o_skb._packet is None:",
                    "    o_skb.fate = SENT", "    o_skb.refs = 0", "    o_skb.last_holder = HOLDER", "    sent += 1")
         if self.spec is None:
             self._text(indent, "    sent_bytes += o_skb.len")
@@ -189,12 +191,22 @@ class RunSource:
         unit = body.unit
         counted = counted_loops.find(site.graph, site.code, body.facts)
         made = structure.nested(site.graph, site.code, indent, counted, frozenset(unit.steps))
-        for depth, text, node in made:
+        renamed = [self._renamed(_BETWEEN.get(text, text), which) for _, text, _ in made]
+        firsts = inline_maps.first_of_walks(renamed, self.names) if not site.graph.loops else {}
+        for (depth, _, node), text in zip(made, renamed, strict=True):
             origin = None if node == OUTSIDE else LineOrigin(program, unit.slot(node))
-            text = {"PUT": _PUT, "GET": _GET}.get(text, text)
-            self.lines.append(("    " * depth + self._renamed(text, which), origin))
+            text = firsts.get(text, text)
+            self.lines += [("    " * depth + line, origin) for line in self._inlined(text) if line]
         if not made:
             self._text(indent, "pass")
+
+    def _inlined(self, text: str) -> list[str]:
+        """Return a line with a common operation on an rbtree map as that operation's own code."""
+        lines = inline_maps.expanded(text, self.names)
+        if lines is None:
+            return [text]
+        self.names |= inline_maps.NAMES | {"MEMORY_LIMIT": self.run.kernel.limits.map_memory}
+        return lines
 
     def _renamed(self, text: str, which: int) -> str:
         """Return a line in which the names of objects are those of this program."""
@@ -225,11 +237,6 @@ class RunSource:
 
     def _add_constants(self) -> None:
         add_constants(self.run.kernel.memory, self.code, self.names)
-
-
-def _is_simple(skb: Any) -> bool:
-    """Return whether nothing but the packet object has to go with the last reference."""
-    return skb._region is None and skb._packet is None
 
 
 __all__ = ["NEVER", "RunSource"]
