@@ -85,16 +85,22 @@ def _remove(found: str, method: str, key: str) -> list[str]:
             f"else: {method}(key)"]
 
 
-def first_of_walks(lines: Sequence[str], names: dict[str, Any]) -> dict[str, str]:
-    """Return the lines to replace by others, where a walk of a map never comes to a second element."""
+def first_of_walks(lines: Sequence[str], names: dict[str, Any], repeated: set[str]) -> dict[str, str]:
+    """Return the lines to replace by others, where a walk of a map never comes to a second element.
+
+    Args:
+        lines: the lines of a program.
+        names: what they refer to.
+        repeated: those of them that are in loops.
+    """
     found: dict[str, str] = {}
     for line in lines:
         match = _WALK.fullmatch(line)
-        if match is None or match[2].startswith("o_"):
+        if match is None or match[2].startswith("o_") or line in repeated:
             continue
         bpf_map, following = _map(match[2], names), re.compile(rf"(t_\d+) = next\({match[1]}, None\)")
         nexts = [other for other in lines if following.fullmatch(other)]
-        if bpf_map is not None and len(nexts) == 1 and nexts[0] not in found:
+        if bpf_map is not None and len(nexts) == 1 and nexts[0] not in {*found, *repeated}:
             first = f"{bpf_map}._keys[{bpf_map}._head]"
             found[line] = ""
             found[nexts[0]] = (f"{nexts[0].partition(' ')[0]} = ({first}, {bpf_map}._elems[{first}]) "

@@ -11,7 +11,7 @@ from ebpfvm.engine.translate import counted_loops, structure
 from ebpfvm.engine.translate.source import add_constants
 from ebpfvm.kernel.refs import CTX_HOLDER
 from ebpfvm.sched.account import DROPPED, SENT
-from ebpfvm.sched.fused import inline_maps
+from ebpfvm.sched.fused import global_variables, inline_maps
 from ebpfvm.sched.fused.fused_run import IDLE, NEVER, STATE, LineOrigin
 from ebpfvm.sched.fused.glue import OUTSIDE, Glue
 
@@ -28,6 +28,7 @@ _NAME: Final = re.compile(r"\b[A-Z]\w*\b")
 _STATE: Final = ", ".join(STATE)
 _PUT: Final = f"S.put(({_STATE}))"
 _GET: Final = f"{_STATE} = S.get(); heap = S.heap; born = REFS.born.append"
+_TICK: Final = re.compile(r"ticks = REPEAT|next\(ticks, 0\) is None or ")
 _BETWEEN: Final = {"PUT": _PUT, "GET": _GET}
 # Names that mean the same in all programs.
 _SHARED: Final = re.compile(r"(?:[DV]\d+(?:_\d)?|[UBP]\d|[UB]_\w+|PACK_\w+|HOLDER\d+|GET|LOAD|LOAD_PROBE|STORE|READ|"
@@ -56,6 +57,7 @@ class RunSource:
         self.names = self._names(packet)
         self.lines: list[Line] = []
         self._write()
+        self.lines = global_variables.as_locals(self.lines, run.kernel.memory)
         self._add_constants()
 
     @property
@@ -169,7 +171,7 @@ class RunSource:
                        "if more: flow.in_more += more")
         self._text(indent, "o_skb._packet = o_skb._region = o_skb.fate = None", "o_skb.departure = o_skb.address = 0",
                    "o_skb.serial = REFS.serial = REFS.serial + 1", "o_skb.refs = OWN", "born(o_skb)",
-                   "if not ids & 1023 and len(REFS.born) > REFS.room: REFS.live(); born = REFS.born.append")
+                   "if len(REFS.born) > REFS.room: REFS.live(); born = REFS.born.append")
         if run.account.log is not None:
             self.names["LOG"] = run.account.log
             self._text(indent, "LOG.append(o_skb)")
@@ -192,13 +194,20 @@ class RunSource:
         counted = counted_loops.find(site.graph, site.code, body.facts)
         made = structure.nested(site.graph, site.code, indent, counted, frozenset(unit.steps))
         renamed = [self._renamed(_BETWEEN.get(text, text), which) for _, text, _ in made]
-        firsts = inline_maps.first_of_walks(renamed, self.names) if not site.graph.loops else {}
+        firsts = inline_maps.first_of_walks(renamed, self.names, self._repeated(site, which))
+        if not site.graph.loops and program.budget > len(made):  # no line is executed twice
+            firsts |= {text: "" for text in renamed if _TICK.match(text)}
         for (depth, _, node), text in zip(made, renamed, strict=True):
             origin = None if node == OUTSIDE else LineOrigin(program, unit.slot(node))
             text = firsts.get(text, text)
             self.lines += [("    " * depth + line, origin) for line in self._inlined(text) if line]
         if not made:
             self._text(indent, "pass")
+
+    def _repeated(self, site: Site, which: int) -> set[str]:
+        """Return the lines that are in loops."""
+        return {self._renamed(line.text, which) for start in set().union(*site.graph.loops.values())
+                for line in site.code[start].lines}
 
     def _inlined(self, text: str) -> list[str]:
         """Return a line with a common operation on an rbtree map as that operation's own code."""
