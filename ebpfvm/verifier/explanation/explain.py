@@ -186,10 +186,6 @@ _SENTENCES: Final[dict[p.Property, tuple[tuple[str, str], ...]]] = {
          "the member, as in .enqueue = (void *)my_enqueue, or remove the program."),
         (_ANY, "Programs can implement only some members of a struct of operations. Leave the member out; the kernel "
                "has an implementation of its own or does without.")),
-    p.UNSUPPORTED: (
-        (r"struct_ops of struct Qdisc_ops",
-         "The RFC's kernel, by which an object with programs of the RFC is judged, has no such struct. Use another "
-         "object for each interface, or --kernel 7.2 for this program alone."),),
     p.FIELD_OF_MAP: ((_ANY, "The field lies in a value of one map, but another map is passed with it."),),
     p.LEGACY_PACKET_LOAD: (
         (r"R6 != pointer to skb", "These loads from the packet need the context in R6."),
@@ -230,7 +226,11 @@ _SENTENCES: Final[dict[p.Property, tuple[tuple[str, str], ...]]] = {
     p.RCU_PAIRING: (
         (r"unmatched", "No RCU read section is open here."), (r"nested", "An RCU read section is open already.")),
     p.GRAPH_LOCK: ((r"must be held for (\S+)", "The lock next to the {0} must be held. Take it first."),),
-    p.UNSUPPORTED: ((_ANY, "A kernel may accept this, but ebpfvm does not model it and therefore refuses it."),),
+    p.UNSUPPORTED: (
+        (r"struct_ops of struct Qdisc_ops",
+         "The RFC's kernel, by which an object with programs of the RFC is judged, has no such struct. Use another "
+         "object for each interface, or --kernel 7.2 for this program alone."),
+        (_ANY, "A kernel may accept this, but ebpfvm does not model it and therefore refuses it.")),
 }
 # Messages that have a special meaning for one type of program.
 _OF_TYPES: Final = {("qdisc", p.CONTEXT_ACCESS): (
