@@ -12,6 +12,7 @@ from ebpfvm.sched.units import format_rate, format_size, format_time
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ebpfvm.kernel.objects_left import ObjectsLeft
     from ebpfvm.maps.map_dump import MapDump
     from ebpfvm.sched.account import Problem
 
@@ -58,6 +59,7 @@ class Result:
         variables: numbers in the programs' `.data` and `.bss` at the end, where the RFC's programs keep statistics.
         packets: one record for each packet, if requested.
         shown: output of the `show` commands of a tc script after the run.
+        objects: the objects of bpf_obj_new that are left, None if no program allocates any.
         maps: contents of maps as user space reads them at the end, if requested.
         stopped: why the run was stopped before its end, "" if it was not.
         counting: who keeps the counters of `kernel_view`, in a few words.
@@ -91,6 +93,7 @@ class Result:
     packets: tuple[PacketRecord, ...] | None = field(default=None, repr=False)
     shown: tuple[str, ...] = field(default=(), repr=False)
     maps: tuple[MapDump, ...] | None = field(default=None, repr=False)
+    objects: tuple[ObjectsLeft, ...] | None = None
     stopped: str = ""
     notes: tuple[str, ...] = ()
     counting: str = "the RFC leaves statistics to maps"
@@ -104,11 +107,16 @@ class Result:
         """Return the result as JSON data of schema "ebpfvm.run/1"."""
         from dataclasses import asdict
 
-        data = asdict(replace(self, flows=(), packets=None, maps=None))  # asdict takes 100 us for each flow
+        # asdict takes 100 us for each flow.
+        data = asdict(replace(self, flows=(), packets=None, maps=None, objects=None))
         del data["counting"]
         data["flows"] = tuple(flow.as_dict() for flow in self.flows)
         if self.packets is not None:
             data["packets"] = [record._asdict() for record in self.packets]
+        if self.objects is None:
+            del data["objects"]
+        else:
+            data["objects"] = [item.as_dict() for item in self.objects]
         if self.maps is None:
             del data["maps"]
         else:
@@ -143,6 +151,7 @@ def _balance_lines(result: Result) -> list[str]:
     if result.too_big:
         lines.append(f" {result.too_big} of the dropped were above the MTU")
     lines += [f" {count} held by {holder}" for holder, count in result.holders.items()]
+    lines += [f" {item}" for item in result.objects or ()]
     if result.variables:
         lines.append("variables: " + ", ".join(f"{name} {value}" for name, value in result.variables.items()))
     return lines

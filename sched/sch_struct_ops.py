@@ -19,7 +19,8 @@ from ebpfvm.kernel.ops_ctx import OpsCtx, ops_layout
 from ebpfvm.kernel.refs import CTX_HOLDER, PROGRAM
 from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.sched.account import Packet
-from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
+from ebpfvm.sched.kept_packets import note_kept_packets
+from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_DROP, NET_XMIT_SUCCESS, TC_H_ROOT, Qdisc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -144,6 +145,8 @@ class SchStructOps(Qdisc):
         """Drop what is queued (qdisc_reset): call reset, cancel the timer, zero qlen and backlog."""
         self._call("reset", self)
         super().reset()
+        if self.parent == TC_H_ROOT:  # the queues of mq share what they store
+            note_kept_packets(self)
 
     def destroy(self) -> None:
         """Call destroy, and delete the qdisc."""

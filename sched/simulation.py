@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 from ebpfvm.checked import known
 from ebpfvm.errors import LimitError, UsageError
 from ebpfvm.funcs.timer import timers_of
+from ebpfvm.kernel.objects_left import objects_left
 from ebpfvm.net import ETH_HLEN
 from ebpfvm.sched.account import Account
 from ebpfvm.sched.collector import rare_collection
@@ -260,7 +261,8 @@ class Simulation:
             problems=tuple(account.problems), problem_count=account.problem_count, kernel_view=qdisc.kernel_view,
             truth=_truth(qdisc, account, device), flows=flows, fairness=flows.fairness,
             trace=tuple(self.kernel.trace), packets=_records(account), stopped=stopped,
-            notes=tuple(self.kernel.notes), counting=qdisc.counting)
+            notes=tuple(self.kernel.notes), counting=qdisc.counting,
+            objects=objects_left(self.kernel) if self.kernel.graph.used else None)
 
 
 def _describe(qdisc: Qdisc, device: NetDevice) -> str:

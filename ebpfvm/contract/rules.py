@@ -151,6 +151,10 @@ class Rules:
     percpu_in_percpu: bool = True
     """A slot for per-CPU objects accepts only per-CPU objects (map_kptr_match_type, after 6.18)."""
 
+    owns_through_kptrs: bool = True
+    """Types that could own themselves are found along kptrs, and only if they could (btf_check_and_fixup_fields, after
+    6.18)."""
+
     untrusted_structs_read_only: bool = True
     """Memory cannot be written through an untrusted pointer (check_ptr_to_btf_access, after 6.18)."""
 
@@ -287,6 +291,7 @@ LINUX_6_18: Final = replace(
     counts_by_function=False,
     acquires_by_pointer_first=False,
     percpu_in_percpu=False,
+    owns_through_kptrs=False,
     untrusted_structs_read_only=False,
     struct_writes_named=False,
     register_names_in_messages=False,

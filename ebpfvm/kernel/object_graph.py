@@ -216,6 +216,11 @@ class Graph:
             found = self._types[id(btf), root] = ObjectType(btf, root)
         return found
 
+    @property
+    def used(self) -> bool:
+        """Whether any program has had the type of an object."""
+        return bool(self._types)
+
     def maker(self, kind: ObjectType) -> Callable[[], AllocObject]:
         """Return the function that makes an object which the running program holds."""
         fresh, refs = kind.shape.fresh, self.refs

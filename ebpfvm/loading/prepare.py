@@ -10,6 +10,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf import loadable
+from ebpfvm.btf.ownership import owns_itself
+from ebpfvm.errors import LoadError
 from ebpfvm.lazy_dataclasses import dataclass, field, fields, replace
 from ebpfvm.loader.object import Program
 from ebpfvm.loading import kconfig_values, names
@@ -78,9 +80,15 @@ def prepare(program: Program, dialect: Dialect) -> Prepared:
     parts["maps"] = tuple(fit_map(spec, dialect) for spec in parts["maps"])
     notes.extend(complaints(parts["maps"]))
     refused = _refusal(program.btf) if program.btf is not None else ""
+    circle = owns_itself(program.btf, dialect.rules.owns_through_kptrs) if program.btf is not None else ""
+    if circle and not refused:
+        refused = f"struct {circle} could own itself, which is ELOOP: no object that owns itself would ever be freed"
     owned = unfreeable(parts["maps"], dialect)
     if owned and not refused:
         refused = f"a map would own a struct {owned}, which the kernel cannot free"
+    if refused and program.type == "struct_ops":
+        raise LoadError(f"no kernel takes the object's types: {refused}; struct_ops programs are not loaded without "
+                        "types", path=program.path or None)
     if refused:
         parts |= {"btf": None, "func_info": (), "line_info": (), "maps": tuple(map(_without_types, parts["maps"]))}
         notes.append(f"no kernel takes the object's types ({refused}), so it is loaded without them")
