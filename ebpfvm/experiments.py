@@ -93,7 +93,8 @@ def run_scenario(asked: Scenario) -> Result:
             script.run(net, later)
             qdisc = simulation.device.qdisc
         assert qdisc is not None
-        if wants_fusing(asked, capture):
+        simulation.unfused = why_not_fused(asked, capture)
+        if not simulation.unfused:
             from ebpfvm.sched.fused.fusing import run_fused  # imported here, because short runs do not need it
             simulation.fuse = run_fused
         if asked.prepare is not None:
@@ -107,11 +108,14 @@ def run_scenario(asked: Scenario) -> Result:
             writer.__exit__()
 
 
-def wants_fusing(asked: Scenario, capture: Capture | None) -> bool:
-    """Return whether a run is to be one function: if it was asked for, or the run is so long that it is worth it."""
-    if asked.engine in (None, "auto"):
-        return asked.expected + (len(capture) if capture is not None else 0) >= _WORTH
-    return asked.engine == "fused"
+def why_not_fused(asked: Scenario, capture: Capture | None) -> str:
+    """Return why a run is not to be one function, "" if it is: if that was asked for, or if it is worth it."""
+    if asked.engine in ("interp", "translate"):
+        return f"the engine {asked.engine} was asked for"
+    packets = asked.expected + (len(capture) if capture is not None else 0)
+    if asked.engine != "fused" and packets < _WORTH:
+        return f"about {packets} packets are too few to be worth it"
+    return ""
 
 
 def _variable(found: Object | None, asked: Scenario) -> StructOps | None:

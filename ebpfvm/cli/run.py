@@ -64,6 +64,8 @@ def add(subparsers: Any) -> None:
     output.add_limit(program)
     out.add_argument("--json", action="store_true", help=helptext.JSON)
     out.add_argument("--packets", action="store_true", help="with --json, include a record of each packet")
+    out.add_argument("-v", "--verbose", action="store_true",
+                     help="say on standard error whether the run was fused into one function, and why not")
     out.add_argument("--trace", action="store_true",
                      help="print each event and each bpf_trace_printk line on standard error")
 
@@ -133,7 +135,10 @@ def execute(args: argparse.Namespace, interrupts: Interrupts | None = None) -> R
     asked = replace(asked, source=found, pcap=capture, prepare=begin, observer=Tracer(BOOT_NS) if args.trace else None)
     total = asked.expected + (len(capture) if capture is not None else 0)
     with output.Progress(total, done):
-        return simulate(asked)
+        result = simulate(asked)
+    if args.verbose and running:
+        output.say(f"not fused: {running[0].unfused}" if running[0].unfused else "fused into one function")
+    return result
 
 
 def _scenario(args: argparse.Namespace) -> Scenario:
