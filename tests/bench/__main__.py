@@ -27,7 +27,8 @@ from tests.bench.figures import HEAD, Group, Settings, block, measured
 
 GROUPS: dict[str, Callable[[Settings], Group]] = {
     **{f"engine.{name}": partial(engines.group, name) for name in ("alu", "parse", "sort", "fifo")},
-    "runs": whole_runs.runs, "flows": whole_runs.flows, "verifier": verifier_rate.group,
+    "runs": whole_runs.runs, "struct_ops": whole_runs.struct_ops, "flows": whole_runs.flows,
+    "verifier": verifier_rate.group,
     "memory": footprint.memory, "capture": footprint.capture, "start": footprint.start,
 }
 

@@ -37,6 +37,11 @@ def sample(name: str) -> Object:
     return set_variables(load(SAMPLES / f"{name}.o"), VARIABLES[name])
 
 
+def mainline(name: str) -> Object:
+    """Return a sample for mainline with a queue of 1000 packets."""
+    return set_variables(load(SAMPLES.parent / "mainline" / f"{name}.o"), {"limit": LIMIT})
+
+
 def through_ebpf(found: Object, engine: str, flows: list[str], **options: Any) -> Outcome:
     """Run a sample; the seconds leave out loading and verifying it, and include translating it."""
     begin = 0.0
@@ -114,6 +119,30 @@ def _in_simpy(packets: int) -> Measure:
 def _in_ns3(kind: str, packets: int) -> Measure:
     binary = ns3.binary()
     return per_packet(lambda: ns3.run(binary, kind, packets))
+
+
+def struct_ops(settings: Settings) -> Group:
+    """Return whole runs of the samples for mainline with few and many flows, beside their twins for the RFC."""
+    packets, many = settings.size(30_000, 1500), 1000
+    found = {"mainline fifo": mainline("fifo"), "RFC pfifo": sample("pfifo"), "mainline fq": mainline("fq"),
+             "RFC wfq": sample("wfq")}
+
+    def spread(name: str, count: int) -> Measure:
+        rate = SOURCES * FLOW_RATE // count
+        traffic = [f"cbr:rate={rate}bit,size={LENGTH}b,n={count},stop={stop_time(packets)}ns"]
+        return per_packet(lambda: through_ebpf(found[name], "translate", traffic))
+
+    group = Group("struct_ops", "us/packet", f"The same link with {SOURCES} flows or {many:,}: samples for mainline, "
+                  "and those for the RFC that do the same.",
+                  {name if count == SOURCES else f"{name}, {many:,} flows": spread(name, count)
+                   for name in found for count in (SOURCES, many)},
+                  [Figure("mainline fifo", "RFC pfifo"), Figure("mainline fq", "RFC wfq"),
+                   Figure(f"mainline fifo, {many:,} flows", f"RFC pfifo, {many:,} flows"),
+                   Figure(f"mainline fq, {many:,} flows", f"RFC wfq, {many:,} flows"),
+                   Figure("mainline fifo", "ns-3 Fifo"), Figure("mainline fq", "ns-3 FqCoDel")])
+    for kind in ("Fifo", "FqCoDel"):
+        group.offer(f"ns-3 {kind}", lambda kind=kind: _in_ns3(kind, packets))
+    return group
 
 
 def flows(settings: Settings) -> Group:

@@ -128,7 +128,7 @@ class Emitter(CodeWriter):
         if row.op == "sub" and self._same_region(row, insn) and not self.form.unit(self.state.regs[insn.dst]):
             self.set(insn.dst, lower(row, operand(self.index(insn.dst)), operand(self.index(insn.src))))
             return
-        a = self.reg(insn.dst)
+        a = number(0) if row.op.startswith("mov") else self.reg(insn.dst)
         b = self.reg(insn.src) if row.source == "x" else number(insn.imm & U64_MAX)
         moved = isinstance(after, PtrRange) and after.lo != after.hi and row.op in ("add", "sub")
         if moved and max(a.hi, b.hi) <= POINTER_MAX:  # a pointer with a bounded offset does not wrap
