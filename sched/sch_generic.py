@@ -265,6 +265,11 @@ class Qdisc:
         if args or options:
             raise OSError(ENOSYS, "Change operation not supported by specified qdisc")
 
+    @property
+    def shown_stats(self) -> Stats:
+        """The counters that `tc -s` shows."""
+        return self.kernel_view
+
     def options(self) -> str:
         """Return what `tc qdisc show` prints after the parent."""
         return ""

@@ -17,10 +17,10 @@ from ebpfvm.ints import U32_MAX, signed
 from ebpfvm.kernel.kernel_structs import structs_of
 from ebpfvm.kernel.ops_ctx import OpsCtx, ops_layout
 from ebpfvm.kernel.refs import CTX_HOLDER, PROGRAM
-from ebpfvm.lazy_dataclasses import dataclass
+from ebpfvm.lazy_dataclasses import dataclass, replace
 from ebpfvm.sched.account import Packet
 from ebpfvm.sched.kept_packets import note_kept_packets
-from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_DROP, NET_XMIT_SUCCESS, TC_H_ROOT, Qdisc
+from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_DROP, NET_XMIT_SUCCESS, TC_H_ROOT, Qdisc, Stats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,6 +156,12 @@ class SchStructOps(Qdisc):
         self._structs.forget("bpf_sk_buff_ptr", self._to_free)
         self._structs.forget("netdev_queue", self)
         self._structs.forget("netlink_ext_ack", self)
+
+    @property
+    def shown_stats(self) -> Stats:
+        """The counters, with what the program counts in `qstats.qlen` added to the length (qdisc_qlen_sum)."""
+        stats = self.kernel_view
+        return replace(stats, qlen=stats.qlen + self.qstats_qlen & U32_MAX) if self.qstats_qlen else stats
 
     # ---- packets ------------------------------------------------------------------------------------------
 

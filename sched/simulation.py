@@ -258,7 +258,7 @@ class Simulation:
             mtu=device.link.mtu, seed=seed, duration=end, in_packets=account.in_packets, in_bytes=account.in_bytes,
             out_packets=account.sent, out_bytes=account.sent_bytes, dropped=account.dropped,
             freed=account.freed_packets, held=sum(holders.values()), too_big=device.too_big, holders=holders,
-            problems=tuple(account.problems), problem_count=account.problem_count, kernel_view=qdisc.kernel_view,
+            problems=tuple(account.problems), problem_count=account.problem_count, kernel_view=qdisc.shown_stats,
             truth=_truth(qdisc, account, device), flows=flows, fairness=flows.fairness,
             trace=tuple(self.kernel.trace), packets=_records(account), stopped=stopped,
             notes=tuple(self.kernel.notes), counting=qdisc.counting,

@@ -98,7 +98,7 @@ def show_qdisc(net: Namespace, dev: NetDev, flags: Collection[str], name_device:
         text = qdisc.details() if "d" in flags else qdisc.options()
         lines.append(f"qdisc {qdisc.kind} {handle_text(qdisc.handle)} {where}{place}{text}")
         if "s" in flags:
-            lines += stats_lines(qdisc.kernel_view) + qdisc.xstats()
+            lines += stats_lines(qdisc.shown_stats) + qdisc.xstats()
     if dev.hook_kind and (wanted.ingress or wanted.parent == 0xFFFFFFF1 or wanted.handle == 0xFFFF0000
                           or not (wanted.root or wanted.parent or wanted.handle)):
         tail = "---------------- " if dev.hook_kind == "ingress" else ""

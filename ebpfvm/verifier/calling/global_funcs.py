@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Enum, Enum64, Func, FuncProto, Fwd, Int, Ptr, Struct, Typedef, Union, Void
-from ebpfvm.errnos import EFAULT, EINVAL, EOPNOTSUPP
+from ebpfvm.errnos import EACCES, EFAULT, EINVAL, ENOENT, EOPNOTSUPP
 from ebpfvm.errors import LoadError
 from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.verifier.calling import dynptrs
@@ -18,8 +18,11 @@ from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import SCALAR, UNKNOWN_SCALAR, Reg, is_null, pointer
 from ebpfvm.verifier.machine.signal import Refuse, Unsupported, unsupported
+from ebpfvm.verifier.machine.special_fields import StructType
 from ebpfvm.verifier.machine.state import DynptrState
+from ebpfvm.verifier.memory import struct_walk
 from ebpfvm.verifier.memory.uses import Access, Use
+from ebpfvm.verifier.report import show
 
 if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf
@@ -31,11 +34,19 @@ TAGS = ("ctx", "trusted", "untrusted", "nonnull", "nullable", "arena")
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One argument: its kind "scalar", "ctx", "mem" or "dynptr", its size in bytes, and whether it may be NULL."""
+    """One argument.
+
+    Attributes:
+        kind: "scalar", "ctx", "mem", "dynptr", "trusted" or "untrusted".
+        size: bytes of memory that it points to.
+        maybe_null: whether it may be NULL.
+        struct: the struct of the kernel that it points to.
+    """
 
     kind: str
     size: int = 0
     maybe_null: bool = False
+    struct: str = ""
 
 
 _MOST_ARGUMENTS = 12
@@ -109,8 +120,8 @@ def _argument(w: Walk, btf: Btf, subprog: Subprog, at: int, type_id: int) -> Arg
             return Argument("scalar")
         raise Refuse(p.GLOBAL_FUNCTION_PROTOTYPE, EINVAL,
                      f"Arg#{at} type {found.kind.name} in {subprog.name}() is not supported yet.")
-    if tags & {"trusted", "untrusted", "arena"}:
-        raise unsupported(f"the argument tag {sorted(tags)[0]} of global functions")
+    if "arena" in tags:
+        raise unsupported("the argument tag arena of global functions")
     if "ctx" in tags or _is_context(w, btf, found.type):
         if tags - {"ctx"}:
             raise Refuse(p.GLOBAL_FUNCTION_PROTOTYPE, EINVAL, f"arg#{at} has invalid combination of tags")
@@ -120,6 +131,8 @@ def _argument(w: Walk, btf: Btf, subprog: Subprog, at: int, type_id: int) -> Arg
         if tags:
             raise Refuse(p.GLOBAL_FUNCTION_PROTOTYPE, EINVAL, f"arg#{at} has invalid combination of tags")
         return Argument("dynptr")
+    if tags & {"trusted", "untrusted"}:
+        return _tagged(w, btf, at, found.type, tags)
     if "nullable" in tags:
         raise Refuse(p.GLOBAL_FUNCTION_PROTOTYPE, EINVAL, f"arg#{at} has invalid combination of tags")
     try:
@@ -130,6 +143,21 @@ def _argument(w: Walk, btf: Btf, subprog: Subprog, at: int, type_id: int) -> Arg
                      f"arg#{at} reference type('{kind} {target.name}') size cannot be determined: -22"
                      ) from None
     return Argument("mem", size, "nonnull" not in tags)
+
+
+def _tagged(w: Walk, btf: Btf, at: int, type_id: int, tags: set[str]) -> Argument:
+    """Return an argument that points to an object of the kernel, or to memory that may not be there."""
+    if tags - {"trusted", "nullable"} and tags != {"untrusted"}:
+        raise Refuse(p.GLOBAL_FUNCTION_PROTOTYPE, EINVAL, f"arg#{at} has invalid combination of tags")
+    target = btf.resolved(type_id)
+    kind = "trusted" if "trusted" in tags else "untrusted"
+    if kind == "untrusted" and isinstance(target, Int | Enum | Enum64 | Void):
+        return Argument(kind)
+    name = target.name.partition("___")[0]
+    if not isinstance(target, Struct | Union | Fwd) or not w.env.dialect.has_struct(name):
+        raise Refuse(p.GLOBAL_FUNCTION_PROTOTYPE, ENOENT,
+                     f"arg#{at} reference type('{target.kind.name} {target.name}') has no matches")
+    return Argument(kind, maybe_null="nullable" in tags, struct=name)
 
 
 def _is_context(w: Walk, btf: Btf, type_id: int) -> bool:
@@ -153,6 +181,12 @@ def initial_registers(w: Walk, wanted: tuple[Argument, ...]) -> dict[int, Reg]:
             found[at] = pointer(r.CTX)
         elif item.kind == "scalar":
             found[at] = UNKNOWN_SCALAR
+        elif item.struct:
+            type = r.BTF_ID | (r.TRUSTED if item.kind == "trusted" else r.UNTRUSTED)
+            found[at] = pointer(type | (r.MAYBE_NULL if item.maybe_null else 0), StructType(item.struct),
+                                id=w.new_id())
+        elif item.kind == "untrusted":
+            found[at] = pointer(r.MEM | r.RDONLY | r.UNTRUSTED, 0)
         elif item.kind == "dynptr":
             found[at] = pointer(r.DYNPTR, DynptrState("local", True, w.new_id(), 0))
         else:
@@ -224,8 +258,13 @@ def _fits(w: Walk, number: int, item: Argument) -> None:
         if reg is None or reg.type != SCALAR:
             raise Refuse(p.GLOBAL_FUNCTION_ARGUMENT, EINVAL, f"R{number} is not a scalar")
         return
+    if item.kind == "untrusted":
+        return  # whatever is there is only read, and reads as 0 where nothing is
     if reg is None:
         reg = r.with_type(UNKNOWN_SCALAR, 0)
+    if item.kind == "trusted":
+        _trusted(w, number, reg, item)
+        return
     if item.kind == "dynptr":
         _dynptr(w, reg, number)
         return
@@ -238,6 +277,21 @@ def _fits(w: Walk, number: int, item: Argument) -> None:
     memory(w, reg, number, item.size)
     if not item.maybe_null and (reg.type & r.MAYBE_NULL or (w.env.rules.refuses_zero and is_null(reg))):
         raise Refuse(p.GLOBAL_FUNCTION_ARGUMENT, EINVAL, f"{name} is expected to be non-NULL")
+
+
+def _trusted(w: Walk, number: int, reg: Reg, item: Argument) -> None:
+    """Check a pointer to an object of the kernel (check_reg_type and check_func_arg_reg_off)."""
+    if item.maybe_null and is_null(reg):
+        return
+    flags = reg.type & ~r.BASE & ~(r.MAYBE_NULL if item.maybe_null else 0)
+    if reg.type & r.BASE != r.BTF_ID or flags not in (0, r.TRUSTED, r.RCU):
+        raise Refuse(p.GLOBAL_FUNCTION_ARGUMENT, EACCES,
+                     f"R{number} type={show.type_of(reg)} expected=ptr_, trusted_ptr_, rcu_ptr_")
+    off = reg.off + reg.num.smin
+    if reg.what.btf is not None or not struct_walk.fits(w, reg.what.name, off, item.struct, strict=False):
+        raise Refuse(p.GLOBAL_FUNCTION_ARGUMENT, EACCES,
+                     f"R{number} is of type {reg.what.name} but {item.struct} is expected")
+    args_.offset(w, reg, number)
 
 
 def _dynptr(w: Walk, reg: Reg, number: int) -> None:
