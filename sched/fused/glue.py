@@ -15,6 +15,7 @@ from ebpfvm.engine.translate.source import simplify
 from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, reads_of, sweep
 from ebpfvm.ints import U32_MAX
 from ebpfvm.kernel.refs import CTX_UNIT
+from ebpfvm.sched.fused.specialised import Specialiser
 from ebpfvm.sched.sch_bpf import SCH_BPF_DROP, SCH_BPF_PASS, SCH_BPF_THROTTLE
 
 if TYPE_CHECKING:
@@ -58,11 +59,13 @@ class Glue:
     Args:
         body: the program.
         suffix: what the names of the program's objects end with.
-        end: lines at the end of each run of the program.
+        own: one reference of the qdisc.
+        constant_size: whether all packets have one size.
     """
 
-    def __init__(self, body: ProgramBody, suffix: str, constant_size: bool) -> None:
+    def __init__(self, body: ProgramBody, suffix: str, own: int, constant_size: bool) -> None:
         self.body = body
+        self.own = own
         self.suffix = suffix
         self.constant_size = constant_size
         self.code: dict[int, BlockCode] = {}
@@ -147,6 +150,8 @@ class Glue:
         self.code[entry] = first._replace(lines=[*begin, *first.lines])
         reachable = _reachable(entry, self.code)
         graph, code = simplify(FlowGraph(entry, {}), reachable)
+        found = Specialiser(graph, code, self.own, "" if ("o_skb", "None") in head else "o_skb")
+        graph, code = simplify(FlowGraph(found.entry, {}), found.made)
         code, _ = sweep(code, graph)
         return Site(graph, code)
 

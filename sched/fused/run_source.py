@@ -185,7 +185,7 @@ class RunSource:
     # ---- programs ---------------------------------------------------------------------------------------------------
 
     def _glue(self, which: int) -> Glue:
-        return Glue(self.bodies[which], "ed"[which], self.spec is not None)
+        return Glue(self.bodies[which], "ed"[which], self.names["OWN"], self.spec is not None)
 
     def _site(self, which: int, site: Site, indent: int) -> None:
         """Write the blocks of a program and what follows it."""
