@@ -58,8 +58,9 @@ class Rbtree(KeyedMap):
     has grown beyond that. The smallest key leaves a plain list by moving its head.
 
     Attributes:
-        element, element_bytes, packet_in: for code that does what `put` and `remove` do (`ebpfvm.sched.fused`): the
-            class of values, what each counts, and a function that returns what the slots for packets of one hold.
+        elems, element, element_bytes, packet_in, plain_room: for code that does what `put` and `remove` do
+            (`ebpfvm.sched.fused`): the elements, the class of values, what each counts, a function that returns what
+            the slots for packets of one hold, and how many elements there may be while their keys are a plain list.
     """
 
     key_order = "big"
@@ -69,6 +70,8 @@ class Rbtree(KeyedMap):
         self._keys: list[int] | SortedList[int] = []
         self._head = 0  # keys before it are gone already; always 0 for a SortedList
         self.element: Any = value_class(self)
+        self.elems = self._elems
+        self.plain_room = min(self.room, _PLAIN)
         self.element_bytes = spec.value_size + base.ELEMENT_BYTES
         packets = self.shape.packets if self.shape is not None else ()
         self.packet_in: Callable[[Any], Any] = itemgetter(*packets) if packets else _nothing

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from bisect import insort
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ebpfvm.maps.rbtree import Rbtree
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NAMES: Final = {"Rbtree": Rbtree, "insort": insort, "list": list}
-_PLAIN: Final = 4096  # as in `ebpfvm.maps.rbtree`: beyond it, keys are in a sorted list of another kind
 _SPARE: Final = 512
 
 _MAP: Final = r"(PUT\d+_[ed]|o_\d+\.put)"
@@ -24,64 +23,80 @@ _REMOVE: Final = re.compile(r"(REMOVE\d+_[ed]|o_\d+\.remove)\((.+)\)")
 _WALK: Final = re.compile(r"(w_\d+) = (WALK\d+_[ed]|o_\d+\.walk)\(\)")
 
 
+class _Parts(NamedTuple):
+    """Expressions for a map and what does not change of it.
+
+    Attributes:
+        map: the map.
+        elems: its elements.
+        element, size: the class of its values, and what each counts.
+        room: how many elements may be added as here.
+        guard: what must be true of an inner map, with " and " at its end.
+    """
+
+    map: str
+    elems: str
+    element: str
+    size: str
+    room: str
+    guard: str
+
+
 def expanded(text: str, names: dict[str, Any]) -> list[str] | None:
     """Return the code of an operation, None for a line that is none; what it refers to is added to `names`."""
     match = _PUT.fullmatch(text)
     if match is not None:
-        found = _map(match[2], names)
+        found = _parts(match[2], names)
         return None if found is None else _put(text, match[1] or "", found, *match.group(3, 4))
     match = _REMOVE.fullmatch(text)
     if match is not None:
-        found = _map(match[1], names)
+        found = _parts(match[1], names)
         return None if found is None else _remove(found, match[1], match[2])
     return None
 
 
-def _map(method: str, names: dict[str, Any]) -> str | None:
-    """Return the expression for the map that a method belongs to, None if that is no rbtree."""
+def _parts(method: str, names: dict[str, Any]) -> _Parts | None:
+    """Return the map that a method belongs to, None if that is no rbtree."""
     if method.startswith("o_"):
-        return method.partition(".")[0]
+        name = method.partition(".")[0]
+        return _Parts(name, f"{name}._elems", f"{name}.element", f"{name}.element_bytes", f"{name}.plain_room",
+                      f"{name}.__class__ is Rbtree and {name}.shape is not None and ")
     owner = getattr(names[method], "__self__", None)
     if type(owner) is not Rbtree or owner.shape is None:
         return None
-    names[f"M_{method}"] = owner
-    return f"M_{method}"
+    names |= {f"M_{method}": owner, f"E_{method}": owner.elems, f"C_{method}": owner.element}
+    return _Parts(f"M_{method}", f"E_{method}", f"C_{method}", str(owner.element_bytes), str(owner.plain_room), "")
 
 
-def _put(text: str, result: str, found: str, key: str, value: str) -> list[str]:
+def _put(text: str, result: str, found: _Parts, key: str, value: str) -> list[str]:
     """Return an insertion of a key that is new."""
-    inner = found.startswith("o_")
-    guard = f"{found}.__class__ is Rbtree and {found}.shape is not None and " if inner else ""
-    lines = [f"key = {key}",
-             f"if {guard}key not in {found}._elems and len({found}._elems) < {found}.room "
-             f"and len({found}._elems) < {_PLAIN} and {found}._keys.__class__ is list "
-             f"and MEMORY.map_bytes + {found}.element_bytes <= MEMORY_LIMIT:",
-             f"    MEMORY.map_bytes += {found}.element_bytes",
-             f"    {found}._elems[key] = value = {found}.element({value})",
-             "    value.id = 0",
-             "    value.alive = True",
-             f"    keys = {found}._keys",
-             "    if not keys or key > keys[-1]: keys.append(key)",
-             f"    else: insort(keys, key, {found}._head)"]
-    if result:
-        lines.append("    r0 = 0")
-    return [*lines, f"else: {text}"]
-
-
-def _remove(found: str, method: str, key: str) -> list[str]:
-    """Return the removal of the first element, if that holds no packet."""
-    inner = found.startswith("o_")
-    guard = f"{found}.__class__ is Rbtree and {found}.shape is not None and " if inner else ""
     return [f"key = {key}",
-            f"if {guard}{found}._keys.__class__ is list and {found}._head < len({found}._keys) "
-            f"and {found}._keys[{found}._head] == key and not {found}.packet_in({found}._elems[key]):",
-            f"    value = {found}._elems.pop(key)",
+            f"if {found.guard}key not in {found.elems} and len({found.elems}) < {found.room} "
+            f"and (keys := {found.map}._keys).__class__ is list "
+            f"and (taken := MEMORY.map_bytes + {found.size}) <= MEMORY_LIMIT:",
+            "    MEMORY.map_bytes = taken",
+            f"    {found.elems}[key] = value = {found.element}({value})",
+            "    value.id = 0",
+            "    value.alive = True",
+            "    if not keys or key > keys[-1]: keys.append(key)",
+            f"    else: insort(keys, key, {found.map}._head)",
+            *(["    r0 = 0"] if result else []),
+            f"else: {text}"]
+
+
+def _remove(found: _Parts, method: str, key: str) -> list[str]:
+    """Return the removal of the first element, if that holds no packet."""
+    return [f"key = {key}",
+            f"if {found.guard}(keys := {found.map}._keys).__class__ is list "
+            f"and (head := {found.map}._head) < len(keys) and keys[head] == key "
+            f"and not {found.map}.packet_in({found.elems}[key]):",
+            f"    value = {found.elems}.pop(key)",
             "    if value.id: MEMORY.retired.append(value)",
             "    else: value.alive = False",
-            f"    MEMORY.retired_bytes += {found}.element_bytes",
-            f"    {found}._head += 1",
-            f"    if {found}._head > {_SPARE} or {found}._head == len({found}._keys): "
-            f"del {found}._keys[:{found}._head]; {found}._head = 0",
+            f"    MEMORY.retired_bytes += {found.size}",
+            "    head += 1",
+            f"    if head > {_SPARE} or head == len(keys): del keys[:head]; head = 0",
+            f"    {found.map}._head = head",
             f"else: {method}(key)"]
 
 
@@ -98,11 +113,12 @@ def first_of_walks(lines: Sequence[str], names: dict[str, Any], repeated: set[st
         match = _WALK.fullmatch(line)
         if match is None or match[2].startswith("o_") or line in repeated:
             continue
-        bpf_map, following = _map(match[2], names), re.compile(rf"(t_\d+) = next\({match[1]}, None\)")
+        parts, following = _parts(match[2], names), re.compile(rf"(t_\d+) = next\({match[1]}, None\)")
         nexts = [other for other in lines if following.fullmatch(other)]
-        if bpf_map is not None and len(nexts) == 1 and nexts[0] not in {*found, *repeated}:
+        if parts is not None and len(nexts) == 1 and nexts[0] not in {*found, *repeated}:
+            bpf_map = parts.map
             first = f"{bpf_map}._keys[{bpf_map}._head]"
             found[line] = ""
-            found[nexts[0]] = (f"{nexts[0].partition(' ')[0]} = ({first}, {bpf_map}._elems[{first}]) "
+            found[nexts[0]] = (f"{nexts[0].partition(' ')[0]} = ({first}, {parts.elems}[{first}]) "
                                f"if {bpf_map}._head < len({bpf_map}._keys) else None")
     return found

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ebpfvm.engine.translate.statements import VARIABLE, BlockCode, Stmt, effect, live_at, reads_of
+from ebpfvm.ints import U32_MAX
 
 if TYPE_CHECKING:
     from ebpfvm.engine.translate.flow_graph import FlowGraph
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 _COPY: Final = 1 << 48  # copied blocks have numbers above all others
 _MOST: Final = 3  # copies for each block, on average
 _MORE: Final = 40  # most copies besides the first of each
-_COUNT: Final = 0xffffffff
 _CONST: Final = re.compile(r"\d+|0x[0-9a-f]+")
 _NULL: Final = re.compile(r"\(?(o_\w+) is (not )?None\)?")
 _GUARDED: Final = re.compile(r"if (o_\w+) is not None(?: and (.+?))?: (.+)")
@@ -34,7 +34,7 @@ _HARMLESS: Final = re.compile(r"(?:\w+ = )?(?:PUT\d+|GET\d+|EXISTING\d+|o_\d+\.(
 _CALL: Final = re.compile(r"\w\(")
 
 
-class Facts(NamedTuple):
+class PathFacts(NamedTuple):
     """What is known: constants, NULL or not, references, and variables that are copies of others."""
 
     const: dict[str, int]
@@ -42,9 +42,9 @@ class Facts(NamedTuple):
     refs: dict[str, int]
     same: dict[str, str]
 
-    def copy(self) -> Facts:
+    def copy(self) -> PathFacts:
         """Return a copy."""
-        return Facts(dict(self.const), dict(self.null), dict(self.refs), dict(self.same))
+        return PathFacts(dict(self.const), dict(self.null), dict(self.refs), dict(self.same))
 
     def key(self) -> tuple[object, ...]:
         """Return what is known, as a key."""
@@ -77,17 +77,17 @@ class Specialiser:
         self.headers = set(graph.loops)
         self.made: dict[int, BlockCode] = {}
         self._numbers: dict[object, int] = {}
-        self._work: list[tuple[int, int, int, Facts]] = []
+        self._work: list[tuple[int, int, int, PathFacts]] = []
         begin = {packet: False} if packet else {}, {packet: own} if packet else {}
-        self.entry = self._at(graph.entry, 0, Facts({}, *begin, {}))
+        self.entry = self._at(graph.entry, 0, PathFacts({}, *begin, {}))
         while self._work:
             number, start, index, facts = self._work.pop()
             self.made[number] = self._copied(start, index, facts)
 
-    def _at(self, start: int, index: int, facts: Facts) -> int:
+    def _at(self, start: int, index: int, facts: PathFacts) -> int:
         """Return the copy of a block, from a line of it on, for what is known."""
         if start in self.headers or len(self._numbers) > self.most:
-            facts = Facts({}, {}, {}, {})
+            facts = PathFacts({}, {}, {}, {})
         live = self.live[start] if not index else frozenset({*facts.const, *facts.null, *facts.refs, *facts.same})
         live |= {root for name, root in facts.same.items() if name in live}
         facts = facts.copy()
@@ -102,7 +102,7 @@ class Specialiser:
             self._work.append((number, start, index, facts))
         return self._numbers[key]
 
-    def _copied(self, start: int, index: int, facts: Facts) -> BlockCode:
+    def _copied(self, start: int, index: int, facts: PathFacts) -> BlockCode:
         block, lines = self.code[start], list[Stmt]()
         for n in range(index, len(block.lines)):
             line = block.lines[n]
@@ -118,7 +118,7 @@ class Specialiser:
             lines += self._line(line, facts)
         return self._ending(block, lines, facts)
 
-    def _ending(self, block: BlockCode, lines: list[Stmt], facts: Facts) -> BlockCode:
+    def _ending(self, block: BlockCode, lines: list[Stmt], facts: PathFacts) -> BlockCode:
         if len(block.succs) < 2:
             return block._replace(lines=lines, succs=tuple(self._at(each, 0, facts) for each in block.succs))
         decided = self._decided(block.condition, facts)
@@ -136,13 +136,13 @@ class Specialiser:
     # ---- facts ------------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def _root(name: str, facts: Facts) -> str:
+    def _root(name: str, facts: PathFacts) -> str:
         return facts.same.get(name, name)
 
-    def _null(self, name: str, facts: Facts) -> bool | None:
+    def _null(self, name: str, facts: PathFacts) -> bool | None:
         return facts.null.get(self._root(name, facts))
 
-    def _decided(self, condition: str, facts: Facts) -> bool | None:
+    def _decided(self, condition: str, facts: PathFacts) -> bool | None:
         """Return whether a condition is true, None if that is not known."""
         text = condition
         negated = text.startswith("not ")
@@ -151,13 +151,13 @@ class Specialiser:
             null = self._null(match[1], facts)
             return None if null is None else (null == (match[2] is None)) != negated
         text = _REFS.sub(lambda found: str(facts.refs.get(self._root(found[1], facts), found[0])), text)
-        text = _OWN.sub(lambda found: f"{self.own * (_COUNT if found[1] else 1):#x}", text)
+        text = _OWN.sub(lambda found: f"{self.own * (U32_MAX if found[1] else 1):#x}", text)
         text = VARIABLE.sub(lambda found: str(facts.const.get(found[0], found[0])), text)
         if not _FOLDED.fullmatch(re.sub(r"\b(?:and|or|not)\b", "", text)):
             return None
         return bool(eval(text, {"__builtins__": {}}))  # digits and operators only
 
-    def _line(self, line: Stmt, facts: Facts) -> list[Stmt]:
+    def _line(self, line: Stmt, facts: PathFacts) -> list[Stmt]:
         """Return what becomes of a line, and change what is known."""
         text = line.text
         guarded = _GUARDED.fullmatch(text)
@@ -176,7 +176,7 @@ class Specialiser:
             return [line]
         return self._other(line, facts)
 
-    def _guarded(self, guarded: re.Match[str], line: Stmt, facts: Facts) -> list[Stmt]:
+    def _guarded(self, guarded: re.Match[str], line: Stmt, facts: PathFacts) -> list[Stmt]:
         """Return what becomes of a line that only does something if an object is not NULL."""
         name, condition, body = guarded.groups()
         null = self._null(name, facts)
@@ -200,7 +200,7 @@ class Specialiser:
             facts.null[name] = False
         return [line]
 
-    def _added(self, match: re.Match[str], line: Stmt, facts: Facts) -> Stmt:
+    def _added(self, match: re.Match[str], line: Stmt, facts: PathFacts) -> Stmt:
         """Return an addition to the references of a packet, as a store if the sum is known."""
         root = self._root(match[1], facts)
         before = facts.refs.get(root)
@@ -211,7 +211,7 @@ class Specialiser:
         facts.refs[root] = after = before + amount if match[2] == "+" else before - amount
         return effect(f"{match[1]}.refs = {after:#x}", line.pc)
 
-    def _other(self, line: Stmt, facts: Facts) -> list[Stmt]:
+    def _other(self, line: Stmt, facts: PathFacts) -> list[Stmt]:
         if line.value in ("PUT", "GET") or (_CALL.search(line.value) and not _HARMLESS.match(line.text)):
             facts.refs.clear()
         for name in filter(None, (line.writes, *line.also)):
