@@ -37,8 +37,8 @@ def simulate(source: Scenario | Object | str | os.PathLike[str] | None = None, /
     """Run a queueing discipline in front of a link and report what happens to every packet.
 
     Args:
-        source: object with an enqueue and a dequeue program of the RFC, or its path (optional with `tc`), or a whole
-            `ebpfvm.scenario.Scenario`.
+        source: object with an enqueue and a dequeue program of the RFC, or with a `Qdisc_ops` of Linux 6.16 and later,
+            or its path (optional with `tc`); or a whole `ebpfvm.scenario.Scenario`.
         options: the fields of `ebpfvm.scenario.Scenario` (`help(Scenario)` explains each): pcap, flows, rate, delay,
             mtu, out, seed, duration, engine, kernel, priority, tc, enqueue, dequeue, unverified, record, ingress, pin,
             dump_maps, prepare, observer, progress, limits.

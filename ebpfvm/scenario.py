@@ -130,7 +130,8 @@ class Scenario:
     converted to numbers.
 
     Attributes:
-        source: object with an enqueue and a dequeue program of the RFC, or its path; optional with `tc`.
+        source: object with an enqueue and a dequeue program of the RFC, or with a `Qdisc_ops` of Linux 6.16 and later,
+            or its path; optional with `tc`.
         pcap: capture to replay by its timestamps.
         flows: flows to generate, as `ebpfvm.sched.traffic.parse_flows` reads them.
         rate: rate of the link in bits per second.

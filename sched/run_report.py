@@ -51,12 +51,13 @@ class Result:
         holders: number of held packets by holder.
         problems: packets that were lost or disposed of twice, the first 1000 of `problem_count`.
         duration: from the first arrival to the last packet at the other end (or the end asked for).
-        kernel_view: the qdisc's counters as the RFC's kernel keeps them.
+        kernel_view: the qdisc's counters as the kernel shows them: the RFC's kernel counts packets that pass it, and a
+            program that fills `Qdisc_ops` counts for itself.
         truth: the same counters, computed from what really happened.
         flows: one report for each flow, in the order of their first packets.
         fairness: Jain's index over the flows' throughput.
         trace: what programs wrote with bpf_trace_printk.
-        variables: numbers in the programs' `.data` and `.bss` at the end, where the RFC's programs keep statistics.
+        variables: numbers in the programs' `.data` and `.bss` at the end, where programs keep statistics.
         packets: one record for each packet, if requested.
         shown: output of the `show` commands of a tc script after the run.
         objects: the objects of bpf_obj_new that are left, None if no program allocates any.

@@ -30,7 +30,8 @@ writes a hexadecimal dump to standard output. Without data_in, the packet is a
 UDP datagram. TIME is written as in tc(8): 10ms. Supported program types are sched_cls,
 sched_act, socket_filter, cgroup_skb, lwt_*, xdp, flow_dissector, sk_lookup,
 syscall, raw_tracepoint, and the enqueue and dequeue programs of a queueing
-discipline.
+discipline of the RFC. Linux has no test run for struct_ops programs; use
+`ebpfvm run` for a mainline qdisc.
 """
 _EXAMPLES = helptext.examples(
     "ebpfvm prog run samples/tc/dscp.o --ctx mark=1 repeat 10",
