@@ -104,12 +104,12 @@ def _compiled(run: FusedRun, source: RunSource) -> Any:
     run.origins = [origin for _, origin in source.lines]
     code = source.code
     space = dict(source.names)
-    linecache.cache[run.file] = (lambda: code,)
+    linecache.cache[run.file] = (lambda: source.annotated,)
     folder = os.environ.get("EBPFVM_DUMP")
     if folder:
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
-        (path / "ebpfvm-fused.py").write_text(code)
+        (path / "ebpfvm-fused.py").write_text(source.annotated)
     try:
         exec(compile(code, run.file, "exec", dont_inherit=True), space)
     except (SyntaxError, RecursionError, MemoryError) as error:

@@ -8,7 +8,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine.translate import counted_loops, structure
-from ebpfvm.engine.translate.source import add_constants
+from ebpfvm.engine.translate.source import add_constants, commented
 from ebpfvm.kernel.refs import CTX_HOLDER
 from ebpfvm.sched.account import DROPPED, SENT
 from ebpfvm.sched.fused import global_variables, inline_maps
@@ -64,6 +64,16 @@ class RunSource:
     def code(self) -> str:
         """The text to compile."""
         return "\n".join(text for text, _ in self.lines) + "\n"
+
+    @property
+    def annotated(self) -> str:
+        """The same, line for line, with the instruction and the line of C that each comes from."""
+        out, last = [], None
+        for text, origin in self.lines:
+            shown = origin is not None and origin != last
+            out.append(commented(text, origin.program.prog.program, origin.slot) if shown and origin else text)
+            last = origin
+        return "\n".join(out) + "\n"
 
     def _names(self, packet: type[Packet]) -> dict[str, Any]:
         run, refs = self.run, self.run.kernel.refs

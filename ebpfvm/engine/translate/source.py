@@ -57,12 +57,14 @@ class GeneratedSource(NamedTuple):
         """Return the code with comments."""
         out, last = [], -1
         for text, pc in zip(self.code.splitlines(), self.slots, strict=True):
-            if pc != last and text.strip():
-                out.append(f"{text:<70}  # {pc}: {_plain(insn_text(program, pc))} | {_plain(line_text(program, pc))}")
-            else:
-                out.append(text)
+            out.append(commented(text, program, pc) if pc != last and text.strip() else text)
             last = pc
         return "\n".join(out) + "\n"
+
+
+def commented(text: str, program: Program, pc: int) -> str:
+    """Return a line of code with the instruction and the line of C that it comes from."""
+    return f"{text:<70}  # {pc}: {_plain(insn_text(program, pc))} | {_plain(line_text(program, pc))}"
 
 
 def _plain(text: str | None) -> str:
