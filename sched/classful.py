@@ -8,7 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errnos import EOPNOTSUPP
-from ebpfvm.sched.sch_generic import NET_XMIT_STOLEN, Qdisc, Stats, handle_text
+from ebpfvm.sched.sch_generic import (
+    NET_XMIT_STOLEN,
+    TCQ_F_NOPARENT,
+    TCQ_F_ONETXQUEUE,
+    Qdisc,
+    Stats,
+    handle_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,8 +118,7 @@ class ClassfulQdisc(Qdisc):
     def destroy(self) -> None:
         """Delete the qdisc together with its children."""
         for child in self.children():
-            child.reset()
-            child.destroy()
+            child.put()
         super().destroy()
 
 
@@ -120,6 +126,8 @@ def adopt(parent: ClassfulQdisc, classid: int, child: Qdisc) -> None:
     """Record the parent of `child`; the ledger identifies a qdisc without a handle by its class."""
     child.parent = classid
     child.upper = parent
+    if parent.mq_root:
+        child.flags |= TCQ_F_ONETXQUEUE | TCQ_F_NOPARENT
     if not child.handle:
         child.holder = f"qdisc {child.kind} of class {handle_text(classid)}"
 

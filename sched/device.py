@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from ebpfvm.errors import UsageError
 from ebpfvm.net import ETH_HLEN, VLAN_HLEN
 from ebpfvm.sched.account import DROPPED, SENT
+from ebpfvm.sched.bulk import bulk_dequeue
 from ebpfvm.sched.sch_generic import DEFAULT_TX_QUEUE_LEN
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ class NetDevice:
         sending: the packet on the wire, None if the wire is idle.
     """
 
-    __slots__ = ("_clock", "_missed", "_room", "_running", "account", "dequeued", "ifindex", "link", "loop", "name",
-                 "num_tx_queues", "observer", "qdisc", "sending", "sink", "too_big", "tx_queue_len")
+    __slots__ = ("_clock", "_missed", "_room", "_running", "_several", "account", "dequeued", "ifindex", "link",
+                 "loop", "name", "num_tx_queues", "observer", "qdisc", "sending", "sink", "too_big", "tx_queue_len")
     qdisc: Qdisc
 
     def __init__(self, loop: EventLoop, account: Account, link: Link, sink: Sink,
@@ -78,7 +79,7 @@ class NetDevice:
         self.num_tx_queues = 1
         self.sending: Packet | None = None
         self.too_big = self.dequeued = 0
-        self._running = self._missed = False
+        self._running = self._missed = self._several = False
         self._room = None if link.mtu is None else link.mtu + hard_header_len + VLAN_HLEN  # is_skb_forwardable
 
     def xmit(self, skb: Packet) -> int:
@@ -106,7 +107,8 @@ class NetDevice:
         qdisc = self.qdisc
         self._running = True
         try:
-            skb = qdisc.dequeue() if qdisc.gso_skb is None else qdisc.dequeue_peeked()
+            skb = self._take(qdisc) if self._several else (
+                qdisc.dequeue() if qdisc.gso_skb is None else qdisc.dequeue_peeked())
         finally:
             self._running = False
         if skb is None and self._missed:
@@ -116,6 +118,10 @@ class NetDevice:
             self.dequeued += 1
             self.sending = skb
             self.loop.at(self.link.send(self._clock.clock, skb.len), self.sent, skb)
+
+    def _take(self, qdisc: Qdisc) -> Packet | None:
+        """Return the next packet for one of several transmit queues."""
+        return qdisc.dequeue() if qdisc.mq_root else bulk_dequeue(qdisc)
 
     def sent(self, skb: Packet) -> None:
         """Finish sending `skb`, whose last bit has left."""

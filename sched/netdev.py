@@ -18,8 +18,9 @@ from ebpfvm.sched.classify import skb_tc_classify, split_handle, tcf_classify
 from ebpfvm.sched.device import DeviceParts, NetDevice
 from ebpfvm.sched.events import EventLoop
 from ebpfvm.sched.flows import FlowTable
+from ebpfvm.sched.gso import count_segments
 from ebpfvm.sched.purge import purge_maps
-from ebpfvm.sched.qdiscs.mq import Mq
+from ebpfvm.sched.qdiscs.mq import Mq, pick_tx
 from ebpfvm.sched.qdiscs.prio import PfifoFast
 from ebpfvm.sched.sch_generic import DEFAULT_TX_QUEUE_LEN, NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
 from ebpfvm.sched.sink import Sink
@@ -71,6 +72,7 @@ class NetDev(NetDevice):
         self.mac = f"02:00:00:00:00:{ifindex & 0xFF:02x}"
         self.tx_queue_len = 32 if kind == "ifb" else DEFAULT_TX_QUEUE_LEN
         self.num_tx_queues = num_tx_queues
+        self._several = num_tx_queues > 1
         self.hooks: dict[str, Block] = {}
         self.hook_kind = ""
         self.hook_seen = False  # a clsact was attached once; the kernel keeps the queue that it was attached to
@@ -100,9 +102,8 @@ class NetDev(NetDevice):
         old, new = self.qdisc, qdisc if qdisc is not None else self.default_qdisc()
         if self.sending is not None and old.holder != new.holder:
             self.account.kernel.refs.move(self.sending, old.holder, new.holder)
-        old.reset()
-        old.destroy()
         self.qdisc = new
+        old.put()
 
     def set_up(self, up: bool) -> None:
         """Set the device up or down; setting it down drops its packets in qdiscs and rbtree maps."""
@@ -110,8 +111,6 @@ class NetDev(NetDevice):
             self.up = False
             self.net.netdev_down(self)
         self.up = up
-        if up:
-            self.run()
 
     def run(self) -> None:
         """Run the device as `NetDevice.run` does, if it is up."""
@@ -130,8 +129,12 @@ class NetDev(NetDevice):
         if not self.up:
             self.drop(skb, self.qdisc.holder)
             return NET_XMIT_DROP
+        if skb.gso_size:
+            count_segments(skb)
         if "egress" in self.hooks and not self._hook("egress", skb):
             return NET_XMIT_SUCCESS if skb.fate is None or skb.fate is SENT else NET_XMIT_DROP
+        if self._several:
+            skb.queue_mapping = pick_tx(skb, self.num_tx_queues)
         return super().xmit(skb)
 
     def receive(self, skb: Packet) -> None:
@@ -264,7 +267,7 @@ class Namespace:
     def remove_device(self, dev: NetDev) -> None:
         """Remove a device: set it down first, then delete its qdiscs and filters."""
         dev.set_up(False)
-        dev.qdisc.destroy()
+        dev.qdisc.put()
         dev.hooks.clear()
         del self.devices[dev.name], self.kernel.devices[dev.ifindex]
 
@@ -388,5 +391,6 @@ class Namespace:
     def netdev_down(self, dev: NetDev, delete: bool = True) -> int:
         """Remove a device's packets from rbtree maps (`purge_maps`) and qdiscs, and return how many were in maps."""
         count = purge_maps(self.account, dev, delete)
-        dev.qdisc.reset()
+        for qdisc in dev.qdisc.of_queues():  # the root is reset once for each queue that it feeds
+            qdisc.reset()
         return count

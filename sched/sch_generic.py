@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ebpfvm.sched.account import Account, Packet
+    from ebpfvm.sched.bulk import Parked
     from ebpfvm.sched.events import EventLoop
     from ebpfvm.sched.wire import Link
 
@@ -29,6 +30,9 @@ NET_XMIT_SUCCESS: Final = 0
 NET_XMIT_DROP: Final = 1
 NET_XMIT_CN: Final = 2
 NET_XMIT_STOLEN: Final = 0x00010000  # __NET_XMIT_STOLEN
+
+TCQ_F_ONETXQUEUE: Final = 0x10  # it feeds only one transmit queue
+TCQ_F_NOPARENT: Final = 0x40  # nobody above it counts its packets
 
 DEFAULT_TX_QUEUE_LEN: Final = 1000  # txqueuelen of a device for which none is set
 
@@ -130,6 +134,20 @@ class Watchdog:
             loop.armed.add(self)
             loop.at_idle(time, self.fire, time)
 
+    def schedule_range(self, expires: int, delta: int) -> None:
+        """Fire at `expires` (u64 ns), unless the timer is set to fire up to `delta` later.
+
+        A time that is negative as a ktime_t never comes, since its range ends at KTIME_MAX; see
+        qdisc_watchdog_schedule_range_ns.
+        """
+        if self.expires is not None and (self.expires - expires) & U64_MAX <= delta:
+            return
+        if expires >> 63:
+            self.cancel()
+            self.expires = expires
+        else:
+            self.schedule(expires)
+
     def cancel(self) -> None:
         """Cancel the timer."""
         if self.expires is not None:
@@ -178,12 +196,15 @@ class Qdisc:
         kernel_view: the counters as the kernel keeps them.
         holder: its name in the ledger of references.
         gso_skb: a packet that `peek` took out and that leaves next.
+        parked: packets that a device with several queues has taken in advance, None if there never were any.
         parent: id of the class that it is attached to, `TC_H_ROOT` for a root qdisc.
         upper: the qdisc of that class, None for a root qdisc.
         serial: number among the qdiscs of the namespace: later ones have greater numbers.
         can_bypass: whether a packet may pass it without being queued while it is empty (TCQ_F_CAN_BYPASS).
         counting: who keeps the counters of `kernel_view`, in a few words.
         mq_root: whether it only assigns its children to the device's queues (TCQ_F_MQROOT).
+        flags: TCQ_F_*, as far as programs can tell.
+        gone: whether nothing refers to it any more.
     """
 
     kind = ""
@@ -191,6 +212,8 @@ class Qdisc:
     upper: Qdisc | None = None
     can_bypass: bool = False
     mq_root: bool = False
+    flags: int = 0
+    gone: bool = False
     counting = "the RFC leaves statistics to maps"
 
     def __init__(self, dev: QdiscDevice, handle: int) -> None:
@@ -199,11 +222,12 @@ class Qdisc:
         self.holder = f"qdisc {handle_text(handle)}"
         self.kernel_view = Stats()
         self.gso_skb: Packet | None = None
+        self.parked: Parked | None = None
         self.watchdog = Watchdog(self)
         self.serial = next(_SERIALS)
 
     def wake(self) -> None:
-        """Let the device ask for packets: below mq, it asks only the qdisc of this queue (__netif_schedule)."""
+        """Let the device ask for packets: below mq, it asks only the queues that have to be (__netif_schedule)."""
         found = self
         while (upper := found.upper) is not None:
             upper.wake_child(found)
@@ -211,7 +235,7 @@ class Qdisc:
         self.dev.run()
 
     def wake_child(self, child: Qdisc) -> None:
-        """Note that only `child` has to be asked, if the children of this kind are asked separately."""
+        """Note that `child` has to be asked, if the children of this kind are asked separately."""
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Take `skb`, whose reference the qdisc holds from then on; packets to drop are appended to `to_free`.
@@ -245,16 +269,38 @@ class Qdisc:
         return skb
 
     def reset(self) -> None:
-        """Drop what is queued (qdisc_reset): stop the timer, free the parked packet, zero qlen and backlog."""
+        """Drop what is queued (qdisc_reset): stop the timer, free what was taken in advance, zero qlen and backlog."""
         self.watchdog.cancel()
         if self.gso_skb is not None:
-            parked, self.gso_skb = self.gso_skb, None
-            self.dev.drop(parked, self.holder)
+            peeked, self.gso_skb = self.gso_skb, None
+            self.dev.drop(peeked, self.holder)
+        if self.parked is not None:
+            parked, self.parked = self.parked, None
+            for skb in (*parked.requeued, *parked.other):
+                self.dev.drop(skb, self.holder)
         self.kernel_view.qlen = self.kernel_view.backlog = 0
 
     def destroy(self) -> None:
         """Delete the qdisc."""
         self.watchdog.cancel()
+
+    def put(self) -> None:
+        """Release the last reference (qdisc_put): drop what is queued, and delete the qdisc."""
+        self.gone = True
+        self.reset()
+        self.destroy()
+
+    @property
+    def refcnt(self) -> int:
+        """The number of references: the root has one from each transmit queue, and one from the device."""
+        if self.gone:
+            return 0
+        is_root = not self.mq_root and getattr(self.dev, "qdisc", None) is self
+        return self.dev.num_tx_queues + 1 if is_root else 1
+
+    def of_queues(self) -> list[Qdisc]:
+        """Return the qdisc of each transmit queue, for the root of a device."""
+        return [self] * self.dev.num_tx_queues
 
     def change(self, *args: Any, **options: Any) -> None:
         """Change the options, whose names depend on the kind.
@@ -281,3 +327,17 @@ class Qdisc:
     def xstats(self) -> list[str]:
         """Return the lines that `tc -s qdisc show` prints below the counters."""
         return []
+
+
+class Noop(Qdisc):
+    """What a queue of mq has after its qdisc was deleted: it drops every packet (noop_qdisc), and is never shown."""
+
+    kind = "noop"
+
+    def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
+        """Drop the packet."""
+        to_free.append(skb)
+        return NET_XMIT_CN
+
+    def dequeue(self) -> None:
+        """Return None."""

@@ -20,7 +20,15 @@ from ebpfvm.kernel.refs import CTX_HOLDER, PROGRAM
 from ebpfvm.lazy_dataclasses import dataclass, replace
 from ebpfvm.sched.account import Packet
 from ebpfvm.sched.kept_packets import note_kept_packets
-from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_DROP, NET_XMIT_SUCCESS, TC_H_ROOT, Qdisc, Stats
+from ebpfvm.sched.sch_generic import (
+    NET_XMIT_CN,
+    NET_XMIT_DROP,
+    NET_XMIT_SUCCESS,
+    TC_H_ROOT,
+    TCQ_F_ONETXQUEUE,
+    Qdisc,
+    Stats,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,10 +96,11 @@ class SchStructOps(Qdisc):
         upper: the qdisc of that class.
 
     Attributes:
-        flags, limit, qstats_qlen: members of `struct Qdisc` that programs see; the limit is 0 until init sets it.
+        limit, qstats_qlen: members of `struct Qdisc` that programs see; the limit is 0 until init sets it.
 
     Raises:
-        OSError: as `init` says; EINVAL if the parent is not mq.
+        OSError: as `init` says; EINVAL if the parent is not mq. A positive result of `init` is an errno below 0, as for
+            user space.
     """
 
     counting = "what the programs count"
@@ -102,7 +111,8 @@ class SchStructOps(Qdisc):
         self.kind = kind.id
         self.account = dev.account
         self.kernel = dev.account.kernel
-        self.flags = self.limit = self.qstats_qlen = 0
+        self.flags = TCQ_F_ONETXQUEUE if dev.num_tx_queues == 1 else 0
+        self.limit = self.qstats_qlen = 0
         self._structs = structs_of(self.kernel)
         self._to_free = ToFree(self)
         self._programs = kind.programs
@@ -135,11 +145,12 @@ class SchStructOps(Qdisc):
         if upper is not None and not upper.mq_root:
             error, text = EINVAL, "BPF qdisc only supported on root or mq"
         else:
+            opt = self._structs.null("nlattr", self, "the argument opt of init")
             extack = self._structs.pointer("netlink_ext_ack", self)
-            error = -signed(self._call("init", self, None, extack)[0] & U32_MAX, 32)
+            error = -signed(self._call("init", self, opt, extack)[0] & U32_MAX, 32)
         if error:
             self.destroy()
-            raise OSError(abs(error), text or describe(abs(error)))
+            raise OSError(error, text or describe(error))
 
     def reset(self) -> None:
         """Drop what is queued (qdisc_reset): call reset, cancel the timer, zero qlen and backlog."""
@@ -152,10 +163,9 @@ class SchStructOps(Qdisc):
         """Call destroy, and delete the qdisc."""
         self._call("destroy", self)
         super().destroy()
-        self._structs.forget("Qdisc", self)
         self._structs.forget("bpf_sk_buff_ptr", self._to_free)
-        self._structs.forget("netdev_queue", self)
-        self._structs.forget("netlink_ext_ack", self)
+        for struct in ("Qdisc", "netdev_queue", "nlattr", "netlink_ext_ack"):
+            self._structs.forget(struct, self)
 
     @property
     def shown_stats(self) -> Stats:

@@ -48,9 +48,7 @@ def bpf_qdisc_skb_drop(env: CallEnv, skb: SkBuff, to_free_list: int) -> int:
 @kfunc("void bpf_qdisc_watchdog_schedule(struct Qdisc *sch, u64 expire, u64 delta_ns)", "trusted_args")
 def bpf_qdisc_watchdog_schedule(env: CallEnv, sch: Any, expire: int, delta_ns: int) -> int:
     """Run the qdisc again at `expire` (ns); a timer that will fire up to `delta_ns` later stays as it is."""
-    watchdog = _qdisc(sch).watchdog
-    if watchdog.expires is None or not 0 <= watchdog.expires - (expire & U64_MAX) <= delta_ns & U64_MAX:
-        watchdog.schedule(expire)
+    _qdisc(sch).watchdog.schedule_range(expire & U64_MAX, delta_ns & U64_MAX)
     return 0
 
 

@@ -6,9 +6,9 @@ include/linux/skbuff.h, include/net/sch_generic.h, include/linux/netdevice.h, in
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Never
 
-from ebpfvm.errors import UsageError
+from ebpfvm.errors import Fault, UsageError
 from ebpfvm.ints import U64_MAX
 from ebpfvm.kernel.memory import OBJECT_IDS, Region
 from ebpfvm.kernel.skb import SkBuff, network_offset
@@ -66,7 +66,7 @@ QDISC_SKB_CB: Final[Live] = {
 QDISC: Final[Live] = {
     "flags": "flags", "limit": "limit", "handle": "handle", "parent": "parent",
     "dev_queue": lambda sch: _pointer(sch, "netdev_queue", sch.kernel),
-    "refcnt": lambda _: 1,
+    "refcnt": "refcnt",
     "q.qlen": "kernel_view.qlen", "bstats.bytes": "kernel_view.bytes", "bstats.packets": "kernel_view.packets",
     "qstats.qlen": "qstats_qlen", "qstats.backlog": "kernel_view.backlog", "qstats.drops": "kernel_view.drops",
     "qstats.requeues": "kernel_view.requeues", "qstats.overlimits": "kernel_view.overlimits",
@@ -96,6 +96,21 @@ TABLES: Final[Mapping[str, Live]] = {
     "bpf_sk_buff_ptr": BPF_SK_BUFF_PTR, "nlattr": {}, "netlink_ext_ack": {},
 }
 INNER: Final[Mapping[str, Mapping[str, tuple[str, Live]]]] = {"sk_buff": {"cb": ("qdisc_skb_cb", QDISC_SKB_CB)}}
+
+
+class NullRegion(Region):
+    """Stands for a NULL that the verifier takes for a pointer to an object.
+
+    The verifier removes comparisons of such a pointer with NULL as always false, so a program gets an address that is
+    not 0, and every access is a fault.
+    """
+
+    __slots__ = ()
+
+    def refuse(self, off: int, size: int, verb: str) -> Never:
+        """Raise Fault."""
+        raise Fault("memory", f"{verb} of {size} bytes at offset {off} through {self.name}, which is NULL; the "
+                              "verifier takes it for an object, so Linux removes a comparison with NULL")
 
 
 class KernelStructs:
@@ -131,6 +146,12 @@ class KernelStructs:
     def pointer(self, struct: str, obj: object) -> int:
         """Return the address of such an object."""
         return self.region(struct, obj).base
+
+    def null(self, struct: str, obj: object, what: str) -> int:
+        """Return an address for the pointer `what` to a struct, which is NULL in truth; `forget` frees it."""
+        made = self._memory.adopt(NullRegion(struct, bytearray(), name=what))
+        self._regions[struct, id(obj)] = made
+        return made.base
 
     def forget(self, struct: str, obj: object) -> None:
         """Free the region of an object that is gone."""

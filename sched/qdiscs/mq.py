@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.errnos import EOPNOTSUPP
-from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, account_out, dequeue_peeked, drop_count, qdisc_enqueue
+from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, dequeue_peeked, qdisc_enqueue
 from ebpfvm.sched.qdisc_kind import QdiscKind
 from ebpfvm.sched.qdiscs.prio import PfifoFast
-from ebpfvm.sched.sch_generic import NET_XMIT_SUCCESS, Qdisc
+from ebpfvm.sched.sch_generic import Noop, Qdisc, Stats
 from ebpfvm.sched.tc.dissect import skb_get_hash
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.sch_generic import QdiscDevice
+
+_COUNTERS: Final = ("packets", "bytes", "drops", "overlimits", "requeues", "qlen", "backlog")
 
 
 def pick_tx(skb: Packet, queues: int) -> int:
@@ -31,6 +33,9 @@ def pick_tx(skb: Packet, queues: int) -> int:
 
 class Mq(ClassfulQdisc):
     """Classes X:1 to X:n, one for each transmit queue; pfifo_fast at first.
+
+    A child is asked for packets once it got one or its watchdog fired, and until it has none to give. Those that have
+    some take turns.
 
     Raises:
         OSError: EOPNOTSUPP if the device has only one queue.
@@ -46,41 +51,63 @@ class Mq(ClassfulQdisc):
             raise OSError(EOPNOTSUPP, f"mq needs a device with several transmit queues, {dev.name} has {count}")
         self.queues = [QdiscClass(handle | number) for number in range(1, count + 1)]
         self._next = 0
+        self._scheduled: set[int] = set()  # the queues that have to be asked
         for cl in self.queues:
-            self.graft(cl, None)
+            super().graft(cl, PfifoFast(dev))
+
+    @property
+    def kernel_view(self) -> Stats:
+        """The sums of the children's counters (mq_dump)."""
+        views = [child.kernel_view for child in self.children()]
+        return Stats(**{name: sum(getattr(view, name) for view in views) for name in _COUNTERS})
+
+    @kernel_view.setter
+    def kernel_view(self, stats: Stats) -> None:
+        """Ignore `stats`: it has no counters of its own."""
 
     def walk(self) -> Iterator[QdiscClass]:
         """Yield one class per queue."""
         return iter(self.queues)
 
+    def of_queues(self) -> list[Qdisc]:
+        """Return the children."""
+        return list(self.children())
+
     def graft(self, cl: QdiscClass, new: Qdisc | None) -> Qdisc | None:
-        """Attach a qdisc to a queue, or pfifo_fast if there is none, and return the one that it replaces."""
-        return super().graft(cl, new if new is not None else PfifoFast(self.dev))
+        """Attach a qdisc to a queue, or one that drops everything, and return the one that it replaces."""
+        if cl.child is not None:
+            cl.child.gone = True
+        self._scheduled.discard(self.queues.index(cl))
+        return super().graft(cl, new if new is not None else Noop(self.dev, 0))
+
+    def reset(self) -> None:
+        """Do nothing to the children: the device resets those itself, once each."""
+        Qdisc.reset(self)
+        self._scheduled.clear()
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Pass the packet to the qdisc of its queue."""
-        child = self.queues[pick_tx(skb, len(self.queues))].child
+        index = pick_tx(skb, len(self.queues))
+        child = self.queues[index].child
         assert child is not None
-        size = skb.len
-        result = qdisc_enqueue(self, child, skb, to_free)
-        if result == NET_XMIT_SUCCESS:
-            self.kernel_view.backlog += size
-            self.kernel_view.qlen += 1
-        elif drop_count(result):
-            self.kernel_view.drops += 1
-        return result
+        self._scheduled.add(index)
+        return qdisc_enqueue(self, child, skb, to_free)
+
+    def wake_child(self, child: Qdisc) -> None:
+        """Note that `child` has to be asked."""
+        self._scheduled.add(next(index for index, cl in enumerate(self.queues) if cl.child is child))
 
     def dequeue(self) -> Packet | None:
         """Return a packet of the queue whose turn it is, or of the next that has one."""
         count = len(self.queues)
-        for step in range(count):
-            index = (self._next + step) % count
+        for index in sorted(self._scheduled, key=lambda index: (index - self._next) % count):
             child = self.queues[index].child
-            skb = dequeue_peeked(self, child) if child is not None else None
+            assert child is not None
+            skb = dequeue_peeked(self, child)
             if skb is not None:
                 self._next = (index + 1) % count
-                account_out(self, skb)
                 return skb
+            self._scheduled.discard(index)
         return None
 
 

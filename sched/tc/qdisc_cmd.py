@@ -263,9 +263,9 @@ class ClassCommands(Commands):
         if not command.kind:
             return
         classless = [kind for kind in QDISC_KINDS if kind not in CLASS_KINDS]
-        if command.kind in classless:
+        if command.kind in (*classless, *self.net.qdisc_kinds):
             raise UsageError(f"Qdisc {command.kind!r} is classless: its classes cannot be added, changed or deleted")
-        check_kind(command, (*CLASS_KINDS, *self.net.qdisc_kinds), ("dev", "parent", "classid"), self.source)
+        check_kind(command, CLASS_KINDS, ("dev", "parent", "classid"), self.source)
         if command.options:
             word = command.options[0]
             raise ScriptError(f"unknown word {word.text!r}: expected the end of the command", word, self.source)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.classful import ClassfulQdisc
-from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, Stats, handle_text
+from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, Noop, Stats, handle_text
+from ebpfvm.sched.tc.tc_text import classid_text
 from ebpfvm.sched.units import format_size
 
 if TYPE_CHECKING:
@@ -89,12 +90,15 @@ def show_qdisc(net: Namespace, dev: NetDev, flags: Collection[str], name_device:
     where = f"dev {dev.name} " if name_device else ""
     lines = []
     for qdisc in in_order(net, dev):
+        if isinstance(qdisc, Noop):
+            continue
         if not qdisc.handle and qdisc.upper is not None and not qdisc.upper.mq_root and not wanted.invisible:
             continue  # default children are not shown
         if not wanted.takes(qdisc):
             continue
-        place = f"parent {handle_text(qdisc.parent)} " if qdisc.upper is not None else (
-            "root " if qdisc.mq_root else "root refcnt 2 ")
+        place = f"parent {classid_text(qdisc.parent)} " if qdisc.upper is not None else "root "
+        if qdisc.refcnt != 1:
+            place += f"refcnt {qdisc.refcnt} "
         text = qdisc.details() if "d" in flags else qdisc.options()
         lines.append(f"qdisc {qdisc.kind} {handle_text(qdisc.handle)} {where}{place}{text}")
         if "s" in flags:
@@ -121,7 +125,7 @@ def show_class(net: Namespace, dev: NetDev, flags: Collection[str], wanted: Clas
                 continue
             leaf = f"leaf {handle_text(cl.child.handle)} " if cl.child is not None and cl.child.handle else ""
             parent = "root " if qdisc.mq_root else f"parent {handle_text(qdisc.handle)} "
-            lines.append(f"class {qdisc.kind} {handle_text(cl.classid)} {parent}{leaf}")
+            lines.append(f"class {qdisc.kind} {classid_text(cl.classid)} {parent}{leaf}")
             if "s" in flags:
                 stats = qdisc.class_stats(cl)
                 lines += stats_lines(stats) if stats is not None else [""]
