@@ -10,29 +10,17 @@ Source: dequeue_skb, net/sched/sch_generic.c, Linux 7.2.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from ebpfvm.sched.sch_generic import Parked
+
 if TYPE_CHECKING:
+    from collections import deque
+
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.sch_generic import Qdisc
 
 MORE: Final = 8  # packets after the first
-
-
-class Parked:
-    """Packets that a root qdisc has returned and that wait for their turn; they count as queued.
-
-    Attributes:
-        requeued: what the wire did not take.
-        other: a packet of another queue than those before it (skb_bad_txq).
-    """
-
-    __slots__ = ("other", "requeued")
-
-    def __init__(self) -> None:
-        self.requeued: deque[Packet] = deque()
-        self.other: deque[Packet] = deque()
 
 
 def bulk_dequeue(qdisc: Qdisc) -> Packet | None:

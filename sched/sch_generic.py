@@ -8,6 +8,7 @@ device; `ebpfvm.sched.device` and `ebpfvm.sched.netdev` have the devices.
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ebpfvm.errnos import ENOSYS
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ebpfvm.sched.account import Account, Packet
-    from ebpfvm.sched.bulk import Parked
     from ebpfvm.sched.events import EventLoop
     from ebpfvm.sched.wire import Link
 
@@ -182,6 +182,21 @@ class Watchdog:
             raise Fault("livelock", f"{MAX_IDLE_WAKEUPS} watchdogs in a row found nothing to send: "
                                     "the program throttles and never returns a packet")
         self.idle, self._fruitless = 0, dev.account.progress
+
+
+class Parked:
+    """Packets that a device has taken from its root qdisc in advance; they wait for their turn and count as queued.
+
+    Attributes:
+        requeued: what the wire did not take.
+        other: a packet of another queue than those before it (skb_bad_txq).
+    """
+
+    __slots__ = ("other", "requeued")
+
+    def __init__(self) -> None:
+        self.requeued: deque[Packet] = deque()
+        self.other: deque[Packet] = deque()
 
 
 class Qdisc:

@@ -63,7 +63,7 @@ class Mq(ClassfulQdisc):
 
     @kernel_view.setter
     def kernel_view(self, stats: Stats) -> None:
-        """Ignore `stats`: it has no counters of its own."""
+        """Do nothing: it has no counters of its own."""
 
     def walk(self) -> Iterator[QdiscClass]:
         """Yield one class per queue."""
