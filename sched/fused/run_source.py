@@ -56,6 +56,7 @@ class RunSource:
         self.spec = run.spec
         self.names = self._names(packet)
         self.lines: list[Line] = []
+        self._dequeue = self._glue(1).dequeue(self._send())
         self._write()
         self.lines = global_variables.as_locals(self.lines, run.kernel.memory)
         self._add_constants()
@@ -125,7 +126,7 @@ class RunSource:
                    "            continue",
                    f"    elif free_at == t and ({tie}): break")
         self._sent(indent + 1)
-        self._site(1, self._glue(1).dequeue(self._send(idle=False)), indent + 1)
+        self._site(1, self._dequeue, indent + 1)
 
     def _sent(self, indent: int) -> None:
         """Write what happens when the last bit of a packet has left."""
@@ -144,17 +145,17 @@ class RunSource:
         self._text(indent, "else:", f"    {_PUT}", "    S.disposed(o_skb)", f"    {_GET}",
                    "sending = None", f"free_at = {IDLE}")
 
-    def _send(self, *, idle: bool) -> list[str]:
+    def _send(self) -> list[str]:
         """Return the lines that put a packet on the wire."""
         link = self.run.device.link
-        lines = ["if now > last: rest = 0"] if idle else []
+        lines = ["if now > last: rest = 0"]  # after an idle time
         if self.spec is not None:
             duration, rest = link.occupied(self.spec.size)
             if rest:
                 lines += [f"rest += {rest}", f"free_at = now + {duration}",
                           f"if rest >= {link.rate}: rest -= {link.rate}; free_at += 1"]
             else:
-                lines.append(f"free_at = now + {duration}")
+                lines = [f"free_at = now + {duration}"]
         else:
             self.names["occupied"] = link.occupied
             lines += ["free_at, more = occupied(o_skb.len)", "free_at += now", "rest += more",
@@ -187,7 +188,7 @@ class RunSource:
             self._text(indent, "LOG.append(o_skb)")
         self._site(0, self._glue(0).enqueue(), indent)
         self._text(indent, "if sending is None:")
-        self._site(1, self._glue(1).dequeue(self._send(idle=True)), indent + 1)
+        self._site(1, self._dequeue, indent + 1)
         if run.simulation.progress is not None:
             self.names["PROGRESS"] = run.simulation.progress
             self._text(indent, f"if not ids & 4095: {_PUT}; PROGRESS(ids); {_GET}")

@@ -62,7 +62,7 @@ def body_of(prog: LoadedProgram, layout: Layout) -> ProgramBody:
     texts = [text for block in code.values() for text in (*(line.text for line in block.lines), block.condition)]
     counts = any(_TICKS.search(text) for text in texts) or bool(made.graph.loops)
     return ProgramBody(unit, program.facts[0], made.graph, code, names, made.enters, counts,
-                       _refusal(prog, made.graph.reducible and len(program.facts) == 1, texts))
+                       _refusal(unit, made.graph.reducible and len(program.facts) == 1, texts))
 
 
 def _statement(text: str, node: int) -> Stmt:
@@ -70,7 +70,12 @@ def _statement(text: str, node: int) -> Stmt:
     return assign(name, value, node) if equals and name.isidentifier() else effect(text, node)
 
 
-def _refusal(prog: LoadedProgram, one: bool, texts: list[str]) -> str:
+def _refusal(unit: Unit, one: bool, texts: list[str]) -> str:
+    prog = unit.prog
+    calls = [unit.helper(pc) or unit.kfunc(pc) for pc, row in enumerate(unit.rows) if row is not None
+             and row.op == "call"]
+    if any(called is not None and called.changes_packet for called in calls):
+        return "it may change the size of packets"
     if not one or any(_FUNCTION.search(text) for text in texts):
         return "one of its functions stays a function"
     if prog.catches or any(kfunc.role == "throw" for kfunc in prog.kfuncs.values()):
