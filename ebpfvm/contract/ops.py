@@ -55,7 +55,8 @@ class OpsMember:
         name: of the member.
         params, ret: its prototype.
         kfuncs: those kernel functions of the struct's own (`OpsStruct.kfuncs`) that it may call.
-        retyped: parameters whose type the kernel changes, so that the walk does not look them up in the prototype.
+        retyped: parameters whose type the kernel changes, so that the walk does not look them up in the prototype;
+            it does not look at the size of a read either (bpf_qdisc_is_valid_access).
         saves_context: whether the kernel keeps the context for instructions that it appends (gen_epilogue), which takes
             8 bytes of stack.
         doc: what the kernel calls it for.
@@ -78,7 +79,8 @@ class OpsMember:
         looked_up = bool(param.struct) and not owned and name not in self.retyped
         return CtxField(name, 8 * index, 8, narrow=False, access="btf" if param.pointers else "scalar",
                         struct=param.struct, owned=owned, maybe_null="nullable" in param.suffixes,
-                        argument=f"func '{self.name}' arg{index}" if looked_up else "")
+                        argument=f"func '{self.name}' arg{index}" if looked_up else "",
+                        unchecked=name in self.retyped)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ class CtxField:
             is not shifted, wherever in the field it begins (bpf_convert_ctx_accesses).
         from_start: whether a part can only be read from the field's first byte on.
         struct: the kernel's struct that a field with `access` "btf" points to.
+        unchecked: whether every read that begins in the field is allowed, whatever its size, and taken for the whole.
     """
 
     name: str
@@ -58,6 +59,7 @@ class CtxField:
     owned: bool = False
     maybe_null: bool = False
     argument: str = ""
+    unchecked: bool = False
 
     @property
     def end(self) -> int:
@@ -67,6 +69,8 @@ class CtxField:
     def allows(self, off: int, size: int, write: bool) -> bool:
         """Return whether `size` bytes at `off` of the context, which must lie in the field, may be read or written."""
         element = self.element or self.size
+        if self.unchecked and not write:
+            return True
         if off % size or not (self.write if write else self.read) or (self.from_start and off != self.off):
             return False
         sizes = self.write_sizes if write else self.read_sizes

@@ -79,8 +79,8 @@ def program(random: Random, dialect: Dialect, type: str = "sched_cls", length: i
     return put_together(shared, type, attach)
 
 
-def put_together(shared: Shared, type: str, attach: str) -> Program:
-    """Return one program made of functions, with the BTF that callbacks need."""
+def linked(shared: Shared) -> tuple[tuple[Insn, ...], list[int]]:
+    """Return the code of a program's functions in sequence, and where each begins."""
     starts: list[int] = []
     code: list[Insn] = []
     for function in shared.functions:
@@ -90,9 +90,15 @@ def put_together(shared: Shared, type: str, attach: str) -> Program:
         for at in function.links:
             pc = start + at
             code[pc] = code[pc]._replace(imm=starts[code[pc].imm] - pc - 1)
+    return tuple(code), starts
+
+
+def put_together(shared: Shared, type: str, attach: str) -> Program:
+    """Return one program made of functions, with the BTF that callbacks need."""
+    code, starts = linked(shared)
     btf, ids = _functions(len(starts), frozenset(shared.globals))
     infos = tuple(FuncInfo(start, number) for start, number in zip(starts, ids, strict=True))
-    return Program("prog", tuple(code), type, "", attach, "GPL", shared.maps, dict(shared.kfuncs), {}, btf, infos)
+    return Program("prog", code, type, "", attach, "GPL", shared.maps, dict(shared.kfuncs), {}, btf, infos)
 
 
 _BTF: dict[tuple[int, frozenset[int]], tuple[Btf, tuple[int, ...]]] = {}  # saves repeated work

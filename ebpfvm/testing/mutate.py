@@ -41,7 +41,7 @@ def mutate(random: Random, program: Program, changes: int = 1) -> Program:
         code[at] = change(random, code, at)
         if code[at].code != program.insns[at].code and program.insns[at].is_ld_imm64:
             code[at] = program.insns[at]
-        if code[at].is_ld_imm64 and code[at].src == 1 and code[at].imm >= len(program.maps):
+        if code[at].is_ld_imm64 and code[at].src in (1, 2) and code[at].imm >= len(program.maps):
             code[at] = code[at]._replace(imm=0)
     return replace(program, insns=tuple(code))
 

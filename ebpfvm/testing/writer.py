@@ -44,6 +44,7 @@ class Shared:
         self.kfuncs: dict[int, str] = {}
         self.maps: tuple[MapSpec, ...] = MAPS
         self.globals: set[int] = set()
+        self.less: dict[str, int] = {}
 
     def new(self) -> int:
         """Return a new serial."""

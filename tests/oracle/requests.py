@@ -6,6 +6,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.btf import encode as encode_btf
+from ebpfvm.btf import types as t
 from ebpfvm.isa.insn import encode as encode_insns
 from ebpfvm.testing.oracle import expected_attach, load_flags, string_offset, without_externs
 
@@ -28,6 +29,8 @@ def raw(program: Program, dialect: Dialect, log_level: int = 1) -> dict[str, Any
                "license": program.license, "log_level": log_level, "prog_flags": load_flags(program),
                "attach_type": expected_attach(program),
                "kfuncs": kfuncs, "maps": [map_of(spec, dialect) for spec in program.maps]}
+    if program.struct_ops is not None:
+        request |= {"attach_struct": program.struct_ops[0], "attach_type": member_index(program.struct_ops, dialect)}
     if program.func_info and program.btf is not None:
         data = _btf(program.btf)
         strings = data[24 + struct.unpack_from("<I", data, 12)[0]:]
@@ -37,6 +40,15 @@ def raw(program: Program, dialect: Dialect, log_level: int = 1) -> dict[str, Any
                         line.line << 10 | line.column) for line in program.line_info)
         request |= {"btf": data.hex(), "func_info": infos.hex(), "line_info": lines.hex()}
     return request
+
+
+def member_index(place: tuple[str, str], dialect: Dialect) -> int:
+    """Return the number of a member of one of the kernel's structs."""
+    struct, member = place
+    types = dialect.types()
+    found = types.find(struct, t.Kind.STRUCT)
+    names = [item.name for item in types[found].members] if found is not None else []
+    return names.index(member)
 
 
 def map_of(spec: MapSpec, dialect: Dialect) -> dict[str, Any]:

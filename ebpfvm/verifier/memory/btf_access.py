@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfvm.btf.types import Array, Struct, Union
+from ebpfvm.btf.types import Struct, Union
 from ebpfvm.errnos import EACCES, EINVAL, ENOTSUPP
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.verifier.machine import properties as p
@@ -21,7 +21,6 @@ from ebpfvm.verifier.memory.regions import FIELD_NAMES, unmodified
 from ebpfvm.verifier.report import show
 
 if TYPE_CHECKING:
-    from ebpfvm.btf.types import Btf
     from ebpfvm.contract.progtype import ProgType
     from ebpfvm.verifier.machine.special_fields import Special
     from ebpfvm.verifier.machine.walk import Walk
@@ -173,38 +172,11 @@ def walk(w: Walk, struct: StructType, at: int, size: int) -> None:
             raise Refuse(p.SPECIAL_FIELD, EACCES, f"direct access to {FIELD_NAMES[item.kind]} is disallowed")
     assert struct.btf is not None
     try:
-        _descend(struct.btf, struct.type_id, at, size)
+        found = struct.btf.resolved(struct.type_id)
+        assert isinstance(found, Struct | Union)
+        struct_walk.descend(struct.btf, found, at, size, found.name, own=True)
     except LoadError as error:
         raise Refuse(p.STRUCT_ACCESS, EACCES, str(error)) from error
-
-
-def _descend(btf: Btf, type_id: int, at: int, size: int) -> None:
-    while True:
-        found = btf.resolved(type_id)
-        if isinstance(found, Array):
-            each = btf.size_of(found.type)
-            if not each or at // each >= found.nelems:
-                raise Refuse(p.STRUCT_ACCESS, EACCES, f"access beyond the end of the array at off {at} size {size}")
-            if at % each + size > each and not isinstance(btf.resolved(found.type), Struct | Union):
-                return  # several plain elements at once
-            at, type_id = at % each, found.type
-            continue
-        if not isinstance(found, Struct | Union):
-            return
-        if at + size > found.size:
-            raise Refuse(p.STRUCT_ACCESS, EACCES, f"access beyond struct {found.name} at off {at} size {size}")
-        for member in found.members:
-            start = member.bit_offset // 8
-            length = btf.size_of(member.type)
-            if start <= at < start + length:
-                if at + size > start + length:
-                    raise Refuse(p.STRUCT_ACCESS, EACCES,
-                                 f"access beyond the end of member {member.name} (mend:{start + length}) in "
-                                 f"struct {found.name} with off {at} size {size}")
-                at, type_id = at - start, member.type
-                break
-        else:
-            raise Refuse(p.STRUCT_ACCESS, EINVAL, f"struct {found.name} doesn't have field at offset {at}")
 
 
 # -- map pointers ---------------------------------------------------------------------------------------------------
