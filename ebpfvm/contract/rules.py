@@ -38,6 +38,10 @@ class Rules:
     null_by_register: bool = True
     """Comparing with a register that is known to be 0 tests a pointer for NULL (check_cond_jmp_op, after 6.18)."""
 
+    null_tests_are_wide: bool = True
+    """Comparing the lower half of a pointer with 0 may yield either, even of one that is not NULL (is_branch_taken,
+    after 6.18)."""
+
     non_null_keeps_id: bool = True
     """A pointer keeps its id after a test for NULL (mark_ptr_or_null_reg, after 6.18)."""
 
@@ -261,6 +265,7 @@ LINUX_6_18: Final = replace(
     circular_numbers=False,
     offset_in_var_off=False,
     null_by_register=False,
+    null_tests_are_wide=False,
     non_null_keeps_id=False,
     fill_gives_id=False,
     rounds_to_zero=True,

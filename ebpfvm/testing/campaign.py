@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ebpfvm.contract.rules import DESCRIBED
 from ebpfvm.dialects import linux, rfc6
 from ebpfvm.lazy_dataclasses import dataclass, field
-from ebpfvm.testing import generate, mutate, programs
+from ebpfvm.testing import generate, generated_ops, mistakes, mutate, programs
 from ebpfvm.testing.inside import Recorder, TooManyStates
 from ebpfvm.testing.laws import LIMIT, LawBroken, check
 from ebpfvm.testing.oracle import TYPES
@@ -70,6 +70,15 @@ def case(seed: int, seeds: Sequence[Program] = (), types: Sequence[str] = genera
     return Case(program, dialect, tuple(given(random, program) for _ in range(INPUTS)))
 
 
+def ops_case(seed: int) -> Case:
+    """Return the case of a number among programs for the members of `Qdisc_ops`; half of them have mistakes."""
+    random, dialect = Random(seed), linux()
+    program = generated_ops.program(random, dialect, random.choice(generated_ops.MEMBERS), random.choice((2, 4, 6, 8)))
+    if random.random() < 0.5:
+        program = mistakes.mistake(random, program, random.choice((1, 1, 1, 2)))
+    return Case(program, dialect, tuple(given(random, program) for _ in range(INPUTS)))
+
+
 @dataclass(slots=True)
 class Report:
     """The result of a run of many cases.
@@ -89,12 +98,12 @@ class Report:
         return f"{self.counts.total()} programs in {self.seconds:.0f} s: {counts}"
 
 
-def run(start: int, count: int, seeds: Sequence[Program] = ()) -> Report:
-    """Check the cases `start` to `start + count` and return a report."""
+def run(start: int, count: int, seeds: Sequence[Program] = (), ops: bool = False) -> Report:
+    """Check the cases `start` to `start + count`, those of `ops_case` if `ops`, and return a report."""
     report = Report()
     began = time.monotonic()
     for seed in range(start, start + count):
-        one = case(seed, seeds)
+        one = ops_case(seed) if ops else case(seed, seeds)
         try:
             verdict = check(one.program, one.dialect, one.inputs)
         except LawBroken as error:

@@ -213,7 +213,8 @@ class Moment:
         if type & r.MAYBE_NULL and not value:
             return ""
         base = type & r.BASE
-        if type & r.UNTRUSTED or base in (r.ARENA, r.INSN, r.PKT_END, r.DYNPTR):
+        walked = base == r.BTF_ID and not type & (r.TRUSTED | r.RCU | r.ALLOC) and not reg.ref  # reads zero at worst
+        if type & r.UNTRUSTED or walked or base in (r.ARENA, r.INSN, r.PKT_END, r.DYNPTR):
             return self._end(value) if base == r.PKT_END else ""
         if reg.num.smax >= _FAR or reg.num.smin <= -_FAR:
             return ""  # its address may be in another region; it cannot be dereferenced

@@ -16,7 +16,7 @@ from ebpfvm.lazy_dataclasses import replace
 from ebpfvm.testing import mutate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from random import Random
 
     from ebpfvm.loader.object import Program
@@ -57,6 +57,12 @@ def inserted(program: Program, at: int, new: Sequence[Insn]) -> Program:
     infos = tuple(replace(info, insn_off=info.insn_off + count * (info.insn_off > at)) for info in program.func_info)
     lines = tuple(replace(line, insn_off=line.insn_off + count * (line.insn_off > at)) for line in program.line_info)
     return replace(program, insns=tuple(code), func_info=infos, line_info=lines)
+
+
+def replaced(program: Program, code: Sequence[Insn], kfuncs: Mapping[int, str] | None = None) -> Program:
+    """Return a program of other instructions, in one function, with the same maps and types."""
+    return replace(program, insns=tuple(code), func_info=program.func_info[:1],
+                   kfuncs=program.kfuncs if kfuncs is None else kfuncs)
 
 
 def _moved(insn: Insn, pc: int, at: int, count: int) -> Insn:

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from random import Random
 from typing import NamedTuple
 
 from ebpfvm import dialects
@@ -30,7 +31,7 @@ from ebpfvm.limits import Limits
 from ebpfvm.loader.object import Program
 from ebpfvm.loader.open import load
 from ebpfvm.loading import prepare
-from ebpfvm.testing import campaign
+from ebpfvm.testing import campaign, mistakes
 from ebpfvm.testing.kload import ObjectOracle, same_message
 from ebpfvm.testing.oracle import OBJECT_TYPES, TYPES
 from ebpfvm.verifier import Verdict, verify
@@ -71,6 +72,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="number of the first program (default: %(default)s)")
     parser.add_argument("--here", action="store_true", help="ask the kernel of this machine instead of the guest's")
     parser.add_argument("--objects", nargs="+", type=Path, help="compare the programs of these objects instead")
+    parser.add_argument("--qdiscs", action="store_true",
+                        help="generate programs for the members of Qdisc_ops; with --objects, make mistakes in theirs")
     parser.add_argument("--seconds", type=int, default=2,
                         help="skip programs that take ebpfvm more than this many seconds of processor time "
                              "(default: %(default)s)")
@@ -84,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
     release = platform.release() if args.here else cache.about()["kernel"]
     version = ".".join(release.split(".")[:2])
     dialect = dialects.dialect(version)
-    every = from_objects(args.objects, dialect) if args.objects else generated(args.seed, args.programs, dialect)
+    every = programs_of(args, dialect)
     counts, seconds, processed = Counter[str](), [0.0], [0, 0]
     judged = judged_here(every, dialect, Limits(verifier_seconds=args.seconds), counts, seconds)
     with open(args.out or "/dev/null", "w", encoding="utf-8") as out:
@@ -109,6 +112,27 @@ def run(args: argparse.Namespace) -> None:
     print(f"Linux {release}: " + ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())))
     print(f"instructions processed: {processed[0]} by ebpfvm, {processed[1]} by the kernel; {seconds[0]:.0f} s of "
           "processor time in ebpfvm")
+
+
+def programs_of(args: argparse.Namespace, dialect: Dialect) -> Iterator[tuple[str, Program]]:
+    """Yield the programs that were asked for."""
+    numbers = range(args.seed, args.seed + args.programs)
+    if args.qdiscs and args.objects:
+        return with_mistakes(args.objects, numbers, dialect)
+    if args.qdiscs:
+        return ((f"qdisc case {number}", campaign.ops_case(number).program) for number in numbers)
+    return from_objects(args.objects, dialect) if args.objects else generated(args.seed, args.programs, dialect)
+
+
+def with_mistakes(paths: list[Path], numbers: range, dialect: Dialect) -> Iterator[tuple[str, Program]]:
+    """Yield programs for the members of Qdisc_ops that ebpfvm accepts, each with a mistake or two."""
+    found = [prepare(program, dialect) for path in paths for program in load(path).programs.values()
+             if program.struct_ops is not None]
+    right = [program for program in found if verify(program, dialect, log_level=0).ok]
+    for number in numbers:
+        random = Random(number)
+        program = random.choice(right)
+        yield f"mistake {number} in {program.name}", mistakes.mistake(random, program, random.choice((1, 1, 1, 2)))
 
 
 def judged_here(programs: Iterable[tuple[str, Program]], dialect: Dialect, limits: Limits, counts: Counter[str],

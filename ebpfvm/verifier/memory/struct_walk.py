@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ebpfvm.btf.types import Array, Int, Kind, Ptr, Struct, TypeTag, Union
+from ebpfvm.btf.types import Array, Kind, Ptr, Struct, TypeTag, Union
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
@@ -226,30 +226,20 @@ def descend(types: Btf, struct: Struct | Union, off: int, size: int, top: str, *
     while True:
         if isinstance(struct, Union) and len(struct.members) != 1:
             flags |= r.UNTRUSTED
-        if off + size > struct.size and struct.size:
-            found = _behind(types, struct, off, size, own)
-        elif struct.members or own:
-            found = _member(types, struct, off, size, flags)
-        else:
+        if off + size > struct.size and (struct.size or own):
+            return _behind(types, struct, off, size, own)
+        if not struct.members and not own:
             raise unsupported(f"reading members of struct {struct.name or top}")
+        found = _member(types, struct, off, size, flags)
         if isinstance(found, Found):
             return found
         struct, off = found
 
 
-def _behind(types: Btf, struct: Struct | Union, off: int, size: int,
-            own: bool) -> Found | tuple[Struct | Union, int]:
-    """Return what is behind a struct: elements of the array without a size with which it ends."""
-    last = types.resolved(struct.members[-1].type) if struct.members else None
-    start = struct.members[-1].bit_offset // 8 if struct.members else 0
-    if isinstance(last, Array) and not last.nelems and off >= start:
-        element = types.resolved(last.type)
-        if not own:
-            raise unsupported(f"reading the flexible array of struct {struct.name}")
-        if isinstance(element, Int):
-            return Found("scalar")
-        if isinstance(element, Struct | Union) and element.size:
-            return element, (off - start) % element.size
+def _behind(types: Btf, struct: Struct | Union, off: int, size: int, own: bool) -> Found:
+    last = types.resolved(struct.members[-1].type) if struct.members and not own else None
+    if isinstance(last, Array) and not last.nelems and off >= struct.members[-1].bit_offset // 8:
+        raise unsupported(f"reading the flexible array of struct {struct.name}")
     raise Refuse(p.STRUCT_ACCESS, EACCES, f"access beyond struct {struct.name or '(anon)'} at off {off} size {size}")
 
 

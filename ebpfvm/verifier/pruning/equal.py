@@ -72,16 +72,18 @@ class Comparison(Ids):
         exact: NOT_EXACT, WITHIN or EXACT.
         lone: whether numbers without an id in the old state may be linked to anything now.
         halves: whether halves of slots are compared separately.
+        parents: whether the dynptr that a slice was taken from is compared like other ids, and not literally.
         kinds: whether registers without a value, and the kinds of all bytes of the stack, must be the same.
     """
 
-    __slots__ = ("_fresh", "_strict", "arithmetic", "exact", "halves", "kinds", "lone")
+    __slots__ = ("_fresh", "_strict", "arithmetic", "exact", "halves", "kinds", "lone", "parents")
 
     def __init__(self, arithmetic: Arithmetic, rules: Rules) -> None:
         super().__init__()
         self.arithmetic = arithmetic
         self.lone = rules.clears_lone_ids
         self.halves = rules.compares_halves
+        self.parents = rules.reference_tree
         self._strict = rules.strict_in_loops
         self.ask(NOT_EXACT, 0)
 
@@ -228,7 +230,9 @@ def safe(how: Comparison, old: Reg | None, cur: Reg | None, precise: bool) -> bo
         return how.same_scalar(old_id, cur_id) and how.arithmetic.within(old.num, cur.num)
     base = type & r.BASE
     if base in _MEMORY:
-        return (old.off == cur.off and old.what == cur.what and old.aux == cur.aux
+        if old.aux != cur.aux and not (base == r.MEM and how.parents and how.same(old.aux, cur.aux)):
+            return False
+        return (old.off == cur.off and old.what == cur.what
                 and how.arithmetic.within(old.num, cur.num) and how.same(old.id, cur.id) and how.same(old.ref, cur.ref))
     if base in r.PKT_TYPES:
         if old.what < 0 or cur.what < 0:

@@ -213,7 +213,8 @@ def _pointer_constant(w: Walk, jump: _Jump, a: Reg, amount: Reg) -> int:
     if a.type == r.STACK:
         w.remember(DST_STACK)
     zero = not (amount.num.value if wide else amount.num.value & U32_MAX)
-    if zero and op in _NULL_TESTS and not_null(a):
+    decides = wide or not w.env.rules.null_tests_are_wide
+    if zero and decides and op in _NULL_TESTS and not_null(a):
         return target if _NULL_TESTS[op] else pc + 1
     other = w.push(target, pc)
     if wide and amount.num.value == 0 and op in _NULL_TESTS and a.type & r.MAYBE_NULL:
@@ -228,7 +229,7 @@ def _pointers(w: Walk, insn: Insn, jump: _Jump, a: Reg, b: Reg) -> int:
     marks = (SRC_STACK if b.type == r.STACK else 0) | (DST_STACK if a.type == r.STACK else 0)
     if marks:
         w.remember(marks)
-    taken = _taken(a, b, op, wide)
+    taken = _taken(a, b, op, wide) if wide or not w.env.rules.null_tests_are_wide else -1
     if taken >= 0:
         if a.type == SCALAR:
             w.precise(insn.dst)

@@ -46,6 +46,23 @@ def test_the_kernel_keeps_the_context_for_what_it_appends(name: str, depth: str)
     assert f"stack depth {depth} max 0\n" in verify(PROGRAMS[name], linux(), log_level=4).log
 
 
+@pytest.mark.parametrize("member", ["enqueue", "dequeue", "init"])
+def test_reads_of_arguments(member: str) -> None:
+    """Linux 7.2.13 was asked about each of them: it does not look at reads that begin in enqueue's third argument."""
+    sizes, whole = {1: 0x71, 2: 0x69, 4: 0x61, 8: 0x79}, {"enqueue": 2, "dequeue": 1, "init": 3}[member]
+    release = (Insn(0x79, 1, 6), Insn(0x85, 0, 2, 0, 1)) if member == "enqueue" else ()
+    accepted = set()
+    for off in range(-1, 34):
+        for size, code in sizes.items():
+            insns = (Insn(0xBF, 6, 1), Insn(code, 2, 6, off), *release, Insn(0xB7), Insn(0x95))
+            one = Program("p", insns, "struct_ops", license="GPL", kfuncs={1: "bpf_kfree_skb"},
+                          struct_ops=("Qdisc_ops", member))
+            if verify(one, linux()).ok:
+                accepted.add((off, size))
+    third = {(off, size) for off in range(16, 24) for size in sizes} if member == "enqueue" else set()
+    assert accepted == {(8 * at, 8) for at in range(whole)} | third
+
+
 def test_arguments_that_the_kernel_adds_count_as_read() -> None:
     """bpf_obj_drop() has a second one; Linux 7.2.13 says that r2 is live before it."""
     insns = (Insn(0xB7, 1), Insn(0x85, 0, 2, 0, 1), Insn(0xB7), Insn(0x95))

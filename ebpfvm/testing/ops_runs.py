@@ -1,0 +1,124 @@
+"""Runs of a program for a member of `Qdisc_ops`: a kernel with one device, one qdisc, and the program under test.
+
+The other members do nothing, so the program runs on what it has left itself in maps, lists and trees.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.errors import Fault
+from ebpfvm.kernel import Kernel
+from ebpfvm.kernel.kernel_structs import structs_of
+from ebpfvm.kernel.ops_ctx import OpsCtx, ops_layout
+from ebpfvm.kernel.refs import CTX_HOLDER, PROGRAM
+from ebpfvm.loaded import Loaded
+from ebpfvm.runners import HANDLE
+from ebpfvm.sched.netdev import Namespace
+from ebpfvm.sched.sch_struct_ops import QdiscOps, SchStructOps, ToFree
+from ebpfvm.testing.runs import Machine, RunOutcome
+from ebpfvm.verifier import verify
+
+if TYPE_CHECKING:
+    from ebpfvm.contract import Dialect
+    from ebpfvm.contract.ops import OpsStruct
+    from ebpfvm.kernel.program import Engine
+    from ebpfvm.loader.object import Program
+    from ebpfvm.sched.account import Packet
+    from ebpfvm.testing.runs import Given
+
+_DEVICE: Final = "eth0"
+
+
+class _Idle:
+    """A member that does nothing."""
+
+    def __init__(self, name: str) -> None:
+        self.prog = SimpleNamespace(name=name)
+
+    def __call__(self, ctx: Any) -> int:
+        return 0
+
+
+class OpsMachine(Machine):
+    """A kernel with one program for a member of `Qdisc_ops` in one engine; the arguments are those of `Machine`."""
+
+    def __init__(self, program: Program, dialect: Dialect, engine: Engine, seed: int = 0) -> None:
+        assert program.struct_ops is not None
+        struct, self.member = program.struct_ops
+        self.kernel = Kernel(dialect, seed)
+        self.net = Namespace(self.kernel)
+        self.net.add_device(_DEVICE)
+        self.loaded = Loaded(self.kernel, engine, judge=lambda program: verify(program, dialect, log_level=0).facts)
+        self.run = self.loaded.program(program)
+        self.program = self.run.prog.program
+        self.maps = [self.loaded.map(spec, index) for index, spec in enumerate(self.program.maps)]
+        ops = dialect.struct_ops[struct]
+        self.layout = ops_layout(struct, ops.members[self.member])
+        self.qdisc = SchStructOps(self.net.device(_DEVICE), HANDLE, _idle(ops))
+        self.option = SimpleNamespace()
+
+    def __call__(self, given: Given) -> RunOutcome:
+        """Run the program once and return the outcome; `result` is 1 for a packet that dequeue returns."""
+        self._fill(given)
+        fault, result = "", 0
+        before, held = len(self.kernel.trace), self.kernel.refs.held
+        skb = self.net.packet(given.data, **_fields(given))
+        self.net.hand(skb, self.qdisc.holder)
+        try:
+            result = self._run(skb)
+            self.kernel.refs.program_exit(held, self.program.name)
+        except Fault as error:
+            fault, ended = str(error), (error.kind, error.pc)
+            self.kernel.refs.abandon(held, self.program.name)
+        maps = tuple(tuple(bytes(region.data) for region in found.values()) for found in self.maps)
+        names = self.kernel.refs.names
+        live = tuple((obj.serial, tuple(names(obj))) for obj in self.kernel.refs.live())
+        return RunOutcome(ended if fault else result, self._qdisc_view() + skb.tstamp.to_bytes(8, "little"), maps,
+                          tuple(self.kernel.trace[before:]), live, fault)
+
+    def _run(self, skb: Packet) -> int:
+        """Call the member as the kernel does, and dispose of the packets that it gives back."""
+        dev, refs, structs = self.qdisc.dev, self.kernel.refs, structs_of(self.kernel)
+        context, free = OpsCtx(self.kernel, self.layout), ToFree(self.qdisc)
+        sch = structs.pointer("Qdisc", self.qdisc)
+        if self.member == "enqueue":
+            region = structs.show(skb)
+            refs.move(skb, self.qdisc.holder, PROGRAM)
+            context.set(region.base, sch, structs.pointer("bpf_sk_buff_ptr", free))
+        elif self.member == "init":
+            context.set(sch, structs.pointer("nlattr", self.option), structs.pointer("netlink_ext_ack", self.option))
+        else:
+            context.set(sch)
+        result = self.run(context)
+        if self.member == "dequeue" and result:
+            sent: Any = self.kernel.memory.owner(result)
+            refs.move(sent, CTX_HOLDER, self.qdisc.holder)
+            free.packets.append(sent)
+        for dropped in free.packets:
+            structs.hide(dropped)
+            dev.drop(dropped, self.qdisc.holder)
+        structs.forget("bpf_sk_buff_ptr", free)
+        self.kernel.memory.free(context)
+        return bool(result) if self.member == "dequeue" else result
+
+    def _qdisc_view(self) -> bytes:
+        view = self.qdisc.kernel_view
+        return repr((self.qdisc.limit, view, self.qdisc.qstats_qlen, self.qdisc.watchdog.expires)).encode()
+
+
+def _idle(ops: OpsStruct) -> QdiscOps:
+    members: dict[str, Any] = {name: _Idle(name) for name in ops.members}
+    return QdiscOps("idle", ops, members)
+
+
+def _fields(given: Given) -> dict[str, Any]:
+    known = ("mark", "priority", "hash", "tstamp", "queue_mapping", "tc_index")
+    return {name: value for name, value in given.fields.items() if name in known}
+
+
+def machine(program: Program, dialect: Dialect, engine: Engine, seed: int = 0) -> Machine:
+    """Return a machine for a program of any type that can be run."""
+    kind = Machine if program.struct_ops is None else OpsMachine
+    return kind(program, dialect, engine, seed)
