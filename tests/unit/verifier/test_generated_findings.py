@@ -94,7 +94,7 @@ def test_nothing_is_behind_an_own_struct_that_ends_in_an_array_without_a_size() 
 
 
 def test_own_structs_without_size() -> None:
-    builder, number, byte = types()
+    builder, _, byte = types()
     one = allocated([("tail", builder.array(byte, 0))], builder, Insn(0x71, 2, 6))
     assert verify(one, linux()).message == "access beyond struct mine at off 0 size 1"
     assert verify(replace(one, license=""), linux()).errno == 22
