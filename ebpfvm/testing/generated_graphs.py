@@ -13,7 +13,7 @@ from ebpfvm.testing.ops_types import OPS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ebpfvm.testing.ops_types import Root, Struct
+    from ebpfvm.testing.ops_types import GuardedRoot, OwnStruct
     from ebpfvm.testing.writer import Writer
 
 _KEY: Final = -176
@@ -57,8 +57,8 @@ def inside(w: Writer) -> None:
 # -- objects ------------------------------------------------------------------------------------------------------
 
 
-def allocate(w: Writer, struct: Struct, reg: int, body: Callable[[], None]) -> None:
-    """Allocate an object into `reg`; `body` is what happens with it."""
+def allocate(w: Writer, struct: OwnStruct, reg: int, body: Callable[[], None]) -> None:
+    """Create an object into `reg`; `body` is what happens with it."""
     w.set(1, struct.type_id)
     kfunc(w, "bpf_obj_new")
     w.emit(0xBF, reg, 0)
@@ -107,7 +107,7 @@ def free_result(w: Writer) -> None:
 # -- roots --------------------------------------------------------------------------------------------------------
 
 
-def within(w: Writer, root: Root, reg: int | None, body: Callable[[int], None]) -> None:
+def within(w: Writer, root: GuardedRoot, reg: int | None, body: Callable[[int], None]) -> None:
     """Let `body` write steps with the address of the memory that has the root, in `reg` if it must be looked up."""
     if not root.looked_up:
         body(-1)
@@ -122,7 +122,7 @@ def within(w: Writer, root: Root, reg: int | None, body: Callable[[int], None]) 
     holding(w, reg, lambda: w.jump_over(at, lambda: body(reg)))
 
 
-def address(w: Writer, root: Root, base: int, dst: int, off: int) -> None:
+def address(w: Writer, root: GuardedRoot, base: int, dst: int, off: int) -> None:
     """Set `dst` to an address in the memory that has the root."""
     if base >= 0:
         w.emit(0xBF, dst, base)
@@ -134,7 +134,7 @@ def address(w: Writer, root: Root, base: int, dst: int, off: int) -> None:
     w.known.regs.pop(dst, None)
 
 
-def locked(w: Writer, root: Root, base: int, body: Callable[[], None]) -> None:
+def locked(w: Writer, root: GuardedRoot, base: int, body: Callable[[], None]) -> None:
     """Write what happens while the lock of the root is held."""
     address(w, root, base, 1, root.lock)
     w.call(_LOCK)
@@ -143,7 +143,7 @@ def locked(w: Writer, root: Root, base: int, body: Callable[[], None]) -> None:
     w.call(_UNLOCK)
 
 
-def node_address(w: Writer, root: Root, dst: int, reg: int) -> None:
+def node_address(w: Writer, root: GuardedRoot, dst: int, reg: int) -> None:
     """Set `dst` to the node of an object."""
     w.emit(0xBF, dst, reg)
     if root.node:
@@ -151,7 +151,7 @@ def node_address(w: Writer, root: Root, dst: int, reg: int) -> None:
     w.known.regs.pop(dst, None)
 
 
-def insert(w: Writer, root: Root, base: int, reg: int) -> None:
+def insert(w: Writer, root: GuardedRoot, base: int, reg: int) -> None:
     """Insert the object of `reg`; the lock is held."""
     node_address(w, root, 2, reg)
     address(w, root, base, 1, root.off)
@@ -164,7 +164,7 @@ def insert(w: Writer, root: Root, base: int, reg: int) -> None:
         w.emit(0x79, w.random.choice((0, 1, 2)), reg, root.of.key)
 
 
-def less(w: Writer, root: Root) -> int:
+def less(w: Writer, root: GuardedRoot) -> int:
     """Return the number of a function that compares two elements of a tree, made if there is none."""
     known = w.shared.less
     if root.of.name not in known or (w.random.random() < 0.1 and len(w.shared.functions) < 6):
@@ -181,7 +181,7 @@ def less(w: Writer, root: Root) -> int:
     return known[root.of.name]
 
 
-def take(w: Writer, root: Root, base: int, reg: int) -> None:
+def take(w: Writer, root: GuardedRoot, base: int, reg: int) -> None:
     """Set `reg` to the first or last object, or to NULL; the lock is held in between."""
     def body() -> None:
         address(w, root, base, 1, root.off)
@@ -202,7 +202,7 @@ def take(w: Writer, root: Root, base: int, reg: int) -> None:
     locked(w, root, base, body)
 
 
-def owned_from_node(w: Writer, root: Root, reg: int, body: Callable[[], None]) -> None:
+def owned_from_node(w: Writer, root: GuardedRoot, reg: int, body: Callable[[], None]) -> None:
     """Check `reg`, an element's node or NULL, and let `body` use the object."""
     at = w.emit(0x15, reg)
 
@@ -216,17 +216,17 @@ def owned_from_node(w: Writer, root: Root, reg: int, body: Callable[[], None]) -
 # -- steps --------------------------------------------------------------------------------------------------------
 
 
-def _root(w: Writer) -> Root:
+def _root(w: Writer) -> GuardedRoot:
     return w.random.choice(OPS.roots)
 
 
-def _registers(w: Writer, root: Root) -> tuple[int, int | None] | None:
+def _registers(w: Writer, root: GuardedRoot) -> tuple[int, int | None] | None:
     regs = saved(w, 1 + root.looked_up)
     return None if regs is None else (regs[0], regs[1] if root.looked_up else None)
 
 
 def put(w: Writer) -> None:
-    """Allocate an object and insert it; a counted one perhaps keeps another reference for a while."""
+    """Create an object and insert it; a counted one perhaps keeps another reference for a while."""
     root = _root(w)
     regs = _registers(w, root)
     if regs is None:
@@ -242,7 +242,7 @@ def put(w: Writer) -> None:
     w.set(0, 0)
 
 
-def put_counted(w: Writer, root: Root) -> None:
+def put_counted(w: Writer, root: GuardedRoot) -> None:
     """Insert an object, and use another reference to it afterwards."""
     regs = saved(w, 2)
     if regs is None:
@@ -283,7 +283,7 @@ def pull(w: Writer) -> None:
     w.set(0, 0)
 
 
-def use(w: Writer, root: Root, base: int, reg: int) -> None:
+def use(w: Writer, root: GuardedRoot, base: int, reg: int) -> None:
     """Use an object that is owned, and give it away."""
     if w.random.random() < 0.5:
         dst = w.random.choice((0, 1, 2, 3))
@@ -321,12 +321,12 @@ def look(w: Writer) -> None:
     w.set(0, 0)
 
 
-def _unlock(w: Writer, root: Root, base: int) -> None:
+def _unlock(w: Writer, root: GuardedRoot, base: int) -> None:
     address(w, root, base, 1, root.lock)
     w.call(_UNLOCK)
 
 
-def _seen(w: Writer, root: Root, base: int, reg: int) -> None:
+def _seen(w: Writer, root: GuardedRoot, base: int, reg: int) -> None:
     """Do something with a node that is not owned, and unlock."""
     choice = w.random.choice(("read", "ask", "remove", "acquire" if root.of.refs >= 0 else "read"))
     if choice == "read":
@@ -369,7 +369,7 @@ def empty(w: Writer) -> None:
 
 
 def alone(w: Writer) -> None:
-    """Allocate an object, write and read it, and drop it."""
+    """Create an object, write and read it, and drop it."""
     regs = saved(w, 1)
     if regs is None:
         return

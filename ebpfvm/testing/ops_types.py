@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf
 
 
-class Struct(NamedTuple):
+class OwnStruct(NamedTuple):
     """A struct that programs allocate.
 
     Attributes:
@@ -34,7 +34,7 @@ class Struct(NamedTuple):
     key: int
 
 
-class Root(NamedTuple):
+class GuardedRoot(NamedTuple):
     """A list head or tree root in memory that a lock guards.
 
     Attributes:
@@ -48,7 +48,7 @@ class Root(NamedTuple):
     map: int
     lock: int
     off: int
-    of: Struct
+    of: OwnStruct
     tree: bool = False
     looked_up: bool = False
 
@@ -73,8 +73,10 @@ class OpsTypes:
         self.slots = len(MAPS)
         first = self.slots + 1
         node, ranked, counted = self.structs
-        self.roots = (Root(first, 0, 8, node), Root(first + 1, 0, 8, ranked, tree=True), Root(first + 2, 0, 8, counted),
-                      Root(first + 2, 0, 24, counted, tree=True), Root(first + 3, 0, 8, node, looked_up=True))
+        self.roots = (
+            GuardedRoot(first, 0, 8, node), GuardedRoot(first + 1, 0, 8, ranked, tree=True),
+            GuardedRoot(first + 2, 0, 8, counted), GuardedRoot(first + 2, 0, 24, counted, tree=True),
+            GuardedRoot(first + 3, 0, 8, node, looked_up=True))
 
     def fork(self) -> BtfBuilder:
         """Return a builder that already has the types."""
@@ -104,8 +106,8 @@ class OpsTypes:
         node = b.struct("element", [("link", link), *own])
         ranked = b.struct("ranked", [("tree", tree), *own])
         counted = b.struct("counted", [("tree", tree), ("link", link), ("refs", refs), ("pad", self.word), *own])
-        self.structs = (Struct("element", node, 0, -1, -1, 24, 32), Struct("ranked", ranked, -1, 0, -1, 32, 40),
-                        Struct("counted", counted, 32, 0, 56, 64, 72))
+        self.structs = (OwnStruct("element", node, 0, -1, -1, 24, 32), OwnStruct("ranked", ranked, -1, 0, -1, 32, 40),
+                        OwnStruct("counted", counted, 32, 0, 56, 64, 72))
         self.one_list = b.struct("one_list", [("lock", lock), ("head", head), ("count", self.long)])
         b.tag("contains:element:link", self.one_list, 1)
         self.one_tree = b.struct("one_tree", [("lock", lock), ("root", root), ("count", self.long)])
