@@ -80,21 +80,21 @@ class ArrayMap(KeyedMap):
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
-        self.existing = self._elems.get  # type: ignore[method-assign, assignment]  # a dict does it
+        self.existing = self.elems.get  # type: ignore[method-assign, assignment]  # a dict does it
         if spec.data is not None:
-            self._elems[0] = self._new_value(spec.data.ljust(self.value_size, b"\0"))
+            self.elems[0] = self._new_value(spec.data.ljust(self.value_size, b"\0"))
             self.frozen = bool(spec.map_flags & mt.BPF_F_RDONLY_PROG)  # as libbpf does with .rodata
 
     def get(self, key: int) -> Region | None:
         """Return the live value at index `key`, or None beyond the end."""
-        region = self._elems.get(key)
+        region = self.elems.get(key)
         if region is None and key < self.max_entries:
             region = self._make(key)
         return region
 
     def existing(self, key: int) -> Region | None:
         """Return the value at index `key`, None unless it was accessed before."""
-        return self._elems.get(key)
+        return self.elems.get(key)
 
     def _make(self, index: int) -> Region:
         """Create an element on first access.
@@ -102,16 +102,16 @@ class ArrayMap(KeyedMap):
         Raises:
             LimitError: too many elements exist, or they take too many bytes.
         """
-        if len(self._elems) >= self.room:
+        if len(self.elems) >= self.room:
             self.full()
         if self.value_size > self._memory_limit:  # an untouched element stays uncreated
             self._too_much(self.value_size, self.value_size)
-        region = self._elems[index] = self._new_value(bytes(self.value_size))
+        region = self.elems[index] = self._new_value(bytes(self.value_size))
         return region
 
     def put(self, key: int, value: Content, flags: int) -> int:
         if not flags and not self._kptrs and isinstance(value, list):  # the usual case
-            found = self._elems.get(key)
+            found = self.elems.get(key)
             if found is not None:
                 found[:] = value  # type: ignore[index]
                 return 0
@@ -141,7 +141,7 @@ class ArrayMap(KeyedMap):
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
         """Return the value as `BpfMap` does; an untouched element reads as zero and is not created."""
         index = int.from_bytes(key or b"", "little")
-        if index in self._elems or index >= self.max_entries or flags or key is None:
+        if index in self.elems or index >= self.max_entries or flags or key is None:
             return super().sys_lookup(key, flags)
         self._check_syscall(key, writes=False)
         return bytes(self.value_size)

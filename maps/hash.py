@@ -6,6 +6,7 @@ Keys are in insertion order. The kernel's order depends on a random seed, so no 
 from __future__ import annotations
 
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract import maptype as mt
@@ -51,7 +52,7 @@ class HashMap(KeyedMap):
     def put(self, key: int, value: Content, flags: int) -> int:
         if flags & ~base.BPF_F_LOCK > base.BPF_EXIST or (flags & base.BPF_F_LOCK and not self._has_lock()):
             return -EINVAL
-        region = self._elems.get(key)
+        region = self.elems.get(key)
         if region is not None:
             if flags & base.BPF_NOEXIST:
                 return -EEXIST
@@ -66,17 +67,17 @@ class HashMap(KeyedMap):
         if flags & base.BPF_F_LOCK:
             self._overwrite(region, value)
             return
-        self._elems[key] = self._new_value(value)
+        self.elems[key] = self._new_value(value)
         self._drop_value(region)
 
     def _insert(self, key: int, value: Content) -> int:
-        if len(self._elems) >= self.room:
+        if len(self.elems) >= self.room:
             return self.full()
-        self._elems[key] = self._new_value(value)
+        self.elems[key] = self._new_value(value)
         return 0
 
     def remove(self, key: int) -> int:
-        region = self._elems.pop(key, None)
+        region = self.elems.pop(key, None)
         if region is None:
             return -ENOENT
         self._drop_value(region)
@@ -84,15 +85,19 @@ class HashMap(KeyedMap):
 
     def walk(self) -> Iterator[tuple[int, Region]]:
         """Yield the elements that exist now, except those that are deleted or replaced before their turn."""
-        for key, region in list(self._elems.items()):
-            if self._elems.get(key) is region:
+        for key, region in list(self.elems.items()):
+            if self.elems.get(key) is region:
                 yield key, region
+
+    def nth(self, number: int) -> int | None:
+        """Return the key that a walk visits as number `number`, from 0, if nothing changes meanwhile; None beyond."""
+        return next(islice(self.elems, number, None), None)
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
         self._check_syscall(key, writes=False)
-        keys = iter(self._elems)
+        keys = iter(self.elems)
         wanted = self._number(key) if key is not None else None
-        if wanted in self._elems:
+        if wanted in self.elems:
             for found in keys:
                 if found == wanted:
                     break
@@ -103,7 +108,7 @@ class HashMap(KeyedMap):
     def keys(self) -> Iterator[bytes]:
         """Yield all keys that exist at the time of the call, in O(n)."""
         self._check_syscall(None, writes=False)
-        return iter(self._bytes_of(self._elems))
+        return iter(self._bytes_of(self.elems))
 
     def sys_lookup_and_delete(self, key: bytes | None = None, flags: int = 0) -> bytes:
         value = self.sys_lookup(key, flags)
@@ -112,7 +117,7 @@ class HashMap(KeyedMap):
 
     def close(self) -> None:
         super().close()
-        self._elems.clear()
+        self.elems.clear()
 
 
 class LruHash(HashMap):
@@ -122,28 +127,28 @@ class LruHash(HashMap):
     """
 
     def get(self, key: int) -> Region | None:
-        region = self._elems.pop(key, None)
+        region = self.elems.pop(key, None)
         if region is not None:
-            self._elems[key] = region
+            self.elems[key] = region
         return region
 
     def _replace(self, key: int, region: Region, value: Content, flags: int) -> None:
-        del self._elems[key]
-        self._elems[key] = region
+        del self.elems[key]
+        self.elems[key] = region
         super()._replace(key, region, value, flags)
 
     def sys_lookup(self, key: bytes | None, flags: int = 0) -> bytes:
         """Return the value as `HashMap` does; a lookup from user space does not count as a use."""
-        order = list(self._elems) if key is not None and self._number(key) in self._elems else []
+        order = list(self.elems) if key is not None and self._number(key) in self.elems else []
         value = super().sys_lookup(key, flags)
         if order:
-            self._elems = {name: self._elems[name] for name in order}
+            self.elems = {name: self.elems[name] for name in order}
         return value
 
     def _insert(self, key: int, value: Content) -> int:
-        if len(self._elems) >= self.room:
+        if len(self.elems) >= self.room:
             self.full()
-            self.remove(next(iter(self._elems)))
+            self.remove(next(iter(self.elems)))
         return super()._insert(key, value)
 
 

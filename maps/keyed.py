@@ -33,22 +33,23 @@ class KeyedMap(base.BpfMap):
     Attributes:
         key_order: the order in which the bytes of a key are read.
         shape: how values are cut into numbers; None if they are bytes.
+        elems: key -> live value.
     """
 
     key_order: ClassVar[ByteOrder] = "little"
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
-        self._elems: dict[int, Region] = {}
+        self.elems: dict[int, Region] = {}
         self.shape = shape_of_values(spec, self.fields)
         if type(self).get is KeyedMap.get:
-            self.get = self._elems.get  # type: ignore[method-assign, assignment]  # a look-up is one in the dict
+            self.get = self.elems.get  # type: ignore[method-assign, assignment]  # a look-up is one in the dict
 
     # -- by integer ------------------------------------------------------------------------------------------------
 
     def get(self, key: int) -> Region | None:
         """Return the live value of `key`, or None."""
-        return self._elems.get(key)
+        return self.elems.get(key)
 
     def put(self, key: int, value: Content, flags: int) -> int:
         """Create or change an element; return 0 or a negative errno."""
@@ -59,7 +60,7 @@ class KeyedMap(base.BpfMap):
         return -EOPNOTSUPP
 
     def values(self) -> Iterator[Region]:
-        return iter(self._elems.values())
+        return iter(self.elems.values())
 
     def _new_value(self, value: Content) -> Region:
         shape = self.shape

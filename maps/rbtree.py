@@ -58,19 +58,20 @@ class Rbtree(KeyedMap):
     has grown beyond that. The smallest key leaves a plain list by moving its head.
 
     Attributes:
-        elems, element, element_bytes, packet_in, plain_room: for code that does what `put` and `remove` do
-            (`ebpfvm.sched.fused`): the elements, the class of values, what each counts, a function that returns what
-            the slots for packets of one hold, and how many elements there may be while their keys are a plain list.
+        ranks: that list.
+        head: keys before it are gone already; always 0 for a SortedList.
+        element, element_bytes, packet_in, plain_room: for code that does what `put` and `remove` do
+            (`ebpfvm.sched.fused`): the class of values, what each counts, a function that returns what the slots for
+            packets of one hold, and how many elements there may be while their keys are a plain list.
     """
 
+    head = 0
     key_order = "big"
 
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
-        self._keys: list[int] | SortedList[int] = []
-        self._head = 0  # keys before it are gone already; always 0 for a SortedList
+        self.ranks: list[int] | SortedList[int] = []
         self.element: Any = value_class(self)
-        self.elems = self._elems
         self.plain_room = min(self.room, _PLAIN)
         self.element_bytes = spec.value_size + base.ELEMENT_BYTES
         packets = self.shape.packets if self.shape is not None else ()
@@ -79,7 +80,7 @@ class Rbtree(KeyedMap):
     def put(self, key: int, value: Content, flags: int) -> int:
         if flags > base.BPF_EXIST:
             return -EINVAL
-        elems = self._elems
+        elems = self.elems
         if key in elems:
             if flags == base.BPF_NOEXIST:
                 return -EEXIST
@@ -90,51 +91,51 @@ class Rbtree(KeyedMap):
         if len(elems) >= self.room:
             return self.full()
         elems[key] = self._new_value(value)
-        keys = self._keys
+        keys = self.ranks
         if type(keys) is not list or len(elems) > _PLAIN:
             self._add_to_many(key)
         elif len(elems) == 1 or key > keys[-1]:
             keys.append(key)
         else:
-            insort(keys, key, self._head)
+            insort(keys, key, self.head)
         return 0
 
     def _add_to_many(self, key: int) -> None:
-        if not isinstance(self._keys, SortedList):
-            self._keys, self._head = SortedList(self._keys[self._head:]), 0
-        self._keys.add(key)
+        if not isinstance(self.ranks, SortedList):
+            self.ranks, self.head = SortedList(self.ranks[self.head:]), 0
+        self.ranks.add(key)
 
     def remove(self, key: int) -> int:
-        value = self._elems.pop(key, None)
+        value = self.elems.pop(key, None)
         if value is None:
             return -ENOENT
-        if self._keys[self._head] == key:
+        if self.ranks[self.head] == key:
             self._drop_first()
         else:
-            del self._keys[self._position(key)]
+            del self.ranks[self._position(key)]
         self._drop_value(value)
         return 0
 
     def _drop_first(self) -> None:
         """Remove the smallest key from the sorted list."""
-        keys = self._keys
+        keys = self.ranks
         if type(keys) is not list:
             del keys[0]
             return
-        self._head = head = self._head + 1
+        self.head = head = self.head + 1
         if head == len(keys) or (head > _SPARE and head * 2 > len(keys)):
             del keys[:head]
-            self._head = 0
+            self.head = 0
 
     def _position(self, key: int) -> int:
         """Return the position of the first key that is not less than `key`."""
-        keys = self._keys
-        return bisect_left(keys, key, self._head) if isinstance(keys, list) else keys.bisect_left(key)
+        keys = self.ranks
+        return bisect_left(keys, key, self.head) if isinstance(keys, list) else keys.bisect_left(key)
 
     def pop(self) -> tuple[int, bytes]:
-        if not self._elems:
+        if not self.elems:
             return -ENOENT, b""  # the program's memory is left unchanged
-        value = self._elems.pop(self._keys[self._head])
+        value = self.elems.pop(self.ranks[self.head])
         self._drop_first()
         content = self.snapshot(value)
         self._drop_value(value)
@@ -146,37 +147,41 @@ class Rbtree(KeyedMap):
         Raises:
             Fault: the element that was next is gone (D18).
         """
-        keys, at = self._keys, self._head
+        keys, at = self.ranks, self.head
         key = keys[at] if at < len(keys) else None
         while key is not None:
-            value = self._elems.get(key)
+            value = self.elems.get(key)
             if value is None:
                 raise Fault("use-after-free", f"bpf_for_each_map_elem over map {self.name!r}: the callback deleted "
                                               f"the element it would have visited next")
-            keys = self._keys
-            if not self._head <= at < len(keys) or keys[at] != key:  # elements came or went meanwhile
+            keys = self.ranks
+            if not self.head <= at < len(keys) or keys[at] != key:  # elements came or went meanwhile
                 at = self._position(key)
             at += 1
             following = keys[at] if at < len(keys) else None
             yield key, value
             key = following
 
+    def nth(self, number: int) -> int | None:
+        """Return the key that a walk visits as number `number`, from 0, if nothing changes meanwhile; None beyond."""
+        return self.ranks[self.head + number] if number < len(self.elems) else None
+
     def values(self) -> Iterator[Region]:
-        return (self._elems[key] for key in self._sorted())
+        return (self.elems[key] for key in self._sorted())
 
     def _sorted(self) -> list[int]:
         """Return the keys in order."""
-        return list(self._keys[self._head:])
+        return list(self.ranks[self.head:])
 
     def sys_next_key(self, key: bytes | None = None) -> bytes:
         self._check_syscall(key, writes=False)
-        position = self._head
+        position = self.head
         if key is not None:
             number = int.from_bytes(key, "big")
-            position = self._position(number) + 1 if number in self._elems else len(self._keys)
-        if position >= len(self._keys):
+            position = self._position(number) + 1 if number in self.elems else len(self.ranks)
+        if position >= len(self.ranks):
             raise base.kernel_error(ENOENT, f"keys of map {self.name!r}")
-        return self._keys[position].to_bytes(self.key_size, "big")
+        return self.ranks[position].to_bytes(self.key_size, "big")
 
     def keys(self) -> Iterator[bytes]:
         """Yield all keys that exist at the time of the call, in order."""
@@ -185,16 +190,16 @@ class Rbtree(KeyedMap):
 
     def close(self) -> None:
         super().close()
-        self._elems.clear()
-        self._keys, self._head = [], 0
+        self.elems.clear()
+        self.ranks, self.head = [], 0
 
     def check(self) -> None:
         """Assert the invariants: keys are sorted and fit their size, at most max_entries, and values are alive."""
         keys = self._sorted()
-        assert keys == sorted(self._elems), "keys out of order"
+        assert keys == sorted(self.elems), "keys out of order"
         assert all(key < 1 << 8 * self.key_size for key in keys), "a key of another size"
         assert len(keys) <= self.max_entries, "more elements than max_entries"
-        assert all(region.alive for region in self._elems.values()), "a dead value"
+        assert all(region.alive for region in self.elems.values()), "a dead value"
 
 
 def _nothing(value: Any) -> None:

@@ -59,7 +59,7 @@ def _parts(method: str, names: dict[str, Any]) -> _Parts | None:
     """Return the map that a method belongs to, None if that is no rbtree."""
     if method.startswith("o_"):
         name = method.partition(".")[0]
-        return _Parts(name, f"{name}._elems", f"{name}.element", f"{name}.element_bytes", f"{name}.plain_room",
+        return _Parts(name, f"{name}.elems", f"{name}.element", f"{name}.element_bytes", f"{name}.plain_room",
                       f"{name}.__class__ is Rbtree and {name}.shape is not None and ")
     owner = getattr(names[method], "__self__", None)
     if type(owner) is not Rbtree or owner.shape is None:
@@ -72,14 +72,14 @@ def _put(text: str, result: str, found: _Parts, key: str, value: str) -> list[st
     """Return an insertion of a key that is new."""
     return [f"key = {key}",
             f"if {found.guard}key not in {found.elems} and len({found.elems}) < {found.room} "
-            f"and (keys := {found.map}._keys).__class__ is list "
+            f"and (keys := {found.map}.ranks).__class__ is list "
             f"and (taken := MEMORY.map_bytes + {found.size}) <= MEMORY_LIMIT:",
             "    MEMORY.map_bytes = taken",
             f"    {found.elems}[key] = value = {found.element}({value})",
             "    value.id = 0",
             "    value.alive = True",
             "    if not keys or key > keys[-1]: keys.append(key)",
-            f"    else: insort(keys, key, {found.map}._head)",
+            f"    else: insort(keys, key, {found.map}.head)",
             *(["    r0 = 0"] if result else []),
             f"else: {text}"]
 
@@ -87,8 +87,8 @@ def _put(text: str, result: str, found: _Parts, key: str, value: str) -> list[st
 def _remove(found: _Parts, method: str, key: str) -> list[str]:
     """Return the removal of the first element, if that holds no packet."""
     return [f"key = {key}",
-            f"if {found.guard}(keys := {found.map}._keys).__class__ is list "
-            f"and (head := {found.map}._head) < len(keys) and keys[head] == key "
+            f"if {found.guard}(keys := {found.map}.ranks).__class__ is list "
+            f"and (head := {found.map}.head) < len(keys) and keys[head] == key "
             f"and not {found.map}.packet_in({found.elems}[key]):",
             f"    value = {found.elems}.pop(key)",
             "    if value.id: MEMORY.retired.append(value)",
@@ -96,7 +96,7 @@ def _remove(found: _Parts, method: str, key: str) -> list[str]:
             f"    MEMORY.retired_bytes += {found.size}",
             "    head += 1",
             f"    if head > {_SPARE} or head == len(keys): del keys[:head]; head = 0",
-            f"    {found.map}._head = head",
+            f"    {found.map}.head = head",
             f"else: {method}(key)"]
 
 
@@ -117,8 +117,8 @@ def first_of_walks(lines: Sequence[str], names: dict[str, Any], repeated: set[st
         nexts = [other for other in lines if following.fullmatch(other)]
         if parts is not None and len(nexts) == 1 and nexts[0] not in {*found, *repeated}:
             bpf_map = parts.map
-            first = f"{bpf_map}._keys[{bpf_map}._head]"
+            first = f"{bpf_map}.ranks[{bpf_map}.head]"
             found[line] = ""
             found[nexts[0]] = (f"{nexts[0].partition(' ')[0]} = ({first}, {parts.elems}[{first}]) "
-                               f"if {bpf_map}._head < len({bpf_map}._keys) else None")
+                               f"if {bpf_map}.head < len({bpf_map}.ranks) else None")
     return found

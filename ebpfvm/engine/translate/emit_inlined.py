@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract.args import Arg
-from ebpfvm.engine.steps import Expr, cut
+from ebpfvm.engine.steps import Expr, cut, operand
 from ebpfvm.engine.translate import emit_maps
 from ebpfvm.engine.translate.emit_keys import slot_name, swapped_name
 from ebpfvm.engine.translate.inlined_facts import TOO_MANY
@@ -85,7 +85,7 @@ def _around(em: CodeWriter, kind: str, loop: CallbackLoop) -> str:
         em.add(assign(f"r{loop.counter}", "0", em.pc))
         bound = cut(em.reg(1), 32) if counts else em.reg(1)
         em.add(assign(f"r{loop.bound}", bound.text, em.pc))
-        if not counts:
+        if not counts and loop.round is None:
             em.add(effect(f"w_{loop.visit} = {_walk(em, loop)}", em.pc))
     elif kind == "check":
         return f"({em.reg(loop.bound).text} > {BPF_MAX_LOOPS})"
@@ -95,6 +95,10 @@ def _around(em: CodeWriter, kind: str, loop: CallbackLoop) -> str:
         em.set(0, em.reg(loop.counter))
     elif counts:
         return f"({em.reg(loop.counter).text} >= {em.reg(loop.bound).text})"
+    elif loop.round is not None:
+        key = f"d_{loop.key.name}"
+        em.add(assign(key, emit_maps.nth(em, em.state.regs[loop.bound], loop.round), em.pc))
+        return f"{key} is None"
     else:
         em.add(effect_to(f"t_{loop.visit}", f"next(w_{loop.visit}, None)", em.pc))
         return f"t_{loop.visit} is None"
@@ -125,11 +129,16 @@ def _visit(em: CodeWriter, loop: CallbackLoop) -> None:
         name = found.name
         assert walked is not None
         em.keys[loop.key.name] = walked
-        em.add(assign(f"d_{loop.key.name}", f"t_{loop.visit}[0]", em.pc))
-        em.add(assign(f"g_{name}", f"t_{loop.visit}[1]", em.pc))
+        key = f"d_{loop.key.name}"
+        if loop.round is None:
+            em.add(assign(key, f"t_{loop.visit}[0]", em.pc))
+            em.add(assign(f"g_{name}", f"t_{loop.visit}[1]", em.pc))
+        else:
+            of = emit_maps.object_name(em, em.state.regs[loop.bound])
+            em.add(assign(f"g_{name}", f"{of}.elems[{key}]", em.pc))
         em.add(assign(f"b_{name}", f"g_{name}.base", em.pc))
         em.describe(found, region=False)
         em.set(1, em.reg(loop.bound))
         em.set(value, em.pointer(found, 0))
     em.set(helper.context_to, Expr(context, 0, U64_MAX))
-    em.add(assign(f"r{loop.counter}", f"({em.reg(loop.counter).text} + 1)", em.pc))
+    em.set(loop.counter, operand(f"({em.reg(loop.counter).text} + 1)"))

@@ -121,6 +121,17 @@ def find_inner(em: CodeWriter, helper: Helper, argument: Argument) -> bool:
     return True
 
 
+def nth(em: CodeWriter, value: Abs, number: int) -> str:
+    """Return the key that a walk over an unchanged map visits as number `number`, from 0; None beyond the last."""
+    found, name = em.unit.map_at(value), object_name(em, value)
+    assert found is not None
+    if not hasattr(found.kind, "head"):
+        return f"{name}.nth({number})"
+    if number:
+        return f"{name}.ranks[{name}.head + {number}] if len({name}.elems) > {number} else None"
+    return f"{name}.ranks[{name}.head] if {name}.elems else None"
+
+
 def object_name(em: CodeWriter, value: Abs) -> str | None:
     """Return a name for the map that a register points to, None if nothing is known of it."""
     found = em.unit.map_at(value)
@@ -130,4 +141,4 @@ def object_name(em: CodeWriter, value: Abs) -> str | None:
     return f"MAP{found.number}"
 
 
-__all__ = ["find", "find_inner", "found_by_region", "key", "method", "object_name", "operation", "variable"]
+__all__ = ["find", "find_inner", "found_by_region", "key", "method", "nth", "object_name", "operation", "variable"]

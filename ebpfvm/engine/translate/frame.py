@@ -319,7 +319,8 @@ def _registers_of_step(inlined: InlinedStep) -> tuple[set[int], set[int]]:
     kept = {loop.context, loop.counter, loop.bound}
     return {"begin": ({1, 3}, kept | set(range(6))), "check": ({loop.bound}, set()), "refuse": (set(), set(range(6))),
             "next": ({loop.counter, loop.bound}, set()), "visit": (kept, own | {loop.counter, *range(6)}),
-            "again": ({0}, own | set(range(1, 6))), "done": ({loop.counter}, kept | set(range(6)))}[inlined.kind]
+            "again": ({0}, own | set(range(1, 6))), "beyond": (set(), set()),
+            "done": ({loop.counter}, kept | set(range(6)))}[inlined.kind]
 
 
 def _sort(use: _Uses, facts: FunctionFacts) -> FrameLayout:

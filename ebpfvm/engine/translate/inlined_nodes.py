@@ -48,6 +48,7 @@ class CallbackLoop(NamedTuple):
         visit: the first node of each round.
         key: what the callback of a walk gets a pointer to, beside a value.
         first: the number of the callback's r6.
+        round: which round of the walk this is, from 0, if there is a copy of the callback for each; None for a loop.
     """
 
     path: Path
@@ -56,6 +57,7 @@ class CallbackLoop(NamedTuple):
     visit: int
     key: PtrOrigin
     first: int
+    round: int | None = None
 
     @property
     def walks(self) -> bool:
@@ -78,7 +80,7 @@ class CallbackLoop(NamedTuple):
         return self.first + 7
 
 
-StepKind = Literal["enter", "leave", "begin", "check", "refuse", "next", "visit", "again", "done"]
+StepKind = Literal["enter", "leave", "begin", "check", "refuse", "next", "visit", "again", "done", "beyond"]
 
 
 class InlinedStep(NamedTuple):
@@ -86,7 +88,8 @@ class InlinedStep(NamedTuple):
 
     Attributes:
         kind: "enter" and "leave" a copy; the nodes of a loop: "begin", "check" and "refuse" the number of calls,
-            "next", "visit", "again" (an exit of the callback), and "done".
+            "next", "visit", "again" (an exit of the callback), and "done"; "beyond" would be more rounds than there
+            are copies for.
         frame: the copy that it belongs to.
         loop: the loop that it belongs to, None for local calls.
     """

@@ -7,6 +7,9 @@ to the instruction after the call. A helper that calls back becomes a loop of no
     begin -> next -> visit -> the callback ... its exits -> next -> visit or done
                \\-> done -> the instruction after the call
 
+A walk that visits two elements at most, which the facts have to confirm, has no loop but a copy of the callback for
+each round, if the callback calls nothing, so that the map cannot change: looking for the first element is usual.
+
 The loop starts with "visit", so that it consumes one tick of the budget for each call, as calls by the helper do.
 
 Copies share r0 to r5 with their caller, as the calling convention permits. r6 to r10 have numbers of their own at each
@@ -30,21 +33,26 @@ if TYPE_CHECKING:
 
 _SMALL: Final = 64  # instructions of a function that is copied to each of its callers
 _LARGE: Final = 500  # ... of one that is moved to its only caller
+_ROUNDS: Final = 2  # elements that a walk without a loop visits at most
 _GROWTH: Final = 1500  # instructions that all copies in one function may have together
 # What returns from the function by itself, or counts per frame.
 _KEPT_APART: Final = ("ld_abs", "ld_ind", "may_goto")
 
 _MEMORY: Final = {"loop": 0, "walk_map": 2}  # how many pointers to memory the callback gets, by role of the helper
 
-def inlined_graph(unit: Unit, entry: int, refused: set[Path]) -> FlowGraph:
-    """Return the flow graph of the function at `entry`, with copies of what it calls unless they are `refused`."""
-    return _Inliner(unit, refused).graph(entry)
+def inlined_graph(unit: Unit, entry: int, refused: set[Path], longer: set[Path]) -> FlowGraph:
+    """Return the flow graph of the function at `entry`, with copies of what it calls unless they are `refused`.
+
+    The walks in `longer` may have more than two rounds.
+    """
+    return _Inliner(unit, refused, longer).graph(entry)
 
 
 class _Inliner:
-    def __init__(self, unit: Unit, refused: set[Path]) -> None:
+    def __init__(self, unit: Unit, refused: set[Path], longer: set[Path]) -> None:
         self.unit = unit
         self.refused = refused
+        self.longer = longer
         self.flow: dict[int, list[int]] = {}
         self.frames: list[InlinedFrame] = []
         self.around: list[int] = []
@@ -90,7 +98,8 @@ class _Inliner:
             return
         found = self.loops[entry].get(pc)
         if found is not None and self._wanted(found, path, depth):
-            self._loop(pc, node, found, self._frame(path, depth))
+            walks = _is_walk(self.unit, pc) and path not in self.longer and is_quiet(self.unit, found)
+            (self._rounds if walks else self._loop)(pc, node, found, self._frame(path, depth))
 
     def _wanted(self, target: int, path: Path, depth: int) -> bool:
         size = len(self.unit.flow(target))
@@ -143,6 +152,40 @@ class _Inliner:
         add(visit, "visit", [first])
         for leaving in exits:
             add(leaving, "again", [again, done()])
+
+
+    def _rounds(self, pc: int, node: int, target: int, frame: InlinedFrame) -> None:
+        """Add a walk with a copy of its callback for each round."""
+        unit, after, helper = self.unit, self.flow[node], self.unit.helper(pc)
+        assert helper is not None
+        following = unit.copy(pc, None)
+        for number in reversed(range(_ROUNDS)):
+            self.grown += len(unit.flow(target))
+            own = self._frame(frame.path, frame.depth) if number else frame
+            visit, start, done = unit.copy(pc, None), unit.copy(pc, None), unit.copy(pc, None)
+            key = PtrOrigin(f"{visit}k", "key", 0)
+            loop = CallbackLoop(frame.path, helper, target, visit, key, frame.first, number)
+            if number == _ROUNDS - 1:
+                unit.steps[following], self.flow[following] = InlinedStep("beyond", own, loop), after
+            first, exits = self._copy(target, own, own.path)
+            for leaving in exits:
+                unit.steps[leaving], self.flow[leaving] = InlinedStep("again", own, loop), [following, done]
+            unit.steps[visit], self.flow[visit] = InlinedStep("visit", own, loop), [first]
+            unit.steps[start], self.flow[start] = InlinedStep("next", own, loop), [visit, done]
+            unit.steps[done], self.flow[done] = InlinedStep("done", own, loop), after
+            following = start
+        unit.steps[node], self.flow[node] = InlinedStep("begin", frame, loop), [following]
+
+
+def _is_walk(unit: Unit, pc: int) -> bool:
+    helper = unit.helper(pc)
+    return helper is not None and helper.role != "loop"
+
+
+def is_quiet(unit: Unit, entry: int) -> bool:
+    """Return whether the function at `entry` is small and calls nothing."""
+    flow = unit.flow(entry)
+    return len(flow) <= _SMALL and not any((row := unit.rows[pc]) is not None and row.kind == "call" for pc in flow)
 
 
 def loops_in(unit: Unit, entry: int) -> dict[int, int]:

@@ -47,6 +47,11 @@ class MapFacts(NamedTuple):
         """Whether its elements can be visited by integers."""
         return hasattr(self.kind, "walk") and bool(self.kind.type.for_each)
 
+    @property
+    def has_nth(self) -> bool:
+        """Whether the element that a walk visits at a given time is known at once, while the map does not change."""
+        return hasattr(self.kind, "nth")
+
 
 def facts_of(number: int, found: Any) -> MapFacts:
     """Return the facts about a map that is known."""

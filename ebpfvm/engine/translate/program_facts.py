@@ -51,6 +51,19 @@ def _wrong(unit: Unit, facts: FunctionFacts, frame: FrameLayout) -> set[Path]:
     return found
 
 
+def _beyond(unit: Unit, facts: FunctionFacts) -> set[Path]:
+    """Return the walks that may have more rounds than there are copies of the callback for, or must not have copies."""
+    found = set()
+    for pc, state in facts.before.items():
+        inlined = unit.steps.get(pc)
+        if inlined is None or inlined.loop is None or inlined.loop.round is None:
+            continue
+        walked = unit.map_at(state.regs[inlined.loop.bound]) if inlined.kind == "next" else None
+        if inlined.kind == "beyond" or (inlined.kind == "next" and (walked is None or not walked.has_nth)):
+            found.add(inlined.loop.path)
+    return found
+
+
 def _confirmed(unit: Unit, loop: CallbackLoop, regs: Sequence[Abs], frame: FrameLayout) -> bool:
     """Return whether a helper calls back what seemed to be its callback, without flags, over a map that can be."""
     callback, flags = number_of(regs[2]), number_of(regs[4])
@@ -87,17 +100,22 @@ class ProgramFacts:
     def _analyse_function(self, entry: int) -> None:
         """Find the facts of a function, with those calls inlined that the facts allow to be."""
         refused: set[Path] = set()
+        longer: set[Path] = set()
         args = self._args.get(entry, (ANY,) * 5)
         while True:
-            graph = inlined_graph(self.unit, entry, refused)
+            graph = inlined_graph(self.unit, entry, refused, longer)
             facts = FunctionFacts(self.unit, graph, args)
             frame = classify(self.unit, facts)
             wrong = _wrong(self.unit, facts, frame)
-            if not wrong:
-                break
             refused |= wrong
-        if frame.local:
-            facts = FunctionFacts(self.unit, graph, args, frame.local)
+            if wrong:
+                continue
+            if frame.local:
+                facts = FunctionFacts(self.unit, graph, args, frame.local)
+            beyond = _beyond(self.unit, facts)
+            if not beyond:
+                break
+            longer |= beyond
         self.facts[entry], self.frames[entry] = facts, frame
 
     def _callers_first(self) -> list[int]:
