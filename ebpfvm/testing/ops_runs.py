@@ -84,9 +84,10 @@ class OpsMachine(Machine):
         context, free = OpsCtx(self.kernel, self.layout), ToFree(self.qdisc)
         sch = structs.pointer("Qdisc", self.qdisc)
         if self.member == "enqueue":
-            region = structs.show(skb)
+            structs.show(skb)
+            free.running = True
             refs.move(skb, self.qdisc.holder, PROGRAM)
-            context.set(region.base, sch, structs.pointer("bpf_sk_buff_ptr", free))
+            context.set(skb.ptr, sch, free.ptr)
         elif self.member == "init":
             context.set(sch, structs.pointer("nlattr", self.option), structs.pointer("netlink_ext_ack", self.option))
         else:
