@@ -82,19 +82,21 @@ class OpsMachine(Machine):
         """Call the member as the kernel does, and dispose of the packets that it gives back."""
         dev, refs, structs = self.qdisc.dev, self.kernel.refs, structs_of(self.kernel)
         context, free = OpsCtx(self.kernel, self.layout), ToFree(self.qdisc)
-        sch = structs.pointer("Qdisc", self.qdisc)
         if self.member == "enqueue":
             structs.show(skb)
             free.running = True
             refs.move(skb, self.qdisc.holder, PROGRAM)
-            context.set(skb.ptr, sch, free.ptr)
+            context.set(skb, self.qdisc, free)
         elif self.member == "init":
-            context.set(sch, structs.pointer("nlattr", self.option), structs.pointer("netlink_ext_ack", self.option))
+            option, extack = (structs.pointer(struct, self.option) for struct in ("nlattr", "netlink_ext_ack"))
+            context.set(self.qdisc, option, extack)
         else:
-            context.set(sch)
+            context.set(self.qdisc)
         result = self.run(context)
-        if self.member == "dequeue" and result:
-            sent: Any = self.kernel.memory.owner(result)
+        given = context.owner.given
+        if self.member == "dequeue" and (result or given is not None):
+            sent: Any = given if given is not None else self.kernel.memory.owner(result)
+            result = 1
             refs.move(sent, CTX_HOLDER, self.qdisc.holder)
             free.packets.append(sent)
         for dropped in free.packets:
@@ -102,7 +104,7 @@ class OpsMachine(Machine):
             dev.drop(dropped, self.qdisc.holder)
         structs.forget("bpf_sk_buff_ptr", free)
         self.kernel.memory.free(context)
-        return bool(result) if self.member == "dequeue" else result
+        return result
 
     def _qdisc_view(self) -> bytes:
         view = self.qdisc.kernel_view
