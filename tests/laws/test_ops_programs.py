@@ -34,6 +34,12 @@ def test_random_programs() -> None:
     assert report.counts["rejected"] > PROGRAMS // 6
 
 
+@pytest.mark.parametrize("seed", [398, 1793, 2194])
+def test_an_object_with_two_owners_is_put_into_a_list_twice(seed: int) -> None:
+    report = campaign.run(seed, 1, ops=True)
+    assert (report.broken, report.counts["accepted"]) == ({}, 1)
+
+
 @pytest.mark.parametrize("member", generated_ops.MEMBERS)
 def test_most_are_accepted_and_keep_what_they_own(member: str) -> None:
     good, kinds = 0, Counter[str]()

@@ -141,14 +141,14 @@ def _push(em: CodeWriter, called: Kfunc) -> bool:
         em.names["RELEASE"] = kernel.refs.release
         em.add(assign(used, f"r2.cells[{root.cell}] is not None", em.pc)._replace(pure=False))
         em.add(effect(f"if {used}: RELEASE(r2)", em.pc))
-        guard = f"if not {used}: "
+        guard, only = f"not {used} and ", f"if not {used}: "
         em.add(assign("r0", f"{_IN_USE} if {used} else 0", em.pc))
     else:
-        guard = ""
+        guard = only = ""
         em.add(assign("r0", "0", em.pc))
-    em.add(effect(f"if not r2.refs & {COUNT:#x}: {name}(r2)", em.pc))
+    em.add(effect(f"if {guard}not r2.refs & {COUNT:#x}: {name}(r2)", em.pc))
     at = f"; {text}.at = {root.at}" if own else ""
-    em.add(effect(f"{guard}r2.refs += {unit - PROGRAM_UNIT:#x}; REFS.held -= 1; r2.cells[{root.cell}] = {text}; "
+    em.add(effect(f"{only}r2.refs += {unit - PROGRAM_UNIT:#x}; REFS.held -= 1; r2.cells[{root.cell}] = {text}; "
                   f"{text}.{put}(r2){at}", em.pc))
     return True
 
