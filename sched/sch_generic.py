@@ -111,7 +111,7 @@ class Watchdog:
 
     Attributes:
         expires: when it fires (ns), None while it is not armed.
-        idle: how often in a row it has fired and no packet was sent, although there were some.
+        idle: how often in a row it has fired and no packet was sent, although there were some or no time had passed.
     """
 
     __slots__ = ("_fruitless", "_qdisc", "_since", "expires", "idle")
@@ -167,18 +167,22 @@ class Watchdog:
         dev = self._qdisc.dev
         before = dev.dequeued
         self._qdisc.wake()
-        if dev.dequeued != before or not dev.account.inside:
+        if dev.dequeued != before:
             self.idle = 0
             return
+        if not self.idle or (not dev.account.inside and dev.loop.now != self._since):
+            self.idle, self._since = 0, dev.loop.now
         self.idle += 1
-        if self.idle == 1:
-            self._since = dev.loop.now
-        elif self.idle > MAX_IDLE_WAKEUPS:
+        if self.idle > MAX_IDLE_WAKEUPS:
             self._give_up(dev)
 
     def _give_up(self, dev: QdiscDevice) -> None:
-        """Raise Fault if a packet of the device has waited all the time; packets elsewhere do not wait for this one."""
-        if any(packet.dev is dev and packet.arrival <= self._since for packet in dev.account.waiting()):
+        """Raise Fault if the time has stood still, or if a packet of the device has waited all the time.
+
+        Packets elsewhere do not wait for this one.
+        """
+        waiting = (packet.dev is dev and packet.arrival <= self._since for packet in dev.account.waiting())
+        if dev.loop.now == self._since or any(waiting):
             raise Fault("livelock", f"{MAX_IDLE_WAKEUPS} watchdogs in a row found nothing to send: "
                                     "the program throttles and never returns a packet")
         self.idle, self._fruitless = 0, dev.account.progress

@@ -39,6 +39,20 @@ def test_polling_an_empty_queue_is_no_livelock(monkeypatch: pytest.MonkeyPatch) 
     assert (result.ok, result.out_packets) == (True, 2)
 
 
+def test_polling_while_time_stands_still_is_a_livelock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sch_generic, "MAX_IDLE_WAKEUPS", 100)
+    bench = Bench()
+    with pytest.raises(Fault, match="throttles and never returns a packet"):
+        bench.run(packets(0, 900_000_000), dequeue=poll(bench, 0))
+
+
+def test_a_lost_packet_does_not_hide_that_time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sch_generic, "MAX_IDLE_WAKEUPS", 100)
+    bench = Bench()
+    with pytest.raises(Fault, match="throttles and never returns a packet"):
+        bench.run(packets(0, 900_000_000), enqueue=lambda ctx: 0, dequeue=poll(bench, 0))
+
+
 def test_a_packet_that_waits_keeps_the_run_alive() -> None:
     bench = Bench()
     result = bench.run(packets(0), dequeue=lambda ctx: late(bench, ctx, 1_000_000_000 + MINUTE))
