@@ -103,6 +103,8 @@ def _judge(program: Program, kernel: str | None, btf: Btf | None, args: argparse
 
 def _registrations(found: Object, judged: Judged) -> list[dict[str, Any]]:
     """Return, for each struct of operations that the object registers, whether it can be; that is no verdict."""
+    if not found.struct_ops:
+        return []  # the import below takes all kinds of qdisc along
     from ebpfvm.registering import kind_id, refusal, variables_of
     taken: set[str] = set()
     bad = [program.name for program, verdict in judged if not verdict.ok]

@@ -121,6 +121,11 @@ class Dialect:
         """Return whether this kernel is known to have no kfunc of that name."""
         return name not in self.kfuncs and name not in self.unmodelled
 
+    def similar_kfunc(self, name: str) -> str:
+        """Return the kfunc whose name is nearest to a misspelt one, "" if none is near."""
+        from difflib import get_close_matches  # imported late, because few programs need it
+        return next(iter(get_close_matches(name, self.kfuncs, n=1, cutoff=0.8)), "")
+
     def helper_id(self, name: str) -> int | None:
         """Return the number of a helper in this dialect, or None."""
         return next((number for number, helper in self.helpers.items() if helper.name == name), None)

@@ -8,7 +8,6 @@ is worse than none.
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.isa import codes as c
@@ -236,11 +235,10 @@ def _cleared(w: Walk, walked: list[int], number: int) -> str:
     return ""
 
 
-# How each property's cause is told, with the values that it takes from the message.
 def _misspelt(w: Walk, found: re.Match[str]) -> str:
     """Name the kernel function that was probably meant."""
-    near = get_close_matches(found[1], w.env.dialect.kfuncs, n=1, cutoff=0.8)
-    return f"Did you mean {near[0]}()?" if near else ""
+    near = w.env.dialect.similar_kfunc(found[1])
+    return f"Did you mean {near}()?" if near else ""
 
 
 def _dropped_fields(w: Walk, found: re.Match[str]) -> str:
@@ -251,6 +249,7 @@ def _dropped_fields(w: Walk, found: re.Match[str]) -> str:
             "bpf_obj_new().") if reasons else ""
 
 
+# How each property's cause is told, with the values that it takes from the message.
 _CAUSES: Final[dict[p.Property, tuple[str, Callable[[Walk, re.Match[str]], str]]]] = {
     p.NOT_A_POINTER: (r"R(\d+) invalid mem access", _scalar),
     p.CONTEXT_ACCESS: (r"invalid bpf_context access off=(-?\d+) size=(\d+)", _context),

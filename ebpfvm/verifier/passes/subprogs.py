@@ -5,7 +5,6 @@ Source: add_subprog_and_kfunc() and check_subprogs(), kernel/bpf/verifier.c.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Func, Linkage
@@ -116,8 +115,8 @@ def _kfunc(program: Program, dialect: Dialect, insn: Insn, pc: int) -> Kfunc | N
 
 def _near(dialect: Dialect, name: str) -> str:
     """Return a hint at a function of a similar name, if this kernel has none of that name."""
-    near = get_close_matches(name, dialect.kfuncs, n=1, cutoff=0.8) if dialect.lacks_kfunc(name) else []
-    return f"; did you mean {near[0]}?" if near else ""
+    near = dialect.similar_kfunc(name) if dialect.lacks_kfunc(name) else ""
+    return f"; did you mean {near}?" if near else ""
 
 
 def _with_names(program: Program, starts: list[int]) -> tuple[Subprog, ...]:

@@ -13,7 +13,7 @@ from ebpfvm.dialects import linux, rfc6
 from ebpfvm.errnos import EACCES, EFAULT, EINVAL, ENODEV, ENOMEM, ENOTSUPP, EOPNOTSUPP
 from ebpfvm.funcs import csum
 from ebpfvm.funcs.redirect import copy_of
-from ebpfvm.funcs.skb_meta import flow_hash
+from ebpfvm.funcs.skb_meta import hash_of
 from ebpfvm.kernel.services import Redirect
 from ebpfvm.kernel.skb import PacketFlow
 from ebpfvm.net import BE_ETH_P_8021Q, BE_ETH_P_IP, BE_ETH_P_IPV6
@@ -151,9 +151,9 @@ def test_a_flow_has_one_hash_in_both_directions() -> None:
     one, _ = w.skb(ipv4(b"\x00\x01\x00\x02" + bytes(16)))
     back, _ = w.skb(ipv4(b"\x00\x02\x00\x01" + bytes(16), src=b"\x0a\0\0\2", dst=b"\x0a\0\0\1"))
     other, _ = w.skb(ipv4(b"\x00\x01\x00\x03" + bytes(16)))
-    assert flow_hash(one) == flow_hash(back) != flow_hash(other)
+    assert hash_of(one) == hash_of(back) != hash_of(other)
     short, _ = w.skb(bytes(12) + b"\x08\0")
-    assert flow_hash(short) and flow_hash(w.skb(ipv6())[0]) and flow_hash(w.skb(bytes(60))[0])
+    assert hash_of(short) and hash_of(w.skb(ipv6())[0]) and hash_of(w.skb(bytes(60))[0])
     assert one._packet is None, "a hash needs no copy of the packet"
 
 
