@@ -48,7 +48,8 @@ BOOT_NS: Final = 1_000_000_000
 AFTER_NS: Final = 1_000_000_000
 """How long timers go on after the last packet of a run without a duration."""
 
-_PROGRESS_EVERY = 4095
+PROGRESS_EVERY: Final = 4095
+"""A mask of packet numbers: progress is told for those in which all its bits are 0."""
 
 
 class Feed:
@@ -63,6 +64,14 @@ class Feed:
         self.head = head
         self.advance = advance
         self.data: bytes | None = None
+
+    def packet(self, flows: FlowTable) -> tuple[bytes, int, Flow, int, int]:
+        """Return bytes, length, flow, protocol and priority of the packet that arrives now."""
+        _, length, data, priority = self.head
+        if data is not self.data:  # a source may send the same bytes again and again
+            self.data = data
+            self.flow, self.protocol, self.priority = flows.label(data)
+        return data, length, self.flow, self.protocol, self.priority if priority is None else priority
 
 
 class SimulationOptions(TypedDict, total=False):
@@ -205,12 +214,7 @@ class Simulation:
 
     def _arrive(self, feed: Feed) -> None:
         """Let the next packet of a source arrive."""
-        _, length, data, priority = feed.head
-        if data is not feed.data:  # a source may send the same bytes again and again
-            feed.data = data
-            feed.flow, feed.protocol, feed.priority = self.flows.label(data)
-        packet = self.account.admit(data, length, feed.flow, feed.protocol,
-                                    feed.priority if priority is None else priority, self.device.qdisc.holder)
+        packet = self.account.admit(*feed.packet(self.flows), self.device.qdisc.holder)
         head = next(feed.advance, None)
         if head is not None:
             feed.head = head
@@ -242,7 +246,7 @@ class Simulation:
             log.append(packet)
         number = packet.id
         self._receive(packet)
-        if not number & _PROGRESS_EVERY and self.progress is not None:
+        if not number & PROGRESS_EVERY and self.progress is not None:
             self.progress(number)
 
     # ---- the report ---------------------------------------------------------------------------------------

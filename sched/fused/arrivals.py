@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 EPOCH: Final = 40
 _SHOWN: Final = 256  # rounds after which the number of packets is shown to whoever looks
 
-Arrived = tuple["Flow", int, int, int, "bytes | None"]
-"""Flow, length, priority and protocol of a packet, and its bytes if it has its own."""
+Arrived = tuple["bytes | None", int, "Flow", int, int]
+"""The bytes of a packet if it has its own, and its length, flow, protocol and priority."""
 
 Pending = list[tuple[int, int, Any]]
 """A heap of (time, number, source)."""
@@ -50,7 +50,7 @@ class GroupSource:
             break
         else:
             heappop(self._pending)
-        return flow, group.size, group.priority, group.protocol, None
+        return None, group.size, flow, group.protocol, group.priority
 
     def give_back(self, time: int, number: int) -> None:
         """Let the event loop have the next packet."""
@@ -68,18 +68,14 @@ class FeedSource:
     def arrive(self, ordinal: int) -> Arrived:
         """Return what is known of the next packet, and prepare the one after it."""
         feed = self._feed
-        _, length, data, priority = feed.head
-        if data is not feed.data:
-            feed.data = data
-            feed.flow, feed.protocol, feed.priority = self._simulation.flows.label(data)
-        priority = feed.priority if priority is None else priority
+        packet = feed.packet(self._simulation.flows)
         head = next(feed.advance, None)
         if head is not None:
             feed.head = head
             heapreplace(self._pending, (BOOT_NS + head[0], ordinal << EPOCH, self))
         else:
             heappop(self._pending)
-        return feed.flow, length, priority, feed.protocol, data
+        return packet
 
     def give_back(self, time: int, number: int) -> None:
         """Let the event loop have the next packet."""
@@ -124,8 +120,8 @@ class InStep:
         self._begun += 1
         return self.group.flow()
 
-    def give_back(self, sent: int, ordinal: int) -> bool:
-        """Let the event loop have the packets after the first `sent`; return whether there are any.
+    def give_back(self, sent: int, ordinal: int) -> None:
+        """Let the event loop have the packets after the first `sent`.
 
         Args:
             ordinal: number of the first packet that the group has sent in this run.
@@ -141,5 +137,4 @@ class InStep:
         for time, flow in group.turns:
             group.index = flow
             self._simulation.expect(BOOT_NS + time, numbers[flow], group)
-            return True
-        return False
+            break

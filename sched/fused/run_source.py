@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from heapq import heappop, heapreplace
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,8 +11,10 @@ from ebpfvm.engine.translate.source import add_constants, commented
 from ebpfvm.kernel.refs import CTX_HOLDER
 from ebpfvm.sched.account import DROPPED, SENT
 from ebpfvm.sched.fused import global_variables, inline_maps
-from ebpfvm.sched.fused.fused_run import IDLE, NEVER, STATE, LineOrigin
+from ebpfvm.sched.fused.arrivals import EPOCH
+from ebpfvm.sched.fused.fused_run import IDLE, STATE, LineOrigin
 from ebpfvm.sched.fused.glue import OUTSIDE, Glue
+from ebpfvm.sched.simulation import PROGRESS_EVERY
 
 if TYPE_CHECKING:
     from ebpfvm.engine.translate import TranslatedRun
@@ -86,7 +87,7 @@ class RunSource:
         return {**self.programs[0].runtime(), "OWN": own.unit, "OWN_MASK": own.mask, "HOLDER": run.qdisc.holder,
                 "HANDLE": run.qdisc.handle, "MEMORY": run.kernel.memory, "REFS": refs, "KERNEL": run.kernel,
                 "DROPPED": DROPPED, "SENT": SENT, "HAND_OVER": hand_over, "REPEAT": repeat, "Packet": packet,
-                "new": object.__new__, "heappop": heappop, "heapreplace": heapreplace}
+                "new": object.__new__}
 
     # ---- the function -----------------------------------------------------------------------------------------------
 
@@ -111,7 +112,7 @@ class RunSource:
     def _departures(self, indent: int) -> None:
         """Write what happens before the next arrival."""
         in_step = self.run.in_step
-        number = "(ids + 1 << 40) - (S.in_step.count << 40)" if in_step is not None else "number"
+        number = f"(ids + 1 << {EPOCH}) - (S.in_step.count << {EPOCH})" if in_step is not None else "number"
         tie = f"ids - begun < {in_step.count} or t == {self.run.until}" if in_step is not None else \
             "number < S.number_of(begun, after)"
         self._text(indent, "while free_at <= t or heap and heap[0][0] <= t:",
@@ -176,7 +177,7 @@ class RunSource:
         if run.in_step is not None:
             self._text(indent, "o_skb.flow = flow")
         else:
-            self._text(indent, "flow, size, o_skb.priority, o_skb.protocol, o_skb._bytes = source.arrive(ids)",
+            self._text(indent, "o_skb._bytes, size, flow, o_skb.protocol, o_skb.priority = source.arrive(ids)",
                        "if flow.delays == (): S.watch_flow(flow)", "o_skb.flow = flow", "o_skb.len = size",
                        "in_bytes += size", "flow.in_packets += 1", "more = size - flow.source.size",
                        "if more: flow.in_more += more")
@@ -191,7 +192,7 @@ class RunSource:
         self._site(1, self._dequeue, indent + 1)
         if run.simulation.progress is not None:
             self.names["PROGRESS"] = run.simulation.progress
-            self._text(indent, f"if not ids & 4095: {_PUT}; PROGRESS(ids); {_GET}")
+            self._text(indent, f"if not ids & {PROGRESS_EVERY}: {_PUT}; PROGRESS(ids); {_GET}")
 
     # ---- programs ---------------------------------------------------------------------------------------------------
 
@@ -257,6 +258,3 @@ class RunSource:
 
     def _add_constants(self) -> None:
         add_constants(self.run.kernel.memory, self.code, self.names)
-
-
-__all__ = ["NEVER", "RunSource"]
