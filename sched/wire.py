@@ -52,19 +52,19 @@ class Link:
 
     def occupied(self, size: int) -> tuple[int, int]:
         """Return for how many whole ns a packet of `size` bytes occupies the wire, and what it adds to `rest`."""
-        return divmod(size * _BIT_NS, self.rate)
+        found = self._times.get(size)
+        if found is None:
+            if len(self._times) >= _SIZES:
+                self._times.clear()
+            found = self._times[size] = divmod(size * _BIT_NS, self.rate)
+        return found
 
     def send(self, now: int, size: int) -> int:
         """Put a packet of `size` bytes on the wire at `now` (ns), and return when its last bit has left (ns)."""
         if now > self.free_at:
             self.free_at = now
             self._rest = 0
-        try:
-            duration, rest = self._times[size]
-        except KeyError:
-            if len(self._times) >= _SIZES:
-                self._times.clear()
-            duration, rest = self._times[size] = self.occupied(size)
+        duration, rest = self._times.get(size) or self.occupied(size)
         self._rest += rest
         if self._rest >= self.rate:
             self._rest -= self.rate

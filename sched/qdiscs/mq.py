@@ -87,7 +87,7 @@ class Mq(ClassfulQdisc):
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Pass the packet to the qdisc of its queue."""
-        index = pick_tx(skb, len(self.queues))
+        index = skb.queue_mapping  # which the device has picked
         child = self.queues[index].child
         assert child is not None
         self._scheduled.add(index)
