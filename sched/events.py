@@ -215,11 +215,10 @@ class EventLoop:
     def take(self, actions: Container[Callable[[Any], object]]) -> list[Event]:
         """Remove and return the events with one of `actions`, in order."""
         self._settle()
-        found = sorted(event[:2] for event in self._heap if event[2] in actions)
-        taken = {event[:2]: event for event in self._heap if event[2] in actions}
+        taken = [event for event in self._heap if event[2] in actions]
         self._heap[:] = [event for event in self._heap if event[2] not in actions]
         heapify(self._heap)
-        return [taken[key] for key in found]
+        return sorted(taken, key=lambda event: event[:2])
 
     def step(self) -> None:
         """Run the first event."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ebpfvm.engine.translate.errors_in_code import OUT_OF_BOUNDS, explained, innermost_line
@@ -14,8 +15,6 @@ from ebpfvm.sched.simulation import Feed
 from ebpfvm.sched.traffic import FlowSpec
 
 if TYPE_CHECKING:
-    from array import array
-
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.flows import Flow
     from ebpfvm.sched.sch_bpf import SchBpf
@@ -109,7 +108,7 @@ class FusedRun:
         """Write the variables of the function back."""
         self.away = True
         (now, ids, sent, dropped, sending, free_at, last, rest, begun, after, _, _, in_bytes, sent_bytes,
-         dropped_bytes, *_) = state
+         dropped_bytes) = state
         account, device = self.account, self.device
         self.kernel.clock = now
         account.in_packets, account.sent, account.dropped = ids, sent, dropped
@@ -158,7 +157,7 @@ class FusedRun:
     def watch_flow(self, flow: Flow) -> None:
         """Let the function append to a flow's delays."""
         if not flow.delays:
-            flow.delays = _delays()
+            flow.delays = array("q")
             self._bare.append(flow)
 
     def enqueued(self, skb: Packet, result: int, classid: int, delay: int) -> None:
@@ -266,8 +265,3 @@ class FusedRun:
         self.kernel.refs.abandon(0, prog.name)
         self.kernel.stack.depth = 0
         raise explained(error, prog, origin.slot, self.file) from error
-
-
-def _delays() -> array[int]:
-    from array import array
-    return array("q")
