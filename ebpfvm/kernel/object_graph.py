@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, Never
 from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import Fault
 from ebpfvm.kernel.memory import OBJECT_IDS, REGION_SHIFT, SERIALS, Memory, Region, base_of
-from ebpfvm.kernel.object_types import ROOTS, ObjectShape, ObjectType, address_of
+from ebpfvm.kernel.object_types import ROOTS, ObjectShape, ObjectType
 from ebpfvm.kernel.refs import COUNT, MEMORY, PROGRAM, PROGRAM_UNIT, RefCounted
-from ebpfvm.kernel.typed_values import NoPacket
+from ebpfvm.kernel.typed_values import NoPacket, address_of, held_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -149,14 +149,7 @@ class AllocRegion(Region):
                 cells[number] = self._held(value)
 
     def _held(self, address: int) -> Any:
-        """Return what a kptr owns that contains an address."""
-        if not address:
-            return None
-        try:
-            found = self.owner.graph.memory.owner(address)
-        except Fault:
-            return NoPacket(address)
-        return found if isinstance(found, RefCounted) and hasattr(found, "locate") else NoPacket(address)
+        return held_at(self.owner.graph.memory, address)
 
 
 class _Rooted:

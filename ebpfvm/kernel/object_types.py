@@ -2,7 +2,7 @@
 
 An object is a list of cells. A cell is a number; or the counted object that a kptr owns; or, for a node, the list or
 tree that the object is in by this node; or, for a head or root, the list or tree itself. The last three are None for
-nothing. `ObjectRegion` shows the same object as bytes to everybody who has its address.
+nothing. `AllocRegion` shows the same object as bytes to everybody who has its address.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.btf import types as t
 from ebpfvm.btf.fields import LOCAL_KINDS, special_fields
+from ebpfvm.kernel.typed_values import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,11 +71,6 @@ class ObjectShape:
     def decode(self, data: bytes) -> dict[int, int]:
         """Return the numbers in the bytes of an object by cell, without nodes, heads and roots."""
         return dict(zip(self._plain, self._unpack(data), strict=True))
-
-
-def address_of(held: Any) -> int:
-    """Return the address of what a kptr owns, 0 for nothing."""
-    return 0 if held is None else held.address or held.locate()
 
 
 def _without_gaps(parts: list[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:

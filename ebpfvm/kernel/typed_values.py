@@ -18,6 +18,8 @@ from ebpfvm.kernel.refs import RefCounted
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
 
+    from ebpfvm.kernel.memory import Memory
+
     _Region = Region
 else:
     _Region = AnyRegion  # `Region` has slots, and so no list can inherit it
@@ -81,6 +83,22 @@ class NoPacket:
         self.address = address
 
 
+def address_of(held: Any) -> int:
+    """Return the address of what a kptr owns, 0 for nothing."""
+    return 0 if held is None else held.address or held.locate()
+
+
+def held_at(memory: Memory, address: int) -> Any:
+    """Return what a kptr owns that contains an address."""
+    if not address:
+        return None
+    try:
+        found = memory.owner(address)
+    except Fault:
+        return NoPacket(address)
+    return found if isinstance(found, RefCounted) and hasattr(found, "locate") else NoPacket(address)
+
+
 class TypedValue(_Region, list[Any]):  # type: ignore[misc]  # see `_Region`
     """A map's value, by the map's shape: unsigned numbers, and packets or None.
 
@@ -134,7 +152,7 @@ class TypedValue(_Region, list[Any]):  # type: ignore[misc]  # see `_Region`
         """The bytes, as a copy that nobody can mistake for the value itself."""
         shape, cells = self.shape, [*self]
         for number in shape.packets:
-            cells[number] = _address(cells[number])
+            cells[number] = address_of(cells[number])
         return shape.pack(*cells)
 
     def load(self, off: int, size: int) -> int:
@@ -142,7 +160,7 @@ class TypedValue(_Region, list[Any]):  # type: ignore[misc]  # see `_Region`
         number = shape.places.get((off, size))
         if number is not None:
             cell = self[number]
-            return _address(cell) if number in shape.packets else cell
+            return address_of(cell) if number in shape.packets else cell
         if 0 <= off <= shape.size - size:
             return int.from_bytes(self.data[off:off + size], "little")
         self.refuse(off, size, "read")
@@ -164,25 +182,11 @@ class TypedValue(_Region, list[Any]):  # type: ignore[misc]  # see `_Region`
         whole[off:off + len(data)] = data
         cells: list[Any] = [*shape.unpack(whole)]
         for number in shape.packets:
-            if cells[number] == _address(self[number]):
+            if cells[number] == address_of(self[number]):
                 cells[number] = self[number]
             else:
-                cells[number] = self._packet(cells[number])
+                cells[number] = held_at(self.owner.kernel.memory, cells[number])
         self[:] = cells
-
-    def _packet(self, address: int) -> Any:
-        """Return what a slot holds that contains an address."""
-        if not address:
-            return None
-        try:
-            found = self.owner.kernel.memory.owner(address)
-        except Fault:
-            return NoPacket(address)
-        return found if isinstance(found, RefCounted) and hasattr(found, "locate") else NoPacket(address)
-
-
-def _address(cell: Any) -> int:
-    return 0 if cell is None else cell.address or cell.locate()
 
 
 _made: Callable[[list[Any]], TypedValue] = TypedValue  # type: ignore[assignment]  # see `_Region`

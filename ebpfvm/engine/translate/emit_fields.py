@@ -6,10 +6,13 @@ address, as for any other memory.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ebpfvm.engine.steps import Expr
-from ebpfvm.engine.translate.statements import assign, effect
+from ebpfvm.engine.translate import emit_cells
+from ebpfvm.engine.translate.emit_cells import moved
+from ebpfvm.engine.translate.statements import effect
 from ebpfvm.kernel.object_types import ObjectType
 
 if TYPE_CHECKING:
@@ -31,19 +34,8 @@ def load(em: CodeWriter, place: Place, pointer: PtrRange) -> Expr:
         return Expr(f"LOAD({em.address(place)}, {size})", 0, top)
     if not isinstance(kind, ObjectType):
         return _attributes(em, kind, place.reg, off, size)
-    shape = kind.shape
-    touched = shape.covering(off, size)
-    if any(number in shape.packets for number in touched):  # the number of an address is asked for
-        return Expr(f"LOAD({em.address(place)}, {size})", 0, top)
-    number = shape.places.get((off, size))
-    if number is not None:
-        return Expr(cell(place.reg, number), 0, top)
-    terms = [_moved(cell(place.reg, number), 8 * (shape.parts[number][0] - off)) for number in touched]
-    return Expr(f"(({' | '.join(terms)}) & {top:#x})", 0, top)
-
-
-def _moved(text: str, bits: int) -> str:
-    return f"{text} << {bits}" if bits > 0 else f"{text} >> {-bits}" if bits else text
+    found = emit_cells.load(kind.shape, partial(cell, place.reg), off, size)
+    return found if found is not None else Expr(f"LOAD({em.address(place)}, {size})", 0, top)
 
 
 def _attributes(em: CodeWriter, layout: StructLayout, reg: int, off: int, size: int) -> Expr:
@@ -55,7 +47,7 @@ def _attributes(em: CodeWriter, layout: StructLayout, reg: int, off: int, size: 
             name = f"MEMBER_{layout.name}_{part.number.start}"
             em.names[name] = part.number.get
             text = f"{name}(r{reg})"
-        text = f"{_moved(text, -part.right)} & {part.mask:#x}"
+        text = f"{moved(text, -part.right)} & {part.mask:#x}"
         terms.append(f"(({text}) << {part.left})" if part.left else f"({text})")
         top |= part.mask << part.left
     return Expr(f"({' | '.join(terms)})" if len(terms) > 1 else terms[0] if terms else "0", 0, top)
@@ -76,21 +68,7 @@ def store(em: CodeWriter, place: Place, pointer: PtrRange, value: Expr) -> None:
 
 
 def _store_cells(em: CodeWriter, place: Place, kind: ObjectType, off: int, value: Expr) -> None:
-    shape, size = kind.shape, place.size
-    touched = shape.covering(off, size)
-    if not 0 <= off <= kind.size - size or any(number in shape.packets for number in touched):
+    size = place.size
+    inside = 0 <= off <= kind.size - size
+    if not inside or not emit_cells.store(em, kind.shape, partial(cell, place.reg), off, size, value):
         em.add(effect(f"STORE({em.address(place)}, {size}, {value.text})", em.pc))
-        return
-    found = shape.places.get((off, size))
-    if found is not None:
-        em.add(effect(f"{cell(place.reg, found)} = {value.text}", em.pc))
-        return
-    whole = f"t_{em.pc}_value"
-    em.add(assign(whole, value.text, em.pc))
-    for number in touched:
-        start, length = shape.parts[number]
-        shift, full = 8 * (off - start), (1 << 8 * length) - 1
-        changed = ((1 << 8 * size) - 1 << shift if shift >= 0 else (1 << 8 * size) - 1 >> -shift) & full
-        item = cell(place.reg, number)
-        kept = "" if changed == full else f"({item} & {full & ~changed:#x}) | "
-        em.add(effect(f"{item} = {kept}(({_moved(whole, shift)}) & {changed:#x})", em.pc))

@@ -43,7 +43,7 @@ def load(em: CodeWriter, place: Place) -> Expr:
             return Expr(f"g_{origin.name}.load({variable_index(em, place)}, {size})", low, high)
         return Expr(_variable_element(em, origin, place), low, high)
     if origin.shape is not None:
-        return emit_values.load(em, origin, off, size)
+        return emit_values.load(origin, off, size)
     if origin.checked:
         return Expr(f"g_{origin.name}.load({constant_index(origin, off)}, {size})", low, high)
     if origin.kind == "fp" and (slot_at(pointer, place.off), size) in em.frame.local:
