@@ -90,9 +90,10 @@ LINTS: Final[dict[str, Rule]] = {
         "`bpf_qdisc_watchdog_schedule(sch, when, 0);` before `return NULL;`."),
     "null-option": Rule(
         "Init reads through `opt` or `extack` without a comparison with NULL.",
-        "Both may be NULL: the kernel passes no options when it creates the qdisc by itself. The read yields 0 or "
+        "`opt` is always NULL, because kinds that are registered have no options, and `extack` may be NULL. The read "
         "crashes.",
-        "`if (opt)` before the read."),
+        "Read nothing through `opt`: a test for NULL does not help, because Linux removes it as always false. Take "
+        "settings from global variables or maps."),
     "address-kept": Rule(
         "Enqueue writes the address of the packet to memory as a number.",
         "A number owns nothing: the packet is freed independently of it, and it cannot be used as a pointer again.",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ebpfvm.contract.ops import StructAccess
+    from ebpfvm.lints.program_paths import End
     from ebpfvm.loader.object import Object, StructOps
     from ebpfvm.verifier import Verdict
 
@@ -144,8 +145,7 @@ def _enqueue(judged: MemberProgram) -> Iterator[Lint]:
     paths = ProgramPaths(judged, owns_packet=True)
     told: dict[str, Lint] = {}
     for end in sorted(paths.ends):
-        for id, pc, text in _of_path(end.result.kind, end.result.n, end.deeds.fate, end.deeds.others, end.deeds.at,
-                                     end.pc):
+        for id, pc, text in _of_path(end):
             told.setdefault(id, _at(id, judged, pc, text))
     yield from told.values()
     stored = [end for end in paths.ends if end.deeds.fate == "stored"]
@@ -156,17 +156,17 @@ def _enqueue(judged: MemberProgram) -> Iterator[Lint]:
         yield _at("address-kept", judged, pc, "writes the packet's address to memory as a number")
 
 
-def _of_path(kind: str, result: int, fate: str, others: bool, decided: int,
-             end: int) -> Iterator[tuple[str, int, str]]:
+def _of_path(end: End) -> Iterator[tuple[str, int, str]]:
     """Yield what is wrong with what enqueue returns: id, slot, and text."""
-    if fate == "own" and kind == "packet":
-        yield "packet-leaked", end, "returns with the packet neither stored nor dropped"
-    if kind != "const":
+    result, deeds = end.result, end.deeds
+    if deeds.fate == "own" and result.kind == "packet":
+        yield "packet-leaked", end.pc, "returns with the packet neither stored nor dropped"
+    if result.kind != "const":
         return
-    if fate == "dropped" and result == _SUCCESS:
-        yield "dropped-but-success", decided, "drops the packet here, and then returns NET_XMIT_SUCCESS"
-    if fate == "stored" and not others and result & _ERRORS == _DROP:
-        yield "kept-but-dropped", decided, "keeps the packet here, and then returns NET_XMIT_DROP"
+    if deeds.fate == "dropped" and result.n == _SUCCESS:
+        yield "dropped-but-success", deeds.at, "drops the packet here, and then returns NET_XMIT_SUCCESS"
+    if deeds.fate == "stored" and not deeds.others and result.n & _ERRORS == _DROP:
+        yield "kept-but-dropped", deeds.at, "keeps the packet here, and then returns NET_XMIT_DROP"
 
 
 def _init(judged: MemberProgram) -> Iterator[Lint]:
