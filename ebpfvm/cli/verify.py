@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -70,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     for note in dict.fromkeys(note for _, verdict in judged if verdict.program for note in verdict.program.notes):
         output.say(f"note: {note}")
     good = all(verdict.ok for _, verdict in judged)
-    whole = ":" not in os.path.basename(args.object)
+    whole = found.path == args.object  # and not one program of it
     lints = lints_of(found, {program.name: verdict for program, verdict in judged})
     if args.json:
         output.put_json({"schema": SCHEMA, "ok": good, "object": found.path,

@@ -80,3 +80,10 @@ def test_json_has_no_registration_without_a_struct_or_of_one_program(capsys: pyt
     for name in ("rfc/pfifo.o", "mainline/fifo.o:fifo_init"):
         assert main(["verify", str(RFC.parent / name), "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["struct_ops"] == []
+
+
+def test_a_colon_in_a_file_name_names_no_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a:b.o"
+    path.write_bytes((RFC.parent / "mainline" / "fifo.o").read_bytes())
+    assert main(["verify", str(path), "--json"]) == 0
+    assert [row["id"] for row in json.loads(capsys.readouterr().out)["struct_ops"]] == ["bpf_fifo"]
