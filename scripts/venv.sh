@@ -1,4 +1,4 @@
-# Makes .venv in the checkout and installs ebpfvm into it with the extras named in $extras (for instance "test,lint").
+# Makes .venv in the checkout and installs ebpfvm into it with the extras named in $extras ("test,lint", or none).
 # Sourced by demo.sh and test.sh; leaves the current folder at the checkout's root and sets $venv.
 set -eu
 cd "$(dirname "$0")/.."
@@ -44,7 +44,7 @@ fi
 # Installed again only when setup.cfg has changed since, so that a second run needs no network.
 stamp="$venv/.ebpfvm-$extras"
 if [ ! -e "$stamp" ] || [ setup.cfg -nt "$stamp" ]; then
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[$extras]" ||
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".${extras:+[$extras]}" ||
         fail "pip could not install what setup.cfg names (the message is above)"
     touch "$stamp"
 fi
