@@ -65,6 +65,10 @@ class ToFree:
         """Take a packet that the program holds."""
         if not self.running:
             raise Fault("memory", "the list of packets to free is that of an enqueue that has ended")
+        self.take(skb)
+
+    def take(self, skb: SkBuff) -> None:
+        """Take a packet while enqueue runs."""
         if not isinstance(skb, Packet):
             raise Fault("memory", f"{skb} never arrived, and cannot be dropped")
         self.qdisc.account.kernel.refs.move(skb, PROGRAM, self.qdisc.holder)
@@ -97,6 +101,9 @@ class SchStructOps(Qdisc):
 
     Attributes:
         limit, qstats_qlen: members of `struct Qdisc` that programs see; the limit is 0 until init sets it.
+        programs: those of enqueue and dequeue.
+        layouts: member -> layout of its context.
+        to_free: the list of packets to free that enqueue gets.
 
     Raises:
         OSError: as `init` says; EINVAL if the parent is not mq. A positive result of `init` is an errno below 0, as for
@@ -114,10 +121,11 @@ class SchStructOps(Qdisc):
         self.flags = TCQ_F_ONETXQUEUE if dev.num_tx_queues == 1 else 0
         self.limit = self.qstats_qlen = 0
         self._structs = structs_of(self.kernel)
-        self._to_free = ToFree(self)
+        self.to_free = ToFree(self)
         self._programs = kind.programs
-        self._layouts = {name: ops_layout(kind.ops.name, member) for name, member in kind.ops.members.items()}
-        self._free: dict[str, list[OpsCtx]] = {name: [] for name in self._layouts}
+        self.programs = kind.programs["enqueue"], kind.programs["dequeue"]
+        self.layouts = {name: ops_layout(kind.ops.name, member) for name, member in kind.ops.members.items()}
+        self._free: dict[str, list[OpsCtx]] = {name: [] for name in self.layouts}
         if parent is not None:
             self.parent = parent
         self._init(upper)
@@ -130,7 +138,7 @@ class SchStructOps(Qdisc):
     def _call(self, member: str, *arguments: Any) -> tuple[int, OpsArguments]:
         """Call the program of a member, and return its result in 64 bits, and what it may have given with that."""
         free = self._free[member]
-        ctx = free.pop() if free else OpsCtx(self.kernel, self._layouts[member])
+        ctx = free.pop() if free else OpsCtx(self.kernel, self.layouts[member])
         ctx.set(*arguments)
         try:
             return self._programs[member](ctx), ctx.owner
@@ -163,7 +171,7 @@ class SchStructOps(Qdisc):
         """Call destroy, and delete the qdisc."""
         self._call("destroy", self)
         super().destroy()
-        self._structs.forget("bpf_sk_buff_ptr", self._to_free)
+        self._structs.forget("bpf_sk_buff_ptr", self.to_free)
         for struct in ("Qdisc", "netdev_queue", "nlattr", "netlink_ext_ack"):
             self._structs.forget(struct, self)
 
@@ -177,7 +185,7 @@ class SchStructOps(Qdisc):
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Give the packet to the program, and return what it returns."""
-        refs, free = self.kernel.refs, self._to_free
+        refs, free = self.kernel.refs, self.to_free
         self._structs.show(skb)
         held = refs.held
         refs.move(skb, self.holder, PROGRAM)
@@ -203,6 +211,15 @@ class SchStructOps(Qdisc):
         """Call dequeue once, and return the packet that it returns."""
         address, arguments = self._call("dequeue", self)
         found, arguments.given = arguments.given, None
+        return self.dequeued(address, found)
+
+    def dequeued(self, address: int, found: Any = None) -> Packet | None:
+        """Return the packet that dequeue has returned.
+
+        Args:
+            address: its address, 0 for NULL.
+            found: the packet, if the engine knows it.
+        """
         if found is None and address:
             found = self.kernel.memory.owner(address)
         if found is None:

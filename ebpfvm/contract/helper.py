@@ -40,6 +40,7 @@ class Helper:
         modelled: whether the verifier implements its special cases; otherwise a call is rejected as unsupported.
         bare: its body does not look at its environment, so that an engine may pass None.
         in_engine: whether the engines themselves execute it, so that it needs no body.
+        arms: it may add an event to the event loop.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Helper:
     modelled: bool = True
     bare: bool = False
     in_engine: bool = False
+    arms: bool = False
 
     def __post_init__(self) -> None:
         what = f"helper {self.name}"
@@ -121,6 +123,7 @@ class HelperOptions(TypedDict, total=False):
     modelled: bool
     bare: bool
     in_engine: bool
+    arms: bool
 
 
 def _specs(function: Callable[..., int]) -> tuple[tuple[ArgSpec, ...], RetSpec]:

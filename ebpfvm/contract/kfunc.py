@@ -75,6 +75,7 @@ class Kfunc:
         counts: its body does nothing but acquire a reference to the object that it takes and returns (flag "acquire"),
             or release one (flag "release"), so that an engine may count itself.
         expands: what it does, if an engine may do it by itself.
+        arms: it may add an event to the event loop.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Kfunc:
     ret_untrusted: bool = False
     counts: bool = False
     expands: Expansion = ""
+    arms: bool = False
 
     def __post_init__(self) -> None:
         what = f"kfunc {self.name}"
@@ -197,6 +199,7 @@ class KfuncOptions(TypedDict, total=False):
     ret_untrusted: bool
     counts: bool
     expands: Expansion
+    arms: bool
 
 
 def kfunc(prototype: str, *flags: str, **options: Unpack[KfuncOptions]) -> Callable[[Callable[..., int]], Kfunc]:

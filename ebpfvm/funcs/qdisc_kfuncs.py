@@ -45,7 +45,8 @@ def bpf_qdisc_skb_drop(env: CallEnv, skb: SkBuff, to_free_list: int) -> int:
     return 0
 
 
-@kfunc("void bpf_qdisc_watchdog_schedule(struct Qdisc *sch, u64 expire, u64 delta_ns)", "trusted_args")
+@kfunc("void bpf_qdisc_watchdog_schedule(struct Qdisc *sch, u64 expire, u64 delta_ns)", "trusted_args",
+       arms=True)
 def bpf_qdisc_watchdog_schedule(env: CallEnv, sch: Any, expire: int, delta_ns: int) -> int:
     """Run the qdisc again at `expire` (ns); a timer that will fire up to `delta_ns` later stays as it is."""
     _qdisc(sch).watchdog.schedule_range(expire & U64_MAX, delta_ns & U64_MAX)

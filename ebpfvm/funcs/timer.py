@@ -203,7 +203,7 @@ def bpf_timer_set_callback(env: CallEnv, timer: Timer, callback_fn: Func) -> Int
     return 0
 
 
-@helper(gpl_only=True, cap="bpf")
+@helper(gpl_only=True, cap="bpf", arms=True)
 def bpf_timer_start(env: CallEnv, timer: Timer, nsecs: Anything, flags: Anything) -> Integer:
     """Arm the timer for `nsecs` from now, or for the absolute time with BPF_F_TIMER_ABS (1).
 

@@ -50,7 +50,7 @@ def bpf_wq_set_callback(env: CallEnv, wq: int, callback_fn: int, flags: int) -> 
     return 0
 
 
-@kfunc("int bpf_wq_start(struct bpf_wq *wq, unsigned int flags)")
+@kfunc("int bpf_wq_start(struct bpf_wq *wq, unsigned int flags)", arms=True)
 def bpf_wq_start(env: CallEnv, wq: int, flags: int) -> int:
     """Schedule one call of the callback; return -EINVAL for flags and before bpf_wq_init or bpf_wq_set_callback."""
     held = timers_of(env.kernel).get(wq)

@@ -131,7 +131,7 @@ class Refs:
 
     def live(self) -> list[RefCounted]:
         """Return the live objects in the order of their birth."""
-        self.born = [obj for obj in self.born if obj.refs]
+        self.born[:] = [obj for obj in self.born if obj.refs]  # in place: generated code keeps the list
         self.room = len(self.born) * 3 // 2 + _FEW
         return self.born.copy()
 

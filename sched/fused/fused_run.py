@@ -10,6 +10,7 @@ from ebpfvm.errors import Fault
 from ebpfvm.sched.account import SENT
 from ebpfvm.sched.events import WATCH_EVERY, EventLoop
 from ebpfvm.sched.fused.arrivals import EPOCH, FeedSource, GroupSource, InStep, Pending
+from ebpfvm.sched.sch_bpf import SchBpf
 from ebpfvm.sched.sch_generic import Watchdog
 from ebpfvm.sched.simulation import Feed
 from ebpfvm.sched.traffic import FlowSpec
@@ -17,7 +18,7 @@ from ebpfvm.sched.traffic import FlowSpec
 if TYPE_CHECKING:
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.flows import Flow
-    from ebpfvm.sched.sch_bpf import SchBpf
+    from ebpfvm.sched.sch_struct_ops import SchStructOps
     from ebpfvm.sched.simulation import Simulation
 
 NEVER: Final = 1 << 62
@@ -56,7 +57,7 @@ class FusedRun:
         cap: how many packets may arrive before the event loop must count events itself.
     """
 
-    def __init__(self, simulation: Simulation, qdisc: SchBpf, until: int | None) -> None:
+    def __init__(self, simulation: Simulation, qdisc: SchBpf | SchStructOps, until: int | None) -> None:
         self.simulation, self.qdisc = simulation, qdisc
         self.device, self.account, self.loop = simulation.device, simulation.account, simulation.loop
         self.kernel = simulation.kernel
@@ -163,6 +164,7 @@ class FusedRun:
     def enqueued(self, skb: Packet, result: int, classid: int, delay: int) -> None:
         """Do what the enqueue program asks for."""
         to_free: list[Packet] = []
+        assert isinstance(self.qdisc, SchBpf)
         self.qdisc.enqueued(skb, result, classid, delay, to_free)
         for packet in to_free:
             self.device.drop(packet, self.qdisc.holder)

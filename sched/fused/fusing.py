@@ -5,25 +5,26 @@ from __future__ import annotations
 import linecache
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ebpfvm.engine.translate import TranslatedRun
 from ebpfvm.engine.translate.program_body import ProgramBody, body_of
 from ebpfvm.engine.translate.structure import TooDeep
 from ebpfvm.errors import InternalError
 from ebpfvm.kernel.layouts import layout_of
+from ebpfvm.kernel.object_graph import AllocObject
 from ebpfvm.sched.account import Packet
 from ebpfvm.sched.device import NetDevice
 from ebpfvm.sched.fused.fused_packet import packet_class
 from ebpfvm.sched.fused.fused_run import FusedRun
 from ebpfvm.sched.fused.glue import needs_context
-from ebpfvm.sched.fused.run_source import RunSource
+from ebpfvm.sched.fused.ops_glue import needs_address
+from ebpfvm.sched.fused.run_source import HOOKS, RunSource
 from ebpfvm.sched.sch_bpf import SchBpf
+from ebpfvm.sched.sch_struct_ops import SchStructOps
 
 if TYPE_CHECKING:
     from ebpfvm.sched.simulation import Simulation
-
-_HOOKS: Final = ("enqueue", "dequeue")
 
 
 class NotFused(Exception):
@@ -66,22 +67,27 @@ def _parts(simulation: Simulation) -> tuple[tuple[TranslatedRun, TranslatedRun],
     qdisc = device.qdisc
     if type(device) is not NetDevice:
         raise NotFused("a tc script configures the device")
-    if type(qdisc) is not SchBpf:
-        raise NotFused(f"qdisc {qdisc.kind} is not the RFC's")
+    if type(qdisc) is not SchBpf and type(qdisc) is not SchStructOps:
+        raise NotFused(f"qdisc {qdisc.kind} consists of no programs")
     if device.observer is not None:
         raise NotFused("the run is observed (--trace)")
     if device.link.mtu is not None:
         raise NotFused("the link has an MTU")
-    if any(not isinstance(packet, Packet) for packet in kernel.refs.live()) or kernel.refs.held:
+    if any(not isinstance(packet, Packet | AllocObject) for packet in kernel.refs.live()) or kernel.refs.held:
         raise NotFused("programs hold objects that are no packets of this run")
     first, second = qdisc.programs
     if not isinstance(first, TranslatedRun) or not isinstance(second, TranslatedRun):
         raise NotFused("its programs are not translated")
-    kind = kernel.dialect.prog_type("qdisc")
     bodies = []
-    for program, hook in zip((first, second), _HOOKS, strict=True):
-        body = body_of(program.prog, layout_of(kind, hook))
-        refusal = body.refusal or ("the address of its context is needed" if needs_context(body) else "")
+    for program, hook in zip((first, second), HOOKS, strict=True):
+        if isinstance(qdisc, SchStructOps):
+            layout = qdisc.layouts[hook]
+            body = body_of(program.prog, layout)
+            needs = needs_address(body, hook[0], tuple(layout.fields))
+        else:
+            body = body_of(program.prog, layout_of(kernel.dialect.prog_type("qdisc"), hook))
+            needs = needs_context(body)
+        refusal = body.refusal or ("the address of its context is needed" if needs else "")
         if refusal:
             raise NotFused(f"program {program.prog.name}: {refusal}")
         bodies.append(body)

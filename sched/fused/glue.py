@@ -31,7 +31,7 @@ _CONTEXT: Final = re.compile(r"\bo_c\.(packet|classid|delay)\b")
 _HAND_OVER: Final = re.compile(r"\bo_c\.hand_over\((\w+)\)")
 _ADDRESS: Final = re.compile(r"\b(?:[bgdk]_c|o_c)\b")
 # What `Memory.quiesce` does, which is only called if there are regions to free.
-_QUIESCE: Final = ("if MEMORY.retired: MEMORY.quiesce()",
+QUIESCE: Final = ("if MEMORY.retired: MEMORY.quiesce()",
                    "if MEMORY.retired_bytes: MEMORY.map_bytes -= MEMORY.retired_bytes; MEMORY.retired_bytes = 0")
 
 
@@ -148,8 +148,7 @@ class Glue:
         if body.counts:
             begin.append(effect(f"ticks = REPEAT(None, BUDGET{self.suffix})", OUTSIDE))
         self.code[entry] = first._replace(lines=[*begin, *first.lines])
-        reachable = _reachable(entry, self.code)
-        graph, code = simplify(FlowGraph(entry, {}), reachable)
+        graph, code = simplify(FlowGraph(entry, {}), reachable_blocks(entry, self.code))
         found = Specialiser(graph, code, self.own, "" if ("o_skb", "None") in head else "o_skb")
         graph, code = simplify(FlowGraph(found.entry, {}), found.made)
         code, _ = sweep(code, graph)
@@ -163,7 +162,7 @@ class Glue:
             lines.append(effect("STACK.depth -= 1", OUTSIDE))
         if any("REFS" in line.value for other in self.body.code.values() for line in other.lines):
             lines.append(effect(f"if REFS.held: LEAVE{self.suffix}(0, 0)", OUTSIDE))
-        lines += [effect(text, OUTSIDE) for text in _QUIESCE]
+        lines += [effect(text, OUTSIDE) for text in QUIESCE]
         found = None
         if _NUMBER.fullmatch(result):
             number = int(result, 0) & U32_MAX
@@ -178,7 +177,8 @@ class Glue:
         return block._replace(lines=lines, result=None, reads=frozenset(), succs=(found,))
 
 
-def _reachable(entry: int, code: dict[int, BlockCode]) -> dict[int, BlockCode]:
+def reachable_blocks(entry: int, code: dict[int, BlockCode]) -> dict[int, BlockCode]:
+    """Return the blocks that can be reached from `entry`."""
     found, work = {}, [entry]
     while work:
         start = work.pop()

@@ -14,6 +14,8 @@ from ebpfvm.sched.fused import global_variables, inline_maps
 from ebpfvm.sched.fused.arrivals import EPOCH
 from ebpfvm.sched.fused.fused_run import IDLE, STATE, LineOrigin
 from ebpfvm.sched.fused.glue import OUTSIDE, Glue
+from ebpfvm.sched.fused.ops_glue import ARRIVES, OpsCalls, OpsGlue
+from ebpfvm.sched.sch_struct_ops import SchStructOps
 from ebpfvm.sched.simulation import PROGRESS_EVERY
 
 if TYPE_CHECKING:
@@ -23,12 +25,14 @@ if TYPE_CHECKING:
     from ebpfvm.sched.fused.fused_run import FusedRun
     from ebpfvm.sched.fused.glue import Site
 
+HOOKS: Final = "enqueue", "dequeue"
+
 Line = tuple[str, LineOrigin | None]
 
 _NAME: Final = re.compile(r"\b[A-Z]\w*\b")
 _STATE: Final = ", ".join(STATE)
 _PUT: Final = f"S.put(({_STATE}))"
-_GET: Final = f"{_STATE} = S.get(); heap = S.heap; born = REFS.born.append"
+_GET: Final = f"{_STATE} = S.get(); heap = S.heap"
 _TICK: Final = re.compile(r"ticks = REPEAT|next\(ticks, 0\) is None or ")
 _BETWEEN: Final = {"PUT": _PUT, "GET": _GET}
 # Names that mean the same in all programs.
@@ -57,6 +61,7 @@ class RunSource:
         self.spec = run.spec
         self.names = self._names(packet)
         self.lines: list[Line] = []
+        self._region, self._refs = ARRIVES if isinstance(run.qdisc, SchStructOps) else ("None", "OWN")
         self._dequeue = self._glue(1).dequeue(self._send())
         self._write()
         self.lines = global_variables.as_locals(self.lines, run.kernel.memory)
@@ -84,18 +89,18 @@ class RunSource:
         def hand_over(skb: Any) -> None:
             refs.give(skb, CTX_HOLDER)
 
-        return {**self.programs[0].runtime(), "OWN": own.unit, "OWN_MASK": own.mask, "HOLDER": run.qdisc.holder,
-                "HANDLE": run.qdisc.handle, "MEMORY": run.kernel.memory, "REFS": refs, "KERNEL": run.kernel,
-                "DROPPED": DROPPED, "SENT": SENT, "HAND_OVER": hand_over, "REPEAT": repeat, "Packet": packet,
-                "new": object.__new__}
+        found = OpsCalls(run, run.qdisc, self.programs).names() if isinstance(run.qdisc, SchStructOps) else {}
+        return {**found, **self.programs[0].runtime(), "OWN": own.unit, "OWN_MASK": own.mask,
+                "HOLDER": run.qdisc.holder, "HANDLE": run.qdisc.handle, "MEMORY": run.kernel.memory, "REFS": refs,
+                "KERNEL": run.kernel, "DROPPED": DROPPED, "SENT": SENT, "HAND_OVER": hand_over, "REPEAT": repeat,
+                "Packet": packet, "new": object.__new__}
 
     # ---- the function -----------------------------------------------------------------------------------------------
 
     def _write(self) -> None:
         run = self.run
         self._text(0, "def run(S):")
-        self._text(1, _GET)
-        self._text(1, "try:")
+        self._text(1, _GET, "born = REFS.born.append", "try:")
         if run.in_step is not None:
             self._text(2, "for t, row in S.in_step.rounds():", "    for flow in row:")
             indent = 4
@@ -181,9 +186,10 @@ class RunSource:
                        "if flow.delays == (): S.watch_flow(flow)", "o_skb.flow = flow", "o_skb.len = size",
                        "in_bytes += size", "flow.in_packets += 1", "more = size - flow.source.size",
                        "if more: flow.in_more += more")
-        self._text(indent, "o_skb._packet = o_skb._region = o_skb.fate = None", "o_skb.departure = o_skb.address = 0",
-                   "o_skb.serial = REFS.serial = REFS.serial + 1", "o_skb.refs = OWN", "born(o_skb)",
-                   "if len(REFS.born) > REFS.room: REFS.live(); born = REFS.born.append")
+        self._text(indent, "o_skb._packet = o_skb.fate = None", f"o_skb._region = {self._region}",
+                   "o_skb.departure = o_skb.address = 0",
+                   "o_skb.serial = REFS.serial = REFS.serial + 1", f"o_skb.refs = {self._refs}", "born(o_skb)",
+                   "if len(REFS.born) > REFS.room: REFS.live()")
         if run.account.log is not None:
             self.names["LOG"] = run.account.log
             self._text(indent, "LOG.append(o_skb)")
@@ -197,6 +203,11 @@ class RunSource:
     # ---- programs ---------------------------------------------------------------------------------------------------
 
     def _glue(self, which: int) -> Glue:
+        qdisc = self.run.qdisc
+        if isinstance(qdisc, SchStructOps):
+            glue = OpsGlue(self.bodies[which], "ed"[which], self.names["OWN"], self.spec is not None)
+            glue.arguments = tuple(qdisc.layouts[HOOKS[which]].fields)
+            return glue
         return Glue(self.bodies[which], "ed"[which], self.names["OWN"], self.spec is not None)
 
     def _site(self, which: int, site: Site, indent: int) -> None:

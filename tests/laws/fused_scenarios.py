@@ -20,6 +20,8 @@ from ebpfvm.loader.variables import set_variables
 from ebpfvm.sched.fused.fusing import run_fused
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ebpfvm.loader.object import Object
     from ebpfvm.scenario import Scene
 
@@ -120,8 +122,8 @@ def check(number: int) -> str:
     return why
 
 
-def main(words: list[str]) -> None:
-    """Run scenarios, and print what was not the same, and how many were not fused for which reason."""
+def run_all(check: Callable[[int], str], words: list[str]) -> None:
+    """Run scenarios: how many, and the number of the first; print what differs, and how many were not fused and why."""
     first = int(words[1]) if len(words) > 1 else 0
     reasons: Counter[str] = Counter()
     for number in range(first, first + int(words[0])):
@@ -134,4 +136,4 @@ def main(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_all(check, sys.argv[1:])

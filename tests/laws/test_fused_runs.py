@@ -6,11 +6,16 @@ import os
 from collections import Counter
 from typing import Final
 
-from tests.laws.fused_scenarios import check
+from tests.laws import fused_mainline, fused_scenarios
 
 COUNT: Final = int(os.environ.get("EBPFVM_PROGRAMS", "25"))
 
 
 def test_random_scenarios() -> None:
-    reasons = Counter(check(number) for number in range(COUNT))
+    reasons = Counter(fused_scenarios.check(number) for number in range(COUNT))
     assert reasons[""] > .8 * COUNT, reasons
+
+
+def test_random_scenarios_of_mainline() -> None:
+    reasons = Counter(fused_mainline.check(number) for number in range(COUNT))
+    assert reasons[""] > .5 * COUNT, reasons

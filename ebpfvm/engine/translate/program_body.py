@@ -17,6 +17,8 @@ from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect
 from ebpfvm.engine.translate.unit import Unit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from ebpfvm.engine.translate.flow_graph import FlowGraph
     from ebpfvm.engine.translate.function_facts import FunctionFacts
     from ebpfvm.kernel.layouts import Layout
@@ -59,10 +61,23 @@ def body_of(prog: LoadedProgram, layout: Layout) -> ProgramBody:
     first = code[made.graph.entry]
     head = [_statement(text, node) for _, text, node in made.head[1:]]
     code[made.graph.entry] = first._replace(lines=[*head, *first.lines])
+    code = {start: block._replace(lines=list(_put_and_got(unit, block.lines))) for start, block in code.items()}
     texts = [text for block in code.values() for text in (*(line.text for line in block.lines), block.condition)]
     counts = any(_TICKS.search(text) for text in texts) or bool(made.graph.loops)
     return ProgramBody(unit, program.facts[0], made.graph, code, names, made.enters, counts,
                        _refusal(unit, made.graph.reducible and len(program.facts) == 1, texts))
+
+
+def _put_and_got(unit: Unit, lines: Iterable[Stmt]) -> Iterator[Stmt]:
+    """Yield lines, with PUT and GET around calls that may add events: the caller's state must be written back."""
+    for line in lines:
+        found = unit.helper(line.pc) or unit.kfunc(line.pc) if f"H{line.pc}(" in line.value else None
+        arms = found is not None and found.arms
+        if arms:
+            yield effect("PUT", line.pc)
+        yield line
+        if arms:
+            yield effect("GET", line.pc)
 
 
 def _statement(text: str, node: int) -> Stmt:

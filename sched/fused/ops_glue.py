@@ -1,0 +1,176 @@
+"""What a qdisc of struct_ops and its device do around the members enqueue and dequeue, as blocks that follow theirs.
+
+The arguments are the packet, a constant for the qdisc, and a constant for the list of packets to free; the packet that
+dequeue returns is a variable. `OpsCalls` does what is not frequent, on the objects of the pipeline.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.engine.translate.flow_graph import FlowGraph
+from ebpfvm.engine.translate.source import simplify
+from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, reads_of, sweep
+from ebpfvm.kernel.kernel_structs import structs_of
+from ebpfvm.kernel.refs import COUNT, PROGRAM_UNIT
+from ebpfvm.sched.fused.glue import OUTSIDE, QUIESCE, Glue, Site, reachable_blocks
+
+if TYPE_CHECKING:
+    from ebpfvm.engine.translate import TranslatedRun
+    from ebpfvm.engine.translate.program_body import ProgramBody
+    from ebpfvm.sched.account import Packet
+    from ebpfvm.sched.fused.fused_run import FusedRun
+    from ebpfvm.sched.sch_struct_ops import SchStructOps
+
+ARRIVES: Final = "STRUCTS", str(PROGRAM_UNIT)
+"""Region and references of a packet that arrives: the program has it."""
+
+_ARGUMENTS: Final = {"e": ("o_skb", "SCH", "FREE"), "d": ("SCH",)}
+_CONTEXT: Final = re.compile(r"\bo_c\.(\w+)_object\b")
+_GIVEN: Final = re.compile(r"if r0 and .*o_c\.given = r0.*")
+_GIVES: Final = "(r0.address or r0.locate() if r0 else 0)"
+_ADDRESS: Final = re.compile(r"\b(?:[bgdk]_c|[og]_c)\b")
+
+
+class OpsCalls:
+    """What the generated function calls for a qdisc of struct_ops."""
+
+    def __init__(self, run: FusedRun, qdisc: SchStructOps, programs: tuple[TranslatedRun, TranslatedRun]) -> None:
+        self._qdisc, self._kernel, self._device = qdisc, run.kernel, run.device
+        self._structs = structs_of(run.kernel)
+        self._enqueue, self._dequeue = programs
+        qdisc.to_free.packets = []
+
+    def names(self) -> dict[str, Any]:
+        """Return what the code refers to."""
+        free = self._qdisc.to_free
+        return {"O": self, "SCH": self._qdisc, "FREE": free, "STRUCTS": self._structs,
+                "HIDE": self._structs.hide}
+
+    def leaks(self) -> None:
+        """Raise the fault that enqueue ends with references, among which may be that to its packet."""
+        refs = self._kernel.refs
+        if refs.held > 1:
+            self._enqueue.leave(1, 0)
+        refs.program_exit(0, self._enqueue.prog.name)
+
+    def freed(self) -> None:
+        """Drop the packets on the list of packets to free."""
+        free = self._qdisc.to_free
+        dropped, free.packets = free.packets, []
+        for packet in dropped:
+            self._structs.hide(packet)
+        for packet in dropped:
+            self._device.drop(packet, self._qdisc.holder)
+
+    def returned(self, address: int) -> Packet | None:
+        """Return the packet at the address that dequeue has returned, None for NULL."""
+        refs, memory = self._kernel.refs, self._kernel.memory
+        if refs.held:
+            self._dequeue.leave(0, address)
+        if memory.retired or memory.retired_bytes:
+            memory.quiesce()
+        return self._qdisc.dequeued(address)
+
+
+class OpsGlue(Glue):
+    """Blocks around the blocks of a member.
+
+    Attributes:
+        arguments: the names of its arguments.
+    """
+
+    arguments: tuple[str, ...] = ()
+
+    # ---- enqueue ----------------------------------------------------------------------------------------------------
+
+    def enqueue(self) -> Site:
+        """Return enqueue, and what follows it; the device does not care for the result."""
+        end = self.end
+        after = self.choose("FREE.packets", self.slowly("O.freed()", end), end)
+        code = {start: self._ended(block, after, "if REFS.held: O.leaks()") if block.result is not None else block
+                for start, block in self._blocks()}
+        return self._made(code, [effect("REFS.held = 1", OUTSIDE), effect("FREE.running = True", OUTSIDE)])
+
+    # ---- dequeue ----------------------------------------------------------------------------------------------------
+
+    def dequeue(self, send: list[str]) -> Site:
+        """Return dequeue, and what happens to its packet; `send` puts `o_skb` on the wire."""
+        end = self.end
+        sent = self.block(send, succs=(end,))
+        leak = "if REFS.held: LEAVEd(0, {})"
+        nothing = self.block([leak.format(0), *QUIESCE], succs=(end,))
+        found = self.choose("o_skb is None", end, sent)
+        slow = self.slowly("o_skb = O.returned(o_skb.address or o_skb.locate())", found)
+        number = self.choose("r0 == 0", nothing, self.slowly("o_skb = O.returned(r0)", found))
+        known = self.block([f"o_skb.refs += OWN - {PROGRAM_UNIT}; REFS.held -= 1",
+                            leak.format("o_skb.address or o_skb.locate()"), *QUIESCE,
+                            "o_skb._region = None if o_skb._region is STRUCTS else HIDE(o_skb)"], succs=(sent,))
+        packet = self.choose("o_skb", self.choose(f"(o_skb.refs & {COUNT:#x})", known, slow), nothing)
+        code = {}
+        for start, block in self._blocks():
+            if block.result == _GIVES:
+                lines = [line for line in block.lines if not _GIVEN.fullmatch(line.text)]
+                block = self._next(block, [*lines, assign("o_skb", "r0", block.pc)], packet)
+            elif block.result == "0":
+                block = self._next(block, block.lines, nothing)
+            elif block.result is not None:
+                block = self._next(block, [*block.lines, assign("r0", block.result, block.pc)], number)
+            code[start] = block
+        return self._made(code, [])
+
+    # ---- both -------------------------------------------------------------------------------------------------------
+
+    def _blocks(self) -> list[tuple[int, BlockCode]]:
+        """Return the blocks of the member, with its arguments as variables."""
+        return [(start, _with_arguments(block, _ARGUMENTS[self.suffix], self.arguments))
+                for start, block in self.body.code.items()]
+
+    def _ended(self, block: BlockCode, after: int, leak: str) -> BlockCode:
+        return self._next(block, [*block.lines, *(effect(text, OUTSIDE) for text in (leak, *QUIESCE))], after)
+
+    def _next(self, block: BlockCode, lines: list[Stmt], after: int) -> BlockCode:
+        """Return a block that ends the member as one that leads to what follows it."""
+        if self.body.enters:
+            lines = [*lines, effect("STACK.depth -= 1", OUTSIDE)]
+        return block._replace(lines=lines, result=None, reads=frozenset(), succs=(after,))
+
+    def _made(self, code: dict[int, BlockCode], begin: list[Stmt]) -> Site:
+        """Put the blocks together."""
+        entry = self.body.graph.entry
+        self.code |= code
+        if self.body.counts:
+            begin = [*begin, effect(f"ticks = REPEAT(None, BUDGET{self.suffix})", OUTSIDE)]
+        self.code[entry] = self.code[entry]._replace(lines=[*begin, *self.code[entry].lines])
+        graph, found = simplify(FlowGraph(entry, {}), reachable_blocks(entry, self.code))
+        found, _ = sweep(found, graph)
+        return Site(graph, found)
+
+
+def needs_address(body: ProgramBody, which: str, layout: tuple[str, ...]) -> bool:
+    """Return whether a member uses the address of its context, or of an argument."""
+    for block in body.code.values():
+        found = _with_arguments(block, _ARGUMENTS[which], layout)
+        texts = [*(line.text for line in found.lines if not _GIVEN.fullmatch(line.text)), found.condition,
+                 found.result or ""]
+        if any(_ADDRESS.search(text) for text in texts):
+            return True
+    return False
+
+
+def _with_arguments(block: BlockCode, arguments: tuple[str, ...], fields: tuple[str, ...]) -> BlockCode:
+    """Return the block with the arguments as variables and constants."""
+    names = dict(zip(fields, arguments, strict=True))
+
+    def renamed(text: str) -> str:
+        return _CONTEXT.sub(lambda match: names.get(match[1], match[0]), text)
+
+    lines = []
+    for line in block.lines:
+        if line.writes == "o_c" or (line.pure and _ADDRESS.fullmatch(line.writes)):
+            continue
+        value = renamed(line.value)
+        lines.append(line._replace(value=value, reads=reads_of(value), idle=renamed(line.idle)))
+    condition = renamed(block.condition)
+    return block._replace(lines=lines, condition=condition, reads=reads_of(condition) | reads_of(block.result or ""))
