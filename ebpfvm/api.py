@@ -13,7 +13,6 @@ from ebpfvm.judging import dialect_of as dialect_of
 from ebpfvm.judging import kernel_of as kernel_of
 from ebpfvm.judging import only_program as only_program
 from ebpfvm.judging import verify as verify
-from ebpfvm.kernel import Kernel as Kernel
 from ebpfvm.loader.object import Object as Object
 from ebpfvm.loader.object import Program as Program
 from ebpfvm.loader.open import load as load
@@ -22,15 +21,17 @@ if TYPE_CHECKING:
     from ebpfvm.experiments import NamespaceOptions as NamespaceOptions
     from ebpfvm.experiments import open_namespace as open_namespace
     from ebpfvm.experiments import script_programs as script_programs
+    from ebpfvm.kernel import Kernel as Kernel
     from ebpfvm.scenario import Scenario
     from ebpfvm.scenario import Scene as Scene
     from ebpfvm.sched.run_report import Result
 
 __all__ = ["Kernel", "Object", "Program", "dialect_of", "load", "simulate", "verify"]
 
-# These need the simulator, which takes as long to import as everything that verifies a program.
-_LATER: Final = {"NamespaceOptions": "ebpfvm.experiments", "open_namespace": "ebpfvm.experiments",
-                 "script_programs": "ebpfvm.experiments", "Scene": "ebpfvm.scenario"}
+# These need the simulator or what programs run in; importing it takes as long as everything that verifies a program.
+_LATER: Final = {"Kernel": "ebpfvm.kernel", "NamespaceOptions": "ebpfvm.experiments",
+                 "open_namespace": "ebpfvm.experiments", "script_programs": "ebpfvm.experiments",
+                 "Scene": "ebpfvm.scenario"}
 
 
 def simulate(source: Scenario | Object | str | os.PathLike[str] | None = None, /, **options: Any) -> Result:

@@ -6,24 +6,13 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.contract.mapcreate import as_created, creation_refusal
 from ebpfvm.errors import UsageError
-from ebpfvm.maps.array import ARRAY, PERCPU_ARRAY
 from ebpfvm.maps.base import BpfMap, kernel_error
-from ebpfvm.maps.bloom import BLOOM_FILTER
-from ebpfvm.maps.hash import HASH, LRU_HASH, LRU_PERCPU_HASH, PERCPU_HASH
-from ebpfvm.maps.lpm_trie import LPM_TRIE
-from ebpfvm.maps.of_maps import ARRAY_OF_MAPS, HASH_OF_MAPS, RBTREE_OF_MAPS
-from ebpfvm.maps.prog_array import PROG_ARRAY
-from ebpfvm.maps.queue_stack import QUEUE, STACK
-from ebpfvm.maps.rbtree import RBTREE
-from ebpfvm.maps.ringbuf import RINGBUF
 
 if TYPE_CHECKING:
     from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.loader.object import MapSpec
 
-__all__ = ["ARRAY", "ARRAY_OF_MAPS", "BLOOM_FILTER", "HASH", "HASH_OF_MAPS", "LPM_TRIE", "LRU_HASH",
-           "LRU_PERCPU_HASH", "PERCPU_ARRAY", "PERCPU_HASH", "PROG_ARRAY", "QUEUE", "RBTREE", "RBTREE_OF_MAPS",
-           "RINGBUF", "STACK", "BpfMap", "make_map"]
+__all__ = ["BpfMap", "make_map"]
 
 
 def make_map(kernel: Kernel, spec: MapSpec) -> BpfMap:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Final
 
+from ebpfvm.cli import output
 from ebpfvm.contract.rules import KERNELS
 
 EXIT_STATUS: Final = """exit status:
@@ -42,5 +43,5 @@ def declare(subparsers: Any, name: str, *, brief: str, description: str, epilog:
         epilog: the text below them: what `examples` returned.
     """
     parser: argparse.ArgumentParser = subparsers.add_parser(
-        name, help=brief, description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter)
+        name, help=brief, description=description, epilog=epilog, formatter_class=output.HelpFormatter)
     return parser

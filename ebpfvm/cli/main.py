@@ -36,7 +36,7 @@ COMMANDS: Final = ("run", "map", "verify", "prog", "dis", "asm", "conformance", 
 def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     """Return the parser with these subcommands."""
     parser = output.Parser(
-        prog="ebpfvm", formatter_class=argparse.RawDescriptionHelpFormatter, description=_DESCRIPTION,
+        prog="ebpfvm", formatter_class=output.HelpFormatter, description=_DESCRIPTION,
         epilog=f"{helptext.EXIT_STATUS}\n{_EXAMPLES}")
     parser.add_argument("--version", action="version", version=f"ebpfvm {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -7,7 +7,6 @@ import errno
 import io
 import os
 import sys
-import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -88,8 +87,27 @@ def paint(text: str, colour: str, stream: TextIO) -> str:
 
 def width() -> int:
     """Return the width of the output: COLUMNS, or the terminal's; without either, it is unlimited."""
-    import shutil
-    return max(40, shutil.get_terminal_size((1000, 24)).columns)
+    return max(40, _columns() or 1000)
+
+
+def _columns() -> int:
+    """Return COLUMNS, or the width of the terminal, or 0.
+
+    `shutil.get_terminal_size` says the same; importing shutil takes longer than everything else that argparse needs.
+    """
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
+    with suppress(ValueError, OSError):  # a closed output, no terminal
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns if sys.__stdout__ is not None else 0
+    return 0
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Print help as wide as the terminal, with descriptions as they are written."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=(_columns() or 80) - 2)
 
 
 def clean(text: str) -> str:
@@ -162,6 +180,7 @@ class Progress:
     """
 
     def __init__(self, total: int, done: Callable[[], tuple[int, int]]) -> None:
+        import threading  # here, because few commands draw a bar
         self._total = total
         self._done = done
         self._end = threading.Event()

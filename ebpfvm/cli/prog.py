@@ -50,7 +50,7 @@ def add(subparsers: Any) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = output.Parser(prog="ebpfvm prog run", description=_HELP, epilog=_EXAMPLES,
-                           formatter_class=argparse.RawDescriptionHelpFormatter)
+                           formatter_class=output.HelpFormatter)
     parser.add_argument("object", metavar="OBJECT[:PROGRAM]",
                         help="eBPF object and a program in it (default: its only one)")
     parser.add_argument("words", metavar="WORD VALUE", nargs="*", help=" ".join(f"[{word} X]" for word in _WORDS))

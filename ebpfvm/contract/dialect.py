@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.contract.offer_table import key_of, names_of
 from ebpfvm.errors import UsageError
 from ebpfvm.lazy_dataclasses import dataclass, field, replace
 
@@ -128,7 +129,7 @@ class Dialect:
 
     def helper_id(self, name: str) -> int | None:
         """Return the number of a helper in this dialect, or None."""
-        return next((number for number, helper in self.helpers.items() if helper.name == name), None)
+        return key_of(self.helpers, name)
 
     def with_types(self, btf: Btf) -> Dialect:
         """Return the same dialect with all types of a kernel, instead of its own table."""
@@ -144,8 +145,8 @@ def _find(table: Mapping[int, _T], key: str | int, what: str, dialect: str) -> _
         if key in table:
             return table[key]
         raise UsageError(f"{what} {key} is not known to dialect {dialect}")
-    for item in table.values():
-        if item.name == key:
-            return item
-    names = ", ".join(sorted(item.name for item in table.values()))
+    number = key_of(table, key)
+    if number is not None:
+        return table[number]
+    names = ", ".join(sorted(names_of(table).values()))
     raise UsageError(f"{what} {key!r} is not known to dialect {dialect}; it has: {names}")

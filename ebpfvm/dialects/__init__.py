@@ -7,21 +7,26 @@ has lists, ids and differences:
 `rfc6`              the RFC v6 "eBPF based Qdisc" (October 2022): its documented ABI, with repairs
 `linux`             mainline, 7.2 by default; (6, 18) as a delta
 ==================  =================================================================================
+
+A file is imported, and what it declares is checked, when a program uses it. `check` looks at everything at once; the
+tests call it, and importing this package does if there is a file that `where_declared` does not know. It takes longer
+than most programs take to be judged, so not every start does it.
 """
 
 from __future__ import annotations
 
 import re
 
+from ebpfvm import funcs, maps
 from ebpfvm.contract import Dialect
-from ebpfvm.contract.rules import DESCRIBED, VERSION_NAMES
-from ebpfvm.dialects import consistency, helpers, kfuncs
-from ebpfvm.dialects.built import BUILT
+from ebpfvm.contract.rules import VERSION_NAMES
+from ebpfvm.dialects import where_declared
+from ebpfvm.dialects.declared import all_noted
 from ebpfvm.dialects.linux import linux
 from ebpfvm.dialects.rfc6 import rfc6
 from ebpfvm.errors import UsageError
 
-__all__ = ["dialect", "linux", "rfc6"]
+__all__ = ["check", "dialect", "linux", "rfc6"]
 
 NAMES = ("rfc6", "linux", *(f"linux-{version}" for version in reversed(VERSION_NAMES)))
 
@@ -45,5 +50,15 @@ def dialect(name: str | tuple[int, int] = "linux") -> Dialect:
     return linux((int(match.group(1)), int(match.group(2)))) if match.group(1) else linux()
 
 
-consistency.check((*map(linux, DESCRIBED), rfc6()), consistency.Declared(
-    frozenset(helpers.BY_NAME), frozenset(kfuncs.BY_NAME), frozenset(BUILT), helpers.OFFERED_TO_NOBODY))
+def check() -> None:
+    """Check everything that any file declares, and the lists against each other.
+
+    Raises:
+        InternalError: something is missing, declared twice or contradicts something else.
+    """
+    from ebpfvm.dialects.whole import check_all
+    check_all()
+
+
+if not (all_noted(funcs, where_declared.KFUNCS) and all_noted(maps, where_declared.MAP_TYPES)):
+    check()  # someone adds or removes a file, and wants to know what is missing

@@ -6,25 +6,35 @@ from typing import Final
 
 import ebpfvm.maps as package
 from ebpfvm.contract import MapType
-from ebpfvm.dialects.declared import declared
+from ebpfvm.dialects import where_declared
+from ebpfvm.dialects.declared import Declarations
 from ebpfvm.errors import InternalError
-from ebpfvm.maps.base import BpfMap
 
 # The operation that a helper performs on a map, by the method of the map's class that implements it.
 _OPERATIONS: Final = {f"bpf_map_{name}_elem": name for name in ("update", "delete", "push", "pop", "peek")} | {
     "bpf_map_lookup_percpu_elem": "lookup_percpu"}
 
 
-def _types() -> dict[str, MapType]:
-    found = declared(package, MapType)
-    for item in found.values():
-        if item.make is not None:
-            _check_class(item)
+BUILT: Final = Declarations(package, MapType, where_declared.MAP_TYPES)
+
+
+def map_type(name: str) -> MapType:
+    """Return the type of a name.
+
+    Raises:
+        InternalError: no file of `ebpfvm.maps` declares it, or the class that runs it does not do what it says.
+    """
+    found = BUILT.get(name)
+    if found is None:
+        raise InternalError(f"map type {name} has a number, and no file in maps/ declares it")
+    if found.make is not None:
+        _check_class(found)
     return found
 
 
 def _check_class(item: MapType) -> None:
     """Raise InternalError if the class that runs a map type does not do what the contract says."""
+    from ebpfvm.maps.base import BpfMap
     made, what = item.make, f"map type {item.name}"
     if not isinstance(made, type) or not issubclass(made, BpfMap):
         raise InternalError(f"{what}: what makes it is no class of maps")
@@ -38,6 +48,3 @@ def _check_class(item: MapType) -> None:
         if said != (method in has):
             raise InternalError(f"{what}: {fact} is {said}, and class {made.__name__} has {'a' if not said else 'no'} "
                                 f"{method}()")
-
-
-BUILT: Final = _types()

@@ -1,4 +1,4 @@
-"""Check the lists of a kernel against each other, once, when `ebpfvm.dialects` is imported.
+"""Check the lists of a kernel against each other; see `ebpfvm.dialects.check`.
 
 Each declaration has already been checked on its own (`ebpfvm.contract`). This module checks pairs: a number and its
 function, a map type and the helpers that accept it, a program type and the functions that it may call.

@@ -10,10 +10,11 @@ from typing import Final
 
 from ebpfvm import funcs
 from ebpfvm.contract import Helper
-from ebpfvm.dialects.declared import declared
+from ebpfvm.contract.offer_table import OfferTable
+from ebpfvm.dialects import where_declared
+from ebpfvm.dialects.declared import Declarations
 from ebpfvm.dialects.offers import Offers, bpf_names
 from ebpfvm.errors import InternalError
-from ebpfvm.funcs import cgroup, skb_meta, sock_helpers, storage, task_helpers, xdp
 from ebpfvm.lazy_dataclasses import replace
 
 # In the order of their numbers, from 1.
@@ -56,22 +57,28 @@ _NAMES = """
 NAMES: Final = tuple(_NAMES.split())
 
 
-BY_NAME: Final = declared(funcs, Helper, variants=True)
+BY_NAME: Final = Declarations(funcs, Helper, where_declared.HELPERS, variants=True)
+NUMBERS: Final = {number: f"bpf_{name}" for number, name in enumerate(NAMES, 1)}
 
 
-def _numbered(names: tuple[str, ...]) -> dict[int, Helper]:
-    missing = [name for name in names if f"bpf_{name}" not in BY_NAME]
-    if missing:
-        raise InternalError(f"helper bpf_{missing[0]} has a number, and no file in ebpfvm/funcs declares it")
-    return {number: BY_NAME[f"bpf_{name}"] for number, name in enumerate(names, 1)}
+def helper_named(name: str) -> Helper:
+    """Return the helper of a name.
+
+    Raises:
+        InternalError: no file declares it.
+    """
+    found = BY_NAME.get(name)
+    if found is None:
+        raise InternalError(f"helper {name} has a number, and no file in ebpfvm/funcs declares it")
+    return found
 
 
-HELPERS: Final = _numbered(NAMES)
+HELPERS: Final = OfferTable(NUMBERS, helper_named)
 
 
-def offered(offers: Offers) -> dict[int, Helper]:
+def offered(offers: Offers) -> OfferTable[int, Helper]:
     """Return the helpers of a mainline version, by number."""
-    return {number: _as_offered(item, offers) for number, item in HELPERS.items()}
+    return OfferTable(NUMBERS, lambda name: _as_offered(helper_named(name), offers))
 
 
 def _as_offered(item: Helper, offers: Offers) -> Helper:
@@ -232,25 +239,26 @@ def helpers_of(name: str, offers: Offers, base: frozenset[str] = BASE) -> frozen
     return base | BY_TYPE[name] | offers.more_helpers.get(name, frozenset())
 
 
-_CURR = {"bpf_get_cgroup_classid": cgroup.bpf_get_cgroup_classid__curr}
-_WITH_PACKET = frozenset({"sched_cls", "sched_act", "lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local", "qdisc"})
+_CURR: Final = {"bpf_get_cgroup_classid": "bpf_get_cgroup_classid__curr"}
+_WITH_PACKET: Final = frozenset({"sched_cls", "sched_act", "lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local", "qdisc"})
+_PROBED: Final = bpf_names("d_path sk_storage_get sk_storage_delete")  # listed for syscall, and then rejected
+# Type -> the declarations that it has instead of the usual ones.
+_VARIANTS: Final = {
+    "tracing": ("bpf_get_socket_cookie__sock", "bpf_xdp_get_buff_len__btf"),
+    "syscall": ("bpf_get_socket_cookie__sock", "bpf_xdp_get_buff_len__btf"),
+    "sk_reuseport": ("bpf_get_socket_cookie__sock",),
+    "cgroup_sock": ("bpf_sk_storage_get__ctx",),
+    "cgroup_sockopt": ("bpf_setsockopt__sk", "bpf_getsockopt__sk"),
+    "sk_lookup": ("bpf_sk_assign__sk_lookup",),
+}
 
 
-def variants_of(name: str) -> dict[str, Helper]:
-    """Return the helpers whose contract for this type differs from the usual one."""
-    variants = {} if name in _WITH_PACKET else dict(_CURR)
-    if name in ("tracing", "syscall", "sk_reuseport"):
-        variants["bpf_get_socket_cookie"] = skb_meta.bpf_get_socket_cookie__sock
-    if name in ("tracing", "syscall"):
-        variants["bpf_xdp_get_buff_len"] = xdp.bpf_xdp_get_buff_len__btf
-    if name == "syscall":
-        variants |= {item.name: replace(item, barred="probe") for item in (
-            task_helpers.bpf_d_path, storage.bpf_sk_storage_get, storage.bpf_sk_storage_delete)}
-    if name == "cgroup_sock":
-        variants["bpf_sk_storage_get"] = storage.bpf_sk_storage_get__ctx
-    if name == "cgroup_sockopt":
-        variants["bpf_setsockopt"] = sock_helpers.bpf_setsockopt__sk
-        variants["bpf_getsockopt"] = sock_helpers.bpf_getsockopt__sk
-    if name == "sk_lookup":
-        variants["bpf_sk_assign"] = sock_helpers.bpf_sk_assign__sk_lookup
-    return variants
+def variants_of(name: str) -> OfferTable[str, Helper]:
+    """Return the helpers whose contract for this type differs from the usual one, by their names."""
+    own = {full.partition("__")[0]: full for full in _VARIANTS.get(name, ())}
+    names = ({} if name in _WITH_PACKET else _CURR) | own | (dict.fromkeys(_PROBED) if name == "syscall" else {})
+    return OfferTable({usual: usual for usual in names}, lambda usual: _variant(usual, names[usual]))
+
+
+def _variant(usual: str, full: str | None) -> Helper:
+    return BY_NAME.variant(full) if full is not None else replace(helper_named(usual), barred="probe")

@@ -23,7 +23,6 @@ files.
 
 from __future__ import annotations
 
-import json
 import os.path
 import re
 from functools import cache
@@ -75,6 +74,7 @@ def names_by_letter(version: tuple[int, int] = (7, 2)) -> dict[str, set[str]]:
 
 
 def _json(name: str) -> Any:
+    import json  # here, because few programs look at the kernel's types
     return json.loads(_text(name))
 
 

@@ -11,19 +11,17 @@ from typing import Final
 
 from ebpfvm import funcs
 from ebpfvm.contract import Kfunc
+from ebpfvm.contract.offer_table import OfferTable
 from ebpfvm.contract.rules import Rules
-from ebpfvm.dialects.declared import declared
+from ebpfvm.dialects import where_declared
+from ebpfvm.dialects.declared import Declarations
 from ebpfvm.dialects.offers import Offers, bpf_names
 from ebpfvm.errors import InternalError
-from ebpfvm.funcs import kptr, task_kfuncs
 from ebpfvm.lazy_dataclasses import replace
 
-RFC6_PACKETS: Final = {item.name: item for item in (kptr.bpf_skb_acquire, kptr.bpf_skb_kptr_get,
-                                                    kptr.bpf_skb_release)}
-RFC6_TASKS: Final = {item.name: item for item in (task_kfuncs.bpf_task_acquire, task_kfuncs.bpf_task_release,
-                                                  task_kfuncs.bpf_task_from_pid)}
-BY_NAME: Final = declared(funcs, Kfunc)
-_MAINLINE: Final = {name: item for name, item in BY_NAME.items() if name not in RFC6_PACKETS}
+BY_NAME: Final = Declarations(funcs, Kfunc, where_declared.KFUNCS)
+RFC6_PACKETS: Final = bpf_names("skb_acquire skb_kptr_get skb_release")
+RFC6_TASKS: Final = bpf_names("task_acquire task_release task_from_pid")
 
 _GENERIC: Final = bpf_names("""
     obj_new obj_drop percpu_obj_new percpu_obj_drop refcount_acquire list_push_front list_push_back list_add list_del
@@ -65,19 +63,31 @@ COMMON: Final = frozenset({"__bpf_trap"}) | bpf_names("""
 """)
 
 
-def _check_sets() -> None:
+def kfunc_named(name: str) -> Kfunc:
+    """Return the kfunc of a name.
+
+    Raises:
+        InternalError: no file declares it.
+    """
+    found = BY_NAME.get(name)
+    if found is None:
+        raise InternalError(f"kfunc {name} may be called, and no file in ebpfvm/funcs declares it")
+    return found
+
+
+def check() -> None:
     """Raise InternalError if a set names an undeclared kfunc, or a declared kfunc is in no set."""
     listed = COMMON | _HOOKS
-    for name in sorted(listed - set(_MAINLINE)):
-        raise InternalError(f"kfunc {name} may be called, and no file in ebpfvm/funcs declares it")
-    for name in sorted(set(_MAINLINE) - listed):
+    mainline = set(BY_NAME.all()) - RFC6_PACKETS
+    for name in sorted(listed | RFC6_PACKETS | RFC6_TASKS):
+        kfunc_named(name)
+    for name in sorted(mainline - listed):
         raise InternalError(f"kfunc {name} is declared, and no program type may call it: put its name into one of the "
                             "sets of ebpfvm/dialects/kfuncs.py")
     for name in sorted(COMMON & _HOOKS):
         raise InternalError(f"kfunc {name} is in the set that every program type may call and in another one")
 
 
-_check_sets()
 _CGROUP: Final = _GENERIC | _SKB
 BY_TYPE: Final = {
     "socket_filter": _SKB,
@@ -100,16 +110,23 @@ def kfuncs_of(name: str, offers: Offers) -> frozenset[str]:
     return COMMON | BY_TYPE[offers.kfuncs_as.get(name, name)]
 
 
-def offered(offers: Offers, rules: Rules) -> dict[str, Kfunc]:
+def offered(offers: Offers, rules: Rules) -> OfferTable[str, Kfunc]:
     """Return all kfuncs of a mainline version."""
-    return {name: _with_flags(name, _flags(item, offers, rules)) for name, item in _MAINLINE.items()
-            if name not in offers.lacks}
+    names = BY_NAME.ordered((COMMON | _HOOKS) - offers.lacks)
+    return OfferTable({name: name for name in names},
+                      lambda name: _with_flags(name, _flags(kfunc_named(name), offers, rules)))
+
+
+def of_rfc6() -> OfferTable[str, Kfunc]:
+    """Return the kfuncs of the RFC's kernel."""
+    names = BY_NAME.ordered(RFC6_PACKETS | RFC6_TASKS)
+    return OfferTable({name: name for name in names}, kfunc_named)
 
 
 @cache
 def _with_flags(name: str, flags: frozenset[str]) -> Kfunc:
     """Return a kfunc with the flags that it has in one version; versions with the same flags share it."""
-    item = _MAINLINE[name]
+    item = kfunc_named(name)
     return item if flags == item.flags else replace(item, flags=flags)
 
 

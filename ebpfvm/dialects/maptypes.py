@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from ebpfvm.dialects.built import BUILT
-from ebpfvm.errors import InternalError
-
-if TYPE_CHECKING:
-    from ebpfvm.contract import MapType
+from ebpfvm.contract.offer_table import OfferTable
+from ebpfvm.dialects.built import map_type
 
 # In the order of their numbers, from 0.
 _NAMES: Final = """
@@ -19,16 +16,5 @@ _NAMES: Final = """
 """
 
 
-def map_type(name: str) -> MapType:
-    """Return the type of a name.
-
-    Raises:
-        InternalError: at import, if no file of `ebpfvm.maps` declares it.
-    """
-    found = BUILT.get(name)
-    if found is None:
-        raise InternalError(f"map type {name} has a number, and no file in maps/ declares it")
-    return found
-
-
-NUMBERS: Final = {number: map_type(name) for number, name in enumerate(_NAMES.split())}
+NAMES: Final = dict(enumerate(_NAMES.split()))
+NUMBERS: Final = OfferTable(NAMES, map_type)

@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.contract import ProgType
+from ebpfvm.contract.offer_table import OfferTable
 from ebpfvm.contract.progtype import Writable
 from ebpfvm.dialects import contexts as c
 from ebpfvm.dialects import helpers, kfuncs
-from ebpfvm.dialects.helpers import BASE, helpers_of, hook_helpers_of, variants_of
+from ebpfvm.dialects.helpers import helpers_of, hook_helpers_of, variants_of
 from ebpfvm.dialects.kfuncs import kfuncs_of
 from ebpfvm.dialects.offers import LINUX_6_18, OFFERS, Offers
 from ebpfvm.errors import InternalError
 from ebpfvm.lazy_dataclasses import replace
-from ebpfvm.loader.sections import section_types
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -109,6 +109,8 @@ _LIST: Final = (
 )
 
 PROG_TYPES: Final = dict(enumerate(_LIST))
+NAMES: Final = {number: item.name for number, item in PROG_TYPES.items()}
+_BY_NAME: Final = {item.name: item for item in _LIST}
 
 
 def check(types: Collection[ProgType], sections: Collection[str]) -> None:
@@ -130,7 +132,7 @@ def check(types: Collection[ProgType], sections: Collection[str]) -> None:
                                 f"after the {item.ctx_size} bytes of its context")
         if item.name not in {*sections, "unspec"}:
             raise InternalError(f"program type {item.name!r} has no section name in ebpfvm/loader/sections.py (_TABLE)")
-        for helper in sorted(item.helpers.union(*item.attach_helpers.values()) - set(helpers.BY_NAME)):
+        for helper in sorted(item.helpers.union(*item.attach_helpers.values()) - set(helpers.BY_NAME.all())):
             raise InternalError(f"program type {item.name!r} may call the helper {helper!r}, which does not exist")
     for where, table in _tables().items():
         for name in sorted(set(table) - names):
@@ -149,9 +151,9 @@ def _tables() -> dict[str, Collection[str]]:
     return tables
 
 
-def offered(offers: Offers) -> dict[int, ProgType]:
+def offered(offers: Offers) -> OfferTable[int, ProgType]:
     """Return the program types of a mainline version."""
-    return {number: _as_offered(item, offers) for number, item in PROG_TYPES.items()}
+    return OfferTable(NAMES, lambda name: _as_offered(_BY_NAME[name], offers))
 
 
 def _as_offered(item: ProgType, offers: Offers) -> ProgType:
@@ -161,11 +163,7 @@ def _as_offered(item: ProgType, offers: Offers) -> ProgType:
                    fields=tuple(replace(field, write=True) for field in item.fields) if writes else item.fields)
 
 
-check(PROG_TYPES.values(), section_types())
-
-
-def with_base(types: Mapping[int, ProgType], base: frozenset[str]) -> dict[int, ProgType]:
-    """Return the same types with another kernel's base set of helpers."""
-    extra = BASE - base
-    return {number: replace(item, helpers=frozenset(base | (helpers_of(item.name, LINUX_6_18, base) & item.helpers)))
-            for number, item in types.items()} if extra else dict(types)
+def with_base(name: str, base: frozenset[str]) -> ProgType:
+    """Return the program type of a name with another kernel's base set of helpers."""
+    item = _BY_NAME[name]
+    return replace(item, helpers=frozenset(base | (helpers_of(name, LINUX_6_18, base) & item.helpers)))

@@ -23,14 +23,16 @@ from functools import cache
 from typing import Final
 
 from ebpfvm.contract import Dialect, ProgType
+from ebpfvm.contract.offer_table import OfferTable
 from ebpfvm.contract.rules import rfc6_rules, rules_of
 from ebpfvm.dialects import contexts, kfuncs
-from ebpfvm.dialects.helpers import BASE_6_1, HELPERS, variants_of
+from ebpfvm.dialects.built import map_type
+from ebpfvm.dialects.helpers import BASE_6_1, NUMBERS, helper_named, variants_of
 from ebpfvm.dialects.kernel_config import kernel_config
-from ebpfvm.dialects.maptypes import NUMBERS, map_type
-from ebpfvm.dialects.progtypes import PROG_TYPES, with_base
+from ebpfvm.dialects.maptypes import NAMES
+from ebpfvm.dialects.progtypes import NAMES as TYPE_NAMES
+from ebpfvm.dialects.progtypes import with_base
 from ebpfvm.dialects.struct_names import DESTRUCTORS
-from ebpfvm.funcs import skb_helpers
 
 QUEUED: Final = 0  # also DEQUEUED
 DROP: Final = 1
@@ -46,23 +48,32 @@ PROG_TYPE_TASK_SCHED: Final = 0x7A5C  # ebpfvm's own
 
 # libbpf of that time tagged a referenced kptr "kptr_ref"; today's macros use "kptr". Both are accepted (decision D13).
 
-_RBTREES: Final = {BPF_MAP_TYPE_RBTREE: map_type("rbtree"), BPF_MAP_TYPE_RBTREE_OF_MAPS: map_type("rbtree_of_maps")}
+_HELPERS: Final = {**{number: name for number, name in NUMBERS.items() if number < BPF_FUNC_SKB_TC_CLASSIFY},
+                   BPF_FUNC_SKB_TC_CLASSIFY: "bpf_skb_tc_classify"}
+_MAP_TYPES: Final = {**{number: name for number, name in NAMES.items() if number < BPF_MAP_TYPE_RBTREE},
+                     BPF_MAP_TYPE_RBTREE: "rbtree", BPF_MAP_TYPE_RBTREE_OF_MAPS: "rbtree_of_maps"}
+_PROG_TYPES: Final = {**{number: name for number, name in TYPE_NAMES.items() if number < BPF_PROG_TYPE_QDISC},
+                      BPF_PROG_TYPE_QDISC: "qdisc", PROG_TYPE_TASK_SCHED: "task_sched"}
 
 
-def _prog_types() -> dict[int, ProgType]:
-    types = {number: item for number, item in with_base(PROG_TYPES, BASE_6_1).items() if number < BPF_PROG_TYPE_QDISC}
-    sched_cls = next(item for item in types.values() if item.name == "sched_cls")
-    types[BPF_PROG_TYPE_QDISC] = ProgType(
+def _prog_type(name: str) -> ProgType:
+    if name == "qdisc":
+        return _qdisc()
+    if name == "task_sched":
+        return ProgType(
+            "task_sched", "sched_task_ctx", contexts.SCHED_TASK_CTX_SIZE, contexts.SCHED_TASK_CTX, helpers=BASE_6_1,
+            kfuncs=kfuncs.RFC6_TASKS,
+            doc="A CPU scheduler's enqueue or pick function, a simulation's own (not of any patch).")
+    return with_base(name, BASE_6_1)
+
+
+def _qdisc() -> ProgType:
+    return ProgType(
         "qdisc", "sch_bpf_ctx", contexts.SCH_BPF_CTX_SIZE, contexts.SCH_BPF_CTX,
         attach_fields={"dequeue": contexts.SCH_BPF_DEQUEUE},
-        helpers=sched_cls.helpers | {"bpf_skb_tc_classify"}, variants=variants_of("qdisc"),
-        kfuncs=frozenset(kfuncs.RFC6_PACKETS), packet_read=True,
+        helpers=with_base("sched_cls", BASE_6_1).helpers | {"bpf_skb_tc_classify"}, variants=variants_of("qdisc"),
+        kfuncs=kfuncs.RFC6_PACKETS, packet_read=True,
         doc="A queueing discipline's enqueue or dequeue function.")
-    types[PROG_TYPE_TASK_SCHED] = ProgType(
-        "task_sched", "sched_task_ctx", contexts.SCHED_TASK_CTX_SIZE, contexts.SCHED_TASK_CTX, helpers=BASE_6_1,
-        kfuncs=frozenset(kfuncs.RFC6_TASKS),
-        doc="A CPU scheduler's enqueue or pick function, a simulation's own (not of any patch).")
-    return types
 
 
 def rfc6(version: tuple[int, int] = (7, 2)) -> Dialect:
@@ -77,11 +88,6 @@ def rfc6(version: tuple[int, int] = (7, 2)) -> Dialect:
 
 @cache
 def _rfc6(version: tuple[int, int]) -> Dialect:
-    helpers = {number: item for number, item in HELPERS.items() if number < BPF_FUNC_SKB_TC_CLASSIFY}
-    helpers[BPF_FUNC_SKB_TC_CLASSIFY] = skb_helpers.bpf_skb_tc_classify
-    maps = {number: item for number, item in NUMBERS.items() if number < BPF_MAP_TYPE_RBTREE} | _RBTREES
-    functions = kfuncs.RFC6_PACKETS | kfuncs.RFC6_TASKS
-    return Dialect("rfc6", rfc6_rules(rules_of(version)), helpers, functions, maps, _prog_types(),
+    return Dialect("rfc6", rfc6_rules(rules_of(version)), OfferTable(_HELPERS, helper_named), kfuncs.of_rfc6(),
+                   OfferTable(_MAP_TYPES, map_type), OfferTable(_PROG_TYPES, _prog_type),
                    destructors=DESTRUCTORS, config=kernel_config(version), forward_kptrs=True)
-
-

@@ -1,4 +1,4 @@
-"""Find the lints of the queueing disciplines of an object whose programs the verifier accepts."""
+"""Find the lints of a queueing discipline whose programs the verifier accepts."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from ebpfvm.lints.lint_rules import Lint
 from ebpfvm.lints.members import MemberProgram, first, overlap
 from ebpfvm.lints.path_state import const
 from ebpfvm.lints.program_paths import ProgramPaths
-from ebpfvm.loading.missing_structs import missing_structs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ebpfvm.contract.ops import StructAccess
     from ebpfvm.lints.program_paths import End
-    from ebpfvm.loader.object import Object, StructOps
+    from ebpfvm.loader.object import StructOps
     from ebpfvm.verifier import Verdict
 
 _ERRORS: Final = 0x0F  # NET_XMIT_MASK
@@ -25,17 +24,9 @@ _SUCCESS: Final = 0
 _DROP: Final = 1
 
 
-def lints_of(found: Object, verdicts: Mapping[str, Verdict]) -> list[Lint]:
-    """Return the lints of an object, in the order of its variables and members.
-
-    Args:
-        verdicts: program -> verdict; members whose program is missing or rejected are not examined.
-    """
-    lints = [Lint("missing-struct", "", text) for text in missing_structs(found)]
-    for variable in found.struct_ops:
-        if variable.struct.partition("___")[0] == "Qdisc_ops":
-            lints += _Discipline(variable, verdicts).lints()
-    return list(dict.fromkeys(lints))
+def discipline_lints(variable: StructOps, verdicts: Mapping[str, Verdict]) -> Iterator[Lint]:
+    """Return the lints of a `Qdisc_ops`, in the order of its members; for `verdicts` see `lints_of`."""
+    return _Discipline(variable, verdicts).lints()
 
 
 class _Discipline:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.contract.args import Arg, Ret
 from ebpfvm.contract.format_strings import wanted
+from ebpfvm.contract.offer_table import key_of
 from ebpfvm.contract.roles import HelperRole, complete
 from ebpfvm.errnos import EACCES, EFAULT, EINVAL, ENOTSUPP
 from ebpfvm.ints import S32_MAX
@@ -134,7 +135,7 @@ def _function_known(w: Walk, helper: Helper, number: int) -> None:
             raise Refuse(p.HELPER_NOT_ALLOWED, ENOTSUPP,
                          f"func {helper.name}#{number} supported only for {names} programs")
     elif kind.name != "kprobe":
-        type_number = next(key for key, item in w.env.dialect.prog_types.items() if item is kind)
+        type_number = key_of(w.env.dialect.prog_types, kind.name)
         raise Refuse(p.HELPER_NOT_ALLOWED, ENOTSUPP,
                      f"func {helper.name}#{number} not supported for program type {type_number}")
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract.mapcreate import as_created, creation_refusal
+from ebpfvm.contract.offer_table import key_of
 from ebpfvm.errnos import EBADF, EBUSY, EINVAL, ENOTSUPP, EPROTO
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.ints import U32_MAX
@@ -44,7 +45,8 @@ def make_map(index: int, spec: MapSpec, dialect: Dialect) -> Map:
         raise Refuse(p.MAP_DEFINITION, refusal.errno,
                      f"map {spec.name!r} of type {kind.name} cannot be created: {refusal}")
     spec = as_created(spec, dialect)
-    number = next(number for number, item in dialect.map_types.items() if item is kind)
+    number = key_of(dialect.map_types, kind.name)
+    assert number is not None
     inner = make_map(-1, spec.inner, dialect) if spec.inner is not None else None
     # The kernel freezes what libbpf calls .rodata after filling it: constant loads are then known.
     frozen = bool(spec.data is not None and spec.map_flags & BPF_F_RDONLY_PROG)
