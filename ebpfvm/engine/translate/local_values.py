@@ -23,6 +23,7 @@ _FETCH: Final = re.compile(r"[\[.]|\b(?:GET|LOAD|LOAD_PROBE)\(")
 _DATA: Final = r"(d_\w+|D\d+)"
 _INDEX: Final = r"(\w+)(?: ([+-]) (\d+))?"
 _WIDE: Final = re.compile(rf"\(?([UB])([248])\({_DATA}, {_INDEX}\)\[0\]\)?")
+_PAIR: Final = re.compile(rf"\b([UB])2\({_DATA}, {_INDEX}\)\[0\]")
 _BYTE: Final = re.compile(rf"\(?{_DATA}\[{_INDEX}\]\)?")
 _TWO_BYTES: Final = re.compile(rf"\(\(\({_DATA}\[{_INDEX}\]\) << 8\) \| \(\1\[{_INDEX}\]\)\)")
 _SWAP: Final = re.compile(r"from_bytes\(\((\w+)\)\.to_bytes\(([248]), 'little'\), 'big'\)"
@@ -115,6 +116,22 @@ def merge_bytes(block: BlockCode) -> BlockCode:
     lines = [line._replace(value=_TWO_BYTES.sub(replaced, line.value)) if "<< 8" in line.value else line
              for line in block.lines]
     return block._replace(lines=lines, condition=_TWO_BYTES.sub(replaced, block.condition))
+
+
+def pairs(block: BlockCode) -> BlockCode:
+    """Return the block in which a number of two bytes that is loaded alone is put together from them.
+
+    That costs less than a call that reads it, and a subscript that unpacks its result.
+    """
+    def replaced(match: re.Match[str]) -> str:
+        order, data, (base, off) = match[1], match[2], _index(*match.group(3, 4, 5))
+        first, second = (f"{data}[{_index_text(base, off + n)}]" for n in (0, 1))
+        low, high = (first, second) if order == "U" else (second, first)
+        return f"({low} | {high} << 8)"
+
+    lines = [line._replace(value=_PAIR.sub(replaced, line.value)) for line in block.lines]
+    result = None if block.result is None else _PAIR.sub(replaced, block.result)
+    return block._replace(lines=lines, condition=_PAIR.sub(replaced, block.condition), result=result)
 
 
 def _index(base: str, sign: str | None, off: str | None) -> tuple[str, int]:

@@ -142,7 +142,8 @@ def blocks_of(program: ProgramFacts, entry: int, names: dict[str, Any]) -> Funct
     graph, code = simplify(facts.function, code)
     code = {start: local_values.reuse(block) for start, block in code.items()}
     code, live = sweep(code, graph, lambda block: local_values.merge(local_values.swap(block), names))
-    code = {start: local_values.merge(local_values.merge_bytes(block), names) for start, block in code.items()}
+    code = {start: local_values.pairs(local_values.merge(local_values.merge_bytes(block), names))
+            for start, block in code.items()}
     head, enters = _head(unit, emitter, entry, live)
     return FunctionBlocks(graph, code, head, enters, emitter.calls)
 

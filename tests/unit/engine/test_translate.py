@@ -177,6 +177,17 @@ def test_two_bytes_that_are_put_together_are_one_load() -> None:
     assert one(apart) == apart
 
 
+def test_a_number_of_two_bytes_that_is_loaded_alone_is_put_together_from_them() -> None:
+    code = BlockCode([assign("r2", "U2(d_1, i_1 + 12)[0]", 0), assign("r3", "(B2(D7, 3)[0] + 1)", 1)],
+                     "(U2(d_1, r1 - 1)[0] == 8)", frozenset(), 2, "B2(d_1, r1)[0]", ())
+    found = local_values.pairs(code)
+    assert [line.value for line in found.lines] == ["(d_1[i_1 + 12] | d_1[i_1 + 13] << 8)",
+                                                    "((D7[4] | D7[3] << 8) + 1)"]
+    assert (found.condition, found.result) == ("((d_1[r1 - 1] | d_1[r1] << 8) == 8)", "(d_1[r1 + 1] | d_1[r1] << 8)")
+    data = bytes(range(20))
+    assert eval(found.lines[0].value, {"d_1": data, "i_1": 2}) == int.from_bytes(data[14:16], "little")
+
+
 def test_a_number_in_network_order_is_loaded_in_that_order() -> None:
     def swapped(*lines: Stmt) -> list[str]:
         return [line.text for line in local_values.swap(block_of(*lines)).lines]
