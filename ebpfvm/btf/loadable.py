@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.btf.types import Btf, Type
 
+KSYMS = ".ksyms"
 _NAME = re.compile(r"[A-Za-z_.][A-Za-z0-9_.]*", re.ASCII)
 # These must have a name.
 _NAMED = (t.Typedef, t.Fwd, t.Func, t.Var, t.Datasec, t.DeclTag, t.TypeTag)
@@ -50,8 +51,28 @@ def _problems(btf: Btf, found: Type) -> Iterator[str]:
         proto = btf[found.type]
         for param in proto.params if isinstance(proto, t.FuncProto) else ():
             yield from _names(param.name or ("(none)" if param.type else ""))
+    elif isinstance(found, t.Datasec) and found.name != KSYMS:  # libbpf writes that section anew
+        yield from _places(btf, found)
     elif isinstance(found, t.Int) and found.is_char and (found.signed or found.is_bool):
         yield "its encoding is not supported"
+
+
+def _places(btf: Btf, section: t.Datasec) -> Iterator[str]:
+    """Yield what a kernel refuses of a section's variables (btf_datasec_check_meta, btf_datasec_resolve)."""
+    if not section.size:
+        yield "its size is 0"
+    end = 0
+    for row in section.vars:
+        var = btf[row.type]
+        if not isinstance(var, t.Var):
+            yield f"{btf.describe(row.type)} is no variable"
+        elif row.offset < end or not 0 < row.size <= section.size - row.offset:
+            yield f"variable {var.name!r}, {row.size} bytes at {row.offset}, has no place of its own"
+        elif row.size < btf.size_of(row.type):
+            yield (f"variable {var.name!r} has {row.size} bytes, and its type has {btf.size_of(row.type)}, since "
+                   "clang splits static arrays and structs into variables that keep the type of the whole; declare it "
+                   "without static, or volatile")
+        end = row.offset + row.size
 
 
 def _names(name: str) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ebpfvm.btf import Btf
@@ -43,6 +45,23 @@ def test_names(where: str) -> None:
 def test_integers_are_of_one_kind() -> None:
     assert why_not(Btf([t.Int("char", 1, 8, True)])) == ""
     assert "encoding" in why_not(Btf([t.Int("char", 1, 8, True, is_char=True)]))
+
+
+# Bytes of the section, then type, offset and size of its variables: type 3 is an int[2], 4 an int.
+SECTIONS = {(12, (3, 0, 8), (4, 8, 4)): "", (16, (3, 0, 12), (4, 12, 4)): "", (4,): "",
+            (24, (3, 0, 8), (3, 8, 8)): "", (12, (3, 0, 4), (4, 8, 4)): "'a' has 4 bytes, and its type has 8",
+            (16, (3, 0, 0)): "no place", (8, (3, 4, 8)): "no place", (12, (3, 0, 16)): "no place",
+            (12, (3, 0, 8), (4, 4, 4)): "no place", (12, (4, 8, 4), (3, 0, 8)): "no place",
+            (0, (3, 0, 8)): "size is 0", (0,): "size is 0", (12, (1, 0, 4)): "no variable"}
+
+
+@pytest.mark.parametrize("rows", SECTIONS)
+def test_variables_fit_their_sections(rows: tuple[Any, ...]) -> None:
+    size, *variables = rows
+    found = why_not(Btf([INT, t.Array(1, nelems=2, index_type=1), t.Var("a", 2, 1), t.Var("b", 1, 1),
+                         t.Datasec(".bss", size, tuple(t.SecInfo(*row) for row in variables))]))
+    assert SECTIONS[rows] in found
+    assert bool(found) == bool(SECTIONS[rows])
 
 
 def test_members_outside_are_read_on_demand_and_told() -> None:
