@@ -2,7 +2,7 @@
 
 A kind is one file of `ebpfvm.sched.qdiscs` and one line of the list in `ebpfvm.sched.qdiscs.kinds`. The parser of `tc`
 commands, the messages about misspelt words, `tc qdisc change`, and the manual (`ebpfvm doc qdiscs`) read the
-declaration. The class determines what `tc qdisc show` prints: `Qdisc.options`, `details` and `xstats`.
+declaration. The class determines what `tc qdisc show` prints: `Qdisc.shown` and `xstats`.
 
 A missing or contradictory part of a declaration is an error when it is created, which is when ebpfvm is imported.
 """
@@ -167,7 +167,7 @@ def _mistakes(kind: QdiscKind) -> Iterator[str]:
 
 
 def _option_mistakes(kind: QdiscKind, make: type[Qdisc]) -> Iterator[str]:
-    for method, why in (("options", "tc qdisc show has to print its options"),
+    for method, why in (("shown", "tc qdisc show has to print its options"),
                         ("change", "tc qdisc change has to take its options")):
         if getattr(make, method) is getattr(Qdisc, method):
             yield f"class {make.__name__} does not define {method}(): {why}"

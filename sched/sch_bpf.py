@@ -45,6 +45,7 @@ from ebpfvm.sched.sch_generic import (
     Stats,
     handle_text,
 )
+from ebpfvm.sched.shown import Part
 from ebpfvm.sched.tc.block import Block
 
 if TYPE_CHECKING:
@@ -310,10 +311,11 @@ class SchBpf(ClassfulQdisc):
 
     # ---- what tc shows ------------------------------------------------------------------------------------
 
-    def options(self) -> str:
+    def shown(self, details: bool = False) -> list[Part]:
         """Return names and ids of the programs (sch_bpf_dump)."""
-        return (f"enqueue {self._enqueue.prog.name} id {self._enqueue.prog.id} "
-                f"dequeue {self._dequeue.prog.name} id {self._dequeue.prog.id}")
+        programs = {"enqueue": self._enqueue.prog, " dequeue": self._dequeue.prog}
+        return [Part(f"{hook} {prog.name} id {prog.id}", hook.strip(), (("name", prog.name), ("id", prog.id)))
+                for hook, prog in programs.items()]
 
 
 def load_programs(arguments: dict[str, Any], loader: Loader) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ebpfvm.errnos import ENOSYS
 from ebpfvm.errors import Fault
 from ebpfvm.ints import U32_MAX, U64_MAX
 from ebpfvm.lazy_dataclasses import dataclass
+from ebpfvm.sched.shown import Part, shown_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -335,16 +336,16 @@ class Qdisc:
         """The counters that `tc -s` shows."""
         return self.kernel_view
 
+    def shown(self, details: bool = False) -> list[Part]:
+        """Return the options that `tc qdisc show` prints after the parent, with more of them for `tc -d`."""
+        return []
+
     def options(self) -> str:
-        """Return what `tc qdisc show` prints after the parent."""
-        return ""
+        """Return the options as text."""
+        return shown_text(self.shown())
 
-    def details(self) -> str:
-        """Return what `tc -d qdisc show` prints after the parent."""
-        return self.options()
-
-    def xstats(self) -> list[str]:
-        """Return the lines that `tc -s qdisc show` prints below the counters."""
+    def xstats(self) -> list[Part]:
+        """Return what `tc -s qdisc show` prints below the counters; each line begins with its newline."""
         return []
 
 

@@ -262,3 +262,13 @@ def format_percent(chance: int) -> str:
     ('0.3%', '100%')
     """
     return f"{100 * chance / U32_MAX:g}%"
+
+
+def seconds(ns: int) -> float:
+    """Return a time as `tc -j` prints it."""
+    return ns / NSEC_PER_SEC
+
+
+def fraction(chance: int) -> float:
+    """Return a probability as `tc -j` prints it."""
+    return chance / U32_MAX

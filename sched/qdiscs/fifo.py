@@ -9,6 +9,7 @@ from ebpfvm.net import ETH_DATA_LEN, ETH_HLEN
 from ebpfvm.sched.classful import tree_reduce_backlog
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
+from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.units import format_size
 
 if TYPE_CHECKING:
@@ -97,9 +98,9 @@ class Fifo(Qdisc):
             self.dev.drop(self.queue.popleft(), self.holder)
         super().reset()
 
-    def options(self) -> str:
+    def shown(self, details: bool = False) -> list[Part]:
         """Return the options, as in `limit 8p`."""
-        return f"limit {self.limit}p"
+        return [entry("limit", self.limit, "limit {}p")]
 
 
 class Pfifo(Fifo):
@@ -126,9 +127,9 @@ class Bfifo(Fifo):
         """Return whether the bytes of `skb` fit."""
         return self.kernel_view.backlog + skb.len <= self.limit
 
-    def options(self) -> str:
+    def shown(self, details: bool = False) -> list[Part]:
         """Return the options, as in `limit 3000b`, with a larger unit if that is exact enough."""
-        return f"limit {format_size(self.limit)}"
+        return [Part(f"limit {format_size(self.limit)}", "limit", self.limit)]
 
 
 class PfifoHeadDrop(Fifo):

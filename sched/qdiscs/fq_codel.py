@@ -16,6 +16,7 @@ from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.codel import CODEL_SHIFT, CodelParams, CodelQueue, CodelVars, codel_dequeue
 from ebpfvm.sched.qdiscs.fifo import psched_mtu
 from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_STOLEN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK
+from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.tc.block import Block
 from ebpfvm.sched.tc.dissect import dissect, set_ce, skb_get_hash
 from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_SHOT, TcfResult
@@ -44,9 +45,10 @@ class FqCodelFlow:
         self.cvars = CodelVars()
 
 
-def _codel_time(ns: int) -> str:
-    """Return a time as `tc` prints it, after the kernel stored it in units of 1024 ns."""
-    return format_tc_time((ns >> CODEL_SHIFT << CODEL_SHIFT) // 1000 * 1000)
+def _codel_time(name: str, ns: int) -> Part:
+    """Return a time in whole microseconds, after the kernel stored it in units of 1024 ns."""
+    us = (ns >> CODEL_SHIFT << CODEL_SHIFT) // 1000
+    return Part(f"{name} {format_tc_time(us * 1000)} ", name, us)
 
 
 class FqCodelOptions(TypedDict, total=False):
@@ -278,24 +280,31 @@ class FqCodel(ClassfulQdisc):
         self.old_flows.clear()
         super().reset()
 
-    def options(self) -> str:
+    def shown(self, details: bool = False) -> list[Part]:
         """Return the parameters as `tc` prints them."""
-        parts = [f"limit {self.limit}p flows {self.number} quantum {self.quantum} target {_codel_time(self.target)}"]
+        parts = [entry("limit", self.limit, "limit {}p "), entry("flows", self.number, "flows {} "),
+                 entry("quantum", self.quantum, "quantum {} "), _codel_time("target", self.target)]
         if self.ce_threshold is not None:
-            parts.append(f"ce_threshold {_codel_time(self.ce_threshold)}")
-        if self.ce_selector[1]:
-            parts.append(f"ce_threshold_selector {self.ce_selector[0]:#x}/{self.ce_selector[1]:#x}")
-        parts.append(f"interval {_codel_time(self.interval)} memory_limit {format_size(self.memory_limit)}")
+            parts.append(_codel_time("ce_threshold", self.ce_threshold))
+        value, mask = self.ce_selector
+        if mask:
+            parts += [entry("ce_threshold_selector", value, "ce_threshold_selector {:#x}"),
+                      entry("ce_threshold_mask", mask, "/{:#x} ")]
+        parts += [_codel_time("interval", self.interval),
+                  Part(f"memory_limit {format_size(self.memory_limit)} ", "memory_limit", self.memory_limit)]
         if self.ecn:
-            parts.append("ecn")
-        return " ".join((*parts, f"drop_batch {self.drop_batch} "))
+            parts.append(Part("ecn ", "ecn", True))
+        return [*parts, entry("drop_batch", self.drop_batch, "drop_batch {} ")]
 
-    def xstats(self) -> list[str]:
+    def xstats(self) -> list[Part]:
         """Return what `tc -s` prints after the counters."""
-        return [f"  maxpacket {self.maxpacket} drop_overlimit {self.drop_overlimit} "
-                f"new_flow_count {self.new_flow_count} ecn_mark {self.ecn_mark}"
-                + (f" ce_mark {self.ce_mark}" if self.ce_mark else ""),
-                f"  new_flows_len {len(self.new_flows)} old_flows_len {len(self.old_flows)}"]
+        parts = [entry("maxpacket", self.maxpacket, "\n  maxpacket {}"),
+                 *(entry(name, getattr(self, name), f" {name} {{}}")
+                   for name in ("drop_overlimit", "new_flow_count", "ecn_mark"))]
+        if self.ce_mark:
+            parts.append(entry("ce_mark", self.ce_mark, " ce_mark {}"))
+        return [*parts, entry("new_flows_len", len(self.new_flows), "\n  new_flows_len {}"),
+                entry("old_flows_len", len(self.old_flows), " old_flows_len {}")]
 
 
 def fq_codel_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, Any]:

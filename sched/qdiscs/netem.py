@@ -24,8 +24,9 @@ from ebpfvm.sched.classful import (
 )
 from ebpfvm.sched.qdiscs.netem_chance import Correlated, LossModel, Prng, Table, tabledist
 from ebpfvm.sched.sch_generic import NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
+from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.tc.dissect import set_ce
-from ebpfvm.sched.units import NSEC_PER_SEC, format_percent, format_tc_rate, format_tc_time
+from ebpfvm.sched.units import NSEC_PER_SEC, format_percent, format_tc_rate, format_tc_time, fraction, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,14 +56,14 @@ class NetemSlot:
     packets: int = 0
     size: int = 0
 
-    def text(self) -> str:
+    def shown(self) -> Part:
         """Return the slots as `tc` prints them."""
-        if self.jitter:
-            text = f"slot distribution {format_tc_time(self.delay)} {format_tc_time(self.jitter)}"
-        else:
-            text = f"slot {format_tc_time(self.shortest)} {format_tc_time(self.longest)}"
+        names, times = (("distribution", "jitter"), (self.delay, self.jitter)) if self.jitter else (
+            ("min-delay", "max-delay"), (self.shortest, self.longest))
         limits = (("packets", self.packets), ("bytes", self.size))
-        return text + "".join(f" {word} {value}" for word, value in limits if value)
+        text = "".join((" slot ", "distribution " if self.jitter else "", " ".join(map(format_tc_time, times)),
+                        *(f" {name} {value}" for name, value in limits if value)))
+        return Part(text, "slot", (*zip(names, map(seconds, times), strict=True), *limits))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +82,11 @@ class NetemRate:
             size = -(-size // self.cell) * (self.cell + self.cell_overhead)
         return (size & U64_MAX) * NSEC_PER_SEC // self.rate
 
-    def text(self) -> str:
+    def shown(self) -> Part:
         """Return the rate as `tc` prints it."""
-        extra = ((" packetoverhead", self.overhead), (" cellsize", self.cell), (" celloverhead", self.cell_overhead))
-        return f"rate {format_tc_rate(8 * self.rate)}" + "".join(f"{word} {value}" for word, value in extra if value)
+        extra = (("packetoverhead", self.overhead), ("cellsize", self.cell), ("celloverhead", self.cell_overhead))
+        text = f" rate {format_tc_rate(8 * self.rate)}" + "".join(f" {name} {value}" for name, value in extra if value)
+        return Part(text, "rate", (("rate", self.rate), *extra))
 
 
 class NetemOptions(TypedDict, total=False):
@@ -362,7 +364,7 @@ class Netem(ClassfulQdisc):
 
     def reset(self) -> None:
         """Drop what is queued here and in the child."""
-        for packet in (*(entry[1] for entry in self._front), *(entry[2] for entry in self._heap)):
+        for packet in (*(waiting[1] for waiting in self._front), *(waiting[2] for waiting in self._heap)):
             self.dev.drop(packet, self.holder)
         self._front.clear()
         self._heap.clear()
@@ -370,24 +372,25 @@ class Netem(ClassfulQdisc):
 
     # ---- what tc shows ----------------------------------------------------------------------------------------
 
-    def options(self) -> str:
+    def shown(self, details: bool = False) -> list[Part]:
         """Return the parameters that are set."""
-        parts = [f"limit {self.limit}"]
+        parts = [entry("limit", self.limit, "limit {}")]
         if self.delay:
-            parts.append(f"delay {format_tc_time(self.delay)}"
-                         + (f"  {format_tc_time(self.jitter)}{self._rho('delay')}" if self.jitter else ""))
+            jitter = f"  {format_tc_time(self.jitter)}{self._rho('delay')}" if self.jitter else ""
+            parts.append(Part(f" delay {format_tc_time(self.delay)}{jitter}", "delay",
+                              (("delay", seconds(self.delay)), ("jitter", seconds(self.jitter)),
+                               ("correlation", fraction(self._draws["delay"].rho)))))
         if self.model is not None:
             name = "state" if len(self.model.words()) == 5 else "gemodel"
-            parts.append(f"loss {name} " + " ".join(f"{word} {format_percent(value)}"
-                                                    for word, value in self.model.words()))
-        parts += [f"{name} {format_percent(value)}{self._rho(name)}" for name, value in self.chances.items() if value]
-        parts += [part.text() for part in (self.rate, self.slot) if part is not None]
-        parts.append(f"seed {self.seed}")
-        if self.ecn:
-            parts.append("ecn ")
-        if self.gap:
-            parts.append(f"gap {self.gap}")
-        return " ".join(parts)
+            parts.append(Part(f" loss {name} " + " ".join(f"{key} {format_percent(value)}"
+                                                          for key, value in self.model.words()),
+                              f"loss-{name}", tuple((key, fraction(value)) for key, value in self.model.words())))
+        parts += [Part(f" {name} {format_percent(value)}{self._rho(name)}", "loss-random" if name == "loss" else name,
+                       ((name, fraction(value)), ("correlation", fraction(self._draws[name].rho))))
+                  for name, value in self.chances.items() if value]
+        parts += [part.shown() for part in (self.rate, self.slot) if part is not None]
+        return [*parts, entry("seed", self.seed, " seed {}"), Part(" ecn " if self.ecn else "", "ecn", self.ecn),
+                Part(f" gap {self.gap}" if self.gap else "", "gap", self.gap)]
 
     def _rho(self, name: str) -> str:
         rho = self._draws[name].rho

@@ -20,6 +20,7 @@ from ebpfvm.sched.classify import tcf_classify
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.fifo import Fifo, Pfifo, tx_queue_len
 from ebpfvm.sched.sch_generic import NET_XMIT_DROP, NET_XMIT_STOLEN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK, Qdisc
+from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.tc.block import Block
 from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_SHOT, TcfResult
 
@@ -144,9 +145,9 @@ class Prio(ClassfulQdisc):
                 return skb
         return None
 
-    def options(self) -> str:
+    def shown(self, details: bool = False) -> list[Part]:
         """Return the options, as in `bands 3 priomap 1 2 ...`."""
-        return f"bands {len(self.bands)} priomap {' '.join(map(str, self.priomap))}"
+        return _shown(len(self.bands), self.priomap)
 
 
 class PfifoFast(Qdisc):
@@ -189,9 +190,15 @@ class PfifoFast(Qdisc):
                 self.dev.drop(band.queue.popleft(), self.holder)
         super().reset()
 
-    def options(self) -> str:
+    def shown(self, details: bool = False) -> list[Part]:
         """Return the parameters as `tc` prints them; none can be set."""
-        return f"bands 3 priomap {' '.join(map(str, PRIOMAP))}"
+        return _shown(len(self.bands), PRIOMAP)
+
+
+def _shown(bands: int, priomap: Sequence[int]) -> list[Part]:
+    words = " ".join(map(str, priomap))
+    return [entry("bands", bands, "bands {} "), Part(f"priomap {words}", "priomap", list(priomap)),
+            Part("", "multiqueue", False)]
 
 
 def prio_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ebpfvm.sched.psched import ATM, ETHERNET_LAYER, PSCHED_SHIFT, RateConfig
 from ebpfvm.sched.qdisc_kind import NEEDED, QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.fifo import Bfifo, Fifo
 from ebpfvm.sched.sch_generic import NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
+from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.units import NSEC_PER_SEC, format_size, format_tc_rate, format_tc_time
 
 if TYPE_CHECKING:
@@ -151,29 +152,31 @@ class Tbf(ClassfulQdisc):
         super().reset()
         self._fill()
 
-    def options(self) -> str:
-        """Return rate, burst and the latency that the limit implies, or the limit if it is less than the burst."""
-        return self._shown(False)
+    def shown(self, details: bool = False) -> list[Part]:
+        """Return rate, burst and the latency that the limit implies, or the limit if it is less than the burst.
 
-    def details(self) -> str:
-        """Return the options, and what a packet counts in addition to its bytes."""
-        return self._shown(True)
-
-    def _shown(self, details: bool) -> str:
-        more = f"/1 mpu {self.rate.mpu}b" if details else ""
-        parts = [f"rate {format_tc_rate(8 * self.rate.rate)}",
-                 f"burst {format_size(self.rate.size_of(self.buffer))}{more}"]
+        Details are what a packet counts in addition to its bytes.
+        """
+        parts = [Part(f"rate {format_tc_rate(8 * self.rate.rate)} ", "rate", self.rate.rate),
+                 *self._burst("burst", self.rate.size_of(self.buffer), details)]
         latency = self._latency(self.rate, self.buffer)
         if self.peak is not None:
-            parts += [f"peakrate {format_tc_rate(8 * self.peak.rate)}",
-                      f"{'mtu' if details else 'minburst'} {format_size(self.peak.size_of(self.peak_buffer))}{more}"]
+            parts += [Part(f"peakrate {format_tc_rate(8 * self.peak.rate)} "),  # which tc does not print as JSON
+                      *self._burst("mtu" if details else "minburst", self.peak.size_of(self.peak_buffer), details)]
             latency = max(latency, self._latency(self.peak, self.peak_buffer))
-        parts.append(f"lat {format_tc_time(latency)}" if latency >= 0 else f"limit {format_size(self.limit)}")
+        parts.append(Part(f"lat {format_tc_time(latency)} ", "lat", latency // 1000) if latency >= 0
+                     else Part(f"limit {format_size(self.limit)} ", "limit", self.limit))
         if self.rate.overhead:
-            parts.append(f"overhead {self.rate.overhead}")
+            parts.append(entry("overhead", self.rate.overhead, "overhead {} "))
         if self.rate.linklayer == ATM or details:
-            parts.append(f"linklayer {self.rate.linklayer}")
-        return " ".join(parts) + " "
+            parts.append(entry("linklayer", self.rate.linklayer, "linklayer {} "))
+        return parts
+
+    def _burst(self, name: str, size: int, details: bool) -> list[Part]:
+        text = format_size(size)
+        if not details:
+            return [Part(f"{name} {text} ", name, size)]
+        return [entry(name, f"{text}/1", f"{name} {{}} "), entry("mpu", self.rate.mpu, "mpu {}b ")]
 
     def _latency(self, rate: RateConfig, buffer: int) -> int:
         """Return the longest wait in a full queue in ns, in whole microseconds; negative for none."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ebpfvm.errors import UsageError
 from ebpfvm.ints import s32
 from ebpfvm.kernel.ctx import SkbContexts
-from ebpfvm.sched.tc.action import Action
+from ebpfvm.sched.shown import Part, entry, program_part
+from ebpfvm.sched.tc.action import Action, shown_verdict
 from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
 from ebpfvm.sched.tc.lr import listing, option_rules
 from ebpfvm.sched.tc.tc_verdict import (
@@ -17,10 +18,11 @@ from ebpfvm.sched.tc.tc_verdict import (
     TC_ACT_REDIRECT,
     TC_ACT_SHOT,
     TC_ACT_UNSPEC,
-    verdict_text,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ebpfvm.kernel.program import Runnable
     from ebpfvm.kernel.skb import SkBuff
     from ebpfvm.sched.tc.action_kind import Maker
@@ -50,10 +52,11 @@ class ActBpf(Action):
         self.stats.drops += value == TC_ACT_SHOT
         return value if value in _ACTION else TC_ACT_UNSPEC
 
-    def text(self) -> str:
-        """Return the action's line, as in `bpf prog.o:[action] id 5 name act default-action pipe`."""
+    def shown(self, times: Sequence[Part] = ()) -> list[Part]:
+        """Return the action, as in `bpf prog.o:[action] id 5 name act default-action pipe`, and the index."""
         prog = self.program.prog
-        return f"bpf {self.name} id {prog.id} name {prog.name} default-action {verdict_text(self.control)}"
+        return [Part("bpf "), entry("bpf_name", self.name), program_part(prog.id, prog.name), Part("default-action "),
+                *shown_verdict(self.control), *self.shown_index("\n\t "), *times]
 
 
 def _rules() -> list[Rule]:

@@ -10,15 +10,16 @@ from ebpfvm.errors import UsageError
 from ebpfvm.funcs.skb_room import bpf_skb_vlan_pop, bpf_skb_vlan_push
 from ebpfvm.ints import U32_MAX, swap16
 from ebpfvm.net import ETH_HLEN, ETH_P_8021AD, ETH_P_8021Q
-from ebpfvm.sched.tc.action import Action
+from ebpfvm.sched.shown import Part, entry, shown_object, shown_text
+from ebpfvm.sched.tc.action import Action, shown_verdict
 from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
 from ebpfvm.sched.tc.dissect import dissect
 from ebpfvm.sched.tc.lr import append, first, listing, option_rules
 from ebpfvm.sched.tc.tc_text import mac_text
-from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_SHOT, verdict_text
+from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_SHOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ebpfvm.kernel.skb import SkBuff
     from ebpfvm.sched.tc.action_kind import Maker
@@ -117,16 +118,17 @@ class Vlan(Action):
         skb.set_payload(data[ETH_HLEN:])
         return True
 
-    def text(self) -> str:
-        """Return the action's line, as in `vlan  push id 5 protocol 802.1Q priority 0 pipe`."""
-        text = f"vlan  {self.what}"
+    def shown(self, times: Sequence[Part] = ()) -> list[Part]:
+        """Return the action, as in `vlan  push id 5 protocol 802.1Q priority 0 pipe`, and the index."""
+        parts = [Part("vlan "), entry("vlan_action", self.what, " {}")]
         if self.what in ("push", "modify"):
-            text += f" id {self.vlan} protocol {_PROTOCOLS[self.protocol]}"
+            parts += [entry("id", self.vlan, " id {}"), entry("protocol", _PROTOCOLS[self.protocol], " protocol {}")]
             if self.priority is not None or self.what == "push":
-                text += f" priority {self.priority or 0}"
+                parts.append(entry("priority", self.priority or 0, " priority {}"))
         elif self.what == "push_eth":
-            text += f" dst_mac {mac_text(self.dst, _FULL_MAC)} src_mac {mac_text(self.src, _FULL_MAC)}"
-        return f"{text} {verdict_text(self.control)}"
+            parts += [entry("dst_mac", mac_text(self.dst, _FULL_MAC), " dst_mac {}"),
+                      entry("src_mac", mac_text(self.src, _FULL_MAC), " src_mac {}")]
+        return [*parts, Part(" "), *shown_verdict(self.control), *self.shown_index("\n\t "), *times]
 
 
 class PeditKey(NamedTuple):
@@ -176,18 +178,20 @@ class Pedit(Action):
             skb.len = length
         return self.control
 
-    def text(self) -> str:
-        """Return the action's line, as in ` pedit action pass keys 1`."""
-        return f" pedit action {verdict_text(self.control)} keys {len(self.keys)}"
+    def shown(self, times: Sequence[Part] = ()) -> list[Part]:
+        """Return the action, as in ` pedit action pass keys 1`, the index, and a line for each word."""
+        keys = [_shown_key(number, key) for number, key in enumerate(self.keys)]
+        return [Part(" pedit action "), *shown_verdict(self.control), entry("nkeys", len(self.keys), " keys {}"),
+                *self.shown_index("\n \t "), *times,
+                Part("".join(map(shown_text, keys)), "keys", list(map(shown_object, keys)))]
 
-    def lines(self, more: str = "") -> list[str]:
-        """Return the index, then a line for each word."""
-        found = [f" \t index {self.index} ref {self.refs} bind {self.bound}{more}"]
-        for number, key in enumerate(self.keys):
-            place = f"{key.header}{key.off:+d}" if key.header else str(key.off)
-            found.append(f"\t key #{number}  at {place}: {'add' if key.add else 'val'} {key.value:08x} "
-                         f"mask {key.mask:08x}")
-        return found
+
+def _shown_key(number: int, key: PeditKey) -> list[Part]:
+    place = f"{key.header}{key.off:+d}" if key.header else str(key.off)
+    return [Part(f"\n\t key #{number}  at {place}: {'add' if key.add else 'val'} {key.value:08x} mask {key.mask:08x}"),
+            Part("", "htype", key.header or "network"), Part("", "offset", key.off),
+            Part("", "cmd", "add" if key.add else "set"), Part("", "val", f"{key.value:x}"),
+            Part("", "mask", f"{key.mask:x}")]
 
 
 # ---- syntax ---------------------------------------------------------------------------------------------------

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errnos import EINVAL
-from ebpfvm.sched.tc.action import Action
+from ebpfvm.sched.shown import Part, entry, nested
+from ebpfvm.sched.tc.action import Action, shown_verdict
 from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
 from ebpfvm.sched.tc.lr import first, listing, option_rules
-from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_SHOT, verdict_text
+from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_SHOT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ebpfvm.kernel.skb import SkBuff
     from ebpfvm.sched.tc.action_kind import Maker
     from ebpfvm.sched.tc.lr import Rule
@@ -48,13 +51,12 @@ class Gact(Action):
         self.stats.drops += verdict == TC_ACT_SHOT
         return verdict
 
-    def text(self) -> str:
-        """Return the action's line, as in `gact action drop`."""
-        return f"gact action {verdict_text(self.control)}"
-
-    def lines(self, more: str = "") -> list[str]:
-        """Return the random part, then the index."""
-        return [f"\t random type {self.chance} {verdict_text(self.other)} val {self.value}", *super().lines(more)]
+    def shown(self, times: Sequence[Part] = ()) -> list[Part]:
+        """Return the verdict, the random part, and the index."""
+        chance = [entry("random_type", self.chance, "\n\t random type {} "), *shown_verdict(self.other),
+                  entry("val", self.value, " val {}")]
+        return [Part("gact action "), *shown_verdict(self.control), nested("prob", chance),
+                *self.shown_index("\n\t "), *times]
 
 
 def _gact_rules() -> list[Rule]:

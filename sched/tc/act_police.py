@@ -8,13 +8,16 @@ from ebpfvm.checked import known
 from ebpfvm.errnos import EINVAL
 from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.psched import ETHERNET_LAYER, RateConfig
-from ebpfvm.sched.tc.action import Action
+from ebpfvm.sched.shown import Part, entry
+from ebpfvm.sched.tc.action import Action, shown_verdict
 from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
 from ebpfvm.sched.tc.lr import first, listing, option_rules
-from ebpfvm.sched.tc.tc_verdict import TC_ACT_GOTO_CHAIN, TC_ACT_OK, TC_ACT_RECLASSIFY, TC_ACT_SHOT, verdict_text
+from ebpfvm.sched.tc.tc_verdict import TC_ACT_GOTO_CHAIN, TC_ACT_OK, TC_ACT_RECLASSIFY, TC_ACT_SHOT
 from ebpfvm.sched.units import NSEC_PER_SEC, format_size, format_tc_rate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ebpfvm.kernel.skb import SkBuff
     from ebpfvm.sched.tc.action_kind import Maker
     from ebpfvm.sched.tc.lr import Rule
@@ -121,24 +124,25 @@ class Police(Action):
         self.time, self.packet_tokens = now, tokens
         return True
 
-    def text(self) -> str:
-        """Return the action's line, as in ` police 0x1 rate 1Mbit burst 10Kb mtu 2Kb action drop/pipe overhead 0b `."""
-        control = verdict_text(self.control)
-        if self.conform != TC_ACT_OK:
-            control += f"/{verdict_text(self.conform)}"
+    def shown(self, times: Sequence[Part] = ()) -> list[Part]:
+        """Return the action, as in ` police 0x1 rate 1Mbit burst 10Kb mtu 2Kb action drop/pipe overhead 0b `, and uses.
+
+        `tc` prints neither the rates nor the sizes as JSON, but the packets.
+        """
         rate, peak = (f"{format_tc_rate(8 * config.rate) if config is not None else '0bit'}"
                       for config in (self.rate, self.peak))
-        parts = [f" police {self.index:#x} rate {rate} burst {format_size(self.burst)} mtu {format_size(self.mtu)}"]
+        parts = [entry("index", self.index, " police {:#x}"),
+                 Part(f" rate {rate} burst {format_size(self.burst)} mtu {format_size(self.mtu)}")]
         if self.peak is not None:
-            parts.append(f"peakrate {peak}")
+            parts.append(Part(f" peakrate {peak}"))
         if self.pkts_rate:
-            parts.append(f"pkts_rate {self.pkts_rate} pkts_burst {self.pkts_burst}")
-        parts.append(f"action {control} overhead {self.overhead}b ")
-        return " ".join(parts)
-
-    def lines(self, more: str = "") -> list[str]:
-        """Return how many filters use the action."""
-        return [f"\tref {self.refs} bind {self.bound} {more}"]
+            parts += [entry("pkts_rate", self.pkts_rate, " pkts_rate {}"),
+                      entry("pkts_burst", self.pkts_burst, " pkts_burst {}")]
+        parts += [Part(" action "), *shown_verdict(self.control)]
+        if self.conform != TC_ACT_OK:
+            parts += [Part("/"), *shown_verdict(self.conform)]
+        return [*parts, entry("overhead", self.overhead, " overhead {}b "), entry("ref", self.refs, "\n\tref {}"),
+                entry("bind", self.bound, " bind {} "), *times]
 
 
 def _police_rules() -> list[Rule]:

@@ -8,14 +8,17 @@ from ebpfvm.checked import known
 from ebpfvm.errnos import EINVAL
 from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.account import Packet
-from ebpfvm.sched.tc.action import Action
+from ebpfvm.sched.shown import Part, entry
+from ebpfvm.sched.tc.action import Action, shown_verdict
 from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
 from ebpfvm.sched.tc.dissect import dissect
 from ebpfvm.sched.tc.lr import listing, option, option_rules
 from ebpfvm.sched.tc.tc_text import classid_text
-from ebpfvm.sched.tc.tc_verdict import TC_ACT_PIPE, verdict_text
+from ebpfvm.sched.tc.tc_verdict import TC_ACT_PIPE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ebpfvm.kernel.skb import SkBuff
     from ebpfvm.sched.tc.action_kind import Maker
     from ebpfvm.sched.tc.lr import Rule
@@ -80,21 +83,23 @@ class Skbedit(Action):
             skb.pkt_type = self.ptype
         return self.control
 
-    def text(self) -> str:
-        """Return the action's line, as in `skbedit  priority 1:10 mark 5 pipe`."""
-        text = "skbedit "
+    def shown(self, times: Sequence[Part] = ()) -> list[Part]:
+        """Return the action, as in `skbedit  priority 1:10 mark 5 pipe`, and the index."""
+        parts = [Part("skbedit ")]
         if self.queue_mapping is not None:
-            text += f"queue_mapping {self.queue_mapping}"
+            parts.append(entry("queue_mapping", self.queue_mapping, "queue_mapping {}"))
         if self.priority is not None:
-            text += f" priority {classid_text(self.priority)}"
+            parts.append(entry("priority", classid_text(self.priority), " priority {}"))
         if self.mark is not None:
-            mask = self.mark[1]
-            text += f" mark {self.mark[0]}" + ("" if mask is None else f"/{mask:#x}" if mask else "/0")
+            value, mask = self.mark
+            parts.append(entry("mark", value, " mark {}"))
+            if mask is not None:
+                parts.append(Part(f"/{mask:#x}" if mask else "/0", "mask", f"{mask:x}"))
         if self.ptype is not None:
-            text += f" ptype {PKT_TYPES[self.ptype]}"
+            parts.append(entry("ptype", PKT_TYPES[self.ptype], " ptype {}"))
         if self.inheritdsfield:
-            text += " inheritdsfield"
-        return f"{text} {verdict_text(self.control)}"
+            parts.append(Part(" inheritdsfield", "inheritdsfield", None))
+        return [*parts, Part(" "), *shown_verdict(self.control), *self.shown_index("\n\t "), *times]
 
 
 def _skbedit_rules() -> list[Rule]:

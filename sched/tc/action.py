@@ -8,10 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ebpfvm.sched.sch_generic import Stats
-from ebpfvm.sched.tc.tc_verdict import verdict_text
+from ebpfvm.sched.shown import Part, entry
+from ebpfvm.sched.tc.tc_verdict import verdict_object, verdict_text
 from ebpfvm.sched.units import NSEC_PER_SEC
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ebpfvm.kernel.skb import SkBuff
     from ebpfvm.sched.tc.tc_verdict import TcfResult
 
@@ -58,23 +61,31 @@ class Action:
         """Apply the action and return TC_ACT_*."""
         raise NotImplementedError
 
-    def text(self) -> str:
-        """Return what `tc` prints in the action's line."""
-        return f"{self.kind} {verdict_text(self.control)}"
+    def shown(self, times: Sequence[Part] = ()) -> list[Part]:
+        """Return what `tc` prints: the action's line, then further ones; `times` follow its index."""
+        return [Part(f"{self.kind} "), *shown_verdict(self.control), *self.shown_index("\n\t "), *times]
 
-    def lines(self, more: str = "") -> list[str]:
-        """Return what `tc` prints below the action's line; `more` follows the index."""
-        return [f"\t index {self.index} ref {self.refs} bind {self.bound}{more}"]
+    def shown_index(self, lead: str) -> list[Part]:
+        """Return the index, and how many use the action."""
+        return [entry("index", self.index, f"{lead}index {{}}"), entry("ref", self.refs, " ref {}"),
+                entry("bind", self.bound, " bind {}")]
 
     @property
     def refs(self) -> int:
         """The number of filters that use the action, plus one for its creator if that is not a filter."""
         return self.bound + self.own
 
-    def times(self, now: int) -> str:
+    def times(self, now: int) -> list[Part]:
         """Return the times of creation and use, as `tc -s` prints them in whole seconds."""
         def ago(time: int) -> int:
             return (now - time) // NSEC_PER_SEC
 
-        text = f" installed {ago(self.made)} sec used {ago(self.made if self.used is None else self.used)} sec"
-        return text + (f" firstused {ago(self.first_used)} sec" if self.first_used is not None else "")
+        parts = [entry("installed", ago(self.made), " installed {} sec"),
+                 entry("last_used", ago(self.made if self.used is None else self.used), " used {} sec")]
+        return parts if self.first_used is None else [*parts, entry("first_used", ago(self.first_used),
+                                                                   " firstused {} sec")]
+
+
+def shown_verdict(verdict: int) -> list[Part]:
+    """Return a verdict, which is an object in JSON."""
+    return [Part(verdict_text(verdict), "control_action", verdict_object(verdict))]

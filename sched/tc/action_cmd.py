@@ -6,14 +6,15 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errnos import EEXIST, ENOENT, EPERM
+from ebpfvm.sched.shown import Part, entry, printed, shown_object, shown_text
 from ebpfvm.sched.tc.actions import ACTIONS, action_rules
 from ebpfvm.sched.tc.command import Commands, refuse
 from ebpfvm.sched.tc.lr import TcGrammar, append
-from ebpfvm.sched.tc.show_qdisc import action_lines
+from ebpfvm.sched.tc.show_filter import action_parts
 from ebpfvm.sched.tc.word_kinds import VALUES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection
 
     from ebpfvm.sched.tc.action import Action
     from ebpfvm.sched.tc.grammar import Command
@@ -49,10 +50,10 @@ class ActionCommands(Commands):
         single = command.verb in ("get", "del")
         kind, *index = named_grammar(single).parse(command.options, command.at, self.source)
         if single:
-            return self._one(kind, index[0], command.verb == "del")
+            return self._one(command, kind, index[0])
         found = sorted((action for (known, _), action in self.net.actions.items() if known == kind),
                        key=lambda action: action.index)
-        return self._flush(found) if command.verb == "flush" else list(self._show(found, "s" in command.flags))
+        return self._flush(found) if command.verb == "flush" else self._show(found, command.flags)
 
     def _add(self, kind: str, options: dict[str, Any], exclusive: bool) -> None:
         old = self.net.actions.get((kind, options.get("index", 0)))
@@ -65,12 +66,12 @@ class ActionCommands(Commands):
         vars(old).update({name: value for name, value in vars(new).items() if name not in _KEPT})
         old.replaced = True
 
-    def _one(self, kind: str, index: int, delete: bool) -> list[str]:
+    def _one(self, command: Command, kind: str, index: int) -> list[str]:
         found = self.net.actions.get((kind, index))
         if found is None:
             refuse(ENOENT, "TC action with specified index not found", f"action {kind} index {index}")
-        if not delete:
-            return ["total acts 0", "", f"\taction order 1: {found.text()}", *found.lines(), "\tnot_in_hw"]
+        if command.verb == "get":
+            return self._printed(0, [[*_listed(found, 1, self.net.kernel.clock, False), _NOT_IN_HW]], command.flags)
         if found.bound:
             refuse(EPERM, "Failed to delete TC action", f"{found.bound} filters use it")
         del self.net.actions[kind, index]
@@ -84,14 +85,22 @@ class ActionCommands(Commands):
             refuse(EPERM, "Operation not permitted", "filters use some of these actions")
         return []
 
-    def _show(self, found: list[Action], stats: bool) -> Iterator[str]:
-        now = self.net.kernel.clock
-        if found:
-            yield f"total acts {len(found)}"
-        for order, action in enumerate(found):
-            yield ""
-            yield f"\taction order {order}: {action.text()}"
-            yield from action_lines(action, now, stats)
-            yield "\tnot_in_hw"
-            if not action.replaced:
-                yield "\tused_hw_stats disabled"
+    def _show(self, found: list[Action], flags: Collection[str]) -> list[str]:
+        """Return the lines of a list, which is empty if there are no actions."""
+        now, stats = self.net.kernel.clock, "s" in flags
+        items = [[*_listed(action, order, now, stats), _NOT_IN_HW, *([] if action.replaced else [_NO_HW_STATS])]
+                 for order, action in enumerate(found)]
+        return self._printed(len(items), items, flags) if found else printed([], flags)
+
+    def _printed(self, count: int, items: list[list[Part]], flags: Collection[str]) -> list[str]:
+        total = entry("total acts", count, "total acts {}")
+        acts = Part("".join(map(shown_text, items)), "actions", list(map(shown_object, items)))
+        return printed([[total], [acts]] if "j" in flags else [[total, acts]], flags)
+
+
+_NOT_IN_HW: Final = Part("\n\tnot_in_hw", "not_in_hw", True)
+_NO_HW_STATS: Final = Part("\n\tused_hw_stats disabled", "used_hw_stats", ["disabled"])
+
+
+def _listed(action: Action, order: int, now: int, stats: bool) -> list[Part]:
+    return [entry("order", order, "\n\n\taction order {}: "), *action_parts(action, now, stats)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypedDict, Unpack
 from ebpfvm.checked import known
 from ebpfvm.errnos import EEXIST, EINVAL, ENOENT
 from ebpfvm.net import ETH_P_ALL
+from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.tc.tc_text import classid_text
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_REPEAT, TcfResult, is_jump
 
@@ -134,21 +135,27 @@ class TcfProto:
         result.classid = found.classid
         return exts_exec(found.actions, skb, result)
 
-    def handle_text(self, handle: int) -> str:
+    def shown_handle(self, handle: int) -> Part:
         """Return a handle as `tc` prints it."""
-        return f"handle {handle:#x}"
+        return entry("handle", handle, "handle {:#x} ")
 
-    def show(self, found: Filter, stats: bool) -> list[str]:
+    def shown(self, found: Filter, stats: bool) -> list[Part]:
         """Return what `tc filter show` prints after the handle: the rest of the line, then further lines."""
-        return [class_text(self.id_word, found)]
+        return shown_class(self.id_word, found)
 
     def __lt__(self, other: TcfProto) -> bool:
         return self.prio < other.prio
 
 
-def class_text(word: str, found: Filter) -> str:
+def shown_class(name: str, found: Filter) -> list[Part]:
     """Return the class, as in `classid 1:10 `, or nothing."""
-    return f"{word} {classid_text(found.classid)} " if "classid" in found.options else ""
+    return [entry(name, classid_text(found.classid), f"{name} {{}} ")] if "classid" in found.options else []
+
+
+def shown_skips(found: Filter, lead: str = "\n  ", tail: str = "") -> list[Part]:
+    """Return what a filter says of hardware, which never has it."""
+    names = [name for name in ("skip_hw", "skip_sw") if found.options.get(name)]
+    return [Part(f"{lead}{name}{tail}", name, True) for name in (*names, "not_in_hw")]
 
 
 class FilterPlace(TypedDict, total=False):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ebpfvm.errnos import EEXIST, EINVAL
 from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK
-from ebpfvm.sched.tc.block import Filter, TcfProto, class_text
+from ebpfvm.sched.shown import Part, entry
+from ebpfvm.sched.tc.block import Filter, TcfProto, shown_skips
 from ebpfvm.sched.tc.ematch import ematch, tree_lines
 from ebpfvm.sched.tc.ematch_words import ematch_rules
 from ebpfvm.sched.tc.filter_kind import SKIP, FilterKind, mixed_rules
@@ -45,10 +46,10 @@ class Matchall(TcfProto):
         self.hits = 0
         return super().change(handle, options)
 
-    def show(self, found: Filter, stats: bool) -> list[str]:
+    def shown(self, found: Filter, stats: bool) -> list[Part]:
         """Return the class, flags, and how many packets the filter has seen."""
-        return [*super().show(found, stats), *(["  skip_hw"] if found.options.get("skip_hw") else []),
-                "  not_in_hw" + (f" (rule hit {self.hits})" if stats else "")]
+        hits = [entry("rule_hit", self.hits, " (rule hit {})")] if stats else []
+        return [*super().shown(found, stats), *shown_skips(found), *hits]
 
 
 class Basic(TcfProto):
@@ -72,10 +73,16 @@ class Basic(TcfProto):
             raise OSError(EINVAL, "Invalid argument: basic needs a match, a classid or an action")
         return super().change(handle, options)
 
-    def show(self, found: Filter, stats: bool) -> list[str]:
-        """Return the class and the tree, with a line for each match."""
+    def shown_handle(self, handle: int) -> Part:
+        """Return a handle as `tc` prints it: in JSON, a word with hexadecimal digits."""
+        return Part(f"handle {handle:#x} ", "handle", f"{handle:x}")
+
+    def shown(self, found: Filter, stats: bool) -> list[Part]:
+        """Return the class and the tree, with a line for each match; `tc` has no JSON for a tree."""
         tree = found.options.get("match")
-        return [class_text(self.id_word, found), *(tree_lines(tree) if tree is not None else [])]
+        lines = tree_lines(tree) if tree is not None else []
+        match = [Part("\n" + "\n".join(lines), "match", [line.strip() for line in lines if line])] if lines else []
+        return [*super().shown(found, stats), *match]
 
 
 class Fw(TcfProto):
@@ -128,14 +135,17 @@ class Fw(TcfProto):
         self.mask = mask
         return super().change(handle, options)
 
-    def show(self, found: Filter, stats: bool) -> list[str]:
+    def shown(self, found: Filter, stats: bool) -> list[Part]:
         """Return the class and the device."""
         device = found.options.get("indev")
-        return [class_text(self.id_word, found) + (f"input dev {device.name} " if device is not None else "")]
+        return [*super().shown(found, stats),
+                *([entry("indev", device.name, "input dev {} ")] if device is not None else [])]
 
-    def handle_text(self, handle: int) -> str:
+    def shown_handle(self, handle: int) -> Part:
         """Return the mark, with its mask unless that is full."""
-        return f"handle {handle:#x}" + (f"/{self.mask:#x}" if self.mask not in (None, U32_MAX) else "")
+        mask = U32_MAX if self.mask is None else self.mask
+        return Part(f"handle {handle:#x}" + (f"/{mask:#x} " if mask != U32_MAX else " "), "fw",
+                    (("mark", f"{handle:#x}"), ("mask", f"{mask:#x}")))
 
 
 # ---- syntax ---------------------------------------------------------------------------------------------------

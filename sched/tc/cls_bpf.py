@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ebpfvm.errors import UsageError
 from ebpfvm.ints import U32_MAX, s32
 from ebpfvm.kernel.ctx import SkbContexts
-from ebpfvm.sched.tc.block import Filter, TcfProto, class_text
+from ebpfvm.sched.shown import Part, entry, program_part
+from ebpfvm.sched.tc.block import Filter, TcfProto, shown_skips
 from ebpfvm.sched.tc.filter_kind import SKIP, FilterKind, common_rules
 from ebpfvm.sched.tc.lr import append, first, listing, option_rules
 from ebpfvm.sched.tc.tc_verdict import (
@@ -71,11 +72,12 @@ class Bpf(TcfProto):
                 return verdict
         return -1
 
-    def show(self, found: Filter, stats: bool) -> list[str]:
+    def shown(self, found: Filter, stats: bool) -> list[Part]:
         """Return class, name and id of the program."""
-        direct = "".join(f"{word} " for word in ("direct-action", "skip_hw") if found.options.get(word))
-        name, prog = found.options.get("name", ""), found.options["program"].prog
-        return [f"{class_text(self.id_word, found)}{name} {direct}not_in_hw id {prog.id} name {prog.name} "]
+        direct = [Part("direct-action ", "direct-action", True)] if found.options.get("direct-action") else []
+        prog = found.options["program"].prog
+        return [*super().shown(found, stats), entry("bpf_name", found.options.get("name", "")), *direct,
+                *shown_skips(found, "", " "), program_part(prog.id, prog.name)]
 
 
 # ---- syntax ---------------------------------------------------------------------------------------------------

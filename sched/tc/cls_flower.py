@@ -22,7 +22,8 @@ from ebpfvm.net import (
     IPPROTO_TCP,
     IPPROTO_UDP,
 )
-from ebpfvm.sched.tc.block import Filter, TcfProto, class_text
+from ebpfvm.sched.shown import Part, nested
+from ebpfvm.sched.tc.block import Filter, TcfProto, shown_class, shown_skips
 from ebpfvm.sched.tc.dissect import Dissected, dissect
 from ebpfvm.sched.tc.filter_kind import FilterKind, mixed_rules
 from ebpfvm.sched.tc.lr import option_rules
@@ -74,9 +75,11 @@ FIELDS: Final[Mapping[str, Callable[[Dissected], int | None]]] = {
 """Each word of `tc ... flower` that compares, in the order in which `tc` shows them, with what it compares."""
 
 _SHOWN: Final = ("indev", "vlan_id", "vlan_prio", "vlan_ethtype", "cvlan_id", "cvlan_prio", "cvlan_ethtype", "dst_mac",
-                 "src_mac", "eth_type", "ip_proto", "ip_tos", "ip_ttl", "tcp_flags", "dst_ip", "src_ip", "dst_port",
-                 "src_port", "type", "code", "ip_flags")
+                 "src_mac", "eth_type", "ip_proto", "ip_tos", "ip_ttl", "dst_ip", "src_ip", "dst_port", "src_port",
+                 "tcp_flags", "type", "code", "ip_flags")
 _SHOWN_AS: Final = {"type": "icmp_type", "code": "icmp_code"}
+_NUMBERS: Final = ("vlan_id", "vlan_prio", "cvlan_id", "cvlan_prio", "ip_tos", "ip_ttl", "dst_port", "src_port")
+_FLAGS: Final = ("frag", "firstfrag")
 _ETH_NAMES: Final = {ETH_P_IP: "ipv4", ETH_P_IPV6: "ipv6", ETH_P_ARP: "arp", ETH_P_8021Q: "802.1Q",
                       ETH_P_8021AD: "802.1ad"}
 _VLAN_NAMES: Final = {**_ETH_NAMES, ETH_P_IP: "ip"}
@@ -123,20 +126,24 @@ class Flower(TcfProto):
             raise OSError(EINVAL, "Invalid argument: a flower filter's fields and masks stay, only values change")
         return super().change(handle, options)
 
-    def show(self, found: Filter, stats: bool) -> list[str]:
+    def shown(self, found: Filter, stats: bool) -> list[Part]:
         """Return the class, then a line for each field."""
-        lines = [class_text(self.id_word, found)]
+        fields: list[Part] = []
         options = dict(found.options)
         inner = next((options[word] for word in ("cvlan_ethtype", "vlan_ethtype") if word in options), None)
         if inner is not None:
             options["eth_type"] = inner
         ethertype = options.get("eth_type")
         four = ethertype is None or ethertype.value != ETH_P_IPV6
-        for word in _SHOWN:
-            value = options.get(word)
+        for name in _SHOWN:
+            value = options.get(name)
             if value is not None:
-                lines.append(f"  {_SHOWN_AS.get(word, word)} {_field_text(word, value, four)}")
-        return [*lines, *(["  skip_hw"] if options.get("skip_hw") else []), "  not_in_hw"]
+                key = _SHOWN_AS.get(name, name)
+                text = _field_text(name, value, four)
+                fields += [Part(f"\n  {key} {text}"), *_field_values(key, value, text)]
+        device = options.get("indev")
+        outside = [Part("", "indev", device.name)] if device is not None else []
+        return [*shown_class(self.id_word, found), *outside, nested("keys", fields), *shown_skips(found)]
 
 
 def _mask_of(found: Filter) -> tuple[tuple[str, int], ...]:
@@ -184,12 +191,26 @@ def _field_text(word: str, value: Any, four: bool) -> str:
     if word == "ip_proto":
         return _IP_NAMES.get(value.value, f"0x{value.value:02x}")
     if word == "ip_flags":
-        parts = [("" if value.value >> bit & 1 else "no") + name for bit, name in enumerate(("frag", "firstfrag"))
+        parts = [("" if value.value >> bit & 1 else "no") + name for bit, name in enumerate(_FLAGS)
                  if value.mask >> bit & 1]
         return "/".join(parts)
     flags = word == "tcp_flags"
     mask = "" if value.mask == (1 << value.bits) - 1 else f"/{value.mask:x}" if flags else f"/{value.mask:#x}"
     return f"{value.value:#x}{mask}" if flags else f"{value.value}{mask}"
+
+
+def _field_values(key: str, value: Any, text: str) -> list[Part]:
+    """Return a field as `tc` prints it in JSON: some fields are numbers there, and some are words."""
+    if isinstance(value, Range):
+        return [Part("", key, (("start", value.low), ("end", value.high)))]
+    if key == "ip_flags":
+        return [Part("", key, tuple((name, bool(value.value >> bit & 1)) for bit, name in enumerate(_FLAGS)
+                                    if value.mask >> bit & 1))]
+    if key not in _NUMBERS:
+        return [] if key == "indev" else [Part("", key, text)]
+    number = Part("", key, value.value)
+    full = value.mask == (1 << value.bits) - 1
+    return [number] if full else [number, Part("", f"{key}_mask", f"{value.mask:x}")]
 
 
 # ---- syntax ---------------------------------------------------------------------------------------------------

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errnos import EBUSY, EEXIST, EINVAL, ENOSPC
 from ebpfvm.errors import UsageError
-from ebpfvm.sched.tc.block import Block, Filter, TcfProto, exts_exec
+from ebpfvm.sched.shown import Part, entry
+from ebpfvm.sched.tc.block import Block, Filter, TcfProto, exts_exec, shown_class, shown_skips
 from ebpfvm.sched.tc.dissect import dissect
 from ebpfvm.sched.tc.filter_kind import FilterKind
-from ebpfvm.sched.tc.tc_text import classid_text
 from ebpfvm.sched.tc.tc_verdict import TcfResult
 from ebpfvm.sched.tc.u32_tables import HashTable, Key, Node, Offset, fold, follow, matches, pack
 from ebpfvm.sched.tc.u32_words import u32_rules
@@ -247,46 +247,63 @@ class U32(TcfProto):
 
     # ---- what tc shows ------------------------------------------------------------------------------------
 
-    def handle_text(self, handle: int) -> str:
+    def shown_handle(self, handle: int) -> Part:
         """Return a handle, as in `fh 800::800`."""
         bucket = f"{handle >> 12 & 0xFF:x}" if handle >> 12 & 0xFF else ""
-        return f"fh {handle >> 20:x}:" + (f"{bucket}:{handle & 0xFFF:x}" if handle & 0xFFFFF else "")
+        node = f"{bucket}:{handle & 0xFFF:x}" if handle & 0xFFFFF else ""
+        return entry("fh", f"{handle >> 20:x}:{node}", "fh {} ")
 
-    def show(self, found: Filter, stats: bool) -> list[str]:
+    def shown(self, found: Filter, stats: bool) -> list[Part]:
         """Return place, class, and a line for each key."""
         if not isinstance(found, Node):
-            return [f"ht divisor {found.options['divisor']} "]
+            return [entry("ht_divisor", found.options["divisor"], "ht divisor {} ")]
         number = found.handle
-        head = f"order {number & 0xFFF} key ht {number >> 20:x} bkt {number >> 12 & 0xFF:x} "
+        parts = [entry("order", number & 0xFFF, "order {} "), entry("key_ht", f"{number >> 20:x}", "key ht {} "),
+                 entry("bkt", f"{number >> 12 & 0xFF:x}", "bkt {} ")]
         if "classid" in found.options:
-            head += f"{'' if found.terminal else '*'}flowid {classid_text(found.classid)} "
+            parts += [Part("" if found.terminal else "*"), *shown_class("flowid", found)]
         elif found.terminal:
-            head += "terminal flowid "
+            parts.append(Part("terminal flowid "))
         if found.link is not None:
-            head += f"link {found.link.handle:x}: "
-        head += "".join(f"{flag} " for flag in ("skip_hw", "skip_sw") if found.options.get(flag)) + "not_in_hw "
-        lines = [head + (f"(rule hit {found.asked} success {found.hits})" if stats else "")]
-        if found.mark is not None:
-            lines.append(f"  mark 0x{found.mark[0]:04x} 0x{found.mark[1]:04x} (success {found.marked})")
-        for key, hits in zip(found.keys, found.key_hits, strict=True):
-            lines.append(f"  match {key.value:08x}/{key.mask:08x} at {'nexthdr+' if key.nexthdr else ''}{key.off}"
-                         + (f" (success {hits} ) " if stats else ""))
+            parts.append(entry("link", f"{found.link.handle:x}:", "link {} "))
+        parts += shown_skips(found, "", " ")
+        if stats:
+            parts += [entry("rule_hit", found.asked, "(rule hit {} "), entry("success", found.hits, "success {})")]
         device = found.options.get("indev")
-        return lines + _offset_lines(found) + ([f"  input dev {device.name}"] if device is not None else [])
+        return [*parts, *_key_parts(found, stats), *_offset_parts(found),
+                *([entry("input_dev", device.name, "\n  input dev {}")] if device is not None else [])]
 
 
-def _offset_lines(node: Node) -> list[str]:
-    lines = []
-    if node.offset is not None:
-        text = "    offset "
-        if node.offset.at is not None:
-            text += f"{node.offset.mask:04x}>>{node.offset.shift} at {node.offset.at} "
-        if node.offset.plus:
-            text += f"plus {node.offset.plus} "
-        lines.append(text + (" eat " if node.offset.eat else ""))
+def _key_parts(node: Node, stats: bool) -> Iterator[Part]:
+    if node.mark is not None:
+        value, mask = node.mark
+        yield Part(f"\n  mark 0x{value:04x}", "fwmark_value", f"{value:#x}")
+        yield Part(f" 0x{mask:04x}", "fwmark_mask", f"{mask:#x}")
+        yield entry("fwmark_success", node.marked, " (success {})")
+    for key, hits in zip(node.keys, node.key_hits, strict=True):
+        ahead = "nexthdr+" if key.nexthdr else ""
+        yield Part(f"\n  match {key.value:08x}/{key.mask:08x} at {ahead}{key.off}", "match",
+                   (("value", f"{key.value:x}"), ("mask", f"{key.mask:x}"), ("offmask", ahead), ("off", key.off)))
+        if stats:
+            yield entry("success", hits, " (success {} ) ")
+
+
+def _offset_parts(node: Node) -> Iterator[Part]:
+    offset = node.offset
+    if offset is not None:
+        yield Part("\n    offset ")
+        if offset.at is not None:
+            yield Part(f"{offset.mask:04x}", "offset_mask", f"{offset.mask:x}")
+            yield entry("offset_shift", offset.shift, ">>{}")
+            yield entry("offset_off", offset.at, " at {} ")
+        if offset.plus:
+            yield entry("plus", offset.plus, "plus {} ")
+        if offset.eat:
+            yield Part(" eat ", "eat", True)
     if node.hashkey is not None:
-        lines.append(f"    hash mask {node.hashkey[0]:08x} at {node.hashkey[1]} ")
-    return lines
+        mask, at = node.hashkey
+        yield Part(f"\n    hash mask {mask:08x}", "hash_mask", f"{mask:x}")
+        yield entry("hash_off", at, " at {} ")
 
 
 def _complete(options: dict[str, Any], matches: Sequence[Any], protocol: int, maker: FilterMaker) -> None:

@@ -12,6 +12,7 @@ from ebpfvm.errors import UsageError
 from ebpfvm.net import ETH_P_ALL
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, handle_text
+from ebpfvm.sched.shown import Part, entry, printed
 from ebpfvm.sched.tc.command import INGRESS_HANDLE, TC_H_INGRESS, Commands, refuse
 from ebpfvm.sched.tc.filters import FILTERS
 from ebpfvm.sched.tc.grammar import check_kind
@@ -79,14 +80,15 @@ class FilterCommands(Commands):
     def _show(self, command: Command) -> list[str]:
         args = command.args
         if "block" not in args and "dev" not in args:
-            return []
+            return printed([], command.flags)
         block = self._shown(command)
         if block is None:
-            return []
-        parent = "" if "block" in args or any(word in args for word in _PLACES) else self._parent_text(command)
+            return printed([], command.flags)
+        named = "block" in args or any(word in args for word in _PLACES)
+        parent = [] if named else [self._parent(self.dev(command).qdisc.handle)]
         wanted = FilterFilter(args.get("chain"), args.get("prio"), args.get("protocol"))
         view = FilterView("s" in command.flags, parent, "block" not in args, self.net.kernel.clock)
-        return show_filter(block, view, wanted)
+        return printed(show_filter(block, view, wanted), command.flags)
 
     def _get(self, command: Command) -> list[str]:
         """Return the lines of one filter, by priority, protocol, handle and kind (tc_get_tfilter)."""
@@ -96,8 +98,9 @@ class FilterCommands(Commands):
                 raise UsageError(f"tc filter get: {word!r} is needed")
         handle, block = filter_handle(command, self.source)[0], self._block(command)
         found = block.find_one(args.get("chain", 0), args["prio"], args["protocol"], command.kind, handle)
-        parent = "" if block.index else f"parent {handle_text(args.get('parent', self.dev(command).qdisc.handle))} "
-        return show_one(*found, FilterView("s" in command.flags, parent, now=self.net.kernel.clock))
+        parent = [] if block.index else [self._parent(args.get("parent", self.dev(command).qdisc.handle))]
+        view = FilterView("s" in command.flags, parent, now=self.net.kernel.clock)
+        return printed([show_one(*found, view)], command.flags)
 
     def _shown(self, command: Command) -> Block | None:
         """Return the block to print; None for a place that takes no filters."""
@@ -108,8 +111,8 @@ class FilterCommands(Commands):
                 raise
             return None
 
-    def _parent_text(self, command: Command) -> str:
-        return f"parent {handle_text(self.dev(command).qdisc.handle)} "
+    def _parent(self, handle: int) -> Part:
+        return entry("parent", handle_text(handle), "parent {} ")
 
     # ---- where --------------------------------------------------------------------------------------------
 

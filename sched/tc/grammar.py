@@ -34,7 +34,7 @@ class Command:
         args: the arguments before the kind, by keyword.
         kind: the kind of qdisc, class or filter; "" if none is named.
         options: the words after the kind.
-        flags: options of `tc` itself: "s" for statistics, "d" for details.
+        flags: options of `tc` itself: "s" for statistics, "d" for details, "j" for JSON, "p" for JSON with line breaks.
         at: the first word.
         kind_at: the word that names the kind, or `at` if there is none.
     """
@@ -69,7 +69,7 @@ _VERBS: Final = {"add": "add", "change": "change", "replace": "replace", "link":
 _ACTIONS: Final = {"add": "add", "change": "change", "replace": "replace", "delete": "del", "get": "get",
                    "flush": "flush", "list": "show", "show": "show", "lst": "show", "ls": "show"}
 _SHOWS: Final = ("list", "show", "lst", "ls")
-_FLAGS: Final = {"statistics": "s", "details": "d"}
+_FLAGS: Final = {"statistics": "s", "details": "d", "json": "j", "pretty": "p"}
 _LINK: Final = {"mtu": "NUMBER", "txqueuelen": "NUMBER", "txqueuelen=qlen": "NUMBER", "numtxqueues": "NUMBER",
                 "numrxqueues": "NUMBER", "address": "MAC", "up": "", "down": "", "type": "NAME", "dev": "DEVICE",
                 "dev=name": "DEVICE"}

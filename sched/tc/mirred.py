@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
-from ebpfvm.sched.tc.action import Action
+from ebpfvm.sched.shown import Part, entry
+from ebpfvm.sched.tc.action import Action, shown_verdict
 from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
 from ebpfvm.sched.tc.lr import first, listing, option_rules
-from ebpfvm.sched.tc.tc_verdict import TC_ACT_PIPE, TC_ACT_SHOT, TC_ACT_STOLEN, verdict_text
+from ebpfvm.sched.tc.tc_verdict import TC_ACT_PIPE, TC_ACT_SHOT, TC_ACT_STOLEN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ebpfvm.kernel.skb import SkBuff
     from ebpfvm.sched.netdev import NetDev
     from ebpfvm.sched.tc.action_kind import Maker
@@ -50,14 +53,12 @@ class Mirred(Action):
             net.nest -= 1
         return self.control
 
-    def text(self) -> str:
-        """Return the action's line, as in `mirred (Egress Redirect to device ifb0) stolen`."""
-        where, what = "Ingress" if self.ingress else "Egress", "Redirect" if self.redirect else "Mirror"
-        return f"mirred ({where} {what} to device {self.dev.name}) {verdict_text(self.control)}"
-
-    def lines(self, more: str = "") -> list[str]:
-        """Return the index, without the leading space that other actions print."""
-        return [f"\tindex {self.index} ref {self.refs} bind {self.bound}{more}"]
+    def shown(self, times: Sequence[Part] = ()) -> list[Part]:
+        """Return the action, as in `mirred (Egress Redirect to device ifb0) stolen`, and the index."""
+        where, what = "ingress" if self.ingress else "egress", "redirect" if self.redirect else "mirror"
+        return [Part(f"mirred ({where.capitalize()} "), Part(what.capitalize(), "mirred_action", what),
+                Part("", "direction", where), entry("to_dev", self.dev.name, " to device {}) "),
+                *shown_verdict(self.control), *self.shown_index("\n\t"), *times]
 
 
 def _mirred_rules() -> list[Rule]:

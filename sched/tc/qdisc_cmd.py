@@ -12,6 +12,7 @@ from ebpfvm.errors import UsageError
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.qdiscs.kinds import QDISCS
 from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, TC_H_ROOT, Qdisc, handle_text
+from ebpfvm.sched.shown import printed
 from ebpfvm.sched.tc.block import Block
 from ebpfvm.sched.tc.command import INGRESS_HANDLE, TC_H_INGRESS, Commands, is_default, refuse
 from ebpfvm.sched.tc.grammar import CLASS_KINDS, QDISC_KINDS, check_kind, qdisc_grammar
@@ -60,7 +61,9 @@ class QdiscCommands(Commands):
         wanted = QdiscFilter("root" in args, "ingress" in args or "clsact" in args, args.get("parent", 0),
                              args.get("handle", 0), "invisible" in args)
         devices = [self.dev(command)] if "dev" in args else list(self.net.devices.values())
-        return [line for dev in devices for line in show_qdisc(self.net, dev, command.flags, "dev" not in args, wanted)]
+        found = [parts for dev in devices
+                 for parts in show_qdisc(self.net, dev, command.flags, "dev" not in args, wanted)]
+        return printed(found, command.flags)
 
     def _parent(self, command: Command) -> int:
         """Return the id of the class that the command names, 0 for none."""
@@ -216,9 +219,9 @@ class ClassCommands(Commands):
         if command.verb == "show":
             args = command.args
             if "dev" not in args:
-                return []
+                return printed([], command.flags)
             wanted = ClassFilter("root" in args, args.get("parent", 0), args.get("classid", 0))
-            return show_class(self.net, self.dev(command), command.flags, wanted)
+            return printed(show_class(self.net, self.dev(command), command.flags, wanted), command.flags)
         dev, args = self.dev(command), command.args
         if command.verb in ("link", "get"):
             self.no_verb(command)

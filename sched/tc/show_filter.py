@@ -1,4 +1,4 @@
-"""The output of `tc filter show`, in iproute2's format."""
+"""What `tc filter show` prints, in iproute2's format."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from ebpfvm.net import (
     ETH_P_MPLS_MC,
     ETH_P_MPLS_UC,
 )
+from ebpfvm.sched.shown import Part, entry, nested, shown_object, shown_text
 from ebpfvm.sched.tc.block import Block, Filter, TcfProto
-from ebpfvm.sched.tc.show_qdisc import action_lines
+from ebpfvm.sched.tc.show_qdisc import stats_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from ebpfvm.sched.tc.action import Action
 
 _PROTOCOLS: Final = {ETH_P_IP: "ip", ETH_P_IPV6: "ipv6", ETH_P_ARP: "arp", ETH_P_8021Q: "802.1Q",
                      ETH_P_8021AD: "802.1ad", ETH_P_MPLS_UC: "mpls_uc", ETH_P_MPLS_MC: "mpls_mc", ETH_P_LLDP: "LLDP",
@@ -47,52 +50,63 @@ class FilterView(NamedTuple):
 
     Attributes:
         stats: whether to print counters.
-        parent: text before the protocol if the command named no parent.
+        parent: what is printed before the protocol if the command named no parent.
         name_block: whether to name a shared block in each line.
         now: the current time in ns.
     """
 
     stats: bool = False
-    parent: str = ""
+    parent: Sequence[Part] = ()
     name_block: bool = True
     now: int = 0
 
 
-def show_filter(block: Block, view: FilterView, wanted: FilterFilter = ALL) -> list[str]:
-    """Return the lines for the selected filters of a block."""
-    lines = []
+def show_filter(block: Block, view: FilterView, wanted: FilterFilter = ALL) -> Iterator[list[Part]]:
+    """Yield what is printed for the selected filters of a block: for each classifier, then for each of its filters."""
     for tp in block.protos():
         if not wanted.takes(tp):
             continue
-        where = f"block {block.index} " if block.index and view.name_block else view.parent
-        head = "".join((f"filter {where}", "" if wanted.protocol is not None else f"protocol {_protocol(tp)} ",
-                        "" if wanted.prio else f"pref {tp.prio} ", f"{tp.kind} ",
-                        "" if wanted.chain is not None else f"chain {tp.chain} "))
-        lines.append(head)
+        where = [entry("block", block.index, "block {} ")] if block.index and view.name_block else view.parent
+        head = [Part("filter "), *where, *([] if wanted.protocol is not None else [_protocol(tp)]),
+                *([] if wanted.prio else [entry("pref", tp.prio, "pref {} ")]), entry("kind", tp.kind),
+                *([] if wanted.chain is not None else [entry("chain", tp.chain, "chain {} ")])]
+        yield head
         for found in tp.listed():
-            lines += _filter_lines(tp, found, head, view)
-    return lines
+            yield [*head, *_filter_parts(tp, found, view)]
 
 
-def show_one(tp: TcfProto, found: Filter, view: FilterView) -> list[str]:
-    """Return the lines of `tc filter get`."""
-    head = f"filter {view.parent}protocol {_protocol(tp)} pref {tp.prio} {tp.kind} chain {tp.chain} "
-    return _filter_lines(tp, found, head, view)
+def show_one(tp: TcfProto, found: Filter, view: FilterView) -> list[Part]:
+    """Return what `tc filter get` prints."""
+    return [Part("filter "), *view.parent, _protocol(tp), entry("pref", tp.prio, "pref {} "), entry("kind", tp.kind),
+            entry("chain", tp.chain, "chain {} "), *_filter_parts(tp, found, view)]
 
 
-def _filter_lines(tp: TcfProto, found: Filter, head: str, view: FilterView) -> list[str]:
-    first, *rest = tp.show(found, view.stats)
-    gap = [""] if found.actions and tp.blank_line else []
-    return [f"{head}{tp.handle_text(found.handle)} {first}", *rest, *gap, *_actions(found, view.now, view.stats)]
+def _filter_parts(tp: TcfProto, found: Filter, view: FilterView) -> list[Part]:
+    parts = [tp.shown_handle(found.handle), *tp.shown(found, view.stats)]
+    if found.actions and tp.blank_line:
+        parts.append(Part("\n"))
+    return [nested("options", [*parts, *_actions(found, view.now, view.stats)])]
 
 
-def _protocol(tp: TcfProto) -> str:
-    return _PROTOCOLS.get(tp.protocol, f"[{tp.protocol}]")
+def _protocol(tp: TcfProto) -> Part:
+    return entry("protocol", _PROTOCOLS.get(tp.protocol, f"[{tp.protocol}]"), "protocol {} ")
 
 
-def _actions(found: Filter, now: int, stats: bool) -> Iterator[str]:
-    for order, action in enumerate(found.actions, 1):
-        text = action.text()
-        yield text if found.options.get("police") else f"\taction order {order}: {text}"
-        yield from action_lines(action, now, stats)
-        yield ""
+def _actions(found: Filter, now: int, stats: bool) -> list[Part]:
+    """Return the actions; those of a `police` of u32 are parts of the filter itself, as it was written."""
+    if found.options.get("police"):
+        inside = [part for action in found.actions for part in action_parts(action, now, stats)]
+        return [Part("\n"), *inside, Part("\n")]
+    shown = [[entry("order", order, "\n\taction order {}: "), *action_parts(action, now, stats), Part("\n")]
+             for order, action in enumerate(found.actions, 1)]
+    if not shown:
+        return []
+    return [Part("".join(map(shown_text, shown)), "actions", list(map(shown_object, shown)))]
+
+
+def action_parts(action: Action, now: int, stats: bool) -> list[Part]:
+    """Return an action with its counters and its cookie."""
+    parts = [Part("", "kind", action.kind), *action.shown(action.times(now) if stats else ())]
+    if stats:
+        parts += [Part("\n\tAction statistics:"), nested("stats", stats_parts(action.stats, "\t"))]
+    return [*parts, entry("cookie", action.cookie.hex(), "\n\tcookie {}")] if action.cookie else parts

@@ -1,4 +1,4 @@
-"""The output of `tc ... show` and `ip link show`, in iproute2's format."""
+"""What `tc qdisc show`, `tc class show` and `ip link show` print, in iproute2's format."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, Noop, Stats, handle_text
+from ebpfvm.sched.shown import Part, entry, nested
 from ebpfvm.sched.tc.tc_text import classid_text
 from ebpfvm.sched.units import format_size
 
@@ -15,29 +16,21 @@ if TYPE_CHECKING:
 
     from ebpfvm.sched.netdev import Namespace, NetDev
     from ebpfvm.sched.sch_generic import Qdisc
-    from ebpfvm.sched.tc.action import Action
 
 
-def stats_lines(stats: Stats, indent: str = " ") -> list[str]:
+def stats_parts(stats: Stats, indent: str = " ") -> list[Part]:
     """Return the two lines of counters.
 
-    >>> print(*stats_lines(Stats(packets=1, bytes=1514)), sep="\n")  # doctest: +NORMALIZE_WHITESPACE
+    >>> print(shown_text(stats_parts(Stats(packets=1, bytes=1514))))  # doctest: +NORMALIZE_WHITESPACE
+    <BLANKLINE>
      Sent 1514 bytes 1 pkt (dropped 0, overlimits 0 requeues 0)
      backlog 0b 0p requeues 0
     """
-    return [f"{indent}Sent {stats.bytes} bytes {stats.packets} pkt (dropped {stats.drops}, "
-            f"overlimits {stats.overlimits} requeues {stats.requeues}) ",
-            f"{indent}backlog {format_size(stats.backlog)} {stats.qlen}p requeues {stats.requeues}"]
-
-
-def action_lines(action: Action, now: int, stats: bool) -> Iterator[str]:
-    """Yield what `tc` prints below an action's first line: its own lines, its cookie and its counters."""
-    yield from action.lines(action.times(now) if stats else "")
-    if action.cookie:
-        yield f"\tcookie {action.cookie.hex()}"
-    if stats:
-        yield "\tAction statistics:"
-        yield from stats_lines(action.stats, "\t")
+    return [entry("bytes", stats.bytes, f"\n{indent}Sent {{}} bytes"), entry("packets", stats.packets, " {} pkt"),
+            entry("drops", stats.drops, " (dropped {},"), entry("overlimits", stats.overlimits, " overlimits {}"),
+            entry("requeues", stats.requeues, " requeues {}) "),
+            Part(f"\n{indent}backlog {format_size(stats.backlog)}", "backlog", stats.backlog),
+            entry("qlen", stats.qlen, " {}p"), Part(f" requeues {stats.requeues}")]
 
 
 class QdiscFilter(NamedTuple):
@@ -85,10 +78,9 @@ def in_order(net: Namespace, dev: NetDev) -> list[Qdisc]:
 
 
 def show_qdisc(net: Namespace, dev: NetDev, flags: Collection[str], name_device: bool,
-               wanted: QdiscFilter = ALL_QDISCS) -> list[str]:
-    """Return the lines of `tc [-s] qdisc show` for a device; clsact comes last."""
-    where = f"dev {dev.name} " if name_device else ""
-    lines = []
+               wanted: QdiscFilter = ALL_QDISCS) -> Iterator[list[Part]]:
+    """Yield what `tc [-s] qdisc show` prints for a device, by qdisc; clsact comes last."""
+    where = [entry("dev", dev.name, "dev {} ")] if name_device else []
     for qdisc in in_order(net, dev):
         if isinstance(qdisc, Noop):
             continue
@@ -96,26 +88,34 @@ def show_qdisc(net: Namespace, dev: NetDev, flags: Collection[str], name_device:
             continue  # default children are not shown
         if not wanted.takes(qdisc):
             continue
-        place = f"parent {classid_text(qdisc.parent)} " if qdisc.upper is not None else "root "
-        if qdisc.refcnt != 1:
-            place += f"refcnt {qdisc.refcnt} "
-        text = qdisc.details() if "d" in flags else qdisc.options()
-        lines.append(f"qdisc {qdisc.kind} {handle_text(qdisc.handle)} {where}{place}{text}")
-        if "s" in flags:
-            lines += stats_lines(qdisc.shown_stats) + qdisc.xstats()
+        yield [*_head(qdisc.kind, qdisc.handle), *where, *_place(qdisc), nested("options", qdisc.shown("d" in flags)),
+               *((*stats_parts(qdisc.shown_stats), *qdisc.xstats()) if "s" in flags else ())]
     if dev.hook_kind and (wanted.ingress or wanted.parent == 0xFFFFFFF1 or wanted.handle == 0xFFFF0000
                           or not (wanted.root or wanted.parent or wanted.handle)):
-        tail = "---------------- " if dev.hook_kind == "ingress" else ""
-        blocks = "".join(f"{side}_block {block.index} " for side, block in dev.hooks.items() if block.index)
-        lines.append(f"qdisc {dev.hook_kind} ffff: {where}parent ffff:fff1 {blocks}{tail}")
-        if "s" in flags:
-            lines += stats_lines(Stats())
-    return lines
+        yield [*_hook(dev, where), *(stats_parts(Stats()) if "s" in flags else ())]
 
 
-def show_class(net: Namespace, dev: NetDev, flags: Collection[str], wanted: ClassFilter = ALL_CLASSES) -> list[str]:
-    """Return the lines of `tc [-s] class show dev`."""
-    lines = []
+def _head(kind: str, handle: int) -> list[Part]:
+    return [Part("qdisc "), entry("kind", kind), entry("handle", handle_text(handle))]
+
+
+def _place(qdisc: Qdisc) -> list[Part]:
+    place = [entry("parent", classid_text(qdisc.parent), "parent {} ") if qdisc.upper is not None
+             else Part("root ", "root", True)]
+    return place if qdisc.refcnt == 1 else [*place, entry("refcnt", qdisc.refcnt, "refcnt {} ")]
+
+
+def _hook(dev: NetDev, where: list[Part]) -> list[Part]:
+    blocks = [entry(f"{side}_block", block.index, f"{side}_block {{}} ")
+              for side, block in dev.hooks.items() if block.index]
+    tail = Part("---------------- ") if dev.hook_kind == "ingress" else Part("")
+    return [*_head(dev.hook_kind, 0xFFFF0000), *where, entry("parent", "ffff:fff1", "parent {} "), *blocks,
+            nested("options", [tail])]
+
+
+def show_class(net: Namespace, dev: NetDev, flags: Collection[str],
+               wanted: ClassFilter = ALL_CLASSES) -> Iterator[list[Part]]:
+    """Yield what `tc [-s] class show dev` prints, by class."""
     for qdisc in in_order(net, dev):
         if not isinstance(qdisc, ClassfulQdisc) or (wanted.parent and wanted.parent & TC_H_MAJ_MASK != qdisc.handle) \
                 or (wanted.root and not qdisc.mq_root):
@@ -123,13 +123,19 @@ def show_class(net: Namespace, dev: NetDev, flags: Collection[str], wanted: Clas
         for cl in qdisc.walk():
             if wanted.classid and wanted.classid != cl.classid:
                 continue
-            leaf = f"leaf {handle_text(cl.child.handle)} " if cl.child is not None and cl.child.handle else ""
-            parent = "root " if qdisc.mq_root else f"parent {handle_text(qdisc.handle)} "
-            lines.append(f"class {qdisc.kind} {classid_text(cl.classid)} {parent}{leaf}")
-            if "s" in flags:
-                stats = qdisc.class_stats(cl)
-                lines += stats_lines(stats) if stats is not None else [""]
-    return lines
+            stats = qdisc.class_stats(cl) if "s" in flags else None
+            yield [Part("class "), entry("class", qdisc.kind), entry("handle", classid_text(cl.classid)),
+                   Part("root ", "root", True) if qdisc.mq_root
+                   else entry("parent", handle_text(qdisc.handle), "parent {} "), *_leaf(cl.child),
+                   *([nested("stats", stats_parts(stats)) if stats is not None else Part("\n", "stats", ())]
+                     if "s" in flags else ())]
+
+
+def _leaf(child: Qdisc | None) -> list[Part]:
+    """Return the qdisc of a class; `tc` writes its handle as a number in JSON."""
+    if child is None or not child.handle:
+        return []
+    return [Part(f"leaf {handle_text(child.handle)} ", "leaf", f"{child.handle >> 16:#x}")]
 
 
 def show_link(dev: NetDev) -> list[str]:

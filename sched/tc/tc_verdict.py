@@ -67,3 +67,16 @@ def verdict_text(verdict: int) -> str:
     if is_jump(verdict):
         return f"jump {verdict & TC_ACT_EXT_VAL_MASK}"
     return _NAMES.get(verdict, str(verdict))
+
+
+def verdict_object(verdict: int) -> tuple[tuple[str, object], ...]:
+    """Return a verdict as `tc -j` writes it.
+
+    >>> verdict_object(0x20000003)
+    (('type', 'goto'), ('chain', 3))
+    """
+    if is_goto(verdict):
+        return ("type", "goto"), ("chain", verdict & TC_ACT_EXT_VAL_MASK)
+    if is_jump(verdict):
+        return ("type", "jump"), ("jump", verdict & TC_ACT_EXT_VAL_MASK)
+    return (("type", verdict_text(verdict)),)

@@ -71,8 +71,8 @@ LIMIT = QdiscOption(word="limit", value="SIZE", doc="packets")
     ({"make": int}, "make is <class 'int'>, not a class derived from Qdisc"),
     ({"make": Pfifo}, "its class Pfifo says kind = 'pfifo'"),
     ({"make": NoReset}, "class NoReset does not define reset()"),
-    ({"options": (LIMIT,)}, "class Empty does not define options(): tc qdisc show has to print its options"),
-    ({"make": NotShown, "options": (LIMIT,)}, "class NotShown does not define options()"),
+    ({"options": (LIMIT,)}, "class Empty does not define shown(): tc qdisc show has to print its options"),
+    ({"make": NotShown, "options": (LIMIT,)}, "class NotShown does not define shown()"),
 ])
 def test_what_a_kind_lacks(given: dict[str, Any], message: str) -> None:
     with pytest.raises(InternalError, match=f"^qdisc kind {given.get('name', 'empty')!r}: ") as caught:

@@ -21,10 +21,10 @@ UNSTEADY = ((r"seed \d{6,}", "seed N"), (r"Sent \d+ bytes \d+ pkt", "Sent N byte
             (r"(installed|used) \d+ sec", r"\1 N sec"), (r"\b80\d\d:", "8xxx:"))
 
 
-def scenarios() -> list[list[tuple[str, list[str]]]]:
+def scenarios(record: Path = RECORD) -> list[list[tuple[str, list[str]]]]:
     """Return the scenarios: commands with what they print."""
     found: list[list[tuple[str, list[str]]]] = []
-    for line in RECORD.read_text().split("\n"):
+    for line in record.read_text().split("\n"):
         if line == "%%":
             found.append([])
         elif line.startswith("$ "):
