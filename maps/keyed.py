@@ -41,7 +41,7 @@ class KeyedMap(base.BpfMap):
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
         self.elems: dict[int, Region] = {}
-        self.shape = shape_of_values(spec, self.fields)
+        self.shape = shape_of_values(spec, self.fields, kernel.dialect)
         if type(self).get is KeyedMap.get:
             self.get = self.elems.get  # type: ignore[method-assign, assignment]  # a look-up is one in the dict
 

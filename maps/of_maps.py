@@ -79,7 +79,7 @@ class InnerTemplate:
         self.spec = spec
         self.kind = kernel.dialect.map_type(spec.type).make
         self.fields = special_fields(spec.btf, spec.value_type) if spec.btf and spec.value_type else ()
-        self.shape = shape_of_values(spec, self.fields)
+        self.shape = shape_of_values(spec, self.fields, kernel.dialect)
         self.uniform = True
         self.told: list[Callable[[], None]] = []
 

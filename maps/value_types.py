@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.btf.fields import Field
     from ebpfvm.btf.types import Btf
+    from ebpfvm.contract.dialect import Dialect
     from ebpfvm.loader.object import MapSpec
 
 _MOST: Final = 32  # members; longer values are bytes
@@ -42,9 +43,14 @@ def shape_of(btf: Btf | None, type_id: int, size: int, packets: Container[int] =
     return ValueShape(parts, packets) if len(parts) <= _MOST and at == size else None
 
 
-def shape_of_values(spec: MapSpec, fields: Sequence[Field]) -> ValueShape | None:
-    """Return the shape of the values of a map with these special fields, None if they stay bytes."""
-    packets = {field.offset for field in fields if field.kind == "kptr_ref" and field.struct == "sk_buff"}
+def shape_of_values(spec: MapSpec, fields: Sequence[Field], dialect: Dialect) -> ValueShape | None:
+    """Return the shape of the values of a map with these special fields, None if they stay bytes.
+
+    Its "packets" may also be objects of structs that programs allocate, which are no structs of the kernel.
+    """
+    types = dialect.types
+    packets = {field.offset for field in fields if field.kind == "kptr_ref" and (
+        field.struct == "sk_buff" or (types is not None and types().find(field.struct, t.Kind.STRUCT) is None))}
     if len(packets) != len(fields):
         return None
     return shape_of(spec.btf, spec.value_type, spec.value_size, packets)

@@ -8,17 +8,17 @@ contains the head); removing an object hands the reference to the program.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, Never
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import Fault
 from ebpfvm.kernel.memory import OBJECT_IDS, REGION_SHIFT, SERIALS, Memory, Region, base_of
 from ebpfvm.kernel.object_types import ROOTS, ObjectShape, ObjectType
-from ebpfvm.kernel.refs import COUNT, MEMORY, PROGRAM, PROGRAM_UNIT, RefCounted
+from ebpfvm.kernel.refs import MEMORY, PROGRAM, PROGRAM_UNIT, RefCounted
 from ebpfvm.kernel.typed_values import NoPacket, address_of, held_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from ebpfvm.btf.fields import Field
     from ebpfvm.btf.types import Btf
@@ -253,40 +253,6 @@ class Graph:
                     obj.destroy()
                     return
         return drop
-
-    def sorter(self, kind: ObjectType, at: int) -> Callable[..., int]:
-        """Return `add(ticks, tree, obj, less, unit, over)`, which inserts an object as bpf_rbtree_add does.
-
-        `less` is called with the ticks and two objects; each call consumes a tick, and `over` is called without one.
-        `unit` is a reference that the tree holds.
-        """
-        refs, cell = self.refs, kind.shape.nodes[at]
-
-        def add(ticks: Iterator[None], tree: ObjectTree, obj: AllocObject, less: Callable[..., int], unit: int,
-                over: Callable[[], Never]) -> int:
-            if obj.cells[cell] is not None:
-                refs.release(obj)
-                return -EINVAL
-            low, high = 0, len(tree)
-            while low < high:
-                for _ in ticks:
-                    break
-                else:
-                    over()
-                middle = (low + high) // 2
-                if less(ticks, obj, tree[middle]):
-                    high = middle
-                else:
-                    low = middle + 1
-            if not obj.refs & COUNT:
-                refs.give(obj, tree.holder.name)  # raises the fault
-            obj.refs += unit - PROGRAM_UNIT
-            refs.held -= 1
-            obj.cells[cell] = tree
-            tree.at = at
-            tree.insert(low, obj)
-            return 0
-        return add
 
     def object(self, node: int) -> RefCounted:
         """Return the object that contains a node.

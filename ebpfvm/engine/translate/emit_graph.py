@@ -14,9 +14,11 @@ from ebpfvm.engine.translate.code_writer import Place
 from ebpfvm.engine.translate.emit_fields import cell
 from ebpfvm.engine.translate.emit_memory import constant_index
 from ebpfvm.engine.translate.ranges import PtrRange, is_object, number_of
+from ebpfvm.engine.translate.sort_keys import cell_of
 from ebpfvm.engine.translate.statements import assign, effect, effect_to
 from ebpfvm.errnos import EINVAL
 from ebpfvm.ints import U64_MAX
+from ebpfvm.kernel.object_sorting import sorter, sorter_by
 from ebpfvm.kernel.object_types import ObjectType
 from ebpfvm.kernel.refs import COUNT, MEMORY, PROGRAM_UNIT
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from ebpfvm.contract.kfunc import Kfunc
     from ebpfvm.engine.translate.code_writer import CodeWriter
     from ebpfvm.engine.translate.held_pointers import Root
+    from ebpfvm.kernel.refs import Holder
 
 _IN_USE: Final = f"{-EINVAL & U64_MAX:#x}"
 
@@ -222,12 +225,34 @@ def _insert_sorted(em: CodeWriter, called: Kfunc) -> bool:
     if found is None or rooted is None:
         return False
     target, root = found
+    key = cell_of(em.unit, target, root)
+    if key is not None:
+        exact = _comes_to_loop(em)
+        name = f"ADD_{'EXACTLY' if exact else 'BY'}_{key}_{root.at}_{root.kind.name}"
+        em.names[name] = sorter_by(em.unit.prog.kernel.refs, root.kind, root.at, key, exact)
+        em.add(effect_to("r0", f"{name}(ticks, {rooted.text}, r2, {rooted.unit:#x}, OVER)", em.pc, f" & {U64_MAX:#x}"))
+        return True
     name = f"ADD{target}_{root.at}"
-    em.names[name] = em.unit.prog.kernel.graph.sorter(root.kind, root.at)
+    em.names[name] = sorter(em.unit.prog.kernel.refs, root.kind, root.at)
     em.calls = True
     text = f"{name}(ticks, {rooted.text}, r2, f{target}, {rooted.unit:#x}, OVER)"
     em.add(effect_to("r0", text, em.pc, f" & {U64_MAX:#x}"))
     return True
+
+
+def _comes_to_loop(em: CodeWriter) -> bool:
+    """Return whether a loop, which needs what the budget has left, is in or after the current instruction."""
+    graph = em.facts.function
+    work = [next(start for start, block in graph.blocks.items() if em.pc in block.pcs)]
+    seen: set[int] = set()
+    while work:
+        start = work.pop()
+        if start in graph.loops or any(start in body for body in graph.loops.values()):
+            return True
+        if start not in seen:
+            seen.add(start)
+            work.extend(graph.blocks[start].succs)
+    return False
 
 
 # -- packets, locks and kptrs ----------------------------------------------------------------------------------------
@@ -275,7 +300,13 @@ def _swap(em: CodeWriter) -> bool:
     new, kernel = _new_object(em), em.unit.prog.kernel
     em.names["REFS"] = kernel.refs
     if is_object(slot):
-        _swap_cell(em, slot, new)
+        kind: ObjectType = slot.origin.held
+        _swap_cell(em, cell(1, kind.shape.kptrs[slot.lo]), kernel.refs.holder(kind.holder, MEMORY), new)
+        return True
+    shape, found = slot.origin.shape, slot.origin.map
+    number = shape.places.get((slot.lo, 8)) if shape is not None and found is not None else None
+    if number is not None and number in shape.packets and found.found is not None:
+        _swap_cell(em, f"g_{slot.origin.name}[{number}]", found.found.kptr_holder, new)
         return True
     em.names["SWAP"] = kernel.swap
     region = f"g_{slot.origin.name}"
@@ -286,12 +317,10 @@ def _swap(em: CodeWriter) -> bool:
     return True
 
 
-def _swap_cell(em: CodeWriter, slot: PtrRange, new: str) -> None:
-    """Emit the exchange of what a cell of an object owns."""
-    kind: ObjectType = slot.origin.held
+def _swap_cell(em: CodeWriter, item: str, holder: Holder, new: str) -> None:
+    """Emit the exchange of what a cell owns, whose references `holder` has."""
     kernel = em.unit.prog.kernel
-    holder = kernel.refs.holder(kind.holder, MEMORY)
-    item, old, moved = cell(1, kind.shape.kptrs[slot.lo]), f"t_{em.pc}_old", holder.unit - PROGRAM_UNIT
+    old, moved = f"t_{em.pc}_old", holder.moved
     name = f"HOLDER{holder.unit.bit_length()}"
     em.names |= {"TAKE": kernel.taken, "GIVE": kernel.refs.give, name: holder.name}
     if new.startswith("OWNER"):

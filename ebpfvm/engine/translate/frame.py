@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ebpfvm.contract.args import Arg
 from ebpfvm.engine.translate.ranges import FP, PtrRange, slot_at
+from ebpfvm.engine.translate.spills import is_followed, is_private, lost, spilled
 from ebpfvm.kernel.emulated import FRAME_SIZE
 
 if TYPE_CHECKING:
@@ -100,9 +101,13 @@ def extent(unit: Unit, specs: tuple[ArgSpec, ...], n: int, state: RangeState) ->
     return None
 
 
-def classify(unit: Unit, facts: FunctionFacts) -> FrameLayout:
-    """Return the layout of the frame of the function of `facts`, and of those of inlined functions."""
-    use = _Uses()
+def classify(unit: Unit, facts: FunctionFacts, tracked: Mapping[Slot, tuple[Slot, ...]] | None = None) -> FrameLayout:
+    """Return the layout of the frame of the function of `facts`, and of those of inlined functions.
+
+    Args:
+        tracked: the variables in which pointers are assumed to stay known; by default those that the facts track.
+    """
+    use = _Uses(facts.tracked if tracked is None else tracked)
     for pc, state in facts.before.items():
         _look(unit, pc, state, use)
     _note_lost(unit, facts, use)
@@ -131,7 +136,8 @@ class _Reach(NamedTuple):
 
 
 class _Uses:
-    def __init__(self) -> None:
+    def __init__(self, tracked: Mapping[Slot, tuple[Slot, ...]]) -> None:
+        self.tracked = tracked
         self.variable: set[_Reach] = set()
         self.accesses: set[Slot] = set()
         self.copied: set[Slot] = set()  # (offset, size) of arguments that helpers get as copies
@@ -141,7 +147,7 @@ class _Uses:
 
     def escape(self, *values: object) -> None:
         """Note that pointers among `values` go where they are no longer followed."""
-        self.escapes |= {value.origin for value in values if isinstance(value, PtrRange) and _is_private(value)}
+        self.escapes |= {value.origin for value in values if isinstance(value, PtrRange) and is_private(value)}
 
     def only_inlined(self) -> None:
         """Forget the frame of the function itself."""
@@ -154,20 +160,16 @@ def _is_fp(value: object) -> bool:
     return isinstance(value, PtrRange) and value.origin is FP
 
 
-def _is_private(value: object) -> bool:
-    """Return whether a value points to what only the function itself, with what it inlines, can reach."""
-    return isinstance(value, PtrRange) and value.origin.kind in ("fp", "key")
-
-
 def _look(unit: Unit, pc: int, state: RangeState, use: _Uses) -> None:
     row, insn = unit.rows[pc], unit.insns[pc]
     if row is None or pc in unit.steps:
         return
     if row.kind in ("ldx", "load_acquire", "st", "store_release", "atomic"):
         base = state.regs[insn.src if row.kind in ("ldx", "load_acquire") else insn.dst]
-        if isinstance(base, PtrRange) and _is_private(base):
+        if isinstance(base, PtrRange) and is_private(base):
             _look_at_access(row, insn, base, use)
-        if row.kind in ("st", "store_release", "atomic") and row.source != "k":
+        if row.kind in ("st", "store_release", "atomic") and row.source != "k" \
+                and not is_followed(spilled(unit, pc, state), use.tracked):
             use.escape(state.regs[insn.src])
     elif row.kind == "alu" and row.op not in ("mov", "add", "sub"):
         use.escape(state.regs[insn.dst], state.regs[insn.src] if row.source == "x" else None)
@@ -200,7 +202,7 @@ def _look_at_helper(unit: Unit, pc: int, state: RangeState, use: _Uses) -> None:
         return
     for n in range(len(helper.args)):
         value = state.regs[n + 1]
-        if not isinstance(value, PtrRange) or not _is_private(value):
+        if not isinstance(value, PtrRange) or not is_private(value):
             continue
         found = extent(unit, helper.args, n, state)
         if found is None or value.lo != value.hi or (not found.copied and value.origin is not FP):
@@ -226,12 +228,13 @@ def _note_lost(unit: Unit, facts: FunctionFacts, use: _Uses) -> None:
         if row is not None and row.kind == "alu" and row.op in ("mov", "add", "sub"):
             had = [state.regs[insn.dst]] if row.op != "mov" else []
             had += [state.regs[insn.src]] if row.source == "x" else []
-            if any(map(_is_private, had)) and not _is_private(facts.after(pc).regs[insn.dst]):
+            if any(map(is_private, had)) and not is_private(facts.after(pc).regs[insn.dst]):
                 use.escape(*had)
+    use.escape(*lost(unit, facts, use.copied | use.memory))
     live = live_registers(unit, facts.function)
     for start, successor in facts.edges:
         out, into = facts.leaving(start).regs, facts.before[successor].regs
-        use.escape(*(out[reg] for reg in live[successor] if _is_private(out[reg]) and not _is_private(into[reg])))
+        use.escape(*(out[reg] for reg in live[successor] if is_private(out[reg]) and not is_private(into[reg])))
 
 
 def argument_count(unit: Unit, entry: int) -> int:

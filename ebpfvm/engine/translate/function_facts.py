@@ -53,6 +53,7 @@ class FunctionFacts:
         function: its flow graph.
         args: what r1 to r5 hold at entry.
         tracked: direct stack accesses that nothing else can reach -> the atoms that they consist of.
+        shared: slot of a look-up -> that of another one whose variables it shares.
 
     Attributes:
         before: slot -> state before the instruction; reachable instructions only.
@@ -61,10 +62,12 @@ class FunctionFacts:
     """
 
     def __init__(self, unit: Unit, function: FlowGraph, args: Sequence[Abs],
-                 tracked: Mapping[Slot, tuple[Slot, ...]] | None = None) -> None:
+                 tracked: Mapping[Slot, tuple[Slot, ...]] | None = None,
+                 shared: Mapping[int, int] | None = None) -> None:
         self.unit = unit
         self.function = function
         self.tracked = tracked or {}
+        self._shared = shared or {}
         self.args = tuple(args)
         self.before: dict[int, RangeState] = {}
         self._after: dict[int, RangeState] = {}
@@ -211,9 +214,11 @@ class FunctionFacts:
 
     def _origin(self, pc: int, state: RangeState, kind: Any, **more: Any) -> tuple[PtrOrigin, RangeState]:
         """Return the origin that `pc` creates, and a state that has forgotten pointers to the one it created before."""
-        origin = self.defined.get(pc)
+        first = self._shared.get(pc, pc)
+        origin = self.defined.get(first)
         if origin is None:
-            origin = self.defined[pc] = PtrOrigin(str(pc), kind, **more)
+            origin = self.defined[first] = PtrOrigin(str(first), kind, **more)
+        self.defined[pc] = origin
         return origin, ranges.forget(origin, state)
 
     def _load(self, pc: int, row: Row, insn: Insn, state: RangeState) -> RangeState:

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract.args import Arg
 from ebpfvm.engine.translate.frame import classify, live_after
 from ebpfvm.engine.translate.function_facts import FunctionFacts
 from ebpfvm.engine.translate.inlining import inlined_graph
+from ebpfvm.engine.translate.lookups import sharing
 from ebpfvm.engine.translate.ranges import ANY, Abs, OriginKind, PtrOrigin, PtrRange, is_object, join, number_of
+from ebpfvm.engine.translate.sort_keys import cell_of
+from ebpfvm.engine.translate.spills import spilled
 from ebpfvm.isa import codes as c
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ebpfvm.contract.helper import Helper
+    from ebpfvm.engine.translate.flow_graph import FlowGraph
     from ebpfvm.engine.translate.frame import FrameLayout
     from ebpfvm.engine.translate.inlined_nodes import CallbackLoop, Path
-    from ebpfvm.engine.translate.ranges import RangeState
+    from ebpfvm.engine.translate.ranges import RangeState, Slot
     from ebpfvm.engine.translate.unit import Unit
     from ebpfvm.isa.insn import Insn
     from ebpfvm.isa.table import Row
     from ebpfvm.kernel.layouts import Layout
+
+
+_ATTEMPTS: Final = 4  # to find variables and facts that confirm each other
 
 
 def _passed(helper: Helper) -> dict[int, int]:
@@ -73,6 +80,25 @@ def _confirmed(unit: Unit, loop: CallbackLoop, regs: Sequence[Abs], frame: Frame
     return loop.helper.role == "loop" or (walked is not None and walked.is_walked)
 
 
+def _settled(unit: Unit, graph: FlowGraph, args: Sequence[Abs]) -> tuple[FunctionFacts, FrameLayout]:
+    """Return facts about a function, and the layout of its frame.
+
+    If pointers to the frame are kept in the frame, its variables are assumed to be what they would be if those pointers
+    stayed known. Facts and layout must confirm each other.
+    """
+    facts = FunctionFacts(unit, graph, args)
+    frame = classify(unit, facts)
+    kept = {slot: (slot,) for pc, state in facts.before.items() if (slot := spilled(unit, pc, state)) is not None}
+    assumed: Mapping[Slot, tuple[Slot, ...]] = classify(unit, facts, kept).local if kept else {}
+    for _ in range(_ATTEMPTS if kept else 0):
+        tracking = FunctionFacts(unit, graph, args, assumed)
+        found = classify(unit, tracking)
+        if found.local == assumed:
+            return tracking, found
+        assumed = found.local
+    return facts, frame
+
+
 class ProgramFacts:
     """The facts of every function that a program can reach, callers first.
 
@@ -104,18 +130,22 @@ class ProgramFacts:
         args = self._args.get(entry, (ANY,) * 5)
         while True:
             graph = inlined_graph(self.unit, entry, refused, longer)
-            facts = FunctionFacts(self.unit, graph, args)
-            frame = classify(self.unit, facts)
+            facts, frame = _settled(self.unit, graph, args)
             wrong = _wrong(self.unit, facts, frame)
             refused |= wrong
             if wrong:
                 continue
-            if frame.local:
+            if frame.local and frame.local != facts.tracked:
                 facts = FunctionFacts(self.unit, graph, args, frame.local)
             beyond = _beyond(self.unit, facts)
             if not beyond:
                 break
             longer |= beyond
+        shared = sharing(self.unit, facts)
+        if shared:
+            more = FunctionFacts(self.unit, graph, args, frame.local, shared)
+            if classify(self.unit, more) == frame:
+                facts = more
         self.facts[entry], self.frames[entry] = facts, frame
 
     def _callers_first(self) -> list[int]:
@@ -146,12 +176,13 @@ class ProgramFacts:
     def _pass_on(self, entry: int) -> None:
         """Pass what this function knows on to the functions that it calls."""
         facts = self.facts[entry]
-        live, loops = live_after(self.unit, facts.function), self._loops(facts)
+        live, loops, keyed = live_after(self.unit, facts.function), self._loops(facts), self._keyed(facts)
         for pc, state in facts.before.items():
             row, insn = self.unit.rows[pc], self.unit.insns[pc]
             if row is None or pc in self.unit.steps:
                 continue
-            if _is_function(row, insn) and (insn.dst in live[pc].after or self.unit.target(pc) not in loops):
+            if _is_function(row, insn) and self.unit.target(pc) not in keyed \
+                    and (insn.dst in live[pc].after or self.unit.target(pc) not in loops):
                 self._needed.add(self.unit.target(pc))
             if row.kind != "call":
                 continue
@@ -167,6 +198,20 @@ class ProgramFacts:
         """Return the callbacks of the loops in a function."""
         steps = (self.unit.steps.get(pc) for pc in facts.before)
         return {step.loop.target for step in steps if step is not None and step.loop is not None}
+
+    def _keyed(self, facts: FunctionFacts) -> set[int]:
+        """Return the functions that only order trees, and by a number, so that nothing has to call them."""
+        found: set[int] = set()
+        others: set[int] = set()
+        for pc, state in facts.before.items():
+            row = self.unit.rows[pc]
+            if row is None or row.kind != "call" or pc in self.unit.steps:
+                continue
+            order = self.unit.held.sorts(pc, state)
+            by_number = order is not None and cell_of(self.unit, *order) is not None
+            passed = {number_of(value).lo - self.unit.prog.func_base for value in state.regs[1:6]}
+            (found if by_number else others).update(passed & self.unit.callbacks)
+        return found - others
 
     def _pass_to_callback(self, pc: int, regs: Sequence[Abs]) -> None:
         helper = self.unit.helper(pc)
