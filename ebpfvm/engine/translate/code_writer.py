@@ -9,7 +9,7 @@ from ebpfvm.engine.translate import loose_values
 from ebpfvm.engine.translate.held_pointers import NeverHeld, address
 from ebpfvm.engine.translate.pointer_form import PointerForm
 from ebpfvm.engine.translate.ranges import Abs, NumRange, PtrOrigin, PtrRange, is_object
-from ebpfvm.engine.translate.statements import Stmt, assign, effect
+from ebpfvm.engine.translate.statements import Stmt, assign, effect, slot_name
 from ebpfvm.ints import S64_MAX
 from ebpfvm.kernel.memory import BIAS, OFFSET_MASK, REGION_SHIFT
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ebpfvm.engine.translate.function_facts import FunctionFacts
     from ebpfvm.engine.translate.inlined_nodes import Path
     from ebpfvm.engine.translate.map_facts import MapFacts
-    from ebpfvm.engine.translate.ranges import RangeState
+    from ebpfvm.engine.translate.ranges import RangeState, Slot
     from ebpfvm.engine.translate.unit import Unit
     from ebpfvm.errors import Fault
 
@@ -56,6 +56,7 @@ class CodeWriter:
         calls: whether the function calls something that may need a frame.
         counted: the copies of functions whose frames must be counted.
         keys: the maps of the keys that walks pass, by the name of their origin.
+        wholes: variables of the frame that were just assigned together -> what they are the parts of.
         swaps: registers that were just computed by a swap of bytes -> its size, and a variable with what was swapped.
     """
 
@@ -72,11 +73,15 @@ class CodeWriter:
         self.calls = False
         self.counted: set[Path] = set()
         self.keys: dict[str, MapFacts] = {}
+        self.wholes: dict[tuple[Slot, ...], Expr] = {}
         self.swaps: dict[int | None, tuple[int, str]] = {}
 
     def add(self, line: Stmt) -> None:
         """Append a line."""
         self.lines.append(line)
+        if self.wholes and line.writes.startswith("s_"):
+            self.wholes = {slots: whole for slots, whole in self.wholes.items()
+                           if line.writes not in {slot_name(*slot) for slot in slots}}
 
     def number(self, n: int) -> Expr:
         """Return a constant."""

@@ -9,7 +9,7 @@ Such a loop consumes its budget as any other, one tick for each round, but Pytho
         if left < 1000: OVER()
 
 It is one that nothing else in it consumes ticks of, with one way back: a block that moves a counter by a constant and
-compares it with a number that the loop does not change. The counter must be of no other use.
+compares it with a number that the loop does not change. A counter that is of no other use is left out.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _OPPOSITE: Final = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=
 _CALL: Final = re.compile(r"([\w.]+)\(")
 # What neither runs programs nor consumes ticks.
 _QUIET: Final = re.compile(r"[UB][248]|[UB]_\w+|P[248]|LOAD|LOAD_PROBE|STORE|GET|PACK_\w+|AT\d+|FIND\d+|bytes|"
-                           "from_bytes|to_bytes|sdiv|smod")
+                           r"from_bytes|to_bytes|sdiv|smod|(?:EXISTING|GET|PUT|REMOVE)\d+")
 _WORTH: Final = 16  # rounds from which preparing them costs less than counting
 _MOST: Final = 1 << 62
 
@@ -95,13 +95,14 @@ class _Loop:
         if code.succs[1] != self.header:
             op = _OPPOSITE[op]
         step = self._step(counter)
-        if not step or not self._only_counts(counter) or limit in self._written():
+        if not step or limit in self._written():
             return
         first = self._first(counter)
         rounds = self._expression(op, counter if first is None else str(first), counter, first, step, limit)
         if rounds is not None:
             self.rounds = rounds
-            self._drop(counter, first is not None)
+            if self._only_counts(counter):
+                self._drop(counter, first is not None)
 
     def _written(self) -> set[str]:
         return {name for start in self.body for line in self.code[start].lines for name in (line.writes, *line.also)}

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _KINDS: Final = ("alu", "jmp", "ldx", "load_acquire", "st", "store_release", "atomic", "ld_imm64", "call", "ld_abs",
                  "ld_ind", "may_goto", "exit", "ja")
 _REFUSED: Final = ("addr_space_cast", "percpu", "gotox", "callx")
+_DECIDED: Final = ("False", "True")  # conditions that need no test
 _ORDER: Final = ("jeq", "jne", "jgt", "jge", "jlt", "jle")
 all_kinds((*_KINDS, *_REFUSED), "the translator, ebpfvm/engine/translate/emit.py (_KINDS)")
 
@@ -36,6 +37,7 @@ class Emitter(CodeWriter):
 
     Attributes:
         found: names of the origins that are regions of look-ups, None for NULL.
+        sure: those of them that are never NULL.
         may_goto: whether the function counts iterations.
     """
 
@@ -43,6 +45,7 @@ class Emitter(CodeWriter):
         super().__init__(unit, facts, frame, names)
         self.counted = emit_inlined.frames_that_count(unit, facts.function)
         self.found = emit_maps.found_by_region(unit, facts)
+        self.sure = emit_maps.never_null(unit, facts, self.found)
         self.may_goto = False
 
     # -- blocks -------------------------------------------------------------------------------------------------------
@@ -51,12 +54,15 @@ class Emitter(CodeWriter):
         """Return the code of a reachable block."""
         self.lines = []
         self.swaps.clear()
+        self.wholes.clear()
         ending: tuple[str, str | None] = ("", None)
         for pc in block.pcs:
             self.pc, self.state = pc, self.facts.before[pc]
             ending = self._insn(self.unit.rows[pc], self.unit.insns[pc])
         test, result = ending
         succs = tuple(s for s in block.succs if (block.start, s) in self.facts.edges)
+        if test in _DECIDED and len(succs) == 2:
+            succs = succs[_DECIDED.index(test):][:1]
         if len(succs) < 2:
             test = ""
         return BlockCode(self.lines, test, reads_of(test) | reads_of(result or ""), self.pc, result, succs)
@@ -152,6 +158,8 @@ class Emitter(CodeWriter):
         pointer = self.state.regs[insn.dst]
         if isinstance(pointer, PtrRange) and pointer.origin.name in self.found and not pointer.lo and not pointer.hi \
                 and row.name in ("jeq64_k", "jne64_k") and not insn.imm:
+            if pointer.origin.name in self.sure:
+                return _DECIDED[row.op == "jne"]
             return f"g_{pointer.origin.name} is {'' if row.op == 'jeq' else 'not '}None"
         if is_object(pointer) and row.name in ("jeq64_k", "jne64_k") and not insn.imm:
             return f"not r{insn.dst}" if row.op == "jeq" else f"r{insn.dst}"

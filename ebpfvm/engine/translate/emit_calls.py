@@ -89,7 +89,7 @@ def _helper(em: CodeWriter, helper: Helper) -> None:
     em.calls |= not helper.bare and any(spec.kind in (Arg.PTR_TO_FUNC, Arg.PTR_TO_CTX) for spec in helper.args)
     if helper.map_op == "lookup" and origin is not None and emit_maps.find(em, helper, _argument):
         return
-    if emit_objects.swap(em, helper):
+    if emit_maps.overwrite(em, helper, _argument) or emit_objects.swap(em, helper):
         return
     if origin is not None and origin.inner is not None and emit_maps.find_inner(em, helper, _argument):
         return

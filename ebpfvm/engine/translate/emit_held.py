@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.engine.steps import operand
-from ebpfvm.engine.translate.emit_keys import slot_name
 from ebpfvm.engine.translate.ranges import PtrRange, is_object, slot_at
-from ebpfvm.engine.translate.statements import assign, effect
+from ebpfvm.engine.translate.statements import assign, effect, slot_name
 from ebpfvm.kernel.ops_ctx import object_name
 from ebpfvm.kernel.refs import COUNT, CTX_UNIT, PROGRAM_UNIT
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 from ebpfvm.contract.args import Arg
 from ebpfvm.engine.steps import Expr, cut, operand
 from ebpfvm.engine.translate import emit_maps
-from ebpfvm.engine.translate.emit_keys import slot_name, swapped_name
+from ebpfvm.engine.translate.emit_keys import swapped_name
 from ebpfvm.engine.translate.inlined_facts import TOO_MANY
-from ebpfvm.engine.translate.statements import assign, effect, effect_to
+from ebpfvm.engine.translate.statements import assign, effect, effect_to, slot_name
 from ebpfvm.ints import U64_MAX
 from ebpfvm.kernel.emulated import BPF_MAX_LOOPS
 from ebpfvm.kernel.memory import REGION_SHIFT

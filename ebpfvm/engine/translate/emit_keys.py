@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.engine.steps import Expr, bswap, cut, number
 from ebpfvm.engine.translate.ranges import NumRange, PtrOrigin, PtrRange, slot_at
+from ebpfvm.engine.translate.statements import slot_name
 
 if TYPE_CHECKING:
     from ebpfvm.engine.translate.code_writer import CodeWriter
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
     from ebpfvm.isa.table import Row
 
 _MOST_TERMS = 3  # with more, packing bytes is faster
-
-
-def slot_name(off: int, size: int) -> str:
-    """Return the name of the variable of a stack slot."""
-    return f"s_{-off}_{size}"
 
 
 def swapped_name(off: int, size: int) -> str:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ebpfvm.engine.steps import number as number_of
 from ebpfvm.engine.steps import operand
 from ebpfvm.engine.translate import emit_values
 from ebpfvm.engine.translate.emit_keys import from_frame
-from ebpfvm.engine.translate.ranges import PtrRange
-from ebpfvm.engine.translate.statements import assign, effect_to
+from ebpfvm.engine.translate.ranges import ANY, PtrRange
+from ebpfvm.engine.translate.statements import assign, effect, effect_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     Argument = Callable[[CodeWriter, Helper, int], str]
 
+_FEW = 8  # members of a value that are stored one by one
 _METHODS = {"update": "put", "delete": "remove"}  # the bodies of these helpers only call the map's method
 
 
@@ -85,6 +87,36 @@ def _looked_up(unit: Unit, pc: int, state: RangeState) -> MapFacts | None:
     return found
 
 
+def never_null(unit: Unit, facts: FunctionFacts, found: set[str]) -> set[str]:
+    """Return those of the origins `found` whose look-ups always find something."""
+    return {origin.name for pc, origin in facts.defined.items()
+            if origin.name in found and unit.always_there(facts.before[pc])}
+
+
+def overwrite(em: CodeWriter, helper: Helper, argument: Argument) -> bool:
+    """Emit an update of an element that is always there, whose value consists of variables of the frame, in place."""
+    found = em.unit.map_at(em.state.regs[1]) if helper.map_op == "update" else None
+    if found is None or found.shape is None or found.shape.packets or len(found.shape.parts) > _FEW \
+            or em.unit.known_result(em.pc, em.state) == ANY:
+        return False
+    members = emit_values.members_in_frame(em, em.state.regs[3], found.shape)
+    if members is None:
+        return False
+    place, element = f"t_{em.pc}_key", f"t_{em.pc}_element"
+    em.add(assign(place, key(em, helper, found, argument), em.pc))
+    em.add(effect_to(element, _element(em, found, place), em.pc))
+    for number, member in enumerate(members):
+        em.add(effect(f"{element}[{number}] = {member}", em.pc))
+    em.set(0, number_of(0))
+    return True
+
+
+def _element(em: CodeWriter, found: MapFacts, key: str) -> str:
+    """Return the element at the variable `key` of an array, which makes it if it has never been used."""
+    value = em.state.regs[1]
+    return f"{method(em, value, found, 'existing')}({key}) or {method(em, value, found, 'get')}({key})"
+
+
 def find(em: CodeWriter, helper: Helper, argument: Argument) -> bool:
     """Emit a look-up in a map of plain values; return False if the map is not known as one."""
     found, name = _looked_up(em.unit, em.pc, em.state), em.facts.defined[em.pc].name
@@ -96,8 +128,7 @@ def find(em: CodeWriter, helper: Helper, argument: Argument) -> bool:
     elif hasattr(found.kind, "existing"):
         number = f"t_{em.pc}_key"
         em.add(assign(number, key(em, helper, found, argument), em.pc))
-        text = f"{method(em, value, found, 'existing')}({number}) or {method(em, value, found, 'get')}({number})"
-        em.add(effect_to(f"g_{name}", text, em.pc))
+        em.add(effect_to(f"g_{name}", _element(em, found, number), em.pc))
     else:
         text = f"{method(em, value, found, 'get')}({key(em, helper, found, argument)})"
         em.add(effect_to(f"g_{name}", text, em.pc))
@@ -141,4 +172,5 @@ def object_name(em: CodeWriter, value: Abs) -> str | None:
     return f"MAP{found.number}"
 
 
-__all__ = ["find", "find_inner", "found_by_region", "key", "method", "nth", "object_name", "operation", "variable"]
+__all__ = ["find", "find_inner", "found_by_region", "key", "method", "never_null", "nth", "object_name", "operation",
+           "overwrite", "variable"]

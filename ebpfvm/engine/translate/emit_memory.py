@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.engine.steps import Expr, cut, operand
 from ebpfvm.engine.translate import emit_fields, emit_values
-from ebpfvm.engine.translate.emit_keys import from_key, slot_name, swapped, swapped_name
+from ebpfvm.engine.translate.emit_keys import from_key, swapped, swapped_name
 from ebpfvm.engine.translate.ranges import FP, NumRange, PtrOrigin, PtrRange, slot_at
-from ebpfvm.engine.translate.statements import Stmt, assign, effect
+from ebpfvm.engine.translate.statements import Stmt, assign, effect, slot_name
 from ebpfvm.ints import S64_MAX, U64_MAX, signed
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ def _gather(em: CodeWriter, atoms: tuple[Slot, ...]) -> Expr:
     """Return the number that `atoms` hold."""
     if len(atoms) == 1:
         return atom_value(em, atoms[0])
+    if atoms in em.wholes:
+        return em.wholes[atoms]
     start, total = atoms[0][0], sum(size for _, size in atoms)
     parts = [(8 * (off - start), atom_value(em, (off, size))) for off, size in atoms]
     if all(value.const is not None for _, value in parts):
@@ -74,10 +76,11 @@ def _gather(em: CodeWriter, atoms: tuple[Slot, ...]) -> Expr:
 
 def _scatter(em: CodeWriter, atoms: tuple[Slot, ...], value: Expr, reg: int | None) -> None:
     """Store a number in `atoms`; it is what register `reg` holds, if there is one."""
-    if len(atoms) > 1 and value.const is None and not value.text.isidentifier():
+    if len(atoms) > 1 and value.const is None:
         whole = f"t_{em.pc}_new"  # t_PC may hold the old value of an atomic operation
         em.add(assign(whole, value.text, em.pc))
-        value = value._replace(text=whole)
+        if not value.text.isidentifier():
+            value = value._replace(text=whole)
     for off, size in atoms:
         shift = 8 * (off - atoms[0][0])
         part = value
@@ -90,6 +93,8 @@ def _scatter(em: CodeWriter, atoms: tuple[Slot, ...], value: Expr, reg: int | No
             known = em.swaps.get(reg) if len(atoms) == 1 else None
             reverse = known[1] if known is not None and known[0] == size else swapped(part, size).text
             em.add(assign(swapped_name(off, size), reverse, em.pc))
+    if len(atoms) > 1 and value.const is None:
+        em.wholes[atoms] = value._replace(text=whole)
 
 
 def shifted(em: CodeWriter, pointer: PtrRange, index: str, by: Expr, op: str) -> Expr:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from ebpfvm.engine.steps import Expr, cut
 from ebpfvm.engine.translate import emit_cells
 from ebpfvm.engine.translate.emit_cells import moved
-from ebpfvm.engine.translate.emit_keys import slot_name
 from ebpfvm.engine.translate.ranges import NumRange, PtrRange, slot_at
-from ebpfvm.engine.translate.statements import effect
+from ebpfvm.engine.translate.statements import effect, slot_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,19 +39,27 @@ def store(em: CodeWriter, origin: PtrOrigin, off: int, size: int, value: Expr) -
 
 def from_frame(em: CodeWriter, value: object, shape: ValueShape) -> str | None:
     """Return a value of `shape` that is held in variables of the frame as a list; None for other values."""
+    members = members_in_frame(em, value, shape)
+    return None if members is None else f"[{', '.join(members)}]"
+
+
+def members_in_frame(em: CodeWriter, value: object, shape: ValueShape) -> list[str] | None:
+    """Return the members of a value of `shape` that is held in variables of the frame; None for other values."""
     if not isinstance(value, PtrRange) or value.origin.kind != "fp" or value.lo != value.hi:
         return None
     base = slot_at(value)
     atoms = [slot for slot in em.frame.atoms if base <= slot[0] < base + shape.size]
     if not atoms:
         return None
-    members = ["None" if number in shape.packets else _member(em, atoms, base + off, size)
-               for number, (off, size) in enumerate(shape.parts)]
-    return f"[{', '.join(members)}]"
+    return ["None" if number in shape.packets else _member(em, atoms, base + off, size)
+            for number, (off, size) in enumerate(shape.parts)]
 
 
 def _member(em: CodeWriter, atoms: list[tuple[int, int]], off: int, size: int) -> str:
     """Return the number that the variables have at a place of the frame; bytes without a variable are zero."""
+    for slots, whole in em.wholes.items():
+        if slots[0][0] == off and sum(length for _, length in slots) == size:
+            return whole.text
     terms = []
     for start, length in atoms:
         if start >= off + size or start + length <= off:

@@ -285,7 +285,7 @@ class FunctionFacts:
     def _call(self, pc: int, insn: Insn, state: RangeState) -> RangeState:
         held = self.unit.held.result(pc, state)
         made = self.unit.call_result(pc, state) if held is None else None
-        result: Abs = held or ANY
+        result: Abs = held or self.unit.known_result(pc, state)
         if made is not None:
             kind, more = made
             origin, state = self._origin(pc, state, kind, **more)

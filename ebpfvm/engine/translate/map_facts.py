@@ -48,6 +48,12 @@ class MapFacts(NamedTuple):
         return hasattr(self.kind, "walk") and bool(self.kind.type.for_each)
 
     @property
+    def all_keys(self) -> int:
+        """How many keys, from 0 on, are always there; 0 for a map whose elements come and go."""
+        always = self.found is not None and self.is_keyed and self.kind.type.has_all_keys
+        return int(self.found.max_entries) if always else 0
+
+    @property
     def has_nth(self) -> bool:
         """Whether the element that a walk visits at a given time is known at once, while the map does not change."""
         return hasattr(self.kind, "nth")

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 VARIABLE: Final = re.compile(r"\b(?:r\d+|[bdgiklost]_\w+|v\d_f)\b")
 
 
+def slot_name(off: int, size: int) -> str:
+    """Return the name of the variable of a stack slot."""
+    return f"s_{-off}_{size}"
+
+
 class Stmt(NamedTuple):
     """A line of generated code.
 

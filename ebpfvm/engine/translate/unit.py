@@ -8,7 +8,7 @@ from ebpfvm.contract.args import Ret
 from ebpfvm.engine.translate import flow_graph
 from ebpfvm.engine.translate.held_pointers import HeldPointers
 from ebpfvm.engine.translate.map_facts import MapFacts, facts_of, inner_facts
-from ebpfvm.engine.translate.ranges import Abs, OriginKind, PtrOrigin, PtrRange
+from ebpfvm.engine.translate.ranges import ANY, Abs, NumRange, OriginKind, PtrOrigin, PtrRange, known, slot_at
 from ebpfvm.isa import codes as c
 
 if TYPE_CHECKING:
@@ -134,6 +134,22 @@ class Unit:
         """Return the helper called at `pc`."""
         insn = self.insns[pc]
         return self.prog.helpers.get(insn.imm) if insn.src == 0 else None
+
+    def always_there(self, state: RangeState) -> bool:
+        """Return whether the map in r1 has the key that r2 points to, whatever happens."""
+        found, key = self.map_at(state.regs[1]), state.regs[2]
+        if found is None or not found.all_keys or not isinstance(key, PtrRange):
+            return False
+        if key.origin.kind != "fp" or key.lo != key.hi:
+            return False
+        value = state.slots.get((slot_at(key), found.key_size))
+        return isinstance(value, NumRange) and value.hi < found.all_keys
+
+    def known_result(self, pc: int, state: RangeState) -> Abs:
+        """Return what is known of the number that the call at `pc` returns."""
+        helper, flags = self.helper(pc), state.regs[4]
+        stores = helper is not None and helper.map_op == "update" and self.always_there(state)
+        return known(0) if stores and isinstance(flags, NumRange) and flags.hi == 0 else ANY
 
     def kfunc(self, pc: int) -> Kfunc | None:
         """Return the kfunc called at `pc`."""
