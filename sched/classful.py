@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ebpfvm.errnos import EOPNOTSUPP
 from ebpfvm.sched.sch_generic import (
     NET_XMIT_STOLEN,
+    TC_H_ROOT,
     TCQ_F_NOPARENT,
     TCQ_F_ONETXQUEUE,
     Qdisc,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.sch_generic import QdiscDevice
+    from ebpfvm.sched.shown import Part
     from ebpfvm.sched.tc.block import Block
 
 NET_XMIT_BYPASS: Final = 0x00020000  # __NET_XMIT_BYPASS
@@ -49,7 +51,10 @@ class ClassfulQdisc(Qdisc):
 
     Attributes:
         block: the filters of the qdisc, None until there is one.
+        classes_count_sent: whether `tc -s class show` prints how much a class has sent.
     """
+
+    classes_count_sent = True
 
     def __init__(self, dev: QdiscDevice, handle: int) -> None:
         super().__init__(dev, handle)
@@ -93,10 +98,34 @@ class ClassfulQdisc(Qdisc):
         """Return the filters of the qdisc, or of a class, which has none in the kinds modelled here."""
         return self.block if cl is None else None
 
+    def blocks(self) -> Iterator[Block]:
+        """Yield the filters of the qdisc, and those of classes if the kind has them."""
+        if self.block is not None:
+            yield self.block
+
     def class_stats(self, cl: Any) -> Stats | None:
         """Return the counters that `tc -s class show` prints, usually the child's; None for no counters."""
         stats: Stats | None = cl.child.kernel_view if cl.child is not None else cl.stats
         return stats
+
+    def child_emptied(self, classid: int) -> None:
+        """Take a class out of the round, because its queue has become empty, other than by `dequeue`."""
+        self.qlen_notify(self.find(classid))
+
+    def qlen_notify(self, cl: Any) -> None:
+        """Note that the queue of a class has become empty; it may be told several times."""
+
+    def class_parent(self, cl: Any) -> int:
+        """Return the parent that `tc class show` prints for a class, `TC_H_ROOT` for the root."""
+        return TC_H_ROOT if self.mq_root else self.handle
+
+    def shown_class(self, cl: Any, details: bool) -> list[Part]:
+        """Return the options that `tc class show` prints, with more of them for `tc -d`."""
+        return []
+
+    def class_xstats(self, cl: Any) -> list[Part]:
+        """Return what `tc -s class show` prints below the counters; each line begins with its newline."""
+        return []
 
     def unclassified(self, skb: Packet, hops: int, result: int, to_free: list[Packet]) -> int:
         """Free a packet that a filter dropped or took, unless it went to another device (then `hops` has increased)."""
@@ -144,10 +173,12 @@ def tree_reduce_backlog(child: Qdisc, packets: int, size: int) -> None:
     """Subtract packets that `child` dropped from the counters of its parents (qdisc_tree_reduce_backlog)."""
     upper = child.upper
     while upper is not None and (packets or size):
+        if not child.kernel_view.qlen:
+            upper.child_emptied(child.parent)
         upper.kernel_view.qlen -= packets
         upper.kernel_view.backlog -= size
         upper.kernel_view.drops += max(packets, 0)
-        upper = upper.upper
+        child, upper = upper, upper.upper
 
 
 def qdisc_enqueue(parent: Qdisc, child: Qdisc, skb: Packet, to_free: list[Packet]) -> int:
@@ -167,6 +198,11 @@ def dequeue_peeked(parent: Qdisc, child: Qdisc) -> Packet | None:
     if skb is not None:
         parent.dev.account.kernel.refs.move(skb, child.holder, parent.holder)
     return skb
+
+
+def memory_of(skb: Packet) -> int:
+    """Return the bytes that a packet adds to a qdisc's memory: none if the socket that sent it pays (is_skb_wmem)."""
+    return skb.len if skb.ingress_ifindex else 0
 
 
 def drop_count(result: int) -> bool:

@@ -31,12 +31,14 @@ class DeviceParts(TypedDict, total=False):
         sink: the other end of the wire; by default the namespace's.
         ifindex: its interface number; by default the next free one.
         observer: see `NetDevice`.
+        hard_header_len: bytes of its link-layer header; by default Ethernet's.
     """
 
     link: Link | None
     sink: Sink | None
     ifindex: int | None
     observer: Observer | None
+    hard_header_len: int
 
 
 class NetDevice:
@@ -61,8 +63,9 @@ class NetDevice:
         sending: the packet on the wire, None if the wire is idle.
     """
 
-    __slots__ = ("_clock", "_missed", "_room", "_running", "_several", "account", "dequeued", "ifindex", "link",
-                 "loop", "name", "num_tx_queues", "observer", "qdisc", "sending", "sink", "too_big", "tx_queue_len")
+    __slots__ = ("_clock", "_missed", "_room", "_running", "_several", "account", "dequeued", "hard_header_len",
+                 "ifindex", "link", "loop", "name", "num_tx_queues", "observer", "qdisc", "sending", "sink", "too_big",
+                 "tx_queue_len")
     qdisc: Qdisc
 
     def __init__(self, loop: EventLoop, account: Account, link: Link, sink: Sink,
@@ -72,6 +75,7 @@ class NetDevice:
         self._clock = account.kernel
         self.link = link
         self.sink = sink
+        self.hard_header_len = hard_header_len
         self.name = "sim0"
         self.ifindex = 2
         self.observer: Observer | None = None

@@ -12,6 +12,7 @@ from ebpfvm.errnos import ENETDOWN
 from ebpfvm.errors import UsageError
 from ebpfvm.funcs.timer import timers_of
 from ebpfvm.kernel.skb import SKB_CLONED, SkBuff
+from ebpfvm.net import ETH_HLEN, VLAN_HLEN
 from ebpfvm.sched.account import DROPPED, SENT, Account, Packet
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.classify import skb_tc_classify, split_handle, tcf_classify
@@ -61,7 +62,8 @@ class NetDev(NetDevice):
     """
 
     def __init__(self, net: Namespace, name: str, kind: str, num_tx_queues: int, parts: DeviceParts) -> None:
-        super().__init__(net.loop, net.account, parts.get("link") or Link(_FAST), parts.get("sink") or net.sink)
+        super().__init__(net.loop, net.account, parts.get("link") or Link(_FAST), parts.get("sink") or net.sink,
+                         parts.get("hard_header_len", ETH_HLEN))
         self.name = name
         index = parts.get("ifindex")
         self.ifindex = ifindex = index if index is not None else max(net.kernel.devices, default=1) + 1
@@ -91,7 +93,7 @@ class NetDev(NetDevice):
             UsageError: it is below 68.
         """
         self.link = Link(self.link.rate, self.link.delay, mtu)
-        self._room = mtu + 18
+        self._room = mtu + self.hard_header_len + VLAN_HLEN
 
     def default_qdisc(self) -> Qdisc:
         """Return the default qdisc, which the device has until another is set."""
@@ -275,8 +277,8 @@ class Namespace:
         """Yield every block: shared ones, and those of hooks and of qdiscs."""
         found: dict[int, Block] = {id(block): block for block in self.blocks.values()}
         for dev in self.devices.values():
-            blocks = [*dev.hooks.values(), *(qdisc.block for qdisc in self.qdiscs(dev)
-                                             if isinstance(qdisc, ClassfulQdisc) and qdisc.block is not None)]
+            blocks = [*dev.hooks.values(), *(block for qdisc in self.qdiscs(dev) if isinstance(qdisc, ClassfulQdisc)
+                                             for block in qdisc.blocks())]
             found |= {id(block): block for block in blocks}
         return iter(found.values())
 

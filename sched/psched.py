@@ -54,3 +54,8 @@ class RateConfig:
     def size_of(self, time: int) -> int:
         """Return the size that `tc` prints for a time (tc_calc_xmitsize); the time is in whole ticks."""
         return self.rate * (time >> PSCHED_SHIFT << PSCHED_SHIFT) // NSEC_PER_SEC
+
+
+def bucket_ns(size: int, rate: int) -> int:
+    """Return the ns of a bucket of `size` bytes at `rate` bytes per second, in whole ticks, rounded up as in `tc`."""
+    return -(-size * NSEC_PER_SEC // (rate << PSCHED_SHIFT)) << PSCHED_SHIFT

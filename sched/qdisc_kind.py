@@ -110,6 +110,9 @@ class QdiscKind:
         resolve: loads the programs that these arguments name; called when the kernel creates or changes the qdisc.
         grammar: rules that read the options, for a kind whose syntax is more than words and their values; every
             keyword in them must be one of the options.
+        class_options: options of its classes, for a kind to which `tc class` adds classes.
+        class_arguments: converts their (word, value) pairs to the dictionary that `change_class` takes.
+        class_grammar: rules that read them, as `grammar`.
         hooks: sides of the device to which filters attach ("ingress", "egress"), without a class only.
     """
 
@@ -121,6 +124,9 @@ class QdiscKind:
     resolve: Callable[[dict[str, Any], Loader], dict[str, Any]] = as_given
     grammar: Callable[[], list[Rule]] | None = None
     hooks: tuple[str, ...] = ()
+    class_options: tuple[QdiscOption, ...] = ()
+    class_arguments: Callable[[Items, str], dict[str, Any]] = as_named
+    class_grammar: Callable[[], list[Rule]] | None = None
 
     def __post_init__(self) -> None:
         wrong = next(_mistakes(self), "")
@@ -135,11 +141,17 @@ class QdiscKind:
 
     def rules(self) -> list[Rule]:
         """Return the rules of the kind's grammar; it reads a list of (word, value)."""
-        if self.grammar is not None:
-            return self.grammar()
-        if not self.options:
-            return [("options :", no_items)]
-        return [*listing("options", "option"), *(rule for item in self.options for rule in item.rules())]
+        return self.grammar() if self.grammar is not None else _rules_of(self.options)
+
+    def class_rules(self) -> list[Rule]:
+        """Return the rules of the grammar of its classes' options, which is as that of `rules`."""
+        return self.class_grammar() if self.class_grammar is not None else _rules_of(self.class_options)
+
+
+def _rules_of(options: tuple[QdiscOption, ...]) -> list[Rule]:
+    if not options:
+        return [("options :", no_items)]
+    return [*listing("options", "option"), *(rule for item in options for rule in item.rules())]
 
 
 def _mistakes(kind: QdiscKind) -> Iterator[str]:
@@ -164,6 +176,8 @@ def _mistakes(kind: QdiscKind) -> Iterator[str]:
             yield f"class {kind.make.__name__} does not define {method}()"
     if kind.options:
         yield from _option_mistakes(kind, kind.make)
+    if kind.class_grammar is not None:
+        yield from _grammar_mistakes(kind.class_options, kind.class_grammar())
 
 
 def _option_mistakes(kind: QdiscKind, make: type[Qdisc]) -> Iterator[str]:
@@ -182,13 +196,13 @@ def _option_mistakes(kind: QdiscKind, make: type[Qdisc]) -> Iterator[str]:
     if twice is not None:
         yield f"option {twice!r} is declared twice"
     if kind.grammar is not None:
-        yield from _grammar_mistakes(kind, kind.grammar())
+        yield from _grammar_mistakes(kind.options, kind.grammar())
 
 
-def _grammar_mistakes(kind: QdiscKind, rules: list[Rule]) -> Iterator[str]:
+def _grammar_mistakes(options: tuple[QdiscOption, ...], rules: list[Rule]) -> Iterator[str]:
     """Yield the words that occur only in the grammar or only among the options."""
     read = {symbol[1:-1].rstrip("~") for text, _ in rules for symbol in text.split() if symbol.startswith("'")}
-    declared = {word for item in kind.options for word in (item.word, *item.also, *item.inner)}
+    declared = {word for item in options for word in (item.word, *item.also, *item.inner)}
     yield from (f"its grammar has the word {word!r}, which is no option" for word in sorted(read - declared))
     yield from (f"its grammar does not read option {word!r}" for word in sorted(declared - read))
 

@@ -78,6 +78,7 @@ class QdiscDevice(Protocol):
         qdisc: the root qdisc.
         dequeued: number of packets that the root qdisc has returned.
         tx_queue_len: `txqueuelen`, the default length of queues.
+        hard_header_len: bytes of the link-layer header.
         num_tx_queues: number of transmit queues.
     """
 
@@ -89,6 +90,7 @@ class QdiscDevice(Protocol):
     qdisc: Qdisc
     dequeued: int
     tx_queue_len: int
+    hard_header_len: int
     num_tx_queues: int
 
     def run(self) -> None:
@@ -309,6 +311,12 @@ class Qdisc:
         self.gone = True
         self.reset()
         self.destroy()
+
+    def child_emptied(self, classid: int) -> None:
+        """Note that the queue of a class has become empty, other than by `dequeue`."""
+
+    def bind_filter(self) -> None:
+        """Note that the qdisc has got a filter."""
 
     @property
     def refcnt(self) -> int:

@@ -32,6 +32,15 @@ def entry(key: str, value: object, form: str = "{} ") -> Part:
     return Part(form.format(value), key, value)
 
 
+def worded(key: str, value: object) -> Part:
+    """Return a part whose text is its key, its value and a space.
+
+    >>> worded("bands", 3)
+    Part(text='bands 3 ', key='bands', value=3)
+    """
+    return entry(key, value, f"{key} {{}} ")
+
+
 def program_part(number: int, name: str) -> Part:
     """Return the program of a filter or action."""
     return Part(f"id {number} name {name} ", "prog", (("id", number), ("name", name)))

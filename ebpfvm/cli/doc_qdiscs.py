@@ -23,11 +23,18 @@ def qdiscs() -> str:
 
 def _kind(kind: QdiscKind) -> Iterator[str]:
     yield from ("", f"## {kind.name}", "", kind.doc, "")
-    if not kind.options:
+    if kind.options:
+        yield from _table("option", kind.options)
+    else:
         yield "No options."
-        return
-    yield from ("| option | value | default | range | meaning |", "|---|---|---|---|---|")
-    for item in kind.options:
+    if kind.class_options:
+        yield ""
+        yield from _table("option of a class", kind.class_options)
+
+
+def _table(title: str, options: tuple[QdiscOption, ...]) -> Iterator[str]:
+    yield from (f"| {title} | value | default | range | meaning |", "|---|---|---|---|---|")
+    for item in options:
         yield f"| {_words(item)} | {_value(item)} | {_default(item)} | {_range(item)} | {item.doc} |"
 
 

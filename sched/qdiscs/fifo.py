@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from ebpfvm.net import ETH_DATA_LEN, ETH_HLEN
+from ebpfvm.net import ETH_DATA_LEN
 from ebpfvm.sched.classful import tree_reduce_backlog
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def psched_mtu(dev: QdiscDevice) -> int:
     """Return the greatest frame of a device: MTU and link header, 1514 for Ethernet."""
-    return (dev.link.mtu or ETH_DATA_LEN) + ETH_HLEN
+    return (dev.link.mtu or ETH_DATA_LEN) + dev.hard_header_len
 
 
 def tx_queue_len(dev: QdiscDevice) -> int:
@@ -145,11 +145,12 @@ class PfifoHeadDrop(Fifo):
             self._append(skb)
             return NET_XMIT_SUCCESS
         before = self.kernel_view.backlog
-        oldest = self.queue.popleft()
-        self.kernel_view.qlen -= 1
-        self.kernel_view.backlog -= oldest.len
-        self.kernel_view.drops += 1
-        to_free.append(oldest)
+        self.kernel_view.drops += 1  # even if all that fills the queue is a packet in front of it, which stays
+        if self.queue:
+            oldest = self.queue.popleft()
+            self.kernel_view.qlen -= 1
+            self.kernel_view.backlog -= oldest.len
+            to_free.append(oldest)
         self._append(skb)
         tree_reduce_backlog(self, 0, before - self.kernel_view.backlog)
         return NET_XMIT_CN

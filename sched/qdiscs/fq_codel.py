@@ -6,19 +6,31 @@ Sources: net/sched/sch_fq_codel.c, Linux 7.2; RFC 8290.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict, Unpack
 
 from ebpfvm.checked import known
 from ebpfvm.errnos import EINVAL
-from ebpfvm.sched.classful import NET_XMIT_BYPASS, ClassfulQdisc, tree_reduce_backlog
+from ebpfvm.sched.classful import NET_XMIT_BYPASS, ClassfulQdisc, memory_of, tree_reduce_backlog
 from ebpfvm.sched.classify import tcf_classify
+from ebpfvm.sched.codel_law import (
+    CODEL_SHIFT,
+    CodelCounts,
+    CodelParams,
+    CodelQueue,
+    CodelVars,
+    codel_dequeue,
+    codel_time_part,
+    codel_time_text,
+    drop_next_text,
+    tell_parents,
+    whole_us,
+)
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
-from ebpfvm.sched.qdiscs.codel import CODEL_SHIFT, CodelParams, CodelQueue, CodelVars, codel_dequeue
 from ebpfvm.sched.qdiscs.fifo import psched_mtu
-from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_STOLEN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK
-from ebpfvm.sched.shown import Part, entry
+from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_STOLEN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK, Stats
+from ebpfvm.sched.shown import Part, entry, worded
 from ebpfvm.sched.tc.block import Block
-from ebpfvm.sched.tc.dissect import dissect, set_ce, skb_get_hash
+from ebpfvm.sched.tc.dissect import skb_get_hash
 from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_SHOT, TcfResult
 from ebpfvm.sched.units import format_size, format_tc_time
 
@@ -45,10 +57,13 @@ class FqCodelFlow:
         self.cvars = CodelVars()
 
 
-def _codel_time(name: str, ns: int) -> Part:
-    """Return a time in whole microseconds, after the kernel stored it in units of 1024 ns."""
-    us = (ns >> CODEL_SHIFT << CODEL_SHIFT) // 1000
-    return Part(f"{name} {format_tc_time(us * 1000)} ", name, us)
+class FqCodelClass(NamedTuple):
+    """A flow as `tc class show` sees it at a time (units of 1024 ns)."""
+
+    classid: int
+    flow: FqCodelFlow
+    now: int
+    child: None = None
 
 
 class FqCodelOptions(TypedDict, total=False):
@@ -60,7 +75,8 @@ class FqCodelOptions(TypedDict, total=False):
         target, interval: ns.
         quantum: bytes that a flow may send in a round.
         ecn: mark packets instead of dropping them where possible.
-        memory_limit: maximum number of bytes in all flows; counts lengths of packets, while the kernel counts buffers.
+        memory_limit: maximum number of bytes of packets that came in from another device, whose buffers no socket
+            pays for; counts lengths of packets, while the kernel counts buffers.
         drop_batch: maximum number of packets that are dropped at once when a limit is exceeded.
         ce_threshold: sojourn time in ns above which packets are marked.
         ce_selector: value and mask of the DSCP and ECN byte of the packets to which `ce_threshold` applies; mask 0
@@ -87,7 +103,8 @@ class FqCodel(ClassfulQdisc):
         options: see `FqCodelOptions`.
 
     Attributes:
-        drop_overlimit, ecn_mark, new_flow_count, maxpacket: as `tc -s` shows them.
+        drop_overlimit, drop_overmemory, new_flow_count, memory_usage: as `tc -s` shows them.
+        counts: the other counters of `tc -s`.
 
     Raises:
         OSError: EINVAL if the number of flows is out of range.
@@ -95,6 +112,7 @@ class FqCodel(ClassfulQdisc):
 
     kind = "fq_codel"
     can_bypass = True
+    classes_count_sent = False
 
     def __init__(self, dev: QdiscDevice, handle: int = 0, **options: Unpack[FqCodelOptions]) -> None:
         super().__init__(dev, handle)
@@ -105,8 +123,8 @@ class FqCodel(ClassfulQdisc):
         self.flows: dict[int, FqCodelFlow] = {}
         self.new_flows: OrderedDict[int, FqCodelFlow] = OrderedDict()
         self.old_flows: OrderedDict[int, FqCodelFlow] = OrderedDict()
-        self.drop_overlimit = self.ecn_mark = self.new_flow_count = self.maxpacket = self.ce_mark = 0
-        self._codel_drops = self._codel_bytes = self._waited = 0
+        self.drop_overlimit = self.new_flow_count = self.memory_usage = self.drop_overmemory = 0
+        self.counts = CodelCounts()
         self.limit, self.memory_limit, self.drop_batch, self.ecn = LIMIT, MEMORY_LIMIT, DROP_BATCH, True
         self.target, self.interval, self.quantum = TARGET, INTERVAL, psched_mtu(dev)
         self.ce_threshold: int | None = None
@@ -130,8 +148,9 @@ class FqCodel(ClassfulQdisc):
         self.ce_threshold = options.get("ce_threshold", self.ce_threshold)
         self.ce_selector = options.get("ce_selector", self.ce_selector)
         self.params = CodelParams(self.target >> CODEL_SHIFT, self.interval >> CODEL_SHIFT, psched_mtu(self.dev),
-                                  self.ecn)
-        while self.kernel_view.qlen > self.limit or self.kernel_view.backlog > self.memory_limit:
+                                  self.ecn, None if self.ce_threshold is None else self.ce_threshold >> CODEL_SHIFT,
+                                  *self.ce_selector)
+        while self.kernel_view.qlen > self.limit or self.memory_usage > self.memory_limit:
             skb = self.dequeue()  # enforce a smaller limit at once, in the order of service
             if skb is None:
                 break
@@ -139,9 +158,30 @@ class FqCodel(ClassfulQdisc):
             self.kernel_view.bytes -= skb.len
             self.dev.drop(skb, self.holder)
 
-    def walk(self) -> Iterator[Any]:
-        """Yield nothing, because flows are not classes that can be named."""
-        return iter(())
+    def bind_filter(self) -> None:
+        """Let packets pass through the queues from now on: a filter has to see them (fq_codel_bind)."""
+        self.can_bypass = False
+
+    def walk(self) -> Iterator[FqCodelClass]:
+        """Yield the flows that are in a list; they are classes that nothing can be attached to."""
+        now = self.dev.loop.now >> CODEL_SHIFT
+        for index in sorted({*self.new_flows, *self.old_flows}):
+            yield FqCodelClass(self.handle | index + 1, self.flows[index], now)
+
+    def class_stats(self, cl: FqCodelClass) -> Stats:
+        """Return what is queued in a flow."""
+        return Stats(qlen=len(cl.flow.queue), backlog=cl.flow.backlog)
+
+    def class_xstats(self, cl: FqCodelClass) -> list[Part]:
+        """Return the state of a flow."""
+        state, rest = cl.flow.cvars, cl.flow.cvars.drop_next - cl.now
+        parts = [entry("deficit", cl.flow.deficit, "\n  deficit {}"), entry("count", state.count, " count {}"),
+                 entry("lastcount", state.lastcount, " lastcount {}"),
+                 Part(f" ldelay {codel_time_text(state.ldelay << CODEL_SHIFT)}", "ldelay", whole_us(state.ldelay))]
+        if state.dropping:
+            parts += [Part(" dropping", "dropping", True),
+                      Part(f" drop_next {drop_next_text(rest)}", "drop_next", whole_us(rest))]
+        return parts
 
     def classify(self, skb: Packet) -> tuple[int, int]:
         """Return the flow of a packet, -1 for none, and what enqueue then returns (fq_codel_classify)."""
@@ -170,20 +210,23 @@ class FqCodel(ClassfulQdisc):
         stats = self.kernel_view
         stats.backlog += skb.len
         stats.qlen += 1
+        self.memory_usage += memory_of(skb)
         if index not in self.new_flows and index not in self.old_flows:
             self.new_flows[index] = flow
             self.new_flow_count += 1
             flow.deficit = self.quantum
-        if stats.qlen <= self.limit and stats.backlog <= self.memory_limit:
+        if stats.qlen <= self.limit and self.memory_usage <= self.memory_limit:
             return NET_XMIT_SUCCESS
         return self._overlimit(skb, index, to_free)
 
     def _overlimit(self, skb: Packet, index: int, to_free: list[Packet]) -> int:
         stats = self.kernel_view
         before = stats.qlen, stats.backlog
+        memory_limited = self.memory_usage > self.memory_limit
         hit = self._drop_batch(to_free)
         packets, size = before[0] - stats.qlen, before[1] - stats.backlog
         self.drop_overlimit += packets
+        self.drop_overmemory += packets * memory_limited
         if hit == index:  # the parent has not counted this packet, and will not, because it gets NET_XMIT_CN
             tree_reduce_backlog(self, packets - 1, size - skb.len)
             return NET_XMIT_CN
@@ -198,6 +241,7 @@ class FqCodel(ClassfulQdisc):
         while count < self.drop_batch and (not count or size < threshold):
             skb, _ = flow.queue.popleft()
             size += skb.len
+            self.memory_usage -= memory_of(skb)
             count += 1
             to_free.append(skb)
         flow.cvars.count += count
@@ -226,23 +270,11 @@ class FqCodel(ClassfulQdisc):
             del heads[index]
             if heads is self.new_flows and self.old_flows:
                 self.old_flows[index] = flow
-        self._mark_late(skb)
         self.kernel_view.packets += 1
         self.kernel_view.bytes += skb.len
         flow.deficit -= skb.len
-        if self._codel_drops:
-            tree_reduce_backlog(self, self._codel_drops, self._codel_bytes)
-            self._codel_drops = self._codel_bytes = 0
+        tell_parents(self, self.counts)
         return skb
-
-    def _mark_late(self, skb: Packet) -> None:
-        """Mark a packet whose sojourn time exceeds `ce_threshold`."""
-        if self.ce_threshold is None or self._waited <= self.ce_threshold >> CODEL_SHIFT:
-            return
-        value, mask = self.ce_selector
-        tos = dissect(skb).tos
-        if not mask or (tos is not None and not (tos ^ value) & mask):
-            self.ce_mark += set_ce(skb)
 
     def _codel_queue(self, flow: FqCodelFlow) -> CodelQueue:
         def pop() -> tuple[Packet, int] | None:
@@ -251,24 +283,12 @@ class FqCodel(ClassfulQdisc):
             head = flow.queue.popleft()
             size = head[0].len
             flow.backlog -= size
+            self.memory_usage -= memory_of(head[0])
             self.kernel_view.backlog -= size
             self.kernel_view.qlen -= 1
-            self.maxpacket = max(self.maxpacket, size)
-            self._waited = (self.dev.loop.now >> CODEL_SHIFT) - head[1]
             return head
 
-        def drop(skb: Packet) -> None:
-            self.kernel_view.drops += 1
-            self._codel_drops += 1
-            self._codel_bytes += skb.len
-            self.dev.drop(skb, self.holder)
-
-        def mark(skb: Packet) -> bool:
-            marked = set_ce(skb)
-            self.ecn_mark += marked
-            return marked
-
-        return CodelQueue(pop, lambda: flow.backlog, drop, mark)
+        return CodelQueue(pop, self, self.counts)
 
     def reset(self) -> None:
         """Drop what is queued, and forget the flows."""
@@ -278,31 +298,35 @@ class FqCodel(ClassfulQdisc):
         self.flows.clear()
         self.new_flows.clear()
         self.old_flows.clear()
+        self.memory_usage = 0
         super().reset()
 
     def shown(self, details: bool = False) -> list[Part]:
         """Return the parameters as `tc` prints them."""
-        parts = [entry("limit", self.limit, "limit {}p "), entry("flows", self.number, "flows {} "),
-                 entry("quantum", self.quantum, "quantum {} "), _codel_time("target", self.target)]
+        parts = [entry("limit", self.limit, "limit {}p "), worded("flows", self.number),
+                 worded("quantum", self.quantum), codel_time_part("target", self.target)]
         if self.ce_threshold is not None:
-            parts.append(_codel_time("ce_threshold", self.ce_threshold))
+            parts.append(codel_time_part("ce_threshold", self.ce_threshold))
         value, mask = self.ce_selector
         if mask:
             parts += [entry("ce_threshold_selector", value, "ce_threshold_selector {:#x}"),
                       entry("ce_threshold_mask", mask, "/{:#x} ")]
-        parts += [_codel_time("interval", self.interval),
+        parts += [codel_time_part("interval", self.interval),
                   Part(f"memory_limit {format_size(self.memory_limit)} ", "memory_limit", self.memory_limit)]
         if self.ecn:
             parts.append(Part("ecn ", "ecn", True))
-        return [*parts, entry("drop_batch", self.drop_batch, "drop_batch {} ")]
+        return [*parts, worded("drop_batch", self.drop_batch)]
 
     def xstats(self) -> list[Part]:
         """Return what `tc -s` prints after the counters."""
-        parts = [entry("maxpacket", self.maxpacket, "\n  maxpacket {}"),
-                 *(entry(name, getattr(self, name), f" {name} {{}}")
-                   for name in ("drop_overlimit", "new_flow_count", "ecn_mark"))]
-        if self.ce_mark:
-            parts.append(entry("ce_mark", self.ce_mark, " ce_mark {}"))
+        counts = self.counts
+        parts = [entry("maxpacket", counts.maxpacket, "\n  maxpacket {}"),
+                 entry("drop_overlimit", self.drop_overlimit, " drop_overlimit {}"),
+                 entry("new_flow_count", self.new_flow_count, " new_flow_count {}"),
+                 entry("ecn_mark", counts.ecn_mark, " ecn_mark {}")]
+        more = (("ce_mark", counts.ce_mark), ("memory_used", self.memory_usage),
+                ("drop_overmemory", self.drop_overmemory))
+        parts += [entry(key, value, f" {key} {{}}") for key, value in more if value]
         return [*parts, entry("new_flows_len", len(self.new_flows), "\n  new_flows_len {}"),
                 entry("old_flows_len", len(self.old_flows), " old_flows_len {}")]
 

@@ -10,8 +10,11 @@ import ebpfvm.sched.qdiscs as folder
 from ebpfvm.errors import InternalError
 from ebpfvm.sched.qdisc_kind import QdiscKind
 from ebpfvm.sched.qdiscs.clsact import CLSACT, INGRESS
+from ebpfvm.sched.qdiscs.drr import DRR
+from ebpfvm.sched.qdiscs.ets import ETS
 from ebpfvm.sched.qdiscs.fifo import BFIFO, PFIFO, PFIFO_HEAD_DROP
 from ebpfvm.sched.qdiscs.fq_codel import FQ_CODEL
+from ebpfvm.sched.qdiscs.htb import HTB
 from ebpfvm.sched.qdiscs.mq import MQ
 from ebpfvm.sched.qdiscs.netem_options import NETEM
 from ebpfvm.sched.qdiscs.prio import PFIFO_FAST, PRIO
@@ -21,7 +24,8 @@ from ebpfvm.sched.sch_bpf import BPF
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_KINDS: Final = (BFIFO, BPF, CLSACT, FQ_CODEL, INGRESS, MQ, NETEM, PFIFO, PFIFO_FAST, PFIFO_HEAD_DROP, PRIO, TBF)
+_KINDS: Final = (
+    BFIFO, BPF, CLSACT, DRR, ETS, FQ_CODEL, HTB, INGRESS, MQ, NETEM, PFIFO, PFIFO_FAST, PFIFO_HEAD_DROP, PRIO, TBF)
 
 
 def _declared() -> Iterator[tuple[str, QdiscKind]]:

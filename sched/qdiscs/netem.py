@@ -137,6 +137,7 @@ class Netem(ClassfulQdisc):
         chances: probabilities by name: "loss", "duplicate", "reorder", "corrupt"; 0xffffffff is 1.
         model: the loss model, None if packets are lost independently with probability `loss`.
         seed: the random seed.
+        counts: the counters of `tc -s`, by name.
     """
 
     kind = "netem"
@@ -154,6 +155,7 @@ class Netem(ClassfulQdisc):
         self.slot: NetemSlot | None = None
         self.model: LossModel | None = None
         self.ecn = self._duplicating = False
+        self.counts = dict.fromkeys(("delayed", "dropped", "corrupted", "duplicated", "reordered", "ecn_marked"), 0)
         self.chances = dict.fromkeys(("loss", "duplicate", "reorder", "corrupt"), 0)
         self._random = dev.account.kernel.random
         self._set_seed(options.pop("seed") if "seed" in options else self._random.getrandbits(64))
@@ -233,14 +235,17 @@ class Netem(ClassfulQdisc):
         if self._lost():
             if self.ecn and set_ce(skb):
                 self.kernel_view.drops += 1  # marked instead of lost, but counted as a loss
+                self.counts["ecn_marked"] += 1
             else:
                 count -= 1
         if not count:
             self.kernel_view.drops += 1
+            self.counts["dropped"] += 1
             to_free.append(skb)
             return NET_XMIT_SUCCESS | NET_XMIT_BYPASS
         copy = self.dev.clone(skb, self.holder) if count > 1 else None
         if self._hit("corrupt"):
+            self.counts["corrupted"] += 1
             self._corrupt(skb)
         if self.kernel_view.qlen >= self.limit:
             self.kernel_view.drops += 1
@@ -249,6 +254,7 @@ class Netem(ClassfulQdisc):
                 self.dev.drop(copy, self.holder)
             return NET_XMIT_DROP
         if copy is not None:
+            self.counts["duplicated"] += 1
             self._send_copy(copy)
         self.kernel_view.backlog += skb.len
         self.kernel_view.qlen += 1
@@ -268,11 +274,13 @@ class Netem(ClassfulQdisc):
                 delay += self.rate.time(skb.len)
             self._counter += 1
             self._count += 1
+            self.counts["delayed"] += delay > 0
             time = now + delay
             self._latest = max(self._latest, time) if self._heap else time
             heappush(self._heap, (time, self._count, skb))
         else:
             self._counter = 0
+            self.counts["reordered"] += 1
             self._front.appendleft((now, skb))
             self.kernel_view.requeues += 1
 
@@ -391,6 +399,11 @@ class Netem(ClassfulQdisc):
         parts += [part.shown() for part in (self.rate, self.slot) if part is not None]
         return [*parts, entry("seed", self.seed, " seed {}"), Part(" ecn " if self.ecn else "", "ecn", self.ecn),
                 Part(f" gap {self.gap}" if self.gap else "", "gap", self.gap)]
+
+    def xstats(self) -> list[Part]:
+        """Return how many packets were delayed, lost, changed, repeated or marked."""
+        return [entry(key, value, f"{' ' if number else chr(10) + '  '}{key} {{}}")
+                for number, (key, value) in enumerate(self.counts.items())]
 
     def _rho(self, name: str) -> str:
         rho = self._draws[name].rho

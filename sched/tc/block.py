@@ -251,6 +251,8 @@ class Block:
             tp.destroy()
             raise
         insort(self.chains.setdefault(chain, []), tp)
+        if self.qdisc is not None:
+            self.qdisc.bind_filter()
         return added
 
     def _prio(self, place: FilterPlace) -> int:

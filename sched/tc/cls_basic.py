@@ -85,6 +85,12 @@ class Basic(TcfProto):
         return [*super().shown(found, stats), *match]
 
 
+def _fw_hash(handle: int) -> int:
+    """Return the place of a handle in the table that a listing follows."""
+    handle ^= handle >> 16
+    return (handle ^ handle >> 8) & 0xFF
+
+
 class Fw(TcfProto):
     """fw: a filter's handle is the skb->mark it matches, under a mask that all filters of a priority share.
 
@@ -95,8 +101,9 @@ class Fw(TcfProto):
     blank_line = True
 
     def listed(self) -> Iterator[Filter]:
-        """Yield the filters by their handles."""
-        return iter(sorted(self.filters, key=lambda found: found.handle))
+        """Yield the filters by the hash of their handles, the newest first."""
+        newest_first = self.filters[::-1]
+        return iter(sorted(newest_first, key=lambda found: _fw_hash(found.handle)))
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

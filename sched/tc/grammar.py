@@ -152,6 +152,12 @@ def qdisc_grammar(kind: str) -> TcGrammar:
     return TcGrammar(QDISCS[kind].rules(), VALUES)
 
 
+@cache
+def class_grammar(kind: str) -> TcGrammar:
+    """Return the grammar of the options of classes of a kind of qdisc, one of `CLASS_KINDS`."""
+    return TcGrammar(QDISCS[kind].class_rules(), VALUES)
+
+
 def check_kind(command: Command, kinds: tuple[str, ...], args: tuple[str, ...], source: str) -> None:
     """Raise `ScriptError` if the command's kind is not one of `kinds`; it may then be a misspelt argument."""
     if command.kind in kinds:

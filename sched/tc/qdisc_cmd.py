@@ -15,7 +15,7 @@ from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, TC_H_ROOT, Qdisc, handle_tex
 from ebpfvm.sched.shown import printed
 from ebpfvm.sched.tc.block import Block
 from ebpfvm.sched.tc.command import INGRESS_HANDLE, TC_H_INGRESS, Commands, is_default, refuse
-from ebpfvm.sched.tc.grammar import CLASS_KINDS, QDISC_KINDS, check_kind, qdisc_grammar
+from ebpfvm.sched.tc.grammar import CLASS_KINDS, QDISC_KINDS, check_kind, class_grammar, qdisc_grammar
 from ebpfvm.sched.tc.lexer import ScriptError
 from ebpfvm.sched.tc.show_qdisc import ClassFilter, QdiscFilter, show_class, show_qdisc
 
@@ -227,11 +227,11 @@ class ClassCommands(Commands):
             self.no_verb(command)
         if "classid" not in args:
             raise UsageError(f"tc class {command.verb}: 'classid CLASS' is missing")
-        self._check_kind(command)
+        options = self._class_options(command)
         classid, parent = args["classid"], TC_H_ROOT if "root" in args else args.get("parent", 0)
         qdisc = self._qdisc(dev, parent, classid)
         found = qdisc.find(classid)
-        self._modify(command, qdisc, found, classid, parent)
+        self._modify(command, qdisc, found, options)
         return []
 
     def _qdisc(self, dev: NetDev, parent: int, classid: int) -> ClassfulQdisc:
@@ -249,7 +249,8 @@ class ClassCommands(Commands):
             refuse(EINVAL, "Invalid argument", f"qdisc {qdisc.kind} {handle_text(major)} has no classes")
         return qdisc
 
-    def _modify(self, command: Command, qdisc: ClassfulQdisc, found: Any, classid: int, parent: int) -> None:
+    def _modify(self, command: Command, qdisc: ClassfulQdisc, found: Any, options: dict[str, Any]) -> None:
+        classid, parent = command.args["classid"], command.args.get("parent", 0)
         name = f"class {handle_text(classid)}"
         if command.verb == "del":
             if found is None:
@@ -260,15 +261,18 @@ class ClassCommands(Commands):
             refuse(EEXIST, "File exists", name)
         if found is None and command.verb == "change":
             refuse(ENOENT, "No such file or directory", name)
-        qdisc.change_class(classid, 0 if parent == TC_H_ROOT else parent, {}, found)
+        if command.kind and command.kind != qdisc.kind:
+            refuse(EINVAL, "Invalid argument", f"the classes of qdisc {handle_text(qdisc.handle)} are of kind "
+                                               f"{qdisc.kind}")
+        qdisc.change_class(classid, 0 if parent == TC_H_ROOT else parent, options, found)
 
-    def _check_kind(self, command: Command) -> None:
+    def _class_options(self, command: Command) -> dict[str, Any]:
+        """Return the options of a class as its kind's `change_class` takes them."""
         if not command.kind:
-            return
+            return {}
         classless = [kind for kind in QDISC_KINDS if kind not in CLASS_KINDS]
         if command.kind in (*classless, *self.net.qdisc_kinds):
             raise UsageError(f"Qdisc {command.kind!r} is classless: its classes cannot be added, changed or deleted")
         check_kind(command, CLASS_KINDS, ("dev", "parent", "classid"), self.source)
-        if command.options:
-            word = command.options[0]
-            raise ScriptError(f"unknown word {word.text!r}: expected the end of the command", word, self.source)
+        items = class_grammar(command.kind).parse(command.options, command.kind_at, self.source)
+        return QDISCS[command.kind].class_arguments(items, "")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.classful import ClassfulQdisc
-from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, Noop, Stats, handle_text
+from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, TC_H_ROOT, Noop, Stats, handle_text
 from ebpfvm.sched.shown import Part, entry, nested
 from ebpfvm.sched.tc.tc_text import classid_text
 from ebpfvm.sched.units import format_size
@@ -18,16 +18,17 @@ if TYPE_CHECKING:
     from ebpfvm.sched.sch_generic import Qdisc
 
 
-def stats_parts(stats: Stats, indent: str = " ") -> list[Part]:
-    """Return the two lines of counters.
+def stats_parts(stats: Stats, indent: str = " ", sent: bool = True) -> list[Part]:
+    """Return the two lines of counters, without what was sent unless `sent`.
 
     >>> print(shown_text(stats_parts(Stats(packets=1, bytes=1514))))  # doctest: +NORMALIZE_WHITESPACE
     <BLANKLINE>
      Sent 1514 bytes 1 pkt (dropped 0, overlimits 0 requeues 0)
      backlog 0b 0p requeues 0
     """
-    return [entry("bytes", stats.bytes, f"\n{indent}Sent {{}} bytes"), entry("packets", stats.packets, " {} pkt"),
-            entry("drops", stats.drops, " (dropped {},"), entry("overlimits", stats.overlimits, " overlimits {}"),
+    head = [entry("bytes", stats.bytes, f"\n{indent}Sent {{}} bytes"), entry("packets", stats.packets, " {} pkt"),
+            Part(" ")] if sent else [Part(f"\n{indent}")]
+    return [*head, entry("drops", stats.drops, "(dropped {},"), entry("overlimits", stats.overlimits, " overlimits {}"),
             entry("requeues", stats.requeues, " requeues {}) "),
             Part(f"\n{indent}backlog {format_size(stats.backlog)}", "backlog", stats.backlog),
             entry("qlen", stats.qlen, " {}p"), Part(f" requeues {stats.requeues}")]
@@ -123,12 +124,19 @@ def show_class(net: Namespace, dev: NetDev, flags: Collection[str],
         for cl in qdisc.walk():
             if wanted.classid and wanted.classid != cl.classid:
                 continue
-            stats = qdisc.class_stats(cl) if "s" in flags else None
+            above = qdisc.class_parent(cl)
             yield [Part("class "), entry("class", qdisc.kind), entry("handle", classid_text(cl.classid)),
-                   Part("root ", "root", True) if qdisc.mq_root
-                   else entry("parent", handle_text(qdisc.handle), "parent {} "), *_leaf(cl.child),
-                   *([nested("stats", stats_parts(stats)) if stats is not None else Part("\n", "stats", ())]
-                     if "s" in flags else ())]
+                   Part("root ", "root", True) if above == TC_H_ROOT
+                   else entry("parent", classid_text(above), "parent {} "), *_leaf(cl.child),
+                   *qdisc.shown_class(cl, "d" in flags), *([_class_stats(qdisc, cl)] if "s" in flags else ())]
+
+
+def _class_stats(qdisc: ClassfulQdisc, cl: Any) -> Part:
+    """Return the counters of a class."""
+    stats = qdisc.class_stats(cl)
+    if stats is None:
+        return Part("\n", "stats", ())
+    return nested("stats", [*stats_parts(stats, sent=qdisc.classes_count_sent), *qdisc.class_xstats(cl)])
 
 
 def _leaf(child: Qdisc | None) -> list[Part]:

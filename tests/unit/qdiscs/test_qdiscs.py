@@ -143,7 +143,7 @@ def test_codel_drops_or_marks_a_standing_queue(ecn: bool) -> None:
     net.loop.run()
     qdisc: Any = dev.qdisc
     marked = sum(packet.fate == "sent" and dissect(packet).tos == 3 for packet in packets)
-    assert marked == qdisc.ecn_mark and bool(marked) == ecn
+    assert marked == qdisc.counts.ecn_mark and bool(marked) == ecn
     assert bool(net.account.dropped) != ecn and balanced(net)
     waits = [packet.departure - packet.arrival for packet in packets[-50:] if packet.fate == "sent"]
     assert ecn or max(waits) < 60_000_000, "the queue is short again"
