@@ -151,13 +151,12 @@ def _mark_late(skb: Packet, queue: CodelQueue, params: CodelParams, state: Codel
 
 def codel_time_text(ns: int) -> str:
     """Return a time as `tc` prints it, after the kernel stored it in units of 1024 ns."""
-    return format_tc_time((ns >> CODEL_SHIFT << CODEL_SHIFT) // 1000 * 1000)
+    return format_tc_time((ns >> CODEL_SHIFT << CODEL_SHIFT) // 1000 * 1000) if ns >> CODEL_SHIFT else "0us"
 
 
 def codel_time_part(word: str, ns: int) -> Part:
     """Return a time that the kernel stores in units of 1024 ns; JSON has microseconds."""
-    time = (ns >> CODEL_SHIFT << CODEL_SHIFT) // 1000 * 1000
-    return Part(f"{word} {format_tc_time(time)} ", word, time // 1000)
+    return Part(f"{word} {codel_time_text(ns)} ", word, (ns >> CODEL_SHIFT << CODEL_SHIFT) // 1000)
 
 
 def whole_us(time: int) -> int:

@@ -227,6 +227,7 @@ class Qdisc:
         mq_root: whether it only assigns its children to the device's queues (TCQ_F_MQROOT).
         flags: TCQ_F_*, as far as programs can tell.
         gone: whether nothing refers to it any more.
+        listed: whether it is shown although no command made it.
     """
 
     kind = ""
@@ -236,6 +237,7 @@ class Qdisc:
     mq_root: bool = False
     flags: int = 0
     gone: bool = False
+    listed: bool = False
     counting = "the RFC leaves statistics to maps"
 
     def __init__(self, dev: QdiscDevice, handle: int) -> None:

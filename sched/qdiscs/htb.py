@@ -425,7 +425,8 @@ class Htb(TableQdisc):
         return None
 
     def _take_of(self, row: HtbRow, prio: int, number: int, now: int) -> Packet | None:
-        start = cl = row.leaf(prio)
+        start: HtbClass | None = row.leaf(prio)
+        cl = start
         while cl is not None:
             child = cl.child
             assert child is not None
@@ -433,7 +434,7 @@ class Htb(TableQdisc):
                 self.qlen_notify(cl)
                 if not row:
                     return None
-                following = row.leaf(prio)
+                following: HtbClass | None = row.leaf(prio)
                 start = following if cl is start else start
                 cl = following
                 continue

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ebpfvm.sched.qdiscs.htb import HtbClass
+from typing import Any
 
 
 class HtbRow:
@@ -21,28 +18,28 @@ class HtbRow:
 
     def __init__(self) -> None:
         self._ids: list[int] = []
-        self._members: dict[int, HtbClass] = {}
-        self.turn: HtbClass | None = None
+        self._members: dict[int, Any] = {}
+        self.turn: Any = None
         self.after = 0
 
     def __len__(self) -> int:
         return len(self._ids)
 
-    def add(self, cl: HtbClass) -> None:
+    def add(self, cl: Any) -> None:
         """Add a class."""
         insort(self._ids, cl.classid)
         self._members[cl.classid] = cl
 
-    def _delete(self, cl: HtbClass) -> None:
+    def _delete(self, cl: Any) -> None:
         del self._ids[bisect_left(self._ids, cl.classid)], self._members[cl.classid]
 
-    def remove(self, cl: HtbClass) -> None:
+    def remove(self, cl: Any) -> None:
         """Remove a class; if it is its turn, the next one's comes."""
         if self.turn is cl:
             self.advance()
         self._delete(cl)
 
-    def leave(self, cl: HtbClass) -> None:
+    def leave(self, cl: Any) -> None:
         """Remove a class that borrows; if it is its turn, it has it again when it comes back in time."""
         if self.turn is cl:
             self.after, self.turn = cl.classid, None
@@ -53,11 +50,11 @@ class HtbRow:
         if self.turn is not None:
             self.turn = self._from(self.turn.classid + 1)
 
-    def _from(self, classid: int) -> HtbClass | None:
+    def _from(self, classid: int) -> Any:
         place = bisect_left(self._ids, classid)
         return self._members[self._ids[place]] if place < len(self._ids) else None
 
-    def leaf(self, prio: int) -> HtbClass | None:
+    def leaf(self, prio: int) -> Any:
         """Return the leaf whose turn it is, through the classes that lend (htb_lookup_leaf)."""
         path = [self]
         while True:
@@ -96,16 +93,17 @@ class HtbLevel:
         self.waiting: list[Any] = []
         self.next_event = 0
 
-    def wait(self, cl: HtbClass, now: int, lasts: int) -> None:
+    def wait(self, cl: Any, now: int, lasts: int) -> None:
         """Add a class whose mode lasts for so many ns."""
         cl.wakes = now + max(lasts, 1)
         self.next_event = min(self.next_event, cl.wakes)
         insort(self.waiting, cl, key=_wakes)
 
-    def forget(self, cl: HtbClass) -> None:
+    def forget(self, cl: Any) -> None:
         """Remove a class."""
         self.waiting.remove(cl)
 
 
-def _wakes(cl: HtbClass) -> int:
-    return cl.wakes
+def _wakes(cl: Any) -> int:
+    time: int = cl.wakes
+    return time

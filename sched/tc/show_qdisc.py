@@ -85,7 +85,8 @@ def show_qdisc(net: Namespace, dev: NetDev, flags: Collection[str], name_device:
     for qdisc in in_order(net, dev):
         if isinstance(qdisc, Noop):
             continue
-        if not qdisc.handle and qdisc.upper is not None and not qdisc.upper.mq_root and not wanted.invisible:
+        given = bool(qdisc.handle) or qdisc.upper is None or qdisc.upper.mq_root or qdisc.listed
+        if not given and not wanted.invisible:
             continue  # default children are not shown
         if not wanted.takes(qdisc):
             continue

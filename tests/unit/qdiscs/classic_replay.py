@@ -36,7 +36,7 @@ Counters = dict[str, dict[str, Any]]
 
 DATA: Final = Path(__file__).parents[2] / "data" / "classic_traces.json.gz"
 ORIGIN: Final = 1_000_000_000
-_PAUSE_US: Final = 200  # so much later than the step before it, a dequeue is the work of a timer
+_PAUSE_US: Final = 200  # so much later than the step before it, a step is the work of a timer
 _FIELDS: Final = ("qlen", "backlog", "packets", "bytes", "drops", "requeues", "overlimits")
 _CLASS_FIELDS: Final = ("bytes", "packets", "qlen", "backlog", "drops", "overlimits")
 
@@ -173,7 +173,7 @@ def _event(replay: Replay, event: Event) -> Iterator[str]:
         if waiting and replay.wire is not None:
             waiting = False
             yield from _received(replay, event)
-        if what == "dequeue" and us - last > _PAUSE_US:
+        if us - last > _PAUSE_US:
             earlier = replay.counters()
         last = us
         if what == "queue":
