@@ -96,7 +96,7 @@ class HtbClass(QdiscClass):
         self.block = Block(qdisc)
 
     def become_inner(self) -> None:
-        """Become a class with children; it has the level below its parent's."""
+        """Turn it into a class with children, which has the level below its parent's."""
         self.level = (self.parent.level if self.parent is not None else LEVELS) - 1
         self.feeds = [HtbRow() for _ in range(PRIORITIES)]
 

@@ -43,7 +43,7 @@ class Plug(Qdisc):
         self.limit = dev.tx_queue_len * psched_mtu(dev) if limit is None else limit
 
     def change(self, action: str = "", limit: int | None = None) -> None:
-        """Plug or release the queue, or set its limit (plug_change)."""
+        """Set the limit, and keep or release packets (plug_change)."""
         if limit is not None:
             self.limit = limit
         if action == "block":
