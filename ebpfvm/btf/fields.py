@@ -45,6 +45,7 @@ _BY_NAME = {
 }
 STRUCT_KINDS = {name: shape.kind for name, shape in _BY_NAME.items()}
 """Kind of special field of each struct that is one."""
+_UNIQUE = {shape.kind for shape in _BY_NAME.values() if shape.unique}
 _BY_TAG = {"kptr": "kptr_ref", "kptr_ref": "kptr_ref", "kptr_untrusted": "kptr_unref", "percpu_kptr": "kptr_percpu",
            "uptr": "uptr"}
 KPTRS = frozenset(("kptr_ref", "kptr_unref", "kptr_percpu"))
@@ -100,6 +101,16 @@ class BtfRecord:
         return next((found for found in self.fields if found.kind == kind), None)
 
 
+class FieldRules(NamedTuple):
+    """In what kernels differ here; see the rules of the same names in `ebpfvm.contract.rules`."""
+
+    several_tags: bool = True
+    one_of_each: bool = True
+
+
+NEWEST = FieldRules()
+
+
 class _Refused(Exception):
     """Internal signal: the kernel would return this error."""
 
@@ -122,29 +133,40 @@ def special_fields(btf: Btf, type_id: int, kinds: frozenset[str] = MAP_KINDS) ->
 
 
 def record_of(btf: Btf, type_id: int, kinds: frozenset[str] = MAP_KINDS, *,
-              known: dict[int, list[Field]] | None = None) -> BtfRecord:
+              known: dict[int, list[Field]] | None = None, rules: FieldRules = NEWEST) -> BtfRecord:
     """Return the special fields of a type together with the kernel's error, if there is one.
 
-    The arguments and errors are those of `special_fields`; `known` caches results for further calls with the same BTF
-    and kinds.
+    The arguments and errors are those of `special_fields`; `known` caches results for further calls with the same BTF,
+    kinds and rules.
     """
     root = btf.resolve(type_id)
-    walk = _Walk(btf, kinds, {} if known is None else known)
+    walk = _Walk(btf, kinds, {} if known is None else known, rules)
     try:
         fields = sorted(walk.fields_of(root, 0), key=lambda field: field.offset)
         _check_together(fields, btf.size_of(root) if fields else 0)
+        if rules.one_of_each:
+            _check_alone(fields)
         return BtfRecord(tuple(_with_node(btf, field) for field in fields))
     except _Refused as refused:
         return BtfRecord((), refused.number, str(refused))
 
 
+def is_kptr(btf: Btf, type_id: int, rules: FieldRules) -> bool:
+    """Return whether a type is a kptr to a struct of the program or the kernel."""
+    try:
+        return bool(_Walk(btf, KPTRS, {}, rules).pointer(type_id, 0, 1, 0))
+    except _Refused:
+        return False
+
+
 class _Walk:
     """One walk through a type; a struct that occurs twice is walked once, so that the work stays linear."""
 
-    def __init__(self, btf: Btf, kinds: frozenset[str], known: dict[int, list[Field]]) -> None:
+    def __init__(self, btf: Btf, kinds: frozenset[str], known: dict[int, list[Field]], rules: FieldRules) -> None:
         self.btf = btf
         self.kinds = kinds
         self.known = known
+        self.rules = rules
 
     def fields_of(self, type_id: int, level: int) -> list[Field]:
         found = self.known.get(type_id)
@@ -210,12 +232,12 @@ class _Walk:
                     return []
                 nested = self.fields_of(type_id, level + 1)
                 return self._repeated([replace(f, offset=f.offset + offset) for f in nested], count, found.size)
-            return self._pointer(type_id, offset, count, size)
-        if shape.unique and shape.kind in seen:
+            return self.pointer(type_id, offset, count, size)
+        if shape.kind in seen:
             raise _Refused(E2BIG, f"more than one {found.name} in one struct")
         if (size and size != shape.size * count) or offset % shape.align:
             return []
-        if shape.unique:
+        if shape.unique and (shape.kind != "refcount" or self.rules.one_of_each):
             seen.add(shape.kind)
         if not isinstance(found, t.Struct) or found.size != shape.size:
             return []
@@ -224,7 +246,7 @@ class _Walk:
             field = self._root(field, place)
         return self._repeated([field], count, shape.size)
 
-    def _pointer(self, type_id: int, offset: int, count: int, size: int) -> list[Field]:
+    def pointer(self, type_id: int, offset: int, count: int, size: int) -> list[Field]:
         """Return the field for a pointer whose target has one of the kptr tags (btf_find_kptr)."""
         found = self.btf[type_id]
         if isinstance(found, t.Volatile):
@@ -234,11 +256,7 @@ class _Walk:
         tag = self.btf[found.type]
         if not isinstance(tag, t.TypeTag) or tag.attr:
             return []
-        if isinstance(self.btf[tag.type], t.TypeTag):
-            raise _Refused(EINVAL, f"a pointer has the type tag {tag.name!r} and another one")
-        kind = _BY_TAG.get(tag.name)
-        if kind is None:
-            raise _Refused(EINVAL, f"type tag {tag.name!r} is none of {', '.join(_BY_TAG)}")
+        kind = self._kind_of(tag)
         if kind not in self.kinds:
             return []
         target = self.btf.resolve(tag.type)
@@ -248,6 +266,21 @@ class _Walk:
             raise _Refused(EINVAL, f"a {tag.name} points to {self.btf.describe(target)}, which is no "
                                          f"struct{only}")
         return self._repeated([Field(offset, 8, kind, struct.name, target)], count, 8)
+
+    def _kind_of(self, tag: t.TypeTag) -> str:
+        """Return the kind of kptr that the tags of a pointer's target say, "" if they say none."""
+        kind, inner = _BY_TAG.get(tag.name, ""), self.btf[tag.type]
+        if not self.rules.several_tags:
+            if isinstance(inner, t.TypeTag):
+                raise _Refused(EINVAL, f"a pointer has the type tag {tag.name!r} and another one")
+            if not kind:
+                raise _Refused(EINVAL, f"type tag {tag.name!r} is none of {', '.join(_BY_TAG)}")
+        while isinstance(inner, t.TypeTag):
+            other = _BY_TAG.get(inner.name, kind)
+            if kind and other != kind:
+                raise _Refused(EINVAL, f"a pointer has the type tags {tag.name!r} and {inner.name!r}")
+            kind, inner = other, self.btf[inner.type]
+        return kind
 
     def _root(self, field: Field, place: tuple[int, int]) -> Field:
         """Return a list head or tree root with its contents, from its declaration tag (btf_find_graph_root)."""
@@ -295,6 +328,15 @@ def _check_together(fields: Iterable[Field], size: int) -> None:
         raise _Refused(EINVAL, "a bpf_list_head or bpf_rb_root needs a bpf_spin_lock in the same value")
     if {"list_node", "rb_node"} <= kinds and "refcount" not in kinds:
         raise _Refused(EINVAL, "a struct with a bpf_list_node and a bpf_rb_node needs a bpf_refcount")
+
+
+def _check_alone(fields: Iterable[Field]) -> None:
+    """Check that fields which must be the only ones of their kind are."""
+    seen = set()
+    for field in fields:
+        if field.kind in _UNIQUE and field.kind in seen:
+            raise _Refused(E2BIG, f"more than one bpf_{field.kind} in a value and the structs nested in it")
+        seen.add(field.kind)
 
 
 def _with_node(btf: Btf, field: Field) -> Field:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from ebpfvm.btf.fields import LOCAL_KINDS, record_of
-from ebpfvm.btf.types import Struct
+from ebpfvm.btf.fields import LOCAL_KINDS, NEWEST, record_of
+from ebpfvm.btf.local_structs import structs_looked_at
 
 if TYPE_CHECKING:
-    from ebpfvm.btf.fields import Field
+    from ebpfvm.btf.fields import Field, FieldRules
     from ebpfvm.btf.types import Btf
 
 _ROOTS: Final = ("list_head", "rb_root")
@@ -22,15 +22,16 @@ _OWNED: Final = (*_ROOTS, "kptr_ref", "kptr_percpu")
 
 
 @lru_cache(maxsize=64)
-def owns_itself(btf: Btf, through_kptrs: bool) -> str:
+def owns_itself(btf: Btf, through_kptrs: bool, rules: FieldRules = NEWEST) -> str:
     """Return the name of a struct that a kernel refuses because it could own itself; "" if there is none.
 
     Args:
         through_kptrs: whether the kernel looks for circles, along kptrs too.
+        rules: how it reads special fields.
     """
     known: dict[int, list[Field]] = {}
-    fields = {number: record_of(btf, number, LOCAL_KINDS, known=known).fields
-              for number, found in btf.items() if isinstance(found, Struct) and found.members}
+    fields = {number: record_of(btf, number, LOCAL_KINDS, known=known, rules=rules).fields
+              for number, _ in structs_looked_at(btf, rules)}
     fields = {number: found for number, found in fields.items() if found}
     if through_kptrs:
         owned = {number: [item.type_id for item in found if item.kind in _OWNED] for number, found in fields.items()}

@@ -159,6 +159,14 @@ class Rules:
     """Types that could own themselves are found along kptrs, and only if they could (btf_check_and_fixup_fields, after
     6.18)."""
 
+    several_tags: bool = True
+    """A pointer may have several type tags, and unknown ones make it no kptr, but are no error (btf_get_kptr_type,
+    after 6.18)."""
+
+    one_of_each: bool = True
+    """A lock, a timer or a reference count is the only one of its kind in a value and the structs nested in it; before,
+    in each struct alone, and reference counts not even there (btf_get_field_type, after 6.18)."""
+
     untrusted_structs_read_only: bool = True
     """Memory cannot be written through an untrusted pointer (check_ptr_to_btf_access, after 6.18)."""
 
@@ -297,6 +305,8 @@ LINUX_6_18: Final = replace(
     acquires_by_pointer_first=False,
     percpu_in_percpu=False,
     owns_through_kptrs=False,
+    several_tags=False,
+    one_of_each=False,
     untrusted_structs_read_only=False,
     struct_writes_named=False,
     register_names_in_messages=False,

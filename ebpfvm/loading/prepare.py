@@ -10,6 +10,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf import loadable
+from ebpfvm.btf.fields import FieldRules
+from ebpfvm.btf.local_structs import refused_struct
 from ebpfvm.btf.ownership import owns_itself
 from ebpfvm.errors import LoadError
 from ebpfvm.lazy_dataclasses import dataclass, field, fields, replace
@@ -20,7 +22,7 @@ from ebpfvm.loading.mapspecs import complaints, fit_map, unfreeable
 from ebpfvm.loading.relocate import fit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ebpfvm.btf.types import Btf
     from ebpfvm.contract.dialect import Dialect
@@ -79,26 +81,40 @@ def prepare(program: Program, dialect: Dialect) -> Prepared:
     parts |= {"insns": tuple(insns), "core_relos": (), "maps": kconfig_values.fill(program, dialect, notes)}
     parts["maps"] = tuple(fit_map(spec, dialect) for spec in parts["maps"])
     notes.extend(complaints(parts["maps"]))
-    refused = _refusal(program.btf) if program.btf is not None else ""
-    circle = owns_itself(program.btf, dialect.rules.owns_through_kptrs) if program.btf is not None else ""
+    fields = FieldRules(dialect.rules.several_tags, dialect.rules.one_of_each)
+    refused = _refusal(program.btf, fields, dialect) if program.btf is not None else ""
+    circle = owns_itself(program.btf, dialect.rules.owns_through_kptrs, fields) if program.btf is not None else ""
     if circle and not refused:
         refused = f"struct {circle} could own itself, which is ELOOP: no object that owns itself would ever be freed"
     owned = unfreeable(parts["maps"], dialect)
     if owned and not refused:
         refused = f"a map would own a struct {owned}, which the kernel cannot free"
     if refused and program.type == "struct_ops":
-        raise LoadError(f"no kernel takes the object's types: {refused}; struct_ops programs are not loaded without "
+        raise LoadError(f"the kernel refuses the object's types: {refused}; struct_ops programs are not loaded without "
                         "types", path=program.path or None)
     if refused:
         parts |= {"btf": None, "func_info": (), "line_info": (), "maps": tuple(map(_without_types, parts["maps"]))}
-        notes.append(f"no kernel takes the object's types ({refused}), so it is loaded without them")
+        notes.append(f"the kernel refuses the object's types ({refused}), so it is loaded without them")
     return Prepared(**parts, source=program, dialect=dialect, poisoned=poisoned, kernel_ids=bool(program.core_relos),
                     notes=tuple(notes))
 
 
+def _refusal(btf: Btf, rules: FieldRules, dialect: Dialect) -> str:
+    """Return why the kernel refuses an object's types, "" if it does not."""
+    return _well_formed(btf) or _local_structs(btf, rules, dialect.struct_names, dialect.destructors)
+
+
 @lru_cache(maxsize=64)
-def _refusal(btf: Btf) -> str:
+def _well_formed(btf: Btf) -> str:
     return loadable.why_not(btf)
+
+
+@lru_cache(maxsize=64)
+def _local_structs(btf: Btf, rules: FieldRules, names: Callable[[], frozenset[str]] | None,
+                   destructors: frozenset[str]) -> str:
+    if names is None:
+        return ""
+    return refused_struct(btf, rules, lambda name: name not in names() or name in destructors)
 
 
 def _without_types(spec: MapSpec) -> MapSpec:

@@ -63,7 +63,7 @@ def slice_of(w: Walk, made: KfuncCall) -> Reg:
     type = r.MEM | r.MAYBE_NULL
     if made.kfunc.role == "dynptr_slice":
         type |= r.RDONLY
-    elif found.kind in ("skb", "xdp", "skb_meta") and not w.env.prog_type.packet_write:
+    elif not w.env.prog_type.packet_write:  # whatever memory it is
         raise Refuse(p.PACKET_WRITE, EINVAL, "the prog does not allow writes to packet data")
     if found.kind in ("skb", "xdp", "skb_meta"):
         type |= r.PKT_SLICE

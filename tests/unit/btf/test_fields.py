@@ -8,7 +8,7 @@ import pytest
 
 from ebpfvm.btf import BtfBuilder, record_of, special_fields
 from ebpfvm.btf import types as t
-from ebpfvm.btf.fields import LOCAL_KINDS, Field
+from ebpfvm.btf.fields import LOCAL_KINDS, MAP_KINDS, Field, FieldRules
 
 SIZES = {"bpf_spin_lock": 4, "bpf_res_spin_lock": 4, "bpf_timer": 16, "bpf_wq": 16, "bpf_task_work": 8,
          "bpf_refcount": 4, "bpf_list_head": 16, "bpf_list_node": 24, "bpf_rb_root": 16, "bpf_rb_node": 32}
@@ -128,7 +128,7 @@ def test_nodes_count_only_in_structs_that_programs_allocate() -> None:
 
 
 def refused(b: Types, value: int, kinds: frozenset[str] | None = None) -> tuple[int, str]:
-    record = record_of(b.btf(), value, kinds) if kinds else record_of(b.btf(), value)
+    record = record_of(b.btf(), value, kinds or MAP_KINDS, rules=FieldRules(several_tags=False))
     assert record.fields == ()
     return record.errno, record.error
 

@@ -122,3 +122,12 @@ def test_tags_of_arguments(param: str, tags: tuple[str, ...], expected: str) -> 
     types = [item for _, item in program.btf.items()]
     tagged = Btf([*types, *(t.DeclTag(tag, func, 0) for tag in tags)])
     assert message(replace(program, btf=tagged)).partition("\n")[0] == expected
+
+
+def test_slices_to_write_need_a_type_that_may_write_packets() -> None:
+    """Whatever memory the dynptr has; Linux 6.18 and 7.2 were asked."""
+    text = ("r1 = map[id:3]\nr2 = 40\nr3 = 0\nr4 = r10\nr4 += -16\ncall 198\n"
+            "r1 = r10\nr1 += -16\nr2 = 0\nr3 = 0\nr4 = 8\ncall @bpf_dynptr_slice_rdwr\n"
+            "r1 = r10\nr1 += -16\nr2 = 0\ncall 200\nr0 = 0\nexit")
+    assert message(build(text)) == ""
+    assert message(build(text, type="socket_filter")) == "the prog does not allow writes to packet data"
