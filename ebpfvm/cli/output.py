@@ -138,23 +138,13 @@ def _plain(value: object) -> object:
 def describe(error: EbpfvmError) -> str:
     """Return one line that describes an error, in the form `file.c:LINE: message` where the source is known."""
     if isinstance(error, Rejected):
+        from ebpfvm.cli.rejections import rejection  # imported here, because few commands end so
         return rejection(error.verdict)
     if isinstance(error, Fault) and error.line:
         place, _, source = error.line.partition(": ")
         insn = f" at insn {error.pc}" + (f": {error.insn}" if error.insn else "") if error.pc is not None else ""
         return f"{place}: {error.kind} fault: {error.message}{insn}" + (f"\n    {source.strip()}" if source else "")
     return str(error)
-
-
-def rejection(verdict: Any) -> str:
-    """Return `file.c:LINE: message`, the C line, the reason, and the path that led there."""
-    line = verdict.line
-    lines = [f"{line}: {verdict.message}" if line is not None else verdict.message]
-    if line is not None and line.text.strip():
-        lines.append(f"    {line.text.strip()}")
-    if verdict.explanation:
-        lines.append(verdict.explanation)
-    return "\n".join(lines)
 
 
 def fail(error: EbpfvmError, as_json: bool) -> int:

@@ -139,9 +139,10 @@ def _show(program: Program, verdict: Any, verbose: int) -> None:
         word = output.paint("accepted", "green", sys.stdout)
         print(f"{output.clean(program.name)}: {word}, {verdict.processed} instructions processed")
         return
+    from ebpfvm.cli.rejections import rejection
     word = output.paint("rejected" if verdict.program is not None else "cannot be judged", "red", sys.stdout)
     print(f"{output.clean(program.name)}: {word}" + (f" (errno {verdict.errno})" if verdict.program else ""))
-    output.put(output.rejection(verdict))
+    output.put(rejection(verdict))
 
 
 def _as_dict(program: Program, verdict: Any) -> dict[str, Any]:
@@ -150,7 +151,14 @@ def _as_dict(program: Program, verdict: Any) -> dict[str, Any]:
             "errno": verdict.errno, "property": verdict.property, "message": verdict.message,
             "processed": verdict.processed, "pc": verdict.pc,
             "file": line.file if line is not None else None, "line": line.line if line is not None else None,
-            "explanation": verdict.explanation, "log": verdict.log}
+            "explanation": verdict.explanation, "causes": _causes(verdict), "log": verdict.log}
+
+
+def _causes(verdict: Any) -> list[dict[str, Any]]:
+    """Return the steps that led to a rejection."""
+    causes = verdict.why.reason.causes if verdict.why is not None else ()
+    return [{"pc": item.pc, "file": item.line.file if item.line is not None else None,
+             "line": item.line.line if item.line is not None else None, "text": item.text} for item in causes]
 
 
 def _lint_row(lint: Lint) -> dict[str, Any]:

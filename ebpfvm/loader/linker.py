@@ -350,7 +350,7 @@ class Records:
 
     def line_info(self, linked: Linked) -> tuple[LineInfo, ...]:
         """Return the line_info of a linked program, by slot; the last of several records for one slot counts."""
-        found = {at: LineInfo(at, record.file, record.text.strip(), record.line, record.column)
+        found = {at: _line_info(at, record)
                  for record, at in self._moved(self._line, linked)}
         return tuple(found.values())
 
@@ -373,3 +373,9 @@ class Records:
 
 def _sorted(table: dict[str, list[_R]]) -> dict[str, list[_R]]:
     return {section: sorted(rows, key=lambda row: row.offset) for section, rows in table.items()}
+
+
+def _line_info(at: int, record: LineRecord) -> LineInfo:
+    text = record.text.strip()
+    indent = record.text[:record.text.find(text)] if text else ""
+    return LineInfo(at, record.file, text, record.line, record.column, indent)

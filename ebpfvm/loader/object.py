@@ -79,13 +79,25 @@ class FuncInfo:
 
 @dataclass(frozen=True, slots=True)
 class LineInfo:
-    """A line_info record, resolved: the C line that produced the code from slot `insn_off` on."""
+    """A line_info record, resolved: the C line that produced the code from slot `insn_off` on.
+
+    Attributes:
+        text: the line without the blanks around it.
+        column: place of the expression in the whole line, from 1; 0 if it is not known.
+        indent: the blanks before `text`.
+    """
 
     insn_off: int
     file: str
     text: str
     line: int
     column: int
+    indent: str = ""
+
+    @property
+    def at(self) -> int:
+        """The place of the expression in `text`, from 0; -1 if it is not known."""
+        return self.column - 1 - len(self.indent)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"

@@ -16,8 +16,9 @@ from ebpfvm.isa.disasm import kernel_text
 from ebpfvm.limits import DEFAULTS, Limits
 from ebpfvm.loading import prepare
 from ebpfvm.verifier.calling import global_funcs
-from ebpfvm.verifier.explanation.causes import cause
+from ebpfvm.verifier.explanation import reason
 from ebpfvm.verifier.explanation.explain import explain
+from ebpfvm.verifier.explanation.recording import PathRecorder
 from ebpfvm.verifier.explore import LIMIT, Explorer
 from ebpfvm.verifier.liveness import live_registers, stack_static, stack_walk
 from ebpfvm.verifier.machine import properties as p
@@ -43,13 +44,15 @@ from ebpfvm.verifier.passes.subprogs import is_kfunc_call
 from ebpfvm.verifier.report import addresses, stats
 from ebpfvm.verifier.report.log import LEVEL1, LEVEL2, STATS, Log
 from ebpfvm.verifier.report.verdict import Verdict
+from ebpfvm.verifier.report.why import Reason, Why
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ebpfvm.contract.dialect import Dialect
     from ebpfvm.contract.ops import StructAccess
     from ebpfvm.loader.object import Program
+    from ebpfvm.loading import Prepared
     from ebpfvm.verifier.explore import Observer
     from ebpfvm.verifier.machine.env import Subprog
     from ebpfvm.verifier.machine.facts import Cfg, Findings, LiveStack
@@ -65,7 +68,9 @@ LONG_WALK = 200_000
 class _Run:
     """One verification: the walk, once it has started, and its outcome."""
 
-    def __init__(self, env: Env, log_level: int, observe: Observer | None, log_walk: bool) -> None:
+    def __init__(self, env: Env, log_level: int, observe: Observer | None, log_walk: bool,
+                 recorder: PathRecorder | None = None) -> None:
+        self.recorder = recorder
         self.program = env.program
         self.env = env
         self.log = Log(log_level, env.program, env.rules, self.insn_text, log_walk)
@@ -131,7 +136,7 @@ class _Run:
         self._log_live(live)
         on_walk = stack_walk.WalkLiveness(env, flow, self.log) if env.rules.stack_liveness == "walk" else None
         facts = Facts(marks, live, cfg.loops(env, flow.after))
-        self.explorer = Explorer(env, facts, self.log, on_walk, self.observe)
+        self.explorer = Explorer(env, facts, self.log, on_walk, self.observe, self.recorder)
         self._main(self.explorer)
         self._globals(self.explorer)
         self._after(self.explorer.walk.found)
@@ -249,17 +254,28 @@ class _Run:
         # Some checks examine the program as a whole.
         line = self.program.line_at(pc) if pc is not None else None
         return Verdict(False, refuse.errno, message, self.log.text(), self.walk.processed if self.walk else 0,
-                       pc, line, self._explanation(refuse.property, message, pc), refuse.property.id,
-                       stats=self._stats() if walking else {}, program=self.program)
+                       pc, line, refuse.property.id, stats=self._stats() if walking else {}, program=self.program,
+                       why=Why(self._sentence(refuse.property, message, pc), self._asked(refuse)))
 
-    def _explanation(self, violated: p.Property, message: str, pc: int | None) -> str:
-        """Return why the message came; an instruction that was made unreachable has its own reason."""
+    def _sentence(self, violated: p.Property, message: str, pc: int | None) -> str:
+        """Return what the message means; an instruction that was made unreachable has its own reason."""
         poison = self.program.poisoned.get(pc) if pc is not None else None
         if poison is not None and poison.modelled and message.endswith(poison.reason):
             return ("This kernel's types have no such thing, so the instruction became a call of a helper that no "
                     f"kernel has (invalid func unknown#{self.program.insns[pc or 0].imm}).")
-        about = cause(self.walk, violated, message) if self.walk is not None and pc == self.walk.pc else ""
-        return "\n".join(filter(None, (explain(violated, message, self.env.prog_type.name), about)))
+        return explain(violated, message, self.env.prog_type.name)
+
+    def _asked(self, refuse: Refuse) -> Callable[[], Reason]:
+        """Return a function that finds the cause; it walks again, and records the path."""
+        env, walk = self.env, self.walk
+        if walk is None or (refuse.pc is not None and refuse.pc != walk.pc):
+            return Reason
+        if walk.processed > LONG_WALK:
+            pc = walk.pc
+            loop = refuse.property in (p.TOO_COMPLEX, p.INFINITE_LOOP)
+            return (lambda: reason.of_loop(env, refuse, pc)) if loop else Reason
+        program, dialect, caps, limits = self.program, env.dialect, env.caps, env.budget.limits
+        return lambda: _cause(program, dialect, caps, limits)
 
     def _statistics(self, accepted: bool) -> None:
         if self.log.level & STATS:
@@ -318,9 +334,7 @@ def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps
     budget = Budget(limits)
 
     def fresh(log_walk: bool) -> _Run:
-        env = Env(judged, dialect, dialect.rules_for(judged.type, judged.struct_ops), dialect.rules, caps, prune=prune,
-                  kernel_ids=judged.kernel_ids, budget=budget)
-        return _Run(env, log_level, observe, log_walk)
+        return _Run(_env(judged, dialect, caps, budget, prune), log_level, observe, log_walk)
 
     run = fresh(log_walk)
     try:
@@ -336,6 +350,23 @@ def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps
     except Refuse as refuse:
         return run.refused(refuse)
     raise AssertionError("a program was refused once and accepted the second time")
+
+
+def _env(judged: Prepared, dialect: Dialect, caps: Caps, budget: Budget, prune: bool = True) -> Env:
+    return Env(judged, dialect, dialect.rules_for(judged.type, judged.struct_ops), dialect.rules, caps, prune=prune,
+               kernel_ids=judged.kernel_ids, budget=budget)
+
+
+def _cause(program: Prepared, dialect: Dialect, caps: Caps, limits: Limits) -> Reason:
+    """Return why a program is refused, from a walk that records its path."""
+    recorder = PathRecorder()
+    run = _Run(_env(program, dialect, caps, Budget(limits)), 0, None, False, recorder)
+    try:
+        run.passes()
+    except Refuse as refuse:
+        if run.walk is not None:
+            return reason.of_path(run.env, recorder, refuse, run.walk.pc)
+    return Reason()
 
 
 def _facts(probes: frozenset[int], accesses: set[StructAccess]) -> dict[str, Any]:

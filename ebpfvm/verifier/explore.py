@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ebpfvm.isa.insn import Insn
+    from ebpfvm.verifier.explanation.recording import PathRecorder
     from ebpfvm.verifier.liveness.stack_walk import WalkLiveness
     from ebpfvm.verifier.machine.env import Env, Subprog
     from ebpfvm.verifier.machine.facts import Facts, Live
@@ -51,6 +52,7 @@ class Explorer:
 
     Args:
         observe: called with the slot, the state before it and what is live, at each step.
+        recorder: takes note of each step.
 
     Attributes:
         walk: the verification in progress.
@@ -58,13 +60,15 @@ class Explorer:
     """
 
     def __init__(self, env: Env, facts: Facts, log: Log, marks: WalkLiveness | None = None,
-                 observe: Observer | None = None) -> None:
+                 observe: Observer | None = None, recorder: PathRecorder | None = None) -> None:
         self.walk = walk = Walk(env, facts, log, marks)
         self.kept = walk.kept = KeptStates(walk)
         insns = env.program.insns
         self._steps = [self._build(pc) for pc in range(len(insns))]
         if observe is not None:
             self._steps = [_observed(step, observe) for step in self._steps]
+        if recorder is not None:
+            self._steps = [recorder.recorded(step) for step in self._steps]
         self._is_jump = bytes([_jump_kind(insn[0]) for insn in insns])
         self._scratched_by = [_scratched(env, pc) for pc in range(len(insns))] if log.on else []
 

@@ -63,7 +63,7 @@ def _global(w: Walk, pc: int, subprog: Subprog) -> int:
     if problem is not None:
         raise Refuse(problem.property, problem.errno,
                      *problem.lines, f"Caller passes invalid args into func#{subprog.index} "
-                                                    f"('{subprog.name}')")
+                                                    f"('{subprog.name}')", reg=problem.reg)
     if w.log.on:
         w.log.note(f"Func#{subprog.index} ('{subprog.name}') is global and assumed valid.")
     thrower = exceptions.throws(w.env, subprog) if w.env.rules.throwing_call_may_not_leak else None

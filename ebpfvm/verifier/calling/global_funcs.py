@@ -199,7 +199,10 @@ def match_arguments(w: Walk, subprog: Subprog) -> Refuse | None:
     """Return the refusal if the caller's registers do not fit the prototype (btf_check_func_arg_match), or None."""
     try:
         for number, item in enumerate(arguments(w, subprog), 1):
-            _fits(w, number, item)
+            try:
+                _fits(w, number, item)
+            except Refuse as refused:
+                raise refused.about(number)  # noqa: B904 (it is the same one)
     except Refuse as refused:
         if refused.errno == EFAULT or isinstance(refused, Unsupported):
             raise

@@ -235,12 +235,13 @@ def sized(w: Walk, reg: Reg, at: int, use: Use, call: Call | None = None) -> Non
     if call is not None:
         call.max_size = num.umax
     if num.smin < 0:
-        raise Refuse(p.SIZE_ARGUMENT, EACCES, f"R{at} min value is negative, either use unsigned or 'var &= const'")
+        raise Refuse(p.SIZE_ARGUMENT, EACCES, f"R{at} min value is negative, either use unsigned or 'var &= const'",
+                     reg=at)
     if not num.umin and not use.zero_ok:
-        raise Refuse(p.ZERO_SIZE, EACCES, f"R{at} invalid zero-sized read: u64=[{num.umin},{num.umax}]")
+        raise Refuse(p.ZERO_SIZE, EACCES, f"R{at} invalid zero-sized read: u64=[{num.umin},{num.umax}]", reg=at)
     if num.umax >= 1 << 29:
         raise Refuse(p.SIZE_ARGUMENT, EACCES,
-                     f"R{at} unbounded memory access, use 'var &= const' or 'if (var < const)'")
+                     f"R{at} unbounded memory access, use 'var &= const' or 'if (var < const)'", reg=at)
     buffer = w.regs[at - 1]
     assert buffer is not None
     memory(w, Access(buffer, at - 1, 0, num.umax), use if not num.mask else use._replace(uninit=False), call)

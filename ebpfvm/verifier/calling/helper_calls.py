@@ -87,7 +87,10 @@ def call(w: Walk, helper: Helper, number: int) -> None:
     made = Call(helper, number)
     before = None
     for at, spec in enumerate(helper.args, 1):
-        helper_args.check(w, made, at, spec, before)
+        try:
+            helper_args.check(w, made, at, spec, before)
+        except Refuse as refuse:
+            raise refuse.about(at)  # noqa: B904 (it is the same one)
         before = spec
     _map_rules(w, made)
     if made.fill is not None:

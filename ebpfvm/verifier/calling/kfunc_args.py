@@ -55,10 +55,13 @@ def check(w: Walk, made: KfuncCall) -> None:
         if at > 5:
             raise unsupported("stack arguments of kernel functions")
         reg = w.regs[at] or _UNSET
-        if not param.pointers:
-            _scalar(w, made, at, param, reg)
-        elif _pointer(w, made, at, param, reg):
-            at += 1  # its size was checked together with it
+        try:
+            if not param.pointers:
+                _scalar(w, made, at, param, reg)
+            elif _pointer(w, made, at, param, reg):
+                at += 1  # its size was checked together with it
+        except Refuse as refuse:
+            raise refuse.about(at)  # noqa: B904 (it is the same one)
     if "release" in made.kfunc.flags and not made.release_at and not w.env.rules.one_release_check:
         raise Refuse(p.RELEASE_UNOWNED, EINVAL,
                      f"release kernel function {made.kfunc.name} expects refcounted PTR_TO_BTF_ID")
@@ -261,7 +264,7 @@ def _sized(w: Walk, made: KfuncCall, at: int, param: KfuncParam, size: Reg) -> N
             both = f"R{at} and R{at + 1}" if w.env.rules.register_names_in_messages else f"arg#{at - 1} arg#{at}"
             raise Refuse(refused.property, refused.errno,
                          *refused.lines, f"{both} memory, len pair leads to invalid memory "
-                                                        "access") from refused
+                                                        "access", reg=refused.reg) from refused
     if "szk" in made.kfunc.params[at].suffixes:
         if size.num.mask:
             raise Refuse(p.CONSTANT_ARGUMENT, EINVAL, f"R{at + 1} must be a known constant")

@@ -15,10 +15,10 @@ LOOK_EVERY: Final = 256
 class Budget:
     """The limits of one verification; a kernel has others, on instructions and on the caller's log buffer."""
 
-    __slots__ = ("_end", "_limits")
+    __slots__ = ("_end", "limits")
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
+        self.limits = limits
         self._end = time.process_time() + limits.verifier_seconds
 
     def look(self, states: int, lines: int) -> None:
@@ -28,7 +28,7 @@ class Budget:
             states: number of kept states.
             lines: number of lines of log.
         """
-        limits = self._limits
+        limits = self.limits
         if states > limits.verifier_states:
             raise limits.reached("verifier_states", "the verifier")
         if lines > limits.log_lines:

@@ -9,35 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ebpfvm.lazy_dataclasses import dataclass
-
-LOADING: Final = "Loading and type information"
-FLOW: Final = "Control flow and size"
-VALUES: Final = "Instructions and values"
-MEMORY: Final = "Memory"
-CALLS: Final = "Calls and their arguments"
-OWNERSHIP: Final = "References, locks and other regions"
-OURS: Final = "ebpfvm and the kernel's own faults"
-
-
-@dataclass(frozen=True, slots=True)
-class Property:
-    """A rule that each accepted program keeps.
-
-    Attributes:
-        id: its stable name.
-        group: heading under which the manual lists it.
-        rule: the rule in one sentence.
-        help: what usually helps, in one sentence.
-        source: what checks it: a function of kernel/bpf/verifier.c, by its name in Linux 6.18, or another place.
-    """
-
-    id: str
-    group: str
-    rule: str
-    help: str
-    source: str
-
+from ebpfvm.verifier.machine.property import CALLS, FLOW, LOADING, MEMORY, OURS, OWNERSHIP, VALUES
+from ebpfvm.verifier.machine.property import Property as Property
 
 # -- loading and type information -----------------------------------------------------------------------------------
 
@@ -151,13 +124,16 @@ FRAME_POINTER: Final = Property(
     "Copy R10 to another register and change that one.", "check_reg_arg()")
 UNINIT_REGISTER: Final = Property(
     "uninit-register", VALUES, "A register can be read only after it was written on the same path.",
-    "Set it on every path, and keep values that outlive a call in R6 to R9 or on the stack.", "check_reg_arg()")
+    "Set it on every path, and keep values that outlive a call in R6 to R9 or on the stack.", "check_reg_arg()",
+    asks=("unset",))
 POINTER_ARITHMETIC: Final = Property(
     "pointer-arithmetic", VALUES, "A pointer can only be moved by adding or subtracting a number, in 64 bits.",
-    "Do the arithmetic on numbers first, then add the result to the pointer once.", "adjust_ptr_min_max_vals()")
+    "Do the arithmetic on numbers first, then add the result to the pointer once.", "adjust_ptr_min_max_vals()",
+    asks=("null", "kind"))
 POINTER_OFFSET: Final = Property(
     "pointer-offset", VALUES, "What is added to a pointer must be bounded, and the result must stay within 512 MiB.",
-    "Compare the number with a constant before the addition.", "check_reg_sane_offset()")
+    "Compare the number with a constant before the addition.", "check_reg_sane_offset()",
+    asks=("addend",))
 ARENA_REQUIRED: Final = Property(
     "arena-required", VALUES, "A cast between address spaces needs a program with an arena map.",
     "Reference an arena map in the program.", "check_alu_op()")
@@ -167,48 +143,60 @@ ARENA_REQUIRED: Final = Property(
 NOT_A_POINTER: Final = Property(
     "not-a-pointer", MEMORY, "Memory can be reached only through a pointer, not through a number.",
     "Find the line where the pointer was lost: arithmetic, a released object or a packet that was moved.",
-    "check_mem_access()")
+    "check_mem_access()",
+    asks=("lost",))
 NULL_DEREFERENCE: Final = Property(
     "null-dereference", MEMORY, "A pointer that may be NULL must be compared with NULL before it is used or moved.",
-    "Test it right after the call that returned it.", "check_mem_access(), adjust_ptr_min_max_vals()")
+    "Test it right after the call that returned it.", "check_mem_access(), adjust_ptr_min_max_vals()",
+    asks=("null", "lost"))
 OPAQUE_POINTER: Final = Property(
     "opaque-pointer", MEMORY, "Some pointers name objects of the kernel whose memory cannot be read or written.",
-    "Pass the pointer to a function that takes it.", "check_mem_access()")
+    "Pass the pointer to a function that takes it.", "check_mem_access()",
+    asks=("kind",))
 STACK_BOUNDS: Final = Property(
     "stack-bounds", MEMORY, "An access to the stack must lie inside the 512 bytes below R10, at each possible offset.",
-    "Check the index, and keep large buffers in a map.", "check_stack_access_within_bounds()")
+    "Check the index, and keep large buffers in a map.", "check_stack_access_within_bounds()",
+    asks=("offset",))
 UNINIT_STACK: Final = Property(
     "uninit-stack", MEMORY, "Bytes of the stack that are read or passed on must hold plain data that was written.",
     "Initialize the whole variable, padding included, and do not touch objects that live on the stack.",
-    "check_stack_range_initialized(), check_stack_read_fixed_off()")
+    "check_stack_range_initialized(), check_stack_read_fixed_off()",
+    asks=("unwritten",))
 STACK_VARIABLE_OFFSET: Final = Property(
     "stack-variable-offset", MEMORY, "This use of a stack pointer needs a constant offset.",
     "Use a constant index, or copy the data to a fixed place on the stack.", "check_stack_range_initialized()")
 STACK_POINTER_ESCAPE: Final = Property(
     "stack-pointer-escape", MEMORY, "A pointer into a frame cannot outlive the frame.",
-    "Let the caller own the buffer and pass a pointer to it.", "prepare_func_exit(), check_stack_write_fixed_off()")
+    "Let the caller own the buffer and pass a pointer to it.", "prepare_func_exit(), check_stack_write_fixed_off()",
+    asks=("kind",))
 SPILL_SIZE: Final = Property(
     "spill-size", MEMORY, "A pointer can be stored on the stack and loaded from it only whole, in eight bytes.",
     "Use a 64-bit access to the slot that holds the pointer.", "check_stack_write_fixed_off()")
 PACKET_BOUNDS: Final = Property(
     "packet-bounds", MEMORY, "An access to the packet must lie in the part that was compared with the packet's end.",
-    "Check `data + offset + size > data_end` before the access, with the same pointer.", "check_packet_access()")
+    "Check `data + offset + size > data_end` before the access, with the same pointer.", "check_packet_access()",
+    asks=("packet", "offset", "lost"))
 PACKET_WRITE: Final = Property(
     "packet-write", MEMORY, "Only some program types can write to the packet.",
-    "Use a helper such as bpf_skb_store_bytes(), or a program type that can write.", "may_access_direct_pkt_data()")
+    "Use a helper such as bpf_skb_store_bytes(), or a program type that can write.", "may_access_direct_pkt_data()",
+    asks=("kind",))
 MAP_VALUE_BOUNDS: Final = Property(
     "map-value-bounds", MEMORY, "An access to a map's value must lie inside the value, at each possible offset.",
-    "Compare the index with the size of the array before the access.", "check_map_access()")
+    "Compare the index with the size of the array before the access.", "check_map_access()",
+    asks=("offset",))
 MEMORY_BOUNDS: Final = Property(
     "memory-bounds", MEMORY, "An access to a buffer must lie inside the buffer, at each possible offset.",
-    "Compare the offset with the size of the buffer before the access.", "check_mem_region_access()")
+    "Compare the offset with the size of the buffer before the access.", "check_mem_region_access()",
+    asks=("offset",))
 CONTEXT_ACCESS: Final = Property(
     "context-access", MEMORY,
     "A program can access the fields of its context only as its type allows: which, how wide, and whether to write.",
-    "Look up the field in the context of this program type and use it with its own size.", "check_ctx_access()")
+    "Look up the field in the context of this program type and use it with its own size.", "check_ctx_access()",
+    asks=("kind",))
 MODIFIED_POINTER: Final = Property(
     "modified-pointer", MEMORY, "A pointer of this kind can be used only as it was given, without an added offset.",
-    "Keep the original pointer, and let the instruction hold the offset.", "__check_ptr_off_reg()")
+    "Keep the original pointer, and let the instruction hold the offset.", "__check_ptr_off_reg()",
+    asks=("kind",))
 MIXED_POINTERS: Final = Property(
     "mixed-pointers", MEMORY,
     "One instruction cannot access the context on one path and memory of another kind on another.",
@@ -218,31 +206,39 @@ ALIGNMENT: Final = Property(
     "Align the variable, or read it byte by byte.", "check_generic_ptr_alignment()")
 READ_ONLY_MEMORY: Final = Property(
     "read-only-memory", MEMORY, "Memory that can only be read cannot be written or passed to a function that writes.",
-    "Copy the data to the stack or a map value first.", "check_mem_access(), check_helper_mem_access()")
+    "Copy the data to the stack or a map value first.", "check_mem_access(), check_helper_mem_access()",
+    asks=("kind",))
 MAP_ACCESS_RIGHTS: Final = Property(
     "map-access-rights", MEMORY, "A map's flags can forbid that programs read or write its values.",
     "Remove BPF_F_RDONLY_PROG or BPF_F_WRONLY_PROG from the map, or do not access it this way.",
-    "check_map_access_type()")
+    "check_map_access_type()",
+    asks=("kind",))
 SPECIAL_FIELD: Final = Property(
     "special-field", MEMORY,
     "Locks, timers, lists, kptrs and the like can be used only by their own functions, not by plain loads and stores.",
-    "Use the field's functions, and copy the other fields one by one.", "check_map_access()")
+    "Use the field's functions, and copy the other fields one by one.", "check_map_access()",
+    asks=("kind",))
 KPTR_ACCESS: Final = Property(
     "kptr-access", MEMORY, "A kptr in a map value can be loaded and stored only whole, and with a pointer of its type.",
-    "Use bpf_kptr_xchg() for a slot that owns its object.", "check_map_kptr_access(), map_kptr_match_type()")
+    "Use bpf_kptr_xchg() for a slot that owns its object.", "check_map_kptr_access(), map_kptr_match_type()",
+    asks=("null", "lost", "kind"))
 STRUCT_ACCESS: Final = Property(
     "struct-access", MEMORY, "An access to a struct of the kernel must hit one of its members, at a constant offset.",
     "Use the member by its name; use CO-RE, or bpf_probe_read_kernel() for what cannot be read directly.",
-    "btf_struct_access() in kernel/bpf/btf.c, check_ptr_to_btf_access()")
+    "btf_struct_access() in kernel/bpf/btf.c, check_ptr_to_btf_access()",
+    asks=("null", "offset", "kind"))
 STRUCT_WRITE: Final = Property(
     "struct-write", MEMORY, "Structs of the kernel can only be read, apart from a few named members.",
-    "Use the helper or kernel function that changes the field.", "btf_struct_access() of the program type")
+    "Use the helper or kernel function that changes the field.", "btf_struct_access() of the program type",
+    asks=("kind",))
 ATOMIC_OPERAND: Final = Property(
     "atomic-operand", MEMORY, "Atomic instructions need four or eight bytes of memory in a stack, map value or object.",
-    "Keep the counter in a map value.", "check_atomic_rmw()")
+    "Keep the counter in a map value.", "check_atomic_rmw()",
+    asks=("kind",))
 DYNPTR_SLOT: Final = Property(
     "dynptr-slot", MEMORY, "The stack slots of a dynptr that is in use cannot be overwritten.",
-    "Release the dynptr first.", "destroy_if_dynptr_stack_slot()")
+    "Release the dynptr first.", "destroy_if_dynptr_stack_slot()",
+    asks=("special",))
 
 # -- calls and their arguments --------------------------------------------------------------------------------------
 
@@ -258,32 +254,39 @@ KFUNC_NOT_ALLOWED: Final = Property(
 SLEEPING_CALL: Final = Property(
     "sleeping-call", CALLS, "A function that may sleep can be called only where the program may sleep.",
     "Load the program as sleepable, and call the function outside of RCU, preemption and interrupt regions.",
-    "check_helper_call(), check_kfunc_call()")
+    "check_helper_call(), check_kfunc_call()",
+    asks=("open",))
 HELPER_MAP_TYPE: Final = Property(
     "helper-map-type", CALLS, "A helper and the map it is given must go together.",
     "Use the helper that belongs to the map type.", "check_map_func_compatibility()")
 ARGUMENT_TYPE: Final = Property(
     "argument-type", CALLS, "Every argument must be of a kind that the function takes.",
-    "Compare the call with the prototype of the function.", "check_reg_type(), check_kfunc_args()")
+    "Compare the call with the prototype of the function.", "check_reg_type(), check_kfunc_args()",
+    asks=("null", "lost", "kind"))
 NULL_ARGUMENT: Final = Property(
     "null-argument", CALLS, "A pointer that may be NULL cannot be passed where the function needs an object.",
-    "Compare the pointer with NULL before the call.", "check_reg_type(), check_kfunc_args()")
+    "Compare the pointer with NULL before the call.", "check_reg_type(), check_kfunc_args()",
+    asks=("null", "lost"))
 UNTRUSTED_POINTER: Final = Property(
     "untrusted-pointer", CALLS, "A kernel function takes only pointers that are known to be valid during the call.",
-    "Acquire a reference first, or hold bpf_rcu_read_lock() where RCU is enough.", "check_kfunc_args()")
+    "Acquire a reference first, or hold bpf_rcu_read_lock() where RCU is enough.", "check_kfunc_args()",
+    asks=("null", "lost", "kind"))
 CONSTANT_ARGUMENT: Final = Property(
     "constant-argument", CALLS, "This argument must be a constant that the verifier knows.",
-    "Pass a literal, or branch on the value so that each call has a constant.", "check_kfunc_args()")
+    "Pass a literal, or branch on the value so that each call has a constant.", "check_kfunc_args()",
+    asks=("range", "kind"))
 CONSTANT_STRING: Final = Property(
     "constant-string", CALLS, "This argument must be a valid, zero-terminated string in a read-only map.",
     "Use a `static const char []` and a format that fits its arguments.",
     "check_reg_const_str(), check_bpf_snprintf_call()")
 SIZE_ARGUMENT: Final = Property(
     "size-argument", CALLS, "A size must be at least 0 and have an upper bound that the verifier knows.",
-    "Compare the size with a constant before the call, as an unsigned number.", "check_mem_size_reg()")
+    "Compare the size with a constant before the call, as an unsigned number.", "check_mem_size_reg()",
+    asks=("size",))
 ZERO_SIZE: Final = Property(
     "zero-size", CALLS, "This function needs at least one byte.", "Return early if the size is 0.",
-    "check_mem_size_reg()")
+    "check_mem_size_reg()",
+    asks=("size",))
 BTF_TYPE_ARGUMENT: Final = Property(
     "btf-type-argument", CALLS, "A type ID argument must be the constant ID of a struct that the function can use.",
     "Use the macro of the function, such as bpf_obj_new(type).", "check_kfunc_call()")
@@ -291,13 +294,16 @@ FIELD_ARGUMENT: Final = Property(
     "field-argument", CALLS,
     "A pointer to a lock, timer, work queue, task work or kptr must lead exactly to that field, in a map with BTF.",
     "Pass the address of the field, and define the map's value as a struct with BTF.",
-    "process_spin_lock(), process_timer_func(), process_kptr_func()")
+    "process_spin_lock(), process_timer_func(), process_kptr_func()",
+    asks=("null", "lost", "kind"))
 FIELD_OF_MAP: Final = Property(
     "field-of-map", CALLS, "A timer or work queue must be initialized with the map that it lies in.",
-    "Pass the same map that the value was looked up in.", "process_timer_func(), process_wq_func()")
+    "Pass the same map that the value was looked up in.", "process_timer_func(), process_wq_func()",
+    asks=("maps",))
 PACKET_ARGUMENT: Final = Property(
     "packet-argument", CALLS, "Only some helpers take pointers into the packet.",
-    "Copy the bytes to the stack first.", "check_func_arg()")
+    "Copy the bytes to the stack first.", "check_func_arg()",
+    asks=("kind",))
 CALLBACK_FUNCTION: Final = Property(
     "callback-function", CALLS, "A callback must be a static function of the program other than the main one.",
     "Pass the name of a static function.", "check_ld_imm()")
@@ -310,56 +316,70 @@ LEGACY_PACKET_LOAD: Final = Property(
     "Read the packet through pointers or bpf_skb_load_bytes().", "check_ld_abs()")
 DYNPTR_ARGUMENT: Final = Property(
     "dynptr-argument", CALLS, "A dynptr argument must be in the state and of the kind that the function needs.",
-    "Initialize the dynptr before use, and use each kind with its own functions.", "process_dynptr_func()")
+    "Initialize the dynptr before use, and use each kind with its own functions.", "process_dynptr_func()",
+    asks=("special", "kind"))
 ITERATOR_STATE: Final = Property(
     "iterator-state", CALLS, "An iterator must lie on the stack and go through new, next and destroy, in this order.",
-    "Use bpf_for() or bpf_for_each().", "process_iter_arg()")
+    "Use bpf_for() or bpf_for_each().", "process_iter_arg()",
+    asks=("special", "kind"))
 GRAPH_ARGUMENT: Final = Property(
     "graph-argument", CALLS,
     "Functions on lists and trees need a root and a node that belong together, at constant offsets.",
     "Declare the root with __contains(type, member), and pass the address of that member.",
-    "process_kf_arg_ptr_to_list_head(), process_kf_arg_ptr_to_list_node()")
+    "process_kf_arg_ptr_to_list_head(), process_kf_arg_ptr_to_list_node()",
+    asks=("null", "lost", "kind"))
 GLOBAL_FUNCTION_ARGUMENT: Final = Property(
     "global-function-argument", CALLS, "The arguments of a call must fit the prototype of the global function.",
-    "Pass valid memory of the size that the prototype says, or make the function static.", "btf_check_func_arg_match()")
+    "Pass valid memory of the size that the prototype says, or make the function static.", "btf_check_func_arg_match()",
+    asks=("null", "lost", "kind"))
 RETURN_RANGE: Final = Property(
     "return-range", CALLS, "A program or callback must return a number that its caller accepts.",
-    "Return one of the constants of the program type, on every path.", "check_return_code(), prepare_func_exit()")
+    "Return one of the constants of the program type, on every path.", "check_return_code(), prepare_func_exit()",
+    asks=("range", "kind"))
 
 # -- references, locks and other regions ----------------------------------------------------------------------------
 
 REFERENCE_LEAK: Final = Property(
     "reference-leak", OWNERSHIP, "A program must release or hand over everything that it acquires, on every path.",
-    "Release the object on early returns too.", "check_reference_leak()")
+    "Release the object on early returns too.", "check_reference_leak()",
+    asks=("leak",))
 RELEASE_UNOWNED: Final = Property(
     "release-unowned", OWNERSHIP, "Only what the program owns can be released or handed over, and only once.",
     "Pass the pointer that the acquiring function returned, before anything else takes it.",
-    "check_func_arg(), release_reference()")
+    "check_func_arg(), release_reference()",
+    asks=("unowned", "lost"))
 AMBIGUOUS_REFERENCE: Final = Property(
     "ambiguous-reference", OWNERSHIP, "A call can take at most one argument that holds a reference.",
     "Pass only one owned object.", "check_func_arg()")
 LOCK_HELD: Final = Property(
     "lock-held", OWNERSHIP, "While a lock is held, the program can call almost no functions.",
-    "Unlock before the call.", "check_helper_call(), check_kfunc_call()")
+    "Unlock before the call.", "check_helper_call(), check_kfunc_call()",
+    asks=("open",))
 LOCK_PAIRING: Final = Property(
     "lock-pairing", OWNERSHIP, "Locks must be released in the reverse order, each once, and not be taken twice.",
-    "Unlock exactly what was locked, on every path.", "process_spin_lock()")
+    "Unlock exactly what was locked, on every path.", "process_spin_lock()",
+    asks=("closed",))
 OPEN_REGION: Final = Property(
     "open-region", OWNERSHIP,
     "Locks, RCU sections and regions without preemption or interrupts must be closed before the program leaves.",
-    "Close the region on every path to the exit, tail call or LD_ABS.", "check_resource_leak()")
+    "Close the region on every path to the exit, tail call or LD_ABS.", "check_resource_leak()",
+    asks=("open",))
 RCU_PAIRING: Final = Property(
     "rcu-pairing", OWNERSHIP, "RCU read sections must be opened and closed in pairs.",
-    "Call bpf_rcu_read_unlock() once for each bpf_rcu_read_lock().", "check_kfunc_call()")
+    "Call bpf_rcu_read_unlock() once for each bpf_rcu_read_lock().", "check_kfunc_call()",
+    asks=("closed",))
 PREEMPT_PAIRING: Final = Property(
     "preempt-pairing", OWNERSHIP, "Preemption can be enabled only where the program has disabled it.",
-    "Call bpf_preempt_enable() once for each bpf_preempt_disable().", "check_kfunc_call()")
+    "Call bpf_preempt_enable() once for each bpf_preempt_disable().", "check_kfunc_call()",
+    asks=("closed",))
 IRQ_FLAG: Final = Property(
     "irq-flag", OWNERSHIP, "Interrupt flags must lie on the stack and be restored in the reverse order of saving.",
-    "Use one variable for each save, and restore the last one first.", "process_irq_flag()")
+    "Use one variable for each save, and restore the last one first.", "process_irq_flag()",
+    asks=("closed", "special"))
 GRAPH_LOCK: Final = Property(
     "graph-lock", OWNERSHIP, "A list or tree can be used only while the lock beside its root is held.",
-    "Take the bpf_spin_lock in the same map value or object first.", "check_reg_allocation_locked()")
+    "Take the bpf_spin_lock in the same map value or object first.", "check_reg_allocation_locked()",
+    asks=("closed",))
 
 # -- ebpfvm and the kernel's own faults -----------------------------------------------------------------------------
 

@@ -15,10 +15,11 @@ class Refuse(Exception):
         lines: lines of the log, without line ends; the verdict's message is the last one, or the one before it.
         pc: the instruction, None for the current one of the walk.
         open_end: the kernel forgot the line end, so that the statistics follow on the same line.
+        reg: the register that holds what is wrong, None if the instruction or its result is wrong.
     """
 
     def __init__(self, property: p.Property, errno: int, *lines: str, pc: int | None = None, source: bool = False,
-                 open_end: bool = False) -> None:
+                 open_end: bool = False, reg: int | None = None) -> None:
         super().__init__("\n".join(lines))
         self.property = property
         self.errno = errno
@@ -26,6 +27,13 @@ class Refuse(Exception):
         self.pc = pc
         self.source = source
         self.open_end = open_end
+        self.reg = reg
+
+    def about(self, reg: int) -> Refuse:
+        """Return the refusal itself, about a register unless it says so already."""
+        if self.reg is None:
+            self.reg = reg
+        return self
 
 
 class Unsupported(Refuse):

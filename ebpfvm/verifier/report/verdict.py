@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import TYPE_CHECKING, Any
 
 from ebpfvm.errors import Rejected
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.loader.object import LineInfo
     from ebpfvm.loading import Prepared
+    from ebpfvm.verifier.report.why import Why
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +28,11 @@ class Verdict:
         processed: number of instructions walked.
         pc: slot of the rejected instruction, None if no single one is to blame.
         line: its C line, if the object has line info.
-        explanation: why the program was rejected: a sentence about the rule, then, on a separate line, the cause on the
-            path that was walked, if it is known.
         property: stable id of the property that the program violates, "" when ok (see `ebpfvm doc properties`).
         facts: results of the walk that an engine can use (empty for rejected programs).
         stats: "states", "peak_states", "max_states_per_insn", "stack_depth".
         program: the program that was verified, which is what an engine is given to run (see `ebpfvm.loading`).
+        why: why the program was rejected, None when ok.
     """
 
     ok: bool
@@ -41,14 +42,22 @@ class Verdict:
     processed: int = 0
     pc: int | None = None
     line: LineInfo | None = None
-    explanation: str = ""
     property: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
     stats: Mapping[str, int] = field(default_factory=dict)
     program: Prepared | None = field(default=None, repr=False, compare=False)
+    why: Why | None = field(default=None, repr=False, compare=False)
 
     def __bool__(self) -> bool:
         return self.ok
+
+    @builtins.property  # a field is called `property`
+    def explanation(self) -> str:
+        """Why the program was rejected: the steps of the path that led there, a line each, and what to do.
+
+        The first use walks the program again, to record the path.
+        """
+        return self.why.text() if self.why is not None else ""
 
     def require(self) -> Verdict:
         """Return the verdict itself if the program was accepted.

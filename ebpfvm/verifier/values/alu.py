@@ -33,7 +33,7 @@ _new = tuple.__new__
 
 def unreadable(number: int) -> Refuse:
     """Return the refusal of a read of a register without a value."""
-    return Refuse(p.UNINIT_REGISTER, EACCES, f"R{number} !read_ok")
+    return Refuse(p.UNINIT_REGISTER, EACCES, f"R{number} !read_ok", reg=number)
 
 
 READ_ONLY = "frame pointer is read only"

@@ -18,7 +18,8 @@ class Terminal(io.StringIO):
 
 
 def verdict(line: LineInfo | None) -> SimpleNamespace:
-    return SimpleNamespace(ok=False, message="R0 invalid mem access", line=line, explanation="It may be NULL.")
+    return SimpleNamespace(ok=False, message="R0 invalid mem access", line=line, explanation="It may be NULL.",
+                           program=None)
 
 
 def test_every_error_has_its_status() -> None:
@@ -28,8 +29,9 @@ def test_every_error_has_its_status() -> None:
 
 
 def test_errors_name_the_line_as_compilers_do() -> None:
-    line = LineInfo(3, "a.bpf.c", "  *p = 1;", 12, 3)
-    assert output.describe(Rejected(verdict(line))) == "a.bpf.c:12: R0 invalid mem access\n    *p = 1;\nIt may be NULL."
+    line = LineInfo(3, "a.bpf.c", "*p = 1;", 12, 3, "  ")
+    assert output.describe(Rejected(verdict(line))) == (
+        "a.bpf.c:12: R0 invalid mem access\n> 12 | *p = 1;\n     | ^\nIt may be NULL.")
     assert output.describe(Rejected(verdict(None))) == "R0 invalid mem access\nIt may be NULL."
     fault = Fault("memory", "use of NULL", pc=3, insn="r0 = *(u32 *)(r1 +0)", line="a.bpf.c:12:   *p = 1;")
     assert output.describe(fault) == (

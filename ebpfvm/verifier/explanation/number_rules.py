@@ -1,0 +1,273 @@
+"""Numbers whose range is too wide: where they came from, where they were compared, and where the range was lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ebpfvm.isa import codes as c
+from ebpfvm.verifier.explanation import wording
+from ebpfvm.verifier.explanation.lineage import Event, Spot
+from ebpfvm.verifier.explanation.pointer_rules import made_by
+from ebpfvm.verifier.machine import regs as r
+from ebpfvm.verifier.machine.regs import Reg
+
+if TYPE_CHECKING:
+    from ebpfvm.isa.insn import Insn
+    from ebpfvm.verifier.explanation.story import Story
+
+_CALL = c.BPF_JMP | c.BPF_CALL
+_MOST_TESTS = 24
+_SIGNED = (c.BPF_JSGT, c.BPF_JSGE, c.BPF_JSLT, c.BPF_JSLE)
+
+
+def range_of(story: Story, place: Spot, at: int | None = None) -> bool:
+    """Tell where a number came from and what happened to its range before step `at`."""
+    at = story.end if at is None else at
+    value = story.path.value(at, place)
+    if not isinstance(value, Reg) or value.type != r.SCALAR:
+        return False
+    events = _widest(story, story.history(place, at))
+    origin = events[-1]
+    name = story.name(events) or "the number"
+    lost, seen = False, set[str]()
+    for number, event in enumerate(events[:-1]):
+        if event.kind == "computed":
+            if story.place(event.at) in seen:
+                continue  # an earlier round of a loop
+            seen.add(story.place(event.at))
+        lost |= _step(story, event, name, narrowed_before=any(_narrowed(old) for old in events[number + 1:]))
+    _origin(story, origin, name)
+    story.tell_calls(events)
+    if not lost:
+        _other_copies(story, events, name)
+    if not story.advice:
+        story.advice = _advice(value, name)
+    return True
+
+
+def _widest(story: Story, events: list[Event]) -> list[Event]:
+    """Follow, at each sum, the operand that is known least."""
+    found: list[Event] = []
+    while True:
+        for number, event in enumerate(events):
+            other = _other_operand(story, event)
+            if other is not None and _width(story.path.value(event.at, other)) > _width(event.old):
+                found += events[:number + 1]
+                for old in events[number + 1:]:
+                    if _narrowed(old) and story.path.insn(old.at).code != _CALL:
+                        story.tell(old.at, f"the other operand is known to be {wording.number(old.new.num)} where "
+                                           f"{story.taken(old.at)}")
+                        break
+                events = story.history(other, event.at)
+                break
+        else:
+            return found + events
+
+
+def _other_operand(story: Story, event: Event) -> Spot | None:
+    if event.kind != "computed" or event.at < 0:
+        return None
+    insn = story.path.insn(event.at)
+    if not insn.code & c.BPF_X or insn.code & 0xF0 == c.BPF_MOV or insn.src == insn.dst:
+        return None
+    return Spot(event.after.frame, insn.src)
+
+
+def _width(value: Any) -> int:
+    if not isinstance(value, Reg) or value.type != r.SCALAR:
+        return -1
+    return value.num.umax - value.num.umin
+
+
+def _narrowed(event: Event) -> bool:
+    return event.kind == "changed" and _width(event.new) < _width(event.old)
+
+
+def _step(story: Story, event: Event, name: str, narrowed_before: bool) -> bool:
+    """Tell what a step did to the range; return whether it lost what a comparison had shown."""
+    new = event.new
+    if event.at < 0 or not isinstance(new, Reg) or new.type != r.SCALAR:
+        return False
+    known = wording.number(new.num)
+    if event.kind == "computed" and _scales(story.path.insn(event.at)):
+        return False
+    if event.kind == "computed":
+        wider = _width(new) > _width(event.old) or not isinstance(event.old, Reg)
+        loses = wider and narrowed_before
+        story.tell(event.at, f"changed after it was compared, to {known}: {story.source(event.at)}" if loses
+                   else f"computed here, {known}: {story.source(event.at)}")
+        if loses:
+            story.advice = f"Compare {name} after {story.place(event.at)}, where it gets its last value."
+        return loses
+    if event.kind == "changed" and story.path.insn(event.at).code != _CALL:
+        if event.new.num != event.old.num and _width(new) <= _width(event.old):
+            story.tell(event.at, f"known to be {known} where {story.taken(event.at)}{_signed(story, event)}")
+            return False
+        if _width(new) > _width(event.old):
+            story.tell(event.at, f"{known} after rounds of the loop: {story.source(event.at)}")
+            return narrowed_before
+    return False
+
+
+def _scales(insn: Insn) -> bool:
+    """Return whether an instruction multiplies by a constant, as the index of an array is multiplied."""
+    return not insn.code & c.BPF_X and insn.code & 0xF0 in (c.BPF_LSH, c.BPF_MUL)
+
+
+def _signed(story: Story, event: Event) -> str:
+    insn = story.path.insn(event.at)
+    if insn.code & 0xF0 in _SIGNED and event.new.num.smin < 0:
+        return " (compared as a signed number, so it may be negative)"
+    return ""
+
+
+def _origin(story: Story, origin: Event, name: str) -> None:
+    known = f", {wording.number(origin.new.num)}" if isinstance(origin.new, Reg) and origin.new.type == r.SCALAR else ""
+    source = f": {story.source(origin.at)}" if origin.at >= 0 else ""
+    if origin.at >= 0 and story.path.depth(origin.at) < origin.after.frame:
+        story.tell(origin.at, f"{name} is an argument that {story.callee(origin.at)} gives the callback{known}{source}")
+        return
+    made = made_by(story, origin)
+    if isinstance(origin.new, Reg) and origin.new.type == r.SCALAR and not origin.new.num.mask and origin.at >= 0 \
+            and story.path.insn(origin.at).code != _CALL:
+        story.tell(origin.at, f"{name} is {origin.new.num.smin}{source}")
+        return
+    if origin.at >= 0 and story.path.insn(origin.at).code == _CALL:
+        made = f"it is what {made} returned"
+    story.tell(origin.at, f"{name}: {made}{known}{source}")
+
+
+def _advice(value: Reg, name: str) -> str:
+    num = value.num
+    if num.smin < 0 <= num.smax:
+        return f"Make {name} unsigned, or also compare it with 0, before it is used."
+    return ""
+
+
+# ---- the same value, compared elsewhere -----------------------------------------------------------------------------
+
+def _other_copies(story: Story, events: list[Event], name: str) -> None:
+    """Tell of comparisons that were made with another copy of the value, or with another read of the same memory."""
+    origin = events[-1]
+    if origin.at < 0:
+        return
+    mine = {event.at for event in events}
+    told = 0
+    for count, (at, insn) in enumerate(story.tests()):
+        if count == _MOST_TESTS or told == 2:
+            return
+        if at in mine:
+            continue
+        for number in _compared(insn):
+            text = _copy(story, events, Spot(story.path.depth(at), number), at)
+            if text:
+                story.tell(at, f"{story.source(at) or 'this'} compares {text}")
+                told += 1
+                if not story.advice:
+                    story.advice = (f"Compare the very value that is used: keep {name} in one variable and compare "
+                                    "that.")
+                break
+
+
+def _compared(insn: Insn) -> tuple[int, ...]:
+    return (insn.dst, insn.src) if insn.code & c.BPF_X else (insn.dst,)
+
+
+def _copy(story: Story, mine: list[Event], place: Spot, at: int) -> str:
+    """Return in words how a compared value is related to one with another history; "" if it is not."""
+    value = story.path.value(at, place)
+    if not isinstance(value, Reg) or value.type != r.SCALAR:
+        return ""
+    origin, events = mine[-1], story.history(place, at)
+    other = events[-1]
+    if other.at == origin.at:
+        later = [event for event in mine if event.kind == "computed" and event.at > at]
+        if later and any(event.at == events[0].at for event in mine):
+            changed = story.place(later[-1].at)
+            story.advice = story.advice or f"Compare {story.name(mine) or 'the number'} after {changed}."
+            return f"it before it is changed at {changed}"
+        step = next((event for event in events if event.kind == "computed"), None)
+        copy = f"a copy that was changed at {story.place(step.at)}" if step is not None else "another copy"
+        return f"{copy}, not what is used"
+    if other.at >= 0 and _memory(story, other) is not None and _memory(story, other) == _memory(story, origin):
+        return f"what was read at {story.place(other.at)}, not what is used"
+    return ""
+
+
+def _memory(story: Story, origin: Event) -> tuple[Any, ...] | None:
+    """Return what identifies the memory that an instruction loads from, None if it loads none."""
+    insn = story.path.insn(origin.at)
+    if insn.code & 7 != c.BPF_LDX:
+        return None
+    base = story.path.value(origin.at, Spot(story.path.depth(origin.at), insn.src))
+    if not isinstance(base, Reg) or base.num.mask:
+        return None
+    what = base.what if base.type & r.BASE not in r.PKT_ANY else None
+    return base.type, id(what), base.id, base.off + base.num.smin + insn.off
+
+
+# ---- who needs the number -------------------------------------------------------------------------------------------
+
+def offset_of(story: Story, place: Spot) -> bool:
+    """Tell which number was added to a pointer that may lead outside of its memory, and its range."""
+    value = story.value(place)
+    if not isinstance(value, Reg) or value.type == r.SCALAR:
+        return False
+    events = story.history(place)
+    name = story.name(events)
+    for event in events:
+        added = _other_operand(story, event)
+        if added is None or not isinstance(event.new, Reg) or event.new.type == r.SCALAR:
+            continue
+        number = story.path.value(event.at, added)
+        if isinstance(number, Reg) and number.type != r.SCALAR:  # number += pointer
+            added, number = event.after, event.old
+        if not isinstance(number, Reg):
+            continue
+        range_of(story, added, event.at)
+        story.tell(event.at, f"this number, {wording.number(number.num)}, is added to {name or wording.noun(value)}")
+        if not story.advice:
+            story.advice = (f"Compare the number with the size of what it indexes before {story.place(event.at)}, or "
+                            "mask it.")
+        return True
+    origin = events[-1]
+    story.tell(origin.at, f"{name or 'the pointer'} is {wording.noun(value)} from here on: {story.source(origin.at)}")
+    for event in events:
+        if event.kind == "computed":
+            story.tell(event.at, f"moved by a constant: {story.source(event.at)}")
+    return True
+
+
+def size_argument(story: Story, place: Spot) -> bool:
+    """Tell of a size that is too large or may be negative, and of the memory before it."""
+    value = story.value(place)
+    if not isinstance(value, Reg) or value.type != r.SCALAR:
+        return False
+    found = range_of(story, place)
+    if not story.advice:
+        story.advice = "Compare the size with a constant, as an unsigned number, right before the call."
+    return found
+
+
+def outside(story: Story, place: Spot) -> bool:
+    """Tell of an access outside of its memory: a size or an offset is too large, or the pointer was moved too far."""
+    value = story.value(place)
+    if isinstance(value, Reg) and value.type == r.SCALAR:  # the size of the memory in the register before
+        if value.num.mask:
+            return size_argument(story, place)
+        return place.reg > 1 and offset_of(story, Spot(place.frame, place.reg - 1))
+    return offset_of(story, place)
+
+
+def addend(story: Story, place: Spot) -> bool:
+    """Tell of the number that the last instruction adds to a pointer."""
+    insn = story.path.insn(story.end)
+    for number in (insn.dst, insn.src) if insn.code & c.BPF_X else (insn.dst,):
+        if range_of(story, Spot(place.frame, number)):
+            return True
+    return offset_of(story, place)
+
+
+def range_of_operand(story: Story, place: Spot) -> bool:
+    """Tell of the range of a number that must lie in another one."""
+    return range_of(story, place)
