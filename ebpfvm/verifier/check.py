@@ -18,7 +18,7 @@ from ebpfvm.loading import prepare
 from ebpfvm.verifier.calling import global_funcs
 from ebpfvm.verifier.explanation import reason
 from ebpfvm.verifier.explanation.explain import explain
-from ebpfvm.verifier.explanation.recording import PathRecorder
+from ebpfvm.verifier.explanation.path_record import PathRecorder
 from ebpfvm.verifier.explore import LIMIT, Explorer
 from ebpfvm.verifier.liveness import live_registers, stack_static, stack_walk
 from ebpfvm.verifier.machine import properties as p

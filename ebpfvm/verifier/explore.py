@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ebpfvm.isa.insn import Insn
-    from ebpfvm.verifier.explanation.recording import PathRecorder
+    from ebpfvm.verifier.explanation.path_record import PathRecorder
     from ebpfvm.verifier.liveness.stack_walk import WalkLiveness
     from ebpfvm.verifier.machine.env import Env, Subprog
     from ebpfvm.verifier.machine.facts import Facts, Live

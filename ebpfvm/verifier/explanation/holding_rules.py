@@ -15,7 +15,7 @@ from ebpfvm.verifier.machine.regs import Reg
 from ebpfvm.verifier.passes.subprogs import is_kfunc_call
 
 if TYPE_CHECKING:
-    from ebpfvm.verifier.explanation.recording import StepRecord
+    from ebpfvm.verifier.explanation.path_record import StepRecord
     from ebpfvm.verifier.explanation.story import Story
 
 _CALL = c.BPF_JMP | c.BPF_CALL

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ebpfvm.isa.insn import Insn
-    from ebpfvm.verifier.explanation.recording import FrameRecord, StepRecord
+    from ebpfvm.verifier.explanation.path_record import FrameRecord, StepRecord
 
 Kind = Literal["same", "moved", "changed", "computed", "made"]
 

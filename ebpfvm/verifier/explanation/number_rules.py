@@ -249,7 +249,7 @@ def size_argument(story: Story, place: Spot) -> bool:
     return found
 
 
-def outside(story: Story, place: Spot) -> bool:
+def outside_memory(story: Story, place: Spot) -> bool:
     """Tell of an access outside of its memory: a size or an offset is too large, or the pointer was moved too far."""
     value = story.value(place)
     if isinstance(value, Reg) and value.type == r.SCALAR:  # the size of the memory in the register before
