@@ -99,7 +99,16 @@ def nested(function: FlowGraph, code: Mapping[int, BlockCode], indent: int,
         TooDeep, RecursionError: Python cannot nest them.
     """
     tree = _Tree(function, code).build()
-    return _Printer(code, _countable(tree, counted), called).run(tree, indent)
+    return _Printer(code, _countable(tree, counted), called, _ends(function, code)).run(tree, indent)
+
+
+def _ends(function: FlowGraph, code: Mapping[int, BlockCode]) -> dict[int, tuple[frozenset[int], int]]:
+    """Return for each loop its instructions, and the last one of what leads back to its beginning."""
+    found = {}
+    for header, body in function.loops.items():
+        pcs = {line.pc for start in body for line in code[start].lines} | {code[start].pc for start in body}
+        found[header] = frozenset(pcs), max(code[start].pc for start in body if header in code[start].succs)
+    return found
 
 
 class _Tree:
@@ -228,8 +237,8 @@ class _Printer:
     """Print nodes as lines."""
 
     def __init__(self, code: Mapping[int, BlockCode], counted: Mapping[int, CountedLoop],
-                 called: frozenset[int]) -> None:
-        self.called = called
+                 called: frozenset[int], ends: Mapping[int, tuple[frozenset[int], int]]) -> None:
+        self.called, self.ends = called, ends
         self.code = code
         self.counted = counted
         self.omitted = {place for loop in counted.values() for place in loop.omitted}
@@ -319,8 +328,8 @@ class _Printer:
         if loop:
             if len(self.lines) == mark + 1:
                 self._add(indent + 1, "pass")
-            if this.again is not None and this.again in self.called:
-                self.pc = this.again
+            if this.again is not None:
+                self.pc = this.again if this.again in self.called else self._ended(this.again, self.pc)
             self._add(indent, "else:")
             self._add(indent + 1, "OVER()")
         self._passed_on(this, mark, indent)
@@ -343,12 +352,17 @@ class _Printer:
         self._nodes(body, indent + 1)
         if len(self.lines) == before:
             self._add(indent + 1, "pass")
-        self.pc = self._pc_after(last, indent + 1)
+        self.pc = self._ended(node.header, self._pc_after(last, indent + 1))
         self.open.pop()
         self._add(indent, "else:")
         self._add(indent + 1, f"if left < {rounds}: OVER()")
         self._nodes(_after(node), indent + 1)
         self._passed_on(this, mark, indent)
+
+    def _ended(self, header: int, pc: int) -> int:
+        """Return where a budget ends in a loop: at `pc`, what was printed last, unless that follows the loop."""
+        inside, latch = self.ends[header]
+        return pc if pc in inside else latch
 
     def _pc_after(self, node: Node, indent: int) -> int:
         """Return the instruction of the last line that `node` would be printed as, where a budget that ends counts."""
