@@ -200,11 +200,6 @@ def dequeue_peeked(parent: Qdisc, child: Qdisc) -> Packet | None:
     return skb
 
 
-def memory_of(skb: Packet) -> int:
-    """Return the bytes that a packet adds to a qdisc's memory: none if the socket that sent it pays (is_skb_wmem)."""
-    return skb.len if skb.ingress_ifindex else 0
-
-
 def drop_count(result: int) -> bool:
     """Return whether a child's NET_XMIT_* other than SUCCESS counts as a drop of the parent (net_xmit_drop_count)."""
     return not result & NET_XMIT_STOLEN

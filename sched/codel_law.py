@@ -12,7 +12,7 @@ from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.classful import tree_reduce_backlog
 from ebpfvm.sched.shown import Part
 from ebpfvm.sched.tc.dissect import dissect, set_ce
-from ebpfvm.sched.units import format_tc_time
+from ebpfvm.sched.units import tc_us_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,7 +151,7 @@ def _mark_late(skb: Packet, queue: CodelQueue, params: CodelParams, state: Codel
 
 def codel_time_text(ns: int) -> str:
     """Return a time as `tc` prints it, after the kernel stored it in units of 1024 ns."""
-    return format_tc_time((ns >> CODEL_SHIFT << CODEL_SHIFT) // 1000 * 1000) if ns >> CODEL_SHIFT else "0us"
+    return tc_us_text((ns >> CODEL_SHIFT << CODEL_SHIFT) // 1000)
 
 
 def codel_time_part(word: str, ns: int) -> Part:

@@ -255,6 +255,15 @@ def format_tc_time(ns: int) -> str:
     return f"{ns}ns"
 
 
+def tc_us_text(us: int) -> str:
+    """Return a time in whole microseconds as `tc` prints it.
+
+    >>> tc_us_text(0), tc_us_text(999), tc_us_text(1500), tc_us_text(10_000_000)
+    ('0us', '999us', '1.5ms', '10s')
+    """
+    return format_tc_time(1000 * us) if us else "0us"
+
+
 def format_percent(chance: int) -> str:
     """Return a probability, of which 0xffffffff is 1, as `tc` prints it.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict, Unpack
 
 from ebpfvm.checked import known
 from ebpfvm.errnos import EINVAL
-from ebpfvm.sched.classful import NET_XMIT_BYPASS, ClassfulQdisc, memory_of, tree_reduce_backlog
+from ebpfvm.sched.classful import NET_XMIT_BYPASS, ClassfulQdisc, tree_reduce_backlog
 from ebpfvm.sched.classify import tcf_classify
 from ebpfvm.sched.codel_law import (
     CODEL_SHIFT,
@@ -32,6 +32,7 @@ from ebpfvm.sched.shown import Part, entry, worded
 from ebpfvm.sched.tc.block import Block
 from ebpfvm.sched.tc.dissect import skb_get_hash
 from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_SHOT, TcfResult
+from ebpfvm.sched.truesize import memory_of
 from ebpfvm.sched.units import format_size, format_tc_time
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class FqCodelOptions(TypedDict, total=False):
         quantum: bytes that a flow may send in a round.
         ecn: mark packets instead of dropping them where possible.
         memory_limit: maximum number of bytes of packets that came in from another device, whose buffers no socket
-            pays for; counts lengths of packets, while the kernel counts buffers.
+            pays for.
         drop_batch: maximum number of packets that are dropped at once when a limit is exceeded.
         ce_threshold: sojourn time in ns above which packets are marked.
         ce_selector: value and mask of the DSCP and ECN byte of the packets to which `ce_threshold` applies; mask 0

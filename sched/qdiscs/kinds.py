@@ -10,18 +10,27 @@ import ebpfvm.sched.qdiscs as folder
 from ebpfvm.errors import InternalError
 from ebpfvm.sched.qdisc_kind import QdiscKind
 from ebpfvm.sched.qdiscs.cbs import CBS
+from ebpfvm.sched.qdiscs.choke import CHOKE
 from ebpfvm.sched.qdiscs.clsact import CLSACT, INGRESS
 from ebpfvm.sched.qdiscs.codel import CODEL
 from ebpfvm.sched.qdiscs.drr import DRR
 from ebpfvm.sched.qdiscs.etf import ETF
 from ebpfvm.sched.qdiscs.ets import ETS
 from ebpfvm.sched.qdiscs.fifo import BFIFO, PFIFO, PFIFO_HEAD_DROP
+from ebpfvm.sched.qdiscs.fq import FQ
 from ebpfvm.sched.qdiscs.fq_codel import FQ_CODEL
+from ebpfvm.sched.qdiscs.fq_pie import FQ_PIE
+from ebpfvm.sched.qdiscs.gred import GRED
+from ebpfvm.sched.qdiscs.hhf import HHF
 from ebpfvm.sched.qdiscs.htb import HTB
 from ebpfvm.sched.qdiscs.mq import MQ
 from ebpfvm.sched.qdiscs.netem_options import NETEM
+from ebpfvm.sched.qdiscs.pie import PIE
 from ebpfvm.sched.qdiscs.plug import PLUG
 from ebpfvm.sched.qdiscs.prio import PFIFO_FAST, PRIO
+from ebpfvm.sched.qdiscs.qfq import QFQ
+from ebpfvm.sched.qdiscs.red import RED
+from ebpfvm.sched.qdiscs.sfq import SFQ
 from ebpfvm.sched.qdiscs.skbprio import SKBPRIO
 from ebpfvm.sched.qdiscs.tbf import TBF
 from ebpfvm.sched.sch_bpf import BPF
@@ -30,8 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _KINDS: Final = (
-    BFIFO, BPF, CBS, CLSACT, CODEL, DRR, ETF, ETS, FQ_CODEL, HTB, INGRESS, MQ, NETEM, PFIFO, PFIFO_FAST,
-    PFIFO_HEAD_DROP, PLUG, PRIO, SKBPRIO, TBF)
+    BFIFO, BPF, CBS, CHOKE, CLSACT, CODEL, DRR, ETF, ETS, FQ, FQ_CODEL, FQ_PIE, GRED, HHF, HTB, INGRESS, MQ, NETEM,
+    PFIFO, PFIFO_FAST, PFIFO_HEAD_DROP, PIE, PLUG, PRIO, QFQ, RED, SFQ, SKBPRIO, TBF)
 
 
 def _declared() -> Iterator[tuple[str, QdiscKind]]:

@@ -149,12 +149,16 @@ def skb_protocol(skb: SkBuff) -> int:
     return swap16(skb.vlan_proto if skb.vlan_present else skb.protocol)
 
 
+def flow_hash(skb: SkBuff, seed: int = 0) -> int:
+    """Return a hash of the headers that make up a packet's flow (skb_get_hash_perturb)."""
+    key = parse(skb.payload()).flow
+    return zlib.crc32(b"%d %b %b %d %d" % (key.proto, key.src, key.dst, key.sport, key.dport), seed)
+
+
 def skb_get_hash(skb: SkBuff) -> int:
     """Return skb->hash, computed from the packet's flow if it is 0; the key is fixed, while the kernel's is random."""
     if not skb.hash:
-        key = parse(skb.payload()).flow
-        text = b"%d %b %b %d %d" % (key.proto, key.src, key.dst, key.sport, key.dport)
-        skb.hash = zlib.crc32(text) or 1
+        skb.hash = flow_hash(skb) or 1
     return skb.hash
 
 

@@ -44,6 +44,7 @@ IP_PROTOCOLS: Final = {"icmp": IPPROTO_ICMP, "igmp": IPPROTO_IGMP, "tcp": IPPROT
 
 _DIGITS: Final = re.compile(r"0[xX][0-9a-fA-F]{1,16}|0[0-7]{0,22}|[1-9][0-9]{0,19}", re.ASCII)
 _SHORT_ADDRESS: Final = re.compile(r"\d{1,3}(\.\d{1,3}){0,2}", re.ASCII)
+_PART: Final = re.compile(r"\d{0,9}\.?\d{1,20}|\d{1,9}\.", re.ASCII)
 _HEX: Final = re.compile(r"(?:0[xX])?[0-9a-fA-F]{1,16}", re.ASCII)
 
 
@@ -235,6 +236,13 @@ def burst(text: str) -> int:
     return parse_tc_size(size)
 
 
+def part_of_one(text: str) -> float:
+    """Return a number from 0 to 1."""
+    if not _PART.fullmatch(text) or float(text) > 1:
+        raise ValueError
+    return float(text)
+
+
 def selector(text: str) -> tuple[int, int]:
     """Return a byte under a mask, as in `0x01/0x3`."""
     value, slash, mask = text.partition("/")
@@ -320,6 +328,7 @@ VALUES: Final = {
     "TIME": WordKind(parse_tc_time, "a time, as in 20ms"),
     "TIME64": WordKind(parse_time64, "a time, as in 20ms (bare: nanoseconds)"),
     "CHANCE": WordKind(parse_chance, "a percentage, as in 1%"),
+    "FRACTION": WordKind(part_of_one, "a number from 0 to 1"),
     "SELECTOR": WordKind(selector, "a byte, as in 0x01/0x3"),
     "LINKLAYER": WordKind(linklayer, "ethernet, atm or adsl"),
     "HANDLE": WordKind(handle, "a qdisc's handle, as in 1:"),

@@ -152,6 +152,7 @@ def differences(case: Case) -> Iterator[str]:
     replay = Replay(case)
     for number, event in enumerate(case["events"]):
         yield from (f"event {number} {_words(event)}: {what}" for what in _event(replay, event))
+    replay.at(case["events"][-1]["us"])
     yield from _shown(replay)
 
 
@@ -237,8 +238,10 @@ def _exact(replay: Replay, what: str, line: str) -> str:
     return line
 
 
-_INEXACT: Final = ((r"seed \d+", "seed N"), (r"tokens: -?\d+ ctokens: -?\d+", "tokens"),
-                   (r"(pk|av|sp)_delay +\S+", r"\1_delay"), (r"(ldelay|drop_next|next_packet_delay|delay) \S+", r"\1"),
+_INEXACT: Final = ((r"class sfq 10:\w+", "class sfq"), (r"seed \d+", "seed N"),
+                   (r"tokens: -?\d+ ctokens: -?\d+", "tokens"),
+                   (r"(pk|av|sp)_delay +\S+", r"\1_delay"), (r" next_packet_delay \S+", ""),
+                   (r"(ldelay|drop_next|delay) \S+", r"\1"),
                    (r"latency \S+", "latency"))
 
 

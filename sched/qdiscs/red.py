@@ -1,0 +1,181 @@
+"""red: random early detection in front of a queue (net/sched/sch_red.c, Linux 7.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ebpfvm.errors import UsageError
+from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, account_out, drop_count, qdisc_enqueue
+from ebpfvm.sched.qdisc_kind import NEEDED, QdiscKind, QdiscOption
+from ebpfvm.sched.qdiscs.fifo import Bfifo
+from ebpfvm.sched.red_law import ADAPT_NS, RedParams, RedQueue, red_params
+from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_SUCCESS, Qdisc
+from ebpfvm.sched.shown import Part
+from ebpfvm.sched.units import format_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ebpfvm.sched.account import Packet
+    from ebpfvm.sched.sch_generic import QdiscDevice
+
+BANDWIDTH: Final = 10_000_000 // 8
+PROBABILITY: Final = 0.02
+
+
+class Red(ClassfulQdisc):
+    """Marks or drops packets before its queue is full, the likelier the longer the queue is on average.
+
+    It has one class, at first with a bfifo.
+
+    Args:
+        dev, handle: as for `Qdisc`.
+        limit: bytes that may be queued.
+        params: the parameters.
+    """
+
+    kind = "red"
+
+    def __init__(self, dev: QdiscDevice, handle: int, limit: int, params: RedParams) -> None:
+        super().__init__(dev, handle)
+        self.leaf = QdiscClass(handle | 1)
+        self.red = RedQueue(params, lambda: dev.account.kernel.random.getrandbits(32))
+        self.change(limit, params)
+
+    def change(self, limit: int, params: RedParams) -> None:
+        """Set all parameters anew, with a new queue (red_change)."""
+        self.limit = limit
+        if limit:
+            old = self.graft(self.leaf, Bfifo(self.dev, 0, limit))
+            if old is not None:
+                old.destroy()
+        self.red.set(params)
+        self._adapted = self.dev.loop.now
+        if self.leaf.child is not None and not self.leaf.child.kernel_view.qlen:
+            self.red.idle(self.dev.loop.now)
+
+    def _adapt(self) -> None:
+        """Do what a timer does twice a second in a kernel."""
+        while self.red.params.adaptive and self._adapted + ADAPT_NS <= self.dev.loop.now:
+            self._adapted += ADAPT_NS
+            self.red.adapt(self._adapted)
+
+    def find(self, classid: int) -> QdiscClass:
+        """Return the one class."""
+        return self.leaf
+
+    def walk(self) -> Iterator[QdiscClass]:
+        """Yield the one class."""
+        return iter((self.leaf,))
+
+    def class_stats(self, cl: Any) -> None:
+        """Return None, because no counters are printed."""
+
+    def graft(self, cl: QdiscClass, new: Qdisc | None) -> Qdisc | None:
+        """Attach a child, or a bfifo if there is none, and return the one that it replaces."""
+        return super().graft(cl, new if new is not None else Bfifo(self.dev, 0, self.limit))
+
+    def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
+        """Queue the packet, unless chance or the average decides against it (red_enqueue)."""
+        child, size = self.leaf.child, skb.len
+        assert child is not None
+        self._adapt()
+        self.red.measure(child.kernel_view.backlog, self.dev.loop.now)
+        if not self.red.passes(self.red.decide(), skb, self):
+            self.kernel_view.drops += 1
+            to_free.append(skb)
+            return NET_XMIT_CN
+        result = qdisc_enqueue(self, child, skb, to_free)
+        if result == NET_XMIT_SUCCESS:
+            self.kernel_view.backlog += size
+            self.kernel_view.qlen += 1
+        elif drop_count(result):
+            self.red.pdrop += 1
+            self.kernel_view.drops += 1
+        return result
+
+    def dequeue(self) -> Packet | None:
+        """Return the child's next packet; without one, the queue is idle."""
+        child = self.leaf.child
+        skb = child.dequeue() if child is not None else None
+        if skb is None or child is None:
+            self._adapt()
+            self.red.idle(self.dev.loop.now)
+            return None
+        self.dev.account.kernel.refs.move(skb, child.holder, self.holder)
+        account_out(self, skb)
+        return skb
+
+    def peek(self) -> Packet | None:
+        """Return the child's next packet, without removing it."""
+        return self.leaf.child.peek() if self.leaf.child is not None else None
+
+    def reset(self) -> None:
+        """Drop what is queued, and begin the average anew."""
+        super().reset()
+        self.red.set(self.red.params)
+
+    def shown(self, details: bool = False) -> list[Part]:
+        """Return limit, lengths and flags."""
+        self._adapt()
+        params = self.red.params
+        sizes = (("limit", self.limit), ("min", params.least), ("max", params.most))
+        return [*(Part(f"{word} {format_size(size)} ", word, size) for word, size in sizes), *params.shown_flags(),
+                *(params.shown_details(self.red.chance) if details else [])]
+
+    def xstats(self) -> list[Part]:
+        """Return the counters."""
+        return self.red.counters()
+
+
+def red_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, Any]:
+    """Return the arguments of `Red`, with defaults computed as in `tc`."""
+    options: dict[str, Any] = dict(items)
+    limit, avpkt = options.get("limit", 0), options.get("avpkt", 0)
+    if not limit or not avpkt:
+        raise UsageError("RED: Required parameter (limit, avpkt) is missing")
+    most = options.get("max") or limit // 4
+    least = options.get("min") or most // 3
+    burst = options.get("burst") or (2 * least + most) // (3 * avpkt)
+    if most > limit:
+        raise UsageError('RED: "max" is larger than "limit"')
+    if least >= most:
+        raise UsageError('RED: "min" is not smaller than "max"')
+    flags = {word: word in options for word in ("ecn", "harddrop", "nodrop", "adaptive")}
+    if flags["nodrop"] and not flags["ecn"]:
+        raise UsageError("RED: 'nodrop' needs 'ecn'")
+    values = {"least": least, "most": most, "burst": burst, "avpkt": avpkt,
+              "bandwidth": options.get("bandwidth") or BANDWIDTH,
+              "probability": options.get("probability", PROBABILITY)}
+    return {"limit": limit, "params": red_params("RED", (least, most), values, flags)}
+
+
+def red_options(unit: str, probability: float, limit: str) -> tuple[QdiscOption, ...]:
+    """Return the options that all kinds with RED have; `unit` is what queues are measured in."""
+    size = "SIZE" if unit == "bytes" else "NUMBER"
+    return (
+        QdiscOption(word="limit", value=size, unit=unit, default=NEEDED, doc=limit),
+        QdiscOption(word="min", value=size, unit=unit, argument="params", default="a third of `max`",
+                    doc="average length from which packets may be marked or dropped"),
+        QdiscOption(word="max", value=size, unit=unit, argument="params", default="a quarter of `limit`",
+                    doc="average length from which all are"),
+        QdiscOption(word="burst", value="NUMBER", unit="packets", argument="params",
+                    default="a third of twice `min` and `max`, in packets", doc="packets that may pass as a burst"),
+        QdiscOption(word="avpkt", value="SIZE", unit="bytes", argument="params",
+                    default=NEEDED if unit == "bytes" else 1000, doc="size of the average packet"),
+        QdiscOption(word="bandwidth", value="RATE", unit="bits a second", argument="params", default="10Mbit",
+                    doc="rate of the link, by which the average sinks while the queue is empty"),
+        QdiscOption(word="probability", value="FRACTION", argument="params", default=probability,
+                    doc="greatest probability of marking or dropping, from 0 to 1"),
+        QdiscOption(word="ecn", argument="params", doc="mark packets that are ECN capable instead of dropping them"),
+        QdiscOption(word="harddrop", argument="params", doc="drop above `max` even what could be marked"))
+
+
+RED: Final = QdiscKind(
+    name="red", make=Red, arguments=red_arguments,
+    doc="Random early detection: drops or marks by chance before a queue is full.",
+    options=(
+        *red_options("bytes", PROBABILITY, "bytes that may be queued"),
+        QdiscOption(word="nodrop", argument="params", doc="with `ecn`, queue what cannot be marked"),
+        QdiscOption(word="adaptive", also=("adaptative",), argument="params",
+                    doc="change `probability` so that the average stays in the middle")))
