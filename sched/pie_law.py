@@ -65,7 +65,7 @@ class PieQueue:
         self.restart()
 
     def restart(self) -> None:
-        """Allow a burst, and begin to measure anew."""
+        """Begin to measure anew, with a burst allowed."""
         self.burst_time = _BURST
         self.accu_prob = self.rate = 0
         self.since: int | None = None  # when the latest packet left, or the measurement began (ticks)
@@ -99,7 +99,7 @@ class PieQueue:
         self.burst_time = max(0, self.burst_time - passed)
 
     def _measure(self, size: int, backlog: int, now: int) -> int:
-        """Measure the departure rate, and return the ticks of a measurement that has ended, else 0."""
+        """Count departures, and return the ticks of a measurement that has ended, else 0."""
         if backlog >= _THRESHOLD and self.count is None:
             self.since, self.count = now, 0
         if self.count is None:

@@ -123,7 +123,7 @@ class QfqClock:
     # ---- time stamps ------------------------------------------------------------------------------------------
 
     def activate(self, agg: QfqAggregate) -> None:
-        """Serve or schedule an aggregate that has packets now."""
+        """Start to serve an aggregate that has packets now, or schedule it."""
         agg.recharge()
         self._set_start(agg)
         agg.finish = agg.start + agg.most * agg.inverse
