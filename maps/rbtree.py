@@ -15,8 +15,7 @@ was silent or broken, these decisions apply:
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sortedcontainers import SortedList
 
@@ -24,12 +23,12 @@ from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
 from ebpfvm.errnos import E2BIG, EEXIST, EINVAL, ENOENT
 from ebpfvm.errors import Fault
-from ebpfvm.kernel.typed_values import value_class
+from ebpfvm.kernel.typed_values import TypedValue, typed_value
 from ebpfvm.maps import base
 from ebpfvm.maps.keyed import Content, KeyedMap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.memory import Region
@@ -60,9 +59,9 @@ class Rbtree(KeyedMap):
     Attributes:
         ranks: that list.
         head: keys before it are gone already; always 0 for a SortedList.
-        element, element_bytes, packet_in, plain_room: for code that does what `put` and `remove` do
-            (`ebpfvm.sched.fused`): the class of values, what each counts, a function that returns what the slots for
-            packets of one hold, and how many elements there may be while their keys are a plain list.
+        element_bytes, plain_room, spare: for code that does what `put` and `remove` do (`ebpfvm.sched.fused`): what a
+            value counts, how many elements there may be while their keys are a plain list (0 if they are none, or if
+            values are bytes), and values to use again.
     """
 
     head = 0
@@ -71,11 +70,20 @@ class Rbtree(KeyedMap):
     def __init__(self, kernel: Kernel, spec: MapSpec) -> None:
         super().__init__(kernel, spec)
         self.ranks: list[int] | SortedList[int] = []
-        self.element: Any = value_class(self)
-        self.plain_room = min(self.room, _PLAIN)
+        self.plain_room = min(self.room, _PLAIN) if self.shape is not None else 0
         self.element_bytes = spec.value_size + base.ELEMENT_BYTES
-        packets = self.shape.packets if self.shape is not None else ()
-        self.packet_in: Callable[[Any], Any] = itemgetter(*packets) if packets else _nothing
+        self.spare: list[TypedValue] = []
+
+    def made(self) -> TypedValue:
+        """Return a value that is no element yet, and empty."""
+        shape = self.shape
+        assert shape is not None
+        return typed_value(self, shape.without_packets(bytes(shape.size)))
+
+    def plain_keys(self) -> tuple[Sequence[int], int, int]:
+        """Return the sorted list of keys, the head, and how many elements there may be; no keys if they are many."""
+        keys = self.ranks
+        return (keys, self.head, self.plain_room) if type(keys) is list else ((), 0, 0)
 
     def put(self, key: int, value: Content, flags: int) -> int:
         if flags > base.BPF_EXIST:
@@ -103,6 +111,7 @@ class Rbtree(KeyedMap):
     def _add_to_many(self, key: int) -> None:
         if not isinstance(self.ranks, SortedList):
             self.ranks, self.head = SortedList(self.ranks[self.head:]), 0
+            self.plain_room = 0
         self.ranks.add(key)
 
     def remove(self, key: int) -> int:
@@ -200,10 +209,6 @@ class Rbtree(KeyedMap):
         assert all(key < 1 << 8 * self.key_size for key in keys), "a key of another size"
         assert len(keys) <= self.max_entries, "more elements than max_entries"
         assert all(region.alive for region in self.elems.values()), "a dead value"
-
-
-def _nothing(value: Any) -> None:
-    """Return what a value without slots for packets holds."""
 
 
 RBTREE = MapType("rbtree", Rbtree, base.ORDINARY | {"bpf_map_pop_elem"}, fields=frozenset({"kptr_ref", "kptr_unref"}),

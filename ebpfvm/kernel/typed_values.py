@@ -197,8 +197,3 @@ def typed_value(owner: Any, cells: list[Any]) -> TypedValue:
     value = _made(cells)
     value.owner, value.id, value.alive = owner, 0, True
     return value
-
-
-def value_class(owner: Any) -> type[TypedValue]:
-    """Return a class of values of the map `owner`; who makes one from a list sets its `id` and `alive`."""
-    return type("TypedValue", (TypedValue,), {"__slots__": (), "__module__": TypedValue.__module__, "owner": owner})

@@ -1,11 +1,13 @@
 """A whole run as one generated function: sources, enqueue program, maps, dequeue program, link and sink.
 
-The function works on the same objects as the pipeline of `Simulation`, `NetDevice` and `SchBpf`: packets, maps,
+The function works on the same objects as the pipeline of `Simulation`, `NetDevice` and the qdisc: packets, maps,
 references, flows, counters and the event loop. What is frequent is in its code; everything else is a call of the
 pipeline's own method, before which the function writes back what it keeps in variables. It may leave at any event and
 let the event loop go on, so a run is the same with and without it.
 
 A run goes through these modules: `fusing` decides whether it can be fused, `arrivals` takes the sources from the event
-loop, `glue` adds what qdisc and device do to the blocks of the programs, `run_source` writes the function, `fused_run`
-has what it calls, and `fused_packet` makes the class of its packets.
+loop, `renamed` and `global_variables` prepare the programs, `glue` and `ops_glue` add what qdisc and device do to their
+blocks, `specialised` replaces statements by what is usual on the way to them (`path_facts`; `reference_steps` and
+`map_steps` know how), `run_source` writes the function, `fused_run` has what it calls, and `fused_packet` makes the
+class of its packets. Code is looked at as trees of `ast` (`parsed`).
 """

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ebpfvm.engine.translate.errors_in_code import OUT_OF_BOUNDS, explained, innermost_line
 from ebpfvm.errors import Fault
+from ebpfvm.kernel.refs import COUNT
 from ebpfvm.sched.account import SENT
 from ebpfvm.sched.events import WATCH_EVERY, EventLoop
 from ebpfvm.sched.fused.arrivals import EPOCH, FeedSource, GroupSource, InStep, Pending
@@ -54,6 +55,7 @@ class FusedRun:
         away: whether the objects, and not the function's variables, have the state.
         stale: whether the code assumes what is no longer so.
         others: events that were neither arrivals nor departures.
+        folds: whether the function does not count the references that programs hold.
         cap: how many packets may arrive before the event loop must count events itself.
     """
 
@@ -61,6 +63,7 @@ class FusedRun:
         self.simulation, self.qdisc = simulation, qdisc
         self.device, self.account, self.loop = simulation.device, simulation.account, simulation.loop
         self.kernel = simulation.kernel
+        self.folds = isinstance(qdisc, SchBpf)
         self.until = NEVER if until is None else until + 1
         self.heap = self.loop.waiting()
         self.file = ""
@@ -112,6 +115,8 @@ class FusedRun:
          dropped_bytes) = state
         account, device = self.account, self.device
         self.kernel.clock = now
+        if self.folds:
+            self.kernel.refs.held = 0
         account.in_packets, account.sent, account.dropped = ids, sent, dropped
         account.in_bytes, account.sent_bytes, account.dropped_bytes = in_bytes, sent_bytes, dropped_bytes
         if self.in_step is not None:
@@ -264,6 +269,9 @@ class FusedRun:
         if origin is None or not isinstance(error, (Fault, RecursionError, *OUT_OF_BOUNDS)):
             return
         prog = origin.program.prog
-        self.kernel.refs.abandon(0, prog.name)
+        refs = self.kernel.refs
+        if self.folds:
+            refs.held = sum(obj.refs & COUNT for obj in refs.live())
+        refs.abandon(0, prog.name)
         self.kernel.stack.depth = 0
         raise explained(error, prog, origin.slot, self.file) from error

@@ -1,25 +1,26 @@
 """Global variables of programs as variables of the function of a run.
 
-They are written back before anybody else may look, which is wherever the function writes its state back (`S.put`), and
-read again where it reads its state (`S.get`).
+They are written back before anybody else may look, which is wherever the function writes its state back, and read again
+where it reads its state.
 """
 
 from __future__ import annotations
 
+import ast
 import itertools
 import re
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ebpfvm.kernel.memory import REGION_SHIFT
+from ebpfvm.sched.fused.parsed import edited, parsed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from ebpfvm.kernel.memory import Memory
+    from ebpfvm.sched.fused.parsed import LinePart, ParsedLine
 
-_ELEMENT: Final = re.compile(r"\b(?:V(\d+)_([248])|D(\d+))\[(\d+)\]")
-_ANY: Final = re.compile(r"\b[VD](\d+)(?:_[248])?\b")
-_ADDRESS: Final = re.compile(r"\b(?:0x[0-9a-f]+|\d+)\b")
+_DATA: Final = re.compile(r"V(\d+)_([248])|D(\d+)")  # names of a region's data
 
 
 class _Element(NamedTuple):
@@ -30,44 +31,67 @@ class _Element(NamedTuple):
     size: int
 
 
-def as_locals(lines: Sequence[tuple[str, Any]], memory: Memory) -> list[tuple[str, Any]]:
-    """Return lines, each with its origin, in which global variables are variables where possible."""
-    text = "\n".join(line for line, _ in lines)
-    elements = {match[0]: _element(match) for match in _ELEMENT.finditer(text)}
-    kept = _used_otherwise(text, elements)
-    names = {code: f"G{found.region}_{found.offset}_{found.size}" for code, found in sorted(elements.items())
-             if found.region not in kept and memory.regions[found.region].kind == "map_value"}
-    if not names:
-        return list(lines)
+class Globals:
+    """The global variables of some code.
 
-    def local(match: re.Match[str]) -> str:
-        return names.get(match[0], match[0])
+    Args:
+        lines: all of it.
+        memory: where they are.
+    """
 
-    changed = [_ELEMENT.sub(local, line) for line, _ in lines]
-    written = {name for name in names.values() if any(f"{name} = " in line for line in changed)}
-    back = "".join(f"{code} = {name}; " for code, name in names.items() if name in written)
-    again = "".join(f"; {name} = {code}" for code, name in names.items())
-    return [(_with_globals(line, back, again), origin) for line, (_, origin) in zip(changed, lines, strict=True)]
+    def __init__(self, lines: Iterable[str], memory: Memory) -> None:
+        found = [parsed(line) for line in {*lines} if line]
+        elements = {element: part.node for line in found for part in line.items
+                    if (element := _element(part)) is not None}
+        kept = _used_otherwise(found, set(elements))
+        self._names = {each: f"G{each.region}_{each.offset}_{each.size}" for each in sorted(elements)
+                       if each.region not in kept and memory.regions[each.region].kind == "map_value"}
+        self._code = {each: ast.unparse(elements[each]) for each in self._names}
+        self._written = {element for line in found for part in line.items if isinstance(part.node.ctx, ast.Store)  # type: ignore[attr-defined]
+                         and (element := _element(part)) in self._names}
+
+    def changed(self, line: str) -> str:
+        """Return a line with variables instead."""
+        edits = [(part.begin, part.end, self._names[found]) for part in parsed(line).items
+                 if (found := _element(part)) in self._names] if line and self._names else []
+        return edited(line, edits) if edits else line
+
+    @property
+    def saved(self) -> str:
+        """Statements that write the variables back, each followed by a semicolon."""
+        return "".join(f"{self._code[each]} = {self._names[each]}; " for each in sorted(self._written))
+
+    @property
+    def loaded(self) -> str:
+        """Statements that read them again, each after a semicolon."""
+        return "".join(f"; {name} = {self._code[each]}" for each, name in self._names.items())
 
 
-def _with_globals(line: str, back: str, again: str) -> str:
-    """Return a line that writes the variables back before it writes the state, and reads them after it reads that."""
-    line = line.replace("S.put((", f"{back}S.put((")
-    return line.replace("= S.get()", f"= S.get(){again}")
-
-
-def _element(match: re.Match[str]) -> _Element:
+def _element(part: LinePart) -> _Element | None:
+    """Return the global variable that an expression is, None if it is something else."""
+    node = part.node
+    if not isinstance(node, ast.Subscript) or not isinstance(node.value, ast.Name):
+        return None
+    match = _DATA.fullmatch(node.value.id)
+    if match is None or not isinstance(node.slice, ast.Constant) or not isinstance(node.slice.value, int):
+        return None
     size = int(match[2] or 1)
-    return _Element(int(match[1] or match[3]), int(match[4]) * size, size)
+    return _Element(int(match[1] or match[3]), node.slice.value * size, size)
 
 
-def _used_otherwise(text: str, elements: dict[str, _Element]) -> set[int]:
+def _used_otherwise(lines: list[ParsedLine], elements: set[_Element]) -> set[int]:
     """Return the regions that are also used as a whole, by their address, or by elements that overlap."""
-    kept = {int(match[1]) for match in _ANY.finditer(_ELEMENT.sub("", text))}
-    regions = {found.region for found in elements.values()}
-    kept |= {int(number, 0) >> REGION_SHIFT for number in _ADDRESS.findall(text)} & regions
-    ordered = sorted(set(elements.values()))
-    for one, other in itertools.pairwise(ordered):
+    regions = {found.region for found in elements}
+    kept = set()
+    for line in lines:
+        inside = {part.begin for part in line.items if _element(part) is not None}
+        for part in line.names:
+            match = _DATA.fullmatch(part.node.id)  # type: ignore[attr-defined]
+            if match is not None and part.begin not in inside:
+                kept.add(int(match[1] or match[3]))
+        kept |= {part.node.value >> REGION_SHIFT for part in line.constants  # type: ignore[attr-defined]
+                 if isinstance(part.node.value, int)} & regions  # type: ignore[attr-defined]
+    for one, other in itertools.pairwise(sorted(elements)):
         if one.region == other.region and one.offset + one.size > other.offset:
             kept.add(one.region)
     return kept

@@ -11,28 +11,28 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ebpfvm.engine.translate.flow_graph import FlowGraph
+from ebpfvm.engine.translate.program_body import GET, PUT
 from ebpfvm.engine.translate.source import simplify
 from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, reads_of, sweep
 from ebpfvm.ints import U32_MAX
 from ebpfvm.kernel.refs import CTX_UNIT
-from ebpfvm.sched.fused.specialised import Specialiser
+from ebpfvm.sched.fused.path_facts import PROGRAM, PathFacts
+from ebpfvm.sched.fused.specialised import QUIESCE, Specialiser
 from ebpfvm.sched.sch_bpf import SCH_BPF_DROP, SCH_BPF_PASS, SCH_BPF_THROTTLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ebpfvm.engine.translate.program_body import ProgramBody
+    from ebpfvm.kernel.refs import Holder
+    from ebpfvm.sched.fused.map_code import Views
 
 OUTSIDE: Final = -1  # instruction of what belongs to no program
 _NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]+")
 _FIELDS: Final = {"packet": "o_skb", "classid": "t_classid", "delay": "t_delay"}
-_FIELDS_OF_ENQUEUE: Final = [("t_classid", "HANDLE"), ("t_delay", "0")]
 _CONTEXT: Final = re.compile(r"\bo_c\.(packet|classid|delay)\b")
 _HAND_OVER: Final = re.compile(r"\bo_c\.hand_over\((\w+)\)")
 _ADDRESS: Final = re.compile(r"\b(?:[bgdk]_c|o_c)\b")
-# What `Memory.quiesce` does, which is only called if there are regions to free.
-QUIESCE: Final = ("if MEMORY.retired: MEMORY.quiesce()",
-                   "if MEMORY.retired_bytes: MEMORY.map_bytes -= MEMORY.retired_bytes; MEMORY.retired_bytes = 0")
 
 
 class Site(NamedTuple):
@@ -53,21 +53,19 @@ def needs_context(body: ProgramBody) -> bool:
     return any(_ADDRESS.search(_HAND_OVER.sub("", _CONTEXT.sub("", text))) for text in texts)
 
 
-class Glue:
+class Blocks:
     """Blocks around the blocks of a program.
 
     Args:
         body: the program.
-        suffix: what the names of the program's objects end with.
-        own: one reference of the qdisc.
-        constant_size: whether all packets have one size.
+        suffix: what the names of its budget and so on end with.
+        budget: how many instructions it may execute.
     """
 
-    def __init__(self, body: ProgramBody, suffix: str, own: int, constant_size: bool) -> None:
+    def __init__(self, body: ProgramBody, suffix: str, budget: int) -> None:
         self.body = body
-        self.own = own
         self.suffix = suffix
-        self.constant_size = constant_size
+        self.budget = budget
         self.code: dict[int, BlockCode] = {}
         self._fresh = max(body.code) + (1 << 33)
         self.end = self.block([])
@@ -85,7 +83,37 @@ class Glue:
 
     def slowly(self, call: str, after: int) -> int:
         """Add a block that calls a method of the pipeline."""
-        return self.block(["PUT", call, "GET"], succs=(after,))
+        return self.block([PUT, call, GET], succs=(after,))
+
+    def joined(self) -> tuple[FlowGraph, dict[int, BlockCode]]:
+        """Return the blocks that can be reached; the program's budget is counted only if it might consume that."""
+        entry = self.body.graph.entry
+        graph, code = simplify(FlowGraph(entry, {}), _reachable(entry, self.code))
+        if not self.body.counts:
+            return graph, code
+        if graph.loops or self.budget <= sum(len(block.lines) for block in code.values()):
+            begin = effect(f"ticks = REPEAT(None, BUDGET{self.suffix})", OUTSIDE)
+            return graph, code | {entry: code[entry]._replace(lines=[begin, *code[entry].lines])}
+        return graph, {start: block._replace(lines=[line for line in block.lines if "ticks" not in line.value])
+                       for start, block in code.items()}
+
+
+class Glue(Blocks):
+    """Blocks around the blocks of a program of the RFC's qdisc."""
+
+    def prepare(self, views: Views, holder: Holder, handle: int, constant_size: bool) -> None:
+        """Take note of the program's maps, and of the qdisc.
+
+        Args:
+            views: the maps.
+            holder, handle: the qdisc as a holder of references, and its handle.
+            constant_size: whether all packets have one size.
+        """
+        self.views = views
+        self.own = holder.unit
+        self.constants = {"OWN": holder.unit, "OWN_MASK": holder.mask}
+        self.constant_size = constant_size
+        self._fields = [("t_classid", str(handle)), ("t_delay", "0")]
 
     # ---- enqueue ----------------------------------------------------------------------------------------------------
 
@@ -107,7 +135,7 @@ class Glue:
         other = self.slowly(f"S.enqueued(o_skb, r0 & {U32_MAX:#x}, t_classid, t_delay)", end)
         unknown = self.choose(f"(r0 & {U32_MAX:#x} == 0)", queued,
                               self.choose(f"(r0 & {U32_MAX:#x} == 1)", drop, other))
-        return self._site(_FIELDS_OF_ENQUEUE, target, unknown)
+        return self._site(self._fields, target, unknown)
 
     # ---- dequeue ----------------------------------------------------------------------------------------------------
 
@@ -130,7 +158,7 @@ class Glue:
 
         other = asked(f"r0 & {U32_MAX:#x}")
         unknown = self.choose(f"(r0 & {U32_MAX:#x} == 0)", dequeued, other)
-        return self._site([("o_skb", "None"), *_FIELDS_OF_ENQUEUE], target, unknown)
+        return self._site([("o_skb", "None"), *self._fields], target, unknown)
 
     # ---- both -------------------------------------------------------------------------------------------------------
 
@@ -143,13 +171,14 @@ class Glue:
             if block.result is not None:
                 block = self._leaving(block, target, unknown, known)
             self.code[start] = block
-        first = self.code[entry]
         begin = [assign(name, value, OUTSIDE) for name, value in head]
-        if body.counts:
-            begin.append(effect(f"ticks = REPEAT(None, BUDGET{self.suffix})", OUTSIDE))
-        self.code[entry] = first._replace(lines=[*begin, *first.lines])
-        graph, code = simplify(FlowGraph(entry, {}), reachable_blocks(entry, self.code))
-        found = Specialiser(graph, code, self.own, "" if ("o_skb", "None") in head else "o_skb")
+        self.code[entry] = self.code[entry]._replace(lines=[*begin, *self.code[entry].lines])
+        graph, code = self.joined()
+        facts = PathFacts.nothing()
+        facts.intact[PROGRAM] = True
+        if ("o_skb", "None") not in head:
+            facts.null["o_skb"], facts.refs["o_skb"] = False, ("", self.own)
+        found = Specialiser(graph, code, self.views, facts, self.constants)
         graph, code = simplify(FlowGraph(found.entry, {}), found.made)
         code, _ = sweep(code, graph)
         return Site(graph, code)
@@ -160,9 +189,7 @@ class Glue:
         result, lines = str(block.result), list(block.lines)
         if self.body.enters:
             lines.append(effect("STACK.depth -= 1", OUTSIDE))
-        if any("REFS" in line.value for other in self.body.code.values() for line in other.lines):
-            lines.append(effect(f"if REFS.held: LEAVE{self.suffix}(0, 0)", OUTSIDE))
-        lines += [effect(text, OUTSIDE) for text in QUIESCE]
+        lines.append(effect(QUIESCE, OUTSIDE))
         found = None
         if _NUMBER.fullmatch(result):
             number = int(result, 0) & U32_MAX
@@ -177,8 +204,7 @@ class Glue:
         return block._replace(lines=lines, result=None, reads=frozenset(), succs=(found,))
 
 
-def reachable_blocks(entry: int, code: dict[int, BlockCode]) -> dict[int, BlockCode]:
-    """Return the blocks that can be reached from `entry`."""
+def _reachable(entry: int, code: dict[int, BlockCode]) -> dict[int, BlockCode]:
     found, work = {}, [entry]
     while work:
         start = work.pop()

@@ -9,12 +9,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.engine.translate.flow_graph import FlowGraph
-from ebpfvm.engine.translate.source import simplify
 from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, reads_of, sweep
 from ebpfvm.kernel.kernel_structs import structs_of
 from ebpfvm.kernel.refs import COUNT, PROGRAM_UNIT
-from ebpfvm.sched.fused.glue import OUTSIDE, QUIESCE, Glue, Site, reachable_blocks
+from ebpfvm.sched.fused.glue import OUTSIDE, Blocks, Site
 
 if TYPE_CHECKING:
     from ebpfvm.engine.translate import TranslatedRun
@@ -26,6 +24,9 @@ if TYPE_CHECKING:
 ARRIVES: Final = "STRUCTS", str(PROGRAM_UNIT)
 """Region and references of a packet that arrives: the program has it."""
 
+# What `Memory.quiesce` does, which is only called if there are regions to free.
+_QUIESCE: Final = ("if MEMORY.retired: MEMORY.quiesce()",
+                   "if MEMORY.retired_bytes: MEMORY.map_bytes -= MEMORY.retired_bytes; MEMORY.retired_bytes = 0")
 _ARGUMENTS: Final = {"e": ("o_skb", "SCH", "FREE"), "d": ("SCH",)}
 _CONTEXT: Final = re.compile(r"\bo_c\.(\w+)_object\b")
 _GIVEN: Final = re.compile(r"if r0 and .*o_c\.given = r0.*")
@@ -74,7 +75,7 @@ class OpsCalls:
         return self._qdisc.dequeued(address)
 
 
-class OpsGlue(Glue):
+class OpsGlue(Blocks):
     """Blocks around the blocks of a member.
 
     Attributes:
@@ -100,12 +101,12 @@ class OpsGlue(Glue):
         end = self.end
         sent = self.block(send, succs=(end,))
         leak = "if REFS.held: LEAVEd(0, {})"
-        nothing = self.block([leak.format(0), *QUIESCE], succs=(end,))
+        nothing = self.block([leak.format(0), *_QUIESCE], succs=(end,))
         found = self.choose("o_skb is None", end, sent)
         slow = self.slowly("o_skb = O.returned(o_skb.address or o_skb.locate())", found)
         number = self.choose("r0 == 0", nothing, self.slowly("o_skb = O.returned(r0)", found))
         known = self.block([f"o_skb.refs += OWN - {PROGRAM_UNIT}; REFS.held -= 1",
-                            leak.format("o_skb.address or o_skb.locate()"), *QUIESCE,
+                            leak.format("o_skb.address or o_skb.locate()"), *_QUIESCE,
                             "o_skb._region = None if o_skb._region is STRUCTS else HIDE(o_skb)"], succs=(sent,))
         packet = self.choose("o_skb", self.choose(f"(o_skb.refs & {COUNT:#x})", known, slow), nothing)
         code = {}
@@ -128,7 +129,7 @@ class OpsGlue(Glue):
                 for start, block in self.body.code.items()]
 
     def _ended(self, block: BlockCode, after: int, leak: str) -> BlockCode:
-        return self._next(block, [*block.lines, *(effect(text, OUTSIDE) for text in (leak, *QUIESCE))], after)
+        return self._next(block, [*block.lines, *(effect(text, OUTSIDE) for text in (leak, *_QUIESCE))], after)
 
     def _next(self, block: BlockCode, lines: list[Stmt], after: int) -> BlockCode:
         """Return a block that ends the member as one that leads to what follows it."""
@@ -140,10 +141,8 @@ class OpsGlue(Glue):
         """Put the blocks together."""
         entry = self.body.graph.entry
         self.code |= code
-        if self.body.counts:
-            begin = [*begin, effect(f"ticks = REPEAT(None, BUDGET{self.suffix})", OUTSIDE)]
         self.code[entry] = self.code[entry]._replace(lines=[*begin, *self.code[entry].lines])
-        graph, found = simplify(FlowGraph(entry, {}), reachable_blocks(entry, self.code))
+        graph, found = self.joined()
         found, _ = sweep(found, graph)
         return Site(graph, found)
 

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import re
-from itertools import repeat
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine.translate import counted_loops, structure
+from ebpfvm.engine.translate.emit_maps import TEMPLATE
+from ebpfvm.engine.translate.program_body import GET, PUT
 from ebpfvm.engine.translate.source import add_constants, commented
 from ebpfvm.kernel.refs import CTX_HOLDER
 from ebpfvm.sched.account import DROPPED, SENT
-from ebpfvm.sched.fused import global_variables, inline_maps
+from ebpfvm.sched.fused import map_code
 from ebpfvm.sched.fused.arrivals import EPOCH
 from ebpfvm.sched.fused.fused_run import IDLE, STATE, LineOrigin
+from ebpfvm.sched.fused.fused_steps import LOAD, SAVE
+from ebpfvm.sched.fused.global_variables import Globals
 from ebpfvm.sched.fused.glue import OUTSIDE, Glue
+from ebpfvm.sched.fused.map_code import Views
 from ebpfvm.sched.fused.ops_glue import ARRIVES, OpsCalls, OpsGlue
+from ebpfvm.sched.fused.renamed import Renamed, texts_of, with_texts
 from ebpfvm.sched.sch_struct_ops import SchStructOps
 from ebpfvm.sched.simulation import PROGRESS_EVERY
 
 if TYPE_CHECKING:
     from ebpfvm.engine.translate import TranslatedRun
     from ebpfvm.engine.translate.program_body import ProgramBody
+    from ebpfvm.maps.rbtree import Rbtree
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.fused.fused_run import FusedRun
     from ebpfvm.sched.fused.glue import Site
@@ -29,15 +35,9 @@ HOOKS: Final = "enqueue", "dequeue"
 
 Line = tuple[str, LineOrigin | None]
 
-_NAME: Final = re.compile(r"\b[A-Z]\w*\b")
 _STATE: Final = ", ".join(STATE)
-_PUT: Final = f"S.put(({_STATE}))"
-_GET: Final = f"{_STATE} = S.get(); heap = S.heap"
-_TICK: Final = re.compile(r"ticks = REPEAT|next\(ticks, 0\) is None or ")
-_BETWEEN: Final = {"PUT": _PUT, "GET": _GET}
-# Names that mean the same in all programs.
-_SHARED: Final = re.compile(r"(?:[DV]\d+(?:_\d)?|[UBP]\d|[UB]_\w+|PACK_\w+|HOLDER\d+|GET|LOAD|LOAD_PROBE|STORE|READ|"
-                            r"STACK|ENTER|FAIL|HINT|SLICE|REFS|TAKE|GIVE|ACQUIRE|RELEASE|SWAP|EXCHANGE)")
+_KEEP: Final = "STATE_KEEP"  # what `SAVE` does
+_WRITE: Final = "STATE_WRITE"  # what `PUT` does besides
 
 
 class RunSource:
@@ -57,15 +57,21 @@ class RunSource:
     def __init__(self, run: FusedRun, programs: tuple[TranslatedRun, TranslatedRun],
                  bodies: tuple[ProgramBody, ProgramBody], packet: type[Packet]) -> None:
         self.run = run
-        self.programs, self.bodies = programs, bodies
+        self.programs = programs
         self.spec = run.spec
+        self.holder = run.kernel.refs.holder(run.qdisc.holder)
         self.names = self._names(packet)
+        self.named: dict[int, Rbtree] = {}
+        found = [Renamed(body, program.runtime(), suffix, self.names).body
+                 for body, program, suffix in zip(bodies, programs, "ed", strict=True)]
+        self.globals = Globals(chain.from_iterable(map(texts_of, found)), run.kernel.memory)
+        self.bodies = [with_texts(body, self.globals.changed) for body in found]
         self.lines: list[Line] = []
-        self._region, self._refs = ARRIVES if isinstance(run.qdisc, SchStructOps) else ("None", "OWN")
+        self._ops = isinstance(run.qdisc, SchStructOps)
+        self._region, self._refs = ARRIVES if self._ops else ("None", "OWN")
         self._dequeue = self._glue(1).dequeue(self._send())
         self._write()
-        self.lines = global_variables.as_locals(self.lines, run.kernel.memory)
-        self._add_constants()
+        self._finish()
 
     @property
     def code(self) -> str:
@@ -84,23 +90,24 @@ class RunSource:
 
     def _names(self, packet: type[Packet]) -> dict[str, Any]:
         run, refs = self.run, self.run.kernel.refs
-        own = refs.holder(run.qdisc.holder)
 
         def hand_over(skb: Any) -> None:
             refs.give(skb, CTX_HOLDER)
 
         found = OpsCalls(run, run.qdisc, self.programs).names() if isinstance(run.qdisc, SchStructOps) else {}
-        return {**found, **self.programs[0].runtime(), "OWN": own.unit, "OWN_MASK": own.mask,
-                "HOLDER": run.qdisc.holder, "HANDLE": run.qdisc.handle, "MEMORY": run.kernel.memory, "REFS": refs,
-                "KERNEL": run.kernel, "DROPPED": DROPPED, "SENT": SENT, "HAND_OVER": hand_over, "REPEAT": repeat,
-                "Packet": packet, "new": object.__new__}
+        for program, suffix in zip(self.programs, "ed", strict=True):
+            found |= {f"BUDGET{suffix}": program.budget, f"LEAVE{suffix}": program.leave}
+        return {**found, **self.programs[0].runtime(), "OWN": self.holder.unit, "HOLDER": run.qdisc.holder,
+                "MEMORY": run.kernel.memory, "REFS": refs, "KERNEL": run.kernel, "DROPPED": DROPPED, "SENT": SENT,
+                "HAND_OVER": hand_over, "REPEAT": repeat, "Packet": packet, "new": object.__new__,
+                "MEMORY_LIMIT": run.kernel.limits.map_memory, **map_code.NAMES}
 
     # ---- the function -----------------------------------------------------------------------------------------------
 
     def _write(self) -> None:
         run = self.run
         self._text(0, "def run(S):")
-        self._text(1, _GET, "born = REFS.born.append", "try:")
+        self._text(1, "LENT = False", f"{GET}", "born = REFS.born.append", "try:")
         if run.in_step is not None:
             self._text(2, "for t, row in S.in_step.rounds():", "    for flow in row:")
             indent = 4
@@ -111,8 +118,8 @@ class RunSource:
             indent = 3
         self._departures(indent)
         self._arrival(indent)
-        self._text(1, "except BaseException as error:", "    if not S.away: " + _PUT, "    S.ended(error)", "    raise",
-                   _PUT)
+        self._text(1, "except BaseException as error:", f"    if not S.away and not LENT: {_KEEP}",
+                   f"    if not S.away: {_WRITE}", "    S.ended(error)", "    raise", f"{PUT}")
 
     def _departures(self, indent: int) -> None:
         """Write what happens before the next arrival."""
@@ -122,13 +129,13 @@ class RunSource:
             "number < S.number_of(begun, after)"
         self._text(indent, "while free_at <= t or heap and heap[0][0] <= t:",
                    "    if heap and heap[0][0] <= t:",
-                   f"        if free_at == {IDLE} and t == {self.run.until}: {_PUT}; return",
+                   f"        if free_at == {IDLE} and t == {self.run.until}: {PUT}; return",
                    f"        which = S.first(t, {number}, free_at, begun, after)",
                    "        if which == 2: break",
                    "        if which == 0:",
-                   f"            {_PUT}",
+                   f"            {PUT}",
                    "            if not S.other(): return",
-                   f"            {_GET}",
+                   f"            {GET}",
                    "            continue",
                    f"    elif free_at == t and ({tie}): break")
         self._sent(indent + 1)
@@ -137,7 +144,7 @@ class RunSource:
     def _sent(self, indent: int) -> None:
         """Write what happens when the last bit of a packet has left."""
         run = self.run
-        self._text(indent, "o_skb = sending", "last = now = free_at", "KERNEL.clock = now", "o_skb.departure = now",
+        self._text(indent, "o_skb = sending", "last = now = free_at", *self._clock(), "o_skb.departure = now",
                    f"o_skb.flow.delays.append(now + {run.device.link.delay} - o_skb.arrival)")
         if self.spec is None:
             self._text(indent, "more = o_skb.len - o_skb.flow.source.size", "if more: o_skb.flow.out_more += more")
@@ -148,7 +155,7 @@ class RunSource:
                    "    o_skb.fate = SENT", "    o_skb.refs = 0", "    o_skb.last_holder = HOLDER", "    sent += 1")
         if self.spec is None:
             self._text(indent, "    sent_bytes += o_skb.len")
-        self._text(indent, "else:", f"    {_PUT}", "    S.disposed(o_skb)", f"    {_GET}",
+        self._text(indent, "else:", f"    {PUT}", "    S.disposed(o_skb)", f"    {GET}",
                    "sending = None", f"free_at = {IDLE}")
 
     def _send(self) -> list[str]:
@@ -173,11 +180,11 @@ class RunSource:
         run = self.run
         if run.in_step is not None:
             self._text(indent, "if flow is None:",
-                       f"    if t == {run.until}: {_PUT}; return",
-                       f"    {_PUT}", "    flow = S.begin()", f"    {_GET}")
+                       f"    if t == {run.until}: {PUT}; return",
+                       f"    {PUT}", "    flow = S.begin()", f"    {GET}")
         else:
-            self._text(indent, f"if source is None or ids >= {run.cap}: {_PUT}; return")
-        self._text(indent, "now = t", "KERNEL.clock = t", "ids += 1", "o_skb = new(Packet)", "o_skb.id = ids",
+            self._text(indent, f"if source is None or ids >= {run.cap}: {PUT}; return")
+        self._text(indent, "now = t", *self._clock(), "ids += 1", "o_skb = new(Packet)", "o_skb.id = ids",
                    "o_skb.arrival = t")
         if run.in_step is not None:
             self._text(indent, "o_skb.flow = flow")
@@ -198,17 +205,21 @@ class RunSource:
         self._site(1, self._dequeue, indent + 1)
         if run.simulation.progress is not None:
             self.names["PROGRESS"] = run.simulation.progress
-            self._text(indent, f"if not ids & {PROGRESS_EVERY}: {_PUT}; PROGRESS(ids); {_GET}")
+            self._text(indent, f"if not ids & {PROGRESS_EVERY}: {PUT}; PROGRESS(ids); {GET}")
 
     # ---- programs ---------------------------------------------------------------------------------------------------
 
-    def _glue(self, which: int) -> Glue:
-        qdisc = self.run.qdisc
+    def _glue(self, which: int) -> Glue | OpsGlue:
+        body, qdisc, program = self.bodies[which], self.run.qdisc, self.programs[which]
         if isinstance(qdisc, SchStructOps):
-            glue = OpsGlue(self.bodies[which], "ed"[which], self.names["OWN"], self.spec is not None)
+            glue = OpsGlue(body, "ed"[which], program.budget)
             glue.arguments = tuple(qdisc.layouts[HOOKS[which]].fields)
             return glue
-        return Glue(self.bodies[which], "ed"[which], self.names["OWN"], self.spec is not None)
+        templates = {f"o_{name.removeprefix(TEMPLATE)}": found for name, found in body.names.items()
+                     if name.startswith(TEMPLATE)}
+        found = Glue(body, "ed"[which], program.budget)
+        found.prepare(Views(self.names, self.named, templates), self.holder, qdisc.handle, self.spec is not None)
+        return found
 
     def _site(self, which: int, site: Site, indent: int) -> None:
         """Write the blocks of a program and what follows it."""
@@ -216,56 +227,29 @@ class RunSource:
         unit = body.unit
         counted = counted_loops.find(site.graph, site.code, body.facts)
         made = structure.nested(site.graph, site.code, indent, counted, frozenset(unit.steps))
-        renamed = [self._renamed(_BETWEEN.get(text, text), which) for _, text, _ in made]
-        firsts = inline_maps.first_of_walks(renamed, self.names, self._repeated(site, which))
-        if not site.graph.loops and program.budget > len(made):  # no line is executed twice
-            firsts |= {text: "" for text in renamed if _TICK.match(text)}
-        for (depth, _, node), text in zip(made, renamed, strict=True):
+        for depth, text, node in made:
             origin = None if node == OUTSIDE else LineOrigin(program, unit.slot(node))
-            text = firsts.get(text, text)
-            self.lines += [("    " * depth + line, origin) for line in self._inlined(text) if line]
+            self.lines.append(("    " * depth + text, origin))
         if not made:
             self._text(indent, "pass")
 
-    def _repeated(self, site: Site, which: int) -> set[str]:
-        """Return the lines that are in loops."""
-        return {self._renamed(line.text, which) for start in set().union(*site.graph.loops.values())
-                for line in site.code[start].lines}
+    def _finish(self) -> None:
+        """Replace the words for what is written back and read again by the statements that do so."""
+        saved, loaded = ("pass", "pass") if self._ops else (map_code.saved(self.named), map_code.loaded(self.named))
+        write = f"{self.globals.saved}S.put(({_STATE}))"
+        read = f"{_STATE} = S.get(){self.globals.loaded}; heap = S.heap"
+        words = {PUT: write if self._ops else f"{saved}; {write}", GET: read if self._ops else f"{read}; {loaded}",
+                 SAVE: f"LENT = True; {saved}", LOAD: f"{loaded}; LENT = False", _KEEP: saved, _WRITE: write}
+        for n, (text, origin) in enumerate(self.lines):
+            if "STATE_" in text:
+                for word, found in words.items():
+                    text = text.replace(word, found)
+                self.lines[n] = text, origin
+        add_constants(self.run.kernel.memory, self.code, self.names)
 
-    def _inlined(self, text: str) -> list[str]:
-        """Return a line with a common operation on an rbtree map as that operation's own code."""
-        lines = inline_maps.expanded(text, self.names)
-        if lines is None:
-            return [text]
-        self.names |= inline_maps.NAMES | {"MEMORY_LIMIT": self.run.kernel.limits.map_memory}
-        return lines
-
-    def _renamed(self, text: str, which: int) -> str:
-        """Return a line in which the names of objects are those of this program."""
-        program, own = self.programs[which], self.bodies[which].names
-        suffix = "ed"[which]
-
-        def renamed(match: re.Match[str]) -> str:
-            name = match[0]
-            if _SHARED.fullmatch(name):
-                if name in own:
-                    self.names[name] = own[name]
-                return name
-            if name in own:
-                found = own[name]
-            elif name in ("ENV", "OVER"):
-                found = program.runtime()[name]
-            else:
-                return name
-            self.names[f"{name}_{suffix}"] = found
-            return f"{name}_{suffix}"
-
-        self.names |= {f"BUDGET{suffix}": program.budget, f"LEAVE{suffix}": program.leave}
-        self.names |= {name: found for name, found in own.items() if name.islower()}
-        return _NAME.sub(renamed, text)
+    def _clock(self) -> list[str]:
+        """Return what sets the clock, if the programs may look at it at any time."""
+        return ["KERNEL.clock = now"] if self._ops else []
 
     def _text(self, indent: int, *texts: str) -> None:
         self.lines += [("    " * indent + text, None) for text in texts]
-
-    def _add_constants(self) -> None:
-        add_constants(self.run.kernel.memory, self.code, self.names)

@@ -1,61 +1,36 @@
-"""Copies of blocks for what is known on the way to them: constants, which objects are NULL, and who holds a packet.
+"""Copies of blocks for what is known on the way to them (`PathFacts`), and statements for what is usual then.
 
-A reference that a program acquires and gives away is an addition to `refs` each time. Where the number is known, as it
-is from the arrival of a packet on, it is stored instead, and the checks before it are left out. What is stored when
-stays the same, so a fault finds the same state.
+The statements that programs consist of are looked at as trees. Those that are about references become fewer stores,
+those about maps the code of the maps (`reference_steps`, `map_steps`); before anything else that might look at them,
+what was left out so far is written back.
 """
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+import ast
+from typing import TYPE_CHECKING, Final
 
-from ebpfvm.engine.translate.statements import VARIABLE, BlockCode, Stmt, effect, live_at, reads_of
-from ebpfvm.ints import U32_MAX
+from ebpfvm.engine.translate.program_body import GET, PUT
+from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, live_at, reads_of
+from ebpfvm.sched.fused.fused_steps import Branch, Split, Steps
+from ebpfvm.sched.fused.map_steps import MapSteps
+from ebpfvm.sched.fused.parsed import attribute, edited, expression, is_none, name_of, parsed, unparsed, with_names
+from ebpfvm.sched.fused.path_facts import PROGRAM, PathFacts, is_variable
+from ebpfvm.sched.fused.reference_steps import ReferenceSteps
 
 if TYPE_CHECKING:
     from ebpfvm.engine.translate.flow_graph import FlowGraph
+    from ebpfvm.sched.fused.map_code import Views
 
 _COPY: Final = 1 << 48  # copied blocks have numbers above all others
-_MOST: Final = 3  # copies for each block, on average
-_MORE: Final = 40  # most copies besides the first of each
-_CONST: Final = re.compile(r"\d+|0x[0-9a-f]+")
-_NULL: Final = re.compile(r"\(?(o_\w+) is (not )?None\)?")
-_GUARDED: Final = re.compile(r"if (o_\w+) is not None(?: and (.+?))?: (.+)")
-_ADD: Final = re.compile(r"(o_\w+)\.refs ([+-])= (0x[0-9a-f]+|\d+|OWN)")
-_SET: Final = re.compile(r"(o_\w+)\.refs = (OWN|\d+)")
-_HELD: Final = re.compile(r"not (o_\w+)\.refs & (0x[0-9a-f]+)")
-_ACQUIRE: Final = re.compile(r"if not (o_\w+)\.refs: ACQUIRE\(\1\)")
-_FOLDED: Final = re.compile(r"(?:0x[0-9a-f]+|[\d\s<>=!&|+()-])*")
-_REFS: Final = re.compile(r"\b(o_\w+)\.refs\b")
-_OWN: Final = re.compile(r"\bOWN(_MASK)?\b")
-# What changes no references of a packet that the program knows already.
-_HARMLESS: Final = re.compile(r"(?:\w+ = )?(?:PUT\d+|GET\d+|EXISTING\d+|o_\d+\.(?:put|get)|from_bytes|INNER\d+)\(")
-_CALL: Final = re.compile(r"\w\(")
-
-
-class PathFacts(NamedTuple):
-    """What is known: constants, NULL or not, references, and variables that are copies of others."""
-
-    const: dict[str, int]
-    null: dict[str, bool]
-    refs: dict[str, int]
-    same: dict[str, str]
-
-    def copy(self) -> PathFacts:
-        """Return a copy."""
-        return PathFacts(dict(self.const), dict(self.null), dict(self.refs), dict(self.same))
-
-    def key(self) -> tuple[object, ...]:
-        """Return what is known, as a key."""
-        return tuple(frozenset(part.items()) for part in self)
-
-    def forget(self, name: str) -> None:
-        """Forget what is known of a variable that is assigned."""
-        for part in self:
-            part.pop(name, None)
-        for other in [other for other, root in self.same.items() if root == name]:
-            del self.same[other]
+_BODY: Final = 1 << 47  # what was the header of a loop
+_MOST: Final = 4  # copies for each block, on average
+_MORE: Final = 80  # most copies besides the first of each
+QUIESCE: Final = "QUIESCE"  # a line: a program has ended, so what it deleted is freed
+_QUIESCE: Final = ("if GONE: MB -= GONE; GONE = MEMORY.retired_bytes = 0", "if MEMORY.retired: MEMORY.quiesce()")
+_PURE: Final = {"from_bytes", "len", "REPEAT"}
+_REGION: Final = {"load", "store", "read", "write"}
+_MEMORY: Final = {"RELEASE", "LOAD", "LOAD_PROBE", "STORE", "READ"}
 
 
 class Specialiser:
@@ -63,168 +38,259 @@ class Specialiser:
 
     Args:
         graph, code: the blocks.
-        own: one reference of the qdisc.
-        packet: a variable with a packet that only the qdisc holds at the beginning; "" for none.
+        views: the maps.
+        facts: what is known at the beginning.
+        constants: names that stand for numbers.
 
     Attributes:
         entry, made: the first of the copies, and all of them.
     """
 
-    def __init__(self, graph: FlowGraph, code: dict[int, BlockCode], own: int, packet: str) -> None:
-        self.code, self.own = code, own
-        self.live = live_at(code, graph)
-        self.most = min(_MOST * len(code), len(code) + _MORE)
+    def __init__(self, graph: FlowGraph, code: dict[int, BlockCode], views: Views, facts: PathFacts,
+                 constants: dict[str, int]) -> None:
         self.headers = set(graph.loops)
+        # Where ways meet: nothing is known there.
+        self.meetings = self.headers | {start for start, block in code.items() if not block.succs}
+        self.code = _with_bodies(code, self.headers)
+        self.constants = {name: f"{value:#x}" for name, value in constants.items()}
+        self.views = views
+        self.steps: tuple[Steps, ...] = ReferenceSteps(), MapSteps(views)
+        self.live = live_at(code, graph)
+        self.live |= {start + _BODY: self.live[start] for start in self.headers}
+        self.most = min(_MOST * len(code), len(code) + _MORE)
         self.made: dict[int, BlockCode] = {}
         self._numbers: dict[object, int] = {}
-        self._work: list[tuple[int, int, int, PathFacts]] = []
-        begin = {packet: False} if packet else {}, {packet: own} if packet else {}
-        self.entry = self._at(graph.entry, 0, PathFacts({}, *begin, {}))
+        self._work: list[tuple[int, int, int, Branch]] = []
+        self.entry = self._at(graph.entry, 0, Branch(facts), begins=True)
         while self._work:
-            number, start, index, facts = self._work.pop()
-            self.made[number] = self._copied(start, index, facts)
+            number, start, index, branch = self._work.pop()
+            self.made[number] = self._copied(start, index, branch)
 
-    def _at(self, start: int, index: int, facts: PathFacts) -> int:
-        """Return the copy of a block, from a line of it on, for what is known."""
-        if start in self.headers or len(self._numbers) > self.most:
-            facts = PathFacts({}, {}, {}, {})
-        live = self.live[start] if not index else frozenset({*facts.const, *facts.null, *facts.refs, *facts.same})
-        live |= {root for name, root in facts.same.items() if name in live}
+    def _at(self, start: int, index: int, branch: Branch, begins: bool = False) -> int:
+        """Return the copy of a block, from a line of it on, for what is known; `begins` if that is not in its midst."""
+        facts = branch.facts
+        cold = branch.cold or bool(facts.cold) or (begins and self._full and not facts.late)
+        if cold or (begins and start in self.meetings):
+            assert not facts.late, "references that are not stored"
+            facts = PathFacts.nothing(cold and start not in self.meetings)
         facts = facts.copy()
-        for part in facts:
-            for name in part.keys() - live:
-                del part[name]
-        key = start, index, facts.key()
+        facts.keep(self._live(start, index, facts))
+        key = start, index, begins, facts.key(), branch.lines
         if key not in self._numbers:
-            # A loop's header keeps its number, by which others know it.
-            number = start if start in self.headers and not index else _COPY + len(self._numbers)
+            # It keeps its number, by which others know it.
+            number = start if start in self.meetings and begins else _COPY + len(self._numbers)
             self._numbers[key] = number
-            self._work.append((number, start, index, facts))
+            self._work.append((number, start, index, branch._replace(facts=facts)))
         return self._numbers[key]
 
-    def _copied(self, start: int, index: int, facts: PathFacts) -> BlockCode:
-        block, lines = self.code[start], list[Stmt]()
+    @property
+    def _full(self) -> bool:
+        return len(self._numbers) > self.most
+
+    def _live(self, start: int, index: int, facts: PathFacts) -> frozenset[str]:
+        """Return the variables that are used from a line on, by themselves or through what is known of others."""
+        block = self.code[start]
+        live = set(self.live[start])
+        if index:
+            live = set(block.reads).union(*(self.live[after] for after in block.succs))
+            for line in reversed(block.lines[index:]):
+                live = live - {line.writes, *line.also} | line.reads
+        live |= {facts.parts[name][0] for name in live & facts.parts.keys()}
+        live |= {facts.root(name) for name in live}
+        live |= {name for (bpf_map, key), name in facts.found.items() if {bpf_map, key} & live or not is_variable(key)}
+        known = {key for computed, key in facts.keys.items() if live.issuperset(computed[1:])}
+        return frozenset(live | known | {name for (_, key), name in facts.found.items() if key in known})
+
+    # ---- one block --------------------------------------------------------------------------------------------------
+
+    def _copied(self, start: int, index: int, branch: Branch) -> BlockCode:
+        block, lines, facts = self.code[start], [*branch.lines], branch.facts.copy()
         for n in range(index, len(block.lines)):
-            line = block.lines[n]
-            guarded = _GUARDED.fullmatch(line.text)
-            if guarded is not None and self._null(guarded[1], facts) is None and start not in self.headers \
-                    and len(self._numbers) <= self.most:
-                known, other = facts.copy(), facts.copy()
-                known.null[self._root(guarded[1], facts)] = False
-                other.null[self._root(guarded[1], facts)] = True
-                condition = f"{guarded[1]} is None"
-                return BlockCode(lines, condition, reads_of(condition), line.pc, None,
-                                 (self._at(start, n, known), self._at(start, n, other)))
-            lines += self._line(line, facts)
+            found = self._step(self._substituted(block.lines[n], facts), facts)
+            if isinstance(found, Split):
+                no, yes = (self._at(start, n if way.again else n + 1, way) for way in (found.no, found.yes))
+                condition = f"({found.condition})"
+                return BlockCode([*lines, *found.before], condition, reads_of(condition), block.lines[n].pc, None,
+                                 (no, yes))
+            lines += found
         return self._ending(block, lines, facts)
 
     def _ending(self, block: BlockCode, lines: list[Stmt], facts: PathFacts) -> BlockCode:
-        if len(block.succs) < 2:
-            return block._replace(lines=lines, succs=tuple(self._at(each, 0, facts) for each in block.succs))
-        decided = self._decided(block.condition, facts)
-        if decided is not None:
-            return block._replace(lines=lines, condition="", reads=frozenset(),
-                                  succs=(self._at(block.succs[decided], 0, facts),))
+        condition = self._with(block.condition.strip(), self._known(facts))
+        tree = facts.undecided(expression(condition)) if condition else None
+        condition = f"({unparsed(tree)})" if tree is not None else ""
+        decided = facts.decided(tree) if tree is not None else None
+        succs = block.succs if decided is None else (block.succs[decided],)
+        if facts.cold or self._full or self.meetings.intersection(succs) or (decided is None and ".refs" in condition):
+            lines = [*lines, *facts.store_late(block.pc)]
+        if decided is not None or tree is None:
+            condition = "" if decided is not None else block.condition
+            return block._replace(lines=lines, condition=condition, reads=reads_of(condition or block.result or ""),
+                                  succs=tuple(self._at(each, 0, Branch(facts), begins=True) for each in succs))
         no, yes = facts.copy(), facts.copy()
-        match = _NULL.fullmatch(block.condition.removeprefix("not ").strip())
-        if match is not None:
-            root = self._root(match[1], facts)
-            is_null = (match[2] is None) != block.condition.startswith("not ")
-            yes.null[root], no.null[root] = is_null, not is_null
-        return block._replace(lines=lines, succs=(self._at(block.succs[0], 0, no), self._at(block.succs[1], 0, yes)))
+        _learn(tree, no, yes)
+        return block._replace(lines=lines, condition=condition, reads=reads_of(condition),
+                              succs=(self._at(succs[0], 0, Branch(no), begins=True),
+                                     self._at(succs[1], 0, Branch(yes), begins=True)))
 
-    # ---- facts ------------------------------------------------------------------------------------------------------
+    def _known(self, facts: PathFacts) -> dict[str, str]:
+        """Return what stands for names: constants, and the variables that others are copies of."""
+        return self.constants | facts.same | {name: f"{value:#x}" for name, value in facts.const.items()}
 
-    @staticmethod
-    def _root(name: str, facts: PathFacts) -> str:
-        return facts.same.get(name, name)
-
-    def _null(self, name: str, facts: PathFacts) -> bool | None:
-        return facts.null.get(self._root(name, facts))
-
-    def _decided(self, condition: str, facts: PathFacts) -> bool | None:
-        """Return whether a condition is true, None if that is not known."""
-        text = condition
-        negated = text.startswith("not ")
-        match = _NULL.fullmatch(text.removeprefix("not ").strip())
-        if match is not None:
-            null = self._null(match[1], facts)
-            return None if null is None else (null == (match[2] is None)) != negated
-        text = _REFS.sub(lambda found: str(facts.refs.get(self._root(found[1], facts), found[0])), text)
-        text = _OWN.sub(lambda found: f"{self.own * (U32_MAX if found[1] else 1):#x}", text)
-        text = VARIABLE.sub(lambda found: str(facts.const.get(found[0], found[0])), text)
-        if not _FOLDED.fullmatch(re.sub(r"\b(?:and|or|not)\b", "", text)):
-            return None
-        return bool(eval(text, {"__builtins__": {}}))  # digits and operators only
-
-    def _line(self, line: Stmt, facts: PathFacts) -> list[Stmt]:
-        """Return what becomes of a line, and change what is known."""
-        text = line.text
-        guarded = _GUARDED.fullmatch(text)
-        if guarded is not None:
-            return self._guarded(guarded, line, facts)
-        match = _ACQUIRE.fullmatch(text)
-        if match is not None and facts.refs.get(self._root(match[1], facts)):
-            return []
-        match = _ADD.fullmatch(text)
-        if match is not None:
-            return [self._added(match, line, facts)]
-        match = _SET.fullmatch(text)
-        if match is not None:
-            facts.refs.clear()
-            facts.refs[self._root(match[1], facts)] = self.own if match[2] == "OWN" else int(match[2])
-            return [line]
-        return self._other(line, facts)
-
-    def _guarded(self, guarded: re.Match[str], line: Stmt, facts: PathFacts) -> list[Stmt]:
-        """Return what becomes of a line that only does something if an object is not NULL."""
-        name, condition, body = guarded.groups()
-        null = self._null(name, facts)
-        if null:
-            return []
-        if condition is None and null is False:
-            out = []
-            for part in body.split("; "):
-                match = _ADD.fullmatch(part)
-                stmt = effect(part, line.pc)
-                out.append(self._added(match, stmt, facts) if match is not None else stmt)
-            return out
-        held = _HELD.fullmatch(condition or "")
-        if held is not None and null is False:
-            refs = facts.refs.get(self._root(held[1], facts))
-            if refs is not None and refs & int(held[2], 0):
-                return []
-        facts.refs.clear()
-        if line.writes or "= TAKE(" in body:
-            facts.forget(name)
-            facts.null[name] = False
-        return [line]
-
-    def _added(self, match: re.Match[str], line: Stmt, facts: PathFacts) -> Stmt:
-        """Return an addition to the references of a packet, as a store if the sum is known."""
-        root = self._root(match[1], facts)
-        before = facts.refs.get(root)
-        amount = self.own if match[3] == "OWN" else int(match[3], 0)
-        facts.refs.clear()  # another variable may be the same packet
-        if before is None:
+    def _substituted(self, line: Stmt, facts: PathFacts) -> Stmt:
+        if line.value == QUIESCE:
             return line
-        facts.refs[root] = after = before + amount if match[2] == "+" else before - amount
-        return effect(f"{match[1]}.refs = {after:#x}", line.pc)
+        known = self._known(facts)
+        value, idle = self._with(line.value, known), self._with(line.idle, known)
+        return line if value == line.value else line._replace(value=value, reads=reads_of(value), idle=idle)
 
-    def _other(self, line: Stmt, facts: PathFacts) -> list[Stmt]:
-        if line.value in ("PUT", "GET") or (_CALL.search(line.value) and not _HARMLESS.match(line.text)):
-            facts.refs.clear()
+    def _with(self, text: str, known: dict[str, str]) -> str:
+        """Return a line with names replaced, and the heads of maps by their variables."""
+        text = with_names(text, known)
+        edits = []
+        for part in parsed(text).attributes if ".head" in text else ():
+            of = attribute(part.node, "head")
+            found = self.views.map(of) if of is not None else None
+            if found is not None:
+                edits.append((part.begin, part.end, found.head))
+        return edited(text, edits)
+
+    # ---- one line ---------------------------------------------------------------------------------------------------
+
+    def _step(self, line: Stmt, facts: PathFacts) -> list[Stmt] | Split:
+        """Return what becomes of a line, and change what is known."""
+        if line.value == QUIESCE:
+            return [] if PROGRAM in facts.intact else [effect(text, line.pc) for text in _QUIESCE]
+        node = parsed(line.text).node
+        for steps in self.steps if node is not None else ():
+            assert node is not None
+            after = facts.copy()
+            found = steps.step(line, node, after)
+            if found is not None and (not facts.cold or not isinstance(found, Split)):
+                facts.become(after)
+                return found
+        return self._other(line, node, facts)
+
+    def _other(self, line: Stmt, node: ast.stmt | None, facts: PathFacts) -> list[Stmt]:
+        """Return what becomes of a line that is about nothing in particular."""
+        before = [] if line.value not in (PUT, GET) else _forget_all(line, facts)
+        looks = line.value not in (PUT, GET) and (not isinstance(node, (ast.Assign, ast.AugAssign, ast.Expr)))
+        for call in parsed(line.text).calls:
+            if not self._is_pure(call):
+                before += facts.store_late(line.pc)
+                facts.refs.clear()
+                facts.cells.clear()
+                looks = looks or not _of_region(call)
+        if looks:
+            return list(self.views.called(line, facts))
+        for name in (line.writes, *line.also):
+            if name in facts.late:
+                before += facts.store_late(line.pc)
         for name in filter(None, (line.writes, *line.also)):
             facts.forget(name)
-        if not line.writes or line.also:
+        if isinstance(node, ast.Assign) and not line.also:
+            return [*before, *self._assigned(line, node, facts)]
+        return [*before, line]
+
+    def _is_pure(self, call: ast.Call) -> bool:
+        """Return whether a call changes nothing, and looks at nothing that this knows better."""
+        name = name_of(call.func)
+        if name == "next" and name_of(call.args[0]) == "ticks":
+            return True
+        if name in _PURE or unparsed(call.func).startswith("S.") or _is_bare(call):
+            return True
+        return isinstance(getattr(self.views.names.get(name), "__self__", None), dict)
+
+    def _assigned(self, line: Stmt, node: ast.Assign, facts: PathFacts) -> list[Stmt]:
+        """Return what becomes of an assignment, and take note of it."""
+        target, value, name = node.targets[0], node.value, line.writes
+        place = _cell(target)
+        if place is not None:
+            _store_cell((facts.root(place[0]), place[1]), value, facts)
+        if not name:
             return [line]
-        if _CONST.fullmatch(line.value):
-            facts.const[line.writes] = int(line.value, 0)
-        elif line.value == "None":
-            facts.null[line.writes] = True
-        elif VARIABLE.fullmatch(line.value):
-            if line.value in facts.const:
-                facts.const[line.writes] = facts.const[line.value]
-            elif self._root(line.value, facts) != line.writes:
-                facts.same[line.writes] = self._root(line.value, facts)
+        cell = _cell(value)
+        known = facts.cells.get((facts.root(cell[0]), cell[1])) if cell is not None else None
+        if known is not None:
+            line = assign(name, known, line.pc)
+            value = expression(known)
+        _take_note(name, value, cell, facts)
         return [line]
+
+
+def _with_bodies(code: dict[int, BlockCode], headers: set[int]) -> dict[int, BlockCode]:
+    """Return blocks in which the headers of loops are empty, because those are not copied."""
+    out = dict(code)
+    for start in headers:
+        out[start + _BODY] = code[start]
+        out[start] = BlockCode([], "", frozenset(), code[start].pc, None, (start + _BODY,))
+    return out
+
+
+def _forget_all(line: Stmt, facts: PathFacts) -> list[Stmt]:
+    """Return what is to be stored before anybody may look, and forget what they may change."""
+    out = facts.store_late(line.pc)
+    for part in (facts.refs, facts.found, facts.first, facts.cells, facts.intact):
+        part.clear()
+    return out
+
+
+def _is_bare(call: ast.Call) -> bool:
+    """Return whether a helper is called that does not look at its environment."""
+    return len(call.args) > 1 and is_none(call.args[0]) and name_of(call.func)[:1] == "H"
+
+
+def _of_region(call: ast.Call) -> bool:
+    """Return whether a call only reads or writes memory, frees a packet, or ends the run."""
+    if isinstance(call.func, ast.Attribute):
+        return call.func.attr in _REGION
+    return name_of(call.func) in _MEMORY or name_of(call.func).startswith("OVER")
+
+
+def _cell(node: ast.expr) -> tuple[str, int] | None:
+    """Return the value and the index if an expression is an item of a map's value."""
+    if not isinstance(node, ast.Subscript) or not isinstance(node.slice, ast.Constant):
+        return None
+    name = name_of(node.value)
+    return (name, node.slice.value) if name.startswith("g_") else None  # type: ignore[return-value]
+
+
+def _store_cell(place: tuple[str, int], value: ast.expr, facts: PathFacts) -> None:
+    for other in [other for other in facts.cells if other[1] == place[1]]:
+        del facts.cells[other]  # two variables may have the same value
+    if is_none(value):
+        facts.cells[place] = "None"
+    elif is_variable(name_of(value)):
+        facts.cells[place] = facts.root(name_of(value))
+
+
+def _take_note(name: str, value: ast.expr, cell: tuple[str, int] | None, facts: PathFacts) -> None:
+    """Take note of what a variable is."""
+    if isinstance(value, ast.Constant) and isinstance(value.value, int):
+        facts.const[name] = value.value
+    elif is_none(value):
+        facts.null[name] = True
+    elif isinstance(value, ast.Name) and is_variable(value.id):
+        root = facts.root(value.id)
+        if root in facts.const:
+            facts.const[name] = facts.const[root]
+        elif root != name:
+            facts.same[name] = root
+    elif isinstance(value, ast.BinOp) and isinstance(value.left, ast.Name) and isinstance(value.right, ast.Constant):
+        source, number = facts.root(value.left.id), value.right.value
+        if isinstance(value.op, ast.RShift):
+            facts.parts[name] = source, number, -1  # type: ignore[assignment]
+        elif isinstance(value.op, ast.BitAnd):
+            facts.parts[name] = source, 0, number  # type: ignore[assignment]
+    elif cell is not None:
+        facts.cells[facts.root(cell[0]), cell[1]] = name
+
+
+def _learn(condition: ast.expr | None, no: PathFacts, yes: PathFacts) -> None:
+    """Take note of what follows from a condition that is false, or true."""
+    while isinstance(condition, ast.UnaryOp) and isinstance(condition.op, ast.Not):
+        condition, no, yes = condition.operand, yes, no
+    if isinstance(condition, ast.Compare) and is_none(condition.comparators[0]) and name_of(condition.left):
+        null = isinstance(condition.ops[0], ast.Is)
+        root = no.root(name_of(condition.left))
+        no.null[root], yes.null[root] = not null, null

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Argument = Callable[[CodeWriter, Helper, int], str]
 
 _FEW = 8  # members of a value that are stored one by one
+TEMPLATE = "TEMPLATE_"  # followed by an origin: what the inner maps that it may be have in common
 _METHODS = {"update": "put", "delete": "remove"}  # the bodies of these helpers only call the map's method
 
 
@@ -145,6 +146,7 @@ def find_inner(em: CodeWriter, helper: Helper, argument: Argument) -> bool:
         return False
     name = origin.name
     em.names[f"INNER{found.number}"] = found.found.elems.get
+    em.names[f"{TEMPLATE}{name}"] = found.found.template
     em.add(effect_to(f"o_{name}", f"INNER{found.number}({key(em, helper, found, argument)})", em.pc))
     em.add(assign(f"g_{name}", f"o_{name}.region if o_{name} is not None else None", em.pc))
     em.add(assign(f"b_{name}", f"g_{name}.base if g_{name} is not None else 0", em.pc))

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.layouts import Layout
     from ebpfvm.kernel.program import LoadedProgram
 
+# Lines for the caller to replace: before and after something that may look at its state.
+PUT: Final = "STATE_PUT"
+GET: Final = "STATE_GET"
 _RETURNS: Final = re.compile(r"\breturn\b")
 _FUNCTION: Final = re.compile(r"\bf\d+\(")
 _TICKS: Final = re.compile(r"\bticks\b")
@@ -74,10 +77,10 @@ def _put_and_got(unit: Unit, lines: Iterable[Stmt]) -> Iterator[Stmt]:
         found = unit.helper(line.pc) or unit.kfunc(line.pc) if f"H{line.pc}(" in line.value else None
         arms = found is not None and found.arms
         if arms:
-            yield effect("PUT", line.pc)
+            yield effect(PUT, line.pc)
         yield line
         if arms:
-            yield effect("GET", line.pc)
+            yield effect(GET, line.pc)
 
 
 def _statement(text: str, node: int) -> Stmt:
