@@ -60,12 +60,13 @@ class NetDevice:
         qdisc: the root qdisc; set it before the first packet.
         too_big: number of packets larger than the MTU; they are dropped before they reach the qdisc.
         dequeued: number of packets that the qdisc has returned.
+        running: whether the qdisc is asked for a packet right now.
         sending: the packet on the wire, None if the wire is idle.
     """
 
-    __slots__ = ("_clock", "_missed", "_room", "_running", "_several", "account", "dequeued", "hard_header_len",
-                 "ifindex", "link", "loop", "name", "num_tx_queues", "observer", "qdisc", "sending", "sink", "too_big",
-                 "tx_queue_len")
+    __slots__ = ("_clock", "_missed", "_room", "_several", "account", "dequeued", "hard_header_len", "ifindex",
+                 "link", "loop", "name", "num_tx_queues", "observer", "qdisc", "running", "sending", "sink",
+                 "too_big", "tx_queue_len")
     qdisc: Qdisc
 
     def __init__(self, loop: EventLoop, account: Account, link: Link, sink: Sink,
@@ -83,7 +84,7 @@ class NetDevice:
         self.num_tx_queues = 1
         self.sending: Packet | None = None
         self.too_big = self.dequeued = 0
-        self._running = self._missed = self._several = False
+        self.running = self._missed = self._several = False
         self._room = None if link.mtu is None else link.mtu + hard_header_len + VLAN_HLEN  # is_skb_forwardable
 
     def xmit(self, skb: Packet) -> int:
@@ -105,16 +106,16 @@ class NetDevice:
         """Put the qdisc's next packet on the wire, if the wire is idle and there is a packet (qdisc_run)."""
         if self.sending is not None:
             return
-        if self._running:  # a dequeue program sends to its own device (__QDISC_STATE_RUNNING)
+        if self.running:  # a dequeue program sends to its own device (__QDISC_STATE_RUNNING)
             self._missed = True
             return
         qdisc = self.qdisc
-        self._running = True
+        self.running = True
         try:
             skb = self._take(qdisc) if self._several else (
                 qdisc.dequeue() if qdisc.gso_skb is None else qdisc.dequeue_peeked())
         finally:
-            self._running = False
+            self.running = False
         if skb is None and self._missed:
             self.loop.at(self._clock.clock, lambda _: self.run())
         self._missed = False

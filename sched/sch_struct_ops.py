@@ -172,7 +172,7 @@ class SchStructOps(Qdisc):
         self._call("destroy", self)
         super().destroy()
         self._structs.forget("bpf_sk_buff_ptr", self.to_free)
-        for struct in ("Qdisc", "netdev_queue", "nlattr", "netlink_ext_ack"):
+        for struct in ("Qdisc", "Qdisc_ops", "netdev_queue", "nlattr", "netlink_ext_ack"):
             self._structs.forget(struct, self)
 
     @property

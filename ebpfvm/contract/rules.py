@@ -159,6 +159,10 @@ class Rules:
     """Types that could own themselves are found along kptrs, and only if they could (btf_check_and_fixup_fields, after
     6.18)."""
 
+    owner_has_reference: bool = True
+    """bpf_refcount_acquire may fail for each object that the program does not own; before, not for one without nodes
+    that a kptr owns (check_kfunc_args, after 6.18)."""
+
     several_tags: bool = True
     """A pointer may have several type tags, and unknown ones make it no kptr, but are no error (btf_get_kptr_type,
     after 6.18)."""
@@ -305,6 +309,7 @@ LINUX_6_18: Final = replace(
     acquires_by_pointer_first=False,
     percpu_in_percpu=False,
     owns_through_kptrs=False,
+    owner_has_reference=False,
     several_tags=False,
     one_of_each=False,
     untrusted_structs_read_only=False,

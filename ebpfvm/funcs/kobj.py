@@ -1,4 +1,4 @@
-"""kfuncs on kernel objects that a simulation does not have; only their contracts are known.
+"""kfuncs on kernel objects; of most, which a simulation does not have, only the contracts are known.
 
 Sources: kernel/bpf/{helpers,arena,crypto,cpumask}.c, kernel/trace/bpf_trace.c, net/netfilter/nf_conntrack_bpf.c,
 net/xfrm/xfrm_state_bpf.c, net/core/{filter,xdp}.c, Linux 6.18.
@@ -29,7 +29,14 @@ def __bpf_trap(env: CallEnv) -> int:
 
 # Allocation, types and casts.
 bpf_cast_to_kern_ctx = kfunc_only("void *bpf_cast_to_kern_ctx(void *obj)", role="cast_to_context")
-bpf_rdonly_cast = kfunc_only("void *bpf_rdonly_cast(const void *obj__ign, u32 btf_id__k)", role="cast_to_struct")
+
+
+@kfunc("void *bpf_rdonly_cast(const void *obj__ign, u32 btf_id__k)", role="cast_to_struct")
+def bpf_rdonly_cast(env: CallEnv, obj__ign: int, btf_id__k: int) -> int:
+    """Return the pointer, which the program reads as another struct; what cannot be read is 0."""
+    return obj__ign
+
+
 bpf_map_sum_elem_count = kfunc_only("s64 bpf_map_sum_elem_count(const struct bpf_map *map)", "trusted_args")
 bpf_get_kmem_cache = kfunc_only("struct kmem_cache *bpf_get_kmem_cache(u64 addr)", ret_untrusted=True)
 bpf_arena_alloc_pages = kfunc_only(

@@ -9,7 +9,7 @@ from typing import Final
 _REASONS: Final[tuple[tuple[str, str], ...]] = (
     (r"copy_from_user|probe_read_user|probe_write_user|user_key", "there is no memory of a user process"),
     (r"snprintf_btf|seq_printf|seq_write|kallsyms|find_by_name_kind", "there are no types of a kernel to print"),
-    (r"cast_to_kern_ctx|rdonly_cast|get_current_task_btf|skc_to|sock_from_file",
+    (r"cast_to_kern_ctx|get_current_task_btf|skc_to|sock_from_file",
      "the kernel's own structures are not there to be read"),
     (r"get_stack|branch|perf_prog|func_ip|func_arg|func_ret|attach_cookie|override_return|task_pt_regs|find_vma",
      "nothing is traced"),

@@ -13,7 +13,7 @@ from ebpfvm.ints import U64_MAX
 from ebpfvm.kernel.memory import OBJECT_IDS, Region
 from ebpfvm.kernel.skb import SkBuff, network_offset
 from ebpfvm.kernel.struct_layout import ReadOnly, StructLayout, StructRegion
-from ebpfvm.net import ETH_HLEN
+from ebpfvm.net import BE_ETH_P_IP, BE_ETH_P_IPV6, ETH_HLEN, IPV6_HLEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +44,19 @@ def _sock(skb: SkBuff) -> int:
     return _pointer(skb.kernel.memory.owner(skb.sk), "sock", skb.kernel) if skb.sk else 0
 
 
+def _transport_header(skb: SkBuff) -> int:
+    """Return the offset of the transport header: known for IP, as for packets that sockets or routers sent."""
+    start = network_offset(skb)
+    first = skb.payload()[start:start + 1]
+    if skb.protocol == BE_ETH_P_IP and first:
+        return skb.packet.start + start + 4 * (first[0] & 15)
+    return skb.packet.start + start + IPV6_HLEN if skb.protocol == BE_ETH_P_IPV6 else 0xFFFF
+
+
+def _hashed(skb: SkBuff) -> int:
+    return int(bool(skb.hash))
+
+
 SK_BUFF: Final[Live] = {
     "dev": lambda skb: _pointer(skb.dev, "net_device", skb.kernel),
     "sk": _sock, "tstamp": "tstamp", "len": "len", "queue_mapping": "queue_mapping", "pkt_type": "pkt_type",
@@ -52,7 +65,7 @@ SK_BUFF: Final[Live] = {
     "napi_id": "napi_id",
     "mac_header": lambda skb: skb.packet.start + skb.link_offset,
     "network_header": lambda skb: skb.packet.start + network_offset(skb),
-    "transport_header": lambda _: 0xFFFF,
+    "transport_header": _transport_header, "l4_hash": _hashed, "sw_hash": _hashed,
     "tail": lambda skb: skb.packet.end,
     "end": lambda skb: skb.packet.size,
     "head": lambda skb: skb.packet.base,
@@ -66,10 +79,14 @@ QDISC_SKB_CB: Final[Live] = {
 QDISC: Final[Live] = {
     "flags": "flags", "limit": "limit", "handle": "handle", "parent": "parent",
     "dev_queue": lambda sch: _pointer(sch, "netdev_queue", sch.kernel),
-    "refcnt": "refcnt",
+    "refcnt": "refcnt", "running": lambda sch: int(sch.dev.running),
+    "ops": lambda sch: _pointer(sch, "Qdisc_ops", sch.kernel),
     "q.qlen": "kernel_view.qlen", "bstats.bytes": "kernel_view.bytes", "bstats.packets": "kernel_view.packets",
     "qstats.qlen": "qstats_qlen", "qstats.backlog": "kernel_view.backlog", "qstats.drops": "kernel_view.drops",
     "qstats.requeues": "kernel_view.requeues", "qstats.overlimits": "kernel_view.overlimits",
+}
+QDISC_OPS: Final[Live] = {  # those of a qdisc, which stands for them
+    "id": lambda sch: int.from_bytes(sch.kind.encode()[:15], "little"),
 }
 NETDEV_QUEUE: Final[Live] = {  # a queue of a device stands for the qdisc that feeds it
     "dev": lambda sch: _pointer(sch.dev, "net_device", sch.kernel),
@@ -92,8 +109,8 @@ SOCK: Final[Live] = {
 BPF_SK_BUFF_PTR: Final[Live] = {"skb": lambda to_free: to_free.packets[-1].ptr if to_free.packets else 0}
 
 TABLES: Final[Mapping[str, Live]] = {
-    "sk_buff": SK_BUFF, "Qdisc": QDISC, "netdev_queue": NETDEV_QUEUE, "net_device": NET_DEVICE, "sock": SOCK,
-    "bpf_sk_buff_ptr": BPF_SK_BUFF_PTR, "nlattr": {}, "netlink_ext_ack": {},
+    "sk_buff": SK_BUFF, "Qdisc": QDISC, "Qdisc_ops": QDISC_OPS, "netdev_queue": NETDEV_QUEUE,
+    "net_device": NET_DEVICE, "sock": SOCK, "bpf_sk_buff_ptr": BPF_SK_BUFF_PTR, "nlattr": {}, "netlink_ext_ack": {},
 }
 INNER: Final[Mapping[str, Mapping[str, tuple[str, Live]]]] = {"sk_buff": {"cb": ("qdisc_skb_cb", QDISC_SKB_CB)}}
 

@@ -217,7 +217,7 @@ def _only_numbers(btf: Btf, found: Struct | Union, depth: int = 0) -> bool:
 def counted_again(w: Walk, made: KfuncCall) -> Reg:
     """Return the result of bpf_refcount_acquire: NULL only for a borrowed object, which may be about to be freed."""
     reg: Reg = made.extra["object"]
-    maybe = reg.type & r.NON_OWN_REF
+    maybe = not reg.ref if w.env.rules.owner_has_reference else reg.type & r.NON_OWN_REF
     if maybe:
         w.new_id()
     ref = references.acquire(w)

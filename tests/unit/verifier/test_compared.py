@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ebpfvm.dialects.linux import linux
+from ebpfvm.loader.open import load
 from ebpfvm.verifier import verify
 from tests.unit.verifier.build import OUT, Fn, build, message
 
@@ -75,3 +78,11 @@ def test_packet_pointers_that_begin_alike(first: str, second: str, version: tupl
             "r9 = r7\nr9 += 1\nif r9 > r8 goto out\nr0 = *(u8 *)(r7 + 0)\nout:\nr0 = 0\nexit\n")
     verdict = verify(build(text), linux(version))
     assert verdict.ok and verdict.processed == processed
+
+
+def test_an_object_that_a_kptr_owns_may_be_about_to_be_freed() -> None:
+    """bpf_refcount_acquire may fail for it, as Linux 7.2 says; 6.18 forgets it for structs without nodes."""
+    programs = load(Path(__file__).parent / "objects" / "refcounts.o").programs
+    assert {name: verify(program, linux((7, 2))).message for name, program in programs.items()} == \
+        {"compares": "", "trusts": "R0 invalid mem access 'ptr_or_null_'"}
+    assert all(verify(program, linux((6, 18))).ok for program in programs.values())

@@ -60,9 +60,10 @@ ELSEWHERE = {
     "clears_lone_ids", "compares_halves", "elides_null_checks", "file_flags_checked_last", "fill_gives_id",
     "flags_name_cpus", "follows_fetch", "globals_announced_without_log", "has_fsession", "hashes_check_btf",
     "implicit_kfunc_arguments", "kfuncs_trust_arguments", "moving_forgets_end", "null_by_register",
-    "null_tests_are_wide", "one_of_each", "owns_through_kptrs", "packet_is_context", "percpu_in_percpu", "refuses_zero",
-    "ring_buffers_overwrite", "several_tags", "shows_linked", "strict_in_loops", "subtracting_forgets_range",
-    "throwing_call_may_not_leak", "traced_timers_barred", "untrusted_structs_read_only", "widens_by_value",
+    "null_tests_are_wide", "one_of_each", "owner_has_reference", "owns_through_kptrs", "packet_is_context",
+    "percpu_in_percpu", "refuses_zero", "ring_buffers_overwrite", "several_tags", "shows_linked", "strict_in_loops",
+    "subtracting_forgets_range", "throwing_call_may_not_leak", "traced_timers_barred", "untrusted_structs_read_only",
+    "widens_by_value",
 }
 
 
