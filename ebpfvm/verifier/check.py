@@ -16,7 +16,7 @@ from ebpfvm.isa.disasm import kernel_text
 from ebpfvm.limits import DEFAULTS, Limits
 from ebpfvm.loading import prepare
 from ebpfvm.verifier.calling import global_funcs
-from ebpfvm.verifier.explanation import reason
+from ebpfvm.verifier.explanation import compiler_effects, reason
 from ebpfvm.verifier.explanation.explain import explain
 from ebpfvm.verifier.explanation.path_record import PathRecorder
 from ebpfvm.verifier.explore import LIMIT, Explorer
@@ -268,8 +268,9 @@ class _Run:
     def _asked(self, refuse: Refuse) -> Callable[[], Reason]:
         """Return a function that finds the cause; it walks again, and records the path."""
         env, walk = self.env, self.walk
-        if walk is None or (refuse.pc is not None and refuse.pc != walk.pc):
-            return Reason
+        if walk is None or refuse.pc not in (None, walk.pc) or refuse.property is p.STACK_DEPTH:
+            depths = walk.found.stack_depth if walk is not None else {}
+            return lambda: compiler_effects.without_path(env, refuse, refuse.pc, depths)
         if walk.processed > LONG_WALK:
             pc = walk.pc
             loop = refuse.property in (p.TOO_COMPLEX, p.INFINITE_LOOP)

@@ -41,8 +41,8 @@ def leaked(story: Story, place: Spot | None) -> bool:
         story.tell(-1, "the program owns this argument from the start")
     else:
         story.tell(start, f"{story.callee(start)} acquires {origin or 'a reference'}: {story.source(start)}")
-    _branches(story, start, ref.id)
-    _dropped(story, start, ref.id, name)
+    if not _branches(story, start, ref.id):
+        _dropped(story, start, ref.id, name)
     story.advice = _release_advice(story, start, name)
     return True
 
@@ -72,8 +72,8 @@ def _named(story: Story, start: int) -> str:
     return f"`{name}`" if name else ""
 
 
-def _branches(story: Story, start: int, ref: int) -> None:
-    """Tell the branches since step `start`; tests of the pointer itself had to go this way."""
+def _branches(story: Story, start: int, ref: int) -> bool:
+    """Tell the branches since step `start`, if any; tests of the pointer itself had to go this way."""
     shown: list[int] = []
     for at, insn in story.tests(start + 1):
         tested = story.path.value(at, Spot(story.path.depth(at), insn.dst))
@@ -85,19 +85,18 @@ def _branches(story: Story, start: int, ref: int) -> None:
     for number, at in enumerate(shown[:_MOST_BRANCHES]):
         last = " without releasing it" if ref and not number else ""
         story.tell(at, f"{story.taken(at)}{last}")
+    return bool(shown)
 
 
 def _dropped(story: Story, start: int, ref: int, name: str) -> None:
-    """Tell where the last copy of a pointer was overwritten, if a write to its place did that."""
+    """Tell the last step at which some register or slot held the pointer, if it is not told of anyway."""
     for at in range(story.end, start + 1, -1):
-        places = _holders(story, at - 1, ref)
-        if _holders(story, at, ref) or not places:
+        if _holders(story, at, ref):
+            return  # it is held to the end, or just released
+        if not _holders(story, at - 1, ref):
             continue
-        place = places[-1]
-        event = next(iter(story.path.back(at, place)), None)
-        if event is not None and event.at == at - 1 and story.path.insn(at - 1).code not in (
-                _CALL, c.BPF_JMP | c.BPF_EXIT) and event.kind in ("made", "moved", "computed"):
-            story.tell(at - 1, f"the last copy of {name} is overwritten: {story.source(at - 1)}")
+        if all(story.place(at - 1) != story.place(told) for told in story.told):
+            story.tell(at - 1, f"nothing holds {name} after this: {story.source(at - 1)}")
         return
 
 

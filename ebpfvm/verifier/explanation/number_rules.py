@@ -10,6 +10,7 @@ from ebpfvm.verifier.explanation.lineage import Event, Spot
 from ebpfvm.verifier.explanation.pointer_rules import made_by
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import Reg
+from ebpfvm.verifier.passes.cfg import loops
 
 if TYPE_CHECKING:
     from ebpfvm.isa.insn import Insn
@@ -232,10 +233,29 @@ def offset_of(story: Story, place: Spot) -> bool:
         return True
     origin = events[-1]
     story.tell(origin.at, f"{name or 'the pointer'} is {wording.noun(value)} from here on: {story.source(origin.at)}")
-    for event in events:
-        if event.kind == "computed":
-            story.tell(event.at, f"moved by a constant: {story.source(event.at)}")
+    moves = [event for event in events if event.kind == "computed"]
+    if moves:
+        story.tell(moves[0].at, f"moved by a constant: {story.source(moves[0].at)}")
+    if len({story.pc(event.at) for event in moves}) < len(moves):  # in the rounds of a loop
+        _rounds(story, moves[0].at)
     return True
+
+
+def _rounds(story: Story, moved: int) -> None:
+    """Tell what limits the loop that moves a pointer step by step."""
+    number = loops(story.env)
+    inside = number[story.pc(moved)]
+    for at, insn in story.tests():
+        if not inside or number[story.pc(at)] != inside:
+            continue
+        for reg in _compared(insn):
+            spot = Spot(story.path.depth(at), reg)
+            value = story.path.value(at, spot)
+            if isinstance(value, Reg) and value.type == r.SCALAR and value.num.mask:
+                range_of(story, spot, at)
+                story.advice = "Limit the number of rounds, so that the last one stays inside of the memory."
+        story.tell(at, f"the loop goes on where {story.taken(at)}")
+        return
 
 
 def size_argument(story: Story, place: Spot) -> bool:

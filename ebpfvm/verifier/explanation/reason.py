@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, get_args
 
 from ebpfvm.errors import InternalError
 from ebpfvm.verifier.explanation import (
+    compiler_effects,
     context_rules,
     flow_rules,
     holding_rules,
@@ -64,6 +65,8 @@ def of_path(env: Env, recorder: PathRecorder, refuse: Refuse, pc: int) -> Reason
         if _RULES[question](story, place):
             break
     story.advice = _declared(story, place) or story.advice
+    if compiler_effects.not_optimized(env.program):
+        story.advice = f"{story.advice}\n{compiler_effects.NOT_OPTIMIZED}".strip()
     return _told(story)
 
 

@@ -39,7 +39,7 @@ def place_of(program: Program, pc: int, line: LineInfo | None) -> str:
     """Return a C line in words, with the name of its file if that is not the program's own."""
     if line is None or not line.line:
         return f"instruction {pc}"
-    if line.file != program.line_info[0].file:
+    if program.line_info and line.file != program.line_info[0].file:
         return f"line {line.line} of {line.file.rpartition('/')[2]}"
     return f"line {line.line}"
 
@@ -62,7 +62,7 @@ def variable(program: Program, pc: int) -> str:
     if not _WHOLE.match(_outside(line.text[max(line.at, 0):])):
         return ""  # only a part of what is assigned
     targets = list(_TARGET.finditer(before))
-    if not targets or re.search(r"[,;?]|&&|\|\|", _outside(before[targets[-1].end():])):
+    if not targets or re.search(r"[,;?{]|&&|\|\|", _outside(before[targets[-1].end():])):
         return ""
     return targets[-1][1]
 

@@ -18,3 +18,21 @@ int verdict_too_large(struct __sk_buff *skb)
 		asm volatile("%0 = 7" : "=r"(verdict)); // cause: verdict_too_large
 	return verdict; // fails: verdict_too_large
 }
+
+static __noinline int inner(struct __sk_buff *skb)
+{
+	char text[300]; // what this function uses counts together with its caller's
+
+	__builtin_memset(text, skb->mark, sizeof(text)); // cause: too_much_together
+	return bpf_skb_store_bytes(skb, 0, text, sizeof(text), 0);
+}
+
+SEC("tc")
+int too_much_together(struct __sk_buff *skb)
+{
+	char text[300];
+
+	__builtin_memset(text, skb->len, sizeof(text));
+	inner(skb);
+	return bpf_skb_store_bytes(skb, 0, text, sizeof(text), 0); // fails: too_much_together
+}
