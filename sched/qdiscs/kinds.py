@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import ebpfvm.sched.qdiscs as folder
 from ebpfvm.errors import InternalError
 from ebpfvm.sched.qdisc_kind import QdiscKind
+from ebpfvm.sched.qdiscs.cake_options import CAKE
 from ebpfvm.sched.qdiscs.cbs import CBS
 from ebpfvm.sched.qdiscs.choke import CHOKE
 from ebpfvm.sched.qdiscs.clsact import CLSACT, INGRESS
@@ -21,6 +22,7 @@ from ebpfvm.sched.qdiscs.fq import FQ
 from ebpfvm.sched.qdiscs.fq_codel import FQ_CODEL
 from ebpfvm.sched.qdiscs.fq_pie import FQ_PIE
 from ebpfvm.sched.qdiscs.gred import GRED
+from ebpfvm.sched.qdiscs.hfsc import HFSC
 from ebpfvm.sched.qdiscs.hhf import HHF
 from ebpfvm.sched.qdiscs.htb import HTB
 from ebpfvm.sched.qdiscs.mq import MQ
@@ -39,8 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _KINDS: Final = (
-    BFIFO, BPF, CBS, CHOKE, CLSACT, CODEL, DRR, ETF, ETS, FQ, FQ_CODEL, FQ_PIE, GRED, HHF, HTB, INGRESS, MQ, NETEM,
-    PFIFO, PFIFO_FAST, PFIFO_HEAD_DROP, PIE, PLUG, PRIO, QFQ, RED, SFQ, SKBPRIO, TBF)
+    BFIFO, BPF, CAKE, CBS, CHOKE, CLSACT, CODEL, DRR, ETF, ETS, FQ, FQ_CODEL, FQ_PIE, GRED, HFSC, HHF, HTB,
+    INGRESS, MQ, NETEM, PFIFO, PFIFO_FAST, PFIFO_HEAD_DROP, PIE, PLUG, PRIO, QFQ, RED, SFQ, SKBPRIO, TBF)
 
 
 def _declared() -> Iterator[tuple[str, QdiscKind]]:

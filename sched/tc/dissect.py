@@ -169,14 +169,26 @@ def set_ce(skb: SkBuff) -> bool:
         return False
     if headers.tos & _ECN_MASK == _ECN_CE:
         return True
+    _set_tos(skb, headers, headers.tos | _ECN_CE)
+    return True
+
+
+def set_dscp(skb: SkBuff, dscp: int) -> None:
+    """Set the code point of an IP packet, and leave its ECN bits alone."""
+    headers = dissect(skb)
+    if headers.tos is not None and headers.tos >> 2 != dscp:
+        _set_tos(skb, headers, dscp << 2 | headers.tos & _ECN_MASK)
+
+
+def _set_tos(skb: SkBuff, headers: Dissected, tos: int) -> None:
     data, at, length = bytearray(skb.payload()), headers.network, skb.len
     if headers.n_proto == ETH_P_IP:
-        data[at + 1] |= _ECN_CE
+        data[at + 1] = tos
         data[at + 10:at + 12] = bytes(2)
         size = 4 * (data[at] & 15)
         data[at + 10:at + 12] = checksum(bytes(data[at:at + size])).to_bytes(2, "big")
     else:
-        data[at + 1] |= _ECN_CE << 4
+        data[at] = data[at] & 0xF0 | tos >> 4
+        data[at + 1] = data[at + 1] & 15 | tos << 4 & 0xF0
     skb.set_payload(bytes(data))
     skb.len = length  # of a packet of which a capture kept less
-    return True
