@@ -336,7 +336,7 @@ class Cake(ClassfulQdisc):
         return skb
 
     def _advance(self, tin: CakeTin, size: int, now: int, drop: bool) -> None:
-        """Charge a packet to its tin and to the shaper (cake_advance_shaper)."""
+        """Let a packet use up time of its tin and of the shaper (cake_advance_shaper)."""
         if not self.settings["bandwidth"]:
             return
         time = tin.time_of(size)

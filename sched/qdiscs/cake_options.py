@@ -29,8 +29,8 @@ _FLAGS: Final = {"nat": ("nat", True), "nonat": ("nat", False), "wash": ("wash",
 _MISSING: Final = ("ack-filter", "ack-filter-aggressive", "autorate-ingress")
 
 
-def cake_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, Any]:
-    """Return the arguments of `Cake`; later words override earlier ones, as in `tc`."""
+def _read(items: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the arguments of `Cake`, and `_raw` if that word has been read."""
     options: dict[str, Any] = {}
     for word, value in items:
         if word in _MISSING:
@@ -69,9 +69,9 @@ def _set_link(options: dict[str, Any], word: str, value: Any) -> None:
         options[word] = value
 
 
-def without_marks(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, Any]:
-    """Return the arguments of `Cake`, without what is only known while they are read."""
-    return {word: value for word, value in cake_arguments(items, folder).items() if word != "_raw"}
+def cake_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, Any]:
+    """Return the arguments of `Cake`; later words override earlier ones, as in `tc`."""
+    return {word: value for word, value in _read(items).items() if word != "_raw"}
 
 
 def _flags(words: Sequence[str], argument: str, doc: str, default: str = "") -> tuple[QdiscOption, ...]:
@@ -81,7 +81,7 @@ def _flags(words: Sequence[str], argument: str, doc: str, default: str = "") -> 
 
 
 CAKE: Final = QdiscKind(
-    name="cake", make=Cake, arguments=without_marks,
+    name="cake", make=Cake, arguments=cake_arguments,
     doc="A shaper with classes of service, isolation of flows and hosts, and COBALT in each flow.",
     options=(
         QdiscOption(word="bandwidth", value="RATE", default="unlimited", unit="bits a second", doc="the rate"),
