@@ -103,7 +103,8 @@ class Etf(Qdisc):
 
     def _set_timer(self) -> None:
         if self.queue:
-            self.watchdog.schedule(max(0, self.queue[0].tstamp - self.delta))
+            # A packet may leave after this time, not at it, and a timer of a kernel is never exact.
+            self.watchdog.schedule(max(0, self.queue[0].tstamp - self.delta) + 1)
         else:
             self.watchdog.cancel()
 
