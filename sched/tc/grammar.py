@@ -8,6 +8,7 @@ follow tc(8) and the kinds' manual pages of iproute2.
 from __future__ import annotations
 
 import difflib
+import os
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,7 @@ from ebpfvm.lazy_dataclasses import dataclass, field
 from ebpfvm.sched.qdiscs.kinds import QDISCS
 from ebpfvm.sched.tc.lexer import ScriptError, Word, commands
 from ebpfvm.sched.tc.lr import REST, TcGrammar, first, listing, option_rules, shown
+from ebpfvm.sched.tc.shell import shell_parts
 from ebpfvm.sched.tc.word_kinds import VALUES
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ class Command:
         flags: options of `tc` itself: "s" for statistics, "d" for details, "j" for JSON, "p" for JSON with line breaks.
         at: the first word.
         kind_at: the word that names the kind, or `at` if there is none.
+        may_fail: whether the script goes on if the kernel refuses it.
+        source: name of the script that it is in.
     """
 
     what: str
@@ -47,6 +51,8 @@ class Command:
     flags: frozenset[str]
     at: Word
     kind_at: Word = field(default=Word("", 0, 0))
+    may_fail: bool = False
+    source: str = ""
 
 
 _TC_ARGS: Final = {
@@ -79,6 +85,8 @@ _SETTABLE: Final = ("mtu", "txqueuelen", "txqueuelen=qlen", "address", "up", "do
 def _tc_rules() -> list[Rule]:
     rules: list[Rule] = [("command : 'tc' flags tc", lambda _, flags, found: (frozenset(flags), *found)),
                          ("command : tc", lambda found: (frozenset(), *found)),
+                         ("command : 'tc' flags '-batch~' FILE", lambda _, flags, __, path: (
+                             frozenset(flags), "batch", "run", [("file", path)], "", [])),
                          ("command : 'ip' 'link~' link", lambda _, __, found: (frozenset(), *found)),
                          ("command : 'link' link", lambda _, found: (frozenset(), *found)),
                          ("command : 'bpftool' 'struct_ops' 'register' FILE",
@@ -123,21 +131,50 @@ def command_grammar() -> TcGrammar:
     return TcGrammar([*_tc_rules(), *_link_rules()], values)
 
 
-def parse_script(text: str, source: str = "") -> Iterator[Command]:
-    """Yield the commands of a script.
+def parse_script(text: str, source: str = "", folder: str = "") -> Iterator[Command]:
+    """Yield the commands of a script, and those of the files that `tc -batch` names.
+
+    Args:
+        text: the script.
+        source: its name, for messages.
+        folder: folder that relative paths of batch files start from.
 
     Raises:
         ScriptError: a word is unknown or a value is malformed; the message says where, and what is expected.
     """
-    for words in commands(text, source):
-        flags, what, verb, items, kind, options = command_grammar().parse(words, words[0], source)
-        args: dict[str, Any] = {}
-        for key, value in items:
-            if key in args:
-                raise ScriptError(f"{key!r} is given twice", words[0], source)
-            args[key] = value
-        place = words[len(words) - len(options) - 1] if kind else words[0]
-        yield Command(what, verb, args, kind, options, flags, words[0], place)
+    variables: dict[str, str] = {}
+    for line in commands(text, source):
+        for words, may_fail in shell_parts(line, variables, source):
+            yield from _parsed(words, may_fail, source, folder)
+
+
+def _parsed(words: list[Word], may_fail: bool, source: str, folder: str) -> Iterator[Command]:
+    flags, what, verb, items, kind, options = command_grammar().parse(words, words[0], source)
+    args: dict[str, Any] = {}
+    for key, value in items:
+        if key in args:
+            raise ScriptError(f"{key!r} is given twice", words[0], source)
+        args[key] = value
+    if what == "batch":
+        yield from _batch(args["file"], words[0], source, folder)
+        return
+    place = words[len(words) - len(options) - 1] if kind else words[0]
+    yield Command(what, verb, args, kind, options, flags, words[0], place, may_fail, source)
+
+
+def _batch(path: str, at: Word, source: str, folder: str) -> Iterator[Command]:
+    """Yield the commands of a batch file, whose lines are commands without `tc`."""
+    full = os.path.join(folder, path)
+    try:
+        with open(full, encoding="utf-8") as file:
+            text = file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScriptError(f"batch file {path}: cannot be read: {getattr(error, 'strerror', None) or error}", at,
+                          source) from error
+    for words in commands(text, full):
+        if words[0].text == "tc":
+            raise ScriptError("lines of a batch file begin after 'tc'", words[0], full)
+        yield from _parsed(words, False, full, os.path.dirname(full))
 
 
 # ---- qdiscs -------------------------------------------------------------------------------------------------

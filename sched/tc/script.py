@@ -46,7 +46,7 @@ def run_script(text: str, net: Namespace, source: str = "", folder: str = "",
     """
     runner = _Runner(net, TcBuilder(net, folder), source)
     lines: list[str] = []
-    for command in parse_script(text, source):
+    for command in parse_script(text, source, folder):
         if later is not None and command.verb == "show":
             later.append(command)
         else:
@@ -88,7 +88,7 @@ class ScriptFile(NamedTuple):
     def registers(self) -> bool:
         """Return whether it registers struct_ops; raise `ScriptError` if it seems to, and is malformed before that."""
         return "struct_ops" in self.text and any(
-            command.what == "struct_ops" for command in parse_script(self.text, self.path))
+            command.what == "struct_ops" for command in parse_script(self.text, self.path, os.path.dirname(self.path)))
 
 
 def read_script(path: str | os.PathLike[str]) -> ScriptFile:
@@ -118,16 +118,20 @@ class _Runner:
 
     def run(self, command: Command) -> list[str]:
         """Execute a command, and return the lines that it prints."""
+        source = command.source or self.source
         try:
             return self._todo[command.what](command)
-        except ScriptError:
+        except ScriptError as error:
+            error.source = source
             raise
         except OSError as error:
+            if command.may_fail:
+                return []
             number = errnos.name(error.errno) if error.errno else ""
             raise ScriptError(f"{error.strerror or error}{f' ({number})' if number else ''}", command.at,
-                              self.source) from error
+                              source) from error
         except EbpfvmError as error:
-            raise ScriptError(str(error), command.at, self.source) from error
+            raise ScriptError(str(error), command.at, source) from error
 
     def _register(self, command: Command) -> list[str]:
         return self._builder.register(command.args["file"])
