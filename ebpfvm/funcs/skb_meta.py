@@ -60,13 +60,14 @@ def hash_of(skb: SkBuff) -> int:
     A kernel's key is random, so only equality within a flow is meaningful. Generated flows send the same bytes again
     and again: the hash of the latest packet is kept with the flow.
     """
-    if skb.hash:
-        return skb.hash
+    found = skb.hash
+    if found:
+        return found
     data, protocol, flow = skb.original(), skb.protocol, skb.flow
     known = flow.hashed if flow is not None else None
     if known is not None and known[0] is data and known[1] == protocol and not skb.link_offset:
-        skb.hash = known[2]
-        return known[2]
+        skb.hash = found = known[2]
+        return found
     skb.hash = found = zlib.crc32(flow_of(skb.payload(), network_offset(skb), protocol)) or 1
     if flow is not None and not skb.link_offset:
         flow.hashed = data, protocol, found

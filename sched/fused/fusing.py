@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ from ebpfvm.sched.sch_bpf import SchBpf
 from ebpfvm.sched.sch_struct_ops import SchStructOps
 
 if TYPE_CHECKING:
+    from types import CodeType
+
     from ebpfvm.sched.simulation import Simulation
 
 
@@ -104,6 +107,12 @@ def _packets(run: FusedRun) -> type[Packet]:
     return packet_class(common)
 
 
+@lru_cache(8)
+def _code(text: str, file: str) -> CodeType:
+    """Return what Python makes of a text; runs that differ in their data only have the same."""
+    return compile(text, file, "exec", dont_inherit=True)
+
+
 def _compiled(run: FusedRun, source: RunSource) -> Any:
     qdisc = run.qdisc
     run.file = f"[ebpfvm fused {qdisc.programs[0].prog.id} {qdisc.programs[1].prog.id}]"
@@ -117,7 +126,7 @@ def _compiled(run: FusedRun, source: RunSource) -> Any:
         path.mkdir(parents=True, exist_ok=True)
         (path / "ebpfvm-fused.py").write_text(source.annotated)
     try:
-        exec(compile(code, run.file, "exec", dont_inherit=True), space)
+        exec(_code(code, run.file), space)
     except (SyntaxError, RecursionError, MemoryError) as error:
         raise InternalError(f"Python refuses a fused run: {error}", {"source": code}) from error
     return space["run"]

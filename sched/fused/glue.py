@@ -40,10 +40,13 @@ class Site(NamedTuple):
 
     Attributes:
         graph, code: the blocks of the program and of what follows it.
+        usual, calls: see `Specialiser`.
     """
 
     graph: FlowGraph
     code: dict[int, BlockCode]
+    usual: frozenset[str] = frozenset()
+    calls: frozenset[str] = frozenset()
 
 
 def needs_context(body: ProgramBody) -> bool:
@@ -181,7 +184,7 @@ class Glue(Blocks):
         found = Specialiser(graph, code, self.views, facts, self.constants)
         graph, code = simplify(FlowGraph(found.entry, {}), found.made)
         code, _ = sweep(code, graph)
-        return Site(graph, code)
+        return Site(graph, code, frozenset(found.usual), frozenset(found.calls))
 
     def _leaving(self, block: BlockCode, target: Callable[[int], int | None], unknown: int,
                  known: dict[int, int]) -> BlockCode:

@@ -47,14 +47,14 @@ class MapSteps:
         found, method = self.views.method(call.func)
         if found is None:
             return None
-        key, before = self._key(call.args[0], line, facts) if call.args else ("", [])
-        if method == "get" and line.writes:
+        if (method == "get" and not line.writes) or (method == "put" and not _is_inserted(call)):
+            return None
+        key, before = self._key(call.args[0], line, facts)
+        if method == "get":
             return [*before, *self._get(line, found, key, facts)]
-        if method == "put" and len(call.args) == 3:
+        if method == "put":
             return self._put(line, found, key, call, facts, before)
-        if method == "remove":
-            return self._remove(line, found, key, call, facts, before)
-        return None
+        return self._remove(line, found, key, call, facts, before)
 
     def _key(self, node: ast.expr, line: Stmt, facts: PathFacts) -> tuple[str, list[Stmt]]:
         """Return the variable with a key, and what makes it."""
@@ -94,6 +94,10 @@ class MapSteps:
         if known is not None and known != line.writes:
             facts.same[line.writes] = facts.root(known)
             return [assign(line.writes, known, line.pc)]
+        if facts.first.get(found.map) == key:
+            facts.found[found.map, key] = line.writes
+            facts.null[line.writes] = False
+            return [effect_to(line.writes, f"{found.elems}[{key}]", line.pc)]
         facts.found[found.map, key] = line.writes
         return [effect_to(line.writes, f"{found.elems}.get({key})", line.pc)]
 
@@ -127,11 +131,10 @@ class MapSteps:
     # ---- changing ---------------------------------------------------------------------------------------------------
 
     def _put(self, line: Stmt, found: MapCode, key: str, call: ast.Call, facts: PathFacts, before: list[Stmt]
-             ) -> Split | None:
+             ) -> Split:
         """Return an insertion of a key that is new."""
-        values, flags = call.args[1:]
-        if not isinstance(values, ast.List) or not isinstance(flags, ast.Constant) or flags.value not in (0, 1):
-            return None
+        values = call.args[1]
+        assert isinstance(values, ast.List)
         usual = facts.copy()
         lines = self._inserted(line, found, key, values, usual)
         facts.first.pop(found.map, None)
@@ -209,4 +212,9 @@ class MapSteps:
         return self.views.called(effect_to(line.writes, text, line.pc, f" & {U64_MAX:#x}"), facts)
 
 
-
+def _is_inserted(call: ast.Call) -> bool:
+    """Return whether a call of `put` inserts a value that consists of variables."""
+    if len(call.args) != 3:
+        return False
+    values, flags = call.args[1:]
+    return isinstance(values, ast.List) and isinstance(flags, ast.Constant) and flags.value in (0, 1)

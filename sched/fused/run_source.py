@@ -51,6 +51,7 @@ class RunSource:
 
     Attributes:
         names: what the code refers to.
+        sites: where the programs run.
         lines: the lines, each with its origin.
     """
 
@@ -69,7 +70,7 @@ class RunSource:
         self.lines: list[Line] = []
         self._ops = isinstance(run.qdisc, SchStructOps)
         self._region, self._refs = ARRIVES if self._ops else ("None", "OWN")
-        self._dequeue = self._glue(1).dequeue(self._send())
+        self.sites = self._glue(0).enqueue(), self._glue(1).dequeue(self._send())
         self._write()
         self._finish()
 
@@ -139,7 +140,7 @@ class RunSource:
                    "            continue",
                    f"    elif free_at == t and ({tie}): break")
         self._sent(indent + 1)
-        self._site(1, self._dequeue, indent + 1)
+        self._site(1, self.sites[1], indent + 1)
 
     def _sent(self, indent: int) -> None:
         """Write what happens when the last bit of a packet has left."""
@@ -194,15 +195,15 @@ class RunSource:
                        "in_bytes += size", "flow.in_packets += 1", "more = size - flow.source.size",
                        "if more: flow.in_more += more")
         self._text(indent, "o_skb._packet = o_skb.fate = None", f"o_skb._region = {self._region}",
-                   "o_skb.departure = o_skb.address = 0",
+                   "o_skb.departure = o_skb.address = o_skb.hash = 0",
                    "o_skb.serial = REFS.serial = REFS.serial + 1", f"o_skb.refs = {self._refs}", "born(o_skb)",
-                   "if len(REFS.born) > REFS.room: REFS.live()")
+                   "if not ids & 255 and len(REFS.born) > REFS.room: REFS.live()")
         if run.account.log is not None:
             self.names["LOG"] = run.account.log
             self._text(indent, "LOG.append(o_skb)")
-        self._site(0, self._glue(0).enqueue(), indent)
+        self._site(0, self.sites[0], indent)
         self._text(indent, "if sending is None:")
-        self._site(1, self._dequeue, indent + 1)
+        self._site(1, self.sites[1], indent + 1)
         if run.simulation.progress is not None:
             self.names["PROGRESS"] = run.simulation.progress
             self._text(indent, f"if not ids & {PROGRESS_EVERY}: {PUT}; PROGRESS(ids); {GET}")

@@ -29,6 +29,7 @@ _MORE: Final = 80  # most copies besides the first of each
 QUIESCE: Final = "QUIESCE"  # a line: a program has ended, so what it deleted is freed
 _QUIESCE: Final = ("if GONE: MB -= GONE; GONE = MEMORY.retired_bytes = 0", "if MEMORY.retired: MEMORY.quiesce()")
 _PURE: Final = {"from_bytes", "len", "REPEAT"}
+_GIVEN: Final = ("t_classid", "t_delay")  # are only used where something unusual happens, and known there too
 _REGION: Final = {"load", "store", "read", "write"}
 _MEMORY: Final = {"RELEASE", "LOAD", "LOAD_PROBE", "STORE", "READ"}
 
@@ -44,6 +45,7 @@ class Specialiser:
 
     Attributes:
         entry, made: the first of the copies, and all of them.
+        usual, calls: the operations that became code, and those that are called though nothing unusual has happened.
     """
 
     def __init__(self, graph: FlowGraph, code: dict[int, BlockCode], views: Views, facts: PathFacts,
@@ -59,6 +61,8 @@ class Specialiser:
         self.live |= {start + _BODY: self.live[start] for start in self.headers}
         self.most = min(_MOST * len(code), len(code) + _MORE)
         self.made: dict[int, BlockCode] = {}
+        self.usual: set[str] = set()
+        self.calls: set[str] = set()
         self._numbers: dict[object, int] = {}
         self._work: list[tuple[int, int, int, Branch]] = []
         self.entry = self._at(graph.entry, 0, Branch(facts), begins=True)
@@ -72,7 +76,10 @@ class Specialiser:
         cold = branch.cold or bool(facts.cold) or (begins and self._full and not facts.late)
         if cold or (begins and start in self.meetings):
             assert not facts.late, "references that are not stored"
+            given: dict[str, int] = {name: facts.const[name] for name in _GIVEN if name in facts.const} if cold else {}
             facts = PathFacts.nothing(cold and start not in self.meetings)
+            if start not in self.meetings:
+                facts.const.update(given)
         facts = facts.copy()
         facts.keep(self._live(start, index, facts))
         key = start, index, begins, facts.key(), branch.lines
@@ -164,10 +171,14 @@ class Specialiser:
         node = parsed(line.text).node
         for steps in self.steps if node is not None else ():
             assert node is not None
-            after = facts.copy()
+            after = facts.copy() if facts.cold else facts
             found = steps.step(line, node, after)
             if found is not None and (not facts.cold or not isinstance(found, Split)):
-                facts.become(after)
+                if facts.cold:
+                    facts.become(after)
+                else:
+                    self.usual.update(map(_operation, parsed(line.text).calls))
+                    self.usual |= {"first"} if isinstance(getattr(node, "value", None), ast.IfExp) else set()
                 return found
         return self._other(line, node, facts)
 
@@ -182,6 +193,7 @@ class Specialiser:
                 facts.cells.clear()
                 looks = looks or not _of_region(call)
         if looks:
+            self.calls.update(map(_operation, () if facts.cold else parsed(line.text).calls))
             return list(self.views.called(line, facts))
         for name in (line.writes, *line.also):
             if name in facts.late:
@@ -233,6 +245,12 @@ def _forget_all(line: Stmt, facts: PathFacts) -> list[Stmt]:
     for part in (facts.refs, facts.found, facts.first, facts.cells, facts.intact):
         part.clear()
     return out
+
+
+def _operation(call: ast.Call) -> str:
+    """Return the name of what is called, without numbers."""
+    text = call.func.attr if isinstance(call.func, ast.Attribute) else name_of(call.func)
+    return text.partition("_")[0].rstrip("0123456789").lower()
 
 
 def _is_bare(call: ast.Call) -> bool:

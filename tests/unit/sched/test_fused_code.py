@@ -1,0 +1,66 @@
+"""What the function of a fused run does itself, for each sample, and what it still calls.
+
+The figures of a run depend on this, and nothing else tells when a statement is no longer recognised.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from ebpfvm.api import simulate
+from ebpfvm.loader.open import load
+from ebpfvm.sched.fused import fusing
+from ebpfvm.sched.fused.run_source import RunSource
+
+SAMPLES: Final = Path(__file__).parents[3] / "samples" / "rfc"
+FLOWS: Final = ["cbr:rate=1mbit,size=100b,packets=3"]
+# For each program, operations that became code, and those that are called though nothing unusual has happened.
+ENQUEUE: Final = {"put", "get", "acquire", "take", "give"}
+DEQUEUE: Final = {"first", "get", "remove", "take", "hand"}
+USUAL: Final[dict[str, tuple[set[str], set[str], set[str], set[str]]]] = {
+    "pfifo": (ENQUEUE, set(), DEQUEUE, set()),
+    "pifo_prio": (ENQUEUE | {"existing"}, set(), DEQUEUE, set()),
+    "prio": (ENQUEUE, set(), DEQUEUE, set()),
+    "wfq": (ENQUEUE | {"existing"}, set(), DEQUEUE | {"existing", "put"}, set()),
+    "shaper": (ENQUEUE, {"h"}, DEQUEUE, {"h"}),  # the clock
+}
+
+
+@pytest.fixture
+def source(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> RunSource:
+    """The source of a run of the sample that the test names."""
+    made: list[RunSource] = []
+
+    def remember(*arguments: Any) -> RunSource:
+        made.append(RunSource(*arguments))
+        return made[0]
+
+    monkeypatch.setattr(fusing, "RunSource", remember)
+    simulate(load(SAMPLES / f"{request.param}.o"), flows=FLOWS, rate="1mbit", engine="fused")
+    return made[0]
+
+
+@pytest.mark.parametrize("source", ["pfifo"], indirect=True)
+def test_keys_head_and_global_variables_are_local_variables(source: RunSource) -> None:
+    stored = {node.id for node in ast.walk(ast.parse(source.code)) if isinstance(node, ast.Name)
+              and isinstance(node.ctx, ast.Store)}
+    (number,) = source.named
+    assert {f"K{number}", f"H{number}", f"R{number}", "MB", "GONE"} <= stored
+    assert len([name for name in stored if name.startswith("G") and name[1].isdigit()]) == 3
+
+
+@pytest.mark.parametrize("source", ["pfifo"], indirect=True)
+def test_an_enqueued_packet_gets_its_references_at_once(source: RunSource) -> None:
+    at = next(n for n, (text, _) in enumerate(source.lines) if ".pop() if SPARE" in text)
+    texts = [text.strip() for text, _ in source.lines[at:at + 12]]
+    assert not any(".get(" in text or "TAKE" in text or "GIVE" in text or ".refs +=" in text for text in texts)
+
+
+@pytest.mark.parametrize("source", sorted(USUAL), indirect=True)
+def test_what_is_usual_is_code(source: RunSource, request: pytest.FixtureRequest) -> None:
+    name = request.node.callspec.params["source"]
+    assert USUAL[name] == tuple(set(part) for site in source.sites for part in (site.usual, site.calls))
