@@ -31,6 +31,7 @@ EOVERFLOW: Final = 75
 EOPNOTSUPP: Final = 95
 EAFNOSUPPORT: Final = 97
 ENETDOWN: Final = 100
+EINPROGRESS: Final = 115
 ENOTSUPP: Final = 524  # internal to the kernel; user space's headers do not define it
 
 NAMES: Final[dict[int, str]] = {value: name for name, value in list(globals().items()) if isinstance(value, int)}
@@ -59,6 +60,7 @@ _TEXTS: Final = {
     EOPNOTSUPP: "Operation not supported",
     EAFNOSUPPORT: "Address family not supported by protocol",
     ENETDOWN: "Network is down",
+    EINPROGRESS: "Operation now in progress",
 }
 
 

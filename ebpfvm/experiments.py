@@ -29,7 +29,7 @@ from ebpfvm.scenario import Scenario, Scene
 from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.pcap import ETHERNET, PcapWriter, read_capture
 from ebpfvm.sched.sch_bpf import SchBpf
-from ebpfvm.sched.sch_struct_ops import SchStructOps
+from ebpfvm.sched.sch_struct_ops import QDISC_OPS, SchStructOps
 from ebpfvm.sched.simulation import BOOT_NS, Simulation
 from ebpfvm.sched.tc.script import read_script, show_later
 from ebpfvm.sched.traffic import FlowSpec, replay
@@ -83,10 +83,10 @@ def run_scenario(asked: Scenario) -> Result:
         _feed(simulation, capture, asked)
         net = _namespace(simulation, loaded, asked.unverified) if script is not None else None
         qdisc: Qdisc | None = SchBpf(simulation.device, HANDLE, *hooks) if hooks else None
-        if kind is not None:
+        if kind is not None and variable is not None:
             qdisc = _created(simulation.device, kind)
             if net is not None:
-                add_kind(net, kind)
+                net.struct_ops.add(variable.name, kind)
         later: list[Command] = []
         if net is not None and script is not None:
             net.device("eth0").set_root(qdisc)
@@ -278,24 +278,31 @@ def script_programs(machine: Kernel, engine: Engine, unverified: bool = False,
     return load_program
 
 
-def script_registrar(net: Namespace, engine: Engine, unverified: bool, pins: Pins) -> Callable[[str], list[str]]:
+def script_registrar(net: Namespace, engine: Engine, unverified: bool, pins: Pins) -> Callable[[str, str], list[str]]:
     """Return a function for `Namespace.register`: it loads an object, and registers the qdiscs that it fills."""
-    def add(path: str) -> list[str]:
+    def add(path: str, links: str) -> list[str]:
         found = load(path)
+        lines = []
         loaded = Loaded(net.kernel, engine, pins, found, lambda program: _facts(program, net.kernel, unverified))
         for variable in some_variables(found):
             try:
-                add_kind(net, register(found, loaded, variable, net.qdisc_kinds))
+                kind = register(found, loaded, variable, net.qdisc_kinds)
             except Rejected as error:
                 name = error.verdict.program.name if error.verdict.program is not None else variable.name
                 raise LoadError(f"{path}: {name}: the verifier rejects it: {error.verdict}") from error
-        return []
+            made = net.struct_ops.add(variable.name, kind, links if variable.link else "")
+            net.kernel.notes.extend(dict.fromkeys(note for hook in kind.programs.values()
+                                                  for note in notes_of(hook.prog.program)))
+            if variable.link and not links:
+                net.kernel.notes.append(_ends_with_bpftool(path, kind.id))
+            lines.append(f"Registered {QDISC_OPS} {made.name} {'map ' if variable.link else ''}id {made.id}")
+        return lines
     return add
 
 
-def add_kind(net: Namespace, kind: QdiscOps) -> None:
-    """Let `tc` commands of a namespace create qdiscs of a registered kind."""
-    net.qdisc_kinds[kind.id] = lambda dev, handle, parent, upper: SchStructOps(dev, handle, kind, parent, upper)
+def _ends_with_bpftool(path: str, kind: str) -> str:
+    return (f"{path}: {kind} is filled in .struct_ops.link: on Linux the kind is gone when bpftool ends, unless its "
+            f"link is pinned: bpftool struct_ops register {path} /sys/fs/bpf/FOLDER")
 
 
 def _writer(out: str | os.PathLike[str] | None, link: int) -> PcapWriter | None:

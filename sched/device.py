@@ -152,6 +152,14 @@ class NetDevice:
         """
         raise UsageError(f"device {self.name}: a qdisc that copies packets needs a device of a namespace")
 
+    def default_child(self, parent: int, upper: Qdisc) -> Qdisc:
+        """Return the qdisc that a class of mq has at first.
+
+        Raises:
+            UsageError: the device belongs to no namespace, so no kind is the default.
+        """
+        raise UsageError(f"device {self.name}: mq needs a device of a namespace")
+
     def observe(self, event: str, skb: Packet | None, result: str, ctx: Any) -> None:
         """Call the observer, which must exist."""
         assert self.observer is not None

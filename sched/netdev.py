@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from ebpfvm.checked import known
-from ebpfvm.errnos import ENETDOWN
+from ebpfvm.errnos import EINVAL, ENETDOWN
 from ebpfvm.errors import UsageError
 from ebpfvm.funcs.timer import timers_of
 from ebpfvm.kernel.skb import SKB_CLONED, SkBuff
@@ -21,10 +21,20 @@ from ebpfvm.sched.events import EventLoop
 from ebpfvm.sched.flows import FlowTable
 from ebpfvm.sched.gso import count_segments
 from ebpfvm.sched.purge import purge_maps
+from ebpfvm.sched.qdiscs.kinds import QDISCS
 from ebpfvm.sched.qdiscs.mq import Mq, pick_tx
 from ebpfvm.sched.qdiscs.prio import PfifoFast
-from ebpfvm.sched.sch_generic import DEFAULT_TX_QUEUE_LEN, NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
+from ebpfvm.sched.sch_generic import (
+    DEFAULT_TX_QUEUE_LEN,
+    NET_XMIT_DROP,
+    NET_XMIT_SUCCESS,
+    TC_H_ROOT,
+    TCQ_F_NOPARENT,
+    TCQ_F_ONETXQUEUE,
+    Qdisc,
+)
 from ebpfvm.sched.sink import Sink
+from ebpfvm.sched.struct_ops_maps import StructOpsMaps
 from ebpfvm.sched.tc.block import Block
 from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_OK, TC_ACT_RECLASSIFY, TC_ACT_REDIRECT, TC_ACT_SHOT, TcfResult
 from ebpfvm.sched.wire import Link
@@ -58,6 +68,7 @@ class NetDev(NetDevice):
         tx_queue_len: `txqueuelen`.
         hooks: the filters of clsact or ingress: "ingress" and "egress" -> block.
         hook_kind: "clsact", "ingress", or "" if neither is attached.
+        activated: whether it has been up with its root qdisc.
         rx_packets, rx_bytes: packets and bytes delivered to the stack.
     """
 
@@ -79,6 +90,7 @@ class NetDev(NetDevice):
         self.hook_kind = ""
         self.hook_seen = False  # a clsact was attached once; the kernel keeps the queue that it was attached to
         self.rx_packets = self.rx_bytes = 0
+        self.activated = False
         self.qdisc = self.default_qdisc()
 
     @property
@@ -96,16 +108,47 @@ class NetDev(NetDevice):
         self._room = mtu + self.hard_header_len + VLAN_HLEN
 
     def default_qdisc(self) -> Qdisc:
-        """Return the default qdisc, which the device has until another is set."""
-        return Mq(self) if self.num_tx_queues > 1 else PfifoFast(self)
+        """Return the default qdisc, which the device has until another is set (attach_default_qdiscs).
+
+        It is a `pfifo_fast` while the device is down, and if the kind of net.core.default_qdisc fails.
+        """
+        kind, self.activated = self.net.default_kind if self.up else PfifoFast.kind, self.up
+        try:
+            if self.num_tx_queues > 1:
+                return Mq(self)
+            made = self._made(kind, TC_H_ROOT, None)
+            made.flags |= TCQ_F_ONETXQUEUE | TCQ_F_NOPARENT
+            return made
+        except OSError:
+            self.net.kernel.notes.append(f"{self.name}: default qdisc ({kind}) fail, fallback to pfifo_fast, where "
+                                         "Linux takes noqueue")
+            return PfifoFast(self)
+
+    def default_child(self, parent: int, upper: Qdisc) -> Qdisc:
+        """Return the qdisc that a class of mq has at first; raise OSError if its kind fails."""
+        return self._made(self.net.default_kind if self.up else PfifoFast.kind, parent, upper)
+
+    def _made(self, kind: str, parent: int, upper: Qdisc | None) -> Qdisc:
+        """Return a qdisc without options (qdisc_create_dflt)."""
+        if kind in self.net.qdisc_kinds:
+            return self.net.qdisc_kinds[kind](self, 0, parent, upper)
+        found = QDISCS.get(kind)
+        if found is None or found.make is None or not found.without_options:
+            raise OSError(EINVAL, f"a qdisc {kind} needs options")
+        return found.make(self)
 
     def set_root(self, qdisc: Qdisc | None) -> None:
         """Set the root qdisc, None for the default; what the old one holds is dropped (qdisc_graft)."""
-        old, new = self.qdisc, qdisc if qdisc is not None else self.default_qdisc()
+        self.activated = True
+        old, new = self.qdisc, qdisc
+        if new is None:  # the default is made when the old one is gone
+            old.put()
+            new = self.default_qdisc()
         if self.sending is not None and old.holder != new.holder:
             self.account.kernel.refs.move(self.sending, old.holder, new.holder)
         self.qdisc = new
-        old.put()
+        if qdisc is not None:
+            old.put()
 
     def set_up(self, up: bool) -> None:
         """Set the device up or down; setting it down drops its packets in qdiscs and rbtree maps."""
@@ -113,6 +156,8 @@ class NetDev(NetDevice):
             self.up = False
             self.net.netdev_down(self)
         self.up = up
+        if up and not self.activated and self.net.default_kind != PfifoFast.kind:
+            self.set_root(None)
 
     def run(self) -> None:
         """Run the device as `NetDevice.run` does, if it is up."""
@@ -212,7 +257,9 @@ class Namespace:
         load_program: (path, section, hook) -> a runnable program, for `bpf obj FILE`; see `tc.build.TcBuilder.program`.
         qdisc_kinds: further kinds of qdiscs by name (registered struct_ops): a function of device, handle, id of the
             class and its qdisc that returns a qdisc.
-        register: path -> lines that bpftool prints, for `bpftool struct_ops register`; adds to `qdisc_kinds`.
+        struct_ops: what `bpftool struct_ops` registers, which are `qdisc_kinds` too.
+        default_kind: the kind of qdisc of new devices (net.core.default_qdisc).
+        register: (path, folder of links) -> lines that bpftool prints, for `bpftool struct_ops register`.
         nest, sending: current depth of nested redirections by mirred, and by programs.
     """
 
@@ -229,7 +276,9 @@ class Namespace:
         self.stack: Callable[[NetDev, Packet], None] | None = None
         self.load_program: Callable[[str, str, str], Runnable] | None = None
         self.qdisc_kinds: dict[str, Callable[[NetDev, int, int, Qdisc | None], Qdisc]] = {}
-        self.register: Callable[[str], list[str]] | None = None
+        self.register: Callable[[str, str], list[str]] | None = None
+        self.struct_ops = StructOpsMaps(self)
+        self.default_kind = PfifoFast.kind
         self.nest = self.sending = 0
         self._next_handle = _FIRST_HANDLE
         timers_of(kernel).loop = self.loop

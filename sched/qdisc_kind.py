@@ -113,6 +113,7 @@ class QdiscKind:
         class_options: options of its classes, for a kind to which `tc class` adds classes.
         class_arguments: converts their (word, value) pairs to the dictionary that `change_class` takes.
         class_grammar: rules that read them, as `grammar`.
+        without_options: whether the kernel creates it without any, so that it may be the default.
         hooks: sides of the device to which filters attach ("ingress", "egress"), without a class only.
     """
 
@@ -123,6 +124,7 @@ class QdiscKind:
     arguments: Callable[[Items, str], dict[str, Any]] = as_named
     resolve: Callable[[dict[str, Any], Loader], dict[str, Any]] = as_given
     grammar: Callable[[], list[Rule]] | None = None
+    without_options: bool = False
     hooks: tuple[str, ...] = ()
     class_options: tuple[QdiscOption, ...] = ()
     class_arguments: Callable[[Items, str], dict[str, Any]] = as_named

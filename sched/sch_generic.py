@@ -102,6 +102,9 @@ class QdiscDevice(Protocol):
     def clone(self, skb: Packet, holder: str) -> Packet:
         """Return a copy of a packet, which `holder` holds."""
 
+    def default_child(self, parent: int, upper: Qdisc) -> Qdisc:
+        """Return the qdisc that a class of mq has at first."""
+
     def observe(self, event: str, skb: Packet | None, result: str, ctx: Any) -> None:
         """Call the observer, which must exist."""
 

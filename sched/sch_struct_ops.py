@@ -100,6 +100,7 @@ class SchStructOps(Qdisc):
         upper: the qdisc of that class.
 
     Attributes:
+        ops: what is registered.
         limit, qstats_qlen: members of `struct Qdisc` that programs see; the limit is 0 until init sets it.
         programs: those of enqueue and dequeue.
         layouts: member -> layout of its context.
@@ -116,9 +117,10 @@ class SchStructOps(Qdisc):
                  upper: Qdisc | None = None) -> None:
         super().__init__(dev, handle)
         self.kind = kind.id
+        self.ops = kind
         self.account = dev.account
         self.kernel = dev.account.kernel
-        self.flags = TCQ_F_ONETXQUEUE if dev.num_tx_queues == 1 else 0
+        self.flags = TCQ_F_ONETXQUEUE if dev.num_tx_queues == 1 and handle else 0
         self.limit = self.qstats_qlen = 0
         self._structs = structs_of(self.kernel)
         self.to_free = ToFree(self)
@@ -157,7 +159,10 @@ class SchStructOps(Qdisc):
             extack = self._structs.pointer("netlink_ext_ack", self)
             error = -signed(self._call("init", self, opt, extack)[0] & U32_MAX, 32)
         if error:
-            self.destroy()
+            if self.handle:
+                self.destroy()
+            else:  # a default qdisc, which qdisc_create_dflt puts
+                self.put()
             raise OSError(error, text or describe(error))
 
     def reset(self) -> None:

@@ -157,13 +157,13 @@ class PfifoHeadDrop(Fifo):
 
 
 PFIFO: Final = QdiscKind(
-    name="pfifo", make=Pfifo, doc="First in, first out, at most `limit` packets.",
+    name="pfifo", make=Pfifo, without_options=True, doc="First in, first out, at most `limit` packets.",
     options=(QdiscOption(word="limit", value="SIZE", unit="packets", default="the device's txqueuelen",
                          doc="packets that may be queued"),))
 BFIFO: Final = QdiscKind(
-    name="bfifo", make=Bfifo, doc="First in, first out, at most `limit` bytes.",
+    name="bfifo", make=Bfifo, without_options=True, doc="First in, first out, at most `limit` bytes.",
     options=(QdiscOption(word="limit", value="SIZE", unit="bytes", default="txqueuelen full frames",
                          doc="bytes that may be queued"),))
 PFIFO_HEAD_DROP: Final = QdiscKind(
-    name="pfifo_head_drop", make=PfifoHeadDrop,
+    name="pfifo_head_drop", make=PfifoHeadDrop, without_options=True,
     doc="As pfifo, but a full queue drops its oldest packet to make room for the newest.", options=PFIFO.options)

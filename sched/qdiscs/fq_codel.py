@@ -343,7 +343,7 @@ def fq_codel_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[st
 _ZERO_IS_UNSET: Final = ("limit", "flows", "target", "interval", "quantum", "drop_batch")
 
 FQ_CODEL: Final = QdiscKind(
-    name="fq_codel", make=FqCodel, arguments=fq_codel_arguments,
+    name="fq_codel", make=FqCodel, without_options=True, arguments=fq_codel_arguments,
     doc="Flows by hash, deficit round robin between them, and CoDel in each (RFC 8290).",
     options=(
         QdiscOption(word="limit", value="NUMBER", default=LIMIT, unit="packets", doc="packets of all flows"),

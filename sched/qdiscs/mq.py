@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ebpfvm.errnos import EOPNOTSUPP
+from ebpfvm.errnos import ENOMEM, EOPNOTSUPP
 from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, dequeue_peeked, qdisc_enqueue
 from ebpfvm.sched.qdisc_kind import QdiscKind
-from ebpfvm.sched.qdiscs.prio import PfifoFast
 from ebpfvm.sched.sch_generic import Noop, Qdisc, Stats
 from ebpfvm.sched.tc.dissect import skb_get_hash
 
@@ -32,7 +31,7 @@ def pick_tx(skb: Packet, queues: int) -> int:
 
 
 class Mq(ClassfulQdisc):
-    """Classes X:1 to X:n, one for each transmit queue; pfifo_fast at first.
+    """Classes X:1 to X:n, one for each transmit queue; each has a qdisc of the default kind at first.
 
     A child is asked for packets once it got one or its watchdog fired, and until it has none to give. Those that have
     some take turns.
@@ -53,7 +52,16 @@ class Mq(ClassfulQdisc):
         self._next = 0
         self._scheduled: set[int] = set()  # the queues that have to be asked
         for cl in self.queues:
-            super().graft(cl, PfifoFast(dev))
+            super().graft(cl, self._first_child(cl))
+
+    def _first_child(self, cl: QdiscClass) -> Qdisc:
+        """Return a child of the default kind; as in mq_init, an error of its own is lost."""
+        try:
+            return self.dev.default_child(cl.classid, self)
+        except OSError as error:
+            for child in self.children():
+                child.put()
+            raise OSError(ENOMEM, f"Cannot allocate memory: no child of mq can be created: {error.strerror}") from error
 
     @property
     def kernel_view(self) -> Stats:

@@ -223,5 +223,5 @@ PRIO: Final = QdiscKind(
                     doc="band of each skb->priority & 15 for packets that no filter classifies; "
                         "what is missing at the end is as in the default")))
 PFIFO_FAST: Final = QdiscKind(
-    name="pfifo_fast", make=PfifoFast,
+    name="pfifo_fast", make=PfifoFast, without_options=True,
     doc="Three bands of txqueuelen packets each, served in strict priority; what a device has by default.")

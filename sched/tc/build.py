@@ -52,15 +52,17 @@ class TcBuilder:
             raise UsageError(f"object {path}: this namespace cannot load programs")
         return self.net.load_program(self._full(path), section, hook)
 
-    def register(self, path: str) -> list[str]:
+    def register(self, path: str, links: str = "") -> list[str]:
         """Register the qdiscs of an object that fills struct_ops, and return the lines that bpftool prints.
+
+        Links of variables in .struct_ops.link are pinned in the folder `links`.
 
         Raises:
             UsageError: the namespace cannot load programs.
         """
         if self.net.register is None:
             raise UsageError(f"object {path}: this namespace cannot load programs")
-        return self.net.register(self._full(path))
+        return self.net.register(self._full(path), links)
 
     def _full(self, path: str) -> str:
         return path if path.startswith("/") or not self.folder else f"{self.folder}/{path}"

@@ -1,4 +1,4 @@
-"""The syntax of `tc`, `ip link` and `bpftool struct_ops register` commands.
+"""The syntax of `tc`, `ip link`, `bpftool struct_ops` and `sysctl` commands.
 
 One grammar covers what all commands share; another one for each kind reads the options after the kind's name. Qdiscs
 declare theirs (`ebpfvm.sched.qdiscs.kinds`); those of filters are in `ebpfvm.sched.tc.grammar_filter`. The grammars
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.lazy_dataclasses import dataclass, field
 from ebpfvm.sched.qdiscs.kinds import QDISCS
+from ebpfvm.sched.tc.grammar_tools import bpftool_rules, sysctl_rules
 from ebpfvm.sched.tc.lexer import ScriptError, Word, commands
 from ebpfvm.sched.tc.lr import REST, TcGrammar, first, listing, option_rules, shown
 from ebpfvm.sched.tc.shell import shell_parts
@@ -30,13 +31,14 @@ class Command:
     """A command.
 
     Attributes:
-        what: "qdisc", "class", "filter", "actions", "link" or "struct_ops".
-        verb: "register" for struct_ops; "add", "change", "replace", "link", "del", "show" or "set"; for filters also
-            "get", for actions "get" and "flush".
+        what: "qdisc", "class", "filter", "actions", "link", "struct_ops" or "sysctl".
+        verb: "register", "unregister", "show" or "dump" for struct_ops, "set" or "show" for sysctl; "add", "change",
+            "replace", "link", "del", "show" or "set"; for filters also "get", for actions "get" and "flush".
         args: the arguments before the kind, by keyword.
         kind: the kind of qdisc, class or filter; "" if none is named.
         options: the words after the kind.
-        flags: options of `tc` itself: "s" for statistics, "d" for details, "j" for JSON, "p" for JSON with line breaks.
+        flags: options of the program itself: "s" for statistics, "d" for details, "j" for JSON, "p" for JSON
+            with line breaks, "q" for no output, "n" for values without names.
         at: the first word.
         kind_at: the word that names the kind, or `at` if there is none.
         may_fail: whether the script goes on if the kernel refuses it.
@@ -89,8 +91,7 @@ def _tc_rules() -> list[Rule]:
                              frozenset(flags), "batch", "run", [("file", path)], "", [])),
                          ("command : 'ip' 'link~' link", lambda _, __, found: (frozenset(), *found)),
                          ("command : 'link' link", lambda _, found: (frozenset(), *found)),
-                         ("command : 'bpftool' 'struct_ops' 'register' FILE",
-                          lambda *found: (frozenset(), "struct_ops", "register", [("file", found[3])], "", [])),
+                         *bpftool_rules(), *sysctl_rules(),
                          *listing("flags", "flag")]
     # tc takes -s, -st, -statistics and so on; each is a word of its own here, so that messages can list them.
     rules += [(f"flag : '-{text}~'", lambda _, text=text: _FLAGS[text]) for text in _FLAGS]

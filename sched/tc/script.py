@@ -18,6 +18,7 @@ from ebpfvm.sched.tc.grammar import Command, parse_script
 from ebpfvm.sched.tc.lexer import ScriptError
 from ebpfvm.sched.tc.qdisc_cmd import ClassCommands, QdiscCommands
 from ebpfvm.sched.tc.show_qdisc import show_link
+from ebpfvm.sched.tc.struct_ops_cmd import StructOpsCommands, SysctlCommands
 from ebpfvm.sched.tc.tc_text import mac_text
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def run_script(text: str, net: Namespace, source: str = "", folder: str = "",
     """Execute the commands of a script, in order.
 
     Args:
-        text: `tc`, `ip link` and `bpftool struct_ops register` commands, one per line; see docs/reference/tc.md.
+        text: `tc`, `ip link`, `bpftool struct_ops` and `sysctl` commands, one per line; see docs/reference/tc.md.
         net: the namespace to configure.
         source: name of the script, for messages.
         folder: folder that relative paths of object files start from.
@@ -108,13 +109,14 @@ class _Runner:
     """Execute commands."""
 
     def __init__(self, net: Namespace, builder: TcBuilder, source: str) -> None:
-        self.net, self._builder = net, builder
+        self.net = net
         self.source = source
         self._todo = {"qdisc": QdiscCommands(net, builder, source).run, "link": self._link,
                       "class": ClassCommands(net, builder, source).run,
                       "filter": FilterCommands(net, builder, source).run,
                       "actions": ActionCommands(net, builder, source).run,
-                      "struct_ops": self._register}
+                      "struct_ops": StructOpsCommands(net, builder, source).run,
+                      "sysctl": SysctlCommands(net, builder, source).run}
 
     def run(self, command: Command) -> list[str]:
         """Execute a command, and return the lines that it prints."""
@@ -132,9 +134,6 @@ class _Runner:
                               source) from error
         except EbpfvmError as error:
             raise ScriptError(str(error), command.at, source) from error
-
-    def _register(self, command: Command) -> list[str]:
-        return self._builder.register(command.args["file"])
 
     # ---- ip link ------------------------------------------------------------------------------------------
 

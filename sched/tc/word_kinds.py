@@ -318,6 +318,12 @@ def vlan_protocol(text: str) -> int:
     return found
 
 
+def _setting(text: str) -> tuple[str, str | None]:
+    """Return the name and the value that a word of sysctl has; None to read it."""
+    key, equals, value = text.partition("=")
+    return key.replace("/", "."), value if equals else None
+
+
 VALUES: Final = {
     "NUMBER": unsigned(32), "PRIO": unsigned(16), "SEED": unsigned(64),
     "U16": unsigned(16), "U32NODE": unsigned(12), "U8": unsigned(8), "HEX32": unsigned(32, 16),
@@ -351,6 +357,7 @@ VALUES: Final = {
     "NAME": WordKind(name, "a name"), "DEVICE": WordKind(name, "a device"),
     "FILE": WordKind(str, "a file"), "TEXT": WordKind(str, "a word"),
     "INTEGER": WordKind(number, "a number"), "INTEGER32": WordKind(signed32, "a number"),
+    "SETTING": WordKind(_setting, "a name, as in net.core.default_qdisc, or NAME=VALUE"),
     REST: WordKind(str, ""),
 }
 """All kinds of values, by the names that grammars use."""

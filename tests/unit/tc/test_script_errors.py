@@ -51,7 +51,7 @@ def test_the_common_grammar_is_unambiguous() -> None:
 
 
 @pytest.mark.parametrize(("line", "column", "parts"), [
-    ("foo", 1, ["'foo'", "class, filter, ip, link, qdisc or tc"]),
+    ("foo", 1, ["'foo'", "class, filter, ip, link, qdisc, sysctl or tc"]),
     ("tc qdisc adx dev eth0", 10, ["'adx'", "add, change, del", "did you mean 'add'"]),
     ("tc qdisc add dve eth0 root pfifo", 14, ["'dve'", "a kind of qdisc", "parent, root", "did you mean 'dev'"]),
     ("tc qdisc add dev eth0 root fifo", 28, ["'fifo'", "bfifo, bpf", "did you mean 'pfifo'"]),
