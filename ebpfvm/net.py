@@ -68,3 +68,10 @@ AF_INET6: Final = 10
 PACKET_HOST: Final = 0
 PACKET_MULTICAST: Final = 2
 PACKET_OTHERHOST: Final = 3
+
+# linux/netdevice.h, net/sch_generic.h: what enqueue returns
+NET_XMIT_SUCCESS: Final = 0
+NET_XMIT_DROP: Final = 1
+NET_XMIT_CN: Final = 2
+NET_XMIT_MASK: Final = 0x0F
+NET_XMIT_STOLEN: Final = 0x00010000  # __NET_XMIT_STOLEN

@@ -15,6 +15,10 @@ from ebpfvm.errnos import ENOSYS
 from ebpfvm.errors import Fault
 from ebpfvm.ints import U32_MAX, U64_MAX
 from ebpfvm.lazy_dataclasses import dataclass
+from ebpfvm.net import NET_XMIT_CN as NET_XMIT_CN  # what qdiscs return, for them too
+from ebpfvm.net import NET_XMIT_DROP as NET_XMIT_DROP
+from ebpfvm.net import NET_XMIT_STOLEN as NET_XMIT_STOLEN
+from ebpfvm.net import NET_XMIT_SUCCESS as NET_XMIT_SUCCESS
 from ebpfvm.sched.shown import Part, shown_text
 
 if TYPE_CHECKING:
@@ -26,12 +30,7 @@ if TYPE_CHECKING:
 
     Observer = Callable[[str, int, Packet | None, str, Any], None]
 
-# include/linux/netdevice.h, include/net/sch_generic.h
-NET_XMIT_SUCCESS: Final = 0
-NET_XMIT_DROP: Final = 1
-NET_XMIT_CN: Final = 2
-NET_XMIT_STOLEN: Final = 0x00010000  # __NET_XMIT_STOLEN
-
+# include/net/sch_generic.h
 TCQ_F_ONETXQUEUE: Final = 0x10  # it feeds only one transmit queue
 TCQ_F_NOPARENT: Final = 0x40  # nobody above it counts its packets
 

@@ -18,6 +18,7 @@ from ebpfvm.kernel.kernel_structs import structs_of
 from ebpfvm.kernel.ops_ctx import OpsCtx, ops_layout
 from ebpfvm.kernel.refs import CTX_HOLDER, PROGRAM
 from ebpfvm.lazy_dataclasses import dataclass, replace
+from ebpfvm.net import NET_XMIT_MASK
 from ebpfvm.sched.account import Packet
 from ebpfvm.sched.kept_packets import note_kept_packets
 from ebpfvm.sched.sch_generic import (
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from ebpfvm.sched.sch_generic import QdiscDevice
 
 QDISC_OPS: Final = "Qdisc_ops"
-NET_XMIT_MASK: Final = 0x0F
 _RESULTS: Final = {NET_XMIT_SUCCESS: "SUCCESS", NET_XMIT_DROP: "DROP", NET_XMIT_CN: "CN"}
 
 

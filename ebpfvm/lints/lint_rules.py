@@ -89,7 +89,7 @@ LINTS: Final[dict[str, Rule]] = {
         "Nobody calls dequeue again until the next packet arrives, so what waits may wait for ever.",
         "`bpf_qdisc_watchdog_schedule(sch, when, 0);` before `return NULL;`."),
     "null-option": Rule(
-        "Init reads through `opt` or `extack` without a comparison with NULL.",
+        "Init reads through `opt` or `extack`.",
         "`opt` is always NULL, because kinds that are registered have no options, and `extack` may be NULL. The read "
         "crashes.",
         "Read nothing through `opt`: a test for NULL does not help, because Linux removes it as always false. Take "

@@ -58,7 +58,7 @@ class ProgramPaths:
 
     Attributes:
         ends: their ends; incomplete if there are too many paths.
-        null_reads: slots that read through an argument that may be NULL.
+        null_reads: slots that read through an argument that may be NULL; a test for NULL does not help.
         kept: slots that write the packet's address to memory.
     """
 
@@ -135,12 +135,12 @@ class ProgramPaths:
         if base.kind == "ctx":
             index = insn.off // 8
             given = Value("packet") if self._owns_packet and not index else \
-                Value("argument", index, nonzero=index not in self._maybe_null)
+                Value("argument", index, nonzero=True)  # as the verifier sees it, which removes tests for NULL
             return state.put(insn.dst, given)
         if base.kind == "frame":
             found = dict(state.stack).get((base.depth, base.n + insn.off)) if size == 8 else None
             return state.put(insn.dst, found if found is not None else UNKNOWN)
-        if base.kind == "argument" and not base.nonzero:
+        if base.kind == "argument" and base.n in self._maybe_null:
             self.null_reads.add(state.pc)
         tags = {PACKET} if base.kind == "packet" or PACKET in base.tags else {STATE}
         return state.put(insn.dst, Value("unknown", state.pc, tags=frozenset(tags)))

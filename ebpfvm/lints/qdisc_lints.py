@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Kind, Struct
 from ebpfvm.kernel.struct_layout import find_member
@@ -10,6 +10,7 @@ from ebpfvm.lints.lint_rules import Lint
 from ebpfvm.lints.members import MemberProgram, first, overlap
 from ebpfvm.lints.path_state import const
 from ebpfvm.lints.program_paths import ProgramPaths
+from ebpfvm.net import NET_XMIT_DROP, NET_XMIT_MASK, NET_XMIT_SUCCESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from ebpfvm.loader.object import StructOps
     from ebpfvm.verifier import Verdict
 
-_ERRORS: Final = 0x0F  # NET_XMIT_MASK
-_SUCCESS: Final = 0
-_DROP: Final = 1
 
 
 def discipline_lints(variable: StructOps, verdicts: Mapping[str, Verdict]) -> Iterator[Lint]:
@@ -154,15 +152,15 @@ def _of_path(end: End) -> Iterator[tuple[str, int, str]]:
         yield "packet-leaked", end.pc, "returns with the packet neither stored nor dropped"
     if result.kind != "const":
         return
-    if deeds.fate == "dropped" and result.n == _SUCCESS:
+    if deeds.fate == "dropped" and result.n == NET_XMIT_SUCCESS:
         yield "dropped-but-success", deeds.at, "drops the packet here, and then returns NET_XMIT_SUCCESS"
-    if deeds.fate == "stored" and not deeds.others and result.n & _ERRORS == _DROP:
+    if deeds.fate == "stored" and not deeds.others and result.n & NET_XMIT_MASK == NET_XMIT_DROP:
         yield "kept-but-dropped", deeds.at, "keeps the packet here, and then returns NET_XMIT_DROP"
 
 
 def _init(judged: MemberProgram) -> Iterator[Lint]:
     for pc in sorted(ProgramPaths(judged, maybe_null=(1, 2)).null_reads)[:1]:
-        yield _at("null-option", judged, pc, "reads through an argument that may be NULL")
+        yield _at("null-option", judged, pc, "reads through an argument that may be NULL; Linux removes tests for it")
 
 
 def _borrowed(judged: MemberProgram) -> Iterator[Lint]:
