@@ -81,7 +81,7 @@ def run_scenario(asked: Scenario) -> Result:
                                 epoch=capture.first if capture else 0, priority_rule=asked.priority,
                                 record=asked.record, observer=asked.observer, ingress=asked.ingress)
         _feed(simulation, capture, asked)
-        net = _namespace(simulation, loaded, asked.unverified) if script is not None else None
+        net = _namespace(simulation, loaded, asked) if script is not None else None
         qdisc: Qdisc | None = SchBpf(simulation.device, HANDLE, *hooks) if hooks else None
         if kind is not None and variable is not None:
             qdisc = _created(simulation.device, kind)
@@ -234,20 +234,21 @@ def _rfc_dialect(kernel: str | None) -> Dialect:
     return dialects.rfc6() if kernel in (None, "rfc6") else dialects.rfc6(dialects.dialect(kernel).version)
 
 
-def _namespace(simulation: Simulation, loaded: Loaded, unverified: bool) -> Namespace:
+def _namespace(simulation: Simulation, loaded: Loaded, asked: Scenario) -> Namespace:
     """Return a namespace around a simulation, whose device becomes eth0 and can be configured."""
     old, machine = simulation.device, simulation.kernel
     net = Namespace(machine, loop=simulation.loop, account=simulation.account, flows=simulation.flows,
                     sink=simulation.sink)
     simulation.device = net.add_device("eth0", link=old.link, ifindex=old.ifindex, up=True, observer=old.observer)
-    net.load_program = script_programs(machine, loaded.engine, unverified, loaded.pins)
-    net.register = script_registrar(net, loaded.engine, unverified, loaded.pins)
+    net.load_program = script_programs(machine, loaded.engine, asked.unverified, loaded.pins, config=asked.config)
+    net.register = script_registrar(net, loaded.engine, asked.unverified, loaded.pins, asked.config)
     return net
 
 
 def script_programs(machine: Kernel, engine: Engine, unverified: bool = False,
                     pins: Pins | None = None,
-                    objects: Mapping[str, Object] | None = None) -> Callable[[str, str, str], Runnable]:
+                    objects: Mapping[str, Object] | None = None,
+                    config: Mapping[str, int | str] | None = None) -> Callable[[str, str, str], Runnable]:
     """Return a function for `Namespace.load_program`: it loads, verifies and selects the programs that a script names.
 
     Each object is loaded once. Its programs share its maps; maps of different objects are separate unless they are
@@ -258,7 +259,7 @@ def script_programs(machine: Kernel, engine: Engine, unverified: bool = False,
 
     def load_program(path: str, section: str, hook: str) -> Runnable:
         if path not in known:
-            opened = objects[path] if objects is not None and path in objects else load(path)
+            opened = objects[path] if objects is not None and path in objects else load(path, config=config)
             known[path] = opened, Loaded(machine, engine, shared, opened,
                                          lambda program: _facts(program, machine, unverified))
         found, loaded = known[path]
@@ -278,10 +279,11 @@ def script_programs(machine: Kernel, engine: Engine, unverified: bool = False,
     return load_program
 
 
-def script_registrar(net: Namespace, engine: Engine, unverified: bool, pins: Pins) -> Callable[[str, str], list[str]]:
+def script_registrar(net: Namespace, engine: Engine, unverified: bool, pins: Pins,
+                     config: Mapping[str, int | str] | None = None) -> Callable[[str, str], list[str]]:
     """Return a function for `Namespace.register`: it loads an object, and registers the qdiscs that it fills."""
     def add(path: str, links: str) -> list[str]:
-        found = load(path)
+        found = load(path, config=config)
         lines = []
         loaded = Loaded(net.kernel, engine, pins, found, lambda program: _facts(program, net.kernel, unverified))
         for variable in some_variables(found):

@@ -8,7 +8,7 @@ what they need when they run.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from ebpfvm import checked
@@ -17,7 +17,7 @@ from ebpfvm.lazy_dataclasses import dataclass, field, fields
 from ebpfvm.limits import DEFAULTS, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from ebpfvm.btf.types import Btf
     from ebpfvm.loaded import Loaded
@@ -93,6 +93,12 @@ def _priority(name: str, value: object) -> object:
 
 def _limits(name: str, value: object) -> object:
     return checked.instance(name, value, Limits, "Limits(...)")
+
+
+def _mapping(name: str, value: object) -> object:
+    if isinstance(value, Mapping):
+        return value
+    raise checked.wrong(name, "a mapping from a variable's name to its value", value)
 
 
 def _btf(name: str, value: object) -> object:
@@ -199,6 +205,7 @@ class Scenario:
         checked.word, None, "programs",
         "kernel version whose verifier rules apply: 7.2 or 6.18 (default: 7.2)", metavar="VERSION")
     btf: Btf | Path | None = _option(_btf, None)
+    config: Mapping[str, int | str] | None = _option(_mapping, None)
     unverified: bool = _option(checked.flag, False, "programs",
                                "run the programs in the interpreter without verifying them", action="store_true")
     out: Path | None = _option(

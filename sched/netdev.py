@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.program import Runnable
     from ebpfvm.kernel.skb import SkBuff
+    from ebpfvm.sched.sch_generic import QdiscDevice
     from ebpfvm.sched.tc.action import Action
 
 KINDS: Final = ("dummy", "ifb", "veth")
@@ -275,9 +276,9 @@ class Namespace:
         self.actions: dict[tuple[str, int], Action] = {}
         self.stack: Callable[[NetDev, Packet], None] | None = None
         self.load_program: Callable[[str, str, str], Runnable] | None = None
-        self.qdisc_kinds: dict[str, Callable[[NetDev, int, int, Qdisc | None], Qdisc]] = {}
+        self.qdisc_kinds: dict[str, Callable[[QdiscDevice, int, int, Qdisc | None], Qdisc]] = {}
         self.register: Callable[[str, str], list[str]] | None = None
-        self.struct_ops = StructOpsMaps(self)
+        self.struct_ops = StructOpsMaps(self.qdisc_kinds, self.all_qdiscs)
         self.default_kind = PfifoFast.kind
         self.nest = self.sending = 0
         self._next_handle = _FIRST_HANDLE
@@ -425,6 +426,10 @@ class Namespace:
             yield qdisc
             if isinstance(qdisc, ClassfulQdisc):
                 todo += list(qdisc.children())
+
+    def all_qdiscs(self) -> Iterator[Qdisc]:
+        """Yield the qdiscs of all devices."""
+        return (qdisc for dev in self.devices.values() for qdisc in self.qdiscs(dev))
 
     def find_qdisc(self, dev: NetDev, handle: int) -> Qdisc | None:
         """Return the qdisc of a handle (qdisc_lookup), or None."""

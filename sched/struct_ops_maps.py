@@ -11,7 +11,9 @@ from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.sched.sch_struct_ops import SchStructOps
 
 if TYPE_CHECKING:
-    from ebpfvm.sched.netdev import Namespace
+    from collections.abc import Callable, Iterator
+
+    from ebpfvm.sched.sch_generic import Qdisc, QdiscDevice
     from ebpfvm.sched.sch_struct_ops import QdiscOps
 
 
@@ -38,11 +40,13 @@ class StructOpsMaps:
     """The structs that were registered in a namespace.
 
     Args:
-        net: the namespace.
+        kinds: its further kinds of qdiscs, to which these are added.
+        qdiscs: returns all its qdiscs.
     """
 
-    def __init__(self, net: Namespace) -> None:
-        self._net = net
+    def __init__(self, kinds: dict[str, Callable[[QdiscDevice, int, int, Qdisc | None], Qdisc]],
+                 qdiscs: Callable[[], Iterator[Qdisc]]) -> None:
+        self._kinds, self._qdiscs = kinds, qdiscs
         self._maps: list[StructOpsMap] = []
         self._last = 0
 
@@ -51,18 +55,16 @@ class StructOpsMaps:
         self._last += 1
         made = StructOpsMap(self._last, name, kind, link)
         self._maps.append(made)
-        self._net.qdisc_kinds[kind.id] = lambda dev, handle, parent, upper: SchStructOps(dev, handle, kind, parent,
-                                                                                         upper)
+        self._kinds[kind.id] = lambda dev, handle, parent, upper: SchStructOps(dev, handle, kind, parent, upper)
         return made
 
     def remove(self, item: StructOpsMap) -> None:
         """Remove a kind of qdisc; the qdiscs that exist stay."""
         item.registered = False
-        del self._net.qdisc_kinds[item.kind.id]
+        del self._kinds[item.kind.id]
 
     def listed(self) -> list[StructOpsMap]:
         """Return those that exist: registered, or used by a qdisc."""
-        used = [qdisc.ops for dev in self._net.devices.values() for qdisc in self._net.qdiscs(dev)
-                if isinstance(qdisc, SchStructOps)]
+        used = [qdisc.ops for qdisc in self._qdiscs() if isinstance(qdisc, SchStructOps)]
         self._maps = [item for item in self._maps if item.registered or item.kind in used]
         return self._maps

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import helptext, output
-from ebpfvm.cli.selection import add_kernel_options, open_object
+from ebpfvm.cli.selection import add_kernel_options, open_object, split_name
 from ebpfvm.contract.rules import KERNELS
 from ebpfvm.errors import LoadError, UsageError
 
@@ -20,7 +20,7 @@ SCHEMA = "ebpfvm.dis/1"
 _DESCRIPTION: Final = """Disassemble the programs of an object, linked as the kernel receives them.
 `ebpfvm asm` can assemble the text of each syntax again."""
 _EXAMPLES: Final = helptext.examples(
-    "ebpfvm dis samples/rfc/pfifo.o pfifo_enqueue -S -r",
+    "ebpfvm dis samples/rfc/pfifo.o:pfifo_enqueue -S -r",
     "ebpfvm dis samples/rfc/wfq.o --syntax kernel --opcodes",
     "echo 'b7 00 00 00 00 00 00 00 95 00 00 00 00 00 00 00' | ebpfvm dis --raw -")
 
@@ -29,8 +29,9 @@ def add(subparsers: Any) -> None:
     """Declare the subcommand."""
     parser = helptext.declare(subparsers, "dis", brief="disassemble programs", description=_DESCRIPTION,
                               epilog=_EXAMPLES)
-    parser.add_argument("object", metavar="OBJECT", help="eBPF object; with --raw, - reads standard input")
-    parser.add_argument("program", metavar="PROG", nargs="?", help="program to disassemble (default: all)")
+    parser.add_argument("object", metavar="OBJECT[:PROGRAM]",
+                        help="eBPF object, and a program in it (default: all); with --raw, - reads standard input")
+    parser.add_argument("program", metavar="PROGRAM", nargs="?", help="the program, if OBJECT does not name it")
     parser.add_argument("--syntax", choices=("llvm", "kernel", "plain"), default="llvm",
                         help="syntax of llvm-objdump, of the kernel's log and bpftool, or mnemonics (default: llvm)")
     parser.add_argument("-S", "--source", action="store_true", help="print the C source between the instructions")
@@ -70,11 +71,14 @@ def _programs(args: argparse.Namespace) -> list[Program]:
     from ebpfvm.loader.object import Program
     if args.raw:
         return [Program(name="prog", insns=raw_program(args.object))]
-    found = open_object(args.object, args.kconfig)
+    path, name = split_name(args.object)
+    if name and args.program is not None:
+        raise UsageError(f"{args.object} {args.program}: two programs are named; name one, or none for all")
+    found = open_object(path, args.kconfig)
     for note in found.notes:
         output.say(f"note: {note}")
-    if args.program is not None:
-        programs = [found.program(args.program)]
+    if name or args.program is not None:
+        programs = [found.program(name or args.program)]
     else:
         programs = list(found.programs.values())
         for name, error in found.broken.items():

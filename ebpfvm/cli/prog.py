@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import helptext, output
-from ebpfvm.cli.selection import add_kernel_options, needs_type, open_programs, split_type
+from ebpfvm.cli.selection import add_kernel_options, needs_type, open_programs, split_name, split_type
 from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.escape import escape
 from ebpfvm.limits import Limits
@@ -142,6 +142,11 @@ def _prepared(program: Program, options: argparse.Namespace) -> Program:
     from ebpfvm.api import dialect_of
     from ebpfvm.loading import prepare
     needs_type(program)
+    if program.type == "struct_ops":
+        path, _ = split_name(options.object)
+        raise UsageError(f"{program.name}: Linux has no test run for struct_ops programs (EOPNOTSUPP), and neither has "
+                         f"ebpfvm; `ebpfvm run {path} --flows cbr:rate=1mbit,packets=1 --trace` sends a packet through "
+                         "the qdisc that they are")
     dialect = dialect_of(program, options.kernel, options.btf)
     dialect.prog_type(program.type)
     prepared = prepare(program, dialect)

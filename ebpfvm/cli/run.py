@@ -112,6 +112,9 @@ def execute(args: argparse.Namespace, interrupts: Interrupts | None = None) -> R
         raise UsageError("no traffic to send; add --pcap FILE, --flows SPEC, or both")
     if args.object is None and args.tc is None:
         raise UsageError("nothing to run; name an OBJECT, --tc FILE, or both")
+    if args.object is None and args.variables:
+        raise UsageError(f"--set {args.variables[0]}: sets a variable of OBJECT, and none is named; an object that a "
+                         "script loads keeps its values")
     asked = _scenario(args)
     _keep_inputs(args)
     found = open_object(args.object, args.kconfig) if args.object is not None else None
@@ -143,10 +146,11 @@ def execute(args: argparse.Namespace, interrupts: Interrupts | None = None) -> R
 
 def _scenario(args: argparse.Namespace) -> Scenario:
     """Return the scenario that the arguments describe, checked; no file has been read yet."""
+    from ebpfvm.loader.kconfig import read_values
     options = {name: getattr(args, name) for name, _, _ in Scenario.commands()}
     options["dump_maps"] = _maps(args.dump_maps)
-    return Scenario(args.object, **options, btf=args.btf, record=args.packets and args.json,
-                    limits=Limits.parse(args.limit))
+    return Scenario(args.object, **options, btf=args.btf, config=read_values(args.kconfig),
+                    record=args.packets and args.json, limits=Limits.parse(args.limit))
 
 
 def _keep_inputs(args: argparse.Namespace) -> None:

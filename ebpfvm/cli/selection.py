@@ -40,6 +40,12 @@ def open_object(path: str, kconfig: list[str]) -> Object:
     return load(path, config=read_values(kconfig))
 
 
+def split_name(word: str) -> tuple[str, str]:
+    """Return path and name of `OBJECT[:PROGRAM]`; the name is "" without one, as in a path that has a colon."""
+    path, colon, name = word.rpartition(":")
+    return (path, name) if colon and not os.path.exists(word) else (word, "")
+
+
 def open_programs(args: argparse.Namespace) -> tuple[Object, list[Program]]:
     """Return the object and the programs that `OBJECT[:PROGRAM]` names, with the requested type.
 
@@ -47,10 +53,7 @@ def open_programs(args: argparse.Namespace) -> tuple[Object, list[Program]]:
         LoadError: the object or the named program cannot be read.
         UsageError: the object holds no such program, or none at all.
     """
-    word = args.object
-    path, colon, name = word.rpartition(":")
-    if not colon or os.path.exists(word):
-        path, name = word, ""
+    path, name = split_name(args.object)
     found = open_object(path, args.kconfig)
     for note in found.notes:
         output.say(f"note: {note}")

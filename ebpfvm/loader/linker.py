@@ -32,7 +32,8 @@ _CALL, _LD_IMM64 = 0x85, 0x18
 _PSEUDO_CALL, _PSEUDO_KFUNC_CALL = 1, 2                                      # src_reg of a call
 _PSEUDO_MAP_FD, _PSEUDO_MAP_VALUE, _PSEUDO_BTF_ID, _PSEUDO_FUNC = 1, 2, 3, 4   # src_reg of ld_imm64
 # Sections of compilers that use features that ebpfvm does not model.
-_UNMODELLED = {".addr_space.1": "variables in an arena are", ".jumptables": "jump tables are"}
+_UNMODELLED = {".addr_space.1": ("variables in an arena are", "; use a plain global variable, or a map"),
+               ".jumptables": ("jump tables are", "; compile with -fno-jump-tables")}
 MAX_SLOTS = 1_000_000
 MAX_LINKED = 2_000_000
 """Slots and records of all programs of one object together: copies of shared functions can be many."""
@@ -210,7 +211,8 @@ def _address(code: ObjectCode, section: Section, slot: int, inside: int, symbol:
         if found is not None:
             return Reference(inside, "map", found.key)
     if target is not None and target.name in _UNMODELLED:
-        raise LoadError(f"{_UNMODELLED[target.name]} not supported by ebpfvm", section=section.name, offset=slot * 8,
+        what, instead = _UNMODELLED[target.name]
+        raise LoadError(f"{what} not supported by ebpfvm{instead}", section=section.name, offset=slot * 8,
                         symbol=symbol.name or None)
     where = "no section (a common or absolute symbol)" if target is None else f"section {target.name!r}"
     raise LoadError(f"{symbol.name or 'a local symbol'!r} is in {where}, which holds neither maps nor data that "

@@ -251,15 +251,19 @@ class Object:
         return home.object
 
     def program(self, name: str) -> Program:
-        """Return the program of a name.
+        """Return the program of a name, or of a member that only one program fills.
 
         Raises:
             LoadError: the program could not be read.
             UsageError: there is no such program.
         """
+        if name not in self.programs and name not in self.broken:
+            filled = {ops.members[name] for ops in self.struct_ops if name in ops.members}
+            if len(filled) != 1:
+                several = f", and its structs fill member {name} with {', '.join(sorted(filled))}" if filled else ""
+                raise UsageError(f"{self.path or 'the object'}: no program {name!r}; it has: "
+                                 f"{', '.join([*self.programs, *self.broken]) or 'none'}{several}")
+            (name,) = filled
         if name in self.broken:
             raise self.broken[name]
-        if name not in self.programs:
-            raise UsageError(f"{self.path or 'the object'}: no program {name!r}; it has: "
-                             f"{', '.join([*self.programs, *self.broken]) or 'none'}")
         return self.programs[name]

@@ -196,6 +196,11 @@ def class_grammar(kind: str) -> TcGrammar:
     return TcGrammar(QDISCS[kind].class_rules(), VALUES)
 
 
+_UNSUPPORTED: Final = {"stab": "tables of sizes (stab) are not modelled; some kinds have options for the overhead of a "
+                               "link, as tbf overhead 4 linklayer atm",
+                       "estimator": "rates are not estimated (estimator); `ebpfvm run` reports the rate of each flow"}
+
+
 def check_kind(command: Command, kinds: tuple[str, ...], args: tuple[str, ...], source: str) -> None:
     """Raise `ScriptError` if the command's kind is not one of `kinds`; it may then be a misspelt argument."""
     if command.kind in kinds:
@@ -205,6 +210,9 @@ def check_kind(command: Command, kinds: tuple[str, ...], args: tuple[str, ...], 
     hint = f"; did you mean {near[0]!r}?" if near else ""
     if command.what == "qdisc" and command.kind.startswith("bpf"):
         hint += "; a kind that an object defines is registered first: bpftool struct_ops register FILE"
+    if command.kind in _UNSUPPORTED and command.what == "qdisc":
+        raise ScriptError(f"{command.kind} is not supported by ebpfvm: {_UNSUPPORTED[command.kind]}",
+                          command.kind_at, source)
     what = f"unknown word {shown(command.kind)}" if command.kind else f"no kind of {command.what}"
     raise ScriptError(f"{what}: expected a kind of {command.what} ({', '.join(kinds)}) or one of "
                       f"{', '.join(sorted(words[len(kinds):]))}{hint}", command.kind_at, source)

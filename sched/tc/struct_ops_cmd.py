@@ -58,7 +58,7 @@ class StructOpsCommands(Commands):
         return text.replace("[ ", "[").replace("} ]", "}\n]").split("\n")
 
     def _unregister(self, command: Command, found: list[StructOpsMap]) -> list[str]:
-        """Unregister each; the first that cannot be is the error, after the others are done."""
+        """Remove each kind; the first that cannot be removed is the error, after the others."""
         lines, errors = [], []
         for item in list(found):
             what = f"{QDISC_OPS} {item.name} id {item.id}"

@@ -101,6 +101,20 @@ def test_the_missing_struct_is_named(capsys: pytest.CaptureFixture[str]) -> None
     assert "contains struct packet, which the object does not describe" in capsys.readouterr().out
 
 
-def test_test_runs_say_what_linux_says(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["prog", "run", f"{FIFO}:fifo_enqueue"]) == 2
-    assert "neither does Linux (EOPNOTSUPP)" in capsys.readouterr().err
+@pytest.mark.parametrize("name", ["fifo_enqueue", "enqueue"])
+def test_test_runs_say_what_linux_says(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prog", "run", f"{FIFO}:{name}"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: fifo_enqueue: Linux has no test run for struct_ops programs (EOPNOTSUPP)")
+    assert f"`ebpfvm run {FIFO} --flows" in said
+
+
+def test_a_member_names_its_program(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", f"{FIFO}:dequeue"]) == 0
+    assert capsys.readouterr().out.startswith("fifo_dequeue: accepted")
+    assert main(["dis", f"{FIFO}:dequeue"]) == 0
+    assert capsys.readouterr().out.startswith("# fifo_dequeue, section struct_ops/fifo_dequeue")
+    assert main(["dis", f"{FIFO}:dequeue", "enqueue"]) == 2
+    assert "two programs are named" in capsys.readouterr().err
+    assert main(["verify", f"{FIFO}:peek"]) == 2
+    assert "no program 'peek'; it has: fifo_enqueue, " in capsys.readouterr().err

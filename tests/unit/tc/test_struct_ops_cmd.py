@@ -88,7 +88,7 @@ def test_a_link_holds_its_kind(net: Namespace, monkeypatch: pytest.MonkeyPatch) 
     from ebpfvm.lazy_dataclasses import replace
     from ebpfvm.loader.open import load
 
-    def linked(path: str) -> object:
+    def linked(path: str, config: object = None) -> object:
         found = load(path)
         return replace(found, struct_ops=tuple(replace(item, link=True) for item in found.struct_ops))
 
