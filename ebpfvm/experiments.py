@@ -266,6 +266,9 @@ def script_programs(machine: Kernel, engine: Engine, unverified: bool = False,
         named = next((item.name for item in found.programs.values() if section in (item.name, item.section)), section)
         if hook in ("enqueue", "dequeue"):
             program = _hook(found, hook, named or None)
+            if QDISC_OPS in machine.dialect.struct_ops:
+                raise UsageError(f"{path}: the kind of qdisc bpf is the RFC's, and a script that registers struct_ops "
+                                 "has the kernel of Linux; use two scripts, one for each interface")
         elif section:
             if named not in found.programs and named not in found.broken:
                 raise UsageError(f"{path}: no section {section!r}; it has: {', '.join(found.programs) or 'none'}")

@@ -174,5 +174,8 @@ def some_variables(found: Object) -> list[StructOps]:
         return items
     have = [f"{item.name} (struct {item.struct}{'' if item.autocreate else ', optional because of the ? in SEC()'})"
             for item in found.struct_ops]
+    rfc = any(program.type == "qdisc" for program in found.programs.values())
+    instead = (". Its programs are for the RFC's interface, which registers nothing: tc qdisc add dev eth0 root bpf "
+               f"obj {found.path}" if rfc else "")
     raise UsageError(f"{found.path}: no variable of struct {QDISC_OPS} to register; variables in .struct_ops sections: "
-                     f"{', '.join(have) or 'none'}")
+                     f"{', '.join(have) or 'none'}{instead}")

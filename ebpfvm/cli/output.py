@@ -75,7 +75,17 @@ def forget() -> None:
 
 def exit_code(error: EbpfvmError) -> int:
     """Return the exit status for an error."""
-    return next((code for kind, _, code in _CODES if isinstance(error, kind)), BROKEN)
+    return next((code for kind, _, code in _CODES if isinstance(_cause(error), kind)), BROKEN)
+
+
+def _cause(error: EbpfvmError) -> EbpfvmError:
+    """Return what is wrong with what a script names: an object, a program or a run, rather than the script."""
+    while isinstance(error, UsageError | LoadError):
+        cause = error.__cause__
+        if not isinstance(cause, Rejected | Fault | LimitError | LoadError):
+            break
+        error = cause
+    return error
 
 
 def paint(text: str, colour: str, stream: TextIO) -> str:
@@ -153,8 +163,9 @@ def fail(error: EbpfvmError, as_json: bool) -> int:
     say(describe(error) if placed else f"{paint('error', 'red', sys.stderr)}: {describe(error)}")
     code = exit_code(error)
     if as_json:
-        kind = next((name for type_, name, _ in _CODES if isinstance(error, type_)), "internal")
-        about = {"property": error.verdict.property} if isinstance(error, Rejected) else {}
+        cause = _cause(error)
+        kind = next((name for type_, name, _ in _CODES if isinstance(cause, type_)), "internal")
+        about = {"property": cause.verdict.property} if isinstance(cause, Rejected) else {}
         put_json({"schema": "ebpfvm.error/1", "ok": False, "kind": kind, "exit": code, "message": str(error), **about})
     return code
 

@@ -208,7 +208,7 @@ def check_kind(command: Command, kinds: tuple[str, ...], args: tuple[str, ...], 
     words = [*kinds, *(word.rpartition("=")[2].rstrip("~") for word in args)]
     near = difflib.get_close_matches(command.kind, words, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    if command.what == "qdisc" and command.kind.startswith("bpf"):
+    if command.what == "qdisc" and (not near or command.kind.startswith("bpf")):
         hint += "; a kind that an object defines is registered first: bpftool struct_ops register FILE"
     if command.kind in _UNSUPPORTED and command.what == "qdisc":
         raise ScriptError(f"{command.kind} is not supported by ebpfvm: {_UNSUPPORTED[command.kind]}",

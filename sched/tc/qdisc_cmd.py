@@ -40,6 +40,7 @@ class QdiscCommands(Commands):
         if command.verb == "get":
             self.no_verb(command)
         if command.kind:
+            self._check_variable(command)
             check_kind(command, (*QDISC_KINDS, *self.net.qdisc_kinds), _ARGS, self.source)
         dev, parent, handle = self.dev(command), self._parent(command), command.args.get("handle", 0)
         if command.kind in _HOOKS:
@@ -52,6 +53,18 @@ class QdiscCommands(Commands):
         else:
             self._modify(command, dev, parent, handle)
         return []
+
+    def _check_variable(self, command: Command) -> None:
+        """Raise `ScriptError` if the kind is the name of a registered variable, or of a kind that is gone."""
+        if command.kind in QDISC_KINDS or command.kind in self.net.qdisc_kinds:
+            return
+        for item in self.net.struct_ops.listed():
+            if command.kind == item.name:
+                raise ScriptError(f"no kind of qdisc {item.name!r}: that is the variable; its kind is {item.kind.id!r}",
+                                  command.kind_at, self.source)
+            if command.kind == item.kind.id:
+                raise ScriptError(f"Specified qdisc kind is unknown: {item.kind.id} was unregistered (ENOENT)",
+                                  command.kind_at, self.source)
 
     def _show(self, command: Command) -> list[str]:
         args = command.args

@@ -48,8 +48,8 @@ def test_objects_are_found_beside_the_script(tmp_path: Path, capsys: pytest.Capt
 
 @pytest.mark.parametrize(("text", "status", "message"), [
     ("tc qdisc add dev eth0 root pfiffo", 2, ":1:28: unknown word 'pfiffo'"),
-    ("\ntc qdisc add dev eth0 root bpf obj none.o", 2, ":2:1: "),
-    (f"tc qdisc add dev eth0 root bpf obj {ROOT}/samples/broken/leak.o", 2, "reference leak"),
+    ("\ntc qdisc add dev eth0 root bpf obj none.o", 3, ":2:1: "),
+    (f"tc qdisc add dev eth0 root bpf obj {ROOT}/samples/broken/leak.o", 1, "reference leak"),
     (f"tc qdisc add dev eth0 root bpf obj {ROOT}/samples/tc/dscp.o", 2, "no program in a section"),
     (f"tc qdisc add dev eth0 clsact\ntc filter add dev eth0 egress bpf obj {ROOT}/samples/tc/dscp.o section x", 2,
      "no section 'x'"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from ebpfvm.cli.main import main
 from ebpfvm.errors import LoadError
 from ebpfvm.experiments import open_namespace
 from ebpfvm.sched.tc.lexer import ScriptError
@@ -13,6 +15,8 @@ from ebpfvm.sched.tc.script import run_script
 from tests.house.tree import ROOT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ebpfvm.sched.netdev import Namespace
 
 SAMPLES = ROOT / "samples" / "mainline"
@@ -81,6 +85,34 @@ def test_errors_name_what_to_do(net: Namespace, command: str, text: str) -> None
     run_script(f"bpftool struct_ops register {FIFO}", net)
     with pytest.raises((ScriptError, LoadError), match=text):
         run_script(command, net)
+
+
+def test_the_variable_and_a_kind_that_is_gone_are_told_from_misspelt_ones(net: Namespace) -> None:
+    run_script(f"bpftool struct_ops register {FIFO}; tc qdisc add dev eth0 root bpf_fifo", net)
+    with pytest.raises(ScriptError, match="'fifo': that is the variable; its kind is 'bpf_fifo'"):
+        run_script("tc qdisc replace dev eth0 root fifo", net)
+    run_script("bpftool struct_ops unregister name fifo", net)
+    with pytest.raises(ScriptError, match=r"Specified qdisc kind is unknown: bpf_fifo was unregistered \(ENOENT\)"):
+        run_script("tc qdisc replace dev eth0 root bpf_fifo", net)
+
+
+@pytest.mark.parametrize(("script", "status", "text"), [
+    (f"bpftool struct_ops register {ROOT}/samples/broken_qdiscs/leak.o", 1, "Unreleased reference"),
+    ("bpftool struct_ops register missing.o", 3, "missing.o: cannot be read"),
+    (f"bpftool struct_ops register {ROOT}/samples/broken_qdiscs/priv_size.o", 3, "priv_size is not 0"),
+    (f"bpftool struct_ops register {ROOT}/samples/broken_qdiscs/null_argument.o\n"
+     "tc qdisc add dev eth0 root bpf_broken", 4, "opt of init, which is NULL"),
+    (f"bpftool struct_ops register {ROOT}/samples/rfc/pfifo.o", 2, "tc qdisc add dev eth0 root bpf obj"),
+    (f"bpftool struct_ops register {FIFO}\ntc qdisc add dev eth0 root bpf obj {ROOT}/samples/rfc/pfifo.o", 2,
+     "use two scripts, one for each interface")])
+def test_the_exit_status_is_that_of_the_cause(script: str, status: int, text: str, tmp_path: Path,
+                                              capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.tc").write_text(script)
+    words = ["run", "--tc", str(tmp_path / "x.tc"), "--flows", "cbr:rate=1mbit,packets=1"]
+    assert main(words) == status
+    assert text in capsys.readouterr().err
+    assert main([*words, "--json"]) == status
+    assert json.loads(capsys.readouterr().out)["exit"] == status
 
 
 def test_a_link_holds_its_kind(net: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
