@@ -82,6 +82,7 @@ class Machine:
 def printed(lines: list[str]) -> list[str]:
     """Lines without what differs: numbers of maps, counters of clsact."""
     kept = [re.sub("^(.*egistered .*) id [0-9]+$", "\\1", line) for line in lines]
+    kept = [re.sub(r',\{"kind":"clsact".*', "]", line) for line in kept]
     at = next((number for number, line in enumerate(kept) if line.startswith("qdisc clsact")), len(kept))
     return kept[:at]
 
@@ -101,8 +102,6 @@ def test_the_core_does_what_linux_did(case: dict[str, Any], engine: str) -> None
     handles = re.findall(r"handle (80[0-9a-f]{2})0000", json.dumps(case))
     machine.net._next_handle = int(min(handles, default="8001"), 16)  # one machine was recorded, case after case
     for number, step in enumerate(case["steps"]):
-        if "-j" in step["do"]:
-            continue
         shown = machine.do(step["do"])
         where = number, step["do"]
         assert (where, machine.trace()) == (where, step["trace"])
