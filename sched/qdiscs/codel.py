@@ -154,7 +154,7 @@ def codel_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, 
 
 
 CODEL: Final = QdiscKind(
-    name="codel", make=Codel, arguments=codel_arguments,
+    name="codel", make=Codel, without_options=True, arguments=codel_arguments,
     doc="One queue under CoDel, which keeps its delay near a target (RFC 8289).",
     options=(
         QdiscOption(word="limit", value="NUMBER", default=LIMIT, unit="packets", doc="packets that may be queued"),

@@ -132,7 +132,7 @@ class Drr(TableQdisc):
 
 
 DRR: Final = QdiscKind(
-    name="drr", make=Drr,
+    name="drr", make=Drr, without_options=True,
     doc="Deficit round robin between classes that `tc class` adds; filters select the class of a packet.",
     class_options=(QdiscOption(word="quantum", value="SIZE", default="a full frame",
                                range=(MIN_QUANTUM, MAX_QUANTUM), unit="bytes",

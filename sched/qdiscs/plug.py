@@ -113,7 +113,7 @@ def plug_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, A
 
 
 PLUG: Final = QdiscKind(
-    name="plug", make=Plug, arguments=plug_arguments,
+    name="plug", make=Plug, without_options=True, arguments=plug_arguments,
     doc="Keeps packets until `tc qdisc change` releases them.",
     options=(
         QdiscOption(word="block", argument="action", doc="begin to keep those that arrive from now on"),

@@ -99,7 +99,7 @@ class Skbprio(ClassfulQdisc):
 
 
 SKBPRIO: Final = QdiscKind(
-    name="skbprio", make=Skbprio,
+    name="skbprio", make=Skbprio, without_options=True,
     doc="64 priorities (skb->priority): the highest leaves first, and a full queue drops from the lowest.",
     options=(QdiscOption(word="limit", value="NUMBER", default=LIMIT, unit="packets",
                          doc="packets that may be queued"),))

@@ -146,7 +146,8 @@ def test_the_default_qdisc_is_that_of_new_devices(net: Namespace) -> None:
         "qdisc mq 0: root", "qdisc bpf_fifo 0: parent :2", "qdisc bpf_fifo 0: parent :1"]
 
 
-@pytest.mark.parametrize(("kind", "works"), [("pfifo", True), ("bfifo", True), ("fq_codel", True), ("netem", False),
+@pytest.mark.parametrize(("kind", "works"), [("pfifo", True), ("bfifo", True), ("fq_codel", True), ("codel", True),
+                                             ("skbprio", True), ("drr", True), ("htb", False), ("netem", False),
                                              ("tbf", False), ("mq", False), ("prio", False), ("clsact", False)])
 def test_only_kinds_that_need_no_options_work_as_a_default(net: Namespace, kind: str, works: bool) -> None:
     run_script(f"sysctl -qw net.core.default_qdisc={kind}; ip link add i2 type ifb; ip link set i2 up", net)
