@@ -445,7 +445,7 @@ def fq_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, Any
 _PACED: Final = "flows with a rate or time stamps leave in their time"
 
 FQ: Final = QdiscKind(
-    name="fq", make=Fq, arguments=fq_arguments,
+    name="fq", make=Fq, without_options=True, arguments=fq_arguments,
     doc="Fair queueing with pacing: flows take turns in three bands, and packets leave at their time.",
     options=(
         QdiscOption(word="limit", value="NUMBER", default=LIMIT, unit="packets", doc="packets of each band"),

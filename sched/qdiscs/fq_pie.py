@@ -228,7 +228,7 @@ class FqPie(ClassfulQdisc):
 
 
 FQ_PIE: Final = QdiscKind(
-    name="fq_pie", make=FqPie, arguments=pie_arguments,
+    name="fq_pie", make=FqPie, without_options=True, arguments=pie_arguments,
     doc="Flows by hash, deficit round robin between them, and PIE in each.",
     options=(
         QdiscOption(word="limit", value="NUMBER", default=LIMIT, unit="packets", doc="packets of all flows"),

@@ -202,7 +202,7 @@ def hhf_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, An
 
 
 HHF: Final = QdiscKind(
-    name="hhf", make=Hhf, arguments=hhf_arguments,
+    name="hhf", make=Hhf, without_options=True, arguments=hhf_arguments,
     doc="Heavy-hitter filter: packets of flows that have sent much wait behind the others.",
     options=(
         QdiscOption(word="limit", value="NUMBER", default=LIMIT, unit="packets", doc="packets that may be queued"),

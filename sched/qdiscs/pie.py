@@ -184,7 +184,7 @@ FLAGS: Final = (
                 doc="measure the delay of packets"))
 
 PIE: Final = QdiscKind(
-    name="pie", make=Pie, arguments=pie_arguments,
+    name="pie", make=Pie, without_options=True, arguments=pie_arguments,
     doc="One queue under PIE, which keeps its delay near a target (RFC 8033).",
     options=(QdiscOption(word="limit", value="NUMBER", default=LIMIT, unit="packets",
                          doc="packets that may be queued"), *PARAMS, *FLAGS))

@@ -191,7 +191,7 @@ class Qfq(TableQdisc):
 
 
 QFQ: Final = QdiscKind(
-    name="qfq", make=Qfq,
+    name="qfq", make=Qfq, without_options=True,
     doc="Quick fair queueing between classes that `tc class` adds; filters select the class of a packet.",
     class_options=(
         QdiscOption(word="weight", value="NUMBER", default=1, range=(1, MAX_WEIGHT), doc="share of the class"),

@@ -298,7 +298,7 @@ class Sfq(ClassfulQdisc):
 
 
 SFQ: Final = QdiscKind(
-    name="sfq", make=Sfq,
+    name="sfq", make=Sfq, without_options=True,
     doc="Stochastic fairness queueing: flows by hash take turns, and a full queue drops from the longest flow.",
     options=(
         QdiscOption(word="limit", value="NUMBER", default=DEPTH, unit="packets", doc="packets that may be queued"),

@@ -147,7 +147,10 @@ def test_the_default_qdisc_is_that_of_new_devices(net: Namespace) -> None:
 
 
 @pytest.mark.parametrize(("kind", "works"), [("pfifo", True), ("bfifo", True), ("fq_codel", True), ("codel", True),
-                                             ("skbprio", True), ("drr", True), ("htb", False), ("netem", False),
+                                             ("skbprio", True), ("drr", True), ("htb", False),
+                                             ("sfq", True), ("pie", True), ("fq_pie", True), ("fq", True),
+                                             ("qfq", True), ("hhf", True), ("red", False), ("choke", False),
+                                             ("gred", False), ("netem", False),
                                              ("tbf", False), ("mq", False), ("prio", False), ("clsact", False)])
 def test_only_kinds_that_need_no_options_work_as_a_default(net: Namespace, kind: str, works: bool) -> None:
     run_script(f"sysctl -qw net.core.default_qdisc={kind}; ip link add i2 type ifb; ip link set i2 up", net)
