@@ -41,6 +41,7 @@ class Helper:
         bare: its body does not look at its environment, so that an engine may pass None.
         in_engine: whether the engines themselves execute it, so that it needs no body.
         arms: it may add an event to the event loop.
+        tells_time: it returns the kernel's clock and does nothing else.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Helper:
     bare: bool = False
     in_engine: bool = False
     arms: bool = False
+    tells_time: bool = False
 
     def __post_init__(self) -> None:
         what = f"helper {self.name}"
@@ -124,6 +126,7 @@ class HelperOptions(TypedDict, total=False):
     bare: bool
     in_engine: bool
     arms: bool
+    tells_time: bool
 
 
 def _specs(function: Callable[..., int]) -> tuple[tuple[ArgSpec, ...], RetSpec]:

@@ -47,6 +47,8 @@ Expansion = Literal[
     "unlink",           # removes a node if it is in the list or tree
     "insert_sorted",    # adds a node to a tree
     "put_aside",        # puts a packet on the list of packets to free
+    "flow_hash",        # the hash of a packet, which changes nothing else
+    "count_sent",       # counts a packet for a qdisc
 ]
 """What a function does, if an engine may do it by itself on the objects; no two functions of a kind differ."""
 

@@ -21,7 +21,7 @@ def _qdisc(found: Any) -> Any:
     return found
 
 
-@kfunc("u32 bpf_skb_get_hash(struct sk_buff *skb)", "trusted_args")
+@kfunc("u32 bpf_skb_get_hash(struct sk_buff *skb)", "trusted_args", expands="flow_hash")
 def bpf_skb_get_hash(env: CallEnv, skb: SkBuff) -> int:
     """Return the packet's flow hash, which is computed once."""
     return hash_of(skb)
@@ -53,7 +53,8 @@ def bpf_qdisc_watchdog_schedule(env: CallEnv, sch: Any, expire: int, delta_ns: i
     return 0
 
 
-@kfunc("void bpf_qdisc_bstats_update(struct Qdisc *sch, const struct sk_buff *skb)", "trusted_args")
+@kfunc("void bpf_qdisc_bstats_update(struct Qdisc *sch, const struct sk_buff *skb)", "trusted_args",
+       expands="count_sent")
 def bpf_qdisc_bstats_update(env: CallEnv, sch: Any, skb: SkBuff) -> int:
     """Count a packet as sent by the qdisc."""
     _qdisc(sch).kernel_view.bytes += packet_size(skb)

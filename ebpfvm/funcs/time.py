@@ -20,7 +20,7 @@ TAI_OFFSET_NS: Final = 37 * 1_000_000_000  # since 2017
 INITIAL_JIFFIES: Final = (1 << 32) - 300 * HZ  # include/linux/jiffies.h: wraps five minutes after boot
 
 
-@helper()
+@helper(tells_time=True)
 def bpf_ktime_get_ns(env: CallEnv) -> Integer:
     """Return nanoseconds since boot (CLOCK_MONOTONIC)."""
     return env.kernel.clock

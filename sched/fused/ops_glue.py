@@ -7,16 +7,25 @@ dequeue returns is a variable. `OpsCalls` does what is not frequent, on the obje
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Never
 
+from ebpfvm.engine.translate.flow_graph import FlowGraph
+from ebpfvm.engine.translate.ranges import PtrRange, number_of
+from ebpfvm.engine.translate.source import simplify
 from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, reads_of, sweep
+from ebpfvm.errors import InternalError
 from ebpfvm.kernel.kernel_structs import structs_of
+from ebpfvm.kernel.object_types import ObjectType
 from ebpfvm.kernel.refs import COUNT, PROGRAM_UNIT
 from ebpfvm.sched.fused.glue import OUTSIDE, Blocks, Site
+from ebpfvm.sched.fused.object_facts import QUIESCE, ObjectFacts
+from ebpfvm.sched.fused.object_paths import ONE_DROPPED, Known, ObjectPaths
 
 if TYPE_CHECKING:
     from ebpfvm.engine.translate import TranslatedRun
     from ebpfvm.engine.translate.program_body import ProgramBody
+    from ebpfvm.engine.translate.ranges import Abs
+    from ebpfvm.kernel.refs import RefCounted
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.fused.fused_run import FusedRun
     from ebpfvm.sched.sch_struct_ops import SchStructOps
@@ -24,13 +33,11 @@ if TYPE_CHECKING:
 ARRIVES: Final = "STRUCTS", str(PROGRAM_UNIT)
 """Region and references of a packet that arrives: the program has it."""
 
-# What `Memory.quiesce` does, which is only called if there are regions to free.
-_QUIESCE: Final = ("if MEMORY.retired: MEMORY.quiesce()",
-                   "if MEMORY.retired_bytes: MEMORY.map_bytes -= MEMORY.retired_bytes; MEMORY.retired_bytes = 0")
 _ARGUMENTS: Final = {"e": ("o_skb", "SCH", "FREE"), "d": ("SCH",)}
 _CONTEXT: Final = re.compile(r"\bo_c\.(\w+)_object\b")
 _GIVEN: Final = re.compile(r"if r0 and .*o_c\.given = r0.*")
 _GIVES: Final = "(r0.address or r0.locate() if r0 else 0)"
+_PUT_ASIDE: Final = re.compile(r"\b(r\d+|s_\w+)\.put\((r\d+)\)")
 _ADDRESS: Final = re.compile(r"\b(?:[bgdk]_c|[og]_c)\b")
 
 
@@ -65,6 +72,15 @@ class OpsCalls:
         for packet in dropped:
             self._device.drop(packet, self._qdisc.holder)
 
+    def unusual(self, held: RefCounted) -> Never:
+        """Raise the error that an object is not held as every accepted program leaves it."""
+        raise InternalError(f"a fused run found {held} held by {', '.join(self._kernel.refs.names(held))}")
+
+    def dropped(self, skb: Packet) -> None:
+        """Drop a packet that would be the only one on that list."""
+        self._structs.hide(skb)
+        self._device.drop(skb, self._qdisc.holder)
+
     def returned(self, address: int) -> Packet | None:
         """Return the packet at the address that dequeue has returned, None for NULL."""
         refs, memory = self._kernel.refs, self._kernel.memory
@@ -80,19 +96,36 @@ class OpsGlue(Blocks):
 
     Attributes:
         arguments: the names of its arguments.
+        own: one reference of the qdisc.
+        constant_size: whether all packets have one size.
     """
 
     arguments: tuple[str, ...] = ()
+    own: int = 0
+    constant_size: bool = False
 
     # ---- enqueue ----------------------------------------------------------------------------------------------------
 
     def enqueue(self) -> Site:
         """Return enqueue, and what follows it; the device does not care for the result."""
         end = self.end
-        after = self.choose("FREE.packets", self.slowly("O.freed()", end), end)
+        size = [] if self.constant_size else ["dropped_bytes += o_skb.len"]
+        drop = ["o_skb.fate = DROPPED", "o_skb.refs = 0", "o_skb.last_holder = HOLDER", "o_skb.flow.drops += 1",
+                "dropped += 1", *size]
+        slow = self.slowly("O.dropped(o_skb)", end)
+        usual = self.block(["o_skb._region = None", *drop], succs=(end,))
+        dropped = self.choose("(o_skb.refs == OWN)", self.choose(
+            "(o_skb._region is STRUCTS and o_skb._packet is None)", usual, slow), slow)
+        after = self.choose("FREE.packets", self.choose(ONE_DROPPED, dropped, self.slowly("O.freed()", end)), end)
         code = {start: self._ended(block, after, "if REFS.held: O.leaks()") if block.result is not None else block
                 for start, block in self._blocks()}
-        return self._made(code, [effect("REFS.held = 1", OUTSIDE), effect("FREE.running = True", OUTSIDE)])
+        facts = ObjectFacts()
+        facts.null |= {"o_skb": False}
+        facts.refs |= {"o_skb": PROGRAM_UNIT}
+        facts.fresh.add("o_skb")
+        facts.types["o_skb"] = structs_of(self.body.unit.prog.kernel).layout("sk_buff")
+        facts.held, facts.stored, facts.put = 1, 0, ()
+        return self._made(code, [], facts)
 
     # ---- dequeue ----------------------------------------------------------------------------------------------------
 
@@ -101,12 +134,12 @@ class OpsGlue(Blocks):
         end = self.end
         sent = self.block(send, succs=(end,))
         leak = "if REFS.held: LEAVEd(0, {})"
-        nothing = self.block([leak.format(0), *_QUIESCE], succs=(end,))
+        nothing = self.block([leak.format(0), *QUIESCE], succs=(end,))
         found = self.choose("o_skb is None", end, sent)
         slow = self.slowly("o_skb = O.returned(o_skb.address or o_skb.locate())", found)
         number = self.choose("r0 == 0", nothing, self.slowly("o_skb = O.returned(r0)", found))
         known = self.block([f"o_skb.refs += OWN - {PROGRAM_UNIT}; REFS.held -= 1",
-                            leak.format("o_skb.address or o_skb.locate()"), *_QUIESCE,
+                            leak.format("o_skb.address or o_skb.locate()"), *QUIESCE,
                             "o_skb._region = None if o_skb._region is STRUCTS else HIDE(o_skb)"], succs=(sent,))
         packet = self.choose("o_skb", self.choose(f"(o_skb.refs & {COUNT:#x})", known, slow), nothing)
         code = {}
@@ -119,7 +152,9 @@ class OpsGlue(Blocks):
             elif block.result is not None:
                 block = self._next(block, [*block.lines, assign("r0", block.result, block.pc)], number)
             code[start] = block
-        return self._made(code, [])
+        facts = ObjectFacts()
+        facts.held = facts.stored = 0
+        return self._made(code, [], facts)
 
     # ---- both -------------------------------------------------------------------------------------------------------
 
@@ -129,7 +164,7 @@ class OpsGlue(Blocks):
                 for start, block in self.body.code.items()]
 
     def _ended(self, block: BlockCode, after: int, leak: str) -> BlockCode:
-        return self._next(block, [*block.lines, *(effect(text, OUTSIDE) for text in (leak, *_QUIESCE))], after)
+        return self._next(block, [*block.lines, *(effect(text, OUTSIDE) for text in (leak, *QUIESCE))], after)
 
     def _next(self, block: BlockCode, lines: list[Stmt], after: int) -> BlockCode:
         """Return a block that ends the member as one that leads to what follows it."""
@@ -137,14 +172,42 @@ class OpsGlue(Blocks):
             lines = [*lines, effect("STACK.depth -= 1", OUTSIDE)]
         return block._replace(lines=lines, result=None, reads=frozenset(), succs=(after,))
 
-    def _made(self, code: dict[int, BlockCode], begin: list[Stmt]) -> Site:
+    def _known(self) -> Known:
+        """Return what is known of the types of objects that functions make and drop."""
+        facts, unit = self.body.facts, self.body.unit
+        owning, empty, types, locks = {}, {}, {}, set()
+        for pc in facts.before:
+            row = unit.rows[pc]
+            if pc in unit.steps or row is None or row.kind != "call":
+                continue
+            kfunc, helper = unit.kfunc(pc), unit.helper(pc)
+            role = kfunc.role if kfunc is not None else ""
+            types[pc] = held_type(facts.after(pc).regs[0])
+            if helper is not None and helper.role in ("lock", "unlock"):
+                locks.add(pc)
+            if role == "obj_drop" and isinstance(kind := held_type(facts.before[pc].regs[1]), ObjectType):
+                owning[f"DROP{pc}"] = *kind.shape.kptrs.values(), *kind.shape.roots.values()
+            if role == "obj_new" and isinstance(kind := held_type(facts.after(pc).regs[0]), ObjectType):
+                number = number_of(facts.before[pc].regs[1]).lo
+                empty[f"NEW{number}"] = *kind.shape.kptrs.values(), *kind.shape.nodes.values()
+        return Known(self.own, owning, empty, {pc: kind for pc, kind in types.items() if kind is not None},
+                     frozenset(locks))
+
+    def _made(self, code: dict[int, BlockCode], begin: list[Stmt], facts: ObjectFacts) -> Site:
         """Put the blocks together."""
         entry = self.body.graph.entry
         self.code |= code
         self.code[entry] = self.code[entry]._replace(lines=[*begin, *self.code[entry].lines])
         graph, found = self.joined()
+        paths = ObjectPaths(graph, found, facts, self._known())
+        graph, found = simplify(FlowGraph(paths.entry, {}), paths.made)
         found, _ = sweep(found, graph)
         return Site(graph, found)
+
+
+def held_type(value: Abs) -> object:
+    """Return the type of the object that a value points to."""
+    return value.origin.held if isinstance(value, PtrRange) else None
 
 
 def needs_address(body: ProgramBody, which: str, layout: tuple[str, ...]) -> bool:
@@ -163,7 +226,8 @@ def _with_arguments(block: BlockCode, arguments: tuple[str, ...], fields: tuple[
     names = dict(zip(fields, arguments, strict=True))
 
     def renamed(text: str) -> str:
-        return _CONTEXT.sub(lambda match: names.get(match[1], match[0]), text)
+        text = _CONTEXT.sub(lambda match: names.get(match[1], match[0]), text)
+        return _PUT_ASIDE.sub(r"\1.take(\2)", text).replace("KERNEL.clock", "now")
 
     lines = []
     for line in block.lines:

@@ -215,6 +215,7 @@ class RunSource:
         if isinstance(qdisc, SchStructOps):
             glue = OpsGlue(body, "ed"[which], program.budget)
             glue.arguments = tuple(qdisc.layouts[HOOKS[which]].fields)
+            glue.own, glue.constant_size = self.holder.unit, self.spec is not None
             return glue
         templates = {f"o_{name.removeprefix(TEMPLATE)}": found for name, found in body.names.items()
                      if name.startswith(TEMPLATE)}

@@ -15,8 +15,9 @@ from ebpfvm.engine.steps import operand
 from ebpfvm.engine.translate import emit_graph, emit_held, emit_maps, emit_objects
 from ebpfvm.engine.translate.emit_keys import key_bytes
 from ebpfvm.engine.translate.emit_memory import atom_value, constant_index
-from ebpfvm.engine.translate.frame import argument_count, extent
+from ebpfvm.engine.translate.frame import extent
 from ebpfvm.engine.translate.ranges import NumRange, PtrRange, slot_at
+from ebpfvm.engine.translate.register_uses import argument_count
 from ebpfvm.engine.translate.statements import assign, effect, effect_to
 from ebpfvm.errors import Fault
 from ebpfvm.ints import U64_MAX
@@ -86,6 +87,10 @@ def _helper(em: CodeWriter, helper: Helper) -> None:
     if emit_graph.helper(em, helper):
         return
     pc, origin = em.pc, em.facts.defined.get(em.pc)
+    if helper.tells_time:
+        em.names["KERNEL"] = em.unit.prog.kernel
+        em.add(assign("r0", "KERNEL.clock", pc))
+        return
     em.calls |= not helper.bare and any(spec.kind in (Arg.PTR_TO_FUNC, Arg.PTR_TO_CTX) for spec in helper.args)
     if helper.map_op == "lookup" and origin is not None and emit_maps.find(em, helper, _argument):
         return

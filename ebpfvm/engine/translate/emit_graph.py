@@ -228,7 +228,7 @@ def _insert_sorted(em: CodeWriter, called: Kfunc) -> bool:
     key = cell_of(em.unit, target, root)
     if key is not None:
         exact = _comes_to_loop(em)
-        name = f"ADD_{'EXACTLY' if exact else 'BY'}_{key}_{root.at}_{root.kind.name}"
+        name = f"ADD_{'EXACTLY' if exact else 'BY'}_{key}_{root.cell}_{root.kind.name}"
         em.names[name] = sorter_by(em.unit.prog.kernel.refs, root.kind, root.at, key, exact)
         em.add(effect_to("r0", f"{name}(ticks, {rooted.text}, r2, {rooted.unit:#x}, OVER)", em.pc, f" & {U64_MAX:#x}"))
         return True
@@ -262,6 +262,25 @@ def _put_aside(em: CodeWriter, called: Kfunc) -> bool:
     if packet is None or to_free is None:
         return False
     em.add(effect(f"{to_free}.put({packet})", em.pc))
+    em.add(assign("r0", "0", em.pc))
+    return True
+
+
+def _flow_hash(em: CodeWriter, called: Kfunc) -> bool:
+    packet = emit_held.argument(em, 1)
+    if packet is None:
+        return False
+    em.names["HASH"] = called.body
+    em.add(effect_to("r0", f"HASH(ENV, {packet})", em.pc))
+    return True
+
+
+def _count_sent(em: CodeWriter, called: Kfunc) -> bool:
+    qdisc, packet = (emit_held.argument(em, n) for n in (1, 2))
+    if qdisc is None or packet is None or [em.state.regs[n].origin.held.name for n in (1, 2)] != ["Qdisc", "sk_buff"]:  # type: ignore[union-attr]
+        return False
+    em.add(effect(f"{qdisc}.kernel_view.bytes += {packet}.wire_len", em.pc))
+    em.add(effect(f"{qdisc}.kernel_view.packets += {packet}.gso_segs or 1", em.pc))
     em.add(assign("r0", "0", em.pc))
     return True
 
@@ -342,5 +361,5 @@ _BY_ROLE: Final = {"obj_new": _new, "obj_drop": _drop, "refcount_acquire": _acqu
 _BY_EXPANSION: Final = {
     "push_front": _push, "push_back": _push, "pop_front": _pop, "pop_back": _pop, "first": _look, "last": _look,
     "is_first": _ask, "is_last": _ask, "empty": _ask, "unlink": _unlink, "insert_sorted": _insert_sorted,
-    "put_aside": _put_aside,
+    "put_aside": _put_aside, "flow_hash": _flow_hash, "count_sent": _count_sent,
 }

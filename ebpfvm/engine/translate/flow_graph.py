@@ -50,6 +50,7 @@ class FlowGraph:
         loops: header -> blocks of its loop, including the header.
         reducible: whether every cycle has one entry.
         frames: the copies of other functions in it.
+        live: the registers that are live at the start of each block, once somebody has asked for them.
     """
 
     entry: int
@@ -59,6 +60,7 @@ class FlowGraph:
     loops: dict[int, set[int]] = field(default_factory=dict)
     reducible: bool = True
     frames: tuple[InlinedFrame, ...] = ()
+    live: dict[int, frozenset[int]] = field(default_factory=dict)
 
     @property
     def registers(self) -> int:

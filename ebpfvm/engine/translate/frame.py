@@ -9,11 +9,12 @@ if its address escapes.
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 from ebpfvm.contract.args import Arg
+from ebpfvm.engine.translate.atoms import ACCESSES, cut_into_atoms, groups_of
 from ebpfvm.engine.translate.ranges import FP, PtrRange, slot_at
+from ebpfvm.engine.translate.register_uses import live_registers
 from ebpfvm.engine.translate.spills import is_followed, is_private, lost, spilled
 from ebpfvm.kernel.emulated import FRAME_SIZE
 
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ebpfvm.contract.args import ArgSpec
-    from ebpfvm.engine.translate.flow_graph import FlowGraph
     from ebpfvm.engine.translate.function_facts import FunctionFacts
-    from ebpfvm.engine.translate.inlined_nodes import InlinedStep
     from ebpfvm.engine.translate.ranges import PtrOrigin, RangeState, Slot
     from ebpfvm.engine.translate.unit import Unit
     from ebpfvm.isa.insn import Insn
@@ -101,13 +100,9 @@ def extent(unit: Unit, specs: tuple[ArgSpec, ...], n: int, state: RangeState) ->
     return None
 
 
-def classify(unit: Unit, facts: FunctionFacts, tracked: Mapping[Slot, tuple[Slot, ...]] | None = None) -> FrameLayout:
-    """Return the layout of the frame of the function of `facts`, and of those of inlined functions.
-
-    Args:
-        tracked: the variables in which pointers are assumed to stay known; by default those that the facts track.
-    """
-    use = _Uses(facts.tracked if tracked is None else tracked)
+def classify(unit: Unit, facts: FunctionFacts) -> FrameLayout:
+    """Return the layout of the frame of the function of `facts`, and of those of inlined functions."""
+    use = _Uses(facts.tracked)
     for pc, state in facts.before.items():
         _look(unit, pc, state, use)
     _note_lost(unit, facts, use)
@@ -164,7 +159,7 @@ def _look(unit: Unit, pc: int, state: RangeState, use: _Uses) -> None:
     row, insn = unit.rows[pc], unit.insns[pc]
     if row is None or pc in unit.steps:
         return
-    if row.kind in ("ldx", "load_acquire", "st", "store_release", "atomic"):
+    if row.kind in ACCESSES:
         base = state.regs[insn.src if row.kind in ("ldx", "load_acquire") else insn.dst]
         if isinstance(base, PtrRange) and is_private(base):
             _look_at_access(row, insn, base, use)
@@ -237,109 +232,20 @@ def _note_lost(unit: Unit, facts: FunctionFacts, use: _Uses) -> None:
         use.escape(*(out[reg] for reg in live[successor] if is_private(out[reg]) and not is_private(into[reg])))
 
 
-def argument_count(unit: Unit, entry: int) -> int:
-    """Return the number of arguments that the function at `entry` takes."""
-    return max((reg for reg in live_registers(unit, unit.plain(entry))[entry] if reg < 6), default=0)
-
-
-def live_registers(unit: Unit, function: FlowGraph) -> dict[int, frozenset[int]]:
-    """Return the registers that are live at the start of each block."""
-    live: dict[int, frozenset[int]] = dict.fromkeys(function.order, frozenset())
-    work = list(function.order)
-    while work:
-        start = work.pop()
-        block = function.blocks[start]
-        now = set().union(*(live[successor] for successor in block.succs))
-        for pc in reversed(block.pcs):
-            reads, writes = registers_of(unit, pc)
-            now = (now - writes) | reads
-        if now != live[start]:
-            live[start] = frozenset(now)
-            work.extend(block.preds)
-    return live
-
-
-class Liveness(NamedTuple):
-    """Registers that are live before an instruction, after it, and after it without those that it writes."""
-
-    before: frozenset[int]
-    kept: frozenset[int]
-    after: frozenset[int]
-
-
-def live_after(unit: Unit, function: FlowGraph) -> dict[int, Liveness]:
-    """Return the live registers at each instruction."""
-    blocks = live_registers(unit, function)
-    found: dict[int, Liveness] = {}
-    for block in function.blocks.values():
-        now = frozenset().union(*(blocks[successor] for successor in block.succs))
-        for pc in reversed(block.pcs):
-            reads, writes = registers_of(unit, pc)
-            after, kept = now, now - writes
-            now = kept | reads
-            found[pc] = Liveness(now, kept, after)
-    return found
-
-
-def registers_of(unit: Unit, pc: int) -> tuple[set[int], set[int]]:
-    """Return the registers that the instruction at `pc` reads and writes, without r10; do not change the sets."""
-    if pc in unit.steps:
-        return _registers_of_step(unit.steps[pc])
-    found = unit.registers.get(pc)
-    if found is None:
-        found = unit.registers[pc] = _registers(unit, pc)
-    return found
-
-
-def _registers(unit: Unit, pc: int) -> tuple[set[int], set[int]]:
-    row, insn = unit.rows[pc], unit.insns[pc]
-    if row is None:
-        return set(), set()
-    if row.kind == "call":
-        helper, kfunc = unit.helper(pc), unit.kfunc(pc)
-        count = 5 if helper is None and kfunc is None else len(helper.args if helper else kfunc.params if kfunc else ())
-        return set(range(1, count + 1)), set(range(6))
-    if row.kind == "exit":
-        return {0}, set()
-    if row.kind in ("ld_abs", "ld_ind"):
-        return {6, insn.src} if row.kind == "ld_ind" else {6}, {0}
-    writes = {insn.dst} if row.kind in ("alu", "ldx", "load_acquire", "ld_imm64") else set()
-    reads = {insn.dst} if row.kind in ("jmp", "st", "store_release", "atomic") else set()
-    if row.kind == "alu" and row.op != "mov" and not row.op.startswith("movsx"):
-        reads |= {insn.dst}
-    if "src" in row.uses:
-        reads |= {insn.src}
-    if row.kind == "atomic" and row.op == "cmpxchg":
-        reads |= {0}
-    return reads - {10}, writes
-
-
-def _registers_of_step(inlined: InlinedStep) -> tuple[set[int], set[int]]:
-    """Return the registers that a node of an inlined function reads and writes."""
-    own, loop = set(range(inlined.frame.first, inlined.frame.first + 5)), inlined.loop
-    if loop is None:
-        return set(), own
-    kept = {loop.context, loop.counter, loop.bound}
-    return {"begin": ({1, 3}, kept | set(range(6))), "check": ({loop.bound}, set()), "refuse": (set(), set(range(6))),
-            "next": ({loop.counter, loop.bound}, set()), "visit": (kept, own | {loop.counter, *range(6)}),
-            "again": ({0}, own | set(range(1, 6))), "beyond": (set(), set()),
-            "done": ({loop.counter}, kept | set(range(6)))}[inlined.kind]
-
-
 def _sort(use: _Uses, facts: FunctionFacts) -> FrameLayout:
     local: dict[Slot, tuple[Slot, ...]] = {}
     atoms: set[Slot] = set()
     memory = False
     arrays = []
     reached = {reach.area for reach in use.variable}
-    for group in _groups(use.accesses | use.copied | use.memory | reached):
+    for group in groups_of(use.accesses | use.copied | use.memory | reached):
         if group & reached and not group & (use.memory | use.copied):
             arrays.append(group)
         elif group & (use.memory | reached):
             memory = True
         else:
             accesses = group & use.accesses
-            found = _cut(group, accesses)
+            found = cut_into_atoms(group, accesses)
             atoms |= set(found)
             for off, size in accesses:
                 local[off, size] = tuple(atom for atom in found if off <= atom[0] < off + size)
@@ -365,31 +271,3 @@ def _cells(use: _Uses, facts: FunctionFacts, group: set[Slot]) -> Cells | None:
     variable = [value for state in facts.before.values() for value in state.regs if _is_fp(value)]
     whole = all(value.lo == value.hi or value.zeros >= unit for value in variable)
     return Cells(start, end - start, unit) if aligned and whole else None
-
-
-def _groups(areas: set[Slot]) -> list[set[Slot]]:
-    """Return areas that overlap, directly or through others, as groups."""
-    groups: list[set[Slot]] = []
-    end = 0
-    for area in sorted(areas):
-        if groups and area[0] < end:
-            groups[-1].add(area)
-            end = max(end, area[0] + area[1])
-        else:
-            groups.append({area})
-            end = area[0] + area[1]
-    return groups
-
-
-def _cut(group: set[Slot], accesses: set[Slot]) -> list[Slot]:
-    """Return the atoms of a group: between neighbouring edges, and of a size that a number can have."""
-    edges = sorted({off for off, _ in group} | {off + size for off, size in group})
-    atoms = []
-    for start, end in itertools.pairwise(edges):
-        if not any(off <= start < off + size for off, size in accesses):
-            continue
-        while start < end:
-            size = next(size for size in (8, 4, 2, 1) if size <= end - start)
-            atoms.append((start, size))
-            start += size
-    return atoms

@@ -25,6 +25,7 @@ from ebpfvm.engine.translate.ranges import (
     number_of,
     slot_at,
 )
+from ebpfvm.engine.translate.register_uses import live_registers
 from ebpfvm.errors import Fault
 from ebpfvm.ints import S32_MAX, S64_MAX, U32_MAX, U64_MAX
 from ebpfvm.isa import codes as c
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from ebpfvm.isa.table import Row
 
 _VISITS_BEFORE_WIDENING: Final = 3
+FRAME_POINTER: Final = 10
 
 
 class FunctionFacts:
@@ -82,6 +84,7 @@ class FunctionFacts:
         at: dict[int, RangeState] = {function.entry: entry_state(args, function.registers)}
         visits = dict.fromkeys(function.order, 0)
         work, waiting = [0], {function.entry}
+        dead = _dead(self.unit, function)
         while work:
             start = function.order[heapq.heappop(work)]
             waiting.discard(start)
@@ -89,7 +92,12 @@ class FunctionFacts:
             block = function.blocks[start]
             for successor, state in self._run(block, at[start]):
                 self.edges.add((start, successor))
-                old = at.get(successor)
+                old, regs = at.get(successor), state.regs
+                if any(regs[reg] is not ANY for reg in dead[successor]):
+                    changed = list(regs)
+                    for reg in dead[successor]:
+                        changed[reg] = ANY
+                    state = RangeState(tuple(changed), state.slots)
                 new = state if old is None else self._join(old, state, visits[successor] >= _VISITS_BEFORE_WIDENING)
                 if new != old:
                     at[successor] = new
@@ -100,13 +108,18 @@ class FunctionFacts:
     def _join(self, old: RangeState, new: RangeState, wide: bool) -> RangeState:
         if old == new:
             return old
-        regs = tuple(map(ranges.join, old.regs, new.regs))
-        slots = {slot: ranges.join(value, new.slots[slot]) for slot, value in old.slots.items() if slot in new.slots}
-        slots |= {slot: ranges.mixed(value) for here, there in ((old.slots, new.slots), (new.slots, old.slots))
-                  for slot, value in here.items() if slot not in there and ranges.is_object(value)}
+        join = ranges.join
+        regs = tuple([a if a is b else join(a, b) for a, b in zip(old.regs, new.regs, strict=True)])
+        slots = old.slots
+        if slots is not new.slots:
+            slots = {slot: value if value is new.slots[slot] else join(value, new.slots[slot])
+                     for slot, value in slots.items() if slot in new.slots}
+            slots |= {slot: ranges.mixed(value) for here, there in ((old.slots, new.slots), (new.slots, old.slots))
+                      if len(there) < len(here) or len(slots) < len(here)
+                      for slot, value in here.items() if slot not in there and ranges.is_object(value)}
         if wide:
-            regs = tuple(ranges.widen(before, after, self._stops)
-                         for before, after in zip(old.regs, regs, strict=True))
+            regs = tuple([after if before is after else ranges.widen(before, after, self._stops)
+                          for before, after in zip(old.regs, regs, strict=True)])
             slots = {slot: ranges.widen(old.slots[slot], value, self._stops) for slot, value in slots.items()}
         return RangeState(regs, slots)
 
@@ -292,6 +305,13 @@ class FunctionFacts:
             result = PtrRange(origin, 0, 0)
         regs = (result, ANY, ANY, ANY, ANY, ANY, *state.regs[6:])
         return RangeState(regs, state.slots)
+
+
+def _dead(unit: Unit, function: FlowGraph) -> dict[int, list[int]]:
+    """Return the registers that nobody reads before they are written, at the start of each block; never r10."""
+    live = live_registers(unit, function)
+    return {start: [reg for reg in range(function.registers) if reg not in live[start] and reg != FRAME_POINTER]
+            for start in function.order}
 
 
 def _frozen(origin: PtrOrigin, off: int, size: int) -> int | None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfvm.engine.translate.frame import live_after
 from ebpfvm.engine.translate.ranges import PtrRange
+from ebpfvm.engine.translate.register_uses import live_after
 
 if TYPE_CHECKING:
     from ebpfvm.engine.translate.function_facts import FunctionFacts

@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ebpfvm.engine.steps import Expr, lower, number, operand
-from ebpfvm.engine.translate.frame import registers_of
 from ebpfvm.engine.translate.ranges import NumRange, PtrRange
+from ebpfvm.engine.translate.register_uses import registers_of
 from ebpfvm.ints import U64_MAX
 
 if TYPE_CHECKING:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract.args import Arg
-from ebpfvm.engine.translate.frame import classify, live_after
+from ebpfvm.engine.translate.atoms import direct_slots
+from ebpfvm.engine.translate.frame import classify
 from ebpfvm.engine.translate.function_facts import FunctionFacts
 from ebpfvm.engine.translate.inlining import inlined_graph
 from ebpfvm.engine.translate.lookups import sharing
 from ebpfvm.engine.translate.ranges import ANY, Abs, OriginKind, PtrOrigin, PtrRange, is_object, join, number_of
+from ebpfvm.engine.translate.register_uses import live_after
 from ebpfvm.engine.translate.sort_keys import cell_of
-from ebpfvm.engine.translate.spills import spilled
 from ebpfvm.isa import codes as c
 
 if TYPE_CHECKING:
@@ -83,20 +84,19 @@ def _confirmed(unit: Unit, loop: CallbackLoop, regs: Sequence[Abs], frame: Frame
 def _settled(unit: Unit, graph: FlowGraph, args: Sequence[Abs]) -> tuple[FunctionFacts, FrameLayout]:
     """Return facts about a function, and the layout of its frame.
 
-    If pointers to the frame are kept in the frame, its variables are assumed to be what they would be if those pointers
-    stayed known. Facts and layout must confirm each other.
+    The variables of the frame are guessed, and facts that track them must confirm that they are variables. So pointers
+    to the frame that are kept in the frame stay known.
     """
+    assumed: Mapping[Slot, tuple[Slot, ...]] = direct_slots(unit, graph)
+    for _ in range(_ATTEMPTS):
+        facts = FunctionFacts(unit, graph, args, assumed)
+        frame = classify(unit, facts)
+        if frame.local == assumed:
+            return facts, frame
+        assumed = frame.local
     facts = FunctionFacts(unit, graph, args)
     frame = classify(unit, facts)
-    kept = {slot: (slot,) for pc, state in facts.before.items() if (slot := spilled(unit, pc, state)) is not None}
-    assumed: Mapping[Slot, tuple[Slot, ...]] = classify(unit, facts, kept).local if kept else {}
-    for _ in range(_ATTEMPTS if kept else 0):
-        tracking = FunctionFacts(unit, graph, args, assumed)
-        found = classify(unit, tracking)
-        if found.local == assumed:
-            return tracking, found
-        assumed = found.local
-    return facts, frame
+    return FunctionFacts(unit, graph, args, frame.local) if frame.local else facts, frame
 
 
 class ProgramFacts:
@@ -135,8 +135,6 @@ class ProgramFacts:
             refused |= wrong
             if wrong:
                 continue
-            if frame.local and frame.local != facts.tracked:
-                facts = FunctionFacts(self.unit, graph, args, frame.local)
             beyond = _beyond(self.unit, facts)
             if not beyond:
                 break

@@ -41,7 +41,7 @@ class Unit:
         steps: nodes that do something beside, or in place of, their instruction.
         ctx: where pointers to the context are counted from.
         templates: of the maps of maps whose inner maps are assumed to be alike.
-        registers: slot -> registers read and written, as far as they have been asked for (`frame.registers_of`).
+        registers: slot -> registers read and written, as far as asked for (`register_uses.registers_of`).
         held: the pointers that are objects.
     """
 

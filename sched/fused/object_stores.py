@@ -1,0 +1,56 @@
+"""Lines that write back what `ObjectPaths` has kept from being stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ebpfvm.engine.translate.statements import Stmt, effect
+from ebpfvm.kernel.object_types import ObjectType
+from ebpfvm.sched.fused.glue import OUTSIDE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ebpfvm.sched.fused.object_facts import ObjectFacts
+
+
+def is_single(kind: object) -> bool:
+    """Return whether objects of a type have one owner at a time."""
+    if not isinstance(kind, ObjectType):
+        return kind is not None  # packets: no function of struct_ops counts them
+    return all(field.kind != "refcount" for field in kind.fields)
+
+
+def saved(facts: ObjectFacts, name: str) -> list[Stmt]:
+    """Return the lines that write back the references of what may be the same object."""
+    others = sorted(other for other in facts.unsaved if facts.may_be(name, other))
+    facts.unsaved.difference_update(others)
+    return [effect(f"{other}.refs = {facts.refs[other]:#x}", OUTSIDE) for other in others]
+
+
+def held_stored(facts: ObjectFacts) -> list[Stmt]:
+    """Return the line that writes back how many references the program holds, if that has changed."""
+    if facts.held == facts.stored:
+        return []
+    facts.stored = facts.held
+    return [effect(f"REFS.held = {facts.held}", OUTSIDE)]
+
+
+def unlocked(facts: ObjectFacts, select: Callable[[str], bool]) -> list[Stmt]:
+    """Return the lines that write back the locks that `select` is true for."""
+    changed = [lock for lock, (value, stored) in facts.locks.items() if value != stored and select(lock)]
+    lines = [effect(f"{lock} = {facts.locks[lock][0]}", OUTSIDE) for lock in changed]
+    facts.locks |= {lock: (facts.locks[lock][0],) * 2 for lock in changed}
+    return lines
+
+
+def stored(facts: ObjectFacts) -> list[Stmt]:
+    """Return the lines that write back what has not been stored yet."""
+    out = [effect(f"{name}.refs = {facts.refs[name]:#x}", OUTSIDE) for name in sorted(facts.unsaved)]
+    facts.unsaved.clear()
+    out += held_stored(facts)
+    out += unlocked(facts, lambda _: True)
+    if facts.put:
+        out += [effect(f"FREE.packets.append({name})", OUTSIDE) for name in facts.put]
+        facts.put = None
+    return out
