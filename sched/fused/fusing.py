@@ -39,6 +39,8 @@ def run_fused(simulation: Simulation, until: int | None) -> str:
 
     Return why nothing could be fused; "" if it was.
     """
+    if until is not None and not simulation.arrives_by(until):
+        return "no packet arrives before the end"  # so no program would be translated either
     try:
         programs, bodies = _parts(simulation)
     except NotFused as refusal:
