@@ -156,10 +156,6 @@ class Simulation:
             self.loop.at_number(BOOT_NS + time, flows.numbers[index], self._arrive_of, flows)
             break
 
-    def arrives_by(self, time: int) -> bool:
-        """Return whether the next packet of a source arrives at `time` or before."""
-        return any(event[0] <= time and event[2] in (self._arrive, self._arrive_of) for event in self.loop.waiting())
-
     def take_sources(self) -> list[tuple[int, int, FlowGroup | Feed]]:
         """Remove the next packet of each source from the event loop; return its time and number, and the source."""
         self._feeds = 0

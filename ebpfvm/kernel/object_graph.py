@@ -214,6 +214,10 @@ class Graph:
         """Whether any program has had the type of an object."""
         return bool(self._types)
 
+    def forget_types(self) -> None:
+        """Forget the types, of which there is no object."""
+        self._types.clear()
+
     def maker(self, kind: ObjectType) -> Callable[[], AllocObject]:
         """Return the function that makes an object which the running program holds."""
         fresh, refs = kind.shape.fresh, self.refs

@@ -39,8 +39,8 @@ def run_fused(simulation: Simulation, until: int | None) -> str:
 
     Return why nothing could be fused; "" if it was.
     """
-    if until is not None and not simulation.arrives_by(until):
-        return "no packet arrives before the end"  # so no program would be translated either
+    graph, arrived = simulation.kernel.graph, simulation.account.in_packets
+    used = graph.used
     try:
         programs, bodies = _parts(simulation)
     except NotFused as refusal:
@@ -59,6 +59,8 @@ def run_fused(simulation: Simulation, until: int | None) -> str:
         function(run)
     finally:
         run.leave()
+    if not used and simulation.account.in_packets == arrived and not any(program.source for program in programs):
+        graph.forget_types()  # only the translation of programs that never ran has asked for them
     return ""
 
 
