@@ -25,7 +25,7 @@ _MORE: Final = 120  # most copies besides the first of each
 
 _PLAIN: Final = re.compile(r"r\d+|[ost]_\w+|SCH|FREE")
 _NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]+|None")
-_NEW: Final = re.compile(r"(NEW\d+)\(\)")
+_NEW: Final = re.compile(r"(NEW\d+)(?:_[ed])?\(\)")
 _CELL: Final = re.compile(r"(\w+)\.cells\[(\d+)\]")
 _TAKEN_OUT: Final = re.compile(r"[\w.\[\]]+\.pop(?:left)?\(\) if [\w.\[\]]+ else None|"
                                r"[\w.\[\]]+\[-?\d\] if [\w.\[\]]+ else None")
@@ -35,14 +35,14 @@ _HELD: Final = re.compile(r"REFS\.held ([+-])= 1")
 _SET_CELL: Final = re.compile(r"(\w+)\.cells\[(\d+)\] = (.+)")
 _LINK: Final = re.compile(r"[\w.\[\]]+\.(?:append|appendleft|remove)\((\w+)\)|\w+\.at = \d+")
 _TAKE: Final = re.compile(r"(\w+) = TAKE\((\w+), \w+\)")
-_FAULT: Final = re.compile(r"(?:GIVE\w*|H\d+)\(.*\)|O\.leaks\(\)|LEAVEd\(.*\)")
+_FAULT: Final = re.compile(r"(?:GIVE\w*|H\d+(?:_[ed])?)\(.*\)|O\.leaks\(\)|LEAVEd\(.*\)")
 _PUT: Final = re.compile(r"FREE\.take\((\w+)\)")
-_DROP: Final = re.compile(r"(DROP\d+)\((\w+)\)")
-_ADD: Final = re.compile(r"ADD_[A-Z]+_\d+_(\d+)_\w+\(ticks, [\w.\[\]]+, (\w+), (0x[0-9a-f]+), OVER\)")
+_DROP: Final = re.compile(r"(DROP\d+)(?:_[ed])?\((\w+)\)")
+_ADD: Final = re.compile(r"ADD_[A-Z]+_\d+_(\d+)_\w+\(ticks, [\w.\[\]]+, (\w+), (0x[0-9a-f]+), OVER\w*\)")
 _USED: Final = re.compile(r"(\w+)\.cells\[(\d+)\] is not None")
 _CALL: Final = re.compile(r"\w\(")
-_QUIET: Final = re.compile(r"\b(?:GET\d+|len)\(")  # neither look at what is known here, nor change it
-_LOOKS: Final = re.compile(r"[^()]*\(*(?:MEMBER_\w+|HASH)\([^()]*\)[^()]*\)*[^()]*")  # change nothing
+_QUIET: Final = re.compile(r"\b(?:GET\d+(?:_[ed])?|len)\(")  # neither look at what is known here, nor change it
+_LOOKS: Final = re.compile(r"[^()]*\(*(?:MEMBER_\w+|HASH\w*)\([^()]*\)[^()]*\)*[^()]*")  # change nothing
 
 
 ONE_DROPPED: Final = "ONE_DROPPED"
