@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ebpfvm.errors import Fault
 from ebpfvm.kernel import Kernel
 from ebpfvm.kernel.kernel_structs import structs_of
+from ebpfvm.kernel.memory import REGION_SHIFT
 from ebpfvm.kernel.ops_ctx import OpsCtx, ops_layout
 from ebpfvm.kernel.refs import CTX_HOLDER, PROGRAM
 from ebpfvm.loaded import Loaded
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from ebpfvm.testing.runs import Given
 
 _DEVICE: Final = "eth0"
+ADDRESS: Final = -1
+"""The result of a program that returns an address: memory has addresses on demand, so engines may differ in them."""
 
 
 class _Idle:
@@ -99,6 +102,8 @@ class OpsMachine(Machine):
             result = 1
             refs.move(sent, CTX_HOLDER, self.qdisc.holder)
             free.packets.append(sent)
+        elif result >> REGION_SHIFT in self.kernel.memory.regions:
+            result = ADDRESS
         for dropped in free.packets:
             structs.hide(dropped)
             dev.drop(dropped, self.qdisc.holder)

@@ -40,6 +40,13 @@ def test_an_object_with_two_owners_is_put_into_a_list_twice(seed: int) -> None:
     assert (report.broken, report.counts["accepted"]) == ({}, 1)
 
 
+@pytest.mark.parametrize("seed", [3484, 33563])
+def test_addresses_as_results_and_moved_packets(seed: int) -> None:
+    """A program that returns an address, and one that takes a place inside of a packet's struct for the packet."""
+    report = campaign.run(seed, 1, ops=True)
+    assert (report.broken, report.counts["accepted"]) == ({}, 1)
+
+
 @pytest.mark.parametrize("member", generated_ops.MEMBERS)
 def test_most_are_accepted_and_keep_what_they_own(member: str) -> None:
     good, kinds = 0, Counter[str]()
