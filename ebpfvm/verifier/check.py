@@ -17,7 +17,7 @@ from ebpfvm.limits import DEFAULTS, Limits
 from ebpfvm.loading import prepare
 from ebpfvm.verifier.calling import global_funcs
 from ebpfvm.verifier.explanation import compiler_effects, reason
-from ebpfvm.verifier.explanation.explain import explain
+from ebpfvm.verifier.explanation.message_sentences import explain
 from ebpfvm.verifier.explanation.path_record import PathRecorder
 from ebpfvm.verifier.explore import LIMIT, Explorer
 from ebpfvm.verifier.liveness import live_registers, stack_static, stack_walk

@@ -39,9 +39,22 @@ def without_path(env: Env, refuse: Refuse, pc: int | None, depths: Mapping[int, 
     if pc is not None and env.program.insns[pc].code == _CALLX and refuse.property is p.INVALID_INSN:
         return Reason((), "This calls a function through a register. clang makes that of the call of a helper when it "
                           "does not optimize: build the object with -O2.")
+    if pc and refuse.property is p.UNREACHABLE_INSN:
+        return _never_reached(env, pc)
     if refuse.property is p.MISSING_EXIT:
         return Reason((), "If the C function returns a value, clang removed its end, because what comes before is "
                           "undefined (a division by 0, an uninitialized variable, an endless loop).")
+    return Reason()
+
+
+def _never_reached(env: Env, pc: int) -> Reason:
+    """Return which instruction before an unreachable one always goes elsewhere."""
+    last = pc - 1
+    if env.program.insns[last].code in (c.BPF_JMP | c.BPF_JA, c.BPF_JMP | c.BPF_EXIT):
+        leaves = "ends the function" if env.program.insns[last].code == c.BPF_JMP | c.BPF_EXIT else "always jumps away"
+        line = env.program.line_at(last)
+        text = f"the instruction before it {leaves}, and nothing else leads to it: {wording.snippet(line)}".rstrip(": ")
+        return Reason((Cause(last, line, wording.place(env.program, last), text),))
     return Reason()
 
 

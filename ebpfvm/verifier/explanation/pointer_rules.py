@@ -81,7 +81,8 @@ def lost(story: Story, place: Spot) -> bool:
         return False
     events = story.history(place)
     for number, event in enumerate(events):
-        if not _is_pointer(event.new) and _is_pointer(event.old):
+        made_anew = event.kind == "made" and event.before.reg >= 0  # what the register held before does not matter
+        if not made_anew and not _is_pointer(event.new) and _is_pointer(event.old):
             return _ended(story, event, events[number:])
     return _never(story, events)
 
@@ -187,6 +188,7 @@ def _never(story: Story, events: list[Event]) -> bool:
     story.tell_calls(events)
     if isinstance(origin.new, Reg) and r.is_null(origin.new) and _null_branch(story):
         return True
+    story.advice = "Use a pointer here, and not this number."
     insn = story.path.insn(origin.at)
     if story.path.depth(origin.at) < origin.after.frame:
         story.tell(origin.at, f"{name} is a number from here on: {story.callee(origin.at)} passes one")
@@ -207,18 +209,21 @@ def _never(story: Story, events: list[Event]) -> bool:
 
 
 def _null_branch(story: Story) -> bool:
-    """Tell on which branch a pointer is NULL, for which clang wrote the constant 0."""
+    """Tell on which branch a pointer is NULL, for which clang wrote the constant 0, if there is only one."""
+    found = []
     for at, number in null_tests(story):
-        place = Spot(story.path.depth(at), number)
-        after = story.path.value(at + 1, place) if at < story.end else None
+        after = story.path.value(at + 1, Spot(story.path.depth(at), number)) if at < story.end else None
         if isinstance(after, Reg) and r.is_null(after):
-            events = story.history(place, at)
-            name = story.name(events) or "the pointer"
-            story.tell(events[-1].at, f"{name} may be NULL since {made_by(story, events[-1])}")
-            story.tell(at, f"{name} is NULL where {story.taken(at)}")
-            story.advice = f"Use {name} only on the branch where it is not NULL."
-            return True
-    return False
+            found.append((at, Spot(story.path.depth(at), number)))
+    if len(found) != 1:
+        return False
+    at, place = found[0]
+    events = story.history(place, at)
+    name = story.name(events) or "the pointer"
+    story.tell(events[-1].at, f"{name} may be NULL since {made_by(story, events[-1])}")
+    story.tell(at, f"{name} is NULL where {story.taken(at)}")
+    story.advice = f"Use {name} only on the branch where it is not NULL."
+    return True
 
 
 def other_kind(story: Story, place: Spot) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from ebpfvm.dialects import linux, rfc6
 from ebpfvm.loader import load
 from ebpfvm.verifier import verify
-from ebpfvm.verifier.explanation.explain import explain
+from ebpfvm.verifier.explanation.message_sentences import explain
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.properties import PROPERTIES
 from tests.unit.docs.examples import ROOT

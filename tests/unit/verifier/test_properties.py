@@ -14,7 +14,7 @@ from ebpfvm.isa.asm import assemble
 from ebpfvm.loader import load
 from ebpfvm.loader.object import MapSpec, Program
 from ebpfvm.verifier import verify
-from ebpfvm.verifier.explanation.explain import explain
+from ebpfvm.verifier.explanation.message_sentences import explain
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine.env import Caps
 from ebpfvm.verifier.machine.properties import PROPERTIES, Property
