@@ -237,11 +237,11 @@ def offset_of(story: Story, place: Spot) -> bool:
     if moves:
         story.tell(moves[0].at, f"moved by a constant: {story.source(moves[0].at)}")
     if len({story.pc(event.at) for event in moves}) < len(moves):  # in the rounds of a loop
-        _rounds(story, moves[0].at)
+        limits_of_loop(story, moves[0].at)
     return True
 
 
-def _rounds(story: Story, moved: int) -> None:
+def limits_of_loop(story: Story, moved: int) -> None:
     """Tell what limits the loop that moves a pointer step by step."""
     number = loops(story.env)
     inside = number[story.pc(moved)]

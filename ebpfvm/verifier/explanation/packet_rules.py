@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.isa import codes as c
 from ebpfvm.verifier.explanation.lineage import Spot
-from ebpfvm.verifier.explanation.number_rules import offset_of, range_of
+from ebpfvm.verifier.explanation.number_rules import limits_of_loop, offset_of, range_of
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import Reg
 
@@ -34,6 +34,9 @@ def too_short(story: Story, place: Spot) -> bool:
             break
     if not compared:
         _other_comparisons(story, value)
+    moves = [event.at for event in events if event.kind == "computed"]
+    if len({story.pc(at) for at in moves}) < len(moves):  # in the rounds of a loop
+        limits_of_loop(story, moves[0])
     story.tell(origin.at, f"{name} points into the packet from here on: {story.source(origin.at)}")
     if not story.advice:
         story.advice = (f"Compare the end of this access, not of another one, with data_end: {name} + offset + size "

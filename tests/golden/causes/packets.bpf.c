@@ -136,3 +136,18 @@ int end_of_loop(struct xdp_md *ctx)
 		sum += at[i]; // fails: end_of_loop
 	return sum & 1;
 }
+
+SEC("xdp")
+int walks_too_far(struct xdp_md *ctx)
+{
+	__u8 *at = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	__u32 rounds = ctx->ingress_ifindex & 15;
+	int sum = 0;
+
+	if (at + 8 > end) // cause: walks_too_far
+		return XDP_DROP;
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < rounds; i++) // cause: walks_too_far
+		sum += at[i]; // fails: walks_too_far
+	return sum & 1;
+}
