@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.classful import tree_reduce_backlog
-from ebpfvm.sched.qdisc_kind import QdiscKind
-from ebpfvm.sched.qdiscs.red import BANDWIDTH, PROBABILITY, red_options
+from ebpfvm.sched.qdisc_kind import NEEDED, QdiscKind
+from ebpfvm.sched.qdiscs.red import PROBABILITY, red_options
 from ebpfvm.sched.red_law import FORCE, PASS, RedParams, RedQueue, red_params
 from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
 from ebpfvm.sched.shown import Part, entry
@@ -158,8 +158,8 @@ def choke_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, 
     """Return the arguments of `Choke`, with defaults computed as in `tc`."""
     options: dict[str, Any] = dict(items)
     limit, avpkt = options.get("limit", 0), options.get("avpkt") or _AVPKT
-    if not limit:
-        raise UsageError("choke: Required parameter (limit) is missing")
+    if not limit or not options.get("bandwidth"):
+        raise UsageError("choke: Required parameter (bandwidth, limit) is missing")
     most = options.get("max") or limit // 4
     least = options.get("min") or most // 3
     if most > limit:
@@ -168,7 +168,7 @@ def choke_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, 
         raise UsageError('choke: "min" is not smaller than "max"')
     flags = {word: word in options for word in ("ecn", "harddrop")}
     values = {"least": least, "most": most, "burst": options.get("burst") or (2 * least + most) // 3, "avpkt": avpkt,
-              "bandwidth": options.get("bandwidth") or BANDWIDTH,
+              "bandwidth": options["bandwidth"],
               "probability": options.get("probability", PROBABILITY)}
     return {"limit": limit, "params": red_params("choke", (least * avpkt, most * avpkt), values, flags)}
 
@@ -176,4 +176,4 @@ def choke_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, 
 CHOKE: Final = QdiscKind(
     name="choke", make=Choke, arguments=choke_arguments,
     doc="RED that compares each packet with one drawn from the queue, and drops both if they are of one flow.",
-    options=red_options("packets", PROBABILITY, "packets that may be queued"))
+    options=red_options("packets", PROBABILITY, "packets that may be queued", NEEDED))

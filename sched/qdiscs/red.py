@@ -150,8 +150,8 @@ def red_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, An
     return {"limit": limit, "params": red_params("RED", (least, most), values, flags)}
 
 
-def red_options(unit: str, probability: float, limit: str) -> tuple[QdiscOption, ...]:
-    """Return the options that all kinds with RED have; `unit` is what queues are measured in."""
+def red_options(unit: str, probability: float, limit: str, bandwidth: str = "10Mbit") -> tuple[QdiscOption, ...]:
+    """Return the options that all kinds with RED have; `unit` is what queues are measured in, the rest is for docs."""
     size = "SIZE" if unit == "bytes" else "NUMBER"
     return (
         QdiscOption(word="limit", value=size, unit=unit, default=NEEDED, doc=limit),
@@ -163,7 +163,7 @@ def red_options(unit: str, probability: float, limit: str) -> tuple[QdiscOption,
                     default="a third of twice `min` and `max`, in packets", doc="packets that may pass as a burst"),
         QdiscOption(word="avpkt", value="SIZE", unit="bytes", argument="params",
                     default=NEEDED if unit == "bytes" else 1000, doc="size of the average packet"),
-        QdiscOption(word="bandwidth", value="RATE", unit="bits a second", argument="params", default="10Mbit",
+        QdiscOption(word="bandwidth", value="RATE", unit="bits a second", argument="params", default=bandwidth,
                     doc="rate of the link, by which the average sinks while the queue is empty"),
         QdiscOption(word="probability", value="FRACTION", argument="params", default=probability,
                     doc="greatest probability of marking or dropping, from 0 to 1"),

@@ -25,7 +25,8 @@ OPTIONS: Final = (
     "pfifo limit 9", "bfifo limit 9000", "pfifo_head_drop limit 5", "pfifo_fast", "prio",
     "ets strict 1 quanta 500 1000", "drr", "qfq", "htb default 1", "hfsc default 2", "fq maxrate 1mbit",
     "fq_codel flows 4 limit 20", "codel ecn", "fq_pie limit 30", "pie ecn", "sfq perturb 1 limit 20",
-    "red limit 30k avpkt 1000 adaptive ecn", "choke limit 50", "gred setup DPs 3 default 1", "hhf limit 20",
+    "red limit 30k avpkt 1000 adaptive ecn",
+    "choke limit 50 bandwidth 3mbit", "gred setup DPs 3 default 1", "hhf limit 20",
     "cake bandwidth 2mbit memlimit 20k", "cake", "skbprio limit 9", "plug", "etf clockid CLOCK_TAI delta 100000",
     "cbs idleslope 2000 sendslope -8000 hicredit 300 locredit -3000", "tbf rate 2mbit burst 4k latency 50ms",
     "netem delay 5ms 2ms loss 2% duplicate 1%")
