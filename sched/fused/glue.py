@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ebpfvm.engine.translate.flow_graph import FlowGraph
 from ebpfvm.engine.translate.program_body import GET, PUT
 from ebpfvm.engine.translate.source import simplify
-from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, reads_of, sweep
+from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, effect_to, reads_of, sweep
 from ebpfvm.ints import U32_MAX
 from ebpfvm.kernel.refs import CTX_UNIT
 from ebpfvm.sched.fused.path_facts import PROGRAM, PathFacts
@@ -84,9 +84,9 @@ class Blocks:
         """Add a block that decides."""
         return self.block([], condition, (no, yes))
 
-    def slowly(self, call: str, after: int) -> int:
-        """Add a block that calls a method of the pipeline."""
-        return self.block([PUT, call, GET], succs=(after,))
+    def slowly(self, call: str, after: int, to: str = "") -> int:
+        """Add a block that calls a method of the pipeline, and assigns what it returns to the variable `to`."""
+        return self.block([PUT, effect_to(to, call, OUTSIDE) if to else call, GET], succs=(after,))
 
     def joined(self) -> tuple[FlowGraph, dict[int, BlockCode]]:
         """Return the blocks that can be reached; the program's budget is counted only if it might consume that."""
@@ -148,8 +148,8 @@ class Glue(Blocks):
         sent = self.block(send, succs=(end,))
 
         def asked(result: str) -> int:
-            call = f"o_skb = S.qdisc.dequeued(o_skb, {result}, t_classid, t_delay)"
-            return self.slowly(call, self.choose("o_skb is None", end, sent))
+            call = f"S.qdisc.dequeued(o_skb, {result}, t_classid, t_delay)"
+            return self.slowly(call, self.choose("o_skb is None", end, sent), to="o_skb")
 
         dequeued = self.choose("o_skb is None", end, self.choose(
             f"o_skb.refs == {CTX_UNIT:#x}", self.block(["o_skb.refs = OWN"], succs=(sent,)), asked("0")))

@@ -194,7 +194,7 @@ class Specialiser:
                 looks = looks or not _of_region(call)
         if looks:
             self.calls.update(map(_operation, () if facts.cold else parsed(line.text).calls))
-            return list(self.views.called(line, facts))
+            return [*before, *self.views.called(line, facts)]
         for name in (line.writes, *line.also):
             if name in facts.late:
                 before += facts.store_late(line.pc)

@@ -115,10 +115,14 @@ def outcome(found: Object, asked: dict[str, Any], number: int, fused: bool) -> t
 def check(number: int) -> str:
     """Assert that a scenario is the same in both ways, and return why it was not fused."""
     name, variables, asked = scenario(number)
-    found = set_variables(load(SAMPLES / "rfc" / f"{name}.o"), variables)
+    return same(set_variables(load(SAMPLES / "rfc" / f"{name}.o"), variables), asked, number, f"{name} {variables}")
+
+
+def same(found: Object, asked: dict[str, Any], number: int, what: str) -> str:
+    """Assert that a run is the same in both ways, and return why it was not fused."""
     expected, _ = outcome(found, asked, number, fused=False)
     actual, why = outcome(found, asked, number, fused=True)
-    assert actual == expected, f"scenario {number}: {name} {variables} {asked}"
+    assert actual == expected, f"scenario {number}: {what} {asked}"
     return why
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ebpfvm.engine.steps import PRIMITIVES
 from ebpfvm.engine.translate import source
 from ebpfvm.engine.translate.program_facts import ProgramFacts
-from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect
+from ebpfvm.engine.translate.statements import VARIABLE, BlockCode, Stmt, assign, effect
 from ebpfvm.engine.translate.unit import Unit
 
 if TYPE_CHECKING:
@@ -67,8 +67,10 @@ def body_of(prog: LoadedProgram, layout: Layout) -> ProgramBody:
     code = {start: block._replace(lines=list(_put_and_got(unit, block.lines))) for start, block in code.items()}
     texts = [text for block in code.values() for text in (*(line.text for line in block.lines), block.condition)]
     counts = any(_TICKS.search(text) for text in texts) or bool(made.graph.loops)
-    return ProgramBody(unit, program.facts[0], made.graph, code, names, made.enters, counts,
-                       _refusal(unit, made.graph.reducible and len(program.facts) == 1, texts))
+    refusal = _refusal(unit, made.graph.reducible and len(program.facts) == 1, texts)
+    if not refusal and made.graph.entry in made.graph.loops:  # there is no place for what is done once
+        refusal = "a loop begins with its first instruction"
+    return ProgramBody(unit, program.facts[0], made.graph, code, names, made.enters, counts, refusal)
 
 
 def _put_and_got(unit: Unit, lines: Iterable[Stmt]) -> Iterator[Stmt]:
@@ -84,8 +86,9 @@ def _put_and_got(unit: Unit, lines: Iterable[Stmt]) -> Iterator[Stmt]:
 
 
 def _statement(text: str, node: int) -> Stmt:
+    """Return a line as a statement; what it assigns is only left out if its uses can be told."""
     name, equals, value = text.partition(" = ")
-    return assign(name, value, node) if equals and name.isidentifier() else effect(text, node)
+    return assign(name, value, node) if equals and VARIABLE.fullmatch(name) else effect(text, node)
 
 
 def _refusal(unit: Unit, one: bool, texts: list[str]) -> str:

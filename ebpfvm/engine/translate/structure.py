@@ -128,8 +128,9 @@ class _Tree:
         parent = self.function.idom[start]
         left = [header for header, body in self.function.loops.items() if parent in body and start not in body]
         forward = [pred for pred in self.function.blocks[start].preds if self.position[pred] < self.position[start]]
-        if len(forward) == 1 and not self.code[start].succs:
-            self.inline.add(start)  # it returns, which is possible anywhere
+        ends = not self.code[start].succs and (self.code[start].result is not None or not left)
+        if len(forward) == 1 and ends:
+            self.inline.add(start)  # it returns, which is possible anywhere, or ends the statements outside of loops
         elif left:
             # The outermost loop that this jump leaves.
             self.behind.setdefault(min(left, key=self.position.__getitem__), []).append(start)
