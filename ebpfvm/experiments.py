@@ -61,7 +61,7 @@ def run_scenario(asked: Scenario) -> Result:
     # A script without an object decides whether the kernel is Linux or the RFC's.
     mainline = variable is not None or (found is None and script is not None and script.registers())
     machine = Kernel(_dialect(programs, asked, mainline), asked.seed, asked.limits)
-    loaded = Loaded(machine, open_engine(asked.engine), Pins(frozenset(asked.pin)), found,
+    loaded = Loaded(machine, open_engine(asked.engine, asked.hooks), Pins(frozenset(asked.pin)), found,
                     lambda program: _facts(program, machine, asked.unverified))
     hooks = [loaded.program(program) for program in programs]
     kind = register(found, loaded, variable) if found is not None and variable is not None else None

@@ -50,6 +50,7 @@ class Limits:
                               "events in a row in which no packet arrives and none leaves for the first time")
     run_instructions: int = _limit(100_000_000, "instructions",
                                    "instructions (interpreter) or rounds of loops (translator) of one program run")
+    debug_steps: int = _limit(200_000, "instructions", "instructions that `ebpfvm debug` records")
     verifier_states: int = _limit(4_000_000, "states", "states of one program that the verifier keeps at a time")
     log_lines: int = _limit(5_000_000, "lines", "lines of the verifier's log")
     verifier_seconds: int = _limit(600, "seconds", "processor time that judging one program takes")

@@ -22,6 +22,7 @@ from ebpfvm.maps.prog_array import ProgArray
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ebpfvm.engine.interp_run import Hooks
     from ebpfvm.kernel.program import Engine, Runnable
     from ebpfvm.maps import BpfMap
 
@@ -29,8 +30,11 @@ ENGINES: Final = ("interp", "translate", "fused", "auto")
 PIN_BY_NAME: Final = 1  # LIBBPF_PIN_BY_NAME (tools/lib/bpf/bpf_helpers.h)
 
 
-def open_engine(name: str | None = None) -> Engine:
+def open_engine(name: str | None = None, hooks: Hooks | None = None) -> Engine:
     """Return the engine of a name, "interp" or "translate" (default: the fastest that is available).
+
+    Args:
+        hooks: observer of every instruction, for the interpreter.
 
     Raises:
         UsageError: there is no engine of this name.
@@ -41,7 +45,7 @@ def open_engine(name: str | None = None) -> Engine:
     translator = getattr(engine, "Translator", None)
     if name == "translate" and translator is None:
         raise UsageError("the translator is not part of this version of ebpfvm; use the engine interp")
-    made: Engine = engine.Interpreter() if name == "interp" or translator is None else translator()
+    made: Engine = engine.Interpreter(hooks=hooks) if name == "interp" or translator is None else translator()
     return made
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ebpfvm.btf.types import Btf
+    from ebpfvm.engine.interp_run import Hooks
     from ebpfvm.loaded import Loaded
     from ebpfvm.loader.object import Object
     from ebpfvm.maps import BpfMap
@@ -101,6 +102,11 @@ def _mapping(name: str, value: object) -> object:
     raise checked.wrong(name, "a mapping from a variable's name to its value", value)
 
 
+def _hooks(name: str, value: object) -> object:
+    from ebpfvm.engine.interp_run import Hooks
+    return checked.instance(name, value, Hooks, "Hooks")
+
+
 def _btf(name: str, value: object) -> object:
     from ebpfvm.btf.types import Btf
     return value if isinstance(value, Btf) else checked.path(name, value)
@@ -159,6 +165,7 @@ class Scenario:
         dump_maps: names of maps to read at the end (`Result.maps`), empty for all, None for none.
         prepare: function that is called with the `Scene` before the run starts.
         observer, progress: see `ebpfvm.sched.simulation.Simulation`.
+        hooks: observer of every instruction (`ebpfvm.engine.Hooks`); requires the engine "interp".
         limits: limits on what programs, maps and the run may use of this machine.
 
     Raises:
@@ -219,6 +226,7 @@ class Scenario:
     prepare: Callable[[Scene], None] | None = _option(checked.function, None)
     observer: Observer | None = _option(checked.function, None)
     progress: Callable[[int], None] | None = _option(checked.function, None)
+    hooks: Hooks | None = _option(_hooks, None)
     limits: Limits = _option(_limits, DEFAULTS)
 
     def __post_init__(self) -> None:
@@ -228,6 +236,8 @@ class Scenario:
                 object.__setattr__(self, item.name, item.metadata["check"](item.name, value))
         if self.source is None and self.tc is None:
             raise UsageError("nothing to simulate; pass an object, a tc script, or both")
+        if self.hooks is not None and self.engine != "interp":
+            raise UsageError('hooks: only the interpreter has them; pass engine="interp"')
         if self.ingress and self.tc is None:
             raise UsageError("ingress: needs a tc script that says what eth0 does with arriving packets; pass tc")
 

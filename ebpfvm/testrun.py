@@ -26,7 +26,7 @@ from ebpfvm import arguments
 from ebpfvm.api import dialect_of, only_program
 from ebpfvm.arguments import Path
 from ebpfvm.btf.types import Btf
-from ebpfvm.engine import Hooks, Interpreter
+from ebpfvm.engine import Hooks
 from ebpfvm.errors import Rejected, UsageError
 from ebpfvm.funcs.timer import timers_of
 from ebpfvm.ints import U32_MAX
@@ -190,7 +190,7 @@ class Session:
         self._runner = runner(self._kind.name)
         judge = _Judge(self.program, dialect, limits, engine == "translate",
                        arguments.flag("unverified", options.get("unverified", False)))
-        opened = open_engine(engine) if hooks is None else Interpreter(hooks=hooks)
+        opened = open_engine(engine, hooks)
         self._loaded = Loaded(machine, opened, found=source, judge=judge.other)
         self._runnable = self._loaded.program(self.program)
         self._bound = [self._loaded.map(spec, index) for index, spec in enumerate(self.program.maps)]

@@ -30,7 +30,7 @@ _EXAMPLES: Final = helptext.examples(
     "ebpfvm verify samples/broken/leak.o  # exit status 1",
     "ebpfvm dis samples/rfc/prio.o --syntax kernel")
 _YOUNG: Final = 20_000  # objects between collections: with 700, as by default, they take 5 % of a short command's time
-COMMANDS: Final = ("run", "map", "verify", "prog", "dis", "asm", "conformance", "explain", "doc")
+COMMANDS: Final = ("run", "map", "verify", "explain", "prog", "debug", "dis", "asm", "conformance", "doc")
 
 
 def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:

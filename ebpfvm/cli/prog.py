@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +15,7 @@ from ebpfvm.escape import escape
 from ebpfvm.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ebpfvm.loader.object import MapSpec, Object, Program
 
@@ -77,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--unverified", action="store_true", help=helptext.UNVERIFIED)
     parser.add_argument("--strict", action="store_true", help="fail where Linux would fail, instead of warning")
     parser.add_argument("--json", action="store_true", help=helptext.JSON)
+    parser.add_argument("--trace", action="store_true",
+                        help="print each instruction and what it changed on standard error (in the interpreter)")
     output.add_limit(parser)
     return parser
 
@@ -193,12 +196,31 @@ def _run(source: Object | None, program: Program, options: argparse.Namespace) -
         if ctx:
             raise UsageError("ctx_in and --ctx cannot be used together; remove one of them")
         ctx = dict(_assignment(text) for text in options.ctx)
-    engine = "interp" if options.unverified else options.engine or _fastest()
+    if options.trace and options.engine == "translate":
+        raise UsageError("--trace: only the interpreter can be observed; remove --engine translate")
+    engine = "interp" if options.unverified or options.trace else options.engine or _fastest()
     begin = perf_counter()
-    result = test_run(program, data, ctx, _items(program, options.items), engine=engine,
-                      repeat=options.repeat or 1, source=source, limits=limits,
-                      unverified=options.unverified, **_times(options))
+    with _traced(options.trace, limits) as hooks:
+        result = test_run(program, data, ctx, _items(program, options.items), engine=engine,
+                          repeat=options.repeat or 1, source=source, limits=limits,
+                          unverified=options.unverified, **hooks, **_times(options))
     return result, perf_counter() - begin
+
+
+@contextlib.contextmanager
+def _traced(wanted: bool, limits: Limits) -> Iterator[dict[str, Any]]:
+    """Print what is executed inside, also if it ends in a fault; yield the options of `test_run` that observe it."""
+    if not wanted:
+        yield {}
+        return
+    from ebpfvm.debugger.panes import executed
+    from ebpfvm.debugger.recording import StepRecorder
+    recorder = StepRecorder(limits)
+    try:
+        yield {"hooks": recorder}
+    finally:
+        for line in executed(recorder.recording):
+            output.say(line)
 
 
 def _times(options: argparse.Namespace) -> dict[str, Any]:

@@ -17,11 +17,15 @@ def locate(fault: Fault, prog: LoadedProgram, pc: int, regs: tuple[int, ...] = (
     if fault.pc is not None:
         return fault
 
+    return fault.at(pc, insn_text(prog.program, pc, namer(prog)), line_text(prog.program, pc), regs)
+
+
+def namer(prog: LoadedProgram) -> CallName:
+    """Return a function from a call of a helper or kfunc to its name, None for those that the kernel lacks."""
     def name(insn: Insn) -> str | None:
         found = prog.kfuncs.get(insn.imm) if insn.src == 2 else prog.helpers.get(insn.imm)
         return None if found is None else found.name
-
-    return fault.at(pc, insn_text(prog.program, pc, name), line_text(prog.program, pc), regs)
+    return name
 
 
 def insn_text(program: Program, pc: int, call_name: CallName | None = None) -> str | None:

@@ -89,10 +89,10 @@ def many_flows(count: int) -> dict[str, float]:
     return {"mb": peak()}
 
 
-def replayed(path: Path) -> dict[str, float]:
+def replayed(path: Path, engine: str) -> dict[str, float]:
     """Replay a capture."""
     begin = time.process_time()
-    outcome = through_ebpf(sample("pfifo"), "translate", [], pcap=path)
+    outcome = through_ebpf(sample("pfifo"), engine, [], pcap=path)
     return {"mb": peak(), "seconds": time.process_time() - begin, "packets": outcome.offered}
 
 
@@ -130,20 +130,20 @@ def capture(settings: Settings) -> Group:
     """Return peak memory of replaying a large capture and of one a tenth as large."""
     packets = settings.size(1_000_000, 5000)
 
-    def replay(count: int) -> Measure:
+    def replay(count: int, engine: str = "translate") -> Measure:
         def measure() -> float:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "large.pcap"
                 write_capture(path, count)
-                return child("capture", path)["mb"]
+                return child(f"capture-{engine}", path)["mb"]
         return measure
 
     large, small = f"{packets:,} packets", f"{packets // 10:,} packets"
     return Group("capture", "MB", f"Peak resident memory of RFC pfifo with a capture of {packets:,} packets "
                  f"({_CAPTURED} bytes captured of each, {packets * (_CAPTURED + 16) / 1e6:.0f} MB), Python and ebpfvm "
                  "included. Delays of all packets are kept for the report (8 bytes each).",
-                 {small: replay(packets // 10), large: replay(packets)},
-                 [Figure(large, small, "cost", "< 60 MB")], once=True)
+                 {small: replay(packets // 10), large: replay(packets), f"{large}, fused": replay(packets, "fused")},
+                 [Figure(name, small, "cost", "< 60 MB") for name in (large, f"{large}, fused")], once=True)
 
 
 def start(settings: Settings) -> Group:
@@ -182,5 +182,6 @@ if __name__ == "__main__":
     work: dict[str, Callable[[], dict[str, float]]] = {
         "queued": lambda: queued(int(argument)), "plain": lambda: plainly_queued(int(argument)),
         "flows": lambda: many_flows(int(argument)),
-        "capture": lambda: replayed(Path(argument))}
+        "capture-translate": lambda: replayed(Path(argument), "translate"),
+        "capture-fused": lambda: replayed(Path(argument), "fused")}
     print(json.dumps(work[what]()))

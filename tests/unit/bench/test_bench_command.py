@@ -11,11 +11,26 @@ from pathlib import Path
 
 import pytest
 
+from ebpfvm.loader.open import load
+from ebpfvm.loader.variables import set_variables
 from tests.bench import engines, footprint, ns3, ubpf
 from tests.bench.__main__ import GROUPS, chosen, main
 from tests.bench.figures import Figure, Group, Measure, Missing, Settings, block, measured, race, ratio
+from tests.bench.plain_traffic import Bucket, run_replay, run_shaper
 from tests.bench.simpy_loop import SimpyLink, simpy
-from tests.bench.whole_runs import LIMIT, SHAPE, constant_rate, plain, sample, stop_time, through_ebpf
+from tests.bench.traffic_runs import BUCKET
+from tests.bench.whole_runs import (
+    DELAY,
+    LIMIT,
+    RATE,
+    SAMPLES,
+    SHAPE,
+    constant_rate,
+    plain,
+    sample,
+    stop_time,
+    through_ebpf,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -150,4 +165,21 @@ def test_work_loads_for_memory(work: Callable[[], dict[str, float]]) -> None:
 def test_a_capture_is_written_and_replayed(tmp_path: Path) -> None:
     path = tmp_path / "some.pcap"
     footprint.write_capture(path, 300)
-    assert footprint.replayed(path)["packets"] == 300
+    assert footprint.replayed(path, "translate")["packets"] == footprint.replayed(path, "fused")["packets"] == 300
+
+
+def test_the_plain_replay_does_what_pfifo_does_with_a_capture(tmp_path: Path) -> None:
+    path = tmp_path / "some.pcap"
+    footprint.write_capture(path, 12_000)  # enough to fill the queue, and more than one window
+    ours = through_ebpf(sample("pfifo"), "translate", [], pcap=path)
+    theirs = run_replay(path, limit=LIMIT, rate=RATE, delay=DELAY)
+    assert ours[:3] == theirs[:3]
+    assert ours.offered == 12_000 and ours.dropped > 0
+
+
+def test_the_plain_shaper_does_what_the_sample_does() -> None:
+    found = set_variables(load(SAMPLES / "shaper.o"), BUCKET)
+    ours = through_ebpf(found, "translate", constant_rate(8000))
+    theirs = run_shaper(Bucket(**BUCKET), stop=stop_time(8000), **SHAPE)
+    assert ours[:3] == theirs[:3]
+    assert ours.offered == 8000 and ours.dropped > 0

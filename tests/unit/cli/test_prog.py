@@ -127,3 +127,23 @@ def test_json_shows_the_beginning_of_a_huge_map(raw, capsys: pytest.CaptureFixtu
     out, err = capsys.readouterr()
     assert len(json.loads(out)["maps"][0]["items"]) == 1024
     assert "warning: map 0: too large to print whole; 1024 entries shown" in err
+
+
+def test_trace_says_what_each_instruction_changed(raw, capsys) -> None:  # type: ignore[no-untyped-def]
+    assert main(["prog", "run", raw("*(u32 *)(r10 - 4) = 2\nr0 = *(u32 *)(r10 - 4)\nexit"), "--raw", "--type", "tc",
+                 "--trace"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "    0: (62) *(u32 *)(r10 -4) = 2; fp-8: 00 00 00 00 00 00 00 00 -> 00 00 00 00 02 00 00 00",
+        "    1: (61) r0 = *(u32 *)(r10 -4); r0: 0 -> 2",
+        "    2: (95) exit"]
+
+
+def test_trace_goes_up_to_the_fault(raw, capsys) -> None:  # type: ignore[no-untyped-def]
+    assert main(["prog", "run", raw("r1 = 0\nr0 = *(u32 *)(r1 + 0)\nexit"), "--raw", "--type", "tc", "--trace",
+                 "--unverified"]) == 4
+    assert "    1: (61) r0 = *(u32 *)(r1 +0)" in capsys.readouterr().err.splitlines()
+
+
+def test_trace_needs_the_interpreter(raw, capsys) -> None:  # type: ignore[no-untyped-def]
+    assert main(["prog", "run", raw("r0 = 0\nexit"), "--raw", "--type", "tc", "--trace", "--engine", "translate"]) == 2
+    assert "only the interpreter can be observed" in capsys.readouterr().err
