@@ -11,6 +11,7 @@ docs/howto/testing.md shows how to use it.
 `campaign`            thousands of them by number; `ask` compares them with a real kernel
 `strategies`          the same for hypothesis, which only this module imports
 `oracle`, `kload`     a real kernel's verdict, through bpf(2)
+`kit`, `plugin`       for tests of eBPF programs: the fixture `bpf` of pytest (docs/howto/pytest.md)
 ====================  =============================================================================
 
 A finding is identified by a number: `campaign.case(number)` reproduces the program. Because the number is only valid

@@ -30,7 +30,7 @@ LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}
 STRANGERS = {("verifier", "engine"), ("engine", "verifier")}
 
 CORE = {"ply", "elftools", "sortedcontainers"}
-EXTRAS = {"testing": {"hypothesis"}}
+EXTRAS = {"testing": {"hypothesis", "pytest"}}
 
 
 def layer_of(module: str) -> str:
