@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import helptext, output
 from ebpfvm.cli.selection import add_kernel_options, open_programs
-from ebpfvm.errors import Fault, LimitError, LoadError, UsageError
+from ebpfvm.errors import Fault, LimitError, LoadError, Rejected, UsageError
 from ebpfvm.limits import Limits
 
 if TYPE_CHECKING:
@@ -59,7 +59,6 @@ def run(args: argparse.Namespace) -> int:
     from ebpfvm.debugger.knowledge import Knowledge
     limits = Limits.parse(args.limit)
     recording = _record(args, limits)
-    output.say(f"recorded {len(recording.steps)} instructions in {len(recording.runs)} runs; {recording.outcome}")
     seen: dict[int, Knowledge] = {}
 
     def knows(prog: Any) -> Knowledge:
@@ -90,18 +89,35 @@ def _record(args: argparse.Namespace, limits: Limits) -> Recording:
     """Run what the arguments describe, and return the recording of it."""
     from ebpfvm.debugger.recording import StepRecorder
     recorder = StepRecorder(limits)
+    ended: Fault | None = None
     try:
         outcome = _simulate(args, limits, recorder) if args.pcap or args.flows else _test_run(args, limits, recorder)
     except LimitError as error:
-        return recorder.end(str(error))
+        outcome = str(error)
     except Fault as fault:
-        return recorder.end(str(fault), fault)
-    return recorder.end(outcome)
+        outcome, ended = str(fault), fault
+    except Rejected as error:
+        return _walked(error, limits)
+    found = recorder.end(outcome, ended)
+    output.say(f"recorded {len(found.steps)} instructions in {len(found.runs)} runs; {outcome}")
+    return found
+
+
+def _walked(error: Rejected, limits: Limits) -> Recording:
+    """Return the verifier's path through a program that it rejects, or raise the error again if there is none."""
+    from ebpfvm.api import dialect_of
+    from ebpfvm.debugger.verifier_path import recording_of
+    verdict = error.verdict
+    found = recording_of(verdict, dialect_of(verdict.program), limits)
+    if not found.steps:
+        raise error
+    output.say(f"{verdict.program.name}: rejected: {verdict}\n"
+               "this is the path that the verifier walked; --unverified runs the program instead")
+    return found
 
 
 def _test_run(args: argparse.Namespace, limits: Limits, recorder: StepRecorder) -> str:
     from ebpfvm.api import dialect_of
-    from ebpfvm.errors import Rejected
     from ebpfvm.loading import prepare
     from ebpfvm.sched.packet import build
     from ebpfvm.testrun import Session

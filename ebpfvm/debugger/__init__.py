@@ -3,6 +3,7 @@
 ================  ==================================================================================================
 `watched`         what a recording contains: stack frames, packet, context, maps, references, as keys and values
 `recording`       `StepRecorder`, which observes the interpreter, and `Recording`, the steps with what each one changed
+`verifier_path`   the path on which the verifier rejects a program, as a recording
 `cursor`          a position in a recording, and the state there; moves by instruction, C line, function and breakpoint
 `stops`           breakpoints: their grammar, and where they stop
 `knowledge`       what the verifier knew before each instruction

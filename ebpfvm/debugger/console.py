@@ -241,6 +241,9 @@ class Console(cmd.Cmd):
         step = self._cursor.step
         if step is None:
             raise UsageError("known: the program has ended; go back first")
+        if self._cursor.recording.abstract:
+            self._say(panes.known(self._cursor))
+            return
         self._say(self._knows(step.prog).before(step.pc))
 
     def do_stack(self, text: str) -> None:

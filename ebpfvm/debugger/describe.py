@@ -65,6 +65,8 @@ def _change(change: Change) -> Iterator[str]:
             yield f"context, {rest[0]}: {value(old)} -> {value(new)}"
     elif kind == "owner":
         yield f"{rest[0]} is held by {value(new)}" if new is not None else f"{rest[0]} is freed"
+    elif kind == "known":
+        yield f"{rest[1]}: {value(old)} -> {value(new)}"
     elif kind == "printk" and new is not None:
         yield f"printk: {value(new)}"
 

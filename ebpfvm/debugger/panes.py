@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,7 +27,7 @@ def place(cursor: Cursor) -> list[str]:
     """Return where the position is: program and function, C line, and instruction."""
     step = cursor.step
     if step is None:
-        return [cursor.recording.outcome]
+        return cursor.recording.outcome.splitlines()
     program = step.prog.program
     line = program.line_at(step.pc)
     found = [f"{line.file.rpartition('/')[2]}:{line.line}: {line.text.strip()}"] if line is not None else []
@@ -42,6 +43,8 @@ def header(cursor: Cursor) -> str:
     """Return one line about the program run that the position is in."""
     run = cursor.run
     number = cursor.recording.runs.index(run) + 1
+    if cursor.recording.abstract:
+        return f"the path on which the verifier rejects {run.prog.name}"
     packet = f", packet #{run.packet}" if run.packet else ""
     seconds, ns = divmod(run.clock, _NS)
     return f"run {number} of {len(cursor.recording.runs)}: {run.prog.name}{packet}, at {seconds}.{ns:09d} s"
@@ -50,7 +53,7 @@ def header(cursor: Cursor) -> str:
 def executed(recording: Recording) -> Iterator[str]:
     """Yield the instructions in the order in which they were executed, with their C lines and what they changed."""
     steps, shown = recording.steps, None
-    for step, following in zip(steps, [*steps[1:], None], strict=True):
+    for step, following in zip_longest(steps, steps[1:]):
         line = step.prog.program.line_at(step.pc)
         if line is not None and line != shown:
             yield f"; {line.file.rpartition('/')[2]}:{line.line}: {line.text.strip()}"
@@ -100,9 +103,20 @@ def registers(cursor: Cursor) -> list[str]:
     step, last = cursor.step, cursor.last
     if step is None:
         return ["the program has ended" if last is not None else "nothing was run"]
+    if cursor.recording.abstract:
+        return known(cursor, "R")
     before = last.regs if last is not None and (last.run, last.depth) == (step.run, step.depth) else step.regs
     return [f"r{number:<3d}{'*' if before[number] != item else ' '} {number_and_place(cursor, item)}"
             for number, item in enumerate(step.regs)]
+
+
+def known(cursor: Cursor, start: str = "") -> list[str]:
+    """Return what the verifier knew at the position of a path that it walked: of names that begin with `start`."""
+    step = cursor.step or cursor.last
+    frame = step.depth - 1 if step is not None else 0
+    found = [f"{key[2]:<5} {describe.value(item)}" for key, item in cursor.state.items()
+             if key[0] == "known" and str(key[2]).startswith(start) and (key[1] == frame or key[2] == "references")]
+    return sorted(found, key=lambda line: (len(line.split()[0]), line)) or ["nothing"]
 
 
 def number_and_place(cursor: Cursor, number: int) -> str:
@@ -120,6 +134,8 @@ def number_and_place(cursor: Cursor, number: int) -> str:
 def stack(cursor: Cursor) -> list[str]:
     """Return the words of the current frame that are not zero."""
     step = cursor.step or cursor.last
+    if cursor.recording.abstract:
+        return known(cursor, "fp")
     frame = cursor.state.get(("stack", step.depth - 1)) if step is not None else None
     if not isinstance(frame, bytes):
         return ["there is no stack frame here"]

@@ -37,7 +37,7 @@ class Executed(NamedTuple):
         prog: the program that it belongs to, which is another one than the run's after a tail call.
         pc: slot of the instruction.
         depth: number of frames in use, the one that executes it included.
-        regs: r0 to r10 before it.
+        regs: r0 to r10 before it; none on a path of the verifier.
         changes: what it changed, except for registers.
     """
 
@@ -77,6 +77,7 @@ class Recording:
         runs: the runs of programs; a program that is called within another one is part of that one's run.
         fault: what ended the last run, None if it ended well.
         outcome: one line that says how everything ended.
+        abstract: whether the verifier walked these steps: there are no values, but what it knew.
     """
 
     start: State = field(default_factory=dict)
@@ -85,6 +86,7 @@ class Recording:
     runs: list[ProgramRun] = field(default_factory=list)
     fault: Fault | None = None
     outcome: str = ""
+    abstract: bool = False
 
 
 class StepRecorder(Hooks):
@@ -172,7 +174,7 @@ class StepRecorder(Hooks):
             steps[-1] = steps[-1]._replace(changes=steps[-1].changes + changes)
 
     def _everything(self, run: InterpreterRun) -> tuple[Change, ...]:
-        return _difference(self._state, watched.everything(run))
+        return difference(self._state, watched.everything(run))
 
     def _stored(self, run: InterpreterRun, pc: int) -> tuple[Change, ...]:
         """Return what the store at slot `pc`, which is the latest step, has changed."""
@@ -185,9 +187,10 @@ class StepRecorder(Hooks):
             old = {key: self._state[key] for key in now if key in self._state}
         else:
             old = {key: value for key, value in self._state.items() if key[0] == kind}
-        return _difference(old, now)
+        return difference(old, now)
 
 
-def _difference(old: State, new: State) -> tuple[Change, ...]:
+def difference(old: State, new: State) -> tuple[Change, ...]:
+    """Return the changes from one state to another."""
     gone = [Change(key, value, None) for key, value in old.items() if key not in new]
     return (*gone, *(Change(key, old.get(key), value) for key, value in new.items() if old.get(key) != value))

@@ -7,7 +7,7 @@
 `map NAME`              after an instruction that changed a map
 `packet N`              where a program begins to run on packet N
 `run NAME`              where a program begins to run
-`fault`                 before the instruction that faults
+`fault`                 before the instruction that faults, or that the verifier rejects
 ======================  ============================================================================================
 """
 
@@ -115,4 +115,4 @@ def _run(name: str) -> Test:
 
 
 def _fault(recording: Recording, at: int) -> bool:
-    return recording.fault is not None and at == len(recording.steps) - 1
+    return (recording.fault is not None or recording.abstract) and at == len(recording.steps) - 1

@@ -11,6 +11,7 @@ ctx        name of the field                number
 map        name of the map, key in hex      value as user space reads it
 owner      the object, as "packet #3"       who holds its references, as "map pifo"
 printk     number of the line               what bpf_trace_printk wrote
+known      number of the frame, name        what the verifier knew, on a path of the verifier
 =========  ===============================  ========================================================================
 """
 

@@ -16,7 +16,7 @@ from ebpfvm.isa.disasm import kernel_text
 from ebpfvm.limits import DEFAULTS, Limits
 from ebpfvm.loading import prepare
 from ebpfvm.verifier.calling import global_funcs
-from ebpfvm.verifier.explanation import compiler_effects, reason
+from ebpfvm.verifier.explanation import compiler_effects, reason, refused_path
 from ebpfvm.verifier.explanation.message_sentences import explain
 from ebpfvm.verifier.explanation.path_record import PathRecorder
 from ebpfvm.verifier.explore import LIMIT, Explorer
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from ebpfvm.contract.ops import StructAccess
     from ebpfvm.loader.object import Program
     from ebpfvm.loading import Prepared
+    from ebpfvm.verifier.explanation.refused_path import WalkedStep
     from ebpfvm.verifier.explore import Observer
     from ebpfvm.verifier.machine.env import Subprog
     from ebpfvm.verifier.machine.facts import Cfg, Findings, LiveStack
@@ -356,6 +357,25 @@ def verify(program: Program, dialect: Dialect, *, log_level: int = 1, caps: Caps
 def _env(judged: Prepared, dialect: Dialect, caps: Caps, budget: Budget, prune: bool = True) -> Env:
     return Env(judged, dialect, dialect.rules_for(judged.type, judged.struct_ops), dialect.rules, caps, prune=prune,
                kernel_ids=judged.kernel_ids, budget=budget)
+
+
+def walk_to_refusal(program: Program, dialect: Dialect, *, limits: Limits = DEFAULTS, most: int) -> list[WalkedStep]:
+    """Return the path on which a program is rejected, with what the verifier knew before each step.
+
+    Args:
+        program, dialect, limits: as for `verify`.
+        most: number of steps; of a longer path, the last ones.
+
+    Returns:
+        The steps; none if the program is accepted, or rejected before or after the walk.
+    """
+    recorder = PathRecorder()
+    run = _Run(_env(prepare(program, dialect), dialect, ALL_CAPS, Budget(limits)), 0, None, False, recorder)
+    try:
+        run.passes()
+    except Refuse:
+        return refused_path.steps(recorder, dialect.rules, most) if recorder.failed else []
+    return []
 
 
 def _cause(program: Prepared, dialect: Dialect, caps: Caps, limits: Limits) -> Reason:

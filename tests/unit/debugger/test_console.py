@@ -105,7 +105,6 @@ def test_a_wrong_command_in_a_file_is_the_exit_status(tmp_path, capsys) -> None:
 @pytest.mark.parametrize(("arguments", "status", "message"), [
     ([PFIFO], 2, "name one"),
     ([PFIFO, "--flows", "cbr:rate=1mbit,packets=1", "--commands", "/nonexistent"], 3, "cannot be read"),
-    ([str(ROOT / "samples/broken/leak.o")], 1, "Unreleased reference"),
     ([str(ROOT / "samples/tc/dscp.o"), "--data-in", "/nonexistent"], 3, "cannot be read"),
 ])
 def test_what_cannot_be_recorded(arguments: list[str], status: int, message: str, capsys) -> None:  # type: ignore[no-untyped-def]
