@@ -140,43 +140,53 @@ class Frame:
     __slots__ = ("allocated", "async_cb", "callback_depth", "callback_range", "calls", "cb", "clean", "depth_at",
                  "exception_cb", "no", "precise_regs", "precise_stack", "regs", "shared", "stack")
 
-    def __init__(self, calls: CallPath) -> None:
+    regs: list[Reg | None]
+    stack: dict[int, Slot]
+    shared: bool
+    clean: int
+    cb: bool
+    async_cb: int
+    exception_cb: bool
+    callback_range: tuple[int, int] | None
+    callback_depth: int
+    depth_at: int
+    allocated: int
+
+    def __init__(self, calls: CallPath, like: Frame | None = None) -> None:
+        """Start a function; or copy the frame `like`, whose stack stays shared until one of the two writes."""
         self.calls = calls
         self.no = calls.no
-        self.regs: list[Reg | None] = [None] * 10 + [pointer(STACK, self.no)]
-        self.stack: dict[int, Slot] = {}
+        self.precise_regs = 0
+        self.precise_stack = 0
+        if like is not None:
+            self.regs = like.regs[:]
+            self.stack = like.stack
+            self.shared = like.shared = True
+            self.clean = like.clean
+            self.cb = like.cb
+            self.async_cb = like.async_cb
+            self.exception_cb = like.exception_cb
+            self.callback_range = like.callback_range
+            self.callback_depth = like.callback_depth
+            self.depth_at = like.depth_at
+            self.allocated = like.allocated
+            return
+        self.regs = [None] * 10 + [pointer(STACK, self.no)]
+        self.stack = {}
         self.shared = False
         # What was live when the stack was cleaned last, if it was not written since and no function was called.
         self.clean = UNCLEAN
         self.cb = False
         self.async_cb = 0  # number of the entry into an asynchronous callback, 0 for none
         self.exception_cb = False
-        self.callback_range: tuple[int, int] | None = None
+        self.callback_range = None
         self.callback_depth = 0
-        self.precise_regs = 0
-        self.precise_stack = 0
         self.depth_at = 0
         self.allocated = 0  # bytes of stack that have been accessed, from the top
 
     def copy(self) -> Frame:
-        """Return an independent copy; the stack stays shared until one of the two writes."""
-        new = Frame.__new__(Frame)
-        new.calls = self.calls
-        new.no = self.no
-        new.regs = self.regs[:]
-        new.stack = self.stack
-        new.shared = self.shared = True
-        new.clean = self.clean
-        new.cb = self.cb
-        new.async_cb = self.async_cb
-        new.exception_cb = self.exception_cb
-        new.callback_range = self.callback_range
-        new.callback_depth = self.callback_depth
-        new.precise_regs = 0
-        new.precise_stack = 0
-        new.depth_at = self.depth_at
-        new.allocated = self.allocated
-        return new
+        """Return an independent copy."""
+        return Frame(self.calls, self)
 
     @property
     def callsite(self) -> int:
@@ -218,54 +228,70 @@ class State:
                  "first_pc", "frames", "history", "history_len", "in_sleepable", "irq_id", "last_pc", "locks",
                  "may_goto_depth", "parent", "pc", "preempt", "rcu", "refs", "visit")
 
-    def __init__(self, frames: list[Frame]) -> None:
+    refs: tuple[Ref, ...]
+    locks: int
+    active_lock: tuple[int, Any]
+    rcu: int
+    preempt: int
+    irq_id: int
+    in_sleepable: bool
+    parent: State | None
+    branches: int
+    first_pc: int
+    last_pc: int
+    pc: int
+    history: History | None
+    history_len: int
+    dfs_depth: int
+    may_goto_depth: int
+    callback_unroll: int
+
+    def __init__(self, frames: list[Frame], like: State | None = None) -> None:
+        """Start a path; or continue that of the state `like` with copies of its frames."""
         self.frames = frames
-        self.refs: tuple[Ref, ...] = ()
+        self.equal_state: State | None = None
+        self.cleaned = False
+        self.visit: Visit | None = None
+        if like is not None:
+            self.refs = like.refs
+            self.locks = like.locks
+            self.active_lock = like.active_lock
+            self.rcu = like.rcu
+            self.preempt = like.preempt
+            self.irq_id = like.irq_id
+            self.in_sleepable = like.in_sleepable
+            self.parent = like.parent
+            self.branches = like.branches
+            self.first_pc = like.first_pc
+            self.last_pc = like.last_pc
+            self.pc = like.pc
+            self.history = like.history
+            self.history_len = like.history_len
+            self.dfs_depth = like.dfs_depth
+            self.may_goto_depth = like.may_goto_depth
+            self.callback_unroll = like.callback_unroll
+            return
+        self.refs = ()
         self.locks = 0
-        self.active_lock: tuple[int, Any] = (0, None)
+        self.active_lock = (0, None)
         self.rcu = 0
         self.preempt = 0
         self.irq_id = 0
         self.in_sleepable = False
-        self.parent: State | None = None
+        self.parent = None
         self.branches = 1
         self.first_pc = 0
         self.last_pc = -1
         self.pc = 0
-        self.history: History | None = None
+        self.history = None
         self.history_len = 0
         self.dfs_depth = 0
         self.may_goto_depth = 0
         self.callback_unroll = 0
-        self.equal_state: State | None = None
-        self.cleaned = False
-        self.visit: Visit | None = None
 
     def copy(self) -> State:
         """Return an independent copy with the same parent and history."""
-        new = State.__new__(State)
-        new.frames = [frame.copy() for frame in self.frames]
-        new.refs = self.refs
-        new.locks = self.locks
-        new.active_lock = self.active_lock
-        new.rcu = self.rcu
-        new.preempt = self.preempt
-        new.irq_id = self.irq_id
-        new.in_sleepable = self.in_sleepable
-        new.parent = self.parent
-        new.branches = self.branches
-        new.first_pc = self.first_pc
-        new.last_pc = self.last_pc
-        new.pc = self.pc
-        new.history = self.history
-        new.history_len = self.history_len
-        new.dfs_depth = self.dfs_depth
-        new.may_goto_depth = self.may_goto_depth
-        new.callback_unroll = self.callback_unroll
-        new.equal_state = None
-        new.cleaned = False
-        new.visit = None
-        return new
+        return State([Frame(frame.calls, frame) for frame in self.frames], self)
 
     @property
     def frame(self) -> Frame:
