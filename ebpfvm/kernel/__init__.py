@@ -9,14 +9,32 @@ all of it hangs on one `Kernel` (`emulated`), which has an attribute for each pa
 
 from __future__ import annotations
 
-from ebpfvm.kernel.call_env import CallEnv
-from ebpfvm.kernel.ctx import BytesCtx, SchBpfCtx, SkbCtx, XdpCtx
-from ebpfvm.kernel.emulated import Kernel
-from ebpfvm.kernel.layouts import Layout
-from ebpfvm.kernel.memory import Memory, Region
-from ebpfvm.kernel.program import Engine, LoadedProgram, Runnable
-from ebpfvm.kernel.refs import PROGRAM, RefCounted, Refs
-from ebpfvm.kernel.skb import PacketRegion, SkBuff, XdpBuff
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from ebpfvm.kernel.call_env import CallEnv
+    from ebpfvm.kernel.ctx import BytesCtx, SchBpfCtx, SkbCtx, XdpCtx
+    from ebpfvm.kernel.emulated import Kernel
+    from ebpfvm.kernel.layouts import Layout
+    from ebpfvm.kernel.memory import Memory, Region
+    from ebpfvm.kernel.program import Engine, LoadedProgram, Runnable
+    from ebpfvm.kernel.refs import PROGRAM, RefCounted, Refs
+    from ebpfvm.kernel.skb import PacketRegion, SkBuff, XdpBuff
 
 __all__ = ["PROGRAM", "BytesCtx", "CallEnv", "Engine", "Kernel", "Layout", "LoadedProgram", "Memory", "PacketRegion",
            "RefCounted", "Refs", "Region", "Runnable", "SchBpfCtx", "SkBuff", "SkbCtx", "XdpBuff", "XdpCtx"]
+
+# Maps and helpers use one or two of these files, and a program that is only verified runs in none of them.
+_FILES: Final = {"CallEnv": "call_env", "BytesCtx": "ctx", "SchBpfCtx": "ctx", "SkbCtx": "ctx", "XdpCtx": "ctx",
+                 "Kernel": "emulated", "Layout": "layouts", "Memory": "memory", "Region": "memory",
+                 "Engine": "program", "LoadedProgram": "program", "Runnable": "program", "PROGRAM": "refs",
+                 "RefCounted": "refs", "Refs": "refs", "PacketRegion": "skb", "SkBuff": "skb", "XdpBuff": "skb"}
+
+
+def __getattr__(name: str) -> object:
+    """Return a name that is imported on first use."""
+    if name not in _FILES:
+        raise AttributeError(f"module 'ebpfvm.kernel' has no attribute {name!r}")
+    from importlib import import_module
+    value = globals()[name] = getattr(import_module(f"ebpfvm.kernel.{_FILES[name]}"), name)
+    return value

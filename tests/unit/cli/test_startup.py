@@ -39,10 +39,17 @@ def test_the_interface_imports_no_declaration_before_a_program_is_judged() -> No
     assert {"ebpfvm.dialects", "ebpfvm.funcs", "ebpfvm.maps.base", "elftools"} & found == set()
 
 
-def test_an_object_is_read_without_what_debuggers_need() -> None:
+def test_an_object_is_read_without_pyelftools() -> None:
     found = imported(VERIFY)
-    assert "elftools.elf.structs" in found
-    assert {"elftools.elf.elffile", "elftools.dwarf"} & found == set()
+    assert "ebpfvm.loader.elf" in found
+    assert [name for name in found if name.partition(".")[0] == "elftools"] == []
+
+
+def test_a_program_imports_what_it_uses() -> None:
+    found = imported(VERIFY.replace(SMALL, "samples/rfc/pfifo.o"))
+    assert {"ebpfvm.funcs.map_helpers", "ebpfvm.maps.array"} <= found
+    assert {"ebpfvm.funcs.redirect", "ebpfvm.maps.xskmap", "ebpfvm.lints.qdisc_lints", "ebpfvm.kernel.emulated",
+            "shutil", "threading"} & found == set()
 
 
 def test_the_rest_of_the_interface_is_imported_when_it_is_used() -> None:
