@@ -1,4 +1,4 @@
-"""Symbols and relocations are what pyelftools reads, of good objects and with every number in the fields of a symbol."""
+"""Symbols and relocations are what pyelftools reads, whatever number is in a field of a symbol."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from elftools.elf.elffile import ELFFile
 from ebpfvm.loader.elf import read_elf
 
 ROOT = Path(__file__).parents[3]
-OBJECTS = [ROOT / name for name in ("samples/rfc/wfq.o", "samples/mainline/fq.o", "samples/broken/leak.o",
-                                    "tests/unit/runs/programs/tunnels.o", "tests/unit/verifier/objects/load_balancer.o")]
+OBJECTS = [ROOT / name for name in (
+    "samples/rfc/wfq.o", "samples/mainline/fq.o", "samples/broken/leak.o", "tests/unit/runs/programs/tunnels.o",
+    "tests/unit/verifier/objects/load_balancer.o")]
 GOOD = OBJECTS[0].read_bytes()
 
 
