@@ -17,8 +17,6 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from typing import TYPE_CHECKING
 
-from sortedcontainers import SortedList
-
 from ebpfvm.contract import maptype as mt
 from ebpfvm.contract.maptype import CreateArgs, MapRefusal, MapType
 from ebpfvm.errnos import E2BIG, EEXIST, EINVAL, ENOENT
@@ -29,6 +27,8 @@ from ebpfvm.maps.keyed import Content, KeyedMap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from sortedcontainers import SortedList
 
     from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.kernel.memory import Region
@@ -109,7 +109,8 @@ class Rbtree(KeyedMap):
         return 0
 
     def _add_to_many(self, key: int) -> None:
-        if not isinstance(self.ranks, SortedList):
+        if isinstance(self.ranks, list):
+            from sortedcontainers import SortedList  # here, because few maps get that many elements
             self.ranks, self.head = SortedList(self.ranks[self.head:]), 0
             self.plain_room = 0
         self.ranks.add(key)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from functools import cache
 from operator import itemgetter
-from string import Formatter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from ebpfvm.ints import U32_MAX
@@ -64,6 +63,7 @@ _LONG_JUMPS: Final[dict[str, tuple[str, int | Callable[[Insn], object]]]] = {"ju
 
 def _compile(template: str, prefix: str, long_jump: bool) -> Callable[[Insn], str]:
     """Return a function that fills `template` with the operands of an Insn; it is created once for each row."""
+    from string import Formatter  # here, because few programs are printed
     text, sources = prefix, []
     for literal, name, _, _ in Formatter().parse(template):
         text += literal.replace("%", "%%")

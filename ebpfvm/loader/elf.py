@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from ebpfvm.errors import LoadError
 from ebpfvm.escape import decoded
+from ebpfvm.ints import U32_MAX
 from ebpfvm.lazy_dataclasses import dataclass, field
 from ebpfvm.loader import elf_header
 from ebpfvm.loader.elf_header import HEADER_SIZE, SECTION_HEADER_SIZE, ElfHeader, SectionHeader
@@ -298,4 +299,4 @@ def _reloc(offset: int, info: int, addend: int | None = None, *, symbols: tuple[
     number = info >> 32
     if number >= len(symbols):
         raise LoadError(f"relocation refers to symbol {number} of {len(symbols)}", section=table.name, offset=offset)
-    return Reloc(offset, info & 0xFFFFFFFF, symbols[number], addend)
+    return Reloc(offset, info & U32_MAX, symbols[number], addend)
