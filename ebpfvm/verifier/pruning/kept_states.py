@@ -87,7 +87,7 @@ class KeptStates:
             self.cleaner.clean(cur, site)
         elif group.kept:
             self._clean_finished(group.kept, cur, site)
-        regs = cur.frames[-1].regs
+        regs, calls = cur.frames[-1].regs, cur.frames[-1].calls
         for item in group.kept:
             old = item.state
             loop = hit = False
@@ -96,7 +96,8 @@ class KeptStates:
                 loop = hit and (w.env.rules.callbacks_loop or not site.callback)
             elif not w.env.prune:
                 continue
-            elif item.telling is None or not apart(self.how, item.telling, regs[item.number]):
+            elif item.calls is calls and (item.telling is None
+                                          or not apart(self.how, item.telling, regs[item.number])):
                 loop = _in_open_loop(old)
                 hit = self._equal(item, cur, WITHIN if loop else NOT_EXACT, site)
             if hit:
@@ -105,9 +106,10 @@ class KeptStates:
                 return True
             if add:
                 item.misses += 1
-            patience = 64 if site.force and old.branches else 3
-            if item.misses > item.hits * patience + patience:
-                self._drop(item, group)
+            if item.misses > item.hits * 3 + 3:
+                patience = 64 if site.force and old.branches else 3
+                if item.misses > item.hits * patience + patience:
+                    self._drop(item, group)
         self.most = max(self.most, compared)
         if add:
             self._keep(group, pc, cur)
@@ -139,7 +141,7 @@ class KeptStates:
 
     def _equal(self, item: Kept, cur: State, exact: int, site: PruneSite) -> bool:
         how, old = self.how, item.state
-        if old.frames[-1].calls is not cur.frames[-1].calls:
+        if item.calls is not cur.frames[-1].calls:
             return False
         how.ask(exact, self.w.ids + _ABOVE_IDS)
         # States that are compared repeatedly tend to differ at the same place, which is much faster to ask.

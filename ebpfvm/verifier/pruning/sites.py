@@ -21,15 +21,17 @@ class Kept:
     """A kept state, how often it was useful, and where it differed from the last state that it was compared with.
 
     Attributes:
+        calls: the calls that led to the state; it subsumes only states after the same ones.
         place: the place of the difference.
         number, telling: the same, if it is a register of the innermost frame that counts in every comparison: the
             register, and its value in the kept state, which is faster to compare. `telling` is None otherwise.
     """
 
-    __slots__ = ("hits", "misses", "number", "place", "state", "telling")
+    __slots__ = ("calls", "hits", "misses", "number", "place", "state", "telling")
 
     def __init__(self, state: State) -> None:
         self.state = state
+        self.calls = state.frames[-1].calls
         self.hits = 0
         self.misses = 0
         self.place: Place | None = None
