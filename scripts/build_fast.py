@@ -15,8 +15,18 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# Not machine/state: its copies are made without __init__, which mypyc refuses when it runs.
-MODULES = ("pruning/backtrack", "pruning/cleaning", "pruning/equal", "pruning/kept_states")
+# What a walk spends its time in. Files with a dataclass are not among them: mypyc gives its own classes to the decorator
+# of `ebpfvm.lazy_dataclasses`, which expects the fields' types as text.
+MODULES = (
+    "explore", "machine/state", "machine/walk", "machine/references",
+    "pruning/backtrack", "pruning/cleaning", "pruning/equal", "pruning/kept_states", "pruning/sites",
+    "values/alu", "values/branch", "values/pointers", "values/packet_pointers",
+    "domain/arc", "domain/bounds", "domain/circular", "domain/circular_alu", "domain/circular_assume",
+    "domain/circular_cast", "domain/constant", "domain/memo", "domain/tnum",
+    "memory/access", "memory/loads", "memory/regions", "memory/stack", "calling/frames", "calling/helper_calls",
+    "passes/cfg", "passes/const_regs", "passes/postorder", "passes/subprogs",
+    "liveness/arg_tracks", "liveness/instances", "liveness/live_registers", "liveness/stack_access",
+    "liveness/stack_static")
 
 
 def build(folder: Path) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -30,9 +32,30 @@ def load(bits: int, sub: int) -> SimpleNamespace:
         source = source.replace(old, new)
     width = ModuleType(f"{PACKAGE}.width")
     exec(compile(source, "width.py", "exec"), width.__dict__)
-    with _set_aside():
+    with _set_aside(), _from_source():
         sys.modules[f"{PACKAGE}.width"] = width
         return SimpleNamespace(**{name: importlib.import_module(f"{PACKAGE}.{name}") for name in MODULES})
+
+
+class _Source:
+    """Finds the domain's source, which is beside the modules that scripts/build_fast.py has compiled for 64 bits."""
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """Return where the source of a module is, None for modules of other packages."""
+        if not name.startswith(PACKAGE + ".") or not path:
+            return None
+        return spec_from_file_location(name, Path(path[0]) / f"{name.rpartition('.')[2]}.py")
+
+
+@contextmanager
+def _from_source() -> Iterator[None]:
+    """Import the domain's source, whether it is compiled or not."""
+    sys.meta_path.insert(0, _Source)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(_Source)
 
 
 @contextmanager
