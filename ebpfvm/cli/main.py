@@ -29,7 +29,7 @@ _EXAMPLES: Final = helptext.examples(
     "ebpfvm run samples/rfc/pfifo.o --flows cbr:rate=2mbit,n=3 --rate 4mbit",
     "ebpfvm verify samples/broken/leak.o  # exit status 1",
     "ebpfvm dis samples/rfc/prio.o --syntax kernel")
-_YOUNG: Final = 20_000  # objects between collections: with 700, as by default, they take 5 % of a short command's time
+_YOUNG: Final = 50_000  # objects between collections: with fewer, they take 5 to 10 % of a short command's time
 COMMANDS: Final = ("run", "map", "verify", "explain", "prog", "debug", "dis", "asm", "conformance", "doc")
 
 
