@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# What a walk spends its time in. Files with a dataclass are not among them: mypyc gives its own classes to the decorator
-# of `ebpfvm.lazy_dataclasses`, which expects the fields' types as text.
+# What a walk spends its time in. Files with a dataclass are not among them: mypyc gives its own classes to the
+# decorator of `ebpfvm.lazy_dataclasses`, which expects the fields' types as text.
 MODULES = (
     "explore", "machine/state", "machine/walk", "machine/references",
     "pruning/backtrack", "pruning/cleaning", "pruning/equal", "pruning/kept_states", "pruning/sites",
