@@ -227,7 +227,7 @@ def _with_arguments(block: BlockCode, arguments: tuple[str, ...], fields: tuple[
 
     def renamed(text: str) -> str:
         text = _CONTEXT.sub(lambda match: names.get(match[1], match[0]), text)
-        return _PUT_ASIDE.sub(r"\1.take(\2)", text).replace("KERNEL.clock", "now")
+        return _PUT_ASIDE.sub(r"\1.take(\2)", text)
 
     lines = []
     for line in block.lines:

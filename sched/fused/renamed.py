@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _SHARED: Final = re.compile(r"(?:[DV]\d+(?:_\d)?|[UBP]\d|[UB]_\w+|PACK_\w+|HOLDER\d+|GET|LOAD|LOAD_PROBE|STORE|READ|"
                             r"STACK|ENTER|FAIL|HINT|SLICE|REFS|TAKE|GIVE|ACQUIRE|RELEASE|SWAP|EXCHANGE)")
 _OF_RUN: Final = ("ENV", "OVER")
+_CLOCK: Final = re.compile(r"\bKERNEL\.clock\b")  # the function has it in a variable
 
 
 class Renamed:
@@ -36,7 +37,7 @@ class Renamed:
     def __init__(self, body: ProgramBody, runtime: dict[str, Any], suffix: str, names: dict[str, Any]) -> None:
         self._own, self._runtime, self._suffix, self._names = body.names, runtime, suffix, names
         names |= {name: found for name, found in body.names.items() if name.islower()}
-        self.body = with_texts(body, lambda text: renamed(text, self._name))
+        self.body = with_texts(body, lambda text: renamed(_CLOCK.sub("now", text), self._name))
 
     def _name(self, name: str) -> str:
         if name.islower():

@@ -26,7 +26,7 @@ USUAL: Final[dict[str, tuple[set[str], set[str], set[str], set[str]]]] = {
     "pifo_prio": (ENQUEUE | {"existing"}, set(), DEQUEUE, set()),
     "prio": (ENQUEUE, set(), DEQUEUE, set()),
     "wfq": (ENQUEUE | {"existing"}, set(), DEQUEUE | {"existing", "put"}, set()),
-    "shaper": (ENQUEUE, {"h"}, DEQUEUE, {"h"}),  # the clock
+    "shaper": (ENQUEUE, set(), DEQUEUE, set()),
 }
 
 
@@ -58,6 +58,12 @@ def test_an_enqueued_packet_gets_its_references_at_once(source: RunSource) -> No
     at = next(n for n, (text, _) in enumerate(source.lines) if ".pop() if SPARE" in text)
     texts = [text.strip() for text, _ in source.lines[at:at + 12]]
     assert not any(".get(" in text or "TAKE" in text or "GIVE" in text or ".refs +=" in text for text in texts)
+
+
+@pytest.mark.parametrize("source", ["shaper"], indirect=True)
+def test_programs_ask_the_variable_what_time_it_is(source: RunSource) -> None:
+    read = [text for text, _ in source.lines if ".clock" in text and ".clock = now" not in text]
+    assert not read, read
 
 
 @pytest.mark.parametrize("source", sorted(USUAL), indirect=True)
