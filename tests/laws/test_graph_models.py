@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from math import log2
+from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import Fault
+from ebpfvm.kernel.object_graph import Graph
 from tests.laws.graph_model import LISTS, TREES, GraphModel, ModelItem, kind
 from tests.laws.graph_world import AT, GraphWorld
 
-MANY = 10  # live items
+MANY = 12  # live items, from which on no more are made
+KEYS = st.lists(st.integers(0, 3), min_size=3, max_size=5)
 NUMBER = st.integers(0, 99)  # chooses one of the items there are
 LIST, TREE = st.sampled_from(LISTS), st.sampled_from(TREES)
 
@@ -47,10 +58,23 @@ class GraphMachine(RuleBasedStateMachine):
     def new(self, key: int) -> None:
         self.model.new(key, self.real.new(key))
 
+    @precondition(lambda self: len(self.model.live) < MANY)
+    @rule(keys=KEYS, head=LIST, tree=TREE)
+    def fill(self, keys: list[int], head: str, tree: str) -> None:
+        """Put new items into a list and a tree; without this, most lists and trees would hold one."""
+        for key in keys:
+            self.new(key)
+            item = self.model.items[-1]
+            self._acquire(item)
+            self._push(head, item, front=False)
+            self._sort(tree, item)
+
     @precondition(lambda self: self.model.live)
     @rule(number=NUMBER)
     def acquire(self, number: int) -> None:
-        item = self._any(number)
+        self._acquire(self._any(number))
+
+    def _acquire(self, item: ModelItem) -> None:
         assert self.real.either("refcount_acquire", item.address) == item.address
         item.held += 1
 
@@ -80,7 +104,9 @@ class GraphMachine(RuleBasedStateMachine):
     @precondition(_some_held)
     @rule(head=LIST, number=NUMBER, front=st.booleans())
     def push(self, head: str, number: int, front: bool) -> None:
-        item = self._held(number)
+        self._push(head, self._held(number), front)
+
+    def _push(self, head: str, item: ModelItem, front: bool) -> None:
         name = "list_push_front" if front else "list_push_back"
         result = self.real.either(name, self.real.root(head), item.address + AT["list"])
         done = self.model.put(head, item, 0 if front else len(self.model.roots[head]))
@@ -122,7 +148,9 @@ class GraphMachine(RuleBasedStateMachine):
     @precondition(_some_held)
     @rule(tree=TREE, number=NUMBER)
     def add(self, tree: str, number: int) -> None:
-        item = self._held(number)
+        self._sort(tree, self._held(number))
+
+    def _sort(self, tree: str, item: ModelItem) -> None:
         result = self._add(tree, item)
         assert result == (0 if self.model.sort(tree, item) else -EINVAL)
 
@@ -135,12 +163,18 @@ class GraphMachine(RuleBasedStateMachine):
 
     # -- memory that has lists and trees is freed ---------------------------------------------------------------------
 
+    def _full(self, *names: str) -> bool:
+        """Whether there are many items, some of them in the roots of that name: the rule shall not run all the time."""
+        return len(self.model.live) >= MANY and any(self.model.roots[f"{kind} {name}"] for kind in AT for name in names)
+
+    @precondition(lambda self: self._full("a", "b"))
     @rule(name=st.sampled_from("ab"))
     def delete_value(self, name: str) -> None:
         self.real.delete_value(name)
         self.model.empty(f"list {name}", f"tree {name}")
         self.real.make_value(name)
 
+    @precondition(lambda self: self._full("of folder"))
     @rule()
     def drop_folder(self) -> None:
         self.real.either("obj_drop", self.real.folder)
@@ -202,7 +236,30 @@ class GraphMachine(RuleBasedStateMachine):
             assert len(members) == len(set(members))
 
 
+RUNS = settings(max_examples=60, stateful_step_count=50)
+
+
 class TestKfuncs(GraphMachine.TestCase):  # type: ignore[misc, name-defined]
     """The bodies of the kfuncs against the model."""
 
-    settings = settings(max_examples=60, stateful_step_count=50)
+    settings = RUNS
+
+
+def _ties_go_left(model: GraphModel, tree: str, item: ModelItem) -> bool:
+    return model.put(tree, item, bisect_left([other.key for other in model.roots[tree]], item.key))
+
+
+def _take_first(graph: Graph, root: Any, index: int, take: Any = Graph.take) -> Any:
+    return take(graph, root, 0)
+
+
+def _release_nothing(graph: Graph, root: Any) -> None:
+    root.clear()
+
+
+@pytest.mark.parametrize(("owner", "name", "wrong"), [
+    (GraphModel, "sort", _ties_go_left), (Graph, "take", _take_first), (Graph, "drain", _release_nothing)])
+def test_a_wrong_rule_is_noticed(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, wrong: Any) -> None:
+    monkeypatch.setattr(owner, name, wrong)
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(GraphMachine, settings=settings(RUNS, phases=[Phase.generate]))
