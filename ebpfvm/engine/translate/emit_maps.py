@@ -89,9 +89,10 @@ def _looked_up(unit: Unit, pc: int, state: RangeState) -> MapFacts | None:
 
 
 def never_null(unit: Unit, facts: FunctionFacts, found: set[str]) -> set[str]:
-    """Return those of the origins `found` whose look-ups always find something."""
-    return {origin.name for pc, origin in facts.defined.items()
-            if origin.name in found and unit.always_there(facts.before[pc])}
+    """Return those of the origins `found` whose look-ups, of which there may be several, all find something."""
+    fails = {origin.name for pc, origin in facts.defined.items()
+             if pc in facts.before and not unit.always_there(facts.before[pc])}
+    return found - fails
 
 
 def overwrite(em: CodeWriter, helper: Helper, argument: Argument) -> bool:

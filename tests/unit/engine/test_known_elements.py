@@ -87,3 +87,11 @@ def test_a_part_that_is_stored_again_is_no_part_of_the_whole() -> None:
             "r1 = *(u64 *)(r10 - 24)\n*(u64 *)(r10 - 16) = r1\nr1 = map[id:0]\nr2 = r10\nr2 += -4\nr3 = r10\n"
             "r3 += -24\nr4 = 0\ncall 2\n")
     both(program(ROUND.format(body=body + READ, rounds=4)))
+
+
+@pytest.mark.parametrize("length", [60, 61])
+def test_look_ups_of_which_one_may_fail_are_tested(length: int) -> None:
+    """Both results are one variable, because they meet."""
+    body = (f"r7 = *(u32 *)(r1 + 0)\nr6 = 3\nif r7 != {length} goto other\n{LOOKUP}goto meet\nother:\nr6 = 9\n{LOOKUP}"
+            "meet:\nif r0 == 0 goto none\nr0 = *(u64 *)(r0 + 0)\nexit\nnone:\nr0 = 77\nexit\n")
+    assert "77" in both(program(body))
