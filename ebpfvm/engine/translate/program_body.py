@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ebpfvm.engine.steps import PRIMITIVES
-from ebpfvm.engine.translate import source
+from ebpfvm.engine.translate import counted_loops, source, structure
 from ebpfvm.engine.translate.program_facts import ProgramFacts
 from ebpfvm.engine.translate.statements import VARIABLE, BlockCode, Stmt, assign, effect
 from ebpfvm.engine.translate.unit import Unit
@@ -41,6 +41,7 @@ class ProgramBody(NamedTuple):
         names: objects that the code refers to, by name.
         enters: whether it enters a frame, which must be left wherever it returns.
         counts: whether it consumes its budget, the iterator `ticks`.
+        places: where budgets end in its loops, by header; other code that is made of it says the same.
         refusal: why the code cannot be part of another function; "" if it can.
     """
 
@@ -51,6 +52,7 @@ class ProgramBody(NamedTuple):
     names: dict[str, Any]
     enters: bool
     counts: bool
+    places: dict[int, int]
     refusal: str
 
 
@@ -70,7 +72,20 @@ def body_of(prog: LoadedProgram, layout: Layout) -> ProgramBody:
     refusal = _refusal(unit, made.graph.reducible and len(program.facts) == 1, texts)
     if not refusal and made.graph.entry in made.graph.loops:  # there is no place for what is done once
         refusal = "a loop begins with its first instruction"
-    return ProgramBody(unit, program.facts[0], made.graph, code, names, made.enters, counts, refusal)
+    places: dict[int, int] = {}
+    if not refusal and made.graph.loops:
+        refusal = _find_places(unit, program.facts[0], made, places)
+    return ProgramBody(unit, program.facts[0], made.graph, code, names, made.enters, counts, places, refusal)
+
+
+def _find_places(unit: Unit, facts: FunctionFacts, made: source.FunctionBlocks, places: dict[int, int]) -> str:
+    """Take note of where budgets end in loops, as the program by itself says it; return a refusal."""
+    counted = counted_loops.find(made.graph, made.code, facts)
+    try:
+        structure.nested(made.graph, made.code, 1, counted, frozenset(unit.steps), places)
+    except (structure.TooDeep, RecursionError):
+        return "it is nested too deeply for Python"
+    return ""
 
 
 def _put_and_got(unit: Unit, lines: Iterable[Stmt]) -> Iterator[Stmt]:

@@ -89,26 +89,33 @@ def lines_of(function: FlowGraph, code: Mapping[int, BlockCode], indent: int,
     return dispatch_loop.lines_of(function, code, indent)
 
 
-def nested(function: FlowGraph, code: Mapping[int, BlockCode], indent: int,
-           counted: Mapping[int, CountedLoop], called: frozenset[int]) -> list[Line]:
+def nested(function: FlowGraph, code: Mapping[int, BlockCode], indent: int, counted: Mapping[int, CountedLoop],
+           called: frozenset[int], places: dict[int, int] | None = None) -> list[Line]:
     """Return nested statements, as `lines_of` does for a reducible graph.
 
-    A block that neither returns nor has successors ends the statements.
+    A block that neither returns nor has successors ends the statements. `places` says where budgets end in loops, by
+    header; those that are missing are added.
 
     Raises:
         TooDeep, RecursionError: Python cannot nest them.
     """
     tree = _Tree(function, code).build()
-    return _Printer(code, _countable(tree, counted), called, _ends(function, code)).run(tree, indent)
+    printer = _Printer(code, _countable(tree, counted), called, _ends(function, code))
+    printer.places = {} if places is None else places
+    return printer.run(tree, indent)
 
 
 def _ends(function: FlowGraph, code: Mapping[int, BlockCode]) -> dict[int, tuple[frozenset[int], int]]:
     """Return for each loop its instructions, and the last one of what leads back to its beginning."""
-    found = {}
-    for header, body in function.loops.items():
-        pcs = {line.pc for start in body for line in code[start].lines} | {code[start].pc for start in body}
-        found[header] = frozenset(pcs), max(code[start].pc for start in body if header in code[start].succs)
-    return found
+    inside = instructions(function, code)
+    return {header: (inside[header], max(code[start].pc for start in body if header in code[start].succs))
+            for header, body in function.loops.items()}
+
+
+def instructions(function: FlowGraph, code: Mapping[int, BlockCode]) -> dict[int, frozenset[int]]:
+    """Return the instructions of each loop."""
+    return {header: frozenset(code[start].pc for start in body).union(
+        *({line.pc for line in code[start].lines} for start in body)) for header, body in function.loops.items()}
 
 
 class _Tree:
@@ -240,6 +247,7 @@ class _Printer:
     def __init__(self, code: Mapping[int, BlockCode], counted: Mapping[int, CountedLoop],
                  called: frozenset[int], ends: Mapping[int, tuple[frozenset[int], int]]) -> None:
         self.called, self.ends = called, ends
+        self.places: dict[int, int] = {}
         self.code = code
         self.counted = counted
         self.omitted = {place for loop in counted.values() for place in loop.omitted}
@@ -363,7 +371,7 @@ class _Printer:
     def _ended(self, header: int, pc: int) -> int:
         """Return where a budget ends in a loop: at `pc`, what was printed last, unless that follows the loop."""
         inside, latch = self.ends[header]
-        return pc if pc in inside else latch
+        return self.places.setdefault(header, pc if pc in inside else latch)
 
     def _pc_after(self, node: Node, indent: int) -> int:
         """Return the instruction of the last line that `node` would be printed as, where a budget that ends counts."""
