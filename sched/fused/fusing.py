@@ -47,11 +47,10 @@ def run_fused(simulation: Simulation, until: int | None) -> str:
         return str(refusal)
     run = FusedRun(simulation, simulation.device.qdisc, until)  # type: ignore[arg-type]
     try:
-        source = RunSource(run, programs, bodies, _packets(run))
+        function = _compiled(run, RunSource(run, programs, bodies, _packets(run)))
     except (TooDeep, RecursionError):
         run.leave()
         return "its programs are nested too deeply for Python"
-    function = _compiled(run, source)
     for body in bodies:
         for template in body.unit.templates:
             template.told.append(run.forget)
@@ -131,6 +130,8 @@ def _compiled(run: FusedRun, source: RunSource) -> Any:
         (path / "ebpfvm-fused.py").write_text(source.annotated)
     try:
         exec(_code(code, run.file), space)
-    except (SyntaxError, RecursionError, MemoryError) as error:
+    except (SyntaxError, MemoryError) as error:
+        if "too many" in str(error):  # statically nested blocks, or levels of indentation, with what is around them
+            raise TooDeep from error
         raise InternalError(f"Python refuses a fused run: {error}", {"source": code}) from error
     return space["run"]
