@@ -29,7 +29,7 @@ WRONG: dict[str, tuple[object, ...]] = {
     "priority": (3, None, "high"), "tc": (3, b"tc qdisc show"),
     "enqueue": (3, b"e"), "dequeue": (["d"],), "unverified": (1, "no", None), "record": (1, None),
     "ingress": ("yes", 0), "pin": ("flows", 3, [3], b"x"), "dump_maps": ("flows", 3, [None]), "prepare": (3, "f"),
-    "observer": (3,), "progress": ("p",), "limits": (3, {"events": 1}, None)}
+    "observer": (3,), "hooks": (3,), "config": (3,), "progress": ("p",), "limits": (3, {"events": 1}, None)}
 
 
 def test_every_option_of_a_simulation_is_tried() -> None:
@@ -61,7 +61,7 @@ def test_options_of_other_functions_that_do_not_exist() -> None:
 
 
 def test_the_command_line_has_the_options_of_a_scenario() -> None:
-    python_only = {"source", "btf", "record", "prepare", "observer", "progress", "limits"}
+    python_only = {"source", "btf", "record", "prepare", "observer", "progress", "hooks", "config", "limits"}
     assert {name for name, _, _ in Scenario.commands()} == set(Scenario.__dataclass_fields__) - python_only
     args = build_parser().parse_args(["run", PFIFO])
     options = {name: getattr(args, name) for name, _, _ in Scenario.commands()}

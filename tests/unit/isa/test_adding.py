@@ -138,5 +138,6 @@ def test_every_message_has_its_mistake() -> None:
 def test_mistakes_are_errors_at_import(broken: Path, mistake: str) -> None:
     for name, right, wrong in MISTAKES[mistake]:
         replaced(broken / name, right, wrong)
-    says = run(broken, "-c", "import ebpfvm.engine, ebpfvm.verifier, ebpfvm.dialects, ebpfvm.isa.manual").splitlines()
+    checks = "import ebpfvm.engine, ebpfvm.verifier, ebpfvm.isa.manual, ebpfvm.dialects as d; d.check()"
+    says = run(broken, "-c", checks).splitlines()
     assert says[-1].startswith(f"ebpfvm.errors.InternalError: {MESSAGES[mistake]}")
