@@ -15,7 +15,7 @@ from ebpfvm.contract.args import Arg
 from ebpfvm.engine.translate.atoms import ACCESSES, cut_into_atoms, groups_of
 from ebpfvm.engine.translate.ranges import FP, PtrRange, slot_at
 from ebpfvm.engine.translate.register_uses import live_registers
-from ebpfvm.engine.translate.spills import is_followed, is_private, lost, spilled
+from ebpfvm.engine.translate.spills import is_followed, is_private, lost, shown, spilled
 from ebpfvm.kernel.emulated import FRAME_SIZE
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def _note_lost(unit: Unit, facts: FunctionFacts, use: _Uses) -> None:
             had += [state.regs[insn.src]] if row.source == "x" else []
             if any(map(is_private, had)) and not is_private(facts.after(pc).regs[insn.dst]):
                 use.escape(*had)
-    use.escape(*lost(unit, facts, use.copied | use.memory))
+    use.escape(*shown(facts, use.copied | use.memory), *lost(unit, facts, use.copied | use.memory))
     live = live_registers(unit, facts.function)
     for start, successor in facts.edges:
         out, into = facts.leaving(start).regs, facts.before[successor].regs

@@ -44,6 +44,16 @@ def is_followed(slot: Slot | None, tracked: Mapping[Slot, tuple[Slot, ...]]) -> 
     return slot is not None and tracked.get(slot) == (slot,)
 
 
+def shown(facts: FunctionFacts, read: Iterable[Slot]) -> Iterator[PtrRange]:
+    """Yield the pointers in slots that helpers read, which may follow them, as bpf_snprintf follows its arguments."""
+    areas = list(read)
+    for state in facts.before.values():
+        for slot, value in state.slots.items():
+            if isinstance(value, PtrRange) and is_private(value) and any(
+                    off < slot[0] + slot[1] and slot[0] < off + size for off, size in areas):
+                yield value
+
+
 def lost(unit: Unit, facts: FunctionFacts, read: Iterable[Slot]) -> Iterator[PtrRange]:
     """Yield the pointers in slots that cease to be known on the way to where the slots are read.
 
