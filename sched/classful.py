@@ -19,7 +19,7 @@ from ebpfvm.sched.sch_generic import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.sch_generic import QdiscDevice
@@ -181,6 +181,19 @@ def tree_reduce_backlog(child: Qdisc, packets: int, size: int) -> None:
         child, upper = upper, upper.upper
 
 
+def drop_above(qdisc: Qdisc, limit: int, take: Callable[[], Packet | None]) -> None:
+    """Drop packets, because the limit has become smaller, until at most `limit` are left, and tell the parents.
+
+    Args:
+        take: removes one packet from the queue and from the counters, and returns it; None if there is none.
+    """
+    packets = size = 0
+    while qdisc.kernel_view.qlen > limit and (skb := take()) is not None:
+        packets, size = packets + 1, size + skb.len
+        qdisc.dev.drop(skb, qdisc.holder)
+    tree_reduce_backlog(qdisc, packets, size)
+
+
 def qdisc_enqueue(parent: Qdisc, child: Qdisc, skb: Packet, to_free: list[Packet]) -> int:
     """Pass a packet that `parent` holds to a child and return NET_XMIT_*; the parent holds what the child drops."""
     move = parent.dev.account.kernel.refs.move
@@ -206,7 +219,7 @@ def drop_count(result: int) -> bool:
 
 
 def account_out(qdisc: Qdisc, skb: Packet) -> None:
-    """Update a parent's counters after a child returned a packet (qdisc_bstats_update, qstats_backlog_dec, qlen)."""
+    """Count a packet that leaves a qdisc (qdisc_bstats_update, qdisc_qstats_backlog_dec, qlen)."""
     stats = qdisc.kernel_view
     stats.packets += 1
     stats.bytes += skb.len

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from ebpfvm.checked import known
-from ebpfvm.sched.classful import tree_reduce_backlog
+from ebpfvm.sched.classful import drop_above
 from ebpfvm.sched.codel_law import (
     CODEL_SHIFT,
     CodelCounts,
@@ -79,12 +79,14 @@ class Codel(Qdisc):
         self.ce_threshold = options.get("ce_threshold", self.ce_threshold)
         self.params = CodelParams(self.target >> CODEL_SHIFT, self.interval >> CODEL_SHIFT, psched_mtu(self.dev),
                                   self.ecn, None if self.ce_threshold is None else self.ce_threshold >> CODEL_SHIFT)
-        packets = size = 0
-        while self.kernel_view.qlen > self.limit and (head := self._pop()) is not None:
-            packets, size = packets + 1, size + head[0].len
-            self.kernel_view.drops += 1
-            self.dev.drop(head[0], self.holder)
-        tree_reduce_backlog(self, packets, size)
+        drop_above(self, self.limit, self._discard)
+
+    def _discard(self) -> Packet | None:
+        head = self._pop()
+        if head is None:
+            return None
+        self.kernel_view.drops += 1
+        return head[0]
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Append the packet, unless there is no room."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from ebpfvm.checked import known
 from ebpfvm.errnos import EINVAL
-from ebpfvm.sched.classful import tree_reduce_backlog
+from ebpfvm.sched.classful import account_out, drop_above
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.fifo import psched_mtu
 from ebpfvm.sched.qdiscs.prio import PRIOMAP, TC_PRIO_MAX
@@ -162,11 +162,7 @@ class Fq(Qdisc):
             given["weights"] = tuple(given["weights"])
         for word, value in given.items():
             setattr(self, word, value)
-        packets = size = 0
-        while self.kernel_view.qlen > self.limit and (skb := self.dequeue()) is not None:
-            packets, size = packets + 1, size + skb.len
-            self.dev.drop(skb, self.holder)
-        tree_reduce_backlog(self, packets, size)
+        drop_above(self, self.limit, self.dequeue)
 
     # ---- arrival ----------------------------------------------------------------------------------------------
 
@@ -241,7 +237,9 @@ class Fq(Qdisc):
             return None
         now = self.dev.loop.now
         if self.direct.first() is not None:
-            return self._out(self.direct.pop())
+            skb = self.direct.pop()
+            account_out(self, skb)
+            return skb
         self._wake_flows(now)
         while (band := self._next_band()) is not None:
             heads = band.new or band.old
@@ -294,7 +292,8 @@ class Fq(Qdisc):
         band.credit -= skb.len
         if self.pacing and self.maxrate is not None:
             self._pace(flow, skb, self.maxrate, now)
-        return self._out(skb)
+        account_out(self, skb)
+        return skb
 
     def _pace(self, flow: FqFlow, skb: Packet, rate: int, now: int) -> None:
         """Set when the flow may send again."""
@@ -313,14 +312,6 @@ class Fq(Qdisc):
         if flow.next_time:
             wait -= min(wait // 2, now - flow.next_time)
         flow.next_time = flow.paced = now + wait
-
-    def _out(self, skb: Packet) -> Packet:
-        stats = self.kernel_view
-        stats.qlen -= 1
-        stats.backlog -= skb.len
-        stats.packets += 1
-        stats.bytes += skb.len
-        return skb
 
     def _throttle(self, flow: FqFlow) -> None:
         insort(self.delayed, flow, key=_next_of)

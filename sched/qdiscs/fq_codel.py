@@ -5,13 +5,12 @@ Sources: net/sched/sch_fq_codel.c, Linux 7.2; RFC 8290.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict, Unpack
 
 from ebpfvm.checked import known
 from ebpfvm.errnos import EINVAL
-from ebpfvm.sched.classful import NET_XMIT_BYPASS, ClassfulQdisc, tree_reduce_backlog
-from ebpfvm.sched.classify import tcf_classify
+from ebpfvm.sched.classful import ClassfulQdisc, tree_reduce_backlog
 from ebpfvm.sched.codel_law import (
     CODEL_SHIFT,
     CodelCounts,
@@ -25,13 +24,13 @@ from ebpfvm.sched.codel_law import (
     tell_parents,
     whole_us,
 )
+from ebpfvm.sched.flow_lists import FlowLists, flow_of
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.fifo import psched_mtu
-from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_STOLEN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK, Stats
+from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_SUCCESS, Stats
 from ebpfvm.sched.shown import Part, entry, worded
 from ebpfvm.sched.tc.block import Block
 from ebpfvm.sched.tc.dissect import skb_get_hash
-from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_SHOT, TcfResult
 from ebpfvm.sched.truesize import memory_of
 from ebpfvm.sched.units import format_size, format_tc_time
 
@@ -122,8 +121,7 @@ class FqCodel(ClassfulQdisc):
             raise OSError(EINVAL, f"fq_codel has 1 to {_MAX_FLOWS} flows, not {self.number}")
         self.block = Block(self)
         self.flows: dict[int, FqCodelFlow] = {}
-        self.new_flows: OrderedDict[int, FqCodelFlow] = OrderedDict()
-        self.old_flows: OrderedDict[int, FqCodelFlow] = OrderedDict()
+        self.turns: FlowLists[FqCodelFlow] = FlowLists()
         self.drop_overlimit = self.new_flow_count = self.memory_usage = self.drop_overmemory = 0
         self.counts = CodelCounts()
         self.limit, self.memory_limit, self.drop_batch, self.ecn = LIMIT, MEMORY_LIMIT, DROP_BATCH, True
@@ -166,7 +164,7 @@ class FqCodel(ClassfulQdisc):
     def walk(self) -> Iterator[FqCodelClass]:
         """Yield the flows that are in a list; they are classes that nothing can be attached to."""
         now = self.dev.loop.now >> CODEL_SHIFT
-        for index in sorted({*self.new_flows, *self.old_flows}):
+        for index in sorted({*self.turns.new, *self.turns.old}):
             yield FqCodelClass(self.handle | index + 1, self.flows[index], now)
 
     def class_stats(self, cl: FqCodelClass) -> Stats:
@@ -186,18 +184,7 @@ class FqCodel(ClassfulQdisc):
 
     def classify(self, skb: Packet) -> tuple[int, int]:
         """Return the flow of a packet, -1 for none, and what enqueue then returns (fq_codel_classify)."""
-        if skb.priority & TC_H_MAJ_MASK == self.handle and 0 < skb.priority & 0xFFFF <= self.number:
-            return (skb.priority & 0xFFFF) - 1, 0
-        if self.block is None or not self.block.chains:
-            return skb_get_hash(skb) * self.number >> 32, 0
-        result = TcfResult()
-        verdict = tcf_classify(skb, self.block, result)
-        if verdict in CONSUMED:
-            return -1, NET_XMIT_SUCCESS | NET_XMIT_STOLEN
-        minor = result.classid & 0xFFFF
-        if verdict == TC_ACT_SHOT or verdict < 0 or not 0 < minor <= self.number:
-            return -1, NET_XMIT_SUCCESS | NET_XMIT_BYPASS
-        return minor - 1, 0
+        return flow_of(self, skb, self.number, lambda: skb_get_hash(skb) * self.number >> 32)
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Append the packet to its flow; over a limit, the fattest flow loses up to half (fq_codel_enqueue)."""
@@ -212,10 +199,7 @@ class FqCodel(ClassfulQdisc):
         stats.backlog += skb.len
         stats.qlen += 1
         self.memory_usage += memory_of(skb)
-        if index not in self.new_flows and index not in self.old_flows:
-            self.new_flows[index] = flow
-            self.new_flow_count += 1
-            flow.deficit = self.quantum
+        self.new_flow_count += self.turns.begin(index, flow, self.quantum)
         if stats.qlen <= self.limit and self.memory_usage <= self.memory_limit:
             return NET_XMIT_SUCCESS
         return self._overlimit(skb, index, to_free)
@@ -254,28 +238,16 @@ class FqCodel(ClassfulQdisc):
 
     def dequeue(self) -> Packet | None:
         """Return the next packet: new flows first, a quantum each, CoDel in the flow (fq_codel_dequeue)."""
-        while True:
-            heads = self.new_flows or self.old_flows
-            if not heads:
-                return None
-            index, flow = next(iter(heads.items()))
-            if flow.deficit <= 0:
-                flow.deficit += self.quantum
-                del heads[index]
-                self.old_flows[index] = flow
-                continue
+        while (flow := self.turns.turn(self.quantum)) is not None:
             skb = codel_dequeue(self._codel_queue(flow), self.params, flow.cvars, self.dev.loop.now >> CODEL_SHIFT)
             if skb is not None:
-                break
-            # An empty new flow passes through the old ones once, so that it cannot starve them.
-            del heads[index]
-            if heads is self.new_flows and self.old_flows:
-                self.old_flows[index] = flow
-        self.kernel_view.packets += 1
-        self.kernel_view.bytes += skb.len
-        flow.deficit -= skb.len
-        tell_parents(self, self.counts)
-        return skb
+                self.kernel_view.packets += 1
+                self.kernel_view.bytes += skb.len
+                flow.deficit -= skb.len
+                tell_parents(self, self.counts)
+                return skb
+            self.turns.emptied()
+        return None
 
     def _codel_queue(self, flow: FqCodelFlow) -> CodelQueue:
         def pop() -> tuple[Packet, int] | None:
@@ -297,8 +269,7 @@ class FqCodel(ClassfulQdisc):
             for skb, _ in flow.queue:
                 self.dev.drop(skb, self.holder)
         self.flows.clear()
-        self.new_flows.clear()
-        self.old_flows.clear()
+        self.turns.clear()
         self.memory_usage = 0
         super().reset()
 
@@ -328,8 +299,8 @@ class FqCodel(ClassfulQdisc):
         more = (("ce_mark", counts.ce_mark), ("memory_used", self.memory_usage),
                 ("drop_overmemory", self.drop_overmemory))
         parts += [entry(key, value, f" {key} {{}}") for key, value in more if value]
-        return [*parts, entry("new_flows_len", len(self.new_flows), "\n  new_flows_len {}"),
-                entry("old_flows_len", len(self.old_flows), " old_flows_len {}")]
+        return [*parts, entry("new_flows_len", len(self.turns.new), "\n  new_flows_len {}"),
+                entry("old_flows_len", len(self.turns.old), " old_flows_len {}")]
 
 
 def fq_codel_arguments(items: Sequence[tuple[str, Any]], folder: str) -> dict[str, Any]:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from ebpfvm.checked import known
 from ebpfvm.errnos import EINVAL
-from ebpfvm.sched.classful import NET_XMIT_BYPASS, ClassfulQdisc, tree_reduce_backlog
-from ebpfvm.sched.classify import tcf_classify
+from ebpfvm.sched.classful import ClassfulQdisc, account_out, drop_above
+from ebpfvm.sched.flow_lists import FlowLists, flow_of
 from ebpfvm.sched.pie_law import MAX_PROB, PieParams, PieQueue, PieTimer
 from ebpfvm.sched.psched import PSCHED_SHIFT
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.fifo import psched_mtu
 from ebpfvm.sched.qdiscs.pie import FLAGS, PARAMS, pie_arguments, shown_flags, shown_params
-from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_STOLEN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK
+from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_SUCCESS
 from ebpfvm.sched.shown import Part, entry, worded
 from ebpfvm.sched.tc.block import Block
 from ebpfvm.sched.tc.dissect import set_ce, skb_get_hash
-from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_SHOT, TcfResult
 from ebpfvm.sched.truesize import truesize
 from ebpfvm.sched.units import format_size
 
@@ -80,8 +79,7 @@ class FqPie(ClassfulQdisc):
             raise OSError(EINVAL, f"Number of flows must range in [1..{_MAX_FLOWS}]")
         self.block = Block(self)
         self.flows: dict[int, FqPieFlow] = {}
-        self.new_flows: OrderedDict[int, FqPieFlow] = OrderedDict()
-        self.old_flows: OrderedDict[int, FqPieFlow] = OrderedDict()
+        self.turns: FlowLists[FqPieFlow] = FlowLists()
         self.counts = dict.fromkeys(("pkts_in", "overlimit", "overmemory", "dropped", "ecn_mark", "new_flow_count"), 0)
         self.memory_used = 0
         self.timer = PieTimer(dev.loop.now)
@@ -99,11 +97,7 @@ class FqPie(ClassfulQdisc):
         for word in ("limit", "quantum", "memory_limit", "ecn_prob"):
             setattr(self, word, given.pop(word, getattr(self, word)))
         self.params = self.params._replace(**given)
-        packets = size = 0
-        while self.kernel_view.qlen > self.limit and (skb := self.dequeue()) is not None:
-            packets, size = packets + 1, size + skb.len
-            self.dev.drop(skb, self.holder)
-        tree_reduce_backlog(self, packets, size)
+        drop_above(self, self.limit, self.dequeue)
 
     def _catch_up(self) -> None:
         self.timer.catch_up(self.dev.loop.now, self.params,
@@ -115,19 +109,7 @@ class FqPie(ClassfulQdisc):
 
     def classify(self, skb: Packet) -> tuple[int, int]:
         """Return the flow of a packet, -1 for none, and what enqueue then returns (fq_pie_classify)."""
-        minor = skb.priority & 0xFFFF
-        if skb.priority & TC_H_MAJ_MASK == self.handle and 0 < minor <= self.number:
-            return minor - 1, 0
-        if self.block is None or not self.block.chains:
-            return skb_get_hash(skb) * self.number >> 32, 0
-        result = TcfResult()
-        verdict = tcf_classify(skb, self.block, result)
-        if verdict in CONSUMED:
-            return -1, NET_XMIT_SUCCESS | NET_XMIT_STOLEN
-        minor = result.classid & 0xFFFF
-        if verdict == TC_ACT_SHOT or verdict < 0 or not 0 < minor <= self.number:
-            return -1, NET_XMIT_SUCCESS | NET_XMIT_BYPASS
-        return minor - 1, 0
+        return flow_of(self, skb, self.number, lambda: skb_get_hash(skb) * self.number >> 32)
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Append the packet to its flow, unless there is no room or chance is against it (fq_pie_qdisc_enqueue)."""
@@ -149,10 +131,7 @@ class FqPie(ClassfulQdisc):
         self.kernel_view.backlog += skb.len
         flow.queue.append((skb, self.dev.loop.now >> PSCHED_SHIFT))
         flow.backlog += skb.len
-        if index not in self.new_flows and index not in self.old_flows:
-            self.new_flows[index] = flow
-            self.counts["new_flow_count"] += 1
-            flow.deficit = self.quantum
+        self.counts["new_flow_count"] += self.turns.begin(index, flow, self.quantum)
         return NET_XMIT_SUCCESS
 
     def _passes(self, flow: FqPieFlow, skb: Packet) -> bool:
@@ -171,27 +150,16 @@ class FqPie(ClassfulQdisc):
     def dequeue(self) -> Packet | None:
         """Return the next packet: new flows first, a quantum each (fq_pie_qdisc_dequeue)."""
         self._catch_up()
-        while heads := self.new_flows or self.old_flows:
-            index, flow = next(iter(heads.items()))
-            if flow.deficit <= 0:
-                flow.deficit += self.quantum
-                del heads[index]
-                self.old_flows[index] = flow
-            elif not flow.queue:
-                del heads[index]
-                if heads is self.new_flows and self.old_flows:
-                    self.old_flows[index] = flow
-            else:
+        while (flow := self.turns.turn(self.quantum)) is not None:
+            if flow.queue:
                 return self._take(flow)
+            self.turns.emptied()
         return None
 
     def _take(self, flow: FqPieFlow) -> Packet:
         skb, came = flow.queue.popleft()
-        stats, now = self.kernel_view, self.dev.loop.now >> PSCHED_SHIFT
-        stats.qlen -= 1
-        stats.backlog -= skb.len
-        stats.packets += 1
-        stats.bytes += skb.len
+        now = self.dev.loop.now >> PSCHED_SHIFT
+        account_out(self, skb)
         flow.deficit -= skb.len
         flow.backlog -= skb.len
         self.memory_used -= truesize(skb)
@@ -203,8 +171,8 @@ class FqPie(ClassfulQdisc):
         for flow in self.flows.values():
             for skb, _ in flow.queue:
                 self.dev.drop(skb, self.holder)
-        for flows in (self.flows, self.new_flows, self.old_flows):
-            flows.clear()
+        self.flows.clear()
+        self.turns.clear()
         self.memory_used = 0
         super().reset()
 
@@ -219,8 +187,8 @@ class FqPie(ClassfulQdisc):
         """Return the counters."""
         self._catch_up()
         first = ("pkts_in", "overlimit", "overmemory", "dropped", "ecn_mark")
-        lengths = (("new_flow_count", self.counts["new_flow_count"]), ("new_flows_len", len(self.new_flows)),
-                   ("old_flows_len", len(self.old_flows)), ("memory_used", self.memory_used))
+        lengths = (("new_flow_count", self.counts["new_flow_count"]), ("new_flows_len", len(self.turns.new)),
+                   ("old_flows_len", len(self.turns.old)), ("memory_used", self.memory_used))
         return [*(entry(word, self.counts[word], ("\n  " if word == first[0] else " ") + f"{word} {{}}")
                   for word in first),
                 *(entry(word, value, ("\n  " if word == "new_flow_count" else " ") + f"{word} {{}}")

@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from ebpfvm.checked import known
-from ebpfvm.sched.classful import tree_reduce_backlog
+from ebpfvm.sched.classful import account_out, drop_above, tree_reduce_backlog
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.fifo import psched_mtu
 from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_SUCCESS, Qdisc
@@ -79,11 +79,7 @@ class Hhf(Qdisc):
         known("hhf", options, HhfOptions.__annotations__)
         for word, value in options.items():
             setattr(self, word, value)
-        packets = size = 0
-        while self.kernel_view.qlen > self.limit and (skb := self.dequeue()) is not None:
-            packets, size = packets + 1, size + skb.len
-            self.dev.drop(skb, self.holder)
-        tree_reduce_backlog(self, packets, size)
+        drop_above(self, self.limit, self.dequeue)
 
     def _is_heavy(self, skb: Packet) -> bool:
         """Return whether a packet is of a heavy hitter, and count it (hhf_classify)."""
@@ -149,7 +145,7 @@ class Hhf(Qdisc):
     def dequeue(self) -> Packet | None:
         """Return the next packet: the queues take turns, by weight (hhf_dequeue)."""
         while heads := self.new or self.old:
-            bucket, stats = heads[0], self.kernel_view
+            bucket = heads[0]
             if bucket.deficit <= 0:
                 bucket.deficit += self._turn(bucket)
                 heads.popleft()
@@ -160,10 +156,7 @@ class Hhf(Qdisc):
                     self.old.append(bucket)
             else:
                 skb = bucket.queue.popleft()
-                stats.qlen -= 1
-                stats.backlog -= skb.len
-                stats.packets += 1
-                stats.bytes += skb.len
+                account_out(self, skb)
                 bucket.deficit -= skb.len
                 return skb
         return None

@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from ebpfvm.checked import known
-from ebpfvm.sched.classful import tree_reduce_backlog
+from ebpfvm.sched.classful import drop_above
 from ebpfvm.sched.pie_law import MAX_PROB, PieParams, PieQueue, PieTimer
 from ebpfvm.sched.psched import PSCHED_SHIFT
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
@@ -67,13 +67,13 @@ class Pie(Qdisc):
         given: dict[str, Any] = dict(options)
         self.limit = given.pop("limit", self.limit)
         self.params = self.params._replace(**given)
-        packets = size = 0
-        while self.kernel_view.qlen > self.limit and self.queue:
-            skb, _ = self._pop()
-            packets, size = packets + 1, size + skb.len
-            self.kernel_view.drops += 1
-            self.dev.drop(skb, self.holder)
-        tree_reduce_backlog(self, packets, size)
+        drop_above(self, self.limit, self._discard)
+
+    def _discard(self) -> Packet | None:
+        if not self.queue:
+            return None
+        self.kernel_view.drops += 1
+        return self._pop()[0]
 
     def _catch_up(self) -> None:
         self.timer.catch_up(self.dev.loop.now, self.params, lambda: [(self.pie, self.kernel_view.backlog)])

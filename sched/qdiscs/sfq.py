@@ -7,22 +7,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict, Unpack
 
 from ebpfvm.checked import known
 from ebpfvm.errnos import EINVAL
-from ebpfvm.sched.classful import NET_XMIT_BYPASS, ClassfulQdisc, tree_reduce_backlog
-from ebpfvm.sched.classify import tcf_classify
+from ebpfvm.sched.classful import ClassfulQdisc, account_out, drop_above, tree_reduce_backlog
+from ebpfvm.sched.flow_lists import flow_of
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.fifo import psched_mtu
-from ebpfvm.sched.sch_generic import (
-    NET_XMIT_CN,
-    NET_XMIT_DROP,
-    NET_XMIT_STOLEN,
-    NET_XMIT_SUCCESS,
-    TC_H_MAJ_MASK,
-    Stats,
-)
+from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_DROP, NET_XMIT_SUCCESS, Stats
 from ebpfvm.sched.shown import Part, entry, worded
 from ebpfvm.sched.tc.block import Block
 from ebpfvm.sched.tc.dissect import flow_hash
-from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_SHOT, TcfResult
 from ebpfvm.sched.units import NSEC_PER_SEC, format_size
 
 if TYPE_CHECKING:
@@ -118,11 +110,7 @@ class Sfq(ClassfulQdisc):
             self.limit = min(limit, self.depth * self.max_flows)
             self.max_flows = min(self.max_flows, self.limit)
         self.perturb, self._perturbed = options.get("perturb", 0), self.dev.loop.now
-        packets = size = 0
-        while self.kernel_view.qlen > self.limit and (skb := self._drop_one()) is not None:
-            packets, size = packets + 1, size + skb.len
-            self.dev.drop(skb, self.holder)
-        tree_reduce_backlog(self, packets, size)
+        drop_above(self, self.limit, self._drop_one)
 
     def bind_filter(self) -> None:
         """Let packets pass through the queues from now on: a filter has to see them."""
@@ -144,19 +132,7 @@ class Sfq(ClassfulQdisc):
 
     def classify(self, skb: Packet) -> tuple[int, int]:
         """Return the bucket of a packet, -1 for none, and what enqueue then returns (sfq_classify)."""
-        minor = skb.priority & 0xFFFF
-        if skb.priority & TC_H_MAJ_MASK == self.handle and 0 < minor <= self.divisor:
-            return minor - 1, 0
-        if self.block is None or not self.block.chains:
-            return flow_hash(skb, self._seed) % self.divisor, 0
-        result = TcfResult()
-        verdict = tcf_classify(skb, self.block, result)
-        if verdict in CONSUMED:
-            return -1, NET_XMIT_SUCCESS | NET_XMIT_STOLEN
-        minor = result.classid & 0xFFFF
-        if verdict == TC_ACT_SHOT or verdict < 0 or not 0 < minor <= self.divisor:
-            return -1, NET_XMIT_SUCCESS | NET_XMIT_BYPASS
-        return minor - 1, 0
+        return flow_of(self, skb, self.divisor, lambda: flow_hash(skb, self._seed) % self.divisor)
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Append the packet to its flow; over the limit, the longest flow loses one (sfq_enqueue)."""
@@ -246,14 +222,11 @@ class Sfq(ClassfulQdisc):
         while self.round[0].allot <= 0:
             self.round[0].allot += self.quantum
             self.round.rotate(-1)
-        flow, stats = self.round[0], self.kernel_view
+        flow = self.round[0]
         skb = flow.queue.popleft()
         flow.backlog -= skb.len
         self._count(flow)
-        stats.qlen -= 1
-        stats.backlog -= skb.len
-        stats.packets += 1
-        stats.bytes += skb.len
+        account_out(self, skb)
         if flow.queue:
             flow.allot -= skb.len
         else:

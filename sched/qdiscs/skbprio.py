@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass
+from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, account_out
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_DROP, NET_XMIT_SUCCESS, Stats
 from ebpfvm.sched.shown import Part, worded
@@ -79,11 +79,7 @@ class Skbprio(ClassfulQdisc):
         """Return the oldest packet of the highest priority."""
         skb = next((queue.popleft() for queue in reversed(self.queues) if queue), None)
         if skb is not None:
-            stats = self.kernel_view
-            stats.qlen -= 1
-            stats.backlog -= skb.len
-            stats.packets += 1
-            stats.bytes += skb.len
+            account_out(self, skb)
         return skb
 
     def reset(self) -> None:
