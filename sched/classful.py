@@ -151,6 +151,29 @@ class ClassfulQdisc(Qdisc):
         super().destroy()
 
 
+class OneClassQdisc(ClassfulQdisc):
+    """A qdisc with one class, whose child has the packets; every id finds it.
+
+    Attributes:
+        leaf: the class.
+    """
+
+    def __init__(self, dev: QdiscDevice, handle: int) -> None:
+        super().__init__(dev, handle)
+        self.leaf = QdiscClass(handle | 1)
+
+    def find(self, classid: int) -> QdiscClass:
+        """Return the one class."""
+        return self.leaf
+
+    def walk(self) -> Iterator[QdiscClass]:
+        """Yield the one class."""
+        return iter((self.leaf,))
+
+    def class_stats(self, cl: Any) -> None:
+        """Return None, because no counters are printed."""
+
+
 def adopt(parent: ClassfulQdisc, classid: int, child: Qdisc) -> None:
     """Record the parent of `child`; the ledger identifies a qdisc without a handle by its class."""
     child.parent = classid

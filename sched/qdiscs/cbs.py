@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errnos import EINVAL, EOPNOTSUPP
 from ebpfvm.ints import S64_MAX
-from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, account_out, qdisc_enqueue
+from ebpfvm.sched.classful import OneClassQdisc, QdiscClass, account_out, qdisc_enqueue
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.fifo import Pfifo
 from ebpfvm.sched.sch_generic import NET_XMIT_SUCCESS, Qdisc
@@ -14,7 +14,7 @@ from ebpfvm.sched.shown import Part, worded
 from ebpfvm.sched.units import NSEC_PER_SEC
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.sch_generic import QdiscDevice
@@ -28,7 +28,7 @@ def _quotient(number: int, by: int) -> int:
     return number // by if (number < 0) == (by < 0) else -(-number // by)
 
 
-class Cbs(ClassfulQdisc):
+class Cbs(OneClassQdisc):
     """A queue that sends while it has credits, which it gains while it waits and spends while it sends.
 
     Args:
@@ -42,7 +42,6 @@ class Cbs(ClassfulQdisc):
     def __init__(self, dev: QdiscDevice, handle: int = 0, hicredit: int = 0, locredit: int = 0, sendslope: int = 0,
                  idleslope: int = 0) -> None:
         super().__init__(dev, handle)
-        self.leaf = QdiscClass(handle | 1)
         self.credits = self.last = 0
         self.graft(self.leaf, None)
         self.change(hicredit, locredit, sendslope, idleslope)
@@ -50,17 +49,6 @@ class Cbs(ClassfulQdisc):
     def change(self, hicredit: int = 0, locredit: int = 0, sendslope: int = 0, idleslope: int = 0) -> None:
         """Set all parameters anew (cbs_change)."""
         self.hicredit, self.locredit, self.sendslope, self.idleslope = hicredit, locredit, sendslope, idleslope
-
-    def find(self, classid: int) -> QdiscClass:
-        """Return the one class."""
-        return self.leaf
-
-    def walk(self) -> Iterator[QdiscClass]:
-        """Yield the one class."""
-        return iter((self.leaf,))
-
-    def class_stats(self, cl: Any) -> None:
-        """Return None, because no counters are printed."""
 
     def graft(self, cl: QdiscClass, new: Qdisc | None) -> Qdisc | None:
         """Attach a child, or a pfifo if there is none, and return the one that it replaces."""

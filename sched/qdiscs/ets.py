@@ -11,28 +11,22 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 from ebpfvm.checked import known
 from ebpfvm.errnos import EINVAL, EOPNOTSUPP
 from ebpfvm.errors import UsageError
+from ebpfvm.sched.banded import TC_PRIO_MAX, BandedQdisc
 from ebpfvm.sched.classful import (
-    NET_XMIT_BYPASS,
-    ClassfulQdisc,
     QdiscClass,
     account_out,
     dequeue_peeked,
     drop_count,
-    purge,
     qdisc_enqueue,
 )
-from ebpfvm.sched.classify import tcf_classify
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.drr import usable_quantum
-from ebpfvm.sched.qdiscs.fifo import Pfifo, psched_mtu
-from ebpfvm.sched.qdiscs.prio import TC_PRIO_MAX
-from ebpfvm.sched.sch_generic import NET_XMIT_STOLEN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK, TC_H_ROOT, Qdisc
+from ebpfvm.sched.qdiscs.fifo import psched_mtu
+from ebpfvm.sched.sch_generic import NET_XMIT_SUCCESS, TC_H_ROOT
 from ebpfvm.sched.shown import Part, worded
-from ebpfvm.sched.tc.block import Block
-from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_SHOT, TcfResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.sch_generic import QdiscDevice
@@ -59,7 +53,7 @@ class EtsBand(QdiscClass):
         self.quantum = self.deficit = 0
 
 
-class Ets(ClassfulQdisc):
+class Ets(BandedQdisc):
     """The first bands in strict priority, the others by deficit round robin when those are empty.
 
     Args:
@@ -74,8 +68,6 @@ class Ets(ClassfulQdisc):
 
     def __init__(self, dev: QdiscDevice, handle: int = 0, **options: Unpack[EtsOptions]) -> None:
         super().__init__(dev, handle)
-        self.block = Block(self)
-        self.bands: list[EtsBand] = []
         self.active: deque[EtsBand] = deque()
         self.change(**options)
 
@@ -85,14 +77,7 @@ class Ets(ClassfulQdisc):
         bands, strict = options.get("bands", 0), options.get("strict", 0)
         quanta, priomap = options.get("quanta", ()), options.get("priomap", ())
         _check(bands, strict, quanta, priomap)
-        while len(self.bands) > bands:
-            child = self.bands.pop().child
-            if child is not None:
-                purge(child)
-                child.destroy()
-        while len(self.bands) < bands:
-            self.bands.append(EtsBand(self.handle | len(self.bands) + 1))
-            self.graft(self.bands[-1], None)
+        self.resize(bands, EtsBand)
         self.strict, self.priomap = strict, (*priomap, *[bands - 1] * (TC_PRIO_MAX + 1 - len(priomap)))
         for number, band in enumerate(self.bands[strict:]):
             band.quantum = usable_quantum(quanta[number]) if number < len(quanta) else psched_mtu(self.dev)
@@ -103,14 +88,6 @@ class Ets(ClassfulQdisc):
         for band in self.bands[strict:]:
             if band not in self.active and band.child is not None and band.child.kernel_view.qlen:
                 self._activate(band)
-
-    def walk(self) -> Iterator[EtsBand]:
-        """Yield one class per band."""
-        return iter(self.bands)
-
-    def graft(self, cl: EtsBand, new: Qdisc | None) -> Qdisc | None:
-        """Attach a qdisc to a band, or a pfifo if there is none, and return the one that it replaces."""
-        return super().graft(cl, new if new is not None else Pfifo(self.dev))
 
     def change_class(self, classid: int, parent: int, options: dict[str, Any], cl: EtsBand | None = None) -> EtsBand:
         """Change the quantum of a band; none can be added.
@@ -137,28 +114,13 @@ class Ets(ClassfulQdisc):
         self.active.append(band)
         band.deficit = band.quantum
 
-    def classify(self, skb: Packet) -> tuple[EtsBand | None, int]:
-        """Return the band of a packet, None for none, and what enqueue then returns (ets_classify)."""
-        band = skb.priority
-        if band & TC_H_MAJ_MASK != self.handle:
-            result = TcfResult()
-            verdict = tcf_classify(skb, self.block, result)
-            if verdict in CONSUMED:
-                return None, NET_XMIT_SUCCESS | NET_XMIT_STOLEN
-            if verdict == TC_ACT_SHOT:
-                return None, NET_XMIT_SUCCESS | NET_XMIT_BYPASS
-            if verdict < 0 or self.block is None or not self.block.chains:
-                return self.bands[self.priomap[0 if band & TC_H_MAJ_MASK else band & TC_PRIO_MAX]], 0
-            band = result.classid
-        number = (band & 0xFFFF) - 1
-        return self.bands[number if 0 <= number < len(self.bands) else self.priomap[0]], 0
-
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Queue the packet in its band (ets_qdisc_enqueue)."""
         hops = skb.hops
-        band, result = self.classify(skb)
-        if band is None or band.child is None:
+        number, result = self.classify(skb)
+        if number < 0:
             return self.unclassified(skb, hops, result, to_free)
+        band = self.bands[number]
         size = skb.len
         result = qdisc_enqueue(self, band.child, skb, to_free)
         if result != NET_XMIT_SUCCESS:

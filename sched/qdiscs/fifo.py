@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.net import ETH_DATA_LEN
-from ebpfvm.sched.classful import tree_reduce_backlog
+from ebpfvm.sched.classful import account_out, tree_reduce_backlog
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
 from ebpfvm.sched.shown import Part, entry
@@ -15,7 +15,6 @@ from ebpfvm.sched.units import format_size
 if TYPE_CHECKING:
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.sch_generic import QdiscDevice
-
 
 
 def psched_mtu(dev: QdiscDevice) -> int:
@@ -28,7 +27,50 @@ def tx_queue_len(dev: QdiscDevice) -> int:
     return dev.tx_queue_len or 1
 
 
-class Fifo(Qdisc):
+class QueueQdisc(Qdisc):
+    """A qdisc whose packets are in one queue.
+
+    Attributes:
+        queue: the packets.
+    """
+
+    def __init__(self, dev: QdiscDevice, handle: int = 0) -> None:
+        super().__init__(dev, handle)
+        self.queue: deque[Packet] = deque()
+
+    def append(self, skb: Packet) -> int:
+        """Append a packet, and return NET_XMIT_SUCCESS."""
+        self.queue.append(skb)
+        self.kernel_view.qlen += 1
+        self.kernel_view.backlog += skb.len
+        return NET_XMIT_SUCCESS
+
+    def refuse(self, skb: Packet, to_free: list[Packet]) -> int:
+        """Drop a packet, and return NET_XMIT_DROP."""
+        self.kernel_view.drops += 1
+        to_free.append(skb)
+        return NET_XMIT_DROP
+
+    def dequeue(self) -> Packet | None:
+        """Return the oldest packet."""
+        if not self.queue:
+            return None
+        skb = self.queue.popleft()
+        account_out(self, skb)
+        return skb
+
+    def peek(self) -> Packet | None:
+        """Return the oldest packet without removing it (qdisc_peek_head)."""
+        return self.queue[0] if self.queue else None
+
+    def reset(self) -> None:
+        """Drop what is queued (qdisc_reset_queue)."""
+        while self.queue:
+            self.dev.drop(self.queue.popleft(), self.holder)
+        super().reset()
+
+
+class Fifo(QueueQdisc):
     """Base of the three kinds.
 
     Args:
@@ -37,12 +79,10 @@ class Fifo(Qdisc):
 
     Attributes:
         limit: the current limit.
-        queue: the packets.
     """
 
     def __init__(self, dev: QdiscDevice, handle: int = 0, limit: int | None = None) -> None:
         super().__init__(dev, handle)
-        self.queue: deque[Packet] = deque()
         self.limit = 0
         self.change(self.default_limit() if limit is None else limit)
 
@@ -61,42 +101,7 @@ class Fifo(Qdisc):
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Append the packet, or drop it if there is no room."""
-        if self.has_room(skb):
-            self._append(skb)
-            return NET_XMIT_SUCCESS
-        return self._refuse(skb, to_free)
-
-    def _append(self, skb: Packet) -> None:
-        self.queue.append(skb)
-        self.kernel_view.qlen += 1
-        self.kernel_view.backlog += skb.len
-
-    def _refuse(self, skb: Packet, to_free: list[Packet]) -> int:
-        self.kernel_view.drops += 1
-        to_free.append(skb)
-        return NET_XMIT_DROP
-
-    def dequeue(self) -> Packet | None:
-        """Return the oldest packet."""
-        if not self.queue:
-            return None
-        skb = self.queue.popleft()
-        stats = self.kernel_view
-        stats.qlen -= 1
-        stats.backlog -= skb.len
-        stats.packets += 1
-        stats.bytes += skb.len
-        return skb
-
-    def peek(self) -> Packet | None:
-        """Return the oldest packet without removing it (qdisc_peek_head)."""
-        return self.queue[0] if self.queue else None
-
-    def reset(self) -> None:
-        """Drop what is queued (qdisc_reset_queue)."""
-        while self.queue:
-            self.dev.drop(self.queue.popleft(), self.holder)
-        super().reset()
+        return self.append(skb) if self.has_room(skb) else self.refuse(skb, to_free)
 
     def shown(self, details: bool = False) -> list[Part]:
         """Return the options, as in `limit 8p`."""
@@ -140,10 +145,9 @@ class PfifoHeadDrop(Fifo):
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Append the packet, and drop the oldest if there is no room."""
         if not self.limit:
-            return self._refuse(skb, to_free)
+            return self.refuse(skb, to_free)
         if self.has_room(skb):
-            self._append(skb)
-            return NET_XMIT_SUCCESS
+            return self.append(skb)
         before = self.kernel_view.backlog
         self.kernel_view.drops += 1  # even if all that fills the queue is a packet in front of it, which stays
         if self.queue:
@@ -151,7 +155,7 @@ class PfifoHeadDrop(Fifo):
             self.kernel_view.qlen -= 1
             self.kernel_view.backlog -= oldest.len
             to_free.append(oldest)
-        self._append(skb)
+        self.append(skb)
         tree_reduce_backlog(self, 0, before - self.kernel_view.backlog)
         return NET_XMIT_CN
 

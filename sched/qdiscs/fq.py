@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from ebpfvm.checked import known
 from ebpfvm.errnos import EINVAL
+from ebpfvm.sched.banded import TC_PRIO_MAX
 from ebpfvm.sched.classful import account_out, drop_above
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.fifo import psched_mtu
-from ebpfvm.sched.qdiscs.prio import PRIOMAP, TC_PRIO_MAX
+from ebpfvm.sched.qdiscs.prio import PRIOMAP
 from ebpfvm.sched.sch_generic import NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
 from ebpfvm.sched.shown import Part, entry, worded
 from ebpfvm.sched.tc.dissect import set_ce, skb_get_hash

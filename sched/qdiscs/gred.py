@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import UsageError
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
-from ebpfvm.sched.qdiscs.fifo import psched_mtu
+from ebpfvm.sched.qdiscs.fifo import QueueQdisc, psched_mtu
 from ebpfvm.sched.qdiscs.red import BANDWIDTH, PROBABILITY, red_options
 from ebpfvm.sched.red_law import RedParams, RedQueue, red_params
-from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
+from ebpfvm.sched.sch_generic import NET_XMIT_CN
 from ebpfvm.sched.shown import Part, entry, worded
 from ebpfvm.sched.units import format_size
 
@@ -35,7 +34,7 @@ class VirtualQueue:
         self.limit = self.backlog = self.packets_in = self.bytes_in = 0
 
 
-class Gred(Qdisc):
+class Gred(QueueQdisc):
     """Generic random early detection.
 
     Args:
@@ -59,7 +58,6 @@ class Gred(Qdisc):
         if vq is not None or not setup:
             raise OSError(EINVAL, "can't configure the VQs and GRED table at the same time" if setup else
                           "Invalid argument: gred is created with 'setup DPs N'")
-        self.queue: deque[Packet] = deque()
         self.queues: dict[int, VirtualQueue] = {}
         self.limit = dev.tx_queue_len * psched_mtu(dev) if limit is None else limit
         self.number, self.default, self.grio, self.wred = 0, 0, False, False
@@ -95,7 +93,7 @@ class Gred(Qdisc):
         """Append the packet, unless the RED state of its virtual queue decides against it (gred_enqueue)."""
         found, stats = self._queue_of(skb), self.kernel_view
         if found is None:
-            return self._append(skb) if stats.backlog + skb.len <= self.limit else self._refuse(skb, to_free)
+            return self.append(skb) if stats.backlog + skb.len <= self.limit else self.refuse(skb, to_free)
         red, now = found.red, self.dev.loop.now
         found.packets_in += 1
         found.bytes_in += skb.len
@@ -108,13 +106,13 @@ class Gred(Qdisc):
             for queue in self.queues.values():
                 queue.red.average, queue.red.idle_since = red.average, red.idle_since
         if not red.passes(red.decide(more), skb, self):
-            self._refuse(skb, to_free)
+            self.refuse(skb, to_free)
             return NET_XMIT_CN
         if backlog + skb.len > found.limit:
             red.pdrop += 1
-            return self._refuse(skb, to_free)
+            return self.refuse(skb, to_free)
         found.backlog += skb.len
-        return self._append(skb)
+        return self.append(skb)
 
     def _queue_of(self, skb: Packet) -> VirtualQueue | None:
         found = self.queues.get(skb.tc_index & _MASK) if skb.tc_index & _MASK < self.number else None
@@ -124,42 +122,19 @@ class Gred(Qdisc):
                 skb.tc_index = skb.tc_index & ~_MASK | self.default
         return found
 
-    def _append(self, skb: Packet) -> int:
-        self.queue.append(skb)
-        self.kernel_view.qlen += 1
-        self.kernel_view.backlog += skb.len
-        return NET_XMIT_SUCCESS
-
-    def _refuse(self, skb: Packet, to_free: list[Packet]) -> int:
-        self.kernel_view.drops += 1
-        to_free.append(skb)
-        return NET_XMIT_DROP
-
     def dequeue(self) -> Packet | None:
         """Return the oldest packet (gred_dequeue)."""
-        if not self.queue:
-            return None
-        skb, stats = self.queue.popleft(), self.kernel_view
-        stats.qlen -= 1
-        stats.backlog -= skb.len
-        stats.packets += 1
-        stats.bytes += skb.len
-        found = self.queues.get(skb.tc_index & _MASK)
-        if found is not None:
+        skb = super().dequeue()
+        found = self.queues.get(skb.tc_index & _MASK) if skb is not None else None
+        if skb is not None and found is not None:
             found.backlog -= skb.len
             for queue in self.queues.values() if self.wred else (found,):
-                if not (stats.backlog if self.wred else found.backlog):
+                if not (self.kernel_view.backlog if self.wred else found.backlog):
                     queue.red.idle(self.dev.loop.now)
         return skb
 
-    def peek(self) -> Packet | None:
-        """Return the oldest packet, without removing it."""
-        return self.queue[0] if self.queue else None
-
     def reset(self) -> None:
         """Drop what is queued, and begin the averages anew."""
-        while self.queue:
-            self.dev.drop(self.queue.popleft(), self.holder)
         for found in self.queues.values():
             found.red.set(found.red.params)
             found.backlog = 0

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections import deque
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
 from ebpfvm.checked import known
 from ebpfvm.ints import S32_MAX, U64_MAX
 from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.sched.classful import (
     NET_XMIT_BYPASS,
-    ClassfulQdisc,
+    OneClassQdisc,
     QdiscClass,
     account_out,
     dequeue_peeked,
@@ -122,7 +122,7 @@ class NetemOptions(TypedDict, total=False):
     seed: int
 
 
-class Netem(ClassfulQdisc):
+class Netem(OneClassQdisc):
     """Emulates a path.
 
     It has one child, whatever the minor number of its class; a packet enters it when its delay is over.
@@ -144,7 +144,6 @@ class Netem(ClassfulQdisc):
 
     def __init__(self, dev: QdiscDevice, handle: int = 0, **options: Unpack[NetemOptions]) -> None:
         super().__init__(dev, handle)
-        self.leaf = QdiscClass(handle | 1)
         self._heap: list[tuple[int, int, Packet]] = []
         self._front: deque[tuple[int, Packet]] = deque()  # reordered packets, which leave immediately
         self._count = self._latest = self._counter = 0
@@ -209,16 +208,9 @@ class Netem(ClassfulQdisc):
 
     # ---- the one class ----------------------------------------------------------------------------------------
 
-    def find(self, classid: int) -> QdiscClass:
-        """Return the one class."""
-        return self.leaf
-
     def walk(self) -> Iterator[QdiscClass]:
         """Yield the class if it has a child."""
         return iter((self.leaf,) if self.leaf.child is not None else ())
-
-    def class_stats(self, cl: Any) -> None:
-        """Return None, because no counters are printed."""
 
     # ---- packets ----------------------------------------------------------------------------------------------
 

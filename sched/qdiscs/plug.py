@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
-from ebpfvm.sched.qdiscs.fifo import psched_mtu
-from ebpfvm.sched.sch_generic import NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
+from ebpfvm.sched.qdiscs.fifo import QueueQdisc, psched_mtu
 from ebpfvm.sched.shown import Part
 
 if TYPE_CHECKING:
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 _ACTIONS: Final = ("block", "release", "release_indefinite")
 
 
-class Plug(Qdisc):
+class Plug(QueueQdisc):
     """A queue that `tc qdisc change` plugs and releases, as checkpoints of a virtual machine need it.
 
     Args:
@@ -37,7 +35,6 @@ class Plug(Qdisc):
 
     def __init__(self, dev: QdiscDevice, handle: int = 0, action: str = "", limit: int | None = None) -> None:
         super().__init__(dev, handle)
-        self.queue: deque[Packet] = deque()
         self.open, self.throttled = False, True
         self.epoch = self.earlier = self.free = 0
         self.limit = dev.tx_queue_len * psched_mtu(dev) if limit is None else limit
@@ -60,16 +57,10 @@ class Plug(Qdisc):
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Append the packet, or drop it if there is no room."""
-        stats = self.kernel_view
-        if stats.backlog + skb.len > self.limit:
-            stats.drops += 1
-            to_free.append(skb)
-            return NET_XMIT_DROP
+        if self.kernel_view.backlog + skb.len > self.limit:
+            return self.refuse(skb, to_free)
         self.epoch += not self.open
-        self.queue.append(skb)
-        stats.qlen += 1
-        stats.backlog += skb.len
-        return NET_XMIT_SUCCESS
+        return self.append(skb)
 
     def dequeue(self) -> Packet | None:
         """Return the oldest packet that may leave (plug_dequeue)."""
@@ -80,24 +71,7 @@ class Plug(Qdisc):
                 self.throttled = True
                 return None
             self.free -= 1
-        if not self.queue:
-            return None
-        skb, stats = self.queue.popleft(), self.kernel_view
-        stats.qlen -= 1
-        stats.backlog -= skb.len
-        stats.packets += 1
-        stats.bytes += skb.len
-        return skb
-
-    def peek(self) -> Packet | None:
-        """Return the oldest packet, even if it may not leave yet."""
-        return self.queue[0] if self.queue else None
-
-    def reset(self) -> None:
-        """Drop what is queued."""
-        while self.queue:
-            self.dev.drop(self.queue.popleft(), self.holder)
-        super().reset()
+        return super().dequeue()
 
     def shown(self, details: bool = False) -> list[Part]:
         """Return nothing: the kernel does not tell the state."""

@@ -6,36 +6,29 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import UsageError
+from ebpfvm.sched.banded import TC_PRIO_MAX, BandedQdisc
 from ebpfvm.sched.classful import (
-    NET_XMIT_BYPASS,
-    ClassfulQdisc,
     QdiscClass,
     account_out,
     dequeue_peeked,
     drop_count,
-    purge,
     qdisc_enqueue,
 )
-from ebpfvm.sched.classify import tcf_classify
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
-from ebpfvm.sched.qdiscs.fifo import Fifo, Pfifo, tx_queue_len
-from ebpfvm.sched.sch_generic import NET_XMIT_DROP, NET_XMIT_STOLEN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK, Qdisc
+from ebpfvm.sched.qdiscs.fifo import Fifo, tx_queue_len
+from ebpfvm.sched.sch_generic import NET_XMIT_DROP, NET_XMIT_SUCCESS, Qdisc
 from ebpfvm.sched.shown import Part, entry
-from ebpfvm.sched.tc.block import Block
-from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_SHOT, TcfResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.sch_generic import QdiscDevice
 
-TC_PRIO_MAX: Final = 15  # include/uapi/linux/pkt_sched.h
 MAX_BANDS: Final = 16  # TCQ_PRIO_BANDS
 MIN_BANDS: Final = 2  # TCQ_MIN_PRIO_BANDS
 BANDS: Final = 3
 PRIOMAP: Final = (1, 2, 2, 2, 1, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1)
-_TC_H_MIN: Final = 0xFFFF
 
 
 def check_priomap(bands: int, priomap: Sequence[int]) -> tuple[int, ...]:
@@ -54,7 +47,7 @@ def check_priomap(bands: int, priomap: Sequence[int]) -> tuple[int, ...]:
     return full
 
 
-class Prio(ClassfulQdisc):
+class Prio(BandedQdisc):
     """Strict priority: a band is served when all lower ones are empty. Classes X:1 to X:bands, each with a qdisc.
 
     Args:
@@ -70,46 +63,12 @@ class Prio(ClassfulQdisc):
 
     def __init__(self, dev: QdiscDevice, handle: int = 0, bands: int = BANDS, priomap: Sequence[int] = PRIOMAP) -> None:
         super().__init__(dev, handle)
-        self.block = Block(self)
-        self.bands: list[QdiscClass] = []
         self.change(bands, priomap)
 
     def change(self, bands: int = BANDS, priomap: Sequence[int] = PRIOMAP) -> None:
         """Set the number of bands or the map; packets in bands that are removed are dropped (prio_tune)."""
         self.priomap = check_priomap(bands, priomap)
-        while len(self.bands) > bands:
-            child = self.bands.pop().child
-            if child is not None:
-                purge(child)
-                child.destroy()
-        while len(self.bands) < bands:
-            cl = QdiscClass(self.handle | len(self.bands) + 1)
-            self.bands.append(cl)
-            self.graft(cl, None)
-
-    def walk(self) -> Iterator[QdiscClass]:
-        """Yield one class per band."""
-        return iter(self.bands)
-
-    def graft(self, cl: QdiscClass, new: Qdisc | None) -> Qdisc | None:
-        """Attach a qdisc to a band, or a pfifo if there is none, and return the one that it replaces (prio_graft)."""
-        return super().graft(cl, new if new is not None else Pfifo(self.dev))
-
-    def classify(self, skb: Packet) -> tuple[int, int]:
-        """Return the band of a packet, -1 for none, and what enqueue then returns (prio_classify)."""
-        band = skb.priority
-        if band & TC_H_MAJ_MASK != self.handle:
-            result = TcfResult()
-            verdict = tcf_classify(skb, self.block, result)
-            if verdict in CONSUMED:
-                return -1, NET_XMIT_SUCCESS | NET_XMIT_STOLEN
-            if verdict == TC_ACT_SHOT:
-                return -1, NET_XMIT_SUCCESS | NET_XMIT_BYPASS
-            if verdict < 0 or self.block is None or not self.block.chains:
-                return self.priomap[0 if band & TC_H_MAJ_MASK else band & TC_PRIO_MAX], 0
-            band = result.classid
-        band = (band & _TC_H_MIN) - 1
-        return (band if 0 <= band < len(self.bands) else self.priomap[0]), 0
+        self.resize(bands, QdiscClass)
 
     def enqueue(self, skb: Packet, to_free: list[Packet]) -> int:
         """Pass the packet to the qdisc of its band (prio_enqueue)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errors import UsageError
-from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, account_out, drop_count, qdisc_enqueue
+from ebpfvm.sched.classful import OneClassQdisc, QdiscClass, account_out, drop_count, qdisc_enqueue
 from ebpfvm.sched.qdisc_kind import NEEDED, QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.fifo import Bfifo
 from ebpfvm.sched.red_law import ADAPT_NS, RedParams, RedQueue, red_params
@@ -14,7 +14,7 @@ from ebpfvm.sched.shown import Part
 from ebpfvm.sched.units import format_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.sch_generic import QdiscDevice
@@ -23,7 +23,7 @@ BANDWIDTH: Final = 10_000_000 // 8
 PROBABILITY: Final = 0.02
 
 
-class Red(ClassfulQdisc):
+class Red(OneClassQdisc):
     """Marks or drops packets before its queue is full, the likelier the longer the queue is on average.
 
     It has one class, at first with a bfifo.
@@ -38,7 +38,6 @@ class Red(ClassfulQdisc):
 
     def __init__(self, dev: QdiscDevice, handle: int, limit: int, params: RedParams) -> None:
         super().__init__(dev, handle)
-        self.leaf = QdiscClass(handle | 1)
         self.red = RedQueue(params, lambda: dev.account.kernel.random.getrandbits(32))
         self.change(limit, params)
 
@@ -59,17 +58,6 @@ class Red(ClassfulQdisc):
         while self.red.params.adaptive and self._adapted + ADAPT_NS <= self.dev.loop.now:
             self._adapted += ADAPT_NS
             self.red.adapt(self._adapted)
-
-    def find(self, classid: int) -> QdiscClass:
-        """Return the one class."""
-        return self.leaf
-
-    def walk(self) -> Iterator[QdiscClass]:
-        """Yield the one class."""
-        return iter((self.leaf,))
-
-    def class_stats(self, cl: Any) -> None:
-        """Return None, because no counters are printed."""
 
     def graft(self, cl: QdiscClass, new: Qdisc | None) -> Qdisc | None:
         """Attach a child, or a bfifo if there is none, and return the one that it replaces."""

@@ -8,7 +8,7 @@ from ebpfvm.checked import known
 from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import UsageError
 from ebpfvm.ints import U32_MAX
-from ebpfvm.sched.classful import ClassfulQdisc, QdiscClass, account_out, dequeue_peeked, drop_count, qdisc_enqueue
+from ebpfvm.sched.classful import OneClassQdisc, QdiscClass, account_out, dequeue_peeked, drop_count, qdisc_enqueue
 from ebpfvm.sched.psched import ATM, ETHERNET_LAYER, PSCHED_SHIFT, RateConfig
 from ebpfvm.sched.qdisc_kind import NEEDED, QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.fifo import Bfifo, Fifo
@@ -17,7 +17,7 @@ from ebpfvm.sched.shown import Part, entry
 from ebpfvm.sched.units import NSEC_PER_SEC, format_size, format_tc_rate, format_tc_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from ebpfvm.sched.account import Packet
     from ebpfvm.sched.sch_generic import QdiscDevice
@@ -46,7 +46,7 @@ class TbfOptions(TypedDict):
     linklayer: NotRequired[str]
 
 
-class Tbf(ClassfulQdisc):
+class Tbf(OneClassQdisc):
     """A shaper: packets leave when tokens are available.
 
     It has one class, whatever its minor number, at first with a bfifo.
@@ -63,7 +63,6 @@ class Tbf(ClassfulQdisc):
 
     def __init__(self, dev: QdiscDevice, handle: int = 0, **options: Unpack[TbfOptions]) -> None:
         super().__init__(dev, handle)
-        self.leaf = QdiscClass(handle | 1)
         self.change(**options)
         self.graft(self.leaf, Bfifo(dev, 0, self.limit))
         self._fill()
@@ -92,17 +91,6 @@ class Tbf(ClassfulQdisc):
         self.time = self.dev.loop.now
         self.tokens = self.buffer
         self.peak_tokens = self.peak_buffer
-
-    def find(self, classid: int) -> QdiscClass:
-        """Return the one class."""
-        return self.leaf
-
-    def walk(self) -> Iterator[QdiscClass]:
-        """Yield the one class."""
-        return iter((self.leaf,))
-
-    def class_stats(self, cl: Any) -> None:
-        """Return None, because no counters are printed."""
 
     def graft(self, cl: QdiscClass, new: Qdisc | None) -> Qdisc | None:
         """Attach a child, or a bfifo if there is none, and return the one that it replaces."""
