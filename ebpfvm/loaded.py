@@ -160,9 +160,7 @@ class Loaded:
         values = {}
         for item in variables(found):
             if item.number and item.map in self.maps and not found.maps[item.map].map_flags & BPF_F_RDONLY_PROG:
-                value = self.maps[item.map].sys_lookup(bytes(4))
-                values[item.name] = int.from_bytes(value[item.offset:item.offset + item.size], "little",
-                                                   signed=item.signed)
+                values[item.name] = item.read(self.maps[item.map].sys_lookup(bytes(4)))
         return values
 
     def program(self, program: Program, facts: Any = _ASK, *, asked: bool = True) -> Runnable:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import helptext, output
-from ebpfvm.cli.selection import add_kernel_options, open_programs
+from ebpfvm.cli.selection import add_kernel_options, one_program, read_input
 from ebpfvm.errors import Fault, LimitError, LoadError, Rejected, UsageError
 from ebpfvm.limits import Limits
 
@@ -122,26 +122,15 @@ def _test_run(args: argparse.Namespace, limits: Limits, recorder: StepRecorder) 
     from ebpfvm.sched.packet import build
     from ebpfvm.testrun import Session
     from ebpfvm.verifier import verify
-    source, programs = open_programs(args)
-    if len(programs) != 1:
-        raise UsageError(f"{args.object}: the object holds several programs; name one: {args.object}:"
-                         + f" or {args.object}:".join(program.name for program in programs)
-                         + "; or send traffic through a queueing discipline with --flows or --pcap")
-    program = prepare(programs[0], dialect_of(programs[0], args.kernel, args.btf))
+    source, found = one_program(args, "; or send traffic through a queueing discipline with --flows or --pcap")
+    program = prepare(found, dialect_of(found, args.kernel, args.btf))
     if not args.unverified:
         verdict = verify(program, dialect_of(program), limits=limits)
         if not verdict.ok:
             raise Rejected(verdict)
     session = Session(program, source=source, limits=limits, unverified=args.unverified, hooks=recorder)
-    result = session.run(_packet(args.data_in) if args.data_in else build())
+    result = session.run(read_input(args.data_in) if args.data_in else build())
     return f"the program returned {result.retval}"
-
-
-def _packet(path: str) -> bytes:
-    try:
-        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-    except OSError as error:
-        raise LoadError(f"cannot be read: {error.strerror or error}", path=path) from error
 
 
 def _simulate(args: argparse.Namespace, limits: Limits, recorder: StepRecorder) -> str:

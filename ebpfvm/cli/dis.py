@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import helptext, output
-from ebpfvm.cli.selection import add_kernel_options, open_object, split_name
+from ebpfvm.cli.selection import add_kernel_options, open_object, read_input, split_name
 from ebpfvm.contract.rules import KERNELS
 from ebpfvm.errors import LoadError, UsageError
 
@@ -103,15 +103,10 @@ def raw_program(path: str) -> tuple[Insn, ...]:
     Raises:
         LoadError: the file cannot be read, or is not a whole number of instructions.
     """
-    import sys
     from contextlib import suppress
-    from pathlib import Path
 
     from ebpfvm.isa.insn import decode
-    try:
-        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-    except OSError as error:
-        raise LoadError(f"cannot be read: {error.strerror or error}", path=path) from error
+    data = read_input(path)
     with suppress(ValueError):  # bytes, not text
         data = bytes.fromhex(data.decode("ascii"))
     if not data or len(data) % 8:
@@ -126,7 +121,6 @@ class Listing:
         from ebpfvm.api import dialect_of
         self.program, self.args = program, args
         self.helpers = dialect_of(program, args.kernel).helpers
-        self.starts = sorted(program.func_names) or [0]
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of the listing."""
@@ -195,8 +189,7 @@ class Listing:
 
     def label(self, pc: int) -> str | None:
         """Return a label such as `function+0x18` for a slot, as llvm-objdump writes it."""
-        start = max((start for start in self.starts if start <= pc), default=0)
-        name = self.program.func_names.get(start, self.program.name)
+        start, name = self.program.function_at(pc)
         return name if pc == start else f"{name}+{8 * (pc - start):#x}"
 
     def reference(self, pc: int) -> str | None:

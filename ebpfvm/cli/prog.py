@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import helptext, output
-from ebpfvm.cli.selection import add_kernel_options, needs_type, open_programs, split_name, split_type
-from ebpfvm.errors import LoadError, UsageError
+from ebpfvm.cli.selection import add_kernel_options, needs_type, one_program, read_input, split_name, split_type
+from ebpfvm.errors import UsageError
 from ebpfvm.escape import escape
 from ebpfvm.limits import Limits
 
@@ -125,13 +124,7 @@ def _program(options: argparse.Namespace) -> tuple[Object | None, Program]:
     if not options.raw:
         if options.maps:
             raise UsageError("--map: only valid with --raw, because an object defines its own maps; remove --map")
-        found, programs = open_programs(options)
-        if len(programs) > 1:
-            raise UsageError(f"{options.object}: the object holds several programs; name one: {options.object}:"
-                             + f" or {options.object}:".join(program.name for program in programs))
-        if not programs:
-            raise next(iter(found.broken.values()))
-        return found, programs[0]
+        return one_program(options)
     type_, attach = split_type(options.type)
     if not type_:
         raise UsageError("--raw: the program type is missing; add --type TYPE, as in --type tc, xdp or socket_filter")
@@ -190,8 +183,8 @@ def _run(source: Object | None, program: Program, options: argparse.Namespace) -
         verdict = verify(program, dialect, limits=limits)
         if not verdict.ok:
             raise Rejected(verdict)
-    data = _file(options.data_in) if options.data_in is not None else _made_up()
-    ctx: Any = _file(options.ctx_in) if options.ctx_in is not None else {}
+    data = read_input(options.data_in) if options.data_in is not None else _made_up()
+    ctx: Any = read_input(options.ctx_in) if options.ctx_in is not None else {}
     if options.ctx:
         if ctx:
             raise UsageError("ctx_in and --ctx cannot be used together; remove one of them")
@@ -235,13 +228,6 @@ def _fastest() -> str:
     return "translate" if hasattr(engine, "Translator") else "interp"
 
 
-def _file(path: str) -> bytes:
-    try:
-        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-    except OSError as error:
-        raise LoadError(f"cannot be read: {error.strerror or error}", path=path) from error
-
-
 def _made_up() -> bytes:
     """Return the packet for runs without data_in: UDP over IPv4 over Ethernet."""
     from ebpfvm.sched.packet import build
@@ -279,7 +265,7 @@ def _items(program: Program, texts: list[str]) -> dict[int | str, Mapping[bytes,
 def _write(options: argparse.Namespace, program: Program, result: Any, seconds: float) -> None:
     from ebpfvm.testrun import pack_ctx
     data = result.data[:options.data_size_out] if options.data_size_out is not None else result.data
-    given = _file(options.ctx_in) if options.ctx_in not in (None, "-") else b""
+    given = read_input(options.ctx_in) if options.ctx_in not in (None, "-") else b""
     ctx = pack_ctx(program, result.ctx, given)[:options.ctx_size_out]
     average = round(seconds * 1e9 / (options.repeat or 1))
     if options.json:

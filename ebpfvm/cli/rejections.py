@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.verifier.explanation.sources import source_of
+from ebpfvm.verifier.explanation.sources import known_lines
 
 if TYPE_CHECKING:
     from ebpfvm.loader.object import LineInfo
@@ -47,11 +47,7 @@ def excerpt(verdict: Any, line: LineInfo, room: int) -> list[str]:
 
 def _texts(verdict: Any, line: LineInfo) -> dict[int, str]:
     """Return the known lines of a file: those of the source beside the object, or those that the object records."""
-    program = verdict.program
-    records = program.line_info if program else ()
-    texts = {item.line: item.indent + item.text for item in records if item.file == line.file}
-    if program:
-        texts |= dict(enumerate(source_of(program, line.file), 1))
+    texts = known_lines(verdict.program, line.file) if verdict.program else {}
     texts[line.line] = line.indent + line.text
     return {number: text for number, text in texts.items() if text.strip()}
 

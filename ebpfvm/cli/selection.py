@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.cli import output
-from ebpfvm.errors import UsageError
+from ebpfvm.errors import LoadError, UsageError
 from ebpfvm.lazy_dataclasses import replace
 
 if TYPE_CHECKING:
@@ -63,6 +64,40 @@ def open_programs(args: argparse.Namespace) -> tuple[Object, list[Program]]:
     if name:
         found = replace(found, broken={})
     return found, [typed(program, args.type) for program in programs]
+
+
+def one_program(args: argparse.Namespace, otherwise: str = "") -> tuple[Object, Program]:
+    """Return the object and the one program that `OBJECT[:PROGRAM]` names.
+
+    Args:
+        otherwise: what else the user can do if the object holds several, for the message.
+
+    Raises:
+        LoadError: as for `open_programs`.
+        UsageError: the object holds several programs and none is named; or as for `open_programs`.
+    """
+    found, programs = open_programs(args)
+    if len(programs) > 1:
+        raise UsageError(f"{args.object}: the object holds several programs; name one: {args.object}:"
+                         + f" or {args.object}:".join(program.name for program in programs) + otherwise)
+    if not programs:
+        raise next(iter(found.broken.values()))
+    return found, programs[0]
+
+
+def read_input(path: str) -> bytes:
+    """Return the bytes of a file, or of standard input for -.
+
+    Raises:
+        LoadError: the file cannot be read.
+    """
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read()
+        with open(path, "rb") as file:  # without pathlib, for a quick start
+            return file.read()
+    except OSError as error:
+        raise LoadError(f"cannot be read: {error.strerror or error}", path=path) from error
 
 
 def typed(program: Program, text: str | None) -> Program:

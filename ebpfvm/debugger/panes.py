@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from itertools import zip_longest
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.debugger import describe
-from ebpfvm.debugger.function_names import function_at
 from ebpfvm.engine.place import insn_text, namer
 from ebpfvm.kernel.emulated import FRAME_SIZE
 from ebpfvm.kernel.memory import BIAS, OFFSET_MASK, REGION_SHIFT
+from ebpfvm.verifier.explanation.sources import known_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ebpfvm.debugger.cursor import Cursor
     from ebpfvm.debugger.recording import Executed, Recording
-    from ebpfvm.loader.object import LineInfo, Program
 
 _AROUND: Final = 5  # lines of source or instructions on either side
 _NS: Final = 1_000_000_000
@@ -67,20 +65,9 @@ def source(cursor: Cursor) -> list[str]:
     line = step.prog.program.line_at(step.pc) if step is not None else None
     if step is None or line is None:
         return ["the object has no line information; compile it with -g"]
-    texts = _lines(line, step.prog.program)
+    texts = known_lines(step.prog.program, line.file)
     near = [number for number in sorted(texts) if abs(number - line.line) <= _AROUND]
     return [f"{'=>' if number == line.line else '  '} {number:5d}  {texts[number]}" for number in near]
-
-
-def _lines(line: LineInfo, program: Program) -> dict[int, str]:
-    """Return the lines of the file that a C line is from, by number."""
-    try:
-        texts = Path(line.file).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        texts = []
-    if len(texts) >= line.line and texts[line.line - 1].strip() == line.text.strip():
-        return dict(enumerate(texts, 1))
-    return {item.line: item.text.rstrip() for item in program.line_info if item.file == line.file}
 
 
 def instructions(cursor: Cursor) -> list[str]:
@@ -159,7 +146,7 @@ def calls(cursor: Cursor) -> list[str]:
             depth = item.depth
             line = item.prog.program.line_at(item.pc)
             where = f"{line.file.rpartition('/')[2]}:{line.line}" if line is not None else f"insn {item.pc}"
-            found.append(f"#{len(found)}  {function_at(item.prog.program, item.pc)} at {where}")
+            found.append(f"#{len(found)}  {item.prog.program.function_at(item.pc)[1]} at {where}")
     return found
 
 

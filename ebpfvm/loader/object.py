@@ -194,6 +194,11 @@ class Program:
         return cls(name=name, insns=decode(code), type=type, maps=tuple(maps), license=license, flags=flags,
                    attach=attach)
 
+    def function_at(self, pc: int) -> tuple[int, str]:
+        """Return slot and name of the function that slot `pc` belongs to."""
+        start = max((start for start in self.func_names if start <= pc), default=0)
+        return start, self.func_names.get(start, self.name)
+
     def line_at(self, pc: int) -> LineInfo | None:
         """Return the C line that slot `pc` came from, or None."""
         found = None

@@ -28,6 +28,10 @@ class Variable(NamedTuple):
     signed: bool
     number: bool
 
+    def read(self, section: bytes) -> int:
+        """Return the value of a number in the bytes of its section."""
+        return int.from_bytes(section[self.offset:self.offset + self.size], "little", signed=self.signed)
+
 
 def variables(found: Object) -> Iterator[Variable]:
     """Yield all global variables that the object's BTF describes."""

@@ -116,8 +116,7 @@ class BpfSession(Session):
         item = known.get(name)
         if item is None:
             raise UsageError(f"no global variable {name!r} that is a number; there are: {', '.join(known) or 'none'}")
-        value = self.map(item.map).sys_lookup(bytes(4))
-        return int.from_bytes(value[item.offset:item.offset + item.size], "little", signed=item.signed)
+        return item.read(self.map(item.map).sys_lookup(bytes(4)))
 
     @property
     def object(self) -> Object:

@@ -34,12 +34,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]
 
 def _sections(error: BaseException) -> list[tuple[str, str]]:
     """Return title and text of each section about an error of ebpfvm; nothing for other errors."""
+    from ebpfvm.cli.rejections import rejection
     from ebpfvm.errors import Fault, Rejected
     if isinstance(error, Rejected):
         verdict = error.verdict
         name = verdict.program.name if verdict.program is not None else "the program"
-        where = [f"{verdict.line}: {verdict.line.text.strip()}"] if verdict.line is not None else []
-        return [(f"why the verifier rejects {name}", "\n".join([verdict.message, *where, verdict.explanation]))]
+        return [(f"why the verifier rejects {name}", rejection(verdict))]
     if isinstance(error, Fault):
         registers = "  ".join(f"r{number}={value:#x}" for number, value in enumerate(error.regs))
         return [("what the program did", f"{error}\n{registers}".strip())]

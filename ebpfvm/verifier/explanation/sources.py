@@ -41,6 +41,12 @@ def source_of(program: Program, file: str) -> Sequence[str]:
     return lines if same and recorded else ()
 
 
+def known_lines(program: Program, file: str) -> dict[int, str]:
+    """Return the lines of a source that are known, by number: all of them, or those that the object records."""
+    found = {item.line: item.indent + item.text for item in program.line_info if item.file == file}
+    return found | dict(enumerate(source_of(program, file), 1))
+
+
 def line_of_test(program: Program, pc: int) -> LineInfo | None:
     """Return the C line of a conditional jump: its record's, or that of a merged comparison behind it."""
     record = program.line_at(pc)
