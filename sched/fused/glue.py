@@ -32,7 +32,7 @@ _NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]+")
 _FIELDS: Final = {"packet": "o_skb", "classid": "t_classid", "delay": "t_delay"}
 _CONTEXT: Final = re.compile(r"\bo_c\.(packet|classid|delay)\b")
 _HAND_OVER: Final = re.compile(r"\bo_c\.hand_over\((\w+)\)")
-_ADDRESS: Final = re.compile(r"\b(?:[bgdk]_c|o_c)\b")
+ADDRESS: Final = re.compile(r"\b[bgdko]_c\b")  # the context and its address
 
 
 class Site(NamedTuple):
@@ -53,7 +53,7 @@ def needs_context(body: ProgramBody) -> bool:
     """Return whether a program uses its context other than by loads and stores of its fields."""
     texts = [text for block in body.code.values()
              for text in (*(line.text for line in block.lines if line.writes != "o_c"), block.condition)]
-    return any(_ADDRESS.search(_HAND_OVER.sub("", _CONTEXT.sub("", text))) for text in texts)
+    return any(ADDRESS.search(_HAND_OVER.sub("", _CONTEXT.sub("", text))) for text in texts)
 
 
 class Blocks:
@@ -87,6 +87,13 @@ class Blocks:
     def slowly(self, call: str, after: int, to: str = "") -> int:
         """Add a block that calls a method of the pipeline, and assigns what it returns to the variable `to`."""
         return self.block([PUT, effect_to(to, call, OUTSIDE) if to else call, GET], succs=(after,))
+
+    @staticmethod
+    def dropping(constant_size: bool) -> list[str]:
+        """Return the lines that drop a packet which only the qdisc holds; all have one size if `constant_size`."""
+        size = [] if constant_size else ["dropped_bytes += o_skb.len"]
+        return ["o_skb.fate = DROPPED", "o_skb.refs = 0", "o_skb.last_holder = HOLDER", "o_skb.flow.drops += 1",
+                "dropped += 1", *size]
 
     def joined(self) -> tuple[FlowGraph, dict[int, BlockCode]]:
         """Return the blocks that can be reached; the program's budget is counted only if it might consume that."""
@@ -126,10 +133,8 @@ class Glue(Blocks):
         queued = self.choose("(o_skb.refs & OWN_MASK and o_skb.refs != OWN)",
                              self.block(["o_skb.refs -= OWN"], succs=(end,)),
                              self.slowly("S.enqueued(o_skb, 0, t_classid, t_delay)", end))
-        size = [] if self.constant_size else ["dropped_bytes += o_skb.len"]
         drop = self.choose("(o_skb.refs == OWN and o_skb._region is None and o_skb._packet is None)",
-                           self.block(["o_skb.fate = DROPPED", "o_skb.refs = 0", "o_skb.last_holder = HOLDER",
-                                       "o_skb.flow.drops += 1", "dropped += 1", *size], succs=(end,)),
+                           self.block(self.dropping(self.constant_size), succs=(end,)),
                            self.slowly("S.enqueued(o_skb, 1, t_classid, t_delay)", end))
 
         def target(result: int) -> int | None:
@@ -221,7 +226,7 @@ def _of_context(block: BlockCode) -> BlockCode:
     """Return the block with the fields of its context as variables."""
     lines = []
     for line in block.lines:
-        if line.writes == "o_c" or (line.pure and _ADDRESS.fullmatch(line.writes)):
+        if line.writes == "o_c" or (line.pure and ADDRESS.fullmatch(line.writes)):
             continue
         text = _variables(line.text)
         name, equals, value = text.partition(" = ")

@@ -17,7 +17,7 @@ from ebpfvm.errors import InternalError
 from ebpfvm.kernel.kernel_structs import structs_of
 from ebpfvm.kernel.object_types import ObjectType
 from ebpfvm.kernel.refs import COUNT, PROGRAM_UNIT
-from ebpfvm.sched.fused.glue import OUTSIDE, Blocks, Site
+from ebpfvm.sched.fused.glue import ADDRESS, OUTSIDE, Blocks, Site
 from ebpfvm.sched.fused.object_facts import QUIESCE, ObjectFacts
 from ebpfvm.sched.fused.object_paths import ONE_DROPPED, Known, ObjectPaths
 
@@ -38,7 +38,6 @@ _CONTEXT: Final = re.compile(r"\bo_c\.(\w+)_object\b")
 _GIVEN: Final = re.compile(r"if r0 and .*o_c\.given = r0.*")
 _GIVES: Final = "(r0.address or r0.locate() if r0 else 0)"
 _PUT_ASIDE: Final = re.compile(r"\b(r\d+|s_\w+)\.put\((r\d+)\)")
-_ADDRESS: Final = re.compile(r"\b(?:[bgdk]_c|[og]_c)\b")
 
 
 class OpsCalls:
@@ -109,15 +108,13 @@ class OpsGlue(Blocks):
     def enqueue(self) -> Site:
         """Return enqueue, and what follows it; the device does not care for the result."""
         end = self.end
-        size = [] if self.constant_size else ["dropped_bytes += o_skb.len"]
-        drop = ["o_skb.fate = DROPPED", "o_skb.refs = 0", "o_skb.last_holder = HOLDER", "o_skb.flow.drops += 1",
-                "dropped += 1", *size]
         slow = self.slowly("O.dropped(o_skb)", end)
-        usual = self.block(["o_skb._region = None", *drop], succs=(end,))
+        usual = self.block(["o_skb._region = None", *self.dropping(self.constant_size)], succs=(end,))
         dropped = self.choose("(o_skb.refs == OWN)", self.choose(
             "(o_skb._region is STRUCTS and o_skb._packet is None)", usual, slow), slow)
         after = self.choose("FREE.packets", self.choose(ONE_DROPPED, dropped, self.slowly("O.freed()", end)), end)
-        code = {start: self._ended(block, after, "if REFS.held: O.leaks()") if block.result is not None else block
+        last = [effect(text, OUTSIDE) for text in ("if REFS.held: O.leaks()", *QUIESCE)]
+        code = {start: block if block.result is None else self._next(block, [*block.lines, *last], after)
                 for start, block in self._blocks()}
         facts = ObjectFacts()
         facts.null |= {"o_skb": False}
@@ -125,7 +122,7 @@ class OpsGlue(Blocks):
         facts.fresh.add("o_skb")
         facts.types["o_skb"] = structs_of(self.body.unit.prog.kernel).layout("sk_buff")
         facts.held, facts.stored, facts.put = 1, 0, ()
-        return self._made(code, [], facts)
+        return self._made(code, facts)
 
     # ---- dequeue ----------------------------------------------------------------------------------------------------
 
@@ -154,7 +151,7 @@ class OpsGlue(Blocks):
             code[start] = block
         facts = ObjectFacts()
         facts.held = facts.stored = 0
-        return self._made(code, [], facts)
+        return self._made(code, facts)
 
     # ---- both -------------------------------------------------------------------------------------------------------
 
@@ -162,9 +159,6 @@ class OpsGlue(Blocks):
         """Return the blocks of the member, with its arguments as variables."""
         return [(start, _with_arguments(block, _ARGUMENTS[self.suffix], self.arguments))
                 for start, block in self.body.code.items()]
-
-    def _ended(self, block: BlockCode, after: int, leak: str) -> BlockCode:
-        return self._next(block, [*block.lines, *(effect(text, OUTSIDE) for text in (leak, *QUIESCE))], after)
 
     def _next(self, block: BlockCode, lines: list[Stmt], after: int) -> BlockCode:
         """Return a block that ends the member as one that leads to what follows it."""
@@ -193,11 +187,9 @@ class OpsGlue(Blocks):
         return Known(self.own, owning, empty, {pc: kind for pc, kind in types.items() if kind is not None},
                      frozenset(locks))
 
-    def _made(self, code: dict[int, BlockCode], begin: list[Stmt], facts: ObjectFacts) -> Site:
+    def _made(self, code: dict[int, BlockCode], facts: ObjectFacts) -> Site:
         """Put the blocks together."""
-        entry = self.body.graph.entry
         self.code |= code
-        self.code[entry] = self.code[entry]._replace(lines=[*begin, *self.code[entry].lines])
         graph, found = self.joined()
         paths = ObjectPaths(graph, found, facts, self._known())
         graph, found = simplify(FlowGraph(paths.entry, {}), paths.made)
@@ -216,7 +208,7 @@ def needs_address(body: ProgramBody, which: str, layout: tuple[str, ...]) -> boo
         found = _with_arguments(block, _ARGUMENTS[which], layout)
         texts = [*(line.text for line in found.lines if not _GIVEN.fullmatch(line.text)), found.condition,
                  found.result or ""]
-        if any(_ADDRESS.search(text) for text in texts):
+        if any(ADDRESS.search(text) for text in texts):
             return True
     return False
 
@@ -231,7 +223,7 @@ def _with_arguments(block: BlockCode, arguments: tuple[str, ...], fields: tuple[
 
     lines = []
     for line in block.lines:
-        if line.writes == "o_c" or (line.pure and _ADDRESS.fullmatch(line.writes)):
+        if line.writes == "o_c" or (line.pure and ADDRESS.fullmatch(line.writes)):
             continue
         value = renamed(line.value)
         lines.append(line._replace(value=value, reads=reads_of(value), idle=renamed(line.idle)))
