@@ -204,15 +204,11 @@ class ObjectPaths:
         found = decided(facts.renamed(condition), facts, self.own)
         if found is not None:
             return self._done(facts.renamed(body) if not _TAKE.search(body) else body, line, facts) if found else []
-        if _FAULT.fullmatch(body):
-            if "REFS.held" in condition:
-                return [*stored(facts), effect(text, line.pc)]
-            kept = "".join(f"{stmt.text}; " for stmt in stored(facts.copy()))
-            return [effect(f"if {condition}: {kept}{body}", line.pc)]
-        take = _TAKE.fullmatch(body)
-        if take is not None:  # the same object, or a fault
-            kept = "".join(f"{stmt.text}; " for stmt in stored(facts.copy()))
-            return [effect(f"if {condition}: {kept}{body}", line.pc)]
+        fails = _FAULT.fullmatch(body)
+        if fails and "REFS.held" in condition:
+            return [*stored(facts), effect(text, line.pc)]
+        if fails or _TAKE.fullmatch(body):  # a TAKE returns the same object, or fails
+            return [_storing_first(condition, body, line.pc, facts)]
         out = [*stored(facts), line._replace(value=text, reads=reads_of(text))]
         facts.clobber()
         return out
@@ -274,9 +270,9 @@ class ObjectPaths:
             return []
         if found:
             return [*stored(facts), effect(text, line.pc)]
-        kept = "".join(f"{stmt.text}; " for stmt in stored(facts.copy()))
+        out = [_storing_first(guarded[1], guarded[2], line.pc, facts)]
         facts.locks[lock] = free, free
-        return [effect(f"if {guarded[1]}: {kept}{guarded[2]}", line.pc)]
+        return out
 
     def _done(self, text: str, line: Stmt, facts: ObjectFacts) -> list[Stmt]:
         """Return what becomes of statements that are executed."""
@@ -355,3 +351,9 @@ class ObjectPaths:
             return [*out, effect(text, line.pc)]
         facts.count(name, {"": amount, "+": before + amount, "-": before - amount}[refs[2]])
         return []
+
+
+def _storing_first(condition: str, body: str, pc: int, facts: ObjectFacts) -> Stmt:
+    """Return a guarded line that writes back what has not been stored yet, if it does anything."""
+    kept = "".join(f"{stmt.text}; " for stmt in stored(facts.copy()))
+    return effect(f"if {condition}: {kept}{body}", pc)

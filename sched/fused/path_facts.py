@@ -112,6 +112,11 @@ class PathFacts(NamedTuple):
         self.late.clear()
         return out
 
+    def forget_references(self, pc: int) -> list[Stmt]:
+        """Forget what is known of references, and return the stores of those that are not stored yet."""
+        out = self.store_late(pc)
+        self.refs.clear()
+        return out
 
     # ---- conditions -------------------------------------------------------------------------------------------------
 

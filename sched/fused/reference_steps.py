@@ -58,8 +58,7 @@ class ReferenceSteps:
         packet = _of_unheld(tests[0])
         if len(tests) != 1 or not packet:
             return None
-        decided = facts.decided(tests[0])
-        if decided is False:
+        if facts.decided(tests[0]) is False:
             return []
         return self._unheld(packet, tests[0], line, node, facts)
 
@@ -68,21 +67,18 @@ class ReferenceSteps:
         usual = _only_holder(test)
         if usual is not None and facts.refs.get(facts.root(packet)) is None and line.writes == "" \
                 and "TAKE" in {name_of(call.func) for call in ast.walk(node) if isinstance(call, ast.Call)}:
-            before = tuple(_forget_all(facts, line.pc))
+            before = tuple(facts.forget_references(line.pc))
             held, other = facts.copy(), facts.copy()
             held.refs[held.root(packet)] = usual
             symbol, number = usual
             unusual = self._checked(test, node, line, other)
             return Split(f"{packet}.refs == {symbol + '.unit' if symbol else hex(number)}",
                          Branch(other, (unusual,), cold=True), Branch(held), before)
-        out = facts.store_late(line.pc)
-        facts.refs.clear()
-        return [*out, self._checked(test, node, line, facts)]
+        return [*facts.forget_references(line.pc), self._checked(test, node, line, facts)]
 
     @staticmethod
     def _checked(test: ast.expr, node: ast.If, line: Stmt, facts: PathFacts) -> Stmt:
         """Return the line without the test for NULL."""
-        facts.refs.clear()
         for part in node.body:
             if isinstance(part, ast.Assign) and name_of(part.targets[0]):
                 facts.forget(name_of(part.targets[0]))
@@ -93,7 +89,7 @@ class ReferenceSteps:
     @staticmethod
     def _generally(node: ast.If, line: Stmt, facts: PathFacts) -> list[Stmt]:
         """Return the line without what is not counted."""
-        out = _forget_all(facts, line.pc)
+        out = facts.forget_references(line.pc)
         body = [unparsed(part) for part in node.body if not _of_held(part)]
         for part in node.body:
             if isinstance(part, ast.Assign):
@@ -116,12 +112,12 @@ class ReferenceSteps:
     def _added(self, packet: str, node: ast.AugAssign, line: Stmt, facts: PathFacts) -> list[Stmt]:
         before, amount = facts.refs.get(facts.root(packet)), self._amount(node.value, facts)
         if before is None or amount is None:
-            out = _forget_all(facts, line.pc)
+            out = facts.forget_references(line.pc)
             return [*out, effect(unparsed(node), line.pc)]
         sign = 1 if isinstance(node.op, ast.Add) else -1
         symbol, number = amount
         if symbol and before[0] not in ("" if sign > 0 else symbol,):
-            out = _forget_all(facts, line.pc)
+            out = facts.forget_references(line.pc)
             return [*out, effect(unparsed(node), line.pc)]
         after = (symbol if sign > 0 else "") if symbol else before[0]
         return self._known(packet, (after, before[1] + sign * number), line, facts)
@@ -153,13 +149,6 @@ class ReferenceSteps:
         if before is None or not before[1] & COUNT or before == ("", PROGRAM_UNIT):
             return None
         return self._known(packet, (before[0], before[1] - PROGRAM_UNIT), line, facts)
-
-
-def _forget_all(facts: PathFacts, pc: int) -> list[Stmt]:
-    """Store what is known of references, and forget it."""
-    out = facts.store_late(pc)
-    facts.refs.clear()
-    return out
 
 
 def _on_null(packet: str, facts: PathFacts) -> Split:

@@ -188,8 +188,7 @@ class Specialiser:
         looks = line.value not in (PUT, GET) and (not isinstance(node, (ast.Assign, ast.AugAssign, ast.Expr)))
         for call in parsed(line.text).calls:
             if not self._is_pure(call):
-                before += facts.store_late(line.pc)
-                facts.refs.clear()
+                before += facts.forget_references(line.pc)
                 facts.cells.clear()
                 looks = looks or not _of_region(call)
         if looks:
@@ -241,10 +240,9 @@ def _with_bodies(code: dict[int, BlockCode], headers: set[int]) -> dict[int, Blo
 
 def _forget_all(line: Stmt, facts: PathFacts) -> list[Stmt]:
     """Return what is to be stored before anybody may look, and forget what they may change."""
-    out = facts.store_late(line.pc)
-    for part in (facts.refs, facts.found, facts.first, facts.cells, facts.intact):
+    for part in (facts.found, facts.first, facts.cells, facts.intact):
         part.clear()
-    return out
+    return facts.forget_references(line.pc)
 
 
 def _operation(call: ast.Call) -> str:
