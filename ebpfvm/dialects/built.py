@@ -24,9 +24,7 @@ def map_type(name: str) -> MapType:
     Raises:
         InternalError: no file of `ebpfvm.maps` declares it, or the class that runs it does not do what it says.
     """
-    found = BUILT.get(name)
-    if found is None:
-        raise InternalError(f"map type {name} has a number, and no file in maps/ declares it")
+    found = BUILT.needed(name, "has a number, and no file in maps/ declares it")
     if found.make is not None:
         _check_class(found)
     return found

@@ -81,6 +81,17 @@ class Declarations(Mapping[str, _D]):
             self._all = declared(self._package, self._kind, variants=self._variants)
         return self._all
 
+    def needed(self, name: str, missing: str) -> _D:
+        """Return the declaration of a name that some list has; `missing` says what is wrong if there is none.
+
+        Raises:
+            InternalError: no file declares it.
+        """
+        found = self.get(name)
+        if found is None:
+            raise InternalError(f"{_WORDS[self._kind.__name__]} {name} {missing}")
+        return found
+
     def variant(self, name: str) -> _D:
         """Return the declaration `name__word`, which is in the same file as `name`.
 

@@ -14,7 +14,6 @@ from ebpfvm.contract.offer_table import OfferTable
 from ebpfvm.dialects import where_declared
 from ebpfvm.dialects.declared import Declarations
 from ebpfvm.dialects.offers import Offers, bpf_names
-from ebpfvm.errors import InternalError
 from ebpfvm.lazy_dataclasses import replace
 
 # In the order of their numbers, from 1.
@@ -67,10 +66,7 @@ def helper_named(name: str) -> Helper:
     Raises:
         InternalError: no file declares it.
     """
-    found = BY_NAME.get(name)
-    if found is None:
-        raise InternalError(f"helper {name} has a number, and no file in ebpfvm/funcs declares it")
-    return found
+    return BY_NAME.needed(name, "has a number, and no file in ebpfvm/funcs declares it")
 
 
 HELPERS: Final = OfferTable(NUMBERS, helper_named)

@@ -69,10 +69,7 @@ def kfunc_named(name: str) -> Kfunc:
     Raises:
         InternalError: no file declares it.
     """
-    found = BY_NAME.get(name)
-    if found is None:
-        raise InternalError(f"kfunc {name} may be called, and no file in ebpfvm/funcs declares it")
-    return found
+    return BY_NAME.needed(name, "may be called, and no file in ebpfvm/funcs declares it")
 
 
 def check() -> None:
