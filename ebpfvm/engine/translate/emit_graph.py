@@ -247,7 +247,7 @@ def _comes_to_loop(em: CodeWriter) -> bool:
     seen: set[int] = set()
     while work:
         start = work.pop()
-        if start in graph.loops or any(start in body for body in graph.loops.values()):
+        if any(start in body for body in graph.loops.values()):
             return True
         if start not in seen:
             seen.add(start)
