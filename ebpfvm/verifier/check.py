@@ -16,9 +16,6 @@ from ebpfvm.isa.disasm import kernel_text
 from ebpfvm.limits import DEFAULTS, Limits
 from ebpfvm.loading import prepare
 from ebpfvm.verifier.calling import global_funcs
-from ebpfvm.verifier.explanation import compiler_effects, reason, refused_path
-from ebpfvm.verifier.explanation.message_sentences import explain
-from ebpfvm.verifier.explanation.path_record import PathRecorder
 from ebpfvm.verifier.explore import LIMIT, Explorer
 from ebpfvm.verifier.liveness import live_registers, stack_static, stack_walk
 from ebpfvm.verifier.machine import properties as p
@@ -53,6 +50,7 @@ if TYPE_CHECKING:
     from ebpfvm.contract.ops import StructAccess
     from ebpfvm.loader.object import Program
     from ebpfvm.loading import Prepared
+    from ebpfvm.verifier.explanation.path_record import PathRecorder
     from ebpfvm.verifier.explanation.refused_path import WalkedStep
     from ebpfvm.verifier.explore import Observer
     from ebpfvm.verifier.machine.env import Subprog
@@ -264,18 +262,24 @@ class _Run:
         if poison is not None and poison.modelled and message.endswith(poison.reason):
             return ("This kernel's types have no such thing, so the instruction became a call of a helper that no "
                     f"kernel has (invalid func unknown#{self.program.insns[pc or 0].imm}).")
+        from ebpfvm.verifier.explanation.message_sentences import explain
         return explain(violated, message, self.env.prog_type.name)
 
     def _asked(self, refuse: Refuse) -> Callable[[], Reason]:
-        """Return a function that finds the cause; it walks again, and records the path."""
+        """Return a function that finds the cause; if only the path shows it, it walks again, and records the path.
+
+        What finds it is imported here, because most programs are accepted.
+        """
+        from ebpfvm.verifier.explanation import compiler_effects, reason
         env, walk = self.env, self.walk
         if walk is None or refuse.pc not in (None, walk.pc) or refuse.property is p.STACK_DEPTH:
             depths = walk.found.stack_depth if walk is not None else {}
             return lambda: compiler_effects.without_path(env, refuse, refuse.pc, depths)
+        pc = walk.pc
+        if refuse.property in (p.TOO_COMPLEX, p.INFINITE_LOOP):
+            return lambda: reason.of_loop(env, refuse, pc)
         if walk.processed > LONG_WALK:
-            pc = walk.pc
-            loop = refuse.property in (p.TOO_COMPLEX, p.INFINITE_LOOP)
-            return (lambda: reason.of_loop(env, refuse, pc)) if loop else Reason
+            return Reason
         program, dialect, caps, limits = self.program, env.dialect, env.caps, env.budget.limits
         return lambda: _cause(program, dialect, caps, limits)
 
@@ -369,7 +373,8 @@ def walk_to_refusal(program: Program, dialect: Dialect, *, limits: Limits = DEFA
     Returns:
         The steps; none if the program is accepted, or rejected before or after the walk.
     """
-    recorder = PathRecorder()
+    from ebpfvm.verifier.explanation import path_record, refused_path
+    recorder = path_record.PathRecorder()
     run = _Run(_env(prepare(program, dialect), dialect, ALL_CAPS, Budget(limits)), 0, None, False, recorder)
     try:
         run.passes()
@@ -380,13 +385,13 @@ def walk_to_refusal(program: Program, dialect: Dialect, *, limits: Limits = DEFA
 
 def _cause(program: Prepared, dialect: Dialect, caps: Caps, limits: Limits) -> Reason:
     """Return why a program is refused, from a walk that records its path."""
-    recorder = PathRecorder()
+    from ebpfvm.verifier.explanation import path_record, reason
+    recorder = path_record.PathRecorder()
     run = _Run(_env(program, dialect, caps, Budget(limits)), 0, None, False, recorder)
     try:
         run.passes()
     except Refuse as refuse:
-        if run.walk is not None:
-            return reason.of_path(run.env, recorder, refuse, run.walk.pc)
+        return reason.of_path(run.env, recorder, refuse)
     return Reason()
 
 

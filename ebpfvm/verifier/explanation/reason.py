@@ -48,18 +48,12 @@ if set(_RULES) != set(get_args(Question)):
     raise InternalError("a question of a property has no rule")
 
 
-def of_path(env: Env, recorder: PathRecorder, refuse: Refuse, pc: int) -> Reason:
-    """Return why the recorded path was refused; empty if it does not show the cause.
-
-    Args:
-        pc: slot where the walk stopped.
-    """
+def of_path(env: Env, recorder: PathRecorder, refuse: Refuse) -> Reason:
+    """Return why the recorded path was refused; empty if it does not show the cause."""
     steps = recorder.path()
     if not steps:
         return Reason()
     story = Story(env, Path(env.program.insns, steps), refuse, recorder.failed)
-    if refuse.property in (p.INFINITE_LOOP, p.TOO_COMPLEX):
-        return of_loop(env, refuse, pc)
     place = story.operand() or Spot(0, 0)
     for question in refuse.property.asks:
         if _RULES[question](story, place):

@@ -50,6 +50,7 @@ def test_a_program_imports_what_it_uses() -> None:
     assert {"ebpfvm.funcs.map_helpers", "ebpfvm.maps.array"} <= found
     assert {"ebpfvm.funcs.redirect", "ebpfvm.maps.xskmap", "ebpfvm.lints.qdisc_lints", "ebpfvm.kernel.emulated",
             "shutil", "threading"} & found == set()
+    assert [name for name in found if name.startswith("ebpfvm.verifier.explanation.")] == []
 
 
 def test_the_rest_of_the_interface_is_imported_when_it_is_used() -> None:
