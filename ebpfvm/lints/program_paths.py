@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _BUDGET: Final = 20_000  # steps
 _DEEPEST: Final = 8
-_SIZES: Final = {c.BPF_B: 1, c.BPF_H: 2, c.BPF_W: 4, c.BPF_DW: 8}
 _TIME_HELPERS: Final = frozenset({"ktime_get_ns", "ktime_get_boot_ns", "ktime_get_coarse_ns", "ktime_get_tai_ns",
                             "jiffies64"})
 _FOLDED: Final[dict[int, Callable[[int, int], int]]] = {
@@ -130,7 +129,7 @@ class ProgramPaths:
 
     def _load(self, state: PathState, insn: Insn) -> PathState:
         base = state.reg(insn.src)
-        size = _SIZES[insn.code & 0x18]
+        size = c.SIZE_BYTES[insn.code & 0x18]
         state = state.forgotten(state.pc)
         if base.kind == "ctx":
             index = insn.off // 8
@@ -146,7 +145,7 @@ class ProgramPaths:
         return state.put(insn.dst, Value("unknown", state.pc, tags=frozenset(tags)))
 
     def _store(self, state: PathState, insn: Insn) -> PathState:
-        base, size = state.reg(insn.dst), _SIZES[insn.code & 0x18]
+        base, size = state.reg(insn.dst), c.SIZE_BYTES[insn.code & 0x18]
         if insn.code & 0xE0 == c.BPF_ATOMIC:
             return state.put(0 if insn.imm == 0xF1 else insn.src, Value("unknown", tags=frozenset({STATE}))) \
                 if insn.imm & 1 else state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ebpfvm.isa import codes as c
 from ebpfvm.loading.missing_structs import missing_in
@@ -13,8 +13,6 @@ from ebpfvm.verifier.machine.regs import Reg
 if TYPE_CHECKING:
     from ebpfvm.verifier.explanation.story import Story
 
-_SIZES: Final = {c.BPF_B: 1, c.BPF_H: 2, c.BPF_W: 4, c.BPF_DW: 8}
-
 
 def field_access(story: Story, place: Spot) -> str:
     """Name the field of the context that the last instruction accesses, and what it allows; "" if that says nothing."""
@@ -23,7 +21,7 @@ def field_access(story: Story, place: Spot) -> str:
             c.BPF_LDX, c.BPF_ST, c.BPF_STX):
         return ""
     kind = story.env.prog_type
-    off, size = base.off + base.num.smin + insn.off, _SIZES[insn.code & 0x18]
+    off, size = base.off + base.num.smin + insn.off, c.SIZE_BYTES[insn.code & 0x18]
     field = next((item for item in kind.ctx_fields(story.program.attach) if item.off <= off < item.end), None)
     writes = insn.code & 7 != c.BPF_LDX
     if not kind.ctx:

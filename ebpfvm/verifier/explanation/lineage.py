@@ -23,7 +23,6 @@ Kind = Literal["same", "moved", "changed", "computed", "made"]
 
 _CALL = c.BPF_JMP | c.BPF_CALL
 _EXIT = c.BPF_JMP | c.BPF_EXIT
-_SIZES = {c.BPF_B: 1, c.BPF_H: 2, c.BPF_W: 4, c.BPF_DW: 8}
 
 
 class Spot(NamedTuple):
@@ -182,7 +181,7 @@ class Path:
         base = self.value(at, Spot(depth, insn.dst))
         if base is None or base.type != STACK or base.what != place.frame:
             return None
-        start, size = base.off + base.num.smin + insn.off, _SIZES[insn.code & 0x18]
+        start, size = base.off + base.num.smin + insn.off, c.SIZE_BYTES[insn.code & 0x18]
         if base.num.mask:
             old = self.value(at, place)
             return Event(at, "made", place, place, old, new) if old != new else None

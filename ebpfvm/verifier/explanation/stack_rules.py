@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ebpfvm.isa import codes as c
 from ebpfvm.verifier.explanation.lineage import Spot
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.explanation.story import Story
 
 _CALL = c.BPF_JMP | c.BPF_CALL
-_SIZES: Final = {c.BPF_B: 1, c.BPF_H: 2, c.BPF_W: 4, c.BPF_DW: 8}
 _MOST_WRITES = 3
 _FRAME = 512
 
@@ -57,7 +56,7 @@ def unwritten(story: Story, place: Spot) -> bool:
 def _size(story: Story, place: Spot, least: int) -> int:
     insn = story.path.insn(story.end)
     if insn.code != _CALL:
-        return _SIZES[insn.code & 0x18]
+        return c.SIZE_BYTES[insn.code & 0x18]
     helper = story.env.dialect.helpers.get(insn.imm) if not insn.src else None
     size = story.value(Spot(place.frame, place.reg + 1))
     if helper is not None and place.reg <= len(helper.args):
@@ -103,7 +102,7 @@ def _target(story: Story, at: int) -> tuple[int, int, int] | None:
     base = story.path.value(at, Spot(story.path.depth(at), insn.dst))
     if not isinstance(base, Reg) or base.type != r.STACK or base.num.mask:
         return None
-    return base.what, base.off + base.num.smin + insn.off, _SIZES[insn.code & 0x18]
+    return base.what, base.off + base.num.smin + insn.off, c.SIZE_BYTES[insn.code & 0x18]
 
 
 def _undone(story: Story, place: Spot) -> bool:
@@ -145,7 +144,7 @@ def _next(story: Story, at: int) -> int:
 
 def _stores(insn: Insn, off: int) -> bool:
     return (insn.code & 7 in (c.BPF_ST, c.BPF_STX) and insn.dst == 10
-            and insn.off <= off < insn.off + _SIZES[insn.code & 0x18])
+            and insn.off <= off < insn.off + c.SIZE_BYTES[insn.code & 0x18])
 
 
 def special_state(story: Story, place: Spot) -> bool:
