@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.isa import codes as c
+from ebpfvm.verifier.explanation.sources import is_test
 from ebpfvm.verifier.explanation.wording import snippet
 from ebpfvm.verifier.passes.cfg import loops
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.machine.env import Env
 
 _CHANGE: Final = "Change what the condition tests in each round; nothing else can end the loop."
-_NO_TEST = (c.BPF_JA, c.BPF_CALL, c.BPF_EXIT)
+_MAY_GOTO: Final = c.BPF_JMP | c.BPF_JCOND
 
 
 def endless(env: Env, pc: int, stuck: bool) -> tuple[list[tuple[int, str]], str]:
@@ -54,7 +55,7 @@ def _condition(env: Env, at: int, line: LineInfo | None) -> str:
 
 
 def _is_branch(insn: Insn) -> bool:
-    return insn.code & 7 in (c.BPF_JMP, c.BPF_JMP32) and insn.code & 0xF0 not in _NO_TEST
+    return is_test(insn) or insn.code == _MAY_GOTO
 
 
 def _leaves(insns: tuple[Insn, ...], pc: int, number: list[int]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ebpfvm.contract.args import Arg
 from ebpfvm.isa import codes as c
@@ -15,6 +15,8 @@ from ebpfvm.verifier.machine.regs import Reg
 from ebpfvm.verifier.passes.subprogs import is_kfunc_call
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ebpfvm.verifier.explanation.path_record import StepRecord
     from ebpfvm.verifier.explanation.story import Story
 
@@ -34,7 +36,7 @@ def leaked(story: Story, place: Spot | None) -> bool:
     if not lost:
         return False
     ref = lost[0]
-    start = _since(story, lambda step: any(item.id == ref.id for item in step.refs))
+    start = _since(story, story.end, lambda step: any(item.id == ref.id for item in step.refs))
     origin = _named(story, start)
     name = origin or "it"
     if start < 0:
@@ -57,13 +59,9 @@ def _release_advice(story: Story, start: int, name: str) -> str:
     return f"Release {name} or hand it over on this path too, before it ends."
 
 
-def _since(story: Story, holds: Any) -> int:
-    """Return the step after which something held until the end, -1 if it held from the start."""
-    steps = story.path.steps
-    for at in range(story.end, -1, -1):
-        if not holds(steps[at]):
-            return at
-    return -1
+def _since(story: Story, end: int, holds: Callable[..., bool]) -> int:
+    """Return the step after which something held until step `end`, -1 if it held from the start."""
+    return next((at for at in range(end, -1, -1) if not holds(story.path.steps[at])), -1)
 
 
 def _named(story: Story, start: int) -> str:
@@ -146,7 +144,7 @@ def still_open(story: Story, place: Spot | None) -> bool:
     if not found:
         return False
     for what in found:
-        start = _since(story, lambda step, what=what: _open(step, what))
+        start = _since(story, story.end, lambda step, what=what: _open(step, what))
         name = _REGIONS[what]
         if start < 0:
             continue
@@ -174,8 +172,9 @@ def not_open(story: Story, place: Spot | None) -> bool:
     for at in range(story.end - 1, -1, -1):
         if _open(steps[at], what) and not _open(steps[at + 1], what):
             story.tell(at, f"{story.callee(at)} ended {_REGIONS[what]}: {story.source(at)}")
-            start = next((index for index in range(at - 1, -1, -1) if not _open(steps[index], what)), -1)
-            story.tell(start, f"{story.callee(start)} began it: {story.source(start)}")
+            start = _since(story, at - 1, lambda step: _open(step, what))
+            if start >= 0:
+                story.tell(start, f"{story.callee(start)} began it: {story.source(start)}")
             way_to(story, at)
             story.advice = f"Do this before {story.place(at)}, or begin {_REGIONS[what]} again."
             return True

@@ -159,7 +159,7 @@ def _other_copies(story: Story, events: list[Event], name: str) -> None:
             return
         if at in mine:
             continue
-        for number in _compared(insn):
+        for number in _operands(insn):
             text = _copy(story, events, Spot(story.path.depth(at), number), at)
             if text:
                 story.tell(at, f"{story.source(at) or 'this'} compares {text}")
@@ -170,7 +170,7 @@ def _other_copies(story: Story, events: list[Event], name: str) -> None:
                 break
 
 
-def _compared(insn: Insn) -> tuple[int, ...]:
+def _operands(insn: Insn) -> tuple[int, ...]:
     return (insn.dst, insn.src) if insn.code & c.BPF_X else (insn.dst,)
 
 
@@ -233,22 +233,23 @@ def offset_of(story: Story, place: Spot) -> bool:
         return True
     origin = events[-1]
     story.tell(origin.at, f"{name or 'the pointer'} is {wording.noun(value)} from here on: {story.source(origin.at)}")
-    moves = [event for event in events if event.kind == "computed"]
+    moves = [event.at for event in events if event.kind == "computed"]
     if moves:
-        story.tell(moves[0].at, f"moved by a constant: {story.source(moves[0].at)}")
-    if len({story.pc(event.at) for event in moves}) < len(moves):  # in the rounds of a loop
-        limits_of_loop(story, moves[0].at)
+        story.tell(moves[0], f"moved by a constant: {story.source(moves[0])}")
+    limits_of_loop(story, moves)
     return True
 
 
-def limits_of_loop(story: Story, moved: int) -> None:
-    """Tell what limits the loop that moves a pointer step by step."""
+def limits_of_loop(story: Story, moves: list[int]) -> None:
+    """Tell what limits the loop that moves a pointer, if one does; `moves` are its steps, the latest first."""
+    if len({story.pc(at) for at in moves}) == len(moves):
+        return  # no instruction moved it twice
     number = loops(story.env)
-    inside = number[story.pc(moved)]
+    inside = number[story.pc(moves[0])]
     for at, insn in story.tests():
         if not inside or number[story.pc(at)] != inside:
             continue
-        for reg in _compared(insn):
+        for reg in _operands(insn):
             spot = Spot(story.path.depth(at), reg)
             value = story.path.value(at, spot)
             if isinstance(value, Reg) and value.type == r.SCALAR and value.num.mask:
@@ -260,13 +261,11 @@ def limits_of_loop(story: Story, moved: int) -> None:
 
 def size_argument(story: Story, place: Spot) -> bool:
     """Tell of a size that is too large or may be negative, and of the memory before it."""
-    value = story.value(place)
-    if not isinstance(value, Reg) or value.type != r.SCALAR:
+    if not range_of(story, place):
         return False
-    found = range_of(story, place)
     if not story.advice:
         story.advice = "Compare the size with a constant, as an unsigned number, right before the call."
-    return found
+    return True
 
 
 def outside_memory(story: Story, place: Spot) -> bool:
@@ -282,12 +281,7 @@ def outside_memory(story: Story, place: Spot) -> bool:
 def addend(story: Story, place: Spot) -> bool:
     """Tell of the number that the last instruction adds to a pointer."""
     insn = story.path.insn(story.end)
-    for number in (insn.dst, insn.src) if insn.code & c.BPF_X else (insn.dst,):
+    for number in _operands(insn):
         if range_of(story, Spot(place.frame, number)):
             return True
     return offset_of(story, place)
-
-
-def range_of_operand(story: Story, place: Spot) -> bool:
-    """Tell of the range of a number that must lie in another one."""
-    return range_of(story, place)

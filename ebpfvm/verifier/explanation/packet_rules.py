@@ -34,9 +34,7 @@ def too_short(story: Story, place: Spot) -> bool:
             break
     if not compared:
         _other_comparisons(story, value)
-    moves = [event.at for event in events if event.kind == "computed"]
-    if len({story.pc(at) for at in moves}) < len(moves):  # in the rounds of a loop
-        limits_of_loop(story, moves[0])
+    limits_of_loop(story, [event.at for event in events if event.kind == "computed"])
     story.tell(origin.at, f"{name} points into the packet from here on: {story.source(origin.at)}")
     if not story.advice:
         story.advice = (f"Compare the end of this access, not of another one, with data_end: {name} + offset + size "

@@ -9,7 +9,8 @@ from ebpfvm.verifier.explanation import wording
 from ebpfvm.verifier.explanation.lineage import Event, Spot
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import Reg
-from ebpfvm.verifier.passes.subprogs import is_call, is_kfunc_call
+from ebpfvm.verifier.passes.packet_changes import moves_packet
+from ebpfvm.verifier.passes.subprogs import is_call
 
 if TYPE_CHECKING:
     from ebpfvm.verifier.explanation.story import Story
@@ -69,9 +70,7 @@ def made_by(story: Story, origin: Event) -> str:
     if insn.code & 7 == c.BPF_LDX:
         base = story.path.value(origin.at, Spot(origin.after.frame, insn.src))
         return f"it was read from {wording.noun(base)}" if isinstance(base, Reg) else "it was read from memory"
-    if insn.is_ld_imm64 or insn.code & 7 in (c.BPF_ALU, c.BPF_ALU64, c.BPF_ST):
-        return f"it was set to {insn.imm}" if not insn.is_ld_imm64 else "it was set"
-    return "it was set"
+    return f"it was set to {insn.imm}" if insn.code & 7 in (c.BPF_ALU, c.BPF_ALU64, c.BPF_ST) else "it was set"
 
 
 def lost(story: Story, place: Spot) -> bool:
@@ -169,12 +168,7 @@ def mover(story: Story, start: int) -> int | None:
             insn = env.program.insns[pc]
             if is_call(insn):
                 waiting.append(pc + insn.imm + 1)
-                continue
-            if insn.code != _CALL:
-                continue
-            kfunc = env.kfuncs.get(insn.imm) if is_kfunc_call(insn) else None
-            helper = env.dialect.helpers.get(insn.imm) if not insn.src else None
-            if (kfunc is not None and kfunc.changes_packet) or (helper is not None and helper.changes_packet):
+            elif moves_packet(env, insn):
                 return pc
     return None
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ebpfvm.isa import codes as c
-from ebpfvm.verifier.passes.subprogs import is_call, is_kfunc_call
+from ebpfvm.verifier.passes.subprogs import CALL, is_call, is_kfunc_call
 
 if TYPE_CHECKING:
+    from ebpfvm.isa.insn import Insn
     from ebpfvm.verifier.machine.env import Env, Subprog
 
 
@@ -23,14 +23,18 @@ def _changes(env: Env, subprog: Subprog, known: dict[int, bool]) -> bool:
     result = False
     for pc in range(subprog.start, subprog.end):
         insn = env.program.insns[pc]
-        if insn.code == c.BPF_JMP | c.BPF_CALL and insn.src == 0:
-            helper = env.dialect.helpers.get(insn.imm)
-            result |= helper is not None and helper.changes_packet
-        elif is_kfunc_call(insn):
-            kfunc = env.kfuncs.get(insn.imm)
-            result |= kfunc is not None and kfunc.changes_packet
-        elif is_call(insn):
+        if is_call(insn):
             callee = env.subprog_at(pc + insn.imm + 1)
             result |= callee is not None and _changes(env, callee, known)
+        else:
+            result |= moves_packet(env, insn)
     known[subprog.index] = result
     return result
+
+
+def moves_packet(env: Env, insn: Insn) -> bool:
+    """Return whether an instruction calls a helper or kfunc that may move the packet."""
+    if insn.code != CALL:
+        return False
+    called = env.kfuncs.get(insn.imm) if is_kfunc_call(insn) else env.dialect.helpers.get(insn.imm)
+    return called is not None and called.changes_packet
