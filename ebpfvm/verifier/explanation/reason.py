@@ -41,7 +41,7 @@ _RULES: Final[dict[Question, Rule]] = {
     "null": pointer_rules.may_be_null, "lost": pointer_rules.lost, "kind": pointer_rules.other_kind,
     "maps": pointer_rules.two_maps, "packet": packet_rules.too_short, "offset": number_rules.outside_memory,
     "addend": number_rules.addend, "range": number_rules.range_of, "size": number_rules.size_argument,
-    "unwritten": stack_rules.unwritten, "unset": stack_rules.unset, "special": stack_rules.special_state,
+    "occupied": stack_rules.occupied, "unset": stack_rules.unset, "special": stack_rules.special_state,
     "leak": holding_rules.leaked, "unowned": holding_rules.not_owned, "open": holding_rules.still_open,
     "closed": holding_rules.not_open}
 if set(_RULES) != set(get_args(Question)):

@@ -161,7 +161,7 @@ UNINIT_STACK: Final = Property(
     "uninit-stack", MEMORY, "Bytes of the stack that are read or passed on must hold plain data that was written.",
     "Initialize the whole variable, padding included, and do not touch objects that live on the stack.",
     "check_stack_range_initialized(), check_stack_read_fixed_off()",
-    asks=("unwritten",))
+    asks=("occupied",))
 STACK_VARIABLE_OFFSET: Final = Property(
     "stack-variable-offset", MEMORY, "This use of a stack pointer needs a constant offset.",
     "Use a constant index, or copy the data to a fixed place on the stack.", "check_stack_range_initialized()")

@@ -24,7 +24,7 @@ Question = Literal[
     "addend",     # the range of the number that the instruction adds
     "range",      # the range of the number itself
     "size",       # the range of a size
-    "unwritten",  # which bytes of the stack were not written
+    "occupied",   # which object lies in the bytes of the stack that are read
     "unset",      # why does the register hold nothing
     "special",    # what was done with the dynptr or iterator before
     "maps",       # which maps the two arguments come from

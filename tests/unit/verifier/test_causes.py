@@ -10,7 +10,7 @@ from ebpfvm.dialects import linux
 from ebpfvm.dialects.rfc6 import rfc6
 from ebpfvm.isa.asm import assemble
 from ebpfvm.loader import load
-from ebpfvm.loader.object import Program
+from ebpfvm.loader.object import MapSpec, Program
 from ebpfvm.verifier import verify
 
 BROKEN = Path(__file__).parents[3] / "samples" / "broken"
@@ -137,6 +137,28 @@ def test_an_endless_walk_names_its_loop() -> None:
         r0 = 0
         exit""")
     assert "instruction 3: the loop ends only here, by a comparison with a value that is not a constant" in said
+
+
+@pytest.mark.parametrize(("read", "at"), [
+    ("r0 = *(u64 *)(r10 - 16)", 7), ("r6 = r10\nr6 += -32\nr0 = *(u8 *)(r6 + 25)", 9),
+    ("r1 = r10\nr1 += -24\nr2 = 16\nr3 = 0\nr4 = 0\nr5 = 0\ncall 28", 13)])
+def test_a_read_of_an_object_on_the_stack_names_who_keeps_it_there(read: str, at: int) -> None:
+    ring = MapSpec(name="ring", type="ringbuf", max_entries=4096)
+    text = f"""
+        r1 = map[id:0]
+        r2 = 8
+        r3 = 0
+        r4 = r10
+        r4 += -16
+        call 198
+        {read}
+        r0 = 0
+        exit"""
+    verdict = verify(Program(name="prog", insns=assemble(text), type="sched_cls", license="GPL",
+                             maps=(ring,)), linux())
+    assert (verdict.property, verdict.pc) == ("uninit-stack", at)
+    assert "instruction 6: bpf_ringbuf_reserve_dynptr() keeps an object in this memory" in verdict.explanation
+    assert "never written" not in verdict.explanation
 
 
 def test_a_missing_result_is_told_from_a_cleared_register() -> None:
