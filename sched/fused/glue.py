@@ -101,11 +101,13 @@ class Blocks:
         graph, code = simplify(FlowGraph(entry, {}), _reachable(entry, self.code))
         if not self.body.counts:
             return graph, code
-        if graph.loops or self.budget <= sum(len(block.lines) for block in code.values()):
-            begin = effect(f"ticks = REPEAT(None, BUDGET{self.suffix})", OUTSIDE)
-            return graph, code | {entry: code[entry]._replace(lines=[begin, *code[entry].lines])}
-        return graph, {start: block._replace(lines=[line for line in block.lines if "ticks" not in line.value])
-                       for start, block in code.items()}
+        free = {start: block._replace(lines=[line for line in block.lines if not line.value.startswith("next(ticks")])
+                for start, block in code.items()}
+        passed = any("ticks" in line.value for block in free.values() for line in block.lines)  # to what may consume it
+        if not passed and not graph.loops and self.budget > sum(len(block.lines) for block in code.values()):
+            return graph, free
+        begin = effect(f"ticks = REPEAT(None, BUDGET{self.suffix})", OUTSIDE)
+        return graph, code | {entry: code[entry]._replace(lines=[begin, *code[entry].lines])}
 
 
 class Glue(Blocks):

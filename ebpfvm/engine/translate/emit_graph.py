@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from ebpfvm.contract.args import Arg
 from ebpfvm.engine.steps import number
 from ebpfvm.engine.translate import emit_held, emit_memory
 from ebpfvm.engine.translate.code_writer import Place
@@ -241,18 +242,32 @@ def _insert_sorted(em: CodeWriter, called: Kfunc) -> bool:
 
 
 def _comes_to_loop(em: CodeWriter) -> bool:
-    """Return whether a loop, which needs what the budget has left, is in or after the current instruction."""
+    """Return whether a loop, which needs what the budget has left, is in or after the current instruction.
+
+    It may be in the caller of a function too, or in what is called.
+    """
     graph = em.facts.function
+    if graph.entry:
+        return True
     work = [next(start for start, block in graph.blocks.items() if em.pc in block.pcs)]
     seen: set[int] = set()
     while work:
         start = work.pop()
-        if any(start in body for body in graph.loops.values()):
+        if any(start in body for body in graph.loops.values()) or \
+                any(_calls_function(em, pc) for pc in graph.blocks[start].pcs):
             return True
         if start not in seen:
             seen.add(start)
             work.extend(graph.blocks[start].succs)
     return False
+
+
+def _calls_function(em: CodeWriter, pc: int) -> bool:
+    """Return whether an instruction calls a function that stays one, or a helper that does."""
+    row, helper = em.unit.rows[pc], em.unit.helper(pc)
+    if row is None or row.kind != "call" or pc in em.unit.steps:
+        return False
+    return row.op == "call_local" or (helper is not None and any(spec.kind is Arg.PTR_TO_FUNC for spec in helper.args))
 
 
 # -- packets, locks and kptrs ----------------------------------------------------------------------------------------

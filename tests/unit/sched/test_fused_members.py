@@ -8,10 +8,15 @@ from pathlib import Path
 import pytest
 
 from ebpfvm.api import load, simulate
+from ebpfvm.engine.translate import inlining
+from ebpfvm.errors import Fault
+from ebpfvm.limits import Limits
+from ebpfvm.loader.variables import set_variables
 from ebpfvm.sched.fused.object_facts import ObjectFacts, decided
 from tests.laws import fused_mainline
 
 SAMPLES = Path(__file__).parents[3] / "samples" / "mainline"
+IN_TREE = Path(__file__).parent / "objects" / "counts_in_tree.o"
 
 
 def _fused(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -31,6 +36,25 @@ def test_references_and_locks_that_nobody_sees_are_not_stored(tmp_path: Path, mo
 @pytest.mark.parametrize("name", ["fifo", "prio", "drr", "pacer", "fq"])
 def test_samples_are_fused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert _fused(name, tmp_path, monkeypatch).startswith("def run(S):")
+
+
+def test_a_member_without_loops_inserts_into_a_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EBPFVM_DUMP", str(tmp_path))
+    fused, plain = (simulate(load(IN_TREE), flows=["cbr:rate=1mbit,packets=5"], rate="8mbit", engine=engine)
+                    for engine in ("fused", "interp"))
+    assert fused == plain
+    assert [left.count for left in fused.objects if left.struct == "item"] == [5]
+    assert "ADD_BY_" in (tmp_path / "ebpfvm-fused.py").read_text()
+
+
+@pytest.mark.parametrize("inlined", [True, False])
+def test_comparisons_count_where_the_caller_has_a_loop(inlined: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """400 insertions compare more than 2500 times, and 400 rounds alone would not use the budget up."""
+    if not inlined:
+        monkeypatch.setattr(inlining._Inliner, "_wanted", lambda *_: False)
+    found = set_variables(load(IN_TREE), {"rounds": 400})
+    with pytest.raises(Fault, match="budget of 2500 instructions"):
+        simulate(found, flows=["cbr:rate=1mbit,packets=1"], engine="translate", limits=Limits(run_instructions=2500))
 
 
 def test_a_run_without_packets_reports_no_objects() -> None:
