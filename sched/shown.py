@@ -61,6 +61,15 @@ def nested(key: str, parts: Sequence[Part]) -> Part:
     return Part(shown_text(parts), key, shown_object(parts))
 
 
+def list_of(key: str, records: Sequence[Sequence[Part]]) -> Part:
+    """Return parts that are a list of objects in the JSON.
+
+    >>> list_of("keys", [[worded("at", 4)], [worded("at", 8)]])
+    Part(text='at 4 at 8 ', key='keys', value=[(('at', 4),), (('at', 8),)])
+    """
+    return Part("".join(map(shown_text, records)), key, list(map(shown_object, records)))
+
+
 def printed(records: Iterable[Sequence[Part]], flags: Collection[str]) -> list[str]:
     """Return the lines of a command's output: text, JSON with the flag "j", and spread over lines with "p" too."""
     if "j" not in flags:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ebpfvm.verifier import Verdict
 
 
-
 def discipline_lints(variable: StructOps, verdicts: Mapping[str, Verdict]) -> Iterator[Lint]:
     """Return the lints of a `Qdisc_ops`, in the order of its members; for `verdicts` see `lints_of`."""
     return _Discipline(variable, verdicts).lints()

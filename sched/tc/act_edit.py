@@ -10,7 +10,7 @@ from ebpfvm.errors import UsageError
 from ebpfvm.funcs.skb_room import bpf_skb_vlan_pop, bpf_skb_vlan_push
 from ebpfvm.ints import U32_MAX, swap16
 from ebpfvm.net import ETH_HLEN, ETH_P_8021AD, ETH_P_8021Q
-from ebpfvm.sched.shown import Part, entry, shown_object, shown_text
+from ebpfvm.sched.shown import Part, entry, list_of
 from ebpfvm.sched.tc.action import Action, shown_verdict
 from ebpfvm.sched.tc.action_kind import COMMON, ActionKind
 from ebpfvm.sched.tc.dissect import dissect
@@ -183,7 +183,7 @@ class Pedit(Action):
         keys = [_shown_key(number, key) for number, key in enumerate(self.keys)]
         return [Part(" pedit action "), *shown_verdict(self.control), entry("nkeys", len(self.keys), " keys {}"),
                 *self.shown_index("\n \t "), *times,
-                Part("".join(map(shown_text, keys)), "keys", list(map(shown_object, keys)))]
+                list_of("keys", keys)]
 
 
 def _shown_key(number: int, key: PeditKey) -> list[Part]:

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errnos import EEXIST, ENOENT, EPERM
-from ebpfvm.sched.shown import Part, entry, printed, shown_object, shown_text
+from ebpfvm.sched.shown import Part, entry, list_of, printed
 from ebpfvm.sched.tc.actions import ACTIONS, action_rules
 from ebpfvm.sched.tc.command import Commands, refuse
 from ebpfvm.sched.tc.lr import TcGrammar, append
@@ -94,7 +94,7 @@ class ActionCommands(Commands):
 
     def _printed(self, count: int, items: list[list[Part]], flags: Collection[str]) -> list[str]:
         total = entry("total acts", count, "total acts {}")
-        acts = Part("".join(map(shown_text, items)), "actions", list(map(shown_object, items)))
+        acts = list_of("actions", items)
         return printed([[total], [acts]] if "j" in flags else [[total, acts]], flags)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypedDict, Unpack
 from ebpfvm.checked import known
 from ebpfvm.errnos import EEXIST, EINVAL, ENOENT
 from ebpfvm.net import ETH_P_ALL
-from ebpfvm.sched.shown import Part, entry
+from ebpfvm.sched.shown import Part, entry, worded
 from ebpfvm.sched.tc.tc_text import classid_text
 from ebpfvm.sched.tc.tc_verdict import TC_ACT_OK, TC_ACT_PIPE, TC_ACT_REPEAT, TcfResult, is_jump
 
@@ -149,7 +149,7 @@ class TcfProto:
 
 def shown_class(name: str, found: Filter) -> list[Part]:
     """Return the class, as in `classid 1:10 `, or nothing."""
-    return [entry(name, classid_text(found.classid), f"{name} {{}} ")] if "classid" in found.options else []
+    return [worded(name, classid_text(found.classid))] if "classid" in found.options else []
 
 
 def shown_skips(found: Filter, lead: str = "\n  ", tail: str = "") -> list[Part]:

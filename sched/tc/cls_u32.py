@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errnos import EBUSY, EEXIST, EINVAL, ENOSPC
 from ebpfvm.errors import UsageError
-from ebpfvm.sched.shown import Part, entry
+from ebpfvm.sched.shown import Part, entry, worded
 from ebpfvm.sched.tc.block import Block, Filter, TcfProto, exts_exec, shown_class, shown_skips
 from ebpfvm.sched.tc.dissect import dissect
 from ebpfvm.sched.tc.filter_kind import FilterKind
@@ -251,21 +251,21 @@ class U32(TcfProto):
         """Return a handle, as in `fh 800::800`."""
         bucket = f"{handle >> 12 & 0xFF:x}" if handle >> 12 & 0xFF else ""
         node = f"{bucket}:{handle & 0xFFF:x}" if handle & 0xFFFFF else ""
-        return entry("fh", f"{handle >> 20:x}:{node}", "fh {} ")
+        return worded("fh", f"{handle >> 20:x}:{node}")
 
     def shown(self, found: Filter, stats: bool) -> list[Part]:
         """Return place, class, and a line for each key."""
         if not isinstance(found, Node):
             return [entry("ht_divisor", found.options["divisor"], "ht divisor {} ")]
         number = found.handle
-        parts = [entry("order", number & 0xFFF, "order {} "), entry("key_ht", f"{number >> 20:x}", "key ht {} "),
-                 entry("bkt", f"{number >> 12 & 0xFF:x}", "bkt {} ")]
+        parts = [worded("order", number & 0xFFF), entry("key_ht", f"{number >> 20:x}", "key ht {} "),
+                 worded("bkt", f"{number >> 12 & 0xFF:x}")]
         if "classid" in found.options:
             parts += [Part("" if found.terminal else "*"), *shown_class("flowid", found)]
         elif found.terminal:
             parts.append(Part("terminal flowid "))
         if found.link is not None:
-            parts.append(entry("link", f"{found.link.handle:x}:", "link {} "))
+            parts.append(worded("link", f"{found.link.handle:x}:"))
         parts += shown_skips(found, "", " ")
         if stats:
             parts += [entry("rule_hit", found.asked, "(rule hit {} "), entry("success", found.hits, "success {})")]
@@ -297,7 +297,7 @@ def _offset_parts(node: Node) -> Iterator[Part]:
             yield entry("offset_shift", offset.shift, ">>{}")
             yield entry("offset_off", offset.at, " at {} ")
         if offset.plus:
-            yield entry("plus", offset.plus, "plus {} ")
+            yield worded("plus", offset.plus)
         if offset.eat:
             yield Part(" eat ", "eat", True)
     if node.hashkey is not None:

@@ -12,7 +12,7 @@ from ebpfvm.errors import UsageError
 from ebpfvm.net import ETH_P_ALL
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, handle_text
-from ebpfvm.sched.shown import Part, entry, printed
+from ebpfvm.sched.shown import Part, printed, worded
 from ebpfvm.sched.tc.command import INGRESS_HANDLE, TC_H_INGRESS, Commands, refuse
 from ebpfvm.sched.tc.filters import FILTERS
 from ebpfvm.sched.tc.grammar import check_kind
@@ -112,7 +112,7 @@ class FilterCommands(Commands):
             return None
 
     def _parent(self, handle: int) -> Part:
-        return entry("parent", handle_text(handle), "parent {} ")
+        return worded("parent", handle_text(handle))
 
     # ---- where --------------------------------------------------------------------------------------------
 

@@ -49,7 +49,7 @@ def shell_parts(words: list[Word], variables: dict[str, str], source: str = "") 
         if number and joins[number - 1].text == "||":
             continue  # what follows was looked at together with what it follows
         forgiven = number < len(joins) and joins[number].text == "||"
-        if forgiven and [word.text for word in parts[number + 1]][:1] not in ([text] for text in _NOTHING):
+        if forgiven and not (parts[number + 1] and parts[number + 1][0].text in _NOTHING):
             raise ScriptError("|| is followed by 'true' or ':' here; other commands are not supported by ebpfvm",
                               joins[number], source)
         found = _simple([_expanded(word, variables, source) for word in part], variables)

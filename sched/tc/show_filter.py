@@ -15,7 +15,7 @@ from ebpfvm.net import (
     ETH_P_MPLS_MC,
     ETH_P_MPLS_UC,
 )
-from ebpfvm.sched.shown import Part, entry, nested, shown_object, shown_text
+from ebpfvm.sched.shown import Part, entry, list_of, nested, worded
 from ebpfvm.sched.tc.block import Block, Filter, TcfProto
 from ebpfvm.sched.tc.show_qdisc import stats_parts
 
@@ -66,10 +66,10 @@ def show_filter(block: Block, view: FilterView, wanted: FilterFilter = ALL) -> I
     for tp in block.protos():
         if not wanted.takes(tp):
             continue
-        where = [entry("block", block.index, "block {} ")] if block.index and view.name_block else view.parent
+        where = [worded("block", block.index)] if block.index and view.name_block else view.parent
         head = [Part("filter "), *where, *([] if wanted.protocol is not None else [_protocol(tp)]),
-                *([] if wanted.prio else [entry("pref", tp.prio, "pref {} ")]), entry("kind", tp.kind),
-                *([] if wanted.chain is not None else [entry("chain", tp.chain, "chain {} ")])]
+                *([] if wanted.prio else [worded("pref", tp.prio)]), entry("kind", tp.kind),
+                *([] if wanted.chain is not None else [worded("chain", tp.chain)])]
         yield head
         for found in tp.listed():
             yield [*head, *_filter_parts(tp, found, view)]
@@ -77,8 +77,8 @@ def show_filter(block: Block, view: FilterView, wanted: FilterFilter = ALL) -> I
 
 def show_one(tp: TcfProto, found: Filter, view: FilterView) -> list[Part]:
     """Return what `tc filter get` prints."""
-    return [Part("filter "), *view.parent, _protocol(tp), entry("pref", tp.prio, "pref {} "), entry("kind", tp.kind),
-            entry("chain", tp.chain, "chain {} "), *_filter_parts(tp, found, view)]
+    return [Part("filter "), *view.parent, _protocol(tp), worded("pref", tp.prio), entry("kind", tp.kind),
+            worded("chain", tp.chain), *_filter_parts(tp, found, view)]
 
 
 def _filter_parts(tp: TcfProto, found: Filter, view: FilterView) -> list[Part]:
@@ -89,7 +89,7 @@ def _filter_parts(tp: TcfProto, found: Filter, view: FilterView) -> list[Part]:
 
 
 def _protocol(tp: TcfProto) -> Part:
-    return entry("protocol", _PROTOCOLS.get(tp.protocol, f"[{tp.protocol}]"), "protocol {} ")
+    return worded("protocol", _PROTOCOLS.get(tp.protocol, f"[{tp.protocol}]"))
 
 
 def _actions(found: Filter, now: int, stats: bool) -> list[Part]:
@@ -99,9 +99,7 @@ def _actions(found: Filter, now: int, stats: bool) -> list[Part]:
         return [Part("\n"), *inside, Part("\n")]
     shown = [[entry("order", order, "\n\taction order {}: "), *action_parts(action, now, stats), Part("\n")]
              for order, action in enumerate(found.actions, 1)]
-    if not shown:
-        return []
-    return [Part("".join(map(shown_text, shown)), "actions", list(map(shown_object, shown)))]
+    return [list_of("actions", shown)] if shown else []
 
 
 def action_parts(action: Action, now: int, stats: bool) -> list[Part]:

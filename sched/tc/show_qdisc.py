@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ebpfvm.ints import U32_MAX
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, TC_H_ROOT, Noop, Stats, handle_text
-from ebpfvm.sched.shown import Part, entry, nested
+from ebpfvm.sched.shown import Part, entry, nested, worded
 from ebpfvm.sched.tc.tc_text import classid_text
 from ebpfvm.sched.units import format_size
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def stats_parts(stats: Stats, indent: str = " ", sent: bool = True) -> list[Part]:
     """Return the two lines of counters, without what was sent unless `sent`.
 
+    >>> from ebpfvm.sched.shown import shown_text
     >>> print(shown_text(stats_parts(Stats(packets=1, bytes=1514))))  # doctest: +NORMALIZE_WHITESPACE
     <BLANKLINE>
      Sent 1514 bytes 1 pkt (dropped 0, overlimits 0 requeues 0)
@@ -81,7 +82,7 @@ def in_order(net: Namespace, dev: NetDev) -> list[Qdisc]:
 def show_qdisc(net: Namespace, dev: NetDev, flags: Collection[str], name_device: bool,
                wanted: QdiscFilter = ALL_QDISCS) -> Iterator[list[Part]]:
     """Yield what `tc [-s] qdisc show` prints for a device, by qdisc; clsact comes last."""
-    where = [entry("dev", dev.name, "dev {} ")] if name_device else []
+    where = [worded("dev", dev.name)] if name_device else []
     for qdisc in in_order(net, dev):
         if isinstance(qdisc, Noop):
             continue
@@ -102,16 +103,16 @@ def _head(kind: str, handle: int) -> list[Part]:
 
 
 def _place(qdisc: Qdisc) -> list[Part]:
-    place = [entry("parent", classid_text(qdisc.parent), "parent {} ") if qdisc.upper is not None
+    place = [worded("parent", classid_text(qdisc.parent)) if qdisc.upper is not None
              else Part("root ", "root", True)]
-    return place if qdisc.refcnt == 1 else [*place, entry("refcnt", qdisc.refcnt, "refcnt {} ")]
+    return place if qdisc.refcnt == 1 else [*place, worded("refcnt", qdisc.refcnt)]
 
 
 def _hook(dev: NetDev, where: list[Part]) -> list[Part]:
-    blocks = [entry(f"{side}_block", block.index, f"{side}_block {{}} ")
+    blocks = [worded(f"{side}_block", block.index)
               for side, block in dev.hooks.items() if block.index]
     tail = Part("---------------- ") if dev.hook_kind == "ingress" else Part("")
-    return [*_head(dev.hook_kind, 0xFFFF0000), *where, entry("parent", "ffff:fff1", "parent {} "), *blocks,
+    return [*_head(dev.hook_kind, 0xFFFF0000), *where, worded("parent", "ffff:fff1"), *blocks,
             nested("options", [tail])]
 
 
@@ -128,7 +129,7 @@ def show_class(net: Namespace, dev: NetDev, flags: Collection[str],
             above = qdisc.class_parent(cl)
             yield [Part("class "), entry("class", qdisc.kind), entry("handle", classid_text(cl.classid)),
                    Part("root ", "root", True) if above == TC_H_ROOT
-                   else entry("parent", classid_text(above), "parent {} "), *_leaf(cl.child),
+                   else worded("parent", classid_text(above)), *_leaf(cl.child),
                    *qdisc.shown_class(cl, "d" in flags), *([_class_stats(qdisc, cl)] if "s" in flags else ())]
 
 
