@@ -98,7 +98,7 @@ def character_text(char: str) -> str:
 
 
 def commands(text: str, source: str = "") -> Iterator[list[Word]]:
-    """Yield the commands of a script, as lists of words.
+    r"""Yield the commands of a script, as lists of words.
 
     >>> [[word.text for word in command] for command in commands("tc qdisc add  # one\n\n ip 'a b'")]
     [['tc', 'qdisc', 'add'], ['ip', 'a b']]
