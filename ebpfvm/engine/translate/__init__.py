@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.program import Context, LoadedProgram
 
 _STRUCTS: Final = {2: struct.Struct("<H"), 4: struct.Struct("<I"), 8: struct.Struct("<Q")}
-_CONSUMING: Final = ("in ticks:", "SLICE(ticks", "next(ticks")  # code that counts against the budget
+_CONSUMING: Final = ("in ticks:", "SLICE(ticks", "next(ticks", "ADD_")  # code that counts against the budget
 
 
 class Translator:

@@ -57,6 +57,13 @@ def test_comparisons_count_where_the_caller_has_a_loop(inlined: bool, monkeypatc
         simulate(found, flows=["cbr:rate=1mbit,packets=1"], engine="translate", limits=Limits(run_instructions=2500))
 
 
+@pytest.mark.parametrize("engine", ["translate", "fused"])
+def test_comparisons_count_without_loops(engine: str) -> None:
+    """Two comparisons are too many for this budget, and the third packet's item is compared twice."""
+    with pytest.raises(Fault, match=r"budget of 1 instructions.*call bpf_rbtree_add"):
+        simulate(load(IN_TREE), flows=["cbr:rate=1mbit,packets=5"], engine=engine, limits=Limits(run_instructions=1))
+
+
 def test_a_run_without_packets_reports_no_objects() -> None:
     """The loop is stopped before the first packet arrives."""
     assert fused_mainline.check(2006) == ""
