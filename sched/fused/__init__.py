@@ -6,8 +6,10 @@ pipeline's own method, before which the function writes back what it keeps in va
 let the event loop go on, so a run is the same with and without it.
 
 A run goes through these modules: `fusing` decides whether it can be fused, `arrivals` takes the sources from the event
-loop, `renamed` and `global_variables` prepare the programs, `glue` and `ops_glue` add what qdisc and device do to their
-blocks, `specialised` replaces statements by what is usual on the way to them (`path_facts`; `reference_steps` and
-`map_steps` know how), `run_source` writes the function, `fused_run` has what it calls, and `fused_packet` makes the
-class of its packets. Code is looked at as trees of `ast` (`parsed`).
+loop, `renamed` and `global_variables` prepare the programs, `glue` (for the RFC's qdisc) and `ops_glue` (for those of
+struct_ops) add what qdisc and device do to their blocks. For the RFC's programs `specialised` replaces statements by
+what is usual on the way to them (`path_facts`; `reference_steps` and `map_steps` know how, `map_code` has the maps),
+and for members `object_paths` does so (`object_facts`, `object_stores`). `run_source` writes the function, with
+`budget_places`, `fused_run` has what it calls, and `fused_packet` makes the class of its packets. `specialised` looks
+at code as trees of `ast` (`parsed`), `object_paths` as text.
 """
