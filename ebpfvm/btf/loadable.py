@@ -71,7 +71,7 @@ def _places(btf: Btf, section: t.Datasec) -> Iterator[str]:
         elif row.size < btf.size_of(row.type):
             yield (f"variable {var.name!r} has {row.size} bytes, and its type has {btf.size_of(row.type)}, since "
                    "clang splits static arrays and structs into variables that keep the type of the whole; declare it "
-                   "without static, or volatile")
+                   "without static, or as volatile")
         end = row.offset + row.size
 
 
