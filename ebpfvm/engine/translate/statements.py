@@ -149,9 +149,12 @@ def _enclosed(text: str) -> bool:
 
 
 def _replace(line: Stmt, name: str, value: str) -> Stmt:
-    pattern = re.compile(rf"\b{name}\b")
-    new = pattern.sub(lambda _: value, line.value)
-    return line._replace(value=new, reads=reads_of(new), idle=pattern.sub(lambda _: value, line.idle))
+    def replaced(match: re.Match[str]) -> str:
+        return f"({value})" if match[1] and value.isdecimal() else value  # `8.name` would begin with a fraction
+
+    pattern = re.compile(rf"\b{name}\b(?=(\.)?)")
+    new = pattern.sub(replaced, line.value)
+    return line._replace(value=new, reads=reads_of(new), idle=pattern.sub(replaced, line.idle))
 
 
 def _only_use(lines: list[Stmt], n: int, live: frozenset[str]) -> int | None:
