@@ -373,26 +373,29 @@ def walk_to_refusal(program: Program, dialect: Dialect, *, limits: Limits = DEFA
     Returns:
         The steps; none if the program is accepted, or rejected before or after the walk.
     """
-    from ebpfvm.verifier.explanation import path_record, refused_path
-    recorder = path_record.PathRecorder()
-    run = _Run(_env(prepare(program, dialect), dialect, ALL_CAPS, Budget(limits)), 0, None, False, recorder)
-    try:
-        run.passes()
-    except Refuse:
-        return refused_path.steps(recorder, dialect.rules, most) if recorder.failed else []
-    return []
+    from ebpfvm.verifier.explanation import refused_path
+    _, recorder, refuse = _recorded(prepare(program, dialect), dialect, ALL_CAPS, limits)
+    return refused_path.steps(recorder, dialect.rules, most) if refuse is not None and recorder.failed else []
 
 
 def _cause(program: Prepared, dialect: Dialect, caps: Caps, limits: Limits) -> Reason:
     """Return why a program is refused, from a walk that records its path."""
-    from ebpfvm.verifier.explanation import path_record, reason
-    recorder = path_record.PathRecorder()
+    from ebpfvm.verifier.explanation import reason
+    env, recorder, refuse = _recorded(program, dialect, caps, limits)
+    return reason.of_path(env, recorder, refuse) if refuse is not None else Reason()
+
+
+def _recorded(program: Prepared, dialect: Dialect, caps: Caps,
+              limits: Limits) -> tuple[Env, PathRecorder, Refuse | None]:
+    """Walk a program and record its path; return what it was walked in, the record, and the refusal if there is one."""
+    from ebpfvm.verifier.explanation.path_record import PathRecorder
+    recorder = PathRecorder()
     run = _Run(_env(program, dialect, caps, Budget(limits)), 0, None, False, recorder)
     try:
         run.passes()
     except Refuse as refuse:
-        return reason.of_path(run.env, recorder, refuse)
-    return Reason()
+        return run.env, recorder, refuse
+    return run.env, recorder, None
 
 
 def _facts(probes: frozenset[int], accesses: set[StructAccess]) -> dict[str, Any]:
