@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.sched.classful import NET_XMIT_BYPASS, ClassfulQdisc, purge
-from ebpfvm.sched.classify import tcf_classify
+from ebpfvm.sched.classful import ClassfulQdisc, purge
+from ebpfvm.sched.classify import taken, tcf_classify
 from ebpfvm.sched.qdiscs.fifo import Pfifo
-from ebpfvm.sched.sch_generic import NET_XMIT_STOLEN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK
+from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK
 from ebpfvm.sched.tc.block import Block
-from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_SHOT, TcfResult
+from ebpfvm.sched.tc.tc_verdict import TcfResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -65,10 +65,8 @@ class BandedQdisc(ClassfulQdisc):
         if band & TC_H_MAJ_MASK != self.handle:
             result = TcfResult()
             verdict = tcf_classify(skb, self.block, result)
-            if verdict in CONSUMED:
-                return -1, NET_XMIT_SUCCESS | NET_XMIT_STOLEN
-            if verdict == TC_ACT_SHOT:
-                return -1, NET_XMIT_SUCCESS | NET_XMIT_BYPASS
+            if done := taken(verdict):
+                return -1, done
             if verdict < 0 or self.block is None or not self.block.chains:
                 return self.priomap[0 if band & TC_H_MAJ_MASK else band & TC_PRIO_MAX], 0
             band = result.classid

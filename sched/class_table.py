@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.errnos import EBUSY, EINVAL
 from ebpfvm.sched.classful import NET_XMIT_BYPASS, ClassfulQdisc, QdiscClass
-from ebpfvm.sched.classify import tcf_classify
+from ebpfvm.sched.classify import taken, tcf_classify
 from ebpfvm.sched.qdiscs.fifo import Pfifo
-from ebpfvm.sched.sch_generic import NET_XMIT_STOLEN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK, TC_H_ROOT, Qdisc, Stats
+from ebpfvm.sched.sch_generic import NET_XMIT_SUCCESS, TC_H_MAJ_MASK, TC_H_ROOT, Qdisc, Stats
 from ebpfvm.sched.tc.block import Block
-from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_SHOT, TcfResult
+from ebpfvm.sched.tc.tc_verdict import TcfResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,8 +130,6 @@ class TableQdisc(ClassfulQdisc):
                 return cl, 0
         result = TcfResult()
         verdict = tcf_classify(skb, self.block, result)
-        if verdict in CONSUMED:
-            return None, NET_XMIT_SUCCESS | NET_XMIT_STOLEN
-        if verdict == TC_ACT_SHOT or verdict < 0:
-            return None, NET_XMIT_SUCCESS | NET_XMIT_BYPASS
-        return self.classes.get(result.classid), NET_XMIT_SUCCESS | NET_XMIT_BYPASS
+        if done := taken(verdict):
+            return None, done
+        return self.classes.get(result.classid) if verdict >= 0 else None, NET_XMIT_SUCCESS | NET_XMIT_BYPASS

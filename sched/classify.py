@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.net import ETH_P_ALL
-from ebpfvm.sched.classful import ClassfulQdisc
+from ebpfvm.sched.classful import NET_XMIT_BYPASS, ClassfulQdisc
+from ebpfvm.sched.sch_generic import NET_XMIT_STOLEN, NET_XMIT_SUCCESS
 from ebpfvm.sched.tc.block import Block
 from ebpfvm.sched.tc.dissect import skb_protocol
 from ebpfvm.sched.tc.tc_verdict import (
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
 
 MAX_RECLASSIFY_LOOP: Final = 16
 _MAJOR: Final = 0xFFFF0000
+
+
+def taken(verdict: int) -> int:
+    """Return what enqueue returns for a packet that a filter stole or dropped, 0 for other verdicts."""
+    if verdict in CONSUMED:
+        return NET_XMIT_SUCCESS | NET_XMIT_STOLEN
+    return NET_XMIT_SUCCESS | NET_XMIT_BYPASS if verdict == TC_ACT_SHOT else 0
 
 
 def tcf_classify(skb: SkBuff, block: Block | None, result: TcfResult, chain: int = 0) -> int:

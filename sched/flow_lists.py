@@ -9,9 +9,9 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from ebpfvm.sched.classful import NET_XMIT_BYPASS
-from ebpfvm.sched.classify import tcf_classify
-from ebpfvm.sched.sch_generic import NET_XMIT_STOLEN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK
-from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_SHOT, TcfResult
+from ebpfvm.sched.classify import taken, tcf_classify
+from ebpfvm.sched.sch_generic import NET_XMIT_SUCCESS, TC_H_MAJ_MASK
+from ebpfvm.sched.tc.tc_verdict import TcfResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,10 +45,10 @@ def flow_of(qdisc: ClassfulQdisc, skb: Packet, number: int, hashed: Callable[[],
         return hashed(), 0
     result = TcfResult()
     verdict = tcf_classify(skb, qdisc.block, result)
-    if verdict in CONSUMED:
-        return -1, NET_XMIT_SUCCESS | NET_XMIT_STOLEN
+    if done := taken(verdict):
+        return -1, done
     minor = result.classid & 0xFFFF
-    if verdict == TC_ACT_SHOT or verdict < 0 or not 0 < minor <= number:
+    if verdict < 0 or not 0 < minor <= number:
         return -1, NET_XMIT_SUCCESS | NET_XMIT_BYPASS
     return minor - 1, 0
 

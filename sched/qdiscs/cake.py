@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
 
 from ebpfvm.checked import known
 from ebpfvm.ints import U32_MAX
-from ebpfvm.sched.classful import NET_XMIT_BYPASS, ClassfulQdisc, tree_reduce_backlog
-from ebpfvm.sched.classify import tcf_classify
+from ebpfvm.sched.classful import ClassfulQdisc, tree_reduce_backlog
+from ebpfvm.sched.classify import taken, tcf_classify
 from ebpfvm.sched.qdiscs.cake_tin import DST, FLOWS, MODES, QUEUES, SRC, CakeFlow, CakeTin
 from ebpfvm.sched.qdiscs.fifo import psched_mtu
-from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_STOLEN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK, Stats
+from ebpfvm.sched.sch_generic import NET_XMIT_CN, NET_XMIT_SUCCESS, TC_H_MAJ_MASK, Stats
 from ebpfvm.sched.shown import Part, entry, worded
 from ebpfvm.sched.tc.block import Block
 from ebpfvm.sched.tc.dissect import dissect, flow_hash, set_dscp
-from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_SHOT, TcfResult
+from ebpfvm.sched.tc.tc_verdict import TcfResult
 from ebpfvm.sched.truesize import truesize
 from ebpfvm.sched.units import format_size, format_tc_rate, tc_us_text
 
@@ -150,12 +150,8 @@ class Cake(ClassfulQdisc):
             return 0, 0, 0
         result = TcfResult()
         verdict = tcf_classify(skb, self.block, result)
-        if verdict in CONSUMED:
-            return 0, 0, NET_XMIT_SUCCESS | NET_XMIT_STOLEN
-        if verdict == TC_ACT_SHOT:
-            return 0, 0, NET_XMIT_SUCCESS | NET_XMIT_BYPASS
-        if verdict < 0:
-            return 0, 0, 0
+        if verdict < 0 or taken(verdict):
+            return 0, 0, taken(verdict)
         flow, host = result.classid & 0xFFFF, result.classid >> 16
         return flow if flow <= QUEUES else 0, host if host <= QUEUES else 0, 0
 

@@ -21,12 +21,11 @@ from ebpfvm.sched.classful import (
     purge,
     qdisc_enqueue,
 )
-from ebpfvm.sched.classify import tcf_classify
+from ebpfvm.sched.classify import taken, tcf_classify
 from ebpfvm.sched.psched import PSCHED_SHIFT
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.hfsc_curves import CurveWords, RuntimeCurve, ServiceCurve
 from ebpfvm.sched.sch_generic import (
-    NET_XMIT_STOLEN,
     NET_XMIT_SUCCESS,
     TC_H_MAJ_MASK,
     TC_H_ROOT,
@@ -36,7 +35,7 @@ from ebpfvm.sched.sch_generic import (
 from ebpfvm.sched.shown import Part, nested
 from ebpfvm.sched.tc.block import Block
 from ebpfvm.sched.tc.lr import listing
-from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_SHOT, TcfResult
+from ebpfvm.sched.tc.tc_verdict import TcfResult
 from ebpfvm.sched.units import format_tc_rate, tc_us_text
 
 if TYPE_CHECKING:
@@ -359,10 +358,8 @@ class Hfsc(TableQdisc):
         while block is not None and block.chains:
             result = TcfResult()
             verdict = tcf_classify(skb, block, result)
-            if verdict in CONSUMED:
-                return None, NET_XMIT_SUCCESS | NET_XMIT_STOLEN
-            if verdict == TC_ACT_SHOT:
-                return None, nothing
+            if done := taken(verdict):
+                return None, done
             cl = self.classes.get(result.classid) if verdict >= 0 else None
             if cl is None or cl.level >= head.level:
                 break

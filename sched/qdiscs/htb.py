@@ -17,21 +17,19 @@ from ebpfvm.errors import UsageError
 from ebpfvm.ints import S32_MAX, S32_MIN
 from ebpfvm.sched.class_table import TableQdisc
 from ebpfvm.sched.classful import (
-    NET_XMIT_BYPASS,
     QdiscClass,
     account_out,
     dequeue_peeked,
     drop_count,
     qdisc_enqueue,
 )
-from ebpfvm.sched.classify import tcf_classify
+from ebpfvm.sched.classify import taken, tcf_classify
 from ebpfvm.sched.psched import ETHERNET_LAYER, PSCHED_SHIFT, RateConfig, bucket_ns
 from ebpfvm.sched.qdisc_kind import NEEDED, QdiscKind, QdiscOption
 from ebpfvm.sched.qdiscs.fifo import tx_queue_len
 from ebpfvm.sched.qdiscs.htb_rows import HtbLevel, HtbRow
 from ebpfvm.sched.sch_generic import (
     NET_XMIT_DROP,
-    NET_XMIT_STOLEN,
     NET_XMIT_SUCCESS,
     TC_H_MAJ_MASK,
     TC_H_ROOT,
@@ -40,7 +38,7 @@ from ebpfvm.sched.sch_generic import (
 )
 from ebpfvm.sched.shown import Part, entry, worded
 from ebpfvm.sched.tc.block import Block
-from ebpfvm.sched.tc.tc_verdict import CONSUMED, TC_ACT_SHOT, TcfResult
+from ebpfvm.sched.tc.tc_verdict import TcfResult
 from ebpfvm.sched.units import NSEC_PER_SEC, format_size, format_tc_rate
 
 if TYPE_CHECKING:
@@ -355,10 +353,8 @@ class Htb(TableQdisc):
             verdict = tcf_classify(skb, block, result)
             if verdict < 0:
                 break
-            if verdict in CONSUMED:
-                return None, False, NET_XMIT_SUCCESS | NET_XMIT_STOLEN
-            if verdict == TC_ACT_SHOT:
-                return None, False, NET_XMIT_SUCCESS | NET_XMIT_BYPASS
+            if done := taken(verdict):
+                return None, False, done
             if result.classid == self.handle:
                 return None, True, 0
             cl = self.classes.get(result.classid)
