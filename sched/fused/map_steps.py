@@ -70,7 +70,8 @@ class MapSteps:
             return facts.keys[computed], []
         made = f"k_{line.pc}"
         facts.forget(made)
-        facts.keys[computed] = made
+        if not any(isinstance(part, ast.Subscript | ast.Call | ast.Attribute) for part in ast.walk(node)):
+            facts.keys[computed] = made  # a key that is read from memory has changed when the memory has
         return made, [assign(made, text, line.pc)]
 
     @staticmethod

@@ -32,7 +32,7 @@ class PathFacts(NamedTuple):
         late: the packets whose references are known, but not stored yet.
         same: variables that are copies of others.
         parts: variables that are the upper bits of others (shift, -1), or the lower ones (0, mask).
-        keys: the text of a computed key, with the variables in it -> variable with that key.
+        keys: the text of a key that is computed from variables alone, with those -> variable with that key.
         found: (map, key) -> variable with that element's value, or with None.
         first: map -> variable with the map's first key.
         cells: (variable with a map's value, index) -> what is in it: a variable or "None".

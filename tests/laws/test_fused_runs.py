@@ -22,9 +22,10 @@ def test_generated_programs() -> None:
     1000: may_goto, and a slot that may be empty; 23, 40: dequeue asks for what only the qdisc can tell; 48: references
     that are not stored when something else looks at them; 70: a loop that nothing but the end of the program follows;
     1006: the time; 1003: look-ups of which only one always finds something;
-    110: a budget that ends in a loop whose blocks were copied; 2066: too many nested blocks for Python.
+    110: a budget that ends in a loop whose blocks were copied; 2066: too many nested blocks for Python;
+    92070: a key in memory that changes between two look-ups.
     """
-    for number in (*range(1000, 1008), 14, 23, 26, 40, 48, 70, 110, 2066):
+    for number in (*range(1000, 1008), 14, 23, 26, 40, 48, 70, 110, 2066, 92070):
         fused_programs.check(number)
 
 
