@@ -1,0 +1,264 @@
+"""What a bottleneck does to packets, computed twice: by a discipline in plain Python, and by a program in ebpfvm.
+
+A model of a discipline is a subclass of `Model` with two methods, written from the idea of the discipline (a paper, an
+RFC, the comments of a sample) and not from its code:
+
+    class Lifo(Model):
+        def __init__(self, limit: int = 1000) -> None:  # named and set as the variables of the program are
+            super().__init__()
+            self.stack: list[Packet] = []
+            self.limit = limit
+
+        def enqueue(self, packet: Packet, now: int) -> None:
+            if len(self.stack) < self.limit:
+                self.stack.append(packet)
+            else:
+                self.drop(packet)
+
+        def dequeue(self, now: int) -> Packet | None:
+            return self.stack.pop() if self.stack else None
+
+`drop` may be called in both methods, and `wake` asks for another dequeue at a time, as a watchdog does. Put the model
+into this folder, and name it in `tests/laws/test_sample_models.py` with the object and values for its variables: there,
+random traffic (`traffic.py`) goes through the model (`expected`) and the object (`actual`) in each engine and as a
+fused run, and the fate of every packet and the time at which its last bit leaves have to be equal.
+
+Times are ns of a clock that starts at `BOOT`, so that 0 is a time long ago, as it is for programs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ebpfvm.api import simulate
+from ebpfvm.funcs.skb_meta import hash_of
+from ebpfvm.sched.fused.fusing import run_fused
+from ebpfvm.sched.packet import build
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ebpfvm.loader.object import Object
+    from ebpfvm.scenario import Scene
+
+BOOT = 1_000_000_000
+FIRST_PORT = 10_000
+
+WAYS = ("interp", "translate", "fused")
+"""How a program is run: in each engine, and as one function with everything around it."""
+
+Fate = tuple[str, int | None]
+"""What became of a packet, "sent", "dropped" or "held", and when its last bit left (ns from the beginning)."""
+
+
+class Arrival(NamedTuple):
+    """A packet of a source: when it arrives (ns from the beginning), and what it is.
+
+    Attributes:
+        time, size, priority: as in `ebpfvm.sched.traffic.Arrival`.
+        flow: number of its flow.
+        stamp: when it shall leave at the earliest (`skb->tstamp`), ns from the beginning; None for no such wish.
+    """
+
+    time: int
+    size: int
+    flow: int = 0
+    priority: int = 0
+    stamp: int | None = None
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What arrives, and the link.
+
+    Attributes:
+        rate: of the link, in bits per second.
+        sources: arrivals in order of time; the next one of a source is planned when one arrives.
+    """
+
+    rate: int
+    sources: tuple[tuple[Arrival, ...], ...]
+
+
+@dataclass(eq=False)
+class Packet:
+    """A packet as a model sees it; `hash`, `stamp` and `arrived` are what the kernel's fields are."""
+
+    number: int
+    size: int
+    hash: int
+    priority: int
+    stamp: int
+    arrived: int
+
+
+class Model:
+    """A discipline."""
+
+    def __init__(self) -> None:
+        self.dropped: list[Packet] = []
+        self.alarm: tuple[int, int] | None = None
+
+    def enqueue(self, packet: Packet, now: int) -> None:
+        """Queue or drop a packet."""
+        raise NotImplementedError
+
+    def dequeue(self, now: int) -> Packet | None:
+        """Return the packet that the link sends next, None if none may be sent now."""
+        raise NotImplementedError
+
+    def drop(self, packet: Packet) -> None:
+        """Drop a packet."""
+        self.dropped.append(packet)
+
+    def wake(self, time: int, slack: int = 0) -> None:
+        """Ask for a dequeue at `time`; a timer that is set to fire up to `slack` later stays as it is."""
+        self.alarm = time, slack
+
+
+class Bottleneck:
+    """A discipline before a link: events in the order of their times, and of planning if the times are equal."""
+
+    def __init__(self, model: Model, traffic: Traffic, hashes: list[int]) -> None:
+        self.model = model
+        self.rate = traffic.rate
+        self.hashes = hashes
+        self.events: list[tuple[int, int, Callable[[Any], None], Any]] = []
+        self.planned = self.now = 0
+        self.fates: list[Fate] = []
+        self.busy = False
+        self.began = self.bits = self.free = 0  # of the link's busy period: its begin, what was sent, its end
+        self.timer: int | None = None
+        for source in traffic.sources:
+            self.follow(iter(source))
+
+    def plan(self, time: int, action: Callable[[Any], None], what: Any) -> None:
+        self.planned += 1
+        heappush(self.events, (time, self.planned, action, what))
+
+    def follow(self, source: Iterator[Arrival]) -> None:
+        for arrival in source:
+            self.plan(BOOT + arrival.time, self.arrive, (arrival, source))
+            return
+
+    def arrive(self, what: tuple[Arrival, Iterator[Arrival]]) -> None:
+        arrival, source = what
+        number = len(self.fates)
+        self.fates.append(("held", None))
+        self.follow(source)
+        stamp = 0 if arrival.stamp is None else BOOT + arrival.stamp
+        self.model.enqueue(Packet(number, arrival.size, self.hashes[arrival.flow], arrival.priority, stamp, self.now),
+                           self.now)
+        self.settle()
+        self.serve()
+
+    def settle(self) -> None:
+        """Note what the discipline has dropped, and set its timer."""
+        for packet in self.model.dropped:
+            self.fates[packet.number] = "dropped", None
+        self.model.dropped.clear()
+        if self.model.alarm is None:
+            return
+        time, slack = self.model.alarm
+        self.model.alarm = None
+        if self.timer is None or not time <= self.timer <= time + slack:
+            self.timer = max(time, self.now)
+            self.plan(self.timer, self.fire, self.timer)
+
+    def fire(self, time: int) -> None:
+        if self.timer == time:
+            self.timer = None
+            self.serve()
+
+    def serve(self) -> None:
+        if self.busy:
+            return
+        packet = self.model.dequeue(self.now)
+        self.settle()
+        if packet is None:
+            return
+        self.busy = True
+        if self.now > self.free:
+            self.began, self.bits = self.now, 0
+        self.bits += 8 * packet.size
+        self.free = self.began + self.bits * 1_000_000_000 // self.rate
+        self.plan(self.free, self.sent, packet)
+
+    def sent(self, packet: Packet) -> None:
+        self.fates[packet.number] = "sent", self.now - BOOT
+        self.busy = False
+        self.serve()
+
+    def run(self) -> list[Fate]:
+        while self.events:
+            self.now, _, action, what = heappop(self.events)
+            action(what)
+        return self.fates
+
+
+def expected(model: Model, traffic: Traffic, hashes: list[int]) -> list[Fate]:
+    """Return what a model does to the packets, in the order of their arrival.
+
+    Args:
+        hashes: the hash of each flow, as `actual` returns it: a kernel's hash has a secret key, so no model knows it.
+    """
+    return Bottleneck(model, traffic, hashes).run()
+
+
+def actual(found: Object, traffic: Traffic, way: str) -> tuple[list[Fate], list[int]]:
+    """Return what a program does to the packets in ebpfvm, and the hash of each flow.
+
+    Args:
+        way: one of `WAYS`. What cannot be fused runs in the pipeline of objects, as it does for users.
+    """
+    hashes: dict[int, int] = {}
+    made: list[Any] = []
+
+    def prepare(scene: Scene) -> None:
+        simulation = scene.simulation
+        if way == "fused":
+            simulation.fuse = run_fused
+        made.append(simulation)
+        for source in traffic.sources:
+            if any(arrival.stamp is not None for arrival in source):
+                _plan(simulation, iter(source))
+            else:
+                simulation.add((arrival.time, arrival.size, _frame(arrival), arrival.priority) for arrival in source)
+
+    engine = "interp" if way == "interp" else "translate"
+    result = simulate(found, rate=traffic.rate, engine=engine, record=True, prepare=prepare)
+    assert not result.problems and result.packets is not None
+    for packet in made[0].account.log:
+        hashes[packet.flow.key.sport - FIRST_PORT] = hash_of(packet)
+    fates = [("dropped" if packet.fate.startswith("freed") else packet.fate, packet.departure)
+             for packet in result.packets]
+    return fates, [hashes.get(flow, 0) for flow in range(1 + max(hashes))]
+
+
+def _frame(arrival: Arrival) -> bytes:
+    return build(sport=FIRST_PORT + arrival.flow, length=arrival.size)
+
+
+def _plan(simulation: Any, source: Iterator[Arrival]) -> None:
+    """Let packets arrive whose time stamps are set, in the order of events that `Bottleneck` has."""
+
+    def arrive(arrival: Arrival) -> None:
+        device, account = simulation.device, simulation.account
+        data = _frame(arrival)
+        flow, protocol, _ = simulation.flows.label(data)
+        packet = account.admit(data, arrival.size, flow, protocol, arrival.priority, device.qdisc.holder)
+        if arrival.stamp is not None:
+            packet.tstamp = BOOT + arrival.stamp
+        packet.dev = device
+        account.log.append(packet)
+        follow()
+        device.xmit(packet)
+
+    def follow() -> None:
+        for arrival in source:
+            simulation.loop.at(BOOT + arrival.time, arrive, arrival)
+            return
+
+    follow()
