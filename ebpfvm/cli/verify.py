@@ -30,11 +30,17 @@ is rejected or cannot be read.
 
 For a mainline qdisc (Qdisc_ops) it also prints whether the struct can be registered,
 and warnings about mistakes that Linux accepts (`ebpfvm doc lints` explains them).
-Neither changes the exit status."""
+Neither changes the exit status.
+
+`--kernel all` prints a table instead: one row for each program, one column for each
+version, and for the first difference the message and the named difference between
+the two kernels that decides it. The exit status is 0 if all of them accept
+everything."""
 _EXAMPLES: Final = helptext.examples(
     "ebpfvm verify samples/rfc/wfq.o",
     "ebpfvm verify samples/broken/leak.o  # exit status 1",
-    "ebpfvm verify samples/tc/dscp.o --kernel 6.18 -v")
+    "ebpfvm verify samples/tc/dscp.o --kernel 6.18 -v",
+    "ebpfvm verify samples/mainline/fifo.o --kernel all")
 
 
 def add(subparsers: Any) -> None:
@@ -45,7 +51,7 @@ def add(subparsers: Any) -> None:
                         help="eBPF object and a program in it (default: all of its programs)")
     parser.add_argument("-v", "--verbose", action="count", default=0,
                         help="print the verifier's log; -vv prints the state after each instruction (log level 2)")
-    parser.add_argument("--kernel", metavar="VERSION", help=helptext.KERNEL)
+    parser.add_argument("--kernel", metavar="VERSION", help=helptext.KERNEL + "; all: compare all versions")
     parser.add_argument("--type", metavar="TYPE", help=helptext.TYPE)
     add_kernel_options(parser)
     parser.add_argument("--json", action="store_true", help=helptext.JSON)
@@ -54,6 +60,9 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
+    if args.kernel == "all":
+        from ebpfvm.cli.verify_kernels import run_all
+        return run_all(args)
     from ebpfvm.api import kernel_of
     from ebpfvm.lints import LINTS, lints_of
     from ebpfvm.loader.object import Program

@@ -20,8 +20,8 @@ LAYERS = (
     ("funcs", "maps"),
     ("sched",),
     ("dialects",),
-    ("testing", "arguments", "map_views", "scenario", "testtypes", "runners", "loaded", "judging", "experiments", "api",
-     "testrun", "registering", "lints", "debugger", "cli"),
+    ("testing", "arguments", "map_views", "scenario", "testtypes", "runners", "loaded", "judging", "compatibility",
+     "experiments", "api", "testrun", "registering", "lints", "debugger", "cli"),
     ("ebpfvm", "__main__"),  # the package's own __init__, which gathers the public names
 )
 LEVEL = {name: level for level, row in enumerate(LAYERS) for name in row}
