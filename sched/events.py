@@ -220,6 +220,22 @@ class EventLoop:
         heapify(self._heap)
         return sorted(taken, key=lambda event: event[:2])
 
+    def take_idle(self, time: int, action: Callable[[Any], object]) -> int | None:
+        """Remove the first event that `at_idle` has added for `action(time)`, and return its number; None if none."""
+        self._settle()
+        found = min((event for event in self._heap if event[3] == (action, time)), default=None)
+        if found is None:
+            return None
+        self._heap.remove(found)
+        heapify(self._heap)
+        self._idle -= 1
+        return found[1]
+
+    def give_idle(self, time: int, number: int, action: Callable[[Any], object], argument: Any) -> None:
+        """Run `action(argument)` as `at_idle` does, with a number of its own."""
+        self._idle += 1
+        self.at_number(time, number, self.idle_event, (action, argument))
+
     def step(self) -> None:
         """Run the first event."""
         self._clock.clock, _, action, argument = heappop(self._heap)

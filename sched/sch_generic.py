@@ -164,6 +164,11 @@ class Watchdog:
         account = self._qdisc.dev.account
         return account.inside > 0 and account.progress != self._fruitless
 
+    @property
+    def gave_up(self) -> bool:
+        """Whether it has turned out that packets in the network do not wait for it."""
+        return self._fruitless >= 0
+
     def fire(self, time: int) -> None:
         """Send packets, if the timer is still armed for `time`."""
         if self.expires != time:
@@ -172,9 +177,14 @@ class Watchdog:
         dev = self._qdisc.dev
         before = dev.dequeued
         self._qdisc.wake()
-        if dev.dequeued != before:
+        self.woken(dev.dequeued != before)
+
+    def woken(self, sent: bool) -> None:
+        """Count in a row how often the timer has fired and no packet was sent."""
+        if sent:
             self.idle = 0
             return
+        dev = self._qdisc.dev
         if not self.idle or (not dev.account.inside and dev.loop.now != self._since):
             self.idle, self._since = 0, dev.loop.now
         self.idle += 1

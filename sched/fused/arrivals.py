@@ -89,24 +89,30 @@ class InStep:
         group: the group.
         count: number of its flows.
         over: whether no packet is left.
+        capped: whether so many packets have arrived that the event loop must count events itself.
     """
 
-    def __init__(self, simulation: Simulation, group: FlowGroup, until: int) -> None:
+    def __init__(self, simulation: Simulation, group: FlowGroup, until: int, cap: int) -> None:
         self._simulation = simulation
-        self._until = until
+        self._until, self._cap = until, cap
+        self.capped = False
         self.group = group
         self.count = group.spec.count
         self.over = False
         self._begun = 0
 
     def rounds(self) -> Iterator[tuple[int, list[Flow | None]]]:
-        """Yield the time and the flows of each round; finally the time after the end and None."""
+        """Yield the time and the flows of each round; finally the time after the end and None, or that of the cap."""
         until, flows, account = self._until, self.group.flows, self._simulation.account
         begun = account.in_packets
         for number, time in enumerate(cbr_times(self.group.spec)):
             time += BOOT_NS
             if time >= until:
                 break
+            if (number + 1) * self.count > self._cap:
+                self.capped = True
+                yield time, [None]
+                return
             yield time, flows
             if not number % _SHOWN:
                 account.in_packets = begun + (number + 1) * self.count

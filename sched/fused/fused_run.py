@@ -27,13 +27,14 @@ NEVER: Final = 1 << 62
 IDLE: Final = 1 << 63
 
 STATE: Final = ("now", "ids", "sent", "dropped", "sending", "free_at", "last", "rest", "begun", "after", "mark", "odd",
-                "in_bytes", "sent_bytes", "dropped_bytes")
+                "in_bytes", "sent_bytes", "dropped_bytes", "armed", "rang", "woken")
 """The variables of the function that `FusedRun.put` writes back and `FusedRun.get` returns.
 
 now: the clock; ids, sent, dropped, in_bytes, sent_bytes, dropped_bytes: what `Account` counts; sending: the packet on
 the wire; free_at: when its last bit leaves; last: when that of the packet before left; rest: see `Link.rest`; begun,
 after: how many packets had arrived, and the latest number of an event, when it was sent; mark: the latest number; odd:
-whether there are problems with the ownership of packets.
+whether there are problems with the ownership of packets; armed, rang: when the qdisc's watchdog fires, `NEVER` if the
+function does not know of any, and the number of that event; woken: how often it has fired in the function.
 """
 
 
@@ -54,7 +55,8 @@ class FusedRun:
         file, origins: name of the generated code, and where each line comes from.
         away: whether the objects, and not the function's variables, have the state.
         stale: whether the code assumes what is no longer so.
-        others: events that were neither arrivals nor departures.
+        others, woken: events that were neither arrivals nor departures: those that were called, and watchdogs.
+        watchdog: the qdisc's, None if the function does not know of it.
         folds: whether the function does not count the references that programs hold.
         cap: how many packets may arrive before the event loop must count events itself.
     """
@@ -69,7 +71,7 @@ class FusedRun:
         self.file = ""
         self.origins: list[LineOrigin | None] = []
         self.away = True
-        self.others = 0
+        self.others = self.woken = 0
         self.stale = False
         self._start = self.loop.events
         self._rounds = self._start // WATCH_EVERY
@@ -77,14 +79,19 @@ class FusedRun:
         self._sent = self.account.sent
         self._dequeued = self.device.dequeued - self.account.sent - (self.device.sending is not None)
         self._departure = IDLE, 0, 0
+        self._classes = qdisc.classes if isinstance(qdisc, SchBpf) else {}
+        self.watchdog = qdisc.watchdog if isinstance(qdisc, SchBpf) and not self._classes else None
+        self._armed: int | None = None  # the time of the watchdog that `get` has given to the function
         self._programs = qdisc.programs
         self._link = self.device.link
         self._last = self._link.free_at
+        limits = simulation.kernel.limits
+        # Each packet that arrives may be sent, and a watchdog may have fired before.
+        self._most = limits.events - 4 * WATCH_EVERY
+        self.cap = max(0, (limits.events - self._start) // 3 - 4 * WATCH_EVERY)
         self._bare: list[Flow] = []  # flows of which no packet has arrived
         self.pending: Pending = []
         self.in_step = self._take()
-        limits = simulation.kernel.limits
-        self.cap = max(0, (limits.events - self._start) // 2 - 4 * WATCH_EVERY)
 
     def _take(self) -> InStep | None:
         """Take the sources from the event loop."""
@@ -94,7 +101,7 @@ class FusedRun:
             source = taken[0][2]
             fresh = not self._first and not self.kernel.refs.live() and self.device.sending is None
             if not isinstance(source, Feed) and source.spec.kind == "cbr" and fresh and not any(source.flows):
-                return InStep(simulation, source, self.until)
+                return InStep(simulation, source, self.until, self.cap)
         for time, number, source in taken:
             made = FeedSource(simulation, source, self.pending) if isinstance(source, Feed) else \
                 GroupSource(simulation, source, self.pending)
@@ -111,8 +118,8 @@ class FusedRun:
     def put(self, state: tuple[Any, ...]) -> None:
         """Write the variables of the function back."""
         self.away = True
-        (now, ids, sent, dropped, sending, free_at, last, rest, begun, after, _, _, in_bytes, sent_bytes,
-         dropped_bytes) = state
+        (now, ids, sent, dropped, sending, free_at, last, rest, begun, after, mark, _, in_bytes, sent_bytes,
+         dropped_bytes, armed, rang, self.woken) = state
         account, device = self.account, self.device
         self.kernel.clock = now
         if self.folds:
@@ -127,12 +134,36 @@ class FusedRun:
         self._link.resume(last if sending is None else free_at, rest)
         if sent > self._sent:
             device.sink.last = last + self._link.delay
-        self.loop.renumber((ids << EPOCH) + 2)
+        self.loop.renumber(max((ids << EPOCH) + 2, mark))
+        self._put_watchdog(armed, rang)
 
     def _derive(self, ids: int, sent: int, dropped: int) -> None:
         """Set the bytes, which follow from the packets where all have one size."""
         size, account = self.in_step.group.spec.size, self.account  # type: ignore[union-attr]
         account.in_bytes, account.sent_bytes, account.dropped_bytes = ids * size, sent * size, dropped * size
+
+    def _put_watchdog(self, armed: int, rang: int) -> None:
+        watchdog = self.watchdog
+        if watchdog is None:
+            return
+        if armed != NEVER:
+            watchdog.expires = armed
+            self.loop.armed.add(watchdog)
+            self.loop.give_idle(armed, rang, watchdog.fire, armed)
+        elif self._armed is not None and watchdog.expires == self._armed:
+            watchdog.cancel()  # it has fired
+        self._armed = None
+
+    def _get_watchdog(self) -> tuple[int, int]:
+        """Return when the watchdog fires and the number of that event, which is removed from the event loop."""
+        watchdog = self.watchdog
+        if watchdog is None or watchdog.expires is None:
+            return NEVER, 0
+        number = self.loop.take_idle(watchdog.expires, watchdog.fire)
+        if number is None or watchdog.expires >= NEVER:
+            return NEVER, 0
+        self._armed = watchdog.expires
+        return watchdog.expires, number
 
     def get(self) -> tuple[Any, ...]:
         """Return the values of the function's variables."""
@@ -144,18 +175,21 @@ class FusedRun:
         else:
             for time, number, _, _ in self.loop.take((device.sent,)):
                 free_at, begun, after = time, account.in_packets, number - 1
+        armed, rang = self._get_watchdog()
         mark = self.loop.renumber(0)
         self.heap = self.loop.waiting()
         self.away = False
         return (self.kernel.clock, account.in_packets, account.sent, account.dropped, sending, free_at, self._last,
                 link.rest, begun, after, mark, bool(account.problem_count), account.in_bytes, account.sent_bytes,
-                account.dropped_bytes)
+                account.dropped_bytes, armed, rang, self.woken)
 
     # ---- what is not frequent ---------------------------------------------------------------------------------------
 
-    def begin(self) -> Flow:
-        """Return the flow of a group that sends its first packet."""
+    def begin(self) -> Flow | None:
+        """Return the flow of a group that sends its first packet; None if the event loop must go on from here."""
         assert self.in_step is not None
+        if self.in_step.capped:
+            return None
         flow = self.in_step.begin()
         self.watch_flow(flow)
         return flow
@@ -178,12 +212,28 @@ class FusedRun:
         """Record that a packet was sent."""
         self.account.dispose(skb, SENT, self.qdisc.holder)
 
-    def first(self, time: int, number: int, free_at: int, begun: int, after: int) -> int:
-        """Return which is next: 0 the first event of the heap, 1 the departure, 2 the arrival."""
+    def first(self, arrival: tuple[int, int], free_at: int, begun: int, after: int, watchdog: tuple[int, int]) -> int:
+        """Return which is next: 0 the first event of the heap, 1 the departure, 2 the arrival, 3 the watchdog."""
         head = self.heap[0][:2] if self.heap else (NEVER + 1, 0)
         departure = free_at, self.number_of(begun, after)
-        candidates = (head, departure, (time, number))
-        return candidates.index(min(candidates))
+        candidates = (head, departure, arrival, watchdog)
+        first = min(candidates)
+        return 2 if first[0] >= self.until else candidates.index(first)
+
+    def fruitless(self) -> None:
+        """Record that the watchdog has fired and no packet was sent."""
+        assert self.watchdog is not None
+        self.watchdog.woken(False)
+        self.look()
+
+    def ends(self, inside: int) -> bool:
+        """Return whether there is nothing left but events that no packet waits for, or that only the loop can judge.
+
+        Args:
+            inside: the number of packets that have no fate, but for those that programs have freed.
+        """
+        assert self.watchdog is not None
+        return bool(self.heap) or inside <= self.account.freed_packets or self.watchdog.gave_up
 
     @staticmethod
     def number_of(begun: int, after: int) -> int:
@@ -204,7 +254,8 @@ class FusedRun:
         device, qdisc = self.device, self.qdisc
         same = (device.qdisc is qdisc and qdisc.programs is self._programs and device.observer is None
                 and device.link is self._link and self.simulation.kernel.devices.get(device.ifindex) is device)
-        return same and not self.stale and self.others < self.cap
+        same = same and (self.watchdog is None or not self._classes)  # of which one might count what is throttled
+        return same and not self.stale and self.events < self._most
 
     def forget(self) -> None:
         """Leave the function soon, because what it assumes of maps has ceased to be so."""
@@ -214,7 +265,7 @@ class FusedRun:
     def events(self) -> int:
         """The number of events that have run."""
         account = self.account
-        return self._start + account.in_packets - self._first + account.sent - self._sent + self.others
+        return self._start + account.in_packets - self._first + account.sent - self._sent + self.others + self.woken
 
     def look(self) -> None:
         """Call the loop's `watch` as the loop would have done."""

@@ -16,6 +16,8 @@ from ebpfvm.engine.translate.source import simplify
 from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, effect_to, reads_of, sweep
 from ebpfvm.ints import U32_MAX
 from ebpfvm.kernel.refs import CTX_UNIT
+from ebpfvm.sched.fused.arrivals import EPOCH
+from ebpfvm.sched.fused.fused_run import NEVER
 from ebpfvm.sched.fused.path_facts import PROGRAM, PathFacts
 from ebpfvm.sched.fused.specialised import QUIESCE, Specialiser
 from ebpfvm.sched.sch_bpf import SCH_BPF_DROP, SCH_BPF_PASS, SCH_BPF_THROTTLE
@@ -113,18 +115,21 @@ class Blocks:
 class Glue(Blocks):
     """Blocks around the blocks of a program of the RFC's qdisc."""
 
-    def prepare(self, views: Views, holder: Holder, handle: int, constant_size: bool) -> None:
+    def prepare(self, views: Views, holder: Holder, handle: int, constant_size: bool, throttles: bool
+                ) -> None:
         """Take note of the program's maps, and of the qdisc.
 
         Args:
             views: the maps.
             holder, handle: the qdisc as a holder of references, and its handle.
             constant_size: whether all packets have one size.
+            throttles: whether the function knows the qdisc's watchdog.
         """
         self.views = views
         self.own = holder.unit
         self.constants = {"OWN": holder.unit, "OWN_MASK": holder.mask}
         self.constant_size = constant_size
+        self.throttles = throttles
         self._fields = [("t_classid", str(handle)), ("t_delay", "0")]
 
     # ---- enqueue ----------------------------------------------------------------------------------------------------
@@ -162,13 +167,25 @@ class Glue(Blocks):
             f"o_skb.refs == {CTX_UNIT:#x}", self.block(["o_skb.refs = OWN"], succs=(sent,)), asked("0")))
 
         def target(result: int) -> int | None:
-            if result in (SCH_BPF_THROTTLE, SCH_BPF_PASS):
+            if result == SCH_BPF_PASS:
                 return None
+            if result == SCH_BPF_THROTTLE and self.throttles:
+                return self._throttled(asked(str(result)))
             return dequeued if not result else self.choose("o_skb is None", end, asked(str(result)))
 
         other = asked(f"r0 & {U32_MAX:#x}")
         unknown = self.choose(f"(r0 & {U32_MAX:#x} == 0)", dequeued, other)
         return self._site([("o_skb", "None"), *self._fields], target, unknown)
+
+    def _throttled(self, asked: int) -> int:
+        """Return the block that lets the watchdog ask again; `asked` has the qdisc do that."""
+        count = "VIEW.overlimits += 1"
+        armed = self.block([count], succs=(self.end,))
+        arms = self.block([count, "armed = now + t_delay",
+                           f"mark = rang = mark + 1 if mark > ids << {EPOCH} else (ids << {EPOCH}) + 2"],
+                          succs=(self.end,))
+        another = self.choose(f"(armed == {NEVER} and now + t_delay < {NEVER})", arms, asked)
+        return self.choose("o_skb is None", self.choose("(armed == now + t_delay)", armed, another), asked)
 
     # ---- both -------------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from ebpfvm.sched.account import DROPPED, SENT
 from ebpfvm.sched.fused import map_code
 from ebpfvm.sched.fused.arrivals import EPOCH
 from ebpfvm.sched.fused.budget_places import budget_places
-from ebpfvm.sched.fused.fused_run import IDLE, STATE, LineOrigin
+from ebpfvm.sched.fused.fused_run import IDLE, NEVER, STATE, LineOrigin
 from ebpfvm.sched.fused.fused_steps import LOAD, SAVE
 from ebpfvm.sched.fused.global_variables import Globals
 from ebpfvm.sched.fused.glue import OUTSIDE, Glue
@@ -102,14 +102,14 @@ class RunSource:
         return {**found, **self.programs[0].runtime(), "OWN": self.holder.unit, "HOLDER": run.qdisc.holder,
                 "MEMORY": run.kernel.memory, "REFS": refs, "KERNEL": run.kernel, "DROPPED": DROPPED, "SENT": SENT,
                 "HAND_OVER": hand_over, "REPEAT": repeat, "Packet": packet, "new": object.__new__,
-                "MEMORY_LIMIT": run.kernel.limits.map_memory, **map_code.NAMES}
+                "WAITING": run.loop.waiting, "MEMORY_LIMIT": run.kernel.limits.map_memory, **map_code.NAMES}
 
     # ---- the function -----------------------------------------------------------------------------------------------
 
     def _write(self) -> None:
         run = self.run
         self._text(0, "def run(S):")
-        self._text(1, "LENT = False", f"{GET}", "born = REFS.born.append", "try:")
+        self._text(1, "LENT = False", "turn = 0", f"{GET}", "born = REFS.born.append", "try:")
         if run.in_step is not None:
             self._text(2, "for t, row in S.in_step.rounds():", "    for flow in row:")
             indent = 4
@@ -118,30 +118,71 @@ class RunSource:
                        f"    if t >= {run.until}: t, number, source = LAST")
             self.names["LAST"] = run.until, 0, None
             indent = 3
-        self._departures(indent)
-        self._arrival(indent)
+        self._text(indent, "while True:")
+        self._events(indent + 1)
         self._text(1, "except BaseException as error:", f"    if not S.away and not LENT: {_KEEP}",
                    f"    if not S.away: {_WRITE}", "    S.ended(error)", "    raise", f"{PUT}")
 
-    def _departures(self, indent: int) -> None:
-        """Write what happens before the next arrival."""
-        in_step = self.run.in_step
-        number = f"(ids + 1 << {EPOCH}) - (S.in_step.count << {EPOCH})" if in_step is not None else "number"
-        tie = f"ids - begun < {in_step.count} or t == {self.run.until}" if in_step is not None else \
-            "number < S.number_of(begun, after)"
-        self._text(indent, "while free_at <= t or heap and heap[0][0] <= t:",
-                   "    if heap and heap[0][0] <= t:",
-                   f"        if free_at == {IDLE} and t == {self.run.until}: {PUT}; return",
-                   f"        which = S.first(t, {number}, free_at, begun, after)",
-                   "        if which == 2: break",
-                   "        if which == 0:",
-                   f"            {PUT}",
-                   "            if not S.other(): return",
-                   f"            {GET}",
-                   "            continue",
-                   f"    elif free_at == t and ({tie}): break")
+    def _events(self, indent: int) -> None:
+        """Write what happens at one event.
+
+        `turn` is 0, or says after a tie which event is next (see `FusedRun.first`); while the dequeue program runs, it
+        says which event that follows, with 0 for a departure.
+        """
+        self._text(indent, "if heap and heap[0][0] <= t and not turn:")
+        self._other(indent + 1)
+        self._text(indent, "elif free_at < t and free_at < armed or turn == 1:", "    turn = 0")
         self._sent(indent + 1)
-        self._site(1, self.sites[1], indent + 1)
+        self._text(indent, "elif t < free_at and t < armed or turn == 2:", "    turn = 0")
+        self._arrival(indent + 1)
+        self._text(indent, "    if sending is not None:", *self._progress("        "), "        break", "    turn = 2")
+        if self.run.watchdog is not None:
+            self._watchdog(indent)
+        self._tie(indent)
+        self._site(1, self.sites[1], indent)
+        self._text(indent, "if turn == 2:", "    turn = 0", *self._progress("    "), "    break")
+        if self.run.watchdog is not None:
+            self._text(indent, "if turn:", "    turn = 0", "    if sending is None:", f"        {PUT}",
+                       "        S.fruitless()", f"        {GET}", "    else: WATCHDOG.idle = 0")
+
+    def _progress(self, indent: str) -> list[str]:
+        """Return the lines that tell how many packets have arrived."""
+        tell = self.run.simulation.progress
+        if tell is None:
+            return []
+        self.names["PROGRESS"] = tell
+        return [f"{indent}if not ids & {PROGRESS_EVERY}: {PUT}; PROGRESS(ids); {GET}"]
+
+    def _watchdog(self, indent: int) -> None:
+        """Write what happens when the watchdog fires, before it asks for a packet."""
+        run = self.run
+        self.names |= {"WATCHDOG": run.watchdog, "VIEW": run.qdisc.kernel_view}
+        self._text(indent, "elif armed < t and armed < free_at or turn == 3:",
+                   f"    if t == {run.until} and free_at == {IDLE} and S.ends(ids - sent - dropped): {PUT}; return",
+                   "    now = armed", f"    armed = {NEVER}", "    woken += 1",
+                   "    if sending is not None:", "        turn = 0", f"        {PUT}", "        S.fruitless()",
+                   f"        {GET}", "        continue", "    turn = 3")
+
+    def _first(self) -> str:
+        """Return the call that says what is next."""
+        in_step = self.run.in_step
+        number = "number" if in_step is None else f"(ids + 1 << {EPOCH}) - (S.in_step.count << {EPOCH})"
+        return f"S.first((t, {number}), free_at, begun, after, (armed, rang))"
+
+    def _other(self, indent: int) -> None:
+        """Write what happens before the next arrival if an event is due that is not in the function."""
+        self._text(indent, f"turn = {self._first()}", "if turn: continue",
+                   f"if free_at == {IDLE} and t == {self.run.until}: {PUT}; return",
+                   f"{PUT}", "if not S.other(): return", f"{GET}", "continue")
+
+    def _tie(self, indent: int) -> None:
+        """Write which of several events at the same time is next."""
+        in_step = self.run.in_step
+        self._text(indent, "else:")
+        if in_step is not None:
+            self._text(indent, f"    if t < armed: turn = 2 if ids - begun < {in_step.count} or "
+                               f"t == {self.run.until} else 1; continue")
+        self._text(indent, f"    turn = {self._first()}", "    continue")
 
     def _sent(self, indent: int) -> None:
         """Write what happens when the last bit of a packet has left."""
@@ -183,7 +224,7 @@ class RunSource:
         if run.in_step is not None:
             self._text(indent, "if flow is None:",
                        f"    if t == {run.until}: {PUT}; return",
-                       f"    {PUT}", "    flow = S.begin()", f"    {GET}")
+                       f"    {PUT}", "    flow = S.begin()", "    if flow is None: return", f"    {GET}")
         else:
             self._text(indent, f"if source is None or ids >= {run.cap}: {PUT}; return")
         self._text(indent, "now = t", *self._clock(), "ids += 1", "o_skb = new(Packet)", "o_skb.id = ids",
@@ -203,11 +244,6 @@ class RunSource:
             self.names["LOG"] = run.account.log
             self._text(indent, "LOG.append(o_skb)")
         self._site(0, self.sites[0], indent)
-        self._text(indent, "if sending is None:")
-        self._site(1, self.sites[1], indent + 1)
-        if run.simulation.progress is not None:
-            self.names["PROGRESS"] = run.simulation.progress
-            self._text(indent, f"if not ids & {PROGRESS_EVERY}: {PUT}; PROGRESS(ids); {GET}")
 
     # ---- programs ---------------------------------------------------------------------------------------------------
 
@@ -221,7 +257,8 @@ class RunSource:
         templates = {f"o_{name.removeprefix(TEMPLATE)}": found for name, found in body.names.items()
                      if name.startswith(TEMPLATE)}
         found = Glue(body, "ed"[which], program.budget)
-        found.prepare(Views(self.names, self.named, templates), self.holder, qdisc.handle, self.spec is not None)
+        found.prepare(Views(self.names, self.named, templates), self.holder, qdisc.handle, self.spec is not None,
+                      self.run.watchdog is not None)
         return found
 
     def _site(self, which: int, site: Site, indent: int) -> None:
@@ -243,7 +280,7 @@ class RunSource:
         write = f"{self.globals.saved}S.put(({_STATE}))"
         read = f"{_STATE} = S.get(){self.globals.loaded}; heap = S.heap"
         words = {PUT: write if self._ops else f"{saved}; {write}", GET: read if self._ops else f"{read}; {loaded}",
-                 SAVE: f"LENT = True; {saved}", LOAD: f"{loaded}; LENT = False", _KEEP: saved, _WRITE: write}
+                 SAVE: f"LENT = True; {saved}", LOAD: f"{loaded}; WAITING(); LENT = False", _KEEP: saved, _WRITE: write}
         for n, (text, origin) in enumerate(self.lines):
             if "STATE_" in text:
                 for word, found in words.items():

@@ -12,8 +12,12 @@ from typing import Any, Final
 import pytest
 
 from ebpfvm.api import simulate
+from ebpfvm.errors import LimitError
+from ebpfvm.limits import Limits
 from ebpfvm.loader.open import load
+from ebpfvm.loader.variables import set_variables
 from ebpfvm.sched.fused import fusing
+from ebpfvm.sched.fused.fused_run import FusedRun
 from ebpfvm.sched.fused.run_source import RunSource
 
 SAMPLES: Final = Path(__file__).parents[3] / "samples" / "rfc"
@@ -70,3 +74,27 @@ def test_programs_ask_the_variable_what_time_it_is(source: RunSource) -> None:
 def test_what_is_usual_is_code(source: RunSource, request: pytest.FixtureRequest) -> None:
     name = request.node.callspec.params["source"]
     assert USUAL[name] == tuple(set(part) for site in source.sites for part in (site.usual, site.calls))
+
+
+def test_packets_wait_for_their_time_in_the_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+    for name in ("other", "fruitless", "disposed"):
+        monkeypatch.setattr(FusedRun, name, lambda run, *_, name=name: called.append(name) or True)
+    flows = ["cbr:rate=4mbit,size=1000b,packets=40"]
+    shaper = set_variables(load(SAMPLES / "shaper.o"), {"burst": 1600})
+    runs = [simulate(shaper, flows=flows, rate="10mbit", engine=engine) for engine in ("fused", "translate")]
+    assert not called
+    assert runs[0] == runs[1]
+    assert runs[0].kernel_view.overlimits > 10
+
+
+@pytest.mark.parametrize("events", [20_000, 56_000])
+def test_the_limit_of_events_ends_a_fused_run_where_it_ends_others(events: int) -> None:
+    flows = ["cbr:rate=4mbit,size=100b,n=4,packets=60000"]
+    ends = []
+    for engine in ("fused", "translate"):
+        with pytest.raises(LimitError) as raised:
+            simulate(load(SAMPLES / "pfifo.o"), flows=flows, rate="10mbit", engine=engine,
+                     limits=Limits(events=events))
+        ends.append((str(raised.value), raised.value.result.in_packets, raised.value.result.out_packets))
+    assert ends[0] == ends[1]

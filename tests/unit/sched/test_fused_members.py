@@ -30,7 +30,7 @@ def test_references_and_locks_that_nobody_sees_are_not_stored(tmp_path: Path, mo
     code = _fused("fifo", tmp_path, monkeypatch)
     assert not re.search(r"\b(?:TAKE|GIVE\w*)\(|REFS\.held [+-]=", code)
     assert not re.search(r"^ *V\d+_4\[\d\] = ", code, re.MULTILINE)  # the lock
-    assert code.count("O.unusual(") == 4  # a node and a packet, in dequeue, which is in the function twice
+    assert code.count("O.unusual(") == 2  # a node and a packet, in dequeue
 
 
 @pytest.mark.parametrize("name", ["fifo", "prio", "drr", "pacer", "fq"])
