@@ -14,6 +14,7 @@ from ebpfvm.sched.account import DROPPED, SENT
 from ebpfvm.sched.fused import map_code
 from ebpfvm.sched.fused.arrivals import EPOCH
 from ebpfvm.sched.fused.budget_places import budget_places
+from ebpfvm.sched.fused.falling import falling
 from ebpfvm.sched.fused.fused_run import IDLE, NEVER, STATE, LineOrigin
 from ebpfvm.sched.fused.fused_steps import LOAD, SAVE
 from ebpfvm.sched.fused.global_variables import Globals
@@ -266,8 +267,12 @@ class RunSource:
         body, program = self.bodies[which], self.programs[which]
         unit = body.unit
         counted = counted_loops.find(site.graph, site.code, body.facts)
-        made = structure.nested(site.graph, site.code, indent, counted, frozenset(unit.steps),
-                                budget_places(site.graph, site.code, body))
+        places = budget_places(site.graph, site.code, body)
+        asked = site.graph, site.code, indent, counted, frozenset(unit.steps), places
+        try:
+            made = falling(*asked)
+        except (structure.TooDeep, RecursionError):
+            made = structure.nested(*asked)
         for depth, text, node in made:
             origin = None if node == OUTSIDE else LineOrigin(program, unit.slot(node))
             self.lines.append(("    " * depth + text, origin))

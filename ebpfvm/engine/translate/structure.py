@@ -99,13 +99,13 @@ def nested(function: FlowGraph, code: Mapping[int, BlockCode], indent: int, coun
     Raises:
         TooDeep, RecursionError: Python cannot nest them.
     """
-    tree = _Tree(function, code).build()
-    printer = _Printer(code, _countable(tree, counted), called, _ends(function, code))
+    tree = NodeTree(function, code).build()
+    printer = _Printer(code, _countable(tree, counted), called, loop_ends(function, code))
     printer.places = {} if places is None else places
     return printer.run(tree, indent)
 
 
-def _ends(function: FlowGraph, code: Mapping[int, BlockCode]) -> dict[int, tuple[frozenset[int], int]]:
+def loop_ends(function: FlowGraph, code: Mapping[int, BlockCode]) -> dict[int, tuple[frozenset[int], int]]:
     """Return for each loop its instructions, and the last one of what leads back to its beginning."""
     inside = instructions(function, code)
     return {header: (inside[header], max(code[start].pc for start in body if header in code[start].succs))
@@ -118,7 +118,7 @@ def instructions(function: FlowGraph, code: Mapping[int, BlockCode]) -> dict[int
         *({line.pc for line in code[start].lines} for start in body)) for header, body in function.loops.items()}
 
 
-class _Tree:
+class NodeTree:
     """Build the nodes of one function."""
 
     def __init__(self, function: FlowGraph, code: Mapping[int, BlockCode]) -> None:
