@@ -15,6 +15,7 @@ from ebpfvm.lazy_dataclasses import dataclass, field
 from ebpfvm.loader.object import MapSpec, Object, Program
 from ebpfvm.loader.variables import variables
 from ebpfvm.loading import fit_map, prepare
+from ebpfvm.loading.tree_use import shows_trees
 from ebpfvm.maps import make_map
 from ebpfvm.maps.of_maps import MapOfMaps
 from ebpfvm.maps.prog_array import ProgArray
@@ -178,6 +179,8 @@ class Loaded:
         """
         if program.name in self.programs:
             return self.programs[program.name]
+        if not self.kernel.graph.shaped:
+            self.kernel.graph.shaped = shows_trees(program, self.kernel.dialect)
         program = prepare(program, self.kernel.dialect)
         if facts is _ASK:
             facts = self._judge(program)

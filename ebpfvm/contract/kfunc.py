@@ -94,6 +94,11 @@ class Kfunc:
     expands: Expansion = ""
     arms: bool = False
 
+    @property
+    def shows_shape(self) -> bool:
+        """Whether the result depends on how the nodes of a tree are linked, besides their order."""
+        return self.role == "graph_look" and not self.expands
+
     def __post_init__(self) -> None:
         what = f"kfunc {self.name}"
         known(f"{what}: role", self.role, KfuncRole)

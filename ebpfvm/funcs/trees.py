@@ -1,7 +1,7 @@
 """Trees of allocated objects, ordered by the program's `less` (kernel/bpf/helpers.c, Linux 7.2).
 
-Objects are kept in order; root, left and right show the shape of a balanced tree. A kernel's red-black tree may have
-another shape, but a program can only rely on the order.
+Objects are kept in order. The shape of the red-black tree is kept too if a program can tell it
+(`ebpfvm.loading.tree_use`).
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ebpfvm.contract import kfunc
+from ebpfvm.kernel.object_roots import ShapedTree
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv
-    from ebpfvm.kernel.object_graph import Rooted
+    from ebpfvm.kernel.object_roots import Rooted
 
 _ROOT = "struct bpf_rb_root *root"
 _NODE = "struct bpf_rb_node *node"
@@ -24,7 +25,12 @@ def _add(env: CallEnv, root: int, node: int, less: int) -> int:
     graph = env.kernel.graph
     members = graph.tree_at(root)
     held, at = graph.member(node)
-    low, high = 0, len(members) if held.cells[held.type.shape.nodes[at]] is None else 0
+    if held.cells[held.type.shape.nodes[at]] is not None:
+        return graph.insert(members, node, 0)  # which refuses it
+    if isinstance(members, ShapedTree):
+        place = members.place(lambda other: bool(env.call(less, node, other.ptr + members.at)))
+        return graph.insert(members, node, place)
+    low, high = 0, len(members)
     while low < high:
         middle = (low + high) // 2
         if env.call(less, node, members[middle].ptr + members.at):
@@ -34,17 +40,27 @@ def _add(env: CallEnv, root: int, node: int, less: int) -> int:
     return graph.insert(members, node, low)
 
 
-def _span(env: CallEnv, root: int, node: int) -> tuple[Rooted, int, int, int] | None:
-    """Return the members, and low, middle and high of the part of them whose root `node` is."""
+def _shaped(env: CallEnv, root: int) -> ShapedTree:
+    """Return a tree with its shape, for one that another object has filled without."""
+    members = env.kernel.graph.tree_at(root)
+    if isinstance(members, ShapedTree):
+        return members
+    made = ShapedTree()
+    made.at = members.at
+    for member in members:
+        made.insert(len(made), member)
+    return made
+
+
+def _child(env: CallEnv, root: int, node: int, *, left: bool) -> int:
+    """Return a child of a node; NULL if it has none, or if `node` is not in this tree."""
     graph = env.kernel.graph
-    members = graph.tree_at(root)
-    at = graph.index(members, node)
-    if at < 0:
-        return None
-    low, high = 0, len(members)
-    while (middle := (low + high) // 2) != at:
-        low, high = (low, middle) if at < middle else (middle + 1, high)
-    return members, low, middle, high
+    if graph.index(graph.tree_at(root), node) < 0:
+        return 0
+    members = _shaped(env, root)
+    found = members.node(graph.member(node)[0])
+    child = found.left if left else found.right
+    return child.item.ptr + members.at if child is not None else 0
 
 
 def _address(members: Rooted, index: int) -> int:
@@ -84,25 +100,18 @@ def bpf_rbtree_first(env: CallEnv, root: int) -> int:
 @kfunc(f"struct bpf_rb_node *bpf_rbtree_root({_ROOT})", "ret_null", role="graph_look", in_lock=True)
 def bpf_rbtree_root(env: CallEnv, root: int) -> int:
     """Return the root node without removing it; NULL for an empty tree."""
-    members = env.kernel.graph.tree_at(root)
-    return _address(members, len(members) // 2)
+    members = _shaped(env, root)
+    top = members.shape.root
+    return top.item.ptr + members.at if top is not None else 0
 
 
 @kfunc(f"struct bpf_rb_node *bpf_rbtree_left({_ROOT}, {_NODE})", "ret_null", role="graph_look", in_lock=True)
 def bpf_rbtree_left(env: CallEnv, root: int, node: int) -> int:
     """Return the left child of a node; NULL if it has none, or if `node` is not in this tree."""
-    span = _span(env, root, node)
-    if span is None or span[1] >= span[2]:
-        return 0
-    members, low, middle, _ = span
-    return _address(members, (low + middle) // 2)
+    return _child(env, root, node, left=True)
 
 
 @kfunc(f"struct bpf_rb_node *bpf_rbtree_right({_ROOT}, {_NODE})", "ret_null", role="graph_look", in_lock=True)
 def bpf_rbtree_right(env: CallEnv, root: int, node: int) -> int:
     """Return the right child of a node; NULL if it has none, or if `node` is not in this tree."""
-    span = _span(env, root, node)
-    if span is None or span[2] + 1 >= span[3]:
-        return 0
-    members, _, middle, high = span
-    return _address(members, (middle + 1 + high) // 2)
+    return _child(env, root, node, left=False)

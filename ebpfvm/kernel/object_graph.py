@@ -7,12 +7,12 @@ contains the head); removing an object hands the reference to the program.
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from ebpfvm.errnos import EINVAL
 from ebpfvm.errors import Fault
 from ebpfvm.kernel.memory import OBJECT_IDS, REGION_SHIFT, SERIALS, Memory, Region, base_of
+from ebpfvm.kernel.object_roots import ObjectList, ObjectTree, Rooted, ShapedTree
 from ebpfvm.kernel.object_types import ROOTS, ObjectShape, ObjectType
 from ebpfvm.kernel.refs import MEMORY, PROGRAM, PROGRAM_UNIT, RefCounted
 from ebpfvm.kernel.typed_values import NoPacket, address_of, held_at
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.btf.fields import Field
     from ebpfvm.btf.types import Btf
-    from ebpfvm.kernel.refs import Holder, Refs
+    from ebpfvm.kernel.refs import Refs
 
 _bare = object.__new__
 
@@ -152,37 +152,6 @@ class AllocRegion(Region):
         return held_at(self.owner.graph.memory, address)
 
 
-class _Rooted:
-    """What lists and trees know of themselves.
-
-    Attributes:
-        holder: the holder of the references to the objects.
-        at: offset of the node by which the objects are in it, of those that are in it now.
-    """
-
-    __slots__ = ()
-    holder: Holder
-    at: int
-
-
-class ObjectList(_Rooted, deque[AllocObject]):
-    """The objects of a `bpf_list_head`."""
-
-    __slots__ = ("at", "holder")
-    __hash__ = object.__hash__  # type: ignore[assignment]
-
-
-class ObjectTree(_Rooted, list[AllocObject]):
-    """The objects of a `bpf_rb_root`, in order."""
-
-    __slots__ = ("at", "holder")
-    __hash__ = object.__hash__  # type: ignore[assignment]
-
-
-Rooted = ObjectList | ObjectTree
-
-
-_KINDS: Final[dict[str, type[Rooted]]] = {"list_head": ObjectList, "rb_root": ObjectTree}
 
 
 class Graph:
@@ -191,12 +160,14 @@ class Graph:
     Attributes:
         memory, refs: of the kernel.
         roots: the lists and trees whose head or root is not in an object, by its address.
+        shaped: whether programs can tell which shape trees have. It is decided before programs are loaded.
     """
 
     def __init__(self, memory: Memory, refs: Refs) -> None:
         self.memory = memory
         self.refs = refs
         self.roots: dict[int, Rooted] = {}
+        self.shaped = False
         self._types: dict[tuple[int, int], ObjectType] = {}
 
     # -- objects -------------------------------------------------------------------------------------------------
@@ -221,8 +192,8 @@ class Graph:
     def maker(self, kind: ObjectType) -> Callable[[], AllocObject]:
         """Return the function that makes an object which the running program holds."""
         fresh, refs = kind.shape.fresh, self.refs
-        roots = [(kind.shape.roots[field.offset], _KINDS[field.kind], field.node_offset)
-                 for field in kind.fields if field.kind in _KINDS]
+        roots = [(kind.shape.roots[field.offset], self._rooted_kind(field.kind), field.node_offset)
+                 for field in kind.fields if field.kind in ROOTS]
 
         def make() -> AllocObject:
             made = _bare(AllocObject)
@@ -291,7 +262,11 @@ class Graph:
     def tree_at(self, root: int) -> Rooted:
         """Return the tree of a root."""
         found = self.roots.get(root)
-        return found if found is not None else self._root(root, ObjectTree)
+        return found if found is not None else self._root(root, self._rooted_kind("rb_root"))
+
+    def _rooted_kind(self, field: str) -> type[Rooted]:
+        """Return what represents a head or root."""
+        return ObjectList if field == "list_head" else ShapedTree if self.shaped else ObjectTree
 
     def _root(self, address: int, kind: type[Rooted]) -> Rooted:
         region = self.memory.region(address)
@@ -344,7 +319,7 @@ class Graph:
 
     def take(self, root: Rooted, index: int) -> int:
         """Remove the node at `index`, which the program then owns, and return its address."""
-        held = root[index]
+        held: AllocObject = root[index]
         del root[index]
         held.cells[held.type.shape.nodes[root.at]] = None
         self.refs.take(held, root.holder.name)

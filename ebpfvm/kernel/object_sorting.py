@@ -12,7 +12,8 @@ from ebpfvm.kernel.refs import COUNT, PROGRAM_UNIT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ebpfvm.kernel.object_graph import AllocObject, ObjectTree
+    from ebpfvm.kernel.object_graph import AllocObject
+    from ebpfvm.kernel.object_roots import ObjectTree
     from ebpfvm.kernel.object_types import ObjectType
     from ebpfvm.kernel.refs import Refs
 

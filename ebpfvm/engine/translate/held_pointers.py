@@ -141,10 +141,10 @@ class HeldPointers:
         field = self._field(value)
         if field is None or field.kind not in ("list_head", "rb_root"):
             return None
-        btf = self._btf(value)
-        if btf is None:
+        btf, graph = self._btf(value), self.unit.prog.kernel.graph
+        if btf is None or (graph.shaped and field.kind == "rb_root"):
             return None
-        kind = self.unit.prog.kernel.graph.type_of(btf, field.type_id)
+        kind = graph.type_of(btf, field.type_id)
         cell = kind.shape.nodes.get(field.node_offset)
         return None if cell is None else Root(kind, field.node_offset, cell)
 
