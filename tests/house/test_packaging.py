@@ -22,12 +22,20 @@ def setup_cfg() -> configparser.ConfigParser:
 
 def test_setup_cfg_names_every_package() -> None:
     found = {name for name, path in modules().items() if path.name == "__init__.py"}
-    assert set(setup_cfg()["options"]["packages"].split()) == found
+    assert set(setup_cfg()["options"]["packages"].split()) == found | {"ebpfvm.samples"}  # data only
 
 
 def test_the_core_depends_on_three_libraries() -> None:
     lines = setup_cfg()["options"]["install_requires"].strip().splitlines()
     assert sorted(line.split()[0] for line in lines) == ["ply", "pyelftools", "sortedcontainers"]
+
+
+def test_the_wheel_takes_samples_at_every_depth() -> None:
+    """setuptools has no pattern for "and all folders below"."""
+    patterns = [part.strip() for part in setup_cfg()["options.package_data"]["ebpfvm.samples"].split(",")]
+    samples = ROOT / "samples"
+    assert {path for pattern in patterns for path in samples.glob(pattern) if path.is_file()} >= {
+        path for path in tracked_files() if path.is_relative_to(samples)}
 
 
 def test_links_lead_to_the_real_folders() -> None:
