@@ -148,7 +148,7 @@ def _plain(value: object) -> object:
 def describe(error: EbpfvmError) -> str:
     """Return one line that describes an error, in the form `file.c:LINE: message` where the source is known."""
     if isinstance(error, Rejected):
-        from ebpfvm.cli.rejections import rejection  # imported here, because few commands end so
+        from ebpfvm.rejections import rejection  # imported here, because few commands end so
         return rejection(error.verdict)
     if isinstance(error, Fault) and error.line:
         place, _, source = error.line.partition(": ")

@@ -148,7 +148,7 @@ def _show(program: Program, verdict: Any, verbose: int) -> None:
         word = output.paint("accepted", "green", sys.stdout)
         print(f"{output.clean(program.name)}: {word}, {verdict.processed} instructions processed")
         return
-    from ebpfvm.cli.rejections import rejection
+    from ebpfvm.rejections import rejection
     word = output.paint("rejected" if verdict.program is not None else "cannot be judged", "red", sys.stdout)
     print(f"{output.clean(program.name)}: {word}" + (f" (errno {verdict.errno})" if verdict.program else ""))
     output.put(rejection(verdict))

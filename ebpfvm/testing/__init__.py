@@ -11,6 +11,7 @@ docs/howto/testing.md shows how to use it.
 `campaign`            thousands of them by number; `ask` compares them with a real kernel
 `strategies`          the same for hypothesis, which only this module imports
 `oracle`, `kload`     a real kernel's verdict, through bpf(2)
+`tagged_programs`     tests that objects carry in declaration tags (docs/howto/expectations.md)
 `kit`, `plugin`       for tests of eBPF programs: the fixture `bpf` of pytest (docs/howto/pytest.md)
 ====================  =============================================================================
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 STRICT_ALIGNMENT = 1 << 0
+BPF_F_TEST_STATE_FREQ = 1 << 3
 BPF_F_SLEEPABLE = 1 << 4
 
 
@@ -105,12 +106,14 @@ class Env:
     exception_cb: int = 0  # index of the function that gets what bpf_throw throws, 0 for none
     packet_changes: dict[int, bool] = field(default_factory=dict)  # see `ebpfvm.verifier.passes.packet_changes`
     strict: bool = field(init=False)  # every access must be aligned
+    keeps_all: bool = field(init=False)  # a state is kept wherever states are compared
     gpl: bool = field(init=False)  # the program's licence is one that GPL-only functions take
     _locals: dict[tuple[int, int], StructType] = field(default_factory=dict)
     _ctx: dict[tuple[int, int], CtxField | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.strict = bool(self.program.flags & STRICT_ALIGNMENT)
+        self.keeps_all = bool(self.program.flags & BPF_F_TEST_STATE_FREQ)
         self.gpl = is_gpl(self.program.license)
 
     def ctx_field(self, off: int, size: int, write: bool) -> CtxField | None:

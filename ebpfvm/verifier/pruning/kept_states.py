@@ -80,7 +80,7 @@ class KeptStates:
         cur = w.state
         site = self.sites.of(cur)
         group = site.group
-        force = site.force or cur.history_len > 40
+        force = site.force or cur.history_len > 40 or w.env.keeps_all
         add = force or (w.jumps - self.jumps_before >= 2 and w.processed - self.insns_before >= 8)
         compared = self.buckets[group.bucket]
         if w.marks is None:

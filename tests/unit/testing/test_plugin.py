@@ -28,8 +28,13 @@ def outcome(folder: Path, text: str, sample: str) -> subprocess.CompletedProcess
     """Run pytest with the plugin alone on a test file beside a copy of a sample."""
     shutil.copy(ROOT / "samples" / sample, folder)
     (folder / "test_it.py").write_text(text)
+    return collected(folder)
+
+
+def collected(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run pytest with the plugin alone on a folder."""
     env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
-    return subprocess.run([sys.executable, "-c", ALONE, "-q", str(folder)], env=env, cwd=folder, text=True,
+    return subprocess.run([sys.executable, "-c", ALONE, *options, str(folder)], env=env, cwd=folder, text=True,
                           capture_output=True, check=False)
 
 

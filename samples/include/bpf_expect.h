@@ -1,0 +1,1 @@
+../../ebpfvm/testing/include/bpf_expect.h
