@@ -204,9 +204,10 @@ class SchStructOps(Qdisc):
             raise
         finally:
             free.running = False
-        for dropped in free.packets:
-            self._structs.hide(dropped)
-        to_free += free.packets
+        dropped, free.packets = free.packets, []  # a fused run expects that nothing is left on the list
+        for packet in dropped:
+            self._structs.hide(packet)
+        to_free += dropped
         result &= NET_XMIT_MASK
         if self.dev.observer is not None:
             self.dev.observe("enqueue", skb, _RESULTS.get(result, str(result)), None)

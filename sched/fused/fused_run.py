@@ -76,6 +76,7 @@ class FusedRun:
         self._start = self.loop.events
         self._rounds = self._start // WATCH_EVERY
         self._first = self.account.in_packets
+        self._foreign = 0
         self._sent = self.account.sent
         self._dequeued = self.device.dequeued - self.account.sent - (self.device.sending is not None)
         self._departure = IDLE, 0, 0
@@ -248,12 +249,16 @@ class FusedRun:
         inner = argument[0] if getattr(action, "__func__", None) is EventLoop.idle_event else action
         if getattr(inner, "__func__", None) is not Watchdog.fire:  # anybody else may look
             self.settle()
+        arrived = self.account.in_packets
         self.loop.step()
         self.others += 1
+        # A packet that came from elsewhere may be of any size and flow, and waits among the others from now on.
+        self._foreign = self.account.in_packets - arrived
         self.look()
         device, qdisc = self.device, self.qdisc
-        same = (device.qdisc is qdisc and qdisc.programs is self._programs and device.observer is None
-                and device.link is self._link and self.simulation.kernel.devices.get(device.ifindex) is device)
+        same = (not self._foreign and device.qdisc is qdisc and qdisc.programs is self._programs
+                and device.observer is None and device.link is self._link
+                and self.simulation.kernel.devices.get(device.ifindex) is device)
         same = same and (self.watchdog is None or not self._classes)  # of which one might count what is throttled
         return same and not self.stale and self.events < self._most
 
@@ -262,10 +267,15 @@ class FusedRun:
         self.stale = True
 
     @property
+    def _arrived(self) -> int:
+        """The number of packets that the sources have sent in the function."""
+        return self.account.in_packets - self._first - self._foreign
+
+    @property
     def events(self) -> int:
         """The number of events that have run."""
         account = self.account
-        return self._start + account.in_packets - self._first + account.sent - self._sent + self.others + self.woken
+        return self._start + self._arrived + account.sent - self._sent + self.others + self.woken
 
     def look(self) -> None:
         """Call the loop's `watch` as the loop would have done."""
@@ -286,7 +296,7 @@ class FusedRun:
         source = self.in_step
         if source is None:
             return
-        arrived, count = self.account.in_packets, source.count
+        arrived, count = self._arrived, source.count
         for index, flow in enumerate(source.group.flows):
             if flow is not None:
                 flow.in_packets = arrived // count + (index < arrived % count)
@@ -301,11 +311,13 @@ class FusedRun:
         device, simulation = self.device, self.simulation
         free_at, begun, after = self._departure
         if device.sending is not None:
-            self.loop.at_number(free_at, self.number_of(begun, after), device.sent, device.sending)
+            planned = self.loop.take((device.sent,))  # the latest event may have put a packet on the wire
+            time, number = planned[0][:2] if planned else (free_at, self.number_of(begun, after))
+            self.loop.at_number(time, number, device.sent, device.sending)
         self.look()
         simulation.feeding = False
         if self.in_step is not None:
-            self.in_step.give_back(self.account.in_packets - self._first, self._first + 1)
+            self.in_step.give_back(self._arrived, self._first + 1)
         for time, number, source in self.pending:
             source.give_back(time, number)
         self.loop.skip(self.events)

@@ -47,7 +47,6 @@ class OpsCalls:
         self._qdisc, self._kernel, self._device = qdisc, run.kernel, run.device
         self._structs = structs_of(run.kernel)
         self._enqueue, self._dequeue = programs
-        qdisc.to_free.packets = []
 
     def names(self) -> dict[str, Any]:
         """Return what the code refers to."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,10 @@ from ebpfvm.engine.translate import inlining
 from ebpfvm.errors import Fault
 from ebpfvm.limits import Limits
 from ebpfvm.loader.variables import set_variables
+from ebpfvm.scenario import Scene
 from ebpfvm.sched.fused.object_facts import ObjectFacts, decided
+from ebpfvm.sched.packet import build
+from ebpfvm.sched.simulation import BOOT_NS
 from tests.laws import fused_mainline
 
 SAMPLES = Path(__file__).parents[3] / "samples" / "mainline"
@@ -79,3 +83,27 @@ def test_conditions_that_are_decided() -> None:
                            ("r1 and not r1.refs & 0xffffffff", True), ("REFS.held", False),
                            ("(r1.refs == OWN)", False), ("(o_skb.refs & OWN_MASK)", None)):
         assert decided(text, facts, own) is expected, text
+
+
+@pytest.mark.parametrize("size", [100, 1000])
+@pytest.mark.parametrize("at", [0, 500_000, 1_000_000])
+@pytest.mark.parametrize("name", ["mainline/fifo", "rfc/pfifo"])
+def test_packets_that_a_user_sends_in_between(name: str, at: int, size: int) -> None:
+    """Some are dropped, some find the link idle, and some have another size than all that is generated."""
+    def send(simulation: Any) -> None:
+        data, device = build(length=size), simulation.device
+        flow, protocol, priority = simulation.flows.label(data)
+        for _ in range(5):
+            packet = simulation.account.admit(data, size, flow, protocol, priority, device.qdisc.holder)
+            packet.dev = device
+            device.xmit(packet)
+
+    def prepare(scene: Scene) -> None:
+        for round in range(4):
+            scene.simulation.loop.at(BOOT_NS + at + round * 4_000_000, send, scene.simulation)
+
+    found = set_variables(load(SAMPLES.parent / f"{name}.o"), {"limit": 3})
+    fused, plain = (simulate(found, flows=["cbr:rate=8mbit,packets=20"], rate="10mbit", engine=engine, prepare=prepare)
+                    for engine in ("fused", "translate"))
+    assert fused == plain
+    assert (plain.in_packets, plain.dropped > 4) == (40, True)
