@@ -22,6 +22,7 @@ __all__ = ["dataclass", "field", "fields", "replace"]
 
 _MISSING: Final[Any] = object()
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+_FEW: Final = 30  # objects that are filled without a compiled `__init__`
 
 
 class _Field:
@@ -39,11 +40,12 @@ class _Field:
 class _Shape:
     """What the methods of a class need to know."""
 
-    __slots__ = ("fields", "frozen", "names", "owner")
+    __slots__ = ("fields", "frozen", "names", "owner", "positional")
 
     def __init__(self, every: tuple[_Field, ...], frozen: bool) -> None:
         self.fields, self.frozen = every, frozen
         self.names = tuple(item.name for item in every)
+        self.positional = tuple(item.name for item in every if item.init and not item.kw_only)
         self.owner: Any = object
 
 
@@ -60,6 +62,45 @@ class _Late:
         function.__qualname__, function.__module__ = f"{cls.__qualname__}.{self._name}", cls.__module__
         setattr(cls, self._name, function)
         return function if instance is None else function.__get__(instance, owner)
+
+
+class _LateInit(_Late):
+    """Stand for `__init__`: the first few objects are filled field by field."""
+
+    __slots__ = ("_uses",)
+
+    def __init__(self, shape: _Shape, name: str, make: Callable[[_Shape], Any]) -> None:
+        super().__init__(shape, name, make)
+        self._uses = 0
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        if instance is None or self._uses >= _FEW:
+            return super().__get__(instance, owner)
+        self._uses += 1
+        return lambda *args, **named: self._fill(instance, args, named)
+
+    def _fill(self, instance: Any, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+        shape = self._shape
+        given = dict(zip(shape.positional, args, strict=False)) | named
+        values = {}
+        complete = len(given) == len(args) + len(named)
+        for item in shape.fields:
+            if item.init and item.name in given:
+                values[item.name] = given.pop(item.name)
+            elif item.default_factory is not _MISSING:
+                values[item.name] = item.default_factory()
+            elif item.default is not _MISSING:
+                values[item.name] = item.default
+            else:
+                complete = complete and not item.init
+        if given or not complete:  # the compiled method says what is wrong
+            super().__get__(instance, type(instance))(*args, **named)
+            return
+        set_field = object.__setattr__ if shape.frozen else setattr
+        for name, value in values.items():
+            set_field(instance, name, value)
+        if hasattr(shape.owner, "__post_init__"):
+            instance.__post_init__()
 
 
 def _compiled(name: str, parameters: str, lines: list[str], names: dict[str, Any]) -> Any:
@@ -123,8 +164,8 @@ def _methods(shape: _Shape, eq: bool, slots: bool) -> dict[str, object]:
     methods: dict[str, object] = {
         "__shape__": shape, "__dataclass_fields__": _Standard("__dataclass_fields__"),
         "__dataclass_params__": _Standard("__dataclass_params__"), "__repr__": _repr,
-        "__init__": _Late(shape, "__init__", _init),
-        "__match_args__": tuple(item.name for item in shape.fields if item.init and not item.kw_only)}
+        "__init__": _LateInit(shape, "__init__", _init),
+        "__match_args__": shape.positional}
     if eq:
         methods["__eq__"] = _Late(shape, "__eq__", _eq)
     if shape.frozen:

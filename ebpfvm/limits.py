@@ -19,12 +19,13 @@ from typing import Any, Final
 from ebpfvm.errors import LimitError, UsageError
 from ebpfvm.ints import S64_MAX
 from ebpfvm.lazy_dataclasses import dataclass, field, fields
+from ebpfvm.lazy_patterns import pattern
 
 PREFIXES: Final = {"": 1, "k": 10 ** 3, "m": 10 ** 6, "g": 10 ** 9, "t": 10 ** 12,
                    "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
 """The factors that numbers can have, here and in the rates of `tc` (`ebpfvm.sched.units`)."""
 
-_NUMBER: Final = re.compile(rf"(\d{{1,18}})({'|'.join(PREFIXES)})", re.ASCII | re.IGNORECASE)
+_NUMBER: Final = pattern(rf"(\d{{1,18}})({'|'.join(PREFIXES)})", re.ASCII | re.IGNORECASE)
 _GREATEST: Final = S64_MAX
 
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ebpfvm import checked
 from ebpfvm.errors import UsageError
 from ebpfvm.lazy_dataclasses import dataclass, field, fields
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.limits import DEFAULTS, Limits
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ holds the address does not fault; the objects that the element's kptr slots own 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Never
+from typing import TYPE_CHECKING, ClassVar, Never
 
 from ebpfvm import errnos
 from ebpfvm.btf.fields import special_fields
@@ -27,6 +27,7 @@ from ebpfvm.contract.maptype import (
 from ebpfvm.errnos import E2BIG, EBUSY, EINVAL, ENOENT, ENOTSUPP, EOPNOTSUPP, EPERM, ERANGE
 from ebpfvm.kernel.memory import packet_slot
 from ebpfvm.kernel.refs import MEMORY, RefCounted
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

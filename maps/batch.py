@@ -8,9 +8,10 @@ the RFC's rbtree supports none.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import EINVAL, ENOENT, ENOTSUPP
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.maps.base import BPF_F_LOCK, kernel_error
 
 if TYPE_CHECKING:

@@ -6,9 +6,10 @@ same packets are dropped.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.ints import U32_MAX
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.classful import tree_reduce_backlog
 from ebpfvm.sched.shown import Part
 from ebpfvm.sched.tc.dissect import dissect, set_ce

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 from ipaddress import IPv6Address
-from typing import NamedTuple
 
 from ebpfvm.errors import UsageError
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.net import (
     ETH_HLEN,
     ETH_P_8021AD,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.flows import jain, key_of, percentile
 from ebpfvm.sched.units import NSEC_PER_SEC, format_rate, format_time
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ebpfvm.errors import InternalError
 from ebpfvm.kernel.skb import PacketFlow
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.flow_key import FlowKey, flow_mark, parse, priority_of
 from ebpfvm.sched.pcap import ETHERNET
 

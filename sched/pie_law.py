@@ -7,9 +7,10 @@ asked, which gives the same, because nothing happens to a queue in between.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.ints import U64_MAX
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.psched import PSCHED_SHIFT
 from ebpfvm.sched.units import NSEC_PER_SEC
 

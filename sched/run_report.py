@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ebpfvm.lazy_dataclasses import dataclass, field, replace
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.flow_report import FlowReport, flow_table
 from ebpfvm.sched.sch_generic import Stats
 from ebpfvm.sched.units import format_rate, format_size, format_time

@@ -7,10 +7,11 @@ converts them to slots, because a section may hold several programs.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpfvm.errors import LoadError
 from ebpfvm.lazy_dataclasses import dataclass, field
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf

@@ -9,11 +9,12 @@ scheduler RFC; its unowned pointers, which it tags `kptr`, are treated as refere
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpfvm.btf import types as t
 from ebpfvm.errnos import E2BIG, EEXIST, EFAULT, EINVAL, ENOENT
 from ebpfvm.lazy_dataclasses import dataclass, replace
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

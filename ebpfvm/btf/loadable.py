@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ebpfvm.btf import types as t
+from ebpfvm.lazy_patterns import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf, Type
 
 KSYMS = ".ksyms"
-_NAME = re.compile(r"[A-Za-z_.][A-Za-z0-9_.]*", re.ASCII)
+_NAME = pattern(r"[A-Za-z_.][A-Za-z0-9_.]*", re.ASCII)
 # These must have a name.
 _NAMED = (t.Typedef, t.Fwd, t.Func, t.Var, t.Datasec, t.DeclTag, t.TypeTag)
 

@@ -9,6 +9,7 @@ does the work and returns the exit status. Expensive imports belong inside `run`
 from __future__ import annotations
 
 import argparse
+import atexit
 import gc
 import os
 import sys
@@ -49,6 +50,7 @@ def build_parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (by default that of the process) and return the exit status."""
     gc.set_threshold(_YOUNG)
+    atexit.register(gc.freeze)  # nothing has to be searched for cycles when all of it is given up
     output.open_streams()
     argv = sys.argv[1:] if argv is None else argv
     try:

@@ -7,7 +7,9 @@ program array, and 3 a ring buffer. Tests verify each program.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+from ebpfvm.lazy_tuples import NamedTuple
 
 
 class Example(NamedTuple):

@@ -8,12 +8,14 @@ above 127 (since 6.17) but no control characters.
 from __future__ import annotations
 
 import re
-import string
 from typing import Final
 
-_SPEC: Final = re.compile(r"%(?P<flags>[0+\- ]*)(?P<width>[1-9][0-9]*)?"
-                          r"(?P<kind>p[ku]s|p[iI][46]|p[KxsSB]?|s|c|(?P<long>l{0,2})(?P<number>[diuxX]))", re.ASCII)
-_ENDS: Final = string.whitespace + string.punctuation
+from ebpfvm.lazy_patterns import pattern
+
+_SPEC: Final = pattern(r"%(?P<flags>[0+\- ]*)(?P<width>[1-9][0-9]*)?"
+                       r"(?P<kind>p[ku]s|p[iI][46]|p[KxsSB]?|s|c|(?P<long>l{0,2})(?P<number>[diuxX]))", re.ASCII)
+_BLANKS: Final = " \t\n\r\v\f"
+_ENDS: Final = _BLANKS + "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 
 def conversions(fmt: bytes) -> list[re.Match[str] | str] | None:
@@ -21,7 +23,7 @@ def conversions(fmt: bytes) -> list[re.Match[str] | str] | None:
 
     A conversion has the groups flags, width, kind, long and number.
     """
-    if any(char < 128 and chr(char) not in string.printable for char in fmt):
+    if any((char < 32 or char == 127) and chr(char) not in _BLANKS for char in fmt):
         return None
     text, at = fmt.decode("latin-1"), 0
     found: list[re.Match[str] | str] = []

@@ -8,7 +8,7 @@ the prototype is parsed once, when the module is imported.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict, Unpack
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
 from ebpfvm.contract.roles import (
     LISTS_AND_TREES,
@@ -22,6 +22,8 @@ from ebpfvm.contract.roles import (
 )
 from ebpfvm.errors import InternalError
 from ebpfvm.lazy_dataclasses import dataclass
+from ebpfvm.lazy_patterns import pattern
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -162,8 +164,8 @@ _PARTS: Final = (
 )
 
 
-_PROTOTYPE = re.compile(r"^\s*(?P<ret>.+?)\s*\b(?P<name>\w+)\s*\((?P<params>.*)\)\s*;?\s*$", re.S)
-_FUNCTION_POINTER = re.compile(r"\(\s*\*?\s*(\w+)\s*\)\s*\(.*", re.S)
+_PROTOTYPE = pattern(r"^\s*(?P<ret>.+?)\s*\b(?P<name>\w+)\s*\((?P<params>.*)\)\s*;?\s*$", re.S)
+_FUNCTION_POINTER = pattern(r"\(\s*\*?\s*(\w+)\s*\)\s*\(.*", re.S)
 
 
 def _split(params: str) -> list[str]:

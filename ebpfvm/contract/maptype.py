@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ebpfvm import errnos
 from ebpfvm.btf.fields import KPTRS as KPTRS
@@ -11,6 +11,7 @@ from ebpfvm.contract.rules import LINUX_7_2, Rules
 from ebpfvm.errnos import EINVAL, ENOTSUPP
 from ebpfvm.errors import InternalError
 from ebpfvm.lazy_dataclasses import dataclass
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

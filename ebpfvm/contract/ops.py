@@ -7,11 +7,12 @@ that member follow from it: the context, what may be returned, and which kernel 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract.kfunc import parse_prototype
 from ebpfvm.contract.progtype import CtxField
 from ebpfvm.lazy_dataclasses import dataclass, field, replace
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

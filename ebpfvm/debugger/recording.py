@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.debugger import watched
 from ebpfvm.engine.interp_run import Hooks
@@ -10,6 +10,7 @@ from ebpfvm.ints import U64_MAX
 from ebpfvm.isa import codes as c
 from ebpfvm.kernel.memory import REGION_SHIFT
 from ebpfvm.lazy_dataclasses import dataclass, field
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from ebpfvm.debugger.watched import Key, State, Value

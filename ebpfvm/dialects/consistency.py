@@ -6,11 +6,12 @@ function, a map type and the helpers that accept it, a program type and the func
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpfvm.contract.args import Arg
 from ebpfvm.dialects.offers import OFFERS
 from ebpfvm.errors import InternalError
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

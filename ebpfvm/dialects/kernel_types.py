@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.btf import types as t
 from ebpfvm.dialects.offers import HERE, OFFERS
+from ebpfvm.lazy_patterns import pattern
 
 if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf
@@ -41,7 +42,7 @@ INTS: Final = {
     "8": ("long unsigned int", 8, False), "-8": ("long int", 8, True),
     "q": ("long long unsigned int", 8, False), "-q": ("long long int", 8, True),
     "16": ("__int128 unsigned", 16, False), "-16": ("__int128", 16, True)}
-_BITS: Final = re.compile(r"([-0-9cBqe]+)b(\d+)(~.+)?", re.ASCII)
+_BITS: Final = pattern(r"([-0-9cBqe]+)b(\d+)(~.+)?", re.ASCII)
 _KINDS: Final = {"s": (t.Kind.STRUCT,), "u": (t.Kind.UNION,), "e": (t.Kind.ENUM, t.Kind.ENUM64),
                  "t": (t.Kind.TYPEDEF,), "v": (t.Kind.VAR,)}
 

@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import ast
 import functools
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.errors import InternalError
 from ebpfvm.ints import U64_MAX, signed
+from ebpfvm.isa.table import ROWS
+from ebpfvm.isa.table_checks import check
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ebpfvm.isa.table import Row
 
+check(ROWS)
 
 
 class Expr(NamedTuple):

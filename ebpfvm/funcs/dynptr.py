@@ -6,7 +6,7 @@ read-only bit at 8, offset at 12.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import helper, kfunc
 from ebpfvm.contract.args import (
@@ -24,6 +24,7 @@ from ebpfvm.errnos import E2BIG, EINVAL, ERANGE
 from ebpfvm.funcs.packet_bytes import load_bytes, store_bytes
 from ebpfvm.ints import U32_MAX
 from ebpfvm.kernel.skb import SkBuff, XdpBuff
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from ebpfvm.kernel import CallEnv

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 from ply import lex
 
 from ebpfvm.isa import codes as c
 from ebpfvm.isa.table import ROWS
 from ebpfvm.lazy_dataclasses import dataclass
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from ebpfvm.isa.table import Row

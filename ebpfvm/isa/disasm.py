@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from functools import cache
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ebpfvm.ints import U32_MAX
 from ebpfvm.isa import codes as c
@@ -18,6 +18,7 @@ from ebpfvm.isa.insn import Insn, imm64
 from ebpfvm.isa.legality import is_legal
 from ebpfvm.isa.syntax import PSEUDO, SYNTAX, Dialect
 from ebpfvm.isa.table import BY_CODE, BY_NAME, row_of
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

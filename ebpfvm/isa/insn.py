@@ -8,11 +8,12 @@ no translation.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpfvm.errors import LoadError
 from ebpfvm.ints import U32_MAX
 from ebpfvm.isa import codes
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -27,7 +27,6 @@ bits and zero-extended into the 64-bit register:
 
 from __future__ import annotations
 
-import ast
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -229,47 +228,6 @@ def _special_moves() -> list[Row]:
                 fixed=(("off", c.BPF_ADDR_PERCPU),), since=5, source="x")]
 
 
-# The names and operators that a meaning may use, besides numbers.
-_WORDS: Final = frozenset({"a", "b", "off", "W", "old", "r0", "s", "ashr", "udiv", "umod", "sdiv", "smod", "sext",
-                           "zext", "bswap", "ite", "load"})
-_OPERATORS: Final = (ast.Add, ast.Sub, ast.Mult, ast.BitAnd, ast.BitOr, ast.BitXor, ast.LShift, ast.RShift, ast.USub,
-                     ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
-_WITH_MEANING: Final = frozenset({"alu", "jmp", "ldx", "atomic"})
-
-
-def check(rows: Iterable[Row]) -> None:
-    """Check that rows can be told apart, and that their meanings use nothing but the names at the top of this file.
-
-    Raises:
-        InternalError: a row is wrong.
-    """
-    seen: dict[object, Row] = {}
-    sound = {""}
-    for row in rows:
-        for what, key in (("name", row.name), ("encoding", (row.code, row.fixed))):
-            if seen.setdefault(key, row) is not row:
-                raise InternalError(f"instructions {seen[key].name!r} and {row.name!r} have the same {what}")
-        if row.kind in _WITH_MEANING and not row.meaning:
-            raise InternalError(f"instruction {row.name!r} has no meaning")
-        problem = "" if row.meaning in sound else _problem(row.meaning)
-        if problem:
-            raise InternalError(f"instruction {row.name!r}: its meaning {row.meaning!r} {problem}")
-        sound.add(row.meaning)
-
-
-def _problem(meaning: str) -> str:
-    try:
-        tree = ast.parse(meaning, mode="eval")
-    except SyntaxError as error:
-        return f"is no expression: {error.msg}"
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id not in _WORDS:
-            return f"uses {node.id!r}, which ebpfvm/isa/table.py does not explain"
-        if isinstance(node, ast.operator | ast.unaryop | ast.cmpop) and not isinstance(node, _OPERATORS):
-            return f"uses the operator {type(node).__name__}, which ebpfvm/isa/table.py does not explain"
-    return ""
-
-
 def all_kinds(kinds: Iterable[str], where: str) -> None:
     """Check that code that dispatches on the kind of an instruction handles every kind in the table.
 
@@ -294,7 +252,6 @@ def _by_code(rows: tuple[Row, ...]) -> dict[int, tuple[Row, ...]]:
 
 
 ROWS: Final[tuple[Row, ...]] = (*_alu_rows(), *_special_moves(), *_jump_rows(), *_memory_rows(), *_atomic_rows())
-check(ROWS)
 BY_CODE: Final = _by_code(ROWS)
 BY_NAME: Final = {row.name: row for row in ROWS}
 

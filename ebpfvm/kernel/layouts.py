@@ -7,12 +7,13 @@ achieves by rewriting the program's instructions (convert_ctx_access) happens he
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Never
+from typing import TYPE_CHECKING, Any, Never
 
 from ebpfvm.contract.progtype import CtxField
 from ebpfvm.errors import Fault
 from ebpfvm.ints import U32_MAX
 from ebpfvm.kernel.memory import Region
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

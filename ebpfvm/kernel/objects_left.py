@@ -10,7 +10,7 @@ searched for the calls that allocate its struct. Usually there is one such line.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.isa import codes as c
 from ebpfvm.kernel.object_graph import AllocObject
@@ -18,6 +18,7 @@ from ebpfvm.kernel.program import LoadedProgram
 from ebpfvm.kernel.refs import MEMORY
 from ebpfvm.kernel.skb import SkBuff
 from ebpfvm.lazy_dataclasses import dataclass
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,11 +7,12 @@ is NULL, and a load through it yields zero (see `Memory.probe`).
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ebpfvm.btf import types as t
 from ebpfvm.errors import Fault
 from ebpfvm.kernel.memory import Region
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from ebpfvm.ints import signed
+from ebpfvm.lazy_tuples import NamedTuple
 
 TIME: Final = "time"      # depends on the clock
 STATE: Final = "state"    # depends on memory other than the packet

@@ -6,10 +6,11 @@ NULL. It is no proof: what it does not know makes a path "unsure", and nothing i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.ints import U64_MAX
 from ebpfvm.isa import codes as c
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.lints.path_state import PACKET, STATE, TIME, UNKNOWN, Deeds, PathState, Value, computed, const, derived
 
 if TYPE_CHECKING:

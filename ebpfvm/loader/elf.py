@@ -11,12 +11,13 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Final
 
 from ebpfvm.errors import LoadError
 from ebpfvm.escape import decoded
 from ebpfvm.ints import U32_MAX
 from ebpfvm.lazy_dataclasses import dataclass, field
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.loader import elf_header
 from ebpfvm.loader.elf_header import HEADER_SIZE, SECTION_HEADER_SIZE, ElfHeader, SectionHeader
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
+from typing import Final
+
+from ebpfvm.lazy_tuples import NamedTuple
 
 MAGIC: Final = b"\x7fELF"
 ELFCLASS64: Final = 2

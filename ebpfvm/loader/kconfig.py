@@ -7,12 +7,13 @@ import zlib
 from typing import TYPE_CHECKING
 
 from ebpfvm.errors import LoadError, UsageError
+from ebpfvm.lazy_patterns import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_FILE = 16 << 20
-_ASSIGNMENT = re.compile(r"((?:CONFIG|LINUX)_\w+)=(.*)", re.ASCII | re.DOTALL)
+_ASSIGNMENT = pattern(r"((?:CONFIG|LINUX)_\w+)=(.*)", re.ASCII | re.DOTALL)
 
 
 def read_values(words: Iterable[str]) -> dict[str, int | str]:

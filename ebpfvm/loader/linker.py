@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ebpfvm.btf.ext import CoreRecord, FuncRecord, LineRecord
 from ebpfvm.errors import LoadError
 from ebpfvm.ints import s32
 from ebpfvm.isa.insn import Insn, decode
 from ebpfvm.lazy_dataclasses import dataclass, field
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.loader.data import is_data, made_by_gcc
 from ebpfvm.loader.object import CoreRelo, FuncInfo, LineInfo, MapSpec
 

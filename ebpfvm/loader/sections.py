@@ -8,7 +8,7 @@ objects, so they are read with a note.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from ebpfvm.lazy_tuples import NamedTuple
 
 BPF_F_SLEEPABLE = 1 << 4
 BPF_F_XDP_HAS_FRAGS = 1 << 5

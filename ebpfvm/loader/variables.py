@@ -6,11 +6,12 @@ the object, so that the verifier sees those of `.rodata` as constants.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Datasec, Enum, Enum64, Int, Var
 from ebpfvm.errors import UsageError
 from ebpfvm.lazy_dataclasses import replace
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

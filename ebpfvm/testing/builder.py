@@ -6,10 +6,11 @@ nearly always accepts programs that rely on nothing else.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpfvm.ints import S32_MAX, S32_MIN, s32
 from ebpfvm.isa.insn import Insn
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.btf.encode import BtfBuilder
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.loader.object import MapSpec
 from ebpfvm.testing.writer import MAPS
 

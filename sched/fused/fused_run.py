@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine.translate.errors_in_code import OUT_OF_BOUNDS, explained, innermost_line
 from ebpfvm.errors import Fault
 from ebpfvm.kernel.refs import COUNT
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.account import SENT
 from ebpfvm.sched.events import WATCH_EVERY, EventLoop
 from ebpfvm.sched.fused.arrivals import EPOCH, FeedSource, GroupSource, InStep, Pending

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     import ast

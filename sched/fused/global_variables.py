@@ -9,9 +9,10 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.kernel.memory import REGION_SHIFT
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.fused.parsed import edited, parsed
 
 if TYPE_CHECKING:

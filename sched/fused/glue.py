@@ -8,7 +8,7 @@ them again.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.engine.translate.flow_graph import FlowGraph
 from ebpfvm.engine.translate.program_body import GET, PUT
@@ -16,6 +16,7 @@ from ebpfvm.engine.translate.source import simplify
 from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, effect_to, reads_of, sweep
 from ebpfvm.ints import U32_MAX
 from ebpfvm.kernel.refs import CTX_UNIT
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.fused.arrivals import EPOCH
 from ebpfvm.sched.fused.fused_run import NEVER
 from ebpfvm.sched.fused.path_facts import PROGRAM, PathFacts

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ast
 from bisect import insort
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine.translate.statements import Stmt, effect
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.maps.base import ELEMENT_BYTES
 from ebpfvm.maps.of_maps import same_meta
 from ebpfvm.maps.rbtree import Rbtree

@@ -8,10 +8,11 @@ once whether it is held as usual, by comparing `refs` with the one reference tha
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, live_at, reads_of
 from ebpfvm.kernel.refs import COUNT
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.fused.glue import OUTSIDE
 from ebpfvm.sched.fused.object_facts import LOST, QUIESCE, ObjectFacts, decided, rooted
 from ebpfvm.sched.fused.object_stores import held_stored, is_single, saved, stored, unlocked

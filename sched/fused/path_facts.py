@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine.translate.statements import VARIABLE, Stmt, effect
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.fused.parsed import attribute, is_none, name_of
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ conntrack, `nat` changes nothing; packets are not split, whatever `split-gso` sa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from ebpfvm.checked import known
 from ebpfvm.ints import U32_MAX
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.classful import ClassfulQdisc, tree_reduce_backlog
 from ebpfvm.sched.classify import taken, tcf_classify
 from ebpfvm.sched.qdiscs.cake_tin import DST, FLOWS, MODES, QUEUES, SRC, CakeFlow, CakeTin

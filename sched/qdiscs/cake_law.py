@@ -6,9 +6,10 @@ Source: net/sched/sch_cake.c, Linux 7.2; Hoiland-Jorgensen, Taht, Morton, "Piece
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.ints import U32_MAX
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.tc.dissect import set_ce
 
 if TYPE_CHECKING:

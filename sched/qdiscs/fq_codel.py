@@ -6,10 +6,11 @@ Sources: net/sched/sch_fq_codel.c, Linux 7.2; RFC 8290.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from ebpfvm.checked import known
 from ebpfvm.errnos import EINVAL
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.classful import ClassfulQdisc, tree_reduce_backlog
 from ebpfvm.sched.codel_law import (
     CODEL_SHIFT,

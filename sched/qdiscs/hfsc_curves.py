@@ -6,9 +6,10 @@ inverses, are fixed-point numbers of the kernel's precision, so that the same pa
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from ebpfvm.ints import U64_MAX
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.psched import PSCHED_SHIFT
 from ebpfvm.sched.units import NSEC_PER_SEC
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict, Unpack
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
 from ebpfvm.checked import known
 from ebpfvm.errnos import EINVAL
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.classful import ClassfulQdisc, account_out, drop_above, tree_reduce_backlog
 from ebpfvm.sched.flow_lists import flow_of
 from ebpfvm.sched.qdisc_kind import QdiscKind, QdiscOption

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from ebpfvm.checked import known
 from ebpfvm.errnos import ERANGE
 from ebpfvm.errors import UsageError
 from ebpfvm.funcs.skb_room import bpf_skb_vlan_pop, bpf_skb_vlan_push
 from ebpfvm.ints import U32_MAX, swap16
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.net import ETH_HLEN, ETH_P_8021AD, ETH_P_8021Q
 from ebpfvm.sched.shown import Part, entry, list_of
 from ebpfvm.sched.tc.action import Action, shown_verdict

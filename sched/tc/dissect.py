@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import zlib
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.ints import swap16
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.net import (
     ETH_HLEN,
     ETH_P_8021AD,

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ply import lex
 
 from ebpfvm.errors import UsageError
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

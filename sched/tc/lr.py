@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import difflib
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, Never
+from typing import TYPE_CHECKING, Any, Never
 
 from ebpfvm.errors import UsageError
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.tc.lalr import LalrParser, LalrTable, LalrToken
 from ebpfvm.sched.tc.lexer import ScriptError, Word
 

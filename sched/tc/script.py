@@ -7,10 +7,11 @@ column where the command begins.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ebpfvm import errnos
 from ebpfvm.errors import EbpfvmError, UsageError
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.tc.action_cmd import ActionCommands
 from ebpfvm.sched.tc.build import TcBuilder
 from ebpfvm.sched.tc.filter_cmd import FilterCommands

@@ -9,8 +9,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.tc.lexer import ScriptError, Word
 
 if TYPE_CHECKING:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.net import (
     ETH_P_8021AD,
     ETH_P_8021Q,

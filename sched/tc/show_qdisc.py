@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.ints import U32_MAX
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.classful import ClassfulQdisc
 from ebpfvm.sched.sch_generic import TC_H_MAJ_MASK, TC_H_ROOT, Noop, Stats, handle_text
 from ebpfvm.sched.shown import Part, entry, nested, worded

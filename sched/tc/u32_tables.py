@@ -5,10 +5,11 @@ They hold the filters, the comparisons of each filter, and the links from one ta
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ebpfvm.kernel.skb import SKB_HEADROOM
 from ebpfvm.lazy_dataclasses import dataclass, field
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.tc.block import Filter
 
 if TYPE_CHECKING:

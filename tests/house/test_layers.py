@@ -10,7 +10,8 @@ from tests.house.tree import ROOT, imports, modules, parsed, python_files, shown
 
 # From the ground up. Packages of one row stand beside each other: one may use another, but not both each other.
 LAYERS = (
-    ("errors", "errnos", "ints", "net", "escape", "lazy_dataclasses", "_version", "_checkout"),
+    ("errors", "errnos", "ints", "net", "escape", "lazy_dataclasses", "lazy_tuples", "lazy_patterns", "_version",
+     "_checkout"),
     ("limits", "checked"),
     ("isa", "btf"),
     ("contract", "loader"),
@@ -78,7 +79,7 @@ def test_the_domain_is_pure() -> None:
         for imported in imports(path)
         if imported.name.startswith("ebpfvm")
         and not imported.name.startswith(("ebpfvm.verifier.domain", "ebpfvm.errors",
-                                                  "ebpfvm.lazy_dataclasses"))
+                                                  "ebpfvm.lazy_"))
     ]
     assert strays == []
 
@@ -93,12 +94,12 @@ def test_the_core_needs_three_libraries() -> None:
     assert strays == []
 
 
-def test_dataclasses_are_those_that_are_cheap_to_import() -> None:
+def test_dataclasses_and_named_tuples_are_those_that_are_cheap_to_import() -> None:
     """Those of the standard library compile their methods at every start."""
-    names = set(lazy_dataclasses.__all__)
+    cheap = {"dataclasses": set(lazy_dataclasses.__all__), "typing": {"NamedTuple"}}
     strays = [f"{shown(path)}:{node.lineno}" for module, path in modules().items() for node in ast.walk(parsed(path))
-              if module != "ebpfvm.lazy_dataclasses" and isinstance(node, ast.ImportFrom)
-              and node.module == "dataclasses" and names & {alias.name for alias in node.names}]
+              if not module.startswith("ebpfvm.lazy_") and isinstance(node, ast.ImportFrom)
+              and cheap.get(str(node.module), set()) & {alias.name for alias in node.names}]
     assert strays == []
 
 

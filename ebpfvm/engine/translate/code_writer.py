@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine.steps import Expr, number, operand
 from ebpfvm.engine.translate import loose_values
@@ -12,6 +12,7 @@ from ebpfvm.engine.translate.ranges import Abs, NumRange, PtrOrigin, PtrRange, i
 from ebpfvm.engine.translate.statements import Stmt, assign, effect, slot_name
 from ebpfvm.ints import S64_MAX
 from ebpfvm.kernel.memory import BIAS, OFFSET_MASK, REGION_SHIFT
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from ebpfvm.engine.translate.frame import FrameLayout

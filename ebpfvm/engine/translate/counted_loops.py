@@ -15,10 +15,11 @@ compares it with a number that the loop does not change. A counter that is of no
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.engine.translate.ranges import NumRange
 from ebpfvm.engine.translate.statements import VARIABLE, live_at
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,7 @@ unusual is left to the methods of `Refs`, which name the fault.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.contract.args import Arg
 from ebpfvm.engine.steps import number
@@ -22,6 +22,7 @@ from ebpfvm.ints import U64_MAX
 from ebpfvm.kernel.object_sorting import sorter, sorter_by
 from ebpfvm.kernel.object_types import ObjectType
 from ebpfvm.kernel.refs import COUNT, MEMORY, PROGRAM_UNIT
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

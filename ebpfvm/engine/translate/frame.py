@@ -9,7 +9,7 @@ if its address escapes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpfvm.contract.args import Arg
 from ebpfvm.engine.translate.atoms import ACCESSES, cut_into_atoms, groups_of
@@ -17,6 +17,7 @@ from ebpfvm.engine.translate.ranges import FP, PtrRange, slot_at
 from ebpfvm.engine.translate.register_uses import live_registers
 from ebpfvm.engine.translate.spills import is_followed, is_private, lost, shown, spilled
 from ebpfvm.kernel.emulated import FRAME_SIZE
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,13 +9,14 @@ is computed when something wants a number.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ebpfvm.btf import types as t
 from ebpfvm.engine.translate.ranges import PtrOrigin, PtrRange, number_of
 from ebpfvm.kernel.kernel_structs import structs_of
 from ebpfvm.kernel.object_types import ObjectType
 from ebpfvm.kernel.struct_layout import StructLayout
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from ebpfvm.btf.fields import Field

@@ -12,9 +12,10 @@ from __future__ import annotations
 import itertools
 import re
 import struct
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, reads_of
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

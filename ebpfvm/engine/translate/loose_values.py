@@ -8,12 +8,13 @@ interval would grow round a loop is truncated.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.engine.steps import Expr, lower, number, operand
 from ebpfvm.engine.translate.ranges import NumRange, PtrRange
 from ebpfvm.engine.translate.register_uses import registers_of
 from ebpfvm.ints import U64_MAX
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,13 +8,14 @@ in them. The caller adds blocks of its own, which begin where the program would 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine.steps import PRIMITIVES
 from ebpfvm.engine.translate import counted_loops, source, structure
 from ebpfvm.engine.translate.program_facts import ProgramFacts
 from ebpfvm.engine.translate.statements import VARIABLE, BlockCode, Stmt, assign, effect
 from ebpfvm.engine.translate.unit import Unit
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

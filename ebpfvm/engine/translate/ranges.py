@@ -7,12 +7,13 @@ path, so that what holds at an instruction holds whenever it is reached.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ebpfvm.engine.steps import lower, operand
 from ebpfvm.ints import U32_MAX, U64_MAX, s64
 from ebpfvm.kernel.emulated import FRAME_SIZE
 from ebpfvm.lazy_dataclasses import dataclass
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,7 +8,7 @@ and the C source as comments, for tracebacks and dumps.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine.place import insn_text, line_text
 from ebpfvm.engine.steps import PRIMITIVES
@@ -22,6 +22,7 @@ from ebpfvm.engine.translate.statements import BlockCode, effect, sweep
 from ebpfvm.engine.translate.structure import lines_of
 from ebpfvm.engine.translate.unit import Unit
 from ebpfvm.kernel.emulated import BPF_MAX_LOOPS
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from ebpfvm.engine.translate.function_facts import FunctionFacts

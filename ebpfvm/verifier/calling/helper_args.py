@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpfvm.contract.args import Arg
 from ebpfvm.contract.maptype import BPF_F_INNER_MAP
 from ebpfvm.errnos import EACCES, EINVAL
 from ebpfvm.lazy_dataclasses import replace
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.verifier.calling import dynptrs, locks
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r

@@ -10,8 +10,9 @@ Constants are by far the most common Nums, so they are cached and shared.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.verifier.domain.tnum import Tnum
 from ebpfvm.verifier.domain.width import (
     S32_MAX,

@@ -13,8 +13,9 @@ Source: `is_scalar_branch_taken`, `rev_opcode`, `flip_opcode`, Linux 6.18 and 7.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.verifier.domain import tnum
 from ebpfvm.verifier.domain.num import Num
 from ebpfvm.verifier.domain.width import U32_MAX

@@ -6,9 +6,10 @@ it without writing it (a comparison, a call that invalidates it), computed it, o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 from ebpfvm.isa import codes as c
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.verifier.machine.regs import SCALAR, STACK, Reg
 from ebpfvm.verifier.machine.state import SPILL, Slot
 from ebpfvm.verifier.passes.subprogs import is_call

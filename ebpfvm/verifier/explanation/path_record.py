@@ -6,7 +6,9 @@ Recording costs time and memory, so it is only done when somebody asks why a pro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from ebpfvm.verifier.machine.regs import Reg

@@ -10,8 +10,9 @@ under its rules at most one of the two is nonzero (see `ebpfvm.verifier.values.p
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.verifier.domain.num import UNKNOWN, Num, const
 
 SCALAR: Final = 1

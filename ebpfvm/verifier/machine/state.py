@@ -6,8 +6,9 @@ values, stacks are shared until written to (`Frame.stack_for_write`), everything
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.verifier.machine.regs import STACK, Reg, pointer
 
 # What one byte of stack holds (include/linux/bpf_verifier.h, STACK_*). Slot byte 0 is the highest address.

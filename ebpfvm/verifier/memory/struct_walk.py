@@ -6,10 +6,11 @@ dialect has the layouts of the structs that networking programs read; others are
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpfvm.btf.types import Array, Kind, Ptr, Struct, TypeTag, Union
 from ebpfvm.errnos import EACCES, EINVAL
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import UNKNOWN_SCALAR, Reg, pointer

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ebpfvm.ints import U32_MAX, U64_MAX
 from ebpfvm.isa.table import row_of
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.verifier.domain import Num
 from ebpfvm.verifier.domain import links as linked
 from ebpfvm.verifier.machine import regs as r

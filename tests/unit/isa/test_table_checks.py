@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from ebpfvm.errors import InternalError
-from ebpfvm.isa.table import BY_NAME, ROWS, all_kinds, check
+from ebpfvm.isa.table import BY_NAME, ROWS, all_kinds
+from ebpfvm.isa.table_checks import check
 from ebpfvm.verifier.values import alu
 
 ADD = BY_NAME["add64_k"]
