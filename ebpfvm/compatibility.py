@@ -9,12 +9,13 @@ from __future__ import annotations
 import ast
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.contract import rules
 from ebpfvm.errors import EbpfvmError, LimitError
 from ebpfvm.judging import dialect_of, judge
 from ebpfvm.lazy_dataclasses import dataclass, fields, replace
+from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -11,9 +11,10 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from ebpfvm.errors import UsageError
+from ebpfvm.lazy_tuples import NamedTuple
 
 _SOURCE: Final = ".bpf.c"
 _SHARED: Final = ("Makefile", "README.md", "include")  # what every sample needs to be read and rebuilt
