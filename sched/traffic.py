@@ -79,7 +79,7 @@ class FlowSpec:
         return self.count * (by_time if self.packets is None else min(by_time, self.packets))
 
 
-_KEYS = ("rate", "size", "n", "start", "stop", "packets", "prio", "dscp", "proto", "dport")
+_KEYS = ("rate", "size", "n", "start", "stop", "packets", "prio", "dscp", "ecn", "proto", "dport")
 FIRST_PORT = 10000
 _PORT_AT = ETH_HLEN + IPV4_HLEN
 _MAX_FLOWS = 65535 - FIRST_PORT
@@ -89,8 +89,8 @@ def parse_flows(text: str) -> FlowSpec:
     """Return the flows that `KIND:KEY=VALUE,...` describes, as in `cbr:rate=1mbit,size=500b,n=4,prio=2`.
 
     The kinds are cbr and poisson. The keys, with their defaults, are rate (required), size of a frame (1000b), n flows
-    (1), start (0), stop (1s after the start), packets of each flow, prio (skb->priority), dscp (0 to 63), proto (udp,
-    tcp) and dport (9). Units are those of `ebpfvm.sched.units`.
+    (1), start (0), stop (1s after the start), packets of each flow, prio (skb->priority), dscp (0 to 63), ecn (0 to
+    3), proto (udp, tcp) and dport (9). Units are those of `ebpfvm.sched.units`.
 
     Raises:
         UsageError: a word is wrong; the message names it and what is expected.
@@ -116,7 +116,8 @@ def parse_flows(text: str) -> FlowSpec:
         parse_time(words["stop"]) if "stop" in words else start + NSEC_PER_SEC,
         _number(words, "packets", 1, 1 << 40) if "packets" in words else None,
         _number(words, "prio", 0, U32_MAX) if "prio" in words else None,
-        _number(words, "dscp", 0, 63, 0) << 2, proto, _number(words, "dport", 0, 65535, 9))
+        _number(words, "dscp", 0, 63, 0) << 2 | _number(words, "ecn", 0, 3, 0), proto,
+        _number(words, "dport", 0, 65535, 9))
 
 
 def _size(word: str, proto: str) -> int:

@@ -35,6 +35,7 @@ bit rate) or poisson. The keys, with their defaults:
   packets=N         number of packets of each flow (no limit)
   prio=N            skb->priority (see --priority)
   dscp=N            DSCP, 0 to 63 (0)
+  ecn=N             ECN bits: 1 or 2 for packets that may be marked, 3 marked (0)
   proto=udp|tcp     protocol (udp)
   dport=N           destination port (9)
 

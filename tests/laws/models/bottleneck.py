@@ -30,27 +30,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ebpfvm.api import simulate
 from ebpfvm.funcs.skb_meta import hash_of
+from ebpfvm.net import ETH_HLEN
 from ebpfvm.sched.fused.fusing import run_fused
 from ebpfvm.sched.packet import build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ebpfvm.kernel import SkBuff
     from ebpfvm.loader.object import Object
     from ebpfvm.scenario import Scene
 
 BOOT = 1_000_000_000
 FIRST_PORT = 10_000
+_TOS = ETH_HLEN + 1
 
 WAYS = ("interp", "translate", "fused")
 """How a program is run: in each engine, and as one function with everything around it."""
 
 Fate = tuple[str, int | None]
-"""What became of a packet, "sent", "dropped" or "held", and when its last bit left (ns from the beginning)."""
+"""What became of a packet, "sent", "sent, marked" (ECN), "dropped" or "held", and when its last bit left (ns)."""
 
 
 class Arrival(NamedTuple):
@@ -60,6 +64,8 @@ class Arrival(NamedTuple):
         time, size, priority: as in `ebpfvm.sched.traffic.Arrival`.
         flow: number of its flow.
         stamp: when it shall leave at the earliest (`skb->tstamp`), ns from the beginning; None for no such wish.
+        ecn: the two bits of its IP header: 0 for no ECN, 1 or 2 if it may be marked, 3 if it is.
+        host: number of its sender; all packets of a flow have the same.
     """
 
     time: int
@@ -67,6 +73,8 @@ class Arrival(NamedTuple):
     flow: int = 0
     priority: int = 0
     stamp: int | None = None
+    ecn: int = 0
+    host: int = 0
 
 
 @dataclass(frozen=True)
@@ -92,12 +100,19 @@ class Packet:
     priority: int
     stamp: int
     arrived: int
+    ecn: int = 0
+    host: int = 0
 
 
 class Model:
-    """A discipline."""
+    """A discipline.
+
+    Attributes:
+        random: gives what bpf_get_prandom_u32 gives a program, with `getrandbits(32)`.
+    """
 
     def __init__(self) -> None:
+        self.random = Random(0)
         self.dropped: list[Packet] = []
         self.alarm: tuple[int, int] | None = None
 
@@ -112,6 +127,11 @@ class Model:
     def drop(self, packet: Packet) -> None:
         """Drop a packet."""
         self.dropped.append(packet)
+
+    def mark(self, packet: Packet) -> bool:
+        """Mark congestion if the packet allows it; return whether it is marked."""
+        packet.ecn = 3 if packet.ecn else 0
+        return packet.ecn == 3
 
     def wake(self, time: int, slack: int = 0) -> None:
         """Ask for a dequeue at `time`; a timer that is set to fire up to `slack` later stays as it is."""
@@ -149,8 +169,8 @@ class Bottleneck:
         self.fates.append(("held", None))
         self.follow(source)
         stamp = 0 if arrival.stamp is None else BOOT + arrival.stamp
-        self.model.enqueue(Packet(number, arrival.size, self.hashes[arrival.flow], arrival.priority, stamp, self.now),
-                           self.now)
+        self.model.enqueue(Packet(number, arrival.size, self.hashes[arrival.flow], arrival.priority, stamp, self.now,
+                                  arrival.ecn, arrival.host), self.now)
         self.settle()
         self.serve()
 
@@ -187,7 +207,7 @@ class Bottleneck:
         self.plan(self.free, self.sent, packet)
 
     def sent(self, packet: Packet) -> None:
-        self.fates[packet.number] = "sent", self.now - BOOT
+        self.fates[packet.number] = "sent, marked" if packet.ecn == 3 else "sent", self.now - BOOT
         self.busy = False
         self.serve()
 
@@ -232,13 +252,20 @@ def actual(found: Object, traffic: Traffic, way: str) -> tuple[list[Fate], list[
     assert not result.problems and result.packets is not None
     for packet in made[0].account.log:
         hashes[packet.flow.key.sport - FIRST_PORT] = hash_of(packet)
-    fates = [("dropped" if packet.fate.startswith("freed") else packet.fate, packet.departure)
-             for packet in result.packets]
+    fates = [(_fate(packet.fate, skb), packet.departure)
+             for packet, skb in zip(result.packets, made[0].account.log, strict=True)]
     return fates, [hashes.get(flow, 0) for flow in range(1 + max(hashes))]
 
 
+def _fate(fate: str, skb: SkBuff) -> str:
+    if fate.startswith("freed"):
+        return "dropped"
+    return "sent, marked" if fate == "sent" and skb.payload()[_TOS] & 3 == 3 else fate
+
+
 def _frame(arrival: Arrival) -> bytes:
-    return build(sport=FIRST_PORT + arrival.flow, length=arrival.size)
+    return build(src=f"10.0.0.{1 + arrival.host}", sport=FIRST_PORT + arrival.flow, length=arrival.size,
+                 tos=arrival.ecn)
 
 
 def _plan(simulation: Any, source: Iterator[Arrival]) -> None:

@@ -91,12 +91,13 @@ def test_poisson_flows_follow_the_seed() -> None:
 
 
 def test_a_specification_says_everything() -> None:
-    spec = parse_flows("poisson:rate=2mbit,size=500,n=3,start=5ms,stop=1s,packets=7,prio=2,dscp=46,proto=tcp,dport=80")
-    assert spec == FlowSpec("poisson", 2_000_000, 500, 3, 5_000_000, SECOND, 7, 2, 0xB8, "tcp", 80)
+    spec = parse_flows("poisson:rate=2mbit,size=500,n=3,start=5ms,stop=1s,packets=7,prio=2,dscp=46,ecn=1,proto=tcp,"
+                       "dport=80")
+    assert spec == FlowSpec("poisson", 2_000_000, 500, 3, 5_000_000, SECOND, 7, 2, 0xB9, "tcp", 80)
     sources = [list(source) for source in generate(spec)]
     assert [len(source) for source in sources] == [7, 7, 7]
     headers = [parse(source[0][2]) for source in sources]
-    assert {header.tos for header in headers} == {0xB8}
+    assert {header.tos for header in headers} == {0xB9}
     assert len({header.flow for header in headers}) == 3
     assert sources[0][0][3] == 2
 
@@ -106,6 +107,7 @@ def test_a_specification_says_everything() -> None:
     ("cbr:rate", "'rate' is none of"), ("cbr:speed=1", "'speed=1' is none of"), ("cbr:rate=0", "at least 1 bit"),
     ("cbr:rate=1mbit,size=10", "42 to 65535"), ("cbr:rate=1mbit,proto=icmp", "neither udp nor tcp"),
     ("cbr:rate=1mbit,n=0", "n=0: expected a number from 1"), ("cbr:rate=1mbit,dscp=64", "from 0 to 63"),
+    ("cbr:rate=1mbit,ecn=4", "ecn=4: expected a number from 0 to 3"),
     ("cbr:rate=1mbit,packets=many", "packets=many"), ("cbr:rate=1mbit,prio=-1", "prio=-1"),
     ("cbr:rate=1mbit,start=never", "time 'never'")])
 def test_a_wrong_specification_names_the_word(text: str, message: str) -> None:

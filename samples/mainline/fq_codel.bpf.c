@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0-only
+/*
+ * fq_codel: flow queueing with controlled delay (RFC 8290). Flows take turns by deficit round robin; those that have
+ * just begun go first, so that whoever sends little does not wait for those who send much. Each flow has a CoDel of its
+ * own, and when all room is used up, the flow with the longest queue loses the first half of it.
+ *
+ * Teaches: two lists of turns, nested bpf_loop(), dropping in enqueue what came earlier.
+ */
+#include "flows.h"
+#include "codel.h"
+
+#define FLOWS 1024 /* a power of two */
+
+const volatile __u32 limit = 10240;    /* packets in all flows */
+const volatile __u32 quantum = 1514;   /* bytes that a flow gets in each round */
+const volatile __u32 drop_batch = 64;  /* packets dropped at most at once for want of room */
+
+struct flow {
+	struct bpf_spin_lock lock;
+	u32 held;
+	struct bpf_list_head packets __contains(packet, link);
+	struct codel codel;
+	u32 backlog; /* bytes */
+	s32 deficit;
+	u32 listed;  /* whether it has a turn */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FLOWS);
+	__type(key, u32);
+	__type(value, struct flow);
+} flows SEC(".maps");
+
+__u64 codel_drops;
+__u64 overlimit_drops;
+__u64 new_flows; /* how often a flow began */
+
+static __always_inline struct packet *flow_pop(struct flow *flow)
+{
+	struct bpf_list_node *first;
+
+	bpf_spin_lock(&flow->lock);
+	first = bpf_list_pop_front(&flow->packets);
+	bpf_spin_unlock(&flow->lock);
+	return first ? container_of(first, struct packet, link) : NULL;
+}
+
+/* Count a packet that has left its flow. */
+static __always_inline void flow_left(struct flow *flow, struct Qdisc *sch, u32 len)
+{
+	flow->held--;
+	flow->backlog -= len;
+	count_out(sch, len);
+}
+
+/* ---- Enqueue ---------------------------------------------------------------------------------------------- */
+
+struct fattest {
+	u32 flow;
+	u32 backlog;
+};
+
+static long compare(u32 index, struct fattest *fattest)
+{
+	struct flow *flow = bpf_map_lookup_elem(&flows, &index);
+
+	if (flow && flow->backlog > fattest->backlog) {
+		fattest->flow = index;
+		fattest->backlog = flow->backlog;
+	}
+	return 0;
+}
+
+struct shed {
+	struct Qdisc *sch;
+	struct bpf_sk_buff_ptr *to_free;
+	struct flow *flow;
+	u32 goal; /* bytes */
+	u32 done;
+};
+
+/* Drop the first packet of the flow, until half of its bytes are gone. */
+static long shed_one(__unused u32 index, struct shed *shed)
+{
+	struct packet *packet = flow_pop(shed->flow);
+	struct sk_buff *skb;
+
+	if (!packet)
+		return 1;
+	flow_left(shed->flow, shed->sch, packet->len);
+	shed->done += packet->len;
+	shed->sch->qstats.drops++;
+	overlimit_drops++;
+	skb = packet_unwrap(packet);
+	if (skb)
+		bpf_qdisc_skb_drop(skb, shed->to_free);
+	return shed->done >= shed->goal;
+}
+
+/* Make room: return the flow that has lost packets. */
+static __always_inline u32 make_room(struct Qdisc *sch, struct bpf_sk_buff_ptr *to_free)
+{
+	struct shed shed = { .sch = sch, .to_free = to_free };
+	struct fattest fattest = {};
+
+	bpf_loop(FLOWS, compare, &fattest, 0);
+	shed.flow = bpf_map_lookup_elem(&flows, &fattest.flow);
+	shed.goal = fattest.backlog / 2;
+	if (shed.flow)
+		bpf_loop(drop_batch, shed_one, &shed, 0);
+	return fattest.flow;
+}
+
+SEC("struct_ops/fq_codel_enqueue")
+int fq_codel_enqueue(__u64 *ctx)
+{
+	struct sk_buff *skb = (void *)ctx[0];
+	struct Qdisc *sch = (void *)ctx[1];
+	struct bpf_sk_buff_ptr *to_free = (void *)ctx[2];
+	u32 number = bpf_skb_get_hash(skb) & (FLOWS - 1), len = qdisc_pkt_len(skb);
+	struct flow *flow = bpf_map_lookup_elem(&flows, &number);
+	struct turn *turn = NULL;
+	struct packet *packet;
+
+	if (!flow)
+		return drop(sch, skb, to_free);
+	if (!flow->listed) {
+		/* Allocated first, because nothing may fail once the packet is in the list. */
+		turn = bpf_obj_new(struct turn);
+		if (!turn)
+			return drop(sch, skb, to_free);
+		turn->flow = number;
+	}
+	packet = packet_wrap(skb, to_free);
+	if (!packet) {
+		if (turn)
+			bpf_obj_drop(turn);
+		return NET_XMIT_DROP;
+	}
+	bpf_spin_lock(&flow->lock);
+	bpf_list_push_back(&flow->packets, &packet->link);
+	bpf_spin_unlock(&flow->lock);
+	flow->held++;
+	flow->backlog += len;
+	count_in(sch, len);
+	if (turn) {
+		flow->listed = true;
+		flow->deficit = quantum;
+		new_flows++;
+		fresh_last(turn);
+	}
+	if (sch->q.qlen <= sch->limit)
+		return NET_XMIT_SUCCESS;
+	/* Tell the sender if it was one of its own packets. */
+	return make_room(sch, to_free) == number ? NET_XMIT_CN : NET_XMIT_SUCCESS;
+}
+
+/* ---- Dequeue ---------------------------------------------------------------------------------------------- */
+
+struct step {
+	struct Qdisc *sch;
+	struct flow *flow;
+	u64 now;
+	u32 len; /* of the packet in `found`; 0 if there is none */
+	bool ok_to_drop;
+};
+
+/* Take the flow's next packet into `found`, and find out whether it has waited too long. */
+static __always_inline void take(struct step *step)
+{
+	struct flow *flow = step->flow;
+	struct packet *packet = flow_pop(flow);
+
+	step->ok_to_drop = false;
+	step->len = 0;
+	if (!packet) {
+		flow->codel.first_above = 0;
+		return;
+	}
+	step->len = packet->len;
+	flow_left(flow, step->sch, packet->len);
+	step->ok_to_drop = codel_above(&flow->codel, step->now - packet->at, flow->backlog, step->now);
+	find(packet_unwrap(packet));
+}
+
+static __always_inline void drop_found(struct Qdisc *sch)
+{
+	struct sk_buff *skb = bpf_kptr_xchg(&found, NULL);
+
+	if (!skb)
+		return;
+	sch->qstats.drops++;
+	codel_drops++;
+	bpf_kfree_skb(skb);
+}
+
+/* Drop what is due in the dropping state. Return 1 when the packet in `found` may leave, or none is left. */
+static long drop_due(__unused u32 index, struct step *step)
+{
+	struct codel *codel = &step->flow->codel;
+
+	if (!codel->dropping || step->now < codel->drop_next)
+		return 1;
+	drop_found(step->sch);
+	codel->count++;
+	take(step);
+	if (step->ok_to_drop)
+		codel->drop_next = codel_law(codel, codel->drop_next);
+	else
+		codel->dropping = false;
+	return 0;
+}
+
+/* Let CoDel choose the flow's next packet. */
+static __always_inline void choose(struct step *step)
+{
+	struct codel *codel = &step->flow->codel;
+
+	take(step);
+	if (!step->ok_to_drop) {
+		codel->dropping = false;
+	} else if (!codel->dropping) {
+		drop_found(step->sch);
+		take(step);
+		codel_begin(codel, step->now);
+	} else {
+		bpf_loop(step->flow->held + 1, drop_due, step, 0);
+	}
+}
+
+/* Serve the flow whose turn it is. Return 1 to stop: a packet is in `found`, or there is none. */
+static long serve(__unused u32 index, struct step *step)
+{
+	bool is_fresh;
+	struct turn *turn = turn_pop(&is_fresh);
+	struct flow *flow;
+	u32 number;
+
+	if (!turn)
+		return 1;
+	number = turn->flow;
+	flow = bpf_map_lookup_elem(&flows, &number);
+	if (!flow) {
+		bpf_obj_drop(turn);
+		return 0;
+	}
+	if (flow->deficit <= 0) {
+		flow->deficit += quantum;
+		old_last(turn);
+		return 0;
+	}
+	step->flow = flow;
+	choose(step);
+	if (step->len) {
+		flow->deficit -= step->len;
+		turn_first(turn, is_fresh);
+		return 1;
+	}
+	/* An empty flow that was new waits for one round, or it could be new again and again. */
+	if (is_fresh) {
+		old_last(turn);
+	} else {
+		flow->listed = false;
+		bpf_obj_drop(turn);
+	}
+	return 0;
+}
+
+SEC("struct_ops/fq_codel_dequeue")
+struct sk_buff *fq_codel_dequeue(__u64 *ctx)
+{
+	struct Qdisc *sch = (void *)ctx[0];
+	struct step step = { .sch = sch, .now = bpf_ktime_get_ns() };
+	struct sk_buff *skb;
+
+	bpf_loop(MAX_ROUNDS, serve, &step, 0);
+	skb = bpf_kptr_xchg(&found, NULL);
+	if (!skb)
+		return NULL;
+	bpf_qdisc_bstats_update(sch, skb);
+	return skb;
+}
+
+/* ---- The rest --------------------------------------------------------------------------------------------- */
+
+SEC("struct_ops/fq_codel_init")
+int fq_codel_init(__u64 *ctx)
+{
+	struct Qdisc *sch = (void *)ctx[0];
+
+	sch->limit = limit;
+	return 0;
+}
+
+static long drop_first(__unused u32 index, struct flow **lent)
+{
+	struct packet *packet = flow_pop(*lent);
+	struct sk_buff *skb;
+
+	if (!packet)
+		return 1;
+	skb = packet_unwrap(packet);
+	if (skb)
+		bpf_kfree_skb(skb);
+	return 0;
+}
+
+/* Take the next flow out of its list, drop its packets, and forget what CoDel knew. */
+static long drop_flow(__unused u32 index, __unused void *ctx)
+{
+	struct codel nothing = {};
+	bool is_fresh;
+	struct turn *turn = turn_pop(&is_fresh);
+	struct flow *flow;
+	u32 number;
+
+	if (!turn)
+		return 1;
+	number = turn->flow;
+	bpf_obj_drop(turn);
+	flow = bpf_map_lookup_elem(&flows, &number);
+	if (!flow)
+		return 0;
+	bpf_loop(flow->held, drop_first, &flow, 0);
+	flow->held = 0;
+	flow->backlog = 0;
+	flow->listed = false;
+	flow->codel = nothing;
+	return 0;
+}
+
+SEC("struct_ops/fq_codel_reset")
+void fq_codel_reset(__u64 *ctx)
+{
+	struct Qdisc *sch = (void *)ctx[0];
+
+	bpf_loop(FLOWS, drop_flow, NULL, 0);
+	sch->q.qlen = 0;
+	sch->qstats.backlog = 0;
+}
+
+SEC("struct_ops/fq_codel_destroy")
+void fq_codel_destroy(__unused __u64 *ctx)
+{
+}
+
+SEC(".struct_ops")
+struct Qdisc_ops fq_codel = {
+	.enqueue = (void *)fq_codel_enqueue,
+	.dequeue = (void *)fq_codel_dequeue,
+	.init = (void *)fq_codel_init,
+	.reset = (void *)fq_codel_reset,
+	.destroy = (void *)fq_codel_destroy,
+	.id = "bpf_fq_codel",
+};
+
+LICENSE("Dual MIT/GPL");

@@ -1,0 +1,80 @@
+"""The disciplines of the shelf do to each packet what models do that were written from the papers and RFCs.
+
+`EBPFVM_PROGRAMS=n` sends n patterns of traffic through each, from the number `EBPFVM_SEED` on.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+import pytest
+
+from ebpfvm.loader.open import load
+from ebpfvm.loader.variables import set_variables
+from tests.laws.models import fair_queues, queue_management
+from tests.laws.models.bottleneck import WAYS, Arrival, Model, Traffic, actual, expected
+from tests.laws.models.traffic import traffic
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+COUNT = int(os.environ.get("EBPFVM_PROGRAMS", "1"))
+SEED = int(os.environ.get("EBPFVM_SEED", "0"))
+MS = 1_000_000
+
+
+class Discipline(NamedTuple):
+    """A model, objects below samples, and values to try for variables (of one that an object lacks, the model's)."""
+
+    model: type[Model]
+    path: str
+    values: dict[str, tuple[int, ...]]
+
+
+_CODEL = {"target": (100_000, 5 * MS), "interval": (MS, 20 * MS), "mtu": (0, 1514)}
+_RED = {"limit": (10, 40), "min_packets": (0, 1, 5), "max_packets": (8, 15), "one_in": (2, 10, 50),
+        "weight": (1, 3, 9), "packet_ns": (100_000, 5 * MS)}
+_PIE = {"limit": (15, 1000), "target": (MS, 15 * MS), "period": (MS // 2, 5 * MS), "max_burst": (0, 10 * MS),
+        "mean_packet": (0, 60, 1024)}
+SHELF = {
+    "bfifo": Discipline(queue_management.Bfifo, "mainline/bfifo", {"limit": (1000, 6000, 20_000)}),
+    "tbf": Discipline(queue_management.Tbf, "mainline/tbf", {
+        "rate": (20_000, 100_000, 1_000_000), "burst": (1000, 1600, 6000), "peakrate": (0, 150_000, 1_000_000),
+        "mtu": (1250, 1600), "limit": (4000, 20_000)}),
+    "red": Discipline(queue_management.Red, "mainline/red", _RED),
+    "rfc red": Discipline(queue_management.MarkingRed, "rfc/red", _RED),
+    "pie": Discipline(queue_management.Pie, "mainline/pie", _PIE),
+    "rfc pie": Discipline(queue_management.MarkingPie, "rfc/pie", _PIE),
+    "sfq": Discipline(fair_queues.Sfq, "mainline/sfq", {
+        "limit": (5, 20, 127), "depth": (4, 127), "quantum": (100, 700, 1514), "perturb": (0, 20 * MS)}),
+    "fq_codel": Discipline(fair_queues.FqCodel, "mainline/fq_codel", {
+        "limit": (5, 20, 10240), "quantum": (100, 300, 1514), "drop_batch": (1, 4, 64), **_CODEL}),
+}
+
+
+def coloured(draw: Random, before: Traffic) -> Traffic:
+    """Return traffic with ECN bits and senders, which belong to a flow."""
+    ecn, host = [[draw.choice((0, 1, 2, 3)) for _ in range(16)], [draw.randrange(4) for _ in range(16)]]
+    return Traffic(before.rate, tuple(
+        tuple(Arrival(*arrival[:5], ecn[arrival.flow], host[arrival.flow]) for arrival in source)
+        for source in before.sources))
+
+
+def differences(name: str, number: int, ways: tuple[str, ...] = WAYS) -> list[str]:
+    """Return where a sample differs from its model for one pattern of traffic."""
+    draw, item = Random(f"{name} {number}"), SHELF[name]
+    variables: dict[str, Any] = {key: draw.choice(values) for key, values in item.values.items() if draw.random() < .7}
+    found = set_variables(load(SAMPLES / f"{item.path}.o"), variables)
+    arrivals = coloured(draw, traffic(draw))
+    runs = [actual(found, arrivals, way) for way in ways]
+    fates = expected(item.model(**variables), arrivals, runs[0][1])
+    return [f"{name} {number} {variables}, {way}, packet {packet + 1}: {got} instead of {right}"
+            for way, (seen, _) in zip(ways, runs, strict=True)
+            for packet, (got, right) in enumerate(zip(seen, fates, strict=True)) if got != right]
+
+
+@pytest.mark.parametrize("name", SHELF)
+def test_each_packet_has_the_fate_that_the_model_gives_it(name: str) -> None:
+    for number in range(SEED, SEED + COUNT):
+        assert differences(name, number)[:5] == []
