@@ -1,7 +1,8 @@
 """Maps as variables of the function of a run, and who must see them up to date.
 
-The function keeps the sorted keys and the head of each rbtree map that the programs name, and how much memory maps
-take. `SAVE` writes them back before anything is called that might look, and `LOAD` reads them again.
+The function keeps the sorted keys and the head of each rbtree map that the programs name. `SAVE` writes them back
+before anything is called that might look, and `LOAD` reads them again. How much memory the elements take follows from
+their number then (`MapBytes`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ebpfvm.sched.fused.path_facts import PROGRAM
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from ebpfvm.kernel.emulated import Kernel
     from ebpfvm.maps.of_maps import InnerTemplate
     from ebpfvm.sched.fused.path_facts import PathFacts
 
@@ -54,6 +56,41 @@ class MapCode(NamedTuple):
     spare: str
     make: str
     drop_first: tuple[str, ...]
+
+
+class MapBytes:
+    """How much memory maps take whose elements come and go in the function, which does not count it.
+
+    Args:
+        kernel: where the maps are.
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel, self._memory = kernel, kernel.memory
+        self._maps: list[Rbtree] = []
+        self._counted = 0
+
+    def _total(self) -> int:
+        return sum([len(bpf_map.elems) * bpf_map.element_bytes for bpf_map in self._maps])
+
+    def save(self) -> None:
+        """Let the memory know of the elements that came and went."""
+        total = self._total()
+        self._memory.map_bytes += total - self._counted
+        self._counted = total
+
+    def load(self) -> bool:
+        """Count elements from now on; return whether the limit allows all that there may ever be."""
+        kernel = self._kernel
+        self._maps = [found for found in kernel.maps.values() if isinstance(found, Rbtree) and found.shape is not None]
+        self._counted = self._total()
+        most = sum([found.plain_room * found.element_bytes for found in self._maps])
+        return self._memory.map_bytes - self._counted + most <= kernel.limits.map_memory
+
+    def retire(self, size: int) -> None:
+        """Record that an element of `size` bytes has been deleted, which counts until the program has ended."""
+        self._memory.retired_bytes += size
+        self._counted -= size
 
 
 class Views:
@@ -128,13 +165,13 @@ class Views:
 
 def saved(named: Iterable[int]) -> str:
     """Return statements that write the variables back."""
-    return "; ".join(["MEMORY.map_bytes = MB", "MEMORY.retired_bytes = GONE", "KERNEL.clock = now",
+    return "; ".join(["BYTES.save()", "KERNEL.clock = now",
                       *(f"M{number}.head = H{number}" for number in sorted(named))])
 
 
 def loaded(named: Iterable[int]) -> str:
     """Return statements that read the variables again."""
-    return "; ".join(["MB = MEMORY.map_bytes", "GONE = MEMORY.retired_bytes",
+    return "; ".join(["FITS = BYTES.load()",
                       *(f"K{number}, H{number}, R{number} = M{number}.plain_keys()" for number in sorted(named))])
 
 

@@ -16,7 +16,6 @@ from ebpfvm.maps.array import ArrayMap
 from ebpfvm.sched.fused.fused_steps import Branch, Split
 from ebpfvm.sched.fused.map_code import MapCode, Views
 from ebpfvm.sched.fused.parsed import attribute, is_none, name_of, unmasked, unparsed
-from ebpfvm.sched.fused.path_facts import PROGRAM
 
 if TYPE_CHECKING:
     from ebpfvm.sched.fused.path_facts import PathFacts
@@ -112,7 +111,7 @@ class MapSteps:
         some = facts.copy()
         some.first[found.map] = line.writes
         some.null[line.writes] = False
-        other = (effect_to(line.writes, f"{found.map}.nth(0)", line.pc),)
+        other = (*facts.store_late(line.pc), effect_to(line.writes, f"{found.map}.nth(0)", line.pc))
         return Split(f"{found.head} < len({found.keys})", Branch(facts, other, cold=True),
                      Branch(some, (assign(line.writes, f"{found.keys}[{found.head}]", line.pc),)))
 
@@ -141,7 +140,7 @@ class MapSteps:
         facts.first.pop(found.map, None)
         facts.found.clear()
         facts.cells.clear()
-        new = f"{key} not in {found.elems} and len({found.elems}) < {found.room} and MB + {found.size} <= MEMORY_LIMIT"
+        new = f"{key} not in {found.elems} and len({found.elems}) < {found.room} and FITS"
         slowly = self._slowly(line, key, call, facts)
         return Split(new, Branch(facts, slowly, cold=True), Branch(usual, lines), tuple(before))
 
@@ -150,15 +149,14 @@ class MapSteps:
         value, pc = f"g_{line.pc}p", line.pc
         for name in (value, line.writes):
             facts.forget(name)
-        made = f"{found.spare}.pop() if {found.spare} else {found.make}" if PROGRAM in facts.intact else found.make
-        lines = [effect(f"MB += {found.size}", pc), effect_to(value, made, pc)]
+        lines = [effect_to(value, f"{found.spare}.pop() if {found.spare} else {found.make}", pc)]
         for number, cell in enumerate(values.elts):
             if not is_none(cell):
                 lines.append(effect(f"{value}[{number}] = {unparsed(cell)}", pc))
             facts.cells[value, number] = "None" if is_none(cell) else name_of(cell)
         for unknown in [place for place, cell in facts.cells.items() if not cell]:
             del facts.cells[unknown]
-        lines += [effect(f"{value}.alive = True", pc), effect(f"{found.elems}[{key}] = {value}", pc),
+        lines += [effect(f"{found.elems}[{key}] = {value}", pc),
                   effect(f"if not {found.keys} or {key} > {found.keys}[-1]: {found.keys}.append({key})", pc),
                   effect(f"else: insort({found.keys}, {key}, {found.head})", pc)]
         facts.first.pop(found.map, None)
@@ -170,7 +168,7 @@ class MapSteps:
         return tuple(lines)
 
     def _remove(self, line: Stmt, found: MapCode, key: str, call: ast.Call, facts: PathFacts, before: list[Stmt]
-                ) -> Split | list[Stmt]:
+                ) -> Split:
         """Return the removal of the first element, if that holds no packet."""
         value = f"g_{line.pc}r"
         facts.forget(value)
@@ -179,11 +177,9 @@ class MapSteps:
         tests += [found.plain] if found.plain else []
         cells = [number for number in found.packets if not known or facts.cells.get((known, number)) != "None"]
         tests += [f"{known or f'{found.elems}[{key}]'}[{number}] is None" for number in cells]
+        tests.append(f"not {known or f'{found.elems}[{key}]'}.id")  # nobody has its address
         usual = facts.copy()
         lines = self._removed(line, found, key, value, usual)
-        if not tests:
-            facts.become(usual)
-            return [*before, *lines]
         slowly = self._slowly(line, key, call, facts)
         return Split(" and ".join(tests), Branch(facts, slowly, cold=True), Branch(usual, lines), tuple(before))
 
@@ -192,12 +188,10 @@ class MapSteps:
         pc = line.pc
         known = facts.found.pop((found.map, key), value)
         facts.first.pop(found.map, None)
-        facts.intact.clear()
         take = effect_to(value, f"{found.elems}.pop({key})", pc) if known == value else effect(
             f"del {found.elems}[{key}]", pc)
-        lines = [take, effect(f"if {known}.id: MEMORY.retired.append({known})", pc),
-                 effect(f"else: {known}.alive = False; {found.spare}.append({known})", pc),
-                 effect(f"GONE += {found.size}", pc), *(effect(text, pc) for text in found.drop_first)]
+        facts.gone[known] = found.spare, found.size
+        lines = [take, *(effect(text, pc) for text in found.drop_first)]
         if line.writes:
             facts.forget(line.writes)
             facts.const[line.writes] = 0

@@ -37,7 +37,8 @@ class PathFacts(NamedTuple):
         found: (map, key) -> variable with that element's value, or with None.
         first: map -> variable with the map's first key.
         cells: (variable with a map's value, index) -> what is in it: a variable or "None".
-        intact: the program, as long as it has deleted nothing from a map.
+        gone: variable with a value that was deleted from a map -> where values are kept to be used again, and its size.
+        intact: the program, as long as it has deleted nothing else from a map.
         cold: the program, once something unusual has happened: then nothing else is known, and nothing special is done.
     """
 
@@ -51,6 +52,7 @@ class PathFacts(NamedTuple):
     found: dict[tuple[str, str], str]
     first: dict[str, str]
     cells: dict[tuple[str, int], str]
+    gone: dict[str, tuple[str, int]]
     intact: dict[str, bool]
     cold: dict[str, bool]
 
@@ -90,7 +92,8 @@ class PathFacts(NamedTuple):
     def keep(self, live: frozenset[str]) -> None:
         """Forget what is known of variables that are not live."""
         for part in self._parts():
-            for key in [key for key, value in part.items() if key not in self.late and key != PROGRAM
+            for key in [key for key, value in part.items()
+                        if key not in self.late and key not in self.gone and key != PROGRAM
                         and not all(name in live for name in (*_names(key), *_names(value)) if is_variable(name))]:
                 del part[key]
 
@@ -102,7 +105,28 @@ class PathFacts(NamedTuple):
         """Return whether a variable is None, None if that is not known."""
         return self.null.get(self.root(name))
 
+    @property
+    def is_late(self) -> bool:
+        """Whether something is not stored yet."""
+        return bool(self.late or self.gone)
+
+    def quiesced(self, pc: int) -> list[Stmt]:
+        """Return what is to be done when a program ends, and nothing it has deleted is used any more."""
+        out = [effect(f"{spare}.append({name})", pc) for name, (spare, _) in self.gone.items()]
+        self.gone.clear()
+        if PROGRAM not in self.intact:
+            out.append(effect("if MEMORY.retired_bytes or MEMORY.retired: MEMORY.quiesce()", pc))
+        return out
+
     def store_late(self, pc: int) -> list[Stmt]:
+        """Return the stores of what is known, but not stored yet: that values were deleted, and references."""
+        out = [effect(f"{name}.alive = False; BYTES.retire({size})", pc) for name, (_, size) in self.gone.items()]
+        if self.gone:
+            self.intact.clear()
+            self.gone.clear()
+        return [*out, *self.store_references(pc)]
+
+    def store_references(self, pc: int) -> list[Stmt]:
         """Return the stores of the references that are not stored yet."""
         out = []
         for name in self.late:
@@ -115,7 +139,7 @@ class PathFacts(NamedTuple):
 
     def forget_references(self, pc: int) -> list[Stmt]:
         """Forget what is known of references, and return the stores of those that are not stored yet."""
-        out = self.store_late(pc)
+        out = self.store_references(pc)
         self.refs.clear()
         return out
 

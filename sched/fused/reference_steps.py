@@ -133,7 +133,7 @@ class ReferenceSteps:
     @staticmethod
     def _known(packet: str, after: References, line: Stmt, facts: PathFacts) -> list[Stmt]:
         root = facts.root(packet)
-        out = [] if set(facts.late) <= {root} else facts.store_late(line.pc)
+        out = [] if set(facts.late) <= {root} else facts.store_references(line.pc)
         facts.refs.clear()  # another variable may be the same packet
         facts.refs[root] = after
         facts.late[root] = True

@@ -103,7 +103,7 @@ class RunSource:
         return {**found, **self.programs[0].runtime(), "OWN": self.holder.unit, "HOLDER": run.qdisc.holder,
                 "MEMORY": run.kernel.memory, "REFS": refs, "KERNEL": run.kernel, "DROPPED": DROPPED, "SENT": SENT,
                 "HAND_OVER": hand_over, "REPEAT": repeat, "Packet": packet, "new": object.__new__,
-                "WAITING": run.loop.waiting, "MEMORY_LIMIT": run.kernel.limits.map_memory, **map_code.NAMES}
+                "WAITING": run.loop.waiting, "BYTES": map_code.MapBytes(run.kernel), **map_code.NAMES}
 
     # ---- the function -----------------------------------------------------------------------------------------------
 

@@ -27,7 +27,6 @@ _BODY: Final = 1 << 47  # what was the header of a loop
 _MOST: Final = 4  # copies for each block, on average
 _MORE: Final = 80  # most copies besides the first of each
 QUIESCE: Final = "QUIESCE"  # a line: a program has ended, so what it deleted is freed
-_QUIESCE: Final = ("if GONE: MB -= GONE; GONE = MEMORY.retired_bytes = 0", "if MEMORY.retired: MEMORY.quiesce()")
 _PURE: Final = {"from_bytes", "len", "REPEAT"}
 _GIVEN: Final = ("t_classid", "t_delay")  # are only used where something unusual happens, and known there too
 _REGION: Final = {"load", "store", "read", "write"}
@@ -73,9 +72,9 @@ class Specialiser:
     def _at(self, start: int, index: int, branch: Branch, begins: bool = False) -> int:
         """Return the copy of a block, from a line of it on, for what is known; `begins` if that is not in its midst."""
         facts = branch.facts
-        cold = branch.cold or bool(facts.cold) or (begins and self._full and not facts.late)
+        cold = branch.cold or bool(facts.cold) or (begins and self._full and not facts.is_late)
         if cold or (begins and start in self.meetings):
-            assert not facts.late, "references that are not stored"
+            assert not facts.is_late, "what is not stored yet"
             given: dict[str, int] = {name: facts.const[name] for name in _GIVEN if name in facts.const} if cold else {}
             facts = PathFacts.nothing(cold and start not in self.meetings)
             if start not in self.meetings:
@@ -115,7 +114,8 @@ class Specialiser:
         for n in range(index, len(block.lines)):
             found = self._step(self._substituted(block.lines[n], facts), facts)
             if isinstance(found, Split):
-                no, yes = (self._at(start, n if way.again else n + 1, way) for way in (found.no, found.yes))
+                no, yes = (self._at(start, n if way.again else n + 1, _stored(way, block.lines[n].pc))
+                           for way in (found.no, found.yes))
                 condition = f"({found.condition})"
                 return BlockCode([*lines, *found.before], condition, reads_of(condition), block.lines[n].pc, None,
                                  (no, yes))
@@ -128,7 +128,7 @@ class Specialiser:
         condition = f"({unparsed(tree)})" if tree is not None else ""
         decided = facts.decided(tree) if tree is not None else None
         succs = block.succs if decided is None else (block.succs[decided],)
-        if facts.cold or self._full or self.meetings.intersection(succs) or (decided is None and ".refs" in condition):
+        if facts.cold or self._full or (facts.gone and ".base" in condition) or self.meetings.intersection(succs) or (decided is None and ".refs" in condition):
             lines = [*lines, *facts.store_late(block.pc)]
         if decided is not None or tree is None:
             condition = "" if decided is not None else block.condition
@@ -167,7 +167,13 @@ class Specialiser:
     def _step(self, line: Stmt, facts: PathFacts) -> list[Stmt] | Split:
         """Return what becomes of a line, and change what is known."""
         if line.value == QUIESCE:
-            return [] if PROGRAM in facts.intact else [effect(text, line.pc) for text in _QUIESCE]
+            return facts.quiesced(line.pc)
+        gone = facts.store_late(line.pc) if facts.gone and _needs_gone(line, facts) else []
+        found = self._become(line, facts)
+        return found._replace(before=(*gone, *found.before)) if isinstance(found, Split) else [*gone, *found]
+
+    def _become(self, line: Stmt, facts: PathFacts) -> list[Stmt] | Split:
+        """Return what becomes of a line that is not the end of the program."""
         node = parsed(line.text).node
         for steps in self.steps if node is not None else ():
             assert node is not None
@@ -194,9 +200,8 @@ class Specialiser:
         if looks:
             self.calls.update(map(_operation, () if facts.cold else parsed(line.text).calls))
             return [*before, *self.views.called(line, facts)]
-        for name in (line.writes, *line.also):
-            if name in facts.late:
-                before += facts.store_late(line.pc)
+        if any(name in facts.late for name in (line.writes, *line.also)):
+            before += facts.store_references(line.pc)
         for name in filter(None, (line.writes, *line.also)):
             facts.forget(name)
         if isinstance(node, ast.Assign) and not line.also:
@@ -242,13 +247,23 @@ def _forget_all(line: Stmt, facts: PathFacts) -> list[Stmt]:
     """Return what is to be stored before anybody may look, and forget what they may change."""
     for part in (facts.found, facts.first, facts.cells, facts.intact):
         part.clear()
-    return facts.forget_references(line.pc)
+    return [*facts.store_late(line.pc), *facts.forget_references(line.pc)]
 
 
 def _operation(call: ast.Call) -> str:
     """Return the name of what is called, without numbers."""
     text = call.func.attr if isinstance(call.func, ast.Attribute) else name_of(call.func)
     return text.partition("_")[0].rstrip("0123456789").lower()
+
+
+def _stored(way: Branch, pc: int) -> Branch:
+    """Return a way on, which begins with what is not stored yet if it is unusual."""
+    return way._replace(lines=(*way.facts.store_late(pc), *way.lines)) if way.cold and way.facts.is_late else way
+
+
+def _needs_gone(line: Stmt, facts: PathFacts) -> bool:
+    """Return whether a line asks for an address, which a deleted value gets only if it is known as such."""
+    return ".base" in line.value or any(name in facts.gone for name in (line.writes, *line.also))
 
 
 def _is_bare(call: ast.Call) -> bool:

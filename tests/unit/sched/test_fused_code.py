@@ -53,7 +53,7 @@ def test_keys_head_and_global_variables_are_local_variables(source: RunSource) -
     stored = {node.id for node in ast.walk(ast.parse(source.code)) if isinstance(node, ast.Name)
               and isinstance(node.ctx, ast.Store)}
     (number,) = source.named
-    assert {f"K{number}", f"H{number}", f"R{number}", "MB", "GONE"} <= stored
+    assert {f"K{number}", f"H{number}", f"R{number}", "FITS"} <= stored
     assert len([name for name in stored if name.startswith("G") and name[1].isdigit()]) == 3
 
 
