@@ -128,7 +128,8 @@ class Specialiser:
         condition = f"({unparsed(tree)})" if tree is not None else ""
         decided = facts.decided(tree) if tree is not None else None
         succs = block.succs if decided is None else (block.succs[decided],)
-        if facts.cold or self._full or (facts.gone and ".base" in condition) or self.meetings.intersection(succs) or (decided is None and ".refs" in condition):
+        asks = (facts.gone and ".base" in condition) or (decided is None and ".refs" in condition)
+        if facts.cold or self._full or asks or self.meetings.intersection(succs):
             lines = [*lines, *facts.store_late(block.pc)]
         if decided is not None or tree is None:
             condition = "" if decided is not None else block.condition
