@@ -103,7 +103,7 @@ class RunSource:
         return {**found, **self.programs[0].runtime(), "OWN": self.holder.unit, "HOLDER": run.qdisc.holder,
                 "MEMORY": run.kernel.memory, "REFS": refs, "KERNEL": run.kernel, "DROPPED": DROPPED, "SENT": SENT,
                 "HAND_OVER": hand_over, "REPEAT": repeat, "Packet": packet, "new": object.__new__,
-                "WAITING": run.loop.waiting, "BYTES": map_code.MapBytes(run.kernel), **map_code.NAMES}
+                "BYTES": map_code.MapBytes(run.kernel), **map_code.NAMES}
 
     # ---- the function -----------------------------------------------------------------------------------------------
 
@@ -285,7 +285,7 @@ class RunSource:
         write = f"{self.globals.saved}S.put(({_STATE}))"
         read = f"{_STATE} = S.get(){self.globals.loaded}; heap = S.heap"
         words = {PUT: write if self._ops else f"{saved}; {write}", GET: read if self._ops else f"{read}; {loaded}",
-                 SAVE: f"LENT = True; {saved}", LOAD: f"{loaded}; WAITING(); LENT = False", _KEEP: saved, _WRITE: write}
+                 SAVE: f"LENT = True; {saved}", LOAD: f"{loaded}; LENT = False", _KEEP: saved, _WRITE: write}
         for n, (text, origin) in enumerate(self.lines):
             if "STATE_" in text:
                 for word, found in words.items():
