@@ -178,12 +178,16 @@ class Progress:
     Args:
         total: number of packets, 0 if it is unknown.
         done: function that returns the number of packets so far and the simulated time in ns.
+        words: function that says both in words; a campaign counts other things than packets.
     """
 
-    def __init__(self, total: int, done: Callable[[], tuple[int, int]]) -> None:
+    def __init__(self, total: int, done: Callable[[], tuple[int, int]],
+                 words: Callable[[int, int], str] = lambda packets, time: f"{packets:,} packets, {time / 1e9:.3f} s"
+                 ) -> None:
         import threading  # here, because few commands draw a bar
         self._total = total
         self._done = done
+        self._words = words
         self._end = threading.Event()
         self._shown = False
         self._thread = threading.Thread(target=self._draw, name="progress", daemon=True)
@@ -199,8 +203,7 @@ class Progress:
             pause = 0.1
             self._shown = True
             packets, time = self._done()
-            print(f"\r{self._bar(packets)}{packets:,} packets, {time / 1e9:.3f} s\033[K", end="", file=sys.stderr,
-                  flush=True)
+            print(f"\r{self._bar(packets)}{self._words(packets, time)}\033[K", end="", file=sys.stderr, flush=True)
 
     def _bar(self, packets: int) -> str:
         if not self._total:

@@ -10,11 +10,14 @@ docs/howto/testing.md shows how to use it.
 `programs`            random programs of which about half are wrong
 `campaign`            thousands of them by number; `ask` compares them with a real kernel
 `strategies`          the same for hypothesis, which only this module imports
+`adapters`            any verifier and engine behind three methods; `adapter_laws` are the laws over them
+`reducer`             cuts a program to the smallest one that shows a difference; `case_files` keeps it as a file
+`fuzzing`             campaigns that can be stopped and continued (`ebpfvm fuzz`)
 `oracle`, `kload`     a real kernel's verdict, through bpf(2)
 `tagged_programs`     tests that objects carry in declaration tags (docs/howto/expectations.md)
 `kit`, `plugin`       for tests of eBPF programs: the fixture `bpf` of pytest (docs/howto/pytest.md)
 ====================  =============================================================================
 
 A finding is identified by a number: `campaign.case(number)` reproduces the program. Because the number is only valid
-until the generator changes, put the program itself into a test. `mutate.shrink` makes it smaller.
+until the generator changes, put the program itself into a test. `reducer.reduce` makes it smaller.
 """

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 TYPES: Final = ("sched_cls", "xdp", "socket_filter", "cgroup_skb", "qdisc")
 """Types of programs that are written; "qdisc" only for the RFC's dialect."""
 
+NETWORKING: Final = (*TYPES, "sched_act", "lwt_in", "lwt_out", "lwt_xmit", "lwt_seg6local", "sk_skb", "sk_msg",
+                     "flow_dissector", "cgroup_sock", "cgroup_sock_addr", "cgroup_sockopt", "sock_ops", "sk_lookup",
+                     "sk_reuseport", "netfilter")
+"""Types that `program` can also write; `TYPES` are those of the campaigns."""
+
 
 class ProgramWriter(Writer):
     """Write one function of a program, from all the steps that its type allows."""
@@ -59,7 +64,7 @@ def program(random: Random, dialect: Dialect, type: str = "sched_cls", length: i
     Args:
         random: source of all decisions; equal ones yield equal programs.
         dialect: determines program types, helpers and kfuncs.
-        type: one of `TYPES`.
+        type: one of `NETWORKING`.
         length: number of steps of its main function, each of one to a few instructions.
     """
     attach = random.choice(("enqueue", "dequeue")) if type == "qdisc" else ""

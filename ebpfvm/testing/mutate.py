@@ -154,28 +154,3 @@ def _map(random: Random, code: list[Insn], at: int) -> Insn:
 _CHANGES: tuple[Callable[[Random, list[Insn], int], Insn], ...] = (
     _drop, _drop, _drop_jump, _drop_jump, _drop_call, _constant, _constant, _offset, _offset, _register, _swap, _width,
     _width, _operator, _source, _double, _exchange, _map)
-
-
-def shrink(program: Program, broken: Callable[[Program], bool], rounds: int = 4) -> Program:
-    """Return a smaller program for which `broken` still holds: instructions become `goto +0`, and constants smaller.
-
-    Args:
-        broken: returns whether a program still shows what was found.
-    """
-    for _ in range(rounds):
-        before = program.insns
-        size = max(len(program.insns) // 4, 1)
-        while size:
-            for start in range(0, len(program.insns), size):
-                part = program.insns[start:start + size]
-                if all(insn in (NOP, Insn(0)) for insn in part):
-                    continue
-                code = list(program.insns)
-                code[start:start + size] = [NOP] * len(part)
-                smaller = replace(program, insns=tuple(code))
-                if broken(smaller):
-                    program = smaller
-            size //= 2
-        if program.insns == before:
-            break
-    return program

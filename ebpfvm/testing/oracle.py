@@ -32,13 +32,14 @@ if TYPE_CHECKING:
 
 _SYSCALL: Final = {"x86_64": 321, "aarch64": 280}.get(platform.machine(), -1)
 _MAP_CREATE, _MAP_UPDATE, _PROG_LOAD, _BTF_LOAD, _MAP_FREEZE = 0, 2, 5, 18, 22
-_ATTR: Final = 160
+ATTR: Final = 160
+"""Bytes of the argument of bpf(2)."""
 TYPES: Final = {"socket_filter": 1, "sched_cls": 3, "xdp": 6}
 OBJECT_TYPES: Final = TYPES | {
     "sched_act": 4, "cgroup_skb": 8, "cgroup_sock": 9, "lwt_in": 10, "lwt_out": 11, "lwt_xmit": 12, "sock_ops": 13,
     "sk_skb": 14, "cgroup_device": 15, "sk_msg": 16, "cgroup_sock_addr": 18, "lwt_seg6local": 19, "sk_reuseport": 21,
     "flow_dissector": 22, "cgroup_sysctl": 23, "cgroup_sockopt": 25, "sk_lookup": 30, "syscall": 31, "netfilter": 32}
-_KEPT_FLAGS: Final = 0x33  # strict or any alignment, sleepable, XDP of many buffers
+_KEPT_FLAGS: Final = 0x3B  # strict or any alignment, every state kept, sleepable, XDP of many buffers
 # Attach types in the order of their numbers.
 _HOOKS: Final = """
 cgroup_inet_ingress cgroup_inet_egress cgroup_inet_sock_create cgroup_sock_ops sk_skb_stream_parser
@@ -73,7 +74,7 @@ def bpf(command: int, attr: ctypes.Array[ctypes.c_char]) -> int:
 
 
 def _fields(*fields: tuple[int, str, int]) -> ctypes.Array[ctypes.c_char]:
-    attr = ctypes.create_string_buffer(_ATTR)
+    attr = ctypes.create_string_buffer(ATTR)
     for offset, form, value in fields:
         struct.pack_into("<" + form, attr, offset, value)
     return attr
@@ -117,6 +118,15 @@ class Judgement:
 def load(insns: Iterable[Insn], type: int, *extra: tuple[int, str, int], log_level: int = 1,
          license: str = "GPL", flags: int = 0, room: int = 1 << 19) -> Judgement:
     """Load a program with BPF_PROG_LOAD, unload it at once, and return the verdict."""
+    fd, text = open_program(insns, type, *extra, log_level=log_level, license=license, flags=flags, room=room)
+    if fd >= 0:
+        os.close(fd)
+    return Judgement(fd >= 0, max(-fd, 0), text)
+
+
+def open_program(insns: Iterable[Insn], type: int, *extra: tuple[int, str, int], log_level: int = 0,
+                 license: str = "GPL", flags: int = 0, room: int = 1 << 19) -> tuple[int, str]:
+    """Load a program with BPF_PROG_LOAD; return its descriptor, or a negative errno, and the log."""
     code = encode_insns(insns)
     text = ctypes.create_string_buffer(code, len(code))
     terms = ctypes.create_string_buffer(license.encode())
@@ -124,10 +134,7 @@ def load(insns: Iterable[Insn], type: int, *extra: tuple[int, str, int], log_lev
     attr = _fields((0, "I", type), (4, "I", len(code) // 8), (8, "Q", ctypes.addressof(text)),
                    (16, "Q", ctypes.addressof(terms)), (24, "I", log_level), (28, "I", room if log_level else 0),
                    (32, "Q", ctypes.addressof(log) if log_level else 0), (44, "I", flags), *extra)
-    fd = bpf(_PROG_LOAD, attr)
-    if fd >= 0:
-        os.close(fd)
-    return Judgement(fd >= 0, max(-fd, 0), log.value.decode(errors="replace"))
+    return bpf(_PROG_LOAD, attr), log.value.decode(errors="replace")
 
 
 class Oracle:
@@ -158,19 +165,33 @@ class Oracle:
         Raises:
             UsageError: its type is not in `OBJECT_TYPES`, or its maps cannot be created.
         """
-        type = self.dialect.prog_type(program.type).name
-        if type not in OBJECT_TYPES:
-            raise UsageError(f"the oracle does not load programs of type {type}")
-        insns = [self._insn(program, insn) for insn in program.insns]
         held: list[object] = []
-        extra = self._records(program, held) if program.func_info and program.btf is not None else []
-        extra.append((68, "I", expected_attach(program)))
+        type, insns, extra = self._request(program, held)
         for room in (1 << 19, 1 << 24):  # a log that does not fit makes the load fail with ENOSPC, whatever the verdict
-            judged = load(insns, OBJECT_TYPES[type], *extra, log_level=log_level, license=program.license,
+            judged = load(insns, type, *extra, log_level=log_level, license=program.license,
                           flags=load_flags(program), room=room)
             if judged.errno != errno.ENOSPC:
                 break
         return judged
+
+    def open(self, program: Program) -> int:
+        """Load a program and return its descriptor, or a negative errno.
+
+        Raises:
+            UsageError: as for `judge`.
+        """
+        held: list[object] = []
+        type, insns, extra = self._request(program, held)
+        return open_program(insns, type, *extra, license=program.license, flags=load_flags(program))[0]
+
+    def _request(self, program: Program, held: list[object]) -> tuple[int, list[Insn], list[tuple[int, str, int]]]:
+        """Return type, instructions and records as bpf(2) takes them; `held` keeps the memory of the records."""
+        type = self.dialect.prog_type(program.type).name
+        if type not in OBJECT_TYPES:
+            raise UsageError(f"the oracle does not load programs of type {type}")
+        extra = self._records(program, held) if program.func_info and program.btf is not None else []
+        return (OBJECT_TYPES[type], [self._insn(program, insn) for insn in program.insns],
+                [*extra, (68, "I", expected_attach(program))])
 
     def _insn(self, program: Program, insn: Insn) -> Insn:
         if insn.code == 0x18 and insn.src in (1, 2) and 0 <= insn.imm < len(program.maps):

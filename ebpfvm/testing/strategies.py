@@ -7,7 +7,7 @@
 ... def test_my_change(case):
 ...     laws.check(case.program, case.dialect, case.inputs)
 
-They draw from `hypothesis.strategies.randoms`, so hypothesis shrinks failing examples; `ebpfvm.testing.mutate.shrink`
+They draw from `hypothesis.strategies.randoms`, so hypothesis shrinks failing examples; `ebpfvm.testing.reducer.reduce`
 shrinks a single program further.
 """
 
