@@ -55,10 +55,30 @@ def program(random: Random, dialect: Dialect, member: str, length: int = 6) -> P
         member: one of `MEMBERS`.
         length: number of steps of its main function, each of one to about thirty instructions.
     """
+    shared = _written(random, dialect, member, length)
+    return _assembled(member, shared, *_types(len(shared.functions), frozenset(shared.globals)))
+
+
+def qdisc(random: Random, dialect: Dialect, length: int = 6) -> dict[str, Program]:
+    """Return random programs for all members, which have types and maps in common, as those of one object have.
+
+    Args:
+        random, dialect, length: as for `program`.
+    """
+    written = {member: _written(random, dialect, member, length) for member in MEMBERS}
+    builder = OPS.fork()
+    ids = {member: generated_special.prototypes(builder, len(shared.functions), frozenset(shared.globals))
+           for member, shared in written.items()}
+    btf = builder.btf()
+    maps = OPS.maps(btf)
+    return {member: _assembled(member, shared, btf, ids[member], maps) for member, shared in written.items()}
+
+
+def _written(random: Random, dialect: Dialect, member: str, length: int) -> Shared:
+    """Return the functions of a program."""
     shared = Shared()
     shared.maps = OPS.maps(OPS.builder.btf())
-    place = ("Qdisc_ops", member)
-    main = OpsWriter(random, dialect, dialect.rules_for("struct_ops", place), member, shared)
+    main = OpsWriter(random, dialect, dialect.rules_for("struct_ops", ("Qdisc_ops", member)), member, shared)
     shared.functions.append(main)
     main.known.regs[1] = RegKind("ctx")
     main.mov(6, 1)
@@ -73,11 +93,14 @@ def program(random: Random, dialect: Dialect, member: str, length: int = 6) -> P
     else:
         main.set(0, random.choice((0, 0, 0, -22)) if member == "init" else 0)
         main.emit(0x95)
+    return shared
+
+
+def _assembled(member: str, shared: Shared, btf: Btf, ids: tuple[int, ...], maps: tuple[MapSpec, ...]) -> Program:
     code, starts = linked(shared)
-    btf, ids, maps = _types(len(starts), frozenset(shared.globals))
     infos = tuple(FuncInfo(start, number) for start, number in zip(starts, ids, strict=True))
     return Program(member, code, "struct_ops", "struct_ops", "", "GPL", maps, dict(shared.kfuncs), {}, btf,
-                   infos, struct_ops=place)
+                   infos, struct_ops=("Qdisc_ops", member))
 
 
 _TYPES: dict[tuple[int, frozenset[int]], tuple[Btf, tuple[int, ...], tuple[MapSpec, ...]]] = {}  # saves repeated work
