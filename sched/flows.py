@@ -62,17 +62,18 @@ class Flow(PacketFlow):
         in_packets: number of packets offered.
         in_more, out_more: by how many bytes the packets offered and those that left the link exceed the source's size.
         drops: packets that any layer or program dropped.
+        frame_hash: flow hash of the packets that do not bring their own bytes; 0 until a fused run asks for it.
         delays: ns from arrival at the device to arrival at the other end, in order of departure; empty, and not yet an
             array, until a packet arrives.
     """
 
-    __slots__ = ("delays", "drops", "in_more", "in_packets", "member", "out_more", "source")
+    __slots__ = ("delays", "drops", "frame_hash", "in_more", "in_packets", "member", "out_more", "source")
 
     def __init__(self, source: FlowSource, member: Any) -> None:
         self.hashed = None  # instead of the constructor of the base class: there may be very many flows
         self.source = source
         self.member = member
-        self.in_packets = self.in_more = self.out_more = self.drops = 0
+        self.in_packets = self.in_more = self.out_more = self.drops = self.frame_hash = 0
         self.delays: array[int] | tuple[()] = ()
 
     @property

@@ -42,6 +42,7 @@ class Helper:
         in_engine: whether the engines themselves execute it, so that it needs no body.
         arms: it may add an event to the event loop.
         tells_time: it returns the kernel's clock and does nothing else.
+        of_flow: its result is the same for all packets of a flow that nobody has changed.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Helper:
     in_engine: bool = False
     arms: bool = False
     tells_time: bool = False
+    of_flow: bool = False
 
     def __post_init__(self) -> None:
         what = f"helper {self.name}"
@@ -127,6 +129,7 @@ class HelperOptions(TypedDict, total=False):
     in_engine: bool
     arms: bool
     tells_time: bool
+    of_flow: bool
 
 
 def _specs(function: Callable[..., int]) -> tuple[tuple[ArgSpec, ...], RetSpec]:

@@ -74,7 +74,7 @@ def hash_of(skb: SkBuff) -> int:
     return found
 
 
-@helper(bare=True)
+@helper(bare=True, of_flow=True)
 def bpf_get_hash_recalc(env: CallEnv, skb: Skb) -> Integer:
     """Return the packet's flow hash, and compute it if it has none yet."""
     return hash_of(skb)

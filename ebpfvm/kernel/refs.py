@@ -14,6 +14,7 @@ is gone. What holds no references costs nothing, and handing a reference over is
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, ClassVar, Final, Never
 
 from ebpfvm.errors import Fault
@@ -31,6 +32,7 @@ PROGRAM_UNIT: Final = 1  # generated code adds and subtracts these two
 CTX_UNIT: Final = 1 << FIELD
 
 _LAYER, MEMORY, _RUN = range(3)  # in this order the holders of an object are named
+_SERIAL: Final = attrgetter("serial")
 _FEW: Final = 256  # live objects that are not worth looking for freed ones
 
 
@@ -96,15 +98,17 @@ class Refs:
         serial: number of the latest object.
         born: live objects in the order of their birth, among freed ones that `live` removes when there are many.
         room: how many there may be before `live` is called.
+        pool: freed objects among `born` that generated code uses again for new ones, until `live` removes them.
         by_name: name -> holder.
     """
 
-    __slots__ = ("_holders", "born", "by_name", "held", "room", "serial")
+    __slots__ = ("_holders", "born", "by_name", "held", "pool", "room", "serial")
 
     def __init__(self) -> None:
         self.held = 0
         self.serial = 0
         self.born: list[RefCounted] = []
+        self.pool: list[RefCounted] = []
         self.room = _FEW
         self.by_name: dict[str, Holder] = {}
         self._holders: list[Holder] = []
@@ -131,7 +135,9 @@ class Refs:
 
     def live(self) -> list[RefCounted]:
         """Return the live objects in the order of their birth."""
-        self.born[:] = [obj for obj in self.born if obj.refs]  # in place: generated code keeps the list
+        self.pool.clear()
+        found = sorted([obj for obj in self.born if obj.refs], key=_SERIAL)  # those of the pool are out of order
+        self.born[:] = found  # in place: generated code keeps the list
         self.room = len(self.born) * 3 // 2 + _FEW
         return self.born.copy()
 
@@ -205,7 +211,7 @@ class Refs:
         if self.held <= before:
             return found
         lost = self.holder(LEAKED + name, _RUN).unit
-        for obj in reversed(self.born):  # youngest first: those are the ending program's
+        for obj in sorted(self.born, key=_SERIAL, reverse=True):  # youngest first: those are the ending program's
             while self.held > before and obj.refs & COUNT:
                 obj.refs += lost - PROGRAM_UNIT
                 self.held -= 1

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ebpfvm.sched.flows import Flow
     from ebpfvm.sched.sch_struct_ops import SchStructOps
     from ebpfvm.sched.simulation import Simulation
+    from ebpfvm.sched.wire import Link
 
 NEVER: Final = 1 << 62
 """A time after all others; an idle wire is free at `IDLE`."""
@@ -46,6 +47,25 @@ class LineOrigin(NamedTuple):
     slot: int
 
 
+class SendingTimes(dict[int, tuple[int, int]]):
+    """What `Link.occupied` returns, by the size of a packet, so that the function contains no call."""
+
+    def __init__(self, link: Link) -> None:
+        super().__init__()
+        self._link = link
+
+    def __missing__(self, size: int) -> tuple[int, int]:
+        found = self[size] = self._link.occupied(size)
+        return found
+
+
+class _Unused(list[Any]):
+    """A pool of packets that are not used again."""
+
+    def append(self, item: object) -> None:
+        """Forget the packet."""
+
+
 class FusedRun:
     """One fused run.
 
@@ -54,6 +74,7 @@ class FusedRun:
         until: the time before which arrivals are fused; no later event is run.
         in_step: the only source, if it can be iterated directly; else None, and the sources are in `pending`.
         file, origins: name of the generated code, and where each line comes from.
+        pool: packets that have left the network and may be used again.
         away: whether the objects, and not the function's variables, have the state.
         stale: whether the code assumes what is no longer so.
         others, woken: events that were neither arrivals nor departures: those that were called, and watchdogs.
@@ -94,6 +115,7 @@ class FusedRun:
         self._bare: list[Flow] = []  # flows of which no packet has arrived
         self.pending: Pending = []
         self.in_step = self._take()
+        self.pool = self.kernel.refs.pool
 
     def _take(self) -> InStep | None:
         """Take the sources from the event loop."""
@@ -248,8 +270,10 @@ class FusedRun:
         if time < 0 or time >= self.until:
             return False
         inner = argument[0] if getattr(action, "__func__", None) is EventLoop.idle_event else action
-        if getattr(inner, "__func__", None) is not Watchdog.fire:  # anybody else may look
+        if getattr(inner, "__func__", None) is not Watchdog.fire:  # anybody else may look, and remember packets
             self.settle()
+            self.pool.clear()
+            self.pool = _Unused()
         arrived = self.account.in_packets
         self.loop.step()
         self.others += 1

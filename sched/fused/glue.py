@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from ebpfvm.engine.translate.program_body import ProgramBody
     from ebpfvm.kernel.refs import Holder
+    from ebpfvm.sched.fused.fused_steps import Steps
     from ebpfvm.sched.fused.map_code import Views
 
 OUTSIDE: Final = -1  # instruction of what belongs to no program
@@ -92,9 +93,14 @@ class Blocks:
         return self.block([PUT, effect_to(to, call, OUTSIDE) if to else call, GET], succs=(after,))
 
     @staticmethod
-    def dropping(constant_size: bool) -> list[str]:
-        """Return the lines that drop a packet which only the qdisc holds; all have one size if `constant_size`."""
+    def dropping(constant_size: bool, pooled: bool = False) -> list[str]:
+        """Return the lines that drop a packet which only the qdisc holds; all have one size if `constant_size`.
+
+        If `pooled`, it may be used again.
+        """
         size = [] if constant_size else ["dropped_bytes += o_skb.len"]
+        if pooled:
+            return ["o_skb.refs = 0", "o_skb.flow.drops += 1", "dropped += 1", *size, "POOL.append(o_skb)"]
         return ["o_skb.fate = DROPPED", "o_skb.refs = 0", "o_skb.last_holder = HOLDER", "o_skb.flow.drops += 1",
                 "dropped += 1", *size]
 
@@ -116,8 +122,8 @@ class Blocks:
 class Glue(Blocks):
     """Blocks around the blocks of a program of the RFC's qdisc."""
 
-    def prepare(self, views: Views, holder: Holder, handle: int, constant_size: bool, throttles: bool
-                ) -> None:
+    def prepare(self, views: Views, holder: Holder, handle: int, constant_size: bool, throttles: bool, pooled: bool,
+                steps: tuple[Steps, ...]) -> None:
         """Take note of the program's maps, and of the qdisc.
 
         Args:
@@ -125,12 +131,15 @@ class Glue(Blocks):
             holder, handle: the qdisc as a holder of references, and its handle.
             constant_size: whether all packets have one size.
             throttles: whether the function knows the qdisc's watchdog.
+            pooled: whether packets are used again.
+            steps: what else knows what becomes of statements.
         """
         self.views = views
         self.own = holder.unit
         self.constants = {"OWN": holder.unit, "OWN_MASK": holder.mask}
         self.constant_size = constant_size
         self.throttles = throttles
+        self.pooled, self.steps = pooled, steps
         self._fields = [("t_classid", str(handle)), ("t_delay", "0")]
 
     # ---- enqueue ----------------------------------------------------------------------------------------------------
@@ -142,7 +151,7 @@ class Glue(Blocks):
                              self.block(["o_skb.refs -= OWN"], succs=(end,)),
                              self.slowly("S.enqueued(o_skb, 0, t_classid, t_delay)", end))
         drop = self.choose("(o_skb.refs == OWN and o_skb._region is None and o_skb._packet is None)",
-                           self.block(self.dropping(self.constant_size), succs=(end,)),
+                           self.block(self.dropping(self.constant_size, self.pooled), succs=(end,)),
                            self.slowly("S.enqueued(o_skb, 1, t_classid, t_delay)", end))
 
         def target(result: int) -> int | None:
@@ -206,7 +215,7 @@ class Glue(Blocks):
         facts.intact[PROGRAM] = True
         if ("o_skb", "None") not in head:
             facts.null["o_skb"], facts.refs["o_skb"] = False, ("", self.own)
-        found = Specialiser(graph, code, self.views, facts, self.constants)
+        found = Specialiser(graph, code, self.views, facts, self.constants, self.steps)
         graph, code = simplify(FlowGraph(found.entry, {}), found.made)
         code, _ = sweep(code, graph)
         return Site(graph, code, frozenset(found.usual), frozenset(found.calls))

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ebpfvm.kernel.emulated import Kernel
-    from ebpfvm.maps.of_maps import InnerTemplate
+    from ebpfvm.maps.array import ArrayMap
+    from ebpfvm.maps.of_maps import InnerTemplate, MapOfMaps
     from ebpfvm.sched.fused.path_facts import PathFacts
 
 _SPARE: Final = 512
@@ -100,12 +101,16 @@ class Views:
         names: what the code refers to; what is added to the code is added here.
         named: the maps that have variables, by their numbers; this adds to it.
         templates: variable with an inner map -> what those maps have in common.
+
+    Attributes:
+        inner: list in the code -> the map of maps of which it has the first maps, and how many.
     """
 
     def __init__(self, names: dict[str, Any], named: dict[int, Rbtree], templates: dict[str, InnerTemplate]) -> None:
         self.names = names
         self.named = named
         self.templates = templates
+        self.inner: dict[str, tuple[MapOfMaps, int]] = {}
 
     def owner(self, name: str) -> object:
         """Return the map whose method, or the dict of whose elements, a name is bound to."""
@@ -128,6 +133,24 @@ class Views:
         if not isinstance(owner, Rbtree):
             return None, ""
         return self._named(owner), getattr(self.names[name], "__name__", "")
+
+    def elements_of(self, owner: ArrayMap, size: int) -> str:
+        """Return a list of the first elements of an array, None for those that are not made yet; they never go."""
+        name = f"L{owner.id}_{size}"
+        self.names.setdefault(name, [owner.elems.get(number) for number in range(size)])
+        return name
+
+    def inner_of(self, owner: MapOfMaps, size: int) -> str:
+        """Return a list of the first inner maps of a map, None for those that do not exist."""
+        name = f"I{owner.id}_{size}"
+        self.names.setdefault(name, [])
+        self.inner[name] = owner, size
+        return name
+
+    def look(self) -> None:
+        """Fill the lists of inner maps again: only others than programs change which there are."""
+        for name, (owner, size) in self.inner.items():
+            self.names[name][:] = map(owner.elems.get, range(size))
 
     def map(self, node: ast.expr) -> MapCode | None:
         """Return the rbtree map that an expression is, None if that is not known."""

@@ -8,14 +8,17 @@ first element is removed by moving the map's head.
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.engine.translate.statements import Stmt, assign, effect, effect_to, reads_of
 from ebpfvm.ints import U64_MAX
 from ebpfvm.maps.array import ArrayMap
+from ebpfvm.maps.of_maps import MapOfMaps
 from ebpfvm.sched.fused.fused_steps import Branch, Split
 from ebpfvm.sched.fused.map_code import MapCode, Views
 from ebpfvm.sched.fused.parsed import attribute, is_none, name_of, unmasked, unparsed
+
+_LISTED: Final = 1024  # elements of an array, or inner maps, that are kept in a list
 
 if TYPE_CHECKING:
     from ebpfvm.sched.fused.path_facts import PathFacts
@@ -45,7 +48,7 @@ class MapSteps:
             return None
         found, method = self.views.method(call.func)
         if found is None:
-            return None
+            return self._inner(line, call, facts)
         if (method == "get" and not line.writes) or (method == "put" and not _is_inserted(call)):
             return None
         key, before = self._key(call.args[0], line, facts)
@@ -126,7 +129,31 @@ class MapSteps:
         known.null[line.writes] = False
         before = effect_to(line.writes, unparsed(get), line.pc)
         made = self.views.called(effect_to(line.writes, unparsed(make), line.pc), facts)
+        assert isinstance(get, ast.Call)
+        key, size = unparsed(get.args[0]), self._bound(get, known)
+        if 0 < size <= min(owner.max_entries, _LISTED):
+            listed = f"{self.views.elements_of(owner, size)}[{key}]"
+            before = assign(line.writes, listed, line.pc)
+            made = *made, effect(f"{listed} = {line.writes}", line.pc)
         return Split(f"{line.writes} is None", Branch(known), Branch(facts, made, cold=True), (before,))
+
+    @staticmethod
+    def _bound(call: ast.Call, facts: PathFacts) -> int:
+        """Return what the key of a look-up is less than, 0 if that is not known."""
+        if isinstance(call.args[0], ast.Constant):
+            return call.args[0].value + 1 if isinstance(call.args[0].value, int) else 0
+        root = facts.root(name_of(call.args[0]))
+        _, shift, mask = facts.parts.get(root, ("", -1, -1))
+        return mask + 1 if not shift else 0
+
+    def _inner(self, line: Stmt, call: ast.Call, facts: PathFacts) -> list[Stmt] | None:
+        """Return how an inner map is found that has a small number."""
+        owner, size = self.views.owner(name_of(call.func)), self._bound(call, facts)
+        if not line.writes or not isinstance(owner, MapOfMaps) or not 0 < size <= _LISTED:
+            return None
+        text = f"{self.views.inner_of(owner, size)}[{unparsed(call.args[0])}]"
+        facts.forget(line.writes)
+        return [assign(line.writes, text, line.pc)]
 
     # ---- changing ---------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine.translate.statements import VARIABLE, Stmt, effect
@@ -69,7 +70,7 @@ class PathFacts(NamedTuple):
 
     def copy(self) -> PathFacts:
         """Return a copy."""
-        return PathFacts(*(part.copy() for part in self._parts()))
+        return PathFacts._make(map(dict.copy, self._parts()))
 
     def become(self, other: PathFacts) -> None:
         """Take over the facts of another."""
@@ -79,23 +80,22 @@ class PathFacts(NamedTuple):
 
     def key(self) -> tuple[object, ...]:
         """Return what is known, as a key."""
-        return tuple(frozenset(part.items()) for part in self._parts())
+        return tuple([frozenset(part.items()) if part else None for part in self._parts()])
 
     def forget(self, name: str) -> None:
         """Forget what is known of a variable that is assigned."""
-        if not name:
-            return
-        for part in self._parts():
-            for key in [key for key, value in part.items() if name in _names(key) or name in _names(value)]:
+        for part in self._parts() if name else ():
+            for key in [key for key, value in part.items() if name in (key, value)
+                        or (type(key) is tuple and name in key) or (type(value) is tuple and name in value)]:
                 del part[key]
 
     def keep(self, live: frozenset[str]) -> None:
         """Forget what is known of variables that are not live."""
         for part in self._parts():
-            for key in [key for key, value in part.items()
-                        if key not in self.late and key not in self.gone and key != PROGRAM
-                        and not all(name in live for name in (*_names(key), *_names(value)) if is_variable(name))]:
-                del part[key]
+            if part and part is not self.late and part is not self.gone:
+                for key in [key for key, value in part.items() if not (_lives(key, live) and _lives(value, live))
+                            and key not in self.late and key not in self.gone and key != PROGRAM]:
+                    del part[key]
 
     def root(self, name: str) -> str:
         """Return the variable that a variable is a copy of."""
@@ -204,10 +204,14 @@ def _operation(node: ast.expr) -> tuple[Any, Any, Any]:
     return None, None, None
 
 
+@lru_cache(4096)
 def is_variable(name: object) -> bool:
     """Return whether something is the name of a variable of generated code."""
     return isinstance(name, str) and VARIABLE.fullmatch(name) is not None
 
 
-def _names(value: Any) -> tuple[Any, ...]:
-    return value if isinstance(value, tuple) else (value,)
+def _lives(names: object, live: frozenset[str]) -> bool:
+    """Return whether all names of variables in a part of a fact are live."""
+    if type(names) is tuple:
+        return all([each in live or not is_variable(each) for each in names])
+    return names in live or not is_variable(names)

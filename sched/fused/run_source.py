@@ -15,13 +15,16 @@ from ebpfvm.sched.fused import map_code
 from ebpfvm.sched.fused.arrivals import EPOCH
 from ebpfvm.sched.fused.budget_places import budget_places
 from ebpfvm.sched.fused.falling import falling
-from ebpfvm.sched.fused.fused_run import IDLE, NEVER, STATE, LineOrigin
+from ebpfvm.sched.fused.flow_steps import FlowSteps, hashed
+from ebpfvm.sched.fused.fused_run import IDLE, NEVER, STATE, LineOrigin, SendingTimes
 from ebpfvm.sched.fused.fused_steps import LOAD, SAVE
 from ebpfvm.sched.fused.global_variables import Globals
 from ebpfvm.sched.fused.glue import OUTSIDE, Glue
 from ebpfvm.sched.fused.map_code import Views
 from ebpfvm.sched.fused.ops_glue import ARRIVES, OpsCalls, OpsGlue
 from ebpfvm.sched.fused.renamed import Renamed, texts_of, with_texts
+from ebpfvm.sched.fused.untouched import untouched
+from ebpfvm.sched.sch_bpf import SchBpf
 from ebpfvm.sched.sch_struct_ops import SchStructOps
 from ebpfvm.sched.simulation import PROGRESS_EVERY
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from ebpfvm.engine.translate.program_body import ProgramBody
     from ebpfvm.maps.rbtree import Rbtree
     from ebpfvm.sched.account import Packet
+    from ebpfvm.sched.fused.flow_steps import FlowSteps, hashed
     from ebpfvm.sched.fused.fused_run import FusedRun
     from ebpfvm.sched.fused.glue import Site
 
@@ -67,9 +71,12 @@ class RunSource:
         self.named: dict[int, Rbtree] = {}
         found = [Renamed(body, program.runtime(), suffix, self.names).body
                  for body, program, suffix in zip(bodies, programs, "ed", strict=True)]
+        self._views: list[Views] = []
         self.globals = Globals(chain.from_iterable(map(texts_of, found)), run.kernel.memory)
         self.bodies = [with_texts(body, self.globals.changed) for body in found]
         self.lines: list[Line] = []
+        self.untouched = isinstance(run.qdisc, SchBpf) and untouched(bodies)
+        self.pooled = self.untouched and run.account.log is None
         self._ops = isinstance(run.qdisc, SchStructOps)
         self._region, self._refs = ARRIVES if self._ops else ("None", "OWN")
         self.sites = self._glue(0).enqueue(), self._glue(1).dequeue(self._send())
@@ -103,7 +110,7 @@ class RunSource:
         return {**found, **self.programs[0].runtime(), "OWN": self.holder.unit, "HOLDER": run.qdisc.holder,
                 "MEMORY": run.kernel.memory, "REFS": refs, "KERNEL": run.kernel, "DROPPED": DROPPED, "SENT": SENT,
                 "HAND_OVER": hand_over, "REPEAT": repeat, "Packet": packet, "new": object.__new__,
-                "BYTES": map_code.MapBytes(run.kernel), **map_code.NAMES}
+                "HASHED": hashed, "BYTES": map_code.MapBytes(run.kernel), **map_code.NAMES}
 
     # ---- the function -----------------------------------------------------------------------------------------------
 
@@ -188,35 +195,37 @@ class RunSource:
     def _sent(self, indent: int) -> None:
         """Write what happens when the last bit of a packet has left."""
         run = self.run
-        self._text(indent, "o_skb = sending", "last = now = free_at", *self._clock(), "o_skb.departure = now",
-                   f"o_skb.flow.delays.append(now + {run.device.link.delay} - o_skb.arrival)")
+        departs = ["o_skb.departure = now"]
+        self._text(indent, "o_skb = sending", "last = now = free_at", *self._clock(),
+                   *([] if self.pooled else departs), f"o_skb.flow.delays.append(now + {run.device.link.delay} - o_skb.arrival)")
         if self.spec is None:
             self._text(indent, "more = o_skb.len - o_skb.flow.source.size", "if more: o_skb.flow.out_more += more")
         if run.device.sink.writer is not None:
             self.names |= {"WRITE": run.device.sink.writer.write, "ZERO": run.device.sink.epoch}
             self._text(indent, "WRITE(now + ZERO, o_skb.len, o_skb.payload())")
         self._text(indent, "if not odd and o_skb.refs == OWN and o_skb._region is None and o_skb._packet is None:",
-                   "    o_skb.fate = SENT", "    o_skb.refs = 0", "    o_skb.last_holder = HOLDER", "    sent += 1")
+                   *(["    POOL.append(o_skb)"] if self.pooled else
+                     ["    o_skb.fate = SENT", "    o_skb.last_holder = HOLDER"]), "    o_skb.refs = 0", "    sent += 1")
         if self.spec is None:
             self._text(indent, "    sent_bytes += o_skb.len")
-        self._text(indent, "else:", f"    {PUT}", "    S.disposed(o_skb)", f"    {GET}",
+        self._text(indent, "else:", *(f"    {text}" for text in (departs if self.pooled else [])), f"    {PUT}",
+                   "    S.disposed(o_skb)", f"    {GET}",
                    "sending = None", f"free_at = {IDLE}")
 
     def _send(self) -> list[str]:
         """Return the lines that put a packet on the wire."""
         link = self.run.device.link
-        lines = ["if now > last: rest = 0"]  # after an idle time
+        lines = ["rest = 0 if now > last else rest"]  # after an idle time
+        carry = [f"more = rest >= {link.rate}", "free_at += more", f"rest -= {link.rate} if more else 0"]
         if self.spec is not None:
             duration, rest = link.occupied(self.spec.size)
             if rest:
-                lines += [f"rest += {rest}", f"free_at = now + {duration}",
-                          f"if rest >= {link.rate}: rest -= {link.rate}; free_at += 1"]
+                lines += [f"rest += {rest}", f"free_at = now + {duration}", *carry]
             else:
                 lines = [f"free_at = now + {duration}"]
         else:
-            self.names["occupied"] = link.occupied
-            lines += ["free_at, more = occupied(o_skb.len)", "free_at += now", "rest += more",
-                      f"if rest >= {link.rate}: rest -= {link.rate}; free_at += 1"]
+            self.names["TIMES"] = SendingTimes(link)
+            lines += ["free_at, more = TIMES[o_skb.len]", "free_at += now", "rest += more", *carry]
         return [*lines, "sending = o_skb", "begun = ids", "after = mark"]
 
     def _arrival(self, indent: int) -> None:
@@ -228,7 +237,7 @@ class RunSource:
                        f"    {PUT}", "    flow = S.begin()", "    if flow is None: return", f"    {GET}")
         else:
             self._text(indent, f"if source is None or ids >= {run.cap}: {PUT}; return")
-        self._text(indent, "now = t", *self._clock(), "ids += 1", "o_skb = new(Packet)", "o_skb.id = ids",
+        self._text(indent, "now = t", *self._clock(), "ids += 1", *self._born(), "o_skb.id = ids",
                    "o_skb.arrival = t")
         if run.in_step is not None:
             self._text(indent, "o_skb.flow = flow")
@@ -237,14 +246,21 @@ class RunSource:
                        "if flow.delays == (): S.watch_flow(flow)", "o_skb.flow = flow", "o_skb.len = size",
                        "in_bytes += size", "flow.in_packets += 1", "more = size - flow.source.size",
                        "if more: flow.in_more += more")
-        self._text(indent, "o_skb._packet = o_skb.fate = None", f"o_skb._region = {self._region}",
-                   "o_skb.departure = o_skb.address = o_skb.hash = 0",
-                   "o_skb.serial = REFS.serial = REFS.serial + 1", f"o_skb.refs = {self._refs}", "born(o_skb)",
-                   "if not ids & 255 and len(REFS.born) > REFS.room: REFS.live()")
+        self._text(indent, "o_skb.serial = REFS.serial = REFS.serial + 1", f"o_skb.refs = {self._refs}")
         if run.account.log is not None:
             self.names["LOG"] = run.account.log
             self._text(indent, "LOG.append(o_skb)")
         self._site(0, self.sites[0], indent)
+
+    def _born(self) -> list[str]:
+        """Return the lines that make a packet with what all have at first, or take one that nobody uses any more."""
+        made = ["o_skb = new(Packet)", "o_skb._packet = o_skb.fate = None", f"o_skb._region = {self._region}",
+                "o_skb.departure = o_skb.address = o_skb.hash = o_skb.refs = 0",
+                "if len(REFS.born) > REFS.room: REFS.live()", "born(o_skb)"]
+        if not self.pooled:
+            return made
+        return ["if POOL:", "    o_skb = POOL.pop()", "    o_skb.address = o_skb.hash = 0",
+                "else:", *(f"    {text}" for text in made)]
 
     # ---- programs ---------------------------------------------------------------------------------------------------
 
@@ -257,9 +273,13 @@ class RunSource:
             return glue
         templates = {f"o_{name.removeprefix(TEMPLATE)}": found for name, found in body.names.items()
                      if name.startswith(TEMPLATE)}
+        steps = (FlowSteps(),) if not which and self.untouched and self.run.in_step is not None else ()
         found = Glue(body, "ed"[which], program.budget)
-        found.prepare(Views(self.names, self.named, templates), self.holder, qdisc.handle, self.spec is not None,
-                      self.run.watchdog is not None)
+        views = Views(self.names, self.named, templates)
+        self.names[f"LOOK{'ed'[which]}"] = views.look
+        self._views.append(views)
+        found.prepare(views, self.holder, qdisc.handle, self.spec is not None,
+                      self.run.watchdog is not None, self.pooled, steps)
         return found
 
     def _site(self, which: int, site: Site, indent: int) -> None:
@@ -283,7 +303,9 @@ class RunSource:
         """Replace the words for what is written back and read again by the statements that do so."""
         saved, loaded = ("pass", "pass") if self._ops else (map_code.saved(self.named), map_code.loaded(self.named))
         write = f"{self.globals.saved}S.put(({_STATE}))"
-        read = f"{_STATE} = S.get(){self.globals.loaded}; heap = S.heap"
+        look = "".join(f"; LOOK{which}()" for which, views in zip("ed", self._views, strict=False) if views.inner)
+        pool = "; POOL = S.pool" if self.pooled else ""
+        read = f"{_STATE} = S.get(){self.globals.loaded}; heap = S.heap{pool}{look}"
         words = {PUT: write if self._ops else f"{saved}; {write}", GET: read if self._ops else f"{read}; {loaded}",
                  SAVE: f"LENT = True; {saved}", LOAD: f"{loaded}; LENT = False", _KEEP: saved, _WRITE: write}
         for n, (text, origin) in enumerate(self.lines):

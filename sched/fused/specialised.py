@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Final
 
+from ebpfvm.engine.translate.emit_calls import OF_FLOW
 from ebpfvm.engine.translate.program_body import GET, PUT
 from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, live_at, reads_of
 from ebpfvm.sched.fused.fused_steps import Branch, Split, Steps
@@ -41,6 +42,7 @@ class Specialiser:
         views: the maps.
         facts: what is known at the beginning.
         constants: names that stand for numbers.
+        more: what knows what becomes of some statements, besides references and maps.
 
     Attributes:
         entry, made: the first of the copies, and all of them.
@@ -48,14 +50,14 @@ class Specialiser:
     """
 
     def __init__(self, graph: FlowGraph, code: dict[int, BlockCode], views: Views, facts: PathFacts,
-                 constants: dict[str, int]) -> None:
+                 constants: dict[str, int], more: tuple[Steps, ...] = ()) -> None:
         self.headers = set(graph.loops)
         # Where ways meet: nothing is known there.
         self.meetings = self.headers | {start for start, block in code.items() if not block.succs}
         self.code = _with_bodies(code, self.headers)
         self.constants = {name: f"{value:#x}" for name, value in constants.items()}
         self.views = views
-        self.steps: tuple[Steps, ...] = ReferenceSteps(), MapSteps(views)
+        self.steps: tuple[Steps, ...] = *more, ReferenceSteps(), MapSteps(views)
         self.live = live_at(code, graph)
         self.live |= {start + _BODY: self.live[start] for start in self.headers}
         self.most = min(_MOST * len(code), len(code) + _MORE)
@@ -214,7 +216,7 @@ class Specialiser:
         name = name_of(call.func)
         if name == "next" and name_of(call.args[0]) == "ticks":
             return True
-        if name in _PURE or unparsed(call.func).startswith("S.") or _is_bare(call):
+        if name in _PURE or unparsed(call.func) == "POOL.append" or unparsed(call.func).startswith("S.") or _is_bare(call):
             return True
         return isinstance(getattr(self.views.names.get(name), "__self__", None), dict)
 
@@ -269,7 +271,7 @@ def _needs_gone(line: Stmt, facts: PathFacts) -> bool:
 
 def _is_bare(call: ast.Call) -> bool:
     """Return whether a helper is called that does not look at its environment."""
-    return len(call.args) > 1 and is_none(call.args[0]) and name_of(call.func)[:1] == "H"
+    return len(call.args) > 1 and is_none(call.args[0]) and name_of(call.func).startswith(("H", OF_FLOW))
 
 
 def _of_region(call: ast.Call) -> bool:
@@ -308,9 +310,9 @@ def _take_note(name: str, value: ast.expr, cell: tuple[str, int] | None, facts: 
             facts.const[name] = facts.const[root]
         elif root != name:
             facts.same[name] = root
-    elif isinstance(value, ast.BinOp) and isinstance(value.left, ast.Name) and isinstance(value.right, ast.Constant):
-        source, number = facts.root(value.left.id), value.right.value
-        if isinstance(value.op, ast.RShift):
+    elif isinstance(value, ast.BinOp) and isinstance(value.right, ast.Constant):
+        source, number = facts.root(name_of(value.left)), value.right.value
+        if isinstance(value.op, ast.RShift) and source:
             facts.parts[name] = source, number, -1  # type: ignore[assignment]
         elif isinstance(value.op, ast.BitAnd):
             facts.parts[name] = source, 0, number  # type: ignore[assignment]

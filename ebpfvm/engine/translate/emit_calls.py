@@ -7,7 +7,7 @@ converter of that module converts it at run time.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.contract.args import Arg, Ret
 from ebpfvm.engine import common
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ebpfvm.isa.table import Row
 
 _CUT = f" & {U64_MAX:#x}"
+OF_FLOW: Final = "FLOW"  # what the names begin with of helpers whose result follows from the packet's flow
 _FORMATS = {1: "B", 2: "H", 4: "I", 8: "Q"}
 
 
@@ -101,8 +102,9 @@ def _helper(em: CodeWriter, helper: Helper) -> None:
     text = emit_maps.operation(em, helper, _argument) or _exchange(em, helper)
     if text is None:
         args = "".join(f", {_argument(em, helper, n)}" for n in range(len(helper.args)))
-        em.names[f"H{pc}"] = helper.body
-        text = f"H{pc}({'None' if helper.bare else 'ENV'}{args})"
+        name = f"{OF_FLOW if helper.of_flow else ''}H{pc}"
+        em.names[name] = helper.body
+        text = f"{name}({'None' if helper.bare else 'ENV'}{args})"
     cut = _CUT if helper.ret.kind in (Ret.INTEGER, Ret.VOID) else ""
     if origin is None:
         em.add(effect_to("r0", text, pc, cut))
