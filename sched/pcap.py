@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import struct
 import sys
+from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from ebpfvm.errors import LoadError
@@ -80,22 +81,22 @@ class Capture:
         data, wanted, last = self._data, self.link, self.first
         found = _places(data, self.path, self._ng)
         view, base, top = b"", 0, 0
-        for _ in range(self.count):
-            place = next(found, None)
-            if place is None:
-                raise LoadError("the capture changed while it was read", path=self.path)
-            stamp, length, start, captured, link = place
+        read = 0
+        for stamp, length, start, captured, link in islice(found, self.count):
+            read += 1
             end = start + captured
             if end > top:
                 view, base = data.window(start, captured)
                 top = base + len(view)
             last = last if stamp is None else stamp
-            convert = None if link == wanted else converter(link, wanted)
             packet = view[start - base:end - base]
+            convert = None if link == wanted else converter(link, wanted)
             if convert is None:
                 yield last, length, packet
             else:
                 yield last, *convert(length, packet)
+        if read < self.count:
+            raise LoadError("the capture changed while it was read", path=self.path)
 
     def needs(self, path: str) -> bool:
         """Return whether packets are still read from the file at `path`, so that nobody may write to it."""

@@ -39,7 +39,8 @@ def replay(capture: Capture) -> Iterator[Arrival]:
     """
     first, time = capture.first, 0
     for stamp, length, data in capture:
-        time = max(time, stamp - first)
+        if stamp - first > time:  # faster than `max`
+            time = stamp - first
         yield time, length, data, None
 
 

@@ -15,11 +15,12 @@ from ebpfvm.sched.simulation import BOOT_NS
 from ebpfvm.sched.traffic import cbr_times
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from ebpfvm.sched.flow_group import FlowGroup
     from ebpfvm.sched.flows import Flow
     from ebpfvm.sched.simulation import Feed, Simulation
+    from ebpfvm.sched.traffic import Arrival
 
 EPOCH: Final = 40
 _SHOWN: Final = 256  # rounds after which the number of packets is shown to whoever looks
@@ -60,22 +61,33 @@ class GroupSource:
 class FeedSource:
     """A source of arrivals: a capture, or a flow by itself."""
 
-    __slots__ = ("_feed", "_pending", "_simulation")
+    __slots__ = ("_feed", "_simulation", "arrive")
 
     def __init__(self, simulation: Simulation, feed: Feed, pending: Pending) -> None:
-        self._simulation, self._feed, self._pending = simulation, feed, pending
+        self._simulation, self._feed = simulation, feed
+        packets = self._packets(pending)
+        next(packets)
+        self.arrive: Callable[[int], Arrived] = packets.send
 
-    def arrive(self, ordinal: int) -> Arrived:
-        """Return what is known of the next packet, and prepare the one after it."""
-        feed = self._feed
-        packet = feed.packet(self._simulation.flows)
-        head = next(feed.advance, None)
-        if head is not None:
-            feed.head = head
-            heapreplace(self._pending, (BOOT_NS + head[0], ordinal << EPOCH, self))
-        else:
-            heappop(self._pending)
-        return packet
+    def _packets(self, pending: Pending) -> Generator[Arrived, int, None]:
+        """Take the number of each packet that arrives, prepare the one after it, and yield what is known of it."""
+        feed, label, data = self._feed, self._simulation.flows.label, None
+        head: Arrival | None = feed.head
+        found: Any = None
+        while head is not None:
+            ordinal = yield found
+            _, length, packet, priority = head
+            if packet is not data:
+                data = packet
+                flow, protocol, usual = label(packet)
+            head = next(feed.advance, None)
+            if head is not None:
+                feed.head = head
+                heapreplace(pending, (BOOT_NS + head[0], ordinal << EPOCH, self))
+            else:
+                heappop(pending)
+            found = packet, length, flow, protocol, usual if priority is None else priority
+        yield found
 
     def give_back(self, time: int, number: int) -> None:
         """Let the event loop have the next packet."""

@@ -213,5 +213,5 @@ def is_variable(name: object) -> bool:
 def _lives(names: object, live: frozenset[str]) -> bool:
     """Return whether all names of variables in a part of a fact are live."""
     if type(names) is tuple:
-        return all([each in live or not is_variable(each) for each in names])
+        return all(each in live or not is_variable(each) for each in names)
     return names in live or not is_variable(names)

@@ -195,9 +195,9 @@ class RunSource:
     def _sent(self, indent: int) -> None:
         """Write what happens when the last bit of a packet has left."""
         run = self.run
-        departs = ["o_skb.departure = now"]
+        departs, delay = ["o_skb.departure = now"], run.device.link.delay
         self._text(indent, "o_skb = sending", "last = now = free_at", *self._clock(),
-                   *([] if self.pooled else departs), f"o_skb.flow.delays.append(now + {run.device.link.delay} - o_skb.arrival)")
+                   *([] if self.pooled else departs), f"o_skb.flow.delays.append(now + {delay} - o_skb.arrival)")
         if self.spec is None:
             self._text(indent, "more = o_skb.len - o_skb.flow.source.size", "if more: o_skb.flow.out_more += more")
         if run.device.sink.writer is not None:
@@ -205,7 +205,8 @@ class RunSource:
             self._text(indent, "WRITE(now + ZERO, o_skb.len, o_skb.payload())")
         self._text(indent, "if not odd and o_skb.refs == OWN and o_skb._region is None and o_skb._packet is None:",
                    *(["    POOL.append(o_skb)"] if self.pooled else
-                     ["    o_skb.fate = SENT", "    o_skb.last_holder = HOLDER"]), "    o_skb.refs = 0", "    sent += 1")
+                     ["    o_skb.fate = SENT", "    o_skb.last_holder = HOLDER"]),
+                   "    o_skb.refs = 0", "    sent += 1")
         if self.spec is None:
             self._text(indent, "    sent_bytes += o_skb.len")
         self._text(indent, "else:", *(f"    {text}" for text in (departs if self.pooled else [])), f"    {PUT}",

@@ -216,7 +216,7 @@ class Specialiser:
         name = name_of(call.func)
         if name == "next" and name_of(call.args[0]) == "ticks":
             return True
-        if name in _PURE or unparsed(call.func) == "POOL.append" or unparsed(call.func).startswith("S.") or _is_bare(call):
+        if name in _PURE or unparsed(call.func).startswith(("S.", "POOL.")) or _is_bare(call):
             return True
         return isinstance(getattr(self.views.names.get(name), "__self__", None), dict)
 

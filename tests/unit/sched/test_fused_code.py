@@ -13,12 +13,17 @@ import pytest
 
 from ebpfvm.api import simulate
 from ebpfvm.errors import LimitError
+from ebpfvm.funcs import skb_meta
+from ebpfvm.kernel.refs import RefCounted
 from ebpfvm.limits import Limits
 from ebpfvm.loader.open import load
 from ebpfvm.loader.variables import set_variables
+from ebpfvm.scenario import Scene
+from ebpfvm.sched.account import Packet
 from ebpfvm.sched.fused import fusing
 from ebpfvm.sched.fused.fused_run import FusedRun
 from ebpfvm.sched.fused.run_source import RunSource
+from ebpfvm.sched.simulation import BOOT_NS, Simulation
 
 SAMPLES: Final = Path(__file__).parents[3] / "samples" / "rfc"
 FLOWS: Final = ["cbr:rate=1mbit,size=100b,packets=3"]
@@ -29,7 +34,7 @@ USUAL: Final[dict[str, tuple[set[str], set[str], set[str], set[str]]]] = {
     "pfifo": (ENQUEUE, set(), DEQUEUE, set()),
     "pifo_prio": (ENQUEUE | {"existing"}, set(), DEQUEUE, set()),
     "prio": (ENQUEUE, set(), DEQUEUE, set()),
-    "wfq": (ENQUEUE | {"existing"}, set(), DEQUEUE | {"existing", "put"}, set()),
+    "wfq": (ENQUEUE | {"existing", "inner", "flowh"}, set(), DEQUEUE | {"existing", "inner", "put"}, set()),
     "shaper": (ENQUEUE, set(), DEQUEUE, set()),
 }
 
@@ -97,3 +102,33 @@ def test_the_limit_of_events_ends_a_fused_run_where_it_ends_others() -> None:
                      limits=Limits(events=52_000))
         ends.append((str(raised.value), raised.value.result.in_packets, raised.value.result.out_packets))
     assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("record", [False, True])
+def test_packets_that_have_left_are_used_again_unless_somebody_keeps_them(record: bool) -> None:
+    live: list[list[RefCounted]] = []
+
+    def look(simulation: Simulation) -> None:
+        live.append([packet for packet in simulation.kernel.refs.born if isinstance(packet, Packet)])
+
+    def prepare(scene: Scene) -> None:
+        scene.simulation.loop.at(BOOT_NS + 30_000_000, look, scene.simulation)
+
+    wfq = set_variables(load(SAMPLES / "wfq.o"), {"flow_limit": 3})
+    flows = ["cbr:rate=4mbit,size=1000b,n=4,packets=40"]
+    result = simulate(wfq, flows=flows, rate="10mbit", engine="fused", record=record, prepare=prepare)
+    (born,) = live
+    assert (len(born) > 50) is record
+    # Who has seen packets in mid-run keeps them as they are.
+    assert len({packet.serial for packet in born}) == len(born)
+    assert all(packet.flow.source.account.in_packets == result.in_packets for packet in born)
+
+
+@pytest.mark.parametrize("source", ["wfq"], indirect=True)
+def test_the_flow_hash_is_computed_once_for_each_flow(source: RunSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[object] = []
+    compute = skb_meta.hash_of
+    monkeypatch.setattr(skb_meta, "hash_of", lambda skb: hashed.append(skb) or compute(skb))
+    simulate(load(SAMPLES / "wfq.o"), flows=["cbr:rate=4mbit,size=100b,n=3,packets=9"], rate="1mbit", engine="fused")
+    assert len(hashed) == 3
+    assert "flow.frame_hash or HASHED" in source.code
