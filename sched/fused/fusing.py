@@ -16,7 +16,7 @@ from ebpfvm.kernel.layouts import layout_of
 from ebpfvm.kernel.object_graph import AllocObject
 from ebpfvm.sched.account import Packet
 from ebpfvm.sched.device import NetDevice
-from ebpfvm.sched.fused.fused_packet import packet_class
+from ebpfvm.sched.fused.fused_packet import UNUSUAL, packet_class
 from ebpfvm.sched.fused.fused_run import FusedRun
 from ebpfvm.sched.fused.glue import needs_context
 from ebpfvm.sched.fused.ops_glue import needs_address
@@ -44,6 +44,8 @@ def run_fused(simulation: Simulation, until: int | None) -> str:
     try:
         programs, bodies = _parts(simulation)
     except NotFused as refusal:
+        if not used:
+            graph.forget_types()  # only the translation of programs that have not run yet has asked for them
         return str(refusal)
     run = FusedRun(simulation, simulation.device.qdisc, until)  # type: ignore[arg-type]
     try:
@@ -107,7 +109,9 @@ def _packets(run: FusedRun) -> type[Packet]:
     if run.in_step is not None:
         group = run.in_step.group
         common |= {"len": group.size, "_bytes": None, "priority": group.priority, "protocol": group.protocol}
-    return packet_class(common)
+    if run.folds:
+        return packet_class(common)
+    return packet_class(common, UNUSUAL, run.forget)
 
 
 @lru_cache(8)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.engine.translate.statements import VARIABLE
 from ebpfvm.ints import U32_MAX
@@ -18,6 +18,7 @@ QUIESCE: Final = ("if MEMORY.retired: MEMORY.quiesce()",
                   "if MEMORY.retired_bytes: MEMORY.map_bytes -= MEMORY.retired_bytes; MEMORY.retired_bytes = 0")
 """What `Memory.quiesce` does, which is only called if there are regions to free."""
 
+_MORE_HELD: Final = re.compile(r"REFS\.held > (\w+)")
 _VALUE: Final = re.compile(r"(\w+) or None")
 _TRUTH: Final = re.compile(r"((?:not )*)\(?(\w+)( is None| is not None)?\)?")
 _ZERO: Final = re.compile(r"\(?(\w+) (==|!=) 0\)?")
@@ -44,6 +45,10 @@ def decided(condition: str, facts: ObjectFacts, own: int) -> bool | None:
 
 
 def _atom(text: str, facts: ObjectFacts, own: int) -> bool | None:
+    more = _MORE_HELD.fullmatch(text)
+    if more is not None:
+        before = facts.const.get(more[1])
+        return None if before is None or facts.held is None else facts.held > int(before)
     masked, held = _MASKED.fullmatch(text), _HELD.fullmatch(text)
     if masked is not None:
         refs = facts.refs.get(masked[2], LOST)
@@ -87,10 +92,12 @@ class ObjectFacts:
         put: the packets on the list to free that are not there yet; None if it is not known.
         types: variable -> type of its object.
         locks: lock -> its value, and what its memory says.
+        deltas: variable -> what is to be added to the references of its object, which are not known.
+        kept: variables with objects to which somebody besides the program has a reference.
     """
 
-    __slots__ = ("cells", "const", "fresh", "held", "locks", "null", "put", "refs", "same", "stored", "types",
-                 "unsaved")
+    __slots__ = ("cells", "const", "deltas", "fresh", "held", "kept", "locks", "null", "put", "refs", "same", "stored",
+                 "types", "unsaved")
 
     def __init__(self) -> None:
         self.same: dict[str, str] = {}
@@ -105,6 +112,8 @@ class ObjectFacts:
         self.put: tuple[str, ...] | None = None
         self.types: dict[str, object] = {}
         self.locks: dict[str, tuple[str, str]] = {}
+        self.deltas: dict[str, int] = {}
+        self.kept: set[str] = set()
 
     def copy(self) -> ObjectFacts:
         """Return a copy."""
@@ -113,13 +122,14 @@ class ObjectFacts:
         made.refs, made.types, made.locks = dict(self.refs), dict(self.types), dict(self.locks)
         made.unsaved, made.cells, made.fresh = set(self.unsaved), dict(self.cells), set(self.fresh)
         made.held, made.stored, made.put = self.held, self.stored, self.put
+        made.deltas, made.kept = dict(self.deltas), set(self.kept)
         return made
 
     def key(self) -> tuple[object, ...]:
         """Return what is known, as a key."""
         return (*(frozenset(part.items()) for part in (self.same, self.const, self.null, self.refs, self.cells,
-                                                               self.types, self.locks)),
-                frozenset(self.unsaved), frozenset(self.fresh), self.held, self.stored, self.put)
+                                                               self.types, self.locks, self.deltas)),
+                frozenset(self.unsaved), frozenset(self.fresh), frozenset(self.kept), self.held, self.stored, self.put)
 
     def renamed(self, text: str) -> str:
         """Return a text with the variables that stand for others replaced by those."""
@@ -128,7 +138,7 @@ class ObjectFacts:
     def live(self, names: frozenset[str]) -> ObjectFacts:
         """Return what is known of variables that are still used, and of what they stand for."""
         made = self.copy()
-        kept = {*names, *(root for name, root in self.same.items() if name in names), *self.unsaved, *(self.put or ())}
+        kept = {*self.live_roots(names), *self.unsaved, *self.deltas, *(self.put or ())}
         kept |= {value for (root, _), value in self.cells.items() if root in kept}
         made.same = {name: root for name, root in self.same.items() if name in names}
         made.const = {name: value for name, value in self.const.items() if name in kept}
@@ -136,10 +146,55 @@ class ObjectFacts:
         made.refs = {name: value for name, value in self.refs.items() if name in kept}
         made.cells = {place: value for place, value in self.cells.items() if place[0] in kept}
         made.fresh &= kept
+        made.kept &= kept
         made.types = {name: value for name, value in self.types.items() if name in kept}
         made.locks = {lock: state for lock, state in self.locks.items() if "." not in lock
                       or lock.partition(".")[0] in kept}
         return made
+
+    def lasting(self, written: frozenset[str]) -> ObjectFacts:
+        """Return what is known in and after a loop that assigns variables, while nothing is kept from being stored."""
+        made = ObjectFacts()
+        made.held = made.stored = self.held
+        made.same = {name: root for name, root in self.same.items() if not {name, root} & written}
+        made.const = {name: value for name, value in self.const.items() if name not in written}
+        made.null = {name: value for name, value in self.null.items() if name not in written}
+        made.types = {name: value for name, value in self.types.items() if name not in written}
+        return made
+
+    def common(self, other: ObjectFacts) -> ObjectFacts:
+        """Return what is known both here and there, of facts that last; the verifier makes sure that `held` agrees."""
+        made = ObjectFacts()
+        made.held = made.stored = self.held if other.held is None else other.held
+        for name in ("same", "const", "null", "types"):
+            part = getattr(other, name)
+            setattr(made, name, {key: value for key, value in getattr(self, name).items() if part.get(key) == value})
+        return made
+
+    def live_roots(self, names: frozenset[str]) -> set[str]:
+        """Return variables, and what they stand for."""
+        return {*names, *(root for name, root in self.same.items() if name in names)}
+
+    def handed_on(self, name: str) -> bool:
+        """Let another variable with the same object stand for it; return False if there is none."""
+        heir = next((other for other, root in self.same.items() if root == name), "")
+        if not heir:
+            return False
+        self.same = {other: heir if root == name else root for other, root in self.same.items() if other != heir}
+        parts: tuple[dict[str, Any], ...] = self.null, self.refs, self.types, self.deltas
+        for part in parts:
+            if name in part:
+                part[heir] = part.pop(name)
+        for names in (self.unsaved, self.fresh, self.kept):
+            if name in names:
+                names.discard(name)
+                names.add(heir)
+        self.cells = {(heir if root == name else root, number): heir if value == name else value
+                      for (root, number), value in self.cells.items()}
+        self.locks = {heir + lock[len(name):] if lock.startswith(f"{name}.") else lock: state
+                      for lock, state in self.locks.items()}
+        self.put = self.put and tuple(heir if each == name else each for each in self.put)
+        return True
 
     def forget(self, name: str) -> None:
         """Forget a variable that is assigned."""
@@ -147,18 +202,23 @@ class ObjectFacts:
             part.pop(name, None)
         self.unsaved.discard(name)
         self.fresh.discard(name)
+        self.kept.discard(name)
+        self.deltas.pop(name, None)
         self.same = {other: root for other, root in self.same.items() if root != name}
         self.cells = {place: value for place, value in self.cells.items() if name not in (place[0], value)}
         self.locks = {lock: state for lock, state in self.locks.items() if not lock.startswith(f"{name}.")}
 
-    def clobber(self) -> None:
-        """Forget what somebody else may have changed."""
+    def clobber(self, moves: bool) -> None:
+        """Forget what a call may have changed; `moves` says whether the program may hold more or less after it."""
         self.refs.clear()
         self.unsaved.clear()
         self.cells.clear()
         self.locks.clear()
         self.fresh.clear()
-        self.held = self.stored = self.put = None
+        self.kept.clear()
+        self.put = None
+        if moves:
+            self.held = self.stored = None
 
     def move(self, count: int) -> None:
         """Note that `REFS.held` has changed by `count`, after everything was stored."""
@@ -216,7 +276,8 @@ class ObjectFacts:
     @property
     def pending(self) -> bool:
         """Whether something is not stored yet."""
-        return bool(self.unsaved or self.put or self.held != self.stored or any(a != b for a, b in self.locks.values()))
+        return bool(self.unsaved or self.put or self.deltas or self.held != self.stored
+                    or any(a != b for a, b in self.locks.values()))
 
     def with_null(self, name: str, is_null: bool) -> ObjectFacts:
         """Return what is known if a variable is None, or if it is not."""

@@ -9,7 +9,7 @@ from ebpfvm.kernel.object_types import ObjectType
 from ebpfvm.sched.fused.glue import OUTSIDE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ebpfvm.sched.fused.object_facts import ObjectFacts
 
@@ -25,7 +25,14 @@ def saved(facts: ObjectFacts, name: str) -> list[Stmt]:
     """Return the lines that write back the references of what may be the same object."""
     others = sorted(other for other in facts.unsaved if facts.may_be(name, other))
     facts.unsaved.difference_update(others)
-    return [effect(f"{other}.refs = {facts.refs[other]:#x}", OUTSIDE) for other in others]
+    out = [effect(f"{other}.refs = {facts.refs[other]:#x}", OUTSIDE) for other in others]
+    return [*out, *added(facts, [other for other in facts.deltas if other == name or facts.may_be(name, other)])]
+
+
+def added(facts: ObjectFacts, names: Iterable[str]) -> list[Stmt]:
+    """Return the lines that add to the references of objects what has not been added yet."""
+    changed = [(name, facts.deltas.pop(name)) for name in sorted(names) if name in facts.deltas]
+    return [effect(f"{name}.refs {'-+'[more > 0]}= {abs(more):#x}", OUTSIDE) for name, more in changed if more]
 
 
 def held_stored(facts: ObjectFacts) -> list[Stmt]:
@@ -48,9 +55,19 @@ def stored(facts: ObjectFacts) -> list[Stmt]:
     """Return the lines that write back what has not been stored yet."""
     out = [effect(f"{name}.refs = {facts.refs[name]:#x}", OUTSIDE) for name in sorted(facts.unsaved)]
     facts.unsaved.clear()
+    out += added(facts, list(facts.deltas))
     out += held_stored(facts)
     out += unlocked(facts, lambda _: True)
     if facts.put:
         out += [effect(f"FREE.packets.append({name})", OUTSIDE) for name in facts.put]
         facts.put = None
     return out
+
+
+def around(facts: ObjectFacts, call: str) -> str:
+    """Return a call that may fail, between what writes back what is not stored yet and what undoes that."""
+    undone = [f"{name}.refs {'+-'[more > 0]}= {abs(more):#x}" for name, more in facts.deltas.items() if more]
+    undone += [f"{lock} = {before}" for lock, (value, before) in facts.locks.items() if value != before]
+    if facts.held != facts.stored:
+        undone.append(f"REFS.held = {facts.stored}")
+    return "; ".join([*(stmt.text for stmt in stored(facts.copy())), call, *undone])

@@ -14,19 +14,25 @@ from ebpfvm.engine.translate.ranges import PtrRange, number_of
 from ebpfvm.engine.translate.source import simplify
 from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, reads_of, sweep
 from ebpfvm.errors import InternalError
-from ebpfvm.kernel.kernel_structs import structs_of
+from ebpfvm.kernel.kernel_structs import SK_BUFF, structs_of
 from ebpfvm.kernel.object_types import ObjectType
 from ebpfvm.kernel.refs import COUNT, PROGRAM_UNIT
+from ebpfvm.sched.account import Packet
+from ebpfvm.sched.fused.fused_packet import UNUSUAL, is_usual
 from ebpfvm.sched.fused.glue import ADDRESS, OUTSIDE, Blocks, Site
+from ebpfvm.sched.fused.member_form import MemberForm
+from ebpfvm.sched.fused.object_calls import ObjectCalls, class_of
 from ebpfvm.sched.fused.object_facts import QUIESCE, ObjectFacts
-from ebpfvm.sched.fused.object_paths import ONE_DROPPED, Known, ObjectPaths
+from ebpfvm.sched.fused.object_lines import Known
+from ebpfvm.sched.fused.object_paths import ONE_DROPPED, ObjectPaths
 
 if TYPE_CHECKING:
+    from ebpfvm.contract.helper import Helper
+    from ebpfvm.contract.kfunc import Kfunc
     from ebpfvm.engine.translate import TranslatedRun
     from ebpfvm.engine.translate.program_body import ProgramBody
     from ebpfvm.engine.translate.ranges import Abs
     from ebpfvm.kernel.refs import RefCounted
-    from ebpfvm.sched.account import Packet
     from ebpfvm.sched.fused.fused_run import FusedRun
     from ebpfvm.sched.sch_struct_ops import SchStructOps
 
@@ -38,6 +44,9 @@ _CONTEXT: Final = re.compile(r"\bo_c\.(\w+)_object\b")
 _GIVEN: Final = re.compile(r"if r0 and .*o_c\.given = r0.*")
 _GIVES: Final = "(r0.address or r0.locate() if r0 else 0)"
 _PUT_ASIDE: Final = re.compile(r"\b(r\d+|s_\w+)\.put\((r\d+)\)")
+
+
+_WRITTEN: Final = re.compile(r"\b\w+\.(\w+) (?:[-+|&^]|<<|>>)?= ")
 
 
 class OpsCalls:
@@ -96,11 +105,13 @@ class OpsGlue(Blocks):
         arguments: the names of its arguments.
         own: one reference of the qdisc.
         constant_size: whether all packets have one size.
+        blocks: the blocks of the member, with its arguments as variables, in the form of `MemberForm`.
     """
 
     arguments: tuple[str, ...] = ()
     own: int = 0
     constant_size: bool = False
+    blocks: dict[int, BlockCode]
 
     # ---- enqueue ----------------------------------------------------------------------------------------------------
 
@@ -114,7 +125,7 @@ class OpsGlue(Blocks):
         after = self.choose("FREE.packets", self.choose(ONE_DROPPED, dropped, self.slowly("O.freed()", end)), end)
         last = [effect(text, OUTSIDE) for text in ("if REFS.held: O.leaks()", *QUIESCE)]
         code = {start: block if block.result is None else self._next(block, [*block.lines, *last], after)
-                for start, block in self._blocks()}
+                for start, block in self.blocks.items()}
         facts = ObjectFacts()
         facts.null |= {"o_skb": False}
         facts.refs |= {"o_skb": PROGRAM_UNIT}
@@ -139,7 +150,7 @@ class OpsGlue(Blocks):
                             "o_skb._region = None if o_skb._region is STRUCTS else HIDE(o_skb)"], succs=(sent,))
         packet = self.choose("o_skb", self.choose(f"(o_skb.refs & {COUNT:#x})", known, slow), nothing)
         code = {}
-        for start, block in self._blocks():
+        for start, block in self.blocks.items():
             if block.result == _GIVES:
                 lines = [line for line in block.lines if not _GIVEN.fullmatch(line.text)]
                 block = self._next(block, [*lines, assign("o_skb", "r0", block.pc)], packet)
@@ -154,10 +165,10 @@ class OpsGlue(Blocks):
 
     # ---- both -------------------------------------------------------------------------------------------------------
 
-    def _blocks(self) -> list[tuple[int, BlockCode]]:
-        """Return the blocks of the member, with its arguments as variables."""
-        return [(start, _with_arguments(block, _ARGUMENTS[self.suffix], self.arguments))
-                for start, block in self.body.code.items()]
+    def prepare(self, form: MemberForm) -> dict[int, BlockCode]:
+        """Return the blocks of the member, with its arguments as variables, in another form."""
+        return form.changed(self.body.graph, {start: _with_arguments(block, _ARGUMENTS[self.suffix], self.arguments)
+                                              for start, block in self.body.code.items()})
 
     def _next(self, block: BlockCode, lines: list[Stmt], after: int) -> BlockCode:
         """Return a block that ends the member as one that leads to what follows it."""
@@ -168,13 +179,15 @@ class OpsGlue(Blocks):
     def _known(self) -> Known:
         """Return what is known of the types of objects that functions make and drop."""
         facts, unit = self.body.facts, self.body.unit
-        owning, empty, types, locks = {}, {}, {}, set()
+        owning, empty, types, locks, moving = {}, {}, {}, set(), set()
         for pc in facts.before:
             row = unit.rows[pc]
             if pc in unit.steps or row is None or row.kind != "call":
                 continue
             kfunc, helper = unit.kfunc(pc), unit.helper(pc)
             role = kfunc.role if kfunc is not None else ""
+            if _moves(kfunc, helper):
+                moving.add(pc)
             types[pc] = held_type(facts.after(pc).regs[0])
             if helper is not None and helper.role in ("lock", "unlock"):
                 locks.add(pc)
@@ -184,7 +197,21 @@ class OpsGlue(Blocks):
                 number = number_of(facts.before[pc].regs[1]).lo
                 empty[f"NEW{number}"] = *kind.shape.kptrs.values(), *kind.shape.nodes.values()
         return Known(self.own, owning, empty, {pc: kind for pc, kind in types.items() if kind is not None},
-                     frozenset(locks))
+                     frozenset(locks), frozenset(moving), self._plain())
+
+    def made(self) -> dict[str, ObjectType]:
+        """Return the types of the objects that it makes, by the numbers of their types."""
+        facts, unit, found = self.body.facts, self.body.unit, {}
+        for pc in facts.before:
+            kfunc = unit.kfunc(pc) if pc not in unit.steps else None
+            if kfunc is not None and kfunc.role == "obj_new" and isinstance(
+                    kind := held_type(facts.after(pc).regs[0]), ObjectType):
+                found[f"{number_of(facts.before[pc].regs[1]).lo}"] = kind
+        return found
+
+    def _plain(self) -> dict[str, tuple[str, str]]:
+        return {f"NEW{number}": (f"KIND{number}", repr(kind.shape.fresh)) for number, kind in self.made().items()
+                if not kind.shape.roots}
 
     def _made(self, code: dict[int, BlockCode], facts: ObjectFacts) -> Site:
         """Put the blocks together."""
@@ -194,6 +221,41 @@ class OpsGlue(Blocks):
         graph, found = simplify(FlowGraph(paths.entry, {}), paths.made)
         found, _ = sweep(found, graph)
         return Site(graph, found)
+
+
+def _moves(kfunc: Kfunc | None, helper: Helper | None) -> bool:
+    """Return whether a program may hold more or fewer references after a call."""
+    if kfunc is None:
+        return helper is None or helper.ret.acquire or any(spec.release for spec in helper.args)
+    return bool(kfunc.role or kfunc.expands or kfunc.flags & {"acquire", "release"})
+
+
+def prepared(first: OpsGlue, second: OpsGlue, run: FusedRun) -> tuple[MemberForm, ObjectCalls]:
+    """Change both members into their form, and return what did that."""
+    written = {name for glue in (first, second) for block in glue.body.code.values() for line in block.lines
+               for name in _WRITTEN.findall(line.text)}
+    packets: list[Any] = run.kernel.refs.live()
+    usual = [name for name in UNUSUAL if name not in written and all(
+        not isinstance(skb, Packet) or is_usual(skb, name) for skb in packets)]
+    constants = {name: "0" for name in usual if name != "wire_len"}
+    if run.in_step is not None:
+        group = run.in_step.group
+        known = {"priority": group.priority, "protocol": group.protocol, "len": group.size}
+        constants |= {name: str(value) for name, value in known.items() if name not in written}
+        constants["wire_len"] = str(group.size)
+    elif "wire_len" in usual:
+        constants["wire_len"] = "{}.len"
+    calls = {f"{name}_{glue.suffix}": "0" for glue in (first, second) for name, found in glue.body.names.items()
+             if found is SK_BUFF["sk"] and "sk" in constants}
+    form = MemberForm(constants, calls)
+    for glue in (first, second):
+        glue.blocks = glue.prepare(form)
+    form.keep((first.blocks, second.blocks))
+    calls_of = ObjectCalls(run.kernel, (first.blocks, second.blocks), run.in_step is not None)
+    for glue in (first, second):
+        glue.blocks = calls_of.replaced(form.with_kept(glue.blocks))
+        calls_of.names |= {f"KIND{number}": class_of(kind, run.kernel.graph) for number, kind in glue.made().items()}
+    return form, calls_of
 
 
 def held_type(value: Abs) -> object:

@@ -21,7 +21,7 @@ from ebpfvm.sched.fused.fused_steps import LOAD, SAVE
 from ebpfvm.sched.fused.global_variables import Globals
 from ebpfvm.sched.fused.glue import OUTSIDE, Glue
 from ebpfvm.sched.fused.map_code import Views
-from ebpfvm.sched.fused.ops_glue import ARRIVES, OpsCalls, OpsGlue
+from ebpfvm.sched.fused.ops_glue import ARRIVES, OpsCalls, OpsGlue, prepared
 from ebpfvm.sched.fused.renamed import Renamed, texts_of, with_texts
 from ebpfvm.sched.fused.untouched import untouched
 from ebpfvm.sched.sch_bpf import SchBpf
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from ebpfvm.sched.fused.flow_steps import FlowSteps, hashed
     from ebpfvm.sched.fused.fused_run import FusedRun
     from ebpfvm.sched.fused.glue import Site
+    from ebpfvm.sched.fused.member_form import MemberForm
+    from ebpfvm.sched.fused.object_calls import ObjectCalls
 
 HOOKS: Final = "enqueue", "dequeue"
 
@@ -77,9 +79,14 @@ class RunSource:
         self.lines: list[Line] = []
         self.untouched = isinstance(run.qdisc, SchBpf) and untouched(bodies)
         self.pooled = self.untouched and run.account.log is None
+        self.kept: tuple[MemberForm | ObjectCalls, ...] = ()
         self._ops = isinstance(run.qdisc, SchStructOps)
         self._region, self._refs = ARRIVES if self._ops else ("None", "OWN")
-        self.sites = self._glue(0).enqueue(), self._glue(1).dequeue(self._send())
+        first, second = self._glue(0), self._glue(1)
+        if isinstance(first, OpsGlue) and isinstance(second, OpsGlue):
+            self.kept = prepared(first, second, run)
+            self.names |= self.kept[1].names
+        self.sites = first.enqueue(), second.dequeue(self._send())
         self._write()
         self._finish()
 
@@ -117,7 +124,7 @@ class RunSource:
     def _write(self) -> None:
         run = self.run
         self._text(0, "def run(S):")
-        self._text(1, "LENT = False", "turn = 0", f"{GET}", "born = REFS.born.append", "try:")
+        self._text(1, "LENT = RETIRED = False", "turn = 0", f"{GET}", "born = REFS.born.append", "try:")
         if run.in_step is not None:
             self._text(2, "for t, row in S.in_step.rounds():", "    for flow in row:")
             indent = 4
@@ -303,10 +310,11 @@ class RunSource:
     def _finish(self) -> None:
         """Replace the words for what is written back and read again by the statements that do so."""
         saved, loaded = ("pass", "pass") if self._ops else (map_code.saved(self.named), map_code.loaded(self.named))
-        write = f"{self.globals.saved}S.put(({_STATE}))"
+        kept, again = "".join(part.saved for part in self.kept), "".join(part.loaded for part in self.kept)
+        write = f"{kept}{self.globals.saved}S.put(({_STATE}))"
         look = "".join(f"; LOOK{which}()" for which, views in zip("ed", self._views, strict=False) if views.inner)
         pool = "; POOL = S.pool" if self.pooled else ""
-        read = f"{_STATE} = S.get(){self.globals.loaded}; heap = S.heap{pool}{look}"
+        read = f"{_STATE} = S.get(){self.globals.loaded}{again}; heap = S.heap{pool}{look}"
         words = {PUT: write if self._ops else f"{saved}; {write}", GET: read if self._ops else f"{read}; {loaded}",
                  SAVE: f"LENT = True; {saved}", LOAD: f"{loaded}; LENT = False", _KEEP: saved, _WRITE: write}
         for n, (text, origin) in enumerate(self.lines):

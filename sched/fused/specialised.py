@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ebpfvm.sched.fused.map_code import Views
 
 _COPY: Final = 1 << 48  # copied blocks have numbers above all others
-_BODY: Final = 1 << 47  # what was the header of a loop
+BODY: Final = 1 << 47  # what was the header of a loop
 _MOST: Final = 4  # copies for each block, on average
 _MORE: Final = 80  # most copies besides the first of each
 QUIESCE: Final = "QUIESCE"  # a line: a program has ended, so what it deleted is freed
@@ -54,12 +54,12 @@ class Specialiser:
         self.headers = set(graph.loops)
         # Where ways meet: nothing is known there.
         self.meetings = self.headers | {start for start, block in code.items() if not block.succs}
-        self.code = _with_bodies(code, self.headers)
+        self.code = with_bodies(code, self.headers)
         self.constants = {name: f"{value:#x}" for name, value in constants.items()}
         self.views = views
         self.steps: tuple[Steps, ...] = *more, ReferenceSteps(), MapSteps(views)
         self.live = live_at(code, graph)
-        self.live |= {start + _BODY: self.live[start] for start in self.headers}
+        self.live |= {start + BODY: self.live[start] for start in self.headers}
         self.most = min(_MOST * len(code), len(code) + _MORE)
         self.made: dict[int, BlockCode] = {}
         self.usual: set[str] = set()
@@ -237,12 +237,12 @@ class Specialiser:
         return [line]
 
 
-def _with_bodies(code: dict[int, BlockCode], headers: set[int]) -> dict[int, BlockCode]:
+def with_bodies(code: dict[int, BlockCode], headers: set[int]) -> dict[int, BlockCode]:
     """Return blocks in which the headers of loops are empty, because those are not copied."""
     out = dict(code)
     for start in headers:
-        out[start + _BODY] = code[start]
-        out[start] = BlockCode([], "", frozenset(), code[start].pc, None, (start + _BODY,))
+        out[start + BODY] = code[start]
+        out[start] = BlockCode([], "", frozenset(), code[start].pc, None, (start + BODY,))
     return out
 
 
