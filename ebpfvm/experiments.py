@@ -30,6 +30,7 @@ from ebpfvm.sched.netdev import Namespace
 from ebpfvm.sched.pcap import ETHERNET, PcapWriter, read_capture
 from ebpfvm.sched.sch_bpf import SchBpf
 from ebpfvm.sched.sch_struct_ops import QDISC_OPS, SchStructOps
+from ebpfvm.sched.senders.tcp_flows import TcpSpec
 from ebpfvm.sched.simulation import BOOT_NS, Simulation
 from ebpfvm.sched.tc.script import read_script, show_later
 from ebpfvm.sched.traffic import FlowSpec, replay
@@ -205,8 +206,11 @@ def _feed(simulation: Simulation, capture: Capture | None, asked: Scenario) -> N
     if capture is not None:
         simulation.add(replay(capture))
     for group, spec in enumerate(asked.flows):
-        assert isinstance(spec, FlowSpec)
-        simulation.add_flows(spec, asked.seed, group)
+        if isinstance(spec, FlowSpec):
+            simulation.add_flows(spec, asked.seed, group)
+        else:
+            assert isinstance(spec, TcpSpec)
+            simulation.add_tcp(spec, asked.seed, group)
 
 
 def _dumps(machine: Kernel, names: Iterable[str]) -> tuple[MapDump, ...]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ebpfvm.sched.netdev import Namespace
     from ebpfvm.sched.pcap import Capture
     from ebpfvm.sched.sch_generic import Observer
+    from ebpfvm.sched.senders.tcp_flows import TcpSpec
     from ebpfvm.sched.simulation import Simulation
     from ebpfvm.sched.traffic import FlowSpec
     from ebpfvm.sched.wire import Link
@@ -76,15 +77,17 @@ def _capture(name: str, value: object) -> object:
     return checked.path(name, value)
 
 
-def _flows(name: str, value: Any) -> tuple[FlowSpec, ...]:
+def _flows(name: str, value: Any) -> tuple[FlowSpec | TcpSpec, ...]:
+    from ebpfvm.sched.senders.tcp_flows import TcpSpec, parse_tcp
     from ebpfvm.sched.traffic import FlowSpec, parse_flows
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise checked.wrong(name, "a list of flows, as in [\"cbr:rate=1mbit\"]", value)
-    found = []
+    found: list[FlowSpec | TcpSpec] = []
     for index, spec in enumerate(value):
-        if not isinstance(spec, str | FlowSpec):
-            raise checked.wrong(f"{name}[{index}]", "text as in \"cbr:rate=1mbit\", or a FlowSpec", spec)
-        found.append(parse_flows(spec) if isinstance(spec, str) else spec)
+        if not isinstance(spec, str | FlowSpec | TcpSpec):
+            raise checked.wrong(f"{name}[{index}]", "text as in \"cbr:rate=1mbit\", a FlowSpec or a TcpSpec", spec)
+        found.append(spec if not isinstance(spec, str) else parse_tcp(spec) if spec.startswith("tcp:") else
+                     parse_flows(spec))
     return tuple(found)
 
 
@@ -146,7 +149,8 @@ class Scenario:
         source: object with an enqueue and a dequeue program of the RFC, or with a `Qdisc_ops` of Linux 6.16 and later,
             or its path; optional with `tc`.
         pcap: capture to replay by its timestamps.
-        flows: flows to generate, as `ebpfvm.sched.traffic.parse_flows` reads them.
+        flows: flows to generate, as `ebpfvm.sched.traffic.parse_flows` reads them, and TCP connections, as
+            `ebpfvm.sched.senders.tcp_flows.parse_tcp` does.
         rate: rate of the link in bits per second.
         delay: propagation delay in ns.
         mtu: largest packet in bytes, None for no limit.
@@ -177,8 +181,9 @@ class Scenario:
     pcap: Path | Capture | None = _option(
         _capture, None, "traffic", "replay a capture (pcap or pcapng) by its timestamps; - reads standard input",
         metavar="FILE")
-    flows: Iterable[FlowSpec | str] = _option(
-        _flows, (), "traffic", "generate traffic, as in cbr:rate=1mbit,size=500b,n=4,prio=2; may be repeated",
+    flows: Iterable[FlowSpec | TcpSpec | str] = _option(
+        _flows, (), "traffic", "generate traffic, as in cbr:rate=1mbit,size=500b,n=4,prio=2 or "
+        "tcp:cc=cubic,n=4,rtt=20ms; may be repeated",
         metavar="SPEC", action="append")
     priority: str = _option(
         _priority, "tos", "traffic",
@@ -275,7 +280,7 @@ class Scenario:
     @property
     def expected(self) -> int:
         """About how many packets the generated flows will send."""
-        return sum(spec.expected for spec in cast("tuple[FlowSpec, ...]", self.flows))
+        return sum(spec.expected for spec in cast("tuple[FlowSpec | TcpSpec, ...]", self.flows))
 
     @property
     def stop_after(self) -> int | None:

@@ -8,6 +8,7 @@ from ebpfvm.lazy_dataclasses import dataclass, field, replace
 from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.flow_report import FlowReport, flow_table
 from ebpfvm.sched.sch_generic import Stats
+from ebpfvm.sched.senders.sender_report import sender_table
 from ebpfvm.sched.units import format_rate, format_size, format_time
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ebpfvm.kernel.objects_left import ObjectsLeft
     from ebpfvm.maps.map_dump import MapDump
     from ebpfvm.sched.account import Problem
+    from ebpfvm.sched.senders.sender_report import SenderReport
 
 SCHEMA = "ebpfvm.run/1"
 
@@ -64,6 +66,7 @@ class Result:
         objects: the objects of bpf_obj_new that are left, None if no program allocates any.
         maps: contents of maps as user space reads them at the end, if requested.
         stopped: why the run was stopped before its end, "" if it was not.
+        senders: one report for each TCP connection that was simulated.
         counting: who keeps the counters of `kernel_view`, in a few words.
         notes: what was left out when programs were loaded (tail calls to rejected programs), one sentence each.
     """
@@ -98,6 +101,7 @@ class Result:
     objects: tuple[ObjectsLeft, ...] | None = None
     stopped: str = ""
     notes: tuple[str, ...] = ()
+    senders: tuple[SenderReport, ...] = ()
     counting: str = "the RFC leaves statistics to maps"
 
     @property
@@ -115,6 +119,10 @@ class Result:
         data["flows"] = tuple(flow.as_dict() for flow in self.flows)
         if self.packets is not None:
             data["packets"] = [record._asdict() for record in self.packets]
+        if self.senders:
+            data["senders"] = [sender._asdict() for sender in self.senders]
+        else:
+            del data["senders"]
         if self.objects is None:
             del data["objects"]
         else:
@@ -128,7 +136,8 @@ class Result:
     def text(self, width: int = 100) -> str:
         """Return the statistics as text; flow names are shortened so that the table fits in `width` columns."""
         return "\n".join([*_qdisc_lines(self), *_balance_lines(self), "", *flow_table(self.flows, width),
-                          f"fairness (Jain) {self.fairness:.3f}", *(("", *self.shown) if self.shown else ()),
+                          f"fairness (Jain) {self.fairness:.3f}", *sender_table(self.senders),
+                          *(("", *self.shown) if self.shown else ()),
                           *(line for item in self.maps or () for line in ("", *item.lines()))])
 
 

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from ebpfvm.sched.flows import Flow
     from ebpfvm.sched.pcap import PcapWriter
     from ebpfvm.sched.sch_generic import Observer, Qdisc
+    from ebpfvm.sched.senders.connection import Connection
+    from ebpfvm.sched.senders.tcp_flows import TcpSpec
     from ebpfvm.sched.traffic import Arrival, FlowSpec
     from ebpfvm.sched.wire import Link
 
@@ -133,6 +135,7 @@ class Simulation:
         self.feeding = False
         self.fuse: Callable[[Simulation, int | None], str] | None = None
         self.unfused = ""
+        self._connections: list[Connection] = []
 
     def add(self, source: Iterator[Arrival]) -> None:
         """Add a source, which yields packets in order of time."""
@@ -155,6 +158,29 @@ class Simulation:
             self._feeds += 1
             self.loop.at_number(BOOT_NS + time, flows.numbers[index], self._arrive_of, flows)
             break
+
+    def add_tcp(self, spec: TcpSpec, seed: int = 0, group: int = 0) -> None:
+        """Add TCP connections, which react to what happens to their packets.
+
+        Raises:
+            UsageError: their round-trip time is shorter than the delay of the link.
+        """
+        from ebpfvm.sched.senders.connection import open_connections
+        self._connections += open_connections(self, spec, seed, group, self.device.link.delay)
+
+    def offer(self, data: bytes, priority: int | None, receiver: Callable[[bytes, int], None]) -> Flow:
+        """Let a packet of a sender arrive at the device now, and return its flow.
+
+        Args:
+            data: its bytes.
+            priority: its skb->priority, None for that of its DSCP.
+            receiver: called with the bytes and the time (ns) when a packet of the flow reaches the other end.
+        """
+        flow, protocol, own = self.flows.label(data)
+        self.sink.receivers[flow] = receiver
+        self._enter(self.account.admit(data, len(data), flow, protocol, own if priority is None else priority,
+                                       self.device.qdisc.holder))
+        return flow
 
     def take_sources(self) -> list[tuple[int, int, FlowGroup | Feed]]:
         """Remove the next packet of each source from the event loop; return its time and number, and the source."""
@@ -198,7 +224,9 @@ class Simulation:
         loop.watch = RunWatch(loop, self.account, self.kernel.limits,
                               lambda: self.feeding or bool(self._feeds) or duration is not None)
         try:
-            if self.fuse is not None:
+            if self._connections:
+                self.unfused = "TCP senders react to each packet"
+            elif self.fuse is not None:
                 self.unfused = self.fuse(self, None if duration is None else BOOT_NS + duration)
             loop.run(None if duration is None else BOOT_NS + duration)
             end = loop.now
@@ -266,6 +294,7 @@ class Simulation:
             truth=_truth(qdisc, account, device), flows=flows, fairness=flows.fairness,
             trace=tuple(self.kernel.trace), packets=_records(account), stopped=stopped,
             notes=tuple(self.kernel.notes), counting=qdisc.counting,
+            senders=tuple(sender.report(BOOT_NS) for sender in self._connections),
             objects=objects_left(self.kernel) if self.kernel.graph.used else None)
 
 

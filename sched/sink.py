@@ -6,7 +6,10 @@ from array import array
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ebpfvm.sched.account import Packet
+    from ebpfvm.sched.flows import Flow
     from ebpfvm.sched.pcap import PcapWriter
 
 
@@ -20,14 +23,16 @@ class Sink:
     Attributes:
         writer, epoch: the same.
         last: time in ns at which the last packet arrived; 0 until then.
+        receivers: for flows whose sender reacts, what is called with the bytes of a packet and the time (ns).
     """
 
-    __slots__ = ("epoch", "last", "writer")
+    __slots__ = ("epoch", "last", "receivers", "writer")
 
     def __init__(self, writer: PcapWriter | None = None, epoch: int = 0) -> None:
         self.writer = writer
         self.epoch = epoch
         self.last = 0
+        self.receivers: dict[Flow, Callable[[bytes, int], None]] = {}
 
     def receive(self, skb: Packet, arrival: int) -> None:
         """Receive `skb`, which arrives at `arrival` (ns)."""
@@ -41,5 +46,7 @@ class Sink:
             delays.append(arrival - skb.arrival)
         else:
             flow.delays = array("q", (arrival - skb.arrival,))
+        if self.receivers and flow in self.receivers:
+            self.receivers[flow](skb.payload(), arrival)
         if self.writer is not None:
             self.writer.write(skb.departure + self.epoch, skb.len, skb.payload())

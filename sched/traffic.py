@@ -96,15 +96,10 @@ def parse_flows(text: str) -> FlowSpec:
     Raises:
         UsageError: a word is wrong; the message names it and what is expected.
     """
-    kind, _, rest = text.partition(":")
+    kind = text.partition(":")[0]
     if kind not in ("cbr", "poisson"):
-        raise UsageError(f"flows {text!r}: expected cbr:... or poisson:..., as in cbr:rate=1mbit,size=500b")
-    words = {}
-    for word in filter(None, rest.split(",")):
-        key, equals, value = word.partition("=")
-        if key not in _KEYS or not equals or not value:
-            raise UsageError(f"flows {text!r}: {word!r} is none of {', '.join(name + '=' for name in _KEYS)}")
-        words[key] = value
+        raise UsageError(f"flows {text!r}: expected cbr:..., poisson:... or tcp:..., as in cbr:rate=1mbit,size=500b")
+    words = flow_words(text, _KEYS)
     if "rate" not in words:
         raise UsageError(f"flows {text!r}: rate= is missing, as in cbr:rate=1mbit")
     start = parse_time(words.get("start", "0"))
@@ -112,23 +107,48 @@ def parse_flows(text: str) -> FlowSpec:
     if proto not in ("udp", "tcp"):
         raise UsageError(f"flows {text!r}: proto={proto} is neither udp nor tcp")
     return FlowSpec(
-        kind, parse_rate(words["rate"]), _size(words.get("size", "1000b"), proto),
-        _number(words, "n", 1, _MAX_FLOWS, 1), start,
+        kind, parse_rate(words["rate"]), frame_size(words.get("size", "1000b"), proto),
+        whole_number(words, "n", 1, _MAX_FLOWS, 1), start,
         parse_time(words["stop"]) if "stop" in words else start + NSEC_PER_SEC,
-        _number(words, "packets", 1, 1 << 40) if "packets" in words else None,
-        _number(words, "prio", 0, U32_MAX) if "prio" in words else None,
-        _number(words, "dscp", 0, 63, 0) << 2 | _number(words, "ecn", 0, 3, 0), proto,
-        _number(words, "dport", 0, 65535, 9))
+        whole_number(words, "packets", 1, 1 << 40) if "packets" in words else None,
+        whole_number(words, "prio", 0, U32_MAX) if "prio" in words else None,
+        whole_number(words, "dscp", 0, 63, 0) << 2 | whole_number(words, "ecn", 0, 3, 0), proto,
+        whole_number(words, "dport", 0, 65535, 9))
 
 
-def _size(word: str, proto: str) -> int:
-    size, least = parse_size(word), 54 if proto == "tcp" else 42
+def flow_words(text: str, keys: tuple[str, ...]) -> dict[str, str]:
+    """Return the words of `KIND:KEY=VALUE,...` by their keys.
+
+    Raises:
+        UsageError: a word has no value, or none of these keys.
+    """
+    words = {}
+    for word in filter(None, text.partition(":")[2].split(",")):
+        key, equals, value = word.partition("=")
+        if key not in keys or not equals or not value:
+            raise UsageError(f"flows {text!r}: {word!r} is none of {', '.join(name + '=' for name in keys)}")
+        words[key] = value
+    return words
+
+
+def frame_size(word: str, proto: str, least: int = 0) -> int:
+    """Return the length of a frame, which holds at least its headers.
+
+    Raises:
+        UsageError: it is none, or too short or long.
+    """
+    size, least = parse_size(word), least or (54 if proto == "tcp" else 42)
     if not least <= size <= 65535:
         raise UsageError(f"size {word!r}: a {proto} frame has {least} to 65535 bytes")
     return size
 
 
-def _number(words: dict[str, str], key: str, low: int, high: int, default: int = 0) -> int:
+def whole_number(words: dict[str, str], key: str, low: int, high: int, default: int = 0) -> int:
+    """Return the number that a key has, or the default.
+
+    Raises:
+        UsageError: it is no number in this range.
+    """
     word = words.get(key)
     if word is None:
         return default

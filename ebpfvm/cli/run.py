@@ -38,6 +38,14 @@ bit rate) or poisson. The keys, with their defaults:
   ecn=N             ECN bits: 1 or 2 for packets that may be marked, 3 marked (0)
   proto=udp|tcp     protocol (udp)
   dport=N           destination port (9)
+KIND tcp makes TCP connections, which react to losses and marks. Their keys:
+  cc=LAW            reno, cubic, dctcp, prague or bbr (cubic)
+  n=N               number of connections (1)
+  rtt=TIME          round trip without queues, the link's delay included (20ms)
+  size=SIZE         size of a full frame (1514b)
+  bytes=SIZE        what each connection has to send (no end)
+  ecn=off|on|l4s    codepoint of the packets (off; on for dctcp, l4s for prague)
+  start, stop, prio, dscp, dport (5001) as above
 
 RATE, SIZE and TIME are written as in tc(8): 10mbit, 1500b, 20ms. A bare number is
 bits per second, bytes, or microseconds."""

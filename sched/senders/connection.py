@@ -1,0 +1,293 @@
+"""One TCP connection: what is in flight, lost, to be sent again, and the timer; and its receiver.
+
+The receiver acknowledges each segment, and tells which one it was and whether it was marked, as SACK (RFC 2018) and
+accurate ECN would. Acknowledgments are never lost: they take the rest of the round-trip time. A transmission counts as
+lost once one that left three or more later has arrived (as RACK, RFC 8985, with a reordering window of three segments)
+or when the timer expires (RFC 6298, with Linux's least of 200 ms above the smoothed round-trip time).
+
+Not modelled: the handshake, delayed acknowledgments, the receiver's window, tail loss probes, undoing of reductions.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from random import Random
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from ebpfvm.errors import UsageError
+from ebpfvm.ints import U32_MAX
+from ebpfvm.sched.senders.congestion import Ack, laws
+from ebpfvm.sched.senders.sender_report import SenderReport
+from ebpfvm.sched.senders.tcp_flows import HEADERS, Segments
+from ebpfvm.sched.traffic import Frames
+from ebpfvm.sched.units import NSEC_PER_SEC
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ebpfvm.sched.events import EventLoop
+    from ebpfvm.sched.flows import Flow
+    from ebpfvm.sched.senders.congestion import Congestion
+    from ebpfvm.sched.senders.tcp_flows import TcpSpec
+
+_REORDERING: Final = 3  # transmissions
+_FIRST_RTO: Final = NSEC_PER_SEC
+_LEAST_RTO: Final = NSEC_PER_SEC // 5  # added to the smoothed round-trip time
+_MOST_RTO: Final = 120 * NSEC_PER_SEC
+
+
+class Road(Protocol):
+    """What a connection sends through (`ebpfvm.sched.simulation.Simulation`).
+
+    Attributes:
+        loop: the event loop.
+    """
+
+    loop: EventLoop
+
+    def offer(self, data: bytes, priority: int | None, receiver: Callable[[bytes, int], None]) -> Flow:
+        """Let a packet arrive at the device now, and return its flow, whose packets `receiver` gets."""
+
+
+class Sent(NamedTuple):
+    """One transmission: of which segment, when (ns), and how many segments had been delivered then, the last when."""
+
+    segment: int
+    time: int
+    before: int
+    before_at: int
+
+
+class Connection:
+    """A sender and its receiver.
+
+    Args:
+        road: what it sends through.
+        law: its congestion control.
+        spec: its description.
+        template: a frame with its headers.
+        back: ns from the arrival of a segment to that of its acknowledgment.
+
+    Attributes:
+        flow: its flow; None until its first packet was sent.
+    """
+
+    def __init__(self, road: Road, law: Congestion, spec: TcpSpec, template: bytes, back: int) -> None:
+        self._road, self._law, self._spec, self._back = road, law, spec, back
+        self._segments = Segments(template)
+        self._size = spec.size - HEADERS
+        self._end = None if spec.total is None else -(-spec.total // self._size)
+        self.flow: Flow | None = None
+        self._begin = road.loop.now
+        self._una = self._next = 0  # the first segment that has not arrived; the first that was never sent
+        self._got: set[int] = set()  # segments above `_una` that have arrived
+        self._stamp = 0
+        self._flight: dict[int, Sent] = {}  # by the number of the transmission
+        self._order: deque[int] = deque()  # these numbers, and those of transmissions that have arrived
+        self._again: dict[int, None] = {}  # lost segments, in order
+        self._recover = 0  # the window is reduced once until this segment arrives
+        self._delivered = self._repeated = self._timeouts = self._marks = 0
+        self._delivered_at = 0
+        self._srtt = self._rttvar = 0
+        self._rto = _FIRST_RTO
+        self._deadline = 0
+        self._timer = self._waiting = False
+        self._free_at = 0.0  # when pacing allows the next segment
+        self._finished: int | None = None
+
+    def start(self, stop: int) -> None:
+        """Begin to send, until the clock shows `stop` (ns)."""
+        self._begin, self._stop = self._road.loop.now, stop
+        self._road.loop.armed.add(self)
+        self._send()
+
+    def waits(self) -> bool:
+        """Return whether the run has to go on for its timer."""
+        return bool(self._flight or self._again)
+
+    # ---- sending --------------------------------------------------------------------------------------------------
+
+    def _send(self, _: Any = None) -> None:
+        """Send what the window and the pacing allow."""
+        now = self._road.loop.now
+        while len(self._flight) + 1 <= max(self._law.cwnd, 1.0):
+            segment = self._choose(now)
+            if segment is None:
+                return
+            if self._law.pacing and not self._paced(now):
+                return
+            if self._again.pop(segment, self) is self:
+                self._next += 1
+            else:
+                self._repeated += 1
+            self._transmit(segment, now)
+
+    def _choose(self, now: int) -> int | None:
+        """Return the segment that is to be sent next, None if there is none."""
+        for segment in self._again:
+            return segment
+        if (self._end is not None and self._next >= self._end) or now >= self._stop:
+            return None
+        return self._next
+
+    def _paced(self, now: int) -> bool:
+        """Return whether a segment may leave now; otherwise come back when it may."""
+        if now >= self._free_at:
+            self._free_at = max(self._free_at, now - NSEC_PER_SEC / self._law.pacing) + NSEC_PER_SEC / self._law.pacing
+            return True
+        if not self._waiting:
+            self._waiting = True
+            self._road.loop.at(int(self._free_at) + 1, self._resume)
+        return False
+
+    def _resume(self, _: Any) -> None:
+        self._waiting = False
+        self._send()
+
+    def _transmit(self, segment: int, now: int) -> None:
+        self._stamp = stamp = self._stamp + 1
+        self._flight[stamp] = Sent(segment, now, self._delivered, self._delivered_at or now)
+        self._order.append(stamp)
+        self._arm(now)
+        data = self._segments.frame(segment * self._size & U32_MAX, stamp)
+        self.flow = self._road.offer(data, self._spec.priority, self.receive)
+
+    # ---- the timer ------------------------------------------------------------------------------------------------
+
+    def _arm(self, now: int) -> None:
+        self._deadline = now + self._rto
+        if not self._timer:
+            self._timer = True
+            self._road.loop.at_idle(self._deadline, self._expire)
+
+    def _expire(self, _: Any) -> None:
+        """Take everything in flight for lost, unless there was progress since the timer was set."""
+        now = self._road.loop.now
+        self._timer = False
+        if not self.waits():
+            return
+        if now < self._deadline:
+            self._timer = True
+            self._road.loop.at_idle(self._deadline, self._expire)
+            return
+        self._timeouts += 1
+        lost = {sent.segment for sent in self._flight.values() if self._missing(sent.segment)}
+        self._again = dict.fromkeys(sorted(lost | self._again.keys()))
+        self._flight.clear()
+        self._order.clear()
+        self._law.timeout(now)
+        self._recover = self._next
+        self._rto = min(2 * self._rto, _MOST_RTO)
+        self._send()
+
+    def _measure(self, rtt: int) -> None:
+        """Take a round-trip time into account (RFC 6298, section 2)."""
+        if not self._srtt:
+            self._srtt, self._rttvar = rtt, rtt // 2
+        else:
+            self._rttvar += (abs(self._srtt - rtt) - self._rttvar) // 4
+            self._srtt += (rtt - self._srtt) // 8
+        self._rto = min(self._srtt + max(_LEAST_RTO, 4 * self._rttvar), _MOST_RTO)
+
+    # ---- the receiver, and its acknowledgments ----------------------------------------------------------------------
+
+    def receive(self, frame: bytes, arrival: int) -> None:
+        """Let the receiver have a frame at `arrival` (ns), and acknowledge it."""
+        self._road.loop.at(arrival + self._back, self._acknowledged, Segments.read(frame))
+
+    def _missing(self, segment: int) -> bool:
+        return segment >= self._una and segment not in self._got
+
+    def _acknowledged(self, what: tuple[int, int, bool]) -> None:
+        sequence, stamp, marked = what
+        now, in_flight = self._road.loop.now, len(self._flight)
+        self._marks += marked
+        first = self._una * self._size
+        segment = (first + ((sequence - first + (1 << 31)) & U32_MAX) - (1 << 31)) // self._size
+        sent = self._flight.pop(stamp, None)
+        if self._missing(segment):
+            self._deliver(segment, now)
+        if sent is None:  # it had been taken for lost, or is a copy
+            self._send()
+            return
+        rtt = now - sent.time
+        self._measure(rtt)
+        self._arm(now)
+        ack = Ack(now, rtt, marked, in_flight, sent.before, self._delivered, now - sent.before_at)
+        self._react(ack, self._find_lost(stamp))
+        self._send()
+
+    def _deliver(self, segment: int, now: int) -> None:
+        self._got.add(segment)
+        self._again.pop(segment, None)
+        self._delivered += 1
+        self._delivered_at = now
+        while self._una in self._got:
+            self._got.remove(self._una)
+            self._una += 1
+        if self._una == self._end:
+            self._finished = now
+            self._flight.clear()  # copies that are still under way
+
+    def _find_lost(self, stamp: int) -> bool:
+        """Mark what left three or more transmissions before `stamp`, which has arrived; return whether there was any.
+        """
+        lost = False
+        order = self._order
+        while order and order[0] <= stamp - _REORDERING:
+            sent = self._flight.pop(order.popleft(), None)
+            if sent is not None and self._missing(sent.segment):
+                self._again[sent.segment] = None
+                lost = True
+        return lost
+
+    def _react(self, ack: Ack, lost: bool) -> None:
+        law = self._law
+        law.seen(ack)
+        if self._una < self._recover:
+            return
+        if lost or ack.marked:
+            self._recover = self._next
+            law.lost(ack.now) if lost else law.marked(ack.now)
+        else:
+            law.acked(ack)
+
+    # ---- the report -----------------------------------------------------------------------------------------------
+
+    def report(self, start: int) -> SenderReport:
+        """Return what it did; `start` is the clock (ns) at the beginning of the run."""
+        end = self._road.loop.now if self._finished is None else self._finished
+        spent = end - self._begin
+        return SenderReport(
+            self.flow.name if self.flow is not None else "", self._law.name,
+            self._delivered * self._size * 8 * NSEC_PER_SEC // spent if spent > 0 else 0, self._delivered,
+            self._repeated, self._timeouts, self._marks, self._srtt, round(self._law.cwnd, 3),
+            None if self._finished is None else self._finished - start)
+
+
+def open_connections(road: Road, spec: TcpSpec, seed: int, group: int, delay: int) -> list[Connection]:
+    """Return the connections of a specification, which begin when the clock is at `spec.start` from now.
+
+    The first begins exactly then, the others at random times within one round trip, because connections in lockstep
+    would only show the artefacts of that.
+
+    Args:
+        road: what they send through.
+        spec: their description.
+        seed, group: as for `ebpfvm.sched.traffic.generate`.
+        delay: propagation delay of the link (ns), which is a part of the round-trip time.
+
+    Raises:
+        UsageError: the round-trip time is shorter than the delay of the link.
+    """
+    if spec.rtt < delay:
+        raise UsageError(f"tcp: rtt={spec.rtt}ns is shorter than the delay of the link, {delay}ns")
+    make = laws()[spec.law]
+    frames = Frames(spec.frames(make().ecn if spec.ecn is None else spec.ecn), group)
+    made, loop, zero = [], road.loop, road.loop.now
+    for index in range(spec.count):
+        connection = Connection(road, make(), spec, frames.frame(index), spec.rtt - delay)
+        offset = Random(f"{seed}/{group}/{index}").randrange(spec.rtt + 1) if index else 0
+        loop.at(zero + spec.start + offset, connection.start, zero + spec.stop)
+        made.append(connection)
+    return made
