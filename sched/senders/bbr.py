@@ -43,7 +43,7 @@ class Bbr(Congestion):
         self._until = 0  # end of ProbeRTT
 
     def seen(self, ack: Ack) -> None:
-        """Measure, and let the model move on."""
+        """Take a measurement, and let the model move on."""
         if ack.spent > 0:
             self._sample(ack, (ack.delivered - ack.before) * NSEC_PER_SEC / ack.spent)
         if not self.least_rtt or ack.rtt <= self.least_rtt:
@@ -76,7 +76,7 @@ class Bbr(Congestion):
             self._full_count += 1
 
     def _move(self, ack: Ack) -> None:
-        """Go from one state of the model to the next."""
+        """Advance from one state of the model to the next."""
         if self.state == "startup" and self._full_count >= 3:
             self.state, self._gain = "drain", 1 / _HIGH
         if self.state == "drain" and ack.in_flight <= self._product():
@@ -95,7 +95,7 @@ class Bbr(Congestion):
         self.state, self._phase, self._phase_at, self._gain = "probe-bw", 2, now, 1.0
 
     def _turn(self, ack: Ack) -> None:
-        """Go to the next phase of the cycle after a round-trip time; leave the draining one once the queue is gone."""
+        """Enter the next phase of the cycle after a round-trip time; leave the draining one once the queue is gone."""
         drained = self._phase == 1 and ack.in_flight <= self._product()
         if ack.now - self._phase_at > self.least_rtt or drained:
             self._phase, self._phase_at = (self._phase + 1) % len(_CYCLE), ack.now

@@ -6,18 +6,19 @@ Windows are counted in segments, as in Linux. Each law is written from its RFC.
 >>> law.ssthresh = 10.0
 >>> for _ in range(10):
 ...     law.acked(Ack(now=0, rtt=0, marked=False, in_flight=10))
->>> law.cwnd
-10.9...
+>>> round(law.cwnd, 2)
+10.96
 >>> law.lost(0)
 >>> round(law.cwnd, 2)
-5.45
+5.48
 """
 
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from typing import Final
 
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.units import NSEC_PER_SEC
 
 INITIAL_WINDOW: Final = 10.0  # segments (RFC 6928)
@@ -71,10 +72,10 @@ class Congestion:
         """Take an acknowledgment into account, at any time: to measure, and not to grow."""
 
     def lost(self, now: int) -> None:
-        """Reduce the window, because segments were lost; at most once for each window of data."""
+        """Narrow the window, because segments were lost; at most once for each window of data."""
 
     def marked(self, now: int) -> None:
-        """Reduce the window, because a segment was marked; at most once for each window of data."""
+        """Narrow the window, because a segment was marked; at most once for each window of data."""
         self.lost(now)
 
     def timeout(self, now: int) -> None:
@@ -103,7 +104,7 @@ class Reno(Congestion):
         self.cwnd += 1.0 / self.cwnd
 
     def lost(self, now: int) -> None:
-        """Reduce the window by the factor of the law."""
+        """Narrow the window by the factor of the law."""
         self.ssthresh = self.cwnd = max(self.cwnd * self.beta, _LEAST)
 
 
@@ -126,7 +127,7 @@ class Cubic(Reno):
         self._least_rtt = 0
 
     def seen(self, ack: Ack) -> None:
-        """Measure the smallest round-trip time."""
+        """Keep the smallest round-trip time."""
         self._least_rtt = min(self._least_rtt or ack.rtt, ack.rtt)
 
     def avoid(self, ack: Ack) -> None:
@@ -152,7 +153,7 @@ class Cubic(Reno):
         return self.c * (seconds - self._k) ** 3 + self._maximum
 
     def lost(self, now: int) -> None:
-        """Remember the window, a little less if it did not reach the last one (fast convergence)."""
+        """Keep the window, a little less if it did not reach the last one (fast convergence)."""
         self._maximum = self.cwnd * (1 + self.beta) / 2 if self.cwnd < self._maximum else self.cwnd
         self._epoch = -1
         super().lost(now)
@@ -188,7 +189,7 @@ class Dctcp(Reno):
             self._end = max(1, ack.in_flight)
 
     def marked(self, now: int) -> None:
-        """Shrink by half of `alpha`."""
+        """Narrow the window by half of `alpha`."""
         self.ssthresh = self.cwnd = max(self.cwnd * (1 - self.alpha / 2), _LEAST)
 
 
@@ -197,9 +198,3 @@ class Prague(Dctcp):
 
     name = "prague"
     ecn = 1  # ECT(1)
-
-
-def laws() -> dict[str, type[Congestion]]:
-    """Return all laws by their names."""
-    from ebpfvm.sched.senders.bbr import Bbr
-    return {law.name: law for law in (Reno, Cubic, Dctcp, Prague, Bbr)}

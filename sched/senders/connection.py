@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections import deque
 from random import Random
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ebpfvm.errors import UsageError
-from ebpfvm.ints import U32_MAX
-from ebpfvm.sched.senders.congestion import Ack, laws
+from ebpfvm.ints import U32_MAX, s32
+from ebpfvm.lazy_tuples import NamedTuple
+from ebpfvm.sched.senders.congestion import Ack
+from ebpfvm.sched.senders.control_laws import laws
 from ebpfvm.sched.senders.sender_report import SenderReport
 from ebpfvm.sched.senders.tcp_flows import HEADERS, Segments
 from ebpfvm.sched.traffic import Frames
@@ -203,7 +205,7 @@ class Connection:
         now, in_flight = self._road.loop.now, len(self._flight)
         self._marks += marked
         first = self._una * self._size
-        segment = (first + ((sequence - first + (1 << 31)) & U32_MAX) - (1 << 31)) // self._size
+        segment = (first + s32(sequence - first)) // self._size  # the frame has the low 32 bits
         sent = self._flight.pop(stamp, None)
         if self._missing(segment):
             self._deliver(segment, now)
@@ -230,8 +232,7 @@ class Connection:
             self._flight.clear()  # copies that are still under way
 
     def _find_lost(self, stamp: int) -> bool:
-        """Mark what left three or more transmissions before `stamp`, which has arrived; return whether there was any.
-        """
+        """Mark as lost what left well before `stamp`, which has arrived; return whether there was any."""
         lost = False
         order = self._order
         while order and order[0] <= stamp - _REORDERING:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.units import format_rate, format_time
 
 if TYPE_CHECKING:

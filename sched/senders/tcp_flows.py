@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ebpfvm.errors import UsageError
+from ebpfvm.ints import U32_MAX
 from ebpfvm.lazy_dataclasses import dataclass
+from ebpfvm.net import ETH_P_8021AD, ETH_P_8021Q, VLAN_HLEN
 from ebpfvm.sched.traffic import FlowSpec, flow_words, frame_size, whole_number
 from ebpfvm.sched.units import NSEC_PER_SEC, parse_size, parse_time
 
@@ -83,7 +85,7 @@ def parse_tcp(text: str) -> TcpSpec:
         _total(text, words.get("bytes")), start,
         parse_time(words["stop"]) if "stop" in words else start + NSEC_PER_SEC,
         None if ecn is None else ECN[ecn],
-        whole_number(words, "prio", 0, 0xFFFFFFFF) if "prio" in words else None,
+        whole_number(words, "prio", 0, U32_MAX) if "prio" in words else None,
         whole_number(words, "dscp", 0, 63, 0) << 2, whole_number(words, "dport", 0, 65535, 5001))
 
 
@@ -127,8 +129,8 @@ class Segments:
     def read(frame: bytes) -> tuple[int, int, bool]:
         """Return the sequence number, the stamp, and whether the frame is marked CE; VLAN tags are passed over."""
         at = 0
-        while frame[at + 12:at + 14] in (b"\x81\x00", b"\x88\xa8"):
-            at += 4
+        while int.from_bytes(frame[at + 12:at + 14], "big") in (ETH_P_8021Q, ETH_P_8021AD):
+            at += VLAN_HLEN
         return (int.from_bytes(frame[at + 38:at + 42], "big"), int.from_bytes(frame[at + 54:at + 62], "big"),
                 frame[at + 15] & 3 == 3)
 

@@ -7,7 +7,8 @@ import math
 import pytest
 
 from ebpfvm.sched.senders.bbr import Bbr
-from ebpfvm.sched.senders.congestion import Ack, Congestion, Cubic, Dctcp, Prague, Reno, laws
+from ebpfvm.sched.senders.congestion import Ack, Congestion, Cubic, Dctcp, Prague, Reno
+from ebpfvm.sched.senders.control_laws import laws
 from ebpfvm.sched.senders.tcp_flows import LAWS
 
 MS = 1_000_000
