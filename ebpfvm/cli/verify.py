@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Judged = list[tuple[Program, Verdict]]
 
 SCHEMA = "ebpfvm.verify/1"
+_GRAPHS: Final = ("flow", "paths")
 _DESCRIPTION: Final = """Verify the programs of an object as the kernel's verifier does. A rejected program is
 reported with the kernel's message, the line of C source, the reason, and the path
 that leads there. The exit status is 0 if all programs are accepted, and 1 if one
@@ -37,9 +38,8 @@ version, and for the first difference the message and the named difference betwe
 the two kernels that decides it. The exit status is 0 if all of them accept
 everything."""
 _EXAMPLES: Final = helptext.examples(
-    "ebpfvm verify samples/rfc/wfq.o",
     "ebpfvm verify samples/broken/leak.o  # exit status 1",
-    "ebpfvm verify samples/tc/dscp.o --kernel 6.18 -v",
+    "ebpfvm verify samples/tc/dscp.o --kernel 6.18 --dot paths",
     "ebpfvm verify samples/mainline/fifo.o --kernel all")
 
 
@@ -54,13 +54,26 @@ def add(subparsers: Any) -> None:
     parser.add_argument("--kernel", metavar="VERSION", help=helptext.KERNEL + "; all: compare all versions")
     parser.add_argument("--type", metavar="TYPE", help=helptext.TYPE)
     add_kernel_options(parser)
-    parser.add_argument("--json", action="store_true", help=helptext.JSON)
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_true", help=helptext.JSON)
+    forms.add_argument("--sarif", action="store_true", help="print rejections and warnings as SARIF 2.1.0")
+    forms.add_argument("--github", action="store_true", help="print them as annotations of GitHub's workflows")
+    forms.add_argument("--dot", choices=_GRAPHS, metavar="GRAPH",
+                       help="print a graph of one program for Graphviz: flow (blocks of instructions) or paths (those "
+                            "that the verifier walked, as a tree, and where each was pruned)")
+    forms.add_argument("--svg", choices=_GRAPHS, metavar="GRAPH", help="print such a graph as SVG")
+    parser.add_argument("--states", action="store_true",
+                        help="with --json: add the states before each instruction, and the paths")
     output.add_limit(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return the exit status."""
+    if args.states and not args.json:
+        raise UsageError("--states: adds to --json; give that as well")
     if args.kernel == "all":
+        if args.sarif or args.github or args.dot or args.svg or args.states:
+            raise UsageError("--kernel all: prints a table, or --json; name one version for another form")
         from ebpfvm.cli.verify_kernels import run_all
         return run_all(args)
     from ebpfvm.api import kernel_of
@@ -80,9 +93,18 @@ def run(args: argparse.Namespace) -> int:
     good = all(verdict.ok for _, verdict in judged)
     whole = found.path == args.object  # and not one program of it
     lints = lints_of(found, {program.name: verdict for program, verdict in judged})
-    if args.json:
+    if args.dot or args.svg:
+        _graph(judged, args)
+    elif args.sarif or args.github:
+        from ebpfvm.cli import verify_forms
+        if args.sarif:
+            output.put_json(verify_forms.sarif(found.path, judged, lints))
+        else:
+            for line in verify_forms.github(found.path, judged, lints):
+                output.put(line)
+    elif args.json:
         output.put_json({"schema": SCHEMA, "ok": good, "object": found.path,
-                         "programs": [_as_dict(program, verdict) for program, verdict in judged],
+                         "programs": [_as_dict(*pair) | _states(pair[1], args) for pair in judged],
                          "struct_ops": _registrations(found, judged) if whole else [],
                          "lints": [_lint_row(lint) for lint in lints]})
     else:
@@ -107,6 +129,34 @@ def _judge(program: Program, kernel: str | None, btf: Btf | None, args: argparse
         if alone:
             raise
         return _unreadable(error)
+
+
+def _graph(judged: Judged, args: argparse.Namespace) -> None:
+    """Print a graph of the one program."""
+    from ebpfvm.cli.graph_texts import dot_text, flow_graph, path_graph
+    if len(judged) != 1:
+        raise UsageError(f"{args.object}: the object holds several programs; a graph shows one: {args.object}:"
+                         + f" or {args.object}:".join(program.name for program, _ in judged))
+    (_, verdict), = judged
+    if verdict.program is None:
+        raise UsageError(f"{args.object}: {verdict.message}")
+    if (args.dot or args.svg) == "flow":
+        graph = flow_graph(verdict.program)
+    else:
+        from ebpfvm.cli.verify_forms import walked
+        graph = path_graph(verdict.program, walked(verdict.program, Limits.parse(args.limit), states=False))
+    if args.dot:
+        output.put(dot_text(graph).rstrip("\n"))
+    else:
+        from ebpfvm.cli.svg_layout import svg_text
+        output.put(svg_text(graph).rstrip("\n"))
+
+
+def _states(verdict: Verdict, args: argparse.Namespace) -> dict[str, Any]:
+    if not args.states or verdict.program is None:
+        return {}
+    from ebpfvm.cli.verify_forms import state_rows, walked
+    return {"walk": state_rows(verdict.program, walked(verdict.program, Limits.parse(args.limit)))}
 
 
 def _registrations(found: Object, judged: Judged) -> list[dict[str, Any]]:

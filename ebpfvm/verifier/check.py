@@ -50,12 +50,12 @@ if TYPE_CHECKING:
     from ebpfvm.contract.ops import StructAccess
     from ebpfvm.loader.object import Program
     from ebpfvm.loading import Prepared
-    from ebpfvm.verifier.explanation.path_record import PathRecorder
     from ebpfvm.verifier.explanation.refused_path import WalkedStep
-    from ebpfvm.verifier.explore import Observer
+    from ebpfvm.verifier.explore import Observer, StepNotes
     from ebpfvm.verifier.machine.env import Subprog
     from ebpfvm.verifier.machine.facts import Cfg, Findings, LiveStack
     from ebpfvm.verifier.machine.walk import Walk
+    from ebpfvm.verifier.report.walk_tree import TreeRecorder
 
     Consts = dict[int, Sequence[const_regs.Value | None]]
 
@@ -68,7 +68,7 @@ class _Run:
     """One verification: the walk, once it has started, and its outcome."""
 
     def __init__(self, env: Env, log_level: int, observe: Observer | None, log_walk: bool,
-                 recorder: PathRecorder | None = None) -> None:
+                 recorder: StepNotes | None = None) -> None:
         self.recorder = recorder
         self.program = env.program
         self.env = env
@@ -374,28 +374,46 @@ def walk_to_refusal(program: Program, dialect: Dialect, *, limits: Limits = DEFA
         The steps; none if the program is accepted, or rejected before or after the walk.
     """
     from ebpfvm.verifier.explanation import refused_path
-    _, recorder, refuse = _recorded(prepare(program, dialect), dialect, ALL_CAPS, limits)
+    from ebpfvm.verifier.explanation.path_record import PathRecorder
+    recorder = PathRecorder()
+    _, refuse = _recorded(prepare(program, dialect), dialect, ALL_CAPS, limits, recorder)
     return refused_path.steps(recorder, dialect.rules, most) if refuse is not None and recorder.failed else []
+
+
+def walk_tree(program: Program, dialect: Dialect, *, limits: Limits = DEFAULTS, states: bool = False,
+              most: int = 0) -> TreeRecorder:
+    """Return the tree of the paths that the verifier walks.
+
+    Args:
+        program, dialect, limits: as for `verify`.
+        states: whether to keep what is known before each step.
+        most: number of steps to keep; 0 for all.
+    """
+    from ebpfvm.verifier.report.walk_tree import TreeRecorder
+    recorder = TreeRecorder(dialect.rules, states, most)
+    _, refuse = _recorded(prepare(program, dialect), dialect, ALL_CAPS, limits, recorder)
+    recorder.finish(refuse is None)
+    return recorder
 
 
 def _cause(program: Prepared, dialect: Dialect, caps: Caps, limits: Limits) -> Reason:
     """Return why a program is refused, from a walk that records its path."""
     from ebpfvm.verifier.explanation import reason
-    env, recorder, refuse = _recorded(program, dialect, caps, limits)
+    from ebpfvm.verifier.explanation.path_record import PathRecorder
+    recorder = PathRecorder()
+    env, refuse = _recorded(program, dialect, caps, limits, recorder)
     return reason.of_path(env, recorder, refuse) if refuse is not None else Reason()
 
 
-def _recorded(program: Prepared, dialect: Dialect, caps: Caps,
-              limits: Limits) -> tuple[Env, PathRecorder, Refuse | None]:
-    """Walk a program and record its path; return what it was walked in, the record, and the refusal if there is one."""
-    from ebpfvm.verifier.explanation.path_record import PathRecorder
-    recorder = PathRecorder()
+def _recorded(program: Prepared, dialect: Dialect, caps: Caps, limits: Limits,
+              recorder: StepNotes) -> tuple[Env, Refuse | None]:
+    """Walk a program and record its steps; return what it was walked in, and the refusal if there is one."""
     run = _Run(_env(program, dialect, caps, Budget(limits)), 0, None, False, recorder)
     try:
         run.passes()
     except Refuse as refuse:
-        return run.env, recorder, refuse
-    return run.env, recorder, None
+        return run.env, refuse
+    return run.env, None
 
 
 def _facts(probes: frozenset[int], accesses: set[StructAccess]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ kept state subsumes the current one (`ebpfvm.verifier.pruning`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ebpfvm.errnos import E2BIG, EFAULT
 from ebpfvm.isa import codes as c
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ebpfvm.isa.insn import Insn
-    from ebpfvm.verifier.explanation.path_record import PathRecorder
     from ebpfvm.verifier.liveness.stack_walk import WalkLiveness
     from ebpfvm.verifier.machine.env import Env, Subprog
     from ebpfvm.verifier.machine.facts import Facts, Live
@@ -38,6 +37,11 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.report.log import Log
 
     Observer = Callable[[int, State, Live], None]
+
+    class StepNotes(Protocol):
+        """What takes note of steps: returns a step that is noted when it is taken."""
+
+        def recorded(self, step: Step) -> Step: ...
 
 # What `_build` has steps for; liveness (`use_def`) and backtracking know the same classes of opcodes.
 _KINDS = ("alu", "addr_space_cast", "percpu", "jmp", "ja", "may_goto", "gotox", "call", "callx", "exit", "ldx", "st",
@@ -60,7 +64,7 @@ class Explorer:
     """
 
     def __init__(self, env: Env, facts: Facts, log: Log, marks: WalkLiveness | None = None,
-                 observe: Observer | None = None, recorder: PathRecorder | None = None) -> None:
+                 observe: Observer | None = None, recorder: StepNotes | None = None) -> None:
         self.walk = walk = Walk(env, facts, log, marks)
         self.kept = walk.kept = KeptStates(walk)
         insns = env.program.insns
