@@ -25,7 +25,7 @@ from ebpfvm.verifier.domain import (
 )
 from ebpfvm.verifier.domain.constant import FOLD, SHIFT
 from ebpfvm.verifier.domain.memo import remembered, remembered_alone, remembered_with_size
-from ebpfvm.verifier.domain.num import EMPTY32, EMPTY64, Num, const, new
+from ebpfvm.verifier.domain.num import EMPTY32, EMPTY64, FULL32, FULL64, Num, const, new
 from ebpfvm.verifier.domain.outcomes import OPPOSITE, PREDICT, Assume, Outcome, Predict, predict_itself
 from ebpfvm.verifier.domain.width import BITS, SUB, U32_MAX, U64_MAX
 
@@ -97,9 +97,15 @@ def within_intervals(old: Num, new: Num) -> bool:
 
 def within_circles(old: Num, new: Num) -> bool:
     """Compare as Linux 7.2: the ranges of `new` are parts of those of `old`, and the bits agree."""
-    return old is new or (
-        not new.mask & ~old.mask and new.value & ~old.mask == old.value
-        and arc.subset64(old.r64, new.r64) and arc.subset32(old.r32, new.r32))
+    if old is new:
+        return True
+    known = ~old.mask
+    if new.mask & known or new.value & known != old.value:
+        return False
+    # The full circle includes all, and is mostly the same object.
+    outer64, outer32 = old.r64, old.r32
+    return ((outer64 is FULL64 or arc.subset64(outer64, new.r64))
+            and (outer32 is FULL32 or arc.subset32(outer32, new.r32)))
 
 
 def _folding(op: str, width: int, ranged: Binary) -> Binary:

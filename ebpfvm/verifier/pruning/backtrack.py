@@ -136,7 +136,7 @@ class Backtrack:
                     else:
                         self._step(log, pc, subsequent, None, wanted)
                     seek = regs[wanted.frame] | _ALWAYS
-                    if seek == _ALWAYS and wanted.empty():
+                    if seek == _ALWAYS and not any(regs) and not any(wanted.stack):
                         return False
                 elif not seek:
                     seek = regs[wanted.frame] | _ALWAYS
@@ -146,7 +146,7 @@ class Backtrack:
                 return False
             if seek and (touched[pc] & seek or (history is not None and (history.linked or touched[pc] & _STORE))):
                 self._step(log, pc, subsequent, history, wanted)
-                if not regs[wanted.frame] and wanted.empty():
+                if not regs[wanted.frame] and not any(regs) and not any(wanted.stack):
                     return False
             seek = regs[wanted.frame] | _ALWAYS
             subsequent = pc

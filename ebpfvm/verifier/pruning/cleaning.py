@@ -30,8 +30,11 @@ class Cleaner:
         """Forget what is never read again (clean_verifier_state)."""
         marks = self.w.marks
         alive, forget = (site.alive, halves) if marks is None else (marks.alive(state), slots)
-        registers(state.frames[-1], site.dead[-1])
-        for frame, dead, mask in zip(state.frames, site.dead, alive, strict=True):
+        frames = state.frames
+        values = frames[-1].regs
+        for number in site.dead[-1]:
+            values[number] = None
+        for frame, dead, mask in zip(frames, site.dead, alive, strict=True):
             if frame.clean & ~mask:  # otherwise nothing has changed since the frame was cleaned last
                 registers(frame, dead)
                 forget(frame, mask)

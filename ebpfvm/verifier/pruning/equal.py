@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.regs import ADD_CONST, SCALAR, UNKNOWN_SCALAR, Reg
 from ebpfvm.verifier.machine.state import (
+    ALL_SPILL,
     DYN,
     INVALID,
     IRQ,
@@ -280,7 +281,10 @@ def _stack(how: Comparison, a: Frame, b: Frame) -> int | None:
 
 
 def _only_plain(stack: dict[int, Slot]) -> bool:
-    return all(slot.reg is None for slot in stack.values())
+    for slot in stack.values():
+        if slot.reg is not None:
+            return False
+    return True
 
 
 def _kinds(stack: dict[int, Slot], count: int = 64) -> dict[int, bytes]:
@@ -291,6 +295,8 @@ def _kinds(stack: dict[int, Slot], count: int = 64) -> dict[int, bytes]:
 
 def _slot(how: Comparison, old: Slot, cur: Slot | None, precise: bool) -> bool:
     types = old.types
+    if types == ALL_SPILL and cur is not None and cur.types == ALL_SPILL:
+        return safe(how, old.reg, cur.reg, precise)  # by far the most common ones
     if _PLAIN.issuperset(types):
         return True  # nothing, or bytes of any content: root may read what was never written
     if cur is None:

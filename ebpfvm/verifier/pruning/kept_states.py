@@ -87,7 +87,7 @@ class KeptStates:
             self.cleaner.clean(cur, site)
         elif group.kept:
             self._clean_finished(group.kept, cur, site)
-        regs, calls = cur.frames[-1].regs, cur.frames[-1].calls
+        regs, calls, how = cur.frames[-1].regs, cur.frames[-1].calls, self.how
         for item in group.kept:
             old = item.state
             loop = hit = False
@@ -96,8 +96,9 @@ class KeptStates:
                 loop = hit and (w.env.rules.callbacks_loop or not site.callback)
             elif not w.env.prune:
                 continue
-            elif item.calls is calls and (item.telling is None
-                                          or not apart(self.how, item.telling, regs[item.number])):
+            elif item.calls is calls and ((telling := item.telling) is None
+                                          or (now := regs[item.number]) is telling
+                                          or not apart(how, telling, now)):
                 loop = _in_open_loop(old)
                 hit = self._equal(item, cur, WITHIN if loop else NOT_EXACT, site)
             if hit:
@@ -146,7 +147,7 @@ class KeptStates:
         how.ask(exact, self.w.ids + _ABOVE_IDS)
         # States that are compared repeatedly tend to differ at the same place, which is much faster to ask.
         place = item.place
-        if place is not None and differs(how, site.live, old, cur, place):
+        if place is not None and not (item.number_told and exact == NOT_EXACT) and differs(how, site.live, old, cur, place):
             return False
         recent = self.place
         if recent is not place and recent is not None and differs(how, site.live, old, cur, recent):

@@ -25,9 +25,10 @@ class Kept:
         place: the place of the difference.
         number, telling: the same, if it is a register of the innermost frame that counts in every comparison: the
             register, and its value in the kept state, which is faster to compare. `telling` is None otherwise.
+        number_told: whether that value is a number, of which nothing but ids is left to compare at that place.
     """
 
-    __slots__ = ("calls", "hits", "misses", "number", "place", "state", "telling")
+    __slots__ = ("calls", "hits", "misses", "number", "number_told", "place", "state", "telling")
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -37,12 +38,13 @@ class Kept:
         self.place: Place | None = None
         self.number = 0
         self.telling: Reg | None = None
+        self.number_told = False
 
     def differed(self, place: Place) -> None:
         """Record where the state differed; `NOWHERE` tells nothing about other states."""
         if place is NOWHERE or place == self.place:
             return
-        self.place, self.telling = place, None
+        self.place, self.telling, self.number_told = place, None, False
         at, number = place
         frames = self.state.frames
         if number < 0 or at != len(frames) - 1:
@@ -52,11 +54,12 @@ class Kept:
             return
         # A number that is not precise yet may be anything in most comparisons. Marks are never removed.
         if value.type != SCALAR or frames[at].precise_regs >> number & 1:
-            self.number, self.telling = number, value
+            self.number, self.telling, self.number_told = number, value, value.type == SCALAR
 
     def forget(self) -> None:
         """Forget the difference, because the state has changed."""
         self.place = self.telling = None
+        self.number_told = False
 
 
 class KeptGroup:
