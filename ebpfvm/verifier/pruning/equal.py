@@ -281,10 +281,7 @@ def _stack(how: Comparison, a: Frame, b: Frame) -> int | None:
 
 
 def _only_plain(stack: dict[int, Slot]) -> bool:
-    for slot in stack.values():
-        if slot.reg is not None:
-            return False
-    return True
+    return all(slot.reg is None for slot in stack.values())
 
 
 def _kinds(stack: dict[int, Slot], count: int = 64) -> dict[int, bytes]:

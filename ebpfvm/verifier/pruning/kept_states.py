@@ -147,7 +147,8 @@ class KeptStates:
         how.ask(exact, self.w.ids + _ABOVE_IDS)
         # States that are compared repeatedly tend to differ at the same place, which is much faster to ask.
         place = item.place
-        if place is not None and not (item.number_told and exact == NOT_EXACT) and differs(how, site.live, old, cur, place):
+        told = item.number_told and exact == NOT_EXACT
+        if place is not None and not told and differs(how, site.live, old, cur, place):
             return False
         recent = self.place
         if recent is not place and recent is not None and differs(how, site.live, old, cur, recent):
