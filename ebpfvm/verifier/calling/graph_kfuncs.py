@@ -77,6 +77,8 @@ def node(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None
     """Check a node of an object: owned, or borrowed if it is only read or removed."""
     name, kind = param.struct, STRUCT_KINDS[param.struct]
     if made.kfunc.role != "graph_put" or at > 2:  # the node after which another is inserted stays in its list
+        if kind == "list_node" and not _is_object(reg):
+            raise Refuse(p.GRAPH_ARGUMENT, EINVAL, f"{_name(w, at)} expected pointer to allocated object")
         if not _is_object(reg) or not (reg.ref or reg.type & r.NON_OWN_REF):
             raise Refuse(p.GRAPH_ARGUMENT, EINVAL,
                          f"{made.kfunc.name} can only take non-owning or refcounted {name} pointer")

@@ -83,8 +83,8 @@ def _halved(slot: Slot, alive: int) -> Slot:
     if not alive:
         return POISONED
     low, high, reg = slot.types[:4], slot.types[4:], slot.reg
-    if alive == 2:
-        return slot if low == _POISON4 else Slot(_POISON4 + high, reg)
+    if alive == 2:  # a spill stays whole as long as the half is alive by which it is known to be one
+        return slot if slot.types[7] == SPILL or low == _POISON4 else Slot(_POISON4 + high, reg)
     if high == _POISON4:
         return slot
     if slot.types[7] == SPILL:
