@@ -51,10 +51,10 @@ if TYPE_CHECKING:
     from ebpfvm.loader.object import Program
     from ebpfvm.loading import Prepared
     from ebpfvm.verifier.explanation.refused_path import WalkedStep
-    from ebpfvm.verifier.explore import Observer, StepNotes
+    from ebpfvm.verifier.explore import Observer
     from ebpfvm.verifier.machine.env import Subprog
     from ebpfvm.verifier.machine.facts import Cfg, Findings, LiveStack
-    from ebpfvm.verifier.machine.walk import Walk
+    from ebpfvm.verifier.machine.walk import StepNotes, Walk
     from ebpfvm.verifier.report.walk_tree import TreeRecorder
 
     Consts = dict[int, Sequence[const_regs.Value | None]]

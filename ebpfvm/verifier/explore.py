@@ -7,7 +7,7 @@ kept state subsumes the current one (`ebpfvm.verifier.pruning`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ebpfvm.errnos import E2BIG, EFAULT
 from ebpfvm.isa import codes as c
@@ -33,15 +33,10 @@ if TYPE_CHECKING:
     from ebpfvm.verifier.machine.facts import Facts, Live
     from ebpfvm.verifier.machine.regs import Reg
     from ebpfvm.verifier.machine.state import State
-    from ebpfvm.verifier.machine.walk import Step
+    from ebpfvm.verifier.machine.walk import Step, StepNotes
     from ebpfvm.verifier.report.log import Log
 
     Observer = Callable[[int, State, Live], None]
-
-    class StepNotes(Protocol):
-        """What takes note of steps: returns a step that is noted when it is taken."""
-
-        def recorded(self, step: Step) -> Step: ...
 
 # What `_build` has steps for; liveness (`use_def`) and backtracking know the same classes of opcodes.
 _KINDS = ("alu", "addr_space_cast", "percpu", "jmp", "ja", "may_goto", "gotox", "call", "callx", "exit", "ldx", "st",

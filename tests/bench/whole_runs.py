@@ -153,12 +153,16 @@ def flows(settings: Settings) -> Group:
     packets, many = settings.size(100_000, 2000), settings.size(50_000, 500)
     found = sample("pfifo")
 
-    def spread(count: int) -> Measure:
+    def spread(count: int, engine: str) -> Measure:
         rate = SOURCES * FLOW_RATE // count
         traffic = [f"poisson:rate={rate}bit,size={LENGTH}b,n={count},stop={stop_time(packets)}ns"]
-        return per_packet(lambda: through_ebpf(found, "translate", traffic))
+        return per_packet(lambda: through_ebpf(found, engine, traffic))
 
     crowd = f"{many:,} flows"
     return Group("flows", "us/packet", f"RFC pfifo on the same link; {packets:,} packets of 16 Poisson flows or of "
                  f"{many:,}. Processor time per packet of the run alone; the ratio says what many flows cost.",
-                 {"16 flows": spread(16), crowd: spread(many)}, [Figure(crowd, "16 flows", "cost", "< 10 us")])
+                 {f"{name}{suffix}": spread(count, engine)
+                  for engine, suffix in (("fused", ", fused"), ("translate", ""))
+                  for name, count in (("16 flows", SOURCES), (crowd, many))},
+                 [Figure(f"{crowd}, fused", "16 flows, fused", "cost", "< 10 us"),
+                  Figure(crowd, "16 flows", "cost", "< 10 us")])

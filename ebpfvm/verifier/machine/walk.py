@@ -47,6 +47,13 @@ class Pruning(Protocol):
         """Return call sites and number of the state's loop if no state in it was kept; otherwise None."""
 
 
+class StepNotes(Protocol):
+    """What takes note of steps."""
+
+    def recorded(self, step: Step) -> Step:
+        """Return a step that is noted when it is taken."""
+
+
 class Scratched:
     """What the current instruction changed, which the log prints with it (verifier_state_scratched).
 
