@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from ebpfvm.engine.translate.statements import VARIABLE
+from ebpfvm.engine.translate.statements import VARIABLE, reads_of
 from ebpfvm.ints import U32_MAX
 
 if TYPE_CHECKING:
@@ -93,11 +93,13 @@ class ObjectFacts:
         types: variable -> type of its object.
         locks: lock -> its value, and what its memory says.
         deltas: variable -> what is to be added to the references of its object, which are not known.
+        first: variable -> the tree whose first object it has.
+        roots: variable -> the cell with the tree that it is.
         kept: variables with objects to which somebody besides the program has a reference.
     """
 
-    __slots__ = ("cells", "const", "deltas", "fresh", "held", "kept", "locks", "null", "put", "refs", "same", "stored",
-                 "types", "unsaved")
+    __slots__ = ("cells", "const", "deltas", "first", "fresh", "held", "kept", "locks", "null", "put", "refs", "roots",
+                 "same", "stored", "types", "unsaved")
 
     def __init__(self) -> None:
         self.same: dict[str, str] = {}
@@ -114,6 +116,8 @@ class ObjectFacts:
         self.locks: dict[str, tuple[str, str]] = {}
         self.deltas: dict[str, int] = {}
         self.kept: set[str] = set()
+        self.first: dict[str, str] = {}
+        self.roots: dict[str, str] = {}
 
     def copy(self) -> ObjectFacts:
         """Return a copy."""
@@ -123,12 +127,14 @@ class ObjectFacts:
         made.unsaved, made.cells, made.fresh = set(self.unsaved), dict(self.cells), set(self.fresh)
         made.held, made.stored, made.put = self.held, self.stored, self.put
         made.deltas, made.kept = dict(self.deltas), set(self.kept)
+        made.first, made.roots = dict(self.first), dict(self.roots)
         return made
 
     def key(self) -> tuple[object, ...]:
         """Return what is known, as a key."""
         return (*(frozenset(part.items()) for part in (self.same, self.const, self.null, self.refs, self.cells,
-                                                               self.types, self.locks, self.deltas)),
+                                                               self.types, self.locks, self.deltas, self.first,
+                                                               self.roots)),
                 frozenset(self.unsaved), frozenset(self.fresh), frozenset(self.kept), self.held, self.stored, self.put)
 
     def renamed(self, text: str) -> str:
@@ -147,6 +153,9 @@ class ObjectFacts:
         made.cells = {place: value for place, value in self.cells.items() if place[0] in kept}
         made.fresh &= kept
         made.kept &= kept
+        for part in (made.first, made.roots):
+            for name in [name for name, text in part.items() if not kept.issuperset((name, *reads_of(text)))]:
+                del part[name]
         made.types = {name: value for name, value in self.types.items() if name in kept}
         made.locks = {lock: state for lock, state in self.locks.items() if "." not in lock
                       or lock.partition(".")[0] in kept}
@@ -175,11 +184,23 @@ class ObjectFacts:
         """Return variables, and what they stand for."""
         return {*names, *(root for name, root in self.same.items() if name in names)}
 
+    def heir(self, name: str) -> str:
+        """Return another variable with the same object, "" if there is none."""
+        return next((other for other, root in self.same.items() if root == name), "")
+
+    def is_first(self, name: str, tree: str) -> bool:
+        """Return whether an object is the first of a tree."""
+        return name in self.first and self.first[name] == self.roots.get(tree, tree)
+
     def handed_on(self, name: str) -> bool:
         """Let another variable with the same object stand for it; return False if there is none."""
-        heir = next((other for other, root in self.same.items() if root == name), "")
+        heir = self.heir(name)
         if not heir:
             return False
+        for tree in (self.first, self.roots):
+            tree |= {other: re.sub(rf"\b{name}\b", heir, text) for other, text in tree.items()}
+            if name in tree:
+                tree[heir] = tree.pop(name)
         self.same = {other: heir if root == name else root for other, root in self.same.items() if other != heir}
         parts: tuple[dict[str, Any], ...] = self.null, self.refs, self.types, self.deltas
         for part in parts:
@@ -204,6 +225,9 @@ class ObjectFacts:
         self.fresh.discard(name)
         self.kept.discard(name)
         self.deltas.pop(name, None)
+        for tree in (self.first, self.roots):
+            for other in [other for other, text in tree.items() if name in (other, *reads_of(text))]:
+                del tree[other]
         self.same = {other: root for other, root in self.same.items() if root != name}
         self.cells = {place: value for place, value in self.cells.items() if name not in (place[0], value)}
         self.locks = {lock: state for lock, state in self.locks.items() if not lock.startswith(f"{name}.")}
@@ -216,6 +240,7 @@ class ObjectFacts:
         self.locks.clear()
         self.fresh.clear()
         self.kept.clear()
+        self.first.clear()
         self.put = None
         if moves:
             self.held = self.stored = None

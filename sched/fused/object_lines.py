@@ -20,6 +20,10 @@ _NEW: Final = re.compile(r"(NEW\d+)(?:_[ed])?\(\)")
 _CELL: Final = re.compile(r"(\w+)\.cells\[(\d+)\]|(g_\w+)\[(\d+)\]|(K\d+)_(\d+)")
 _TAKEN_OUT: Final = re.compile(r"[\w.\[\]]+\.pop(?:left)?\(\) if [\w.\[\]]+ else None|"
                                r"[\w.\[\]]+\[-?\d\] if [\w.\[\]]+ else None")
+_LOOKED: Final = re.compile(r"([\w.]+(?:\[\d+\])?)\[0\] if \1 else None")
+_UNLINKED: Final = re.compile(r"(\w+) if \1\.cells\[\d+\] is (\w+) else None")
+_REMOVED: Final = re.compile(r"(\w+)\.remove\((\w+)\)")
+_ROOT: Final = re.compile(r"\w+\.cells\[\d+\]")
 _GUARDED: Final = re.compile(r"if (.+?): (.+)")
 _REFS: Final = re.compile(r"(\w+)\.refs ([+-]?)= (0x[0-9a-f]+|\d+|OWN(?: - 1)?)")
 _HELD: Final = re.compile(r"REFS\.held ([+-])= 1")
@@ -34,7 +38,8 @@ _USED: Final = re.compile(r"(\w+)\.cells\[(\d+)\] is not None")
 _ACQUIRED: Final = re.compile(r"\w+\.refs")
 _STILL: Final = re.compile(r"\(?(\w+) if \1\.refs else None\)?")
 _CALL: Final = re.compile(r"\w\(")
-_QUIET: Final = re.compile(r"\b(?:GET\d+(?:_[ed])?|len|REPEAT|HIDE|next|LEAVE[ed]|HASH\w*|HINT)\(")
+_QUIET: Final = re.compile(r"\b(?:(?:GET|EXISTING|AT)\d+(?:_[ed])?|[UBP]\d|[UB]_\w+|FIND_\w+|PACK_\w+|len|REPEAT|HIDE|"
+                           r"next|LEAVE[ed]|HASH\w*|HINT)\(")
 """Calls that neither look at what is known here, nor change it."""
 _LOOKS: Final = re.compile(r"[^()]*\(*(?:MEMBER_\w+|HASH\w*)\([^()]*\)[^()]*\)*[^()]*")  # change nothing
 
@@ -174,6 +179,10 @@ class ObjectLines:
         if cell is not None and cell in facts.cells:
             known = facts.cells[cell]
             return self._assigned(line._replace(value=known, reads=reads_of(known), pure=True), facts)
+        unlinked = _UNLINKED.fullmatch(value)
+        if unlinked is not None and facts.is_first(unlinked[1], unlinked[2]):
+            return self._assigned(line._replace(value=unlinked[1], reads=frozenset((unlinked[1],)), pure=True), facts)
+        looked, heir = _LOOKED.fullmatch(value), facts.heir(name)
         out = [stmt for each in (name, *line.also) for stmt in self._left(each, facts)] if value != name else []
         if value == "REFS.held" and facts.held is not None:
             value = str(facts.held)
@@ -193,6 +202,12 @@ class ObjectLines:
             facts.const[name] = value
             if value == "None":
                 facts.null[name] = True
+        if looked is not None:
+            facts.first[name] = re.sub(rf"\b{name}\b", heir or "?", looked[1])
+        elif name.endswith("_root") and _ROOT.fullmatch(value):
+            facts.roots[name] = value
+        elif _TAKEN_OUT.fullmatch(value):
+            facts.first.clear()
         if name in ("r0", f"t_{line.pc}_old") and line.pc in self.types:
             facts.types[name] = self.types[line.pc]
         return [*out, line._replace(value=value, reads=reads_of(value), idle=facts.renamed(line.idle))]
@@ -241,6 +256,10 @@ class ObjectLines:
         if cell is not None and place is not None:
             return [effect(f"{cell[1]} = {facts.cell(*place, cell[2])}", line.pc)]
         if _LINK.fullmatch(text):
+            removed = _REMOVED.fullmatch(text)
+            if removed is not None and facts.is_first(removed[2], removed[1]):
+                text = f"del {removed[1]}[0]"
+            facts.first.clear()
             return [effect(text, line.pc)]
         put, drop = _PUT.fullmatch(text), _DROP.fullmatch(text)
         if put is not None and put[1] == "o_skb" and facts.refs.get("o_skb") == 1 and facts.put == () \
@@ -264,6 +283,7 @@ class ObjectLines:
         """Return what becomes of the insertion of an object into a tree."""
         how, key, cell, tree, name, unit, over = call.groups()
         refs = facts.refs[name] + int(unit, 0) - 1
+        facts.first.clear()
         if how != "BY" or facts.put:
             out = [*stored(facts), effect(call[0], line.pc)]
             facts.move(-1)

@@ -14,6 +14,7 @@ from ebpfvm.sched.fused.glue import OUTSIDE
 from ebpfvm.sched.fused.object_facts import ObjectFacts, decided
 from ebpfvm.sched.fused.object_lines import Known, ObjectLines, calls
 from ebpfvm.sched.fused.object_stores import added, stored, unlocked
+from ebpfvm.sched.fused.object_tidy import tidied
 from ebpfvm.sched.fused.specialised import BODY, with_bodies
 
 if TYPE_CHECKING:
@@ -118,9 +119,10 @@ class ObjectPaths(ObjectLines):
             elif name and start not in self.headers and len(self._numbers) <= self.most:
                 no, yes = (self._at(start, n, facts.with_null(name, is_null), []) for is_null in (False, True))
                 condition = f"{name} is None"
-                return BlockCode(lines, condition, reads_of(condition), line.pc, None, (no, yes))
+                return BlockCode(tidied(lines), condition, reads_of(condition), line.pc, None, (no, yes))
             lines += self.line(line, facts)
-        return self._ending(block, lines, facts)
+        made = self._ending(block, lines, facts)
+        return made._replace(lines=tidied(made.lines))
 
     def _ending(self, block: BlockCode, lines: list[Stmt], facts: ObjectFacts) -> BlockCode:
         if len(block.succs) < 2:

@@ -225,6 +225,4 @@ def is_movable(unit: Unit, entry: int) -> bool:
         helper = unit.helper(pc) if row.op == "call" else None
         if helper is not None and helper.role == "tail_call":
             return False
-    graph = unit.plain(entry)
-    # A loop's budget may end at any of its lines, and which is the last depends on what surrounds it.
-    return graph.reducible and not graph.loops
+    return unit.plain(entry).reducible

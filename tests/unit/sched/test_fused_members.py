@@ -11,6 +11,7 @@ import pytest
 from ebpfvm.api import load, simulate
 from ebpfvm.engine.translate import inlining
 from ebpfvm.errors import Fault
+from ebpfvm.kernel.skb import SkBuff
 from ebpfvm.limits import Limits
 from ebpfvm.loader.variables import set_variables
 from ebpfvm.scenario import Scene
@@ -37,9 +38,32 @@ def test_references_and_locks_that_nobody_sees_are_not_stored(tmp_path: Path, mo
     assert code.count("O.unusual(") == 1  # the packet, in dequeue
 
 
-@pytest.mark.parametrize("name", ["fifo", "prio", "drr", "pacer", "fq"])
+@pytest.mark.parametrize("name", ["fifo", "prio", "drr", "pacer", "codel", "fq"])
 def test_samples_are_fused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert _fused(name, tmp_path, monkeypatch).startswith("def run(S):")
+
+
+def test_what_packets_never_have_and_who_counts_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of fq looks for no socket, and neither its counters nor the slot that hands a packet on are in memory."""
+    code = _fused("fq", tmp_path, monkeypatch)
+    assert not re.search(r"MEMBER_|LOAD\(|SWAP\(|\.wire_len|kernel_view\.|NEW46", code.partition("KVIEW")[2].replace(
+        "= KVIEW", ""))
+    assert "K_qlen = ((K_qlen + 1) & 0xffffffff)" in code
+    assert re.search(r"^ *del t_\d+_root\[0\]", code, re.MULTILINE)
+
+
+def test_a_packet_with_another_length_ends_a_fused_run() -> None:
+    """The function takes all packets for equally long, and stops when one is not any more."""
+    def prepare(scene: Scene) -> None:
+        def longer(_: object) -> None:
+            for skb in scene.simulation.kernel.refs.live():
+                if isinstance(skb, SkBuff):
+                    skb.wire_len = 1514
+        scene.simulation.loop.at(BOOT_NS + 5_000_000, longer, None)
+
+    first, second = (simulate(load(SAMPLES / "fifo.o"), flows=["cbr:rate=20mbit,packets=60"], rate="8mbit",
+                              engine=engine, prepare=prepare) for engine in ("fused", "translate"))
+    assert first == second
 
 
 def test_a_member_without_loops_inserts_into_a_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
