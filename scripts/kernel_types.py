@@ -1,11 +1,11 @@
-"""Make the tables of kernel types in ebpfvm/dialects out of the BTF of two kernels (for those who add a version).
+"""Make the tables of kernel types in ebpfvm/dialects out of the BTF of kernels (for those who add a version).
 
-    python scripts/kernel_types.py BTF-OF-7.2 BTF-OF-6.18 _6_18
+    python scripts/kernel_types.py BTF-OF-7.2 _6_12=BTF-OF-6.12 _6_1=BTF-OF-6.1
 
-BTF-OF-... is a kernel's /sys/kernel/btf/vmlinux, and the last word is the `types` of the second kernel in
-ebpfvm/dialects/offers.py. The script writes kernel_types.json and kernel_names.txt for the first kernel, and
-kernel_types_6_18.json and kernel_names_6_18.txt with what differs in the second. The lists in this file say which
-structs and enums get rows; structs that they hold by value follow.
+BTF-OF-... is a kernel's /sys/kernel/btf/vmlinux, and the words before it are `types` in ebpfvm/dialects/offers.py. The
+script writes kernel_types.json and kernel_names.txt for the first kernel, and for each of the others, such as 6.12,
+kernel_types_6_12.json and kernel_names_6_12.txt with what differs from the kernel before it on the command line. The
+lists in this file say which structs and enums get rows; structs that they hold by value follow.
 """
 
 from __future__ import annotations
@@ -167,16 +167,18 @@ def by_kind(found: set[str], sign: str = "") -> dict[str, list[str]]:
 
 
 def main() -> None:
-    base, other = (parse(Path(path).read_bytes(), check=False) for path in sys.argv[1:3])
-    end = sys.argv[3]
-    rows, changed = Table(base).fill(), Table(other).fill()
-    differing = {key: changed.get(key) for key in sorted({*rows, *changed}) if rows.get(key) != changed.get(key)}
-    for path, table in (("kernel_types.json", rows), (f"kernel_types{end}.json", differing)):
-        text = ",\n".join(f"{json.dumps(key)}:{json.dumps(row)}" for key, row in table.items())
-        (HERE / path).write_text("{\n" + text + "\n}\n")
-    here, there = names(base), names(other)
-    write_names(HERE / "kernel_names.txt", by_kind(here))
-    write_names(HERE / f"kernel_names{end}.txt", by_kind(there - here, "+") | by_kind(here - there, "-"))
+    rows: dict[str, str] = {}
+    known: set[str] = set()
+    for word in sys.argv[1:]:
+        end, _, path = word.rpartition("=")
+        btf = parse(Path(path).read_bytes(), check=False)
+        new, here = Table(btf).fill(), names(btf)
+        differing = {key: new.get(key) for key in sorted({*rows, *new}) if rows.get(key) != new.get(key)}
+        text = ",\n".join(f"{json.dumps(key)}:{json.dumps(row)}" for key, row in (differing if end else new).items())
+        (HERE / f"kernel_types{end}.json").write_text("{\n" + text + "\n}\n")
+        changed = by_kind(here - known, "+") | by_kind(known - here, "-") if end else by_kind(here)
+        write_names(HERE / f"kernel_names{end}.txt", changed)
+        rows, known = new, here
 
 
 if __name__ == "__main__":

@@ -49,6 +49,16 @@ class Rules:
     """A number loaded from a whole slot is linked with the slot (check_stack_read_fixed_off, after 6.18). Numbers from
     narrow loads always were."""
 
+    tracks_negation: bool = True
+    """Negating a number keeps what is known of it; before, nothing was, even of a constant (after 6.12)."""
+
+    tracks_byte_order: bool = True
+    """So does changing its byte order (BPF_END, after 6.12)."""
+
+    tracks_signs_of_products: bool = True
+    """Products of negative numbers, and of numbers of more than half the width, have bounds (scalar_min_max_mul, after
+    6.12)."""
+
     rounds_to_zero: bool = False
     """fp+0 is taken for the slot at fp-8, because C divides negative numbers towards zero (until 7.0)."""
 
@@ -92,6 +102,12 @@ class Rules:
     """Between rounds of an open-coded loop, a number that has not changed is not widened. In 6.18 its links must not
     have changed either (maybe_widen_reg)."""
 
+    loops_known_before: bool = True
+    """A pass before the walk finds the loops (compute_scc, after 6.12)."""
+
+    links_differences: bool = True
+    """A number from which a constant was subtracted stays linked, as after an addition (after 6.12)."""
+
     callbacks_loop: bool = True
     """A call that runs a callback repeatedly counts as a loop (compute_scc, after 6.18)."""
 
@@ -115,6 +131,9 @@ class Rules:
 
     fields_checked_early: bool = True
     """Unused fields and register numbers are checked before the control flow (since 7.0)."""
+
+    has_acquire: bool = True
+    """There are atomic loads and stores (BPF_LOAD_ACQ, BPF_STORE_REL, after 6.12)."""
 
     has_gotox: bool = True
     """There are jumps to an address in a register (BPF_JA | BPF_X, since 7.0)."""
@@ -178,6 +197,10 @@ class Rules:
     """A refused write into a struct of the kernel ends with a line that says where (check_ptr_to_btf_access, after
     6.18)."""
 
+    helper_reads_keep_spills: bool = True
+    """A helper that only reads the stack leaves the spilled numbers there as they are; before, they were forgotten, as
+    if it wrote (check_stack_range_initialized, after 6.12)."""
+
     # -- calls -----------------------------------------------------------------------------------------------------
 
     register_names_in_messages: bool = True
@@ -202,7 +225,14 @@ class Rules:
     """The main program cannot be a callback (check_ld_imm, after 6.18)."""
 
     bars_early_end: bool = True
-    """Callbacks may not contain LD_ABS or tail calls, which can end a function early (after 6.18)."""
+    """Callbacks may not contain LD_ABS, which can end a function early (after 6.18, and in 6.12)."""
+
+    bars_tail_calls: bool = True
+    """Callbacks may not contain tail calls either (after 6.18)."""
+
+    tail_call_returns: bool = True
+    """Where a tail call may end a function, its caller is walked on from there too; before, only packet pointers were
+    forgotten after a tail call (after 6.12)."""
 
     context_is_memory: bool = True
     """A helper's memory argument may be the context (mem_types, after 6.18)."""
@@ -219,10 +249,23 @@ class Rules:
 
     # -- references ------------------------------------------------------------------------------------------------
 
+    removes_owned: bool = True
+    """bpf_rbtree_remove also takes a node that the program owns (after 6.12)."""
+
+    reads_plain_pointers: bool = True
+    """A pointer to numbers that is read from a kernel struct may be read through (after 6.12)."""
+
+    internal_errors: bool = False
+    """An object too many in one call is an error of the verifier: "verifier internal error", EFAULT (until 6.12)."""
+
     reference_tree: bool = True
     """A reference is an id with a parent: a dynptr is a child of the object that it was created from, a slice a child
     of its dynptr, and none may be released before its children (since 7.2). Before, registers and slots had a
     ref_obj_id besides the id."""
+
+    leaks_say_where: bool = True
+    """The message about a reference that is left over has a line that says at what (check_resource_leak, after
+    6.12)."""
 
     one_release_check: bool = True
     """Helpers and kernel functions check a released argument in the same place, with the same message (after 6.18)."""
@@ -263,6 +306,24 @@ class Rules:
 
     flags_name_cpus: bool = True
     """User space may name a CPU in the flags of a map operation (BPF_F_CPU, since 7.0)."""
+
+    @property
+    def lacks(self) -> frozenset[str]:
+        """The kinds of instructions that this kernel does not have."""
+        found = (("gotox", self.has_gotox), ("acquire", self.has_acquire))
+        return frozenset(name for name, there in found if not there)
+
+    @property
+    def coarse(self) -> frozenset[str]:
+        """The operations whose results this kernel does not track."""
+        tracked = (("negation", self.tracks_negation), ("byte_order", self.tracks_byte_order),
+                   ("signs_of_products", self.tracks_signs_of_products))
+        return frozenset(name for name, tracks in tracked if not tracks)
+
+    @property
+    def linking(self) -> tuple[str, ...]:
+        """The operations with a constant after which a number stays linked with what it was."""
+        return ("add", "sub") if self.links_differences else ("add",)
 
     def argument(self, at: int, counted: str = "arg#") -> str:
         """Return how a message names argument `at` (from 1), where kernels that count arguments write `counted`."""
@@ -322,6 +383,7 @@ LINUX_6_18: Final = replace(
     throwing_call_may_not_leak=False,
     main_is_no_callback=False,
     bars_early_end=False,
+    bars_tail_calls=False,
     context_is_memory=False,
     refuses_zero=False,
     one_sleep_check=False,
@@ -342,6 +404,31 @@ LINUX_6_18: Final = replace(
 )
 
 
+LINUX_6_12: Final = replace(
+    LINUX_6_18,
+    version=(6, 12),
+    elides_null_checks=False,
+    tracks_negation=False,
+    tracks_byte_order=False,
+    tracks_signs_of_products=False,
+    has_acquire=False,
+    helper_reads_keep_spills=False,
+    leaks_say_where=False,
+    bars_early_end=True,
+    bars_tail_calls=False,
+    tail_call_returns=False,
+    removes_owned=False,
+    reads_plain_pointers=False,
+    internal_errors=True,
+    loops_known_before=False,
+    links_differences=False,
+    main_is_no_callback=True,
+    too_complex_is_e2big=True,
+    percpu_in_percpu=True,
+    owner_has_reference=True,
+)
+
+
 def by_version(*described: Rules) -> dict[tuple[int, int], Rules]:
     """Return rules by their version, the oldest first.
 
@@ -356,7 +443,7 @@ def by_version(*described: Rules) -> dict[tuple[int, int], Rules]:
     return found
 
 
-DESCRIBED: Final = by_version(LINUX_6_18, LINUX_7_2)
+DESCRIBED: Final = by_version(LINUX_6_12, LINUX_6_18, LINUX_7_2)
 """Every described version, the oldest first."""
 
 VERSION_NAMES: Final = tuple(f"{major}.{minor}" for major, minor in DESCRIBED)

@@ -232,7 +232,8 @@ def hook_helpers_of(name: str, offers: Offers) -> dict[str, frozenset[str]]:
 
 def helpers_of(name: str, offers: Offers, base: frozenset[str] = BASE) -> frozenset[str]:
     """Return the names of the helpers that a program type may call; `base` has those of every type."""
-    return base | BY_TYPE[name] | offers.more_helpers.get(name, frozenset())
+    named = BY_TYPE[name] | offers.more_helpers.get(name, frozenset())
+    return (base - offers.not_for_all | named) - offers.fewer_helpers.get(name, frozenset())
 
 
 _CURR: Final = {"bpf_get_cgroup_classid": "bpf_get_cgroup_classid__curr"}

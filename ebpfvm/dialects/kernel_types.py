@@ -1,7 +1,8 @@
 """Layouts of the kernel structs that programs name, and the names of a kernel's types.
 
 `kernel_types.json` records facts of Linux 7.2 on amd64 (with Debian's configuration), pruned to what programs read;
-`kernel_types_6_18.json` has the rows that differ in 6.18, null for those that it lacks. A row is one type:
+`kernel_types_6_18.json` has the rows that differ in 6.18, null for those that it lacks; other versions have
+one or several such files, each with the changes to the one before (`types` in `offers`). A row is one type:
 
 ==============  ===================================================================================================
 name            "s" or "u" (struct, union), size in bytes, and members `name:bit offset:type`
@@ -16,9 +17,9 @@ a bit field. A struct without members is one whose members are not in the table.
 named after the type that contains them, with a dot.
 
 `kernel_names.txt` has the names of all structs ("s"), unions ("u"), enums ("e"), typedefs ("t") and per-CPU variables
-("v") of 7.2; `kernel_names_6_18.txt` has those that 6.18 has in addition ("+s") or lacks ("-s"). So a type that
-these kernels do not have can be distinguished from one that the table lacks. `scripts/kernel_types.py` writes all four
-files.
+("v") of 7.2; `kernel_names_6_18.txt` has those that 6.18 has in addition ("+s") or lacks ("-s"), and so on. So a type
+that these kernels do not have can be distinguished from one that the table lacks. `scripts/kernel_types.py` writes all
+of these files.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from ebpfvm.btf.types import Btf
 
 INTS: Final = {
-    "1": ("unsigned char", 1, False), "-1": ("signed char", 1, True), "c": ("char", 1, False), "B": ("_Bool", 1, False),
+    "1": ("unsigned char", 1, False), "-1": ("signed char", 1, True), "c": ("char", 1, False),
+    "-c": ("char", 1, True), "B": ("_Bool", 1, False),
     "2": ("short unsigned int", 2, False), "-2": ("short int", 2, True),
     "4": ("unsigned int", 4, False), "-4": ("int", 4, True),
     "8": ("long unsigned int", 8, False), "-8": ("long int", 8, True),
@@ -51,8 +53,8 @@ _KINDS: Final = {"s": (t.Kind.STRUCT,), "u": (t.Kind.UNION,), "e": (t.Kind.ENUM,
 def kernel_types(version: tuple[int, int] = (7, 2)) -> Btf:
     """Return the table of a version as types."""
     rows: dict[str, str | None] = _json("kernel_types.json")
-    if OFFERS[version].types:
-        rows = rows | _json(f"kernel_types{OFFERS[version].types}.json")
+    for end in OFFERS[version].types:
+        rows = rows | _json(f"kernel_types{end}.json")
     return _Table({name: row for name, row in rows.items() if row is not None}).btf()
 
 
@@ -67,8 +69,8 @@ def kernel_names(version: tuple[int, int] = (7, 2)) -> frozenset[tuple[int, str]
 def names_by_letter(version: tuple[int, int] = (7, 2)) -> dict[str, set[str]]:
     """Return the names of all types and per-CPU variables that this version has, by the letter of their kind."""
     found = _names("kernel_names.txt")
-    if OFFERS[version].types:
-        changes = _names(f"kernel_names{OFFERS[version].types}.txt")
+    for end in OFFERS[version].types:
+        changes = _names(f"kernel_names{end}.txt")
         for letter in _KINDS:
             found[letter] = found[letter] - changes.get("-" + letter, set()) | changes.get("+" + letter, set())
     return found

@@ -104,7 +104,7 @@ BY_TYPE: Final = {
 
 def kfuncs_of(name: str, offers: Offers) -> frozenset[str]:
     """Return the names of the kfuncs that a program type may call."""
-    return COMMON | BY_TYPE[offers.kfuncs_as.get(name, name)]
+    return (COMMON | BY_TYPE[offers.kfuncs_as.get(name, name)]) - offers.fewer_kfuncs.get(name, frozenset())
 
 
 def offered(offers: Offers, rules: Rules) -> OfferTable[str, Kfunc]:

@@ -1,4 +1,4 @@
-"""Mainline Linux: 7.2, and the differences of 6.18."""
+"""Mainline Linux: 7.2, and the differences of other versions."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from functools import cache, partial
 
 from ebpfvm.contract import Dialect
 from ebpfvm.contract.rules import rules_of
-from ebpfvm.dialects import helpers, kfuncs, progtypes
+from ebpfvm.dialects import helpers, kfuncs, maptypes, progtypes
 from ebpfvm.dialects.kernel_config import kernel_config
 from ebpfvm.dialects.kernel_types import kernel_names, kernel_types
-from ebpfvm.dialects.maptypes import NUMBERS
 from ebpfvm.dialects.offers import OFFERS
 from ebpfvm.dialects.struct_names import DESTRUCTORS, struct_names
 from ebpfvm.dialects.struct_ops import STRUCT_OPS
@@ -30,7 +29,8 @@ def linux(version: tuple[int, int] = (7, 2)) -> Dialect:
 @cache
 def _linux(version: tuple[int, int]) -> Dialect:
     rules, offers = rules_of(version), OFFERS[version]
-    return Dialect("linux", rules, helpers.offered(offers), kfuncs.offered(offers, rules), NUMBERS,
+    structs = {name: item for name, item in STRUCT_OPS.items() if name not in offers.lacks_structs}
+    return Dialect("linux", rules, helpers.offered(offers), kfuncs.offered(offers, rules), maptypes.offered(offers),
                    progtypes.offered(offers), partial(kernel_types, version),
                    partial(struct_names, version), DESTRUCTORS, offers.unmodelled,
-                   partial(kernel_names, version), kernel_config(version), struct_ops=STRUCT_OPS)
+                   partial(kernel_names, version), kernel_config(version), struct_ops=structs)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from ebpfvm.contract import MapType
 from ebpfvm.contract.offer_table import OfferTable
 from ebpfvm.dialects.built import map_type
+from ebpfvm.dialects.offers import Offers
 
 # In the order of their numbers, from 0.
 _NAMES: Final = """
@@ -18,3 +20,10 @@ _NAMES: Final = """
 
 NAMES: Final = dict(enumerate(_NAMES.split()))
 NUMBERS: Final = OfferTable(NAMES, map_type)
+
+
+def offered(offers: Offers) -> OfferTable[int, MapType]:
+    """Return the map types of a mainline version, by number."""
+    if not offers.lacks_types:
+        return NUMBERS
+    return OfferTable({number: name for number, name in NAMES.items() if name not in offers.lacks_types}, map_type)

@@ -12,9 +12,9 @@ from typing import Final, Literal
 
 from ebpfvm.contract.args import Arg, ArgSpec, Ret, RetSpec
 from ebpfvm.contract.rules import DESCRIBED
-from ebpfvm.dialects.unmodelled import IN_BOTH, ONLY_6_18, ONLY_7_2
+from ebpfvm.dialects.unmodelled import IN_6_12, IN_BOTH, ONLY_6_18, ONLY_7_2
 from ebpfvm.errors import InternalError
-from ebpfvm.lazy_dataclasses import dataclass
+from ebpfvm.lazy_dataclasses import dataclass, field, replace
 
 HERE: Final = os.path.dirname(__file__)
 
@@ -29,22 +29,28 @@ class Offers:
     """What one version offers.
 
     Attributes:
-        types: suffix of the names of the files with the types that differ from the base: "_6_18", "" for the base.
+        types: suffixes of the names of the files with the types that differ from the base: "_6_18"; several if a file
+            has the differences from another version. The base has none.
         lacks: modelled kernel functions that this version does not have.
         without_code: kernel functions that its types name but that cannot be called.
         unmodelled: kernel functions that it has but that are not modelled.
+        fewer_kfuncs: program type -> kernel functions that it may not call.
         kfuncs_as: program type -> the type whose kernel functions it may call.
         arena_kfuncs_sleep: whether the kernel functions of arenas may sleep.
         helper_args: helper -> position -> argument, where the contract differs from the declaration.
         helper_results: helper -> result, likewise.
+        not_for_all: helpers that only some program types have, although other versions offer them to all.
         more_helpers: program type -> helpers that only this version offers it.
+        fewer_helpers: program type -> helpers that this version does not offer it.
         more_hook_helpers: program type -> hook -> helpers that only this version offers there; the hook "" is a program
             whose section names none.
         ctx_offsets: program type -> which offsets a pointer to its context may have (`ProgType.ctx_offsets`).
         writes_context: program types that may write all fields of their context.
+        lacks_types: map types and program types that this version does not have.
+        lacks_structs: structs of operations that it does not have.
     """
 
-    types: str
+    types: tuple[str, ...]
     lacks: frozenset[str] = frozenset()
     without_code: frozenset[str] = frozenset()
     unmodelled: frozenset[str] = frozenset()
@@ -52,6 +58,11 @@ class Offers:
     arena_kfuncs_sleep: bool
     helper_args: Mapping[str, Mapping[int, ArgSpec]]
     helper_results: Mapping[str, RetSpec]
+    not_for_all: frozenset[str] = frozenset()
+    fewer_helpers: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    fewer_kfuncs: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    lacks_types: frozenset[str] = frozenset()
+    lacks_structs: frozenset[str] = frozenset()
     more_helpers: Mapping[str, frozenset[str]]
     more_hook_helpers: Mapping[str, Mapping[str, frozenset[str]]]
     ctx_offsets: Mapping[str, Literal["fixed", "any"]]
@@ -61,7 +72,7 @@ class Offers:
 _SOCKOPT: Final = bpf_names("setsockopt getsockopt")
 
 LINUX_7_2: Final = Offers(
-    types="",
+    types=(),
     # Functions with hidden arguments, which the kernel adds, replace them.
     without_code=bpf_names("wq_set_callback_impl task_work_schedule_signal_impl task_work_schedule_resume_impl "
                            "stream_vprintk_impl"),
@@ -81,7 +92,7 @@ LINUX_7_2: Final = Offers(
     writes_context=frozenset({"kprobe"}))
 
 LINUX_6_18: Final = Offers(
-    types="_6_18",
+    types=("_6_18",),
     lacks=bpf_names("""
         obj_new obj_drop percpu_obj_new percpu_obj_drop refcount_acquire list_push_front list_push_back list_add
         list_del list_is_first list_is_last list_empty rbtree_add wq_set_callback
@@ -96,7 +107,57 @@ LINUX_6_18: Final = Offers(
     ctx_offsets={},
     writes_context=frozenset())
 
-OFFERS: Final[Mapping[tuple[int, int], Offers]] = {(7, 2): LINUX_7_2, (6, 18): LINUX_6_18}
+_TASK: Final = bpf_names("""
+    current_task_under_cgroup get_current_comm get_current_uid_gid
+""")
+_TRACE: Final = bpf_names("""
+    copy_from_user copy_from_user_task find_vma get_branch_snapshot get_task_stack perf_event_read
+    perf_event_read_value send_signal send_signal_thread task_storage_delete task_storage_get
+""")
+_CLASSID: Final = bpf_names("get_cgroup_classid")
+_KEYS: Final = bpf_names("key_put lookup_system_key lookup_user_key")
+_TRACING_TYPES: Final = ("kprobe", "perf_event", "raw_tracepoint", "raw_tracepoint_writable", "syscall", "tracepoint",
+                         "tracing")
+
+LINUX_6_12: Final = replace(
+    LINUX_6_18,
+    types=("_6_12",),
+    lacks=LINUX_6_18.lacks | frozenset({"__bpf_trap"}) | bpf_names("""
+        arena_reserve_pages cgroup_read_xattr copy_from_user_dynptr copy_from_user_str_dynptr
+        copy_from_user_task_dynptr copy_from_user_task_str copy_from_user_task_str_dynptr dynptr_copy
+        dynptr_from_skb_meta dynptr_memset get_kmem_cache iter_dmabuf_destroy iter_dmabuf_new iter_dmabuf_next
+        iter_kmem_cache_destroy iter_kmem_cache_new iter_kmem_cache_next kfree_skb list_back list_front
+        local_irq_restore local_irq_save probe_read_kernel_dynptr probe_read_kernel_str_dynptr probe_read_user_dynptr
+        probe_read_user_str_dynptr qdisc_bstats_update qdisc_init_prologue qdisc_reset_destroy_epilogue
+        qdisc_skb_drop qdisc_watchdog_schedule rbtree_left rbtree_right rbtree_root res_spin_lock
+        res_spin_lock_irqsave res_spin_unlock res_spin_unlock_irqrestore send_signal_task skb_get_hash strcasecmp
+        strchr strchrnul strcmp strcspn stream_vprintk_impl strlen strnchr strnlen strnstr strrchr strspn strstr
+        task_from_vpid task_work_schedule_resume_impl task_work_schedule_signal_impl xdp_pull_data
+    """),
+    unmodelled=IN_6_12,
+    not_for_all=_TASK | _TRACE | _CLASSID,
+    more_helpers={
+        **dict.fromkeys(("cgroup_sock_addr", "cgroup_sockopt", "cgroup_sock"), _TASK | _CLASSID),
+        **dict.fromkeys(("cgroup_device", "cgroup_sysctl"), _TASK | _CLASSID | bpf_names("get_retval set_retval")),
+        **dict.fromkeys(_TRACING_TYPES, _TASK | _TRACE | bpf_names("probe_write_user")),
+        "sk_msg": _CLASSID | bpf_names("get_current_uid_gid")},
+    fewer_helpers=dict.fromkeys(("sched_act", "cgroup_skb", "socket_filter", "sched_cls"),
+                                bpf_names("get_netns_cookie")),
+    more_hook_helpers={},
+    fewer_kfuncs={
+        **dict.fromkeys(("cgroup_sock_addr", "cgroup_device", "cgroup_sockopt", "cgroup_sock", "cgroup_skb",
+                         "cgroup_sysctl", "syscall", "sched_cls", "xdp"), _KEYS),
+        "sock_ops": _KEYS | bpf_names("""
+            cgroup_acquire cgroup_ancestor cgroup_from_id cgroup_release dynptr_from_skb list_pop_back list_pop_front
+            list_push_back_impl list_push_front_impl obj_drop_impl obj_new_impl percpu_obj_drop_impl
+            percpu_obj_new_impl rbtree_add_impl rbtree_first rbtree_remove refcount_acquire_impl task_acquire
+            task_from_pid task_get_cgroup1 task_release task_under_cgroup throw
+        """)},
+    helper_args={"bpf_loop": {0: ArgSpec(Arg.SCALAR)}},
+    lacks_structs=frozenset({"Qdisc_ops"}))
+
+OFFERS: Final[Mapping[tuple[int, int], Offers]] = {
+    (7, 2): LINUX_7_2, (6, 18): LINUX_6_18, (6, 12): LINUX_6_12}
 
 
 def check(offers: Mapping[tuple[int, int], Offers], described: Iterable[tuple[int, int]]) -> None:
@@ -111,7 +172,8 @@ def check(offers: Mapping[tuple[int, int], Offers], described: Iterable[tuple[in
             known, lacking = lacking, known
         raise InternalError(f"Linux {version[0]}.{version[1]} is in {known} and not in {lacking}")
     for version, item in offers.items():
-        for name in (f"kernel_types{item.types}.json", f"kernel_names{item.types}.txt"):
+        ends = ("", *item.types)
+        for name in (*(f"kernel_types{end}.json" for end in ends), *(f"kernel_names{end}.txt" for end in ends)):
             if not os.path.isfile(os.path.join(HERE, name)):
                 raise InternalError(f"Linux {version[0]}.{version[1]}: dialects/{name} is missing; "
                                     "scripts/kernel_types.py writes it from the kernel's BTF")

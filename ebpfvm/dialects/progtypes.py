@@ -153,7 +153,8 @@ def _tables() -> dict[str, Collection[str]]:
 
 def offered(offers: Offers) -> OfferTable[int, ProgType]:
     """Return the program types of a mainline version."""
-    return OfferTable(NAMES, lambda name: _as_offered(_BY_NAME[name], offers))
+    names = {number: name for number, name in NAMES.items() if name not in offers.lacks_types}
+    return OfferTable(names, lambda name: _as_offered(_BY_NAME[name], offers))
 
 
 def _as_offered(item: ProgType, offers: Offers) -> ProgType:

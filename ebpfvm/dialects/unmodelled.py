@@ -58,3 +58,13 @@ _NAMES_7_2: Final = """
 IN_BOTH: Final = frozenset(_NAMES.split())
 ONLY_6_18: Final = frozenset(_NAMES_6_18.split())
 ONLY_7_2: Final = frozenset(_NAMES_7_2.split())
+_NAMES_6_12: Final = """
+    bpf_get_fsverity_digest bpf_verify_pkcs7_signature cgroup_rstat_flush cgroup_rstat_updated crash_kexec
+    cubictcp_cwnd_event
+"""
+_MISSING_6_12: Final = """
+    bpf_cpumask_populate bpf_remove_dentry_xattr bpf_set_dentry_xattr bpf_sock_ops_enable_tx_tstamp css_rstat_flush
+    css_rstat_updated
+"""
+
+IN_6_12: Final = IN_BOTH - frozenset(_MISSING_6_12.split()) | frozenset(_NAMES_6_12.split())

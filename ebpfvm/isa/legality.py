@@ -22,17 +22,24 @@ _GOTOX: Final = c.BPF_JMP | c.BPF_JA | c.BPF_X
 _CALLX: Final = c.BPF_JMP | c.BPF_CALL | c.BPF_X
 _ATOMIC_IMMS: Final = {code: frozenset(dict(row.fixed)["imm"] for row in rows) for code, rows in BY_CODE.items()
                        if c.bpf_class(code) == c.BPF_STX and c.bpf_mode(code) == c.BPF_ATOMIC}
+_ACQUIRE: Final = frozenset({c.BPF_LOAD_ACQ, c.BPF_STORE_REL})
+_NARROW_ATOMICS: Final = frozenset(c.BPF_STX | c.BPF_ATOMIC | size for size in (c.BPF_B, c.BPF_H))
+NOTHING: Final[frozenset[str]] = frozenset()
 
 
-def knows_opcode(code: int, *, gotox: bool = True) -> bool:
+def knows_opcode(code: int, lacks: frozenset[str] = NOTHING) -> bool:
     """Return whether `code` is in the kernel's opcode table (bpf_opcode_in_insntable).
 
-    callx never is; gotox is since 7.0.
+    callx never is.
+
+    Args:
+        lacks: kinds of instructions that the kernel does not have: "gotox" or "acquire".
     """
-    return code in BY_CODE and code != _CALLX and (gotox or code != _GOTOX)
+    return code in BY_CODE and code != _CALLX and (not lacks or not (
+        ("gotox" in lacks and code == _GOTOX) or ("acquire" in lacks and code in _NARROW_ATOMICS)))
 
 
-def check_slot(insns: Sequence[Insn], pc: int, *, gotox: bool = True) -> str | None:
+def check_slot(insns: Sequence[Insn], pc: int, lacks: frozenset[str] = NOTHING) -> str | None:
     """Return the message if both kernel versions refuse the slot before they look at the control flow, or None.
 
     The checks cover the fields of loads, the form of a 64-bit immediate load (but not whether its map exists), and
@@ -43,7 +50,7 @@ def check_slot(insns: Sequence[Insn], pc: int, *, gotox: bool = True) -> str | N
         return "BPF_LDX uses reserved fields"
     if insn.is_ld_imm64:
         return _ld_imm64(insns, pc)
-    if not knows_opcode(insn.code, gotox=gotox):
+    if not knows_opcode(insn.code, lacks):
         return f"unknown opcode {insn.code:02x}"
     return None
 
@@ -68,11 +75,13 @@ def check_registers(insn: Insn) -> str | None:
     return None
 
 
-def check_fields(insn: Insn) -> str | None:
+def check_fields(insn: Insn, lacks: frozenset[str] = NOTHING) -> str | None:
     """Return the message for an unused field that is not zero, or a selecting field with an unknown value, or None.
 
     The opcode must be known, and a 64-bit immediate load must have passed `check_slot`. All give -EINVAL.
     """
+    if "acquire" in lacks and insn.is_atomic and insn.imm in _ACQUIRE:
+        return _bad_atomic(insn)
     return _CHECKS[c.bpf_class(insn.code)](insn)
 
 
@@ -126,8 +135,12 @@ def _stx(insn: Insn) -> str | None:
             return None
         if insn.imm in _ATOMIC_IMMS[c.BPF_STX | c.BPF_ATOMIC | c.BPF_DW]:
             return "invalid atomic operand size"
-        return f"BPF_ATOMIC uses invalid atomic opcode {insn.imm & U32_MAX:02x}"
+        return _bad_atomic(insn)
     return "BPF_STX uses reserved fields" if insn.imm else None
+
+
+def _bad_atomic(insn: Insn) -> str:
+    return f"BPF_ATOMIC uses invalid atomic opcode {insn.imm & U32_MAX:02x}"
 
 
 def _st(insn: Insn) -> str | None:

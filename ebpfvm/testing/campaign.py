@@ -11,7 +11,6 @@ from collections import Counter
 from random import Random
 from typing import TYPE_CHECKING
 
-from ebpfvm.contract.rules import DESCRIBED
 from ebpfvm.dialects import linux, rfc6
 from ebpfvm.lazy_dataclasses import dataclass, field
 from ebpfvm.testing import generate, generated_ops, mistakes, mutate, programs
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from ebpfvm.testing.oracle import Oracle
     from ebpfvm.testing.runs import Given
 
-VERSIONS = tuple(DESCRIBED)
+VERSIONS = ((6, 18), (7, 2))  # adding one would make other programs of the same numbers
 INPUTS = 3
 _WRONG = frozenset({"sched_cls", "xdp", "socket_filter"})  # types of programs of which about half are wrong
 

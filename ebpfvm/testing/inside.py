@@ -139,7 +139,7 @@ class Moment:
         self.frames = frames
         self.exact = exact
         self.held = held
-        self.arithmetic = arithmetic_of(self.kernel.dialect.rules.circular_numbers)
+        self.arithmetic = arithmetic_of(self.kernel.dialect.rules.circular_numbers, self.kernel.dialect.rules.coarse)
 
     def outside(self, state: State) -> str:
         """Return what lies outside of `state`; "" if everything is inside."""

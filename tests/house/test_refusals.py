@@ -1,8 +1,8 @@
 """Each text with which the verifier refuses is provoked by a program that a test judges.
 
-The programs are in tests/data (`kernel_words.jsonl`, `refusals.jsonl`, `verdicts.json`) and, as text, in
-tests/unit/verifier/rules.py; tests in tests/unit/verifier run all of them and compare every message. `unprovoked.txt`
-names the texts that have no program there, each under the reason; it may only get shorter.
+The programs are in tests/data (`kernel_words.jsonl`, `refusals.jsonl`, `verdicts.json`, `older_kernels.json`) and, as
+text, in tests/unit/verifier/rules.py; tests in tests/unit/verifier run all of them and compare every message.
+`unprovoked.txt` names the texts that have no program there, each under the reason; it may only get shorter.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ def said() -> frozenset[str]:
     for programs in json.loads((DATA / "verdicts.json").read_text()).values():
         found.update(line for versions in programs.values() for _, text in versions.values()
                      for line in text.splitlines())
+    for version in json.loads((DATA / "older_kernels.json").read_text()).values():
+        found.update(last for name, (_, last) in version["programs"].items() if name not in version["other words"])
     return frozenset(found)
 
 

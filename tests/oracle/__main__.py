@@ -14,7 +14,8 @@ from importlib import import_module
 
 COMMANDS = {"setup": "download and build the guest", "compare": "compare ebpfvm's verdicts with a kernel's",
             "raw": "load and run bare instructions", "verdicts": "load the programs of objects and print the verdicts",
-            "run": "run programs of objects on packets", "qdisc": "play packets through a qdisc, step by step"}
+            "run": "run programs of objects on packets", "qdisc": "play packets through a qdisc, step by step",
+            "tables": "record what the kernel offers to each kind of section"}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -36,7 +37,7 @@ def main() -> None:
 
 
 def _module(command: str) -> str:
-    return command if command in ("setup", "compare") else f"ask_{command}"
+    return {"setup": "setup", "compare": "compare", "tables": "record_tables"}.get(command, f"ask_{command}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from pathlib import Path
@@ -16,6 +17,19 @@ class NotSetUp(SystemExit):
 def folder() -> Path:
     """The cache folder: $ORACLE_CACHE, or ~/.cache/ebpfvm-oracle."""
     return Path(os.environ.get("ORACLE_CACHE") or Path.home() / ".cache" / "ebpfvm-oracle")
+
+
+def add_kernel(parser: argparse.ArgumentParser) -> None:
+    """Declare --kernel."""
+    parser.add_argument("--kernel", metavar="VERSION",
+                        help="ask the guest in the cache folder of that name, as in ~/.cache/ebpfvm-oracle-6.12 "
+                             "(default: the one in $ORACLE_CACHE)")
+
+
+def choose(version: str | None) -> None:
+    """Use the cache folder of a version from now on; keep the present one for None."""
+    if version is not None:
+        os.environ["ORACLE_CACHE"] = str(Path.home() / ".cache" / f"ebpfvm-oracle-{version}")
 
 
 def part(name: str) -> Path:

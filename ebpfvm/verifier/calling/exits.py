@@ -47,7 +47,7 @@ def throw(w: Walk, made: KfuncCall, after: int) -> int:
     if not w.env.exception_cb:
         result(w, 1)
     references.check_leaks(w, made.kfunc.name, any_frame=True)
-    chain = w.kept.unvisited_loop(w.state)
+    chain = w.kept.unvisited_loop(w.state) if w.env.rules.loops_known_before else None
     if chain is not None:
         # The kernel's accounting of loops does not expect a path that ends inside a loop.
         raise Refuse(p.VERIFIER_BUG, EFAULT,

@@ -79,11 +79,14 @@ def node(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None
     if made.kfunc.role != "graph_put" or at > 2:  # the node after which another is inserted stays in its list
         if kind == "list_node" and not _is_object(reg):
             raise Refuse(p.GRAPH_ARGUMENT, EINVAL, f"{_name(w, at)} expected pointer to allocated object")
-        if not _is_object(reg) or not (reg.ref or reg.type & r.NON_OWN_REF):
+        if not w.env.rules.removes_owned:
+            _borrowed(reg)
+        elif not _is_object(reg) or not (reg.ref or reg.type & r.NON_OWN_REF):
             raise Refuse(p.GRAPH_ARGUMENT, EINVAL,
                          f"{made.kfunc.name} can only take non-owning or refcounted {name} pointer")
         if in_tree_callback(w):
-            raise Refuse(p.NOT_IN_CALLBACK, EINVAL, f"{made.kfunc.name} not allowed in rbtree cb")
+            prefix = "bpf_" if w.env.rules.removes_owned else ""
+            raise Refuse(p.NOT_IN_CALLBACK, EINVAL, f"{prefix}rbtree_remove not allowed in rbtree cb")
     else:
         if reg.type != OBJECT:
             raise Refuse(p.GRAPH_ARGUMENT, EINVAL, f"{_name(w, at)} expected pointer to allocated object")
@@ -134,6 +137,12 @@ def owned(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> Non
         raise Refuse(p.MODIFIED_POINTER, EINVAL,
                      f"R{at} must have zero offset when passed to release func or trusted arg to kfunc")
     regions.unmodified(w, reg, at)
+
+
+def _borrowed(reg: Reg) -> None:
+    """Refuse anything but a node of a tree that the program does not own."""
+    if not _is_object(reg) or not reg.type & r.NON_OWN_REF or reg.ref:
+        raise Refuse(p.GRAPH_ARGUMENT, EINVAL, "rbtree_remove node input must be non-owning ref")
 
 
 def _dropper(w: Walk, percpu: bool) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ebpfvm.contract.args import Arg
 from ebpfvm.contract.maptype import BPF_F_INNER_MAP
-from ebpfvm.errnos import EACCES, EINVAL
+from ebpfvm.errnos import EACCES, EFAULT, EINVAL
 from ebpfvm.lazy_dataclasses import replace
 from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.verifier.calling import dynptrs, locks
@@ -86,7 +86,10 @@ def check(w: Walk, call: Call, at: int, spec: ArgSpec, before: ArgSpec | None) -
         _released(w, call, at, spec, reg)
     if reg.ref and spec.kind is not Arg.KPTR_XCHG_DEST:
         if call.ref and w.env.rules.one_reference:
-            raise Refuse(p.AMBIGUOUS_REFERENCE, EACCES, f"more than one arg with ref_obj_id R{at} {reg.ref} {call.ref}")
+            text = f"more than one arg with ref_obj_id R{at} {reg.ref} {call.ref}"
+            if w.env.rules.internal_errors:
+                raise Refuse(p.AMBIGUOUS_REFERENCE, EFAULT, f"verifier internal error: {text}")
+            raise Refuse(p.AMBIGUOUS_REFERENCE, EACCES, text)
         call.ref = reg.ref
     handler = _HANDLERS.get(spec.kind)
     if handler is not None:

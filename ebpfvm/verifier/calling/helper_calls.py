@@ -46,7 +46,7 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
         offered = None  # bpf_base_func_proto offers it only with the capability
     poison = env.program.poisoned.get(pc)
     after = pc + 1
-    tail_call = general is not None and general.role == "tail_call"
+    leaves = general is not None and general.role == "tail_call" and env.rules.tail_call_returns
 
     def step(w: Walk) -> int:
         if w.state.locks and (general is None or not general.in_lock):
@@ -65,7 +65,7 @@ def build(w: Walk, pc: int, insn: Insn) -> Step:
             raise Refuse(p.HELPER_NOT_ALLOWED, EINVAL, f"helper call is not allowed in {offered.barred}")
         _context(w, offered, number)
         call(w, offered, number)
-        return frames.may_leave(w, after, UNKNOWN_SCALAR, offered.changes_packet) if tail_call else after
+        return frames.may_leave(w, after, UNKNOWN_SCALAR, offered.changes_packet) if leaves else after
     return step
 
 
@@ -113,7 +113,7 @@ def call(w: Walk, helper: Helper, number: int) -> None:
     # A write through a dynptr of a packet may need to make it linear or private first.
     written = helper.role == "dynptr_write" and made.dynptr is not None and made.dynptr.kind in ("skb", "skb_meta")
     # A tail call returns only if it fails, and then the packet has not moved; `may_leave` pushes the other path.
-    if (helper.changes_packet and not helper.in_engine) or written:
+    if (helper.changes_packet and not (helper.in_engine and w.env.rules.tail_call_returns)) or written:
         packet_pointers.forget(w.state)
 
 
@@ -367,7 +367,7 @@ def _map_fits(w: Walk, made: Call) -> None:
     changers = {"update": kind.update_from, "delete": kind.update_from | {"sock_ops"}}
     if kind.update_from and w.env.prog_type.name not in changers.get(helper.map_op, {w.env.prog_type.name}):
         raise Refuse(p.HELPER_MAP_TYPE, EINVAL, f"cannot pass map_type {used.number} into func {name}#{made.number}")
-    if helper.role == "tail_call" and w.frame.cb and w.env.rules.bars_early_end:
+    if helper.role == "tail_call" and w.frame.cb and w.env.rules.bars_tail_calls:
         raise Refuse(p.NOT_IN_CALLBACK, EINVAL, "cannot tail call within callback")
 
 

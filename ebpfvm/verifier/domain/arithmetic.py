@@ -7,6 +7,7 @@ name.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Final
 
 from ebpfvm.lazy_dataclasses import dataclass
@@ -16,6 +17,7 @@ from ebpfvm.verifier.domain import (
     circular_alu,
     circular_assume,
     circular_cast,
+    coarse_intervals,
     divide,
     interval_alu,
     interval_assume,
@@ -197,13 +199,14 @@ def _empty(num: Num) -> bool:
     return num.r64 == EMPTY64 or num.r32 == EMPTY32
 
 
-def _intervals() -> Arithmetic:
-    """Return the tables of Linux 6.18."""
+def _intervals(coarse: frozenset[str] = frozenset()) -> Arithmetic:
+    """Return the tables of Linux 6.18; `coarse` names operations whose results an earlier version does not track."""
     assume = interval_assume.ASSUME
     branch = {(op, width): _plain_branch(predict, remembered(_both(assume[op, width], assume[OPPOSITE[op], width])))
               for (op, width), predict in PREDICT.items()}
     return Arithmetic(
-        False, _alu(interval_alu.ALU), _unary(interval_alu.UNARY | interval_cast.UNARY), branch,
+        False, _alu(interval_alu.ALU | coarse_intervals.binary(coarse)),
+        _unary(interval_alu.UNARY | interval_cast.UNARY | coarse_intervals.unary(coarse)), branch,
         {key: _branch_itself_intervals(*key) for key in PREDICT}, assume,
         remembered_with_size(interval_cast.cast), interval_cast.sext64, interval_cast.s32_range,
         within_intervals, intervals.again,
@@ -262,6 +265,15 @@ INTERVALS: Final = _intervals()
 CIRCLES: Final = _circles()
 
 
-def arithmetic_of(circular: bool) -> Arithmetic:
-    """Return the arithmetic of kernels whose ranges are circular (`Rules.circular_numbers`) or not."""
-    return CIRCLES if circular else INTERVALS
+_coarse = cache(_intervals)
+
+
+def arithmetic_of(circular: bool, coarse: frozenset[str] = frozenset()) -> Arithmetic:
+    """Return the arithmetic of kernels whose ranges are circular (`Rules.circular_numbers`) or not.
+
+    Args:
+        coarse: operations whose results the kernel does not track (`Rules.coarse`).
+    """
+    if circular:
+        return CIRCLES
+    return _coarse(coarse) if coarse else INTERVALS

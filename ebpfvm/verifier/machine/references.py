@@ -103,6 +103,19 @@ def drop_non_owning(w: Walk) -> None:
     replace_regs(w.state, lambda reg: UNKNOWN_SCALAR if reg.type & r.NON_OWN_REF else reg)
 
 
+def _open_regions(w: Walk, what: str) -> None:
+    """Refuse regions that are still open at the end of the main program, in the words of kernels until 6.12."""
+    state = w.state
+    if not what.startswith("BPF_EXIT"):
+        return
+    for held, name in ((state.locks, "spin"), (state.rcu, "rcu_read")):
+        if held:
+            raise Refuse(p.OPEN_REGION, EINVAL, f"bpf_{name}_unlock is missing")
+    if state.preempt:
+        verb = "s are" if state.preempt > 1 else " is"
+        raise Refuse(p.OPEN_REGION, EINVAL, f"{state.preempt} bpf_preempt_enable{verb} missing")
+
+
 def check_leaks(w: Walk, what: str, exit_value: int = 0, *, regions: bool = True,
                 any_frame: bool = False) -> None:
     """Refuse references that are left over at an exit, a tail call, LD_ABS or a throw (check_resource_leak).
@@ -113,13 +126,16 @@ def check_leaks(w: Walk, what: str, exit_value: int = 0, *, regions: bool = True
         regions: also check open locks and other regions.
     """
     state = w.state
+    if regions and not w.env.rules.leaks_say_where:
+        _open_regions(w, what)
     if regions and state.locks:
         raise Refuse(p.OPEN_REGION, EINVAL, f"{what} cannot be used inside bpf_spin_lock-ed region")
     if not w.frame.no or any_frame:
         lost = [ref for ref in state.refs if ref.kind == "ptr" and ref.id != exit_value]
         if lost:
             lines = [f"Unreleased reference id={ref.id} alloc_insn={ref.pc}" for ref in lost]
-            raise Refuse(p.REFERENCE_LEAK, EINVAL, *lines, f"{what} would lead to reference leak")
+            where = [f"{what} would lead to reference leak"] if w.env.rules.leaks_say_where else []
+            raise Refuse(p.REFERENCE_LEAK, EINVAL, *lines, *where)
     if not regions:
         return
     for held, name in ((state.irq_id, "bpf_local_irq_save-ed"), (state.rcu, "bpf_rcu_read_lock-ed"),

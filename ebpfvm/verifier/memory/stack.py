@@ -298,10 +298,12 @@ def _zero_or_unknown(frame: Frame, low: int, high: int, w: Walk | None = None) -
     return known(0)
 
 
-def _readable(w: Walk, frame: Frame, span: tuple[int, int], to: Access, dead_ok: bool = False) -> None:
+def _readable(w: Walk, frame: Frame, span: tuple[int, int], to: Access, dead_ok: bool = False,
+              how: str = "") -> None:
     """Check that every byte that may be read is plain data or a spill (check_stack_range_initialized).
 
     Args:
+        how: " indirect" or "" for messages.
         dead_ok: whether bytes may be poisoned, because they are (perhaps partly) written, or nobody reads them.
     """
     reg, number, _off, size = to
@@ -316,8 +318,8 @@ def _readable(w: Walk, frame: Frame, span: tuple[int, int], to: Access, dead_ok:
         if kind in (MISC, ZERO, INVALID) or (kind == SPILL and slot.types[7] == SPILL) or (kind == POISON and dead_ok):
             continue
         if not reg.num.mask:
-            _bad_byte(kind, f"invalid read from stack R{number} off {low}+{off - low} size {size}")
-        _bad_byte(kind, f"invalid read from stack R{number} var_off {show.tnum(reg.num.value, reg.num.mask)}+"
+            _bad_byte(kind, f"invalid{how} read from stack R{number} off {low}+{off - low} size {size}")
+        _bad_byte(kind, f"invalid{how} read from stack R{number} var_off {show.tnum(reg.num.value, reg.num.mask)}+"
                         f"{off - low} size {size}")
 
 
@@ -332,7 +334,8 @@ def for_helper(w: Walk, to: Access, use: Use) -> bool:
     """
     if not to.size and not use.zero_ok:
         raise Refuse(p.ZERO_SIZE, EACCES, "invalid zero-sized read")
-    low, high = within_bounds(w, to, " write to" if use.write else " read from")
+    kept = w.env.rules.helper_reads_keep_spills
+    low, high = within_bounds(w, to, (" write to" if use.write else " read from") if kept else " indirect access to")
     frame = w.state.frames[to.reg.what]
     if use.uninit and not to.reg.num.mask:
         for off in range(low, high):
@@ -340,8 +343,8 @@ def for_helper(w: Walk, to: Access, use: Use) -> bool:
             if slot is not None and slot.types[-off - 1 & 7] == DYN:
                 raise Refuse(p.DYNPTR_SLOT, EACCES, f"potential write to dynptr at off={off} disallowed")
         return True
-    _readable(w, frame, (low, high), to, use.write or use.dead_ok)
-    if use.write:
+    _readable(w, frame, (low, high), to, use.write or use.dead_ok, "" if kept else " indirect")
+    if use.write or not kept:
         stack = frame.stack_for_write()
         for off in range(low, high):
             index, at = -off - 1 >> 3, -off - 1 & 7

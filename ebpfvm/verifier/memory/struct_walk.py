@@ -99,7 +99,7 @@ def load(w: Walk, to: Access) -> Reg:
     reg, number, at, size = to
     own_memory(reg, number, at)
     end = _end(w, reg.what.name, at, size)
-    if end.kind == "scalar":
+    if end.kind == "scalar" or (end.kind == "memory" and not w.env.rules.reads_plain_pointers):
         return UNKNOWN_SCALAR
     if end.kind == "memory":
         return pointer(r.MEM | r.RDONLY | r.UNTRUSTED, 0)
@@ -110,7 +110,7 @@ def load(w: Walk, to: Access) -> Reg:
 def load_plain(w: Walk, name: str, at: int, size: int) -> Reg:
     """Return the result of a read of a struct whose pointers are neither trusted nor untrusted."""
     end = _end(w, name, at, size)
-    if end.kind == "scalar":
+    if end.kind == "scalar" or (end.kind == "memory" and not w.env.rules.reads_plain_pointers):
         return UNKNOWN_SCALAR
     if end.kind == "memory":
         return pointer(r.MEM | r.RDONLY | r.UNTRUSTED, 0)

@@ -71,8 +71,8 @@ def check(env: Env) -> None:
         for number in (insn.dst, insn.src) if early else ():
             if number >= MAX_REG and not (number == MAX_REG and _stack_arg(env, insn, number)):
                 raise Refuse(p.INVALID_INSN, EINVAL, f"R{number} is invalid", pc=pc)
-        problem = _alone(insn, early, rules.has_gotox) if insn[0] != 0x18 else check_slot(insns, pc) or (
-            check_fields(insn) if early else None)
+        problem = _alone(insn, early, rules.lacks) if insn[0] != 0x18 else check_slot(insns, pc) or (
+            check_fields(insn, rules.lacks) if early else None)
         if problem is not None:
             raise Refuse(p.INVALID_INSN, EINVAL, problem, pc=pc)
         if insn.is_ld_imm64:
@@ -85,9 +85,9 @@ def check(env: Env) -> None:
 
 
 @lru_cache(maxsize=1 << 14)
-def _alone(insn: Insn, early: bool, gotox: bool) -> str | None:
+def _alone(insn: Insn, early: bool, lacks: frozenset[str]) -> str | None:
     """Return what is wrong with an instruction of one slot; results are cached, since instructions recur."""
-    return check_slot((insn,), 0, gotox=gotox) or (check_fields(insn) if early and not insn.is_atomic else None)
+    return check_slot((insn,), 0, lacks) or (check_fields(insn, lacks) if early and not insn.is_atomic else None)
 
 
 def _stack_arg(env: Env, insn: Insn, number: int) -> bool:

@@ -164,7 +164,8 @@ def _movsx(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
 def _unary(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
     dst, after = insn.dst, pc + 1
     function = w.arithmetic.unary[op, width]
-    changes = op != "le64"  # nothing to do on the machines that we know: the number stays linked
+    # Nothing to do on the machines that we know: the number stays linked.
+    changes = op != "le64" or not w.env.rules.tracks_byte_order
 
     def step(w: Walk) -> int:
         regs = w.regs
@@ -197,7 +198,7 @@ def _bad_constant(insn: Insn, width: int) -> str | None:
 def _register_form(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
     function = w.arithmetic.alu[op, width]
     dst, src, after = insn.dst, insn.src, pc + 1
-    links, forks = op in ("add", "sub"), op in ("and", "or")
+    links, forks = op in w.env.rules.linking, op in ("and", "or")
 
     def step(w: Walk) -> int:
         regs = w.regs
@@ -227,7 +228,7 @@ def _constant_form(w: Walk, insn: Insn, pc: int, op: str, width: int) -> Step:
     problem, function = _bad_constant(insn, width), w.arithmetic.alu[op, width]
     dst, after = insn.dst, pc + 1
     amount = const(insn.imm)
-    links = op in ("add", "sub")
+    links = op in w.env.rules.linking
     forks = op in ("and", "or")
 
     def step(w: Walk) -> int:

@@ -33,7 +33,7 @@ def late(env: Env, insn: Insn) -> Step | None:
         return None
     if insn.code & 7 == c.BPF_LD and not insn.is_ld_imm64 and not env.prog_type.ld_abs:
         return None  # an instruction that the type lacks is reported first
-    problem = check_fields(insn)
+    problem = check_fields(insn, env.rules.lacks)
     branches = insn.code & 7 in _JUMPS and insn.code & 0xF0 not in _NO_OPERANDS
     if problem is not None and not branches:
         return _refusing(problem)

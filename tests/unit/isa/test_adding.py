@@ -29,10 +29,9 @@ def indented(block: str) -> str:
 
 
 EXAMPLES: tuple[Change, ...] = (
-    (RULES, "DESCRIBED: Final = by_version(LINUX_6_18, LINUX_7_2)\n", NEW_RULES),
-    (OFFERS, "OFFERS: Final[Mapping[tuple[int, int], Offers]] = {(7, 2): LINUX_7_2, (6, 18): LINUX_6_18}\n",
-     NEW_OFFERS),
-    (OFFERS, "import dataclass\n", "import dataclass, replace\n"),
+    (RULES, "DESCRIBED: Final = by_version(LINUX_6_12, LINUX_6_18, LINUX_7_2)\n", NEW_RULES),
+    (OFFERS, "OFFERS: Final[Mapping[tuple[int, int], Offers]] = {\n"
+             "    (7, 2): LINUX_7_2, (6, 18): LINUX_6_18, (6, 12): LINUX_6_12}\n", NEW_OFFERS),
     (CONTEXTS, "NF_CTX: Final", f"{FIELDS}NF_CTX: Final"),
     (TYPES, LAST, LAST + indented(TYPE)),
     (CALLERS, "BY_TYPE: Final = {\n", "BY_TYPE: Final = {\n" + indented(HELPERS)),
@@ -46,7 +45,7 @@ MISTAKES: dict[str, tuple[Change, ...]] = {
     "the version in the rules": ((RULES, "version=(7, 9), ", ""),),
     "the rules in `DESCRIBED`": ((RULES, "LINUX_7_2, LINUX_7_9)", "LINUX_7_2)"),),
     "the row in `OFFERS`": ((OFFERS, ", (7, 9): LINUX_7_9", ""),),
-    "a file of types": ((OFFERS, "replace(LINUX_7_2, ", "replace(LINUX_7_2, types=\"_7_9\", "),),
+    "a file of types": ((OFFERS, "replace(LINUX_7_2, ", "replace(LINUX_7_2, types=(\"_7_9\",), "),),
     "the fields": ((TYPES, "8, c.FLOW_METER, returns", "8, returns"),),
     "the size of the context": ((TYPES, "8, c.FLOW_METER", "0, c.FLOW_METER"),),
     "the helpers": ((CALLERS, HELPERS, "\n"),),

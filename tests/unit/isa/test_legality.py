@@ -68,7 +68,7 @@ def test_unknown_opcodes() -> None:
     assert check_slot([Insn(0xFF)], 0) == "unknown opcode ff"
     assert check_slot([Insn(0x8D, 1)], 0) == "unknown opcode 8d"
     assert check_slot([Insn(0)], 0) == "unknown opcode 00"
-    assert knows_opcode(0x0D) and not knows_opcode(0x0D, gotox=False)
+    assert knows_opcode(0x0D) and not knows_opcode(0x0D, frozenset({"gotox"}))
 
 
 def test_registers() -> None:
