@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from ebpfvm.engine.translate.flow_graph import FlowGraph
 from ebpfvm.engine.translate.program_body import GET, PUT
+from ebpfvm.engine.translate.sinking import sunk
 from ebpfvm.engine.translate.source import simplify
 from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, effect, effect_to, reads_of, sweep
 from ebpfvm.ints import U32_MAX
@@ -217,7 +218,7 @@ class Glue(Blocks):
             facts.null["o_skb"], facts.refs["o_skb"] = False, ("", self.own)
         found = Specialiser(graph, code, self.views, facts, self.constants, self.steps)
         graph, code = simplify(FlowGraph(found.entry, {}), found.made)
-        code, _ = sweep(code, graph)
+        code, _ = sweep(sunk(code, graph), graph)
         return Site(graph, code, frozenset(found.usual), frozenset(found.calls))
 
     def _leaving(self, block: BlockCode, target: Callable[[int], int | None], unknown: int,

@@ -148,8 +148,9 @@ class MapSteps:
 
     def _inner(self, line: Stmt, call: ast.Call, facts: PathFacts) -> list[Stmt] | None:
         """Return how an inner map is found that has a small number."""
-        owner, size = self.views.owner(name_of(call.func)), self._bound(call, facts)
-        if not line.writes or not isinstance(owner, MapOfMaps) or not 0 < size <= _LISTED:
+        owner = self.views.owner(name_of(call.func))
+        size = self._bound(call, facts) if line.writes and isinstance(owner, MapOfMaps) else 0
+        if not isinstance(owner, MapOfMaps) or not 0 < size <= _LISTED:
             return None
         text = f"{self.views.inner_of(owner, size)}[{unparsed(call.args[0])}]"
         facts.forget(line.writes)

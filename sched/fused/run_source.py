@@ -87,6 +87,8 @@ class RunSource:
             self.kept = prepared(first, second, run)
             self.names |= self.kept[1].names
         self.sites = first.enqueue(), second.dequeue(self._send())
+        if not any("armed = " in line.text for block in self.sites[1].code.values() for line in block.lines):
+            run.watchdog = None  # it is never set in the function
         self._write()
         self._finish()
 
@@ -146,9 +148,10 @@ class RunSource:
         """
         self._text(indent, "if heap and heap[0][0] <= t and not turn:")
         self._other(indent + 1)
-        self._text(indent, "elif free_at < t and free_at < armed or turn == 1:", "    turn = 0")
+        later = ("", "") if self.run.watchdog is None else (" and free_at < armed", " and t < armed")
+        self._text(indent, f"elif free_at < t{later[0]} or turn == 1:", "    turn = 0")
         self._sent(indent + 1)
-        self._text(indent, "elif t < free_at and t < armed or turn == 2:", "    turn = 0")
+        self._text(indent, f"elif t < free_at{later[1]} or turn == 2:", "    turn = 0")
         self._arrival(indent + 1)
         self._text(indent, "    if sending is not None:", *self._progress("        "), "        break", "    turn = 2")
         if self.run.watchdog is not None:
