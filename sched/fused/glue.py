@@ -124,7 +124,7 @@ class Glue(Blocks):
     """Blocks around the blocks of a program of the RFC's qdisc."""
 
     def prepare(self, views: Views, holder: Holder, handle: int, constant_size: bool, throttles: bool, pooled: bool,
-                steps: tuple[Steps, ...]) -> None:
+                fields: dict[str, int], steps: tuple[Steps, ...]) -> None:
         """Take note of the program's maps, and of the qdisc.
 
         Args:
@@ -133,11 +133,12 @@ class Glue(Blocks):
             constant_size: whether all packets have one size.
             throttles: whether the function knows the qdisc's watchdog.
             pooled: whether packets are used again.
+            fields: those of packets of which all have the same number, each with a dot before it.
             steps: what else knows what becomes of statements.
         """
         self.views = views
         self.own = holder.unit
-        self.constants = {"OWN": holder.unit, "OWN_MASK": holder.mask}
+        self.constants = {"OWN": holder.unit, "OWN_MASK": holder.mask, **fields}
         self.constant_size = constant_size
         self.throttles = throttles
         self.pooled, self.steps = pooled, steps

@@ -81,6 +81,16 @@ def unparsed(node: ast.AST) -> str:
     return ast.unparse(node)
 
 
+@lru_cache(_KEPT)
+def masked(text: str) -> tuple[ast.expr, int]:
+    """Return an expression without the masks around it, and what they are together, -1 for none."""
+    node, mask = expression(text), -1
+    while isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitAnd) and isinstance(node.right, ast.Constant) \
+            and isinstance(node.right.value, int):
+        mask, node = mask & node.right.value, node.left
+    return node, mask
+
+
 def edited(text: str, edits: list[tuple[int, int, str]]) -> str:
     """Return a text with the parts from one place to another replaced; they do not overlap."""
     for begin, end, new in sorted(edits, reverse=True):

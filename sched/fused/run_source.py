@@ -286,11 +286,13 @@ class RunSource:
                      if name.startswith(TEMPLATE)}
         steps = (FlowSteps(),) if not which and self.untouched and self.run.in_step is not None else ()
         found = Glue(body, "ed"[which], program.budget)
+        group = self.run.in_step.group if self.untouched and self.run.in_step is not None else None
+        fields = {} if group is None else {".len": group.size, ".priority": group.priority, ".protocol": group.protocol}
         views = Views(self.names, self.named, templates)
         self.names[f"LOOK{'ed'[which]}"] = views.look
         self._views.append(views)
         found.prepare(views, self.holder, qdisc.handle, self.spec is not None,
-                      self.run.watchdog is not None, self.pooled, steps)
+                      self.run.watchdog is not None, self.pooled, fields, steps)
         return found
 
     def _site(self, which: int, site: Site, indent: int) -> None:

@@ -15,7 +15,7 @@ from ebpfvm.engine.translate.program_body import GET, PUT
 from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, live_at, reads_of
 from ebpfvm.sched.fused.fused_steps import Branch, Split, Steps
 from ebpfvm.sched.fused.map_steps import MapSteps
-from ebpfvm.sched.fused.parsed import attribute, edited, expression, is_none, name_of, parsed, unparsed, with_names
+from ebpfvm.sched.fused.parsed import attribute, edited, expression, is_none, masked, name_of, parsed, unparsed, with_names
 from ebpfvm.sched.fused.path_facts import PathFacts, is_variable
 from ebpfvm.sched.fused.reference_steps import ReferenceSteps
 
@@ -41,7 +41,7 @@ class Specialiser:
         graph, code: the blocks.
         views: the maps.
         facts: what is known at the beginning.
-        constants: names that stand for numbers.
+        constants: names that stand for numbers, and with a dot, fields of which all packets have the same number.
         more: what knows what becomes of some statements, besides references and maps.
 
     Attributes:
@@ -158,12 +158,20 @@ class Specialiser:
         """Return a line with names replaced, and the heads of maps by their variables."""
         text = with_names(text, known)
         edits = []
-        for part in parsed(text).attributes if ".head" in text else ():
-            of = attribute(part.node, "head")
-            found = self.views.map(of) if of is not None else None
-            if found is not None:
-                edits.append((part.begin, part.end, found.head))
+        for part in parsed(text).attributes if "." in text else ():
+            found = self._field(part.node)
+            if found:
+                edits.append((part.begin, part.end, found))
         return edited(text, edits)
+
+    def _field(self, node: ast.expr) -> str:
+        """Return what stands for an attribute: a variable or a number; "" if it stays."""
+        if not isinstance(node, ast.Attribute) or not isinstance(node.ctx, ast.Load):
+            return ""
+        if node.attr == "head":
+            found = self.views.map(node.value)
+            return found.head if found is not None else ""
+        return self.constants.get(f".{node.attr}", "") if name_of(node.value).startswith("o_") else ""
 
     # ---- one line ---------------------------------------------------------------------------------------------------
 
@@ -228,6 +236,9 @@ class Specialiser:
             _store_cell((facts.root(place[0]), place[1]), value, facts)
         if not name:
             return [line]
+        if line.pure and "&" in line.value:
+            line = _masked_once(line, facts)
+            value = expression(line.value)
         cell = _cell(value)
         known = facts.cells.get((facts.root(cell[0]), cell[1])) if cell is not None else None
         if known is not None:
@@ -257,6 +268,15 @@ def _operation(call: ast.Call) -> str:
     """Return the name of what is called, without numbers."""
     text = call.func.attr if isinstance(call.func, ast.Attribute) else name_of(call.func)
     return text.partition("_")[0].rstrip("0123456789").lower()
+
+
+def _masked_once(line: Stmt, facts: PathFacts) -> Stmt:
+    """Return an assignment in which a number that is cut by several masks is cut by one."""
+    node, mask = masked(line.value)
+    source, shift, before = facts.parts.get(facts.root(name_of(node)), ("", -1, -1))
+    if source and not shift:
+        return assign(line.writes, f"{source} & {mask & before:#x}", line.pc)
+    return line if mask < 0 else assign(line.writes, f"({unparsed(node)}) & {mask:#x}", line.pc)
 
 
 def _stored(way: Branch, pc: int) -> Branch:
@@ -300,8 +320,9 @@ def _store_cell(place: tuple[str, int], value: ast.expr, facts: PathFacts) -> No
 
 def _take_note(name: str, value: ast.expr, cell: tuple[str, int] | None, facts: PathFacts) -> None:
     """Take note of what a variable is."""
-    if isinstance(value, ast.Constant) and isinstance(value.value, int):
-        facts.const[name] = value.value
+    known = facts.number(value)
+    if known is not None:
+        facts.const[name] = known
     elif is_none(value):
         facts.null[name] = True
     elif isinstance(value, ast.Name) and is_variable(value.id):
