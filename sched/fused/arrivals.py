@@ -8,7 +8,7 @@ that others add meanwhile have numbers above that.
 from __future__ import annotations
 
 from heapq import heappop, heapreplace
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from ebpfvm.sched.simulation import BOOT_NS
@@ -92,6 +92,40 @@ class FeedSource:
     def give_back(self, time: int, number: int) -> None:
         """Let the event loop have the next packet."""
         self._simulation.expect(time, number, self._feed)
+
+
+class OnlyFeed:
+    """The one source of a run if that is no group: a capture, or a flow by itself.
+
+    Args:
+        number: the number of the event of its next packet, as long as none has arrived.
+        until: the time before which packets arrive.
+
+    Attributes:
+        number: the same.
+        head: the next packet.
+    """
+
+    def __init__(self, simulation: Simulation, feed: Feed, number: int, until: int) -> None:
+        self._simulation, self._feed = simulation, feed
+        self._last: Arrival = until - BOOT_NS, 0, b"", None
+        self.number = number
+        self.head = feed.head
+
+    def heads(self) -> Iterator[Arrival]:
+        """Yield the packets as the source does, and finally one at the end that stands for none."""
+        return chain((self.head,), self._feed.advance, (self._last,))
+
+    @property
+    def over(self) -> bool:
+        """Whether no packet is left."""
+        return self.head is self._last
+
+    def give_back(self, number: int) -> None:
+        """Let the event loop have the next packet, as the event `number`."""
+        if not self.over:
+            self._feed.head = self.head
+            self._simulation.expect(BOOT_NS + self.head[0], number, self._feed)
 
 
 class InStep:

@@ -11,7 +11,7 @@ from ebpfvm.kernel.refs import COUNT
 from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.account import SENT
 from ebpfvm.sched.events import WATCH_EVERY, EventLoop
-from ebpfvm.sched.fused.arrivals import EPOCH, FeedSource, GroupSource, InStep, Pending
+from ebpfvm.sched.fused.arrivals import EPOCH, FeedSource, GroupSource, InStep, OnlyFeed, Pending
 from ebpfvm.sched.sch_bpf import SchBpf
 from ebpfvm.sched.sch_generic import Watchdog
 from ebpfvm.sched.simulation import Feed
@@ -72,7 +72,7 @@ class FusedRun:
     Attributes:
         simulation, qdisc: what runs.
         until: the time before which arrivals are fused; no later event is run.
-        in_step: the only source, if it can be iterated directly; else None, and the sources are in `pending`.
+        in_step, only: the only source, if it can be iterated directly; else None, and the sources are in `pending`.
         file, origins: name of the generated code, and where each line comes from.
         pool: packets that have left the network and may be used again.
         away: whether the objects, and not the function's variables, have the state.
@@ -114,6 +114,7 @@ class FusedRun:
         self.cap = max(0, (limits.events - self._start) // 3 - 4 * WATCH_EVERY)
         self._bare: list[Flow] = []  # flows of which no packet has arrived
         self.pending: Pending = []
+        self.only: OnlyFeed | None = None
         self.in_step = self._take()
         self.pool = self.kernel.refs.pool
 
@@ -126,11 +127,19 @@ class FusedRun:
             fresh = not self._first and not self.kernel.refs.live() and self.device.sending is None
             if not isinstance(source, Feed) and source.spec.kind == "cbr" and fresh and not any(source.flows):
                 return InStep(simulation, source, self.until, self.cap)
+            if isinstance(source, Feed):
+                self.only = OnlyFeed(simulation, source, taken[0][1], self.until)
+                return None
         for time, number, source in taken:
             made = FeedSource(simulation, source, self.pending) if isinstance(source, Feed) else \
                 GroupSource(simulation, source, self.pending)
             self.pending.append((time, number, made))
         return None
+
+    @property
+    def first_packet(self) -> int:
+        """How many packets had arrived before."""
+        return self._first
 
     @property
     def spec(self) -> FlowSpec | None:
@@ -304,7 +313,8 @@ class FusedRun:
 
     def look(self) -> None:
         """Call the loop's `watch` as the loop would have done."""
-        self.simulation.feeding = bool(self.pending) if self.in_step is None else not self.in_step.over
+        source = self.in_step or self.only
+        self.simulation.feeding = bool(self.pending) if source is None else not source.over
         rounds, more = divmod(self.events, WATCH_EVERY)
         if rounds != self._rounds:
             self._rounds = rounds
@@ -343,6 +353,9 @@ class FusedRun:
         simulation.feeding = False
         if self.in_step is not None:
             self.in_step.give_back(self._arrived, self._first + 1)
+        if self.only is not None:
+            arrived = self.account.in_packets
+            self.only.give_back(arrived << EPOCH if arrived > self._first else self.only.number)
         for time, number, source in self.pending:
             source.give_back(time, number)
         self.loop.skip(self.events)

@@ -26,7 +26,7 @@ from ebpfvm.sched.fused.renamed import Renamed, texts_of, with_texts
 from ebpfvm.sched.fused.untouched import untouched
 from ebpfvm.sched.sch_bpf import SchBpf
 from ebpfvm.sched.sch_struct_ops import SchStructOps
-from ebpfvm.sched.simulation import PROGRESS_EVERY
+from ebpfvm.sched.simulation import BOOT_NS, PROGRESS_EVERY
 
 if TYPE_CHECKING:
     from ebpfvm.engine.translate import TranslatedRun
@@ -46,6 +46,11 @@ Line = tuple[str, LineOrigin | None]
 _STATE: Final = ", ".join(STATE)
 _KEEP: Final = "STATE_KEEP"  # what `SAVE` does
 _WRITE: Final = "STATE_WRITE"  # what `PUT` does besides
+
+
+_LABELLED: Final = ("if data is not last_data:", "    last_data = data", "    flow, protocol, usual = LABEL(data)",
+                    "o_skb._bytes = data", "o_skb.protocol = protocol",
+                    "o_skb.priority = usual if priority is None else priority")
 
 
 class RunSource:
@@ -119,17 +124,24 @@ class RunSource:
         return {**found, **self.programs[0].runtime(), "OWN": self.holder.unit, "HOLDER": run.qdisc.holder,
                 "MEMORY": run.kernel.memory, "REFS": refs, "KERNEL": run.kernel, "DROPPED": DROPPED, "SENT": SENT,
                 "HAND_OVER": hand_over, "REPEAT": repeat, "Packet": packet, "new": object.__new__,
-                "HASHED": hashed, "BYTES": map_code.MapBytes(run.kernel), **map_code.NAMES}
+                "HASHED": hashed, "NONE": (), "BYTES": map_code.MapBytes(run.kernel), **map_code.NAMES}
 
     # ---- the function -----------------------------------------------------------------------------------------------
 
     def _write(self) -> None:
         run = self.run
         self._text(0, "def run(S):")
-        self._text(1, "LENT = RETIRED = False", "turn = 0", f"{GET}", "born = REFS.born.append", "try:")
+        head = ["head = S.only.head"] if run.only is not None else []
+        self._text(1, "LENT = RETIRED = False", "turn = 0", *head, f"{GET}", "born = REFS.born.append", "try:")
         if run.in_step is not None:
             self._text(2, "for t, row in S.in_step.rounds():", "    for flow in row:")
             indent = 4
+        elif run.only is not None:
+            late = [] if run.until == NEVER else [f"    if t > {run.until}: t = {run.until}"]
+            self._text(2, "last_data = None", "for head in S.only.heads():", "    t, size, data, priority = head",
+                       f"    t += {BOOT_NS}", *late)
+            self.names["LABEL"] = run.simulation.flows.label
+            indent = 3
         else:
             self._text(2, "ARR = S.pending", "while True:", "    t, number, source = ARR[0] if ARR else LAST",
                        f"    if t >= {run.until}: t, number, source = LAST")
@@ -183,8 +195,11 @@ class RunSource:
 
     def _first(self) -> str:
         """Return the call that says what is next."""
-        in_step = self.run.in_step
-        number = "number" if in_step is None else f"(ids + 1 << {EPOCH}) - (S.in_step.count << {EPOCH})"
+        run, number = self.run, "number"
+        if run.in_step is not None:
+            number = f"(ids + 1 << {EPOCH}) - (S.in_step.count << {EPOCH})"
+        elif run.only is not None:
+            number = f"ids << {EPOCH} if ids > {run.first_packet} else {run.only.number}"
         return f"S.first((t, {number}), free_at, begun, after, (armed, rang))"
 
     def _other(self, indent: int) -> None:
@@ -247,14 +262,16 @@ class RunSource:
                        f"    if t == {run.until}: {PUT}; return",
                        f"    {PUT}", "    flow = S.begin()", "    if flow is None: return", f"    {GET}")
         else:
-            self._text(indent, f"if source is None or ids >= {run.cap}: {PUT}; return")
+            over = "source is None" if run.only is None else f"t == {run.until}"
+            self._text(indent, f"if {over} or ids >= {run.cap}: {PUT}; return")
         self._text(indent, "now = t", *self._clock(), "ids += 1", *self._born(), "o_skb.id = ids",
                    "o_skb.arrival = t")
         if run.in_step is not None:
             self._text(indent, "o_skb.flow = flow")
         else:
-            self._text(indent, "o_skb._bytes, size, flow, o_skb.protocol, o_skb.priority = source.arrive(ids)",
-                       "if flow.delays == (): S.watch_flow(flow)", "o_skb.flow = flow", "o_skb.len = size",
+            self._text(indent, *_LABELLED if run.only is not None else (
+                "o_skb._bytes, size, flow, o_skb.protocol, o_skb.priority = source.arrive(ids)",))
+            self._text(indent, "if flow.delays is NONE: S.watch_flow(flow)", "o_skb.flow = flow", "o_skb.len = size",
                        "in_bytes += size", "flow.in_packets += 1", "more = size - flow.source.size",
                        "if more: flow.in_more += more")
         self._text(indent, "o_skb.serial = REFS.serial = REFS.serial + 1", f"o_skb.refs = {self._refs}")
@@ -316,7 +333,8 @@ class RunSource:
         """Replace the words for what is written back and read again by the statements that do so."""
         saved, loaded = ("pass", "pass") if self._ops else (map_code.saved(self.named), map_code.loaded(self.named))
         kept, again = "".join(part.saved for part in self.kept), "".join(part.loaded for part in self.kept)
-        write = f"{kept}{self.globals.saved}S.put(({_STATE}))"
+        rest = "; S.only.head = head" if self.run.only is not None else ""
+        write = f"{kept}{self.globals.saved}S.put(({_STATE})){rest}"
         look = "".join(f"; LOOK{which}()" for which, views in zip("ed", self._views, strict=False) if views.inner)
         pool = "; POOL = S.pool" if self.pooled else ""
         read = f"{_STATE} = S.get(){self.globals.loaded}{again}; heap = S.heap{pool}{look}"
