@@ -15,7 +15,16 @@ from ebpfvm.engine.translate.program_body import GET, PUT
 from ebpfvm.engine.translate.statements import BlockCode, Stmt, assign, live_at, reads_of
 from ebpfvm.sched.fused.fused_steps import Branch, Split, Steps
 from ebpfvm.sched.fused.map_steps import MapSteps
-from ebpfvm.sched.fused.parsed import attribute, edited, expression, is_none, masked, name_of, parsed, unparsed, with_names
+from ebpfvm.sched.fused.parsed import (
+    edited,
+    expression,
+    is_none,
+    masked,
+    name_of,
+    parsed,
+    unparsed,
+    with_names,
+)
 from ebpfvm.sched.fused.path_facts import PathFacts, is_variable
 from ebpfvm.sched.fused.reference_steps import ReferenceSteps
 
