@@ -17,7 +17,7 @@ from ebpfvm.ints import U32_MAX
 from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.net import ETH_HLEN, IPV4_HLEN
 from ebpfvm.sched.packet import build
-from ebpfvm.sched.units import NSEC_PER_SEC, parse_rate, parse_size, parse_time
+from ebpfvm.sched.units import NSEC_PER_SEC, format_rate, parse_rate, parse_size, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +74,11 @@ class FlowSpec:
     dport: int = 9
 
     @property
+    def label(self) -> str:
+        """What they are, in short."""
+        return f"{self.kind} {format_rate(self.rate)}"
+
+    @property
     def expected(self) -> int:
         """The approximate number of packets of all flows together."""
         by_time = max(0, self.stop - self.start) * self.rate // (self.size * _BIT_NS) + 1
@@ -82,6 +87,7 @@ class FlowSpec:
 
 _KEYS = ("rate", "size", "n", "start", "stop", "packets", "prio", "dscp", "ecn", "proto", "dport")
 FIRST_PORT = 10000
+DESTINATION = "10.255.0.1"
 _PORT_AT = ETH_HLEN + IPV4_HLEN
 _MAX_FLOWS = 65535 - FIRST_PORT
 
@@ -157,6 +163,11 @@ def whole_number(words: dict[str, str], key: str, low: int, high: int, default: 
     return int(word)
 
 
+def group_source(group: int) -> str:
+    """Return the source address of the flows of the specification with this number."""
+    return str(IPv4Address(0x0A000001 + (group << 8)))
+
+
 def generate(spec: FlowSpec, seed: int = 0, group: int = 0) -> list[Iterator[Arrival]]:
     """Return one source for each flow of `spec`.
 
@@ -188,9 +199,8 @@ class Frames:
     def __init__(self, spec: FlowSpec, group: int = 0) -> None:
         if not 1 <= spec.count <= _MAX_FLOWS:
             raise UsageError(f"{spec.count} flows: expected 1 to {_MAX_FLOWS}, which differ in their source port")
-        source = str(IPv4Address(0x0A000001 + (group << 8)))
-        self._first = first = build(spec.proto, source, "10.255.0.1", FIRST_PORT, spec.dport, length=spec.size,
-                                    tos=spec.tos)
+        self._first = first = build(spec.proto, group_source(group), DESTINATION, FIRST_PORT, spec.dport,
+                                    length=spec.size, tos=spec.tos)
         at = _PORT_AT + (16 if spec.proto == "tcp" else 6)
         self._start, self._middle, self._end = first[:_PORT_AT], first[_PORT_AT + 2:at], first[at + 2:]
         self._total = 0xFFFF - int.from_bytes(first[at:at + 2], "big")

@@ -161,6 +161,8 @@ def fail(error: EbpfvmError, as_json: bool) -> int:
     """Report an error and return its exit status."""
     placed = isinstance(error, Rejected) or (isinstance(error, Fault) and error.line)
     say(describe(error) if placed else f"{paint('error', 'red', sys.stderr)}: {describe(error)}")
+    for note in getattr(error, "__notes__", ()):
+        say(note)
     code = exit_code(error)
     if as_json:
         cause = _cause(error)

@@ -113,7 +113,7 @@ def execute(args: argparse.Namespace, interrupts: Interrupts | None = None) -> R
         interrupts: where to register the function that stops the simulation.
     """
     from ebpfvm.api import simulate
-    from ebpfvm.loader.variables import set_variables
+    from ebpfvm.loader.variables import parse_settings, set_variables
     from ebpfvm.sched.pcap import read_capture
     from ebpfvm.sched.simulation import BOOT_NS
 
@@ -128,7 +128,7 @@ def execute(args: argparse.Namespace, interrupts: Interrupts | None = None) -> R
     _keep_inputs(args)
     found = open_object(args.object, args.kconfig) if args.object is not None else None
     if found is not None:
-        found = set_variables(found, _assignments(args.variables))
+        found = set_variables(found, parse_settings(args.variables, "--set "))
     for note in found.notes if found is not None else ():
         output.say(f"note: {note}")
     capture = read_capture(args.pcap) if args.pcap is not None else None
@@ -189,19 +189,6 @@ def balance(result: Result) -> int:
 def _maps(names: list[str] | None) -> list[str] | None:
     """Return the names of the maps to print: empty for all, None for none."""
     return names if names is None or "" not in names else []
-
-
-def _assignments(words: list[str]) -> dict[str, int]:
-    found = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        try:
-            found[name] = int(value, 0)
-        except ValueError:
-            equals = ""
-        if not equals or not name:
-            raise UsageError(f"--set {word}: expected NAME=NUMBER, as in --set limit=50")
-    return found
 
 
 class Tracer:

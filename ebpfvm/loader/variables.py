@@ -14,7 +14,7 @@ from ebpfvm.lazy_dataclasses import replace
 from ebpfvm.lazy_tuples import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from ebpfvm.loader.object import MapSpec, Object
 
@@ -48,6 +48,28 @@ def variables(found: Object) -> Iterator[Variable]:
                 kind = spec.btf.resolved(var.type)
                 yield Variable(var.name, spec.name, info.offset, info.size,
                                isinstance(kind, Int) and kind.signed, isinstance(kind, Int | Enum | Enum64))
+
+
+def parse_settings(words: Iterable[str], option: str = "") -> dict[str, int]:
+    """Return the values of variables that `NAME=NUMBER` words name.
+
+    Args:
+        words: the words.
+        option: what stands before each on the command line, for the message.
+
+    Raises:
+        UsageError: a word is none.
+    """
+    found = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        try:
+            found[name] = int(value, 0)
+        except ValueError:
+            equals = ""
+        if not equals or not name:
+            raise UsageError(f"{option}{word}: expected NAME=NUMBER, as in {option}limit=50")
+    return found
 
 
 def set_variables(found: Object, values: Mapping[str, int]) -> Object:

@@ -53,6 +53,11 @@ class TcpSpec:
     dport: int = 5001
 
     @property
+    def label(self) -> str:
+        """What they are, in short."""
+        return f"tcp {self.law}"
+
+    @property
     def expected(self) -> int:
         """The number of packets that is known from the beginning."""
         return 0 if self.total is None else self.count * -(-self.total // (self.size - HEADERS))

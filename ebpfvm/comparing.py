@@ -1,0 +1,154 @@
+"""Run several queueing disciplines on the same traffic, and put what each does to each kind of traffic side by side."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from array import array
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from ebpfvm.errors import EbpfvmError, UsageError
+from ebpfvm.lazy_tuples import NamedTuple
+from ebpfvm.scenario import Scenario
+from ebpfvm.sched.flow_report import PERCENTILES
+from ebpfvm.sched.flows import jain, percentile
+from ebpfvm.sched.traffic import DESTINATION, group_source
+from ebpfvm.sched.units import NSEC_PER_SEC, format_rate, format_time
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from ebpfvm.loader.object import Object
+    from ebpfvm.sched.flows import Flow
+    from ebpfvm.sched.run_report import Result
+    from ebpfvm.sched.senders.tcp_flows import TcpSpec
+    from ebpfvm.sched.simulation import Simulation
+    from ebpfvm.sched.traffic import FlowSpec
+
+SCHEMA: Final = "ebpfvm.compare/1"
+_ALL: Final = "all"
+_SINK: Final = IPv4Address(DESTINATION).packed
+_CAPTURE: Final = "capture"
+
+
+class Comparison(NamedTuple):
+    """What one discipline did to one kind of traffic.
+
+    Attributes:
+        qdisc: the discipline, as it was named.
+        traffic: the flows in short, as in "cbr 1Mbit"; "capture" for those of a capture, "all" for all of
+            them together.
+        flows: number of flows.
+        in_packets, out_packets: packets offered, and those that left the link.
+        lost: share of the packets offered that were dropped or freed.
+        throughput: bits per second that left the link, over the whole run.
+        p50, p90, p99, max: ns from arrival at the device to arrival at the other end; 0 if nothing arrived.
+        fairness: Jain's index of the bytes that left.
+    """
+
+    qdisc: str
+    traffic: str
+    flows: int
+    in_packets: int
+    out_packets: int
+    lost: float
+    throughput: int
+    p50: int
+    p90: int
+    p99: int
+    max: int
+    fairness: float
+
+
+def compare(qdiscs: Sequence[str | Object], **options: Any) -> list[Comparison]:
+    """Return one row for each discipline and kind of traffic, and one for all traffic if there are several kinds.
+
+    Args:
+        qdiscs: for each discipline the path of an object with values of its variables, as in `pfifo.o,limit=50`; the
+            path of a script that ends in `.tc`; words of `tc qdisc add dev eth0 root ...`; or an object.
+        options: traffic, link and so on: the fields of `ebpfvm.scenario.Scenario` except `source` and `tc`.
+
+    Raises:
+        UsageError: an option is wrong, or a discipline cannot be used.
+        EbpfvmError: a run fails, as for `ebpfvm.simulate`. A note of the error names the discipline.
+    """
+    if not options.get("flows") and options.get("pcap") is None:
+        raise UsageError("no traffic to send; add flows, a capture, or both")
+    return [row for qdisc in qdiscs for row in _one(qdisc, options)]
+
+
+def _one(qdisc: str | Object, options: Mapping[str, Any]) -> list[Comparison]:
+    from ebpfvm.experiments import run_scenario
+    name = qdisc if isinstance(qdisc, str) else qdisc.path
+    scenes: list[Simulation] = []
+    try:
+        with tempfile.TemporaryDirectory(prefix="ebpfvm-") as folder:
+            asked = Scenario.of(None, {**options, **_source(qdisc, options, folder),
+                                       "prepare": lambda scene: scenes.append(scene.simulation)})
+            result = run_scenario(asked)
+    except EbpfvmError as error:
+        error.add_note(f"while {name!r} was compared")
+        raise
+    return _rows(name, asked, scenes[0].flows.flows(), result)
+
+
+def _source(qdisc: str | Object, options: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """Return the options that choose a discipline; a script that has to be written goes to `folder`."""
+    if not isinstance(qdisc, str):
+        return {"source": qdisc}
+    path, _, settings = qdisc.partition(",")
+    if path.endswith(".o"):
+        from ebpfvm.loader.open import load
+        from ebpfvm.loader.variables import parse_settings, set_variables
+        found = load(path, config=options.get("config"))
+        return {"source": set_variables(found, parse_settings(settings.split(",") if settings else ()))}
+    if qdisc.endswith(".tc"):
+        return {"tc": qdisc}
+    script = os.path.join(folder, "compared.tc")
+    with open(script, "w", encoding="utf-8") as file:
+        file.write(f"tc qdisc add dev eth0 root {qdisc}\n")
+    return {"tc": script}
+
+
+def _rows(name: str, scenario: Scenario, flows: Sequence[Flow], result: Result) -> list[Comparison]:
+    specs = cast("Sequence[FlowSpec | TcpSpec]", scenario.flows)
+    kinds: list[tuple[str, list[Flow]]] = [(spec.label, []) for spec in specs]
+    groups = {(IPv4Address(group_source(group)).packed, _SINK): group for group in range(len(specs))}
+    captured: list[Flow] = []
+    for flow in flows:
+        group = groups.get((flow.key.src, flow.key.dst))
+        (captured if group is None else kinds[group][1]).append(flow)
+    if captured:
+        kinds.append((_CAPTURE, captured))
+    rows = [_row(name, kind, members, result.duration) for kind, members in kinds]
+    return rows if len(rows) == 1 else [*rows, _row(name, _ALL, flows, result.duration)]
+
+
+def _row(name: str, kind: str, flows: Sequence[Flow], duration: int) -> Comparison:
+    delays = array("q")
+    for flow in flows:
+        delays.extend(flow.delays)
+    ordered = sorted(delays)
+    offered, dropped = sum(flow.in_packets for flow in flows), sum(flow.drops for flow in flows)
+    sent = [flow.out_bytes for flow in flows]
+    half, most, nearly_all = (percentile(ordered, percent) for percent in PERCENTILES)
+    return Comparison(
+        name, kind, len(flows), offered, len(ordered), dropped / offered if offered else 0.0,
+        sum(sent) * 8 * NSEC_PER_SEC // duration if duration > 0 else 0,
+        half, most, nearly_all, ordered[-1] if ordered else 0, jain(sent))
+
+
+_COLUMNS: Final = ("qdisc", "traffic", "flows", "out", "lost", "rate", "p50", "p90", "p99", "max", "fairness")
+
+
+def comparison_table(rows: Iterable[Comparison]) -> list[str]:
+    """Return a table of the rows for people."""
+    cells = [_COLUMNS, *(
+        (row.qdisc, row.traffic, str(row.flows), str(row.out_packets), f"{row.lost:.2%}", format_rate(row.throughput),
+         *(format_time(value) if row.out_packets else "-" for value in (row.p50, row.p90, row.p99, row.max)),
+         f"{row.fairness:.3f}") for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(_COLUMNS))]
+    return ["  ".join([line[0].ljust(widths[0]), line[1].ljust(widths[1]),
+                       *(cell.rjust(width) for cell, width in zip(line[2:], widths[2:], strict=True))])
+            for line in cells]
