@@ -32,7 +32,7 @@ _SINK: Final = IPv4Address(DESTINATION).packed
 _CAPTURE: Final = "capture"
 
 
-class Comparison(NamedTuple):
+class ComparedTraffic(NamedTuple):
     """What one discipline did to one kind of traffic.
 
     Attributes:
@@ -61,7 +61,7 @@ class Comparison(NamedTuple):
     fairness: float
 
 
-def compare(qdiscs: Sequence[str | Object], **options: Any) -> list[Comparison]:
+def compare(qdiscs: Sequence[str | Object], **options: Any) -> list[ComparedTraffic]:
     """Return one row for each discipline and kind of traffic, and one for all traffic if there are several kinds.
 
     Args:
@@ -78,7 +78,7 @@ def compare(qdiscs: Sequence[str | Object], **options: Any) -> list[Comparison]:
     return [row for qdisc in qdiscs for row in _one(qdisc, options)]
 
 
-def _one(qdisc: str | Object, options: Mapping[str, Any]) -> list[Comparison]:
+def _one(qdisc: str | Object, options: Mapping[str, Any]) -> list[ComparedTraffic]:
     from ebpfvm.experiments import run_scenario
     name = qdisc if isinstance(qdisc, str) else qdisc.path
     scenes: list[Simulation] = []
@@ -111,7 +111,7 @@ def _source(qdisc: str | Object, options: Mapping[str, Any], folder: str) -> dic
     return {"tc": script}
 
 
-def _rows(name: str, scenario: Scenario, flows: Sequence[Flow], result: Result) -> list[Comparison]:
+def _rows(name: str, scenario: Scenario, flows: Sequence[Flow], result: Result) -> list[ComparedTraffic]:
     specs = cast("Sequence[FlowSpec | TcpSpec]", scenario.flows)
     kinds: list[tuple[str, list[Flow]]] = [(spec.label, []) for spec in specs]
     groups = {(IPv4Address(group_source(group)).packed, _SINK): group for group in range(len(specs))}
@@ -125,7 +125,7 @@ def _rows(name: str, scenario: Scenario, flows: Sequence[Flow], result: Result) 
     return rows if len(rows) == 1 else [*rows, _row(name, _ALL, flows, result.duration)]
 
 
-def _row(name: str, kind: str, flows: Sequence[Flow], duration: int) -> Comparison:
+def _row(name: str, kind: str, flows: Sequence[Flow], duration: int) -> ComparedTraffic:
     delays = array("q")
     for flow in flows:
         delays.extend(flow.delays)
@@ -133,7 +133,7 @@ def _row(name: str, kind: str, flows: Sequence[Flow], duration: int) -> Comparis
     offered, dropped = sum(flow.in_packets for flow in flows), sum(flow.drops for flow in flows)
     sent = [flow.out_bytes for flow in flows]
     half, most, nearly_all = (percentile(ordered, percent) for percent in PERCENTILES)
-    return Comparison(
+    return ComparedTraffic(
         name, kind, len(flows), offered, len(ordered), dropped / offered if offered else 0.0,
         sum(sent) * 8 * NSEC_PER_SEC // duration if duration > 0 else 0,
         half, most, nearly_all, ordered[-1] if ordered else 0, jain(sent))
@@ -142,7 +142,7 @@ def _row(name: str, kind: str, flows: Sequence[Flow], duration: int) -> Comparis
 _COLUMNS: Final = ("qdisc", "traffic", "flows", "out", "lost", "rate", "p50", "p90", "p99", "max", "fairness")
 
 
-def comparison_table(rows: Iterable[Comparison]) -> list[str]:
+def comparison_table(rows: Iterable[ComparedTraffic]) -> list[str]:
     """Return a table of the rows for people."""
     cells = [_COLUMNS, *(
         (row.qdisc, row.traffic, str(row.flows), str(row.out_packets), f"{row.lost:.2%}", format_rate(row.throughput),

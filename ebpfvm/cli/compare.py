@@ -12,7 +12,7 @@ from ebpfvm.scenario import Scenario
 if TYPE_CHECKING:
     import argparse
 
-    from ebpfvm.comparing import Comparison
+    from ebpfvm.comparing import ComparedTraffic
 
 _DESCRIPTION: Final = """Run several queueing disciplines on the same traffic and link, and print what each does to
 each kind of traffic: packets out, share lost, throughput, delay, fairness among flows.
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     return output.GOOD
 
 
-def _write(rows: list[Comparison]) -> None:
+def _write(rows: list[ComparedTraffic]) -> None:
     import csv
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(rows[0]._fields)

@@ -12,7 +12,7 @@ import pytest
 
 import ebpfvm
 from ebpfvm.cli.main import main
-from ebpfvm.comparing import Comparison, compare, comparison_table
+from ebpfvm.comparing import ComparedTraffic, compare, comparison_table
 from ebpfvm.errors import LoadError, UsageError
 
 ROOT = Path(__file__).parents[3]
@@ -20,7 +20,7 @@ PFIFO, WFQ = (str(ROOT / "samples" / "rfc" / f"{name}.o") for name in ("pfifo", 
 FLOWS = ["cbr:rate=8mbit,packets=200", "poisson:rate=1mbit,n=4,packets=30"]
 
 
-def as_rows(qdiscs: list[Any], **options: Any) -> dict[tuple[str, str], Comparison]:
+def as_rows(qdiscs: list[Any], **options: Any) -> dict[tuple[str, str], ComparedTraffic]:
     return {(row.qdisc, row.traffic): row for row in compare(qdiscs, **options)}
 
 
