@@ -139,6 +139,9 @@ class Moment:
         self.frames = frames
         self.exact = exact
         self.held = held
+        # A kernel that finds out during the walk what is read of the stack prunes by that; the kept states were cleaned
+        # by the pass before the walk, which takes more for read.
+        self.stack_known = exact or self.kernel.dialect.rules.stack_liveness == "static"
         self.arithmetic = arithmetic_of(self.kernel.dialect.rules.circular_numbers, self.kernel.dialect.rules.coarse)
 
     def outside(self, state: State) -> str:
@@ -165,6 +168,8 @@ class Moment:
             problem = self._value(reg, regs[number], first) or self._linked(reg, regs[number], ids)
             if problem:
                 return f"r{number} of frame {at - first} is {regs[number]:#x}: {problem}"
+        if not self.stack_known:
+            return ""
         data = self.stack[at].data
         for index, slot in frame.stack.items():
             problem = self._slot(slot, data, _FRAME - 8 * index - 8, first, ids)
@@ -182,6 +187,8 @@ class Moment:
             return ""
         size = types.count(SPILL)
         value = int.from_bytes(data[off:off + size], "little")
+        if size < 8 and slot.reg.type != r.SCALAR:
+            return ""  # half of a pointer, whose other half nobody reads
         if size < 8:  # whatever is known of a register holds for what was cut off too
             cut = self.arithmetic.cast(slot.reg.num, 8 * size)
             return "" if not self.exact or contains(cut, value) else f"{size} bytes {value:#x}: not in {cut}"
