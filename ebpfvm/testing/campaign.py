@@ -12,7 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from ebpfvm.dialects import linux, rfc6
-from ebpfvm.lazy_dataclasses import dataclass, field
+from ebpfvm.lazy_dataclasses import dataclass, field, replace
 from ebpfvm.testing import generate, generated_ops, mistakes, mutate, programs
 from ebpfvm.testing.inside import Recorder, TooManyStates
 from ebpfvm.testing.laws import LIMIT, LawBroken, check
@@ -77,6 +77,20 @@ def ops_case(seed: int) -> Case:
     if random.random() < 0.5:
         program = mistakes.mistake(random, program, random.choice((1, 1, 1, 2)))
     return Case(program, dialect, tuple(given(random, program) for _ in range(INPUTS)))
+
+
+def qdisc_case(seed: int, calls: int = 40) -> tuple[dict[str, Program], Dialect, list[tuple[str, Given]]]:
+    """Return the qdisc of a number: its members that the verifier accepts, and calls of them with their inputs.
+
+    Elements of maps are set before the first call only, so that the programs find what they have stored.
+    """
+    random, dialect = Random(seed), linux()
+    written = generated_ops.qdisc(random, dialect, random.choice((2, 4, 6)))
+    programs = {member: program for member, program in written.items() if verify(program, dialect, log_level=0).ok}
+    names = random.choices(sorted(programs), k=calls if programs else 0)
+    inputs = [given(random, programs[member]) for member in names]
+    return programs, dialect, [(member, one if not at else replace(one, maps={}))
+                               for at, (member, one) in enumerate(zip(names, inputs, strict=True))]
 
 
 @dataclass(slots=True)

@@ -4,9 +4,10 @@
 `judge`                   verdicts with and without pruning agree
 `inside`                  an accepted program runs without fault and leak, each step inside a kept state
 `engines`                 the translator and the interpreter produce the same outcomes
+`together`                so they do when accepted members of one qdisc are called one after the other
 ========================  ===================================================================================
 
-`check` checks all of them and raises `LawBroken` with the program as text.
+`check` checks the first three and raises `LawBroken` with the program as text.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from ebpfvm.errors import EbpfvmError, Fault, InternalError, LoadError
 from ebpfvm.isa.disasm import disassemble
 from ebpfvm.lazy_dataclasses import dataclass
 from ebpfvm.testing.inside import Escaped, Recorder, StateWatch, TooManyStates
-from ebpfvm.testing.ops_runs import machine
+from ebpfvm.testing.ops_runs import QdiscMachine, machine
 from ebpfvm.verifier import verify
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ebpfvm.contract import Dialect
     from ebpfvm.loader.object import Program
@@ -158,6 +159,38 @@ def engines(program: Program, dialect: Dialect, inputs: Sequence[Given], expecte
             raise LawBroken("engines", program, dialect, f"{error}\ninput {given}") from error
         if outcome != wanted:
             raise LawBroken("engines", program, dialect, f"translator {outcome}\ninterpreter {wanted}\ninput {given}")
+
+
+def together(programs: Mapping[str, Program], dialect: Dialect, calls: Sequence[tuple[str, Given]]) -> int:
+    """Check that accepted members of one qdisc, called one after the other, do the same in both engines.
+
+    The outcome of a call includes the order in lists and trees. Return how many calls there were before the first that
+    ends with a fault.
+
+    Args:
+        programs: member -> program.
+        calls: members, and the input of each call.
+
+    Raises:
+        LawBroken: an outcome differs, or a fault is not allowed.
+    """
+    one, other = (QdiscMachine(programs, dialect, engine(budget=BUDGET)) for engine in (Interpreter, Translator))
+    for count, (member, given) in enumerate(calls):
+        one.choose(member)
+        other.choose(member)
+        wanted = one(given)
+        if wanted.fault and not allowed(wanted):
+            raise LawBroken("fault", programs[member], dialect, f"call {count}: {wanted.fault}")
+        if wanted.fault:
+            return count
+        try:
+            outcome = other(given)
+        except (Fault, InternalError) as error:
+            raise LawBroken("engines", programs[member], dialect, f"call {count}: {error}") from error
+        if outcome != wanted:
+            raise LawBroken("engines", programs[member], dialect,
+                            f"call {count}: translator {outcome}\ninterpreter {wanted}")
+    return len(calls)
 
 
 def check(program: Program, dialect: Dialect, inputs: Sequence[Given], *, limit: int = LIMIT) -> Verdict | None:

@@ -1,6 +1,7 @@
-"""Runs of a program for a member of `Qdisc_ops`: a kernel with one device, one qdisc, and the program under test.
+"""Runs of programs for the members of `Qdisc_ops`: a kernel with one device, one qdisc, and the programs under test.
 
-The other members do nothing, so the program runs on what it has left itself in maps, lists and trees.
+The other members do nothing, so a single program runs on what it has left itself in maps, lists and trees. A
+`QdiscMachine` has programs for all members, which share these.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from ebpfvm.errors import Fault
 from ebpfvm.kernel import Kernel
 from ebpfvm.kernel.kernel_structs import structs_of
 from ebpfvm.kernel.memory import REGION_SHIFT
+from ebpfvm.kernel.object_roots import ObjectList
 from ebpfvm.kernel.ops_ctx import OpsCtx, ops_layout
 from ebpfvm.kernel.refs import CTX_HOLDER, PROGRAM
 from ebpfvm.loaded import Loaded
@@ -22,6 +24,8 @@ from ebpfvm.testing.runs import Machine, RunOutcome
 from ebpfvm.verifier import verify
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ebpfvm.contract import Dialect
     from ebpfvm.contract.ops import OpsStruct
     from ebpfvm.kernel.program import Engine
@@ -78,7 +82,8 @@ class OpsMachine(Machine):
         maps = tuple(tuple(bytes(region.data) for region in found.values()) for found in self.maps)
         names = self.kernel.refs.names
         live = tuple((obj.serial, tuple(names(obj))) for obj in self.kernel.refs.live())
-        return RunOutcome(ended if fault else result, self._qdisc_view() + skb.tstamp.to_bytes(8, "little"), maps,
+        data = self._qdisc_view() + skb.tstamp.to_bytes(8, "little") + repr(self._rooted()).encode()
+        return RunOutcome(ended if fault else result, data, maps,
                           tuple(self.kernel.trace[before:]), live, fault)
 
     def _run(self, skb: Packet) -> int:
@@ -111,9 +116,35 @@ class OpsMachine(Machine):
         self.kernel.memory.free(context)
         return result
 
+    def _rooted(self) -> list[tuple[str, str, list[tuple[int, list[int]]]]]:
+        """Return what is in lists and trees, in order: serials of objects, and their numbers."""
+        return sorted(("list" if isinstance(root, ObjectList) else "tree", root.holder.name,
+                       [(found.serial, [cell for cell in found.cells if isinstance(cell, int)]) for found in root])
+                      for root in self.kernel.graph.roots.values() if root)
+
     def _qdisc_view(self) -> bytes:
         view = self.qdisc.kernel_view
         return repr((self.qdisc.limit, view, self.qdisc.qstats_qlen, self.qdisc.watchdog.expires)).encode()
+
+
+class QdiscMachine(OpsMachine):
+    """A kernel with one qdisc, whose members are programs that share maps.
+
+    Args:
+        programs: member -> program, at least one.
+        dialect, engine, seed: as for `Machine`.
+    """
+
+    def __init__(self, programs: Mapping[str, Program], dialect: Dialect, engine: Engine, seed: int = 0) -> None:
+        super().__init__(next(iter(programs.values())), dialect, engine, seed)
+        self._members = {member: (self.loaded.program(program), ops_layout("Qdisc_ops", dialect.struct_ops[
+            "Qdisc_ops"].members[member])) for member, program in programs.items()}
+
+    def choose(self, member: str) -> None:
+        """Let the next run be one of this member."""
+        self.member = member
+        self.run, self.layout = self._members[member]
+        self.program = self.run.prog.program
 
 
 def _idle(ops: OpsStruct) -> QdiscOps:

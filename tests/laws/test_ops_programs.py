@@ -34,6 +34,16 @@ def test_random_programs() -> None:
     assert report.counts["rejected"] > PROGRAMS // 6
 
 
+def test_members_of_one_qdisc_share_lists_and_trees() -> None:
+    """What one member has queued another takes out, in the same order in both engines."""
+    done = Counter[str]()
+    for seed in range(SEED, SEED + PROGRAMS // 5):  # each has five programs
+        programs, dialect, calls = campaign.qdisc_case(seed)
+        if programs:
+            done.update(member for member, _ in calls[:laws.together(programs, dialect, calls)])
+    assert min(done[member] for member in generated_ops.MEMBERS) > PROGRAMS // 5
+
+
 @pytest.mark.parametrize("seed", [398, 1793, 2194])
 def test_an_object_with_two_owners_is_put_into_a_list_twice(seed: int) -> None:
     report = campaign.run(seed, 1, ops=True)
