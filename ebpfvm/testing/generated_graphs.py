@@ -251,6 +251,7 @@ def put_counted(w: Writer, root: GuardedRoot) -> None:
 
     def body() -> None:
         w.emit(0xBF, 1, reg)
+        w.emit(0xB7, 0)  # or it would have the object anyway
         kfunc(w, "bpf_refcount_acquire")
         w.emit(0xBF, other, 0)
         holding(w, other, shared)
@@ -338,6 +339,7 @@ def _seen(w: Writer, root: GuardedRoot, base: int, reg: int) -> None:
     if choice == "acquire":
         if root.node:
             w.emit(0x07, 1, 0, 0, -root.node)
+        w.emit(0xB7, 0)
         kfunc(w, "bpf_refcount_acquire")
         w.emit(0xBF, reg, 0)
         _unlock(w, root, base)
@@ -347,12 +349,21 @@ def _seen(w: Writer, root: GuardedRoot, base: int, reg: int) -> None:
     if choice == "ask":
         w.call(w.shared.kfunc(w.random.choice(("bpf_rbtree_left", "bpf_rbtree_right") if root.tree else
                                               ("bpf_list_is_first", "bpf_list_is_last"))), 2)
+        _note(w, root, base)
         return _unlock(w, root, base)
     w.call(w.shared.kfunc("bpf_rbtree_remove" if root.tree else "bpf_list_del"), 2)
     w.emit(0xBF, reg, 0)
     _unlock(w, root, base)
     owned_from_node(w, root, reg, lambda: use(w, root, base, reg))
     return None
+
+
+def _note(w: Writer, root: GuardedRoot, base: int) -> None:
+    """Store whether the result is 0 in the memory that has the root."""
+    address(w, root, base, 1, root.told)
+    w.emit(0x7A, 1, 0, 0, 1)
+    w.emit(0x15, 0, 0, 1)
+    w.emit(0x7A, 1, 0, 0, 2)
 
 
 def empty(w: Writer) -> None:
@@ -363,6 +374,7 @@ def empty(w: Writer) -> None:
         address(w, root, -1, 1, root.off)
         w.call(w.shared.kfunc("bpf_list_empty"), 2)
         w.emit(0xBF, 8 if 8 not in w.known.locked else 3, 0)
+        _note(w, root, -1)
     locked(w, root, -1, body)
     w.known.regs.pop(8, None)
     w.set(0, 0)

@@ -44,6 +44,7 @@ class GuardedRoot(NamedTuple):
         of: the struct of its elements.
         tree: whether it is a tree.
         looked_up: whether the map has several values, which must be looked up.
+        told: offset of a number of 8 bytes in the value, where programs leave what they have been told.
     """
 
     map: int
@@ -52,6 +53,7 @@ class GuardedRoot(NamedTuple):
     of: OwnStruct
     tree: bool = False
     looked_up: bool = False
+    told: int = 24
 
     @property
     def node(self) -> int:
@@ -76,7 +78,8 @@ class OpsTypes:
         node, ranked, counted = self.structs
         self.roots = (
             GuardedRoot(first, 0, 8, node), GuardedRoot(first + 1, 0, 8, ranked, tree=True),
-            GuardedRoot(first + 2, 0, 8, counted), GuardedRoot(first + 2, 0, 24, counted, tree=True),
+            GuardedRoot(first + 2, 0, 8, counted, told=40),
+            GuardedRoot(first + 2, 0, 24, counted, tree=True, told=40),
             GuardedRoot(first + 3, 0, 8, node, looked_up=True))
 
     def fork(self) -> BtfBuilder:
