@@ -50,8 +50,11 @@ class AllocObject(RefCounted):
         """The object's memory for those who have its address."""
         found = self._region
         if found is None:
-            found = AllocRegion(self)
             memory = self.graph.memory
+            placed = memory.regions.get(OBJECT_IDS | self.serial & SERIALS)
+            if placed is not None and placed.owner is self:
+                return placed  # freed, and retired already
+            found = AllocRegion(self)
             memory.place(found, OBJECT_IDS, self.serial)
             if self.refs:
                 self._region = found

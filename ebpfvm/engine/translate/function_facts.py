@@ -120,7 +120,8 @@ class FunctionFacts:
         if wide:
             regs = tuple([after if before is after else ranges.widen(before, after, self._stops)
                           for before, after in zip(old.regs, regs, strict=True)])
-            slots = {slot: ranges.widen(old.slots[slot], value, self._stops) for slot, value in slots.items()}
+            slots = {slot: ranges.widen(old.slots[slot], value, self._stops) if slot in old.slots else value
+                     for slot, value in slots.items()}
         return RangeState(regs, slots)
 
     def _run(self, block: BasicBlock, state: RangeState) -> list[tuple[int, RangeState]]:

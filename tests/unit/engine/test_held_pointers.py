@@ -9,7 +9,19 @@ from typing import Any
 import pytest
 
 from ebpfvm.api import load, simulate
-from ebpfvm.engine.translate.ranges import ANY, MIXED, NumRange, PtrOrigin, PtrRange, is_object, join, known
+from ebpfvm.engine.translate import ranges
+from ebpfvm.engine.translate.function_facts import FunctionFacts
+from ebpfvm.engine.translate.ranges import (
+    ANY,
+    MIXED,
+    NumRange,
+    PtrOrigin,
+    PtrRange,
+    RangeState,
+    is_object,
+    join,
+    known,
+)
 from ebpfvm.loader.variables import set_variables
 
 SAMPLES = Path(__file__).parents[3] / "samples" / "mainline"
@@ -48,3 +60,11 @@ def test_joins_of_objects() -> None:
     assert is_object(unknown) and isinstance(unknown, PtrRange) and unknown.lo != unknown.hi
     assert join(unknown, pointer) == unknown
     assert not is_object(join(NumRange(0, 1), known(5)))
+
+
+def test_a_slot_that_only_one_way_has_is_kept_when_ranges_are_widened() -> None:
+    facts = object.__new__(FunctionFacts)
+    facts._stops = [0, 1 << 64]
+    held = PtrRange(PtrOrigin("a", "held"), 0, 0)
+    old, new = RangeState((ANY,), {}), RangeState((ANY,), {(-64, 8): held})
+    assert facts._join(old, new, wide=True).slots == {(-64, 8): ranges.mixed(held)}

@@ -90,3 +90,17 @@ def test_an_object_without_a_region_is_dropped_like_one_with_a_region() -> None:
         drop(obj)
         assert not obj.refs and obj.last_holder == "program"
     assert refs.held == 0 and skb.users == 1
+
+
+@pytest.mark.parametrize("seen", [False, True])
+def test_a_freed_object_has_one_address(seen: bool) -> None:
+    """Programs may compare the address of what they have dropped, again and again, until they end."""
+    w, other = _object()
+    made = w.kernel.graph.maker(other.type)()
+    address = made.ptr if seen else 0
+    w.kernel.graph.dropper(made.type)(made)
+    after = [made.ptr for _ in range(2)]
+    assert after == [address or after[0]] * 2
+    w.memory.quiesce()
+    with pytest.raises(Fault, match="after it was freed"):
+        w.memory.region(after[0])
