@@ -7,7 +7,7 @@
  * Teaches: two lists of turns, nested bpf_loop(), dropping in enqueue what came earlier.
  */
 #include "flows.h"
-#include "codel.h"
+#include "codel_law.h"
 
 #define FLOWS 1024 /* a power of two */
 

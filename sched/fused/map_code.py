@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ebpfvm.sched.fused.path_facts import PathFacts
 
 _SPARE: Final = 512
-_METHODS: Final = ("get", "put", "remove")
+METHODS: Final = ("get", "put", "remove")
 
 
 class MapCode(NamedTuple):
@@ -126,7 +126,7 @@ class Views:
 
     def method(self, called: ast.expr) -> tuple[MapCode | None, str]:
         """Return the map whose method is called, and the method's name."""
-        if isinstance(called, ast.Attribute) and called.attr in _METHODS:
+        if isinstance(called, ast.Attribute) and called.attr in METHODS:
             return self.map(called.value), called.attr
         name = name_of(called)
         owner = self.owner(name)

@@ -15,7 +15,7 @@ from ebpfvm.ints import U64_MAX
 from ebpfvm.maps.array import ArrayMap
 from ebpfvm.maps.of_maps import MapOfMaps
 from ebpfvm.sched.fused.fused_steps import Branch, Split
-from ebpfvm.sched.fused.map_code import MapCode, Views
+from ebpfvm.sched.fused.map_code import METHODS, MapCode, Views
 from ebpfvm.sched.fused.parsed import attribute, is_none, name_of, unmasked, unparsed
 
 _LISTED: Final = 1024  # elements of an array, or inner maps, that are kept in a list
@@ -49,6 +49,8 @@ class MapSteps:
         found, method = self.views.method(call.func)
         if found is None:
             return self._inner(line, call, facts)
+        if method not in METHODS:
+            return None
         if (method == "get" and not line.writes) or (method == "put" and not _is_inserted(call)):
             return None
         key, before = self._key(call.args[0], line, facts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ebpfvm.engine.translate.program_body import GET, PUT
 from ebpfvm.engine.translate.statements import Stmt, assign, effect, reads_of
@@ -13,6 +13,9 @@ from ebpfvm.lazy_tuples import NamedTuple
 from ebpfvm.sched.fused.glue import OUTSIDE
 from ebpfvm.sched.fused.object_facts import LOST, QUIESCE, ObjectFacts, decided, rooted
 from ebpfvm.sched.fused.object_stores import added, around, is_single, saved, stored, unlocked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _PLAIN: Final = re.compile(r"r\d+|[ost]_\w+|SCH|FREE")
 _NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]+|None")
@@ -25,6 +28,7 @@ _UNLINKED: Final = re.compile(r"(\w+) if \1\.cells\[\d+\] is (\w+) else None")
 _REMOVED: Final = re.compile(r"(\w+)\.remove\((\w+)\)")
 _ROOT: Final = re.compile(r"\w+\.cells\[\d+\]")
 _GUARDED: Final = re.compile(r"if (.+?): (.+)")
+_LOCK_OF: Final = re.compile(r"H\d+(?:_[ed])?\(ENV(?:_[ed])?, (?:0x[0-9a-f]+|(b_\d+)(?: \+ \d+)?)\)")
 _REFS: Final = re.compile(r"(\w+)\.refs ([+-]?)= (0x[0-9a-f]+|\d+|OWN(?: - 1)?)")
 _HELD: Final = re.compile(r"REFS\.held ([+-])= 1")
 _SET_CELL: Final = re.compile(r"([\w.]+(?:\[\d+\])?) = (.+)")
@@ -71,9 +75,11 @@ class ObjectLines:
 
     Args:
         known: see `Known`.
+        lines: all lines of the member.
     """
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: Known, lines: Iterable[Stmt]) -> None:
+        self.quiet_locks = _quiet_locks(known.locks, lines)
         self.own, self.owning, self.empty, self.types, self.locks, self.moving, self.plain = known
 
     def asked(self, line: Stmt, facts: ObjectFacts) -> tuple[str, int]:
@@ -223,14 +229,20 @@ class ObjectLines:
             out.append(effect(f"{name}.refs = {facts.refs[name]:#x}", OUTSIDE))
         return [*out, *unlocked(facts, lambda lock: lock.startswith(f"{name}."))]
 
-    @staticmethod
-    def _locked(text: str, line: Stmt, facts: ObjectFacts) -> list[Stmt]:
+    def _locked(self, text: str, line: Stmt, facts: ObjectFacts) -> list[Stmt]:
         """Return what becomes of a line of taking or releasing a lock: what nobody sees is not stored."""
         guarded = _GUARDED.fullmatch(text)
         if guarded is None:
-            lock, _, value = text.partition(" = ")
-            facts.locks[lock] = value, facts.locks.get(lock, ("", ""))[1]
-            return []
+            lock, assigned, value = text.partition(" = ")
+            if assigned:
+                facts.locks[lock] = value, facts.locks.get(lock, ("", ""))[1]
+                return []
+            called = _LOCK_OF.fullmatch(text)
+            if self.quiet_locks and called is not None and called[1]:
+                return []
+            out = [*stored(facts), effect(text, line.pc)]
+            facts.locks.clear()
+            return out
         lock = guarded[1].removeprefix("not ")
         free = "1" if lock != guarded[1] else "0"
         if lock not in facts.locks:
@@ -368,3 +380,12 @@ def _storing_first(condition: str, body: str, pc: int, facts: ObjectFacts) -> St
 def calls(text: str) -> bool:
     """Return whether a text calls what may look at what is known here."""
     return _CALL.search(_QUIET.sub("", text)) is not None
+
+
+def _quiet_locks(locks: frozenset[int], lines: Iterable[Stmt]) -> bool:
+    """Return whether it is known of each call that takes or releases a lock whether that is in an element of a map.
+
+    Then such calls come in pairs, and nobody sees them. A compiler may merge the releases of two locks.
+    """
+    texts = [line.text for line in lines if line.pc in locks and " = " not in line.text]
+    return all(_GUARDED.fullmatch(text) or _LOCK_OF.fullmatch(text) for text in texts)

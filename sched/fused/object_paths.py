@@ -46,7 +46,7 @@ class ObjectPaths(ObjectLines):
 
     def __init__(self, graph: FlowGraph, code: dict[int, BlockCode], facts: ObjectFacts, known: Known) -> None:
         self.code = with_bodies(code, set(graph.loops))
-        super().__init__(known)
+        super().__init__(known, (line for block in code.values() for line in block.lines))
         self.live = live_at(code, graph)
         self.headers = set(graph.loops)
         self.live |= {start + BODY: self.live[start] for start in self.headers}

@@ -161,3 +161,43 @@ def test_flows_of_sfq_get_equal_shares() -> None:
     packets = by_flow(run("mainline/sfq", ["cbr:rate=6mbit", "cbr:rate=2mbit,n=2"]))
     sent = [len(delays(flow)) for flow in packets]
     assert max(sent) - min(sent) < .1 * max(sent)
+
+
+def test_the_dual_queue_couples_its_signals() -> None:
+    """RFC 9332: L4S packets are marked twice the square root as often as classic ones are dropped, and hardly wait."""
+    found = set_variables(load(SAMPLES / "rfc/dualpi2.o"), {})
+    result = simulate(found, flows=["cbr:rate=3.6mbit,stop=6s,size=500b", "cbr:rate=800kbit,ecn=1,stop=6s,size=500b"],
+                      rate=RATE, record=True)
+    assert result.packets is not None
+    classic, fast = by_flow(list(result.packets))
+    drops = result.variables["classic_drops"] / len(classic)
+    marks = result.variables["l4s_marks"] / len(fast)
+    assert .8 * marks < 2 * drops ** .5 < 1.25 * marks
+    assert 10 * MS < median(delays(classic, 3 * SECOND)) < 25 * MS
+    assert median(delays(fast, 3 * SECOND)) < 4 * MS
+
+
+def test_nothing_leaves_late_in_edf() -> None:
+    """What begins to leave after its deadline is dropped, and what has more time waits for what has less."""
+    soon, later = by_flow(run("rfc/edf", ["cbr:rate=3mbit,prio=0,size=300b", "cbr:rate=3mbit,prio=9,size=500b"]))
+    sending = 500 * 8 * SECOND // RATE
+    assert max(delays(soon)) <= 5 * MS + sending and max(delays(later)) <= 50 * MS + sending
+    assert len(delays(soon)) + len(delays(later)) < len(soon) + len(later)
+
+
+def test_packets_of_stfq_leave_by_their_bound() -> None:
+    """Goyal, Vin and Cheng, 1996: a flow that sends at its share waits for one packet of each other flow."""
+    flows = ["cbr:rate=1mbit,size=500b,dport=1",
+             *[f"cbr:rate=2mbit,size=1500b,start={n}ms,dport={2 * n + 3}" for n in range(3)]]
+    for name in ("mainline/stfq", "rfc/stfq"):
+        packets = by_flow(run(name, flows))
+        assert 0 < max(delays(packets[0])) <= (3 * 1500 + 500) * 8 * SECOND // RATE
+
+
+def test_hosts_get_equal_shares_in_cake() -> None:
+    """A host with four flows gets as much as one with a single flow, and the shaper keeps its rate."""
+    packets = by_flow(run("rfc/cake", ["cbr:rate=1mbit,n=4,size=500b", "cbr:rate=3mbit,size=500b"], {"rate": 250_000},
+                          duration="1s", rate="10mbit"))
+    many, one = sum(len(delays(flow)) for flow in packets[:4]), len(delays(packets[4]))
+    assert abs(many - one) < .05 * one
+    assert abs(many + one - 500) < 10  # 2 Mbit/s

@@ -14,7 +14,7 @@ import pytest
 
 from ebpfvm.loader.open import load
 from ebpfvm.loader.variables import set_variables
-from tests.laws.models import fair_queues, queue_management
+from tests.laws.models import coupled_queues, fair_queues, queue_management, ranked
 from tests.laws.models.bottleneck import WAYS, Arrival, Model, Traffic, actual, expected
 from tests.laws.models.traffic import traffic
 
@@ -25,11 +25,12 @@ MS = 1_000_000
 
 
 class Discipline(NamedTuple):
-    """A model, objects below samples, and values to try for variables (of one that an object lacks, the model's)."""
+    """A model, an object below samples, values to try for the variables of both, and how many packets are stamped."""
 
     model: type[Model]
     path: str
     values: dict[str, tuple[int, ...]]
+    stamped: float = 0
 
 
 _CODEL = {"target": (100_000, 5 * MS), "interval": (MS, 20 * MS), "mtu": (0, 1514)}
@@ -37,6 +38,9 @@ _RED = {"limit": (10, 40), "min_packets": (0, 1, 5), "max_packets": (8, 15), "on
         "weight": (1, 3, 9), "packet_ns": (100_000, 5 * MS)}
 _PIE = {"limit": (15, 1000), "target": (MS, 15 * MS), "period": (MS // 2, 5 * MS), "max_burst": (0, 10 * MS),
         "mean_packet": (0, 60, 1024)}
+_NETEM = {"limit": (3, 30), "delay": (5 * MS, 50 * MS), "jitter": (0, 100_000, 5 * MS), "loss": (0, 50_000, 900_000)}
+_EDF = {"limit": (5, 30), "drop_late": (0, 1), "deadline_unit": (MS, 20 * MS)}
+_LSTF = {"limit": (5, 30), "link_rate": (50_000, 1_000_000), "slack_unit": (100_000, 20 * MS)}
 SHELF = {
     "bfifo": Discipline(queue_management.Bfifo, "mainline/bfifo", {"limit": (1000, 6000, 20_000)}),
     "tbf": Discipline(queue_management.Tbf, "mainline/tbf", {
@@ -50,6 +54,25 @@ SHELF = {
         "limit": (5, 20, 127), "depth": (4, 127), "quantum": (100, 700, 1514), "perturb": (0, 20 * MS)}),
     "fq_codel": Discipline(fair_queues.FqCodel, "mainline/fq_codel", {
         "limit": (5, 20, 10240), "quantum": (100, 300, 1514), "drop_batch": (1, 4, 64), **_CODEL}),
+    "dualpi2": Discipline(coupled_queues.DualPi2, "rfc/dualpi2", {
+        "limit": (5000, 20_000), "target": (500, 15_000), "period": (MS, 16 * MS), "time_shift": (0, 3000, 50_000),
+        "min_wait": (0, 800), "wait_range": (1, 400, 5000), "coupling": (1, 2)}),
+    "cake": Discipline(coupled_queues.SmallCake, "rfc/cake", {
+        "rate": (0, 50_000, 400_000), "overhead": (0, 38), "quantum": (100, 300, 1514), "limit": (5, 20, 1000),
+        "by_host": (0, 1), **_CODEL}),
+    "lstf": Discipline(ranked.Lstf, "mainline/lstf", _LSTF),
+    "rfc lstf": Discipline(ranked.Lstf, "rfc/lstf", _LSTF),
+    "edf": Discipline(ranked.Edf, "mainline/edf", _EDF),
+    "rfc edf": Discipline(ranked.Edf, "rfc/edf", _EDF),
+    "srpt": Discipline(ranked.Srpt, "mainline/srpt", {"limit": (5, 30)}),
+    "pfabric": Discipline(ranked.Pfabric, "rfc/pfabric", {"limit": (1, 5, 24)}),
+    "stfq": Discipline(ranked.Stfq, "mainline/stfq", {"limit": (5, 30), "weighted": (0, 1)}),
+    "rfc stfq": Discipline(ranked.Stfq, "rfc/stfq", {"limit": (5, 30), "weighted": (0, 1)}),
+    "hpfq": Discipline(ranked.Hpfq, "mainline/hpfq", {"limit": (5, 30), "weight0": (1, 3), "weight2": (1, 5)}),
+    "etf": Discipline(ranked.Etf, "mainline/etf", {"limit": (5, 30), "delta": (0, 100_000, 2 * MS)}, stamped=.8),
+    "netem": Discipline(ranked.Netem, "mainline/netem", _NETEM),
+    "rfc netem": Discipline(ranked.Netem, "rfc/netem", _NETEM),
+    "choke": Discipline(ranked.Choke, "rfc/choke", _RED),
 }
 
 
@@ -66,7 +89,7 @@ def differences(name: str, number: int, ways: tuple[str, ...] = WAYS) -> list[st
     draw, item = Random(f"{name} {number}"), SHELF[name]
     variables: dict[str, Any] = {key: draw.choice(values) for key, values in item.values.items() if draw.random() < .7}
     found = set_variables(load(SAMPLES / f"{item.path}.o"), variables)
-    arrivals = coloured(draw, traffic(draw))
+    arrivals = coloured(draw, traffic(draw, stamped=item.stamped))
     runs = [actual(found, arrivals, way) for way in ways]
     fates = expected(item.model(**variables), arrivals, runs[0][1])
     return [f"{name} {number} {variables}, {way}, packet {packet + 1}: {got} instead of {right}"
