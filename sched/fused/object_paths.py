@@ -106,6 +106,12 @@ class ObjectPaths(ObjectLines):
                     self._begin[start] = made
                     raise _Varies
             self._begin[start] = made.copy()
+        elif not self.code[start].succs:  # several ends would lead nowhere
+            before = self._begin.setdefault(start, made.copy())
+            if before.held is not None and before.held != made.held:
+                before.held = None
+                raise _Varies
+            made.held = before.held
         made.stored = made.held
         return made
 
