@@ -201,23 +201,26 @@ def _decided(entry: int, code: dict[int, BlockCode]) -> dict[int, BlockCode]:
     return found
 
 
-def _computed(node: ast.AST) -> ast.AST:
-    """Return a tree in which operations on numbers are computed; it changes the tree."""
+def _computed(node: ast.AST, done: list[ast.AST]) -> ast.AST:
+    """Return a tree in which operations on numbers are computed, and add those to `done`; it changes the tree."""
     for field, value in ast.iter_fields(node):
         if isinstance(value, list):
-            value[:] = [_computed(part) if isinstance(part, ast.AST) else part for part in value]
+            value[:] = [_computed(part, done) if isinstance(part, ast.AST) else part for part in value]
         elif isinstance(value, ast.expr):
-            setattr(node, field, _computed(value))
+            setattr(node, field, _computed(value, done))
     if isinstance(node, ast.BoolOp) and len(node.values) == 2 and _is_number(node.values[0]):
+        done.append(node)
         return node.values[bool(node.values[0].value) == isinstance(node.op, ast.And)]  # type: ignore[attr-defined]
     parts = {ast.BinOp: ("left", "right"), ast.Compare: ("left",), ast.UnaryOp: ("operand",)}.get(type(node), ())
     operands = [getattr(node, part) for part in parts] + getattr(node, "comparators", [])
     if not operands or not all(map(_is_number, operands)):
         return node
     try:
-        return ast.Constant(eval(compile(ast.fix_missing_locations(ast.Expression(node)), "", "eval")))  # type: ignore[arg-type]
+        found = eval(compile(ast.fix_missing_locations(ast.Expression(node)), "", "eval"))  # type: ignore[arg-type]
     except ArithmeticError:
         return node
+    done.append(node)
+    return ast.Constant(found)
 
 
 def _is_number(node: ast.expr) -> bool:
@@ -228,10 +231,9 @@ def _folded(text: str) -> str:
     """Return a line in which numbers are computed."""
     if not _NUMBERS.search(text):
         return text
-    tree = ast.parse(text.strip())
-    before = ast.unparse(tree)
-    found = ast.unparse(_computed(tree))
-    return text if found == before or len(tree.body) > 1 else found
+    tree, done = ast.parse(text.strip()), list[ast.AST]()
+    found = _computed(tree, done)
+    return ast.unparse(found) if done and len(tree.body) == 1 else text
 
 
 _NUMBERS: Final = re.compile(r"(?<![\w.])\d\w*\)? (?:[&|^+*-]|//|[<>]{1,2}=?|[!=]=) \(?\d|not \(?\d|\(\d\w*\)|"

@@ -123,20 +123,21 @@ def _in_ns3(kind: str, packets: int) -> Measure:
 
 def struct_ops(settings: Settings) -> Group:
     """Return whole runs of the samples for mainline with few and many flows, beside their twins for the RFC."""
-    packets, many = settings.size(30_000, 1500), 1000
+    packets, many, long = settings.size(30_000, 1500), 1000, settings.size(200_000, 1500)
     found = {"mainline fifo": mainline("fifo"), "RFC pfifo": sample("pfifo"), "mainline fq": mainline("fq"),
              "RFC wfq": sample("wfq")}
 
-    def spread(name: str, count: int, engine: str = "translate") -> Measure:
+    def spread(name: str, count: int, engine: str = "translate", offered: int = packets) -> Measure:
         rate = SOURCES * FLOW_RATE // count
-        traffic = [f"cbr:rate={rate}bit,size={LENGTH}b,n={count},stop={stop_time(packets)}ns"]
+        traffic = [f"cbr:rate={rate}bit,size={LENGTH}b,n={count},stop={stop_time(offered)}ns"]
         return per_packet(lambda: through_ebpf(found[name], engine, traffic))
 
     group = Group("struct_ops", "us/packet", f"The same link with {SOURCES} flows or {many:,}: samples for mainline, "
-                  "and those for the RFC that do the same.",
+                  f"and those for the RFC that do the same. Fused runs and ns-3 have {long:,} packets.",
                   {name if count == SOURCES else f"{name}, {many:,} flows": spread(name, count)
                    for name in found for count in (SOURCES, many)} | {
-                       f"{name}, fused": spread(name, SOURCES, "fused") for name in ("mainline fifo", "mainline fq")},
+                       f"{name}, fused": spread(name, SOURCES, "fused", long)
+                       for name in ("mainline fifo", "mainline fq")},
                   [Figure("mainline fifo", "RFC pfifo"), Figure("mainline fq", "RFC wfq"),
                    Figure(f"mainline fifo, {many:,} flows", f"RFC pfifo, {many:,} flows"),
                    Figure(f"mainline fq, {many:,} flows", f"RFC wfq, {many:,} flows"),
@@ -144,7 +145,7 @@ def struct_ops(settings: Settings) -> Group:
                    Figure("mainline fifo, fused", "ns-3 Fifo", goal=">= 3.5"),
                    Figure("mainline fq, fused", "ns-3 FqCoDel", goal=">= 2.0")])
     for kind in ("Fifo", "FqCoDel"):
-        group.offer(f"ns-3 {kind}", lambda kind=kind: _in_ns3(kind, packets))
+        group.offer(f"ns-3 {kind}", lambda kind=kind: _in_ns3(kind, long))
     return group
 
 
