@@ -85,8 +85,8 @@ def node(w: Walk, made: KfuncCall, at: int, param: KfuncParam, reg: Reg) -> None
             raise Refuse(p.GRAPH_ARGUMENT, EINVAL,
                          f"{made.kfunc.name} can only take non-owning or refcounted {name} pointer")
         if in_tree_callback(w):
-            prefix = "bpf_" if w.env.rules.removes_owned else ""
-            raise Refuse(p.NOT_IN_CALLBACK, EINVAL, f"{prefix}rbtree_remove not allowed in rbtree cb")
+            shown = made.kfunc.name if w.env.rules.removes_owned else "rbtree_remove"
+            raise Refuse(p.NOT_IN_CALLBACK, EINVAL, f"{shown} not allowed in rbtree cb")
     else:
         if reg.type != OBJECT:
             raise Refuse(p.GRAPH_ARGUMENT, EINVAL, f"{_name(w, at)} expected pointer to allocated object")
