@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from ebpfvm.sched.sch_struct_ops import QdiscOps
     from ebpfvm.sched.tc.grammar import Command
 
-_WORTH: Final = 2000  # packets for which writing the function takes less time than it saves
+_WORTH: Final = 3000  # packets for which writing the function takes less time than it saves
 HANDLE: Final = 0x80010000  # the handle that `tc qdisc add` assigns to the first qdisc
 
 

@@ -155,7 +155,8 @@ def _on_null(packet: str, facts: PathFacts) -> Split:
     null, other = facts.copy(), facts.copy()
     null.null[null.root(packet)] = True
     other.null[other.root(packet)] = False
-    return Split(f"{packet} is None", Branch(other, again=True), Branch(null, again=True))
+    # An element that is found because it is the first of its map has a packet, as long as nothing has gone wrong.
+    return Split(f"{packet} is None", Branch(other, again=True), Branch(null, again=True, cold=bool(facts.first)))
 
 
 def _of_held(node: ast.stmt) -> bool:

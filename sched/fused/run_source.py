@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,6 +47,7 @@ Line = tuple[str, LineOrigin | None]
 _STATE: Final = ", ".join(STATE)
 _KEEP: Final = "STATE_KEEP"  # what `SAVE` does
 _WRITE: Final = "STATE_WRITE"  # what `PUT` does besides
+_WORD: Final = re.compile("|".join((PUT, GET, SAVE, LOAD, _KEEP, _WRITE)))
 
 
 _LABELLED: Final = ("if data is not last_data:", "    last_data = data", "    flow, protocol, usual = LABEL(data)",
@@ -340,12 +342,10 @@ class RunSource:
         read = f"{_STATE} = S.get(){self.globals.loaded}{again}; heap = S.heap{pool}{look}"
         words = {PUT: write if self._ops else f"{saved}; {write}", GET: read if self._ops else f"{read}; {loaded}",
                  SAVE: f"LENT = True; {saved}", LOAD: f"{loaded}; LENT = False", _KEEP: saved, _WRITE: write}
+        add_constants(self.run.kernel.memory, "\n".join([self.code, *words.values()]), self.names)
         for n, (text, origin) in enumerate(self.lines):
             if "STATE_" in text:
-                for word, found in words.items():
-                    text = text.replace(word, found)
-                self.lines[n] = text, origin
-        add_constants(self.run.kernel.memory, self.code, self.names)
+                self.lines[n] = _WORD.sub(lambda match: words[match[0]], text), origin
 
     def _clock(self) -> list[str]:
         """Return what sets the clock, if the programs may look at it at any time."""

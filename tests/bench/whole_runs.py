@@ -76,9 +76,9 @@ def per_packet(run: Callable[[], Outcome]) -> Measure:
 
 def runs(settings: Settings) -> Group:
     """Return whole runs: three samples and what one would use instead."""
-    packets = settings.size(50_000, 1500)
+    packets = settings.size(100_000, 1500)
     traffic = constant_rate(packets)
-    few = constant_rate(packets // 5)
+    few = constant_rate(packets // 10)
     fifo, prio, fair = (sample(name) for name in ("pfifo", "pifo_prio", "wfq"))
     group = Group("runs", "us/packet", f"The scenario: {SOURCES} constant-rate sources of {LENGTH}-byte packets, one "
                   "100 Mbit/s link offered 1.2 times its rate, 1 ms propagation, a queue of 1000 packets. Processor "
