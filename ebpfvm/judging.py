@@ -14,7 +14,6 @@ from ebpfvm.errors import UsageError
 from ebpfvm.limits import DEFAULTS, Limits
 from ebpfvm.loader.object import Object, Program
 from ebpfvm.loader.open import load
-from ebpfvm.loader.vmlinux import read_kernel_btf
 from ebpfvm.loading import Prepared
 
 if TYPE_CHECKING:
@@ -41,6 +40,7 @@ def dialect_of(program: Program, kernel: str | None = None, btf: Btf | checked.P
     if isinstance(program, Prepared) and program.dialect is not None and kernel is None and btf is None:
         return program.dialect
     if btf is not None:
+        from ebpfvm.loader.vmlinux import read_kernel_btf
         types = btf if isinstance(btf, Btf) else read_kernel_btf(checked.path("btf", btf))
         return dialect_of(program, kernel).with_types(types)
     from ebpfvm import dialects  # imported here, because it imports all helpers, kfuncs and map types

@@ -79,10 +79,12 @@ def run(args: argparse.Namespace) -> int:
     from ebpfvm.api import kernel_of
     from ebpfvm.lints import LINTS, lints_of
     from ebpfvm.loader.object import Program
-    from ebpfvm.loader.vmlinux import read_kernel_btf
     found, programs = open_programs(args)
     kernel = kernel_of(found, args.kernel)
-    btf = read_kernel_btf(args.btf) if args.btf is not None else None
+    btf = None
+    if args.btf is not None:
+        from ebpfvm.loader.vmlinux import read_kernel_btf
+        btf = read_kernel_btf(args.btf)
     alone = len(programs) + len(found.broken) == 1
     if alone and found.broken:
         raise next(iter(found.broken.values()))

@@ -10,6 +10,5 @@ from __future__ import annotations
 
 from ebpfvm.loading.mapspecs import fit_map
 from ebpfvm.loading.prepare import Prepared, notes_of, prepare
-from ebpfvm.loading.relocate import relocate
 
-__all__ = ["Prepared", "fit_map", "notes_of", "prepare", "relocate"]
+__all__ = ["Prepared", "fit_map", "notes_of", "prepare"]

@@ -9,13 +9,12 @@ from __future__ import annotations
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from ebpfvm.btf.core_match import Target
-from ebpfvm.btf.core_paths import essential_name
 from ebpfvm.btf.types import Kind, Struct, Union
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ebpfvm.btf.core_match import Target
     from ebpfvm.btf.types import Btf
     from ebpfvm.contract.dialect import Dialect
 
@@ -41,6 +40,7 @@ class KernelNames:
 
     def lacks(self, kind: Kind, name: str) -> bool:
         """Return whether this kernel is known to have nothing of this kind and name (without its flavour)."""
+        from ebpfvm.btf.core_paths import essential_name
         name, kinds = essential_name(name), _EITHER.get(kind, (kind,))
         if self.dialect.type_names is not None:
             return kind in _NAMED and not any((each, name) in self.dialect.type_names() for each in kinds)
@@ -57,4 +57,5 @@ class KernelNames:
 
 @lru_cache(maxsize=8)
 def _target(types: Callable[[], Btf]) -> Target:
+    from ebpfvm.btf.core_match import Target  # nothing is matched for a program without CO-RE records
     return Target(types())

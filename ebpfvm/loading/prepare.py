@@ -19,13 +19,13 @@ from ebpfvm.loader.object import Program
 from ebpfvm.loading import kconfig_values, names
 from ebpfvm.loading.known import KernelNames
 from ebpfvm.loading.mapspecs import complaints, fit_map, unfreeable
-from ebpfvm.loading.relocate import fit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ebpfvm.btf.types import Btf
     from ebpfvm.contract.dialect import Dialect
+    from ebpfvm.isa.insn import Insn
     from ebpfvm.loader.object import LineInfo, MapSpec
     from ebpfvm.loading.poison import Poison
 
@@ -75,7 +75,7 @@ def prepare(program: Program, dialect: Dialect) -> Prepared:
     known = KernelNames(dialect)
     notes: list[str] = []
     insns = list(program.insns)
-    poisoned = fit(program, insns, known)
+    poisoned = _relocated(program, insns, known) if program.core_relos else {}
     names.bind(program, insns, known)
     parts = {name: getattr(program, name) for name in _FIELDS}
     parts |= {"insns": tuple(insns), "core_relos": (), "maps": kconfig_values.fill(program, dialect, notes)}
@@ -120,6 +120,11 @@ def _local_structs(btf: Btf, rules: FieldRules, names: Callable[[], frozenset[st
 def _without_types(spec: MapSpec) -> MapSpec:
     inner = _without_types(spec.inner) if spec.inner is not None else None
     return replace(spec, btf=None, key_type=0, value_type=0, inner=inner)
+
+
+def _relocated(program: Program, insns: list[Insn], known: KernelNames) -> dict[int, Poison]:
+    from ebpfvm.loading.relocate import fit  # most objects for one kernel have no CO-RE records
+    return fit(program, insns, known)
 
 
 def _again(program: Prepared) -> Program:

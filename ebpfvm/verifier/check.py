@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 from ebpfvm.contract.ops import ACCESSES, PROBES
 from ebpfvm.errnos import EFAULT, EINVAL, EOPNOTSUPP, EPERM
 from ebpfvm.errors import UsageError
-from ebpfvm.isa.disasm import kernel_text
 from ebpfvm.limits import DEFAULTS, Limits
 from ebpfvm.loading import prepare
 from ebpfvm.verifier.calling import global_funcs
 from ebpfvm.verifier.explore import LIMIT, Explorer
-from ebpfvm.verifier.liveness import live_registers, stack_static, stack_walk
+from ebpfvm.verifier.liveness import live_registers, stack_static
 from ebpfvm.verifier.machine import properties as p
 from ebpfvm.verifier.machine import regs as r
 from ebpfvm.verifier.machine.budget import Budget
@@ -38,7 +37,7 @@ from ebpfvm.verifier.passes import (
     subprogs,
 )
 from ebpfvm.verifier.passes.subprogs import is_kfunc_call
-from ebpfvm.verifier.report import addresses, stats
+from ebpfvm.verifier.report import addresses
 from ebpfvm.verifier.report.log import LEVEL1, LEVEL2, STATS, Log
 from ebpfvm.verifier.report.verdict import Verdict
 from ebpfvm.verifier.report.why import Reason, Why
@@ -84,6 +83,7 @@ class _Run:
 
     def insn_text(self, pc: int) -> str:
         """Return an instruction as the kernel's log prints it, with names of helpers and kfuncs."""
+        from ebpfvm.isa.disasm import kernel_text  # an accepted program has no log as a rule
         insns = self.env.program.insns
         insn = insns[pc]
         if insn.is_ld_imm64 and insn.src in addresses.KINDS:
@@ -133,7 +133,10 @@ class _Run:
             depth.recursion(env)
         live = Live(live_registers.registers(env, flow), self._stack(flow, consts))
         self._log_live(live)
-        on_walk = stack_walk.WalkLiveness(env, flow, self.log) if env.rules.stack_liveness == "walk" else None
+        on_walk = None
+        if env.rules.stack_liveness == "walk":
+            from ebpfvm.verifier.liveness.stack_walk import WalkLiveness
+            on_walk = WalkLiveness(env, flow, self.log)
         facts = Facts(marks, live, cfg.loops(env, flow.after))
         self.explorer = Explorer(env, facts, self.log, on_walk, self.observe, self.recorder)
         self._main(self.explorer)
@@ -285,6 +288,7 @@ class _Run:
 
     def _statistics(self, accepted: bool) -> None:
         if self.log.level & STATS:
+            from ebpfvm.verifier.report import stats
             for text in stats.lines(self.env, self.walk, self.began, accepted):
                 self.log.line(text)
         self.log.line(self._processed())

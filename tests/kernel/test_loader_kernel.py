@@ -16,8 +16,7 @@ from ebpfvm.btf import types as t
 from ebpfvm.btf.core_match import Target
 from ebpfvm.isa.insn import encode as assemble
 from ebpfvm.loader import MapSpec, Program, load
-from ebpfvm.loading import relocate
-from ebpfvm.loading.relocate import POISON
+from ebpfvm.loading.relocate import POISON, relocate
 from tests.kernel import sysbpf
 
 pytestmark = [

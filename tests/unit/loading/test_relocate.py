@@ -14,8 +14,8 @@ from ebpfvm.dialects import linux
 from ebpfvm.errors import LoadError
 from ebpfvm.isa.insn import Insn
 from ebpfvm.loader import CoreRelo, load
-from ebpfvm.loading import Prepared, prepare, relocate
-from ebpfvm.loading.relocate import POISON, patch
+from ebpfvm.loading import Prepared, prepare
+from ebpfvm.loading.relocate import POISON, patch, relocate
 
 OBJECTS = Path(__file__).parents[1] / "loader" / "objects"
 CORE = load(OBJECTS / "core.o")
