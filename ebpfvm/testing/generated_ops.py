@@ -22,7 +22,13 @@ MEMBERS: Final = ("enqueue", "dequeue", "init", "reset", "destroy")
 
 
 class OpsWriter(Writer):
-    """Write one function of a program for a member of `Qdisc_ops`."""
+    """Write one function of a program for a member of `Qdisc_ops`.
+
+    Attributes:
+        graphs: how many times as often as usual its steps are those with lists and trees.
+    """
+
+    graphs = 1
 
     def steps(self, count: int) -> None:
         """Write `count` steps of a few instructions each."""
@@ -38,12 +44,19 @@ class OpsWriter(Writer):
         if not self.depth:
             makers += [(1, lambda: generated_kernel.rcu(self)), (1, lambda: generated_kernel.section(self)),
                        (2, lambda: generated_kernel.dynptr(self)), (3, lambda: generated_kernel.slot(self)),
-                       (5, lambda: generated_graphs.put(self)), (5, lambda: generated_graphs.pull(self)),
-                       (4, lambda: generated_graphs.look(self)), (1, lambda: generated_graphs.empty(self)),
-                       (1, lambda: generated_graphs.alone(self))]
+                       (5 * self.graphs, lambda: generated_graphs.put(self)),
+                       (5 * self.graphs, lambda: generated_graphs.pull(self)),
+                       (4 * self.graphs, lambda: generated_graphs.look(self)),
+                       (self.graphs, lambda: generated_graphs.empty(self)), (1, lambda: generated_graphs.alone(self))]
         weights = [weight for weight, _ in makers]
         for _ in range(count):
             self.random.choices(makers, weights)[0][1]()
+
+
+class GraphsWriter(OpsWriter):
+    """Write one function of a program that mostly uses lists and trees, which it has in common with others."""
+
+    graphs = 8
 
 
 def program(random: Random, dialect: Dialect, member: str, length: int = 6) -> Program:
@@ -65,7 +78,7 @@ def qdisc(random: Random, dialect: Dialect, length: int = 6) -> dict[str, Progra
     Args:
         random, dialect, length: as for `program`.
     """
-    written = {member: _written(random, dialect, member, length) for member in MEMBERS}
+    written = {member: _written(random, dialect, member, length, GraphsWriter) for member in MEMBERS}
     builder = OPS.fork()
     ids = {member: generated_special.prototypes(builder, len(shared.functions), frozenset(shared.globals))
            for member, shared in written.items()}
@@ -74,11 +87,11 @@ def qdisc(random: Random, dialect: Dialect, length: int = 6) -> dict[str, Progra
     return {member: _assembled(member, shared, btf, ids[member], maps) for member, shared in written.items()}
 
 
-def _written(random: Random, dialect: Dialect, member: str, length: int) -> Shared:
+def _written(random: Random, dialect: Dialect, member: str, length: int, writer: type[OpsWriter] = OpsWriter) -> Shared:
     """Return the functions of a program."""
     shared = Shared()
     shared.maps = OPS.maps(OPS.builder.btf())
-    main = OpsWriter(random, dialect, dialect.rules_for("struct_ops", ("Qdisc_ops", member)), member, shared)
+    main = writer(random, dialect, dialect.rules_for("struct_ops", ("Qdisc_ops", member)), member, shared)
     shared.functions.append(main)
     main.known.regs[1] = RegKind("ctx")
     main.mov(6, 1)

@@ -99,6 +99,15 @@ def test_a_forgotten_release_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         laws.check(leaky, linux(), [Given(bytes(60))])
 
 
+def test_an_allocation_that_no_path_reaches() -> None:
+    """Two copies of a number are tested: the verifier knows that they are equal, the translator does not."""
+    code = [Insn(0x85, imm=5), Insn(0xBF, 6, 0), Insn(0xBF, 7, 0), Insn(0x25, 6, 0, 4, 5), Insn(0xB5, 7, 0, 3, 5),
+            Insn(0xB7, 1, imm=99999), Insn(0xB7, 2), Insn(0x85, 0, 2, 0, 1), Insn(0xB7), Insn(0x95)]
+    program = mistakes.replaced(generated_ops.program(Random(3), linux(), "init", 1), code, {1: "bpf_obj_new"})
+    verdict = laws.check(program, linux(), [Given(bytes(60))])
+    assert verdict is not None and verdict.ok
+
+
 def test_inserted_instructions_move_jumps() -> None:
     code = [Insn(0xB7), Insn(0x15, 0, 0, 1), Insn(0xB7, 1), Insn(0x05, 0, 0, -2), Insn(0x95)]
     program = mistakes.replaced(campaign.ops_case(0).program, code)

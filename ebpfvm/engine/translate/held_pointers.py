@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ebpfvm.btf import types as t
 from ebpfvm.engine.translate.ranges import PtrOrigin, PtrRange, number_of
+from ebpfvm.errors import LoadError
 from ebpfvm.kernel.kernel_structs import structs_of
 from ebpfvm.kernel.object_types import ObjectType
 from ebpfvm.kernel.struct_layout import StructLayout
@@ -121,7 +122,10 @@ class HeldPointers:
         type_id, btf = number_of(state.regs[1]), self.unit.prog.program.btf
         if type_id.lo != type_id.hi or btf is None:
             return None
-        return self.unit.prog.kernel.graph.type_of(btf, type_id.lo)
+        try:
+            return self.unit.prog.kernel.graph.type_of(btf, type_id.lo)
+        except LoadError:  # no struct: no path comes here, which the verifier knows and the translator does not
+            return None
 
     def slot(self, value: Abs) -> Field | None:
         """Return the kptr that a value points to, if it is known, and owns what it points to."""
