@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 POISONED = Slot(ALL_POISON)
 _POISON4 = bytes([POISON] * 4)
+_MISC4 = bytes([MISC]) * 4
 _OBJECTS = frozenset({DYN, ITER, IRQ})
 
 
@@ -83,8 +84,9 @@ def _halved(slot: Slot, alive: int) -> Slot:
     if not alive:
         return POISONED
     low, high, reg = slot.types[:4], slot.types[4:], slot.reg
-    if alive == 2:  # a spill stays whole as long as the half is alive by which it is known to be one
-        return slot if slot.types[7] == SPILL or low == _POISON4 else Slot(_POISON4 + high, reg)
+    if alive == 2:  # bytes beside the half by which a spill is known to be one may be read, as data
+        data = slot.types[7] == SPILL and low[0] in (SPILL, MISC)
+        return slot if low == _POISON4 else Slot((_MISC4 if data else _POISON4) + high, reg)
     if high == _POISON4:
         return slot
     if slot.types[7] == SPILL:
