@@ -45,8 +45,8 @@ def test_a_page_names_the_variables_with_their_defaults(page: Any) -> None:
         for item in variables(read):
             if item.map.endswith(".rodata") and item.name.islower():
                 data = read.maps[item.map].data
-                numbers = [data[at:at + (item.size if item.number else 4)] for at in
-                           range(item.offset, item.offset + item.size, item.size if item.number else 4)]
+                step = item.size if item.number else 1  # the only arrays are of bytes
+                numbers = [data[at:at + step] for at in range(item.offset, item.offset + item.size, step)]
                 found.setdefault(item.name, " ".join(str(int.from_bytes(part, "little")) for part in numbers))
     assert dict(told) == found
 
