@@ -42,8 +42,9 @@ def context_object(env: CallEnv, ptr: int) -> Any:
         Fault: the pointer is NULL, or does not point to a context.
     """
     region = env.memory.region(ptr)
-    if region is env.ctx.region and region.owner is None:
-        return env.ctx
+    context: Any = env.ctx  # None in a fused run, whose packets come without one
+    if context is not None and region is context.region and region.owner is None:
+        return context
     found = env.memory.owner(ptr)
     if isinstance(found, SchBpfCtx):
         found = found.packet
