@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from ebpfvm.limits import Limits
     from ebpfvm.sched.account import Account
     from ebpfvm.sched.events import EventLoop
+
+POLLING: Final = 10
+"""How many times as many events a run may have while packets wait and time passes: some programs ask a timer every
+microsecond whether a packet is due."""
 
 
 class RunWatch:
@@ -20,11 +24,11 @@ class RunWatch:
         account: where packets are counted.
         limits: reaching `events` raises LimitError. After `idle_events` without progress the loop is stopped
             instead, so that a queue that resends one packet forever, or a timer that re-arms itself, does not cost the
-            results.
+            results. While packets wait and time passes, it takes `POLLING` times as many.
         ends: returns whether the run will end by itself, because it has an end time or traffic still to arrive.
     """
 
-    __slots__ = ("_account", "_ends", "_limits", "_loop", "_progress", "_since")
+    __slots__ = ("_account", "_ends", "_limits", "_loop", "_progress", "_since", "_time")
 
     def __init__(self, loop: EventLoop, account: Account, limits: Limits, ends: Callable[[], bool]) -> None:
         self._loop = loop
@@ -32,7 +36,7 @@ class RunWatch:
         self._limits = limits
         self._ends = ends
         self._progress = -1
-        self._since = 0
+        self._since = self._time = 0
 
     def forget(self) -> None:
         """Take it that something will have happened to a packet by the next call."""
@@ -43,8 +47,13 @@ class RunWatch:
             raise self._limits.reached("events", "the simulation")
         progress = self._account.progress
         if progress != self._progress or self._ends():
-            self._progress, self._since = progress, events
-        elif events - self._since >= self._limits.idle_events:
+            self._progress, self._since, self._time = progress, events, self._loop.now
+        elif events - self._since >= self._limits.idle_events and not self._polls(events - self._since):
             self._loop.stop(f"the run goes round without end: in {events - self._since} events no packet arrived and "
                             "none left the queue for the first time; end it with a duration (--duration TIME), or "
                             "allow more with the limit idle_events")
+
+    def _polls(self, idle: int) -> bool:
+        """Return whether something may still come of the events without progress: packets wait, and time passes."""
+        passed = self._loop.now - self._time
+        return bool(self._account.inside) and passed >= idle and idle < POLLING * self._limits.idle_events

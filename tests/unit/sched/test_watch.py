@@ -12,6 +12,7 @@ from ebpfvm.api import Scene
 from ebpfvm.errors import LimitError
 from ebpfvm.limits import Limits
 from ebpfvm.sched.events import WATCH_EVERY, EventLoop
+from ebpfvm.sched.run_watch import POLLING, RunWatch
 from ebpfvm.sched.simulation import BOOT_NS
 
 ROOT = Path(__file__).parents[3]
@@ -82,6 +83,18 @@ def test_a_long_pause_between_packets_is_no_endless_run() -> None:
     result = ebpfvm.simulate(PFIFO, flows=["cbr:rate=8kbit,packets=2,stop=9s"], limits=Limits(idle_events=WATCH_EVERY),
                              prepare=lambda scene: scene.simulation.loop.at(BOOT_NS, tick, scene))
     assert (result.stopped, result.out_packets, ticks) == ("", 2, 3 * WATCH_EVERY)
+
+
+@pytest.mark.parametrize(("inside", "step", "most"), [(1, 1000, POLLING), (0, 1000, 1), (1, 0, 1)])
+def test_a_program_may_ask_every_microsecond_whether_a_packet_is_due(inside: int, step: int, most: int) -> None:
+    stopped: list[str] = []
+    loop = SimpleNamespace(now=0, stop=stopped.append)
+    watch = RunWatch(loop, SimpleNamespace(progress=1, inside=inside), Limits(idle_events=100), lambda: False)
+    events = 0
+    while not stopped:
+        watch(events)
+        events, loop.now = events + 10, loop.now + 10 * step
+    assert events - 10 == most * 100
 
 
 def test_a_limit_on_events_keeps_what_was_found_out() -> None:
